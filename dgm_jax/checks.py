@@ -1,0 +1,92 @@
+"""Checks at the public boundary: each raises one line naming argument, value and remedy.
+
+Everything here looks at shapes, dtypes and Python values, so it is free under `jit`, and runs
+before anything is compiled. The one exception is `finite_rows`, which reads data on the host.
+"""
+
+import difflib
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def key(value, name: str = "key") -> None:
+    """A scalar typed key; `TypeError` for integers and for legacy uint32 keys."""
+    if not (hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)):
+        got = type(value).__name__ if not hasattr(value, "dtype") else f"{value.dtype} array"
+        raise TypeError(f"{name} must be a typed key; got {got}. Make one with jax.random.key(seed).")
+    if value.shape != ():
+        raise TypeError(
+            f"{name} must be one key; got keys of shape {value.shape}. "
+            "Use jax.vmap for many, or index one."
+        )
+
+
+def positive_int(value, name: str, *, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}.")
+
+
+def positive(value, name: str) -> None:
+    """A finite Python number above zero (rates, scales, tolerances)."""
+    ok = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not ok or not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be a finite number above 0; got {value!r}.")
+
+
+def widths(value, name: str = "hidden") -> None:
+    """A sequence of layer widths, such as (512, 512)."""
+    if isinstance(value, (str, int, np.integer)) or not hasattr(value, "__len__"):
+        raise ValueError(f"{name} must be a sequence of widths such as (64, 64); got {value!r}.")
+    for width in value:
+        positive_int(width, f"each width in {name}={tuple(value)}")
+
+
+def choice(value, options, name: str) -> None:
+    """A known name; the error suggests the nearest one."""
+    options = tuple(options)
+    if value not in options:
+        near = difflib.get_close_matches(str(value), options, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{name} must be one of {', '.join(options)}; got {value!r}.{hint}")
+
+
+def events(x, dim: int, name: str = "x") -> None:
+    """An array of floating vectors, [..., dim]."""
+    shape = jnp.shape(x)
+    if not shape or shape[-1] != dim:
+        raise ValueError(f"{name} must have shape [..., {dim}]; got {shape}.")
+    if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
+        raise ValueError(
+            f"{name} must be floating for a continuous density; got {jnp.result_type(x)}. "
+            "Dequantize integers first (dgm_jax.data.preprocessing)."
+        )
+
+
+def condition(cond, cond_dim: int) -> None:
+    """cond [..., cond_dim] where a model is conditional, None where it is not."""
+    if cond is None and cond_dim:
+        raise ValueError(f"cond is missing: the model was built with cond_dim={cond_dim}.")
+    if cond is not None and not cond_dim:
+        raise ValueError(
+            f"cond of shape {jnp.shape(cond)} was given to an unconditional model; "
+            "build it with cond_dim=..."
+        )
+    if cond is not None and (not jnp.shape(cond) or jnp.shape(cond)[-1] != cond_dim):
+        raise ValueError(f"cond must have shape [..., {cond_dim}]; got {jnp.shape(cond)}.")
+
+
+def finite_rows(x, name: str = "data") -> None:
+    """A data set on the host: not empty, no NaN or infinity. Reads all of it once."""
+    x = np.asarray(x)
+    if x.ndim == 0 or x.shape[0] == 0:
+        raise ValueError(f"{name} is empty (shape {x.shape}); it needs at least one row.")
+    if np.issubdtype(x.dtype, np.floating):
+        bad = ~np.isfinite(x).reshape(len(x), -1).all(1)
+        if bad.any():
+            raise ValueError(
+                f"{name}: {bad.sum()} of {len(x)} rows have NaN or infinite values, "
+                f"first at row {int(np.argmax(bad))}; drop or repair them."
+            )

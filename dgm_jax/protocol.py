@@ -1,0 +1,81 @@
+"""The nouns. A model is a function of its parameters that returns a mathematical object.
+
+    Net        θ ↦ f_θ            net.apply(params, x)
+    CausalNet  θ ↦ f_θ            output i sees only x_<i ; run in parallel or one x_i at a time
+    Flow       θ ↦ T_θ            flow.bijector(params).forward(z)
+    Density    θ ↦ p_θ(x | c)     model.dist(params, cond).log_prob(x)
+
+One noun says how something moves (θ under a gradient, samples under Langevin, ...):
+
+    Algorithm  (init, step)       state, metrics = algorithm.step(state, key, batch)
+
+The law that keeps everything simple: a distrax object is born and dies inside one traced
+function. What crosses `jit`, `grad`, `vmap`, `scan`, a device mesh or a checkpoint is
+`params`, a plain tree of arrays:
+
+    log_prob = jax.jit(lambda params, x: model.dist(params).log_prob(x))
+
+A noun itself is closed over, as `model` is here, and never passed through a transformation.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import distrax
+import jax
+
+Array = jax.Array
+Key = jax.Array  # a scalar typed key, made by jax.random.key
+Params = Any  # a tree of arrays: dicts, lists, tuples
+State = Any
+Batch = Any
+Metrics = dict[str, Array]
+
+
+class Net(NamedTuple):
+    """θ ↦ f_θ: a parametrised function."""
+
+    init: Callable[[Key], Params]
+    apply: Callable[..., Array]  # apply(params, *inputs, key=None); key=None is deterministic
+
+
+class CausalNet(NamedTuple):
+    """θ ↦ f_θ: R^d → R^{d×k}, whose output i depends on the inputs before i only.
+
+    One net, run three ways:
+
+    - `apply(params, x, cond=None)` -> f [..., d, k]: all outputs of a given x, one parallel pass.
+    - `unroll(params, emit, batch_shape, cond=None)` -> (x [..., d], f [..., d, k]): makes x one
+      coordinate at a time, x_i = emit(i, f_i(x_<i)), where f_i is [*batch_shape, k] and i a traced
+      integer. Every activation is computed once, so all of x costs the arithmetic of one pass.
+    - `linear_unroll(params, x, emit, cond=None, *, transpose)`: the same for the linear map
+      A = ∂f/∂x at x. `transpose=False`: ẋ_i = emit(i, (A ẋ)_i), for tangents, first to last.
+      `transpose=True`: f̄_i = emit(i, (Aᵀ f̄)_i), for cotangents, last to first. Returns ẋ [..., d]
+      or f̄ [..., d, k].
+    """
+
+    init: Callable[[Key], Params]
+    apply: Callable[..., Array]
+    unroll: Callable[..., tuple[Array, Array]]
+    linear_unroll: Callable[..., Array]
+
+
+class Flow(NamedTuple):
+    """θ ↦ T_θ: a parametrised bijection; `forward` maps noise z to data x."""
+
+    init: Callable[[Key], Params]
+    bijector: Callable[..., distrax.Bijector]  # bijector(params, cond=None)
+
+
+class Density(NamedTuple):
+    """θ ↦ p_θ(x | c): a parametrised, possibly conditional, distribution."""
+
+    init: Callable[[Key], Params]
+    dist: Callable[..., distrax.Distribution]  # dist(params, cond=None)
+
+
+class Algorithm(NamedTuple):
+    """How a state moves. `step` has the shape `jax.lax.scan` wants, the carry first."""
+
+    init: Callable[[Key], State]
+    step: Callable[[State, Key, Batch], tuple[State, Metrics]]
