@@ -1,0 +1,25 @@
+"""What every test runs under: several virtual CPU devices, key reuse as an error, no display.
+
+Warnings are errors too; the few named exceptions stand in `pyproject.toml`.
+
+`jax_debug_key_reuse` sees a typed key through distrax, `jit`, `vmap` and `scan`. It has one known
+false alarm: a key handed to a diffrax solver in `args` counts as used once a stage. Draw the noise
+first and hand that over, which also keeps it fixed along the path, as Hutchinson's trace needs.
+"""
+
+import os
+
+import jax
+import matplotlib
+import pytest
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # for the processes that tests start
+jax.config.update("jax_platforms", os.environ["JAX_PLATFORMS"])
+jax.config.update("jax_num_cpu_devices", 8)  # before the first computation, or it is an error
+jax.config.update("jax_debug_key_reuse", True)
+matplotlib.use("Agg")
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)

@@ -1,0 +1,26 @@
+"""What many tests need: parameters away from their initial values, and a log-det to compare with."""
+
+import jax
+import jax.numpy as jnp
+
+
+def perturb(params, key, scale: float = 0.3):
+    """θ + scale · N(0, I) on every floating leaf; integer leaves stay.
+
+    Models start as the identity or a unit Gaussian, so an unperturbed test would test only that.
+    """
+    leaves, treedef = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    return treedef.unflatten(
+        leaf + scale * jax.random.normal(k, jnp.shape(leaf), jnp.result_type(leaf))
+        if jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        else leaf
+        for leaf, k in zip(leaves, keys, strict=True)
+    )
+
+
+def log_det_by_autodiff(function, x):
+    """log |det ∂f/∂x| of one event of any shape, by d forward passes: the oracle of a log-det."""
+    flat = jnp.ravel(x)
+    jacobian = jax.jacfwd(lambda v: jnp.ravel(function(v.reshape(jnp.shape(x)))))(flat)  # [d, d]
+    return jnp.linalg.slogdet(jacobian).logabsdet
