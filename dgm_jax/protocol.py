@@ -49,15 +49,17 @@ class CausalNet(NamedTuple):
       coordinate at a time, x_i = emit(i, f_i(x_<i)), where f_i is [*batch_shape, k] and i a traced
       integer. Every activation is computed once, so all of x costs the arithmetic of one pass.
     - `linear_unroll(params, x, emit, cond=None, *, transpose)`: the same for the linear map
-      A = ∂f/∂x at x. `transpose=False`: ẋ_i = emit(i, (A ẋ)_i), for tangents, first to last.
-      `transpose=True`: f̄_i = emit(i, (Aᵀ f̄)_i), for cotangents, last to first. Returns ẋ [..., d]
-      or f̄ [..., d, k].
+      A = ∂f/∂x at x. `transpose=False`: ẋ_i = emit(i, (A ẋ)_i), for tangents, first to last;
+      returns (ẋ [..., d], A ẋ [..., d, k]). `transpose=True`: f̄_i = emit(i, (Aᵀ f̄)_i), for cotangents,
+      last to first; returns (f̄ [..., d, k], Aᵀ f̄ [..., d]).
+
+    The lecture's d passes are the definition of both unrolls: `nets.naive`.
     """
 
     init: Callable[[Key], Params]
     apply: Callable[..., Array]
     unroll: Callable[..., tuple[Array, Array]]
-    linear_unroll: Callable[..., Array]
+    linear_unroll: Callable[..., tuple[Array, Array]]
 
 
 class Flow(NamedTuple):

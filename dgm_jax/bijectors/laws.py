@@ -1,0 +1,37 @@
+"""Coupling laws: the scalar bijections y_i = τ(x_i; c_i) that couplings and autoregressions share."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import distrax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Array
+
+
+class Law(NamedTuple):
+    """τ(·; c), an increasing map of the line for each c ∈ R^num_params; c = 0 is the identity."""
+
+    num_params: int
+    bijector: Callable[[Array], distrax.Bijector]  # c [..., num_params] -> scalar bijector [...]
+
+
+def affine(*, bound: float = 3.0) -> Law:
+    """τ(x; c) = x e^s + c_0, with log-scale s = b tanh(c_1 / b) in (-b, b).
+
+    The bound keeps one layer from scaling beyond e^±b, so that no sample overflows; stacked layers
+    reach further. Dinh et al. (2017), "Density estimation using Real NVP", eq. 7.
+    """
+    checks.positive(bound, "bound")
+    return Law(
+        2,
+        lambda c: distrax.ScalarAffine(
+            shift=c[..., 0], log_scale=bound * jnp.tanh(c[..., 1] / bound)
+        ),
+    )
+
+
+def additive() -> Law:
+    """τ(x; c) = x + c_0, of log-det 0. Dinh et al. (2015), "NICE", eq. 3."""
+    return Law(1, lambda c: distrax.ScalarAffine(shift=c[..., 0]))

@@ -1,0 +1,54 @@
+"""The multilayer perceptron."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Net
+from .adapter import from_linen, linen
+
+
+class MLP(linen.Module):
+    """Dense layers with an activation between; several inputs are joined on the last axis."""
+
+    features: Sequence[int]
+    activation: Callable
+    zero_last: bool
+    dropout: float
+
+    @linen.compact
+    def __call__(self, *inputs, deterministic=True):
+        batch = jnp.broadcast_shapes(*(x.shape[:-1] for x in inputs))
+        x = jnp.concatenate([jnp.broadcast_to(x, (*batch, x.shape[-1])) for x in inputs], -1)
+        for width in self.features[:-1]:
+            x = self.activation(linen.Dense(width)(x))
+            x = linen.Dropout(self.dropout, deterministic=deterministic)(x)
+        last = linen.initializers.zeros if self.zero_last else linen.initializers.lecun_normal()
+        return linen.Dense(self.features[-1], kernel_init=last)(x)
+
+
+def mlp(
+    in_dims: int | Sequence[int],
+    out_dim: int,
+    *,
+    hidden: Sequence[int],
+    activation: Callable = jax.nn.silu,
+    zero_last: bool = False,
+    dropout: float = 0.0,
+) -> Net:
+    """f(x, c, ...) = W_L s(... s(W_1 [x, c, ...] + b_1) ...) + b_L; [..., in_dim] -> [..., out_dim].
+
+    in_dims: the width of each input, or one width. zero_last: start as f = 0, so that what the
+    net parametrises starts as the identity. Dropout acts where `apply` gets a key.
+    """
+    dims = (in_dims,) if isinstance(in_dims, int) else tuple(in_dims)
+    for dim in dims:
+        checks.positive_int(dim, f"each width in in_dims={dims}", least=0)
+    checks.positive_int(out_dim, "out_dim")
+    checks.widths(hidden)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1); got {dropout!r}.")
+    module = MLP((*hidden, out_dim), activation, zero_last, dropout)
+    return from_linen(module, *((dim,) for dim in dims))
