@@ -1,0 +1,102 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from dgm_jax.data.toy import TOYS, gaussians
+
+EVERY_TOY = pytest.mark.parametrize("name", TOYS)
+NUM = 20_000
+
+
+def cells(num=160, reach=8.0):
+    """Midpoints [num, num, 2] and area of a grid of square cells on [-reach, reach]²."""
+    edge = (np.arange(num) + 0.5) * 2 * reach / num - reach
+    return np.stack(np.meshgrid(edge, edge), -1).astype(np.float32), (2 * reach / num) ** 2
+
+
+def density(toy, x):
+    log_prob = jax.jit(toy.log_prob)
+    return np.concatenate([log_prob(rows) for rows in np.split(x, 8)]).astype(np.float64)
+
+
+@EVERY_TOY
+def test_density_integrates_to_one_and_its_entropy_is_the_stated_one(name):
+    toy = TOYS[name]()
+    x, area = cells(320)
+    log_p = density(toy, x)
+    p = np.exp(log_p)
+    plogp = p * np.where(p > 0, log_p, 0)
+    np.testing.assert_allclose(p.sum() * area, 1, atol=1e-5)
+    np.testing.assert_allclose(-plogp.sum() * area, toy.entropy, atol=2e-5)
+
+
+@pytest.mark.parametrize("options", [{"num": 1}, {"num": 3, "scale": 2.0}, {"radius": 0.5}])
+def test_entropy_of_gaussians_follows_their_options(options):
+    toy = gaussians(**options)
+    x, area = cells(320, reach=20.0)
+    log_p = density(toy, x)
+    np.testing.assert_allclose(-(np.exp(log_p) * log_p).sum() * area, toy.entropy, atol=2e-5)
+
+
+def test_entropy_of_well_separated_gaussians_is_log_k_plus_that_of_one():
+    toy = gaussians(num=8, radius=3.0, scale=1e-3)
+    np.testing.assert_allclose(toy.entropy, np.log(8) + np.log(2 * np.pi * np.e * 1e-6), atol=1e-6)
+
+
+@EVERY_TOY
+def test_samples_spend_the_entropy_in_nats(name):
+    toy = TOYS[name]()
+    x = jax.jit(toy.sample, static_argnums=1)(jax.random.key(1), NUM)
+    log_p = np.asarray(jax.jit(toy.log_prob)(x), np.float64)
+    assert np.isfinite(log_p).all()
+    assert abs(-log_p.mean() - toy.entropy) < 4 * log_p.std() / np.sqrt(NUM) + 1e-5
+
+
+@EVERY_TOY
+def test_counts_of_samples_in_cells_agree_with_the_density(name):
+    """Pearson's χ² over cells of side 1/2: mean k, variance 2k for k cells."""
+    toy = TOYS[name]()
+    x, area = cells(320)
+    fine = np.exp(density(toy, x)) * area  # cells of side 1/20, ten of them to a side of 1/2
+    expected = NUM * fine.reshape(32, 10, 32, 10).sum((1, 3))
+    sample = np.asarray(toy.sample(jax.random.key(2), NUM))
+    edges = np.linspace(-8, 8, 33)
+    count = np.histogram2d(sample[:, 1], sample[:, 0], (edges, edges))[0]
+    kept = expected > 5
+    chi2 = ((count - expected)[kept] ** 2 / expected[kept]).sum()
+    assert abs(chi2 - kept.sum()) < 4 * np.sqrt(2 * kept.sum())
+    assert abs(count[~kept].sum() - expected[~kept].sum()) < 4 * np.sqrt(expected[~kept].sum()) + 1
+
+
+@EVERY_TOY
+def test_sampler_is_a_pure_function_of_its_key_and_jits(name):
+    toy, key = TOYS[name](), jax.random.key(3)  # cloned: the same draw on purpose
+    eager = toy.sample(jax.random.clone(key), 5)
+    jitted = jax.jit(toy.sample, static_argnums=1)(key, 5)
+    assert eager.shape == (5, 2)
+    np.testing.assert_allclose(eager, jitted, atol=1e-5)
+    assert not np.allclose(eager, toy.sample(jax.random.key(4), 5))
+
+
+@EVERY_TOY
+def test_gradient_is_finite_at_the_origin_and_far_away(name):
+    points = jnp.array([[0.0, 0.0], [30.0, -30.0], [2.5, 0.3]])
+    assert np.isfinite(jax.jit(jax.vmap(jax.grad(TOYS[name]().log_prob)))(points)).all()
+
+
+def test_checkerboard_is_minus_infinity_off_its_cells():
+    log_prob = TOYS["checkerboard"]().log_prob
+    x = jnp.array([[0.5, 0.5], [1.5, 0.5], [4.5, 0.5], [4.5, 4.5], [-5.5, 0.5]])
+    np.testing.assert_allclose(log_prob(x), [-np.log(32), -np.inf, -np.inf, -np.inf, -np.inf])
+
+
+def test_bad_input_is_named_before_anything_is_compiled():
+    toy = gaussians()
+    with pytest.raises(TypeError, match="typed key"):
+        toy.sample(0, 5)
+    with pytest.raises(ValueError, match="num must be"):
+        toy.sample(jax.random.key(0), 0)
+    with pytest.raises(ValueError, match=r"shape \[..., 2\]"):
+        toy.log_prob(jnp.zeros((5, 3)))
+    with pytest.raises(ValueError, match="scale"):
+        gaussians(scale=0.0)
