@@ -90,3 +90,12 @@ def finite_rows(x, name: str = "data") -> None:
                 f"{name}: {bad.sum()} of {len(x)} rows have NaN or infinite values, "
                 f"first at row {int(np.argmax(bad))}; drop or repair them."
             )
+
+
+def function(value, name: str) -> None:
+    """Something to call; the usual slip is to pass its result instead."""
+    if not callable(value):
+        raise ValueError(
+            f"{name} must be a function; got {type(value).__name__}. "
+            "Pass the function itself, not its result."
+        )

@@ -1,0 +1,99 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dgm_jax.learning.gradient import averaged, gradient_descent
+
+
+def init(key):
+    return {"w": jax.random.normal(key, (3,)), "b": jnp.ones(())}
+
+
+def quadratic(params, key, batch):
+    """Its gradient is params - batch, so every step has a closed form."""
+    loss = 0.5 * sum(((leaf - batch) ** 2).sum() for leaf in jax.tree.leaves(params))
+    return loss, {}
+
+
+def run(algorithm, batches):
+    state, metrics = algorithm.init(jax.random.key(0)), []
+    for t, batch in enumerate(batches):
+        state, now = jax.jit(algorithm.step)(state, jax.random.key(t), jnp.float32(batch))
+        metrics.append(now)
+    return state, metrics
+
+
+def equal(a, b):
+    return all(
+        np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
+
+
+def test_sgd_on_a_quadratic_contracts_by_its_closed_form():
+    algorithm = gradient_descent(init, quadratic, optax.sgd(0.1))
+    start = algorithm.init(jax.random.key(0))
+    state, metrics = run(algorithm, [2.0] * 5)
+    wanted = jax.tree.map(lambda p: 2.0 + 0.9**5 * (p - 2.0), start.params)
+    np.testing.assert_allclose(state.params["w"], wanted["w"], rtol=1e-5)
+    np.testing.assert_allclose(state.params["b"], wanted["b"], rtol=1e-5)
+    norm = jnp.sqrt(((start.params["w"] - 2) ** 2).sum() + (start.params["b"] - 2) ** 2)
+    np.testing.assert_allclose(metrics[0]["grad_norm"], norm, rtol=1e-5)
+    np.testing.assert_allclose(metrics[0]["loss"], norm**2 / 2, rtol=1e-5)
+    assert state.step == 5 and state.ema is None and averaged(state) is state.params
+
+
+def test_the_loss_keeps_a_metric_of_its_own():
+    def loss(params, key, batch):
+        return quadratic(params, key, batch)[0], {"loss": jnp.float32(7), "kl": jnp.float32(8)}
+
+    _, metrics = run(gradient_descent(init, loss, optax.sgd(0.1)), [2.0])
+    assert metrics[0]["loss"] == 7 and metrics[0]["kl"] == 8
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_step_without_a_finite_gradient_changes_nothing_but_the_count(bad):
+    algorithm = gradient_descent(init, quadratic, optax.adam(0.1), ema_decay=0.9)
+    before, _ = run(algorithm, [2.0, 3.0])
+    after, metrics = run(algorithm, [2.0, 3.0, bad])
+    assert equal((before.params, before.opt_state, before.ema),
+                 (after.params, after.opt_state, after.ema))  # fmt: skip
+    assert after.step == 3 and [int(m["skipped"]) for m in metrics] == [0, 0, 1]
+    last, metrics = run(algorithm, [2.0, 3.0, bad, 2.0])
+    assert not equal(last.params, before.params) and metrics[-1]["skipped"] == 0
+
+
+def test_the_average_follows_its_recursion():
+    algorithm = gradient_descent(init, quadratic, optax.sgd(0.3), ema_decay=0.25)
+    state = algorithm.init(jax.random.key(0))
+    ema = state.params["w"]
+    for t in range(6):
+        state, _ = algorithm.step(state, jax.random.key(t), jnp.float32(2.0))
+        decay = min(0.25, (1 + t) / (10 + t))
+        ema = decay * ema + (1 - decay) * state.params["w"]
+        np.testing.assert_allclose(averaged(state)["w"], ema, rtol=1e-5)
+
+
+def test_states_keep_their_dtypes():
+    def half(key):
+        return {"w": jnp.ones((3,), jnp.bfloat16)}
+
+    algorithm = gradient_descent(half, quadratic, optax.adam(0.1), ema_decay=0.9)
+    start = algorithm.init(jax.random.key(0))
+    state, _ = algorithm.step(start, jax.random.key(0), jnp.bfloat16(2))
+    assert jax.eval_shape(lambda: state) == jax.eval_shape(lambda: start)
+
+
+@pytest.mark.parametrize(
+    ("argument", "build"),
+    [
+        ("init", lambda: gradient_descent({"w": 0}, quadratic, optax.sgd(0.1))),
+        ("loss", lambda: gradient_descent(init, jnp.ones(()), optax.sgd(0.1))),
+        ("optimizer", lambda: gradient_descent(init, quadratic, 1e-3)),
+        ("ema_decay", lambda: gradient_descent(init, quadratic, optax.sgd(0.1), ema_decay=1.0)),
+    ],
+)
+def test_a_wrong_argument_is_named(argument, build):
+    with pytest.raises(ValueError, match=argument):
+        build()
