@@ -1,0 +1,242 @@
+"""The floors: a module imports only from strictly lower floors, or from its own package.
+
+`violations(path, source)` is a pure function, so each rule is first shown to fail on a planted
+violation and then held over the files of the repository.
+"""
+
+import ast
+import importlib
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# To add a package or a module to dgm_jax, give it its floor here.
+FLOORS = {
+    0: ("protocol", "checks"),
+    1: ("bijectors", "distributions", "nets", "data"),
+    2: ("combinators", "objectives", "metrics", "plots"),
+    3: ("learning",),
+    4: ("autoregressive", "inference", "flows", "vae", "disentangled", "gans", "quantized", "diffusion"),
+}
+FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
+
+# library: the only files of dgm_jax that may import it
+HOMES = {
+    "flax": ("dgm_jax/nets/adapter.py",),
+    "diffrax": ("dgm_jax/bijectors/continuous.py",),
+    "optax": ("dgm_jax/learning/",),
+    "orbax": ("dgm_jax/learning/",),
+    "matplotlib": ("dgm_jax/plots.py",),
+}
+SHUT_OUT = {"distrax": "dgm_jax/nets/", "importlib.import_module": "dgm_jax/"}  # name: not in here
+
+TOP_LEVEL = {
+    "pyproject.toml", "requirements.txt", "README.md", "dgm_jax", "experiments", "tests", "benchmarks",
+}  # fmt: skip
+
+
+# ------------------------------------------------------------------------------- the rules
+def imports(path: str, tree: ast.Module) -> list[str]:
+    """Full dotted names of all that is imported, in functions too: `from ..nets import mlp` in
+    dgm_jax/flows/maf.py is dgm_jax.nets.mlp."""
+    package = path.split("/")[:-1]
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = above + (node.module.split(".") if node.module else [])
+            names += [".".join([*base, alias.name]) for alias in node.names]
+    return names
+
+
+def within(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def violations(path: str, source: str) -> list[str]:
+    """What the file at `path` (from the repository's root) breaks, one line each."""
+    tree = ast.parse(source)
+    names = imports(path, tree)
+    found = re_export_violations(path, tree)
+    if path.startswith("dgm_jax/"):
+        found += [v for name in names for v in floor_violations(path, name)]
+    if path.startswith(("dgm_jax/", "experiments/")):
+        found += [v for name in names for v in library_violations(path, name)]
+    if not path.startswith("tests/"):
+        found += [f"{path} imports {n}: only tests do" for n in names if within(n, "tests")]
+    return found
+
+
+def floor_violations(path: str, name: str) -> list[str]:
+    here = path.split("/")[1].removesuffix(".py")
+    if here == "__init__":
+        return []
+    if here not in FLOOR_OF:
+        return [f"{path}: {here} has no floor; add it to FLOORS"]
+    if within(name, "experiments") or within(name, "benchmarks"):
+        return [f"{path} imports {name}: the package does not know those who use it"]
+    if not within(name, "dgm_jax"):
+        return []
+    there = (name.split(".") + [""])[1]
+    if there not in FLOOR_OF:
+        return [f"{path} imports {name}: {there or 'dgm_jax itself'} has no floor"]
+    if there != here and FLOOR_OF[there] >= FLOOR_OF[here]:
+        return [f"{path} (F{FLOOR_OF[here]}) imports {name} (F{FLOOR_OF[there]})"]
+    return []
+
+
+def library_violations(path: str, name: str) -> list[str]:
+    homeless = [
+        f"{path} imports {name}: only {', '.join(homes)} may"
+        for library, homes in HOMES.items()
+        if within(name, library) and not path.startswith(homes)
+        # experiments may choose an optimiser, write checkpoints and draw
+        and not (path.startswith("experiments/") and library in ("optax", "orbax", "matplotlib"))
+    ]
+    shut_out = [
+        f"{path} imports {name}: not inside {folder}"
+        for what, folder in SHUT_OUT.items()
+        if (within(name, what) or within(what, name)) and path.startswith(folder)
+    ]
+    return homeless + shut_out
+
+
+def re_export_violations(path: str, tree: ast.Module) -> list[str]:
+    """An __init__.py is a docstring and `from .x import X as X`; no other file re-exports."""
+
+    def re_exports(node):
+        return isinstance(node, ast.ImportFrom) and all(a.asname == a.name for a in node.names)
+
+    if not path.endswith("__init__.py"):
+        nodes = [n for n in ast.walk(tree) if re_exports(n)]
+        return [f"{path}:{n.lineno} re-exports; only __init__.py does" for n in nodes]
+    body = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
+    return [
+        f"{path}:{node.lineno} is not `from .x import X as X`"
+        for node in body
+        if not (re_exports(node) and node.level)
+    ]
+
+
+def addresses(text: str) -> list[str]:
+    """Addresses of package registries, which belong to a machine's settings."""
+    return re.findall(r"https?://\S*(?:pypi|pythonhosted|/simple\b)\S*", text)
+
+
+# ------------------------------------------------------------------- each rule fails once
+PLANTED = {
+    "F1 imports F2": ("dgm_jax/bijectors/linear.py", "from ..combinators import compose"),
+    "F1 imports another F1": ("dgm_jax/bijectors/linear.py", "from dgm_jax.nets import mlp"),
+    "F2 imports another F2": ("dgm_jax/plots.py", "from .metrics import mmd"),
+    "F0 imports another F0": ("dgm_jax/checks.py", "from .protocol import Net"),
+    "F2 imports F3": ("dgm_jax/objectives/bounds.py", "import dgm_jax.learning.gradient"),
+    "a chapter imports a chapter": ("dgm_jax/vae/iaf.py", "from ..flows.maf import maf"),
+    "... as a module": ("dgm_jax/vae/iaf.py", "from .. import flows"),
+    "... in a function": ("dgm_jax/vae/iaf.py", "def f():\n    from dgm_jax import flows"),
+    "... through the root": ("dgm_jax/vae/iaf.py", "from dgm_jax import maf"),
+    "... through all of dgm_jax": ("dgm_jax/vae/iaf.py", "import dgm_jax"),
+    "... from a folder in a chapter": ("dgm_jax/vae/deep/er.py", "from ...flows import maf"),
+    "... in __init__": ("dgm_jax/vae/__init__.py", "from ..flows import maf as maf"),
+    "a package without a floor": ("dgm_jax/utils/misc.py", "import jax"),
+    "import of a package without a floor": ("dgm_jax/vae/iaf.py", "from ..utils import misc"),
+    "nets imports distrax": ("dgm_jax/nets/dense.py", "import distrax"),
+    "bijectors imports flax": ("dgm_jax/bijectors/linear.py", "import flax.linen as nn"),
+    "distributions imports flax": ("dgm_jax/distributions/mix.py", "from flax import linen"),
+    "flax outside the adapter": ("dgm_jax/nets/dense.py", "from flax import linen as nn"),
+    "flax in an experiment": ("experiments/flows/maf.py", "import flax"),
+    "diffrax outside continuous": ("dgm_jax/flows/ffjord.py", "import diffrax"),
+    "optax outside learning": ("dgm_jax/flows/maf.py", "import optax"),
+    "orbax outside learning": ("dgm_jax/vae/vae.py", "from orbax.checkpoint import v1"),
+    "matplotlib outside plots": ("dgm_jax/metrics/codes.py", "import matplotlib.pyplot as plt"),
+    "a look-up by name": ("dgm_jax/flows/maf.py", "import importlib"),
+    "dgm_jax imports an experiment": ("dgm_jax/learning/loop.py", "import experiments.flows"),
+    "dgm_jax imports a benchmark": ("dgm_jax/learning/loop.py", "from benchmarks import timing"),
+    "an experiment imports a test": ("experiments/run.py", "from tests.helpers import perturb"),
+    "__init__ holds code": ("dgm_jax/nets/__init__.py", '"""Nets."""\nx = 1'),
+    "__init__ imports without export": ("dgm_jax/nets/__init__.py", "from .dense import mlp"),
+    "__init__ renames": ("dgm_jax/nets/__init__.py", "from .dense import mlp as net"),
+    "__init__ exports a stranger": ("dgm_jax/nets/__init__.py", "from jax import jit as jit"),
+    "a re-export elsewhere": ("dgm_jax/nets/made.py", "from .dense import mlp as mlp"),
+}
+
+ALLOWED = {
+    "lower floors": ("dgm_jax/flows/maf.py", "import jax\nfrom ..nets import made\nfrom .. import plots"),
+    "siblings": ("dgm_jax/flows/maf.py", "from .iaf import iaf\nfrom dgm_jax.flows import nice"),
+    "siblings of a folder": ("dgm_jax/vae/deep/er.py", "from .a import a\nfrom ..b import b"),
+    "homes": ("dgm_jax/nets/adapter.py", "from flax import linen as nn"),
+    "learning": ("dgm_jax/learning/gradient.py", "import optax\nfrom orbax.checkpoint import v1"),
+    "experiments": ("experiments/flows/a.py", "import optax\nfrom dgm_jax import flows, vae"),
+    "tests": ("tests/nets/test_adapter.py", "import flax\nfrom tests.helpers import perturb"),
+    "__init__": ("dgm_jax/nets/__init__.py", '"""Nets."""\n\nfrom .dense import mlp as mlp'),
+    "an empty __init__": ("dgm_jax/nets/__init__.py", ""),
+    "a name that begins like another": ("dgm_jax/nets/dense.py", "import optax_like, distraxed"),
+    "the version of a package": ("dgm_jax/learning/loop.py", "from importlib import metadata"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_violation_is_found(name):
+    assert len(violations(*PLANTED[name])) >= 1
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_the_floors_allow_passes(name):
+    assert violations(*ALLOWED[name]) == []
+
+
+def test_an_address_of_a_registry_is_found():
+    for host in ("pypi.org/project/jax", "files.pythonhosted.org/x", "mirror.example/simple/jax"):
+        assert addresses(f"see https://{host} for more") == [f"https://{host}"]
+    assert addresses("https://arxiv.org/abs/1502.03509 on a pypi page") == []
+
+
+# --------------------------------------------------------------------- ... and none stands
+def python_files(*folders: str) -> list[str]:
+    found = (file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    return sorted(file.relative_to(ROOT).as_posix() for file in found)
+
+
+def tracked() -> list[str]:
+    git = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if git.returncode or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    return [name for name in git.stdout.split("\0") if name]
+
+
+@pytest.mark.parametrize("path", python_files("dgm_jax", "experiments", "benchmarks", "tests"))
+def test_no_file_breaks_the_floors(path):
+    assert violations(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+def test_every_part_of_dgm_jax_has_a_floor():
+    parts = {path.split("/")[1].removesuffix(".py") for path in python_files("dgm_jax")}
+    assert parts - {"__init__"} <= set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("path", python_files("dgm_jax"))
+def test_every_module_imports(path):
+    importlib.import_module(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+
+
+def test_the_top_level_holds_only_what_everyone_expects():
+    tops = {name.split("/")[0] for name in tracked()}
+    assert {top for top in tops if not top.startswith(".")} <= TOP_LEVEL
+
+
+def test_requirements_hold_versions_and_no_addresses():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").split("\n")
+    pin = re.compile(r"[\w.-]+(\[[\w,-]+\])?==[\w.]+( ; .+)?|#.*|")
+    assert [line for line in lines if not pin.fullmatch(line) or "://" in line] == []
+
+
+def test_no_text_names_a_registry():
+    texts = [name for name in tracked() if name.endswith((".py", ".md", ".toml", ".txt", ".ci/run"))]
+    there = [name for name in texts if (ROOT / name).exists()]  # not deleted since
+    assert there
+    assert {n: addresses((ROOT / n).read_text(encoding="utf-8")) for n in there} == {n: [] for n in there}
