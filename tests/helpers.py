@@ -1,4 +1,4 @@
-"""What many tests need: parameters away from their initial values, and a log-det to compare with."""
+"""What many tests need: parameters moved off their initial values, and a log-det by autodiff."""
 
 import jax
 import jax.numpy as jnp

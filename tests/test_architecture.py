@@ -21,7 +21,8 @@ FLOORS = {
     2: ("combinators", "objectives", "metrics", "plots"),
     3: ("learning",),
     4: (
-        "autoregressive", "inference", "flows", "vae", "disentangled", "gans", "quantized", "diffusion",
+        "autoregressive", "inference", "flows", "vae",
+        "disentangled", "gans", "quantized", "diffusion",
     ),
 }  # fmt: skip
 FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
