@@ -49,7 +49,9 @@ class Autoregressive(distrax.Bijector):
         shape = y.shape[:-1]
         if self._cond is not None:
             shape = jnp.broadcast_shapes(shape, self._cond.shape[:-1])
-        return _invert(self._net, self._law, self._params, self._cond, jnp.broadcast_to(y, (*shape, self._dim)))
+        dtype = jnp.result_type(y, *jax.tree.leaves(self._params))
+        y = jnp.broadcast_to(y, (*shape, self._dim)).astype(dtype)
+        return _invert(self._net, self._law, self._params, self._cond, y)
 
 
 def _invert(net: CausalNet, law: Law, params: Params, cond: Array | None, y: Array):

@@ -20,15 +20,15 @@ class Scan(distrax.Bijector):
     def __init__(
         self, layer: Callable[[Params], distrax.Bijector], params: Params, *, unroll: bool = False
     ):
-        like = jax.tree.map(lambda leaf: leaf[0], params)
-        super().__init__(event_ndims_in=layer(like).event_ndims_in)
+        self._first = jax.tree.map(lambda leaf: leaf[0], params)
+        super().__init__(event_ndims_in=layer(self._first).event_ndims_in)
         self._layer, self._params, self._unroll = layer, params, unroll
 
     def _run(self, x, method, reverse):
         def body(x, params):
             return getattr(self._layer(params), method)(x), None
 
-        return jax.lax.scan(body, x, self._params, reverse=reverse, unroll=self._unroll)[0]
+        return self._scan(body, self._like_output(x, method), reverse)
 
     def _run_with_log_det(self, x, method, reverse):
         def body(carry, params):
@@ -36,9 +36,17 @@ class Scan(distrax.Bijector):
             x, log_det = getattr(self._layer(params), method)(x)
             return (x, total + log_det), None
 
+        x = self._like_output(x, method.removesuffix("_and_log_det"))
         total = jnp.zeros(x.shape[: x.ndim - self.event_ndims_in], x.dtype)
-        carry = jax.lax.scan(body, (x, total), self._params, reverse=reverse, unroll=self._unroll)
-        return carry[0]
+        return self._scan(body, (x, total), reverse)
+
+    def _scan(self, body, start, reverse):
+        return jax.lax.scan(body, start, self._params, reverse=reverse, unroll=self._unroll)[0]
+
+    def _like_output(self, x, method):
+        """x in the shape and dtype of a layer's output: a batch of conditions broadcasts it."""
+        like = jax.eval_shape(lambda x, p: getattr(self._layer(p), method)(x), x, self._first)
+        return jnp.broadcast_to(x, like.shape).astype(like.dtype)
 
     def forward(self, x):
         return self._run(x, "forward", reverse=False)

@@ -101,7 +101,8 @@ def unroll_layers(
     """
     depth, p = len(layers.weights), layers.weights[0].shape[1] // dim
     q = layers.readout.shape[0] // dim
-    dtype = layers.readout.dtype
+    f = jnp.zeros((q, batch), layers.readout.dtype)
+    dtype = jnp.result_type(f, jax.eval_shape(emit, 0, f))
     edges = np.linspace(0, dim, num_blocks + 1).round().astype(int)
 
     known = [jnp.zeros((0, batch), dtype)]  # inputs, then the units of each layer
@@ -152,7 +153,7 @@ def _unroll_block(layers, emit, activate, batch, known, lo, hi, span, p, q):
         if d_corner is not None:
             f += d_corner[s] @ block[0]
         block = list(block)
-        block[0] = jax.lax.dynamic_update_slice(block[0], emit(lo + s, f), (s * p, 0))
+        block[0] = jax.lax.dynamic_update_slice(block[0], emit(lo + s, f).astype(dtype), (s * p, 0))
         for n in range(depth):
             if not groups[n]:
                 continue

@@ -1,0 +1,1 @@
+from .made import gaussian_made as gaussian_made

@@ -1,0 +1,83 @@
+"""RealNVP on vectors: flows whose two directions cost the same."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..bijectors import Coupling, Law, Permutation, affine
+from ..combinators import compose, fixed, repeat
+from ..nets import mlp
+from ..protocol import Flow
+
+
+def coupling(
+    dim: int,
+    *,
+    hidden: Sequence[int],
+    mask: Sequence[bool] | None = None,
+    law: Law | None = None,
+    cond_dim: int = 0,
+    activation: Callable = jax.nn.relu,
+) -> Flow:
+    """x_a = z_a, x_b = τ(z_b; f(z_a, c)), one pass each way. Starts as the identity.
+
+    mask: True where a coordinate is kept (part a); default every other one, beginning with the
+    first. Both parts must have a member. dim may be odd.
+    """
+    checks.positive_int(dim, "dim")
+    checks.positive_int(cond_dim, "cond_dim", least=0)
+    if dim < 2:
+        raise ValueError(f"coupling needs dim >= 2, a part to keep and one to move; got {dim}.")
+    mask = np.arange(dim) % 2 == 0 if mask is None else np.asarray(mask)
+    if mask.dtype != bool or mask.shape != (dim,):
+        raise ValueError(
+            f"mask must be {dim} booleans; got shape {mask.shape} of {mask.dtype}."
+        )
+    if mask.all() or not mask.any():
+        raise ValueError("mask must keep some coordinates and move others; got all the same.")
+    law = affine() if law is None else law
+    kept = int(mask.sum())
+    in_dims = (kept, cond_dim) if cond_dim else (kept,)
+    net = mlp(
+        in_dims,
+        (dim - kept) * law.num_params,
+        hidden=hidden,
+        activation=activation,
+        zero_last=True,
+    )
+
+    def bijector(params, cond=None):
+        checks.condition(cond, cond_dim)
+        context = () if cond is None else (cond,)
+        return Coupling(mask, lambda kept: net.apply(params, kept, *context), law)
+
+    return Flow(net.init, bijector)
+
+
+def realnvp(
+    dim: int,
+    *,
+    num_layers: int = 10,
+    hidden: Sequence[int] = (512, 512),
+    shuffle: int | None = None,
+    unroll: bool = False,
+    **options,
+) -> Flow:
+    """num_layers couplings that keep and move the even and the odd coordinates in turn.
+
+    Density and sampling are both one pass of every layer. shuffle: a seed of one fixed permutation
+    after each pair of layers, so that over the layers each coordinate meets every other; None for
+    none. options: those of `coupling`, for every layer.
+    Dinh et al. (2017), "Density estimation using Real NVP".
+    """
+    checks.positive_int(num_layers, "num_layers", least=2)
+    if num_layers % 2:
+        raise ValueError(f"num_layers must be even, layers come in pairs; got {num_layers}.")
+    even = np.arange(dim) % 2 == 0
+    pair = [coupling(dim, mask=mask, **options, hidden=hidden) for mask in (even, ~even)]
+    if shuffle is not None:
+        pair.insert(0, fixed(Permutation(np.random.default_rng(shuffle).permutation(dim))))
+    return repeat(compose(*pair), num_layers // 2, unroll=unroll)

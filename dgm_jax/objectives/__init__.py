@@ -1,0 +1,4 @@
+from .likelihood import bits_per_dim as bits_per_dim
+from .likelihood import mean_and_stderr as mean_and_stderr
+from .likelihood import nll as nll
+from .likelihood import reverse_kl as reverse_kl
