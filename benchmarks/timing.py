@@ -1,0 +1,107 @@
+"""Time functions side by side, after compilation, with their spread.
+
+On a shared machine absolute times drift by far more than the differences of interest. So the
+contestants take turns, round by round, and only ratios within one `compare` mean anything.
+"""
+
+import datetime
+import os
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import jax
+import jaxlib
+import numpy as np
+
+from dgm_jax import checks
+
+
+class Timing(NamedTuple):
+    """Milliseconds a call over the rounds (median and quartiles), and the first call in seconds."""
+
+    median_ms: float
+    low_ms: float  # first quartile
+    high_ms: float  # third quartile
+    first_call_s: float  # trace, compile and run
+
+
+def compare(
+    thunks: Mapping[str, Callable[[], Any]], *, repeats: int = 20, min_seconds: float = 0.0
+) -> dict[str, Timing]:
+    """Time each function of no arguments, all in the same interleaved rounds.
+
+    The first call stands apart, since it compiles; a second one warms up unrecorded. Then every
+    round calls each thunk once, in an order that rotates, and waits for its result. There are at
+    least `repeats` rounds, and more until they have taken `min_seconds` together.
+
+        timings = compare({"maf": lambda: sample(params, key), "iaf": ...}, min_seconds=1.0)
+    """
+    if not thunks or not all(callable(thunk) for thunk in thunks.values()):
+        raise ValueError(f"thunks must map names to functions of no arguments; got {thunks!r}.")
+    checks.positive_int(repeats, "repeats")
+    if not 0 <= min_seconds < float("inf"):
+        raise ValueError(f"min_seconds must be finite and not below 0; got {min_seconds!r}.")
+
+    first_call = {name: seconds(thunk) for name, thunk in thunks.items()}
+    for thunk in thunks.values():
+        seconds(thunk)
+    rounds = {name: [] for name in thunks}
+    names, spent = list(thunks), 0.0
+    while len(rounds[names[-1]]) < repeats or spent < min_seconds:
+        for name in names:
+            rounds[name].append(seconds(thunks[name]))
+            spent += rounds[name][-1]
+        names = names[1:] + names[:1]
+    return {name: timing(rounds[name], first_call[name]) for name in thunks}
+
+
+def seconds(thunk: Callable[[], Any]) -> float:
+    """One call, until its result is there: JAX returns before the device has finished."""
+    start = perf_counter()
+    jax.block_until_ready(thunk())
+    return perf_counter() - start
+
+
+def timing(rounds: list[float], first_call: float) -> Timing:
+    low, median, high = np.percentile(np.array(rounds) * 1e3, [25, 50, 75])
+    return Timing(float(median), float(low), float(high), first_call)
+
+
+def flops(jitted, *args, **kwargs) -> float | None:
+    """Floating-point operations of `jitted(*args)` by XLA's own count; None where it gives none.
+
+    Compiles, runs nothing. XLA counts the body of a loop once, whatever its number of turns: a
+    `scan` over n layers shows the operations of one.
+    """
+    if not hasattr(jitted, "lower"):
+        raise ValueError(f"jitted must be a function made by jax.jit; got {jitted!r}.")
+    analysis = jitted.lower(*args, **kwargs).compile().cost_analysis()
+    if isinstance(analysis, (list, tuple)):  # one entry a partition in some versions
+        analysis = analysis[0] if analysis else None
+    count = (analysis or {}).get("flops")
+    return None if count is None or count < 0 else float(count)  # -1 is XLA's "unknown"
+
+
+def machine() -> dict[str, Any]:
+    """What a table of times must say about where it was made."""
+    device = jax.devices()[0]
+    ours = getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count()))(0)
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "cpu": cpu_model(),
+        "cores": len(ours),  # those this process may use
+        "device": f"{jax.device_count()} x {device.device_kind}",
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+    }
+
+
+def cpu_model() -> str:
+    info = Path("/proc/cpuinfo")  # Linux; platform.processor() is empty there
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
