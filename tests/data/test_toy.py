@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from dgm_jax.data.toy import TOYS, gaussians
 
 EVERY_TOY = pytest.mark.parametrize("name", TOYS)

@@ -1,0 +1,377 @@
+"""Real data sets as numpy arrays, with fixed splits: `load("mnist").train` is [50000, 28, 28].
+
+Only `digits` needs no file. The others are read from a data folder: the argument `data_dir`, else
+the environment variable DGM_DATA, in a sub-folder of its own name. Nothing is downloaded; a
+missing set says what it looked for and where it is published. Integer data are int32, four times
+the size of the file (uint8 arithmetic wraps: 0 - 1 = 255); continuous data are float32. Pictures
+are [n, height, width] or, in colour, [n, height, width, 3]; row 0 is the top.
+
+| name                | train/valid/test     | a row       | levels | split (permutations: NumPy)     |
+|---------------------|----------------------|-------------|--------|---------------------------------|
+| digits              | 1297/200/300         | 8, 8        | 17     | RandomState(0).permutation      |
+| mnist               | 50000/10000/10000    | 28, 28      | 256    | valid: last 1/6 of train        |
+| fashion_mnist       | 50000/10000/10000    | 28, 28      | 256    | valid: last 1/6 of train        |
+| binarized_mnist     | 50000/10000/10000    | 28, 28      | 2      | published                       |
+| cifar10             | 45000/5000/10000     | 32, 32, 3   | 256    | valid: last 1/10 of train (1)   |
+| omniglot            | 23000/1345/8070      | 28, 28      | 2      | default_rng(0).permutation (2)  |
+| caltech_silhouettes | 4100/2264/2307       | 28, 28      | 2      | in the file (3)                 |
+| frey_faces          | 1565/200/200         | 28, 20      | 256    | default_rng(0).permutation      |
+| olivetti_faces      | 300/50/50            | 64, 64      | 256    | persons 0-29, 30-34, 35-39      |
+| dsprites            | 46080/3750/15004     | 64, 64      | 2      | train: the factor grid (4)      |
+| bsds300_patches     | 200000/10000/50000   | 63          | none   | in the file; by photograph (5)  |
+| spoken_digits       | 1200/300/300         | 4096        | none   | takes 5-24, 25-29, 0-4 (6)      |
+| tiny_shakespeare    | 1003854/55770/55770  | (scalar)    | 65     | first 90 %, next 5 %, last 5 %  |
+| nltcs               | 16181/2157/3236      | 16          | 2      | published, as all below         |
+| baudio, bnetflix    | 15000/2000/3000      | 100         | 2      |                                 |
+| jester              | 9000/1000/4116       | 100         | 2      |                                 |
+| accidents           | 12758/1700/2551      | 111         | 2      |                                 |
+| mushrooms           | 2000/500/5624        | 112         | 2      |                                 |
+| adult               | 5000/1414/26147      | 123         | 2      |                                 |
+| pumsb_star          | 12262/1635/2452      | 163         | 2      |                                 |
+| bbc                 | 1670/225/330         | 1058        | 2      |                                 |
+| voting              | 1214/200/350         | 1359        | 2      |                                 |
+
+(1) With the reduced file, 9000/1000/10000: say "10k training images" beside any number.
+(2) The sizes of Burda et al. (2016), on one-bit drawings: not comparable with their grey ones.
+(3) The sizes of Marlin's split, class by class; its members were drawn anew.
+(4) Held out: a random sample of all 737280 images without those of the grid, by
+    default_rng(0).permutation. Labels [n, 5]: shape, scale, orientation, x, y of the full
+    3 x 6 x 40 x 32 x 32, of which the grid has every 4th orientation, every 2nd x and y.
+(5) Uniform noise from default_rng(0), (1), (2) for train, valid, test; divided by 256; less the
+    mean of the patch; without the last pixel (Zoran & Weiss 2011; Uria et al. 2013).
+(6) The first 4096 samples (0.512 s at 8 kHz) in [-1, 1); shorter clips end in exact zeros.
+
+Some sets are sorted by class or in film order: take a part of one with `subset`, never `x[:num]`.
+"""
+
+import os
+import string
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import checks
+from . import formats
+
+SPLITS = ("train", "valid", "test")
+CLIP = 4096  # samples of a spoken digit: three clips in four are shorter
+SHAKESPEARE = "\n !$&',-.3:;?" + string.ascii_uppercase + string.ascii_lowercase
+"""The vocabulary of tiny_shakespeare: id i stands for SHAKESPEARE[i] (65 characters, sorted)."""
+
+BINARY_TABLES = (
+    *("nltcs", "baudio", "jester", "bnetflix", "accidents", "mushrooms", "adult", "pumsb_star"),
+    *("bbc", "voting"),
+)
+
+
+class Dataset(NamedTuple):
+    """Three parts of one set: int32 in 0..num_levels-1, or float32 where num_levels is None."""
+
+    name: str
+    train: np.ndarray  # [n, ...]
+    valid: np.ndarray
+    test: np.ndarray
+    labels: dict[str, np.ndarray] | None  # split -> int32 [n] or [n, factors]
+    num_levels: int | None
+    description: str
+
+
+def load(name: str, data_dir=None) -> Dataset:
+    """The set called `name`, with its fixed split (see the table above).
+
+    Raises ValueError for an unknown name or a damaged file, FileNotFoundError for a missing one.
+    """
+    checks.choice(name, LOADERS, "name")
+    return LOADERS[name](name, data_dir or os.environ.get("DGM_DATA"))
+
+
+def load_file(path) -> Dataset:
+    """Any table or array of your own: .npy, .npz, .csv, .amat, .txt or .data; one row an example.
+
+    An .npz with the arrays train, valid and test keeps that split; any other must hold one array.
+    One array is shuffled by default_rng(0) and split 80/10/10. Whole numbers become int32 with
+    num_levels 256 (from uint8) or the largest value + 1, and at least 2; data with a fraction or a
+    negative number become float32.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path.absolute()}; give the path of a table or array.")
+    if path.suffix == ".npz":
+        found = formats.read_arrays(path)
+        if set(SPLITS) <= set(found):
+            return _own(path, [found[split] for split in SPLITS])
+        if len(found) != 1:
+            raise ValueError(
+                f"{path} holds {', '.join(found) or 'nothing'}; "
+                "it needs the arrays train, valid and test, or exactly one array."
+            )
+        (x,) = found.values()
+    elif path.suffix == ".npy":
+        with formats.naming(path):
+            x = np.load(path, allow_pickle=False)
+    else:
+        checks.choice(path.suffix, (".csv", ".amat", ".txt", ".data", ".npy", ".npz"), "the suffix of path")
+        x = formats.read_text(path)
+    if np.ndim(x) == 0 or len(x) < 10:
+        raise ValueError(f"{path} has shape {np.shape(x)}; an 80/10/10 split needs 10 rows or more.")
+    order = np.random.default_rng(0).permutation(len(x))
+    tenth = len(x) // 10
+    return _own(path, np.split(x[order], [len(x) - 2 * tenth, len(x) - tenth]))
+
+
+def subset(x, num: int, seed: int = 0) -> np.ndarray:
+    """`num` rows of x drawn without replacement by default_rng(seed): some sets are sorted."""
+    checks.positive_int(num, "num")
+    if num > len(x):
+        raise ValueError(f"num must be at most the {len(x)} rows of x; got {num}.")
+    return np.asarray(x)[np.random.default_rng(seed).permutation(len(x))[:num]]
+
+
+# --- building a Dataset -----------------------------------------------------------------------
+
+
+def _dataset(name, parts, num_levels, description, labels=None) -> Dataset:
+    """The dtypes and checks that every set shares; parts and labels in the order of SPLITS."""
+    for split, x in zip(SPLITS, parts, strict=True):
+        checks.finite_rows(x, f"{name} {split}")
+        if x.shape[1:] != parts[0].shape[1:]:
+            raise ValueError(
+                f"{name}: a row of {split} is {x.shape[1:]}, of train {parts[0].shape[1:]}."
+            )
+        if num_levels is not None and not _are_levels(x, num_levels):
+            raise ValueError(
+                f"{name} {split}: values must be whole numbers in 0..{num_levels - 1}; "
+                f"got {x.min()}..{x.max()}."
+            )
+    if labels is not None:
+        for split, x, y in zip(SPLITS, parts, labels, strict=True):
+            if len(x) != len(y):
+                raise ValueError(f"{name} {split}: {len(x)} rows, but {len(y)} labels.")
+        labels = {split: np.asarray(y, np.int32) for split, y in zip(SPLITS, labels, strict=True)}
+    dtype = np.float32 if num_levels is None else np.int32
+    train, valid, test = (np.asarray(x, dtype) for x in parts)
+    return Dataset(name, train, valid, test, labels, num_levels, description)
+
+
+def _are_levels(x, num_levels) -> bool:
+    whole = x.dtype.kind in "biu" or (x == np.floor(x)).all()
+    return bool(whole and x.min() >= 0 and x.max() < num_levels)
+
+
+def _own(path, parts) -> Dataset:
+    """A user's arrays, whose kind of number decides their levels."""
+    for x in parts:
+        if x.dtype.kind not in "biuf" or x.ndim == 0 or len(x) == 0:
+            raise ValueError(f"{path} holds {x.dtype} of shape {x.shape}; it needs rows of numbers.")
+    num_levels = None
+    if all(_are_levels(x, 2**31 - 1) for x in parts):
+        is_bytes = all(x.dtype == np.uint8 for x in parts)
+        num_levels = 256 if is_bytes else max(2, *(int(x.max()) + 1 for x in parts))
+    else:
+        with np.errstate(over="ignore"):  # an overflow is infinite, which the next check reports
+            parts = [x.astype(np.float32) for x in parts]
+    return _dataset(str(path), parts, num_levels, f"Rows of {path.name}.")
+
+
+def _find(name, folder, candidates, source) -> Path:
+    """The first of the `candidates` that exists in the data folder."""
+    for candidate in candidates:
+        if folder and (Path(folder) / candidate).exists():
+            return Path(folder) / candidate
+    where = f"in {Path(folder).absolute()}" if folder else "(no data folder is set)"
+    raise FileNotFoundError(
+        f"{name}: found none of {', '.join(candidates)} {where}. Point --data-dir or the environment "
+        f"variable DGM_DATA at the folder that holds it. Published as {source}."
+    )
+
+
+# --- one function a set; `folder` is the data folder ------------------------------------------
+
+
+def _digits(name, folder) -> Dataset:
+    from sklearn.datasets import load_digits  # slow to import, and only needed here
+
+    digits = load_digits()
+    order = np.random.RandomState(0).permutation(len(digits.images))
+    x, y = (np.split(a[order], [1297, 1497]) for a in (digits.images, digits.target))
+    return _dataset(name, x, 17, "Handwritten digits of scikit-learn, 0 = paper, 16 = ink.", y)
+
+
+def _idx(name, folder) -> Dataset:
+    source = {
+        "mnist": "the MNIST database of handwritten digits (four idx files)",
+        "fashion_mnist": "Fashion-MNIST by Zalando Research (four idx files)",
+    }[name]
+
+    def read(file):
+        return formats.read_idx(_find(name, folder, [f"{name}/{file}.gz", f"{name}/{file}"], source))
+
+    x, y = read("train-images-idx3-ubyte"), read("train-labels-idx1-ubyte")
+    parts, labels = _hold_out(x, len(x) // 6), _hold_out(y, len(y) // 6)
+    x, y = read("t10k-images-idx3-ubyte"), read("t10k-labels-idx1-ubyte")
+    return _dataset(name, [*parts, x], 256, "Grey pictures in 10 classes.", [*labels, y])
+
+
+def _hold_out(x, num) -> list[np.ndarray]:
+    """The last `num` rows for validation."""
+    return [x[: len(x) - num], x[len(x) - num :]]
+
+
+def _binarized_mnist(name, folder) -> Dataset:
+    source = "binarized_mnist_{train,valid,test}.amat by Larochelle"
+    texts = [f"{name}/{name}_{split}.amat" for split in SPLITS]
+    path = _find(name, folder, [f"{name}/{name}.npz", texts[0]], source)
+    if path.suffix == ".npz":
+        parts = formats.read_npz(path, *SPLITS)
+    else:
+        parts = [formats.read_text(_find(name, folder, [text], source)) for text in texts]
+    parts = [x.reshape(-1, 28, 28) for x in parts]
+    return _dataset(name, parts, 2, "MNIST in one bit, drawn once by Larochelle.")
+
+
+def _cifar10(name, folder) -> Dataset:
+    """The full set, pickled or binary, else the reduced one with 10,000 training images."""
+    source = "CIFAR-10 by Krizhevsky (the python or the binary version)"
+    batches = [f"data_batch_{i}" for i in range(1, 6)]
+    pickled = [f"{name}/cifar-10-batches-py/{file}" for file in (*batches, "test_batch")]
+    binary = [f"{name}/cifar-10-batches-bin/{file}.bin" for file in (*batches, "test_batch")]
+    reduced = [f"{name}/cifar10_train10k.npz", f"{name}/cifar10_test10k.npz"]
+    path = _find(name, folder, [pickled[0], binary[0], reduced[0]], source)
+    read, files = {
+        "": (formats.read_cifar_pickle, pickled),
+        ".bin": (formats.read_cifar_binary, binary),
+        ".npz": (_delta_coded, reduced),
+    }[path.suffix]
+    *train, test = [read(_find(name, folder, [file], source)) for file in files]
+    x, y = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
+    parts, labels = _hold_out(x, len(x) // 10), _hold_out(y, len(y) // 10)
+    description = f"Colour pictures in 10 classes; {len(x)} training pictures, valid among them."
+    return _dataset(name, [*parts, test[0]], 256, description, [*labels, test[1]])
+
+
+def _delta_coded(path) -> tuple[np.ndarray, np.ndarray]:
+    """Channels R-G, G, B-G as differences along the width, mod 256. -> [n, 32, 32, 3], [n]"""
+    delta, y = formats.read_npz(path, "x_delta", "y")
+    x = np.cumsum(delta, axis=-1, dtype=np.uint8)
+    x[:, 0] += x[:, 1]
+    x[:, 2] += x[:, 1]
+    return x.transpose(0, 2, 3, 1), y
+
+
+def _binary_table(name, folder) -> Dataset:
+    source = "UCLA-StarAI/Density-Estimation-Datasets on GitHub"
+    texts = [f"binary_density/{name}.{split}.data" for split in SPLITS]
+    path = _find(name, folder, [f"binary_density/{name}.npz", texts[0]], source)
+    if path.suffix == ".npz":
+        parts = formats.read_npz(path, *SPLITS)
+    else:
+        parts = [formats.read_text(_find(name, folder, [text], source)) for text in texts]
+    return _dataset(name, parts, 2, "Binary features, a benchmark of density estimation.")
+
+
+def _omniglot(name, folder) -> Dataset:
+    path = _find(name, folder, [f"{name}/omniglot28.npz"], "Omniglot by Lake et al.")
+    x, alphabet = formats.read_npz(path, "x", "alphabet")
+    order = np.random.default_rng(0).permutation(len(x))
+    ends = [23000, 24345, 24345 + 8070]
+    parts, labels = (np.split(a[order], ends)[:3] for a in (x, alphabet))
+    return _dataset(name, parts, 2, "Characters of 50 alphabets; the label is the alphabet.", labels)
+
+
+def _caltech_silhouettes(name, folder) -> Dataset:
+    file = f"{name}/caltech101_silhouettes_28.npz"
+    path = _find(name, folder, [file], "Caltech 101 Silhouettes by Marlin")
+    x, y, split = formats.read_npz(path, "x", "y", "split")
+    parts, labels = ([a[split == k] for k in range(3)] for a in (x, y))
+    return _dataset(name, parts, 2, "Outlines of objects in 101 classes, 1 = object.", labels)
+
+
+def _frey_faces(name, folder) -> Dataset:
+    path = _find(name, folder, [f"{name}/frey_faces.npz"], "Frey Face on Roweis' data page")
+    (x,) = formats.read_npz(path, "x")
+    x = x[np.random.default_rng(0).permutation(len(x))]
+    return _dataset(name, np.split(x, [1565, 1765]), 256, "One face in a film; grey.")
+
+
+def _olivetti_faces(name, folder) -> Dataset:
+    path = _find(name, folder, [f"{name}/olivetti_faces.npz"], "Olivetti faces, AT&T Cambridge")
+    x, person = formats.read_npz(path, "x", "person")
+    ranges = [person < 30, (person >= 30) & (person < 35), person >= 35]
+    parts, labels = ([a[rows] for rows in ranges] for a in (x, person))
+    return _dataset(name, parts, 256, "40 persons, 10 grey pictures each.", labels)
+
+
+def _dsprites(name, folder) -> Dataset:
+    source = "dSprites by DeepMind (here a grid of 46080 and a sample of 20000 of its images)"
+
+    def read(file):
+        path = _find(name, folder, [f"{name}/{file}"], source)
+        x, index = formats.read_npz(path, "x", "original_index")
+        return x, index, np.stack(np.unravel_index(index, (3, 6, 40, 32, 32)), -1)
+
+    x, index, factors = read("dsprites_grid46080.npz")
+    x_new, index_new, factors_new = read("dsprites_random20000.npz")
+    new = np.flatnonzero(~np.isin(index_new, index))
+    valid, test = np.split(np.random.default_rng(0).permutation(new), [len(new) // 5])
+    parts, labels = [x, x_new[valid], x_new[test]], [factors, factors_new[valid], factors_new[test]]
+    return _dataset(name, parts, 2, "Shapes drawn from five independent factors.", labels)
+
+
+def _bsds300_patches(name, folder) -> Dataset:
+    path = _find(name, folder, [f"{name}/bsds300_patches.npz"], "BSDS300, Berkeley (photographs)")
+    parts = [_patches(x, seed) for seed, x in enumerate(formats.read_npz(path, *SPLITS))]
+    return _dataset(name, parts, None, "8x8 grey patches of photographs, in nats over 63 numbers.")
+
+
+def _patches(x, seed) -> np.ndarray:
+    """uint8 [n, 8, 8] -> noise added, divided by 256, less the mean, without the last. [n, 63]"""
+    x = x.reshape(-1, 64)
+    x = (x + np.random.default_rng(seed).random(x.shape)) / 256
+    return (x - x.mean(1, keepdims=True))[:, :63].astype(np.float32)
+
+
+def _spoken_digits(name, folder) -> Dataset:
+    source = "the Free Spoken Digit Dataset on GitHub"
+    x, y, take = _clips(_find(name, folder, ["fsdd/fsdd_train.npz"], source))
+    x_test, y_test, _ = _clips(_find(name, folder, ["fsdd/fsdd_test.npz"], source))
+    parts, labels = ([a[take < 25], a[take >= 25]] for a in (x, y))
+    description = "Spoken digits 0-9 at 8 kHz, the first 0.512 s of each clip."
+    return _dataset(name, [*parts, x_test], None, description, [*labels, y_test])
+
+
+def _clips(path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The start of each recording, padded with zeros. -> x [n, CLIP], digit [n], take [n]"""
+    audio, offset, digit, take = formats.read_npz(path, "audio", "offset", "digit", "take")
+    x = np.zeros((len(digit), CLIP), np.float32)
+    for row, (start, end) in zip(x, pairwise(offset), strict=True):
+        clip = audio[start : min(end, start + CLIP)]
+        row[: len(clip)] = clip / 32768
+    return x, digit, take
+
+
+def _tiny_shakespeare(name, folder) -> Dataset:
+    path = _find(name, folder, [f"{name}/input.txt"], "Tiny Shakespeare by Karpathy (char-rnn)")
+    with formats.naming(path):
+        ids = np.array([SHAKESPEARE.index(character) for character in path.read_text("ascii")])
+    parts = np.split(ids, [int(0.9 * len(ids)), int(0.95 * len(ids))])
+    return _dataset(name, parts, len(SHAKESPEARE), "Characters in order; id i is SHAKESPEARE[i].")
+
+
+LOADERS = {
+    "digits": _digits,
+    "mnist": _idx,
+    "fashion_mnist": _idx,
+    "binarized_mnist": _binarized_mnist,
+    "cifar10": _cifar10,
+    "omniglot": _omniglot,
+    "caltech_silhouettes": _caltech_silhouettes,
+    "frey_faces": _frey_faces,
+    "olivetti_faces": _olivetti_faces,
+    "dsprites": _dsprites,
+    "bsds300_patches": _bsds300_patches,
+    "spoken_digits": _spoken_digits,
+    "tiny_shakespeare": _tiny_shakespeare,
+    **dict.fromkeys(BINARY_TABLES, _binary_table),
+}
