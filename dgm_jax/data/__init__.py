@@ -1,0 +1,20 @@
+"""Data: toy densities, readers of real sets, batches, and preprocessing with its log-det."""
+
+from .batches import batches as batches
+from .preprocessing import dequantize as dequantize
+from .preprocessing import logit_map as logit_map
+from .preprocessing import quantize as quantize
+from .preprocessing import standardize as standardize
+from .readers import LOADERS as LOADERS
+from .readers import Dataset as Dataset
+from .readers import load as load
+from .readers import load_file as load_file
+from .readers import subset as subset
+from .toy import TOYS as TOYS
+from .toy import Toy as Toy
+from .toy import checkerboard as checkerboard
+from .toy import gaussians as gaussians
+from .toy import moons as moons
+from .toy import pinwheel as pinwheel
+from .toy import rings as rings
+from .toy import spirals as spirals

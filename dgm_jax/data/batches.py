@@ -1,0 +1,48 @@
+"""Batches as a function of (seed, step), so that a resumed run sees what it would have seen."""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from .. import checks
+
+
+def batches(data, batch_size: int, *, seed: int) -> Callable[[int], object]:
+    """step ↦ the rows π_epoch[i·B : (i+1)·B] of data, with epoch, i = divmod(step, ⌊n/B⌋).
+
+    data is an array [n, ...] or a tuple of such; a batch has the same structure, in numpy. Each
+    epoch has its own permutation π from np.random.default_rng([seed, epoch]), without replacement.
+    The n mod B rows left at its end are dropped: every batch has one shape, so `step` is compiled
+    once, and over many epochs every row is seen equally often.
+
+    Raises ValueError for empty data, parts of unequal length, a batch larger than the data, and a
+    negative step. A first step of an epoch costs O(n), any other O(B).
+    """
+    parts = data if isinstance(data, tuple) else (data,)
+    num_rows = {len(part) for part in parts if np.ndim(part)}
+    if len(num_rows) != 1 or not all(np.ndim(part) for part in parts):
+        shapes = ", ".join(str(np.shape(part)) for part in parts)
+        raise ValueError(f"data must have the same number of rows in each part; got {shapes}.")
+    (num_rows,) = num_rows
+    checks.positive_int(batch_size, "batch_size")
+    checks.positive_int(seed, "seed", least=0)
+    if num_rows == 0:
+        raise ValueError("data is empty (0 rows); it needs at least one.")
+    if num_rows < batch_size:
+        raise ValueError(f"batch_size must be at most the {num_rows} rows; got {batch_size}.")
+    parts = tuple(np.asarray(part) for part in parts)
+    per_epoch = num_rows // batch_size
+
+    @functools.lru_cache(maxsize=1)  # of a pure function: it saves time and changes nothing
+    def permutation(epoch):
+        return np.random.default_rng([seed, epoch]).permutation(num_rows)
+
+    def batch(step):
+        checks.positive_int(step, "step", least=0)
+        epoch, i = divmod(int(step), per_epoch)
+        rows = permutation(epoch)[i * batch_size : (i + 1) * batch_size]
+        taken = tuple(part[rows] for part in parts)
+        return taken if isinstance(data, tuple) else taken[0]
+
+    return batch
