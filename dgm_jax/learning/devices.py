@@ -1,0 +1,55 @@
+"""Data parallelism: the unchanged `Algorithm.step` under `jit`, its batch spread over a mesh.
+
+    mesh = data_mesh()
+    state = replicate(state, mesh)
+    state, metrics = jax.jit(algorithm.step)(state, key, shard_batch(batch, mesh))
+
+The compiler adds the one all-reduce of the gradients, and random numbers are those of a single
+device. `train(..., mesh=mesh)` does these three lines. The older way, the same by value for a
+loss that draws no random numbers:
+
+    algorithm = gradient_descent(init, loss, optimizer, axis_name="data")
+    step = jax.pmap(algorithm.step, "data", in_axes=(None, None, 0), out_axes=None)
+    state, metrics = step(state, key, batch)            # each leaf of batch is [devices, rows, ...]
+"""
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from dgm_jax import checks
+from dgm_jax.protocol import Batch, Params
+
+
+def data_mesh(num_devices: int | None = None) -> Mesh:
+    """One axis, "data", over the first `num_devices` devices (all of them by default).
+
+    The axis is `Auto`: the compiler places the arrays. (`Explicit`, jax's default, puts the mesh
+    into the types, where a scanned flow does not type-check.)
+    """
+    devices = jax.devices()
+    if num_devices is not None:
+        checks.positive_int(num_devices, "num_devices")
+        if num_devices > len(devices):
+            raise ValueError(f"num_devices is {num_devices}, but there are {len(devices)} devices.")
+        devices = devices[:num_devices]
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def replicate(tree: Params, mesh: Mesh) -> Params:
+    """All of `tree` on every device."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
+    """An equal share of the rows of every leaf [batch, ...] on each device.
+
+    `ValueError` where the rows do not divide among the devices.
+    """
+    for leaf in jax.tree.leaves(batch):
+        rows, count = leaf.shape[0] if leaf.shape else 0, mesh.size
+        if rows == 0 or rows % count:
+            near = {rows - rows % count, rows - rows % count + count} - {0}
+            raise ValueError(
+                f"batch {rows}, {count} devices: use {' or '.join(map(str, sorted(near)))}."
+            )
+    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))

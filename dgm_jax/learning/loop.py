@@ -1,0 +1,289 @@
+"""Training: `fit` is one pure function of a key, `train` is a run that can be killed and resumed."""
+
+import contextlib
+import functools
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from dgm_jax import checks
+from dgm_jax.learning.checkpoints import Checkpoints
+from dgm_jax.learning.devices import replicate, shard_batch
+from dgm_jax.learning.logs import MetricsLog, progress_bar
+from dgm_jax.protocol import Algorithm, Batch, Key, Metrics, State
+
+MAX_SKIPPED = 10  # steps in a row without a finite gradient, and a run gives up
+AHEAD = 16  # steps the host may be ahead of the device: it bounds the batches in flight
+
+
+class Diverged(RuntimeError):
+    """Training met NaN or infinity; the message says where, and what to do."""
+
+
+class Trained(NamedTuple):
+    state: State  # the last one
+    best: State  # the one with the lowest `monitor`; the last one where nothing is monitored
+    history: list[dict[str, float]]  # the rows of metrics.jsonl, each with its "step"
+    seconds: float  # in steps: with compilation, without evaluation; a resumed run adds its past
+
+
+def fit(
+    algorithm: Algorithm, key: Key, draw: Callable[[Key], Batch], *, num_steps: int
+) -> tuple[State, Metrics]:
+    """(s_T, metrics [T, ...]) with s_{t+1} = step(s_t, key_t, draw(key'_t)): pure in `key`.
+
+    One `lax.scan`: `jit` it, or `vmap` it over keys for an ensemble. For data drawn by a function
+    of a key, and for runs short enough to be one computation; `train` is for the rest.
+    """
+    checks.key(key)
+    checks.function(draw, "draw")
+    checks.positive_int(num_steps, "num_steps")
+    init_key, loop_key = jax.random.split(key)
+
+    def body(state, t):
+        data_key, step_key = jax.random.split(jax.random.fold_in(loop_key, t))
+        return algorithm.step(state, step_key, draw(data_key))
+
+    return jax.lax.scan(body, algorithm.init(init_key), jnp.arange(num_steps))
+
+
+def train(
+    algorithm: Algorithm,
+    key: Key,
+    batch: Callable[[int], Batch],
+    *,
+    num_steps: int,
+    evaluate: Callable[[State], dict[str, float]] | None = None,
+    monitor: str | None = None,
+    eval_every: int | None = None,
+    patience: int | None = None,
+    log_every: int = 100,
+    workdir: Path | str | None = None,
+    checkpoint_every: int | None = None,
+    on_log: Callable[[int, dict], None] | None = None,
+    progress: bool = True,
+    description: str = "",
+    mesh: Mesh | None = None,
+) -> Trained:
+    """s_{t+1} = step(s_t, fold_in(key, t), batch(t)), logged, evaluated, checkpointed, resumed.
+
+    `batch(t)` is the batch of step t, from 0. Batches and keys are functions of t, so a run that
+    was killed and is called again with the same arguments and `workdir` ends in the same bits.
+    A run that has reached `num_steps`, or lost its patience, is returned at once.
+
+    - Every `log_every` steps a row goes to `history`, to `<workdir>/metrics.jsonl` and to
+      `on_log(step, row)`. It holds the mean of each metric over the steps since the row before
+      (skipped steps left out) and the number of skipped ones. Evaluations, checkpoints and the
+      last step write a row too.
+    - Every `eval_every` steps, and after the last, `evaluate(state)` adds its numbers to the row.
+      `best` is the state with the lowest `monitor` among them; training stops after `patience`
+      evaluations in a row without a lower one. NaN is never lower.
+    - Every `checkpoint_every` steps, and after the last, the run is saved in
+      `<workdir>/checkpoints`, in the background.
+    - With `mesh` (see `dgm_jax.learning.devices`) the batch is spread over its devices.
+
+    The host waits for the device at rows only. `evaluate` must not keep the state it is given,
+    because the next step reuses its memory.
+
+    Raises `ValueError` for wrong arguments and for a first batch that is empty or not finite,
+    before anything is compiled; `Diverged`, a `RuntimeError`, for a metric or a state that is not
+    finite and after 10 skipped steps in a row.
+    """
+    checks.key(key)
+    checks.function(batch, "batch")
+    checks.positive_int(num_steps, "num_steps")
+    checks.positive_int(log_every, "log_every")
+    _check_optional(evaluate, monitor, eval_every, patience, workdir, checkpoint_every, on_log)
+    init_key, loop_key = jax.random.split(key)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(state, t, batch):
+        return algorithm.step(state, jax.random.fold_in(loop_key, t), batch)
+
+    def over(run):
+        return run.step >= num_steps or (patience is not None and run.stale >= patience)
+
+    def due(run, every):
+        return run.step == num_steps or (every is not None and run.step % every == 0)
+
+    with contextlib.ExitStack() as stack:
+        checkpoints = None
+        if workdir is not None:
+            checkpoints = stack.enter_context(Checkpoints(Path(workdir) / "checkpoints"))
+        run = _resume(checkpoints, algorithm, init_key, monitor, mesh)
+        log = MetricsLog(workdir and Path(workdir) / "metrics.jsonl", run.step)
+        if over(run):
+            return _trained(run, log)
+
+        now = batch(run.step)
+        if run.step == 0:
+            _check_batch(now)
+            run = run._replace(state=_start(algorithm, init_key, mesh))
+        bar = progress_bar(description, run.step, num_steps, show=progress)
+        update = stack.enter_context(bar)
+        window, clock = [], time.perf_counter()  # the metrics since the last row, on the device
+        while True:
+            now = now if mesh is None else shard_batch(now, mesh)
+            state, metrics = step(run.state, np.int32(run.step), now)
+            run = run._replace(step=run.step + 1, state=state)
+            window.append(metrics)
+            if len(window) > AHEAD:
+                jax.block_until_ready(window[-AHEAD])
+            update(run.step)
+            evaluating = evaluate is not None and due(run, eval_every)
+            saving = checkpoints is not None and due(run, checkpoint_every)
+            if evaluating or saving or due(run, log_every):
+                run, row = _summary(run, window, checkpoints)
+                run = run._replace(seconds=run.seconds + time.perf_counter() - clock)
+                if evaluating:
+                    run, row = _evaluate(run, row, evaluate, monitor)
+                log.append(row)
+                if on_log is not None:
+                    on_log(run.step, row)
+                update(run.step, row)
+                if checkpoints is not None and (saving or over(run)):
+                    _save(checkpoints, run, monitor)
+                window, clock = [], time.perf_counter()
+            if over(run):
+                return _trained(run, log)
+            now = batch(run.step)
+
+
+class _Run(NamedTuple):
+    """Where a run stands: what a checkpoint holds."""
+
+    step: int = 0
+    state: State = None
+    best: State = None  # None as long as no evaluation was the best
+    best_value: float | None = None
+    stale: int = 0  # evaluations since the best
+    skipped: int = 0  # steps skipped in a row, up to the last
+    seconds: float = 0.0
+
+
+def _trained(run, log):
+    return Trained(run.state, run.state if run.best is None else run.best, log.rows, run.seconds)
+
+
+def _start(algorithm, init_key, mesh):
+    state = jax.jit(algorithm.init)(init_key)
+    return state if mesh is None else replicate(state, mesh)
+
+
+def _resume(checkpoints, algorithm, init_key, monitor, mesh):
+    """The run of the newest checkpoint, or one at step 0 that has no state yet."""
+    latest = None if checkpoints is None else checkpoints.latest
+    if latest is None:
+        return _Run()
+    sharding = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    state = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        jax.eval_shape(algorithm.init, init_key),
+    )
+    template = {"state": state} if monitor is None else {"state": state, "best": state}
+    saved = checkpoints.restore(template)
+    run = _Run(latest, saved["state"], **checkpoints.note())
+    return run if run.best_value is None else run._replace(best=saved["best"])
+
+
+def _save(checkpoints, run, monitor):
+    bad = [name for name, finite in jax.device_get(_finite(run.state)).items() if not finite]
+    if bad:
+        raise _diverged(f"{bad[0]} of the state is not finite", run.step, checkpoints)
+    tree = {"state": run.state}
+    if monitor is not None:
+        tree["best"] = run.state if run.best is None else run.best
+    note = {name: getattr(run, name) for name in ("best_value", "stale", "skipped", "seconds")}
+    checkpoints.save(run.step, tree, note=note)
+
+
+@jax.jit
+def _finite(state):
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): jnp.isfinite(leaf).all()
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+        if jnp.issubdtype(leaf.dtype, jnp.inexact)
+    }
+
+
+def _summary(run, window, checkpoints):
+    """The row of the steps since the last one: means, and the number of skipped steps."""
+    jax.block_until_ready(run.state)
+    steps = range(run.step - len(window) + 1, run.step + 1)
+    kept, in_a_row = [], run.skipped
+    for step, metrics in zip(steps, jax.device_get(window), strict=True):
+        if metrics.get("skipped", 0):
+            in_a_row += 1
+            if in_a_row == MAX_SKIPPED:
+                what = f"the last {MAX_SKIPPED} steps had no finite gradient and were skipped"
+                raise _diverged(what, step, checkpoints)
+            continue
+        in_a_row = 0
+        kept.append(metrics)
+        for name, value in metrics.items():
+            if np.ndim(value):
+                raise ValueError(f"metric {name!r} must be a scalar; got shape {np.shape(value)}.")
+            if not np.isfinite(value):
+                raise _diverged(f"{name} is {value}", step, checkpoints)
+    row = {"step": run.step}
+    for name in window[0]:
+        values = [float(metrics[name]) for metrics in kept]
+        row[name] = sum(values) / len(values) if values else math.nan
+    if "skipped" in row:
+        row["skipped"] = len(window) - len(kept)
+    return run._replace(skipped=in_a_row), row
+
+
+def _evaluate(run, row, evaluate, monitor):
+    """The row with the evaluation in it, and the run with the best state in it."""
+    numbers = {name: float(value) for name, value in evaluate(run.state).items()}
+    for name in numbers.keys() & row.keys():
+        raise ValueError(f"evaluate gave {name!r}, which the step gives too; rename it.")
+    if monitor is None:
+        return run, row | numbers
+    checks.choice(monitor, numbers, "monitor")
+    value = numbers[monitor]
+    if value < (math.inf if run.best_value is None else run.best_value):
+        best = jax.tree.map(jnp.copy, run.state)  # the next step reuses the memory of the state
+        return run._replace(best=best, best_value=value, stale=0), row | numbers
+    return run._replace(stale=run.stale + 1), row | numbers
+
+
+def _diverged(what, step, checkpoints):
+    latest = None if checkpoints is None else checkpoints.latest
+    return Diverged(
+        f"step {step}: {what}. Lower the learning rate, clip the gradient "
+        "(optax.clip_by_global_norm) or look for bad rows in the data. "
+        + ("There is no checkpoint." if latest is None
+           else f"The last good checkpoint is {checkpoints.directory / str(latest)}.")
+    )  # fmt: skip
+
+
+def _check_optional(evaluate, monitor, eval_every, patience, workdir, checkpoint_every, on_log):
+    for function, name in ((evaluate, "evaluate"), (on_log, "on_log")):
+        if function is not None:
+            checks.function(function, name)
+    counts = {"eval_every": eval_every, "patience": patience, "checkpoint_every": checkpoint_every}
+    for name, count in counts.items():
+        if count is not None:
+            checks.positive_int(count, name)
+    for name, value, needed, missing in (
+        ("eval_every", eval_every, "evaluate", evaluate),
+        ("monitor", monitor, "evaluate", evaluate),
+        ("patience", patience, "monitor", monitor),
+        ("checkpoint_every", checkpoint_every, "workdir", workdir),
+    ):
+        if value is not None and missing is None:
+            raise ValueError(f"{name}={value!r} needs {needed}, which was not given.")
+
+
+def _check_batch(first):
+    for leaf in jax.tree.leaves(first):
+        checks.finite_rows(leaf, "batch(0)")

@@ -1,0 +1,96 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dgm_jax.learning.checkpoints import load
+from dgm_jax.learning.devices import data_mesh, replicate, shard_batch
+from dgm_jax.learning.gradient import gradient_descent
+from dgm_jax.learning.loop import train
+
+
+def init(key):
+    first, second = jax.random.split(key)
+    return {"a": jax.random.normal(first, (4, 16)), "b": jax.random.normal(second, (16,))}
+
+
+def loss(params, key, x):
+    return ((jnp.tanh(x @ params["a"]) @ params["b"] - x.sum(-1)) ** 2).mean(), {}
+
+
+def noisy_loss(params, key, x):
+    return loss(params, key, x + 0.1 * jax.random.normal(key, x.shape))
+
+
+def batch(t):
+    return np.random.default_rng(t).normal(size=(32, 4)).astype(np.float32)
+
+
+def make(loss=loss, **options):
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
+    return gradient_descent(init, loss, optimizer, **options)
+
+
+def assert_close(a, b, atol=1e-5):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, atol=atol, rtol=1e-5)
+
+
+@pytest.mark.parametrize("num_devices", [1, 8])
+def test_the_same_step_on_a_mesh_gives_the_parameters_of_one_device(num_devices):
+    algorithm, mesh = make(noisy_loss), data_mesh(num_devices)
+    step = jax.jit(algorithm.step)
+    alone = algorithm.init(jax.random.key(0))
+    spread = replicate(algorithm.init(jax.random.key(0)), mesh)
+    for t in range(20):
+        alone, one = step(alone, jax.random.key(t), batch(t))
+        shards = shard_batch(batch(t), mesh)
+        assert shards.addressable_shards[0].data.shape == (32 // num_devices, 4)
+        spread, many = step(spread, jax.random.key(t), shards)
+    assert spread.params["a"].sharding.is_fully_replicated
+    assert_close(spread.params, alone.params)
+    assert_close(many, one)
+
+
+def test_pmap_gives_the_parameters_of_one_device():
+    plain, mapped = make(), make(axis_name="data")
+    step = jax.jit(plain.step)
+    pmap_step = jax.pmap(mapped.step, "data", in_axes=(None, None, 0), out_axes=None)
+    alone, spread = plain.init(jax.random.key(0)), mapped.init(jax.random.key(0))
+    for t in range(20):
+        alone, one = step(alone, jax.random.key(t), batch(t))
+        spread, many = pmap_step(spread, jax.random.key(t), batch(t).reshape(8, 4, 4))
+    assert_close(spread.params, alone.params)
+    assert_close(many, one)
+
+
+def test_each_device_of_a_pmap_draws_its_own_noise():
+    def echo(params, key, x):
+        noise = jax.random.normal(key)
+        return params["a"].sum() * 0.0, {"mean": noise, "square": noise**2}
+
+    mapped = make(echo, axis_name="data")
+    step = jax.pmap(mapped.step, "data", in_axes=(None, None, 0), out_axes=None)
+    _, metrics = step(mapped.init(jax.random.key(0)), jax.random.key(1), batch(0).reshape(8, 4, 4))
+    assert metrics["square"] - metrics["mean"] ** 2 > 0.1
+
+
+def test_a_run_on_a_mesh_is_resumed_on_another(tmp_path):
+    options = {"log_every": 10, "progress": False}
+    alone = train(make(noisy_loss), jax.random.key(0), batch, num_steps=20, **options)
+    for num_steps, mesh in ((8, data_mesh(8)), (15, data_mesh(2)), (20, None)):
+        spread = train(make(noisy_loss), jax.random.key(0), batch, num_steps=num_steps, mesh=mesh,
+                       workdir=tmp_path, **options)  # fmt: skip
+    assert_close(spread.state, alone.state)
+    template = replicate(make().init(jax.random.key(0)), data_mesh(8))
+    assert load(tmp_path / "checkpoints", {"state": template})["state"].params["a"].is_fully_replicated
+
+
+def test_what_does_not_divide_is_said_with_what_does():
+    with pytest.raises(ValueError, match="batch 10, 8 devices: use 8 or 16"):
+        shard_batch({"x": np.zeros((10, 3))}, data_mesh(8))
+    with pytest.raises(ValueError, match="batch 3, 8 devices: use 8\\."):
+        shard_batch(np.zeros((3,)), data_mesh(8))
+    with pytest.raises(ValueError, match="num_devices is 9, but there are 8"):
+        data_mesh(9)

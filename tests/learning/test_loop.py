@@ -1,0 +1,297 @@
+import json
+import math
+import subprocess
+import sys
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dgm_jax.learning.checkpoints import load
+from dgm_jax.learning.gradient import gradient_descent
+from dgm_jax.learning.loop import Diverged, fit, train
+from dgm_jax.protocol import Algorithm
+
+
+def init(key):
+    return {"w": jax.random.normal(key, (4,))}
+
+
+def noisy_loss(params, key, batch):
+    """A regression whose target carries noise from the key, so keys matter."""
+    noise = 0.1 * jax.random.normal(key, batch["y"].shape)
+    return ((batch["x"] @ params["w"] - batch["y"] - noise) ** 2).mean(), {}
+
+
+def batch(step):
+    rng = np.random.default_rng((7, step))
+    x = rng.normal(size=(16, 4)).astype(np.float32)
+    return {"x": x, "y": x.sum(1)}
+
+
+def make(**options):
+    return gradient_descent(init, noisy_loss, optax.adam(0.05), **options)
+
+
+def bits(tree):
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_at(when):
+    def draw(step):
+        if step == when:
+            raise Killed
+        return batch(step)
+
+    return draw
+
+
+@jax.jit
+def distance(params):
+    return ((params["w"] - 1) ** 2).sum()
+
+
+def evaluate(state):
+    """It rises again after step 40, so that the best state is not the last one."""
+    return {"distance": distance(state.params) + jnp.abs(state.step - 40)}
+
+
+def quiet(**options):
+    return {"num_steps": 70, "log_every": 8, "progress": False, **options}
+
+
+# ------------------------------------------------------------------------------------- the run
+def test_train_is_the_plain_loop_over_steps():
+    algorithm, key = make(ema_decay=0.9), jax.random.key(0)
+    trained = train(algorithm, key, batch, **quiet())
+    init_key, loop_key = jax.random.split(jax.random.key(0))
+    state = algorithm.init(init_key)
+    losses = []
+    for t in range(70):
+        state, metrics = jax.jit(algorithm.step)(state, jax.random.fold_in(loop_key, t), batch(t))
+        losses.append(float(metrics["loss"]))
+    for a, b in zip(jax.tree.leaves(trained.state), jax.tree.leaves(state), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert [row["step"] for row in trained.history] == [8, 16, 24, 32, 40, 48, 56, 64, 70]
+    np.testing.assert_allclose(trained.history[1]["loss"], np.mean(losses[8:16]), rtol=1e-5)
+    np.testing.assert_allclose(trained.history[-1]["loss"], np.mean(losses[64:]), rtol=1e-5)
+    assert trained.best is trained.state and trained.seconds > 0
+
+
+RUNS = {
+    "plain": {"checkpoint_every": 20},
+    "monitored": {"checkpoint_every": 20, "evaluate": evaluate, "eval_every": 10,
+                  "monitor": "distance"},
+    "patient": {"checkpoint_every": 20, "evaluate": evaluate, "eval_every": 10,
+                "monitor": "distance", "patience": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "when"), [("plain", 3), ("plain", 47), ("monitored", 55), ("patient", 47)]
+)
+def test_a_run_killed_and_resumed_is_the_run(kind, when, tmp_path):
+    options = quiet(**RUNS[kind])
+    whole = train(make(ema_decay=0.9), jax.random.key(0), batch, workdir=tmp_path / "a", **options)
+    with pytest.raises(Killed):
+        train(make(ema_decay=0.9), jax.random.key(0), killed_at(when),
+              workdir=tmp_path / "b", **options)  # fmt: skip
+    log = tmp_path / "b" / "metrics.jsonl"
+    with log.open("a") as file:
+        file.write('{"step": 4')  # the half line of a process killed while writing
+    resumed = train(make(ema_decay=0.9), jax.random.key(0), batch,
+                    workdir=tmp_path / "b", **options)  # fmt: skip
+    assert bits(resumed.state) == bits(whole.state) and bits(resumed.best) == bits(whole.best)
+    assert resumed.history == whole.history
+    assert log.read_text() == (tmp_path / "a" / "metrics.jsonl").read_text()
+    assert [json.loads(line) for line in log.read_text().splitlines()] == whole.history
+    if kind == "monitored":
+        assert whole.best.step == 40 and whole.state.step == 70
+    if kind == "patient":
+        assert whole.best.step == 40 and whole.state.step == 60
+
+
+def test_a_process_that_dies_without_a_word_is_resumed(tmp_path):
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(sys.path[0])!r})
+import jax
+from tests.learning.test_loop import RUNS, batch, make, quiet, train
+def draw(step):
+    if step == 55:
+        os._exit(9)
+    return batch(step)
+train(make(), jax.random.key(0), draw, workdir={str(tmp_path / "b")!r}, **quiet(**RUNS["plain"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 9, done.stderr
+    options = quiet(**RUNS["plain"])
+    whole = train(make(), jax.random.key(0), batch, **options, workdir=tmp_path / "a")
+    resumed = train(make(), jax.random.key(0), batch, **options, workdir=tmp_path / "b")
+    assert bits(resumed.state) == bits(whole.state) and resumed.history == whole.history
+
+
+@pytest.mark.parametrize("kind", ["monitored", "patient"])
+def test_a_finished_run_is_returned_at_once(kind, tmp_path):
+    options = quiet(**RUNS[kind], workdir=tmp_path)
+    first = train(make(), jax.random.key(0), batch, **options)
+
+    def never(*_):
+        raise AssertionError("nothing is left to do")
+
+    again = train(Algorithm(make().init, never), jax.random.key(0), never, **options)
+    assert bits(again.state) == bits(first.state) and bits(again.best) == bits(first.best)
+    assert again.history == first.history and again.seconds == first.seconds
+
+
+def test_a_longer_run_goes_on_from_the_shorter(tmp_path):
+    train(make(), jax.random.key(0), batch, **quiet(num_steps=30), workdir=tmp_path)
+    longer = train(make(), jax.random.key(0), batch, **quiet(), workdir=tmp_path)
+    assert bits(longer.state) == bits(train(make(), jax.random.key(0), batch, **quiet()).state)
+    shape = jax.eval_shape(make().init, jax.random.key(0))
+    assert bits(load(tmp_path / "checkpoints", {"state": shape})["state"]) == bits(longer.state)
+
+
+def test_the_step_is_traced_once_and_the_host_does_not_wait_between_rows(monkeypatch):
+    algorithm = make()
+    step = chex.assert_max_traces(algorithm.step, 1)
+    fetched, real = [], jax.device_get
+    monkeypatch.setattr(jax, "device_get", lambda tree: fetched.append(len(tree)) or real(tree))
+    train(Algorithm(algorithm.init, step), jax.random.key(0), batch, **quiet())
+    assert fetched == [8] * 8 + [6]
+
+
+def test_rows_go_to_the_hook_and_nothing_is_printed(capfd, tmp_path):
+    seen = []
+    trained = train(make(), jax.random.key(0), batch, workdir=tmp_path, num_steps=25, log_every=10,
+                    on_log=lambda step, row: seen.append((step, row)))  # fmt: skip
+    assert seen == [(row["step"], row) for row in trained.history]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_algorithm_without_metrics_or_data_runs_too():
+    def langevin(x, key, batch):
+        return x - 0.1 * x + jnp.sqrt(0.2) * jax.random.normal(key, x.shape), {}
+
+    algorithm = Algorithm(lambda key: jax.random.normal(key, (2000,)), langevin)
+    trained = train(algorithm, jax.random.key(0), lambda step: None, **quiet())
+    np.testing.assert_allclose(trained.state.var(), 0.2 / (1 - 0.9**2), rtol=0.1)
+    state, _ = fit(algorithm, jax.random.key(0), lambda key: None, num_steps=70)
+    np.testing.assert_allclose(state.var(), 0.2 / (1 - 0.9**2), rtol=0.1)
+
+
+# ---------------------------------------------------------------------------------------- fit
+def test_fit_is_jitted_and_vmapped_over_keys():
+    def draw(key):
+        x = jax.random.normal(key, (64, 4))
+        return {"x": x, "y": x.sum(1)}
+
+    def run(key):
+        return fit(make(), key, draw, num_steps=150)
+
+    state, metrics = jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(0), 3))
+    assert metrics["loss"].shape == (3, 150) and state.params["w"].shape == (3, 4)
+    np.testing.assert_allclose(state.params["w"], 1.0, atol=0.05)
+    one, _ = jax.jit(run)(jax.random.split(jax.random.key(0), 3)[1])
+    np.testing.assert_allclose(one.params["w"], state.params["w"][1], rtol=1e-5)
+
+
+# ------------------------------------------------------------------------------- what goes wrong
+def poisoned(bad):
+    """A draw whose batches are NaN at the steps in `bad`."""
+    return lambda t: jax.tree.map(lambda x: x * (np.nan if t in bad else 1.0), batch(t))
+
+
+def test_a_bad_batch_is_skipped_counted_and_left_out_of_the_means():
+    trained = train(make(), jax.random.key(0), poisoned({12}), **quiet())
+    assert [row["skipped"] for row in trained.history] == [0, 1, 0, 0, 0, 0, 0, 0, 0]
+    assert all(math.isfinite(x) for row in trained.history for x in row.values())
+    assert np.isfinite(trained.state.params["w"]).all() and trained.state.step == 70
+
+
+def test_too_many_bad_batches_in_a_row_stop_the_run(tmp_path):
+    bad = range(33, 70)
+    options = quiet(**RUNS["plain"], workdir=tmp_path)
+    for _ in range(2):  # and again when it is resumed
+        with pytest.raises(Diverged, match="step 43: the last 10 steps had no finite") as error:
+            train(make(), jax.random.key(0), poisoned(bad), **options)
+        assert str(tmp_path / "checkpoints" / "40") in str(error.value)
+    assert np.isfinite(load(tmp_path / "checkpoints")["state"]["params"]["w"]).all()
+
+
+def test_a_row_of_skipped_steps_alone_is_null_in_the_file(tmp_path):
+    options = quiet(log_every=1, num_steps=5, workdir=tmp_path)
+    trained = train(make(), jax.random.key(0), poisoned({2}), **options)
+    assert math.isnan(trained.history[2]["loss"]) and trained.history[2]["skipped"] == 1
+    line = (tmp_path / "metrics.jsonl").read_text().splitlines()[2]
+    assert json.loads(line) == {"step": 3, "loss": None, "grad_norm": None, "skipped": 1}
+
+
+def test_a_metric_that_is_not_finite_stops_the_run():
+    def step(x, key, batch):
+        return x + 1, {"energy": jnp.where(x == 4, jnp.nan, x)}
+
+    algorithm = Algorithm(lambda key: jnp.zeros(()), step)
+    with pytest.raises(Diverged, match="step 5: energy is nan.*There is no checkpoint"):
+        train(algorithm, jax.random.key(0), lambda t: None, **quiet())
+
+
+def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
+    def step(x, key, batch):
+        return {"x": jnp.where(batch == 15, jnp.inf, x["x"])}, {}
+
+    algorithm = Algorithm(lambda key: {"x": jnp.zeros(3)}, step)
+    with pytest.raises(Diverged, match="step 20: x of the state is not finite.*checkpoints/10"):
+        train(algorithm, jax.random.key(0), lambda t: np.full(1, t), workdir=tmp_path,
+              **quiet(checkpoint_every=10))  # fmt: skip
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["10"]
+
+
+@pytest.mark.parametrize(
+    ("said", "options"),
+    [
+        ("num_steps", {"num_steps": 0}),
+        ("log_every", {"log_every": None}),
+        ("eval_every", {"eval_every": 10}),
+        ("monitor='loss' needs evaluate", {"monitor": "loss"}),
+        ("patience=3 needs monitor", {"patience": 3, "evaluate": evaluate}),
+        ("checkpoint_every=5 needs workdir", {"checkpoint_every": 5}),
+        ("evaluate must be a function", {"evaluate": {"nll": 1.0}}),
+        ("on_log must be a function", {"on_log": []}),
+        ("patience", {"patience": 0, "evaluate": evaluate, "monitor": "distance"}),
+    ],
+)
+def test_a_wrong_option_is_named(said, options):
+    with pytest.raises(ValueError, match=said):
+        train(make(), jax.random.key(0), batch, **quiet(**options))
+
+
+def test_a_first_batch_without_rows_or_with_nan_is_refused_before_compiling():
+    def never(*_):
+        raise AssertionError("compiled")
+
+    algorithm = Algorithm(never, never)
+    with pytest.raises(ValueError, match=r"batch\(0\) is empty"):
+        train(algorithm, jax.random.key(0), lambda t: np.zeros((0, 3)), **quiet())
+    with pytest.raises(ValueError, match=r"batch\(0\): 1 of 2 rows have NaN"):
+        train(algorithm, jax.random.key(0), lambda t: {"x": np.array([0, np.nan])}, **quiet())
+    with pytest.raises(TypeError, match="key must be a typed key"):
+        train(algorithm, 0, batch, **quiet())
+    with pytest.raises(ValueError, match="batch must be a function"):
+        train(algorithm, jax.random.key(0), batch(0), **quiet())
+
+
+def test_names_in_the_evaluation_are_checked():
+    with pytest.raises(ValueError, match="monitor must be one of distance.*'distanse'.*mean"):
+        train(make(), jax.random.key(0), batch,
+              **quiet(evaluate=evaluate, monitor="distanse", eval_every=5))  # fmt: skip
+    with pytest.raises(ValueError, match="evaluate gave 'loss'"):
+        train(make(), jax.random.key(0), batch,
+              **quiet(evaluate=lambda state: {"loss": 0.0}, eval_every=5))  # fmt: skip
