@@ -77,32 +77,39 @@ def _invert(net: CausalNet, law: Law, params: Params, cond: Array | None, y: Arr
         slope, pull = jnp.moveaxis(tau_x, -1, 0), jnp.moveaxis(tau_f, -2, 0)
         f_theta = jax.jvp(lambda p, c: net.apply(p, x, c), (params, cond), tangents[:2])[1]
 
+        # The unknowns ẋ and ḟ share one array, [..., d, 1 + k]: JAX transposes a solve only where
+        # its right-hand side is linear as a whole.
+        def join(x_like, f_like):
+            return jnp.concatenate([x_like[..., None], f_like], -1)
+
+        def split(u):
+            return u[..., 0], u[..., 1:]
+
         def system(unknowns):
-            x_dot, f_dot = unknowns
+            x_dot, f_dot = split(unknowns)
             push = jax.jvp(lambda x: net.apply(params, x, cond), (x,), (x_dot,))[1]
-            return tau_x * x_dot + (tau_f * f_dot).sum(-1), f_dot - push
+            return join(tau_x * x_dot + (tau_f * f_dot).sum(-1), f_dot - push)
 
         def substitute(_, right):
-            y_dot, g = jnp.moveaxis(right[0], -1, 0), jnp.moveaxis(right[1], -2, 0)
+            y_dot, g = split(jnp.moveaxis(right, -2, 0))
 
             def emit(i, push):
                 return (y_dot[i] - (pull[i] * (push + g[i])).sum(-1)) / slope[i]
 
             x_dot, push = net.linear_unroll(params, x, emit, cond, transpose=False)
-            return x_dot, push + right[1]
+            return join(x_dot, push + right[..., 1:])
 
         def substitute_back(_, right):  # λ τ_x - Aᵀ μ = x̄ and μ + τ_f λ = f̄
-            x_bar, f_bar = jnp.moveaxis(right[0], -1, 0), jnp.moveaxis(right[1], -2, 0)
+            x_bar, f_bar = split(jnp.moveaxis(right, -2, 0))
 
             def emit(i, product):
                 return f_bar[i] - pull[i] * ((x_bar[i] + product) / slope[i])[..., None]
 
             mu, product = net.linear_unroll(params, x, emit, cond, transpose=True)
-            return (right[0] + product) / tau_x, mu
+            return join((right[..., 0] + product) / tau_x, mu)
 
-        tangent = jax.lax.custom_linear_solve(
-            system, (tangents[2], f_theta), substitute, substitute_back
-        )
-        return (x, f), tangent
+        right = join(tangents[2], f_theta)
+        tangent = jax.lax.custom_linear_solve(system, right, substitute, substitute_back)
+        return (x, f), split(tangent)
 
     return solve(params, cond, y)
