@@ -1,0 +1,248 @@
+"""Pictures: samples side by side, densities on the plane, curves over training.
+
+Every function returns a `matplotlib.figure.Figure` and touches no global state, so it works in a
+script, a notebook and a thread alike; `save` writes it. Matplotlib is imported on first use.
+"""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from . import checks
+
+# Okabe and Ito (2008): told apart by colour-blind readers too. Curves take them in this order.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+INK, QUIET = "#333333", "#767676"  # words; what should stay behind them
+
+
+def sample_grid(images, *, columns: int | None = None, vmin=None, vmax=None, title: str = ""):
+    """Images [n, h, w] or [n, h, w, 3], row by row, with square pixels that are never smoothed.
+
+    `vmin` is black and `vmax` white, values outside are clipped; by default they are the smallest
+    and largest value of `images`. Give both to compare two grids. Default `columns`: ⌈√n⌉.
+    """
+    images = np.asarray(images)
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
+        raise ValueError(f"images must be [n, h, w] or [n, h, w, 3]; got shape {images.shape}.")
+    if images.size == 0:
+        raise ValueError(f"images is empty (shape {images.shape}); give at least one image.")
+    images = images.astype(np.float64)
+    checks.finite_rows(images, "images")
+    columns = math.ceil(math.sqrt(len(images))) if columns is None else columns
+    checks.positive_int(columns, "columns")
+    vmin = images.min() if vmin is None else vmin
+    vmax = max(images.max(), vmin + 1e-12) if vmax is None else vmax
+    if not vmin < vmax:
+        raise ValueError(f"vmin must be below vmax; got vmin={vmin} and vmax={vmax}.")
+
+    grey = np.clip((images - vmin) / (vmax - vmin), 0, 1)
+    canvas = tile(grey if grey.ndim == 4 else np.repeat(grey[..., None], 3, -1), columns)
+    height, width = canvas.shape[:2]
+    dots = max(1, round(720 / max(height, width)))  # whole screen dots a pixel keep edges sharp
+    strip, dpi = 40 if title else 0, 100
+    figure = new_figure((width * dots / dpi, (height * dots + strip) / dpi), dpi=dpi)
+    axes = figure.add_axes((0, 0, 1, height * dots / (height * dots + strip)))
+    axes.imshow(canvas, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    if title:
+        figure.text(0.5, 1 - strip / 2 / (height * dots + strip), title, ha="center", va="center",
+                    fontsize=13, color=INK)  # fmt: skip
+    return figure
+
+
+def tile(images: np.ndarray, columns: int) -> np.ndarray:
+    """[n, h, w, 3] -> [rows (h + gap) + gap, columns (w + gap) + gap, 3], white around each."""
+    n, h, w, _ = images.shape
+    gap = max(1, round(min(h, w) / 16))
+    rows, columns = math.ceil(n / columns), min(n, columns)
+    canvas = np.ones((rows * (h + gap) + gap, columns * (w + gap) + gap, 3))
+    for i, image in enumerate(images):
+        top, left = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
+        canvas[top : top + h, left : left + w] = image
+    return canvas
+
+
+def densities(
+    log_probs: Mapping[str, Callable],
+    *,
+    bounds: tuple[float, float] = (-4.0, 4.0),
+    resolution: int = 200,
+    samples: Mapping[str, np.ndarray] | None = None,
+    title: str = "",
+):
+    """p(x) = exp log_prob(x) on the square [low, high]², one panel a density, one colour scale.
+
+    The first density sets the scale (put the truth first); where another is higher, it shows the
+    top colour. Each log_prob maps [resolution², 2] to [resolution²] and is called once; jit it.
+    `samples` lays points [n, 2] over the panel of their name.
+    """
+    if not log_probs:
+        raise ValueError("log_probs is empty; give at least one {name: log_prob}.")
+    checks.positive_int(resolution, "resolution", least=2)
+    low, high = bounds
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"bounds must be finite with low < high; got {bounds!r}.")
+    points = {name: plane_points(name, x) for name, x in (samples or {}).items()}
+    for name in points:
+        checks.choice(name, log_probs, "each name in samples")
+    cells = low + (np.arange(resolution) + 0.5) * (high - low) / resolution  # their centres
+    grid = np.stack(np.meshgrid(cells, cells), -1).reshape(-1, 2).astype(np.float32)
+    values = {name: on_grid(name, f, grid, resolution) for name, f in log_probs.items()}
+
+    n = len(values)
+    figure = new_figure((3.1 * n + 0.9, 3.4 + (0.35 if title else 0)), layout="constrained")
+    panels = figure.subplots(1, n, squeeze=False, sharex=True, sharey=True)[0]
+    top = next(iter(values.values())).max() or 1.0
+    for axes, (name, p) in zip(panels, values.items(), strict=True):
+        image = axes.imshow(p, origin="lower", extent=(low, high, low, high), cmap="magma",
+                            vmin=0.0, vmax=top, interpolation="nearest")  # fmt: skip
+        if name in points:
+            axes.scatter(*points[name].T, s=3, c="white", alpha=0.6, linewidths=0)
+        axes.set(xlim=(low, high), ylim=(low, high))
+        axes.locator_params(nbins=4, prune="both")  # ticks at the corners would touch
+        axes.set_title(name, fontsize=12, color=INK)
+        plain(axes, frame=False)
+    over = any(p.max() > 1.001 * top for p in values.values())
+    beside = panels[-1].inset_axes((1.05, 0.0, 0.05, 1.0))
+    bar = figure.colorbar(image, cax=beside, extend="max" if over else "neither")
+    bar.set_label("density", fontsize=11, color=INK)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=9, colors=INK, length=0)
+    if title:
+        figure.suptitle(title, fontsize=13, color=INK)
+    return figure
+
+
+def plane_points(name: str, x) -> np.ndarray:
+    x = np.asarray(x)
+    if x.ndim != 2 or x.shape[1] != 2:
+        raise ValueError(f"samples[{name!r}] must have shape [n, 2]; got {x.shape}.")
+    return x
+
+
+def on_grid(name: str, log_prob: Callable, grid: np.ndarray, resolution: int) -> np.ndarray:
+    """Density [resolution, resolution] (y first) from one call of log_prob."""
+    log_p = np.asarray(log_prob(grid))
+    if log_p.shape != (len(grid),):
+        raise ValueError(
+            f"log_probs[{name!r}] must map [n, 2] to [n]; got {log_p.shape} from {grid.shape}."
+        )
+    if np.isnan(log_p).any() or (log_p == np.inf).any():
+        bad = grid[np.argmax(np.isnan(log_p) | (log_p == np.inf))].tolist()
+        raise ValueError(f"log_probs[{name!r}] is NaN or +inf, first at x = {bad}; repair it.")
+    return np.exp(log_p.astype(np.float64)).reshape(resolution, resolution)
+
+
+def curves(
+    series: Mapping[str, tuple],
+    *,
+    xlabel: str,
+    ylabel: str,
+    logx: bool = False,
+    logy: bool = False,
+    baselines: Mapping[str, float] | None = None,
+    colours: Mapping[str, str] | None = None,
+    title: str = "",
+):
+    """One line for each {name: (steps [n], values [n])}, its name at its end; no legend to decode.
+
+    Not-finite values leave a gap, as a diverged run should. `baselines` are dashed levels. Colours
+    follow the order of `series`; give `colours` to keep a model's colour from picture to picture.
+    """
+    if not series:
+        raise ValueError("series is empty; give at least one {name: (steps, values)}.")
+    lines = {name: line(name, pair, logx, logy) for name, pair in series.items()}
+    levels = dict(baselines or {})
+    for name, level in levels.items():
+        if not math.isfinite(level) or (logy and level <= 0):
+            raise ValueError(f"baselines[{name!r}]={level} cannot be drawn; drop it, or logy.")
+    order = dict(zip(lines, [c for _ in range(len(lines)) for c in COLOURS], strict=False))
+    order |= dict(colours or {})
+
+    figure = new_figure((7.2, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(xscale="log" if logx else "linear", yscale="log" if logy else "linear")
+    axes.margins(x=0)
+    for level in levels.values():
+        axes.axhline(level, color=QUIET, lw=1.2, ls=(0, (5, 3)), zorder=1)
+    for name, (steps, values) in lines.items():
+        axes.plot(steps, values, color=order[name], lw=1.8, marker="o" if len(steps) == 1 else None)
+    last = max(steps.max() for steps, _ in lines.values())
+    ends = [((last, level), f"{name} {level:g}", QUIET) for name, level in levels.items()]
+    for name, (steps, values) in lines.items():
+        end = np.flatnonzero(np.isfinite(values))[-1]
+        if steps[end] < last:  # it stopped early: dots lead to its name
+            axes.plot([steps[end], last], [values[end]] * 2, color=order[name], lw=1, ls=":")
+        ends.append(((last, values[end]), name, order[name]))
+    label_ends(axes, ends)
+    axes.set_xlabel(xlabel, fontsize=12, color=INK)
+    axes.set_ylabel(ylabel, fontsize=12, color=INK)
+    axes.set_title(title, fontsize=13, color=INK, loc="left")
+    axes.grid(axis="y", color="#E6E6E6", lw=0.8)
+    plain(axes, frame=True)
+    return figure
+
+
+def line(name: str, pair, logx: bool, logy: bool) -> tuple[np.ndarray, np.ndarray]:
+    steps, values = (np.asarray(a, dtype=np.float64) for a in pair)
+    if steps.shape != values.shape or steps.ndim != 1:
+        raise ValueError(
+            f"series[{name!r}] must be (steps [n], values [n]); "
+            f"got shapes {steps.shape} and {values.shape}."
+        )
+    if not np.isfinite(values).any() or not np.isfinite(steps).all():
+        raise ValueError(f"series[{name!r}] has no finite value, or a step that is not; drop it.")
+    for axis, flag, a in (("logx", logx, steps), ("logy", logy, values)):
+        if flag and (a <= 0).any():
+            raise ValueError(f"series[{name!r}] falls to {a.min():g}; {axis} needs all above 0.")
+    return steps, values
+
+
+def label_ends(axes, ends: list[tuple]) -> None:
+    """Write each ((x, y), text, colour) right of the axes near height y, apart from the others."""
+    from sklearn.isotonic import isotonic_regression
+
+    axes.autoscale_view()
+    ends = sorted(ends, key=lambda end: end[0][1])
+    to_axes = axes.transData + axes.transAxes.inverted()
+    heights = np.array([to_axes.transform(point)[1] for point, _, _ in ends])
+    apart = 0.065 * np.arange(len(ends))  # one line of text, in heights of the axes
+    placed = isotonic_regression(heights - apart) + apart  # the nearest that are so far apart
+    for (point, text, colour), height in zip(ends, placed, strict=True):
+        leader = dict(arrowstyle="-", color=colour, lw=0.7, relpos=(0, 0.5), shrinkA=1, shrinkB=0)
+        axes.annotate(
+            text, point, (1.04, height), textcoords="axes fraction", color=colour, fontsize=11,
+            va="center", arrowprops=leader, annotation_clip=False,
+        )  # fmt: skip
+
+
+def save(figure, path) -> None:
+    """Write a PNG in one piece: a reader sees the old file or the new one, never half of one."""
+    path = Path(path)
+    if path.suffix != ".png":
+        raise ValueError(f"path must end in .png; got {str(path)!r}.")
+    if not path.parent.is_dir():
+        raise ValueError(f"path: the folder {str(path.parent)!r} does not exist; make it first.")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        figure.savefig(partial, format="png", dpi=max(figure.dpi, 100), facecolor="white")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def new_figure(size: tuple[float, float], *, dpi: int = 160, **options):
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, dpi=dpi, facecolor="white", **options)
+
+
+def plain(axes, *, frame: bool) -> None:
+    """Readable ticks, and at most the two axis lines that carry a scale."""
+    axes.tick_params(labelsize=10, colors=INK, length=3 if frame else 0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(frame and side in ("left", "bottom"))
+        spine.set_color(QUIET)

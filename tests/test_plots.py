@@ -1,0 +1,263 @@
+"""The pictures show the numbers they are given, and refuse what they cannot show."""
+
+import os
+
+import jax.numpy as jnp
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
+
+from dgm_jax import plots
+
+
+def gaussian(variance=1.0):
+    return lambda x: -0.5 * (x**2).sum(-1) / variance - jnp.log(2 * jnp.pi * variance)
+
+
+def texts(figure):
+    return {text.get_text(): text for axes in figure.axes for text in axes.texts}
+
+
+# ------------------------------------------------------------------------------ sample_grid
+def canvas(figure):
+    (axes,) = figure.axes
+    return np.asarray(axes.images[0].get_array())
+
+
+def test_a_grid_shows_its_images_row_by_row():
+    images = np.arange(5, dtype=float)[:, None, None] * np.ones((5, 4, 4))
+    shown = canvas(plots.sample_grid(images, columns=3, vmin=0, vmax=4))
+    assert shown.shape == (2 * 5 + 1, 3 * 5 + 1, 3)  # a gap of one pixel around each
+    corners = shown[1::5, 1::5, 0]
+    np.testing.assert_allclose(corners, [[0, 0.25, 0.5], [0.75, 1, 1]])  # the sixth is empty
+    assert (shown[0] == 1).all() and (shown[:, 5] == 1).all()
+
+
+def test_a_grid_keeps_channels_and_orientation():
+    images = np.zeros((1, 2, 3, 3))
+    images[0, 0, 2] = (1.0, 0.5, 0.25)
+    shown = canvas(plots.sample_grid(images, vmin=0, vmax=1))[1:-1, 1:-1]
+    np.testing.assert_allclose(shown, images[0])
+
+
+def test_a_grid_is_black_at_vmin_white_at_vmax_and_clipped_outside():
+    images = np.array([[[-5.0, 0.0, 8.0, 16.0, 99.0]]])
+    row = canvas(plots.sample_grid(images, vmin=0, vmax=16))[1, 1:-1, 0]
+    np.testing.assert_allclose(row, [0, 0, 0.5, 1, 1])
+    row = canvas(plots.sample_grid(images))[1, 1:-1, 0]
+    np.testing.assert_allclose([row.min(), row.max()], [0, 1])
+
+
+def test_a_grid_of_constant_images_and_of_integers_can_be_shown():
+    assert (canvas(plots.sample_grid(np.full((3, 4, 4), 7.0)))[1:-1, 1] == 0).any()
+    assert canvas(plots.sample_grid(np.eye(3, dtype=np.uint8)[None] * 255)).max() == 1
+
+
+def test_every_pixel_of_a_grid_takes_the_same_whole_number_of_dots(tmp_path):
+    figure = plots.sample_grid(np.random.default_rng(0).uniform(size=(6, 7, 9)), title="six")
+    plots.save(figure, tmp_path / "grid.png")
+    picture = matplotlib.image.imread(tmp_path / "grid.png")[40:, :, 0]  # below the title
+    shown = canvas(figure)[..., 0]
+    dots = picture.shape[1] // shown.shape[1]
+    assert picture.shape == (dots * shown.shape[0], dots * shown.shape[1])
+    np.testing.assert_allclose(picture, np.kron(shown, np.ones((dots, dots))), atol=1 / 128)
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        (np.zeros((4, 4)), {}, r"images must be \[n, h, w\].* got shape \(4, 4\)"),
+        (np.zeros((2, 4, 4, 1)), {}, r"got shape \(2, 4, 4, 1\)"),
+        (np.zeros((0, 4, 4)), {}, "images is empty"),
+        (np.full((2, 4, 4), np.nan), {}, "images: 2 of 2 rows have NaN"),
+        (np.zeros((2, 4, 4)), dict(columns=0), "columns must be an integer of at least 1; got 0"),
+        (np.zeros((2, 4, 4)), dict(vmin=1.0, vmax=1.0), "vmin must be below vmax"),
+    ],
+)
+def test_a_grid_refuses(images, options, message):
+    with pytest.raises(ValueError, match=message):
+        plots.sample_grid(images, **options)
+
+
+# -------------------------------------------------------------------------------- densities
+def panels(figure):
+    return [axes.images[0] for axes in figure.axes if axes.images]
+
+
+def test_a_panel_is_the_density_at_the_centres_of_its_cells():
+    def uneven(x):
+        return -x[:, 0] - 2 * x[:, 1]
+
+    (image,) = panels(plots.densities({"p": uneven}, bounds=(0.0, 2.0), resolution=4))
+    assert image.get_extent() == [0, 2, 0, 2] and image.origin == "lower"
+    p = np.asarray(image.get_array())  # [y, x]
+    np.testing.assert_allclose(p[3, 1], np.exp(-0.75 - 2 * 1.75), rtol=1e-6)
+
+
+def test_the_cells_of_a_normalised_density_sum_to_one():
+    (image,) = panels(plots.densities({"p": gaussian()}, bounds=(-6, 6), resolution=60))
+    np.testing.assert_allclose(image.get_array().sum() * (12 / 60) ** 2, 1.0, rtol=1e-5)
+
+
+def test_panels_share_the_scale_of_the_first():
+    both = {"truth": gaussian(), "maf": gaussian(0.25)}
+    truth, maf = panels(plots.densities(both, resolution=50))
+    assert truth.get_clim() == maf.get_clim() == (0.0, truth.get_array().max())
+    assert maf.get_array().max() > truth.get_clim()[1]
+
+
+def test_the_bar_tells_whether_a_density_goes_over_the_scale():
+    both = {"truth": gaussian(), "maf": gaussian(0.25)}
+    reverse = dict(reversed(both.items()))
+    figures = [plots.densities(each, resolution=50) for each in (both, reverse)]
+    extends = [panels(figure)[-1].colorbar.extend for figure in figures]
+    assert extends == ["max", "neither"]
+
+
+def test_samples_lie_over_the_panel_of_their_name():
+    points = np.array([[1.0, 2.0], [3.0, -1.0]])
+    figure = plots.densities(
+        {"truth": gaussian(), "maf": gaussian()}, resolution=10, samples={"maf": points}
+    )
+    truth, maf = [axes for axes in figure.axes if axes.images]
+    assert not truth.collections
+    np.testing.assert_allclose(maf.collections[0].get_offsets(), points)
+
+
+def test_a_density_may_be_zero():
+    def uniform(x):
+        return jnp.where((jnp.abs(x) < 1).all(-1), -jnp.log(4.0), -jnp.inf)
+
+    (image,) = panels(plots.densities({"uniform": uniform}, resolution=20))
+    assert set(np.unique(image.get_array()).round(6)) == {0.0, 0.25}
+
+
+@pytest.mark.parametrize(
+    ("log_probs", "options", "message"),
+    [
+        ({}, {}, "log_probs is empty"),
+        ({"p": gaussian()}, dict(bounds=(1.0, 1.0)), "low < high; got"),
+        ({"p": gaussian()}, dict(resolution=1), "resolution must be .* at least 2; got 1"),
+        ({"p": lambda x: x}, {}, r"log_probs\['p'\] must map \[n, 2\] to \[n\]; got"),
+        ({"p": lambda x: x[:, 0] * jnp.nan}, {}, r"log_probs\['p'\] is NaN or \+inf, first at x"),
+        ({"p": lambda x: x[:, 0] + jnp.inf}, {}, r"log_probs\['p'\] is NaN or \+inf, first at x"),
+        ({"p": gaussian()}, dict(samples={"p": np.zeros((3, 3))}), r"must have shape \[n, 2\]"),
+        ({"maf": gaussian()}, dict(samples={"mad": np.zeros((3, 2))}), "Did you mean 'maf'"),
+    ],
+)
+def test_densities_refuse(log_probs, options, message):
+    with pytest.raises(ValueError, match=message):
+        plots.densities(log_probs, **options)
+
+
+# ----------------------------------------------------------------------------------- curves
+STEPS = np.arange(1, 11)
+
+
+def draw(series, **options):
+    return plots.curves(series, xlabel="step", ylabel="nats", **options)
+
+
+def test_a_curve_is_drawn_and_named_at_its_end():
+    figure = draw({"maf": (STEPS, 1 / STEPS), "iaf": (STEPS, 2.0 * STEPS)})
+    for line, name, y in zip(figure.axes[0].lines, ("maf", "iaf"), (0.1, 20.0), strict=True):
+        label = texts(figure)[name]
+        np.testing.assert_allclose(label.xy, (10.0, y))
+        assert to_hex(label.get_color()) == to_hex(line.get_color())
+
+
+def test_names_do_not_overlap_and_stand_in_the_order_of_the_ends():
+    figure = draw({name: (STEPS, STEPS + 0.001 * i) for i, name in enumerate("abcdef")})
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(texts(figure)[name]) for name in "abcdef"]  # without leader
+    assert all(low.y1 < high.y0 for low, high in zip(boxes[:-1], boxes[1:], strict=True))
+
+
+def test_colours_follow_the_order_or_the_choice():
+    figure = draw({"a": (STEPS, STEPS), "b": (STEPS, STEPS)}, colours={"b": "#123456"})
+    assert [line.get_color() for line in figure.axes[0].lines] == [plots.COLOURS[0], "#123456"]
+
+
+def test_more_curves_than_colours_can_be_drawn():
+    n = len(plots.COLOURS) + 1
+    assert len(draw({str(i): (STEPS, STEPS) for i in range(n)}).axes[0].lines) == n
+
+
+def test_baselines_are_levels_with_their_value():
+    figure = draw({"maf": (STEPS, STEPS)}, baselines={"histogram": 2.43})
+    assert "histogram 2.43" in texts(figure)
+    assert any(set(line.get_ydata()) == {2.43} for line in figure.axes[0].lines)
+
+
+def test_axes_are_logarithmic_where_asked():
+    (axes,) = draw({"maf": (STEPS, STEPS)}, logx=True).axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    (axes,) = draw({"maf": (STEPS, STEPS)}, logy=True).axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
+
+
+def test_a_diverged_run_is_named_at_its_last_finite_value():
+    values = np.where(STEPS < 5, STEPS, np.nan)
+    figure = draw({"diverged": (STEPS, values)})
+    assert texts(figure)["diverged"].xy[1] == 4.0
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), values)
+
+
+@pytest.mark.parametrize(
+    ("series", "options", "message"),
+    [
+        ({}, {}, "series is empty"),
+        ({"a": (STEPS, STEPS[:-1])}, {}, r"series\['a'\] must be .* \(10,\) and \(9,\)"),
+        ({"a": (np.ones((2, 2)), np.ones((2, 2)))}, {}, r"series\['a'\] must be \(steps \[n\]"),
+        ({"a": ([], [])}, {}, r"series\['a'\] has no finite value"),
+        ({"a": ([1.0], [np.nan])}, {}, r"series\['a'\] has no finite value"),
+        ({"a": ([np.nan], [1.0])}, {}, r"a step that is not"),
+        ({"a": ([0, 1], [1, 2])}, dict(logx=True), "falls to 0; logx needs all above 0"),
+        ({"a": ([0, 1], [-1, 2])}, dict(logy=True), "falls to -1; logy needs all above 0"),
+        ({"a": ([1], [1])}, dict(baselines={"b": np.nan}), r"baselines\['b'\]=nan cannot"),
+        ({"a": ([1], [1])}, dict(baselines={"b": -1.0}, logy=True), r"baselines\['b'\]=-1.0"),
+    ],
+)
+def test_curves_refuse(series, options, message):
+    with pytest.raises(ValueError, match=message):
+        draw(series, **options)
+
+
+# ------------------------------------------------------------------------------------- save
+def test_save_writes_one_png_and_nothing_else(tmp_path):
+    plots.save(draw({"maf": (STEPS, STEPS)}), tmp_path / "curves.png")
+    assert os.listdir(tmp_path) == ["curves.png"]
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "curves.png"
+    path.write_bytes(b"old")
+    figure = draw({"maf": (STEPS, STEPS)})
+
+    def full(file, **options):
+        file.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(figure, "savefig", full)
+    with pytest.raises(OSError, match="disk full"):
+        plots.save(figure, path)
+    assert os.listdir(tmp_path) == ["curves.png"] and path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("curves.pdf", "must end in .png"), ("nowhere/curves.png", "does not exist; make it first")],
+)
+def test_save_refuses(tmp_path, name, message):
+    with pytest.raises(ValueError, match=message):
+        plots.save(draw({"maf": (STEPS, STEPS)}), tmp_path / name)
+
+
+def test_no_picture_touches_the_settings_of_matplotlib(tmp_path):
+    before = dict(matplotlib.rcParams)
+    plots.save(plots.densities({"p": gaussian()}, resolution=10), tmp_path / "p.png")
+    plots.save(draw({"maf": (STEPS, STEPS)}), tmp_path / "c.png")
+    assert dict(matplotlib.rcParams) == before
