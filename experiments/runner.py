@@ -1,0 +1,253 @@
+"""The command line of an experiment: options, a directory, its results; nothing of jax.
+
+An experiment is a module such as
+
+    '''One paragraph, a promise: command, machine, time, expected number.'''
+    import dataclasses
+    from experiments import runner
+
+    @dataclasses.dataclass(frozen=True)
+    class Config(runner.Config):
+        data: runner.DataName = "digits"  # the set to learn: the comment is its --help
+        num_steps: int = 3000  # steps of training
+
+    if __name__ == "__main__":
+        CONFIG = runner.parse(Config, "experiments.flows.compare")  # before the slow imports
+
+    import jax  # noqa: E402
+
+    def main(config: Config) -> dict:
+        ...
+        return {"test_nll": nll}
+
+    if __name__ == "__main__":
+        runner.run(CONFIG, main, quick={"num_steps": 20})
+
+It leaves `config.json` and `results.json` in its directory. The same command finds a finished run
+and shows it, or resumes one that was stopped (`dgm_jax.learning.train` with this workdir).
+
+Exit codes: 0 done, 2 wrong input (one line on stderr), 130 interrupted. With DGM_TRACEBACK=1 in
+the environment every error shows its traceback.
+"""
+
+import dataclasses
+import dis
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+DataName = Literal[
+    "digits", "mnist", "fashion_mnist", "cifar10", "binarized_mnist", "bsds300_patches",
+    "nltcs", "baudio", "jester", "bnetflix", "accidents", "mushrooms", "adult", "pumsb_star",
+    "bbc", "voting", "frey_faces", "olivetti_faces", "omniglot", "caltech_silhouettes",
+    "dsprites", "spoken_digits", "tiny_shakespeare",
+]  # fmt: skip
+
+PLACES = ("workdir", "data_dir", "progress")  # options that may differ when a run is resumed
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What every experiment can be told."""
+
+    workdir: Path | None = None
+    """where the run is kept and resumed from; runs/<experiment> by default"""
+    data_dir: Path | None = None
+    """the folder of the data sets; the environment variable DGM_DATA by default"""
+    seed: int = 0
+    """every random number follows from it"""
+    quick: bool = False
+    """a run of seconds, to see that everything works; its numbers mean nothing"""
+    progress: bool = True
+    """a progress bar, on a terminal"""
+
+
+def parse(config_type: type[Config], name: str, args: Sequence[str] | None = None) -> Config:
+    """The options of `python -m <name>`, and the directory they name, which is made.
+
+    Leaves the process with 0 after --help, and with 2 where an option or the directory is wrong.
+    """
+    import tyro
+
+    promise = sys.modules[config_type.__module__].__doc__
+    config = tyro.cli(config_type, prog=f"python -m {name}", description=promise, args=args)
+    if config.workdir is None:
+        folder = Path("runs", *name.removeprefix("experiments.").split("."))
+        quick = folder.with_name(folder.name + "-quick")
+        config = dataclasses.replace(config, workdir=quick if config.quick else folder)
+    return _at_the_boundary(lambda: _made(config))
+
+
+def run(config: Config, main: Callable[[Config], dict], *, quick: Mapping[str, Any]) -> dict:
+    """main(config), or the results of an earlier run of it; prints them, and returns them.
+
+    With `config.quick` the values of `quick` stand in for those options left at their default.
+    """
+    return _at_the_boundary(lambda: _run(config, main, quick))
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Prints `rows` under `columns`, numbers to the right; a missing entry stays empty."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        numeric = any(isinstance(row.get(column), (int, float)) for row in rows)
+        drawn.add_column(column, justify="right" if numeric else "left", no_wrap=numeric)
+    for row in rows:
+        drawn.add_row(*(_cell(row.get(column)) for column in columns))
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a file has no width
+        console = Console(highlight=False, width=1000)
+    console.print(drawn)
+
+
+def write_json(path: Path | str, obj: Any) -> None:
+    """Writes `obj` whole or not at all; arrays and array scalars become lists and numbers.
+
+    `ValueError` for NaN and infinity, `TypeError` for what JSON cannot hold, each with its place.
+    """
+    path = Path(path)
+    text = json.dumps(_plain(obj, path.stem), indent=2, ensure_ascii=False) + "\n"
+    half = path.with_name(path.name + ".tmp")
+    with half.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(half, path)
+
+
+# ---------------------------------------------------------------------------------- the run
+def _run(config, main, quick):
+    if config.workdir is None:
+        raise ValueError("workdir is missing; give the directory that keeps the run.")
+    config = _made(_quickened(config, quick) if config.quick else config)
+    options, results = config.workdir / "config.json", config.workdir / "results.json"
+    _refuse_another(options, config)
+    if results.exists():
+        found = json.loads(results.read_text(encoding="utf-8"))
+        print(f"This run is done already; its directory is {config.workdir}")
+        return _shown(found)
+    write_json(options, dataclasses.asdict(config))
+    write_json(results, main(config))
+    print(f"Results, options and checkpoints are in {config.workdir}")
+    return _shown(json.loads(results.read_text(encoding="utf-8")))
+
+
+def _made(config):
+    try:
+        config.workdir.mkdir(parents=True, exist_ok=True)
+        probe = config.workdir / "probe.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"workdir {config.workdir} cannot be written to ({error.strerror}); "
+            "name another with --workdir."
+        ) from error
+    return config
+
+
+def _quickened(config, quick):
+    """Options that were given keep their value: --quick --num-steps 50 makes 50 steps."""
+    defaults = type(config)()
+    left = {name for name in quick if getattr(config, name) == getattr(defaults, name)}
+    return dataclasses.replace(config, **{name: quick[name] for name in left})
+
+
+def _refuse_another(path, config):
+    """A directory belongs to one configuration: its run is resumed with that, or not at all."""
+    if not path.exists():
+        return
+    old, new = json.loads(path.read_text()), _plain(dataclasses.asdict(config), "config")
+    differing = [
+        f"{name} was {json.dumps(old.get(name))}, is {json.dumps(new.get(name))}"
+        for name in sorted((old.keys() | new.keys()) - set(PLACES))
+        if old.get(name) != new.get(name)
+    ]
+    if differing:
+        raise ValueError(
+            f"{config.workdir} holds a run with other options ({'; '.join(differing)}); "
+            "name another directory with --workdir, or delete this one."
+        )
+
+
+def _shown(results):
+    table([{"result": name, "value": value} for name, value in _leaves(results)],
+          ("result", "value"))  # fmt: skip
+    return results
+
+
+# ------------------------------------------------------------------------------ the boundary
+def _at_the_boundary(work):
+    """work(); a wrong input ends in one line and exit code 2, a mistake of ours in a traceback."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        print("interrupted; the same command resumes", file=sys.stderr)
+        raise SystemExit(130) from None
+    except Exception as error:
+        if os.environ.get("DGM_TRACEBACK") or not _is_meant_for_the_user(error):
+            raise
+        line = " ".join(str(error).split())
+        if isinstance(error, OSError) and error.filename is not None:
+            line = f"{error.strerror}: {error.filename}"
+        print(f"error: {line}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _is_meant_for_the_user(error):
+    """Files that are missing, and whatever our own code says with a `raise`.
+
+    A ValueError from inside jax, or a TypeError from a wrong call, is a mistake in the program.
+    """
+    if isinstance(error, OSError):
+        return True
+    innermost = error.__traceback__
+    while innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    code, package = innermost.tb_frame.f_code, innermost.tb_frame.f_globals["__name__"]
+    ours = package.partition(".")[0] in ("dgm_jax", "experiments", "__main__")
+    raised = code.co_code[innermost.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return ours and raised
+
+
+# ------------------------------------------------------------------------------------- values
+def _plain(value, place):
+    """`value` as JSON holds it."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner, f"{place}/{name}") for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner, f"{place}/{i}") for i, inner in enumerate(value)]
+    if hasattr(value, "tolist"):  # numpy and jax
+        return _plain(value.tolist(), place)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{place} is {value}, which JSON cannot hold; give a finite number.")
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"{place} is a {type(value).__name__}, which JSON cannot hold.")
+
+
+def _leaves(value, place=""):
+    """("maf/nll", 1.5) for {"maf": {"nll": 1.5}}."""
+    if not isinstance(value, dict):
+        return [(place, value)]
+    return [
+        leaf
+        for name, inner in value.items()
+        for leaf in _leaves(inner, f"{place}/{name}" if place else name)
+    ]
+
+
+def _cell(value):
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1000 else str(value)
