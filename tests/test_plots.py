@@ -42,10 +42,11 @@ def test_a_grid_keeps_channels_and_orientation():
     np.testing.assert_allclose(shown, images[0])
 
 
-def test_a_grid_is_black_at_vmin_white_at_vmax_and_clipped_outside():
+def test_a_grid_is_black_at_vmin_white_at_vmax_and_clipped_outside(caplog):
     images = np.array([[[-5.0, 0.0, 8.0, 16.0, 99.0]]])
     row = canvas(plots.sample_grid(images, vmin=0, vmax=16))[1, 1:-1, 0]
     np.testing.assert_allclose(row, [0, 0, 0.5, 1, 1])
+    assert not caplog.records  # matplotlib would complain where it has to clip
     row = canvas(plots.sample_grid(images))[1, 1:-1, 0]
     np.testing.assert_allclose([row.min(), row.max()], [0, 1])
 
@@ -71,6 +72,7 @@ def test_every_pixel_of_a_grid_takes_the_same_whole_number_of_dots(tmp_path):
         (np.zeros((4, 4)), {}, r"images must be \[n, h, w\].* got shape \(4, 4\)"),
         (np.zeros((2, 4, 4, 1)), {}, r"got shape \(2, 4, 4, 1\)"),
         (np.zeros((0, 4, 4)), {}, "images is empty"),
+        (np.zeros((2, 0, 4)), {}, "images is empty"),
         (np.full((2, 4, 4), np.nan), {}, "images: 2 of 2 rows have NaN"),
         (np.zeros((2, 4, 4)), dict(columns=0), "columns must be an integer of at least 1; got 0"),
         (np.zeros((2, 4, 4)), dict(vmin=1.0, vmax=1.0), "vmin must be below vmax"),
@@ -169,10 +171,18 @@ def test_a_curve_is_drawn_and_named_at_its_end():
 
 
 def test_names_do_not_overlap_and_stand_in_the_order_of_the_ends():
-    figure = draw({name: (STEPS, STEPS + 0.001 * i) for i, name in enumerate("abcdef")})
+    ends = {"e": 4, "b": 1, "f": 5, "a": 0, "c": 2, "d": 3}
+    figure = draw({name: (STEPS, STEPS + 0.001 * end) for name, end in ends.items()})
     figure.draw_without_rendering()
     boxes = [Text.get_window_extent(texts(figure)[name]) for name in "abcdef"]  # without leader
     assert all(low.y1 < high.y0 for low, high in zip(boxes[:-1], boxes[1:], strict=True))
+
+
+def test_dots_lead_from_a_run_that_stopped_early_to_its_name():
+    figure = draw({"short": (STEPS[:4], STEPS[:4]), "long": (STEPS, STEPS)})
+    (dots,) = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    np.testing.assert_array_equal(dots.get_xydata(), [[4, 4], [10, 4]])
+    np.testing.assert_allclose(texts(figure)["short"].xy, (10, 4))
 
 
 def test_colours_follow_the_order_or_the_choice():
