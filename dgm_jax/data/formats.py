@@ -20,7 +20,8 @@ def naming(path):
         raise
     except Exception as error:  # zipfile, zlib, pickle and numpy raise a dozen kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is damaged or in another format; get it again ({reason}).") from error
+        message = f"{path} is damaged or in another format ({reason}); get it again."
+        raise ValueError(message) from error
 
 
 def read_idx(path) -> np.ndarray:
@@ -85,7 +86,7 @@ def read_cifar_binary(path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_cifar_pickle(path) -> tuple[np.ndarray, np.ndarray]:
-    """A file of cifar-10-batches-py, through an unpickler that can build arrays and nothing else."""
+    """A file of cifar-10-batches-py, by an unpickler that can build arrays, nothing else."""
     with naming(path), open(path, "rb") as file:
         content = _ArraysOnly(file, encoding="bytes").load()
         return _channels_last(content[b"data"]), np.array(content[b"labels"], np.uint8)

@@ -25,7 +25,7 @@ def dequantize(key: Key, x) -> Array:
     """
     checks.key(key)
     if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
-        raise ValueError(f"x must be integers; got {jnp.result_type(x)}, which needs no dequantizing.")
+        raise ValueError(f"x must be integers; got {jnp.result_type(x)}. Do not dequantize it.")
     x = jnp.asarray(x, jnp.float32)
     next_below = jnp.nextafter(x + 1, x)  # in float32, 255 + 0.999999 is 256
     return jnp.minimum(x + jax.random.uniform(key, x.shape, jnp.float32), next_below)

@@ -6,30 +6,30 @@ missing set says what it looked for and where it is published. Integer data are 
 the size of the file (uint8 arithmetic wraps: 0 - 1 = 255); continuous data are float32. Pictures
 are [n, height, width] or, in colour, [n, height, width, 3]; row 0 is the top.
 
-| name                | train/valid/test     | a row       | levels | split (permutations: NumPy)     |
-|---------------------|----------------------|-------------|--------|---------------------------------|
-| digits              | 1297/200/300         | 8, 8        | 17     | RandomState(0).permutation      |
-| mnist               | 50000/10000/10000    | 28, 28      | 256    | valid: last 1/6 of train        |
-| fashion_mnist       | 50000/10000/10000    | 28, 28      | 256    | valid: last 1/6 of train        |
-| binarized_mnist     | 50000/10000/10000    | 28, 28      | 2      | published                       |
-| cifar10             | 45000/5000/10000     | 32, 32, 3   | 256    | valid: last 1/10 of train (1)   |
-| omniglot            | 23000/1345/8070      | 28, 28      | 2      | default_rng(0).permutation (2)  |
-| caltech_silhouettes | 4100/2264/2307       | 28, 28      | 2      | in the file (3)                 |
-| frey_faces          | 1565/200/200         | 28, 20      | 256    | default_rng(0).permutation      |
-| olivetti_faces      | 300/50/50            | 64, 64      | 256    | persons 0-29, 30-34, 35-39      |
-| dsprites            | 46080/3750/15004     | 64, 64      | 2      | train: the factor grid (4)      |
-| bsds300_patches     | 200000/10000/50000   | 63          | none   | in the file; by photograph (5)  |
-| spoken_digits       | 1200/300/300         | 4096        | none   | takes 5-24, 25-29, 0-4 (6)      |
-| tiny_shakespeare    | 1003854/55770/55770  | (scalar)    | 65     | first 90 %, next 5 %, last 5 %  |
-| nltcs               | 16181/2157/3236      | 16          | 2      | published, as all below         |
-| baudio, bnetflix    | 15000/2000/3000      | 100         | 2      |                                 |
-| jester              | 9000/1000/4116       | 100         | 2      |                                 |
-| accidents           | 12758/1700/2551      | 111         | 2      |                                 |
-| mushrooms           | 2000/500/5624        | 112         | 2      |                                 |
-| adult               | 5000/1414/26147      | 123         | 2      |                                 |
-| pumsb_star          | 12262/1635/2452      | 163         | 2      |                                 |
-| bbc                 | 1670/225/330         | 1058        | 2      |                                 |
-| voting              | 1214/200/350         | 1359        | 2      |                                 |
+| name                | train/valid/test     | a row       | levels | split (permutations: NumPy) |
+|---------------------|----------------------|-------------|--------|-----------------------------|
+| digits              | 1297/200/300         | 8, 8        | 17     | RandomState(0).permutation  |
+| mnist               | 50000/10000/10000    | 28, 28      | 256    | valid: last 1/6 of train    |
+| fashion_mnist       | 50000/10000/10000    | 28, 28      | 256    | valid: last 1/6 of train    |
+| binarized_mnist     | 50000/10000/10000    | 28, 28      | 2      | published                   |
+| cifar10             | 45000/5000/10000     | 32, 32, 3   | 256    | last 1/10 of train (1)      |
+| omniglot            | 23000/1345/8070      | 28, 28      | 2      | default_rng(0), sizes (2)   |
+| caltech_silhouettes | 4100/2264/2307       | 28, 28      | 2      | in the file (3)             |
+| frey_faces          | 1565/200/200         | 28, 20      | 256    | default_rng(0).permutation  |
+| olivetti_faces      | 300/50/50            | 64, 64      | 256    | persons 0-29, 30-34, 35-39  |
+| dsprites            | 46080/3750/15004     | 64, 64      | 2      | train: the factor grid (4)  |
+| bsds300_patches     | 200000/10000/50000   | 63          | none   | in the file (5)             |
+| spoken_digits       | 1200/300/300         | 4096        | none   | takes 5-24, 25-29, 0-4 (6)  |
+| tiny_shakespeare    | 1003854/55770/55770  | (scalar)    | 65     | in order, 90/5/5 %          |
+| nltcs               | 16181/2157/3236      | 16          | 2      | published, as all below     |
+| baudio, bnetflix    | 15000/2000/3000      | 100         | 2      |                             |
+| jester              | 9000/1000/4116       | 100         | 2      |                             |
+| accidents           | 12758/1700/2551      | 111         | 2      |                             |
+| mushrooms           | 2000/500/5624        | 112         | 2      |                             |
+| adult               | 5000/1414/26147      | 123         | 2      |                             |
+| pumsb_star          | 12262/1635/2452      | 163         | 2      |                             |
+| bbc                 | 1670/225/330         | 1058        | 2      |                             |
+| voting              | 1214/200/350         | 1359        | 2      |                             |
 
 (1) With the reduced file, 9000/1000/10000: say "10k training images" beside any number.
 (2) The sizes of Burda et al. (2016), on one-bit drawings: not comparable with their grey ones.
@@ -37,8 +37,9 @@ are [n, height, width] or, in colour, [n, height, width, 3]; row 0 is the top.
 (4) Held out: a random sample of all 737280 images without those of the grid, by
     default_rng(0).permutation. Labels [n, 5]: shape, scale, orientation, x, y of the full
     3 x 6 x 40 x 32 x 32, of which the grid has every 4th orientation, every 2nd x and y.
-(5) Uniform noise from default_rng(0), (1), (2) for train, valid, test; divided by 256; less the
-    mean of the patch; without the last pixel (Zoran & Weiss 2011; Uria et al. 2013).
+(5) Each part has its own photographs. Uniform noise from default_rng(0), (1), (2) for train,
+    valid, test; divided by 256; less the mean of the patch; without the last pixel (Zoran & Weiss
+    2011; Uria et al. 2013).
 (6) The first 4096 samples (0.512 s at 8 kHz) in [-1, 1); shorter clips end in exact zeros.
 
 Some sets are sorted by class or in film order: take a part of one with `subset`, never `x[:num]`.
@@ -112,10 +113,11 @@ def load_file(path) -> Dataset:
         with formats.naming(path):
             x = np.load(path, allow_pickle=False)
     else:
-        checks.choice(path.suffix, (".csv", ".amat", ".txt", ".data", ".npy", ".npz"), "the suffix of path")
+        suffixes = (".csv", ".amat", ".txt", ".data", ".npy", ".npz")
+        checks.choice(path.suffix, suffixes, "the suffix of path")
         x = formats.read_text(path)
     if np.ndim(x) == 0 or len(x) < 10:
-        raise ValueError(f"{path} has shape {np.shape(x)}; an 80/10/10 split needs 10 rows or more.")
+        raise ValueError(f"{path} has shape {np.shape(x)}; it needs 10 rows to split 80/10/10.")
     order = np.random.default_rng(0).permutation(len(x))
     tenth = len(x) // 10
     return _own(path, np.split(x[order], [len(x) - 2 * tenth, len(x) - tenth]))
@@ -164,7 +166,7 @@ def _own(path, parts) -> Dataset:
     """A user's arrays, whose kind of number decides their levels."""
     for x in parts:
         if x.dtype.kind not in "biuf" or x.ndim == 0 or len(x) == 0:
-            raise ValueError(f"{path} holds {x.dtype} of shape {x.shape}; it needs rows of numbers.")
+            raise ValueError(f"{path} is {x.dtype} of shape {x.shape}; it needs rows of numbers.")
     num_levels = None
     if all(_are_levels(x, 2**31 - 1) for x in parts):
         is_bytes = all(x.dtype == np.uint8 for x in parts)
@@ -182,8 +184,8 @@ def _find(name, folder, candidates, source) -> Path:
             return Path(folder) / candidate
     where = f"in {Path(folder).absolute()}" if folder else "(no data folder is set)"
     raise FileNotFoundError(
-        f"{name}: found none of {', '.join(candidates)} {where}. Point --data-dir or the environment "
-        f"variable DGM_DATA at the folder that holds it. Published as {source}."
+        f"{name}: found none of {', '.join(candidates)} {where}. Point --data-dir or the "
+        f"environment variable DGM_DATA at the folder that holds it. Published as {source}."
     )
 
 
@@ -206,7 +208,8 @@ def _idx(name, folder) -> Dataset:
     }[name]
 
     def read(file):
-        return formats.read_idx(_find(name, folder, [f"{name}/{file}.gz", f"{name}/{file}"], source))
+        candidates = [f"{name}/{file}.gz", f"{name}/{file}"]
+        return formats.read_idx(_find(name, folder, candidates, source))
 
     x, y = read("train-images-idx3-ubyte"), read("train-labels-idx1-ubyte")
     parts, labels = _hold_out(x, len(x) // 6), _hold_out(y, len(y) // 6)
@@ -277,7 +280,7 @@ def _omniglot(name, folder) -> Dataset:
     order = np.random.default_rng(0).permutation(len(x))
     ends = [23000, 24345, 24345 + 8070]
     parts, labels = (np.split(a[order], ends)[:3] for a in (x, alphabet))
-    return _dataset(name, parts, 2, "Characters of 50 alphabets; the label is the alphabet.", labels)
+    return _dataset(name, parts, 2, "Characters of 50 alphabets, the labels.", labels)
 
 
 def _caltech_silhouettes(name, folder) -> Dataset:

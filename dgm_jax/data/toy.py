@@ -3,18 +3,18 @@
 A toy is what a model should become: its score is right when -E log p_θ(x) reaches `entropy`, and no
 model can do better. All live in about [-4, 4]²; all numbers are in nats.
 
-| toy          | law of x                                                         | entropy         |
-|--------------|------------------------------------------------------------------|-----------------|
-| checkerboard | uniform on the 32 like-coloured unit cells of an 8x8 board       | log 32          |
-| gaussians    | `num` round Gaussians on a circle                                | sum on a grid   |
-| moons        | two half circles, each a string of 64 Gaussians                  | stated constant |
-| rings        | four circles plus Gaussian noise: a Bessel function              | stated constant |
-| spirals      | two arms of 3/2 turns, each a string of 256 Gaussians            | stated constant |
-| pinwheel     | five long Gaussians, rotated by an angle that grows with radius² | sum on a grid   |
+| toy          | law of x                                                         | entropy   |
+|--------------|------------------------------------------------------------------|-----------|
+| checkerboard | uniform on the 32 like-coloured unit cells of an 8x8 board       | log 32    |
+| gaussians    | `num` round Gaussians on a circle                                | on a grid |
+| moons        | two half circles, each a string of 64 Gaussians                  | constant  |
+| rings        | four circles plus Gaussian noise: a Bessel function              | constant  |
+| spirals      | two arms of 3/2 turns, each a string of 256 Gaussians            | constant  |
+| pinwheel     | five long Gaussians, rotated by an angle that grows with radius² | on a grid |
 
+An entropy "on a grid" is summed when the toy is built, a constant was summed once; tests redo both.
 A string of Gaussians stands for a curve blurred by noise: its beads lie closer than one standard
-deviation, where they differ from the smooth curve by less than 1e-8, and it makes the log-density
-a finite sum, thus exact.
+deviation and do not show, and the log-density is a finite sum, thus exact.
 """
 
 from collections.abc import Callable

@@ -31,6 +31,13 @@ def test_truncated_idx_is_a_value_error_that_names_the_file(tmp_path, suffix, ke
         formats.read_idx(path)
 
 
+def test_idx_of_other_numbers_than_bytes_is_refused(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"\0\0\x0d\x01" + idx(np.zeros(4, np.uint8))[4:])
+    with pytest.raises(ValueError, match="not an idx file of bytes"):
+        formats.read_idx(path)
+
+
 def test_damaged_npz_is_a_value_error_that_names_the_file(tmp_path):
     path = tmp_path / "x.npz"
     np.savez_compressed(path, x=np.random.default_rng(0).random(1000))
@@ -56,7 +63,13 @@ def test_npz_without_the_array_or_with_objects_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["1 0\n0.5 1\n", "1,0\n0.5,1\n", "a,b\n1,0\n0.5,1\n", "\ufeffa,b\n1, 0\n.5, 1", "x y\n1 0\n5e-1 1"],
+    [
+        "1 0\n0.5 1\n",
+        "1,0\n0.5,1\n",
+        "a,b\n1,0\n0.5,1\n",
+        "\ufeffa,b\n1, 0\n.5, 1",
+        "x y\n1 0\n5e-1 1",
+    ],
 )
 def test_text_tables_by_comma_or_space_with_or_without_header(tmp_path, text):
     path = tmp_path / "table.csv"

@@ -39,6 +39,16 @@ def test_entropy_of_gaussians_follows_their_options(options):
     np.testing.assert_allclose(-(np.exp(log_p) * log_p).sum() * area, toy.entropy, atol=2e-5)
 
 
+def test_gaussians_are_the_mixture_of_their_docstring():
+    x = np.random.default_rng(0).normal(0, 2, (50, 2)).astype(np.float32)
+    angle = 2 * np.pi * np.arange(3) / 3
+    means = 2.0 * np.stack([np.cos(angle), np.sin(angle)], -1)
+    distance = ((x[:, None] - means) ** 2).sum(-1)
+    want = np.log(np.exp(-distance / (2 * 0.7**2)).mean(1) / (2 * np.pi * 0.7**2))
+    log_prob = gaussians(num=3, radius=2.0, scale=0.7).log_prob
+    np.testing.assert_allclose(log_prob(x), want, rtol=1e-4)
+
+
 def test_entropy_of_well_separated_gaussians_is_log_k_plus_that_of_one():
     toy = gaussians(num=8, radius=3.0, scale=1e-3)
     np.testing.assert_allclose(toy.entropy, np.log(8) + np.log(2 * np.pi * np.e * 1e-6), atol=1e-6)
@@ -89,6 +99,13 @@ def test_checkerboard_is_minus_infinity_off_its_cells():
     log_prob = TOYS["checkerboard"]().log_prob
     x = jnp.array([[0.5, 0.5], [1.5, 0.5], [4.5, 0.5], [4.5, 4.5], [-5.5, 0.5]])
     np.testing.assert_allclose(log_prob(x), [-np.log(32), -np.inf, -np.inf, -np.inf, -np.inf])
+
+
+def test_rounding_never_carries_a_checkerboard_sample_out_of_its_cell(monkeypatch):
+    largest = np.nextafter(np.float32(1), np.float32(0))
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape: jnp.full(shape, largest))
+    toy = TOYS["checkerboard"]()
+    assert jnp.isfinite(toy.log_prob(toy.sample(jax.random.key(0), 100))).all()
 
 
 def test_bad_input_is_named_before_anything_is_compiled():
