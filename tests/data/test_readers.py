@@ -37,7 +37,8 @@ def test_mnist_holds_out_the_last_sixth_and_comes_as_int32(tmp_path, name, suffi
     np.testing.assert_array_equal(data.train, x[:25])
     np.testing.assert_array_equal(data.valid, x[25:])
     np.testing.assert_array_equal(data.test, files["t10k-images-idx3-ubyte"])
-    assert data.labels["valid"].tolist() == [5, 6, 7, 8, 9] and data.labels["test"].dtype == np.int32
+    assert data.labels["valid"].tolist() == [5, 6, 7, 8, 9]
+    assert data.labels["test"].dtype == np.int32
     assert (data.name, data.num_levels) == (name, 256)
 
 
