@@ -186,6 +186,53 @@ def curves(
     return figure
 
 
+def bars(
+    values: Mapping[str, Mapping[str, float]],
+    *,
+    ylabel: str,
+    outlines: Mapping[tuple[str, str], tuple[float, str]] | None = None,
+    logy: bool = False,
+    title: str = "",
+):
+    """{group: {bar: value}} as groups of bars with their values written on top, bars in one order.
+
+    `outlines` {(group, bar): (value, words)} draws a second value of a bar, what it would have
+    been otherwise, as an empty bar behind it with its words on top.
+    """
+    if not values or not all(values.values()):
+        raise ValueError(f"values must be {{group: {{bar: value}}}}, none empty; got {values!r}.")
+    heights = [v for group in values.values() for v in group.values()]
+    heights += [v for v, _ in (outlines or {}).values()]
+    if not np.isfinite(heights).all() or (logy and min(heights) <= 0):
+        raise ValueError(f"values must be finite, and above 0 with logy; got {heights}.")
+    names = list(dict.fromkeys(name for group in values.values() for name in group))
+    colours = dict(zip(names, COLOURS, strict=False))
+    width = 0.8 / len(names)
+
+    figure = new_figure((7.2, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for i, (group, bars) in enumerate(values.items()):
+        for name, value in bars.items():
+            x = i + (names.index(name) - (len(names) - 1) / 2) * width
+            axes.bar(x, value, 0.9 * width, color=colours[name], label=name if i == 0 else None)
+            axes.annotate(f"{value:.3g}", (x, value), (0, 2), textcoords="offset points",
+                          ha="center", fontsize=10, color=INK)  # fmt: skip
+            if (group, name) in (outlines or {}):
+                other, words = outlines[group, name]
+                axes.bar(x, other, 0.9 * width, fill=False, edgecolor=colours[name], ls="--")
+                axes.annotate(words, (x, other), (0, 2), textcoords="offset points",
+                              ha="center", fontsize=9, color=colours[name])  # fmt: skip
+    axes.set_xticks(range(len(values)), list(values), fontsize=11)
+    axes.set_ylabel(ylabel, color=INK)
+    axes.set_title(title, color=INK, fontsize=12)
+    if logy:
+        axes.set_yscale("log")
+    axes.margins(y=0.12)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    return figure
+
+
 def line(name: str, pair, logx: bool, logy: bool) -> tuple[np.ndarray, np.ndarray]:
     steps, values = (np.asarray(a, dtype=np.float64) for a in pair)
     if steps.shape != values.shape or steps.ndim != 1:

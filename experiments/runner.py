@@ -82,12 +82,20 @@ def parse(config_type: type[Config], name: str, args: Sequence[str] | None = Non
     return _at_the_boundary(lambda: _made(config))
 
 
-def run(config: Config, main: Callable[[Config], dict], *, quick: Mapping[str, Any]) -> dict:
-    """main(config), or the results of an earlier run of it; prints them, and returns them.
+def run(
+    config: Config,
+    main: Callable[[Config], dict],
+    *,
+    quick: Mapping[str, Any],
+    show: Callable[[dict], None] | None = None,
+) -> dict:
+    """main(config), or the results of an earlier run of it; shows them, and returns them.
+
+    `show` prints what results.json holds; without it, every number on a line of its own.
 
     With `config.quick` the values of `quick` stand in for those options left at their default.
     """
-    return _at_the_boundary(lambda: _run(config, main, quick))
+    return _at_the_boundary(lambda: _run(config, main, quick, show or _listing))
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -124,7 +132,7 @@ def write_json(path: Path | str, obj: Any) -> None:
 
 
 # ---------------------------------------------------------------------------------- the run
-def _run(config, main, quick):
+def _run(config, main, quick, show):
     if config.workdir is None:
         raise ValueError("workdir is missing; give the directory that keeps the run.")
     config = _made(_quickened(config, quick) if config.quick else config)
@@ -132,12 +140,15 @@ def _run(config, main, quick):
     _refuse_another(options, config)
     if results.exists():
         found = json.loads(results.read_text(encoding="utf-8"))
-        print(f"This run is done already; its directory is {config.workdir}")
-        return _shown(found)
+        show(found)
+        print(f"This run was done already: {config.workdir}")
+        return found
     write_json(options, dataclasses.asdict(config))
     write_json(results, main(config))
+    found = json.loads(results.read_text(encoding="utf-8"))
+    show(found)
     print(f"Results, options and checkpoints are in {config.workdir}")
-    return _shown(json.loads(results.read_text(encoding="utf-8")))
+    return found
 
 
 def _made(config):
@@ -178,10 +189,9 @@ def _refuse_another(path, config):
         )
 
 
-def _shown(results):
-    table([{"result": name, "value": value} for name, value in _leaves(results)],
-          ("result", "value"))  # fmt: skip
-    return results
+def _listing(results):
+    rows = [{"result": name, "value": value} for name, value in _leaves(results)]
+    table(rows, ("result", "value"))
 
 
 # ------------------------------------------------------------------------------ the boundary

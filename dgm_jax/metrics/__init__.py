@@ -1,0 +1,1 @@
+from .likelihood import expected_log_prob as expected_log_prob
