@@ -89,7 +89,7 @@ RUNS = {
     "plain": {"checkpoint_every": 20},
     "monitored": {"checkpoint_every": 20, "evaluate": evaluate, "eval_every": 10,
                   "monitor": "distance"},
-    "patient": {"checkpoint_every": 20, "evaluate": evaluate, "eval_every": 10,
+    "patient": {"checkpoint_every": 25, "evaluate": evaluate, "eval_every": 10,
                 "monitor": "distance", "patience": 2},
 }  # fmt: skip
 
