@@ -53,8 +53,35 @@ def choice(value, options, name: str) -> None:
         raise ValueError(f"{name} must be one of {', '.join(options)}; got {value!r}.{hint}")
 
 
+def array(value, name: str) -> None:
+    """A jax or numpy array; lists of numbers are not read as one."""
+    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        raise ValueError(
+            f"{name} must be an array; got {type(value).__name__}. Make one with jnp.asarray."
+        )
+
+
+def permutation(value, dim: int, name: str = "order") -> None:
+    """Each of the integers 0..dim-1 once."""
+    order = np.asarray(value)
+    if order.dtype.kind not in "iu" or sorted(order.ravel()) != list(range(dim)) or order.ndim != 1:
+        raise ValueError(
+            f"{name} must be a permutation of the integers 0..{dim - 1}; got {order.tolist()!r}."
+        )
+
+
+def mask(value, dim: int, name: str = "mask") -> None:
+    """dim booleans, some True and some False."""
+    value = np.asarray(value)
+    if value.dtype != bool or value.shape != (dim,):
+        raise ValueError(f"{name} must be {dim} booleans; got shape {value.shape} of {value.dtype}.")
+    if value.all() or not value.any():
+        raise ValueError(f"{name} must keep some coordinates and move others; got all the same.")
+
+
 def events(x, dim: int, name: str = "x") -> None:
     """An array of floating vectors, [..., dim]."""
+    array(x, name)
     shape = jnp.shape(x)
     if not shape or shape[-1] != dim:
         raise ValueError(f"{name} must have shape [..., {dim}]; got {shape}.")
@@ -74,6 +101,8 @@ def condition(cond, cond_dim: int) -> None:
             f"cond of shape {jnp.shape(cond)} was given to an unconditional model; "
             "build it with cond_dim=..."
         )
+    if cond is not None:
+        array(cond, "cond")
     if cond is not None and (not jnp.shape(cond) or jnp.shape(cond)[-1] != cond_dim):
         raise ValueError(f"cond must have shape [..., {cond_dim}]; got {jnp.shape(cond)}.")
 
@@ -99,3 +128,10 @@ def function(value, name: str) -> None:
             f"{name} must be a function; got {type(value).__name__}. "
             "Pass the function itself, not its result."
         )
+
+
+def noun(value, kind: type, name: str) -> None:
+    """A noun of `protocol`, known by its fields; the usual slip is a constructor not yet called."""
+    if isinstance(value, type) or not all(hasattr(value, field) for field in kind._fields):
+        hint = f" Call it first: {value.__name__}(...)." if hasattr(value, "__name__") else ""
+        raise ValueError(f"{name} must be a {kind.__name__}; got {type(value).__name__}.{hint}")

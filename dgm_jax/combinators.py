@@ -15,12 +15,18 @@ def compose(*flows: Flow) -> Flow:
     """compose(f, g) = f ∘ g: the last is nearest to the noise. Parameters: a list, one each."""
     if not flows:
         raise ValueError("compose needs at least one flow; got none.")
+    for i, flow in enumerate(flows):
+        checks.noun(flow, Flow, f"flow {i} of compose")
 
     def init(key):
         checks.key(key)
         return [flow.init(k) for flow, k in zip(flows, jax.random.split(key, len(flows)))]
 
     def bijector(params, cond=None):
+        if len(params) != len(flows):
+            raise ValueError(
+                f"params must be a list of {len(flows)}, one for each flow; got {len(params)}."
+            )
         return distrax.Chain([flow.bijector(p, cond) for flow, p in zip(flows, params)])
 
     return Flow(init, bijector)
@@ -32,6 +38,7 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
     One `jax.lax.scan`, so compile time does not depend on K. unroll=True writes the layers out,
     with the same parameters and values (`bijectors.Scan` has the trade).
     """
+    checks.noun(flow, Flow, "flow")
     checks.positive_int(num_layers, "num_layers")
 
     def init(key):
@@ -39,13 +46,14 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
         return jax.vmap(flow.init)(jax.random.split(key, num_layers))
 
     def bijector(params, cond=None):
-        return Scan(lambda p: flow.bijector(p, cond), params, unroll=unroll)
+        return Scan(lambda p: flow.bijector(p, cond), params, num_layers, unroll=unroll)
 
     return Flow(init, bijector)
 
 
 def invert(flow: Flow) -> Flow:
     """T⁻¹, with the same parameters: forward and inverse change places, and so do their costs."""
+    checks.noun(flow, Flow, "flow")
     return Flow(
         flow.init, lambda params, cond=None: distrax.Inverse(flow.bijector(params, cond))
     )
@@ -53,6 +61,11 @@ def invert(flow: Flow) -> Flow:
 
 def fixed(bijector: distrax.Bijector) -> Flow:
     """A bijector without parameters, such as a preprocessing of the data, as a flow."""
+    if not isinstance(bijector, distrax.Bijector):
+        raise ValueError(
+            f"bijector must be a distrax bijector; got {type(bijector).__name__}. "
+            "A Flow needs no fixing, a constructor must be called."
+        )
     return Flow(lambda key: {}, lambda params, cond=None: bijector)
 
 
@@ -61,6 +74,8 @@ def pushforward(flow: Flow, base: Density) -> Density:
 
     log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats.
     """
+    checks.noun(flow, Flow, "flow")
+    checks.noun(base, Density, "base")
 
     def init(key):
         checks.key(key)
@@ -75,4 +90,12 @@ def pushforward(flow: Flow, base: Density) -> Density:
 
 def conditional(net: Net, to_dist: Callable[[Array], distrax.Distribution]) -> Density:
     """p_θ(x | c) = to_dist(f_θ(c))."""
-    return Density(net.init, lambda params, cond: to_dist(net.apply(params, cond)))
+    checks.noun(net, Net, "net")
+    checks.function(to_dist, "to_dist")
+
+    def dist(params, cond=None):
+        if cond is None:
+            raise ValueError("cond is missing: a conditional density needs dist(params, cond).")
+        return to_dist(net.apply(params, cond))
+
+    return Density(net.init, dist)

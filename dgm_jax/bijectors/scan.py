@@ -18,17 +18,28 @@ class Scan(distrax.Bijector):
     """
 
     def __init__(
-        self, layer: Callable[[Params], distrax.Bijector], params: Params, *, unroll: bool = False
+        self,
+        layer: Callable[[Params], distrax.Bijector],
+        params: Params,
+        num_layers: int,
+        *,
+        unroll: bool = False,
     ):
+        if stacked := {jnp.shape(p)[:1] for p in jax.tree.leaves(params)} - {(num_layers,)}:
+            raise ValueError(
+                f"params must stack {num_layers} layers on each first axis; got {stacked.pop()}. "
+                "They may be of a model with another num_layers."
+            )
         self._first = jax.tree.map(lambda leaf: leaf[0], params)
         super().__init__(event_ndims_in=layer(self._first).event_ndims_in)
-        self._layer, self._params, self._unroll = layer, params, unroll
+        self._layer, self._params = layer, params
+        self._num_layers, self._unroll = num_layers, unroll
 
     def _run(self, x, method, reverse):
         def body(x, params):
             return getattr(self._layer(params), method)(x), None
 
-        return self._scan(body, self._like_output(x, method), reverse)
+        return self._scan(body, _like(x, self._output(x, method)), reverse)
 
     def _run_with_log_det(self, x, method, reverse):
         def body(carry, params):
@@ -36,17 +47,18 @@ class Scan(distrax.Bijector):
             x, log_det = getattr(self._layer(params), method)(x)
             return (x, total + log_det), None
 
-        x = self._like_output(x, method.removesuffix("_and_log_det"))
-        total = jnp.zeros(x.shape[: x.ndim - self.event_ndims_in], x.dtype)
-        return self._scan(body, (x, total), reverse)
+        y, log_det = self._output(x, method)
+        start = _like(x, y), jnp.zeros(log_det.shape, log_det.dtype)
+        return self._scan(body, start, reverse)
 
     def _scan(self, body, start, reverse):
-        return jax.lax.scan(body, start, self._params, reverse=reverse, unroll=self._unroll)[0]
+        return jax.lax.scan(
+            body, start, self._params, self._num_layers, reverse=reverse, unroll=self._unroll
+        )[0]
 
-    def _like_output(self, x, method):
-        """x in the shape and dtype of a layer's output: a batch of conditions broadcasts it."""
-        like = jax.eval_shape(lambda x, p: getattr(self._layer(p), method)(x), x, self._first)
-        return jnp.broadcast_to(x, like.shape).astype(like.dtype)
+    def _output(self, x, method):
+        """The shapes and dtypes of what one layer returns."""
+        return jax.eval_shape(lambda x, p: getattr(self._layer(p), method)(x), x, self._first)
 
     def forward(self, x):
         return self._run(x, "forward", reverse=False)
@@ -59,3 +71,8 @@ class Scan(distrax.Bijector):
 
     def inverse_and_log_det(self, y):
         return self._run_with_log_det(y, "inverse_and_log_det", reverse=True)
+
+
+def _like(x, output):
+    """x in the shape and dtype of a layer's output: a batch of conditions broadcasts it."""
+    return jnp.broadcast_to(x, output.shape).astype(output.dtype)
