@@ -36,6 +36,10 @@ class Autoregressive(distrax.Distribution):
     def batch_shape(self):
         return () if self._cond is None else self._cond.shape[:-1]
 
+    @property
+    def dtype(self):
+        return jax.eval_shape(lambda: self._sample_n(jax.random.key(0), 1)).dtype
+
     def conditionals(self, x: Array) -> distrax.Distribution:
         """All p(x_i | x_<i), a distribution with batch shape [..., d]."""
         return self._to_dist(self._net.apply(self._params, x, self._cond))

@@ -16,6 +16,18 @@ def standard_normal(dim: int) -> Density:
 
     def dist(params, cond=None):
         shape = () if cond is None else cond.shape[:-1]
-        return distrax.MultivariateNormalDiag(jnp.zeros((*shape, dim)), jnp.ones((*shape, dim)))
+        return _Normal(jnp.zeros((*shape, dim)), jnp.ones((*shape, dim)))
 
     return Density(lambda key: {}, dist)
+
+
+class _Normal(distrax.MultivariateNormalDiag):
+    """Of typed keys only; distrax would take an integer and make a legacy key of it."""
+
+    def _sample_n(self, key, n):
+        checks.key(key, "seed")
+        return super()._sample_n(key, n)
+
+    def _sample_n_and_log_prob(self, key, n):
+        checks.key(key, "seed")
+        return super()._sample_n_and_log_prob(key, n)

@@ -2,6 +2,8 @@
 
 import distrax
 
+from .. import checks
+
 
 class Pushforward(distrax.Transformed):
     """log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats.
@@ -12,9 +14,11 @@ class Pushforward(distrax.Transformed):
     """
 
     def _sample_n(self, key, n):
+        checks.key(key, "seed")
         return self.bijector.forward(self.distribution.sample(seed=key, sample_shape=(n,)))
 
     def _sample_n_and_log_prob(self, key, n):
+        checks.key(key, "seed")
         z, log_prob = self.distribution.sample_and_log_prob(seed=key, sample_shape=(n,))
         x, log_det = self.bijector.forward_and_log_det(z)
         return x, log_prob - log_det

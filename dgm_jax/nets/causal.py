@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import checks
 from ..protocol import Array, CausalNet
 
 
@@ -23,7 +24,9 @@ def naive(init: Callable, apply: Callable, dim: int, order: Sequence[int] | None
 
     The definition that every faster unroll must equal. order[t] is the coordinate made at step t.
     """
+    checks.positive_int(dim, "dim")
     order = np.arange(dim) if order is None else np.asarray(order)
+    checks.permutation(order, dim)
 
     def one_by_one(outputs, emit, values, order):
         """Each step runs the whole map, and makes coordinate i of the values final."""
@@ -35,15 +38,18 @@ def naive(init: Callable, apply: Callable, dim: int, order: Sequence[int] | None
         return values, outputs(values)
 
     def unroll(params, emit, batch_shape, cond=None):
-        f = jax.eval_shape(apply, params, jnp.zeros((*batch_shape, dim)), cond)
-        start = jnp.zeros((math.prod(batch_shape), dim), f.dtype)
+        nothing = jnp.full((*batch_shape, dim), 0.0)  # weakly typed: the parameters decide
+        f = jax.eval_shape(apply, params, nothing, cond)
+        f_0 = jax.ShapeDtypeStruct((*batch_shape, f.shape[-1]), f.dtype)
+        dtype = jnp.result_type(f, jax.eval_shape(emit, 0, f_0))
+        start = jnp.zeros((math.prod(batch_shape), dim), dtype)
         flat_f = (-1, dim, f.shape[-1])
 
         def outputs(x):
             return apply(params, x.reshape(*batch_shape, dim), cond).reshape(flat_f)
 
         def emit_flat(i, f_i):
-            return emit(i, f_i.reshape(*batch_shape, -1)).reshape(-1)
+            return emit(i, f_i.reshape(f_0.shape)).reshape(-1).astype(dtype)
 
         x, f_x = one_by_one(outputs, emit_flat, start, order)
         return x.reshape(*batch_shape, dim), f_x.reshape(f.shape)
@@ -62,7 +68,7 @@ def naive(init: Callable, apply: Callable, dim: int, order: Sequence[int] | None
             return values.reshape(f.shape), products.reshape(x.shape)
         values, products = one_by_one(
             lambda v: push(v.reshape(x.shape)).reshape(flat_f),
-            lambda i, a: emit(i, a.reshape(*batch_shape, -1)).reshape(-1),
+            lambda i, a: emit(i, a.reshape(*batch_shape, f.shape[-1])).reshape(-1),
             jnp.zeros_like(x).reshape(flat_x),
             order,
         )
