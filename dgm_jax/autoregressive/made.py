@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import distrax
 import jax
 
-from .. import nets
+from .. import checks, nets
 from ..bijectors import Law, affine
 from ..distributions import Autoregressive
 from ..protocol import Density
@@ -28,6 +28,7 @@ def gaussian_made(
     Germain et al. (2015); Papamakarios et al. (2017), section 3.1.
     """
     law = affine() if law is None else law
+    checks.noun(law, Law, "law")
     net = nets.made(
         dim,
         hidden=hidden,

@@ -22,6 +22,8 @@ class Coupling(distrax.Bijector):
 
     def __init__(self, mask: np.ndarray, conditioner: Callable[[Array], Array], law: Law):
         super().__init__(event_ndims_in=1)
+        mask = np.asarray(mask)
+        checks.mask(mask, mask.size)
         self._kept, self._moved = np.flatnonzero(mask), np.flatnonzero(~mask)
         self._back = np.argsort(np.concatenate([self._kept, self._moved]))
         self._conditioner, self._law = conditioner, law

@@ -13,6 +13,7 @@ class Permutation(distrax.Bijector):
     def __init__(self, order: np.ndarray):
         super().__init__(event_ndims_in=1, is_constant_jacobian=True)
         self._order = np.asarray(order)
+        checks.permutation(self._order, self._order.size)
         self._back = np.argsort(self._order)
 
     def forward_and_log_det(self, x):

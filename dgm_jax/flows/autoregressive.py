@@ -32,6 +32,7 @@ def autoregression(
     """
     checks.choice(inverse, INVERSES, "inverse")
     law = affine() if law is None else law
+    checks.noun(law, Law, "law")
     net = made(
         dim,
         hidden=hidden,

@@ -32,13 +32,9 @@ def coupling(
     if dim < 2:
         raise ValueError(f"coupling needs dim >= 2, a part to keep and one to move; got {dim}.")
     mask = np.arange(dim) % 2 == 0 if mask is None else np.asarray(mask)
-    if mask.dtype != bool or mask.shape != (dim,):
-        raise ValueError(
-            f"mask must be {dim} booleans; got shape {mask.shape} of {mask.dtype}."
-        )
-    if mask.all() or not mask.any():
-        raise ValueError("mask must keep some coordinates and move others; got all the same.")
+    checks.mask(mask, dim)
     law = affine() if law is None else law
+    checks.noun(law, Law, "law")
     kept = int(mask.sum())
     in_dims = (kept, cond_dim) if cond_dim else (kept,)
     net = mlp(
@@ -73,11 +69,13 @@ def realnvp(
     none. options: those of `coupling`, for every layer.
     Dinh et al. (2017), "Density estimation using Real NVP".
     """
+    checks.positive_int(dim, "dim")
     checks.positive_int(num_layers, "num_layers", least=2)
     if num_layers % 2:
         raise ValueError(f"num_layers must be even, layers come in pairs; got {num_layers}.")
     even = np.arange(dim) % 2 == 0
     pair = [coupling(dim, mask=mask, **options, hidden=hidden) for mask in (even, ~even)]
     if shuffle is not None:
+        checks.positive_int(shuffle, "shuffle", least=0)
         pair.insert(0, fixed(Permutation(np.random.default_rng(shuffle).permutation(dim))))
     return repeat(compose(*pair), num_layers // 2, unroll=unroll)

@@ -15,6 +15,8 @@ def from_linen(module: linen.Module, *shapes: tuple[int, ...]) -> Net:
     A module that has randomness (dropout) declares `deterministic` in `__call__`; it is True when
     `apply` gets no key. Modules with state that is no parameter (batch norm) are refused.
     """
+    if not isinstance(module, linen.Module):
+        raise ValueError(f"module must be a linen module, built already; got {module!r}.")
     has_switch = "deterministic" in inspect.signature(type(module).__call__).parameters
 
     def init(key):
@@ -30,6 +32,8 @@ def from_linen(module: linen.Module, *shapes: tuple[int, ...]) -> Net:
 
     def apply(params, *inputs, key=None):
         switch = {"deterministic": key is None} if has_switch else {}
+        if key is not None:
+            checks.key(key)
         rngs = None if key is None else {"dropout": key}
         return module.apply({"params": params}, *inputs, rngs=rngs, **switch)
 

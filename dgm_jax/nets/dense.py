@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import checks
 from ..protocol import Net
@@ -43,12 +44,23 @@ def mlp(
     in_dims: the width of each input, or one width. zero_last: start as f = 0, so that what the
     net parametrises starts as the identity. Dropout acts where `apply` gets a key.
     """
-    dims = (in_dims,) if isinstance(in_dims, int) else tuple(in_dims)
+    dims = tuple(np.atleast_1d(in_dims).tolist())
+    if not dims:
+        raise ValueError("in_dims must name at least one input; got ().")
     for dim in dims:
         checks.positive_int(dim, f"each width in in_dims={dims}", least=0)
     checks.positive_int(out_dim, "out_dim")
     checks.widths(hidden)
-    if not 0 <= dropout < 1:
+    checks.function(activation, "activation")
+    if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1); got {dropout!r}.")
     module = MLP((*hidden, out_dim), activation, zero_last, dropout)
-    return from_linen(module, *((dim,) for dim in dims))
+    net = from_linen(module, *((dim,) for dim in dims))
+
+    def apply(params, *inputs, key=None):
+        widths = tuple(x.shape[-1] if jnp.ndim(x) else None for x in inputs)
+        if widths != dims:
+            raise ValueError(f"the inputs must have widths {dims} (last axis); got {widths}.")
+        return net.apply(params, *inputs, key=key)
+
+    return Net(net.init, apply)

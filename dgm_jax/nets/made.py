@@ -38,21 +38,24 @@ def made(
     """
     checks.positive_int(dim, "dim")
     checks.widths(hidden)
+    checks.function(activation, "activation")
     checks.positive_int(num_outputs, "num_outputs")
     checks.positive_int(cond_dim, "cond_dim", least=0)
     if not len(hidden):
         raise ValueError("hidden must name at least one layer; got ().")
     order = np.arange(dim) if order is None else np.asarray(order)
-    if sorted(order.tolist()) != list(range(dim)):
-        raise ValueError(f"order must be a permutation of 0..{dim - 1}; got {order.tolist()}.")
+    checks.permutation(order, dim)
     k, rank = num_outputs, np.argsort(order)
-    lowest, highest = (0 if cond_dim else 1), max(dim - 1, 1)
+    lowest = 0 if cond_dim else 1
+    highest = max(dim - 1, lowest)
     degrees = [np.arange(h) * (highest - lowest + 1) // h + lowest for h in hidden]
     if direct is None:
         direct = min(hidden) < highest - lowest + 1
     if num_blocks is None:
         num_blocks = int(np.clip(dim // 16, 1, 16))
     checks.positive_int(num_blocks, "num_blocks")
+    if num_blocks > dim:
+        raise ValueError(f"num_blocks must be at most dim={dim}; got {num_blocks}.")
 
     below = [rank + 1, *degrees[:-1]]
     masks = [b[:, None] <= own[None] for b, own in zip(below, degrees)]  # [in, out]
@@ -67,7 +70,7 @@ def made(
             fan_in = np.maximum(mask.sum(0), 1)
             weights.append(jax.random.normal(mask_key, mask.shape) * np.sqrt(1.0 / fan_in))
         params = {
-            "weights": [w.astype(jnp.float32) for w in weights],
+            "weights": weights,
             "biases": [jnp.zeros(h) for h in hidden],
             "readout": jnp.zeros((hidden[-1], dim, k)),
             "offset": jnp.zeros((dim, k)),

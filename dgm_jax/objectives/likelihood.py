@@ -4,6 +4,7 @@ import math
 
 import jax.numpy as jnp
 
+from .. import checks
 from ..protocol import Array, Density, Key, Metrics, Params
 
 
@@ -24,8 +25,17 @@ def reverse_kl(
     log_density: x [num, d] -> log p(x) [num], normalised or not (then the value is the KL minus
     log of the normaliser). Cost: one `sample_and_log_prob`, so IAF is the cheap direction.
     """
+    checks.key(key)
+    checks.function(log_density, "log_density")
+    checks.positive_int(num_samples, "num_samples")
     x, log_prob = model.dist(params).sample_and_log_prob(seed=key, sample_shape=(num_samples,))
-    loss = (log_prob - log_density(x)).mean()
+    target = log_density(x)
+    if target.shape != log_prob.shape:
+        raise ValueError(
+            f"log_density must return one number for each sample, {log_prob.shape}; "
+            f"got shape {target.shape}. Sum over the coordinates."
+        )
+    loss = (log_prob - target).mean()
     return loss, {"reverse_kl": loss}
 
 
@@ -36,12 +46,15 @@ def bits_per_dim(log_prob: Array, dim: int, log_det: Array | float = 0.0) -> Arr
     density costs log₂ K. Where the model lives on y = g(x) instead, give log_det = log|det ∂g/∂x|,
     or push the model through g⁻¹ (`combinators.pushforward`) and give none.
     """
+    checks.positive_int(dim, "dim")
     return -(log_prob + log_det) / (dim * math.log(2))
 
 
 def mean_and_stderr(values: Array) -> tuple[Array, Array]:
     """The mean over examples [n] and its standard error, s / √n."""
     values = jnp.asarray(values)
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"values must be at least two numbers [n]; got shape {values.shape}.")
     return values.mean(), values.std(ddof=1) / jnp.sqrt(len(values))
 
 
