@@ -6,7 +6,7 @@ script, a notebook and a thread alike; `save` writes it. Matplotlib is imported 
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,20 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 INK, QUIET = "#333333", "#767676"  # words; what should stay behind them
 
 
-def sample_grid(images, *, columns: int | None = None, vmin=None, vmax=None, title: str = ""):
+def sample_grid(
+    images,
+    *,
+    columns: int | None = None,
+    row_names: Sequence[str] = (),
+    vmin=None,
+    vmax=None,
+    title: str = "",
+):
     """Images [n, h, w] or [n, h, w, 3], row by row, with square pixels that are never smoothed.
 
     `vmin` is black and `vmax` white, values outside are clipped; by default they are the smallest
     and largest value of `images`. Give both to compare two grids. Default `columns`: ⌈√n⌉.
+    `row_names` names equal groups of rows, top to bottom, at their left.
     """
     images = np.asarray(images)
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
@@ -38,18 +47,29 @@ def sample_grid(images, *, columns: int | None = None, vmin=None, vmax=None, tit
     if not vmin < vmax:
         raise ValueError(f"vmin must be below vmax; got vmin={vmin} and vmax={vmax}.")
 
+    rows = math.ceil(len(images) / columns)
+    if row_names and rows % len(row_names):
+        raise ValueError(f"row_names must name equal groups of the {rows} rows; got {row_names}.")
+
     grey = np.clip((images - vmin) / (vmax - vmin), 0, 1)
     canvas = tile(grey if grey.ndim == 4 else np.repeat(grey[..., None], 3, -1), columns)
     height, width = canvas.shape[:2]
     dots = max(1, round(720 / max(height, width)))  # whole screen dots a pixel keep edges sharp
     strip, dpi = 40 if title else 0, 100
-    figure = new_figure((width * dots / dpi, (height * dots + strip) / dpi), dpi=dpi)
-    axes = figure.add_axes((0, 0, 1, height * dots / (height * dots + strip)))
+    margin = 24 + 9 * max(map(len, row_names)) if row_names else 0
+    size = (width * dots + margin, height * dots + strip)
+    figure = new_figure((size[0] / dpi, size[1] / dpi), dpi=dpi)
+    image = (margin / size[0], 0, width * dots / size[0], height * dots / size[1])
+    axes = figure.add_axes(image)
+    for i, name in enumerate(row_names):
+        middle = (1 - (i + 0.5) / len(row_names)) * image[3]
+        figure.text(image[0] - 8 / size[0], middle, name, ha="right", va="center", fontsize=11,
+                    color=INK)  # fmt: skip
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     if title:
-        figure.text(0.5, 1 - strip / 2 / (height * dots + strip), title, ha="center", va="center",
-                    fontsize=13, color=INK)  # fmt: skip
+        figure.text(0.5, 1 - strip / 2 / size[1], title, ha="center", va="center", fontsize=13,
+                    color=INK)  # fmt: skip
     return figure
 
 
@@ -171,7 +191,7 @@ def curves(
     for name, (steps, values) in lines.items():
         axes.plot(steps, values, color=order[name], lw=1.8, marker="o" if len(steps) == 1 else None)
     last = max(steps.max() for steps, _ in lines.values())
-    ends = [((last, level), f"{name} {level:g}", QUIET) for name, level in levels.items()]
+    ends = [((last, level), f"{name} {level:.4g}", QUIET) for name, level in levels.items()]
     for name, (steps, values) in lines.items():
         end = np.flatnonzero(np.isfinite(values))[-1]
         if steps[end] < last:  # it stopped early: dots lead to its name
@@ -207,29 +227,30 @@ def bars(
         raise ValueError(f"values must be finite, and above 0 with logy; got {heights}.")
     names = list(dict.fromkeys(name for group in values.values() for name in group))
     colours = dict(zip(names, COLOURS, strict=False))
-    width = 0.8 / len(names)
+    width = 0.84 / len(names)
 
     figure = new_figure((7.2, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for i, (group, bars) in enumerate(values.items()):
-        for name, value in bars.items():
+    axes.set_yscale("log" if logy else "linear")
+
+    def bar(x, value, words, colour, **style):
+        axes.bar(x, value, 0.9 * width, edgecolor=colour, **style)
+        axes.annotate(words, (x, value), (0, 2), textcoords="offset points", ha="center",
+                      fontsize=10, color=colour)  # fmt: skip
+
+    for i, (group, members) in enumerate(values.items()):
+        for name, value in members.items():
             x = i + (names.index(name) - (len(names) - 1) / 2) * width
-            axes.bar(x, value, 0.9 * width, color=colours[name], label=name if i == 0 else None)
-            axes.annotate(f"{value:.3g}", (x, value), (0, 2), textcoords="offset points",
-                          ha="center", fontsize=10, color=INK)  # fmt: skip
+            label = name if i == 0 else None
+            bar(x, value, f"{value:.3g}", colours[name], color=colours[name], label=label)
             if (group, name) in (outlines or {}):
-                other, words = outlines[group, name]
-                axes.bar(x, other, 0.9 * width, fill=False, edgecolor=colours[name], ls="--")
-                axes.annotate(words, (x, other), (0, 2), textcoords="offset points",
-                              ha="center", fontsize=9, color=colours[name])  # fmt: skip
-    axes.set_xticks(range(len(values)), list(values), fontsize=11)
-    axes.set_ylabel(ylabel, color=INK)
-    axes.set_title(title, color=INK, fontsize=12)
-    if logy:
-        axes.set_yscale("log")
+                bar(x, *outlines[group, name], colours[name], fill=False, ls=(0, (5, 3)), lw=1.2)
+    axes.set_xticks(range(len(values)), list(values), fontsize=12)
+    axes.set_ylabel(ylabel, fontsize=12, color=INK)
+    axes.set_title(title, fontsize=13, color=INK, loc="left")
     axes.margins(y=0.12)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=11)
+    plain(axes, frame=True)
     return figure
 
 

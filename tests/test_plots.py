@@ -271,3 +271,28 @@ def test_no_picture_touches_the_settings_of_matplotlib(tmp_path):
     plots.save(plots.densities({"p": gaussian()}, resolution=10), tmp_path / "p.png")
     plots.save(draw({"maf": (STEPS, STEPS)}), tmp_path / "c.png")
     assert dict(matplotlib.rcParams) == before
+
+
+def test_bars_show_every_value_and_refuse_what_a_log_axis_cannot():
+    values = {"maf": {"density": 1.0, "sampling": 2.0}, "iaf": {"density": 3.0}}
+    outlines = {("maf", "sampling"): (64.0, "64 passes")}
+    figure = plots.bars(values, ylabel="ms", outlines=outlines, logy=True)
+    (axes,) = figure.axes
+    assert sorted(bar.get_height() for bar in axes.patches) == [1, 2, 3, 64]
+    words = {text.get_text() for text in axes.texts}
+    assert words == {"1", "2", "3", "64 passes"}
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["maf", "iaf"]
+    with pytest.raises(ValueError, match="above 0"):
+        plots.bars({"maf": {"density": 0.0}}, ylabel="ms", logy=True)
+    with pytest.raises(ValueError, match="none empty"):
+        plots.bars({"maf": {}}, ylabel="ms")
+
+
+def test_row_names_stand_at_the_middle_of_their_rows():
+    images = np.random.default_rng(0).random((8, 4, 4))
+    figure = plots.sample_grid(images, columns=2, row_names=("data", "maf"))
+    upper, lower = figure.texts
+    assert (upper.get_text(), lower.get_text()) == ("data", "maf")
+    assert (upper.get_position()[1], lower.get_position()[1]) == pytest.approx((0.75, 0.25))
+    with pytest.raises(ValueError, match="equal groups of the 4 rows"):
+        plots.sample_grid(images, columns=2, row_names=("a", "b", "c"))

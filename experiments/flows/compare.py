@@ -78,6 +78,7 @@ def build(config, name, preprocessing, dim, *, inverse="unit_once"):
 def fit(config, name, model, rows, noisy):
     """Maximum likelihood; keeps the averaged parameters that were best on the validation split."""
     train_key, eval_key = jax.random.split(jax.random.key(config.seed))
+    dim = rows["train"].shape[1]
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
     algorithm = gradient_descent(
         model.init,
@@ -92,10 +93,11 @@ def fit(config, name, model, rows, noisy):
     def scores(state, split, num_draws):
         """E_u log p(x + u) for each row: the noise of dequantization is there at evaluation too."""
         score = functools.partial(log_prob, averaged(state))
-        return expected_log_prob(score, eval_key, rows[split], num_draws=num_draws)
+        key = jax.random.clone(eval_key)  # the same noise every time, so that scores compare
+        return expected_log_prob(score, key, rows[split], num_draws=num_draws)
 
     def evaluate(state):
-        return {"valid_bits_per_dim": summary(scores(state, "valid", 1), rows)["bits_per_dim"]}
+        return {"valid_bits_per_dim": bits_per_dim(scores(state, "valid", 1), dim).mean()}
 
     trained = train(
         algorithm,
@@ -114,26 +116,40 @@ def fit(config, name, model, rows, noisy):
     return trained, scores(trained.best, "test", 8)
 
 
-def summary(log_prob, rows):
+def summary(log_prob, dim):
     """Nats and bits per dimension of log p [n], with the standard error over the examples."""
-    bits, stderr = mean_and_stderr(bits_per_dim(log_prob, rows["test"].shape[1]))
-    nats = float(log_prob.mean())
-    return {"nats": nats, "bits_per_dim": float(bits), "bits_per_dim_stderr": float(stderr)}
+    bits, stderr = mean_and_stderr(bits_per_dim(log_prob, dim))
+    return {
+        "test_nats": float(log_prob.mean()),
+        "test_bits_per_dim": float(bits),
+        "test_bits_per_dim_stderr": float(stderr),
+    }
+
+
+def directions(model):
+    """density(params, x) and sample(params, key, num), compiled."""
+
+    def sample(params, key, num):
+        return model.dist(params).sample(seed=key, sample_shape=num)
+
+    return {
+        "density": jax.jit(lambda params, x: model.dist(params).log_prob(x)),
+        "sample": jax.jit(sample, static_argnums=2),
+    }
 
 
 def time_directions(config, models, params, x):
     """Milliseconds a call of density and of sampling: {(name, inverse, way): ms}."""
-    thunks, key = {"unit_once": {}, "naive": {}}, jax.random.key(config.seed)
+    thunks = {"unit_once": {}, "naive": {}}
     for (name, inverse), model in models.items():
-        ways = {
-            "density": jax.jit(lambda p, x, model=model: model.dist(p).log_prob(x)),
-            "sample": jax.jit(
-                lambda p, x, model=model: model.dist(p).sample(seed=key, sample_shape=len(x))
-            ),
+        way, p = directions(model), params[name]
+        calls = {
+            "density": lambda way=way, p=p: way["density"](p, x),
+            "sample": lambda way=way, p=p: way["sample"](p, jax.random.key(0), len(x)),
         }
-        for way, call in ways.items():
-            if inverse == "unit_once" or SEQUENTIAL[name] == way:
-                thunks[inverse][name, inverse, way] = functools.partial(call, params[name], x)
+        for direction, call in calls.items():
+            if inverse == "unit_once" or SEQUENTIAL[name] == direction:
+                thunks[inverse][name, inverse, direction] = call
     timings = timing.compare(thunks["unit_once"], repeats=config.timing_repeats)
     if thunks["naive"]:  # d passes a call: seconds each where d is large
         repeats = min(config.timing_repeats, 1 + 640 // x.shape[1])
@@ -189,12 +205,11 @@ def draw(config, data, results, reference, curves, samples, test):
     """samples.png, curves.png and passes.png."""
     shape = data.test.shape[1:]
     image = shape if len(shape) > 1 else (1, *shape)
-    columns = 16 if len(shape) > 1 else 1
+    columns = len(test) // 2 if len(shape) > 1 else 1
     shown = np.concatenate([test, *samples.values()]).reshape(-1, *image)
-    names = ", ".join(["test data", *samples])
-    title = f"{len(test) // columns} rows each: {names}"
     low, high = (0, data.num_levels - 1) if data.num_levels else (test.min(), test.max())
-    figure = plots.sample_grid(shown, columns=columns, vmin=low, vmax=high, title=title)
+    names = ["test data", *samples]
+    figure = plots.sample_grid(shown, columns=columns, row_names=names, vmin=low, vmax=high)
     plots.save(figure, config.workdir / "samples.png")
 
     levels = {name: r["test_bits_per_dim"] for name, r in reference.items()}
@@ -208,7 +223,7 @@ def draw(config, data, results, reference, curves, samples, test):
         outlines={
             (n, {"sample": "sampling"}.get(way, way)): (
                 r[f"{way}_naive_ms"],
-                f"{r[f'{way}_passes']} passes: {r[f'{way}_naive_ms']:.0f}",
+                f"{r[f'{way}_passes']} passes:\n{r[f'{way}_naive_ms']:.0f}",
             )
             for n, r in results.items()
             for way in DIRECTIONS
@@ -216,7 +231,7 @@ def draw(config, data, results, reference, curves, samples, test):
         },
         ylabel=f"milliseconds for {config.timing_batch} examples",
         logy=True,
-        title="One pass or one coordinate at a time: each unit once (full), d passes (dashed)",
+        title="Each hidden unit once (full) and d passes (dashed)",
     )
     plots.save(figure, config.workdir / "passes.png")
 
@@ -245,34 +260,28 @@ def main(config: Config) -> dict:
         evaluated = [r for r in trained.history if "valid_bits_per_dim" in r]
         curves[name] = tuple(zip(*((r["step"], r["valid_bits_per_dim"]) for r in evaluated)))
         results[name] = {
-            **{f"test_{what}": value for what, value in summary(log_prob, rows).items()},
+            **summary(log_prob, dim),
             "valid_bits_per_dim": min(curves[name][1]),
             "num_params": sum(leaf.size for leaf in jax.tree.leaves(params[name])),
             "train_seconds": trained.seconds,
         }
 
-    key = jax.random.key(config.seed)
-    noisy_rows = {s: np.asarray(noisy(key, x)) for s, x in rows.items()}
-    reference = {"gaussian": summary(baselines.gaussian(*noisy_rows.values()), rows)}
+    noise_key, *sample_keys = jax.random.split(jax.random.key(config.seed), 1 + len(results))
+    noise_keys = jax.random.split(noise_key, len(rows))
+    noisy_rows = {s: np.asarray(noisy(k, x)) for k, (s, x) in zip(noise_keys, rows.items())}
+    reference = {"gaussian": summary(baselines.gaussian(*noisy_rows.values()), dim)}
     if data.num_levels is not None:
         log_prob = baselines.histogram(*rows.values(), data.num_levels)
-        reference["histogram"] = summary(log_prob, rows)
-    reference = {n: {f"test_{k}": v for k, v in r.items()} for n, r in reference.items()}
+        reference["histogram"] = summary(log_prob, dim)
 
     x = np.resize(noisy_rows["test"], (config.timing_batch, dim))
     milliseconds = time_directions(config, models, params, x)
-    for name in results:
+    shuffled = np.random.default_rng(config.seed).permutation(len(rows["test"]))
+    take, samples = shuffled[: min(32, len(shuffled) // 2 * 2)], {}
+    for name, key in zip(results, sample_keys):
         results[name] |= costs(name, dim, milliseconds)
-
-    take = np.random.default_rng(config.seed).permutation(len(rows["test"]))[:32]
-    samples = {
-        name: jax.jit(
-            lambda p, m=models[name, "unit_once"]: m.dist(p).sample(seed=key, sample_shape=32)
-        )(params[name])
-        for name in results
-    }
-    if data.num_levels is not None:
-        samples = {name: quantize(x, data.num_levels) for name, x in samples.items()}
+        sampled = directions(models[name, "unit_once"])["sample"](params[name], key, len(take))
+        samples[name] = quantize(sampled, data.num_levels) if data.num_levels else sampled
     draw(config, data, results, reference, curves, samples, rows["test"][take])
     return {
         "models": results,

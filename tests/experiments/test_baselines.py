@@ -1,0 +1,37 @@
+"""The baselines are densities, and reach their known optimum."""
+
+import itertools
+
+import numpy as np
+from experiments import baselines
+
+
+def test_the_histogram_sums_to_one_and_finds_the_frequencies():
+    rng = np.random.default_rng(0)
+    p = np.array([0.5, 0.3, 0.2])
+    draw = lambda n: np.stack([rng.choice(3, n, p=p), rng.choice(3, n, p=p[::-1])], 1)  # noqa: E731
+    train, valid = draw(20000), draw(2000)
+    states = np.array(list(itertools.product(range(3), repeat=2)))
+    probabilities = np.exp(baselines.histogram(train, valid, states, 3))
+    np.testing.assert_allclose(probabilities.sum(), 1, rtol=1e-12)
+    np.testing.assert_allclose(probabilities.reshape(3, 3), np.outer(p, p[::-1]), atol=0.01)
+
+
+def test_a_level_that_training_never_saw_is_still_possible():
+    train = np.zeros((50, 1), int)
+    assert np.isfinite(baselines.histogram(train, train, np.array([[1]]), 2)).all()
+
+
+def test_the_gaussian_reaches_the_entropy_of_gaussian_data():
+    rng = np.random.default_rng(1)
+    factor = rng.normal(size=(4, 4))
+    train, valid, test = (rng.normal(size=(n, 4)) @ factor.T + 3 for n in (20000, 500, 20000))
+    log_p = baselines.gaussian(train, valid, test)
+    optimum = -0.5 * np.linalg.slogdet(2 * np.pi * np.e * factor @ factor.T)[1]
+    assert abs(log_p.mean() - optimum) < 4 * log_p.std() / np.sqrt(len(test)) + 0.01
+
+
+def test_the_gaussian_of_rows_with_a_constant_column_is_finite():
+    rng = np.random.default_rng(2)
+    x = np.concatenate([rng.normal(size=(100, 2)), np.ones((100, 1))], 1)
+    assert np.isfinite(baselines.gaussian(x, x, x)).all()
