@@ -1,52 +1,28 @@
 """IAF and MAF: the autoregressive flow and its inverse."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import jax
 import numpy as np
 
 from .. import checks
 from ..bijectors import Autoregressive, Law, Permutation, affine
 from ..combinators import compose, fixed, invert, repeat
-from ..nets import made, naive
+from ..nets import made
 from ..protocol import Flow
-
-INVERSES = ("unit_once", "naive")
 
 
 def autoregression(
-    dim: int,
-    *,
-    hidden: Sequence[int],
-    law: Law | None = None,
-    order: Sequence[int] | None = None,
-    cond_dim: int = 0,
-    activation: Callable = jax.nn.relu,
-    inverse: str = "unit_once",
-    num_blocks: int | None = None,
+    dim: int, *, law: Law | None = None, cond_dim: int = 0, **options
 ) -> Flow:
     """One layer x_i = τ(z_i; f_i(z_<i, c)) with a MADE for f. Starts as the identity.
 
-    inverse: "unit_once" computes each hidden unit once, the arithmetic of one pass; "naive" is the
-    lecture's d passes. Both are exact and give the same numbers to rounding.
+    options: those of `nets.made`, of which `hidden` is needed. `inverse` names the way back: all
+    are exact, and what they cost is told there.
     """
-    checks.choice(inverse, INVERSES, "inverse")
     law = affine() if law is None else law
     checks.noun(law, Law, "law")
-    net = made(
-        dim,
-        hidden=hidden,
-        num_outputs=law.num_params,
-        order=order,
-        cond_dim=cond_dim,
-        activation=activation,
-        num_blocks=num_blocks,
-    )
-    if inverse == "naive":
-        net = naive(net.init, net.apply, dim, order)
-    return Flow(
-        net.init, lambda params, cond=None: Autoregressive(net, params, law, dim, cond)
-    )
+    net = made(dim, num_outputs=law.num_params, cond_dim=cond_dim, **options)
+    return Flow(net.init, lambda params, cond=None: Autoregressive(net, params, law, dim, cond))
 
 
 def iaf(

@@ -9,7 +9,10 @@ import numpy as np
 
 from .. import checks
 from ..protocol import CausalNet
-from .causal import Layers, unroll_layers
+from .causal import naive
+from .triangular import Layers, evaluate, transposed, unroll
+
+INVERSES = ("unit_once", "fixed_point", "block_fixed_point", "naive")
 
 
 def made(
@@ -20,29 +23,49 @@ def made(
     order: Sequence[int] | None = None,
     cond_dim: int = 0,
     activation: Callable = jax.nn.relu,
+    residual: bool = False,
     direct: bool | None = None,
+    inverse: str = "unit_once",
     num_blocks: int | None = None,
+    density_blocks: int | None = None,
+    tolerance: float = 0.0,
 ) -> CausalNet:
     """f_i(x_<i, c) ∈ R^k for all i from one masked pass: [..., d] -> [..., d, k].
 
     Every unit has a degree: it may see the first `degree` inputs in the order. A hidden unit sees
-    units of degree <= its own, an output of rank i (from 0) units of degree <= i. Degrees are spread
-    evenly over 1..d-1 (0..d-1 with a condition: units of degree 0 see the condition alone), so that
-    every input reaches every later output; where a hidden layer is too narrow to hold all degrees,
-    `direct` connections from inputs to outputs keep every legal edge alive (default: then only).
+    units of degree <= its own, an output of rank i (from 0) units of degree <= i. Degrees are
+    spread evenly over 1..d-1 (0..d-1 with a condition: units of degree 0 see the condition alone),
+    so that every input reaches every later output; where a hidden layer is too narrow to hold all
+    degrees, `direct` connections from inputs to outputs keep every legal edge alive (default: then
+    only). The outputs start at zero. Germain et al. (2015), "MADE: masked autoencoder for
+    distribution estimation", eqs. 12-15.
 
-    order: order[t] is the coordinate made at step t; default 0..d-1. The outputs start at zero.
-    num_blocks: of the unroll (see `nets.causal`); more cost compile time.
-    Cost: `apply` and `unroll` both one pass, Σ in·out multiply-adds an example.
-    Germain et al. (2015), "MADE: masked autoencoder for distribution estimation", eqs. 12-15.
+    order: order[t] is the coordinate made at step t; default 0..d-1.
+    residual: every two layers after the first are a block h + W' s(W s(h)): an odd number of equal
+        widths. Durkan & Nash (2019), "Autoregressive energy machines", ResMADE.
+    inverse: how `unroll` makes x, all exact. "unit_once": each unit once, the arithmetic of one
+        pass in d small steps; "block_fixed_point": rounds over blocks of coordinates until nothing
+        changes, for devices where small steps are slow; "fixed_point": the same over all of x,
+        at most d passes and often 10-20; "naive": d passes, the lecture's.
+    num_blocks: blocks of the unroll, of about 16 coordinates by default; more cost compile time.
+    density_blocks: row blocks of the parallel pass (see `nets.triangular`); 1 is the dense pass.
+    tolerance: the change at which fixed points stop; 0 is exact.
+    Cost: `apply` and `unroll` both one pass, Σ in·out multiply-adds an example, or less.
     """
     checks.positive_int(dim, "dim")
     checks.widths(hidden)
     checks.function(activation, "activation")
     checks.positive_int(num_outputs, "num_outputs")
     checks.positive_int(cond_dim, "cond_dim", least=0)
+    checks.choice(inverse, INVERSES, "inverse")
     if not len(hidden):
         raise ValueError("hidden must name at least one layer; got ().")
+    if residual and (len(hidden) % 2 == 0 or len(set(hidden)) > 1):
+        raise ValueError(
+            f"hidden must be an odd number of equal widths where residual=True; got {hidden}."
+        )
+    if not tolerance >= 0:
+        raise ValueError(f"tolerance must be at least 0; got {tolerance!r}.")
     order = np.arange(dim) if order is None else np.asarray(order)
     checks.permutation(order, dim)
     k, rank = num_outputs, np.argsort(order)
@@ -51,141 +74,140 @@ def made(
     degrees = [np.arange(h) * (highest - lowest + 1) // h + lowest for h in hidden]
     if direct is None:
         direct = min(hidden) < highest - lowest + 1
-    if num_blocks is None:
-        num_blocks = int(np.clip(dim // 16, 1, 16))
-    checks.positive_int(num_blocks, "num_blocks")
-    if num_blocks > dim:
-        raise ValueError(f"num_blocks must be at most dim={dim}; got {num_blocks}.")
-
-    below = [rank + 1, *degrees[:-1]]
-    masks = [b[:, None] <= own[None] for b, own in zip(below, degrees)]  # [in, out]
-    readout_mask = (degrees[-1][:, None] <= rank[None])[..., None]  # [units, d, 1]
-    direct_mask = (rank[:, None] < rank[None])[..., None]  # [d, d, 1]
+    if inverse == "fixed_point":
+        num_blocks = 1
+    num_blocks = _blocks(num_blocks, dim, max(1, min(dim // 16, 16)), "num_blocks")
+    large = dim >= 64 and min(hidden) >= 256
+    density_blocks = _blocks(density_blocks, dim, 4 if large else 1, "density_blocks")
+    skips = [n - 2 if residual and n >= 2 and n % 2 == 0 else None for n in range(len(hidden))]
 
     def init(key):
         checks.key(key)
-        keys = jax.random.split(key, len(masks) + 1)
+        *weight_keys, cond_key = jax.random.split(key, len(hidden) + 1)
+        fans_in = [np.searchsorted(np.arange(dim), degrees[0])]  # the inputs a unit really has
+        fans_in += [np.searchsorted(b, own, "right") for b, own in zip(degrees, degrees[1:])]
         weights = []
-        for mask_key, mask in zip(keys, masks):  # scaled by the inputs that a unit really has
-            fan_in = np.maximum(mask.sum(0), 1)
-            weights.append(jax.random.normal(mask_key, mask.shape) * np.sqrt(1.0 / fan_in))
+        for weight_key, inputs, fan_in in zip(weight_keys, (dim, *hidden), fans_in):
+            scale = 1 / np.sqrt(np.maximum(fan_in, 1))[:, None]
+            weights.append(scale * jax.random.normal(weight_key, (len(fan_in), inputs)))
         params = {
-            "weights": weights,
+            "weights": weights,  # [out, in]
             "biases": [jnp.zeros(h) for h in hidden],
-            "readout": jnp.zeros((hidden[-1], dim, k)),
+            "readout": jnp.zeros((dim, k, hidden[-1])),
             "offset": jnp.zeros((dim, k)),
         }
         if direct:
-            params["direct"] = jnp.zeros((dim, dim, k))
+            params["direct"] = jnp.zeros((dim, k, dim))
         if cond_dim:
             scale = 1 / math.sqrt(cond_dim)
-            params["cond"] = scale * jax.random.normal(keys[-1], (cond_dim, hidden[0]))
+            params["cond"] = scale * jax.random.normal(cond_key, (cond_dim, hidden[0]))
         return params
 
-    def first_offset(params, cond):
-        """b_1 + C c: where the condition enters. [..., units]"""
+    # The matrices feature-major, with the coordinates in the order in which they are made.
+    def in_order(array, axis=0):
+        return array if (order == np.arange(dim)).all() else jnp.take(array, order, axis)
+
+    def columns(array, batch_shape):  # [*batch, features] -> [features, batch]
+        array = jnp.broadcast_to(array, (*batch_shape, array.shape[-1]))
+        return array.reshape(-1, array.shape[-1]).T
+
+    def rows(array, batch_shape, *tail):  # [d·tail, batch] -> [*batch, d, *tail], as given
+        array = array.T.reshape(*batch_shape, dim, *tail)
+        if (order == np.arange(dim)).all():
+            return array
+        return jnp.take(array, rank, axis=len(batch_shape))
+
+    def layers(params, cond, batch_shape):
         checks.condition(cond, cond_dim)
-        return params["biases"][0] if cond is None else params["biases"][0] + cond @ params["cond"]
+        biases = [b[:, None] for b in params["biases"]]
+        if cond is not None:  # b_1 + C c: where the condition enters
+            biases[0] = columns(params["biases"][0] + cond @ params["cond"], batch_shape)
+        skip = None
+        if direct:
+            skip = in_order(in_order(params["direct"]), 2).reshape(dim * k, dim)
+        return Layers(
+            weights=[in_order(params["weights"][0], 1), *params["weights"][1:]],
+            offsets=biases,
+            readout=in_order(params["readout"]).reshape(dim * k, -1),
+            direct=skip,
+            out_offset=in_order(params["offset"]).reshape(dim * k, 1),
+            steps=[own - 1 for own in degrees],
+            skips=skips,
+            dim=dim,
+            q=k,
+        )
 
-    def masked(params):
-        weights = [jnp.where(m, w, 0) for m, w in zip(masks, params["weights"])]
-        readout = jnp.where(readout_mask, params["readout"], 0).reshape(-1, dim * k)
-        if not direct:
-            return weights, readout, None
-        return weights, readout, jnp.where(direct_mask, params["direct"], 0).reshape(dim, dim * k)
+    def unit(n, start, sums, skip):
+        return sums + skip, activation(sums + skip)
 
-    def preactivations(params, x, cond):
-        weights, readout, skip = masked(params)
-        values, h = [], x
-        for n, weight in enumerate(weights):
-            b = first_offset(params, cond) if n == 0 else params["biases"][n]
-            values.append(h @ weight + b)
-            h = activation(values[-1])
-        out = h @ readout + params["offset"].reshape(-1)
-        return values, out if skip is None else out + x @ skip
+    def run(params, x, cond):
+        batch_shape = x.shape[:-1]
+        if cond is not None:
+            batch_shape = jnp.broadcast_shapes(batch_shape, cond.shape[:-1])
+        net = layers(params, cond, batch_shape)
+        ordered = in_order(columns(x, batch_shape))
+        return net, *evaluate(net, ordered, unit, num_blocks=density_blocks), batch_shape
 
     def apply(params, x, cond=None):
         checks.events(x, dim)
-        out = preactivations(params, x, cond)[1]
-        return out.reshape(*out.shape[:-1], dim, k)
+        _, _, f, batch_shape = run(params, x, cond)
+        return rows(f, batch_shape, k)
 
-    # ---- one coordinate at a time: the same matrices, feature-major, coordinates in their order
-    def columns(x, *tail):  # [*batch, *features] -> [features, batch]
-        return x.reshape(-1, math.prod(tail)).T
+    def make(net, emit, unit, batch_shape, made_at):
+        """`unroll` of a net whose step t makes coordinate made_at[t]; emit sees [*batch, q]."""
 
-    def ordered(params):
-        """Masked [out, in] matrices, with the coordinates in the order in which they are made."""
-        weights, readout, skip = masked(params)
-        weights = [w.T for w in weights]
-        weights[0] = weights[0][:, order]
-        readout = readout.reshape(-1, dim, k)[:, order].reshape(-1, dim * k).T
-        if skip is not None:
-            skip = skip.reshape(dim, dim, k)[order][:, order].reshape(dim, dim * k).T
-        return weights, readout, skip
+        def emit_columns(t, f):
+            made = emit(jnp.asarray(made_at)[t], f.T.reshape(*batch_shape, net.q))
+            return made.reshape(-1, net.p).T
 
-    def unroll(params, emit, batch_shape, cond=None):
-        weights, readout, skip = ordered(params)
-        batch = math.prod(batch_shape)
-        first = first_offset(params, cond)
-        if cond is not None:
-            first = jnp.broadcast_to(first, (*batch_shape, hidden[0]))
-        offsets = [columns(first, hidden[0])] + [b[:, None] for b in params["biases"][1:]]
-        offset = params["offset"][order].reshape(-1, 1)
-        starts = [np.searchsorted(own, np.arange(dim + 1), side="right") for own in degrees]
-
-        def emit_column(t, f):
-            return emit(jnp.asarray(order)[t], f.T.reshape(*batch_shape, k)).reshape(1, batch)
-
-        layers = Layers(weights, offsets, readout, skip, offset, starts)
-        x, f = unroll_layers(
-            layers, emit_column, lambda n, start, a: activation(a), batch, dim, num_blocks
+        iterate, batch = "fixed_point" in inverse, math.prod(batch_shape)
+        return unroll(
+            net, emit_columns, unit, batch, num_blocks=num_blocks, iterate=iterate, tolerance=tolerance
         )
-        x = x.T.reshape(*batch_shape, dim)[..., rank]
-        return x, f.T.reshape(*batch_shape, dim, k)[..., rank, :]
+
+    def unroll_made(params, emit, batch_shape, cond=None):
+        net = layers(params, cond, batch_shape)
+        x, f = make(net, lambda i, f: emit(i, f)[..., None], unit, batch_shape, order)
+        return rows(x, batch_shape), rows(f, batch_shape, k)
 
     def linear_unroll(params, x, emit, cond=None, *, transpose):
-        batch_shape = x.shape[:-1]
-        batch = math.prod(batch_shape)
-        weights, readout, skip = ordered(params)
-        slopes = [
-            columns(jax.jvp(activation, (a,), (jnp.ones_like(a),))[1], a.shape[-1])
-            for a in preactivations(params, x, cond)[0]
-        ]
-        p, q, made_at = 1, k, order
-        starts = [np.searchsorted(own, np.arange(dim + 1), side="right") for own in degrees]
-        if transpose:  # the same substitution, backwards: last layer and last coordinate first
-            p, q, made_at = k, 1, order[::-1]
-            flip = [np.arange(h)[::-1] for h in hidden]
-            by_k = np.arange(dim * k).reshape(dim, k)[::-1].reshape(-1)
-            chain = [readout, *weights[:0:-1], weights[0]]
-            rows = [*flip[::-1], np.arange(dim)[::-1]]
-            cols = [by_k, *flip[::-1]]
-            chain = [m.T[r][:, c] for m, r, c in zip(chain, rows, cols)]
-            weights, readout = chain[:-1], chain[-1]
-            skip = None if skip is None else skip.T[::-1][:, by_k]
-            slopes = [s[f] for s, f in zip(slopes[::-1], flip[::-1])]
-            starts = [
-                np.searchsorted(-own[::-1], np.arange(dim + 1) - dim, side="right")
-                for own in degrees[::-1]
-            ]
+        net, streams, _, batch_shape = run(params, x, cond)
+        slopes = [jax.jvp(activation, (a,), (jnp.ones_like(a),))[1] for a in streams]
+        if not transpose:
+            still = [jnp.zeros((len(a), 1), a.dtype) for a in streams]
+            net = net._replace(offsets=still, out_offset=jnp.zeros_like(net.out_offset))
 
-        def activate(n, start, a):
-            return a * jax.lax.dynamic_slice(slopes[n], (start, 0), a.shape)
+            def push(n, start, sums, skip):
+                stream = sums + skip
+                return stream, _part(slopes[n], start, sums) * stream
 
-        def emit_column(t, a):
-            a = a.T.reshape(batch_shape if transpose else (*batch_shape, k))
-            return emit(jnp.asarray(made_at)[t], a).reshape(batch, p).T
+            x_dot, f_dot = make(net, lambda i, a: emit(i, a)[..., None], push, batch_shape, order)
+            return rows(x_dot, batch_shape), rows(f_dot, batch_shape, k)
 
-        zeros = [jnp.zeros((s.shape[0], 1), s.dtype) for s in slopes]
-        layers = Layers(
-            weights, zeros, readout, skip, jnp.zeros((dim * q, 1), readout.dtype), starts
-        )
-        values, products = unroll_layers(layers, emit_column, activate, batch, dim, num_blocks)
-        back = np.argsort(made_at)
-        values = values.T.reshape(*batch_shape, dim, p)[..., back, :]
-        products = products.T.reshape(*batch_shape, dim, q)[..., back, :]
-        if transpose:
-            return values, products[..., 0]
-        return values[..., 0], products
+        slopes = [slope[::-1] for slope in slopes[::-1]]
 
-    return CausalNet(init, apply, unroll, linear_unroll)
+        def pull(n, start, sums, skip):
+            stream = _part(slopes[n], start, sums) * sums + skip
+            return stream, stream
+
+        back = transposed(net)
+        f_bar, x_bar = make(back, lambda i, a: emit(i, a[..., 0]), pull, batch_shape, order[::-1])
+        f_bar = f_bar.reshape(dim, k, -1)[::-1].reshape(dim * k, -1)
+        return rows(f_bar, batch_shape, k), rows(x_bar[::-1], batch_shape)
+
+    if inverse == "naive":
+        return naive(init, apply, dim, order)
+    return CausalNet(init, apply, unroll_made, linear_unroll)
+
+
+def _blocks(value, dim, default, name):
+    if value is None:
+        return default
+    checks.positive_int(value, name)
+    if value > dim:
+        raise ValueError(f"{name} must be at most dim={dim}; got {value}.")
+    return value
+
+
+def _part(array, start, like):
+    return jax.lax.dynamic_slice_in_dim(array, start, len(like))
