@@ -29,13 +29,18 @@ class Timing(NamedTuple):
 
 
 def compare(
-    thunks: Mapping[str, Callable[[], Any]], *, repeats: int = 20, min_seconds: float = 0.0
+    thunks: Mapping[str, Callable[[], Any]],
+    *,
+    repeats: int = 20,
+    min_seconds: float = 0.0,
+    warm_up: bool = True,
 ) -> dict[str, Timing]:
     """Time each function of no arguments, all in the same interleaved rounds.
 
-    The first call stands apart, since it compiles; a second one warms up unrecorded. Then every
-    round calls each thunk once, in an order that rotates, and waits for its result. There are at
-    least `repeats` rounds, and more until they have taken `min_seconds` together.
+    The first call stands apart, since it compiles; a second one warms up unrecorded (not so with
+    warm_up=False, for calls of many seconds). Then every round calls each thunk once, in an order
+    that rotates, and waits for its result. There are at least `repeats` rounds, and more until they
+    have taken `min_seconds` together.
 
         timings = compare({"maf": lambda: sample(params, key), "iaf": ...}, min_seconds=1.0)
     """
@@ -46,7 +51,7 @@ def compare(
         raise ValueError(f"min_seconds must be finite and not below 0; got {min_seconds!r}.")
 
     first_call = {name: seconds(thunk) for name, thunk in thunks.items()}
-    for thunk in thunks.values():
+    for thunk in thunks.values() if warm_up else ():
         seconds(thunk)
     rounds = {name: [] for name in thunks}
     names, spent = list(thunks), 0.0
@@ -68,6 +73,31 @@ def seconds(thunk: Callable[[], Any]) -> float:
 def timing(rounds: list[float], first_call: float) -> Timing:
     low, median, high = np.percentile(np.array(rounds) * 1e3, [25, 50, 75])
     return Timing(float(median), float(low), float(high), first_call)
+
+
+class Program(NamedTuple):
+    """A compiled function with its arguments: call `run`."""
+
+    run: Callable[[], Any]
+    compile_s: float  # trace and compile
+    peak_mb: float | None  # arguments, results and what lies between, in 10^6 bytes
+
+
+def program(function: Callable, *args) -> Program:
+    """Compiles `function` for `args` ahead of the first call, so that compile time stands alone."""
+    start = perf_counter()
+    compiled = jax.jit(function).lower(*args).compile()
+    compile_s = perf_counter() - start
+    memory = compiled.memory_analysis()  # None where a backend keeps no account
+    parts = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+    peak = None if memory is None else sum(getattr(memory, part) for part in parts) / 1e6
+    return Program(lambda: compiled(*args), compile_s, peak)
+
+
+def matmul(size: int = 1024) -> Callable[[], Any]:
+    """A square product of matrices to time beside the rest: 2 size³ operations at the peak."""
+    ones = jax.numpy.ones((size, size))
+    return program(jax.numpy.matmul, ones, ones).run
 
 
 def flops(jitted, *args, **kwargs) -> float | None:
@@ -94,6 +124,7 @@ def machine() -> dict[str, Any]:
         "cpu": cpu_model(),
         "cores": len(ours),  # those this process may use
         "device": f"{jax.device_count()} x {device.device_kind}",
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,  # 1 minute
         "python": platform.python_version(),
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,

@@ -1,0 +1,251 @@
+"""MAF, IAF and RealNVP in both directions: passes of the network, arithmetic, time.
+
+    python -m benchmarks.passes
+
+times density, its gradient (of the mean negative log-likelihood, in all parameters) and sampling,
+and draws what the slow direction costs in units of one dense masked pass, the pass that every
+library runs. The lecture says d; with each hidden unit computed once it is about 1. Under three
+minutes on two CPU cores, most of it compilation and the naive inversion. Times drift on a shared
+machine: only the ratios within one run count.
+"""
+
+import dataclasses
+from typing import Literal
+
+from benchmarks import command
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(command.Config):
+    models: tuple[Literal["maf", "iaf", "realnvp"], ...] = ("maf", "iaf", "realnvp")
+    dims: tuple[int, ...] = (8, 64, 256, 784)
+    batch: int = 256
+    """examples a call"""
+    inverse: tuple[str, ...] = ()
+    """ways to invert an autoregression, names of nets.INVERSES; all by default"""
+    num_layers: int = 5
+    """autoregressive layers; RealNVP has twice as many couplings"""
+    hidden: tuple[int, ...] = (512, 512)
+    """widths of the hidden layers of each conditioner"""
+    naive_limit: int = 256
+    """the largest d at which the naive inverse, d passes a call, is timed"""
+    repeats: int = 10
+    """rounds in which all calls but the naive ones take turns"""
+    min_seconds: float = 2.0
+    """of rounds, for each d"""
+
+
+if __name__ == "__main__":
+    CONFIG = command.parse(Config, "benchmarks.passes")  # before the slow imports
+
+import jax  # noqa: E402
+
+from benchmarks import flops, timing  # noqa: E402
+from dgm_jax import checks, flows, plots  # noqa: E402
+from dgm_jax.combinators import pushforward  # noqa: E402
+from dgm_jax.distributions import standard_normal  # noqa: E402
+from dgm_jax.nets import INVERSES  # noqa: E402
+from dgm_jax.objectives import nll  # noqa: E402
+
+WAYS = ("density", "gradient", "sample")
+SEQUENTIAL = {"maf": ("sample",), "iaf": ("density", "gradient"), "realnvp": ()}
+# How often the whole network runs, one run after the other, in the sequential direction of an
+# inverse. "unit_once" uses each weight once. A name that is not here depends on the data: no number.
+PASSES = {"unit_once": lambda dim: 1, "naive": lambda dim: dim}
+DENSE = {"density_blocks": 1}  # every library's pass: no block of the masked matrices is left out
+MADE = {"maf": flows.maf, "iaf": flows.iaf}
+
+
+def build(config, name, dim, inverse, **options):
+    """p(x) = noise -> flow -> x. inverse: "" where none is run; options: those of `nets.made`."""
+    if name == "realnvp":
+        flow = flows.realnvp(dim, num_layers=2 * config.num_layers, hidden=config.hidden)
+    else:
+        options |= {"num_layers": config.num_layers, "hidden": config.hidden}
+        flow = MADE[name](dim, inverse=inverse or INVERSES[0], **options)
+    return pushforward(flow, standard_normal(dim))
+
+
+def parameters(model, key):
+    """Perturbed: a new flow is the identity, and an iteration would find its inverse at once."""
+
+    init_key, noise_key = jax.random.split(key)
+    leaves, tree = jax.tree.flatten(model.init(init_key))
+    keys = jax.random.split(noise_key, len(leaves))
+    noisy = [p + 0.01 * jax.random.normal(k, p.shape) for k, p in zip(keys, leaves)]
+    return jax.tree.unflatten(tree, noisy)
+
+
+def function(model, way, batch):
+    """What is timed: (params, x, key) -> result."""
+    if way == "density":
+        return lambda params, x, key: model.dist(params).log_prob(x)
+    if way == "gradient":
+        return jax.grad(lambda params, x, key: nll(model, params, None, x)[0])
+    return lambda params, x, key: model.dist(params).sample(seed=key, sample_shape=batch)
+
+
+def variants(config, name, dim):
+    """The inverses of `name` that are timed at this d."""
+    if name == "realnvp":
+        return ("closed_form",)
+    names = config.inverse or INVERSES
+    return tuple(i for i in names if i != "naive" or dim <= config.naive_limit)
+
+
+def calls(config, dim):
+    """{(name, way, inverse): (program, its arithmetic)}; inverse is "" where none is run."""
+    x_key, params_key, key = jax.random.split(jax.random.key(0), 3)
+    x, made = jax.random.normal(x_key, (config.batch, dim)), {}
+
+    def add(name, way, inverse):
+        model = build(config, name, dim, inverse, **(DENSE if way == "dense" else {}))
+        params = parameters(model, params_key)
+        call = function(model, "density" if way == "dense" else way, config.batch)
+        made[name, way, inverse] = (
+            timing.program(call, params, x, key),
+            flops.products(call, params, x, key),
+        )
+
+    if set(MADE) & set(config.models):
+        add("maf", "dense", "")
+    for name in config.models:
+        for way in WAYS:
+            for inverse in variants(config, name, dim) if way in SEQUENTIAL[name] else ("",):
+                add(name, way, inverse)
+    return made
+
+
+def measure(config, dim):
+    """{(name, way, inverse): (timing, program, arithmetic)}, and the machine's matmul in GF/s."""
+    made = calls(config, dim)
+    slow = {what: p.run for what, (p, _) in made.items() if what[2] == "naive"}
+    fast = {what: p.run for what, (p, _) in made.items() if what not in slow}
+    fast["matmul"] = timing.matmul()
+    timed = timing.compare(fast, repeats=config.repeats, min_seconds=config.min_seconds)
+    peak = 2 * 1024**3 / timed.pop("matmul").median_ms / 1e6
+    if slow:  # up to seconds a call: not among the others
+        timed |= timing.compare(slow, repeats=1, warm_up=False)
+    return {what: (timed[what], *made[what]) for what in made}, peak
+
+
+def row(name, dim, batch, inverse, measured):
+    """One line of the results, for one model, d and inverse."""
+
+    def passes(way):
+        return PASSES.get(inverse, lambda dim: None)(dim) if way in SEQUENTIAL[name] else 1
+
+    def found(way):
+        return measured[name, way, inverse if way in SEQUENTIAL[name] else ""]
+
+    dense = measured["maf", "dense", ""] if name in MADE else found("density")
+    return {
+        "model": name,
+        "dim": dim,
+        "batch": batch,
+        "inverse": inverse,
+        "density_passes": passes("density"),
+        "sample_passes": passes("sample"),
+        "density_ms": found("density")[0].median_ms,
+        "dense_density_ms": dense[0].median_ms,
+        "gradient_ms": found("gradient")[0].median_ms,
+        "sample_ms": found("sample")[0].median_ms,
+        "density_flops": found("density")[2],
+        "sample_flops": found("sample")[2],
+    }
+
+
+def detail(what, dim, measured, peak):
+    """Spread, compile time, memory, and how near the arithmetic comes to the machine's peak."""
+    (name, way, inverse), (timed, program, count) = what, measured
+    rate = count and count / timed.median_ms / 1e6
+    return {
+        "model": name,
+        "dim": dim,
+        "call": " ".join(filter(None, (way, inverse))),
+        "ms": command.short(timed.median_ms),
+        "quartiles": f"{timed.low_ms:.3g}-{timed.high_ms:.3g}",
+        "compile s": program.compile_s,
+        "peak MB": program.peak_mb,
+        "GFLOP": count and count / 1e9,
+        "of matmul": rate and f"{rate / peak:.0%}",
+    }
+
+
+def main(config: Config) -> dict:
+    for dim in config.dims:
+        checks.positive_int(dim, "each of dims", least=2)
+    checks.positive_int(config.batch, "batch")
+    for inverse in config.inverse:
+        checks.choice(inverse, INVERSES, "inverse")
+    rows, details, peaks = [], [], {}
+    machine = timing.machine()
+    for dim in sorted(config.dims):
+        measured, peak = measure(config, dim)
+        peaks[dim] = round(peak, 1)
+        for name in config.models:
+            for inverse in variants(config, name, dim):
+                rows.append(row(name, dim, config.batch, inverse, measured))
+        details += [detail(what, dim, m, peak) for what, m in measured.items()]
+        print(f"d = {dim} is done")
+    machine |= {"matmul_gflops": peaks, "layers": config.num_layers, "hidden": config.hidden}
+    return {"rows": rows, "machine": machine, "details": details}
+
+
+def tables(found):
+    """Times and their ratios to one dense masked pass; then the details of every call."""
+
+    def line(r):
+        return {
+            "model": r["model"],
+            "d": r["dim"],
+            "inverse": r["inverse"],
+            "passes, density": r["density_passes"],
+            "sampling": r["sample_passes"],
+            "dense pass ms": command.short(r["dense_density_ms"]),
+            "density ms": command.short(r["density_ms"]),
+            "gradient ms": command.short(r["gradient_ms"]),
+            "sampling ms": command.short(r["sample_ms"]),
+            "density / dense": f"{r['density_ms'] / r['dense_density_ms']:.2f}",
+            "sampling / dense": f"{r['sample_ms'] / r['dense_density_ms']:.2f}",
+        }
+
+    return [[line(r) for r in found["rows"]], found["details"]]
+
+
+def draw(config, found):
+    """The slow direction in units of one dense pass against d, on two logarithmic axes."""
+    dims = sorted(config.dims)
+    lines = {"d passes (the lecture)": (dims, dims)}
+    colours = {"d passes (the lecture)": plots.QUIET}
+    for number, inverse in enumerate(config.inverse or INVERSES):
+        for name, way in (("maf", "sample"), ("iaf", "density")):
+            rows = [r for r in found["rows"] if r["model"] == name and r["inverse"] == inverse]
+            if rows:
+                what = f"{name.upper()} {way.replace('sample', 'sampling')}, {inverse}"
+                if rows[-1]["dim"] < dims[-1]:
+                    what += f" (to d = {rows[-1]['dim']})"
+                ratios = [r[f"{way}_ms"] / r["dense_density_ms"] for r in rows]
+                lines[what] = ([r["dim"] for r in rows], ratios)
+                colours[what] = plots.COLOURS[number]
+    figure = plots.curves(
+        lines, xlabel="dimension d", ylabel="time / one dense density pass", logx=True, logy=True,
+        baselines={"one pass": 1.0}, colours=colours,
+        title="The slow direction of an autoregressive flow",
+    )  # fmt: skip
+    mark(figure, dims)
+    return figure
+
+
+def mark(figure, values):
+    """A tick at each value that was timed, and a dot on the lines there."""
+    axes = figure.axes[0]
+    axes.set_xticks(values, [str(value) for value in values])
+    axes.minorticks_off()
+    for line in axes.lines:
+        if line.get_linestyle() == "-" and line.get_color() != plots.QUIET:
+            line.set(marker="o", markersize=4)
+
+
+if __name__ == "__main__":
+    command.run(CONFIG, "benchmarks.passes", main, tables, draw)

@@ -1,0 +1,531 @@
+"""The same flows in other libraries, of the same sizes, in one interleaved run.
+
+    python -m benchmarks.peers
+
+times density, gradient (of the mean negative log-likelihood, in all parameters) and sampling of
+MAF, IAF and RealNVP here and in every library of `.[peers]` and `.[peers-torch]` that is installed:
+flowjax, numpyro, bijx, distrax, zuko, nflows, normflows. A peer takes part if it can build the
+model and T(T⁻¹(x)) = x holds for it; its number of parameters, relative to ours, stands in the
+table, with a * beyond 3 %: another size, another cost. Ratios are to the fastest peer.
+
+Peers invert an autoregressive flow by d passes. What would last longer than --longest-call is left
+out and said so; such calls are timed once, after the fast ones. Five to ten minutes on two cores.
+"""
+
+import dataclasses
+from typing import Literal
+
+from benchmarks import command
+
+Model = Literal["maf", "iaf", "realnvp"]
+Library = Literal["flowjax", "numpyro", "bijx", "distrax", "zuko", "nflows", "normflows"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(command.Config):
+    models: tuple[Model, ...] = ("maf", "iaf", "realnvp")
+    libraries: tuple[Library, ...] = (
+        "flowjax", "numpyro", "bijx", "distrax", "zuko", "nflows", "normflows",
+    )  # fmt: skip
+    """those that are not installed are left out"""
+    dims: tuple[int, ...] = (64, 256, 784)
+    batch: int = 256
+    """examples a call"""
+    inverse: tuple[str, ...] = ()
+    """our ways to invert an autoregression; all but the naive one by default"""
+    num_layers: int = 5
+    """autoregressive layers; RealNVP has twice as many couplings"""
+    hidden: tuple[int, ...] = (512, 512)
+    """widths of the hidden layers of each conditioner; all equal, some peers have one width"""
+    longest_call: float = 30.0
+    """seconds; a call of d passes that would last longer is left out"""
+    repeats: int = 10
+    """rounds in which all fast calls take turns"""
+    min_seconds: float = 3.0
+    """of rounds, for each model and d"""
+
+
+if __name__ == "__main__":
+    CONFIG = command.parse(Config, "benchmarks.peers")  # before the slow imports
+
+import os  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from importlib import metadata  # noqa: E402
+from typing import Any, NamedTuple  # noqa: E402
+
+# Threads of torch that wait must not spin: they would slow down whoever's turn is next.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+
+from benchmarks import passes, timing  # noqa: E402
+from dgm_jax import checks, plots  # noqa: E402
+from dgm_jax.nets import INVERSES, mlp  # noqa: E402
+
+WAYS = ("density", "gradient", "sample")
+SAME_SIZE = 0.03  # parameters, relative: peers differ in biases, base and transformer constants
+
+
+class Peer(NamedTuple):
+    """One model of one library, with its data: three calls to time and two facts to check."""
+
+    density: Callable[[], Any]
+    gradient: Callable[[], Any]
+    sample: Callable[[], Any]
+    round_trip: Callable[[], Any]  # T(T⁻¹(x)), which must be x
+    num_params: int
+
+
+# ------------------------------------------------------------------------------- JAX libraries
+def jax_peer(params, log_prob, sample, round_trip, x, key) -> Peer:
+    """log_prob(params, x), sample(params, key), round_trip(params, x), each compiled at first use."""
+    density, draw, back = jax.jit(log_prob), jax.jit(sample), jax.jit(round_trip)
+    gradient = jax.jit(jax.grad(lambda params, x: -log_prob(params, x).mean()))
+    return Peer(
+        lambda: density(params, x),
+        lambda: gradient(params, x),
+        lambda: draw(params, key),
+        lambda: back(params, x),
+        sum(np.size(leaf) for leaf in jax.tree.leaves(params)),
+    )
+
+
+def ours(name, config, x, key, inverse) -> Peer:
+    # Without the direct connections that our MADE adds to narrow layers, and no peer has.
+    options = {} if name == "realnvp" else {"direct": False}
+    model = passes.build(config, name, x.shape[1], inverse, **options)
+    bijector = lambda params: model.dist(params).bijector  # noqa: E731
+    return jax_peer(
+        passes.parameters(model, key),
+        lambda params, x: model.dist(params).log_prob(x),
+        lambda params, key: model.dist(params).sample(seed=key, sample_shape=len(x)),
+        lambda params, x: bijector(params).forward(bijector(params).inverse(x)),
+        x,
+        key,
+    )
+
+
+def flowjax(name, config, x, key) -> Peer:
+    import equinox as eqx
+    from flowjax import distributions, flows
+
+    options = dict(
+        base_dist=distributions.Normal(jnp.zeros(x.shape[1])),
+        nn_width=config.hidden[0],
+        nn_depth=len(config.hidden),
+    )
+    if name == "realnvp":
+        flow = flows.coupling_flow(key, flow_layers=2 * config.num_layers, **options)
+    else:
+        flow = flows.masked_autoregressive_flow(
+            key, flow_layers=config.num_layers, invert=name == "maf", **options
+        )
+    params, static = eqx.partition(flow, eqx.is_inexact_array)
+
+    def there_and_back(params, x):
+        from paramax import unwrap
+
+        bijection = unwrap(eqx.combine(params, static)).bijection
+        return jax.vmap(lambda x: bijection.transform(bijection.inverse(x)))(x)
+
+    return jax_peer(
+        params,
+        lambda params, x: eqx.combine(params, static).log_prob(x),
+        lambda params, key: eqx.combine(params, static).sample(key, (len(x),)),
+        there_and_back,
+        x,
+        key,
+    )
+
+
+def numpyro(name, config, x, key) -> Peer:
+    from numpyro import distributions
+    from numpyro.distributions import transforms
+    from numpyro.distributions.flows import InverseAutoregressiveTransform
+    from numpyro.nn import AutoregressiveNN
+
+    if name == "realnvp":
+        raise NotImplementedError("has no coupling flow")
+    dim = x.shape[1]
+    if min(config.hidden) < dim:
+        raise NotImplementedError("wants hidden layers of at least d units")
+    init, apply = AutoregressiveNN(dim, list(config.hidden))
+    keys = jax.random.split(key, config.num_layers)
+    params = [init(k, (dim,))[1] for k in keys]
+
+    def distribution(params):
+        chain = []
+        for p in params:
+            layer = InverseAutoregressiveTransform(lambda x, p=p: apply(p, x))
+            chain += [
+                layer.inv if name == "maf" else layer,
+                transforms.PermuteTransform(jnp.arange(dim)[::-1]),
+            ]
+        base = distributions.Normal(jnp.zeros(dim), 1.0).to_event(1)
+        return distributions.TransformedDistribution(base, chain)
+
+    def there_and_back(params, x):
+        chain = transforms.ComposeTransform(distribution(params).transforms)
+        return chain(chain.inv(x))
+
+    return jax_peer(
+        params,
+        lambda params, x: distribution(params).log_prob(x),
+        lambda params, key: distribution(params).sample(key, (len(x),)),
+        there_and_back,
+        x,
+        key,
+    )
+
+
+def bijx(name, config, x, key) -> Peer:
+    import bijx
+    from flax import nnx
+
+    if name != "realnvp":
+        raise NotImplementedError("has no autoregressive flow")
+    dim, rngs = x.shape[1], nnx.Rngs(0)
+    layers, mask = [], bijx.checker_mask((dim,), True)
+    for _ in range(2 * config.num_layers):
+        template = bijx.ModuleReconstructor(bijx.AffineLinear(rngs=rngs))
+        moved, kept = mask.counts
+        net = bijx.nn.nets.MLP(
+            kept, moved * 2, list(config.hidden), activation=jax.nn.relu, rngs=rngs
+        )
+        to_pairs = lambda p, moved=moved: p.reshape(*p.shape[:-1], moved, 2)  # noqa: E731
+        conditioner = nnx.Sequential(net, to_pairs)
+        layers.append(bijx.GeneralCouplingLayer(conditioner, mask, template))
+        mask = ~mask
+    flow = bijx.Transformed(bijx.IndependentNormal((dim,)), bijx.Chain(*layers))
+    graph, params, rest = nnx.split(flow, nnx.Param, ...)
+
+    def there_and_back(params, x):
+        chain, zero = nnx.merge(graph, params, rest).bijection, jnp.zeros(len(x))
+        return chain.forward(chain.reverse(x, zero)[0], zero)[0]
+
+    return jax_peer(
+        params,
+        lambda params, x: nnx.merge(graph, params, rest).log_density(x),
+        lambda params, key: nnx.merge(graph, params, rest).sample((len(x),), rng=key)[0],
+        there_and_back,
+        x,
+        key,
+    )
+
+
+def distrax(name, config, x, key) -> Peer:
+    """Masked, not split: its conditioners read and write all d coordinates."""
+    import distrax
+
+    if name != "realnvp":
+        raise NotImplementedError("has no autoregressive flow")
+    dim = x.shape[1]
+    net = mlp(dim, 2 * dim, hidden=config.hidden, activation=jax.nn.relu)
+    params = [net.init(k) for k in jax.random.split(key, 2 * config.num_layers)]
+
+    def scalar(c):
+        return distrax.ScalarAffine(c[..., 0], log_scale=jnp.tanh(c[..., 1]))
+
+    def distribution(params):
+        chain = []
+        for i, p in enumerate(params):
+            mask = np.arange(dim) % 2 == i % 2
+
+            def conditioner(x, p=p):
+                return net.apply(p, x).reshape(*x.shape[:-1], dim, 2)
+
+            chain.append(distrax.MaskedCoupling(mask, conditioner, scalar))
+        base = distrax.MultivariateNormalDiag(jnp.zeros(dim), jnp.ones(dim))
+        return distrax.Transformed(base, distrax.Chain(chain))
+
+    def there_and_back(params, x):
+        chain = distribution(params).bijector
+        return chain.forward(chain.inverse(x))
+
+    return jax_peer(
+        params,
+        lambda params, x: distribution(params).log_prob(x),
+        lambda params, key: distribution(params).sample(seed=key, sample_shape=len(x)),
+        there_and_back,
+        x,
+        key,
+    )
+
+
+# ----------------------------------------------------------------------------- torch libraries
+def torch_peer(module, log_prob, sample, round_trip, x) -> Peer:
+    """log_prob(x), sample(number), round_trip(x), on torch's own copy of x, with all our cores."""
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    x = torch.tensor(np.asarray(x))
+
+    def gradient():
+        module.zero_grad(set_to_none=True)
+        (-log_prob(x).mean()).backward()
+
+    def quietly(call):
+        with torch.no_grad():
+            return call()
+
+    return Peer(
+        lambda: quietly(lambda: log_prob(x)),
+        gradient,
+        lambda: quietly(lambda: sample(len(x))),
+        lambda: quietly(lambda: round_trip(x).numpy()),
+        sum(p.numel() for p in module.parameters()),
+    )
+
+
+def zuko(name, config, x, key) -> Peer:
+    import zuko
+
+    dim = x.shape[1]
+    if name == "realnvp":
+        flow = zuko.flows.RealNVP(
+            dim, transforms=2 * config.num_layers, hidden_features=config.hidden
+        )
+    else:
+        flow = zuko.flows.MAF(dim, transforms=config.num_layers, hidden_features=config.hidden)
+    if name == "iaf":
+        flow = zuko.lazy.Flow(flow.transform.inv, flow.base)
+
+    def there_and_back(x):
+        to_noise = flow().transform
+        return to_noise.inv(to_noise(x))
+
+    return torch_peer(
+        flow, lambda x: flow().log_prob(x), lambda n: flow().sample((n,)), there_and_back, x
+    )
+
+
+def nflows(name, config, x, key) -> Peer:
+    import torch
+    from nflows import transforms
+    from nflows.distributions import StandardNormal
+    from nflows.flows import Flow, MaskedAutoregressiveFlow
+    from nflows.nn.nets import MLP
+
+    dim = x.shape[1]
+    if name == "realnvp":
+
+        class Conditioner(MLP):
+            def forward(self, inputs, context=None):
+                return super().forward(inputs)
+
+        layers = [
+            transforms.AffineCouplingTransform(
+                torch.where(torch.arange(dim) % 2 == i % 2, -1, 1),
+                lambda inputs, outputs: Conditioner([inputs], [outputs], config.hidden),
+            )
+            for i in range(2 * config.num_layers)
+        ]
+        transform = transforms.CompositeTransform(layers)
+    else:
+        transform = MaskedAutoregressiveFlow(
+            dim, config.hidden[0], config.num_layers, len(config.hidden) - 1,
+            use_residual_blocks=False,
+        )._transform  # fmt: skip
+    if name == "iaf":
+        transform = transforms.InverseTransform(transform)
+    flow = Flow(transform, StandardNormal([dim]))
+
+    def there_and_back(x):
+        return transform.inverse(transform(x)[0])[0]
+
+    return torch_peer(flow, flow.log_prob, flow.sample, there_and_back, x)
+
+
+def normflows(name, config, x, key) -> Peer:
+    import normflows as nf
+
+    dim, layers = x.shape[1], []
+    if name == "realnvp" and dim % 2:
+        raise NotImplementedError("wants an even d for couplings")
+    for _ in range(config.num_layers * (2 if name == "realnvp" else 1)):
+        if name == "realnvp":
+            net = nf.nets.MLP([dim // 2, *config.hidden, dim])
+            layers += [nf.flows.AffineCouplingBlock(net), nf.flows.Permute(dim, mode="swap")]
+        else:
+            layer = nf.flows.MaskedAffineAutoregressive(
+                dim, config.hidden[0], num_blocks=len(config.hidden) - 1, use_residual_blocks=False
+            )
+            layers += [
+                nf.flows.Reverse(layer) if name == "maf" else layer,
+                nf.flows.Permute(dim, mode="shuffle"),
+            ]
+    flow = nf.NormalizingFlow(nf.distributions.DiagGaussian(dim, trainable=False), layers)
+    return torch_peer(
+        flow, flow.log_prob, flow.sample, lambda x: flow.forward(flow.inverse(x)), x
+    )
+
+
+LIBRARIES = {f.__name__: f for f in (flowjax, numpyro, bijx, distrax, zuko, nflows, normflows)}
+
+
+# ----------------------------------------------------------------------------------- the run
+def contestants(config, name, dim, batch):
+    """{library: Peer}, ours first, and {library: why not}."""
+    key = jax.random.key(0)
+    x = jax.random.normal(key, (batch, dim))
+    found, missing = {}, {}
+    for inverse in our_inverses(config, name):
+        label = f"dgm_jax {inverse}".strip()
+        found[label] = ours(name, config, x, key, inverse)
+    for library in config.libraries:
+        try:
+            found[library] = LIBRARIES[library](name, config, x, key)
+        except ImportError:
+            missing[library] = "is not installed"
+        except NotImplementedError as reason:
+            missing[library] = str(reason)
+    return found, missing
+
+
+def our_inverses(config, name):
+    if name == "realnvp":
+        return ("",)
+    return config.inverse or tuple(i for i in INVERSES if i != "naive")
+
+
+def round_trips(config, name):
+    """max |T(T⁻¹(x)) - x| for each library at a small d, where d passes cost nothing."""
+    dim = min(8, *config.hidden)
+    found, _ = contestants(config, name, dim + dim % 2, 16)
+    x = np.asarray(jax.random.normal(jax.random.key(0), (16, dim + dim % 2)))
+    return {library: float(np.abs(peer.round_trip() - x).max()) for library, peer in found.items()}
+
+
+def measure(config, name, dim, peers):
+    """{(library, way): Timing}; a call of d passes that would last too long is not in it."""
+    thunks = {(library, way): getattr(p, way) for library, p in peers.items() for way in WAYS}
+    for library in list(peers)[1:]:  # our inverses differ in the sequential direction only
+        for way in WAYS if library.startswith("dgm_jax") else ():
+            if way not in passes.SEQUENTIAL[name]:
+                del thunks[library, way]
+
+    def is_slow(library, way):
+        return way in passes.SEQUENTIAL[name] and (
+            not library.startswith("dgm_jax") or "naive" in library
+        )
+
+    fast = {what: thunk for what, thunk in thunks.items() if not is_slow(*what)}
+    timed = timing.compare(fast, repeats=config.repeats, min_seconds=config.min_seconds)
+    one_pass = "density" if name == "maf" else "sample"
+    slow = {}
+    for library, way in thunks.keys() - fast.keys():
+        pass_ms = timed[library if (library, one_pass) in timed else next(iter(peers)), one_pass]
+        expected = dim * pass_ms.median_ms / 1e3 * (3 if way == "gradient" else 1)
+        if expected <= config.longest_call:
+            slow[library, way] = thunks[library, way]
+    return timed | (timing.compare(slow, repeats=1, warm_up=False) if slow else {})
+
+
+def rows_of(name, dim, config, peers, timed, trips):
+    """One row for each library and way; a call that was left out has no time."""
+    size, rows = next(iter(peers.values())).num_params, []
+    for way in WAYS:
+        rivals = [
+            timed[library, way].median_ms
+            for library in peers
+            if (library, way) in timed and not library.startswith("dgm_jax")
+        ]
+        for library, peer in peers.items():
+            result = timed.get((library, way))
+            if result is None and library.startswith("dgm_jax"):
+                continue  # timed under our first inverse, or longer than allowed
+            rows.append({
+                "model": name,
+                "dim": dim,
+                "batch": config.batch,
+                "way": way,
+                "library": library,
+                "ms": result and result.median_ms,
+                "low_ms": result and result.low_ms,
+                "high_ms": result and result.high_ms,
+                "to_fastest_peer": result.median_ms / min(rivals) if result and rivals else None,
+                "first_call_s": result and result.first_call_s,
+                "params": peer.num_params,
+                "params_ratio": peer.num_params / size,
+                "same_size": abs(peer.num_params / size - 1) <= SAME_SIZE,
+                "round_trip": trips[library],
+            })  # fmt: skip
+    return rows
+
+
+def main(config: Config) -> dict:
+    for dim in config.dims:
+        checks.positive_int(dim, "each of dims", least=2)
+    checks.widths(config.hidden)
+    if len(set(config.hidden)) != 1 or len(config.hidden) < 2:
+        raise ValueError(f"hidden must be two or more equal widths; got {config.hidden}.")
+    for inverse in config.inverse:
+        checks.choice(inverse, INVERSES, "inverse")
+    machine, rows, left_out = timing.machine(), [], {}
+    for name in config.models:
+        trips = round_trips(config, name)
+        for dim in config.dims:
+            peers, missing = contestants(config, name, dim, config.batch)
+            wrong = {library for library in peers if not trips[library] < 1e-3}
+            missing |= {library: f"round trip {trips[library]:.1e} at d = 8" for library in wrong}
+            peers = {library: peer for library, peer in peers.items() if library not in wrong}
+            left_out |= {f"{name} {dim} {library}": why for library, why in missing.items()}
+            timed = measure(config, name, dim, peers)
+            rows += rows_of(name, dim, config, peers, timed, trips)
+            print(f"{name}, d = {dim} is done")
+    machine |= versions(config.libraries) | {"left_out": left_out}
+    return {"rows": rows, "machine": machine}
+
+
+def versions(libraries):
+    found = {}
+    for library in (*libraries, "torch"):
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            pass
+    return found
+
+
+def tables(found):
+    """Milliseconds by library, and ours in units of the fastest peer."""
+    lines = {}
+    for r in found["rows"]:
+        line = lines.setdefault(
+            (r["model"], r["dim"], r["library"]),
+            {
+                "model": r["model"],
+                "d": r["dim"],
+                "library": r["library"],
+                "params": f"{r['params_ratio']:.2f}{'' if r['same_size'] else '*'}",
+                "round trip": f"{r['round_trip']:.0e}",
+            },
+        )
+        line[f"{r['way']} ms"] = r["ms"] and command.short(r["ms"])
+        ratio = r["to_fastest_peer"]
+        line[f"{r['way']} / fastest peer"] = ratio and f"{ratio:.2g}"
+    return [list(lines.values())]
+
+
+def draw(config, found):
+    """Sampling (or the slow direction) of the first model against d, a line for each library."""
+    name = config.models[0]
+    way = (*passes.SEQUENTIAL[name], "sample")[0]
+    lines = {}
+    for r in found["rows"]:
+        if (r["model"], r["way"]) == (name, way) and r["ms"]:
+            dims, values = lines.setdefault(r["library"], ([], []))
+            dims.append(r["dim"])
+            values.append(r["ms"])
+    figure = plots.curves(
+        lines, xlabel="dimension d", ylabel=f"milliseconds for {config.batch} examples",
+        logx=True, logy=True, title=f"{name}: {way}",
+    )  # fmt: skip
+    passes.mark(figure, sorted(config.dims))
+    return figure
+
+
+if __name__ == "__main__":
+    command.run(CONFIG, "benchmarks.peers", main, tables, draw)
