@@ -24,21 +24,44 @@ An experiment is a module such as
         runner.run(CONFIG, main, quick={"num_steps": 20})
 
 It leaves `config.json` and `results.json` in its directory. The same command finds a finished run
-and shows it, or resumes one that was stopped (`dgm_jax.learning.train` with this workdir).
+and shows it, or resumes one that was stopped (`dgm_jax.learning.train` with this workdir). One
+process at a time has a directory. What it learned is `dgm_jax.learning.load(directory)`.
 
-Exit codes: 0 done, 2 wrong input (one line on stderr), 130 interrupted. With DGM_TRACEBACK=1 in
-the environment every error shows its traceback.
+Exit codes, each but 0 and 1 with one line on stderr:
+
+    0    done
+    1    a mistake in the program, with its traceback
+    2    wrong input, a directory in use, a full disk: change something
+    3    there are checkpoints, and none is intact
+    4    diverged: NaN or infinity that skipping steps did not cure
+    75   a peer process was lost: run the same command again (runs of several processes)
+    85   told to end (SIGTERM) and saved: run the same command again
+    130  interrupted (control-C): the same command resumes from the last checkpoint
+
+So a queue restarts on 75 and 85: `until COMMAND; do case $? in 75|85) ;; *) break;; esac; done`.
+With DGM_TRACEBACK=1 in the environment every error shows its traceback.
+
+Compiled programs are kept in --cache-dir, so the second start of an experiment compiles nothing:
+by default what JAX_COMPILATION_CACHE_DIR says, else ~/.cache/dgm_jax ($XDG_CACHE_HOME).
+JAX_ENABLE_COMPILATION_CACHE=false turns that off.
 """
 
+import contextlib
 import dataclasses
 import dis
 import json
 import math
 import os
+import platform
+import signal
 import sys
+import threading
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+
+from dgm_jax.locks import locked
 
 DataName = Literal[
     "digits", "mnist", "fashion_mnist", "cifar10", "binarized_mnist", "bsds300_patches",
@@ -47,7 +70,9 @@ DataName = Literal[
     "dsprites", "spoken_digits", "tiny_shakespeare",
 ]  # fmt: skip
 
-PLACES = ("workdir", "data_dir", "progress")  # options that may differ when a run is resumed
+_locks = contextlib.ExitStack()  # of the command line: held until the process ends
+
+PLACES = ("workdir", "data_dir", "cache_dir", "progress")  # options that may differ when a run is resumed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +83,8 @@ class Config:
     """where the run is kept and resumed from; runs/<experiment> by default"""
     data_dir: Path | None = None
     """the folder of the data sets; the environment variable DGM_DATA by default"""
+    cache_dir: Path | None = None
+    """the folder of compiled programs; ~/.cache/dgm_jax by default"""
     seed: int = 0
     """every random number follows from it"""
     quick: bool = False
@@ -79,7 +106,7 @@ def parse(config_type: type[Config], name: str, args: Sequence[str] | None = Non
         folder = Path("runs", *name.removeprefix("experiments.").split("."))
         quick = folder.with_name(folder.name + "-quick")
         config = dataclasses.replace(config, workdir=quick if config.quick else folder)
-    return _at_the_boundary(lambda: _made(config))
+    return _at_the_boundary(lambda: _claimed(config))
 
 
 def run(
@@ -137,18 +164,65 @@ def _run(config, main, quick, show):
         raise ValueError("workdir is missing; give the directory that keeps the run.")
     config = _made(_quickened(config, quick) if config.quick else config)
     options, results = config.workdir / "config.json", config.workdir / "results.json"
-    _refuse_another(options, config)
-    if results.exists():
-        found = json.loads(results.read_text(encoding="utf-8"))
-        show(found)
-        print(f"This run was done already: {config.workdir}")
-        return found
-    write_json(options, dataclasses.asdict(config))
-    write_json(results, main(config))
+    told = {"experiment": _name(main), **dataclasses.asdict(config)}
+    with locked(config.workdir), _ended_by_sigterm():
+        _refuse_another(options, told)
+        if results.exists():
+            found = json.loads(results.read_text(encoding="utf-8"))
+            show(found)
+            print(f"This run was done already: {config.workdir}")
+            return found
+        write_json(options, told)
+        _keep_compiled(config.cache_dir)
+        write_json(results, main(config))
     found = json.loads(results.read_text(encoding="utf-8"))
     show(found)
     print(f"Results, options and checkpoints are in {config.workdir}")
     return found
+
+
+def _name(main):
+    """experiments.flows.compare, also where that is the program; the file's name for a script."""
+    module = sys.modules[main.__module__]
+    if getattr(module, "__spec__", None) is not None:
+        return module.__spec__.name
+    return Path(module.__file__).stem if hasattr(module, "__file__") else main.__module__
+
+
+def _claimed(config):
+    """The directory is made, and locked as long as the process lives."""
+    config = _made(config)
+    _locks.enter_context(locked(config.workdir))
+    return config
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm():
+    """Exit code 85 for a SIGTERM between two trainings too: what they saved is all there is."""
+
+    def leave(*_):
+        print("told to end; the same command resumes", file=sys.stderr)
+        raise SystemExit(85)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _keep_compiled(cache_dir):
+    import jax
+
+    if cache_dir is None and jax.config.jax_compilation_cache_dir is None:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        cache_dir = Path(cache, "dgm_jax", f"cpu-{_cpu():08x}")
+    if cache_dir is not None:
+        jax.config.update("jax_compilation_cache_dir", str(cache_dir))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _made(config):
@@ -172,11 +246,19 @@ def _quickened(config, quick):
     return dataclasses.replace(config, **{name: quick[name] for name in left})
 
 
-def _refuse_another(path, config):
+def _cpu():
+    """What this processor can do: a program compiled for another one may crash here."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    able = [line for line in lines if line.startswith(("flags", "Features"))]
+    return zlib.crc32((able or [platform.processor()])[0].encode())
+
+
+def _refuse_another(path, told):
     """A directory belongs to one configuration: its run is resumed with that, or not at all."""
     if not path.exists():
         return
-    old, new = json.loads(path.read_text()), _plain(dataclasses.asdict(config), "config")
+    old, new = json.loads(path.read_text(encoding="utf-8")), _plain(told, "config")
     differing = [
         f"{name} was {json.dumps(old.get(name))}, is {json.dumps(new.get(name))}"
         for name in sorted((old.keys() | new.keys()) - set(PLACES))
@@ -184,7 +266,7 @@ def _refuse_another(path, config):
     ]
     if differing:
         raise ValueError(
-            f"{config.workdir} holds a run with other options ({'; '.join(differing)}); "
+            f"{path.parent} holds a run with other options ({'; '.join(differing)}); "
             "name another directory with --workdir, or delete this one."
         )
 
@@ -209,7 +291,7 @@ def _at_the_boundary(work):
         if isinstance(error, OSError) and error.filename is not None:
             line = f"{error.strerror}: {error.filename}"
         print(f"error: {line}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(getattr(error, "exit_code", 2)) from None
 
 
 def _is_meant_for_the_user(error):

@@ -14,9 +14,11 @@ import matplotlib
 import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # for the processes that tests start
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 jax.config.update("jax_platforms", os.environ["JAX_PLATFORMS"])
 jax.config.update("jax_num_cpu_devices", 8)  # before the first computation, or it is an error
 jax.config.update("jax_debug_key_reuse", True)
+jax.config.update("jax_enable_compilation_cache", False)
 matplotlib.use("Agg")
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 # To add a package or a module to dgm_jax, give it its floor here.
 FLOORS = {
-    0: ("protocol", "checks"),
+    0: ("protocol", "checks", "locks"),
     1: ("bijectors", "distributions", "nets", "data"),
     2: ("combinators", "objectives", "metrics", "plots"),
     3: ("learning",),

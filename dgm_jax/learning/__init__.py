@@ -1,14 +1,18 @@
 """How parameters move: gradient descent, the training loop, checkpoints, devices."""
 
 from .checkpoints import Checkpoints as Checkpoints
-from .checkpoints import load as load
+from .checkpoints import NoUsableCheckpoint as NoUsableCheckpoint
 from .devices import data_mesh as data_mesh
 from .devices import replicate as replicate
 from .devices import shard_batch as shard_batch
 from .gradient import TrainState as TrainState
 from .gradient import averaged as averaged
 from .gradient import gradient_descent as gradient_descent
+from .loading import Loaded as Loaded
+from .loading import load as load
+from .logs import tensorboard as tensorboard
 from .loop import Diverged as Diverged
 from .loop import Trained as Trained
 from .loop import fit as fit
 from .loop import train as train
+from .preemption import Preempted as Preempted

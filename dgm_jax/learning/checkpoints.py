@@ -1,61 +1,96 @@
-"""Checkpoints: a tree of arrays on disk, written in the background and whole or not at all.
+"""Checkpoints: a tree of arrays on disk, whole or not at all, that know when they are damaged.
 
 A checkpoint is a directory `<directory>/<step>` that appears by one rename, so a process killed
-while writing leaves the older checkpoints as they were. Arrays come back bit by bit, bfloat16 and
-typed keys included, and on whatever devices the template asks for.
+while writing leaves the older checkpoints as they were. A fingerprint of each array and a checksum
+of all that is said about them are written beside the arrays. Arrays come back bit by bit, bfloat16
+and typed keys included, on whatever devices the template asks for, or not at all: where the newest
+checkpoint is damaged the one before it is taken.
 """
 
 import contextlib
+import errno
 import gc
 import io
+import json
 import logging
+import sys
+import threading
 import time
 import warnings
+import zlib
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from dgm_jax import checks
-from dgm_jax.protocol import State
+from dgm_jax.protocol import Array, State
+
+ASIDE = "corrupt-"  # a damaged checkpoint is kept under this name
+
+
+class NoUsableCheckpoint(RuntimeError):
+    """There are checkpoints, and all are damaged; the message has each step and what is wrong."""
+
+    exit_code = 3
+
+
+class Saved(NamedTuple):
+    step: int
+    state: State
+    note: dict  # what `save` was told to note
 
 
 class Checkpoints:
     """The newest `keep` checkpoints of one run.
 
         with Checkpoints(workdir / "checkpoints") as checkpoints:
+            saved = checkpoints.restore(template)  # None, or (step, state, note)
             checkpoints.save(100, state)
-            state = checkpoints.restore(state)
 
     `save` blocks while the arrays are copied to the host and writes in the background; an error
-    of the writing (a full disk) is raised by the next `save`, or on leaving the block.
+    of the writing (a full disk) is an `OSError` of the next `save`, or on leaving the block.
     """
 
     def __init__(self, directory, *, keep: int = 3):
         checks.positive_int(keep, "keep")
         self.directory = Path(directory).absolute()
-        with _quiet():
+        self._keep = keep
+        self._open()
+
+    def _open(self):
+        with quiet():
             self._checkpointer = ocp.training.Checkpointer(
                 self.directory,
-                preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+                preservation_policy=ocp.training.preservation_policies.LatestN(self._keep),
                 cleanup_tmp_directories=True,
             )
 
     def __enter__(self):
+        self._hook, threading.excepthook = threading.excepthook, self._in_thread
         return self
 
-    def __exit__(self, *_):
-        with _quiet():
-            self._checkpointer.close()
+    def _in_thread(self, args):
+        """What a thread of orbax meets is raised again by `save`; its traceback says no more."""
+        if not type(args.thread).__module__.startswith("orbax"):
+            self._hook(args)
+
+    def __exit__(self, kind, *_):
+        try:
+            with quiet(), contextlib.suppress(Exception) if kind else self._writing():
+                self._checkpointer.close()
+        finally:
+            threading.excepthook = self._hook
 
     @property
     def latest(self) -> int | None:
-        """The step of the newest checkpoint on disk (waits for it), None where there is none."""
-        with _quiet():
+        """The step of the newest checkpoint on disk, damaged or not (waits for it), or None."""
+        with self._writing(), quiet():
             self._checkpointer.wait()
-            newest = self._checkpointer.latest
-        return None if newest is None else newest.step
+        return max(_steps(self.directory), default=None)
 
     def save(self, step: int, state: State, *, note: dict | None = None) -> None:
         """Starts writing `state`, and with it `note`: a dict of what JSON can hold."""
@@ -63,73 +98,181 @@ class Checkpoints:
         latest = self.latest
         if latest is not None and step <= latest:
             raise ValueError(f"step {step} is not after the newest checkpoint, {latest}.")
-        about = {"leaves": _describe(state), "note": note or {}}
-        with _quiet():
+        empty = [name for name, leaf in _named(state).items() if leaf.size == 0]
+        if empty:
+            raise ValueError(f"{empty[0]} has no elements, which a checkpoint cannot hold.")
+        about = {
+            "step": step,
+            "leaves": _describe(state),
+            "fingerprints": fingerprints(state),
+            "note": note or {},
+        }
+        about["checksum"] = _checksum(about)
+        with self._writing(), quiet():
             self._checkpointer.save_async(step, state, force=True, custom_metadata=about)
 
-    def note(self) -> dict:
-        """What `save` was told to note beside the newest checkpoint."""
-        step = self._newest()
-        return _read(
-            lambda: self._checkpointer.metadata(step).custom_metadata["note"],
-            f"{self.directory}/{step}",
-        )
+    def restore(self, template: State) -> Saved | None:
+        """The newest intact checkpoint, with the shapes, dtypes and devices of `template`.
 
-    def restore(self, template: State) -> State:
-        """The newest checkpoint, with the shapes, dtypes and devices of `template`.
-
-        `template` has arrays or `jax.ShapeDtypeStruct` for leaves. `ValueError` names the leaves
-        that differ: nothing is cast or reshaped.
+        `template` has arrays or `jax.ShapeDtypeStruct` for leaves. Damaged checkpoints that are
+        newer are renamed corrupt-<step>, each with a line on stderr. None where nothing was ever
+        saved. `NoUsableCheckpoint` where all are damaged; then none is renamed. `ValueError`
+        names the leaves that differ from the template: nothing is cast or reshaped.
         """
-        return _restore(self._checkpointer, self._newest(), template)
+        with self._writing(), quiet():
+            self._checkpointer.wait()
+        aside = sorted(path.name for path in self.directory.glob(f"{ASIDE}*"))
+        if aside and not _steps(self.directory):
+            raise NoUsableCheckpoint(
+                f"{self.directory} has damaged checkpoints only: {', '.join(aside)}. "
+                "Delete the directory to start afresh."
+            )
+        saved, damaged = newest_intact(
+            self.directory, lambda step: _restore(self._checkpointer, step, template)
+        )
+        for step, reason in damaged.items():
+            kept = _set_aside(self.directory, step)
+            say_damaged(self.directory / str(step), reason, f"kept as {kept}", saved.step)
+        if damaged:
+            with quiet():
+                self._checkpointer.close()
+            self._open()
+        return saved
 
-    def _newest(self):
-        latest = self.latest
-        if latest is None:
-            raise FileNotFoundError(f"no checkpoint in {self.directory}.")
-        return latest
+    @contextlib.contextmanager
+    def _writing(self):
+        """An error of writing, whatever orbax makes of it, as one line about the disk."""
+        try:
+            yield
+        except Exception as error:
+            reason, remedy = _reason(error), "see to it"
+            if "RESOURCE_EXHAUSTED" in reason or getattr(error, "errno", 0) == errno.ENOSPC:
+                reason, remedy = "no space left on the disk", "free some"
+            latest = max(_steps(self.directory), default="none")
+            raise OSError(
+                f"a checkpoint could not be written to {self.directory} ({reason}; the newest "
+                f"there is {latest}); {remedy}, and the same command resumes."
+            ) from error
 
 
-def load(directory, template: State | None = None) -> State:
-    """The newest checkpoint of `directory`, as `template` or as nested dicts and lists.
-
-    Without a template the arrays go to the devices they came from, which must exist.
+def newest_intact(directory: Path, read) -> tuple[Any, dict[int, str]]:
+    """read(step) of the newest checkpoint that is what was saved, and {step: what is wrong} of
+    those newer; (None, {}) where there is none. `NoUsableCheckpoint` where all are damaged.
     """
-    if not Path(directory).is_dir():
-        raise FileNotFoundError(f"no checkpoint in {directory}: there is no such directory.")
-    with _quiet():
-        checkpointer = ocp.training.Checkpointer(Path(directory).absolute())
-    with contextlib.closing(checkpointer):
-        if checkpointer.latest is None:
-            raise FileNotFoundError(f"no checkpoint in {directory}.")
-        return _restore(checkpointer, checkpointer.latest.step, template)
+    damaged = {}
+    for step in sorted(_steps(directory), reverse=True):
+        try:
+            return read(step), damaged
+        except _Damaged as error:
+            damaged[step] = str(error)
+    if damaged:
+        each = "; ".join(f"step {step}: {reason}" for step, reason in damaged.items())
+        raise NoUsableCheckpoint(
+            f"all checkpoints in {directory} are damaged ({each}). "
+            "Restore one from a copy, or delete the directory to start afresh."
+        )
+    return None, {}
+
+
+def say_damaged(where: Path, reason: str, kept: str, step: int) -> None:
+    print(f"checkpoint {where} is damaged ({reason}), {kept}; taking step {step}", file=sys.stderr)
+
+
+# --------------------------------------------------------------------------------- fingerprints
+def fingerprints(tree: State) -> dict[str, int]:
+    """{"params/w": Σ_i mix(w_i + i φ) mod 2^32, ...} over the bit words w_i of each array.
+
+    The same on every layout of devices. mix is a bijection of 32 bits, so a change of one word
+    is always seen, any other with probability 1 - 2^-32. (A sum of w_i times odd weights is
+    simpler and blind: 2^k equal words of few bits, such as ones, weigh the same as zeros.)
+    """
+    prints = jax.device_get({name: _fingerprint(leaf) for name, leaf in _named(tree).items()})
+    return {name: int(value) for name, value in prints.items()}
+
+
+@jax.jit
+def _fingerprint(x: Array) -> Array:
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        x = jax.random.key_data(x)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        x = jnp.stack([x.real, x.imag], -1)
+    if x.dtype == bool:
+        x = x.astype(jnp.uint8)
+    word = {1: jnp.uint8, 2: jnp.uint16}.get(x.dtype.itemsize, jnp.uint32)
+    words = jax.lax.bitcast_convert_type(x, word).astype(jnp.uint32)  # 64 bits: [..., 2]
+    index, stride = jnp.uint32(0), 1  # of an element, without a reshape, so shards stay in place
+    for axis in reversed(range(words.ndim)):
+        here = jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis)
+        index += here * jnp.uint32(stride % 2**32)
+        stride *= words.shape[axis]
+    return _mix(words + index * jnp.uint32(0x9E3779B9)).sum(dtype=jnp.uint32)
+
+
+def _mix(h: Array) -> Array:
+    """The last lines of MurmurHash3 (Appleby, 2011): each bit flips half of the others."""
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        h = (h ^ (h >> shift)) * jnp.uint32(factor)
+    return h ^ (h >> 16)
+
+
+# ------------------------------------------------------------------------------------- reading
+class _Damaged(Exception):
+    """What is wrong with one checkpoint."""
 
 
 def _restore(checkpointer, step, template):
-    where = f"{checkpointer.directory}/{step}"
-    saved = _read(lambda: checkpointer.metadata(step).custom_metadata["leaves"], where)
-    if template is not None:
-        _compare(saved, _describe(template), where)
-        template = jax.tree.map(_abstract, template)
-    return _read(lambda: checkpointer.load(step, template), where)
+    """One checkpoint, as `template`."""
+    about = description(checkpointer, step)
+    _compare(about["leaves"], _describe(template), f"{checkpointer.directory}/{step}")
+    state = verified(checkpointer, step, jax.tree.map(_abstract, template), about)
+    return Saved(step, state, about["note"])
 
 
-def _read(read, where):
+def description(checkpointer, step: int) -> dict:
+    """{"step", "leaves", "fingerprints", "note"} of one checkpoint."""
+    about = _attempt(lambda: checkpointer.metadata(step).custom_metadata)
+    if not isinstance(about, dict) or about.pop("checksum", None) != _checksum(about):
+        raise _Damaged("its description fails its checksum")
+    if about["step"] != step:
+        raise _Damaged(f"it is of step {about['step']}")
+    return about
+
+
+def structure(checkpointer, step: int) -> State:
+    """The tree of one checkpoint, with what has a shape and a dtype for leaves."""
+    return _attempt(lambda: checkpointer.metadata(step).metadata)
+
+
+def verified(checkpointer, step: int, abstract: State, about: dict, part: str = "") -> State:
+    """`part` of one checkpoint, which `abstract` asks for, if it is what was saved."""
+    state = _attempt(lambda: checkpointer.load(step, abstract))
+    types = _describe(state)
+    missing = {name for name in about["leaves"] if within(name, part)} - types.keys()
+    if missing:
+        raise _Damaged(f"{min(missing)} is missing")
+    for name, value in fingerprints(state).items():
+        if (types[name], value) != (about["leaves"].get(name), about["fingerprints"].get(name)):
+            raise _Damaged(f"{name} is not what was saved")
+    return state
+
+
+def _attempt(read):
     """read(), or one line about what is wrong with the files."""
     try:
-        with _quiet(), contextlib.redirect_stderr(io.StringIO()):
+        with quiet(), contextlib.redirect_stderr(io.StringIO()):
             return read()
     except Exception as error:
-        while error.__cause__ is not None:
-            error = error.__cause__
-        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
-    with _quiet(), contextlib.redirect_stderr(io.StringIO()):
+        reason = _reason(error)
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
         time.sleep(0.2)  # the other reads of this checkpoint end, and complain, one by one
         gc.collect()
-    raise RuntimeError(
-        f"checkpoint {where} cannot be read ({reason}); "
-        "delete that directory to go on from the one before it."
-    )
+    raise _Damaged(reason)
+
+
+def _reason(error):
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
 def _compare(saved, wanted, where):
@@ -146,13 +289,42 @@ def _compare(saved, wanted, where):
         )
 
 
-def _describe(tree) -> dict[str, str]:
-    """{"params/w": "float32[2, 3]", ...}: what a checkpoint must agree on."""
+def _set_aside(directory, step):
+    """Out of the way, or a later save of this step would not be made."""
+    name = f"{ASIDE}{step}"
+    while (directory / name).exists():
+        name += "-again"
+    (directory / str(step)).rename(directory / name)
+    return name
+
+
+def _steps(directory):
+    """Of all that looks like a checkpoint, whatever is in it."""
+    return [int(path.name) for path in directory.iterdir() if path.name.isdecimal()]
+
+
+def within(name: str, part: str) -> bool:
+    """Whether the leaf "state/params/w" lies in the part "state/params"; all do in ""."""
+    return not part or f"{name}/".startswith(f"{part}/")
+
+
+def _named(tree) -> dict[str, Array]:
+    """{"params/w": array, ...}, without what was not loaded."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}{list(leaf.shape)}"
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in leaves
+        if leaf is not ...
     }
+
+
+def _describe(tree) -> dict[str, str]:
+    """{"params/w": "float32[2, 3]", ...}: what a checkpoint must agree on."""
+    return {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in _named(tree).items()}
+
+
+def _checksum(about) -> int:
+    return zlib.crc32(json.dumps(about, sort_keys=True).encode())
 
 
 def _abstract(leaf):
@@ -162,9 +334,9 @@ def _abstract(leaf):
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
     """Silences what orbax logs and warns of: what matters is raised."""
-    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    loggers = [logging.getLogger(name) for name in ("", "absl", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -30,8 +31,11 @@ class MetricsLog:
     def append(self, row: dict) -> None:
         self.rows.append(row)
         if self.path is not None:
-            with self.path.open("a") as file:
-                file.write(_line(row))
+            try:
+                with self.path.open("a") as file:
+                    file.write(_line(row))
+            except OSError as error:  # a full disk; the half line is dropped on resuming
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
 
 
 def _rows_until(path, step):
@@ -80,3 +84,22 @@ def progress_bar(description: str, step: int, num_steps: int, *, show: bool):
 
 def _text(row):
     return "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
+
+
+def tensorboard(folder: Path | str) -> Callable[[int, dict], None]:
+    """train(..., on_log=tensorboard("runs/board")) writes each number of a row for TensorBoard.
+
+    Needs tensorboardX (pip install 'dgm_jax[log]'). Any other logger is as many lines.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise ValueError("tensorboard needs tensorboardX: pip install 'dgm_jax[log]'.") from None
+    writer = SummaryWriter(str(folder))
+
+    def on_log(step, row):
+        for name in row.keys() - {"step"}:
+            writer.add_scalar(name, row[name], step)
+        writer.flush()
+
+    return on_log

@@ -3,8 +3,9 @@
 import contextlib
 import functools
 import math
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,14 +18,20 @@ from dgm_jax import checks
 from dgm_jax.learning.checkpoints import Checkpoints
 from dgm_jax.learning.devices import replicate, shard_batch
 from dgm_jax.learning.logs import MetricsLog, progress_bar
+from dgm_jax.learning.preemption import Preempted, termination
+from dgm_jax.locks import locked
 from dgm_jax.protocol import Algorithm, Batch, Key, Metrics, State
 
 MAX_SKIPPED = 10  # steps in a row without a finite gradient, and a run gives up
 AHEAD = 16  # steps the host may be ahead of the device: it bounds the batches in flight
+SAVE_SECONDS = 60.0  # between two checkpoints where their number of steps is not given
+SAVE_SHARE = 0.01  # and at most this share of the time goes into saving
 
 
 class Diverged(RuntimeError):
     """Training met NaN or infinity; the message says where, and what to do."""
+
+    exit_code = 4
 
 
 class Trained(NamedTuple):
@@ -86,15 +93,19 @@ def train(
       `best` is the state with the lowest `monitor` among them; training stops after `patience`
       evaluations in a row without a lower one. NaN is never lower.
     - Every `checkpoint_every` steps, and after the last, the run is saved in
-      `<workdir>/checkpoints`, in the background.
+      `<workdir>/checkpoints`, in the background. By default that is at a row, once a minute, or
+      as often as costs 1 % of the time. The newest three stay.
+    - A SIGTERM saves at the current step and raises `Preempted`, a `SystemExit` with code 85.
+    - A checkpoint that is damaged is set aside, and the run goes on from the one before it.
     - With `mesh` (see `dgm_jax.learning.devices`) the batch is spread over its devices.
 
     The host waits for the device at rows only. `evaluate` must not keep the state it is given,
     because the next step reuses its memory.
 
     Raises `ValueError` for wrong arguments and for a first batch that is empty or not finite,
-    before anything is compiled; `Diverged`, a `RuntimeError`, for a metric or a state that is not
-    finite and after 10 skipped steps in a row.
+    before anything is compiled, and for a `workdir` another process is using; `Diverged`, a
+    `RuntimeError`, for a metric or a state that is not finite and after 10 skipped steps in a row;
+    `NoUsableCheckpoint` where all are damaged; `OSError` where the disk is full.
     """
     checks.key(key)
     checks.function(batch, "batch")
@@ -107,6 +118,9 @@ def train(
     def step(state, t, batch):
         return algorithm.step(state, jax.random.fold_in(loop_key, t), batch)
 
+    def put(tree):  # by name, so that a transfer by accident can be forbidden
+        return jax.device_put(tree) if mesh is None else replicate(tree, mesh)
+
     def over(run):
         return run.step >= num_steps or (patience is not None and run.stale >= patience)
 
@@ -114,11 +128,15 @@ def train(
         return run.step == num_steps or (every is not None and run.step % every == 0)
 
     with contextlib.ExitStack() as stack:
-        checkpoints = None
+        checkpoints, told_to_end = None, lambda: False
         if workdir is not None:
-            checkpoints = stack.enter_context(Checkpoints(Path(workdir) / "checkpoints"))
+            workdir = Path(workdir)
+            workdir.mkdir(parents=True, exist_ok=True)
+            told_to_end = stack.enter_context(termination())
+            stack.enter_context(locked(workdir))
+            checkpoints = stack.enter_context(Checkpoints(workdir / "checkpoints"))
         run = _resume(checkpoints, algorithm, init_key, monitor, mesh)
-        log = MetricsLog(workdir and Path(workdir) / "metrics.jsonl", run.step)
+        log = MetricsLog(workdir and workdir / "metrics.jsonl", run.step)
         if over(run):
             return _trained(run, log)
 
@@ -128,15 +146,18 @@ def train(
             run = run._replace(state=_start(algorithm, init_key, mesh))
         bar = progress_bar(description, run.step, num_steps, show=progress)
         update = stack.enter_context(bar)
-        window, clock = [], time.perf_counter()  # the metrics since the last row, on the device
+        window = list(run.window)  # the metrics since the last row, on the device
+        clock = time.perf_counter()
+        next_save = clock + SAVE_SECONDS if checkpoint_every is None else math.inf
         while True:
-            now = now if mesh is None else shard_batch(now, mesh)
-            state, metrics = step(run.state, np.int32(run.step), now)
+            now = put(now) if mesh is None else shard_batch(now, mesh)
+            state, metrics = step(run.state, put(np.int32(run.step)), now)
             run = run._replace(step=run.step + 1, state=state)
             window.append(metrics)
             if len(window) > AHEAD:
                 jax.block_until_ready(window[-AHEAD])
             update(run.step)
+            leaving = told_to_end()
             evaluating = evaluate is not None and due(run, eval_every)
             saving = checkpoints is not None and due(run, checkpoint_every)
             if evaluating or saving or due(run, log_every):
@@ -148,9 +169,20 @@ def train(
                 if on_log is not None:
                     on_log(run.step, row)
                 update(run.step, row)
-                if checkpoints is not None and (saving or over(run)):
-                    _save(checkpoints, run, monitor)
                 window, clock = [], time.perf_counter()
+                saving = saving or over(run) or clock > next_save
+            if checkpoints is not None and (saving or leaving):
+                seconds = run.seconds + (time.perf_counter() - clock if window else 0)
+                saved = time.perf_counter()
+                _save(checkpoints, run._replace(window=window, seconds=seconds), monitor)
+                if checkpoint_every is None:
+                    cost = time.perf_counter() - saved
+                    next_save = saved + max(SAVE_SECONDS, cost / SAVE_SHARE)
+                clock = time.perf_counter()
+            if leaving:
+                where = checkpoints.directory / str(checkpoints.latest)  # waits until it is there
+                print(f"told to end: saved {where}; the same command resumes", file=sys.stderr)
+                raise Preempted
             if over(run):
                 return _trained(run, log)
             now = batch(run.step)
@@ -166,6 +198,7 @@ class _Run(NamedTuple):
     stale: int = 0  # evaluations since the best
     skipped: int = 0  # steps skipped in a row, up to the last
     seconds: float = 0.0
+    window: Sequence[Metrics] = ()  # metrics of the steps since the last row
 
 
 def _trained(run, log):
@@ -178,9 +211,8 @@ def _start(algorithm, init_key, mesh):
 
 
 def _resume(checkpoints, algorithm, init_key, monitor, mesh):
-    """The run of the newest checkpoint, or one at step 0 that has no state yet."""
-    latest = None if checkpoints is None else checkpoints.latest
-    if latest is None:
+    """The run of the newest intact checkpoint, or one at step 0 that has no state yet."""
+    if checkpoints is None:
         return _Run()
     sharding = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     state = jax.tree.map(
@@ -189,28 +221,40 @@ def _resume(checkpoints, algorithm, init_key, monitor, mesh):
     )
     template = {"state": state} if monitor is None else {"state": state, "best": state}
     saved = checkpoints.restore(template)
-    run = _Run(latest, saved["state"], **checkpoints.note())
-    return run if run.best_value is None else run._replace(best=saved["best"])
+    if saved is None:
+        return _Run()
+    run = _Run(saved.step, saved.state["state"], **saved.note)
+    window = [{n: math.nan if x is None else x for n, x in m.items()} for m in run.window]
+    best = None if run.best_value is None else saved.state["best"]
+    return run._replace(window=window, best=best)
 
 
 def _save(checkpoints, run, monitor):
-    bad = [name for name, finite in jax.device_get(_finite(run.state)).items() if not finite]
-    if bad:
-        raise _diverged(f"{bad[0]} of the state is not finite", run.step, checkpoints)
     tree = {"state": run.state}
     if monitor is not None:
         tree["best"] = run.state if run.best is None else run.best
+    bad = [name for name, finite in jax.device_get(_finite(tree)).items() if not finite]
+    if bad:
+        raise _diverged(f"{bad[0]} is not finite", run.step, checkpoints)
     note = {name: getattr(run, name) for name in ("best_value", "stale", "skipped", "seconds")}
+    window = [{name: float(x) for name, x in m.items()} for m in jax.device_get(run.window)]
+    note["window"] = [
+        {name: x if math.isfinite(x) else None for name, x in m.items()} for m in window
+    ]
     checkpoints.save(run.step, tree, note=note)
 
 
-@jax.jit
-def _finite(state):
+def _finite(tree):
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): jnp.isfinite(leaf).all()
-        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+        jax.tree_util.keystr(path, simple=True, separator="/"): _all_finite(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
         if jnp.issubdtype(leaf.dtype, jnp.inexact)
     }
+
+
+@jax.jit
+def _all_finite(x):
+    return jnp.isfinite(x).all()
 
 
 def _summary(run, window, checkpoints):
@@ -243,7 +287,7 @@ def _summary(run, window, checkpoints):
 
 def _evaluate(run, row, evaluate, monitor):
     """The row with the evaluation in it, and the run with the best state in it."""
-    numbers = {name: float(value) for name, value in evaluate(run.state).items()}
+    numbers = {name: float(x) for name, x in jax.device_get(evaluate(run.state)).items()}
     for name in numbers.keys() & row.keys():
         raise ValueError(f"evaluate gave {name!r}, which the step gives too; rename it.")
     if monitor is None:

@@ -1,10 +1,12 @@
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from dgm_jax.learning.checkpoints import Checkpoints, load
+from dgm_jax.learning.checkpoints import Checkpoints, NoUsableCheckpoint, fingerprints
 from dgm_jax.learning.gradient import TrainState
 
 
@@ -28,13 +30,12 @@ def test_every_leaf_comes_back_bit_by_bit_and_the_oldest_checkpoints_go(tmp_path
         assert checkpoints.latest is None
         for step in (3, 5, 9):
             checkpoints.save(step, make_state(step), note={"best": 0.1 * step})
-        assert checkpoints.latest == 9 and checkpoints.note() == {"best": 0.1 * 9}
-        restored = checkpoints.restore(make_state())
+        assert checkpoints.latest == 9
+        step, restored, note = checkpoints.restore(make_state())
+    assert step == 9 and note == {"best": 0.1 * 9}
     assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["5", "9"]
     assert jax.tree.structure(restored) == jax.tree.structure(make_state())
     assert bits(restored) == bits(make_state(9))
-    assert bits(load(tmp_path / "c", make_state())) == bits(make_state(9))
-    assert load(tmp_path / "c")["state"]["params"]["w"].dtype == jnp.bfloat16
 
 
 def test_a_checkpoint_is_what_the_state_was_when_it_was_saved(tmp_path):
@@ -46,7 +47,7 @@ def test_a_checkpoint_is_what_the_state_was_when_it_was_saved(tmp_path):
             checkpoints.save(step, {"x": x})
             for _ in range(20):
                 x = grow(x)
-            saved = checkpoints.restore({"x": x})["x"]
+            saved = checkpoints.restore({"x": x}).state["x"]
             assert (np.asarray(saved) == 20 * (step - 1) + 1).all()
 
 
@@ -58,7 +59,7 @@ def test_half_written_checkpoints_are_cleared_away(tmp_path):
     (half / "junk").write_text("half")
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest == 1
-        assert bits(checkpoints.restore(make_state())) == bits(make_state(1))
+        assert bits(checkpoints.restore(make_state()).state) == bits(make_state(1))
     assert not half.exists()
 
 
@@ -79,22 +80,124 @@ def test_another_model_is_refused_not_cast(tmp_path, change, said):
             checkpoints.restore(change(make_state()))
 
 
+# ------------------------------------------------------------------------------ what is damaged
+def written(directory, *steps):
+    with Checkpoints(directory) as checkpoints:
+        for step in steps:
+            checkpoints.save(step, make_state(step), note={"best": 0.1 * step})
+
+
+def restored(directory):
+    with Checkpoints(directory) as checkpoints:
+        return checkpoints.restore(make_state())
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # orbax's threads
-def test_what_is_missing_or_broken_is_said_in_one_line(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such directory"):
-        load(tmp_path / "no")
-    assert not (tmp_path / "no").exists()
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        load(tmp_path)
+@pytest.mark.parametrize("what", ["arrays", "description", "everything"])
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_taken(tmp_path, capfd, what):
+    written(tmp_path, 3, 5)
+    if what == "arrays":
+        for file in (tmp_path / "5").rglob("d/*"):
+            file.write_bytes(file.read_bytes()[:-9])
+    if what == "description":  # still whole JSON, of another number
+        file = tmp_path / "5" / "_CHECKPOINT_METADATA"
+        file.write_text(file.read_text().replace('"best": 0.5', '"best": 0.4'))
+    if what == "everything":
+        shutil.rmtree(tmp_path / "5")
+        (tmp_path / "5").mkdir()
+    step, state, note = restored(tmp_path)
+    assert step == 3 and bits(state) == bits(make_state(3)) and note["best"] == 0.1 * 3
+    line = capfd.readouterr().err
+    assert line.count("\n") == 1 and "/5 is damaged (" in line
+    assert "kept as corrupt-5; taking step 3" in line
+    written(tmp_path, 5)
+    assert restored(tmp_path).step == 5 and (tmp_path / "corrupt-5").is_dir()
+
+
+def test_an_array_that_changed_on_disk_is_seen_where_orbax_sees_nothing(tmp_path):
+    """A bit of an array that is stored in plain: every file has its right form."""
+    x = np.asarray(jax.random.bits(jax.random.key(0), (4096,)))  # does not compress
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(4, make_state())
-        with pytest.raises(ValueError, match="step 4 is not after"):
-            checkpoints.save(4, make_state())
-    for file in (tmp_path / "4").rglob("d/*"):
+        checkpoints.save(1, {"x": jnp.asarray(x)})
+    seen = 0
+    for file in (tmp_path / "1" / "state").rglob("d/*"):
+        content = bytearray(file.read_bytes())
+        place = content.find(x[2000:2002].tobytes())
+        if place >= 0:
+            content[place] ^= 1
+            file.write_bytes(content)
+            seen += 1
+    assert seen
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(NoUsableCheckpoint, match="step 1: x is not what was saved"):
+            checkpoints.restore({"x": jnp.asarray(x)})
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_all_damaged_is_an_error_and_nothing_is_moved(tmp_path):
+    written(tmp_path, 3, 5)
+    for file in tmp_path.rglob("d/*"):
         file.write_bytes(b"")
-    with pytest.raises(RuntimeError, match="/4 cannot be read") as error:
-        load(tmp_path, make_state())
-    assert "\n" not in str(error.value)
+    for _ in range(2):
+        with pytest.raises(NoUsableCheckpoint, match="step 5: .*step 3: .*start afresh") as error:
+            restored(tmp_path)
+        assert "\n" not in str(error.value) and error.value.exit_code == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "5"]
+    (tmp_path / "3").rename(tmp_path / "corrupt-3")
+    shutil.rmtree(tmp_path / "5")
+    with pytest.raises(NoUsableCheckpoint, match="damaged checkpoints only: corrupt-3"):
+        restored(tmp_path)
+
+
+def test_a_checkpoint_under_another_number_is_not_taken_for_it(tmp_path):
+    written(tmp_path, 3)
+    (tmp_path / "3").rename(tmp_path / "7")
+    with pytest.raises(NoUsableCheckpoint, match="step 7: it is of step 3"):
+        restored(tmp_path)
+
+
+DTYPES = ("float32", "bfloat16", "float16", "int32", "int8", "uint8", "bool", "complex64", "uint32")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_fingerprint_sees_every_single_bit(dtype):
+    x = np.asarray(jnp.arange(7) % 2 + 1).astype(jnp.dtype(dtype))
+    flipped = [x]
+    for place in range(8 * x.nbytes if dtype != "bool" else 0):
+        content = bytearray(x.tobytes())
+        content[place // 8] ^= 1 << place % 8
+        flipped.append(np.frombuffer(bytes(content), x.dtype))
+    if dtype == "bool":
+        flipped += [x ^ (np.arange(7) == i) for i in range(7)]
+    prints = fingerprints({str(i): jnp.asarray(y) for i, y in enumerate(flipped)})
+    assert len(prints) > 7 and all(prints[str(i)] != prints["0"] for i in range(1, len(flipped)))
+
+
+def test_the_fingerprint_sees_order_and_zeroed_sectors():
+    ones = jnp.ones((32, 128))
+    rows = jnp.arange(4096.0).reshape(32, 128)
+    tree = {"ones": ones, "sector": ones.at[4].set(0), "zeros": 0 * ones, "rows": rows,
+            "swapped": rows[::-1], "key": jax.random.key(0), "other": jax.random.key(1)}  # fmt: skip
+    prints = fingerprints(tree)
+    assert len(set(prints.values())) == len(tree)
+
+
+def test_the_fingerprint_is_that_of_any_layout():
+    x = jax.random.normal(jax.random.key(0), (16, 24))
+    mesh = jax.make_mesh((4, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    for spec in ((), ("a",), ("b", "a"), (None, ("a", "b"))):
+        sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
+        assert fingerprints({"x": jax.device_put(x, sharding)}) == fingerprints({"x": x})
+
+
+def test_the_order_of_steps_and_empty_arrays_are_checked(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.restore(make_state()) is None
+        checkpoints.save(4, make_state())
+        with pytest.raises(ValueError, match="step 4 is not after the newest checkpoint, 4"):
+            checkpoints.save(4, make_state())
+        with pytest.raises(ValueError, match="params/w has no elements"):
+            checkpoints.save(5, {"params": {"w": jnp.zeros((0, 3))}})
 
 
 def test_arrays_come_back_on_the_devices_of_the_template(tmp_path):
@@ -103,5 +206,7 @@ def test_arrays_come_back_on_the_devices_of_the_template(tmp_path):
     mesh = jax.make_mesh((len(jax.devices()),), ("data",),
                          axis_types=(jax.sharding.AxisType.Auto,))  # fmt: skip
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    x = load(tmp_path, {"x": jax.ShapeDtypeStruct((8,), jnp.float32, sharding=sharding)})["x"]
+    template = {"x": jax.ShapeDtypeStruct((8,), jnp.float32, sharding=sharding)}
+    with Checkpoints(tmp_path) as checkpoints:
+        x = checkpoints.restore(template).state["x"]
     assert x.sharding == sharding and (x == jnp.arange(8.0)).all()

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from dgm_jax.learning import loop
-from dgm_jax.learning.checkpoints import load
+from dgm_jax.learning.checkpoints import Checkpoints
 from dgm_jax.learning.devices import data_mesh, replicate, shard_batch
 from dgm_jax.learning.gradient import gradient_descent
 from dgm_jax.learning.loop import train
@@ -88,7 +88,8 @@ def test_a_run_on_a_mesh_is_resumed_on_another(tmp_path, monkeypatch):
     assert_close(resumed.state, alone.state)
     assert len(spread) == 15
     template = replicate(make().init(jax.random.key(0)), data_mesh(8))
-    saved = load(tmp_path / "checkpoints", {"state": template})["state"]
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        saved = checkpoints.restore({"state": template}).state["state"]
     assert saved.params["a"].sharding == template.params["a"].sharding
 
 

@@ -1,5 +1,7 @@
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 
@@ -10,9 +12,12 @@ import numpy as np
 import optax
 import pytest
 
-from dgm_jax.learning.checkpoints import load
+from dgm_jax.learning import loop
+from dgm_jax.learning.checkpoints import Checkpoints
 from dgm_jax.learning.gradient import gradient_descent
+from dgm_jax.learning.loading import load
 from dgm_jax.learning.loop import Diverged, fit, train
+from dgm_jax.learning.preemption import Preempted, termination
 from dgm_jax.protocol import Algorithm
 
 
@@ -138,6 +143,103 @@ train(make(), jax.random.key(0), draw, workdir={str(tmp_path / "b")!r}, **quiet(
     assert bits(resumed.state) == bits(whole.state) and resumed.history == whole.history
 
 
+@pytest.mark.parametrize("when", [3, 47, 66, 69])
+def test_sigterm_saves_at_the_current_step_and_the_resumed_run_is_the_run(when, tmp_path, capfd):
+    """Step 69 is the last; 47 and 66 lie between two rows, whose means must come out the same."""
+
+    def told_to_end_at(step):
+        if step == when:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return {**batch(step), "y": batch(step)["y"] * (np.nan if step == 45 else 1)}  # one skipped
+
+    options = quiet(**RUNS["monitored"])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        train(make(ema_decay=0.9), jax.random.key(0), told_to_end_at, workdir=tmp_path / "b",
+              **options)  # fmt: skip
+    assert isinstance(ended.value, Preempted) and ended.value.code == 85
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert f"checkpoints/{when + 1}; the same command resumes" in capfd.readouterr().err
+    assert load(tmp_path / "b").step == when + 1
+    now, when = when, None  # nobody tells the others
+    whole = train(make(ema_decay=0.9), jax.random.key(0), told_to_end_at, workdir=tmp_path / "a",
+                  **options)  # fmt: skip
+    first = []
+
+    def resumed_at(step):
+        first.append(step)
+        return told_to_end_at(step)
+
+    resumed = train(make(ema_decay=0.9), jax.random.key(0), resumed_at, workdir=tmp_path / "b",
+                    **options)  # fmt: skip
+    assert (first or [70])[0] == now + 1
+    assert bits(resumed.state) == bits(whole.state) and bits(resumed.best) == bits(whole.best)
+    log = [(tmp_path / run / "metrics.jsonl").read_text() for run in "ab"]
+    assert log[0] == log[1] and resumed.history == whole.history
+
+
+def test_a_sigterm_that_was_not_acted_on_is_sent_again():
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+    try:
+        with termination() as told_to_end:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert told_to_end() and not heard
+        assert heard == [1]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # orbax's threads
+def test_a_run_whose_newest_checkpoint_is_damaged_ends_where_it_would_have(tmp_path):
+    options = quiet(**RUNS["monitored"])
+    whole = train(make(), jax.random.key(0), batch, workdir=tmp_path / "a", **options)
+    with pytest.raises(Killed):
+        train(make(), jax.random.key(0), killed_at(47), workdir=tmp_path / "b", **options)
+    for file in (tmp_path / "b" / "checkpoints" / "40").rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:-5])
+    resumed = train(make(), jax.random.key(0), batch, workdir=tmp_path / "b", **options)
+    assert bits(resumed.state) == bits(whole.state) and resumed.history == whole.history
+    saved = {path.name for path in (tmp_path / "b" / "checkpoints").iterdir()}
+    assert saved == {"40", "60", "70", "corrupt-40"}
+
+
+def test_by_default_a_run_is_saved_by_the_clock_at_rows(tmp_path, monkeypatch):
+    steps, save = [], Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", lambda *a, **k: steps.append(a[1]) or save(*a, **k))
+    train(make(), jax.random.key(0), batch, **quiet(), workdir=tmp_path / "a")
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "SAVE_SHARE", math.inf)
+    train(make(), jax.random.key(0), batch, **quiet(), workdir=tmp_path / "b")
+    assert steps == [70, 8, 16, 24, 32, 40, 48, 56, 64, 70]
+    logs = [(tmp_path / run / "metrics.jsonl").read_text() for run in "ab"]
+    assert logs[0] == logs[1]
+
+
+def test_a_directory_in_use_is_refused(tmp_path):
+    code = "import sys; from dgm_jax.locks import locked; lock = locked(sys.argv[1]);"
+    code += "lock.__enter__(); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as other:  # fmt: skip
+        other.stdout.readline()
+        with pytest.raises(ValueError, match=f"in use by process {other.pid} on"):
+            train(make(), jax.random.key(0), batch, **quiet(), workdir=tmp_path)
+        other.kill()
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_nothing_is_moved_between_host_and_device_by_accident(tmp_path):
+    """Batches, the number of the step, metrics, evaluations, checkpoints: all on purpose."""
+    key = jax.random.key(0)
+
+    def measure(state):
+        return {"distance": distance(state.params)}
+
+    with jax.transfer_guard("disallow"):
+        train(make(ema_decay=0.9), key, batch, workdir=tmp_path, evaluate=measure, eval_every=10,
+              monitor="distance", checkpoint_every=20, **quiet())  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", ["monitored", "patient"])
 def test_a_finished_run_is_returned_at_once(kind, tmp_path):
     options = quiet(**RUNS[kind], workdir=tmp_path)
@@ -155,8 +257,7 @@ def test_a_longer_run_goes_on_from_the_shorter(tmp_path):
     train(make(), jax.random.key(0), batch, **quiet(num_steps=30), workdir=tmp_path)
     longer = train(make(), jax.random.key(0), batch, **quiet(), workdir=tmp_path)
     assert bits(longer.state) == bits(train(make(), jax.random.key(0), batch, **quiet()).state)
-    shape = jax.eval_shape(make().init, jax.random.key(0))
-    assert bits(load(tmp_path / "checkpoints", {"state": shape})["state"]) == bits(longer.state)
+    assert bits(load(tmp_path).params) == bits(longer.state.params)
 
 
 def test_the_step_is_traced_once_and_the_host_does_not_wait_between_rows(monkeypatch):
@@ -223,7 +324,7 @@ def test_too_many_bad_batches_in_a_row_stop_the_run(tmp_path):
         with pytest.raises(Diverged, match="step 43: the last 10 steps had no finite") as error:
             train(make(), jax.random.key(0), poisoned(bad), **options)
         assert str(tmp_path / "checkpoints" / "40") in str(error.value)
-    assert np.isfinite(load(tmp_path / "checkpoints")["state"]["params"]["w"]).all()
+    assert np.isfinite(load(tmp_path).params["w"]).all()
 
 
 def test_a_row_of_skipped_steps_alone_is_null_in_the_file(tmp_path):
@@ -248,7 +349,7 @@ def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
         return {"x": jnp.where(batch == 15, jnp.inf, x["x"])}, {}
 
     algorithm = Algorithm(lambda key: {"x": jnp.zeros(3)}, step)
-    with pytest.raises(Diverged, match="step 20: x of the state is not finite.*checkpoints/10"):
+    with pytest.raises(Diverged, match="step 20: state/x is not finite.*checkpoints/10"):
         train(algorithm, jax.random.key(0), lambda t: np.full(1, t), workdir=tmp_path,
               **quiet(checkpoint_every=10))  # fmt: skip
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["10"]

@@ -1,0 +1,91 @@
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dgm_jax import combinators, distributions, flows
+from dgm_jax.learning import gradient_descent, load, train
+from dgm_jax.protocol import Algorithm
+
+
+def bits(tree):
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+def run(workdir, num_steps=20, **options):
+    algorithm = gradient_descent(
+        lambda key: {"w": jnp.zeros(3), "fixed": {}, "list": [jnp.ones(2), (jnp.zeros(()),)]},
+        lambda params, key, x: (((params["w"] - x) ** 2).mean(), {}),
+        optax.adam(0.1),
+        ema_decay=options.pop("ema_decay", None),
+    )
+    return train(algorithm, jax.random.key(0), lambda t: np.ones(3, np.float32), progress=False,
+                 num_steps=num_steps, workdir=workdir, **options)  # fmt: skip
+
+
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_a_run_gives_its_best_averaged_parameters_and_its_options(tmp_path, ema_decay):
+    (tmp_path / "config.json").write_text(json.dumps({"experiment": "mine", "hidden": [8]}))
+    trained = run(
+        tmp_path / "maf", evaluate=lambda state: {"worse": state.step}, monitor="worse",
+        eval_every=5, ema_decay=ema_decay,
+    )  # fmt: skip
+    config, params, step = load(tmp_path / "maf")
+    best = trained.best.params if ema_decay is None else trained.best.ema
+    assert bits(params) == bits(best) != bits(trained.state.params)
+    assert step == 20 and config == {"experiment": "mine", "hidden": [8]}
+    assert params["fixed"] == {} and isinstance(params["list"], list)
+
+
+def test_without_a_monitor_it_is_the_last_and_without_options_there_are_none(tmp_path):
+    trained = run(tmp_path)
+    assert bits(load(tmp_path).params) == bits(trained.state.params)
+    assert load(str(tmp_path)).config is None
+
+
+def test_a_state_without_parameters_is_given_whole(tmp_path):
+    algorithm = Algorithm(lambda key: jnp.zeros(2), lambda x, key, batch: (x + 1, {}))
+    train(algorithm, jax.random.key(0), lambda t: None, num_steps=7, workdir=tmp_path,
+          progress=False)  # fmt: skip
+    assert (load(tmp_path).params == 7).all()
+
+
+def test_a_flow_from_disk_is_the_flow(tmp_path):
+    flow = combinators.compose(flows.coupling(2, hidden=(4,)))
+    model = combinators.pushforward(flow, distributions.standard_normal(2))
+
+    def loss(params, key, x):
+        return -model.dist(params).log_prob(x).mean(), {}
+
+    x = np.asarray(jax.random.normal(jax.random.key(1), (16, 2)))
+    trained = train(gradient_descent(model.init, loss, optax.adam(0.01)), jax.random.key(0),
+                    lambda t: x, num_steps=3, workdir=tmp_path, progress=False)  # fmt: skip
+    log_prob = jax.jit(lambda params: model.dist(params).log_prob(x))
+    assert bits(log_prob(load(tmp_path).params)) == bits(log_prob(trained.state.params))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # orbax's threads
+def test_a_damaged_one_is_passed_over_and_left_alone(tmp_path, capfd):
+    run(tmp_path, checkpoint_every=10)
+    whole = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for file in (tmp_path / "checkpoints" / "20").rglob("d/*"):
+        file.write_bytes(b"")
+    assert load(tmp_path).step == 10
+    line = capfd.readouterr().err
+    assert line.count("\n") == 1 and "/20 is damaged" in line
+    assert "left as it is; taking step 10" in line and whole.keys() == set(tmp_path.rglob("*"))
+
+
+def test_what_is_not_there_is_said_with_what_is(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoints in .*no; name the workdir"):
+        load(tmp_path / "no")
+    assert not (tmp_path / "no").exists()
+    for name in ("maf", "iaf"):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="several runs \\(iaf, maf\\); name one: .*/iaf"):
+        load(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no checkpoint in .*maf/checkpoints yet"):
+        load(tmp_path / "maf")
