@@ -18,7 +18,7 @@ def gaussian_made(
     law: Law | None = None,
     order: Sequence[int] | None = None,
     cond_dim: int = 0,
-    activation: Callable = jax.nn.relu,
+    activation: Callable = jax.nn.silu,
 ) -> Density:
     """log p(x | c) = Σ_i log N(x_i; μ_i, σ_i²), (μ_i, σ_i) a function of x_<i and c; in nats.
 

@@ -20,7 +20,7 @@ def coupling(
     mask: Sequence[bool] | None = None,
     law: Law | None = None,
     cond_dim: int = 0,
-    activation: Callable = jax.nn.relu,
+    activation: Callable = jax.nn.silu,
 ) -> Flow:
     """x_a = z_a, x_b = τ(z_b; f(z_a, c)), one pass each way. Starts as the identity.
 

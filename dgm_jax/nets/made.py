@@ -22,7 +22,7 @@ def made(
     num_outputs: int,
     order: Sequence[int] | None = None,
     cond_dim: int = 0,
-    activation: Callable = jax.nn.relu,
+    activation: Callable = jax.nn.silu,
     residual: bool = False,
     direct: bool | None = None,
     inverse: str = "unit_once",

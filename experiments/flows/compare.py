@@ -66,7 +66,7 @@ DIRECTIONS = ("density", "sample")
 
 def build(config, name, preprocessing, dim, *, inverse="unit_once"):
     """p(x) on the scale of the data: noise -> flow -> inverse of the preprocessing -> x."""
-    options = dict(hidden=config.hidden, activation=jax.nn.silu)
+    options = dict(hidden=config.hidden)
     if name == "realnvp":
         flow = flows.realnvp(dim, num_layers=2 * config.num_layers, shuffle=0, **options)
     else:

@@ -55,9 +55,7 @@ from dgm_jax.objectives import mean_and_stderr, nll  # noqa: E402
 
 def build(config, name):
     make = {"maf": flows.maf, "iaf": flows.iaf, "realnvp": flows.realnvp}[name]
-    flow = make(
-        2, num_layers=config.num_layers, hidden=config.hidden, activation=jax.nn.silu
-    )
+    flow = make(2, num_layers=config.num_layers, hidden=config.hidden)
     return pushforward(flow, standard_normal(2))
 
 
