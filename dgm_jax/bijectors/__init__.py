@@ -1,7 +1,9 @@
 from .autoregressive import Autoregressive as Autoregressive
+from .cdf import mixture_logistic_cdf as mixture_logistic_cdf
 from .coupling import Coupling as Coupling
 from .laws import Law as Law
 from .laws import additive as additive
 from .laws import affine as affine
 from .permutation import Permutation as Permutation
 from .scan import Scan as Scan
+from .spline import rational_quadratic_spline as rational_quadratic_spline

@@ -1,0 +1,148 @@
+"""The rational-quadratic spline as a coupling law."""
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax.bijectors import rational_quadratic_spline
+from tests.bijectors import scalar
+
+BOUND = 3.0
+LAW = rational_quadratic_spline(bound=BOUND)
+EVEN_KNOTS = np.linspace(-BOUND, BOUND, 9)  # those of c = 0
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def knots(c):
+    """The knots on both axes from the definition, [n, K + 1] each."""
+    sizes = [1e-3 + (1 - 8e-3) * jax.nn.softmax(c[:, k : k + 8]) for k in (0, 8)]
+    return [2 * BOUND * jnp.cumsum(jnp.pad(s, ((0, 0), (1, 0))), -1) - BOUND for s in sizes]
+
+
+def test_forward_and_inverse_undo_each_other_in_both_orders(float64):
+    scalar.check_both_orders_are_the_identity(LAW, *scalar.draw(LAW), 1e-12)
+    scalar.check_both_orders_are_the_identity(LAW, *scalar.draw(LAW, dtype=jnp.float32), 1e-5)
+
+
+def test_log_dets_are_the_derivatives_of_both_directions(float64):
+    scalar.check_log_dets_are_derivatives(LAW, *scalar.draw(LAW, scale=1.0), 1e-10)
+
+
+def test_gradients_are_finite_differences(float64):
+    scalar.check_gradients_are_differences(LAW, *scalar.draw(LAW, scale=1.0, spread=1.5))
+
+
+def test_an_autoregression_of_splines_is_solved_and_differentiated(float64):
+    scalar.check_autoregression(LAW)
+
+
+def test_zero_parameters_are_the_identity(float64):
+    c, x = jnp.zeros((200, LAW.num_params)), jnp.linspace(-5, 5, 200)
+    x = x.at[:17].set([*EVEN_KNOTS, *EVEN_KNOTS[1:] - BOUND / 8])
+    scalar.check_log_dets_are_derivatives(LAW, c, x, 1e-13)
+    for method in scalar.METHODS:
+        y, log_det = scalar.run(LAW, method)(c, x)
+        scalar.close(y, x, 1e-14)
+        scalar.close(log_det, 0, 1e-14)
+
+
+def test_the_curve_is_that_of_another_implementation(float64):
+    c, x = scalar.draw(LAW, scale=1.0)
+    edge = jnp.zeros((len(c), 1))
+    theirs = distrax.RationalQuadraticSpline(
+        jnp.concatenate([c[:, :16], edge, c[:, 16:], edge], -1),
+        -BOUND,
+        BOUND,
+        boundary_slopes="identity",
+        min_bin_size=2 * BOUND * 1e-3,
+        min_knot_slope=1e-3,
+    )
+    for method in scalar.METHODS:
+        for got, wanted in zip(scalar.run(LAW, method)(c, x), getattr(theirs, method)(x)):
+            scalar.close(got, wanted, 1e-9)
+
+
+def test_knots_go_to_knots_and_the_slope_is_continuous_there(float64):
+    c, _ = scalar.draw(LAW, 10, scale=1.0)
+    left_knots, lower_knots = knots(c)
+    c = jnp.repeat(c[:, None], 9, 1)
+    for method, at, to in zip(
+        scalar.METHODS, (left_knots, lower_knots), (lower_knots, left_knots)
+    ):
+        of_law = scalar.run(LAW, method)
+        y, log_det = of_law(c, at)
+        scalar.close(y, to, 1e-12)
+        slope = jax.jvp(lambda x, f=of_law: f(c, x)[0], (at,), (jnp.ones_like(at),))[1]
+        scalar.close(jnp.log(slope), log_det, 1e-10)
+        for side in (-1e-9, 1e-9):
+            scalar.close(of_law(c, at + side)[1], log_det, 1e-5)
+        scalar.close(log_det[:, ::8], 0, 1e-12)  # slope 1 where the tails begin
+
+
+def test_the_tails_are_the_identity(float64):
+    c, _ = scalar.draw(LAW, 6, scale=3.0)
+    x = jnp.array([-1e30, -10 * BOUND, -BOUND, BOUND, 10 * BOUND, jnp.inf])
+    for method in scalar.METHODS:
+        y, log_det = scalar.run(LAW, method)(c, x)
+        np.testing.assert_array_equal(y, x)
+        np.testing.assert_array_equal(log_det, 0)
+    assert jnp.isnan(LAW.bijector(c[0]).forward(jnp.nan))
+
+
+def test_it_is_strictly_increasing(float64):
+    c, _ = scalar.draw(LAW, 20, scale=3.0)
+    x = jnp.linspace(-4, 4, 2001)[:, None]  # one curve a column
+    for method in scalar.METHODS:
+        y, log_det = scalar.run(LAW, method)(c, x)
+        assert y.shape == log_det.shape == (2001, 20)
+        assert (jnp.diff(y, axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_values_and_gradients_are_finite_everywhere(dtype):
+    outside = [-1e4, -10 * BOUND, -2.9999998, 2.9999998, 10 * BOUND, 1e4]
+    special = [*EVEN_KNOTS, *EVEN_KNOTS[1:] - BOUND / 8, *outside]
+    x = jnp.array([*special, *np.linspace(-3.1, 3.1, 177)], dtype)
+    for scale in (0.0, 1.0, 30.0):  # 30 makes bins as narrow, flat and steep as they get
+        c, _ = scalar.draw(LAW, scale=scale, dtype=dtype)
+        scalar.check_finite_with_gradients(LAW, c, x)
+        scalar.check_finite_with_gradients(LAW, c, scalar.run(LAW, "forward_and_log_det")(c, x)[0])
+
+
+def test_parameters_and_points_broadcast():
+    c, x = scalar.draw(LAW, 4, dtype=jnp.float32)
+    for method in scalar.METHODS:
+        of_law = scalar.run(LAW, method)
+        each = jnp.stack([jnp.stack([of_law(one, at)[0] for one in c]) for at in x])  # [x, c]
+        scalar.close(of_law(c, x[:, None])[0], each, 1e-6)
+        scalar.close(of_law(c[:, None], x)[0], each.T, 1e-6)
+        scalar.close(of_law(c, x[0])[0], each[0], 1e-6)
+
+
+def test_one_bin_has_two_parameters_that_change_nothing():
+    law = rational_quadratic_spline(num_bins=1)
+    x = jnp.linspace(-4.0, 4.0, 9)
+    scalar.close(law.bijector(jnp.array([1.0, -2.0])).forward(x), x, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"num_bins": 0}, "num_bins must be an integer of at least 1; got 0"),
+        ({"bound": -1.0}, "bound must be a finite number above 0; got -1.0"),
+        ({"min_slope": 0.0}, "min_slope must be a finite number above 0; got 0.0"),
+        ({"min_slope": 1.0}, "min_slope must be below 1, .*; got 1.0"),
+        ({"num_bins": 10, "min_width": 0.1}, "min_width must be below 1 / num_bins = 1 / 10; got 0.1"),
+        ({"num_bins": 10, "min_height": 0.2}, "min_height must be below 1 / num_bins = 1 / 10; got 0.2"),
+    ],
+)
+def test_impossible_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        rational_quadratic_spline(**options)
