@@ -21,8 +21,8 @@ class Config(command.Config):
     dims: tuple[int, ...] = (8, 64, 256, 784)
     batch: int = 256
     """examples a call"""
-    inverse: tuple[str, ...] = ()
-    """ways to invert an autoregression, names of nets.INVERSES; all by default"""
+    inverse: tuple[str, ...] = ("unit_once", "naive")
+    """ways to invert an autoregression, names of nets.INVERSES"""
     num_layers: int = 5
     """autoregressive layers; RealNVP has twice as many couplings"""
     hidden: tuple[int, ...] = (512, 512)
@@ -56,13 +56,13 @@ DENSE = {"density_blocks": 1}  # every library's pass: no block of the masked ma
 MADE = {"maf": flows.maf, "iaf": flows.iaf}
 
 
-def build(config, name, dim, inverse, **options):
-    """p(x) = noise -> flow -> x. inverse: "" where none is run; options: those of `nets.made`."""
+def build(name, dim, inverse, *, num_layers, hidden, **options):
+    """p(x) = noise -> flow -> x. inverse: "" where none is run; options: of each layer."""
     if name == "realnvp":
-        flow = flows.realnvp(dim, num_layers=2 * config.num_layers, hidden=config.hidden)
+        flow = flows.realnvp(dim, num_layers=2 * num_layers, hidden=hidden, **options)
     else:
-        options |= {"num_layers": config.num_layers, "hidden": config.hidden}
-        flow = MADE[name](dim, inverse=inverse or INVERSES[0], **options)
+        options |= {"num_layers": num_layers, "hidden": hidden, "inverse": inverse or INVERSES[0]}
+        flow = MADE[name](dim, **options)
     return pushforward(flow, standard_normal(dim))
 
 
@@ -89,8 +89,7 @@ def variants(config, name, dim):
     """The inverses of `name` that are timed at this d."""
     if name == "realnvp":
         return ("closed_form",)
-    names = config.inverse or INVERSES
-    return tuple(i for i in names if i != "naive" or dim <= config.naive_limit)
+    return tuple(i for i in config.inverse if i != "naive" or dim <= config.naive_limit)
 
 
 def calls(config, dim):
@@ -99,7 +98,9 @@ def calls(config, dim):
     x, made = jax.random.normal(x_key, (config.batch, dim)), {}
 
     def add(name, way, inverse):
-        model = build(config, name, dim, inverse, **(DENSE if way == "dense" else {}))
+        options = DENSE if way == "dense" else {}
+        sizes = {"num_layers": config.num_layers, "hidden": config.hidden}
+        model = build(name, dim, inverse, **sizes, **options)
         params = parameters(model, params_key)
         call = function(model, "density" if way == "dense" else way, config.batch)
         made[name, way, inverse] = (
@@ -218,7 +219,7 @@ def draw(config, found):
     dims = sorted(config.dims)
     lines = {"d passes (the lecture)": (dims, dims)}
     colours = {"d passes (the lecture)": plots.QUIET}
-    for number, inverse in enumerate(config.inverse or INVERSES):
+    for number, inverse in enumerate(config.inverse):
         for name, way in (("maf", "sample"), ("iaf", "density")):
             rows = [r for r in found["rows"] if r["model"] == name and r["inverse"] == inverse]
             if rows:

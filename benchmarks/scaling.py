@@ -1,0 +1,220 @@
+"""What the cost of a flow grows with: d, width, depth, batch, layers, devices.
+
+    python -m benchmarks.scaling
+
+varies one size at a time around one base (d = 64, two hidden layers of 512, 5 layers, batch 256) and
+times density, its gradient and sampling of one model; then compares scanned with unrolled layers
+(one `lax.scan` compiles once whatever the number of layers, unrolled layers run faster gradients),
+and spreads the batch over 1 to 8 virtual devices of this machine, which share its cores. The
+picture has the logarithmic slopes: 1 is linear. Under three minutes on two CPU cores, most of it
+compilation.
+"""
+
+import dataclasses
+from typing import Literal
+
+from benchmarks import command
+
+Size = Literal["dim", "width", "depth", "batch", "num_layers", "devices"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(command.Config):
+    model: Literal["maf", "iaf", "realnvp"] = "maf"
+    sizes: tuple[Size, ...] = ("dim", "width", "depth", "batch", "num_layers", "devices")
+    """what to vary, one at a time"""
+    dim: int = 64
+    width: int = 512
+    depth: int = 2
+    """hidden layers of each conditioner"""
+    batch: int = 256
+    num_layers: int = 5
+    """autoregressive layers, or pairs of couplings"""
+    inverse: str = "unit_once"
+    """of the autoregression, a name of nets.INVERSES"""
+    dims: tuple[int, ...] = (16, 64, 256)
+    widths: tuple[int, ...] = (128, 512, 1024)
+    depths: tuple[int, ...] = (1, 2, 4)
+    batches: tuple[int, ...] = (16, 256, 1024)
+    layers: tuple[int, ...] = (2, 5, 10)
+    """numbers of layers, each scanned and unrolled"""
+    devices: tuple[int, ...] = (1, 2, 4, 8)
+    """numbers of virtual devices among which the batch is spread; each must divide it"""
+    repeats: int = 5
+    """rounds in which the values of one size take turns"""
+    min_seconds: float = 1.0
+    """of rounds, for each size"""
+
+
+if __name__ == "__main__":
+    CONFIG = command.parse(Config, "benchmarks.scaling")  # before the slow imports
+
+from typing import NamedTuple  # noqa: E402
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+
+from benchmarks import flops, passes, timing  # noqa: E402
+from dgm_jax import checks, plots  # noqa: E402
+from dgm_jax.learning import data_mesh, replicate, shard_batch  # noqa: E402
+from dgm_jax.nets import INVERSES  # noqa: E402
+
+if __name__ == "__main__":
+    jax.config.update("jax_num_cpu_devices", max(CONFIG.devices, default=1))  # before any array
+
+WAYS = ("density", "gradient", "sample")
+VALUES = {
+    "dim": "dims", "width": "widths", "depth": "depths", "batch": "batches",
+    "num_layers": "layers", "devices": "devices",
+}  # fmt: skip
+TITLES = {
+    "dim": "dimension d", "width": "hidden width", "depth": "hidden layers", "batch": "batch",
+    "num_layers": "layers of the flow", "devices": "virtual devices",
+}  # fmt: skip
+
+
+class Case(NamedTuple):
+    """One model with its sizes and the way it is run."""
+
+    dim: int
+    width: int
+    depth: int
+    batch: int
+    num_layers: int
+    devices: int = 1
+    unroll: bool = False
+
+
+def cases(config, size):
+    """The base with one size varied."""
+    base = Case(config.dim, config.width, config.depth, config.batch, config.num_layers)
+    varied = [base._replace(**{size: value}) for value in getattr(config, VALUES[size])]
+    if size == "num_layers":
+        varied += [case._replace(unroll=True) for case in varied]
+    return varied
+
+
+def programs(config, case):
+    """{way: (program, its arithmetic)} of one case, its batch spread over its devices."""
+    options = {"num_layers": case.num_layers, "hidden": (case.width,) * case.depth}
+    inverse = "" if config.model == "realnvp" else config.inverse
+    model = passes.build(config.model, case.dim, inverse, unroll=case.unroll, **options)
+    key, mesh = jax.random.key(0), data_mesh(case.devices)
+    params = replicate(passes.parameters(model, key), mesh)
+    x = shard_batch(jax.random.normal(key, (case.batch, case.dim)), mesh)
+
+    def sample(params, z, key):  # of given noise, which is spread as a batch of data is
+        return model.dist(params).bijector.forward(z)
+
+    made = {}
+    for way in WAYS:
+        call = sample if way == "sample" else passes.function(model, way, case.batch)
+        made[way] = timing.program(call, params, x, None), flops.products(call, params, x, None)
+    return made
+
+
+def measure(config, size, made):
+    """One row for each case of `size`; `made` keeps the programs from one size to the next."""
+    varied = cases(config, size)
+    for case in varied:
+        if case not in made:
+            made[case] = programs(config, case)
+    thunks = {(case, way): made[case][way][0].run for case in varied for way in WAYS}
+    timed = timing.compare(thunks, repeats=config.repeats, min_seconds=config.min_seconds)
+    rows = []
+    for case in varied:
+        row = {"model": config.model, "vary": size, "value": getattr(case, size)} | case._asdict()
+        for way in WAYS:
+            result, (program, count) = timed[case, way], made[case][way]
+            row |= {
+                f"{way}_ms": result.median_ms,
+                f"{way}_low_ms": result.low_ms,
+                f"{way}_high_ms": result.high_ms,
+                f"{way}_compile_s": program.compile_s,
+                f"{way}_flops": count,
+            }
+        rows.append(row)
+    return rows
+
+
+def main(config: Config) -> dict:
+    checks.choice(config.inverse, INVERSES, "inverse")
+    for size in config.sizes:
+        if not getattr(config, VALUES[size]):
+            raise ValueError(f"{VALUES[size]} is empty; give a value, or leave {size} out of sizes.")
+    too_many = [n for n in config.devices if n > jax.device_count()]
+    if too_many:
+        print(f"{jax.device_count()} devices are there: {too_many} are left out")
+        config = dataclasses.replace(
+            config, devices=tuple(n for n in config.devices if n not in too_many)
+        )
+    rows, made, machine = [], {}, timing.machine()
+    for size in config.sizes:
+        rows += measure(config, size, made)
+        print(f"{size} is done")
+    return {"rows": rows, "machine": machine}
+
+
+def slope(rows, way):
+    """The exponent a of time ~ value^a: the least-squares line through the logarithms."""
+    values = np.log([r["value"] for r in rows])
+    if len(set(values)) < 2:
+        return None
+    return np.polyfit(values, np.log([r[f"{way}_ms"] for r in rows]), 1)[0]
+
+
+def tables(found):
+    """Times and compile times of every case; then how they grow."""
+    lines, growth = [], []
+    for r in found["rows"]:
+        line = {"vary": r["vary"], "value": r["value"], "layers": layers(r)}
+        line |= {f"{way} ms": command.short(r[f"{way}_ms"]) for way in WAYS}
+        line |= {f"{way} compile s": command.short(r[f"{way}_compile_s"]) for way in WAYS}
+        lines.append(line)
+    for what in dict.fromkeys((r["vary"], r["unroll"]) for r in found["rows"]):
+        rows = [r for r in found["rows"] if (r["vary"], r["unroll"]) == what]
+        line = {"vary": what[0], "layers": layers(rows[0])}
+        exponents = {way: slope(rows, way) for way in WAYS}
+        growth.append(line | {way: e if e is None else f"^{e:.2f}" for way, e in exponents.items()})
+    return [lines, growth]
+
+
+def layers(row):
+    return "unrolled" if row["unroll"] else "scanned"
+
+
+def draw(config, found):
+    """A panel for each size, all with one scale of milliseconds."""
+    sizes = list(dict.fromkeys(r["vary"] for r in found["rows"]))
+    columns = min(3, len(sizes))
+    lines = -(-len(sizes) // columns)
+    figure = plots.new_figure((3.2 * columns + 0.4, 2.7 * lines + 0.8), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+    for axes in panels[len(sizes) :]:
+        axes.set_axis_off()
+    drawn = {}
+    for size, axes in zip(sizes, panels):
+        ticks = sorted({r["value"] for r in found["rows"] if r["vary"] == size})
+        for unroll, style in ((False, "-"), (True, ":")):
+            rows = [r for r in found["rows"] if (r["vary"], r["unroll"]) == (size, unroll)]
+            for way, colour in zip(WAYS, plots.COLOURS):
+                values, ms = [r["value"] for r in rows], [r[f"{way}_ms"] for r in rows]
+                (line,) = axes.plot(values, ms, style, color=colour, lw=1.6, marker="o", ms=3.5)
+                if rows:
+                    name = {"sample": "sampling"}.get(way, way) + unroll * ", layers unrolled"
+                    drawn.setdefault(name, line)
+        axes.set(xscale="log", yscale="log", title=TITLES[size])
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+        axes.grid(axis="y", color="#E6E6E6", lw=0.8)
+        plots.plain(axes, frame=True)
+    for axes in panels[:: columns]:
+        axes.set_ylabel("milliseconds a call", color=plots.INK)
+    figure.legend(
+        drawn.values(), drawn.keys(), loc="outside upper center", ncols=3, frameon=False
+    )
+    return figure
+
+
+if __name__ == "__main__":
+    command.run(CONFIG, "benchmarks.scaling", main, tables, draw)
