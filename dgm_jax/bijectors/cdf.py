@@ -29,7 +29,7 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
 
     Equal components would get equal gradients and stay equal for ever. So component j shrinks onto
     a point z_j of its own, μ_j = m_j + z_j (1 - s_j), where the z_j are the K mid-quantiles of the
-    standard logistic. Every (μ, s) can be reached; c = 0 (all s_j = 1) is the identity, logit(σ(x));
+    standard logistic. Every (μ, s) can be reached; c = 0 (s_j = 1) is the identity, logit(σ(x)),
     and there ∂τ/∂s_j ∝ z_j - x differs between components, so that they part. They need some 100
     Adam steps for it, which a mixture spread from the start saves at the price of the identity.
 

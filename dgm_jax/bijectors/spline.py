@@ -66,7 +66,7 @@ def rational_quadratic_spline(
                 f"{name} must be below 1 / num_bins = 1 / {num_bins}; got {value!r}. Lower either."
             )
     if min_slope >= 1:
-        raise ValueError(f"min_slope must be below 1, the slope of the identity; got {min_slope!r}.")
+        raise ValueError(f"min_slope must be below 1, the identity's slope; got {min_slope!r}.")
     spline = Spline(num_bins, bound, min_width, min_height, min_slope)
     return Law(3 * num_bins - 1, lambda c: RationalQuadraticSpline(c, spline))
 
