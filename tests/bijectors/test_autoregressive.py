@@ -1,0 +1,181 @@
+"""The autoregressive law: its inverse, and the derivatives of the inverse, against the definition."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax.bijectors import Autoregressive, affine
+from dgm_jax.nets import INVERSES, made, naive
+from tests.contracts.compiled import jit
+
+DIM, BOUND = 3, 3.0
+
+# How a net makes its inputs, with all that changes the path through the code.
+NETS = {
+    "unit_once": {"inverse": "unit_once", "num_blocks": 2},
+    "fixed_point": {"inverse": "fixed_point"},
+    "block_fixed_point": {"inverse": "block_fixed_point", "num_blocks": 2},
+    "naive": {"inverse": "naive"},
+    "permuted, conditional": {"order": [1, 2, 0], "cond_dim": 2},
+    "permuted, conditional, naive": {"inverse": "naive", "order": [1, 2, 0], "cond_dim": 2},
+    "direct": {"hidden": (6, 1)},
+    "residual": {"hidden": (4, 4, 4), "residual": True, "inverse": "block_fixed_point"},
+}
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def example(name):
+    """A net, and its parameters, a point and a condition in float64."""
+    options = {"hidden": (5, 4), "activation": jnp.tanh, **NETS[name]}
+    net = made(DIM, num_outputs=2, **options)
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(net.init, jax.random.key(0))
+    params = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.5, a.shape), a.dtype), shapes)
+    y = jnp.asarray(rng.normal(size=(2, DIM)))
+    cond = jnp.asarray(rng.normal(size=(2, 2))) if "cond_dim" in options else None
+    return net, options.get("order", range(DIM)), params, y, cond
+
+
+def d_passes(net, order, params, y, cond):
+    """x and log|det ∂x/∂y| as on the blackboard: d passes, written out, for plain autodiff."""
+    x = jnp.zeros_like(y)
+    for i in order:
+        f = net.apply(params, x, cond)
+        log_scale = BOUND * jnp.tanh(f[..., i, 1] / BOUND)
+        x = x.at[..., i].set((y[..., i] - f[..., i, 0]) * jnp.exp(-log_scale))
+    f = net.apply(params, x, cond)
+    return x, -(BOUND * jnp.tanh(f[..., 1] / BOUND)).sum(-1)
+
+
+def by_the_bijector(net, order, params, y, cond):
+    t = Autoregressive(net, params, affine(bound=BOUND), DIM, cond)
+    return t.inverse_and_log_det(y)
+
+
+def weighed(inverse, net, order):
+    """A scalar of (params, y, cond) that every entry of x and of the log-det moves differently."""
+
+    def loss(at):
+        x, log_det = inverse(net, order, *at)
+        weights = jnp.arange(1.0, 1.0 + x.size).reshape(x.shape)
+        return jnp.sum(jnp.sin(weights * x)) + jnp.sum(log_det**2 * weights[:, 0])
+
+    return loss
+
+
+def inner(a, b):
+    return sum(jnp.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def along(f, direction):
+    return lambda at: jax.jvp(f, (at,), (direction,))[1]
+
+
+def first(loss, at, u, v):
+    return {"value": loss(at), "reverse": jax.grad(loss)(at), "forward": along(loss, u)(at)}
+
+
+def second(loss, at, u, v):
+    """By every order of reverse and forward mode."""
+    reverse = jax.grad(loss)
+    return {
+        "reverse of reverse": jax.grad(lambda at: inner(reverse(at), u))(at),
+        "forward of reverse": along(reverse, u)(at),
+        "reverse of forward": jax.grad(along(loss, u))(at),
+        "forward of forward": along(along(loss, u), v)(at),
+    }
+
+
+def agree(got, wanted, tol):
+    for (path, a), b in zip(jax.tree.leaves_with_path(got), jax.tree.leaves(wanted), strict=True):
+        scale = max(1.0, float(jnp.abs(b).max()))
+        np.testing.assert_allclose(
+            a / scale, b / scale, rtol=0, atol=tol, err_msg=jax.tree_util.keystr(path)
+        )
+
+
+TWICE = ["permuted, conditional", "naive", "block_fixed_point"]
+
+
+@pytest.mark.parametrize(
+    "derivatives, name", [(first, name) for name in NETS] + [(second, name) for name in TWICE]
+)
+def test_derivatives_of_the_inverse_are_those_of_the_loop_of_d_passes(derivatives, name, float64):
+    net, order, *at = example(name)
+    rng = np.random.default_rng(1)
+    u, v = (jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), at) for _ in range(2))
+    compiled = [
+        jit(partial(derivatives, weighed(inverse, net, order)))
+        for inverse in (by_the_bijector, d_passes)
+    ]
+    got, wanted = (run(at, u, v) for run in compiled)
+    agree(got, wanted, 1e-10)
+    for path, leaf in jax.tree.leaves_with_path(wanted):
+        assert jnp.abs(leaf).max() > 1e-3, jax.tree_util.keystr(path)  # nothing agrees as zero
+
+
+@pytest.mark.parametrize("inverse", INVERSES)
+def test_every_inverse_is_the_loop_of_d_passes(inverse, float64):
+    """To 1e-12 in float64, to 1e-5 in float32."""
+    _, order, *at = example("permuted, conditional")
+    net = made(
+        DIM, hidden=(5, 4), num_outputs=2, activation=jnp.tanh, inverse=inverse,
+        order=order, cond_dim=2,
+    )  # fmt: skip
+    run = jit(partial(by_the_bijector, net, order))
+    wanted = d_passes(net, order, *at)
+    agree(run(*at), wanted, 1e-12)
+    at = jax.tree.map(lambda a: a.astype(jnp.float32), at)
+    got = run(*at)
+    assert got[0].dtype == got[1].dtype == jnp.float32
+    agree(got, wanted, 1e-5)
+
+
+def test_the_inverse_is_in_the_dtype_of_its_parameters(float64):
+    for name in ("unit_once", "naive"):
+        net, order, *at = example(name)
+        half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), at)
+        x, _ = jax.eval_shape(partial(by_the_bijector, net, order), *half)
+        assert x.dtype == jnp.bfloat16
+
+
+def counted(net, order):
+    """A naive net whose `apply` counts the passes that are executed, loops included."""
+    passes = []
+
+    def apply(params, x, cond=None):
+        jax.debug.callback(lambda: passes.append(None))
+        return net.apply(params, x, cond)
+
+    return naive(net.init, apply, DIM, order), passes
+
+
+@pytest.mark.parametrize("way, wanted", [("forward", 1), ("inverse", DIM)])
+def test_passes_of_the_net_forward_one_and_inverse_one_for_each_coordinate(way, wanted):
+    """IAF samples in one pass and scores in d, MAF (its inverse) the other way around.
+
+    The naive inverse runs the net once more at the end, for the log-det: d + 1 in all.
+    """
+    net, order, params, y, _ = example("unit_once")
+    net, passes = counted(net, order)
+    run = jit(lambda p, y: getattr(Autoregressive(net, p, affine(), DIM), way)(y))
+    jax.block_until_ready(run(params, y))
+    jax.effects_barrier()
+    assert len(passes) == (wanted if way == "forward" else wanted + 1)
+
+
+def test_points_of_a_batch_do_not_meet(key):
+    """T13: x_i does not depend on its companions."""
+    net, order, params, y, _ = example("unit_once")
+    run = jit(partial(by_the_bijector, net, order, params, cond=None))
+    alone, other = run(y), run(y.at[1].add(1.0))
+    np.testing.assert_array_equal(alone[0][0], other[0][0])
+    assert jnp.abs(alone[0][1] - other[0][1]).max() > 0.1

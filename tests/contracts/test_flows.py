@@ -1,0 +1,339 @@
+"""The laws of a flow: every constructor in `FLOWS`, moved off the identity, obeys all of them."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import NamedTuple
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax.bijectors import Permutation, additive
+from dgm_jax.combinators import compose, fixed, invert, pushforward, repeat
+from dgm_jax.data.preprocessing import logit_map, standardize
+from dgm_jax.distributions import standard_normal
+from dgm_jax.flows import autoregression, coupling, iaf, maf, realnvp
+from dgm_jax.learning.checkpoints import Checkpoints
+from dgm_jax.learning.devices import data_mesh, replicate, shard_batch
+from dgm_jax.protocol import Flow
+from tests.contracts.compiled import jit
+
+DIM, COND = 3, 2  # odd, so that halves differ
+two = {"num_layers": 2, "hidden": (7, 6)}
+three_levels = partial(jax.random.uniform, minval=0.1, maxval=2.9)
+
+
+class Case(NamedTuple):
+    make: Callable[[], Flow]
+    cond_dim: int = 0
+    learned: bool = True
+    draw_x: Callable = jax.random.normal  # draw_x(key, shape): points of the data space
+
+
+FLOWS = {
+    "autoregression": Case(lambda: autoregression(DIM, hidden=(7,), order=[2, 0, 1])),
+    "autoregression, narrow": Case(lambda: autoregression(DIM, hidden=(5, 1), activation=jnp.tanh)),
+    "autoregression, relu": Case(lambda: autoregression(DIM, hidden=(7,), activation=jax.nn.relu)),
+    "iaf": Case(lambda: iaf(DIM, **two)),
+    "maf": Case(lambda: maf(DIM, **two)),
+    "iaf, naive": Case(lambda: iaf(DIM, **two, inverse="naive", order=[1, 2, 0])),
+    "maf, naive": Case(lambda: maf(DIM, **two, inverse="naive", cond_dim=COND), COND),
+    "iaf, additive": Case(lambda: iaf(DIM, **two, law=additive())),
+    "iaf, conditional": Case(lambda: iaf(DIM, **two, cond_dim=COND), COND),
+    "maf, conditional": Case(lambda: maf(DIM, **two, cond_dim=COND, order=[2, 0, 1]), COND),
+    "iaf, fixed point": Case(lambda: iaf(DIM, **two, inverse="fixed_point", order=[2, 0, 1])),
+    "maf, block fixed point": Case(
+        lambda: maf(DIM, **two, cond_dim=COND, inverse="block_fixed_point", num_blocks=2), COND
+    ),
+    "maf, residual": Case(
+        lambda: maf(DIM, **two | {"hidden": (6, 6, 6)}, residual=True, num_blocks=2)
+    ),
+    "maf, density blocks": Case(lambda: maf(DIM, **two, density_blocks=2)),
+    "coupling": Case(lambda: coupling(DIM, hidden=(7,))),
+    "coupling, mask": Case(lambda: coupling(DIM, hidden=(7,), mask=[False, False, True])),
+    "coupling, additive": Case(lambda: coupling(DIM, hidden=(7,), law=additive())),
+    "coupling, conditional": Case(lambda: coupling(DIM, hidden=(7,), cond_dim=COND), COND),
+    "realnvp": Case(lambda: realnvp(DIM, **two)),
+    "realnvp, shuffle": Case(lambda: realnvp(DIM, num_layers=4, hidden=(7,), shuffle=0)),
+    "realnvp, conditional": Case(lambda: realnvp(DIM, **two, cond_dim=COND), COND),
+    "realnvp, unroll": Case(lambda: realnvp(DIM, num_layers=4, hidden=(7,), unroll=True)),
+    "repeat": Case(lambda: repeat(coupling(DIM, hidden=(7,)), 3)),
+    "compose": Case(lambda: compose(coupling(DIM, hidden=(7,)), autoregression(DIM, hidden=(7,)))),
+    "invert": Case(lambda: invert(coupling(DIM, hidden=(7,)))),
+    "permutation": Case(lambda: fixed(Permutation([2, 0, 1])), learned=False),
+    "repeat, no parameters": Case(lambda: repeat(fixed(Permutation([2, 0, 1])), 2), learned=False),
+    "levels": Case(lambda: fixed(distrax.Inverse(logit_map(3))), 0, False, three_levels),
+    "standardize": Case(lambda: fixed(standardize([1.0, 2.0, 3.0], [0.5, 1.0, 2.0])), 0, False),
+}
+SAME_LEAVES = [  # as one that is in the list; tests/bijectors has the gradients of every inverse
+    "iaf, naive", "maf, naive", "iaf, fixed point", "maf, density blocks",
+    "autoregression, relu", "realnvp, unroll", "repeat", "invert",
+]  # fmt: skip
+LEARNED = [n for n in FLOWS if FLOWS[n].learned and n not in SAME_LEAVES]
+everywhere = pytest.mark.parametrize("name", FLOWS)
+
+
+class Points(NamedTuple):
+    z: jax.Array  # [2, 4, DIM]
+    x: jax.Array
+    cond: jax.Array | None  # [2, 4, COND], another for each point
+
+
+@cache
+def built(name):
+    """The flow, parameters away from the identity, and points."""
+    case = FLOWS[name]
+    flow = case.make()
+    z_key, x_key, cond_key = jax.random.split(jax.random.key(0), 3)
+    cond = jax.random.normal(cond_key, (2, 4, COND)) if case.cond_dim else None
+    z = jax.random.normal(z_key, (2, 4, DIM))
+    return flow, drawn(flow, 1), Points(z, case.draw_x(x_key, (2, 4, DIM)), cond)
+
+
+def drawn(flow, seed):
+    return jax.device_put(noise(jax.eval_shape(flow.init, jax.random.key(0)), seed))
+
+
+def noise(tree, seed):
+    """N(0, 0.4²) for each entry, drawn on the host: nothing to compile."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda a: rng.normal(0, 0.4, a.shape).astype(a.dtype), tree)
+
+
+TRACES = {name: 0 for name in FLOWS}
+
+
+@cache
+def measuring(name):
+    """All that a flow says of its points, compiled once."""
+    flow = built(name)[0]
+
+    def measure(params, points):
+        TRACES[name] += 1
+        z, x, cond = points
+        t = flow.bijector(params, cond)
+        forward, forward_log_det = t.forward_and_log_det(z)
+        inverse, inverse_log_det = t.inverse_and_log_det(x)
+        return {
+            "forward": forward,
+            "forward_log_det": forward_log_det,
+            "forward_alone": t.forward(z),
+            "log_det_alone": t.forward_log_det_jacobian(z),
+            "inverse": inverse,
+            "inverse_log_det": inverse_log_det,
+            "inverse_alone": t.inverse(x),
+            "there_and_back": t.inverse_and_log_det(forward),
+            "back_and_there": t.forward_and_log_det(inverse),
+        }
+
+    return jit(measure)
+
+
+@cache
+def measured(name):
+    _, params, points = built(name)
+    return measuring(name)(params, points)
+
+
+def close(got, wanted, tol=1e-5):
+    np.testing.assert_allclose(got, wanted, rtol=tol, atol=tol)
+
+
+@everywhere
+def test_both_orders_of_forward_and_inverse_are_the_identity(name):
+    points, m = built(name)[2], measured(name)
+    close(m["there_and_back"][0], points.z, 5e-5)
+    close(m["back_and_there"][0], points.x, 5e-5)
+
+
+@everywhere
+def test_the_flow_is_not_the_identity_that_it_starts_as(name):
+    points, m = built(name)[2], measured(name)
+    assert jnp.abs(m["forward"] - points.z).max() > 0.05
+
+
+@everywhere
+def test_the_log_dets_of_the_two_directions_sum_to_zero(name):
+    m = measured(name)
+    close(m["there_and_back"][1], -m["forward_log_det"], 5e-5)
+    close(m["back_and_there"][1], -m["inverse_log_det"], 5e-5)
+
+
+@everywhere
+def test_values_alone_are_those_that_come_with_the_log_det(name):
+    m = measured(name)
+    close(m["forward_alone"], m["forward"], 1e-6)
+    close(m["inverse_alone"], m["inverse"], 1e-6)
+    close(m["log_det_alone"], m["forward_log_det"], 1e-6)
+
+
+@everywhere
+def test_log_dets_are_those_of_the_jacobians_and_batches_are_single_points(name):
+    """slogdet(jacfwd) at each point alone, shape [DIM], against the batch [2, 4, DIM]."""
+    flow, params, points = built(name)
+
+    def at_one_point(params, point):
+        def with_value(method):
+            def twice(x):
+                y = getattr(flow.bijector(params, point.cond), method)(x)
+                return y, y
+
+            return jax.jacfwd(twice, has_aux=True)
+
+        return with_value("forward")(point.z), with_value("inverse")(point.x)
+
+    each = jit(jax.vmap(jax.vmap(at_one_point, (None, 0)), (None, 0)))
+    m = measured(name)
+    for method, (jacobian, value) in zip(("forward", "inverse"), each(params, points), strict=True):
+        close(m[method], value)
+        close(m[f"{method}_log_det"], jnp.linalg.slogdet(jacobian).logabsdet, 5e-5)
+
+
+@everywhere
+def test_other_parameters_are_other_numbers_and_no_new_trace(name):
+    _, params, points = built(name)
+    before = measured(name)["forward"]
+    after = measuring(name)(jax.tree.map(lambda a: 1.5 * a, params), points)["forward"]
+    assert TRACES[name] == 1
+    assert (jnp.abs(after - before).max() > 0.01) == FLOWS[name].learned
+
+
+def losses(flow, params, points, key):
+    """Through the density and through reparametrised samples."""
+    model = pushforward(flow, standard_normal(DIM))
+    dist = model.dist({"base": {}, "flow": params}, points.cond)
+    nll = -dist.log_prob(points.x).mean()
+    x, log_prob = dist.sample_and_log_prob(seed=key)
+    return jnp.stack([nll, (log_prob + (x**2).sum(-1)).mean()])
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_an_ensemble_under_vmap_has_gradients_in_every_leaf_both_ways(name):
+    flow, _, points = built(name)
+    init = jit(jax.vmap(flow.init))
+    start = init(jax.random.split(jax.random.key(5), 2))
+    members = jax.tree.map(np.add, start, noise(start, 6))
+    points = jax.tree.map(lambda a: a[0], points)
+
+    @jit
+    @partial(jax.vmap, in_axes=(0, None))
+    def grads(params, points):
+        return jax.jacrev(lambda p: losses(flow, p, points, jax.random.key(7)))(params)
+
+    for path, grad in jax.tree.leaves_with_path(grads(members, points)):
+        where = jax.tree_util.keystr(path)
+        assert grad.shape[:2] == (2, 2), where  # [member, density or samples, *leaf]
+        grad = np.asarray(grad).reshape(2, 2, -1)
+        assert np.isfinite(grad).all(), where
+        assert (np.abs(grad).max(-1) > 1e-6).all(), where
+        assert np.abs(grad[0] - grad[1]).max() > 1e-6, where
+
+
+@pytest.mark.parametrize("name", ["maf, conditional", "realnvp"])
+def test_the_gradients_of_an_ensemble_are_those_of_its_members(name):
+    flow, params, points = built(name)
+    points = jax.tree.map(lambda a: a[0], points)
+    members = [params, drawn(flow, 8)]
+
+    def grad(params):
+        return jax.grad(lambda p: losses(flow, p, points, jax.random.key(9)).sum())(params)
+
+    together = jit(jax.vmap(grad))(jax.tree.map(lambda *a: jnp.stack(a), *members))
+    one = jit(grad)
+    for i, member in enumerate(members):
+        jax.tree.map(lambda a, b: close(a[i], b, 1e-4), together, one(member))
+
+
+@pytest.mark.parametrize("name", [name for name in FLOWS if FLOWS[name].cond_dim])
+def test_a_point_meets_every_condition_of_a_batch(name):
+    flow, params, points = built(name)
+    z, x, conds = points.z[0, 0], points.x[0, 0], points.cond[0]  # [DIM], [DIM], [4, COND]
+
+    @jit
+    def run(params, z, x, conds):
+        t = flow.bijector(params, conds)
+        return t.forward_and_log_det(z), t.inverse_and_log_det(x)
+
+    def copies(a):
+        return jnp.broadcast_to(a, (2, 4, DIM))
+
+    m = measuring(name)(params, Points(copies(z), copies(x), points.cond))
+    (y, log_det), (back, back_log_det) = run(params, z, x, conds)
+    assert y.shape == back.shape == (4, DIM) and log_det.shape == back_log_det.shape == (4,)
+    close(y, m["forward"][0])
+    close(log_det, m["forward_log_det"][0])
+    close(back, m["inverse"][0])
+    close(back_log_det, m["inverse_log_det"][0])
+    assert jnp.abs(y[0] - y[1]).max() > 1e-3
+
+
+def both_ways(flow):
+    def run(params, z, x, cond):
+        t = flow.bijector(params, cond)
+        return t.forward_and_log_det(z), t.inverse_and_log_det(x)
+
+    return run
+
+
+def rows(points):
+    return jax.tree.map(lambda a: a.reshape(8, a.shape[-1]), points)
+
+
+@everywhere
+def test_a_batch_over_eight_devices_gives_the_numbers_of_one(name):
+    flow, params, points = built(name)
+    m, mesh = measured(name), data_mesh()
+    (y, y_log_det), (z, z_log_det) = jit(both_ways(flow))(
+        replicate(params, mesh), *shard_batch(rows(points), mesh)
+    )
+    assert len(y.sharding.device_set) == mesh.size
+    close(y, m["forward"].reshape(8, DIM))
+    close(y_log_det, m["forward_log_det"].reshape(8))
+    close(z, m["inverse"].reshape(8, DIM))
+    close(z_log_det, m["inverse_log_det"].reshape(8))
+
+
+@pytest.mark.parametrize("name", ["iaf", "maf, conditional", "iaf, naive", "realnvp"])
+def test_pmap_gives_the_numbers_of_one_device(name):
+    flow, params, points = built(name)
+    m, count = measured(name), jax.device_count()
+    if 8 % count:
+        pytest.skip("eight rows do not divide among the devices")
+    per_device = jax.tree.map(lambda a: a.reshape(count, -1, a.shape[-1]), points)
+    cond_axis = None if points.cond is None else 0
+    run = jax.pmap(both_ways(flow), "data", in_axes=(None, 0, 0, cond_axis))
+    (y, y_log_det), (z, z_log_det) = run(params, *per_device)
+    close(y.reshape(2, 4, DIM), m["forward"])
+    close(y_log_det.reshape(2, 4), m["forward_log_det"])
+    close(z.reshape(2, 4, DIM), m["inverse"])
+    close(z_log_det.reshape(2, 4), m["inverse_log_det"])
+
+
+@everywhere
+def test_half_precision_gives_finite_numbers_near_those_of_float32(name):
+    flow, params, points = built(name)
+    m = measured(name)
+    run = both_ways(flow)
+    half_params, *half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (params, *rows(points)))
+    (y, y_log_det), (z, z_log_det) = jax.tree.map(
+        lambda a: a.astype(jnp.float32), jit(run)(params, *half)
+    )
+    close(y.reshape(2, 4, DIM), m["forward"], 0.1)
+    close(y_log_det.reshape(2, 4), m["forward_log_det"], 0.1)
+    close(z.reshape(2, 4, DIM), m["inverse"], 0.1)
+    close(z_log_det.reshape(2, 4), m["inverse_log_det"], 0.1)
+    for value in jax.tree.leaves(jax.eval_shape(run, half_params, *half)):
+        assert value.dtype in (jnp.bfloat16, jnp.float32)  # with parameters in half precision too
+
+
+@pytest.mark.parametrize("name", ["iaf, conditional", "realnvp, shuffle", "compose"])
+def test_a_checkpoint_brings_the_same_flow_back(name, tmp_path):
+    flow, params, points = built(name)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, params)
+        back = checkpoints.restore(jax.eval_shape(flow.init, jax.random.key(0))).state
+    jax.tree.map(np.testing.assert_array_equal, back, params)
+    again = measuring(name)(back, points)
+    np.testing.assert_array_equal(again["forward"], measured(name)["forward"])
