@@ -113,7 +113,9 @@ def finite_rows(x, name: str = "data") -> None:
     if x.ndim == 0 or x.shape[0] == 0:
         raise ValueError(f"{name} is empty (shape {x.shape}); it needs at least one row.")
     if np.issubdtype(x.dtype, np.floating):
-        bad = ~np.isfinite(x).reshape(len(x), -1).all(1)
+        with np.errstate(over="ignore"):  # 1e300 becomes infinite on the way to a device
+            held = x.astype(jax.dtypes.canonicalize_dtype(x.dtype))
+        bad = ~np.isfinite(held).reshape(len(x), -1).all(1)
         if bad.any():
             raise ValueError(
                 f"{name}: {bad.sum()} of {len(x)} rows have NaN or infinite values, "

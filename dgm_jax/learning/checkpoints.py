@@ -9,6 +9,7 @@ checkpoint is damaged the one before it is taken.
 
 import contextlib
 import errno
+import functools
 import gc
 import io
 import json
@@ -70,20 +71,15 @@ class Checkpoints:
             )
 
     def __enter__(self):
-        self._hook, threading.excepthook = threading.excepthook, self._in_thread
+        self._stack = contextlib.ExitStack()
+        self._stack.enter_context(_muted("absl", "asyncio"))
+        self._stack.callback(setattr, threading, "excepthook", threading.excepthook)
+        threading.excepthook = functools.partial(_in_thread, threading.excepthook)
         return self
 
-    def _in_thread(self, args):
-        """What a thread of orbax meets is raised again by `save`; its traceback says no more."""
-        if not type(args.thread).__module__.startswith("orbax"):
-            self._hook(args)
-
     def __exit__(self, kind, *_):
-        try:
-            with quiet(), contextlib.suppress(Exception) if kind else self._writing():
-                self._checkpointer.close()
-        finally:
-            threading.excepthook = self._hook
+        with self._stack, quiet(), contextlib.suppress(Exception) if kind else self._writing():
+            self._checkpointer.close()
 
     @property
     def latest(self) -> int | None:
@@ -333,17 +329,28 @@ def _abstract(leaf):
     return jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype, sharding=sharding)
 
 
+def _in_thread(hook, args):
+    """What a thread of orbax meets is raised again by `save`, without its traceback."""
+    if not type(args.thread).__module__.startswith("orbax"):
+        hook(args)
+
+
 @contextlib.contextmanager
 def quiet():
     """Silences what orbax logs and warns of: what matters is raised."""
-    loggers = [logging.getLogger(name) for name in ("", "absl", "asyncio")]
+    with _muted("", "absl", "asyncio"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def _muted(*names):
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -176,8 +176,9 @@ def test_the_fingerprint_sees_every_single_bit(dtype):
 def test_the_fingerprint_sees_order_and_zeroed_sectors():
     ones = jnp.ones((32, 128))
     rows = jnp.arange(4096.0).reshape(32, 128)
+    keys = [jax.random.key(0), jax.random.key(1)]
     tree = {"ones": ones, "sector": ones.at[4].set(0), "zeros": 0 * ones, "rows": rows,
-            "swapped": rows[::-1], "key": jax.random.key(0), "other": jax.random.key(1)}  # fmt: skip
+            "swapped": rows[::-1], "key": keys[0], "other": keys[1]}  # fmt: skip
     prints = fingerprints(tree)
     assert len(set(prints.values())) == len(tree)
 
