@@ -126,10 +126,13 @@ def test_parameters_and_points_broadcast():
         scalar.close(of_law(c, x[0])[0], each[0], 1e-6)
 
 
-def test_one_bin_has_two_parameters_that_change_nothing():
+def test_one_bin_is_the_identity_with_slope_1_in_its_middle_too(float64):
+    """There the root of the inverse changes from one formula to the other, exactly at y = 0."""
     law = rational_quadratic_spline(num_bins=1)
+    c, _ = scalar.draw(law, 9)
     x = jnp.linspace(-4.0, 4.0, 9)
-    scalar.close(law.bijector(jnp.array([1.0, -2.0])).forward(x), x, 1e-6)
+    scalar.check_log_dets_are_derivatives(law, c, x, 1e-14)
+    scalar.close(law.bijector(c).inverse(x), x, 1e-14)
 
 
 @pytest.mark.parametrize(
