@@ -134,6 +134,37 @@ def test_the_inverse_of_a_nearly_flat_curve_still_maps_onto_the_point():
     assert ((below - slack <= y) & (y <= above + slack)).all()
 
 
+def test_where_the_curve_is_flat_inverse_and_gradients_stay_finite():
+    """Two narrow halves 2000 apart. Between them float32 sees one value: any x there is right."""
+    law = mixture_logistic_cdf(num_components=2)
+    c = jnp.array([[0.0, 0.0, -1e3, 1e3, -9.0, -9.0, 0.0, 0.0]] * 3)
+    y = jnp.array([-1e-3, 0.0, 1e-3])
+    m = scalar.measure(law, "inverse_and_log_det")(c, y, c, y)
+    for leaf in jax.tree.leaves(m):
+        assert jnp.isfinite(leaf).all()
+    x = m.values[:, 0]
+    assert -1005 < x[0] < x[1] < x[2] < 1005
+    scalar.close(law.bijector(c).forward(x), y, 1e-6)
+
+
+def test_a_light_component_far_away_costs_no_precision():
+    """It widens the bracket of the inverse to 1e4; half as many bisections would not do."""
+    law = mixture_logistic_cdf(num_components=2)
+    c = jnp.array([0.0, -20.0, 0.0, 1e4, -2.0, -2.0, 0.0, 0.0])
+    x = jnp.linspace(-1.0, 1.0, 21)
+    scalar.close(law.bijector(c).inverse(law.bijector(c).forward(x)), x, 2e-6)
+
+
+def test_half_precision_parameters_are_computed_with_in_float32():
+    c, x = scalar.draw(LAW, dtype=jnp.bfloat16)
+    for method in scalar.METHODS:
+        of_law = scalar.run(LAW, method)
+        exact = of_law(c.astype(jnp.float32), x.astype(jnp.float32))
+        for got, wanted in zip(of_law(c, x), exact):
+            assert got.dtype == jnp.bfloat16
+            scalar.close(got.astype(jnp.float32), wanted, 2**-8)  # the rounding of the result
+
+
 def test_equal_components_part_in_training_and_fit_two_modes():
     """From c = 0, to well below the best that one component, an affine map, can do."""
     side = jnp.linspace(0.75, 1.25, 32)

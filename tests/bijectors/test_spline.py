@@ -116,6 +116,16 @@ def test_values_and_gradients_are_finite_everywhere(dtype):
         scalar.check_finite_with_gradients(LAW, c, scalar.run(LAW, "forward_and_log_det")(c, x)[0])
 
 
+def test_half_precision_parameters_are_computed_with_in_float32():
+    c, x = scalar.draw(LAW, dtype=jnp.bfloat16)
+    for method in scalar.METHODS:
+        of_law = scalar.run(LAW, method)
+        exact = of_law(c.astype(jnp.float32), x.astype(jnp.float32))
+        for got, wanted in zip(of_law(c, x), exact):
+            assert got.dtype == jnp.bfloat16
+            scalar.close(got.astype(jnp.float32), wanted, 2**-8)  # the rounding of the result
+
+
 def test_parameters_and_points_broadcast():
     c, x = scalar.draw(LAW, 4, dtype=jnp.float32)
     for method in scalar.METHODS:
