@@ -40,9 +40,15 @@ def gaussian_made(
 
     def to_dist(f):
         whiten = law.bijector(f)
+        if not isinstance(whiten, distrax.ScalarAffine):
+            raise ValueError(
+                f"law must be affine() or additive() for a Gaussian; got {type(whiten).__name__}. "
+                "Other laws make flows: flows.maf(..., law=law)."
+            )
         return distrax.Normal(-whiten.shift / whiten.scale, 1 / whiten.scale)
 
-    return Density(
-        net.init,
-        lambda params, cond=None: Autoregressive(net, params, to_dist, dim, cond),
-    )
+    def dist(params, cond=None):
+        checks.condition(cond, cond_dim)
+        return Autoregressive(net, params, to_dist, dim, cond)
+
+    return Density(net.init, dist)

@@ -15,7 +15,7 @@ class Coupling(distrax.Bijector):
     """y_a = x_a, y_b = τ(x_b; f(x_a)), log|det ∂y/∂x| = Σ_b log τ'; a is where `mask` is True.
 
     Both directions are one pass of the conditioner, which sees the kept part only:
-    x_a [..., |a|] -> [..., |b|, law.num_params]. It is the autoregressive law with an order that
+    x_a [..., |a|] -> [..., |b| · law.num_params]. It is the autoregressive law with an order that
     makes a first, the identity on a, and outputs for b that look at a alone.
     Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.
     """
@@ -38,6 +38,9 @@ class Coupling(distrax.Bijector):
         checks.events(x, len(self._back))
         kept = x[..., self._kept]
         c = self._conditioner(kept)
+        wanted = len(self._moved) * self._law.num_params
+        if jnp.shape(c)[-1:] != (wanted,):
+            raise ValueError(f"conditioner must return [..., {wanted}]; got {jnp.shape(c)}.")
         c = c.reshape(*c.shape[:-1], len(self._moved), self._law.num_params)
         moved, log_det = getattr(self._law.bijector(c), method)(x[..., self._moved])
         kept = jnp.broadcast_to(kept, (*moved.shape[:-1], kept.shape[-1]))

@@ -56,9 +56,8 @@ class Autoregressive(distrax.Distribution):
 
     def _unroll(self, key, n):
         checks.key(key, "seed")
-        keys = jax.random.split(key, self._dim)
 
         def emit(i, f):
-            return self._to_dist(f).sample(seed=keys[i])
+            return self._to_dist(f).sample(seed=jax.random.fold_in(key, i))
 
         return self._net.unroll(self._params, emit, (n, *self.batch_shape), self._cond)

@@ -22,7 +22,12 @@ def autoregression(
     law = affine() if law is None else law
     checks.noun(law, Law, "law")
     net = made(dim, num_outputs=law.num_params, cond_dim=cond_dim, **options)
-    return Flow(net.init, lambda params, cond=None: Autoregressive(net, params, law, dim, cond))
+
+    def bijector(params, cond=None):
+        checks.condition(cond, cond_dim)
+        return Autoregressive(net, params, law, dim, cond)
+
+    return Flow(net.init, bijector)
 
 
 def iaf(

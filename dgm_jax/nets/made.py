@@ -150,6 +150,7 @@ def made(
 
     def apply(params, x, cond=None):
         checks.events(x, dim)
+        checks.condition(cond, cond_dim)
         _, _, f, batch_shape = run(params, x, cond)
         return rows(f, batch_shape, k)
 
