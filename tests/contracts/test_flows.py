@@ -10,7 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.bijectors import Permutation, additive
+from dgm_jax.bijectors import (
+    Permutation,
+    additive,
+    mixture_logistic_cdf,
+    rational_quadratic_spline,
+)
 from dgm_jax.combinators import compose, fixed, invert, pushforward, repeat
 from dgm_jax.data.preprocessing import logit_map, standardize
 from dgm_jax.distributions import standard_normal
@@ -55,6 +60,10 @@ FLOWS = {
     "coupling, mask": Case(lambda: coupling(DIM, hidden=(7,), mask=[False, False, True])),
     "coupling, additive": Case(lambda: coupling(DIM, hidden=(7,), law=additive())),
     "coupling, conditional": Case(lambda: coupling(DIM, hidden=(7,), cond_dim=COND), COND),
+    "coupling, spline": Case(lambda: coupling(DIM, hidden=(7,), law=rational_quadratic_spline())),
+    "coupling, mixture": Case(lambda: coupling(DIM, hidden=(7,), law=mixture_logistic_cdf())),
+    "maf, spline": Case(lambda: maf(DIM, **two, law=rational_quadratic_spline())),
+    "maf, mixture": Case(lambda: maf(DIM, **two, law=mixture_logistic_cdf(num_components=3))),
     "realnvp": Case(lambda: realnvp(DIM, **two)),
     "realnvp, shuffle": Case(lambda: realnvp(DIM, num_layers=4, hidden=(7,), shuffle=0)),
     "realnvp, conditional": Case(lambda: realnvp(DIM, **two, cond_dim=COND), COND),

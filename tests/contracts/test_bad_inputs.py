@@ -1,0 +1,320 @@
+"""Bad input meets one line that names argument, value and remedy, before anything is compiled.
+
+Every call is traced and no more (`jax.eval_shape`), so a check that ran later would not run here.
+"""
+
+import flax.linen as linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax import flows, nets
+from dgm_jax.autoregressive import gaussian_made
+from dgm_jax.bijectors import Autoregressive, Coupling, Permutation, Scan, additive, affine
+from dgm_jax.bijectors import rational_quadratic_spline
+from dgm_jax.combinators import compose, conditional, fixed, invert, pushforward, repeat
+from dgm_jax.distributions import standard_normal
+from dgm_jax.objectives import bits_per_dim, mean_and_stderr, reverse_kl
+
+H = {"hidden": (4,)}
+TWO = {"hidden": (4,), "num_layers": 2}
+
+
+def start(model):
+    return model.init(jax.random.key(0))
+
+
+def run(flow, method="forward", x=None, cond=None):
+    x = jnp.ones(3) if x is None else x
+    return getattr(flow.bijector(start(flow), cond), method)(x)
+
+
+def density(make, x=None, cond=None):
+    model = make()
+    return model.dist(start(model), cond).log_prob(jnp.ones(3) if x is None else x)
+
+
+def maf_density(**options):
+    return pushforward(flows.maf(3, **TWO, **options), standard_normal(3))
+
+
+INT, FOUR = np.ones((2, 3), int), jnp.ones((2, 4))
+AUTOREGRESSIONS = {
+    "autoregression": lambda dim=3, **o: flows.autoregression(dim, **H | o),
+    "iaf": lambda dim=3, **o: flows.iaf(dim, **TWO | o),
+    "maf": lambda dim=3, **o: flows.maf(dim, **TWO | o),
+    "made": lambda dim=3, **o: nets.made(dim, **H | {"num_outputs": 2} | o),
+}
+COUPLINGS = {
+    "coupling": lambda dim=3, **o: flows.coupling(dim, **H | o),
+    "realnvp": lambda dim=3, **o: flows.realnvp(dim, **TWO | o),
+}
+FLOWS = {name: make for name, make in {**AUTOREGRESSIONS, **COUPLINGS}.items() if name != "made"}
+GAUSSIAN = {"gaussian_made": lambda dim=3, **o: gaussian_made(dim, **H | o)}
+
+# name: (call, words of the message); ValueError all.
+CASES = {}
+
+for name, make in {**AUTOREGRESSIONS, **COUPLINGS, **GAUSSIAN}.items():
+    CASES |= {
+        f"{name}(0)": (lambda m=make: m(0), "dim", "at least", "0"),
+        f"{name}(-2)": (lambda m=make: m(-2), "dim", "at least", "-2"),
+        f"{name}(3.0)": (lambda m=make: m(3.0), "dim", "integer", "3.0"),
+        f"{name}('3')": (lambda m=make: m("3"), "dim", "integer", "'3'"),
+        f"{name}(True)": (lambda m=make: m(True), "dim", "integer", "True"),
+        f"{name}(None)": (lambda m=make: m(None), "dim", "integer", "None"),
+        f"{name}, hidden=64": (lambda m=make: m(hidden=64), "hidden", "(64, 64)", "got 64"),
+        f"{name}, hidden=(0,)": (lambda m=make: m(hidden=(0,)), "hidden", "(0,)", "at least 1"),
+        f"{name}, hidden=(4.0,)": (lambda m=make: m(hidden=(4.0,)), "hidden", "integer", "4.0"),
+        f"{name}, hidden='64'": (lambda m=make: m(hidden="64"), "hidden", "sequence", "'64'"),
+        f"{name}, hidden=None": (lambda m=make: m(hidden=None), "hidden", "sequence", "None"),
+        f"{name}, cond_dim": (lambda m=make: m(cond_dim=-1), "cond_dim", "at least 0", "-1"),
+        f"{name}, activation": (
+            lambda m=make: m(activation="relu"), "activation", "function", "str",
+        ),
+    }  # fmt: skip
+
+for name, make in {**AUTOREGRESSIONS, **GAUSSIAN}.items():
+    CASES |= {
+        f"{name}, hidden=()": (lambda m=make: m(hidden=()), "hidden", "at least one layer", "()"),
+        f"{name}, order twice": (lambda m=make: m(order=[0, 0, 1]), "order", "0..2", "[0, 0, 1]"),
+        f"{name}, order short": (lambda m=make: m(order=[1, 0]), "order", "0..2", "[1, 0]"),
+        f"{name}, order from one": (lambda m=make: m(order=[1, 2, 3]), "order", "0..2"),
+        f"{name}, order floats": (lambda m=make: m(order=[0.0, 1.0, 2.0]), "order", "integers"),
+        f"{name}, order number": (lambda m=make: m(order=2), "order", "permutation", "got 2"),
+    }
+
+for name, make in AUTOREGRESSIONS.items():
+    CASES |= {
+        f"{name}, inverse": (
+            lambda m=make: m(inverse="unit_one"), "inverse", "naive", "'unit_one'",
+            "Did you mean 'unit_once'?",
+        ),
+        f"{name}, num_blocks=0": (lambda m=make: m(num_blocks=0), "num_blocks", "at least 1"),
+        f"{name}, num_blocks=4": (lambda m=make: m(num_blocks=4), "num_blocks", "dim=3", "4"),
+        f"{name}, density_blocks": (lambda m=make: m(density_blocks=4), "density_blocks", "dim=3"),
+        f"{name}, tolerance": (lambda m=make: m(tolerance=-1.0), "tolerance", "at least 0", "-1.0"),
+        f"{name}, residual": (
+            lambda m=make: m(residual=True, hidden=(4, 4)), "hidden", "residual", "odd", "(4, 4)",
+        ),
+    }  # fmt: skip
+
+for name, make in {**FLOWS, **GAUSSIAN}.items():
+    CASES |= {
+        f"{name}, law not called": (
+            lambda m=make: m(law=affine), "law", "Law", "function", "affine(...)",
+        ),
+        f"{name}, law by name": (lambda m=make: m(law="affine"), "law", "Law", "str"),
+    }  # fmt: skip
+
+for name, make in FLOWS.items():
+    for method in ("forward", "inverse", "forward_and_log_det", "inverse_and_log_det"):
+        CASES |= {
+            f"{name}.{method} of integers": (
+                lambda m=make, way=method: run(m(), way, INT), "floating", "int", "Dequantize",
+            ),
+            f"{name}.{method} of another width": (
+                lambda m=make, way=method: run(m(), way, FOUR), "[..., 3]", "(2, 4)",
+            ),
+            f"{name}.{method} of a list": (
+                lambda m=make, way=method: run(m(), way, [1.0, 2.0, 3.0]), "array", "list",
+            ),
+        }  # fmt: skip
+    CASES |= {
+        f"{name}, cond missing": (
+            lambda m=make: run(m(cond_dim=2)), "cond", "missing", "cond_dim=2",
+        ),
+        f"{name}, cond extra": (
+            lambda m=make: run(m(), cond=jnp.ones(2)), "cond", "unconditional", "cond_dim",
+        ),
+        f"{name}, cond of another width": (
+            lambda m=make: run(m(cond_dim=2), cond=jnp.ones((5, 3))), "cond", "[..., 2]", "(5, 3)",
+        ),
+        f"{name}, cond a list": (
+            lambda m=make: run(m(cond_dim=2), cond=[1.0, 2.0]), "cond", "array", "list",
+        ),
+    }  # fmt: skip
+
+for name, make in COUPLINGS.items():
+    CASES[f"{name}(1)"] = (lambda m=make: m(1), "dim", "2", "1")
+
+for name, make in {k: v for k, v in FLOWS.items() if k in ("iaf", "maf", "realnvp")}.items():
+    for bad in (0, -2, 2.0, None):
+        CASES[f"{name}, num_layers={bad}"] = (
+            lambda m=make, bad=bad: m(num_layers=bad), "num_layers", "at least", str(bad),
+        )  # fmt: skip
+
+MASKS = {
+    "short": ([True, False], "3 booleans", "(2,)"),
+    "floats": ([1.0, 0.0, 1.0], "3 booleans", "float64"),
+    "integers": ([0, 1, 2], "3 booleans", "int64"),
+    "all": ([True] * 3, "all the same"),
+    "none": ([False] * 3, "all the same"),
+    "a number": (1, "3 booleans", "()"),
+}
+for name, (bad, *words) in MASKS.items():
+    CASES[f"coupling, mask {name}"] = (
+        lambda bad=bad: flows.coupling(3, **H, mask=bad), "mask", *words,
+    )  # fmt: skip
+
+mlp = nets.mlp(3, 2, hidden=(4,))
+gaussian = gaussian_made(3, **H)
+
+
+class Normalised(linen.Module):
+    @linen.compact
+    def __call__(self, x):
+        return linen.BatchNorm(use_running_average=False)(x)
+
+
+def linear(x):
+    return x.sum(-1)
+
+
+CASES |= {
+    "realnvp, odd": (lambda: flows.realnvp(3, hidden=(4,), num_layers=3), "num_layers", "even", "3"),
+    "realnvp, shuffle": (lambda: flows.realnvp(3, **TWO, shuffle=-1), "shuffle", "at least 0", "-1"),
+    "realnvp, shuffle=0.5": (lambda: flows.realnvp(3, **TWO, shuffle=0.5), "shuffle", "0.5"),
+    "affine, negative": (lambda: affine(bound=-3.0), "bound", "above 0", "-3.0"),
+    "affine, infinite": (lambda: affine(bound=float("inf")), "bound", "finite", "inf"),
+    "affine, text": (lambda: affine(bound="3"), "bound", "number", "'3'"),
+    "made, num_outputs": (lambda: nets.made(3, **H, num_outputs=0), "num_outputs", "at least 1"),
+    "made, x": (lambda: AUTOREGRESSIONS["made"]().apply({}, FOUR), "x", "[..., 3]", "(2, 4)"),
+    "made, integers": (lambda: AUTOREGRESSIONS["made"]().apply({}, INT), "x", "floating"),
+    "naive, dim": (lambda: nets.naive(start, mlp.apply, 0), "dim", "at least 1", "0"),
+    "naive, order": (lambda: nets.naive(start, mlp.apply, 3, [0, 1, 1]), "order", "[0, 1, 1]"),
+    "mlp, in_dims": (lambda: nets.mlp(-1, 2, **H), "in_dims", "at least 0", "-1"),
+    "mlp, in_dims=2.5": (lambda: nets.mlp(2.5, 2, **H), "in_dims", "2.5"),
+    "mlp, in_dims=()": (lambda: nets.mlp((), 2, **H), "in_dims", "at least one", "()"),
+    "mlp, out_dim": (lambda: nets.mlp(3, 0, **H), "out_dim", "at least 1", "0"),
+    "mlp, hidden": (lambda: nets.mlp(3, 2, hidden=64), "hidden", "(64, 64)", "64"),
+    "mlp, activation": (lambda: nets.mlp(3, 2, **H, activation="relu"), "activation", "str"),
+    "mlp, dropout": (lambda: nets.mlp(3, 2, **H, dropout=1.0), "dropout", "[0, 1)", "1.0"),
+    "mlp, dropout text": (lambda: nets.mlp(3, 2, **H, dropout="half"), "dropout", "'half'"),
+    "mlp, width": (lambda: mlp.apply(start(mlp), FOUR), "inputs", "(3,)", "(4,)"),
+    "mlp, too many": (lambda: mlp.apply(start(mlp), jnp.ones(3), jnp.ones(1)), "inputs", "(3, 1)"),
+    "mlp, a scalar": (lambda: mlp.apply(start(mlp), jnp.ones(())), "inputs", "(3,)", "None"),
+    "from_linen, class": (lambda: nets.from_linen(linen.Dense, (3,)), "module", "Dense"),
+    "from_linen, state": (
+        lambda: start(nets.from_linen(Normalised(), (3,))), "Normalised", "batch_stats", "without",
+    ),
+    "Permutation, twice": (lambda: Permutation([0, 0]), "order", "0..1", "[0, 0]"),
+    "Permutation, width": (lambda: Permutation([1, 0]).forward(jnp.ones(3)), "x", "[..., 2]", "(3,)"),
+    "Permutation, integers": (lambda: Permutation([1, 0, 2]).inverse(INT), "floating", "int"),
+    "Coupling, mask": (lambda: Coupling([1, 0], linear, affine()), "mask", "booleans", "int64"),
+    "Coupling, conditioner": (
+        lambda: Coupling([True, False], lambda x: x, affine()).forward(jnp.ones(2)),
+        "conditioner", "[..., 2]", "(1,)",
+    ),
+    "Autoregressive, y": (
+        lambda: Autoregressive(nets.made(3, **H, num_outputs=1), None, additive(), 3).inverse(FOUR),
+        "y", "[..., 3]", "(2, 4)",
+    ),
+    "Scan": (lambda: Scan(lambda p: None, {"w": jnp.ones((3, 2))}, 2), "params", "2 layers", "(3,)"),
+    "maf, parameters of another depth": (
+        lambda: flows.maf(3, **TWO).bijector(start(flows.maf(3, **H, num_layers=3))),
+        "params", "2 layers", "(3,)", "num_layers",
+    ),
+    "compose()": (lambda: compose(), "compose", "at least one"),
+    "compose(density)": (
+        lambda: compose(flows.coupling(3, **H), standard_normal(3)), "flow 1", "Flow", "Density",
+    ),
+    "compose(maker)": (lambda: compose(flows.maf), "flow 0", "maf(...)"),
+    "repeat(maker)": (lambda: repeat(flows.coupling, 2), "flow", "coupling(...)"),
+    "repeat, zero": (lambda: repeat(flows.coupling(3, **H), 0), "num_layers", "at least 1", "0"),
+    "invert(density)": (lambda: invert(standard_normal(3)), "flow", "Flow", "Density"),
+    "fixed(class)": (lambda: fixed(Permutation), "bijector", "called"),
+    "fixed(flow)": (lambda: fixed(flows.coupling(3, **H)), "bijector", "Flow"),
+    "pushforward, swapped": (
+        lambda: pushforward(standard_normal(3), flows.coupling(3, **H)), "flow", "Density",
+    ),
+    "pushforward, base": (
+        lambda: pushforward(flows.coupling(3, **H), standard_normal), "base", "standard_normal(...)",
+    ),
+    "conditional, net": (lambda: conditional(linear, linear), "net", "Net", "function"),
+    "conditional, to_dist": (lambda: conditional(mlp, 3.0), "to_dist", "function", "float"),
+    "conditional, cond": (lambda: conditional(mlp, linear).dist(start(mlp)), "cond", "missing"),
+    "standard_normal(0)": (lambda: standard_normal(0), "dim", "at least 1", "0"),
+    "standard_normal(2.0)": (lambda: standard_normal(2.0), "dim", "integer", "2.0"),
+    "density of integers": (lambda: density(maf_density, INT), "floating", "int", "Dequantize"),
+    "density of another width": (lambda: density(maf_density, FOUR), "[..., 3]", "(2, 4)"),
+    "gaussian_made of integers": (lambda: density(lambda: gaussian, INT), "floating", "int"),
+    "gaussian_made of another width": (lambda: density(lambda: gaussian, FOUR), "[..., 3]", "(2, 4)"),
+    "gaussian_made, cond missing": (
+        lambda: density(lambda: gaussian_made(3, **H, cond_dim=2)), "cond", "missing",
+    ),
+    "gaussian_made, cond extra": (
+        lambda: density(lambda: gaussian, cond=jnp.ones(2)), "cond", "unconditional",
+    ),
+    "gaussian_made of a spline": (
+        lambda: density(lambda: gaussian_made(3, **H, law=rational_quadratic_spline())),
+        "law", "affine()", "RationalQuadraticSpline", "flows.maf",
+    ),
+    "reverse_kl, num_samples": (
+        lambda: reverse_kl(gaussian, start(gaussian), jax.random.key(0), linear, num_samples=0),
+        "num_samples", "at least 1", "0",
+    ),
+    "reverse_kl, log_density": (
+        lambda: reverse_kl(gaussian, start(gaussian), jax.random.key(0), 0.0, num_samples=2),
+        "log_density", "function", "float",
+    ),
+    "reverse_kl, of each coordinate": (
+        lambda: reverse_kl(gaussian, start(gaussian), jax.random.key(0), jnp.sin, num_samples=3),
+        "log_density", "(3,)", "(3, 3)", "Sum",
+    ),
+    "bits_per_dim": (lambda: bits_per_dim(jnp.ones(2), 0), "dim", "at least 1", "0"),
+    "mean_and_stderr, one": (lambda: mean_and_stderr(jnp.ones(1)), "values", "two", "(1,)"),
+    "mean_and_stderr, table": (lambda: mean_and_stderr(jnp.ones((2, 3))), "values", "(2, 3)"),
+}  # fmt: skip
+
+
+def refused(call, error):
+    def traced():
+        call()
+
+    with pytest.raises(error) as caught:
+        jax.eval_shape(traced)
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 250
+    return message
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_bad_value_is_refused_in_one_line(name):
+    call, *words = CASES[name]
+    message = refused(call, ValueError)
+    for word in words:
+        assert word in message
+
+
+INITS = {
+    **{name: make() for name, make in {**AUTOREGRESSIONS, **COUPLINGS, **GAUSSIAN}.items()},
+    "mlp": mlp,
+    "compose": compose(fixed(Permutation([1, 0, 2]))),
+    "repeat": repeat(fixed(Permutation([1, 0, 2])), 2),
+    "invert": invert(flows.coupling(3, **H)),
+    "pushforward": maf_density(),
+    "conditional": conditional(mlp, linear),
+}
+
+
+@pytest.mark.parametrize("name", INITS)
+def test_an_init_takes_one_typed_key_and_nothing_else(name):
+    for bad, word in [
+        (0, "int"),
+        (None, "NoneType"),
+        (jax.random.PRNGKey(0), "uint32"),
+        (jax.random.split(jax.random.key(0), 2), "(2,)"),
+    ]:
+        message = refused(lambda bad=bad: INITS[name].init(bad), TypeError)
+        assert "key must be" in message and word in message and "jax." in message
+
+
+@pytest.mark.parametrize("call", [
+    lambda key: mlp.apply(start(mlp), jnp.ones(3), key=key),
+    lambda key: reverse_kl(gaussian, start(gaussian), key, linear, num_samples=2),
+])  # fmt: skip
+def test_a_function_that_draws_takes_one_typed_key(call):
+    for bad in (0, jax.random.PRNGKey(0)):
+        assert "key must be a typed key" in refused(lambda bad=bad: call(bad), TypeError)

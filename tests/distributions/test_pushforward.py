@@ -1,0 +1,42 @@
+"""The law of T(z)."""
+
+import distrax
+import jax.numpy as jnp
+import numpy as np
+
+from dgm_jax.distributions import Pushforward
+
+
+class Linear(distrax.Bijector):
+    """x = A z, which counts the events it is given."""
+
+    def __init__(self, a):
+        super().__init__(event_ndims_in=1)
+        self.a, self.shapes = a, []
+
+    def forward_and_log_det(self, z):
+        self.shapes.append(z.shape)
+        return z @ self.a.T, jnp.full(z.shape[:-1], jnp.linalg.slogdet(self.a).logabsdet)
+
+    def inverse_and_log_det(self, x):
+        inverse = jnp.linalg.inv(self.a)
+        return x @ inverse.T, jnp.full(x.shape[:-1], jnp.linalg.slogdet(inverse).logabsdet)
+
+
+A = jnp.array([[2.0, 0.0], [1.0, 0.5]])
+
+
+def test_a_linear_map_of_a_normal_is_the_normal_with_covariance_a_a_transposed():
+    base = distrax.MultivariateNormalDiag(jnp.zeros(2), jnp.ones(2))
+    wanted = distrax.MultivariateNormalFullCovariance(jnp.zeros(2), A @ A.T)
+    x = jnp.array([[0.3, -1.0], [2.0, 0.7]])
+    got = Pushforward(base, Linear(A)).log_prob(x)
+    np.testing.assert_allclose(got, wanted.log_prob(x), rtol=1e-5)
+
+
+def test_all_samples_go_through_the_map_together(key):
+    """One product of [n, d], where distrax would map the bijector over the samples one by one."""
+    linear = Linear(A)
+    base = distrax.MultivariateNormalDiag(jnp.zeros(2), jnp.ones(2))
+    Pushforward(base, linear).sample_and_log_prob(seed=key, sample_shape=(3, 4))
+    assert (12, 2) in linear.shapes

@@ -1,0 +1,117 @@
+"""The checks at the boundary: what passes, what does not, and what the line says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax import checks
+from dgm_jax.bijectors import Law, affine
+from dgm_jax.flows import iaf
+from dgm_jax.protocol import Flow
+
+PASS = {
+    "key": lambda: checks.key(jax.random.key(0)),
+    "key, abstract": lambda: jax.eval_shape(checks.key, jax.random.key(0)),
+    "key, in vmap": lambda: jax.vmap(checks.key)(jax.random.split(jax.random.key(0), 2)),
+    "positive_int": lambda: checks.positive_int(np.int64(1), "n"),
+    "positive_int, zero": lambda: checks.positive_int(0, "n", least=0),
+    "positive": lambda: checks.positive(1e-9, "rate"),
+    "positive, integer": lambda: checks.positive(3, "rate"),
+    "widths": lambda: checks.widths((64, 64)),
+    "widths, list": lambda: checks.widths([64]),
+    "widths, none": lambda: checks.widths(()),
+    "choice": lambda: checks.choice("a", ("a", "b"), "which"),
+    "events": lambda: checks.events(jnp.ones((2, 3)), 3),
+    "events, one": lambda: checks.events(np.ones(3), 3),
+    "events, bfloat16": lambda: checks.events(jnp.ones(3, jnp.bfloat16), 3),
+    "condition": lambda: checks.condition(jnp.ones((2, 3)), 3),
+    "condition, integers": lambda: checks.condition(jnp.ones(3, int), 3),
+    "condition, none": lambda: checks.condition(None, 0),
+    "permutation": lambda: checks.permutation([1, 0, 2], 3),
+    "permutation, numpy": lambda: checks.permutation(np.array([0], np.uint8), 1),
+    "mask": lambda: checks.mask([True, False], 2),
+    "finite_rows": lambda: checks.finite_rows(np.ones((2, 3))),
+    "finite_rows, integers": lambda: checks.finite_rows(np.ones(2, int)),
+    "function": lambda: checks.function(jnp.tanh, "activation"),
+    "noun": lambda: checks.noun(affine(), Law, "law"),
+    "array": lambda: checks.array(np.ones(2), "x"),
+}
+
+
+@pytest.mark.parametrize("name", PASS)
+def test_what_is_right_passes_in_silence(name):
+    assert PASS[name]() is None
+
+
+FAIL = {
+    "key, integer": (lambda: checks.key(0), TypeError, "key", "int", "jax.random.key(seed)"),
+    "key, none": (lambda: checks.key(None), TypeError, "key", "NoneType", "jax.random.key"),
+    "key, legacy": (
+        lambda: checks.key(jax.random.PRNGKey(0), "seed"), TypeError, "seed", "uint32", "typed",
+    ),
+    "key, many": (
+        lambda: checks.key(jax.random.split(jax.random.key(0), 3)), TypeError, "one key", "(3,)",
+        "jax.vmap",
+    ),
+    "positive_int, zero": (lambda: checks.positive_int(0, "n"), ValueError, "n ", "at least 1", "0"),
+    "positive_int, bool": (lambda: checks.positive_int(True, "n"), ValueError, "n ", "True"),
+    "positive_int, float": (lambda: checks.positive_int(2.0, "n"), ValueError, "n ", "2.0"),
+    "positive_int, text": (lambda: checks.positive_int("2", "n"), ValueError, "n ", "'2'"),
+    "positive, zero": (lambda: checks.positive(0, "rate"), ValueError, "rate", "above 0", "0"),
+    "positive, nan": (lambda: checks.positive(float("nan"), "rate"), ValueError, "rate", "nan"),
+    "positive, infinite": (lambda: checks.positive(float("inf"), "rate"), ValueError, "inf"),
+    "positive, bool": (lambda: checks.positive(True, "rate"), ValueError, "rate", "True"),
+    "widths, a number": (lambda: checks.widths(64), ValueError, "hidden", "(64, 64)", "64"),
+    "widths, zero": (lambda: checks.widths((64, 0)), ValueError, "hidden", "(64, 0)", "got 0"),
+    "widths, text": (lambda: checks.widths("64"), ValueError, "hidden", "'64'"),
+    "choice": (
+        lambda: checks.choice("naiv", ("unit_once", "naive"), "inverse"), ValueError, "inverse",
+        "unit_once, naive", "'naiv'", "Did you mean 'naive'?",
+    ),
+    "choice, far off": (lambda: checks.choice(None, ("a", "b"), "which"), ValueError, "a, b", "None"),
+    "events, shape": (lambda: checks.events(jnp.ones((2, 3)), 4), ValueError, "x", "[..., 4]", "(2, 3)"),
+    "events, scalar": (lambda: checks.events(jnp.ones(()), 1), ValueError, "[..., 1]", "()"),
+    "events, integers": (
+        lambda: checks.events(np.ones(3, int), 3, "y"), ValueError, "y", "floating", "int",
+        "Dequantize",
+    ),
+    "events, list": (lambda: checks.events([1.0], 1), ValueError, "x", "list", "jnp.asarray"),
+    "condition, missing": (lambda: checks.condition(None, 3), ValueError, "cond", "missing", "=3"),
+    "condition, extra": (
+        lambda: checks.condition(jnp.ones(3), 0), ValueError, "cond", "(3,)", "cond_dim",
+    ),
+    "condition, width": (lambda: checks.condition(jnp.ones(2), 3), ValueError, "[..., 3]", "(2,)"),
+    "condition, scalar": (lambda: checks.condition(jnp.ones(()), 1), ValueError, "[..., 1]", "()"),
+    "condition, list": (lambda: checks.condition([1.0], 1), ValueError, "cond", "list"),
+    "permutation, twice": (lambda: checks.permutation([0, 0], 2), ValueError, "0..1", "[0, 0]"),
+    "permutation, short": (lambda: checks.permutation([0], 2), ValueError, "0..1", "[0]"),
+    "permutation, floats": (lambda: checks.permutation([0.0, 1.0], 2), ValueError, "integers"),
+    "permutation, bools": (lambda: checks.permutation([False, True], 2), ValueError, "integers"),
+    "permutation, square": (lambda: checks.permutation([[0, 1]], 2), ValueError, "[[0, 1]]"),
+    "permutation, number": (lambda: checks.permutation(1, 2), ValueError, "order", "got 1"),
+    "mask, short": (lambda: checks.mask([True], 2), ValueError, "mask", "2 booleans", "(1,)"),
+    "mask, integers": (lambda: checks.mask([1, 0], 2), ValueError, "mask", "booleans", "int"),
+    "mask, all": (lambda: checks.mask([True, True], 2), ValueError, "mask", "all the same"),
+    "finite_rows, empty": (lambda: checks.finite_rows(np.ones((0, 2))), ValueError, "data", "empty"),
+    "finite_rows, nan": (
+        lambda: checks.finite_rows(np.array([[0.0, 1.0], [np.nan, 0.0], [np.inf, 0.0]])),
+        ValueError, "data", "2 of 3", "row 1", "drop",
+    ),
+    "function": (lambda: checks.function(3.0, "loss"), ValueError, "loss", "float", "itself"),
+    "noun": (lambda: checks.noun(affine(), Flow, "flow"), ValueError, "flow", "Flow", "Law"),
+    "noun, not called": (lambda: checks.noun(iaf, Flow, "flow"), ValueError, "iaf(...)", "function"),
+    "noun, its class": (lambda: checks.noun(Flow, Flow, "flow"), ValueError, "flow", "Flow(...)"),
+    "array": (lambda: checks.array([1.0], "x"), ValueError, "x", "list", "jnp.asarray"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAIL)
+def test_what_is_wrong_is_one_line_with_argument_value_and_remedy(name):
+    call, error, *words = FAIL[name]
+    with pytest.raises(error) as caught:
+        call()
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
