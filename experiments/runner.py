@@ -295,11 +295,11 @@ def _at_the_boundary(work):
 
 
 def _is_meant_for_the_user(error):
-    """Files that are missing, and whatever our own code says with a `raise`.
+    """Files that are missing, ends that have a code, and what our own code says with a `raise`.
 
     A ValueError from inside jax, or a TypeError from a wrong call, is a mistake in the program.
     """
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or hasattr(error, "exit_code"):
         return True
     innermost = error.__traceback__
     while innermost.tb_next is not None:

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dgm_jax import learning
 from dgm_jax.data import readers
 from experiments import runner
 
@@ -37,6 +39,16 @@ def main(config):
         return 1 + None
     if config.num_steps == 3:
         raise KeyboardInterrupt
+    if config.num_steps == 5:
+        import os, signal
+        os.kill(os.getpid(), signal.SIGTERM)
+    if config.num_steps == 6:
+        print("waiting", flush=True)
+        input()
+    if config.num_steps == 7:
+        import jax
+        tower = lambda x: sum(jax.numpy.sin(x * i) ** i for i in range(300))
+        jax.jit(jax.grad(tower))(0.5).block_until_ready()
     if config.num_steps == 4:
         open(config.workdir / "missing.npy")
     return {"loss": 0.5, "steps": config.num_steps}
@@ -134,6 +146,62 @@ def test_errors_of_the_user_are_one_line_and_ours_keep_their_traceback(command):
     done = command("--workdir", "d", "--num-steps", "4")
     assert (done.returncode, done.stderr) == (
         2, "error: No such file or directory: d/missing.npy\n")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("Diverged", 4), ("NoUsableCheckpoint", 3), ("Preempted", 85)]
+)
+def test_each_way_to_end_has_its_exit_code(tmp_path, capsys, name, code):
+    def main(config):
+        raise getattr(learning, name)(*["it is so."] * (name != "Preempted"))
+
+    with pytest.raises(SystemExit) as stop:
+        runner.run(Config(workdir=tmp_path), main, quick={})
+    assert stop.value.code == code
+    assert capsys.readouterr().err == ("" if name == "Preempted" else "error: it is so.\n")
+    assert re.search(rf"^    {code} ", runner.__doc__, re.MULTILINE)
+
+
+def test_sigterm_between_two_trainings_is_exit_85(command):
+    done = command("--num-steps", "5")
+    assert (done.returncode, done.stderr) == (85, "told to end; the same command resumes\n")
+
+
+def test_a_second_process_in_the_directory_is_refused_before_the_slow_imports(command, tmp_path):
+    first = subprocess.Popen(
+        [sys.executable, tmp_path / "fake.py", "--num-steps", "6"], cwd=tmp_path, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    with first:
+        while first.stdout.readline() != "waiting\n":
+            pass
+        done = command("--num-steps", "6")
+        first.kill()
+    assert done.returncode == 2 and "the slow imports" not in done.stdout
+    assert f"runs/flows/fake is in use by process {first.pid} on " in done.stderr
+
+
+def test_compiled_programs_are_kept_where_they_are_asked_for(command, tmp_path):
+    on = {"JAX_ENABLE_COMPILATION_CACHE": "true", "XDG_CACHE_HOME": str(tmp_path / "home")}
+    done = command("--num-steps", "7", "--cache-dir", "cache", **on)
+    assert done.returncode == 0, done.stderr
+    kept = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert kept and not (tmp_path / "home").exists()
+    done = command("--num-steps", "7", "--workdir", "b", **on)
+    (folder,) = (tmp_path / "home" / "dgm_jax").iterdir()  # of this processor
+    assert {path.name for path in folder.iterdir()} >= {n for n in kept if n.startswith("jit_tower")}
+    on |= {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "mine"), "XDG_CACHE_HOME": "/never"}
+    assert command("--num-steps", "7", "--workdir", "c", **on).returncode == 0
+    assert list((tmp_path / "mine").iterdir())
+
+
+def test_the_experiment_has_its_name_in_the_directory(command, tmp_path, capsys):
+    assert command("--quick").returncode == 0
+    kept = tmp_path / "runs/flows/fake-quick/config.json"
+    assert json.loads(kept.read_text())["experiment"] == "fake"
+    kept.write_text(kept.read_text().replace('"fake"', '"another"'))
+    done = command("--quick")
+    assert done.returncode == 2 and 'experiment was "another", is "fake"' in done.stderr
 
 
 def test_the_data_names_are_those_of_the_readers():

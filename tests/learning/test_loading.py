@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from dgm_jax import combinators, distributions, flows
-from dgm_jax.learning import gradient_descent, load, train
+from dgm_jax.learning import NoUsableCheckpoint, gradient_descent, load, train
 from dgm_jax.protocol import Algorithm
 
 
@@ -77,6 +77,17 @@ def test_a_damaged_one_is_passed_over_and_left_alone(tmp_path, capfd):
     line = capfd.readouterr().err
     assert line.count("\n") == 1 and "/20 is damaged" in line
     assert "left as it is; taking step 10" in line and whole.keys() == set(tmp_path.rglob("*"))
+
+
+def test_a_leaf_that_left_the_table_of_contents_is_missed(tmp_path):
+    run(tmp_path)
+    contents = tmp_path / "checkpoints" / "20" / "state" / "_METADATA"
+    table = json.loads(contents.read_text())
+    (gone,) = (name for name in table["tree_metadata"] if "'params'" in name and "'w'" in name)
+    del table["tree_metadata"][gone]
+    contents.write_text(json.dumps(table))
+    with pytest.raises(NoUsableCheckpoint, match="state/params/w is missing"):
+        load(tmp_path)
 
 
 def test_what_is_not_there_is_said_with_what_is(tmp_path):
