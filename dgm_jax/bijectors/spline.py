@@ -50,7 +50,7 @@ def rational_quadratic_spline(
     min_width, min_height: least share of the interval that a bin takes; min_slope: least slope at
     a knot. They bound how steep, and so how ill-conditioned, a spline can be.
     Both directions are closed forms of one cost. Arithmetic in float32 at least.
-    Durkan et al. (2019), "Neural spline flows", eqs. 4-8.
+    Durkan et al. (2019), "Neural spline flows".
     """
     checks.positive_int(num_bins, "num_bins")
     for value, name in [
