@@ -31,7 +31,7 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
     a point z_j of its own, μ_j = m_j + z_j (1 - s_j), where the z_j are the K mid-quantiles of the
     standard logistic. Every (μ, s) can be reached; c = 0 (s_j = 1) is the identity, logit(σ(x)),
     and there ∂τ/∂s_j ∝ z_j - x differs between components, so that they part. They need some
-    hundreds of Adam steps for it, which a mixture spread from the start saves at the price of the identity.
+    hundreds of Adam steps for it; a mixture spread from the start is faster, but not the identity.
 
     Where components are narrow and far apart τ is nearly flat between them: there log τ' may be
     -100, and the inverse and its gradient as ill-conditioned as that says.
