@@ -96,16 +96,20 @@ def jax_peer(params, log_prob, sample, round_trip, x) -> Peer:
 def ours(name, config, x, key, inverse) -> Peer:
     # Without the direct connections that our MADE adds to narrow layers, and no peer has.
     options = {} if name == "realnvp" else {"direct": False}
-    sizes = {"num_layers": config.num_layers, "hidden": config.hidden}
-    model = passes.build(name, x.shape[1], inverse, **sizes, **options)
-    bijector = lambda params: model.dist(params).bijector  # noqa: E731
-    return jax_peer(
-        passes.parameters(model, key),
-        lambda params, x: model.dist(params).log_prob(x),
-        lambda params, key: model.dist(params).sample(seed=key, sample_shape=len(x)),
-        lambda params, x: bijector(params).forward(bijector(params).inverse(x)),
-        x,
-    )
+    options |= {"num_layers": config.num_layers, "hidden": config.hidden}
+
+    def peer(unroll):
+        model = passes.build(name, x.shape[1], inverse, unroll=unroll, **options)
+        bijector = lambda params: model.dist(params).bijector  # noqa: E731
+        return jax_peer(
+            passes.parameters(model, jax.random.clone(key)),
+            lambda params, x: model.dist(params).log_prob(x),
+            lambda params, key: model.dist(params).sample(seed=key, sample_shape=len(x)),
+            lambda params, x: bijector(params).forward(bijector(params).inverse(x)),
+            x,
+        )
+
+    return peer(False)._replace(gradient=peer(passes.unrolled(name, "gradient")).gradient)
 
 
 def flowjax(name, config, x, key) -> Peer:
@@ -519,9 +523,12 @@ def draw(config, found):
             dims, values = lines.setdefault(r["library"], ([], []))
             dims.append(r["dim"])
             values.append(r["ms"])
+    own = [library for library in lines if library.startswith("dgm_jax")]
+    colours = dict.fromkeys(lines, plots.INK) | dict(zip(own, plots.COLOURS))
     figure = plots.curves(
         lines, xlabel="dimension d", ylabel=f"milliseconds for {config.batch} examples",
-        logx=True, logy=True, title=f"{name}: {way}",
+        logx=True, logy=True, colours=colours,
+        title=f"{name.upper()}, {way.replace('sample', 'sampling')}: here and in other libraries",
     )  # fmt: skip
     passes.mark(figure, sorted(config.dims))
     return figure

@@ -132,3 +132,28 @@ def test_machine_says_where_a_table_was_made():
     assert machine["jax"] == jax.__version__ and machine["cores"] >= 1 and machine["cpu"]
     assert jax.devices()[0].device_kind in machine["device"]
     datetime.date.fromisoformat(machine["date"])
+
+
+def test_without_warm_up_the_call_after_the_first_counts(clock):
+    thunk = clock.thunk("a", [5.0, 3.0, 0.001])
+    result = timing.compare({"a": thunk}, repeats=1, warm_up=False)["a"]
+    assert result == pytest.approx((3000.0, 3000.0, 3000.0, 5.0))
+
+
+def test_a_program_is_compiled_before_it_runs_and_knows_its_memory():
+    traced = []
+
+    def product(a, b):
+        traced.append(1)
+        return a @ b
+
+    a = jnp.ones((64, 64))
+    program = timing.program(product, a, a)
+    assert traced == [1] and program.compile_s > 0
+    assert float(program.run()[0, 0]) == 64 and float(program.run().sum()) == 64**3
+    assert traced == [1]
+    assert program.peak_mb is None or program.peak_mb >= 3 * a.nbytes / 1e6
+
+
+def test_the_peak_is_measured_by_a_square_product():
+    assert timing.matmul(16)().shape == (16, 16)
