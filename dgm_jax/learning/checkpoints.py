@@ -39,6 +39,10 @@ class NoUsableCheckpoint(RuntimeError):
     exit_code = 3
 
 
+class NotFinite(ValueError):
+    """An array to be saved holds NaN or infinity: the checkpoints before it are better."""
+
+
 class Saved(NamedTuple):
     step: int
     state: State
@@ -89,7 +93,10 @@ class Checkpoints:
         return max(_steps(self.directory), default=None)
 
     def save(self, step: int, state: State, *, note: dict | None = None) -> None:
-        """Starts writing `state`, and with it `note`: a dict of what JSON can hold."""
+        """Starts writing `state`, and with it `note`: a dict of what JSON can hold.
+
+        `NotFinite`, a `ValueError`, names an array with NaN or infinity; then nothing is written.
+        """
         checks.positive_int(step, "step", least=0)
         latest = self.latest
         if latest is not None and step <= latest:
@@ -97,10 +104,14 @@ class Checkpoints:
         empty = [name for name, leaf in _named(state).items() if leaf.size == 0]
         if empty:
             raise ValueError(f"{empty[0]} has no elements, which a checkpoint cannot hold.")
+        inspected = _inspected(state)
+        bad = [name for name, (_, finite) in inspected.items() if not finite]
+        if bad:
+            raise NotFinite(f"{bad[0]} is not finite")
         about = {
             "step": step,
             "leaves": _describe(state),
-            "fingerprints": fingerprints(state),
+            "fingerprints": {name: int(fingerprint) for name, (fingerprint, _) in inspected.items()},
             "note": note or {},
         }
         about["checksum"] = _checksum(about)
@@ -182,11 +193,20 @@ def fingerprints(tree: State) -> dict[str, int]:
     is always seen, any other with probability 1 - 2^-32. (A sum of w_i times odd weights is
     simpler and blind: 2^k equal words of few bits, such as ones, weigh the same as zeros.)
     """
-    prints = jax.device_get({name: _fingerprint(leaf) for name, leaf in _named(tree).items()})
-    return {name: int(value) for name, value in prints.items()}
+    return {name: int(fingerprint) for name, (fingerprint, _) in _inspected(tree).items()}
+
+
+def _inspected(tree) -> dict[str, tuple[Array, Array]]:
+    """{"params/w": (fingerprint, whether all is finite), ...}"""
+    return jax.device_get({name: _inspect(leaf) for name, leaf in _named(tree).items()})
 
 
 @jax.jit
+def _inspect(x: Array) -> tuple[Array, Array]:
+    finite = jnp.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else True
+    return _fingerprint(x), finite
+
+
 def _fingerprint(x: Array) -> Array:
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         x = jax.random.key_data(x)

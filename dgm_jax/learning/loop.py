@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dgm_jax import checks
-from dgm_jax.learning.checkpoints import Checkpoints
+from dgm_jax.learning.checkpoints import Checkpoints, NotFinite
 from dgm_jax.learning.devices import replicate, shard_batch
 from dgm_jax.learning.logs import MetricsLog, progress_bar
 from dgm_jax.learning.preemption import Preempted, termination
@@ -233,28 +233,15 @@ def _save(checkpoints, run, monitor):
     tree = {"state": run.state}
     if monitor is not None:
         tree["best"] = run.state if run.best is None else run.best
-    bad = [name for name, finite in jax.device_get(_finite(tree)).items() if not finite]
-    if bad:
-        raise _diverged(f"{bad[0]} is not finite", run.step, checkpoints)
     note = {name: getattr(run, name) for name in ("best_value", "stale", "skipped", "seconds")}
     window = [{name: float(x) for name, x in m.items()} for m in jax.device_get(run.window)]
     note["window"] = [
         {name: x if math.isfinite(x) else None for name, x in m.items()} for m in window
     ]
-    checkpoints.save(run.step, tree, note=note)
-
-
-def _finite(tree):
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): _all_finite(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-        if jnp.issubdtype(leaf.dtype, jnp.inexact)
-    }
-
-
-@jax.jit
-def _all_finite(x):
-    return jnp.isfinite(x).all()
+    try:
+        checkpoints.save(run.step, tree, note=note)
+    except NotFinite as error:
+        raise _diverged(str(error), run.step, checkpoints) from None
 
 
 def _summary(run, window, checkpoints):

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from dgm_jax.learning.checkpoints import Checkpoints, NoUsableCheckpoint, fingerprints
+from dgm_jax.learning.checkpoints import Checkpoints, NotFinite, NoUsableCheckpoint, fingerprints
 from dgm_jax.learning.gradient import TrainState
 
 
@@ -189,6 +189,15 @@ def test_the_fingerprint_is_that_of_any_layout():
     for spec in ((), ("a",), ("b", "a"), (None, ("a", "b"))):
         sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
         assert fingerprints({"x": jax.device_put(x, sharding)}) == fingerprints({"x": x})
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, -jnp.inf])
+def test_what_is_not_finite_is_not_written(tmp_path, bad):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, {"good": jnp.ones(3), "x": jnp.zeros(3, jnp.bfloat16)})
+        with pytest.raises(NotFinite, match="x is not finite"):
+            checkpoints.save(2, {"good": jnp.ones(3), "x": jnp.full(3, bad, jnp.bfloat16)})
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
 def test_the_order_of_steps_and_empty_arrays_are_checked(tmp_path):
