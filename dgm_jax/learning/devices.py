@@ -5,7 +5,8 @@
     state, metrics = jax.jit(algorithm.step)(state, key, shard_batch(batch, mesh))
 
 The compiler adds the one all-reduce of the gradients, and random numbers are those of a single
-device. `train(..., mesh=mesh)` does these three lines. The older way, the same by value for a
+device. `train(..., mesh=mesh)` does these three lines, on one process or several
+(`dgm_jax.learning.processes`). The older way, the same by value for a
 loss that draws no random numbers:
 
     algorithm = gradient_descent(init, loss, optimizer, axis_name="data")
@@ -14,6 +15,7 @@ loss that draws no random numbers:
 """
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from dgm_jax import checks
@@ -37,19 +39,46 @@ def data_mesh(num_devices: int | None = None) -> Mesh:
 
 def replicate(tree: Params, mesh: Mesh) -> Params:
     """All of `tree` on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return _put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
     """An equal share of the rows of every leaf [batch, ...] on each device.
 
-    `ValueError` where the rows do not divide among the devices.
+    `batch` is the whole one, in every process. `ValueError` where the rows do not divide among
+    the devices.
     """
+    check_rows(batch, mesh)
+    return _put(batch, NamedSharding(mesh, PartitionSpec("data")))
+
+
+def check_rows(batch: Batch, mesh: Mesh) -> None:
+    """`ValueError` where the rows of a leaf do not divide among the devices of `mesh`."""
     for leaf in jax.tree.leaves(batch):
-        rows, count = leaf.shape[0] if leaf.shape else 0, mesh.size
+        rows, count = np.shape(leaf)[0] if np.shape(leaf) else 0, mesh.size
         if rows == 0 or rows % count:
             near = {rows - rows % count, rows - rows % count + count} - {0}
             raise ValueError(
                 f"batch {rows}, {count} devices: use {' or '.join(map(str, sorted(near)))}."
             )
-    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
+
+
+def first_copy(tree: Params) -> Params:
+    """Of what `replicate` spread, the copy on the first device of this process; no transfer."""
+    return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, tree)
+
+
+def _put(tree, sharding):
+    """device_put, which knows the devices of one process only."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+    return jax.tree.map(lambda leaf: _put_own_part(leaf, sharding), tree)
+
+
+def _put_own_part(leaf, sharding):
+    if jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
+        data = _put_own_part(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    leaf = np.asarray(leaf)
+    leaf = leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype), copy=False)
+    return jax.make_array_from_callback(leaf.shape, sharding, lambda index: leaf[index])
