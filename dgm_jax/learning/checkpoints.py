@@ -14,6 +14,8 @@ import gc
 import io
 import json
 import logging
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -28,6 +30,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from dgm_jax import checks
+from dgm_jax.learning import processes
 from dgm_jax.protocol import Array, State
 
 ASIDE = "corrupt-"  # a damaged checkpoint is kept under this name
@@ -58,6 +61,8 @@ class Checkpoints:
 
     `save` blocks while the arrays are copied to the host and writes in the background; an error
     of the writing (a full disk) is an `OSError` of the next `save`, or on leaving the block.
+
+    On several processes all of them call everything here, and all see one directory.
     """
 
     def __init__(self, directory, *, keep: int = 3):
@@ -90,7 +95,7 @@ class Checkpoints:
         """The step of the newest checkpoint on disk, damaged or not (waits for it), or None."""
         with self._writing(), quiet():
             self._checkpointer.wait()
-        return max(_steps(self.directory), default=None)
+        return processes.from_first(lambda: max(_steps(self.directory), default=None))
 
     def save(self, step: int, state: State, *, note: dict | None = None) -> None:
         """Starts writing `state`, and with it `note`: a dict of what JSON can hold.
@@ -128,23 +133,32 @@ class Checkpoints:
         """
         with self._writing(), quiet():
             self._checkpointer.wait()
-        aside = sorted(path.name for path in self.directory.glob(f"{ASIDE}*"))
-        if aside and not _steps(self.directory):
-            raise NoUsableCheckpoint(
-                f"{self.directory} has damaged checkpoints only: {', '.join(aside)}. "
-                "Delete the directory to start afresh."
-            )
-        saved, damaged = newest_intact(
+        if processes.several():
+            return self._restore_together(template)
+        saved, damaged = _newest_alone(
             self.directory, lambda step: _restore(self._checkpointer, step, template)
         )
-        for step, reason in damaged.items():
-            kept = _set_aside(self.directory, step)
-            say_damaged(self.directory / str(step), reason, f"kept as {kept}", saved.step)
         if damaged:
-            with quiet():
-                self._checkpointer.close()
-            self._open()
+            self._reopen()
         return saved
+
+    def _restore_together(self, template):
+        """A process that fails leaves the others waiting, so one decides before all of them read."""
+        chosen = processes.from_first(lambda: _choose_apart(self.directory))
+        if chosen is None:
+            return None
+        if chosen["damaged"]:
+            self._reopen()
+        try:
+            return _restore(self._checkpointer, chosen["step"], template)
+        except _Damaged as error:  # for this process only
+            where = self.directory / str(chosen["step"])
+            raise OSError(f"{where} was intact and cannot be read ({error}); try again.") from error
+
+    def _reopen(self):
+        with quiet():
+            self._checkpointer.close()
+        self._open()
 
     @contextlib.contextmanager
     def _writing(self):
@@ -152,6 +166,8 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
+            if processes.lost_peer(error):
+                raise
             reason, remedy = _reason(error), "see to it"
             if "RESOURCE_EXHAUSTED" in reason or getattr(error, "errno", 0) == errno.ENOSPC:
                 reason, remedy = "no space left on the disk", "free some"
@@ -160,6 +176,62 @@ class Checkpoints:
                 f"a checkpoint could not be written to {self.directory} ({reason}; the newest "
                 f"there is {latest}); {remedy}, and the same command resumes."
             ) from error
+
+
+def _newest_alone(directory, read):
+    """`newest_intact`, with the damaged ones that are newer renamed: the newest stands alone."""
+    aside = sorted(path.name for path in directory.glob(f"{ASIDE}*"))
+    if aside and not _steps(directory):
+        raise NoUsableCheckpoint(
+            f"{directory} has damaged checkpoints only: {', '.join(aside)}. "
+            "Delete the directory to start afresh."
+        )
+    saved, damaged = newest_intact(directory, read)
+    taken = max(set(_steps(directory)) - damaged.keys(), default=None)
+    for step, reason in damaged.items():
+        kept = _set_aside(directory, step)
+        say_damaged(directory / str(step), reason, f"kept as {kept}", taken)
+    return saved, damaged
+
+
+def _choose_apart(directory):
+    """`choose` in a process of its own, which reads alone: here orbax would wait for the others."""
+    if not _steps(directory) and not list(directory.glob(f"{ASIDE}*")):
+        return None
+    program = f"from dgm_jax.learning import checkpoints; checkpoints.choose({str(directory)!r})"
+    child = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if child.returncode:
+        raise OSError(f"{directory} could not be read (exit code {child.returncode}).")
+    told = json.loads(child.stdout)
+    if "error" in told:
+        raise NoUsableCheckpoint(told["error"])
+    return told
+
+
+def choose(directory: str) -> None:
+    """Prints {"step", "damaged"} of the newest intact checkpoint, or {"error"}; renames the rest."""
+    directory = Path(directory)
+    with quiet():
+        checkpointer = ocp.training.Checkpointer(directory)
+
+    def read(step):
+        about = description(checkpointer, step)
+        abstract = jax.tree.map(_abstract, structure(checkpointer, step))
+        verified(checkpointer, step, abstract, about)
+        return step
+
+    with contextlib.closing(checkpointer):
+        try:
+            step, damaged = _newest_alone(directory, read)
+        except NoUsableCheckpoint as error:
+            print(json.dumps({"error": str(error)}))
+        else:
+            print(json.dumps({"step": step, "damaged": sorted(damaged)}))
 
 
 def newest_intact(directory: Path, read) -> tuple[Any, dict[int, str]]:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import math
+import operator
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,8 +16,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dgm_jax import checks
+from dgm_jax.learning import processes
 from dgm_jax.learning.checkpoints import Checkpoints, NotFinite
-from dgm_jax.learning.devices import replicate, shard_batch
+from dgm_jax.learning.devices import check_rows, data_mesh, first_copy, replicate, shard_batch
 from dgm_jax.learning.logs import MetricsLog, progress_bar
 from dgm_jax.learning.preemption import Preempted, termination
 from dgm_jax.locks import locked
@@ -97,7 +99,11 @@ def train(
       as often as costs 1 % of the time. The newest three stay.
     - A SIGTERM saves at the current step and raises `Preempted`, a `SystemExit` with code 85.
     - A checkpoint that is damaged is set aside, and the run goes on from the one before it.
-    - With `mesh` (see `dgm_jax.learning.devices`) the batch is spread over its devices.
+    - With `mesh` (see `dgm_jax.learning.devices`) the batch is spread over its devices; its rows
+      must divide among them. `evaluate` gets, and `Trained` has, the copy on the first device.
+    - On several processes (`dgm_jax.learning.processes`) all call `train` with the same arguments;
+      the mesh is all devices by default. All evaluate, the numbers of the first process count, and
+      it alone writes rows, calls `on_log` and shows a bar.
 
     The host waits for the device at rows only. `evaluate` must not keep the state it is given,
     because the next step reuses its memory.
@@ -113,8 +119,11 @@ def train(
     checks.positive_int(log_every, "log_every")
     _check_optional(evaluate, monitor, eval_every, patience, workdir, checkpoint_every, on_log)
     init_key, loop_key = jax.random.split(key)
+    if mesh is None and processes.several():
+        mesh = data_mesh()
+    everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
 
-    @functools.partial(jax.jit, donate_argnums=0)
+    @functools.partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
     def step(state, t, batch):
         return algorithm.step(state, jax.random.fold_in(loop_key, t), batch)
 
@@ -128,23 +137,28 @@ def train(
         return run.step == num_steps or (every is not None and run.step % every == 0)
 
     with contextlib.ExitStack() as stack:
-        checkpoints, told_to_end = None, lambda: False
+        checkpoints, told_to_end = None, lambda step: False
         if workdir is not None:
             workdir = Path(workdir)
             workdir.mkdir(parents=True, exist_ok=True)
             told_to_end = stack.enter_context(termination())
-            stack.enter_context(locked(workdir))
+            processes.from_first(lambda: stack.enter_context(locked(workdir)))
             checkpoints = stack.enter_context(Checkpoints(workdir / "checkpoints"))
         run = _resume(checkpoints, algorithm, init_key, monitor, mesh)
-        log = MetricsLog(workdir and workdir / "metrics.jsonl", run.step)
+        mine = workdir is not None and processes.first()
+        log = MetricsLog(workdir / "metrics.jsonl" if mine else None, run.step)
+        log.rows[:] = processes.from_first(lambda: log.rows)
         if over(run):
-            return _trained(run, log)
+            return _trained(run, log, mesh)
 
         now = batch(run.step)
         if run.step == 0:
             _check_batch(now)
+            if mesh is not None:
+                check_rows(now, mesh)
             run = run._replace(state=_start(algorithm, init_key, mesh))
-        bar = progress_bar(description, run.step, num_steps, show=progress)
+        shown = progress and processes.first()
+        bar = progress_bar(description, run.step, num_steps, show=shown)
         update = stack.enter_context(bar)
         window = list(run.window)  # the metrics since the last row, on the device
         clock = time.perf_counter()
@@ -157,20 +171,19 @@ def train(
             if len(window) > AHEAD:
                 jax.block_until_ready(window[-AHEAD])
             update(run.step)
-            leaving = told_to_end()
+            leaving = told_to_end(run.step)
             evaluating = evaluate is not None and due(run, eval_every)
             saving = checkpoints is not None and due(run, checkpoint_every)
             if evaluating or saving or due(run, log_every):
                 run, row = _summary(run, window, checkpoints)
                 run = run._replace(seconds=run.seconds + time.perf_counter() - clock)
                 if evaluating:
-                    run, row = _evaluate(run, row, evaluate, monitor)
-                log.append(row)
-                if on_log is not None:
-                    on_log(run.step, row)
+                    run, row = _evaluate(run, row, evaluate, monitor, mesh)
+                _record(log, row, on_log)
                 update(run.step, row)
                 window, clock = [], time.perf_counter()
-                saving = saving or over(run) or clock > next_save
+                late = functools.partial(operator.gt, clock, next_save)
+                saving = saving or over(run) or processes.from_first(late)
             if checkpoints is not None and (saving or leaving):
                 seconds = run.seconds + (time.perf_counter() - clock if window else 0)
                 saved = time.perf_counter()
@@ -181,10 +194,11 @@ def train(
                 clock = time.perf_counter()
             if leaving:
                 where = checkpoints.directory / str(checkpoints.latest)  # waits until it is there
-                print(f"told to end: saved {where}; the same command resumes", file=sys.stderr)
+                if processes.first():
+                    print(f"told to end: saved {where}; the same command resumes", file=sys.stderr)
                 raise Preempted
             if over(run):
-                return _trained(run, log)
+                return _trained(run, log, mesh)
             now = batch(run.step)
 
 
@@ -201,8 +215,23 @@ class _Run(NamedTuple):
     window: Sequence[Metrics] = ()  # metrics of the steps since the last row
 
 
-def _trained(run, log):
+def _trained(run, log, mesh):
+    if mesh is not None:
+        run = run._replace(state=first_copy(run.state), best=first_copy(run.best))
     return Trained(run.state, run.state if run.best is None else run.best, log.rows, run.seconds)
+
+
+def _record(log, row, on_log):
+    """Rows are the first process's to write; all learn of a full disk."""
+
+    def write():
+        log.append(row)
+        if on_log is not None:
+            on_log(row["step"], row)
+
+    processes.from_first(write)
+    if not processes.first():
+        log.append(row)
 
 
 def _start(algorithm, init_key, mesh):
@@ -272,9 +301,10 @@ def _summary(run, window, checkpoints):
     return run._replace(skipped=in_a_row), row
 
 
-def _evaluate(run, row, evaluate, monitor):
+def _evaluate(run, row, evaluate, monitor, mesh):
     """The row with the evaluation in it, and the run with the best state in it."""
-    numbers = {name: float(x) for name, x in jax.device_get(evaluate(run.state)).items()}
+    found = jax.device_get(evaluate(run.state if mesh is None else first_copy(run.state)))
+    numbers = processes.from_first(lambda: {name: float(x) for name, x in found.items()})
     for name in numbers.keys() & row.keys():
         raise ValueError(f"evaluate gave {name!r}, which the step gives too; rename it.")
     if monitor is None:

@@ -5,6 +5,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 
+from jax.experimental import multihost_utils
+
+from dgm_jax.learning import processes
+
 
 class Preempted(SystemExit):
     """The run was told to end and has saved; uncaught, it ends the process with exit code 85."""
@@ -14,19 +18,27 @@ class Preempted(SystemExit):
 
 
 @contextlib.contextmanager
-def termination() -> Iterator[Callable[[], bool]]:
-    """told_to_end(), True once this process has got SIGTERM, which then does not end it.
+def termination() -> Iterator[Callable[[int], bool]]:
+    """told_to_end(step), True once this process has got SIGTERM, which then does not end it.
 
     A signal that was not acted on is sent again on leaving. Python delivers signals to its main
-    thread only: in another one this is never True.
+    thread only: in another one this is never True. On several processes jax has the signal: it is
+    True in all of them at one later step, whichever got it; each must ask at every step.
     """
+    if processes.several():
+        yield multihost_utils.reached_preemption_sync_point
+        return
     arrived = threading.Event()
+
+    def told_to_end(step=0):
+        return arrived.is_set()
+
     if threading.current_thread() is not threading.main_thread():
-        yield arrived.is_set
+        yield told_to_end
         return
     before = signal.signal(signal.SIGTERM, lambda *_: arrived.set())
     try:
-        yield arrived.is_set
+        yield told_to_end
     finally:
         signal.signal(signal.SIGTERM, before)
     if arrived.is_set():

@@ -67,12 +67,13 @@ def start(
 
 
 def several() -> bool:
-    return jax.process_count() > 1
+    """Whether this process has peers; asking starts no backend of jax where it has none."""
+    return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def first() -> bool:
     """Whether this is the process that writes and prints; True where there is one only."""
-    return jax.process_index() == 0
+    return not several() or jax.process_index() == 0
 
 
 def from_first(work: Callable[[], Any]) -> Any:
