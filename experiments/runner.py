@@ -23,6 +23,13 @@ An experiment is a module such as
     if __name__ == "__main__":
         runner.run(CONFIG, main, quick={"num_steps": 20})
 
+On several machines, with one directory they all see, the same command is started on each:
+
+    python -m experiments.flows.compare --coordinator HOST:PORT --num-processes N --process-id I
+
+with I from 0 to N-1, and HOST that of process 0; on a cluster that jax detects (Slurm, Open MPI,
+TPU pods) `--distributed` alone. Process 0 writes and prints, the others are silent.
+
 It leaves `config.json` and `results.json` in its directory. The same command finds a finished run
 and shows it, or resumes one that was stopped (`dgm_jax.learning.train` with this workdir). One
 process at a time has a directory. What it learned is `dgm_jax.learning.load(directory)`.
@@ -34,7 +41,8 @@ Exit codes, each but 0 and 1 with one line on stderr:
     2    wrong input, a directory in use, a full disk: change something
     3    there are checkpoints, and none is intact
     4    diverged: NaN or infinity that skipping steps did not cure
-    75   a peer process was lost: run the same command again (runs of several processes)
+    75   a peer process was lost: run the same command again on all (runs of several processes;
+         where process 0 is lost jax itself may end the others first, with SIGABRT: the same)
     85   told to end (SIGTERM) and saved: run the same command again
     130  interrupted (control-C): the same command resumes from the last checkpoint
 
@@ -56,6 +64,7 @@ import platform
 import signal
 import sys
 import threading
+import traceback
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -72,7 +81,10 @@ DataName = Literal[
 
 _locks = contextlib.ExitStack()  # of the command line: held until the process ends
 
-PLACES = ("workdir", "data_dir", "cache_dir", "progress")  # options that may differ when a run is resumed
+PLACES = (  # options that may differ when a run is resumed
+    "workdir", "data_dir", "cache_dir", "progress",
+    "distributed", "coordinator", "num_processes", "process_id",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +103,19 @@ class Config:
     """a run of seconds, to see that everything works; its numbers mean nothing"""
     progress: bool = True
     """a progress bar, on a terminal"""
+    distributed: bool = False
+    """one of several processes, on a cluster that jax detects; elsewhere the next three say which"""
+    coordinator: str | None = None
+    """HOST:PORT of process 0"""
+    num_processes: int | None = None
+    """how many processes there are"""
+    process_id: int | None = None
+    """which of them this is, from 0"""
+
+    @property
+    def joins(self) -> bool:
+        given = (self.coordinator, self.num_processes, self.process_id)
+        return self.distributed or any(value is not None for value in given)
 
 
 def parse(config_type: type[Config], name: str, args: Sequence[str] | None = None) -> Config:
@@ -106,7 +131,7 @@ def parse(config_type: type[Config], name: str, args: Sequence[str] | None = Non
         folder = Path("runs", *name.removeprefix("experiments.").split("."))
         quick = folder.with_name(folder.name + "-quick")
         config = dataclasses.replace(config, workdir=quick if config.quick else folder)
-    return _at_the_boundary(lambda: _claimed(config))
+    return _at_the_boundary(lambda: _claimed(_joined(config)))
 
 
 def run(
@@ -162,22 +187,69 @@ def write_json(path: Path | str, obj: Any) -> None:
 def _run(config, main, quick, show):
     if config.workdir is None:
         raise ValueError("workdir is missing; give the directory that keeps the run.")
-    config = _made(_quickened(config, quick) if config.quick else config)
+    config = _quickened(config, quick) if config.quick else config
+    if _first():
+        _made(config)
     options, results = config.workdir / "config.json", config.workdir / "results.json"
     told = {"experiment": _name(main), **dataclasses.asdict(config)}
+    if not _first():
+        return _follow(config, main)
     with locked(config.workdir), _ended_by_sigterm():
-        _refuse_another(options, told)
-        if results.exists():
-            found = json.loads(results.read_text(encoding="utf-8"))
+
+        def prepare():
+            _refuse_another(options, told)
+            if results.exists():
+                return json.loads(results.read_text(encoding="utf-8"))
+            write_json(options, told)
+            return None
+
+        found = _told_by_first(prepare)
+        if found is not None:
             show(found)
             print(f"This run was done already: {config.workdir}")
             return found
-        write_json(options, told)
         _keep_compiled(config.cache_dir)
         write_json(results, main(config))
     found = json.loads(results.read_text(encoding="utf-8"))
     show(found)
     print(f"Results, options and checkpoints are in {config.workdir}")
+    return found
+
+
+# --------------------------------------------------------------------- one of several processes
+def _joined(config):
+    """`config`; from here on this process and its peers are one run."""
+    if config.joins:
+        from dgm_jax.learning import processes
+
+        processes.start(
+            config.coordinator, num_processes=config.num_processes, process_id=config.process_id
+        )
+    return config
+
+
+def _processes():
+    """The module that knows the peers, None for a run of one process."""
+    processes = sys.modules.get("dgm_jax.learning.processes")
+    return processes if processes is not None and processes.several() else None
+
+
+def _first():
+    """Whether this process is the one that writes."""
+    return _processes() is None or _processes().first()
+
+
+def _told_by_first(work):
+    return work() if _processes() is None else _processes().from_first(work)
+
+
+def _follow(config, main):
+    """What the other processes do: the same computation, in silence."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        found = _told_by_first(None)
+        if found is None:
+            _keep_compiled(config.cache_dir)
+            found = main(config)
     return found
 
 
@@ -191,8 +263,12 @@ def _name(main):
 
 def _claimed(config):
     """The directory is made, and locked as long as the process lives."""
-    config = _made(config)
-    _locks.enter_context(locked(config.workdir))
+
+    def claim():
+        _made(config)
+        _locks.enter_context(locked(config.workdir))
+
+    _told_by_first(claim)
     return config
 
 
@@ -204,8 +280,8 @@ def _ended_by_sigterm():
         print("told to end; the same command resumes", file=sys.stderr)
         raise SystemExit(85)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
+    if threading.current_thread() is not threading.main_thread() or _processes() is not None:
+        yield  # on several processes the signal is jax's, for all to agree on a step
         return
     before = signal.signal(signal.SIGTERM, leave)
     try:
@@ -279,6 +355,27 @@ def _listing(results):
 # ------------------------------------------------------------------------------ the boundary
 def _at_the_boundary(work):
     """work(); a wrong input ends in one line and exit code 2, a mistake of ours in a traceback."""
+    return _ended_for_all(lambda: _spoken(work))
+
+
+def _ended_for_all(work):
+    """work(); of several processes none waits for one that has failed."""
+    try:
+        return work()
+    except BaseException as error:
+        processes = _processes()
+        if processes is None:
+            raise
+        if processes.lost_peer(error):
+            print("a peer process was lost; the same command on all resumes", file=sys.stderr)
+            processes.leave(processes.LOST, alone=True)
+        if not isinstance(error, SystemExit):
+            traceback.print_exception(error)
+            processes.leave(1)
+        processes.leave(error.code)
+
+
+def _spoken(work):
     try:
         return work()
     except KeyboardInterrupt:
