@@ -104,7 +104,7 @@ class Config:
     progress: bool = True
     """a progress bar, on a terminal"""
     distributed: bool = False
-    """one of several processes, on a cluster that jax detects; elsewhere the next three say which"""
+    """one of several processes, on a cluster that jax detects; elsewhere the next three tell"""
     coordinator: str | None = None
     """HOST:PORT of process 0"""
     num_processes: int | None = None

@@ -219,9 +219,14 @@ def choose(directory: str) -> None:
     with quiet():
         checkpointer = ocp.training.Checkpointer(directory)
 
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+
     def read(step):
         about = description(checkpointer, step)
-        abstract = jax.tree.map(_abstract, structure(checkpointer, step))
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here),
+            structure(checkpointer, step),
+        )
         verified(checkpointer, step, abstract, about)
         return step
 
