@@ -167,8 +167,9 @@ BAD = {
     "scores of rows with NaN": (
         lambda: metrics.expected_log_prob(lambda key, x: x, KEY, rows({0: np.nan}), num_draws=1),
         "x: 1 of 5 rows"),
-    "a negative number where one above 0 is needed": (lambda: checks.positive(-0.1, "beta"),
-                                                      "beta must be a finite number above 0; got -0.1"),
+    "a negative number where one above 0 is needed": (
+        lambda: checks.positive(-0.1, "beta"),
+        "beta must be a finite number above 0; got -0.1"),
 }  # fmt: skip
 
 

@@ -116,7 +116,7 @@ class Checkpoints:
         about = {
             "step": step,
             "leaves": _describe(state),
-            "fingerprints": {name: int(fingerprint) for name, (fingerprint, _) in inspected.items()},
+            "fingerprints": {name: int(mark) for name, (mark, _) in inspected.items()},
             "note": note or {},
         }
         about["checksum"] = _checksum(about)

@@ -1,6 +1,7 @@
 """What safety costs: no second compilation, and little time."""
 
 import functools
+import math
 import time
 
 import chex
@@ -10,7 +11,7 @@ import optax
 import pytest
 
 from dgm_jax import combinators, data, distributions, flows
-from dgm_jax.learning import gradient_descent, train
+from dgm_jax.learning import gradient_descent, loop, train
 from dgm_jax.learning.checkpoints import Checkpoints
 from dgm_jax.objectives import nll
 from dgm_jax.protocol import Algorithm
@@ -33,37 +34,35 @@ def test_two_hundred_steps_with_an_odd_rest_are_traced_once(tmp_path):
           workdir=tmp_path, checkpoint_every=50, progress=False)  # fmt: skip
 
 
-def test_saving_at_the_default_interval_takes_at_most_two_percent(tmp_path, monkeypatch, capsys):
-    """70 seconds of MAF at the size of `experiments.flows.compare`: 12 MB a checkpoint."""
+def test_saving_costs_little_even_six_times_as_often_as_by_default(tmp_path, monkeypatch, capsys):
+    """MAF at the size of `experiments.flows.compare`, saved every 10 seconds, not every 60."""
     spent, began = [], time.perf_counter()
+    save = Checkpoints.save
 
-    def timed(method):
-        def call(self, *args, **options):
-            start = time.perf_counter()
-            try:
-                return method(self, *args, **options)
-            finally:
-                spent.append(time.perf_counter() - start)
-
-        return call
+    def timed(*args, **options):
+        start = time.perf_counter()
+        save(*args, **options)
+        spent.append(time.perf_counter() - start)
 
     class LongEnough(Exception):
         pass
 
     def stop(step, row):
-        if time.perf_counter() - began > 70:
+        if len(spent) == 4:
             raise LongEnough
 
-    for name in ("save", "__exit__"):
-        monkeypatch.setattr(Checkpoints, name, timed(getattr(Checkpoints, name)))
+    monkeypatch.setattr(Checkpoints, "save", timed)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 10.0)
+    monkeypatch.setattr(loop, "SAVE_SHARE", math.inf)
     with pytest.raises(LongEnough):
         train(algorithm((256, 256)), jax.random.key(0), data.batches(X, 128, seed=0),
-              num_steps=10**6, log_every=50, on_log=stop, workdir=tmp_path,
+              num_steps=10**6, log_every=20, on_log=stop, workdir=tmp_path,
               progress=False)  # fmt: skip
     seconds = time.perf_counter() - began
-    saved = list((tmp_path / "checkpoints").iterdir())
-    size = sum(file.stat().st_size for file in saved[0].rglob("*") if file.is_file())
+    files = (tmp_path / "checkpoints").rglob("*")
+    size = sum(file.stat().st_size for file in files if file.is_file()) / 3
     with capsys.disabled():
-        print(f"\n{len(saved)} checkpoint of {size / 1e6:.0f} MB in {seconds:.0f} s: "
-              f"{sum(spent) / seconds:.2%} of the time")  # fmt: skip
-    assert len(saved) == 1 and sum(spent) / seconds < 0.02
+        each = ", ".join(f"{1000 * s:.0f}" for s in spent)
+        print(f"\ncheckpoints of {size / 1e6:.0f} MB: {each} ms in {seconds:.0f} s; "
+              f"by default {np.median(spent[1:]) / 60:.2%} of the time")  # fmt: skip
+    assert sum(spent[1:]) / seconds < 0.02  # the first one compiles

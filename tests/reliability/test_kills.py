@@ -88,7 +88,7 @@ def test_fifty_kills_at_random_moments_change_no_bit(tmp_path, capsys):
         assert state_bits(config) == want
         assert (config.workdir / "metrics.jsonl").read_bytes() == metrics
     with capsys.disabled():
-        print(f"\n50 kills in {runs} runs, {trained} while training; {halves} left half a checkpoint; "
+        print(f"\n50 kills in {runs} runs, {trained} while training, {halves} left half a file; "
               f"steps lost: median {np.median(lost):.0f}, most {max(lost)}")  # fmt: skip
     assert trained >= 30 and max(lost) <= 2 * config.checkpoint_every
 
