@@ -79,9 +79,21 @@ def _run(config, name, main, tables, draw):
     plots.save(draw(config, found), config.figure)
     print(f"The picture is {config.figure}")
     if config.record:
-        line = shlex.join(["python", "-m", name, *sys.argv[1:]])
+        line = command_line(name, sys.argv[1:])
         with config.record.open("a", encoding="utf-8") as file:
             file.write(section(name, line, found["machine"], config.note, tables(found)))
+
+
+def command_line(name: str, args: Sequence[str]) -> str:
+    """The command that measures the same, without the files it wrote and the remark."""
+    kept, words = [], iter(args)
+    for word in words:
+        option, equals, _ = word.partition("=")
+        if option not in ("--out", "--figure", "--record", "--note"):
+            kept.append(word)
+        elif not equals:
+            next(words, None)
+    return shlex.join(["python", "-m", name, *kept])
 
 
 def section(name: str, line: str, machine: Mapping, note: str, tables: list) -> str:

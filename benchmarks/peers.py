@@ -359,7 +359,7 @@ def normflows(name, config, x, key) -> Peer:
             ]
     flow = nf.NormalizingFlow(nf.distributions.DiagGaussian(dim, trainable=False), layers)
     return torch_peer(
-        flow, flow.log_prob, flow.sample, lambda x: flow.forward(flow.inverse(x)), x
+        flow, flow.log_prob, lambda n: flow.sample(n)[0], lambda x: flow.forward(flow.inverse(x)), x
     )
 
 
