@@ -66,6 +66,18 @@ def test_pmap_gives_the_parameters_of_one_device():
     assert_close(many, one)
 
 
+def test_pmap_gives_exactly_what_jit_over_the_mesh_gives():
+    plain, mapped, mesh = make(), make(axis_name="data"), data_mesh(8)
+    step = jax.jit(plain.step)
+    pmap_step = jax.pmap(mapped.step, "data", in_axes=(None, None, 0), out_axes=None)
+    one, other = replicate(plain.init(jax.random.key(0)), mesh), mapped.init(jax.random.key(0))
+    for t in range(20):
+        one, _ = step(one, jax.random.key(t), shard_batch(batch(t), mesh))
+        other, _ = pmap_step(other, jax.random.key(t), batch(t).reshape(8, 4, 4))
+    for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(other.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_each_device_of_a_pmap_draws_its_own_noise():
     def echo(params, key, x):
         noise = jax.random.normal(key)
