@@ -1,0 +1,72 @@
+"""A small experiment on several processes.
+
+    python -m tests.multiprocess.job --workdir DIR --coordinator HOST:PORT --num-processes 2 ...
+"""
+
+import dataclasses
+
+from experiments import runner
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runner.Config):
+    num_steps: int = 80
+    checkpoint_every: int = 10
+    pause: float = 0.0  # seconds a step
+
+
+if __name__ == "__main__":
+    CONFIG = runner.parse(Config, "tests.multiprocess.job")
+
+import hashlib  # noqa: E402
+import time  # noqa: E402
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import optax  # noqa: E402
+
+from dgm_jax.learning import data_mesh, gradient_descent, train  # noqa: E402
+
+
+def init(key):
+    first, second = jax.random.split(key)
+    return {"a": 0.3 * jax.random.normal(first, (4, 16)), "b": jax.random.normal(second, (16,)) / 4}
+
+
+def loss(params, key, x):
+    noisy = x + 0.1 * jax.random.normal(key, x.shape)
+    return ((jnp.tanh(noisy @ params["a"]) @ params["b"] - x.sum(-1)) ** 2).mean(), {}
+
+
+def main(config):
+    def batch(step):
+        time.sleep(config.pause)
+        return np.random.default_rng([config.seed, step]).normal(size=(32, 4)).astype(np.float32)
+
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
+    trained = train(
+        gradient_descent(init, loss, optimizer, ema_decay=0.99),
+        jax.random.key(config.seed),
+        batch,
+        num_steps=config.num_steps,
+        evaluate=lambda state: {"distance": (state.params["a"] ** 2).sum()},
+        monitor="distance",
+        eval_every=10,
+        log_every=5,
+        checkpoint_every=config.checkpoint_every,
+        workdir=config.workdir,
+        mesh=data_mesh() if jax.device_count() > 1 else None,
+        progress=False,
+    )
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(trained.state)]
+    return {
+        "devices": jax.device_count(),
+        "rows": len(trained.history),
+        "sha256": hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest(),
+        "params": {name: leaf for name, leaf in trained.state.params.items()},
+    }
+
+
+if __name__ == "__main__":
+    runner.run(CONFIG, main, quick={}, show=lambda found: print(found["sha256"]))
