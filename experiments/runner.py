@@ -82,7 +82,7 @@ DataName = Literal[
 _locks = contextlib.ExitStack()  # of the command line: held until the process ends
 
 PLACES = (  # options that may differ when a run is resumed
-    "workdir", "data_dir", "cache_dir", "progress",
+    "workdir", "data_dir", "cache_dir", "progress", "devices",
     "distributed", "coordinator", "num_processes", "process_id",
 )  # fmt: skip
 

@@ -29,6 +29,8 @@ class Config(runner.Config):
     num_steps: int = 900
     """gradient steps a model; the best on the validation split is kept"""
     batch_size: int = 128
+    devices: int | None = None
+    """devices that share each batch; all accelerators by default, one where there are CPUs only"""
     learning_rate: float = 1e-3
     """of AdamW at the start; falls to 0 as a cosine"""
     weight_decay: float = 2.0
@@ -57,7 +59,7 @@ from dgm_jax import flows, plots  # noqa: E402
 from dgm_jax.combinators import compose, fixed, invert, pushforward  # noqa: E402
 from dgm_jax.data import batches, dequantize, load, logit_map, quantize, standardize  # noqa: E402
 from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.learning import averaged, gradient_descent, train  # noqa: E402
+from dgm_jax.learning import averaged, data_mesh, gradient_descent, processes, train  # noqa: E402
 from dgm_jax.metrics import expected_log_prob  # noqa: E402
 from dgm_jax.objectives import bits_per_dim, mean_and_stderr, nll  # noqa: E402
 from experiments import baselines  # noqa: E402
@@ -75,6 +77,13 @@ def build(config, name, preprocessing, dim, *, inverse="unit_once"):
         make = {"maf": flows.maf, "iaf": flows.iaf}[name]
         flow = make(dim, num_layers=config.num_layers, inverse=inverse, **options)
     return pushforward(compose(invert(fixed(preprocessing)), flow), standard_normal(dim))
+
+
+def mesh(config):
+    """The devices that share each batch; None is one, or all of a run of several processes."""
+    by_default = 1 if jax.default_backend() == "cpu" else jax.device_count()
+    count = by_default if config.devices is None else config.devices
+    return None if processes.several() or count == 1 else data_mesh(count)
 
 
 def fit(config, name, model, rows, noisy):
@@ -112,6 +121,7 @@ def fit(config, name, model, rows, noisy):
         log_every=config.eval_every,
         checkpoint_every=config.eval_every,
         workdir=config.workdir / name,
+        mesh=mesh(config),
         progress=config.progress,
         description=name,
     )
@@ -278,7 +288,8 @@ def main(config: Config) -> dict:
         results[name] |= costs(name, dim, milliseconds)
         sampled = directions(models[name, "unit_once"])["sample"](params[name], key, len(take))
         samples[name] = quantize(sampled, data.num_levels) if data.num_levels else sampled
-    draw(config, data, results, reference, curves, samples, rows["test"][take])
+    if processes.first():
+        draw(config, data, results, reference, curves, samples, rows["test"][take])
     return {
         "models": results,
         "baselines": reference,

@@ -49,7 +49,7 @@ from dgm_jax import flows, plots  # noqa: E402
 from dgm_jax.combinators import pushforward  # noqa: E402
 from dgm_jax.data import TOYS  # noqa: E402
 from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.learning import fit, gradient_descent  # noqa: E402
+from dgm_jax.learning import fit, gradient_descent, processes  # noqa: E402
 from dgm_jax.objectives import mean_and_stderr, nll  # noqa: E402
 
 
@@ -101,7 +101,8 @@ def main(config: Config) -> dict:
         results[toy_name] = {"entropy": toy.entropy, "models": learned}
         print(f"{toy_name}: " + ", ".join(f"{n} {r['kl']:.3f}" for n, r in learned.items()))
         figure = plots.densities(panels, title=f"{toy_name}, entropy {toy.entropy:.3f} nats")
-        plots.save(figure, config.workdir / f"densities-{toy_name}.png")
+        if processes.first():
+            plots.save(figure, config.workdir / f"densities-{toy_name}.png")
     return {"toys": results}
 
 
