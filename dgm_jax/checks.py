@@ -74,7 +74,9 @@ def mask(value, dim: int, name: str = "mask") -> None:
     """dim booleans, some True and some False."""
     value = np.asarray(value)
     if value.dtype != bool or value.shape != (dim,):
-        raise ValueError(f"{name} must be {dim} booleans; got shape {value.shape} of {value.dtype}.")
+        raise ValueError(
+            f"{name} must be {dim} booleans; got shape {value.shape} of {value.dtype}."
+        )
     if value.all() or not value.any():
         raise ValueError(f"{name} must keep some coordinates and move others; got all the same.")
 

@@ -54,7 +54,7 @@ FAIL = {
         lambda: checks.key(jax.random.split(jax.random.key(0), 3)), TypeError, "one key", "(3,)",
         "jax.vmap",
     ),
-    "positive_int, zero": (lambda: checks.positive_int(0, "n"), ValueError, "n ", "at least 1", "0"),
+    "positive_int, zero": (lambda: checks.positive_int(0, "n"), ValueError, "n ", "least 1", "0"),
     "positive_int, bool": (lambda: checks.positive_int(True, "n"), ValueError, "n ", "True"),
     "positive_int, float": (lambda: checks.positive_int(2.0, "n"), ValueError, "n ", "2.0"),
     "positive_int, text": (lambda: checks.positive_int("2", "n"), ValueError, "n ", "'2'"),
@@ -69,8 +69,12 @@ FAIL = {
         lambda: checks.choice("naiv", ("unit_once", "naive"), "inverse"), ValueError, "inverse",
         "unit_once, naive", "'naiv'", "Did you mean 'naive'?",
     ),
-    "choice, far off": (lambda: checks.choice(None, ("a", "b"), "which"), ValueError, "a, b", "None"),
-    "events, shape": (lambda: checks.events(jnp.ones((2, 3)), 4), ValueError, "x", "[..., 4]", "(2, 3)"),
+    "choice, far off": (
+        lambda: checks.choice(None, ("a", "b"), "which"), ValueError, "which", "a, b", "None",
+    ),
+    "events, shape": (
+        lambda: checks.events(jnp.ones((2, 3)), 4), ValueError, "x", "[..., 4]", "(2, 3)",
+    ),
     "events, scalar": (lambda: checks.events(jnp.ones(()), 1), ValueError, "[..., 1]", "()"),
     "events, integers": (
         lambda: checks.events(np.ones(3, int), 3, "y"), ValueError, "y", "floating", "int",
@@ -93,14 +97,14 @@ FAIL = {
     "mask, short": (lambda: checks.mask([True], 2), ValueError, "mask", "2 booleans", "(1,)"),
     "mask, integers": (lambda: checks.mask([1, 0], 2), ValueError, "mask", "booleans", "int"),
     "mask, all": (lambda: checks.mask([True, True], 2), ValueError, "mask", "all the same"),
-    "finite_rows, empty": (lambda: checks.finite_rows(np.ones((0, 2))), ValueError, "data", "empty"),
+    "finite_rows, empty": (lambda: checks.finite_rows(np.ones((0, 2))), ValueError, "empty"),
     "finite_rows, nan": (
         lambda: checks.finite_rows(np.array([[0.0, 1.0], [np.nan, 0.0], [np.inf, 0.0]])),
         ValueError, "data", "2 of 3", "row 1", "drop",
     ),
     "function": (lambda: checks.function(3.0, "loss"), ValueError, "loss", "float", "itself"),
     "noun": (lambda: checks.noun(affine(), Flow, "flow"), ValueError, "flow", "Flow", "Law"),
-    "noun, not called": (lambda: checks.noun(iaf, Flow, "flow"), ValueError, "iaf(...)", "function"),
+    "noun, not called": (lambda: checks.noun(iaf, Flow, "flow"), ValueError, "iaf(...)"),
     "noun, its class": (lambda: checks.noun(Flow, Flow, "flow"), ValueError, "flow", "Flow(...)"),
     "array": (lambda: checks.array([1.0], "x"), ValueError, "x", "list", "jnp.asarray"),
 }  # fmt: skip

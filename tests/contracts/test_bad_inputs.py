@@ -173,8 +173,8 @@ def linear(x):
 
 
 CASES |= {
-    "realnvp, odd": (lambda: flows.realnvp(3, hidden=(4,), num_layers=3), "num_layers", "even", "3"),
-    "realnvp, shuffle": (lambda: flows.realnvp(3, **TWO, shuffle=-1), "shuffle", "at least 0", "-1"),
+    "realnvp, odd": (lambda: flows.realnvp(3, hidden=(4,), num_layers=3), "num_layers", "even"),
+    "realnvp, shuffle": (lambda: flows.realnvp(3, **TWO, shuffle=-1), "shuffle", "least 0", "-1"),
     "realnvp, shuffle=0.5": (lambda: flows.realnvp(3, **TWO, shuffle=0.5), "shuffle", "0.5"),
     "affine, negative": (lambda: affine(bound=-3.0), "bound", "above 0", "-3.0"),
     "affine, infinite": (lambda: affine(bound=float("inf")), "bound", "finite", "inf"),
@@ -200,7 +200,7 @@ CASES |= {
         lambda: start(nets.from_linen(Normalised(), (3,))), "Normalised", "batch_stats", "without",
     ),
     "Permutation, twice": (lambda: Permutation([0, 0]), "order", "0..1", "[0, 0]"),
-    "Permutation, width": (lambda: Permutation([1, 0]).forward(jnp.ones(3)), "x", "[..., 2]", "(3,)"),
+    "Permutation, width": (lambda: Permutation([1, 0]).forward(jnp.ones(3)), "[..., 2]", "(3,)"),
     "Permutation, integers": (lambda: Permutation([1, 0, 2]).inverse(INT), "floating", "int"),
     "Coupling, mask": (lambda: Coupling([1, 0], linear, affine()), "mask", "booleans", "int64"),
     "Coupling, conditioner": (
@@ -211,7 +211,7 @@ CASES |= {
         lambda: Autoregressive(nets.made(3, **H, num_outputs=1), None, additive(), 3).inverse(FOUR),
         "y", "[..., 3]", "(2, 4)",
     ),
-    "Scan": (lambda: Scan(lambda p: None, {"w": jnp.ones((3, 2))}, 2), "params", "2 layers", "(3,)"),
+    "Scan": (lambda: Scan(lambda p: None, {"w": jnp.ones((3, 2))}, 2), "2 layers", "(3,)"),
     "maf, parameters of another depth": (
         lambda: flows.maf(3, **TWO).bijector(start(flows.maf(3, **H, num_layers=3))),
         "params", "2 layers", "(3,)", "num_layers",
@@ -230,7 +230,8 @@ CASES |= {
         lambda: pushforward(standard_normal(3), flows.coupling(3, **H)), "flow", "Density",
     ),
     "pushforward, base": (
-        lambda: pushforward(flows.coupling(3, **H), standard_normal), "base", "standard_normal(...)",
+        lambda: pushforward(flows.coupling(3, **H), standard_normal),
+        "base", "standard_normal(...)",
     ),
     "conditional, net": (lambda: conditional(linear, linear), "net", "Net", "function"),
     "conditional, to_dist": (lambda: conditional(mlp, 3.0), "to_dist", "function", "float"),
@@ -240,7 +241,9 @@ CASES |= {
     "density of integers": (lambda: density(maf_density, INT), "floating", "int", "Dequantize"),
     "density of another width": (lambda: density(maf_density, FOUR), "[..., 3]", "(2, 4)"),
     "gaussian_made of integers": (lambda: density(lambda: gaussian, INT), "floating", "int"),
-    "gaussian_made of another width": (lambda: density(lambda: gaussian, FOUR), "[..., 3]", "(2, 4)"),
+    "gaussian_made of another width": (
+        lambda: density(lambda: gaussian, FOUR), "[..., 3]", "(2, 4)",
+    ),
     "gaussian_made, cond missing": (
         lambda: density(lambda: gaussian_made(3, **H, cond_dim=2)), "cond", "missing",
     ),

@@ -1,4 +1,4 @@
-"""The laws of a density: every constructor in `DENSITIES` integrates to one and draws from itself."""
+"""The laws of a density: every constructor in `DENSITIES` sums to one and draws from itself."""
 
 from collections.abc import Callable
 from functools import cache
