@@ -3,8 +3,9 @@
     python -m experiments.flows.compare
 
 trains the three by maximum likelihood on the 8x8 digits and prints test nats, bits per dimension
-and the cost of density and of sampling. Two CPU cores: PROMISE_TIME. One seed gives about
-PROMISE_BITS bits/dim; the per-pixel histogram scores 2.43, a full-covariance Gaussian 2.97.
+and the cost of density and of sampling. One minute on two CPU cores. Expect, in bits/dim, about
+2.11 for MAF, 2.13 for IAF and 2.09 for RealNVP (standard error of the test set 0.014); the
+per-pixel histogram scores 2.43, a full-covariance Gaussian 2.96.
 Any set of vectors or images works the same way: --data mnist --data-dir FOLDER.
 """
 
@@ -201,8 +202,8 @@ def show(found):
     runner.table(cost, list(max(cost, key=len)))
     print(
         f"Milliseconds for {found['timing_batch']} examples; ratio is sampling to density. Passes "
-        "are evaluations of\nthe network that must follow one another, as the lecture counts. Here "
-        "each hidden unit is\ncomputed once on the way, so all d of them cost the arithmetic of one; "
+        "are evaluations of\nthe network that must follow one another, as the lecture counts. "
+        "Here each hidden unit is\ncomputed once on the way, so all d cost the arithmetic of one; "
         "the last column is\nwhat d full passes cost."
     )
 
