@@ -83,7 +83,12 @@ def progress_bar(description: str, step: int, num_steps: int, *, show: bool):
 
 
 def _text(row):
-    return "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
+    """What fits beside a bar: the loss, what `evaluate` gave last, and skipped steps if any."""
+    *_, last = row
+    shown = {name: row[name] for name in ("loss", last) if name in row}
+    if row.get("skipped"):
+        shown["skipped"] = row["skipped"]
+    return "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
 
 
 def tensorboard(folder: Path | str) -> Callable[[int, dict], None]:

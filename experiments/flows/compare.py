@@ -56,7 +56,7 @@ import numpy as np  # noqa: E402
 import optax  # noqa: E402
 
 from benchmarks import timing  # noqa: E402
-from dgm_jax import flows, plots  # noqa: E402
+from dgm_jax import checks, flows, plots  # noqa: E402
 from dgm_jax.combinators import compose, fixed, invert, pushforward  # noqa: E402
 from dgm_jax.data import batches, dequantize, load, logit_map, quantize, standardize  # noqa: E402
 from dgm_jax.distributions import standard_normal  # noqa: E402
@@ -244,6 +244,9 @@ def draw(config, data, results, reference, curves, samples, test):
 
 
 def main(config: Config) -> dict:
+    if not config.models:
+        raise ValueError("models is empty; name at least one, as --models maf realnvp.")
+    checks.positive(config.learning_rate, "learning_rate")
     data = load(config.data, config.data_dir)
     shape = data.train.shape[1:]
     if not shape:

@@ -45,7 +45,7 @@ from functools import partial  # noqa: E402
 import jax  # noqa: E402
 import optax  # noqa: E402
 
-from dgm_jax import flows, plots  # noqa: E402
+from dgm_jax import checks, flows, plots  # noqa: E402
 from dgm_jax.combinators import pushforward  # noqa: E402
 from dgm_jax.data import TOYS  # noqa: E402
 from dgm_jax.distributions import standard_normal  # noqa: E402
@@ -82,6 +82,9 @@ def show(found):
 
 
 def main(config: Config) -> dict:
+    if not (config.toys and config.models):
+        raise ValueError("toys and models must each name at least one, as --toys moons.")
+    checks.positive(config.learning_rate, "learning_rate")
     results = {}
     for toy_name in config.toys:
         toy = TOYS[toy_name]()
