@@ -47,7 +47,7 @@ def made(
         pass in d small steps; "block_fixed_point": rounds over blocks of coordinates until nothing
         changes, for devices where small steps are slow; "fixed_point": the same over all of x,
         at most d passes and often 10-20; "naive": d passes, the lecture's.
-    num_blocks: blocks of the unroll, of about 16 coordinates by default; more cost compile time.
+    num_blocks: blocks of the unroll, √d / 2 by default; more cost compile time.
     density_blocks: row blocks of the parallel pass (see `nets.triangular`); 1 is the dense pass.
     tolerance: the change at which fixed points stop; 0 is exact.
     Cost: `apply` and `unroll` both one pass, Σ in·out multiply-adds an example, or less.
@@ -76,8 +76,8 @@ def made(
         direct = min(hidden) < highest - lowest + 1
     if inverse == "fixed_point":
         num_blocks = 1
-    num_blocks = _blocks(num_blocks, dim, max(1, min(dim // 16, 16)), "num_blocks")
-    large = dim >= 64 and min(hidden) >= 256
+    num_blocks = _blocks(num_blocks, dim, max(1, round(math.sqrt(dim) / 2)), "num_blocks")
+    large = dim >= 512 and min(hidden) >= 256  # below, small products cost what the blocks save
     density_blocks = _blocks(density_blocks, dim, 4 if large else 1, "density_blocks")
     skips = [n - 2 if residual and n >= 2 and n % 2 == 0 else None for n in range(len(hidden))]
 
