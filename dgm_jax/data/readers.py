@@ -222,14 +222,18 @@ def _hold_out(x, num) -> list[np.ndarray]:
     return [x[: len(x) - num], x[len(x) - num :]]
 
 
+def _npz_or_texts(name, folder, npz, texts, source) -> list[np.ndarray]:
+    """The three splits from one .npz, else from a text file each."""
+    path = _find(name, folder, [npz, texts[0]], source)
+    if path.suffix == ".npz":
+        return formats.read_npz(path, *SPLITS)
+    return [formats.read_text(_find(name, folder, [text], source)) for text in texts]
+
+
 def _binarized_mnist(name, folder) -> Dataset:
     source = "binarized_mnist_{train,valid,test}.amat by Larochelle"
     texts = [f"{name}/{name}_{split}.amat" for split in SPLITS]
-    path = _find(name, folder, [f"{name}/{name}.npz", texts[0]], source)
-    if path.suffix == ".npz":
-        parts = formats.read_npz(path, *SPLITS)
-    else:
-        parts = [formats.read_text(_find(name, folder, [text], source)) for text in texts]
+    parts = _npz_or_texts(name, folder, f"{name}/{name}.npz", texts, source)
     parts = [x.reshape(-1, 28, 28) for x in parts]
     return _dataset(name, parts, 2, "MNIST in one bit, drawn once by Larochelle.")
 
@@ -266,11 +270,7 @@ def _delta_coded(path) -> tuple[np.ndarray, np.ndarray]:
 def _binary_table(name, folder) -> Dataset:
     source = "UCLA-StarAI/Density-Estimation-Datasets on GitHub"
     texts = [f"binary_density/{name}.{split}.data" for split in SPLITS]
-    path = _find(name, folder, [f"binary_density/{name}.npz", texts[0]], source)
-    if path.suffix == ".npz":
-        parts = formats.read_npz(path, *SPLITS)
-    else:
-        parts = [formats.read_text(_find(name, folder, [text], source)) for text in texts]
+    parts = _npz_or_texts(name, folder, f"binary_density/{name}.npz", texts, source)
     return _dataset(name, parts, 2, "Binary features, a benchmark of density estimation.")
 
 

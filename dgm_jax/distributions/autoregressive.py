@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import distrax
 import jax
-import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Array, CausalNet, Params

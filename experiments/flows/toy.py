@@ -5,8 +5,9 @@
 trains MAF, IAF and RealNVP on six toy densities and prints KL(truth ‖ flow) in nats, with its
 standard error over fresh samples; densities-<toy>.png shows truth and flows on one scale. The
 entropy of the truth is what a perfect flow would score: log 32 = 3.466 nats for the checkerboard.
-Five minutes on two CPU cores. Expect about 0.01 nats for the moons, 0.1 for gaussians, pinwheel and
-spirals, 0.5 for the checkerboard and 0.6 for the rings: what affine laws cannot bend.
+Five to eight minutes on two CPU cores. Expect about 0.01 nats for the moons, 0.1 for gaussians and
+pinwheel, 0.1 to 0.3 for the spirals, 0.5 for the checkerboard and 0.6 for the rings: what affine
+laws cannot bend.
 """
 
 import dataclasses
