@@ -15,7 +15,8 @@ class Coupling(distrax.Bijector):
     """y_a = x_a, y_b = τ(x_b; f(x_a)), log|det ∂y/∂x| = Σ_b log τ'; a is where `mask` is True.
 
     Both directions are one pass of the conditioner, which sees the kept part only:
-    x_a [..., |a|] -> [..., |b| · law.num_params]. It is the autoregressive law with an order that
+    x_a [..., |a|] -> [..., law.num_params · |b|], the first parameter of all of b, then the second
+    of all, ...: each is then one contiguous slice. It is the autoregressive law with an order that
     makes a first, the identity on a, and outputs for b that look at a alone.
     Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.
     """
@@ -24,9 +25,7 @@ class Coupling(distrax.Bijector):
         super().__init__(event_ndims_in=1)
         mask = np.asarray(mask)
         checks.mask(mask, mask.size)
-        self._kept, self._moved = np.flatnonzero(mask), np.flatnonzero(~mask)
-        self._back = np.argsort(np.concatenate([self._kept, self._moved]))
-        self._conditioner, self._law = conditioner, law
+        self._mask, self._conditioner, self._law = mask, conditioner, law
 
     def forward_and_log_det(self, x):
         return self._run(x, "forward_and_log_det")
@@ -35,14 +34,31 @@ class Coupling(distrax.Bijector):
         return self._run(y, "inverse_and_log_det")
 
     def _run(self, x, method):
-        checks.events(x, len(self._back))
-        kept = x[..., self._kept]
+        checks.events(x, len(self._mask))
+        kept, to_move = _where(x, self._mask), _where(x, ~self._mask)
         c = self._conditioner(kept)
-        wanted = len(self._moved) * self._law.num_params
+        wanted = to_move.shape[-1] * self._law.num_params
         if jnp.shape(c)[-1:] != (wanted,):
             raise ValueError(f"conditioner must return [..., {wanted}]; got {jnp.shape(c)}.")
-        c = c.reshape(*c.shape[:-1], len(self._moved), self._law.num_params)
-        moved, log_det = getattr(self._law.bijector(c), method)(x[..., self._moved])
+        c = c.reshape(*c.shape[:-1], self._law.num_params, to_move.shape[-1])
+        moved, log_det = getattr(self._law.bijector(jnp.swapaxes(c, -1, -2)), method)(to_move)
         kept = jnp.broadcast_to(kept, (*moved.shape[:-1], kept.shape[-1]))
-        # A gather with a constant index: XLA fuses it, unlike a scatter.
-        return jnp.concatenate([kept, moved], -1)[..., self._back], log_det.sum(-1)
+        return _merge(kept, moved, self._mask), log_det.sum(-1)
+
+
+# Halves cost nothing, a slice or a join; other masks are a gather with a constant index, which XLA
+# fuses, unlike a scatter.
+def _where(x, mask):
+    index = np.flatnonzero(mask)
+    first, last = index[0], index[-1] + 1
+    return x[..., first:last] if last - first == len(index) else x[..., index]
+
+
+def _merge(kept, moved, mask):
+    if (mask[:-1] <= mask[1:]).all():
+        return jnp.concatenate([moved, kept], -1)
+    joined = jnp.concatenate([kept, moved], -1)
+    if (mask[:-1] >= mask[1:]).all():
+        return joined
+    order = np.concatenate([np.flatnonzero(mask), np.flatnonzero(~mask)])
+    return joined[..., np.argsort(order)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import distrax
 import jax
 import numpy as np
 
@@ -72,9 +73,12 @@ def realnvp(
     checks.positive_int(num_layers, "num_layers", least=2)
     if num_layers % 2:
         raise ValueError(f"num_layers must be even, layers come in pairs; got {num_layers}.")
-    even = np.arange(dim) % 2 == 0
+    # Even coordinates first, then odd ones: halves are sliced and joined for nothing.
+    halves = Permutation(np.argsort(np.arange(dim) % 2, kind="stable"))
+    even = np.arange(dim) < (dim + 1) // 2
     pair = [coupling(dim, mask=mask, **options, hidden=hidden) for mask in (even, ~even)]
     if shuffle is not None:
         checks.positive_int(shuffle, "shuffle", least=0)
         pair.insert(0, fixed(Permutation(np.random.default_rng(shuffle).permutation(dim))))
-    return repeat(compose(*pair), num_layers // 2, unroll=unroll)
+    layers = repeat(compose(*pair), num_layers // 2, unroll=unroll)
+    return compose(fixed(distrax.Inverse(halves)), layers, fixed(halves))

@@ -242,9 +242,11 @@ def _walk(layers, block, emit, unit, dtype):
     def step(carry, xs):
         t, begin = xs
         (x, *values), streams = carry
-        f = block.f[t] + block.readout[t] @ (values[-1] if values else x)
+        f = block.readout[t] @ (values[-1] if values else x)
         if block.direct is not None:
             f += block.direct[t] @ x
+        # Row by row: a slice of several rows in a sum keeps XLA from vectorising all of `emit`.
+        f = jnp.stack([row + block.f[t, i] for i, row in enumerate(f)])
         new = emit(block.lo + t, f).astype(dtype)
         x = below = jax.lax.dynamic_update_slice(x, new, (t * layers.p, 0))
         for n, group in enumerate(groups):

@@ -10,9 +10,9 @@ def test_coupling_is_the_formula_on_the_moved_part():
     """y_b = x_b e^{s(x_a)} + m(x_a) with a = {0, 2}, each moved coordinate with its own (m, s)."""
     mask = np.array([True, False, True, False])
 
-    def conditioner(kept):  # [..., 2] -> [..., 4]: (m, s) of coordinate 1, then of 3
+    def conditioner(kept):  # [..., 2] -> [..., 4]: m of coordinates 1 and 3, then s of both
         a, b = kept[..., 0], kept[..., 1]
-        return jnp.stack([a + b, a, a * b, b], -1)
+        return jnp.stack([a + b, a * b, a, b], -1)
 
     x = jnp.array([[0.5, 1.0, -0.4, 2.0], [0.1, -1.0, 0.2, 0.3]])
     y, log_det = Coupling(mask, conditioner, affine(bound=1e6)).forward_and_log_det(x)

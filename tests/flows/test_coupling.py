@@ -31,8 +31,8 @@ def causal_net_of_a_coupling(flow):
     conditioner = mlp(len(KEPT), 2 * len(MOVED), hidden=(7,), zero_last=True)
 
     def apply(params, x, cond=None):
-        f = conditioner.apply(params, x[..., KEPT]).reshape(*x.shape[:-1], len(MOVED), 2)
-        return jnp.zeros((*x.shape, 2)).at[..., MOVED, :].set(f)
+        f = conditioner.apply(params, x[..., KEPT]).reshape(*x.shape[:-1], 2, len(MOVED))
+        return jnp.zeros((*x.shape, 2)).at[..., MOVED, :].set(jnp.swapaxes(f, -1, -2))
 
     return apply, naive(flow.init, apply, DIM, [*KEPT, *MOVED])
 
