@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import distrax
 import jax
+import jax.numpy as jnp
 
 from . import checks
 from .bijectors import Scan
 from .distributions import Pushforward
-from .protocol import Array, Density, Flow, Net
+from .protocol import Array, Density, Flow, Net, Params, given_key
 
 
 def compose(*flows: Flow) -> Flow:
@@ -22,14 +23,23 @@ def compose(*flows: Flow) -> Flow:
         checks.key(key)
         return [flow.init(k) for flow, k in zip(flows, jax.random.split(key, len(flows)))]
 
-    def bijector(params, cond=None):
+    def bijector(params, cond=None, *, key=None):
         if len(params) != len(flows):
             raise ValueError(
                 f"params must be a list of {len(flows)}, one for each flow; got {len(params)}."
             )
-        return distrax.Chain([flow.bijector(p, cond) for flow, p in zip(flows, params)])
+        keys = [None] * len(flows) if key is None else jax.random.split(key, len(flows))
+        layers = [given_key(flow.bijector, k) for flow, k in zip(flows, keys)]
+        return distrax.Chain([layer(p, cond) for layer, p in zip(layers, params)])
 
-    return Flow(init, bijector)
+    def adapt(params, x, cond=None):
+        adapted = []
+        for flow, p in zip(flows, params, strict=True):  # the first is nearest to the data
+            p, x = _adapted(flow, p, x, cond)
+            adapted.append(p)
+        return adapted, x
+
+    return Flow(init, bijector, adapt if any(flow.adapt for flow in flows) else None)
 
 
 def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
@@ -45,18 +55,49 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
         checks.key(key)
         return jax.vmap(flow.init)(jax.random.split(key, num_layers))
 
-    def bijector(params, cond=None):
-        return Scan(lambda p: flow.bijector(p, cond), params, num_layers, unroll=unroll)
+    def bijector(params, cond=None, *, key=None):
+        if key is None:
+            return Scan(lambda p: flow.bijector(p, cond), params, num_layers, unroll=unroll)
+        # As plain numbers: a gradient runs the scan again, which is no second use of a key.
+        numbers = jax.random.key_data(jax.random.split(key, num_layers))
 
-    return Flow(init, bijector)
+        def layer(params_and_numbers):
+            p, number = params_and_numbers
+            layer_key = jax.random.wrap_key_data(number, impl=jax.random.key_impl(key))
+            return given_key(flow.bijector, layer_key)(p, cond)
+
+        return Scan(layer, (params, numbers), num_layers, unroll=unroll)
+
+    def adapt(params, x, cond=None):
+        def body(x, p):
+            p, z = _adapted(flow, p, x, cond)
+            return z.astype(x.dtype), p
+
+        x = jnp.asarray(x, jnp.result_type(x, *jax.tree.leaves(params)))
+        z, params = jax.lax.scan(body, x, params, num_layers, reverse=True, unroll=unroll)
+        return params, z
+
+    return Flow(init, bijector, adapt if flow.adapt else None)
 
 
 def invert(flow: Flow) -> Flow:
-    """T⁻¹, with the same parameters: forward and inverse change places, and so do their costs."""
+    """T⁻¹, with the same parameters: forward and inverse change places, and so do their costs.
+
+    Data-dependent parameters of T are set from batches at its forward side, which here is noise:
+    `adapt` refuses. Keep such a part (`flows.actnorm`) out of `invert`, and compose them.
+    """
     checks.noun(flow, Flow, "flow")
-    return Flow(
-        flow.init, lambda params, cond=None: distrax.Inverse(flow.bijector(params, cond))
-    )
+
+    def adapt(params, x, cond=None):
+        raise ValueError(
+            "adapt meets an inverted flow with data-dependent parameters (actnorm), which only "
+            "has data at the other side; compose the actnorm outside of invert."
+        )
+
+    def bijector(params, cond=None, *, key=None):
+        return distrax.Inverse(given_key(flow.bijector, key)(params, cond))
+
+    return Flow(flow.init, bijector, adapt if flow.adapt else None)
 
 
 def fixed(bijector: distrax.Bijector) -> Flow:
@@ -82,10 +123,18 @@ def pushforward(flow: Flow, base: Density) -> Density:
         base_key, flow_key = jax.random.split(key)
         return {"base": base.init(base_key), "flow": flow.init(flow_key)}
 
-    def dist(params, cond=None):
-        return Pushforward(base.dist(params["base"], cond), flow.bijector(params["flow"], cond))
+    def dist(params, cond=None, *, key=None):
+        bijector = given_key(flow.bijector, key)(params["flow"], cond)
+        return Pushforward(base.dist(params["base"], cond), bijector)
 
-    return Density(init, dist)
+    def adapt(params, x, cond=None):
+        flow_params, z = _adapted(flow, params["flow"], x, cond)
+        if base.adapt is None:
+            return {"base": params["base"], "flow": flow_params}, z
+        base_params, z = base.adapt(params["base"], z, cond)
+        return {"base": base_params, "flow": flow_params}, z
+
+    return Density(init, dist, adapt if flow.adapt or base.adapt else None)
 
 
 def conditional(net: Net, to_dist: Callable[[Array], distrax.Distribution]) -> Density:
@@ -99,3 +148,26 @@ def conditional(net: Net, to_dist: Callable[[Array], distrax.Distribution]) -> D
         return to_dist(net.apply(params, cond))
 
     return Density(net.init, dist)
+
+
+def adapt(model: Flow | Density, params: Params, x: Array, cond: Array | None = None) -> Params:
+    """The parameters with those that start from data set from the batch x [n, ...].
+
+    Call it once, before training, on a batch like those of training, under `jit` and on any layout:
+
+        params = jax.jit(functools.partial(adapt, model))(model.init(key), x)
+
+    The statistics are those of the whole batch also where it is spread over devices. A second call
+    with the same batch changes nothing beyond rounding, and a model without such parameters is
+    returned as it is. Cost: about one inverse. Salimans and Kingma (2016), section 3.
+    """
+    if not hasattr(model, "adapt"):
+        checks.noun(model, Flow, "model")
+    return params if model.adapt is None else model.adapt(params, x, cond)[0]
+
+
+def _adapted(flow, params, x, cond):
+    """(params, z); a part without data-dependent parameters only moves the batch."""
+    if flow.adapt is not None:
+        return flow.adapt(params, x, cond)
+    return params, flow.bijector(params, cond).inverse(x)

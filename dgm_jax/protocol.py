@@ -18,6 +18,8 @@ function. What crosses `jit`, `grad`, `vmap`, `scan`, a device mesh or a checkpo
 A noun itself is closed over, as `model` is here, and never passed through a transformation.
 """
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -63,17 +65,23 @@ class CausalNet(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """θ ↦ T_θ: a parametrised bijection; `forward` maps noise z to data x."""
+    """θ ↦ T_θ: a parametrised bijection; `forward` maps noise z to data x.
+
+    `adapt(params, x, cond=None)` -> (params, z) sets the parameters that start from data, given a
+    batch x, and moves the batch to the noise side; None where there are none (`combinators.adapt`).
+    """
 
     init: Callable[[Key], Params]
-    bijector: Callable[..., distrax.Bijector]  # bijector(params, cond=None)
+    bijector: Callable[..., distrax.Bijector]  # bijector(params, cond=None), key=None if it draws
+    adapt: Callable[..., tuple[Params, Array]] | None = None
 
 
 class Density(NamedTuple):
     """θ ↦ p_θ(x | c): a parametrised, possibly conditional, distribution."""
 
     init: Callable[[Key], Params]
-    dist: Callable[..., distrax.Distribution]  # dist(params, cond=None)
+    dist: Callable[..., distrax.Distribution]  # dist(params, cond=None), key=None if it draws
+    adapt: Callable[..., tuple[Params, Array]] | None = None  # as that of a Flow
 
 
 class Algorithm(NamedTuple):
@@ -81,3 +89,13 @@ class Algorithm(NamedTuple):
 
     init: Callable[[Key], State]
     step: Callable[[State, Key, Batch], tuple[State, Metrics]]
+
+
+def given_key(build: Callable, key: Key | None) -> Callable:
+    """`build`, a `bijector` or a `dist`, with `key` if what it builds draws: if it names `key`.
+
+    Few do: the log-det of a continuous flow is an unbiased estimate with a key, exact without.
+    """
+    if key is None or "key" not in inspect.signature(build).parameters:
+        return build
+    return functools.partial(build, key=key)

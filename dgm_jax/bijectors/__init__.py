@@ -1,9 +1,17 @@
 from .autoregressive import Autoregressive as Autoregressive
 from .cdf import mixture_logistic_cdf as mixture_logistic_cdf
+from .continuous import Continuous as Continuous
+from .continuous import Field as Field
+from .continuous import divergence_by_autodiff as divergence_by_autodiff
+from .continuous import ode_solver as ode_solver
 from .coupling import Coupling as Coupling
 from .laws import Law as Law
 from .laws import additive as additive
 from .laws import affine as affine
+from .linear import Diagonal as Diagonal
+from .linear import Orthogonal as Orthogonal
+from .linear import Triangular as Triangular
+from .linear import householder as householder
 from .permutation import Permutation as Permutation
 from .scan import Scan as Scan
 from .spline import rational_quadratic_spline as rational_quadratic_spline

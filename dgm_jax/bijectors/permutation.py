@@ -8,10 +8,13 @@ from .. import checks
 
 
 class Permutation(distrax.Bijector):
-    """y_i = x_{order[i]}; log-det exactly 0. Free: one gather with a constant index."""
+    """y_i = x_{order[i]} over the last axis; log-det exactly 0. One gather with a constant index.
 
-    def __init__(self, order: np.ndarray):
-        super().__init__(event_ndims_in=1, is_constant_jacobian=True)
+    event_ndims: 1 for vectors, 3 for the channels of images [..., H, W, C].
+    """
+
+    def __init__(self, order: np.ndarray, *, event_ndims: int = 1):
+        super().__init__(event_ndims_in=event_ndims, is_constant_jacobian=True)
         self._order = np.asarray(order)
         checks.permutation(self._order, self._order.size)
         self._back = np.argsort(self._order)
@@ -24,4 +27,4 @@ class Permutation(distrax.Bijector):
 
     def _take(self, x, index):
         checks.events(x, len(index))
-        return x[..., index], jnp.zeros(x.shape[:-1], x.dtype)
+        return x[..., index], jnp.zeros(x.shape[: x.ndim - self.event_ndims_in], x.dtype)

@@ -1,5 +1,16 @@
 from .autoregressive import autoregression as autoregression
 from .autoregressive import iaf as iaf
 from .autoregressive import maf as maf
+from .continuous import cnf as cnf
+from .continuous import ffjord as ffjord
+from .continuous import mlp_field as mlp_field
+from .continuous import neural_ode as neural_ode
+from .continuous import regularized_nll as regularized_nll
 from .coupling import coupling as coupling
 from .coupling import realnvp as realnvp
+from .linear import actnorm as actnorm
+from .linear import conv1x1 as conv1x1
+from .linear import diagonal as diagonal
+from .linear import plu as plu
+from .linear import qr as qr
+from .linear import triangular as triangular

@@ -1,0 +1,165 @@
+"""Linear flows x = W z, each kept in the factors that make its inverse and its log-det cheap.
+
+With event_ndims=3 they map the channels of images [..., H, W, C], alike at every pixel.
+They have no conditions: what `cond` says enters through other layers.
+"""
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..bijectors import Diagonal, Orthogonal, Permutation, Triangular, householder
+from ..protocol import Flow
+
+
+def diagonal(dim: int, *, event_ndims: int = 1) -> Flow:
+    """x = e^s ⊙ z, log-det Σ_i s_i. Starts as the identity."""
+    checks.positive_int(dim, "dim")
+
+    def init(key):
+        checks.key(key)
+        return {"log_scale": jnp.zeros(dim)}
+
+    def bijector(params, cond=None):
+        return Diagonal(params["log_scale"], event_ndims=event_ndims)
+
+    return Flow(init, bijector)
+
+
+def triangular(dim: int, *, lower: bool = True, event_ndims: int = 1) -> Flow:
+    """x = M z, M triangular with the diagonal e^s; log-det Σ_i s_i. Starts as the identity."""
+    checks.positive_int(dim, "dim")
+
+    def init(key):
+        checks.key(key)
+        return {"matrix": jnp.zeros((dim, dim)), "log_diagonal": jnp.zeros(dim)}
+
+    def bijector(params, cond=None):
+        return Triangular(
+            params["matrix"], params["log_diagonal"], lower=lower, event_ndims=event_ndims
+        )
+
+    return Flow(init, bijector)
+
+
+def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
+    """x = P L U z, with L unit lower and U upper triangular; log|det| = Σ_i log u_ii.
+
+    P is one fixed permutation, drawn from the seed; L and U are trained. Starts as an orthogonal
+    matrix: a random rotation is decomposed once, R = P_R L U, and P L U = P P_Rᵀ R is orthogonal
+    too. The columns' signs are chosen so that u_ii > 0, kept by u_ii = e^s.
+    Cost: O(d²) both ways, O(d) for the log-det. Kingma and Dhariwal (2018), eq. 10.
+    """
+    checks.positive_int(dim, "dim")
+    checks.positive_int(seed, "seed", least=0)
+    permutation = Permutation(
+        np.random.default_rng(seed).permutation(dim), event_ndims=event_ndims
+    )
+
+    def init(key):
+        checks.key(key)
+        _, lower, upper = jax.scipy.linalg.lu(jax.random.orthogonal(key, dim))
+        diagonal = jnp.diag(upper)
+        signs = jnp.where(diagonal < 0, -1.0, 1.0)
+        return {
+            "lower": jnp.tril(lower, -1),
+            "upper": jnp.triu(upper * signs, 1),
+            "log_diagonal": jnp.log(jnp.abs(diagonal)),
+        }
+
+    def bijector(params, cond=None):
+        ones = jnp.zeros_like(params["log_diagonal"])
+        return distrax.Chain([
+            permutation,
+            Triangular(params["lower"], ones, lower=True, event_ndims=event_ndims),
+            Triangular(
+                params["upper"], params["log_diagonal"], lower=False, event_ndims=event_ndims
+            ),
+        ])  # fmt: skip
+
+    return Flow(init, bijector)
+
+
+def qr(dim: int, *, num_reflections: int | None = None, event_ndims: int = 1) -> Flow:
+    """x = Q R z, Q = H_1 ... H_k a product of Householder reflections, R upper triangular.
+
+    log|det| = Σ_i log r_ii, with r_ii = e^s > 0. Starts as a random orthogonal matrix in this form,
+    R = I. num_reflections: k; the default d reaches every Q with det (-1)^d.
+    Cost: O(d²k) for Q, once a call, and O(d²) an example. Tomczak and Welling (2016);
+    Hoogeboom et al. (2019), "Emerging convolutions", section 4.
+    """
+    checks.positive_int(dim, "dim")
+    k = dim if num_reflections is None else num_reflections
+    checks.positive_int(k, "num_reflections")
+
+    def init(key):
+        checks.key(key)
+        return {
+            "reflections": jax.random.normal(key, (k, dim)),
+            "upper": jnp.zeros((dim, dim)),
+            "log_diagonal": jnp.zeros(dim),
+        }
+
+    def bijector(params, cond=None):
+        return distrax.Chain([
+            Orthogonal(householder(params["reflections"]), event_ndims=event_ndims),
+            Triangular(
+                params["upper"], params["log_diagonal"], lower=False, event_ndims=event_ndims
+            ),
+        ])  # fmt: skip
+
+    return Flow(init, bijector)
+
+
+FORMS = {"plu": plu, "qr": qr}
+
+
+def conv1x1(num_channels: int, *, form: str = "plu", **options) -> Flow:
+    """x_hw = W z_hw at every pixel; log-det H·W log|det W|: a learned permutation of the channels.
+
+    form: "plu" or "qr", with their options. Starts as a random orthogonal matrix.
+    Kingma and Dhariwal (2018), "Glow", section 3.2.
+    """
+    checks.positive_int(num_channels, "num_channels")
+    checks.choice(form, FORMS, "form")
+    return FORMS[form](num_channels, event_ndims=3, **options)
+
+
+def actnorm(dim: int, *, event_ndims: int = 1) -> Flow:
+    """x = e^s ⊙ z + b; `adapt` sets s and b so that the batch has mean 0 and std 1 at the noise side.
+
+    With event_ndims=3 the statistics of a channel are over all pixels of the batch. Starts as the
+    identity and is no different from any layer once adapted: p(x_i) never depends on other
+    examples, as it would with batch normalisation. A coordinate that is constant in the batch is
+    shifted and not scaled. Kingma and Dhariwal (2018), "Glow", section 3.1.
+    """
+    checks.positive_int(dim, "dim")
+
+    def init(key):
+        checks.key(key)
+        return {"log_scale": jnp.zeros(dim), "shift": jnp.zeros(dim)}
+
+    def bijector(params, cond=None):
+        return Diagonal(params["log_scale"], params["shift"], event_ndims=event_ndims)
+
+    def adapt(params, x, cond=None):
+        checks.events(x, dim)
+        if x.size < 2 * dim:
+            raise ValueError(f"adapt needs a batch of two or more, [n, ...]; got shape {x.shape}.")
+        mean, std = _moments(x.reshape(-1, dim))
+        dtypes = jax.tree.map(lambda leaf: leaf.dtype, params)
+        params = jax.tree.map(jnp.astype, {"log_scale": jnp.log(std), "shift": mean}, dtypes)
+        return params, bijector(params).inverse(x)
+
+    return Flow(init, bijector, adapt)
+
+
+def _moments(rows):
+    """Mean and standard deviation [d]; 1 where it is no more than the rounding of the values."""
+    rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
+    mean = rows.mean(0)
+    std = jnp.sqrt(((rows - mean) ** 2).mean(0))
+    rounding = 8 * jnp.finfo(rows.dtype).eps * jnp.abs(rows).max(0)
+    return mean, jnp.where(std > rounding, std, 1)
