@@ -5,15 +5,17 @@ import math
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array, Density, Key, Metrics, Params
+from ..protocol import Array, Density, Key, Metrics, Params, given_key
 
 
 def nll(
     model: Density, params: Params, key: Key | None, x: Array, cond: Array | None = None
 ) -> tuple[Array, Metrics]:
-    """-E_data log p_θ(x | c), in nats an example: the forward KL(data ‖ p_θ) up to a constant."""
-    del key
-    loss = -model.dist(params, cond).log_prob(x).mean()
+    """-E_data log p_θ(x | c), in nats an example: the forward KL(data ‖ p_θ) up to a constant.
+
+    key: for a density that is an estimate, such as that of `flows.ffjord`; exact with None.
+    """
+    loss = -given_key(model.dist, key)(params, cond).log_prob(x).mean()
     return loss, {"nll": loss}
 
 

@@ -1,0 +1,256 @@
+"""Continuous flows: the bijection that an ordinary differential equation is, and its log-det."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import diffrax
+import distrax
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Array, Key, Params
+
+ADJOINTS = ("recursive", "backsolve", "direct")
+NOISES = {"rademacher": jax.random.rademacher, "gaussian": jax.random.normal}
+STAGES = 6  # evaluations of f a step of Tsit5: seven stages, of which the first is the last before
+
+
+class Field(NamedTuple):
+    """θ ↦ f_θ: the velocity dx/dt = f_θ(x, t, c), with the trace of its Jacobian.
+
+    - `velocity(params, x, t, cond=None)` -> f [..., d], for x [..., d] and a number t
+    - `divergence(params, x, t, cond=None)` -> (f [..., d], tr ∂f/∂x [...]), exact;
+      `divergence_by_autodiff(velocity)` where nothing cheaper is known
+    """
+
+    init: Callable[[Key], Params]
+    velocity: Callable[..., Array]
+    divergence: Callable[..., tuple[Array, Array]]
+
+
+def divergence_by_autodiff(velocity: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:
+    """tr ∂f/∂x = Σ_i e_iᵀ (∂f/∂x) e_i of any field, exact; costs d derivatives of f."""
+
+    def divergence(params, x, t, cond=None):
+        f, jacobian = _jacobian(lambda x: velocity(params, x, t, cond), x)
+        return f, jnp.trace(jacobian, axis1=0, axis2=-1)
+
+    return divergence
+
+
+class Solver(NamedTuple):
+    """How an ODE is solved: made by `ode_solver`."""
+
+    time: float
+    rtol: float
+    atol: float
+    max_steps: int
+    adjoint: str
+
+
+def ode_solver(
+    *,
+    time: float = 1.0,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    max_steps: int = 500,
+    adjoint: str = "recursive",
+) -> Solver:
+    """Tsit5 (order 5, adaptive steps) on [0, time].
+
+    A step is made where the error of every example (the root mean square over its coordinates, and
+    its log-det) is below atol + rtol·|x|. max_steps: accepted and rejected ones together; an ODE
+    that needs more has the solution NaN. adjoint: where gradients come from.
+
+    - "recursive": reverse mode through the steps made, some of them kept and the others made again
+      (memory O(√max_steps) states). The gradient of the numbers computed: the default.
+    - "backsolve": the lecture's adjoint ODE, solved backward in time; memory of one state. Its
+      gradient has an error of its own, because the path found on the way back is not quite the
+      one on the way there. Chen et al. (2018), "Neural ordinary differential equations", alg. 1.
+    - "direct": forward mode too (`jax.jvp`, `jax.jacfwd`); reverse mode is several times dearer.
+    """
+    for value, name in ((time, "time"), (rtol, "rtol"), (atol, "atol")):
+        checks.positive(value, name)
+    checks.positive_int(max_steps, "max_steps")
+    checks.choice(adjoint, ADJOINTS, "adjoint")
+    return Solver(time, rtol, atol, max_steps, adjoint)
+
+
+class Path(NamedTuple):
+    """What there is to say of the way from one end to the other."""
+
+    end: Array  # [..., d]
+    log_det: Array  # [...]
+    kinetic: Array  # ∫ ‖f‖² dt [...]
+    frobenius: Array  # ∫ ‖∂f/∂x‖² dt [...], or its estimate ∫ ‖εᵀ ∂f/∂x‖² dt
+    num_evals: Array  # evaluations of f, rejected steps included
+
+
+class Continuous(distrax.Bijector):
+    """x = z + ∫_0^T f(x_t, t) dt, log|det ∂x/∂z| = ∫_0^T tr ∂f/∂x dt; the inverse runs from T to 0.
+
+    With a key the trace is Hutchinson's estimate εᵀ (∂f/∂x) ε, unbiased, for one derivative of f
+    instead of d. ε, of `noise` rademacher or gaussian, is drawn once for each example and stays as
+    it is along the path, in all methods: so there is one ODE to solve, and two calls are one number.
+
+    The batch is one ODE: its examples share their steps, so that each evaluation of f is a matrix
+    product (gradients of one ODE for each example would be about ten times slower). The numbers of
+    an example then depend on the others of its batch, by less than the tolerance. Half precision
+    is solved as float32. Where the solver gives up (`max_steps`, NaN in f), all that is returned
+    is NaN, and so are its gradients, which training skips and tells.
+
+    Cost: `Path.num_evals` evaluations of f. `forward` and `inverse` alone need no trace.
+    Chen et al. (2018), eq. 8; Grathwohl et al. (2019), "FFJORD", eqs. 4 and 7.
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        params: Params,
+        dim: int,
+        *,
+        solver: Solver | None = None,
+        cond: Array | None = None,
+        key: Key | None = None,
+        noise: str = "rademacher",
+    ):
+        super().__init__(event_ndims_in=1)
+        if key is not None:
+            checks.key(key)
+        checks.choice(noise, NOISES, "noise")
+        self._field, self._params, self._dim, self._cond = field, params, dim, cond
+        self._solver = ode_solver() if solver is None else solver
+        self._key, self._noise = key, noise
+
+    def forward(self, x):
+        return self._solve(x, self._velocity, 0, backward=False)[0][0]
+
+    def inverse(self, y):
+        return self._solve(y, self._velocity, 0, backward=True)[0][0]
+
+    def forward_and_log_det(self, x):
+        return self._solve(x, self._with_trace, 1, backward=False)[0]
+
+    def inverse_and_log_det(self, y):
+        return self._solve(y, self._with_trace, 1, backward=True)[0]
+
+    def forward_path(self, x: Array) -> Path:
+        """`forward_and_log_det`, with what a loss may penalise and what the solution cost."""
+        return self._path(x, backward=False)
+
+    def inverse_path(self, y: Array) -> Path:
+        """`inverse_and_log_det`, with what a loss may penalise and what the solution cost.
+
+        Finlay et al. (2020), "How to train your neural ODE", eqs. 7 and 9. Without a key ∂f/∂x is
+        computed whole, for d derivatives of f.
+        """
+        return self._path(y, backward=True)
+
+    def _path(self, x, backward):
+        (end, log_det, kinetic, frobenius), num_evals = self._solve(
+            x, self._with_costs, 3, backward=backward
+        )
+        return Path(end, log_det, jnp.abs(kinetic), jnp.abs(frobenius), num_evals)
+
+    # What is integrated: functions of (params, cond, eps), x and t.
+    def _velocity(self, args, x, t):
+        params, cond, _ = args
+        return (self._field.velocity(params, x, t, cond),)
+
+    def _with_trace(self, args, x, t):
+        params, cond, eps = args
+        if eps is None:
+            return self._field.divergence(params, x, t, cond)
+        f, row = self._row(args, x, t)
+        return f, (row * eps).sum(-1)
+
+    def _with_costs(self, args, x, t):
+        params, cond, eps = args
+        if eps is None:
+            f, jacobian = _jacobian(lambda x: self._field.velocity(params, x, t, cond), x)
+            trace = jnp.trace(jacobian, axis1=0, axis2=-1)
+            frobenius = (jacobian**2).sum((0, -1))
+        else:
+            f, row = self._row(args, x, t)
+            trace, frobenius = (row * eps).sum(-1), (row**2).sum(-1)
+        return f, trace, (f**2).sum(-1), frobenius
+
+    def _row(self, args, x, t):
+        """f and εᵀ ∂f/∂x."""
+        params, cond, eps = args
+        f, pull = jax.vjp(lambda x: self._field.velocity(params, x, t, cond), x)
+        return f, pull(eps)[0]
+
+    def _solve(self, x, rates, num_integrals, *, backward):
+        """(x, *integrals) at the other end, and the evaluations of f it took."""
+        checks.events(x, self._dim)
+        shape = x.shape[:-1]
+        if self._cond is not None:
+            shape = jnp.broadcast_shapes(shape, self._cond.shape[:-1])
+        dtype = jnp.result_type(jnp.float32, x, *jax.tree.leaves(self._params))
+        x = jnp.broadcast_to(x, (*shape, self._dim)).astype(dtype)
+        eps = None
+        if self._key is not None and num_integrals:  # the same ε for every method: a clone
+            eps = NOISES[self._noise](jax.random.clone(self._key), x.shape, dtype)
+
+        def dynamics(t, state, args):
+            return tuple(rates(args, state[0], jnp.asarray(t, dtype)))
+
+        # All that is differentiated goes through args: the adjoint ODE knows no closures.
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(dynamics),
+            diffrax.Tsit5(),
+            *((self._solver.time, 0.0) if backward else (0.0, self._solver.time)),
+            dt0=None,
+            y0=(x, *(jnp.zeros(shape, dtype) for _ in range(num_integrals))),
+            args=(self._params, self._cond, eps),
+            stepsize_controller=_controller(self._solver, _worst_example),
+            adjoint=_adjoint(self._solver),
+            max_steps=self._solver.max_steps,
+            throw=False,
+        )
+        # A factor, not a choice: the gradient of what has failed is NaN as well.
+        valid = jnp.where(solution.result == diffrax.RESULTS.successful, 1.0, jnp.nan).astype(dtype)
+        num_evals = STAGES * solution.stats["num_steps"] + 3  # the first stage, two to choose a step
+        return tuple(valid * part[0] for part in solution.ys), num_evals
+
+
+def _jacobian(function, x):
+    """f [..., d] and ∂f/∂x [d, ..., d], the coordinate of x first."""
+    f, push = jax.linearize(function, x)
+    basis = jnp.eye(x.shape[-1], dtype=x.dtype)
+    return f, jax.vmap(lambda e: push(jnp.broadcast_to(e, x.shape)))(basis)
+
+
+def _worst_example(scaled):
+    """The largest error of an example: of x as a root mean square, of the log-det as it is.
+
+    What a loss may penalise takes no part, so that asking for it changes no other number.
+    """
+    x, *rest = jax.lax.stop_gradient(scaled)
+    worst = jnp.sqrt((x**2).mean(-1)).max(initial=0.0)
+    return jnp.maximum(worst, jnp.abs(rest[0]).max(initial=0.0)) if rest else worst
+
+
+def _worst_of_adjoint(scaled):
+    """The error of the state and of its adjoint. The gradient of the parameters is an integral of
+    both that nothing depends on: Kidger et al. (2021), "Hey, that's not an ODE"."""
+    state, adjoint, *_ = scaled
+    return jnp.maximum(_worst_example(state), _worst_example(adjoint))
+
+
+def _controller(solver, norm):
+    return diffrax.PIDController(
+        rtol=solver.rtol, atol=solver.atol, norm=norm, dtmin=1e-7 * solver.time
+    )
+
+
+def _adjoint(solver):
+    if solver.adjoint == "recursive":
+        return diffrax.RecursiveCheckpointAdjoint()
+    if solver.adjoint == "direct":
+        return diffrax.DirectAdjoint()
+    return diffrax.BacksolveAdjoint(
+        solver=diffrax.Tsit5(), stepsize_controller=_controller(solver, _worst_of_adjoint)
+    )
