@@ -1,4 +1,6 @@
 from .autoregressive import Autoregressive as Autoregressive
+from .cdf import Mixture as Mixture
+from .cdf import MixtureLogisticCDF as MixtureLogisticCDF
 from .cdf import mixture_logistic_cdf as mixture_logistic_cdf
 from .continuous import Continuous as Continuous
 from .continuous import Field as Field
@@ -12,6 +14,9 @@ from .linear import Diagonal as Diagonal
 from .linear import Orthogonal as Orthogonal
 from .linear import Triangular as Triangular
 from .linear import householder as householder
+from .normal_cdf import NormalLogitCDF as NormalLogitCDF
 from .permutation import Permutation as Permutation
+from .planar import Sylvester as Sylvester
+from .roots import increasing_root as increasing_root
 from .scan import Scan as Scan
 from .spline import rational_quadratic_spline as rational_quadratic_spline

@@ -11,6 +11,7 @@ from jax.nn import log_sigmoid, log_softmax, logsumexp
 from .. import checks
 from ..protocol import Array
 from .laws import Law
+from .roots import bisect, newton_within
 
 
 class Mixture(NamedTuple):
@@ -109,30 +110,21 @@ def quantile(mixture: Mixture, logit: Array) -> Array:
     """The x with logit F(x) = logit.
 
     Component j alone reaches it at μ_j + s_j logit. At the least of these no component is above it,
-    at the greatest none below, so they enclose x. Bisection to the dtype's precision (nothing
-    faster is safe: the curve has flat pieces and sharp bends, where Newton steps creep), then two
-    Newton steps kept in the bracket.
+    at the greatest none below, so they enclose x.
     """
     ends = mixture.means + jnp.exp(mixture.log_scales) * logit[..., None]
     # Compare on the side where F or 1 - F is small: one logarithm, without cancellation.
     sign = jnp.where(logit > 0, -1, 1).astype(logit.dtype)
     target = log_sigmoid(sign * logit)
 
-    def halve(_, ends):
-        low, high = ends
-        x = (low + high) / 2
+    def excess(x):
         u = sign[..., None] * standardised(mixture, x)
-        excess = sign * (logsumexp(mixture.log_weights + log_sigmoid(u), -1) - target)
-        return jnp.where(excess < 0, x, low), jnp.where(excess < 0, high, x)
+        return sign * (logsumexp(mixture.log_weights + log_sigmoid(u), -1) - target)
 
-    num_halvings = jnp.finfo(ends.dtype).nmant + 1
-    low, high = jax.lax.fori_loop(0, num_halvings, halve, (ends.min(-1), ends.max(-1)))
+    def step(x):
+        return (logit - logit_cdf(mixture, x)) * jnp.exp(-log_slope(mixture, x))
 
-    def polish(_, x):
-        step = (logit - logit_cdf(mixture, x)) * jnp.exp(-log_slope(mixture, x))
-        return jnp.clip(x + step, low, high)
-
-    return jax.lax.fori_loop(0, 2, polish, (low + high) / 2)
+    return newton_within(step, *bisect(excess, ends.min(-1), ends.max(-1)))
 
 
 @quantile.defjvp

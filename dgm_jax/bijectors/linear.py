@@ -85,7 +85,7 @@ class Orthogonal(distrax.Bijector):
 
 
 def householder(vectors: Array) -> Array:
-    """Q = H_1 H_2 ... H_k with H_i = I - 2 v_i v_iᵀ / ‖v_i‖²; vectors [k, d] -> Q [d, d].
+    """Q = H_1 H_2 ... H_k with H_i = I - 2 v_i v_iᵀ / ‖v_i‖²; vectors [..., k, d] -> Q [..., d, d].
 
     Without the k steps one after the other: with unit v_i as the columns of V,
     Q = I - V (½I + striu(VᵀV))⁻¹ Vᵀ, two products and a substitution. A vector of zeros is H = I.
@@ -94,9 +94,10 @@ def householder(vectors: Array) -> Array:
     """
     vectors = vectors.astype(jnp.promote_types(vectors.dtype, jnp.float32))
     squares = (vectors**2).sum(-1, keepdims=True)
-    v = vectors * jax.lax.rsqrt(jnp.where(squares > 0, squares, 1))  # [k, d]
-    middle = jnp.triu(v @ v.T, 1) + jnp.eye(len(v), dtype=v.dtype) / 2
-    return jnp.eye(v.shape[1], dtype=v.dtype) - v.T @ jax.scipy.linalg.solve_triangular(middle, v)
+    v = vectors * jax.lax.rsqrt(jnp.where(squares > 0, squares, 1))  # [..., k, d]
+    v_t = jnp.swapaxes(v, -1, -2)
+    middle = jnp.triu(v @ v_t, 1) + jnp.eye(v.shape[-2], dtype=v.dtype) / 2
+    return jnp.eye(v.shape[-1], dtype=v.dtype) - v_t @ jax.scipy.linalg.solve_triangular(middle, v)
 
 
 def _log_det(log_diagonal, x, event_ndims):

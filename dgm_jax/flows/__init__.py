@@ -1,6 +1,8 @@
 from .autoregressive import autoregression as autoregression
 from .autoregressive import iaf as iaf
 from .autoregressive import maf as maf
+from .cdf import cdf as cdf
+from .cdf import elementwise as elementwise
 from .continuous import cnf as cnf
 from .continuous import ffjord as ffjord
 from .continuous import mlp_field as mlp_field
@@ -14,3 +16,5 @@ from .linear import diagonal as diagonal
 from .linear import plu as plu
 from .linear import qr as qr
 from .linear import triangular as triangular
+from .residual import planar as planar
+from .residual import sylvester as sylvester

@@ -19,7 +19,22 @@ from dgm_jax.bijectors import (
 from dgm_jax.combinators import compose, fixed, invert, pushforward, repeat
 from dgm_jax.data.preprocessing import logit_map, standardize
 from dgm_jax.distributions import standard_normal
-from dgm_jax.flows import autoregression, coupling, iaf, maf, realnvp
+from dgm_jax.flows import (
+    actnorm,
+    autoregression,
+    cdf,
+    coupling,
+    diagonal,
+    elementwise,
+    iaf,
+    maf,
+    planar,
+    plu,
+    qr,
+    realnvp,
+    sylvester,
+    triangular,
+)
 from dgm_jax.learning.checkpoints import Checkpoints
 from dgm_jax.learning.devices import data_mesh, replicate, shard_batch
 from dgm_jax.protocol import Flow
@@ -68,6 +83,18 @@ FLOWS = {
     "realnvp, shuffle": Case(lambda: realnvp(DIM, num_layers=4, hidden=(7,), shuffle=0)),
     "realnvp, conditional": Case(lambda: realnvp(DIM, **two, cond_dim=COND), COND),
     "realnvp, unroll": Case(lambda: realnvp(DIM, num_layers=4, hidden=(7,), unroll=True)),
+    "diagonal": Case(lambda: diagonal(DIM)),
+    "triangular": Case(lambda: compose(triangular(DIM), triangular(DIM, lower=False))),
+    "plu": Case(lambda: plu(DIM)),
+    "qr": Case(lambda: qr(DIM, num_reflections=2)),
+    "actnorm": Case(lambda: repeat(compose(actnorm(DIM), plu(DIM)), 2)),
+    "planar": Case(lambda: repeat(planar(DIM), 2)),
+    "planar, conditional": Case(lambda: planar(DIM, cond_dim=COND), COND),
+    "sylvester": Case(lambda: sylvester(DIM)),
+    "sylvester, householder": Case(lambda: sylvester(DIM, form="householder", cond_dim=COND), COND),
+    "sylvester, triangular": Case(lambda: repeat(sylvester(DIM, form="triangular"), 2)),
+    "elementwise": Case(lambda: elementwise(DIM, law=rational_quadratic_spline())),
+    "cdf": Case(lambda: cdf(DIM)),
     "compose": Case(lambda: compose(coupling(DIM, hidden=(7,)), autoregression(DIM, hidden=(7,)))),
     "invert": Case(lambda: invert(coupling(DIM, hidden=(7,)))),
     "permutation": Case(lambda: fixed(Permutation([2, 0, 1])), learned=False),
@@ -79,6 +106,7 @@ FLOWS = {
 LEARNED = [
     "autoregression", "autoregression, narrow", "iaf", "maf, conditional", "maf, residual",
     "iaf, additive", "coupling, additive", "coupling, conditional", "realnvp, shuffle", "compose",
+    "plu", "qr", "actnorm", "planar, conditional", "sylvester", "sylvester, triangular", "cdf",
 ]  # fmt: skip
 everywhere = pytest.mark.parametrize("name", FLOWS)
 

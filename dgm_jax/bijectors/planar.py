@@ -1,0 +1,86 @@
+"""Residual maps whose determinant is small by the determinant lemma: planar and Sylvester flows."""
+
+import distrax
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Array
+from .roots import find_root
+
+
+class Sylvester(distrax.Bijector):
+    """y = x + A tanh(B x + b), with T = B A upper triangular [m, m] and t_ii > -1.
+
+    A [..., d, m], B [..., m, d], b [..., m]; with m = 1 it is the planar flow, A = u and B = wᵀ.
+    By Sylvester's identity det(I_d + A diag(h') B) = det(I_m + diag(h') T), so
+    log|det ∂y/∂x| = Σ_i log(1 + h'_i t_ii), h' = tanh'(B x + b): O(m).
+
+    The inverse solves v + T tanh(v) = B y + b for v, last entry first, each an increasing function
+    of one number: by bisection to the precision of the dtype, so that x is found to rounding over
+    the least slope 1 + t_ii; then x = y - A tanh(v). Its gradient, by the implicit function
+    theorem, is one triangular system. Cost: `forward` O(dm); `inverse` O(dm) and m solves one
+    after the other. Arithmetic in float32 at least.
+    Rezende and Mohamed (2015), eq. 10; van den Berg et al. (2018), eqs. 8-15.
+    """
+
+    def __init__(self, a: Array, b: Array, shift: Array, t: Array):
+        super().__init__(event_ndims_in=1)
+        self._dtype = jnp.result_type(a, b, shift, t)
+        wide = jnp.promote_types(self._dtype, jnp.float32)
+        self._a, self._b, self._shift, self._t = (m.astype(wide) for m in (a, b, shift, t))
+
+    def forward_and_log_det(self, x):
+        checks.events(x, self._a.shape[-2])
+        v = self._project(x)
+        return self._results(x, x + _times(self._a, jnp.tanh(v)), self._log_det(v))
+
+    def inverse_and_log_det(self, y):
+        checks.events(y, self._a.shape[-2], "y")
+        v = _triangular_root(self._t, self._project(y))
+        return self._results(y, y - _times(self._a, jnp.tanh(v)), -self._log_det(v))
+
+    def _project(self, x):
+        return _times(self._b, x.astype(jnp.result_type(x, self._b))) + self._shift
+
+    def _log_det(self, v):
+        diagonal = jnp.diagonal(self._t, axis1=-2, axis2=-1)
+        return jnp.log1p((1 - jnp.tanh(v) ** 2) * diagonal).sum(-1)
+
+    def _results(self, like, *results):
+        dtype = jnp.result_type(like, self._dtype)
+        return tuple(result.astype(dtype) for result in results)
+
+
+def _times(matrix, vector):
+    return (matrix * vector[..., None, :]).sum(-1) if matrix.ndim > 2 else vector @ matrix.T
+
+
+def _triangular_root(t: Array, right: Array) -> Array:
+    """The v [..., m] with v + T tanh(v) = right, for T upper triangular with t_ii > -1."""
+    m = t.shape[-1]
+
+    def f(v):
+        return v + _times(t, jnp.tanh(v)) - right
+
+    def substitute(f, start):
+        def solve_entry(k, v):  # v_i for i = m-1-k; the entries after it are known
+            i = m - 1 - k
+            known = jnp.where(jnp.arange(m) > i, jnp.tanh(v), 0)
+            alone = right[..., i] - (t[..., i, :] * known).sum(-1)  # v_i + t_ii tanh(v_i)
+            slope = jnp.broadcast_to(t[..., i, i], alone.shape)
+            reach = jnp.abs(slope)  # |tanh| < 1
+            root = find_root(
+                lambda u: u + slope * jnp.tanh(u) - alone, alone - reach, alone + reach
+            )
+            return v.at[..., i].set(root)
+
+        return jax.lax.fori_loop(0, m, solve_entry, start)
+
+    def tangent_solve(linear, y):
+        units = jnp.eye(m, dtype=y.dtype)
+        columns = [linear(jnp.broadcast_to(unit, y.shape)) for unit in units]
+        jacobian = jnp.stack(columns, -1)  # I + T diag(h'), upper triangular
+        return jax.scipy.linalg.solve_triangular(jacobian, y[..., None])[..., 0]
+
+    return jax.lax.custom_root(f, jnp.zeros_like(right), substitute, tangent_solve)

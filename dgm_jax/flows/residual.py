@@ -1,0 +1,137 @@
+"""Planar and Sylvester flows: residual layers x = z + A h(B z + b) with a determinant of size m.
+
+Sampling with its log-det (`forward`) is a few products, which is what variational inference and
+training by an unnormalised density need. Density (`inverse`) solves for z numerically. Layers are
+stacked with `combinators.repeat`.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..bijectors import Sylvester, householder
+from ..protocol import Flow
+
+LEAST_SLOPE = 1e-3  # of a layer along its own direction: how far an inverse can amplify rounding
+
+
+def planar(dim: int, *, cond_dim: int = 0) -> Flow:
+    """x = z + û tanh(wᵀz + b), log|det| = log(1 + h' wᵀû). Starts as the identity.
+
+    Invertible where wᵀû > -1, which û = u + (m(wᵀu) - wᵀu) w / ‖w‖² enforces with
+    m(a) = softplus(a + c) - 1 + 0.001, where c makes m(0) = 0. So the slope is at least 0.001.
+    With cond_dim, w, u and b are affine functions of the condition, as in an amortised posterior.
+    Rezende and Mohamed (2015), "Variational inference with normalizing flows", eq. 10 and A.1.
+    """
+    checks.positive_int(dim, "dim")
+    shapes = {"w": (dim,), "u": (dim,), "b": ()}
+
+    def start(key):
+        w = jax.random.normal(key, (dim,)) / math.sqrt(dim)
+        return {"w": w, "u": jnp.zeros(dim), "b": jnp.zeros(())}
+
+    def bijector(p):
+        w, u, b = p["w"], p["u"], p["b"]
+        dot, square = (w * u).sum(-1, keepdims=True), (w**2).sum(-1, keepdims=True)
+        product = _above_minus_one(dot)  # wᵀû
+        direction = w / jnp.where(square > 0, square, 1)
+        product = jnp.where(square > 0, product, 0)  # w = 0: a constant shift
+        u = u + (product - dot) * direction
+        return Sylvester(u[..., :, None], w[..., None, :], b[..., None], product[..., None])
+
+    return _conditioned(start, shapes, bijector, cond_dim)
+
+
+def sylvester(
+    dim: int,
+    *,
+    form: str = "orthogonal",
+    num_units: int | None = None,
+    num_reflections: int | None = None,
+    cond_dim: int = 0,
+) -> Flow:
+    """x = z + Q R tanh(R̃ Qᵀz + b), log|det| = Σ_i log(1 + h'_i r_ii r̃_ii). Starts as the identity.
+
+    Q [d, m] has orthonormal columns, R and R̃ are upper triangular [m, m]; their diagonals are
+    0.999 tanh(·), so r_ii r̃_ii > -1 and a slope is at least 0.001. form:
+
+    - "orthogonal": Q is the orthonormal factor of a free matrix [d, num_units] (by QR, where the
+      paper iterates towards it); num_units is m, at most d, by default ⌈d/2⌉.
+    - "householder": Q a product of num_reflections reflections (default d), m = d.
+    - "triangular": Q = I, m = d; reverse the coordinates between layers.
+
+    With cond_dim all parameters are affine functions of the condition.
+    van den Berg et al. (2018), "Sylvester normalizing flows", eqs. 12-15 and section 3.
+    """
+    checks.positive_int(dim, "dim")
+    checks.choice(form, ("orthogonal", "householder", "triangular"), "form")
+    if num_units is not None and form != "orthogonal":
+        raise ValueError(f"num_units is of form='orthogonal'; with {form!r} there are dim of them.")
+    if num_reflections is not None and form != "householder":
+        raise ValueError(f"num_reflections is of form='householder'; got it with form={form!r}.")
+    half = (dim + 1) // 2
+    m = (half if num_units is None else num_units) if form == "orthogonal" else dim
+    checks.positive_int(m, "num_units")
+    if m > dim:
+        raise ValueError(f"num_units must be at most dim={dim}; got {m}.")
+    k = dim if num_reflections is None else num_reflections
+    checks.positive_int(k, "num_reflections")
+    basis = {"orthogonal": {"q": (dim, m)}, "householder": {"q": (k, dim)}, "triangular": {}}[form]
+    shapes = {"r": (m, m), "r_tilde": (m, m), "b": (m,), **basis}
+
+    def start(key):
+        r_key, *q_key = jax.random.split(key, 1 + len(basis))
+        q = {name: jax.random.normal(q_key[0], shape) for name, shape in basis.items()}
+        r_tilde = jax.random.normal(r_key, (m, m)) / math.sqrt(m)
+        return {"r": jnp.zeros((m, m)), "r_tilde": r_tilde, "b": jnp.zeros(m), **q}
+
+    def orthonormal(p):  # [..., d, m]
+        if form == "orthogonal":
+            wide = jnp.promote_types(p["q"].dtype, jnp.float32)
+            return jnp.linalg.qr(p["q"].astype(wide))[0]
+        if form == "householder":
+            return householder(p["q"])
+        return jnp.eye(dim, dtype=p["r"].dtype)
+
+    def bijector(p):
+        q, r, r_tilde = orthonormal(p), _bounded(p["r"]), _bounded(p["r_tilde"])
+        return Sylvester(q @ r, r_tilde @ jnp.swapaxes(q, -1, -2), p["b"], jnp.triu(r_tilde @ r))
+
+    return _conditioned(start, shapes, bijector, cond_dim)
+
+
+def _above_minus_one(a):
+    """Increasing, from R onto (-1 + LEAST_SLOPE, ∞), 0 at 0."""
+    offset = math.log(math.expm1(1 - LEAST_SLOPE))
+    return jax.nn.softplus(a + offset) - (1 - LEAST_SLOPE)
+
+
+def _bounded(matrix):
+    """Upper triangular, with a diagonal within ±√(1 - LEAST_SLOPE)."""
+    diagonal = math.sqrt(1 - LEAST_SLOPE) * jnp.tanh(jnp.diagonal(matrix, axis1=-2, axis2=-1))
+    return jnp.triu(matrix, 1) + diagonal[..., None, :] * jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
+
+
+def _conditioned(start, shapes, bijector, cond_dim):
+    """The flow whose parameters are θ + c·Θ, Θ = 0 at the start; only θ where there is no c."""
+    checks.positive_int(cond_dim, "cond_dim", least=0)
+
+    def init(key):
+        checks.key(key)
+        own = start(key)
+        slopes = {name: jnp.zeros((cond_dim, *shape)) for name, shape in shapes.items()}
+        return {"own": own, "cond": slopes} if cond_dim else own
+
+    def at(params, cond=None):
+        checks.condition(cond, cond_dim)
+        if cond is None:
+            return bijector(params)
+        moved = {
+            name: params["own"][name] + jnp.tensordot(cond, slope, 1)
+            for name, slope in params["cond"].items()
+        }
+        return bijector(moved)
+
+    return Flow(init, at)

@@ -1,0 +1,164 @@
+"""Planar and Sylvester flows: the determinant lemma, invertibility, and the limit of the inverse."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax.combinators import compose, pushforward, repeat
+from dgm_jax.distributions import standard_normal
+from dgm_jax.flows import actnorm, planar, sylvester
+from tests.contracts.compiled import jit
+from tests.helpers import log_det_by_autodiff, perturb
+
+DIM = 4
+FLOWS = {
+    "planar": planar(DIM),
+    "orthogonal": sylvester(DIM, num_units=2),
+    "orthogonal, square": sylvester(DIM, num_units=DIM),
+    "householder": sylvester(DIM, form="householder"),
+    "householder, few": sylvester(DIM, form="householder", num_reflections=2),
+    "triangular": sylvester(DIM, form="triangular"),
+}
+everywhere = pytest.mark.parametrize("name", FLOWS)
+
+
+def drawn(flow, scale=1.5, seed=0):
+    return jit(lambda key: perturb(flow.init(key), jax.random.key(seed + 1), scale))(
+        jax.random.key(seed)
+    )
+
+
+def test_planar_is_the_formula_of_the_lecture_with_the_constraint():
+    """x = z + û tanh(wᵀz + b), det = 1 + h' ûᵀw, by hand; û differs from u along w only."""
+    p = drawn(planar(DIM))
+    w, u = np.asarray(p["w"]), np.asarray(p["u"])
+    product = np.log1p(np.exp(w @ u + np.log(np.expm1(0.999)))) - 0.999
+    u_hat = u + (product - w @ u) * w / (w @ w)
+    z = np.random.default_rng(0).normal(size=(7, DIM)).astype(np.float32)
+    h = np.tanh(z @ w + p["b"])
+    x, log_det = planar(DIM).bijector(p).forward_and_log_det(z)
+    np.testing.assert_allclose(x, z + h[:, None] * u_hat, atol=1e-5)
+    np.testing.assert_allclose(log_det, np.log(1 + (1 - h**2) * (u_hat @ w)), atol=1e-5)
+
+
+@everywhere
+def test_the_log_det_is_that_of_the_jacobian_and_the_flow_starts_as_the_identity(name):
+    flow = FLOWS[name]
+    z = jax.random.normal(jax.random.key(7), (5, DIM))
+
+    @jit
+    def run(params, z):
+        t = flow.bijector(params)
+        return t.forward(z), t.forward_log_det_jacobian(z), jax.vmap(
+            lambda z: log_det_by_autodiff(t.forward, z)
+        )(z)
+
+    params = drawn(flow)
+    x, log_det, wanted = run(params, z)
+    np.testing.assert_allclose(log_det, wanted, rtol=1e-4, atol=1e-5)
+    assert np.abs(x - z).max() > 0.1 and np.abs(log_det).max() > 0.05
+    start, start_log_det, _ = run(flow.init(jax.random.key(0)), z)
+    np.testing.assert_allclose(start, z, atol=1e-6)
+    np.testing.assert_allclose(start_log_det, np.zeros(5), atol=1e-6)
+
+
+@everywhere
+@pytest.mark.parametrize("scale, dtype", [(1.0, jnp.float32), (60.0, jnp.float64)])
+def test_the_inverse_exists_however_wild_the_parameters(name, scale, dtype):
+    """Points come back to rounding times the condition number; 60 saturates every constraint."""
+    flow = FLOWS[name]
+    with jax.enable_x64(dtype == jnp.float64):
+        params = jax.tree.map(lambda a: jnp.asarray(a, dtype), drawn(flow, scale, seed=3))
+        z = jnp.asarray(np.random.default_rng(0).normal(0, 3, (200, DIM)), dtype)
+
+        @jit
+        def run(params, z):
+            t = flow.bijector(params)
+            x, log_det = t.forward_and_log_det(z)
+            back, back_log_det = t.inverse_and_log_det(x)
+            return x, log_det, back, back_log_det, t.forward(back)
+
+        x, log_det, back, back_log_det, again = run(params, z)
+    assert all(np.isfinite(a).all() for a in (x, log_det, back, back_log_det))
+    rounding = 30 * jnp.finfo(dtype).eps * np.abs(x).max()
+    slope = np.exp(np.minimum(np.asarray(log_det), 0).min())
+    np.testing.assert_allclose(again, x, atol=rounding * scale**2)
+    np.testing.assert_allclose(back, z, atol=rounding * scale**2 / slope)
+    assert np.abs(x - z).max() > 0.3
+
+
+@pytest.mark.parametrize("u", [-1.0, -5.0, -100.0])
+def test_a_planar_flow_that_violates_the_constraint_is_made_increasing(u):
+    """With wᵀu = u < -1 the raw map folds; along w the enforced one never has slope below 0.001."""
+    flow = planar(2)
+    params = {"w": jnp.array([1.0, 0.0]), "u": jnp.array([u, 2.0]), "b": jnp.array(0.3)}
+    line = jnp.stack([jnp.linspace(-4, 4, 801), jnp.zeros(801)], -1)
+    x, log_det = flow.bijector(params).forward_and_log_det(line)
+    assert (jnp.diff(x[:, 0]) > 0).all()
+    assert log_det.min() >= np.log(0.999e-3)
+    np.testing.assert_allclose(flow.bijector(params).inverse(x), line, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["planar", "householder"])
+def test_the_density_integrates_to_one(name):
+    flow = {"planar": planar(2), "householder": sylvester(2, form="householder")}[name]
+    model = pushforward(repeat(flow, 2), standard_normal(2))
+    params = drawn(model, 1.5, seed=5)
+    cells = -12 + (np.arange(600) + 0.5) * 24 / 600
+    grid = jnp.asarray(np.stack(np.meshgrid(cells, cells), -1).reshape(-1, 2), jnp.float32)
+    p = jit(lambda params, x: jnp.exp(model.dist(params).log_prob(x)))(params, grid)
+    np.testing.assert_allclose(p.sum() * (24 / 600) ** 2, 1, atol=5e-3)
+
+
+@everywhere
+def test_gradients_of_the_inverse_are_those_of_the_implicit_function(name):
+    """T⁻¹(T(z; θ); θ) = z, so ∂_θ T⁻¹ = -(∂_z T)⁻¹ ∂_θ T, here against fixed weights in float64."""
+    flow = FLOWS[name]
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), drawn(flow, 0.7))
+        z, weights = jnp.asarray(np.random.default_rng(1).normal(size=(2, DIM)))
+
+        @jit
+        def run(params, z):
+            def forward(p, z):
+                return flow.bijector(p).forward(z)
+
+            x, jacobian = forward(params, z), jax.jacfwd(forward, 1)(params, z)
+            multiplier = jnp.linalg.solve(jacobian.T, weights)
+            got = jax.grad(lambda p, x: weights @ flow.bijector(p).inverse(x), (0, 1))(params, x)
+            return got, jax.grad(lambda p: -multiplier @ forward(p, z))(params), multiplier
+
+        (in_params, in_x), wanted, multiplier = run(params, z)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9), in_params, wanted)
+    np.testing.assert_allclose(in_x, multiplier, rtol=1e-7, atol=1e-9)
+
+
+def test_a_layer_of_an_orthogonal_basis_moves_its_subspace_only():
+    flow = sylvester(DIM, num_units=1)
+    params = drawn(flow)
+    z = jax.random.normal(jax.random.key(0), (6, DIM))
+    moves = flow.bijector(params).forward(z) - z
+    assert np.linalg.matrix_rank(moves, tol=1e-4) == 1
+    q = params["q"][:, 0] / jnp.linalg.norm(params["q"])
+    np.testing.assert_allclose(moves, (moves @ q)[:, None] * q, atol=1e-5)
+
+
+def test_a_condition_moves_the_parameters():
+    """θ + c·Θ: at condition 0 the flow of θ, at e_1 that of θ + Θ_1."""
+    flow, plain = planar(DIM, cond_dim=2), planar(DIM)
+    p = drawn(flow)
+    z = jnp.ones((2, DIM))
+    got = flow.bijector(p, jnp.array([[0.0, 0.0], [1.0, 0.0]])).forward(z)
+    moved = jax.tree.map(lambda own, slope: own + slope[0], p["own"], p["cond"])
+    np.testing.assert_allclose(got[0], plain.bijector(p["own"]).forward(z[0]), rtol=1e-5)
+    np.testing.assert_allclose(got[1], plain.bijector(moved).forward(z[1]), rtol=1e-5)
+
+
+def test_stacks_are_one_scan_and_compose_with_other_layers(key):
+    flow = repeat(compose(planar(DIM), actnorm(DIM)), 8)
+    params = drawn(flow, 0.3)
+    z = jax.random.normal(key, (3, DIM))
+    x = jit(lambda p, z: flow.bijector(p).forward(z))(params, z)
+    back = jit(lambda p, x: flow.bijector(p).inverse(x))(params, x)
+    np.testing.assert_allclose(back, z, rtol=1e-3, atol=1e-3)
