@@ -84,15 +84,15 @@ class Path(NamedTuple):
     log_det: Array  # [...]
     kinetic: Array  # ∫ ‖f‖² dt [...]
     frobenius: Array  # ∫ ‖∂f/∂x‖² dt [...], or its estimate ∫ ‖εᵀ ∂f/∂x‖² dt
-    num_evals: Array  # evaluations of f, rejected steps included
+    num_evals: Array  # of f: six a step, rejected ones too (one more, not told, if the first is)
 
 
 class Continuous(distrax.Bijector):
-    """x = z + ∫_0^T f(x_t, t) dt, log|det ∂x/∂z| = ∫_0^T tr ∂f/∂x dt; the inverse runs from T to 0.
+    """x = z + ∫_0^T f(x_t, t) dt, log|det ∂x/∂z| = ∫_0^T tr ∂f/∂x dt; the inverse goes T to 0.
 
     With a key the trace is Hutchinson's estimate εᵀ (∂f/∂x) ε, unbiased, for one derivative of f
     instead of d. ε, of `noise` rademacher or gaussian, is drawn once for each example and stays as
-    it is along the path, in all methods: so there is one ODE to solve, and two calls are one number.
+    it is along the path, in all methods: there is one ODE to solve, and two calls are one number.
 
     The batch is one ODE: its examples share their steps, so that each evaluation of f is a matrix
     product (gradients of one ODE for each example would be about ten times slower). The numbers of
@@ -194,6 +194,8 @@ class Continuous(distrax.Bijector):
         if self._key is not None and num_integrals:  # the same ε for every method: a clone
             eps = NOISES[self._noise](jax.random.clone(self._key), x.shape, dtype)
 
+        args, time = (self._params, self._cond, eps), self._solver.time
+
         def dynamics(t, state, args):
             return tuple(rates(args, state[0], jnp.asarray(t, dtype)))
 
@@ -201,19 +203,18 @@ class Continuous(distrax.Bijector):
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(dynamics),
             diffrax.Tsit5(),
-            *((self._solver.time, 0.0) if backward else (0.0, self._solver.time)),
-            dt0=None,
+            *((time, 0.0) if backward else (0.0, time)),
+            dt0=-time / 10 if backward else time / 10,  # a first guess
             y0=(x, *(jnp.zeros(shape, dtype) for _ in range(num_integrals))),
-            args=(self._params, self._cond, eps),
+            args=args,
             stepsize_controller=_controller(self._solver, _worst_example),
             adjoint=_adjoint(self._solver),
             max_steps=self._solver.max_steps,
             throw=False,
         )
-        # A factor, not a choice: the gradient of what has failed is NaN as well.
-        valid = jnp.where(solution.result == diffrax.RESULTS.successful, 1.0, jnp.nan).astype(dtype)
-        num_evals = STAGES * solution.stats["num_steps"] + 3  # the first stage, two to choose a step
-        return tuple(valid * part[0] for part in solution.ys), num_evals
+        num_evals = STAGES * solution.stats["num_steps"] + 1  # the first stage of the first step
+        failed = solution.result != diffrax.RESULTS.successful
+        return _nan_where(failed, (x, args), tuple(part[0] for part in solution.ys)), num_evals
 
 
 def _jacobian(function, x):
@@ -223,14 +224,24 @@ def _jacobian(function, x):
     return f, jax.vmap(lambda e: push(jnp.broadcast_to(e, x.shape)))(basis)
 
 
+def _nan_where(failed, inputs, outputs):
+    """outputs, or NaN of which the gradient in all inputs is NaN too."""
+    total = sum(jnp.sum(leaf, dtype=outputs[0].dtype) for leaf in jax.tree.leaves(inputs))
+    nothing = jnp.where(failed, jnp.nan, 0.0).astype(total.dtype) * total
+    return tuple(part + nothing for part in outputs)
+
+
 def _worst_example(scaled):
     """The largest error of an example: of x as a root mean square, of the log-det as it is.
 
-    What a loss may penalise takes no part, so that asking for it changes no other number.
+    What a loss may penalise takes no part, so that asking for it changes no other number. NaN is an
+    error without bound: the step shrinks until the solver gives up.
     """
     x, *rest = jax.lax.stop_gradient(scaled)
     worst = jnp.sqrt((x**2).mean(-1)).max(initial=0.0)
-    return jnp.maximum(worst, jnp.abs(rest[0]).max(initial=0.0)) if rest else worst
+    if rest:
+        worst = jnp.maximum(worst, jnp.abs(rest[0]).max(initial=0.0))
+    return jnp.where(jnp.isnan(worst), jnp.inf, worst)
 
 
 def _worst_of_adjoint(scaled):
@@ -242,7 +253,7 @@ def _worst_of_adjoint(scaled):
 
 def _controller(solver, norm):
     return diffrax.PIDController(
-        rtol=solver.rtol, atol=solver.atol, norm=norm, dtmin=1e-7 * solver.time
+        rtol=solver.rtol, atol=solver.atol, norm=norm, dtmin=1e-6 * solver.time, force_dtmin=False
     )
 
 

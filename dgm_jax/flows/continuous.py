@@ -18,7 +18,7 @@ def mlp_field(
     activation: Callable = jnp.tanh,
     cond_dim: int = 0,
 ) -> Field:
-    """f(x, t, c) = W_L s(... s(W_1 x + u_1) ...) + u_L with shifts u_l = b_l + V_l [t, c]; starts as 0.
+    """f(x, t, c) = W_L s(... s(W_1 x + u_1) ...) + u_L, u_l = b_l + V_l [t, c]; starts as 0.
 
     The trace of ∂f/∂x is exact. With one hidden layer it costs O(H), and with two one product of
     H×H, less than f itself, by the diagonal slopes S_l of the layers:

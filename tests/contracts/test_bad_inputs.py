@@ -172,7 +172,33 @@ def linear(x):
     return x.sum(-1)
 
 
+CONTINUOUS = {
+    "cnf": lambda dim=3, **o: flows.cnf(dim, **H | o),
+    "ffjord": lambda dim=3, **o: flows.ffjord(dim, **H | o),
+}
+for name, make in CONTINUOUS.items():
+    CASES |= {
+        f"{name}(0)": (lambda m=make: m(0), "dim", "at least", "0"),
+        f"{name}, hidden=64": (lambda m=make: m(hidden=64), "hidden", "(64, 64)", "got 64"),
+        f"{name}, hidden=()": (lambda m=make: m(hidden=()), "hidden", "at least one layer", "()"),
+        f"{name}, cond_dim": (lambda m=make: m(cond_dim=-1), "cond_dim", "at least 0", "-1"),
+        f"{name}, activation": (lambda m=make: m(activation="relu"), "activation", "function"),
+        f"{name}, rtol=0": (lambda m=make: m(rtol=0.0), "rtol", "above 0", "0.0"),
+        f"{name}, atol": (lambda m=make: m(atol=-1e-3), "atol", "above 0", "-0.001"),
+        f"{name}, time": (lambda m=make: m(time=0), "time", "above 0", "got 0"),
+        f"{name}, max_steps": (lambda m=make: m(max_steps=0), "max_steps", "at least 1", "0"),
+        f"{name}, adjoint": (
+            lambda m=make: m(adjoint="backsolv"), "adjoint", "Did you mean 'backsolve'?",
+        ),
+        f"{name}, noise": (lambda m=make: m(noise="normal"), "noise", "gaussian", "'normal'"),
+        f"{name} of integers": (lambda m=make: run(m(), x=INT), "floating", "int", "Dequantize"),
+        f"{name} of another width": (lambda m=make: run(m(), x=FOUR), "[..., 3]", "(2, 4)"),
+        f"{name}, cond missing": (lambda m=make: run(m(cond_dim=2)), "cond", "missing"),
+        f"{name}, cond extra": (lambda m=make: run(m(), cond=jnp.ones(2)), "cond", "unconditional"),
+    }  # fmt: skip
+
 CASES |= {
+    "neural_ode, field": (lambda: flows.neural_ode(linear, 3), "field", "Field", "function"),
     "realnvp, odd": (lambda: flows.realnvp(3, hidden=(4,), num_layers=3), "num_layers", "even"),
     "realnvp, shuffle": (lambda: flows.realnvp(3, **TWO, shuffle=-1), "shuffle", "least 0", "-1"),
     "realnvp, shuffle=0.5": (lambda: flows.realnvp(3, **TWO, shuffle=0.5), "shuffle", "0.5"),
@@ -316,6 +342,7 @@ def test_an_init_takes_one_typed_key_and_nothing_else(name):
 
 @pytest.mark.parametrize("call", [
     lambda key: mlp.apply(start(mlp), jnp.ones(3), key=key),
+    lambda key: flows.ffjord(3, **H).bijector(None, key=key),
     lambda key: reverse_kl(gaussian, start(gaussian), key, linear, num_samples=2),
 ])  # fmt: skip
 def test_a_function_that_draws_takes_one_typed_key(call):

@@ -23,6 +23,7 @@ from dgm_jax.flows import (
     actnorm,
     autoregression,
     cdf,
+    cnf,
     coupling,
     diagonal,
     elementwise,
@@ -99,6 +100,9 @@ FLOWS = {
     "invert": Case(lambda: invert(coupling(DIM, hidden=(7,)))),
     "permutation": Case(lambda: fixed(Permutation([2, 0, 1])), learned=False),
     "repeat, no parameters": Case(lambda: repeat(fixed(Permutation([2, 0, 1])), 2), learned=False),
+    "cnf, conditional": Case(
+        lambda: cnf(DIM, hidden=(7, 6), cond_dim=COND, rtol=1e-6, atol=1e-6, adjoint="direct"), COND
+    ),
     "levels": Case(lambda: fixed(distrax.Inverse(logit_map(3))), 0, False, three_levels),
     "standardize": Case(lambda: fixed(standardize([1.0, 2.0, 3.0], [0.5, 1.0, 2.0])), 0, False),
 }
