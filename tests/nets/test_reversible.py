@@ -1,0 +1,162 @@
+"""RevNet and i-RevNet: bijections, with the gradients of backprop in the memory of a layer."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax import nets
+from dgm_jax.nets import irevnet, mlp, revnet
+from tests.contracts.compiled import jit
+from tests.helpers import perturb
+
+DIM = 6
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def moved(net):
+    init_key, move_key = jax.random.split(jax.random.key(0))
+    return jit(lambda: perturb(net.init(init_key), move_key, 0.1))()
+
+
+def points(*shape):
+    return jnp.asarray(np.random.default_rng(0).normal(size=shape))
+
+
+def block(**options):
+    return mlp(DIM // 2, DIM // 2, hidden=(8,), zero_last=True, **options)
+
+
+def written_out(params, x, f):
+    """The formula of the layer, for plain autodiff: y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1)."""
+    x_1, x_2 = jnp.split(x, 2, -1)
+    for i in range(0, len(jax.tree.leaves(params)[0]), 2):
+        of_f, of_g = (jax.tree.map(lambda a, j=j: a[j], params) for j in (i, i + 1))
+        x_1 = x_1 + f(of_f, x_2)
+        x_2 = x_2 + f(of_g, x_1)
+    return jnp.concatenate([x_1, x_2], -1)
+
+
+def gradients(apply, params, x):
+    def loss(params, x):
+        y = apply(params, x)
+        return (jnp.sin(y) * y).sum(), y
+
+    return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(params, x)
+
+
+def close(got, wanted, tol):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tol, atol=tol), got, wanted)
+
+
+def both(num_layers, dtype):
+    net = revnet(block(), num_layers=num_layers)
+    params, x = jax.tree.map(lambda a: a.astype(dtype), (moved(net), points(5, DIM)))
+
+    @jit
+    def run(params, x):
+        plain = gradients(lambda p, x: written_out(p, x, block().apply), params, x)
+        return gradients(net.apply, params, x), plain
+
+    return run(params, x)
+
+
+@pytest.mark.parametrize("num_layers, tol", [(1, 1e-12), (8, 1e-10)])
+def test_values_and_gradients_are_those_of_ordinary_backprop(float64, num_layers, tol):
+    close(*both(num_layers, jnp.float64), tol)
+
+
+@pytest.mark.parametrize("num_layers, tol", [(1, 1e-5), (8, 1e-4)])
+def test_in_float32_the_error_grows_with_depth_and_stays_small(num_layers, tol):
+    close(*both(num_layers, jnp.float32), tol)
+
+
+def conv(shape, channels):
+    return nets.conv_resnet(shape, channels, hidden=5, num_blocks=1)
+
+
+NETS = {
+    "revnet": (lambda: revnet(block(), num_layers=3), (4, DIM)),
+    "irevnet": (lambda: irevnet((4, 8, 1), num_stages=2, num_layers=1, block=conv), (3, 4, 8, 1)),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_net_is_inverted_and_keeps_its_size(name):
+    make, shape = NETS[name]
+    net, x = make(), points(*shape)
+    y, back = jit(lambda p, x: (net.apply(p, x), net.inverse(p, net.apply(p, x))))(moved(net), x)
+    assert y.size == x.size
+    close(back, x, 1e-5)
+    assert jnp.abs(jnp.linalg.norm(y) - jnp.linalg.norm(x)) > 1e-3  # no rearrangement alone
+
+
+def test_an_irevnet_folds_space_into_channels_and_is_a_bijection():
+    """det ∂y/∂x = ±1: couplings add, squeezes rearrange."""
+    net = NETS["irevnet"][0]()
+    params = moved(net)
+    jacobian = jit(jax.jacrev(lambda x: net.apply(params, x)))(points(4, 8, 1))
+    assert jacobian.shape == (1, 2, 16, 4, 8, 1)
+    sign, log_det = jnp.linalg.slogdet(jacobian.reshape(32, 32))
+    assert abs(sign) == 1
+    np.testing.assert_allclose(log_det, 0, atol=1e-3)
+
+
+def test_the_way_back_draws_the_dropout_of_the_way_there(float64):
+    net = revnet(block(dropout=0.5), num_layers=3)
+    params, x = moved(net), points(5, DIM)
+
+    @jit
+    def run(params, x, key, again):
+        loss = lambda x, k: (net.apply(params, x, key=k) ** 2).sum()  # noqa: E731
+        slope = jax.grad(loss)(x, key)
+        step = 1e-6 * jnp.ones_like(x)
+        difference = loss(x + step, again) - loss(x - step, jax.random.clone(again))
+        there = net.apply(params, x, key=jax.random.clone(again))
+        back = net.inverse(params, there, key=jax.random.clone(again))
+        return slope.sum(), difference / 2e-6, back, there
+
+    slope, difference, back, there = run(params, x, jax.random.key(1), jax.random.key(1))
+    np.testing.assert_allclose(slope, difference, rtol=1e-6)
+    close(back, x, 1e-12)
+    assert jnp.abs(there - jit(net.apply)(params, x)).max() > 1e-3
+
+
+def temporary_bytes(depth, apply_of):
+    net = revnet(mlp(32, 32, hidden=(64,)), num_layers=depth)
+    params = jax.eval_shape(net.init, jax.random.key(0))
+    x = jax.ShapeDtypeStruct((4096, 64), jnp.float32)
+    grad = jax.jit(jax.grad(lambda p, x: (apply_of(net)(p, x) ** 2).sum()))
+    return grad.lower(params, x).compile().memory_analysis().temp_size_in_bytes
+
+
+def test_the_memory_of_a_gradient_does_not_depend_on_the_depth():
+    """Of the compiled program; ordinary backprop through the same layers keeps them all."""
+
+    def plain(net):
+        return lambda p, x: written_out(p, x, mlp(32, 32, hidden=(64,)).apply)
+
+    def kept(net):
+        return net.apply
+
+    shallow, deep = temporary_bytes(4, kept), temporary_bytes(32, kept)
+    assert deep < 1.05 * shallow
+    one_activation = 4096 * 64 * 4
+    assert temporary_bytes(8, plain) - temporary_bytes(4, plain) > 3 * one_activation
+
+
+def test_bad_sizes_are_refused():
+    net = revnet(block(), num_layers=1)
+    for call, words in [
+        (lambda: net.apply(None, jnp.ones((2, 5))), "even last axis"),
+        (lambda: revnet(block(), num_layers=0), "num_layers must be an integer of at least 1"),
+        (lambda: revnet(mlp, num_layers=1), "block must be a Net"),
+        (lambda: irevnet((6, 8, 1), num_stages=2), "fewer stages"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            call()
