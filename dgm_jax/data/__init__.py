@@ -1,6 +1,7 @@
 """Data: toy densities, readers of real sets, batches, and preprocessing with its log-det."""
 
 from .batches import batches as batches
+from .energies import ENERGIES as ENERGIES
 from .preprocessing import dequantize as dequantize
 from .preprocessing import logit_map as logit_map
 from .preprocessing import quantize as quantize

@@ -1,0 +1,47 @@
+"""The lecture's unnormalised densities, at points where the table can be worked out by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax.data import ENERGIES
+
+# (x_1, x_2): -U from the table, by hand
+BY_HAND = {
+    "u1": {(2.0, 0.0): np.log(1 + np.exp(-0.5 * (4 / 0.6) ** 2)), (0.0, 2.0): np.log(2) - 50 / 9},
+    "u2": {(1.0, 1.0): 0.0, (0.0, 0.4): -0.5, (-1.0, -0.6): -0.5, (2.0, 0.8): -2.0},
+    "u3": {(1.0, -2.0): np.log(1 + np.exp(-0.5 * (3 / 0.35) ** 2)), (-3.0, 1.35): np.log(2) - 0.5},
+    "u4": {(1.0, 1.0): np.log(1 + np.exp(-0.5 * (1.5 / 0.35) ** 2)), (-3.0, 1.0): np.log(2)},
+}
+
+
+@pytest.mark.parametrize("name", ENERGIES)
+def test_the_values_are_those_of_the_table(name):
+    for point, wanted in BY_HAND[name].items():
+        got = ENERGIES[name](jnp.array(point))
+        np.testing.assert_allclose(got, wanted, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ENERGIES)
+def test_the_mass_is_finite_and_lies_in_the_window(name):
+    """Twice the area holds no more: so a flow that finds all of it has found a density."""
+    masses = []
+    for limit in (5, 10):
+        axis = np.linspace(-limit, limit, 601, dtype=np.float32)
+        grid = np.stack(np.meshgrid(axis, axis), -1)
+        masses.append(np.exp(ENERGIES[name](grid)).sum() * (axis[1] - axis[0]) ** 2)
+    assert masses[0] > 1
+    np.testing.assert_allclose(masses[1], masses[0], rtol=5e-3)
+
+
+@pytest.mark.parametrize("name", ENERGIES)
+def test_values_and_gradients_are_finite_everywhere(name):
+    x = jnp.array([[0.0, 0.0], [100.0, -100.0], [-1e3, 1e3], [4.0, 0.0]])
+    value, grad = jax.vmap(jax.value_and_grad(ENERGIES[name]))(x)
+    assert jnp.isfinite(value).all() and jnp.isfinite(grad).all()
+
+
+def test_integers_are_refused():
+    with pytest.raises(ValueError, match="floating"):
+        ENERGIES["u2"](np.ones((3, 2), int))
