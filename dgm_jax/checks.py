@@ -139,3 +139,20 @@ def noun(value, kind: type, name: str) -> None:
     if isinstance(value, type) or not all(hasattr(value, field) for field in kind._fields):
         hint = f" Call it first: {value.__name__}(...)." if hasattr(value, "__name__") else ""
         raise ValueError(f"{name} must be a {kind.__name__}; got {type(value).__name__}.{hint}")
+
+
+def image_shape(value, name: str = "shape") -> None:
+    """(H, W, C), three positive integers."""
+    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 3:
+        raise ValueError(f"{name} must be (height, width, channels); got {value!r}.")
+    for side in value:
+        positive_int(side, f"each entry of {name}={tuple(value)}")
+
+
+def event_of(x, shape: tuple[int, ...], name: str = "x") -> None:
+    """An array of floating events of one shape, [..., *shape]."""
+    array(x, name)
+    if jnp.shape(x)[max(jnp.ndim(x) - len(shape), 0) :] != tuple(shape):
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"{name} must have shape [..., {wanted}]; got {jnp.shape(x)}.")
+    events(x, shape[-1], name)

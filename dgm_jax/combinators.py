@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from . import checks
-from .bijectors import Scan
+from .bijectors import FactorOut, Scan
 from .distributions import Pushforward
 from .protocol import Array, Density, Flow, Net, Params, given_key
 
@@ -58,15 +58,13 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
     def bijector(params, cond=None, *, key=None):
         if key is None:
             return Scan(lambda p: flow.bijector(p, cond), params, num_layers, unroll=unroll)
-        # As plain numbers: a gradient runs the scan again, which is no second use of a key.
-        numbers = jax.random.key_data(jax.random.split(key, num_layers))
 
-        def layer(params_and_numbers):
-            p, number = params_and_numbers
-            layer_key = jax.random.wrap_key_data(number, impl=jax.random.key_impl(key))
-            return given_key(flow.bijector, layer_key)(p, cond)
+        def layer(params_and_key):  # a clone: a gradient runs the scan again with the same keys
+            p, layer_key = params_and_key
+            return given_key(flow.bijector, jax.random.clone(layer_key))(p, cond)
 
-        return Scan(layer, (params, numbers), num_layers, unroll=unroll)
+        keys = jax.random.split(key, num_layers)
+        return Scan(layer, (params, keys), num_layers, unroll=unroll)
 
     def adapt(params, x, cond=None):
         def body(x, p):
@@ -98,6 +96,27 @@ def invert(flow: Flow) -> Flow:
         return distrax.Inverse(given_key(flow.bijector, key)(params, cond))
 
     return Flow(flow.init, bijector, adapt if flow.adapt else None)
+
+
+def factor_out(rest: Flow, shape: tuple[int, int, int]) -> Flow:
+    """x [H, W, C] = [T(z_rest), z_out]: one half of the channels is noise already, T makes the other.
+
+    rest: a flow from vectors [H·W·C/2] to images [H, W, C/2]; here z = [z_rest, z_out] is a vector
+    too. A prior of z_out given what is kept, as in Glow, is one more coupling after it:
+    compose(flows.channel_coupling(shape, ...), factor_out(rest, shape)).
+    Dinh et al. (2017), section 3.6.
+    """
+    checks.noun(rest, Flow, "rest")
+
+    def bijector(params, cond=None, *, key=None):
+        return FactorOut(given_key(rest.bijector, key)(params, cond), shape)
+
+    def adapt(params, x, cond=None):
+        kept, out = jnp.split(x, 2, -1)
+        params, z_rest = rest.adapt(params, kept, cond)
+        return params, jnp.concatenate([z_rest, out.reshape(*out.shape[:-3], -1)], -1)
+
+    return Flow(rest.init, bijector, adapt if rest.adapt else None)
 
 
 def fixed(bijector: distrax.Bijector) -> Flow:

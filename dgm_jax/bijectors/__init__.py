@@ -14,6 +14,11 @@ from .linear import Diagonal as Diagonal
 from .linear import Orthogonal as Orthogonal
 from .linear import Triangular as Triangular
 from .linear import householder as householder
+from .masks import FactorOut as FactorOut
+from .masks import Rearrangement as Rearrangement
+from .masks import checkerboard as checkerboard
+from .masks import flatten as flatten
+from .masks import squeeze as squeeze
 from .normal_cdf import NormalLogitCDF as NormalLogitCDF
 from .permutation import Permutation as Permutation
 from .planar import Sylvester as Sylvester

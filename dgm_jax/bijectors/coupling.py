@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import checks
 from ..protocol import Array
-from .laws import Law
+from .laws import Law, total
 
 
 class Coupling(distrax.Bijector):
@@ -18,11 +18,20 @@ class Coupling(distrax.Bijector):
     x_a [..., |a|] -> [..., law.num_params · |b|], the first parameter of all of b, then the second
     of all, ...: each is then one contiguous slice. It is the autoregressive law with an order that
     makes a first, the identity on a, and outputs for b that look at a alone.
+    With event_ndims=3 the events are images [..., H, W, C], the mask is of their channels, and the
+    conditioner maps images to images; a checkerboard is that too (`masks.checkerboard`).
     Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.
     """
 
-    def __init__(self, mask: np.ndarray, conditioner: Callable[[Array], Array], law: Law):
-        super().__init__(event_ndims_in=1)
+    def __init__(
+        self,
+        mask: np.ndarray,
+        conditioner: Callable[[Array], Array],
+        law: Law,
+        *,
+        event_ndims: int = 1,
+    ):
+        super().__init__(event_ndims_in=event_ndims)
         mask = np.asarray(mask)
         checks.mask(mask, mask.size)
         self._mask, self._conditioner, self._law = mask, conditioner, law
@@ -43,7 +52,7 @@ class Coupling(distrax.Bijector):
         c = c.reshape(*c.shape[:-1], self._law.num_params, to_move.shape[-1])
         moved, log_det = getattr(self._law.bijector(jnp.swapaxes(c, -1, -2)), method)(to_move)
         kept = jnp.broadcast_to(kept, (*moved.shape[:-1], kept.shape[-1]))
-        return _merge(kept, moved, self._mask), log_det.sum(-1)
+        return _merge(kept, moved, self._mask), total(log_det, self.event_ndims_in)
 
 
 # Halves cost nothing, a slice or a join; other masks are a gather with a constant index, which XLA

@@ -1,3 +1,4 @@
 from .autoregressive import Autoregressive as Autoregressive
+from .dequantized import uniform_noise as uniform_noise
 from .normal import standard_normal as standard_normal
 from .pushforward import Pushforward as Pushforward

@@ -10,6 +10,13 @@ from .continuous import neural_ode as neural_ode
 from .continuous import regularized_nll as regularized_nll
 from .coupling import coupling as coupling
 from .coupling import realnvp as realnvp
+from .distillation import distillation as distillation
+from .dequantization import variational_noise as variational_noise
+from .images import channel_coupling as channel_coupling
+from .images import flow_pp as flow_pp
+from .images import glow as glow
+from .images import multiscale as multiscale
+from .images import realnvp_image as realnvp_image
 from .linear import actnorm as actnorm
 from .linear import conv1x1 as conv1x1
 from .linear import diagonal as diagonal

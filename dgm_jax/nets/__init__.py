@@ -1,5 +1,10 @@
 from .adapter import from_linen as from_linen
 from .causal import naive as naive
+from .conv import conv_resnet as conv_resnet
+from .conv import gated_attention as gated_attention
 from .dense import mlp as mlp
 from .made import INVERSES as INVERSES
 from .made import made as made
+from .reversible import Reversible as Reversible
+from .reversible import irevnet as irevnet
+from .reversible import revnet as revnet

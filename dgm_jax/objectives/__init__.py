@@ -1,3 +1,5 @@
+from .dequantization import dequantized_log_prob as dequantized_log_prob
+from .dequantization import dequantized_nll as dequantized_nll
 from .likelihood import bits_per_dim as bits_per_dim
 from .likelihood import mean_and_stderr as mean_and_stderr
 from .likelihood import nll as nll

@@ -1,5 +1,6 @@
 """The laws of a flow: every constructor in `FLOWS`, moved off the identity, obeys all of them."""
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import pytest
 from dgm_jax.bijectors import (
     Permutation,
     additive,
+    flatten,
     mixture_logistic_cdf,
     rational_quadratic_spline,
 )
@@ -27,12 +29,15 @@ from dgm_jax.flows import (
     coupling,
     diagonal,
     elementwise,
+    flow_pp,
+    glow,
     iaf,
     maf,
     planar,
     plu,
     qr,
     realnvp,
+    realnvp_image,
     sylvester,
     triangular,
 )
@@ -51,6 +56,18 @@ class Case(NamedTuple):
     cond_dim: int = 0
     learned: bool = True
     draw_x: Callable = jax.random.normal  # draw_x(key, shape): points of the data space
+    dim: int = DIM
+    spread: float = 0.4  # of the parameters
+
+
+def of_images(make, shape, cond_dim=0, **options):
+    """A flow of images as one of vectors, for the laws here; deep, so with a smaller spread."""
+
+    def flow():
+        of_shape = make(shape, hidden=4, num_blocks=1, cond_dim=cond_dim, **options)
+        return compose(fixed(flatten(shape)), of_shape)
+
+    return Case(flow, cond_dim, dim=math.prod(shape), spread=0.1)
 
 
 FLOWS = {
@@ -96,6 +113,12 @@ FLOWS = {
     "sylvester, triangular": Case(lambda: repeat(sylvester(DIM, form="triangular"), 2)),
     "elementwise": Case(lambda: elementwise(DIM, law=rational_quadratic_spline())),
     "cdf": Case(lambda: cdf(DIM)),
+    "realnvp of images": of_images(realnvp_image, (2, 2, 1)),
+    "glow": of_images(glow, (4, 2, 1), num_steps=2, num_levels=1),
+    "glow, conditional": of_images(glow, (4, 4, 1), COND, num_steps=1),
+    "flow++": of_images(
+        flow_pp, (2, 4, 1), num_couplings=(1, 1, 1), num_components=2, num_heads=1
+    ),
     "compose": Case(lambda: compose(coupling(DIM, hidden=(7,)), autoregression(DIM, hidden=(7,)))),
     "invert": Case(lambda: invert(coupling(DIM, hidden=(7,)))),
     "permutation": Case(lambda: fixed(Permutation([2, 0, 1])), learned=False),
@@ -111,12 +134,13 @@ LEARNED = [
     "autoregression", "autoregression, narrow", "iaf", "maf, conditional", "maf, residual",
     "iaf, additive", "coupling, additive", "coupling, conditional", "realnvp, shuffle", "compose",
     "plu", "qr", "actnorm", "planar, conditional", "sylvester", "sylvester, triangular", "cdf",
+    "glow, conditional",
 ]  # fmt: skip
 everywhere = pytest.mark.parametrize("name", FLOWS)
 
 
 class Points(NamedTuple):
-    z: jax.Array  # [2, 4, DIM]
+    z: jax.Array  # [2, 4, dim]
     x: jax.Array
     cond: jax.Array | None  # [2, 4, COND], another for each point
 
@@ -128,18 +152,18 @@ def built(name):
     flow = case.make()
     z_key, x_key, cond_key = jax.random.split(jax.random.key(0), 3)
     cond = jax.random.normal(cond_key, (2, 4, COND)) if case.cond_dim else None
-    z = jax.random.normal(z_key, (2, 4, DIM))
-    return flow, drawn(flow, 1), Points(z, case.draw_x(x_key, (2, 4, DIM)), cond)
+    z = jax.random.normal(z_key, (2, 4, case.dim))
+    return flow, drawn(flow, case.spread), Points(z, case.draw_x(x_key, z.shape), cond)
 
 
-def drawn(flow, seed):
-    return jax.device_put(noise(jax.eval_shape(flow.init, jax.random.key(0)), seed))
+def drawn(flow, spread=0.4, seed=1):
+    return jax.device_put(noise(jax.eval_shape(flow.init, jax.random.key(0)), seed, spread))
 
 
-def noise(tree, seed):
-    """N(0, 0.4²) for each entry, drawn on the host: nothing to compile."""
+def noise(tree, seed, spread=0.4):
+    """N(0, spread²) for each entry, drawn on the host: nothing to compile."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda a: rng.normal(0, 0.4, a.shape).astype(a.dtype), tree)
+    return jax.tree.map(lambda a: rng.normal(0, spread, a.shape).astype(a.dtype), tree)
 
 
 TRACES = {name: 0 for name in FLOWS}
@@ -211,7 +235,7 @@ def test_values_alone_are_those_that_come_with_the_log_det(name):
 
 @everywhere
 def test_log_dets_are_those_of_the_jacobians_and_batches_are_single_points(name):
-    """slogdet(jacfwd) at each point alone, shape [DIM], against the batch [2, 4, DIM]."""
+    """slogdet(jacfwd) at each point alone, shape [dim], against the batch [2, 4, dim]."""
     flow, params, points = built(name)
 
     def at_one_point(params, point):
@@ -242,7 +266,7 @@ def test_other_parameters_are_other_numbers_and_no_new_trace(name):
 
 def losses(flow, params, points, key):
     """Through the density and through reparametrised samples."""
-    model = pushforward(flow, standard_normal(DIM))
+    model = pushforward(flow, standard_normal(points.x.shape[-1]))
     dist = model.dist({"base": {}, "flow": params}, points.cond)
     nll = -dist.log_prob(points.x).mean()
     x, log_prob = dist.sample_and_log_prob(seed=key)
@@ -275,7 +299,7 @@ def test_an_ensemble_under_vmap_has_gradients_in_every_leaf_both_ways(name):
 def test_the_gradients_of_an_ensemble_are_those_of_its_members(name):
     flow, params, points = built(name)
     points = jax.tree.map(lambda a: a[0], points)
-    members = [params, drawn(flow, 8)]
+    members = [params, drawn(flow, seed=8)]
 
     def grad(params):
         return jax.grad(lambda p: losses(flow, p, points, jax.random.key(9)).sum())(params)
@@ -289,7 +313,7 @@ def test_the_gradients_of_an_ensemble_are_those_of_its_members(name):
 @pytest.mark.parametrize("name", [name for name in FLOWS if FLOWS[name].cond_dim])
 def test_a_point_meets_every_condition_of_a_batch(name):
     flow, params, points = built(name)
-    z, x, conds = points.z[0, 0], points.x[0, 0], points.cond[0]  # [DIM], [DIM], [4, COND]
+    z, x, conds = points.z[0, 0], points.x[0, 0], points.cond[0]  # [dim], [dim], [4, COND]
 
     @jit
     def run(params, z, x, conds):
@@ -297,11 +321,11 @@ def test_a_point_meets_every_condition_of_a_batch(name):
         return t.forward_and_log_det(z), t.inverse_and_log_det(x)
 
     def copies(a):
-        return jnp.broadcast_to(a, (2, 4, DIM))
+        return jnp.broadcast_to(a, points.z.shape)
 
     m = measuring(name)(params, Points(copies(z), copies(x), points.cond))
     (y, log_det), (back, back_log_det) = run(params, z, x, conds)
-    assert y.shape == back.shape == (4, DIM) and log_det.shape == back_log_det.shape == (4,)
+    assert y.shape == back.shape == (4, *z.shape) and log_det.shape == back_log_det.shape == (4,)
     close(y, m["forward"][0])
     close(log_det, m["forward_log_det"][0])
     close(back, m["inverse"][0])
@@ -329,9 +353,9 @@ def test_a_batch_over_eight_devices_gives_the_numbers_of_one(name):
         replicate(params, mesh), *shard_batch(rows(points), mesh)
     )
     assert len(y.sharding.device_set) == mesh.size
-    close(y, m["forward"].reshape(8, DIM))
+    close(y, m["forward"].reshape(8, -1))
     close(y_log_det, m["forward_log_det"].reshape(8))
-    close(z, m["inverse"].reshape(8, DIM))
+    close(z, m["inverse"].reshape(8, -1))
     close(z_log_det, m["inverse_log_det"].reshape(8))
 
 
@@ -345,9 +369,9 @@ def test_pmap_gives_the_numbers_of_one_device(name):
     cond_axis = None if points.cond is None else 0
     run = jax.pmap(both_ways(flow), "data", in_axes=(None, 0, 0, cond_axis))
     (y, y_log_det), (z, z_log_det) = run(params, *per_device)
-    close(y.reshape(2, 4, DIM), m["forward"])
+    close(y.reshape(2, 4, -1), m["forward"])
     close(y_log_det.reshape(2, 4), m["forward_log_det"])
-    close(z.reshape(2, 4, DIM), m["inverse"])
+    close(z.reshape(2, 4, -1), m["inverse"])
     close(z_log_det.reshape(2, 4), m["inverse_log_det"])
 
 
@@ -360,9 +384,9 @@ def test_half_precision_gives_finite_numbers_near_those_of_float32(name):
     (y, y_log_det), (z, z_log_det) = jax.tree.map(
         lambda a: a.astype(jnp.float32), jit(run)(params, *half)
     )
-    close(y.reshape(2, 4, DIM), m["forward"], 0.1)
+    close(y.reshape(2, 4, -1), m["forward"], 0.1)
     close(y_log_det.reshape(2, 4), m["forward_log_det"], 0.1)
-    close(z.reshape(2, 4, DIM), m["inverse"], 0.1)
+    close(z.reshape(2, 4, -1), m["inverse"], 0.1)
     close(z_log_det.reshape(2, 4), m["inverse_log_det"], 0.1)
     for value in jax.tree.leaves(jax.eval_shape(run, half_params, *half)):
         assert value.dtype in (jnp.bfloat16, jnp.float32)  # with parameters in half precision too

@@ -1,0 +1,237 @@
+"""Flows of images: RealNVP, Glow and Flow++, from vectors of noise [H·W·C] to images [H, W, C].
+
+All are channel couplings seen through rearrangements (`bijectors.masks`), with `actnorm` where the
+papers have batch normalisation: call `combinators.adapt` on a batch before training. Where nets
+are made from `options`, these are those of `nets.conv_resnet` (hidden, num_blocks, ...), or of the
+`net` that is given. With cond_dim a condition [..., cond_dim], such as a one-hot class, enters
+every net. Both directions cost one pass of every net.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .. import checks
+from ..bijectors import (
+    Coupling,
+    Law,
+    Permutation,
+    affine,
+    checkerboard,
+    flatten,
+    mixture_logistic_cdf,
+    squeeze,
+)
+from ..combinators import compose, factor_out, fixed, invert, repeat
+from ..nets import conv_resnet, gated_attention
+from ..protocol import Flow, Net
+from .linear import actnorm, conv1x1
+
+Shape = tuple[int, int, int]
+
+
+def channel_coupling(
+    shape: Shape,
+    *,
+    law: Law | None = None,
+    net: Callable[..., Net] = conv_resnet,
+    cond_dim: int = 0,
+    **options,
+) -> Flow:
+    """x_a = z_a, x_b = τ(z_b; f(z_a, c)) with a the first half of the channels, b the others.
+
+    net(shape of a, channels of its output, cond_dim=..., **options) makes f. Conditions are images
+    [..., H or 1, W or 1, cond_dim]. Starts as the identity. Dinh et al. (2017), section 3.4.
+    """
+    checks.image_shape(shape)
+    h, w, c = shape
+    if c < 2:
+        raise ValueError(f"channel_coupling needs two channels or more; got shape {shape}.")
+    checks.positive_int(cond_dim, "cond_dim", least=0)
+    checks.function(net, "net")
+    law = affine() if law is None else law
+    checks.noun(law, Law, "law")
+    mask = np.arange(c) < (c + 1) // 2
+    f = net((h, w, int(mask.sum())), (c // 2) * law.num_params, cond_dim=cond_dim, **options)
+
+    def bijector(params, cond=None):
+        checks.condition(cond, cond_dim)
+        context = () if cond is None else (cond,)
+        return Coupling(mask, lambda kept: f.apply(params, kept, *context), law, event_ndims=3)
+
+    return Flow(f.init, bijector)
+
+
+def alternating(shape: Shape, num_layers: int, *layers: Flow, **options) -> Flow:
+    """num_layers channel couplings that move the two halves of the channels in turn, as one scan.
+
+    Each layer is compose(*layers, coupling): what is given comes after the coupling.
+    """
+    halves = fixed(Permutation(np.roll(np.arange(shape[-1]), shape[-1] // 2), event_ndims=3))
+    layer = compose(*layers, channel_coupling(shape, **options), halves)
+    couplings = repeat(layer, num_layers)
+    return compose(couplings, halves) if num_layers % 2 else couplings  # each half at its place
+
+
+def through(rearrangement, flow: Flow) -> Flow:
+    """R⁻¹ ∘ T ∘ R: the flow of images that is T where they are seen through R."""
+    return compose(invert(fixed(rearrangement)), flow, fixed(rearrangement))
+
+
+def multiscale(
+    shape: Shape, level: Callable[[Shape], Flow], final: Callable[[Shape], Flow], num_levels: int
+) -> Flow:
+    """Levels from the data inwards; half of the channels leaves as noise after each but the last.
+
+    level(shape): a flow from images [H/2, W/2, 4C] to shape = [H, W, C]; final(shape): one from
+    vectors to images of the last shape, [H/2ᵏ, W/2ᵏ, 2ᵏC] after k levels. Dinh et al. (2017), section 3.6.
+    """
+    if num_levels == 1:
+        return final(shape)
+    h, w, c = shape
+    rest = multiscale((h // 2, w // 2, 2 * c), level, final, num_levels - 1)
+    return compose(level(shape), factor_out(rest, (h // 2, w // 2, 4 * c)))
+
+
+def realnvp_image(
+    shape: Shape,
+    *,
+    num_levels: int = 2,
+    num_couplings: int = 3,
+    cond_dim: int = 0,
+    **options,
+) -> Flow:
+    """RealNVP on images: at each level num_couplings with checkerboards, a squeeze, as many of
+    channels; half of the channels leaves as noise; num_couplings + 1 checkerboards at the end.
+
+    An end of odd width, as 28 -> 14 -> 7 with three levels, has channel couplings there instead.
+    The noise that leaves has a standard normal prior. options: those of `channel_coupling`.
+    Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
+    """
+    _check(shape, num_levels, cond_dim)
+    checks.positive_int(num_couplings, "num_couplings")
+    options |= {"cond_dim": cond_dim}
+
+    def couplings(shape, num):
+        return alternating(shape, num, actnorm(shape[-1], event_ndims=3), **options)
+
+    def on_checkerboard(shape, num):
+        h, w, c = shape
+        return through(checkerboard(shape), couplings((h, w // 2, 2 * c), num))
+
+    def level(shape):
+        h, w, c = shape
+        return compose(
+            on_checkerboard(shape, num_couplings),
+            invert(fixed(squeeze(shape))),
+            couplings((h // 2, w // 2, 4 * c), num_couplings),
+        )
+
+    def final(shape):
+        last = couplings if shape[1] % 2 else on_checkerboard
+        return compose(last(shape, num_couplings + 1), invert(fixed(flatten(shape))))
+
+    return _of_vectors(multiscale(shape, level, final, num_levels), cond_dim)
+
+
+def glow(
+    shape: Shape,
+    *,
+    num_levels: int = 2,
+    num_steps: int = 8,
+    form: str = "plu",
+    cond_dim: int = 0,
+    **options,
+) -> Flow:
+    """Glow: at each level a squeeze and num_steps of actnorm, 1×1 convolution, channel coupling.
+
+    Half of the channels then leaves as noise, N(m(h), s(h)²) given the other half h: a further
+    coupling. The steps of a level are one scan: 32 compile in the time of one. The 1×1 convolutions
+    are inverted, so that density is their product and sampling their substitution.
+    form: that of `conv1x1`; options: those of `channel_coupling`. The paper has num_levels=3,
+    num_steps=32, 512 hidden channels. Kingma and Dhariwal (2018), "Glow", figure 2.
+    """
+    _check(shape, num_levels, cond_dim)
+    checks.positive_int(num_steps, "num_steps")
+    options |= {"cond_dim": cond_dim}
+
+    def steps(shape, end):
+        """end(inner): the flow on the noise side of the steps, given their shape."""
+        h, w, c = shape
+        inner = (h // 2, w // 2, 4 * c)
+        step = compose(
+            actnorm(4 * c, event_ndims=3),
+            invert(conv1x1(4 * c, form=form)),
+            channel_coupling(inner, **options),
+        )
+        return compose(invert(fixed(squeeze(shape))), repeat(step, num_steps), end(inner))
+
+    def level(shape):
+        return steps(shape, lambda inner: channel_coupling(inner, **options))
+
+    def final(shape):
+        return steps(shape, lambda inner: invert(fixed(flatten(inner))))
+
+    return _of_vectors(multiscale(shape, level, final, num_levels), cond_dim)
+
+
+def flow_pp(
+    shape: Shape,
+    *,
+    num_components: int = 8,
+    num_couplings: tuple[int, int, int] = (4, 2, 3),
+    net: Callable[..., Net] = gated_attention,
+    cond_dim: int = 0,
+    **options,
+) -> Flow:
+    """Flow++: checkerboard couplings, a squeeze, channel couplings, checkerboard couplings again.
+
+    Each is actnorm, 1×1 convolution and a coupling by the distribution function of num_components
+    logistics with a gated self-attention net; num_couplings has their numbers. options: those of
+    the net. Sampling inverts the law by bisection, some ten times the cost of density's law.
+    Variational dequantization: `flows.variational_noise`.
+    Ho et al. (2019), "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
+    """
+    _check(shape, 1, cond_dim)
+    law = mixture_logistic_cdf(num_components=num_components)
+    options |= {"law": law, "net": net, "cond_dim": cond_dim}
+
+    def couplings(shape, num):
+        c = shape[-1]
+        before = actnorm(c, event_ndims=3), invert(conv1x1(c))
+        return alternating(shape, num, *before, **options)
+
+    def on_checkerboard(shape, num):
+        h, w, c = shape
+        return through(checkerboard(shape), couplings((h, w // 2, 2 * c), num))
+
+    first, middle, last = num_couplings
+    h, w, c = shape
+    inner = (h // 2, w // 2, 4 * c)
+    flow = compose(
+        on_checkerboard(shape, first),
+        invert(fixed(squeeze(shape))),
+        couplings(inner, middle),
+        on_checkerboard(inner, last),
+        invert(fixed(flatten(inner))),
+    )
+    return _of_vectors(flow, cond_dim)
+
+
+def _check(shape, num_levels, cond_dim):
+    checks.image_shape(shape)
+    checks.positive_int(num_levels, "num_levels")
+    checks.positive_int(cond_dim, "cond_dim", least=0)
+
+
+def _of_vectors(flow, cond_dim):
+    """The flow whose condition is a vector [..., cond_dim], the same at every pixel."""
+
+    def pixel(cond):
+        checks.condition(cond, cond_dim)
+        return None if cond is None else cond[..., None, None, :]
+
+    def adapt(params, x, cond=None):
+        return flow.adapt(params, x, pixel(cond))
+
+    return Flow(flow.init, lambda params, cond=None: flow.bijector(params, pixel(cond)), adapt)
