@@ -367,12 +367,14 @@ def _ended_for_all(work):
         if processes is None:
             raise
         if processes.lost_peer(error):
-            print("a peer process was lost; the same command on all resumes", file=sys.stderr)
+            reason = " ".join(str(error).split())[:150]
+            print(f"a peer process was lost ({reason}); the same command on all resumes",
+                  file=sys.stderr)  # fmt: skip
             processes.leave(processes.LOST, alone=True)
         if not isinstance(error, SystemExit):
             traceback.print_exception(error)
             processes.leave(1)
-        processes.leave(error.code)
+        processes.leave(error.code if isinstance(error.code, int) else int(error.code is not None))
 
 
 def _spoken(work):

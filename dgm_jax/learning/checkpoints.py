@@ -86,15 +86,17 @@ class Checkpoints:
         threading.excepthook = functools.partial(_in_thread, threading.excepthook)
         return self
 
-    def __exit__(self, kind, *_):
-        with self._stack, quiet(), contextlib.suppress(Exception) if kind else self._writing():
-            self._checkpointer.close()
+    def __exit__(self, kind, error, _):
+        with self._stack:
+            if processes.lost_peer(error):
+                return  # without the lost one a checkpoint that is being written never ends
+            with contextlib.suppress(Exception) if kind else self._writing():
+                self._checkpointer.close()
 
     @property
     def latest(self) -> int | None:
         """The step of the newest checkpoint on disk, damaged or not (waits for it), or None."""
-        with self._writing(), quiet():
-            self._checkpointer.wait()
+        self._wait()
         return processes.from_first(lambda: max(_steps(self.directory), default=None))
 
     def save(self, step: int, state: State, *, note: dict | None = None) -> None:
@@ -115,13 +117,15 @@ class Checkpoints:
             raise NotFinite(f"{bad[0]} is not finite")
         about = {
             "step": step,
-            "leaves": _describe(state),
+            "leaves": describe(state),
             "fingerprints": {name: int(mark) for name, (mark, _) in inspected.items()},
-            "note": note or {},
+            "note": json.loads(json.dumps(note or {})),  # as it will be read
         }
         about["checksum"] = _checksum(about)
-        with self._writing(), quiet():
-            self._checkpointer.save_async(step, state, force=True, custom_metadata=about)
+        with self._writing():
+            begun = self._checkpointer.save_async(step, state, force=True, custom_metadata=about)
+            if begun is None:
+                raise OSError(f"orbax did not take step {step}")
 
     def restore(self, template: State) -> Saved | None:
         """The newest intact checkpoint, with the shapes, dtypes and devices of `template`.
@@ -131,8 +135,7 @@ class Checkpoints:
         saved. `NoUsableCheckpoint` where all are damaged; then none is renamed. `ValueError`
         names the leaves that differ from the template: nothing is cast or reshaped.
         """
-        with self._writing(), quiet():
-            self._checkpointer.wait()
+        self._wait()
         if processes.several():
             return self._restore_together(template)
         saved, damaged = _newest_alone(
@@ -155,6 +158,17 @@ class Checkpoints:
             where = self.directory / str(chosen["step"])
             raise OSError(f"{where} was intact and cannot be read ({error}); try again.") from error
 
+    def _wait(self):
+        """Until nothing is being written.
+
+        Several processes ask each other meanwhile: one that waits in silence would hear of the
+        loss of another only when its heartbeat is missed.
+        """
+        while processes.several() and processes.any_of(self._checkpointer.is_saving_in_progress()):
+            time.sleep(0.01)
+        with self._writing():
+            self._checkpointer.wait()
+
     def _reopen(self):
         with quiet():
             self._checkpointer.close()
@@ -164,7 +178,8 @@ class Checkpoints:
     def _writing(self):
         """An error of writing, whatever orbax makes of it, as one line about the disk."""
         try:
-            yield
+            with quiet():
+                yield
         except Exception as error:
             if processes.lost_peer(error):
                 raise
@@ -248,7 +263,10 @@ def newest_intact(directory: Path, read) -> tuple[Any, dict[int, str]]:
         try:
             return read(step), damaged
         except _Damaged as error:
-            damaged[step] = str(error)
+            if (directory / str(step)).exists():
+                damaged[step] = str(error)
+            else:  # a run in progress has deleted it, and has newer ones
+                return newest_intact(directory, read)
     if damaged:
         each = "; ".join(f"step {step}: {reason}" for step, reason in damaged.items())
         raise NoUsableCheckpoint(
@@ -316,7 +334,7 @@ class _Damaged(Exception):
 def _restore(checkpointer, step, template):
     """One checkpoint, as `template`."""
     about = description(checkpointer, step)
-    _compare(about["leaves"], _describe(template), f"{checkpointer.directory}/{step}")
+    _compare(about["leaves"], describe(template), f"{checkpointer.directory}/{step}")
     state = verified(checkpointer, step, jax.tree.map(_abstract, template), about)
     return Saved(step, state, about["note"])
 
@@ -339,7 +357,7 @@ def structure(checkpointer, step: int) -> State:
 def verified(checkpointer, step: int, abstract: State, about: dict, part: str = "") -> State:
     """`part` of one checkpoint, which `abstract` asks for, if it is what was saved."""
     state = _attempt(lambda: checkpointer.load(step, abstract))
-    types = _describe(state)
+    types = describe(state)
     missing = {name for name in about["leaves"] if within(name, part)} - types.keys()
     if missing:
         raise _Damaged(f"{min(missing)} is missing")
@@ -350,10 +368,12 @@ def verified(checkpointer, step: int, abstract: State, about: dict, part: str = 
 
 
 def _attempt(read):
-    """read(), or one line about what is wrong with the files."""
+    """read(), or one line about what is wrong with the files; not about what is with the machine."""
     try:
         with quiet(), contextlib.redirect_stderr(io.StringIO()):
             return read()
+    except (jax.errors.JaxRuntimeError, MemoryError):  # no room, or a lost peer
+        raise
     except Exception as error:
         reason = _reason(error)
     with quiet(), contextlib.redirect_stderr(io.StringIO()):
@@ -411,7 +431,7 @@ def _named(tree) -> dict[str, Array]:
     }
 
 
-def _describe(tree) -> dict[str, str]:
+def describe(tree) -> dict[str, str]:
     """{"params/w": "float32[2, 3]", ...}: what a checkpoint must agree on."""
     return {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in _named(tree).items()}
 

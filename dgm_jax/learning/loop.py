@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from dgm_jax import checks
 from dgm_jax.learning import processes
-from dgm_jax.learning.checkpoints import Checkpoints, NotFinite
+from dgm_jax.learning.checkpoints import Checkpoints, NotFinite, describe
 from dgm_jax.learning.devices import check_rows, data_mesh, first_copy, replicate, shard_batch
 from dgm_jax.learning.logs import MetricsLog, progress_bar
 from dgm_jax.learning.preemption import Preempted, termination
@@ -125,7 +125,10 @@ def train(
 
     @functools.partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
     def step(state, t, batch):
-        return algorithm.step(state, jax.random.fold_in(loop_key, t), batch)
+        new, metrics = algorithm.step(state, jax.random.fold_in(loop_key, t), batch)
+        new = _strong(new)
+        _check_kept(state, new)
+        return new, metrics
 
     def put(tree):  # by name, so that a transfer by accident can be forbidden
         return jax.device_put(tree) if mesh is None else replicate(tree, mesh)
@@ -137,7 +140,7 @@ def train(
         return run.step == num_steps or (every is not None and run.step % every == 0)
 
     with contextlib.ExitStack() as stack:
-        checkpoints, told_to_end = None, lambda step: False
+        checkpoints, told_to_end = None, lambda: False
         if workdir is not None:
             workdir = Path(workdir)
             workdir.mkdir(parents=True, exist_ok=True)
@@ -171,7 +174,7 @@ def train(
             if len(window) > AHEAD:
                 jax.block_until_ready(window[-AHEAD])
             update(run.step)
-            leaving = told_to_end(run.step)
+            leaving = told_to_end()
             evaluating = evaluate is not None and due(run, eval_every)
             saving = checkpoints is not None and due(run, checkpoint_every)
             if evaluating or saving or due(run, log_every):
@@ -235,7 +238,7 @@ def _record(log, row, on_log):
 
 
 def _start(algorithm, init_key, mesh):
-    state = jax.jit(algorithm.init)(init_key)
+    state = jax.jit(lambda key: _strong(algorithm.init(key)))(init_key)
     return state if mesh is None else replicate(state, mesh)
 
 
@@ -343,6 +346,20 @@ def _check_optional(evaluate, monitor, eval_every, patience, workdir, checkpoint
     ):
         if value is not None and missing is None:
             raise ValueError(f"{name}={value!r} needs {needed}, which was not given.")
+
+
+def _strong(state):
+    """No weak types: a checkpoint forgets them, and what is resumed must compute the same."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), state)
+
+
+def _check_kept(state, new):
+    """A state whose type changes from step to step could be saved, but not be resumed."""
+    before, after = describe(state), describe(new)
+    for name in sorted(before.keys() | after.keys()):
+        old, now = before.get(name, "absent"), after.get(name, "absent")
+        if old != now:
+            raise ValueError(f"step made {name} {now}, and init {old}; they must agree.")
 
 
 def _check_batch(first):

@@ -1,6 +1,7 @@
 """A machine that takes itself back says so with SIGTERM: save at the current step, and leave."""
 
 import contextlib
+import itertools
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +9,9 @@ from collections.abc import Callable, Iterator
 from jax.experimental import multihost_utils
 
 from dgm_jax.learning import processes
+
+
+_asked = itertools.count(1)  # over all trainings: jax waits for one number after those it has seen
 
 
 class Preempted(SystemExit):
@@ -18,19 +22,19 @@ class Preempted(SystemExit):
 
 
 @contextlib.contextmanager
-def termination() -> Iterator[Callable[[int], bool]]:
-    """told_to_end(step), True once this process has got SIGTERM, which then does not end it.
+def termination() -> Iterator[Callable[[], bool]]:
+    """told_to_end(), True once this process has got SIGTERM, which then does not end it.
 
     A signal that was not acted on is sent again on leaving. Python delivers signals to its main
     thread only: in another one this is never True. On several processes jax has the signal: it is
     True in all of them at one later step, whichever got it; each must ask at every step.
     """
     if processes.several():
-        yield multihost_utils.reached_preemption_sync_point
+        yield lambda: multihost_utils.reached_preemption_sync_point(next(_asked))
         return
     arrived = threading.Event()
 
-    def told_to_end(step=0):
+    def told_to_end():
         return arrived.is_set()
 
     if threading.current_thread() is not threading.main_thread():

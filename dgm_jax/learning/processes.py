@@ -10,8 +10,10 @@ same command, started again on all, resumes.
 """
 
 import contextlib
+import ctypes
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -56,6 +58,8 @@ def start(
         _, colon, port = coordinator.rpartition(":")
         if not colon or not port.isdecimal():
             raise ValueError(f"coordinator must be HOST:PORT; got {coordinator!r}.")
+    # in C: a handler of Python's own comes too late for the abort() of a library
+    ctypes.CDLL(None).signal(signal.SIGABRT, _aborted)
     try:
         jax.distributed.initialize(
             coordinator, num_processes, process_id, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
@@ -64,6 +68,17 @@ def start(
         raise ValueError(
             "jax detects no cluster here; give coordinator, num_processes and process_id."
         ) from error
+    except jax.errors.JaxRuntimeError as error:
+        raise ValueError(
+            f"process 0 cannot listen at coordinator={coordinator!r} ({error}); name a free port."
+        ) from error
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_int)
+def _aborted(signum):
+    """How jax ends a process that lost process 0, or that heard of a loss while it waited."""
+    os.write(2, b"ended by jax, most likely for a lost peer; the same command on all resumes\n")
+    os._exit(LOST)
 
 
 def several() -> bool:
@@ -100,6 +115,11 @@ def from_first(work: Callable[[], Any]) -> Any:
     return told["value"]
 
 
+def any_of(flag: bool) -> bool:
+    """Whether `flag` is true in one of the processes. All must call it."""
+    return bool(multihost_utils.process_allgather(np.bool_(flag)).any())
+
+
 def _broadcast(told):
     text = np.frombuffer(json.dumps(told).encode(), np.uint8)
     length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
@@ -110,7 +130,7 @@ def _broadcast(told):
     return json.loads(multihost_utils.broadcast_one_to_all(padded)[:length].tobytes())
 
 
-def lost_peer(error: BaseException) -> bool:
+def lost_peer(error: BaseException | None) -> bool:
     """Whether `error` is what the runtime raises when another process is gone."""
     while error is not None:
         if isinstance(error, jax.errors.JaxRuntimeError):

@@ -6,7 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from dgm_jax.learning import checkpoints as checkpoints_module
 from dgm_jax.learning.checkpoints import Checkpoints, NotFinite, NoUsableCheckpoint, fingerprints
+from dgm_jax.learning.checkpoints import newest_intact
 from dgm_jax.learning.gradient import TrainState
 
 
@@ -154,6 +156,38 @@ def test_a_checkpoint_under_another_number_is_not_taken_for_it(tmp_path):
     (tmp_path / "3").rename(tmp_path / "7")
     with pytest.raises(NoUsableCheckpoint, match="step 7: it is of step 3"):
         restored(tmp_path)
+
+
+def test_what_the_machine_lacks_is_not_damage(tmp_path, monkeypatch):
+    """Or a device that is full today would cost the newest checkpoint."""
+    written(tmp_path, 3, 5)
+    with Checkpoints(tmp_path) as checkpoints:
+
+        def load(*_):
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+
+        monkeypatch.setattr(checkpoints._checkpointer, "load", load)
+        with pytest.raises(jax.errors.JaxRuntimeError, match="out of memory"):
+            checkpoints.restore(make_state())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "5"]
+
+
+def test_a_checkpoint_deleted_while_it_is_read_is_not_damaged(tmp_path):
+    written(tmp_path, 3)
+
+    def read(step):
+        if step == 3:  # the run in progress goes on
+            (tmp_path / "3").rename(tmp_path / "8")
+            raise checkpoints_module._Damaged("half of it is gone")
+        return step
+
+    assert newest_intact(tmp_path, read) == (8, {})
+
+
+def test_notes_are_read_as_they_were_written(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, make_state(), note={"of": {9: 1.5, 10: (1, None)}})
+        assert checkpoints.restore(make_state()).note == {"of": {"9": 1.5, "10": [1, None]}}
 
 
 DTYPES = ("float32", "bfloat16", "float16", "int32", "int8", "uint8", "bool", "complex64", "uint32")

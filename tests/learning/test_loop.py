@@ -389,6 +389,33 @@ def test_a_first_batch_without_rows_or_with_nan_is_refused_before_compiling():
         train(algorithm, jax.random.key(0), batch(0), **quiet())
 
 
+def test_a_state_that_could_not_be_resumed_is_refused_before_compiling(tmp_path):
+    def step(state, key, batch):
+        return {"x": state["x"] + 0.5}, {}
+
+    algorithm = Algorithm(lambda key: {"x": jnp.int32(1)}, step)
+    with pytest.raises(ValueError, match=r"step made x float32\[\], and init int32\[\]; they must"):
+        train(algorithm, jax.random.key(0), batch, **quiet(workdir=tmp_path))
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_number_of_python_in_the_state_is_the_same_after_resuming(tmp_path):
+    """As a weakly typed float32 it would be bfloat16 beside bfloat16, until it is resumed."""
+
+    def step(state, key, batch):
+        drift = (state["scale"] * jnp.full(3, 1.01, jnp.bfloat16)).sum()
+        return {"x": state["x"] + drift.astype(jnp.float32), "scale": state["scale"]}, {}
+
+    algorithm = Algorithm(lambda key: {"x": jnp.zeros(()), "scale": 0.1234567}, step)
+    options = quiet(**RUNS["plain"])
+    whole = train(algorithm, jax.random.key(0), batch, workdir=tmp_path / "a", **options)
+    with pytest.raises(Killed):
+        train(algorithm, jax.random.key(0), killed_at(47), workdir=tmp_path / "b",
+              **options)  # fmt: skip
+    resumed = train(algorithm, jax.random.key(0), batch, workdir=tmp_path / "b", **options)
+    assert bits(resumed.state) == bits(whole.state)
+
+
 def test_names_in_the_evaluation_are_checked():
     with pytest.raises(ValueError, match="monitor must be one of distance.*'distanse'.*mean"):
         train(make(), jax.random.key(0), batch,
