@@ -47,21 +47,39 @@ class CausalNet(NamedTuple):
     One net, run three ways:
 
     - `apply(params, x, cond=None)` -> f [..., d, k]: all outputs of a given x, one parallel pass.
-    - `unroll(params, emit, batch_shape, cond=None)` -> (x [..., d], f [..., d, k]): makes x one
-      coordinate at a time, x_i = emit(i, f_i(x_<i)), where f_i is [*batch_shape, k] and i a traced
-      integer. Every activation is computed once, so all of x costs the arithmetic of one pass.
-    - `linear_unroll(params, x, emit, cond=None, *, transpose)`: the same for the linear map
-      A = ∂f/∂x at x. `transpose=False`: ẋ_i = emit(i, (A ẋ)_i), for tangents, first to last;
-      returns (ẋ [..., d], A ẋ [..., d, k]). `transpose=True`: f̄_i = emit(i, (Aᵀ f̄)_i), for cotangents,
-      last to first; returns (f̄ [..., d, k], Aᵀ f̄ [..., d]).
+    - `unroll(params, emit, batch_shape, cond=None)` -> (x [..., d], f [..., d, k], units): makes x
+      one coordinate at a time, x_i = emit(i, f_i(x_<i)), where f_i is [*batch_shape, k] and i a
+      traced integer. Every unit is computed once, so all of x costs the arithmetic of one pass.
+      `units` is one array, of the net's own form, with the sums of its units, the outputs included.
+    - `linearize(params, x, units, cond=None)` -> `LinearCausalNet`: its derivative there.
 
-    The lecture's d passes are the definition of both unrolls: `nets.naive`.
+    The lecture's d passes are the definition of all unrolls: `nets.naive`.
     """
 
     init: Callable[[Key], Params]
     apply: Callable[..., Array]
-    unroll: Callable[..., tuple[Array, Array]]
-    linear_unroll: Callable[..., tuple[Array, Array]]
+    unroll: Callable[..., tuple[Array, Array, Array]]
+    linearize: Callable[..., "LinearCausalNet"]
+
+
+class LinearCausalNet(NamedTuple):
+    """The derivative of a causal net, unit by unit: u̇ = spread(ẋ, u̇) + added(θ̇, ċ).
+
+    A sum moves because what it reads moves (`spread`), and because its own weights do (`added`).
+    Both maps are linear, and spread is strictly triangular: u̇ can be unrolled, each unit once.
+
+    - `outputs(u̇)` -> ḟ [..., d, k], which is part of u̇.
+    - `unroll(emit, right)` -> (ẋ [..., d], u̇): u̇ = spread(ẋ, u̇) + right, where ẋ_i = emit(i, ḟ_i).
+    - `unroll_back(emit, right)` -> (ū, v [..., d]): the same for the transpose, from the last
+      coordinate to the first: (v, ū) = spreadᵀ(ū) + (0, right), plus emit(i, v_i) in f̄_i. With the
+      cotangents of all sums at hand, those of the weights are products with what the sums read.
+    """
+
+    added: Callable[[Params, Array | None], Array]
+    spread: Callable[[Array, Array], Array]
+    outputs: Callable[[Array], Array]
+    unroll: Callable[[Callable, Array], tuple[Array, Array]]
+    unroll_back: Callable[[Callable, Array], tuple[Array, Array]]
 
 
 class Flow(NamedTuple):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Array, CausalNet, Params
-from .laws import Law
+from .laws import Law, total
 
 
 class Autoregressive(distrax.Bijector):
@@ -31,7 +31,7 @@ class Autoregressive(distrax.Bijector):
     def forward_and_log_det(self, x):
         tau = self._law.bijector(self._net.apply(self._params, x, self._cond))
         y, log_det = tau.forward_and_log_det(x)
-        return y, log_det.sum(-1)
+        return y, total(log_det)
 
     def forward(self, x):
         return self._law.bijector(self._net.apply(self._params, x, self._cond)).forward(x)
@@ -41,7 +41,7 @@ class Autoregressive(distrax.Bijector):
 
     def inverse_and_log_det(self, y):
         x, f = self._solve(y)
-        return x, -self._law.bijector(f).forward_log_det_jacobian(x).sum(-1)
+        return x, -total(self._law.bijector(f).forward_log_det_jacobian(x))
 
     def _solve(self, y):
         """x and f with y = τ(x; f) and f = f(x): what both inverses need."""
@@ -64,52 +64,59 @@ def _invert(net: CausalNet, law: Law, params: Params, cond: Array | None, y: Arr
 
     @solve.defjvp
     def solve_jvp(primals, tangents):
-        """Differentiates the two equations that define x and f. With A = ∂f/∂x at x, they read
+        """Differentiates the equations that define x and all units u of the net. They read
 
-            τ_x ẋ + τ_f·ḟ = ẏ          (τ(x; f) = y, coordinate by coordinate)
-            ḟ - A ẋ       = ∂_θ f θ̇     (f = f(x; θ))
+            τ_x ẋ + τ_f·ḟ       = ẏ                (τ(x; f) = y, coordinate by coordinate)
+            u̇ - spread(ẋ, u̇)    = added(θ̇, ċ)      (u = the sums of the net at x; ḟ is part of u̇)
+
+        With the hidden units among the unknowns the transpose solves for their cotangents too, so
+        that those of the weights cost one product each and no further pass.
         """
         params, cond, y = primals
-        x, f = solve(params, cond, y)
+        x, f, units = solve(params, cond, y)
+        linear = net.linearize(params, x, units, cond)
         ones = jnp.ones_like(y)
         tau_x = jax.jvp(lambda x: law.bijector(f).forward(x), (x,), (ones,))[1]  # [..., d]
         tau_f = jax.vjp(lambda f: law.bijector(f).forward(x), f)[1](ones)[0]  # [..., d, k]
-        slope, pull = jnp.moveaxis(tau_x, -1, 0), jnp.moveaxis(tau_f, -2, 0)
-        f_theta = jax.jvp(lambda p, c: net.apply(p, x, c), (params, cond), tangents[:2])[1]
+        # Rows of a step, [d, ...] and [d, k, ...]: one slice each, contiguous.
+        slope, pull = jnp.moveaxis(tau_x, -1, 0), jnp.moveaxis(tau_f, (-2, -1), (0, 1))
 
-        # The unknowns ẋ and ḟ share one array, [..., d, 1 + k]: JAX transposes a solve only where
-        # its right-hand side is linear as a whole.
-        def join(x_like, f_like):
-            return jnp.concatenate([x_like[..., None], f_like], -1)
+        # The unknowns ẋ and u̇ share one array: JAX transposes a solve only where its right-hand
+        # side is linear as a whole.
+        def join(x_like, units_like):
+            return jnp.concatenate([x_like.reshape(-1), units_like.reshape(-1)])
 
-        def split(u):
-            return u[..., 0], u[..., 1:]
+        def split(both):
+            return both[: x.size].reshape(x.shape), both[x.size :].reshape(units.shape)
 
         def system(unknowns):
-            x_dot, f_dot = split(unknowns)
-            push = jax.jvp(lambda x: net.apply(params, x, cond), (x,), (x_dot,))[1]
-            return join(tau_x * x_dot + (tau_f * f_dot).sum(-1), f_dot - push)
+            x_dot, units_dot = split(unknowns)
+            y_dot = tau_x * x_dot + (tau_f * linear.outputs(units_dot)).sum(-1)
+            return join(y_dot, units_dot - linear.spread(x_dot, units_dot))
 
         def substitute(_, right):
-            y_dot, g = split(jnp.moveaxis(right, -2, 0))
+            y_dot, right = split(right)
+            y_rows = jnp.moveaxis(y_dot, -1, 0)
 
-            def emit(i, push):
-                return (y_dot[i] - (pull[i] * (push + g[i])).sum(-1)) / slope[i]
+            def emit(i, f_dot):
+                return (y_rows[i] - sum(p * f_dot[..., j] for j, p in enumerate(pull[i]))) / slope[i]
 
-            x_dot, push = net.linear_unroll(params, x, emit, cond, transpose=False)
-            return join(x_dot, push + right[..., 1:])
+            return join(*linear.unroll(emit, right))
 
-        def substitute_back(_, right):  # λ τ_x - Aᵀ μ = x̄ and μ + τ_f λ = f̄
-            x_bar, f_bar = split(jnp.moveaxis(right, -2, 0))
+        def substitute_back(_, right):  # λ τ_x - v = x̄, and f̄_i has -τ_f λ on its right
+            x_bar, right = split(right)
+            x_rows = jnp.moveaxis(x_bar, -1, 0)
 
-            def emit(i, product):
-                return f_bar[i] - pull[i] * ((x_bar[i] + product) / slope[i])[..., None]
+            def emit(i, v):
+                scale = (x_rows[i] + v) / slope[i]
+                return jnp.stack([-p * scale for p in pull[i]], -1)
 
-            mu, product = net.linear_unroll(params, x, emit, cond, transpose=True)
-            return join((right[..., 0] + product) / tau_x, mu)
+            units_bar, v = linear.unroll_back(emit, right)
+            return join((x_bar + v) / tau_x, units_bar)
 
-        right = join(tangents[2], f_theta)
-        tangent = jax.lax.custom_linear_solve(system, right, substitute, substitute_back)
-        return (x, f), split(tangent)
+        right = join(tangents[2], linear.added(*tangents[:2]))
+        solution = jax.lax.custom_linear_solve(system, right, substitute, substitute_back)
+        x_dot, units_dot = split(solution)
+        return (x, f, units), (x_dot, linear.outputs(units_dot), units_dot)
 
-    return solve(params, cond, y)
+    return solve(params, cond, y)[:2]

@@ -50,7 +50,7 @@ class Autoregressive(distrax.Distribution):
         return self._unroll(key, n)[0]
 
     def _sample_n_and_log_prob(self, key, n):
-        x, f = self._unroll(key, n)
+        x, f, _ = self._unroll(key, n)
         return x, self._to_dist(f).log_prob(x).sum(-1)
 
     def _unroll(self, key, n):

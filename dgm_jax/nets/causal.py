@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..protocol import CausalNet
+from ..protocol import CausalNet, LinearCausalNet
 
 
 def naive(init: Callable, apply: Callable, dim: int, order: Sequence[int] | None = None) -> CausalNet:
@@ -49,26 +49,38 @@ def naive(init: Callable, apply: Callable, dim: int, order: Sequence[int] | None
             return emit(i, f_i.reshape(f_0.shape)).reshape(-1).astype(dtype)
 
         x, f_x = one_by_one(outputs, emit_flat, start, order)
-        return x.reshape(*batch_shape, dim), f_x.reshape(f.shape)
+        f = f_x.reshape(f.shape)
+        return x.reshape(*batch_shape, dim), f, f
 
-    def linear_unroll(params, x, emit, cond=None, *, transpose):
-        f, push = jax.linearize(lambda x: apply(params, x, cond), x)
-        batch_shape, flat_x, flat_f = x.shape[:-1], (-1, dim), (-1, dim, f.shape[-1])
-        if transpose:
-            pull = jax.linear_transpose(push, x)
-            values, products = one_by_one(
-                lambda u: pull(u.reshape(f.shape))[0].reshape(flat_x),
-                lambda i, a: emit(i, a.reshape(batch_shape)).reshape(-1, f.shape[-1]),
-                jnp.zeros_like(f).reshape(flat_f),
+    def linearize(params, x, units, cond=None):
+        """Its units are its outputs: what the net has inside is not known."""
+        push = jax.linearize(lambda x: apply(params, x, cond), x)[1]
+        pull = jax.linear_transpose(push, x)
+        flat_x, flat_f = (-1, dim), (-1, *units.shape[-2:])
+        one_x, one_f = x.shape[:-1], (*x.shape[:-1], units.shape[-1])
+
+        def added(params_dot, cond_dot):
+            return jax.jvp(lambda p, c: apply(p, x, c), (params, cond), (params_dot, cond_dot))[1]
+
+        def unroll(emit, right):
+            x_dot, f_dot = one_by_one(
+                lambda v: (push(v.reshape(x.shape)) + right).reshape(flat_f),
+                lambda i, a: emit(i, a.reshape(one_f)).reshape(-1),
+                jnp.zeros_like(x).reshape(flat_x),
+                order,
+            )
+            return x_dot.reshape(x.shape), f_dot.reshape(units.shape)
+
+        def unroll_back(emit, right):
+            by_output = jnp.moveaxis(right, -2, 0)
+            f_bar, v = one_by_one(
+                lambda u: pull(u.reshape(units.shape))[0].reshape(flat_x),
+                lambda i, a: (by_output[i] + emit(i, a.reshape(one_x))).reshape(-1, flat_f[-1]),
+                jnp.zeros_like(units).reshape(flat_f),
                 order[::-1],
             )
-            return values.reshape(f.shape), products.reshape(x.shape)
-        values, products = one_by_one(
-            lambda v: push(v.reshape(x.shape)).reshape(flat_f),
-            lambda i, a: emit(i, a.reshape(*batch_shape, f.shape[-1])).reshape(-1),
-            jnp.zeros_like(x).reshape(flat_x),
-            order,
-        )
-        return values.reshape(x.shape), products.reshape(f.shape)
+            return f_bar.reshape(units.shape), v.reshape(x.shape)
 
-    return CausalNet(init, apply, unroll, linear_unroll)
+        return LinearCausalNet(added, lambda v, u: push(v), lambda u: u, unroll, unroll_back)
+
+    return CausalNet(init, apply, unroll, linearize)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..protocol import CausalNet
+from ..protocol import CausalNet, LinearCausalNet
 from .causal import naive
-from .triangular import Layers, evaluate, transposed, unroll
+from .triangular import Layers, evaluate, sums, transposed, unroll
 
 INVERSES = ("unit_once", "fixed_point", "block_fixed_point", "naive")
 
@@ -47,7 +47,7 @@ def made(
         pass in d small steps; "block_fixed_point": rounds over blocks of coordinates until nothing
         changes, for devices where small steps are slow; "fixed_point": the same over all of x,
         at most d passes and often 10-20; "naive": d passes, the lecture's.
-    num_blocks: blocks of the unroll, √d / 2 by default; more cost compile time.
+    num_blocks: blocks of the unroll, about √d / 4 by default; more cost compile time.
     density_blocks: row blocks of the parallel pass (see `nets.triangular`); 1 is the dense pass.
     tolerance: the change at which fixed points stop; 0 is exact.
     Cost: `apply` and `unroll` both one pass, Σ in·out multiply-adds an example, or less.
@@ -76,7 +76,8 @@ def made(
         direct = min(hidden) < highest - lowest + 1
     if inverse == "fixed_point":
         num_blocks = 1
-    num_blocks = _blocks(num_blocks, dim, max(1, round(math.sqrt(dim) / 2)), "num_blocks")
+    few = max(1, round(min(math.sqrt(dim) / 2, max(4, math.sqrt(dim) / 4))))  # by measurement
+    num_blocks = _blocks(num_blocks, dim, few, "num_blocks")
     large = dim >= 512 and min(hidden) >= 256  # below, small products cost what the blocks save
     density_blocks = _blocks(density_blocks, dim, 4 if large else 1, "density_blocks")
     skips = [n - 2 if residual and n >= 2 and n % 2 == 0 else None for n in range(len(hidden))]
@@ -104,18 +105,16 @@ def made(
         return params
 
     # The matrices feature-major, with the coordinates in the order in which they are made.
-    def in_order(array, axis=0):
-        return array if (order == np.arange(dim)).all() else jnp.take(array, order, axis)
+    def in_order(array, axis=0, index=order):
+        return array if (order == np.arange(dim)).all() else jnp.take(array, index, axis)
 
     def columns(array, batch_shape):  # [*batch, features] -> [features, batch]
         array = jnp.broadcast_to(array, (*batch_shape, array.shape[-1]))
         return array.reshape(-1, array.shape[-1]).T
 
     def rows(array, batch_shape, *tail):  # [d·tail, batch] -> [*batch, d, *tail], as given
-        array = array.T.reshape(*batch_shape, dim, *tail)
-        if (order == np.arange(dim)).all():
-            return array
-        return jnp.take(array, rank, axis=len(batch_shape))
+        array = in_order(array.reshape(dim, *tail, *batch_shape), index=rank)
+        return jnp.moveaxis(array, range(1 + len(tail)), range(-1 - len(tail), 0))
 
     def layers(params, cond, batch_shape):
         checks.condition(cond, cond_dim)
@@ -137,28 +136,23 @@ def made(
             q=k,
         )
 
-    def unit(n, start, sums, skip):
-        return sums + skip, activation(sums + skip)
-
-    def run(params, x, cond):
-        batch_shape = x.shape[:-1]
-        if cond is not None:
-            batch_shape = jnp.broadcast_shapes(batch_shape, cond.shape[:-1])
-        net = layers(params, cond, batch_shape)
-        ordered = in_order(columns(x, batch_shape))
-        return net, *evaluate(net, ordered, unit, num_blocks=density_blocks), batch_shape
+    def unit(n, start, a, skip):
+        return a + skip, activation(a + skip)
 
     def apply(params, x, cond=None):
         checks.events(x, dim)
         checks.condition(cond, cond_dim)
-        _, _, f, batch_shape = run(params, x, cond)
-        return rows(f, batch_shape, k)
+        batch_shape = x.shape[:-1]
+        if cond is not None:
+            batch_shape = jnp.broadcast_shapes(batch_shape, cond.shape[:-1])
+        net, ordered = layers(params, cond, batch_shape), in_order(columns(x, batch_shape))
+        return rows(evaluate(net, ordered, unit, num_blocks=density_blocks)[1], batch_shape, k)
 
     def make(net, emit, unit, batch_shape, made_at):
         """`unroll` of a net whose step t makes coordinate made_at[t]; emit sees [*batch, q]."""
 
         def emit_columns(t, f):
-            made = emit(jnp.asarray(made_at)[t], f.T.reshape(*batch_shape, net.q))
+            made = emit(t, jnp.asarray(made_at)[t], f.T.reshape(*batch_shape, net.q))
             return made.reshape(-1, net.p).T
 
         iterate, batch = "fixed_point" in inverse, math.prod(batch_shape)
@@ -166,39 +160,79 @@ def made(
             net, emit_columns, unit, batch, num_blocks=num_blocks, iterate=iterate, tolerance=tolerance
         )
 
+    ends = np.cumsum([*hidden, dim * k])
+
     def unroll_made(params, emit, batch_shape, cond=None):
         net = layers(params, cond, batch_shape)
-        x, f = make(net, lambda i, f: emit(i, f)[..., None], unit, batch_shape, order)
-        return rows(x, batch_shape), rows(f, batch_shape, k)
+        x, f, streams = make(net, lambda t, i, f: emit(i, f)[..., None], unit, batch_shape, order)
+        units = jnp.concatenate([*streams, f])  # [all units and outputs, batch]
+        return rows(x, batch_shape), rows(f, batch_shape, k), units
 
-    def linear_unroll(params, x, emit, cond=None, *, transpose):
-        net, streams, _, batch_shape = run(params, x, cond)
-        slopes = [jax.jvp(activation, (a,), (jnp.ones_like(a),))[1] for a in streams]
-        if not transpose:
-            still = [jnp.zeros((len(a), 1), a.dtype) for a in streams]
-            net = net._replace(offsets=still, out_offset=jnp.zeros_like(net.out_offset))
+    def linearize(params, x, units, cond=None):
+        batch_shape = x.shape[:-1]
+        net, ordered = layers(params, cond, batch_shape), in_order(columns(x, batch_shape))
+        *streams, _ = jnp.split(units, ends[:-1])
+        values, slopes = zip(*(jax.jvp(activation, (a,), (jnp.ones_like(a),)) for a in streams))
 
-            def push(n, start, sums, skip):
-                stream = sums + skip
-                return stream, _part(slopes[n], start, sums) * stream
+        def added(params_dot, cond_dot):
+            def all_sums(params, cond):
+                net = layers(params, cond, batch_shape)
+                made, f = sums(net, ordered, streams, values, num_blocks=density_blocks)
+                return jnp.concatenate([*made, f])
 
-            x_dot, f_dot = make(net, lambda i, a: emit(i, a)[..., None], push, batch_shape, order)
-            return rows(x_dot, batch_shape), rows(f_dot, batch_shape, k)
+            return jax.jvp(all_sums, (params, cond), (params_dot, cond_dot))[1]
 
-        slopes = [slope[::-1] for slope in slopes[::-1]]
+        still = net._replace(
+            offsets=[jnp.zeros((h, 1), units.dtype) for h in hidden],
+            out_offset=jnp.zeros_like(net.out_offset),
+        )
 
-        def pull(n, start, sums, skip):
-            stream = _part(slopes[n], start, sums) * sums + skip
-            return stream, stream
+        def spread(x_dot, units_dot):
+            *pushed, _ = jnp.split(units_dot, ends[:-1])
+            x_dot = in_order(columns(x_dot, batch_shape))
+            moved = [slope * stream for slope, stream in zip(slopes, pushed)]
+            made, f = sums(still, x_dot, pushed, moved, num_blocks=density_blocks)
+            return jnp.concatenate([*made, f])
 
-        back = transposed(net)
-        f_bar, x_bar = make(back, lambda i, a: emit(i, a[..., 0]), pull, batch_shape, order[::-1])
-        f_bar = f_bar.reshape(dim, k, -1)[::-1].reshape(dim * k, -1)
-        return rows(f_bar, batch_shape, k), rows(x_bar[::-1], batch_shape)
+        def outputs(units_dot):
+            return rows(units_dot[ends[-2] :], batch_shape, k)
+
+        def push(n, start, a, skip):
+            stream = a + skip
+            return stream, _part(slopes[n], start, a) * stream
+
+        def unroll_linear(emit, right):
+            *offsets, out_offset = jnp.split(right, ends[:-1])
+            moving = net._replace(offsets=offsets, out_offset=out_offset)
+            x_dot, f_dot, pushed = make(
+                moving, lambda t, i, a: emit(i, a)[..., None], push, batch_shape, order
+            )
+            return rows(x_dot, batch_shape), jnp.concatenate([*pushed, f_dot])
+
+        def unroll_back(emit, right):
+            *right, right_f = (part[::-1] for part in jnp.split(right, ends[:-1]))
+            right_f = right_f.reshape(dim, k, *batch_shape)  # outputs and their entries backwards
+            backwards = [slope[::-1] for slope in slopes[::-1]]
+
+            def pull(n, start, a, skip):
+                own = _part(right[-1 - n], start, a)
+                stream = _part(backwards[n], start, a) * a + skip + own
+                return stream, stream
+
+            def emit_f(t, i, v):
+                f_bar = emit(i, v[..., 0])
+                return f_bar + jnp.stack([right_f[t, k - 1 - j] for j in range(k)], -1)
+
+            f_bar, v, pulled = make(transposed(net), emit_f, pull, batch_shape, order[::-1])
+            f_bar = f_bar.reshape(dim, k, -1)[::-1].reshape(dim * k, -1)
+            units_bar = jnp.concatenate([*(part[::-1] for part in pulled[::-1]), f_bar])
+            return units_bar, rows(v[::-1], batch_shape)
+
+        return LinearCausalNet(added, spread, outputs, unroll_linear, unroll_back)
 
     if inverse == "naive":
         return naive(init, apply, dim, order)
-    return CausalNet(init, apply, unroll_made, linear_unroll)
+    return CausalNet(init, apply, unroll_made, linearize)
 
 
 def _blocks(value, dim, default, name):

@@ -53,17 +53,27 @@ def evaluate(layers: Layers, x: Array, unit: Unit, *, num_blocks: int) -> tuple[
 
     Cost: (1 + 1/num_blocks) / 2 of the multiplications of the dense masked matrices.
     """
-    inputs, outputs, bounds = _geometry(layers, num_blocks)
-    values, streams, below = x, [], inputs
-    for n, (weight, own) in enumerate(zip(layers.weights, layers.steps)):
-        sums = _triangular(weight, values, own, below, bounds) + layers.offsets[n]
-        stream, values = unit(n, 0, sums, _skip(layers, n, streams, slice(None)))
+    values, streams = [x], []
+    for n in range(len(layers.weights)):
+        a = _layer(layers, n, values[-1], num_blocks)
+        stream, value = unit(n, 0, a, _skip(layers, n, streams, slice(None)))
         streams.append(stream)
-        below = own
-    f = _triangular(layers.readout, values, outputs - 1, below, bounds) + layers.out_offset
-    if layers.direct is not None:
-        f += _triangular(layers.direct, x, outputs - 1, inputs, bounds)
-    return streams, f
+        values.append(value)
+    return streams, _outputs(layers, x, values[-1], num_blocks)
+
+
+def sums(layers: Layers, x: Array, streams: list[Array], values: list[Array], *, num_blocks: int):
+    """What `evaluate` makes of all layers at once: each from the values of the one below it as given.
+
+    Linear in the weights, and in the inputs, streams and values; returns ([units, batch] for each
+    layer, skips added, and f).
+    """
+    below = [x, *values]
+    made = [
+        _layer(layers, n, below[n], num_blocks) + _skip(layers, n, streams, slice(None))
+        for n in range(len(layers.weights))
+    ]
+    return made, _outputs(layers, x, below[-1], num_blocks)
 
 
 def unroll(
@@ -75,8 +85,8 @@ def unroll(
     num_blocks: int,
     iterate: bool = False,
     tolerance: float = 0.0,
-) -> tuple[Array, Array]:
-    """x_t = emit(t, f_t(x_<t)) for t = 0..d-1; returns x [d·p, batch] and f(x) [d·q, batch].
+) -> tuple[Array, Array, list[Array]]:
+    """x_t = emit(t, f_t(x_<t)) for t = 0..d-1; returns x [d·p, batch], f(x) [d·q, batch], all streams.
 
     emit(t, f [q, batch]) -> [p, batch]. A block of coordinates first takes in all that is known
     already, one product for each matrix: nearly all of the arithmetic. What is left is the block's
@@ -112,7 +122,7 @@ def unroll(
         known = [jnp.concatenate(pair) for pair in zip(known, values)]
         streams = [jnp.concatenate(pair) for pair in zip(streams, new_streams)]
         made.append(f)
-    return known[0], jnp.concatenate(made)
+    return known[0], jnp.concatenate(made), streams
 
 
 def transposed(layers: Layers) -> Layers:
@@ -182,6 +192,23 @@ def _triangular(weight, values, own, below, bounds):
         a = _corner(weight, own, below, rows, here) @ values[here]
         sums.append(a + weight[rows, left] @ values[left] if left.stop else a)
     return jnp.concatenate(sums)
+
+
+def _layer(layers, n, below, num_blocks):
+    """The sums of layer n, [units, batch], from the values of the layer below it."""
+    inputs, _, bounds = _geometry(layers, num_blocks)
+    read = layers.steps[n - 1] if n else inputs
+    return _triangular(layers.weights[n], below, layers.steps[n], read, bounds) + layers.offsets[n]
+
+
+def _outputs(layers, x, last, num_blocks):
+    """f [d·q, batch], from the inputs and the values of the last layer."""
+    inputs, outputs, bounds = _geometry(layers, num_blocks)
+    read = layers.steps[-1] if layers.steps else inputs
+    f = _triangular(layers.readout, last, outputs - 1, read, bounds) + layers.out_offset
+    if layers.direct is not None:
+        f += _triangular(layers.direct, x, outputs - 1, inputs, bounds)
+    return f
 
 
 def _skip(layers, n, streams, rows):
@@ -261,31 +288,43 @@ def _walk(layers, block, emit, unit, dtype):
                 values[n] = jax.lax.dynamic_update_slice(values[n], value, (at, 0))
                 streams[n] = jax.lax.dynamic_update_slice(streams[n], stream, (at, 0))
             below = values[n]
-        return ([x, *values], streams), f
+        return ([x, *values], streams), None
 
     nothing = [jnp.zeros((len(a), batch), dtype) for a in block.sums]
     start = ([jnp.zeros((size * layers.p, batch), dtype), *nothing], nothing)
-    carry, f = jax.lax.scan(step, start, (jnp.arange(size), [jnp.asarray(s) for s in starts]))
-    return carry, f.reshape(size * layers.q, batch)
+    carry, _ = jax.lax.scan(step, start, (jnp.arange(size), [jnp.asarray(s) for s in starts]))
+    # f once more, as one product: to store it row by row would cost more than to make it.
+    return carry, _read_out(block, carry[0]).reshape(size * layers.q, batch)
+
+
+def _read_out(block, values):
+    """f [size, q, batch] of a whole block, from its inputs and the values of its layers."""
+
+    def product(matrix, rows):
+        return jax.lax.collapse(matrix, 0, 2) @ rows
+
+    f = product(block.readout, values[-1])
+    if block.direct is not None:
+        f += product(block.direct, values[0])
+    return block.f + f.reshape(block.f.shape)
 
 
 def _iterate(layers, block, emit, unit, dtype, tolerance):
     """All coordinates of the block from the last guess of all, until they stay as they are."""
     size, batch = block.hi - block.lo, block.f.shape[-1]
 
-    def outputs(x):
+    def run(x):
         values, streams, below = [x], [], x
         for n, (sums, corner) in enumerate(zip(block.sums, block.corners)):
             skip = 0.0 if layers.skips[n] is None else streams[layers.skips[n]]
             stream, below = unit(n, block.rows[n].start, sums + corner @ below, skip)
             values.append(below)
             streams.append(stream)
-        f = block.f + block.readout @ below
-        return (values, streams), f if block.direct is None else f + block.direct @ x
+        return (values, streams), _read_out(block, values)
 
     def improve(carry):
         rounds, x, _ = carry
-        f = outputs(x)[1]
+        f = run(x)[1]
         new = jax.vmap(emit)(block.lo + jnp.arange(size), f).astype(dtype).reshape(x.shape)
         return rounds + 1, new, jnp.max(jnp.abs(new - x), initial=0.0)
 
@@ -295,5 +334,5 @@ def _iterate(layers, block, emit, unit, dtype, tolerance):
 
     x = jnp.zeros((size * layers.p, batch), dtype)
     _, x, _ = jax.lax.while_loop(goes_on, improve, (0, x, jnp.asarray(jnp.inf, dtype)))
-    values, f = outputs(x)
+    values, f = run(x)
     return values, f.reshape(size * layers.q, batch)

@@ -146,12 +146,17 @@ def test_all_unrolls_are_those_of_d_full_passes(name):
             return noise[..., i] + 0.5 * a.sum(-1)
 
         def emit_bar(i, a):  # f̄_i = right_i + (Aᵀ f̄)_i (½, ½)
-            return f_right[..., i, :] + 0.5 * a[..., None]
+            return 0.5 * jnp.stack([a, a], -1)
 
+        units = net.unroll(params, lambda i, f: x[..., i], (2, 3), cond)[2]
+        linear = net.linearize(params, x, units, cond)
+        f_bar = jax.linear_transpose(linear.outputs, units)
+        x_dot, units_dot = linear.unroll(emit_dot, jnp.zeros_like(units))
+        units_bar, v = linear.unroll_back(emit_bar, f_bar(f_right)[0])
         return {
-            "unroll": net.unroll(params, emit, (2, 3), cond),
-            "tangents": net.linear_unroll(params, x, emit_dot, cond, transpose=False),
-            "cotangents": net.linear_unroll(params, x, emit_bar, cond, transpose=True),
+            "unroll": net.unroll(params, emit, (2, 3), cond)[:2],
+            "tangents": (x_dot, linear.outputs(units_dot)),
+            "cotangents": (linear.outputs(units_bar), v),
         }
 
     got, wanted = jit(lambda: (all_three(net), all_three(slow)))()
@@ -179,7 +184,7 @@ def test_all_unrolls_are_those_of_d_full_passes(name):
 @pytest.mark.parametrize("inverse", ["unit_once", "fixed_point", "naive"])
 def test_an_empty_batch_unrolls_to_an_empty_batch(inverse):
     net = made(3, hidden=(4,), num_outputs=2, inverse=inverse)
-    x, f = net.unroll(drawn(net), lambda i, f: f[..., 0], (0,))
+    x, f, _ = net.unroll(drawn(net), lambda i, f: f[..., 0], (0,))
     assert x.shape == (0, 3) and f.shape == (0, 3, 2)
 
 
@@ -197,11 +202,11 @@ def test_fixed_points_stop_early_and_a_tolerance_stops_them_earlier():
             jax.debug.callback(lambda: count.append(None))
             return 0.3 + 0.3 * f[..., 0]
 
-        x, _ = jit(lambda: net.unroll(weak, emit, (1,)))()
+        x, *_ = jit(lambda: net.unroll(weak, emit, (1,)))()
         jax.block_until_ready(x)
         jax.effects_barrier()
         rounds.append(len(count))
-        exact, _ = naive(net.init, net.apply, dim).unroll(
+        exact, *_ = naive(net.init, net.apply, dim).unroll(
             weak, lambda i, f: 0.3 + 0.3 * f[..., 0], (1,)
         )
         np.testing.assert_allclose(x, exact, atol=max(tolerance, 1e-6))
