@@ -115,8 +115,10 @@ def realnvp_image(
     The noise that leaves has a standard normal prior. options: those of `channel_coupling`.
     Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
     """
-    _check(shape, num_levels, cond_dim)
+    checks.positive_int(num_levels, "num_levels")
     checks.positive_int(num_couplings, "num_couplings")
+    multiple = 2 ** (num_levels - 1)
+    _check(shape, cond_dim, multiple, multiple, f"realnvp_image with num_levels={num_levels}")
     options |= {"unroll": unroll, "cond_dim": cond_dim}
 
     def couplings(shape, num):
@@ -159,8 +161,9 @@ def glow(
     form: that of `conv1x1`; options: those of `channel_coupling`. The paper has num_levels=3,
     num_steps=32, 512 hidden channels. Kingma and Dhariwal (2018), "Glow", figure 2.
     """
-    _check(shape, num_levels, cond_dim)
+    checks.positive_int(num_levels, "num_levels")
     checks.positive_int(num_steps, "num_steps")
+    _check(shape, cond_dim, 2**num_levels, 2**num_levels, f"glow with num_levels={num_levels}")
     options |= {"cond_dim": cond_dim}
 
     def of_steps(shape, end):
@@ -202,7 +205,10 @@ def flow_pp(
     Variational dequantization: `flows.variational_noise`.
     Ho et al. (2019), "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
     """
-    _check(shape, 1, cond_dim)
+    checks.widths(num_couplings, "num_couplings")
+    if len(num_couplings) != 3:
+        raise ValueError(f"num_couplings must be three numbers (4, 2, 3); got {num_couplings}.")
+    _check(shape, cond_dim, 2, 4, "flow_pp")
     law = mixture_logistic_cdf(num_components=num_components)
     options |= {"law": law, "net": net, "unroll": unroll, "cond_dim": cond_dim}
 
@@ -228,10 +234,15 @@ def flow_pp(
     return _of_vectors(flow, cond_dim)
 
 
-def _check(shape, num_levels, cond_dim):
+def _check(shape, cond_dim, height, width, what):
+    """The sides of images must be multiples of what the squeezes and checkerboards halve."""
     checks.image_shape(shape)
-    checks.positive_int(num_levels, "num_levels")
     checks.positive_int(cond_dim, "cond_dim", least=0)
+    if shape[0] % height or shape[1] % width:
+        raise ValueError(
+            f"{what} needs a height that is a multiple of {height} and a width of {width}; "
+            f"got shape {shape}."
+        )
 
 
 def _of_vectors(flow, cond_dim):

@@ -12,9 +12,18 @@ import pytest
 from dgm_jax import flows, nets
 from dgm_jax.autoregressive import gaussian_made
 from dgm_jax.bijectors import Autoregressive, Coupling, Permutation, Scan, additive, affine
-from dgm_jax.bijectors import rational_quadratic_spline
-from dgm_jax.combinators import compose, conditional, fixed, invert, pushforward, repeat
-from dgm_jax.distributions import standard_normal
+from dgm_jax.bijectors import FactorOut, checkerboard, flatten, rational_quadratic_spline, squeeze
+from dgm_jax.combinators import (
+    adapt,
+    compose,
+    conditional,
+    factor_out,
+    fixed,
+    invert,
+    pushforward,
+    repeat,
+)
+from dgm_jax.distributions import standard_normal, uniform_noise
 from dgm_jax.objectives import bits_per_dim, mean_and_stderr, reverse_kl
 
 H = {"hidden": (4,)}
@@ -37,6 +46,14 @@ def density(make, x=None, cond=None):
 
 def maf_density(**options):
     return pushforward(flows.maf(3, **TWO, **options), standard_normal(3))
+
+
+def image_model(flow, **options):
+    return flow((4, 4, 1), **{"hidden": 4, "num_blocks": 1} | options)
+
+
+def adapted(model, x):
+    return adapt(model, start(model), x)
 
 
 INT, FOUR = np.ones((2, 3), int), jnp.ones((2, 4))
@@ -158,6 +175,54 @@ for name, (bad, *words) in MASKS.items():
         lambda bad=bad: flows.coupling(3, **H, mask=bad), "mask", *words,
     )  # fmt: skip
 
+PLAIN = {
+    "diagonal": flows.diagonal, "triangular": flows.triangular, "plu": flows.plu, "qr": flows.qr,
+    "actnorm": flows.actnorm, "planar": flows.planar, "sylvester": flows.sylvester,
+    "cdf": flows.cdf, "elementwise": lambda dim, **o: flows.elementwise(dim, **{"law": affine()} | o),
+}  # fmt: skip
+for name, make in PLAIN.items():
+    CASES |= {
+        f"{name}(0)": (lambda m=make: m(0), "dim", "at least", "0"),
+        f"{name}(3.0)": (lambda m=make: m(3.0), "dim", "integer", "3.0"),
+        f"{name} of integers": (lambda m=make: run(m(3), "inverse", INT), "floating", "int"),
+        f"{name} of another width": (
+            lambda m=make: run(m(3), "forward", FOUR), "[..., 3]", "(2, 4)",
+        ),
+        f"{name} of a list": (lambda m=make: run(m(3), "forward", [1.0] * 3), "array", "list"),
+    }  # fmt: skip
+
+IMAGES = {"realnvp_image": flows.realnvp_image, "glow": flows.glow, "flow_pp": flows.flow_pp}
+for name, make in IMAGES.items():
+    CASES |= {
+        f"{name}, shape of a vector": (lambda m=make: m((8, 8)), "shape", "channels", "(8, 8)"),
+        f"{name}, shape 8": (lambda m=make: m(8), "shape", "channels", "got 8"),
+        f"{name}, no channels": (lambda m=make: m((8, 8, 0)), "shape", "at least 1", "0"),
+        f"{name}, odd": (lambda m=make: m((5, 5, 1)), "multiple", "(5, 5, 1)"),
+        f"{name}, hidden": (lambda m=make: image_model(m, hidden=0), "hidden", "at least 1", "0"),
+        f"{name}, num_blocks": (lambda m=make: image_model(m, num_blocks=-1), "num_blocks", "-1"),
+        f"{name}, cond_dim": (lambda m=make: image_model(m, cond_dim=-1), "cond_dim", "-1"),
+        f"{name}, activation": (lambda m=make: image_model(m, activation="relu"), "activation"),
+        f"{name} of vectors": (
+            lambda m=make: run(image_model(m), "inverse", FOUR), "[..., 4, 4, 1]", "(2, 4)",
+        ),
+        f"{name} of integers": (
+            lambda m=make: run(image_model(m), "inverse", np.ones((4, 4, 1), int)), "floating",
+        ),
+        f"{name}, noise of an image": (
+            lambda m=make: run(image_model(m), "forward", jnp.ones((4, 4, 1))), "[..., ", "(4, 4, 1)",
+        ),
+        f"{name}, cond missing": (
+            lambda m=make: run(image_model(m, cond_dim=2), x=jnp.ones(16)), "cond", "missing",
+        ),
+        f"{name}, cond extra": (
+            lambda m=make: run(image_model(m), x=jnp.ones(16), cond=jnp.ones(2)), "unconditional",
+        ),
+        f"{name}, cond of another width": (
+            lambda m=make: run(image_model(m, cond_dim=2), x=jnp.ones(16), cond=jnp.ones((5, 3))),
+            "cond", "[..., 2]", "(5, 3)",
+        ),
+    }  # fmt: skip
+
 mlp = nets.mlp(3, 2, hidden=(4,))
 gaussian = gaussian_made(3, **H)
 
@@ -202,6 +267,69 @@ CASES |= {
     "realnvp, odd": (lambda: flows.realnvp(3, hidden=(4,), num_layers=3), "num_layers", "even"),
     "realnvp, shuffle": (lambda: flows.realnvp(3, **TWO, shuffle=-1), "shuffle", "least 0", "-1"),
     "realnvp, shuffle=0.5": (lambda: flows.realnvp(3, **TWO, shuffle=0.5), "shuffle", "0.5"),
+    "plu, seed": (lambda: flows.plu(3, seed=-1), "seed", "at least 0", "-1"),
+    "qr, num_reflections": (lambda: flows.qr(3, num_reflections=0), "num_reflections", "0"),
+    "conv1x1": (lambda: flows.conv1x1(0), "num_channels", "at least 1", "0"),
+    "conv1x1, form": (lambda: flows.conv1x1(3, form="qrr"), "form", "plu", "Did you mean 'qr'?"),
+    "sylvester, form": (lambda: flows.sylvester(3, form="house"), "form", "householder", "'house'"),
+    "sylvester, num_units": (lambda: flows.sylvester(3, num_units=4), "num_units", "dim=3", "4"),
+    "sylvester, num_units of another form": (
+        lambda: flows.sylvester(3, form="triangular", num_units=2), "num_units", "'triangular'",
+    ),
+    "sylvester, num_reflections of another form": (
+        lambda: flows.sylvester(3, num_reflections=2), "num_reflections", "'orthogonal'",
+    ),
+    "planar, cond": (lambda: run(flows.planar(3, cond_dim=2)), "cond", "missing", "cond_dim=2"),
+    "cdf, num_components": (lambda: flows.cdf(1, num_components=0), "num_components", "0"),
+    "elementwise, law": (lambda: flows.elementwise(3, law=affine), "law", "affine(...)"),
+    "adapt of a maker": (lambda: adapt(flows.actnorm, {}, jnp.ones((2, 3))), "model", "actnorm(...)"),
+    "adapt of one row": (lambda: adapted(flows.actnorm(3), jnp.ones((1, 3))), "two", "(1, 3)"),
+    "adapt of integers": (lambda: adapted(flows.actnorm(3), INT), "floating", "int"),
+    "adapt of an inverted actnorm": (
+        lambda: adapted(invert(flows.actnorm(3)), jnp.ones((2, 3))), "inverted", "outside",
+    ),
+    "squeeze, odd": (lambda: squeeze((4, 3, 1)), "even", "(4, 3, 1)"),
+    "checkerboard, odd": (lambda: checkerboard((4, 3, 1)), "even width", "(4, 3, 1)"),
+    "flatten of a vector": (lambda: flatten((12,)), "shape", "channels", "(12,)"),
+    "FactorOut, odd": (lambda: FactorOut(None, (2, 2, 3)), "even number of channels", "(2, 2, 3)"),
+    "factor_out(bijector)": (lambda: factor_out(flatten((2, 2, 1)), (2, 2, 2)), "rest", "Flow"),
+    "channel_coupling of one": (lambda: flows.channel_coupling((2, 2, 1)), "two channels"),
+    "channel_coupling, net": (
+        lambda: flows.channel_coupling((2, 2, 2), net="resnet"), "net", "function", "str",
+    ),
+    "channel_coupling, law": (
+        lambda: flows.channel_coupling((2, 2, 2), law="affine"), "law", "Law", "str",
+    ),
+    "glow, too many levels": (
+        lambda: flows.glow((28, 28, 1), num_levels=3), "num_levels=3", "multiple of 8", "28",
+    ),
+    "glow, num_levels": (lambda: image_model(flows.glow, num_levels=0), "num_levels", "0"),
+    "glow, num_steps": (lambda: image_model(flows.glow, num_steps=0), "num_steps", "0"),
+    "glow, form": (lambda: image_model(flows.glow, form="lu"), "form", "'lu'", "plu"),
+    "realnvp_image, num_levels": (
+        lambda: image_model(flows.realnvp_image, num_levels=0), "num_levels", "0",
+    ),
+    "realnvp_image, num_couplings": (
+        lambda: image_model(flows.realnvp_image, num_couplings=0), "num_couplings", "0",
+    ),
+    "flow_pp, num_couplings": (
+        lambda: image_model(flows.flow_pp, num_couplings=4), "num_couplings", "got 4",
+    ),
+    "flow_pp, two num_couplings": (
+        lambda: image_model(flows.flow_pp, num_couplings=(4, 2)), "three", "(4, 2)",
+    ),
+    "flow_pp, num_components": (
+        lambda: image_model(flows.flow_pp, num_components=0), "num_components", "0",
+    ),
+    "gated_attention, num_heads": (
+        lambda: nets.gated_attention((4, 4, 1), 2, hidden=8, num_heads=3), "num_heads", "8", "3",
+    ),
+    "conv_resnet, out": (lambda: nets.conv_resnet((4, 4, 1), 0), "out_channels", "at least 1"),
+    "conv_resnet, shape": (lambda: nets.conv_resnet((4, 4), 1), "shape", "channels", "(4, 4)"),
+    "variational_noise, num_levels": (
+        lambda: flows.variational_noise((4, 4, 1), 1), "num_levels", "at least 2", "1",
+    ),
+    "uniform_noise": (lambda: uniform_noise(-1), "event_ndims", "at least 0", "-1"),
     "affine, negative": (lambda: affine(bound=-3.0), "bound", "above 0", "-3.0"),
     "affine, infinite": (lambda: affine(bound=float("inf")), "bound", "finite", "inf"),
     "affine, text": (lambda: affine(bound="3"), "bound", "number", "'3'"),
@@ -319,6 +447,8 @@ def test_a_bad_value_is_refused_in_one_line(name):
 
 INITS = {
     **{name: make() for name, make in {**AUTOREGRESSIONS, **COUPLINGS, **GAUSSIAN}.items()},
+    **{name: make(3) for name, make in PLAIN.items()},
+    **{name: image_model(make) for name, make in IMAGES.items()},
     "mlp": mlp,
     "compose": compose(fixed(Permutation([1, 0, 2]))),
     "repeat": repeat(fixed(Permutation([1, 0, 2])), 2),
