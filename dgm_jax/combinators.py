@@ -99,7 +99,7 @@ def invert(flow: Flow) -> Flow:
 
 
 def factor_out(rest: Flow, shape: tuple[int, int, int]) -> Flow:
-    """x [H, W, C] = [T(z_rest), z_out]: one half of the channels is noise already, T makes the other.
+    """x [H, W, C] = [T(z_rest), z_out]: half of the channels is noise already, T makes the other.
 
     rest: a flow from vectors [H·W·C/2] to images [H, W, C/2]; here z = [z_rest, z_out] is a vector
     too. A prior of z_out given what is kept, as in Glow, is one more coupling after it:

@@ -99,7 +99,7 @@ def checkerboard(shape: tuple[int, int, int]) -> Rearrangement:
 
 
 class FactorOut(distrax.Bijector):
-    """[z_rest, z_out] -> x [H, W, C]: the first half of the channels is T(z_rest), the second z_out.
+    """[z_rest, z_out] -> x [H, W, C]: the first half of the channels T(z_rest), the second z_out.
 
     Read backwards: half of the channels is done and leaves as noise, `rest` goes on with the other.
     rest: a bijector from vectors [H·W·C/2] to images [H, W, C/2].

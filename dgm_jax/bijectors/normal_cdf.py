@@ -1,4 +1,4 @@
-"""The distribution function of the standard normal, on the logit scale, where no tail rounds off."""
+"""The distribution function of the standard normal on the logit scale, where no tail rounds."""
 
 import math
 

@@ -18,8 +18,9 @@ def variational_noise(
 
     Φ is a sigmoid after the logit of the normal's distribution function. Where T is the identity,
     as at the start, u is uniform: the bound begins at that of uniform dequantization.
-    dist(params, x) takes integers x [..., H, W, C] in 0..num_levels-1, as `objectives.dequantized_nll`
-    gives them; sampling with its log-density is one pass. options: those of `channel_coupling`.
+    dist(params, x) takes integers x [..., H, W, C] in 0..num_levels-1, as those that
+    `objectives.dequantized_nll` gives it; sampling with its log-density is one pass.
+    options: those of `channel_coupling`, and unroll.
     Ho et al. (2019), "Flow++", section 3.1.
     """
     checks.image_shape(shape)

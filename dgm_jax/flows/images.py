@@ -90,7 +90,8 @@ def multiscale(
     """Levels from the data inwards; half of the channels leaves as noise after each but the last.
 
     level(shape): a flow from images [H/2, W/2, 4C] to shape = [H, W, C]; final(shape): one from
-    vectors to images of the last shape, [H/2ᵏ, W/2ᵏ, 2ᵏC] after k levels. Dinh et al. (2017), section 3.6.
+    vectors to images of the last shape, [H/2ᵏ, W/2ᵏ, 2ᵏC] after k levels.
+    Dinh et al. (2017), section 3.6.
     """
     if num_levels == 1:
         return final(shape)

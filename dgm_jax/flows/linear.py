@@ -128,7 +128,7 @@ def conv1x1(num_channels: int, *, form: str = "plu", **options) -> Flow:
 
 
 def actnorm(dim: int, *, event_ndims: int = 1) -> Flow:
-    """x = e^s ⊙ z + b; `adapt` sets s and b so that the batch has mean 0 and std 1 at the noise side.
+    """x = e^s ⊙ z + b; `adapt` sets s, b so that a batch has mean 0 and std 1 at the noise side.
 
     With event_ndims=3 the statistics of a channel are over all pixels of the batch. Starts as the
     identity and is no different from any layer once adapted: p(x_i) never depends on other

@@ -52,7 +52,7 @@ def sylvester(
     num_reflections: int | None = None,
     cond_dim: int = 0,
 ) -> Flow:
-    """x = z + Q R tanh(R̃ Qᵀz + b), log|det| = Σ_i log(1 + h'_i r_ii r̃_ii). Starts as the identity.
+    """x = z + Q R tanh(R̃ Qᵀz + b), log|det| = Σ log(1 + h'_i r_ii r̃_ii). Starts as the identity.
 
     Q [d, m] has orthonormal columns, R and R̃ are upper triangular [m, m]; their diagonals are
     0.999 tanh(·), so r_ii r̃_ii > -1 and a slope is at least 0.001. form:
@@ -111,7 +111,8 @@ def _above_minus_one(a):
 def _bounded(matrix):
     """Upper triangular, with a diagonal within ±√(1 - LEAST_SLOPE)."""
     diagonal = math.sqrt(1 - LEAST_SLOPE) * jnp.tanh(jnp.diagonal(matrix, axis1=-2, axis2=-1))
-    return jnp.triu(matrix, 1) + diagonal[..., None, :] * jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
+    unit = jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
+    return jnp.triu(matrix, 1) + diagonal[..., None, :] * unit
 
 
 def _conditioned(start, shapes, bijector, cond_dim):

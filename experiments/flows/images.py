@@ -46,7 +46,7 @@ class Config(runner.Config):
     """residual blocks of each conditioner"""
     num_components: int = 4
     """logistics in the law of Flow++"""
-    num_updates: int = 1000
+    num_updates: int = 600
     """gradient steps a model; the best on the validation split is kept"""
     batch_size: int = 64
     devices: int | None = None
@@ -58,7 +58,7 @@ class Config(runner.Config):
     """of the averaged parameters, which are evaluated"""
     alpha: float = 0.05
     """margin of the logit map of the pixels"""
-    eval_every: int = 100
+    eval_every: int = 50
     num_shown: int = 16
     """images a row of the pictures"""
 
@@ -182,8 +182,8 @@ def show(found):
         rows.append(row)
     runner.table(rows, list(rows[-1]))
     print(
-        "Bits per dimension of the test set, a bound on the code length; the error in grey levels,\n"
-        f"float32. Dequantization is {found['dequantization']}."
+        "Bits per dimension of the test set, a bound on the code length; the error in grey\n"
+        f"levels, float32. Dequantization is {found['dequantization']}."
     )
 
 

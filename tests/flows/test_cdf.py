@@ -23,8 +23,8 @@ def params(scale=1.0):
 def mixture_cdf(p, x):
     """F(x) = Σ_j π_j σ((x - μ_j)/s_j), written out."""
     p = p["flow"]
-    weights = jax.nn.softmax(p["logits"][0])
-    return (weights * jax.nn.sigmoid((x[..., None] - p["means"][0]) / jnp.exp(p["log_scales"][0]))).sum(-1)
+    u = (x[..., None] - p["means"][0]) / jnp.exp(p["log_scales"][0])
+    return (jax.nn.softmax(p["logits"][0]) * jax.nn.sigmoid(u)).sum(-1)
 
 
 def test_the_noise_is_the_normal_quantile_of_the_distribution_function():

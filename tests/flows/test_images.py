@@ -11,6 +11,7 @@ import pytest
 from dgm_jax.combinators import adapt, pushforward
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import channel_coupling, flow_pp, glow, realnvp_image
+from dgm_jax.flows.images import alternating
 from dgm_jax.learning.devices import data_mesh, replicate, shard_batch
 from tests.contracts.compiled import jit
 from tests.helpers import log_det_by_autodiff
@@ -129,6 +130,29 @@ def test_half_of_the_channels_leaves_before_the_last_level_and_is_not_touched_by
     half = math.prod(shape) // 2
     np.testing.assert_array_equal(one[:, half:], two[:, half:])
     assert (np.abs(one - two)[:, :half] > 1e-6).mean() > 0.9
+
+
+def test_the_prior_of_glow_moves_what_leaves_and_nothing_else():
+    """The second half of z is standardised given the first; RealNVP has no such part."""
+    shape, flow, params = built("glow")
+    (unsqueeze, steps, prior), final = params
+    other = [[unsqueeze, steps, jax.tree.map(lambda a: a + 0.1, prior)], final]
+    z, x = points(3, math.prod(shape)), points(3, *shape)
+    (_, (one, _)), (_, (two, _)) = (both_ways("glow")(p, z, x) for p in (params, other))
+    half = math.prod(shape) // 2
+    np.testing.assert_array_equal(one[:, :half], two[:, :half])
+    assert (np.abs(one - two)[:, half:] > 1e-6).all()
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+def test_alternating_couplings_move_the_halves_in_turn_and_leave_each_in_its_place(num_layers):
+    flow = alternating((2, 2, 4), num_layers, **SMALL)
+    zero = jax.tree.map(jnp.zeros_like, drawn(flow))
+    z = points(4, 2, 2, 4)
+    np.testing.assert_array_equal(flow.bijector(zero).forward(z), z)
+    x = jit(lambda p, z: flow.bijector(p).forward(z))(drawn(flow), z)
+    moved = (x != z).any((0, 1, 2))
+    np.testing.assert_array_equal(moved, [num_layers > 1] * 2 + [True] * 2)
 
 
 def test_a_class_enters_every_net():

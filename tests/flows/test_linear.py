@@ -142,7 +142,8 @@ def test_every_actnorm_of_a_deep_flow_is_set_on_any_layout(devices):
         np.testing.assert_allclose(std, np.ones(DIM), rtol=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), twice, once)
     others = [once["flow"][1][part] for part in (1, 2)]
-    jax.tree.map(np.testing.assert_array_equal, others, [params["flow"][1][part] for part in (1, 2)])
+    before = [params["flow"][1][part] for part in (1, 2)]
+    jax.tree.map(np.testing.assert_array_equal, others, before)
 
 
 def test_layouts_agree_on_what_is_adapted():

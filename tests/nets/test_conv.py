@@ -62,7 +62,8 @@ def test_a_pixel_of_the_resnet_sees_those_within_2_and_2_a_block(num_blocks):
     net = conv_resnet(shape, 1, hidden=4, num_blocks=num_blocks)
     params, x = drawn(net), jnp.ones(shape)
     seen = jit(jax.grad(lambda x: net.apply(params, x)[0, 8, 0]))(x)[0, :, 0]
-    np.testing.assert_array_equal(np.flatnonzero(seen), np.arange(6 - 2 * num_blocks, 11 + 2 * num_blocks))
+    reach = 2 + 2 * num_blocks
+    np.testing.assert_array_equal(np.flatnonzero(seen), np.arange(8 - reach, 9 + reach))
 
 
 def test_a_pixel_of_the_attention_sees_all_and_knows_where_it_is():

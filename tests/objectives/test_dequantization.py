@@ -1,4 +1,4 @@
-"""A density of numbers as a bound on the probability of levels: when it is tight, and what it costs."""
+"""A density of numbers as a bound on the probability of levels, and when it is tight."""
 
 import math
 from functools import partial
