@@ -1,0 +1,229 @@
+"""Continuous flows: what the trace costs as d grows, here and in zuko.
+
+    python -m benchmarks.continuous
+
+times density, gradient (of the mean negative log-likelihood, in all parameters) and sampling of a
+CNF with two hidden layers, solved to one tolerance, with five traces of its Jacobian:
+
+- exact: the closed form of `flows.mlp_field`, one product of H×H more than the field;
+- exact by autodiff: d derivatives of the field, as for a field of unknown form;
+- hutchinson: the estimate, one derivative (`flows.ffjord` with a key);
+- zuko, and zuko hutchinson: the same of zuko, where it is installed. FlowJAX has no such flow.
+
+All parameters are drawn by one law, so that the fields are alike; `evaluations` is how often ours
+was evaluated. Two to four minutes on two CPU cores. Times drift on a shared machine: only the
+ratios within one run count.
+"""
+
+import dataclasses
+from typing import Literal
+
+from benchmarks import command
+
+Trace = Literal["exact", "exact by autodiff", "hutchinson", "zuko", "zuko hutchinson"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(command.Config):
+    traces: tuple[Trace, ...] = (
+        "exact", "exact by autodiff", "hutchinson", "zuko", "zuko hutchinson",
+    )  # fmt: skip
+    dims: tuple[int, ...] = (2, 8, 64)
+    batch: int = 256
+    """examples a call"""
+    hidden: tuple[int, ...] = (64, 64)
+    """widths of the hidden layers of the field"""
+    tolerance: float = 1e-5
+    """relative and absolute, of the solver"""
+    repeats: int = 5
+    """rounds in which all calls take turns"""
+    min_seconds: float = 3.0
+    """of rounds, for each d"""
+
+
+if __name__ == "__main__":
+    CONFIG = command.parse(Config, "benchmarks.continuous")  # before the slow imports
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+
+from benchmarks import passes, peers, timing  # noqa: E402
+from dgm_jax import checks, flows, plots  # noqa: E402
+from dgm_jax.bijectors import divergence_by_autodiff  # noqa: E402
+from dgm_jax.combinators import pushforward  # noqa: E402
+from dgm_jax.distributions import standard_normal  # noqa: E402
+from dgm_jax.protocol import given_key  # noqa: E402
+
+WAYS = ("density", "gradient", "sample")
+
+
+def build(config, dim, trace):
+    """The density, and the key of its log-det: None where that is exact."""
+    solver = {"rtol": config.tolerance, "atol": config.tolerance}
+    field = flows.mlp_field(dim, hidden=config.hidden)
+    if trace == "exact by autodiff":
+        field = field._replace(divergence=divergence_by_autodiff(field.velocity))
+    noise = "rademacher" if trace == "hutchinson" else None
+    flow = flows.neural_ode(field, dim, noise=noise, **solver)
+    key = jax.random.key(2) if trace == "hutchinson" else None
+    return pushforward(flow, standard_normal(dim)), key
+
+
+def parameters(model, key):
+    """Uniform on ±1/√fan_in for every layer, which is how torch starts: a new field would be 0."""
+    params = model.init(jax.random.clone(key))
+
+    def draw(key, leaf, fan_in):
+        return jax.random.uniform(key, leaf.shape, minval=-1, maxval=1) / np.sqrt(fan_in)
+
+    layers = []
+    for layer, layer_key in zip(params["flow"], jax.random.split(key, len(params["flow"]))):
+        fan_in = sum(layer[name].shape[0] for name in ("kernel", "context"))
+        keys = jax.random.split(layer_key, len(layer))
+        layers.append({n: draw(k, layer[n], fan_in) for n, k in zip(layer, keys)})
+    return {"base": {}, "flow": layers}
+
+
+def ours(config, trace, x):
+    """A `Peer`, and the evaluations of the field for a density."""
+    model, trace_key = build(config, x.shape[1], trace)
+    params = parameters(model, jax.random.key(0))
+
+    def dist(params):
+        key = None if trace_key is None else jax.random.clone(trace_key)
+        return given_key(model.dist, key)(params)
+
+    def log_prob(params, x):
+        return dist(params).log_prob(x)
+
+    peer = peers.jax_peer(
+        params,
+        log_prob,
+        lambda params, key: dist(params).sample(seed=key, sample_shape=len(x)),
+        lambda params, x: dist(params).bijector.forward(dist(params).bijector.inverse(x)),
+        x,
+    )
+    path = jax.jit(lambda params, x: dist(params).bijector.inverse_path(x))
+    evaluations = int(path(params, x).num_evals) if trace != "exact by autodiff" else None
+    return peer, evaluations
+
+
+def zuko(config, trace, x):
+    import torch
+    import zuko
+
+    torch.manual_seed(0)
+    flow = zuko.flows.CNF(
+        x.shape[1],
+        exact=trace == "zuko",
+        atol=config.tolerance,
+        rtol=config.tolerance,
+        hidden_features=config.hidden,
+        activation=torch.nn.Tanh,
+    )
+
+    def there_and_back(x):
+        to_noise = flow().transform
+        return to_noise.inv(to_noise(x))
+
+    return peers.torch_peer(
+        flow, lambda x: flow().log_prob(x), lambda n: flow().sample((n,)), there_and_back, x
+    )
+
+
+def contestants(config, dim):
+    """{trace: Peer}, {trace: evaluations}, {trace: why not}."""
+    x = jax.random.normal(jax.random.key(1), (config.batch, dim))
+    found, evaluations, missing = {}, {}, {}
+    for trace in config.traces:
+        if not trace.startswith("zuko"):
+            found[trace], evaluations[trace] = ours(config, trace, x)
+            continue
+        try:
+            found[trace] = zuko(config, trace, x)
+        except ImportError:
+            missing[trace] = "is not installed"
+    return found, evaluations, missing
+
+
+def rows_of(config, dim):
+    found, evaluations, missing = contestants(config, dim)
+    x = np.asarray(jax.random.normal(jax.random.key(1), (config.batch, dim)))
+    trips = {trace: float(np.abs(peer.round_trip() - x).max()) for trace, peer in found.items()}
+    thunks = {(trace, way): getattr(peer, way) for trace, peer in found.items() for way in WAYS}
+    timed = timing.compare(thunks, repeats=config.repeats, min_seconds=config.min_seconds)
+    rows = [
+        {
+            "dim": dim,
+            "batch": config.batch,
+            "trace": trace,
+            "way": way,
+            "ms": result.median_ms,
+            "low_ms": result.low_ms,
+            "high_ms": result.high_ms,
+            "first_call_s": result.first_call_s,
+            "to_exact": result.median_ms / timed[config.traces[0], way].median_ms,
+            "evaluations": evaluations.get(trace),
+            "params": found[trace].num_params,
+            "round_trip": trips[trace],
+        }
+        for (trace, way), result in timed.items()
+    ]
+    return rows, missing
+
+
+def main(config: Config) -> dict:
+    for dim in config.dims:
+        checks.positive_int(dim, "each of dims")
+    checks.positive_int(config.batch, "batch")
+    checks.positive(config.tolerance, "tolerance")
+    if not config.traces or config.traces[0].startswith("zuko"):
+        raise ValueError(
+            f"traces must begin with one of ours, the unit of the ratios; got {config.traces}."
+        )
+    machine, rows, left_out = timing.machine(), [], {}
+    for dim in sorted(config.dims):
+        more, missing = rows_of(config, dim)
+        rows, left_out = rows + more, left_out | missing
+        print(f"d = {dim} is done")
+    machine |= peers.versions(("zuko",)) | {"hidden": config.hidden, "tolerance": config.tolerance}
+    return {"rows": rows, "machine": machine | {"left_out": left_out}}
+
+
+def tables(found):
+    """Times, and their ratios to the first trace; the first call compiles."""
+    lines = {}
+    for r in found["rows"]:
+        line = lines.setdefault(
+            (r["dim"], r["trace"]),
+            {
+                "d": r["dim"],
+                "trace": r["trace"],
+                "evaluations": r["evaluations"],
+                "round trip": f"{r['round_trip']:.0e}",
+            },
+        )
+        line[f"{r['way']} ms"] = command.short(r["ms"])
+        line[f"{r['way']} ratio"] = f"{r['to_exact']:.2g}"
+        line[f"{r['way']} first call s"] = f"{r['first_call_s']:.1f}"
+    return [list(lines.values())]
+
+
+def draw(config, found):
+    """The time of a density against d, a line for each trace."""
+    lines = {}
+    for r in found["rows"]:
+        if r["way"] == "density":
+            dims, values = lines.setdefault(r["trace"], ([], []))
+            dims.append(r["dim"])
+            values.append(r["ms"])
+    figure = plots.curves(
+        lines, xlabel="dimension d", ylabel=f"milliseconds for {config.batch} examples",
+        logx=True, logy=True, title="Density of a continuous flow, by the trace of its Jacobian",
+    )  # fmt: skip
+    passes.mark(figure, sorted(config.dims))
+    return figure
+
+
+if __name__ == "__main__":
+    command.run(CONFIG, "benchmarks.continuous", main, tables, draw)

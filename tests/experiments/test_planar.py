@@ -1,0 +1,19 @@
+import numpy as np
+from experiments import runner
+from experiments.flows import planar
+
+
+def test_a_short_run_comes_nearer_with_depth_and_draws_what_it_learned(tmp_path, capsys):
+    config = planar.Config(workdir=tmp_path, targets=("u2",), depths=(1, 8), quick=True)
+    quick = {"num_steps": 1500, "num_test": 4000}
+    result = runner.run(config, planar.main, quick=quick, show=planar.show)["targets"]["u2"]
+    shallow, deep = (result["depths"][k] for k in ("1", "8"))
+    assert deep["kl"] > -4 * deep["kl_stderr"]  # a KL, with log Z right: never below 0
+    assert deep["kl"] < shallow["kl"] < 2
+    # each slice across the wave has the mass of a Gaussian of deviation 0.4, windowed along x_1
+    width = 8 + 0.2 * np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(
+        result["log_normaliser"], np.log(0.4 * np.sqrt(2 * np.pi) * width), atol=1e-3
+    )
+    assert (tmp_path / "densities-u2.png").stat().st_size > 10_000
+    assert "KL" in capsys.readouterr().out
