@@ -15,6 +15,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -34,6 +35,7 @@ from dgm_jax.learning import processes
 from dgm_jax.protocol import Array, State
 
 ASIDE = "corrupt-"  # a damaged checkpoint is kept under this name
+ROOM = 1_000_000  # bytes of a checkpoint besides its arrays, at most
 
 
 class NoUsableCheckpoint(RuntimeError):
@@ -122,6 +124,8 @@ class Checkpoints:
             "note": json.loads(json.dumps(note or {})),  # as it will be read
         }
         about["checksum"] = _checksum(about)
+        if processes.several():
+            processes.from_first(lambda: self._check_room(state))
         with self._writing():
             begun = self._checkpointer.save_async(step, state, force=True, custom_metadata=about)
             if begun is None:
@@ -168,6 +172,13 @@ class Checkpoints:
             time.sleep(0.01)
         with self._writing():
             self._checkpointer.wait()
+
+    def _check_room(self, state):
+        """Where one of several processes cannot write, orbax lets the others wait for 20 minutes."""
+        needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+        with self._writing():
+            if shutil.disk_usage(self.directory).free < needed + ROOM:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _reopen(self):
         with quiet():

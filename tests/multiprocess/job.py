@@ -13,11 +13,14 @@ class Config(runner.Config):
     num_steps: int = 80
     checkpoint_every: int = 10
     pause: float = 0.0  # seconds a step
+    width: int = 16  # of the hidden layer; a checkpoint has 40 times as many numbers
+    fails: int = -1  # the process in which the batch of step 30 is a mistake
 
 
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "tests.multiprocess.job")
 
+import functools  # noqa: E402
 import hashlib  # noqa: E402
 import time  # noqa: E402
 
@@ -27,11 +30,13 @@ import numpy as np  # noqa: E402
 import optax  # noqa: E402
 
 from dgm_jax.learning import data_mesh, gradient_descent, train  # noqa: E402
+from dgm_jax.learning.checkpoints import fingerprints  # noqa: E402
 
 
-def init(key):
+def init(key, width):
     first, second = jax.random.split(key)
-    return {"a": 0.3 * jax.random.normal(first, (4, 16)), "b": jax.random.normal(second, (16,)) / 4}
+    return {"a": 0.3 * jax.random.normal(first, (4, width)),
+            "b": jax.random.normal(second, (width,)) / width**0.5}  # fmt: skip
 
 
 def loss(params, key, x):
@@ -42,11 +47,14 @@ def loss(params, key, x):
 def main(config):
     def batch(step):
         time.sleep(config.pause)
+        if step == 30 and config.fails == jax.process_index():
+            step = step / 0
         return np.random.default_rng([config.seed, step]).normal(size=(32, 4)).astype(np.float32)
 
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
     trained = train(
-        gradient_descent(init, loss, optimizer, ema_decay=0.99),
+        gradient_descent(functools.partial(init, width=config.width), loss, optimizer,
+                         ema_decay=0.99),
         jax.random.key(config.seed),
         batch,
         num_steps=config.num_steps,
@@ -59,10 +67,13 @@ def main(config):
         mesh=data_mesh() if jax.device_count() > 1 else None,
         progress=False,
     )
+    spread = jax.sharding.NamedSharding(data_mesh(), jax.sharding.PartitionSpec("data"))
+    draw = jax.jit(lambda key: jax.random.normal(key, (32, 4)), out_shardings=spread)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(trained.state)]
     return {
         "devices": jax.device_count(),
         "rows": len(trained.history),
+        "noise": fingerprints({"noise": draw(jax.random.key(config.seed))})["noise"],
         "sha256": hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest(),
         "params": {name: leaf for name, leaf in trained.state.params.items()},
     }
