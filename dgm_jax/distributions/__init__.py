@@ -1,4 +1,5 @@
 from .autoregressive import Autoregressive as Autoregressive
 from .dequantized import uniform_noise as uniform_noise
+from .discretized import DiscretizedLogisticMixture as DiscretizedLogisticMixture
 from .normal import standard_normal as standard_normal
 from .pushforward import Pushforward as Pushforward
