@@ -50,7 +50,7 @@ from dgm_jax.objectives import nll  # noqa: E402
 WAYS = ("density", "gradient", "sample")
 SEQUENTIAL = {"maf": ("sample",), "iaf": ("density", "gradient"), "realnvp": ()}
 # How often the whole network runs, one run after the other, in the sequential direction of an
-# inverse. "unit_once" uses each weight once. A name that is not here depends on the data: no number.
+# inverse. "unit_once" uses each weight once. What a fixed point needs depends on the data: counted.
 PASSES = {"unit_once": lambda dim: 1, "naive": lambda dim: dim}
 DENSE = {"density_blocks": 1}  # every library's pass: no block of the masked matrices is left out
 MADE = {"maf": flows.maf, "iaf": flows.iaf}
@@ -61,7 +61,7 @@ def build(name, dim, inverse, *, num_layers, hidden, **options):
 
     With ReLU, as in the other libraries; smooth activations cost more.
     """
-    options |= {"num_layers": num_layers, "hidden": hidden, "activation": jax.nn.relu}
+    options = {"activation": jax.nn.relu} | options | {"num_layers": num_layers, "hidden": hidden}
     if name == "realnvp":
         flow = flows.realnvp(dim, **(options | {"num_layers": 2 * num_layers}))
     else:
@@ -138,11 +138,33 @@ def measure(config, dim):
     return {what: (timed[what], *made[what]) for what in made}, peak
 
 
-def row(name, dim, batch, inverse, measured):
+def counted_passes(config, name, dim, inverse):
+    """Units evaluated in the sequential direction, in units of one pass of all layers."""
+    evaluated = []
+
+    def relu(a):  # [units, batch]
+        jax.debug.callback(lambda: evaluated.append(len(a)))
+        return jax.nn.relu(a)
+
+    sizes = {"num_layers": config.num_layers, "hidden": config.hidden}
+    model = build(name, dim, inverse, activation=relu, **sizes)
+    x_key, params_key, key = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(x_key, (config.batch, dim))
+    call = jax.jit(function(model, SEQUENTIAL[name][0], config.batch))
+    jax.block_until_ready(call(parameters(model, params_key), x, key))
+    jax.effects_barrier()
+    return round(sum(evaluated) / (config.num_layers * sum(config.hidden)), 2)
+
+
+def row(config, name, dim, inverse, measured):
     """One line of the results, for one model, d and inverse."""
 
     def passes(way):
-        return PASSES.get(inverse, lambda dim: None)(dim) if way in SEQUENTIAL[name] else 1
+        if way not in SEQUENTIAL[name]:
+            return 1
+        if inverse in PASSES:
+            return PASSES[inverse](dim)
+        return counted_passes(config, name, dim, inverse)
 
     def found(way):
         return measured[name, way, inverse if way in SEQUENTIAL[name] else ""]
@@ -151,7 +173,7 @@ def row(name, dim, batch, inverse, measured):
     return {
         "model": name,
         "dim": dim,
-        "batch": batch,
+        "batch": config.batch,
         "inverse": inverse,
         "density_passes": passes("density"),
         "sample_passes": passes("sample"),
@@ -194,7 +216,7 @@ def main(config: Config) -> dict:
         peaks[dim] = round(peak, 1)
         for name in config.models:
             for inverse in variants(config, name, dim):
-                rows.append(row(name, dim, config.batch, inverse, measured))
+                rows.append(row(config, name, dim, inverse, measured))
         details += [detail(what, dim, m, peak) for what, m in measured.items()]
         print(f"d = {dim} is done")
     machine |= {"matmul_gflops": peaks, "layers": config.num_layers, "hidden": config.hidden}

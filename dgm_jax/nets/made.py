@@ -10,6 +10,7 @@ import numpy as np
 from .. import checks
 from ..protocol import CausalNet, LinearCausalNet
 from .causal import naive
+from .encodings import Encoding
 from .triangular import Layers, evaluate, sums, transposed, unroll
 
 INVERSES = ("unit_once", "fixed_point", "block_fixed_point", "naive")
@@ -22,6 +23,7 @@ def made(
     num_outputs: int,
     order: Sequence[int] | None = None,
     cond_dim: int = 0,
+    encoding: Encoding | None = None,
     activation: Callable = jax.nn.silu,
     residual: bool = False,
     direct: bool | None = None,
@@ -41,12 +43,15 @@ def made(
     distribution estimation", eqs. 12-15.
 
     order: order[t] is the coordinate made at step t; default 0..d-1.
+    encoding: x holds levels, integers, which the net sees encoded (`nets.one_hot`, `nets.scaled`);
+        such a net has no derivative by x, so no `linearize`.
     residual: every two layers after the first are a block h + W' s(W s(h)): an odd number of equal
         widths. Durkan & Nash (2019), "Autoregressive energy machines", ResMADE.
     inverse: how `unroll` makes x, all exact. "unit_once": each unit once, the arithmetic of one
-        pass in d small steps; "block_fixed_point": rounds over blocks of coordinates until nothing
-        changes, for devices where small steps are slow; "fixed_point": the same over all of x,
-        at most d passes and often 10-20; "naive": d passes, the lecture's.
+        pass in d small steps, the fastest on a CPU at every size in benchmarks/RESULTS.md;
+        "block_fixed_point": rounds over blocks of coordinates until nothing changes, about 8 passes
+        there in fewer and larger steps, for devices where small steps are slow; "fixed_point": the
+        same over all of x, at most d passes, 10-13 there; "naive": d passes, the lecture's.
     num_blocks: blocks of the unroll, about √d / 4 by default; more cost compile time.
     density_blocks: row blocks of the parallel pass (see `nets.triangular`); 1 is the dense pass.
     tolerance: the change at which fixed points stop; 0 is exact.
@@ -69,6 +74,8 @@ def made(
     order = np.arange(dim) if order is None else np.asarray(order)
     checks.permutation(order, dim)
     k, rank = num_outputs, np.argsort(order)
+    p = 1 if encoding is None else encoding.size  # entries of an input
+    entries = (order[:, None] * p + np.arange(p)).ravel()
     lowest = 0 if cond_dim else 1
     highest = max(dim - 1, lowest)
     degrees = [np.arange(h) * (highest - lowest + 1) // h + lowest for h in hidden]
@@ -88,7 +95,7 @@ def made(
         fans_in = [np.searchsorted(np.arange(dim), degrees[0])]  # the inputs a unit really has
         fans_in += [np.searchsorted(b, own, "right") for b, own in zip(degrees, degrees[1:])]
         weights = []
-        for weight_key, inputs, fan_in in zip(weight_keys, (dim, *hidden), fans_in):
+        for weight_key, inputs, fan_in in zip(weight_keys, (dim * p, *hidden), fans_in):
             scale = 1 / np.sqrt(np.maximum(fan_in, 1))[:, None]
             weights.append(scale * jax.random.normal(weight_key, (len(fan_in), inputs)))
         params = {
@@ -98,7 +105,7 @@ def made(
             "offset": jnp.zeros((dim, k)),
         }
         if direct:
-            params["direct"] = jnp.zeros((dim, k, dim))
+            params["direct"] = jnp.zeros((dim, k, dim * p))
         if cond_dim:
             scale = 1 / math.sqrt(cond_dim)
             params["cond"] = scale * jax.random.normal(cond_key, (cond_dim, hidden[0]))
@@ -123,9 +130,9 @@ def made(
             biases[0] = columns(params["biases"][0] + cond @ params["cond"], batch_shape)
         skip = None
         if direct:
-            skip = in_order(in_order(params["direct"]), 2).reshape(dim * k, dim)
+            skip = in_order(in_order(params["direct"]), 2, entries).reshape(dim * k, dim * p)
         return Layers(
-            weights=[in_order(params["weights"][0], 1), *params["weights"][1:]],
+            weights=[in_order(params["weights"][0], 1, entries), *params["weights"][1:]],
             offsets=biases,
             readout=in_order(params["readout"]).reshape(dim * k, -1),
             direct=skip,
@@ -133,19 +140,31 @@ def made(
             steps=[own - 1 for own in degrees],
             skips=skips,
             dim=dim,
+            p=p,
             q=k,
         )
+
+    def encoded(x, dtype):  # levels [...] -> [..., p]
+        return x[..., None] if encoding is None else encoding.encode(x).astype(dtype)
+
+    def inputs(x, batch_shape, dtype):  # x [*batch, d] -> what the net sees of it, [d·p, batch]
+        ordered = in_order(columns(x, batch_shape))
+        return jnp.moveaxis(encoded(ordered, dtype), -1, 1).reshape(dim * p, -1)
 
     def unit(n, start, a, skip):
         return a + skip, activation(a + skip)
 
     def apply(params, x, cond=None):
-        checks.events(x, dim)
+        if encoding is None:
+            checks.events(x, dim)
+        else:
+            checks.levels(x, dim, encoding.num_levels)
         checks.condition(cond, cond_dim)
         batch_shape = x.shape[:-1]
         if cond is not None:
             batch_shape = jnp.broadcast_shapes(batch_shape, cond.shape[:-1])
-        net, ordered = layers(params, cond, batch_shape), in_order(columns(x, batch_shape))
+        net = layers(params, cond, batch_shape)
+        ordered = inputs(x, batch_shape, net.readout.dtype)
         return rows(evaluate(net, ordered, unit, num_blocks=density_blocks)[1], batch_shape, k)
 
     def make(net, emit, unit, batch_shape, made_at):
@@ -164,7 +183,13 @@ def made(
 
     def unroll_made(params, emit, batch_shape, cond=None):
         net = layers(params, cond, batch_shape)
-        x, f, streams = make(net, lambda t, i, f: emit(i, f)[..., None], unit, batch_shape, order)
+
+        def emit_encoded(t, i, f):
+            return encoded(emit(i, f), f.dtype)
+
+        x, f, streams = make(net, emit_encoded, unit, batch_shape, order)
+        if encoding is not None:
+            x = encoding.decode(jnp.moveaxis(x.reshape(dim, p, -1), 1, -1))
         units = jnp.concatenate([*streams, f])  # [all units and outputs, batch]
         return rows(x, batch_shape), rows(f, batch_shape, k), units
 
@@ -230,9 +255,26 @@ def made(
 
         return LinearCausalNet(added, spread, outputs, unroll_linear, unroll_back)
 
+    if encoding is not None:
+        return _of_levels(init, apply, unroll_made, dim, order, inverse)
     if inverse == "naive":
         return naive(init, apply, dim, order)
     return CausalNet(init, apply, unroll_made, linearize)
+
+
+def _of_levels(init, apply, unroll, dim, order, inverse):
+    """The net of integers: made one by one they stay integers, and they have no derivative."""
+    if inverse == "naive":
+        numbers = naive(init, lambda p, x, cond: apply(p, x.astype(jnp.int32), cond), dim, order)
+
+        def unroll(params, emit, batch_shape, cond=None):
+            x, f, units = numbers.unroll(params, emit, batch_shape, cond)
+            return x.astype(jnp.int32), f, units
+
+    def linearize(params, x, units, cond=None):
+        raise ValueError("encoding: a net of levels has no derivative by x; flows need numbers.")
+
+    return CausalNet(init, apply, unroll, linearize)
 
 
 def _blocks(value, dim, default, name):

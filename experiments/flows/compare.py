@@ -69,14 +69,17 @@ SEQUENTIAL = {"maf": "sample", "iaf": "density"}  # the direction of d passes in
 DIRECTIONS = ("density", "sample")
 
 
-def build(config, name, preprocessing, dim, *, inverse="unit_once"):
-    """p(x) on the scale of the data: noise -> flow -> inverse of the preprocessing -> x."""
+def flow_of(config, name, dim, inverse):
     options = dict(hidden=config.hidden)
     if name == "realnvp":
-        flow = flows.realnvp(dim, num_layers=2 * config.num_layers, shuffle=0, **options)
-    else:
-        make = {"maf": flows.maf, "iaf": flows.iaf}[name]
-        flow = make(dim, num_layers=config.num_layers, inverse=inverse, **options)
+        return flows.realnvp(dim, num_layers=2 * config.num_layers, shuffle=0, **options)
+    make = {"maf": flows.maf, "iaf": flows.iaf}[name]
+    return make(dim, num_layers=config.num_layers, inverse=inverse, **options)
+
+
+def build(config, name, preprocessing, dim, *, inverse="unit_once"):
+    """p(x) on the scale of the data: noise -> flow -> inverse of the preprocessing -> x."""
+    flow = flow_of(config, name, dim, inverse)
     return pushforward(compose(invert(fixed(preprocessing)), flow), standard_normal(dim))
 
 
@@ -181,6 +184,29 @@ def costs(name, dim, milliseconds):
     return cost | {"sample_to_density_ratio": cost["sample_ms"] / cost["density_ms"]}
 
 
+def precision(config, name, params, dim):
+    """How exact the two directions of a trained flow T are, in the working precision.
+
+    round_trip: max |z - T⁻¹(T(z))|; to_naive: how far both are from what d passes make.
+    """
+    z = jax.random.normal(jax.random.key(config.seed), (config.timing_batch, dim))
+
+    def both_ways(inverse):
+        flow = flow_of(config, name, dim, inverse)
+        x = jax.jit(lambda p, z: flow.bijector(p).forward(z))(params, z)
+        return x, jax.jit(lambda p, x: flow.bijector(p).inverse(x))(params, x)
+
+    def farthest(a, b):
+        return float(np.abs(np.asarray(a) - b).max())
+
+    x, back = both_ways("unit_once")
+    found = {"round_trip": farthest(back, z)}
+    if name in SEQUENTIAL and dim <= config.naive_limit:
+        naive = both_ways("naive")
+        found["to_naive"] = max(farthest(x, naive[0]), farthest(back, naive[1]))
+    return found
+
+
 def show(found):
     """Two tables, quality and cost, from what results.json holds."""
     quality, cost = [], []
@@ -196,6 +222,7 @@ def show(found):
             row[label] = f"{r[f'{way}_passes']} pass{'es' * (r[f'{way}_passes'] > 1)}"
             row[f"{label} ms"] = round(r[f"{way}_ms"], 2)
         row["ratio"] = round(r["sample_to_density_ratio"], 2)
+        row["round trip"] = f"{r['round_trip']:.0e}"
         naive = r.get("density_naive_ms", r.get("sample_naive_ms"))
         cost.append(row if naive is None else row | {"d passes ms": round(naive, 1)})
     runner.table(quality, list(quality[-1]))
@@ -204,7 +231,7 @@ def show(found):
         f"Milliseconds for {found['timing_batch']} examples; ratio is sampling to density. Passes "
         "are evaluations of\nthe network that must follow one another, as the lecture counts. "
         "Here each hidden unit is\ncomputed once on the way, so all d cost the arithmetic of one; "
-        "the last column is\nwhat d full passes cost."
+        "the last column is\nwhat d full passes cost. Round trip: max |z - T⁻¹(T(z))|, float32."
     )
 
 
@@ -290,6 +317,7 @@ def main(config: Config) -> dict:
     take, samples = shuffled[: min(32, len(shuffled) // 2 * 2)], {}
     for name, key in zip(results, sample_keys):
         results[name] |= costs(name, dim, milliseconds)
+        results[name] |= precision(config, name, params[name]["flow"][1], dim)
         sampled = directions(models[name, "unit_once"])["sample"](params[name], key, len(take))
         samples[name] = quantize(sampled, data.num_levels) if data.num_levels else sampled
     if processes.first():

@@ -32,7 +32,8 @@ def test_a_tiny_run_writes_its_rows_its_picture_and_a_record(command, tmp_path):
     maf, naive = found["rows"][:2]
     assert (maf["density_passes"], maf["sample_passes"]) == (1, 1)
     assert (naive["density_passes"], naive["sample_passes"]) == (1, 3)
-    assert naive["sample_flops"] == 3 * naive["density_flops"]
+    log_det = 2 * 4 * 3  # of the density alone: a product of [4, 3] with ones
+    assert naive["sample_flops"] == 3 * (naive["density_flops"] - log_det)
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
     record = (tmp_path / "r.md").read_text()
     assert "benchmarks.passes" in record and "a test" in record and "| maf | 3 |" in record
@@ -58,6 +59,14 @@ def test_every_inverse_gives_the_same_density_and_samples(name):
         assert jnp.allclose(log_prob, results[0][0], atol=1e-5)
         assert jnp.allclose(sample, results[0][1], atol=1e-5)
     assert not jnp.allclose(results[0][1], jax.random.normal(jax.random.key(2), (4, 5)), atol=1e-3)
+
+
+def test_the_passes_of_a_fixed_point_are_counted_on_the_data():
+    """At most d, and one more that makes the last f, as in the naive inverse."""
+    config = passes.Config(num_layers=1, hidden=(8, 8), batch=16)
+    for name in ("maf", "iaf"):
+        assert 2 <= passes.counted_passes(config, name, 4, "fixed_point") <= 5
+    assert passes.counted_passes(config, "maf", 4, "naive") == 4 + 1
 
 
 def test_the_picture_has_the_lecture_and_each_inverse_and_stops_where_the_timing_stops():

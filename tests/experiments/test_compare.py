@@ -31,6 +31,8 @@ def test_the_run_writes_results_pictures_and_says_when_it_is_done(tmp_path, caps
             -model["test_nats"] / (64 * np.log(2)), rel=1e-5
         )
         assert (tmp_path / name / "metrics.jsonl").is_file()
+        assert model["round_trip"] < 1e-4 and ("to_naive" in model) == (name != "realnvp")
+        assert model.get("to_naive", 0) < 1e-4
     passes = {n: (m["density_passes"], m["sample_passes"]) for n, m in results["models"].items()}
     assert passes == {"maf": (1, 64), "iaf": (64, 1), "realnvp": (1, 1)}
     # The published figures of the two baselines on this split.
