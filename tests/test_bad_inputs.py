@@ -49,6 +49,17 @@ def descent(**options):
     return learning.gradient_descent(given.pop("init"), given.pop("loss"), optimizer, **given)
 
 
+def take_a_step(optimizer):
+    algorithm = descent(optimizer=optimizer, loss=functools.partial(objectives.nll, MODEL))
+    state = jax.eval_shape(algorithm.init, KEY)
+    jax.jit(algorithm.step).lower(state, KEY, X)
+
+
+def start(coordinator="127.0.0.1:8476", **options):
+    given = {"num_processes": 2, "process_id": 1, **options}
+    return learning.processes.start(coordinator, **given)
+
+
 def coupling(**options):
     return flows.coupling(**{"dim": 3, "hidden": (8,), **options})
 
@@ -100,6 +111,17 @@ BAD = {
     "an optimiser not called": (lambda: descent(optimizer=optax.adam), "optimizer must be one of"),
     "an average of all": (lambda: descent(ema_decay=1.0), "ema_decay must lie between 0 and 1"),
     "an average of nothing": (lambda: descent(ema_decay=0), "ema_decay must lie between"),
+    "an average as text": (lambda: descent(ema_decay="0.9"), "ema_decay must .* got '0.9'"),
+    "a rate as text": (
+        lambda: take_a_step(optax.adam("1e-3")), "optimizer fails at a step .*rate is a number"),
+    "a coordinator without a port": (
+        lambda: start("10.0.0.1"), r"coordinator must be HOST:PORT; got '10\.0\.0\.1'"),
+    "a port that is none": (lambda: start("10.0.0.1:84760"), "coordinator must be HOST:PORT"),
+    "a process after the last": (lambda: start(process_id=2), "below num_processes=2; got 2"),
+    "a process before the first": (lambda: start(process_id=-1), "process_id must .* got -1"),
+    "a run of no processes": (lambda: start(num_processes=0), "num_processes must .* got 0"),
+    "half of what a process must know": (
+        lambda: start(num_processes=None), "num_processes is missing; give coordinator"),
     "a loss already computed": (lambda: descent(loss=0.5), "loss must be a function; got float"),
     "parameters for their initialiser": (lambda: descent(init=PARAMS), "init must be a function"),
     "no checkpoints to keep": (lambda: learning.Checkpoints("never", keep=0), "keep must"),

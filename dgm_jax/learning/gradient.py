@@ -53,7 +53,8 @@ def gradient_descent(
     checks.function(loss, "loss")
     if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise ValueError(f"optimizer must be one of optax, as optax.adam(1e-3); got {optimizer!r}.")
-    if ema_decay is not None and not 0 < ema_decay < 1:
+    numeric = isinstance(ema_decay, (int, float))
+    if ema_decay is not None and not (numeric and 0 < ema_decay < 1):
         raise ValueError(f"ema_decay must lie between 0 and 1, such as 0.999; got {ema_decay!r}.")
 
     if compute_dtype is not None:
@@ -78,7 +79,12 @@ def gradient_descent(
         grad_norm = optax.tree.norm(grads)
         finite = jnp.isfinite(grad_norm)
 
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        try:
+            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        except TypeError as error:  # optax takes anything for a rate, and meets it here
+            raise ValueError(
+                f"optimizer fails at a step ({error}); a learning rate is a number or a schedule."
+            ) from error
         params = optax.apply_updates(state.params, updates)
         ema = None if ema_decay is None else _average(state.ema, params, ema_decay, state.step)
         new = TrainState(state.step, params, opt_state, ema)

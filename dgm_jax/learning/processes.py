@@ -14,6 +14,7 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -56,8 +57,10 @@ def start(
                 "The first is 0."
             )
         _, colon, port = coordinator.rpartition(":")
-        if not colon or not port.isdecimal():
+        if not colon or not port.isdecimal() or not 0 < int(port) < 2**16:
             raise ValueError(f"coordinator must be HOST:PORT; got {coordinator!r}.")
+        if process_id == 0:
+            _check_free(int(port))
     # in C: a handler of Python's own comes too late for the abort() of a library
     ctypes.CDLL(None).signal(signal.SIGABRT, _aborted)
     try:
@@ -68,9 +71,15 @@ def start(
         raise ValueError(
             "jax detects no cluster here; give coordinator, num_processes and process_id."
         ) from error
-    except jax.errors.JaxRuntimeError as error:
+
+
+def _check_free(port):
+    """jax may crash where it cannot listen."""
+    try:
+        socket.create_server(("", port)).close()
+    except OSError as error:
         raise ValueError(
-            f"process 0 cannot listen at coordinator={coordinator!r} ({error}); name a free port."
+            f"process 0 cannot listen at port {port} ({error.strerror}); name a free one."
         ) from error
 
 

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
 from dgm_jax.learning import loop
 from dgm_jax.learning.checkpoints import Checkpoints
@@ -87,6 +88,20 @@ def test_each_device_of_a_pmap_draws_its_own_noise():
     step = jax.pmap(mapped.step, "data", in_axes=(None, None, 0), out_axes=None)
     _, metrics = step(mapped.init(jax.random.key(0)), jax.random.key(1), batch(0).reshape(8, 4, 4))
     assert metrics["square"] - metrics["mean"] ** 2 > 0.1
+
+
+def test_random_numbers_are_bitwise_those_of_one_device_on_any_number():
+    def draw(key):
+        one, other = jax.random.split(key)
+        return jax.random.normal(one, (32, 3)), jax.random.bits(other, (32,))
+
+    alone = jax.jit(draw)(jax.random.key(0))
+    for num_devices in (1, 2, 8):
+        rows = NamedSharding(data_mesh(num_devices), PartitionSpec("data"))
+        spread = jax.jit(draw, out_shardings=rows)(jax.random.key(0))
+        assert len(spread[0].addressable_shards) == num_devices
+        for a, b in zip(spread, alone, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_a_run_on_a_mesh_is_resumed_on_another(tmp_path, monkeypatch):

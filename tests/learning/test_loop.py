@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from dgm_jax.learning import loop
+from dgm_jax.learning import loop, preemption
 from dgm_jax.learning.checkpoints import Checkpoints
 from dgm_jax.learning.gradient import gradient_descent
 from dgm_jax.learning.loading import load
@@ -188,6 +188,17 @@ def test_a_sigterm_that_was_not_acted_on_is_sent_again():
         assert heard == [1]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_on_several_processes_a_second_training_goes_on_counting_for_sigterm(monkeypatch):
+    """jax waits for the number after the highest it has seen; from 1 again it might never come."""
+    asked = []
+    monkeypatch.setattr(preemption.processes, "several", lambda: True)
+    monkeypatch.setattr(preemption.multihost_utils, "reached_preemption_sync_point", asked.append)
+    for _ in range(2):
+        with termination() as told_to_end:
+            told_to_end(), told_to_end()
+    assert np.diff(asked).tolist() == [1, 1, 1]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # orbax's threads

@@ -301,7 +301,7 @@ def test_an_address_in_use_is_exit_2_and_named(start, tmp_path):
         taken.listen()
         join = lambda n, i, port: explicitly(2, 0, taken.getsockname()[1])  # noqa: E731
         ((code, _, said),) = ended(start(tmp_path, 2, 1, join=join)[:1])
-    assert code == 2 and "name a free port" in said.splitlines()[-1]
+    assert code == 2 and "name a free one" in said.splitlines()[-1]
 
 
 def slurm(num_processes, i, port):
