@@ -101,7 +101,7 @@ class Continuous(distrax.Bijector):
     is NaN, and so are its gradients, which training skips and tells.
 
     Cost: `Path.num_evals` evaluations of f. `forward` and `inverse` alone need no trace.
-    Chen et al. (2018), eq. 8; Grathwohl et al. (2019), "FFJORD", eqs. 4 and 7.
+    Chen et al. (2018), theorem 1; Grathwohl et al. (2019), "FFJORD", section 3.
     """
 
     def __init__(
@@ -142,8 +142,8 @@ class Continuous(distrax.Bijector):
     def inverse_path(self, y: Array) -> Path:
         """`inverse_and_log_det`, with what a loss may penalise and what the solution cost.
 
-        Finlay et al. (2020), "How to train your neural ODE", eqs. 7 and 9. Without a key ∂f/∂x is
-        computed whole, for d derivatives of f.
+        Without a key ∂f/∂x is computed whole, for d derivatives of f.
+        Finlay et al. (2020), "How to train your neural ODE", section 4.
         """
         return self._path(y, backward=True)
 

@@ -144,7 +144,7 @@ def regularized_nll(
     """E [-log p(x) + λ_K ∫ ‖f‖² dt + λ_J ∫ ‖∂f/∂x‖² dt]: paths that are short and straight.
 
     For a model `pushforward(flow, base)` with a continuous flow; its metrics have each term, and
-    the evaluations of f. Finlay et al. (2020), "How to train your neural ODE", eq. 10.
+    the evaluations of f. Finlay et al. (2020), "How to train your neural ODE", section 4.
     """
     checks.noun(model, Density, "model")
     dist = given_key(model.dist, key)(params, cond)

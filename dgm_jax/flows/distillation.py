@@ -28,7 +28,7 @@ def distillation(
     H(P_S) = H(base) + E log|det ∂x/∂z|. (For a logistic base of scale s that is log s + 2 a
     coordinate.) The gradient is that of the same difference, as log p(z) does not depend on θ.
     Cost: one `forward_and_log_det` of the student, one `log_prob` of the teacher.
-    van den Oord et al. (2018), "Parallel WaveNet", eqs. 6-8.
+    van den Oord et al. (2018), "Parallel WaveNet", section 4.
     """
     checks.key(key)
     checks.positive_int(num_samples, "num_samples")

@@ -30,7 +30,7 @@ def revnet(block: Net, *, num_layers: int) -> Reversible:
     Rounding adds up on the way back: in float32 expect an error of 1e-6 a layer or so.
 
     With a key (dropout) each block draws by its own, and the way back draws the same.
-    Gomez et al. (2017), "The reversible residual network", eqs. 6-8.
+    Gomez et al. (2017), "The reversible residual network", section 3.
     """
     checks.noun(block, Net, "block")
     checks.positive_int(num_layers, "num_layers")

@@ -5,10 +5,11 @@
 trains a CNF with the exact trace on toy densities, beside a RealNVP, and prints KL(truth ‖ flow) in
 nats; then FFJORD on the 8x8 digits with Hutchinson's estimate, short paths preferred (RNODE), and
 prints its test likelihood by the exact trace, in bits per dimension, with the evaluations of the
-field. densities-<toy>.png shows truth and flows, digits.png samples beside data. About three
-minutes on two quiet CPU cores. Expect KL 0.01 nats for the moons (RealNVP the same) and 0.35 for the
-checkerboard (RealNVP 0.50), and 2.08 bits/dim on the digits (standard error of the test set 0.013;
-RealNVP of experiments.flows.compare 2.09), with 19 evaluations in training and 37 for a score.
+field. densities-<toy>.png shows truth and flows, digits.png samples beside data.
+About three minutes on two quiet CPU cores. Expect KL 0.01 nats for the moons (RealNVP the same) and
+0.35 for the checkerboard (RealNVP 0.50), and 2.08 bits/dim on the digits (standard error of the
+test set 0.013; RealNVP of experiments.flows.compare 2.09), with 19 evaluations of the field in
+training and 37 for a score.
 """
 
 import dataclasses
