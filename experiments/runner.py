@@ -42,7 +42,7 @@ Exit codes, each but 0 and 1 with one line on stderr:
     3    there are checkpoints, and none is intact
     4    diverged: NaN or infinity that skipping steps did not cure
     75   a peer process was lost: run the same command again on all (runs of several processes;
-         where process 0 is lost jax itself may end the others first, with SIGABRT: the same)
+         what jax would end with SIGABRT, it ends with this)
     85   told to end (SIGTERM) and saved: run the same command again
     130  interrupted (control-C): the same command resumes from the last checkpoint
 

@@ -27,6 +27,7 @@ from jax.experimental import multihost_utils
 from dgm_jax import checks
 
 LOST = 75  # exit code: a peer was lost, start all again
+OWN = ("RESOURCE_EXHAUSTED", "error calling callback")  # runtime errors that are no loss of a peer
 HEARTBEAT_SECONDS = 20  # until a process that neither works nor closes its connections is missed
 
 
@@ -143,7 +144,7 @@ def lost_peer(error: BaseException | None) -> bool:
     """Whether `error` is what the runtime raises when another process is gone."""
     while error is not None:
         if isinstance(error, jax.errors.JaxRuntimeError):
-            return several() and "RESOURCE_EXHAUSTED" not in str(error)
+            return several() and not any(cause in str(error) for cause in OWN)
         error = error.__cause__
     return False
 

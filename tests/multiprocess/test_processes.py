@@ -176,7 +176,7 @@ def test_one_of_two_is_killed_eight_times(start, whole, tmp_path, capsys):
     finished(start(tmp_path, 2, 2, *options))
     with capsys.disabled():
         print(f"\nsurvivors left after {', '.join(f'{wait:.2f}' for wait in waits)} s")
-    assert max(waits) < 25
+    assert max(waits) < 25 and np.median(waits) < 2
     assert results(tmp_path)["sha256"] == there["sha256"]
     assert (tmp_path / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
 
