@@ -156,3 +156,15 @@ def event_of(x, shape: tuple[int, ...], name: str = "x") -> None:
         wanted = ", ".join(map(str, shape))
         raise ValueError(f"{name} must have shape [..., {wanted}]; got {jnp.shape(x)}.")
     events(x, shape[-1], name)
+
+
+def levels(x, dim: int, num_levels: int, name: str = "x") -> None:
+    """An array of integers, [..., dim]; how large they are is not known under `jit`."""
+    array(x, name)
+    if not jnp.shape(x) or jnp.shape(x)[-1] != dim:
+        raise ValueError(f"{name} must have shape [..., {dim}]; got {jnp.shape(x)}.")
+    if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
+        raise ValueError(
+            f"{name} must be levels, integers in 0..{num_levels - 1}; got {jnp.result_type(x)}. "
+            "Whole numbers: x.astype(int). Others need a continuous density."
+        )

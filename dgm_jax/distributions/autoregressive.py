@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import distrax
 import jax
+import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array, CausalNet, Params
+from ..protocol import Array, CausalNet, Key, Params
 
 
 class Autoregressive(distrax.Distribution):
@@ -46,6 +47,50 @@ class Autoregressive(distrax.Distribution):
     def log_prob(self, value):
         return self.conditionals(value).log_prob(value).sum(-1)
 
+    def complete(self, x: Array, given: Array, *, seed: Key) -> Array:
+        """x [..., d] where `given`, and draws p(x_i | x_<i) elsewhere: inpainting, imputation.
+
+        given: booleans [d], or [..., d] for each row its own; what x holds elsewhere is not read.
+        Exact, a sample of p(x_missing | x_given), where the order makes all given coordinates
+        first. Where it makes a missing one before a given one, that one has not seen it: the draw
+        is of ∏_missing p(x_i | x_<i), which is not the conditional law.
+        """
+        checks.key(seed, "seed")
+        given = jnp.asarray(given)
+        if given.dtype != bool or {jnp.shape(x)[-1:], given.shape[-1:]} != {(self._dim,)}:
+            raise ValueError(
+                f"x and given must have shape [..., {self._dim}], given booleans; got "
+                f"{jnp.shape(x)} and {given.shape} of {given.dtype}."
+            )
+        batch_shape = jnp.broadcast_shapes(jnp.shape(x)[:-1], given.shape[:-1], self.batch_shape)
+        x, given = (jnp.broadcast_to(a, (*batch_shape, self._dim)) for a in (x, given))
+
+        def emit(i, f):
+            drawn = self._draw(seed, i, f)
+            known, held = (jnp.take(a, i, axis=-1) for a in (given, x))
+            return jnp.where(known, held.astype(drawn.dtype), drawn)
+
+        return self._net.unroll(self._params, emit, batch_shape, self._cond)[0]
+
+    def sharpened(self, *, temperature: float = 1.0, top_k: int | None = None) -> "Autoregressive":
+        """∏_i p(x_i | x_<i)^{1/T} / Z_i, of each only the top_k likeliest levels: for discrete x.
+
+        T < 1 prefers likely levels, 1 changes nothing. Levels equal to the k-th likeliest are kept.
+        A density of its own: it can be drawn from, completed and scored at the same costs.
+        """
+        checks.positive(temperature, "temperature")
+        if top_k is not None:
+            checks.positive_int(top_k, "top_k")
+
+        def to_dist(f):
+            logits = _logits(self._to_dist(f)) / temperature
+            if top_k is not None and top_k < logits.shape[-1]:
+                least = jax.lax.top_k(logits, top_k)[0][..., -1:]
+                logits = jnp.where(logits < least, -jnp.inf, logits)
+            return distrax.Categorical(logits=logits)
+
+        return Autoregressive(self._net, self._params, to_dist, self._dim, self._cond)
+
     def _sample_n(self, key, n):
         return self._unroll(key, n)[0]
 
@@ -57,6 +102,18 @@ class Autoregressive(distrax.Distribution):
         checks.key(key, "seed")
 
         def emit(i, f):
-            return self._to_dist(f).sample(seed=jax.random.fold_in(key, i))
+            return self._draw(key, i, f)
 
         return self._net.unroll(self._params, emit, (n, *self.batch_shape), self._cond)
+
+    def _draw(self, key, i, f):
+        return self._to_dist(f).sample(seed=jax.random.fold_in(key, i))
+
+
+def _logits(dist):
+    """log p of every level up to a constant, [..., K]."""
+    if not hasattr(dist, "logits") or not jnp.issubdtype(dist.dtype, jnp.integer):
+        raise ValueError(f"sharpened is for discrete conditionals; got {type(dist).__name__}.")
+    if isinstance(dist, distrax.Bernoulli):  # its one logit is that of level 1 against level 0
+        return jnp.stack([jnp.zeros_like(dist.logits), dist.logits], -1)
+    return dist.logits

@@ -3,6 +3,9 @@ from .causal import naive as naive
 from .conv import conv_resnet as conv_resnet
 from .conv import gated_attention as gated_attention
 from .dense import mlp as mlp
+from .encodings import Encoding as Encoding
+from .encodings import one_hot as one_hot
+from .encodings import scaled as scaled
 from .made import INVERSES as INVERSES
 from .made import made as made
 from .reversible import Reversible as Reversible

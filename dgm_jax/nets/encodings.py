@@ -1,0 +1,47 @@
+"""How a net sees levels: integers 0..K-1 as numbers."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Array
+
+
+class Encoding(NamedTuple):
+    """Levels as vectors of `size` entries, and back; decode(encode(x)) = x."""
+
+    num_levels: int
+    size: int
+    encode: Callable[[Array], Array]  # levels [...] -> [..., size]
+    decode: Callable[[Array], Array]  # [..., size] -> levels [...]
+
+
+def one_hot(num_levels: int) -> Encoding:
+    """A weight of its own for each level but level 0, which is the vector 0: K-1 entries.
+
+    A unit can then tell levels apart in any way, where one number would make it monotone in them.
+    Level 0 needs no weights, the bias has them; so two levels are one entry, the bit itself.
+    """
+    checks.positive_int(num_levels, "num_levels", least=2)
+    size = num_levels - 1
+    return Encoding(
+        num_levels,
+        size,
+        lambda x: jax.nn.one_hot(x - 1, size),  # -1, of level 0, is no level: all zeros
+        lambda v: (v @ jnp.arange(1, num_levels, dtype=v.dtype)).astype(jnp.int32),
+    )
+
+
+def scaled(num_levels: int) -> Encoding:
+    """One number, the K levels spread evenly over [-1, 1]: for many, ordered levels."""
+    checks.positive_int(num_levels, "num_levels", least=2)
+    half = (num_levels - 1) / 2
+    return Encoding(
+        num_levels,
+        1,
+        lambda x: (x / half - 1)[..., None],
+        lambda v: jnp.round((v[..., 0] + 1) * half).astype(jnp.int32),
+    )

@@ -1,0 +1,222 @@
+"""The laws of a discrete density: it sums to one, draws from itself, and its fast sampler is the slow.
+
+Every constructor in `DENSITIES` is taken away from its start and held to them over all states.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax.autoregressive import bernoulli_made, categorical_made, discretized_made, table
+from dgm_jax.protocol import Density
+from tests.contracts.compiled import jit
+
+COND = 2
+SHUFFLED = [2, 0, 1]
+
+
+class Case(NamedTuple):
+    make: Callable[..., Density]  # make(**options) with the options of `nets.made`, if it is one
+    dim: int
+    num_levels: int
+    cond_dim: int = 0
+    slow: bool = True  # whether inverse="naive" is another sampler to compare with
+    order: tuple[int, ...] | None = None  # None: of no one order
+
+
+def bits(**own):
+    return lambda **options: bernoulli_made(4, hidden=(7, 6), **own, **options)
+
+
+def three(**own):
+    return lambda **options: categorical_made(3, num_levels=3, hidden=(7, 6), **own, **options)
+
+
+def five(**own):
+    made = {"num_levels": 5, "hidden": (7,), "num_components": 2}
+    return lambda **options: discretized_made(3, **made, **own, **options)
+
+
+BITS, THREE = (0, 1, 2, 3), (0, 1, 2)
+DENSITIES = {
+    "bernoulli": Case(bits(), 4, 2, order=BITS),
+    "bernoulli, narrow": Case(
+        lambda **o: bernoulli_made(4, hidden=(2,), order=[3, 0, 2, 1], **o), 4, 2, order=(3, 0, 2, 1)
+    ),
+    "bernoulli, conditional": Case(bits(cond_dim=COND), 4, 2, COND, order=BITS),
+    "bernoulli, masks": Case(bits(num_masks=3), 4, 2),
+    "bernoulli, masks, conditional": Case(bits(num_masks=3, cond_dim=COND), 4, 2, COND),
+    "categorical": Case(three(), 3, 3, order=THREE),
+    "categorical, ordered": Case(three(order=SHUFFLED), 3, 3, order=(2, 0, 1)),
+    "categorical, narrow": Case(
+        lambda **o: categorical_made(3, num_levels=3, hidden=(1,), order=SHUFFLED, **o), 3, 3,
+        order=(2, 0, 1),
+    ),
+    "categorical, residual": Case(
+        lambda **o: categorical_made(3, num_levels=3, hidden=(6,) * 3, residual=True, **o), 3, 3,
+        order=THREE,
+    ),
+    "categorical, conditional": Case(three(cond_dim=COND), 3, 3, COND, order=THREE),
+    "categorical, masks": Case(three(num_masks=3), 3, 3),
+    "categorical, masks of one order": Case(
+        three(num_masks=3, agnostic_to=["connectivity"], order=SHUFFLED), 3, 3
+    ),
+    "categorical, residual masks": Case(
+        lambda **o: categorical_made(3, num_levels=3, hidden=(6,) * 3, residual=True, num_masks=2, **o),
+        3, 3,
+    ),
+    "discretized": Case(five(), 3, 5, order=THREE),
+    "discretized, conditional": Case(five(cond_dim=COND), 3, 5, COND, order=THREE),
+    "discretized, masks": Case(five(num_masks=2), 3, 5),
+    "table, independent": Case(lambda: table(4, num_levels=3, window=0), 4, 3, slow=False, order=BITS),
+    "table, Markov": Case(lambda: table(4, num_levels=3, window=2), 4, 3, slow=False, order=BITS),
+    "table, stationary": Case(
+        lambda: table(4, num_levels=3, window=1, shared=True), 4, 3, slow=False, order=BITS
+    ),
+    "table, full": Case(lambda: table(3, num_levels=3, window=2), 3, 3, slow=False, order=THREE),
+}  # fmt: skip
+everywhere = pytest.mark.parametrize("name", DENSITIES)
+ORDERED = pytest.mark.parametrize("name", [n for n in DENSITIES if DENSITIES[n].order])
+MADES = pytest.mark.parametrize("name", [n for n in DENSITIES if DENSITIES[n].slow])
+
+
+@cache
+def built(name):
+    """The model, parameters N(0, 0.7²) drawn on the host, and one condition."""
+    case = DENSITIES[name]
+    model = case.make()
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    params = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), a.dtype), shapes)
+    return model, params, jnp.array([0.6, -0.8]) if case.cond_dim else None
+
+
+def states(name):
+    """All of them, [K^d, d]."""
+    case = DENSITIES[name]
+    return jnp.array(list(product(range(case.num_levels), repeat=case.dim)))
+
+
+@cache
+def scored_and_drawn(name):
+    """Samples, their log p told with them, samples alone; log p of all states, samples, no states."""
+    model, params, cond = built(name)
+    case = DENSITIES[name]
+
+    @jit
+    def run(params, key):
+        dist = model.dist(params, cond)
+        x, log_prob = dist.sample_and_log_prob(seed=key, sample_shape=20_000)
+        alone = dist.sample(seed=jax.random.clone(key), sample_shape=20_000)
+        outside = jnp.zeros((2, case.dim), jnp.int32).at[:, 1].set(jnp.array([-1, case.num_levels]))
+        scores = (dist.log_prob(rows) for rows in (states(name), x, outside))
+        return x, log_prob, alone, *scores
+
+    return run(params, jax.random.key(1))
+
+
+@everywhere
+def test_it_sums_to_one_over_all_states(name):
+    p = np.exp(np.asarray(scored_and_drawn(name)[3], np.float64))
+    np.testing.assert_allclose(p.sum(), 1, atol=1e-5)
+    assert p.max() > 1.5 / len(p)  # far from uniform
+
+
+@everywhere
+def test_each_state_is_drawn_as_often_as_its_probability(name):
+    case = DENSITIES[name]
+    x, log_prob, alone, log_p, again, _ = scored_and_drawn(name)
+    p, x = np.exp(np.asarray(log_p, np.float64)), np.asarray(x)
+    assert x.dtype == np.int32
+    np.testing.assert_array_equal(x, alone)
+    np.testing.assert_allclose(log_prob, again, rtol=1e-4, atol=1e-4)
+    index = x @ case.num_levels ** np.arange(case.dim)[::-1]
+    got = np.bincount(index, minlength=len(p)) / len(x)
+    assert (np.abs(got - p) < 4.5 * np.sqrt(p / len(x)) + 1e-4).all()
+
+
+@MADES
+def test_samples_that_make_each_unit_once_are_those_of_d_passes(name):
+    """The same key, the same levels, all of them; the conditions make a batch."""
+    _, params, _ = built(name)
+    case = DENSITIES[name]
+    conds = jnp.array([[0.6, -0.8], [2.0, 1.0]]) if case.cond_dim else None
+    slow = case.make(inverse="naive")
+
+    @jit
+    def both(params, key):
+        fast, slow_ = (m.dist(params, conds) for m in (built(name)[0], slow))
+        again = jax.random.clone(key)
+        return fast.sample(seed=key, sample_shape=500), slow_.sample(seed=again, sample_shape=500)
+
+    np.testing.assert_array_equal(*both(params, jax.random.key(2)))
+
+
+@ORDERED
+def test_a_conditional_sees_all_that_is_made_before_it_and_nothing_else(name):
+    """T1, T2, T3: change one coordinate; exactly the later ones in the order answer."""
+    model, params, cond = built(name)
+    case = DENSITIES[name]
+    if name.startswith("table"):
+        window = {"table, independent": 0, "table, stationary": 1}.get(name, 2)
+    else:
+        window = case.dim
+    x = states(name)
+    logits = jit(lambda x: model.dist(params, cond).conditionals(x).logits)
+
+    def conditionals(x):
+        return np.asarray(logits(x)).reshape(*x.shape, -1)
+
+    before = conditionals(x)
+    for i in range(case.dim):
+        changed = conditionals(x.at[:, i].set((x[:, i] + 1) % case.num_levels))
+        moves = (np.abs(changed - before) > 1e-7).any((0, -1))
+        rank = np.argsort(case.order)
+        np.testing.assert_array_equal(moves, (rank > rank[i]) & (rank <= rank[i] + window))
+
+
+@everywhere
+def test_batch_and_event_shapes(name):
+    """Conditions [4, c] make a batch of four densities; nothing is compiled."""
+    case = DENSITIES[name]
+    model, params, _ = built(name)
+    batch = (4,) if case.cond_dim else ()
+    cond = jnp.zeros((4, COND)) if case.cond_dim else None
+    dist = model.dist(params, cond)
+    assert dist.batch_shape == batch and dist.event_shape == (case.dim,)
+    assert dist.dtype == jnp.int32
+    for shape, given in [((), ()), ((3,), 3), ((2, 3), (2, 3))]:
+
+        def draw(key, given=given):
+            return model.dist(params, cond).sample_and_log_prob(seed=key, sample_shape=given)
+
+        x, log_prob = jax.eval_shape(draw, jax.random.key(0))
+        assert x.shape == (*shape, *batch, case.dim) and log_prob.shape == (*shape, *batch)
+
+
+@everywhere
+def test_numbers_that_are_no_levels_are_refused_or_impossible(name):
+    model, params, cond = built(name)
+    case = DENSITIES[name]
+    np.testing.assert_array_equal(scored_and_drawn(name)[-1], -np.inf)
+    dist = model.dist(params, cond)
+    with pytest.raises(ValueError, match=r"x must be levels, integers in 0\.\..*; got float32"):
+        jax.eval_shape(dist.log_prob, jnp.full(case.dim, 0.5))
+    with pytest.raises(ValueError, match=rf"x must have shape \[\.\.\., {case.dim}\]"):
+        jax.eval_shape(dist.log_prob, jnp.zeros(case.dim + 1, jnp.int32))
+    with pytest.raises(TypeError, match="seed must be a typed key"):
+        jax.eval_shape(lambda: dist.sample(seed=0))
+
+
+@everywhere
+def test_a_gradient_reaches_every_parameter(name):
+    model, params, cond = built(name)
+    grads = jit(jax.grad(lambda p: model.dist(p, cond).log_prob(states(name)).sum()))(params)
+    for leaf in jax.tree.leaves(grads):
+        assert jnp.isfinite(leaf).all() and jnp.abs(leaf).max() > 0
