@@ -64,10 +64,9 @@ def _triangular_root(t: Array, right: Array) -> Array:
         return v + _times(t, jnp.tanh(v)) - right
 
     def substitute(f, start):
-        def solve_entry(k, v):  # v_i for i = m-1-k; the entries after it are known
+        def solve_entry(k, v):  # v_i for i = m-1-k; the entries after it are known, the others 0
             i = m - 1 - k
-            known = jnp.where(jnp.arange(m) > i, jnp.tanh(v), 0)
-            alone = right[..., i] - (t[..., i, :] * known).sum(-1)  # v_i + t_ii tanh(v_i)
+            alone = right[..., i] - (t[..., i, :] * jnp.tanh(v)).sum(-1)  # v_i + t_ii tanh(v_i)
             slope = jnp.broadcast_to(t[..., i, i], alone.shape)
             reach = jnp.abs(slope)  # |tanh| < 1
             root = find_root(

@@ -1,10 +1,10 @@
 """Flows of images: RealNVP, Glow and Flow++, from vectors of noise [H·W·C] to images [H, W, C].
 
-All are channel couplings seen through rearrangements (`bijectors.masks`), with `actnorm` where the
-papers have batch normalisation: call `combinators.adapt` on a batch before training. Where nets
-are made from `options`, these are those of `nets.conv_resnet` (hidden, num_blocks, ...), or of the
-`net` that is given. With cond_dim a condition [..., cond_dim], such as a one-hot class, enters
-every net. Both directions cost one pass of every net.
+All are channel couplings seen through rearrangements (`bijectors.masks`), with `actnorm`, also in
+RealNVP, whose paper has batch normalisation: call `combinators.adapt` on a batch before training.
+`options` go to the nets: those of `nets.conv_resnet` (hidden, num_blocks, ...), or of `net`. With
+cond_dim a condition [..., cond_dim], such as a one-hot class, enters every net. Both directions
+cost one pass of every net.
 
 Layers of one form are one scan, so they compile once. unroll=True writes them out: on CPUs XLA
 makes the gradient of a convolution some 40 times slower inside a scan than outside (2.3 s against
@@ -73,10 +73,15 @@ def alternating(
 
     Each layer is compose(*layers, coupling): what is given comes after the coupling.
     """
-    halves = fixed(Permutation(np.roll(np.arange(shape[-1]), shape[-1] // 2), event_ndims=3))
-    layer = compose(*layers, channel_coupling(shape, **options), halves)
-    couplings = repeat(layer, num_layers, unroll=unroll)
-    return compose(couplings, halves) if num_layers % 2 else couplings  # each half at its place
+    channels = np.arange(shape[-1])
+
+    def rolled(by):
+        return fixed(Permutation(np.roll(channels, by), event_ndims=3))
+
+    half = len(channels) // 2
+    layer = compose(*layers, channel_coupling(shape, **options), rolled(half))
+    # The last one brings each channel to its place.
+    return compose(repeat(layer, num_layers, unroll=unroll), rolled(-half * num_layers))
 
 
 def through(rearrangement, flow: Flow) -> Flow:

@@ -36,6 +36,8 @@ class Config(runner.Config):
     """which flows to train"""
     dequantization: Literal["uniform", "variational"] = "uniform"
     """the noise that turns levels into numbers: fixed, or learned with the flow"""
+    noise_couplings: int = 4
+    """couplings of the learned noise"""
     num_levels: int = 2
     """scales of RealNVP and Glow"""
     num_steps: int = 6
@@ -100,7 +102,10 @@ def build(config, name, shape, num_levels):
     base = standard_normal(math.prod(shape))
     model = pushforward(compose(invert(fixed(pixels)), flow), base)
     if config.dequantization == "variational":
-        return model, flows.variational_noise(shape, num_levels, **net)
+        noise = flows.variational_noise(
+            shape, num_levels, num_couplings=config.noise_couplings, **net
+        )
+        return model, noise
     return model, uniform_noise(3)
 
 

@@ -1,0 +1,42 @@
+"""The image experiment, run small: what it writes, and that the flows invert there."""
+
+import json
+
+import numpy as np
+import pytest
+from experiments import runner
+from experiments.flows import images
+
+QUICK = {
+    "num_updates": 4, "eval_every": 2, "hidden": 4, "num_steps": 1, "num_levels": 1,
+    "num_shown": 4, "batch_size": 16, "noise_couplings": 1,
+}  # fmt: skip
+
+
+def run(workdir, **options):
+    config = images.Config(workdir=workdir, quick=True, progress=False, **options)
+    return runner.run(config, images.main, quick=QUICK, show=images.show)
+
+
+@pytest.mark.parametrize(
+    "name, dequantization", [("realnvp", "uniform"), ("glow", "variational")]
+)
+def test_the_run_writes_results_and_pictures(name, dequantization, tmp_path, capsys):
+    results = run(tmp_path, models=(name,), dequantization=dequantization)
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+    model = results["models"][name]
+    assert model["test_bits_per_dim"] == pytest.approx(-model["test_nats"] / (64 * np.log(2)))
+    assert 0 < model["max_reconstruction_error"] < 1e-3
+    assert results["baselines"]["histogram"]["test_bits_per_dim"] == pytest.approx(2.431, abs=1e-3)
+    for picture in ("samples.png", "reconstructions.png", "curves.png"):
+        assert (tmp_path / picture).stat().st_size > 3000
+    assert "histogram" in capsys.readouterr().out
+    assert run(tmp_path, models=(name,), dequantization=dequantization) == results
+
+
+def test_a_set_without_images_is_refused_by_name(tmp_path, capsys):
+    (tmp_path / "nltcs").mkdir()
+    with pytest.raises(SystemExit) as leaving:
+        run(tmp_path / "run", data="nltcs", data_dir=tmp_path)
+    assert leaving.value.code == 2
+    assert "nltcs" in capsys.readouterr().err
