@@ -39,17 +39,36 @@ def levels(*shape, num=256, seed=0):
     return jnp.asarray(np.random.default_rng(seed).integers(0, num, shape), jnp.int32)
 
 
+def flat(y):
+    """Uniform on [0, 256)."""
+    return jnp.where((0 <= y) & (y < 256), -math.log(256), -jnp.inf)
+
+
 @pytest.mark.parametrize("value", [0, 100, 255])
 def test_a_uniform_density_scores_exactly_8_bits_a_dimension_at_evaluation(value):
-    """Also at the ends: x + u never leaves [0, 256), where it would score infinity."""
-
-    def uniform(y):
-        return jnp.where((0 <= y) & (y < 256), -math.log(256), -jnp.inf)
-
     x = jnp.full((400, 4, 4, 1), value)
-    model, noise = density(uniform, 3), uniform_noise(3)
+    model, noise = density(flat, 3), uniform_noise(3)
     bound = jit(lambda key, x: dequantized_log_prob(model, noise, NONE, key, x))
     np.testing.assert_allclose(bits_per_dim(bound(jax.random.key(0), x), 16), 8, rtol=1e-6)
+
+
+class AlmostOne(distrax.Distribution):
+    """The largest u below 1, which 255 + u rounds to 256."""
+
+    event_shape = (2,)
+
+    def log_prob(self, u):
+        return jnp.zeros(u.shape[:-1])
+
+    def _sample_n(self, key, n):
+        return jnp.full((n, 3, 2), np.nextafter(np.float32(1), np.float32(0)))
+
+
+def test_no_noise_lifts_a_level_to_the_next():
+    noise = Density(lambda key: {}, lambda params, x: AlmostOne())
+    x = jnp.full((3, 2), 255)
+    bound = dequantized_log_prob(density(flat, 1), noise, NONE, jax.random.key(0), x)
+    np.testing.assert_allclose(bits_per_dim(bound, 2), np.full(3, 8), rtol=1e-6)
 
 
 def rising(y, num):
