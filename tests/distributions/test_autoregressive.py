@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dgm_jax.distributions import Autoregressive
-from dgm_jax.nets import made
+from dgm_jax.nets import made, one_hot
 from tests.contracts.compiled import jit
 
 DIM = 5
@@ -106,3 +106,126 @@ def test_gradients_pass_through_reparametrised_samples():
 
     wanted = jit(jax.grad(by_hand))(params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), grads, wanted)
+
+
+# --------------------------------------------------------------- completion, and sharper conditionals
+LEVELS = 3
+STATES = jnp.array(list(product(range(LEVELS), repeat=3)))
+
+
+def categorical(f):
+    return distrax.Categorical(logits=f)
+
+
+def leveled(order, cond_dim=0):
+    """A categorical MADE of three coordinates with three levels; the same weights for any order."""
+    net = made(
+        3, hidden=(8,), num_outputs=LEVELS, encoding=one_hot(LEVELS), order=order, cond_dim=cond_dim
+    )
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(net.init, jax.random.key(0))
+    return net, jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 1, a.shape), a.dtype), shapes)
+
+
+def completed(order, num=20_000):
+    """Completions of (?, 2, ?), their frequencies, and p of all states."""
+    net, params = leveled(order)
+    given = np.array([False, True, False])
+
+    @jit
+    def run(params, key):
+        dist = Autoregressive(net, params, categorical, 3)
+        x = jnp.full((num, 3), jnp.array([7, 2, 9]))  # what is not given is not read
+        return dist.complete(x, given, seed=key), dist.log_prob(STATES), dist.conditionals(STATES).logits
+
+    x, log_p, logits = run(params, jax.random.key(0))
+    assert (np.asarray(x)[:, 1] == 2).all()
+    got = np.bincount(np.asarray(x)[:, [0, 2]] @ [3, 1], minlength=9).reshape(3, 3) / num
+    p = np.exp(np.asarray(log_p, np.float64)).reshape(3, 3, 3)[:, 2]
+    return got, p / p.sum(), np.asarray(logits).reshape(3, 3, 3, 3, 3)
+
+
+def test_completion_is_exact_where_the_given_come_first():
+    got, wanted, _ = completed([1, 2, 0])
+    assert np.abs(got - wanted).max() < 4.5 * np.sqrt(0.25 / 20_000)
+    assert np.abs(wanted - wanted.mean()).max() > 0.05
+
+
+def test_elsewhere_the_missing_ones_before_a_given_one_have_not_seen_it():
+    """Order 0, 1, 2: x_0 is drawn from p(x_0), then x_2 from p(x_2 | x_0, x_1 = 2)."""
+    got, exact, logits = completed([0, 1, 2])
+    first = np.exp(logits[0, 0, 0, 0])
+    last = np.exp(logits[:, 2, 0, 2])
+    tolerance = 4.5 * np.sqrt(0.25 / 20_000)
+    assert np.abs(got - first[:, None] * last).max() < tolerance
+    assert np.abs(got - exact).max() > 2 * tolerance
+
+
+def test_each_row_may_have_its_own_gaps_and_all_given_is_the_data():
+    net, params = leveled([0, 1, 2], cond_dim=2)
+    conds = jnp.array([[0.5, -1.0], [1.0, 2.0]])
+    given = jnp.array([[True, False, True], [True, True, True]])
+    x = jnp.array([[2, 0, 1], [0, 1, 2]])
+
+    @jit
+    def run(params, key):
+        dist = Autoregressive(net, params, categorical, 3, conds)
+        gaps = jnp.broadcast_to(given, (50, 2, 3))
+        draw_key = jax.random.clone(key)
+        nothing = dist.complete(jnp.zeros((50, 2, 3), jnp.int32), given & False, seed=key)
+        return dist.complete(x, gaps, seed=draw_key), nothing, dist.sample(
+            seed=jax.random.clone(key), sample_shape=50
+        )
+
+    filled, nothing, drawn = run(params, jax.random.key(0))
+    assert filled.shape == (50, 2, 3)
+    np.testing.assert_array_equal(filled[:, given], jnp.broadcast_to(x[given], (50, 5)))
+    assert len(np.unique(filled[:, 0, 1])) > 1
+    np.testing.assert_array_equal(nothing, drawn)  # nothing given: a sample, by the same key
+
+
+def test_sharpened_conditionals_are_tempered_and_cut():
+    net, params = leveled([0, 1, 2])
+    dist = Autoregressive(net, params, categorical, 3)
+    p = np.exp(np.asarray(dist.conditionals(STATES).logits))
+
+    def conditionals(**options):
+        return np.exp(np.asarray(dist.sharpened(**options).conditionals(STATES).logits))
+
+    np.testing.assert_allclose(conditionals(), p, rtol=1e-5)
+    cold = p**2 / (p**2).sum(-1, keepdims=True)
+    np.testing.assert_allclose(conditionals(temperature=0.5), cold, rtol=1e-4)
+    cut = np.where(p >= np.sort(p)[..., [1]], p, 0)
+    np.testing.assert_allclose(
+        conditionals(top_k=2), cut / cut.sum(-1, keepdims=True), rtol=1e-5, atol=1e-7
+    )
+    sharp = dist.sharpened(temperature=0.7, top_k=2)
+    assert abs(np.exp(sharp.log_prob(STATES)).sum() - 1) < 1e-5
+    likeliest = dist.sharpened(top_k=1).sample(seed=jax.random.key(0), sample_shape=4)
+    assert (likeliest == likeliest[0]).all()
+
+
+def test_sharpened_bits_have_their_logits_divided():
+    net, params = build()
+    dist = Autoregressive(net, params, bernoulli, DIM)
+    logits = dist.conditionals(EVERYTHING).logits
+    cold = dist.sharpened(temperature=0.5).conditionals(EVERYTHING).probs[..., 1]
+    np.testing.assert_allclose(cold, jax.nn.sigmoid(2 * logits), rtol=1e-5)
+
+
+def test_bad_completions_and_temperatures_are_refused():
+    net, params = build()
+    dist = Autoregressive(net, params, bernoulli, DIM)
+    x, key = jnp.zeros((2, DIM)), jax.random.key(0)
+    for given in (np.zeros(DIM), np.zeros(DIM - 1, bool)):
+        with pytest.raises(ValueError, match=r"x and given must have shape \[\.\.\., 5\]"):
+            dist.complete(x, given, seed=key)
+    with pytest.raises(TypeError, match="seed must be a typed key"):
+        dist.complete(x, np.zeros(DIM, bool), seed=0)
+    with pytest.raises(ValueError, match="temperature must be a finite number above 0"):
+        dist.sharpened(temperature=0)
+    with pytest.raises(ValueError, match="top_k must be an integer of at least 1"):
+        dist.sharpened(top_k=0)
+    normal = Autoregressive(net, params, lambda f: distrax.Normal(f[..., 0], 1.0), DIM)
+    with pytest.raises(ValueError, match="sharpened is for discrete conditionals; got Normal"):
+        normal.sharpened().log_prob(x)

@@ -1,0 +1,167 @@
+"""Many masks of one set of weights: each is a MADE of its own order, and the ensemble their mean."""
+
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax.autoregressive import bernoulli_made, categorical_made, gaussian_made
+from dgm_jax.autoregressive.masks import Places, random_places, replaced
+from dgm_jax.nets import made, one_hot
+from dgm_jax.objectives import nll
+from tests.contracts.compiled import jit
+
+DIM, LEVELS = 4, 3
+STATES = jnp.array(list(product(range(LEVELS), repeat=DIM)))
+OPTIONS = {"num_outputs": LEVELS, "encoding": one_hot(LEVELS)}
+
+
+def drawn(init, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    return jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), a.dtype), shapes)
+
+
+WIRINGS = {
+    "two layers": {"hidden": (9, 7)},
+    "narrow": {"hidden": (2, 3)},
+    "residual": {"hidden": (6, 6, 6), "residual": True},
+    "conditional": {"hidden": (9,), "cond_dim": 2},
+}
+
+
+@pytest.mark.parametrize("name", WIRINGS)
+def test_coordinates_in_other_places_are_a_made_of_that_order(name):
+    """With units left where they are: the same parameters in `made(order=...)`."""
+    wiring, order = WIRINGS[name], np.array([2, 0, 3, 1])
+    net, of_order = (made(DIM, **OPTIONS, **wiring, order=o) for o in (None, order))
+    params = drawn(net.init)
+    cond = jnp.array([0.5, -1.0]) if "cond_dim" in wiring else None
+    still = [np.arange(h) for h in wiring["hidden"]]
+
+    @jit
+    def both(params, order):
+        moved = replaced(net, Places(order, still))
+        f = moved.apply(params, STATES, cond), of_order.apply(params, STATES, cond)
+
+        def emit(i, f):
+            return (i + jnp.argmax(f, -1)) % LEVELS
+
+        return f, [m.unroll(params, emit, (2,), cond)[:2] for m in (moved, of_order)]
+
+    (got, wanted), (x, x_wanted) = both(params, jnp.asarray(order))
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(x[0], x_wanted[0])
+    np.testing.assert_allclose(x[1], x_wanted[1], rtol=1e-5, atol=1e-5)
+
+
+def test_units_in_other_places_see_other_inputs_but_no_later_ones():
+    """Jacobian of each random mask: no edge against its order, every legal one alive, masks differ."""
+    hidden = (12, 12)
+    net = made(DIM, hidden=hidden, num_outputs=1)
+    params = drawn(net.init)
+    places = random_places(DIM, hidden, num_masks=20)
+
+    @jit
+    def jacobians(params, places):
+        def one(own):
+            jacobian = jax.jacfwd(lambda x: replaced(net, own).apply(params, x)[:, 0])
+            return jacobian(jnp.linspace(-1.0, 1.0, DIM))
+
+        return jax.vmap(one)(places)
+
+    places = jax.tree.map(jnp.asarray, places)
+    found = np.abs(jacobians(params, places)) > 1e-7
+    rank = np.argsort(places.order, axis=1)
+    np.testing.assert_array_equal(found, rank[:, None, :] < rank[:, :, None])
+    assert len(np.unique(places.order, axis=0)) > 8
+    assert all(len(np.unique(units, axis=0)) > 15 for units in places.units)
+
+
+def test_what_the_masks_are_agnostic_to_is_all_that_differs():
+    order = random_places(5, (6, 7), num_masks=4, agnostic_to=["order"])
+    units = random_places(5, (6, 7), num_masks=4, agnostic_to=["connectivity"])
+    assert (np.diff(order.order, axis=0) != 0).any() and (np.diff(units.order, axis=0) == 0).all()
+    assert all((np.diff(u, axis=0) == 0).all() for u in order.units)
+    assert all((np.diff(u, axis=0) != 0).any() for u in units.units)
+    both = random_places(5, (6, 7), num_masks=4)
+    np.testing.assert_array_equal(both.order, order.order)  # either switch leaves the other alone
+    np.testing.assert_array_equal(both.units[1], units.units[1])
+    blocks = random_places(5, (6,) * 5, num_masks=4, residual=True).units
+    assert blocks[0] is blocks[2] is blocks[4] and (blocks[1] != blocks[3]).any()
+    other = random_places(5, (6, 7), num_masks=4, seed=1)
+    assert (other.order != both.order).any()
+
+
+def test_the_ensemble_is_the_mean_of_the_members_and_a_key_draws_one():
+    """p = (1/M) Σ p_m; training's nll with its key is that of one member, each in its turn."""
+    model = categorical_made(DIM, num_levels=LEVELS, hidden=(8,), num_masks=3)
+    params = drawn(model.init)
+    single = categorical_made(DIM, num_levels=LEVELS, hidden=(8,))
+    net = made(DIM, hidden=(8,), **OPTIONS)
+    places = random_places(DIM, (8,), num_masks=3)
+    assert jax.tree.structure(params) == jax.tree.structure(drawn(single.init))
+
+    @jit
+    def run(params, keys):
+        members = []
+        for m in range(3):
+            own = jax.tree.map(lambda a: jnp.asarray(a[m]), places)  # noqa: B023
+            f = replaced(net, own).apply(params, STATES)
+            log_p = jnp.take_along_axis(jax.nn.log_softmax(f), STATES[..., None], -1)
+            members.append(log_p[..., 0].sum(-1))
+        again = jax.random.clone(keys)
+        by_key = jax.vmap(lambda key: model.dist(params, key=key).log_prob(STATES))(keys)
+        losses = jax.vmap(lambda key: nll(model, params, key, STATES)[0])(again)
+        return jnp.stack(members), by_key, model.dist(params).log_prob(STATES), losses
+
+    keys = jax.random.split(jax.random.key(0), 30)
+    members, by_key, ensemble, losses = run(params, keys)
+    np.testing.assert_allclose(np.exp(members).sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(ensemble), np.exp(members).mean(0), rtol=1e-5)
+    distances = np.abs(np.asarray(by_key)[:, None] - np.asarray(members)[None]).max(-1)
+    assert (distances.min(1) < 1e-4).all() and set(distances.argmin(1)) == {0, 1, 2}
+    np.testing.assert_allclose(losses, -by_key.mean(1), rtol=1e-5)
+    assert ensemble.mean() > members.mean()  # Jensen: no worse than the members on average
+
+
+def test_numbers_have_masks_too():
+    """A Gaussian ensemble: density at its samples finite, and the members of different orders."""
+    model = gaussian_made(3, hidden=(8,), num_masks=2, cond_dim=1)
+    params, cond = drawn(model.init), jnp.array([[0.3], [1.0]])
+
+    @jit
+    def run(params, key):
+        x, log_prob = model.dist(params, cond).sample_and_log_prob(seed=key, sample_shape=5)
+        return x, log_prob, model.dist(params, cond).log_prob(x)
+
+    x, log_prob, again = run(params, jax.random.key(0))
+    assert x.shape == (5, 2, 3) and log_prob.shape == (5, 2)
+    np.testing.assert_allclose(log_prob, again, rtol=1e-5)
+
+
+def test_first_weights_have_one_scale_for_all_units():
+    """A unit meets every degree: its inputs number a half of all on average."""
+    model = bernoulli_made(50, hidden=(400, 300), num_masks=2)
+    first, second = jit(model.init)(jax.random.key(0))["weights"]
+    for weight, fan in ((first, 25), (second, 200)):
+        by_unit = (weight**2).mean(1) * fan
+        assert 0.3 < by_unit.min() and by_unit.max() < 2.2
+        np.testing.assert_allclose((weight**2).mean() * fan, 1, atol=0.05)
+
+
+def test_wrong_masks_are_refused():
+    with pytest.raises(ValueError, match="num_masks must be an integer of at least 1; got 0"):
+        bernoulli_made(3, hidden=(4,), num_masks=0)
+    with pytest.raises(ValueError, match="agnostic_to must be one of order, connectivity"):
+        bernoulli_made(3, hidden=(4,), num_masks=2, agnostic_to=["orders"])
+    model = bernoulli_made(3, hidden=(4,), num_masks=2)
+    with pytest.raises(TypeError, match="seed must be a typed key"):
+        jax.eval_shape(lambda: model.dist(drawn(model.init)).sample(seed=0))
+    with pytest.raises(TypeError, match="key must be a typed key"):
+        model.dist(drawn(model.init), key=0)
+    with pytest.raises(ValueError, match="num_masks: a net of many masks is for densities"):
+        net = made(3, hidden=(4,), num_outputs=2)
+        replaced(net, Places(jnp.arange(3), [jnp.arange(4)])).linearize(None, None, None)
