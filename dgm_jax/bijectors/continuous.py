@@ -95,12 +95,13 @@ class Continuous(distrax.Bijector):
     it is along the path, in all methods: there is one ODE to solve, and two calls are one number.
 
     The batch is one ODE: its examples share their steps, so that each evaluation of f is a matrix
-    product (gradients of one ODE for each example would be about ten times slower). The numbers of
-    an example then depend on the others of its batch, by less than the tolerance. Half precision
-    is solved as float32. Where the solver gives up (`max_steps`, NaN in f), all that is returned
-    is NaN, and so are its gradients, which training skips and tells.
+    product (with an ODE for each example the gradient of 256 was seven times slower at d = 64). The
+    numbers of an example then depend on the others of its batch, within the tolerance.
+    Half precision is solved as float32. Where the solver gives up (`max_steps`, NaN in f), all that
+    is returned is NaN, and so are its gradients, which training skips and tells.
 
-    Cost: `Path.num_evals` evaluations of f. `forward` and `inverse` alone need no trace.
+    Cost: `Path.num_evals` evaluations of f; `forward` and `inverse` alone need no trace. Compiling
+    takes about 1 s for a value and 4 s for a gradient on a CPU, of whatever size.
     Chen et al. (2018), theorem 1; Grathwohl et al. (2019), "FFJORD", section 3.
     """
 
@@ -234,14 +235,11 @@ def _nan_where(failed, inputs, outputs):
 def _worst_example(scaled):
     """The largest error of an example: of x as a root mean square, of the log-det as it is.
 
-    What a loss may penalise takes no part, so that asking for it changes no other number. NaN is an
-    error without bound: the step shrinks until the solver gives up.
+    What a loss may penalise takes no part, so that asking for it changes no other number.
     """
     x, *rest = jax.lax.stop_gradient(scaled)
     worst = jnp.sqrt((x**2).mean(-1)).max(initial=0.0)
-    if rest:
-        worst = jnp.maximum(worst, jnp.abs(rest[0]).max(initial=0.0))
-    return jnp.where(jnp.isnan(worst), jnp.inf, worst)
+    return jnp.maximum(worst, jnp.abs(rest[0]).max(initial=0.0)) if rest else worst
 
 
 def _worst_of_adjoint(scaled):

@@ -7,6 +7,9 @@ alone by KL(student ‖ teacher), without data, as Parallel WaveNet does with au
 nats with its standard error over fresh samples, the test bits per dimension of both, and the
 milliseconds to sample: the student's one pass, the teacher's d passes of the lecture, and the
 teacher's here, which computes each hidden unit once. samples.png shows data, teacher and student.
+Two minutes on two quiet CPU cores. Expect KL about 1.0 nats (0.016 a dimension; 0.8 with
+--student-layers 8), 2.12 bits/dim for the teacher and 2.27 for the student, which pays for being
+fitted to samples of its own, and sampling about 30 times faster than d passes.
 Any set of vectors or images works the same way: --data bsds300_patches --data-dir FOLDER.
 """
 
@@ -210,6 +213,7 @@ def show(found):
     rows = [
         {
             "model": name,
+            "test nats": round(r["test_nats"], 2),
             "test bits/dim": f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}",
             "training s": round(r["train_seconds"]),
             "sampling ms": round(ms[name], 2),
@@ -245,9 +249,14 @@ def main(config: Config) -> dict:
     seconds = {"teacher": teacher_seconds, "student": trained.seconds}
     results = {}
     for name, p in params.items():
-        bits, stderr = mean_and_stderr(bits_per_dim(scores[name](p, "test", 2), dim))
-        results[name] = {"test_bits_per_dim": bits, "test_bits_per_dim_stderr": stderr}
-        results[name]["train_seconds"] = seconds[name]
+        log_prob = scores[name](p, "test", 2)
+        bits, stderr = mean_and_stderr(bits_per_dim(log_prob, dim))
+        results[name] = {
+            "test_nats": float(log_prob.mean()),
+            "test_bits_per_dim": bits,
+            "test_bits_per_dim_stderr": stderr,
+            "train_seconds": seconds[name],
+        }
     value, stderr = kl(config, models["student"], student, models["teacher"], teacher)
     if processes.first():
         draw(config, data, models, params, to_z, rows["test"])

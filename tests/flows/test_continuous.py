@@ -179,3 +179,25 @@ def test_any_field_is_a_neural_ode():
     x, log_det = jit(lambda z: flow.bijector({}).forward_and_log_det(z))(points())
     np.testing.assert_allclose(x, points() / 2, rtol=1e-4)
     np.testing.assert_allclose(log_det, -DIM * np.log(2), rtol=1e-4)
+
+
+def test_an_ensemble_under_vmap_has_gradients_in_every_leaf_and_those_of_its_members():
+    model = pushforward(cnf(2, hidden=(5, 4), cond_dim=1, rtol=1e-6, atol=1e-6), standard_normal(2))
+    x, cond = points(4, 2), points(4, 1, seed=1)
+    rng = np.random.default_rng(2)
+    members = jax.tree.map(
+        lambda a: jnp.asarray(rng.normal(0, 0.5, (2, *a.shape)), a.dtype),
+        jax.eval_shape(model.init, jax.random.key(0)),
+    )
+    grad = jax.grad(lambda params: nll(model, params, None, x, cond)[0])
+
+    @jit
+    def run(members):
+        return jax.vmap(grad)(members), grad(jax.tree.map(lambda a: a[1], members))
+
+    together, one = run(members)
+    for path, leaf in jax.tree.leaves_with_path(together):
+        assert (jnp.abs(leaf).reshape(2, -1).max(-1) > 1e-6).all(), jax.tree_util.keystr(path)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-3, atol=1e-5), together, one
+    )
