@@ -1,11 +1,20 @@
-"""Gaussian MADE: its relation to MAF, and the Gaussian that it can be exactly."""
+"""MADE: what each kind starts as and can be exactly, and imputation with any order."""
+
+from itertools import product
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.autoregressive import gaussian_made
+from dgm_jax.autoregressive import (
+    bernoulli_made,
+    categorical_made,
+    discretized_made,
+    gaussian_made,
+    mixture_made,
+    observed_first,
+)
 from dgm_jax.bijectors import additive, affine
 from dgm_jax.combinators import pushforward
 from dgm_jax.distributions import standard_normal
@@ -100,3 +109,79 @@ def test_a_linear_layer_set_from_the_cholesky_factor_has_the_entropy_of_the_gaus
         # The conditional standard deviations are the diagonal of the Cholesky factor.
         scale = model.dist(params).conditionals(jnp.asarray(x[0])).scale
         np.testing.assert_allclose(scale, np.diag(chol), rtol=1e-10)
+
+
+# ------------------------------------------------------------------------------- other kinds
+def started(model, key=0):
+    return model.dist(jit(model.init)(jax.random.key(key)))
+
+
+def test_what_knows_nothing_is_fair_uniform_or_standard():
+    x = jnp.asarray(np.random.default_rng(0).normal(0, 2, (20, 3)), jnp.float32)
+    normal = -0.5 * (x**2).sum(-1) - 1.5 * np.log(2 * np.pi)
+    logistic = (jax.nn.log_sigmoid(x) + jax.nn.log_sigmoid(-x)).sum(-1)
+    for kind, wanted in (("gaussian", normal), ("logistic", logistic)):
+        got = started(mixture_made(3, hidden=(5,), num_components=4, kind=kind)).log_prob(x)
+        np.testing.assert_allclose(got, wanted, rtol=1e-5)
+    levels = jnp.array([[0, 3, 16], [8, 8, 8]])
+    fair = started(bernoulli_made(3, hidden=(5,))).log_prob(levels % 2)
+    np.testing.assert_allclose(fair, -3 * np.log(2), rtol=1e-6)
+    uniform = started(categorical_made(3, num_levels=17, hidden=(5,))).log_prob(levels)
+    np.testing.assert_allclose(uniform, -3 * np.log(17), rtol=1e-6)
+    broad = started(discretized_made(3, num_levels=17, hidden=(5,))).log_prob(levels)
+    np.testing.assert_allclose(broad, -3 * np.log(17), atol=1.5)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "logistic"])
+def test_equal_components_part_at_the_first_step(kind):
+    """Their log-scales get different gradients, though weights, means and scales are all equal."""
+    model = mixture_made(2, hidden=(4,), num_components=3, kind=kind)
+    params = jit(model.init)(jax.random.key(0))
+    x = jnp.array([[0.5, -1.0], [2.0, 0.3]])
+    grads = jit(jax.grad(lambda p: model.dist(p).log_prob(x).sum()))(params)
+    by_component = np.asarray(grads["offset"][:, 6:])  # [d, components], of the scales
+    assert np.abs(np.diff(by_component, axis=1)).min() > 1e-3
+
+
+def test_a_bernoulli_made_is_a_categorical_one_of_two_levels():
+    """The logits 0 and l of two levels; the same net inside."""
+    bits, levels = bernoulli_made(4, hidden=(6,)), categorical_made(4, num_levels=2, hidden=(6,))
+    params = drawn(bits)
+    of_two = params | {
+        name: jnp.concatenate([jnp.zeros_like(params[name]), params[name]], 1)
+        for name in ("readout", "offset")
+    }
+    x = jnp.array(list(product(range(2), repeat=4)))
+    np.testing.assert_allclose(
+        bits.dist(params).log_prob(x), levels.dist(of_two).log_prob(x), rtol=1e-5
+    )
+
+
+def test_weights_of_many_orders_impute_with_the_one_that_makes_the_observed_first():
+    """The parameters of the agnostic model fit `order=observed_first(given)`, which is exact."""
+    given = np.array([False, True, False, True])
+    order = observed_first(given)
+    np.testing.assert_array_equal(order, [1, 3, 0, 2])
+    params = drawn(bernoulli_made(4, hidden=(6,), num_masks=5))
+    model = bernoulli_made(4, hidden=(6,), order=order)
+    states = jnp.array(list(product(range(2), repeat=4)))
+
+    @jit
+    def run(params, key):
+        dist = model.dist(params)
+        x = jnp.broadcast_to(jnp.array([0, 1, 0, 0]), (20_000, 4))
+        return dist.complete(x, given, seed=key), dist.log_prob(states)
+
+    x, log_p = run(params, jax.random.key(0))
+    p = np.exp(np.asarray(log_p, np.float64)).reshape(2, 2, 2, 2)[:, 1, :, 0]
+    got = np.bincount(np.asarray(x)[:, [0, 2]] @ [2, 1], minlength=4).reshape(2, 2) / len(x)
+    assert np.abs(got - p / p.sum()).max() < 4.5 * np.sqrt(0.25 / len(x))
+
+
+def test_bad_kinds_and_patterns_are_refused():
+    with pytest.raises(ValueError, match="kind must be one of gaussian, logistic; got 'gaussan'"):
+        mixture_made(2, hidden=(4,), kind="gaussan")
+    with pytest.raises(ValueError, match=r"given must be booleans \[d\]; got shape \(2,\) of int"):
+        observed_first(np.array([0, 1]))
+    with pytest.raises(ValueError, match="num_levels must be an integer of at least 2"):
+        categorical_made(2, num_levels=1, hidden=(4,))

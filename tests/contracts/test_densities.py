@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.autoregressive import gaussian_made
+from dgm_jax.autoregressive import gaussian_made, mixture_made
 from dgm_jax.bijectors import additive
 from dgm_jax.combinators import compose, conditional, fixed, pushforward
 from dgm_jax.data.preprocessing import logit_map
@@ -62,6 +62,15 @@ DENSITIES = {
     "gaussian made, additive": Case(lambda: gaussian_made(2, hidden=(6,), law=additive())),
     "gaussian made, conditional": Case(
         lambda: gaussian_made(2, hidden=(6,), cond_dim=COND), cond_dim=COND
+    ),
+    "gaussian made, masks": Case(lambda: gaussian_made(2, hidden=(6,), num_masks=2)),
+    "mixture made": Case(lambda: mixture_made(2, hidden=(6,), num_components=3)),
+    "mixture made, logistic": Case(
+        lambda: mixture_made(2, hidden=(6,), num_components=3, kind="logistic", order=[1, 0]),
+        low=-40.0, high=40.0,
+    ),
+    "mixture made, conditional": Case(
+        lambda: mixture_made(2, hidden=(6,), num_components=2, cond_dim=COND), cond_dim=COND
     ),
     "a flow of a gaussian made": Case(
         lambda: pushforward(coupling(2, hidden=(6,)), gaussian_made(2, hidden=(6,)))
