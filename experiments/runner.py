@@ -43,7 +43,8 @@ Exit codes, each but 0 and 1 with one line on stderr:
     4    diverged: NaN or infinity that skipping steps did not cure
     75   a peer process was lost: run the same command again on all (runs of several processes;
          what jax would end with SIGABRT, it ends with this)
-    85   told to end (SIGTERM) and saved: run the same command again
+    85   told to end (SIGTERM) and saved: run the same command again (of several processes all
+         leave with it, at one step of a training; between trainings they do not hear of it)
     130  interrupted (control-C): the same command resumes from the last checkpoint
 
 So a queue restarts on 75 and 85: `until COMMAND; do case $? in 75|85) ;; *) break;; esac; done`.
