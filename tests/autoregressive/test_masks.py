@@ -57,6 +57,25 @@ def test_coordinates_in_other_places_are_a_made_of_that_order(name):
     np.testing.assert_allclose(x[1], x_wanted[1], rtol=1e-5, atol=1e-5)
 
 
+def test_a_mask_gives_each_unit_its_degree_and_leaves_every_weight_where_it_is():
+    """Against the masks written out: unit units[j] has degree j of the net, weights as they stand."""
+    hidden, order = (8, 6), np.array([2, 0, 3, 1])
+    places = Places(order, [np.random.default_rng(n).permutation(h) for n, h in enumerate(hidden)])
+    net = made(DIM, hidden=hidden, num_outputs=1, activation=jnp.tanh)
+    params = drawn(net.init)
+    seen = np.argsort(order) + 1  # a coordinate is the first, second, ... to be made
+    values = np.linspace(-1, 1, DIM)
+    for h, own, w, b in zip(hidden, places.units, params["weights"], params["biases"], strict=True):
+        degrees = np.zeros(h, int)
+        degrees[own] = np.arange(h) * (DIM - 1) // h + 1
+        values = np.tanh((w * (seen[None] <= degrees[:, None])) @ values + b)
+        seen = degrees
+    mask = seen[None] < (np.argsort(order) + 1)[:, None]
+    wanted = (params["readout"][:, 0] * mask) @ values + params["offset"][:, 0]
+    f = replaced(net, jax.tree.map(jnp.asarray, places)).apply(params, jnp.linspace(-1.0, 1.0, DIM))
+    np.testing.assert_allclose(f[:, 0], wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_units_in_other_places_see_other_inputs_but_no_later_ones():
     """Jacobian of each random mask: no edge against its order, every legal one alive, masks differ."""
     hidden = (12, 12)
