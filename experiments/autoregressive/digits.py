@@ -1,0 +1,210 @@
+"""From counting to MADE: the 8x8 digits with 17 levels, in bits per dimension.
+
+    python -m experiments.autoregressive.digits
+
+fits tables by counting (one histogram for all pixels, one for each, a Markov chain of order one)
+and three MADEs by maximum likelihood: categorical with one-hot inputs, the same under many random
+masks, and with discretised logistic mixtures. Two minutes on two CPU cores. Expect about TODO.
+It leaves two pictures: samples, and completions of test digits whose upper half is given.
+"""
+
+import dataclasses
+from typing import Literal
+
+from experiments import runner
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runner.Config):
+    models: tuple[Literal["categorical", "masks", "mixture"], ...] = (
+        "categorical", "masks", "mixture",
+    )  # fmt: skip
+    """which MADEs to train"""
+    hidden: tuple[int, ...] = (256,)
+    """widths of the hidden layers"""
+    num_masks: int = 16
+    """masks of the ensemble `masks`"""
+    num_components: int = 5
+    """logistics of a conditional of `mixture`"""
+    num_steps: int = 1500
+    """gradient steps a model; the best on the validation split is kept"""
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    """of AdamW at the start; falls to 0 as a cosine"""
+    weight_decay: float = 2.0
+    ema_decay: float = 0.99
+    """of the averaged parameters, which are evaluated"""
+    eval_every: int = 100
+
+
+if __name__ == "__main__":
+    CONFIG = runner.parse(Config, "experiments.autoregressive.digits")  # before the slow imports
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import optax  # noqa: E402
+
+from dgm_jax import autoregressive as ar  # noqa: E402
+from dgm_jax import plots  # noqa: E402
+from dgm_jax.data import batches, load  # noqa: E402
+from dgm_jax.learning import averaged, gradient_descent, train  # noqa: E402
+from dgm_jax.metrics import expected_log_prob  # noqa: E402
+from dgm_jax.objectives import bits_per_dim, mean_and_stderr, nll  # noqa: E402
+
+SIDE, K = 8, 17
+DIM = SIDE * SIDE
+TABLES = {
+    "one histogram": {"window": 0, "shared": True},
+    "a histogram of each pixel": {"window": 0},
+    "Markov chain of order 1": {"window": 1},
+}
+SMOOTHING = (0.01, 0.03, 0.1, 0.3, 1.0)  # the best on the validation split is taken
+COLUMNS = 16  # of the pictures
+
+
+def build(config, name, *, num_masks=None):
+    """The density of a name; with num_masks=1 the one member of natural order, the same weights."""
+    if name == "mixture":
+        return ar.discretized_made(
+            DIM, num_levels=K, hidden=config.hidden, num_components=config.num_components
+        )
+    masks = {"categorical": 1, "masks": config.num_masks}[name] if num_masks is None else num_masks
+    return ar.categorical_made(DIM, num_levels=K, hidden=config.hidden, num_masks=masks)
+
+
+def scorer(model):
+    """scores(params, rows) -> log p [n] in nats, compiled once."""
+    log_prob = jax.jit(lambda params, x: model.dist(params).log_prob(x))
+
+    def scores(params, rows):
+        one = lambda key, x: log_prob(params, x)  # noqa: E731
+        return expected_log_prob(one, jax.random.key(0), rows)  # exact: the key is not used
+
+    return scores
+
+
+def summary(log_prob, num_params):
+    bits, stderr = mean_and_stderr(bits_per_dim(log_prob, DIM))
+    return {
+        "num_params": num_params,
+        "test_nats": float(np.mean(log_prob)),
+        "test_bits_per_dim": float(bits),
+        "test_bits_per_dim_stderr": float(stderr),
+    }
+
+
+def fit_tables(rows):
+    """Results, and (model, params) of each."""
+    results, fitted = {}, {}
+    for name, table in TABLES.items():
+        model = ar.table(DIM, num_levels=K, **table)
+        scores = scorer(model)
+        tried = [ar.fit_table(rows["train"], num_levels=K, **table, smoothing=s) for s in SMOOTHING]
+        params = max(tried, key=lambda p: scores(p, rows["valid"]).mean())  # noqa: B023
+        fitted[name] = model, params
+        num_params = ar.num_parameters(DIM, K, **table)
+        results[name] = summary(scores(params, rows["test"]), num_params)
+    return results, fitted
+
+
+def fit(config, name, model, rows):
+    """Maximum likelihood; under many masks each step draws one of them."""
+    rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
+    algorithm = gradient_descent(
+        model.init,
+        lambda params, key, x: nll(model, params, key, x),
+        optax.chain(
+            optax.clip_by_global_norm(5.0), optax.adamw(rate, weight_decay=config.weight_decay)
+        ),
+        ema_decay=config.ema_decay,
+    )
+    scores = scorer(model)
+
+    def evaluate(state):
+        log_prob = scores(averaged(state), rows["valid"])
+        return {"valid_bits_per_dim": bits_per_dim(log_prob, DIM).mean()}
+
+    trained = train(
+        algorithm,
+        jax.random.key(config.seed),
+        batches(rows["train"], config.batch_size, seed=config.seed),
+        num_steps=config.num_steps,
+        evaluate=evaluate,
+        monitor="valid_bits_per_dim",
+        eval_every=config.eval_every,
+        log_every=config.eval_every,
+        checkpoint_every=config.eval_every,
+        workdir=config.workdir / name,
+        progress=config.progress,
+        description=name,
+    )
+    params = averaged(trained.best)
+    num_params = sum(leaf.size for leaf in jax.tree.leaves(params))
+    return params, summary(scores(params, rows["test"]), num_params) | {
+        "valid_bits_per_dim": min(r.get("valid_bits_per_dim", np.inf) for r in trained.history),
+        "train_seconds": trained.seconds,
+    }
+
+
+def complete_lower_half(model, params, key, x):
+    """x [n, 64] with its lower half drawn given the upper: exact, since rasters make it first."""
+    given = np.arange(DIM) < DIM // 2
+    return jax.jit(lambda p, key, x: model.dist(p).complete(x, given, seed=key))(params, key, x)
+
+
+def draw(config, fitted, test):
+    """samples.png and completions.png."""
+    names = [name for name in fitted if name != "one histogram"]
+    keys = jax.random.split(jax.random.key(config.seed + 1), (len(names), 2))
+    shown = test[np.random.default_rng(config.seed).permutation(len(test))[: 2 * COLUMNS]]
+    halves = np.where(np.arange(DIM) < DIM // 2, shown[:COLUMNS], K // 2)
+    samples, completions = {"test data": shown}, {"test data": shown[:COLUMNS], "given": halves}
+    for name, (sample_key, complete_key) in zip(names, keys, strict=True):
+        model, params = fitted[name]
+        sample = jax.jit(lambda p, key: model.dist(p).sample(seed=key, sample_shape=2 * COLUMNS))  # noqa: B023
+        samples[name] = sample(params, sample_key)
+        if name == "masks":
+            model = build(config, name, num_masks=1)
+        completions[name] = complete_lower_half(model, params, complete_key, shown[:COLUMNS])
+    for file, rows in (("samples", samples), ("completions", completions)):
+        images = np.concatenate(list(rows.values())).reshape(-1, SIDE, SIDE)
+        figure = plots.sample_grid(
+            images, columns=COLUMNS, row_names=list(rows), vmin=0, vmax=K - 1
+        )
+        plots.save(figure, config.workdir / f"{file}.png")
+
+
+def show(found):
+    """One table, from what results.json holds."""
+    uniform = {"model": "uniform", "parameters": 0, "bits/dim": f"{np.log2(K):.3f}"}
+    rows = [uniform]
+    for name, r in (found["tables"] | found["models"]).items():
+        bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"
+        row = {"model": name, "parameters": r["num_params"], "bits/dim": bits}
+        row["test nats"] = round(r["test_nats"], 2)
+        if "train_seconds" in r:
+            row["training s"] = round(r["train_seconds"])
+        rows.append(row)
+    runner.table(rows, ["model", "parameters", "test nats", "bits/dim", "training s"])
+    full = ar.num_parameters(DIM, K, window=DIM - 1)
+    print(f"The full joint table would have 17^64 - 1 parameters, a number of {len(str(full))} digits.")
+
+
+def main(config: Config) -> dict:
+    if not config.models:
+        raise ValueError("models is empty; name at least one, as --models categorical masks.")
+    data = load("digits")
+    rows = {split: getattr(data, split).reshape(-1, DIM) for split in ("train", "valid", "test")}
+    tables, fitted = fit_tables(rows)
+    models = {}
+    for name in config.models:
+        model = build(config, name)
+        params, models[name] = fit(config, name, model, rows)
+        fitted[name] = model, params
+    draw(config, fitted, rows["test"])
+    return {"tables": tables, "models": models}
+
+
+if __name__ == "__main__":
+    QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32,), "num_masks": 2}
+    runner.run(CONFIG, main, quick=QUICK, show=show)
