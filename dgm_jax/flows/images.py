@@ -207,7 +207,7 @@ def flow_pp(
 
     Each is actnorm, 1×1 convolution and a coupling by the distribution function of num_components
     logistics with a gated self-attention net; num_couplings has their numbers. options: those of
-    the net. Sampling inverts the law by bisection, some ten times the cost of density's law.
+    the net. Sampling inverts the law by bisection (its cost: `mixture_logistic_cdf`).
     Variational dequantization: `flows.variational_noise`.
     Ho et al. (2019), "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
     """

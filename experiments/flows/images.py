@@ -1,20 +1,21 @@
-"""RealNVP, Glow and Flow++ on images: bits per dimension, samples, and how exactly they invert.
+r"""RealNVP, Glow and Flow++ on images: bits per dimension, samples, and how exactly they invert.
 
     python -m experiments.flows.images
 
 trains RealNVP and Glow by maximum likelihood on the 8x8 digits and prints test bits per dimension
-beside the per-pixel histogram (2.43), and max |x - T(T⁻¹(x))| over the test set in grey levels, in
-float32. samples.png and reconstructions.png show what that means. About three minutes on two CPU
-cores, of which one is compilation (kept for the next time).
+beside the per-pixel histogram (2.43), and max |x - T(T⁻¹(x))| over the test set (at most 1000
+images) in grey levels, in float32. samples.png and reconstructions.png show what that means. About
+three minutes on two CPU cores, of which one is compilation (kept for the next time). Expect 2.05
+bits/dim for RealNVP and 2.06 for Glow (standard error of the test set 0.015), errors about 1e-5.
 
     python -m experiments.flows.images --models flow++ --dequantization variational
 
 learns the noise of dequantization with the flow; compare with --dequantization uniform. For MNIST
-or CIFAR-10 on an accelerator, with the sizes of the Glow paper for the last:
+or CIFAR-10 on an accelerator, the last with the levels and steps of the Glow paper:
 
-    python -m experiments.flows.images --data mnist --data-dir FOLDER --hidden 128 --num-blocks 2
+    python -m experiments.flows.images --data mnist --data-dir FOLDER --hidden 128 --num-blocks 2 \
         --num-steps 16 --num-updates 40000 --weight-decay 0.01
-    python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models glow --hidden 256
+    python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models glow --hidden 256 \
         --num-blocks 2 --num-levels 3 --num-steps 32 --num-updates 200000 --weight-decay 0.01
 """
 
@@ -48,7 +49,7 @@ class Config(runner.Config):
     """residual blocks of each conditioner"""
     num_components: int = 4
     """logistics in the law of Flow++"""
-    num_updates: int = 600
+    num_updates: int = 1000
     """gradient steps a model; the best on the validation split is kept"""
     batch_size: int = 64
     devices: int | None = None
@@ -60,7 +61,7 @@ class Config(runner.Config):
     """of the averaged parameters, which are evaluated"""
     alpha: float = 0.05
     """margin of the logit map of the pixels"""
-    eval_every: int = 50
+    eval_every: int = 100
     num_shown: int = 16
     """images a row of the pictures"""
 
