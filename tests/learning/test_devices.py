@@ -90,7 +90,7 @@ def test_each_device_of_a_pmap_draws_its_own_noise():
     assert metrics["square"] - metrics["mean"] ** 2 > 0.1
 
 
-def test_random_numbers_are_bitwise_those_of_one_device_on_any_number():
+def test_random_bits_are_those_of_one_device_on_any_number_and_normals_to_rounding():
     def draw(key):
         one, other = jax.random.split(key)
         return jax.random.normal(one, (32, 3)), jax.random.bits(other, (32,))
@@ -100,8 +100,8 @@ def test_random_numbers_are_bitwise_those_of_one_device_on_any_number():
         rows = NamedSharding(data_mesh(num_devices), PartitionSpec("data"))
         spread = jax.jit(draw, out_shardings=rows)(jax.random.key(0))
         assert len(spread[0].addressable_shards) == num_devices
-        for a, b in zip(spread, alone, strict=True):
-            np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(spread[0], alone[0], rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(spread[1], alone[1])
 
 
 def test_a_run_on_a_mesh_is_resumed_on_another(tmp_path, monkeypatch):

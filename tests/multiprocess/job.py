@@ -68,7 +68,7 @@ def main(config):
         progress=False,
     )
     spread = jax.sharding.NamedSharding(data_mesh(), jax.sharding.PartitionSpec("data"))
-    draw = jax.jit(lambda key: jax.random.normal(key, (32, 4)), out_shardings=spread)
+    draw = jax.jit(lambda key: jax.random.bits(key, (32, 4)), out_shardings=spread)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(trained.state)]
     return {
         "devices": jax.device_count(),
