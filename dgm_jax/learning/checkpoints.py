@@ -150,7 +150,7 @@ class Checkpoints:
         return saved
 
     def _restore_together(self, template):
-        """A process that fails leaves the others waiting, so one decides before all of them read."""
+        """A process that fails leaves the others waiting, so one decides before all read."""
         chosen = processes.from_first(lambda: _choose_apart(self.directory))
         if chosen is None:
             return None
@@ -174,7 +174,7 @@ class Checkpoints:
             self._checkpointer.wait()
 
     def _check_room(self, state):
-        """Where one of several processes cannot write, orbax lets the others wait for 20 minutes."""
+        """Where one of several processes cannot write, orbax has the others wait 20 minutes."""
         needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
         with self._writing():
             if shutil.disk_usage(self.directory).free < needed + ROOM:
@@ -240,7 +240,7 @@ def _choose_apart(directory):
 
 
 def choose(directory: str) -> None:
-    """Prints {"step", "damaged"} of the newest intact checkpoint, or {"error"}; renames the rest."""
+    """Prints {"step", "damaged"} of the newest intact one, or {"error"}; renames the rest."""
     directory = Path(directory)
     with quiet():
         checkpointer = ocp.training.Checkpointer(directory)
@@ -379,7 +379,7 @@ def verified(checkpointer, step: int, abstract: State, about: dict, part: str = 
 
 
 def _attempt(read):
-    """read(), or one line about what is wrong with the files; not about what is with the machine."""
+    """read(), or one line on what is wrong with the files; not on what is with the machine."""
     try:
         with quiet(), contextlib.redirect_stderr(io.StringIO()):
             return read()

@@ -1,4 +1,4 @@
-"""Gradient descent as an `Algorithm`: any `optax` optimiser, an average of the iterates, a guard."""
+"""Gradient descent as an `Algorithm`: any `optax` optimiser, an average of iterates, a guard."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

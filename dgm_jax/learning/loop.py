@@ -1,4 +1,4 @@
-"""Training: `fit` is one pure function of a key, `train` is a run that can be killed and resumed."""
+"""Training: `fit` is one pure function of a key, `train` is a run to be killed and resumed."""
 
 import contextlib
 import functools
@@ -97,7 +97,8 @@ def train(
     - Every `checkpoint_every` steps, and after the last, the run is saved in
       `<workdir>/checkpoints`, in the background. By default that is at a row, once a minute, or
       as often as costs 1 % of the time. The newest three stay.
-    - A SIGTERM saves at the current step and raises `Preempted`, a `SystemExit` with code 85.
+    - With `workdir`, a SIGTERM saves at the current step and raises `Preempted`, a `SystemExit`
+      with code 85.
     - A checkpoint that is damaged is set aside, and the run goes on from the one before it.
     - With `mesh` (see `dgm_jax.learning.devices`) the batch is spread over its devices; its rows
       must divide among them. `evaluate` gets, and `Trained` has, the copy on the first device.
