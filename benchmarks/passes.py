@@ -88,9 +88,12 @@ def function(model, way, batch):
     return lambda params, x, key: model.dist(params).sample(seed=key, sample_shape=batch)
 
 
-def unrolled(name, way):
-    """Layers are scanned but for the gradient through a parallel pass, the faster way in each case."""
-    return way == "gradient" and way not in SEQUENTIAL[name]
+def unrolled(name, way, dim):
+    """Whether the layers are written out or scanned: the faster in each case, as measured.
+
+    Parallel passes of MADEs are written out, but for those whose weights are large."""
+    parallel = name in MADE and way not in SEQUENTIAL[name]
+    return parallel and (way == "gradient" or dim <= 256)
 
 
 def variants(config, name, dim):
@@ -106,11 +109,12 @@ def calls(config, dim):
     x, made = jax.random.normal(x_key, (config.batch, dim)), {}
 
     def add(name, way, inverse):
-        options = DENSE if way == "dense" else {"unroll": unrolled(name, way)}
         sizes = {"num_layers": config.num_layers, "hidden": config.hidden}
-        model = build(name, dim, inverse, **sizes, **options)
+        options, what = (DENSE, "density") if way == "dense" else ({}, way)
+        unroll = unrolled(name, what, dim)
+        model = build(name, dim, inverse, unroll=unroll, **sizes, **options)
         params = parameters(model, params_key)
-        call = function(model, "density" if way == "dense" else way, config.batch)
+        call = function(model, what, config.batch)
         made[name, way, inverse] = (
             timing.program(call, params, x, key),
             flops.products(call, params, x, key),

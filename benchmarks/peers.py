@@ -98,7 +98,8 @@ def ours(name, config, x, key, inverse) -> Peer:
     options = {} if name == "realnvp" else {"direct": False}
     options |= {"num_layers": config.num_layers, "hidden": config.hidden}
 
-    def peer(unroll):
+    def peer(way):
+        unroll = passes.unrolled(name, way, x.shape[1])
         model = passes.build(name, x.shape[1], inverse, unroll=unroll, **options)
         bijector = lambda params: model.dist(params).bijector  # noqa: E731
         return jax_peer(
@@ -109,7 +110,10 @@ def ours(name, config, x, key, inverse) -> Peer:
             x,
         )
 
-    return peer(False)._replace(gradient=peer(passes.unrolled(name, "gradient")).gradient)
+    peers = {way: peer(way) for way in WAYS}
+    return peers["density"]._replace(
+        gradient=peers["gradient"].gradient, sample=peers["sample"].sample
+    )
 
 
 def flowjax(name, config, x, key) -> Peer:

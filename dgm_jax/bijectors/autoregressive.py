@@ -29,19 +29,21 @@ class Autoregressive(distrax.Bijector):
         self._net, self._params, self._law, self._dim, self._cond = net, params, law, dim, cond
 
     def forward_and_log_det(self, x):
-        tau = self._law.bijector(self._net.apply(self._params, x, self._cond))
-        y, log_det = tau.forward_and_log_det(x)
-        return y, total(log_det)
+        f = self._net.apply(self._params, x, self._cond)
+        x = _rows(jnp.broadcast_to(x, f.shape[:-1]))  # one point may meet a batch of conditions
+        y, log_det = self._law.bijector(_rows(f, -2)).forward_and_log_det(x)
+        return jnp.moveaxis(y, 0, -1), total(jnp.moveaxis(log_det, 0, -1))
 
     def forward(self, x):
-        return self._law.bijector(self._net.apply(self._params, x, self._cond)).forward(x)
+        return self.forward_and_log_det(x)[0]
 
     def inverse(self, y):
         return self._solve(y)[0]
 
     def inverse_and_log_det(self, y):
         x, f = self._solve(y)
-        return x, -total(self._law.bijector(f).forward_log_det_jacobian(x))
+        log_det = self._law.bijector(_rows(f, -2)).forward_log_det_jacobian(_rows(x))
+        return x, -total(jnp.moveaxis(log_det, 0, -1))
 
     def _solve(self, y):
         """x and f with y = τ(x; f) and f = f(x): what both inverses need."""
@@ -52,6 +54,11 @@ class Autoregressive(distrax.Bijector):
         dtype = jnp.result_type(y, *jax.tree.leaves(self._params))
         y = jnp.broadcast_to(y, (*shape, self._dim)).astype(dtype)
         return _invert(self._net, self._law, self._params, self._cond, y)
+
+
+def _rows(array, axis=-1):
+    """Coordinates first, as nets make them: the law's arithmetic then runs over the batch."""
+    return jnp.moveaxis(array, axis, 0)
 
 
 def _invert(net: CausalNet, law: Law, params: Params, cond: Array | None, y: Array):
