@@ -29,6 +29,7 @@ from jax.scipy.special import ndtri
 from .. import checks, nets
 from ..bijectors import Law, affine
 from ..distributions import Autoregressive, DiscretizedLogisticMixture
+from ..nets import Encoding
 from ..protocol import Density
 from .masks import AGNOSTIC, random_places, under_masks
 
@@ -43,14 +44,27 @@ def bernoulli_made(dim: int, *, hidden: Sequence[int], **options) -> Density:
     )
 
 
-def categorical_made(dim: int, *, num_levels: int, hidden: Sequence[int], **options) -> Density:
+def categorical_made(
+    dim: int,
+    *,
+    num_levels: int,
+    hidden: Sequence[int],
+    encoding: Encoding | None = None,
+    **options,
+) -> Density:
     """log p(x) = Σ_i log softmax(f_i(x_<i))[x_i], in nats, for levels x [..., d] in 0..K-1.
 
-    Inputs are one-hot (`nets.one_hot`), since a net of one number an input would be monotone in the
-    level where it should tell levels apart: K-1 times the first matrix. For many, ordered levels
-    there is `discretized_made`. Starts uniform.
+    encoding: how the net sees levels. `nets.one_hot(K)`, the default, has a weight for each level:
+    right for symbols, which no number orders, and K-1 times the first matrix. `nets.scaled(K)` has
+    one for all: right for grey levels, above all where data are few (experiments/RESULTS.md).
+    Starts uniform.
     """
-    encoding = nets.one_hot(num_levels)
+    encoding = nets.one_hot(num_levels) if encoding is None else encoding
+    checks.noun(encoding, Encoding, "encoding")
+    if encoding.num_levels != num_levels:
+        raise ValueError(
+            f"encoding must be of num_levels={num_levels} levels; got one of {encoding.num_levels}."
+        )
     return _made(
         dim, num_levels, lambda f: distrax.Categorical(logits=f), hidden=hidden, encoding=encoding,
         **options,

@@ -19,6 +19,7 @@ from dgm_jax.bijectors import additive, affine
 from dgm_jax.combinators import pushforward
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import maf
+from dgm_jax.nets import scaled
 from tests.contracts.compiled import jit
 
 DIM = 4
@@ -185,3 +186,7 @@ def test_bad_kinds_and_patterns_are_refused():
         observed_first(np.array([0, 1]))
     with pytest.raises(ValueError, match="num_levels must be an integer of at least 2"):
         categorical_made(2, num_levels=1, hidden=(4,))
+    with pytest.raises(ValueError, match="encoding must be of num_levels=3 levels; got one of 4"):
+        categorical_made(2, num_levels=3, hidden=(4,), encoding=scaled(4))
+    with pytest.raises(ValueError, match="encoding must be a Encoding; got function"):
+        categorical_made(2, num_levels=3, hidden=(4,), encoding=scaled)

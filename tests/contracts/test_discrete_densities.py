@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from dgm_jax.autoregressive import bernoulli_made, categorical_made, discretized_made, table
+from dgm_jax.nets import scaled
 from dgm_jax.protocol import Density
 from tests.contracts.compiled import jit
 
@@ -53,6 +54,7 @@ DENSITIES = {
     "bernoulli, masks": Case(bits(num_masks=3), 4, 2),
     "bernoulli, masks, conditional": Case(bits(num_masks=3, cond_dim=COND), 4, 2, COND),
     "categorical": Case(three(), 3, 3, order=THREE),
+    "categorical, of numbers": Case(three(encoding=scaled(3)), 3, 3, order=THREE),
     "categorical, ordered": Case(three(order=SHUFFLED), 3, 3, order=(2, 0, 1)),
     "categorical, narrow": Case(
         lambda **o: categorical_made(3, num_levels=3, hidden=(1,), order=SHUFFLED, **o), 3, 3,
