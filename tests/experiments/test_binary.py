@@ -1,0 +1,47 @@
+"""MADE on bits, run small on files of the published form."""
+
+import numpy as np
+import pytest
+from experiments import runner
+from experiments.autoregressive import binary
+
+QUICK = {"num_steps": 4, "eval_every": 2, "hidden": (6,)}
+
+
+def folder(tmp_path, path, shape):
+    """Bits of which each repeats the last one in nine cases of ten."""
+    rng = np.random.default_rng(0)
+    flips = rng.random((300, int(np.prod(shape)))) < 0.1
+    x = (flips.cumsum(1) % 2).astype(np.uint8).reshape(300, *shape)
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    np.savez(file, train=x[:200], valid=x[200:250], test=x[250:])
+    return tmp_path
+
+
+def run(data, data_dir, workdir, **options):
+    config = binary.Config(
+        data=data, data_dir=data_dir, workdir=workdir, quick=True, progress=False, **options
+    )
+    return runner.run(config, binary.main, quick=QUICK, show=binary.show)
+
+
+def test_a_set_of_bits_is_told_beside_the_published_figures(tmp_path, capsys):
+    data_dir = folder(tmp_path, "binary_density/mushrooms.npz", (112,))
+    models = run("mushrooms", data_dir, tmp_path / "run", num_masks=2)["models"]
+    assert list(models) == ["a coin for each bit", "each bit given the last", "MADE, 2 masks"]
+    coin, pairs, _ = (r["test_nats"] for r in models.values())
+    assert coin < -60  # about 112 log 2, and each bit given the last has the entropy of a flip
+    assert pairs == pytest.approx(112 * (0.1 * np.log(0.1) + 0.9 * np.log(0.9)), abs=6)
+    assert "MADE, masks (published, recalled)" in capsys.readouterr().out
+
+
+def test_pictures_of_bits_are_drawn_and_completed(tmp_path):
+    data_dir = folder(tmp_path, "binarized_mnist/binarized_mnist.npz", (28, 28))
+    run("binarized_mnist", data_dir, tmp_path / "run")
+    assert (tmp_path / "run" / "samples.png").stat().st_size > 2000
+
+
+def test_grey_levels_are_no_bits(tmp_path):
+    with pytest.raises(ValueError, match="data='digits' is no set of bits"):
+        binary.main(binary.Config(data="digits", workdir=tmp_path))

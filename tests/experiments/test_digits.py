@@ -1,0 +1,39 @@
+"""The autoregressive digits, run small: tables at their published figures, pictures, and results."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+from experiments import runner
+from experiments.autoregressive import digits
+
+QUICK = {"num_steps": 2, "eval_every": 1, "hidden": (4,), "num_masks": 2, "num_components": 2}
+
+
+def test_a_short_run_writes_results_and_pictures(tmp_path, capsys):
+    config = digits.Config(workdir=tmp_path, models=("masks",), quick=True, progress=False)
+    results = runner.run(config, digits.main, quick=QUICK, show=digits.show)
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+    tables = {name: r["test_bits_per_dim"] for name, r in results["tables"].items()}
+    assert tables["one histogram"] == pytest.approx(2.974, abs=2e-3)
+    assert tables["a histogram of each pixel"] == pytest.approx(2.431, abs=1e-3)
+    assert tables["Markov chain of order 1"] < 2.332
+    assert [r["num_params"] for r in results["tables"].values()] == [16, 1024, 16 + 63 * 17 * 16]
+    assert 2 < results["models"]["masks"]["test_bits_per_dim"] < 4.2
+    for picture in ("samples.png", "completions.png"):
+        assert (tmp_path / picture).stat().st_size > 5000
+    assert "a number of 79 digits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", digits.Config().models)
+def test_each_name_is_a_density_of_the_pixels(name):
+    model = digits.build(digits.Config(hidden=(4,)), name)
+    x = jnp.zeros((2, 64), jnp.int32)
+    log_prob = jax.eval_shape(lambda key: model.dist(model.init(key)).log_prob(x), jax.random.key(0))
+    assert log_prob.shape == (2,)
+
+
+def test_no_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="models is empty"):
+        digits.main(digits.Config(workdir=tmp_path, models=()))
