@@ -15,9 +15,13 @@ from typing import Literal
 from benchmarks import command
 
 
+# nsf_ar and nsf_c are MAF and RealNVP with a rational-quadratic spline of 8 bins for a law.
+Model = Literal["maf", "iaf", "realnvp", "nsf_ar", "nsf_c"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Config(command.Config):
-    models: tuple[Literal["maf", "iaf", "realnvp"], ...] = ("maf", "iaf", "realnvp")
+    models: tuple[Model, ...] = ("maf", "iaf", "realnvp")
     dims: tuple[int, ...] = (8, 64, 256, 784)
     batch: int = 256
     """examples a call"""
@@ -42,18 +46,26 @@ import jax  # noqa: E402
 
 from benchmarks import flops, timing  # noqa: E402
 from dgm_jax import checks, flows, plots  # noqa: E402
+from dgm_jax.bijectors import affine, rational_quadratic_spline  # noqa: E402
 from dgm_jax.combinators import pushforward  # noqa: E402
 from dgm_jax.distributions import standard_normal  # noqa: E402
 from dgm_jax.nets import INVERSES  # noqa: E402
 from dgm_jax.objectives import nll  # noqa: E402
 
 WAYS = ("density", "gradient", "sample")
-SEQUENTIAL = {"maf": ("sample",), "iaf": ("density", "gradient"), "realnvp": ()}
+MAKE = {
+    "maf": flows.maf, "iaf": flows.iaf, "realnvp": flows.realnvp,
+    "nsf_ar": flows.maf, "nsf_c": flows.realnvp,
+}  # fmt: skip
+COUPLINGS = ("realnvp", "nsf_c")
+SEQUENTIAL = dict.fromkeys(MAKE, ()) | {
+    "maf": ("sample",), "nsf_ar": ("sample",), "iaf": ("density", "gradient"),
+}  # fmt: skip
+NUM_BINS = 8
 # How often the whole network runs, one run after the other, in the sequential direction of an
 # inverse. "unit_once" uses each weight once. What a fixed point needs depends on the data: counted.
 PASSES = {"unit_once": lambda dim: 1, "naive": lambda dim: dim}
 DENSE = {"density_blocks": 1}  # every library's pass: no block of the masked matrices is left out
-MADE = {"maf": flows.maf, "iaf": flows.iaf}
 
 
 def build(name, dim, inverse, *, num_layers, hidden, **options):
@@ -61,12 +73,13 @@ def build(name, dim, inverse, *, num_layers, hidden, **options):
 
     With ReLU, as in the other libraries; smooth activations cost more.
     """
-    options = {"activation": jax.nn.relu} | options | {"num_layers": num_layers, "hidden": hidden}
-    if name == "realnvp":
-        flow = flows.realnvp(dim, **(options | {"num_layers": 2 * num_layers}))
+    law = rational_quadratic_spline(num_bins=NUM_BINS) if "nsf" in name else affine()
+    options = {"activation": jax.nn.relu, "hidden": hidden, "law": law} | options
+    if name in COUPLINGS:
+        options["num_layers"] = 2 * num_layers
     else:
-        flow = MADE[name](dim, inverse=inverse or INVERSES[0], **options)
-    return pushforward(flow, standard_normal(dim))
+        options |= {"num_layers": num_layers, "inverse": inverse or INVERSES[0]}
+    return pushforward(MAKE[name](dim, **options), standard_normal(dim))
 
 
 def parameters(model, key):
@@ -92,13 +105,18 @@ def unrolled(name, way, dim):
     """Whether the layers are written out or scanned: the faster in each case, as measured.
 
     Parallel passes of MADEs are written out, but for those whose weights are large."""
-    parallel = name in MADE and way not in SEQUENTIAL[name]
+    parallel = name not in COUPLINGS and way not in SEQUENTIAL[name]
     return parallel and (way == "gradient" or dim <= 256)
+
+
+def one_pass(name):
+    """The model whose density is one parallel pass of the same net."""
+    return "maf" if name == "iaf" else name
 
 
 def variants(config, name, dim):
     """The inverses of `name` that are timed at this d."""
-    if name == "realnvp":
+    if name in COUPLINGS:
         return ("closed_form",)
     return tuple(i for i in config.inverse if i != "naive" or dim <= config.naive_limit)
 
@@ -120,8 +138,8 @@ def calls(config, dim):
             flops.products(call, params, x, key),
         )
 
-    if set(MADE) & set(config.models):
-        add("maf", "dense", "")
+    for name in {one_pass(name) for name in config.models if name not in COUPLINGS}:
+        add(name, "dense", "")
     for name in config.models:
         for way in WAYS:
             for inverse in variants(config, name, dim) if way in SEQUENTIAL[name] else ("",):
@@ -173,7 +191,7 @@ def row(config, name, dim, inverse, measured):
     def found(way):
         return measured[name, way, inverse if way in SEQUENTIAL[name] else ""]
 
-    dense = measured["maf", "dense", ""] if name in MADE else found("density")
+    dense = found("density") if name in COUPLINGS else measured[one_pass(name), "dense", ""]
     return {
         "model": name,
         "dim": dim,

@@ -3,7 +3,7 @@
     python -m benchmarks.peers
 
 times density, gradient (of the mean negative log-likelihood, in all parameters) and sampling of
-MAF, IAF and RealNVP here and in every library of `.[peers]` and `.[peers-torch]` that is installed:
+MAF, IAF and RealNVP (`--models nsf_ar nsf_c`: with splines of 8 bins) here and in every library of `.[peers]` and `.[peers-torch]` that is installed:
 flowjax, numpyro, bijx, distrax, zuko, nflows, normflows. A peer takes part if it can build the
 model and T(T⁻¹(x)) = x holds for it; its number of parameters, relative to ours, stands in the
 table, with a * beyond 3 %: another size, another cost. Ratios are to the fastest peer.
@@ -17,7 +17,7 @@ from typing import Literal
 
 from benchmarks import command
 
-Model = Literal["maf", "iaf", "realnvp"]
+Model = Literal["maf", "iaf", "realnvp", "nsf_ar", "nsf_c"]
 Library = Literal["flowjax", "numpyro", "bijx", "distrax", "zuko", "nflows", "normflows"]
 
 
@@ -48,6 +48,7 @@ class Config(command.Config):
 if __name__ == "__main__":
     CONFIG = command.parse(Config, "benchmarks.peers")  # before the slow imports
 
+import functools  # noqa: E402
 import os  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from importlib import metadata  # noqa: E402
@@ -65,6 +66,7 @@ from dgm_jax import checks, plots  # noqa: E402
 from dgm_jax.nets import INVERSES, mlp  # noqa: E402
 
 WAYS = ("density", "gradient", "sample")
+BOUND = 3.0  # of splines, where a library lets it be said
 SAME_SIZE = 0.03  # parameters, relative: peers differ in biases, base and transformer constants
 
 
@@ -95,7 +97,7 @@ def jax_peer(params, log_prob, sample, round_trip, x) -> Peer:
 
 def ours(name, config, x, key, inverse) -> Peer:
     # Without the direct connections that our MADE adds to narrow layers, and no peer has.
-    options = {} if name == "realnvp" else {"direct": False}
+    options = {} if name in passes.COUPLINGS else {"direct": False}
     options |= {"num_layers": config.num_layers, "hidden": config.hidden}
 
     def peer(way):
@@ -118,18 +120,22 @@ def ours(name, config, x, key, inverse) -> Peer:
 
 def flowjax(name, config, x, key) -> Peer:
     import equinox as eqx
-    from flowjax import distributions, flows
+    from flowjax import bijections, distributions, flows
 
     options = dict(
         base_dist=distributions.Normal(jnp.zeros(x.shape[1])),
         nn_width=config.hidden[0],
         nn_depth=len(config.hidden),
     )
-    if name == "realnvp":
+    if "nsf" in name:
+        options["transformer"] = bijections.RationalQuadraticSpline(
+            knots=passes.NUM_BINS - 1, interval=BOUND  # the inner ones
+        )
+    if name in passes.COUPLINGS:
         flow = flows.coupling_flow(key, flow_layers=2 * config.num_layers, **options)
     else:
         flow = flows.masked_autoregressive_flow(
-            key, flow_layers=config.num_layers, invert=name == "maf", **options
+            key, flow_layers=config.num_layers, invert=name != "iaf", **options
         )
     params, static = eqx.partition(flow, eqx.is_inexact_array)
 
@@ -154,8 +160,10 @@ def numpyro(name, config, x, key) -> Peer:
     from numpyro.distributions.flows import InverseAutoregressiveTransform
     from numpyro.nn import AutoregressiveNN
 
-    if name == "realnvp":
+    if name in passes.COUPLINGS:
         raise NotImplementedError("has no coupling flow")
+    if name == "nsf_ar":
+        raise NotImplementedError("has affine autoregressive flows only")
     dim = x.shape[1]
     if min(config.hidden) < dim:
         raise NotImplementedError("wants hidden layers of at least d units")
@@ -191,18 +199,22 @@ def bijx(name, config, x, key) -> Peer:
     import bijx
     from flax import nnx
 
-    if name != "realnvp":
+    if name not in passes.COUPLINGS:
         raise NotImplementedError("has no autoregressive flow")
     dim, rngs = x.shape[1], nnx.Rngs(0)
     layers, mask = [], bijx.checker_mask((dim,), True)
     for _ in range(2 * config.num_layers):
-        template = bijx.ModuleReconstructor(bijx.AffineLinear(rngs=rngs))
+        law = bijx.AffineLinear(rngs=rngs)
+        if name == "nsf_c":
+            law = bijx.MonotoneRQSpline(passes.NUM_BINS, (), rngs=rngs)
+        template = bijx.ModuleReconstructor(law)
         moved, kept = mask.counts
+        k = template.params_total_size
         net = bijx.nn.nets.MLP(
-            kept, moved * 2, list(config.hidden), activation=jax.nn.relu, rngs=rngs
+            kept, moved * k, list(config.hidden), activation=jax.nn.relu, rngs=rngs
         )
-        to_pairs = lambda p, moved=moved: p.reshape(*p.shape[:-1], moved, 2)  # noqa: E731
-        conditioner = nnx.Sequential(net, to_pairs)
+        by_entry = lambda p, moved=moved, k=k: p.reshape(*p.shape[:-1], moved, k)  # noqa: E731
+        conditioner = nnx.Sequential(net, by_entry)
         layers.append(bijx.GeneralCouplingLayer(conditioner, mask, template))
         mask = ~mask
     flow = bijx.Transformed(bijx.IndependentNormal((dim,)), bijx.Chain(*layers))
@@ -225,8 +237,10 @@ def distrax(name, config, x, key) -> Peer:
     """Masked, not split: its conditioners read and write all d coordinates."""
     import distrax
 
-    if name != "realnvp":
+    if name not in passes.COUPLINGS:
         raise NotImplementedError("has no autoregressive flow")
+    if name == "nsf_c":
+        raise NotImplementedError("is compared with affine couplings only")
     dim = x.shape[1]
     net = mlp(dim, 2 * dim, hidden=config.hidden, activation=jax.nn.relu)
     params = [net.init(k) for k in jax.random.split(key, 2 * config.num_layers)]
@@ -288,12 +302,15 @@ def zuko(name, config, x, key) -> Peer:
     import zuko
 
     dim = x.shape[1]
-    if name == "realnvp":
+    if name in passes.COUPLINGS:
+        if name == "nsf_c":
+            raise NotImplementedError("has spline couplings only as masked autoregressions")
         flow = zuko.flows.RealNVP(
             dim, transforms=2 * config.num_layers, hidden_features=config.hidden
         )
     else:
-        flow = zuko.flows.MAF(dim, transforms=config.num_layers, hidden_features=config.hidden)
+        make = zuko.flows.NSF if name == "nsf_ar" else zuko.flows.MAF
+        flow = make(dim, transforms=config.num_layers, hidden_features=config.hidden)
     if name == "iaf":
         flow = zuko.lazy.Flow(flow.transform.inv, flow.base)
 
@@ -314,19 +331,34 @@ def nflows(name, config, x, key) -> Peer:
     from nflows.nn.nets import MLP
 
     dim = x.shape[1]
-    if name == "realnvp":
+    spline = dict(num_bins=passes.NUM_BINS, tails="linear", tail_bound=BOUND)
+    if name in passes.COUPLINGS:
 
         class Conditioner(MLP):
             def forward(self, inputs, context=None):
                 return super().forward(inputs)
 
+        make = transforms.AffineCouplingTransform
+        if name == "nsf_c":
+            make = functools.partial(transforms.PiecewiseRationalQuadraticCouplingTransform, **spline)
         layers = [
-            transforms.AffineCouplingTransform(
+            make(
                 torch.where(torch.arange(dim) % 2 == i % 2, -1, 1),
                 lambda inputs, outputs: Conditioner([inputs], [outputs], config.hidden),
             )
             for i in range(2 * config.num_layers)
         ]
+        transform = transforms.CompositeTransform(layers)
+    elif name == "nsf_ar":
+        layers = []
+        for _ in range(config.num_layers):
+            layers += [
+                transforms.MaskedPiecewiseRationalQuadraticAutoregressiveTransform(
+                    dim, config.hidden[0], num_blocks=len(config.hidden) - 1,
+                    use_residual_blocks=False, **spline,
+                ),
+                transforms.ReversePermutation(dim),
+            ]  # fmt: skip
         transform = transforms.CompositeTransform(layers)
     else:
         transform = MaskedAutoregressiveFlow(
@@ -347,6 +379,8 @@ def normflows(name, config, x, key) -> Peer:
     import normflows as nf
 
     dim, layers = x.shape[1], []
+    if "nsf" in name:
+        raise NotImplementedError("has splines with residual conditioners only")
     if name == "realnvp" and dim % 2:
         raise NotImplementedError("wants an even d for couplings")
     for _ in range(config.num_layers * (2 if name == "realnvp" else 1)):
@@ -390,7 +424,7 @@ def contestants(config, name, dim, batch):
 
 
 def our_inverses(config, name):
-    if name == "realnvp":
+    if name in passes.COUPLINGS:
         return ("",)
     return config.inverse or tuple(i for i in INVERSES if i != "naive")
 

@@ -14,9 +14,11 @@ from benchmarks.timing import Timing
 CONFIG = peers.Config(num_layers=2, hidden=(16, 16))
 CAN = {
     "distrax": ("realnvp",),
-    "bijx": ("realnvp",),
+    "bijx": ("realnvp", "nsf_c"),
     "numpyro": ("maf", "iaf"),
-    **{name: ("maf", "iaf", "realnvp") for name in ("flowjax", "zuko", "nflows", "normflows")},
+    "zuko": ("maf", "iaf", "realnvp", "nsf_ar"),
+    "normflows": ("maf", "iaf", "realnvp"),
+    **{name: ("maf", "iaf", "realnvp", "nsf_ar", "nsf_c") for name in ("flowjax", "nflows")},
 }
 
 
