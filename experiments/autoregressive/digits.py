@@ -17,21 +17,21 @@ from experiments import runner
 @dataclasses.dataclass(frozen=True)
 class Config(runner.Config):
     models: tuple[Literal["one-hot", "categorical", "mixture", "masks"], ...] = (
-        "one-hot", "categorical", "mixture", "masks",
+        "categorical", "mixture", "masks",
     )  # fmt: skip
-    """which MADEs to train"""
+    """which MADEs to train; one-hot is categorical with a weight for each level of each input"""
     hidden: tuple[int, ...] = (500,)
     """widths of the hidden layers"""
     num_masks: int = 16
     """random orders and connections of the ensemble `masks`, whose conditionals are mixtures"""
     num_components: int = 5
     """logistics of a mixture"""
-    num_steps: int = 1000
+    num_steps: int = 1500
     """gradient steps a model; the best on the validation split is kept"""
     batch_size: int = 128
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     """of AdamW at the start; falls to 0 as a cosine"""
-    weight_decay: float = 1.0
+    weight_decay: float = 0.5
     ema_decay: float = 0.99
     """of the averaged parameters, which are evaluated"""
     eval_every: int = 100
