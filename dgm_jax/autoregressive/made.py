@@ -167,7 +167,7 @@ def observed_first(given) -> np.ndarray:
 
 
 class _Bit(distrax.Bernoulli):
-    """0 and 1 only: distrax would score any other number, such as a grey level, by the same line."""
+    """0 and 1 only: distrax would score any other number, such as a grey level, likewise."""
 
     def log_prob(self, value):
         return jnp.where((value == 0) | (value == 1), super().log_prob(value), -jnp.inf)

@@ -131,4 +131,6 @@ def _check(dim, num_levels, window):
     checks.positive_int(num_levels, "num_levels", least=2)
     checks.positive_int(window, "window", least=0)
     if window >= dim:
-        raise ValueError(f"window must be at most dim - 1 = {dim - 1}, the full joint; got {window}.")
+        raise ValueError(
+            f"window must be at most dim - 1 = {dim - 1}, the full joint; got {window}."
+        )

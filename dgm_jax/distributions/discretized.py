@@ -30,7 +30,7 @@ class DiscretizedLogisticMixture(distrax.Distribution):
         if len(shapes) > 1 or shapes == {()}:
             raise ValueError(
                 "logits, means and log_scales must have one number of components in their last "
-                f"axis; got shapes {jnp.shape(logits)}, {jnp.shape(means)}, {jnp.shape(log_scales)}."
+                f"axis; got {jnp.shape(logits)}, {jnp.shape(means)} and {jnp.shape(log_scales)}."
             )
         half = (num_levels - 1) / 2  # levels from the middle to the end: half of [-1, 1]
         self._num_levels = num_levels
@@ -84,7 +84,7 @@ class DiscretizedLogisticMixture(distrax.Distribution):
         return (v - 0.5 - self._means) * jnp.exp(-self._log_scales)
 
     def _sample_n(self, key, n):
-        """A component, its logistic by the inverse of its distribution function, the nearest level."""
+        """A component, its logistic by the inverse of its CDF, and the nearest level."""
         checks.key(key, "seed")
         component_key, logistic_key = jax.random.split(key)
         shape = (n, *self.batch_shape)

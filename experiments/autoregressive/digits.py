@@ -157,6 +157,11 @@ def complete_lower_half(model, params, key, x):
     return jax.jit(lambda p, key, x: model.dist(p).complete(x, given, seed=key))(params, key, x)
 
 
+def draw_two_rows(model, params, key):
+    sample = jax.jit(lambda p, key: model.dist(p).sample(seed=key, sample_shape=2 * COLUMNS))
+    return sample(params, key)
+
+
 def draw(config, fitted, test):
     """samples.png and completions.png."""
     names = [name for name in fitted if "histogram" not in name]
@@ -166,8 +171,7 @@ def draw(config, fitted, test):
     samples, completions = {"test data": shown}, {"test data": shown[:COLUMNS], "given": halves}
     for name, (sample_key, complete_key) in zip(names, keys, strict=True):
         model, params = fitted[name]
-        sample = jax.jit(lambda p, key: model.dist(p).sample(seed=key, sample_shape=2 * COLUMNS))  # noqa: B023
-        samples[name] = sample(params, sample_key)
+        samples[name] = draw_two_rows(model, params, sample_key)
         if name == "masks":
             model = build(config, name)
         completions[name] = complete_lower_half(model, params, complete_key, shown[:COLUMNS])
@@ -192,7 +196,7 @@ def show(found):
         rows.append(row)
     runner.table(rows, ["model", "parameters", "test nats", "bits/dim", "training s"])
     full = ar.num_parameters(DIM, K, window=DIM - 1)
-    print(f"The full joint table would have 17^64 - 1 parameters, a number of {len(str(full))} digits.")
+    print(f"The full joint table has 17^64 - 1 parameters, a number of {len(str(full))} digits.")
 
 
 def main(config: Config) -> dict:

@@ -1,4 +1,4 @@
-"""Many masks of one set of weights: each is a MADE of its own order, and the ensemble their mean."""
+"""Many masks of one set of weights: each is a MADE of its own order, the ensemble their mean."""
 
 from itertools import product
 
@@ -58,7 +58,7 @@ def test_coordinates_in_other_places_are_a_made_of_that_order(name):
 
 
 def test_a_mask_gives_each_unit_its_degree_and_leaves_every_weight_where_it_is():
-    """Against the masks written out: unit units[j] has degree j of the net, weights as they stand."""
+    """Against the masks written out: unit units[j] has degree j of the net, weights stay."""
     hidden, order = (8, 6), np.array([2, 0, 3, 1])
     places = Places(order, [np.random.default_rng(n).permutation(h) for n, h in enumerate(hidden)])
     net = made(DIM, hidden=hidden, num_outputs=1, activation=jnp.tanh)
@@ -77,7 +77,7 @@ def test_a_mask_gives_each_unit_its_degree_and_leaves_every_weight_where_it_is()
 
 
 def test_units_in_other_places_see_other_inputs_but_no_later_ones():
-    """Jacobian of each random mask: no edge against its order, every legal one alive, masks differ."""
+    """Jacobian of each random mask: no edge against its order, all legal ones alive, all differ."""
     hidden = (12, 12)
     net = made(DIM, hidden=hidden, num_outputs=1)
     params = drawn(net.init)

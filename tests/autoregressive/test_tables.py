@@ -33,10 +33,10 @@ def test_the_count_is_that_of_what_can_vary_in_the_table():
     states = jnp.stack(jnp.meshgrid(*[jnp.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3)
     for window, shared in [(0, False), (1, False), (2, False), (0, True), (1, True)]:
         model = table(3, num_levels=3, window=window, shared=shared)
-        rng = np.random.default_rng(0)
-        shapes = jax.eval_shape(model.init, jax.random.key(0))
-        params = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape), a.dtype), shapes)  # noqa: B023
-        jacobian = jit(jax.jacobian(lambda p: model.dist(p).log_prob(states)))(params)["logits"]  # noqa: B023
+        shape = jax.eval_shape(model.init, jax.random.key(0))["logits"].shape
+        params = {"logits": jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)}
+        log_prob = lambda p, model=model: model.dist(p).log_prob(states)  # noqa: E731
+        jacobian = jit(jax.jacobian(log_prob))(params)["logits"]
         rank = np.linalg.matrix_rank(np.asarray(jacobian).reshape(27, -1), tol=1e-4)
         assert rank == num_parameters(3, 3, window=window, shared=shared)
 
@@ -108,11 +108,17 @@ BAD = {
     "entries": (lambda: table(30, num_levels=17, window=9), "choose a smaller one"),
     "levels": (lambda: table(3, num_levels=1, window=1), "num_levels must be an integer"),
     "data": (
-        lambda: fit_table(np.array([[0, 3]]), num_levels=3, window=0), r"integers \[n, d\] in 0\.\.2"),
+        lambda: fit_table(np.array([[0, 3]]), num_levels=3, window=0),
+        r"integers \[n, d\] in 0\.\.2",
+    ),
     "numbers": (
-        lambda: fit_table(np.array([[0.0, 1.0]]), num_levels=3, window=0), "got shape .* of float64"),
+        lambda: fit_table(np.array([[0.0, 1.0]]), num_levels=3, window=0),
+        "got shape .* of float64",
+    ),
     "smoothing": (
-        lambda: fit_table(np.array([[0, 1]]), num_levels=3, window=0, smoothing=-1), "smoothing must"),
+        lambda: fit_table(np.array([[0, 1]]), num_levels=3, window=0, smoothing=-1),
+        "smoothing must",
+    ),
 }  # fmt: skip
 
 

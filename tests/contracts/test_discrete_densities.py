@@ -1,4 +1,4 @@
-"""The laws of a discrete density: it sums to one, draws from itself, and its fast sampler is the slow.
+"""The laws of a discrete density: it sums to one, and draws from itself, fast or slow alike.
 
 Every constructor in `DENSITIES` is taken away from its start and held to them over all states.
 """
@@ -48,7 +48,8 @@ BITS, THREE = (0, 1, 2, 3), (0, 1, 2)
 DENSITIES = {
     "bernoulli": Case(bits(), 4, 2, order=BITS),
     "bernoulli, narrow": Case(
-        lambda **o: bernoulli_made(4, hidden=(2,), order=[3, 0, 2, 1], **o), 4, 2, order=(3, 0, 2, 1)
+        lambda **o: bernoulli_made(4, hidden=(2,), order=[3, 0, 2, 1], **o), 4, 2,
+        order=(3, 0, 2, 1),
     ),
     "bernoulli, conditional": Case(bits(cond_dim=COND), 4, 2, COND, order=BITS),
     "bernoulli, masks": Case(bits(num_masks=3), 4, 2),
@@ -70,13 +71,16 @@ DENSITIES = {
         three(num_masks=3, agnostic_to=["connectivity"], order=SHUFFLED), 3, 3
     ),
     "categorical, residual masks": Case(
-        lambda **o: categorical_made(3, num_levels=3, hidden=(6,) * 3, residual=True, num_masks=2, **o),
-        3, 3,
+        lambda **o: categorical_made(
+            3, num_levels=3, hidden=(6,) * 3, residual=True, num_masks=2, **o
+        ), 3, 3,
     ),
     "discretized": Case(five(), 3, 5, order=THREE),
     "discretized, conditional": Case(five(cond_dim=COND), 3, 5, COND, order=THREE),
     "discretized, masks": Case(five(num_masks=2), 3, 5),
-    "table, independent": Case(lambda: table(4, num_levels=3, window=0), 4, 3, slow=False, order=BITS),
+    "table, independent": Case(
+        lambda: table(4, num_levels=3, window=0), 4, 3, slow=False, order=BITS
+    ),
     "table, Markov": Case(lambda: table(4, num_levels=3, window=2), 4, 3, slow=False, order=BITS),
     "table, stationary": Case(
         lambda: table(4, num_levels=3, window=1, shared=True), 4, 3, slow=False, order=BITS
@@ -107,7 +111,7 @@ def states(name):
 
 @cache
 def scored_and_drawn(name):
-    """Samples, their log p told with them, samples alone; log p of all states, samples, no states."""
+    """Samples, log p told with them, samples alone; log p of all states, samples, no states."""
     model, params, cond = built(name)
     case = DENSITIES[name]
 

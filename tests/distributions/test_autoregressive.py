@@ -108,7 +108,7 @@ def test_gradients_pass_through_reparametrised_samples():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), grads, wanted)
 
 
-# --------------------------------------------------------------- completion, and sharper conditionals
+# ------------------------------------------------------- completion, and sharper conditionals
 LEVELS = 3
 STATES = jnp.array(list(product(range(LEVELS), repeat=3)))
 
@@ -136,7 +136,8 @@ def completed(order, num=20_000):
     def run(params, key):
         dist = Autoregressive(net, params, categorical, 3)
         x = jnp.full((num, 3), jnp.array([7, 2, 9]))  # what is not given is not read
-        return dist.complete(x, given, seed=key), dist.log_prob(STATES), dist.conditionals(STATES).logits
+        logits = dist.conditionals(STATES).logits
+        return dist.complete(x, given, seed=key), dist.log_prob(STATES), logits
 
     x, log_p, logits = run(params, jax.random.key(0))
     assert (np.asarray(x)[:, 1] == 2).all()

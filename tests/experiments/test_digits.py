@@ -1,4 +1,4 @@
-"""The autoregressive digits, run small: tables at their published figures, pictures, and results."""
+"""The autoregressive digits, run small: tables at known figures, pictures, results."""
 
 import json
 
@@ -30,7 +30,8 @@ def test_a_short_run_writes_results_and_pictures(tmp_path, capsys):
 def test_each_name_is_a_density_of_the_pixels(name):
     model = digits.build(digits.Config(hidden=(4,)), name)
     x = jnp.zeros((2, 64), jnp.int32)
-    log_prob = jax.eval_shape(lambda key: model.dist(model.init(key)).log_prob(x), jax.random.key(0))
+    score = lambda key: model.dist(model.init(key)).log_prob(x)  # noqa: E731
+    log_prob = jax.eval_shape(score, jax.random.key(0))
     assert log_prob.shape == (2,)
 
 
