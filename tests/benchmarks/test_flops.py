@@ -51,16 +51,18 @@ def test_the_dense_pass_of_a_maf_is_its_formula_and_what_xla_counts(hidden):
     sizes = {"num_layers": 1, "hidden": hidden}
     call, params, x = density("maf", 12, unroll=True, **sizes, **passes.DENSE)
     formula = flops.made_pass(12, hidden, num_layers=1, batch=32)
-    assert flops.products(call, params, x, None) == formula
+    log_det = 2 * 32 * 12  # summed by a product with ones
+    assert flops.products(call, params, x, None) == formula + log_det
     assert formula <= timing.flops(jax.jit(call), params, x, None) < 1.6 * formula
 
 
 def test_layers_multiply_the_arithmetic_and_naive_inversion_the_passes():
     sizes = {"num_layers": 3, "hidden": (16, 16)}
     one_pass = flops.made_pass(7, (16, 16), num_layers=3, batch=32)
+    log_det = 3 * 2 * 32 * 7  # summed by a product with ones
     call, params, x = density("maf", 7, **sizes, **passes.DENSE)
-    assert flops.products(call, params, x, None) == one_pass
+    assert flops.products(call, params, x, None) == one_pass + log_det
     call, params, x = density("iaf", 7, "naive", **sizes, **passes.DENSE)
-    assert flops.products(call, params, x, None) == (7 + 1) * one_pass  # the last for the log-det
+    assert flops.products(call, params, x, None) == (7 + 1) * one_pass + log_det  # the last for log τ'
     call, params, x = density("iaf", 7, "unit_once", **sizes)
     assert flops.products(call, params, x, None) < 2 * one_pass
