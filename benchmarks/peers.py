@@ -9,7 +9,7 @@ model and T(T⁻¹(x)) = x holds for it; its number of parameters, relative to o
 table, with a * beyond 3 %: another size, another cost. Ratios are to the fastest peer.
 
 Peers invert an autoregressive flow by d passes. What would last longer than --longest-call is left
-out and said so; such calls are timed once, after the fast ones. Five to ten minutes on two cores.
+out and said so; such calls are timed once, after the fast ones. A quarter of an hour on two cores.
 """
 
 import dataclasses

@@ -49,9 +49,10 @@ def made(
         widths. Durkan & Nash (2019), "Autoregressive energy machines", ResMADE.
     inverse: how `unroll` makes x, all exact. "unit_once": each unit once, the arithmetic of one
         pass in d small steps, the fastest on a CPU at every size in benchmarks/RESULTS.md;
-        "block_fixed_point": rounds over blocks of coordinates until nothing changes, about 8 passes
-        there in fewer and larger steps, for devices where small steps are slow; "fixed_point": the
-        same over all of x, at most d passes, 10-13 there; "naive": d passes, the lecture's.
+        "block_fixed_point": rounds over blocks of coordinates until nothing changes, in fewer and
+        larger steps, for devices where small steps are slow (8 passes at d = 16 and 64, with random
+        weights); "fixed_point": the same over all of x, at most d passes (10-13 there); "naive": d
+        passes, the lecture's.
     num_blocks: blocks of the unroll, about √d / 4 by default; more cost compile time.
     density_blocks: row blocks of the parallel pass (see `nets.triangular`); 1 is the dense pass.
         By default 2, or 4 from d = 512, where hidden layers have 256 units: a gradient then takes
