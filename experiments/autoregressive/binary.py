@@ -48,14 +48,13 @@ import math  # noqa: E402
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
-import optax  # noqa: E402
 
 from dgm_jax import autoregressive as ar  # noqa: E402
 from dgm_jax import plots  # noqa: E402
 from dgm_jax.data import batches, load  # noqa: E402
-from dgm_jax.learning import averaged, gradient_descent, train  # noqa: E402
-from dgm_jax.metrics import expected_log_prob  # noqa: E402
-from dgm_jax.objectives import mean_and_stderr, nll  # noqa: E402
+from dgm_jax.learning import averaged, train  # noqa: E402
+from dgm_jax.objectives import mean_and_stderr  # noqa: E402
+from experiments.autoregressive.fitting import fit_table, maximum_likelihood, scorer  # noqa: E402
 
 # Test log-likelihoods in nats, Germain et al. (2015), as recalled: check them before you cite them.
 PUBLISHED = {
@@ -74,17 +73,6 @@ SMOOTHING = (0.01, 0.1, 1.0)  # the best on the validation split is taken
 COLUMNS = 16  # of the pictures
 
 
-def scorer(model):
-    """scores(params, rows) -> log p [n] in nats, compiled once."""
-    log_prob = jax.jit(lambda params, x: model.dist(params).log_prob(x))
-
-    def scores(params, rows):
-        one = lambda key, x: log_prob(params, x)  # noqa: E731
-        return expected_log_prob(one, jax.random.key(0), rows)  # exact: the key is not used
-
-    return scores
-
-
 def summary(log_prob, num_params):
     nats, stderr = mean_and_stderr(log_prob)
     return {"num_params": num_params, "test_nats": float(nats), "test_nats_stderr": float(stderr)}
@@ -94,30 +82,16 @@ def fit_tables(rows, dim):
     """Coins, and each bit given the one before it."""
     results = {}
     for name, window in (("a coin for each bit", 0), ("each bit given the last", 1)):
-        scores = scorer(ar.table(dim, num_levels=2, window=window))
-        tried = [
-            ar.fit_table(rows["train"], num_levels=2, window=window, smoothing=s) for s in SMOOTHING
-        ]
-        best = max(tried, key=lambda p: scores(p, rows["valid"]).mean())  # noqa: B023
-        num_params = ar.num_parameters(dim, 2, window=window)
-        results[name] = summary(scores(best, rows["test"]), num_params)
+        *_, num_params, log_prob = fit_table(rows, dim, 2, SMOOTHING, window=window)
+        results[name] = summary(log_prob, num_params)
     return results
 
 
 def fit(config, model, rows):
     """Maximum likelihood; under many masks each step draws one of them."""
-    rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
-    algorithm = gradient_descent(
-        model.init,
-        lambda params, key, x: nll(model, params, key, x),
-        optax.chain(
-            optax.clip_by_global_norm(5.0), optax.adamw(rate, weight_decay=config.weight_decay)
-        ),
-        ema_decay=config.ema_decay,
-    )
     scores = scorer(model)
     trained = train(
-        algorithm,
+        maximum_likelihood(config, model),
         jax.random.key(config.seed),
         batches(rows["train"], config.batch_size, seed=config.seed),
         num_steps=config.num_steps,

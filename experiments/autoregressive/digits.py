@@ -45,15 +45,14 @@ if __name__ == "__main__":
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
-import optax  # noqa: E402
 
 from dgm_jax import autoregressive as ar  # noqa: E402
 from dgm_jax import plots  # noqa: E402
 from dgm_jax.data import batches, load  # noqa: E402
-from dgm_jax.learning import averaged, gradient_descent, train  # noqa: E402
-from dgm_jax.metrics import expected_log_prob  # noqa: E402
+from dgm_jax.learning import averaged, train  # noqa: E402
 from dgm_jax.nets import scaled  # noqa: E402
-from dgm_jax.objectives import bits_per_dim, mean_and_stderr, nll  # noqa: E402
+from dgm_jax.objectives import bits_per_dim, mean_and_stderr  # noqa: E402
+from experiments.autoregressive.fitting import fit_table, maximum_likelihood, scorer  # noqa: E402
 
 SIDE, K = 8, 17
 DIM = SIDE * SIDE
@@ -77,17 +76,6 @@ def build(config, name, *, num_masks=1):
     return ar.discretized_made(DIM, num_components=components, num_masks=num_masks, **options)
 
 
-def scorer(model):
-    """scores(params, rows) -> log p [n] in nats, compiled once."""
-    log_prob = jax.jit(lambda params, x: model.dist(params).log_prob(x))
-
-    def scores(params, rows):
-        one = lambda key, x: log_prob(params, x)  # noqa: E731
-        return expected_log_prob(one, jax.random.key(0), rows)  # exact: the key is not used
-
-    return scores
-
-
 def summary(log_prob, num_params):
     bits, stderr = mean_and_stderr(bits_per_dim(log_prob, DIM))
     return {
@@ -102,27 +90,14 @@ def fit_tables(rows):
     """Results, and (model, params) of each."""
     results, fitted = {}, {}
     for name, table in TABLES.items():
-        model = ar.table(DIM, num_levels=K, **table)
-        scores = scorer(model)
-        tried = [ar.fit_table(rows["train"], num_levels=K, **table, smoothing=s) for s in SMOOTHING]
-        params = max(tried, key=lambda p: scores(p, rows["valid"]).mean())  # noqa: B023
+        model, params, num_params, log_prob = fit_table(rows, DIM, K, SMOOTHING, **table)
         fitted[name] = model, params
-        num_params = ar.num_parameters(DIM, K, **table)
-        results[name] = summary(scores(params, rows["test"]), num_params)
+        results[name] = summary(log_prob, num_params)
     return results, fitted
 
 
 def fit(config, name, model, rows):
     """Maximum likelihood; under many masks each step draws one of them."""
-    rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
-    algorithm = gradient_descent(
-        model.init,
-        lambda params, key, x: nll(model, params, key, x),
-        optax.chain(
-            optax.clip_by_global_norm(5.0), optax.adamw(rate, weight_decay=config.weight_decay)
-        ),
-        ema_decay=config.ema_decay,
-    )
     scores = scorer(model)
 
     def evaluate(state):
@@ -130,7 +105,7 @@ def fit(config, name, model, rows):
         return {"valid_bits_per_dim": bits_per_dim(log_prob, DIM).mean()}
 
     trained = train(
-        algorithm,
+        maximum_likelihood(config, model),
         jax.random.key(config.seed),
         batches(rows["train"], config.batch_size, seed=config.seed),
         num_steps=config.num_steps,
