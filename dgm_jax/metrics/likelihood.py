@@ -12,7 +12,7 @@ from ..protocol import Array, Key
 def expected_log_prob(
     log_prob: Callable[[Key, Array], Array],
     key: Key,
-    x: np.ndarray,
+    x: np.ndarray | tuple[np.ndarray, ...],
     *,
     num_draws: int = 1,
     batch_size: int = 1000,
@@ -20,19 +20,26 @@ def expected_log_prob(
     """E log p(x_n), one value for each row of x [n, ...], in nats: the mean of num_draws draws.
 
     log_prob(key, batch) -> [b], jitted by the caller, may be random, as dequantization at
-    evaluation is: log p(x + u) for a fresh u. The rows go through it in batches of one shape, so
-    it is compiled once. Cost: num_draws times one evaluation of the set.
+    evaluation is: log p(x + u) for a fresh u. A tuple such as (x, cond) gives batches that are
+    tuples. The rows go through it in batches of one shape, so it is compiled once. Cost: num_draws times one evaluation of the set.
     """
     checks.key(key)
-    checks.finite_rows(x, "x")
+    parts = x if isinstance(x, tuple) else (x,)
+    for part in parts:
+        checks.finite_rows(part, "x")
+        if len(part) != len(parts[0]):
+            raise ValueError(f"x must have as many rows in each part; got {[*map(len, parts)]}.")
     checks.positive_int(num_draws, "num_draws")
     checks.positive_int(batch_size, "batch_size")
-    size = min(batch_size, len(x))
-    total = np.zeros(len(x))
+    num = len(parts[0])
+    size = min(batch_size, num)
+    total = np.zeros(num)
     for draw_key in jax.random.split(key, num_draws):
-        batch_keys = jax.random.split(draw_key, -(-len(x) // size))
-        for start, batch_key in zip(range(0, len(x), size), batch_keys, strict=True):
-            rows = np.arange(start, start + size) % len(x)  # the last batch is filled up
-            kept = min(size, len(x) - start)
-            total[start : start + kept] += np.asarray(log_prob(batch_key, x[rows]))[:kept]
+        batch_keys = jax.random.split(draw_key, -(-num // size))
+        for start, batch_key in zip(range(0, num, size), batch_keys, strict=True):
+            rows = np.arange(start, start + size) % num  # the last batch is filled up
+            batch = tuple(part[rows] for part in parts)
+            kept = min(size, num - start)
+            found = log_prob(batch_key, batch if isinstance(x, tuple) else batch[0])
+            total[start : start + kept] += np.asarray(found)[:kept]
     return total / num_draws

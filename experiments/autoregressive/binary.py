@@ -51,10 +51,8 @@ import numpy as np  # noqa: E402
 
 from dgm_jax import autoregressive as ar  # noqa: E402
 from dgm_jax import plots  # noqa: E402
-from dgm_jax.data import batches, load  # noqa: E402
-from dgm_jax.learning import averaged, train  # noqa: E402
-from dgm_jax.objectives import mean_and_stderr  # noqa: E402
-from experiments.autoregressive.fitting import fit_table, maximum_likelihood, scorer  # noqa: E402
+from dgm_jax.data import load  # noqa: E402
+from experiments import fitting  # noqa: E402
 
 # Test log-likelihoods in nats, Germain et al. (2015), as recalled: check them before you cite them.
 PUBLISHED = {
@@ -73,41 +71,12 @@ SMOOTHING = (0.01, 0.1, 1.0)  # the best on the validation split is taken
 COLUMNS = 16  # of the pictures
 
 
-def summary(log_prob, num_params):
-    nats, stderr = mean_and_stderr(log_prob)
-    return {"num_params": num_params, "test_nats": float(nats), "test_nats_stderr": float(stderr)}
-
-
 def fit_tables(rows, dim):
     """Coins, and each bit given the one before it."""
-    results = {}
-    for name, window in (("a coin for each bit", 0), ("each bit given the last", 1)):
-        *_, num_params, log_prob = fit_table(rows, dim, 2, SMOOTHING, window=window)
-        results[name] = summary(log_prob, num_params)
-    return results
-
-
-def fit(config, model, rows):
-    """Maximum likelihood; under many masks each step draws one of them."""
-    scores = scorer(model)
-    trained = train(
-        maximum_likelihood(config, model),
-        jax.random.key(config.seed),
-        batches(rows["train"], config.batch_size, seed=config.seed),
-        num_steps=config.num_steps,
-        evaluate=lambda state: {"valid_nll": -scores(averaged(state), rows["valid"]).mean()},
-        monitor="valid_nll",
-        eval_every=config.eval_every,
-        log_every=config.eval_every,
-        workdir=config.workdir / "made",
-        progress=config.progress,
-        description=config.data,
-    )
-    params = averaged(trained.best)
-    num_params = sum(leaf.size for leaf in jax.tree.leaves(params))
-    return params, summary(scores(params, rows["test"]), num_params) | {
-        "valid_nats": -min(r["valid_nll"] for r in trained.history if "valid_nll" in r),
-        "train_seconds": trained.seconds,
+    windows = {"a coin for each bit": 0, "each bit given the last": 1}
+    return {
+        name: fitting.fit_table(rows, dim, 2, SMOOTHING, window=window)[-1]
+        for name, window in windows.items()
     }
 
 
@@ -163,7 +132,7 @@ def main(config: Config) -> dict:
     model = ar.bernoulli_made(dim, hidden=config.hidden, num_masks=config.num_masks)
     models = fit_tables(rows, dim)
     masks = f", {config.num_masks} masks" if config.num_masks > 1 else ""
-    params, models[f"MADE{masks}"] = fit(config, model, rows)
+    params, models[f"MADE{masks}"], *_ = fitting.maximum_likelihood(config, "made", model, rows)
     if data.test.ndim == 3:
         draw(config, model, params, data.test)
     return {"data": config.data, "models": models}

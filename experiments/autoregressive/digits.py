@@ -48,11 +48,9 @@ import numpy as np  # noqa: E402
 
 from dgm_jax import autoregressive as ar  # noqa: E402
 from dgm_jax import plots  # noqa: E402
-from dgm_jax.data import batches, load  # noqa: E402
-from dgm_jax.learning import averaged, train  # noqa: E402
+from dgm_jax.data import load  # noqa: E402
 from dgm_jax.nets import scaled  # noqa: E402
-from dgm_jax.objectives import bits_per_dim, mean_and_stderr  # noqa: E402
-from experiments.autoregressive.fitting import fit_table, maximum_likelihood, scorer  # noqa: E402
+from experiments import fitting  # noqa: E402
 
 SIDE, K = 8, 17
 DIM = SIDE * SIDE
@@ -76,54 +74,13 @@ def build(config, name, *, num_masks=1):
     return ar.discretized_made(DIM, num_components=components, num_masks=num_masks, **options)
 
 
-def summary(log_prob, num_params):
-    bits, stderr = mean_and_stderr(bits_per_dim(log_prob, DIM))
-    return {
-        "num_params": num_params,
-        "test_nats": float(np.mean(log_prob)),
-        "test_bits_per_dim": float(bits),
-        "test_bits_per_dim_stderr": float(stderr),
-    }
-
-
 def fit_tables(rows):
     """Results, and (model, params) of each."""
     results, fitted = {}, {}
     for name, table in TABLES.items():
-        model, params, num_params, log_prob = fit_table(rows, DIM, K, SMOOTHING, **table)
+        model, params, results[name] = fitting.fit_table(rows, DIM, K, SMOOTHING, **table)
         fitted[name] = model, params
-        results[name] = summary(log_prob, num_params)
     return results, fitted
-
-
-def fit(config, name, model, rows):
-    """Maximum likelihood; under many masks each step draws one of them."""
-    scores = scorer(model)
-
-    def evaluate(state):
-        log_prob = scores(averaged(state), rows["valid"])
-        return {"valid_bits_per_dim": bits_per_dim(log_prob, DIM).mean()}
-
-    trained = train(
-        maximum_likelihood(config, model),
-        jax.random.key(config.seed),
-        batches(rows["train"], config.batch_size, seed=config.seed),
-        num_steps=config.num_steps,
-        evaluate=evaluate,
-        monitor="valid_bits_per_dim",
-        eval_every=config.eval_every,
-        log_every=config.eval_every,
-        checkpoint_every=config.eval_every,
-        workdir=config.workdir / name,
-        progress=config.progress,
-        description=name,
-    )
-    params = averaged(trained.best)
-    num_params = sum(leaf.size for leaf in jax.tree.leaves(params))
-    return params, summary(scores(params, rows["test"]), num_params) | {
-        "valid_bits_per_dim": min(r.get("valid_bits_per_dim", np.inf) for r in trained.history),
-        "train_seconds": trained.seconds,
-    }
 
 
 def complete_lower_half(model, params, key, x):
@@ -183,7 +140,7 @@ def main(config: Config) -> dict:
     models = {}
     for name in config.models:
         model = build(config, name, num_masks=config.num_masks if name == "masks" else 1)
-        params, models[name] = fit(config, name, model, rows)
+        params, models[name], *_ = fitting.maximum_likelihood(config, name, model, rows)
         fitted[name] = model, params
     draw(config, fitted, rows["test"])
     return {"tables": tables, "models": models}

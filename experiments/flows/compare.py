@@ -10,7 +10,6 @@ Any set of vectors or images works the same way: --data mnist --data-dir FOLDER.
 """
 
 import dataclasses
-import functools
 import math
 from typing import Literal
 
@@ -53,17 +52,14 @@ if __name__ == "__main__":
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
-import optax  # noqa: E402
 
 from benchmarks import timing  # noqa: E402
 from dgm_jax import checks, flows, plots  # noqa: E402
 from dgm_jax.combinators import compose, fixed, invert, pushforward  # noqa: E402
-from dgm_jax.data import batches, dequantize, load, logit_map, quantize, standardize  # noqa: E402
+from dgm_jax.data import dequantize, load, logit_map, quantize, standardize  # noqa: E402
 from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.learning import averaged, data_mesh, gradient_descent, processes, train  # noqa: E402
-from dgm_jax.metrics import expected_log_prob  # noqa: E402
-from dgm_jax.objectives import bits_per_dim, mean_and_stderr, nll  # noqa: E402
-from experiments import baselines  # noqa: E402
+from dgm_jax.learning import processes  # noqa: E402
+from experiments import baselines, fitting  # noqa: E402
 
 SEQUENTIAL = {"maf": "sample", "iaf": "density"}  # the direction of d passes in the lecture
 DIRECTIONS = ("density", "sample")
@@ -83,63 +79,11 @@ def build(config, name, preprocessing, dim, *, inverse="unit_once"):
     return pushforward(compose(invert(fixed(preprocessing)), flow), standard_normal(dim))
 
 
-def mesh(config):
-    """The devices that share each batch; None is one, or all of a run of several processes."""
-    by_default = 1 if jax.default_backend() == "cpu" else jax.device_count()
-    count = by_default if config.devices is None else config.devices
-    return None if processes.several() or count == 1 else data_mesh(count)
-
-
 def fit(config, name, model, rows, noisy):
-    """Maximum likelihood; keeps the averaged parameters that were best on the validation split."""
-    train_key, eval_key = jax.random.split(jax.random.key(config.seed))
-    dim = rows["train"].shape[1]
-    rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
-    algorithm = gradient_descent(
-        model.init,
-        lambda params, key, x: nll(model, params, None, noisy(key, x)),
-        optax.chain(
-            optax.clip_by_global_norm(5.0), optax.adamw(rate, weight_decay=config.weight_decay)
-        ),
-        ema_decay=config.ema_decay,
-    )
-    log_prob = jax.jit(lambda params, key, x: model.dist(params).log_prob(noisy(key, x)))
-
-    def scores(state, split, num_draws):
-        """E_u log p(x + u) for each row: the noise of dequantization is there at evaluation too."""
-        score = functools.partial(log_prob, averaged(state))
-        key = jax.random.clone(eval_key)  # the same noise every time, so that scores compare
-        return expected_log_prob(score, key, rows[split], num_draws=num_draws)
-
-    def evaluate(state):
-        return {"valid_bits_per_dim": bits_per_dim(scores(state, "valid", 1), dim).mean()}
-
-    trained = train(
-        algorithm,
-        train_key,
-        batches(rows["train"], config.batch_size, seed=config.seed),
-        num_steps=config.num_steps,
-        evaluate=evaluate,
-        monitor="valid_bits_per_dim",
-        eval_every=config.eval_every,
-        log_every=config.eval_every,
-        checkpoint_every=config.eval_every,
-        workdir=config.workdir / name,
-        mesh=mesh(config),
-        progress=config.progress,
-        description=name,
-    )
-    return trained, scores(trained.best, "test", 8)
-
-
-def summary(log_prob, dim):
-    """Nats and bits per dimension of log p [n], with the standard error over the examples."""
-    bits, stderr = mean_and_stderr(bits_per_dim(log_prob, dim))
-    return {
-        "test_nats": float(log_prob.mean()),
-        "test_bits_per_dim": float(bits),
-        "test_bits_per_dim_stderr": float(stderr),
-    }
+    return fitting.maximum_likelihood(
+        config, name, model, rows,
+        noisy=noisy, num_draws=8, mesh=fitting.mesh(config.devices),
+    )  # fmt: skip
 
 
 def directions(model):
@@ -283,7 +227,7 @@ def main(config: Config) -> dict:
     print(f"{data.name}: {data.description}")
     if data.num_levels is None:
         preprocessing = standardize(rows["train"].mean(0), rows["train"].std(0))
-        noisy = lambda key, x: x  # noqa: E731
+        noisy = None
     else:
         preprocessing, noisy = logit_map(data.num_levels, alpha=config.alpha), dequantize
 
@@ -292,24 +236,18 @@ def main(config: Config) -> dict:
         models[name, "unit_once"] = build(config, name, preprocessing, dim)
         if name in SEQUENTIAL and dim <= config.naive_limit:
             models[name, "naive"] = build(config, name, preprocessing, dim, inverse="naive")
-        trained, log_prob = fit(config, name, models[name, "unit_once"], rows, noisy)
-        params[name] = averaged(trained.best)
-        evaluated = [r for r in trained.history if "valid_bits_per_dim" in r]
-        curves[name] = tuple(zip(*((r["step"], r["valid_bits_per_dim"]) for r in evaluated)))
-        results[name] = {
-            **summary(log_prob, dim),
-            "valid_bits_per_dim": min(curves[name][1]),
-            "num_params": sum(leaf.size for leaf in jax.tree.leaves(params[name])),
-            "train_seconds": trained.seconds,
-        }
+        fitted = fit(config, name, models[name, "unit_once"], rows, noisy)
+        params[name], results[name], curves[name], _ = fitted
 
     noise_key, *sample_keys = jax.random.split(jax.random.key(config.seed), 1 + len(results))
     noise_keys = jax.random.split(noise_key, len(rows))
-    noisy_rows = {s: np.asarray(noisy(k, x)) for k, (s, x) in zip(noise_keys, rows.items())}
-    reference = {"gaussian": summary(baselines.gaussian(*noisy_rows.values()), dim)}
+    noisy_rows = rows
+    if noisy is not None:
+        noisy_rows = {s: np.asarray(noisy(k, x)) for k, (s, x) in zip(noise_keys, rows.items())}
+    reference = {"gaussian": fitting.summary(baselines.gaussian(*noisy_rows.values()), dim)}
     if data.num_levels is not None:
         log_prob = baselines.histogram(*rows.values(), data.num_levels)
-        reference["histogram"] = summary(log_prob, dim)
+        reference["histogram"] = fitting.summary(log_prob, dim)
 
     x = np.resize(noisy_rows["test"], (config.timing_batch, dim))
     milliseconds = time_directions(config, models, params, x)

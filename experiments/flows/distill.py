@@ -51,22 +51,20 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.flows.distill")  # before the slow imports
 
-import functools  # noqa: E402
 import math  # noqa: E402
 
 import distrax  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
-import optax  # noqa: E402
 
 from benchmarks import timing  # noqa: E402
 from dgm_jax import checks, flows, plots  # noqa: E402
 from dgm_jax.combinators import pushforward  # noqa: E402
-from dgm_jax.data import batches, dequantize, load, logit_map, quantize, standardize  # noqa: E402
+from dgm_jax.data import dequantize, load, logit_map, quantize, standardize  # noqa: E402
 from dgm_jax.distributions import standard_normal  # noqa: E402
 from dgm_jax.learning import averaged, gradient_descent, processes, train  # noqa: E402
-from dgm_jax.metrics import expected_log_prob  # noqa: E402
-from dgm_jax.objectives import bits_per_dim, mean_and_stderr, nll  # noqa: E402
+from dgm_jax.objectives import mean_and_stderr, nll  # noqa: E402
+from experiments import fitting  # noqa: E402
 
 
 def build(config, dim, name, *, inverse="unit_once"):
@@ -90,54 +88,34 @@ def prepared(config, data):
     return rows, distrax.Chain([whiten, logit]), dequantize
 
 
-def scorer(model, to_z, noisy, rows):
-    """log p of each row of a split, in nats on the scale of the data."""
+def learn_teacher(config, model, rows, to_z, noisy):
+    log_prob = on_data(model, to_z, noisy)
+    algorithm = gradient_descent(
+        model.init,
+        lambda params, key, x: nll(model, params, None, to_z.forward(noisy(key, x))),
+        fitting.adamw(
+            config.learning_rate, config.teacher_steps, weight_decay=config.weight_decay
+        ),
+        ema_decay=0.999,
+    )
+    return fitting.fit(
+        config, "teacher", algorithm, log_prob, rows,
+        num_steps=config.teacher_steps, eval_every=max(1, config.teacher_steps // 12), num_draws=2,
+    )  # fmt: skip
 
-    @jax.jit
+
+def on_data(model, to_z, noisy):
+    """log p of noisy rows, in nats on the scale of the data."""
+
     def log_prob(params, key, x):
         z, log_det = to_z.forward_and_log_det(noisy(key, x))
         return model.dist(params).log_prob(z) + log_det
 
-    def scores(params, split, num_draws):
-        score, key = functools.partial(log_prob, params), jax.random.key(17)
-        return expected_log_prob(score, key, rows[split], num_draws=num_draws)
-
-    return scores
-
-
-def learn_teacher(config, model, rows, to_z, noisy, scores):
-    rate = optax.cosine_decay_schedule(config.learning_rate, config.teacher_steps)
-    optimizer = optax.adamw(rate, weight_decay=config.weight_decay)
-    algorithm = gradient_descent(
-        model.init,
-        lambda params, key, x: nll(model, params, None, to_z.forward(noisy(key, x))),
-        optax.chain(optax.clip_by_global_norm(5.0), optimizer),
-        ema_decay=0.999,
-    )
-    dim = rows["train"].shape[1]
-
-    def evaluate(state):
-        return {"valid_bits_per_dim": bits_per_dim(scores(averaged(state), "valid", 1), dim).mean()}
-
-    trained = train(
-        algorithm,
-        jax.random.key(config.seed),
-        batches(rows["train"], config.batch_size, seed=config.seed),
-        num_steps=config.teacher_steps,
-        evaluate=evaluate,
-        monitor="valid_bits_per_dim",
-        eval_every=max(1, config.teacher_steps // 12),
-        log_every=50,
-        workdir=config.workdir / "teacher",
-        progress=config.progress,
-        description="teacher",
-    )
-    return averaged(trained.best), trained.seconds
+    return log_prob
 
 
 def learn_student(config, model, teacher, teacher_params):
     """Its batches are of its own making: that of step t only says which step it is."""
-    rate = optax.cosine_decay_schedule(config.learning_rate, config.student_steps)
 
     def loss(params, key, step):
         return flows.distillation(
@@ -148,7 +126,7 @@ def learn_student(config, model, teacher, teacher_params):
         gradient_descent(
             model.init,
             loss,
-            optax.chain(optax.clip_by_global_norm(5.0), optax.adam(rate)),
+            fitting.adamw(config.learning_rate, config.student_steps),
             ema_decay=0.999,
         ),
         jax.random.key(config.seed + 1),
@@ -240,23 +218,16 @@ def main(config: Config) -> dict:
     rows, to_z, noisy = prepared(config, data)
     dim = rows["train"].shape[1]
     models = {name: build(config, dim, name) for name in ("teacher", "student")}
-    scores = {name: scorer(model, to_z, noisy, rows) for name, model in models.items()}
-    teacher, teacher_seconds = learn_teacher(
-        config, models["teacher"], rows, to_z, noisy, scores["teacher"]
-    )
+    teacher, taught, *_ = learn_teacher(config, models["teacher"], rows, to_z, noisy)
     student, trained = learn_student(config, models["student"], models["teacher"], teacher)
     params = {"teacher": teacher, "student": student}
-    seconds = {"teacher": teacher_seconds, "student": trained.seconds}
-    results = {}
-    for name, p in params.items():
-        log_prob = scores[name](p, "test", 2)
-        bits, stderr = mean_and_stderr(bits_per_dim(log_prob, dim))
-        results[name] = {
-            "test_nats": float(log_prob.mean()),
-            "test_bits_per_dim": bits,
-            "test_bits_per_dim_stderr": stderr,
-            "train_seconds": seconds[name],
-        }
+    scores = fitting.scorer(on_data(models["student"], to_z, noisy))
+    log_prob = scores(student, jax.random.key(config.seed), rows["test"], 2)
+    learned = fitting.summary(log_prob, dim) | {
+        "num_params": fitting.num_params(student),
+        "train_seconds": trained.seconds,
+    }
+    results = {"teacher": taught, "student": learned}
     value, stderr = kl(config, models["student"], student, models["teacher"], teacher)
     if processes.first():
         draw(config, data, models, params, to_z, rows["test"])

@@ -55,25 +55,21 @@ import distrax  # noqa: E402
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
-import optax  # noqa: E402
 
 from dgm_jax import checks, flows, plots  # noqa: E402
 from dgm_jax.combinators import pushforward  # noqa: E402
-from dgm_jax.data import TOYS, batches, dequantize, load, logit_map, quantize  # noqa: E402
+from dgm_jax.data import TOYS, dequantize, load, logit_map, quantize  # noqa: E402
 from dgm_jax.data import standardize  # noqa: E402
 from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.learning import averaged, fit, gradient_descent, processes, train  # noqa: E402
-from dgm_jax.metrics import expected_log_prob  # noqa: E402
-from dgm_jax.objectives import bits_per_dim, mean_and_stderr, nll  # noqa: E402
+from dgm_jax.learning import averaged, fit, gradient_descent, processes  # noqa: E402
+from dgm_jax.objectives import mean_and_stderr, nll  # noqa: E402
+from experiments import fitting  # noqa: E402
 
 EXACT = 1e-5  # the tolerance of scores; a tenth of it moves log p by less than 1e-3
 
 
 def descent(loss, init, rate, num_steps, weight_decay=0.0):
-    rate = optax.cosine_decay_schedule(rate, max(num_steps, 1))
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(5.0), optax.adamw(rate, weight_decay=weight_decay)
-    )
+    optimizer = fitting.adamw(rate, max(num_steps, 1), weight_decay=weight_decay)
     return gradient_descent(init, loss, optimizer, ema_decay=0.99)
 
 
@@ -140,35 +136,16 @@ def learn_digits(config, rows, to_model):
             model, params, trace_key, z, kinetic=config.penalty, frobenius=config.penalty
         )
 
-    @jax.jit
     def log_prob(params, key, x):  # exact: no key for the model
         z, log_det = to_model.forward_and_log_det(dequantize(key, x))
         return score_model.dist(params).log_prob(z) + log_det
 
-    train_key, eval_key = jax.random.split(jax.random.key(config.seed))
-
-    def scores(state, split, num_draws):
-        score = functools.partial(log_prob, averaged(state))
-        key = jax.random.clone(eval_key)  # the same noise every time, so that scores compare
-        return expected_log_prob(score, key, rows[split], num_draws=num_draws)
-
-    def evaluate(state):
-        return {"valid_bits_per_dim": bits_per_dim(scores(state, "valid", 1), dim).mean()}
-
-    trained = train(
-        descent(loss, model.init, config.learning_rate, config.digits_steps, config.weight_decay),
-        train_key,
-        batches(rows["train"], config.batch_size, seed=config.seed),
-        num_steps=config.digits_steps,
-        evaluate=evaluate,
-        monitor="valid_bits_per_dim",
-        eval_every=max(1, config.digits_steps // 5),
-        log_every=50,
-        workdir=config.workdir / "digits",
-        progress=config.progress,
-        description="digits",
-    )
-    return trained, scores(trained.best, "test", 2)
+    num_steps = config.digits_steps
+    algorithm = descent(loss, model.init, config.learning_rate, num_steps, config.weight_decay)
+    return fitting.fit(
+        config, "digits", algorithm, log_prob, rows,
+        num_steps=num_steps, eval_every=max(1, num_steps // 5), num_draws=2,
+    )  # fmt: skip
 
 
 def on_the_digits(config, dim, tolerance):
@@ -185,8 +162,8 @@ def digits_results(config):
     logit = logit_map(data.num_levels, alpha=0.01)
     y = logit.forward(dequantize(jax.random.key(config.seed), rows["train"]))
     to_model = distrax.Chain([standardize(np.asarray(y.mean(0)), np.asarray(y.std(0))), logit])
-    trained, log_prob = learn_digits(config, rows, to_model)
-    dim, params = rows["train"].shape[1], averaged(trained.best)
+    params, row, _, history = learn_digits(config, rows, to_model)
+    dim = rows["train"].shape[1]
     model = on_the_digits(config, dim, EXACT)
 
     @jax.jit
@@ -195,7 +172,6 @@ def digits_results(config):
         return jnp.abs(model.dist(params).log_prob(z) - tighter.log_prob(z)).max()
 
     z = to_model.forward(dequantize(jax.random.key(1), rows["test"]))
-    bits, stderr = mean_and_stderr(bits_per_dim(log_prob, dim))
     if processes.first():
         draw = jax.jit(lambda key: model.dist(params).sample(seed=key, sample_shape=32))
         samples = quantize(to_model.inverse(draw(jax.random.key(2))), data.num_levels)
@@ -206,12 +182,10 @@ def digits_results(config):
         )
         plots.save(figure, config.workdir / "digits.png")
     return {
-        "test_bits_per_dim": bits,
-        "test_bits_per_dim_stderr": stderr,
-        "num_evals_in_training": trained.history[-1]["num_evals"],
+        **row,
+        "num_evals_in_training": history[-1]["num_evals"],
         "num_evals_of_a_score": evaluations(model, params, z),
         "log_prob_moved_by_a_tenth_of_the_tolerance": moved(params, z),
-        "train_seconds": trained.seconds,
     }
 
 

@@ -71,17 +71,14 @@ if __name__ == "__main__":
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
-import optax  # noqa: E402
 
 from dgm_jax import checks, flows, plots  # noqa: E402
 from dgm_jax.combinators import adapt, compose, fixed, invert, pushforward  # noqa: E402
-from dgm_jax.data import batches, dequantize, load, logit_map, quantize  # noqa: E402
+from dgm_jax.data import dequantize, load, logit_map, quantize  # noqa: E402
 from dgm_jax.distributions import standard_normal, uniform_noise  # noqa: E402
-from dgm_jax.learning import averaged, gradient_descent, processes, train  # noqa: E402
-from dgm_jax.metrics import expected_log_prob  # noqa: E402
-from dgm_jax.objectives import bits_per_dim, dequantized_log_prob, dequantized_nll  # noqa: E402
-from experiments import baselines  # noqa: E402
-from experiments.flows import compare  # noqa: E402
+from dgm_jax.learning import gradient_descent, processes  # noqa: E402
+from dgm_jax.objectives import dequantized_log_prob, dequantized_nll  # noqa: E402
+from experiments import baselines, fitting  # noqa: E402
 
 
 def build(config, name, shape, num_levels):
@@ -112,8 +109,6 @@ def build(config, name, shape, num_levels):
 
 def fit(config, name, model, noise, images):
     """Maximum likelihood; keeps the averaged parameters that were best on the validation split."""
-    train_key, eval_key = jax.random.split(jax.random.key(config.seed))
-    dim = math.prod(images["train"].shape[1:])
     rng = np.random.default_rng(config.seed)
     first = images["train"][rng.permutation(len(images["train"]))[:512]]
 
@@ -123,44 +118,19 @@ def fit(config, name, model, noise, images):
         params = adapt(model, model.init(model_key), dequantize(draw_key, first))
         return {"model": params, "noise": noise.init(noise_key)}
 
-    rate = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, config.num_updates // 20, config.num_updates
-    )
+    optimizer = fitting.adamw(
+        config.learning_rate, config.num_updates, weight_decay=config.weight_decay,
+        clip=10.0, warm_up=config.num_updates // 20,
+    )  # fmt: skip
     algorithm = gradient_descent(
-        init,
-        functools.partial(dequantized_nll, model, noise),
-        optax.chain(
-            optax.clip_by_global_norm(10.0), optax.adamw(rate, weight_decay=config.weight_decay)
-        ),
+        init, functools.partial(dequantized_nll, model, noise), optimizer,
         ema_decay=config.ema_decay,
-    )
-    log_prob = jax.jit(functools.partial(dequantized_log_prob, model, noise))
-
-    def scores(state, split, num_draws):
-        """The bound on log P(x) for each image, with noise at evaluation too."""
-        key = jax.random.clone(eval_key)  # the same noise every time, so that scores compare
-        score = functools.partial(log_prob, averaged(state))
-        return expected_log_prob(score, key, images[split], num_draws=num_draws, batch_size=200)
-
-    def evaluate(state):
-        return {"valid_bits_per_dim": bits_per_dim(scores(state, "valid", 1), dim).mean()}
-
-    trained = train(
-        algorithm,
-        train_key,
-        batches(images["train"], config.batch_size, seed=config.seed),
-        num_steps=config.num_updates,
-        evaluate=evaluate,
-        monitor="valid_bits_per_dim",
-        eval_every=config.eval_every,
-        log_every=config.eval_every,
-        checkpoint_every=config.eval_every,
-        workdir=config.workdir / name,
-        mesh=compare.mesh(config),
-        progress=config.progress,
-        description=name,
-    )
-    return trained, scores(trained.best, "test", 4)
+    )  # fmt: skip
+    return fitting.fit(
+        config, name, algorithm, functools.partial(dequantized_log_prob, model, noise), images,
+        num_steps=config.num_updates, eval_every=config.eval_every, num_draws=4, eval_batch=200,
+        mesh=fitting.mesh(config.devices),
+    )  # fmt: skip
 
 
 def reconstructions(model, params, y, batch_size=200):
@@ -237,7 +207,7 @@ def main(config: Config) -> dict:
 
     rows = {split: part.reshape(-1, dim) for split, part in images.items()}
     log_prob = baselines.histogram(*rows.values(), num_levels)
-    reference = {"histogram": compare.summary(log_prob, dim)}
+    reference = {"histogram": fitting.summary(log_prob, dim)}
     noise_key, *sample_keys = jax.random.split(
         jax.random.key(config.seed + 1), 1 + len(config.models)
     )
@@ -247,10 +217,7 @@ def main(config: Config) -> dict:
     num = 2 * config.num_shown
     for name, key in zip(config.models, sample_keys):
         model, noise = build(config, name, shape, num_levels)
-        trained, log_prob = fit(config, name, model, noise, images)
-        params = averaged(trained.best)
-        evaluated = [r for r in trained.history if "valid_bits_per_dim" in r]
-        curves[name] = tuple(zip(*((r["step"], r["valid_bits_per_dim"]) for r in evaluated)))
+        params, row, curves[name], _ = fit(config, name, model, noise, images)
         back = reconstructions(model, params["model"], test)
         sample = jax.jit(
             lambda p, key, model=model: model.dist(p).sample(seed=key, sample_shape=num)
@@ -258,11 +225,8 @@ def main(config: Config) -> dict:
         samples[name] = quantize(sample(params["model"], key), num_levels)
         shown[name] = test[:num], back[:num]
         results[name] = {
-            **compare.summary(log_prob, dim),
-            "valid_bits_per_dim": min(curves[name][1]),
+            **row,
             "max_reconstruction_error": float(np.abs(back - test[: len(back)]).max()),
-            "num_params": sum(leaf.size for leaf in jax.tree.leaves(params)),
-            "train_seconds": trained.seconds,
         }
     if processes.first():
         draw(config, num_levels, shown, samples, curves, reference)
