@@ -21,7 +21,8 @@ def expected_log_prob(
 
     log_prob(key, batch) -> [b], jitted by the caller, may be random, as dequantization at
     evaluation is: log p(x + u) for a fresh u. A tuple such as (x, cond) gives batches that are
-    tuples. The rows go through it in batches of one shape, so it is compiled once. Cost: num_draws times one evaluation of the set.
+    tuples. The rows go through it in batches of one shape, so it is compiled once. Cost: num_draws
+    times one evaluation of the set.
     """
     checks.key(key)
     parts = x if isinstance(x, tuple) else (x,)
