@@ -179,7 +179,8 @@ BAD = {
     "a key for the parameters that is none": (lambda: MODEL.init(0), "key must be a typed key"),
     "no outputs of a net": (lambda: nets.mlp((3,), 0, hidden=(8,)), "must be an integer"),
     "no coordinates of a MADE": (
-        lambda: autoregressive.gaussian_made(0, hidden=(8,)), "dim must be"),
+        lambda: autoregressive.made(0, autoregressive.gaussian(), hidden=(8,)),
+        "dim must be"),
     # measures
     "bits of no dimension": (lambda: objectives.bits_per_dim(X[:, 0], 0), "dim must be"),
     "the error of one number": (

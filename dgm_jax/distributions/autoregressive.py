@@ -1,5 +1,6 @@
 """p(x) = ∏_i p(x_i | x_<i), given by a causal net."""
 
+import math
 from collections.abc import Callable
 
 import distrax
@@ -21,16 +22,18 @@ class Autoregressive(distrax.Distribution):
         net: CausalNet,
         params: Params,
         to_dist: Callable[[Array], distrax.Distribution],
-        dim: int,
+        shape: int | tuple[int, ...],
         cond: Array | None = None,
     ):
+        """shape: that of x, whose entries the net knows in the order of x.ravel()."""
         super().__init__()
         self._net, self._params, self._to_dist = net, params, to_dist
-        self._dim, self._cond = dim, cond
+        self._shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        self._cond = cond
 
     @property
     def event_shape(self):
-        return (self._dim,)
+        return self._shape
 
     @property
     def batch_shape(self):
@@ -41,36 +44,40 @@ class Autoregressive(distrax.Distribution):
         return jax.eval_shape(lambda: self._sample_n(jax.random.key(0), 1)).dtype
 
     def conditionals(self, x: Array) -> distrax.Distribution:
-        """All p(x_i | x_<i), a distribution with batch shape [..., d]."""
-        return self._to_dist(self._net.apply(self._params, x, self._cond))
+        """All p(x_i | x_<i), a distribution with batch shape [..., *event_shape]."""
+        f = self._net.apply(self._params, self._flat(x), self._cond)
+        return self._to_dist(self._shaped(f, f.shape[-1]))
 
     def log_prob(self, value):
-        return self.conditionals(value).log_prob(value).sum(-1)
+        return self._total(self.conditionals(value).log_prob(value))
 
     def complete(self, x: Array, given: Array, *, seed: Key) -> Array:
-        """x [..., d] where `given`, and draws p(x_i | x_<i) elsewhere: inpainting, imputation.
+        """x where `given`, and draws p(x_i | x_<i) elsewhere: inpainting, imputation.
 
-        given: booleans [d], or [..., d] for each row its own; what x holds elsewhere is not read.
+        given: booleans of the shape of x, one for all or [..., *event_shape] for each row its own;
+        what x holds elsewhere is not read.
         Exact, a sample of p(x_missing | x_given), where the order makes all given coordinates
         first. Where it makes a missing one before a given one, that one has not seen it: the draw
         is of ∏_missing p(x_i | x_<i), which is not the conditional law.
         """
         checks.key(seed, "seed")
         given = jnp.asarray(given)
-        if given.dtype != bool or {jnp.shape(x)[-1:], given.shape[-1:]} != {(self._dim,)}:
+        ends = {a.shape[max(a.ndim - len(self._shape), 0) :] for a in (jnp.asarray(x), given)}
+        if given.dtype != bool or ends != {self._shape}:
             raise ValueError(
-                f"x and given must have shape [..., {self._dim}], given booleans; got "
-                f"{jnp.shape(x)} and {given.shape} of {given.dtype}."
+                f"x and given must have shape [..., {', '.join(map(str, self._shape))}], given "
+                f"booleans; got {jnp.shape(x)} and {given.shape} of {given.dtype}."
             )
-        batch_shape = jnp.broadcast_shapes(jnp.shape(x)[:-1], given.shape[:-1], self.batch_shape)
-        x, given = (jnp.broadcast_to(a, (*batch_shape, self._dim)) for a in (x, given))
+        x, given = self._flat(x), self._flat(given)
+        batch_shape = jnp.broadcast_shapes(x.shape[:-1], given.shape[:-1], self.batch_shape)
+        x, given = (jnp.broadcast_to(a, (*batch_shape, a.shape[-1])) for a in (x, given))
 
         def emit(i, f):
             drawn = self._draw(seed, i, f)
             known, held = (jnp.take(a, i, axis=-1) for a in (given, x))
             return jnp.where(known, held.astype(drawn.dtype), drawn)
 
-        return self._net.unroll(self._params, emit, batch_shape, self._cond)[0]
+        return self._shaped(self._net.unroll(self._params, emit, batch_shape, self._cond)[0])
 
     def sharpened(self, *, temperature: float = 1.0, top_k: int | None = None) -> "Autoregressive":
         """∏_i p(x_i | x_<i)^{1/T} / Z_i, of each only the top_k likeliest levels: for discrete x.
@@ -89,14 +96,14 @@ class Autoregressive(distrax.Distribution):
                 logits = jnp.where(logits < least, -jnp.inf, logits)
             return distrax.Categorical(logits=logits)
 
-        return Autoregressive(self._net, self._params, to_dist, self._dim, self._cond)
+        return Autoregressive(self._net, self._params, to_dist, self._shape, self._cond)
 
     def _sample_n(self, key, n):
-        return self._unroll(key, n)[0]
+        return self._shaped(self._unroll(key, n)[0])
 
     def _sample_n_and_log_prob(self, key, n):
         x, f, _ = self._unroll(key, n)
-        return x, self._to_dist(f).log_prob(x).sum(-1)
+        return self._shaped(x), self._to_dist(f).log_prob(x).sum(-1)
 
     def _unroll(self, key, n):
         checks.key(key, "seed")
@@ -105,6 +112,23 @@ class Autoregressive(distrax.Distribution):
             return self._draw(key, i, f)
 
         return self._net.unroll(self._params, emit, (n, *self.batch_shape), self._cond)
+
+    def _flat(self, x):
+        """[..., *event_shape] -> [..., d]."""
+        checks.array(x, "x")
+        if len(self._shape) == 1:
+            return x  # the net refuses another d
+        at = x.ndim - len(self._shape)
+        if x.shape[max(at, 0) :] != self._shape:
+            wanted = ", ".join(map(str, self._shape))
+            raise ValueError(f"x must have shape [..., {wanted}]; got {x.shape}.")
+        return x.reshape(*x.shape[:at], math.prod(self._shape))
+
+    def _shaped(self, a, *tail):
+        return a.reshape(*a.shape[: a.ndim - 1 - len(tail)], *self._shape, *tail)
+
+    def _total(self, a):
+        return a.sum(range(-len(self._shape), 0))
 
     def _draw(self, key, i, f):
         return self._to_dist(f).sample(seed=jax.random.fold_in(key, i))

@@ -16,10 +16,18 @@ from .. import checks
 from ..protocol import CausalNet, LinearCausalNet
 
 
-def naive(init: Callable, apply: Callable, dim: int, order: Sequence[int] | None = None) -> CausalNet:
+def naive(
+    init: Callable,
+    apply: Callable,
+    dim: int,
+    order: Sequence[int] | None = None,
+    *,
+    levels: bool = False,
+) -> CausalNet:
     """Any causal `apply` as a `CausalNet`: each unroll is d full passes, as in the lecture.
 
     The definition that every faster unroll must equal. order[t] is the coordinate made at step t.
+    levels: x holds integers; such a net has no derivative by x, so no `linearize`.
     """
     checks.positive_int(dim, "dim")
     order = np.arange(dim) if order is None else np.asarray(order)
@@ -35,10 +43,10 @@ def naive(init: Callable, apply: Callable, dim: int, order: Sequence[int] | None
         return values, outputs(values)
 
     def unroll(params, emit, batch_shape, cond=None):
-        nothing = jnp.full((*batch_shape, dim), 0.0)  # weakly typed: the parameters decide
+        nothing = jnp.full((*batch_shape, dim), 0 if levels else 0.0)  # weakly typed
         f = jax.eval_shape(apply, params, nothing, cond)
         f_0 = jax.ShapeDtypeStruct((*batch_shape, f.shape[-1]), f.dtype)
-        dtype = jnp.result_type(f, jax.eval_shape(emit, 0, f_0))
+        dtype = jnp.int32 if levels else jnp.result_type(f, jax.eval_shape(emit, 0, f_0))
         start = jnp.zeros((math.prod(batch_shape), dim), dtype)
         flat_f = (-1, dim, f.shape[-1])
 
@@ -54,6 +62,8 @@ def naive(init: Callable, apply: Callable, dim: int, order: Sequence[int] | None
 
     def linearize(params, x, units, cond=None):
         """Its units are its outputs: what the net has inside is not known."""
+        if levels:
+            raise ValueError("encoding: a net of levels has no derivative by x; flows need numbers.")
         push = jax.linearize(lambda x: apply(params, x, cond), x)[1]
         pull = jax.linear_transpose(push, x)
         flat_x, flat_f = (-1, dim), (-1, *units.shape[-2:])

@@ -258,26 +258,10 @@ def made(
 
         return LinearCausalNet(added, spread, outputs, unroll_linear, unroll_back)
 
-    if encoding is not None:
-        return _of_levels(init, apply, unroll_made, dim, order, inverse)
-    if inverse == "naive":
-        return naive(init, apply, dim, order)
+    if inverse == "naive" or encoding is not None:
+        by_definition = naive(init, apply, dim, order, levels=encoding is not None)
+        return by_definition if inverse == "naive" else by_definition._replace(unroll=unroll_made)
     return CausalNet(init, apply, unroll_made, linearize)
-
-
-def _of_levels(init, apply, unroll, dim, order, inverse):
-    """The net of integers: made one by one they stay integers, and they have no derivative."""
-    if inverse == "naive":
-        numbers = naive(init, lambda p, x, cond: apply(p, x.astype(jnp.int32), cond), dim, order)
-
-        def unroll(params, emit, batch_shape, cond=None):
-            x, f, units = numbers.unroll(params, emit, batch_shape, cond)
-            return x.astype(jnp.int32), f, units
-
-    def linearize(params, x, units, cond=None):
-        raise ValueError("encoding: a net of levels has no derivative by x; flows need numbers.")
-
-    return CausalNet(init, apply, unroll, linearize)
 
 
 def _blocks(value, dim, default, name):

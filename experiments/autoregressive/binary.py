@@ -86,7 +86,7 @@ def draw(config, model, params, test):
     shown = test[np.random.default_rng(config.seed).permutation(len(test))[:COLUMNS]]
     shown = shown.reshape(-1, dim)
     given = np.arange(dim) < dim // 2
-    raster = ar.bernoulli_made(dim, hidden=config.hidden)  # of an ensemble too: the same weights
+    raster = ar.made(dim, ar.bernoulli(), hidden=config.hidden)  # of an ensemble too: the same weights
 
     @jax.jit
     def drawn(params, key):
@@ -129,7 +129,7 @@ def main(config: Config) -> dict:
     dim = math.prod(data.train.shape[1:])
     rows = {split: getattr(data, split).reshape(-1, dim) for split in ("train", "valid", "test")}
     print(f"{data.name}: {data.description}")
-    model = ar.bernoulli_made(dim, hidden=config.hidden, num_masks=config.num_masks)
+    model = ar.made(dim, ar.bernoulli(), hidden=config.hidden, num_masks=config.num_masks)
     models = fit_tables(rows, dim)
     masks = f", {config.num_masks} masks" if config.num_masks > 1 else ""
     params, models[f"MADE{masks}"], *_ = fitting.maximum_likelihood(config, "made", model, rows)

@@ -65,13 +65,12 @@ COLUMNS = 16  # of the pictures
 
 def build(config, name, *, num_masks=1):
     """The density of a name; the weights of an ensemble fit the one of raster order too."""
-    options = {"num_levels": K, "hidden": config.hidden}
-    if name == "one-hot":
-        return ar.categorical_made(DIM, **options)
-    if name == "categorical":
-        return ar.categorical_made(DIM, encoding=scaled(K), **options)
-    components = config.num_components
-    return ar.discretized_made(DIM, num_components=components, num_masks=num_masks, **options)
+    mixture = ar.discretized_logistic(K, num_components=config.num_components)
+    conditional = {
+        "one-hot": ar.categorical(K),
+        "categorical": ar.categorical(K, encoding=scaled(K)),
+    }.get(name, mixture)
+    return ar.made(DIM, conditional, hidden=config.hidden, num_masks=num_masks)
 
 
 def fit_tables(rows):

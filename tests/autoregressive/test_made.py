@@ -9,11 +9,12 @@ import pytest
 from benchmarks.flops import products
 
 from dgm_jax.autoregressive import (
-    bernoulli_made,
-    categorical_made,
-    discretized_made,
-    gaussian_made,
-    mixture_made,
+    bernoulli,
+    categorical,
+    discretized_logistic,
+    gaussian,
+    made,
+    mixture,
     observed_first,
 )
 from dgm_jax.bijectors import additive, affine
@@ -43,16 +44,16 @@ def drawn(model, seed=0):
 def test_gaussian_made_is_maf_of_one_layer_with_the_same_weights(name):
     """Density equal; and its samples, run backwards through the flow, are white."""
     options = {"hidden": (9, 7), **OPTIONS[name]}
-    made = gaussian_made(DIM, **options)
     flow = maf(DIM, num_layers=1, **options)
-    params = drawn(made)
+    density = made(DIM, gaussian(options.pop("law", None)), **options)
+    params = drawn(density)
     in_flow = [{}, jax.tree.map(lambda a: a[None], params)]
     cond = jnp.array([0.5, -1.0]) if "cond_dim" in options else None
 
     @jit
     def run(params, in_flow, key, x):
         model = pushforward(flow, standard_normal(DIM)).dist({"base": {}, "flow": in_flow}, cond)
-        ours = made.dist(params, cond)
+        ours = density.dist(params, cond)
         drawn = ours.sample(seed=key, sample_shape=8000)
         z = flow.bijector(in_flow, cond).inverse(drawn)
         return ours.log_prob(x), model.log_prob(x), z
@@ -94,7 +95,7 @@ def test_a_linear_layer_set_from_the_cholesky_factor_has_the_entropy_of_the_gaus
     sigma = a @ a.T + 0.5 * np.eye(DIM)
     chol = np.linalg.cholesky(sigma)
     with jax.enable_x64(True):
-        model = gaussian_made(DIM, hidden=(1,))
+        model = made(DIM, gaussian(), hidden=(1,))
         params = exactly(model, chol, mean)
         x = mean + rng.normal(size=(1000, DIM)) @ chol.T
         got = model.dist(params).log_prob(jnp.asarray(x))
@@ -123,21 +124,21 @@ def test_what_knows_nothing_is_fair_uniform_or_standard():
     normal = -0.5 * (x**2).sum(-1) - 1.5 * np.log(2 * np.pi)
     logistic = (jax.nn.log_sigmoid(x) + jax.nn.log_sigmoid(-x)).sum(-1)
     for kind, wanted in (("gaussian", normal), ("logistic", logistic)):
-        got = started(mixture_made(3, hidden=(5,), num_components=4, kind=kind)).log_prob(x)
+        got = started(made(3, mixture(4, kind=kind), hidden=(5,))).log_prob(x)
         np.testing.assert_allclose(got, wanted, rtol=1e-5)
     levels = jnp.array([[0, 3, 16], [8, 8, 8]])
-    fair = started(bernoulli_made(3, hidden=(5,))).log_prob(levels % 2)
+    fair = started(made(3, bernoulli(), hidden=(5,))).log_prob(levels % 2)
     np.testing.assert_allclose(fair, -3 * np.log(2), rtol=1e-6)
-    uniform = started(categorical_made(3, num_levels=17, hidden=(5,))).log_prob(levels)
+    uniform = started(made(3, categorical(17), hidden=(5,))).log_prob(levels)
     np.testing.assert_allclose(uniform, -3 * np.log(17), rtol=1e-6)
-    broad = started(discretized_made(3, num_levels=17, hidden=(5,))).log_prob(levels)
+    broad = started(made(3, discretized_logistic(17), hidden=(5,))).log_prob(levels)
     np.testing.assert_allclose(broad, -3 * np.log(17), atol=1.5)
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "logistic"])
 def test_equal_components_part_at_the_first_step(kind):
     """Their log-scales get different gradients, though weights, means and scales are all equal."""
-    model = mixture_made(2, hidden=(4,), num_components=3, kind=kind)
+    model = made(2, mixture(3, kind=kind), hidden=(4,))
     params = jit(model.init)(jax.random.key(0))
     x = jnp.array([[0.5, -1.0], [2.0, 0.3]])
     grads = jit(jax.grad(lambda p: model.dist(p).log_prob(x).sum()))(params)
@@ -147,7 +148,7 @@ def test_equal_components_part_at_the_first_step(kind):
 
 def test_a_bernoulli_made_is_a_categorical_one_of_two_levels():
     """The logits 0 and l of two levels; the same net inside."""
-    bits, levels = bernoulli_made(4, hidden=(6,)), categorical_made(4, num_levels=2, hidden=(6,))
+    bits, levels = made(4, bernoulli(), hidden=(6,)), made(4, categorical(2), hidden=(6,))
     params = drawn(bits)
     of_two = params | {
         name: jnp.concatenate([jnp.zeros_like(params[name]), params[name]], 1)
@@ -164,8 +165,8 @@ def test_weights_of_many_orders_impute_with_the_one_that_makes_the_observed_firs
     given = np.array([False, True, False, True])
     order = observed_first(given)
     np.testing.assert_array_equal(order, [1, 3, 0, 2])
-    params = drawn(bernoulli_made(4, hidden=(6,), num_masks=5))
-    model = bernoulli_made(4, hidden=(6,), order=order)
+    params = drawn(made(4, bernoulli(), hidden=(6,), num_masks=5))
+    model = made(4, bernoulli(), hidden=(6,), order=order)
     states = jnp.array(list(product(range(2), repeat=4)))
 
     @jit
@@ -182,23 +183,23 @@ def test_weights_of_many_orders_impute_with_the_one_that_makes_the_observed_firs
 
 def test_bad_kinds_and_patterns_are_refused():
     with pytest.raises(ValueError, match="kind must be one of gaussian, logistic; got 'gaussan'"):
-        mixture_made(2, hidden=(4,), kind="gaussan")
+        mixture(kind="gaussan")
     with pytest.raises(ValueError, match=r"given must be booleans \[d\]; got shape \(2,\) of int"):
         observed_first(np.array([0, 1]))
     with pytest.raises(ValueError, match="num_levels must be an integer of at least 2"):
-        categorical_made(2, num_levels=1, hidden=(4,))
+        categorical(1)
     with pytest.raises(ValueError, match="encoding must be of num_levels=3 levels; got one of 4"):
-        categorical_made(2, num_levels=3, hidden=(4,), encoding=scaled(4))
+        categorical(3, encoding=scaled(4))
     with pytest.raises(ValueError, match="encoding must be a Encoding; got function"):
-        categorical_made(2, num_levels=3, hidden=(4,), encoding=scaled)
+        categorical(3, encoding=scaled)
 
 
 @pytest.mark.parametrize(
     "model, dim",
     [
-        (bernoulli_made(784, hidden=(500,)), 784),
-        (categorical_made(64, num_levels=17, hidden=(256, 256)), 64),
-        (discretized_made(3072, num_levels=256, hidden=(64,), direct=False), 3072),
+        (made(784, bernoulli(), hidden=(500,)), 784),
+        (made(64, categorical(17), hidden=(256, 256)), 64),
+        (made(3072, discretized_logistic(256), hidden=(64,), direct=False), 3072),
     ],
     ids=["bernoulli, 784", "categorical, 64", "discretized, 3072"],
 )

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.autoregressive import bernoulli_made, categorical_made, gaussian_made
+from dgm_jax import nets
+from dgm_jax.autoregressive import bernoulli, categorical, gaussian, made
 from dgm_jax.autoregressive.masks import Places, random_places, replaced
-from dgm_jax.nets import made, one_hot
+from dgm_jax.nets import one_hot
 from dgm_jax.objectives import nll
 from tests.contracts.compiled import jit
 
@@ -36,7 +37,7 @@ WIRINGS = {
 def test_coordinates_in_other_places_are_a_made_of_that_order(name):
     """With units left where they are: the same parameters in `made(order=...)`."""
     wiring, order = WIRINGS[name], np.array([2, 0, 3, 1])
-    net, of_order = (made(DIM, **OPTIONS, **wiring, order=o) for o in (None, order))
+    net, of_order = (nets.made(DIM, **OPTIONS, **wiring, order=o) for o in (None, order))
     params = drawn(net.init)
     cond = jnp.array([0.5, -1.0]) if "cond_dim" in wiring else None
     still = [np.arange(h) for h in wiring["hidden"]]
@@ -61,7 +62,7 @@ def test_a_mask_gives_each_unit_its_degree_and_leaves_every_weight_where_it_is()
     """Against the masks written out: unit units[j] has degree j of the net, weights stay."""
     hidden, order = (8, 6), np.array([2, 0, 3, 1])
     places = Places(order, [np.random.default_rng(n).permutation(h) for n, h in enumerate(hidden)])
-    net = made(DIM, hidden=hidden, num_outputs=1, activation=jnp.tanh)
+    net = nets.made(DIM, hidden=hidden, num_outputs=1, activation=jnp.tanh)
     params = drawn(net.init)
     seen = np.argsort(order) + 1  # a coordinate is the first, second, ... to be made
     values = np.linspace(-1, 1, DIM)
@@ -79,7 +80,7 @@ def test_a_mask_gives_each_unit_its_degree_and_leaves_every_weight_where_it_is()
 def test_units_in_other_places_see_other_inputs_but_no_later_ones():
     """Jacobian of each random mask: no edge against its order, all legal ones alive, all differ."""
     hidden = (12, 12)
-    net = made(DIM, hidden=hidden, num_outputs=1)
+    net = nets.made(DIM, hidden=hidden, num_outputs=1)
     params = drawn(net.init)
     places = random_places(DIM, hidden, num_masks=20)
 
@@ -116,10 +117,10 @@ def test_what_the_masks_are_agnostic_to_is_all_that_differs():
 
 def test_the_ensemble_is_the_mean_of_the_members_and_a_key_draws_one():
     """p = (1/M) Σ p_m; training's nll with its key is that of one member, each in its turn."""
-    model = categorical_made(DIM, num_levels=LEVELS, hidden=(8,), num_masks=3)
+    model = made(DIM, categorical(LEVELS), hidden=(8,), num_masks=3)
     params = drawn(model.init)
-    single = categorical_made(DIM, num_levels=LEVELS, hidden=(8,))
-    net = made(DIM, hidden=(8,), **OPTIONS)
+    single = made(DIM, categorical(LEVELS), hidden=(8,))
+    net = nets.made(DIM, hidden=(8,), **OPTIONS)
     places = random_places(DIM, (8,), num_masks=3)
     assert jax.tree.structure(params) == jax.tree.structure(drawn(single.init))
 
@@ -148,7 +149,7 @@ def test_the_ensemble_is_the_mean_of_the_members_and_a_key_draws_one():
 
 def test_numbers_have_masks_too():
     """A Gaussian ensemble: density at its samples finite, and the members of different orders."""
-    model = gaussian_made(3, hidden=(8,), num_masks=2, cond_dim=1)
+    model = made(3, gaussian(), hidden=(8,), num_masks=2, cond_dim=1)
     params, cond = drawn(model.init), jnp.array([[0.3], [1.0]])
 
     @jit
@@ -163,7 +164,7 @@ def test_numbers_have_masks_too():
 
 def test_first_weights_have_one_scale_for_all_units():
     """A unit meets every degree: its inputs number a half of all on average."""
-    model = bernoulli_made(50, hidden=(400, 300), num_masks=2)
+    model = made(50, bernoulli(), hidden=(400, 300), num_masks=2)
     first, second = jit(model.init)(jax.random.key(0))["weights"]
     for weight, fan in ((first, 25), (second, 200)):
         by_unit = (weight**2).mean(1) * fan
@@ -173,14 +174,14 @@ def test_first_weights_have_one_scale_for_all_units():
 
 def test_wrong_masks_are_refused():
     with pytest.raises(ValueError, match="num_masks must be an integer of at least 1; got 0"):
-        bernoulli_made(3, hidden=(4,), num_masks=0)
+        made(3, bernoulli(), hidden=(4,), num_masks=0)
     with pytest.raises(ValueError, match="agnostic_to must be one of order, connectivity"):
-        bernoulli_made(3, hidden=(4,), num_masks=2, agnostic_to=["orders"])
-    model = bernoulli_made(3, hidden=(4,), num_masks=2)
+        made(3, bernoulli(), hidden=(4,), num_masks=2, agnostic_to=["orders"])
+    model = made(3, bernoulli(), hidden=(4,), num_masks=2)
     with pytest.raises(TypeError, match="seed must be a typed key"):
         jax.eval_shape(lambda: model.dist(drawn(model.init)).sample(seed=0))
     with pytest.raises(TypeError, match="key must be a typed key"):
         model.dist(drawn(model.init), key=0)
     with pytest.raises(ValueError, match="num_masks: a net of many masks is for densities"):
-        net = made(3, hidden=(4,), num_outputs=2)
+        net = nets.made(3, hidden=(4,), num_outputs=2)
         replaced(net, Places(jnp.arange(3), [jnp.arange(4)])).linearize(None, None, None)

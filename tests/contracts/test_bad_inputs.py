@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import flows, nets
-from dgm_jax.autoregressive import gaussian_made
+from dgm_jax.autoregressive import gaussian, made
 from dgm_jax.bijectors import Autoregressive, Coupling, Permutation, Scan, additive, affine
 from dgm_jax.bijectors import FactorOut, checkerboard, flatten, rational_quadratic_spline, squeeze
 from dgm_jax.combinators import (
@@ -68,7 +68,7 @@ COUPLINGS = {
     "realnvp": lambda dim=3, **o: flows.realnvp(dim, **TWO | o),
 }
 FLOWS = {name: make for name, make in {**AUTOREGRESSIONS, **COUPLINGS}.items() if name != "made"}
-GAUSSIAN = {"gaussian_made": lambda dim=3, **o: gaussian_made(dim, **H | o)}
+GAUSSIAN = {"made": lambda dim=3, law=None, **o: made(dim, gaussian(law), **H | o)}
 
 # name: (call, words of the message); ValueError all.
 CASES = {}
@@ -224,7 +224,7 @@ for name, make in IMAGES.items():
     }  # fmt: skip
 
 mlp = nets.mlp(3, 2, hidden=(4,))
-gaussian = gaussian_made(3, **H)
+gaussian_made = made(3, gaussian(), **H)
 
 
 class Normalised(linen.Module):
@@ -394,30 +394,30 @@ CASES |= {
     "standard_normal(2.0)": (lambda: standard_normal(2.0), "dim", "integer", "2.0"),
     "density of integers": (lambda: density(maf_density, INT), "floating", "int", "Dequantize"),
     "density of another width": (lambda: density(maf_density, FOUR), "[..., 3]", "(2, 4)"),
-    "gaussian_made of integers": (lambda: density(lambda: gaussian, INT), "floating", "int"),
+    "gaussian_made of integers": (lambda: density(lambda: gaussian_made, INT), "floating", "int"),
     "gaussian_made of another width": (
-        lambda: density(lambda: gaussian, FOUR), "[..., 3]", "(2, 4)",
+        lambda: density(lambda: gaussian_made, FOUR), "[..., 3]", "(2, 4)",
     ),
     "gaussian_made, cond missing": (
-        lambda: density(lambda: gaussian_made(3, **H, cond_dim=2)), "cond", "missing",
+        lambda: density(lambda: made(3, gaussian(), **H, cond_dim=2)), "cond", "missing",
     ),
     "gaussian_made, cond extra": (
-        lambda: density(lambda: gaussian, cond=jnp.ones(2)), "cond", "unconditional",
+        lambda: density(lambda: gaussian_made, cond=jnp.ones(2)), "cond", "unconditional",
     ),
     "gaussian_made of a spline": (
-        lambda: density(lambda: gaussian_made(3, **H, law=rational_quadratic_spline())),
+        lambda: density(lambda: made(3, gaussian(rational_quadratic_spline()), **H)),
         "law", "affine()", "RationalQuadraticSpline", "flows.maf",
     ),
     "reverse_kl, num_samples": (
-        lambda: reverse_kl(gaussian, start(gaussian), jax.random.key(0), linear, num_samples=0),
+        lambda: reverse_kl(gaussian_made, start(gaussian_made), jax.random.key(0), linear, num_samples=0),
         "num_samples", "at least 1", "0",
     ),
     "reverse_kl, log_density": (
-        lambda: reverse_kl(gaussian, start(gaussian), jax.random.key(0), 0.0, num_samples=2),
+        lambda: reverse_kl(gaussian_made, start(gaussian_made), jax.random.key(0), 0.0, num_samples=2),
         "log_density", "function", "float",
     ),
     "reverse_kl, of each coordinate": (
-        lambda: reverse_kl(gaussian, start(gaussian), jax.random.key(0), jnp.sin, num_samples=3),
+        lambda: reverse_kl(gaussian_made, start(gaussian_made), jax.random.key(0), jnp.sin, num_samples=3),
         "log_density", "(3,)", "(3, 3)", "Sum",
     ),
     "bits_per_dim": (lambda: bits_per_dim(jnp.ones(2), 0), "dim", "at least 1", "0"),
@@ -476,7 +476,7 @@ def test_an_init_takes_one_typed_key_and_nothing_else(name):
 @pytest.mark.parametrize("call", [
     lambda key: mlp.apply(start(mlp), jnp.ones(3), key=key),
     lambda key: flows.ffjord(3, **H).bijector(None, key=key),
-    lambda key: reverse_kl(gaussian, start(gaussian), key, linear, num_samples=2),
+    lambda key: reverse_kl(gaussian_made, start(gaussian_made), key, linear, num_samples=2),
 ])  # fmt: skip
 def test_a_function_that_draws_takes_one_typed_key(call):
     for bad in (0, jax.random.PRNGKey(0)):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.autoregressive import gaussian_made, mixture_made
+from dgm_jax.autoregressive import gaussian, made, mixture
 from dgm_jax.bijectors import additive
 from dgm_jax.combinators import compose, conditional, fixed, pushforward
 from dgm_jax.data.preprocessing import logit_map
@@ -57,23 +57,23 @@ DENSITIES = {
     ),
     "realnvp": Case(lambda: pushed(realnvp(2, **two))),
     "realnvp, conditional": Case(lambda: pushed(realnvp(2, **two, cond_dim=COND)), cond_dim=COND),
-    "gaussian made, dim 1": Case(lambda: gaussian_made(1, hidden=(4,)), dim=1),
-    "gaussian made": Case(lambda: gaussian_made(2, hidden=(6,), order=[1, 0])),
-    "gaussian made, additive": Case(lambda: gaussian_made(2, hidden=(6,), law=additive())),
+    "gaussian made, dim 1": Case(lambda: made(1, gaussian(), hidden=(4,)), dim=1),
+    "gaussian made": Case(lambda: made(2, gaussian(), hidden=(6,), order=[1, 0])),
+    "gaussian made, additive": Case(lambda: made(2, gaussian(additive()), hidden=(6,))),
     "gaussian made, conditional": Case(
-        lambda: gaussian_made(2, hidden=(6,), cond_dim=COND), cond_dim=COND
+        lambda: made(2, gaussian(), hidden=(6,), cond_dim=COND), cond_dim=COND
     ),
-    "gaussian made, masks": Case(lambda: gaussian_made(2, hidden=(6,), num_masks=2)),
-    "mixture made": Case(lambda: mixture_made(2, hidden=(6,), num_components=3)),
+    "gaussian made, masks": Case(lambda: made(2, gaussian(), hidden=(6,), num_masks=2)),
+    "mixture made": Case(lambda: made(2, mixture(3), hidden=(6,))),
     "mixture made, logistic": Case(
-        lambda: mixture_made(2, hidden=(6,), num_components=3, kind="logistic", order=[1, 0]),
+        lambda: made(2, mixture(3, kind="logistic"), hidden=(6,), order=[1, 0]),
         low=-40.0, high=40.0,
     ),
     "mixture made, conditional": Case(
-        lambda: mixture_made(2, hidden=(6,), num_components=2, cond_dim=COND), cond_dim=COND
+        lambda: made(2, mixture(2), hidden=(6,), cond_dim=COND), cond_dim=COND
     ),
     "a flow of a gaussian made": Case(
-        lambda: pushforward(coupling(2, hidden=(6,)), gaussian_made(2, hidden=(6,)))
+        lambda: pushforward(coupling(2, hidden=(6,)), made(2, gaussian(), hidden=(6,)))
     ),
     "a net of a condition": Case(
         lambda: conditional(mlp(COND, 4, hidden=(6,)), diagonal), cond_dim=COND

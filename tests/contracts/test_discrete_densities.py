@@ -13,56 +13,83 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.autoregressive import bernoulli_made, categorical_made, discretized_made, table
+from dgm_jax import nets
+from dgm_jax.autoregressive import (
+    bernoulli,
+    categorical,
+    density,
+    discretized_logistic,
+    made,
+    table,
+)
 from dgm_jax.nets import scaled
+from dgm_jax.nets.stepwise import stepwise
 from dgm_jax.protocol import Density
 from tests.contracts.compiled import jit
+from tests.nets.test_stepwise import Columns, Rows
 
 COND = 2
 SHUFFLED = [2, 0, 1]
 
 
 class Case(NamedTuple):
-    make: Callable[..., Density]  # make(**options) with the options of `nets.made`, if it is one
+    make: Callable[..., Density]  # make(inverse="naive") samples by the definition, if it is slow
     dim: int
     num_levels: int
     cond_dim: int = 0
     slow: bool = True  # whether inverse="naive" is another sampler to compare with
     order: tuple[int, ...] | None = None  # None: of no one order
+    shape: tuple[int, ...] | None = None  # of an event; None: [dim]
+    window: int | None = None  # how many before it a coordinate sees; None: all
 
 
 def bits(**own):
-    return lambda **options: bernoulli_made(4, hidden=(7, 6), **own, **options)
+    return lambda **options: made(4, bernoulli(), hidden=(7, 6), **own, **options)
 
 
 def three(**own):
-    return lambda **options: categorical_made(3, num_levels=3, hidden=(7, 6), **own, **options)
+    return lambda **options: made(3, categorical(3), hidden=(7, 6), **own, **options)
 
 
 def five(**own):
-    made = {"num_levels": 5, "hidden": (7,), "num_components": 2}
-    return lambda **options: discretized_made(3, **made, **own, **options)
+    conditional = discretized_logistic(5, num_components=2)
+    return lambda **options: made(3, conditional, hidden=(7,), **own, **options)
+
+
+def of_net(net, conditional, shape, **options):
+    """The density of a causal net; with inverse="naive", of its definition."""
+
+    def make(inverse=None):
+        how = net
+        if inverse == "naive":
+            how = nets.naive(net.init, net.apply, int(np.prod(shape)), levels=True)
+        return density(how, conditional, shape, **options)
+
+    return make
 
 
 BITS, THREE = (0, 1, 2, 3), (0, 1, 2)
 DENSITIES = {
     "bernoulli": Case(bits(), 4, 2, order=BITS),
     "bernoulli, narrow": Case(
-        lambda **o: bernoulli_made(4, hidden=(2,), order=[3, 0, 2, 1], **o), 4, 2,
+        lambda **o: made(4, bernoulli(), hidden=(2,), order=[3, 0, 2, 1], **o), 4, 2,
         order=(3, 0, 2, 1),
     ),
     "bernoulli, conditional": Case(bits(cond_dim=COND), 4, 2, COND, order=BITS),
     "bernoulli, masks": Case(bits(num_masks=3), 4, 2),
     "bernoulli, masks, conditional": Case(bits(num_masks=3, cond_dim=COND), 4, 2, COND),
     "categorical": Case(three(), 3, 3, order=THREE),
-    "categorical, of numbers": Case(three(encoding=scaled(3)), 3, 3, order=THREE),
+    "categorical, of numbers": Case(
+        lambda **o: made(3, categorical(3, encoding=scaled(3)), hidden=(7, 6), **o), 3, 3,
+        order=THREE,
+    ),
     "categorical, ordered": Case(three(order=SHUFFLED), 3, 3, order=(2, 0, 1)),
     "categorical, narrow": Case(
-        lambda **o: categorical_made(3, num_levels=3, hidden=(1,), order=SHUFFLED, **o), 3, 3,
+        lambda **o: made(3, categorical(3), hidden=(1,), order=SHUFFLED, **o), 3, 3,
         order=(2, 0, 1),
     ),
     "categorical, residual": Case(
-        lambda **o: categorical_made(3, num_levels=3, hidden=(6,) * 3, residual=True, **o), 3, 3,
+        lambda **o: made(3, categorical(3), hidden=(6,) * 3, residual=True, **o), 3, 3,
         order=THREE,
     ),
     "categorical, conditional": Case(three(cond_dim=COND), 3, 3, COND, order=THREE),
@@ -71,19 +98,29 @@ DENSITIES = {
         three(num_masks=3, agnostic_to=["connectivity"], order=SHUFFLED), 3, 3
     ),
     "categorical, residual masks": Case(
-        lambda **o: categorical_made(
-            3, num_levels=3, hidden=(6,) * 3, residual=True, num_masks=2, **o
+        lambda **o: made(
+            3, categorical(3), hidden=(6,) * 3, residual=True, num_masks=2, **o
         ), 3, 3,
     ),
     "discretized": Case(five(), 3, 5, order=THREE),
     "discretized, conditional": Case(five(cond_dim=COND), 3, 5, COND, order=THREE),
     "discretized, masks": Case(five(num_masks=2), 3, 5),
-    "table, independent": Case(
-        lambda: table(4, num_levels=3, window=0), 4, 3, slow=False, order=BITS
+    "stepwise, rows and channels": Case(
+        of_net(
+            stepwise(
+                Columns(6), (2, 1, 2), num_outputs=3, encoding=nets.one_hot(3), rows=Rows()
+            ), categorical(3), (2, 1, 2),
+        ), 4, 3, order=BITS, shape=(2, 1, 2),
     ),
-    "table, Markov": Case(lambda: table(4, num_levels=3, window=2), 4, 3, slow=False, order=BITS),
+    "table, independent": Case(
+        lambda: table(4, num_levels=3, window=0), 4, 3, slow=False, order=BITS, window=0
+    ),
+    "table, Markov": Case(
+        lambda: table(4, num_levels=3, window=2), 4, 3, slow=False, order=BITS, window=2
+    ),
     "table, stationary": Case(
-        lambda: table(4, num_levels=3, window=1, shared=True), 4, 3, slow=False, order=BITS
+        lambda: table(4, num_levels=3, window=1, shared=True), 4, 3, slow=False, order=BITS,
+        window=1,
     ),
     "table, full": Case(lambda: table(3, num_levels=3, window=2), 3, 3, slow=False, order=THREE),
 }  # fmt: skip
@@ -106,7 +143,12 @@ def built(name):
 def states(name):
     """All of them, [K^d, d]."""
     case = DENSITIES[name]
-    return jnp.array(list(product(range(case.num_levels), repeat=case.dim)))
+    rows = jnp.array(list(product(range(case.num_levels), repeat=case.dim)))
+    return rows.reshape(-1, *event(case))
+
+
+def event(case):
+    return case.shape or (case.dim,)
 
 
 @cache
@@ -121,6 +163,7 @@ def scored_and_drawn(name):
         x, log_prob = dist.sample_and_log_prob(seed=key, sample_shape=20_000)
         alone = dist.sample(seed=jax.random.clone(key), sample_shape=20_000)
         outside = jnp.zeros((2, case.dim), jnp.int32).at[:, 1].set(jnp.array([-1, case.num_levels]))
+        outside = outside.reshape(-1, *event(case))
         scores = (dist.log_prob(rows) for rows in (states(name), x, outside))
         return x, log_prob, alone, *scores
 
@@ -142,7 +185,7 @@ def test_each_state_is_drawn_as_often_as_its_probability(name):
     assert x.dtype == np.int32
     np.testing.assert_array_equal(x, alone)
     np.testing.assert_allclose(log_prob, again, rtol=1e-4, atol=1e-4)
-    index = x @ case.num_levels ** np.arange(case.dim)[::-1]
+    index = x.reshape(len(x), -1) @ case.num_levels ** np.arange(case.dim)[::-1]
     got = np.bincount(index, minlength=len(p)) / len(x)
     assert (np.abs(got - p) < 4.5 * np.sqrt(p / len(x)) + 1e-4).all()
 
@@ -169,15 +212,12 @@ def test_a_conditional_sees_all_that_is_made_before_it_and_nothing_else(name):
     """T1, T2, T3: change one coordinate; exactly the later ones in the order answer."""
     model, params, cond = built(name)
     case = DENSITIES[name]
-    if name.startswith("table"):
-        window = {"table, independent": 0, "table, stationary": 1}.get(name, 2)
-    else:
-        window = case.dim
-    x = states(name)
+    window = case.dim if case.window is None else case.window
+    x = states(name).reshape(-1, case.dim)
     logits = jit(lambda x: model.dist(params, cond).conditionals(x).logits)
 
     def conditionals(x):
-        return np.asarray(logits(x)).reshape(*x.shape, -1)
+        return np.asarray(logits(x.reshape(-1, *event(case)))).reshape(*x.shape, -1)
 
     before = conditionals(x)
     for i in range(case.dim):
@@ -195,7 +235,7 @@ def test_batch_and_event_shapes(name):
     batch = (4,) if case.cond_dim else ()
     cond = jnp.zeros((4, COND)) if case.cond_dim else None
     dist = model.dist(params, cond)
-    assert dist.batch_shape == batch and dist.event_shape == (case.dim,)
+    assert dist.batch_shape == batch and dist.event_shape == event(case)
     assert dist.dtype == jnp.int32
     for shape, given in [((), ()), ((3,), 3), ((2, 3), (2, 3))]:
 
@@ -203,7 +243,7 @@ def test_batch_and_event_shapes(name):
             return model.dist(params, cond).sample_and_log_prob(seed=key, sample_shape=given)
 
         x, log_prob = jax.eval_shape(draw, jax.random.key(0))
-        assert x.shape == (*shape, *batch, case.dim) and log_prob.shape == (*shape, *batch)
+        assert x.shape == (*shape, *batch, *event(case)) and log_prob.shape == (*shape, *batch)
 
 
 @everywhere
@@ -213,8 +253,9 @@ def test_numbers_that_are_no_levels_are_refused_or_impossible(name):
     np.testing.assert_array_equal(scored_and_drawn(name)[-1], -np.inf)
     dist = model.dist(params, cond)
     with pytest.raises(ValueError, match=r"x must be levels, integers in 0\.\..*; got float32"):
-        jax.eval_shape(dist.log_prob, jnp.full(case.dim, 0.5))
-    with pytest.raises(ValueError, match=rf"x must have shape \[\.\.\., {case.dim}\]"):
+        jax.eval_shape(dist.log_prob, jnp.full(event(case), 0.5))
+    wanted = ", ".join(map(str, event(case)))
+    with pytest.raises(ValueError, match=rf"x must have shape \[\.\.\., {wanted}\]"):
         jax.eval_shape(dist.log_prob, jnp.zeros(case.dim + 1, jnp.int32))
     with pytest.raises(TypeError, match="seed must be a typed key"):
         jax.eval_shape(lambda: dist.sample(seed=0))

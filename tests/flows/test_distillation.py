@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from dgm_jax.autoregressive import gaussian_made
+from dgm_jax.autoregressive import gaussian, made
 from dgm_jax.combinators import fixed, invert, pushforward
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import autoregression, distillation, iaf, maf
@@ -84,7 +84,7 @@ def test_the_entropy_of_a_logistic_student_is_log_scale_plus_two():
 
 def test_the_teacher_gets_no_gradient_and_every_part_of_the_student_does():
     student = pushforward(autoregression(DIM, hidden=(8,)), standard_normal(DIM))
-    teacher = gaussian_made(DIM, hidden=(8,))
+    teacher = made(DIM, gaussian(), hidden=(8,))
 
     def loss(params, teacher_params, key):
         return distillation(student, params, key, teacher, teacher_params, num_samples=64)[0]
@@ -126,7 +126,7 @@ def test_a_student_learns_its_teacher():
 
 
 def test_a_student_that_is_no_pushforward_is_refused():
-    model = gaussian_made(DIM, hidden=(4,))
+    model = made(DIM, gaussian(), hidden=(4,))
     with pytest.raises(ValueError, match="pushforward"):
         jax.eval_shape(
             lambda: distillation(

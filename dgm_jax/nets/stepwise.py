@@ -1,0 +1,303 @@
+"""Causal nets written once and run two ways: all steps in parallel, or one step after the other.
+
+The body of such a net is a linen module that works on each step alone, and looks at other steps
+only through a view of time, and there only back:
+
+    view.past(x, lags)        x_{t-l} for each lag l, zeros before the start: convolutions
+    view.recur(cell, h, x)    h_t = cell(h_{t-1}, x_t): recurrent nets
+    view.attend(q, k, v)      Σ_{s≤t} softmax_s(q_t·k_s / √c) v_s: transformers
+    view.along(table)         what step t has of its own: positions
+    view.everywhere(c)        what all steps share: a condition
+
+`AllSteps` is the parallel pass. `OneStep` keeps what later steps will ask for (queues of inputs,
+states, keys and values), so that a step computes only what is new, and all steps together cost the
+arithmetic of the one parallel pass. Paine et al. (2016), "Fast WaveNet"; Ramachandran et al.
+(2017), "Fast generation for convolutional autoregressive models".
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..protocol import CausalNet
+from .adapter import linen
+from .causal import naive
+from .encodings import Encoding
+
+
+class AllSteps:
+    """x [batch, steps, ...]."""
+
+    def __init__(self, num_steps: int):
+        self.num_steps = num_steps
+
+    def past(self, x, lags):
+        return [later(x, lag) for lag in lags]
+
+    def recur(self, cell, start, x):
+        first_axis = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), x)
+        _, y = jax.lax.scan(cell, start, first_axis)
+        return jnp.moveaxis(y, 0, 1)
+
+    def attend(self, q, k, v, *, window=None):
+        """q, k, v [batch, steps, heads, c]; window: how many steps are seen, the own one included."""
+        near = None if window is None else (window - 1, 0)
+        return jax.nn.dot_product_attention(q, k, v, is_causal=True, local_window_size=near)
+
+    def along(self, table):
+        return jnp.asarray(table)
+
+    def everywhere(self, c):
+        return c[:, None]
+
+
+class OneStep:
+    """x [batch, ...] of step t. `memory` is for step t + 1; at the start it is None."""
+
+    def __init__(self, num_steps: int, t, memory=None):
+        self.num_steps, self.t = num_steps, t
+        self._kept = None if memory is None else iter(memory)
+        self.memory = []
+
+    def _recall(self, empty):
+        return empty if self._kept is None else next(self._kept)
+
+    def _queue(self, x, size):
+        """The last `size` values of x by step modulo size, [size, batch, ...], this one included."""
+        queue = self._recall(jnp.zeros((size, *x.shape), x.dtype))
+        queue = jax.lax.dynamic_update_index_in_dim(queue, x, self.t % size, 0)
+        self.memory.append(queue)
+        return queue
+
+    def past(self, x, lags):
+        if not any(lags):
+            return [x for _ in lags]
+        size = 1 + max(lags)
+        queue = self._queue(x, size)
+
+        def before(lag):
+            return jax.lax.dynamic_index_in_dim(queue, (self.t - lag) % size, 0, keepdims=False)
+
+        return [before(lag) if lag else x for lag in lags]
+
+    def recur(self, cell, start, x):
+        state, y = cell(self._recall(start), x)
+        self.memory.append(state)
+        return y
+
+    def attend(self, q, k, v, *, window=None):
+        size = min(window or self.num_steps, self.num_steps)
+        keys, values = (jnp.moveaxis(self._queue(a, size), 0, 1) for a in (k, v))
+        seen = jnp.arange(size) <= self.t
+        y = jax.nn.dot_product_attention(q[:, None], keys, values, mask=seen[None, None, None])
+        return y[:, 0]
+
+    def along(self, table):
+        return jax.lax.dynamic_index_in_dim(jnp.asarray(table), self.t, 0, keepdims=False)
+
+    def everywhere(self, c):
+        return c
+
+
+class Head(NamedTuple):
+    """How the channels of one pixel hang together: f_c may depend on x_<c of its own pixel."""
+
+    size: int  # numbers that the body gives a pixel
+    apply: Callable  # apply(h [..., size], x [..., channels]) -> f [..., channels, num_outputs]
+
+
+class LinearHead(linen.Module):
+    """f_c = h_c + Σ_{b<c} V_cb u_b, with u_b the encoded channel b."""
+
+    num_outputs: int
+
+    @linen.compact
+    def __call__(self, h, u):
+        f = h.reshape(*u.shape[:-1], self.num_outputs)
+        channels = [f[..., 0, :]]
+        for c in range(1, u.shape[-2]):
+            before = u[..., :c, :].reshape(*u.shape[:-2], -1)
+            zeros = linen.initializers.zeros
+            coupled = linen.Dense(self.num_outputs, use_bias=False, kernel_init=zeros)(before)
+            channels.append(f[..., c, :] + coupled)
+        return jnp.stack(channels, -2)
+
+
+def stepwise(
+    body: linen.Module,
+    shape: tuple[int, int, int],
+    *,
+    num_outputs: int,
+    encoding: Encoding | None = None,
+    cond_dim: int = 0,
+    rows: linen.Module | None = None,
+    head: Head | None = None,
+    order: Sequence[int] | None = None,
+) -> CausalNet:
+    """The causal net of x [..., H·W·C], a step a pixel in raster order, the channels of one last.
+
+    body(view, u [B, (T,) e], cond, *features) -> h [B, (T,) size]: u_t is pixel t - 1, encoded,
+        with a 1 that tells it from the zeros of before the start; size is num_outputs · channels,
+        or that of `head`. A sequence is a picture of one row, (1, T, 1).
+    rows(view, u [B, (H,) W, e], cond) -> features [B, (H,) W, ·], a tuple: a step a row, of which
+        u is row r - 1; what the rows above give to row r, for `body`.
+    order: order[t] is the pixel made at step t; without `rows` only.
+    Cost: `apply` one pass; `unroll` the arithmetic of one, in H·W small steps.
+    """
+    height, width, channels = shape
+    num_steps = height * width
+    dim = num_steps * channels
+    in_raster = np.arange(num_steps)
+    order = in_raster if order is None else np.asarray(order)
+    checks.permutation(order, num_steps)
+    if rows is not None and (order != in_raster).any():
+        raise ValueError("order must be None, the raster, for a net with features of rows.")
+    size = num_outputs * channels if head is None else head.size
+    linear = LinearHead(num_outputs) if head is None and channels > 1 else None
+
+    def entries(x, dtype):  # [..., C] -> [..., C, e]
+        u = x[..., None] if encoding is None else encoding.encode(x)
+        return u.astype(dtype)
+
+    def token(x, dtype):  # [..., C] -> [..., C·e + 1]
+        u = entries(x, dtype).reshape(*x.shape[:-1], -1)
+        return jnp.concatenate([u, jnp.ones((*u.shape[:-1], 1), dtype)], -1)
+
+    def start(dtype, *batch):
+        levels = jnp.zeros((*batch, channels), dtype if encoding is None else jnp.int32)
+        return jnp.zeros_like(token(levels, dtype))
+
+    def outputs(params, h, x):  # h [..., size] and x [..., C] -> [..., C, num_outputs]
+        if head is not None:
+            return head.apply(h, x)
+        if linear is not None:
+            return linear.apply({"params": params["head"]}, h, entries(x, h.dtype))
+        return h[..., None, :]
+
+    def run(module, params, *inputs):
+        return module.apply({"params": params}, *inputs)
+
+    def init(key):
+        """Of one step, whose parameters are those of all."""
+        checks.key(key)
+        body_key, rows_key, head_key = jax.random.split(key, 3)
+        cond = jnp.zeros((1, cond_dim)) if cond_dim else None
+        params, features = {}, ()
+        if rows is not None:
+            view, u = OneStep(height, 0), start(float, 1, width)
+            features, variables = rows.init_with_output(rows_key, view, u, cond)
+            params["rows"] = variables["params"]
+            features = [a[:, 0] for a in features]
+        view, u = OneStep(num_steps, 0), start(float, 1)
+        h, variables = body.init_with_output(body_key, view, u, cond, *features)
+        assert h.shape == (1, size), (h.shape, size)
+        params["body"] = variables["params"]
+        if linear is not None:
+            u = jnp.zeros((1, channels, 1 if encoding is None else encoding.size))
+            params["head"] = linear.init(head_key, h, u)["params"]
+        return params
+
+    def apply(params, x, cond=None):
+        if encoding is None:
+            checks.events(x, dim)
+        else:
+            checks.levels(x, dim, encoding.num_levels)
+        checks.condition(cond, cond_dim)
+        batch_shape = x.shape[:-1]
+        if cond is not None:
+            batch_shape = jnp.broadcast_shapes(batch_shape, cond.shape[:-1])
+            cond = flat(cond, batch_shape)
+        x = flat(x, batch_shape).reshape(-1, num_steps, channels)[:, order]
+        u = token(x, dtype_of(params))
+        features = ()
+        if rows is not None:
+            picture = u.reshape(-1, height, width, u.shape[-1])
+            features = run(rows, params["rows"], AllSteps(height), later(picture, 1), cond)
+            features = [a.reshape(len(u), num_steps, -1) for a in features]
+        h = run(body, params["body"], AllSteps(num_steps), later(u, 1), cond, *features)
+        f = outputs(params, h, x)[:, np.argsort(order)]
+        return f.reshape(*batch_shape, dim, num_outputs)
+
+    def unroll(params, emit, batch_shape, cond=None):
+        checks.condition(cond, cond_dim)
+        cond = None if cond is None else flat(cond, batch_shape)
+        batch, dtype = math.prod(batch_shape), dtype_of(params)
+
+        def emit_pixel(t, h):
+            """The channels of a pixel one after the other: x and f [batch, C, ·]."""
+            pixel = jnp.asarray(order)[t]
+            x = jnp.zeros((batch, channels), dtype if encoding is None else jnp.int32)
+            for c in range(channels):
+                f = outputs(params, h, x)
+                x_c = emit(pixel * channels + c, f[:, c].reshape(*batch_shape, num_outputs))
+                x = x.at[:, c].set(x_c.reshape(-1).astype(x.dtype))
+            return x, f
+
+        def step(carry, at):
+            memory, u = carry
+            t, *features = at
+            view = OneStep(num_steps, t, memory)
+            h = run(body, params["body"], view, u, cond, *features)
+            x, f = emit_pixel(t, h)
+            return (view.memory, token(x, dtype)), (x, f)
+
+        def step_of_row(carry, r):
+            rows_memory, above, carry = carry
+            view = OneStep(height, r, rows_memory)
+            features = run(rows, params["rows"], view, above, cond)
+            by_column = [jnp.moveaxis(a, 1, 0) for a in features]
+            steps = r * width + jnp.arange(width)
+            carry, (x, f) = jax.lax.scan(step, carry, (steps, *by_column))
+            above = token(jnp.moveaxis(x, 0, 1), dtype)
+            return (view.memory, above, carry), (x, f)
+
+        def empty_memory(module, params, num_steps, *inputs):
+            def first(params, *inputs):
+                view = OneStep(num_steps, 0)
+                return run(module, params, view, *inputs), view.memory
+
+            y, memory = jax.eval_shape(first, params, *inputs)
+            return y, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), memory)
+
+        u = start(dtype, batch)
+        if rows is None:
+            _, memory = empty_memory(body, params["body"], num_steps, u, cond)
+            _, (x, f) = jax.lax.scan(step, (memory, u), (jnp.arange(num_steps),))
+        else:
+            above = start(dtype, batch, width)
+            features, rows_memory = empty_memory(rows, params["rows"], height, above, cond)
+            one = [jax.ShapeDtypeStruct((batch, a.shape[-1]), a.dtype) for a in features]
+            _, memory = empty_memory(body, params["body"], num_steps, u, cond, *one)
+            carry = rows_memory, above, (memory, u)
+            _, (x, f) = jax.lax.scan(step_of_row, carry, jnp.arange(height))
+            x, f = (a.reshape(num_steps, *a.shape[2:]) for a in (x, f))
+        x, f = (jnp.moveaxis(a, 0, 1)[:, np.argsort(order)] for a in (x, f))
+        f = f.reshape(*batch_shape, dim, num_outputs)
+        return x.reshape(*batch_shape, dim), f, f
+
+    coordinates = (order[:, None] * channels + np.arange(channels)).ravel()
+    by_definition = naive(init, apply, dim, coordinates, levels=encoding is not None)
+    return by_definition._replace(unroll=unroll)
+
+
+def later(x, lag):
+    """x_{t-lag} [batch, steps, ...], zeros before the start."""
+    if not lag:
+        return x
+    pad = [(0, 0)] * x.ndim
+    pad[1] = (min(lag, x.shape[1]), 0)
+    return jnp.pad(x[:, : max(x.shape[1] - lag, 0)], pad)
+
+
+def flat(a, batch_shape):
+    """[..., n] -> [batch, n]."""
+    return jnp.broadcast_to(a, (*batch_shape, a.shape[-1])).reshape(-1, a.shape[-1])
+
+
+def dtype_of(params):
+    return jax.tree.leaves(params)[0].dtype
