@@ -99,7 +99,6 @@ def fit(
         evaluate=evaluate,
         monitor="valid_nll",
         eval_every=eval_every,
-        log_every=eval_every,
         workdir=config.workdir / name,
         progress=config.progress,
         description=name,

@@ -30,9 +30,10 @@ On several machines, with one directory they all see, the same command is starte
 with I from 0 to N-1, and HOST that of process 0; on a cluster that jax detects (Slurm, Open MPI,
 TPU pods) `--distributed` alone. Process 0 writes and prints, the others are silent.
 
-It leaves `config.json` and `results.json` in its directory. The same command finds a finished run
-and shows it, or resumes one that was stopped (`dgm_jax.learning.train` with this workdir). One
-process at a time has a directory. What it learned is `dgm_jax.learning.load(directory)`.
+It leaves `config.json` (the options, the machine and the day of the last start) and `results.json`
+in its directory. The same command finds a finished run and shows it, or resumes one that was
+stopped (`dgm_jax.learning.train` with this workdir). One process at a time has a directory. What it
+learned is `dgm_jax.learning.load(directory)`.
 
 Exit codes, each but 0 and 1 with one line on stderr:
 
@@ -76,14 +77,15 @@ from dgm_jax.locks import locked
 DataName = Literal[
     "digits", "mnist", "fashion_mnist", "cifar10", "binarized_mnist", "bsds300_patches",
     "nltcs", "baudio", "jester", "bnetflix", "accidents", "mushrooms", "adult", "pumsb_star",
-    "bbc", "voting", "frey_faces", "olivetti_faces", "omniglot", "caltech_silhouettes",
+    "bbc", "voting", "power", "gas", "hepmass", "miniboone", "miniboone_head", "frey_faces",
+    "olivetti_faces", "omniglot", "caltech_silhouettes",
     "dsprites", "spoken_digits", "tiny_shakespeare",
 ]  # fmt: skip
 
 _locks = contextlib.ExitStack()  # of the command line: held until the process ends
 
 PLACES = (  # options that may differ when a run is resumed
-    "workdir", "data_dir", "cache_dir", "progress", "devices",
+    "workdir", "data_dir", "cache_dir", "progress", "devices", "machine",
     "distributed", "coordinator", "num_processes", "process_id",
 )  # fmt: skip
 
@@ -186,6 +188,8 @@ def write_json(path: Path | str, obj: Any) -> None:
 
 # ---------------------------------------------------------------------------------- the run
 def _run(config, main, quick, show):
+    from benchmarks import timing  # not before: it imports jax
+
     if config.workdir is None:
         raise ValueError("workdir is missing; give the directory that keeps the run.")
     config = _quickened(config, quick) if config.quick else config
@@ -201,7 +205,7 @@ def _run(config, main, quick, show):
             _refuse_another(options, told)
             if results.exists():
                 return json.loads(results.read_text(encoding="utf-8"))
-            write_json(options, told)
+            write_json(options, told | {"machine": timing.machine()})
             return None
 
         found = _told_by_first(prepare)

@@ -6,30 +6,35 @@ missing set says what it looked for and where it is published. Integer data are 
 the size of the file (uint8 arithmetic wraps: 0 - 1 = 255); continuous data are float32. Pictures
 are [n, height, width] or, in colour, [n, height, width, 3]; row 0 is the top.
 
-| name                | train/valid/test     | a row       | levels | split (permutations: NumPy) |
-|---------------------|----------------------|-------------|--------|-----------------------------|
-| digits              | 1297/200/300         | 8, 8        | 17     | RandomState(0).permutation  |
-| mnist               | 50000/10000/10000    | 28, 28      | 256    | valid: last 1/6 of train    |
-| fashion_mnist       | 50000/10000/10000    | 28, 28      | 256    | valid: last 1/6 of train    |
-| binarized_mnist     | 50000/10000/10000    | 28, 28      | 2      | published                   |
-| cifar10             | 45000/5000/10000     | 32, 32, 3   | 256    | last 1/10 of train (1)      |
-| omniglot            | 23000/1345/8070      | 28, 28      | 2      | default_rng(0), sizes (2)   |
-| caltech_silhouettes | 4100/2264/2307       | 28, 28      | 2      | in the file (3)             |
-| frey_faces          | 1565/200/200         | 28, 20      | 256    | default_rng(0).permutation  |
-| olivetti_faces      | 300/50/50            | 64, 64      | 256    | persons 0-29, 30-34, 35-39  |
-| dsprites            | 46080/3750/15004     | 64, 64      | 2      | train: the factor grid (4)  |
-| bsds300_patches     | 200000/10000/50000   | 63          | none   | in the file (5)             |
-| spoken_digits       | 1200/300/300         | 4096        | none   | takes 5-24, 25-29, 0-4 (6)  |
-| tiny_shakespeare    | 1003854/55770/55770  | (scalar)    | 65     | in order, 90/5/5 %          |
-| nltcs               | 16181/2157/3236      | 16          | 2      | published, as all below     |
-| baudio, bnetflix    | 15000/2000/3000      | 100         | 2      |                             |
-| jester              | 9000/1000/4116       | 100         | 2      |                             |
-| accidents           | 12758/1700/2551      | 111         | 2      |                             |
-| mushrooms           | 2000/500/5624        | 112         | 2      |                             |
-| adult               | 5000/1414/26147      | 123         | 2      |                             |
-| pumsb_star          | 12262/1635/2452      | 163         | 2      |                             |
-| bbc                 | 1670/225/330         | 1058        | 2      |                             |
-| voting              | 1214/200/350         | 1359        | 2      |                             |
+| name                | train/valid/test      | a row       | levels | split (permutations: NumPy) |
+|---------------------|-----------------------|-------------|--------|-----------------------------|
+| digits              | 1297/200/300          | 8, 8        | 17     | RandomState(0).permutation  |
+| mnist               | 50000/10000/10000     | 28, 28      | 256    | valid: last 1/6 of train    |
+| fashion_mnist       | 50000/10000/10000     | 28, 28      | 256    | valid: last 1/6 of train    |
+| binarized_mnist     | 50000/10000/10000     | 28, 28      | 2      | published                   |
+| cifar10             | 45000/5000/10000      | 32, 32, 3   | 256    | last 1/10 of train (1)      |
+| omniglot            | 23000/1345/8070       | 28, 28      | 2      | default_rng(0), sizes (2)   |
+| caltech_silhouettes | 4100/2264/2307        | 28, 28      | 2      | in the file (3)             |
+| frey_faces          | 1565/200/200          | 28, 20      | 256    | default_rng(0).permutation  |
+| olivetti_faces      | 300/50/50             | 64, 64      | 256    | persons 0-29, 30-34, 35-39  |
+| dsprites            | 46080/3750/15004      | 64, 64      | 2      | train: the factor grid (4)  |
+| bsds300_patches     | 200000/10000/50000    | 63          | none   | in the file (5)             |
+| power               | 1659917/184435/204928 | 6           | none   | RandomState(42).shuffle (6) |
+| gas                 | 852174/94685/105206   | 8           | none   | last tenths, in order (6)   |
+| hepmass             | 315123/35013/174987   | 21          | none   | published, last tenth (6)   |
+| miniboone           | 29556/3284/3648       | 43          | none   | last tenths, in order (6)   |
+| miniboone_head      | 1234/137/152          | 43          | none   | last tenths, in order (7)   |
+| spoken_digits       | 1200/300/300          | 4096        | none   | takes 5-24, 25-29, 0-4 (8)  |
+| tiny_shakespeare    | 1003854/55770/55770   | (scalar)    | 65     | in order, 90/5/5 %          |
+| nltcs               | 16181/2157/3236       | 16          | 2      | published, as all below     |
+| baudio, bnetflix    | 15000/2000/3000       | 100         | 2      |                             |
+| jester              | 9000/1000/4116        | 100         | 2      |                             |
+| accidents           | 12758/1700/2551       | 111         | 2      |                             |
+| mushrooms           | 2000/500/5624         | 112         | 2      |                             |
+| adult               | 5000/1414/26147       | 123         | 2      |                             |
+| pumsb_star          | 12262/1635/2452       | 163         | 2      |                             |
+| bbc                 | 1670/225/330          | 1058        | 2      |                             |
+| voting              | 1214/200/350          | 1359        | 2      |                             |
 
 (1) With the reduced file, 9000/1000/10000: say "10k training images" beside any number.
 (2) The sizes of Burda et al. (2016), on one-bit drawings: not comparable with their grey ones.
@@ -40,7 +45,9 @@ are [n, height, width] or, in colour, [n, height, width, 3]; row 0 is the top.
 (5) Each part has its own photographs. Uniform noise from default_rng(0), (1), (2) for train,
     valid, test; divided by 256; less the mean of the patch; without the last pixel (Zoran & Weiss
     2011; Uria et al. 2013).
-(6) The first 4096 samples (0.512 s at 8 kHz) in [-1, 1); shorter clips end in exact zeros.
+(6) Columns, noise and scale as in `dgm_jax.data.tables` (Papamakarios et al. 2017).
+(7) The first 1523 rows of miniboone, for tests: no figure of them is one of MINIBOONE.
+(8) The first 4096 samples (0.512 s at 8 kHz) in [-1, 1); shorter clips end in exact zeros.
 
 Some sets are sorted by class or in film order: take a part of one with `subset`, never `x[:num]`.
 """
@@ -54,13 +61,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checks
-from . import formats
+from . import formats, tables
 
 SPLITS = ("train", "valid", "test")
 CLIP = 4096  # samples of a spoken digit: three clips in four are shorter
 SHAKESPEARE = "\n !$&',-.3:;?" + string.ascii_uppercase + string.ascii_lowercase
 """The vocabulary of tiny_shakespeare: id i stands for SHAKESPEARE[i] (65 characters, sorted)."""
 
+UCI = "data.tar.gz of Papamakarios et al. (2017), Zenodo 1161203"
 BINARY_TABLES = (
     *("nltcs", "baudio", "jester", "bnetflix", "accidents", "mushrooms", "adult", "pumsb_star"),
     *("bbc", "voting"),
@@ -110,8 +118,7 @@ def load_file(path) -> Dataset:
             )
         (x,) = found.values()
     elif path.suffix == ".npy":
-        with formats.naming(path):
-            x = np.load(path, allow_pickle=False)
+        x = formats.read_npy(path)
     else:
         suffixes = (".csv", ".amat", ".txt", ".data", ".npy", ".npz")
         checks.choice(path.suffix, suffixes, "the suffix of path")
@@ -335,6 +342,34 @@ def _patches(x, seed) -> np.ndarray:
     return (x - x.mean(1, keepdims=True))[:, :63].astype(np.float32)
 
 
+def _power(name, folder) -> Dataset:
+    x = formats.read_npy(_find(name, folder, ["power/data.npy"], UCI))
+    return _dataset(name, tables.power(x), None, "Electric power of a household, 6 numbers.")
+
+
+def _gas(name, folder) -> Dataset:
+    columns = formats.read_frame(_find(name, folder, ["gas/ethylene_CO.pickle"], UCI))
+    return _dataset(name, tables.gas(columns), None, "Sensors in a mixture of gases, 8 numbers.")
+
+
+def _hepmass(name, folder) -> Dataset:
+    files = [_find(name, folder, [f"hepmass/1000_{part}.csv"], UCI) for part in ("train", "test")]
+    parts = tables.hepmass(*(formats.read_text(file, columns=28) for file in files))
+    return _dataset(name, parts, None, "Collisions of particles, 21 numbers.")
+
+
+def _miniboone(name, folder) -> Dataset:
+    x = formats.read_npy(_find(name, folder, ["miniboone/data.npy"], UCI))
+    return _dataset(name, tables.miniboone(x), None, "Neutrinos of MiniBooNE, 43 numbers.")
+
+
+def _miniboone_head(name, folder) -> Dataset:
+    path = _find(name, folder, [f"{name}/{name}.npz"], "the first rows of miniboone/data.npy")
+    (x,) = formats.read_npz(path, "x")
+    description = "The first 1523 rows of MINIBOONE, not the benchmark."
+    return _dataset(name, tables.miniboone(x), None, description)
+
+
 def _spoken_digits(name, folder) -> Dataset:
     source = "the Free Spoken Digit Dataset on GitHub"
     x, y, take = _clips(_find(name, folder, ["fsdd/fsdd_train.npz"], source))
@@ -374,6 +409,11 @@ LOADERS = {
     "olivetti_faces": _olivetti_faces,
     "dsprites": _dsprites,
     "bsds300_patches": _bsds300_patches,
+    "power": _power,
+    "gas": _gas,
+    "hepmass": _hepmass,
+    "miniboone": _miniboone,
+    "miniboone_head": _miniboone_head,
     "spoken_digits": _spoken_digits,
     "tiny_shakespeare": _tiny_shakespeare,
     **dict.fromkeys(BINARY_TABLES, _binary_table),

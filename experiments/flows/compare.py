@@ -264,7 +264,6 @@ def main(config: Config) -> dict:
         "models": results,
         "baselines": reference,
         "timing_batch": config.timing_batch,
-        "machine": timing.machine(),
     }
 
 

@@ -238,7 +238,6 @@ def main(config: Config) -> dict:
         "kl_in_training": [[row["step"], row["kl"]] for row in trained.history],
         "dim": dim,
         "sampling_ms": time_sampling(config, dim, models, params),
-        "machine": timing.machine(),
     }
 
 
