@@ -20,7 +20,6 @@ or CIFAR-10 on an accelerator, the last with the levels and steps of the Glow pa
 """
 
 import dataclasses
-import functools
 import math
 from typing import Literal
 
@@ -39,6 +38,8 @@ class Config(runner.Config):
     """the noise that turns levels into numbers: fixed, or learned with the flow"""
     noise_couplings: int = 4
     """couplings of the learned noise"""
+    class_conditional: bool = False
+    """p(x | class): the class, one-hot, enters every net; samples then have a class a column"""
     num_levels: int = 2
     """scales of RealNVP and Glow"""
     num_steps: int = 6
@@ -81,21 +82,22 @@ from dgm_jax.objectives import dequantized_log_prob, dequantized_nll  # noqa: E4
 from experiments import baselines, fitting  # noqa: E402
 
 
-def build(config, name, shape, num_levels):
-    """p(y) of images y in [0, K)^{H×W×C} and q(u | x) of the noise that makes them from levels."""
+def build(config, name, shape, num_levels, num_classes=0):
+    """p(y | c) of images y in [0, K)^{H×W×C}; q(u | x) of the noise that makes them from levels."""
     on_cpu = jax.default_backend() == "cpu"  # gradients of convolutions in a scan are slow there
     net = dict(hidden=config.hidden, num_blocks=config.num_blocks, unroll=on_cpu)
+    seen = net | {"cond_dim": num_classes}
     if name == "realnvp":
         couplings = max(config.num_steps // 2, 1)
         flow = flows.realnvp_image(
-            shape, num_levels=config.num_levels, num_couplings=couplings, **net
+            shape, num_levels=config.num_levels, num_couplings=couplings, **seen
         )
     elif name == "glow":
         flow = flows.glow(
-            shape, num_levels=config.num_levels, num_steps=config.num_steps, **net
+            shape, num_levels=config.num_levels, num_steps=config.num_steps, **seen
         )
     else:
-        flow = flows.flow_pp(shape, num_components=config.num_components, **net)
+        flow = flows.flow_pp(shape, num_components=config.num_components, **seen)
     pixels = logit_map(num_levels, alpha=config.alpha, event_ndims=3)
     base = standard_normal(math.prod(shape))
     model = pushforward(compose(invert(fixed(pixels)), flow), base)
@@ -107,43 +109,63 @@ def build(config, name, shape, num_levels):
     return model, uniform_noise(3)
 
 
-def fit(config, name, model, noise, images):
-    """Maximum likelihood; keeps the averaged parameters that were best on the validation split."""
-    rng = np.random.default_rng(config.seed)
-    first = images["train"][rng.permutation(len(images["train"]))[:512]]
+def fit(config, name, model, noise, rows):
+    """Maximum likelihood on rows (images,) or (images, classes)."""
+    order = np.random.default_rng(config.seed).permutation(len(rows["train"][0]))[:512]
+    first, *cond = (part[order] for part in rows["train"])
 
     def init(key):
         """Actnorms start from a batch of data, once."""
         model_key, noise_key, draw_key = jax.random.split(key, 3)
-        params = adapt(model, model.init(model_key), dequantize(draw_key, first))
+        params = adapt(model, model.init(model_key), dequantize(draw_key, first), *cond)
         return {"model": params, "noise": noise.init(noise_key)}
 
     optimizer = fitting.adamw(
         config.learning_rate, config.num_updates, weight_decay=config.weight_decay,
         clip=10.0, warm_up=config.num_updates // 20,
     )  # fmt: skip
-    algorithm = gradient_descent(
-        init, functools.partial(dequantized_nll, model, noise), optimizer,
-        ema_decay=config.ema_decay,
-    )  # fmt: skip
+
+    def loss(params, key, row):
+        return dequantized_nll(model, noise, params, key, *row)
+
+    def log_prob(params, key, row):
+        return dequantized_log_prob(model, noise, params, key, *row)
+
+    algorithm = gradient_descent(init, loss, optimizer, ema_decay=config.ema_decay)
     return fitting.fit(
-        config, name, algorithm, functools.partial(dequantized_log_prob, model, noise), images,
+        config, name, algorithm, log_prob, rows,
         num_steps=config.num_updates, eval_every=config.eval_every, num_draws=4, eval_batch=200,
         mesh=fitting.mesh(config.devices),
     )  # fmt: skip
 
 
-def reconstructions(model, params, y, batch_size=200):
+def reconstructions(model, params, y, *cond, batch_size=200):
     """T(T⁻¹(y)) for images y [n, H, W, C], in float32 as everything."""
 
     @jax.jit
-    def there_and_back(params, y):
-        bijector = model.dist(params).bijector
+    def there_and_back(params, y, *cond):
+        bijector = model.dist(params, *cond).bijector
         return bijector.forward(bijector.inverse(y))
 
     size = min(batch_size, len(y))
     starts = range(0, len(y) - size + 1, size)
-    return np.concatenate([there_and_back(params, y[i : i + size]) for i in starts])
+    batches = ([part[i : i + size] for part in (y, *cond)] for i in starts)
+    return np.concatenate([there_and_back(params, *batch) for batch in batches])
+
+
+def sampled(config, model, params, key, num_classes):
+    """Two rows of samples; of given classes, 0 in the first column, where there are any."""
+    num = 2 * config.num_shown
+    cond, shape = (), num
+    if num_classes:
+        cond = (np.tile(one_hot(np.arange(config.num_shown) % num_classes, num_classes), (2, 1)),)
+        shape = ()
+    sample = jax.jit(lambda p, key: model.dist(p, *cond).sample(seed=key, sample_shape=shape))
+    return sample(params, key)
+
+
+def one_hot(y, num_classes):
+    return np.eye(num_classes, dtype=np.float32)[y]
 
 
 def show(found):
@@ -202,27 +224,32 @@ def main(config: Config) -> dict:
         for split, part in zip(("train", "valid", "test"), data[1:4])
     }
     shape = images["train"].shape[1:]
-    dim, num_levels = math.prod(shape), data.num_levels
+    dim, num_levels, num_classes = math.prod(shape), data.num_levels, 0
     print(f"{data.name}: {data.description}")
 
-    rows = {split: part.reshape(-1, dim) for split, part in images.items()}
-    log_prob = baselines.histogram(*rows.values(), num_levels)
+    pixels = {split: part.reshape(-1, dim) for split, part in images.items()}
+    log_prob = baselines.histogram(*pixels.values(), num_levels)
     reference = {"histogram": fitting.summary(log_prob, dim)}
+    rows = {split: (part,) for split, part in images.items()}
+    if config.class_conditional:
+        if data.labels is None:
+            raise ValueError(f"data={config.data!r} has no classes; leave class_conditional out.")
+        num_classes = int(data.labels["train"].max()) + 1
+        rows = {s: (x, one_hot(data.labels[s], num_classes)) for s, x in images.items()}
     noise_key, *sample_keys = jax.random.split(
         jax.random.key(config.seed + 1), 1 + len(config.models)
     )
     order = np.random.default_rng(config.seed).permutation(len(images["test"]))
-    test = np.asarray(dequantize(noise_key, images["test"][order[:1000]]))
+    test, *cond = (part[order[:1000]] for part in rows["test"])
+    test = np.asarray(dequantize(noise_key, test))
     results, curves, shown, samples = {}, {}, {}, {}
     num = 2 * config.num_shown
     for name, key in zip(config.models, sample_keys):
-        model, noise = build(config, name, shape, num_levels)
-        params, row, curves[name], _ = fit(config, name, model, noise, images)
-        back = reconstructions(model, params["model"], test)
-        sample = jax.jit(
-            lambda p, key, model=model: model.dist(p).sample(seed=key, sample_shape=num)
-        )
-        samples[name] = quantize(sample(params["model"], key), num_levels)
+        model, noise = build(config, name, shape, num_levels, num_classes)
+        params, row, curves[name], _ = fit(config, name, model, noise, rows)
+        back = reconstructions(model, params["model"], test, *cond)
+        y = sampled(config, model, params["model"], key, num_classes)
+        samples[name] = quantize(y, num_levels)
         shown[name] = test[:num], back[:num]
         results[name] = {
             **row,
@@ -234,6 +261,7 @@ def main(config: Config) -> dict:
         "models": results,
         "baselines": reference,
         "dequantization": config.dequantization,
+        "data": config.data,
     }
 
 

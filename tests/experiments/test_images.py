@@ -2,10 +2,13 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from experiments import runner
 from experiments.flows import images
+
+from tests.helpers import perturb
 
 QUICK = {
     "num_updates": 4, "eval_every": 2, "hidden": 4, "num_steps": 1, "num_levels": 1,
@@ -19,10 +22,11 @@ def run(workdir, **options):
 
 
 @pytest.mark.parametrize(
-    "name, dequantization", [("realnvp", "uniform"), ("glow", "variational")]
+    "name, dequantization, conditional", [("realnvp", "uniform", False), ("glow", "variational", True)]
 )
-def test_the_run_writes_results_and_pictures(name, dequantization, tmp_path, capsys):
-    results = run(tmp_path, models=(name,), dequantization=dequantization)
+def test_the_run_writes_results_and_pictures(name, dequantization, conditional, tmp_path, capsys):
+    options = {"dequantization": dequantization, "class_conditional": conditional}
+    results = run(tmp_path, models=(name,), **options)
     assert json.loads((tmp_path / "results.json").read_text()) == results
     model = results["models"][name]
     assert model["test_bits_per_dim"] == pytest.approx(-model["test_nats"] / (64 * np.log(2)))
@@ -31,7 +35,18 @@ def test_the_run_writes_results_and_pictures(name, dequantization, tmp_path, cap
     for picture in ("samples.png", "reconstructions.png", "curves.png"):
         assert (tmp_path / picture).stat().st_size > 3000
     assert "histogram" in capsys.readouterr().out
-    assert run(tmp_path, models=(name,), dequantization=dequantization) == results
+    assert run(tmp_path, models=(name,), **options) == results
+
+
+def test_samples_of_a_conditional_flow_have_a_class_a_column():
+    config = images.Config(num_shown=3, num_levels=1, num_steps=1, hidden=4)
+    model, _ = images.build(config, "glow", (8, 8, 1), 17, num_classes=2)
+    params = perturb(model.init(jax.random.key(0)), jax.random.key(1), 0.1)
+    y = images.sampled(config, model, params, jax.random.key(2), 2)
+    z = jax.jit(lambda p, y, c: model.dist(p, c).bijector.inverse(y))
+    kept, other = (np.asarray(z(params, y, images.one_hot(c, 2)))
+                   for c in (np.array([0, 1, 0, 0, 1, 0]), np.array([1, 0, 1, 1, 0, 1])))  # fmt: skip
+    assert y.shape == (6, 8, 8, 1) and abs(kept.std() - 1) < 0.15 < abs(kept - other).max()
 
 
 def test_a_set_without_images_is_refused_by_name(tmp_path, capsys):

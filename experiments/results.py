@@ -1,0 +1,206 @@
+"""Rewrites the tables of RESULTS.md from finished runs; what stands around them is kept.
+
+    python -m experiments.results --runs runs
+
+A table stands between two lines of RESULTS.md, of which the first says what it is of:
+
+    <!-- results of experiments.flows.tabular in nats where data=bsds300_patches -->
+    <!-- end -->
+
+The unit is nats, bits/dim or another number of the results, such as kl; ` with NAME ...` before the
+condition adds columns. Any dict in a results.json that holds this number is a row, named by the
+path that leads to it (models/maf is maf; toys/moons/models/maf a cell, moons by maf). Runs that
+differ in their seeds alone are one row. Quick runs are left out, and a table of which no run is
+found stays as it is. Published figures are those of experiments/published.py.
+"""
+
+import datetime
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments import published, runner
+
+FILE = Path(__file__).with_name("RESULTS.md")
+TABLE = re.compile(
+    r"(<!-- results of (?P<experiment>\S+) in (?P<unit>\S+)(?: with (?P<extra>.+?))?"
+    r"(?: where (?P<where>.+?))? -->\n)(?P<table>.*?)(<!-- end -->)",
+    re.DOTALL,
+)
+KEYS = {"nats": "test_nats", "bits/dim": "test_bits_per_dim"}
+ERRORS = {"nats": 2}  # standard errors that are told, as in the papers; one of other units
+GROUPS = ("models", "baselines", "tables", "toys", "targets", "depths")  # no part of a name
+ALIKE = {*runner.PLACES, "experiment", "quick", "seed", "models", "data", "eval_every"}
+
+
+class Row(NamedTuple):
+    names: tuple[str, ...]
+    config: dict
+    numbers: dict
+
+
+def collect(runs: Path = Path("runs"), file: Path = FILE) -> list[str]:
+    """Rewrites `file` from the runs below a folder; returns what became of each table."""
+    finished, told = list(_finished(runs)), []
+
+    def rewritten(match):
+        rows = [row for config, results in finished for row in _rows(match, config, results)]
+        what = f"{match['experiment']} {match['where'] or ''}".strip()
+        told.append(f"{what}: {f'{len(rows)} rows' if rows else 'no run, kept'}")
+        if not rows:
+            return match[0]
+        extra = (match["extra"] or "").split()
+        return match[1] + _table(rows, match["unit"], extra) + match[match.lastindex]
+
+    text = TABLE.sub(rewritten, file.read_text(encoding="utf-8"))
+    file.write_text(text, encoding="utf-8")
+    return told
+
+
+def _finished(folder: Path) -> Iterator[tuple[dict, dict]]:
+    if not folder.is_dir():
+        raise ValueError(f"runs must be a folder of finished runs; {folder} is none.")
+    for path in sorted(folder.rglob("results.json")):
+        config = json.loads(path.with_name("config.json").read_text(encoding="utf-8"))
+        if not config["quick"]:
+            yield config, json.loads(path.read_text(encoding="utf-8"))
+
+
+def _rows(match, config, results) -> list[Row]:
+    """Those of one run, none where it is not what the table is of."""
+    wanted = [part.split("=", 1) for part in re.split(r",\s*", match["where"] or "") if part]
+    same = all(str(config.get(name.strip())) == value.strip() for name, value in wanted)
+    if config["experiment"] != match["experiment"] or not same:
+        return []
+    key = KEYS.get(match["unit"], match["unit"])
+    return [Row(names, config, numbers) for names, numbers in _leaves(results, key)]
+
+
+def _leaves(results, key, names=()):
+    """(names, numbers) of every dict below that holds the key."""
+    if key in results:
+        yield names, results
+    for name, inner in results.items():
+        if isinstance(inner, dict):
+            yield from _leaves(inner, key, names if name in GROUPS else (*names, name))
+
+
+def _table(rows: list[Row], unit: str, extra: list[str]) -> str:
+    if all(len(row.names) == 2 for row in rows):
+        lines = _crossed(rows, unit)
+    else:
+        lines = _listed(rows, unit, extra)
+    head, *rest = [f"| {' | '.join(cells)} |" for cells in lines]
+    return "\n".join([head, "|---" * len(lines[0]) + "|", *rest, "", _where(rows), ""])
+
+
+def _listed(rows, unit, extra):
+    """A line for each model and each set of options, its seeds together."""
+    varying = {
+        name for row in rows for name in row.config.keys() - ALIKE
+        if any(other.config.get(name) != row.config[name] for other in rows)
+    }  # fmt: skip
+    groups = {}
+    for row in rows:
+        trained = "train_seconds" in row.numbers
+        options = [f"{name} {_words(row.config[name])}" for name in sorted(varying) if trained]
+        groups.setdefault((", ".join(row.names), *options), []).append(row)
+    lines = [["model", _unit(unit), "published", "parameters", "steps", "minutes", *extra]]
+    for (name, *options), group in sorted(groups.items(), key=lambda item: _order(item, unit)):
+        figure = published.find(group[0].config.get("data"), unit, name)
+        steps = [_told(row.numbers, "num_steps") for row in group]
+        lines.append([
+            ", ".join([name, *options]),
+            _values(group, unit),
+            "" if figure is None else f"{figure.value:.2f} ({figure.source})",
+            _told(group[0].numbers, "num_params"),
+            " ".join(dict.fromkeys(steps)),
+            _minutes(group),
+            *(_told(group[0].numbers, name) for name in extra),
+        ])  # fmt: skip
+    return lines
+
+
+def _crossed(rows, unit):
+    """names[0] down, names[1] across."""
+    down, across = (list(dict.fromkeys(row.names[i] for row in rows)) for i in (0, 1))
+    lines = [[_unit(unit), *across]]
+    for first in down:
+        cells = ([row for row in rows if row.names == (first, second)] for second in across)
+        lines.append([first, *(_values(cell, unit) if cell else "" for cell in cells)])
+    return lines
+
+
+def _order(item, unit):
+    value = _mean(item[1], unit)
+    return -value if unit == "nats" else value  # the best first
+
+
+def _mean(group, unit):
+    values = [row.numbers[KEYS.get(unit, unit)] for row in group]
+    return sum(values) / len(values)
+
+
+def _unit(unit):
+    times = ERRORS.get(unit, 1)
+    return f"{unit} ± {'' if times == 1 else f'{times} '}s.e."
+
+
+def _values(group, unit):
+    """The mean over seeds with the error of the test set, and the seeds where there are many."""
+    key, digits = KEYS.get(unit, unit), 2 if unit == "nats" else 3
+    value = f"{_mean(group, unit):.{digits}f}"
+    error = group[0].numbers.get(f"{key}_stderr")
+    if error is not None:
+        value += f" ± {ERRORS.get(unit, 1) * error:.{digits}f}"
+    if len(group) == 1 or "train_seconds" not in group[0].numbers:
+        return value
+    group = sorted(group, key=lambda row: row.config["seed"])
+    each = ", ".join(f"{row.numbers[key]:.{digits}f}" for row in group)
+    return f"{value} ({each})"
+
+
+def _told(numbers, name):
+    value = numbers.get(name)
+    if value is None:
+        return ""
+    return f"{value:.1e}" if isinstance(value, float) else f"{value:,}"
+
+
+def _minutes(group):
+    seconds = [row.numbers.get("train_seconds") for row in group]
+    return "" if None in seconds else f"{sum(seconds) / 60:.1f}"
+
+
+def _where(rows):
+    """When, on what, and with which seeds."""
+    places = []
+    for row in rows:
+        machine = row.config.get("machine")
+        if machine is not None:
+            day = datetime.date.fromisoformat(machine["date"])
+            cores = f"{machine['cores']} core{'s' * (machine['cores'] > 1)}"
+            places.append(
+                f"{day.day} {day:%B %Y}, {machine['cpu']} ({cores}), {machine['device']}, "
+                f"jax {machine['jax']}"
+            )
+    seeds = sorted({row.config["seed"] for row in rows})
+    return f"{'; '.join(dict.fromkeys(places))}; seed {', '.join(map(str, seeds))}.".lstrip("; ")
+
+
+def _words(value):
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    import tyro
+
+    try:
+        told = tyro.cli(collect, prog="python -m experiments.results", description=__doc__)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    print("\n".join(told))
