@@ -4,6 +4,8 @@ from .batches import batches as batches
 from .energies import ENERGIES as ENERGIES
 from .preprocessing import dequantize as dequantize
 from .preprocessing import logit_map as logit_map
+from .preprocessing import mu_law_decode as mu_law_decode
+from .preprocessing import mu_law_encode as mu_law_encode
 from .preprocessing import quantize as quantize
 from .preprocessing import standardize as standardize
 from .readers import LOADERS as LOADERS

@@ -132,3 +132,31 @@ def _check_event(bijector, x, name):
 
 def _sum_event(bijector, log_det) -> Array:
     return log_det.sum(tuple(range(-bijector.event_ndims_in, 0)))
+
+
+def mu_law_encode(x, num_levels: int = 256) -> Array:
+    """Levels of f(x) = sign(x) log(1 + μ|x|) / log(1 + μ), μ = K - 1, for x in [-1, 1]; int32.
+
+    The K levels lie evenly over f in [-1, 1], the nearest is taken: fine steps where sound is quiet,
+    2e-4 for K = 256, coarse where it is loud. x beyond ±1 is clipped. ITU-T G.711 (in a piecewise
+    linear form); van den Oord et al. (2016), section 2.2.
+    """
+    checks.positive_int(num_levels, "num_levels", least=2)
+    if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
+        raise ValueError(
+            f"x must be floating, in [-1, 1]; got {jnp.result_type(x)}. Divide by its full scale."
+        )
+    mu = num_levels - 1
+    x = jnp.clip(jnp.asarray(x), -1, 1)
+    f = jnp.sign(x) * jnp.log1p(mu * jnp.abs(x)) / np.log1p(mu)
+    return jnp.floor((f + 1) / 2 * mu + 0.5).astype(jnp.int32)
+
+
+def mu_law_decode(levels, num_levels: int = 256) -> Array:
+    """x in [-1, 1], float32, of levels 0..K-1: the inverse of f there. encode(decode(l)) = l."""
+    checks.positive_int(num_levels, "num_levels", least=2)
+    if not jnp.issubdtype(jnp.result_type(levels), jnp.integer):
+        raise ValueError(f"levels must be integers; got {jnp.result_type(levels)}.")
+    mu = num_levels - 1
+    f = 2 * jnp.asarray(levels, jnp.float32) / mu - 1
+    return jnp.sign(f) * jnp.expm1(jnp.abs(f) * np.log1p(mu)) / mu
