@@ -45,9 +45,16 @@ class AllSteps:
         return jnp.moveaxis(y, 0, 1)
 
     def attend(self, q, k, v, *, window=None):
-        """q, k, v [batch, steps, heads, c]; window: how many steps are seen, the own one included."""
-        near = None if window is None else (window - 1, 0)
-        return jax.nn.dot_product_attention(q, k, v, is_causal=True, local_window_size=near)
+        """q, k, v [batch, steps, heads, c]; window: how many steps are seen, the own one included.
+
+        Cost: steps² products of c a head; a short window only those within its blocks, 2 window a step.
+        """
+        steps = q.shape[1]
+        size = min(window or steps, steps)
+        q, k, v = (jnp.moveaxis(a, 2, 1) for a in (q, k, v))
+        blocks = 2 * size < steps
+        y = attention_in_blocks(q, k, v, size) if blocks else attention(q, k, v, near(steps, size))
+        return jnp.moveaxis(y, 1, 2)
 
     def along(self, table):
         return jnp.asarray(table)
@@ -67,10 +74,11 @@ class OneStep:
     def _recall(self, empty):
         return empty if self._kept is None else next(self._kept)
 
-    def _queue(self, x, size):
-        """The last `size` values of x by step modulo size, [size, batch, ...], this one included."""
-        queue = self._recall(jnp.zeros((size, *x.shape), x.dtype))
-        queue = jax.lax.dynamic_update_index_in_dim(queue, x, self.t % size, 0)
+    def _queue(self, x, size, axis=0):
+        """The last `size` values of x by step modulo size, this one included, on an axis of its own."""
+        shape = (*x.shape[:axis], size, *x.shape[axis:])
+        queue = self._recall(jnp.zeros(shape, x.dtype))
+        queue = jax.lax.dynamic_update_index_in_dim(queue, x, self.t % size, axis)
         self.memory.append(queue)
         return queue
 
@@ -91,11 +99,12 @@ class OneStep:
         return y
 
     def attend(self, q, k, v, *, window=None):
+        shape = q.shape
         size = min(window or self.num_steps, self.num_steps)
-        keys, values = (jnp.moveaxis(self._queue(a, size), 0, 1) for a in (k, v))
-        seen = jnp.arange(size) <= self.t
-        y = jax.nn.dot_product_attention(q[:, None], keys, values, mask=seen[None, None, None])
-        return y[:, 0]
+        q, k, v = (a.reshape(-1, a.shape[-1]) for a in (q, k, v))  # [batch · heads, c]
+        keys, values = (self._queue(a, size, axis=1) for a in (k, v))  # as the products read them
+        y = attention(q[:, None], keys, values, jnp.arange(size) <= self.t)
+        return y.reshape(shape)
 
     def along(self, table):
         return jax.lax.dynamic_index_in_dim(jnp.asarray(table), self.t, 0, keepdims=False)
@@ -165,7 +174,8 @@ def stepwise(
         return u.astype(dtype)
 
     def token(x, dtype):  # [..., C] -> [..., C·e + 1]
-        u = entries(x, dtype).reshape(*x.shape[:-1], -1)
+        u = entries(x, dtype)
+        u = u.reshape(*x.shape[:-1], math.prod(u.shape[-2:]))  # no -1: the batch may be empty
         return jnp.concatenate([u, jnp.ones((*u.shape[:-1], 1), dtype)], -1)
 
     def start(dtype, *batch):
@@ -283,6 +293,43 @@ def stepwise(
     coordinates = (order[:, None] * channels + np.arange(channels)).ravel()
     by_definition = naive(init, apply, dim, coordinates, levels=encoding is not None)
     return by_definition._replace(unroll=unroll)
+
+
+def attention(q, k, v, seen):
+    """Σ_s softmax_s(q_t·k_s / √c) v_s over the seen s: q [..., t, c], k, v [..., s, c], seen [t, s].
+
+    Scores are float32 at least.
+    """
+    dtype = jnp.promote_types(q.dtype, jnp.float32)
+    scores = jnp.einsum("...tc,...sc->...ts", q, k, preferred_element_type=dtype)
+    scores = jnp.where(seen, scores / math.sqrt(q.shape[-1]), -jnp.inf)
+    return jnp.einsum("...ts,...sc->...tc", jax.nn.softmax(scores).astype(v.dtype), v)
+
+
+def near(num_steps, size, offset=0):
+    """Whether step t + offset sees step s: its own and the size - 1 before. [t, s]"""
+    lag = np.arange(num_steps)[:, None] + offset - np.arange(num_steps + offset)
+    return (lag >= 0) & (lag < size)
+
+
+def attention_in_blocks(q, k, v, size):
+    """`attention` among near steps [batch, heads, steps, c]: a block sees itself and the one before."""
+    steps = q.shape[2]
+    num = -(-steps // size)
+
+    def blocks(a):  # [batch, heads, num, size, c]
+        a = jnp.pad(a, [(0, 0), (0, 0), (0, num * size - steps), (0, 0)])
+        return a.reshape(*a.shape[:2], num, size, -1)
+
+    def with_last(a):
+        last = jnp.pad(a, [(0, 0), (0, 0), (1, 0), (0, 0), (0, 0)])[:, :, :-1]
+        return jnp.concatenate([last, a], -2)
+
+    q, k, v = (blocks(a) for a in (q, k, v))
+    seen = np.tile(near(size, size, offset=size), (num, 1, 1))
+    seen[0, :, :size] = False  # nothing is before the first
+    y = attention(q, with_last(k), with_last(v), seen)
+    return y.reshape(*y.shape[:2], num * size, -1)[:, :, :steps]
 
 
 def later(x, lag):
