@@ -26,10 +26,11 @@ def made_pass(
 
 
 def products(function: Callable, *args) -> int | None:
-    """Multiplications and additions in the matrix products of function(*args), which is traced only.
+    """Multiplications and additions in the matrix products and convolutions of function(*args).
 
-    A `scan` counts its turns, `cond` its dearest branch, and what no result needs is not counted.
-    None where a `while` loop multiplies matrices: its turns depend on the data.
+    It is traced only. Convolutions count the zeros that pad them too. A `scan` counts its turns,
+    `cond` its dearest branch, and what no result needs is not counted. None where a `while` loop
+    multiplies matrices: its turns depend on the data.
     """
     jaxpr = jax.make_jaxpr(function)(*args).jaxpr
     count = _count(jaxpr, [True] * len(jaxpr.outvars))
@@ -55,6 +56,10 @@ def _equation(equation, results):
         left = equation.invars[0].aval.shape
         summed = math.prod(left[axis] for axis in params["dimension_numbers"][0][0])
         return 2.0 * equation.outvars[0].aval.size * summed
+    if name == "conv_general_dilated":  # of each output: taps x channels that it reads
+        kernel = equation.invars[1].aval.shape
+        outputs = kernel[params["dimension_numbers"].rhs_spec[0]]
+        return 2.0 * equation.outvars[0].aval.size * (math.prod(kernel) // outputs)
     inner = [j for value in params.values() for j in _jaxprs(value)]
     if name == "custom_linear_solve":  # the four programs of which one is run
         inner = [params["jaxprs"].solve.jaxpr]

@@ -16,7 +16,7 @@ from jax.scipy.special import ndtri
 from .. import checks, nets
 from ..bijectors import Law, affine
 from ..distributions import Autoregressive, DiscretizedLogisticMixture
-from ..nets import Encoding
+from ..nets import Encoding, Head
 from ..protocol import Array, CausalNet, Density
 
 
@@ -26,6 +26,7 @@ class Conditional(NamedTuple):
     num_params: int  # numbers in f_i
     dist: Callable[[Array], distrax.Distribution]  # f [..., num_params] -> batch shape [...]
     encoding: Encoding | None = None  # how the net sees levels; None: x are numbers
+    head: Callable[[int], Head] | None = None  # of so many channels of a pixel, where they share f
 
 
 def density(
@@ -73,20 +74,52 @@ def discretized_logistic(num_levels: int, *, num_components: int = 5) -> Conditi
     """A `DiscretizedLogisticMixture`, for many ordered levels in 0..K-1.
 
     3 numbers a component whatever K, and inputs as numbers in [-1, 1]. f = 0 are components side by
-    side over [-1, 1], nearly uniform. Salimans et al. (2017), "PixelCNN++".
+    side over [-1, 1], nearly uniform. Log-scales stay in ±7. Salimans et al. (2017), "PixelCNN++".
+
+    The channels of a pixel, where a net of images makes several, share their components:
+        p(x_1, x_2, x_3) = Σ_j π_j Π_c p_j(x_c; μ_cj + Σ_{b<c} tanh(α_cbj) x_b, s_cj)    (eq. 3)
+    which is, as conditionals, a mixture for each channel: of logits log π_j + Σ_{b<c} log p_j(x_b),
+    the posterior of j, and of means moved by the channels before. `head` makes these.
     """
     checks.positive_int(num_components, "num_components")
     k = num_components
     middles = (2 * np.arange(k) + 1) / k - 1
+    encoding = nets.scaled(num_levels)
+
+    def parts(f):
+        logits, means, log_scales = jnp.split(f, 3, -1)
+        log_scales = jnp.clip(log_scales - np.log(2 * k), -7, 7)  # beyond, nothing fits any better
+        return logits, means + jnp.asarray(middles, f.dtype), log_scales
 
     def dist(f):
-        logits, means, log_scales = jnp.split(f, 3, -1)
-        middle = jnp.asarray(middles, f.dtype)
-        return DiscretizedLogisticMixture(
-            logits, means + middle, log_scales - np.log(2 * k), num_levels=num_levels
-        )
+        return DiscretizedLogisticMixture(*parts(f), num_levels=num_levels)
 
-    return Conditional(3 * k, dist, nets.scaled(num_levels))
+    def of_each(f, x):
+        """log p_j(x) of each component j."""
+        alone = (a[..., None] for a in parts(f))
+        one = DiscretizedLogisticMixture(*alone, num_levels=num_levels)
+        return one.log_prob(jnp.clip(x, 0, num_levels - 1)[..., None])  # others: -inf once is enough
+
+    def head(channels):
+        pairs = channels * (channels - 1) // 2
+
+        def apply(h, x):
+            h = h.reshape(*h.shape[:-1], 1 + 2 * channels + pairs, k)
+            logits, means, log_scales, alphas = jnp.split(
+                h, [1, 1 + channels, 1 + 2 * channels], -2
+            )
+            logits, alphas = logits[..., 0, :], iter(jnp.moveaxis(jnp.tanh(alphas), -2, 0))
+            numbers = encoding.encode(x).astype(h.dtype)  # [..., C, 1]
+            f = []
+            for c in range(channels):
+                mean = means[..., c, :] + sum(next(alphas) * numbers[..., b, :] for b in range(c))
+                f.append(jnp.concatenate([logits, mean, log_scales[..., c, :]], -1))
+                logits = logits + of_each(f[-1], x[..., c])
+            return jnp.stack(f, -2)
+
+        return Head((1 + 2 * channels + pairs) * k, apply)
+
+    return Conditional(3 * k, dist, encoding, head)
 
 
 def gaussian(law: Law | None = None) -> Conditional:

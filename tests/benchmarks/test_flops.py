@@ -32,6 +32,23 @@ def test_a_branch_counts_as_its_dearest_and_a_gradient_as_three_passes():
     assert both == 3 * flops.products(loss, a, a, x)
 
 
+def test_a_convolution_is_a_product_for_each_output_tap_and_channel():
+    """Padding included; groups read their own channels; the gradient of a kernel is one more pass."""
+    x, kernel, grouped = jnp.ones((2, 5, 7, 6)), jnp.ones((3, 2, 6, 4)), jnp.ones((3, 2, 2, 9))
+
+    def conv(x, kernel, groups=1):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), ((2, 0), (1, 0)), dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=groups,
+        )  # fmt: skip
+
+    outputs = 2 * 5 * 7 * 4
+    assert flops.products(conv, x, kernel) == 2 * outputs * (3 * 2) * 6
+    assert flops.products(lambda x, k: conv(x, k, 3), x, grouped) == 2 * 2 * 5 * 7 * 9 * (3 * 2) * 2
+    xla = timing.flops(jax.jit(conv), x, kernel)  # which leaves out the zeros around the picture
+    assert 0.7 < xla / flops.products(conv, x, kernel) <= 1
+
+
 def test_a_while_loop_has_no_number():
     a = jnp.ones((4, 4))
     loop = lambda a: jax.lax.while_loop(lambda a: a[0, 0] < 9, lambda a: a @ a, a)  # noqa: E731
