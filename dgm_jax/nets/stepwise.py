@@ -47,13 +47,16 @@ class AllSteps:
     def attend(self, q, k, v, *, window=None):
         """q, k, v [batch, steps, heads, c]; window: how many steps are seen, the own one included.
 
-        Cost: steps² products of c a head; a short window only those within its blocks, 2 window a step.
+        Cost: steps keys for each step; with a window of less than half of them, 2 window.
         """
         steps = q.shape[1]
         size = min(window or steps, steps)
         q, k, v = (jnp.moveaxis(a, 2, 1) for a in (q, k, v))
-        blocks = 2 * size < steps
-        y = attention_in_blocks(q, k, v, size) if blocks else attention(q, k, v, near(steps, size))
+        if 2 * size < steps:
+            y = attention_in_blocks(q, k, v, size)
+        else:
+            t = jnp.arange(steps)
+            y = attention(q, k, v, near(t, t, size))
         return jnp.moveaxis(y, 1, 2)
 
     def along(self, table):
@@ -75,7 +78,7 @@ class OneStep:
         return empty if self._kept is None else next(self._kept)
 
     def _queue(self, x, size, axis=0):
-        """The last `size` values of x by step modulo size, this one included, on an axis of its own."""
+        """The last `size` values of x by step modulo size, this one included, on a new axis."""
         shape = (*x.shape[:axis], size, *x.shape[axis:])
         queue = self._recall(jnp.zeros(shape, x.dtype))
         queue = jax.lax.dynamic_update_index_in_dim(queue, x, self.t % size, axis)
@@ -296,9 +299,10 @@ def stepwise(
 
 
 def attention(q, k, v, seen):
-    """Σ_s softmax_s(q_t·k_s / √c) v_s over the seen s: q [..., t, c], k, v [..., s, c], seen [t, s].
+    """Σ_s softmax_s(q_t·k_s / √c) v_s over the seen s; the softmax in float32 at least.
 
-    Scores are float32 at least.
+    q [..., t, c], k and v [..., s, c], seen [..., t, s]. jax.nn.dot_product_attention takes its
+    softmax in float32 in any case, so the two views would agree to 1e-7 in float64.
     """
     dtype = jnp.promote_types(q.dtype, jnp.float32)
     scores = jnp.einsum("...tc,...sc->...ts", q, k, preferred_element_type=dtype)
@@ -306,30 +310,30 @@ def attention(q, k, v, seen):
     return jnp.einsum("...ts,...sc->...tc", jax.nn.softmax(scores).astype(v.dtype), v)
 
 
-def near(num_steps, size, offset=0):
-    """Whether step t + offset sees step s: its own and the size - 1 before. [t, s]"""
-    lag = np.arange(num_steps)[:, None] + offset - np.arange(num_steps + offset)
+def near(t, s, size):
+    """Whether step t sees step s: its own and the size - 1 before. [t, s]"""
+    lag = t[:, None] - s
     return (lag >= 0) & (lag < size)
 
 
 def attention_in_blocks(q, k, v, size):
-    """`attention` among near steps [batch, heads, steps, c]: a block sees itself and the one before."""
-    steps = q.shape[2]
+    """`attention` to near steps, q, k, v [..., steps, c]: a block sees itself and the last one."""
+    steps = q.shape[-2]
     num = -(-steps // size)
 
-    def blocks(a):  # [batch, heads, num, size, c]
-        a = jnp.pad(a, [(0, 0), (0, 0), (0, num * size - steps), (0, 0)])
-        return a.reshape(*a.shape[:2], num, size, -1)
+    def blocks(a):  # [..., num, size, c]
+        a = jnp.pad(a, [(0, 0)] * (a.ndim - 2) + [(0, num * size - steps), (0, 0)])
+        return a.reshape(*a.shape[:-2], num, size, -1)
 
     def with_last(a):
-        last = jnp.pad(a, [(0, 0), (0, 0), (1, 0), (0, 0), (0, 0)])[:, :, :-1]
+        last = jnp.pad(a[..., :-1, :, :], [(0, 0)] * (a.ndim - 3) + [(1, 0), (0, 0), (0, 0)])
         return jnp.concatenate([last, a], -2)
 
     q, k, v = (blocks(a) for a in (q, k, v))
-    seen = np.tile(near(size, size, offset=size), (num, 1, 1))
-    seen[0, :, :size] = False  # nothing is before the first
-    y = attention(q, with_last(k), with_last(v), seen)
-    return y.reshape(*y.shape[:2], num * size, -1)[:, :, :steps]
+    t, s = size + jnp.arange(size), jnp.arange(2 * size)
+    before_start = (s < size) & (jnp.arange(num)[:, None, None] == 0)
+    y = attention(q, with_last(k), with_last(v), near(t, s, size) & ~before_start)
+    return y.reshape(*y.shape[:-3], num * size, -1)[..., :steps, :]
 
 
 def later(x, lag):
