@@ -19,8 +19,15 @@ from dgm_jax.autoregressive import (
     categorical,
     density,
     discretized_logistic,
+    gated_pixelcnn,
     made,
+    markov,
+    pixelcnn,
+    pixelcnn_pp,
+    pixelsnail,
+    rnn,
     table,
+    wavenet,
 )
 from dgm_jax.nets import scaled
 from dgm_jax.nets.stepwise import stepwise
@@ -68,6 +75,36 @@ def of_net(net, conditional, shape, **options):
     return make
 
 
+def sequence(make, dim, conditional, cond_dim=0, **own):
+    """A density of sequences; with inverse="naive", that of the definition of its net."""
+    net = getattr(nets, make.__name__)(
+        dim, num_outputs=conditional.num_params, encoding=conditional.encoding,
+        cond_dim=cond_dim, **own,
+    )  # fmt: skip
+    naive = of_net(net, conditional, dim, cond_dim=cond_dim)
+
+    def either(inverse=None):
+        return naive(inverse) if inverse else make(dim, conditional, cond_dim=cond_dim, **own)
+
+    return either
+
+
+def image(make, shape, conditional, cond_dim=0, **own):
+    """A density of small images; with inverse="naive", that of the definition of its net."""
+    own = {"hidden": 3, "num_layers": 1} | own
+    head = conditional.head(shape[2]) if conditional.head and shape[2] > 1 else None
+    net = getattr(nets, make.__name__)(
+        shape, num_outputs=conditional.num_params, encoding=conditional.encoding,
+        cond_dim=cond_dim, head=head, **own,
+    )  # fmt: skip
+    naive = of_net(net, conditional, shape, cond_dim=cond_dim)
+
+    def either(inverse=None):
+        return naive(inverse) if inverse else make(shape, conditional, cond_dim=cond_dim, **own)
+
+    return either
+
+
 BITS, THREE = (0, 1, 2, 3), (0, 1, 2)
 DENSITIES = {
     "bernoulli": Case(bits(), 4, 2, order=BITS),
@@ -111,6 +148,64 @@ DENSITIES = {
                 Columns(6), (2, 1, 2), num_outputs=3, encoding=nets.one_hot(3), rows=Rows()
             ), categorical(3), (2, 1, 2),
         ), 4, 3, order=BITS, shape=(2, 1, 2),
+    ),
+    "markov": Case(
+        sequence(markov, 4, categorical(3), window=2, hidden=(6,)), 4, 3, order=BITS, window=2
+    ),
+    "markov, conditional": Case(
+        sequence(markov, 4, bernoulli(), COND, window=1, hidden=(6, 5)), 4, 2, COND, order=BITS,
+        window=1,
+    ),
+    "rnn": Case(sequence(rnn, 4, categorical(3), hidden=4), 4, 3, order=BITS),
+    "rnn, lstm, conditional": Case(
+        sequence(rnn, 3, discretized_logistic(5, num_components=2), COND, hidden=4, cell="lstm"),
+        3, 5, COND, order=THREE,
+    ),
+    "rnn, two layers": Case(
+        sequence(rnn, 4, bernoulli(), hidden=5, num_layers=2), 4, 2, order=BITS
+    ),
+    "wavenet": Case(
+        sequence(wavenet, 4, categorical(3), hidden=3, dilations=(1, 1)), 4, 3, order=BITS,
+        window=3,
+    ),
+    "wavenet, conditional": Case(
+        sequence(wavenet, 4, bernoulli(), COND, hidden=3, dilations=(1, 2), skip=4), 4, 2, COND,
+        order=BITS,
+    ),
+    "wavenet, discretized, three taps": Case(
+        sequence(
+            wavenet, 3, discretized_logistic(5, num_components=2), hidden=3, dilations=(1,),
+            kernel_size=3,
+        ), 3, 5, order=THREE,
+    ),
+    "pixelcnn": Case(
+        image(pixelcnn, (2, 2, 1), bernoulli()), 4, 2, order=BITS, shape=(2, 2, 1)
+    ),
+    "pixelcnn, channels, conditional": Case(
+        image(pixelcnn, (1, 2, 2), categorical(3), COND), 4, 3, COND, order=BITS, shape=(1, 2, 2)
+    ),
+    "gated pixelcnn": Case(
+        image(gated_pixelcnn, (3, 1, 1), categorical(3), num_layers=2), 3, 3, order=THREE,
+        shape=(3, 1, 1),
+    ),
+    "gated pixelcnn, conditional": Case(
+        image(gated_pixelcnn, (2, 2, 1), bernoulli(), COND, num_layers=2), 4, 2, COND,
+        order=BITS, shape=(2, 2, 1),
+    ),
+    "pixelcnn++, three channels": Case(
+        image(pixelcnn_pp, (1, 1, 3), discretized_logistic(3, num_components=2)), 3, 3,
+        order=THREE, shape=(1, 1, 3),
+    ),
+    "pixelcnn++, rows and channels, conditional": Case(
+        image(pixelcnn_pp, (2, 1, 2), discretized_logistic(3, num_components=2), COND), 4, 3,
+        COND, order=BITS, shape=(2, 1, 2),
+    ),
+    "pixelsnail": Case(
+        image(pixelsnail, (2, 2, 1), bernoulli(), num_convs=1), 4, 2, order=BITS, shape=(2, 2, 1)
+    ),
+    "pixelsnail, channels, conditional": Case(
+        image(pixelsnail, (1, 2, 2), bernoulli(), COND, num_convs=1), 4, 2, COND, order=BITS,
+        shape=(1, 2, 2),
     ),
     "table, independent": Case(
         lambda: table(4, num_levels=3, window=0), 4, 3, slow=False, order=BITS, window=0
