@@ -158,5 +158,5 @@ def mu_law_decode(levels, num_levels: int = 256) -> Array:
     if not jnp.issubdtype(jnp.result_type(levels), jnp.integer):
         raise ValueError(f"levels must be integers; got {jnp.result_type(levels)}.")
     mu = num_levels - 1
-    f = 2 * jnp.asarray(levels, jnp.float32) / mu - 1
+    f = (2 * jnp.asarray(levels, jnp.float32) - mu) / mu
     return jnp.sign(f) * jnp.expm1(jnp.abs(f) * np.log1p(mu)) / mu

@@ -3,7 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.data.preprocessing import dequantize, logit_map, quantize, standardize
+from dgm_jax.data.preprocessing import (
+    dequantize,
+    logit_map,
+    mu_law_decode,
+    mu_law_encode,
+    quantize,
+    standardize,
+)
 
 LEVELS = np.arange(256, dtype=np.int32)
 
@@ -122,6 +129,26 @@ def test_standardized_training_data_have_mean_zero_and_variance_one():
     np.testing.assert_allclose(z.std(0), 1, atol=1e-3)
 
 
+@pytest.mark.parametrize("num_levels", [2, 17, 256])
+def test_mu_law_returns_every_level_and_is_odd(num_levels):
+    levels = np.arange(num_levels)
+    x = mu_law_decode(levels, num_levels)
+    np.testing.assert_array_equal(mu_law_encode(x, num_levels), levels)
+    np.testing.assert_allclose(x, -x[::-1], rtol=1e-6)
+    np.testing.assert_allclose(x[jnp.array([0, -1])], [-1, 1], rtol=1e-5)
+    assert (jnp.diff(x) > 0).all()
+
+
+def test_mu_law_is_the_published_formula_and_takes_the_nearest_level():
+    x = np.random.default_rng(0).uniform(-1, 1, 1000)
+    f = np.sign(x) * np.log(1 + 255 * np.abs(x)) / np.log(256)
+    levels = np.asarray(mu_law_encode(jnp.asarray(x, jnp.float32)))
+    assert np.abs(2 * levels / 255 - 1 - f).max() <= 1 / 255 + 1e-6
+    assert mu_law_encode(jnp.array([0.0, -2.0, 2.0])).tolist() == [128, 0, 255]
+    step = np.diff(np.asarray(mu_law_decode(np.array([128, 129]))))
+    assert step == pytest.approx(2 * np.log(256) / 255 / 255, rel=0.05)  # 1 / 5860 near silence
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -136,6 +163,9 @@ def test_standardized_training_data_have_mean_zero_and_variance_one():
         (lambda: standardize([0.0, 0.0], 1.0).forward(jnp.zeros((5, 1))), "does not fit"),
         (lambda: dequantize(jax.random.key(0), jnp.zeros(3)), "x must be integers; got float32"),
         (lambda: quantize(jnp.zeros(3), 1), "num_levels must be an integer of at least 2"),
+        (lambda: mu_law_encode(LEVELS), r"x must be floating, in \[-1, 1\]; got int32"),
+        (lambda: mu_law_decode(jnp.zeros(3)), "levels must be integers; got float32"),
+        (lambda: mu_law_encode(jnp.zeros(3), 1), "num_levels must be an integer of at least 2"),
     ],
 )
 def test_bad_input_is_named(call, message):
