@@ -19,3 +19,5 @@ from .tables import table as table
 from .sequences import markov as markov
 from .sequences import rnn as rnn
 from .sequences import wavenet as wavenet
+from .transformer import image_gpt as image_gpt
+from .transformer import transformer as transformer

@@ -20,3 +20,4 @@ from .sequences import markov as markov
 from .sequences import receptive_field as receptive_field
 from .sequences import rnn as rnn
 from .sequences import wavenet as wavenet
+from .transformer import transformer as transformer

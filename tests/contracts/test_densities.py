@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.autoregressive import gaussian, made, markov, mixture, rnn, wavenet
+from dgm_jax.autoregressive import gaussian, made, markov, mixture, rnn, transformer, wavenet
 from dgm_jax.bijectors import additive
 from dgm_jax.combinators import compose, conditional, fixed, pushforward
 from dgm_jax.data.preprocessing import logit_map
@@ -77,6 +77,11 @@ DENSITIES = {
         lambda: markov(2, gaussian(), window=1, hidden=(6,), cond_dim=COND), cond_dim=COND
     ),
     "mixture wavenet": Case(lambda: wavenet(2, mixture(3), hidden=4, dilations=(1, 2))),
+    "mixture transformer, conditional": Case(
+        lambda: transformer(
+            2, mixture(2), hidden=8, num_heads=2, num_layers=1, order=[1, 0], cond_dim=COND
+        ), cond_dim=COND,
+    ),
     "a flow of a gaussian made": Case(
         lambda: pushforward(coupling(2, hidden=(6,)), made(2, gaussian(), hidden=(6,)))
     ),

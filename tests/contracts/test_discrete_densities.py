@@ -20,6 +20,7 @@ from dgm_jax.autoregressive import (
     density,
     discretized_logistic,
     gated_pixelcnn,
+    image_gpt,
     made,
     markov,
     pixelcnn,
@@ -27,6 +28,7 @@ from dgm_jax.autoregressive import (
     pixelsnail,
     rnn,
     table,
+    transformer,
     wavenet,
 )
 from dgm_jax.nets import scaled
@@ -63,13 +65,13 @@ def five(**own):
     return lambda **options: made(3, conditional, hidden=(7,), **own, **options)
 
 
-def of_net(net, conditional, shape, **options):
+def of_net(net, conditional, shape, order=None, **options):
     """The density of a causal net; with inverse="naive", of its definition."""
 
     def make(inverse=None):
         how = net
         if inverse == "naive":
-            how = nets.naive(net.init, net.apply, int(np.prod(shape)), levels=True)
+            how = nets.naive(net.init, net.apply, int(np.prod(shape)), order, levels=True)
         return density(how, conditional, shape, **options)
 
     return make
@@ -81,7 +83,7 @@ def sequence(make, dim, conditional, cond_dim=0, **own):
         dim, num_outputs=conditional.num_params, encoding=conditional.encoding,
         cond_dim=cond_dim, **own,
     )  # fmt: skip
-    naive = of_net(net, conditional, dim, cond_dim=cond_dim)
+    naive = of_net(net, conditional, dim, own.get("order"), cond_dim=cond_dim)
 
     def either(inverse=None):
         return naive(inverse) if inverse else make(dim, conditional, cond_dim=cond_dim, **own)
@@ -106,6 +108,7 @@ def image(make, shape, conditional, cond_dim=0, **own):
 
 
 BITS, THREE = (0, 1, 2, 3), (0, 1, 2)
+SMALL = {"hidden": 8, "num_heads": 2}
 DENSITIES = {
     "bernoulli": Case(bits(), 4, 2, order=BITS),
     "bernoulli, narrow": Case(
@@ -206,6 +209,27 @@ DENSITIES = {
     "pixelsnail, channels, conditional": Case(
         image(pixelsnail, (1, 2, 2), bernoulli(), COND, num_convs=1), 4, 2, COND, order=BITS,
         shape=(1, 2, 2),
+    ),
+    "transformer": Case(
+        sequence(transformer, 4, categorical(3), **SMALL, num_layers=2), 4, 3, order=BITS
+    ),
+    "transformer, ordered, conditional": Case(
+        sequence(transformer, 4, bernoulli(), COND, **SMALL, num_layers=1, order=(2, 0, 3, 1)),
+        4, 2, COND, order=(2, 0, 3, 1),
+    ),
+    "transformer, rotary, window": Case(
+        sequence(
+            transformer, 4, categorical(3), **SMALL, num_layers=1, positions="rotary", window=2
+        ), 4, 3, order=BITS, window=2,
+    ),
+    "transformer, windows in blocks, conditional": Case(
+        sequence(
+            transformer, 4, bernoulli(), COND, **SMALL, num_layers=2, positions="rotary", window=1
+        ), 4, 2, COND, order=BITS, window=1,
+    ),
+    "image gpt, ordered": Case(
+        lambda: image_gpt((2, 1, 2), bernoulli(), **SMALL, num_layers=1, order=(1, 0)),
+        4, 2, slow=False, order=(2, 3, 0, 1), shape=(2, 1, 2),
     ),
     "table, independent": Case(
         lambda: table(4, num_levels=3, window=0), 4, 3, slow=False, order=BITS, window=0
