@@ -1,0 +1,200 @@
+"""Autoregressive models: a sample against a density pass, in arithmetic and in time.
+
+    python -m benchmarks.sampling
+
+The lecture says that a sample of d values costs d passes of the network. Every family here has a
+sampler that computes each activation once: this counts and times it beside one density pass and,
+for small d, beside the d passes. d = 64, 784 and 3072 are images of 8×8, 28×28 and 32×32×3 pixels,
+16000 is two seconds of sound; 256 levels, discretised mixtures of logistics. What is left of the
+lecture's claim is that the steps are small and follow one another: `us a step` is their price.
+"""
+
+import dataclasses
+import math
+from typing import Literal
+
+from benchmarks import command
+
+Model = Literal[
+    "made", "markov", "gru", "wavenet", "transformer", "pixelcnn", "gated_pixelcnn",
+    "pixelcnn_pp", "pixelsnail",
+]  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(command.Config):
+    models: tuple[Model, ...] = (
+        "made", "markov", "gru", "wavenet", "transformer", "pixelcnn", "gated_pixelcnn",
+        "pixelcnn_pp", "pixelsnail",
+    )  # fmt: skip
+    dims: tuple[int, ...] = (64, 784, 3072, 16000)
+    batch: int = 8
+    """examples a call"""
+    hidden: int = 64
+    """channels; 4 times as many units in a MADE and a Markov window"""
+    naive_limit: int = 64
+    """the largest d at which the naive sampler, d passes a call, is timed"""
+    repeats: int = 3
+    """rounds in which all calls take turns"""
+    min_seconds: float = 1.0
+    """of rounds, for each model and d"""
+
+
+if __name__ == "__main__":
+    CONFIG = command.parse(Config, "benchmarks.sampling")  # before the slow imports
+
+import jax  # noqa: E402
+
+from benchmarks import flops, passes, timing  # noqa: E402
+from dgm_jax import autoregressive as ar  # noqa: E402
+from dgm_jax import checks, nets, plots  # noqa: E402
+
+LEVELS = 256
+SHAPES = {64: (8, 8, 1), 784: (28, 28, 1), 3072: (32, 32, 3)}
+DILATIONS = tuple(2**n for n in range(8)) * 2
+WINDOW = 64  # of Markov nets; of transformers from d = 3072 on
+
+
+def made(shape, hidden, outputs):
+    return nets.made(math.prod(shape), hidden=(4 * hidden,), **outputs)
+
+
+def markov(shape, hidden, outputs):
+    return nets.markov(math.prod(shape), window=WINDOW, hidden=(4 * hidden,), **outputs)
+
+
+def gru(shape, hidden, outputs):
+    return nets.rnn(math.prod(shape), cell="gru", hidden=hidden, **outputs)
+
+
+def wavenet(shape, hidden, outputs):
+    return nets.wavenet(math.prod(shape), hidden=hidden, dilations=DILATIONS, **outputs)
+
+
+def transformer(shape, hidden, outputs):
+    dim = math.prod(shape)
+    window = {"window": WINDOW, "positions": "rotary"} if dim >= 3072 else {}
+    return nets.transformer(dim, hidden=hidden, num_layers=4, num_heads=4, **window, **outputs)
+
+
+def of_pixels(make):
+    return lambda shape, hidden, outputs: make(shape, hidden=hidden, num_layers=4, **outputs)
+
+
+LINES = {"made": made, "markov": markov, "gru": gru, "wavenet": wavenet, "transformer": transformer}
+PICTURES = {
+    "pixelcnn": of_pixels(nets.pixelcnn),
+    "gated_pixelcnn": of_pixels(nets.gated_pixelcnn),
+    "pixelcnn_pp": of_pixels(nets.pixelcnn_pp),
+    "pixelsnail": of_pixels(nets.pixelsnail),
+}
+
+
+def fits(name, dim):
+    """A net on pictures needs one; a MADE of 16000 has a billion weights; else all."""
+    if name in PICTURES:
+        return dim in SHAPES
+    return name != "made" or dim <= 3072
+
+
+def build(config, name, dim):
+    """The net and the conditional."""
+    conditional = ar.discretized_logistic(LEVELS)
+    shape = SHAPES.get(dim, (1, dim, 1))
+    outputs = {"num_outputs": conditional.num_params, "encoding": conditional.encoding}
+    return (LINES | PICTURES)[name](shape, config.hidden, outputs), conditional
+
+
+def programs(config, name, dim):
+    """{way: (program, its arithmetic)} of density, sample and, where d is small, naive."""
+    net, conditional = build(config, name, dim)
+    x_key, params_key, key = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.randint(x_key, (config.batch, dim), 0, LEVELS)
+    made = {}
+    for way in ("density", "sample", "naive"):
+        lecture = nets.naive(net.init, net.apply, dim, levels=True)
+        model = ar.density(lecture if way == "naive" else net, conditional, dim)
+        params = passes.parameters(model, jax.random.clone(params_key))
+        call = passes.function(model, way.replace("naive", "sample"), config.batch)
+        count = flops.products(call, params, x, key)
+        if way != "naive" or dim <= config.naive_limit:
+            made[way] = (timing.program(call, params, x, key), count)
+        else:
+            made[way] = (None, count)
+    return made, sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def row(config, name, dim):
+    made, num_params = programs(config, name, dim)
+    runs = {way: program.run for way, (program, _) in made.items() if program}
+    timed = timing.compare(runs, repeats=config.repeats, min_seconds=config.min_seconds)
+    ms = {way: timed[way].median_ms if way in timed else None for way in made}
+    return {
+        "model": name,
+        "dim": dim,
+        "batch": config.batch,
+        "params": num_params,
+        **{f"{way}_ms": ms[way] for way in made},
+        **{f"{way}_flops": count for way, (_, count) in made.items()},
+        "density_compile_s": made["density"][0].compile_s,
+        "sample_compile_s": made["sample"][0].compile_s,
+    }
+
+
+def main(config: Config) -> dict:
+    for dim in config.dims:
+        checks.positive_int(dim, "each of dims", least=2)
+    checks.positive_int(config.batch, "batch")
+    checks.positive_int(config.hidden, "hidden")
+    machine, rows = timing.machine() | {"hidden": config.hidden}, []
+    for dim in sorted(config.dims):
+        rows += [row(config, name, dim) for name in config.models if fits(name, dim)]
+        left_out = [name for name in config.models if not fits(name, dim)]
+        print(f"d = {dim} is done{', without' * bool(left_out)} {' '.join(left_out)}".rstrip())
+    if not rows:
+        raise ValueError(
+            f"dims={config.dims} fit none of {', '.join(config.models)}; images have {[*SHAPES]}."
+        )
+    return {"rows": rows, "machine": machine}
+
+
+def tables(found):
+    def line(r):
+        return {
+            "model": r["model"],
+            "d": r["dim"],
+            "parameters": r["params"],
+            "density MFLOP": command.short(r["density_flops"] / 1e6),
+            "sampling / density": f"{r['sample_flops'] / r['density_flops']:.2f}",
+            "d passes / density": f"{r['naive_flops'] / r['density_flops']:.0f}",
+            "density ms": command.short(r["density_ms"]),
+            "sampling ms": command.short(r["sample_ms"]),
+            "d passes ms": r["naive_ms"] and command.short(r["naive_ms"]),
+            "sampling / density, time": f"{r['sample_ms'] / r['density_ms']:.1f}",
+            "us a step": command.short(1e3 * r["sample_ms"] / r["dim"]),
+            "compile s": f"{r['density_compile_s']:.1f}, {r['sample_compile_s']:.1f}",
+        }
+
+    return [[line(r) for r in found["rows"]]]
+
+
+def draw(config, found):
+    """Arithmetic of a sample in units of a density pass, against d."""
+    dims = sorted(config.dims)
+    lines = {"d passes (the lecture)": (dims, dims)}
+    for name in config.models:
+        rows = [r for r in found["rows"] if r["model"] == name]
+        ratios = [r["sample_ms"] / r["density_ms"] for r in rows]
+        if rows:
+            lines[name] = ([r["dim"] for r in rows], ratios)
+    figure = plots.curves(
+        lines, xlabel="dimension d", ylabel="time of a sample / of a density pass", logx=True,
+        logy=True, baselines={"one pass": 1.0}, colours={"d passes (the lecture)": plots.QUIET},
+        title="Sampling of autoregressive models, each activation once",
+    )  # fmt: skip
+    passes.mark(figure, dims)
+    return figure
+
+
+if __name__ == "__main__":
+    command.run(CONFIG, "benchmarks.sampling", main, tables, draw)
