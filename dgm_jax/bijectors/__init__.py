@@ -10,6 +10,7 @@ from .coupling import Coupling as Coupling
 from .laws import Law as Law
 from .laws import additive as additive
 from .laws import affine as affine
+from .laws import contraction as contraction
 from .linear import Diagonal as Diagonal
 from .linear import Orthogonal as Orthogonal
 from .linear import Triangular as Triangular

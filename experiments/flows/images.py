@@ -16,7 +16,10 @@ or CIFAR-10 on an accelerator, the last with the levels and steps of the Glow pa
     python -m experiments.flows.images --data mnist --data-dir FOLDER --hidden 128 --num-blocks 2 \
         --num-steps 16 --num-updates 40000 --weight-decay 0.01
     python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models glow --hidden 256 \
-        --num-blocks 2 --num-levels 3 --num-steps 32 --num-updates 200000 --weight-decay 0.01
+        --num-blocks 2 --num-levels 3 --num-steps 32 --law contraction --num-updates 200000 \
+        --weight-decay 0.01
+
+--class-conditional makes each p(x | class), whose samples have a class a column.
 """
 
 import dataclasses
@@ -44,6 +47,8 @@ class Config(runner.Config):
     """scales of RealNVP and Glow"""
     num_steps: int = 6
     """steps of flow a scale of Glow; half as many couplings a part of RealNVP"""
+    law: Literal["affine", "contraction"] = "affine"
+    """of Glow's couplings; contraction, as in the code of Glow, for many steps"""
     hidden: int = 32
     """channels of each conditioner"""
     num_blocks: int = 1
@@ -74,6 +79,7 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
 from dgm_jax import checks, flows, plots  # noqa: E402
+from dgm_jax.bijectors import affine, contraction  # noqa: E402
 from dgm_jax.combinators import adapt, compose, fixed, invert, pushforward  # noqa: E402
 from dgm_jax.data import dequantize, load, logit_map, quantize  # noqa: E402
 from dgm_jax.distributions import standard_normal, uniform_noise  # noqa: E402
@@ -93,8 +99,9 @@ def build(config, name, shape, num_levels, num_classes=0):
             shape, num_levels=config.num_levels, num_couplings=couplings, **seen
         )
     elif name == "glow":
+        law = {"affine": affine, "contraction": contraction}[config.law]()
         flow = flows.glow(
-            shape, num_levels=config.num_levels, num_steps=config.num_steps, **seen
+            shape, num_levels=config.num_levels, num_steps=config.num_steps, law=law, **seen
         )
     else:
         flow = flows.flow_pp(shape, num_components=config.num_components, **seen)

@@ -12,6 +12,7 @@ import pytest
 from dgm_jax import flows, nets
 from dgm_jax.autoregressive import gaussian, made
 from dgm_jax.bijectors import Autoregressive, Coupling, Permutation, Scan, additive, affine
+from dgm_jax.bijectors import contraction
 from dgm_jax.bijectors import FactorOut, checkerboard, flatten, rational_quadratic_spline, squeeze
 from dgm_jax.combinators import (
     adapt,
@@ -332,6 +333,7 @@ CASES |= {
     "uniform_noise": (lambda: uniform_noise(-1), "event_ndims", "at least 0", "-1"),
     "affine, negative": (lambda: affine(bound=-3.0), "bound", "above 0", "-3.0"),
     "affine, infinite": (lambda: affine(bound=float("inf")), "bound", "finite", "inf"),
+    "contraction, zero": (lambda: contraction(least=0.0), "least", "above 0", "0.0"),
     "affine, text": (lambda: affine(bound="3"), "bound", "number", "'3'"),
     "made, num_outputs": (lambda: nets.made(3, **H, num_outputs=0), "num_outputs", "at least 1"),
     "made, x": (lambda: AUTOREGRESSIONS["made"]().apply({}, FOUR), "x", "[..., 3]", "(2, 4)"),

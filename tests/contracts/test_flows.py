@@ -14,6 +14,7 @@ import pytest
 from dgm_jax.bijectors import (
     Permutation,
     additive,
+    contraction,
     flatten,
     mixture_logistic_cdf,
     rational_quadratic_spline,
@@ -93,6 +94,7 @@ FLOWS = {
     "coupling, mask": Case(lambda: coupling(DIM, hidden=(7,), mask=[False, False, True])),
     "coupling, additive": Case(lambda: coupling(DIM, hidden=(7,), law=additive())),
     "coupling, conditional": Case(lambda: coupling(DIM, hidden=(7,), cond_dim=COND), COND),
+    "coupling, contraction": Case(lambda: coupling(DIM, hidden=(7,), law=contraction())),
     "coupling, spline": Case(lambda: coupling(DIM, hidden=(7,), law=rational_quadratic_spline())),
     "coupling, mixture": Case(lambda: coupling(DIM, hidden=(7,), law=mixture_logistic_cdf())),
     "maf, spline": Case(lambda: maf(DIM, **two, law=rational_quadratic_spline())),
