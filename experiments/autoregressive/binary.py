@@ -52,21 +52,8 @@ import numpy as np  # noqa: E402
 from dgm_jax import autoregressive as ar  # noqa: E402
 from dgm_jax import plots  # noqa: E402
 from dgm_jax.data import load  # noqa: E402
-from experiments import fitting  # noqa: E402
+from experiments import fitting, published  # noqa: E402
 
-# Test log-likelihoods in nats, Germain et al. (2015), as recalled: check them before you cite them.
-PUBLISHED = {
-    "binarized_mnist": {
-        "MADE, 500 units": -88.40, "MADE, 500 units, 32 masks": -88.04,
-        "MADE, 2 layers, 32 masks": -86.64,
-    },
-    "adult": {
-        "MADE": -13.12, "MADE, masks": -13.13, "NADE": -13.19, "mixture of Bernoullis": -20.44,
-    },
-    "mushrooms": {
-        "MADE": -9.68, "MADE, masks": -9.69, "NADE": -9.81, "mixture of Bernoullis": -14.46,
-    },
-}  # fmt: skip
 SMOOTHING = (0.01, 0.1, 1.0)  # the best on the validation split is taken
 COLUMNS = 16  # of the pictures
 
@@ -115,8 +102,8 @@ def show(found):
         if "train_seconds" in r:
             row["training s"] = round(r["train_seconds"])
         rows.append(row)
-    for name, nats in PUBLISHED.get(found["data"], {}).items():
-        rows.append({"model": f"{name} (published, recalled)", "test nats": f"{nats:.2f}"})
+    for name, figure in published.of(found["data"], "nats").items():
+        rows.append({"model": f"{name} ({figure.source})", "test nats": f"{figure.value:.2f}"})
     runner.table(rows, ["model", "parameters", "test nats", "training s"])
 
 

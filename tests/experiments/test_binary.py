@@ -33,7 +33,7 @@ def test_a_set_of_bits_is_told_beside_the_published_figures(tmp_path, capsys):
     coin, pairs, _ = (r["test_nats"] for r in models.values())
     assert coin < -60  # about 112 log 2, and each bit given the last has the entropy of a flip
     assert pairs == pytest.approx(112 * (0.1 * np.log(0.1) + 0.9 * np.log(0.9)), abs=6)
-    assert "MADE, masks (published, recalled)" in capsys.readouterr().out
+    assert "MADE, 32 masks (Germain et al. 2015, recalled)" in capsys.readouterr().out
 
 
 def test_pictures_of_bits_are_drawn_and_completed(tmp_path):
