@@ -1,0 +1,264 @@
+"""WaveNet on spoken digits: raw sound, 8000 µ-law levels a second, in exact bits per sample.
+
+    python -m experiments.autoregressive.audio --data-dir FOLDER
+
+counts Markov tables of order 0, 1 and 2, and trains a WaveNet by maximum likelihood on the first
+quarter of a second of 1200 clips.
+"""
+
+import dataclasses
+from typing import Literal
+
+from experiments import runner
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runner.Config):
+    models: tuple[Literal["wavenet", "gru", "lstm", "markov"], ...] = ("wavenet",)
+    """which nets to train"""
+    class_conditional: bool = False
+    """p(x | digit): the digit enters every layer, and samples say 0 to 9"""
+    conditional: Literal["mixture", "categorical"] = "mixture"
+    """p(x_i | x_<i) of the 256 levels: a discretised mixture of logistics, or a softmax"""
+    encoding: Literal["scaled", "one-hot"] = "scaled"
+    """how the nets see a level, where the conditional is categorical"""
+    num_components: int = 10
+    """logistics of a mixture"""
+    length: int = 2048
+    """samples of a clip, from its start; most clips are longer, and the file has 4096 at most"""
+    orders: tuple[int, ...] = (0, 1, 2)
+    """of the Markov tables"""
+    hidden: int = 32
+    """channels of the WaveNet"""
+    cycle: int = 9
+    """layers of dilations 1, 2, 4, ... before they start at 1 again"""
+    num_cycles: int = 2
+    """how often they do"""
+    units: int = 96
+    """of the recurrent state"""
+    window: int = 32
+    """values that the Markov MLP sees"""
+    widths: tuple[int, ...] = (128, 128)
+    """hidden layers of the Markov MLP"""
+    num_steps: int = 4000
+    """gradient steps a model; the best on the validation split is kept"""
+    batch_size: int = 2
+    devices: int | None = None
+    """devices that share each batch; all accelerators by default, one where there are CPUs only"""
+    learning_rate: float = 6e-3
+    """of AdamW after a warm-up of a twentieth of the steps; falls to 0 as a cosine"""
+    weight_decay: float = 0.01
+    ema_decay: float = 0.99
+    """of the averaged parameters, which are evaluated"""
+    eval_every: int = 400
+    num_shown: int = 10
+    """clips in samples.wav and in the picture"""
+    sample_length: int = 4096
+    """of what is drawn: the nets do not know how long they were trained"""
+
+
+if __name__ == "__main__":
+    CONFIG = runner.parse(Config, "experiments.autoregressive.audio")  # before the slow imports
+
+import time  # noqa: E402
+import wave  # noqa: E402
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+
+from dgm_jax import autoregressive as ar  # noqa: E402
+from dgm_jax import nets, plots  # noqa: E402
+from dgm_jax.data import load, mu_law_decode, mu_law_encode  # noqa: E402
+from dgm_jax.learning import gradient_descent, processes  # noqa: E402
+from dgm_jax.objectives import nll  # noqa: E402
+from experiments import fitting  # noqa: E402
+
+K, RATE, CLASSES = 256, 8000, 10
+SMOOTHING = (0.003, 0.03, 0.3)  # the best on the validation split is taken
+
+
+def dilations(config):
+    return tuple(2**i for i in range(config.cycle)) * config.num_cycles
+
+
+def reach(config, name):
+    """How many values before it a sample sees; None for all."""
+    stated = {"wavenet": nets.receptive_field(dilations(config)), "markov": config.window}
+    return stated.get(name)
+
+
+def build(config, name, length):
+    """The density of a name for clips of so many samples; the parameters are the same for all."""
+    if config.conditional == "mixture":
+        conditional = ar.discretized_logistic(K, num_components=config.num_components)
+    else:
+        encoding = {"scaled": nets.scaled, "one-hot": nets.one_hot}[config.encoding](K)
+        conditional = ar.categorical(K, encoding=encoding)
+    make, options = {
+        "wavenet": (ar.wavenet, {"hidden": config.hidden, "dilations": dilations(config)}),
+        "gru": (ar.rnn, {"hidden": config.units}),
+        "lstm": (ar.rnn, {"hidden": config.units, "cell": "lstm"}),
+        "markov": (ar.markov, {"window": config.window, "hidden": config.widths}),
+    }[name]
+    cond_dim = CLASSES if config.class_conditional else 0
+    return make(length, conditional, cond_dim=cond_dim, **options)
+
+
+def load_levels(config):
+    """{split: (levels [n, length],) or (levels, digits one-hot [n, 10])}."""
+    data = load("spoken_digits", config.data_dir)
+    longest = data.train.shape[1]
+    if not 2 <= config.length <= longest:
+        raise ValueError(f"length must be in 2..{longest}, the clips of the file; got {config.length}.")
+    rows = {}
+    for split in ("train", "valid", "test"):
+        rows[split] = (np.asarray(mu_law_encode(getattr(data, split)[:, : config.length])),)
+        if config.class_conditional:
+            rows[split] += (np.eye(CLASSES, dtype=np.float32)[data.labels[split]],)
+    return rows
+
+
+def fit_tables(config, rows):
+    """Stationary chains, by counting: one table for all places."""
+    alone = {split: parts[0] for split, parts in rows.items()}
+    return {
+        f"Markov table of order {order}": fitting.fit_table(
+            alone, config.length, K, SMOOTHING, window=order, shared=True
+        )[-1]
+        for order in config.orders
+    }
+
+
+def fit(config, name, rows):
+    """Maximum likelihood of levels, or of (levels, digits), in nats a sample."""
+    model = build(config, name, config.length)
+    optimizer = fitting.adamw(
+        config.learning_rate, config.num_steps, weight_decay=config.weight_decay, clip=1.0,
+        warm_up=config.num_steps // 20,
+    )  # fmt: skip
+
+    def loss(params, key, row):
+        value, metrics = nll(model, params, None, *row)
+        return value / config.length, metrics
+
+    def log_prob(params, key, row):
+        x, *cond = row
+        return model.dist(params, *cond).log_prob(x)
+
+    algorithm = gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
+    return fitting.fit(
+        config, name, algorithm, log_prob, rows, num_steps=config.num_steps,
+        eval_every=config.eval_every, eval_batch=20, mesh=fitting.mesh(config.devices),
+    )  # fmt: skip
+
+
+def drawn(config, name, params, test):
+    """Levels [num, sample_length]: samples, and test clips continued after an eighth of a second.
+
+    With classes, samples of the digits 0, 1, ..., 9, and continuations under the true digit. Both
+    are one loop: a sample is the completion of nothing.
+    """
+    model = build(config, name, config.sample_length)
+    x, *cond = (part[: config.num_shown] for part in test)
+    if cond:
+        digits = np.eye(CLASSES, dtype=np.float32)[np.arange(config.num_shown) % CLASSES]
+        cond = [np.concatenate([digits, cond[0]])]
+    start = min(RATE // 8, x.shape[1], config.sample_length)
+    begun = np.zeros((2, config.num_shown, config.sample_length), np.int32)
+    given = np.zeros(begun.shape, bool)
+    begun[1, :, :start], given[1, :, :start] = x[:, :start], True
+    begun, given = (a.reshape(-1, config.sample_length) for a in (begun, given))
+    complete = jax.jit(lambda p, key: model.dist(p, *cond).complete(begun, given, seed=key))
+    key = jax.random.key(config.seed + 1)
+    x = np.asarray(complete(params, key))
+    begin = time.perf_counter()
+    jax.block_until_ready(complete(params, jax.random.clone(key)))
+    seconds = time.perf_counter() - begin
+    return *np.split(x, 2), seconds
+
+
+def write_wav(path, levels):
+    """Clips [n, length], one after the other with a tenth of a second between them, 16 bits."""
+    sound = np.asarray(mu_law_decode(levels))
+    sound = np.pad(sound, [(0, 0), (0, RATE // 10)]).ravel()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(np.round(32767 * sound).astype("<i2").tobytes())
+
+
+def spectrogram(sound, *, size=256, hop=32):
+    """Loudness in dB against the loudest, [frequencies, frames], by a Hann window of 32 ms."""
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, size // 2), size)[::hop]
+    power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=-1)).T ** 2
+    return 10 * np.log10(power / max(power.max(), 1e-12) + 1e-12)
+
+
+def picture(clips):
+    """{name: levels [n, length]}: of each clip its wave above its spectrogram, one time axis."""
+    num = min(5, *(len(levels) for levels in clips.values()))
+    longest = max(levels.shape[1] for levels in clips.values()) / RATE
+    figure = plots.new_figure((3.2 * num, 3.0 * len(clips)), dpi=100, layout="constrained")
+    panels = figure.subplots(2 * len(clips), num, squeeze=False, height_ratios=[1, 2] * len(clips))
+    for row, (name, levels) in enumerate(clips.items()):
+        for column in range(num):
+            sound = np.asarray(mu_law_decode(levels[column]))
+            above, below = panels[2 * row : 2 * row + 2, column]
+            above.plot(np.arange(len(sound)) / RATE, sound, color=plots.COLOURS[0], lw=0.5)
+            above.set(xlim=(0, longest), ylim=(-0.6, 0.6), xticks=[], yticks=[])
+            below.imshow(
+                spectrogram(sound), origin="lower", aspect="auto", cmap="magma", vmin=-60, vmax=0,
+                extent=(0, len(sound) / RATE, 0, RATE / 2000), interpolation="nearest",
+            )  # fmt: skip
+            below.set(xlim=(0, longest), yticks=[0, 2, 4] if column == 0 else [])
+            for axes in (above, below):
+                plots.plain(axes, frame=False)
+        panels[2 * row, 0].set_title(name, fontsize=12, color=plots.INK, loc="left")
+        panels[2 * row + 1, 0].set_ylabel("kHz", fontsize=10, color=plots.INK)
+    panels[-1, 0].set_xlabel("seconds", fontsize=10, color=plots.INK)
+    return figure
+
+
+def show(found):
+    """One table, from what results.json holds."""
+    rows = [{"model": "uniform", "parameters": 0, "bits/sample": f"{np.log2(K):.3f}"}]
+    for name, r in (found["tables"] | found["models"]).items():
+        bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"
+        row = {"model": name, "parameters": r["num_params"], "bits/sample": bits}
+        if "train_seconds" in r:
+            row["sees"] = "all" if r["sees"] is None else f"{r['sees']} ({r['sees'] / RATE:.3f} s)"
+            row["training s"] = round(r["train_seconds"])
+            row["sampling µs a step"] = round(1e6 * r["sample_seconds"] / found["sample_length"])
+        rows.append(row)
+    columns = ["model", "parameters", "sees", "bits/sample", "training s", "sampling µs a step"]
+    runner.table(rows, columns)
+
+
+def main(config: Config) -> dict:
+    if not config.models:
+        raise ValueError("models is empty; name at least one, as --models wavenet markov.")
+    rows = load_levels(config)
+    tables, models = fit_tables(config, rows), {}
+    clips = {"test data": rows["test"][0][: config.num_shown]}
+    sounds = {"test-data": clips["test data"]}
+    for name in config.models:
+        params, models[name], *_ = fit(config, name, rows)
+        samples, continued, seconds = drawn(config, name, params, rows["test"])
+        models[name] |= {"sees": reach(config, name), "sample_seconds": seconds}
+        clips |= {name: samples, f"{name}, after 0.125 s of test data": continued}
+        sounds |= {name: samples, f"{name}-continued": continued}
+    if processes.first():
+        for name, levels in sounds.items():
+            write_wav(config.workdir / f"{name}.wav", levels)
+        plots.save(picture(clips), config.workdir / "samples.png")
+    return {"tables": tables, "models": models, "sample_length": config.sample_length}
+
+
+if __name__ == "__main__":
+    QUICK = {
+        "num_steps": 4, "eval_every": 2, "length": 64, "orders": (0, 1), "hidden": 4, "cycle": 3,
+        "units": 4, "window": 4, "widths": (8,), "num_components": 2, "num_shown": 2,
+        "sample_length": 80,
+    }  # fmt: skip
+    runner.run(CONFIG, main, quick=QUICK, show=show)

@@ -1,0 +1,93 @@
+"""Sound, run small on a file of the published form: levels, tables, samples one can hear."""
+
+import json
+import wave
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from experiments import runner
+from experiments.autoregressive import audio
+
+QUICK = {
+    "num_steps": 2, "eval_every": 1, "length": 48, "orders": (0, 1), "hidden": 3, "cycle": 3,
+    "num_cycles": 1, "units": 3, "window": 2, "widths": (4,), "num_components": 2, "num_shown": 2,
+    "sample_length": 60, "batch_size": 2,
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Forty training clips and ten test clips of a slow tone, of 100 to 140 samples."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "fsdd").mkdir()
+    for split, num in (("train", 40), ("test", 10)):
+        lengths = rng.integers(100, 140, num)
+        sounds = [3000 * np.sin(0.2 * np.arange(n) + rng.uniform(0, 6)) for n in lengths]
+        np.savez(
+            tmp_path / "fsdd" / f"fsdd_{split}.npz",
+            audio=np.concatenate(sounds).astype(np.int16),
+            offset=np.concatenate([[0], np.cumsum(lengths)]), digit=np.arange(num) % 10,
+            take=5 + np.arange(num) * 25 // num,
+        )  # fmt: skip
+    return tmp_path
+
+
+def run(folder, **options):
+    config = audio.Config(
+        data_dir=folder, workdir=folder / "run", quick=True, progress=False, **options
+    )
+    return runner.run(config, audio.main, quick=QUICK, show=audio.show)
+
+
+def test_a_short_run_writes_results_sound_and_a_picture(folder, capsys):
+    results = run(folder, models=("wavenet",), class_conditional=True)
+    assert json.loads((folder / "run" / "results.json").read_text()) == results
+    histogram, pairs = (r["test_bits_per_dim"] for r in results["tables"].values())
+    assert 1 < pairs < histogram - 2 < 6  # a tone is slow: the last value tells much of the next
+    assert [r["num_params"] for r in results["tables"].values()] == [255, 256**2 - 1]
+    assert {name: r["sees"] for name, r in results["models"].items()} == {"wavenet": 8}
+    assert all(5 < r["test_bits_per_dim"] < 9 for r in results["models"].values())
+    for name, length in (("test-data", 48), ("wavenet", 60), ("wavenet-continued", 60)):
+        with wave.open(str(folder / "run" / f"{name}.wav")) as file:
+            assert (file.getframerate(), file.getsampwidth()) == (8000, 2)
+            assert file.getnframes() == 2 * (length + 800)
+    assert (folder / "run" / "samples.png").stat().st_size > 5000
+    assert "8 (0.001 s)" in capsys.readouterr().out
+
+
+def test_sound_survives_the_file(tmp_path):
+    """Levels, written and read again, are the same levels."""
+    levels = np.arange(256).reshape(2, 128)
+    audio.write_wav(tmp_path / "a.wav", levels)
+    with wave.open(str(tmp_path / "a.wav")) as file:
+        sound = np.frombuffer(file.readframes(10_000), "<i2") / np.float32(32767)
+    again = np.asarray(audio.mu_law_encode(jnp.asarray(sound)))
+    np.testing.assert_array_equal(again.reshape(2, -1)[:, :128], levels)
+    assert (again.reshape(2, -1)[:, 128:] == 128).all()
+
+
+def test_a_tone_is_one_line_of_the_spectrogram():
+    tone = np.sin(2 * np.pi * 1000 / audio.RATE * np.arange(2048))
+    loud = audio.spectrogram(tone)
+    frequencies = np.linspace(0, audio.RATE / 2, len(loud))
+    assert frequencies[loud[:, 10:-10].mean(1).argmax()] == pytest.approx(1000)
+    assert loud.max() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("conditional", ["mixture", "categorical"])
+@pytest.mark.parametrize("name", ["wavenet", "gru", "lstm", "markov"])
+def test_each_name_is_a_density_of_levels(name, conditional):
+    config = audio.Config(conditional=conditional, encoding="one-hot", hidden=3, units=3)
+    model = audio.build(config, name, 30)
+    x = jnp.zeros((2, 30), jnp.int32)
+    log_prob = jax.eval_shape(lambda key: model.dist(model.init(key)).log_prob(x), jax.random.key(0))
+    assert log_prob.shape == (2,)
+
+
+def test_bad_options_are_refused(folder):
+    with pytest.raises(ValueError, match="models is empty"):
+        audio.main(audio.Config(models=()))
+    with pytest.raises(ValueError, match=r"length must be in 2\.\.4096.*got 5000"):
+        audio.main(audio.Config(data_dir=folder, length=5000))
