@@ -98,7 +98,7 @@ def discretized_logistic(num_levels: int, *, num_components: int = 5) -> Conditi
         """log p_j(x) of each component j."""
         alone = (a[..., None] for a in parts(f))
         one = DiscretizedLogisticMixture(*alone, num_levels=num_levels)
-        return one.log_prob(jnp.clip(x, 0, num_levels - 1)[..., None])  # others: -inf once is enough
+        return one.log_prob(jnp.clip(x, 0, num_levels - 1)[..., None])  # no level: -inf once will do
 
     def head(channels):
         pairs = channels * (channels - 1) // 2

@@ -35,8 +35,8 @@ def pixelcnn(
     as one-hot classes; `head`, how channels hang together.
     Has a blind spot: the field of a pixel grows to the right by k // 2 columns for k // 2 rows
     upwards, so it never sees those further to the right above it, whatever the depth.
-    Cost: about (6 + (k² + 1) / 2) hidden² multiplications a block and pixel (k × (k + 1) / 2 rows
-    in the parallel pass). van den Oord et al. (2016), "Pixel recurrent neural networks", 3.4.
+    Cost: (4 + (k² + 1) / 2) hidden² multiplications a block and pixel, in the parallel pass
+    (4 + k (k + 1) / 2) hidden². van den Oord et al. (2016), "Pixel recurrent neural networks", 3.4.
     """
     _check(shape, hidden=hidden, num_layers=num_layers)
     _check_kernels(kernel_size=kernel_size, first_kernel_size=first_kernel_size)
@@ -71,11 +71,11 @@ def pixelcnn_pp(
     shape: tuple[int, int, int],
     *,
     hidden: int = 64,
-    num_layers: int = 3,
+    num_layers: int = 2,
     kernel_size: int = 3,
     **options,
 ) -> CausalNet:
-    """Two streams of gated residual blocks, h + a σ(b), with short cuts from a first half to a second.
+    """Two streams of gated residual blocks h + a σ(b), with short cuts from one half to the other.
 
     num_layers blocks a half. One stream has the rows above (convolutions shifted down), the other
     also the pixels to the left (shifted down and right), and is given the first at every block; a
@@ -106,7 +106,7 @@ def pixelsnail(
     """Blocks of num_convs gated residual convolutions, then softmax(q·k) v over all earlier pixels.
 
     Queries are made of features, keys and values of features and input, all with their places: one
-    block sees everything before a pixel. Cost: attention (H W)² hidden more multiplications a block.
+    block sees everything before a pixel. Cost: 2 (H W)² hidden more multiplications a block.
     Chen et al. (2018), "PixelSNAIL", figure 2.
     """
     _check(shape, hidden=hidden, num_layers=num_layers, num_convs=num_convs, num_heads=num_heads)

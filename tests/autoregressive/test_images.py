@@ -36,8 +36,7 @@ def of_components(means, log_scales, x, num_levels):
 
 @pytest.mark.parametrize("num_levels", [3, 256])
 def test_colours_are_coupled_as_in_the_paper(num_levels):
-    """T8: log Σ_j π_j p_j(r) p_j(g | r) p_j(b | r, g) of the joint formula, where channel means move
-    linearly; and Σ_rgb p = 1."""
+    """T8: log Σ_j π_j p_j(r) p_j(g | r) p_j(b | r, g), the joint formula, and Σ_rgb p = 1."""
     k = 4
     conditional = ar.discretized_logistic(num_levels, num_components=k)
     head = conditional.head(3)
@@ -60,7 +59,8 @@ def test_colours_are_coupled_as_in_the_paper(num_levels):
     mean_b = means[2] + middles + alphas[1] * r + alphas[2] * g
     joint = jax.nn.log_softmax(logits[0])
     for c, mean in enumerate((mean_r, mean_g, mean_b)):
-        joint += of_components(mean, jnp.broadcast_to(log_scales[c], mean.shape), x[:, [c]], num_levels)
+        scales = jnp.broadcast_to(log_scales[c], mean.shape)
+        joint += of_components(mean, scales, x[:, [c]], num_levels)
     np.testing.assert_allclose(found, jax.nn.logsumexp(joint, -1), rtol=1e-5, atol=1e-5)
     if num_levels == 3:
         np.testing.assert_allclose(np.exp(found).sum(), 1, atol=1e-5)

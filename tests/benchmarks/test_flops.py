@@ -33,7 +33,7 @@ def test_a_branch_counts_as_its_dearest_and_a_gradient_as_three_passes():
 
 
 def test_a_convolution_is_a_product_for_each_output_tap_and_channel():
-    """Padding included; groups read their own channels; the gradient of a kernel is one more pass."""
+    """Padding included, and groups read their own channels only."""
     x, kernel, grouped = jnp.ones((2, 5, 7, 6)), jnp.ones((3, 2, 6, 4)), jnp.ones((3, 2, 2, 9))
 
     def conv(x, kernel, groups=1):

@@ -1,4 +1,4 @@
-"""Nets of images: what a pixel sees, that it sees nothing ahead, and what a step at a time costs."""
+"""Nets of images: what a pixel sees, that it sees nothing ahead, what a step at a time costs."""
 
 import jax
 import jax.numpy as jnp
@@ -171,5 +171,5 @@ def test_weights_that_no_pixel_can_use_do_not_exist():
 def test_bad_sizes_are_refused(name, options, message):
     with pytest.raises(ValueError, match=message):
         getattr(nets, name)((2, 2, 1), **options)
-    with pytest.raises(ValueError, match=r"shape must be \(height, width, channels\); got \(8, 8\)"):
+    with pytest.raises(ValueError, match=r"shape must be \(height, width, channels\); got"):
         getattr(nets, name)((8, 8))
