@@ -47,8 +47,9 @@ def test_gas_drops_sensors_that_repeat_others_and_reads_the_published_pickle(
     tmp_path, rng, monkeypatch
 ):
     """Sensor b is a but for noise: a, the first, goes."""
-    a, c = rng.normal(size=(2, 400))
-    columns = {"Time": np.arange(400.0), "Meth": c, "Eth": a, "a": a, "b": a + 0.01 * c, "c": c}
+    a, c, first, second = rng.normal(size=(4, 400))
+    columns = {"Time": np.arange(400.0), "Meth": first, "Eth": second}
+    columns |= {"a": a, "b": a + 0.01 * c, "c": c}
     (tmp_path / "gas").mkdir()
     (tmp_path / "gas" / "ethylene_CO.pickle").write_bytes(old_frame(columns, monkeypatch))
     data = load("gas", tmp_path)
