@@ -55,6 +55,11 @@ TABLES = (
     Table("Kingma & Dhariwal 2018", "bits/dim", ("cifar10",), {"Glow": (3.35,)}),
     Table("Ho et al. 2019", "bits/dim", ("cifar10",), {"Flow++": (3.08,)}),
     Table("Grathwohl et al. 2019", "bits/dim", ("cifar10",), {"FFJORD": (3.40,)}),
+    Table("van den Oord et al. 2016a", "nats", ("binarized_mnist",), {"PixelCNN": (-81.30,)}),
+    Table("van den Oord et al. 2016a", "bits/dim", ("cifar10",), {"PixelCNN": (3.14,)}),
+    Table("van den Oord et al. 2016b", "bits/dim", ("cifar10",), {"Gated": (3.03,)}),
+    Table("Salimans et al. 2017", "bits/dim", ("cifar10",), {"PixelCNN++": (2.92,)}),
+    Table("Chen et al. 2018", "bits/dim", ("cifar10",), {"PixelSNAIL": (2.85,)}),
 )  # fmt: skip
 
 

@@ -79,7 +79,8 @@ def discretized_logistic(num_levels: int, *, num_components: int = 5) -> Conditi
     The channels of a pixel, where a net of images makes several, share their components:
         p(x_1, x_2, x_3) = Σ_j π_j Π_c p_j(x_c; μ_cj + Σ_{b<c} tanh(α_cbj) x_b, s_cj)    (eq. 3)
     which is, as conditionals, a mixture for each channel: of logits log π_j + Σ_{b<c} log p_j(x_b),
-    the posterior of j, and of means moved by the channels before. `head` makes these.
+    the posterior of j, and of means moved by the channels before. `head` makes these; the tanh is
+    that of the authors' program.
     """
     checks.positive_int(num_components, "num_components")
     k = num_components

@@ -50,7 +50,7 @@ class CausalConv(linen.Module):
             unused = (up + 1) * columns - num_taps
             kernel = jnp.pad(kernel, [(0, unused), (0, 0), (0, 0)])
             y = jax.lax.conv_general_dilated(
-                x.reshape(-1, height, self.width, x.shape[-1]),
+                x.reshape(len(x), height, self.width, x.shape[-1]),
                 kernel.reshape(up + 1, columns, *kernel.shape[1:]),
                 (1, 1), ((up, 0), (left, columns - 1 - left)), dimension_numbers=CHANNELS_LAST,
             )  # fmt: skip
@@ -62,7 +62,8 @@ class CausalConv(linen.Module):
         lags = above * self.width - aside - self.late
         taps = jnp.stack(view.past(x, lags.tolist()), -2)  # [B, taps, c]
         taps = jnp.where(view.along(inside)[:, None], taps, 0)
-        return taps.reshape(len(x), -1) @ kernel.reshape(-1, self.features) + bias
+        flat = num_taps * x.shape[-1]
+        return taps.reshape(len(x), flat) @ kernel.reshape(flat, self.features) + bias
 
 
 class RowConv(linen.Module):

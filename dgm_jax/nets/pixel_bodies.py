@@ -178,7 +178,7 @@ class PixelSNAIL(linen.Module):
         h = conv(self.hidden, right=half, late=True)(view, u)
 
         def split_heads(a):
-            return a.reshape(*a.shape[:-1], self.num_heads, -1)
+            return a.reshape(*a.shape[:-1], self.num_heads, self.hidden // self.num_heads)
 
         for _ in range(self.num_layers):
             for _ in range(self.num_convs):

@@ -1,0 +1,54 @@
+"""The autoregressive images, run small: what it writes, what is drawn, what the fields show."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from experiments import runner
+from experiments.autoregressive import images
+
+QUICK = {
+    "num_steps": 2, "eval_every": 1, "hidden": 4, "num_layers": 1, "num_components": 2,
+    "num_shown": 2, "batch_size": 16,
+}  # fmt: skip
+
+
+def test_a_short_run_writes_results_and_pictures(tmp_path, capsys):
+    config = images.Config(
+        workdir=tmp_path, models=("gated",), class_conditional=True, quick=True, progress=False
+    )
+    results = runner.run(config, images.main, quick=QUICK, show=images.show)
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+    row = results["models"]["gated"]
+    assert row["test_bits_per_dim"] == pytest.approx(-row["test_nats"] / (64 * np.log(2)))
+    assert 3 < row["test_bits_per_dim"] < 4.2
+    for picture in ("samples.png", "completions.png", "receptive.png"):
+        assert (tmp_path / picture).stat().st_size > 1000
+    assert "gated" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", images.MAKE)
+def test_each_name_is_a_density_of_the_set(name):
+    """Of grey levels, of bits and of colours with classes."""
+    for shape, num_levels, num_classes in [((8, 8, 1), 17, 0), ((4, 4, 1), 2, 0), ((4, 4, 3), 256, 5)]:
+        config = images.Config(hidden=4, num_layers=1)
+        conditional = images.conditional_of(config, num_levels)
+        model = images.build(config, name, shape, conditional, num_classes)
+        cond = np.zeros((2, 5)) if num_classes else None
+        score = lambda key: model.dist(model.init(key), cond).log_prob(np.zeros((2, *shape), int))  # noqa: B023, E501, E731
+        assert jax.eval_shape(score, jax.random.key(0)).shape == (2,)
+
+
+def test_the_picture_of_fields_shows_a_blind_spot():
+    """Of the last row, first column: PixelCNN does not see the right end of the row above."""
+    config = images.Config(hidden=8, num_layers=2)
+    blind, all_seen = (images.fields(config, name, (6, 8, 1))[0] for name in ("pixelcnn", "gated"))
+    assert blind[5, 0] == all_seen[5, 0] == 1
+    assert (all_seen[:5] > 0).mean() > (blind[:5] > 0).mean()
+    assert blind[4, 7] == 0 and (all_seen[4, :6] > 0).all() and (all_seen[5, 1:] == 0).all()
+
+
+def test_no_model_and_sets_without_images_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="models is empty"):
+        images.main(images.Config(workdir=tmp_path, models=()))
