@@ -27,7 +27,7 @@ from typing import Literal
 
 from experiments import runner
 
-ModelName = Literal["pixelcnn", "gated", "pixelcnn++", "pixelsnail"]
+ModelName = Literal["pixelcnn", "gated", "pixelcnn++", "pixelsnail", "image-gpt"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +78,14 @@ from dgm_jax.nets import scaled  # noqa: E402
 from dgm_jax.objectives import nll  # noqa: E402
 from experiments import fitting  # noqa: E402
 
+
+def image_gpt(shape, conditional, *, num_layers=4, **options):
+    return ar.image_gpt(shape, conditional, num_layers=num_layers, num_heads=4, **options)
+
+
 MAKE = {
     "pixelcnn": ar.pixelcnn, "gated": ar.gated_pixelcnn, "pixelcnn++": ar.pixelcnn_pp,
-    "pixelsnail": ar.pixelsnail,
+    "pixelsnail": ar.pixelsnail, "image-gpt": image_gpt,
 }  # fmt: skip
 
 
