@@ -1,9 +1,10 @@
 """Densities of sequences: one conditional for all places, p(x) = ∏_i p(x_i | what the net keeps).
 
-What they keep of the past: the last `window` values, a recurrent state, a receptive field of dilated
-convolutions. All take any conditional (`categorical(256)` of µ-law levels for sound, a mixture for
-numbers), and conditions c [..., cond_dim], the same for the whole sequence. None knows how long a
-sequence is: parameters learned with one dim serve any other, so a short training makes long samples.
+What they keep of the past: the last `window` values, a recurrent state, a receptive field of
+dilated convolutions. All take any conditional (for sound `discretized_logistic(256)` of µ-law
+levels, for numbers a mixture), and conditions c [..., cond_dim], the same for a whole sequence.
+None knows how long a sequence is: parameters learned with one dim serve any other, so training on
+short ones makes long samples.
 
 Costs: density one pass of the net, sample the arithmetic of one in dim small steps (a step of a
 WaveNet of 20 layers with 32 channels: about 40 µs on a CPU core). All start as the conditional of
@@ -25,7 +26,7 @@ def markov(
     hidden: Sequence[int],
     cond_dim: int = 0,
 ) -> Density:
-    """p(x) = ∏_i p(x_i | x_{i-w}, ..., x_{i-1}), w = window: a Markov chain, the same at all places.
+    """p(x) = ∏_i p(x_i | x_{i-w}, ..., x_{i-1}), w = window: a Markov chain, stationary.
 
     `table(dim, window=w, shared=True)` with an MLP, `nets.markov`, in place of the table: K^w rows
     become w inputs. Lecture: the Markov property, from tables to nets.

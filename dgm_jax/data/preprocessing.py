@@ -137,9 +137,9 @@ def _sum_event(bijector, log_det) -> Array:
 def mu_law_encode(x, num_levels: int = 256) -> Array:
     """Levels of f(x) = sign(x) log(1 + μ|x|) / log(1 + μ), μ = K - 1, for x in [-1, 1]; int32.
 
-    The K levels lie evenly over f in [-1, 1], the nearest is taken: fine steps where sound is quiet,
-    2e-4 for K = 256, coarse where it is loud. x beyond ±1 is clipped. ITU-T G.711 (in a piecewise
-    linear form); van den Oord et al. (2016), section 2.2.
+    The K levels lie evenly over f in [-1, 1], the nearest is taken: fine steps where sound is
+    quiet, 2e-4 for K = 256, coarse where it is loud. x beyond ±1 is clipped. ITU-T G.711 (in a
+    piecewise linear form); van den Oord et al. (2016), section 2.2.
     """
     checks.positive_int(num_levels, "num_levels", least=2)
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):

@@ -98,7 +98,7 @@ def wavenet(
 
 
 def receptive_field(dilations: Sequence[int], kernel_size: int = 2) -> int:
-    """R = 1 + (kernel_size - 1) Σ dilations: how many values before it an output of `wavenet` sees."""
+    """R = 1 + (kernel_size - 1) Σ dilations: what an output of `wavenet` sees, in values."""
     if isinstance(dilations, (str, int)) or not hasattr(dilations, "__len__") or not len(dilations):
         raise ValueError(f"dilations must be a sequence such as (1, 2, 4, 8); got {dilations!r}.")
     for dilation in dilations:

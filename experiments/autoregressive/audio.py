@@ -3,7 +3,18 @@
     python -m experiments.autoregressive.audio --data-dir FOLDER
 
 counts Markov tables of order 0, 1 and 2, and trains a WaveNet by maximum likelihood on the first
-quarter of a second of 1200 clips.
+quarter of a second of 1200 clips, in nine minutes on one CPU core. Expect 7.22, 5.56 and 5.46 bits
+a sample for the tables (the last has 17 million numbers) and 4.62 for the WaveNet, which has 136
+thousand and sees 1023 samples, 0.128 s (standard error of the test set 0.05).
+--models wavenet gru markov trains the others too: see experiments/RESULTS.md.
+
+It leaves a picture of waves and spectrograms, and sound to hear: test clips, samples (babble:
+voices and pauses, no words) and test clips continued, which keep their voice for some hundredths of
+a second. Samples are half a second long: parameters learned with one length serve any other.
+
+Mixtures of logistics learn as fast as a softmax of 256 levels that are seen as numbers, in less
+time a step, and both faster than one that sees them one-hot (after 200 steps of 8 clips with 9
+layers 5.65, 5.64 and 5.89 bits on validation clips, in 54, 66 and 67 seconds; one seed).
 """
 
 import dataclasses
@@ -109,7 +120,7 @@ def load_levels(config):
     data = load("spoken_digits", config.data_dir)
     longest = data.train.shape[1]
     if not 2 <= config.length <= longest:
-        raise ValueError(f"length must be in 2..{longest}, the clips of the file; got {config.length}.")
+        raise ValueError(f"length must be in 2..{longest}, that of a clip; got {config.length}.")
     rows = {}
     for split in ("train", "valid", "test"):
         rows[split] = (np.asarray(mu_law_encode(getattr(data, split)[:, : config.length])),)
@@ -152,19 +163,19 @@ def fit(config, name, rows):
     )  # fmt: skip
 
 
-def drawn(config, name, params, test):
-    """Levels [num, sample_length]: samples, and test clips continued after an eighth of a second.
+def drawn(config, name, params, shown):
+    """Levels [num, sample_length]: samples, and the clips shown, continued after 0.125 s.
 
     With classes, samples of the digits 0, 1, ..., 9, and continuations under the true digit. Both
     are one loop: a sample is the completion of nothing.
     """
     model = build(config, name, config.sample_length)
-    x, *cond = (part[: config.num_shown] for part in test)
+    x, *cond = shown
     if cond:
-        digits = np.eye(CLASSES, dtype=np.float32)[np.arange(config.num_shown) % CLASSES]
+        digits = np.eye(CLASSES, dtype=np.float32)[np.arange(len(x)) % CLASSES]
         cond = [np.concatenate([digits, cond[0]])]
     start = min(RATE // 8, x.shape[1], config.sample_length)
-    begun = np.zeros((2, config.num_shown, config.sample_length), np.int32)
+    begun = np.zeros((2, len(x), config.sample_length), np.int32)
     given = np.zeros(begun.shape, bool)
     begun[1, :, :start], given[1, :, :start] = x[:, :start], True
     begun, given = (a.reshape(-1, config.sample_length) for a in (begun, given))
@@ -240,11 +251,13 @@ def main(config: Config) -> dict:
         raise ValueError("models is empty; name at least one, as --models wavenet markov.")
     rows = load_levels(config)
     tables, models = fit_tables(config, rows), {}
-    clips = {"test data": rows["test"][0][: config.num_shown]}
+    order = np.random.default_rng(config.seed).permutation(len(rows["test"][0]))
+    shown = tuple(part[order[: config.num_shown]] for part in rows["test"])
+    clips = {"test data": shown[0]}
     sounds = {"test-data": clips["test data"]}
     for name in config.models:
         params, models[name], *_ = fit(config, name, rows)
-        samples, continued, seconds = drawn(config, name, params, rows["test"])
+        samples, continued, seconds = drawn(config, name, params, shown)
         models[name] |= {"sees": reach(config, name), "sample_seconds": seconds}
         clips |= {name: samples, f"{name}, after 0.125 s of test data": continued}
         sounds |= {name: samples, f"{name}-continued": continued}

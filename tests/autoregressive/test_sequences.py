@@ -1,4 +1,4 @@
-"""Densities of sequences: they learn a chain whose entropy is known, at any length, and sample it."""
+"""Densities of sequences: they learn a chain of known entropy, at any length, and sample it."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The nets of sequences: what each output sees, what a step costs, and that none knows the length."""
+"""Nets of sequences: what each output sees, what a step costs, and that none knows the length."""
 
 import jax
 import jax.numpy as jnp
@@ -63,7 +63,7 @@ def test_the_receptive_field_is_one_more_than_the_taps_beyond_the_first():
 
 @everywhere
 def test_before_the_start_is_no_value(name):
-    """x_0 = 0 as a number, level 0 of a one-hot and the middle of a scale are all zeros as inputs."""
+    """The number 0, level 0 of a one-hot and the middle of a scale are all zeros as inputs."""
     for encoding, zero in ((None, 0.0), (nets.one_hot(3), 0), (nets.scaled(3), 1)):
         net = build(name, encoding=encoding)
         f = jit(net.apply)(drawn(net), jnp.full((1, DIM), zero))[0]
@@ -72,7 +72,7 @@ def test_before_the_start_is_no_value(name):
 
 @everywhere
 def test_the_parameters_do_not_know_the_length(name):
-    """A model of dim 12 and one of dim 5: the same parameters, and the same outputs of a beginning."""
+    """A model of dim 12 and one of dim 5: the same parameters, the same outputs of a beginning."""
     net, short = build(name, cond_dim=COND), build(name, 5, cond_dim=COND)
     shapes = [jax.eval_shape(n.init, jax.random.key(0)) for n in (net, short)]
     assert shapes[0] == shapes[1]
@@ -121,20 +121,20 @@ def test_an_lstm_without_input_forgets_by_its_gate_and_a_gru_by_half():
 def test_bad_inputs_are_refused_by_name():
     of = {"num_outputs": 2}
     for make, match in [
-        (lambda: nets.markov(0, window=1, hidden=(3,), **of), "dim must be an integer of at least 1"),
+        (lambda: nets.markov(0, window=1, hidden=(3,), **of), "dim must be an integer of at least"),
         (lambda: nets.markov(3, window=0, hidden=(3,), **of), "window must be an integer of at l"),
         (lambda: nets.markov(3, window=2, hidden=3, **of), "hidden must be a sequence of widths"),
         (lambda: nets.markov(3, window=2, hidden=(), **of), "hidden must name at least one layer"),
-        (lambda: nets.rnn(3, hidden=3, cell="lsmt", **of), r"cell must be one of gru, lstm.*'lstm'"),
+        (lambda: nets.rnn(3, hidden=3, cell="lsmt", **of), r"cell must be one of gru.*mean 'lstm'"),
         (lambda: nets.rnn(3, hidden=(3,), **of), "hidden must be an integer of at least 1; got"),
         (lambda: nets.rnn(3, hidden=3, num_layers=0, **of), "num_layers must be an integer of at"),
-        (lambda: nets.rnn(3, hidden=3, num_outputs=0), "num_outputs must be an integer of at least"),
+        (lambda: nets.rnn(3, hidden=3, num_outputs=0), "num_outputs must be an integer of"),
         (lambda: nets.wavenet(3, hidden=3, dilations=4, **of), r"dilations must be a seq.*; got 4"),
-        (lambda: nets.wavenet(3, hidden=3, dilations=(), **of), r"dilations must be a sequence such"),
-        (lambda: nets.wavenet(3, hidden=3, dilations=(1, 0), **of), r"each entry of dilations=\(1, 0"),
+        (lambda: nets.wavenet(3, hidden=3, dilations=(), **of), "dilations must be a sequence such"),
+        (lambda: nets.wavenet(3, hidden=3, dilations=(1, 0), **of), r"each entry of dilations=\(1"),
         (lambda: nets.wavenet(3, hidden=3, dilations=(1,), kernel_size=1, **of),
          "kernel_size must be an integer of at least 2; got 1"),
-        (lambda: nets.wavenet(3, hidden=3, dilations=(1,), skip=0, **of), "skip must be an integer"),
+        (lambda: nets.wavenet(3, hidden=3, dilations=(1,), skip=0, **of), "skip must be an intege"),
         (lambda: nets.wavenet(3, hidden=3, dilations=(1,), cond_dim=-1, **of), "cond_dim must be"),
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=match):
