@@ -130,7 +130,7 @@ def test_bad_inputs_are_refused_by_name():
         (lambda: nets.rnn(3, hidden=3, num_layers=0, **of), "num_layers must be an integer of at"),
         (lambda: nets.rnn(3, hidden=3, num_outputs=0), "num_outputs must be an integer of"),
         (lambda: nets.wavenet(3, hidden=3, dilations=4, **of), r"dilations must be a seq.*; got 4"),
-        (lambda: nets.wavenet(3, hidden=3, dilations=(), **of), "dilations must be a sequence such"),
+        (lambda: nets.wavenet(3, hidden=3, dilations=(), **of), "dilations must be a sequence"),
         (lambda: nets.wavenet(3, hidden=3, dilations=(1, 0), **of), r"each entry of dilations=\(1"),
         (lambda: nets.wavenet(3, hidden=3, dilations=(1,), kernel_size=1, **of),
          "kernel_size must be an integer of at least 2; got 1"),
