@@ -217,13 +217,16 @@ class _WaveNet(linen.Module):
 
     @linen.compact
     def __call__(self, view, u, cond):
-        h, gated = Affine(self.hidden)(u), []
-        for dilation in self.dilations:
+        h, gated, width = Affine(self.hidden)(u), [], 2 * self.hidden
+        shared = _of_condition(view, cond, width * len(self.dilations))
+        for i, dilation in enumerate(self.dilations):
             if gated:  # not after the last: nothing reads it
                 h = h + Affine(self.hidden)(gated[-1])
             taps = view.past(h, [j * dilation for j in range(self.kernel_size)])
-            a = Affine(2 * self.hidden)(jnp.concatenate(taps, -1))
-            a, b = jnp.split(a + _of_condition(view, cond, 2 * self.hidden), 2, -1)
+            a = Affine(width)(jnp.concatenate(taps, -1))
+            if cond is not None:
+                a = a + shared[..., i * width : (i + 1) * width]
+            a, b = jnp.split(a, 2, -1)
             gated.append(jnp.tanh(a) * jax.nn.sigmoid(b))
         # The sum of all skips as one product: fewer operations a step, equal arithmetic.
         s = jax.nn.relu(Affine(self.skip)(jnp.concatenate(gated, -1)))
