@@ -5,12 +5,17 @@ r"""Density estimation on tables: MAF, RealNVP and neural spline flows, in nats.
 trains a MAF of 5 layers and prints its test log-likelihood with two standard errors, beside one
 Gaussian of full covariance and the published figures; --models realnvp nsf-coupling nsf trains the
 others. Data are whitened first by the covariance of the training split (a fixed linear map, whose
-log-determinant counts), so that every flow starts at about the Gaussian.
-TODO
-Where a published figure is of other rows than ours it is no target: bsds300_patches are 200,000
-training patches drawn anew by the published recipe (one Gaussian: 95.98, published 96.67), and
-miniboone_head is the first 1523 rows of MINIBOONE, which test code and nothing else.
-With the published files of POWER, GAS, HEPMASS and MINIBOONE in FOLDER, on an accelerator:
+log-determinant counts), so every flow starts at about the Gaussian. Six to nine minutes on one CPU
+core. Expect 151.1 ± 0.6 nats for the MAF, 96.3 for the Gaussian, and still learning: with 6000 steps
+and log-scales up to ±3 it scores 152.5, but for two test patches that it puts near infinity.
+
+    python -m experiments.flows.tabular --data bsds300_patches --data-dir FOLDER \
+        --models nsf-coupling --num-layers 3 --hidden 256 256 --batch-size 128 --num-steps 1500
+
+is a neural spline flow of 6 couplings, 144.2 ± 0.7 nats after three minutes. bsds300_patches are
+200,000 training patches drawn anew by the published recipe, so that published figures are no target;
+miniboone_head is the first 1523 rows of MINIBOONE, and no figure of it means anything.
+With the published files of POWER, GAS, HEPMASS and MINIBOONE in FOLDER, on an accelerator (not run):
 
     python -m experiments.flows.tabular --data hepmass --data-dir FOLDER --num-steps 200000 \
         --models maf realnvp nsf-coupling nsf --eval-every 2000 --batch-size 512
@@ -40,7 +45,7 @@ class Config(runner.Config):
     """of a spline"""
     bound: float = 3.0
     """a spline is the identity beyond it; whitened data have deviation 1"""
-    num_steps: int = 20000
+    num_steps: int = 3000
     """gradient steps a model; the best on the validation split is kept"""
     batch_size: int = 256
     devices: int | None = None
@@ -50,7 +55,7 @@ class Config(runner.Config):
     weight_decay: float = 1e-3
     ema_decay: float = 0.999
     """of the averaged parameters, which are evaluated"""
-    eval_every: int = 1000
+    eval_every: int = 500
 
 
 if __name__ == "__main__":
