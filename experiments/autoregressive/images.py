@@ -13,7 +13,8 @@ weights, brighter where more. PixelCNN has its blind spot there, the others have
         --models gated --hidden 16 --num-layers 6 --num-steps 1500 --eval-every 500 \\
         --batch-size 32 --weight-decay 0.01
 
-is one epoch of bits. With an accelerator, near the sizes of the papers (not run):
+is one epoch of bits, about six minutes of one CPU core: expect -91.9 nats (PixelCNN as published,
+-81.3), from a net that sees 8 rows up. With an accelerator, near the size of the paper (not run):
 
     python -m experiments.autoregressive.images --data cifar10 --data-dir FOLDER \\
         --models pixelcnn++ --num-components 10 --hidden 160 --num-layers 15 --num-steps 200000 \\
@@ -177,7 +178,7 @@ def fields(config, name, shape):
 def draw(config, shape, num_levels, test, pictures):
     """samples.png, completions.png and receptive.png."""
     x = test[0]
-    halves = np.where(np.arange(shape[0])[:, None, None] < shape[0] // 2, x, num_levels // 2)
+    halves = np.where(np.arange(shape[0])[:, None, None] < shape[0] // 2, x, (num_levels - 1) / 2)
     samples, completions = {"test data": x}, {"test data": x[: config.num_shown]}
     completions["given"] = halves[: config.num_shown]
     for name, (sample, completed) in pictures.items():
