@@ -189,8 +189,8 @@ class _Bit(distrax.Bernoulli):
 class _Levels(distrax.Categorical):
     """Drawn by the inverse of its CDF: one uniform number a draw, where distrax takes K.
 
-    In a sampler's small steps that matters: 43 against 200 µs for 16 draws of 256 levels, where the
-    net of a small WaveNet takes about 200 (one CPU core). NaN among the logits is level -1.
+    In a sampler's small steps that matters: 18 against 84 µs for 16 draws of 256 levels, where all
+    of a WaveNet of 20 layers takes 96 (one CPU core). NaN among the logits is level -1.
     """
 
     def _sample_n(self, key, n):
