@@ -6,8 +6,8 @@ levels, for numbers a mixture), and conditions c [..., cond_dim], the same for a
 None knows how long a sequence is: parameters learned with one dim serve any other, so training on
 short ones makes long samples.
 
-Costs: density one pass of the net, sample the arithmetic of one in dim small steps, one loop. A step
-takes on a CPU core, for 1 and for 16 sequences: 18 and 96 µs in a WaveNet of 20 layers with 32
+Costs: density one pass of the net, sample the arithmetic of one in dim small steps, one loop. A
+step takes on a CPU core, for 1 and for 16 sequences: 18 and 96 µs in a WaveNet of 20 layers with 32
 channels, 77 and 435 µs with 30 of 64, 4 and 18 µs in a GRU of 96 units. Two seconds of sound, 16000
 steps, are so made in 0.3 s by the first. All start as the conditional of f = 0.
 """
