@@ -10,8 +10,10 @@ bits/dim for RealNVP and 2.06 for Glow (standard error of the test set 0.015), e
 
     python -m experiments.flows.images --models flow++ --dequantization variational
 
-learns the noise of dequantization with the flow; compare with --dequantization uniform. For MNIST
-or CIFAR-10 on an accelerator, the last with the levels and steps of the Glow paper:
+learns the noise of dequantization with the flow; compare with --dequantization uniform. With
+--models glow --num-updates 800 the learned noise scores 1.99 where the uniform one scores 2.06.
+For MNIST or CIFAR-10 on an accelerator (not run), the last with the levels and steps of the Glow
+paper; what smaller runs of these two reach is in RESULTS.md:
 
     python -m experiments.flows.images --data mnist --data-dir FOLDER --hidden 128 --num-blocks 2 \
         --num-steps 16 --num-updates 40000 --weight-decay 0.01
