@@ -20,7 +20,8 @@ is one epoch of bits, about six minutes of one CPU core: expect -91.9 nats (Pixe
         --models pixelcnn++ --num-components 10 --hidden 160 --num-layers 15 --num-steps 200000 \\
         --eval-every 5000 --learning-rate 4e-4 --weight-decay 0.01 --ema-decay 0.9995
 
---class-conditional gives the class to every layer.
+--class-conditional gives the class to every layer. --models image-gpt --hidden 64 reads the digits
+as texts of 64 pixels: 1.86 bits/dim, in two minutes of a core.
 """
 
 import dataclasses
@@ -150,7 +151,7 @@ def one_hot(y, num_classes):
 def fields(config, name, shape):
     """What some pixels see at random weights, [pixels, H, W]: 0 is not seen, 1 the pixel itself.
 
-    |∂f_i/∂x| on a logarithmic scale, of the same net of numbers.
+    The mean of |∂f_i/∂x| over random images, on a logarithmic scale, of the same net of numbers.
     """
     height, width, _ = shape
     model = build(config, name, shape, ar.gaussian())
@@ -163,14 +164,15 @@ def fields(config, name, shape):
         params, fill = ravel_pytree(model.init(init_key))
         params = fill(params + 0.05 * jax.random.normal(noise_key, params.shape))
         score = lambda x: model.dist(params).conditionals(x).mean()[row, column].sum()  # noqa: E731
-        return jnp.abs(jax.grad(score)(jax.random.normal(x_key, shape))).sum(-1)
+        x = jax.random.normal(x_key, (16, *shape))
+        return jnp.abs(jax.vmap(jax.grad(score))(x)).mean(0).sum(-1)
 
     found = []
     for row, column in places:
         slope = np.asarray(slopes(jax.random.key(config.seed), row, column), np.float64)
-        seen = np.where(slope > 0, slope, 1)
-        strength = np.log10(seen / slope.max())
-        found.append(np.where(slope > 0, 0.75 + 0.5 * np.clip(strength / 6, -1, 0), 0))
+        slope /= max(slope.max(), 1e-30)
+        strength = np.log10(np.maximum(slope, 1e-6)) / 6  # from -1 to 0
+        found.append(np.where(slope > 0, 0.75 + 0.5 * strength, 0))
         found[-1][row, column] = 1
     return np.stack(found)
 
