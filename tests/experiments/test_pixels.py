@@ -29,24 +29,26 @@ def test_a_short_run_writes_results_and_pictures(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", images.MAKE)
-def test_each_name_is_a_density_of_the_set(name):
+@pytest.mark.parametrize(
+    "shape, num_levels, num_classes", [((8, 8, 1), 17, 0), ((4, 4, 1), 2, 0), ((4, 4, 3), 256, 5)]
+)
+def test_each_name_is_a_density_of_the_set(name, shape, num_levels, num_classes):
     """Of grey levels, of bits and of colours with classes."""
-    for shape, num_levels, num_classes in [((8, 8, 1), 17, 0), ((4, 4, 1), 2, 0), ((4, 4, 3), 256, 5)]:
-        config = images.Config(hidden=4, num_layers=1)
-        conditional = images.conditional_of(config, num_levels)
-        model = images.build(config, name, shape, conditional, num_classes)
-        cond = np.zeros((2, 5)) if num_classes else None
-        score = lambda key: model.dist(model.init(key), cond).log_prob(np.zeros((2, *shape), int))  # noqa: B023, E501, E731
-        assert jax.eval_shape(score, jax.random.key(0)).shape == (2,)
+    config = images.Config(hidden=4, num_layers=1)
+    conditional = images.conditional_of(config, num_levels)
+    model = images.build(config, name, shape, conditional, num_classes)
+    x, cond = np.zeros((2, *shape), int), np.zeros((2, 5)) if num_classes else None
+    score = lambda key: model.dist(model.init(key), cond).log_prob(x)  # noqa: E731
+    assert jax.eval_shape(score, jax.random.key(0)).shape == (2,)
 
 
 def test_the_picture_of_fields_shows_a_blind_spot():
     """Of the last row, first column: PixelCNN does not see the right end of the row above."""
-    config = images.Config(hidden=8, num_layers=2)
+    config = images.Config(hidden=8, num_layers=3)
     blind, all_seen = (images.fields(config, name, (6, 8, 1))[0] for name in ("pixelcnn", "gated"))
     assert blind[5, 0] == all_seen[5, 0] == 1
-    assert (all_seen[:5] > 0).mean() > (blind[:5] > 0).mean()
-    assert blind[4, 7] == 0 and (all_seen[4, :6] > 0).all() and (all_seen[5, 1:] == 0).all()
+    assert (blind[4, :4] > 0).all() and (blind[4, 4:] == 0).all()  # its first kernel is 7 wide
+    assert (all_seen[:5, :6] > 0).all() and (all_seen[5, 1:] == 0).all()
 
 
 def test_no_model_and_sets_without_images_are_refused(tmp_path):

@@ -24,7 +24,7 @@ everywhere = pytest.mark.parametrize("name", NETS)
 
 def built(name, shape, **options):
     """The net of numbers, or of levels with an encoding, and parameters N(0, 0.5²)."""
-    net = getattr(nets, name)(shape, **SMALL, **NETS[name], **options)
+    net = getattr(nets, name)(shape, **(SMALL | NETS[name] | options))
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(net.init, jax.random.key(0))
     draw = lambda a: jnp.asarray(rng.normal(0, 0.5, a.shape), a.dtype)  # noqa: E731
@@ -60,6 +60,15 @@ def test_pixelcnn_misses_the_triangles_above_to_the_right():
     np.testing.assert_array_equal(found, earlier(shape) & ~blind)
     pixel = 4 * width  # the first of the last row: 3, 2 and 1 pixels in the rows 1, 2 and 3 up
     assert (earlier(shape) & ~found)[pixel].sum() == 3 + 2 + 1
+
+
+def test_a_layer_of_two_stacks_sees_half_a_kernel_further_up_and_to_the_sides():
+    """The first 2 pixels, of a kernel of 5, the second one more."""
+    found = sees("gated_pixelcnn", (6, 8, 1), num_layers=2, first_kernel_size=5)
+    row, column = np.divmod(np.arange(6 * 8), 8)
+    up, aside = row[:, None] - row, column - column[:, None]
+    above = (up >= 1) & (up <= 3) & (abs(aside) <= 3)
+    np.testing.assert_array_equal(found, above | (up == 0) & (aside >= -3) & (aside <= -1))
 
 
 @everywhere
