@@ -119,6 +119,23 @@ def test_vectors_of_places_belong_to_places_whatever_the_order():
     np.testing.assert_allclose(f, jit(raster.apply)(moved, x[:, ORDER]), atol=1e-5)
 
 
+def test_a_place_is_told_to_the_step_that_makes_it_and_to_the_one_that_reads_from_it():
+    """And to all later steps, by attention: the Jacobian by the vectors of places, in the order."""
+    net = transformer(DIM, num_layers=1, order=ORDER, **SMALL)
+    params = drawn(net)
+
+    def outputs(places):
+        f = net.apply({"body": params["body"] | places}, jnp.linspace(-1, 1, DIM))
+        return f[np.array(ORDER)]
+
+    places = {name: params["body"][name] for name in ("place", "come_from")}
+    moves = jax.tree.map(lambda a: np.abs(a).max((1, 3)) > 0, jit(jax.jacfwd(outputs))(places))
+    t, made = np.arange(DIM)[:, None], np.arange(DIM)
+    np.testing.assert_array_equal(moves["place"][:, ORDER], made <= t)
+    np.testing.assert_array_equal(moves["come_from"][:, 1:][:, ORDER], made < t)
+    assert moves["come_from"][:, 0].all()  # the start
+
+
 def test_it_starts_at_zero_with_residual_branches_scaled_by_depth():
     net = transformer(5, num_layers=4, num_outputs=2, hidden=64, num_heads=4)
     params = jit(net.init)(jax.random.key(0))
