@@ -108,8 +108,8 @@ def pixelsnail(
     """Blocks of num_convs gated residual convolutions, then softmax(q·k) v over all earlier pixels.
 
     Queries are made of features, keys and values of features and input, all with their places: one
-    block sees everything before a pixel. Cost: 6 (k // 2 + 1)² hidden² multiplications a convolution
-    and pixel, and 2 (H W)² hidden an attention.
+    block sees everything before a pixel. Cost: 6 (k // 2 + 1)² hidden² multiplications a pixel for
+    each of the num_convs, and 2 (H W)² hidden for each attention.
     Chen et al. (2018), "PixelSNAIL", figure 2.
     """
     _check(shape, hidden=hidden, num_layers=num_layers, num_convs=num_convs, num_heads=num_heads)

@@ -41,8 +41,8 @@ class Config(runner.Config):
     class_conditional: bool = False
     """p(x | class): the class, one-hot, enters every layer; samples then have a class a column"""
     conditional: Literal["mixture", "categorical"] = "mixture"
-    """p(x_i | x_<i) of grey levels: discretised logistics, coupled over colours, or a softmax of all
-    levels; bits are Bernoulli"""
+    """p(x_i | x_<i) of grey levels: discretised logistics, coupled over colours, or a softmax of
+    all levels; bits are Bernoulli"""
     num_components: int = 5
     """logistics of a mixture"""
     hidden: int = 32
