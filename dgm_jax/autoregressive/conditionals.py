@@ -48,6 +48,21 @@ def density(
     return Density(net.init, dist)
 
 
+def density_of(
+    make: Callable[..., CausalNet],
+    shape: int | tuple[int, ...],
+    conditional: Conditional,
+    *,
+    cond_dim: int = 0,
+    **options,
+) -> Density:
+    """The `density` of the net make(shape, ...) with the outputs and inputs of a conditional."""
+    checks.noun(conditional, Conditional, "conditional")
+    outputs = {"num_outputs": conditional.num_params, "encoding": conditional.encoding}
+    net = make(shape, **outputs, cond_dim=cond_dim, **options)
+    return density(net, conditional, shape, cond_dim=cond_dim)
+
+
 def bernoulli() -> Conditional:
     """Bernoulli(x_i; σ(f_i)) for bits 0 and 1, integers. f = 0 is a fair coin."""
     return Conditional(1, lambda f: _Bit(logits=f[..., 0]), nets.one_hot(2))

@@ -9,7 +9,7 @@ Costs: density one pass of the net; a sample the arithmetic of one pass, in H·W
 
 from .. import checks, nets
 from ..protocol import Density
-from .conditionals import Conditional, density
+from .conditionals import Conditional, density_of
 
 
 def pixelcnn(
@@ -56,9 +56,6 @@ def pixelsnail(
 def _images(make, shape, conditional, cond_dim, options):
     checks.image_shape(shape)
     checks.noun(conditional, Conditional, "conditional")
-    together = conditional.head is not None and shape[2] > 1
-    net = make(
-        tuple(shape), num_outputs=conditional.num_params, encoding=conditional.encoding,
-        cond_dim=cond_dim, head=conditional.head(shape[2]) if together else None, **options,
-    )  # fmt: skip
-    return density(net, conditional, tuple(shape), cond_dim=cond_dim)
+    if conditional.head is not None and shape[2] > 1:
+        options = options | {"head": conditional.head(shape[2])}
+    return density_of(make, tuple(shape), conditional, cond_dim=cond_dim, **options)

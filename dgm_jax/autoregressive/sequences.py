@@ -14,9 +14,9 @@ steps, are so made in 0.3 s by the first. All start as the conditional of f = 0.
 
 from collections.abc import Sequence
 
-from .. import checks, nets
+from .. import nets
 from ..protocol import Density
-from .conditionals import Conditional, density
+from .conditionals import Conditional, density_of
 
 
 def markov(
@@ -32,8 +32,9 @@ def markov(
     `table(dim, window=w, shared=True)` with an MLP, `nets.markov`, in place of the table: K^w rows
     become w inputs. Lecture: the Markov property, from tables to nets.
     """
-    options = {"window": window, "hidden": hidden}
-    return _of(nets.markov, dim, conditional, cond_dim, options)
+    return density_of(
+        nets.markov, dim, conditional, cond_dim=cond_dim, window=window, hidden=hidden
+    )
 
 
 def rnn(
@@ -51,7 +52,7 @@ def rnn(
     other. Lecture: recurrent networks as autoregressive models.
     """
     options = {"hidden": hidden, "cell": cell, "num_layers": num_layers}
-    return _of(nets.rnn, dim, conditional, cond_dim, options)
+    return density_of(nets.rnn, dim, conditional, cond_dim=cond_dim, **options)
 
 
 def wavenet(
@@ -72,13 +73,4 @@ def wavenet(
     van den Oord et al. (2016), "WaveNet: a generative model for raw audio".
     """
     options = {"hidden": hidden, "dilations": dilations, "kernel_size": kernel_size, "skip": skip}
-    return _of(nets.wavenet, dim, conditional, cond_dim, options)
-
-
-def _of(net, dim, conditional, cond_dim, options):
-    checks.noun(conditional, Conditional, "conditional")
-    net = net(
-        dim, num_outputs=conditional.num_params, encoding=conditional.encoding,
-        cond_dim=cond_dim, **options,
-    )  # fmt: skip
-    return density(net, conditional, dim, cond_dim=cond_dim)
+    return density_of(nets.wavenet, dim, conditional, cond_dim=cond_dim, **options)

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import checks, nets
 from ..protocol import Density
-from .conditionals import Conditional, density
+from .conditionals import Conditional, density_of
 
 
 def transformer(dim: int, conditional: Conditional, *, cond_dim: int = 0, **options) -> Density:
@@ -29,7 +29,7 @@ def transformer(dim: int, conditional: Conditional, *, cond_dim: int = 0, **opti
     Starts as the conditional of f = 0. Costs: density one pass, sample one unroll, which keeps keys
     and values. Vaswani et al. (2017); Radford et al. (2019), "GPT-2".
     """
-    return _reading(dim, conditional, cond_dim, options)
+    return density_of(nets.transformer, dim, conditional, cond_dim=cond_dim, **options)
 
 
 def image_gpt(
@@ -57,17 +57,8 @@ def image_gpt(
     if order is not None:
         checks.permutation(order, height * width)
         order = (np.asarray(order)[:, None] * channels + np.arange(channels)).ravel()
-    return _reading(tuple(shape), conditional, cond_dim, {"order": order, **options})
 
+    def reading(shape, **options):
+        return nets.transformer(math.prod(shape), order=order, **options)
 
-def _reading(shape, conditional, cond_dim, options):
-    """The density of events of a shape, read entry by entry."""
-    checks.noun(conditional, Conditional, "conditional")
-    net = nets.transformer(
-        shape if isinstance(shape, int) else math.prod(shape),
-        num_outputs=conditional.num_params,
-        encoding=conditional.encoding,
-        cond_dim=cond_dim,
-        **options,
-    )
-    return density(net, conditional, shape, cond_dim=cond_dim)
+    return density_of(reading, tuple(shape), conditional, cond_dim=cond_dim, **options)
