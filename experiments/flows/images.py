@@ -50,7 +50,7 @@ class Config(runner.Config):
     num_steps: int = 6
     """steps of flow a scale of Glow; half as many couplings a part of RealNVP"""
     law: Literal["affine", "contraction"] = "affine"
-    """of Glow's couplings; contraction, as in the code of Glow, for many steps"""
+    """of Glow's couplings; contraction, as in the code of Glow, is safer in many steps, and slower"""
     hidden: int = 32
     """channels of each conditioner"""
     num_blocks: int = 1
