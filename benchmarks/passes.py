@@ -104,9 +104,8 @@ def function(model, way, batch):
 def unrolled(name, way, dim):
     """Whether the layers are written out or scanned: the faster in each case, as measured.
 
-    Parallel passes of MADEs are written out, but for those whose weights are large."""
-    parallel = name not in COUPLINGS and way not in SEQUENTIAL[name]
-    return parallel and (way == "gradient" or dim <= 256)
+    Gradients of a MADE's parallel pass are written out."""
+    return name not in COUPLINGS and way not in SEQUENTIAL[name] and way == "gradient"
 
 
 def one_pass(name):
