@@ -72,7 +72,8 @@ def _equation(equation, results):
         return params["length"] * sum(counts)
     if name == "while":
         return math.nan if any(counts) else 0.0
-    return max(counts, default=0.0) if name == "cond" else sum(counts)
+    unknown = any(math.isnan(count) for count in counts)
+    return max(counts, default=0.0) if name == "cond" and not unknown else sum(counts)
 
 
 def _jaxprs(value):

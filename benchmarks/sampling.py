@@ -179,9 +179,9 @@ def tables(found):
 
 
 def draw(config, found):
-    """Arithmetic of a sample in units of a density pass, against d."""
+    """Time of a sample in units of a density pass, against d, beside the lecture's count."""
     dims = sorted(config.dims)
-    lines = {"d passes (the lecture)": (dims, dims)}
+    lines = {"d passes, by count": (dims, dims)}
     for name in config.models:
         rows = [r for r in found["rows"] if r["model"] == name]
         ratios = [r["sample_ms"] / r["density_ms"] for r in rows]
@@ -189,7 +189,7 @@ def draw(config, found):
             lines[name] = ([r["dim"] for r in rows], ratios)
     figure = plots.curves(
         lines, xlabel="dimension d", ylabel="time of a sample / of a density pass", logx=True,
-        logy=True, baselines={"one pass": 1.0}, colours={"d passes (the lecture)": plots.QUIET},
+        logy=True, baselines={"one pass": 1.0}, colours={"d passes, by count": plots.QUIET},
         title="Sampling of autoregressive models, each activation once",
     )  # fmt: skip
     passes.mark(figure, dims)

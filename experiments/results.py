@@ -171,8 +171,9 @@ def _told(numbers, name):
 
 
 def _minutes(group):
+    """A seed's, on average."""
     seconds = [row.numbers.get("train_seconds") for row in group]
-    return "" if None in seconds else f"{sum(seconds) / 60:.1f}"
+    return "" if None in seconds else f"{sum(seconds) / len(seconds) / 60:.1f}"
 
 
 def _where(rows):

@@ -27,7 +27,7 @@ def markov(
     hidden: Sequence[int],
     cond_dim: int = 0,
 ) -> Density:
-    """p(x) = ∏_i p(x_i | x_{i-w}, ..., x_{i-1}), w = window: a Markov chain, stationary.
+    """p(x) = ∏_i p(x_i | x_{i-w}, ..., x_{i-1}), w = window: a homogeneous Markov chain.
 
     `table(dim, window=w, shared=True)` with an MLP, `nets.markov`, in place of the table: K^w rows
     become w inputs. Lecture: the Markov property, from tables to nets.

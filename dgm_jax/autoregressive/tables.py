@@ -24,7 +24,7 @@ def num_parameters(dim: int, num_levels: int, *, window: int, shared: bool = Fal
     full, k = d-1:      K^d - 1
     independent, k = 0: d (K-1)
     Markov of order k:  K^k - 1 + (d-k) K^k (K-1)
-    shared: the same p for all i ≥ k (a stationary chain, one histogram for all): K^min(k+1,d) - 1.
+    shared: the same p for all i ≥ k (a homogeneous chain, one histogram for all): K^min(k+1,d) - 1.
     Lecture: how many parameters does a joint distribution have?
     """
     _check(dim, num_levels, window)
@@ -108,7 +108,7 @@ def fit_table(
 
 def _contexts(x, num_levels, window):
     """Σ_j x_{i-j} K^{j-1} for j = 1..k, where what lies before the start counts as level 0."""
-    dim = x.shape[-1]
+    dim, x = x.shape[-1], x.astype(jnp.int32)  # K^k is more than small integers hold
     padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(window, 0)])
     ago = range(1, window + 1)
     parts = (padded[..., window - j : window - j + dim] * num_levels ** (j - 1) for j in ago)

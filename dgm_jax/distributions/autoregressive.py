@@ -74,16 +74,20 @@ class Autoregressive(distrax.Distribution):
 
         def emit(i, f):
             drawn = self._draw(seed, i, f)
+            if jnp.issubdtype(drawn.dtype, jnp.integer) > jnp.issubdtype(x.dtype, jnp.integer):
+                raise ValueError(f"x must be levels, integers; got {x.dtype}. Try x.astype(int).")
             known, held = (jnp.take(a, i, axis=-1) for a in (given, x))
             return jnp.where(known, held.astype(drawn.dtype), drawn)
 
-        return self._shaped(self._net.unroll(self._params, emit, batch_shape, self._cond)[0])
+        made = self._net.unroll(self._params, emit, batch_shape, self._cond)[0]
+        return self._shaped(jnp.where(given, x.astype(made.dtype), made))
 
     def sharpened(self, *, temperature: float = 1.0, top_k: int | None = None) -> "Autoregressive":
         """∏_i p(x_i | x_<i)^{1/T} / Z_i, of each only the top_k likeliest levels: for discrete x.
 
         T < 1 prefers likely levels, 1 changes nothing. Levels equal to the k-th likeliest are kept.
-        A density of its own: it can be drawn from, completed and scored at the same costs.
+        A density of its own, which can be drawn from, completed and scored: the same passes, and
+        for each x_i the logits of all levels.
         """
         checks.positive(temperature, "temperature")
         if top_k is not None:
@@ -131,7 +135,11 @@ class Autoregressive(distrax.Distribution):
         return a.sum(range(-len(self._shape), 0))
 
     def _draw(self, key, i, f):
-        return self._to_dist(f).sample(seed=jax.random.fold_in(key, i))
+        """x_i of p(x_i; f); a level of NaN parameters is -1, which is none, and stays visible."""
+        drawn = self._to_dist(f).sample(seed=jax.random.fold_in(key, i))
+        if jnp.issubdtype(drawn.dtype, jnp.integer):
+            return jnp.where(jnp.isnan(f).any(-1), -1, drawn)
+        return drawn
 
 
 def _logits(dist):

@@ -130,6 +130,7 @@ def made(
         checks.condition(cond, cond_dim)
         biases = [b[:, None] for b in params["biases"]]
         if cond is not None:  # b_1 + C c: where the condition enters
+            cond = jnp.asarray(cond, params["cond"].dtype)
             biases[0] = columns(params["biases"][0] + cond @ params["cond"], batch_shape)
         skip = None
         if direct:
@@ -193,6 +194,7 @@ def made(
         x, f, streams = make(net, emit_encoded, unit, batch_shape, order)
         if encoding is not None:
             x = encoding.decode(jnp.moveaxis(x.reshape(dim, p, -1), 1, -1))
+            x = jnp.where(jnp.isnan(f.reshape(dim, k, -1)).any(1), -1, x)  # no level decodes so
         units = jnp.concatenate([*streams, f])  # [all units and outputs, batch]
         return rows(x, batch_shape), rows(f, batch_shape, k), units
 

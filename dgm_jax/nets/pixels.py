@@ -131,8 +131,6 @@ def _net(
     head: Head | None = None,
 ):
     """The net of body(size), which gives `size` numbers a pixel."""
-    checks.positive_int(num_outputs, "num_outputs")
-    checks.positive_int(cond_dim, "cond_dim", least=0)
     size = num_outputs * shape[2] if head is None else head.size
     return stepwise(
         body(size), shape, num_outputs=num_outputs, encoding=encoding, cond_dim=cond_dim,

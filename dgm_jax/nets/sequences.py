@@ -34,7 +34,7 @@ def markov(
     `apply` and `unroll` multiply dim · (w e + c) · hidden[0] and so on; the step keeps w values.
     Lecture: the Markov property; here with a net where a table would need K^w rows.
     """
-    _check(dim, num_outputs, cond_dim)
+    checks.positive_int(dim, "dim")
     checks.positive_int(window, "window")
     checks.widths(hidden)
     if not len(hidden):
@@ -61,7 +61,7 @@ def rnn(
     pass in arithmetic, dim small steps in time; `unroll` takes no more, and keeps the state only.
     Cho et al. (2014); Hochreiter & Schmidhuber (1997), forget gate open at the start (bias 1).
     """
-    _check(dim, num_outputs, cond_dim)
+    checks.positive_int(dim, "dim")
     checks.choice(cell, CELLS, "cell")
     checks.positive_int(hidden, "hidden")
     checks.positive_int(num_layers, "num_layers")
@@ -88,7 +88,7 @@ def wavenet(
     Costs: `apply` 2 dim · layers · hidden (2 k hidden + hidden + skip) and the MLP; `unroll` the
     same, and for each layer a queue of (k - 1) d + 1 steps. van den Oord et al. (2016), eqs. 2-3.
     """
-    _check(dim, num_outputs, cond_dim)
+    checks.positive_int(dim, "dim")
     checks.positive_int(hidden, "hidden")
     receptive_field(dilations, kernel_size)
     skip = 2 * hidden if skip is None else skip
@@ -105,12 +105,6 @@ def receptive_field(dilations: Sequence[int], kernel_size: int = 2) -> int:
         checks.positive_int(dilation, f"each entry of dilations={tuple(dilations)}")
     checks.positive_int(kernel_size, "kernel_size", least=2)
     return 1 + (kernel_size - 1) * sum(dilations)
-
-
-def _check(dim, num_outputs, cond_dim):
-    checks.positive_int(dim, "dim")
-    checks.positive_int(num_outputs, "num_outputs")
-    checks.positive_int(cond_dim, "cond_dim", least=0)
 
 
 def _sequence(body, dim, num_outputs, encoding, cond_dim):

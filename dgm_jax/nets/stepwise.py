@@ -133,7 +133,7 @@ class LinearHead(linen.Module):
         f = h.reshape(*u.shape[:-1], self.num_outputs)
         channels = [f[..., 0, :]]
         for c in range(1, u.shape[-2]):
-            before = u[..., :c, :].reshape(*u.shape[:-2], -1)
+            before = u[..., :c, :].reshape(*u.shape[:-2], c * u.shape[-1])
             zeros = linen.initializers.zeros
             coupled = linen.Dense(self.num_outputs, use_bias=False, kernel_init=zeros)(before)
             channels.append(f[..., c, :] + coupled)
@@ -159,8 +159,11 @@ def stepwise(
     rows(view, u [B, (H,) W, e], cond) -> features [B, (H,) W, ·], a tuple: a step a row, of which
         u is row r - 1; what the rows above give to row r, for `body`.
     order: order[t] is the pixel made at step t; without `rows` only.
-    Cost: `apply` one pass; `unroll` the arithmetic of one, in H·W small steps.
+    Cost: `apply` one pass; `unroll` the arithmetic of one, in H·W small steps, each of which meets
+    the condition anew.
     """
+    checks.positive_int(num_outputs, "num_outputs")
+    checks.positive_int(cond_dim, "cond_dim", least=0)
     height, width, channels = shape
     num_steps = height * width
     dim = num_steps * channels
@@ -224,22 +227,22 @@ def stepwise(
         batch_shape = x.shape[:-1]
         if cond is not None:
             batch_shape = jnp.broadcast_shapes(batch_shape, cond.shape[:-1])
-            cond = flat(cond, batch_shape)
+            cond = flat(cond, batch_shape).astype(dtype_of(params))
         x = flat(x, batch_shape).reshape(-1, num_steps, channels)[:, order]
         u = token(x, dtype_of(params))
         features = ()
         if rows is not None:
-            picture = u.reshape(-1, height, width, u.shape[-1])
+            picture = u.reshape(len(u), height, width, u.shape[-1])
             features = run(rows, params["rows"], AllSteps(height), later(picture, 1), cond)
-            features = [a.reshape(len(u), num_steps, -1) for a in features]
+            features = [a.reshape(len(u), num_steps, a.shape[-1]) for a in features]
         h = run(body, params["body"], AllSteps(num_steps), later(u, 1), cond, *features)
         f = outputs(params, h, x)[:, np.argsort(order)]
         return f.reshape(*batch_shape, dim, num_outputs)
 
     def unroll(params, emit, batch_shape, cond=None):
         checks.condition(cond, cond_dim)
-        cond = None if cond is None else flat(cond, batch_shape)
         batch, dtype = math.prod(batch_shape), dtype_of(params)
+        cond = None if cond is None else flat(cond, batch_shape).astype(dtype)
 
         def emit_pixel(t, h):
             """The channels of a pixel one after the other: x and f [batch, C, ·]."""
@@ -323,7 +326,7 @@ def attention_in_blocks(q, k, v, size):
 
     def blocks(a):  # [..., num, size, c]
         a = jnp.pad(a, [(0, 0)] * (a.ndim - 2) + [(0, num * size - steps), (0, 0)])
-        return a.reshape(*a.shape[:-2], num, size, -1)
+        return a.reshape(*a.shape[:-2], num, size, a.shape[-1])
 
     def with_last(a):
         last = jnp.pad(a[..., :-1, :, :], [(0, 0)] * (a.ndim - 3) + [(1, 0), (0, 0), (0, 0)])
@@ -333,7 +336,7 @@ def attention_in_blocks(q, k, v, size):
     t, s = size + jnp.arange(size), jnp.arange(2 * size)
     before_start = (s < size) & (jnp.arange(num)[:, None, None] == 0)
     y = attention(q, with_last(k), with_last(v), near(t, s, size) & ~before_start)
-    return y.reshape(*y.shape[:-3], num * size, -1)[..., :steps, :]
+    return y.reshape(*y.shape[:-3], num * size, y.shape[-1])[..., :steps, :]
 
 
 def later(x, lag):

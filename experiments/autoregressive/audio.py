@@ -79,7 +79,7 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 
 from dgm_jax import autoregressive as ar  # noqa: E402
-from dgm_jax import nets, plots  # noqa: E402
+from dgm_jax import checks, nets, plots  # noqa: E402
 from dgm_jax.data import load, mu_law_decode, mu_law_encode  # noqa: E402
 from dgm_jax.learning import gradient_descent, processes  # noqa: E402
 from dgm_jax.objectives import nll  # noqa: E402
@@ -250,6 +250,8 @@ def show(found):
 def main(config: Config) -> dict:
     if not config.models:
         raise ValueError("models is empty; name at least one, as --models wavenet markov.")
+    for name in ("num_shown", "num_cycles", "sample_length"):
+        checks.positive_int(getattr(config, name), name)
     rows = load_levels(config)
     tables, models = fit_tables(config, rows), {}
     order = np.random.default_rng(config.seed).permutation(len(rows["test"][0]))
@@ -260,7 +262,7 @@ def main(config: Config) -> dict:
         params, models[name], *_ = fit(config, name, rows)
         samples, continued, seconds = drawn(config, name, params, shown)
         models[name] |= {"sees": reach(config, name), "sample_seconds": seconds}
-        clips |= {name: samples, f"{name}, after 0.125 s of test data": continued}
+        clips |= {name: samples, f"{name}, after test data": continued}
         sounds |= {name: samples, f"{name}-continued": continued}
     if processes.first():
         for name, levels in sounds.items():

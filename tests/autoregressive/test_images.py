@@ -36,7 +36,7 @@ def of_components(means, log_scales, x, num_levels):
 
 @pytest.mark.parametrize("num_levels", [3, 256])
 def test_colours_are_coupled_as_in_the_paper(num_levels):
-    """T8: log Σ_j π_j p_j(r) p_j(g | r) p_j(b | r, g), the joint formula, and Σ_rgb p = 1."""
+    """log Σ_j π_j p_j(r) p_j(g | r) p_j(b | r, g), the joint formula, and Σ_rgb p = 1."""
     k = 4
     conditional = ar.discretized_logistic(num_levels, num_components=k)
     head = conditional.head(3)
@@ -87,7 +87,7 @@ def test_colours_that_are_no_levels_are_impossible_and_gradients_finite():
 
 @everywhere
 def test_what_is_drawn_in_colour_is_scored_alike(name):
-    """T8: means are moved by the channels drawn in sampling, by those given in scoring."""
+    """Means are moved by the channels drawn in sampling, by those given in scoring."""
     conditional = ar.discretized_logistic(256, num_components=2)
     model, params = built(name, (2, 3, 3), conditional, cond_dim=3)
     cond = jnp.eye(3)

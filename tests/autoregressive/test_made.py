@@ -85,7 +85,7 @@ def exactly(model, chol, mean):
 
 
 def test_a_linear_layer_set_from_the_cholesky_factor_has_the_entropy_of_the_gaussian():
-    """A2: -E log p = ½ log det(2πeΣ) for p = N(m, Σ), and log p is that Gaussian at every point.
+    """-E log p = ½ log det(2πeΣ) for p = N(m, Σ), and log p is that Gaussian at every point.
 
     Hidden weights are zero; what is linear in x_<i goes through the direct connections, which a
     hidden layer narrower than d - 1 brings along.

@@ -148,7 +148,7 @@ def test_the_ensemble_is_the_mean_of_the_members_and_a_key_draws_one():
 
 
 def test_numbers_have_masks_too():
-    """A Gaussian ensemble: density at its samples finite, and the members of different orders."""
+    """A Gaussian ensemble: its samples have the density it tells."""
     model = made(3, gaussian(), hidden=(8,), num_masks=2, cond_dim=1)
     params, cond = drawn(model.init), jnp.array([[0.3], [1.0]])
 

@@ -110,7 +110,7 @@ def test_a_window_that_is_too_short_pays_for_it():
 @pytest.mark.parametrize("conditional", ["gaussian", "mixture", "levels"])
 @everywhere
 def test_samples_of_a_batch_of_conditions_are_those_of_the_definition(name, conditional):
-    """T9, T10: the same key, the same draws, by the cache and by d passes; and completions keep
+    """The same key, the same draws, by the cache and by d passes; and completions keep
     what is given."""
     conditional = {
         "gaussian": gaussian(), "mixture": mixture(2),

@@ -85,7 +85,7 @@ def test_counting_is_where_the_gradient_of_the_likelihood_vanishes(window, share
 
 
 def test_a_markov_source_costs_its_entropy_rate():
-    """A3: NLL a symbol -> -Σ π_i P_ij log P_ij, for the fitted chain on fresh data."""
+    """NLL a symbol -> -Σ π_i P_ij log P_ij, for the fitted chain on fresh data."""
     rng = np.random.default_rng(1)
     transition = np.array([[0.8, 0.15, 0.05], [0.1, 0.7, 0.2], [0.3, 0.3, 0.4]])
     values, vectors = np.linalg.eig(transition.T)
@@ -128,3 +128,11 @@ def test_bad_input_is_refused_in_one_line(name):
     with pytest.raises(ValueError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_levels_of_eight_bits_name_the_contexts_of_all():
+    """17³ contexts are more than a byte counts."""
+    x = np.random.default_rng(0).integers(0, 17, (50, 6))
+    params = fit_table(x, num_levels=17, window=3, smoothing=0.5)
+    log_prob = jit(lambda x: table(6, num_levels=17, window=3).dist(params).log_prob(x))
+    np.testing.assert_array_equal(log_prob(x.astype(np.uint8)), log_prob(x.astype(np.int32)))

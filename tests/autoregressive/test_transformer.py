@@ -43,7 +43,7 @@ def test_what_is_a_copy_costs_nothing():
 
 
 def test_a_chain_of_order_two_is_learned_to_its_entropy_at_any_length():
-    """A3, from a window of two and relative places: learned on 12 numbers, true of 60."""
+    """From a window of two and relative places: learned on 12 numbers, true of 60."""
     rng = np.random.default_rng(0)
     truth = {"logits": jnp.asarray(rng.normal(0, 1.5, (3, 9, 3)), jnp.float32)}
     chain = lambda dim: ar.table(dim, num_levels=3, window=2, shared=True).dist(truth)  # noqa: E731

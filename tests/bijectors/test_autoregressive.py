@@ -173,7 +173,7 @@ def test_passes_of_the_net_forward_one_and_inverse_one_for_each_coordinate(way, 
 
 
 def test_points_of_a_batch_do_not_meet(key):
-    """T13: x_i does not depend on its companions."""
+    """x_i does not depend on its companions."""
     net, order, params, y, _ = example("unit_once")
     run = jit(partial(by_the_bijector, net, order, params, cond=None))
     alone, other = run(y), run(y.at[1].add(1.0))

@@ -237,7 +237,7 @@ DENSITIES = {
     "table, Markov": Case(
         lambda: table(4, num_levels=3, window=2), 4, 3, slow=False, order=BITS, window=2
     ),
-    "table, stationary": Case(
+    "table, homogeneous": Case(
         lambda: table(4, num_levels=3, window=1, shared=True), 4, 3, slow=False, order=BITS,
         window=1,
     ),
@@ -271,9 +271,9 @@ def event(case):
 
 
 @cache
-def scored_and_drawn(name):
+def compiled(name):
     """Samples, log p told with them, samples alone; log p of all states, samples, no states."""
-    model, params, cond = built(name)
+    model, _, cond = built(name)
     case = DENSITIES[name]
 
     @jit
@@ -286,7 +286,12 @@ def scored_and_drawn(name):
         scores = (dist.log_prob(rows) for rows in (states(name), x, outside))
         return x, log_prob, alone, *scores
 
-    return run(params, jax.random.key(1))
+    return run
+
+
+@cache
+def scored_and_drawn(name):
+    return compiled(name)(built(name)[1], jax.random.key(1))
 
 
 @everywhere
@@ -328,7 +333,7 @@ def test_samples_that_make_each_unit_once_are_those_of_d_passes(name):
 
 @ORDERED
 def test_a_conditional_sees_all_that_is_made_before_it_and_nothing_else(name):
-    """T1, T2, T3: change one coordinate; exactly the later ones in the order answer."""
+    """Change one coordinate; exactly the later ones in the order answer."""
     model, params, cond = built(name)
     case = DENSITIES[name]
     window = case.dim if case.window is None else case.window
@@ -363,6 +368,23 @@ def test_batch_and_event_shapes(name):
 
         x, log_prob = jax.eval_shape(draw, jax.random.key(0))
         assert x.shape == (*shape, *batch, *event(case)) and log_prob.shape == (*shape, *batch)
+
+
+@everywhere
+def test_what_nan_parameters_draw_is_no_level(name):
+    params = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), built(name)[1])
+    x, *_ = compiled(name)(params, jax.random.key(1))
+    np.testing.assert_array_equal(x, -1)
+
+
+@everywhere
+def test_a_batch_may_be_empty_and_a_condition_of_another_dtype(name):
+    model, params, cond = built(name)
+    dist = model.dist(params, None if cond is None else cond.astype(jnp.float16))
+    none = jnp.zeros((0, *event(DENSITIES[name])), jnp.int32)
+    assert jax.eval_shape(dist.log_prob, none).shape == (0,)
+    x = jax.eval_shape(lambda key: dist.sample(seed=key, sample_shape=0), jax.random.key(0))
+    assert x.shape == none.shape
 
 
 @everywhere

@@ -39,7 +39,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_bernoulli_made_sums_to_one_over_all_binary_vectors_and_draws_from_itself(name):
-    """A1: Σ_x p(x) = 1 over 2^D, and 20000 samples in their proportions."""
+    """Σ_x p(x) = 1 over 2^D, and 20000 samples in their proportions."""
     net, params = build(**OPTIONS[name])
     cond = jnp.array([0.5, -1.0]) if "cond_dim" in OPTIONS[name] else None
 
@@ -144,6 +144,15 @@ def completed(order, num=20_000):
     got = np.bincount(np.asarray(x)[:, [0, 2]] @ [3, 1], minlength=9).reshape(3, 3) / num
     p = np.exp(np.asarray(log_p, np.float64)).reshape(3, 3, 3)[:, 2]
     return got, p / p.sum(), np.asarray(logits).reshape(3, 3, 3, 3, 3)
+
+
+def test_numbers_do_not_complete_levels():
+    net, params = leveled(None)
+    dist = Autoregressive(net, params, categorical, 3)
+    with pytest.raises(ValueError, match=r"x must be levels, integers; got float32"):
+        jax.eval_shape(
+            lambda key: dist.complete(jnp.full(3, 0.5), np.ones(3, bool), seed=key), jax.random.key(0)
+        )
 
 
 def test_completion_is_exact_where_the_given_come_first():

@@ -24,9 +24,16 @@ def extremes(num=400, components=3):
 
 @pytest.mark.parametrize("num_levels", LEVELS)
 def test_it_sums_to_one_over_all_levels_whatever_the_parameters(num_levels):
-    """A4, T6: in float32, also where a component is narrower than the distance of two floats."""
+    """In float32, also where a component is narrower than the distance of two floats."""
     log_p = jit(lambda p: DiscretizedLogisticMixture(*p, num_levels=num_levels).logits)(extremes())
     assert log_p.shape == (400, num_levels)
+    np.testing.assert_allclose(np.exp(np.asarray(log_p, np.float64)).sum(-1), 1, atol=3e-5)
+
+
+def test_parameters_of_sixteen_bits_sum_to_one_too():
+    """Edges of levels are told apart in float32: bfloat16 has one number where two of them lie."""
+    params = (a.astype(jnp.bfloat16) for a in extremes())
+    log_p = DiscretizedLogisticMixture(*params, num_levels=256).logits
     np.testing.assert_allclose(np.exp(np.asarray(log_p, np.float64)).sum(-1), 1, atol=3e-5)
 
 

@@ -82,7 +82,7 @@ def counting(num_passes):
 def test_passes_of_maf_and_iaf_are_one_in_the_cheap_direction_and_d_in_the_other(
     model, method, wanted
 ):
-    """T12, for the naive inverse. It makes one pass more than d, for the log-det at what it made;
+    """Of the naive inverse. It makes one pass more than d, for the log-det at what it made;
     where only the values are wanted and nothing watches, the compiler drops that pass."""
     num_passes = []
     flow = counting(num_passes)

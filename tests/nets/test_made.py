@@ -49,7 +49,7 @@ def build(name, **more):
 
 @every_wiring
 def test_an_output_sees_exactly_the_inputs_before_it(name):
-    """T1-T3: ∂f_i/∂x_j is 0 unless j comes before i, and then every one of them is alive."""
+    """∂f_i/∂x_j is 0 unless j comes before i, and then every one of them is alive."""
     net, dim, order, params, cond = build(name)
     x = jnp.linspace(-0.5, 0.7, dim)
     jacobian = jit(jax.jacfwd(lambda x: net.apply(params, x, cond)))(x)  # [d, k, d]

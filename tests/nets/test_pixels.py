@@ -46,12 +46,12 @@ def earlier(shape):
 
 @pytest.mark.parametrize("name", SEEING)
 def test_every_earlier_pixel_is_seen_and_no_other(name):
-    """T4, T5: two stacks, or attention, leave no blind spot."""
+    """Two stacks, or attention, leave no blind spot."""
     np.testing.assert_array_equal(sees(name, (4, 5, 1)), earlier((4, 5, 1)))
 
 
 def test_pixelcnn_misses_the_triangles_above_to_the_right():
-    """T5: k // 2 columns to the right for k // 2 rows up, so 45 degrees, whatever the depth."""
+    """k // 2 columns to the right for k // 2 rows up, so 45 degrees, whatever the depth."""
     height, width = shape = 5, 5
     row, column = np.divmod(np.arange(height * width), width)
     up = row[:, None] - row
@@ -73,7 +73,7 @@ def test_a_layer_of_two_stacks_sees_half_a_kernel_further_up_and_to_the_sides():
 
 @everywhere
 def test_the_channels_of_a_pixel_come_in_order(name):
-    """T4: red sees no channel of its pixel, green red, blue both; one row, so none is blind."""
+    """Red sees no channel of its pixel, green red, blue both; one row, so none is blind."""
     np.testing.assert_array_equal(sees(name, (1, 3, 3)), earlier((1, 3, 3)))
     found = sees(name, (2, 2, 2))
     assert not (found & ~earlier((2, 2, 2))).any()

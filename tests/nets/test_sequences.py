@@ -39,7 +39,7 @@ def drawn(net, scale=0.7):
 
 @everywhere
 def test_an_output_sees_its_receptive_field_and_nothing_else(name):
-    """T10: the Jacobian, alive from one step back to as far as is stated, zero beyond.
+    """The Jacobian, alive from one step back to as far as is stated, zero beyond.
 
     Convolutions see steps that no sum of their lags reaches nowhere: only those are skipped.
     """
@@ -100,6 +100,30 @@ def test_it_starts_at_zero(name):
     net = build(name, cond_dim=COND)
     f = jit(lambda key: net.apply(net.init(key), jnp.ones((2, DIM)), jnp.ones((2, COND))))
     assert (f(jax.random.key(0)) == 0).all()
+
+
+def test_cells_are_those_of_the_papers():
+    """Against the equations written out gate by gate, with weights drawn at random."""
+    from dgm_jax.nets.sequences import _gru, _lstm
+
+    rng = np.random.default_rng(0)
+    h, s, a_gru, a_lstm, inner = (rng.normal(size=n) for n in (2, 2, 6, 8, 2))
+    u_gru, u_lstm = rng.normal(size=(2, 6)), rng.normal(size=(2, 8))
+
+    def sigmoid(v):
+        return 1 / (1 + np.exp(-v))
+
+    u = h @ u_gru
+    r, z = sigmoid(a_gru[:2] + u[:2]), sigmoid(a_gru[2:4] + u[2:4])
+    n = np.tanh(a_gru[4:] + r * (u[4:] + inner))
+    got, _ = _gru(*(jnp.asarray(v) for v in (u_gru, inner, h, a_gru)))
+    np.testing.assert_allclose(got, (1 - z) * n + z * h, rtol=1e-5)
+
+    i, f, g, o = np.split(a_lstm + h @ u_lstm, 4)
+    s_new = sigmoid(f + 1) * s + sigmoid(i) * np.tanh(g)
+    (s_got, h_got), _ = _lstm(jnp.asarray(u_lstm), (jnp.asarray(s), jnp.asarray(h)), jnp.asarray(a_lstm))
+    np.testing.assert_allclose(s_got, s_new, rtol=1e-5)
+    np.testing.assert_allclose(h_got, sigmoid(o) * np.tanh(s_new), rtol=1e-5)
 
 
 def test_an_lstm_without_input_forgets_by_its_gate_and_a_gru_by_half():

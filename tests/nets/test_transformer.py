@@ -35,7 +35,7 @@ def drawn(net, dtype=jnp.float32):
 
 @everywhere
 def test_an_output_answers_to_all_it_may_see_and_to_nothing_else(name):
-    """T10, by the Jacobian: the last L (window - 1) + 1 inputs in the order, or all."""
+    """By the Jacobian: the last L (window - 1) + 1 inputs in the order, or all."""
     own = NETS[name]
     net = transformer(DIM, **SMALL, **own)
     x = jnp.asarray(np.random.default_rng(1).normal(size=DIM), jnp.float32)

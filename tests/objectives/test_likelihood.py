@@ -89,7 +89,7 @@ def test_nll_of_each_example_is_under_its_own_condition():
 
 @pytest.mark.parametrize("num_levels, wanted", [(256, 8.0), (2, 1.0), (32, 5.0)])
 def test_a_uniform_density_costs_log2_of_the_number_of_levels(num_levels, wanted, key):
-    """T20, T21: with the model on levels, and with it on y = logit_map(x) and its log-det."""
+    """With the model on levels, and with it on y = logit_map(x) and its log-det."""
     dim = 3
     x = dequantize(key, jnp.array([[0, 1, num_levels - 1], [1, 1, 0]]))
     uniform = distrax.Independent(distrax.Uniform(jnp.zeros(dim), jnp.full(dim, num_levels)), 1)
