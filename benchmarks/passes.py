@@ -104,8 +104,9 @@ def function(model, way, batch):
 def unrolled(name, way, dim):
     """Whether the layers are written out or scanned: the faster in each case, as measured.
 
-    Gradients of a MADE's parallel pass are written out."""
-    return name not in COUPLINGS and way not in SEQUENTIAL[name] and way == "gradient"
+    Of the parallel passes of MADEs gradients are written out, and samples where d is not large."""
+    parallel = name not in COUPLINGS and way not in SEQUENTIAL[name]
+    return parallel and (way == "gradient" or way == "sample" and dim <= 256)
 
 
 def one_pass(name):
