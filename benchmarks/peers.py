@@ -100,12 +100,17 @@ def ours(name, config, x, key, inverse) -> Peer:
     options = {} if name in passes.COUPLINGS else {"direct": False}
     options |= {"num_layers": config.num_layers, "hidden": config.hidden}
 
-    def peer(way):
+    def build(way):
         unroll = passes.unrolled(name, way, x.shape[1])
-        model = passes.build(name, x.shape[1], inverse, unroll=unroll, **options)
+        return passes.build(name, x.shape[1], inverse, unroll=unroll, **options)
+
+    params = passes.parameters(build("density"), key)  # one set for all ways, as peers have it
+
+    def peer(way):
+        model = build(way)
         bijector = lambda params: model.dist(params).bijector  # noqa: E731
         return jax_peer(
-            passes.parameters(model, jax.random.clone(key)),
+            params,
             lambda params, x: model.dist(params).log_prob(x),
             lambda params, key: model.dist(params).sample(seed=key, sample_shape=len(x)),
             lambda params, x: bijector(params).forward(bijector(params).inverse(x)),

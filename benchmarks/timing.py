@@ -39,8 +39,8 @@ def compare(
 
     The first call stands apart, since it compiles; a second one warms up unrecorded (not so with
     warm_up=False, for calls of many seconds). Then every round calls each thunk once, in an order
-    that rotates, and waits for its result. There are at least `repeats` rounds, and more until they
-    have taken `min_seconds` together.
+    drawn anew, since a call finds the caches as the one before has left them, and waits for its
+    result. There are at least `repeats` rounds, and more until they have taken `min_seconds`.
 
         timings = compare({"maf": lambda: sample(params, key), "iaf": ...}, min_seconds=1.0)
     """
@@ -54,12 +54,11 @@ def compare(
     for thunk in thunks.values() if warm_up else ():
         seconds(thunk)
     rounds = {name: [] for name in thunks}
-    names, spent = list(thunks), 0.0
-    while len(rounds[names[-1]]) < repeats or spent < min_seconds:
-        for name in names:
-            rounds[name].append(seconds(thunks[name]))
-            spent += rounds[name][-1]
-        names = names[1:] + names[:1]
+    names, spent, rng = list(thunks), 0.0, np.random.default_rng(0)
+    while len(rounds[names[0]]) < repeats or spent < min_seconds:
+        for i in rng.permutation(len(names)):
+            rounds[names[i]].append(seconds(thunks[names[i]]))
+            spent += rounds[names[i]][-1]
     return {name: timing(rounds[name], first_call[name]) for name in thunks}
 
 
