@@ -7,6 +7,7 @@ sampler that computes each activation once: this counts and times it beside one 
 for small d, beside the d passes. d = 64, 784 and 3072 are images of 8×8, 28×28 and 32×32×3 pixels,
 16000 is two seconds of sound; 256 levels, discretised mixtures of logistics. What is left of the
 lecture's claim is that the steps are small and follow one another: `us a step` is their price.
+Four to five minutes on two CPU cores.
 """
 
 import dataclasses

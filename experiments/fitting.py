@@ -47,21 +47,45 @@ def adamw(
     )
 
 
-def maximum_likelihood(config, name: str, model: Density, rows: dict, *, noisy=None, **options):
-    """`fit` of a density by the settings of a config; noisy(key, x) makes numbers of levels.
+def maximum_likelihood(
+    config,
+    name: str,
+    model: Density,
+    rows: dict,
+    *,
+    noisy: Callable | None = None,
+    scored: Density | None = None,
+    per: int = 1,
+    clip: float = 5.0,
+    warm_up: int = 0,
+    **options,
+):
+    """`fit` of a density to rows x, or (x, cond), by the settings of a config.
 
     An ensemble of masks draws one of them each step, and is scored as a whole.
+    noisy: noisy(key, x) makes numbers of levels
+    scored: the density of the validation and test splits, if it is not `model`: longer texts
+    per: the loss is of one of so many numbers of x
+    clip, warm_up: those of `adamw`
     """
+    scored = model if scored is None else scored
 
-    def loss(params, key, x):
-        if noisy is None:
-            return nll(model, params, key, x)
-        return nll(model, params, None, noisy(key, x))
+    def parts(key, row):
+        x, *cond = row if isinstance(row, tuple) else (row,)
+        return (x if noisy is None else noisy(key, x)), *cond
 
-    def log_prob(params, key, x):
-        return model.dist(params).log_prob(x if noisy is None else noisy(key, x))
+    def loss(params, key, row):
+        value, metrics = nll(model, params, key if noisy is None else None, *parts(key, row))
+        return value / per, metrics
 
-    optimizer = adamw(config.learning_rate, config.num_steps, weight_decay=config.weight_decay)
+    def log_prob(params, key, row):
+        x, *cond = parts(key, row)
+        return scored.dist(params, *cond).log_prob(x)
+
+    optimizer = adamw(
+        config.learning_rate, config.num_steps, weight_decay=config.weight_decay, clip=clip,
+        warm_up=warm_up,
+    )  # fmt: skip
     algorithm = gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
     options = {"num_steps": config.num_steps, "eval_every": config.eval_every} | options
     return fit(config, name, algorithm, log_prob, rows, **options)
@@ -145,6 +169,11 @@ def summary(log_prob: np.ndarray, dim: int) -> dict:
         "test_bits_per_dim": float(bits),
         "test_bits_per_dim_stderr": float(bits_stderr),
     }
+
+
+def one_hot(labels, num_classes: int) -> np.ndarray:
+    """Classes as conditions, [..., num_classes]."""
+    return np.eye(num_classes, dtype=np.float32)[labels]
 
 
 def num_params(params: Params) -> int:

@@ -1,4 +1,4 @@
-"""How a net sees levels: integers 0..K-1 as numbers."""
+"""What causal nets take: numbers, or levels 0..K-1 that they see as numbers."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -45,3 +45,18 @@ def scaled(num_levels: int) -> Encoding:
         lambda x: (x / half - 1)[..., None],
         lambda v: jnp.round((v[..., 0] + 1) * half).astype(jnp.int32),
     )
+
+
+def encoded(x: Array, encoding: Encoding | None, dtype) -> Array:
+    """x [...] as the net sees it, [..., size]: levels in a dtype; numbers as they are, size 1."""
+    return x[..., None] if encoding is None else encoding.encode(x).astype(dtype)
+
+
+def batch_of(x, cond, dim: int, cond_dim: int, encoding: Encoding | None) -> tuple[int, ...]:
+    """The batch shape that x [..., dim] and the condition have together; refuses bad ones."""
+    if encoding is None:
+        checks.events(x, dim)
+    else:
+        checks.levels(x, dim, encoding.num_levels)
+    checks.condition(cond, cond_dim)
+    return jnp.broadcast_shapes(x.shape[:-1], () if cond is None else cond.shape[:-1])

@@ -10,7 +10,7 @@ import numpy as np
 from .. import checks
 from ..protocol import CausalNet, LinearCausalNet
 from .causal import naive
-from .encodings import Encoding
+from .encodings import Encoding, batch_of, encoded
 from .triangular import Layers, evaluate, sums, transposed, unroll
 
 INVERSES = ("unit_once", "fixed_point", "block_fixed_point", "naive")
@@ -148,25 +148,15 @@ def made(
             q=k,
         )
 
-    def encoded(x, dtype):  # levels [...] -> [..., p]
-        return x[..., None] if encoding is None else encoding.encode(x).astype(dtype)
-
     def inputs(x, batch_shape, dtype):  # x [*batch, d] -> what the net sees of it, [d·p, batch]
         ordered = in_order(columns(x, batch_shape))
-        return jnp.moveaxis(encoded(ordered, dtype), -1, 1).reshape(dim * p, -1)
+        return jnp.moveaxis(encoded(ordered, encoding, dtype), -1, 1).reshape(dim * p, -1)
 
     def unit(n, start, a, skip):
         return a + skip, activation(a + skip)
 
     def apply(params, x, cond=None):
-        if encoding is None:
-            checks.events(x, dim)
-        else:
-            checks.levels(x, dim, encoding.num_levels)
-        checks.condition(cond, cond_dim)
-        batch_shape = x.shape[:-1]
-        if cond is not None:
-            batch_shape = jnp.broadcast_shapes(batch_shape, cond.shape[:-1])
+        batch_shape = batch_of(x, cond, dim, cond_dim, encoding)
         net = layers(params, cond, batch_shape)
         ordered = inputs(x, batch_shape, net.readout.dtype)
         return rows(evaluate(net, ordered, unit, num_blocks=density_blocks)[1], batch_shape, k)
@@ -189,7 +179,7 @@ def made(
         net = layers(params, cond, batch_shape)
 
         def emit_encoded(t, i, f):
-            return encoded(emit(i, f), f.dtype)
+            return encoded(emit(i, f), encoding, f.dtype)
 
         x, f, streams = make(net, emit_encoded, unit, batch_shape, order)
         if encoding is not None:

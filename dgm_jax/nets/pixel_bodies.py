@@ -114,7 +114,7 @@ def gated_residual(view, h, cond, conv, of_cond, beside=None):
     return h + a * jax.nn.sigmoid(b)
 
 
-class ShortCutRows(linen.Module):
+class PixelCNNPPRows(linen.Module):
     """The stream of the rows above, as it is after each block of the first and the second half."""
 
     hidden: int
@@ -135,7 +135,7 @@ class ShortCutRows(linen.Module):
         return tuple(found[1:])
 
 
-class ShortCutPixels(linen.Module):
+class PixelCNNPPPixels(linen.Module):
     """The stream of the pixels above and to the left, beside that of the rows."""
 
     size: int
@@ -183,14 +183,14 @@ class PixelSNAIL(linen.Module):
         for _ in range(self.num_layers):
             for _ in range(self.num_convs):
                 h = gated_residual(view, h, cond, conv, of_pixel)
-            asking = jnp.concatenate([h, place], -1)
-            asking = gated_residual(view, asking, None, alone, of_pixel)
-            q = linen.Dense(self.hidden)(asking)
-            told = jnp.concatenate([u, h, place], -1)
-            told = gated_residual(view, told, None, alone, of_pixel)
-            k, v = jnp.split(linen.Dense(2 * self.hidden)(told), 2, -1)
-            found = view.attend(*map(split_heads, (q, k, v))).reshape(h.shape)
-            h = gated_residual(view, h, None, alone, of_pixel, found)
+            query = jnp.concatenate([h, place], -1)
+            query = gated_residual(view, query, None, alone, of_pixel)
+            q = linen.Dense(self.hidden)(query)
+            memory = jnp.concatenate([u, h, place], -1)
+            memory = gated_residual(view, memory, None, alone, of_pixel)
+            k, v = jnp.split(linen.Dense(2 * self.hidden)(memory), 2, -1)
+            attended = view.attend(*map(split_heads, (q, k, v))).reshape(h.shape)
+            h = gated_residual(view, h, None, alone, of_pixel, attended)
         return linen.Dense(self.size, kernel_init=zeros)(jax.nn.elu(h))
 
 

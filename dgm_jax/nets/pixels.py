@@ -10,9 +10,9 @@ from .encodings import Encoding
 from .pixel_bodies import (
     HorizontalStack,
     PixelCNN,
+    PixelCNNPPPixels,
+    PixelCNNPPRows,
     PixelSNAIL,
-    ShortCutPixels,
-    ShortCutRows,
     VerticalStack,
 )
 from .stepwise import Head, stepwise
@@ -91,8 +91,8 @@ def pixelcnn_pp(
     _check(shape, hidden=hidden, num_layers=num_layers)
     _check_kernels(kernel_size=kernel_size)
     sizes = hidden, num_layers, kernel_size
-    rows = ShortCutRows(*sizes)
-    return _net(lambda size: ShortCutPixels(size, shape[1], *sizes), shape, rows, **options)
+    rows = PixelCNNPPRows(*sizes)
+    return _net(lambda size: PixelCNNPPPixels(size, shape[1], *sizes), shape, rows, **options)
 
 
 def pixelsnail(

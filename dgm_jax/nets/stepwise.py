@@ -27,7 +27,7 @@ from .. import checks
 from ..protocol import CausalNet
 from .adapter import linen
 from .causal import naive
-from .encodings import Encoding
+from .encodings import Encoding, batch_of, encoded
 
 
 class AllSteps:
@@ -176,8 +176,7 @@ def stepwise(
     linear = LinearHead(num_outputs) if head is None and channels > 1 else None
 
     def entries(x, dtype):  # [..., C] -> [..., C, e]
-        u = x[..., None] if encoding is None else encoding.encode(x)
-        return u.astype(dtype)
+        return encoded(x, encoding, dtype).astype(dtype)
 
     def token(x, dtype):  # [..., C] -> [..., C·e + 1]
         u = entries(x, dtype)
@@ -219,14 +218,8 @@ def stepwise(
         return params
 
     def apply(params, x, cond=None):
-        if encoding is None:
-            checks.events(x, dim)
-        else:
-            checks.levels(x, dim, encoding.num_levels)
-        checks.condition(cond, cond_dim)
-        batch_shape = x.shape[:-1]
+        batch_shape = batch_of(x, cond, dim, cond_dim, encoding)
         if cond is not None:
-            batch_shape = jnp.broadcast_shapes(batch_shape, cond.shape[:-1])
             cond = flat(cond, batch_shape).astype(dtype_of(params))
         x = flat(x, batch_shape).reshape(-1, num_steps, channels)[:, order]
         u = token(x, dtype_of(params))

@@ -81,8 +81,7 @@ import numpy as np  # noqa: E402
 from dgm_jax import autoregressive as ar  # noqa: E402
 from dgm_jax import checks, nets, plots  # noqa: E402
 from dgm_jax.data import load, mu_law_decode, mu_law_encode  # noqa: E402
-from dgm_jax.learning import gradient_descent, processes  # noqa: E402
-from dgm_jax.objectives import nll  # noqa: E402
+from dgm_jax.learning import processes  # noqa: E402
 from experiments import fitting  # noqa: E402
 
 K, RATE, CLASSES = 256, 8000, 10
@@ -126,12 +125,12 @@ def load_levels(config):
     for split in ("train", "valid", "test"):
         rows[split] = (np.asarray(mu_law_encode(getattr(data, split)[:, : config.length])),)
         if config.class_conditional:
-            rows[split] += (np.eye(CLASSES, dtype=np.float32)[data.labels[split]],)
+            rows[split] += (fitting.one_hot(data.labels[split], CLASSES),)
     return rows
 
 
 def fit_tables(config, rows):
-    """Stationary chains, by counting: one table for all places."""
+    """Homogeneous chains, by counting: one table for all places."""
     alone = {split: parts[0] for split, parts in rows.items()}
     return {
         f"Markov table of order {order}": fitting.fit_table(
@@ -143,24 +142,9 @@ def fit_tables(config, rows):
 
 def fit(config, name, rows):
     """Maximum likelihood of levels, or of (levels, digits), in nats a sample."""
-    model = build(config, name, config.length)
-    optimizer = fitting.adamw(
-        config.learning_rate, config.num_steps, weight_decay=config.weight_decay, clip=1.0,
-        warm_up=config.num_steps // 20,
-    )  # fmt: skip
-
-    def loss(params, key, row):
-        value, metrics = nll(model, params, None, *row)
-        return value / config.length, metrics
-
-    def log_prob(params, key, row):
-        x, *cond = row
-        return model.dist(params, *cond).log_prob(x)
-
-    algorithm = gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
-    return fitting.fit(
-        config, name, algorithm, log_prob, rows, num_steps=config.num_steps,
-        eval_every=config.eval_every, eval_batch=20, mesh=fitting.mesh(config.devices),
+    return fitting.maximum_likelihood(
+        config, name, build(config, name, config.length), rows, per=config.length, clip=1.0,
+        warm_up=config.num_steps // 20, eval_batch=20, mesh=fitting.mesh(config.devices),
     )  # fmt: skip
 
 
@@ -173,7 +157,7 @@ def drawn(config, name, params, shown):
     model = build(config, name, config.sample_length)
     x, *cond = shown
     if cond:
-        digits = np.eye(CLASSES, dtype=np.float32)[np.arange(len(x)) % CLASSES]
+        digits = fitting.one_hot(np.arange(len(x)) % CLASSES, CLASSES)
         cond = [np.concatenate([digits, cond[0]])]
     start = min(RATE // 8, x.shape[1], config.sample_length)
     begun = np.zeros((2, len(x), config.sample_length), np.int32)

@@ -75,9 +75,8 @@ from jax.flatten_util import ravel_pytree  # noqa: E402
 from dgm_jax import autoregressive as ar  # noqa: E402
 from dgm_jax import checks, plots  # noqa: E402
 from dgm_jax.data import load  # noqa: E402
-from dgm_jax.learning import gradient_descent, processes  # noqa: E402
+from dgm_jax.learning import processes  # noqa: E402
 from dgm_jax.nets import scaled  # noqa: E402
-from dgm_jax.objectives import nll  # noqa: E402
 from experiments import fitting  # noqa: E402
 
 
@@ -104,27 +103,6 @@ def conditional_of(config, num_levels):
     return ar.discretized_logistic(num_levels, num_components=config.num_components)
 
 
-def fit(config, name, model, rows):
-    """Maximum likelihood on rows (images,) or (images, classes)."""
-    optimizer = fitting.adamw(
-        config.learning_rate, config.num_steps, weight_decay=config.weight_decay,
-        warm_up=config.num_steps // 20,
-    )  # fmt: skip
-
-    def loss(params, key, row):
-        return nll(model, params, None, *row)
-
-    def log_prob(params, key, row):
-        x, *cond = row
-        return model.dist(params, *cond).log_prob(x)
-
-    algorithm = gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
-    return fitting.fit(
-        config, name, algorithm, log_prob, rows, num_steps=config.num_steps,
-        eval_every=config.eval_every, eval_batch=200, mesh=fitting.mesh(config.devices),
-    )  # fmt: skip
-
-
 def drawn(config, model, params, key, test, num_classes):
     """Two rows of samples, of classes 0, 1, ... where there are any, and one of completions."""
     x, *cond = (part[: config.num_shown] for part in test)
@@ -133,7 +111,7 @@ def drawn(config, model, params, key, test, num_classes):
     classes, num = (), 2 * config.num_shown
     if num_classes:
         row = np.arange(config.num_shown) % num_classes
-        classes, num = (one_hot(np.tile(row, 2), num_classes),), ()
+        classes, num = (fitting.one_hot(np.tile(row, 2), num_classes),), ()
 
     @jax.jit
     def draw(params, key):
@@ -142,10 +120,6 @@ def drawn(config, model, params, key, test, num_classes):
         return samples, model.dist(params, *cond).complete(x, given, seed=complete_key)
 
     return draw(params, key)
-
-
-def one_hot(y, num_classes):
-    return np.eye(num_classes, dtype=np.float32)[y]
 
 
 def fields(config, name, shape):
@@ -231,7 +205,7 @@ def main(config: Config) -> dict:
         if data.labels is None:
             raise ValueError(f"data={config.data!r} has no classes; leave class_conditional out.")
         num_classes = int(data.labels["train"].max()) + 1
-        rows = {s: (x, one_hot(data.labels[s], num_classes)) for s, x in images.items()}
+        rows = {s: (x, fitting.one_hot(data.labels[s], num_classes)) for s, x in images.items()}
     conditional = conditional_of(config, data.num_levels)
     order = np.random.default_rng(config.seed).permutation(len(images["test"]))
     test = tuple(part[order[: 2 * config.num_shown]] for part in rows["test"])
@@ -239,7 +213,10 @@ def main(config: Config) -> dict:
     keys = jax.random.split(jax.random.key(config.seed + 1), len(config.models))
     for name, key in zip(config.models, keys):
         model = build(config, name, shape, conditional, num_classes)
-        params, results[name], *_ = fit(config, name, model, rows)
+        params, results[name], *_ = fitting.maximum_likelihood(
+            config, name, model, rows, warm_up=config.num_steps // 20, eval_batch=200,
+            mesh=fitting.mesh(config.devices),
+        )  # fmt: skip
         pictures[name] = drawn(config, model, params, key, test, num_classes)
     if processes.first():
         draw(config, shape, data.num_levels, test, pictures)

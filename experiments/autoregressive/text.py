@@ -64,8 +64,7 @@ from dgm_jax import autoregressive as ar  # noqa: E402
 from dgm_jax import checks  # noqa: E402
 from dgm_jax.data import load  # noqa: E402
 from dgm_jax.data.readers import SHAKESPEARE  # noqa: E402
-from dgm_jax.learning import gradient_descent, processes  # noqa: E402
-from dgm_jax.objectives import nll  # noqa: E402
+from dgm_jax.learning import processes  # noqa: E402
 from experiments import fitting  # noqa: E402
 
 PIECE = 1859  # characters that are scored as one text: Shakespeare's test split is 30 of them
@@ -105,21 +104,9 @@ def fit(config, parts, num_characters):
     long = build(config, PIECE, num_characters)
     rows = {split: pieces(ids) for split, ids in parts.items()}
     rows["train"] = np.lib.stride_tricks.sliding_window_view(parts["train"], config.length)
-    optimizer = fitting.adamw(
-        config.learning_rate, config.num_steps, weight_decay=config.weight_decay,
-        warm_up=config.num_steps // 20,
-    )  # fmt: skip
-
-    def loss(params, key, x):
-        return nll(short, params, None, x)
-
-    def log_prob(params, key, x):
-        return long.dist(params).log_prob(x)
-
-    algorithm = gradient_descent(short.init, loss, optimizer, ema_decay=config.ema_decay)
-    return fitting.fit(
-        config, "transformer", algorithm, log_prob, rows, num_steps=config.num_steps,
-        eval_every=config.eval_every, eval_batch=10, mesh=fitting.mesh(config.devices),
+    return fitting.maximum_likelihood(
+        config, "transformer", short, rows, scored=long, warm_up=config.num_steps // 20,
+        eval_batch=10, mesh=fitting.mesh(config.devices),
     )  # fmt: skip
 
 

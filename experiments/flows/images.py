@@ -167,14 +167,11 @@ def sampled(config, model, params, key, num_classes):
     num = 2 * config.num_shown
     cond, shape = (), num
     if num_classes:
-        cond = (np.tile(one_hot(np.arange(config.num_shown) % num_classes, num_classes), (2, 1)),)
+        row = fitting.one_hot(np.arange(config.num_shown) % num_classes, num_classes)
+        cond = (np.tile(row, (2, 1)),)
         shape = ()
     sample = jax.jit(lambda p, key: model.dist(p, *cond).sample(seed=key, sample_shape=shape))
     return sample(params, key)
-
-
-def one_hot(y, num_classes):
-    return np.eye(num_classes, dtype=np.float32)[y]
 
 
 def show(found):
@@ -244,7 +241,7 @@ def main(config: Config) -> dict:
         if data.labels is None:
             raise ValueError(f"data={config.data!r} has no classes; leave class_conditional out.")
         num_classes = int(data.labels["train"].max()) + 1
-        rows = {s: (x, one_hot(data.labels[s], num_classes)) for s, x in images.items()}
+        rows = {s: (x, fitting.one_hot(data.labels[s], num_classes)) for s, x in images.items()}
     noise_key, *sample_keys = jax.random.split(
         jax.random.key(config.seed + 1), 1 + len(config.models)
     )

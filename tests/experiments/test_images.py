@@ -5,7 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from experiments import runner
+from experiments import fitting, runner
 from experiments.flows import images
 
 from tests.helpers import perturb
@@ -44,7 +44,7 @@ def test_samples_of_a_conditional_flow_have_a_class_a_column():
     params = perturb(model.init(jax.random.key(0)), jax.random.key(1), 0.1)
     y = images.sampled(config, model, params, jax.random.key(2), 2)
     z = jax.jit(lambda p, y, c: model.dist(p, c).bijector.inverse(y))
-    kept, other = (np.asarray(z(params, y, images.one_hot(c, 2)))
+    kept, other = (np.asarray(z(params, y, fitting.one_hot(c, 2)))
                    for c in (np.array([0, 1, 0, 0, 1, 0]), np.array([1, 0, 1, 1, 0, 1])))  # fmt: skip
     assert y.shape == (6, 8, 8, 1) and abs(kept.std() - 1) < 0.15 < abs(kept - other).max()
 
