@@ -17,10 +17,12 @@ class Sylvester(distrax.Bijector):
     log|det ∂y/∂x| = Σ_i log(1 + h'_i t_ii), h' = tanh'(B x + b): O(m).
 
     The inverse solves v + T tanh(v) = B y + b for v, last entry first, each an increasing function
-    of one number: by bisection to the precision of the dtype, so that x is found to rounding over
-    the least slope 1 + t_ii; then x = y - A tanh(v). Its gradient, by the implicit function
-    theorem, is one triangular system. Cost: `forward` O(dm); `inverse` O(dm) and m solves one
-    after the other. Arithmetic in float32 at least.
+    of one number, by bisection to the precision of the dtype; then x = y - A tanh(v). Its gradient,
+    by the implicit function theorem, is one triangular system. The rounding of B y reaches v
+    ‖(I + T diag(h'))⁻¹‖ times as large: 1 / (1 + h' t) with m = 1, and with more the product of
+    such factors and of the entries of T above the diagonal, which nothing bounds.
+    Cost: `forward` O(dm); `inverse` O(dm) and m solves one after the other. Arithmetic in float32
+    at least.
     Rezende and Mohamed (2015), eq. 10; van den Berg et al. (2018), eqs. 8-15.
     """
 

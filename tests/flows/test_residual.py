@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dgm_jax.bijectors import Sylvester
 from dgm_jax.combinators import compose, pushforward, repeat
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import actnorm, planar, sylvester
@@ -98,6 +99,37 @@ def test_a_planar_flow_that_violates_the_constraint_is_made_increasing(u):
     assert (jnp.diff(x[:, 0]) > 0).all()
     assert log_det.min() >= np.log(0.999e-3)
     np.testing.assert_allclose(flow.bijector(params).inverse(x), line, atol=2e-3)
+
+
+@pytest.mark.parametrize("u", [-1e2, -1e3, -1e4, -1e5])
+def test_rounding_does_not_undo_the_constraint_of_a_planar_flow(u):
+    """û is 10^5 long and wᵀû almost -1, in float32: still increasing along w, and inverted."""
+    flow, w = planar(2), np.array([1.0, 0.7])
+    params = {"w": jnp.asarray(w, jnp.float32), "u": jnp.array([u, 0.3]), "b": jnp.array(0.3)}
+    line = jnp.asarray(np.linspace(-4, 4, 801)[:, None] * w / np.linalg.norm(w), jnp.float32)
+    x, log_det = flow.bijector(params).forward_and_log_det(line)
+    assert (np.diff(np.asarray(x, np.float64) @ w)[::20] > 0).all()
+    u_hat = (np.asarray(x, np.float64) - line)[-1]  # tanh is 1 there
+    slope = 1 + w @ u_hat
+    assert slope > 0
+    np.testing.assert_allclose(log_det.min(), np.log(slope), atol=0.1)
+    back = flow.bijector(params).inverse(x)
+    np.testing.assert_allclose(back, line, atol=5e-3 * np.linalg.norm(u_hat))
+
+
+@pytest.mark.parametrize("above", [0.0, 300.0])
+def test_the_error_of_an_inverse_is_rounding_times_the_norm_of_its_jacobian(above):
+    """Entries of T above the diagonal count too, beyond the least slope 1 + t_ii = 0.01."""
+    t = jnp.array([[-0.99, above], [0.0, -0.99]])
+    layer = Sylvester(t, jnp.eye(2), jnp.zeros(2), t)
+    x = jnp.asarray(np.random.default_rng(0).normal(0, 0.1, (500, 2)), jnp.float32)
+    y = layer.forward(x)
+    error = np.abs(layer.inverse(y) - x).max()
+    jacobian = np.eye(2) + np.asarray(t) * (1 - np.tanh(x) ** 2)[:, None, :]
+    factor = np.linalg.norm(np.linalg.inv(jacobian), 2, axis=(1, 2)).max()
+    rounding = np.finfo(np.float32).eps * (1 + np.abs(y).max())
+    assert error < 4 * np.linalg.norm(t, 2) * rounding * factor
+    assert (error > 10 * rounding / 0.01) == (above > 0)
 
 
 @pytest.mark.parametrize("name", ["planar", "householder"])
