@@ -12,18 +12,14 @@ import numpy as np
 
 from .adapter import linen
 from .causal_conv import CausalConv, RowConv
+from .stepwise import of_condition
 
 zeros = linen.initializers.zeros
 
 
-def of_pixel(view, cond, features):
-    """V c for the steps of pixels, 0 where there is no condition."""
-    return 0 if cond is None else view.everywhere(linen.Dense(features, use_bias=False)(cond))
-
-
 def of_row(view, cond, features):
     """V c for the steps of rows: one for all columns."""
-    return 0 if cond is None else of_pixel(view, cond, features)[..., None, :]
+    return 0 if cond is None else of_condition(view, cond, features)[..., None, :]
 
 
 def square(size):
@@ -53,11 +49,11 @@ class PixelCNN(linen.Module):
         first = square(self.first_kernel_size)
         h = CausalConv(2 * self.hidden, self.width, **first, late=True)(view, u)
         for _ in range(self.num_layers):
-            a = linen.Dense(self.hidden)(jax.nn.relu(h)) + of_pixel(view, cond, self.hidden)
+            a = linen.Dense(self.hidden)(jax.nn.relu(h)) + of_condition(view, cond, self.hidden)
             conv = CausalConv(self.hidden, self.width, **square(self.kernel_size))
             a = conv(view, jax.nn.relu(a))
             h = h + linen.Dense(2 * self.hidden)(jax.nn.relu(a))
-        h = linen.Dense(2 * self.hidden)(jax.nn.relu(h)) + of_pixel(view, cond, 2 * self.hidden)
+        h = linen.Dense(2 * self.hidden)(jax.nn.relu(h)) + of_condition(view, cond, 2 * self.hidden)
         return linen.Dense(self.size, kernel_init=zeros)(jax.nn.relu(h))
 
 
@@ -96,7 +92,7 @@ class HorizontalStack(linen.Module):
         for n in range(self.num_layers):
             left = (self.kernel_size if n else self.first_kernel_size) // 2
             conv = CausalConv(2 * self.hidden, self.width, left=left, late=n == 0)
-            a = conv(view, h if n else u) + of_pixel(view, cond, 2 * self.hidden)
+            a = conv(view, h if n else u) + of_condition(view, cond, 2 * self.hidden)
             a = a + above[n] if above else a
             h = h + linen.Dense(self.hidden)(tanh_gate(a))
         h = linen.Dense(self.hidden)(jax.nn.relu(h))
@@ -152,10 +148,10 @@ class PixelCNNPPPixels(linen.Module):
         above, kept = above or [None] * 2 * self.num_layers, []
         for a in above[: self.num_layers]:
             kept.append(h)
-            h = gated_residual(view, h, cond, conv, of_pixel, a)
+            h = gated_residual(view, h, cond, conv, of_condition, a)
         for a in above[self.num_layers :]:
             beside = kept.pop() if a is None else jnp.concatenate([a, kept.pop()], -1)
-            h = gated_residual(view, h, cond, conv, of_pixel, beside)
+            h = gated_residual(view, h, cond, conv, of_condition, beside)
         return linen.Dense(self.size, kernel_init=zeros)(jax.nn.elu(h))
 
 
@@ -182,15 +178,15 @@ class PixelSNAIL(linen.Module):
 
         for _ in range(self.num_layers):
             for _ in range(self.num_convs):
-                h = gated_residual(view, h, cond, conv, of_pixel)
+                h = gated_residual(view, h, cond, conv, of_condition)
             query = jnp.concatenate([h, place], -1)
-            query = gated_residual(view, query, None, alone, of_pixel)
+            query = gated_residual(view, query, None, alone, of_condition)
             q = linen.Dense(self.hidden)(query)
             memory = jnp.concatenate([u, h, place], -1)
-            memory = gated_residual(view, memory, None, alone, of_pixel)
+            memory = gated_residual(view, memory, None, alone, of_condition)
             k, v = jnp.split(linen.Dense(2 * self.hidden)(memory), 2, -1)
             attended = view.attend(*map(split_heads, (q, k, v))).reshape(h.shape)
-            h = gated_residual(view, h, None, alone, of_pixel, attended)
+            h = gated_residual(view, h, None, alone, of_condition, attended)
         return linen.Dense(self.size, kernel_init=zeros)(jax.nn.elu(h))
 
 

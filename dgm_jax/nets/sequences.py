@@ -14,7 +14,7 @@ from .. import checks
 from ..protocol import CausalNet
 from .adapter import linen
 from .encodings import Encoding
-from .stepwise import stepwise
+from .stepwise import of_condition, stepwise
 
 CELLS = ("gru", "lstm")
 
@@ -138,9 +138,7 @@ def _last(size):
     return Affine(size, kernel_init=linen.initializers.zeros)
 
 
-def _of_condition(view, cond, size):
-    """V c, for all steps the same; 0 where there is no condition."""
-    return 0 if cond is None else view.everywhere(Affine(size, use_bias=False)(cond))
+_of_condition = partial(of_condition, layer=Affine)
 
 
 class _Markov(linen.Module):

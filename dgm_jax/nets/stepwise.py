@@ -7,12 +7,12 @@ only through a view of time, and there only back:
     view.recur(cell, h, x)    h_t = cell(h_{t-1}, x_t): recurrent nets
     view.attend(q, k, v)      Σ_{s≤t} softmax_s(q_t·k_s / √c) v_s: transformers
     view.along(table)         what step t has of its own: positions
-    view.everywhere(c)        what all steps share: a condition
+    view.everywhere(f, c)     f(c), what all steps share, made once: of a condition
 
 `AllSteps` is the parallel pass. `OneStep` keeps what later steps will ask for (queues of inputs,
-states, keys and values), so that a step computes only what is new, and all steps together cost the
-arithmetic of the one parallel pass. Paine et al. (2016), "Fast WaveNet"; Ramachandran et al.
-(2017), "Fast generation for convolutional autoregressive models".
+states, keys and values; what they share), so that a step computes only what is new, and all steps
+together cost the arithmetic of the one parallel pass. Paine et al. (2016), "Fast WaveNet";
+Ramachandran et al. (2017), "Fast generation for convolutional autoregressive models".
 """
 
 import math
@@ -62,17 +62,18 @@ class AllSteps:
     def along(self, table):
         return jnp.asarray(table)
 
-    def everywhere(self, c):
-        return c[:, None]
+    def everywhere(self, f, c):
+        return f(c)[:, None]
 
 
 class OneStep:
-    """x [batch, ...] of step t. `memory` is for step t + 1; at the start it is None."""
+    """x [batch, ...] of step t. `memory` is for step t + 1, `shared` for all; first both are None."""
 
-    def __init__(self, num_steps: int, t, memory=None):
+    def __init__(self, num_steps: int, t, memory=None, shared=None):
         self.num_steps, self.t = num_steps, t
         self._kept = None if memory is None else iter(memory)
-        self.memory = []
+        self._made = None if shared is None else iter(shared)
+        self.memory, self.shared = [], []
 
     def _recall(self, empty):
         return empty if self._kept is None else next(self._kept)
@@ -112,8 +113,17 @@ class OneStep:
     def along(self, table):
         return jax.lax.dynamic_index_in_dim(jnp.asarray(table), self.t, 0, keepdims=False)
 
-    def everywhere(self, c):
-        return c
+    def everywhere(self, f, c):
+        self.shared.append(f(c) if self._made is None else next(self._made))
+        return self.shared[-1]
+
+
+def of_condition(view, cond, features, layer=linen.Dense, **named):
+    """V c, the same for all steps; 0 where there is no condition."""
+    if cond is None:  # and no layer, whose parameters nothing would read
+        return 0
+    # The layer is built at each step, since linen names layers in the order they are built.
+    return view.everywhere(layer(features, use_bias=False, **named), cond)
 
 
 class Head(NamedTuple):
@@ -159,8 +169,7 @@ def stepwise(
     rows(view, u [B, (H,) W, e], cond) -> features [B, (H,) W, ·], a tuple: a step a row, of which
         u is row r - 1; what the rows above give to row r, for `body`.
     order: order[t] is the pixel made at step t; without `rows` only.
-    Cost: `apply` one pass; `unroll` the arithmetic of one, in H·W small steps, each of which meets
-    the condition anew.
+    Cost: `apply` one pass; `unroll` the arithmetic of one, in H·W small steps.
     """
     checks.positive_int(num_outputs, "num_outputs")
     checks.positive_int(cond_dim, "cond_dim", least=0)
@@ -250,14 +259,14 @@ def stepwise(
         def step(carry, at):
             memory, u = carry
             t, *features = at
-            view = OneStep(num_steps, t, memory)
+            view = OneStep(num_steps, t, memory, shared)
             h = run(body, params["body"], view, u, cond, *features)
             x, f = emit_pixel(t, h)
             return (view.memory, token(x, dtype)), (x, f)
 
         def step_of_row(carry, r):
             rows_memory, above, carry = carry
-            view = OneStep(height, r, rows_memory)
+            view = OneStep(height, r, rows_memory, rows_shared)
             features = run(rows, params["rows"], view, above, cond)
             by_column = [jnp.moveaxis(a, 1, 0) for a in features]
             steps = r * width + jnp.arange(width)
@@ -265,23 +274,27 @@ def stepwise(
             above = token(jnp.moveaxis(x, 0, 1), dtype)
             return (view.memory, above, carry), (x, f)
 
-        def empty_memory(module, params, num_steps, *inputs):
+        def before(module, params, num_steps, *inputs):
+            """Zeros for what a step makes, and for its memory; what all steps share."""
+
+            @jax.jit  # which leaves out all of the step that is not wanted
             def first(params, *inputs):
                 view = OneStep(num_steps, 0)
-                return run(module, params, view, *inputs), view.memory
+                y = run(module, params, view, *inputs)
+                return *jax.tree.map(jnp.zeros_like, (y, view.memory)), view.shared
 
-            y, memory = jax.eval_shape(first, params, *inputs)
-            return y, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), memory)
+            return first(params, *inputs)
 
         u = start(dtype, batch)
         if rows is None:
-            _, memory = empty_memory(body, params["body"], num_steps, u, cond)
+            _, memory, shared = before(body, params["body"], num_steps, u, cond)
             _, (x, f) = jax.lax.scan(step, (memory, u), (jnp.arange(num_steps),))
         else:
             above = start(dtype, batch, width)
-            features, rows_memory = empty_memory(rows, params["rows"], height, above, cond)
-            one = [jax.ShapeDtypeStruct((batch, a.shape[-1]), a.dtype) for a in features]
-            _, memory = empty_memory(body, params["body"], num_steps, u, cond, *one)
+            found = before(rows, params["rows"], height, above, cond)
+            features, rows_memory, rows_shared = found
+            one = [a[:, 0] for a in features]
+            _, memory, shared = before(body, params["body"], num_steps, u, cond, *one)
             carry = rows_memory, above, (memory, u)
             _, (x, f) = jax.lax.scan(step_of_row, carry, jnp.arange(height))
             x, f = (a.reshape(num_steps, *a.shape[2:]) for a in (x, f))

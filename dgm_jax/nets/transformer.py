@@ -15,7 +15,7 @@ from .. import checks
 from ..protocol import CausalNet
 from .adapter import linen
 from .encodings import Encoding
-from .stepwise import stepwise
+from .stepwise import of_condition, stepwise
 
 POSITIONS = ("learned", "rotary")
 
@@ -90,8 +90,7 @@ class Decoder(linen.Module):
         for name, (num, places) in self.places().items():
             table = self.param(name, unit, (num, self.hidden))
             h = h + table[view.along(places)].astype(h.dtype)
-        if cond is not None:
-            h = h + view.everywhere(linen.Dense(self.hidden, use_bias=False, name="cond")(cond))
+        h = h + of_condition(view, cond, self.hidden, name="cond")
         for _ in range(self.num_layers):
             h = h + self.attention(view, linen.LayerNorm()(h))
             h = h + self.mlp(linen.LayerNorm()(h))

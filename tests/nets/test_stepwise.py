@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.flops import products
+from dgm_jax import nets
 from dgm_jax.nets import naive, one_hot
 from dgm_jax.nets.adapter import linen
 from dgm_jax.nets.stepwise import AllSteps, Head, OneStep, stepwise
@@ -23,7 +24,7 @@ class Convolution(linen.Module):
     def __call__(self, view, u, cond):
         h = jnp.tanh(linen.Dense(4)(jnp.concatenate(view.past(u, (0, 1)), -1)))
         if cond is not None:
-            h = h + view.everywhere(linen.Dense(4, use_bias=False)(cond))
+            h = h + view.everywhere(linen.Dense(4, use_bias=False), cond)
         h = jnp.tanh(linen.Dense(4)(jnp.concatenate([h, *view.past(h, (3, 1))], -1)))
         return linen.Dense(self.size)(h)
 
@@ -160,6 +161,41 @@ def test_all_steps_one_by_one_cost_the_products_of_one_pass(name):
         lambda p: net.unroll(p, lambda i, f: jnp.argmax(f, -1), (5,), cond)[0], params
     )
     assert together == alone > 0
+
+
+PICTURE = {"hidden": 8, "num_layers": 2}
+FAMILIES = {
+    "markov": (nets.markov, 12, {"window": 3, "hidden": (8,)}),
+    "gru": (nets.rnn, 12, {"hidden": 8, "num_layers": 2}),
+    "lstm": (nets.rnn, 12, {"hidden": 8, "cell": "lstm"}),
+    "wavenet": (nets.wavenet, 12, {"hidden": 8, "dilations": (1, 2, 4)}),
+    "transformer": (nets.transformer, 12, PICTURE | {"num_heads": 2}),
+    "pixelcnn": (nets.pixelcnn, (3, 4, 1), PICTURE),
+    "gated_pixelcnn": (nets.gated_pixelcnn, (3, 4, 1), PICTURE),
+    "pixelcnn_pp": (nets.pixelcnn_pp, (3, 4, 1), PICTURE),
+    "pixelcnn_pp, channels": (nets.pixelcnn_pp, (3, 2, 2), PICTURE),
+    "pixelsnail": (nets.pixelsnail, (3, 4, 1), PICTURE),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_product_of_a_wide_condition_is_made_once_and_not_at_each_step(name):
+    """A sample costs no more than 1.1 density passes, and what a condition adds to both is one."""
+    make, shape, own = FAMILIES[name]
+
+    def costs(cond_dim):
+        net = make(shape, num_outputs=3, encoding=one_hot(3), cond_dim=cond_dim, **own)
+        params = jax.eval_shape(net.init, jax.random.key(0))
+        x, cond = jnp.zeros((5, 12), jnp.int32), jnp.zeros((5, cond_dim)) if cond_dim else None
+        together = products(net.apply, params, x, cond)
+        emit = lambda i, f: jnp.argmax(f, -1)  # noqa: E731
+        alone = products(lambda p, c: net.unroll(p, emit, (5,), c)[0], params, cond)
+        return np.array([together, alone])
+
+    together, alone = with_condition = costs(200)
+    assert 0 < alone <= 1.1 * together
+    by_pass, by_sample = with_condition - costs(0)
+    assert by_sample == by_pass > 0
 
 
 def test_memory_is_as_long_as_the_longest_look_back():
