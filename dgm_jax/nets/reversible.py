@@ -27,8 +27,14 @@ def revnet(block: Net, *, num_layers: int) -> Reversible:
     The backward pass finds the activations of a layer again from those after it, x_2 = y_2 - G(y_1)
     and x_1 = y_1 - F(x_2), so it keeps none: the memory of a gradient does not depend on the depth,
     for one evaluation of F and G more, the share of the forward pass (a third of the arithmetic).
-    Rounding adds up on the way back: in float32 expect an error of 1e-6 a layer or so.
 
+    Rounding is multiplied by the slopes of all the layers on the way back, so blocks must be small
+    where layers are many: build them to start at 0, with zero_last=True. In float32, 32 layers of
+    `mlp(8, 8, hidden=(32,), zero_last=True)` with weights 0.03 and 0.1 (standard deviation) from
+    their start invert to 1e-6 and 2e-4, with gradients right to 1e-7 and 3e-6. Without zero_last
+    the same net is useless: 4, and gradients 0.2 % off (8 layers: 2e-5 and 5e-7).
+
+    Forward mode (`jax.jvp`, `jax.jacfwd`) is not there: the backward pass is a rule of its own.
     With a key (dropout) each block draws by its own, and the way back draws the same.
     Gomez et al. (2017), "The reversible residual network", section 3.
     """
@@ -139,7 +145,16 @@ def _couplings(block: Net, num: int) -> Reversible:
         checks.array(x, "x")
         if not x.ndim or x.shape[-1] % 2:
             raise ValueError(f"x must have an even last axis, to halve; got shape {x.shape}.")
-        halves = tuple(jnp.split(x, 2, -1))
+        checks.events(x, x.shape[-1])
+        leaves = jax.tree.leaves(params)
+        if stacked := {jnp.shape(leaf)[:1] for leaf in leaves} - {(num,)}:
+            raise ValueError(
+                f"params must stack {num} blocks, two a layer, on each first axis; "
+                f"got {stacked.pop()}. They may be of a net with another num_layers."
+            )
+        if key is not None:
+            checks.key(key)
+        halves = tuple(jnp.split(x.astype(jnp.result_type(x, *leaves)), 2, -1))
         keys = None if key is None else jax.random.split(key, num)
         return jnp.concatenate(function(params, keys, halves), -1)
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from dgm_jax import nets
@@ -76,6 +77,49 @@ def test_in_float32_the_error_grows_with_depth_and_stays_small(num_layers, tol):
     close(*both(num_layers, jnp.float32), tol)
 
 
+@pytest.mark.parametrize("zero_last", [True, False])
+def test_deep_nets_need_blocks_that_start_at_zero(zero_last):
+    """32 layers in float32: errors of the inverse and of the gradient, as the docstring has them."""
+    of_block = mlp(8, 8, hidden=(32,), zero_last=zero_last)
+    net, x = revnet(of_block, num_layers=32), points(64, 16)
+
+    def scanned(params, x):
+        def body(halves, p):
+            return (halves[1], halves[0] + of_block.apply(p, halves[1])), None
+
+        halves, _ = jax.lax.scan(body, tuple(jnp.split(x, 2, -1)), params)
+        return jnp.concatenate(halves, -1)
+
+    @jit
+    def run(key, move_key, x):
+        params = net.init(key)
+        if zero_last:
+            params = perturb(params, move_key, 0.03)
+        plain = jax.grad(lambda p: jnp.tanh(scanned(p, x)).mean())(params)
+        own = jax.grad(lambda p: jnp.tanh(net.apply(p, x)).mean())(params)
+        return net.inverse(params, net.apply(params, x)), own, plain
+
+    back, own, plain = run(jax.random.key(0), jax.random.key(1), x)
+    error = jnp.abs(back - x).max()
+    off = optax.tree.norm(jax.tree.map(jnp.subtract, own, plain)) / optax.tree.norm(plain)
+    if zero_last:
+        assert error < 5e-6 and off < 5e-7
+    else:
+        assert error > 0.1 and off > 1e-4
+
+
+def test_halves_are_computed_with_in_the_dtype_of_the_parameters_or_wider():
+    net = revnet(block(), num_layers=3)
+    params, x = moved(net), points(5, DIM)
+    half = x.astype(jnp.bfloat16)
+    for run in (net.apply, net.inverse):
+        of_half = jit(run)(params, half)
+        assert of_half.dtype == jnp.float32
+        close(of_half, jit(run)(params, half.astype(jnp.float32)), 1e-6)
+    grad = jax.eval_shape(jax.grad(lambda x: net.apply(params, x).sum()), half)
+    assert grad.dtype == jnp.bfloat16
+
+
 def conv(shape, channels):
     return nets.conv_resnet(shape, channels, hidden=5, num_blocks=1)
 
@@ -127,36 +171,53 @@ def test_the_way_back_draws_the_dropout_of_the_way_there(float64):
     assert jnp.abs(there - jit(net.apply)(params, x)).max() > 1e-3
 
 
-def temporary_bytes(depth, apply_of):
-    net = revnet(mlp(32, 32, hidden=(64,)), num_layers=depth)
+def temporary_bytes(net, shape, apply):
     params = jax.eval_shape(net.init, jax.random.key(0))
-    x = jax.ShapeDtypeStruct((4096, 64), jnp.float32)
-    grad = jax.jit(jax.grad(lambda p, x: (apply_of(net)(p, x) ** 2).sum()))
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    grad = jax.jit(jax.grad(lambda p, x: (apply(p, x) ** 2).sum()))
     return grad.lower(params, x).compile().memory_analysis().temp_size_in_bytes
 
 
 def test_the_memory_of_a_gradient_does_not_depend_on_the_depth():
     """Of the compiled program; ordinary backprop through the same layers keeps them all."""
+    of_block, shape = mlp(32, 32, hidden=(64,)), (4096, 64)
 
-    def plain(net):
-        return lambda p, x: written_out(p, x, mlp(32, 32, hidden=(64,)).apply)
+    def kept(depth):
+        net = revnet(of_block, num_layers=depth)
+        return temporary_bytes(net, shape, net.apply)
 
-    def kept(net):
-        return net.apply
+    def plain(depth):
+        net = revnet(of_block, num_layers=depth)
+        return temporary_bytes(net, shape, lambda p, x: written_out(p, x, of_block.apply))
 
-    shallow, deep = temporary_bytes(4, kept), temporary_bytes(32, kept)
-    assert deep < 1.05 * shallow
+    assert kept(32) < 1.05 * kept(4)
     one_activation = 4096 * 64 * 4
-    assert temporary_bytes(8, plain) - temporary_bytes(4, plain) > 3 * one_activation
+    assert plain(8) - plain(4) > 3 * one_activation
+
+
+def test_nor_does_that_of_an_irevnet():
+    """Images of 0.5 MB in two stages, of 4 and of 32 layers; the net of a pixel compiles fast."""
+
+    def of_pixel(shape, channels):
+        return mlp(channels, channels, hidden=(8,))
+
+    def kept(depth):
+        net = irevnet((8, 8, 2), num_stages=2, num_layers=depth, block=of_pixel)
+        return temporary_bytes(net, (1024, 8, 8, 2), net.apply)
+
+    assert kept(32) < 1.05 * kept(4)
 
 
 def test_bad_sizes_are_refused():
-    net = revnet(block(), num_layers=1)
+    net, deeper = revnet(block(), num_layers=1), revnet(block(), num_layers=2)
     for call, words in [
         (lambda: net.apply(None, jnp.ones((2, 5))), "even last axis"),
         (lambda: revnet(block(), num_layers=0), "num_layers must be an integer of at least 1"),
         (lambda: revnet(mlp, num_layers=1), "block must be a Net"),
         (lambda: irevnet((6, 8, 1), num_stages=2), "fewer stages"),
+        (lambda: net.apply(moved(net), jnp.ones((2, DIM), int)), "must be floating"),
+        (lambda: deeper.apply(moved(net), jnp.ones((2, DIM))), r"stack 4 blocks.*\(2,\).*num_layers"),
+        (lambda: deeper.inverse(moved(net), jnp.ones((2, DIM))), "stack 4 blocks"),
     ]:
         with pytest.raises(ValueError, match=words):
             call()
