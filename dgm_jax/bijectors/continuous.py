@@ -61,7 +61,7 @@ def ode_solver(
 
     A step is made where the error of every example (the root mean square over its coordinates, and
     its log-det) is below atol + rtol·|x|. max_steps: accepted and rejected ones together; an ODE
-    that needs more has the solution NaN. adjoint: where gradients come from.
+    that needs more has no solution (`Continuous`). adjoint: where gradients come from.
 
     - "recursive": reverse mode through the steps made, some of them kept and the others made again
       (memory O(√max_steps) states). The gradient of the numbers computed: the default.
@@ -85,6 +85,7 @@ class Path(NamedTuple):
     kinetic: Array  # ∫ ‖f‖² dt [...]
     frobenius: Array  # ∫ ‖∂f/∂x‖² dt [...], or its estimate ∫ ‖εᵀ ∂f/∂x‖² dt
     num_evals: Array  # of f: six a step, rejected ones too (one more, not told, if the first is)
+    failure: Array  # 0 solved; 1 max_steps reached; 2 steps vanish: f is not finite, or too steep
 
 
 class Continuous(distrax.Bijector):
@@ -97,8 +98,9 @@ class Continuous(distrax.Bijector):
     The batch is one ODE: its examples share their steps, so that each evaluation of f is a matrix
     product (with an ODE for each example the gradient of 256 was seven times slower at d = 64). The
     numbers of an example then depend on the others of its batch, within the tolerance.
-    Half precision is solved as float32. Where the solver gives up (`max_steps`, NaN in f), all that
-    is returned is NaN, and so are its gradients, which training skips and tells.
+    Half precision is solved as float32. Where the solver gives up (`max_steps`, NaN in f) it raises
+    a ValueError that says why. Traced code (`jit`, `vmap`) cannot: there all that is returned is
+    NaN, and so are its gradients, which training skips and tells, and `Path.failure` is the reason.
 
     Cost: `Path.num_evals` evaluations of f; `forward` and `inverse` alone need no trace. Compiling
     takes about 1 s for a value and 4 s for a gradient on a CPU, of whatever size.
@@ -149,10 +151,10 @@ class Continuous(distrax.Bijector):
         return self._path(y, backward=True)
 
     def _path(self, x, backward):
-        (end, log_det, kinetic, frobenius), num_evals = self._solve(
+        (end, log_det, kinetic, frobenius), *told = self._solve(
             x, self._with_costs, 3, backward=backward
         )
-        return Path(end, log_det, jnp.abs(kinetic), jnp.abs(frobenius), num_evals)
+        return Path(end, log_det, jnp.abs(kinetic), jnp.abs(frobenius), *told)
 
     # What is integrated: functions of (params, cond, eps), x and t.
     def _velocity(self, args, x, t):
@@ -184,7 +186,7 @@ class Continuous(distrax.Bijector):
         return f, pull(eps)[0]
 
     def _solve(self, x, rates, num_integrals, *, backward):
-        """(x, *integrals) at the other end, and the evaluations of f it took."""
+        """(x, *integrals) at the other end, the evaluations of f, and the failure of a `Path`."""
         checks.events(x, self._dim)
         shape = x.shape[:-1]
         if self._cond is not None:
@@ -214,8 +216,9 @@ class Continuous(distrax.Bijector):
             throw=False,
         )
         num_evals = STAGES * solution.stats["num_steps"] + 1  # the first stage of the first step
-        failed = solution.result != diffrax.RESULTS.successful
-        return _nan_where(failed, (x, args), tuple(part[0] for part in solution.ys)), num_evals
+        failure = _failure(solution.result, self._solver)
+        ends = _nan_where(failure > 0, (x, args), tuple(part[0] for part in solution.ys))
+        return ends, num_evals, failure
 
 
 def _jacobian(function, x):
@@ -223,6 +226,23 @@ def _jacobian(function, x):
     f, push = jax.linearize(function, x)
     basis = jnp.eye(x.shape[-1], dtype=x.dtype)
     return f, jax.vmap(lambda e: push(jnp.broadcast_to(e, x.shape)))(basis)
+
+
+def _failure(result, solver):
+    """0, 1 or 2 as in `Path`; where the number is known, outside of `jit`, an error instead."""
+    out_of_steps = result == diffrax.RESULTS.max_steps_reached
+    failure = jnp.where(result == diffrax.RESULTS.successful, 0, jnp.where(out_of_steps, 1, 2))
+    if not isinstance(failure, jax.core.Tracer) and failure:
+        why, remedy = (
+            (f"it needs more than max_steps={solver.max_steps}", "raise max_steps, rtol or atol")
+            if failure == 1
+            else ("its steps became too short", "look for NaN in x and in the parameters")
+        )
+        raise ValueError(
+            f"the ODE is not solved at rtol={solver.rtol}, atol={solver.atol}: {why}; {remedy}, "
+            "or make the field smaller (weight decay, the penalties of regularized_nll)."
+        )
+    return failure
 
 
 def _nan_where(failed, inputs, outputs):

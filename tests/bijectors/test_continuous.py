@@ -157,6 +157,7 @@ def test_what_a_loss_may_penalise_is_the_integral_along_the_path(float64):
     there, back, alone = run(jnp.asarray(Z))
     np.testing.assert_array_equal(there.end, alone[0])
     np.testing.assert_array_equal(there.log_det, alone[1])
+    assert there.failure == back.failure == 0
     times = (np.arange(100) + 0.5) * TIME / 100  # the midpoint rule
     for path, sign in ((there, 1), (back, -1)):
         moves = jnp.stack([expm(sign * s * A) for s in times])
@@ -227,6 +228,17 @@ def test_a_failure_is_nan_in_values_and_gradients_and_training_skips_it(how):
     path = jit(lambda z: make(jnp.eye(DIM)).forward_path(z))(z)
     assert all(jnp.isnan(part).all() for part in path[:4])
     assert path.num_evals < 100  # a field that is NaN is given up at once
+    assert path.failure == {"max_steps": 1, "nan": 2}[how]
+
+
+@pytest.mark.parametrize(
+    "how, words", [("max_steps", "more than max_steps=2; raise"), ("nan", "too short; look for NaN")]
+)
+def test_a_failure_outside_of_jit_is_an_error_that_says_why(how, words):
+    t, z = failing(how)(jnp.eye(DIM)), jnp.asarray(Z, jnp.float32)
+    for call in (t.forward, jax.grad(lambda z: t.inverse_and_log_det(z)[1].sum())):
+        with pytest.raises(ValueError, match=words):
+            call(z)
 
 
 def test_every_example_meets_the_tolerance_whatever_its_batch(float64):
