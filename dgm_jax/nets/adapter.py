@@ -1,12 +1,22 @@
 """The one file that knows flax linen: a linen module becomes a `Net`, a pair of pure functions."""
 
 import inspect
+from functools import partial
 
 import flax.linen as linen
 import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Net
+
+# The layers of linen with parameters of the default float, as those of `self.param` are: float64
+# where x64 is enabled. Linen's own would be float32 beside them.
+Attention, Conv, Dense, LayerNorm = (
+    partial(layer, param_dtype=float)
+    for layer in (
+        linen.MultiHeadDotProductAttention, linen.Conv, linen.Dense, linen.LayerNorm,
+    )
+)  # fmt: skip
 
 
 def from_linen(module: linen.Module, *shapes: tuple[int, ...]) -> Net:

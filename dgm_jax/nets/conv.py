@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Net
-from .adapter import from_linen, linen
+from .adapter import Attention, Conv, Dense, LayerNorm, from_linen, linen
 
 
 class ConvResNet(linen.Module):
@@ -21,8 +21,8 @@ class ConvResNet(linen.Module):
     def __call__(self, x, *cond):
         h = _first(self.hidden, x, cond)
         for _ in range(self.num_blocks):
-            inner = linen.Conv(self.hidden, (3, 3))(self.activation(h))
-            h = h + linen.Conv(self.hidden, (3, 3))(self.activation(inner))
+            inner = Conv(self.hidden, (3, 3))(self.activation(h))
+            h = h + Conv(self.hidden, (3, 3))(self.activation(inner))
         return _last(self.out_channels, self.activation(h), self.zero_last)
 
 
@@ -41,12 +41,12 @@ class GatedAttention(linen.Module):
             "position", linen.initializers.normal(0.01), (*h.shape[-3:-1], self.hidden)
         )
         for _ in range(self.num_blocks):
-            inner = self.activation(linen.Conv(self.hidden, (3, 3))(self.activation(h)))
-            h = linen.LayerNorm()(h + _gate(linen.Conv(2 * self.hidden, (1, 1))(inner)))
+            inner = self.activation(Conv(self.hidden, (3, 3))(self.activation(h)))
+            h = LayerNorm()(h + _gate(Conv(2 * self.hidden, (1, 1))(inner)))
             pixels = (h + position).reshape(*h.shape[:-3], -1, self.hidden)
-            seen = linen.MultiHeadDotProductAttention(self.num_heads)(pixels)
-            seen = linen.Dense(2 * self.hidden)(seen).reshape(*h.shape[:-1], 2 * self.hidden)
-            h = linen.LayerNorm()(h + _gate(seen))
+            seen = Attention(self.num_heads)(pixels)
+            seen = Dense(2 * self.hidden)(seen).reshape(*h.shape[:-1], 2 * self.hidden)
+            h = LayerNorm()(h + _gate(seen))
         return _last(self.out_channels, self.activation(h), self.zero_last)
 
 
@@ -98,15 +98,15 @@ def gated_attention(
 
 
 def _first(hidden, x, cond):
-    h = linen.Conv(hidden, (3, 3))(x)
+    h = Conv(hidden, (3, 3))(x)
     for c in cond:
-        h = h + linen.Dense(hidden, use_bias=False)(c)
+        h = h + Dense(hidden, use_bias=False)(c)
     return h
 
 
 def _last(out_channels, h, zero):
     init = linen.initializers.zeros if zero else linen.initializers.lecun_normal()
-    return linen.Conv(out_channels, (3, 3), kernel_init=init)(h)
+    return Conv(out_channels, (3, 3), kernel_init=init)(h)
 
 
 def _gate(h):

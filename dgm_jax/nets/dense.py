@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import checks
 from ..protocol import Net
-from .adapter import from_linen, linen
+from .adapter import Dense, from_linen, linen
 
 
 class MLP(linen.Module):
@@ -24,10 +24,10 @@ class MLP(linen.Module):
         batch = jnp.broadcast_shapes(*(x.shape[:-1] for x in inputs))
         x = jnp.concatenate([jnp.broadcast_to(x, (*batch, x.shape[-1])) for x in inputs], -1)
         for width in self.features[:-1]:
-            x = self.activation(linen.Dense(width)(x))
+            x = self.activation(Dense(width)(x))
             x = linen.Dropout(self.dropout, deterministic=deterministic)(x)
         last = linen.initializers.zeros if self.zero_last else linen.initializers.lecun_normal()
-        return linen.Dense(self.features[-1], kernel_init=last)(x)
+        return Dense(self.features[-1], kernel_init=last)(x)
 
 
 def mlp(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .adapter import linen
+from .adapter import Dense, linen
 from .causal_conv import CausalConv, RowConv
 from .stepwise import of_condition
 
@@ -49,12 +49,12 @@ class PixelCNN(linen.Module):
         first = square(self.first_kernel_size)
         h = CausalConv(2 * self.hidden, self.width, **first, late=True)(view, u)
         for _ in range(self.num_layers):
-            a = linen.Dense(self.hidden)(jax.nn.relu(h)) + of_condition(view, cond, self.hidden)
+            a = Dense(self.hidden)(jax.nn.relu(h)) + of_condition(view, cond, self.hidden)
             conv = CausalConv(self.hidden, self.width, **square(self.kernel_size))
             a = conv(view, jax.nn.relu(a))
-            h = h + linen.Dense(2 * self.hidden)(jax.nn.relu(a))
-        h = linen.Dense(2 * self.hidden)(jax.nn.relu(h)) + of_condition(view, cond, 2 * self.hidden)
-        return linen.Dense(self.size, kernel_init=zeros)(jax.nn.relu(h))
+            h = h + Dense(2 * self.hidden)(jax.nn.relu(a))
+        h = Dense(2 * self.hidden)(jax.nn.relu(h)) + of_condition(view, cond, 2 * self.hidden)
+        return Dense(self.size, kernel_init=zeros)(jax.nn.relu(h))
 
 
 class VerticalStack(linen.Module):
@@ -69,12 +69,12 @@ class VerticalStack(linen.Module):
     def __call__(self, view, u, cond):
         half = self.first_kernel_size // 2
         a = RowConv(2 * self.hidden, max(half - 1, 0), half, late=True)(view, u)
-        found = [linen.Dense(2 * self.hidden)(a)]
+        found = [Dense(2 * self.hidden)(a)]
         half = self.kernel_size // 2
         for _ in range(self.num_layers - 1):
             v = tanh_gate(a + of_row(view, cond, 2 * self.hidden))
             a = RowConv(2 * self.hidden, half, half)(view, v)
-            found.append(linen.Dense(2 * self.hidden)(a))
+            found.append(Dense(2 * self.hidden)(a))
         return tuple(found)
 
 
@@ -94,9 +94,9 @@ class HorizontalStack(linen.Module):
             conv = CausalConv(2 * self.hidden, self.width, left=left, late=n == 0)
             a = conv(view, h if n else u) + of_condition(view, cond, 2 * self.hidden)
             a = a + above[n] if above else a
-            h = h + linen.Dense(self.hidden)(tanh_gate(a))
-        h = linen.Dense(self.hidden)(jax.nn.relu(h))
-        return linen.Dense(self.size, kernel_init=zeros)(jax.nn.relu(h))
+            h = h + Dense(self.hidden)(tanh_gate(a))
+        h = Dense(self.hidden)(jax.nn.relu(h))
+        return Dense(self.size, kernel_init=zeros)(jax.nn.relu(h))
 
 
 def gated_residual(view, h, cond, conv, of_cond, beside=None):
@@ -104,7 +104,7 @@ def gated_residual(view, h, cond, conv, of_cond, beside=None):
     hidden = h.shape[-1]
     a = conv(hidden)(view, concat_elu(h))
     if beside is not None:
-        a = a + linen.Dense(hidden)(concat_elu(beside))
+        a = a + Dense(hidden)(concat_elu(beside))
     a = conv(2 * hidden, scale=0.01)(view, concat_elu(a)) + of_cond(view, cond, 2 * hidden)
     a, b = jnp.split(a, 2, -1)
     return h + a * jax.nn.sigmoid(b)
@@ -152,7 +152,7 @@ class PixelCNNPPPixels(linen.Module):
         for a in above[self.num_layers :]:
             beside = kept.pop() if a is None else jnp.concatenate([a, kept.pop()], -1)
             h = gated_residual(view, h, cond, conv, of_condition, beside)
-        return linen.Dense(self.size, kernel_init=zeros)(jax.nn.elu(h))
+        return Dense(self.size, kernel_init=zeros)(jax.nn.elu(h))
 
 
 class PixelSNAIL(linen.Module):
@@ -181,13 +181,13 @@ class PixelSNAIL(linen.Module):
                 h = gated_residual(view, h, cond, conv, of_condition)
             query = jnp.concatenate([h, place], -1)
             query = gated_residual(view, query, None, alone, of_condition)
-            q = linen.Dense(self.hidden)(query)
+            q = Dense(self.hidden)(query)
             memory = jnp.concatenate([u, h, place], -1)
             memory = gated_residual(view, memory, None, alone, of_condition)
-            k, v = jnp.split(linen.Dense(2 * self.hidden)(memory), 2, -1)
+            k, v = jnp.split(Dense(2 * self.hidden)(memory), 2, -1)
             attended = view.attend(*map(split_heads, (q, k, v))).reshape(h.shape)
             h = gated_residual(view, h, None, alone, of_condition, attended)
-        return linen.Dense(self.size, kernel_init=zeros)(jax.nn.elu(h))
+        return Dense(self.size, kernel_init=zeros)(jax.nn.elu(h))
 
 
 def places(num_steps, width):

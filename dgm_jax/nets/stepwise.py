@@ -25,7 +25,7 @@ import numpy as np
 
 from .. import checks
 from ..protocol import CausalNet
-from .adapter import linen
+from .adapter import Dense, linen
 from .causal import naive
 from .encodings import Encoding, batch_of, encoded
 
@@ -67,7 +67,7 @@ class AllSteps:
 
 
 class OneStep:
-    """x [batch, ...] of step t. `memory` is for step t + 1, `shared` for all; first both are None."""
+    """x [batch, ...] of step t. `memory` is for step t + 1, `shared` for all; both None at first."""
 
     def __init__(self, num_steps: int, t, memory=None, shared=None):
         self.num_steps, self.t = num_steps, t
@@ -118,7 +118,7 @@ class OneStep:
         return self.shared[-1]
 
 
-def of_condition(view, cond, features, layer=linen.Dense, **named):
+def of_condition(view, cond, features, layer=Dense, **named):
     """V c, the same for all steps; 0 where there is no condition."""
     if cond is None:  # and no layer, whose parameters nothing would read
         return 0
@@ -145,7 +145,7 @@ class LinearHead(linen.Module):
         for c in range(1, u.shape[-2]):
             before = u[..., :c, :].reshape(*u.shape[:-2], c * u.shape[-1])
             zeros = linen.initializers.zeros
-            coupled = linen.Dense(self.num_outputs, use_bias=False, kernel_init=zeros)(before)
+            coupled = Dense(self.num_outputs, use_bias=False, kernel_init=zeros)(before)
             channels.append(f[..., c, :] + coupled)
         return jnp.stack(channels, -2)
 

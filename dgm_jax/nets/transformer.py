@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import checks
 from ..protocol import CausalNet
-from .adapter import linen
+from .adapter import Dense, LayerNorm, linen
 from .encodings import Encoding
 from .stepwise import of_condition, stepwise
 
@@ -86,16 +86,16 @@ class Decoder(linen.Module):
     def __call__(self, view, u, cond):
         unit = linen.initializers.normal(1.0)  # GPT-2's 0.02 learned markedly slower at our sizes
         # The bias is the start: as zeros it would have no norm, and the norms endless slopes there.
-        h = linen.Dense(self.hidden, kernel_init=unit, bias_init=unit, name="input")(u)
+        h = Dense(self.hidden, kernel_init=unit, bias_init=unit, name="input")(u)
         for name, (num, places) in self.places().items():
             table = self.param(name, unit, (num, self.hidden))
             h = h + table[view.along(places)].astype(h.dtype)
         h = h + of_condition(view, cond, self.hidden, name="cond")
         for _ in range(self.num_layers):
-            h = h + self.attention(view, linen.LayerNorm()(h))
-            h = h + self.mlp(linen.LayerNorm()(h))
+            h = h + self.attention(view, LayerNorm()(h))
+            h = h + self.mlp(LayerNorm()(h))
         zeros = linen.initializers.zeros
-        return linen.Dense(self.size, kernel_init=zeros, name="output")(linen.LayerNorm()(h))
+        return Dense(self.size, kernel_init=zeros, name="output")(LayerNorm()(h))
 
     def places(self):
         """Of each table of vectors its rows, and which one each step takes."""
@@ -109,7 +109,7 @@ class Decoder(linen.Module):
 
     def attention(self, view, h):
         width = self.hidden // self.num_heads
-        qkv = linen.Dense(3 * self.hidden, use_bias=False)(h)
+        qkv = Dense(3 * self.hidden, use_bias=False)(h)
         q, k, v = jnp.split(qkv.reshape(*h.shape[:-1], self.num_heads, 3 * width), 3, -1)
         if self.positions == "rotary":
             q, k = (rotated(view, a, self.num_steps) for a in (q, k))
@@ -117,12 +117,12 @@ class Decoder(linen.Module):
         return self.residual(y.reshape(h.shape))
 
     def mlp(self, h):
-        return self.residual(jax.nn.gelu(linen.Dense(4 * self.hidden)(h)))
+        return self.residual(jax.nn.gelu(Dense(4 * self.hidden)(h)))
 
     def residual(self, y):
         """The 2 L of them together add the variance of one."""
         init = linen.initializers.variance_scaling(0.5 / self.num_layers, "fan_in", "normal")
-        return linen.Dense(self.hidden, kernel_init=init)(y)
+        return Dense(self.hidden, kernel_init=init)(y)
 
 
 def rotated(view, a, num_steps, base=10_000.0):

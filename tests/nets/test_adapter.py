@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dgm_jax import nets
 from dgm_jax.nets import from_linen
 from tests.contracts.compiled import jit
 
@@ -76,3 +77,44 @@ def test_parameters_cross_jit_vmap_and_grad(key):
         one = jax.tree.map(lambda a: a[i], params)
         np.testing.assert_allclose(together[i], jit(net.apply)(one, x, c), rtol=1e-5)
     assert all(jnp.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
+
+
+IMAGE = (2, 2, 2)
+OF_PICTURES = {"hidden": 4, "num_layers": 1, "num_outputs": 2, "cond_dim": 2}
+NETS = {
+    "made": lambda: nets.made(3, hidden=(4,), num_outputs=2, cond_dim=2),
+    "markov": lambda: nets.markov(3, window=1, hidden=(4,), num_outputs=2, cond_dim=2),
+    "rnn": lambda: nets.rnn(3, hidden=4, num_outputs=2, cond_dim=2),
+    "wavenet": lambda: nets.wavenet(3, hidden=4, dilations=(1,), num_outputs=2, cond_dim=2),
+    "transformer": lambda: nets.transformer(3, **OF_PICTURES, num_heads=2),
+    "pixelcnn": lambda: nets.pixelcnn(IMAGE, **OF_PICTURES),
+    "gated_pixelcnn": lambda: nets.gated_pixelcnn(IMAGE, **OF_PICTURES),
+    "pixelcnn_pp": lambda: nets.pixelcnn_pp(IMAGE, **OF_PICTURES),
+    "pixelsnail": lambda: nets.pixelsnail(IMAGE, **OF_PICTURES),
+    "mlp": lambda: nets.mlp((3, 2), 2, hidden=(4,)),
+    "conv_resnet": lambda: nets.conv_resnet(IMAGE, 2, hidden=4, cond_dim=2),
+    "gated_attention": lambda: nets.gated_attention(IMAGE, 2, hidden=4, cond_dim=2),
+    "revnet": lambda: nets.revnet(nets.mlp(2, 2, hidden=(4,)), num_layers=1),
+    "irevnet": lambda: nets.irevnet(IMAGE, num_stages=1, num_layers=1),
+}
+INPUTS = {"mlp": ((3,), (2,)), "conv_resnet": (IMAGE, (1, 1, 2)), "gated_attention": (IMAGE, (1, 1, 2)),
+          "revnet": ((4,),), "irevnet": (IMAGE,)}  # fmt: skip
+
+
+@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("name", NETS)
+def test_parameters_of_all_nets_and_their_outputs_have_the_default_float(name, x64):
+    """One dtype, whichever layers a net is made of; nothing is computed."""
+    with jax.enable_x64(x64):
+        dtype, net = jnp.zeros(()).dtype, NETS[name]()
+        params = jax.eval_shape(net.init, jax.random.key(0))
+        assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {dtype}
+        dim = 3 if name in ("made", "markov", "rnn", "wavenet", "transformer") else 8
+        shapes = INPUTS.get(name, ((dim,), (2,)))
+        assert jax.eval_shape(net.apply, params, *map(jnp.zeros, shapes)).dtype == dtype
+
+
+def test_the_table_has_every_net():
+    others = {"from_linen", "naive", "one_hot", "scaled", "receptive_field"}
+    functions = {n for n, f in vars(nets).items() if callable(f) and not isinstance(f, type)}
+    assert functions - others == set(NETS)
