@@ -1,7 +1,8 @@
 """Checks at the public boundary: each raises one line naming argument, value and remedy.
 
 Everything here looks at shapes, dtypes and Python values, so it is free under `jit`, and runs
-before anything is compiled. The one exception is `finite_rows`, which reads data on the host.
+before anything is compiled. The exceptions are `finite_rows` and `within`, which read data on the
+host; `readable` says where they can.
 """
 
 import difflib
@@ -107,6 +108,19 @@ def condition(cond, cond_dim: int) -> None:
         array(cond, "cond")
     if cond is not None and (not jnp.shape(cond) or jnp.shape(cond)[-1] != cond_dim):
         raise ValueError(f"cond must have shape [..., {cond_dim}]; got {jnp.shape(cond)}.")
+
+
+def readable(value) -> bool:
+    """Whether the numbers are known here: not in traced code, nor where other processes hold some."""
+    return not isinstance(value, jax.core.Tracer) and getattr(value, "is_fully_addressable", True)
+
+
+def within(value, least, most, name: str) -> None:
+    """No entry outside of least..most, where they are `readable`."""
+    if readable(value) and np.size(value):
+        low, high = np.min(value), np.max(value)
+        if not (least <= low and high <= most):
+            raise ValueError(f"{name} must lie in {least}..{most}; got entries in {low}..{high}.")
 
 
 def finite_rows(x, name: str = "data") -> None:

@@ -176,13 +176,18 @@ def adapt(model: Flow | Density, params: Params, x: Array, cond: Array | None = 
 
         params = jax.jit(functools.partial(adapt, model))(model.init(key), x)
 
-    The statistics are those of the whole batch also where it is spread over devices. A second call
-    with the same batch changes nothing beyond rounding, and a model without such parameters is
-    returned as it is. Cost: about one inverse. Salimans and Kingma (2016), section 3.
+    The statistics are those of the whole batch also where it is spread over devices. A batch with
+    NaN is refused; under `jit`, which cannot see it, they are NaN. A second call with the same
+    batch changes nothing beyond rounding, and a model without such parameters is returned as it is.
+    Cost: about one inverse. Salimans and Kingma (2016), section 3.
     """
     if not hasattr(model, "adapt"):
         checks.noun(model, Flow, "model")
-    return params if model.adapt is None else model.adapt(params, x, cond)[0]
+    if model.adapt is None:
+        return params
+    if checks.readable(x):
+        checks.finite_rows(x, "x")
+    return model.adapt(params, x, cond)[0]
 
 
 def _adapted(flow, params, x, cond):

@@ -111,6 +111,12 @@ class FactorOut(distrax.Bijector):
         checks.image_shape(shape)
         if shape[-1] % 2:
             raise ValueError(f"factoring out needs an even number of channels; got shape {shape}.")
+        if (rest.event_ndims_in, rest.event_ndims_out) != (1, 3):
+            raise ValueError(
+                "rest must map vectors (1 axis) to images (3); got a map of events of "
+                f"{rest.event_ndims_in} to {rest.event_ndims_out}. Compose it with "
+                "invert(fixed(flatten(shape)))."
+            )
         self._rest, self._shape = rest, tuple(shape)
         self._half = flatten((*shape[:2], shape[2] // 2))
 

@@ -36,6 +36,7 @@ def variational_noise(
     def dist(params, cond=None):
         if cond is None:
             raise ValueError("cond is missing: q(u | x) needs dist(params, x), x the levels.")
+        checks.within(cond, 0, num_levels - 1, "x")
         levels = jnp.asarray(cond, jnp.float32) * (2 / (num_levels - 1)) - 1  # to [-1, 1]
         seen = board.forward(levels)
         vectors = flatten(shape).forward(levels)

@@ -17,6 +17,7 @@ from ..protocol import Flow
 def diagonal(dim: int, *, event_ndims: int = 1) -> Flow:
     """x = e^s ⊙ z, log-det Σ_i s_i. Starts as the identity."""
     checks.positive_int(dim, "dim")
+    checks.positive_int(event_ndims, "event_ndims")
 
     def init(key):
         checks.key(key)
@@ -31,6 +32,7 @@ def diagonal(dim: int, *, event_ndims: int = 1) -> Flow:
 def triangular(dim: int, *, lower: bool = True, event_ndims: int = 1) -> Flow:
     """x = M z, M triangular with the diagonal e^s; log-det Σ_i s_i. Starts as the identity."""
     checks.positive_int(dim, "dim")
+    checks.positive_int(event_ndims, "event_ndims")
 
     def init(key):
         checks.key(key)
@@ -53,6 +55,7 @@ def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
     Cost: O(d²) both ways, O(d) for the log-det. Kingma and Dhariwal (2018), eq. 10.
     """
     checks.positive_int(dim, "dim")
+    checks.positive_int(event_ndims, "event_ndims")
     checks.positive_int(seed, "seed", least=0)
     permutation = Permutation(
         np.random.default_rng(seed).permutation(dim), event_ndims=event_ndims
@@ -91,6 +94,7 @@ def qr(dim: int, *, num_reflections: int | None = None, event_ndims: int = 1) ->
     Hoogeboom et al. (2019), "Emerging convolutions", section 4.
     """
     checks.positive_int(dim, "dim")
+    checks.positive_int(event_ndims, "event_ndims")
     k = dim if num_reflections is None else num_reflections
     checks.positive_int(k, "num_reflections")
 
@@ -136,6 +140,7 @@ def actnorm(dim: int, *, event_ndims: int = 1) -> Flow:
     shifted and not scaled. Kingma and Dhariwal (2018), "Glow", section 3.1.
     """
     checks.positive_int(dim, "dim")
+    checks.positive_int(event_ndims, "event_ndims")
 
     def init(key):
         checks.key(key)
@@ -162,4 +167,4 @@ def _moments(rows):
     mean = rows.mean(0)
     std = jnp.sqrt(((rows - mean) ** 2).mean(0))
     rounding = 8 * jnp.finfo(rows.dtype).eps * jnp.abs(rows).max(0)
-    return mean, jnp.where(std > rounding, std, 1)
+    return mean, jnp.where(std <= rounding, 1, std)  # NaN stays NaN

@@ -286,6 +286,11 @@ CASES |= {
     "adapt of a maker": (lambda: adapt(flows.actnorm, {}, FOUR), "model", "actnorm(...)"),
     "adapt of one row": (lambda: adapted(flows.actnorm(3), jnp.ones((1, 3))), "two", "(1, 3)"),
     "adapt of integers": (lambda: adapted(flows.actnorm(3), INT), "floating", "int"),
+    "adapt of NaN": (
+        lambda: adapted(flows.actnorm(3), np.full((2, 3), np.nan)), "x", "2 of 2 rows", "drop",
+    ),
+    "plu, event_ndims": (lambda: flows.plu(3, event_ndims="x"), "event_ndims", "integer", "'x'"),
+    "actnorm, event_ndims": (lambda: flows.actnorm(3, event_ndims=0), "event_ndims", "0"),
     "adapt of an inverted actnorm": (
         lambda: adapted(invert(flows.actnorm(3)), jnp.ones((2, 3))), "inverted", "outside",
     ),
@@ -294,6 +299,9 @@ CASES |= {
     "flatten of a vector": (lambda: flatten((12,)), "shape", "channels", "(12,)"),
     "FactorOut, odd": (lambda: FactorOut(None, (2, 2, 3)), "even number of channels", "(2, 2, 3)"),
     "factor_out(bijector)": (lambda: factor_out(flatten((2, 2, 1)), (2, 2, 2)), "rest", "Flow"),
+    "factor_out of a map of vectors": (
+        lambda: run(factor_out(flows.diagonal(4), (2, 2, 2)), x=jnp.ones(8)), "rest", "images",
+    ),
     "channel_coupling of one": (lambda: flows.channel_coupling((2, 2, 1)), "two channels"),
     "channel_coupling, net": (
         lambda: flows.channel_coupling((2, 2, 2), net="resnet"), "net", "function", "str",
@@ -329,6 +337,10 @@ CASES |= {
     "conv_resnet, shape": (lambda: nets.conv_resnet((4, 4), 1), "shape", "channels", "(4, 4)"),
     "variational_noise, num_levels": (
         lambda: flows.variational_noise((4, 4, 1), 1), "num_levels", "at least 2", "1",
+    ),
+    "variational_noise of other levels": (
+        lambda: density(lambda: flows.variational_noise((4, 4, 1), 8), cond=np.full((4, 4, 1), 8)),
+        "x must lie in 0..7", "8..8",
     ),
     "uniform_noise": (lambda: uniform_noise(-1), "event_ndims", "at least 0", "-1"),
     "affine, negative": (lambda: affine(bound=-3.0), "bound", "above 0", "-3.0"),

@@ -166,6 +166,13 @@ def test_a_constant_coordinate_is_shifted_and_not_scaled():
     assert jnp.isfinite(z).all()
 
 
+def test_under_jit_a_batch_with_nan_makes_both_statistics_nan():
+    flow, x = actnorm(DIM), batch((8, DIM)).at[3, 1].set(jnp.nan)
+    params = jit(lambda x: adapt(flow, flow.init(jax.random.key(0)), x))(x)
+    for leaf in params.values():
+        np.testing.assert_array_equal(jnp.isnan(leaf), np.arange(DIM) == 1)
+
+
 def test_adapt_leaves_a_model_without_such_parameters_as_it_is():
     for model in (plu(DIM), pushforward(plu(DIM), standard_normal(DIM))):
         params = model.init(jax.random.key(0))
