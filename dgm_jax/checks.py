@@ -118,7 +118,8 @@ def readable(value) -> bool:
 def within(value, least, most, name: str) -> None:
     """No entry outside of least..most, where they are `readable`."""
     if readable(value) and np.size(value):
-        low, high = np.min(value), np.max(value)
+        host = np.asarray(value)  # in traced code even np.min of a known array is traced
+        low, high = host.min(), host.max()
         if not (least <= low and high <= most):
             raise ValueError(f"{name} must lie in {least}..{most}; got entries in {low}..{high}.")
 

@@ -35,6 +35,9 @@ PASS = {
     "finite_rows, integers": lambda: checks.finite_rows(np.ones(2, int)),
     "within": lambda: checks.within(np.array([0, 7]), 0, 7, "x"),
     "within, traced": lambda: jax.make_jaxpr(lambda x: checks.within(x, 0, 7, "x"))(8) and None,
+    "within, known in traced code": lambda known=jnp.arange(8): (
+        jax.make_jaxpr(lambda x: checks.within(known, 0, 7, "x"))(0) and None
+    ),
     "function": lambda: checks.function(jnp.tanh, "activation"),
     "noun": lambda: checks.noun(affine(), Law, "law"),
     "array": lambda: checks.array(np.ones(2), "x"),
