@@ -24,12 +24,16 @@ class Table(NamedTuple):
 UCI = ("power", "gas", "hepmass", "miniboone", "bsds300_patches")
 TABLES = (
     Table("Papamakarios et al. 2017", "nats", UCI, {
-        "Gaussian": (-7.74, -3.58, -27.93, -37.24, 96.67),
         "MADE": (-3.08, 3.56, -20.98, -15.59, 148.85),
         "RealNVP (10)": (0.17, 8.33, -18.71, -13.84, 153.28),
         "MAF (5)": (0.14, 9.07, -17.70, -11.75, 155.69),
-        "MAF (10)": (0.24, 10.08, -17.73, -12.24, 154.93),
     }),
+    Table("Papamakarios et al. 2017", "nats", UCI[:4], {"Gaussian": (-7.74, -3.58, -27.93, -37.24)}),
+    Table("Papamakarios et al. 2017", "nats", UCI[:2], {"MAF (10)": (0.24, 10.08)}),
+    Table("Papamakarios et al. 2017, recalled", "nats", UCI[2:], {
+        "MAF (10)": (-17.73, -12.24, 154.93),
+    }),
+    Table("Papamakarios et al. 2017, recalled", "nats", UCI[4:], {"Gaussian": (96.67,)}),
     Table("Durkan et al. 2019", "nats", UCI, {
         "RQ-NSF (C)": (0.64, 13.09, -14.75, -9.67, 157.54),
         "RQ-NSF (AR)": (0.66, 13.09, -14.01, -9.22, 157.31),

@@ -42,7 +42,7 @@ def test_a_run_tells_nats_beside_the_gaussian_and_the_published_figures(tmp_path
     assert all(abs(r["test_nats"] - start) < 3 for r in found["models"].values())
     assert (tmp_path / "run" / "curves.png").stat().st_size > 5000
     out = capsys.readouterr().out
-    assert "157.54 (Durkan et al. 2019)" in out and "96.67 (Papamakarios et al. 2017)" in out
+    assert "157.54 (Durkan et al. 2019)" in out and "96.67 (Papamakarios et al. 2017, recalled)" in out
 
 
 def test_levels_and_missing_files_are_refused_by_name(tmp_path):
@@ -57,6 +57,9 @@ def test_published_figures_are_found_by_set_unit_and_model():
     assert published.find("cifar10", "bits/dim", "glow").value == 3.35
     assert published.find("cifar10", "nats", "glow") is None
     assert published.find("digits", "bits/dim", "glow") is None
+    deep = [published.find(name, "nats", "MAF (10)") for name in published.UCI]
+    assert [figure.value for figure in deep] == [0.24, 10.08, -17.73, -12.24, 154.93]
+    assert ["recalled" in figure.source for figure in deep] == [False, False, True, True, True]
     assert all(
         len(row) == len(table.sets) for table in published.TABLES for row in table.figures.values()
     )
