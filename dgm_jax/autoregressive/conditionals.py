@@ -16,7 +16,7 @@ from jax.scipy.special import ndtri
 
 from .. import checks, nets
 from ..bijectors import Law, affine
-from ..distributions import Autoregressive, DiscretizedLogisticMixture
+from ..distributions import Autoregressive, DiscretizedLogisticMixture, Levels
 from ..nets import Encoding, Head
 from ..protocol import Array, CausalNet, Density
 
@@ -83,7 +83,7 @@ def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditi
         raise ValueError(
             f"encoding must be of num_levels={num_levels} levels; got one of {encoding.num_levels}."
         )
-    return Conditional(num_levels, lambda f: _Levels(logits=f), encoding)
+    return Conditional(num_levels, lambda f: Levels(logits=f), encoding)
 
 
 def discretized_logistic(num_levels: int, *, num_components: int = 5) -> Conditional:
@@ -200,17 +200,3 @@ class _Bit(distrax.Bernoulli):
 
     def log_prob(self, value):
         return jnp.where((value == 0) | (value == 1), super().log_prob(value), -jnp.inf)
-
-
-class _Levels(distrax.Categorical):
-    """Drawn by the inverse of its CDF: one uniform number a draw, where distrax takes K.
-
-    In a sampler's small steps that matters: 18 against 84 µs for 16 draws of 256 levels, where all
-    of a WaveNet of 20 layers takes 96 (one CPU core).
-    """
-
-    def _sample_n(self, key, n):
-        dtype = jnp.promote_types(self.logits.dtype, jnp.float32)  # or u would have 128 values
-        cdf = jnp.cumsum(jax.nn.softmax(self.logits.astype(dtype)), -1)
-        u = cdf[..., -1] * jax.random.uniform(key, (n, *cdf.shape[:-1]), cdf.dtype)
-        return (cdf <= u[..., None]).sum(-1, dtype=jnp.int32)

@@ -33,9 +33,14 @@ def made(
     mask_seed: which masks
     options: those of `nets.made`: `order`, `activation`, `residual`, `inverse`, ...
 
-    Weights learned under random orders serve any order: the constructor with
+    Weights learned under random orders serve others too: the constructor with
     order=`observed_first(given)` and one mask takes the same parameters, and imputes missing values
-    by exact draws from p(x_missing | x_given), by `.complete`. Starts as the conditional of f = 0.
+    by draws from its p(x_missing | x_given), by `.complete`. How well depends on how many masks
+    there were. On the 8x8 digits, in bits/dim after 1000 to 1500 steps: with num_masks=2000, 2.20
+    under the masks of training, 2.18 under new ones, 2.30 in raster order; with 16, 1.97, 2.5 and
+    2.77, where the histogram of each pixel scores 2.43.
+
+    Starts as the conditional of f = 0.
     Costs: density one pass, sample the arithmetic of one; an ensemble of M masks M times that.
     Germain et al. (2015), "MADE", eqs. 2-7.
     """
@@ -45,6 +50,10 @@ def made(
         encoding=conditional.encoding, **options,
     )  # fmt: skip
     checks.positive_int(num_masks, "num_masks")
+    if isinstance(agnostic_to, str) or not agnostic_to:
+        raise ValueError(f"agnostic_to must be some of {AGNOSTIC}, as a tuple; got {agnostic_to!r}.")
+    for what in agnostic_to:
+        checks.choice(what, AGNOSTIC, "each entry of agnostic_to")
     if num_masks == 1:
         return density(net, conditional, dim, cond_dim=cond_dim)
     places = random_places(

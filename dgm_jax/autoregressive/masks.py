@@ -37,9 +37,6 @@ def random_places(
     seed: int = 0,
 ) -> Places:
     """num_masks random masks, stacked: order [masks, d], units [masks, h_n]; by NumPy, for ever."""
-    checks.positive_int(num_masks, "num_masks")
-    for what in agnostic_to:
-        checks.choice(what, AGNOSTIC, "each entry of agnostic_to")
     order_rng, unit_rng = np.random.default_rng(seed).spawn(2)
 
     def places(rng, size, moves):
@@ -127,6 +124,25 @@ class Ensemble(distrax.Distribution):
         members = jnp.arange(self._num_masks)
         log_probs = jax.lax.map(lambda m: self._member(m).log_prob(value), members)
         return jax.nn.logsumexp(log_probs, 0) - np.log(self._num_masks)
+
+    def sharpened(self, **options) -> "Ensemble":
+        """The ensemble of the members' `Autoregressive.sharpened`."""
+        return Ensemble(lambda m: self._member(m).sharpened(**options), self._num_masks)
+
+    def conditionals(self, x):
+        """Refused: the members' orders differ, and so does what they condition on."""
+        raise ValueError(f"conditionals: {self._one_order()}")
+
+    def complete(self, x, given, *, seed):
+        """Refused: a member draws exactly only where its order makes all given coordinates first."""
+        raise ValueError(f"complete: {self._one_order()}")
+
+    def _one_order(self):
+        return (
+            f"an ensemble of {self._num_masks} masks has no one order. Take a member, "
+            "dist(params, cond, key=key), or give the parameters to a made of one mask, with "
+            "order=observed_first(given)."
+        )
 
     def _sample_n(self, key, n):
         checks.key(key, "seed")

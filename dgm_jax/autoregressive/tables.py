@@ -5,13 +5,12 @@ independence, and the Markov property, x_i ⊥ x_<i-k | x_{i-k}, ..., x_{i-1}. A
 of p(x_i | the k before it): k = 0 independent, k = d-1 full.
 """
 
-import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..distributions import Autoregressive
+from ..distributions import Autoregressive, Levels
 from ..protocol import CausalNet, Density, Params
 
 LARGEST = 2**28  # entries of a table
@@ -71,7 +70,7 @@ def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> De
 
     def dist(params: Params, cond=None):
         checks.condition(cond, 0)
-        return Autoregressive(net, params, lambda f: distrax.Categorical(logits=f), dim)
+        return Autoregressive(net, params, lambda f: Levels(logits=f), dim)
 
     return Density(init, dist)
 

@@ -1,5 +1,6 @@
 from .autoregressive import Autoregressive as Autoregressive
 from .dequantized import uniform_noise as uniform_noise
 from .discretized import DiscretizedLogisticMixture as DiscretizedLogisticMixture
+from .levels import Levels as Levels
 from .normal import standard_normal as standard_normal
 from .pushforward import Pushforward as Pushforward

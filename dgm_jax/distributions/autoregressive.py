@@ -6,9 +6,11 @@ from collections.abc import Callable
 import distrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import checks
 from ..protocol import Array, CausalNet, Key, Params
+from .levels import Levels
 
 
 class Autoregressive(distrax.Distribution):
@@ -55,7 +57,8 @@ class Autoregressive(distrax.Distribution):
         """x where `given`, and draws p(x_i | x_<i) elsewhere: inpainting, imputation.
 
         given: booleans of the shape of x, one for all or [..., *event_shape] for each row its own;
-        what x holds elsewhere is not read.
+        what x holds elsewhere is not read. What is given must be finite, levels those of the law;
+        under `jit` this is not seen, and the result has no density.
         Exact, a sample of p(x_missing | x_given), where the order makes all given coordinates
         first. Where it makes a missing one before a given one, that one has not seen it: the draw
         is of ∏_missing p(x_i | x_<i), which is not the conditional law.
@@ -68,6 +71,7 @@ class Autoregressive(distrax.Distribution):
                 f"x and given must have shape [..., {', '.join(map(str, self._shape))}], given "
                 f"booleans; got {jnp.shape(x)} and {given.shape} of {given.dtype}."
             )
+        self._check_given(x, given)
         x, given = self._flat(x), self._flat(given)
         batch_shape = jnp.broadcast_shapes(x.shape[:-1], given.shape[:-1], self.batch_shape)
         x, given = (jnp.broadcast_to(a, (*batch_shape, a.shape[-1])) for a in (x, given))
@@ -82,23 +86,41 @@ class Autoregressive(distrax.Distribution):
         made = self._net.unroll(self._params, emit, batch_shape, self._cond)[0]
         return self._shaped(jnp.where(given, x.astype(made.dtype), made))
 
+    def _check_given(self, x, given):
+        if any(isinstance(a, jax.core.Tracer) for a in (x, given)):
+            return
+        held = np.where(given, x, 0)
+        bad = ~np.isfinite(held)
+        if np.issubdtype(held.dtype, np.integer):
+            f = jax.eval_shape(self._net.apply, self._params, self._flat(held), self._cond)
+            num_levels = jax.eval_shape(lambda f: _logits(self._to_dist(f)), f).shape[-1]
+            bad = (held < 0) | (held >= num_levels)
+        if bad.any():
+            raise ValueError(
+                f"x must be of the law where it is given, finite numbers or levels from 0 on; got "
+                f"{held[bad][0]}."
+            )
+
     def sharpened(self, *, temperature: float = 1.0, top_k: int | None = None) -> "Autoregressive":
         """∏_i p(x_i | x_<i)^{1/T} / Z_i, of each only the top_k likeliest levels: for discrete x.
 
-        T < 1 prefers likely levels, 1 changes nothing. Levels equal to the k-th likeliest are kept.
-        A density of its own, which can be drawn from, completed and scored: the same passes, and
-        for each x_i the logits of all levels.
+        T < 1 prefers likely levels, 1 leaves the law as it is; a number, or an array, which may be
+        traced. Levels equal to the k-th likeliest are kept. A density of its own, which can be
+        drawn from, completed and scored: the same passes, and for each x_i the logits of all levels.
         """
-        checks.positive(temperature, "temperature")
+        if not isinstance(temperature, jax.Array):  # one that is may be traced
+            checks.positive(temperature, "temperature")
         if top_k is not None:
             checks.positive_int(top_k, "top_k")
 
         def to_dist(f):
-            logits = _logits(self._to_dist(f)) / temperature
+            logits = _logits(self._to_dist(f))
+            highest = jnp.max(logits, -1, keepdims=True)
+            logits = (logits - highest) / temperature  # at most 0, however small T is
             if top_k is not None and top_k < logits.shape[-1]:
                 least = jax.lax.top_k(logits, top_k)[0][..., -1:]
                 logits = jnp.where(logits < least, -jnp.inf, logits)
-            return distrax.Categorical(logits=logits)
+            return Levels(logits=logits)
 
         return Autoregressive(self._net, self._params, to_dist, self._shape, self._cond)
 
@@ -135,10 +157,10 @@ class Autoregressive(distrax.Distribution):
         return a.sum(range(-len(self._shape), 0))
 
     def _draw(self, key, i, f):
-        """x_i of p(x_i; f); a level of NaN parameters is -1, which is none, and stays visible."""
+        """x_i of p(x_i; f); a level of NaN or +∞ is -1, which is none, and stays visible."""
         drawn = self._to_dist(f).sample(seed=jax.random.fold_in(key, i))
-        if jnp.issubdtype(drawn.dtype, jnp.integer):
-            return jnp.where(jnp.isnan(f).any(-1), -1, drawn)
+        if jnp.issubdtype(drawn.dtype, jnp.integer):  # -∞ is the logit of what never happens
+            return jnp.where((f < jnp.inf).all(-1), drawn, -1)
         return drawn
 
 

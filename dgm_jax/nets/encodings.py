@@ -11,12 +11,11 @@ from ..protocol import Array
 
 
 class Encoding(NamedTuple):
-    """Levels as vectors of `size` entries, and back; decode(encode(x)) = x."""
+    """Levels as vectors of `size` entries."""
 
     num_levels: int
     size: int
     encode: Callable[[Array], Array]  # levels [...] -> [..., size]
-    decode: Callable[[Array], Array]  # [..., size] -> levels [...]
 
 
 def one_hot(num_levels: int) -> Encoding:
@@ -31,7 +30,6 @@ def one_hot(num_levels: int) -> Encoding:
         num_levels,
         size,
         lambda x: jax.nn.one_hot(x - 1, size),  # -1, of level 0, is no level: all zeros
-        lambda v: (v @ jnp.arange(1, num_levels, dtype=v.dtype)).astype(jnp.int32),
     )
 
 
@@ -43,7 +41,6 @@ def scaled(num_levels: int) -> Encoding:
         num_levels,
         1,
         lambda x: (x / half - 1)[..., None],
-        lambda v: jnp.round((v[..., 0] + 1) * half).astype(jnp.int32),
     )
 
 

@@ -165,8 +165,8 @@ def made(
         """`unroll` of a net whose step t makes coordinate made_at[t]; emit sees [*batch, q]."""
 
         def emit_columns(t, f):
-            made = emit(t, jnp.asarray(made_at)[t], f.T.reshape(*batch_shape, net.q))
-            return made.reshape(-1, net.p).T
+            made, kept = emit(t, jnp.asarray(made_at)[t], f.T.reshape(*batch_shape, net.q))
+            return made.reshape(-1, net.p).T, kept
 
         iterate, batch = "fixed_point" in inverse, math.prod(batch_shape)
         return unroll(
@@ -179,13 +179,12 @@ def made(
         net = layers(params, cond, batch_shape)
 
         def emit_encoded(t, i, f):
-            return encoded(emit(i, f), encoding, f.dtype)
+            x_i = emit(i, f)
+            return encoded(x_i, encoding, f.dtype), None if encoding is None else x_i
 
-        x, f, streams = make(net, emit_encoded, unit, batch_shape, order)
-        if encoding is not None:
-            x = encoding.decode(jnp.moveaxis(x.reshape(dim, p, -1), 1, -1))
-            x = jnp.where(jnp.isnan(f.reshape(dim, k, -1)).any(1), -1, x)  # no level decodes so
+        x, levels, f, streams = make(net, emit_encoded, unit, batch_shape, order)
         units = jnp.concatenate([*streams, f])  # [all units and outputs, batch]
+        x = x if encoding is None else levels  # x encodes them, in few bits perhaps
         return rows(x, batch_shape), rows(f, batch_shape, k), units
 
     def linearize(params, x, units, cond=None):
@@ -224,8 +223,8 @@ def made(
         def unroll_linear(emit, right):
             *offsets, out_offset = jnp.split(right, ends[:-1])
             moving = net._replace(offsets=offsets, out_offset=out_offset)
-            x_dot, f_dot, pushed = make(
-                moving, lambda t, i, a: emit(i, a)[..., None], push, batch_shape, order
+            x_dot, _, f_dot, pushed = make(
+                moving, lambda t, i, a: (emit(i, a)[..., None], None), push, batch_shape, order
             )
             return rows(x_dot, batch_shape), jnp.concatenate([*pushed, f_dot])
 
@@ -241,9 +240,9 @@ def made(
 
             def emit_f(t, i, v):
                 f_bar = emit(i, v[..., 0])
-                return f_bar + jnp.stack([right_f[t, k - 1 - j] for j in range(k)], -1)
+                return f_bar + jnp.stack([right_f[t, k - 1 - j] for j in range(k)], -1), None
 
-            f_bar, v, pulled = make(transposed(net), emit_f, pull, batch_shape, order[::-1])
+            f_bar, _, v, pulled = make(transposed(net), emit_f, pull, batch_shape, order[::-1])
             f_bar = f_bar.reshape(dim, k, -1)[::-1].reshape(dim * k, -1)
             units_bar = jnp.concatenate([*(part[::-1] for part in pulled[::-1]), f_bar])
             return units_bar, rows(v[::-1], batch_shape)

@@ -15,7 +15,7 @@ All arrays are feature-major, [features, batch]: a step of the substitution writ
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -78,17 +78,18 @@ def sums(layers: Layers, x: Array, streams: list[Array], values: list[Array], *,
 
 def unroll(
     layers: Layers,
-    emit: Callable[[Array, Array], Array],
+    emit: Callable[[Array, Array], tuple[Array, Any]],
     unit: Unit,
     batch: int,
     *,
     num_blocks: int,
     iterate: bool = False,
     tolerance: float = 0.0,
-) -> tuple[Array, Array, list[Array]]:
-    """x_t = emit(t, f_t(x_<t)) for t = 0..d-1; returns x [d·p, batch], f(x) [d·q, batch], all streams.
+) -> tuple[Array, Any, Array, list[Array]]:
+    """x_t, _ = emit(t, f_t(x_<t)) for t = 0..d-1; returns x [d·p, batch], f(x) [d·q, batch], streams.
 
-    emit(t, f [q, batch]) -> [p, batch]. A block of coordinates first takes in all that is known
+    emit(t, f [q, batch]) -> (x_t [p, batch], kept): what it keeps of each step, a level say that
+    x_t encodes, is returned after x, stacked [d, ...]. A block of coordinates first takes in all that is known
     already, one product for each matrix: nearly all of the arithmetic. What is left is the block's
     own small corner of each matrix. The default walks it coordinate by coordinate, each unit once;
     `iterate` repeats it for all coordinates of the block together (Jacobi), until nothing changes
@@ -100,7 +101,7 @@ def unroll(
     """
     inputs, outputs, bounds = _geometry(layers, num_blocks)
     f = jnp.zeros((layers.q, batch), layers.readout.dtype)
-    dtype = jnp.result_type(f, jax.eval_shape(emit, 0, f))
+    dtype = jnp.result_type(f, jax.eval_shape(emit, 0, f)[0])
 
     known = [jnp.zeros((0, batch), dtype)]  # inputs, then the values of each layer
     streams = []
@@ -111,18 +112,20 @@ def unroll(
         stream, value = unit(n, 0, a, _skip(layers, n, streams, rows))
         streams.append(stream)
         known.append(value)
-    made = []
+    made, all_kept = [], []
     for lo, hi in pairwise(bounds):
         block = _take_in(layers, known, lo, hi, inputs, outputs)
         if iterate:
-            new, f = _iterate(layers, block, emit, unit, dtype, tolerance)
+            new, kept, f = _iterate(layers, block, emit, unit, dtype, tolerance)
         else:
-            new, f = _walk(layers, block, emit, unit, dtype)
+            new, kept, f = _walk(layers, block, emit, unit, dtype)
         values, new_streams = new
         known = [jnp.concatenate(pair) for pair in zip(known, values)]
         streams = [jnp.concatenate(pair) for pair in zip(streams, new_streams)]
         made.append(f)
-    return known[0], jnp.concatenate(made), streams
+        all_kept.append(kept)
+    kept = jax.tree.map(lambda *parts: jnp.concatenate(parts), *all_kept)
+    return known[0], kept, jnp.concatenate(made), streams
 
 
 def transposed(layers: Layers) -> Layers:
@@ -274,8 +277,8 @@ def _walk(layers, block, emit, unit, dtype):
             f += block.direct[t] @ x
         # Row by row: a slice of several rows in a sum keeps XLA from vectorising all of `emit`.
         f = jnp.stack([row + block.f[t, i] for i, row in enumerate(f)])
-        new = emit(block.lo + t, f).astype(dtype)
-        x = below = jax.lax.dynamic_update_slice(x, new, (t * layers.p, 0))
+        new, kept = emit(block.lo + t, f)
+        x = below = jax.lax.dynamic_update_slice(x, new.astype(dtype), (t * layers.p, 0))
         for n, group in enumerate(groups):
             if group:
                 at = jnp.minimum(begin[n], len(values[n]) - group)
@@ -288,13 +291,13 @@ def _walk(layers, block, emit, unit, dtype):
                 values[n] = jax.lax.dynamic_update_slice(values[n], value, (at, 0))
                 streams[n] = jax.lax.dynamic_update_slice(streams[n], stream, (at, 0))
             below = values[n]
-        return ([x, *values], streams), None
+        return ([x, *values], streams), kept
 
     nothing = [jnp.zeros((len(a), batch), dtype) for a in block.sums]
     start = ([jnp.zeros((size * layers.p, batch), dtype), *nothing], nothing)
-    carry, _ = jax.lax.scan(step, start, (jnp.arange(size), [jnp.asarray(s) for s in starts]))
+    carry, kept = jax.lax.scan(step, start, (jnp.arange(size), [jnp.asarray(s) for s in starts]))
     # f once more, as one product: to store it row by row would cost more than to make it.
-    return carry, _read_out(block, carry[0]).reshape(size * layers.q, batch)
+    return carry, kept, _read_out(block, carry[0]).reshape(size * layers.q, batch)
 
 
 def _read_out(block, values):
@@ -322,10 +325,13 @@ def _iterate(layers, block, emit, unit, dtype, tolerance):
             streams.append(stream)
         return (values, streams), _read_out(block, values)
 
+    def emit_all(f):
+        new, kept = jax.vmap(emit)(block.lo + jnp.arange(size), f)
+        return new.astype(dtype).reshape(size * layers.p, batch), kept
+
     def improve(carry):
         rounds, x, _ = carry
-        f = run(x)[1]
-        new = jax.vmap(emit)(block.lo + jnp.arange(size), f).astype(dtype).reshape(x.shape)
+        new, _ = emit_all(run(x)[1])
         return rounds + 1, new, jnp.max(jnp.abs(new - x), initial=0.0)
 
     def goes_on(carry):
@@ -335,4 +341,4 @@ def _iterate(layers, block, emit, unit, dtype, tolerance):
     x = jnp.zeros((size * layers.p, batch), dtype)
     _, x, _ = jax.lax.while_loop(goes_on, improve, (0, x, jnp.asarray(jnp.inf, dtype)))
     values, f = run(x)
-    return values, f.reshape(size * layers.q, batch)
+    return values, emit_all(f)[1], f.reshape(size * layers.q, batch)

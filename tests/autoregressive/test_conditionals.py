@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from dgm_jax.autoregressive import categorical
+from dgm_jax.autoregressive import categorical, discretized_logistic, made
 from tests.contracts.compiled import jit
 
 
@@ -25,3 +26,38 @@ def test_half_precision_draws_all_levels():
     dist = categorical(256).dist(jnp.zeros((4000, 256), jnp.bfloat16))
     x = np.asarray(jit(lambda key: dist.sample(seed=key))(jax.random.key(0)))
     assert len(np.unique(x)) > 250 and (x % 2).mean() > 0.4
+
+
+@pytest.mark.parametrize("conditional", [categorical(300), discretized_logistic(256)])
+def test_levels_drawn_in_half_precision_are_those_of_d_passes(conditional):
+    """Sixteen bits tell 256 levels on [-1, 1] apart no more: they must not be read from there."""
+    fast, slow = (made(2, conditional, hidden=(8,), inverse=i) for i in ("unit_once", "naive"))
+    shapes = jax.eval_shape(fast.init, jax.random.key(0))
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.3, a.shape), jnp.bfloat16), shapes)
+
+    @jit
+    def draw(params, key):
+        return [m.dist(params).sample(seed=key, sample_shape=3000) for m in (fast, slow)]
+
+    x, wanted = draw(params, jax.random.key(1))
+    np.testing.assert_array_equal(x, wanted)
+    assert len(np.unique(x)) > 250
+
+
+@pytest.mark.parametrize("temperature", [1e-10, 1e-38])
+def test_the_coldest_draws_are_the_likeliest_levels_or_none(temperature):
+    """Logits over a temperature near 0 overflow, unless the highest is 0; what is no law is -1."""
+    model = made(3, categorical(4), hidden=(8,), inverse="naive")
+    params = jax.tree.map(lambda a: a + 0.3 * jnp.arange(a.size).reshape(a.shape) % 1.7, model.init(
+        jax.random.key(0)
+    ))  # fmt: skip
+
+    @jit
+    def draw(params, temperature):
+        sharp = model.dist(params).sharpened(temperature=temperature)  # traced, so not known
+        x = sharp.sample(seed=jax.random.key(1), sample_shape=20)
+        return x, model.dist(params).conditionals(x).logits.argmax(-1)
+
+    x, likeliest = draw(params, jnp.asarray(temperature))
+    assert (x == likeliest).all() or (temperature < 1e-30 and (x == -1).all())

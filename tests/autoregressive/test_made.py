@@ -5,6 +5,7 @@ from itertools import product
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from benchmarks.flops import products
 
@@ -22,6 +23,7 @@ from dgm_jax.combinators import pushforward
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import maf
 from dgm_jax.nets import scaled
+from dgm_jax.objectives import nll
 from tests.contracts.compiled import jit
 
 DIM = 4
@@ -181,7 +183,58 @@ def test_weights_of_many_orders_impute_with_the_one_that_makes_the_observed_firs
     assert np.abs(got - p / p.sum()).max() < 4.5 * np.sqrt(0.25 / len(x))
 
 
+def test_what_many_masks_learned_imputes_far_better_than_each_bit_alone():
+    """Five bits, mostly equal: what two of them say of the others, in an order no mask has had."""
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 2, (2000, 1)) ^ (rng.random((2000, 5)) < 0.1)
+    model = made(5, bernoulli(), hidden=(32,), num_masks=100)
+    given = np.array([False, True, False, False, True])
+    imputer = made(5, bernoulli(), hidden=(32,), order=observed_first(given))
+
+    @jit
+    def learned(key):
+        def loss(params, key):
+            return nll(model, params, key, jnp.asarray(rows, jnp.int32))[0]
+
+        def step(state, key):
+            params, moments = state
+            updates, moments = adam.update(jax.grad(loss)(params, key), moments)
+            return (optax.apply_updates(params, updates), moments), None
+
+        adam = optax.adam(0.02)
+        params = model.init(key)
+        keys = jax.random.split(jax.random.fold_in(key, 1), 300)
+        return jax.lax.scan(step, (params, adam.init(params)), keys)[0][0]
+
+    def truth(x):  # log p of the bits given: all are one coin, each turned with probability 0.1
+        ones, bits = x.sum(1), x.shape[1]
+        return np.log(sum(0.5 * p**ones * (1 - p) ** (bits - ones) for p in (0.1, 0.9)))
+
+    log_p = imputer.dist(learned(jax.random.key(0))).conditionals(jnp.asarray(rows)).log_prob(rows)
+    per_bit = -np.asarray(log_p)[:, ~given].mean()
+    best = -(truth(rows) - truth(rows[:, given])).mean() / 3
+    assert best - 0.02 < per_bit < best + 0.1 < np.log(2) - 0.1
+
+
+def test_an_ensemble_is_sharpened_member_by_member_and_has_no_one_order():
+    model = made(3, categorical(3), hidden=(6,), num_masks=2)
+    params = drawn(model)
+    ensemble = model.dist(params)
+    states = jnp.array(list(product(range(3), repeat=3)))
+    sharp = ensemble.sharpened(temperature=0.5).log_prob(states)
+    members = [ensemble._member(m).sharpened(temperature=0.5).log_prob(states) for m in (0, 1)]
+    np.testing.assert_allclose(np.exp(sharp), np.exp(members).mean(0), rtol=1e-5)
+    for call in (lambda: ensemble.conditionals(states), lambda: ensemble.complete(
+        states, np.array([True, False, False]), seed=jax.random.key(0)
+    )):  # fmt: skip
+        with pytest.raises(ValueError, match="ensemble of 2 masks has no one order. Take a member"):
+            call()
+
+
 def test_bad_kinds_and_patterns_are_refused():
+    for bad in ("order", ()):
+        with pytest.raises(ValueError, match="agnostic_to must be some of"):
+            made(3, bernoulli(), hidden=(4,), agnostic_to=bad)
     with pytest.raises(ValueError, match="kind must be one of gaussian, logistic; got 'gaussan'"):
         mixture(kind="gaussan")
     with pytest.raises(ValueError, match=r"given must be booleans \[d\]; got shape \(2,\) of int"):

@@ -136,3 +136,10 @@ def test_levels_of_eight_bits_name_the_contexts_of_all():
     params = fit_table(x, num_levels=17, window=3, smoothing=0.5)
     log_prob = jit(lambda x: table(6, num_levels=17, window=3).dist(params).log_prob(x))
     np.testing.assert_array_equal(log_prob(x.astype(np.uint8)), log_prob(x.astype(np.int32)))
+
+
+def test_tables_draw_in_double_precision_too():
+    with jax.enable_x64(True):
+        model = table(4, num_levels=3, window=2)
+        x = model.dist(model.init(jax.random.key(0))).sample(seed=jax.random.key(1), sample_shape=5)
+    assert x.shape == (5, 4) and x.dtype == jnp.int32

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dgm_jax import autoregressive as ar
 from dgm_jax.distributions import Autoregressive
 from dgm_jax.nets import made, one_hot
 from tests.contracts.compiled import jit
@@ -144,6 +145,20 @@ def completed(order, num=20_000):
     got = np.bincount(np.asarray(x)[:, [0, 2]] @ [3, 1], minlength=9).reshape(3, 3) / num
     p = np.exp(np.asarray(log_p, np.float64)).reshape(3, 3, 3)[:, 2]
     return got, p / p.sum(), np.asarray(logits).reshape(3, 3, 3, 3, 3)
+
+
+def test_what_is_given_must_be_of_the_law():
+    """Levels beyond the last and NaN would be kept and seen by all that follow."""
+    levels = ar.made(4, ar.categorical(5), hidden=(8,))
+    numbers = ar.made(4, ar.gaussian(), hidden=(8,))
+    given = np.array([True, True, True, False])
+    for model, good, bad in [(levels, 4, 5), (levels, 0, -1), (numbers, 0.5, np.nan)]:
+        dist = model.dist(model.init(jax.random.key(0)))
+        x = np.array([good, good, good, bad])  # the last is not read
+        done = dist.complete(x, given, seed=jax.random.key(1))
+        assert (done[:3] == good).all() and done[3] != bad and jnp.isfinite(done[3])
+        with pytest.raises(ValueError, match=f"x must be of the law where it is given.*; got {bad}"):
+            dist.complete(x[::-1], given, seed=jax.random.key(1))
 
 
 def test_numbers_do_not_complete_levels():

@@ -1,4 +1,4 @@
-"""Levels as a net sees them, and back."""
+"""Levels as a net sees them."""
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +10,11 @@ from dgm_jax.nets import made, one_hot, scaled
 
 @pytest.mark.parametrize("encoding", [one_hot, scaled])
 @pytest.mark.parametrize("num_levels", [2, 3, 17, 256])
-def test_decoding_gives_the_levels_back(encoding, num_levels):
+def test_each_level_is_a_vector_of_its_own(encoding, num_levels):
     code = encoding(num_levels)
-    levels = jnp.arange(num_levels)
-    encoded = code.encode(levels)
+    encoded = np.asarray(code.encode(jnp.arange(num_levels)))
     assert encoded.shape == (num_levels, code.size)
-    np.testing.assert_array_equal(code.decode(encoded), levels)
-    assert code.decode(encoded).dtype == jnp.int32
+    assert len(np.unique(encoded, axis=0)) == num_levels
 
 
 def test_one_hot_is_zero_for_level_zero_and_a_bit_is_itself():
