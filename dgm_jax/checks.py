@@ -96,7 +96,11 @@ def events(x, dim: int, name: str = "x") -> None:
 
 
 def condition(cond, cond_dim: int) -> None:
-    """cond [..., cond_dim] where a model is conditional, None where it is not."""
+    """cond [..., cond_dim] where a model is conditional, None where it is not.
+
+    Integers are one-hot rows, [batch, cond_dim]. A vector of them is refused: as a rule it is the
+    classes of a batch, which would pass for one condition where there are cond_dim of them.
+    """
     if cond is None and cond_dim:
         raise ValueError(f"cond is missing: the model was built with cond_dim={cond_dim}.")
     if cond is not None and not cond_dim:
@@ -106,6 +110,13 @@ def condition(cond, cond_dim: int) -> None:
         )
     if cond is not None:
         array(cond, "cond")
+        integers = jnp.issubdtype(jnp.result_type(cond), jnp.integer)
+        if integers and jnp.ndim(cond) < 2:
+            raise ValueError(
+                f"cond must have shape [..., {cond_dim}], of numbers; got {jnp.shape(cond)} of "
+                f"{jnp.result_type(cond)}. Classes: jax.nn.one_hot(cond, {cond_dim}); one row: "
+                "cond.astype(float)."
+            )
     if cond is not None and (not jnp.shape(cond) or jnp.shape(cond)[-1] != cond_dim):
         raise ValueError(f"cond must have shape [..., {cond_dim}]; got {jnp.shape(cond)}.")
 

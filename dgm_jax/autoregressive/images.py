@@ -56,6 +56,11 @@ def pixelsnail(
 def _images(make, shape, conditional, cond_dim, options):
     checks.image_shape(shape)
     checks.noun(conditional, Conditional, "conditional")
+    for name in ("num_outputs", "encoding", "head"):
+        if name in options:
+            raise ValueError(
+                f"{name} comes from the conditional; got {name}={options[name]!r} as well."
+            )
     if conditional.head is not None and shape[2] > 1:
         options = options | {"head": conditional.head(shape[2])}
     return density_of(make, tuple(shape), conditional, cond_dim=cond_dim, **options)

@@ -56,4 +56,11 @@ def batch_of(x, cond, dim: int, cond_dim: int, encoding: Encoding | None) -> tup
     else:
         checks.levels(x, dim, encoding.num_levels)
     checks.condition(cond, cond_dim)
-    return jnp.broadcast_shapes(x.shape[:-1], () if cond is None else cond.shape[:-1])
+    batch_shapes = x.shape[:-1], () if cond is None else cond.shape[:-1]
+    try:
+        return jnp.broadcast_shapes(*batch_shapes)
+    except ValueError:
+        raise ValueError(
+            f"x and cond must have batch shapes that broadcast; got x {x.shape} and cond "
+            f"{cond.shape}: {batch_shapes[0]} and {batch_shapes[1]}."
+        ) from None

@@ -25,14 +25,17 @@ def pixelcnn(
     num_layers: int = 6,
     kernel_size: int = 3,
     first_kernel_size: int = 7,
-    **options,
+    num_outputs: int = 1,
+    encoding: Encoding | None = None,
+    cond_dim: int = 0,
+    head: Head | None = None,
 ) -> CausalNet:
     """Convolutions masked to the pixels above and to the left, in num_layers residual blocks.
 
     The first mask (A) leaves out the own pixel, later ones (B) do not; a block is 1×1 to `hidden`
-    channels, k×k, and 1×1 back to 2 · hidden. options, of all nets here: `num_outputs`, how many
-    for each x_i; `encoding`, how levels are seen; `cond_dim`, for conditions [..., cond_dim] such
-    as one-hot classes; `head`, how channels hang together.
+    channels, k×k, and 1×1 back to 2 · hidden. Of all nets here: `num_outputs`, how many for each
+    x_i; `encoding`, how levels are seen; `cond_dim`, for conditions [..., cond_dim] such as one-hot
+    classes; `head`, how channels hang together.
     Has a blind spot: the field of a pixel grows to the right by k // 2 columns for k // 2 rows
     upwards, so it never sees those further to the right above it, whatever the depth.
     Cost: (4 + (k² + 1) / 2) hidden² multiplications a block and pixel, in the parallel pass
@@ -41,7 +44,8 @@ def pixelcnn(
     _check(shape, hidden=hidden, num_layers=num_layers)
     _check_kernels(kernel_size=kernel_size, first_kernel_size=first_kernel_size)
     sizes = hidden, num_layers, kernel_size, first_kernel_size
-    return _net(lambda size: PixelCNN(size, shape[1], *sizes), shape, **options)
+    options = num_outputs, encoding, cond_dim, head
+    return _net(lambda size: PixelCNN(size, shape[1], *sizes), shape, None, *options)
 
 
 def gated_pixelcnn(
@@ -51,7 +55,10 @@ def gated_pixelcnn(
     num_layers: int = 6,
     kernel_size: int = 3,
     first_kernel_size: int = 7,
-    **options,
+    num_outputs: int = 1,
+    encoding: Encoding | None = None,
+    cond_dim: int = 0,
+    head: Head | None = None,
 ) -> CausalNet:
     """h ← h + W (tanh(a) σ(b)), (a, b) = conv_{1×k}(h) + V conv_{k/2×k}(v) + U c: two stacks.
 
@@ -65,7 +72,8 @@ def gated_pixelcnn(
     _check_kernels(kernel_size=kernel_size, first_kernel_size=first_kernel_size)
     sizes = hidden, num_layers, kernel_size, first_kernel_size
     rows = VerticalStack(*sizes)
-    return _net(lambda size: HorizontalStack(size, shape[1], *sizes), shape, rows, **options)
+    options = num_outputs, encoding, cond_dim, head
+    return _net(lambda size: HorizontalStack(size, shape[1], *sizes), shape, rows, *options)
 
 
 def pixelcnn_pp(
@@ -74,7 +82,10 @@ def pixelcnn_pp(
     hidden: int = 64,
     num_layers: int = 2,
     kernel_size: int = 3,
-    **options,
+    num_outputs: int = 1,
+    encoding: Encoding | None = None,
+    cond_dim: int = 0,
+    head: Head | None = None,
 ) -> CausalNet:
     """Two streams of gated residual blocks h + a σ(b), with short cuts from one half to the other.
 
@@ -92,7 +103,8 @@ def pixelcnn_pp(
     _check_kernels(kernel_size=kernel_size)
     sizes = hidden, num_layers, kernel_size
     rows = PixelCNNPPRows(*sizes)
-    return _net(lambda size: PixelCNNPPPixels(size, shape[1], *sizes), shape, rows, **options)
+    options = num_outputs, encoding, cond_dim, head
+    return _net(lambda size: PixelCNNPPPixels(size, shape[1], *sizes), shape, rows, *options)
 
 
 def pixelsnail(
@@ -103,7 +115,10 @@ def pixelsnail(
     num_convs: int = 2,
     num_heads: int = 1,
     kernel_size: int = 3,
-    **options,
+    num_outputs: int = 1,
+    encoding: Encoding | None = None,
+    cond_dim: int = 0,
+    head: Head | None = None,
 ) -> CausalNet:
     """Blocks of num_convs gated residual convolutions, then softmax(q·k) v over all earlier pixels.
 
@@ -117,19 +132,11 @@ def pixelsnail(
     if hidden % num_heads:
         raise ValueError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
     sizes = hidden, num_layers, num_convs, num_heads, kernel_size
-    return _net(lambda size: PixelSNAIL(size, shape[1], *sizes), shape, **options)
+    options = num_outputs, encoding, cond_dim, head
+    return _net(lambda size: PixelSNAIL(size, shape[1], *sizes), shape, None, *options)
 
 
-def _net(
-    body,
-    shape,
-    rows=None,
-    *,
-    num_outputs: int = 1,
-    encoding: Encoding | None = None,
-    cond_dim: int = 0,
-    head: Head | None = None,
-):
+def _net(body, shape, rows, num_outputs, encoding, cond_dim, head):
     """The net of body(size), which gives `size` numbers a pixel."""
     size = num_outputs * shape[2] if head is None else head.size
     return stepwise(

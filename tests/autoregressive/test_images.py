@@ -134,9 +134,15 @@ def test_images_of_another_shape_or_kind_are_refused(name):
         score(jnp.zeros((2, 2), jnp.int32), cond)
     with pytest.raises(ValueError, match="x must be levels, integers in 0..1; got float32"):
         score(jnp.zeros((2, 2, 1)), cond)
+    with pytest.raises(ValueError, match=r"got x \(3, 4\) and cond \(5, 2\): \(3,\) and \(5,\)"):
+        score(jnp.zeros((3, 2, 2, 1), jnp.int32), jnp.zeros((5, 2)))
     with pytest.raises(ValueError, match="cond is missing: the model was built with cond_dim=2"):
         score(jnp.zeros((2, 2, 1), jnp.int32))
     with pytest.raises(ValueError, match=r"shape must be \(height, width, channels\)"):
         getattr(ar, name)((8, 8), ar.bernoulli())
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected .*argument 'hiden'"):
+        getattr(ar, name)((2, 2, 1), ar.bernoulli(), hiden=3)
+    with pytest.raises(ValueError, match="num_outputs comes from the conditional; got .*=3 as we"):
+        getattr(ar, name)((2, 2, 1), ar.bernoulli(), num_outputs=3)
     with pytest.raises(ValueError, match="conditional must be a Conditional; got function"):
         getattr(ar, name)((8, 8, 1), ar.bernoulli)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dgm_jax.nets import made, one_hot, scaled
+from dgm_jax.nets.encodings import batch_of
 
 
 @pytest.mark.parametrize("encoding", [one_hot, scaled])
@@ -38,3 +39,12 @@ def test_a_net_of_levels_has_no_derivative():
 def test_one_level_is_no_choice(make):
     with pytest.raises(ValueError, match="num_levels must be an integer of at least 2; got 1"):
         make(1)
+
+
+def test_x_and_a_condition_of_other_batches_are_refused_with_their_shapes():
+    x = jnp.zeros((3, 3))
+    for rows, batch_shape in [((2,), (3,)), ((1, 2), (3,)), ((4, 1, 2), (4, 3))]:
+        assert batch_of(x, jnp.zeros(rows), 3, 2, None) == batch_shape
+    told = r"x and cond must have batch shapes that.*; got x \(3, 3\) and cond \(4, 2\)"
+    with pytest.raises(ValueError, match=told):
+        batch_of(x, jnp.zeros((4, 2)), 3, 2, None)

@@ -182,3 +182,9 @@ def test_bad_sizes_are_refused(name, options, message):
         getattr(nets, name)((2, 2, 1), **options)
     with pytest.raises(ValueError, match=r"shape must be \(height, width, channels\); got"):
         getattr(nets, name)((8, 8))
+
+
+@everywhere
+def test_an_option_that_is_misspelt_is_refused_by_the_function_that_was_called(name):
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected .*argument 'hiden'"):
+        getattr(nets, name)((2, 2, 1), hiden=3)
