@@ -36,8 +36,9 @@ def pixelcnn(
     channels, k×k, and 1×1 back to 2 · hidden. Of all nets here: `num_outputs`, how many for each
     x_i; `encoding`, how levels are seen; `cond_dim`, for conditions [..., cond_dim] such as one-hot
     classes; `head`, how channels hang together.
-    Has a blind spot: the field of a pixel grows to the right by k // 2 columns for k // 2 rows
-    upwards, so it never sees those further to the right above it, whatever the depth.
+    Has a blind spot: to the right a pixel sees first_kernel_size // 2 columns of the row above it,
+    and k // 2 more of each row further up (3, 4, 5, ... at the default sizes), so it never sees
+    those beyond, whatever the depth.
     Cost: (4 + (k² + 1) / 2) hidden² multiplications a block and pixel, in the parallel pass
     (4 + k (k + 1) / 2) hidden². van den Oord et al. (2016), "Pixel recurrent neural networks", 3.4.
     """

@@ -50,16 +50,18 @@ def test_every_earlier_pixel_is_seen_and_no_other(name):
     np.testing.assert_array_equal(sees(name, (4, 5, 1)), earlier((4, 5, 1)))
 
 
-def test_pixelcnn_misses_the_triangles_above_to_the_right():
-    """k // 2 columns to the right for k // 2 rows up, so 45 degrees, whatever the depth."""
-    height, width = shape = 5, 5
+@pytest.mark.parametrize("first, later, missed", [(3, 3, 4 + 3 + 2), (7, 3, 2 + 1), (3, 5, 4 + 2)])
+def test_pixelcnn_misses_the_triangles_above_to_the_right(first, later, missed):
+    """It sees first // 2 columns right in the row above, and k // 2 more of a row further up."""
+    height, width = shape = 4, 6
     row, column = np.divmod(np.arange(height * width), width)
     up = row[:, None] - row
-    blind = (up > 0) & (column - column[:, None] > up)
-    found = sees("pixelcnn", (*shape, 1))
+    blind = (up > 0) & (column - column[:, None] > first // 2 + (up - 1) * (later // 2))
+    sizes = {"first_kernel_size": first, "kernel_size": later, "num_layers": 6, "hidden": 8}
+    found = sees("pixelcnn", (*shape, 1), **sizes)
     np.testing.assert_array_equal(found, earlier(shape) & ~blind)
-    pixel = 4 * width  # the first of the last row: 3, 2 and 1 pixels in the rows 1, 2 and 3 up
-    assert (earlier(shape) & ~found)[pixel].sum() == 3 + 2 + 1
+    pixel = 3 * width  # the first of the last row, and what it misses in the rows 1, 2 and 3 up
+    assert (earlier(shape) & ~found)[pixel].sum() == missed
 
 
 def test_a_layer_of_two_stacks_sees_half_a_kernel_further_up_and_to_the_sides():
