@@ -30,6 +30,7 @@ from dgm_jax.flows import (
     coupling,
     diagonal,
     elementwise,
+    ffjord,
     flow_pp,
     glow,
     iaf,
@@ -69,6 +70,15 @@ def of_images(make, shape, cond_dim=0, **options):
         return compose(fixed(flatten(shape)), of_shape)
 
     return Case(flow, cond_dim, dim=math.prod(shape), spread=0.1)
+
+
+def keyed(flow):
+    """A flow that draws, with one key. Of one variable, Hutchinson's ε is ±1 and ε² a is exact."""
+
+    def bijector(params, cond=None):
+        return flow.bijector(params, cond, key=jax.random.key(3))
+
+    return Flow(flow.init, bijector)
 
 
 FLOWS = {
@@ -118,8 +128,8 @@ FLOWS = {
     "realnvp of images": of_images(realnvp_image, (2, 2, 1)),
     "glow": of_images(glow, (4, 2, 1), num_steps=2, num_levels=1),
     "glow, conditional": of_images(glow, (4, 4, 1), COND, num_steps=1),
-    "flow++": of_images(
-        flow_pp, (2, 4, 1), num_couplings=(1, 1, 1), num_components=2, num_heads=1
+    "flow++, conditional": of_images(
+        flow_pp, (2, 4, 1), COND, num_couplings=(1, 1, 1), num_components=2, num_heads=1
     ),
     "compose": Case(lambda: compose(coupling(DIM, hidden=(7,)), autoregression(DIM, hidden=(7,)))),
     "invert": Case(lambda: invert(coupling(DIM, hidden=(7,)))),
@@ -128,15 +138,19 @@ FLOWS = {
     "cnf, conditional": Case(
         lambda: cnf(DIM, hidden=(7, 6), cond_dim=COND, rtol=1e-6, atol=1e-6, adjoint="direct"), COND
     ),
+    "ffjord, with a key": Case(
+        lambda: keyed(ffjord(1, hidden=(7,), rtol=1e-6, atol=1e-6, adjoint="direct")), dim=1
+    ),
     "levels": Case(lambda: fixed(distrax.Inverse(logit_map(3))), 0, False, three_levels),
     "standardize": Case(lambda: fixed(standardize([1.0, 2.0, 3.0], [0.5, 1.0, 2.0])), 0, False),
 }
-# Each with leaves, or a way to them, of its own; tests/bijectors has the gradients of each inverse.
+# Each with leaves, or a way to them, of its own; tests/bijectors has the gradients of each inverse,
+# tests/flows those of Flow++ and of continuous flows, which take long to compile.
 LEARNED = [
     "autoregression", "autoregression, narrow", "iaf", "maf, conditional", "maf, residual",
     "iaf, additive", "coupling, additive", "coupling, conditional", "realnvp, shuffle", "compose",
     "plu", "qr", "actnorm", "planar, conditional", "sylvester", "sylvester, triangular", "cdf",
-    "glow, conditional",
+    "glow, conditional", "realnvp of images",
 ]  # fmt: skip
 everywhere = pytest.mark.parametrize("name", FLOWS)
 

@@ -179,6 +179,21 @@ def test_a_class_enters_every_net():
     assert len(kernels) == 3 and all(np.abs(g).max() > 1e-6 for g in grads)
 
 
+def test_every_parameter_of_flow_pp_has_a_gradient_but_the_bias_of_the_keys():
+    """That one adds the same number to all logits of a softmax."""
+    shape, conds = (4, 4, 1), jnp.eye(3)
+    flow = flow_pp(
+        shape, num_couplings=(1, 1, 1), num_components=2, num_heads=1, hidden=4, num_blocks=1,
+        cond_dim=3,
+    )  # fmt: skip
+    model, x = pushforward(flow, standard_normal(16)), points(3, *shape)
+    nll = lambda p: -model.dist({"base": {}, "flow": p}, conds).log_prob(x).mean()  # noqa: E731
+    for path, grad in jax.tree.leaves_with_path(jit(jax.grad(nll))(drawn(flow, 0.3))):
+        where = jax.tree_util.keystr(path)
+        assert np.isfinite(grad).all(), where
+        assert (np.abs(grad).max() > 1e-6) != where.endswith("['key']['bias']"), where
+
+
 @pytest.mark.parametrize("make", [realnvp_image, glow, flow_pp])
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3)])
 def test_the_sizes_of_digits_mnist_and_cifar_fit(make, shape):
