@@ -122,7 +122,7 @@ def condition(cond, cond_dim: int) -> None:
 
 
 def readable(value) -> bool:
-    """Whether the numbers are known here: not in traced code, nor where other processes hold some."""
+    """Whether the numbers are known here: not in traced code, nor where others hold a part."""
     return not isinstance(value, jax.core.Tracer) and getattr(value, "is_fully_addressable", True)
 
 

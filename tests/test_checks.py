@@ -113,7 +113,8 @@ FAIL = {
         ValueError, "data", "2 of 3", "row 1", "drop",
     ),
     "within": (
-        lambda: checks.within(np.array([-1, 9]), 0, 7, "x"), ValueError, "x must lie in 0..7", "-1..9",
+        lambda: checks.within(np.array([-1, 9]), 0, 7, "x"),
+        ValueError, "x must lie in 0..7", "-1..9",
     ),
     "within, nan": (lambda: checks.within(np.array([np.nan]), 0, 7, "x"), ValueError, "nan"),
     "function": (lambda: checks.function(3.0, "loss"), ValueError, "loss", "float", "itself"),

@@ -30,7 +30,7 @@ class NormalLogitCDF(distrax.Bijector):
 
     def inverse_and_log_det(self, y):
         y, dtype = jnp.asarray(y, jnp.promote_types(y.dtype, jnp.float32)), y.dtype
-        # The slope is at least 4 φ(0) = 1.596, and |y| at least x²/2, as Φ(-|x|) is below e^{-x²/2}.
+        # The slope is at least 4 φ(0) = 1.596, and |y| at least x²/2, as Φ(-|x|) < e^{-x²/2}.
         reach = jnp.minimum(jnp.abs(y) / 1.5, 1.5 * jnp.sqrt(jnp.abs(y))) + jnp.finfo(y.dtype).tiny
         x = increasing_root(lambda x: _logit_cdf(x) - y, -reach, reach)
         return x.astype(dtype), -_log_slope(x).astype(dtype)

@@ -232,7 +232,7 @@ def test_a_failure_is_nan_in_values_and_gradients_and_training_skips_it(how):
 
 
 @pytest.mark.parametrize(
-    "how, words", [("max_steps", "more than max_steps=2; raise"), ("nan", "too short; look for NaN")]
+    "how, words", [("max_steps", "max_steps=2; raise"), ("nan", "too short; look for NaN")]
 )
 def test_a_failure_outside_of_jit_is_an_error_that_says_why(how, words):
     t, z = failing(how)(jnp.eye(DIM)), jnp.asarray(Z, jnp.float32)

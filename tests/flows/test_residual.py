@@ -117,6 +117,21 @@ def test_rounding_does_not_undo_the_constraint_of_a_planar_flow(u):
     np.testing.assert_allclose(back, line, atol=5e-3 * np.linalg.norm(u_hat))
 
 
+@everywhere
+def test_parameters_in_half_precision_keep_the_constraint(name):
+    """0.999 is 1 in bfloat16: saturated constraints would have slope 0."""
+    flow, z = FLOWS[name], jnp.zeros((1, DIM))
+    start = jax.eval_shape(flow.init, jax.random.key(0))
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 30, a.shape), jnp.bfloat16), start)
+    params["b"] = jnp.zeros_like(params["b"])  # h' = 1 at z = 0
+    x, log_det = flow.bijector(params).forward_and_log_det(z)
+    back = flow.bijector(params).inverse(x)
+    for values in (x, log_det, back):
+        assert jnp.isfinite(values).all()
+    assert jnp.abs(log_det).min() > 0.1
+
+
 @pytest.mark.parametrize("above", [0.0, 300.0])
 def test_the_error_of_an_inverse_is_rounding_times_the_norm_of_its_jacobian(above):
     """Entries of T above the diagonal count too, beyond the least slope 1 + t_ii = 0.01."""

@@ -79,7 +79,7 @@ def test_in_float32_the_error_grows_with_depth_and_stays_small(num_layers, tol):
 
 @pytest.mark.parametrize("zero_last", [True, False])
 def test_deep_nets_need_blocks_that_start_at_zero(zero_last):
-    """32 layers in float32: errors of the inverse and of the gradient, as the docstring has them."""
+    """32 layers in float32: errors of inverse and gradient, as the docstring has them."""
     of_block = mlp(8, 8, hidden=(32,), zero_last=zero_last)
     net, x = revnet(of_block, num_layers=32), points(64, 16)
 
@@ -216,7 +216,7 @@ def test_bad_sizes_are_refused():
         (lambda: revnet(mlp, num_layers=1), "block must be a Net"),
         (lambda: irevnet((6, 8, 1), num_stages=2), "fewer stages"),
         (lambda: net.apply(moved(net), jnp.ones((2, DIM), int)), "must be floating"),
-        (lambda: deeper.apply(moved(net), jnp.ones((2, DIM))), r"stack 4 blocks.*\(2,\).*num_layers"),
+        (lambda: deeper.apply(moved(net), jnp.ones((2, DIM))), r"4 blocks.*\(2,\).*num_layers"),
         (lambda: deeper.inverse(moved(net), jnp.ones((2, DIM))), "stack 4 blocks"),
     ]:
         with pytest.raises(ValueError, match=words):
