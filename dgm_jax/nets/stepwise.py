@@ -67,7 +67,7 @@ class AllSteps:
 
 
 class OneStep:
-    """x [batch, ...] of step t. `memory` is for step t + 1, `shared` for all; both None at first."""
+    """x [batch, ...] of step t. `memory` is for step t + 1, `shared` for all; None at first."""
 
     def __init__(self, num_steps: int, t, memory=None, shared=None):
         self.num_steps, self.t = num_steps, t
@@ -139,15 +139,19 @@ class LinearHead(linen.Module):
     num_outputs: int
 
     @linen.compact
-    def __call__(self, h, u):
-        f = h.reshape(*u.shape[:-1], self.num_outputs)
-        channels = [f[..., 0, :]]
-        for c in range(1, u.shape[-2]):
-            before = u[..., :c, :].reshape(*u.shape[:-2], c * u.shape[-1])
-            zeros = linen.initializers.zeros
-            coupled = Dense(self.num_outputs, use_bias=False, kernel_init=zeros)(before)
-            channels.append(f[..., c, :] + coupled)
-        return jnp.stack(channels, -2)
+    def __call__(self, h, u, channels):
+        """f of the channels named."""
+        h = h.reshape(*u.shape[:-1], self.num_outputs)
+        zeros = linen.initializers.zeros
+        f = []
+        for c in channels:
+            f.append(h[..., c, :])
+            if c:
+                before = u[..., :c, :].reshape(*u.shape[:-2], c * u.shape[-1])
+                name = f"Dense_{c - 1}"
+                v = Dense(self.num_outputs, use_bias=False, kernel_init=zeros, name=name)
+                f[-1] = f[-1] + v(before)
+        return jnp.stack(f, -2)
 
 
 def stepwise(
@@ -196,11 +200,12 @@ def stepwise(
         levels = jnp.zeros((*batch, channels), dtype if encoding is None else jnp.int32)
         return jnp.zeros_like(token(levels, dtype))
 
-    def outputs(params, h, x):  # h [..., size] and x [..., C] -> [..., C, num_outputs]
+    def outputs(params, h, x, of=range(channels)):
+        """h [..., size] and x [..., C] -> f [..., n, num_outputs] of n channels."""
         if head is not None:
-            return head.apply(h, x)
+            return head.apply(h, x)[..., of.start : of.stop, :]
         if linear is not None:
-            return linear.apply({"params": params["head"]}, h, entries(x, h.dtype))
+            return linear.apply({"params": params["head"]}, h, entries(x, h.dtype), of)
         return h[..., None, :]
 
     def run(module, params, *inputs):
@@ -223,7 +228,7 @@ def stepwise(
         params["body"] = variables["params"]
         if linear is not None:
             u = jnp.zeros((1, channels, 1 if encoding is None else encoding.size))
-            params["head"] = linear.init(head_key, h, u)["params"]
+            params["head"] = linear.init(head_key, h, u, range(channels))["params"]
         return params
 
     def apply(params, x, cond=None):
@@ -250,11 +255,12 @@ def stepwise(
             """The channels of a pixel one after the other: x and f [batch, C, ·]."""
             pixel = jnp.asarray(order)[t]
             x = jnp.zeros((batch, channels), dtype if encoding is None else jnp.int32)
+            f = []
             for c in range(channels):
-                f = outputs(params, h, x)
-                x_c = emit(pixel * channels + c, f[:, c].reshape(*batch_shape, num_outputs))
+                f.append(outputs(params, h, x, range(c, c + 1)))
+                x_c = emit(pixel * channels + c, f[-1].reshape(*batch_shape, num_outputs))
                 x = x.at[:, c].set(x_c.reshape(-1).astype(x.dtype))
-            return x, f
+            return x, jnp.concatenate(f, 1)
 
         def step(carry, at):
             memory, u = carry

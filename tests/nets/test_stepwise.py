@@ -178,6 +178,15 @@ FAMILIES = {
 }
 
 
+def test_each_channel_of_a_sample_is_made_by_its_own_product():
+    """Of 3 channels of many levels, whose products are most of a pass."""
+    net = nets.pixelcnn((2, 2, 3), hidden=4, num_layers=1, num_outputs=64, encoding=one_hot(64))
+    params = jax.eval_shape(net.init, jax.random.key(0))
+    together = products(net.apply, params, jnp.zeros((5, 12), jnp.int32))
+    alone = products(lambda p: net.unroll(p, lambda i, f: jnp.argmax(f, -1), (5,))[0], params)
+    assert 0 < alone <= together
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_product_of_a_wide_condition_is_made_once_and_not_at_each_step(name):
     """A sample costs no more than 1.1 density passes, and what a condition adds to both is one."""
