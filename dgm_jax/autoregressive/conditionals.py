@@ -58,10 +58,19 @@ def density_of(
     **options,
 ) -> Density:
     """The `density` of the net make(shape, ...) with the outputs and inputs of a conditional."""
-    checks.noun(conditional, Conditional, "conditional")
-    outputs = {"num_outputs": conditional.num_params, "encoding": conditional.encoding}
-    net = make(shape, **outputs, cond_dim=cond_dim, **options)
+    net = make(shape, **outputs_of(conditional, options), cond_dim=cond_dim, **options)
     return density(net, conditional, shape, cond_dim=cond_dim)
+
+
+def outputs_of(conditional: Conditional, options: dict) -> dict:
+    """What a net is told by its conditional, and by nobody else."""
+    checks.noun(conditional, Conditional, "conditional")
+    for name in ("num_outputs", "encoding", "head"):
+        if name in options:
+            raise ValueError(
+                f"{name} comes from the conditional; got {name}={options[name]!r} as well."
+            )
+    return {"num_outputs": conditional.num_params, "encoding": conditional.encoding}
 
 
 def bernoulli() -> Conditional:

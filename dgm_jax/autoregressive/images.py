@@ -7,6 +7,8 @@ All start as the conditional of f = 0.
 Costs: density one pass of the net; a sample the arithmetic of one pass, in H·W small steps.
 """
 
+from functools import partial
+
 from .. import checks, nets
 from ..protocol import Density
 from .conditionals import Conditional, density_of
@@ -56,11 +58,6 @@ def pixelsnail(
 def _images(make, shape, conditional, cond_dim, options):
     checks.image_shape(shape)
     checks.noun(conditional, Conditional, "conditional")
-    for name in ("num_outputs", "encoding", "head"):
-        if name in options:
-            raise ValueError(
-                f"{name} comes from the conditional; got {name}={options[name]!r} as well."
-            )
     if conditional.head is not None and shape[2] > 1:
-        options = options | {"head": conditional.head(shape[2])}
+        make = partial(make, head=conditional.head(shape[2]))
     return density_of(make, tuple(shape), conditional, cond_dim=cond_dim, **options)

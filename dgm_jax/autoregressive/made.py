@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import checks, nets
 from ..protocol import Density
-from .conditionals import Conditional, density
+from .conditionals import Conditional, density, outputs_of
 from .masks import AGNOSTIC, random_places, under_masks
 
 
@@ -44,11 +44,8 @@ def made(
     Costs: density one pass, sample the arithmetic of one; an ensemble of M masks M times that.
     Germain et al. (2015), "MADE", eqs. 2-7.
     """
-    checks.noun(conditional, Conditional, "conditional")
-    net = nets.made(
-        dim, hidden=hidden, num_outputs=conditional.num_params, cond_dim=cond_dim,
-        encoding=conditional.encoding, **options,
-    )  # fmt: skip
+    outputs = outputs_of(conditional, options)
+    net = nets.made(dim, hidden=hidden, cond_dim=cond_dim, **outputs, **options)
     checks.positive_int(num_masks, "num_masks")
     if isinstance(agnostic_to, str) or not agnostic_to:
         raise ValueError(f"agnostic_to must be some of {AGNOSTIC}, as a tuple; got {agnostic_to!r}.")

@@ -1,5 +1,6 @@
 """MADE: what each kind starts as and can be exactly, and imputation with any order."""
 
+from functools import partial
 from itertools import product
 
 import jax
@@ -17,6 +18,7 @@ from dgm_jax.autoregressive import (
     made,
     mixture,
     observed_first,
+    transformer,
 )
 from dgm_jax.bijectors import additive, affine
 from dgm_jax.combinators import pushforward
@@ -235,6 +237,9 @@ def test_bad_kinds_and_patterns_are_refused():
     for bad in ("order", ()):
         with pytest.raises(ValueError, match="agnostic_to must be some of"):
             made(3, bernoulli(), hidden=(4,), agnostic_to=bad)
+    for family in (partial(made, hidden=(4,)), partial(transformer, hidden=4)):
+        with pytest.raises(ValueError, match="num_outputs comes from the conditional; got .*=3 as we"):
+            family(3, bernoulli(), num_outputs=3)
     with pytest.raises(ValueError, match="kind must be one of gaussian, logistic; got 'gaussan'"):
         mixture(kind="gaussan")
     with pytest.raises(ValueError, match=r"given must be booleans \[d\]; got shape \(2,\) of int"):
