@@ -1,12 +1,17 @@
-"""Planar flows on the lecture's densities of the plane, learned by reverse KL from log p̃ alone.
+"""Planar and Sylvester flows on the lecture's densities of the plane, learned from log p̃ alone.
 
     python -m experiments.flows.planar
 
 trains x = T_K ∘ ... ∘ T_1(s ⊙ z + m), K planar layers on a diagonal Gaussian, by reverse KL for
 K = 2, 8, 32, and prints KL(flow ‖ target) in nats with its standard error over fresh samples (log Z
-of the target by quadrature); densities-<target>.png shows target and flows on one scale. One
+of the target by quadrature); densities-<target>-<flow>.png shows them on one scale. One
 minute on two CPU cores. Expect 0.2 to 0.5 nats with 2 layers, 0.02 to 0.3 with 8 (u2 may come out
 worse than with 2: a local optimum) and 0.005 to 0.05 with 32.
+
+    python -m experiments.flows.planar --flows planar householder
+
+puts Sylvester flows of as many layers beside them, whose layers bend the plane in two directions at
+once: orthogonal, householder and triangular are the three forms of their paper.
 """
 
 import dataclasses
@@ -15,14 +20,17 @@ from typing import Literal
 from experiments import runner
 
 Target = Literal["u1", "u2", "u3", "u4"]
+FlowName = Literal["planar", "orthogonal", "householder", "triangular"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(runner.Config):
     targets: tuple[Target, ...] = ("u1", "u2", "u3", "u4")
     """which densities to learn, rows of the paper's table 1"""
+    flows: tuple[FlowName, ...] = ("planar",)
+    """planar, or a form of Sylvester flow with two units a layer"""
     depths: tuple[int, ...] = (2, 8, 32)
-    """numbers of planar layers"""
+    """numbers of layers"""
     num_steps: int = 8000
     batch_size: int = 256
     """samples of the flow a step"""
@@ -44,15 +52,27 @@ import numpy as np  # noqa: E402
 import optax  # noqa: E402
 
 from dgm_jax import checks, flows, plots  # noqa: E402
-from dgm_jax.combinators import compose, pushforward, repeat  # noqa: E402
+from dgm_jax.bijectors import Permutation  # noqa: E402
+from dgm_jax.combinators import compose, fixed, pushforward, repeat  # noqa: E402
 from dgm_jax.data import ENERGIES  # noqa: E402
 from dgm_jax.distributions import standard_normal  # noqa: E402
 from dgm_jax.learning import gradient_descent, processes  # noqa: E402
 from dgm_jax.objectives import mean_and_stderr, reverse_kl  # noqa: E402
+from experiments import fitting  # noqa: E402
 
 
-def build(depth):
-    flow = compose(repeat(flows.planar(2), depth), flows.diagonal(2))
+def layer_of(name):
+    if name == "planar":
+        return flows.planar(2)
+    units = {"num_units": 2} if name == "orthogonal" else {}
+    layer = flows.sylvester(2, form=name, **units)
+    if name == "triangular":  # Q = I: the coordinates take turns
+        return compose(fixed(Permutation(np.array([1, 0]))), layer)
+    return layer
+
+
+def build(name, depth):
+    flow = compose(repeat(layer_of(name), depth), flows.diagonal(2))
     return pushforward(flow, standard_normal(2))
 
 
@@ -100,41 +120,50 @@ def kl(config, model, params, log_density, log_z, key):
     return mean_and_stderr(differences(params, key))
 
 
+def fit(config, model, log_density, log_z):
+    """What results.json says of one flow, and its log-density."""
+    train_key, test_key = jax.random.split(jax.random.key(config.seed))
+    start = time.perf_counter()
+    params = jax.block_until_ready(learn(config, model, log_density, train_key))
+    seconds = time.perf_counter() - start
+    value, stderr = kl(config, model, params, log_density, log_z, test_key)
+    row = {"kl": value, "kl_stderr": stderr, "train_seconds": seconds}
+    log_prob = jax.jit(lambda x: model.dist(params).log_prob(x))
+    return row | {"num_params": fitting.num_params(params)}, log_prob
+
+
 def show(found):
     rows = []
     for name, result in found["targets"].items():
         row = {"target": name, "log Z": f"{result['log_normaliser']:.3f}"}
         for depth, r in result["depths"].items():
-            row[f"KL, K = {depth}"] = f"{r['kl']:.3f} ± {r['kl_stderr']:.3f}"
+            row[f"KL, {depth}"] = f"{r['kl']:.3f} ± {r['kl_stderr']:.3f}"
         rows.append(row)
     runner.table(rows, list(rows[0]))
     print("Nats. KL is from the flow to the target; 0 is a perfect fit, log 2 = 0.69 half of one.")
 
 
 def main(config: Config) -> dict:
-    if not (config.targets and config.depths):
-        raise ValueError("targets and depths must each name at least one, as --depths 2 8.")
+    if not (config.targets and config.flows and config.depths):
+        raise ValueError("targets, flows and depths must each name one or more, as --depths 2 8.")
     checks.positive(config.learning_rate, "learning_rate")
     results = {}
     for name in config.targets:
         log_density = ENERGIES[name]
         log_z, learned = log_normaliser(log_density), {}
-        panels = {"target": jax.jit(lambda x, f=log_density, log_z=log_z: f(x) - log_z)}
-        for depth in config.depths:
-            model = build(depth)
-            train_key, test_key = jax.random.split(jax.random.key(config.seed))
-            start = time.perf_counter()
-            params = jax.block_until_ready(learn(config, model, log_density, train_key))
-            seconds = time.perf_counter() - start
-            value, stderr = kl(config, model, params, log_density, log_z, test_key)
-            learned[str(depth)] = {"kl": value, "kl_stderr": stderr, "train_seconds": seconds}
-            log_prob = jax.jit(lambda x, model=model, params=params: model.dist(params).log_prob(x))
-            panels[f"K = {depth}: KL {value:.2f}"] = log_prob
+        target = {"target": jax.jit(lambda x, f=log_density, log_z=log_z: f(x) - log_z)}
+        for flow in config.flows:
+            panels = dict(target)
+            for depth in config.depths:
+                model = build(flow, depth)
+                row, log_prob = fit(config, model, log_density, log_z)
+                learned[f"{flow} {depth}"] = row
+                panels[f"{depth} layers: KL {row['kl']:.2f}"] = log_prob
+            figure = plots.densities(panels, title=f"{name}, {flow} flows by reverse KL")
+            if processes.first():
+                plots.save(figure, config.workdir / f"densities-{name}-{flow}.png")
         results[name] = {"log_normaliser": log_z, "depths": learned}
-        print(f"{name}: " + ", ".join(f"K = {k} {r['kl']:.3f}" for k, r in learned.items()))
-        figure = plots.densities(panels, title=f"{name}, planar flows by reverse KL")
-        if processes.first():
-            plots.save(figure, config.workdir / f"densities-{name}.png")
+        print(f"{name}: " + ", ".join(f"{k} {r['kl']:.3f}" for k, r in learned.items()))
     return {"targets": results}
 
 

@@ -1,13 +1,18 @@
+import jax
 import numpy as np
+import pytest
 from experiments import runner
 from experiments.flows import planar
+
+from tests.contracts.compiled import jit
+from tests.helpers import perturb
 
 
 def test_a_short_run_comes_nearer_with_depth_and_draws_what_it_learned(tmp_path, capsys):
     config = planar.Config(workdir=tmp_path, targets=("u2",), depths=(1, 8), quick=True)
     quick = {"num_steps": 1500, "num_test": 4000}
     result = runner.run(config, planar.main, quick=quick, show=planar.show)["targets"]["u2"]
-    shallow, deep = (result["depths"][k] for k in ("1", "8"))
+    shallow, deep = (result["depths"][k] for k in ("planar 1", "planar 8"))
     assert deep["kl"] > -4 * deep["kl_stderr"]  # a KL, with log Z right: never below 0
     assert deep["kl"] < shallow["kl"] < 2
     # each slice across the wave has the mass of a Gaussian of deviation 0.4, windowed along x_1
@@ -15,5 +20,22 @@ def test_a_short_run_comes_nearer_with_depth_and_draws_what_it_learned(tmp_path,
     np.testing.assert_allclose(
         result["log_normaliser"], np.log(0.4 * np.sqrt(2 * np.pi) * width), atol=1e-3
     )
-    assert (tmp_path / "densities-u2.png").stat().st_size > 10_000
+    assert (tmp_path / "densities-u2-planar.png").stat().st_size > 10_000
     assert "KL" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["planar", "orthogonal", "householder", "triangular"])
+def test_every_flow_moves_both_coordinates_and_knows_its_volume(name):
+    model = planar.build(name, 3)
+    params = perturb(model.init(jax.random.key(0)), jax.random.key(1), 0.3)
+    z = jax.random.normal(jax.random.key(2), (20, 2))
+
+    @jit
+    def run(params, z):
+        bijector = model.dist(params).bijector
+        jacobian = jax.vmap(jax.jacfwd(bijector.forward))(z)
+        return bijector.forward_log_det_jacobian(z), jacobian
+
+    log_det, jacobian = run(params, z)
+    np.testing.assert_allclose(log_det, np.linalg.slogdet(jacobian)[1], atol=1e-4)
+    assert (np.abs(jacobian).max(0) > 1e-3).all()  # each of each, the lower triangle too
