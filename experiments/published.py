@@ -28,7 +28,9 @@ TABLES = (
         "RealNVP (10)": (0.17, 8.33, -18.71, -13.84, 153.28),
         "MAF (5)": (0.14, 9.07, -17.70, -11.75, 155.69),
     }),
-    Table("Papamakarios et al. 2017", "nats", UCI[:4], {"Gaussian": (-7.74, -3.58, -27.93, -37.24)}),
+    Table("Papamakarios et al. 2017", "nats", UCI[:4], {
+        "Gaussian": (-7.74, -3.58, -27.93, -37.24),
+    }),
     Table("Papamakarios et al. 2017", "nats", UCI[:2], {"MAF (10)": (0.24, 10.08)}),
     Table("Papamakarios et al. 2017, recalled", "nats", UCI[2:], {
         "MAF (10)": (-17.73, -12.24, 154.93),

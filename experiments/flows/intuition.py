@@ -1,4 +1,4 @@
-"""Two pictures of what a flow is: F⁻¹(G(z)) on the line, and areas that grow by |det J| on the plane.
+"""Two pictures of what a flow is: F⁻¹(G(z)) on the line, areas that grow by |det J| on the plane.
 
     python -m experiments.flows.intuition
 
@@ -60,10 +60,8 @@ SIDE = 3.0  # of the square of noise that is drawn and measured
 # ---------------------------------------------------------------------------------- on the line
 def mixture(x):
     """(F(x), F'(x)) of MIXTURE in float64, from the formula."""
-    weights, means, scales = (
-        np.float64(MIXTURE["means"] if name == "means" else np.exp(MIXTURE[name]))
-        for name in ("logits", "means", "log_scales")
-    )
+    logits, means, log_scales = (MIXTURE[name].astype(np.float64) for name in MIXTURE)
+    weights, scales = np.exp(logits) / np.exp(logits).sum(), np.exp(log_scales)
     sigmoid = 0.5 * (1 + np.tanh(0.5 * (x[:, None] - means) / scales))
     return (weights * sigmoid).sum(1), (weights * sigmoid * (1 - sigmoid) / scales).sum(1)
 
@@ -148,7 +146,9 @@ def on_the_plane(config):
     for parts in config.parts:
         lines = np.linspace(-SIDE, SIDE, n * parts + 1, dtype=np.float32)
         middles = (lines[1:] + lines[:-1]) / 2
-        corners, middles = (np.stack(np.meshgrid(a, a, indexing="ij"), -1) for a in (lines, middles))
+        corners, middles = (
+            np.stack(np.meshgrid(a, a, indexing="ij"), -1) for a in (lines, middles)
+        )
         before = polygons(corners, parts)
         after = polygons(np.asarray(bend(params, corners)[0]), parts)
         det = np.exp(np.asarray(bend(params, middles)[1], np.float64))
