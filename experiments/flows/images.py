@@ -13,20 +13,20 @@ bits/dim for RealNVP and 2.06 for Glow (standard error of the test set 0.015), e
 learns the noise of dequantization with the flow; compare with --dequantization uniform. With
 --models glow --num-updates 800 the learned noise scores 1.99 where the uniform one scores 2.06.
 For MNIST or CIFAR-10 on an accelerator (none of these was run): RealNVP of 9.7 M parameters; Glow
-with the levels, steps and channels of its paper, whose nets have a 1×1 convolution more in the middle
-(19 M parameters here, 44 M there; --num-blocks 1 makes it 482 M); Flow++ with the couplings,
+with the levels, steps and channels of its paper, whose nets have one more 1×1 convolution in the
+middle (19 M parameters here, 44 M there; --num-blocks 1 makes it 482 M); Flow++ with the couplings,
 components, blocks and channels of its paper (26 M). What smaller runs reach is in RESULTS.md.
 
     python -m experiments.flows.images --data mnist --data-dir FOLDER --hidden 128 --num-blocks 2 \
         --num-steps 16 --num-updates 40000 --weight-decay 0.01
-    python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models realnvp --hidden 64 \
-        --num-blocks 8 --num-levels 3 --num-steps 6 --num-updates 200000 --weight-decay 0.01
+    python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models realnvp \
+        --hidden 64 --num-blocks 8 --num-levels 3 --num-steps 6 --num-updates 200000 --weight-decay 0.01
     python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models glow --hidden 512 \
         --num-blocks 0 --num-levels 3 --num-steps 32 --law contraction --num-updates 200000 \
         --weight-decay 0.01
-    python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models flow++ --hidden 96 \
-        --num-blocks 10 --num-components 32 --num-couplings 4 2 3 --dequantization variational \
-        --num-updates 200000 --weight-decay 0.01
+    python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models flow++ \
+        --hidden 96 --num-blocks 10 --num-components 32 --num-couplings 4 2 3 \
+        --dequantization variational --num-updates 200000 --weight-decay 0.01
 
 --class-conditional makes each p(x | class), whose samples have a class a column.
 """
