@@ -5,11 +5,12 @@
 trains a CNF with the exact trace on toy densities, beside a RealNVP, and prints KL(truth ‖ flow) in
 nats; then FFJORD on the 8x8 digits with Hutchinson's estimate, short paths preferred (RNODE), and
 prints its test likelihood by the exact trace, in bits per dimension, with the evaluations of the
-field. densities-<toy>.png shows truth and flows, digits.png samples beside data.
+field and max |x - T(T⁻¹(x))| in grey levels, float32, solved both ways at the tolerance of scores.
+densities-<toy>.png shows truth and flows, digits.png samples beside data.
 About three minutes on two quiet CPU cores. Expect KL 0.01 nats for the moons (RealNVP the same) and
 0.35 for the checkerboard (RealNVP 0.50), and 2.08 bits/dim on the digits (standard error of the
 test set 0.013; RealNVP of experiments.flows.compare 2.09), with 19 evaluations of the field in
-training and 37 for a score.
+training and 37 for a score, and digits that come back to 2e-4 grey levels.
 """
 
 import dataclasses
@@ -171,7 +172,14 @@ def digits_results(config):
         tighter = on_the_digits(config, dim, EXACT / 10).dist(params)
         return jnp.abs(model.dist(params).log_prob(z) - tighter.log_prob(z)).max()
 
-    z = to_model.forward(dequantize(jax.random.key(1), rows["test"]))
+    noisy = dequantize(jax.random.key(1), rows["test"])
+    z = to_model.forward(noisy)
+
+    @jax.jit
+    def reconstructed(params, z):
+        bijector = model.dist(params).bijector
+        return to_model.inverse(bijector.forward(bijector.inverse(z)))
+
     if processes.first():
         draw = jax.jit(lambda key: model.dist(params).sample(seed=key, sample_shape=32))
         samples = quantize(to_model.inverse(draw(jax.random.key(2))), data.num_levels)
@@ -185,6 +193,7 @@ def digits_results(config):
         **row,
         "num_evals_in_training": history[-1]["num_evals"],
         "num_evals_of_a_score": evaluations(model, params, z),
+        "max_reconstruction_error": jnp.abs(reconstructed(params, z) - noisy).max(),
         "log_prob_moved_by_a_tenth_of_the_tolerance": moved(params, z),
     }
 

@@ -13,4 +13,8 @@ def test_a_short_run_distils_and_draws(tmp_path, capsys):
     assert all(1.9 < r["test_bits_per_dim"] < 2.9 for r in found["models"].values())
     assert set(found["sampling_ms"]) == {"student", "teacher", "teacher, d passes"}
     assert (tmp_path / "samples.png").stat().st_size > 5_000
-    assert "KL(student ‖ teacher)" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "KL(student ‖ teacher)" in out
+    times = next(line for line in out.splitlines() if line.startswith("Sampling 256"))
+    ratio = found["sampling_ms"]["teacher, d passes"] / found["sampling_ms"]["student"]
+    assert f"ms ({ratio:.1f})" in times and "teacher, each unit once" in times
