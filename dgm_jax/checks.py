@@ -96,11 +96,7 @@ def events(x, dim: int, name: str = "x") -> None:
 
 
 def condition(cond, cond_dim: int) -> None:
-    """cond [..., cond_dim] where a model is conditional, None where it is not.
-
-    Integers are one-hot rows, [batch, cond_dim]. A vector of them is refused: as a rule it is the
-    classes of a batch, which would pass for one condition where there are cond_dim of them.
-    """
+    """cond [..., cond_dim] where a model is conditional, None where it is not."""
     if cond is None and cond_dim:
         raise ValueError(f"cond is missing: the model was built with cond_dim={cond_dim}.")
     if cond is not None and not cond_dim:
@@ -110,15 +106,12 @@ def condition(cond, cond_dim: int) -> None:
         )
     if cond is not None:
         array(cond, "cond")
-        integers = jnp.issubdtype(jnp.result_type(cond), jnp.integer)
-        if integers and jnp.ndim(cond) < 2:
+        if not jnp.shape(cond) or jnp.shape(cond)[-1] != cond_dim:
+            integers = jnp.issubdtype(jnp.result_type(cond), jnp.integer)
+            hint = f" Of classes: jax.nn.one_hot(cond, {cond_dim})." if integers else ""
             raise ValueError(
-                f"cond must have shape [..., {cond_dim}], of numbers; got {jnp.shape(cond)} of "
-                f"{jnp.result_type(cond)}. Classes: jax.nn.one_hot(cond, {cond_dim}); one row: "
-                "cond.astype(float)."
+                f"cond must have shape [..., {cond_dim}]; got {jnp.shape(cond)}.{hint}"
             )
-    if cond is not None and (not jnp.shape(cond) or jnp.shape(cond)[-1] != cond_dim):
-        raise ValueError(f"cond must have shape [..., {cond_dim}]; got {jnp.shape(cond)}.")
 
 
 def readable(value) -> bool:
