@@ -48,7 +48,9 @@ def made(
     net = nets.made(dim, hidden=hidden, cond_dim=cond_dim, **outputs, **options)
     checks.positive_int(num_masks, "num_masks")
     if isinstance(agnostic_to, str) or not agnostic_to:
-        raise ValueError(f"agnostic_to must be some of {AGNOSTIC}, as a tuple; got {agnostic_to!r}.")
+        raise ValueError(
+            f"agnostic_to must be some of {AGNOSTIC}, as a tuple; got {agnostic_to!r}."
+        )
     for what in agnostic_to:
         checks.choice(what, AGNOSTIC, "each entry of agnostic_to")
     if num_masks == 1:

@@ -134,7 +134,7 @@ class Ensemble(distrax.Distribution):
         raise ValueError(f"conditionals: {self._one_order()}")
 
     def complete(self, x, given, *, seed):
-        """Refused: a member draws exactly only where its order makes all given coordinates first."""
+        """Refused: a draw is exact only where an order makes all given coordinates first."""
         raise ValueError(f"complete: {self._one_order()}")
 
     def _one_order(self):

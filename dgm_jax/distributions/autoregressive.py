@@ -106,7 +106,7 @@ class Autoregressive(distrax.Distribution):
 
         T < 1 prefers likely levels, 1 leaves the law as it is; a number, or an array, which may be
         traced. Levels equal to the k-th likeliest are kept. A density of its own, which can be
-        drawn from, completed and scored: the same passes, and for each x_i the logits of all levels.
+        drawn from, completed and scored: the same passes, and the logits of all levels of each x_i.
         """
         if not isinstance(temperature, jax.Array):  # one that is may be traced
             checks.positive(temperature, "temperature")

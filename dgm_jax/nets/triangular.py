@@ -86,14 +86,16 @@ def unroll(
     iterate: bool = False,
     tolerance: float = 0.0,
 ) -> tuple[Array, Any, Array, list[Array]]:
-    """x_t, _ = emit(t, f_t(x_<t)) for t = 0..d-1; returns x [d·p, batch], f(x) [d·q, batch], streams.
+    """x_t, kept_t = emit(t, f_t(x_<t)) for t = 0..d-1, from f [q, batch] to x_t [p, batch].
 
-    emit(t, f [q, batch]) -> (x_t [p, batch], kept): what it keeps of each step, a level say that
-    x_t encodes, is returned after x, stacked [d, ...]. A block of coordinates first takes in all that is known
-    already, one product for each matrix: nearly all of the arithmetic. What is left is the block's
-    own small corner of each matrix. The default walks it coordinate by coordinate, each unit once;
-    `iterate` repeats it for all coordinates of the block together (Jacobi), until nothing changes
-    by more than `tolerance`, which is exact after as many rounds as the block has coordinates.
+    Returns x [d·p, batch], all that was kept (such as the levels that x encodes), stacked [d, ...],
+    f(x) [d·q, batch], and all streams.
+
+    A block of coordinates first takes in all that is known already, one product for each matrix:
+    nearly all of the arithmetic. What is left is the block's own small corner of each matrix. The
+    default walks it coordinate by coordinate, each unit once; `iterate` repeats it for all
+    coordinates of the block together (Jacobi), until nothing changes by more than `tolerance`,
+    which is exact after as many rounds as the block has coordinates.
 
     Cost: walking, the arithmetic of one pass, d small steps one after the other; iterating, fewer
     and larger steps, several times the arithmetic in the corners. Compile time grows with
