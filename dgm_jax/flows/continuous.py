@@ -143,8 +143,10 @@ def regularized_nll(
 ) -> tuple[Array, Metrics]:
     """E [-log p(x) + λ_K ∫ ‖f‖² dt + λ_J ∫ ‖∂f/∂x‖² dt]: paths that are short and straight.
 
-    For a model `pushforward(flow, base)` with a continuous flow; its metrics have each term, and
-    the evaluations of f. Finlay et al. (2020), "How to train your neural ODE", section 4.
+    For a model `pushforward(flow, base)` with a continuous flow; its metrics have each term, the
+    evaluations of f, and the `failure` of the path: where it is not 0, the loss and its gradient
+    are NaN (outside of `jit` an error). Finlay et al. (2020), "How to train your neural ODE",
+    section 4.
     """
     checks.noun(model, Density, "model")
     dist = given_key(model.dist, key)(params, cond)
@@ -157,4 +159,5 @@ def regularized_nll(
     nll = -(dist.distribution.log_prob(path.end) + path.log_det).mean()
     costs = {"kinetic": path.kinetic.mean(), "frobenius": path.frobenius.mean()}
     loss = nll + kinetic * costs["kinetic"] + frobenius * costs["frobenius"]
-    return loss, {"nll": nll, **costs, "num_evals": path.num_evals}
+    told = {"num_evals": path.num_evals, "failure": path.failure}
+    return loss, {"nll": nll, **costs, **told}

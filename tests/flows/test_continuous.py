@@ -201,3 +201,21 @@ def test_an_ensemble_under_vmap_has_gradients_in_every_leaf_and_those_of_its_mem
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-3, atol=1e-5), together, one
     )
+
+
+def test_a_failed_path_is_a_nan_loss_that_says_why_also_without_penalties():
+    model = pushforward(cnf(DIM, hidden=(8,), max_steps=1), standard_normal(DIM))
+    params = moved(model)
+
+    @jit
+    def run(params):
+        def loss(params):
+            return regularized_nll(model, params, None, points(), kinetic=0.0, frobenius=0.0)
+
+        return jax.value_and_grad(loss, has_aux=True)(params)
+
+    (loss, metrics), grads = run(params)
+    assert jnp.isnan(loss) and jnp.isnan(metrics["nll"]) and metrics["failure"] == 1
+    assert all(jnp.isnan(leaf).any() for leaf in jax.tree.leaves(grads))
+    with pytest.raises(ValueError, match="the ODE is not solved"):
+        regularized_nll(model, params, None, points())
