@@ -3,8 +3,8 @@
     python -m benchmarks.sampling
 
 The lecture says that a sample of d values costs d passes of the network. Every family here has a
-sampler that computes each activation once: this counts and times it beside one density pass and,
-for small d, beside the d passes. d = 64, 784 and 3072 are images of 8×8, 28×28 and 32×32×3 pixels,
+sampler that computes each activation once: this counts and times it beside one density pass and
+beside the d passes, of which the first `naive_passes` are timed where d is large, times d / as many. d = 64, 784 and 3072 are images of 8×8, 28×28 and 32×32×3 pixels,
 16000 is two seconds of sound; 256 levels, discretised mixtures of logistics. What is left of the
 lecture's claim is that the steps are small and follow one another: `us a step` is their price.
 FLOPs are those of the matrix products and convolutions of the program as traced, loops included,
@@ -38,7 +38,9 @@ class Config(command.Config):
     hidden: int = 64
     """channels; 4 times as many units in a MADE and a Markov window"""
     naive_limit: int = 64
-    """the largest d at which the naive sampler, d passes a call, is timed"""
+    """the largest d at which all d passes of the naive sampler are timed"""
+    naive_passes: int = 4
+    """how many of them are timed at larger d"""
     repeats: int = 3
     """rounds in which all calls take turns"""
     min_seconds: float = 1.0
@@ -49,6 +51,7 @@ if __name__ == "__main__":
     CONFIG = command.parse(Config, "benchmarks.sampling")  # before the slow imports
 
 import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
 
 from benchmarks import flops, passes, timing  # noqa: E402
 from dgm_jax import autoregressive as ar  # noqa: E402
@@ -110,37 +113,54 @@ def build(config, name, dim):
     return (LINES | PICTURES)[name](shape, config.hidden, outputs), conditional
 
 
+def first_values(net, conditional, num_passes):
+    """The lecture's sampler, stopped after so many of its d equal steps: a pass, and a draw."""
+
+    def sample(params, x, key):
+        def step(x, t):
+            outputs = net.apply(params, x)[:, t]
+            value = conditional.dist(outputs).sample(seed=jax.random.fold_in(key, t))
+            return x.at[:, t].set(value), None
+
+        return jax.lax.scan(step, x, jnp.arange(num_passes))[0]
+
+    return sample
+
+
 def programs(config, name, dim):
-    """{way: (program, its arithmetic)} of density, sample and, where d is small, naive."""
+    """{way: (program, its arithmetic)} of density, sample and naive, which may stop early."""
     net, conditional = build(config, name, dim)
+    model = ar.density(net, conditional, dim)
     x_key, params_key, key = jax.random.split(jax.random.key(0), 3)
     x = jax.random.randint(x_key, (config.batch, dim), 0, LEVELS)
-    made = {}
-    for way in ("density", "sample", "naive"):
-        lecture = nets.naive(net.init, net.apply, dim, levels=True)
-        model = ar.density(lecture if way == "naive" else net, conditional, dim)
-        params = passes.parameters(model, jax.random.clone(params_key))
-        call = passes.function(model, way.replace("naive", "sample"), config.batch)
-        count = flops.products(call, params, x, key)
-        if way != "naive" or dim <= config.naive_limit:
-            made[way] = (timing.program(call, params, x, key), count)
-        else:
-            made[way] = (None, count)
+    params = passes.parameters(model, params_key)
+    calls = {way: passes.function(model, way, config.batch) for way in ("density", "sample")}
+    calls["naive"] = first_values(net, conditional, timed_passes(config, dim))
+    made = {
+        way: (timing.program(call, params, x, key), flops.products(call, params, x, key))
+        for way, call in calls.items()
+    }
     return made, sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def timed_passes(config, dim):
+    return dim if dim <= config.naive_limit else min(config.naive_passes, dim)
 
 
 def row(config, name, dim):
     made, num_params = programs(config, name, dim)
-    runs = {way: program.run for way, (program, _) in made.items() if program}
+    runs = {way: program.run for way, (program, _) in made.items()}
     timed = timing.compare(runs, repeats=config.repeats, min_seconds=config.min_seconds)
-    ms = {way: timed[way].median_ms if way in timed else None for way in made}
+    part = timed_passes(config, dim)
+    of_all = {"density": 1, "sample": 1, "naive": dim / part}
     return {
         "model": name,
         "dim": dim,
         "batch": config.batch,
         "params": num_params,
-        **{f"{way}_ms": ms[way] for way in made},
-        **{f"{way}_flops": count for way, (_, count) in made.items()},
+        "timed_passes": part,
+        **{f"{way}_ms": of_all[way] * timed[way].median_ms for way in made},
+        **{f"{way}_flops": of_all[way] * count for way, (_, count) in made.items()},
         "density_compile_s": made["density"][0].compile_s,
         "sample_compile_s": made["sample"][0].compile_s,
     }
@@ -151,6 +171,7 @@ def main(config: Config) -> dict:
         checks.positive_int(dim, "each of dims", least=2)
     checks.positive_int(config.batch, "batch")
     checks.positive_int(config.hidden, "hidden")
+    checks.positive_int(config.naive_passes, "naive_passes")
     machine, rows = timing.machine() | {"hidden": config.hidden, "batch": config.batch}, []
     for dim in sorted(config.dims):
         rows += [row(config, name, dim) for name in config.models if fits(name, dim)]
@@ -174,8 +195,9 @@ def tables(found):
             "d passes / density": f"{r['naive_flops'] / r['density_flops']:.0f}",
             "density ms": command.short(r["density_ms"]),
             "sampling ms": command.short(r["sample_ms"]),
-            "d passes ms": r["naive_ms"] and command.short(r["naive_ms"]),
+            "d passes ms": f"{r['naive_ms']:.3g}" + "*" * (r["timed_passes"] < r["dim"]),
             "sampling / density, time": f"{r['sample_ms'] / r['density_ms']:.1f}",
+            "d passes / sampling, time": f"{r['naive_ms'] / r['sample_ms']:.0f}",
             "us a step": command.short(1e3 * r["sample_ms"] / r["dim"]),
             "compile s": f"{r['density_compile_s']:.1f}, {r['sample_compile_s']:.1f}",
         }
