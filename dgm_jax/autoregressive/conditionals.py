@@ -44,7 +44,9 @@ def density(
 
     def dist(params, cond=None):
         checks.condition(cond, cond_dim)
-        return Autoregressive(net, params, conditional.dist, shape, cond)
+        return Autoregressive(
+            net, params, conditional.dist, shape, cond, num_outputs=conditional.num_params
+        )
 
     return Density(net.init, dist)
 

@@ -59,7 +59,7 @@ def made(
         dim, hidden, num_masks=num_masks, agnostic_to=agnostic_to,
         residual=options.get("residual", False), seed=mask_seed,
     )  # fmt: skip
-    return under_masks(net, conditional.dist, dim, places, cond_dim=cond_dim)
+    return under_masks(net, conditional, dim, places, cond_dim=cond_dim)
 
 
 def observed_first(given) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 from .. import checks
 from ..distributions import Autoregressive
 from ..protocol import Array, CausalNet, Density, Params
+from .conditionals import Conditional, density
 
 AGNOSTIC = ("order", "connectivity")
 
@@ -127,6 +128,7 @@ class Ensemble(distrax.Distribution):
 
     def sharpened(self, **options) -> "Ensemble":
         """The ensemble of the members' `Autoregressive.sharpened`."""
+        self._member(0).sharpened(**options)  # what is refused is refused here
         return Ensemble(lambda m: self._member(m).sharpened(**options), self._num_masks)
 
     def conditionals(self, x):
@@ -159,7 +161,7 @@ class Ensemble(distrax.Distribution):
 
 def under_masks(
     net: CausalNet,
-    to_dist: Callable[[Array], distrax.Distribution],
+    conditional: Conditional,
     dim: int,
     places: Places,
     *,
@@ -187,7 +189,7 @@ def under_masks(
 
         def member(m):
             own = jax.tree.map(lambda stacked: jnp.asarray(stacked)[m], places)
-            return Autoregressive(replaced(net, own), params, to_dist, dim, cond)
+            return density(replaced(net, own), conditional, dim, cond_dim=cond_dim).dist(params, cond)
 
         if key is None:
             return Ensemble(member, num_masks)

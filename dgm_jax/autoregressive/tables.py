@@ -70,7 +70,7 @@ def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> De
 
     def dist(params: Params, cond=None):
         checks.condition(cond, 0)
-        return Autoregressive(net, params, lambda f: Levels(logits=f), dim)
+        return Autoregressive(net, params, lambda f: Levels(logits=f), dim, num_outputs=num_levels)
 
     return Density(init, dist)
 

@@ -26,10 +26,16 @@ class Autoregressive(distrax.Distribution):
         to_dist: Callable[[Array], distrax.Distribution],
         shape: int | tuple[int, ...],
         cond: Array | None = None,
+        *,
+        num_outputs: int,
     ):
-        """shape: that of x, whose entries the net knows in the order of x.ravel()."""
+        """shape: that of x, whose entries the net knows in the order of x.ravel().
+
+        num_outputs: numbers in f_i.
+        """
         super().__init__()
         self._net, self._params, self._to_dist = net, params, to_dist
+        self._num_outputs = num_outputs
         self._shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self._cond = cond
 
@@ -71,9 +77,9 @@ class Autoregressive(distrax.Distribution):
                 f"x and given must have shape [..., {', '.join(map(str, self._shape))}], given "
                 f"booleans; got {jnp.shape(x)} and {given.shape} of {given.dtype}."
             )
+        batch_shape = self._batch_of(jnp.asarray(x), given)
         self._check_given(x, given)
         x, given = self._flat(x), self._flat(given)
-        batch_shape = jnp.broadcast_shapes(x.shape[:-1], given.shape[:-1], self.batch_shape)
         x, given = (jnp.broadcast_to(a, (*batch_shape, a.shape[-1])) for a in (x, given))
 
         def emit(i, f):
@@ -86,15 +92,24 @@ class Autoregressive(distrax.Distribution):
         made = self._net.unroll(self._params, emit, batch_shape, self._cond)[0]
         return self._shaped(jnp.where(given, x.astype(made.dtype), made))
 
+    def _batch_of(self, x, given):
+        """The batch shape that all three have together."""
+        batches = [a.shape[: a.ndim - len(self._shape)] for a in (x, given)] + [self.batch_shape]
+        try:
+            return jnp.broadcast_shapes(*batches)
+        except ValueError:
+            raise ValueError(
+                "x, given and the density must have batch shapes that broadcast; got "
+                f"{batches[0]}, {batches[1]} and {batches[2]}. The density has that of its cond."
+            ) from None
+
     def _check_given(self, x, given):
         if any(isinstance(a, jax.core.Tracer) for a in (x, given)):
             return
         held = np.where(given, x, 0)
         bad = ~np.isfinite(held)
         if np.issubdtype(held.dtype, np.integer):
-            f = jax.eval_shape(self._net.apply, self._params, self._flat(held), self._cond)
-            num_levels = jax.eval_shape(lambda f: _logits(self._to_dist(f)), f).shape[-1]
-            bad = (held < 0) | (held >= num_levels)
+            bad = (held < 0) | (held >= self._num_levels())
         if bad.any():
             raise ValueError(
                 f"x must be of the law where it is given, finite numbers or levels from 0 on; got "
@@ -112,6 +127,7 @@ class Autoregressive(distrax.Distribution):
             checks.positive(temperature, "temperature")
         if top_k is not None:
             checks.positive_int(top_k, "top_k")
+        self._num_levels()  # or it is refused here
 
         def to_dist(f):
             logits = _logits(self._to_dist(f))
@@ -122,7 +138,13 @@ class Autoregressive(distrax.Distribution):
                 logits = jnp.where(logits < least, -jnp.inf, logits)
             return Levels(logits=logits)
 
-        return Autoregressive(self._net, self._params, to_dist, self._shape, self._cond)
+        return Autoregressive(
+            self._net, self._params, to_dist, self._shape, self._cond, num_outputs=self._num_outputs
+        )
+
+    def _num_levels(self):
+        zeros = jnp.zeros(self._num_outputs)
+        return jax.eval_shape(lambda f: _logits(self._to_dist(f)), zeros).shape[-1]
 
     def _sample_n(self, key, n):
         return self._shaped(self._unroll(key, n)[0])

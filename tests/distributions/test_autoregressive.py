@@ -46,7 +46,7 @@ def test_bernoulli_made_sums_to_one_over_all_binary_vectors_and_draws_from_itsel
 
     @jit
     def run(params, key):
-        dist = Autoregressive(net, params, bernoulli, DIM, cond)
+        dist = Autoregressive(net, params, bernoulli, DIM, cond, num_outputs=1)
         x, log_prob = dist.sample_and_log_prob(seed=key, sample_shape=20_000)
         return dist.log_prob(EVERYTHING), x, log_prob, dist.log_prob(x)
 
@@ -62,7 +62,7 @@ def test_bernoulli_made_sums_to_one_over_all_binary_vectors_and_draws_from_itsel
 
 def test_conditionals_are_all_of_the_factors_of_log_prob():
     net, params = build()
-    dist = Autoregressive(net, params, bernoulli, DIM)
+    dist = Autoregressive(net, params, bernoulli, DIM, num_outputs=1)
     factors = dist.conditionals(EVERYTHING)
     assert factors.batch_shape == (32, DIM)
     np.testing.assert_allclose(
@@ -75,7 +75,7 @@ def test_conditionals_are_all_of_the_factors_of_log_prob():
 def test_the_law_of_a_later_coordinate_is_the_ratio_of_marginals():
     """p(x_2 = 1 | x_0, x_1) from the net, against sums over the table of all 32 probabilities."""
     net, params = build()
-    dist = Autoregressive(net, params, bernoulli, DIM)
+    dist = Autoregressive(net, params, bernoulli, DIM, num_outputs=1)
     table = np.exp(np.asarray(dist.log_prob(EVERYTHING), np.float64)).reshape([2] * DIM)
     marginal = table.sum((3, 4))
     wanted = marginal[..., 1] / marginal.sum(-1)
@@ -93,7 +93,7 @@ def test_gradients_pass_through_reparametrised_samples():
         return distrax.Normal(f[..., 0], 0.5)
 
     def by_the_class(params):
-        x = Autoregressive(net, params, normal, DIM).sample(seed=key, sample_shape=3)
+        x = Autoregressive(net, params, normal, DIM, num_outputs=1).sample(seed=key, sample_shape=3)
         return jnp.sum(jnp.sin(x) * jnp.arange(1.0, 6.0)), x
 
     grads, x = jit(jax.grad(by_the_class, has_aux=True))(params)
@@ -135,7 +135,7 @@ def completed(order, num=20_000):
 
     @jit
     def run(params, key):
-        dist = Autoregressive(net, params, categorical, 3)
+        dist = Autoregressive(net, params, categorical, 3, num_outputs=LEVELS)
         x = jnp.full((num, 3), jnp.array([7, 2, 9]))  # what is not given is not read
         logits = dist.conditionals(STATES).logits
         return dist.complete(x, given, seed=key), dist.log_prob(STATES), logits
@@ -163,7 +163,7 @@ def test_what_is_given_must_be_of_the_law():
 
 def test_numbers_do_not_complete_levels():
     net, params = leveled(None)
-    dist = Autoregressive(net, params, categorical, 3)
+    dist = Autoregressive(net, params, categorical, 3, num_outputs=LEVELS)
     with pytest.raises(ValueError, match=r"x must be levels, integers; got float32"):
         jax.eval_shape(
             lambda key: dist.complete(jnp.full(3, 0.5), np.ones(3, bool), seed=key), jax.random.key(0)
@@ -194,7 +194,7 @@ def test_each_row_may_have_its_own_gaps_and_all_given_is_the_data():
 
     @jit
     def run(params, key):
-        dist = Autoregressive(net, params, categorical, 3, conds)
+        dist = Autoregressive(net, params, categorical, 3, conds, num_outputs=LEVELS)
         gaps = jnp.broadcast_to(given, (50, 2, 3))
         draw_key = jax.random.clone(key)
         nothing = dist.complete(jnp.zeros((50, 2, 3), jnp.int32), given & False, seed=key)
@@ -211,7 +211,7 @@ def test_each_row_may_have_its_own_gaps_and_all_given_is_the_data():
 
 def test_sharpened_conditionals_are_tempered_and_cut():
     net, params = leveled([0, 1, 2])
-    dist = Autoregressive(net, params, categorical, 3)
+    dist = Autoregressive(net, params, categorical, 3, num_outputs=LEVELS)
     p = np.exp(np.asarray(dist.conditionals(STATES).logits))
 
     def conditionals(**options):
@@ -232,7 +232,7 @@ def test_sharpened_conditionals_are_tempered_and_cut():
 
 def test_sharpened_bits_have_their_logits_divided():
     net, params = build()
-    dist = Autoregressive(net, params, bernoulli, DIM)
+    dist = Autoregressive(net, params, bernoulli, DIM, num_outputs=1)
     logits = dist.conditionals(EVERYTHING).logits
     cold = dist.sharpened(temperature=0.5).conditionals(EVERYTHING).probs[..., 1]
     np.testing.assert_allclose(cold, jax.nn.sigmoid(2 * logits), rtol=1e-5)
@@ -240,7 +240,7 @@ def test_sharpened_bits_have_their_logits_divided():
 
 def test_bad_completions_and_temperatures_are_refused():
     net, params = build()
-    dist = Autoregressive(net, params, bernoulli, DIM)
+    dist = Autoregressive(net, params, bernoulli, DIM, num_outputs=1)
     x, key = jnp.zeros((2, DIM)), jax.random.key(0)
     for given in (np.zeros(DIM), np.zeros(DIM - 1, bool)):
         with pytest.raises(ValueError, match=r"x and given must have shape \[\.\.\., 5\]"):
@@ -251,6 +251,24 @@ def test_bad_completions_and_temperatures_are_refused():
         dist.sharpened(temperature=0)
     with pytest.raises(ValueError, match="top_k must be an integer of at least 1"):
         dist.sharpened(top_k=0)
-    normal = Autoregressive(net, params, lambda f: distrax.Normal(f[..., 0], 1.0), DIM)
+
+
+def test_batches_that_do_not_fit_are_named_where_x_is_completed():
+    net, params = leveled(None, cond_dim=2)
+    dist = Autoregressive(net, params, categorical, 3, jnp.zeros((4, 2)), num_outputs=LEVELS)
+    x, given = jnp.zeros((2, 3), jnp.int32), np.zeros((5, 3), bool)
+    for x, given, got in [
+        (x, given[0], r"\(2,\), \(\) and \(4,\)"),
+        (x[0], given, r"\(\), \(5,\) and \(4,\)"),
+        (x, given, r"\(2,\), \(5,\) and \(4,\)"),
+    ]:
+        with pytest.raises(ValueError, match=f"x, given and the density must have .*; got {got}"):
+            dist.complete(x, given, seed=jax.random.key(0))
+
+
+@pytest.mark.parametrize("num_masks", [1, 3])
+def test_numbers_are_not_sharpened_and_that_is_said_at_once(num_masks):
+    model = ar.made(4, ar.gaussian(), hidden=(8,), num_masks=num_masks)
+    dist = model.dist(model.init(jax.random.key(0)))
     with pytest.raises(ValueError, match="sharpened is for discrete conditionals; got Normal"):
-        normal.sharpened().log_prob(x)
+        dist.sharpened(temperature=0.5)
