@@ -22,14 +22,15 @@ class Sylvester(distrax.Bijector):
     ‖(I + T diag(h'))⁻¹‖ times as large: 1 / (1 + h' t) with m = 1, and with more the product of
     such factors and of the entries of T above the diagonal, which nothing bounds.
     Cost: `forward` O(dm); `inverse` O(dm) and m solves one after the other. Arithmetic in float32
-    at least.
+    at least, results in the dtype of x and of the parameters: `dtype`, or that of the arrays.
     Rezende and Mohamed (2015), eq. 10; van den Berg et al. (2018), eqs. 8-15.
     """
 
-    def __init__(self, a: Array, b: Array, shift: Array, t: Array):
+    def __init__(self, a: Array, b: Array, shift: Array, t: Array, *, dtype=None):
         super().__init__(event_ndims_in=1)
-        self._dtype = jnp.result_type(a, b, shift, t)
-        wide = jnp.promote_types(self._dtype, jnp.float32)
+        own = jnp.result_type(a, b, shift, t)
+        self._dtype = own if dtype is None else dtype
+        wide = jnp.promote_types(own, jnp.float32)
         self._a, self._b, self._shift, self._t = (m.astype(wide) for m in (a, b, shift, t))
 
     def forward_and_log_det(self, x):

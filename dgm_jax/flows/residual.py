@@ -2,7 +2,7 @@
 
 Sampling with its log-det (`forward`) is a few products, which is what variational inference and
 training by an unnormalised density need. Density (`inverse`) solves for z numerically. Layers are
-stacked with `combinators.repeat`.
+stacked with `combinators.repeat`. Half precision is computed as float32, and returned as it came.
 """
 
 import math
@@ -35,7 +35,7 @@ def planar(dim: int, *, cond_dim: int = 0) -> Flow:
         w = jax.random.normal(key, (dim,)) / math.sqrt(dim)
         return {"w": w, "u": jnp.zeros(dim), "b": jnp.zeros(())}
 
-    def bijector(p):
+    def layer(p):
         w, u, b = p["w"], p["u"], p["b"]
         square = (w**2).sum(-1, keepdims=True)
         direction = w / jnp.where(square > 0, square, 1)
@@ -49,9 +49,9 @@ def planar(dim: int, *, cond_dim: int = 0) -> Flow:
         product = jnp.maximum(product, LEAST_ROUNDINGS * jax.lax.stop_gradient(rounding) - 1)
         u = across(across(u)) + product * direction  # twice: what the first leaves is rounding
         t = (w * u).sum(-1, keepdims=True)  # of the û that moves x; 0 where w = 0, a constant shift
-        return Sylvester(u[..., :, None], w[..., None, :], b[..., None], t[..., None])
+        return u[..., :, None], w[..., None, :], b[..., None], t[..., None]
 
-    return _conditioned(start, shapes, bijector, cond_dim)
+    return _conditioned(start, shapes, layer, cond_dim)
 
 
 def sylvester(
@@ -105,11 +105,11 @@ def sylvester(
             return householder(p["q"])
         return jnp.eye(dim, dtype=p["r"].dtype)
 
-    def bijector(p):
+    def layer(p):
         q, r, r_tilde = orthonormal(p), _bounded(p["r"]), _bounded(p["r_tilde"])
-        return Sylvester(q @ r, r_tilde @ jnp.swapaxes(q, -1, -2), p["b"], jnp.triu(r_tilde @ r))
+        return q @ r, r_tilde @ jnp.swapaxes(q, -1, -2), p["b"], jnp.triu(r_tilde @ r)
 
-    return _conditioned(start, shapes, bijector, cond_dim)
+    return _conditioned(start, shapes, layer, cond_dim)
 
 
 def _above_minus_one(a):
@@ -125,8 +125,11 @@ def _bounded(matrix):
     return jnp.triu(matrix, 1) + diagonal[..., None, :] * unit
 
 
-def _conditioned(start, shapes, bijector, cond_dim):
-    """The flow whose parameters are θ + c·Θ, Θ = 0 at the start; only θ where there is no c."""
+def _conditioned(start, shapes, layer, cond_dim):
+    """The flow of parameters θ + c·Θ, Θ = 0 at the start; only θ where there is no c.
+
+    layer(θ): the arrays of its `Sylvester`.
+    """
     checks.positive_int(cond_dim, "cond_dim", least=0)
 
     def init(key):
@@ -135,16 +138,16 @@ def _conditioned(start, shapes, bijector, cond_dim):
         slopes = {name: jnp.zeros((cond_dim, *shape)) for name, shape in shapes.items()}
         return {"own": own, "cond": slopes} if cond_dim else own
 
-    def at(params, cond=None):
+    def bijector(params, cond=None):
         checks.condition(cond, cond_dim)
+        dtype = jnp.result_type(*jax.tree.leaves(params))
         # In bfloat16 a diagonal of -0.999 is -1, which has no inverse.
         params = jax.tree.map(lambda a: a.astype(jnp.promote_types(a.dtype, jnp.float32)), params)
-        if cond is None:
-            return bijector(params)
-        moved = {
-            name: params["own"][name] + jnp.tensordot(cond, slope, 1)
-            for name, slope in params["cond"].items()
-        }
-        return bijector(moved)
+        if cond is not None:
+            params = {
+                name: params["own"][name] + jnp.tensordot(cond, slope, 1)
+                for name, slope in params["cond"].items()
+            }
+        return Sylvester(*layer(params), dtype=dtype)
 
-    return Flow(init, at)
+    return Flow(init, bijector)

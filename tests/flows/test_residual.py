@@ -132,6 +132,29 @@ def test_parameters_in_half_precision_keep_the_constraint(name):
     assert jnp.abs(log_det).min() > 0.1
 
 
+@everywhere
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_results_have_the_dtype_of_x_and_the_parameters(name, dtype):
+    """Half precision is computed as float32, and returned as it came."""
+    flow = FLOWS[name]
+    start = jax.eval_shape(flow.init, jax.random.key(0))
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 1, a.shape), jnp.bfloat16), start)
+    z = jnp.asarray(rng.normal(size=(5, DIM)), dtype)
+
+    @jit
+    def run(params, z):
+        t = flow.bijector(params)
+        wide = flow.bijector(jax.tree.map(lambda a: a.astype(jnp.float32), params))
+        exact = wide.forward_and_log_det(z.astype(jnp.float32))
+        return t.forward_and_log_det(z), t.inverse_and_log_det(z), exact
+
+    results, back, exact = run(params, z)
+    assert all(a.dtype == dtype for a in (*results, *back))
+    for got, wanted in zip(results, exact, strict=True):
+        np.testing.assert_array_equal(got, wanted.astype(dtype))
+
+
 @pytest.mark.parametrize("above", [0.0, 300.0])
 def test_the_error_of_an_inverse_is_rounding_times_the_norm_of_its_jacobian(above):
     """Entries of T above the diagonal count too, beyond the least slope 1 + t_ii = 0.01."""
