@@ -191,11 +191,11 @@ def mixture(
     quantiles = (np.arange(num_components) + 0.5) / num_components
 
     def dist(f):
-        at = jnp.asarray(quantiles, f.dtype)
-        points, component = {
-            "gaussian": (ndtri(at), distrax.Normal),
-            "logistic": (jax.scipy.special.logit(at), distrax.Logistic),
+        to_point, component = {
+            "gaussian": (ndtri, distrax.Normal),
+            "logistic": (jax.scipy.special.logit, distrax.Logistic),
         }[kind]
+        points = to_point(jnp.asarray(quantiles)).astype(f.dtype)  # there is no ndtri of 16 bits
         logits, shifts, scales = jnp.split(f, 3, -1)
         log_scales = bound * jnp.tanh(scales / bound)
         means = shifts - points * jnp.expm1(log_scales)

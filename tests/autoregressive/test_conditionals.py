@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.autoregressive import bernoulli, categorical, discretized_logistic, made
+from dgm_jax.autoregressive import bernoulli, categorical, discretized_logistic, made, mixture
 from tests.contracts.compiled import jit
 
 
@@ -43,6 +43,16 @@ def test_levels_drawn_in_half_precision_are_those_of_d_passes(conditional):
     x, wanted = draw(params, jax.random.key(1))
     np.testing.assert_array_equal(x, wanted)
     assert len(np.unique(x)) > 250
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "logistic"])
+def test_mixtures_of_half_precision_are_those_of_float32(kind):
+    f = jnp.asarray(np.random.default_rng(0).normal(size=(50, 12)), jnp.bfloat16)
+    x = jnp.linspace(-2.0, 2.0, 50)
+    score = jit(lambda f, x: mixture(4, kind=kind).dist(f).log_prob(x.astype(f.dtype)))
+    half, full = score(f, x), score(f.astype(jnp.float32), x)
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_allclose(half.astype(jnp.float32), full, atol=0.1)
 
 
 @pytest.mark.parametrize("temperature", [1e-10, 1e-38])
