@@ -19,6 +19,7 @@ import numpy as np
 import optax
 
 from dgm_jax import autoregressive as ar
+from dgm_jax import checks
 from dgm_jax.data import batches
 from dgm_jax.learning import averaged, data_mesh, gradient_descent, processes, train
 from dgm_jax.metrics import expected_log_prob
@@ -38,6 +39,8 @@ def adamw(
 ) -> optax.GradientTransformation:
     """AdamW on gradients of norm `clip` at most; the rate rises in warm_up steps, then falls to 0
     as a cosine."""
+    checks.positive_int(num_steps, "num_steps")
+    checks.positive(learning_rate, "learning_rate")
     if warm_up:
         rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warm_up, num_steps)
     else:

@@ -336,8 +336,11 @@ def _cpu():
 
 
 def _refuse_another(path, told):
-    """A directory belongs to one configuration: its run is resumed with that, or not at all."""
-    if not path.exists():
+    """A directory belongs to one configuration: its run is resumed with that, or not at all.
+
+    To none, as long as it holds no more than the options of a start that was refused.
+    """
+    if not path.exists() or {file.name for file in path.parent.iterdir()} <= {".lock", path.name}:
         return
     old, new = json.loads(path.read_text(encoding="utf-8")), _plain(told, "config")
     differing = [

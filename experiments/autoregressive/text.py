@@ -153,6 +153,9 @@ def main(config: Config) -> dict:
     checks.positive_int(config.num_written, "num_written", least=2)
     checks.positive_int(config.length, "length")
     parts, alphabet = read(config)
+    longest = len(parts["train"])
+    if config.length > longest:
+        raise ValueError(f"length must be at most {longest}, the text; got {config.length}.")
     counted = {split: pieces(ids) for split, ids in parts.items()}
     models = {}
     for name, window in TABLES.items():

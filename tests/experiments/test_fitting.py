@@ -58,6 +58,12 @@ def test_the_step_that_is_best_on_the_validation_split_is_kept(tmp_path):
     assert fitted.curve[0] == (20, 40, 60) and fitted.row["valid_nats"] == 0
 
 
+@pytest.mark.parametrize("name", ["num_steps", "learning_rate"])
+def test_no_steps_and_no_rate_are_refused_by_name(name):
+    with pytest.raises(ValueError, match=f"{name} must be .*; got 0"):
+        fitting.adamw(**{"num_steps": 10, "learning_rate": 0.1} | {name: 0})
+
+
 def test_noise_is_the_same_at_every_score_and_conditions_keep_their_rows():
     log_prob = lambda params, key, batch: batch[1] + jax.random.normal(key, batch[1].shape)  # noqa: E731
     scores, key = fitting.scorer(log_prob, eval_batch=3), jax.random.key(0)

@@ -241,6 +241,7 @@ def test_quick_replaces_only_what_was_left_at_its_default(tmp_path):
 
 def test_other_options_are_refused_and_other_places_are_not(tmp_path, capsys):
     def stopped(config):
+        (config.workdir / "maf").mkdir()
         raise KeyboardInterrupt
 
     config = Config(workdir=tmp_path)
@@ -251,6 +252,14 @@ def test_other_options_are_refused_and_other_places_are_not(tmp_path, capsys):
     moved = dataclasses.replace(config, data_dir=tmp_path, progress=False)
     assert runner.run(moved, lambda config: {"loss": 1}, quick={}) == {"loss": 1}
     assert "num_steps was 3000" in refused(capsys, other, lambda config: {})
+
+
+def test_a_start_that_was_refused_leaves_the_directory_free_for_other_options(tmp_path, capsys):
+    config = Config(workdir=tmp_path)
+    assert "missing" in refused(capsys, config, lambda config: open(tmp_path / "missing"))
+    better = dataclasses.replace(config, num_steps=7)
+    assert runner.run(better, lambda config: {"loss": 1}, quick={}) == {"loss": 1}
+    assert json.loads((tmp_path / "config.json").read_text())["num_steps"] == 7
 
 
 def test_results_that_json_cannot_hold_are_refused(tmp_path, capsys):

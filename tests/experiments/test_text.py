@@ -52,3 +52,8 @@ def test_every_python_carries_a_text():
 def test_the_text_of_the_published_form_is_asked_for_by_name(tmp_path):
     with pytest.raises(FileNotFoundError, match="tiny_shakespeare.*DGM_DATA"):
         text.main(text.Config(workdir=tmp_path, data_dir=tmp_path))
+
+
+def test_a_length_beyond_the_text_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"length must be at most \d+, the text; got 100000000"):
+        text.main(text.Config(workdir=tmp_path, data="python", length=100_000_000))
