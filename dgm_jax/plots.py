@@ -23,6 +23,7 @@ def sample_grid(
     *,
     columns: int | None = None,
     row_names: Sequence[str] = (),
+    column_names: Sequence[str] = (),
     vmin=None,
     vmax=None,
     title: str = "",
@@ -31,7 +32,8 @@ def sample_grid(
 
     `vmin` is black and `vmax` white, values outside are clipped; by default they are the smallest
     and largest value of `images`. Give both to compare two grids. Default `columns`: ⌈√n⌉.
-    `row_names` names equal groups of rows, top to bottom, at their left.
+    `row_names` names equal groups of rows, top to bottom, at their left; `column_names` every
+    column, above it.
     """
     images = np.asarray(images)
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
@@ -50,12 +52,16 @@ def sample_grid(
     rows = math.ceil(len(images) / columns)
     if row_names and rows % len(row_names):
         raise ValueError(f"row_names must name equal groups of the {rows} rows; got {row_names}.")
+    across = min(columns, len(images))
+    if column_names and len(column_names) != across:
+        raise ValueError(f"column_names must name the {across} columns; got {column_names}.")
 
     grey = np.clip((images - vmin) / (vmax - vmin), 0, 1)
     canvas = tile(grey if grey.ndim == 4 else np.repeat(grey[..., None], 3, -1), columns)
     height, width = canvas.shape[:2]
     dots = max(1, round(720 / max(height, width)))  # whole screen dots a pixel keep edges sharp
-    strip, dpi = 40 if title else 0, 100
+    heading = 24 if column_names else 0
+    strip, dpi = (40 if title else 0) + heading, 100
     margin = 24 + 9 * max(map(len, row_names)) if row_names else 0
     size = (width * dots + margin, height * dots + strip)
     figure = new_figure((size[0] / dpi, size[1] / dpi), dpi=dpi)
@@ -65,11 +71,15 @@ def sample_grid(
         middle = (1 - (i + 0.5) / len(row_names)) * image[3]
         figure.text(image[0] - 8 / size[0], middle, name, ha="right", va="center", fontsize=11,
                     color=INK)  # fmt: skip
+    for i, name in enumerate(column_names):
+        middle = image[0] + (i + 0.5) / across * image[2]
+        figure.text(middle, image[3] + heading / 2 / size[1], name, ha="center", va="center",
+                    fontsize=11, color=INK)  # fmt: skip
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     if title:
-        figure.text(0.5, 1 - strip / 2 / size[1], title, ha="center", va="center", fontsize=13,
-                    color=INK)  # fmt: skip
+        figure.text(0.5, 1 - (strip - heading) / 2 / size[1], title, ha="center", va="center",
+                    fontsize=13, color=INK)  # fmt: skip
     return figure
 
 

@@ -296,3 +296,17 @@ def test_row_names_stand_at_the_middle_of_their_rows():
     assert (upper.get_position()[1], lower.get_position()[1]) == pytest.approx((0.75, 0.25))
     with pytest.raises(ValueError, match="equal groups of the 4 rows"):
         plots.sample_grid(images, columns=2, row_names=("a", "b", "c"))
+
+
+def test_column_names_stand_above_their_columns():
+    images = np.random.default_rng(0).random((8, 4, 4))
+    plain = plots.sample_grid(images, columns=2)
+    figure = plots.sample_grid(images, columns=2, column_names=("0", "1"))
+    left, right = figure.texts
+    assert (left.get_position()[0], right.get_position()[0]) == pytest.approx((0.25, 0.75))
+    top = figure.axes[0].get_position().y1
+    assert top < left.get_position()[1] == right.get_position()[1] < 1
+    kept = top * figure.get_size_inches()[1]  # the pixels stay as large as without names
+    assert kept == pytest.approx(plain.get_size_inches()[1])
+    with pytest.raises(ValueError, match="column_names must name the 2 columns"):
+        plots.sample_grid(images, columns=2, column_names=("0",))

@@ -51,6 +51,30 @@ def test_the_picture_of_fields_shows_a_blind_spot():
     assert (all_seen[:5, :6] > 0).all() and (all_seen[5, 1:] == 0).all()
 
 
+def test_what_is_blind_is_orange():
+    """Earlier pixels that are not seen; later ones stay black, seen ones grey."""
+    field = np.array([[0.5, 0.0, 0.5], [0.5, 1.0, 0.0]])
+    orange, *others = images.coloured(field[None])[0].reshape(6, 3)[[1, 0, 2, 3, 4, 5]]
+    assert orange[0] > 0.8 > 0.4 > orange[1] > orange[2] == 0
+    np.testing.assert_array_equal(others, np.repeat([[0.5], [0.5], [0.5], [1], [0]], 3, 1))
+
+
+def test_a_column_shows_test_images_of_its_class():
+    config = images.Config(num_shown=5)
+    labels = np.array([0, 1, 1, 2, 2, 2, 0, 0, 0])
+    chosen = images.shown(config, labels, labels, 3)
+    assert labels[chosen].tolist() == [0, 1, 2, 0, 1] * 2
+    assert len({c for c in chosen if labels[c] == 0}) == 4  # another one each time
+    assert len(images.shown(config, labels[:4], labels[:4] * 0, 2)) == 10  # there is no class 1
+
+
+def test_a_wrong_option_of_a_later_model_is_told_before_the_first_is_trained(tmp_path):
+    config = images.Config(workdir=tmp_path, models=("gated", "image-gpt"), hidden=6)
+    with pytest.raises(ValueError, match="num_heads must divide hidden=6; got 4"):
+        images.main(config)
+    assert not (tmp_path / "gated").exists()
+
+
 def test_no_model_and_sets_without_images_are_refused(tmp_path):
     with pytest.raises(ValueError, match="models is empty"):
         images.main(images.Config(workdir=tmp_path, models=()))
