@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
+from jax.tree_util import Partial
 
 from .. import checks, nets
 from ..bijectors import Law, affine
@@ -41,12 +42,13 @@ def density(
     """
     checks.noun(net, CausalNet, "net")
     checks.noun(conditional, Conditional, "conditional")
+    # A sample outside of `jit` would compile its loop at every call; inside nothing changes.
+    net = net._replace(unroll=jax.jit(net.unroll, static_argnums=2, inline=True))
+    to_dist, num_outputs = Partial(conditional.dist), conditional.num_params
 
     def dist(params, cond=None):
         checks.condition(cond, cond_dim)
-        return Autoregressive(
-            net, params, conditional.dist, shape, cond, num_outputs=conditional.num_params
-        )
+        return Autoregressive(net, params, to_dist, shape, cond, num_outputs=num_outputs)
 
     return Density(net.init, dist)
 

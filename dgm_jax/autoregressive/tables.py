@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..distributions import Autoregressive, Levels
+from ..distributions import Levels
 from ..protocol import CausalNet, Density, Params
+from .conditionals import Conditional, density
 
 LARGEST = 2**28  # entries of a table
 
@@ -66,13 +67,8 @@ def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> De
     def linearize(params, x, units, cond=None):
         raise ValueError("table: levels have no derivative; flows need numbers.")
 
-    net = CausalNet(init, apply, unroll, linearize)
-
-    def dist(params: Params, cond=None):
-        checks.condition(cond, 0)
-        return Autoregressive(net, params, lambda f: Levels(logits=f), dim, num_outputs=num_levels)
-
-    return Density(init, dist)
+    conditional = Conditional(num_levels, lambda f: Levels(logits=f))
+    return density(CausalNet(init, apply, unroll, linearize), conditional, dim)
 
 
 def fit_table(

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from .. import checks
 from ..protocol import Array, CausalNet, Key, Params
@@ -81,15 +83,7 @@ class Autoregressive(distrax.Distribution):
         self._check_given(x, given)
         x, given = self._flat(x), self._flat(given)
         x, given = (jnp.broadcast_to(a, (*batch_shape, a.shape[-1])) for a in (x, given))
-
-        def emit(i, f):
-            drawn = self._draw(seed, i, f)
-            if jnp.issubdtype(drawn.dtype, jnp.integer) > jnp.issubdtype(x.dtype, jnp.integer):
-                raise ValueError(f"x must be levels, integers; got {x.dtype}. Try x.astype(int).")
-            known, held = (jnp.take(a, i, axis=-1) for a in (given, x))
-            return jnp.where(known, held.astype(drawn.dtype), drawn)
-
-        made = self._net.unroll(self._params, emit, batch_shape, self._cond)[0]
+        made = self._unroll(Partial(_keep_or_draw, x, given, self._to_dist, seed), batch_shape)[0]
         return self._shaped(jnp.where(given, x.astype(made.dtype), made))
 
     def _batch_of(self, x, given):
@@ -128,16 +122,7 @@ class Autoregressive(distrax.Distribution):
         if top_k is not None:
             checks.positive_int(top_k, "top_k")
         self._num_levels()  # or it is refused here
-
-        def to_dist(f):
-            logits = _logits(self._to_dist(f))
-            highest = jnp.max(logits, -1, keepdims=True)
-            logits = (logits - highest) / temperature  # at most 0, however small T is
-            if top_k is not None and top_k < logits.shape[-1]:
-                least = jax.lax.top_k(logits, top_k)[0][..., -1:]
-                logits = jnp.where(logits < least, -jnp.inf, logits)
-            return Levels(logits=logits)
-
+        to_dist = Partial(partial(_sharpen, top_k), self._to_dist, temperature)
         return Autoregressive(
             self._net, self._params, to_dist, self._shape, self._cond, num_outputs=self._num_outputs
         )
@@ -147,19 +132,18 @@ class Autoregressive(distrax.Distribution):
         return jax.eval_shape(lambda f: _logits(self._to_dist(f)), zeros).shape[-1]
 
     def _sample_n(self, key, n):
-        return self._shaped(self._unroll(key, n)[0])
+        return self._shaped(self._drawn(key, n)[0])
 
     def _sample_n_and_log_prob(self, key, n):
-        x, f, _ = self._unroll(key, n)
+        x, f, _ = self._drawn(key, n)
         return self._shaped(x), self._to_dist(f).log_prob(x).sum(-1)
 
-    def _unroll(self, key, n):
+    def _drawn(self, key, n):
         checks.key(key, "seed")
+        return self._unroll(Partial(_draw, self._to_dist, key), (n, *self.batch_shape))
 
-        def emit(i, f):
-            return self._draw(key, i, f)
-
-        return self._net.unroll(self._params, emit, (n, *self.batch_shape), self._cond)
+    def _unroll(self, emit, batch_shape):
+        return self._net.unroll(self._params, emit, batch_shape, self._cond)
 
     def _flat(self, x):
         """[..., *event_shape] -> [..., d]."""
@@ -178,12 +162,32 @@ class Autoregressive(distrax.Distribution):
     def _total(self, a):
         return a.sum(range(-len(self._shape), 0))
 
-    def _draw(self, key, i, f):
-        """x_i of p(x_i; f); a level of NaN or +∞ is -1, which is none, and stays visible."""
-        drawn = self._to_dist(f).sample(seed=jax.random.fold_in(key, i))
-        if jnp.issubdtype(drawn.dtype, jnp.integer):  # -∞ is the logit of what never happens
-            return jnp.where((f < jnp.inf).all(-1), drawn, -1)
-        return drawn
+
+def _draw(to_dist, key, i, f):
+    """x_i of p(x_i; f); a level of NaN or +∞ is -1, which is none, and stays visible."""
+    drawn = to_dist(f).sample(seed=jax.random.fold_in(key, i))
+    if jnp.issubdtype(drawn.dtype, jnp.integer):  # -∞ is the logit of what never happens
+        return jnp.where((f < jnp.inf).all(-1), drawn, -1)
+    return drawn
+
+
+def _keep_or_draw(x, given, to_dist, key, i, f):
+    """x_i where it is given."""
+    drawn = _draw(to_dist, key, i, f)
+    if jnp.issubdtype(drawn.dtype, jnp.integer) > jnp.issubdtype(x.dtype, jnp.integer):
+        raise ValueError(f"x must be levels, integers; got {x.dtype}. Try x.astype(int).")
+    known, held = (jnp.take(a, i, axis=-1) for a in (given, x))
+    return jnp.where(known, held.astype(drawn.dtype), drawn)
+
+
+def _sharpen(top_k, to_dist, temperature, f):
+    logits = _logits(to_dist(f))
+    highest = jnp.max(logits, -1, keepdims=True)
+    logits = (logits - highest) / temperature  # at most 0, however small T is
+    if top_k is not None and top_k < logits.shape[-1]:
+        least = jax.lax.top_k(logits, top_k)[0][..., -1:]
+        logits = jnp.where(logits < least, -jnp.inf, logits)
+    return Levels(logits=logits)
 
 
 def _logits(dist):

@@ -282,14 +282,9 @@ def stepwise(
 
         def before(module, params, num_steps, *inputs):
             """Zeros for what a step makes, and for its memory; what all steps share."""
-
-            @jax.jit  # which leaves out all of the step that is not wanted
-            def first(params, *inputs):
-                view = OneStep(num_steps, 0)
-                y = run(module, params, view, *inputs)
-                return *jax.tree.map(jnp.zeros_like, (y, view.memory)), view.shared
-
-            return first(params, *inputs)
+            view = OneStep(num_steps, 0)
+            y = run(module, params, view, *inputs)
+            return *jax.tree.map(jnp.zeros_like, (y, view.memory)), view.shared
 
         u = start(dtype, batch)
         if rows is None:

@@ -1,5 +1,7 @@
 """Autoregressive densities of other kinds than Gaussian, from one net."""
 
+import gc
+import weakref
 from itertools import product
 
 import distrax
@@ -272,3 +274,53 @@ def test_numbers_are_not_sharpened_and_that_is_said_at_once(num_masks):
     dist = model.dist(model.init(jax.random.key(0)))
     with pytest.raises(ValueError, match="sharpened is for discrete conditionals; got Normal"):
         dist.sharpened(temperature=0.5)
+
+
+MAKERS = {
+    "made": lambda conditional: ar.made(4, conditional, hidden=(8,)),
+    "wavenet": lambda conditional: ar.wavenet(4, conditional, hidden=4, dilations=(1, 2)),
+    "rows": lambda conditional: ar.gated_pixelcnn((2, 2, 1), conditional, hidden=4, num_layers=1),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_second_draw_outside_of_jit_compiles_nothing(name):
+    """Counts how often the conditionals are traced, of a dist made anew each time, as usual."""
+    traced, levels = [], ar.categorical(3)
+
+    def to_dist(f):
+        traced.append(f)
+        return levels.dist(f)
+
+    model = MAKERS[name](levels._replace(dist=to_dist))
+    params = model.init(jax.random.key(0))
+    given = jnp.full(model.dist(params).event_shape, True).at[..., 0].set(False)
+
+    def draws(i):
+        dist, (one, two) = model.dist(params), jax.random.split(jax.random.key(i))
+        return dist.sample(seed=one), dist.complete(given.astype(int), given, seed=two)
+
+    draws(0)
+    first = len(traced)
+    draws(1)
+    assert 0 < first < len(traced) < first + 3, "only for the number of levels"
+
+
+def test_a_density_leaves_with_its_last_user():
+    """What is compiled for draws outside of jit, and what is traced inside, belongs to the model."""
+    model = ar.made(3, ar.bernoulli(), hidden=(4,), num_masks=2)
+    params = model.init(jax.random.key(0))
+
+    @jit
+    def run(params, key, temperature):
+        sharp = model.dist(params).sharpened(temperature=temperature)
+        return sharp.sharpened(temperature=temperature, top_k=1).sample(seed=key)
+
+    with jax.checking_leaks():
+        run(params, jax.random.key(0), 0.5)
+    alone = ar.made(3, ar.bernoulli(), hidden=(4,))
+    alone.dist(jit(alone.init)(jax.random.key(0))).sample(seed=jax.random.key(0))
+    ref = weakref.ref(alone.init)
+    del alone
+    gc.collect()
+    assert ref() is None
