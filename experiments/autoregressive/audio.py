@@ -191,8 +191,11 @@ def spectrogram(sound, *, size=256, hop=32):
     return 10 * np.log10(power / max(power.max(), 1e-12) + 1e-12)
 
 
-def picture(clips):
-    """{name: levels [n, length]}: of each clip its wave above its spectrogram, one time axis."""
+def picture(clips, digits):
+    """{name: levels [n, length]}: of each clip its wave above its spectrogram, one time axis.
+
+    digits: {name: what the clips say}, of those of which it is known.
+    """
     num = min(5, *(len(levels) for levels in clips.values()))
     longest = max(levels.shape[1] for levels in clips.values()) / RATE
     figure = plots.new_figure((3.2 * num, 3.0 * len(clips)), dpi=100, layout="constrained")
@@ -210,6 +213,8 @@ def picture(clips):
             below.set(xlim=(0, longest), yticks=[0, 2, 4] if column == 0 else [])
             for axes in (above, below):
                 plots.plain(axes, frame=False)
+            if name in digits:
+                above.set_title(digits[name][column], fontsize=12, color=plots.INK, loc="right")
         panels[2 * row, 0].set_title(name, fontsize=12, color=plots.INK, loc="left")
         panels[2 * row + 1, 0].set_ylabel("kHz", fontsize=10, color=plots.INK)
     panels[-1, 0].set_xlabel("seconds", fontsize=10, color=plots.INK)
@@ -240,7 +245,8 @@ def main(config: Config) -> dict:
     tables, models = fit_tables(config, rows), {}
     order = np.random.default_rng(config.seed).permutation(len(rows["test"][0]))
     shown = tuple(part[order[: config.num_shown]] for part in rows["test"])
-    clips = {"test data": shown[0]}
+    clips, digits = {"test data": shown[0]}, {}
+    said = shown[1].argmax(1) if config.class_conditional else None
     sounds = {"test-data": clips["test data"]}
     for name in config.models:
         params, models[name], *_ = fit(config, name, rows)
@@ -248,10 +254,13 @@ def main(config: Config) -> dict:
         models[name] |= {"sees": reach(config, name), "sample_seconds": seconds}
         clips |= {name: samples, f"{name}, after test data": continued}
         sounds |= {name: samples, f"{name}-continued": continued}
+        if config.class_conditional:
+            told = {name: np.arange(len(said)) % CLASSES, f"{name}, after test data": said}
+            digits |= {"test data": said} | told
     if processes.first():
         for name, levels in sounds.items():
             write_wav(config.workdir / f"{name}.wav", levels)
-        plots.save(picture(clips), config.workdir / "samples.png")
+        plots.save(picture(clips, digits), config.workdir / "samples.png")
     return {"tables": tables, "models": models, "sample_length": config.sample_length}
 
 

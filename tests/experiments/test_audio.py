@@ -76,6 +76,14 @@ def test_a_tone_is_one_line_of_the_spectrogram():
     assert loud.max() == pytest.approx(0, abs=1e-6)
 
 
+def test_the_digits_that_are_known_stand_above_their_clips():
+    clips = {"test data": np.full((2, 50), 128), "wavenet": np.full((2, 50), 128)}
+    figure = audio.picture(clips, {"wavenet": [0, 7]})
+    words = [axes.get_title("right") for axes in figure.axes]
+    assert [word for word in words if word] == ["0", "7"]
+    assert [axes.get_title("left") for axes in figure.axes if axes.get_title("left")] == list(clips)
+
+
 @pytest.mark.parametrize("conditional", ["mixture", "categorical"])
 @pytest.mark.parametrize("name", ["wavenet", "gru", "lstm", "markov"])
 def test_each_name_is_a_density_of_levels(name, conditional):
