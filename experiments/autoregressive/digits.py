@@ -10,6 +10,12 @@ What helps is that the mixtures know which levels are near, and the masks that t
 with --models one-hot the net is not told the order of the levels, and scores 2.46.
 It leaves two pictures: samples, and completions of test digits whose upper half is given, by the
 models that make it first.
+
+    python -m experiments.autoregressive.digits --models mixture any-order
+
+trains under 2000 random masks, which teach every order, and imputes: imputed.png shows test digits
+whose lower half, right half or 32 random pixels are missing and drawn given the others, and a table
+tells the bits a missing pixel costs.
 """
 
 import dataclasses
@@ -20,10 +26,11 @@ from experiments import runner
 
 @dataclasses.dataclass(frozen=True)
 class Config(runner.Config):
-    models: tuple[Literal["one-hot", "categorical", "mixture", "masks"], ...] = (
+    models: tuple[Literal["one-hot", "categorical", "mixture", "masks", "any-order"], ...] = (
         "categorical", "mixture", "masks",
     )  # fmt: skip
-    """which MADEs to train; one-hot is categorical with a weight for each level of each input"""
+    """which MADEs to train; one-hot is categorical with a weight for each level of each input,
+    any-order a mixture that learns 2000 masks, is scored by --num-masks others, and imputes"""
     hidden: tuple[int, ...] = (500,)
     """widths of the hidden layers"""
     num_masks: int = 16
@@ -51,6 +58,7 @@ from dgm_jax import autoregressive as ar  # noqa: E402
 from dgm_jax import plots  # noqa: E402
 from dgm_jax.data import load  # noqa: E402
 from dgm_jax.nets import scaled  # noqa: E402
+from dgm_jax.objectives import mean_and_stderr  # noqa: E402
 from experiments import fitting  # noqa: E402
 
 SIDE, K = 8, 17
@@ -62,16 +70,33 @@ TABLES = {
 }
 SMOOTHING = (0.01, 0.03, 0.1, 0.3, 1.0)  # the best on the validation split is taken
 COLUMNS = 16  # of the pictures
+NUM_ORDERS = 2000  # so many masks teach an order that none of them has (see `autoregressive.made`)
+MISSING = "bits_a_missing_pixel"
+GIVEN = {  # what is not missing
+    "lower half": np.arange(DIM) < DIM // 2,
+    "right half": np.arange(DIM) % SIDE < SIDE // 2,
+    "random half": np.random.default_rng(0).permutation(DIM) < DIM // 2,
+}
 
 
-def build(config, name, *, num_masks=1):
-    """The density of a name; the weights of an ensemble fit the one of raster order too."""
+def build(config, name, **options):
+    """The density of a name; the weights of an ensemble fit one mask of any order too."""
     mixture = ar.discretized_logistic(K, num_components=config.num_components)
     conditional = {
         "one-hot": ar.categorical(K),
         "categorical": ar.categorical(K, encoding=scaled(K)),
     }.get(name, mixture)
-    return ar.made(DIM, conditional, hidden=config.hidden, num_masks=num_masks)
+    return ar.made(DIM, conditional, hidden=config.hidden, **options)
+
+
+def fit(config, name, rows):
+    """A MADE, its parameters and its row; of any-order, the ensemble of masks it has not met."""
+    num_masks = {"masks": config.num_masks, "any-order": NUM_ORDERS}.get(name, 1)
+    model = scored = build(config, name, num_masks=num_masks)
+    if name == "any-order":
+        scored = build(config, name, num_masks=config.num_masks, mask_seed=1)
+    params, row, *_ = fitting.maximum_likelihood(config, name, model, rows, scored=scored)
+    return scored, params, row
 
 
 def fit_tables(rows):
@@ -83,10 +108,10 @@ def fit_tables(rows):
     return results, fitted
 
 
-def complete_lower_half(model, params, key, x):
-    """x [n, 64] with its lower half drawn given the upper: exact, since rasters make it first."""
-    given = np.arange(DIM) < DIM // 2
-    return jax.jit(lambda p, key, x: model.dist(p).complete(x, given, seed=key))(params, key, x)
+def completed(model, params, key, x, given):
+    """x [n, 64] where given, and drawn elsewhere: exact, if the order makes the given first."""
+    complete = jax.jit(lambda p, key: model.dist(p).complete(x, given, seed=key))
+    return complete(params, jax.random.clone(key))
 
 
 def draw_two_rows(model, params, key):
@@ -94,18 +119,50 @@ def draw_two_rows(model, params, key):
     return sample(params, key)
 
 
+def imputers(config, fitted, given):
+    """{name: (model, params)} of those fitted that make the given pixels first, or need not."""
+    found = {"a histogram of each pixel": fitted["a histogram of each pixel"]}
+    if (given == GIVEN["lower half"]).all():
+        one_mask = ("one-hot", "categorical", "mixture")
+        found |= {name: fitted[name] for name in one_mask if name in fitted}
+    in_order = build(config, "any-order", order=ar.observed_first(given))
+    return found | {"any-order": (in_order, fitted["any-order"][1])}
+
+
+def impute(config, fitted, test):
+    """imputed.png, and {pattern: {name: bits}}, log₂ 1/p(x_missing | x_given) a missing pixel."""
+    shown = test[np.random.default_rng(config.seed).permutation(len(test))[:COLUMNS]]
+    key, pictures, found = jax.random.key(config.seed + 2), [("test data", shown)], {}
+    for pattern, given in GIVEN.items():
+        pictures.append((f"{pattern} missing", np.where(given, shown, K // 2)))
+        found[pattern] = {}
+        for name, (model, params) in imputers(config, fitted, given).items():
+            pictures.append((name, completed(model, params, key, shown, given)))
+            score = jax.jit(lambda p, x, m=model: m.dist(p).conditionals(x).log_prob(x))
+            nats = -np.asarray(score(params, test))[:, ~given]
+            bits, error = mean_and_stderr(nats.mean(1) / np.log(2))
+            found[pattern][name] = {MISSING: float(bits), f"{MISSING}_stderr": float(error)}
+    names, rows = zip(*pictures, strict=True)
+    images = np.concatenate(rows).reshape(-1, SIDE, SIDE)
+    figure = plots.sample_grid(images, columns=COLUMNS, row_names=names, vmin=0, vmax=K - 1)
+    plots.save(figure, config.workdir / "imputed.png")
+    return found
+
+
 def draw(config, fitted, test):
     """samples.png and completions.png."""
     names = [name for name in fitted if "histogram" not in name]
     keys = jax.random.split(jax.random.key(config.seed + 1), (len(names), 2))
     shown = test[np.random.default_rng(config.seed).permutation(len(test))[: 2 * COLUMNS]]
-    halves = np.where(np.arange(DIM) < DIM // 2, shown[:COLUMNS], K // 2)
+    halves = np.where(GIVEN["lower half"], shown[:COLUMNS], K // 2)
     samples, completions = {"test data": shown}, {"test data": shown[:COLUMNS], "given": halves}
     for name, (sample_key, complete_key) in zip(names, keys, strict=True):
         model, params = fitted[name]
         samples[name] = draw_two_rows(model, params, sample_key)
-        if name != "masks":  # few masks do not teach a raster (see `autoregressive.made`)
-            completions[name] = complete_lower_half(model, params, complete_key, shown[:COLUMNS])
+        if name not in ("masks", "any-order"):  # these have no one order
+            completions[name] = completed(
+                model, params, complete_key, shown[:COLUMNS], GIVEN["lower half"]
+            )
     for file, rows in (("samples", samples), ("completions", completions)):
         images = np.concatenate(list(rows.values())).reshape(-1, SIDE, SIDE)
         figure = plots.sample_grid(
@@ -126,8 +183,19 @@ def show(found):
             row["training s"] = round(r["train_seconds"])
         rows.append(row)
     runner.table(rows, ["model", "parameters", "test nats", "bits/dim", "training s"])
+    if "missing" in found:
+        show_missing(found["missing"])
     full = ar.num_parameters(DIM, K, window=DIM - 1)
     print(f"The full joint table has 17^64 - 1 parameters, a number of {len(str(full))} digits.")
+
+
+def show_missing(found):
+    names = dict.fromkeys(name for imputed in found.values() for name in imputed)
+    rows = []
+    for pattern, imputed in found.items():
+        bits = {n: f"{r[MISSING]:.3f} ± {r[f'{MISSING}_stderr']:.3f}" for n, r in imputed.items()}
+        rows.append({"bits a missing pixel": pattern} | bits)
+    runner.table(rows, ["bits a missing pixel", *names])
 
 
 def main(config: Config) -> dict:
@@ -138,11 +206,12 @@ def main(config: Config) -> dict:
     tables, fitted = fit_tables(rows)
     models = {}
     for name in config.models:
-        model = build(config, name, num_masks=config.num_masks if name == "masks" else 1)
-        params, models[name], *_ = fitting.maximum_likelihood(config, name, model, rows)
-        fitted[name] = model, params
+        *fitted[name], models[name] = fit(config, name, rows)
     draw(config, fitted, rows["test"])
-    return {"tables": tables, "models": models}
+    results = {"tables": tables, "models": models}
+    if "any-order" in fitted:
+        results["missing"] = impute(config, fitted, rows["test"])
+    return results
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from experiments.autoregressive import digits
 QUICK = {"num_steps": 2, "eval_every": 1, "hidden": (4,), "num_masks": 2, "num_components": 2}
 
 
-def test_a_short_run_writes_results_and_pictures(tmp_path, capsys):
-    config = digits.Config(workdir=tmp_path, models=("masks",), quick=True, progress=False)
+def test_a_short_run_writes_results_and_pictures(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(digits, "NUM_ORDERS", 3)
+    config = digits.Config(workdir=tmp_path, models=("any-order",), quick=True, progress=False)
     results = runner.run(config, digits.main, quick=QUICK, show=digits.show)
     assert json.loads((tmp_path / "results.json").read_text()) == results
     tables = {name: r["test_bits_per_dim"] for name, r in results["tables"].items()}
@@ -20,13 +21,34 @@ def test_a_short_run_writes_results_and_pictures(tmp_path, capsys):
     assert tables["a histogram of each pixel"] == pytest.approx(2.431, abs=1e-3)
     assert tables["Markov chain of order 1"] < 2.332
     assert [r["num_params"] for r in results["tables"].values()] == [16, 1024, 16 + 63 * 17 * 16]
-    assert 2 < results["models"]["masks"]["test_bits_per_dim"] < 4.2
-    for picture in ("samples.png", "completions.png"):
+    assert 2 < results["models"]["any-order"]["test_bits_per_dim"] < 4.2
+    assert list(results["missing"]) == ["lower half", "right half", "random half"]
+    for imputed in results["missing"].values():
+        counted, net = (r["bits_a_missing_pixel"] for r in imputed.values())
+        assert 2 < counted < 3 < net < 4.2  # after two steps from uniform
+    for picture in ("samples.png", "completions.png", "imputed.png"):
         assert (tmp_path / picture).stat().st_size > 5000
-    assert "a number of 79 digits" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "a number of 79 digits" in told and "bits a missing pixel" in told
 
 
-@pytest.mark.parametrize("name", ["one-hot", "categorical", "mixture", "masks"])
+def test_who_imputes_makes_the_given_pixels_first():
+    """Histograms and the MADE of any order impute all; one of raster order only lower halves."""
+    fitted = dict.fromkeys(("a histogram of each pixel", "mixture", "any-order"), (None, None))
+    config = digits.Config(hidden=(4,))
+    found = {name: digits.imputers(config, fitted, given) for name, given in digits.GIVEN.items()}
+    able = {name: [*models][1:] for name, models in found.items()}
+    assert able.pop("lower half") == ["mixture", "any-order"]
+    assert set(map(tuple, able.values())) == {("any-order",)}
+
+
+def test_what_is_missing_comes_last_in_the_order_that_imputes():
+    for given in digits.GIVEN.values():
+        order = digits.ar.observed_first(given)
+        assert given.sum() == 32 and given[order[:32]].all() and not given[order[32:]].any()
+
+
+@pytest.mark.parametrize("name", ["one-hot", "categorical", "mixture", "masks", "any-order"])
 def test_each_name_is_a_density_of_the_pixels(name):
     model = digits.build(digits.Config(hidden=(4,)), name)
     x = jnp.zeros((2, 64), jnp.int32)
