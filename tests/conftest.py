@@ -1,5 +1,8 @@
 """What every test runs under: several virtual CPU devices, key reuse as an error, no display.
 
+On CPUs programs are compiled quickly and not well, in the processes that tests start too: most of
+the time of a test is compilation. `XLA_FLAGS= python -m pytest` takes the compiler as users have it.
+
 Warnings are errors too; the few named exceptions stand in `pyproject.toml`.
 
 `jax_debug_key_reuse` sees a typed key through distrax, `jit`, `vmap` and `scan`. It has one known
@@ -13,8 +16,13 @@ import jax
 import matplotlib
 import pytest
 
+from tests.contracts.compiled import QUICK
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # for the processes that tests start
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
+if os.environ["JAX_PLATFORMS"] == "cpu":  # before the first computation
+    flags = (f"--{name}={str(value).lower()}" for name, value in QUICK.items())
+    os.environ.setdefault("XLA_FLAGS", " ".join(flags))
 jax.config.update("jax_platforms", os.environ["JAX_PLATFORMS"])
 jax.config.update("jax_num_cpu_devices", 8)  # before the first computation, or it is an error
 jax.config.update("jax_debug_key_reuse", True)
