@@ -8,7 +8,7 @@ from experiments import baselines, published, runner
 from experiments.flows import tabular
 
 QUICK = {"num_steps": 4, "eval_every": 2, "hidden": (8,), "num_layers": 1, "num_bins": 3}
-MODELS = ("maf", "realnvp", "nsf-coupling", "nsf")
+MODELS = ("maf", "realnvp", "nsf-coupling", "nsf", "made", "made-mog")
 
 
 def correlated(num, dim=5):
@@ -54,6 +54,7 @@ def test_levels_and_missing_files_are_refused_by_name(tmp_path):
 
 def test_published_figures_are_found_by_set_unit_and_model():
     assert published.find("hepmass", "nats", "MAF (5)").value == -17.70
+    assert published.find("gas", "nats", "MADE MoG").value == 8.47
     assert published.find("cifar10", "bits/dim", "glow").value == 3.35
     assert published.find("cifar10", "nats", "glow") is None
     assert published.find("digits", "bits/dim", "glow") is None
