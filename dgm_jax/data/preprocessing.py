@@ -138,8 +138,8 @@ def mu_law_encode(x, num_levels: int = 256) -> Array:
     """Levels of f(x) = sign(x) log(1 + μ|x|) / log(1 + μ), μ = K - 1, for x in [-1, 1]; int32.
 
     The K levels lie evenly over f in [-1, 1], the nearest is taken: fine steps where sound is
-    quiet, 2e-4 for K = 256, coarse where it is loud. x beyond ±1 is clipped. ITU-T G.711 (in a
-    piecewise linear form); van den Oord et al. (2016), section 2.2.
+    quiet, 2e-4 for K = 256, coarse where it is loud. x beyond ±1 is clipped; NaN is -1, which is
+    no level. ITU-T G.711 (in a piecewise linear form); van den Oord et al. (2016), section 2.2.
     """
     checks.positive_int(num_levels, "num_levels", least=2)
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
@@ -147,9 +147,11 @@ def mu_law_encode(x, num_levels: int = 256) -> Array:
             f"x must be floating, in [-1, 1]; got {jnp.result_type(x)}. Divide by its full scale."
         )
     mu = num_levels - 1
-    x = jnp.clip(jnp.asarray(x), -1, 1)
+    # Sixteen bits tell 256 levels on [-1, 1] apart no more.
+    x = jnp.clip(jnp.asarray(x, jnp.promote_types(jnp.result_type(x), jnp.float32)), -1, 1)
     f = jnp.sign(x) * jnp.log1p(mu * jnp.abs(x)) / np.log1p(mu)
-    return jnp.floor((f + 1) / 2 * mu + 0.5).astype(jnp.int32)
+    levels = jnp.floor((f + 1) / 2 * mu + 0.5).astype(jnp.int32)
+    return jnp.where(jnp.isnan(x), -1, levels)
 
 
 def mu_law_decode(levels, num_levels: int = 256) -> Array:

@@ -144,7 +144,9 @@ def test_mu_law_is_the_published_formula_and_takes_the_nearest_level():
     f = np.sign(x) * np.log(1 + 255 * np.abs(x)) / np.log(256)
     levels = np.asarray(mu_law_encode(jnp.asarray(x, jnp.float32)))
     assert np.abs(2 * levels / 255 - 1 - f).max() <= 1 / 255 + 1e-6
-    assert mu_law_encode(jnp.array([0.0, -2.0, 2.0])).tolist() == [128, 0, 255]
+    assert mu_law_encode(jnp.array([0.0, -2.0, 2.0, jnp.nan])).tolist() == [128, 0, 255, -1]
+    half = jnp.asarray(x, jnp.bfloat16)
+    np.testing.assert_array_equal(mu_law_encode(half), mu_law_encode(half.astype(jnp.float32)))
     step = np.diff(np.asarray(mu_law_decode(np.array([128, 129]))))
     assert step == pytest.approx(2 * np.log(256) / 255 / 255, rel=0.05)  # 1 / 5860 near silence
 
