@@ -53,7 +53,8 @@ def made(
         larger steps, for devices where small steps are slow (8 passes at d = 16 and 64, with random
         weights); "fixed_point": the same over all of x, at most d passes (10-13 there); "naive": d
         passes, the lecture's.
-    num_blocks: blocks of the unroll, about √d / 4 by default; more cost compile time.
+    num_blocks: blocks of the unroll, about √d / 4 by default, 2 or 3 up to d = 16; more cost
+        compile time.
     density_blocks: row blocks of the parallel pass (see `nets.triangular`); 1 is the dense pass.
         By default 2, or 4 from d = 512, where hidden layers have 256 units: a gradient then takes
         four fifths of the time. In narrow layers small products cost what the blocks save.
@@ -86,10 +87,12 @@ def made(
         direct = min(hidden) < highest - lowest + 1
     if inverse == "fixed_point":
         num_blocks = 1
-    few = max(1, round(min(math.sqrt(dim) / 2, max(4, math.sqrt(dim) / 4))))  # by measurement
-    num_blocks = _blocks(num_blocks, dim, few, "num_blocks")
     saved = 1 if min(hidden) < 256 or dim < 8 else 2 if dim < 512 else 4  # by measurement
     density_blocks = _blocks(density_blocks, dim, saved, "density_blocks")
+    few = round(min(math.sqrt(dim) / 2, max(4, math.sqrt(dim) / 4)))  # by measurement
+    if dim <= 16:  # or a sample would cost two density passes
+        few = min(dim, saved + 1)
+    num_blocks = _blocks(num_blocks, dim, few, "num_blocks")
     skips = [n - 2 if residual and n >= 2 and n % 2 == 0 else None for n in range(len(hidden))]
 
     def init(key):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.flops import products
 from dgm_jax.nets import made, naive
 from tests.contracts.compiled import jit
 
@@ -179,6 +180,18 @@ def test_all_unrolls_are_those_of_d_full_passes(name):
     np.testing.assert_allclose(
         got["cotangents"][1][1, 2], pulled[::2] @ f_bar, rtol=1e-4, atol=1e-4
     )
+
+
+@pytest.mark.parametrize("hidden", [(500,), (100, 100)])
+@pytest.mark.parametrize("num_outputs", [1, 5])
+def test_making_few_coordinates_costs_no_more_than_one_and_a_half_passes(hidden, num_outputs):
+    """Also with the outputs of all coordinates, which a log-det or log p wants beside x."""
+    for dim in (2, 3, 5, 8, 9, 16):
+        net = made(dim, hidden=hidden, num_outputs=num_outputs)
+        params = jax.eval_shape(net.init, jax.random.key(0))
+        together = products(net.apply, params, jnp.zeros((5, dim)))
+        alone = products(lambda p: net.unroll(p, lambda i, f: f.sum(-1), (5,))[:2], params)
+        assert 0 < alone <= 1.5 * together, dim
 
 
 @pytest.mark.parametrize("inverse", ["unit_once", "fixed_point", "naive"])
