@@ -3,6 +3,9 @@
 On CPUs programs are compiled quickly and not well, in the processes that tests start too: most of
 the time of a test is compilation. `XLA_FLAGS= python -m pytest` takes the compiler as users have it.
 
+Processes of `-n` share the tests by file, those of a contract by case, since these are what compiles
+once for several tests.
+
 Warnings are errors too; the few named exceptions stand in `pyproject.toml`.
 
 `jax_debug_key_reuse` sees a typed key through distrax, `jit`, `vmap` and `scan`. It has one known
@@ -33,3 +36,18 @@ matplotlib.use("Agg")
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileOrCase(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file, _, test = nodeid.partition("::")
+            return file + test[test.find("[") :] if "/contracts/" in file and "[" in test else file
+
+    if config.getvalue("dist") != "load":  # another was asked for
+        return None
+    config.option.loadscopereorder = False  # the last ones are small as they are
+    return ByFileOrCase(config, log)
