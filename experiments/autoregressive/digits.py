@@ -15,7 +15,9 @@ models that make it first.
 
 trains under 2000 random masks, which teach every order, and imputes: imputed.png shows test digits
 whose lower half, right half or 32 random pixels are missing and drawn given the others, and a table
-tells the bits a missing pixel costs.
+tells the bits a missing pixel costs. Expect 2.18, 2.29 and 2.39, where a histogram of each pixel,
+which looks at none of the others, has 2.45, 2.53 and 2.81, and the mixture, which has learned the
+raster alone and serves lower halves only, 1.81. Three minutes.
 """
 
 import dataclasses
