@@ -32,7 +32,8 @@ TABLE = re.compile(
 )
 KEYS = {"nats": "test_nats", "bits/dim": "test_bits_per_dim"}
 ERRORS = {"nats": 2}  # standard errors that are told, as in the papers; one of other units
-GROUPS = ("models", "baselines", "tables", "toys", "targets", "depths", "missing")  # no part of a name
+# No part of a name.
+GROUPS = ("models", "baselines", "tables", "toys", "targets", "depths", "missing")
 ALIKE = {*runner.PLACES, "experiment", "quick", "seed", "models", "orders", "data", "eval_every"}
 
 
