@@ -4,7 +4,7 @@ Every constructor in `DENSITIES` is taken away from its start and held to them o
 """
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from itertools import product
 from typing import NamedTuple
 
@@ -251,100 +251,132 @@ DENSITIES = {
 }  # fmt: skip
 everywhere = pytest.mark.parametrize("name", DENSITIES)
 ORDERED = pytest.mark.parametrize("name", [n for n in DENSITIES if DENSITIES[n].order])
-MADES = pytest.mark.parametrize("name", [n for n in DENSITIES if DENSITIES[n].slow])
 
 
 @cache
 def built(name):
-    """The model, parameters N(0, 0.7²) drawn on the host, and one condition."""
+    """The model, parameters N(0, 0.7²) drawn on the host, and two conditions [2, c]."""
     case = DENSITIES[name]
     model = case.make()
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), a.dtype), shapes)
-    return model, params, jnp.array([0.6, -0.8]) if case.cond_dim else None
+    return model, params, np.float32([[0.6, -0.8], [2.0, 1.0]]) if case.cond_dim else None
+
+
+def batched(name, rows):
+    """Rows [n, ..., d] as [n, *event], or [n, 2, *event] for two conditions."""
+    case = DENSITIES[name]
+    rows = np.asarray(rows, np.int32).reshape(-1, *event(case))
+    return np.stack([rows, rows], 1) if case.cond_dim else rows
 
 
 def states(name):
-    """All of them, [K^d, d]."""
+    """All of them, [K^d, *event], or for two conditions [K^d, 2, *event]."""
     case = DENSITIES[name]
-    rows = jnp.array(list(product(range(case.num_levels), repeat=case.dim)))
-    return rows.reshape(-1, *event(case))
+    return batched(name, list(product(range(case.num_levels), repeat=case.dim)))
 
 
 def event(case):
     return case.shape or (case.dim,)
 
 
+def sharpened(dist, name, key):
+    """Draws of a sharper density; of those of one order, completions of rows, each of other gaps."""
+    case = DENSITIES[name]
+    sharp = dist.sharpened(temperature=0.6, top_k=2)
+    if case.order is None:  # an ensemble completes nothing
+        return sharp.sample(seed=key, sample_shape=300)
+    return sharp.complete(*to_complete(name), seed=key)
+
+
+def to_complete(name):
+    """Rows, and which of their entries are given."""
+    case = DENSITIES[name]
+    rng = np.random.default_rng(0)
+    shape = (300, *([2] if case.cond_dim else []), *event(case))
+    return rng.integers(0, case.num_levels, shape), rng.random(shape) < 0.5
+
+
+class Run(NamedTuple):
+    x: np.ndarray  # 20000 samples, [n, *event] or [n, 2, *event]
+    log_prob: np.ndarray  # as told with them
+    again: np.ndarray  # as log_prob gives it
+    log_p: np.ndarray  # of all states
+    outside: np.ndarray  # log p of rows with a number that is no level
+    sharp: np.ndarray  # draws or completions
+
+
 @cache
 def compiled(name):
-    """Samples, log p told with them, samples alone; log p of all states, samples, no states."""
+    """All that a model says, compiled once: rows of all kinds are scored in one pass."""
     model, _, cond = built(name)
     case = DENSITIES[name]
+    outside = np.zeros((2, case.dim), int)
+    outside[:, 1] = -1, case.num_levels
+    fixed_rows = np.concatenate([states(name), batched(name, outside)])
 
     @jit
     def run(params, key):
+        draw_key, sharp_key = jax.random.split(key)
         dist = model.dist(params, cond)
-        x, log_prob = dist.sample_and_log_prob(seed=key, sample_shape=20_000)
-        alone = dist.sample(seed=jax.random.clone(key), sample_shape=20_000)
-        outside = jnp.zeros((2, case.dim), jnp.int32).at[:, 1].set(jnp.array([-1, case.num_levels]))
-        outside = outside.reshape(-1, *event(case))
-        scores = (dist.log_prob(rows) for rows in (states(name), x, outside))
-        return x, log_prob, alone, *scores
+        x, log_prob = dist.sample_and_log_prob(seed=draw_key, sample_shape=20_000)
+        scores = dist.log_prob(jnp.concatenate([fixed_rows, x]))
+        log_p, none, again = jnp.split(scores, [len(fixed_rows) - 2, len(fixed_rows)])
+        return Run(x, log_prob, again, log_p, none, sharpened(dist, name, sharp_key))
 
-    return run
+    return lambda params: Run(*map(np.asarray, run(params, jax.random.key(1))))
 
 
 @cache
 def scored_and_drawn(name):
-    return compiled(name)(built(name)[1], jax.random.key(1))
+    return compiled(name)(built(name)[1])
 
 
 @everywhere
 def test_it_sums_to_one_over_all_states(name):
-    p = np.exp(np.asarray(scored_and_drawn(name)[3], np.float64))
-    np.testing.assert_allclose(p.sum(), 1, atol=1e-5)
-    assert p.max() > 1.5 / len(p)  # far from uniform
+    p = np.exp(np.float64(scored_and_drawn(name).log_p))
+    np.testing.assert_allclose(p.sum(0), 1, atol=1e-5)
+    assert (p.max(0) > 1.5 / len(p)).all()  # far from uniform
 
 
 @everywhere
 def test_each_state_is_drawn_as_often_as_its_probability(name):
-    case = DENSITIES[name]
-    x, log_prob, alone, log_p, again, _ = scored_and_drawn(name)
-    p, x = np.exp(np.asarray(log_p, np.float64)), np.asarray(x)
-    assert x.dtype == np.int32
-    np.testing.assert_array_equal(x, alone)
-    np.testing.assert_allclose(log_prob, again, rtol=1e-4, atol=1e-4)
-    index = x.reshape(len(x), -1) @ case.num_levels ** np.arange(case.dim)[::-1]
-    got = np.bincount(index, minlength=len(p)) / len(x)
-    assert (np.abs(got - p) < 4.5 * np.sqrt(p / len(x)) + 1e-4).all()
+    case, run = DENSITIES[name], scored_and_drawn(name)
+    assert run.x.dtype == np.int32
+    assert run.x.shape == (20_000, *([2] if case.cond_dim else []), *event(case))
+    assert run.log_prob.shape == run.x.shape[: run.x.ndim - len(event(case))]
+    np.testing.assert_allclose(run.log_prob, run.again, rtol=1e-4, atol=1e-4)
+    n = len(run.x)
+    index = run.x.reshape(n, -1, case.dim) @ case.num_levels ** np.arange(case.dim)[::-1]
+    for i, log_p in enumerate(np.float64(run.log_p).reshape(case.num_levels**case.dim, -1).T):
+        p, got = np.exp(log_p), np.bincount(index[:, i], minlength=len(log_p)) / n
+        assert (np.abs(got - p) < 4.5 * np.sqrt(p / n) + 1e-4).all()
 
 
-@MADES
+@everywhere
 def test_samples_that_make_each_unit_once_are_those_of_d_passes(name):
-    """The same key, the same levels, all of them; the conditions make a batch.
+    """The same key, the same levels, all of them, from `sample` as with their densities.
 
-    So it is for a sharpened density, and for the completion of rows that each have other gaps."""
-    _, params, _ = built(name)
-    case = DENSITIES[name]
-    conds = jnp.array([[0.6, -0.8], [2.0, 1.0]]) if case.cond_dim else None
-    rng = np.random.default_rng(0)
-    shape = (300, *([2] if case.cond_dim else []), *event(case))
-    x, given = rng.integers(0, case.num_levels, shape), rng.random(shape) < 0.5
+    So it is for a sharpened density, and for the completion of rows that each have other gaps.
+    """
+    _, params, cond = built(name)
+    case, fast = DENSITIES[name], scored_and_drawn(name)
+    model = case.make(inverse="naive") if case.slow else case.make()
 
-    def drawn(model, params, key):
-        dist = model.dist(params, conds)
-        sharp = dist.sharpened(temperature=0.6, top_k=2)
-        samples = dist.sample(seed=jax.random.clone(key), sample_shape=300)
-        if case.order is None:  # an ensemble completes nothing
-            return samples, sharp.sample(seed=key, sample_shape=300)
-        return samples, sharp.complete(x, given, seed=key)
+    @jit
+    def run(params, key):
+        draw_key, sharp_key = jax.random.split(key)
+        dist = model.dist(params, cond)
+        x = dist.sample(seed=draw_key, sample_shape=20_000)
+        return x, sharpened(dist, name, sharp_key)
 
-    models = built(name)[0], case.make(inverse="naive")
-    fast, slow = (jit(partial(drawn, model))(params, jax.random.key(2)) for model in models)
-    jax.tree.map(np.testing.assert_array_equal, fast, slow)
+    x, sharp = run(params, jax.random.key(1))
+    np.testing.assert_array_equal(fast.x, x)
+    np.testing.assert_array_equal(fast.sharp, sharp)
     if case.order is not None:
-        np.testing.assert_array_equal(np.asarray(fast[1])[given], x[given])
+        rows, given = to_complete(name)
+        np.testing.assert_array_equal(fast.sharp[given], rows[given])
 
 
 @ORDERED
@@ -353,16 +385,18 @@ def test_a_conditional_sees_all_that_is_made_before_it_and_nothing_else(name):
     model, params, cond = built(name)
     case = DENSITIES[name]
     window = case.dim if case.window is None else case.window
-    x = states(name).reshape(-1, case.dim)
+    x = np.array(list(product(range(case.num_levels), repeat=case.dim)))
     logits = jit(lambda x: model.dist(params, cond).conditionals(x).logits)
 
     def conditionals(x):
-        return np.asarray(logits(x.reshape(-1, *event(case)))).reshape(*x.shape, -1)
+        rows = batched(name, x)
+        return np.asarray(logits(rows)).reshape(rows.size // case.dim, case.dim, -1)
 
     before = conditionals(x)
     for i in range(case.dim):
-        changed = conditionals(x.at[:, i].set((x[:, i] + 1) % case.num_levels))
-        moves = (np.abs(changed - before) > 1e-7).any((0, -1))
+        other = x.copy()
+        other[:, i] = (x[:, i] + 1) % case.num_levels
+        moves = (np.abs(conditionals(other) - before) > 1e-7).any((0, -1))
         rank = np.argsort(case.order)
         np.testing.assert_array_equal(moves, (rank > rank[i]) & (rank <= rank[i] + window))
 
@@ -377,10 +411,10 @@ def test_batch_and_event_shapes(name):
     dist = model.dist(params, cond)
     assert dist.batch_shape == batch and dist.event_shape == event(case)
     assert dist.dtype == jnp.int32
-    for shape, given in [((), ()), ((3,), 3), ((2, 3), (2, 3))]:
+    for shape in [(), (2, 3)]:  # of a number of samples: in what is compiled
 
-        def draw(key, given=given):
-            return model.dist(params, cond).sample_and_log_prob(seed=key, sample_shape=given)
+        def draw(key, shape=shape):
+            return model.dist(params, cond).sample_and_log_prob(seed=key, sample_shape=shape)
 
         x, log_prob = jax.eval_shape(draw, jax.random.key(0))
         assert x.shape == (*shape, *batch, *event(case)) and log_prob.shape == (*shape, *batch)
@@ -388,17 +422,16 @@ def test_batch_and_event_shapes(name):
 
 @everywhere
 def test_what_nan_parameters_draw_is_no_level(name):
-    params = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), built(name)[1])
-    x, *_ = compiled(name)(params, jax.random.key(1))
-    np.testing.assert_array_equal(x, -1)
+    params = jax.tree.map(lambda leaf: np.full(leaf.shape, np.nan, leaf.dtype), built(name)[1])
+    np.testing.assert_array_equal(compiled(name)(params).x, -1)
 
 
 @everywhere
 def test_a_batch_may_be_empty_and_a_condition_of_another_dtype(name):
     model, params, cond = built(name)
     dist = model.dist(params, None if cond is None else cond.astype(jnp.float16))
-    none = jnp.zeros((0, *event(DENSITIES[name])), jnp.int32)
-    assert jax.eval_shape(dist.log_prob, none).shape == (0,)
+    none = batched(name, [])
+    assert jax.eval_shape(dist.log_prob, none).shape == ((0,) if cond is None else (0, 2))
     x = jax.eval_shape(lambda key: dist.sample(seed=key, sample_shape=0), jax.random.key(0))
     assert x.shape == none.shape
 
@@ -407,7 +440,7 @@ def test_a_batch_may_be_empty_and_a_condition_of_another_dtype(name):
 def test_numbers_that_are_no_levels_are_refused_or_impossible(name):
     model, params, cond = built(name)
     case = DENSITIES[name]
-    np.testing.assert_array_equal(scored_and_drawn(name)[-1], -np.inf)
+    np.testing.assert_array_equal(scored_and_drawn(name).outside, -np.inf)
     dist = model.dist(params, cond)
     with pytest.raises(ValueError, match=r"x must be levels, integers in 0\.\..*; got float32"):
         jax.eval_shape(dist.log_prob, jnp.full(event(case), 0.5))
@@ -422,5 +455,5 @@ def test_numbers_that_are_no_levels_are_refused_or_impossible(name):
 def test_a_gradient_reaches_every_parameter(name):
     model, params, cond = built(name)
     grads = jit(jax.grad(lambda p: model.dist(p, cond).log_prob(states(name)).sum()))(params)
-    for leaf in jax.tree.leaves(grads):
-        assert jnp.isfinite(leaf).all() and jnp.abs(leaf).max() > 0
+    for leaf in map(np.asarray, jax.tree.leaves(grads)):
+        assert np.isfinite(leaf).all() and np.abs(leaf).max() > 0
