@@ -164,7 +164,11 @@ class Autoregressive(distrax.Distribution):
 
 
 def _draw(to_dist, key, i, f):
-    """x_i of p(x_i; f); a level of NaN or +∞ is -1, which is none, and stays visible."""
+    """x_i of p(x_i; f); a level of NaN or +∞ is -1, which is none, and stays visible.
+
+    `Levels` sees this itself, and what becomes of sound f by a temperature of 0 too; but a
+    Bernoulli or a mixture of logistics would draw some level.
+    """
     drawn = to_dist(f).sample(seed=jax.random.fold_in(key, i))
     if jnp.issubdtype(drawn.dtype, jnp.integer):  # -∞ is the logit of what never happens
         return jnp.where((f < jnp.inf).all(-1), drawn, -1)

@@ -276,6 +276,35 @@ def test_numbers_are_not_sharpened_and_that_is_said_at_once(num_masks):
         dist.sharpened(temperature=0.5)
 
 
+LAWS = {
+    "bits": ar.bernoulli(),
+    "levels": ar.categorical(3),
+    "mixture": ar.discretized_logistic(4, num_components=2),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_level_drawn_from_no_law_is_minus_one(name):
+    """NaN and +∞ in f, and temperatures of 0 and NaN, which make NaN of sound f. No f, no harm."""
+    model = ar.made(2, LAWS[name], hidden=(4,))
+    params = model.init(jax.random.key(0))
+
+    @jit
+    def draw(value, temperature):
+        at_one = params | {"offset": params["offset"].at[1, 0].set(value)}
+        dist = model.dist(at_one)
+        sharp = dist.sharpened(temperature=temperature)
+        return [d.sample(seed=jax.random.key(0)) for d in (dist, sharp)]
+
+    for value in (jnp.nan, jnp.inf):
+        for x in draw(value, 1.0):
+            assert x[0] >= 0 and x[1] == -1, value
+    for temperature in (0.0, jnp.nan):
+        x, sharp = draw(1.0, temperature)
+        assert (x >= 0).all() and (sharp == -1).all(), temperature
+    assert all((x >= 0).all() for x in draw(1.0, 1e-30))
+
+
 MAKERS = {
     "made": lambda conditional: ar.made(4, conditional, hidden=(8,)),
     "wavenet": lambda conditional: ar.wavenet(4, conditional, hidden=4, dilations=(1, 2)),
