@@ -28,6 +28,9 @@ class Config(runner.Config):
     """a set of bits, which needs --data-dir or DGM_DATA"""
     hidden: tuple[int, ...] = (500,)
     """widths of the hidden layers"""
+    direct: bool = True
+    """connections from the inputs to the outputs beside the hidden layers, a logistic regression of
+    each bit: the layers learn what it leaves"""
     num_masks: int = 1
     """1: one order, that of the data; more: an ensemble of so many random orders and connections"""
     num_steps: int = 4000
@@ -119,7 +122,10 @@ def main(config: Config) -> dict:
     dim = math.prod(data.train.shape[1:])
     rows = {split: getattr(data, split).reshape(-1, dim) for split in ("train", "valid", "test")}
     print(f"{data.name}: {data.description}")
-    model = ar.made(dim, ar.bernoulli(), hidden=config.hidden, num_masks=config.num_masks)
+    model = ar.made(
+        dim, ar.bernoulli(),
+        hidden=config.hidden, direct=config.direct, num_masks=config.num_masks,
+    )  # fmt: skip
     models = fit_tables(rows, dim)
     masks = f", {config.num_masks} masks" if config.num_masks > 1 else ""
     params, models[f"MADE{masks}"], *_ = fitting.maximum_likelihood(config, "made", model, rows)
