@@ -18,6 +18,7 @@ A set of pictures also leaves samples, and with one mask completions of upper ha
 """
 
 import dataclasses
+from typing import Literal
 
 from experiments import runner
 
@@ -32,7 +33,9 @@ class Config(runner.Config):
     """connections from the inputs to the outputs beside the hidden layers, a logistic regression of
     each bit: the layers learn what it leaves"""
     num_masks: int = 1
-    """1: one order, that of the data; more: an ensemble of so many random orders and connections"""
+    """1: one order, that of the data; more: an ensemble of so many random masks"""
+    agnostic_to: tuple[Literal["order", "connectivity"], ...] = ("order", "connectivity")
+    """what the masks differ in; without order, that of the data is kept"""
     num_steps: int = 4000
     """gradient steps; the best on the validation split are kept"""
     batch_size: int = 100
@@ -123,8 +126,8 @@ def main(config: Config) -> dict:
     rows = {split: getattr(data, split).reshape(-1, dim) for split in ("train", "valid", "test")}
     print(f"{data.name}: {data.description}")
     model = ar.made(
-        dim, ar.bernoulli(),
-        hidden=config.hidden, direct=config.direct, num_masks=config.num_masks,
+        dim, ar.bernoulli(), hidden=config.hidden, direct=config.direct,
+        num_masks=config.num_masks, agnostic_to=config.agnostic_to,
     )  # fmt: skip
     models = fit_tables(rows, dim)
     masks = f", {config.num_masks} masks" if config.num_masks > 1 else ""
