@@ -16,7 +16,7 @@ binarized MNIST
         --weight-decay 0.1
 
 takes ten minutes of one core: expect -88.6 (published: -88.40). Its 32 masks want an accelerator:
-two cores had 94 nats after 8000 steps, still falling.
+one core had 94 nats after 8000 steps, still falling.
 
 A set of pictures also leaves samples, and with one mask completions of upper halves.
 """
