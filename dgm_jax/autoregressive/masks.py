@@ -82,7 +82,7 @@ def replaced(net: CausalNet, places: Places) -> CausalNet:
     def apply(params, x, cond=None):
         checks.array(x, "x")
         if jnp.shape(x)[-1:] == order.shape:  # else the net refuses it
-            x = x[..., order]
+            x = jnp.asarray(x)[..., order]
         return net.apply(moved(params), x, cond)[..., rank, :]
 
     def unroll(params, emit, batch_shape, cond=None):
