@@ -11,7 +11,7 @@ FLOPs are those of the matrix products and convolutions of the program as traced
 and milliseconds those of a call, both for `batch` examples. A transformer has a window of 64 values
 at d = 3072 and 16000, which makes it linear in the length; without one, as at 64 and 784, its
 attention grows with the square, in a density pass and in a sample alike.
-Four to five minutes on two CPU cores.
+Seven minutes on two CPU cores.
 """
 
 import dataclasses
