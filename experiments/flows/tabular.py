@@ -7,8 +7,8 @@ Gaussian of full covariance and the published figures; --models realnvp nsf-coup
 others, made made-mog the autoregressive densities that are no flows (129.9 and 133.5 nats after
 1500 steps). Data are whitened first by the covariance of the training split (a fixed linear map,
 whose log-determinant counts), so every flow starts at about the Gaussian. Six to nine minutes on one
-CPU core. Expect 151.1 ± 0.6 nats for the MAF, 96.3 for the Gaussian, and still learning: with 6000 steps
-and log-scales up to ±3 it scores 152.5, but for two test patches that it puts near infinity.
+CPU core. Expect 151.1 ± 0.6 nats for the MAF, 96.3 for the Gaussian, and still learning: with 6000
+steps and log-scales up to ±3 it scores 152.5, but for two test patches that it puts near infinity.
 
     python -m experiments.flows.tabular --data bsds300_patches --data-dir FOLDER \
         --models nsf-coupling --num-layers 3 --hidden 256 256 --batch-size 128 --num-steps 1500
