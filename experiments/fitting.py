@@ -35,19 +35,24 @@ class Fitted(NamedTuple):
 
 
 def adamw(
-    learning_rate: float, num_steps: int, *, weight_decay=0.0, clip=5.0, warm_up: int = 0
+    learning_rate: float,
+    num_steps: int,
+    *,
+    weight_decay: float = 0.0,
+    decayed: Callable[[Params], Params] | None = None,
+    clip: float = 5.0,
+    warm_up: int = 0,
 ) -> optax.GradientTransformation:
     """AdamW on gradients of norm `clip` at most; the rate rises in warm_up steps, then falls to 0
-    as a cosine."""
+    as a cosine. decayed(params): whether each leaf decays; by default all do."""
     checks.positive_int(num_steps, "num_steps")
     checks.positive(learning_rate, "learning_rate")
     if warm_up:
         rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warm_up, num_steps)
     else:
         rate = optax.cosine_decay_schedule(learning_rate, num_steps)
-    return optax.chain(
-        optax.clip_by_global_norm(clip), optax.adamw(rate, weight_decay=weight_decay)
-    )
+    adam = optax.adamw(rate, weight_decay=weight_decay, mask=decayed)
+    return optax.chain(optax.clip_by_global_norm(clip), adam)
 
 
 def maximum_likelihood(
@@ -59,6 +64,7 @@ def maximum_likelihood(
     noisy: Callable | None = None,
     scored: Density | None = None,
     per: int = 1,
+    decayed: Callable[[Params], Params] | None = None,
     clip: float = 5.0,
     warm_up: int = 0,
     **options,
@@ -69,7 +75,7 @@ def maximum_likelihood(
     noisy: noisy(key, x) makes numbers of levels
     scored: the density of the validation and test splits, if it is not `model`: longer texts
     per: the loss is of one of so many numbers of x
-    clip, warm_up: those of `adamw`
+    decayed, clip, warm_up: those of `adamw`
     """
     scored = model if scored is None else scored
 
@@ -86,8 +92,8 @@ def maximum_likelihood(
         return scored.dist(params, *cond).log_prob(x)
 
     optimizer = adamw(
-        config.learning_rate, config.num_steps, weight_decay=config.weight_decay, clip=clip,
-        warm_up=warm_up,
+        config.learning_rate, config.num_steps, weight_decay=config.weight_decay, decayed=decayed,
+        clip=clip, warm_up=warm_up,
     )  # fmt: skip
     algorithm = gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
     options = {"num_steps": config.num_steps, "eval_every": config.eval_every} | options

@@ -6,6 +6,7 @@ density of bits, `made(63, mixture(10), hidden=(512,))` one of vectors.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import distrax
@@ -29,6 +30,7 @@ class Conditional(NamedTuple):
     dist: Callable[[Array], distrax.Distribution]  # f [..., num_params] -> batch shape [...]
     encoding: Encoding | None = None  # how the net sees levels; None: x are numbers
     head: Callable[[int], Head] | None = None  # of so many channels of a pixel, where they share f
+    marginal: Callable[[Array], Array] | None = None  # x [n, d] -> f [d, num_params], its histograms
 
 
 def density(
@@ -79,7 +81,13 @@ def outputs_of(conditional: Conditional, options: dict) -> dict:
 
 def bernoulli() -> Conditional:
     """Bernoulli(x_i; σ(f_i)) for bits 0 and 1, integers. f = 0 is a fair coin."""
-    return Conditional(1, lambda f: _Bit(logits=f[..., 0]), nets.one_hot(2))
+
+    def marginal(x):
+        log_probs = _log_frequencies(x, 2)
+        return log_probs[..., 1:] - log_probs[..., :1]
+
+    dist = lambda f: _Bit(logits=f[..., 0])  # noqa: E731
+    return Conditional(1, dist, nets.one_hot(2), marginal=marginal)
 
 
 def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditional:
@@ -96,7 +104,8 @@ def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditi
         raise ValueError(
             f"encoding must be of num_levels={num_levels} levels; got one of {encoding.num_levels}."
         )
-    return Conditional(num_levels, lambda f: Levels(logits=f), encoding)
+    marginal = partial(_log_frequencies, num_levels=num_levels)
+    return Conditional(num_levels, lambda f: Levels(logits=f), encoding, marginal=marginal)
 
 
 def discretized_logistic(num_levels: int, *, num_components: int = 5) -> Conditional:
@@ -206,6 +215,12 @@ def mixture(
         )
 
     return Conditional(3 * num_components, dist)
+
+
+def _log_frequencies(x, num_levels):
+    """log((n_k + 1/2) / (n + K/2)) of each coordinate, [n, d] -> [d, K]: no level is impossible."""
+    counts = jnp.stack([(x == k).sum(0) for k in range(num_levels)], -1)
+    return jnp.log(counts + 0.5) - math.log(len(x) + num_levels / 2)
 
 
 class _Bit(distrax.Bernoulli):

@@ -22,6 +22,7 @@ A set of pictures also leaves samples, and with one mask completions of upper ha
 """
 
 import dataclasses
+import functools
 from typing import Literal
 
 from experiments import runner
@@ -62,6 +63,7 @@ import numpy as np  # noqa: E402
 
 from dgm_jax import autoregressive as ar  # noqa: E402
 from dgm_jax import plots  # noqa: E402
+from dgm_jax.combinators import adapt  # noqa: E402
 from dgm_jax.data import load  # noqa: E402
 from experiments import fitting, published  # noqa: E402
 
@@ -76,6 +78,18 @@ def fit_tables(rows, dim):
         name: fitting.fit_table(rows, dim, 2, SMOOTHING, window=window)[-1]
         for name, window in windows.items()
     }
+
+
+def from_coins(model, x):
+    """The model, its parameters starting as a coin for each bit."""
+    coins = jax.jit(functools.partial(adapt, model))(model.init(jax.random.key(0)), x)["offset"]
+    return model._replace(init=lambda key: model.init(key) | {"offset": coins})
+
+
+def decayed(params):
+    """Weights only: a bit that is always 0 needs an offset far from 0."""
+    offsets = ("biases", "offset")
+    return {k: jax.tree.map(lambda _, k=k: k not in offsets, p) for k, p in params.items()}
 
 
 def draw(config, model, params, test):
@@ -135,7 +149,9 @@ def main(config: Config) -> dict:
     )  # fmt: skip
     models = fit_tables(rows, dim)
     masks = f", {config.num_masks} masks" if config.num_masks > 1 else ""
-    params, models[f"MADE{masks}"], *_ = fitting.maximum_likelihood(config, "made", model, rows)
+    params, models[f"MADE{masks}"], *_ = fitting.maximum_likelihood(
+        config, "made", from_coins(model, rows["train"]), rows, decayed=decayed
+    )
     if data.test.ndim == 3:
         draw(config, model, params, data.test)
     return {"data": config.data, "models": models}

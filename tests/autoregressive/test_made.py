@@ -14,14 +14,16 @@ from dgm_jax.autoregressive import (
     bernoulli,
     categorical,
     discretized_logistic,
+    fit_table,
     gaussian,
     made,
     mixture,
     observed_first,
+    table,
     transformer,
 )
 from dgm_jax.bijectors import additive, affine
-from dgm_jax.combinators import pushforward
+from dgm_jax.combinators import adapt, pushforward
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import maf
 from dgm_jax.nets import scaled
@@ -42,6 +44,36 @@ def drawn(model, seed=0):
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     return jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.5, a.shape), a.dtype), shapes)
+
+
+@pytest.mark.parametrize("num_masks", [1, 3])
+@pytest.mark.parametrize("num_levels", [2, 5])
+def test_adapted_made_is_the_histogram_of_each_coordinate(num_levels, num_masks):
+    """A table without context, smoothed by one half; in a permuted order and under any mask."""
+    rng = np.random.default_rng(0)
+    x = rng.binomial(num_levels - 1, [0.01, 0.3, 0.6, 1.0], (50, DIM))
+    conditional = bernoulli() if num_levels == 2 else categorical(num_levels)
+    order = {"order": [2, 0, 3, 1]} if num_masks == 1 else {}
+    model = made(DIM, conditional, hidden=(9, 7), num_masks=num_masks, **order)
+    params = adapt(model, model.init(jax.random.key(0)), x)
+    histograms = fit_table(x, num_levels=num_levels, window=0, smoothing=0.5)
+    table_of = table(DIM, num_levels=num_levels, window=0)
+    points = np.array(list(product(range(num_levels), repeat=DIM)))
+    log_prob = model.dist(params).log_prob(points)
+    np.testing.assert_allclose(log_prob, table_of.dist(histograms).log_prob(points), rtol=1e-5)
+    again = adapt(model, params, x)
+    jax.tree.map(np.testing.assert_array_equal, again, params)
+
+
+def test_adapt_of_a_made_names_what_it_cannot_count():
+    model = made(DIM, bernoulli(), hidden=(9,))
+    params = model.init(jax.random.key(0))
+    with pytest.raises(ValueError, match=r"x must lie in 0\.\.1; got entries in 0\.\.2"):
+        adapt(model, params, np.array([[0, 1, 0, 2]]))
+    with pytest.raises(ValueError, match=r"n >= 1; got shape \(4,\)"):
+        adapt(model, params, np.array([0, 1, 0, 1]))
+    with pytest.raises(ValueError, match="levels, integers"):
+        adapt(model, params, np.zeros((3, DIM)))
 
 
 @pytest.mark.parametrize("name", OPTIONS)

@@ -1,8 +1,11 @@
 """MADE on bits, run small on files of the published form."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from experiments import runner
+from dgm_jax import autoregressive as ar
+from experiments import fitting, runner
 from experiments.autoregressive import binary
 
 QUICK = {"num_steps": 4, "eval_every": 2, "hidden": (6,)}
@@ -34,6 +37,20 @@ def test_a_set_of_bits_is_told_beside_the_published_figures(tmp_path, capsys):
     assert coin < -60  # about 112 log 2, and each bit given the last has the entropy of a flip
     assert pairs == pytest.approx(112 * (0.1 * np.log(0.1) + 0.9 * np.log(0.9)), abs=6)
     assert "MADE, 32 masks (Germain et al. 2015, recalled)" in capsys.readouterr().out
+
+
+def test_training_starts_from_coins_and_keeps_what_a_constant_bit_needs():
+    """A bit that is always 0 costs nothing, at the start and where the other weights decay."""
+    x = np.random.default_rng(0).binomial(1, [0.0, 0.5, 0.9], (1000, 3))
+    model = binary.from_coins(ar.made(3, ar.bernoulli(), hidden=(5,), direct=True), x)
+    params = model.init(jax.random.key(1))
+    probs = jax.nn.sigmoid(params["offset"][:, 0])
+    np.testing.assert_allclose(probs, (x.sum(0) + 0.5) / 1001, rtol=1e-5)
+    optimizer = fitting.adamw(0.1, 10, weight_decay=1.0, decayed=binary.decayed)
+    still = jax.tree.map(jnp.zeros_like, params)
+    moved, _ = optimizer.update(still, optimizer.init(params), params)
+    moves = {name: any(jnp.any(leaf) for leaf in jax.tree.leaves(m)) for name, m in moved.items()}
+    assert moves["weights"] and not moves["offset"] and not moves["biases"]
 
 
 def test_pictures_of_bits_are_drawn_and_completed(tmp_path):
