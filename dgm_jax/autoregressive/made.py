@@ -19,6 +19,7 @@ def made(
     cond_dim: int = 0,
     num_masks: int = 1,
     agnostic_to: Sequence[str] = AGNOSTIC,
+    reach: float | None = None,
     mask_seed: int = 0,
     **options,
 ) -> Density:
@@ -31,6 +32,10 @@ def made(
         p = (1/M) Σ_m p_m. Germain et al. (2015), sections 4.1 and 4.2, draw the degrees of units
         one by one; here they are dealt out evenly, in random places
     agnostic_to: what the masks differ in: "order", "connectivity", by default both
+    reach: how far the degree of a unit moves from mask to mask, in coordinates; None, the paper's:
+        anywhere. A unit that stays about where it is learns what is near it, and much faster (on
+        binarized MNIST 1000 steps with reach=56 do what 4000 without do), and still overfits less
+        than under one mask. For masks of one order, agnostic_to=("connectivity",)
     mask_seed: which masks
     options: those of `nets.made`: `order`, `activation`, `residual`, `inverse`, ...
 
@@ -57,14 +62,23 @@ def made(
         )
     for what in agnostic_to:
         checks.choice(what, AGNOSTIC, "each entry of agnostic_to")
+    if reach is not None:
+        checks.positive(reach, "reach")
+        if tuple(agnostic_to) != ("connectivity",):
+            raise ValueError(
+                f'reach={reach!r} needs agnostic_to=("connectivity",): in a random order no two '
+                f"coordinates are near; got {tuple(agnostic_to)}."
+            )
     if num_masks == 1:
         model = density(net, conditional, dim, cond_dim=cond_dim)
         return model._replace(adapt=_from_histograms(conditional, dim))
     places = random_places(
-        dim, hidden, num_masks=num_masks, agnostic_to=agnostic_to,
+        dim, hidden, num_masks=num_masks, agnostic_to=agnostic_to, reach=reach,
         residual=options.get("residual", False), seed=mask_seed,
     )  # fmt: skip
-    model = under_masks(net, conditional, dim, places, cond_dim=cond_dim)
+    model = under_masks(
+        net, conditional, dim, places, cond_dim=cond_dim, roaming=reach is None
+    )
     return model._replace(adapt=_from_histograms(conditional, dim))
 
 

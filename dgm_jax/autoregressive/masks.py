@@ -34,18 +34,24 @@ def random_places(
     *,
     num_masks: int,
     agnostic_to: Sequence[str] = AGNOSTIC,
+    reach: float | None = None,
     residual: bool = False,
     seed: int = 0,
 ) -> Places:
-    """num_masks random masks, stacked: order [masks, d], units [masks, h_n]; by NumPy, for ever."""
+    """num_masks random masks, stacked: order [masks, d], units [masks, h_n]; by NumPy, for ever.
+
+    reach: a unit takes a place less than 2 reach coordinates from its own; None: any place.
+    """
     order_rng, unit_rng = np.random.default_rng(seed).spawn(2)
 
-    def places(rng, size, moves):
+    def places(rng, size, moves, reach=None):
         in_order = np.tile(np.arange(size), (num_masks, 1))
+        if moves and reach is not None:  # in the order of j + noise: who is further on stays behind
+            return np.argsort(in_order * dim / size + rng.uniform(-reach, reach, in_order.shape), 1)
         return rng.permuted(in_order, axis=1) if moves else in_order
 
     moves = "connectivity" in agnostic_to
-    units = [places(unit_rng, h, moves) for h in hidden]
+    units = [places(unit_rng, h, moves, reach) for h in hidden]
     if residual:  # what a block adds to must be in the places of what it adds
         units[2::2] = [units[0]] * len(units[2::2])
     return Places(places(order_rng, dim, "order" in agnostic_to), units)
@@ -166,10 +172,11 @@ def under_masks(
     places: Places,
     *,
     cond_dim: int = 0,
+    roaming: bool = True,
 ) -> Density:
     """The ensemble over all masks; with a key one of them at random, as training draws them.
 
-    One scale of the first weights for all units, since each meets every degree.
+    roaming: each unit meets every degree, so that one scale of the first weights serves all.
     """
     num_masks = len(places.order)
 
@@ -177,6 +184,8 @@ def under_masks(
         checks.key(key)
         params_key, *weight_keys = jax.random.split(key, 1 + len(places.units))
         params = net.init(params_key)
+        if not roaming:
+            return params
         widths = [dim, *(units.shape[1] for units in places.units)]
         params["weights"] = [
             jnp.sqrt(2 / width) * jax.random.normal(k, w.shape, w.dtype)  # it sees about half

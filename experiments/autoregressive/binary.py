@@ -23,6 +23,7 @@ A set of pictures also leaves samples, and with one mask completions of upper ha
 
 import dataclasses
 import functools
+import math
 from typing import Literal
 
 from experiments import runner
@@ -41,6 +42,9 @@ class Config(runner.Config):
     """1: one order, that of the data; more: an ensemble of so many random masks"""
     agnostic_to: tuple[Literal["order", "connectivity"], ...] = ("order", "connectivity")
     """what the masks differ in; without order, that of the data is kept"""
+    reach: float | None = None
+    """how many coordinates the units move from mask to mask, where the order is kept; by default
+    anywhere"""
     num_steps: int = 4000
     """gradient steps; the best on the validation split are kept"""
     batch_size: int = 100
@@ -54,8 +58,6 @@ class Config(runner.Config):
 
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.autoregressive.binary")  # before the slow imports
-
-import math  # noqa: E402
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
@@ -145,7 +147,7 @@ def main(config: Config) -> dict:
     print(f"{data.name}: {data.description}")
     model = ar.made(
         dim, ar.bernoulli(), hidden=config.hidden, direct=config.direct,
-        num_masks=config.num_masks, agnostic_to=config.agnostic_to,
+        num_masks=config.num_masks, agnostic_to=config.agnostic_to, reach=config.reach,
     )  # fmt: skip
     models = fit_tables(rows, dim)
     masks = f", {config.num_masks} masks" if config.num_masks > 1 else ""

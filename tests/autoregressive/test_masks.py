@@ -115,6 +115,40 @@ def test_what_the_masks_are_agnostic_to_is_all_that_differs():
     assert (other.order != both.order).any()
 
 
+@pytest.mark.parametrize("reach", [1, 8])
+def test_units_of_small_reach_stay_near_their_places(reach):
+    """Less than 2 reach coordinates away, some further than reach; every unit has one place."""
+    dim, hidden = 64, (200, 40)
+    options = {"num_masks": 5, "agnostic_to": ["connectivity"]}
+    for units, free in zip(
+        random_places(dim, hidden, reach=reach, **options).units,
+        random_places(dim, hidden, **options).units,
+        strict=True,
+    ):
+        size = units.shape[1]
+        np.testing.assert_array_equal(np.sort(units, 1), np.tile(np.arange(size), (5, 1)))
+        moved = np.abs(units - np.arange(size)) * dim / size
+        assert moved.max() < 2 * reach and np.abs(free - np.arange(size)).max() > size / 2
+        assert moved.max() > min(reach, 2 * reach - dim / size)
+        assert (np.diff(units, axis=0) != 0).any()
+
+
+def test_units_of_small_reach_start_with_the_weights_of_one_mask():
+    options = {"hidden": (40,), "num_masks": 3, "agnostic_to": ("connectivity",)}
+    near = made(DIM, bernoulli(), reach=1, **options).init(jax.random.key(0))
+    free = made(DIM, bernoulli(), **options).init(jax.random.key(0))
+    first = [np.abs(p["weights"][0]).mean(1) for p in (near, free)]
+    assert first[0][:8].mean() > 1.3 * first[0][-8:].mean()  # they see one input, not four
+    assert first[1][:8].mean() == pytest.approx(first[1][-8:].mean(), rel=0.5)
+
+
+def test_reach_is_for_masks_of_one_order():
+    with pytest.raises(ValueError, match=r"reach=2 needs agnostic_to=\(\"connectivity\",\)"):
+        made(DIM, bernoulli(), hidden=(8,), num_masks=3, reach=2)
+    with pytest.raises(ValueError, match="reach"):
+        made(DIM, bernoulli(), hidden=(8,), num_masks=3, reach=0, agnostic_to=("connectivity",))
+
+
 def test_the_ensemble_is_the_mean_of_the_members_and_a_key_draws_one():
     """p = (1/M) Σ p_m; training's nll with its key is that of one member, each in its turn."""
     model = made(DIM, categorical(LEVELS), hidden=(8,), num_masks=3)
