@@ -47,7 +47,8 @@ def image_gpt(
     the three by k-means: a shorter text, but of a palette.)
     order: order[t] is the pixel made at step t, of 0..H·W-1; None is the raster, row by row
     cond_dim: p(x | c) given conditions c [..., cond_dim], such as classes, one-hot
-    options: those of `transformer`; a row is a window of W·C
+    options: those of `transformer`; a row is a window of W·C. positions="rotary" know how many rows
+        and columns (and colours) lie between two pixels
 
     Starts and costs as `transformer`. Chen et al. (2020), "Generative pretraining from pixels"; a
     step for each colour as Child et al. (2019), "Sparse transformers".
@@ -59,6 +60,6 @@ def image_gpt(
         order = (np.asarray(order)[:, None] * channels + np.arange(channels)).ravel()
 
     def reading(shape, **options):
-        return nets.transformer(math.prod(shape), order=order, **options)
+        return nets.transformer(math.prod(shape), grid=shape, order=order, **options)
 
     return density_of(reading, tuple(shape), conditional, cond_dim=cond_dim, **options)

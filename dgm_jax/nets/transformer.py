@@ -5,6 +5,7 @@ what they read in the steps before (attention) and what they make of it (an MLP)
 (2017); pre-norm, GELU and scaled residual projections as Radford et al. (2019), "GPT-2".
 """
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -29,6 +30,7 @@ def transformer(
     num_heads: int,
     window: int | None = None,
     positions: str = "learned",
+    grid: Sequence[int] | None = None,
     order: Sequence[int] | None = None,
     encoding: Encoding | None = None,
     cond_dim: int = 0,
@@ -55,17 +57,23 @@ def transformer(
     checks.choice(positions, POSITIONS, "positions")
     if hidden % num_heads:
         raise ValueError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
-    if positions == "rotary" and hidden // num_heads % 2:
+    grid = (dim,) if grid is None else tuple(grid)
+    for size in grid:
+        checks.positive_int(size, "each entry of grid")
+    if math.prod(grid) != dim:
+        raise ValueError(f"grid must have dim={dim} steps; got {grid}.")
+    grid = tuple(size for size in grid if size > 1) or (1,)
+    if positions == "rotary" and hidden // num_heads % (2 * len(grid)):
         raise ValueError(
-            f"hidden must be an even number a head for rotary positions; got hidden={hidden} with "
-            f"num_heads={num_heads}."
+            f"hidden must be a multiple of {2 * len(grid)} a head for rotary positions, two numbers "
+            f"an axis of grid={grid}; got hidden={hidden} with num_heads={num_heads}."
         )
     if order is not None:
         checks.permutation(order, dim)
         order = tuple(int(i) for i in order)
         if positions == "rotary":
             raise ValueError("order needs positions='learned': rotary ones know steps, not places.")
-    body = Decoder(num_outputs, dim, hidden, num_layers, num_heads, window, positions, order)
+    body = Decoder(num_outputs, dim, hidden, num_layers, num_heads, window, positions, grid, order)
     shape = (1, dim, 1)
     return stepwise(
         body, shape, num_outputs=num_outputs, encoding=encoding, cond_dim=cond_dim, order=order
@@ -80,6 +88,7 @@ class Decoder(linen.Module):
     num_heads: int
     window: int | None
     positions: str
+    grid: tuple[int, ...]
     order: tuple[int, ...] | None
 
     @linen.compact
@@ -112,7 +121,7 @@ class Decoder(linen.Module):
         qkv = Dense(3 * self.hidden, use_bias=False)(h)
         q, k, v = jnp.split(qkv.reshape(*h.shape[:-1], self.num_heads, 3 * width), 3, -1)
         if self.positions == "rotary":
-            q, k = (rotated(view, a, self.num_steps) for a in (q, k))
+            q, k = (rotated(view, a, self.grid) for a in (q, k))
         y = view.attend(q, k, v, window=self.window)
         return self.residual(y.reshape(h.shape))
 
@@ -125,10 +134,16 @@ class Decoder(linen.Module):
         return Dense(self.hidden, kernel_init=init)(y)
 
 
-def rotated(view, a, num_steps, base=10_000.0):
-    """Pairs (a_j, a_{j+c/2}) of step t turned by t base^(-2j/c): products know t - s alone."""
-    half = a.shape[-1] // 2
-    angles = np.arange(num_steps)[:, None, None] * base ** (-np.arange(half) / half)
+def rotated(view, a, grid):
+    """Each step's pairs (a_j, a_{j+c/2}) turned by its place: products know differences alone.
+
+    The n pairs of an axis turn by place · base^(-j/n), j < n: the first by a radian a place, the
+    last by hardly more than 1/base. A line may be long; what is far in a picture is a hundred away.
+    """
+    half, base = a.shape[-1] // 2, 10_000.0 if len(grid) == 1 else 100.0
+    n = half // len(grid)
+    places = np.stack(np.unravel_index(np.arange(math.prod(grid)), grid), -1)  # [steps, axes]
+    angles = (places[..., None] * base ** (-np.arange(n) / n)).reshape(-1, 1, half)
     cos, sin = (view.along(f(angles).astype(a.dtype)) for f in (np.cos, np.sin))
     left, right = jnp.split(a, 2, -1)
     return jnp.concatenate([left * cos - right * sin, left * sin + right * cos], -1)

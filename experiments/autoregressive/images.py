@@ -52,6 +52,11 @@ class Config(runner.Config):
     """channels of each layer"""
     num_layers: int | None = None
     """blocks (of each half, for pixelcnn++); by default that of each model"""
+    positions: Literal["learned", "rotary"] = "learned"
+    """how image-gpt knows places: a vector for each, or turned by rows and columns, which tells
+    what is above from the first step on"""
+    rows_seen: int | None = None
+    """rows that each layer of image-gpt looks back over; all by default. Few cost less"""
     num_steps: int = 600
     """gradient steps a model; the best on the validation split is kept"""
     batch_size: int = 64
@@ -83,19 +88,22 @@ from dgm_jax.nets import scaled  # noqa: E402
 from experiments import fitting  # noqa: E402
 
 
-def image_gpt(shape, conditional, *, num_layers=4, **options):
-    return ar.image_gpt(shape, conditional, num_layers=num_layers, num_heads=4, **options)
-
-
 MAKE = {
     "pixelcnn": ar.pixelcnn, "gated": ar.gated_pixelcnn, "pixelcnn++": ar.pixelcnn_pp,
-    "pixelsnail": ar.pixelsnail, "image-gpt": image_gpt,
+    "pixelsnail": ar.pixelsnail, "image-gpt": ar.image_gpt,
 }  # fmt: skip
 
 
 def build(config, name, shape, conditional, num_classes=0):
-    depth = {} if config.num_layers is None else {"num_layers": config.num_layers}
-    return MAKE[name](shape, conditional, cond_dim=num_classes, hidden=config.hidden, **depth)
+    options = {"num_layers": 4} if name == "image-gpt" else {}
+    if config.num_layers is not None:
+        options["num_layers"] = config.num_layers
+    if name == "image-gpt":
+        options |= {"num_heads": 4, "positions": config.positions}
+        if config.rows_seen is not None:
+            checks.positive_int(config.rows_seen, "rows_seen")
+            options["window"] = config.rows_seen * shape[1] * shape[2]
+    return MAKE[name](shape, conditional, cond_dim=num_classes, hidden=config.hidden, **options)
 
 
 def conditional_of(config, num_levels):

@@ -51,6 +51,16 @@ def test_the_picture_of_fields_shows_a_blind_spot():
     assert (all_seen[:5, :6] > 0).all() and (all_seen[5, 1:] == 0).all()
 
 
+def test_image_gpt_looks_back_over_the_rows_it_is_told():
+    config = images.Config(hidden=16, num_layers=1, positions="rotary", rows_seen=2)
+    field = images.fields(config, "image-gpt", (6, 8, 1))[0].ravel()  # of the last row's first
+    np.testing.assert_array_equal(field > 0, (np.arange(48) > 40 - 17) & (np.arange(48) <= 40))
+    with pytest.raises(ValueError, match="rows_seen must be an integer of at least 1; got 0"):
+        images.build(
+            images.Config(rows_seen=0), "image-gpt", (4, 4, 1), images.conditional_of(config, 2)
+        )
+
+
 def test_what_is_blind_is_orange():
     """Earlier pixels that are not seen; later ones stay black, seen ones grey."""
     field = np.array([[0.5, 0.0, 0.5], [0.5, 1.0, 0.0]])

@@ -7,6 +7,8 @@ import pytest
 
 from benchmarks.flops import products
 from dgm_jax.nets import naive, one_hot, transformer
+from dgm_jax.nets.stepwise import AllSteps
+from dgm_jax.nets.transformer import rotated
 from tests.contracts.compiled import jit
 
 DIM = 7
@@ -90,6 +92,47 @@ def test_rotary_places_are_distances_so_that_parameters_serve_any_length():
     seen = 2 * (3 - 1) + 1  # inputs
     np.testing.assert_allclose(moved[6 + seen :], of_long[seen:-6], atol=1e-5)
     assert np.abs(moved[6] - of_long[0]).max() > 0.01  # this one sees the start, that one does not
+
+
+def test_rotary_places_of_a_grid_are_rows_and_columns_apart():
+    """Scores of equal vectors at all places know Δ row, Δ column and Δ colour, each of them."""
+    grid, rng = (3, 4, 2), np.random.default_rng(0)
+    places = np.stack(np.unravel_index(np.arange(24), grid), -1)
+    everywhere = np.broadcast_to(rng.normal(size=(2, 12)), (24, 2, 12))  # a query and a key
+    turned = rotated(AllSteps(24), jnp.asarray(everywhere, jnp.float32), grid)
+    scores = np.asarray(turned[:, 0] @ turned[:, 1].T)
+    apart = {}
+    for t, s in np.ndindex(24, 24):
+        apart.setdefault(tuple(places[t] - places[s]), []).append(scores[t, s])
+    assert max(np.ptp(same) for same in apart.values()) < 1e-4
+    means = np.sort([np.mean(same) for same in apart.values()])
+    assert len(apart) == 5 * 7 * 3 and np.diff(means).min() > 1e-4
+    line = rotated(AllSteps(24), jnp.asarray(everywhere, jnp.float32), (24,))
+    assert np.abs(line - turned).max() > 0.1
+
+
+def test_a_grid_is_scored_as_it_is_made_and_axes_of_one_are_none():
+    """Cached sampling against the definition, exactly; (1, dim, 1) is a line."""
+    own = {"num_layers": 2, "positions": "rotary", "encoding": one_hot(3), "window": 5}
+    sizes = {"num_outputs": 3, "hidden": 12, "num_heads": 2}
+    with jax.enable_x64(True):
+        net = transformer(12, grid=(2, 3, 2), **sizes, **own)
+        line, flat = (transformer(12, grid=grid, **sizes, **own) for grid in (None, (1, 12, 1)))
+        params = drawn(net, jnp.float64)
+        slow = naive(net.init, net.apply, 12, levels=True)
+
+        def emit(i, f):
+            return jax.random.categorical(jax.random.fold_in(jax.random.key(5), i), f)
+
+        def run(params):
+            unrolled = [n.unroll(params, emit, (4,))[:2] for n in (net, slow)]
+            return *unrolled, [n.apply(params, unrolled[0][0]) for n in (net, line, flat)]
+
+        (x, f), (x_slow, f_slow), (of_grid, of_line, of_flat) = jit(run)(params)
+        np.testing.assert_array_equal(x, x_slow)
+        np.testing.assert_allclose(f, f_slow, rtol=1e-13, atol=1e-13)
+        np.testing.assert_array_equal(of_line, of_flat)
+        assert np.abs(of_line - of_grid).max() > 0.01
 
 
 def test_the_start_is_no_level():
@@ -199,7 +242,9 @@ def test_costs_and_parameters_are_those_told():
     ({"num_layers": 0}, "num_layers must be an integer of at least 1; got 0"),
     ({"window": 0}, "window must be an integer of at least 1; got 0"),
     ({"positions": "rotery"}, "positions must be one of .*Did you mean 'rotary'"),
-    ({"hidden": 6, "positions": "rotary"}, "even number a head for rotary.*hidden=6.*num_heads=2"),
+    ({"hidden": 6, "positions": "rotary"}, "multiple of 2 a head for rotary.*hidden=6.*num_heads=2"),
+    ({"grid": (2, 2)}, r"grid must have dim=3 steps; got \(2, 2\)"),
+    ({"grid": (3, 0)}, "each entry of grid must be an integer of at least 1; got 0"),
     ({"order": [0, 1, 1]}, "order must be a permutation of the integers 0..2"),
     ({"order": [2, 1, 0], "positions": "rotary"}, "order needs positions='learned'"),
 ])  # fmt: skip
