@@ -210,7 +210,7 @@ def mixture(
         logits, shifts, scales = jnp.split(f, 3, -1)
         log_scales = bound * jnp.tanh(scales / bound)
         means = shifts - points * jnp.expm1(log_scales)
-        return distrax.MixtureSameFamily(
+        return _Mixture(
             distrax.Categorical(logits=logits), component(means, jnp.exp(log_scales))
         )
 
@@ -221,6 +221,13 @@ def _log_frequencies(x, num_levels):
     """log((n_k + 1/2) / (n + K/2)) of each coordinate, [n, d] -> [d, K]: no level is impossible."""
     counts = jnp.stack([(x == k).sum(0) for k in range(num_levels)], -1)
     return jnp.log(counts + 0.5) - math.log(len(x) + num_levels / 2)
+
+
+class _Mixture(distrax.MixtureSameFamily):
+    """Draws of the dtype of the components: distrax picks one of them by a sum in float32."""
+
+    def _sample_n(self, key, n):
+        return super()._sample_n(key, n).astype(self.components_distribution.loc.dtype)
 
 
 class _Bit(distrax.Bernoulli):

@@ -55,6 +55,17 @@ def test_mixtures_of_half_precision_are_those_of_float32(kind):
     np.testing.assert_allclose(half.astype(jnp.float32), full, atol=0.1)
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "logistic"])
+def test_draws_of_mixtures_are_as_precise_as_the_parameters(kind):
+    model = made(2, mixture(3, kind=kind), hidden=(4,))
+    params = jax.tree.map(lambda a: a.astype(jnp.bfloat16), model.init(jax.random.key(0)))
+    dist = model.dist(params)
+    x, log_prob = jax.eval_shape(lambda key: dist.sample_and_log_prob(seed=key), jax.random.key(1))
+    alone = jax.eval_shape(lambda key: dist.sample(seed=key), jax.random.key(1))
+    scored = jax.eval_shape(dist.log_prob, alone)
+    assert {a.dtype for a in (x, log_prob, alone, scored, dist)} == {jnp.dtype(jnp.bfloat16)}
+
+
 @pytest.mark.parametrize("temperature", [1e-10, 1e-38])
 def test_the_coldest_draws_are_the_likeliest_levels_or_none(temperature):
     """Logits over a temperature near 0 overflow, unless the highest is 0; what is no law is -1."""
