@@ -7,6 +7,7 @@ host; `readable` says where they can.
 
 import difflib
 import math
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -112,6 +113,33 @@ def condition(cond, cond_dim: int) -> None:
             raise ValueError(
                 f"cond must have shape [..., {cond_dim}]; got {jnp.shape(cond)}.{hint}"
             )
+
+
+_SHAPES = weakref.WeakKeyDictionary()  # init -> (tree, {path: shape}), traced once a model
+
+
+def parameters(params, init) -> None:
+    """A tree like that of init(key), shape by shape, of any dtypes; tuples may stand for lists."""
+    if init not in _SHAPES:
+        made = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
+        _SHAPES[init] = jax.tree.structure(made), _shapes(made)
+    tree, wanted = _SHAPES[init]
+    leaves, got_tree = jax.tree.flatten(params)
+    if got_tree == tree and [getattr(a, "shape", ()) for a in leaves] == list(wanted.values()):
+        return
+    got = _shapes(params)
+    for path in wanted | got:
+        if got.get(path) != wanted.get(path):
+            must = f"have shape {wanted[path]}" if path in wanted else "be absent"
+            raise ValueError(
+                f"params{path} must {must}; got {got.get(path, 'nothing')}. These are of another "
+                "model: give those of model.init(key)."
+            )
+
+
+def _shapes(tree):
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): getattr(a, "shape", ()) for path, a in leaves}
 
 
 def readable(value) -> bool:

@@ -143,6 +143,7 @@ def pushforward(flow: Flow, base: Density) -> Density:
         return {"base": base.init(base_key), "flow": flow.init(flow_key)}
 
     def dist(params, cond=None, *, key=None):
+        checks.parameters(params, init)
         bijector = given_key(flow.bijector, key)(params["flow"], cond)
         return Pushforward(base.dist(params["base"], cond), bijector)
 

@@ -1,5 +1,9 @@
 """The checks at the boundary: what passes, what does not, and what the line says."""
 
+import gc
+import weakref
+
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +14,22 @@ from dgm_jax.bijectors import Law, affine
 from dgm_jax.flows import iaf
 from dgm_jax.protocol import Flow
 
+
+def init(key):
+    return {"w": [jax.random.normal(key, (2, 3)), jnp.zeros(3)]}
+
+
+HALF = {"w": [np.ones((2, 3), jnp.bfloat16), np.ones(3, np.float16)]}
+STACKED = jax.tree.map(lambda a: jnp.ones((5, *a.shape)), HALF)
+
 PASS = {
+    "parameters": lambda: checks.parameters(init(jax.random.key(0)), init),
+    "parameters, half": lambda: checks.parameters(HALF, init),
+    "parameters, abstract": lambda: jax.eval_shape(lambda p: checks.parameters(p, init), HALF),
+    "parameters, in vmap": lambda: jax.vmap(lambda p: checks.parameters(p, init))(STACKED),
+    "parameters, on devices": lambda: jax.pmap(lambda p: checks.parameters(p, init))(STACKED),
+    "parameters, tuples": lambda: checks.parameters({"w": tuple(HALF["w"])}, init),
+    "parameters, frozen": lambda: checks.parameters(flax.core.freeze(HALF), init),
     "key": lambda: checks.key(jax.random.key(0)),
     "key, abstract": lambda: jax.eval_shape(checks.key, jax.random.key(0)),
     "key, in vmap": lambda: jax.vmap(checks.key)(jax.random.split(jax.random.key(0), 2)),
@@ -50,6 +69,18 @@ def test_what_is_right_passes_in_silence(name):
 
 
 FAIL = {
+    "parameters, fewer": (
+        lambda: checks.parameters({"w": HALF["w"][:1]}, init),
+        ValueError, "params['w'][1] must have shape (3,)", "nothing", "model.init(key)",
+    ),
+    "parameters, more": (
+        lambda: checks.parameters(HALF | {"b": np.ones(4)}, init),
+        ValueError, "params['b'] must be absent", "(4,)",
+    ),
+    "parameters, stacked": (
+        lambda: checks.parameters(STACKED, init), ValueError, "(2, 3)", "(5, 2, 3)",
+    ),
+    "parameters, a function": (lambda: checks.parameters(init, init), ValueError, "['w'][0]"),
     "key, integer": (lambda: checks.key(0), TypeError, "key", "int", "jax.random.key(seed)"),
     "key, none": (lambda: checks.key(None), TypeError, "key", "NoneType", "jax.random.key"),
     "key, legacy": (
@@ -134,3 +165,23 @@ def test_what_is_wrong_is_one_line_with_argument_value_and_remedy(name):
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_the_shapes_of_parameters_are_traced_once_a_model_and_leave_with_it():
+    traced = []
+
+    def model():
+        def init(key):
+            traced.append(key)
+            return {"w": jnp.zeros(2)}
+
+        return init
+
+    one = model()
+    for _ in range(3):
+        jax.make_jaxpr(lambda p: checks.parameters(p, one))({"w": jnp.ones(2)})
+    assert len(traced) == 1
+    kept = weakref.ref(one)
+    del one
+    gc.collect()
+    assert kept() is None

@@ -50,6 +50,7 @@ def density(
 
     def dist(params, cond=None):
         checks.condition(cond, cond_dim)
+        checks.parameters(params, net.init)
         return Autoregressive(net, params, to_dist, shape, cond, num_outputs=num_outputs)
 
     return Density(net.init, dist)

@@ -195,6 +195,7 @@ def under_masks(
 
     def dist(params: Params, cond=None, *, key=None):
         checks.condition(cond, cond_dim)
+        checks.parameters(params, net.init)
 
         def member(m):
             own = jax.tree.map(lambda stacked: jnp.asarray(stacked)[m], places)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import flows, nets
-from dgm_jax.autoregressive import gaussian, made
+from dgm_jax.autoregressive import gaussian, made, transformer
 from dgm_jax.bijectors import Autoregressive, Coupling, Permutation, Scan, additive, affine
 from dgm_jax.bijectors import contraction
 from dgm_jax.bijectors import FactorOut, checkerboard, flatten, rational_quadratic_spline, squeeze
@@ -263,6 +263,26 @@ for name, make in CONTINUOUS.items():
         f"{name}, cond extra": (lambda m=make: run(m(), cond=jnp.ones(2)), "cond", "unconditional"),
     }  # fmt: skip
 
+DEEP = made(3, gaussian(), hidden=(4, 4))
+FOREIGN = {  # name: (model, model of the parameters, words of the message)
+    "params of a shallower one": (DEEP, gaussian_made, "['biases'][1] ", "(4,)", "nothing"),
+    "params of a deeper one": (gaussian_made, DEEP, "['biases'][1] must be absent", "(4,)"),
+    "params of a wider one": (
+        gaussian_made, made(3, gaussian(), hidden=(5,)), "['biases'][0] ", "(4,)", "(5,)",
+    ),
+    "params without direct": (
+        made(3, gaussian(), **H, direct=True), gaussian_made, "['direct']", "(3, 2, 3)", "nothing",
+    ),
+    "params of another net": (
+        gaussian_made, transformer(3, gaussian(), hidden=4, num_layers=1, num_heads=2), "nothing",
+    ),
+    "params of another ensemble": (
+        made(3, gaussian(), **H, num_masks=2), DEEP, "['biases'][1] must be absent",
+    ),
+    "params of a flow": (maf_density(), flows.maf(3, **TWO), "['flow']", "nothing"),
+    "params of a conditional flow": (maf_density(), maf_density(cond_dim=2), "['cond']", "absent"),
+}  # fmt: skip
+
 CASES |= {
     "neural_ode, field": (lambda: flows.neural_ode(linear, 3), "field", "Field", "function"),
     "realnvp, odd": (lambda: flows.realnvp(3, hidden=(4,), num_layers=3), "num_layers", "even"),
@@ -384,6 +404,14 @@ CASES |= {
         lambda: flows.maf(3, **TWO).bijector(start(flows.maf(3, **H, num_layers=3))),
         "params", "2 layers", "(3,)", "num_layers",
     ),
+    **{
+        f"a density, {name}": (
+            lambda m=model, p=params: m.dist(start(p)), "params['", "must", "got ", *words,
+            "model.init(key)",
+        )
+        for name, (model, params, *words) in FOREIGN.items()
+    },
+    "a density, params none": (lambda: gaussian_made.dist(None), "params['biases'][0]", "nothing"),
     "compose()": (lambda: compose(), "compose", "at least one"),
     "compose(density)": (
         lambda: compose(flows.coupling(3, **H), standard_normal(3)), "flow 1", "Flow", "Density",
