@@ -12,7 +12,13 @@ from jax.extend.core import Literal
 
 
 def made_pass(
-    dim: int, hidden: Sequence[int], *, num_layers: int, batch: int, num_outputs: int = 2, direct=None
+    dim: int,
+    hidden: Sequence[int],
+    *,
+    num_layers: int,
+    batch: int,
+    num_outputs: int = 2,
+    direct=None,
 ) -> int:
     """2 · batch · layers · (d h_1 + h_1 h_2 + ... + h_n d k [+ d d k]): one dense masked pass.
 

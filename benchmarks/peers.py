@@ -3,10 +3,11 @@
     python -m benchmarks.peers
 
 times density, gradient (of the mean negative log-likelihood, in all parameters) and sampling of
-MAF, IAF and RealNVP (`--models nsf_ar nsf_c`: with splines of 8 bins) here and in every library of `.[peers]` and `.[peers-torch]` that is installed:
-flowjax, numpyro, bijx, distrax, zuko, nflows, normflows. A peer takes part if it can build the
-model and T(T⁻¹(x)) = x holds for it; its number of parameters, relative to ours, stands in the
-table, with a * beyond 3 %: another size, another cost. Ratios are to the fastest peer.
+MAF, IAF and RealNVP (`--models nsf_ar nsf_c`: with splines of 8 bins) here and in every library of
+`.[peers]` and `.[peers-torch]` that is installed: flowjax, numpyro, bijx, distrax, zuko, nflows,
+normflows. A peer takes part if it can build the model and T(T⁻¹(x)) = x holds for it; its number of
+parameters, relative to ours, stands in the table, with a * beyond 3 %: another size, another cost.
+Ratios are to the fastest peer.
 
 Peers invert an autoregressive flow by d passes. What would last longer than --longest-call is left
 out and said so; such calls are timed once, after the fast ones. A quarter of an hour on two cores.
@@ -82,7 +83,7 @@ class Peer(NamedTuple):
 
 # ------------------------------------------------------------------------------- JAX libraries
 def jax_peer(params, log_prob, sample, round_trip, x) -> Peer:
-    """log_prob(params, x), sample(params, key), round_trip(params, x), each compiled at first use."""
+    """log_prob(params, x), sample(params, key), round_trip(params, x), compiled at first use."""
     key = jax.random.key(1)
     density, draw, back = jax.jit(log_prob), jax.jit(sample), jax.jit(round_trip)
     gradient = jax.jit(jax.grad(lambda params, x: -log_prob(params, x).mean()))
@@ -345,7 +346,8 @@ def nflows(name, config, x, key) -> Peer:
 
         make = transforms.AffineCouplingTransform
         if name == "nsf_c":
-            make = functools.partial(transforms.PiecewiseRationalQuadraticCouplingTransform, **spline)
+            spline_transform = transforms.PiecewiseRationalQuadraticCouplingTransform
+            make = functools.partial(spline_transform, **spline)
         layers = [
             make(
                 torch.where(torch.arange(dim) % 2 == i % 2, -1, 1),

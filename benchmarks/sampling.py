@@ -4,14 +4,15 @@
 
 The lecture says that a sample of d values costs d passes of the network. Every family here has a
 sampler that computes each activation once: this counts and times it beside one density pass and
-beside the d passes, of which the first `naive_passes` are timed where d is large, times d / as many.
+beside the d passes, of which the first `naive_passes` are timed where d is large, times d / as
+many.
 d = 64, 784 and 3072 are images of 8×8, 28×28 and 32×32×3 pixels, 16000 is two seconds of sound; 256
 levels, discretised mixtures of logistics. What is left of the lecture's claim is that the steps are
 small and follow one another: `us a step` is their price. FLOPs are those of the matrix products and
 convolutions of the program as traced, loops included, and milliseconds those of a call, both for
-`batch` examples. A transformer has a window of 64 values at d = 3072 and 16000, which makes it linear
-in the length; without one, as at 64 and 784, its attention grows with the square, in a density pass
-and in a sample alike.
+`batch` examples. A transformer has a window of 64 values at d = 3072 and 16000, which makes it
+linear in the length; without one, as at 64 and 784, its attention grows with the square, in a
+density pass and in a sample alike.
 Seven minutes on two CPU cores.
 """
 

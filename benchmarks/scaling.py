@@ -2,12 +2,12 @@
 
     python -m benchmarks.scaling
 
-varies one size at a time around one base (d = 64, two hidden layers of 512, 5 layers, batch 256) and
-times density, its gradient and sampling of one model; then compares scanned with unrolled layers
-(one `lax.scan` compiles once whatever the number of layers, unrolled layers run faster gradients),
-and spreads the batch over 1 to 8 virtual devices of this machine, which share its cores. The
-picture has the logarithmic slopes: 1 is linear. Under three minutes on two CPU cores, most of it
-compilation.
+varies one size at a time around one base (d = 64, two hidden layers of 512, 5 layers, batch 256)
+and times density, its gradient and sampling of one model; then compares scanned with unrolled
+layers (one `lax.scan` compiles once whatever the number of layers, unrolled layers run faster
+gradients), and spreads the batch over 1 to 8 virtual devices of this machine, which share its
+cores. The picture has the logarithmic slopes: 1 is linear. Under three minutes on two CPU cores,
+most of it compilation.
 """
 
 import dataclasses
@@ -141,7 +141,9 @@ def main(config: Config) -> dict:
     checks.choice(config.inverse, INVERSES, "inverse")
     for size in config.sizes:
         if not getattr(config, VALUES[size]):
-            raise ValueError(f"{VALUES[size]} is empty; give a value, or leave {size} out of sizes.")
+            raise ValueError(
+                f"{VALUES[size]} is empty; give a value, or leave {size} out of sizes."
+            )
     too_many = [n for n in config.devices if n > jax.device_count()]
     if too_many:
         print(f"{jax.device_count()} devices are there: {too_many} are left out")

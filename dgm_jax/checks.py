@@ -18,7 +18,9 @@ def key(value, name: str = "key") -> None:
     """A scalar typed key; `TypeError` for integers and for legacy uint32 keys."""
     if not (hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)):
         got = type(value).__name__ if not hasattr(value, "dtype") else f"{value.dtype} array"
-        raise TypeError(f"{name} must be a typed key; got {got}. Make one with jax.random.key(seed).")
+        raise TypeError(
+            f"{name} must be a typed key; got {got}. Make one with jax.random.key(seed)."
+        )
     if value.shape != ():
         raise TypeError(
             f"{name} must be one key; got keys of shape {value.shape}. "

@@ -69,7 +69,7 @@ class LinearCausalNet(NamedTuple):
     Both maps are linear, and spread is strictly triangular: u̇ can be unrolled, each unit once.
 
     - `outputs(u̇)` -> ḟ [..., d, k], which is part of u̇.
-    - `unroll(emit, right)` -> (ẋ [..., d], u̇): u̇ = spread(ẋ, u̇) + right, where ẋ_i = emit(i, ḟ_i).
+    - `unroll(emit, right)` -> (ẋ [..., d], u̇): u̇ = spread(ẋ, u̇) + right, ẋ_i = emit(i, ḟ_i).
     - `unroll_back(emit, right)` -> (ū, v [..., d]): the same for the transpose, from the last
       coordinate to the first: (v, ū) = spreadᵀ(ū) + (0, right), plus emit(i, v_i) in f̄_i. With the
       cotangents of all sums at hand, those of the weights are products with what the sums read.

@@ -1,9 +1,9 @@
 """What papers report, beside which our numbers are put.
 
 The figures of a table are in the order of its sets. All are of the published splits; those of a
-source that is `recalled` were not read again in the paper: check them before you cite them. How many
-masks the ensembles on adult and mushrooms have is not known here; bsds300_patches are patches drawn
-anew by the recipe of those published.
+source that is `recalled` were not read again in the paper: check them before you cite them. How
+many masks the ensembles on adult and mushrooms have is not known here; bsds300_patches are patches
+drawn anew by the recipe of those published.
 """
 
 from typing import NamedTuple

@@ -1,10 +1,11 @@
 """What every test runs under: several virtual CPU devices, key reuse as an error, no display.
 
 On CPUs programs are compiled quickly and not well, in the processes that tests start too: most of
-the time of a test is compilation. `XLA_FLAGS= python -m pytest` takes the compiler as users have it.
+the time of a test is compilation. `XLA_FLAGS= python -m pytest` takes the compiler as users have
+it.
 
-Processes of `-n` share the tests by file, those of a contract by case, since these are what compiles
-once for several tests.
+Processes of `-n` share the tests by file, those of a contract by case, since these are what
+compiles once for several tests.
 
 Warnings are errors too; the few named exceptions stand in `pyproject.toml`.
 

@@ -39,7 +39,8 @@ def density(
     """p(x | c) = ∏_i p(x_i | x_<i, c) for events x of one shape: x_i is entry i of x.ravel().
 
     `dist(params, cond)` shows `.conditionals(x)`, all of them in one pass, and
-    `.complete(x, given, seed=key)`; one of discrete x also `.sharpened(temperature=..., top_k=...)`.
+    `.complete(x, given, seed=key)`; of discrete x there is
+    `.sharpened(temperature=..., top_k=...)` too.
     Costs: density one pass of the net, sample one unroll of it.
     """
     checks.noun(net, CausalNet, "net")
@@ -128,7 +129,7 @@ def discretized_logistic(num_levels: int, *, num_components: int = 5) -> Conditi
 
     def parts(f):
         logits, means, log_scales = jnp.split(f, 3, -1)
-        log_scales = jnp.clip(log_scales - math.log(2 * k), -7, 7)  # beyond, nothing fits any better
+        log_scales = jnp.clip(log_scales - math.log(2 * k), -7, 7)  # beyond, nothing fits better
         return logits, means + jnp.asarray(middles, f.dtype), log_scales
 
     def dist(f):
@@ -138,7 +139,7 @@ def discretized_logistic(num_levels: int, *, num_components: int = 5) -> Conditi
         """log p_j(x) of each component j."""
         alone = (a[..., None] for a in parts(f))
         one = DiscretizedLogisticMixture(*alone, num_levels=num_levels)
-        return one.log_prob(jnp.clip(x, 0, num_levels - 1)[..., None])  # no level: -inf once will do
+        return one.log_prob(jnp.clip(x, 0, num_levels - 1)[..., None])  # no level: one -inf will do
 
     def head(channels):
         pairs = channels * (channels - 1) // 2

@@ -25,7 +25,8 @@ def made(
 ) -> Density:
     """log p(x | c) = Σ_i log p(x_i; f_i(x_<i, c)), in nats, with f one masked net, `nets.made`.
 
-    conditional: `bernoulli()`, `categorical(K)`, `discretized_logistic(K)`, `gaussian()`, `mixture()`
+    conditional: `bernoulli()`, `categorical(K)`, `discretized_logistic(K)`, `gaussian()` or
+        `mixture()`
     cond_dim: p(x | c) given conditions c [..., cond_dim]
     num_masks: 1, the one mask of `order`. More: training draws one of so many random masks each
         step (`objectives.nll` with its key), and `dist(params)` is the ensemble of all,

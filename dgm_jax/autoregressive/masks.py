@@ -199,7 +199,8 @@ def under_masks(
 
         def member(m):
             own = jax.tree.map(lambda stacked: jnp.asarray(stacked)[m], places)
-            return density(replaced(net, own), conditional, dim, cond_dim=cond_dim).dist(params, cond)
+            model = density(replaced(net, own), conditional, dim, cond_dim=cond_dim)
+            return model.dist(params, cond)
 
         if key is None:
             return Ensemble(member, num_masks)

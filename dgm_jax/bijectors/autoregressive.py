@@ -1,4 +1,4 @@
-"""The autoregressive law y_i = τ(x_i; f_i(x_<i)): one pass forward, one coordinate at a time back."""
+"""The autoregressive law y_i = τ(x_i; f_i(x_<i)): one pass forward, back one coordinate a step."""
 
 import distrax
 import jax
@@ -73,8 +73,8 @@ def _invert(net: CausalNet, law: Law, params: Params, cond: Array | None, y: Arr
     def solve_jvp(primals, tangents):
         """Differentiates the equations that define x and all units u of the net. They read
 
-            τ_x ẋ + τ_f·ḟ       = ẏ                (τ(x; f) = y, coordinate by coordinate)
-            u̇ - spread(ẋ, u̇)    = added(θ̇, ċ)      (u = the sums of the net at x; ḟ is part of u̇)
+            τ_x ẋ + τ_f·ḟ       = ẏ              (τ(x; f) = y, coordinate by coordinate)
+            u̇ - spread(ẋ, u̇)    = added(θ̇, ċ)    (u = the sums of the net at x; ḟ is part of u̇)
 
         With the hidden units among the unknowns the transpose solves for their cotangents too, so
         that those of the weights cost one product each and no further pass.
@@ -106,7 +106,8 @@ def _invert(net: CausalNet, law: Law, params: Params, cond: Array | None, y: Arr
             y_rows = jnp.moveaxis(y_dot, -1, 0)
 
             def emit(i, f_dot):
-                return (y_rows[i] - sum(p * f_dot[..., j] for j, p in enumerate(pull[i]))) / slope[i]
+                pulled = sum(p * f_dot[..., j] for j, p in enumerate(pull[i]))
+                return (y_rows[i] - pulled) / slope[i]
 
             return join(*linear.unroll(emit, right))
 

@@ -1,4 +1,4 @@
-"""Coupling laws: the scalar bijections y_i = τ(x_i; c_i) that couplings and autoregressions share."""
+"""Laws: the scalar bijections y_i = τ(x_i; c_i) that couplings and autoregressions share."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -38,9 +38,9 @@ def contraction(*, least: float = 1e-3) -> Law:
 
     The way of densities, (y - c_0) s, can then stretch by 1.14 a layer at most, whatever the net
     says of data it has not seen: values and gradients stay bounded through the many layers of a
-    flow of images, where those of `affine` reach e^3 a layer. Sampling may stretch by (σ(2) + ε) / ε,
-    882 for 1e-3. As in the code of Glow, Kingma and Dhariwal (2018), with ε as in that of neural
-    spline flows, Durkan et al. (2019).
+    flow of images, where those of `affine` reach e^3 a layer. Sampling may stretch by
+    (σ(2) + ε) / ε, 882 for 1e-3. As in the code of Glow, Kingma and Dhariwal (2018), with ε as in
+    that of neural spline flows, Durkan et al. (2019).
     """
     checks.positive(least, "least")
 

@@ -31,7 +31,12 @@ def autoregression(
 
 
 def iaf(
-    dim: int, *, num_layers: int = 5, hidden: Sequence[int] = (512, 512), unroll: bool = False, **options
+    dim: int,
+    *,
+    num_layers: int = 5,
+    hidden: Sequence[int] = (512, 512),
+    unroll: bool = False,
+    **options,
 ) -> Flow:
     """x = T_K ∘ ... ∘ T_1(z), each T_k an autoregression of z, then a reversal of the coordinates.
 

@@ -166,8 +166,8 @@ def glow(
     are inverted, so that density is their product and sampling their substitution.
     form: that of `conv1x1`; options: those of `channel_coupling`. law=bijectors.contraction(),
     that of the code of Glow, bounds what many steps can do: at the size of the paper, with weights
-    moved at random by 0.03 from where they start, T(T⁻¹(x)) is 5 grey levels off in float32, and NaN
-    with `affine`. Trained flows of 12 steps invert to 1e-2 with either, and `affine` learns faster.
+    moved at random by 0.03 from where they start, T(T⁻¹(x)) is 5 grey levels off in float32, and
+    NaN with `affine`. Trained flows of 12 steps invert to 1e-2 with either; `affine` learns faster.
     The paper has num_levels=3, num_steps=32, 512 hidden channels.
     Kingma and Dhariwal (2018), "Glow", figure 2.
     """

@@ -63,7 +63,9 @@ def naive(
     def linearize(params, x, units, cond=None):
         """Its units are its outputs: what the net has inside is not known."""
         if levels:
-            raise ValueError("encoding: a net of levels has no derivative by x; flows need numbers.")
+            raise ValueError(
+                "encoding: a net of levels has no derivative by x; flows need numbers."
+            )
         push = jax.linearize(lambda x: apply(params, x, cond), x)[1]
         pull = jax.linear_transpose(push, x)
         flat_x, flat_f = (-1, dim), (-1, *units.shape[-2:])

@@ -39,8 +39,9 @@ def mlp(
     zero_last: bool = False,
     dropout: float = 0.0,
 ) -> Net:
-    """f(x, c, ...) = W_L s(... s(W_1 [x, c, ...] + b_1) ...) + b_L; [..., in_dim] -> [..., out_dim].
+    """f(x, c, ...) = W_L s(... s(W_1 [x, c, ...] + b_1) ...) + b_L.
 
+    [..., in_dim] for each input -> [..., out_dim].
     in_dims: the width of each input, or one width. zero_last: start as f = 0, so that what the
     net parametrises starts as the identity. Dropout acts where `apply` gets a key.
     """

@@ -171,10 +171,9 @@ def made(
             made, kept = emit(t, jnp.asarray(made_at)[t], f.T.reshape(*batch_shape, net.q))
             return made.reshape(-1, net.p).T, kept
 
-        iterate, batch = "fixed_point" in inverse, math.prod(batch_shape)
-        return unroll(
-            net, emit_columns, unit, batch, num_blocks=num_blocks, iterate=iterate, tolerance=tolerance
-        )
+        batch = math.prod(batch_shape)
+        how = {"iterate": "fixed_point" in inverse, "tolerance": tolerance}
+        return unroll(net, emit_columns, unit, batch, num_blocks=num_blocks, **how)
 
     ends = np.cumsum([*hidden, dim * k])
 

@@ -63,7 +63,7 @@ def evaluate(layers: Layers, x: Array, unit: Unit, *, num_blocks: int) -> tuple[
 
 
 def sums(layers: Layers, x: Array, streams: list[Array], values: list[Array], *, num_blocks: int):
-    """What `evaluate` makes of all layers at once: each from the values of the one below it as given.
+    """The sums that `evaluate` makes, of all layers at once, each from given values below it.
 
     Linear in the weights, and in the inputs, streams and values; returns ([units, batch] for each
     layer, skips added, and f).

@@ -7,8 +7,8 @@
 trains one Bernoulli MADE by maximum likelihood and prints its test log-likelihood beside one coin
 for each bit and each bit given the last. --num-masks 32 draws one of 32 random orders and
 connections each step, and scores the ensemble of all: it needs more steps, and overfits less. The
-two take a quarter of a minute and a minute on one CPU core. Expect, in nats, about -9.85 and -9.70 on
-mushrooms, -13.22 and -13.18 on adult (--data adult). With as many units as the published MADE of
+two take a quarter of a minute and a minute on one CPU core. Expect, in nats, about -9.85 and -9.70
+on mushrooms, -13.22 and -13.18 on adult (--data adult). With as many units as the published MADE of
 binarized MNIST
 
     python -m experiments.autoregressive.binary --data binarized_mnist --data-dir FOLDER \\

@@ -117,7 +117,7 @@ def time_directions(config, models, params, x):
 
 
 def costs(name, dim, milliseconds):
-    """The two directions of one model. Passes are the lecture's: evaluations one after the other."""
+    """The two directions of one model. Passes are the lecture's: evaluations, one after another."""
     cost = {}
     for way in DIRECTIONS:
         sequential = SEQUENTIAL.get(name) == way

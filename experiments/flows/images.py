@@ -20,7 +20,8 @@ components, blocks and channels of its paper (26 M). What smaller runs reach is 
     python -m experiments.flows.images --data mnist --data-dir FOLDER --hidden 128 --num-blocks 2 \
         --num-steps 16 --num-updates 40000 --weight-decay 0.01
     python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models realnvp \
-        --hidden 64 --num-blocks 8 --num-levels 3 --num-steps 6 --num-updates 200000 --weight-decay 0.01
+        --hidden 64 --num-blocks 8 --num-levels 3 --num-steps 6 --num-updates 200000 \
+        --weight-decay 0.01
     python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models glow --hidden 512 \
         --num-blocks 0 --num-levels 3 --num-steps 32 --law contraction --num-updates 200000 \
         --weight-decay 0.01
@@ -57,7 +58,7 @@ class Config(runner.Config):
     num_steps: int = 6
     """steps of flow a scale of Glow; half as many couplings a part of RealNVP"""
     law: Literal["affine", "contraction"] = "affine"
-    """of Glow's couplings; contraction, as in the code of Glow, is safer in many steps, and slower"""
+    """of Glow's couplings; contraction, as in the code of Glow, is safer in many steps, slower"""
     hidden: int = 32
     """channels of each conditioner"""
     num_blocks: int = 1

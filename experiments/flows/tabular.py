@@ -6,17 +6,19 @@ trains a MAF of 5 layers and prints its test log-likelihood with two standard er
 Gaussian of full covariance and the published figures; --models realnvp nsf-coupling nsf trains the
 others, made made-mog the autoregressive densities that are no flows (129.9 and 133.5 nats after
 1500 steps). Data are whitened first by the covariance of the training split (a fixed linear map,
-whose log-determinant counts), so every flow starts at about the Gaussian. Six to nine minutes on one
-CPU core. Expect 151.1 ± 0.6 nats for the MAF, 96.3 for the Gaussian, and still learning: with 6000
-steps and log-scales up to ±3 it scores 152.5, but for two test patches that it puts near infinity.
+whose log-determinant counts), so every flow starts at about the Gaussian. Six to nine minutes on
+one CPU core. Expect 151.1 ± 0.6 nats for the MAF, 96.3 for the Gaussian, and still learning: with
+6000 steps and log-scales up to ±3 it scores 152.5, but for two test patches that it puts near
+infinity.
 
     python -m experiments.flows.tabular --data bsds300_patches --data-dir FOLDER \
         --models nsf-coupling --num-layers 3 --hidden 256 256 --batch-size 128 --num-steps 1500
 
 is a neural spline flow of 6 couplings, 144.2 ± 0.7 nats after three minutes. bsds300_patches are
-200,000 training patches drawn anew by the published recipe, so that published figures are no target;
-miniboone_head is the first 1523 rows of MINIBOONE, and no figure of it means anything.
-With the published files of POWER, GAS, HEPMASS and MINIBOONE in FOLDER, on an accelerator (not run):
+200,000 training patches drawn anew by the published recipe, so that published figures are no
+target; miniboone_head is the first 1523 rows of MINIBOONE, and no figure of it means anything.
+With the published files of POWER, GAS, HEPMASS and MINIBOONE in FOLDER, on an accelerator (not
+run):
 
     python -m experiments.flows.tabular --data hepmass --data-dir FOLDER --num-steps 200000 \
         --models maf realnvp nsf-coupling nsf --eval-every 2000 --batch-size 512
@@ -127,7 +129,8 @@ def build(config, name, whiten, dim):
 def show(found):
     rows = []
     for name, r in (found["baselines"] | found["models"]).items():
-        row = {"model": name, "test nats": f"{r['test_nats']:.2f} ± {2 * r['test_nats_stderr']:.2f}"}
+        nats = f"{r['test_nats']:.2f} ± {2 * r['test_nats_stderr']:.2f}"
+        row = {"model": name, "test nats": nats}
         figure = published.find(found["data"], "nats", name)
         row["published"] = None if figure is None else f"{figure.value:.2f} ({figure.source})"
         if name in found["models"]:

@@ -22,7 +22,7 @@ def test_levels_are_drawn_as_often_as_they_are_likely_and_impossible_ones_never(
 
 
 def test_half_precision_draws_all_levels():
-    """Sixteen bits hold 128 numbers of [0.5, 1): a uniform number of them misses every odd level."""
+    """Sixteen bits hold 128 numbers of [0.5, 1): a uniform one of them misses every odd level."""
     dist = categorical(256).dist(jnp.zeros((4000, 256), jnp.bfloat16))
     x = np.asarray(jit(lambda key: dist.sample(seed=key))(jax.random.key(0)))
     assert len(np.unique(x)) > 250 and (x % 2).mean() > 0.4

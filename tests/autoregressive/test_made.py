@@ -270,7 +270,7 @@ def test_bad_kinds_and_patterns_are_refused():
         with pytest.raises(ValueError, match="agnostic_to must be some of"):
             made(3, bernoulli(), hidden=(4,), agnostic_to=bad)
     for family in (partial(made, hidden=(4,)), partial(transformer, hidden=4)):
-        with pytest.raises(ValueError, match="num_outputs comes from the conditional; got .*=3 as we"):
+        with pytest.raises(ValueError, match="num_outputs comes from the conditional; got .*=3 as"):
             family(3, bernoulli(), num_outputs=3)
     with pytest.raises(ValueError, match="kind must be one of gaussian, logistic; got 'gaussan'"):
         mixture(kind="gaussan")

@@ -15,8 +15,7 @@ def command(tmp_path):
     def run(name, *args):
         line = [sys.executable, "-m", f"benchmarks.{name}", *map(str, args)]
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        return subprocess.run(
-            line, capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}
-        )
+        env = os.environ | {"PYTHONPATH": paths}
+        return subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=env)
 
     return run

@@ -54,5 +54,6 @@ def test_a_record_says_when_where_and_how():
 
 
 def test_a_record_keeps_the_command_without_the_files_of_this_machine():
-    args = ["--dims", "8", "64", "--out", "/tmp/a.json", "--note=shared", "--figure=b.png", "--batch=4"]
+    args = ["--dims", "8", "64", "--out", "/tmp/a.json"]
+    args += ["--note=shared", "--figure=b.png", "--batch=4"]
     assert cli.command_line("x", args) == "python -m x --dims 8 64 --batch=4"

@@ -80,6 +80,7 @@ def test_layers_multiply_the_arithmetic_and_naive_inversion_the_passes():
     call, params, x = density("maf", 7, **sizes, **passes.DENSE)
     assert flops.products(call, params, x, None) == one_pass + log_det
     call, params, x = density("iaf", 7, "naive", **sizes, **passes.DENSE)
-    assert flops.products(call, params, x, None) == (7 + 1) * one_pass + log_det  # the last for log τ'
+    # the last pass is for log τ'
+    assert flops.products(call, params, x, None) == (7 + 1) * one_pass + log_det
     call, params, x = density("iaf", 7, "unit_once", **sizes)
     assert flops.products(call, params, x, None) < 2 * one_pass

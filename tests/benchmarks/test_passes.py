@@ -54,7 +54,8 @@ def test_every_inverse_gives_the_same_density_and_samples(name):
         model = passes.build(name, 5, inverse, num_layers=2, hidden=(16, 16))
         params = passes.parameters(model, jax.random.key(1))
         density, sample = (passes.function(model, way, 4) for way in ("density", "sample"))
-        results.append((jax.jit(density)(params, x, None), jax.jit(sample)(params, x, jax.random.key(2))))
+        log_prob = jax.jit(density)(params, x, None)
+        results.append((log_prob, jax.jit(sample)(params, x, jax.random.key(2))))
     for log_prob, sample in results[1:]:
         assert jnp.allclose(log_prob, results[0][0], atol=1e-5)
         assert jnp.allclose(sample, results[0][1], atol=1e-5)

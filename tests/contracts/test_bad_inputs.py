@@ -238,6 +238,11 @@ def linear(x):
     return x.sum(-1)
 
 
+def kl_of_made(log_density, key=None, **options):
+    key = jax.random.key(0) if key is None else key
+    return reverse_kl(gaussian_made, start(gaussian_made), key, log_density, **options)
+
+
 CONTINUOUS = {
     "cnf": lambda dim=3, **o: flows.cnf(dim, **H | o),
     "ffjord": lambda dim=3, **o: flows.ffjord(dim, **H | o),
@@ -451,15 +456,15 @@ CASES |= {
         "law", "affine()", "RationalQuadraticSpline", "flows.maf",
     ),
     "reverse_kl, num_samples": (
-        lambda: reverse_kl(gaussian_made, start(gaussian_made), jax.random.key(0), linear, num_samples=0),
+        lambda: kl_of_made(linear, num_samples=0),
         "num_samples", "at least 1", "0",
     ),
     "reverse_kl, log_density": (
-        lambda: reverse_kl(gaussian_made, start(gaussian_made), jax.random.key(0), 0.0, num_samples=2),
+        lambda: kl_of_made(0.0, num_samples=2),
         "log_density", "function", "float",
     ),
     "reverse_kl, of each coordinate": (
-        lambda: reverse_kl(gaussian_made, start(gaussian_made), jax.random.key(0), jnp.sin, num_samples=3),
+        lambda: kl_of_made(jnp.sin, num_samples=3),
         "log_density", "(3,)", "(3, 3)", "Sum",
     ),
     "bits_per_dim": (lambda: bits_per_dim(jnp.ones(2), 0), "dim", "at least 1", "0"),
@@ -518,7 +523,7 @@ def test_an_init_takes_one_typed_key_and_nothing_else(name):
 @pytest.mark.parametrize("call", [
     lambda key: mlp.apply(start(mlp), jnp.ones(3), key=key),
     lambda key: flows.ffjord(3, **H).bijector(None, key=key),
-    lambda key: reverse_kl(gaussian_made, start(gaussian_made), key, linear, num_samples=2),
+    lambda key: kl_of_made(linear, key, num_samples=2),
 ])  # fmt: skip
 def test_a_function_that_draws_takes_one_typed_key(call):
     for bad in (0, jax.random.PRNGKey(0)):

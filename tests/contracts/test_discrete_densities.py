@@ -282,7 +282,7 @@ def event(case):
 
 
 def sharpened(dist, name, key):
-    """Draws of a sharper density; of those of one order, completions of rows, each of other gaps."""
+    """Draws of a sharper density; of those of one order, completions of rows, each with gaps."""
     case = DENSITIES[name]
     sharp = dist.sharpened(temperature=0.6, top_k=2)
     if case.order is None:  # an ensemble completes nothing

@@ -265,7 +265,7 @@ def test_values_alone_are_those_that_come_with_the_log_det(name):
 
 @everywhere
 def test_log_dets_are_those_of_the_jacobians_and_batches_over_devices_are_single_points(name):
-    """slogdet(jacfwd) at each point alone, shape [dim], on one device, against [8, 2, dim] on all."""
+    """slogdet(jacfwd) at each point alone, [dim], on one device, against [8, 2, dim] on all."""
     flow, params, points = built(name)
 
     def at_one_point(params, point):

@@ -76,7 +76,9 @@ def old_frame(columns, monkeypatch):
     new_index.__module__, new_index.__qualname__ = "pandas.indexes.base", "new_index"
     index_type = stand_in("pandas.indexes.base", "Index")
     monkeypatch.setattr(sys.modules["pandas.indexes.base"], "new_index", new_index, raising=False)
-    index_type.__reduce__ = lambda self: (new_index, (index_type, {"data": self.data, "name": None}))
+    index_type.__reduce__ = lambda self: (
+        new_index, (index_type, {"data": self.data, "name": None}),
+    )  # fmt: skip
 
     def index(labels):
         made = index_type()
@@ -87,7 +89,8 @@ def old_frame(columns, monkeypatch):
     rows = index(np.arange(len(columns["Time"])))
     block = np.stack(list(columns.values()))
     place = {"values": block, "mgr_locs": slice(0, len(block), 1)}
-    state = ([names, rows], [block], [names], {"0.14.1": {"axes": [names, rows], "blocks": [place]}})
+    axes = [names, rows]
+    state = (axes, [block], [names], {"0.14.1": {"axes": axes, "blocks": [place]}})
     manager = stand_in("pandas.core.internals", "BlockManager", __getstate__=lambda self: state)()
     told = {"_data": manager, "_typ": "dataframe", "_metadata": []}
     frame = stand_in("pandas.core.frame", "DataFrame", __getstate__=lambda self: told)()

@@ -159,17 +159,16 @@ def test_what_is_given_must_be_of_the_law():
         x = np.array([good, good, good, bad])  # the last is not read
         done = dist.complete(x, given, seed=jax.random.key(1))
         assert (done[:3] == good).all() and done[3] != bad and jnp.isfinite(done[3])
-        with pytest.raises(ValueError, match=f"x must be of the law where it is given.*; got {bad}"):
+        with pytest.raises(ValueError, match=f"x must be of the law where .* given.*; got {bad}"):
             dist.complete(x[::-1], given, seed=jax.random.key(1))
 
 
 def test_numbers_do_not_complete_levels():
     net, params = leveled(None)
     dist = Autoregressive(net, params, categorical, 3, num_outputs=LEVELS)
+    complete = lambda key: dist.complete(jnp.full(3, 0.5), np.ones(3, bool), seed=key)  # noqa: E731
     with pytest.raises(ValueError, match=r"x must be levels, integers; got float32"):
-        jax.eval_shape(
-            lambda key: dist.complete(jnp.full(3, 0.5), np.ones(3, bool), seed=key), jax.random.key(0)
-        )
+        jax.eval_shape(complete, jax.random.key(0))
 
 
 def test_completion_is_exact_where_the_given_come_first():
@@ -336,7 +335,7 @@ def test_a_second_draw_outside_of_jit_compiles_nothing(name):
 
 
 def test_a_density_leaves_with_its_last_user():
-    """What is compiled for draws outside of jit, and what is traced inside, belongs to the model."""
+    """What is compiled for draws outside of jit, and traced inside, belongs to the model."""
     model = ar.made(3, ar.bernoulli(), hidden=(4,), num_masks=2)
     params = model.init(jax.random.key(0))
 

@@ -51,7 +51,8 @@ def test_other_sets_are_read_from_the_folder_that_is_named(tmp_path):
     for part, n in (("train", 60), ("t10k", 12)):
         images = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8)
         header = struct.pack(">IIII", 0x803, n, 28, 28)
-        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes()))
+        packed = gzip.compress(header + images.tobytes())
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(packed)
         labels = struct.pack(">II", 0x801, n) + bytes(n)
         (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
     options = {"data": "mnist", "data_dir": tmp_path, "models": ("realnvp",), "batch_size": 10}
@@ -61,7 +62,8 @@ def test_other_sets_are_read_from_the_folder_that_is_named(tmp_path):
 
 def test_a_set_without_vectors_is_refused_by_name(tmp_path, capsys):
     (tmp_path / "tiny_shakespeare").mkdir()
-    (tmp_path / "tiny_shakespeare" / "input.txt").write_text("First Citizen:\nBefore we proceed " * 9)
+    text = "First Citizen:\nBefore we proceed " * 9
+    (tmp_path / "tiny_shakespeare" / "input.txt").write_text(text)
     with pytest.raises(SystemExit) as leaving:
         run(tmp_path / "run", data="tiny_shakespeare", data_dir=tmp_path)
     assert leaving.value.code == 2

@@ -65,7 +65,9 @@ def test_no_steps_and_no_rate_are_refused_by_name(name):
 
 
 def test_noise_is_the_same_at_every_score_and_conditions_keep_their_rows():
-    log_prob = lambda params, key, batch: batch[1] + jax.random.normal(key, batch[1].shape)  # noqa: E731
+    def log_prob(params, key, batch):
+        return batch[1] + jax.random.normal(key, batch[1].shape)
+
     scores, key = fitting.scorer(log_prob, eval_batch=3), jax.random.key(0)
     rows = np.zeros((7, 2)), np.arange(7.0)
     np.testing.assert_array_equal(scores({}, key, rows), scores({}, key, rows))

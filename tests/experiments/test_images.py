@@ -22,7 +22,8 @@ def run(workdir, **options):
 
 
 @pytest.mark.parametrize(
-    "name, dequantization, conditional", [("realnvp", "uniform", False), ("glow", "variational", True)]
+    "name, dequantization, conditional",
+    [("realnvp", "uniform", False), ("glow", "variational", True)],
 )
 def test_the_run_writes_results_and_pictures(name, dequantization, conditional, tmp_path, capsys):
     options = {"dequantization": dequantization, "class_conditional": conditional}
@@ -44,8 +45,8 @@ def test_samples_of_a_conditional_flow_have_a_class_a_column():
     params = perturb(model.init(jax.random.key(0)), jax.random.key(1), 0.1)
     y = images.sampled(config, model, params, jax.random.key(2), 2)
     z = jax.jit(lambda p, y, c: model.dist(p, c).bijector.inverse(y))
-    kept, other = (np.asarray(z(params, y, fitting.one_hot(c, 2)))
-                   for c in (np.array([0, 1, 0, 0, 1, 0]), np.array([1, 0, 1, 1, 0, 1])))  # fmt: skip
+    labels = np.array([0, 1, 0, 0, 1, 0])
+    kept, other = (np.asarray(z(params, y, fitting.one_hot(c, 2))) for c in (labels, 1 - labels))
     assert y.shape == (6, 8, 8, 1) and abs(kept.std() - 1) < 0.15 < abs(kept - other).max()
 
 

@@ -189,7 +189,8 @@ def test_compiled_programs_are_kept_where_they_are_asked_for(command, tmp_path):
     assert kept and not (tmp_path / "home").exists()
     done = command("--num-steps", "7", "--workdir", "b", **on)
     (folder,) = (tmp_path / "home" / "dgm_jax").iterdir()  # of this processor
-    assert {path.name for path in folder.iterdir()} >= {n for n in kept if n.startswith("jit_tower")}
+    towers = {name for name in kept if name.startswith("jit_tower")}
+    assert {path.name for path in folder.iterdir()} >= towers
     on |= {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "mine"), "XDG_CACHE_HOME": "/never"}
     assert command("--num-steps", "7", "--workdir", "c", **on).returncode == 0
     assert list((tmp_path / "mine").iterdir())
@@ -225,7 +226,8 @@ def test_a_run_leaves_its_options_and_results_and_is_not_run_again(tmp_path, cap
     assert runner.run(config, main, quick={}) == wanted and len(calls) == 1
     out = capsys.readouterr().out
     assert "done already" in out and "per/maf" in out and str(tmp_path) in out
-    assert {p.name for p in (tmp_path / "a/b").iterdir()} == {".lock", "config.json", "results.json"}
+    names = {path.name for path in (tmp_path / "a/b").iterdir()}
+    assert names == {".lock", "config.json", "results.json"}
 
 
 def test_quick_replaces_only_what_was_left_at_its_default(tmp_path):

@@ -97,8 +97,13 @@ NETS = {
     "revnet": lambda: nets.revnet(nets.mlp(2, 2, hidden=(4,)), num_layers=1),
     "irevnet": lambda: nets.irevnet(IMAGE, num_stages=1, num_layers=1),
 }
-INPUTS = {"mlp": ((3,), (2,)), "conv_resnet": (IMAGE, (1, 1, 2)), "gated_attention": (IMAGE, (1, 1, 2)),
-          "revnet": ((4,),), "irevnet": (IMAGE,)}  # fmt: skip
+INPUTS = {
+    "mlp": ((3,), (2,)),
+    "conv_resnet": (IMAGE, (1, 1, 2)),
+    "gated_attention": (IMAGE, (1, 1, 2)),
+    "revnet": ((4,),),
+    "irevnet": (IMAGE,),
+}
 
 
 @pytest.mark.parametrize("x64", [False, True])

@@ -121,7 +121,8 @@ def test_cells_are_those_of_the_papers():
 
     i, f, g, o = np.split(a_lstm + h @ u_lstm, 4)
     s_new = sigmoid(f + 1) * s + sigmoid(i) * np.tanh(g)
-    (s_got, h_got), _ = _lstm(jnp.asarray(u_lstm), (jnp.asarray(s), jnp.asarray(h)), jnp.asarray(a_lstm))
+    u, s_0, h_0, a = (jnp.asarray(given) for given in (u_lstm, s, h, a_lstm))
+    (s_got, h_got), _ = _lstm(u, (s_0, h_0), a)
     np.testing.assert_allclose(s_got, s_new, rtol=1e-5)
     np.testing.assert_allclose(h_got, sigmoid(o) * np.tanh(s_new), rtol=1e-5)
 
