@@ -1,6 +1,7 @@
 """Models made of models, as on the blackboard."""
 
 from collections.abc import Callable
+from functools import partial
 
 import distrax
 import jax
@@ -57,7 +58,10 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
 
     def bijector(params, cond=None, *, key=None):
         if key is None:
-            return Scan(lambda p: flow.bijector(p, cond), params, num_layers, unroll=unroll)
+            return Scan(
+                lambda p: flow.bijector(p, cond), params, num_layers, unroll=unroll,
+                compiled=partial(compiled, params, cond),
+            )  # fmt: skip
 
         def layer(params_and_key):  # a clone: a gradient runs the scan again with the same keys
             p, layer_key = params_and_key
@@ -65,6 +69,10 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
 
         keys = jax.random.split(key, num_layers)
         return Scan(layer, (params, keys), num_layers, unroll=unroll)
+
+    @partial(jax.jit, static_argnums=2, inline=True)
+    def compiled(params, cond, method, x):
+        return getattr(bijector(params, cond), method)(x)
 
     def adapt(params, x, cond=None):
         def body(x, p):

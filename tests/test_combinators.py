@@ -9,7 +9,7 @@ import pytest
 from dgm_jax.bijectors import Permutation, affine
 from dgm_jax.combinators import compose, conditional, fixed, invert, pushforward, repeat
 from dgm_jax.distributions import standard_normal
-from dgm_jax.flows import autoregression
+from dgm_jax.flows import autoregression, iaf, maf, realnvp
 from dgm_jax.nets import mlp
 from dgm_jax.protocol import Flow
 from tests.contracts.compiled import jit
@@ -143,3 +143,23 @@ def test_a_condition_of_integers_such_as_a_one_hot_label_has_gradients():
         return jax.grad(loss)(params)
 
     assert jnp.abs(run(jax.random.key(0))["offset"]).max() > 0
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("make", [maf, iaf, realnvp])
+def test_a_second_call_outside_of_jit_compiles_nothing(make, unroll):
+    """Counts how often the law is traced, for a bijector made anew each time, as usual."""
+    traced = []
+
+    def of_values(c):
+        traced.append(c)
+        return affine().bijector(c)
+
+    law = affine()._replace(bijector=of_values)
+    flow = make(2, law=law, num_layers=2, hidden=(3,), cond_dim=1, unroll=unroll)
+    params = flow.init(jax.random.key(0))
+    for method in ("forward", "inverse", "forward_and_log_det", "inverse_and_log_det"):
+        for i in range(2):
+            traced.clear()
+            getattr(flow.bijector(params, jnp.ones(1) + i), method)(jnp.ones((3, 2)))
+            assert (len(traced) > 0) == (i == 0), method
