@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ from .. import checks
 from ..protocol import CausalNet, LinearCausalNet
 from .causal import naive
 from .encodings import Encoding, batch_of, encoded
-from .triangular import Layers, evaluate, sums, transposed, unroll
+from .linearized import derivative
+from .triangular import Layers, evaluate, unroll
 
 INVERSES = ("unit_once", "fixed_point", "block_fixed_point", "naive")
 
@@ -125,6 +127,9 @@ def made(
         array = jnp.broadcast_to(array, (*batch_shape, array.shape[-1]))
         return array.reshape(-1, array.shape[-1]).T
 
+    def entries_of(array, batch_shape):  # and back, of one coordinate
+        return array.T.reshape(*batch_shape, len(array))
+
     def rows(array, batch_shape, *tail):  # [d·tail, batch] -> [*batch, d, *tail], as given
         array = in_order(array.reshape(dim, *tail, *batch_shape), index=rank)
         return jnp.moveaxis(array, range(1 + len(tail)), range(-1 - len(tail), 0))
@@ -164,27 +169,23 @@ def made(
         ordered = inputs(x, batch_shape, net.readout.dtype)
         return rows(evaluate(net, ordered, unit, num_blocks=density_blocks)[1], batch_shape, k)
 
-    def make(net, emit, unit, batch_shape, made_at):
-        """`unroll` of a net whose step t makes coordinate made_at[t]; emit sees [*batch, q]."""
-
-        def emit_columns(t, f):
-            made, kept = emit(t, jnp.asarray(made_at)[t], f.T.reshape(*batch_shape, net.q))
-            return made.reshape(-1, net.p).T, kept
-
-        batch = math.prod(batch_shape)
-        how = {"iterate": "fixed_point" in inverse, "tolerance": tolerance}
-        return unroll(net, emit_columns, unit, batch, num_blocks=num_blocks, **how)
-
-    ends = np.cumsum([*hidden, dim * k])
+    def maker(batch_shape):  # `unroll` of a batch of this shape
+        return partial(
+            unroll,
+            batch=math.prod(batch_shape),
+            num_blocks=num_blocks,
+            iterate="fixed_point" in inverse,
+            tolerance=tolerance,
+        )
 
     def unroll_made(params, emit, batch_shape, cond=None):
+        def emit_columns(t, f):
+            x_t = emit(jnp.asarray(order)[t], entries_of(f, batch_shape))
+            seen = encoded(x_t, encoding, f.dtype)
+            return columns(seen, batch_shape), None if encoding is None else x_t
+
         net = layers(params, cond, batch_shape)
-
-        def emit_encoded(t, i, f):
-            x_i = emit(i, f)
-            return encoded(x_i, encoding, f.dtype), None if encoding is None else x_i
-
-        x, levels, f, streams = make(net, emit_encoded, unit, batch_shape, order)
+        x, levels, f, streams = maker(batch_shape)(net, emit_columns, unit)
         units = jnp.concatenate([*streams, f])  # [all units and outputs, batch]
         x = x if encoding is None else levels  # x encodes them, in few bits perhaps
         return rows(x, batch_shape), rows(f, batch_shape, k), units
@@ -192,62 +193,35 @@ def made(
     def linearize(params, x, units, cond=None):
         batch_shape = x.shape[:-1]
         net, ordered = layers(params, cond, batch_shape), in_order(columns(x, batch_shape))
-        *streams, _ = jnp.split(units, ends[:-1])
-        values, slopes = zip(*(jax.jvp(activation, (a,), (jnp.ones_like(a),)) for a in streams))
+        at_x = derivative(net, ordered, units, activation, maker(batch_shape), density_blocks)
 
         def added(params_dot, cond_dot):
             def all_sums(params, cond):
-                net = layers(params, cond, batch_shape)
-                made, f = sums(net, ordered, streams, values, num_blocks=density_blocks)
-                return jnp.concatenate([*made, f])
+                return at_x.sums(layers(params, cond, batch_shape))
 
             return jax.jvp(all_sums, (params, cond), (params_dot, cond_dot))[1]
 
-        still = net._replace(
-            offsets=[jnp.zeros((h, 1), units.dtype) for h in hidden],
-            out_offset=jnp.zeros_like(net.out_offset),
-        )
-
         def spread(x_dot, units_dot):
-            *pushed, _ = jnp.split(units_dot, ends[:-1])
-            x_dot = in_order(columns(x_dot, batch_shape))
-            moved = [slope * stream for slope, stream in zip(slopes, pushed)]
-            made, f = sums(still, x_dot, pushed, moved, num_blocks=density_blocks)
-            return jnp.concatenate([*made, f])
+            return at_x.spread(in_order(columns(x_dot, batch_shape)), units_dot)
 
         def outputs(units_dot):
-            return rows(units_dot[ends[-2] :], batch_shape, k)
-
-        def push(n, start, a, skip):
-            stream = a + skip
-            return stream, _part(slopes[n], start, a) * stream
+            return rows(at_x.outputs(units_dot), batch_shape, k)
 
         def unroll_linear(emit, right):
-            *offsets, out_offset = jnp.split(right, ends[:-1])
-            moving = net._replace(offsets=offsets, out_offset=out_offset)
-            x_dot, _, f_dot, pushed = make(
-                moving, lambda t, i, a: (emit(i, a)[..., None], None), push, batch_shape, order
-            )
-            return rows(x_dot, batch_shape), jnp.concatenate([*pushed, f_dot])
+            def emit_columns(t, f_dot):
+                x_dot = emit(jnp.asarray(order)[t], entries_of(f_dot, batch_shape))
+                return columns(x_dot[..., None], batch_shape)
+
+            x_dot, units_dot = at_x.unroll(emit_columns, right)
+            return rows(x_dot, batch_shape), units_dot
 
         def unroll_back(emit, right):
-            *right, right_f = (part[::-1] for part in jnp.split(right, ends[:-1]))
-            right_f = right_f.reshape(dim, k, *batch_shape)  # outputs and their entries backwards
-            backwards = [slope[::-1] for slope in slopes[::-1]]
+            def emit_columns(t, v):
+                f_bar = emit(jnp.asarray(order[::-1])[t], entries_of(v, batch_shape)[..., 0])
+                return columns(f_bar, batch_shape)
 
-            def pull(n, start, a, skip):
-                own = _part(right[-1 - n], start, a)
-                stream = _part(backwards[n], start, a) * a + skip + own
-                return stream, stream
-
-            def emit_f(t, i, v):
-                f_bar = emit(i, v[..., 0])
-                return f_bar + jnp.stack([right_f[t, k - 1 - j] for j in range(k)], -1), None
-
-            f_bar, _, v, pulled = make(transposed(net), emit_f, pull, batch_shape, order[::-1])
-            f_bar = f_bar.reshape(dim, k, -1)[::-1].reshape(dim * k, -1)
-            units_bar = jnp.concatenate([*(part[::-1] for part in pulled[::-1]), f_bar])
-            return units_bar, rows(v[::-1], batch_shape)
+            units_bar, v = at_x.unroll_back(emit_columns, right)
+            return units_bar, rows(v, batch_shape)
 
         return LinearCausalNet(added, spread, outputs, unroll_linear, unroll_back)
 
@@ -264,7 +238,3 @@ def _blocks(value, dim, default, name):
     if value > dim:
         raise ValueError(f"{name} must be at most dim={dim}; got {value}.")
     return value
-
-
-def _part(array, start, like):
-    return jax.lax.dynamic_slice_in_dim(array, start, len(like))
