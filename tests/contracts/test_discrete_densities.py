@@ -116,6 +116,15 @@ def gpt(inverse=None):
     return of_net(net, bernoulli(), (2, 1, 2), order)(inverse)
 
 
+def rotary_gpt(inverse=None):
+    """Places by rows and columns."""
+    own = SMALL | {"num_layers": 1, "positions": "rotary"}
+    if not inverse:
+        return image_gpt((2, 2, 1), bernoulli(), **own)
+    net = nets.transformer(4, grid=(2, 2), num_outputs=1, encoding=bernoulli().encoding, **own)
+    return of_net(net, bernoulli(), (2, 2, 1))(inverse)
+
+
 BITS, THREE = (0, 1, 2, 3), (0, 1, 2)
 SMALL = {"hidden": 8, "num_heads": 2}
 DENSITIES = {
@@ -144,7 +153,7 @@ DENSITIES = {
     "categorical, conditional": Case(three(cond_dim=COND), 3, 3, COND, order=THREE),
     "categorical, masks": Case(three(num_masks=3), 3, 3),
     "categorical, masks of one order": Case(
-        three(num_masks=3, agnostic_to=["connectivity"], order=SHUFFLED), 3, 3
+        three(num_masks=3, agnostic_to=["connectivity"], reach=1, order=SHUFFLED), 3, 3
     ),
     "categorical, residual masks": Case(
         lambda **o: made(
@@ -236,6 +245,7 @@ DENSITIES = {
             transformer, 4, bernoulli(), COND, **SMALL, num_layers=2, positions="rotary", window=1
         ), 4, 2, COND, order=BITS, window=1,
     ),
+    "image gpt, rotary": Case(rotary_gpt, 4, 2, order=BITS, shape=(2, 2, 1)),
     "image gpt, ordered": Case(gpt, 4, 2, order=(2, 3, 0, 1), shape=(2, 1, 2)),
     "table, independent": Case(
         lambda: table(4, num_levels=3, window=0), 4, 3, slow=False, order=BITS, window=0
