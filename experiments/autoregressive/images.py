@@ -24,7 +24,8 @@ is one epoch of bits, about six minutes of one CPU core: expect -91.9 nats (Pixe
         --eval-every 5000 --learning-rate 4e-4 --weight-decay 0.01 --ema-decay 0.9995
 
 --class-conditional gives the class to every layer. --models image-gpt --hidden 64 reads the digits
-as texts of 64 pixels: 1.86 bits/dim, in about three minutes of a core.
+as texts of 64 pixels: 1.86 bits/dim, in about three minutes of a core. On larger pictures it learns
+faster that knows rows and columns and looks back over few rows, --positions rotary --rows-seen 2.
 """
 
 import dataclasses
