@@ -58,10 +58,7 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
 
     def bijector(params, cond=None, *, key=None):
         if key is None:
-            return Scan(
-                lambda p: flow.bijector(p, cond), params, num_layers, unroll=unroll,
-                compiled=partial(compiled, params, cond),
-            )  # fmt: skip
+            return scan(params, cond, compiled=partial(compiled, params, cond))
 
         def layer(params_and_key):  # a clone: a gradient runs the scan again with the same keys
             p, layer_key = params_and_key
@@ -70,9 +67,14 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
         keys = jax.random.split(key, num_layers)
         return Scan(layer, (params, keys), num_layers, unroll=unroll)
 
+    def scan(params, cond, **options):
+        return Scan(
+            lambda p: flow.bijector(p, cond), params, num_layers, unroll=unroll, **options
+        )
+
     @partial(jax.jit, static_argnums=2, inline=True)
     def compiled(params, cond, method, x):
-        return getattr(bijector(params, cond), method)(x)
+        return getattr(scan(params, cond), method)(x)  # without `compiled`: jit may be disabled
 
     def adapt(params, x, cond=None):
         def body(x, p):

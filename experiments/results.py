@@ -107,7 +107,8 @@ def _listed(rows, unit, extra):
     groups = {}
     for row in rows:
         trained = "train_seconds" in row.numbers
-        options = [f"{name} {_words(row.config[name])}" for name in sorted(varying) if trained]
+        known = sorted(varying & row.config.keys()) if trained else ()  # a run may be older
+        options = [f"{name} {_words(row.config[name])}" for name in known]
         groups.setdefault((", ".join(row.names), *options), []).append(row)
     lines = [["model", _unit(unit), "published", "parameters", "steps", "minutes", *extra]]
     for (name, *options), group in sorted(groups.items(), key=lambda item: _order(item, unit)):

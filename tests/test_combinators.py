@@ -145,6 +145,15 @@ def test_a_condition_of_integers_such_as_a_one_hot_label_has_gradients():
     assert jnp.abs(run(jax.random.key(0))["offset"]).max() > 0
 
 
+def test_a_repeated_flow_runs_where_jit_is_disabled():
+    """As one debugs it: op by op."""
+    flow = maf(2, num_layers=2, hidden=(3,))
+    params, x = flow.init(jax.random.key(0)), jnp.ones((3, 2))
+    with jax.disable_jit():
+        by_hand = flow.bijector(params).inverse(x)
+    np.testing.assert_allclose(by_hand, flow.bijector(params).inverse(x), rtol=1e-5)
+
+
 @pytest.mark.parametrize("unroll", [False, True])
 @pytest.mark.parametrize("make", [maf, iaf, realnvp])
 def test_a_second_call_outside_of_jit_compiles_nothing(make, unroll):

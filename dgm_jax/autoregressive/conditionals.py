@@ -30,7 +30,7 @@ class Conditional(NamedTuple):
     dist: Callable[[Array], distrax.Distribution]  # f [..., num_params] -> batch shape [...]
     encoding: Encoding | None = None  # how the net sees levels; None: x are numbers
     head: Callable[[int], Head] | None = None  # of so many channels of a pixel, where they share f
-    marginal: Callable[[Array], Array] | None = None  # x [n, d] -> f [d, num_params], its histograms
+    marginal: Callable[[Array], Array] | None = None  # x [n, d] -> f [d, num_params]
 
 
 def density(

@@ -40,7 +40,8 @@ def random_places(
 ) -> Places:
     """num_masks random masks, stacked: order [masks, d], units [masks, h_n]; by NumPy, for ever.
 
-    reach: a unit takes a place less than 2 reach coordinates from its own; None: any place.
+    reach: units are sorted by place + noise in ±reach coordinates, so each takes a place less than
+        2 reach from its own; None: any place.
     """
     order_rng, unit_rng = np.random.default_rng(seed).spawn(2)
 
@@ -176,7 +177,8 @@ def under_masks(
 ) -> Density:
     """The ensemble over all masks; with a key one of them at random, as training draws them.
 
-    roaming: each unit meets every degree, so that one scale of the first weights serves all.
+    roaming: one scale of the first weights for all units, since each meets every degree; else that
+        of one mask.
     """
     num_masks = len(places.order)
 

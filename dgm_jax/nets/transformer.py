@@ -41,6 +41,10 @@ def transformer(
     positions: "learned", a vector for each place; "rotary", keys and queries turned by their place,
         so that products know distances alone (Su et al. 2021): then no parameter knows dim, and a
         net of another dim takes the same parameters
+    grid: the shape that the steps walk in raster order, such as (H, W, C), of dim places; None: a
+        line. Rotary places are then one for each axis longer than 1, of an equal share of the
+        numbers of a head (so hidden / num_heads is a multiple of 2 · axes), and what is above is as
+        near as what is to the left (Heo et al. 2024). Learned ones are of any grid
     order: order[t] is the coordinate made at step t. Position vectors are then two, of the place
         the input comes from and of the place to make; the same parameters serve every order.
     Starts as zero, by the last layer; vectors of inputs and places start as N(0, 1), and all
@@ -65,8 +69,8 @@ def transformer(
     grid = tuple(size for size in grid if size > 1) or (1,)
     if positions == "rotary" and hidden // num_heads % (2 * len(grid)):
         raise ValueError(
-            f"hidden must be a multiple of {2 * len(grid)} a head for rotary positions, two numbers "
-            f"an axis of grid={grid}; got hidden={hidden} with num_heads={num_heads}."
+            f"hidden must be a multiple of {2 * len(grid)} a head for rotary positions, two "
+            f"numbers an axis of grid={grid}; got hidden={hidden} with num_heads={num_heads}."
         )
     if order is not None:
         checks.permutation(order, dim)
@@ -137,8 +141,9 @@ class Decoder(linen.Module):
 def rotated(view, a, grid):
     """Each step's pairs (a_j, a_{j+c/2}) turned by its place: products know differences alone.
 
-    The n pairs of an axis turn by place · base^(-j/n), j < n: the first by a radian a place, the
-    last by hardly more than 1/base. A line may be long; what is far in a picture is a hundred away.
+    a [..., steps, heads, c], of which a step at a time is [..., heads, c]; c / 2 a multiple of
+    len(grid). The n pairs of an axis turn by place · base^(-j/n), j < n, in radians. A line may be
+    long, base 10,000; what is far in a picture is a hundred away, base 100.
     """
     half, base = a.shape[-1] // 2, 10_000.0 if len(grid) == 1 else 100.0
     n = half // len(grid)

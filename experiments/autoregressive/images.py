@@ -25,7 +25,7 @@ is one epoch of bits, about six minutes of one CPU core: expect -91.9 nats (Pixe
 
 --class-conditional gives the class to every layer. --models image-gpt --hidden 64 reads the digits
 as texts of 64 pixels: 1.86 bits/dim, in about three minutes of a core. On larger pictures it learns
-faster that knows rows and columns and looks back over few rows, --positions rotary --rows-seen 2.
+faster with --positions rotary --rows-seen 2: it knows rows and columns, and looks back over few.
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ class Config(runner.Config):
     """blocks (of each half, for pixelcnn++); by default that of each model"""
     positions: Literal["learned", "rotary"] = "learned"
     """how image-gpt knows places: a vector for each, or turned by rows and columns, which tells
-    what is above from the first step on"""
+    what is above from the first step on (then --hidden is a multiple of 16, in colour of 24)"""
     rows_seen: int | None = None
     """rows that each layer of image-gpt looks back over; all by default. Few cost less"""
     num_steps: int = 600
@@ -269,5 +269,5 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {"num_steps": 20, "eval_every": 10, "hidden": 8, "num_layers": 1, "num_shown": 8}
+    QUICK = {"num_steps": 20, "eval_every": 10, "hidden": 16, "num_layers": 1, "num_shown": 8}
     runner.run(CONFIG, main, quick=QUICK, show=show)

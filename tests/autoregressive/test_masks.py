@@ -134,17 +134,23 @@ def test_units_of_small_reach_stay_near_their_places(reach):
 
 
 def test_units_of_small_reach_start_with_the_weights_of_one_mask():
-    """The first third sees one input and the last three; without reach all see about half."""
-    options = {"hidden": (3000,), "num_masks": 3, "agnostic_to": ("connectivity",)}
-    for reach, ratio in ((1, np.sqrt(3)), (None, 1)):
-        params = made(DIM, bernoulli(), reach=reach, **options).init(jax.random.key(0))
+    """The first third sees one input and the last three, as of one mask; free ones see half."""
+    fixed, near, free = np.sqrt(3), np.sqrt(3), 1
+    for reach, what, ratio in ((None, "order", fixed), (1, "connectivity", near),
+                               (None, "connectivity", free)):  # fmt: skip
+        options = {"hidden": (3000,), "num_masks": 3, "agnostic_to": (what,), "reach": reach}
+        params = made(DIM, bernoulli(), **options).init(jax.random.key(0))
         scales = np.std(params["weights"][0], 1)
         assert scales[:1000].mean() / scales[-1000:].mean() == pytest.approx(ratio, rel=0.05)
 
 
 def test_reach_is_for_masks_of_one_order():
-    with pytest.raises(ValueError, match=r"reach=2 needs agnostic_to=\(\"connectivity\",\)"):
-        made(DIM, bernoulli(), hidden=(8,), num_masks=3, reach=2)
+    alone = {"agnostic_to": ("connectivity",)}
+    for options in ({"num_masks": 3}, alone):
+        with pytest.raises(ValueError, match=r"reach=2 needs num_masks > 1 and agnostic_to=\("):
+            made(DIM, bernoulli(), hidden=(8,), reach=2, **options)
+    with pytest.raises(ValueError, match=r"more than 0.25 to move units .* as 8 are; got 0.2"):
+        made(DIM, bernoulli(), hidden=(8, 4), num_masks=3, reach=0.2, **alone)
     with pytest.raises(ValueError, match="reach"):
         made(DIM, bernoulli(), hidden=(8,), num_masks=3, reach=0, agnostic_to=("connectivity",))
 

@@ -11,11 +11,11 @@ from experiments.autoregressive import binary
 QUICK = {"num_steps": 4, "eval_every": 2, "hidden": (6,)}
 
 
-def folder(tmp_path, path, shape):
-    """Bits of which each repeats the last one in nine cases of ten."""
+def folder(tmp_path, path, shape, x=None):
+    """Bits of which each repeats the last one in nine cases of ten, if there are no others."""
     rng = np.random.default_rng(0)
     flips = rng.random((300, int(np.prod(shape)))) < 0.1
-    x = (flips.cumsum(1) % 2).astype(np.uint8).reshape(300, *shape)
+    x = (flips.cumsum(1) % 2).astype(np.uint8).reshape(300, *shape) if x is None else x
     file = tmp_path / path
     file.parent.mkdir(parents=True)
     np.savez(file, train=x[:200], valid=x[200:250], test=x[250:])
@@ -51,6 +51,16 @@ def test_training_starts_from_coins_and_keeps_what_a_constant_bit_needs():
     moved, _ = optimizer.update(still, optimizer.init(params), params)
     moves = {name: any(jnp.any(leaf) for leaf in jax.tree.leaves(m)) for name, m in moved.items()}
     assert moves["weights"] and not moves["offset"] and not moves["biases"]
+
+
+def test_a_run_starts_from_coins_and_its_offsets_do_not_decay(tmp_path):
+    """A rate that learns nothing, and a decay by a fifth, of bits that are hardly ever on."""
+    rare = np.random.default_rng(1).binomial(1, 0.02, (300, 112)).astype(np.uint8)
+    data_dir = folder(tmp_path, "binary_density/adult.npz", (112,), rare)
+    options = {"learning_rate": 1e-6, "weight_decay": 1e5}
+    models = run("adult", data_dir, tmp_path / "run", **options)["models"]
+    coins, _, made = (r["test_nats"] for r in models.values())
+    assert made == pytest.approx(coins, abs=0.5)
 
 
 def test_pictures_of_bits_are_drawn_and_completed(tmp_path):

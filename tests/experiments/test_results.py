@@ -70,6 +70,14 @@ def test_seeds_are_one_row_and_other_options_another(tmp_path):
     assert lines[-1].endswith("; seed 0, 1.")
 
 
+def test_a_run_from_before_an_option_existed_is_a_row_without_it(tmp_path):
+    run(tmp_path / "runs", "old", TABULAR, {"models": {"MAF": model(-3)}}, data="hepmass")
+    run(tmp_path / "runs", "new", TABULAR, {"models": {"MAF": model(-2)}}, data="hepmass", lr=1)
+    assert [line.split(" |")[0] for line in collected(tmp_path, MARKER)[0][2:4]] == [
+        "| MAF, lr 1", "| MAF",
+    ]  # fmt: skip
+
+
 def test_what_has_two_names_is_a_cell(tmp_path):
     toys = {
         toy: {

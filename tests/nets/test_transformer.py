@@ -242,7 +242,7 @@ def test_costs_and_parameters_are_those_told():
     ({"num_layers": 0}, "num_layers must be an integer of at least 1; got 0"),
     ({"window": 0}, "window must be an integer of at least 1; got 0"),
     ({"positions": "rotery"}, "positions must be one of .*Did you mean 'rotary'"),
-    ({"hidden": 6, "positions": "rotary"}, "multiple of 2 a head for rotary.*hidden=6.*num_heads=2"),
+    ({"hidden": 6, "positions": "rotary"}, "multiple of 2 a head.*rotary.*hidden=6.*num_heads=2"),
     ({"grid": (2, 2)}, r"grid must have dim=3 steps; got \(2, 2\)"),
     ({"grid": (3, 0)}, "each entry of grid must be an integer of at least 1; got 0"),
     ({"order": [0, 1, 1]}, "order must be a permutation of the integers 0..2"),
