@@ -96,14 +96,14 @@ MAKE = {
 
 
 def build(config, name, shape, conditional, num_classes=0):
-    options = {"num_layers": 4} if name == "image-gpt" else {}
-    if config.num_layers is not None:
-        options["num_layers"] = config.num_layers
+    options = {}
     if name == "image-gpt":
-        options |= {"num_heads": 4, "positions": config.positions}
+        options = {"num_layers": 4, "num_heads": 4, "positions": config.positions}
         if config.rows_seen is not None:
             checks.positive_int(config.rows_seen, "rows_seen")
             options["window"] = config.rows_seen * shape[1] * shape[2]
+    if config.num_layers is not None:
+        options["num_layers"] = config.num_layers
     return MAKE[name](shape, conditional, cond_dim=num_classes, hidden=config.hidden, **options)
 
 

@@ -135,9 +135,10 @@ def test_units_of_small_reach_stay_near_their_places(reach):
 
 def test_units_of_small_reach_start_with_the_weights_of_one_mask():
     """The first third sees one input and the last three, as of one mask; free ones see half."""
-    fixed, near, free = np.sqrt(3), np.sqrt(3), 1
-    for reach, what, ratio in ((None, "order", fixed), (1, "connectivity", near),
-                               (None, "connectivity", free)):  # fmt: skip
+    as_of_one, free = np.sqrt(3), 1
+    ratios = {("order", None): as_of_one, ("connectivity", 1): as_of_one,
+              ("connectivity", None): free}  # fmt: skip
+    for (what, reach), ratio in ratios.items():
         options = {"hidden": (3000,), "num_masks": 3, "agnostic_to": (what,), "reach": reach}
         params = made(DIM, bernoulli(), **options).init(jax.random.key(0))
         scales = np.std(params["weights"][0], 1)
