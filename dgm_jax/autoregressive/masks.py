@@ -34,28 +34,32 @@ def random_places(
     *,
     num_masks: int,
     agnostic_to: Sequence[str] = AGNOSTIC,
-    reach: float | None = None,
+    roaming: float = 1.0,
     residual: bool = False,
     seed: int = 0,
 ) -> Places:
     """num_masks random masks, stacked: order [masks, d], units [masks, h_n]; by NumPy, for ever.
 
-    reach: units are sorted by place + noise in ±reach coordinates, so each takes a place less than
-        2 reach from its own; None: any place.
+    roaming: the share of each layer's units that exchange places, others in each mask.
     """
-    order_rng, unit_rng = np.random.default_rng(seed).spawn(2)
+    order_rng, unit_rng, which_rng = np.random.default_rng(seed).spawn(3)
 
-    def places(rng, size, moves, reach=None):
-        in_order = np.tile(np.arange(size), (num_masks, 1))
-        if moves and reach is not None:  # in the order of j + noise: who is further on stays behind
-            return np.argsort(in_order * dim / size + rng.uniform(-reach, reach, in_order.shape), 1)
-        return rng.permuted(in_order, axis=1) if moves else in_order
+    def places(rng, size, num_moving):
+        placed = np.tile(np.arange(size), (num_masks, 1))
+        moving = np.sort(which_rng.permuted(placed, axis=1)[:, :num_moving], axis=1)
+        np.put_along_axis(placed, moving, rng.permuted(moving, axis=1), axis=1)
+        return placed
 
-    moves = "connectivity" in agnostic_to
-    units = [places(unit_rng, h, moves, reach) for h in hidden]
+    roaming = roaming if "connectivity" in agnostic_to else 0
+    units = [places(unit_rng, h, num_roaming(roaming, h)) for h in hidden]
     if residual:  # what a block adds to must be in the places of what it adds
         units[2::2] = [units[0]] * len(units[2::2])
-    return Places(places(order_rng, dim, "order" in agnostic_to), units)
+    return Places(places(order_rng, dim, dim if "order" in agnostic_to else 0), units)
+
+
+def num_roaming(roaming: float, width: int) -> int:
+    """How many of a layer's units change places."""
+    return round(roaming * width)
 
 
 def replaced(net: CausalNet, places: Places) -> CausalNet:
@@ -173,11 +177,11 @@ def under_masks(
     places: Places,
     *,
     cond_dim: int = 0,
-    roaming: bool = True,
+    free: bool = True,
 ) -> Density:
     """The ensemble over all masks; with a key one of them at random, as training draws them.
 
-    roaming: one scale of the first weights for all units, since each meets every degree; else that
+    free: one scale of the first weights for all units, since each meets every degree; else that
         of one mask.
     """
     num_masks = len(places.order)
@@ -186,7 +190,7 @@ def under_masks(
         checks.key(key)
         params_key, *weight_keys = jax.random.split(key, 1 + len(places.units))
         params = net.init(params_key)
-        if not roaming:
+        if not free:
             return params
         widths = [dim, *(units.shape[1] for units in places.units)]
         params["weights"] = [

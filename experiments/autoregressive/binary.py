@@ -47,9 +47,8 @@ class Config(runner.Config):
     """1: one order, that of the data; more: an ensemble of so many random masks"""
     agnostic_to: tuple[Literal["order", "connectivity"], ...] = ("order", "connectivity")
     """what the masks differ in; without order, that of the data is kept"""
-    reach: float | None = None
-    """noise, in coordinates, by which units move within the order that is kept; by default they
-    move anywhere"""
+    roaming: float = 1.0
+    """share of the hidden units that take another degree in each mask"""
     num_steps: int = 4000
     """gradient steps; the best on the validation split are kept"""
     batch_size: int = 100
@@ -153,7 +152,7 @@ def main(config: Config) -> dict:
     print(f"{data.name}: {data.description}")
     model = ar.made(
         dim, ar.bernoulli(), hidden=config.hidden, direct=config.direct,
-        num_masks=config.num_masks, agnostic_to=config.agnostic_to, reach=config.reach,
+        num_masks=config.num_masks, agnostic_to=config.agnostic_to, roaming=config.roaming,
     )  # fmt: skip
     models = fit_tables(rows, dim)
     masks = f", {config.num_masks} masks" if config.num_masks > 1 else ""

@@ -153,7 +153,7 @@ DENSITIES = {
     "categorical, conditional": Case(three(cond_dim=COND), 3, 3, COND, order=THREE),
     "categorical, masks": Case(three(num_masks=3), 3, 3),
     "categorical, masks of one order": Case(
-        three(num_masks=3, agnostic_to=["connectivity"], reach=1, order=SHUFFLED), 3, 3
+        three(num_masks=3, agnostic_to=["connectivity"], roaming=0.5, order=SHUFFLED), 3, 3
     ),
     "categorical, residual masks": Case(
         lambda **o: made(
