@@ -46,6 +46,7 @@ def random_places(
 
     def places(rng, size, num_moving):
         placed = np.tile(np.arange(size), (num_masks, 1))
+        # Sorted: where all units move, the draw of who moves changes nothing.
         moving = np.sort(which_rng.permuted(placed, axis=1)[:, :num_moving], axis=1)
         np.put_along_axis(placed, moving, rng.permuted(moving, axis=1), axis=1)
         return placed
