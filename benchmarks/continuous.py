@@ -26,8 +26,12 @@ Trace = Literal["exact", "exact by autodiff", "hutchinson", "zuko", "zuko hutchi
 @dataclasses.dataclass(frozen=True)
 class Config(command.Config):
     traces: tuple[Trace, ...] = (
-        "exact", "exact by autodiff", "hutchinson", "zuko", "zuko hutchinson",
-    )  # fmt: skip
+        "exact",
+        "exact by autodiff",
+        "hutchinson",
+        "zuko",
+        "zuko hutchinson",
+    )
     dims: tuple[int, ...] = (2, 8, 64)
     batch: int = 256
     """examples a call"""
@@ -44,15 +48,16 @@ class Config(command.Config):
 if __name__ == "__main__":
     CONFIG = command.parse(Config, "benchmarks.continuous")  # before the slow imports
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
+import jax
+import numpy as np
 
-from benchmarks import passes, peers, timing  # noqa: E402
-from dgm_jax import checks, flows, plots  # noqa: E402
-from dgm_jax.bijectors import divergence_by_autodiff  # noqa: E402
-from dgm_jax.combinators import pushforward  # noqa: E402
-from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.protocol import given_key  # noqa: E402
+from benchmarks import passes, peers
+from dgm_jax import checks, flows, measure, plots
+from dgm_jax.bijectors import divergence_by_autodiff
+from dgm_jax.combinators import pushforward
+from dgm_jax.distributions import standard_normal
+from dgm_jax.measure import timing
+from dgm_jax.protocol import given_key
 
 WAYS = ("density", "gradient", "sample")
 
@@ -181,7 +186,7 @@ def main(config: Config) -> dict:
         raise ValueError(
             f"traces must begin with one of ours, the unit of the ratios; got {config.traces}."
         )
-    machine, rows, left_out = timing.machine(), [], {}
+    machine, rows, left_out = measure.machine(), [], {}
     for dim in sorted(config.dims):
         more, missing = rows_of(config, dim)
         rows, left_out = rows + more, left_out | missing
@@ -218,9 +223,13 @@ def draw(config, found):
             dims.append(r["dim"])
             values.append(r["ms"])
     figure = plots.curves(
-        lines, xlabel="dimension d", ylabel=f"milliseconds for {config.batch} examples",
-        logx=True, logy=True, title="Density of a continuous flow, by the trace of its Jacobian",
-    )  # fmt: skip
+        lines,
+        xlabel="dimension d",
+        ylabel=f"milliseconds for {config.batch} examples",
+        logx=True,
+        logy=True,
+        title="Density of a continuous flow, by the trace of its Jacobian",
+    )
     passes.mark(figure, sorted(config.dims))
     return figure
 

@@ -34,14 +34,13 @@ class Config(command.Config):
 if __name__ == "__main__":
     CONFIG = command.parse(Config, "benchmarks.memory")  # before the slow imports
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
 
-from benchmarks import timing  # noqa: E402
-from dgm_jax import checks, plots  # noqa: E402
-from dgm_jax.bijectors import squeeze  # noqa: E402
-from dgm_jax.nets import irevnet, mlp, revnet  # noqa: E402
+from dgm_jax import checks, measure, plots
+from dgm_jax.bijectors import squeeze
+from dgm_jax.nets import irevnet, mlp, revnet
 
 WAYS = ("found again", "backprop", "checkpoint")
 IMAGE = (8, 8, 1)
@@ -71,9 +70,7 @@ def case(config, name, depth):
         return net, (config.batch, config.dim), lambda p, x, keep: couplings(f, p, x, keep)
     height, width, channels = IMAGE
     shapes = [(height >> s, width >> s, 4**s * channels) for s in (1, 2)]
-    net = irevnet(
-        IMAGE, num_stages=2, num_layers=depth, block=lambda shape, c: block(config, c)
-    )
+    net = irevnet(IMAGE, num_stages=2, num_layers=depth, block=lambda shape, c: block(config, c))
 
     def plain(params, x, keep):
         for p, (h, w, c) in zip(params, shapes, strict=True):
@@ -84,7 +81,7 @@ def case(config, name, depth):
     return net, (config.batch, *IMAGE), plain
 
 
-def measure(config, name, depth):
+def measurements(config, name, depth):
     """One row: the memory of three gradients, and how far they are from one another."""
     net, shape, plain = case(config, name, depth)
     rng = np.random.default_rng(0)
@@ -116,19 +113,22 @@ def main(config: Config) -> dict:
     checks.positive_int(config.batch, "batch")
     if not (config.nets and config.depths):
         raise ValueError("nets and depths must each name at least one, as --depths 1 4.")
-    rows, machine = [], timing.machine()
+    rows, machine = [], measure.machine()
     for name in config.nets:
-        rows += [measure(config, name, depth) for depth in config.depths]
+        rows += [measurements(config, name, depth) for depth in config.depths]
     machine |= {"batch": config.batch, "dim": config.dim, "width": config.width}
     return {"rows": rows, "machine": machine}
 
 
 def tables(found):
-    return [[
-        row | {f"{way} MB": command.short(row[f"{way} MB"]) for way in WAYS}
-        | {"difference": f"{row['difference']:.0e}"}
-        for row in found["rows"]
-    ]]  # fmt: skip
+    return [
+        [
+            row
+            | {f"{way} MB": command.short(row[f"{way} MB"]) for way in WAYS}
+            | {"difference": f"{row['difference']:.0e}"}
+            for row in found["rows"]
+        ]
+    ]
 
 
 def draw(config, found):
@@ -137,9 +137,11 @@ def draw(config, found):
     depths = [row["depth"] for row in rows]
     series = {way: (depths, [row[f"{way} MB"] for row in rows]) for way in WAYS}
     return plots.curves(
-        series, xlabel="layers", ylabel="MB that a gradient keeps",
+        series,
+        xlabel="layers",
+        ylabel="MB that a gradient keeps",
         title=f"{config.nets[0]}: activations found again, kept, or recomputed",
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from typing import Literal
 
 from benchmarks import command
 
-
 # nsf_ar and nsf_c are MAF and RealNVP with a rational-quadratic spline of 8 bins for a law.
 Model = Literal["maf", "iaf", "realnvp", "nsf_ar", "nsf_c"]
 
@@ -42,25 +41,30 @@ class Config(command.Config):
 if __name__ == "__main__":
     CONFIG = command.parse(Config, "benchmarks.passes")  # before the slow imports
 
-import jax  # noqa: E402
+import jax
 
-from benchmarks import flops, timing  # noqa: E402
-from dgm_jax import checks, flows, plots  # noqa: E402
-from dgm_jax.bijectors import affine, rational_quadratic_spline  # noqa: E402
-from dgm_jax.combinators import pushforward  # noqa: E402
-from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.nets import INVERSES  # noqa: E402
-from dgm_jax.objectives import nll  # noqa: E402
+from dgm_jax import checks, flows, measure, plots
+from dgm_jax.bijectors import affine, rational_quadratic_spline
+from dgm_jax.combinators import pushforward
+from dgm_jax.distributions import standard_normal
+from dgm_jax.measure import flops, timing
+from dgm_jax.nets import INVERSES
+from dgm_jax.objectives import nll
 
 WAYS = ("density", "gradient", "sample")
 MAKE = {
-    "maf": flows.maf, "iaf": flows.iaf, "realnvp": flows.realnvp,
-    "nsf_ar": flows.maf, "nsf_c": flows.realnvp,
-}  # fmt: skip
+    "maf": flows.maf,
+    "iaf": flows.iaf,
+    "realnvp": flows.realnvp,
+    "nsf_ar": flows.maf,
+    "nsf_c": flows.realnvp,
+}
 COUPLINGS = ("realnvp", "nsf_c")
 SEQUENTIAL = dict.fromkeys(MAKE, ()) | {
-    "maf": ("sample",), "nsf_ar": ("sample",), "iaf": ("density", "gradient"),
-}  # fmt: skip
+    "maf": ("sample",),
+    "nsf_ar": ("sample",),
+    "iaf": ("density", "gradient"),
+}
 NUM_BINS = 8
 # How often the whole network runs, one run after the other, in the sequential direction of an
 # inverse. "unit_once" uses each weight once. What a fixed point needs depends on the data: counted.
@@ -147,7 +151,7 @@ def calls(config, dim):
     return made
 
 
-def measure(config, dim):
+def measurements(config, dim):
     """{(name, way, inverse): (timing, program, arithmetic)}, and the machine's matmul in GF/s."""
     made = calls(config, dim)
     slow = {what: p.run for what, (p, _) in made.items() if what[2] == "naive"}
@@ -232,9 +236,9 @@ def main(config: Config) -> dict:
     for inverse in config.inverse:
         checks.choice(inverse, INVERSES, "inverse")
     rows, details, peaks = [], [], {}
-    machine = timing.machine()
+    machine = measure.machine()
     for dim in sorted(config.dims):
-        measured, peak = measure(config, dim)
+        measured, peak = measurements(config, dim)
         peaks[dim] = round(peak, 1)
         for name in config.models:
             for inverse in variants(config, name, dim):
@@ -282,10 +286,15 @@ def draw(config, found):
                 lines[what] = ([r["dim"] for r in rows], ratios)
                 colours[what] = plots.COLOURS[number]
     figure = plots.curves(
-        lines, xlabel="dimension d", ylabel="time / one dense density pass", logx=True, logy=True,
-        baselines={"one pass": 1.0}, colours=colours,
+        lines,
+        xlabel="dimension d",
+        ylabel="time / one dense density pass",
+        logx=True,
+        logy=True,
+        baselines={"one pass": 1.0},
+        colours=colours,
         title="The slow direction of an autoregressive flow",
-    )  # fmt: skip
+    )
     mark(figure, dims)
     return figure
 

@@ -26,8 +26,14 @@ Library = Literal["flowjax", "numpyro", "bijx", "distrax", "zuko", "nflows", "no
 class Config(command.Config):
     models: tuple[Model, ...] = ("maf", "iaf", "realnvp")
     libraries: tuple[Library, ...] = (
-        "flowjax", "numpyro", "bijx", "distrax", "zuko", "nflows", "normflows",
-    )  # fmt: skip
+        "flowjax",
+        "numpyro",
+        "bijx",
+        "distrax",
+        "zuko",
+        "nflows",
+        "normflows",
+    )
     """those that are not installed are left out"""
     dims: tuple[int, ...] = (64, 256, 784)
     batch: int = 256
@@ -49,22 +55,23 @@ class Config(command.Config):
 if __name__ == "__main__":
     CONFIG = command.parse(Config, "benchmarks.peers")  # before the slow imports
 
-import functools  # noqa: E402
-import os  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from importlib import metadata  # noqa: E402
-from typing import Any, NamedTuple  # noqa: E402
+import functools
+import os
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any, NamedTuple
 
 # Threads of torch that wait must not spin: they would slow down whoever's turn is next.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
 
-from benchmarks import passes, timing  # noqa: E402
-from dgm_jax import checks, plots  # noqa: E402
-from dgm_jax.nets import INVERSES, mlp  # noqa: E402
+from benchmarks import passes
+from dgm_jax import checks, measure, plots
+from dgm_jax.measure import timing
+from dgm_jax.nets import INVERSES, mlp
 
 WAYS = ("density", "gradient", "sample")
 BOUND = 3.0  # of splines, where a library lets it be said
@@ -135,7 +142,8 @@ def flowjax(name, config, x, key) -> Peer:
     )
     if "nsf" in name:
         options["transformer"] = bijections.RationalQuadraticSpline(
-            knots=passes.NUM_BINS - 1, interval=BOUND  # the inner ones
+            knots=passes.NUM_BINS - 1,
+            interval=BOUND,  # the inner ones
         )
     if name in passes.COUPLINGS:
         flow = flows.coupling_flow(key, flow_layers=2 * config.num_layers, **options)
@@ -361,17 +369,23 @@ def nflows(name, config, x, key) -> Peer:
         for _ in range(config.num_layers):
             layers += [
                 transforms.MaskedPiecewiseRationalQuadraticAutoregressiveTransform(
-                    dim, config.hidden[0], num_blocks=len(config.hidden) - 1,
-                    use_residual_blocks=False, **spline,
+                    dim,
+                    config.hidden[0],
+                    num_blocks=len(config.hidden) - 1,
+                    use_residual_blocks=False,
+                    **spline,
                 ),
                 transforms.ReversePermutation(dim),
-            ]  # fmt: skip
+            ]
         transform = transforms.CompositeTransform(layers)
     else:
         transform = MaskedAutoregressiveFlow(
-            dim, config.hidden[0], config.num_layers, len(config.hidden) - 1,
+            dim,
+            config.hidden[0],
+            config.num_layers,
+            len(config.hidden) - 1,
             use_residual_blocks=False,
-        )._transform  # fmt: skip
+        )._transform
     if name == "iaf":
         transform = transforms.InverseTransform(transform)
     flow = Flow(transform, StandardNormal([dim]))
@@ -444,7 +458,7 @@ def round_trips(config, name):
     return {library: float(np.abs(peer.round_trip() - x).max()) for library, peer in found.items()}
 
 
-def measure(config, name, dim, peers):
+def measurements(config, name, dim, peers):
     """{(library, way): Timing}; a call of d passes that would last too long is not in it."""
     thunks = {(library, way): getattr(p, way) for library, p in peers.items() for way in WAYS}
     for library in list(peers)[1:]:  # our inverses differ in the sequential direction only
@@ -482,22 +496,26 @@ def rows_of(name, dim, config, peers, timed, trips):
             result = timed.get((library, way))
             if result is None and library.startswith("dgm_jax"):
                 continue  # timed under our first inverse, or longer than allowed
-            rows.append({
-                "model": name,
-                "dim": dim,
-                "batch": config.batch,
-                "way": way,
-                "library": library,
-                "ms": result and result.median_ms,
-                "low_ms": result and result.low_ms,
-                "high_ms": result and result.high_ms,
-                "to_fastest_peer": result.median_ms / min(rivals) if result and rivals else None,
-                "first_call_s": result and result.first_call_s,
-                "params": peer.num_params,
-                "params_ratio": peer.num_params / size,
-                "same_size": abs(peer.num_params / size - 1) <= SAME_SIZE,
-                "round_trip": trips[library],
-            })  # fmt: skip
+            rows.append(
+                {
+                    "model": name,
+                    "dim": dim,
+                    "batch": config.batch,
+                    "way": way,
+                    "library": library,
+                    "ms": result and result.median_ms,
+                    "low_ms": result and result.low_ms,
+                    "high_ms": result and result.high_ms,
+                    "to_fastest_peer": result.median_ms / min(rivals)
+                    if result and rivals
+                    else None,
+                    "first_call_s": result and result.first_call_s,
+                    "params": peer.num_params,
+                    "params_ratio": peer.num_params / size,
+                    "same_size": abs(peer.num_params / size - 1) <= SAME_SIZE,
+                    "round_trip": trips[library],
+                }
+            )
     return rows
 
 
@@ -509,7 +527,7 @@ def main(config: Config) -> dict:
         raise ValueError(f"hidden must be two or more equal widths; got {config.hidden}.")
     for inverse in config.inverse:
         checks.choice(inverse, INVERSES, "inverse")
-    machine, rows, left_out = timing.machine(), [], {}
+    machine, rows, left_out = measure.machine(), [], {}
     for name in config.models:
         trips = round_trips(config, name)
         for dim in config.dims:
@@ -518,7 +536,7 @@ def main(config: Config) -> dict:
             missing |= {library: f"round trip {trips[library]:.1e} at d = 8" for library in wrong}
             peers = {library: peer for library, peer in peers.items() if library not in wrong}
             left_out |= {f"{name} {dim} {library}": why for library, why in missing.items()}
-            timed = measure(config, name, dim, peers)
+            timed = measurements(config, name, dim, peers)
             rows += rows_of(name, dim, config, peers, timed, trips)
             print(f"{name}, d = {dim} is done")
     machine |= versions(config.libraries) | {"left_out": left_out}
@@ -571,10 +589,14 @@ def draw(config, found):
     own = [library for library in lines if library.startswith("dgm_jax")]
     colours = dict.fromkeys(lines, plots.INK) | dict(zip(own, plots.COLOURS))
     figure = plots.curves(
-        lines, xlabel="dimension d", ylabel=f"milliseconds for {config.batch} examples",
-        logx=True, logy=True, colours=colours,
+        lines,
+        xlabel="dimension d",
+        ylabel=f"milliseconds for {config.batch} examples",
+        logx=True,
+        logy=True,
+        colours=colours,
         title=f"{name.upper()}, {way.replace('sample', 'sampling')}: here and in other libraries",
-    )  # fmt: skip
+    )
     passes.mark(figure, sorted(config.dims))
     return figure
 

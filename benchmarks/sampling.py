@@ -23,17 +23,31 @@ from typing import Literal
 from benchmarks import command
 
 Model = Literal[
-    "made", "markov", "gru", "wavenet", "transformer", "pixelcnn", "gated_pixelcnn",
-    "pixelcnn_pp", "pixelsnail",
-]  # fmt: skip
+    "made",
+    "markov",
+    "gru",
+    "wavenet",
+    "transformer",
+    "pixelcnn",
+    "gated_pixelcnn",
+    "pixelcnn_pp",
+    "pixelsnail",
+]
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(command.Config):
     models: tuple[Model, ...] = (
-        "made", "markov", "gru", "wavenet", "transformer", "pixelcnn", "gated_pixelcnn",
-        "pixelcnn_pp", "pixelsnail",
-    )  # fmt: skip
+        "made",
+        "markov",
+        "gru",
+        "wavenet",
+        "transformer",
+        "pixelcnn",
+        "gated_pixelcnn",
+        "pixelcnn_pp",
+        "pixelsnail",
+    )
     dims: tuple[int, ...] = (64, 784, 3072, 16000)
     batch: int = 8
     """examples a call"""
@@ -52,12 +66,19 @@ class Config(command.Config):
 if __name__ == "__main__":
     CONFIG = command.parse(Config, "benchmarks.sampling")  # before the slow imports
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
+import jax
+import jax.numpy as jnp
 
-from benchmarks import flops, passes, timing  # noqa: E402
-from dgm_jax import autoregressive as ar  # noqa: E402
-from dgm_jax import checks, nets, plots  # noqa: E402
+from benchmarks import passes
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    likelihoods,
+    measure,
+    nets,
+    plots,
+)
+from dgm_jax.measure import flops, timing
 
 LEVELS = 256
 SHAPES = {64: (8, 8, 1), 784: (28, 28, 1), 3072: (32, 32, 3)}
@@ -109,7 +130,7 @@ def fits(name, dim):
 
 def build(config, name, dim):
     """The net and the conditional."""
-    conditional = ar.discretized_logistic(LEVELS)
+    conditional = likelihoods.discretized_logistic(LEVELS)
     shape = SHAPES.get(dim, (1, dim, 1))
     outputs = {"num_outputs": conditional.num_params, "encoding": conditional.encoding}
     return (LINES | PICTURES)[name](shape, config.hidden, outputs), conditional
@@ -174,7 +195,7 @@ def main(config: Config) -> dict:
     checks.positive_int(config.batch, "batch")
     checks.positive_int(config.hidden, "hidden")
     checks.positive_int(config.naive_passes, "naive_passes")
-    machine, rows = timing.machine() | {"hidden": config.hidden, "batch": config.batch}, []
+    machine, rows = measure.machine() | {"hidden": config.hidden, "batch": config.batch}, []
     for dim in sorted(config.dims):
         rows += [row(config, name, dim) for name in config.models if fits(name, dim)]
         left_out = [name for name in config.models if not fits(name, dim)]
@@ -217,10 +238,15 @@ def draw(config, found):
         if rows:
             lines[name] = ([r["dim"] for r in rows], ratios)
     figure = plots.curves(
-        lines, xlabel="dimension d", ylabel="time of a sample / of a density pass", logx=True,
-        logy=True, baselines={"one pass": 1.0}, colours={"d passes, by count": plots.QUIET},
+        lines,
+        xlabel="dimension d",
+        ylabel="time of a sample / of a density pass",
+        logx=True,
+        logy=True,
+        baselines={"one pass": 1.0},
+        colours={"d passes, by count": plots.QUIET},
         title="Sampling of autoregressive models, each activation once",
-    )  # fmt: skip
+    )
     passes.mark(figure, dims)
     return figure
 

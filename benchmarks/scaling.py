@@ -49,28 +49,37 @@ class Config(command.Config):
 if __name__ == "__main__":
     CONFIG = command.parse(Config, "benchmarks.scaling")  # before the slow imports
 
-from typing import NamedTuple  # noqa: E402
+from typing import NamedTuple
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
+import jax
+import numpy as np
 
-from benchmarks import flops, passes, timing  # noqa: E402
-from dgm_jax import checks, plots  # noqa: E402
-from dgm_jax.learning import data_mesh, replicate, shard_batch  # noqa: E402
-from dgm_jax.nets import INVERSES  # noqa: E402
+from benchmarks import passes
+from dgm_jax import checks, measure, plots
+from dgm_jax.learning import data_mesh, replicate, shard_batch
+from dgm_jax.measure import flops, timing
+from dgm_jax.nets import INVERSES
 
 if __name__ == "__main__":
     jax.config.update("jax_num_cpu_devices", max(CONFIG.devices, default=1))  # before any array
 
 WAYS = ("density", "gradient", "sample")
 VALUES = {
-    "dim": "dims", "width": "widths", "depth": "depths", "batch": "batches",
-    "num_layers": "layers", "devices": "devices",
-}  # fmt: skip
+    "dim": "dims",
+    "width": "widths",
+    "depth": "depths",
+    "batch": "batches",
+    "num_layers": "layers",
+    "devices": "devices",
+}
 TITLES = {
-    "dim": "dimension d", "width": "hidden width", "depth": "hidden layers", "batch": "batch",
-    "num_layers": "layers of the flow", "devices": "virtual devices",
-}  # fmt: skip
+    "dim": "dimension d",
+    "width": "hidden width",
+    "depth": "hidden layers",
+    "batch": "batch",
+    "num_layers": "layers of the flow",
+    "devices": "virtual devices",
+}
 
 
 class Case(NamedTuple):
@@ -113,7 +122,7 @@ def programs(config, case):
     return made
 
 
-def measure(config, size, made):
+def measurements(config, size, made):
     """One row for each case of `size`; `made` keeps the programs from one size to the next."""
     varied = cases(config, size)
     for case in varied:
@@ -150,9 +159,9 @@ def main(config: Config) -> dict:
         config = dataclasses.replace(
             config, devices=tuple(n for n in config.devices if n not in too_many)
         )
-    rows, made, machine = [], {}, timing.machine()
+    rows, made, machine = [], {}, measure.machine()
     for size in config.sizes:
-        rows += measure(config, size, made)
+        rows += measurements(config, size, made)
         print(f"{size} is done")
     return {"rows": rows, "machine": machine}
 
@@ -210,11 +219,9 @@ def draw(config, found):
         axes.minorticks_off()
         axes.grid(axis="y", color="#E6E6E6", lw=0.8)
         plots.plain(axes, frame=True)
-    for axes in panels[:: columns]:
+    for axes in panels[::columns]:
         axes.set_ylabel("milliseconds a call", color=plots.INK)
-    figure.legend(
-        drawn.values(), drawn.keys(), loc="outside upper center", ncols=3, frameon=False
-    )
+    figure.legend(drawn.values(), drawn.keys(), loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 

@@ -68,9 +68,7 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
         return Scan(layer, (params, keys), num_layers, unroll=unroll)
 
     def scan(params, cond, **options):
-        return Scan(
-            lambda p: flow.bijector(p, cond), params, num_layers, unroll=unroll, **options
-        )
+        return Scan(lambda p: flow.bijector(p, cond), params, num_layers, unroll=unroll, **options)
 
     @partial(jax.jit, static_argnums=2, inline=True)
     def compiled(params, cond, method, x):

@@ -69,17 +69,32 @@ def sample_grid(
     axes = figure.add_axes(image)
     for i, name in enumerate(row_names):
         middle = (1 - (i + 0.5) / len(row_names)) * image[3]
-        figure.text(image[0] - 8 / size[0], middle, name, ha="right", va="center", fontsize=11,
-                    color=INK)  # fmt: skip
+        figure.text(
+            image[0] - 8 / size[0], middle, name, ha="right", va="center", fontsize=11, color=INK
+        )
     for i, name in enumerate(column_names):
         middle = image[0] + (i + 0.5) / across * image[2]
-        figure.text(middle, image[3] + heading / 2 / size[1], name, ha="center", va="center",
-                    fontsize=11, color=INK)  # fmt: skip
+        figure.text(
+            middle,
+            image[3] + heading / 2 / size[1],
+            name,
+            ha="center",
+            va="center",
+            fontsize=11,
+            color=INK,
+        )
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
     if title:
-        figure.text(0.5, 1 - (strip - heading) / 2 / size[1], title, ha="center", va="center",
-                    fontsize=13, color=INK)  # fmt: skip
+        figure.text(
+            0.5,
+            1 - (strip - heading) / 2 / size[1],
+            title,
+            ha="center",
+            va="center",
+            fontsize=13,
+            color=INK,
+        )
     return figure
 
 
@@ -127,8 +142,15 @@ def densities(
     panels = figure.subplots(1, n, squeeze=False, sharex=True, sharey=True)[0]
     top = next(iter(values.values())).max() or 1.0
     for axes, (name, p) in zip(panels, values.items(), strict=True):
-        image = axes.imshow(p, origin="lower", extent=(low, high, low, high), cmap="magma",
-                            vmin=0.0, vmax=top, interpolation="nearest")  # fmt: skip
+        image = axes.imshow(
+            p,
+            origin="lower",
+            extent=(low, high, low, high),
+            cmap="magma",
+            vmin=0.0,
+            vmax=top,
+            interpolation="nearest",
+        )
         if name in points:
             axes.scatter(*points[name].T, s=3, c="white", alpha=0.6, linewidths=0)
         axes.set(xlim=(low, high), ylim=(low, high))
@@ -245,8 +267,15 @@ def bars(
 
     def bar(x, value, words, colour, **style):
         axes.bar(x, value, 0.9 * width, edgecolor=colour, **style)
-        axes.annotate(words, (x, value), (0, 2), textcoords="offset points", ha="center",
-                      fontsize=10, color=colour)  # fmt: skip
+        axes.annotate(
+            words,
+            (x, value),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=10,
+            color=colour,
+        )
 
     for i, (group, members) in enumerate(values.items()):
         for name, value in members.items():
@@ -292,9 +321,16 @@ def label_ends(axes, ends: list[tuple]) -> None:
     for (point, text, colour), height in zip(ends, placed, strict=True):
         leader = dict(arrowstyle="-", color=colour, lw=0.7, relpos=(0, 0.5), shrinkA=1, shrinkB=0)
         axes.annotate(
-            text, point, (1.04, height), textcoords="axes fraction", color=colour, fontsize=11,
-            va="center", arrowprops=leader, annotation_clip=False,
-        )  # fmt: skip
+            text,
+            point,
+            (1.04, height),
+            textcoords="axes fraction",
+            color=colour,
+            fontsize=11,
+            va="center",
+            arrowprops=leader,
+            annotation_clip=False,
+        )
 
 
 def save(figure, path) -> None:

@@ -27,7 +27,7 @@ def gaussian(train, valid, test) -> np.ndarray:
     λ, relative to the mean variance, is the best of seven on the validation set.
     """
     train, valid, test = (np.asarray(x, np.float64) for x in (train, valid, test))
-    mean, dim = train.mean(0), train.shape[1]
+    mean = train.mean(0)
     centred = train - mean
     values, vectors = np.linalg.eigh(centred.T @ centred / len(train))
 

@@ -21,10 +21,11 @@ import optax
 from dgm_jax import autoregressive as ar
 from dgm_jax import checks
 from dgm_jax.data import batches
-from dgm_jax.learning import averaged, data_mesh, gradient_descent, processes, train
+from dgm_jax.learning import averaged, data_mesh, gradient_descent, train
 from dgm_jax.metrics import expected_log_prob
 from dgm_jax.objectives import bits_per_dim, mean_and_stderr, nll
 from dgm_jax.protocol import Algorithm, Density, Params
+from dgm_jax.runs import processes
 
 
 class Fitted(NamedTuple):
@@ -92,9 +93,13 @@ def maximum_likelihood(
         return scored.dist(params, *cond).log_prob(x)
 
     optimizer = adamw(
-        config.learning_rate, config.num_steps, weight_decay=config.weight_decay, decayed=decayed,
-        clip=clip, warm_up=warm_up,
-    )  # fmt: skip
+        config.learning_rate,
+        config.num_steps,
+        weight_decay=config.weight_decay,
+        decayed=decayed,
+        clip=clip,
+        warm_up=warm_up,
+    )
     algorithm = gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
     options = {"num_steps": config.num_steps, "eval_every": config.eval_every} | options
     return fit(config, name, algorithm, log_prob, rows, **options)

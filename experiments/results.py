@@ -101,9 +101,11 @@ def _table(rows: list[Row], unit: str, extra: list[str]) -> str:
 def _listed(rows, unit, extra):
     """A line for each model and each set of options, its seeds together."""
     varying = {
-        name for row in rows for name in row.config.keys() - ALIKE
+        name
+        for row in rows
+        for name in row.config.keys() - ALIKE
         if any(other.config.get(name) != row.config[name] for other in rows)
-    }  # fmt: skip
+    }
     groups = {}
     for row in rows:
         trained = "train_seconds" in row.numbers
@@ -114,15 +116,17 @@ def _listed(rows, unit, extra):
     for (name, *options), group in sorted(groups.items(), key=lambda item: _order(item, unit)):
         figure = published.find(group[0].config.get("data"), unit, name)
         steps = [_told(row.numbers, "num_steps") for row in group]
-        lines.append([
-            ", ".join([name, *options]),
-            _values(group, unit),
-            "" if figure is None else f"{figure.value:.2f} ({figure.source})",
-            _told(group[0].numbers, "num_params"),
-            " ".join(dict.fromkeys(steps)),
-            _minutes(group),
-            *(_told(group[0].numbers, name) for name in extra),
-        ])  # fmt: skip
+        lines.append(
+            [
+                ", ".join([name, *options]),
+                _values(group, unit),
+                "" if figure is None else f"{figure.value:.2f} ({figure.source})",
+                _told(group[0].numbers, "num_params"),
+                " ".join(dict.fromkeys(steps)),
+                _minutes(group),
+                *(_told(group[0].numbers, name) for name in extra),
+            ]
+        )
     return lines
 
 

@@ -14,7 +14,7 @@ An experiment is a module such as
     if __name__ == "__main__":
         CONFIG = runner.parse(Config, "experiments.flows.compare")  # before the slow imports
 
-    import jax  # noqa: E402
+    import jax
 
     def main(config: Config) -> dict:
         ...
@@ -72,22 +72,53 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from dgm_jax.locks import locked
+from dgm_jax.runs.locks import locked
 
 DataName = Literal[
-    "digits", "mnist", "fashion_mnist", "cifar10", "binarized_mnist", "bsds300_patches",
-    "nltcs", "baudio", "jester", "bnetflix", "accidents", "mushrooms", "adult", "pumsb_star",
-    "bbc", "voting", "power", "gas", "hepmass", "miniboone", "miniboone_head", "frey_faces",
-    "olivetti_faces", "omniglot", "caltech_silhouettes",
-    "dsprites", "spoken_digits", "tiny_shakespeare",
-]  # fmt: skip
+    "digits",
+    "mnist",
+    "fashion_mnist",
+    "cifar10",
+    "binarized_mnist",
+    "bsds300_patches",
+    "nltcs",
+    "baudio",
+    "jester",
+    "bnetflix",
+    "accidents",
+    "mushrooms",
+    "adult",
+    "pumsb_star",
+    "bbc",
+    "voting",
+    "power",
+    "gas",
+    "hepmass",
+    "miniboone",
+    "miniboone_head",
+    "frey_faces",
+    "olivetti_faces",
+    "omniglot",
+    "caltech_silhouettes",
+    "dsprites",
+    "spoken_digits",
+    "tiny_shakespeare",
+]
 
 _locks = contextlib.ExitStack()  # of the command line: held until the process ends
 
 PLACES = (  # options that may differ when a run is resumed
-    "workdir", "data_dir", "cache_dir", "progress", "devices", "machine",
-    "distributed", "coordinator", "num_processes", "process_id",
-)  # fmt: skip
+    "workdir",
+    "data_dir",
+    "cache_dir",
+    "progress",
+    "devices",
+    "machine",
+    "distributed",
+    "coordinator",
+    "num_processes",
+    "process_id",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +219,7 @@ def write_json(path: Path | str, obj: Any) -> None:
 
 # ---------------------------------------------------------------------------------- the run
 def _run(config, main, quick, show):
-    from benchmarks import timing  # not before: it imports jax
+    from dgm_jax import measure  # not before: it imports jax
 
     if config.workdir is None:
         raise ValueError("workdir is missing; give the directory that keeps the run.")
@@ -205,7 +236,7 @@ def _run(config, main, quick, show):
             _refuse_another(options, told)
             if results.exists():
                 return json.loads(results.read_text(encoding="utf-8"))
-            write_json(options, told | {"machine": timing.machine()})
+            write_json(options, told | {"machine": measure.machine()})
             return None
 
         found = _told_by_first(prepare)
@@ -225,7 +256,7 @@ def _run(config, main, quick, show):
 def _joined(config):
     """`config`; from here on this process and its peers are one run."""
     if config.joins:
-        from dgm_jax.learning import processes
+        from dgm_jax.runs import processes
 
         processes.start(
             config.coordinator, num_processes=config.num_processes, process_id=config.process_id
@@ -235,7 +266,7 @@ def _joined(config):
 
 def _processes():
     """The module that knows the peers, None for a run of one process."""
-    processes = sys.modules.get("dgm_jax.learning.processes")
+    processes = sys.modules.get("dgm_jax.runs.processes")
     return processes if processes is not None and processes.several() else None
 
 
@@ -376,8 +407,10 @@ def _ended_for_all(work):
             raise
         if processes.lost_peer(error):
             reason = " ".join(str(error).split())[:150]
-            print(f"a peer process was lost ({reason}); the same command on all resumes",
-                  file=sys.stderr)  # fmt: skip
+            print(
+                f"a peer process was lost ({reason}); the same command on all resumes",
+                file=sys.stderr,
+            )
             processes.leave(processes.LOST, alone=True)
         if not isinstance(error, SystemExit):
             traceback.print_exception(error)

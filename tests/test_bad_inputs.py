@@ -10,8 +10,21 @@ import numpy as np
 import optax
 import pytest
 
-from dgm_jax import autoregressive, bijectors, checks, combinators, data, distributions, flows
-from dgm_jax import learning, metrics, nets, objectives
+from dgm_jax import (
+    autoregressive,
+    bijectors,
+    checks,
+    combinators,
+    data,
+    distributions,
+    flows,
+    learning,
+    likelihoods,
+    metrics,
+    nets,
+    objectives,
+)
+from dgm_jax.runs import processes
 
 KEY = jax.random.key(0)
 KEYS = jax.random.split(KEY, 2)
@@ -38,9 +51,11 @@ def rows(values):
 
 def train(first=X, **options):
     return learning.train(
-        ALGORITHM, options.pop("key", jax.random.key(1)), options.pop("batch", lambda t: first),
+        ALGORITHM,
+        options.pop("key", jax.random.key(1)),
+        options.pop("batch", lambda t: first),
         **{"num_steps": 5, "progress": False, **options},
-    )  # fmt: skip
+    )
 
 
 def descent(**options):
@@ -57,7 +72,7 @@ def take_a_step(optimizer):
 
 def start(coordinator="127.0.0.1:8476", **options):
     given = {"num_processes": 2, "process_id": 1, **options}
-    return learning.processes.start(coordinator, **given)
+    return processes.start(coordinator, **given)
 
 
 def coupling(**options):
@@ -79,14 +94,18 @@ def log_prob(x, cond=None):
 # name of the input: (call, what the one line says)
 BAD = {
     # training
-    "NaN in the first batch": (lambda: train(rows({1: np.nan, 3: np.nan})),
-                               r"batch\(0\): 2 of 5 rows .* first at row 1; drop or repair"),
+    "NaN in the first batch": (
+        lambda: train(rows({1: np.nan, 3: np.nan})),
+        r"batch\(0\): 2 of 5 rows .* first at row 1; drop or repair",
+    ),
     "an infinity in it": (lambda: train(rows({4: np.inf})), "1 of 5 rows .* first at row 4"),
     "1e300, infinite as float32": (lambda: train(rows({2: 1e300})), "1 of 5 rows .* at row 2"),
     "an empty batch": (lambda: train(X[:0]), r"batch\(0\) is empty"),
     "a batch in the place of its function": (lambda: train(batch=X), "batch must be a function"),
     "an integer for a key": (
-        lambda: train(key=0), r"key must be a typed key; got int.*random\.key"),
+        lambda: train(key=0),
+        r"key must be a typed key; got int.*random\.key",
+    ),
     "a legacy key": (lambda: train(key=LEGACY), "key must be a typed key; got uint32 array"),
     "many keys for one": (lambda: train(key=KEYS), r"one key; got keys of shape \(2,\)"),
     "no steps": (lambda: train(num_steps=0), "num_steps must be an integer of at least 1; got 0"),
@@ -95,33 +114,46 @@ BAD = {
     "steps as text": (lambda: train(num_steps="10"), "num_steps must be an integer .* got '10'"),
     "no interval of rows": (lambda: train(log_every=0), "log_every must"),
     "True for an interval": (lambda: train(log_every=True), "log_every must .* got True"),
-    "checkpoints without a directory": (lambda: train(checkpoint_every=5),
-                                        "checkpoint_every=5 needs workdir"),
+    "checkpoints without a directory": (
+        lambda: train(checkpoint_every=5),
+        "checkpoint_every=5 needs workdir",
+    ),
     "a monitor without an evaluation": (lambda: train(monitor="nll"), "needs evaluate"),
     "patience without a monitor": (lambda: train(patience=2, evaluate=print), "needs monitor"),
     "numbers for an evaluation": (
-        lambda: train(evaluate={"nll": 1}), "evaluate must be a function"),
+        lambda: train(evaluate={"nll": 1}),
+        "evaluate must be a function",
+    ),
     "a list for a logger": (lambda: train(on_log=[]), "on_log must be a function"),
     "a batch that does not divide among devices": (
         lambda: learning.shard_batch(np.zeros((10, 3)), learning.data_mesh(8)),
-        "batch 10, 8 devices: use 8 or 16"),
+        "batch 10, 8 devices: use 8 or 16",
+    ),
     "more devices than there are": (lambda: learning.data_mesh(99), "num_devices is 99, but there"),
     "a number for an optimiser": (
-        lambda: descent(optimizer=1e-3), r"optimizer must be .* got 0\.001"),
+        lambda: descent(optimizer=1e-3),
+        r"optimizer must be .* got 0\.001",
+    ),
     "an optimiser not called": (lambda: descent(optimizer=optax.adam), "optimizer must be one of"),
     "an average of all": (lambda: descent(ema_decay=1.0), "ema_decay must lie between 0 and 1"),
     "an average of nothing": (lambda: descent(ema_decay=0), "ema_decay must lie between"),
     "an average as text": (lambda: descent(ema_decay="0.9"), "ema_decay must .* got '0.9'"),
     "a rate as text": (
-        lambda: take_a_step(optax.adam("1e-3")), "optimizer fails at a step .*rate is a number"),
+        lambda: take_a_step(optax.adam("1e-3")),
+        "optimizer fails at a step .*rate is a number",
+    ),
     "a coordinator without a port": (
-        lambda: start("10.0.0.1"), r"coordinator must be HOST:PORT; got '10\.0\.0\.1'"),
+        lambda: start("10.0.0.1"),
+        r"coordinator must be HOST:PORT; got '10\.0\.0\.1'",
+    ),
     "a port that is none": (lambda: start("10.0.0.1:84760"), "coordinator must be HOST:PORT"),
     "a process after the last": (lambda: start(process_id=2), "below num_processes=2; got 2"),
     "a process before the first": (lambda: start(process_id=-1), "process_id must .* got -1"),
     "a run of no processes": (lambda: start(num_processes=0), "num_processes must .* got 0"),
     "half of what a process must know": (
-        lambda: start(num_processes=None), "num_processes is missing; give coordinator"),
+        lambda: start(num_processes=None),
+        "num_processes is missing; give coordinator",
+    ),
     "a loss already computed": (lambda: descent(loss=0.5), "loss must be a function; got float"),
     "parameters for their initialiser": (lambda: descent(init=PARAMS), "init must be a function"),
     "no checkpoints to keep": (lambda: learning.Checkpoints("never", keep=0), "keep must"),
@@ -129,8 +161,10 @@ BAD = {
     "steps of fit": (lambda: learning.fit(ALGORITHM, KEY, lambda key: X, num_steps=0), "num_steps"),
     "data for the draw of fit": (lambda: learning.fit(ALGORITHM, KEY, X, num_steps=1), "draw must"),
     # data
-    "a batch larger than the data": (lambda: data.batches(X, 6, seed=0),
-                                     "batch_size must be at most the 5 rows; got 6"),
+    "a batch larger than the data": (
+        lambda: data.batches(X, 6, seed=0),
+        "batch_size must be at most the 5 rows; got 6",
+    ),
     "no data": (lambda: data.batches(X[:0], 1, seed=0), r"data is empty \(0 rows\)"),
     "parts of unequal length": (lambda: data.batches((X, X[:4]), 2, seed=0), "same number of rows"),
     "a seed below zero": (lambda: data.batches(X, 2, seed=-1), "seed must be"),
@@ -142,10 +176,14 @@ BAD = {
     "a margin of one half": (lambda: data.logit_map(256, alpha=0.5), "alpha must be below 0.5"),
     "a margin of nothing": (lambda: data.logit_map(256, alpha=0.0), "alpha must .* got 0.0"),
     "a standard deviation of 0": (
-        lambda: data.standardize(np.zeros(3), np.array([1, 0, 1.0])), "std"),
+        lambda: data.standardize(np.zeros(3), np.array([1, 0, 1.0])),
+        "std",
+    ),
     "a standard deviation below 0": (lambda: data.standardize(np.zeros(3), -np.ones(3)), "std"),
     "a mean of NaN": (
-        lambda: data.standardize(np.full(3, np.nan), np.ones(3)), "mean must be finite"),
+        lambda: data.standardize(np.full(3, np.nan), np.ones(3)),
+        "mean must be finite",
+    ),
     "more rows than there are": (lambda: data.subset(X, 6), "num must be at most the 5 rows"),
     "no beads": (lambda: data.gaussians(0), "num must be an integer of at least 1; got 0"),
     "beads of no size": (lambda: data.gaussians(scale=0.0), "scale must be .* above 0; got 0.0"),
@@ -158,42 +196,54 @@ BAD = {
     "a condition for a model without": (lambda: log_prob(X, cond=X), "unconditional"),
     "no condition for a model with": (
         lambda: jax.jit(lambda x: CONDITIONAL.bijector(PARAMS["flow"]).forward(x))(X),
-        "cond is missing: .* cond_dim=2"),
+        "cond is missing: .* cond_dim=2",
+    ),
     "a layer of no coordinates": (lambda: maf(dim=0), "dim must be"),
     "a coupling of one coordinate": (lambda: coupling(dim=1), "dim >= 2"),
     "a mask that keeps all": (lambda: coupling(mask=HALVES | True), "mask must keep some"),
     "a mask that keeps none": (lambda: coupling(mask=HALVES & False), "mask must keep some"),
     "a mask of the wrong length": (lambda: coupling(mask=HALVES[:2]), "mask must be 3 booleans"),
     "a mask of reals": (lambda: coupling(mask=HALVES * 1.0), "mask must be 3 booleans"),
-    "an order with a repeat": (lambda: flows.autoregression(3, hidden=(8,), order=(0, 0, 2)),
-                               "order must be a permutation"),
+    "an order with a repeat": (
+        lambda: flows.autoregression(3, hidden=(8,), order=(0, 0, 2)),
+        "order must be a permutation",
+    ),
     "no layers": (lambda: realnvp(num_layers=0), "num_layers must be"),
     "a width of 0": (lambda: maf(hidden=(8, 0)), "each width in hidden="),
     "a width for the widths": (lambda: maf(hidden=8), "hidden must be a sequence"),
     "an inverse nobody knows": (lambda: maf(inverse="niave"), "Did you mean 'naive'"),
-    "a law not called": (lambda: flows.autoregression(3, hidden=(8,), law=bijectors.affine),
-                         "law must be a Law.*Call it first"),
+    "a law not called": (
+        lambda: flows.autoregression(3, hidden=(8,), law=bijectors.affine),
+        "law must be a Law.*Call it first",
+    ),
     "nothing to compose": (lambda: combinators.compose(), "compose needs at least one flow"),
     "a constructor to compose": (lambda: combinators.compose(flows.maf), "flow 0 of compose"),
     "no coordinates of a normal": (lambda: distributions.standard_normal(0), "dim"),
     "a key for the parameters that is none": (lambda: MODEL.init(0), "key must be a typed key"),
     "no outputs of a net": (lambda: nets.mlp((3,), 0, hidden=(8,)), "must be an integer"),
     "no coordinates of a MADE": (
-        lambda: autoregressive.made(0, autoregressive.gaussian(), hidden=(8,)),
-        "dim must be"),
+        lambda: autoregressive.made(0, likelihoods.gaussian(), hidden=(8,)),
+        "dim must be",
+    ),
     # measures
     "bits of no dimension": (lambda: objectives.bits_per_dim(X[:, 0], 0), "dim must be"),
     "the error of one number": (
-        lambda: jax.jit(objectives.mean_and_stderr)(X[:1, 0]), "at least two numbers"),
+        lambda: jax.jit(objectives.mean_and_stderr)(X[:1, 0]),
+        "at least two numbers",
+    ),
     "no samples of a divergence": (
-        lambda: objectives.reverse_kl(MODEL, PARAMS, KEY, log_prob, num_samples=0), "num_samples"),
+        lambda: objectives.reverse_kl(MODEL, PARAMS, KEY, log_prob, num_samples=0),
+        "num_samples",
+    ),
     "scores of rows with NaN": (
         lambda: metrics.expected_log_prob(lambda key, x: x, KEY, rows({0: np.nan}), num_draws=1),
-        "x: 1 of 5 rows"),
+        "x: 1 of 5 rows",
+    ),
     "a negative number where one above 0 is needed": (
         lambda: checks.positive(-0.1, "beta"),
-        "beta must be a finite number above 0; got -0.1"),
-}  # fmt: skip
+        "beta must be a finite number above 0; got -0.1",
+    ),
+}
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ PASS = {
     "finite_rows, integers": lambda: checks.finite_rows(np.ones(2, int)),
     "within": lambda: checks.within(np.array([0, 7]), 0, 7, "x"),
     "within, traced": lambda: jax.make_jaxpr(lambda x: checks.within(x, 0, 7, "x"))(8) and None,
-    "within, known in traced code": lambda known=jnp.arange(8): (
+    "within, known in traced code": lambda known=jnp.arange(8): (  # noqa: B008
         jax.make_jaxpr(lambda x: checks.within(known, 0, 7, "x"))(0) and None
     ),
     "function": lambda: checks.function(jnp.tanh, "activation"),
@@ -71,23 +71,38 @@ def test_what_is_right_passes_in_silence(name):
 FAIL = {
     "parameters, fewer": (
         lambda: checks.parameters({"w": HALF["w"][:1]}, init),
-        ValueError, "params['w'][1] must have shape (3,)", "nothing", "model.init(key)",
+        ValueError,
+        "params['w'][1] must have shape (3,)",
+        "nothing",
+        "model.init(key)",
     ),
     "parameters, more": (
         lambda: checks.parameters(HALF | {"b": np.ones(4)}, init),
-        ValueError, "params['b'] must be absent", "(4,)",
+        ValueError,
+        "params['b'] must be absent",
+        "(4,)",
     ),
     "parameters, stacked": (
-        lambda: checks.parameters(STACKED, init), ValueError, "(2, 3)", "(5, 2, 3)",
+        lambda: checks.parameters(STACKED, init),
+        ValueError,
+        "(2, 3)",
+        "(5, 2, 3)",
     ),
     "parameters, a function": (lambda: checks.parameters(init, init), ValueError, "['w'][0]"),
     "key, integer": (lambda: checks.key(0), TypeError, "key", "int", "jax.random.key(seed)"),
     "key, none": (lambda: checks.key(None), TypeError, "key", "NoneType", "jax.random.key"),
     "key, legacy": (
-        lambda: checks.key(jax.random.PRNGKey(0), "seed"), TypeError, "seed", "uint32", "typed",
+        lambda: checks.key(jax.random.PRNGKey(0), "seed"),
+        TypeError,
+        "seed",
+        "uint32",
+        "typed",
     ),
     "key, many": (
-        lambda: checks.key(jax.random.split(jax.random.key(0), 3)), TypeError, "one key", "(3,)",
+        lambda: checks.key(jax.random.split(jax.random.key(0), 3)),
+        TypeError,
+        "one key",
+        "(3,)",
         "jax.vmap",
     ),
     "positive_int, zero": (lambda: checks.positive_int(0, "n"), ValueError, "n ", "least 1", "0"),
@@ -102,29 +117,52 @@ FAIL = {
     "widths, zero": (lambda: checks.widths((64, 0)), ValueError, "hidden", "(64, 0)", "got 0"),
     "widths, text": (lambda: checks.widths("64"), ValueError, "hidden", "'64'"),
     "choice": (
-        lambda: checks.choice("naiv", ("unit_once", "naive"), "inverse"), ValueError, "inverse",
-        "unit_once, naive", "'naiv'", "Did you mean 'naive'?",
+        lambda: checks.choice("naiv", ("unit_once", "naive"), "inverse"),
+        ValueError,
+        "inverse",
+        "unit_once, naive",
+        "'naiv'",
+        "Did you mean 'naive'?",
     ),
     "choice, far off": (
-        lambda: checks.choice(None, ("a", "b"), "which"), ValueError, "which", "a, b", "None",
+        lambda: checks.choice(None, ("a", "b"), "which"),
+        ValueError,
+        "which",
+        "a, b",
+        "None",
     ),
     "events, shape": (
-        lambda: checks.events(jnp.ones((2, 3)), 4), ValueError, "x", "[..., 4]", "(2, 3)",
+        lambda: checks.events(jnp.ones((2, 3)), 4),
+        ValueError,
+        "x",
+        "[..., 4]",
+        "(2, 3)",
     ),
     "events, scalar": (lambda: checks.events(jnp.ones(()), 1), ValueError, "[..., 1]", "()"),
     "events, integers": (
-        lambda: checks.events(np.ones(3, int), 3, "y"), ValueError, "y", "floating", "int",
+        lambda: checks.events(np.ones(3, int), 3, "y"),
+        ValueError,
+        "y",
+        "floating",
+        "int",
         "Dequantize",
     ),
     "events, list": (lambda: checks.events([1.0], 1), ValueError, "x", "list", "jnp.asarray"),
     "condition, missing": (lambda: checks.condition(None, 3), ValueError, "cond", "missing", "=3"),
     "condition, extra": (
-        lambda: checks.condition(jnp.ones(3), 0), ValueError, "cond", "(3,)", "cond_dim",
+        lambda: checks.condition(jnp.ones(3), 0),
+        ValueError,
+        "cond",
+        "(3,)",
+        "cond_dim",
     ),
     "condition, width": (lambda: checks.condition(jnp.ones(2), 3), ValueError, "[..., 3]", "(2,)"),
     "condition, scalar": (lambda: checks.condition(jnp.ones(()), 1), ValueError, "[..., 1]", "()"),
     "condition, classes": (
-        lambda: checks.condition(jnp.array([0, 1, 1]), 2), ValueError, "[..., 2]", "(3,)",
+        lambda: checks.condition(jnp.array([0, 1, 1]), 2),
+        ValueError,
+        "[..., 2]",
+        "(3,)",
         "jax.nn.one_hot(cond, 2)",
     ),
     "condition, class": (lambda: checks.condition(jnp.array(1), 2), ValueError, "cond", "one_hot"),
@@ -141,11 +179,17 @@ FAIL = {
     "finite_rows, empty": (lambda: checks.finite_rows(np.ones((0, 2))), ValueError, "empty"),
     "finite_rows, nan": (
         lambda: checks.finite_rows(np.array([[0.0, 1.0], [np.nan, 0.0], [np.inf, 0.0]])),
-        ValueError, "data", "2 of 3", "row 1", "drop",
+        ValueError,
+        "data",
+        "2 of 3",
+        "row 1",
+        "drop",
     ),
     "within": (
         lambda: checks.within(np.array([-1, 9]), 0, 7, "x"),
-        ValueError, "x must lie in 0..7", "-1..9",
+        ValueError,
+        "x must lie in 0..7",
+        "-1..9",
     ),
     "within, nan": (lambda: checks.within(np.array([np.nan]), 0, 7, "x"), ValueError, "nan"),
     "function": (lambda: checks.function(3.0, "loss"), ValueError, "loss", "float", "itself"),
@@ -153,7 +197,7 @@ FAIL = {
     "noun, not called": (lambda: checks.noun(iaf, Flow, "flow"), ValueError, "iaf(...)"),
     "noun, its class": (lambda: checks.noun(Flow, Flow, "flow"), ValueError, "flow", "Flow(...)"),
     "array": (lambda: checks.array([1.0], "x"), ValueError, "x", "list", "jnp.asarray"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FAIL)
@@ -181,7 +225,6 @@ def test_the_shapes_of_parameters_are_traced_once_a_model_and_leave_with_it():
     for _ in range(3):
         jax.make_jaxpr(lambda p: checks.parameters(p, one))({"w": jnp.ones(2)})
     assert len(traced) == 1
-    kept = weakref.ref(one)
-    del one
+    kept, one = weakref.ref(one), None
     gc.collect()
     assert kept() is None

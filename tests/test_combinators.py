@@ -73,8 +73,10 @@ def test_invert_swaps_the_directions_of_the_same_parameters(key):
     params = flow.init(key)
     assert jax.tree.structure(invert(flow).init(jax.random.key(1))) == jax.tree.structure(params)
     there, back = flow.bijector(params), invert(flow).bijector(params)
-    for one, other in [(there.forward_and_log_det, back.inverse_and_log_det),
-                       (there.inverse_and_log_det, back.forward_and_log_det)]:  # fmt: skip
+    for one, other in [
+        (there.forward_and_log_det, back.inverse_and_log_det),
+        (there.inverse_and_log_det, back.forward_and_log_det),
+    ]:
         np.testing.assert_array_equal(one(Z)[0], other(Z)[0])
         np.testing.assert_array_equal(one(Z)[1], other(Z)[1])
     back_and_there = invert(invert(flow)).bijector(params)

@@ -28,8 +28,13 @@ def test_the_quick_start_is_twelve_lines_and_learns_its_density():
     """In a process of its own, compiled as users have it and not as tests do."""
     code = block("quick start", "python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 12
-    done = subprocess.run([sys.executable, "-c", code + ASIDE], capture_output=True, text=True,
-                          cwd=ROOT, env=os.environ | {"XLA_FLAGS": ""})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code + ASIDE],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": ""},
+    )
     assert done.returncode == 0, done.stderr
     said, shape, gaussian = done.stdout.splitlines()
     loss, _, entropy = said.split()

@@ -10,8 +10,9 @@ Costs: density one pass of the net; a sample the arithmetic of one pass, in H·W
 from functools import partial
 
 from .. import checks, nets
+from ..likelihoods import Conditional
 from ..protocol import Density
-from .conditionals import Conditional, density_of
+from .density import density_of
 
 
 def pixelcnn(

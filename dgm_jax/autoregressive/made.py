@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks, nets
+from ..likelihoods import Conditional
 from ..protocol import Density
-from .conditionals import Conditional, density, outputs_of
+from .density import density, outputs_of
 from .masks import AGNOSTIC, num_roaming, random_places, under_masks
 
 
@@ -71,9 +72,14 @@ def made(
         model = density(net, conditional, dim, cond_dim=cond_dim)
     else:
         places = random_places(
-            dim, hidden, num_masks=num_masks, agnostic_to=agnostic_to, roaming=roaming,
-            residual=options.get("residual", False), seed=mask_seed,
-        )  # fmt: skip
+            dim,
+            hidden,
+            num_masks=num_masks,
+            agnostic_to=agnostic_to,
+            roaming=roaming,
+            residual=options.get("residual", False),
+            seed=mask_seed,
+        )
         free = "connectivity" in agnostic_to and roaming == 1
         model = under_masks(net, conditional, dim, places, cond_dim=cond_dim, free=free)
     if conditional.marginal is None:

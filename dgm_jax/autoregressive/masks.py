@@ -15,8 +15,9 @@ import numpy as np
 
 from .. import checks
 from ..distributions import Autoregressive
+from ..likelihoods import Conditional
 from ..protocol import Array, CausalNet, Density, Params
-from .conditionals import Conditional, density
+from .density import density
 
 AGNOSTIC = ("order", "connectivity")
 

@@ -15,8 +15,9 @@ steps, are so made in 0.3 s by the first. All start as the conditional of f = 0.
 from collections.abc import Sequence
 
 from .. import nets
+from ..likelihoods import Conditional
 from ..protocol import Density
-from .conditionals import Conditional, density_of
+from .density import density_of
 
 
 def markov(

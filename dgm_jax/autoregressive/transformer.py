@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import checks, nets
+from ..likelihoods import Conditional
 from ..protocol import Density
-from .conditionals import Conditional, density_of
+from .density import density_of
 
 
 def transformer(dim: int, conditional: Conditional, *, cond_dim: int = 0, **options) -> Density:

@@ -7,6 +7,7 @@ from .continuous import Field as Field
 from .continuous import divergence_by_autodiff as divergence_by_autodiff
 from .continuous import ode_solver as ode_solver
 from .coupling import Coupling as Coupling
+from .factor_out import FactorOut as FactorOut
 from .laws import Law as Law
 from .laws import additive as additive
 from .laws import affine as affine
@@ -15,14 +16,13 @@ from .linear import Diagonal as Diagonal
 from .linear import Orthogonal as Orthogonal
 from .linear import Triangular as Triangular
 from .linear import householder as householder
-from .masks import FactorOut as FactorOut
-from .masks import Rearrangement as Rearrangement
-from .masks import checkerboard as checkerboard
-from .masks import flatten as flatten
-from .masks import squeeze as squeeze
 from .normal_cdf import NormalLogitCDF as NormalLogitCDF
 from .permutation import Permutation as Permutation
-from .planar import Sylvester as Sylvester
 from .roots import increasing_root as increasing_root
 from .scan import Scan as Scan
 from .spline import rational_quadratic_spline as rational_quadratic_spline
+from .squeeze import Rearrangement as Rearrangement
+from .squeeze import checkerboard as checkerboard
+from .squeeze import flatten as flatten
+from .squeeze import squeeze as squeeze
+from .sylvester import Sylvester as Sylvester

@@ -19,7 +19,7 @@ class Coupling(distrax.Bijector):
     of all, ...: each is then one contiguous slice. It is the autoregressive law with an order that
     makes a first, the identity on a, and outputs for b that look at a alone.
     With event_ndims=3 the events are images [..., H, W, C], the mask is of their channels, and the
-    conditioner maps images to images; a checkerboard is that too (`masks.checkerboard`).
+    conditioner maps images to images; a checkerboard is that too (`squeeze.checkerboard`).
     Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.
     """
 

@@ -71,8 +71,13 @@ def read_text(path, *, columns: int | None = None) -> np.ndarray:
         delimiter = "," if "," in first else None
         header = not any(map(_is_number, first.split(delimiter)))
         file.seek(0)
-        table = np.loadtxt(file, delimiter=delimiter, skiprows=int(header), ndmin=2,
-                           usecols=None if columns is None else range(columns))  # fmt: skip
+        table = np.loadtxt(
+            file,
+            delimiter=delimiter,
+            skiprows=int(header),
+            ndmin=2,
+            usecols=None if columns is None else range(columns),
+        )
         if not table.size:
             raise ValueError("it holds no numbers")
         return table
@@ -169,7 +174,8 @@ class _FramesOnly(_ArraysOnly):
 
     def find_class(self, module, name):
         if module.partition(".")[0] == "pandas" or (module, name) in (
-            ("__builtin__", "slice"), ("builtins", "slice"),
-        ):  # fmt: skip
+            ("__builtin__", "slice"),
+            ("builtins", "slice"),
+        ):
             return _Told
         return super().find_class(module, name)

@@ -10,8 +10,8 @@ from .continuous import neural_ode as neural_ode
 from .continuous import regularized_nll as regularized_nll
 from .coupling import coupling as coupling
 from .coupling import realnvp as realnvp
-from .distillation import distillation as distillation
 from .dequantization import variational_noise as variational_noise
+from .distillation import distillation as distillation
 from .images import channel_coupling as channel_coupling
 from .images import flow_pp as flow_pp
 from .images import glow as glow

@@ -7,13 +7,11 @@ import numpy as np
 from .. import checks
 from ..bijectors import Autoregressive, Law, Permutation, affine
 from ..combinators import compose, fixed, invert, repeat
-from ..nets import made
+from ..nets.causal import made
 from ..protocol import Flow
 
 
-def autoregression(
-    dim: int, *, law: Law | None = None, cond_dim: int = 0, **options
-) -> Flow:
+def autoregression(dim: int, *, law: Law | None = None, cond_dim: int = 0, **options) -> Flow:
     """One layer x_i = τ(z_i; f_i(z_<i, c)) with a MADE for f. Starts as the identity.
 
     options: those of `nets.made`, of which `hidden` is needed. `inverse` names the way back: all

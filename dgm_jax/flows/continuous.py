@@ -44,11 +44,13 @@ def mlp_field(
             shape, context = widths[i : i + 2], (1 + cond_dim, widths[i + 1])
             kernel_key, context_key = jax.random.split(layer_key)
             last = i == len(hidden)
-            layers.append({
-                "kernel": jnp.zeros(shape) if last else lecun(kernel_key, shape),
-                "context": jnp.zeros(context) if last else lecun(context_key, context),
-                "bias": jnp.zeros(shape[1]),
-            })  # fmt: skip
+            layers.append(
+                {
+                    "kernel": jnp.zeros(shape) if last else lecun(kernel_key, shape),
+                    "context": jnp.zeros(context) if last else lecun(context_key, context),
+                    "bias": jnp.zeros(shape[1]),
+                }
+            )
         return layers
 
     def shift(layer, t, cond):

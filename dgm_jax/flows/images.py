@@ -1,6 +1,6 @@
 """Flows of images: RealNVP, Glow and Flow++, from vectors of noise [H·W·C] to images [H, W, C].
 
-All are channel couplings seen through rearrangements (`bijectors.masks`), with `actnorm`, also in
+All are channel couplings seen through rearrangements (`bijectors.squeeze`), with `actnorm`, also in
 RealNVP, whose paper has batch normalisation: call `combinators.adapt` on a batch before training.
 `options` go to the nets: those of `nets.conv_resnet` (hidden, num_blocks, ...), or of `net`. With
 cond_dim a condition [..., cond_dim], such as a one-hot class, enters every net. Both directions

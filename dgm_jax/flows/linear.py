@@ -57,9 +57,7 @@ def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
     checks.positive_int(dim, "dim")
     checks.positive_int(event_ndims, "event_ndims")
     checks.positive_int(seed, "seed", least=0)
-    permutation = Permutation(
-        np.random.default_rng(seed).permutation(dim), event_ndims=event_ndims
-    )
+    permutation = Permutation(np.random.default_rng(seed).permutation(dim), event_ndims=event_ndims)
 
     def init(key):
         checks.key(key)
@@ -74,13 +72,15 @@ def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
 
     def bijector(params, cond=None):
         ones = jnp.zeros_like(params["log_diagonal"])
-        return distrax.Chain([
-            permutation,
-            Triangular(params["lower"], ones, lower=True, event_ndims=event_ndims),
-            Triangular(
-                params["upper"], params["log_diagonal"], lower=False, event_ndims=event_ndims
-            ),
-        ])  # fmt: skip
+        return distrax.Chain(
+            [
+                permutation,
+                Triangular(params["lower"], ones, lower=True, event_ndims=event_ndims),
+                Triangular(
+                    params["upper"], params["log_diagonal"], lower=False, event_ndims=event_ndims
+                ),
+            ]
+        )
 
     return Flow(init, bijector)
 
@@ -107,12 +107,14 @@ def qr(dim: int, *, num_reflections: int | None = None, event_ndims: int = 1) ->
         }
 
     def bijector(params, cond=None):
-        return distrax.Chain([
-            Orthogonal(householder(params["reflections"]), event_ndims=event_ndims),
-            Triangular(
-                params["upper"], params["log_diagonal"], lower=False, event_ndims=event_ndims
-            ),
-        ])  # fmt: skip
+        return distrax.Chain(
+            [
+                Orthogonal(householder(params["reflections"]), event_ndims=event_ndims),
+                Triangular(
+                    params["upper"], params["log_diagonal"], lower=False, event_ndims=event_ndims
+                ),
+            ]
+        )
 
     return Flow(init, bijector)
 

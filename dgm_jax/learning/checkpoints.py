@@ -30,9 +30,9 @@ import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from dgm_jax import checks
-from dgm_jax.learning import processes
-from dgm_jax.protocol import Array, State
+from .. import checks
+from ..protocol import Array, State
+from ..runs import processes
 
 ASIDE = "corrupt-"  # a damaged checkpoint is kept under this name
 ROOM = 1_000_000  # bytes of a checkpoint besides its arrays, at most

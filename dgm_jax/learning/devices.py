@@ -6,7 +6,7 @@
 
 The compiler adds the one all-reduce of the gradients, and random numbers are those of a single
 device. `train(..., mesh=mesh)` does these three lines, on one process or several
-(`dgm_jax.learning.processes`). The older way, the same by value for a
+(`dgm_jax.runs.processes`). The older way, the same by value for a
 loss that draws no random numbers:
 
     algorithm = gradient_descent(init, loss, optimizer, axis_name="data")
@@ -18,8 +18,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from dgm_jax import checks
-from dgm_jax.protocol import Batch, Params
+from .. import checks
+from ..protocol import Batch, Params
 
 
 def data_mesh(num_devices: int | None = None) -> Mesh:

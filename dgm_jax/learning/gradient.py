@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dgm_jax import checks
-from dgm_jax.protocol import Algorithm, Array, Params
+from .. import checks
+from ..protocol import Algorithm, Array, Params
 
 
 class TrainState(NamedTuple):

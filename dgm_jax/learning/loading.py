@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 from orbax.checkpoint import v1 as ocp
 
-from dgm_jax.learning import checkpoints
-from dgm_jax.protocol import Params
+from ..protocol import Params
+from . import checkpoints
 
 
 class Loaded(NamedTuple):

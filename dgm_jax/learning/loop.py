@@ -15,14 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from dgm_jax import checks
-from dgm_jax.learning import processes
-from dgm_jax.learning.checkpoints import Checkpoints, NotFinite, describe
-from dgm_jax.learning.devices import check_rows, data_mesh, first_copy, replicate, shard_batch
-from dgm_jax.learning.logs import MetricsLog, progress_bar
-from dgm_jax.learning.preemption import Preempted, termination
-from dgm_jax.locks import locked
-from dgm_jax.protocol import Algorithm, Batch, Key, Metrics, State
+from .. import checks
+from ..protocol import Algorithm, Batch, Key, Metrics, State
+from ..runs import processes
+from ..runs.locks import locked
+from ..runs.logs import MetricsLog, progress_bar
+from ..runs.preemption import Preempted, termination
+from .checkpoints import Checkpoints, NotFinite, describe
+from .devices import check_rows, data_mesh, first_copy, replicate, shard_batch
 
 MAX_SKIPPED = 10  # steps in a row without a finite gradient, and a run gives up
 AHEAD = 16  # steps the host may be ahead of the device: it bounds the batches in flight
@@ -102,7 +102,7 @@ def train(
     - A checkpoint that is damaged is set aside, and the run goes on from the one before it.
     - With `mesh` (see `dgm_jax.learning.devices`) the batch is spread over its devices; its rows
       must divide among them. `evaluate` gets, and `Trained` has, the copy on the first device.
-    - On several processes (`dgm_jax.learning.processes`) all call `train` with the same arguments;
+    - On several processes (`dgm_jax.runs.processes`) all call `train` with the same arguments;
       the mesh is all devices by default. All evaluate, the numbers of the first process count, and
       it alone writes rows, calls `on_log` and shows a bar.
 
@@ -326,9 +326,12 @@ def _diverged(what, step, checkpoints):
     return Diverged(
         f"step {step}: {what}. Lower the learning rate, clip the gradient "
         "(optax.clip_by_global_norm) or look for bad rows in the data. "
-        + ("There is no checkpoint." if latest is None
-           else f"The last good checkpoint is {checkpoints.directory / str(latest)}.")
-    )  # fmt: skip
+        + (
+            "There is no checkpoint."
+            if latest is None
+            else f"The last good checkpoint is {checkpoints.directory / str(latest)}."
+        )
+    )
 
 
 def _check_optional(evaluate, monitor, eval_every, patience, workdir, checkpoint_every, on_log):

@@ -14,9 +14,12 @@ from ..protocol import Net
 Attention, Conv, Dense, LayerNorm = (
     partial(layer, param_dtype=float)
     for layer in (
-        linen.MultiHeadDotProductAttention, linen.Conv, linen.Dense, linen.LayerNorm,
+        linen.MultiHeadDotProductAttention,
+        linen.Conv,
+        linen.Dense,
+        linen.LayerNorm,
     )
-)  # fmt: skip
+)
 
 
 def from_linen(module: linen.Module, *shapes: tuple[int, ...]) -> Net:

@@ -58,5 +58,3 @@ def mean_and_stderr(values: Array) -> tuple[Array, Array]:
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"values must be at least two numbers [n]; got shape {values.shape}.")
     return values.mean(), values.std(ddof=1) / jnp.sqrt(len(values))
-
-

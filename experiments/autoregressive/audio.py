@@ -72,17 +72,22 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.autoregressive.audio")  # before the slow imports
 
-import time  # noqa: E402
-import wave  # noqa: E402
+import time
+import wave
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
+import jax
+import numpy as np
 
-from dgm_jax import autoregressive as ar  # noqa: E402
-from dgm_jax import checks, nets, plots  # noqa: E402
-from dgm_jax.data import load, mu_law_decode, mu_law_encode  # noqa: E402
-from dgm_jax.learning import processes  # noqa: E402
-from experiments import fitting  # noqa: E402
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    likelihoods,
+    nets,
+    plots,
+)
+from dgm_jax.data import load, mu_law_decode, mu_law_encode
+from dgm_jax.runs import processes
+from experiments import fitting
 
 K, RATE, CLASSES = 256, 8000, 10
 SMOOTHING = (0.003, 0.03, 0.3)  # the best on the validation split is taken
@@ -101,10 +106,10 @@ def reach(config, name):
 def build(config, name, length):
     """The density of a name for clips of so many samples; the parameters are the same for all."""
     if config.conditional == "mixture":
-        conditional = ar.discretized_logistic(K, num_components=config.num_components)
+        conditional = likelihoods.discretized_logistic(K, num_components=config.num_components)
     else:
         encoding = {"scaled": nets.scaled, "one-hot": nets.one_hot}[config.encoding](K)
-        conditional = ar.categorical(K, encoding=encoding)
+        conditional = likelihoods.categorical(K, encoding=encoding)
     make, options = {
         "wavenet": (ar.wavenet, {"hidden": config.hidden, "dilations": dilations(config)}),
         "gru": (ar.rnn, {"hidden": config.units}),
@@ -143,9 +148,16 @@ def fit_tables(config, rows):
 def fit(config, name, rows):
     """Maximum likelihood of levels, or of (levels, digits), in nats a sample."""
     return fitting.maximum_likelihood(
-        config, name, build(config, name, config.length), rows, per=config.length, clip=1.0,
-        warm_up=config.num_steps // 20, eval_batch=20, mesh=fitting.mesh(config.devices),
-    )  # fmt: skip
+        config,
+        name,
+        build(config, name, config.length),
+        rows,
+        per=config.length,
+        clip=1.0,
+        warm_up=config.num_steps // 20,
+        eval_batch=20,
+        mesh=fitting.mesh(config.devices),
+    )
 
 
 def drawn(config, name, params, shown):
@@ -207,9 +219,15 @@ def picture(clips, digits):
             above.plot(np.arange(len(sound)) / RATE, sound, color=plots.COLOURS[0], lw=0.5)
             above.set(xlim=(0, longest), ylim=(-0.6, 0.6), xticks=[], yticks=[])
             below.imshow(
-                spectrogram(sound), origin="lower", aspect="auto", cmap="magma", vmin=-60, vmax=0,
-                extent=(0, len(sound) / RATE, 0, RATE / 2000), interpolation="nearest",
-            )  # fmt: skip
+                spectrogram(sound),
+                origin="lower",
+                aspect="auto",
+                cmap="magma",
+                vmin=-60,
+                vmax=0,
+                extent=(0, len(sound) / RATE, 0, RATE / 2000),
+                interpolation="nearest",
+            )
             below.set(xlim=(0, longest), yticks=[0, 2, 4] if column == 0 else [])
             for axes in (above, below):
                 plots.plain(axes, frame=False)
@@ -266,8 +284,17 @@ def main(config: Config) -> dict:
 
 if __name__ == "__main__":
     QUICK = {
-        "num_steps": 4, "eval_every": 2, "length": 64, "orders": (0, 1), "hidden": 4, "cycle": 3,
-        "units": 4, "window": 4, "widths": (8,), "num_components": 2, "num_shown": 2,
+        "num_steps": 4,
+        "eval_every": 2,
+        "length": 64,
+        "orders": (0, 1),
+        "hidden": 4,
+        "cycle": 3,
+        "units": 4,
+        "window": 4,
+        "widths": (8,),
+        "num_components": 2,
+        "num_shown": 2,
         "sample_length": 80,
-    }  # fmt: skip
+    }
     runner.run(CONFIG, main, quick=QUICK, show=show)

@@ -64,15 +64,18 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.autoregressive.binary")  # before the slow imports
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
 
-from dgm_jax import autoregressive as ar  # noqa: E402
-from dgm_jax import plots  # noqa: E402
-from dgm_jax.combinators import adapt  # noqa: E402
-from dgm_jax.data import load  # noqa: E402
-from experiments import fitting, published  # noqa: E402
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    likelihoods,
+    plots,
+)
+from dgm_jax.combinators import adapt
+from dgm_jax.data import load
+from experiments import fitting, published
 
 SMOOTHING = (0.01, 0.1, 1.0)  # the best on the validation split is taken
 COLUMNS = 16  # of the pictures
@@ -122,8 +125,11 @@ def draw(config, model, params, test):
     rows = drawn(params, jax.random.key(config.seed + 1))
     figure = plots.sample_grid(
         np.concatenate(list(rows.values())).reshape(-1, *shape),
-        columns=COLUMNS, row_names=list(rows), vmin=0, vmax=1,
-    )  # fmt: skip
+        columns=COLUMNS,
+        row_names=list(rows),
+        vmin=0,
+        vmax=1,
+    )
     plots.save(figure, config.workdir / "samples.png")
 
 
@@ -151,9 +157,14 @@ def main(config: Config) -> dict:
     rows = {split: getattr(data, split).reshape(-1, dim) for split in ("train", "valid", "test")}
     print(f"{data.name}: {data.description}")
     model = ar.made(
-        dim, ar.bernoulli(), hidden=config.hidden, direct=config.direct,
-        num_masks=config.num_masks, agnostic_to=config.agnostic_to, roaming=config.roaming,
-    )  # fmt: skip
+        dim,
+        likelihoods.bernoulli(),
+        hidden=config.hidden,
+        direct=config.direct,
+        num_masks=config.num_masks,
+        agnostic_to=config.agnostic_to,
+        roaming=config.roaming,
+    )
     models = fit_tables(rows, dim)
     masks = f", {config.num_masks} masks" if config.num_masks > 1 else ""
     params, models[f"MADE{masks}"], *_ = fitting.maximum_likelihood(

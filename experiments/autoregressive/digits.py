@@ -29,8 +29,10 @@ from experiments import runner
 @dataclasses.dataclass(frozen=True)
 class Config(runner.Config):
     models: tuple[Literal["one-hot", "categorical", "mixture", "masks", "any-order"], ...] = (
-        "categorical", "mixture", "masks",
-    )  # fmt: skip
+        "categorical",
+        "mixture",
+        "masks",
+    )
     """which MADEs to train; one-hot is categorical with a weight for each level of each input,
     any-order a mixture that learns 2000 masks, is scored by --num-masks others, and imputes"""
     hidden: tuple[int, ...] = (500,)
@@ -53,15 +55,18 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.autoregressive.digits")  # before the slow imports
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
+import jax
+import numpy as np
 
-from dgm_jax import autoregressive as ar  # noqa: E402
-from dgm_jax import plots  # noqa: E402
-from dgm_jax.data import load  # noqa: E402
-from dgm_jax.nets import scaled  # noqa: E402
-from dgm_jax.objectives import mean_and_stderr  # noqa: E402
-from experiments import fitting  # noqa: E402
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    likelihoods,
+    plots,
+)
+from dgm_jax.data import load
+from dgm_jax.nets import scaled
+from dgm_jax.objectives import mean_and_stderr
+from experiments import fitting
 
 SIDE, K = 8, 17
 DIM = SIDE * SIDE
@@ -83,10 +88,10 @@ GIVEN = {  # what is not missing
 
 def build(config, name, **options):
     """The density of a name; the weights of an ensemble fit one mask of any order too."""
-    mixture = ar.discretized_logistic(K, num_components=config.num_components)
+    mixture = likelihoods.discretized_logistic(K, num_components=config.num_components)
     conditional = {
-        "one-hot": ar.categorical(K),
-        "categorical": ar.categorical(K, encoding=scaled(K)),
+        "one-hot": likelihoods.categorical(K),
+        "categorical": likelihoods.categorical(K, encoding=scaled(K)),
     }.get(name, mixture)
     return ar.made(DIM, conditional, hidden=config.hidden, **options)
 

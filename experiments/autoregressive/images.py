@@ -76,23 +76,29 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.autoregressive.images")  # before the slow imports
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-from jax.flatten_util import ravel_pytree  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
 
-from dgm_jax import autoregressive as ar  # noqa: E402
-from dgm_jax import checks, plots  # noqa: E402
-from dgm_jax.data import load  # noqa: E402
-from dgm_jax.learning import processes  # noqa: E402
-from dgm_jax.nets import scaled  # noqa: E402
-from experiments import fitting  # noqa: E402
-
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    likelihoods,
+    plots,
+)
+from dgm_jax.data import load
+from dgm_jax.nets import scaled
+from dgm_jax.runs import processes
+from experiments import fitting
 
 MAKE = {
-    "pixelcnn": ar.pixelcnn, "gated": ar.gated_pixelcnn, "pixelcnn++": ar.pixelcnn_pp,
-    "pixelsnail": ar.pixelsnail, "image-gpt": ar.image_gpt,
-}  # fmt: skip
+    "pixelcnn": ar.pixelcnn,
+    "gated": ar.gated_pixelcnn,
+    "pixelcnn++": ar.pixelcnn_pp,
+    "pixelsnail": ar.pixelsnail,
+    "image-gpt": ar.image_gpt,
+}
 
 
 def build(config, name, shape, conditional, num_classes=0):
@@ -109,10 +115,10 @@ def build(config, name, shape, conditional, num_classes=0):
 
 def conditional_of(config, num_levels):
     if num_levels == 2:
-        return ar.bernoulli()
+        return likelihoods.bernoulli()
     if config.conditional == "categorical":
-        return ar.categorical(num_levels, encoding=scaled(num_levels))
-    return ar.discretized_logistic(num_levels, num_components=config.num_components)
+        return likelihoods.categorical(num_levels, encoding=scaled(num_levels))
+    return likelihoods.discretized_logistic(num_levels, num_components=config.num_components)
 
 
 def of_columns(config, num_classes):
@@ -158,9 +164,13 @@ def fields(config, name, shape):
     The mean of |∂f_i/∂x| over random images, on a logarithmic scale, of the same net of numbers.
     """
     height, width, _ = shape
-    model = build(config, name, shape, ar.gaussian())
-    places = [(height - 1, 0), (3 * height // 4, width // 4), (height // 2, width // 2),
-              (height // 2, width - 1)]  # fmt: skip
+    model = build(config, name, shape, likelihoods.gaussian())
+    places = [
+        (height - 1, 0),
+        (3 * height // 4, width // 4),
+        (height // 2, width // 2),
+        (height // 2, width - 1),
+    ]
 
     @jax.jit
     def slopes(key, row, column):
@@ -202,10 +212,13 @@ def draw(config, shape, num_levels, test, pictures, num_classes):
     for file, rows in (("samples", samples), ("completions", completions)):
         images = np.concatenate(list(rows.values()))
         figure = plots.sample_grid(
-            images[..., 0] if shape[2] == 1 else images, columns=config.num_shown,
-            row_names=list(rows), column_names=[str(c) for c in names], vmin=0,
+            images[..., 0] if shape[2] == 1 else images,
+            columns=config.num_shown,
+            row_names=list(rows),
+            column_names=[str(c) for c in names],
+            vmin=0,
             vmax=num_levels - 1,
-        )  # fmt: skip
+        )
         plots.save(figure, config.workdir / f"{file}.png")
     seen = {name: coloured(fields(config, name, shape)) for name in pictures}
     figure = plots.sample_grid(
@@ -217,12 +230,16 @@ def draw(config, shape, num_levels, test, pictures, num_classes):
 def show(found):
     rows = []
     for name, r in found["models"].items():
-        rows.append({
-            "model": name, "parameters": r["num_params"],
-            "test nats": f"{r['test_nats']:.2f} ± {r['test_nats_stderr']:.2f}",
-            "bits/dim": f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}",
-            "best step": r["best_step"], "training s": round(r["train_seconds"]),
-        })  # fmt: skip
+        rows.append(
+            {
+                "model": name,
+                "parameters": r["num_params"],
+                "test nats": f"{r['test_nats']:.2f} ± {r['test_nats_stderr']:.2f}",
+                "bits/dim": f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}",
+                "best step": r["best_step"],
+                "training s": round(r["train_seconds"]),
+            }
+        )
     runner.table(rows, list(rows[0]))
     print("Exact log-likelihoods of the test set, and its code length in bits per dimension.")
 
@@ -253,15 +270,18 @@ def main(config: Config) -> dict:
     test = tuple(part[chosen] for part in rows["test"])
     results, pictures = {}, {}
     # All are built before one is trained: a wrong option is told at once.
-    models = {
-        name: build(config, name, shape, conditional, num_classes) for name in config.models
-    }
+    models = {name: build(config, name, shape, conditional, num_classes) for name in config.models}
     keys = jax.random.split(jax.random.key(config.seed + 1), len(models))
     for (name, model), key in zip(models.items(), keys):
         params, results[name], *_ = fitting.maximum_likelihood(
-            config, name, model, rows, warm_up=config.num_steps // 20, eval_batch=200,
+            config,
+            name,
+            model,
+            rows,
+            warm_up=config.num_steps // 20,
+            eval_batch=200,
             mesh=fitting.mesh(config.devices),
-        )  # fmt: skip
+        )
         pictures[name] = drawn(config, model, params, key, test, num_classes)
     if processes.first():
         draw(config, shape, data.num_levels, test, pictures, num_classes)

@@ -57,15 +57,18 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.autoregressive.text")  # before the slow imports
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
+import jax
+import numpy as np
 
-from dgm_jax import autoregressive as ar  # noqa: E402
-from dgm_jax import checks  # noqa: E402
-from dgm_jax.data import load  # noqa: E402
-from dgm_jax.data.readers import SHAKESPEARE  # noqa: E402
-from dgm_jax.learning import processes  # noqa: E402
-from experiments import fitting  # noqa: E402
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    likelihoods,
+)
+from dgm_jax.data import load
+from dgm_jax.data.readers import SHAKESPEARE
+from dgm_jax.runs import processes
+from experiments import fitting
 
 PIECE = 1859  # characters that are scored as one text: Shakespeare's test split is 30 of them
 TABLES = {"one character": 0, "given the last": 1, "given the last two": 2}  # their windows
@@ -93,9 +96,14 @@ def pieces(ids):
 def build(config, dim, num_characters):
     """Of texts of dim characters; the parameters know no dim."""
     return ar.transformer(
-        dim, ar.categorical(num_characters), hidden=config.hidden, num_layers=config.num_layers,
-        num_heads=config.num_heads, window=config.window, positions="rotary",
-    )  # fmt: skip
+        dim,
+        likelihoods.categorical(num_characters),
+        hidden=config.hidden,
+        num_layers=config.num_layers,
+        num_heads=config.num_heads,
+        window=config.window,
+        positions="rotary",
+    )
 
 
 def fit(config, parts, num_characters):
@@ -105,9 +113,15 @@ def fit(config, parts, num_characters):
     rows = {split: pieces(ids) for split, ids in parts.items()}
     rows["train"] = np.lib.stride_tricks.sliding_window_view(parts["train"], config.length)
     return fitting.maximum_likelihood(
-        config, "transformer", short, rows, scored=long, warm_up=config.num_steps // 20,
-        eval_batch=10, mesh=fitting.mesh(config.devices),
-    )  # fmt: skip
+        config,
+        "transformer",
+        short,
+        rows,
+        scored=long,
+        warm_up=config.num_steps // 20,
+        eval_batch=10,
+        mesh=fitting.mesh(config.devices),
+    )
 
 
 def write(config, key, alphabet, table, params, start):
@@ -128,8 +142,12 @@ def write(config, key, alphabet, table, params, start):
             dist.complete(x, np.arange(num) < len(start), seed=complete_key),
         )
 
-    names = ("given the last two", "transformer", "transformer, temperature 0.7",
-             f"transformer, after the first {len(start)} characters of the test text")  # fmt: skip
+    names = (
+        "given the last two",
+        "transformer",
+        "transformer, temperature 0.7",
+        f"transformer, after the first {len(start)} characters of the test text",
+    )
     texts = [
         f"===== {name} =====\n{''.join(alphabet[i] for i in ids)}\n"
         for name, ids in zip(names, draw(table, params), strict=True)
@@ -170,6 +188,14 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {"num_steps": 4, "eval_every": 2, "hidden": 8, "num_layers": 1, "length": 32,
-             "window": 8, "num_heads": 2, "num_written": 60}  # fmt: skip
+    QUICK = {
+        "num_steps": 4,
+        "eval_every": 2,
+        "hidden": 8,
+        "num_layers": 1,
+        "length": 32,
+        "window": 8,
+        "num_heads": 2,
+        "num_written": 60,
+    }
     runner.run(CONFIG, main, quick=QUICK, show=show)

@@ -50,16 +50,16 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.flows.compare")  # before the slow imports
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
+import jax
+import numpy as np
 
-from benchmarks import timing  # noqa: E402
-from dgm_jax import checks, flows, plots  # noqa: E402
-from dgm_jax.combinators import compose, fixed, invert, pushforward  # noqa: E402
-from dgm_jax.data import dequantize, load, logit_map, quantize, standardize  # noqa: E402
-from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.learning import processes  # noqa: E402
-from experiments import baselines, fitting  # noqa: E402
+from dgm_jax import checks, flows, plots
+from dgm_jax.combinators import compose, fixed, invert, pushforward
+from dgm_jax.data import dequantize, load, logit_map, quantize, standardize
+from dgm_jax.distributions import standard_normal
+from dgm_jax.measure import timing
+from dgm_jax.runs import processes
+from experiments import baselines, fitting
 
 SEQUENTIAL = {"maf": "sample", "iaf": "density"}  # the direction of d passes in the lecture
 DIRECTIONS = ("density", "sample")
@@ -81,9 +81,14 @@ def build(config, name, preprocessing, dim, *, inverse="unit_once"):
 
 def fit(config, name, model, rows, noisy):
     return fitting.maximum_likelihood(
-        config, name, model, rows,
-        noisy=noisy, num_draws=8, mesh=fitting.mesh(config.devices),
-    )  # fmt: skip
+        config,
+        name,
+        model,
+        rows,
+        noisy=noisy,
+        num_draws=8,
+        mesh=fitting.mesh(config.devices),
+    )
 
 
 def directions(model):

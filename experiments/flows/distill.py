@@ -51,20 +51,21 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.flows.distill")  # before the slow imports
 
-import math  # noqa: E402
+import math
 
-import distrax  # noqa: E402
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
+import distrax
+import jax
+import numpy as np
 
-from benchmarks import timing  # noqa: E402
-from dgm_jax import checks, flows, plots  # noqa: E402
-from dgm_jax.combinators import pushforward  # noqa: E402
-from dgm_jax.data import dequantize, load, logit_map, quantize, standardize  # noqa: E402
-from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.learning import averaged, gradient_descent, processes, train  # noqa: E402
-from dgm_jax.objectives import mean_and_stderr, nll  # noqa: E402
-from experiments import fitting  # noqa: E402
+from dgm_jax import checks, flows, plots
+from dgm_jax.combinators import pushforward
+from dgm_jax.data import dequantize, load, logit_map, quantize, standardize
+from dgm_jax.distributions import standard_normal
+from dgm_jax.learning import averaged, gradient_descent, train
+from dgm_jax.measure import timing
+from dgm_jax.objectives import mean_and_stderr, nll
+from dgm_jax.runs import processes
+from experiments import fitting
 
 
 def build(config, dim, name, *, inverse="unit_once"):
@@ -93,15 +94,19 @@ def learn_teacher(config, model, rows, to_z, noisy):
     algorithm = gradient_descent(
         model.init,
         lambda params, key, x: nll(model, params, None, to_z.forward(noisy(key, x))),
-        fitting.adamw(
-            config.learning_rate, config.teacher_steps, weight_decay=config.weight_decay
-        ),
+        fitting.adamw(config.learning_rate, config.teacher_steps, weight_decay=config.weight_decay),
         ema_decay=0.999,
     )
     return fitting.fit(
-        config, "teacher", algorithm, log_prob, rows,
-        num_steps=config.teacher_steps, eval_every=max(1, config.teacher_steps // 12), num_draws=2,
-    )  # fmt: skip
+        config,
+        "teacher",
+        algorithm,
+        log_prob,
+        rows,
+        num_steps=config.teacher_steps,
+        eval_every=max(1, config.teacher_steps // 12),
+        num_draws=2,
+    )
 
 
 def on_data(model, to_z, noisy):
@@ -247,7 +252,12 @@ def main(config: Config) -> dict:
 
 if __name__ == "__main__":
     QUICK = {
-        "teacher_steps": 10, "student_steps": 10, "hidden": (32, 32), "num_test": 1000,
-        "timing_repeats": 2, "student_layers": 2, "num_layers": 2,
-    }  # fmt: skip
+        "teacher_steps": 10,
+        "student_steps": 10,
+        "hidden": (32, 32),
+        "num_test": 1000,
+        "timing_repeats": 2,
+        "student_layers": 2,
+        "num_layers": 2,
+    }
     runner.run(CONFIG, main, quick=QUICK, show=show)

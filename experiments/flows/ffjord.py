@@ -49,22 +49,29 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.flows.ffjord")  # before the slow imports
 
-import functools  # noqa: E402
-import time  # noqa: E402
+import functools
+import time
 
-import distrax  # noqa: E402
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
 
-from dgm_jax import checks, flows, plots  # noqa: E402
-from dgm_jax.combinators import pushforward  # noqa: E402
-from dgm_jax.data import TOYS, dequantize, load, logit_map, quantize  # noqa: E402
-from dgm_jax.data import standardize  # noqa: E402
-from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.learning import averaged, fit, gradient_descent, processes  # noqa: E402
-from dgm_jax.objectives import mean_and_stderr, nll  # noqa: E402
-from experiments import fitting  # noqa: E402
+from dgm_jax import checks, flows, plots
+from dgm_jax.combinators import pushforward
+from dgm_jax.data import (
+    TOYS,
+    dequantize,
+    load,
+    logit_map,
+    quantize,
+    standardize,
+)
+from dgm_jax.distributions import standard_normal
+from dgm_jax.learning import averaged, fit, gradient_descent
+from dgm_jax.objectives import mean_and_stderr, nll
+from dgm_jax.runs import processes
+from experiments import fitting
 
 EXACT = 1e-5  # the tolerance of scores; a tenth of it moves log p by less than 1e-3
 
@@ -144,9 +151,15 @@ def learn_digits(config, rows, to_model):
     num_steps = config.digits_steps
     algorithm = descent(loss, model.init, config.learning_rate, num_steps, config.weight_decay)
     return fitting.fit(
-        config, "digits", algorithm, log_prob, rows,
-        num_steps=num_steps, eval_every=max(1, num_steps // 5), num_draws=2,
-    )  # fmt: skip
+        config,
+        "digits",
+        algorithm,
+        log_prob,
+        rows,
+        num_steps=num_steps,
+        eval_every=max(1, num_steps // 5),
+        num_draws=2,
+    )
 
 
 def on_the_digits(config, dim, tolerance):
@@ -229,7 +242,11 @@ def main(config: Config) -> dict:
 
 if __name__ == "__main__":
     QUICK = {
-        "toys": ("moons",), "toy_steps": 10, "toy_hidden": (16, 16), "num_test": 500,
-        "digits_steps": 10, "digits_hidden": (32, 32),
-    }  # fmt: skip
+        "toys": ("moons",),
+        "toy_steps": 10,
+        "toy_hidden": (16, 16),
+        "num_test": 500,
+        "digits_steps": 10,
+        "digits_hidden": (32, 32),
+    }
     runner.run(CONFIG, main, quick=QUICK, show=show)

@@ -87,17 +87,18 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.flows.images")  # before the slow imports
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
+import jax
+import numpy as np
 
-from dgm_jax import checks, flows, plots  # noqa: E402
-from dgm_jax.bijectors import affine, contraction  # noqa: E402
-from dgm_jax.combinators import adapt, compose, fixed, invert, pushforward  # noqa: E402
-from dgm_jax.data import dequantize, load, logit_map, quantize  # noqa: E402
-from dgm_jax.distributions import standard_normal, uniform_noise  # noqa: E402
-from dgm_jax.learning import gradient_descent, processes  # noqa: E402
-from dgm_jax.objectives import dequantized_log_prob, dequantized_nll  # noqa: E402
-from experiments import baselines, fitting  # noqa: E402
+from dgm_jax import checks, flows, plots
+from dgm_jax.bijectors import affine, contraction
+from dgm_jax.combinators import adapt, compose, fixed, invert, pushforward
+from dgm_jax.data import dequantize, load, logit_map, quantize
+from dgm_jax.distributions import standard_normal, uniform_noise
+from dgm_jax.learning import gradient_descent
+from dgm_jax.objectives import dequantized_log_prob, dequantized_nll
+from dgm_jax.runs import processes
+from experiments import baselines, fitting
 
 
 def build(config, name, shape, num_levels, num_classes=0):
@@ -142,9 +143,12 @@ def fit(config, name, model, noise, rows):
         return {"model": params, "noise": noise.init(noise_key)}
 
     optimizer = fitting.adamw(
-        config.learning_rate, config.num_updates, weight_decay=config.weight_decay,
-        clip=10.0, warm_up=config.num_updates // 20,
-    )  # fmt: skip
+        config.learning_rate,
+        config.num_updates,
+        weight_decay=config.weight_decay,
+        clip=10.0,
+        warm_up=config.num_updates // 20,
+    )
 
     def loss(params, key, row):
         return dequantized_nll(model, noise, params, key, *row)
@@ -154,10 +158,17 @@ def fit(config, name, model, noise, rows):
 
     algorithm = gradient_descent(init, loss, optimizer, ema_decay=config.ema_decay)
     return fitting.fit(
-        config, name, algorithm, log_prob, rows,
-        num_steps=config.num_updates, eval_every=config.eval_every, num_draws=4, eval_batch=200,
+        config,
+        name,
+        algorithm,
+        log_prob,
+        rows,
+        num_steps=config.num_updates,
+        eval_every=config.eval_every,
+        num_draws=4,
+        eval_batch=200,
         mesh=fitting.mesh(config.devices),
-    )  # fmt: skip
+    )
 
 
 def reconstructions(model, params, y, *cond, batch_size=200):
@@ -285,7 +296,13 @@ def main(config: Config) -> dict:
 
 if __name__ == "__main__":
     QUICK = {
-        "num_updates": 20, "eval_every": 10, "hidden": 8, "num_steps": 2, "num_shown": 8,
-        "num_components": 2, "num_couplings": (1, 1, 1), "noise_couplings": 1,
-    }  # fmt: skip
+        "num_updates": 20,
+        "eval_every": 10,
+        "hidden": 8,
+        "num_steps": 2,
+        "num_shown": 8,
+        "num_components": 2,
+        "num_couplings": (1, 1, 1),
+        "noise_couplings": 1,
+    }
     runner.run(CONFIG, main, quick=QUICK, show=show)

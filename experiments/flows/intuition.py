@@ -39,15 +39,15 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.flows.intuition")  # before the slow imports
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
+import jax
+import numpy as np
 
-from dgm_jax import checks, flows, plots  # noqa: E402
-from dgm_jax.combinators import pushforward  # noqa: E402
-from dgm_jax.data import TOYS  # noqa: E402
-from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.learning import processes  # noqa: E402
-from experiments.flows import toy  # noqa: E402
+from dgm_jax import checks, flows, plots
+from dgm_jax.combinators import pushforward
+from dgm_jax.data import TOYS
+from dgm_jax.distributions import standard_normal
+from dgm_jax.runs import processes
+from experiments.flows import toy
 
 MIXTURE = {  # of F: the parameters of flows.cdf, [1, K]
     "logits": np.log([[0.5, 0.3, 0.2]]).astype(np.float32),

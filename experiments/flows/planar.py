@@ -45,20 +45,21 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.flows.planar")  # before the slow imports
 
-import time  # noqa: E402
+import time
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-import optax  # noqa: E402
+import jax
+import numpy as np
+import optax
 
-from dgm_jax import checks, flows, plots  # noqa: E402
-from dgm_jax.bijectors import Permutation  # noqa: E402
-from dgm_jax.combinators import compose, fixed, pushforward, repeat  # noqa: E402
-from dgm_jax.data import ENERGIES  # noqa: E402
-from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.learning import gradient_descent, processes  # noqa: E402
-from dgm_jax.objectives import mean_and_stderr, reverse_kl  # noqa: E402
-from experiments import fitting  # noqa: E402
+from dgm_jax import checks, flows, plots
+from dgm_jax.bijectors import Permutation
+from dgm_jax.combinators import compose, fixed, pushforward, repeat
+from dgm_jax.data import ENERGIES
+from dgm_jax.distributions import standard_normal
+from dgm_jax.learning import gradient_descent
+from dgm_jax.objectives import mean_and_stderr, reverse_kl
+from dgm_jax.runs import processes
+from experiments import fitting
 
 
 def layer_of(name):

@@ -65,18 +65,23 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.flows.tabular")  # before the slow imports
 
-import distrax  # noqa: E402
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
+import distrax
+import jax
+import numpy as np
 
-from dgm_jax import autoregressive as ar  # noqa: E402
-from dgm_jax import checks, flows, plots  # noqa: E402
-from dgm_jax.bijectors import Triangular, affine, rational_quadratic_spline  # noqa: E402
-from dgm_jax.combinators import compose, fixed, invert, pushforward, repeat  # noqa: E402
-from dgm_jax.data import load, standardize  # noqa: E402
-from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.learning import processes  # noqa: E402
-from experiments import baselines, fitting, published  # noqa: E402
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    flows,
+    likelihoods,
+    plots,
+)
+from dgm_jax.bijectors import Triangular, affine, rational_quadratic_spline
+from dgm_jax.combinators import compose, fixed, invert, pushforward, repeat
+from dgm_jax.data import load, standardize
+from dgm_jax.distributions import standard_normal
+from dgm_jax.runs import processes
+from experiments import baselines, fitting, published
 
 
 def title(config, name):
@@ -120,8 +125,10 @@ def whitening(x):
 def build(config, name, whiten, dim):
     back = invert(fixed(whiten))
     if name in ("made", "made-mog"):
-        gaussian = ar.gaussian(affine(bound=config.scale_bound))
-        conditional = gaussian if name == "made" else ar.mixture(10, bound=config.scale_bound)
+        gaussian = likelihoods.gaussian(affine(bound=config.scale_bound))
+        conditional = (
+            gaussian if name == "made" else likelihoods.mixture(10, bound=config.scale_bound)
+        )
         return pushforward(back, ar.made(dim, conditional, hidden=config.hidden))
     return pushforward(compose(back, flow_of(config, name, dim)), standard_normal(dim))
 
@@ -161,9 +168,7 @@ def main(config: Config) -> dict:
         curves[title(config, name)] = steps, [-b * dim * np.log(2) for b in bits]
     if processes.first():
         levels = {"Gaussian": gaussian["test_nats"]}
-        figure = plots.curves(
-            curves, xlabel="step", ylabel="validation nats", baselines=levels
-        )
+        figure = plots.curves(curves, xlabel="step", ylabel="validation nats", baselines=levels)
         plots.save(figure, config.workdir / "curves.png")
     return {"data": config.data, "models": results, "baselines": {"Gaussian": gaussian}}
 

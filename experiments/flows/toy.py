@@ -31,8 +31,13 @@ LINEAR = ("diagonal", "triangular", "plu", "qr")
 @dataclasses.dataclass(frozen=True)
 class Config(runner.Config):
     toys: tuple[ToyName, ...] = (
-        "checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals",
-    )  # fmt: skip
+        "checkerboard",
+        "gaussians",
+        "moons",
+        "pinwheel",
+        "rings",
+        "spirals",
+    )
     """which densities to learn"""
     models: tuple[ModelName, ...] = ("maf", "iaf", "realnvp")
     """which flows to train; nice, nsf and mixture have other laws, the last four are linear"""
@@ -50,20 +55,24 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "experiments.flows.toy")  # before the slow imports
 
-import time  # noqa: E402
-from functools import partial  # noqa: E402
+import time
+from functools import partial
 
-import jax  # noqa: E402
-import optax  # noqa: E402
+import jax
+import optax
 
-from dgm_jax import checks, flows, plots  # noqa: E402
-from dgm_jax.bijectors import additive, mixture_logistic_cdf  # noqa: E402
-from dgm_jax.bijectors import rational_quadratic_spline  # noqa: E402
-from dgm_jax.combinators import compose, pushforward  # noqa: E402
-from dgm_jax.data import TOYS  # noqa: E402
-from dgm_jax.distributions import standard_normal  # noqa: E402
-from dgm_jax.learning import fit, gradient_descent, processes  # noqa: E402
-from dgm_jax.objectives import mean_and_stderr, nll  # noqa: E402
+from dgm_jax import checks, flows, plots
+from dgm_jax.bijectors import (
+    additive,
+    mixture_logistic_cdf,
+    rational_quadratic_spline,
+)
+from dgm_jax.combinators import compose, pushforward
+from dgm_jax.data import TOYS
+from dgm_jax.distributions import standard_normal
+from dgm_jax.learning import fit, gradient_descent
+from dgm_jax.objectives import mean_and_stderr, nll
+from dgm_jax.runs import processes
 
 
 def flow_of(config, name):

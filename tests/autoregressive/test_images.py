@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import autoregressive as ar
+from dgm_jax import likelihoods
 from dgm_jax.distributions import DiscretizedLogisticMixture
 from tests.contracts.compiled import jit
 
@@ -28,9 +29,11 @@ def built(name, shape, conditional, **options):
 def of_components(means, log_scales, x, num_levels):
     """log p_j(x) for each j, by mixtures of one."""
     one = DiscretizedLogisticMixture(
-        jnp.zeros((*means.shape, 1)), means[..., None], log_scales[..., None],
+        jnp.zeros((*means.shape, 1)),
+        means[..., None],
+        log_scales[..., None],
         num_levels=num_levels,
-    )  # fmt: skip
+    )
     return one.log_prob(x)
 
 
@@ -38,7 +41,7 @@ def of_components(means, log_scales, x, num_levels):
 def test_colours_are_coupled_as_in_the_paper(num_levels):
     """log Σ_j π_j p_j(r) p_j(g | r) p_j(b | r, g), the joint formula, and Σ_rgb p = 1."""
     k = 4
-    conditional = ar.discretized_logistic(num_levels, num_components=k)
+    conditional = likelihoods.discretized_logistic(num_levels, num_components=k)
     head = conditional.head(3)
     assert head.size == 10 * k
     h = 2 * jax.random.normal(jax.random.key(0), (head.size,))
@@ -68,7 +71,7 @@ def test_colours_are_coupled_as_in_the_paper(num_levels):
 
 def test_colours_that_are_no_levels_are_impossible_and_gradients_finite():
     """Also where a component is sure of one level, and where scales leave what is useful."""
-    conditional = ar.discretized_logistic(256, num_components=2)
+    conditional = likelihoods.discretized_logistic(256, num_components=2)
     head = conditional.head(3)
     x = jnp.array([[-1, 3, 9], [0, 256, 7], [0, 128, 255]])
 
@@ -88,7 +91,7 @@ def test_colours_that_are_no_levels_are_impossible_and_gradients_finite():
 @everywhere
 def test_what_is_drawn_in_colour_is_scored_alike(name):
     """Means are moved by the channels drawn in sampling, by those given in scoring."""
-    conditional = ar.discretized_logistic(256, num_components=2)
+    conditional = likelihoods.discretized_logistic(256, num_components=2)
     model, params = built(name, (2, 3, 3), conditional, cond_dim=3)
     cond = jnp.eye(3)
 
@@ -106,7 +109,7 @@ def test_what_is_drawn_in_colour_is_scored_alike(name):
 @everywhere
 def test_a_completion_keeps_what_is_given_and_sharpened_prefers_likely_levels(name):
     shape = (3, 2, 2)
-    model, params = built(name, shape, ar.categorical(4))
+    model, params = built(name, shape, likelihoods.categorical(4))
     given = np.zeros(shape, bool)
     given[:2] = True
     x = jnp.asarray(np.random.default_rng(0).integers(0, 4, (5, *shape)), jnp.int32)
@@ -127,7 +130,7 @@ def test_a_completion_keeps_what_is_given_and_sharpened_prefers_likely_levels(na
 
 @everywhere
 def test_images_of_another_shape_or_kind_are_refused(name):
-    model, params = built(name, (2, 2, 1), ar.bernoulli(), cond_dim=2)
+    model, params = built(name, (2, 2, 1), likelihoods.bernoulli(), cond_dim=2)
     score = lambda x, c=None: model.dist(params, c).log_prob(x)  # noqa: E731
     cond = jnp.zeros(2)
     with pytest.raises(ValueError, match=r"x must have shape \[..., 2, 2, 1\]; got \(2, 2\)"):
@@ -139,10 +142,10 @@ def test_images_of_another_shape_or_kind_are_refused(name):
     with pytest.raises(ValueError, match="cond is missing: the model was built with cond_dim=2"):
         score(jnp.zeros((2, 2, 1), jnp.int32))
     with pytest.raises(ValueError, match=r"shape must be \(height, width, channels\)"):
-        getattr(ar, name)((8, 8), ar.bernoulli())
+        getattr(ar, name)((8, 8), likelihoods.bernoulli())
     with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected .*argument 'hiden'"):
-        getattr(ar, name)((2, 2, 1), ar.bernoulli(), hiden=3)
+        getattr(ar, name)((2, 2, 1), likelihoods.bernoulli(), hiden=3)
     with pytest.raises(ValueError, match="num_outputs comes from the conditional; got .*=3 as we"):
-        getattr(ar, name)((2, 2, 1), ar.bernoulli(), num_outputs=3)
+        getattr(ar, name)((2, 2, 1), likelihoods.bernoulli(), num_outputs=3)
     with pytest.raises(ValueError, match="conditional must be a Conditional; got function"):
-        getattr(ar, name)((8, 8, 1), ar.bernoulli)
+        getattr(ar, name)((8, 8, 1), likelihoods.bernoulli)

@@ -8,24 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from benchmarks.flops import products
 
-from dgm_jax.autoregressive import (
-    bernoulli,
-    categorical,
-    discretized_logistic,
-    fit_table,
-    gaussian,
-    made,
-    mixture,
-    observed_first,
-    table,
-    transformer,
-)
+from dgm_jax.autoregressive import fit_table, made, observed_first, table, transformer
 from dgm_jax.bijectors import additive, affine
 from dgm_jax.combinators import adapt, pushforward
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import maf
+from dgm_jax.likelihoods import bernoulli, categorical, discretized_logistic, gaussian, mixture
+from dgm_jax.measure.flops import products
 from dgm_jax.nets import scaled
 from dgm_jax.objectives import nll
 from tests.contracts.compiled import jit
@@ -258,9 +248,10 @@ def test_an_ensemble_is_sharpened_member_by_member_and_has_no_one_order():
     sharp = ensemble.sharpened(temperature=0.5).log_prob(states)
     members = [ensemble._member(m).sharpened(temperature=0.5).log_prob(states) for m in (0, 1)]
     np.testing.assert_allclose(np.exp(sharp), np.exp(members).mean(0), rtol=1e-5)
-    for call in (lambda: ensemble.conditionals(states), lambda: ensemble.complete(
-        states, np.array([True, False, False]), seed=jax.random.key(0)
-    )):  # fmt: skip
+    for call in (
+        lambda: ensemble.conditionals(states),
+        lambda: ensemble.complete(states, np.array([True, False, False]), seed=jax.random.key(0)),
+    ):
         with pytest.raises(ValueError, match="ensemble of 2 masks has no one order. Take a member"):
             call()
 

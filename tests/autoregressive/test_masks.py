@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from dgm_jax import nets
-from dgm_jax.autoregressive import bernoulli, categorical, gaussian, made
+from dgm_jax.autoregressive import made
 from dgm_jax.autoregressive.masks import Places, random_places, replaced
+from dgm_jax.likelihoods import bernoulli, categorical, gaussian
 from dgm_jax.nets import one_hot
 from dgm_jax.objectives import nll
 from tests.contracts.compiled import jit
@@ -128,8 +129,11 @@ def test_a_share_of_the_units_roams_others_in_each_mask():
 def test_units_that_mostly_stay_start_with_the_weights_of_one_mask():
     """The first third sees one input and the last three, as of one mask; free ones see half."""
     as_of_one, free = np.sqrt(3), 1
-    ratios = {("order", 1.0): as_of_one, ("connectivity", 0.25): as_of_one,
-              ("connectivity", 1.0): free}  # fmt: skip
+    ratios = {
+        ("order", 1.0): as_of_one,
+        ("connectivity", 0.25): as_of_one,
+        ("connectivity", 1.0): free,
+    }
     for (what, roaming), ratio in ratios.items():
         options = {"hidden": (3000,), "num_masks": 3, "agnostic_to": (what,), "roaming": roaming}
         params = made(DIM, bernoulli(), **options).init(jax.random.key(0))

@@ -7,18 +7,9 @@ import optax
 import pytest
 
 from dgm_jax import nets
-from dgm_jax.autoregressive import (
-    categorical,
-    density,
-    discretized_logistic,
-    gaussian,
-    markov,
-    mixture,
-    rnn,
-    table,
-    wavenet,
-)
+from dgm_jax.autoregressive import density, markov, rnn, table, wavenet
 from dgm_jax.learning import fit, gradient_descent
+from dgm_jax.likelihoods import categorical, discretized_logistic, gaussian, mixture
 from dgm_jax.objectives import nll
 from tests.contracts.compiled import jit
 
@@ -113,16 +104,20 @@ def test_samples_of_a_batch_of_conditions_are_those_of_the_definition(name, cond
     """The same key, the same draws, by the cache and by d passes; and completions keep
     what is given."""
     conditional = {
-        "gaussian": gaussian(), "mixture": mixture(2),
+        "gaussian": gaussian(),
+        "mixture": mixture(2),
         "levels": discretized_logistic(9, num_components=2),
-    }[conditional]  # fmt: skip
+    }[conditional]
     dim = 6
     make, options = FAMILIES[name]
     model = build(name, dim, conditional, cond_dim=COND)
     net = getattr(nets, make.__name__)(
-        dim, num_outputs=conditional.num_params, encoding=conditional.encoding, cond_dim=COND,
+        dim,
+        num_outputs=conditional.num_params,
+        encoding=conditional.encoding,
+        cond_dim=COND,
         **options,
-    )  # fmt: skip
+    )
     levels = conditional.encoding is not None
     slow = density(
         nets.naive(net.init, net.apply, dim, levels=levels), conditional, dim, cond_dim=COND

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from dgm_jax import autoregressive as ar
-from dgm_jax import learning, objectives
+from dgm_jax import learning, likelihoods, objectives
 from tests.contracts.compiled import jit
 
 SMALL = {"hidden": 8, "num_layers": 1, "num_heads": 2}
@@ -34,7 +34,7 @@ def test_what_is_a_copy_costs_nothing():
     def draw(key, num=128):
         return jnp.tile(jax.random.randint(key, (num, 4), 0, 4), 2)
 
-    model = ar.transformer(8, ar.categorical(4), hidden=32, num_layers=2, num_heads=2)
+    model = ar.transformer(8, likelihoods.categorical(4), hidden=32, num_layers=2, num_heads=2)
     params = learned(model, draw, 200)
     score = jit(lambda p, x: -model.dist(p).conditionals(x).log_prob(x).mean(0))
     nll = np.asarray(score(params, draw(jax.random.key(1), 2000)))
@@ -48,7 +48,7 @@ def test_a_chain_of_order_two_is_learned_to_its_entropy_at_any_length():
     truth = {"logits": jnp.asarray(rng.normal(0, 1.5, (3, 9, 3)), jnp.float32)}
     chain = lambda dim: ar.table(dim, num_levels=3, window=2, shared=True).dist(truth)  # noqa: E731
     own = {"hidden": 16, "num_layers": 2, "num_heads": 2, "positions": "rotary", "window": 2}
-    short, long = (ar.transformer(dim, ar.categorical(3), **own) for dim in (12, 60))
+    short, long = (ar.transformer(dim, likelihoods.categorical(3), **own) for dim in (12, 60))
     params = learned(short, lambda key: chain(12).sample(seed=key, sample_shape=128), 200)
 
     @jit
@@ -57,10 +57,12 @@ def test_a_chain_of_order_two_is_learned_to_its_entropy_at_any_length():
         return (chain(60).log_prob(x) - long.dist(params).log_prob(x)).mean() / 60
 
     assert 0 <= excess(params, jax.random.key(1)) < 0.01
-    draw = jit(lambda params, key: (
-        long.dist(params).sample(seed=key, sample_shape=1000),
-        chain(60).sample(seed=jax.random.clone(key), sample_shape=1000),
-    ))  # fmt: skip
+    draw = jit(
+        lambda params, key: (
+            long.dist(params).sample(seed=key, sample_shape=1000),
+            chain(60).sample(seed=jax.random.clone(key), sample_shape=1000),
+        )
+    )
     of_model, of_chain = (
         np.bincount(np.ravel(9 * x[:, 38:-2] + 3 * x[:, 39:-1] + x[:, 40:]), minlength=27)
         for x in draw(params, jax.random.key(2))
@@ -71,8 +73,8 @@ def test_a_chain_of_order_two_is_learned_to_its_entropy_at_any_length():
 def test_a_picture_is_the_text_of_its_pixels_and_of_each_its_colours():
     shape, pixels = (2, 2, 3), [2, 0, 3, 1]
     order = [3 * i + c for i in pixels for c in range(3)]
-    picture = ar.image_gpt(shape, ar.categorical(3), **SMALL, order=pixels, cond_dim=2)
-    text = ar.transformer(12, ar.categorical(3), **SMALL, order=order, cond_dim=2)
+    picture = ar.image_gpt(shape, likelihoods.categorical(3), **SMALL, order=pixels, cond_dim=2)
+    text = ar.transformer(12, likelihoods.categorical(3), **SMALL, order=order, cond_dim=2)
     params = drawn(text)
     x = jnp.asarray(np.random.default_rng(0).integers(0, 3, (5, *shape)))
     cond = jnp.eye(2)[jnp.array([0, 1, 1, 0, 1])]
@@ -92,17 +94,28 @@ def test_a_picture_is_the_text_of_its_pixels_and_of_each_its_colours():
 
 
 def test_it_starts_as_the_conditional_of_zero():
-    model = ar.image_gpt((2, 3, 1), ar.bernoulli(), **SMALL)
+    model = ar.image_gpt((2, 3, 1), likelihoods.bernoulli(), **SMALL)
     score = jit(lambda key: model.dist(model.init(key)).log_prob(jnp.ones((2, 3, 1), jnp.int32)))
     np.testing.assert_allclose(score(jax.random.key(0)), 6 * np.log(0.5), rtol=1e-6)
 
 
-@pytest.mark.parametrize("make, told", [
-    (lambda: ar.transformer(4, ar.categorical, **SMALL), "conditional must be a Conditional"),
-    (lambda: ar.image_gpt((4, 4), ar.bernoulli(), **SMALL), r"shape must be \(height, width"),
-    (lambda: ar.image_gpt((2, 2, 3), ar.bernoulli(), **SMALL, order=range(12)),
-     r"order must be a permutation of the integers 0\.\.3"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (
+            lambda: ar.transformer(4, likelihoods.categorical, **SMALL),
+            "conditional must be a Conditional",
+        ),
+        (
+            lambda: ar.image_gpt((4, 4), likelihoods.bernoulli(), **SMALL),
+            r"shape must be \(height, width",
+        ),
+        (
+            lambda: ar.image_gpt((2, 2, 3), likelihoods.bernoulli(), **SMALL, order=range(12)),
+            r"order must be a permutation of the integers 0\.\.3",
+        ),
+    ],
+)
 def test_what_cannot_be_is_refused_by_name(make, told):
     with pytest.raises(ValueError, match=told):
         make()

@@ -23,7 +23,7 @@ def test_the_layers_written_out_are_those_of_the_net(name):
 
 
 def test_only_what_is_found_again_does_not_grow_with_depth():
-    shallow, deep = (memory.measure(CONFIG, "revnet", depth) for depth in (4, 32))
+    shallow, deep = (memory.measurements(CONFIG, "revnet", depth) for depth in (4, 32))
     assert deep["found again MB"] < 1.1 * shallow["found again MB"]
     for way in ("backprop", "checkpoint"):
         assert deep[f"{way} MB"] > 3 * shallow[f"{way} MB"]

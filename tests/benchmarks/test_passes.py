@@ -11,9 +11,19 @@ from dgm_jax.nets import INVERSES
 from dgm_jax.plots import QUIET
 
 ROW = {
-    "model", "dim", "batch", "inverse", "density_passes", "sample_passes", "density_ms",
-    "dense_density_ms", "gradient_ms", "sample_ms", "density_flops", "sample_flops",
-}  # fmt: skip
+    "model",
+    "dim",
+    "batch",
+    "inverse",
+    "density_passes",
+    "sample_passes",
+    "density_ms",
+    "dense_density_ms",
+    "gradient_ms",
+    "sample_ms",
+    "density_flops",
+    "sample_flops",
+}
 TINY = ["--batch", 4, "--num-layers", 1, "--hidden", 8, "--min-seconds", 0, "--repeats", 2]
 
 
@@ -25,9 +35,12 @@ def test_a_tiny_run_writes_its_rows_its_picture_and_a_record(command, tmp_path):
     assert set(found) == {"rows", "machine"} and found["machine"]["jax"] == jax.__version__
     assert all(set(row) == ROW for row in found["rows"])
     assert [(row["model"], row["inverse"]) for row in found["rows"]] == [
-        ("maf", "unit_once"), ("maf", "naive"), ("iaf", "unit_once"), ("iaf", "naive"),
+        ("maf", "unit_once"),
+        ("maf", "naive"),
+        ("iaf", "unit_once"),
+        ("iaf", "naive"),
         ("realnvp", "closed_form"),
-    ]  # fmt: skip
+    ]
     assert all(row[what] > 0 for row in found["rows"] for what in ROW if what.endswith("_ms"))
     maf, naive = found["rows"][:2]
     assert (maf["density_passes"], maf["sample_passes"]) == (1, 1)
@@ -74,8 +87,14 @@ def test_the_picture_has_the_lecture_and_each_inverse_and_stops_where_the_timing
     config = passes.Config(dims=(8, 64), inverse=("unit_once", "naive"))
 
     def row(dim, inverse, ms):
-        return {"model": "maf", "dim": dim, "inverse": inverse, "sample_ms": ms,
-                "density_ms": 1.0, "dense_density_ms": 2.0}  # fmt: skip
+        return {
+            "model": "maf",
+            "dim": dim,
+            "inverse": inverse,
+            "sample_ms": ms,
+            "density_ms": 1.0,
+            "dense_density_ms": 2.0,
+        }
 
     rows = [row(8, "unit_once", 2.0), row(64, "unit_once", 3.0), row(8, "naive", 20.0)]
     figure = passes.draw(config, {"rows": rows})

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import peers
-from benchmarks.timing import Timing
+from dgm_jax.measure.timing import Timing
 
 CONFIG = peers.Config(num_layers=2, hidden=(16, 16))
 CAN = {
@@ -54,9 +54,12 @@ def test_ratios_are_to_the_fastest_peer_and_a_call_left_out_has_no_time():
 
     found = {"dgm_jax unit_once": peer(100), "a": peer(101), "b": peer(150)}
     ms = {
-        ("dgm_jax unit_once", "density"): 1.0, ("a", "density"): 2.0, ("b", "density"): 4.0,
-        ("dgm_jax unit_once", "sample"): 1.0, ("a", "sample"): 50.0,
-    }  # fmt: skip
+        ("dgm_jax unit_once", "density"): 1.0,
+        ("a", "density"): 2.0,
+        ("b", "density"): 4.0,
+        ("dgm_jax unit_once", "sample"): 1.0,
+        ("a", "sample"): 50.0,
+    }
     timed = {what: Timing(t, t, t, 0.0) for what, t in ms.items()}
     trips = dict.fromkeys(found, 1e-7)
     rows = peers.rows_of("maf", 4, CONFIG, found, timed, trips)
@@ -64,8 +67,10 @@ def test_ratios_are_to_the_fastest_peer_and_a_call_left_out_has_no_time():
     assert ratio["dgm_jax unit_once", "density"] == 0.5 and ratio["b", "density"] == 2.0
     assert ratio["dgm_jax unit_once", "sample"] == 0.02 and ratio["b", "sample"] is None
     assert {r["library"]: r["same_size"] for r in rows} == {
-        "dgm_jax unit_once": True, "a": True, "b": False,
-    }  # fmt: skip
+        "dgm_jax unit_once": True,
+        "a": True,
+        "b": False,
+    }
 
 
 def test_a_tiny_run_writes_its_rows_and_its_picture(command, tmp_path):

@@ -12,9 +12,11 @@ def test_each_size_is_varied_alone_and_layers_also_unrolled():
     base = scaling.Case(64, 512, 2, 256, 5)
     assert scaling.cases(config, "dim") == [base._replace(dim=8), base]
     assert scaling.cases(config, "num_layers") == [
-        base._replace(num_layers=2), base,
-        base._replace(num_layers=2, unroll=True), base._replace(unroll=True),
-    ]  # fmt: skip
+        base._replace(num_layers=2),
+        base,
+        base._replace(num_layers=2, unroll=True),
+        base._replace(unroll=True),
+    ]
 
 
 def test_the_slope_is_the_exponent():

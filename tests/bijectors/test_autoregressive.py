@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from dgm_jax.bijectors import Autoregressive, affine
-from dgm_jax.nets import INVERSES, made, naive
+from dgm_jax.nets import INVERSES, naive
+from dgm_jax.nets.causal import made
 from tests.contracts.compiled import jit
 
 DIM, BOUND = 3, 3.0
@@ -127,9 +128,14 @@ def test_every_inverse_is_the_loop_of_d_passes(inverse, float64):
     """To 1e-12 in float64, to 1e-5 in float32."""
     _, order, *at = example("permuted, conditional")
     net = made(
-        DIM, hidden=(5, 4), num_outputs=2, activation=jnp.tanh, inverse=inverse,
-        order=order, cond_dim=2,
-    )  # fmt: skip
+        DIM,
+        hidden=(5, 4),
+        num_outputs=2,
+        activation=jnp.tanh,
+        inverse=inverse,
+        order=order,
+        cond_dim=2,
+    )
     run = jit(partial(by_the_bijector, net, order))
     wanted = d_passes(net, order, *at)
     agree(run(*at), wanted, 1e-12)

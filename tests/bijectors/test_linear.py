@@ -25,9 +25,10 @@ FACTORS = {
     ),
     "orthogonal": (lambda n: Orthogonal(Q, event_ndims=n), Q),
     "permutation": (
-        lambda n: Permutation([2, 0, 3, 1], event_ndims=n), jnp.eye(DIM)[jnp.array([2, 0, 3, 1])],
+        lambda n: Permutation([2, 0, 3, 1], event_ndims=n),
+        jnp.eye(DIM)[jnp.array([2, 0, 3, 1])],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FACTORS)

@@ -73,9 +73,7 @@ def test_knots_go_to_knots_and_the_slope_is_continuous_there(float64):
     c, _ = scalar.draw(LAW, 10, scale=1.0)
     left_knots, lower_knots = knots(c)
     c = jnp.repeat(c[:, None], 9, 1)
-    for method, at, to in zip(
-        scalar.METHODS, (left_knots, lower_knots), (lower_knots, left_knots)
-    ):
+    for method, at, to in zip(scalar.METHODS, (left_knots, lower_knots), (lower_knots, left_knots)):
         of_law = scalar.run(LAW, method)
         y, log_det = of_law(c, at)
         scalar.close(y, to, 1e-12)

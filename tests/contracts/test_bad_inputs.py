@@ -10,10 +10,21 @@ import numpy as np
 import pytest
 
 from dgm_jax import flows, nets
-from dgm_jax.autoregressive import gaussian, made, transformer
-from dgm_jax.bijectors import Autoregressive, Coupling, Permutation, Scan, additive, affine
-from dgm_jax.bijectors import contraction
-from dgm_jax.bijectors import FactorOut, checkerboard, flatten, rational_quadratic_spline, squeeze
+from dgm_jax.autoregressive import made, transformer
+from dgm_jax.bijectors import (
+    Autoregressive,
+    Coupling,
+    FactorOut,
+    Permutation,
+    Scan,
+    additive,
+    affine,
+    checkerboard,
+    contraction,
+    flatten,
+    rational_quadratic_spline,
+    squeeze,
+)
 from dgm_jax.combinators import (
     adapt,
     compose,
@@ -25,6 +36,7 @@ from dgm_jax.combinators import (
     repeat,
 )
 from dgm_jax.distributions import standard_normal, uniform_noise
+from dgm_jax.likelihoods import gaussian
 from dgm_jax.objectives import bits_per_dim, mean_and_stderr, reverse_kl
 
 H = {"hidden": (4,)}
@@ -89,9 +101,12 @@ for name, make in {**AUTOREGRESSIONS, **COUPLINGS, **GAUSSIAN}.items():
         f"{name}, hidden=None": (lambda m=make: m(hidden=None), "hidden", "sequence", "None"),
         f"{name}, cond_dim": (lambda m=make: m(cond_dim=-1), "cond_dim", "at least 0", "-1"),
         f"{name}, activation": (
-            lambda m=make: m(activation="relu"), "activation", "function", "str",
+            lambda m=make: m(activation="relu"),
+            "activation",
+            "function",
+            "str",
         ),
-    }  # fmt: skip
+    }
 
 for name, make in {**AUTOREGRESSIONS, **GAUSSIAN}.items():
     CASES |= {
@@ -106,7 +121,10 @@ for name, make in {**AUTOREGRESSIONS, **GAUSSIAN}.items():
 for name, make in AUTOREGRESSIONS.items():
     CASES |= {
         f"{name}, inverse": (
-            lambda m=make: m(inverse="unit_one"), "inverse", "naive", "'unit_one'",
+            lambda m=make: m(inverse="unit_one"),
+            "inverse",
+            "naive",
+            "'unit_one'",
             "Did you mean 'unit_once'?",
         ),
         f"{name}, num_blocks=0": (lambda m=make: m(num_blocks=0), "num_blocks", "at least 1"),
@@ -114,45 +132,72 @@ for name, make in AUTOREGRESSIONS.items():
         f"{name}, density_blocks": (lambda m=make: m(density_blocks=4), "density_blocks", "dim=3"),
         f"{name}, tolerance": (lambda m=make: m(tolerance=-1.0), "tolerance", "at least 0", "-1.0"),
         f"{name}, residual": (
-            lambda m=make: m(residual=True, hidden=(4, 4)), "hidden", "residual", "odd", "(4, 4)",
+            lambda m=make: m(residual=True, hidden=(4, 4)),
+            "hidden",
+            "residual",
+            "odd",
+            "(4, 4)",
         ),
-    }  # fmt: skip
+    }
 
 for name, make in {**FLOWS, **GAUSSIAN}.items():
     CASES |= {
         f"{name}, law not called": (
-            lambda m=make: m(law=affine), "law", "Law", "function", "affine(...)",
+            lambda m=make: m(law=affine),
+            "law",
+            "Law",
+            "function",
+            "affine(...)",
         ),
         f"{name}, law by name": (lambda m=make: m(law="affine"), "law", "Law", "str"),
-    }  # fmt: skip
+    }
 
 for name, make in FLOWS.items():
     for method in ("forward", "inverse", "forward_and_log_det", "inverse_and_log_det"):
         CASES |= {
             f"{name}.{method} of integers": (
-                lambda m=make, way=method: run(m(), way, INT), "floating", "int", "Dequantize",
+                lambda m=make, way=method: run(m(), way, INT),
+                "floating",
+                "int",
+                "Dequantize",
             ),
             f"{name}.{method} of another width": (
-                lambda m=make, way=method: run(m(), way, FOUR), "[..., 3]", "(2, 4)",
+                lambda m=make, way=method: run(m(), way, FOUR),
+                "[..., 3]",
+                "(2, 4)",
             ),
             f"{name}.{method} of a list": (
-                lambda m=make, way=method: run(m(), way, [1.0, 2.0, 3.0]), "array", "list",
+                lambda m=make, way=method: run(m(), way, [1.0, 2.0, 3.0]),
+                "array",
+                "list",
             ),
-        }  # fmt: skip
+        }
     CASES |= {
         f"{name}, cond missing": (
-            lambda m=make: run(m(cond_dim=2)), "cond", "missing", "cond_dim=2",
+            lambda m=make: run(m(cond_dim=2)),
+            "cond",
+            "missing",
+            "cond_dim=2",
         ),
         f"{name}, cond extra": (
-            lambda m=make: run(m(), cond=jnp.ones(2)), "cond", "unconditional", "cond_dim",
+            lambda m=make: run(m(), cond=jnp.ones(2)),
+            "cond",
+            "unconditional",
+            "cond_dim",
         ),
         f"{name}, cond of another width": (
-            lambda m=make: run(m(cond_dim=2), cond=jnp.ones((5, 3))), "cond", "[..., 2]", "(5, 3)",
+            lambda m=make: run(m(cond_dim=2), cond=jnp.ones((5, 3))),
+            "cond",
+            "[..., 2]",
+            "(5, 3)",
         ),
         f"{name}, cond a list": (
-            lambda m=make: run(m(cond_dim=2), cond=[1.0, 2.0]), "cond", "array", "list",
+            lambda m=make: run(m(cond_dim=2), cond=[1.0, 2.0]),
+            "cond",
+            "array",
+            "list",
         ),
-    }  # fmt: skip
+    }
 
 for name, make in COUPLINGS.items():
     CASES[f"{name}(1)"] = (lambda m=make: m(1), "dim", "2", "1")
@@ -160,8 +205,11 @@ for name, make in COUPLINGS.items():
 for name, make in {k: v for k, v in FLOWS.items() if k in ("iaf", "maf", "realnvp")}.items():
     for bad in (0, -2, 2.0, None):
         CASES[f"{name}, num_layers={bad}"] = (
-            lambda m=make, bad=bad: m(num_layers=bad), "num_layers", "at least", str(bad),
-        )  # fmt: skip
+            lambda m=make, bad=bad: m(num_layers=bad),
+            "num_layers",
+            "at least",
+            str(bad),
+        )
 
 MASKS = {
     "short": ([True, False], "3 booleans", "(2,)"),
@@ -173,24 +221,34 @@ MASKS = {
 }
 for name, (bad, *words) in MASKS.items():
     CASES[f"coupling, mask {name}"] = (
-        lambda bad=bad: flows.coupling(3, **H, mask=bad), "mask", *words,
-    )  # fmt: skip
+        lambda bad=bad: flows.coupling(3, **H, mask=bad),
+        "mask",
+        *words,
+    )
 
 PLAIN = {
-    "diagonal": flows.diagonal, "triangular": flows.triangular, "plu": flows.plu, "qr": flows.qr,
-    "actnorm": flows.actnorm, "planar": flows.planar, "sylvester": flows.sylvester,
-    "cdf": flows.cdf, "elementwise": lambda dim: flows.elementwise(dim, law=affine()),
-}  # fmt: skip
+    "diagonal": flows.diagonal,
+    "triangular": flows.triangular,
+    "plu": flows.plu,
+    "qr": flows.qr,
+    "actnorm": flows.actnorm,
+    "planar": flows.planar,
+    "sylvester": flows.sylvester,
+    "cdf": flows.cdf,
+    "elementwise": lambda dim: flows.elementwise(dim, law=affine()),
+}
 for name, make in PLAIN.items():
     CASES |= {
         f"{name}(0)": (lambda m=make: m(0), "dim", "at least", "0"),
         f"{name}(3.0)": (lambda m=make: m(3.0), "dim", "integer", "3.0"),
         f"{name} of integers": (lambda m=make: run(m(3), "inverse", INT), "floating", "int"),
         f"{name} of another width": (
-            lambda m=make: run(m(3), "forward", FOUR), "[..., 3]", "(2, 4)",
+            lambda m=make: run(m(3), "forward", FOUR),
+            "[..., 3]",
+            "(2, 4)",
         ),
         f"{name} of a list": (lambda m=make: run(m(3), "forward", [1.0] * 3), "array", "list"),
-    }  # fmt: skip
+    }
 
 IMAGES = {"realnvp_image": flows.realnvp_image, "glow": flows.glow, "flow_pp": flows.flow_pp}
 for name, make in IMAGES.items():
@@ -204,25 +262,35 @@ for name, make in IMAGES.items():
         f"{name}, cond_dim": (lambda m=make: image_model(m, cond_dim=-1), "cond_dim", "-1"),
         f"{name}, activation": (lambda m=make: image_model(m, activation="relu"), "activation"),
         f"{name} of vectors": (
-            lambda m=make: run(image_model(m), "inverse", FOUR), "[..., 4, 4, 1]", "(2, 4)",
+            lambda m=make: run(image_model(m), "inverse", FOUR),
+            "[..., 4, 4, 1]",
+            "(2, 4)",
         ),
         f"{name} of integers": (
-            lambda m=make: run(image_model(m), "inverse", np.ones((4, 4, 1), int)), "floating",
+            lambda m=make: run(image_model(m), "inverse", np.ones((4, 4, 1), int)),
+            "floating",
         ),
         f"{name}, noise of an image": (
-            lambda m=make: run(image_model(m), "forward", jnp.ones((4, 4, 1))), "[..., ", "(4, 4,",
+            lambda m=make: run(image_model(m), "forward", jnp.ones((4, 4, 1))),
+            "[..., ",
+            "(4, 4,",
         ),
         f"{name}, cond missing": (
-            lambda m=make: run(image_model(m, cond_dim=2), x=jnp.ones(16)), "cond", "missing",
+            lambda m=make: run(image_model(m, cond_dim=2), x=jnp.ones(16)),
+            "cond",
+            "missing",
         ),
         f"{name}, cond extra": (
-            lambda m=make: run(image_model(m), x=jnp.ones(16), cond=jnp.ones(2)), "unconditional",
+            lambda m=make: run(image_model(m), x=jnp.ones(16), cond=jnp.ones(2)),
+            "unconditional",
         ),
         f"{name}, cond of another width": (
             lambda m=make: run(image_model(m, cond_dim=2), x=jnp.ones(16), cond=jnp.ones((5, 3))),
-            "cond", "[..., 2]", "(5, 3)",
+            "cond",
+            "[..., 2]",
+            "(5, 3)",
         ),
-    }  # fmt: skip
+    }
 
 mlp = nets.mlp(3, 2, hidden=(4,))
 gaussian_made = made(3, gaussian(), **H)
@@ -259,34 +327,48 @@ for name, make in CONTINUOUS.items():
         f"{name}, time": (lambda m=make: m(time=0), "time", "above 0", "got 0"),
         f"{name}, max_steps": (lambda m=make: m(max_steps=0), "max_steps", "at least 1", "0"),
         f"{name}, adjoint": (
-            lambda m=make: m(adjoint="backsolv"), "adjoint", "Did you mean 'backsolve'?",
+            lambda m=make: m(adjoint="backsolv"),
+            "adjoint",
+            "Did you mean 'backsolve'?",
         ),
         f"{name}, noise": (lambda m=make: m(noise="normal"), "noise", "gaussian", "'normal'"),
         f"{name} of integers": (lambda m=make: run(m(), x=INT), "floating", "int", "Dequantize"),
         f"{name} of another width": (lambda m=make: run(m(), x=FOUR), "[..., 3]", "(2, 4)"),
         f"{name}, cond missing": (lambda m=make: run(m(cond_dim=2)), "cond", "missing"),
         f"{name}, cond extra": (lambda m=make: run(m(), cond=jnp.ones(2)), "cond", "unconditional"),
-    }  # fmt: skip
+    }
 
 DEEP = made(3, gaussian(), hidden=(4, 4))
 FOREIGN = {  # name: (model, model of the parameters, words of the message)
     "params of a shallower one": (DEEP, gaussian_made, "['biases'][1] ", "(4,)", "nothing"),
     "params of a deeper one": (gaussian_made, DEEP, "['biases'][1] must be absent", "(4,)"),
     "params of a wider one": (
-        gaussian_made, made(3, gaussian(), hidden=(5,)), "['biases'][0] ", "(4,)", "(5,)",
+        gaussian_made,
+        made(3, gaussian(), hidden=(5,)),
+        "['biases'][0] ",
+        "(4,)",
+        "(5,)",
     ),
     "params without direct": (
-        made(3, gaussian(), **H, direct=True), gaussian_made, "['direct']", "(3, 2, 3)", "nothing",
+        made(3, gaussian(), **H, direct=True),
+        gaussian_made,
+        "['direct']",
+        "(3, 2, 3)",
+        "nothing",
     ),
     "params of another net": (
-        gaussian_made, transformer(3, gaussian(), hidden=4, num_layers=1, num_heads=2), "nothing",
+        gaussian_made,
+        transformer(3, gaussian(), hidden=4, num_layers=1, num_heads=2),
+        "nothing",
     ),
     "params of another ensemble": (
-        made(3, gaussian(), **H, num_masks=2), DEEP, "['biases'][1] must be absent",
+        made(3, gaussian(), **H, num_masks=2),
+        DEEP,
+        "['biases'][1] must be absent",
     ),
     "params of a flow": (maf_density(), flows.maf(3, **TWO), "['flow']", "nothing"),
     "params of a conditional flow": (maf_density(), maf_density(cond_dim=2), "['cond']", "absent"),
-}  # fmt: skip
+}
 
 CASES |= {
     "neural_ode, field": (lambda: flows.neural_ode(linear, 3), "field", "Field", "function"),
@@ -300,10 +382,14 @@ CASES |= {
     "sylvester, form": (lambda: flows.sylvester(3, form="house"), "form", "householder", "'house'"),
     "sylvester, num_units": (lambda: flows.sylvester(3, num_units=4), "num_units", "dim=3", "4"),
     "sylvester, num_units of another form": (
-        lambda: flows.sylvester(3, form="triangular", num_units=2), "num_units", "'triangular'",
+        lambda: flows.sylvester(3, form="triangular", num_units=2),
+        "num_units",
+        "'triangular'",
     ),
     "sylvester, num_reflections of another form": (
-        lambda: flows.sylvester(3, num_reflections=2), "num_reflections", "'orthogonal'",
+        lambda: flows.sylvester(3, num_reflections=2),
+        "num_reflections",
+        "'orthogonal'",
     ),
     "planar, cond": (lambda: run(flows.planar(3, cond_dim=2)), "cond", "missing", "cond_dim=2"),
     "cdf, num_components": (lambda: flows.cdf(1, num_components=0), "num_components", "0"),
@@ -312,12 +398,17 @@ CASES |= {
     "adapt of one row": (lambda: adapted(flows.actnorm(3), jnp.ones((1, 3))), "two", "(1, 3)"),
     "adapt of integers": (lambda: adapted(flows.actnorm(3), INT), "floating", "int"),
     "adapt of NaN": (
-        lambda: adapted(flows.actnorm(3), np.full((2, 3), np.nan)), "x", "2 of 2 rows", "drop",
+        lambda: adapted(flows.actnorm(3), np.full((2, 3), np.nan)),
+        "x",
+        "2 of 2 rows",
+        "drop",
     ),
     "plu, event_ndims": (lambda: flows.plu(3, event_ndims="x"), "event_ndims", "integer", "'x'"),
     "actnorm, event_ndims": (lambda: flows.actnorm(3, event_ndims=0), "event_ndims", "0"),
     "adapt of an inverted actnorm": (
-        lambda: adapted(invert(flows.actnorm(3)), jnp.ones((2, 3))), "inverted", "outside",
+        lambda: adapted(invert(flows.actnorm(3)), jnp.ones((2, 3))),
+        "inverted",
+        "outside",
     ),
     "squeeze, odd": (lambda: squeeze((4, 3, 1)), "even", "(4, 3, 1)"),
     "checkerboard, odd": (lambda: checkerboard((4, 3, 1)), "even width", "(4, 3, 1)"),
@@ -325,47 +416,75 @@ CASES |= {
     "FactorOut, odd": (lambda: FactorOut(None, (2, 2, 3)), "even number of channels", "(2, 2, 3)"),
     "factor_out(bijector)": (lambda: factor_out(flatten((2, 2, 1)), (2, 2, 2)), "rest", "Flow"),
     "factor_out of a map of vectors": (
-        lambda: run(factor_out(flows.diagonal(4), (2, 2, 2)), x=jnp.ones(8)), "rest", "images",
+        lambda: run(factor_out(flows.diagonal(4), (2, 2, 2)), x=jnp.ones(8)),
+        "rest",
+        "images",
     ),
     "channel_coupling of one": (lambda: flows.channel_coupling((2, 2, 1)), "two channels"),
     "channel_coupling, net": (
-        lambda: flows.channel_coupling((2, 2, 2), net="resnet"), "net", "function", "str",
+        lambda: flows.channel_coupling((2, 2, 2), net="resnet"),
+        "net",
+        "function",
+        "str",
     ),
     "channel_coupling, law": (
-        lambda: flows.channel_coupling((2, 2, 2), law="affine"), "law", "Law", "str",
+        lambda: flows.channel_coupling((2, 2, 2), law="affine"),
+        "law",
+        "Law",
+        "str",
     ),
     "glow, too many levels": (
-        lambda: flows.glow((28, 28, 1), num_levels=3), "num_levels=3", "multiple of 8", "28",
+        lambda: flows.glow((28, 28, 1), num_levels=3),
+        "num_levels=3",
+        "multiple of 8",
+        "28",
     ),
     "glow, num_levels": (lambda: image_model(flows.glow, num_levels=0), "num_levels", "0"),
     "glow, num_steps": (lambda: image_model(flows.glow, num_steps=0), "num_steps", "0"),
     "glow, form": (lambda: image_model(flows.glow, form="lu"), "form", "'lu'", "plu"),
     "realnvp_image, num_levels": (
-        lambda: image_model(flows.realnvp_image, num_levels=0), "num_levels", "0",
+        lambda: image_model(flows.realnvp_image, num_levels=0),
+        "num_levels",
+        "0",
     ),
     "realnvp_image, num_couplings": (
-        lambda: image_model(flows.realnvp_image, num_couplings=0), "num_couplings", "0",
+        lambda: image_model(flows.realnvp_image, num_couplings=0),
+        "num_couplings",
+        "0",
     ),
     "flow_pp, num_couplings": (
-        lambda: image_model(flows.flow_pp, num_couplings=4), "num_couplings", "got 4",
+        lambda: image_model(flows.flow_pp, num_couplings=4),
+        "num_couplings",
+        "got 4",
     ),
     "flow_pp, two num_couplings": (
-        lambda: image_model(flows.flow_pp, num_couplings=(4, 2)), "three", "(4, 2)",
+        lambda: image_model(flows.flow_pp, num_couplings=(4, 2)),
+        "three",
+        "(4, 2)",
     ),
     "flow_pp, num_components": (
-        lambda: image_model(flows.flow_pp, num_components=0), "num_components", "0",
+        lambda: image_model(flows.flow_pp, num_components=0),
+        "num_components",
+        "0",
     ),
     "gated_attention, num_heads": (
-        lambda: nets.gated_attention((4, 4, 1), 2, hidden=8, num_heads=3), "num_heads", "8", "3",
+        lambda: nets.gated_attention((4, 4, 1), 2, hidden=8, num_heads=3),
+        "num_heads",
+        "8",
+        "3",
     ),
     "conv_resnet, out": (lambda: nets.conv_resnet((4, 4, 1), 0), "out_channels", "at least 1"),
     "conv_resnet, shape": (lambda: nets.conv_resnet((4, 4), 1), "shape", "channels", "(4, 4)"),
     "variational_noise, num_levels": (
-        lambda: flows.variational_noise((4, 4, 1), 1), "num_levels", "at least 2", "1",
+        lambda: flows.variational_noise((4, 4, 1), 1),
+        "num_levels",
+        "at least 2",
+        "1",
     ),
     "variational_noise of other levels": (
         lambda: density(lambda: flows.variational_noise((4, 4, 1), 8), cond=np.full((4, 4, 1), 8)),
-        "x must lie in 0..7", "8..8",
+        "x must lie in 0..7",
+        "8..8",
     ),
     "uniform_noise": (lambda: uniform_noise(-1), "event_ndims", "at least 0", "-1"),
     "affine, negative": (lambda: affine(bound=-3.0), "bound", "above 0", "-3.0"),
@@ -390,7 +509,10 @@ CASES |= {
     "mlp, a scalar": (lambda: mlp.apply(start(mlp), jnp.ones(())), "inputs", "(3,)", "None"),
     "from_linen, class": (lambda: nets.from_linen(linen.Dense, (3,)), "module", "Dense"),
     "from_linen, state": (
-        lambda: start(nets.from_linen(Normalised(), (3,))), "Normalised", "batch_stats", "without",
+        lambda: start(nets.from_linen(Normalised(), (3,))),
+        "Normalised",
+        "batch_stats",
+        "without",
     ),
     "Permutation, twice": (lambda: Permutation([0, 0]), "order", "0..1", "[0, 0]"),
     "Permutation, width": (lambda: Permutation([1, 0]).forward(jnp.ones(3)), "[..., 2]", "(3,)"),
@@ -398,20 +520,31 @@ CASES |= {
     "Coupling, mask": (lambda: Coupling([1, 0], linear, affine()), "mask", "booleans", "int64"),
     "Coupling, conditioner": (
         lambda: Coupling([True, False], lambda x: x, affine()).forward(jnp.ones(2)),
-        "conditioner", "[..., 2]", "(1,)",
+        "conditioner",
+        "[..., 2]",
+        "(1,)",
     ),
     "Autoregressive, y": (
         lambda: Autoregressive(nets.made(3, **H, num_outputs=1), None, additive(), 3).inverse(FOUR),
-        "y", "[..., 3]", "(2, 4)",
+        "y",
+        "[..., 3]",
+        "(2, 4)",
     ),
     "Scan": (lambda: Scan(lambda p: None, {"w": jnp.ones((3, 2))}, 2), "2 layers", "(3,)"),
     "maf, parameters of another depth": (
         lambda: flows.maf(3, **TWO).bijector(start(flows.maf(3, **H, num_layers=3))),
-        "params", "2 layers", "(3,)", "num_layers",
+        "params",
+        "2 layers",
+        "(3,)",
+        "num_layers",
     ),
     **{
         f"a density, {name}": (
-            lambda m=model, p=params: m.dist(start(p)), "params['", "must", "got ", *words,
+            lambda m=model, p=params: m.dist(start(p)),
+            "params['",
+            "must",
+            "got ",
+            *words,
             "model.init(key)",
         )
         for name, (model, params, *words) in FOREIGN.items()
@@ -419,7 +552,10 @@ CASES |= {
     "a density, params none": (lambda: gaussian_made.dist(None), "params['biases'][0]", "nothing"),
     "compose()": (lambda: compose(), "compose", "at least one"),
     "compose(density)": (
-        lambda: compose(flows.coupling(3, **H), standard_normal(3)), "flow 1", "Flow", "Density",
+        lambda: compose(flows.coupling(3, **H), standard_normal(3)),
+        "flow 1",
+        "Flow",
+        "Density",
     ),
     "compose(maker)": (lambda: compose(flows.maf), "flow 0", "maf(...)"),
     "repeat(maker)": (lambda: repeat(flows.coupling, 2), "flow", "coupling(...)"),
@@ -428,11 +564,14 @@ CASES |= {
     "fixed(class)": (lambda: fixed(Permutation), "bijector", "called"),
     "fixed(flow)": (lambda: fixed(flows.coupling(3, **H)), "bijector", "Flow"),
     "pushforward, swapped": (
-        lambda: pushforward(standard_normal(3), flows.coupling(3, **H)), "flow", "Density",
+        lambda: pushforward(standard_normal(3), flows.coupling(3, **H)),
+        "flow",
+        "Density",
     ),
     "pushforward, base": (
         lambda: pushforward(flows.coupling(3, **H), standard_normal),
-        "base", "standard_normal(...)",
+        "base",
+        "standard_normal(...)",
     ),
     "conditional, net": (lambda: conditional(linear, linear), "net", "Net", "function"),
     "conditional, to_dist": (lambda: conditional(mlp, 3.0), "to_dist", "function", "float"),
@@ -443,34 +582,50 @@ CASES |= {
     "density of another width": (lambda: density(maf_density, FOUR), "[..., 3]", "(2, 4)"),
     "gaussian_made of integers": (lambda: density(lambda: gaussian_made, INT), "floating", "int"),
     "gaussian_made of another width": (
-        lambda: density(lambda: gaussian_made, FOUR), "[..., 3]", "(2, 4)",
+        lambda: density(lambda: gaussian_made, FOUR),
+        "[..., 3]",
+        "(2, 4)",
     ),
     "gaussian_made, cond missing": (
-        lambda: density(lambda: made(3, gaussian(), **H, cond_dim=2)), "cond", "missing",
+        lambda: density(lambda: made(3, gaussian(), **H, cond_dim=2)),
+        "cond",
+        "missing",
     ),
     "gaussian_made, cond extra": (
-        lambda: density(lambda: gaussian_made, cond=jnp.ones(2)), "cond", "unconditional",
+        lambda: density(lambda: gaussian_made, cond=jnp.ones(2)),
+        "cond",
+        "unconditional",
     ),
     "gaussian_made of a spline": (
         lambda: density(lambda: made(3, gaussian(rational_quadratic_spline()), **H)),
-        "law", "affine()", "RationalQuadraticSpline", "flows.maf",
+        "law",
+        "affine()",
+        "RationalQuadraticSpline",
+        "flows.maf",
     ),
     "reverse_kl, num_samples": (
         lambda: kl_of_made(linear, num_samples=0),
-        "num_samples", "at least 1", "0",
+        "num_samples",
+        "at least 1",
+        "0",
     ),
     "reverse_kl, log_density": (
         lambda: kl_of_made(0.0, num_samples=2),
-        "log_density", "function", "float",
+        "log_density",
+        "function",
+        "float",
     ),
     "reverse_kl, of each coordinate": (
         lambda: kl_of_made(jnp.sin, num_samples=3),
-        "log_density", "(3,)", "(3, 3)", "Sum",
+        "log_density",
+        "(3,)",
+        "(3, 3)",
+        "Sum",
     ),
     "bits_per_dim": (lambda: bits_per_dim(jnp.ones(2), 0), "dim", "at least 1", "0"),
     "mean_and_stderr, one": (lambda: mean_and_stderr(jnp.ones(1)), "values", "two", "(1,)"),
     "mean_and_stderr, table": (lambda: mean_and_stderr(jnp.ones((2, 3))), "values", "(2, 3)"),
-}  # fmt: skip
+}
 
 
 def refused(call, error):
@@ -520,11 +675,14 @@ def test_an_init_takes_one_typed_key_and_nothing_else(name):
         assert "key must be" in message and word in message and "jax." in message
 
 
-@pytest.mark.parametrize("call", [
-    lambda key: mlp.apply(start(mlp), jnp.ones(3), key=key),
-    lambda key: flows.ffjord(3, **H).bijector(None, key=key),
-    lambda key: kl_of_made(linear, key, num_samples=2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda key: mlp.apply(start(mlp), jnp.ones(3), key=key),
+        lambda key: flows.ffjord(3, **H).bijector(None, key=key),
+        lambda key: kl_of_made(linear, key, num_samples=2),
+    ],
+)
 def test_a_function_that_draws_takes_one_typed_key(call):
     for bad in (0, jax.random.PRNGKey(0)):
         assert "key must be a typed key" in refused(lambda bad=bad: call(bad), TypeError)

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.autoregressive import gaussian, made, markov, mixture, rnn, transformer, wavenet
+from dgm_jax.autoregressive import made, markov, rnn, transformer, wavenet
 from dgm_jax.bijectors import additive
 from dgm_jax.combinators import compose, conditional, fixed, pushforward
 from dgm_jax.data.preprocessing import logit_map
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import autoregression, coupling, iaf, maf, realnvp
+from dgm_jax.likelihoods import gaussian, mixture
 from dgm_jax.nets import mlp
 from dgm_jax.protocol import Density
 from tests.contracts.compiled import jit
@@ -67,7 +68,8 @@ DENSITIES = {
     "mixture made": Case(lambda: made(2, mixture(3), hidden=(6,))),
     "mixture made, logistic": Case(
         lambda: made(2, mixture(3, kind="logistic"), hidden=(6,), order=[1, 0]),
-        low=-40.0, high=40.0,
+        low=-40.0,
+        high=40.0,
     ),
     "mixture made, conditional": Case(
         lambda: made(2, mixture(2), hidden=(6,), cond_dim=COND), cond_dim=COND
@@ -80,7 +82,8 @@ DENSITIES = {
     "mixture transformer, conditional": Case(
         lambda: transformer(
             2, mixture(2), hidden=8, num_heads=2, num_layers=1, order=[1, 0], cond_dim=COND
-        ), cond_dim=COND,
+        ),
+        cond_dim=COND,
     ),
     "a flow of a gaussian made": Case(
         lambda: pushforward(coupling(2, hidden=(6,)), made(2, gaussian(), hidden=(6,)))

@@ -15,10 +15,7 @@ import pytest
 
 from dgm_jax import nets
 from dgm_jax.autoregressive import (
-    bernoulli,
-    categorical,
     density,
-    discretized_logistic,
     gated_pixelcnn,
     image_gpt,
     made,
@@ -31,11 +28,12 @@ from dgm_jax.autoregressive import (
     transformer,
     wavenet,
 )
+from dgm_jax.likelihoods import bernoulli, categorical, discretized_logistic
 from dgm_jax.nets import scaled
-from dgm_jax.nets.stepwise import stepwise
+from dgm_jax.nets.causal.stepwise import stepwise
 from dgm_jax.protocol import Density
 from tests.contracts.compiled import jit
-from tests.nets.test_stepwise import Columns, Rows
+from tests.nets.causal.test_stepwise import Columns, Rows
 
 COND = 2
 SHUFFLED = [2, 0, 1]
@@ -80,9 +78,12 @@ def of_net(net, conditional, shape, order=None, **options):
 def sequence(make, dim, conditional, cond_dim=0, **own):
     """A density of sequences; with inverse="naive", that of the definition of its net."""
     net = getattr(nets, make.__name__)(
-        dim, num_outputs=conditional.num_params, encoding=conditional.encoding,
-        cond_dim=cond_dim, **own,
-    )  # fmt: skip
+        dim,
+        num_outputs=conditional.num_params,
+        encoding=conditional.encoding,
+        cond_dim=cond_dim,
+        **own,
+    )
     naive = of_net(net, conditional, dim, own.get("order"), cond_dim=cond_dim)
 
     def either(inverse=None):
@@ -96,9 +97,13 @@ def image(make, shape, conditional, cond_dim=0, **own):
     own = {"hidden": 3, "num_layers": 1} | own
     head = conditional.head(shape[2]) if conditional.head and shape[2] > 1 else None
     net = getattr(nets, make.__name__)(
-        shape, num_outputs=conditional.num_params, encoding=conditional.encoding,
-        cond_dim=cond_dim, head=head, **own,
-    )  # fmt: skip
+        shape,
+        num_outputs=conditional.num_params,
+        encoding=conditional.encoding,
+        cond_dim=cond_dim,
+        head=head,
+        **own,
+    )
     naive = of_net(net, conditional, shape, cond_dim=cond_dim)
 
     def either(inverse=None):
@@ -130,7 +135,9 @@ SMALL = {"hidden": 8, "num_heads": 2}
 DENSITIES = {
     "bernoulli": Case(bits(), 4, 2, order=BITS),
     "bernoulli, narrow": Case(
-        lambda **o: made(4, bernoulli(), hidden=(2,), order=[3, 0, 2, 1], **o), 4, 2,
+        lambda **o: made(4, bernoulli(), hidden=(2,), order=[3, 0, 2, 1], **o),
+        4,
+        2,
         order=(3, 0, 2, 1),
     ),
     "bernoulli, conditional": Case(bits(cond_dim=COND), 4, 2, COND, order=BITS),
@@ -138,16 +145,22 @@ DENSITIES = {
     "bernoulli, masks, conditional": Case(bits(num_masks=3, cond_dim=COND), 4, 2, COND),
     "categorical": Case(three(), 3, 3, order=THREE),
     "categorical, of numbers": Case(
-        lambda **o: made(3, categorical(3, encoding=scaled(3)), hidden=(7, 6), **o), 3, 3,
+        lambda **o: made(3, categorical(3, encoding=scaled(3)), hidden=(7, 6), **o),
+        3,
+        3,
         order=THREE,
     ),
     "categorical, ordered": Case(three(order=SHUFFLED), 3, 3, order=(2, 0, 1)),
     "categorical, narrow": Case(
-        lambda **o: made(3, categorical(3), hidden=(1,), order=SHUFFLED, **o), 3, 3,
+        lambda **o: made(3, categorical(3), hidden=(1,), order=SHUFFLED, **o),
+        3,
+        3,
         order=(2, 0, 1),
     ),
     "categorical, residual": Case(
-        lambda **o: made(3, categorical(3), hidden=(6,) * 3, residual=True, **o), 3, 3,
+        lambda **o: made(3, categorical(3), hidden=(6,) * 3, residual=True, **o),
+        3,
+        3,
         order=THREE,
     ),
     "categorical, conditional": Case(three(cond_dim=COND), 3, 3, COND, order=THREE),
@@ -156,76 +169,116 @@ DENSITIES = {
         three(num_masks=3, agnostic_to=["connectivity"], roaming=0.5, order=SHUFFLED), 3, 3
     ),
     "categorical, residual masks": Case(
-        lambda **o: made(
-            3, categorical(3), hidden=(6,) * 3, residual=True, num_masks=2, **o
-        ), 3, 3,
+        lambda **o: made(3, categorical(3), hidden=(6,) * 3, residual=True, num_masks=2, **o),
+        3,
+        3,
     ),
     "discretized": Case(five(), 3, 5, order=THREE),
     "discretized, conditional": Case(five(cond_dim=COND), 3, 5, COND, order=THREE),
     "discretized, masks": Case(five(num_masks=2), 3, 5),
     "stepwise, rows and channels": Case(
         of_net(
-            stepwise(
-                Columns(6), (2, 1, 2), num_outputs=3, encoding=nets.one_hot(3), rows=Rows()
-            ), categorical(3), (2, 1, 2),
-        ), 4, 3, order=BITS, shape=(2, 1, 2),
+            stepwise(Columns(6), (2, 1, 2), num_outputs=3, encoding=nets.one_hot(3), rows=Rows()),
+            categorical(3),
+            (2, 1, 2),
+        ),
+        4,
+        3,
+        order=BITS,
+        shape=(2, 1, 2),
     ),
     "markov": Case(
         sequence(markov, 4, categorical(3), window=2, hidden=(6,)), 4, 3, order=BITS, window=2
     ),
     "markov, conditional": Case(
-        sequence(markov, 4, bernoulli(), COND, window=1, hidden=(6, 5)), 4, 2, COND, order=BITS,
+        sequence(markov, 4, bernoulli(), COND, window=1, hidden=(6, 5)),
+        4,
+        2,
+        COND,
+        order=BITS,
         window=1,
     ),
     "rnn": Case(sequence(rnn, 4, categorical(3), hidden=4), 4, 3, order=BITS),
     "rnn, lstm, conditional": Case(
         sequence(rnn, 3, discretized_logistic(5, num_components=2), COND, hidden=4, cell="lstm"),
-        3, 5, COND, order=THREE,
+        3,
+        5,
+        COND,
+        order=THREE,
     ),
     "rnn, two layers": Case(
         sequence(rnn, 4, bernoulli(), hidden=5, num_layers=2), 4, 2, order=BITS
     ),
     "wavenet": Case(
-        sequence(wavenet, 4, categorical(3), hidden=3, dilations=(1, 1)), 4, 3, order=BITS,
+        sequence(wavenet, 4, categorical(3), hidden=3, dilations=(1, 1)),
+        4,
+        3,
+        order=BITS,
         window=3,
     ),
     "wavenet, conditional": Case(
-        sequence(wavenet, 4, bernoulli(), COND, hidden=3, dilations=(1, 2), skip=4), 4, 2, COND,
+        sequence(wavenet, 4, bernoulli(), COND, hidden=3, dilations=(1, 2), skip=4),
+        4,
+        2,
+        COND,
         order=BITS,
     ),
     "wavenet, discretized, three taps": Case(
         sequence(
-            wavenet, 3, discretized_logistic(5, num_components=2), hidden=3, dilations=(1,),
+            wavenet,
+            3,
+            discretized_logistic(5, num_components=2),
+            hidden=3,
+            dilations=(1,),
             kernel_size=3,
-        ), 3, 5, order=THREE,
+        ),
+        3,
+        5,
+        order=THREE,
     ),
-    "pixelcnn": Case(
-        image(pixelcnn, (2, 2, 1), bernoulli()), 4, 2, order=BITS, shape=(2, 2, 1)
-    ),
+    "pixelcnn": Case(image(pixelcnn, (2, 2, 1), bernoulli()), 4, 2, order=BITS, shape=(2, 2, 1)),
     "pixelcnn, channels, conditional": Case(
         image(pixelcnn, (1, 2, 2), categorical(3), COND), 4, 3, COND, order=BITS, shape=(1, 2, 2)
     ),
     "gated pixelcnn": Case(
-        image(gated_pixelcnn, (3, 1, 1), categorical(3), num_layers=2), 3, 3, order=THREE,
+        image(gated_pixelcnn, (3, 1, 1), categorical(3), num_layers=2),
+        3,
+        3,
+        order=THREE,
         shape=(3, 1, 1),
     ),
     "gated pixelcnn, conditional": Case(
-        image(gated_pixelcnn, (2, 2, 1), bernoulli(), COND, num_layers=2), 4, 2, COND,
-        order=BITS, shape=(2, 2, 1),
+        image(gated_pixelcnn, (2, 2, 1), bernoulli(), COND, num_layers=2),
+        4,
+        2,
+        COND,
+        order=BITS,
+        shape=(2, 2, 1),
     ),
     "pixelcnn++, three channels": Case(
-        image(pixelcnn_pp, (1, 1, 3), discretized_logistic(3, num_components=2)), 3, 3,
-        order=THREE, shape=(1, 1, 3),
+        image(pixelcnn_pp, (1, 1, 3), discretized_logistic(3, num_components=2)),
+        3,
+        3,
+        order=THREE,
+        shape=(1, 1, 3),
     ),
     "pixelcnn++, rows and channels, conditional": Case(
-        image(pixelcnn_pp, (2, 1, 2), discretized_logistic(3, num_components=2), COND), 4, 3,
-        COND, order=BITS, shape=(2, 1, 2),
+        image(pixelcnn_pp, (2, 1, 2), discretized_logistic(3, num_components=2), COND),
+        4,
+        3,
+        COND,
+        order=BITS,
+        shape=(2, 1, 2),
     ),
     "pixelsnail": Case(
         image(pixelsnail, (2, 2, 1), bernoulli(), num_convs=1), 4, 2, order=BITS, shape=(2, 2, 1)
     ),
     "pixelsnail, channels, conditional": Case(
-        image(pixelsnail, (1, 2, 2), bernoulli(), COND, num_convs=1), 4, 2, COND, order=BITS,
+        image(pixelsnail, (1, 2, 2), bernoulli(), COND, num_convs=1),
+        4,
+        2,
+        COND,
+        order=BITS,
         shape=(1, 2, 2),
     ),
     "transformer": Case(
@@ -233,17 +286,29 @@ DENSITIES = {
     ),
     "transformer, ordered, conditional": Case(
         sequence(transformer, 4, bernoulli(), COND, **SMALL, num_layers=1, order=(2, 0, 3, 1)),
-        4, 2, COND, order=(2, 0, 3, 1),
+        4,
+        2,
+        COND,
+        order=(2, 0, 3, 1),
     ),
     "transformer, rotary, window": Case(
         sequence(
             transformer, 4, categorical(3), **SMALL, num_layers=1, positions="rotary", window=2
-        ), 4, 3, order=BITS, window=2,
+        ),
+        4,
+        3,
+        order=BITS,
+        window=2,
     ),
     "transformer, windows in blocks, conditional": Case(
         sequence(
             transformer, 4, bernoulli(), COND, **SMALL, num_layers=2, positions="rotary", window=1
-        ), 4, 2, COND, order=BITS, window=1,
+        ),
+        4,
+        2,
+        COND,
+        order=BITS,
+        window=1,
     ),
     "image gpt, rotary": Case(rotary_gpt, 4, 2, order=BITS, shape=(2, 2, 1)),
     "image gpt, ordered": Case(gpt, 4, 2, order=(2, 3, 0, 1), shape=(2, 1, 2)),
@@ -254,11 +319,15 @@ DENSITIES = {
         lambda: table(4, num_levels=3, window=2), 4, 3, slow=False, order=BITS, window=2
     ),
     "table, homogeneous": Case(
-        lambda: table(4, num_levels=3, window=1, shared=True), 4, 3, slow=False, order=BITS,
+        lambda: table(4, num_levels=3, window=1, shared=True),
+        4,
+        3,
+        slow=False,
+        order=BITS,
         window=1,
     ),
     "table, full": Case(lambda: table(3, num_levels=3, window=2), 3, 3, slow=False, order=THREE),
-}  # fmt: skip
+}
 everywhere = pytest.mark.parametrize("name", DENSITIES)
 ORDERED = pytest.mark.parametrize("name", [n for n in DENSITIES if DENSITIES[n].order])
 

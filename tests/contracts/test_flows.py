@@ -56,8 +56,6 @@ def three_levels(rng, shape):
     return rng.uniform(0.1, 2.9, shape)
 
 
-
-
 class Case(NamedTuple):
     make: Callable[[], Flow]
     cond_dim: int = 0
@@ -148,12 +146,26 @@ FLOWS = {
 # Each with leaves, or a way to them, of its own; tests/bijectors has the gradients of each inverse,
 # tests/flows those of Flow++ and of continuous flows, which take long to compile.
 LEARNED = [
-    "autoregression", "autoregression, narrow", "iaf, conditional", "maf, conditional",
-    "maf, residual", "iaf, additive", "coupling, additive", "coupling, mask, conditional",
-    "realnvp, shuffle", "compose", "plu", "qr", "actnorm", "planar, conditional", "sylvester",
-    "sylvester, triangular", "cdf",
-    "glow, conditional", "realnvp of images",
-]  # fmt: skip
+    "autoregression",
+    "autoregression, narrow",
+    "iaf, conditional",
+    "maf, conditional",
+    "maf, residual",
+    "iaf, additive",
+    "coupling, additive",
+    "coupling, mask, conditional",
+    "realnvp, shuffle",
+    "compose",
+    "plu",
+    "qr",
+    "actnorm",
+    "planar, conditional",
+    "sylvester",
+    "sylvester, triangular",
+    "cdf",
+    "glow, conditional",
+    "realnvp of images",
+]
 everywhere = pytest.mark.parametrize("name", FLOWS)
 
 

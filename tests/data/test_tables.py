@@ -77,8 +77,9 @@ def old_frame(columns, monkeypatch):
     index_type = stand_in("pandas.indexes.base", "Index")
     monkeypatch.setattr(sys.modules["pandas.indexes.base"], "new_index", new_index, raising=False)
     index_type.__reduce__ = lambda self: (
-        new_index, (index_type, {"data": self.data, "name": None}),
-    )  # fmt: skip
+        new_index,
+        (index_type, {"data": self.data, "name": None}),
+    )
 
     def index(labels):
         made = index_type()
@@ -108,6 +109,7 @@ def test_a_frame_that_names_anything_else_is_refused(tmp_path):
 def test_hepmass_keeps_the_signal_and_drops_what_repeats(tmp_path, rng):
     """27 features of which the third has its least value in most rows; the last file has a column
     too many."""
+
     def table(n):
         x = rng.normal(size=(n, 28))
         x[:, 0] = np.arange(n) % 2
@@ -119,8 +121,13 @@ def test_hepmass_keeps_the_signal_and_drops_what_repeats(tmp_path, rng):
     header = ",".join(["# label", *(f"f{i}" for i in range(27))])
     path = str(tmp_path / "hepmass" / "1000_{}.csv")
     np.savetxt(path.format("train"), train, delimiter=",", header=header, comments="")
-    np.savetxt(path.format("test"), np.c_[test, test[:, 0]], delimiter=",", header=header + ",mass",
-               comments="")  # fmt: skip
+    np.savetxt(
+        path.format("test"),
+        np.c_[test, test[:, 0]],
+        delimiter=",",
+        header=header + ",mass",
+        comments="",
+    )
     data = load("hepmass", tmp_path)
     assert [part.shape for part in data[1:4]] == [(90, 26), (10, 26), (20, 26)]
     signal = train[1::2, 1:]

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from dgm_jax import autoregressive as ar
+from dgm_jax import likelihoods
 from dgm_jax.distributions import Autoregressive
-from dgm_jax.nets import made, one_hot
+from dgm_jax.nets import one_hot
+from dgm_jax.nets.causal import made
 from tests.contracts.compiled import jit
 
 DIM = 5
@@ -151,8 +153,8 @@ def completed(order, num=20_000):
 
 def test_what_is_given_must_be_of_the_law():
     """Levels beyond the last and NaN would be kept and seen by all that follow."""
-    levels = ar.made(4, ar.categorical(5), hidden=(8,))
-    numbers = ar.made(4, ar.gaussian(), hidden=(8,))
+    levels = ar.made(4, likelihoods.categorical(5), hidden=(8,))
+    numbers = ar.made(4, likelihoods.gaussian(), hidden=(8,))
     given = np.array([True, True, True, False])
     for model, good, bad in [(levels, 4, 5), (levels, 0, -1), (numbers, 0.5, np.nan)]:
         dist = model.dist(model.init(jax.random.key(0)))
@@ -199,8 +201,10 @@ def test_each_row_may_have_its_own_gaps_and_all_given_is_the_data():
         gaps = jnp.broadcast_to(given, (50, 2, 3))
         draw_key = jax.random.clone(key)
         nothing = dist.complete(jnp.zeros((50, 2, 3), jnp.int32), given & False, seed=key)
-        return dist.complete(x, gaps, seed=draw_key), nothing, dist.sample(
-            seed=jax.random.clone(key), sample_shape=50
+        return (
+            dist.complete(x, gaps, seed=draw_key),
+            nothing,
+            dist.sample(seed=jax.random.clone(key), sample_shape=50),
         )
 
     filled, nothing, drawn = run(params, jax.random.key(0))
@@ -258,7 +262,7 @@ def test_batches_that_do_not_fit_are_named_where_x_is_completed():
     net, params = leveled(None, cond_dim=2)
     dist = Autoregressive(net, params, categorical, 3, jnp.zeros((4, 2)), num_outputs=LEVELS)
     x, given = jnp.zeros((2, 3), jnp.int32), np.zeros((5, 3), bool)
-    for x, given, got in [
+    for x, given, got in [  # noqa: B020
         (x, given[0], r"\(2,\), \(\) and \(4,\)"),
         (x[0], given, r"\(\), \(5,\) and \(4,\)"),
         (x, given, r"\(2,\), \(5,\) and \(4,\)"),
@@ -269,16 +273,16 @@ def test_batches_that_do_not_fit_are_named_where_x_is_completed():
 
 @pytest.mark.parametrize("num_masks", [1, 3])
 def test_numbers_are_not_sharpened_and_that_is_said_at_once(num_masks):
-    model = ar.made(4, ar.gaussian(), hidden=(8,), num_masks=num_masks)
+    model = ar.made(4, likelihoods.gaussian(), hidden=(8,), num_masks=num_masks)
     dist = model.dist(model.init(jax.random.key(0)))
     with pytest.raises(ValueError, match="sharpened is for discrete conditionals; got Normal"):
         dist.sharpened(temperature=0.5)
 
 
 LAWS = {
-    "bits": ar.bernoulli(),
-    "levels": ar.categorical(3),
-    "mixture": ar.discretized_logistic(4, num_components=2),
+    "bits": likelihoods.bernoulli(),
+    "levels": likelihoods.categorical(3),
+    "mixture": likelihoods.discretized_logistic(4, num_components=2),
 }
 
 
@@ -314,7 +318,7 @@ MAKERS = {
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_second_draw_outside_of_jit_compiles_nothing(name):
     """Counts how often the conditionals are traced, of a dist made anew each time, as usual."""
-    traced, levels = [], ar.categorical(3)
+    traced, levels = [], likelihoods.categorical(3)
 
     def to_dist(f):
         traced.append(f)
@@ -336,7 +340,7 @@ def test_a_second_draw_outside_of_jit_compiles_nothing(name):
 
 def test_a_density_leaves_with_its_last_user():
     """What is compiled for draws outside of jit, and traced inside, belongs to the model."""
-    model = ar.made(3, ar.bernoulli(), hidden=(4,), num_masks=2)
+    model = ar.made(3, likelihoods.bernoulli(), hidden=(4,), num_masks=2)
     params = model.init(jax.random.key(0))
 
     @jit
@@ -346,7 +350,7 @@ def test_a_density_leaves_with_its_last_user():
 
     with jax.checking_leaks():
         run(params, jax.random.key(0), 0.5)
-    alone = ar.made(3, ar.bernoulli(), hidden=(4,))
+    alone = ar.made(3, likelihoods.bernoulli(), hidden=(4,))
     alone.dist(jit(alone.init)(jax.random.key(0))).sample(seed=jax.random.key(0))
     ref = weakref.ref(alone.init)
     del alone

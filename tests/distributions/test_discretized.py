@@ -59,6 +59,7 @@ def test_it_is_the_difference_of_distribution_functions(num_levels):
 
 def test_the_outer_levels_take_the_tails():
     """A wide logistic gives each of them a half; one far outside gives all to the nearer."""
+
     def law(mean, log_scale):
         parts = (jnp.zeros(1), jnp.full(1, mean), jnp.full(1, log_scale))
         return np.exp(DiscretizedLogisticMixture(*parts).logits)

@@ -7,14 +7,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from experiments import runner
 from experiments.autoregressive import audio
 
 QUICK = {
-    "num_steps": 2, "eval_every": 1, "length": 48, "orders": (0, 1), "hidden": 3, "cycle": 2,
-    "num_cycles": 1, "units": 3, "window": 2, "widths": (4,), "num_components": 2, "num_shown": 2,
-    "sample_length": 60, "batch_size": 2,
-}  # fmt: skip
+    "num_steps": 2,
+    "eval_every": 1,
+    "length": 48,
+    "orders": (0, 1),
+    "hidden": 3,
+    "cycle": 2,
+    "num_cycles": 1,
+    "units": 3,
+    "window": 2,
+    "widths": (4,),
+    "num_components": 2,
+    "num_shown": 2,
+    "sample_length": 60,
+    "batch_size": 2,
+}
 
 
 @pytest.fixture
@@ -28,9 +40,10 @@ def folder(tmp_path):
         np.savez(
             tmp_path / "fsdd" / f"fsdd_{split}.npz",
             audio=np.concatenate(sounds).astype(np.int16),
-            offset=np.concatenate([[0], np.cumsum(lengths)]), digit=np.arange(num) % 10,
+            offset=np.concatenate([[0], np.cumsum(lengths)]),
+            digit=np.arange(num) % 10,
             take=5 + np.arange(num) * 25 // num,
-        )  # fmt: skip
+        )
     return tmp_path
 
 

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+
 from experiments import baselines
 
 

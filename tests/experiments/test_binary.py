@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from dgm_jax import autoregressive as ar
+from dgm_jax import likelihoods
 from experiments import fitting, runner
 from experiments.autoregressive import binary
 
@@ -42,7 +44,7 @@ def test_a_set_of_bits_is_told_beside_the_published_figures(tmp_path, capsys):
 def test_training_starts_from_coins_and_keeps_what_a_constant_bit_needs():
     """A bit that is always 0 costs nothing, at the start and where the other weights decay."""
     x = np.random.default_rng(0).binomial(1, [0.0, 0.5, 0.9], (1000, 3))
-    model = binary.from_coins(ar.made(3, ar.bernoulli(), hidden=(5,), direct=True), x)
+    model = binary.from_coins(ar.made(3, likelihoods.bernoulli(), hidden=(5,), direct=True), x)
     params = model.init(jax.random.key(1))
     probs = jax.nn.sigmoid(params["offset"][:, 0])
     np.testing.assert_allclose(probs, (x.sum(0) + 0.5) / 1001, rtol=1e-5)

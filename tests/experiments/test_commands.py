@@ -11,13 +11,23 @@ import tyro
 ROOT = Path(__file__).parents[2]
 FILES = [
     *ROOT.glob("*.md"),
-    *(f for folder in ("dgm_jax", "experiments", "benchmarks") for f in ROOT.glob(f"{folder}/**/*")
-      if f.suffix in (".py", ".md")),
-]  # fmt: skip
+    *(
+        f
+        for folder in ("dgm_jax", "experiments", "benchmarks")
+        for f in ROOT.glob(f"{folder}/**/*")
+        if f.suffix in (".py", ".md")
+    ),
+]
 COMMAND = re.compile(r"python -m ((?:experiments|benchmarks)\.[a-z_.]+[a-z])([^\n`#&]*)")
 STANDS_FOR = {  # what the reader puts in its place
-    "S": "0", "MODEL": "gru", "SET": "adult", "D": "uniform", "L": "affine", "N": "2", "I": "0",
-}  # fmt: skip
+    "S": "0",
+    "MODEL": "gru",
+    "SET": "adult",
+    "D": "uniform",
+    "L": "affine",
+    "N": "2",
+    "I": "0",
+}
 
 
 def told():

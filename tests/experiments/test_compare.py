@@ -6,14 +6,22 @@ import struct
 
 import numpy as np
 import pytest
+
 from experiments import runner
 from experiments.flows import compare
 
 QUICK = {"num_steps": 4, "eval_every": 2, "hidden": (8,), "num_layers": 1, "timing_repeats": 1}
 KEYS = {
-    "test_nats", "test_bits_per_dim", "test_bits_per_dim_stderr", "num_params", "train_seconds",
-    "density_passes", "sample_passes", "density_ms", "sample_ms",
-}  # fmt: skip
+    "test_nats",
+    "test_bits_per_dim",
+    "test_bits_per_dim_stderr",
+    "num_params",
+    "train_seconds",
+    "density_passes",
+    "sample_passes",
+    "density_ms",
+    "sample_ms",
+}
 
 
 def run(workdir, **options):

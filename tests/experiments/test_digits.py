@@ -5,6 +5,7 @@ import json
 import jax
 import jax.numpy as jnp
 import pytest
+
 from experiments import runner
 from experiments.autoregressive import digits
 

@@ -5,9 +5,15 @@ from experiments.flows import distill
 def test_a_short_run_distils_and_draws(tmp_path, capsys):
     config = distill.Config(workdir=tmp_path, quick=True, progress=False)
     quick = {
-        "teacher_steps": 60, "student_steps": 150, "hidden": (32, 32), "num_test": 2000,
-        "timing_repeats": 2, "student_layers": 2, "num_layers": 2, "learning_rate": 3e-3,
-    }  # fmt: skip
+        "teacher_steps": 60,
+        "student_steps": 150,
+        "hidden": (32, 32),
+        "num_test": 2000,
+        "timing_repeats": 2,
+        "student_layers": 2,
+        "num_layers": 2,
+        "learning_rate": 3e-3,
+    }
     found = runner.run(config, distill.main, quick=quick, show=distill.show)
     assert found["kl_in_training"][0][1] > found["kl"] > -4 * found["kl_stderr"]
     assert all(1.9 < r["test_bits_per_dim"] < 2.9 for r in found["models"].values())

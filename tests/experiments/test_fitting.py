@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from experiments import fitting
 
 from dgm_jax import flows
 from dgm_jax.combinators import pushforward
 from dgm_jax.distributions import standard_normal
 from dgm_jax.learning import gradient_descent
+from experiments import fitting
 
 
 @dataclasses.dataclass
@@ -31,8 +31,10 @@ class Config:
 def test_a_gaussian_is_found_and_told_in_nats_and_bits(tmp_path):
     model = pushforward(flows.diagonal(2), standard_normal(2))
     rng = np.random.default_rng(0)
-    rows = {s: 3 * rng.normal(size=(n, 2)).astype(np.float32) for s, n in
-            (("train", 400), ("valid", 100), ("test", 3000))}  # fmt: skip
+    rows = {
+        s: 3 * rng.normal(size=(n, 2)).astype(np.float32)
+        for s, n in (("train", 400), ("valid", 100), ("test", 3000))
+    }
     config = Config(tmp_path, num_steps=300, eval_every=100)
     fitted = fitting.maximum_likelihood(config, "gaussian", model, rows)
     entropy = np.log(2 * np.pi * np.e * 9)  # of two deviations of 3

@@ -5,15 +5,21 @@ import json
 import jax
 import numpy as np
 import pytest
+
 from experiments import fitting, runner
 from experiments.flows import images
-
 from tests.helpers import perturb
 
 QUICK = {
-    "num_updates": 4, "eval_every": 2, "hidden": 4, "num_steps": 1, "num_levels": 1,
-    "num_shown": 4, "batch_size": 16, "noise_couplings": 1,
-}  # fmt: skip
+    "num_updates": 4,
+    "eval_every": 2,
+    "hidden": 4,
+    "num_steps": 1,
+    "num_levels": 1,
+    "num_shown": 4,
+    "batch_size": 16,
+    "noise_couplings": 1,
+}
 
 
 def run(workdir, **options):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from experiments import runner
 from experiments.flows import intuition
 

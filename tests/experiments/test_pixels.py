@@ -5,13 +5,19 @@ import json
 import jax
 import numpy as np
 import pytest
+
 from experiments import runner
 from experiments.autoregressive import images
 
 QUICK = {
-    "num_steps": 2, "eval_every": 1, "hidden": 4, "num_layers": 1, "num_components": 2,
-    "num_shown": 2, "batch_size": 16,
-}  # fmt: skip
+    "num_steps": 2,
+    "eval_every": 1,
+    "hidden": 4,
+    "num_layers": 1,
+    "num_components": 2,
+    "num_shown": 2,
+    "batch_size": 16,
+}
 
 
 def test_a_short_run_writes_results_and_pictures(tmp_path, capsys):

@@ -1,9 +1,9 @@
 import jax
 import numpy as np
 import pytest
+
 from experiments import runner
 from experiments.flows import planar
-
 from tests.contracts.compiled import jit
 from tests.helpers import perturb
 

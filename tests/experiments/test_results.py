@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from experiments import results
 
 MACHINE = {"date": "2026-11-20", "cpu": "A CPU", "cores": 2, "device": "1 x cpu", "jax": "0.10.2"}
@@ -19,8 +20,13 @@ def run(folder, name, experiment, found, **options):
 
 
 def model(nats, **numbers):
-    return {"test_nats": nats, "test_nats_stderr": 0.1, "num_params": 12345, "num_steps": 900,
-            "train_seconds": 90.0} | numbers  # fmt: skip
+    return {
+        "test_nats": nats,
+        "test_nats_stderr": 0.1,
+        "num_params": 12345,
+        "num_steps": 900,
+        "train_seconds": 90.0,
+    } | numbers
 
 
 def collected(tmp_path, marker):
@@ -74,8 +80,9 @@ def test_a_run_from_before_an_option_existed_is_a_row_without_it(tmp_path):
     run(tmp_path / "runs", "old", TABULAR, {"models": {"MAF": model(-3)}}, data="hepmass")
     run(tmp_path / "runs", "new", TABULAR, {"models": {"MAF": model(-2)}}, data="hepmass", lr=1)
     assert [line.split(" |")[0] for line in collected(tmp_path, MARKER)[0][2:4]] == [
-        "| MAF, lr 1", "| MAF",
-    ]  # fmt: skip
+        "| MAF, lr 1",
+        "| MAF",
+    ]
 
 
 def test_what_has_two_names_is_a_cell(tmp_path):
@@ -89,9 +96,11 @@ def test_what_has_two_names_is_a_cell(tmp_path):
     run(tmp_path / "runs", "toy", "experiments.flows.toy", {"toys": toys})
     lines, _ = collected(tmp_path, "<!-- results of experiments.flows.toy in kl -->")
     assert lines[:4] == [
-        "| kl ± s.e. | maf | iaf |", "|---|---|---|",
-        "| moons | 0.250 ± 0.010 | 2.000 |", "| rings | 0.250 ± 0.010 | 2.000 |",
-    ]  # fmt: skip
+        "| kl ± s.e. | maf | iaf |",
+        "|---|---|---|",
+        "| moons | 0.250 ± 0.010 | 2.000 |",
+        "| rings | 0.250 ± 0.010 | 2.000 |",
+    ]
 
 
 def test_a_table_without_a_run_stays_as_it_is(tmp_path):

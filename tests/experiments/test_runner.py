@@ -64,8 +64,13 @@ def command(tmp_path):
     script.write_text(EXPERIMENT)
 
     def run(*args, **env):
-        return subprocess.run([sys.executable, script, *args], capture_output=True, text=True,
-                              cwd=tmp_path, env=os.environ | env)  # fmt: skip
+        return subprocess.run(
+            [sys.executable, script, *args],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | env,
+        )
 
     return run
 
@@ -98,8 +103,13 @@ def test_help_answers_without_the_slow_imports(command):
     done = command("--help")
     seconds = os.times().children_user - before
     assert done.returncode == 0 and "the slow imports" not in done.stdout
-    for text in ("python -m experiments.flows.fake", "A promise", "--num-steps", "widths of the",
-                 "tiny_shakespeare"):  # fmt: skip
+    for text in (
+        "python -m experiments.flows.fake",
+        "A promise",
+        "--num-steps",
+        "widths of the",
+        "tiny_shakespeare",
+    ):
         assert text in done.stdout
     assert seconds < 1.5
 
@@ -107,8 +117,9 @@ def test_help_answers_without_the_slow_imports(command):
 def test_parsing_imports_no_array_library(tmp_path):
     script = "import sys; from experiments import runner; runner.parse(runner.Config, 'x', []);"
     script += "print(*{name.partition('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
-                          cwd=tmp_path)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert not {"jax", "numpy", "scipy", "orbax"} & set(done.stdout.split())
 
@@ -145,7 +156,9 @@ def test_errors_of_the_user_are_one_line_and_ours_keep_their_traceback(command):
     assert (done.returncode, done.stderr) == (130, "interrupted; the same command resumes\n")
     done = command("--workdir", "d", "--num-steps", "4")
     assert (done.returncode, done.stderr) == (
-        2, "error: No such file or directory: d/missing.npy\n")  # fmt: skip
+        2,
+        "error: No such file or directory: d/missing.npy\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,9 +182,13 @@ def test_sigterm_between_two_trainings_is_exit_85(command):
 
 def test_a_second_process_in_the_directory_is_refused_before_the_slow_imports(command, tmp_path):
     first = subprocess.Popen(
-        [sys.executable, tmp_path / "fake.py", "--num-steps", "6"], cwd=tmp_path, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, tmp_path / "fake.py", "--num-steps", "6"],
+        cwd=tmp_path,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
     with first:
         while first.stdout.readline() != "waiting\n":
             pass

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from experiments import baselines, published, runner
 from experiments.flows import tabular
 
@@ -33,9 +34,13 @@ def test_a_run_tells_nats_beside_the_gaussian_and_the_published_figures(tmp_path
     pixels = np.random.default_rng(1).integers(0, 256, (300, 8, 8), dtype=np.uint8)
     np.savez(folder / "bsds300_patches.npz", train=pixels, valid=pixels, test=pixels)
     config = tabular.Config(
-        workdir=tmp_path / "run", data_dir=tmp_path, quick=True, progress=False,
-        batch_size=50, models=("nsf-coupling",),
-    )  # fmt: skip
+        workdir=tmp_path / "run",
+        data_dir=tmp_path,
+        quick=True,
+        progress=False,
+        batch_size=50,
+        models=("nsf-coupling",),
+    )
     found = runner.run(config, tabular.main, quick=QUICK, show=tabular.show)
     assert list(found["models"]) == ["RQ-NSF (C)"]
     start = found["baselines"]["Gaussian"]["test_nats"]

@@ -4,11 +4,20 @@ import json
 
 import numpy as np
 import pytest
+
 from experiments import runner
 from experiments.autoregressive import text
 
-QUICK = {"num_steps": 2, "eval_every": 1, "hidden": 8, "num_layers": 1, "num_heads": 2,
-         "length": 16, "window": 4, "num_written": 40}  # fmt: skip
+QUICK = {
+    "num_steps": 2,
+    "eval_every": 1,
+    "hidden": 8,
+    "num_layers": 1,
+    "num_heads": 2,
+    "length": 16,
+    "window": 4,
+    "num_written": 40,
+}
 
 
 def folder(tmp_path):
@@ -38,8 +47,10 @@ def test_a_text_of_four_words_is_told_by_what_comes_before(tmp_path, capsys):
     assert "given the last two" in capsys.readouterr().out
     samples = (tmp_path / "run" / "samples.txt").read_text(encoding="utf-8")
     *_, completed = samples.split(" =====\n")
-    assert len(completed) == 40 + 1 and completed[:20] in (tmp_path / "tiny_shakespeare" /
-                                                           "input.txt").read_text()  # fmt: skip
+    assert (
+        len(completed) == 40 + 1
+        and completed[:20] in (tmp_path / "tiny_shakespeare" / "input.txt").read_text()
+    )
 
 
 def test_every_python_carries_a_text():

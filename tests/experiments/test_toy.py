@@ -2,10 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from experiments import runner
-from experiments.flows import toy
 
 from dgm_jax.data import TOYS
+from experiments import runner
+from experiments.flows import toy
 from tests.contracts.compiled import jit
 from tests.helpers import perturb
 

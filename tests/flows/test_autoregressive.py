@@ -8,7 +8,8 @@ import pytest
 from dgm_jax.bijectors import Autoregressive, affine
 from dgm_jax.combinators import compose, invert
 from dgm_jax.flows import autoregression, iaf, maf
-from dgm_jax.nets import made, naive
+from dgm_jax.nets import naive
+from dgm_jax.nets.causal import made
 from dgm_jax.protocol import Flow
 from tests.contracts.compiled import jit
 
@@ -73,12 +74,15 @@ def counting(num_passes):
     return Flow(net.init, lambda p, cond=None: Autoregressive(told, p, affine(), DIM, cond))
 
 
-@pytest.mark.parametrize("model, method, wanted", [
-    ("maf", "inverse_and_log_det", 1),  # density
-    ("maf", "forward", DIM),  # sampling
-    ("iaf", "forward_and_log_det", 1),  # sampling, with the density of the sample
-    ("iaf", "inverse", DIM),  # density of a given point
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "model, method, wanted",
+    [
+        ("maf", "inverse_and_log_det", 1),  # density
+        ("maf", "forward", DIM),  # sampling
+        ("iaf", "forward_and_log_det", 1),  # sampling, with the density of the sample
+        ("iaf", "inverse", DIM),  # density of a given point
+    ],
+)
 def test_passes_of_maf_and_iaf_are_one_in_the_cheap_direction_and_d_in_the_other(
     model, method, wanted
 ):

@@ -7,11 +7,12 @@ import numpy as np
 import optax
 import pytest
 
-from dgm_jax.autoregressive import gaussian, made
+from dgm_jax.autoregressive import made
 from dgm_jax.combinators import fixed, invert, pushforward
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import autoregression, distillation, iaf, maf
 from dgm_jax.learning import gradient_descent
+from dgm_jax.likelihoods import gaussian
 from dgm_jax.objectives import mean_and_stderr
 from dgm_jax.protocol import Density
 from tests.contracts.compiled import jit
@@ -106,9 +107,7 @@ def test_a_student_learns_its_teacher():
     )
     descent = gradient_descent(
         student.init,
-        lambda params, key, batch: distillation(
-            student, params, key, teacher, {}, num_samples=128
-        ),
+        lambda params, key, batch: distillation(student, params, key, teacher, {}, num_samples=128),
         optax.adam(optax.cosine_decay_schedule(0.03, 600)),
     )
 

@@ -183,9 +183,14 @@ def test_every_parameter_of_flow_pp_has_a_gradient_but_the_bias_of_the_keys():
     """That one adds the same number to all logits of a softmax."""
     shape, conds = (4, 4, 1), jnp.eye(3)
     flow = flow_pp(
-        shape, num_couplings=(1, 1, 1), num_components=2, num_heads=1, hidden=4, num_blocks=1,
+        shape,
+        num_couplings=(1, 1, 1),
+        num_components=2,
+        num_heads=1,
+        hidden=4,
+        num_blocks=1,
         cond_dim=3,
-    )  # fmt: skip
+    )
     model, x = pushforward(flow, standard_normal(16)), points(3, *shape)
     nll = lambda p: -model.dist({"base": {}, "flow": p}, conds).log_prob(x).mean()  # noqa: E731
     for path, grad in jax.tree.leaves_with_path(jit(jax.grad(nll))(drawn(flow, 0.3))):

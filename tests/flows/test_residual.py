@@ -51,9 +51,11 @@ def test_the_log_det_is_that_of_the_jacobian_and_the_flow_starts_as_the_identity
     @jit
     def run(params, z):
         t = flow.bijector(params)
-        return t.forward(z), t.forward_log_det_jacobian(z), jax.vmap(
-            lambda z: log_det_by_autodiff(t.forward, z)
-        )(z)
+        return (
+            t.forward(z),
+            t.forward_log_det_jacobian(z),
+            jax.vmap(lambda z: log_det_by_autodiff(t.forward, z))(z),
+        )
 
     params = drawn(flow)
     x, log_det, wanted = run(params, z)

@@ -7,8 +7,13 @@ import optax
 import pytest
 
 from dgm_jax.learning import checkpoints as checkpoints_module
-from dgm_jax.learning.checkpoints import Checkpoints, NotFinite, NoUsableCheckpoint, fingerprints
-from dgm_jax.learning.checkpoints import newest_intact
+from dgm_jax.learning.checkpoints import (
+    Checkpoints,
+    NotFinite,
+    NoUsableCheckpoint,
+    fingerprints,
+    newest_intact,
+)
 from dgm_jax.learning.gradient import TrainState
 
 
@@ -71,10 +76,14 @@ def test_half_written_checkpoints_are_cleared_away(tmp_path):
         (lambda s: {**s, "key": jnp.zeros((2,))}, r"key is key<fry>\[\], wanted float32\[2\]"),
         (lambda s: {"state": s["state"]}, r"key is key<fry>\[\], wanted absent"),
         (lambda s: {**s, "more": jnp.zeros(3)}, r"more is absent, wanted float32\[3\]"),
-        (lambda s: jax.tree.map(lambda x: x.astype(jnp.int32) if x.dtype == jnp.bfloat16 else x, s),
-         r"params/w is bfloat16\[2, 3\], wanted int32\[2, 3\]"),
+        (
+            lambda s: jax.tree.map(
+                lambda x: x.astype(jnp.int32) if x.dtype == jnp.bfloat16 else x, s
+            ),
+            r"params/w is bfloat16\[2, 3\], wanted int32\[2, 3\]",
+        ),
     ],
-)  # fmt: skip
+)
 def test_another_model_is_refused_not_cast(tmp_path, change, said):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, make_state(1))
@@ -211,8 +220,15 @@ def test_the_fingerprint_sees_order_and_zeroed_sectors():
     ones = jnp.ones((32, 128))
     rows = jnp.arange(4096.0).reshape(32, 128)
     keys = [jax.random.key(0), jax.random.key(1)]
-    tree = {"ones": ones, "sector": ones.at[4].set(0), "zeros": 0 * ones, "rows": rows,
-            "swapped": rows[::-1], "key": keys[0], "other": keys[1]}  # fmt: skip
+    tree = {
+        "ones": ones,
+        "sector": ones.at[4].set(0),
+        "zeros": 0 * ones,
+        "rows": rows,
+        "swapped": rows[::-1],
+        "key": keys[0],
+        "other": keys[1],
+    }
     prints = fingerprints(tree)
     assert len(set(prints.values())) == len(tree)
 
@@ -247,8 +263,7 @@ def test_the_order_of_steps_and_empty_arrays_are_checked(tmp_path):
 def test_arrays_come_back_on_the_devices_of_the_template(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, {"x": jnp.arange(8.0)})
-    mesh = jax.make_mesh((len(jax.devices()),), ("data",),
-                         axis_types=(jax.sharding.AxisType.Auto,))  # fmt: skip
+    mesh = jax.make_mesh((len(jax.devices()),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     template = {"x": jax.ShapeDtypeStruct((8,), jnp.float32, sharding=sharding)}
     with Checkpoints(tmp_path) as checkpoints:

@@ -110,8 +110,15 @@ def test_a_run_on_a_mesh_is_resumed_on_another(tmp_path, monkeypatch):
     options = {"log_every": 10, "progress": False}
     alone = train(make(noisy_loss), jax.random.key(0), batch, num_steps=20, **options)
     for num_steps, mesh in ((8, data_mesh(8)), (15, data_mesh(2)), (20, None)):
-        resumed = train(make(noisy_loss), jax.random.key(0), batch, num_steps=num_steps, mesh=mesh,
-                        workdir=tmp_path, **options)  # fmt: skip
+        resumed = train(
+            make(noisy_loss),
+            jax.random.key(0),
+            batch,
+            num_steps=num_steps,
+            mesh=mesh,
+            workdir=tmp_path,
+            **options,
+        )
     assert_close(resumed.state, alone.state)
     assert len(spread) == 15
     template = replicate(make().init(jax.random.key(0)), data_mesh(8))

@@ -57,8 +57,9 @@ def test_a_step_without_a_finite_gradient_changes_nothing_but_the_count(bad):
     algorithm = gradient_descent(init, quadratic, optax.adam(0.1), ema_decay=0.9)
     before, _ = run(algorithm, [2.0, 3.0])
     after, metrics = run(algorithm, [2.0, 3.0, bad])
-    assert equal((before.params, before.opt_state, before.ema),
-                 (after.params, after.opt_state, after.ema))  # fmt: skip
+    assert equal(
+        (before.params, before.opt_state, before.ema), (after.params, after.opt_state, after.ema)
+    )
     assert after.step == 3 and [int(m["skipped"]) for m in metrics] == [0, 0, 1]
     last, metrics = run(algorithm, [2.0, 3.0, bad, 2.0])
     assert not equal(last.params, before.params) and metrics[-1]["skipped"] == 0

@@ -22,17 +22,27 @@ def run(workdir, num_steps=20, **options):
         optax.adam(0.1),
         ema_decay=options.pop("ema_decay", None),
     )
-    return train(algorithm, jax.random.key(0), lambda t: np.ones(3, np.float32), progress=False,
-                 num_steps=num_steps, workdir=workdir, **options)  # fmt: skip
+    return train(
+        algorithm,
+        jax.random.key(0),
+        lambda t: np.ones(3, np.float32),
+        progress=False,
+        num_steps=num_steps,
+        workdir=workdir,
+        **options,
+    )
 
 
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
 def test_a_run_gives_its_best_averaged_parameters_and_its_options(tmp_path, ema_decay):
     (tmp_path / "config.json").write_text(json.dumps({"experiment": "mine", "hidden": [8]}))
     trained = run(
-        tmp_path / "maf", evaluate=lambda state: {"worse": state.step}, monitor="worse",
-        eval_every=5, ema_decay=ema_decay,
-    )  # fmt: skip
+        tmp_path / "maf",
+        evaluate=lambda state: {"worse": state.step},
+        monitor="worse",
+        eval_every=5,
+        ema_decay=ema_decay,
+    )
     config, params, step = load(tmp_path / "maf")
     best = trained.best.params if ema_decay is None else trained.best.ema
     assert bits(params) == bits(best) != bits(trained.state.params)
@@ -48,8 +58,9 @@ def test_without_a_monitor_it_is_the_last_and_without_options_there_are_none(tmp
 
 def test_a_state_without_parameters_is_given_whole(tmp_path):
     algorithm = Algorithm(lambda key: jnp.zeros(2), lambda x, key, batch: (x + 1, {}))
-    train(algorithm, jax.random.key(0), lambda t: None, num_steps=7, workdir=tmp_path,
-          progress=False)  # fmt: skip
+    train(
+        algorithm, jax.random.key(0), lambda t: None, num_steps=7, workdir=tmp_path, progress=False
+    )
     assert (load(tmp_path).params == 7).all()
 
 
@@ -61,8 +72,14 @@ def test_a_flow_from_disk_is_the_flow(tmp_path):
         return -model.dist(params).log_prob(x).mean(), {}
 
     x = np.asarray(jax.random.normal(jax.random.key(1), (16, 2)))
-    trained = train(gradient_descent(model.init, loss, optax.adam(0.01)), jax.random.key(0),
-                    lambda t: x, num_steps=3, workdir=tmp_path, progress=False)  # fmt: skip
+    trained = train(
+        gradient_descent(model.init, loss, optax.adam(0.01)),
+        jax.random.key(0),
+        lambda t: x,
+        num_steps=3,
+        workdir=tmp_path,
+        progress=False,
+    )
     log_prob = jax.jit(lambda params: model.dist(params).log_prob(x))
     assert bits(log_prob(load(tmp_path).params)) == bits(log_prob(trained.state.params))
 

@@ -12,13 +12,14 @@ import numpy as np
 import optax
 import pytest
 
-from dgm_jax.learning import loop, preemption
+from dgm_jax.learning import loop
 from dgm_jax.learning.checkpoints import Checkpoints
 from dgm_jax.learning.gradient import gradient_descent
 from dgm_jax.learning.loading import load
 from dgm_jax.learning.loop import Diverged, fit, train
-from dgm_jax.learning.preemption import Preempted, termination
 from dgm_jax.protocol import Algorithm
+from dgm_jax.runs import preemption
+from dgm_jax.runs.preemption import Preempted, termination
 
 
 def init(key):
@@ -92,11 +93,20 @@ def test_train_is_the_plain_loop_over_steps():
 
 RUNS = {
     "plain": {"checkpoint_every": 20},
-    "monitored": {"checkpoint_every": 20, "evaluate": evaluate, "eval_every": 10,
-                  "monitor": "distance"},
-    "patient": {"checkpoint_every": 25, "evaluate": evaluate, "eval_every": 10,
-                "monitor": "distance", "patience": 2},
-}  # fmt: skip
+    "monitored": {
+        "checkpoint_every": 20,
+        "evaluate": evaluate,
+        "eval_every": 10,
+        "monitor": "distance",
+    },
+    "patient": {
+        "checkpoint_every": 25,
+        "evaluate": evaluate,
+        "eval_every": 10,
+        "monitor": "distance",
+        "patience": 2,
+    },
+}
 
 
 @pytest.mark.parametrize(
@@ -106,13 +116,19 @@ def test_a_run_killed_and_resumed_is_the_run(kind, when, tmp_path):
     options = quiet(**RUNS[kind])
     whole = train(make(ema_decay=0.9), jax.random.key(0), batch, workdir=tmp_path / "a", **options)
     with pytest.raises(Killed):
-        train(make(ema_decay=0.9), jax.random.key(0), killed_at(when),
-              workdir=tmp_path / "b", **options)  # fmt: skip
+        train(
+            make(ema_decay=0.9),
+            jax.random.key(0),
+            killed_at(when),
+            workdir=tmp_path / "b",
+            **options,
+        )
     log = tmp_path / "b" / "metrics.jsonl"
     with log.open("a") as file:
         file.write('{"step": 4')  # the half line of a process killed while writing
-    resumed = train(make(ema_decay=0.9), jax.random.key(0), batch,
-                    workdir=tmp_path / "b", **options)  # fmt: skip
+    resumed = train(
+        make(ema_decay=0.9), jax.random.key(0), batch, workdir=tmp_path / "b", **options
+    )
     assert bits(resumed.state) == bits(whole.state) and bits(resumed.best) == bits(whole.best)
     assert resumed.history == whole.history
     assert log.read_text() == (tmp_path / "a" / "metrics.jsonl").read_text()
@@ -155,23 +171,30 @@ def test_sigterm_saves_at_the_current_step_and_the_resumed_run_is_the_run(when, 
     options = quiet(**RUNS["monitored"])
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended:
-        train(make(ema_decay=0.9), jax.random.key(0), told_to_end_at, workdir=tmp_path / "b",
-              **options)  # fmt: skip
+        train(
+            make(ema_decay=0.9),
+            jax.random.key(0),
+            told_to_end_at,
+            workdir=tmp_path / "b",
+            **options,
+        )
     assert isinstance(ended.value, Preempted) and ended.value.code == 85
     assert signal.getsignal(signal.SIGTERM) == before
     assert f"checkpoints/{when + 1}; the same command resumes" in capfd.readouterr().err
     assert load(tmp_path / "b").step == when + 1
     now, when = when, None  # nobody tells the others
-    whole = train(make(ema_decay=0.9), jax.random.key(0), told_to_end_at, workdir=tmp_path / "a",
-                  **options)  # fmt: skip
+    whole = train(
+        make(ema_decay=0.9), jax.random.key(0), told_to_end_at, workdir=tmp_path / "a", **options
+    )
     first = []
 
     def resumed_at(step):
         first.append(step)
         return told_to_end_at(step)
 
-    resumed = train(make(ema_decay=0.9), jax.random.key(0), resumed_at, workdir=tmp_path / "b",
-                    **options)  # fmt: skip
+    resumed = train(
+        make(ema_decay=0.9), jax.random.key(0), resumed_at, workdir=tmp_path / "b", **options
+    )
     assert (first or [70])[0] == now + 1
     assert bits(resumed.state) == bits(whole.state) and bits(resumed.best) == bits(whole.best)
     log = [(tmp_path / run / "metrics.jsonl").read_text() for run in "ab"]
@@ -228,10 +251,11 @@ def test_by_default_a_run_is_saved_by_the_clock_at_rows(tmp_path, monkeypatch):
 
 
 def test_a_directory_in_use_is_refused(tmp_path):
-    code = "import sys; from dgm_jax.locks import locked; lock = locked(sys.argv[1]);"
+    code = "import sys; from dgm_jax.runs.locks import locked; lock = locked(sys.argv[1]);"
     code += "lock.__enter__(); print(flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as other:  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         other.stdout.readline()
         with pytest.raises(ValueError, match=f"in use by process {other.pid} on"):
             train(make(), jax.random.key(0), batch, **quiet(), workdir=tmp_path)
@@ -247,8 +271,17 @@ def test_nothing_is_moved_between_host_and_device_by_accident(tmp_path):
         return {"distance": distance(state.params)}
 
     with jax.transfer_guard("disallow"):
-        train(make(ema_decay=0.9), key, batch, workdir=tmp_path, evaluate=measure, eval_every=10,
-              monitor="distance", checkpoint_every=20, **quiet())  # fmt: skip
+        train(
+            make(ema_decay=0.9),
+            key,
+            batch,
+            workdir=tmp_path,
+            evaluate=measure,
+            eval_every=10,
+            monitor="distance",
+            checkpoint_every=20,
+            **quiet(),
+        )
 
 
 @pytest.mark.parametrize("kind", ["monitored", "patient"])
@@ -282,8 +315,15 @@ def test_the_step_is_traced_once_and_the_host_does_not_wait_between_rows(monkeyp
 
 def test_rows_go_to_the_hook_and_nothing_is_printed(capfd, tmp_path):
     seen = []
-    trained = train(make(), jax.random.key(0), batch, workdir=tmp_path, num_steps=25, log_every=10,
-                    on_log=lambda step, row: seen.append((step, row)))  # fmt: skip
+    trained = train(
+        make(),
+        jax.random.key(0),
+        batch,
+        workdir=tmp_path,
+        num_steps=25,
+        log_every=10,
+        on_log=lambda step, row: seen.append((step, row)),
+    )
     assert seen == [(row["step"], row) for row in trained.history]
     assert capfd.readouterr() == ("", "")
 
@@ -361,8 +401,13 @@ def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
 
     algorithm = Algorithm(lambda key: {"x": jnp.zeros(3)}, step)
     with pytest.raises(Diverged, match="step 20: state/x is not finite.*checkpoints/10"):
-        train(algorithm, jax.random.key(0), lambda t: np.full(1, t), workdir=tmp_path,
-              **quiet(checkpoint_every=10))  # fmt: skip
+        train(
+            algorithm,
+            jax.random.key(0),
+            lambda t: np.full(1, t),
+            workdir=tmp_path,
+            **quiet(checkpoint_every=10),
+        )
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["10"]
 
 
@@ -421,16 +466,23 @@ def test_a_number_of_python_in_the_state_is_the_same_after_resuming(tmp_path):
     options = quiet(**RUNS["plain"])
     whole = train(algorithm, jax.random.key(0), batch, workdir=tmp_path / "a", **options)
     with pytest.raises(Killed):
-        train(algorithm, jax.random.key(0), killed_at(47), workdir=tmp_path / "b",
-              **options)  # fmt: skip
+        train(algorithm, jax.random.key(0), killed_at(47), workdir=tmp_path / "b", **options)
     resumed = train(algorithm, jax.random.key(0), batch, workdir=tmp_path / "b", **options)
     assert bits(resumed.state) == bits(whole.state)
 
 
 def test_names_in_the_evaluation_are_checked():
     with pytest.raises(ValueError, match="monitor must be one of distance.*'distanse'.*mean"):
-        train(make(), jax.random.key(0), batch,
-              **quiet(evaluate=evaluate, monitor="distanse", eval_every=5))  # fmt: skip
+        train(
+            make(),
+            jax.random.key(0),
+            batch,
+            **quiet(evaluate=evaluate, monitor="distanse", eval_every=5),
+        )
     with pytest.raises(ValueError, match="evaluate gave 'loss'"):
-        train(make(), jax.random.key(0), batch,
-              **quiet(evaluate=lambda state: {"loss": 0.0}, eval_every=5))  # fmt: skip
+        train(
+            make(),
+            jax.random.key(0),
+            batch,
+            **quiet(evaluate=lambda state: {"loss": 0.0}, eval_every=5),
+        )

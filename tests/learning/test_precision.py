@@ -24,8 +24,13 @@ def test_bfloat16_losses_are_near_those_of_float32_and_the_state_stays_float32(m
     x = np.random.default_rng(1).normal(size=(256, DIM)).astype(np.float32) @ mixing
     losses = {}
     for dtype in (None, jnp.bfloat16):
-        algorithm = gradient_descent(model.init, functools.partial(nll, model), optax.adam(1e-2),
-                                     ema_decay=0.9, compute_dtype=dtype)  # fmt: skip
+        algorithm = gradient_descent(
+            model.init,
+            functools.partial(nll, model),
+            optax.adam(1e-2),
+            ema_decay=0.9,
+            compute_dtype=dtype,
+        )
         state, step = algorithm.init(jax.random.key(0)), jax.jit(algorithm.step)
         before = jax.tree.map(lambda leaf: leaf.dtype, state)
         for t in range(30):
@@ -46,8 +51,9 @@ def test_the_loss_does_see_bfloat16():
         seen.extend((params.dtype, batch["x"].dtype, batch["n"].dtype))
         return (params * batch["x"]).sum(), {}
 
-    algorithm = gradient_descent(lambda key: jnp.ones(3), loss, optax.sgd(0.1),
-                                 compute_dtype=jnp.bfloat16)  # fmt: skip
+    algorithm = gradient_descent(
+        lambda key: jnp.ones(3), loss, optax.sgd(0.1), compute_dtype=jnp.bfloat16
+    )
     batch = {"x": jnp.ones(3), "n": jnp.arange(3)}
     algorithm.step(algorithm.init(jax.random.key(0)), jax.random.key(0), batch)
     assert seen[:3] == [jnp.bfloat16, jnp.bfloat16, jnp.int32]

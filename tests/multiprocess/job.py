@@ -1,6 +1,6 @@
 """A small experiment on several processes.
 
-    python -m tests.multiprocess.job --workdir DIR --coordinator HOST:PORT --num-processes 2 ...
+python -m tests.multiprocess.job --workdir DIR --coordinator HOST:PORT --num-processes 2 ...
 """
 
 import dataclasses
@@ -20,23 +20,25 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "tests.multiprocess.job")
 
-import functools  # noqa: E402
-import hashlib  # noqa: E402
-import time  # noqa: E402
+import functools
+import hashlib
+import time
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import optax  # noqa: E402
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
 
-from dgm_jax.learning import data_mesh, gradient_descent, train  # noqa: E402
-from dgm_jax.learning.checkpoints import fingerprints  # noqa: E402
+from dgm_jax.learning import data_mesh, gradient_descent, train
+from dgm_jax.learning.checkpoints import fingerprints
 
 
 def init(key, width):
     first, second = jax.random.split(key)
-    return {"a": 0.3 * jax.random.normal(first, (4, width)),
-            "b": jax.random.normal(second, (width,)) / width**0.5}  # fmt: skip
+    return {
+        "a": 0.3 * jax.random.normal(first, (4, width)),
+        "b": jax.random.normal(second, (width,)) / width**0.5,
+    }
 
 
 def loss(params, key, x):
@@ -53,8 +55,9 @@ def main(config):
 
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
     trained = train(
-        gradient_descent(functools.partial(init, width=config.width), loss, optimizer,
-                         ema_decay=0.99),
+        gradient_descent(
+            functools.partial(init, width=config.width), loss, optimizer, ema_decay=0.99
+        ),
         jax.random.key(config.seed),
         batch,
         num_steps=config.num_steps,

@@ -30,21 +30,41 @@ def cache(tmp_path_factory):
 
 
 def words(workdir, cache, *options):
-    return [sys.executable, "-m", "tests.multiprocess.job", "--workdir", str(workdir),
-            "--cache-dir", str(cache), *map(str, options)]  # fmt: skip
+    return [
+        sys.executable,
+        "-m",
+        "tests.multiprocess.job",
+        "--workdir",
+        str(workdir),
+        "--cache-dir",
+        str(cache),
+        *map(str, options),
+    ]
 
 
 def environment(num_devices, **more):
-    return os.environ | more | {
-        "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "true",
-        "JAX_NUM_CPU_DEVICES": str(num_devices),
-    }  # fmt: skip
+    return (
+        os.environ
+        | more
+        | {
+            "PYTHONPATH": str(ROOT),
+            "JAX_PLATFORMS": "cpu",
+            "JAX_ENABLE_COMPILATION_CACHE": "true",
+            "JAX_NUM_CPU_DEVICES": str(num_devices),
+        }
+    )
 
 
 def explicitly(num_processes, i, port):
     """Options and environment of process i, told all that it has to know."""
-    return ["--coordinator", f"127.0.0.1:{port}", "--process-id", str(i),
-            "--num-processes", str(num_processes)], {}  # fmt: skip
+    return [
+        "--coordinator",
+        f"127.0.0.1:{port}",
+        "--process-id",
+        str(i),
+        "--num-processes",
+        str(num_processes),
+    ], {}
 
 
 @pytest.fixture
@@ -56,11 +76,17 @@ def start(cache):
         port, peers = free_port(), []
         for i in range(num_processes):
             more, variables = join(num_processes, i, port) if num_processes > 1 else ([], {})
-            peers.append(subprocess.Popen(
-                words(workdir, cache, *options, *more), text=True, cwd=ROOT, **kept,
-                env=environment(num_devices, **variables),
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            ))  # fmt: skip
+            peers.append(
+                subprocess.Popen(
+                    words(workdir, cache, *options, *more),
+                    text=True,
+                    cwd=ROOT,
+                    **kept,
+                    env=environment(num_devices, **variables),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+            )
         started.extend(peers)
         return peers
 
@@ -275,11 +301,17 @@ def test_a_full_disk_ends_both_processes_with_2_and_the_run_goes_on(start, cache
     disk.mkdir()
     commands = [
         " ".join(words(disk / "run", cache, *wide, *explicitly(2, i, port)[0]))
-        for port in (free_port(), free_port()) for i in (0, 1)
-    ]  # fmt: skip
+        for port in (free_port(), free_port())
+        for i in (0, 1)
+    ]
     script = DISK.format(disk=disk, commands=commands, copy=tmp_path / "copy")
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True,
-                          cwd=ROOT, env=environment(2))  # fmt: skip
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment(2),
+    )
     if done.returncode == 99 or "unshare" in done.stderr:
         pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
     said = without_gloo(done.stderr)
@@ -309,18 +341,22 @@ def test_an_address_in_use_is_exit_2_and_named(start, tmp_path):
 def slurm(num_processes, i, port):
     """What srun tells process i; jax takes the port from the job's number."""
     return ["--distributed"], {
-        "SLURM_JOB_ID": str(port), "SLURM_STEP_NODELIST": "localhost", "SLURM_LOCALID": str(i),
-        "SLURM_NTASKS": str(num_processes), "SLURM_PROCID": str(i),
-    }  # fmt: skip
+        "SLURM_JOB_ID": str(port),
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_LOCALID": str(i),
+        "SLURM_NTASKS": str(num_processes),
+        "SLURM_PROCID": str(i),
+    }
 
 
 def open_mpi(num_processes, i, port):
     """What mpirun of Open MPI tells process i."""
     return ["--distributed"], {
         "OMPI_MCA_orte_hnp_uri": f"{port * 4096}.0;tcp://127.0.0.1:34911",
-        "OMPI_COMM_WORLD_SIZE": str(num_processes), "OMPI_COMM_WORLD_RANK": str(i),
+        "OMPI_COMM_WORLD_SIZE": str(num_processes),
+        "OMPI_COMM_WORLD_RANK": str(i),
         "OMPI_COMM_WORLD_LOCAL_RANK": str(i),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("cluster", [slurm, open_mpi])

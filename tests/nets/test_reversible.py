@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from benchmarks.memory import couplings
 
+from benchmarks.memory import couplings
 from dgm_jax import nets
 from dgm_jax.nets import irevnet, mlp, revnet
 from tests.contracts.compiled import jit

@@ -25,13 +25,13 @@ class Config(runner.Config):
 if __name__ == "__main__":
     CONFIG = runner.parse(Config, "tests.reliability.job")
 
-import time  # noqa: E402
+import time
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-import optax  # noqa: E402
+import jax
+import numpy as np
+import optax
 
-from dgm_jax.learning import gradient_descent, train  # noqa: E402
+from dgm_jax.learning import gradient_descent, train
 
 
 def algorithm(size):

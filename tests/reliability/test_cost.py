@@ -23,15 +23,24 @@ X = np.random.default_rng(0).normal(size=(1003, 64)).astype(np.float32)
 def algorithm(hidden):
     flow = flows.maf(64, num_layers=5, hidden=hidden)
     model = combinators.pushforward(flow, distributions.standard_normal(64))
-    return gradient_descent(model.init, functools.partial(nll, model), optax.adam(1e-3),
-                            ema_decay=0.99)  # fmt: skip
+    return gradient_descent(
+        model.init, functools.partial(nll, model), optax.adam(1e-3), ema_decay=0.99
+    )
 
 
 def test_two_hundred_steps_with_an_odd_rest_are_traced_once(tmp_path):
     made = algorithm((32,))
     once = Algorithm(made.init, chex.assert_max_traces(made.step, 1))
-    train(once, jax.random.key(0), data.batches(X, 100, seed=0), num_steps=200, log_every=7,
-          workdir=tmp_path, checkpoint_every=50, progress=False)  # fmt: skip
+    train(
+        once,
+        jax.random.key(0),
+        data.batches(X, 100, seed=0),
+        num_steps=200,
+        log_every=7,
+        workdir=tmp_path,
+        checkpoint_every=50,
+        progress=False,
+    )
 
 
 def test_saving_costs_little_even_six_times_as_often_as_by_default(tmp_path, monkeypatch, capsys):
@@ -55,14 +64,23 @@ def test_saving_costs_little_even_six_times_as_often_as_by_default(tmp_path, mon
     monkeypatch.setattr(loop, "SAVE_SECONDS", 10.0)
     monkeypatch.setattr(loop, "SAVE_SHARE", math.inf)
     with pytest.raises(LongEnough):
-        train(algorithm((256, 256)), jax.random.key(0), data.batches(X, 128, seed=0),
-              num_steps=10**6, log_every=20, on_log=stop, workdir=tmp_path,
-              progress=False)  # fmt: skip
+        train(
+            algorithm((256, 256)),
+            jax.random.key(0),
+            data.batches(X, 128, seed=0),
+            num_steps=10**6,
+            log_every=20,
+            on_log=stop,
+            workdir=tmp_path,
+            progress=False,
+        )
     seconds = time.perf_counter() - began
     files = (tmp_path / "checkpoints").rglob("*")
     size = sum(file.stat().st_size for file in files if file.is_file()) / 3
     with capsys.disabled():
         each = ", ".join(f"{1000 * s:.0f}" for s in spent)
-        print(f"\ncheckpoints of {size / 1e6:.0f} MB: {each} ms in {seconds:.0f} s; "
-              f"by default {np.median(spent[1:]) / 60:.2%} of the time")  # fmt: skip
+        print(
+            f"\ncheckpoints of {size / 1e6:.0f} MB: {each} ms in {seconds:.0f} s; "
+            f"by default {np.median(spent[1:]) / 60:.2%} of the time"
+        )
     assert sum(spent[1:]) / seconds < 0.02  # the first one compiles

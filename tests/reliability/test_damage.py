@@ -22,13 +22,20 @@ pytestmark = [
 def make_state(step):
     """Arrays stored in files of their own, and noise, so that no compression hides a flip."""
     key = jax.random.key(step)
-    return {"w": jax.random.normal(key, (64, 64)), "m": jnp.full((4096,), step, jnp.bfloat16),
-            "ones": jnp.ones((3000,)), "t": jnp.int32(step), "key": key}  # fmt: skip
+    return {
+        "w": jax.random.normal(key, (64, 64)),
+        "m": jnp.full((4096,), step, jnp.bfloat16),
+        "ones": jnp.ones((3000,)),
+        "t": jnp.int32(step),
+        "key": key,
+    }
 
 
 def bits(tree):
-    leaves = [x if x.dtype != jax.random.key(0).dtype else jax.random.key_data(x)
-              for x in jax.tree.leaves(tree)]  # fmt: skip
+    leaves = [
+        x if x.dtype != jax.random.key(0).dtype else jax.random.key_data(x)
+        for x in jax.tree.leaves(tree)
+    ]
     return [np.asarray(leaf).tobytes() for leaf in leaves]
 
 

@@ -22,8 +22,15 @@ JOB = (sys.executable, "-m", "tests.reliability.job")
 def start(workdir, *options, command=JOB, **kept):
     words = [*command, "--workdir", str(workdir), *map(str, options)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            cwd=ROOT, env=environment, **kept)  # fmt: skip
+    return subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        **kept,
+    )
 
 
 def ended(process):
@@ -87,8 +94,10 @@ def test_one_bad_batch_of_a_hundred_is_skipped_counted_and_forgotten(tmp_path, c
     assert finished(tmp_path / "bad", *options, "--bad-from", 50, "--bad-until", 51) == (0, "")
     lines = (tmp_path / "bad" / "metrics.jsonl").read_text().splitlines()
     assert sum(json.loads(line)["skipped"] for line in lines) == 1
-    final = [json.loads((tmp_path / run / "results.json").read_text())["final"]["distance"]
-             for run in ("good", "bad")]  # fmt: skip
+    final = [
+        json.loads((tmp_path / run / "results.json").read_text())["final"]["distance"]
+        for run in ("good", "bad")
+    ]
     with capsys.disabled():
         print(f"\none NaN batch of 100: final value {final[1] / final[0] - 1:+.2%}")
     assert abs(final[1] / final[0] - 1) < 0.02
@@ -124,11 +133,20 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_space(tmp_pat
     job = " ".join([*JOB, "--workdir", str(disk / "run"), *map(str, options)])
     look = "from dgm_jax.learning import load; print('loads step', load('{}').step)"
     script = DISK.format(
-        size="12m", ballast=8_000_000, disk=disk, job=job, copy=tmp_path / "copy",
+        size="12m",
+        ballast=8_000_000,
+        disk=disk,
+        job=job,
+        copy=tmp_path / "copy",
         load=f'{sys.executable} -c "{look.format(disk / "run")}"',
-    )  # fmt: skip
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True,
-                          cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+    )
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     if done.returncode == 99 or "unshare" in done.stderr:
         pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
     lines = done.stderr.splitlines()

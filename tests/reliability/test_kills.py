@@ -54,8 +54,9 @@ def state_bits(config):
 
 
 def test_fifty_kills_at_random_moments_change_no_bit(tmp_path, capsys):
-    config = job.Config(num_steps=1500, workdir=tmp_path / "whole", size=100_000,
-                        cache_dir=tmp_path)  # fmt: skip
+    config = job.Config(
+        num_steps=1500, workdir=tmp_path / "whole", size=100_000, cache_dir=tmp_path
+    )
     whole = Life(config)
     whole.ended()
     want, metrics = state_bits(config), (config.workdir / "metrics.jsonl").read_bytes()
@@ -64,8 +65,9 @@ def test_fifty_kills_at_random_moments_change_no_bit(tmp_path, capsys):
     kills, trained, lost, halves, runs = 0, 0, [], 0, 0
     while kills < 50:
         runs += 1
-        config = job.Config(num_steps=1500, workdir=tmp_path / f"killed-{runs}", size=100_000,
-                            cache_dir=tmp_path)  # fmt: skip
+        config = job.Config(
+            num_steps=1500, workdir=tmp_path / f"killed-{runs}", size=100_000, cache_dir=tmp_path
+        )
         reached = 0
         while True:
             life = Life(config)
@@ -88,8 +90,10 @@ def test_fifty_kills_at_random_moments_change_no_bit(tmp_path, capsys):
         assert state_bits(config) == want
         assert (config.workdir / "metrics.jsonl").read_bytes() == metrics
     with capsys.disabled():
-        print(f"\n50 kills in {runs} runs, {trained} while training, {halves} left half a file; "
-              f"steps lost: median {np.median(lost):.0f}, most {max(lost)}")  # fmt: skip
+        print(
+            f"\n50 kills in {runs} runs, {trained} while training, {halves} left half a file; "
+            f"steps lost: median {np.median(lost):.0f}, most {max(lost)}"
+        )
     assert trained >= 30 and max(lost) <= 2 * config.checkpoint_every
 
 

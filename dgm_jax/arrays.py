@@ -1,0 +1,1 @@
+"""Small things done with arrays in many places."""

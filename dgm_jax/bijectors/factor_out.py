@@ -1,0 +1,46 @@
+"""Multi-scale flows: half of the channels is noise already, the other half goes on."""
+
+import math
+
+import distrax
+import jax.numpy as jnp
+
+from .. import checks
+from .squeeze import flatten
+
+
+class FactorOut(distrax.Bijector):
+    """[z_rest, z_out] -> x [H, W, C]: the first half of the channels T(z_rest), the second z_out.
+
+    Read backwards: half of the channels is done and leaves as noise, `rest` goes on with the other.
+    rest: a bijector from vectors [H·W·C/2] to images [H, W, C/2].
+    Dinh et al. (2017), section 3.6.
+    """
+
+    def __init__(self, rest: distrax.Bijector, shape: tuple[int, int, int]):
+        super().__init__(event_ndims_in=1, event_ndims_out=3)
+        checks.image_shape(shape)
+        if shape[-1] % 2:
+            raise ValueError(f"factoring out needs an even number of channels; got shape {shape}.")
+        if (rest.event_ndims_in, rest.event_ndims_out) != (1, 3):
+            raise ValueError(
+                "rest must map vectors (1 axis) to images (3); got a map of events of "
+                f"{rest.event_ndims_in} to {rest.event_ndims_out}. Compose it with "
+                "invert(fixed(flatten(shape)))."
+            )
+        self._rest, self._shape = rest, tuple(shape)
+        self._half = flatten((*shape[:2], shape[2] // 2))
+
+    def forward_and_log_det(self, z):
+        checks.events(z, math.prod(self._shape), "z")
+        z_rest, z_out = jnp.split(z, 2, -1)
+        kept, log_det = self._rest.forward_and_log_det(z_rest)
+        out = jnp.broadcast_to(self._half.inverse(z_out), kept.shape).astype(kept.dtype)
+        return jnp.concatenate([kept, out], -1), log_det
+
+    def inverse_and_log_det(self, x):
+        checks.event_of(x, self._shape)
+        kept, out = jnp.split(x, 2, -1)
+        z_rest, log_det = self._rest.inverse_and_log_det(kept)
+        z_out = jnp.broadcast_to(self._half.forward(out), z_rest.shape).astype(z_rest.dtype)
+        return jnp.concatenate([z_rest, z_out], -1), log_det

@@ -1,0 +1,91 @@
+"""The arithmetic of a program, loops and all.
+
+XLA counts the body of a loop once, whatever its number of turns, and here both the layers of a
+flow and the steps of an inversion are loops. So the products are counted in the traced program.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+from jax.extend.core import Literal
+
+
+def made_pass(
+    dim: int,
+    hidden: Sequence[int],
+    *,
+    num_layers: int,
+    batch: int,
+    num_outputs: int = 2,
+    direct=None,
+) -> int:
+    """2 · batch · layers · (d h_1 + h_1 h_2 + ... + h_n d k [+ d d k]): one dense masked pass.
+
+    Every entry of every matrix is one multiplication and one addition an example, masked or not;
+    the last term is the direct connections of `nets.made`. Biases and activations are left out.
+    """
+    direct = min(hidden) < dim - 1 if direct is None else direct
+    widths = (dim, *hidden, dim * num_outputs)
+    entries = sum(a * b for a, b in zip(widths[:-1], widths[1:])) + direct * dim * dim * num_outputs
+    return 2 * batch * num_layers * entries
+
+
+def products(function: Callable, *args) -> int | None:
+    """Multiplications and additions in the matrix products and convolutions of function(*args).
+
+    It is traced only. Convolutions count the zeros that pad them too. A `scan` counts its turns,
+    `cond` its dearest branch, and what no result needs is not counted. None where a `while` loop
+    multiplies matrices: its turns depend on the data.
+    """
+    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
+    count = _count(jaxpr, [True] * len(jaxpr.outvars))
+    return None if math.isnan(count) else int(count)
+
+
+def _count(jaxpr, wanted):
+    """The equations that the wanted results need, last to first; NaN for an unknown number."""
+    needed = {v for v, want in zip(jaxpr.outvars, wanted) if want and not isinstance(v, Literal)}
+    total = 0.0
+    for equation in reversed(jaxpr.eqns):
+        results = [v in needed for v in equation.outvars]
+        if not any(results):
+            continue
+        needed |= {v for v in equation.invars if not isinstance(v, Literal)}
+        total += _equation(equation, results)
+    return total
+
+
+def _equation(equation, results):
+    name, params = equation.primitive.name, equation.params
+    if name == "dot_general":
+        left = equation.invars[0].aval.shape
+        summed = math.prod(left[axis] for axis in params["dimension_numbers"][0][0])
+        return 2.0 * equation.outvars[0].aval.size * summed
+    if name == "conv_general_dilated":  # of each output: taps x channels that it reads
+        kernel = equation.invars[1].aval.shape
+        outputs = kernel[params["dimension_numbers"].rhs_spec[0]]
+        return 2.0 * equation.outvars[0].aval.size * (math.prod(kernel) // outputs)
+    inner = [j for value in params.values() for j in _jaxprs(value)]
+    if name == "custom_linear_solve":  # the four programs of which one is run
+        inner = [params["jaxprs"].solve.jaxpr]
+    counts = [
+        _count(
+            j,
+            results
+            if len(j.outvars) == len(results) and name != "scan"
+            else [True] * len(j.outvars),
+        )
+        for j in inner
+    ]
+    if name == "scan":
+        return params["length"] * sum(counts)
+    if name == "while":
+        return math.nan if any(counts) else 0.0
+    unknown = any(math.isnan(count) for count in counts)
+    return max(counts, default=0.0) if name == "cond" and not unknown else sum(counts)
+
+
+def _jaxprs(value):
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [getattr(v, "jaxpr", v) for v in values if hasattr(getattr(v, "jaxpr", v), "eqns")]

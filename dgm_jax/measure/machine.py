@@ -1,0 +1,33 @@
+"""What a table of times must say about where it was made."""
+
+import datetime
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import jax
+import jaxlib
+
+
+def machine() -> dict[str, Any]:
+    """What a table of times must say about where it was made."""
+    device = jax.devices()[0]
+    ours = getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count()))(0)
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "cpu": cpu_model(),
+        "cores": len(ours),  # those this process may use
+        "device": f"{jax.device_count()} x {device.device_kind}",
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,  # 1 minute
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+    }
+
+
+def cpu_model() -> str:
+    info = Path("/proc/cpuinfo")  # Linux; platform.processor() is empty there
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

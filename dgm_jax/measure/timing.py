@@ -1,0 +1,109 @@
+"""Time functions side by side, after compilation, with their spread.
+
+On a shared machine absolute times drift by far more than the differences of interest. So the
+contestants take turns, round by round, and only ratios within one `compare` mean anything.
+"""
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from .. import checks
+
+
+class Timing(NamedTuple):
+    """Milliseconds a call over the rounds (median and quartiles), and the first call in seconds."""
+
+    median_ms: float
+    low_ms: float  # first quartile
+    high_ms: float  # third quartile
+    first_call_s: float  # trace, compile and run
+
+
+def compare(
+    thunks: Mapping[str, Callable[[], Any]],
+    *,
+    repeats: int = 20,
+    min_seconds: float = 0.0,
+    warm_up: bool = True,
+) -> dict[str, Timing]:
+    """Time each function of no arguments, all in the same interleaved rounds.
+
+    The first call stands apart, since it compiles; a second one warms up unrecorded (not so with
+    warm_up=False, for calls of many seconds). Then every round calls each thunk once, in an order
+    drawn anew, since a call finds the caches as the one before has left them, and waits for its
+    result. There are at least `repeats` rounds, and more until they have taken `min_seconds`.
+
+        timings = compare({"maf": lambda: sample(params, key), "iaf": ...}, min_seconds=1.0)
+    """
+    if not thunks or not all(callable(thunk) for thunk in thunks.values()):
+        raise ValueError(f"thunks must map names to functions of no arguments; got {thunks!r}.")
+    checks.positive_int(repeats, "repeats")
+    if not 0 <= min_seconds < float("inf"):
+        raise ValueError(f"min_seconds must be finite and not below 0; got {min_seconds!r}.")
+
+    first_call = {name: seconds(thunk) for name, thunk in thunks.items()}
+    for thunk in thunks.values() if warm_up else ():
+        seconds(thunk)
+    rounds = {name: [] for name in thunks}
+    names, spent, rng = list(thunks), 0.0, np.random.default_rng(0)
+    while len(rounds[names[0]]) < repeats or spent < min_seconds:
+        for i in rng.permutation(len(names)):
+            rounds[names[i]].append(seconds(thunks[names[i]]))
+            spent += rounds[names[i]][-1]
+    return {name: timing(rounds[name], first_call[name]) for name in thunks}
+
+
+def seconds(thunk: Callable[[], Any]) -> float:
+    """One call, until its result is there: JAX returns before the device has finished."""
+    start = perf_counter()
+    jax.block_until_ready(thunk())
+    return perf_counter() - start
+
+
+def timing(rounds: list[float], first_call: float) -> Timing:
+    low, median, high = np.percentile(np.array(rounds) * 1e3, [25, 50, 75])
+    return Timing(float(median), float(low), float(high), first_call)
+
+
+class Program(NamedTuple):
+    """A compiled function with its arguments: call `run`."""
+
+    run: Callable[[], Any]
+    compile_s: float  # trace and compile
+    peak_mb: float | None  # arguments, results and what lies between, in 10^6 bytes
+
+
+def program(function: Callable, *args) -> Program:
+    """Compiles `function` for `args` ahead of the first call, so that compile time stands alone."""
+    start = perf_counter()
+    compiled = jax.jit(function).lower(*args).compile()
+    compile_s = perf_counter() - start
+    memory = compiled.memory_analysis()  # None where a backend keeps no account
+    parts = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+    peak = None if memory is None else sum(getattr(memory, part) for part in parts) / 1e6
+    return Program(lambda: compiled(*args), compile_s, peak)
+
+
+def matmul(size: int = 1024) -> Callable[[], Any]:
+    """A square product of matrices to time beside the rest: 2 size³ operations at the peak."""
+    ones = jax.numpy.ones((size, size))
+    return program(jax.numpy.matmul, ones, ones).run
+
+
+def flops(jitted, *args, **kwargs) -> float | None:
+    """Floating-point operations of `jitted(*args)` by XLA's own count; None where it gives none.
+
+    Compiles, runs nothing. XLA counts the body of a loop once, whatever its number of turns: a
+    `scan` over n layers shows the operations of one.
+    """
+    if not hasattr(jitted, "lower"):
+        raise ValueError(f"jitted must be a function made by jax.jit; got {jitted!r}.")
+    analysis = jitted.lower(*args, **kwargs).compile().cost_analysis()
+    if isinstance(analysis, (list, tuple)):  # one entry a partition in some versions
+        analysis = analysis[0] if analysis else None
+    count = (analysis or {}).get("flops")
+    return None if count is None or count < 0 else float(count)  # -1 is XLA's "unknown"

@@ -1,0 +1,99 @@
+"""Convolutions of pictures that look back only, in both views of time (see `nets.causal.stepwise`).
+
+The weights are those of the legal taps alone: there is none that a mask makes idle, the fan-in of
+the initial weights is right, and a step by itself multiplies what it needs and no more.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..adapter import linen
+from .stepwise import AllSteps
+
+CHANNELS_LAST = ("NHWC", "HWIO", "NHWC")
+
+
+class CausalConv(linen.Module):
+    """y_t = b + Σ_taps K_tap x_{t - lag}: a step a pixel in raster order, x [B, (T,) c].
+
+    Taps: of each of `up` rows above, the columns from `left` ones to the left to `right` ones to
+    the right; of the own row, `left` ones to the left and the own pixel. Beyond the edges x is 0;
+    a tap that is beyond them for every pixel does not exist.
+    late: x is what the body is given, x_t = pixel t - 1. The taps are those of the pixels, without
+    the own one.
+    Costs: all steps, also those products that the mask of the own row makes 0; one step, none.
+    """
+
+    features: int
+    width: int
+    up: int = 0
+    left: int = 0
+    right: int = 0
+    late: bool = False
+    scale: float = 1.0  # variance of the outputs at the start, for inputs of variance 1
+
+    @linen.compact
+    def __call__(self, view, x):
+        height = view.num_steps // self.width
+        up, left = min(self.up, height - 1), min(self.left, self.width - 1)
+        columns = left + 1 + (min(self.right, self.width - 1) if up else 0)
+        num_taps = up * columns + left + (not self.late)
+        bias = self.param("bias", linen.initializers.zeros, (self.features,))
+        if not num_taps:
+            return jnp.broadcast_to(bias, (*x.shape[:-1], self.features))
+        init = linen.initializers.variance_scaling(self.scale, "fan_in", "truncated_normal")
+        kernel = self.param("kernel", init, (num_taps, x.shape[-1], self.features))
+        if isinstance(view, AllSteps):
+            if self.late:  # the last pixel is one that no tap reaches
+                x = jnp.pad(x[:, 1:], [(0, 0), (0, 1), (0, 0)])
+            unused = (up + 1) * columns - num_taps
+            kernel = jnp.pad(kernel, [(0, unused), (0, 0), (0, 0)])
+            y = jax.lax.conv_general_dilated(
+                x.reshape(len(x), height, self.width, x.shape[-1]),
+                kernel.reshape(up + 1, columns, *kernel.shape[1:]),
+                (1, 1),
+                ((up, 0), (left, columns - 1 - left)),
+                dimension_numbers=CHANNELS_LAST,
+            )
+            return y.reshape(*x.shape[:-1], self.features) + bias
+        tap_row, tap_column = np.divmod(np.arange(num_taps), columns)
+        above, aside = up - tap_row, tap_column - left
+        row, column = np.divmod(np.arange(view.num_steps)[:, None], self.width)
+        inside = (row >= above) & (column + aside >= 0) & (column + aside < self.width)
+        lags = above * self.width - aside - self.late
+        taps = jnp.stack(view.past(x, lags.tolist()), -2)  # [B, taps, c]
+        taps = jnp.where(view.along(inside)[:, None], taps, 0)
+        flat = num_taps * x.shape[-1]
+        return taps.reshape(len(x), flat) @ kernel.reshape(flat, self.features) + bias
+
+
+class RowConv(linen.Module):
+    """y_r = b + Σ_{j≤up} Σ_{|s|≤side} K_js x_{r-j}[column + s]: a step a row, x [B, (H,) W, c].
+
+    Rows are causal, columns are seen to both sides. late: x_r is row r - 1, as `rows` are given it.
+    A tap that is beyond the edges for every pixel does not exist.
+    """
+
+    features: int
+    up: int
+    side: int
+    late: bool = False
+    scale: float = 1.0
+
+    @linen.compact
+    def __call__(self, view, x):
+        up = min(self.up, view.num_steps - 1 - self.late)
+        side = min(self.side, x.shape[-2] - 1)
+        bias = self.param("bias", linen.initializers.zeros, (self.features,))
+        init = linen.initializers.variance_scaling(self.scale, "fan_in", "truncated_normal")
+        shape = (up + 1, 2 * side + 1, x.shape[-1], self.features)
+        kernel = self.param("kernel", init, shape)
+        if isinstance(view, AllSteps):
+            edges = ((up, 0), (side, side))
+        else:  # a picture of one row, whose channels are those of all rows that are seen
+            x = jnp.concatenate(view.past(x, range(up, -1, -1)), -1)[:, None]
+            kernel = jnp.moveaxis(kernel, 0, 1).reshape(1, 2 * side + 1, -1, self.features)
+            edges = ((0, 0), (side, side))
+        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), edges, dimension_numbers=CHANNELS_LAST)
+        return bias + (y if isinstance(view, AllSteps) else y[:, 0])

@@ -1,0 +1,66 @@
+"""What causal nets take: numbers, or levels 0..K-1 that they see as numbers."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ... import checks
+from ...protocol import Array
+
+
+class Encoding(NamedTuple):
+    """Levels as vectors of `size` entries."""
+
+    num_levels: int
+    size: int
+    encode: Callable[[Array], Array]  # levels [...] -> [..., size]
+
+
+def one_hot(num_levels: int) -> Encoding:
+    """A weight of its own for each level but level 0, which is the vector 0: K-1 entries.
+
+    A unit can then tell levels apart in any way, where one number would make it monotone in them.
+    Level 0 needs no weights, the bias has them; so two levels are one entry, the bit itself.
+    """
+    checks.positive_int(num_levels, "num_levels", least=2)
+    size = num_levels - 1
+    return Encoding(
+        num_levels,
+        size,
+        lambda x: jax.nn.one_hot(x - 1, size),  # -1, of level 0, is no level: all zeros
+    )
+
+
+def scaled(num_levels: int) -> Encoding:
+    """One number, the K levels spread evenly over [-1, 1]: for many, ordered levels."""
+    checks.positive_int(num_levels, "num_levels", least=2)
+    half = (num_levels - 1) / 2
+    return Encoding(
+        num_levels,
+        1,
+        lambda x: (x / half - 1)[..., None],
+    )
+
+
+def encoded(x: Array, encoding: Encoding | None, dtype) -> Array:
+    """x [...] as the net sees it, [..., size]: levels in a dtype; numbers as they are, size 1."""
+    return x[..., None] if encoding is None else encoding.encode(x).astype(dtype)
+
+
+def batch_of(x, cond, dim: int, cond_dim: int, encoding: Encoding | None) -> tuple[int, ...]:
+    """The batch shape that x [..., dim] and the condition have together; refuses bad ones."""
+    if encoding is None:
+        checks.events(x, dim)
+    else:
+        checks.levels(x, dim, encoding.num_levels)
+    checks.condition(cond, cond_dim)
+    batch_shapes = x.shape[:-1], () if cond is None else cond.shape[:-1]
+    try:
+        return jnp.broadcast_shapes(*batch_shapes)
+    except ValueError:
+        raise ValueError(
+            f"x and cond must have batch shapes that broadcast; got x {x.shape} and cond "
+            f"{cond.shape}: {batch_shapes[0]} and {batch_shapes[1]}."
+        ) from None

@@ -1,0 +1,169 @@
+"""One run on several processes: `jax.distributed`, and what its first process does for all.
+
+    processes.start("10.0.0.1:8476", num_processes=4, process_id=I)  # before anything of jax
+    train(...)                                                       # the same call in each
+
+Every process runs the same program over one mesh of all devices. The first one alone touches
+files (but for the arrays of a checkpoint, which all write) and decides what a clock or a disk
+decides. Nobody goes on without the others: when one is lost the rest leave with `LOST`, and the
+same command, started again on all, resumes.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from .. import checks
+
+LOST = 75  # exit code: a peer was lost, start all again
+OWN = ("RESOURCE_EXHAUSTED", "error calling callback")  # runtime errors that are no loss of a peer
+HEARTBEAT_SECONDS = 20  # until a process that neither works nor closes its connections is missed
+
+
+class FailedElsewhere(RuntimeError):
+    """The first process met an error, and says which; `exit_code` is its own."""
+
+
+def start(
+    coordinator: str | None = None,
+    *,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> None:
+    """Joins the processes of a run; all arguments, or none on a cluster that jax detects.
+
+    `coordinator` is "host:port", where process 0 listens. Waits five minutes for the others.
+    """
+    given = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
+    missing = [name for name, value in given.items() if value is None]
+    if 0 < len(missing) < 3:
+        raise ValueError(f"{missing[0]} is missing; give {', '.join(given)}, or none of them.")
+    if not missing:
+        checks.positive_int(num_processes, "num_processes")
+        checks.positive_int(process_id, "process_id", least=0)
+        if process_id >= num_processes:
+            raise ValueError(
+                f"process_id must be below num_processes={num_processes}; got {process_id}. "
+                "The first is 0."
+            )
+        _, colon, port = coordinator.rpartition(":")
+        if not colon or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise ValueError(f"coordinator must be HOST:PORT; got {coordinator!r}.")
+        if process_id == 0:
+            _check_free(int(port))
+    # in C: a handler of Python's own comes too late for the abort() of a library
+    ctypes.CDLL(None).signal(signal.SIGABRT, _aborted)
+    try:
+        jax.distributed.initialize(
+            coordinator, num_processes, process_id, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+        )
+    except ValueError as error:
+        raise ValueError(
+            "jax detects no cluster here; give coordinator, num_processes and process_id."
+        ) from error
+
+
+def _check_free(port):
+    """jax may crash where it cannot listen."""
+    try:
+        socket.create_server(("", port)).close()
+    except OSError as error:
+        raise ValueError(
+            f"process 0 cannot listen at port {port} ({error.strerror}); name a free one."
+        ) from error
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_int)
+def _aborted(signum):
+    """How jax ends a process that lost process 0, or that heard of a loss while it waited."""
+    os.write(2, b"ended by jax, most likely for a lost peer; the same command on all resumes\n")
+    os._exit(LOST)
+
+
+def several() -> bool:
+    """Whether this process has peers; asking starts no backend of jax where it has none."""
+    return jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+def first() -> bool:
+    """Whether this is the process that writes and prints; True where there is one only."""
+    return not several() or jax.process_index() == 0
+
+
+def from_first(work: Callable[[], Any]) -> Any:
+    """work() of the first process, in all of them: None or what JSON holds. All must call it.
+
+    An error of it is raised there, and in the others as `FailedElsewhere`.
+    """
+    if not several():
+        return work()
+    told, error = {}, None
+    if first():
+        try:
+            told = {"value": work()}
+        except Exception as met:
+            line, error = " ".join(str(met).split()), met
+            told = {"error": line, "exit_code": getattr(met, "exit_code", 2)}
+    told = _broadcast(told)
+    if error is not None:
+        raise error
+    if "error" in told:
+        failed = FailedElsewhere(f"the first process failed: {told['error']}")
+        failed.exit_code = told["exit_code"]
+        raise failed
+    return told["value"]
+
+
+def any_of(flag: bool) -> bool:
+    """Whether `flag` is true in one of the processes. All must call it."""
+    return bool(multihost_utils.process_allgather(np.bool_(flag)).any())
+
+
+def _broadcast(told):
+    text = np.frombuffer(json.dumps(told).encode(), np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
+    room = -(-length // 256) * 256  # few sizes, or each would be compiled
+    padded = np.zeros(room, np.uint8)
+    if first():
+        padded[:length] = text
+    return json.loads(multihost_utils.broadcast_one_to_all(padded)[:length].tobytes())
+
+
+def lost_peer(error: BaseException | None) -> bool:
+    """Whether `error` is what the runtime raises when another process is gone."""
+    while error is not None:
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            return several() and not any(cause in str(error) for cause in OWN)
+        error = error.__cause__
+    return False
+
+
+def leave(code: int, *, alone: bool = False, seconds: float = 5.0) -> NoReturn:
+    """Ends this process at once; unless `alone`, after waiting `seconds` for the others.
+
+    The usual way out waits for minutes for a process that may never come.
+    """
+    if not alone:
+        waiting = threading.Thread(target=_shut_down, daemon=True)
+        waiting.start()
+        waiting.join(seconds)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _shut_down():
+    with contextlib.suppress(Exception):
+        jax.distributed.shutdown()
