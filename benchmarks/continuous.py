@@ -57,7 +57,6 @@ from dgm_jax.bijectors import divergence_by_autodiff
 from dgm_jax.combinators import pushforward
 from dgm_jax.distributions import standard_normal
 from dgm_jax.measure import timing
-from dgm_jax.protocol import given_key
 
 WAYS = ("density", "gradient", "sample")
 
@@ -96,7 +95,7 @@ def ours(config, trace, x):
 
     def dist(params):
         key = None if trace_key is None else jax.random.clone(trace_key)
-        return given_key(model.dist, key)(params)
+        return model.dist(params, key=key)
 
     def log_prob(params, x):
         return dist(params).log_prob(x)

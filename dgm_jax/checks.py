@@ -98,23 +98,41 @@ def events(x, dim: int, name: str = "x") -> None:
         )
 
 
-def condition(cond, cond_dim: int) -> None:
-    """cond [..., cond_dim] where a model is conditional, None where it is not."""
-    if cond is None and cond_dim:
-        raise ValueError(f"cond is missing: the model was built with cond_dim={cond_dim}.")
-    if cond is not None and not cond_dim:
+def cond_shape(value, name: str = "cond_shape") -> None:
+    """The shape of one condition: a tuple of positive integers, or None where there is none."""
+    if value is None:
+        return
+    if not isinstance(value, (tuple, list)) or not value:
+        raise ValueError(
+            f"{name} must be the shape of one condition, such as (10,) for a vector of 10, or None "
+            f"for no condition; got {value!r}."
+        )
+    for size in value:
+        positive_int(size, f"each entry of {name}={tuple(value)}")
+
+
+def condition(cond, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
+    """cond [..., *cond_shape] where a model is conditional, None where it is not.
+
+    Returns the batch shape of the condition, () where there is none.
+    """
+    if cond is None and cond_shape is not None:
+        raise ValueError(f"cond is missing: the model was built with cond_shape={cond_shape}.")
+    if cond is not None and cond_shape is None:
         raise ValueError(
             f"cond of shape {jnp.shape(cond)} was given to an unconditional model; "
-            "build it with cond_dim=..."
+            "build it with cond_shape=..."
         )
-    if cond is not None:
-        array(cond, "cond")
-        if not jnp.shape(cond) or jnp.shape(cond)[-1] != cond_dim:
-            integers = jnp.issubdtype(jnp.result_type(cond), jnp.integer)
-            hint = f" Of classes: jax.nn.one_hot(cond, {cond_dim})." if integers else ""
-            raise ValueError(
-                f"cond must have shape [..., {cond_dim}]; got {jnp.shape(cond)}.{hint}"
-            )
+    if cond is None:
+        return ()
+    array(cond, "cond")
+    batch_ndim = max(jnp.ndim(cond) - len(cond_shape), 0)
+    if jnp.shape(cond)[batch_ndim:] != tuple(cond_shape):
+        wanted = ", ".join(map(str, cond_shape))
+        integers = jnp.issubdtype(jnp.result_type(cond), jnp.integer) and len(cond_shape) == 1
+        hint = f" Of classes: jax.nn.one_hot(cond, {wanted})." if integers else ""
+        raise ValueError(f"cond must have shape [..., {wanted}]; got {jnp.shape(cond)}.{hint}")
+    return jnp.shape(cond)[:batch_ndim]
 
 
 _SHAPES = weakref.WeakKeyDictionary()  # init -> (tree, {path: shape}), traced once a model

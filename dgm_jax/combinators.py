@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from . import checks
 from .bijectors import FactorOut, Scan
 from .distributions import Pushforward
-from .protocol import Array, Density, Flow, Net, Params, given_key
+from .protocol import Array, Density, Flow, Net, Params
 
 
 def compose(*flows: Flow) -> Flow:
@@ -30,8 +30,8 @@ def compose(*flows: Flow) -> Flow:
                 f"params must be a list of {len(flows)}, one for each flow; got {len(params)}."
             )
         keys = [None] * len(flows) if key is None else jax.random.split(key, len(flows))
-        layers = [given_key(flow.bijector, k) for flow, k in zip(flows, keys)]
-        return distrax.Chain([layer(p, cond) for layer, p in zip(layers, params)])
+        layers = zip(flows, params, keys)
+        return distrax.Chain([flow.bijector(p, cond, key=k) for flow, p, k in layers])
 
     def adapt(params, x, cond=None):
         adapted = []
@@ -62,7 +62,7 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
 
         def layer(params_and_key):  # a clone: a gradient runs the scan again with the same keys
             p, layer_key = params_and_key
-            return given_key(flow.bijector, jax.random.clone(layer_key))(p, cond)
+            return flow.bijector(p, cond, key=jax.random.clone(layer_key))
 
         keys = jax.random.split(key, num_layers)
         return Scan(layer, (params, keys), num_layers, unroll=unroll)
@@ -101,7 +101,7 @@ def invert(flow: Flow) -> Flow:
         )
 
     def bijector(params, cond=None, *, key=None):
-        return distrax.Inverse(given_key(flow.bijector, key)(params, cond))
+        return distrax.Inverse(flow.bijector(params, cond, key=key))
 
     return Flow(flow.init, bijector, adapt if flow.adapt else None)
 
@@ -117,7 +117,7 @@ def factor_out(rest: Flow, shape: tuple[int, int, int]) -> Flow:
     checks.noun(rest, Flow, "rest")
 
     def bijector(params, cond=None, *, key=None):
-        return FactorOut(given_key(rest.bijector, key)(params, cond), shape)
+        return FactorOut(rest.bijector(params, cond, key=key), shape)
 
     def adapt(params, x, cond=None):
         kept, out = jnp.split(x, 2, -1)
@@ -134,7 +134,7 @@ def fixed(bijector: distrax.Bijector) -> Flow:
             f"bijector must be a distrax bijector; got {type(bijector).__name__}. "
             "A Flow needs no fixing, a constructor must be called."
         )
-    return Flow(lambda key: {}, lambda params, cond=None: bijector)
+    return Flow(lambda key: {}, lambda params, cond=None, *, key=None: bijector)
 
 
 def pushforward(flow: Flow, base: Density) -> Density:
@@ -152,7 +152,7 @@ def pushforward(flow: Flow, base: Density) -> Density:
 
     def dist(params, cond=None, *, key=None):
         checks.parameters(params, init)
-        bijector = given_key(flow.bijector, key)(params["flow"], cond)
+        bijector = flow.bijector(params["flow"], cond, key=key)
         return Pushforward(base.dist(params["base"], cond), bijector)
 
     def adapt(params, x, cond=None):
@@ -170,7 +170,7 @@ def conditional(net: Net, to_dist: Callable[[Array], distrax.Distribution]) -> D
     checks.noun(net, Net, "net")
     checks.function(to_dist, "to_dist")
 
-    def dist(params, cond=None):
+    def dist(params, cond=None, *, key=None):
         if cond is None:
             raise ValueError("cond is missing: a conditional density needs dist(params, cond).")
         return to_dist(net.apply(params, cond))

@@ -1,11 +1,13 @@
 """The nouns. A model is a function of its parameters that returns a mathematical object.
 
-    Net        θ ↦ f_θ            net.apply(params, x)
-    CausalNet  θ ↦ f_θ            output i sees only x_<i ; run in parallel or one x_i at a time
-    Flow       θ ↦ T_θ            flow.bijector(params).forward(z)
-    Density    θ ↦ p_θ(x | c)     model.dist(params, cond).log_prob(x)
+    Net             θ ↦ f_θ               net.apply(params, x)
+    StatefulNet     θ, s ↦ f_θ,s          net.apply(params, state, x, train=True)
+    CausalNet       θ ↦ f_θ               output i sees only x_<i; in one pass, or one x_i at a time
+    Flow            θ ↦ T_θ               flow.bijector(params).forward(z)
+    Density         θ ↦ p_θ(x | c)        model.dist(params, cond).log_prob(x)
+    LatentVariable  θ ↦ p_θ(x, z), q_θ(z | x)
 
-One noun says how something moves (θ under a gradient, samples under Langevin, ...):
+One noun says how something moves (θ under a gradient, samples under Langevin dynamics, ...):
 
     Algorithm  (init, step)       state, metrics = algorithm.step(state, key, batch)
 
@@ -16,10 +18,16 @@ function. What crosses `jit`, `grad`, `vmap`, `scan`, a device mesh or a checkpo
     log_prob = jax.jit(lambda params, x: model.dist(params).log_prob(x))
 
 A noun itself is closed over, as `model` is here, and never passed through a transformation.
+
+Three arguments mean the same everywhere:
+
+- `cond` is the condition c, an array [..., *cond_shape]. A noun states the shape of one condition
+  as `cond_shape`, (n,) for a vector; None where it takes none. The axes before it are batch axes.
+- `key` is a key of `jax.random.key` for what is random in a model itself: dropout, an estimated
+  log-det. Every function hands it on to its parts (`split`); None, the default, is deterministic.
+- `params` is what `init(key)` returned, or any tree of that structure.
 """
 
-import functools
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -32,54 +40,50 @@ Params = Any  # a tree of arrays: dicts, lists, tuples
 State = Any
 Batch = Any
 Metrics = dict[str, Array]
+Shape = tuple[int, ...]
 
 
 class Net(NamedTuple):
     """θ ↦ f_θ: a parametrised function."""
 
     init: Callable[[Key], Params]
-    apply: Callable[..., Array]  # apply(params, *inputs, key=None); key=None is deterministic
+    apply: Callable[..., Array]  # apply(params, *inputs, key=None)
+
+
+class StatefulNet(NamedTuple):
+    """θ, s ↦ f_θ,s: a function with a state that no gradient moves.
+
+    Such are the running statistics of batch normalisation and the singular vectors of spectral
+    normalisation. With train=True `apply` uses the batch that it is given and returns the new
+    state; with train=False it uses the state and returns it as it is.
+    """
+
+    init: Callable[[Key], tuple[Params, State]]
+    apply: Callable[..., tuple[Array, State]]  # apply(params, state, *inputs, train, key=None)
 
 
 class CausalNet(NamedTuple):
     """θ ↦ f_θ: R^d → R^{d×k}, whose output i depends on the inputs before i only.
 
-    One net, run three ways:
+    One net, run two ways:
 
-    - `apply(params, x, cond=None)` -> f [..., d, k]: all outputs of a given x, one parallel pass.
-    - `unroll(params, emit, batch_shape, cond=None)` -> (x [..., d], f [..., d, k], units): makes x
-      one coordinate at a time, x_i = emit(i, f_i(x_<i)), where f_i is [*batch_shape, k] and i a
-      traced integer. Every unit is computed once, so all of x costs the arithmetic of one pass.
-      `units` is one array, of the net's own form, with the sums of its units, the outputs included.
-    - `linearize(params, x, units, cond=None)` -> `LinearCausalNet`: its derivative there.
+    - `apply(params, x, cond=None, *, key=None)` -> f [..., d, k]: all outputs of a given x, in one
+      parallel pass.
+    - `unroll(params, emit, batch_shape, cond=None, *, key=None)` -> (x [..., d], f [..., d, k],
+      units): makes x one coordinate at a time, x_i = emit(i, f_i(x_<i)), where f_i is
+      [*batch_shape, k] and i a traced integer. Every unit is computed once, so all of x costs the
+      arithmetic of one pass. The lecture's d passes are the definition: `nets.naive`.
 
-    The lecture's d passes are the definition of all unrolls: `nets.naive`.
+    A net that a flow inverts also says how it moves: `linearize(params, x, units, cond, key=None)`
+    is its derivative there, in the form of `nets.causal.linearized.LinearCausalNet`; None where
+    the net has no derivative by x. `units` is for `linearize` alone.
     """
 
     init: Callable[[Key], Params]
     apply: Callable[..., Array]
     unroll: Callable[..., tuple[Array, Array, Array]]
-    linearize: Callable[..., "LinearCausalNet"]
-
-
-class LinearCausalNet(NamedTuple):
-    """The derivative of a causal net, unit by unit: u̇ = spread(ẋ, u̇) + added(θ̇, ċ).
-
-    A sum moves because what it reads moves (`spread`), and because its own weights do (`added`).
-    Both maps are linear, and spread is strictly triangular: u̇ can be unrolled, each unit once.
-
-    - `outputs(u̇)` -> ḟ [..., d, k], which is part of u̇.
-    - `unroll(emit, right)` -> (ẋ [..., d], u̇): u̇ = spread(ẋ, u̇) + right, ẋ_i = emit(i, ḟ_i).
-    - `unroll_back(emit, right)` -> (ū, v [..., d]): the same for the transpose, from the last
-      coordinate to the first: (v, ū) = spreadᵀ(ū) + (0, right), plus emit(i, v_i) in f̄_i. With the
-      cotangents of all sums at hand, those of the weights are products with what the sums read.
-    """
-
-    added: Callable[[Params, Array | None], Array]
-    spread: Callable[[Array, Array], Array]
-    outputs: Callable[[Array], Array]
-    unroll: Callable[[Callable, Array], tuple[Array, Array]]
-    unroll_back: Callable[[Callable, Array], tuple[Array, Array]]
+    linearize: Callable | None = None
+    cond_shape: Shape | None = None
 
 
 class Flow(NamedTuple):
@@ -90,30 +94,46 @@ class Flow(NamedTuple):
     """
 
     init: Callable[[Key], Params]
-    bijector: Callable[..., distrax.Bijector]  # bijector(params, cond=None), key=None if it draws
+    bijector: Callable[..., distrax.Bijector]  # bijector(params, cond=None, *, key=None)
     adapt: Callable[..., tuple[Params, Array]] | None = None
+    cond_shape: Shape | None = None
 
 
 class Density(NamedTuple):
     """θ ↦ p_θ(x | c): a parametrised, possibly conditional, distribution."""
 
     init: Callable[[Key], Params]
-    dist: Callable[..., distrax.Distribution]  # dist(params, cond=None), key=None if it draws
+    dist: Callable[..., distrax.Distribution]  # dist(params, cond=None, *, key=None)
     adapt: Callable[..., tuple[Params, Array]] | None = None  # as that of a Flow
+    cond_shape: Shape | None = None
+
+
+class LatentVariable(NamedTuple):
+    """θ ↦ p_θ(x, z) = p_θ(z) p_θ(x | z), with q_θ(z | x) to infer z.
+
+    The three share one tree of parameters, since some models share weights between them. Where
+    they do not, `combinators.latent_variable` makes one of three densities.
+    """
+
+    init: Callable[[Key], Params]
+    prior: Callable[..., distrax.Distribution]  # prior(params, cond=None, *, key=None)
+    likelihood: Callable[..., distrax.Distribution]  # likelihood(params, z, cond=None, *, key=None)
+    posterior: Callable[..., distrax.Distribution]  # posterior(params, x, cond=None, *, key=None)
 
 
 class Algorithm(NamedTuple):
-    """How a state moves. `step` has the shape `jax.lax.scan` wants, the carry first."""
+    """How a state moves. `step` has the shape that `jax.lax.scan` wants, the carry first.
+
+    `params(state)` selects what is evaluated, sampled from and loaded, such as the averaged
+    parameters of a `gradient_descent`. It picks parts of the state and computes nothing, so that
+    a checkpoint can say where they stand; by default it is the whole state.
+    """
 
     init: Callable[[Key], State]
-    step: Callable[[State, Key, Batch], tuple[State, Metrics]]
+    step: Callable[..., tuple[State, Metrics]]  # step(state, key, batch), or with fixed=...
+    params: Callable[[State], Params] = lambda state: state
 
 
-def given_key(build: Callable, key: Key | None) -> Callable:
-    """`build`, a `bijector` or a `dist`, with `key` if what it builds draws: if it names `key`.
-
-    Few do: the log-det of a continuous flow is an unbiased estimate with a key, exact without.
-    """
-    if key is None or "key" not in inspect.signature(build).parameters:
-        return build
-    return functools.partial(build, key=key)
+def split(key: Key | None, num: int) -> list[Key | None]:
+    """A key for each of `num` parts; None for each where there is none."""
+    return [None] * num if key is None else list(jax.random.split(key, num))

@@ -34,7 +34,7 @@ X = np.asarray(jax.random.normal(KEYS[0], (5, 3)))
 FLOW = flows.maf(3, hidden=(8,), num_layers=1)
 MODEL = combinators.pushforward(FLOW, distributions.standard_normal(3))
 PARAMS = MODEL.init(KEYS[1])
-CONDITIONAL = flows.maf(3, hidden=(8,), num_layers=1, cond_dim=2)
+CONDITIONAL = flows.maf(3, hidden=(8,), num_layers=1, cond_shape=(2,))
 ALGORITHM = learning.gradient_descent(
     MODEL.init, functools.partial(objectives.nll, MODEL), optax.adam(1e-3)
 )
@@ -196,7 +196,7 @@ BAD = {
     "a condition for a model without": (lambda: log_prob(X, cond=X), "unconditional"),
     "no condition for a model with": (
         lambda: jax.jit(lambda x: CONDITIONAL.bijector(PARAMS["flow"]).forward(x))(X),
-        "cond is missing: .* cond_dim=2",
+        "cond is missing: .* cond_shape=(2,)",
     ),
     "a layer of no coordinates": (lambda: maf(dim=0), "dim must be"),
     "a coupling of one coordinate": (lambda: coupling(dim=1), "dim >= 2"),

@@ -154,7 +154,7 @@ FAIL = {
         ValueError,
         "cond",
         "(3,)",
-        "cond_dim",
+        "cond_shape",
     ),
     "condition, width": (lambda: checks.condition(jnp.ones(2), 3), ValueError, "[..., 3]", "(2,)"),
     "condition, scalar": (lambda: checks.condition(jnp.ones(()), 1), ValueError, "[..., 1]", "()"),

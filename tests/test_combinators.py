@@ -18,7 +18,7 @@ from tests.contracts.compiled import jit
 def scalar(name):
     """x = z e^{θ_1} + θ_0 for each coordinate, with a name in its parameters."""
 
-    def bijector(params, cond=None):
+    def bijector(params, cond=None, *, key=None):
         shift = params[name][0] if cond is None else params[name][0] + cond
         return distrax.Block(distrax.ScalarAffine(shift=shift, log_scale=params[name][1]), 1)
 
@@ -132,7 +132,7 @@ def test_conditional_is_the_distribution_that_the_net_names(key):
 
 
 def test_a_condition_of_integers_such_as_a_one_hot_label_has_gradients():
-    flow = autoregression(2, hidden=(4,), cond_dim=3, law=affine())
+    flow = autoregression(2, hidden=(4,), cond_shape=(3,), law=affine())
 
     @jit
     def run(key):
@@ -167,7 +167,7 @@ def test_a_second_call_outside_of_jit_compiles_nothing(make, unroll):
         return affine().bijector(c)
 
     law = affine()._replace(bijector=of_values)
-    flow = make(2, law=law, num_layers=2, hidden=(3,), cond_dim=1, unroll=unroll)
+    flow = make(2, law=law, num_layers=2, hidden=(3,), cond_shape=(1,), unroll=unroll)
     params = flow.init(jax.random.key(0))
     for method in ("forward", "inverse", "forward_and_log_det", "inverse_and_log_det"):
         for i in range(2):

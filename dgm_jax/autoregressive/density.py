@@ -8,11 +8,15 @@ from jax.tree_util import Partial
 from .. import checks
 from ..distributions import Autoregressive
 from ..likelihoods import Conditional
-from ..protocol import CausalNet, Density
+from ..protocol import CausalNet, Density, Shape
 
 
 def density(
-    net: CausalNet, conditional: Conditional, shape: int | tuple[int, ...], *, cond_dim: int = 0
+    net: CausalNet,
+    conditional: Conditional,
+    shape: int | tuple[int, ...],
+    *,
+    cond_shape: Shape | None = None,
 ) -> Density:
     """p(x | c) = ∏_i p(x_i | x_<i, c) for events x of one shape: x_i is entry i of x.ravel().
 
@@ -27,8 +31,8 @@ def density(
     net = net._replace(unroll=jax.jit(net.unroll, static_argnums=2, inline=True))
     to_dist, num_outputs = Partial(conditional.dist), conditional.num_params
 
-    def dist(params, cond=None):
-        checks.condition(cond, cond_dim)
+    def dist(params, cond=None, *, key=None):
+        checks.condition(cond, cond_shape)
         checks.parameters(params, net.init)
         return Autoregressive(net, params, to_dist, shape, cond, num_outputs=num_outputs)
 
@@ -40,12 +44,12 @@ def density_of(
     shape: int | tuple[int, ...],
     conditional: Conditional,
     *,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     **options,
 ) -> Density:
     """The `density` of the net make(shape, ...) with the outputs and inputs of a conditional."""
-    net = make(shape, **outputs_of(conditional, options), cond_dim=cond_dim, **options)
-    return density(net, conditional, shape, cond_dim=cond_dim)
+    net = make(shape, **outputs_of(conditional, options), cond_shape=cond_shape, **options)
+    return density(net, conditional, shape, cond_shape=cond_shape)
 
 
 def outputs_of(conditional: Conditional, options: dict) -> dict:

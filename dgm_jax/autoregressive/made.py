@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import checks, nets
 from ..likelihoods import Conditional
-from ..protocol import Density
+from ..protocol import Density, Shape
 from .density import density, outputs_of
 from .masks import AGNOSTIC, num_roaming, random_places, under_masks
 
@@ -17,7 +17,7 @@ def made(
     conditional: Conditional,
     *,
     hidden: Sequence[int],
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     num_masks: int = 1,
     agnostic_to: Sequence[str] = AGNOSTIC,
     roaming: float = 1.0,
@@ -28,7 +28,7 @@ def made(
 
     conditional: `bernoulli()`, `categorical(K)`, `discretized_logistic(K)`, `gaussian()` or
         `mixture()`
-    cond_dim: p(x | c) given conditions c [..., cond_dim]
+    cond_shape: p(x | c) given conditions c [..., *cond_shape]
     num_masks: 1, the one mask of `order`. More: training draws one of so many random masks each
         step (`objectives.nll` with its key), and `dist(params)` is the ensemble of all,
         p = (1/M) Σ_m p_m. Germain et al. (2015), sections 4.1 and 4.2, draw the degrees of units
@@ -59,7 +59,7 @@ def made(
     Germain et al. (2015), "MADE", eqs. 2-7.
     """
     outputs = outputs_of(conditional, options)
-    net = nets.made(dim, hidden=hidden, cond_dim=cond_dim, **outputs, **options)
+    net = nets.made(dim, hidden=hidden, cond_shape=cond_shape, **outputs, **options)
     checks.positive_int(num_masks, "num_masks")
     if isinstance(agnostic_to, str) or not agnostic_to:
         raise ValueError(
@@ -69,7 +69,7 @@ def made(
         checks.choice(what, AGNOSTIC, "each entry of agnostic_to")
     _check_roaming(roaming, hidden, num_masks, agnostic_to)
     if num_masks == 1:
-        model = density(net, conditional, dim, cond_dim=cond_dim)
+        model = density(net, conditional, dim, cond_shape=cond_shape)
     else:
         places = random_places(
             dim,
@@ -81,7 +81,7 @@ def made(
             seed=mask_seed,
         )
         free = "connectivity" in agnostic_to and roaming == 1
-        model = under_masks(net, conditional, dim, places, cond_dim=cond_dim, free=free)
+        model = under_masks(net, conditional, dim, places, cond_shape=cond_shape, free=free)
     if conditional.marginal is None:
         return model
     return model._replace(adapt=_from_histograms(net, conditional, dim))

@@ -16,7 +16,7 @@ import numpy as np
 from .. import checks
 from ..distributions import Autoregressive
 from ..likelihoods import Conditional
-from ..protocol import Array, CausalNet, Density, Params
+from ..protocol import Array, CausalNet, Density, Params, Shape
 from .density import density
 
 AGNOSTIC = ("order", "connectivity")
@@ -178,7 +178,7 @@ def under_masks(
     dim: int,
     places: Places,
     *,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     free: bool = True,
 ) -> Density:
     """The ensemble over all masks; with a key one of them at random, as training draws them.
@@ -202,12 +202,12 @@ def under_masks(
         return params
 
     def dist(params: Params, cond=None, *, key=None):
-        checks.condition(cond, cond_dim)
+        checks.condition(cond, cond_shape)
         checks.parameters(params, net.init)
 
         def member(m):
             own = jax.tree.map(lambda stacked: jnp.asarray(stacked)[m], places)
-            model = density(replaced(net, own), conditional, dim, cond_dim=cond_dim)
+            model = density(replaced(net, own), conditional, dim, cond_shape=cond_shape)
             return model.dist(params, cond)
 
         if key is None:

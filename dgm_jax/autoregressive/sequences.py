@@ -2,7 +2,7 @@
 
 What they keep of the past: the last `window` values, a recurrent state, a receptive field of
 dilated convolutions. All take any conditional (for sound `discretized_logistic(256)` of µ-law
-levels, for numbers a mixture), and conditions c [..., cond_dim], the same for a whole sequence.
+levels, for numbers a mixture), and conditions c [..., *cond_shape], the same for a whole sequence.
 None knows how long a sequence is: parameters learned with one dim serve any other, so training on
 short ones makes long samples.
 
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from .. import nets
 from ..likelihoods import Conditional
-from ..protocol import Density
+from ..protocol import Density, Shape
 from .density import density_of
 
 
@@ -26,7 +26,7 @@ def markov(
     *,
     window: int,
     hidden: Sequence[int],
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
 ) -> Density:
     """p(x) = ∏_i p(x_i | x_{i-w}, ..., x_{i-1}), w = window: a homogeneous Markov chain.
 
@@ -34,7 +34,7 @@ def markov(
     become w inputs. Lecture: the Markov property, from tables to nets.
     """
     return density_of(
-        nets.markov, dim, conditional, cond_dim=cond_dim, window=window, hidden=hidden
+        nets.markov, dim, conditional, cond_shape=cond_shape, window=window, hidden=hidden
     )
 
 
@@ -45,7 +45,7 @@ def rnn(
     hidden: int,
     cell: str = "gru",
     num_layers: int = 1,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
 ) -> Density:
     """p(x) = ∏_i p(x_i | h_i), h_i = cell(h_{i-1}, x_{i-1}): all of the past, through a state.
 
@@ -53,7 +53,7 @@ def rnn(
     other. Lecture: recurrent networks as autoregressive models.
     """
     options = {"hidden": hidden, "cell": cell, "num_layers": num_layers}
-    return density_of(nets.rnn, dim, conditional, cond_dim=cond_dim, **options)
+    return density_of(nets.rnn, dim, conditional, cond_shape=cond_shape, **options)
 
 
 def wavenet(
@@ -64,7 +64,7 @@ def wavenet(
     dilations: Sequence[int],
     kernel_size: int = 2,
     skip: int | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
 ) -> Density:
     """p(x) = ∏_i p(x_i | x_{i-R}, ..., x_{i-1}, c), R = 1 + (kernel_size - 1) Σ dilations.
 
@@ -74,4 +74,4 @@ def wavenet(
     van den Oord et al. (2016), "WaveNet: a generative model for raw audio".
     """
     options = {"hidden": hidden, "dilations": dilations, "kernel_size": kernel_size, "skip": skip}
-    return density_of(nets.wavenet, dim, conditional, cond_dim=cond_dim, **options)
+    return density_of(nets.wavenet, dim, conditional, cond_shape=cond_shape, **options)

@@ -7,15 +7,17 @@ import numpy as np
 
 from .. import checks, nets
 from ..likelihoods import Conditional
-from ..protocol import Density
+from ..protocol import Density, Shape
 from .density import density_of
 
 
-def transformer(dim: int, conditional: Conditional, *, cond_dim: int = 0, **options) -> Density:
+def transformer(
+    dim: int, conditional: Conditional, *, cond_shape: Shape | None = None, **options
+) -> Density:
     """log p(x | c) = Σ_i log p(x_i; f_i(x_<i, c)), in nats, with f a transformer of x [..., dim].
 
     conditional: `categorical(K)` for texts of K characters, or any other
-    cond_dim: p(x | c) given conditions c [..., cond_dim], which every step sees
+    cond_shape: p(x | c) given conditions c [..., *cond_shape], which every step sees
     options: those of `nets.transformer`: `hidden`, `num_layers`, `num_heads`, and `window`,
         `positions`, `order`
 
@@ -30,7 +32,7 @@ def transformer(dim: int, conditional: Conditional, *, cond_dim: int = 0, **opti
     Starts as the conditional of f = 0. Costs: density one pass, sample one unroll, which keeps keys
     and values. Vaswani et al. (2017); Radford et al. (2019), "GPT-2".
     """
-    return density_of(nets.transformer, dim, conditional, cond_dim=cond_dim, **options)
+    return density_of(nets.transformer, dim, conditional, cond_shape=cond_shape, **options)
 
 
 def image_gpt(
@@ -38,7 +40,7 @@ def image_gpt(
     conditional: Conditional,
     *,
     order: Sequence[int] | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     **options,
 ) -> Density:
     """A picture x [..., H, W, C] read as a text, pixel by pixel: the `transformer` of x.ravel().
@@ -47,7 +49,7 @@ def image_gpt(
     of how they hang together and makes texts three times as long. (Chen et al. made one level of
     the three by k-means: a shorter text, but of a palette.)
     order: order[t] is the pixel made at step t, of 0..H·W-1; None is the raster, row by row
-    cond_dim: p(x | c) given conditions c [..., cond_dim], such as classes, one-hot
+    cond_shape: p(x | c) given conditions c [..., *cond_shape], such as classes, one-hot
     options: those of `transformer`; a row is a window of W·C. positions="rotary" know how many rows
         and columns (and colours) lie between two pixels
 
@@ -63,4 +65,4 @@ def image_gpt(
     def reading(shape, **options):
         return nets.transformer(math.prod(shape), grid=shape, order=order, **options)
 
-    return density_of(reading, tuple(shape), conditional, cond_dim=cond_dim, **options)
+    return density_of(reading, tuple(shape), conditional, cond_shape=cond_shape, **options)

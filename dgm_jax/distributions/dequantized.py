@@ -14,7 +14,7 @@ def uniform_noise(event_ndims: int) -> Density:
     """
     checks.positive_int(event_ndims, "event_ndims", least=0)
 
-    def dist(params, cond=None):
+    def dist(params, cond=None, *, key=None):
         if cond is None:
             raise ValueError("cond is missing: q(u | x) needs dist(params, x), x the levels.")
         zeros = jnp.zeros(jnp.shape(cond))

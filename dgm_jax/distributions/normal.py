@@ -14,7 +14,7 @@ def standard_normal(dim: int) -> Density:
     """
     checks.positive_int(dim, "dim")
 
-    def dist(params, cond=None):
+    def dist(params, cond=None, *, key=None):
         shape = () if cond is None else cond.shape[:-1]
         return _Normal(jnp.zeros((*shape, dim)), jnp.ones((*shape, dim)))
 

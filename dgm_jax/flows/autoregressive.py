@@ -8,10 +8,12 @@ from .. import checks
 from ..bijectors import Autoregressive, Law, Permutation, affine
 from ..combinators import compose, fixed, invert, repeat
 from ..nets.causal import made
-from ..protocol import Flow
+from ..protocol import Flow, Shape
 
 
-def autoregression(dim: int, *, law: Law | None = None, cond_dim: int = 0, **options) -> Flow:
+def autoregression(
+    dim: int, *, law: Law | None = None, cond_shape: Shape | None = None, **options
+) -> Flow:
     """One layer x_i = τ(z_i; f_i(z_<i, c)) with a MADE for f. Starts as the identity.
 
     options: those of `nets.made`, of which `hidden` is needed. `inverse` names the way back: all
@@ -19,10 +21,10 @@ def autoregression(dim: int, *, law: Law | None = None, cond_dim: int = 0, **opt
     """
     law = affine() if law is None else law
     checks.noun(law, Law, "law")
-    net = made(dim, num_outputs=law.num_params, cond_dim=cond_dim, **options)
+    net = made(dim, num_outputs=law.num_params, cond_shape=cond_shape, **options)
 
-    def bijector(params, cond=None):
-        checks.condition(cond, cond_dim)
+    def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, cond_shape)
         return Autoregressive(net, params, law, dim, cond)
 
     return Flow(net.init, bijector)

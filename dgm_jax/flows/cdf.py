@@ -23,7 +23,7 @@ def elementwise(dim: int, *, law: Law) -> Flow:
         checks.key(key)
         return {"c": jnp.zeros((dim, law.num_params))}
 
-    def bijector(params, cond=None):
+    def bijector(params, cond=None, *, key=None):
         return _Each(law.bijector(params["c"]), dim)
 
     return Flow(init, bijector)
@@ -51,7 +51,7 @@ def cdf(dim: int = 1, *, num_components: int = 8) -> Flow:
             "log_scales": jnp.full((dim, k), math.log(scale)),
         }
 
-    def bijector(params, cond=None):
+    def bijector(params, cond=None, *, key=None):
         dtype = jnp.result_type(*jax.tree.leaves(params))
         wide = jnp.promote_types(dtype, jnp.float32)
         p = jax.tree.map(lambda leaf: leaf.astype(wide), params)

@@ -1,5 +1,6 @@
 """Neural ODE, CNF and FFJORD: flows that are the solution of an ordinary differential equation."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from .. import checks
 from ..bijectors import Continuous, Field, divergence_by_autodiff, ode_solver
 from ..bijectors.continuous import NOISES
-from ..protocol import Array, Density, Flow, Key, Metrics, Params, given_key
+from ..protocol import Array, Density, Flow, Key, Metrics, Params, Shape
 
 
 def mlp_field(
@@ -16,7 +17,7 @@ def mlp_field(
     *,
     hidden: Sequence[int],
     activation: Callable = jnp.tanh,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
 ) -> Field:
     """f(x, t, c) = W_L s(... s(W_1 x + u_1) ...) + u_L, u_l = b_l + V_l [t, c]; starts as 0.
 
@@ -29,7 +30,7 @@ def mlp_field(
     With more it costs d derivatives of f. activation: smooth, as an ODE solver wants.
     """
     checks.positive_int(dim, "dim")
-    checks.positive_int(cond_dim, "cond_dim", least=0)
+    checks.cond_shape(cond_shape)
     checks.widths(hidden)
     if not hidden:
         raise ValueError("hidden must have at least one layer, such as (64, 64); got ().")
@@ -41,7 +42,7 @@ def mlp_field(
         lecun = jax.nn.initializers.lecun_normal()
         layers = []
         for i, layer_key in enumerate(jax.random.split(key, len(hidden) + 1)):
-            shape, context = widths[i : i + 2], (1 + cond_dim, widths[i + 1])
+            shape, context = widths[i : i + 2], (1 + math.prod(cond_shape or (0,)), widths[i + 1])
             kernel_key, context_key = jax.random.split(layer_key)
             last = i == len(hidden)
             layers.append(
@@ -81,7 +82,7 @@ def mlp_field(
 
 
 def neural_ode(
-    field: Field, dim: int, *, cond_dim: int = 0, noise: str | None = None, **options
+    field: Field, dim: int, *, cond_shape: Shape | None = None, noise: str | None = None, **options
 ) -> Flow:
     """x = x(T) of dx/dt = f(x, t, c), x(0) = z, for any field; invertible as it stands.
 
@@ -91,15 +92,15 @@ def neural_ode(
     """
     checks.noun(field, Field, "field")
     checks.positive_int(dim, "dim")
-    checks.positive_int(cond_dim, "cond_dim", least=0)
+    checks.cond_shape(cond_shape)
     solver = ode_solver(**options)
 
-    def exact(params, cond=None):
-        checks.condition(cond, cond_dim)
+    def exact(params, cond=None, *, key=None):
+        checks.condition(cond, cond_shape)
         return Continuous(field, params, dim, solver=solver, cond=cond)
 
     def estimated(params, cond=None, *, key=None):
-        checks.condition(cond, cond_dim)
+        checks.condition(cond, cond_shape)
         return Continuous(field, params, dim, solver=solver, cond=cond, key=key, noise=noise)
 
     if noise is not None:
@@ -112,15 +113,15 @@ def cnf(
     *,
     hidden: Sequence[int] = (64, 64),
     activation: Callable = jnp.tanh,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     **options,
 ) -> Flow:
     """The continuous normalizing flow of an `mlp_field`, log-det by the exact trace.
 
     options: those of `neural_ode`. Chen et al. (2018), "Neural ordinary differential equations".
     """
-    field = mlp_field(dim, hidden=hidden, activation=activation, cond_dim=cond_dim)
-    return neural_ode(field, dim, cond_dim=cond_dim, **options)
+    field = mlp_field(dim, hidden=hidden, activation=activation, cond_shape=cond_shape)
+    return neural_ode(field, dim, cond_shape=cond_shape, **options)
 
 
 def ffjord(dim: int, *, noise: str = "rademacher", **options) -> Flow:
@@ -151,7 +152,7 @@ def regularized_nll(
     section 4.
     """
     checks.noun(model, Density, "model")
-    dist = given_key(model.dist, key)(params, cond)
+    dist = model.dist(params, cond, key=key)
     if not isinstance(getattr(dist, "bijector", None), Continuous):
         raise ValueError(
             "model must be pushforward(flow, base) of one continuous flow, which has a path; "

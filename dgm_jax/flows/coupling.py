@@ -1,5 +1,6 @@
 """RealNVP on vectors: flows whose two directions cost the same."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import distrax
@@ -10,7 +11,7 @@ from .. import checks
 from ..bijectors import Coupling, Law, Permutation, affine
 from ..combinators import compose, fixed, repeat
 from ..nets import mlp
-from ..protocol import Flow
+from ..protocol import Flow, Shape
 
 
 def coupling(
@@ -19,7 +20,7 @@ def coupling(
     hidden: Sequence[int],
     mask: Sequence[bool] | None = None,
     law: Law | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     activation: Callable = jax.nn.silu,
 ) -> Flow:
     """x_a = z_a, x_b = τ(z_b; f(z_a, c)), one pass each way. Starts as the identity.
@@ -28,7 +29,7 @@ def coupling(
     first. Both parts must have a member. dim may be odd.
     """
     checks.positive_int(dim, "dim")
-    checks.positive_int(cond_dim, "cond_dim", least=0)
+    checks.cond_shape(cond_shape)
     if dim < 2:
         raise ValueError(f"coupling needs dim >= 2, a part to keep and one to move; got {dim}.")
     mask = np.arange(dim) % 2 == 0 if mask is None else np.asarray(mask)
@@ -36,7 +37,7 @@ def coupling(
     law = affine() if law is None else law
     checks.noun(law, Law, "law")
     kept = int(mask.sum())
-    in_dims = (kept, cond_dim) if cond_dim else (kept,)
+    in_dims = (kept, math.prod(cond_shape)) if cond_shape else (kept,)
     net = mlp(
         in_dims,
         (dim - kept) * law.num_params,
@@ -45,8 +46,8 @@ def coupling(
         zero_last=True,
     )
 
-    def bijector(params, cond=None):
-        checks.condition(cond, cond_dim)
+    def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, cond_shape)
         context = () if cond is None else (cond,)
         return Coupling(mask, lambda kept: net.apply(params, kept, *context), law)
 

@@ -28,12 +28,12 @@ def variational_noise(
     checks.positive_int(num_couplings, "num_couplings")
     board = checkerboard(shape)
     h, w, c = shape
-    couplings = alternating((h, w // 2, 2 * c), num_couplings, cond_dim=2 * c, **options)
+    couplings = alternating((h, w // 2, 2 * c), num_couplings, cond_shape=(2,) * c, **options)
     to_unit = distrax.Block(distrax.Chain([distrax.Sigmoid(), NormalLogitCDF()]), 3)
     flow = compose(fixed(to_unit), through(board, couplings), invert(fixed(flatten(shape))))
     base = standard_normal(h * w * c)
 
-    def dist(params, cond=None):
+    def dist(params, cond=None, *, key=None):
         if cond is None:
             raise ValueError("cond is missing: q(u | x) needs dist(params, x), x the levels.")
         checks.within(cond, 0, num_levels - 1, "x")

@@ -3,7 +3,7 @@
 All are channel couplings seen through rearrangements (`bijectors.squeeze`), with `actnorm`, also in
 RealNVP, whose paper has batch normalisation: call `combinators.adapt` on a batch before training.
 `options` go to the nets: those of `nets.conv_resnet` (hidden, num_blocks, ...), or of `net`. With
-cond_dim a condition [..., cond_dim], such as a one-hot class, enters every net. Both directions
+cond_shape a condition [..., *cond_shape], such as a one-hot class, enters every net. Both directions
 cost one pass of every net.
 
 Layers of one form are one scan, so they compile once. unroll=True writes them out: on CPUs XLA
@@ -39,27 +39,27 @@ def channel_coupling(
     *,
     law: Law | None = None,
     net: Callable[..., Net] = conv_resnet,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     **options,
 ) -> Flow:
     """x_a = z_a, x_b = τ(z_b; f(z_a, c)) with a the first half of the channels, b the others.
 
-    net(shape of a, channels of its output, cond_dim=..., **options) makes f. Conditions are images
-    [..., H or 1, W or 1, cond_dim]. Starts as the identity. Dinh et al. (2017), section 3.4.
+    net(shape of a, channels of its output, cond_shape=..., **options) makes f. Conditions are images
+    [..., H or 1, W or 1, cond_shape]. Starts as the identity. Dinh et al. (2017), section 3.4.
     """
     checks.image_shape(shape)
     h, w, c = shape
     if c < 2:
         raise ValueError(f"channel_coupling needs two channels or more; got shape {shape}.")
-    checks.positive_int(cond_dim, "cond_dim", least=0)
+    checks.cond_shape(cond_shape)
     checks.function(net, "net")
     law = affine() if law is None else law
     checks.noun(law, Law, "law")
     mask = np.arange(c) < (c + 1) // 2
-    f = net((h, w, int(mask.sum())), (c // 2) * law.num_params, cond_dim=cond_dim, **options)
+    f = net((h, w, int(mask.sum())), (c // 2) * law.num_params, cond_shape=cond_shape, **options)
 
-    def bijector(params, cond=None):
-        checks.condition(cond, cond_dim)
+    def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, cond_shape)
         context = () if cond is None else (cond,)
         return Coupling(mask, lambda kept: f.apply(params, kept, *context), law, event_ndims=3)
 
@@ -111,7 +111,7 @@ def realnvp_image(
     num_levels: int = 2,
     num_couplings: int = 3,
     unroll: bool = False,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     **options,
 ) -> Flow:
     """RealNVP on images: at each level num_couplings with checkerboards, a squeeze, as many of
@@ -124,8 +124,8 @@ def realnvp_image(
     checks.positive_int(num_levels, "num_levels")
     checks.positive_int(num_couplings, "num_couplings")
     multiple = 2 ** (num_levels - 1)
-    _check(shape, cond_dim, multiple, multiple, f"realnvp_image with num_levels={num_levels}")
-    options |= {"unroll": unroll, "cond_dim": cond_dim}
+    _check(shape, cond_shape, multiple, multiple, f"realnvp_image with num_levels={num_levels}")
+    options |= {"unroll": unroll, "cond_shape": cond_shape}
 
     def couplings(shape, num):
         return alternating(shape, num, actnorm(shape[-1], event_ndims=3), **options)
@@ -146,7 +146,7 @@ def realnvp_image(
         last = couplings if shape[1] % 2 else on_checkerboard
         return compose(last(shape, num_couplings + 1), invert(fixed(flatten(shape))))
 
-    return _of_vectors(multiscale(shape, level, final, num_levels), cond_dim)
+    return _of_vectors(multiscale(shape, level, final, num_levels), cond_shape)
 
 
 def glow(
@@ -156,7 +156,7 @@ def glow(
     num_steps: int = 8,
     form: str = "plu",
     unroll: bool = False,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     **options,
 ) -> Flow:
     """Glow: at each level a squeeze and num_steps of actnorm, 1×1 convolution, channel coupling.
@@ -173,8 +173,8 @@ def glow(
     """
     checks.positive_int(num_levels, "num_levels")
     checks.positive_int(num_steps, "num_steps")
-    _check(shape, cond_dim, 2**num_levels, 2**num_levels, f"glow with num_levels={num_levels}")
-    options |= {"cond_dim": cond_dim}
+    _check(shape, cond_shape, 2**num_levels, 2**num_levels, f"glow with num_levels={num_levels}")
+    options |= {"cond_shape": cond_shape}
 
     def of_steps(shape, end):
         """end(inner): the flow on the noise side of the steps, given their shape."""
@@ -194,7 +194,7 @@ def glow(
     def final(shape):
         return of_steps(shape, lambda inner: invert(fixed(flatten(inner))))
 
-    return _of_vectors(multiscale(shape, level, final, num_levels), cond_dim)
+    return _of_vectors(multiscale(shape, level, final, num_levels), cond_shape)
 
 
 def flow_pp(
@@ -204,7 +204,7 @@ def flow_pp(
     num_couplings: tuple[int, int, int] = (4, 2, 3),
     net: Callable[..., Net] = gated_attention,
     unroll: bool = False,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     **options,
 ) -> Flow:
     """Flow++: checkerboard couplings, a squeeze, channel couplings, checkerboard couplings again.
@@ -218,9 +218,9 @@ def flow_pp(
     checks.widths(num_couplings, "num_couplings")
     if len(num_couplings) != 3:
         raise ValueError(f"num_couplings must be three numbers (4, 2, 3); got {num_couplings}.")
-    _check(shape, cond_dim, 2, 4, "flow_pp")
+    _check(shape, cond_shape, 2, 4, "flow_pp")
     law = mixture_logistic_cdf(num_components=num_components)
-    options |= {"law": law, "net": net, "unroll": unroll, "cond_dim": cond_dim}
+    options |= {"law": law, "net": net, "unroll": unroll, "cond_shape": cond_shape}
 
     def couplings(shape, num):
         c = shape[-1]
@@ -241,13 +241,13 @@ def flow_pp(
         on_checkerboard(inner, last),
         invert(fixed(flatten(inner))),
     )
-    return _of_vectors(flow, cond_dim)
+    return _of_vectors(flow, cond_shape)
 
 
-def _check(shape, cond_dim, height, width, what):
+def _check(shape, cond_shape, height, width, what):
     """The sides of images must be multiples of what the squeezes and checkerboards halve."""
     checks.image_shape(shape)
-    checks.positive_int(cond_dim, "cond_dim", least=0)
+    checks.cond_shape(cond_shape)
     if shape[0] % height or shape[1] % width:
         raise ValueError(
             f"{what} needs a height that is a multiple of {height} and a width of {width}; "
@@ -255,14 +255,18 @@ def _check(shape, cond_dim, height, width, what):
         )
 
 
-def _of_vectors(flow, cond_dim):
-    """The flow whose condition is a vector [..., cond_dim], the same at every pixel."""
+def _of_vectors(flow, cond_shape):
+    """The flow whose condition is a vector [..., *cond_shape], the same at every pixel."""
 
     def pixel(cond):
-        checks.condition(cond, cond_dim)
+        checks.condition(cond, cond_shape)
         return None if cond is None else cond[..., None, None, :]
 
     def adapt(params, x, cond=None):
         return flow.adapt(params, x, pixel(cond))
 
-    return Flow(flow.init, lambda params, cond=None: flow.bijector(params, pixel(cond)), adapt)
+    return Flow(
+        flow.init,
+        lambda params, cond=None, *, key=None: flow.bijector(params, pixel(cond), key=key),
+        adapt,
+    )

@@ -23,7 +23,7 @@ def diagonal(dim: int, *, event_ndims: int = 1) -> Flow:
         checks.key(key)
         return {"log_scale": jnp.zeros(dim)}
 
-    def bijector(params, cond=None):
+    def bijector(params, cond=None, *, key=None):
         return Diagonal(params["log_scale"], event_ndims=event_ndims)
 
     return Flow(init, bijector)
@@ -38,7 +38,7 @@ def triangular(dim: int, *, lower: bool = True, event_ndims: int = 1) -> Flow:
         checks.key(key)
         return {"matrix": jnp.zeros((dim, dim)), "log_diagonal": jnp.zeros(dim)}
 
-    def bijector(params, cond=None):
+    def bijector(params, cond=None, *, key=None):
         return Triangular(
             params["matrix"], params["log_diagonal"], lower=lower, event_ndims=event_ndims
         )
@@ -70,7 +70,7 @@ def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
             "log_diagonal": jnp.log(jnp.abs(diagonal)),
         }
 
-    def bijector(params, cond=None):
+    def bijector(params, cond=None, *, key=None):
         ones = jnp.zeros_like(params["log_diagonal"])
         return distrax.Chain(
             [
@@ -106,7 +106,7 @@ def qr(dim: int, *, num_reflections: int | None = None, event_ndims: int = 1) ->
             "log_diagonal": jnp.zeros(dim),
         }
 
-    def bijector(params, cond=None):
+    def bijector(params, cond=None, *, key=None):
         return distrax.Chain(
             [
                 Orthogonal(householder(params["reflections"]), event_ndims=event_ndims),
@@ -148,7 +148,7 @@ def actnorm(dim: int, *, event_ndims: int = 1) -> Flow:
         checks.key(key)
         return {"log_scale": jnp.zeros(dim), "shift": jnp.zeros(dim)}
 
-    def bijector(params, cond=None):
+    def bijector(params, cond=None, *, key=None):
         return Diagonal(params["log_scale"], params["shift"], event_ndims=event_ndims)
 
     def adapt(params, x, cond=None):

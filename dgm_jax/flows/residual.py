@@ -12,20 +12,20 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..bijectors import Sylvester, householder
-from ..protocol import Flow
+from ..protocol import Flow, Shape
 
 LEAST_SLOPE = 1e-3  # of a layer along its own direction: how far an inverse can amplify rounding
 LEAST_ROUNDINGS = 32  # the least slope of a planar layer in units of the rounding of wᵀû
 
 
-def planar(dim: int, *, cond_dim: int = 0) -> Flow:
+def planar(dim: int, *, cond_shape: Shape | None = None) -> Flow:
     """x = z + û tanh(wᵀz + b), log|det| = log(1 + h' wᵀû). Starts as the identity.
 
     Invertible where wᵀû > -1, which û = u + (m(wᵀu) - wᵀu) w / ‖w‖² enforces with
     m(a) = softplus(a + c) - 1 + 0.001, where c makes m(0) = 0. So the slope is at least 0.001, and
     at least 32 roundings of wᵀû, which is more where ‖w‖ ‖u‖ > 260 in float32: no rounding makes x
     fold, and an inverse is found to 0.005 of ‖û‖ there, to rounding over the slope elsewhere.
-    With cond_dim, w, u and b are affine functions of the condition, as in an amortised posterior.
+    With cond_shape, w, u and b are affine functions of the condition, as in an amortised posterior.
     Rezende and Mohamed (2015), "Variational inference with normalizing flows", eq. 10 and A.1.
     """
     checks.positive_int(dim, "dim")
@@ -51,7 +51,7 @@ def planar(dim: int, *, cond_dim: int = 0) -> Flow:
         t = (w * u).sum(-1, keepdims=True)  # of the û that moves x; 0 where w = 0, a constant shift
         return u[..., :, None], w[..., None, :], b[..., None], t[..., None]
 
-    return _conditioned(start, shapes, layer, cond_dim)
+    return _conditioned(start, shapes, layer, cond_shape)
 
 
 def sylvester(
@@ -60,7 +60,7 @@ def sylvester(
     form: str = "orthogonal",
     num_units: int | None = None,
     num_reflections: int | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
 ) -> Flow:
     """x = z + Q R tanh(R̃ Qᵀz + b), log|det| = Σ log(1 + h'_i r_ii r̃_ii). Starts as the identity.
 
@@ -72,7 +72,7 @@ def sylvester(
     - "householder": Q a product of num_reflections reflections (default d), m = d.
     - "triangular": Q = I, m = d; reverse the coordinates between layers.
 
-    With cond_dim all parameters are affine functions of the condition. The entries of R and R̃ off
+    With cond_shape all parameters are affine functions of the condition. The entries of R and R̃ off
     the diagonal are free, and the conditioning of the inverse with them (`bijectors.Sylvester`).
     van den Berg et al. (2018), "Sylvester normalizing flows", eqs. 12-15 and section 3.
     """
@@ -109,7 +109,7 @@ def sylvester(
         q, r, r_tilde = orthonormal(p), _bounded(p["r"]), _bounded(p["r_tilde"])
         return q @ r, r_tilde @ jnp.swapaxes(q, -1, -2), p["b"], jnp.triu(r_tilde @ r)
 
-    return _conditioned(start, shapes, layer, cond_dim)
+    return _conditioned(start, shapes, layer, cond_shape)
 
 
 def _above_minus_one(a):
@@ -125,21 +125,23 @@ def _bounded(matrix):
     return jnp.triu(matrix, 1) + diagonal[..., None, :] * unit
 
 
-def _conditioned(start, shapes, layer, cond_dim):
+def _conditioned(start, shapes, layer, cond_shape):
     """The flow of parameters θ + c·Θ, Θ = 0 at the start; only θ where there is no c.
 
     layer(θ): the arrays of its `Sylvester`.
     """
-    checks.positive_int(cond_dim, "cond_dim", least=0)
+    checks.cond_shape(cond_shape)
 
     def init(key):
         checks.key(key)
         own = start(key)
-        slopes = {name: jnp.zeros((cond_dim, *shape)) for name, shape in shapes.items()}
-        return {"own": own, "cond": slopes} if cond_dim else own
+        slopes = {
+            name: jnp.zeros((math.prod(cond_shape), *shape)) for name, shape in shapes.items()
+        }
+        return {"own": own, "cond": slopes} if cond_shape else own
 
-    def bijector(params, cond=None):
-        checks.condition(cond, cond_dim)
+    def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, cond_shape)
         dtype = jnp.result_type(*jax.tree.leaves(params))
         # In bfloat16 a diagonal of -0.999 is -1, which has no inverse.
         params = jax.tree.map(lambda a: a.astype(jnp.promote_types(a.dtype, jnp.float32)), params)

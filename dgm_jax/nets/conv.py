@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Net
+from ..protocol import Net, Shape
 from .adapter import Attention, Conv, Dense, LayerNorm, from_linen, linen
 
 
@@ -56,20 +56,20 @@ def conv_resnet(
     *,
     hidden: int = 64,
     num_blocks: int = 2,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     activation: Callable = jax.nn.silu,
     zero_last: bool = True,
 ) -> Net:
     """f(x, c): x [..., H, W, C] -> [..., H, W, out]: residual blocks of two 3×3 convolutions.
 
-    cond_dim: channels of a condition [..., H or 1, W or 1, cond_dim], added to the first layer: one
+    cond_shape: channels of a condition [..., H or 1, W or 1, cond_shape], added to the first layer: one
     value for all pixels (a class) or an image. zero_last: start as f = 0.
     A pixel sees those within 2 + 2 num_blocks of it. Cost: about 18 hidden² H W multiplications a
     block. He et al. (2016), "Identity mappings in deep residual networks".
     """
-    _check(shape, out_channels, hidden, num_blocks, cond_dim, activation)
+    _check(shape, out_channels, hidden, num_blocks, cond_shape, activation)
     module = ConvResNet(hidden, num_blocks, out_channels, activation, zero_last)
-    return _on_images(module, shape, cond_dim)
+    return _on_images(module, shape, cond_shape)
 
 
 def gated_attention(
@@ -79,7 +79,7 @@ def gated_attention(
     hidden: int = 64,
     num_blocks: int = 2,
     num_heads: int = 4,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     activation: Callable = jax.nn.silu,
     zero_last: bool = True,
 ) -> Net:
@@ -89,12 +89,12 @@ def gated_attention(
     every pixel to all, with learned positions: each pixel sees the whole image.
     Cost: (H W)² hidden more a block than convolutions. Ho et al. (2019), "Flow++", section 3.3.
     """
-    _check(shape, out_channels, hidden, num_blocks, cond_dim, activation)
+    _check(shape, out_channels, hidden, num_blocks, cond_shape, activation)
     checks.positive_int(num_heads, "num_heads")
     if hidden % num_heads:
         raise ValueError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
     module = GatedAttention(hidden, num_blocks, num_heads, out_channels, activation, zero_last)
-    return _on_images(module, shape, cond_dim)
+    return _on_images(module, shape, cond_shape)
 
 
 def _first(hidden, x, cond):
@@ -114,22 +114,22 @@ def _gate(h):
     return a * jax.nn.sigmoid(b)
 
 
-def _check(shape, out_channels, hidden, num_blocks, cond_dim, activation):
+def _check(shape, out_channels, hidden, num_blocks, cond_shape, activation):
     checks.image_shape(shape)
     checks.positive_int(out_channels, "out_channels")
     checks.positive_int(hidden, "hidden")
     checks.positive_int(num_blocks, "num_blocks", least=0)
-    checks.positive_int(cond_dim, "cond_dim", least=0)
+    checks.cond_shape(cond_shape)
     checks.function(activation, "activation")
 
 
-def _on_images(module, shape, cond_dim):
-    """Of inputs [..., *shape] and, where there are any, conditions [..., 1, 1, cond_dim]."""
-    net = from_linen(module, shape, *([(1, 1, cond_dim)] if cond_dim else []))
+def _on_images(module, shape, cond_shape):
+    """Of inputs [..., *shape] and, where there are any, conditions [..., 1, 1, cond_shape]."""
+    net = from_linen(module, shape, *([(1, 1, cond_shape)] if cond_shape else []))
 
     def apply(params, x, *cond, key=None):
         checks.event_of(x, shape)
-        checks.condition(cond[0] if cond else None, cond_dim)
+        checks.condition(cond[0] if cond else None, cond_shape)
         return net.apply(params, x, *cond, key=key)
 
     return Net(net.init, apply)

@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array, Density, Key, Metrics, Params, given_key
+from ..protocol import Array, Density, Key, Metrics, Params
 
 
 def nll(
@@ -15,7 +15,7 @@ def nll(
 
     key: for a density that is an estimate, such as that of `flows.ffjord`; exact with None.
     """
-    loss = -given_key(model.dist, key)(params, cond).log_prob(x).mean()
+    loss = -model.dist(params, cond, key=key).log_prob(x).mean()
     return loss, {"nll": loss}
 
 

@@ -116,8 +116,8 @@ def build(config, name, length):
         "lstm": (ar.rnn, {"hidden": config.units, "cell": "lstm"}),
         "markov": (ar.markov, {"window": config.window, "hidden": config.widths}),
     }[name]
-    cond_dim = CLASSES if config.class_conditional else 0
-    return make(length, conditional, cond_dim=cond_dim, **options)
+    cond_shape = (CLASSES,) if config.class_conditional else None
+    return make(length, conditional, cond_shape=cond_shape, **options)
 
 
 def load_levels(config):

@@ -110,7 +110,13 @@ def build(config, name, shape, conditional, num_classes=0):
             options["window"] = config.rows_seen * shape[1] * shape[2]
     if config.num_layers is not None:
         options["num_layers"] = config.num_layers
-    return MAKE[name](shape, conditional, cond_dim=num_classes, hidden=config.hidden, **options)
+    return MAKE[name](
+        shape,
+        conditional,
+        cond_shape=(num_classes,) if num_classes else None,
+        hidden=config.hidden,
+        **options,
+    )
 
 
 def conditional_of(config, num_levels):

@@ -105,7 +105,7 @@ def build(config, name, shape, num_levels, num_classes=0):
     """p(y | c) of images y in [0, K)^{H×W×C}; q(u | x) of the noise that makes them from levels."""
     on_cpu = jax.default_backend() == "cpu"  # gradients of convolutions in a scan are slow there
     net = dict(hidden=config.hidden, num_blocks=config.num_blocks, unroll=on_cpu)
-    seen = net | {"cond_dim": num_classes}
+    seen = net | {"cond_shape": (num_classes,) if num_classes else None}
     if name == "realnvp":
         couplings = max(config.num_steps // 2, 1)
         flow = flows.realnvp_image(

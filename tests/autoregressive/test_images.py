@@ -92,7 +92,7 @@ def test_colours_that_are_no_levels_are_impossible_and_gradients_finite():
 def test_what_is_drawn_in_colour_is_scored_alike(name):
     """Means are moved by the channels drawn in sampling, by those given in scoring."""
     conditional = likelihoods.discretized_logistic(256, num_components=2)
-    model, params = built(name, (2, 3, 3), conditional, cond_dim=3)
+    model, params = built(name, (2, 3, 3), conditional, cond_shape=(3,))
     cond = jnp.eye(3)
 
     @jit
@@ -130,7 +130,7 @@ def test_a_completion_keeps_what_is_given_and_sharpened_prefers_likely_levels(na
 
 @everywhere
 def test_images_of_another_shape_or_kind_are_refused(name):
-    model, params = built(name, (2, 2, 1), likelihoods.bernoulli(), cond_dim=2)
+    model, params = built(name, (2, 2, 1), likelihoods.bernoulli(), cond_shape=(2,))
     score = lambda x, c=None: model.dist(params, c).log_prob(x)  # noqa: E731
     cond = jnp.zeros(2)
     with pytest.raises(ValueError, match=r"x must have shape \[..., 2, 2, 1\]; got \(2, 2\)"):
@@ -139,7 +139,9 @@ def test_images_of_another_shape_or_kind_are_refused(name):
         score(jnp.zeros((2, 2, 1)), cond)
     with pytest.raises(ValueError, match=r"got x \(3, 4\) and cond \(5, 2\): \(3,\) and \(5,\)"):
         score(jnp.zeros((3, 2, 2, 1), jnp.int32), jnp.zeros((5, 2)))
-    with pytest.raises(ValueError, match="cond is missing: the model was built with cond_dim=2"):
+    with pytest.raises(
+        ValueError, match="cond is missing: the model was built with cond_shape=(2,)"
+    ):
         score(jnp.zeros((2, 2, 1), jnp.int32))
     with pytest.raises(ValueError, match=r"shape must be \(height, width, channels\)"):
         getattr(ar, name)((8, 8), likelihoods.bernoulli())

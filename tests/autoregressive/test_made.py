@@ -26,7 +26,7 @@ OPTIONS = {
     "tight": {"law": affine(bound=0.5)},
     "additive": {"law": additive()},
     "permuted": {"order": [2, 0, 3, 1]},
-    "conditional": {"cond_dim": 2},
+    "conditional": {"cond_shape": (2,)},
 }
 
 
@@ -74,7 +74,7 @@ def test_gaussian_made_is_maf_of_one_layer_with_the_same_weights(name):
     density = made(DIM, gaussian(options.pop("law", None)), **options)
     params = drawn(density)
     in_flow = [{}, jax.tree.map(lambda a: a[None], params)]
-    cond = jnp.array([0.5, -1.0]) if "cond_dim" in options else None
+    cond = jnp.array([0.5, -1.0]) if "cond_shape" in options else None
 
     @jit
     def run(params, in_flow, key, x):

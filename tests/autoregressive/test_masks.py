@@ -30,7 +30,7 @@ WIRINGS = {
     "two layers": {"hidden": (9, 7)},
     "narrow": {"hidden": (2, 3)},
     "residual": {"hidden": (6, 6, 6), "residual": True},
-    "conditional": {"hidden": (9,), "cond_dim": 2},
+    "conditional": {"hidden": (9,), "cond_shape": (2,)},
 }
 
 
@@ -40,7 +40,7 @@ def test_coordinates_in_other_places_are_a_made_of_that_order(name):
     wiring, order = WIRINGS[name], np.array([2, 0, 3, 1])
     net, of_order = (nets.made(DIM, **OPTIONS, **wiring, order=o) for o in (None, order))
     params = drawn(net.init)
-    cond = jnp.array([0.5, -1.0]) if "cond_dim" in wiring else None
+    cond = jnp.array([0.5, -1.0]) if "cond_shape" in wiring else None
     still = [np.arange(h) for h in wiring["hidden"]]
 
     @jit
@@ -186,7 +186,7 @@ def test_the_ensemble_is_the_mean_of_the_members_and_a_key_draws_one():
 
 def test_numbers_have_masks_too():
     """A Gaussian ensemble: its samples have the density it tells."""
-    model = made(3, gaussian(), hidden=(8,), num_masks=2, cond_dim=1)
+    model = made(3, gaussian(), hidden=(8,), num_masks=2, cond_shape=(1,))
     params, cond = drawn(model.init), jnp.array([[0.3], [1.0]])
 
     @jit

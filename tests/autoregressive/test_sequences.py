@@ -110,17 +110,17 @@ def test_samples_of_a_batch_of_conditions_are_those_of_the_definition(name, cond
     }[conditional]
     dim = 6
     make, options = FAMILIES[name]
-    model = build(name, dim, conditional, cond_dim=COND)
+    model = build(name, dim, conditional, cond_shape=(COND,))
     net = getattr(nets, make.__name__)(
         dim,
         num_outputs=conditional.num_params,
         encoding=conditional.encoding,
-        cond_dim=COND,
+        cond_shape=(COND,),
         **options,
     )
     levels = conditional.encoding is not None
     slow = density(
-        nets.naive(net.init, net.apply, dim, levels=levels), conditional, dim, cond_dim=COND
+        nets.naive(net.init, net.apply, dim, levels=levels), conditional, dim, cond_shape=(COND,)
     )
     given = np.array([True, True, False, True, False, False])
 

@@ -73,8 +73,10 @@ def test_a_chain_of_order_two_is_learned_to_its_entropy_at_any_length():
 def test_a_picture_is_the_text_of_its_pixels_and_of_each_its_colours():
     shape, pixels = (2, 2, 3), [2, 0, 3, 1]
     order = [3 * i + c for i in pixels for c in range(3)]
-    picture = ar.image_gpt(shape, likelihoods.categorical(3), **SMALL, order=pixels, cond_dim=2)
-    text = ar.transformer(12, likelihoods.categorical(3), **SMALL, order=order, cond_dim=2)
+    picture = ar.image_gpt(
+        shape, likelihoods.categorical(3), **SMALL, order=pixels, cond_shape=(2,)
+    )
+    text = ar.transformer(12, likelihoods.categorical(3), **SMALL, order=order, cond_shape=(2,))
     params = drawn(text)
     x = jnp.asarray(np.random.default_rng(0).integers(0, 3, (5, *shape)))
     cond = jnp.eye(2)[jnp.array([0, 1, 1, 0, 1])]

@@ -20,8 +20,8 @@ NETS = {
     "fixed_point": {"inverse": "fixed_point"},
     "block_fixed_point": {"inverse": "block_fixed_point", "num_blocks": 2},
     "naive": {"inverse": "naive"},
-    "permuted, conditional": {"order": [1, 2, 0], "cond_dim": 2},
-    "permuted, conditional, naive": {"inverse": "naive", "order": [1, 2, 0], "cond_dim": 2},
+    "permuted, conditional": {"order": [1, 2, 0], "cond_shape": (2,)},
+    "permuted, conditional, naive": {"inverse": "naive", "order": [1, 2, 0], "cond_shape": (2,)},
     "direct": {"hidden": (6, 1)},
     "residual": {"hidden": (4, 4, 4), "residual": True, "inverse": "block_fixed_point"},
 }
@@ -41,7 +41,7 @@ def example(name):
     shapes = jax.eval_shape(net.init, jax.random.key(0))
     params = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.5, a.shape), a.dtype), shapes)
     y = jnp.asarray(rng.normal(size=(2, DIM)))
-    cond = jnp.asarray(rng.normal(size=(2, 2))) if "cond_dim" in options else None
+    cond = jnp.asarray(rng.normal(size=(2, 2))) if "cond_shape" in options else None
     return net, options.get("order", range(DIM)), params, y, cond
 
 
@@ -134,7 +134,7 @@ def test_every_inverse_is_the_loop_of_d_passes(inverse, float64):
         activation=jnp.tanh,
         inverse=inverse,
         order=order,
-        cond_dim=2,
+        cond_shape=(2,),
     )
     run = jit(partial(by_the_bijector, net, order))
     wanted = d_passes(net, order, *at)

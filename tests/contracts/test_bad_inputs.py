@@ -99,7 +99,12 @@ for name, make in {**AUTOREGRESSIONS, **COUPLINGS, **GAUSSIAN}.items():
         f"{name}, hidden=(4.0,)": (lambda m=make: m(hidden=(4.0,)), "hidden", "integer", "4.0"),
         f"{name}, hidden='64'": (lambda m=make: m(hidden="64"), "hidden", "sequence", "'64'"),
         f"{name}, hidden=None": (lambda m=make: m(hidden=None), "hidden", "sequence", "None"),
-        f"{name}, cond_dim": (lambda m=make: m(cond_dim=-1), "cond_dim", "at least 0", "-1"),
+        f"{name}, cond_shape": (
+            lambda m=make: m(cond_shape=(-1,)),
+            "cond_shape",
+            "at least 0",
+            "-1",
+        ),
         f"{name}, activation": (
             lambda m=make: m(activation="relu"),
             "activation",
@@ -174,25 +179,25 @@ for name, make in FLOWS.items():
         }
     CASES |= {
         f"{name}, cond missing": (
-            lambda m=make: run(m(cond_dim=2)),
+            lambda m=make: run(m(cond_shape=(2,))),
             "cond",
             "missing",
-            "cond_dim=2",
+            "cond_shape=(2,)",
         ),
         f"{name}, cond extra": (
             lambda m=make: run(m(), cond=jnp.ones(2)),
             "cond",
             "unconditional",
-            "cond_dim",
+            "cond_shape",
         ),
         f"{name}, cond of another width": (
-            lambda m=make: run(m(cond_dim=2), cond=jnp.ones((5, 3))),
+            lambda m=make: run(m(cond_shape=(2,)), cond=jnp.ones((5, 3))),
             "cond",
             "[..., 2]",
             "(5, 3)",
         ),
         f"{name}, cond a list": (
-            lambda m=make: run(m(cond_dim=2), cond=[1.0, 2.0]),
+            lambda m=make: run(m(cond_shape=(2,)), cond=[1.0, 2.0]),
             "cond",
             "array",
             "list",
@@ -259,7 +264,11 @@ for name, make in IMAGES.items():
         f"{name}, odd": (lambda m=make: m((5, 5, 1)), "multiple", "(5, 5, 1)"),
         f"{name}, hidden": (lambda m=make: image_model(m, hidden=0), "hidden", "at least 1", "0"),
         f"{name}, num_blocks": (lambda m=make: image_model(m, num_blocks=-1), "num_blocks", "-1"),
-        f"{name}, cond_dim": (lambda m=make: image_model(m, cond_dim=-1), "cond_dim", "-1"),
+        f"{name}, cond_shape": (
+            lambda m=make: image_model(m, cond_shape=(-1,)),
+            "cond_shape",
+            "-1",
+        ),
         f"{name}, activation": (lambda m=make: image_model(m, activation="relu"), "activation"),
         f"{name} of vectors": (
             lambda m=make: run(image_model(m), "inverse", FOUR),
@@ -276,7 +285,7 @@ for name, make in IMAGES.items():
             "(4, 4,",
         ),
         f"{name}, cond missing": (
-            lambda m=make: run(image_model(m, cond_dim=2), x=jnp.ones(16)),
+            lambda m=make: run(image_model(m, cond_shape=(2,)), x=jnp.ones(16)),
             "cond",
             "missing",
         ),
@@ -285,7 +294,9 @@ for name, make in IMAGES.items():
             "unconditional",
         ),
         f"{name}, cond of another width": (
-            lambda m=make: run(image_model(m, cond_dim=2), x=jnp.ones(16), cond=jnp.ones((5, 3))),
+            lambda m=make: run(
+                image_model(m, cond_shape=(2,)), x=jnp.ones(16), cond=jnp.ones((5, 3))
+            ),
             "cond",
             "[..., 2]",
             "(5, 3)",
@@ -320,7 +331,12 @@ for name, make in CONTINUOUS.items():
         f"{name}(0)": (lambda m=make: m(0), "dim", "at least", "0"),
         f"{name}, hidden=64": (lambda m=make: m(hidden=64), "hidden", "(64, 64)", "got 64"),
         f"{name}, hidden=()": (lambda m=make: m(hidden=()), "hidden", "at least one layer", "()"),
-        f"{name}, cond_dim": (lambda m=make: m(cond_dim=-1), "cond_dim", "at least 0", "-1"),
+        f"{name}, cond_shape": (
+            lambda m=make: m(cond_shape=(-1,)),
+            "cond_shape",
+            "at least 0",
+            "-1",
+        ),
         f"{name}, activation": (lambda m=make: m(activation="relu"), "activation", "function"),
         f"{name}, rtol=0": (lambda m=make: m(rtol=0.0), "rtol", "above 0", "0.0"),
         f"{name}, atol": (lambda m=make: m(atol=-1e-3), "atol", "above 0", "-0.001"),
@@ -334,7 +350,7 @@ for name, make in CONTINUOUS.items():
         f"{name}, noise": (lambda m=make: m(noise="normal"), "noise", "gaussian", "'normal'"),
         f"{name} of integers": (lambda m=make: run(m(), x=INT), "floating", "int", "Dequantize"),
         f"{name} of another width": (lambda m=make: run(m(), x=FOUR), "[..., 3]", "(2, 4)"),
-        f"{name}, cond missing": (lambda m=make: run(m(cond_dim=2)), "cond", "missing"),
+        f"{name}, cond missing": (lambda m=make: run(m(cond_shape=(2,))), "cond", "missing"),
         f"{name}, cond extra": (lambda m=make: run(m(), cond=jnp.ones(2)), "cond", "unconditional"),
     }
 
@@ -367,7 +383,12 @@ FOREIGN = {  # name: (model, model of the parameters, words of the message)
         "['biases'][1] must be absent",
     ),
     "params of a flow": (maf_density(), flows.maf(3, **TWO), "['flow']", "nothing"),
-    "params of a conditional flow": (maf_density(), maf_density(cond_dim=2), "['cond']", "absent"),
+    "params of a conditional flow": (
+        maf_density(),
+        maf_density(cond_shape=(2,)),
+        "['cond']",
+        "absent",
+    ),
 }
 
 CASES |= {
@@ -391,7 +412,12 @@ CASES |= {
         "num_reflections",
         "'orthogonal'",
     ),
-    "planar, cond": (lambda: run(flows.planar(3, cond_dim=2)), "cond", "missing", "cond_dim=2"),
+    "planar, cond": (
+        lambda: run(flows.planar(3, cond_shape=(2,))),
+        "cond",
+        "missing",
+        "cond_shape=(2,)",
+    ),
     "cdf, num_components": (lambda: flows.cdf(1, num_components=0), "num_components", "0"),
     "elementwise, law": (lambda: flows.elementwise(3, law=affine), "law", "affine(...)"),
     "adapt of a maker": (lambda: adapt(flows.actnorm, {}, FOUR), "model", "actnorm(...)"),
@@ -587,7 +613,7 @@ CASES |= {
         "(2, 4)",
     ),
     "gaussian_made, cond missing": (
-        lambda: density(lambda: made(3, gaussian(), **H, cond_dim=2)),
+        lambda: density(lambda: made(3, gaussian(), **H, cond_shape=(2,))),
         "cond",
         "missing",
     ),

@@ -28,7 +28,7 @@ two = {"num_layers": 2, "hidden": (6,)}
 class Case(NamedTuple):
     make: Callable[[], Density]
     dim: int = 2
-    cond_dim: int = 0
+    cond_shape: tuple[int, ...] | None = None
     low: float = -14.0  # the support, or all of it that matters
     high: float = 14.0
 
@@ -52,17 +52,19 @@ DENSITIES = {
     "autoregression, dim 1": Case(lambda: pushed(autoregression(1, hidden=(4,)), 1), dim=1),
     "iaf": Case(lambda: pushed(iaf(2, **two))),
     "maf, naive": Case(lambda: pushed(maf(2, **two, order=[1, 0], inverse="naive"))),
-    "maf, conditional": Case(lambda: pushed(maf(2, **two, cond_dim=COND)), cond_dim=COND),
+    "maf, conditional": Case(lambda: pushed(maf(2, **two, cond_shape=(COND,))), cond_shape=(COND,)),
     "maf, dim 1, conditional": Case(
-        lambda: pushed(maf(1, **two, cond_dim=COND), 1), dim=1, cond_dim=COND
+        lambda: pushed(maf(1, **two, cond_shape=(COND,)), 1), dim=1, cond_shape=(COND,)
     ),
     "realnvp": Case(lambda: pushed(realnvp(2, **two))),
-    "realnvp, conditional": Case(lambda: pushed(realnvp(2, **two, cond_dim=COND)), cond_dim=COND),
+    "realnvp, conditional": Case(
+        lambda: pushed(realnvp(2, **two, cond_shape=(COND,))), cond_shape=(COND,)
+    ),
     "gaussian made, dim 1": Case(lambda: made(1, gaussian(), hidden=(4,)), dim=1),
     "gaussian made": Case(lambda: made(2, gaussian(), hidden=(6,), order=[1, 0])),
     "gaussian made, additive": Case(lambda: made(2, gaussian(additive()), hidden=(6,))),
     "gaussian made, conditional": Case(
-        lambda: made(2, gaussian(), hidden=(6,), cond_dim=COND), cond_dim=COND
+        lambda: made(2, gaussian(), hidden=(6,), cond_shape=(COND,)), cond_shape=(COND,)
     ),
     "gaussian made, masks": Case(lambda: made(2, gaussian(), hidden=(6,), num_masks=2)),
     "mixture made": Case(lambda: made(2, mixture(3), hidden=(6,))),
@@ -72,30 +74,30 @@ DENSITIES = {
         high=40.0,
     ),
     "mixture made, conditional": Case(
-        lambda: made(2, mixture(2), hidden=(6,), cond_dim=COND), cond_dim=COND
+        lambda: made(2, mixture(2), hidden=(6,), cond_shape=(COND,)), cond_shape=(COND,)
     ),
     "gaussian rnn": Case(lambda: rnn(2, gaussian(), hidden=4)),
     "gaussian markov, conditional": Case(
-        lambda: markov(2, gaussian(), window=1, hidden=(6,), cond_dim=COND), cond_dim=COND
+        lambda: markov(2, gaussian(), window=1, hidden=(6,), cond_shape=(COND,)), cond_shape=(COND,)
     ),
     "mixture wavenet": Case(lambda: wavenet(2, mixture(3), hidden=4, dilations=(1, 2))),
     "mixture transformer, conditional": Case(
         lambda: transformer(
-            2, mixture(2), hidden=8, num_heads=2, num_layers=1, order=[1, 0], cond_dim=COND
+            2, mixture(2), hidden=8, num_heads=2, num_layers=1, order=[1, 0], cond_shape=(COND,)
         ),
-        cond_dim=COND,
+        cond_shape=(COND,),
     ),
     "a flow of a gaussian made": Case(
         lambda: pushforward(coupling(2, hidden=(6,)), made(2, gaussian(), hidden=(6,)))
     ),
     "a net of a condition": Case(
-        lambda: conditional(mlp(COND, 4, hidden=(6,)), diagonal), cond_dim=COND
+        lambda: conditional(mlp(COND, 4, hidden=(6,)), diagonal), cond_shape=(COND,)
     ),
     "levels": Case(levels, low=-0.1111, high=2.1111),
 }
 everywhere = pytest.mark.parametrize("name", DENSITIES)
 OURS = [name for name in DENSITIES if name != "a net of a condition"]  # that one is distrax's
-CONDITIONAL = [name for name in DENSITIES if DENSITIES[name].cond_dim]
+CONDITIONAL = [name for name in DENSITIES if DENSITIES[name].cond_shape]
 
 
 @cache
@@ -106,7 +108,7 @@ def built(name):
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.4, a.shape), a.dtype), shapes)
-    return model, params, jnp.array([0.6, -0.8]) if case.cond_dim else None
+    return model, params, jnp.array([0.6, -0.8]) if case.cond_shape else None
 
 
 @cache
@@ -182,8 +184,8 @@ def test_batch_and_event_shapes(name):
     """Checked by tracing: nothing is compiled. Conditions [4, c] make a batch of four densities."""
     case = DENSITIES[name]
     model, params, _ = built(name)
-    batch = (4,) if case.cond_dim else ()
-    cond = jnp.zeros((4, COND)) if case.cond_dim else None
+    batch = (4,) if case.cond_shape else ()
+    cond = jnp.zeros((4, COND)) if case.cond_shape else None
     dist = model.dist(params, cond)
     assert dist.batch_shape == batch and dist.event_shape == (case.dim,)
     assert dist.dtype == jnp.float32

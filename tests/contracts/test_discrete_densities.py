@@ -43,7 +43,7 @@ class Case(NamedTuple):
     make: Callable[..., Density]  # make(inverse="naive") samples by the definition, if it is slow
     dim: int
     num_levels: int
-    cond_dim: int = 0
+    cond_shape: tuple[int, ...] | None = None
     slow: bool = True  # whether inverse="naive" is another sampler to compare with
     order: tuple[int, ...] | None = None  # None: of no one order
     shape: tuple[int, ...] | None = None  # of an event; None: [dim]
@@ -75,24 +75,24 @@ def of_net(net, conditional, shape, order=None, **options):
     return make
 
 
-def sequence(make, dim, conditional, cond_dim=0, **own):
+def sequence(make, dim, conditional, cond_shape=None, **own):
     """A density of sequences; with inverse="naive", that of the definition of its net."""
     net = getattr(nets, make.__name__)(
         dim,
         num_outputs=conditional.num_params,
         encoding=conditional.encoding,
-        cond_dim=cond_dim,
+        cond_shape=cond_shape,
         **own,
     )
-    naive = of_net(net, conditional, dim, own.get("order"), cond_dim=cond_dim)
+    naive = of_net(net, conditional, dim, own.get("order"), cond_shape=cond_shape)
 
     def either(inverse=None):
-        return naive(inverse) if inverse else make(dim, conditional, cond_dim=cond_dim, **own)
+        return naive(inverse) if inverse else make(dim, conditional, cond_shape=cond_shape, **own)
 
     return either
 
 
-def image(make, shape, conditional, cond_dim=0, **own):
+def image(make, shape, conditional, cond_shape=None, **own):
     """A density of small images; with inverse="naive", that of the definition of its net."""
     own = {"hidden": 3, "num_layers": 1} | own
     head = conditional.head(shape[2]) if conditional.head and shape[2] > 1 else None
@@ -100,14 +100,14 @@ def image(make, shape, conditional, cond_dim=0, **own):
         shape,
         num_outputs=conditional.num_params,
         encoding=conditional.encoding,
-        cond_dim=cond_dim,
+        cond_shape=cond_shape,
         head=head,
         **own,
     )
-    naive = of_net(net, conditional, shape, cond_dim=cond_dim)
+    naive = of_net(net, conditional, shape, cond_shape=cond_shape)
 
     def either(inverse=None):
-        return naive(inverse) if inverse else make(shape, conditional, cond_dim=cond_dim, **own)
+        return naive(inverse) if inverse else make(shape, conditional, cond_shape=cond_shape, **own)
 
     return either
 
@@ -140,9 +140,9 @@ DENSITIES = {
         2,
         order=(3, 0, 2, 1),
     ),
-    "bernoulli, conditional": Case(bits(cond_dim=COND), 4, 2, COND, order=BITS),
+    "bernoulli, conditional": Case(bits(cond_shape=(COND,)), 4, 2, COND, order=BITS),
     "bernoulli, masks": Case(bits(num_masks=3), 4, 2),
-    "bernoulli, masks, conditional": Case(bits(num_masks=3, cond_dim=COND), 4, 2, COND),
+    "bernoulli, masks, conditional": Case(bits(num_masks=3, cond_shape=(COND,)), 4, 2, COND),
     "categorical": Case(three(), 3, 3, order=THREE),
     "categorical, of numbers": Case(
         lambda **o: made(3, categorical(3, encoding=scaled(3)), hidden=(7, 6), **o),
@@ -163,7 +163,7 @@ DENSITIES = {
         3,
         order=THREE,
     ),
-    "categorical, conditional": Case(three(cond_dim=COND), 3, 3, COND, order=THREE),
+    "categorical, conditional": Case(three(cond_shape=(COND,)), 3, 3, COND, order=THREE),
     "categorical, masks": Case(three(num_masks=3), 3, 3),
     "categorical, masks of one order": Case(
         three(num_masks=3, agnostic_to=["connectivity"], roaming=0.5, order=SHUFFLED), 3, 3
@@ -174,7 +174,7 @@ DENSITIES = {
         3,
     ),
     "discretized": Case(five(), 3, 5, order=THREE),
-    "discretized, conditional": Case(five(cond_dim=COND), 3, 5, COND, order=THREE),
+    "discretized, conditional": Case(five(cond_shape=(COND,)), 3, 5, COND, order=THREE),
     "discretized, masks": Case(five(num_masks=2), 3, 5),
     "stepwise, rows and channels": Case(
         of_net(
@@ -340,14 +340,14 @@ def built(name):
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(model.init, jax.random.key(0))
     params = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), a.dtype), shapes)
-    return model, params, np.float32([[0.6, -0.8], [2.0, 1.0]]) if case.cond_dim else None
+    return model, params, np.float32([[0.6, -0.8], [2.0, 1.0]]) if case.cond_shape else None
 
 
 def batched(name, rows):
     """Rows [n, ..., d] as [n, *event], or [n, 2, *event] for two conditions."""
     case = DENSITIES[name]
     rows = np.asarray(rows, np.int32).reshape(-1, *event(case))
-    return np.stack([rows, rows], 1) if case.cond_dim else rows
+    return np.stack([rows, rows], 1) if case.cond_shape else rows
 
 
 def states(name):
@@ -373,7 +373,7 @@ def to_complete(name):
     """Rows, and which of their entries are given."""
     case = DENSITIES[name]
     rng = np.random.default_rng(0)
-    shape = (300, *([2] if case.cond_dim else []), *event(case))
+    shape = (300, *([2] if case.cond_shape else []), *event(case))
     return rng.integers(0, case.num_levels, shape), rng.random(shape) < 0.5
 
 
@@ -423,7 +423,7 @@ def test_it_sums_to_one_over_all_states(name):
 def test_each_state_is_drawn_as_often_as_its_probability(name):
     case, run = DENSITIES[name], scored_and_drawn(name)
     assert run.x.dtype == np.int32
-    assert run.x.shape == (20_000, *([2] if case.cond_dim else []), *event(case))
+    assert run.x.shape == (20_000, *([2] if case.cond_shape else []), *event(case))
     assert run.log_prob.shape == run.x.shape[: run.x.ndim - len(event(case))]
     np.testing.assert_allclose(run.log_prob, run.again, rtol=1e-4, atol=1e-4)
     n = len(run.x)
@@ -485,8 +485,8 @@ def test_batch_and_event_shapes(name):
     """Conditions [4, c] make a batch of four densities; nothing is compiled."""
     case = DENSITIES[name]
     model, params, _ = built(name)
-    batch = (4,) if case.cond_dim else ()
-    cond = jnp.zeros((4, COND)) if case.cond_dim else None
+    batch = (4,) if case.cond_shape else ()
+    cond = jnp.zeros((4, COND)) if case.cond_shape else None
     dist = model.dist(params, cond)
     assert dist.batch_shape == batch and dist.event_shape == event(case)
     assert dist.dtype == jnp.int32

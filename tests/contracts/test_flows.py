@@ -58,27 +58,27 @@ def three_levels(rng, shape):
 
 class Case(NamedTuple):
     make: Callable[[], Flow]
-    cond_dim: int = 0
+    cond_shape: tuple[int, ...] | None = None
     learned: bool = True
     draw_x: Callable = lambda rng, shape: rng.normal(0, 1, shape)  # points of the data space
     dim: int = DIM
     spread: float = 0.4  # of the parameters
 
 
-def of_images(make, shape, cond_dim=0, **options):
+def of_images(make, shape, cond_shape=None, **options):
     """A flow of images as one of vectors, for the laws here; deep, so with a smaller spread."""
 
     def flow():
-        of_shape = make(shape, hidden=4, num_blocks=1, cond_dim=cond_dim, **options)
+        of_shape = make(shape, hidden=4, num_blocks=1, cond_shape=cond_shape, **options)
         return compose(fixed(flatten(shape)), of_shape)
 
-    return Case(flow, cond_dim, dim=math.prod(shape), spread=0.1)
+    return Case(flow, cond_shape, dim=math.prod(shape), spread=0.1)
 
 
 def keyed(flow):
     """A flow that draws, with one key. Of one variable, Hutchinson's ε is ±1 and ε² a is exact."""
 
-    def bijector(params, cond=None):
+    def bijector(params, cond=None, *, key=None):
         return flow.bijector(params, cond, key=jax.random.key(3))
 
     return Flow(flow.init, bijector)
@@ -92,17 +92,17 @@ FLOWS = {
     "iaf, naive": Case(lambda: iaf(DIM, **two, inverse="naive", order=[1, 2, 0])),
     "maf, naive": Case(lambda: maf(DIM, **two, inverse="naive")),
     "iaf, additive": Case(lambda: iaf(DIM, **two, law=additive())),
-    "iaf, conditional": Case(lambda: iaf(DIM, **two, cond_dim=COND), COND),
-    "maf, conditional": Case(lambda: maf(DIM, **two, cond_dim=COND, order=[2, 0, 1]), COND),
+    "iaf, conditional": Case(lambda: iaf(DIM, **two, cond_shape=(COND,)), COND),
+    "maf, conditional": Case(lambda: maf(DIM, **two, cond_shape=(COND,), order=[2, 0, 1]), COND),
     "iaf, fixed point": Case(lambda: iaf(DIM, **two, inverse="fixed_point", order=[2, 0, 1])),
     "maf, block fixed point": Case(
-        lambda: maf(DIM, **two, cond_dim=COND, inverse="block_fixed_point", num_blocks=2), COND
+        lambda: maf(DIM, **two, cond_shape=(COND,), inverse="block_fixed_point", num_blocks=2), COND
     ),
     "maf, residual": Case(
         lambda: maf(DIM, **two | {"hidden": (6, 6, 6)}, residual=True, density_blocks=2)
     ),
     "coupling, mask, conditional": Case(
-        lambda: coupling(DIM, hidden=(7,), mask=[False, False, True], cond_dim=COND), COND
+        lambda: coupling(DIM, hidden=(7,), mask=[False, False, True], cond_shape=(COND,)), COND
     ),
     "coupling, additive": Case(lambda: coupling(DIM, hidden=(7,), law=additive())),
     "coupling, contraction": Case(lambda: coupling(DIM, hidden=(7,), law=contraction())),
@@ -111,7 +111,7 @@ FLOWS = {
     "maf, spline": Case(lambda: maf(DIM, **two, law=rational_quadratic_spline())),
     "maf, mixture": Case(lambda: maf(DIM, **two, law=mixture_logistic_cdf(num_components=3))),
     "realnvp, shuffle": Case(lambda: realnvp(DIM, num_layers=4, hidden=(7,), shuffle=0)),
-    "realnvp, conditional": Case(lambda: realnvp(DIM, **two, cond_dim=COND), COND),
+    "realnvp, conditional": Case(lambda: realnvp(DIM, **two, cond_shape=(COND,)), COND),
     "realnvp, unroll": Case(lambda: realnvp(DIM, num_layers=4, hidden=(7,), unroll=True)),
     "diagonal": Case(lambda: diagonal(DIM)),
     "triangular": Case(lambda: compose(triangular(DIM), triangular(DIM, lower=False))),
@@ -119,9 +119,11 @@ FLOWS = {
     "qr": Case(lambda: qr(DIM, num_reflections=2)),
     "actnorm": Case(lambda: repeat(compose(actnorm(DIM), plu(DIM)), 2)),
     "planar": Case(lambda: repeat(planar(DIM), 2)),
-    "planar, conditional": Case(lambda: planar(DIM, cond_dim=COND), COND),
+    "planar, conditional": Case(lambda: planar(DIM, cond_shape=(COND,)), COND),
     "sylvester": Case(lambda: sylvester(DIM)),
-    "sylvester, householder": Case(lambda: sylvester(DIM, form="householder", cond_dim=COND), COND),
+    "sylvester, householder": Case(
+        lambda: sylvester(DIM, form="householder", cond_shape=(COND,)), COND
+    ),
     "sylvester, triangular": Case(lambda: repeat(sylvester(DIM, form="triangular"), 2)),
     "elementwise": Case(lambda: elementwise(DIM, law=rational_quadratic_spline())),
     "cdf": Case(lambda: cdf(DIM)),
@@ -135,7 +137,8 @@ FLOWS = {
     "permutation": Case(lambda: fixed(Permutation([2, 0, 1])), learned=False),
     "repeat, no parameters": Case(lambda: repeat(fixed(Permutation([2, 0, 1])), 2), learned=False),
     "cnf, conditional": Case(
-        lambda: cnf(DIM, hidden=(7, 6), cond_dim=COND, rtol=1e-6, atol=1e-6, adjoint="direct"), COND
+        lambda: cnf(DIM, hidden=(7, 6), cond_shape=(COND,), rtol=1e-6, atol=1e-6, adjoint="direct"),
+        COND,
     ),
     "ffjord, with a key": Case(
         lambda: keyed(ffjord(1, hidden=(7,), rtol=1e-6, atol=1e-6, adjoint="direct")), dim=1
@@ -181,7 +184,7 @@ def built(name):
     case = FLOWS[name]
     flow, rng = case.make(), np.random.default_rng(0)
     z, cond = rng.normal(0, 1, (8, 2, case.dim)), rng.normal(0, 1, (8, 2, COND))
-    points = Points(z, case.draw_x(rng, z.shape), cond if case.cond_dim else None)
+    points = Points(z, case.draw_x(rng, z.shape), cond if case.cond_shape else None)
     return flow, drawn(flow, case.spread), jax.tree.map(np.float32, points)
 
 
@@ -353,7 +356,7 @@ def test_the_gradients_of_an_ensemble_are_those_of_its_members(name):
         jax.tree.map(lambda a, b: close(a[i], b, 1e-4), together, one(member))
 
 
-@pytest.mark.parametrize("name", [name for name in FLOWS if FLOWS[name].cond_dim])
+@pytest.mark.parametrize("name", [name for name in FLOWS if FLOWS[name].cond_shape])
 def test_a_point_meets_every_condition_of_a_batch(name):
     flow, params, points = built(name)
     z, x, conds = points.z[0, 0], points.x[0, 0], points.cond[:, 0]  # [dim], [dim], [8, COND]

@@ -38,7 +38,7 @@ OPTIONS = {
     "in order": {},
     "permuted": {"order": [3, 0, 4, 1, 2]},
     "naive": {"inverse": "naive"},
-    "conditional": {"cond_dim": 2},
+    "conditional": {"cond_shape": (2,)},
 }
 
 
@@ -46,7 +46,7 @@ OPTIONS = {
 def test_bernoulli_made_sums_to_one_over_all_binary_vectors_and_draws_from_itself(name):
     """Σ_x p(x) = 1 over 2^D, and 20000 samples in their proportions."""
     net, params = build(**OPTIONS[name])
-    cond = jnp.array([0.5, -1.0]) if "cond_dim" in OPTIONS[name] else None
+    cond = jnp.array([0.5, -1.0]) if "cond_shape" in OPTIONS[name] else None
 
     @jit
     def run(params, key):
@@ -122,10 +122,15 @@ def categorical(f):
     return distrax.Categorical(logits=f)
 
 
-def leveled(order, cond_dim=0):
+def leveled(order, cond_shape=None):
     """A categorical MADE of three coordinates with three levels; the same weights for any order."""
     net = made(
-        3, hidden=(8,), num_outputs=LEVELS, encoding=one_hot(LEVELS), order=order, cond_dim=cond_dim
+        3,
+        hidden=(8,),
+        num_outputs=LEVELS,
+        encoding=one_hot(LEVELS),
+        order=order,
+        cond_shape=cond_shape,
     )
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(net.init, jax.random.key(0))
@@ -190,7 +195,7 @@ def test_elsewhere_the_missing_ones_before_a_given_one_have_not_seen_it():
 
 
 def test_each_row_may_have_its_own_gaps_and_all_given_is_the_data():
-    net, params = leveled([0, 1, 2], cond_dim=2)
+    net, params = leveled([0, 1, 2], cond_shape=(2,))
     conds = jnp.array([[0.5, -1.0], [1.0, 2.0]])
     given = jnp.array([[True, False, True], [True, True, True]])
     x = jnp.array([[2, 0, 1], [0, 1, 2]])
@@ -259,7 +264,7 @@ def test_bad_completions_and_temperatures_are_refused():
 
 
 def test_batches_that_do_not_fit_are_named_where_x_is_completed():
-    net, params = leveled(None, cond_dim=2)
+    net, params = leveled(None, cond_shape=(2,))
     dist = Autoregressive(net, params, categorical, 3, jnp.zeros((4, 2)), num_outputs=LEVELS)
     x, given = jnp.zeros((2, 3), jnp.int32), np.zeros((5, 3), bool)
     for x, given, got in [  # noqa: B020

@@ -32,18 +32,18 @@ def points(num=5, dim=DIM, seed=0):
 
 
 @pytest.mark.parametrize("hidden", [(7,), (7, 6), (5, 4, 6)])
-@pytest.mark.parametrize("cond_dim", [0, 2])
-def test_the_closed_form_of_the_trace_is_that_of_the_jacobian(float64, hidden, cond_dim):
-    field = mlp_field(DIM, hidden=hidden, activation=jax.nn.softplus, cond_dim=cond_dim)
+@pytest.mark.parametrize("cond_shape", [0, 2])
+def test_the_closed_form_of_the_trace_is_that_of_the_jacobian(float64, hidden, cond_shape):
+    field = mlp_field(DIM, hidden=hidden, activation=jax.nn.softplus, cond_shape=cond_shape)
     params, x = moved(field), points()
-    cond = points(dim=2, seed=1) if cond_dim else None
+    cond = points(dim=2, seed=1) if cond_shape else None
 
     @jit
     def run(params, x):
         def f(x, c):
             return field.velocity(params, x, 0.3, c)
 
-        jacobian = jax.vmap(jax.jacfwd(f), (0, 0 if cond_dim else None))(x, cond)
+        jacobian = jax.vmap(jax.jacfwd(f), (0, 0 if cond_shape else None))(x, cond)
         by_autodiff = divergence_by_autodiff(field.velocity)(params, x, 0.3, cond)
         return field.divergence(params, x, 0.3, cond), by_autodiff, (f(x, cond), jacobian)
 
@@ -182,7 +182,9 @@ def test_any_field_is_a_neural_ode():
 
 
 def test_an_ensemble_under_vmap_has_gradients_in_every_leaf_and_those_of_its_members():
-    model = pushforward(cnf(2, hidden=(5, 4), cond_dim=1, rtol=1e-6, atol=1e-6), standard_normal(2))
+    model = pushforward(
+        cnf(2, hidden=(5, 4), cond_shape=(1,), rtol=1e-6, atol=1e-6), standard_normal(2)
+    )
     x, cond = points(4, 2), points(4, 1, seed=1)
     rng = np.random.default_rng(2)
     members = jax.tree.map(

@@ -101,7 +101,7 @@ def test_a_student_learns_its_teacher():
     student = pushforward(autoregression(2, hidden=(8,)), standard_normal(2))
     teacher = Density(
         lambda key: {},
-        lambda params, cond=None: distrax.MultivariateNormalFullCovariance(
+        lambda params, cond=None, key=None: distrax.MultivariateNormalFullCovariance(
             jnp.array([1.0, -0.5]), jnp.array([[1.0, 0.6], [0.6, 0.8]])
         ),
     )

@@ -30,9 +30,9 @@ everywhere = pytest.mark.parametrize("name", FLOWS)
 
 
 @functools.cache
-def built(name, cond_dim=0):
+def built(name, cond_shape=None):
     shape, make = FLOWS[name]
-    flow = make(shape, cond_dim=cond_dim)
+    flow = make(shape, cond_shape=cond_shape)
     return shape, flow, drawn(flow)
 
 
@@ -47,8 +47,8 @@ def points(*shape, seed=1):
 
 
 @functools.cache
-def both_ways(name, cond_dim=0):
-    flow = built(name, cond_dim)[1]
+def both_ways(name, cond_shape=None):
+    flow = built(name, cond_shape)[1]
 
     def run(params, z, x, cond=None):
         t = flow.bijector(params, cond)
@@ -189,7 +189,7 @@ def test_every_parameter_of_flow_pp_has_a_gradient_but_the_bias_of_the_keys():
         num_heads=1,
         hidden=4,
         num_blocks=1,
-        cond_dim=3,
+        cond_shape=(3,),
     )
     model, x = pushforward(flow, standard_normal(16)), points(3, *shape)
     nll = lambda p: -model.dist({"base": {}, "flow": p}, conds).log_prob(x).mean()  # noqa: E731

@@ -218,7 +218,7 @@ def test_a_layer_of_an_orthogonal_basis_moves_its_subspace_only():
 
 def test_a_condition_moves_the_parameters():
     """θ + c·Θ: at condition 0 the flow of θ, at e_1 that of θ + Θ_1."""
-    flow, plain = planar(DIM, cond_dim=2), planar(DIM)
+    flow, plain = planar(DIM, cond_shape=(2,)), planar(DIM)
     p = drawn(flow)
     z = jnp.ones((2, DIM))
     got = flow.bijector(p, jnp.array([[0.0, 0.0], [1.0, 0.0]])).forward(z)

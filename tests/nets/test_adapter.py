@@ -80,20 +80,20 @@ def test_parameters_cross_jit_vmap_and_grad(key):
 
 
 IMAGE = (2, 2, 2)
-OF_PICTURES = {"hidden": 4, "num_layers": 1, "num_outputs": 2, "cond_dim": 2}
+OF_PICTURES = {"hidden": 4, "num_layers": 1, "num_outputs": 2, "cond_shape": (2,)}
 NETS = {
-    "made": lambda: nets.made(3, hidden=(4,), num_outputs=2, cond_dim=2),
-    "markov": lambda: nets.markov(3, window=1, hidden=(4,), num_outputs=2, cond_dim=2),
-    "rnn": lambda: nets.rnn(3, hidden=4, num_outputs=2, cond_dim=2),
-    "wavenet": lambda: nets.wavenet(3, hidden=4, dilations=(1,), num_outputs=2, cond_dim=2),
+    "made": lambda: nets.made(3, hidden=(4,), num_outputs=2, cond_shape=(2,)),
+    "markov": lambda: nets.markov(3, window=1, hidden=(4,), num_outputs=2, cond_shape=(2,)),
+    "rnn": lambda: nets.rnn(3, hidden=4, num_outputs=2, cond_shape=(2,)),
+    "wavenet": lambda: nets.wavenet(3, hidden=4, dilations=(1,), num_outputs=2, cond_shape=(2,)),
     "transformer": lambda: nets.transformer(3, **OF_PICTURES, num_heads=2),
     "pixelcnn": lambda: nets.pixelcnn(IMAGE, **OF_PICTURES),
     "gated_pixelcnn": lambda: nets.gated_pixelcnn(IMAGE, **OF_PICTURES),
     "pixelcnn_pp": lambda: nets.pixelcnn_pp(IMAGE, **OF_PICTURES),
     "pixelsnail": lambda: nets.pixelsnail(IMAGE, **OF_PICTURES),
     "mlp": lambda: nets.mlp((3, 2), 2, hidden=(4,)),
-    "conv_resnet": lambda: nets.conv_resnet(IMAGE, 2, hidden=4, cond_dim=2),
-    "gated_attention": lambda: nets.gated_attention(IMAGE, 2, hidden=4, cond_dim=2),
+    "conv_resnet": lambda: nets.conv_resnet(IMAGE, 2, hidden=4, cond_shape=(2,)),
+    "gated_attention": lambda: nets.gated_attention(IMAGE, 2, hidden=4, cond_shape=(2,)),
     "revnet": lambda: nets.revnet(nets.mlp(2, 2, hidden=(4,)), num_layers=1),
     "irevnet": lambda: nets.irevnet(IMAGE, num_stages=1, num_layers=1),
 }

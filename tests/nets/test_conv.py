@@ -43,7 +43,7 @@ def test_a_batch_is_its_single_images(name):
 
 @everywhere
 def test_a_condition_is_of_all_pixels_or_of_each(name):
-    net = NETS[name](SHAPE, OUT, **SMALL, cond_dim=4)
+    net = NETS[name](SHAPE, OUT, **SMALL, cond_shape=(4,))
     params, x = drawn(net), images(3)
     cond = jnp.asarray(np.random.default_rng(2).normal(size=(3, 1, 1, 4)), jnp.float32)
     run = jit(net.apply)

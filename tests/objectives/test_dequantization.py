@@ -32,7 +32,7 @@ def density(log_prob, event_ndims):
         def _sample_n(self, key, n):
             raise NotImplementedError
 
-    return Density(lambda key: {}, lambda params, cond=None: Given())
+    return Density(lambda key: {}, lambda params, cond=None, key=None: Given())
 
 
 def levels(*shape, num=256, seed=0):

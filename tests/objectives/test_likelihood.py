@@ -22,7 +22,7 @@ def gaussian() -> Density:
     """N(θ_0, diag θ_1²)."""
     return Density(
         lambda key: (jnp.zeros(2), jnp.ones(2)),
-        lambda params, cond=None: distrax.MultivariateNormalDiag(*params),
+        lambda params, cond=None, key=None: distrax.MultivariateNormalDiag(*params),
     )
 
 
@@ -73,7 +73,7 @@ def test_nll_is_the_mean_over_examples_in_nats():
 
 
 def test_nll_of_each_example_is_under_its_own_condition():
-    flow = autoregression(2, hidden=(4,), cond_dim=1)
+    flow = autoregression(2, hidden=(4,), cond_shape=(1,))
     model = pushforward(flow, standard_normal(2))
 
     @jit

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
-from ...protocol import CausalNet, LinearCausalNet
+from ...protocol import CausalNet
+from .linearized import LinearCausalNet
 
 
 def naive(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ... import checks
-from ...protocol import Array
+from ...protocol import Array, Shape
 
 
 class Encoding(NamedTuple):
@@ -49,13 +49,15 @@ def encoded(x: Array, encoding: Encoding | None, dtype) -> Array:
     return x[..., None] if encoding is None else encoding.encode(x).astype(dtype)
 
 
-def batch_of(x, cond, dim: int, cond_dim: int, encoding: Encoding | None) -> tuple[int, ...]:
+def batch_of(
+    x, cond, dim: int, cond_shape: Shape | None, encoding: Encoding | None
+) -> tuple[int, ...]:
     """The batch shape that x [..., dim] and the condition have together; refuses bad ones."""
     if encoding is None:
         checks.events(x, dim)
     else:
         checks.levels(x, dim, encoding.num_levels)
-    checks.condition(cond, cond_dim)
+    checks.condition(cond, cond_shape)
     batch_shapes = x.shape[:-1], () if cond is None else cond.shape[:-1]
     try:
         return jnp.broadcast_shapes(*batch_shapes)

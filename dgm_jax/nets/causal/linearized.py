@@ -25,8 +25,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...protocol import Array
+from ...protocol import Array, Params
 from .triangular import Layers, sums, transposed
+
+
+class LinearCausalNet(NamedTuple):
+    """The derivative of a causal net, unit by unit: u̇ = spread(ẋ, u̇) + added(θ̇, ċ).
+
+    A sum moves because what it reads moves (`spread`), and because its own weights do (`added`).
+    Both maps are linear, and spread is strictly triangular: u̇ can be unrolled, each unit once.
+
+    - `outputs(u̇)` -> ḟ [..., d, k], which is part of u̇.
+    - `unroll(emit, right)` -> (ẋ [..., d], u̇): u̇ = spread(ẋ, u̇) + right, ẋ_i = emit(i, ḟ_i).
+    - `unroll_back(emit, right)` -> (ū, v [..., d]): the same for the transpose, from the last
+      coordinate to the first: (v, ū) = spreadᵀ(ū) + (0, right), plus emit(i, v_i) in f̄_i. With the
+      cotangents of all sums at hand, those of the weights are products with what the sums read.
+    """
+
+    added: Callable[[Params, Array | None], Array]
+    spread: Callable[[Array, Array], Array]
+    outputs: Callable[[Array], Array]
+    unroll: Callable[[Callable, Array], tuple[Array, Array]]
+    unroll_back: Callable[[Callable, Array], tuple[Array, Array]]
 
 
 class Derivative(NamedTuple):

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
-from ...protocol import CausalNet, LinearCausalNet
+from ...protocol import CausalNet, Shape
 from .definition import naive
 from .encodings import Encoding, batch_of, encoded
-from .linearized import derivative
+from .linearized import LinearCausalNet, derivative
 from .triangular import Layers, evaluate, unroll
 
 INVERSES = ("unit_once", "fixed_point", "block_fixed_point", "naive")
@@ -24,7 +24,7 @@ def made(
     hidden: Sequence[int],
     num_outputs: int,
     order: Sequence[int] | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     encoding: Encoding | None = None,
     activation: Callable = jax.nn.silu,
     residual: bool = False,
@@ -67,7 +67,7 @@ def made(
     checks.widths(hidden)
     checks.function(activation, "activation")
     checks.positive_int(num_outputs, "num_outputs")
-    checks.positive_int(cond_dim, "cond_dim", least=0)
+    checks.cond_shape(cond_shape)
     checks.choice(inverse, INVERSES, "inverse")
     if not len(hidden):
         raise ValueError("hidden must name at least one layer; got ().")
@@ -82,7 +82,7 @@ def made(
     k, rank = num_outputs, np.argsort(order)
     p = 1 if encoding is None else encoding.size  # entries of an input
     entries = (order[:, None] * p + np.arange(p)).ravel()
-    lowest = 0 if cond_dim else 1
+    lowest = 0 if cond_shape else 1
     highest = max(dim - 1, lowest)
     degrees = [np.arange(h) * (highest - lowest + 1) // h + lowest for h in hidden]
     if direct is None:
@@ -114,9 +114,9 @@ def made(
         }
         if direct:
             params["direct"] = jnp.zeros((dim, k, dim * p))
-        if cond_dim:
-            scale = 1 / math.sqrt(cond_dim)
-            params["cond"] = scale * jax.random.normal(cond_key, (cond_dim, hidden[0]))
+        if cond_shape:
+            scale = 1 / math.sqrt(math.prod(cond_shape))
+            params["cond"] = scale * jax.random.normal(cond_key, (math.prod(cond_shape), hidden[0]))
         return params
 
     # The matrices feature-major, with the coordinates in the order in which they are made.
@@ -135,7 +135,7 @@ def made(
         return jnp.moveaxis(array, range(1 + len(tail)), range(-1 - len(tail), 0))
 
     def layers(params, cond, batch_shape):
-        checks.condition(cond, cond_dim)
+        checks.condition(cond, cond_shape)
         biases = [b[:, None] for b in params["biases"]]
         if cond is not None:  # b_1 + C c: where the condition enters
             cond = jnp.asarray(cond, params["cond"].dtype)
@@ -164,7 +164,7 @@ def made(
         return a + skip, activation(a + skip)
 
     def apply(params, x, cond=None):
-        batch_shape = batch_of(x, cond, dim, cond_dim, encoding)
+        batch_shape = batch_of(x, cond, dim, cond_shape, encoding)
         net = layers(params, cond, batch_shape)
         ordered = inputs(x, batch_shape, net.readout.dtype)
         return rows(evaluate(net, ordered, unit, num_blocks=density_blocks)[1], batch_shape, k)

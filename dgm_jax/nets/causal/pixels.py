@@ -5,7 +5,7 @@ order and the channels of a pixel last, with every activation computed once.
 """
 
 from ... import checks
-from ...protocol import CausalNet
+from ...protocol import CausalNet, Shape
 from .encodings import Encoding
 from .pixel_bodies import (
     HorizontalStack,
@@ -27,14 +27,14 @@ def pixelcnn(
     first_kernel_size: int = 7,
     num_outputs: int = 1,
     encoding: Encoding | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     head: Head | None = None,
 ) -> CausalNet:
     """Convolutions masked to the pixels above and to the left, in num_layers residual blocks.
 
     The first mask (A) leaves out the own pixel, later ones (B) do not; a block is 1×1 to `hidden`
     channels, k×k, and 1×1 back to 2 · hidden. Of all nets here: `num_outputs`, how many for each
-    x_i; `encoding`, how levels are seen; `cond_dim`, for conditions [..., cond_dim] such as one-hot
+    x_i; `encoding`, how levels are seen; `cond_shape`, for conditions [..., *cond_shape] such as one-hot
     classes; `head`, how channels hang together.
     Has a blind spot: to the right a pixel sees first_kernel_size // 2 columns of the row above it,
     and k // 2 more of each row further up (3, 4, 5, ... at the default sizes), so it never sees
@@ -45,7 +45,7 @@ def pixelcnn(
     _check(shape, hidden=hidden, num_layers=num_layers)
     _check_kernels(kernel_size=kernel_size, first_kernel_size=first_kernel_size)
     sizes = hidden, num_layers, kernel_size, first_kernel_size
-    options = num_outputs, encoding, cond_dim, head
+    options = num_outputs, encoding, cond_shape, head
     return _net(lambda size: PixelCNN(size, shape[1], *sizes), shape, None, *options)
 
 
@@ -58,7 +58,7 @@ def gated_pixelcnn(
     first_kernel_size: int = 7,
     num_outputs: int = 1,
     encoding: Encoding | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     head: Head | None = None,
 ) -> CausalNet:
     """h ← h + W (tanh(a) σ(b)), (a, b) = conv_{1×k}(h) + V conv_{k/2×k}(v) + U c: two stacks.
@@ -73,7 +73,7 @@ def gated_pixelcnn(
     _check_kernels(kernel_size=kernel_size, first_kernel_size=first_kernel_size)
     sizes = hidden, num_layers, kernel_size, first_kernel_size
     rows = VerticalStack(*sizes)
-    options = num_outputs, encoding, cond_dim, head
+    options = num_outputs, encoding, cond_shape, head
     return _net(lambda size: HorizontalStack(size, shape[1], *sizes), shape, rows, *options)
 
 
@@ -85,7 +85,7 @@ def pixelcnn_pp(
     kernel_size: int = 3,
     num_outputs: int = 1,
     encoding: Encoding | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     head: Head | None = None,
 ) -> CausalNet:
     """Two streams of gated residual blocks h + a σ(b), with short cuts from one half to the other.
@@ -104,7 +104,7 @@ def pixelcnn_pp(
     _check_kernels(kernel_size=kernel_size)
     sizes = hidden, num_layers, kernel_size
     rows = PixelCNNPPRows(*sizes)
-    options = num_outputs, encoding, cond_dim, head
+    options = num_outputs, encoding, cond_shape, head
     return _net(lambda size: PixelCNNPPPixels(size, shape[1], *sizes), shape, rows, *options)
 
 
@@ -118,7 +118,7 @@ def pixelsnail(
     kernel_size: int = 3,
     num_outputs: int = 1,
     encoding: Encoding | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     head: Head | None = None,
 ) -> CausalNet:
     """Blocks of num_convs gated residual convolutions, then softmax(q·k) v over all earlier pixels.
@@ -133,11 +133,11 @@ def pixelsnail(
     if hidden % num_heads:
         raise ValueError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
     sizes = hidden, num_layers, num_convs, num_heads, kernel_size
-    options = num_outputs, encoding, cond_dim, head
+    options = num_outputs, encoding, cond_shape, head
     return _net(lambda size: PixelSNAIL(size, shape[1], *sizes), shape, None, *options)
 
 
-def _net(body, shape, rows, num_outputs, encoding, cond_dim, head):
+def _net(body, shape, rows, num_outputs, encoding, cond_shape, head):
     """The net of body(size), which gives `size` numbers a pixel."""
     size = num_outputs * shape[2] if head is None else head.size
     return stepwise(
@@ -145,7 +145,7 @@ def _net(body, shape, rows, num_outputs, encoding, cond_dim, head):
         shape,
         num_outputs=num_outputs,
         encoding=encoding,
-        cond_dim=cond_dim,
+        cond_shape=cond_shape,
         rows=rows if shape[0] > 1 else None,
         head=head,
     )

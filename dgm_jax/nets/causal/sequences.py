@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ... import checks
-from ...protocol import CausalNet
+from ...protocol import CausalNet, Shape
 from ..adapter import linen
 from .encodings import Encoding
 from .stepwise import of_condition, stepwise
@@ -26,7 +26,7 @@ def markov(
     hidden: Sequence[int],
     num_outputs: int,
     encoding: Encoding | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
 ) -> CausalNet:
     """f_i = MLP(x_{i-w}, ..., x_{i-1}, c), the same for all i: a Markov chain of order w = window.
 
@@ -40,7 +40,7 @@ def markov(
     if not len(hidden):
         raise ValueError("hidden must name at least one layer; got ().")
     body = _Markov(num_outputs, window, tuple(hidden))
-    return _sequence(body, dim, num_outputs, encoding, cond_dim)
+    return _sequence(body, dim, num_outputs, encoding, cond_shape)
 
 
 def rnn(
@@ -51,7 +51,7 @@ def rnn(
     cell: str = "gru",
     num_layers: int = 1,
     encoding: Encoding | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
 ) -> CausalNet:
     """f_i = V h_i + b with h_i = cell(h_{i-1}, x_{i-1}, c): all of the past, in `hidden` numbers.
 
@@ -66,7 +66,7 @@ def rnn(
     checks.positive_int(hidden, "hidden")
     checks.positive_int(num_layers, "num_layers")
     body = _Recurrent(num_outputs, cell, hidden, num_layers)
-    return _sequence(body, dim, num_outputs, encoding, cond_dim)
+    return _sequence(body, dim, num_outputs, encoding, cond_shape)
 
 
 def wavenet(
@@ -78,7 +78,7 @@ def wavenet(
     kernel_size: int = 2,
     skip: int | None = None,
     encoding: Encoding | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
 ) -> CausalNet:
     """f_i of the R values before it, R = 1 + (kernel_size - 1) Σ dilations: `receptive_field`.
 
@@ -94,7 +94,7 @@ def wavenet(
     skip = 2 * hidden if skip is None else skip
     checks.positive_int(skip, "skip")
     body = _WaveNet(num_outputs, hidden, skip, tuple(dilations), kernel_size)
-    return _sequence(body, dim, num_outputs, encoding, cond_dim)
+    return _sequence(body, dim, num_outputs, encoding, cond_shape)
 
 
 def receptive_field(dilations: Sequence[int], kernel_size: int = 2) -> int:
@@ -107,9 +107,9 @@ def receptive_field(dilations: Sequence[int], kernel_size: int = 2) -> int:
     return 1 + (kernel_size - 1) * sum(dilations)
 
 
-def _sequence(body, dim, num_outputs, encoding, cond_dim):
+def _sequence(body, dim, num_outputs, encoding, cond_shape):
     return stepwise(
-        body, (1, dim, 1), num_outputs=num_outputs, encoding=encoding, cond_dim=cond_dim
+        body, (1, dim, 1), num_outputs=num_outputs, encoding=encoding, cond_shape=cond_shape
     )
 
 

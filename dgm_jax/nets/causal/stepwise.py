@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
-from ...protocol import CausalNet
+from ...protocol import CausalNet, Shape
 from ..adapter import Dense, linen
 from .definition import naive
 from .encodings import Encoding, batch_of, encoded
@@ -160,7 +160,7 @@ def stepwise(
     *,
     num_outputs: int,
     encoding: Encoding | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
     rows: linen.Module | None = None,
     head: Head | None = None,
     order: Sequence[int] | None = None,
@@ -176,7 +176,7 @@ def stepwise(
     Cost: `apply` one pass; `unroll` the arithmetic of one, in H·W small steps.
     """
     checks.positive_int(num_outputs, "num_outputs")
-    checks.positive_int(cond_dim, "cond_dim", least=0)
+    checks.cond_shape(cond_shape)
     height, width, channels = shape
     num_steps = height * width
     dim = num_steps * channels
@@ -215,7 +215,7 @@ def stepwise(
         """Of one step, whose parameters are those of all."""
         checks.key(key)
         body_key, rows_key, head_key = jax.random.split(key, 3)
-        cond = jnp.zeros((1, cond_dim)) if cond_dim else None
+        cond = jnp.zeros((1, *cond_shape)) if cond_shape else None
         params, features = {}, ()
         if rows is not None:
             view, u = OneStep(height, 0), start(float, 1, width)
@@ -232,7 +232,7 @@ def stepwise(
         return params
 
     def apply(params, x, cond=None):
-        batch_shape = batch_of(x, cond, dim, cond_dim, encoding)
+        batch_shape = batch_of(x, cond, dim, cond_shape, encoding)
         if cond is not None:
             cond = flat(cond, batch_shape).astype(dtype_of(params))
         x = flat(x, batch_shape).reshape(-1, num_steps, channels)[:, order]
@@ -247,7 +247,7 @@ def stepwise(
         return f.reshape(*batch_shape, dim, num_outputs)
 
     def unroll(params, emit, batch_shape, cond=None):
-        checks.condition(cond, cond_dim)
+        checks.condition(cond, cond_shape)
         batch, dtype = math.prod(batch_shape), dtype_of(params)
         cond = None if cond is None else flat(cond, batch_shape).astype(dtype)
 

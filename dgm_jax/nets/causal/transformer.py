@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
-from ...protocol import CausalNet
+from ...protocol import CausalNet, Shape
 from ..adapter import Dense, LayerNorm, linen
 from .encodings import Encoding
 from .stepwise import of_condition, stepwise
@@ -33,7 +33,7 @@ def transformer(
     grid: Sequence[int] | None = None,
     order: Sequence[int] | None = None,
     encoding: Encoding | None = None,
-    cond_dim: int = 0,
+    cond_shape: Shape | None = None,
 ) -> CausalNet:
     """f_i of x_<i by L layers h ← h + attention(norm h), h ← h + MLP(norm h), an MLP of 4 hidden.
 
@@ -80,7 +80,7 @@ def transformer(
     body = Decoder(num_outputs, dim, hidden, num_layers, num_heads, window, positions, grid, order)
     shape = (1, dim, 1)
     return stepwise(
-        body, shape, num_outputs=num_outputs, encoding=encoding, cond_dim=cond_dim, order=order
+        body, shape, num_outputs=num_outputs, encoding=encoding, cond_shape=cond_shape, order=order
     )
 
 

@@ -26,18 +26,18 @@ WIRINGS = {
     "one unit": (5, {"hidden": (1,)}),
     "narrow in between, permuted": (5, {"hidden": (16, 2, 16), "order": [4, 2, 0, 1, 3]}),
     "direct": (5, {"hidden": (16,), "direct": True}),
-    "conditional": (5, {"hidden": (16, 12), "cond_dim": 2}),
-    "conditional, narrow": (5, {"hidden": (2,), "cond_dim": 2}),
+    "conditional": (5, {"hidden": (16, 12), "cond_shape": (2,)}),
+    "conditional, narrow": (5, {"hidden": (2,), "cond_shape": (2,)}),
     "conditional, one unit, permuted": (
         5,
-        {"hidden": (1,), "cond_dim": 2, "order": [1, 0, 4, 3, 2]},
+        {"hidden": (1,), "cond_shape": (2,), "order": [1, 0, 4, 3, 2]},
     ),
     "residual": (5, {"hidden": (8, 8, 8, 8, 8), "residual": True}),
-    "residual, narrow": (5, {"hidden": (3, 3, 3), "residual": True, "cond_dim": 1}),
+    "residual, narrow": (5, {"hidden": (3, 3, 3), "residual": True, "cond_shape": (1,)}),
     "density blocks": (5, {"hidden": (16, 12), "density_blocks": 3, "order": [3, 0, 4, 1, 2]}),
     "two coordinates": (2, {"hidden": (4,)}),
     "one coordinate": (1, {"hidden": (4, 3)}),
-    "one coordinate, conditional": (1, {"hidden": (4, 3), "cond_dim": 2}),
+    "one coordinate, conditional": (1, {"hidden": (4, 3), "cond_shape": (2,)}),
 }
 every_wiring = pytest.mark.parametrize("name", WIRINGS)
 
@@ -45,7 +45,7 @@ every_wiring = pytest.mark.parametrize("name", WIRINGS)
 def build(name, **more):
     dim, options = WIRINGS[name]
     net = made(dim, num_outputs=2, activation=jnp.tanh, **options, **more)
-    cond = jnp.array([0.3, -0.7])[: options["cond_dim"]] if "cond_dim" in options else None
+    cond = jnp.array([0.3, -0.7])[: options["cond_shape"][0]] if "cond_shape" in options else None
     order = options.get("order", range(dim))
     return net, dim, list(order), drawn(net), cond
 
@@ -62,7 +62,7 @@ def test_an_output_sees_exactly_the_inputs_before_it(name):
         assert (np.abs(in_order[made_at, :, :made_at]) > 1e-6).all()
 
 
-@pytest.mark.parametrize("name", [n for n in WIRINGS if "cond_dim" in WIRINGS[n][1]])
+@pytest.mark.parametrize("name", [n for n in WIRINGS if "cond_shape" in WIRINGS[n][1]])
 def test_every_output_sees_the_condition_the_first_too(name):
     net, dim, _, params, cond = build(name)
     x = jnp.linspace(-0.5, 0.7, dim)
@@ -84,7 +84,7 @@ def test_hidden_units_start_at_the_scale_of_their_inputs(name):
     dim, options = 5, {**WIRINGS[name][1]}
     options["hidden"] = tuple(200 for _ in options["hidden"])
     net = made(dim, num_outputs=1, **options)
-    lowest = 0 if "cond_dim" in options else 1
+    lowest = 0 if "cond_shape" in options else 1
     degrees = np.arange(200) * (dim - lowest) // 200 + lowest
     for n, weight in enumerate(jit(net.init)(jax.random.key(0))["weights"]):
         below = np.arange(1, dim + 1) if n == 0 else degrees
@@ -96,7 +96,7 @@ def test_hidden_units_start_at_the_scale_of_their_inputs(name):
 def test_all_parameters_have_one_dtype_in_float64_too():
     for enabled, wanted in ((False, jnp.float32), (True, jnp.float64)):
         with jax.enable_x64(enabled):
-            net = made(3, hidden=(2, 4), num_outputs=2, cond_dim=2)
+            net = made(3, hidden=(2, 4), num_outputs=2, cond_shape=(2,))
             shapes = jax.eval_shape(net.init, jax.random.key(0))
         assert all(leaf.dtype == wanted for leaf in jax.tree.leaves(shapes))
 
@@ -118,9 +118,9 @@ UNROLLS = {
     "one coordinate": (1, {"hidden": (3,)}),
     "permuted, conditional": (
         5,
-        {"hidden": (6, 7), "cond_dim": 2, "num_blocks": 2, "order": [3, 0, 4, 1, 2]},
+        {"hidden": (6, 7), "cond_shape": (2,), "num_blocks": 2, "order": [3, 0, 4, 1, 2]},
     ),
-    "one coordinate, conditional": (1, {"hidden": (3,), "cond_dim": 2}),
+    "one coordinate, conditional": (1, {"hidden": (3,), "cond_shape": (2,)}),
     "residual": (5, {"hidden": (6, 6, 6), "residual": True, "num_blocks": 2}),
     "fixed point": (5, {"hidden": (6, 7), "inverse": "fixed_point", "order": [3, 0, 4, 1, 2]}),
     "block fixed point": (
@@ -129,7 +129,7 @@ UNROLLS = {
             "hidden": (6, 6, 6),
             "inverse": "block_fixed_point",
             "num_blocks": 2,
-            "cond_dim": 2,
+            "cond_shape": (2,),
             "residual": True,
         },
     ),
@@ -145,7 +145,7 @@ def test_all_unrolls_are_those_of_d_full_passes(name):
     params, rng = drawn(net), np.random.default_rng(1)
     noise, x = (jnp.asarray(rng.normal(size=(2, 3, dim)), jnp.float32) for _ in range(2))
     f_right = jnp.asarray(rng.normal(size=(2, 3, dim, 2)), jnp.float32)
-    cond = jnp.asarray(rng.normal(size=(3, 2)), jnp.float32) if "cond_dim" in options else None
+    cond = jnp.asarray(rng.normal(size=(3, 2)), jnp.float32) if "cond_shape" in options else None
 
     def all_three(net):
         def emit(i, f):

@@ -93,7 +93,7 @@ def test_a_sample_costs_the_products_of_one_pass(name):
     small, large = ((5, 6, 2), SMALL), ((16, 16, 1), {"hidden": 32})
     for shape, sizes in (small, large):
         net = getattr(nets, name)(
-            shape, **sizes, num_outputs=4, encoding=nets.one_hot(4), cond_dim=3
+            shape, **sizes, num_outputs=4, encoding=nets.one_hot(4), cond_shape=(3,)
         )
         params = jax.eval_shape(net.init, jax.random.key(0))
         x, cond = jnp.zeros((2, int(np.prod(shape))), jnp.int32), jnp.zeros((2, 3))
@@ -107,7 +107,7 @@ def test_a_sample_costs_the_products_of_one_pass(name):
 def test_it_starts_as_zero(name):
     """Whatever the input and the class."""
     options = SMALL | NETS[name] | {"num_layers": 1}
-    net = getattr(nets, name)((2, 2, 1), **options, num_outputs=2, cond_dim=2)
+    net = getattr(nets, name)((2, 2, 1), **options, num_outputs=2, cond_shape=(2,))
     start = lambda key, x, c: net.apply(net.init(key), x, c)  # noqa: E731
     f = jit(start)(jax.random.key(0), jnp.ones((5, 4)), jnp.ones((5, 2)))
     np.testing.assert_array_equal(f, np.zeros((5, 4, 2)))
@@ -176,7 +176,7 @@ def test_weights_that_no_pixel_can_use_do_not_exist():
         ("pixelsnail", {"hidden": 6, "num_heads": 4}, "num_heads must divide hidden=6; got 4"),
         ("pixelsnail", {"num_convs": 0}, "num_convs must be an integer"),
         ("pixelcnn_pp", {"hidden": (8, 8)}, "hidden must be an integer"),
-        ("pixelcnn", {"cond_dim": -1}, "cond_dim must be an integer of at least 0"),
+        ("pixelcnn", {"cond_shape": (-1,)}, "cond_shape must be"),
     ],
 )
 def test_bad_sizes_are_refused(name, options, message):

@@ -75,7 +75,7 @@ def test_before_the_start_is_no_value(name):
 @everywhere
 def test_the_parameters_do_not_know_the_length(name):
     """A model of dim 12 and one of dim 5: the same parameters, the same outputs of a beginning."""
-    net, short = build(name, cond_dim=COND), build(name, 5, cond_dim=COND)
+    net, short = build(name, cond_shape=(COND,)), build(name, 5, cond_shape=(COND,))
     shapes = [jax.eval_shape(n.init, jax.random.key(0)) for n in (net, short)]
     assert shapes[0] == shapes[1]
     rng = np.random.default_rng(1)
@@ -97,7 +97,7 @@ def test_all_steps_one_by_one_cost_the_products_of_one_pass(name):
 
 @everywhere
 def test_it_starts_at_zero(name):
-    net = build(name, cond_dim=COND)
+    net = build(name, cond_shape=(COND,))
     f = jit(lambda key: net.apply(net.init(key), jnp.ones((2, DIM)), jnp.ones((2, COND))))
     assert (f(jax.random.key(0)) == 0).all()
 
@@ -162,7 +162,10 @@ def test_bad_inputs_are_refused_by_name():
             "kernel_size must be an integer of at least 2; got 1",
         ),
         (lambda: nets.wavenet(3, hidden=3, dilations=(1,), skip=0, **of), "skip must be an intege"),
-        (lambda: nets.wavenet(3, hidden=3, dilations=(1,), cond_dim=-1, **of), "cond_dim must be"),
+        (
+            lambda: nets.wavenet(3, hidden=3, dilations=(1,), cond_shape=(-1,), **of),
+            "cond_shape must be",
+        ),
     ]:
         with pytest.raises(ValueError, match=match):
             make()

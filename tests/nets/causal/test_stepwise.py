@@ -86,7 +86,7 @@ def tied(h, x):
 LINE = (1, STEPS, 1)
 NETS = {
     "convolution": (LINE, Convolution(3), {}),
-    "convolution, conditional": (LINE, Convolution(3), {"cond_dim": 2}),
+    "convolution, conditional": (LINE, Convolution(3), {"cond_shape": (2,)}),
     "attention": (LINE, Attention(3, STEPS), {}),
     "attention, window": (LINE, Attention(3, STEPS, 3), {}),
     "attention, order": (LINE, Attention(3, STEPS), {"order": [3, 0, 6, 1, 5, 2, 4]}),
@@ -107,7 +107,7 @@ def built(name, *, levels):
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(net.init, jax.random.key(0))
     params = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), a.dtype), shapes)
-    cond = jnp.asarray(rng.normal(size=(2, 2)), jnp.float32) if "cond_dim" in options else None
+    cond = jnp.asarray(rng.normal(size=(2, 2)), jnp.float32) if "cond_shape" in options else None
     pixels = np.asarray(options.get("order", range(shape[0] * shape[1])))
     order = (pixels[:, None] * shape[2] + np.arange(shape[2])).ravel()
     return net, params, cond, order
@@ -188,10 +188,10 @@ def test_the_product_of_a_wide_condition_is_made_once_and_not_at_each_step(name)
     """A sample costs no more than 1.1 density passes, and what a condition adds to both is one."""
     make, shape, own = FAMILIES[name]
 
-    def costs(cond_dim):
-        net = make(shape, num_outputs=3, encoding=one_hot(3), cond_dim=cond_dim, **own)
+    def costs(cond_shape):
+        net = make(shape, num_outputs=3, encoding=one_hot(3), cond_shape=cond_shape, **own)
         params = jax.eval_shape(net.init, jax.random.key(0))
-        x, cond = jnp.zeros((5, 12), jnp.int32), jnp.zeros((5, cond_dim)) if cond_dim else None
+        x, cond = jnp.zeros((5, 12), jnp.int32), jnp.zeros((5, cond_shape)) if cond_shape else None
         together = products(net.apply, params, x, cond)
         emit = lambda i, f: jnp.argmax(f, -1)  # noqa: E731
         alone = products(lambda p, c: net.unroll(p, emit, (5,), c)[0], params, cond)

@@ -18,7 +18,7 @@ SMALL = {"num_outputs": 3, "hidden": 8, "num_heads": 2}
 NETS = {
     "learned": {"num_layers": 1},
     "order": {"num_layers": 1, "order": ORDER},
-    "order, conditional": {"num_layers": 2, "order": ORDER, "cond_dim": 2},
+    "order, conditional": {"num_layers": 2, "order": ORDER, "cond_shape": (2,)},
     "rotary": {"num_layers": 2, "positions": "rotary"},
     "window": {"num_layers": 2, "window": 2},
     "window in blocks, order": {"num_layers": 1, "window": 3, "order": ORDER},
@@ -26,7 +26,7 @@ NETS = {
         "num_layers": 2,
         "positions": "rotary",
         "window": 3,
-        "cond_dim": 2,
+        "cond_shape": (2,),
     },
 }
 everywhere = pytest.mark.parametrize("name", NETS)
@@ -45,7 +45,7 @@ def test_an_output_answers_to_all_it_may_see_and_to_nothing_else(name):
     own = NETS[name]
     net = transformer(DIM, **SMALL, **own)
     x = jnp.asarray(np.random.default_rng(1).normal(size=DIM), jnp.float32)
-    cond = jnp.array([0.6, -0.8]) if "cond_dim" in own else None
+    cond = jnp.array([0.6, -0.8]) if "cond_shape" in own else None
     jacobian = jit(jax.jacfwd(lambda p, x: net.apply(p, x, cond), argnums=1))(drawn(net), x)
     order = own.get("order", range(DIM))
     moves = np.abs(np.asarray(jacobian)).max(1)[order][:, order]
@@ -63,7 +63,7 @@ def test_a_step_at_a_time_is_the_definition_in_float64(name):
         params = drawn(net, jnp.float64)
         slow = naive(net.init, net.apply, DIM, own.get("order"), levels=True)
         cond = None
-        if "cond_dim" in own:
+        if "cond_shape" in own:
             cond = jnp.asarray(np.random.default_rng(2).normal(size=(2, 2)))
 
         def emit(i, f):
