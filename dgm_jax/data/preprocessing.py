@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
+from ..arrays import wide, within_cell
 from ..protocol import Array, Key
 
 
@@ -27,8 +28,7 @@ def dequantize(key: Key, x) -> Array:
     if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
         raise ValueError(f"x must be integers; got {jnp.result_type(x)}. Do not dequantize it.")
     x = jnp.asarray(x, jnp.float32)
-    next_below = jnp.nextafter(x + 1, x)  # in float32, 255 + 0.999999 is 256
-    return jnp.minimum(x + jax.random.uniform(key, x.shape, jnp.float32), next_below)
+    return within_cell(x, jax.random.uniform(key, x.shape, jnp.float32))
 
 
 def quantize(x, num_levels: int) -> Array:
@@ -147,8 +147,7 @@ def mu_law_encode(x, num_levels: int = 256) -> Array:
             f"x must be floating, in [-1, 1]; got {jnp.result_type(x)}. Divide by its full scale."
         )
     mu = num_levels - 1
-    # Sixteen bits tell 256 levels on [-1, 1] apart no more.
-    x = jnp.clip(jnp.asarray(x, jnp.promote_types(jnp.result_type(x), jnp.float32)), -1, 1)
+    x = jnp.clip(jnp.asarray(x, wide(x)), -1, 1)
     f = jnp.sign(x) * jnp.log1p(mu * jnp.abs(x)) / np.log1p(mu)
     levels = jnp.floor((f + 1) / 2 * mu + 0.5).astype(jnp.int32)
     return jnp.where(jnp.isnan(x), -1, levels)

@@ -26,6 +26,7 @@ import numpy as np
 from jax.scipy.special import i0e, logsumexp
 
 from .. import checks
+from ..arrays import within_cell
 from ..protocol import Array, Key
 
 
@@ -44,8 +45,7 @@ def checkerboard() -> Toy:
         cell_key, u_key = jax.random.split(key)
         row, half_col = jax.random.randint(cell_key, (2, num), 0, jnp.array([[8], [4]]))
         corner = jnp.stack([2 * half_col + row % 2, row], -1) - 4.0  # [num, 2]
-        x = corner + jax.random.uniform(u_key, (num, 2))
-        return jnp.minimum(x, jnp.nextafter(corner + 1, corner))  # rounding must not leave the cell
+        return within_cell(corner, jax.random.uniform(u_key, (num, 2)))
 
     def log_prob(x):
         even = jnp.floor(x).sum(-1) % 2 == 0

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax.nn import log_sigmoid, log_softmax, logsumexp
 
 from .. import checks
+from ..arrays import wide
 from ..protocol import Array
 
 
@@ -32,7 +33,7 @@ class DiscretizedLogisticMixture(distrax.Distribution):
                 "logits, means and log_scales must have one number of components in their last "
                 f"axis; got {jnp.shape(logits)}, {jnp.shape(means)} and {jnp.shape(log_scales)}."
             )
-        dtype = jnp.promote_types(jnp.result_type(logits, means, log_scales), jnp.float32)
+        dtype = wide(logits, means, log_scales)
         logits, means, log_scales = (jnp.asarray(a, dtype) for a in (logits, means, log_scales))
         half = (num_levels - 1) / 2  # levels from the middle to the end: half of [-1, 1]
         self._num_levels = num_levels

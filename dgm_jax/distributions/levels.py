@@ -4,6 +4,8 @@ import distrax
 import jax
 import jax.numpy as jnp
 
+from ..arrays import wide
+
 
 class Levels(distrax.Categorical):
     """softmax(logits)[v] of levels v = 0..K-1, drawn by the inverse of its CDF.
@@ -14,8 +16,8 @@ class Levels(distrax.Categorical):
     """
 
     def _sample_n(self, key, n):
-        dtype = jnp.promote_types(self.logits.dtype, jnp.float32)  # or u would have 128 values
-        cdf = jnp.cumsum(jax.nn.softmax(self.logits.astype(dtype)), -1)
+        logits = self.logits.astype(wide(self.logits))  # or u would have 128 values
+        cdf = jnp.cumsum(jax.nn.softmax(logits), -1)
         u = cdf[..., -1] * jax.random.uniform(key, (n, *cdf.shape[:-1]), cdf.dtype)
         drawn = (cdf <= u[..., None]).sum(-1, dtype=jnp.int32)
         return jnp.where(cdf[..., -1] > 0, drawn, -1)
