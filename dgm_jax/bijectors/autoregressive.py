@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array, CausalNet, Params
+from ..protocol import Array, CausalNet, Key, Params
 from .laws import Law, total
 
 
@@ -23,13 +23,26 @@ class Autoregressive(distrax.Bijector):
     """
 
     def __init__(
-        self, net: CausalNet, params: Params, law: Law, dim: int, cond: Array | None = None
+        self,
+        net: CausalNet,
+        params: Params,
+        law: Law,
+        dim: int,
+        cond: Array | None = None,
+        *,
+        key: Key | None = None,
     ):
         super().__init__(event_ndims_in=1)
+        if net.linearize is None:
+            raise ValueError(
+                "net must have a derivative by its inputs, `linearize`, for a flow to invert; this "
+                "one has none, as nets of levels (encoding=...) have none. Build it for numbers."
+            )
         self._net, self._params, self._law, self._dim, self._cond = net, params, law, dim, cond
+        self._key = key
 
     def forward_and_log_det(self, x):
-        f = self._net.apply(self._params, x, self._cond)
+        f = self._net.apply(self._params, x, self._cond, key=_again(self._key))
         x = _rows(jnp.broadcast_to(x, f.shape[:-1]))  # one point may meet a batch of conditions
         y, log_det = self._law.bijector(_rows(f, -2)).forward_and_log_det(x)
         return jnp.moveaxis(y, 0, -1), total(jnp.moveaxis(log_det, 0, -1))
@@ -49,11 +62,10 @@ class Autoregressive(distrax.Bijector):
         """x and f with y = τ(x; f) and f = f(x): what both inverses need."""
         checks.events(y, self._dim, "y")
         shape = y.shape[:-1]
-        if self._cond is not None:
-            shape = jnp.broadcast_shapes(shape, self._cond.shape[:-1])
+        shape = jnp.broadcast_shapes(shape, checks.condition(self._cond, self._net.cond_shape))
         dtype = jnp.result_type(y, *jax.tree.leaves(self._params))
         y = jnp.broadcast_to(y, (*shape, self._dim)).astype(dtype)
-        return _invert(self._net, self._law, self._params, self._cond, y)
+        return _invert(self._net, self._law, self._params, self._cond, self._key, y)
 
 
 def _rows(array, axis=-1):
@@ -61,12 +73,21 @@ def _rows(array, axis=-1):
     return jnp.moveaxis(array, axis, 0)
 
 
-def _invert(net: CausalNet, law: Law, params: Params, cond: Array | None, y: Array):
+def _again(key):
+    """A key to draw the same with, as both directions and their derivatives do by intent."""
+    return None if key is None else jax.random.clone(key)
+
+
+def _invert(net, law, params, cond, key, y):
     @jax.custom_jvp
-    def solve(params, cond, y):
+    def solve(params, cond, key, y):
         by_coordinate = jnp.moveaxis(y, -1, 0)  # so that an unroll's step reads one slice
         return net.unroll(
-            params, lambda i, f: law.bijector(f).inverse(by_coordinate[i]), y.shape[:-1], cond
+            params,
+            lambda i, f: law.bijector(f).inverse(by_coordinate[i]),
+            y.shape[:-1],
+            cond,
+            key=_again(key),
         )
 
     @solve.defjvp
@@ -79,9 +100,9 @@ def _invert(net: CausalNet, law: Law, params: Params, cond: Array | None, y: Arr
         With the hidden units among the unknowns the transpose solves for their cotangents too, so
         that those of the weights cost one product each and no further pass.
         """
-        params, cond, y = primals
-        x, f, units = solve(params, cond, y)
-        linear = net.linearize(params, x, units, cond)
+        params, cond, key, y = primals
+        x, f, units = solve(params, cond, key, y)
+        linear = net.linearize(params, x, units, cond, key=_again(key))
         ones = jnp.ones_like(y)
         tau_x = jax.jvp(lambda x: law.bijector(f).forward(x), (x,), (ones,))[1]  # [..., d]
         tau_f = jax.vjp(lambda f: law.bijector(f).forward(x), f)[1](ones)[0]  # [..., d, k]
@@ -122,9 +143,9 @@ def _invert(net: CausalNet, law: Law, params: Params, cond: Array | None, y: Arr
             units_bar, v = linear.unroll_back(emit, right)
             return join((x_bar + v) / tau_x, units_bar)
 
-        right = join(tangents[2], linear.added(*tangents[:2]))
+        right = join(tangents[3], linear.added(*tangents[:2]))
         solution = jax.lax.custom_linear_solve(system, right, substitute, substitute_back)
         x_dot, units_dot = split(solution)
         return (x, f, units), (x_dot, linear.outputs(units_dot), units_dot)
 
-    return solve(params, cond, y)[:2]
+    return solve(params, cond, key, y)[:2]

@@ -157,7 +157,7 @@ def counted(net, order):
     """A naive net whose `apply` counts the passes that are executed, loops included."""
     passes = []
 
-    def apply(params, x, cond=None):
+    def apply(params, x, cond=None, *, key=None):
         jax.debug.callback(lambda: passes.append(None))
         return net.apply(params, x, cond)
 

@@ -66,7 +66,7 @@ def counting(num_passes):
     """One layer whose net tells each pass that is executed, loops included, to `num_passes`."""
     net = made(DIM, hidden=(7,), num_outputs=2)
 
-    def apply(params, x, cond=None):
+    def apply(params, x, cond=None, *, key=None):
         jax.debug.callback(lambda: num_passes.append(None))
         return net.apply(params, x, cond)
 

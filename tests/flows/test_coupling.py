@@ -30,7 +30,7 @@ def causal_net_of_a_coupling(flow):
     the kept coordinates for what is moved; the kept ones come first in the order."""
     conditioner = mlp(len(KEPT), 2 * len(MOVED), hidden=(7,), zero_last=True)
 
-    def apply(params, x, cond=None):
+    def apply(params, x, cond=None, *, key=None):
         f = conditioner.apply(params, x[..., KEPT]).reshape(*x.shape[:-1], 2, len(MOVED))
         return jnp.zeros((*x.shape, 2)).at[..., MOVED, :].set(jnp.swapaxes(f, -1, -2))
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
-from ...protocol import CausalNet
+from ...protocol import CausalNet, Shape
 from .linearized import LinearCausalNet
 
 
@@ -24,11 +24,13 @@ def naive(
     order: Sequence[int] | None = None,
     *,
     levels: bool = False,
+    cond_shape: Shape | None = None,
 ) -> CausalNet:
     """Any causal `apply` as a `CausalNet`: each unroll is d full passes, as in the lecture.
 
     The definition that every faster unroll must equal. order[t] is the coordinate made at step t.
     levels: x holds integers; such a net has no derivative by x, so no `linearize`.
+    With a key each pass draws the same: apply(params, x, cond, key=key).
     """
     checks.positive_int(dim, "dim")
     order = np.arange(dim) if order is None else np.asarray(order)
@@ -43,16 +45,19 @@ def naive(
         values, _ = jax.lax.scan(fill_one, values, jnp.asarray(order))
         return values, outputs(values)
 
-    def unroll(params, emit, batch_shape, cond=None):
+    def one_pass(params, x, cond, key):  # a clone, since every pass draws the same by intent
+        return apply(params, x, cond, key=None if key is None else jax.random.clone(key))
+
+    def unroll(params, emit, batch_shape, cond=None, *, key=None):
         nothing = jnp.full((*batch_shape, dim), 0 if levels else 0.0)  # weakly typed
-        f = jax.eval_shape(apply, params, nothing, cond)
+        f = jax.eval_shape(one_pass, params, nothing, cond, key)
         f_0 = jax.ShapeDtypeStruct((*batch_shape, f.shape[-1]), f.dtype)
         dtype = jnp.int32 if levels else jnp.result_type(f, jax.eval_shape(emit, 0, f_0))
         start = jnp.zeros((math.prod(batch_shape), dim), dtype)
         flat_f = (-1, dim, f.shape[-1])
 
         def outputs(x):
-            return apply(params, x.reshape(*batch_shape, dim), cond).reshape(flat_f)
+            return one_pass(params, x.reshape(*batch_shape, dim), cond, key).reshape(flat_f)
 
         def emit_flat(i, f_i):
             return emit(i, f_i.reshape(f_0.shape)).reshape(-1).astype(dtype)
@@ -61,19 +66,18 @@ def naive(
         f = f_x.reshape(f.shape)
         return x.reshape(*batch_shape, dim), f, f
 
-    def linearize(params, x, units, cond=None):
+    def linearize(params, x, units, cond=None, *, key=None):
         """Its units are its outputs: what the net has inside is not known."""
-        if levels:
-            raise ValueError(
-                "encoding: a net of levels has no derivative by x; flows need numbers."
-            )
-        push = jax.linearize(lambda x: apply(params, x, cond), x)[1]
+        push = jax.linearize(lambda x: one_pass(params, x, cond, key), x)[1]
         pull = jax.linear_transpose(push, x)
         flat_x, flat_f = (-1, dim), (-1, *units.shape[-2:])
         one_x, one_f = x.shape[:-1], (*x.shape[:-1], units.shape[-1])
 
         def added(params_dot, cond_dot):
-            return jax.jvp(lambda p, c: apply(p, x, c), (params, cond), (params_dot, cond_dot))[1]
+            def at_x(p, c):
+                return one_pass(p, x, c, key)
+
+            return jax.jvp(at_x, (params, cond), (params_dot, cond_dot))[1]
 
         def unroll(emit, right):
             x_dot, f_dot = one_by_one(
@@ -96,4 +100,4 @@ def naive(
 
         return LinearCausalNet(added, lambda v, u: push(v), lambda u: u, unroll, unroll_back)
 
-    return CausalNet(init, apply, unroll, linearize)
+    return CausalNet(init, apply, unroll, None if levels else linearize, cond_shape)

@@ -57,8 +57,7 @@ def batch_of(
         checks.events(x, dim)
     else:
         checks.levels(x, dim, encoding.num_levels)
-    checks.condition(cond, cond_shape)
-    batch_shapes = x.shape[:-1], () if cond is None else cond.shape[:-1]
+    batch_shapes = x.shape[:-1], checks.condition(cond, cond_shape)
     try:
         return jnp.broadcast_shapes(*batch_shapes)
     except ValueError:

@@ -135,10 +135,11 @@ def made(
         return jnp.moveaxis(array, range(1 + len(tail)), range(-1 - len(tail), 0))
 
     def layers(params, cond, batch_shape):
-        checks.condition(cond, cond_shape)
+        cond_batch = checks.condition(cond, cond_shape)
         biases = [b[:, None] for b in params["biases"]]
         if cond is not None:  # b_1 + C c: where the condition enters
             cond = jnp.asarray(cond, params["cond"].dtype)
+            cond = cond.reshape(*cond_batch, math.prod(cond_shape))
             biases[0] = columns(params["biases"][0] + cond @ params["cond"], batch_shape)
         skip = None
         if direct:
@@ -163,7 +164,7 @@ def made(
     def unit(n, start, a, skip):
         return a + skip, activation(a + skip)
 
-    def apply(params, x, cond=None):
+    def apply(params, x, cond=None, *, key=None):
         batch_shape = batch_of(x, cond, dim, cond_shape, encoding)
         net = layers(params, cond, batch_shape)
         ordered = inputs(x, batch_shape, net.readout.dtype)
@@ -178,7 +179,7 @@ def made(
             tolerance=tolerance,
         )
 
-    def unroll_made(params, emit, batch_shape, cond=None):
+    def unroll_made(params, emit, batch_shape, cond=None, *, key=None):
         def emit_columns(t, f):
             x_t = emit(jnp.asarray(order)[t], entries_of(f, batch_shape))
             seen = encoded(x_t, encoding, f.dtype)
@@ -190,7 +191,7 @@ def made(
         x = x if encoding is None else levels  # x encodes them, in few bits perhaps
         return rows(x, batch_shape), rows(f, batch_shape, k), units
 
-    def linearize(params, x, units, cond=None):
+    def linearize(params, x, units, cond=None, *, key=None):
         batch_shape = x.shape[:-1]
         net, ordered = layers(params, cond, batch_shape), in_order(columns(x, batch_shape))
         at_x = derivative(net, ordered, units, activation, maker(batch_shape), density_blocks)
@@ -226,9 +227,10 @@ def made(
         return LinearCausalNet(added, spread, outputs, unroll_linear, unroll_back)
 
     if inverse == "naive" or encoding is not None:
-        by_definition = naive(init, apply, dim, order, levels=encoding is not None)
+        levels = encoding is not None
+        by_definition = naive(init, apply, dim, order, levels=levels, cond_shape=cond_shape)
         return by_definition if inverse == "naive" else by_definition._replace(unroll=unroll_made)
-    return CausalNet(init, apply, unroll_made, linearize)
+    return CausalNet(init, apply, unroll_made, linearize, cond_shape)
 
 
 def _blocks(value, dim, default, name):

@@ -12,14 +12,16 @@ import numpy as np
 
 from ..adapter import Dense, linen
 from .convolutions import CausalConv, RowConv
-from .stepwise import of_condition
+from .stepwise import PerStep, of_condition
 
 zeros = linen.initializers.zeros
 
 
 def of_row(view, cond, features):
-    """V c for the steps of rows: one for all columns."""
-    return 0 if cond is None else of_condition(view, cond, features)[..., None, :]
+    """V c for the steps of rows: one for all columns, or that of each."""
+    if cond is None or isinstance(cond, PerStep):
+        return of_condition(view, cond, features)
+    return of_condition(view, cond, features)[..., None, :]
 
 
 def square(size):

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
-from ...protocol import CausalNet, Shape
+from ...protocol import Array, CausalNet, Shape
 from ..adapter import Dense, linen
 from .definition import naive
 from .encodings import Encoding, batch_of, encoded
@@ -118,12 +118,19 @@ class OneStep:
         return self.shared[-1]
 
 
+class PerStep(NamedTuple):
+    """A condition of one vector for each step, c_t: value [batch, (steps,) n]."""
+
+    value: Array
+
+
 def of_condition(view, cond, features, layer=Dense, **named):
-    """V c, the same for all steps; 0 where there is no condition."""
+    """V c, the same for all steps, or V c_t; 0 where there is no condition."""
     if cond is None:  # and no layer, whose parameters nothing would read
         return 0
     # The layer is built at each step, since linen names layers in the order they are built.
-    return view.everywhere(layer(features, use_bias=False, **named), cond)
+    layer = layer(features, use_bias=False, **named)
+    return layer(cond.value) if isinstance(cond, PerStep) else view.everywhere(layer, cond)
 
 
 class Head(NamedTuple):
@@ -172,6 +179,8 @@ def stepwise(
         or that of `head`. A sequence is a picture of one row, (1, T, 1).
     rows(view, u [B, (H,) W, e], cond) -> features [B, (H,) W, ·], a tuple: a step a row, of which
         u is row r - 1; what the rows above give to row r, for `body`.
+    cond_shape: (n,), one condition for all steps, or one for each: (H, W, n), a map beside the
+        picture, or (T, n) for a sequence. Step t, which makes pixel t, is given that of pixel t.
     order: order[t] is the pixel made at step t; without `rows` only.
     Cost: `apply` one pass; `unroll` the arithmetic of one, in H·W small steps.
     """
@@ -185,6 +194,13 @@ def stepwise(
     checks.permutation(order, num_steps)
     if rows is not None and (order != in_raster).any():
         raise ValueError("order must be None, the raster, for a net with features of rows.")
+    per_step = cond_shape is not None and len(cond_shape) > 1
+    if per_step and tuple(cond_shape[:-1]) not in ((height, width), (num_steps,) * (height == 1)):
+        each = f"({height}, {width}, n)" if height > 1 else f"({num_steps}, n)"
+        raise ValueError(
+            f"cond_shape must be (n,), one condition for all steps, or {each}, one for each; got "
+            f"{cond_shape}."
+        )
     size = num_outputs * channels if head is None else head.size
     linear = LinearHead(num_outputs) if head is None and channels > 1 else None
 
@@ -215,11 +231,12 @@ def stepwise(
         """Of one step, whose parameters are those of all."""
         checks.key(key)
         body_key, rows_key, head_key = jax.random.split(key, 3)
-        cond = jnp.zeros((1, *cond_shape)) if cond_shape else None
+        cond = jnp.zeros((1, cond_shape[-1])) if cond_shape else None
+        cond, cond_of_row = (cond, cond) if not per_step else (PerStep(cond), PerStep(cond[:, None]))
         params, features = {}, ()
         if rows is not None:
             view, u = OneStep(height, 0), start(float, 1, width)
-            features, variables = rows.init_with_output(rows_key, view, u, cond)
+            features, variables = rows.init_with_output(rows_key, view, u, cond_of_row)
             params["rows"] = variables["params"]
             features = [a[:, 0] for a in features]
         view, u = OneStep(num_steps, 0), start(float, 1)
@@ -231,25 +248,41 @@ def stepwise(
             params["head"] = linear.init(head_key, h, u, range(channels))["params"]
         return params
 
-    def apply(params, x, cond=None):
+    def of_steps(cond, batch_shape, dtype):
+        """[batch, n], or of each step in its order [batch, steps, n]."""
+        if cond is None:
+            return None
+        batch = math.prod(batch_shape)
+        cond = jnp.broadcast_to(cond, (*batch_shape, *cond_shape)).astype(dtype)
+        if not per_step:
+            return cond.reshape(batch, cond_shape[-1])
+        return cond.reshape(batch, num_steps, cond_shape[-1])[:, order]
+
+    def apply(params, x, cond=None, *, key=None):
         batch_shape = batch_of(x, cond, dim, cond_shape, encoding)
-        if cond is not None:
-            cond = flat(cond, batch_shape).astype(dtype_of(params))
+        cond = of_steps(cond, batch_shape, dtype_of(params))
+        cond_of_row = cond
+        if per_step:
+            cond_of_row = PerStep(cond.reshape(len(cond), height, width, cond.shape[-1]))
+            cond = PerStep(cond)
         x = flat(x, batch_shape).reshape(-1, num_steps, channels)[:, order]
         u = token(x, dtype_of(params))
         features = ()
         if rows is not None:
             picture = u.reshape(len(u), height, width, u.shape[-1])
-            features = run(rows, params["rows"], AllSteps(height), later(picture, 1), cond)
+            features = run(rows, params["rows"], AllSteps(height), later(picture, 1), cond_of_row)
             features = [a.reshape(len(u), num_steps, a.shape[-1]) for a in features]
         h = run(body, params["body"], AllSteps(num_steps), later(u, 1), cond, *features)
         f = outputs(params, h, x)[:, np.argsort(order)]
         return f.reshape(*batch_shape, dim, num_outputs)
 
-    def unroll(params, emit, batch_shape, cond=None):
+    def unroll(params, emit, batch_shape, cond=None, *, key=None):
         checks.condition(cond, cond_shape)
         batch, dtype = math.prod(batch_shape), dtype_of(params)
-        cond = None if cond is None else flat(cond, batch_shape).astype(dtype)
+        cond = of_steps(cond, batch_shape, dtype)
+        own = {}  # what a step is given of the condition
+        if per_step:
+            own = {"cond": jnp.moveaxis(cond, 1, 0)}  # [steps, batch, n]
 
         def emit_pixel(t, h):
             """The channels of a pixel one after the other: x and f [batch, C, ·]."""
@@ -264,19 +297,23 @@ def stepwise(
 
         def step(carry, at):
             memory, u = carry
-            t, *features = at
+            t, c, *features = at
             view = OneStep(num_steps, t, memory, shared)
-            h = run(body, params["body"], view, u, cond, *features)
+            h = run(body, params["body"], view, u, cond_of(c), *features)
             x, f = emit_pixel(t, h)
             return (view.memory, token(x, dtype)), (x, f)
 
-        def step_of_row(carry, r):
+        def cond_of(given):
+            return PerStep(given["cond"]) if per_step else cond
+
+        def step_of_row(carry, at):
             rows_memory, above, carry = carry
+            r, c = at
             view = OneStep(height, r, rows_memory, rows_shared)
-            features = run(rows, params["rows"], view, above, cond)
+            features = run(rows, params["rows"], view, above, cond_of(by_pixel(c)))
             by_column = [jnp.moveaxis(a, 1, 0) for a in features]
             steps = r * width + jnp.arange(width)
-            carry, (x, f) = jax.lax.scan(step, carry, (steps, *by_column))
+            carry, (x, f) = jax.lax.scan(step, carry, (steps, c, *by_column))
             above = token(jnp.moveaxis(x, 0, 1), dtype)
             return (view.memory, above, carry), (x, f)
 
@@ -286,25 +323,32 @@ def stepwise(
             y = run(module, params, view, *inputs)
             return *jax.tree.map(jnp.zeros_like, (y, view.memory)), view.shared
 
+        def by_pixel(given):  # [W, batch, n] -> [batch, W, n]
+            return jax.tree.map(lambda a: jnp.moveaxis(a, 0, 1), given)
+
         u = start(dtype, batch)
+        first = jax.tree.map(lambda a: a[0], own)
         if rows is None:
-            _, memory, shared = before(body, params["body"], num_steps, u, cond)
-            _, (x, f) = jax.lax.scan(step, (memory, u), (jnp.arange(num_steps),))
+            _, memory, shared = before(body, params["body"], num_steps, u, cond_of(first))
+            _, (x, f) = jax.lax.scan(step, (memory, u), (jnp.arange(num_steps), own))
         else:
             above = start(dtype, batch, width)
-            found = before(rows, params["rows"], height, above, cond)
+            own = jax.tree.map(lambda a: a.reshape(height, width, *a.shape[1:]), own)
+            of_first = cond_of(by_pixel(jax.tree.map(lambda a: a[0], own)))
+            found = before(rows, params["rows"], height, above, of_first)
             features, rows_memory, rows_shared = found
             one = [a[:, 0] for a in features]
-            _, memory, shared = before(body, params["body"], num_steps, u, cond, *one)
+            _, memory, shared = before(body, params["body"], num_steps, u, cond_of(first), *one)
             carry = rows_memory, above, (memory, u)
-            _, (x, f) = jax.lax.scan(step_of_row, carry, jnp.arange(height))
+            _, (x, f) = jax.lax.scan(step_of_row, carry, (jnp.arange(height), own))
             x, f = (a.reshape(num_steps, *a.shape[2:]) for a in (x, f))
         x, f = (jnp.moveaxis(a, 0, 1)[:, np.argsort(order)] for a in (x, f))
         f = f.reshape(*batch_shape, dim, num_outputs)
         return x.reshape(*batch_shape, dim), f, f
 
     coordinates = (order[:, None] * channels + np.arange(channels)).ravel()
-    by_definition = naive(init, apply, dim, coordinates, levels=encoding is not None)
+    levels = encoding is not None
+    by_definition = naive(init, apply, dim, coordinates, levels=levels, cond_shape=cond_shape)
     return by_definition._replace(unroll=unroll)
 
 

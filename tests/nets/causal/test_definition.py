@@ -12,7 +12,7 @@ L = np.zeros((3, 3), np.float32)
 L[0, 2], L[1, 2], L[1, 0] = 2.0, -1.0, 0.5
 
 
-def apply(params, x, cond=None):
+def apply(params, x, cond=None, *, key=None):
     linear = x @ L.T
     return jnp.stack([linear, jnp.ones_like(linear)], -1)
 

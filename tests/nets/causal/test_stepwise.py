@@ -9,7 +9,7 @@ from dgm_jax import nets
 from dgm_jax.measure.flops import products
 from dgm_jax.nets import naive, one_hot
 from dgm_jax.nets.adapter import linen
-from dgm_jax.nets.causal.stepwise import AllSteps, Head, OneStep, stepwise
+from dgm_jax.nets.causal.stepwise import AllSteps, Head, OneStep, of_condition, stepwise
 from tests.contracts.compiled import jit
 
 STEPS = 7
@@ -24,7 +24,7 @@ class Convolution(linen.Module):
     def __call__(self, view, u, cond):
         h = jnp.tanh(linen.Dense(4)(jnp.concatenate(view.past(u, (0, 1)), -1)))
         if cond is not None:
-            h = h + view.everywhere(linen.Dense(4, use_bias=False), cond)
+            h = h + of_condition(view, cond, 4)
         h = jnp.tanh(linen.Dense(4)(jnp.concatenate([h, *view.past(h, (3, 1))], -1)))
         return linen.Dense(self.size)(h)
 
@@ -63,7 +63,7 @@ class Rows(linen.Module):
 
     @linen.compact
     def __call__(self, view, u, cond):
-        h = linen.Dense(3)(u)
+        h = linen.Dense(3)(u) + of_condition(view, cond, 3)
         taps = [jnp.roll(a, s, -2) for a in view.past(h, (0, 1)) for s in (-1, 0, 1)]
         return h, jnp.tanh(linen.Dense(3)(jnp.concatenate(taps, -1)))
 
@@ -74,7 +74,8 @@ class Columns(linen.Module):
     @linen.compact
     def __call__(self, view, u, cond, *features):
         h = jnp.concatenate([*view.past(u, (0, 1)), *features], -1)
-        return linen.Dense(self.size)(jnp.tanh(linen.Dense(5)(h)))
+        h = linen.Dense(5)(h) + of_condition(view, cond, 5)
+        return linen.Dense(self.size)(jnp.tanh(h))
 
 
 def tied(h, x):
@@ -96,6 +97,9 @@ NETS = {
     "channels, a head of its own": ((2, 2, 3), Recurrence(3), {"head": Head(3, tied)}),
     "rows": ((3, 4, 1), Columns(3), {"rows": Rows()}),
     "rows and channels": ((2, 3, 2), Columns(6), {"rows": Rows()}),
+    "a condition a step": (LINE, Convolution(3), {"cond_shape": (STEPS, 2)}),
+    "a map, order": ((2, 2, 3), Convolution(9), {"cond_shape": (2, 2, 2), "order": [2, 0, 3, 1]}),
+    "a map, rows": ((3, 4, 1), Columns(3), {"rows": Rows(), "cond_shape": (3, 4, 2)}),
 }
 everywhere = pytest.mark.parametrize("name", NETS)
 
@@ -107,7 +111,9 @@ def built(name, *, levels):
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(net.init, jax.random.key(0))
     params = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), a.dtype), shapes)
-    cond = jnp.asarray(rng.normal(size=(2, 2)), jnp.float32) if "cond_shape" in options else None
+    cond = None
+    if "cond_shape" in options:
+        cond = jnp.asarray(rng.normal(size=(2, *options["cond_shape"])), jnp.float32)
     pixels = np.asarray(options.get("order", range(shape[0] * shape[1])))
     order = (pixels[:, None] * shape[2] + np.arange(shape[2])).ravel()
     return net, params, cond, order
@@ -191,15 +197,15 @@ def test_the_product_of_a_wide_condition_is_made_once_and_not_at_each_step(name)
     def costs(cond_shape):
         net = make(shape, num_outputs=3, encoding=one_hot(3), cond_shape=cond_shape, **own)
         params = jax.eval_shape(net.init, jax.random.key(0))
-        x, cond = jnp.zeros((5, 12), jnp.int32), jnp.zeros((5, cond_shape)) if cond_shape else None
+        x, cond = jnp.zeros((5, 12), jnp.int32), jnp.zeros((5, *cond_shape)) if cond_shape else None
         together = products(net.apply, params, x, cond)
         emit = lambda i, f: jnp.argmax(f, -1)  # noqa: E731
         alone = products(lambda p, c: net.unroll(p, emit, (5,), c)[0], params, cond)
         return np.array([together, alone])
 
-    together, alone = with_condition = costs(200)
+    together, alone = with_condition = costs((200,))
     assert 0 < alone <= 1.1 * together
-    by_pass, by_sample = with_condition - costs(0)
+    by_pass, by_sample = with_condition - costs(None)
     assert by_sample == by_pass > 0
 
 
@@ -209,6 +215,26 @@ def test_memory_is_as_long_as_the_longest_look_back():
     view.attend(*[jnp.zeros((2, 1, 3))] * 3, window=2)
     assert [a.shape for a in view.memory] == [(5, 2, 3), (2, 2, 3), (2, 2, 3)]
     assert AllSteps(2).past(jnp.ones((1, 2, 1)), (5,))[0].sum() == 0
+
+
+def test_the_step_that_makes_a_pixel_is_given_the_condition_of_that_pixel_and_of_no_later_one():
+    """By the Jacobian of outputs by the map, in the order in which pixels are made."""
+    for name in ("a condition a step", "a map, order"):
+        net, params, cond, order = built(name, levels=False)
+        channels = NETS[name][0][2]
+        x = jnp.asarray(np.random.default_rng(1).normal(size=len(order)), jnp.float32)
+        jacobian = jit(jax.jacfwd(lambda c: net.apply(params, x, c)))(cond[0])
+        pixels = order[::channels] // channels
+        moves = np.abs(np.asarray(jacobian)).reshape(len(pixels), -1, len(pixels), 2).max((1, 3))
+        moves = moves[pixels][:, pixels]
+        assert (np.triu(moves, 1) == 0).all()
+        assert (np.diag(moves) > 0).all()
+
+
+def test_a_map_of_another_size_than_the_picture_is_refused():
+    for shape, cond_shape in [((2, 3, 1), (3, 2, 4)), (LINE, (STEPS + 1, 2)), ((2, 3, 1), (6, 2))]:
+        with pytest.raises(ValueError, match=r"cond_shape must be \(n,\), .*one for each; got"):
+            stepwise(Columns(3), shape, num_outputs=3, cond_shape=cond_shape)
 
 
 def test_rows_and_orders_exclude_each_other():
