@@ -232,7 +232,9 @@ def stepwise(
         checks.key(key)
         body_key, rows_key, head_key = jax.random.split(key, 3)
         cond = jnp.zeros((1, cond_shape[-1])) if cond_shape else None
-        cond, cond_of_row = (cond, cond) if not per_step else (PerStep(cond), PerStep(cond[:, None]))
+        cond, cond_of_row = (
+            (cond, cond) if not per_step else (PerStep(cond), PerStep(cond[:, None]))
+        )
         params, features = {}, ()
         if rows is not None:
             view, u = OneStep(height, 0), start(float, 1, width)

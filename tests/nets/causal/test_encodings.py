@@ -1,6 +1,5 @@
 """Levels as a net sees them."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
