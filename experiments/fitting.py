@@ -21,7 +21,7 @@ import optax
 from dgm_jax import autoregressive as ar
 from dgm_jax import checks
 from dgm_jax.data import batches
-from dgm_jax.learning import averaged, data_mesh, gradient_descent, train
+from dgm_jax.learning import data_mesh, gradient_descent, train
 from dgm_jax.metrics import expected_log_prob
 from dgm_jax.objectives import bits_per_dim, mean_and_stderr, nll
 from dgm_jax.protocol import Algorithm, Density, Params
@@ -126,8 +126,8 @@ def fit(
     train_key, eval_key = jax.random.split(jax.random.key(config.seed))
     scores = scorer(log_prob, eval_batch=eval_batch)
 
-    def evaluate(state):
-        return {"valid_nll": -scores(averaged(state), eval_key, rows["valid"]).mean()}
+    def evaluate(params, _):
+        return {"valid_nll": -scores(params, eval_key, rows["valid"]).mean()}
 
     trained = train(
         algorithm,
@@ -142,7 +142,7 @@ def fit(
         description=name,
         **options,
     )
-    params = averaged(trained.best)
+    params = trained.params
     x = rows["test"][0] if isinstance(rows["test"], tuple) else rows["test"]
     dim = math.prod(x.shape[1:])
     evaluated = [(r["step"], r["valid_nll"]) for r in trained.history if "valid_nll" in r]

@@ -158,7 +158,7 @@ BAD = {
     "parameters for their initialiser": (lambda: descent(init=PARAMS), "init must be a function"),
     "no checkpoints to keep": (lambda: learning.Checkpoints("never", keep=0), "keep must"),
     "a directory without a run": (lambda: learning.load("never"), "no checkpoints in never"),
-    "steps of fit": (lambda: learning.fit(ALGORITHM, KEY, lambda key: X, num_steps=0), "num_steps"),
+    "steps of fit": (lambda: learning.fit(ALGORITHM, KEY, lambda *_: X, num_steps=0), "num_steps"),
     "data for the draw of fit": (lambda: learning.fit(ALGORITHM, KEY, X, num_steps=1), "draw must"),
     # data
     "a batch larger than the data": (

@@ -10,7 +10,7 @@ from .gradient import averaged as averaged
 from .gradient import gradient_descent as gradient_descent
 from .loading import Loaded as Loaded
 from .loading import load as load
-from .loop import Diverged as Diverged
 from .loop import Trained as Trained
 from .loop import fit as fit
 from .loop import train as train
+from .rows import Diverged as Diverged

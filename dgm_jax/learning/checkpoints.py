@@ -22,6 +22,7 @@ import threading
 import time
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -343,10 +344,16 @@ class _Damaged(Exception):
 
 
 def _restore(checkpointer, step, template):
-    """One checkpoint, as `template`."""
+    """One checkpoint, as `template`: each leaf by its name, whatever holds it on disk."""
     about = description(checkpointer, step)
     _compare(about["leaves"], describe(template), f"{checkpointer.directory}/{step}")
-    state = verified(checkpointer, step, jax.tree.map(_abstract, template), about)
+    wanted = {name: _abstract(leaf) for name, leaf in _named(template).items()}
+    on_disk = structure(checkpointer, step)
+    if unknown := _named(on_disk).keys() - wanted.keys():
+        raise _Damaged(f"{min(unknown)} is in its table of contents only")
+    abstract = jax.tree_util.tree_map_with_path(lambda path, _: wanted[_name(path)], on_disk)
+    found = _named(verified(checkpointer, step, abstract, about))
+    state = jax.tree.unflatten(jax.tree.structure(template), [found[name] for name in wanted])
     return Saved(step, state, about["note"])
 
 
@@ -365,11 +372,14 @@ def structure(checkpointer, step: int) -> State:
     return _attempt(lambda: checkpointer.metadata(step).metadata)
 
 
-def verified(checkpointer, step: int, abstract: State, about: dict, part: str = "") -> State:
-    """`part` of one checkpoint, which `abstract` asks for, if it is what was saved."""
+def verified(
+    checkpointer, step: int, abstract: State, about: dict, parts: Sequence[str] = ("",)
+) -> State:
+    """The `parts` of one checkpoint, which `abstract` asks for, if it is what was saved."""
     state = _attempt(lambda: checkpointer.load(step, abstract))
     types = describe(state)
-    missing = {name for name in about["leaves"] if within(name, part)} - types.keys()
+    wanted = {name for name in about["leaves"] if any(within(name, part) for part in parts)}
+    missing = wanted - types.keys()
     if missing:
         raise _Damaged(f"{min(missing)} is missing")
     for name, value in fingerprints(state).items():
@@ -435,11 +445,11 @@ def within(name: str, part: str) -> bool:
 def _named(tree) -> dict[str, Array]:
     """{"params/w": array, ...}, without what was not loaded."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
-        for path, leaf in leaves
-        if leaf is not ...
-    }
+    return {_name(path): leaf for path, leaf in leaves if leaf is not ...}
+
+
+def _name(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def describe(tree) -> dict[str, str]:

@@ -96,7 +96,7 @@ def learn_toy(config, name, toy, key):
     num_steps = config.toy_steps * (3 if name == "realnvp" else 1)
     loss = lambda params, key, x: nll(model, params, None, x)  # noqa: E731
     algorithm = descent(loss, model.init, 3e-3 if name == "realnvp" else 1e-2, num_steps)
-    draw = functools.partial(toy.sample, num=256)
+    draw = lambda key, t: toy.sample(key, 256)  # noqa: E731
     state, _ = jax.jit(functools.partial(fit, algorithm, draw=draw, num_steps=num_steps))(key)
     return averaged(state)
 

@@ -62,7 +62,7 @@ def truth():
 
 
 def learned(model, num_steps=400):
-    sample = lambda key: chain(DIM).dist(truth()).sample(seed=key, sample_shape=64)  # noqa: E731
+    sample = lambda key, t: chain(DIM).dist(truth()).sample(seed=key, sample_shape=64)  # noqa: E731
     optimizer = optax.adam(optax.cosine_decay_schedule(2e-2, num_steps))
     descent = gradient_descent(model.init, lambda p, key, x: nll(model, p, key, x), optimizer)
     run = jit(lambda key: fit(descent, key, sample, num_steps=num_steps)[0].params)

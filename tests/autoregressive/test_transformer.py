@@ -18,8 +18,8 @@ def learned(model, draw, num_steps, rate=1e-2):
     optimizer = optax.adam(optax.cosine_decay_schedule(rate, num_steps))
     loss = lambda params, key, x: objectives.nll(model, params, key, x)  # noqa: E731
     descent = learning.gradient_descent(model.init, loss, optimizer)
-    fit = jax.jit(lambda key: learning.fit(descent, key, draw, num_steps=num_steps)[0].params)
-    return fit(jax.random.key(0))
+    fit = lambda key: learning.fit(descent, key, lambda k, t: draw(k), num_steps=num_steps)  # noqa: E731
+    return jax.jit(fit)(jax.random.key(0))[0].params
 
 
 def drawn(model):

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import jax
@@ -36,9 +37,10 @@ def run(workdir, num_steps=20, **options):
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
 def test_a_run_gives_its_best_averaged_parameters_and_its_options(tmp_path, ema_decay):
     (tmp_path / "config.json").write_text(json.dumps({"experiment": "mine", "hidden": [8]}))
+    worse = itertools.count()
     trained = run(
         tmp_path / "maf",
-        evaluate=lambda state: {"worse": state.step},
+        evaluate=lambda params, key: {"worse": next(worse)},
         monitor="worse",
         eval_every=5,
         ema_decay=ema_decay,

@@ -14,9 +14,10 @@ import pytest
 
 from dgm_jax.learning import loop
 from dgm_jax.learning.checkpoints import Checkpoints
-from dgm_jax.learning.gradient import gradient_descent
+from dgm_jax.learning.gradient import averaged, gradient_descent
 from dgm_jax.learning.loading import load
-from dgm_jax.learning.loop import Diverged, fit, train
+from dgm_jax.learning.loop import fit, train
+from dgm_jax.learning.rows import Diverged
 from dgm_jax.protocol import Algorithm
 from dgm_jax.runs import preemption
 from dgm_jax.runs.preemption import Preempted, termination
@@ -39,7 +40,8 @@ def batch(step):
 
 
 def make(**options):
-    return gradient_descent(init, noisy_loss, optax.adam(0.05), **options)
+    algorithm = gradient_descent(init, noisy_loss, optax.adam(0.05), **options)
+    return algorithm._replace(params=lambda state: {"step": state.step, **averaged(state)})
 
 
 def bits(tree):
@@ -64,9 +66,9 @@ def distance(params):
     return ((params["w"] - 1) ** 2).sum()
 
 
-def evaluate(state):
+def evaluate(params, key):
     """It rises again after step 40, so that the best state is not the last one."""
-    return {"distance": distance(state.params) + jnp.abs(state.step - 40)}
+    return {"distance": distance(params) + jnp.abs(params["step"] - 40)}
 
 
 def quiet(**options):
@@ -267,8 +269,8 @@ def test_nothing_is_moved_between_host_and_device_by_accident(tmp_path):
     """Batches, the number of the step, metrics, evaluations, checkpoints: all on purpose."""
     key = jax.random.key(0)
 
-    def measure(state):
-        return {"distance": distance(state.params)}
+    def measure(params, key):
+        return {"distance": distance(params)}
 
     with jax.transfer_guard("disallow"):
         train(
@@ -301,7 +303,7 @@ def test_a_longer_run_goes_on_from_the_shorter(tmp_path):
     train(make(), jax.random.key(0), batch, **quiet(num_steps=30), workdir=tmp_path)
     longer = train(make(), jax.random.key(0), batch, **quiet(), workdir=tmp_path)
     assert bits(longer.state) == bits(train(make(), jax.random.key(0), batch, **quiet()).state)
-    assert bits(load(tmp_path).params) == bits(longer.state.params)
+    assert bits(load(tmp_path).params) == bits(longer.params)
 
 
 def test_the_step_is_traced_once_and_the_host_does_not_wait_between_rows(monkeypatch):
@@ -333,15 +335,15 @@ def test_an_algorithm_without_metrics_or_data_runs_too():
         return x - 0.1 * x + jnp.sqrt(0.2) * jax.random.normal(key, x.shape), {}
 
     algorithm = Algorithm(lambda key: jax.random.normal(key, (2000,)), langevin)
-    trained = train(algorithm, jax.random.key(0), lambda step: None, **quiet())
+    trained = train(algorithm, jax.random.key(0), **quiet())
     np.testing.assert_allclose(trained.state.var(), 0.2 / (1 - 0.9**2), rtol=0.1)
-    state, _ = fit(algorithm, jax.random.key(0), lambda key: None, num_steps=70)
+    state, _ = fit(algorithm, jax.random.key(0), num_steps=70)
     np.testing.assert_allclose(state.var(), 0.2 / (1 - 0.9**2), rtol=0.1)
 
 
 # ---------------------------------------------------------------------------------------- fit
 def test_fit_is_jitted_and_vmapped_over_keys():
-    def draw(key):
+    def draw(key, t):
         x = jax.random.normal(key, (64, 4))
         return {"x": x, "y": x.sum(1)}
 
@@ -484,5 +486,5 @@ def test_names_in_the_evaluation_are_checked():
             make(),
             jax.random.key(0),
             batch,
-            **quiet(evaluate=lambda state: {"loss": 0.0}, eval_every=5),
+            **quiet(evaluate=lambda params, key: {"loss": 0.0}, eval_every=5),
         )

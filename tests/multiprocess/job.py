@@ -61,7 +61,7 @@ def main(config):
         jax.random.key(config.seed),
         batch,
         num_steps=config.num_steps,
-        evaluate=lambda state: {"distance": (state.params["a"] ** 2).sum()},
+        evaluate=lambda params, key: {"distance": (params["a"] ** 2).sum()},
         monitor="distance",
         eval_every=10,
         log_every=5,

@@ -167,7 +167,7 @@ def test_learned_noise_closes_most_of_the_gap_of_the_uniform():
         return dequantized_nll(model, NOISE, {"model": {}, "noise": params}, key, x)
 
     descent = gradient_descent(NOISE.init, loss, optax.adam(1e-2))
-    run = jit(lambda key: fit(descent, key, lambda key: x, num_steps=300))
+    run = jit(lambda key: fit(descent, key, lambda key, t: x, num_steps=300))
     _, metrics = run(jax.random.key(0))
     gap = metrics["loss"] + 2 * math.log(1 / 16)
     np.testing.assert_allclose(gap[0], 2 * (1 - math.log(2)), atol=0.2)

@@ -65,7 +65,7 @@ def learn(config, batch):
         jax.random.key(config.seed),
         batch,
         num_steps=config.num_steps,
-        evaluate=lambda state: {"distance": distance(state.params)},
+        evaluate=lambda params, key: {"distance": distance(params)},
         monitor="distance",
         eval_every=20,
         log_every=config.log_every,
