@@ -18,13 +18,21 @@ ratios within one run count.
 import dataclasses
 from typing import Literal
 
-from benchmarks import command
+import jax
+import numpy as np
+
+from benchmarks import passes, peers
+from dgm_jax import checks, flows, measure, plots, runs
+from dgm_jax.bijectors import divergence_by_autodiff
+from dgm_jax.combinators import pushforward
+from dgm_jax.distributions import standard_normal
+from dgm_jax.measure import timing
 
 Trace = Literal["exact", "exact by autodiff", "hutchinson", "zuko", "zuko hutchinson"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(command.Config):
+class Config(runs.ReportOptions):
     traces: tuple[Trace, ...] = (
         "exact",
         "exact by autodiff",
@@ -44,19 +52,6 @@ class Config(command.Config):
     min_seconds: float = 3.0
     """of rounds, for each d"""
 
-
-if __name__ == "__main__":
-    CONFIG = command.parse(Config, "benchmarks.continuous")  # before the slow imports
-
-import jax
-import numpy as np
-
-from benchmarks import passes, peers
-from dgm_jax import checks, flows, measure, plots
-from dgm_jax.bijectors import divergence_by_autodiff
-from dgm_jax.combinators import pushforward
-from dgm_jax.distributions import standard_normal
-from dgm_jax.measure import timing
 
 WAYS = ("density", "gradient", "sample")
 
@@ -182,7 +177,7 @@ def main(config: Config) -> dict:
     checks.positive_int(config.batch, "batch")
     checks.positive(config.tolerance, "tolerance")
     if not config.traces or config.traces[0].startswith("zuko"):
-        raise ValueError(
+        raise checks.InputError(
             f"traces must begin with one of ours, the unit of the ratios; got {config.traces}."
         )
     machine, rows, left_out = measure.machine(), [], {}
@@ -207,7 +202,7 @@ def tables(found):
                 "round trip": f"{r['round_trip']:.0e}",
             },
         )
-        line[f"{r['way']} ms"] = command.short(r["ms"])
+        line[f"{r['way']} ms"] = runs.short(r["ms"])
         line[f"{r['way']} ratio"] = f"{r['to_exact']:.2g}"
         line[f"{r['way']} first call s"] = f"{r['first_call_s']:.1f}"
     return [list(lines.values())]
@@ -234,4 +229,4 @@ def draw(config, found):
 
 
 if __name__ == "__main__":
-    command.run(CONFIG, "benchmarks.continuous", main, tables, draw)
+    runs.benchmark(Config, main, tables, draw, save=plots.save)

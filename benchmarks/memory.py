@@ -16,11 +16,17 @@ compilation; nothing is timed.
 import dataclasses
 from typing import Literal
 
-from benchmarks import command
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dgm_jax import checks, measure, plots, runs
+from dgm_jax.bijectors import squeeze
+from dgm_jax.nets import irevnet, mlp, revnet
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(command.Config):
+class Config(runs.ReportOptions):
     nets: tuple[Literal["revnet", "irevnet"], ...] = ("revnet", "irevnet")
     depths: tuple[int, ...] = (2, 8, 32)
     """layers, of each stage of the i-RevNet"""
@@ -30,17 +36,6 @@ class Config(command.Config):
     width: int = 64
     """of the hidden layer of each block"""
 
-
-if __name__ == "__main__":
-    CONFIG = command.parse(Config, "benchmarks.memory")  # before the slow imports
-
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from dgm_jax import checks, measure, plots
-from dgm_jax.bijectors import squeeze
-from dgm_jax.nets import irevnet, mlp, revnet
 
 WAYS = ("found again", "backprop", "checkpoint")
 IMAGE = (8, 8, 1)
@@ -95,7 +90,9 @@ def measurements(config, name, depth):
         compiled = gradient.lower(params, x).compile()
         memory = compiled.memory_analysis()
         if memory is None:
-            raise ValueError(f"{jax.default_backend()} keeps no account of memory; take another.")
+            raise checks.InputError(
+                f"{jax.default_backend()} keeps no account of memory; take another."
+            )
         row[f"{way} MB"] = memory.temp_size_in_bytes / 1e6
         gradients[way] = compiled(params, x)
     row["difference"] = farthest(gradients["found again"], gradients["backprop"])
@@ -112,7 +109,7 @@ def main(config: Config) -> dict:
     checks.widths(config.depths, "depths")
     checks.positive_int(config.batch, "batch")
     if not (config.nets and config.depths):
-        raise ValueError("nets and depths must each name at least one, as --depths 1 4.")
+        raise checks.InputError("nets and depths must each name at least one, as --depths 1 4.")
     rows, machine = [], measure.machine()
     for name in config.nets:
         rows += [measurements(config, name, depth) for depth in config.depths]
@@ -124,7 +121,7 @@ def tables(found):
     return [
         [
             row
-            | {f"{way} MB": command.short(row[f"{way} MB"]) for way in WAYS}
+            | {f"{way} MB": runs.short(row[f"{way} MB"]) for way in WAYS}
             | {"difference": f"{row['difference']:.0e}"}
             for row in found["rows"]
         ]
@@ -145,4 +142,4 @@ def draw(config, found):
 
 
 if __name__ == "__main__":
-    command.run(CONFIG, "benchmarks.memory", main, tables, draw)
+    runs.benchmark(Config, main, tables, draw, save=plots.save)

@@ -12,14 +12,22 @@ machine: only the ratios within one run count.
 import dataclasses
 from typing import Literal
 
-from benchmarks import command
+import jax
+
+from dgm_jax import checks, flows, measure, plots, runs
+from dgm_jax.bijectors import affine, rational_quadratic_spline
+from dgm_jax.combinators import pushforward
+from dgm_jax.distributions import standard_normal
+from dgm_jax.measure import flops, timing
+from dgm_jax.nets import INVERSES
+from dgm_jax.objectives import nll
 
 # nsf_ar and nsf_c are MAF and RealNVP with a rational-quadratic spline of 8 bins for a law.
 Model = Literal["maf", "iaf", "realnvp", "nsf_ar", "nsf_c"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(command.Config):
+class Config(runs.ReportOptions):
     models: tuple[Model, ...] = ("maf", "iaf", "realnvp")
     dims: tuple[int, ...] = (8, 64, 256, 784)
     batch: int = 256
@@ -37,19 +45,6 @@ class Config(command.Config):
     min_seconds: float = 1.0
     """of rounds, for each d"""
 
-
-if __name__ == "__main__":
-    CONFIG = command.parse(Config, "benchmarks.passes")  # before the slow imports
-
-import jax
-
-from dgm_jax import checks, flows, measure, plots
-from dgm_jax.bijectors import affine, rational_quadratic_spline
-from dgm_jax.combinators import pushforward
-from dgm_jax.distributions import standard_normal
-from dgm_jax.measure import flops, timing
-from dgm_jax.nets import INVERSES
-from dgm_jax.objectives import nll
 
 WAYS = ("density", "gradient", "sample")
 MAKE = {
@@ -220,7 +215,7 @@ def detail(what, dim, measured, peak):
         "model": name,
         "dim": dim,
         "call": " ".join(filter(None, (way, inverse))),
-        "ms": command.short(timed.median_ms),
+        "ms": runs.short(timed.median_ms),
         "quartiles": f"{timed.low_ms:.3g}-{timed.high_ms:.3g}",
         "compile s": program.compile_s,
         "peak MB": program.peak_mb,
@@ -259,10 +254,10 @@ def tables(found):
             "inverse": r["inverse"],
             "passes, density": r["density_passes"],
             "sampling": r["sample_passes"],
-            "dense pass ms": command.short(r["dense_density_ms"]),
-            "density ms": command.short(r["density_ms"]),
-            "gradient ms": command.short(r["gradient_ms"]),
-            "sampling ms": command.short(r["sample_ms"]),
+            "dense pass ms": runs.short(r["dense_density_ms"]),
+            "density ms": runs.short(r["density_ms"]),
+            "gradient ms": runs.short(r["gradient_ms"]),
+            "sampling ms": runs.short(r["sample_ms"]),
             "density / dense": f"{r['density_ms'] / r['dense_density_ms']:.2f}",
             "sampling / dense": f"{r['sample_ms'] / r['dense_density_ms']:.2f}",
         }
@@ -310,4 +305,4 @@ def mark(figure, values):
 
 
 if __name__ == "__main__":
-    command.run(CONFIG, "benchmarks.passes", main, tables, draw)
+    runs.benchmark(Config, main, tables, draw, save=plots.save)

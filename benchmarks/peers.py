@@ -14,16 +14,27 @@ out and said so; such calls are timed once, after the fast ones. A quarter of an
 """
 
 import dataclasses
-from typing import Literal
+import functools
+import os
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any, Literal, NamedTuple
 
-from benchmarks import command
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import passes
+from dgm_jax import checks, measure, plots, runs
+from dgm_jax.measure import timing
+from dgm_jax.nets import INVERSES, mlp
 
 Model = Literal["maf", "iaf", "realnvp", "nsf_ar", "nsf_c"]
 Library = Literal["flowjax", "numpyro", "bijx", "distrax", "zuko", "nflows", "normflows"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(command.Config):
+class Config(runs.ReportOptions):
     models: tuple[Model, ...] = ("maf", "iaf", "realnvp")
     libraries: tuple[Library, ...] = (
         "flowjax",
@@ -51,27 +62,6 @@ class Config(command.Config):
     min_seconds: float = 3.0
     """of rounds, for each model and d"""
 
-
-if __name__ == "__main__":
-    CONFIG = command.parse(Config, "benchmarks.peers")  # before the slow imports
-
-import functools
-import os
-from collections.abc import Callable
-from importlib import metadata
-from typing import Any, NamedTuple
-
-# Threads of torch that wait must not spin: they would slow down whoever's turn is next.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from benchmarks import passes
-from dgm_jax import checks, measure, plots
-from dgm_jax.measure import timing
-from dgm_jax.nets import INVERSES, mlp
 
 WAYS = ("density", "gradient", "sample")
 BOUND = 3.0  # of splines, where a library lets it be said
@@ -520,11 +510,13 @@ def rows_of(name, dim, config, peers, timed, trips):
 
 
 def main(config: Config) -> dict:
+    # Threads of torch that wait must not spin: they would slow down whoever's turn is next.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
     for dim in config.dims:
         checks.positive_int(dim, "each of dims", least=2)
     checks.widths(config.hidden)
     if len(set(config.hidden)) != 1 or len(config.hidden) < 2:
-        raise ValueError(f"hidden must be two or more equal widths; got {config.hidden}.")
+        raise checks.InputError(f"hidden must be two or more equal widths; got {config.hidden}.")
     for inverse in config.inverse:
         checks.choice(inverse, INVERSES, "inverse")
     machine, rows, left_out = measure.machine(), [], {}
@@ -567,7 +559,7 @@ def tables(found):
                 "round trip": f"{r['round_trip']:.0e}",
             },
         )
-        line[f"{r['way']} ms"] = r["ms"] and command.short(r["ms"])
+        line[f"{r['way']} ms"] = r["ms"] and runs.short(r["ms"])
         ratio = r["to_fastest_peer"]
         line[f"{r['way']} / fastest peer"] = ratio and f"{ratio:.2g}"
     # Each model and d: ours first.
@@ -602,4 +594,4 @@ def draw(config, found):
 
 
 if __name__ == "__main__":
-    command.run(CONFIG, "benchmarks.peers", main, tables, draw)
+    runs.benchmark(Config, main, tables, draw, save=plots.save)

@@ -20,7 +20,20 @@ import dataclasses
 import math
 from typing import Literal
 
-from benchmarks import command
+import jax
+import jax.numpy as jnp
+
+from benchmarks import passes
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    likelihoods,
+    measure,
+    nets,
+    plots,
+    runs,
+)
+from dgm_jax.measure import flops, timing
 
 Model = Literal[
     "made",
@@ -36,7 +49,7 @@ Model = Literal[
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(command.Config):
+class Config(runs.ReportOptions):
     models: tuple[Model, ...] = (
         "made",
         "markov",
@@ -62,23 +75,6 @@ class Config(command.Config):
     min_seconds: float = 1.0
     """of rounds, for each model and d"""
 
-
-if __name__ == "__main__":
-    CONFIG = command.parse(Config, "benchmarks.sampling")  # before the slow imports
-
-import jax
-import jax.numpy as jnp
-
-from benchmarks import passes
-from dgm_jax import autoregressive as ar
-from dgm_jax import (
-    checks,
-    likelihoods,
-    measure,
-    nets,
-    plots,
-)
-from dgm_jax.measure import flops, timing
 
 LEVELS = 256
 SHAPES = {64: (8, 8, 1), 784: (28, 28, 1), 3072: (32, 32, 3)}
@@ -201,7 +197,7 @@ def main(config: Config) -> dict:
         left_out = [name for name in config.models if not fits(name, dim)]
         print(f"d = {dim} is done{', without' * bool(left_out)} {' '.join(left_out)}".rstrip())
     if not rows:
-        raise ValueError(
+        raise checks.InputError(
             f"dims={config.dims} fit none of {', '.join(config.models)}; images have {[*SHAPES]}."
         )
     return {"rows": rows, "machine": machine}
@@ -213,15 +209,15 @@ def tables(found):
             "model": r["model"],
             "d": r["dim"],
             "parameters": r["params"],
-            "density MFLOP": command.short(r["density_flops"] / 1e6),
+            "density MFLOP": runs.short(r["density_flops"] / 1e6),
             "sampling / density": f"{r['sample_flops'] / r['density_flops']:.2f}",
             "d passes / density": f"{r['naive_flops'] / r['density_flops']:.0f}",
-            "density ms": command.short(r["density_ms"]),
-            "sampling ms": command.short(r["sample_ms"]),
+            "density ms": runs.short(r["density_ms"]),
+            "sampling ms": runs.short(r["sample_ms"]),
             "d passes ms": f"{r['naive_ms']:.3g}" + "*" * (r["timed_passes"] < r["dim"]),
             "sampling / density, time": f"{r['sample_ms'] / r['density_ms']:.1f}",
             "d passes / sampling, time": f"{r['naive_ms'] / r['sample_ms']:.0f}",
-            "us a step": command.short(1e3 * r["sample_ms"] / r["dim"]),
+            "us a step": runs.short(1e3 * r["sample_ms"] / r["dim"]),
             "compile s": f"{r['density_compile_s']:.1f}, {r['sample_compile_s']:.1f}",
         }
 
@@ -252,4 +248,4 @@ def draw(config, found):
 
 
 if __name__ == "__main__":
-    command.run(CONFIG, "benchmarks.sampling", main, tables, draw)
+    runs.benchmark(Config, main, tables, draw, save=plots.save)

@@ -11,15 +11,22 @@ most of it compilation.
 """
 
 import dataclasses
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from benchmarks import command
+import jax
+import numpy as np
+
+from benchmarks import passes
+from dgm_jax import checks, measure, plots, runs
+from dgm_jax.learning import data_mesh, replicate, shard_batch
+from dgm_jax.measure import flops, timing
+from dgm_jax.nets import INVERSES
 
 Size = Literal["dim", "width", "depth", "batch", "num_layers", "devices"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(command.Config):
+class Config(runs.ReportOptions):
     model: Literal["maf", "iaf", "realnvp"] = "maf"
     sizes: tuple[Size, ...] = ("dim", "width", "depth", "batch", "num_layers", "devices")
     """what to vary, one at a time"""
@@ -45,23 +52,6 @@ class Config(command.Config):
     min_seconds: float = 1.0
     """of rounds, for each size"""
 
-
-if __name__ == "__main__":
-    CONFIG = command.parse(Config, "benchmarks.scaling")  # before the slow imports
-
-from typing import NamedTuple
-
-import jax
-import numpy as np
-
-from benchmarks import passes
-from dgm_jax import checks, measure, plots
-from dgm_jax.learning import data_mesh, replicate, shard_batch
-from dgm_jax.measure import flops, timing
-from dgm_jax.nets import INVERSES
-
-if __name__ == "__main__":
-    jax.config.update("jax_num_cpu_devices", max(CONFIG.devices, default=1))  # before any array
 
 WAYS = ("density", "gradient", "sample")
 VALUES = {
@@ -147,10 +137,13 @@ def measurements(config, size, made):
 
 
 def main(config: Config) -> dict:
+    num_devices = max(config.devices, default=1)
+    if num_devices > jax.config.jax_num_cpu_devices:
+        jax.config.update("jax_num_cpu_devices", num_devices)  # before any array
     checks.choice(config.inverse, INVERSES, "inverse")
     for size in config.sizes:
         if not getattr(config, VALUES[size]):
-            raise ValueError(
+            raise checks.InputError(
                 f"{VALUES[size]} is empty; give a value, or leave {size} out of sizes."
             )
     too_many = [n for n in config.devices if n > jax.device_count()]
@@ -179,8 +172,8 @@ def tables(found):
     lines, growth = [], []
     for r in found["rows"]:
         line = {"vary": r["vary"], "value": r["value"], "layers": layers(r)}
-        line |= {f"{way} ms": command.short(r[f"{way}_ms"]) for way in WAYS}
-        line |= {f"{way} compile s": command.short(r[f"{way}_compile_s"]) for way in WAYS}
+        line |= {f"{way} ms": runs.short(r[f"{way}_ms"]) for way in WAYS}
+        line |= {f"{way} compile s": runs.short(r[f"{way}_compile_s"]) for way in WAYS}
         lines.append(line)
     for what in dict.fromkeys((r["vary"], r["unroll"]) for r in found["rows"]):
         rows = [r for r in found["rows"] if (r["vary"], r["unroll"]) == what]
@@ -226,4 +219,4 @@ def draw(config, found):
 
 
 if __name__ == "__main__":
-    command.run(CONFIG, "benchmarks.scaling", main, tables, draw)
+    runs.benchmark(Config, main, tables, draw, save=plots.save)

@@ -14,15 +14,28 @@ import jax.numpy as jnp
 import numpy as np
 
 
+class InputError(ValueError):
+    """Input that whoever gave it can mend: the message names argument, value and remedy.
+
+    A command tells it in one line and ends with `exit_code` (see `dgm_jax.runs.errors`).
+    """
+
+    exit_code = 2
+
+
+class InputTypeError(InputError, TypeError):
+    """Input of another type than is wanted, such as an integer in the place of a key."""
+
+
 def key(value, name: str = "key") -> None:
-    """A scalar typed key; `TypeError` for integers and for legacy uint32 keys."""
+    """A scalar typed key; `InputTypeError` for integers and for legacy uint32 keys."""
     if not (hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)):
         got = type(value).__name__ if not hasattr(value, "dtype") else f"{value.dtype} array"
-        raise TypeError(
+        raise InputTypeError(
             f"{name} must be a typed key; got {got}. Make one with jax.random.key(seed)."
         )
     if value.shape != ():
-        raise TypeError(
+        raise InputTypeError(
             f"{name} must be one key; got keys of shape {value.shape}. "
             "Use jax.vmap for many, or index one."
         )
@@ -30,20 +43,20 @@ def key(value, name: str = "key") -> None:
 
 def positive_int(value, name: str, *, least: int = 1) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}.")
+        raise InputError(f"{name} must be an integer of at least {least}; got {value!r}.")
 
 
 def positive(value, name: str) -> None:
     """A finite Python number above zero (rates, scales, tolerances)."""
     ok = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not ok or not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a finite number above 0; got {value!r}.")
+        raise InputError(f"{name} must be a finite number above 0; got {value!r}.")
 
 
 def widths(value, name: str = "hidden") -> None:
     """A sequence of layer widths, such as (512, 512)."""
     if isinstance(value, (str, int, np.integer)) or not hasattr(value, "__len__"):
-        raise ValueError(f"{name} must be a sequence of widths such as (64, 64); got {value!r}.")
+        raise InputError(f"{name} must be a sequence of widths such as (64, 64); got {value!r}.")
     for width in value:
         positive_int(width, f"each width in {name}={tuple(value)}")
 
@@ -54,13 +67,13 @@ def choice(value, options, name: str) -> None:
     if value not in options:
         near = difflib.get_close_matches(str(value), options, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name} must be one of {', '.join(options)}; got {value!r}.{hint}")
+        raise InputError(f"{name} must be one of {', '.join(options)}; got {value!r}.{hint}")
 
 
 def array(value, name: str) -> None:
     """A jax or numpy array; lists of numbers are not read as one."""
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
-        raise ValueError(
+        raise InputError(
             f"{name} must be an array; got {type(value).__name__}. Make one with jnp.asarray."
         )
 
@@ -69,7 +82,7 @@ def permutation(value, dim: int, name: str = "order") -> None:
     """Each of the integers 0..dim-1 once."""
     order = np.asarray(value)
     if order.dtype.kind not in "iu" or sorted(order.ravel()) != list(range(dim)) or order.ndim != 1:
-        raise ValueError(
+        raise InputError(
             f"{name} must be a permutation of the integers 0..{dim - 1}; got {order.tolist()!r}."
         )
 
@@ -78,11 +91,11 @@ def mask(value, dim: int, name: str = "mask") -> None:
     """dim booleans, some True and some False."""
     value = np.asarray(value)
     if value.dtype != bool or value.shape != (dim,):
-        raise ValueError(
+        raise InputError(
             f"{name} must be {dim} booleans; got shape {value.shape} of {value.dtype}."
         )
     if value.all() or not value.any():
-        raise ValueError(f"{name} must keep some coordinates and move others; got all the same.")
+        raise InputError(f"{name} must keep some coordinates and move others; got all the same.")
 
 
 def events(x, dim: int, name: str = "x") -> None:
@@ -90,9 +103,9 @@ def events(x, dim: int, name: str = "x") -> None:
     array(x, name)
     shape = jnp.shape(x)
     if not shape or shape[-1] != dim:
-        raise ValueError(f"{name} must have shape [..., {dim}]; got {shape}.")
+        raise InputError(f"{name} must have shape [..., {dim}]; got {shape}.")
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
-        raise ValueError(
+        raise InputError(
             f"{name} must be floating for a continuous density; got {jnp.result_type(x)}. "
             "Dequantize integers first (dgm_jax.data.preprocessing)."
         )
@@ -103,7 +116,7 @@ def cond_shape(value, name: str = "cond_shape") -> None:
     if value is None:
         return
     if not isinstance(value, (tuple, list)) or not value:
-        raise ValueError(
+        raise InputError(
             f"{name} must be the shape of one condition, such as (10,) for a vector of 10, or None "
             f"for no condition; got {value!r}."
         )
@@ -117,9 +130,9 @@ def condition(cond, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
     Returns the batch shape of the condition, () where there is none.
     """
     if cond is None and cond_shape is not None:
-        raise ValueError(f"cond is missing: the model was built with cond_shape={cond_shape}.")
+        raise InputError(f"cond is missing: the model was built with cond_shape={cond_shape}.")
     if cond is not None and cond_shape is None:
-        raise ValueError(
+        raise InputError(
             f"cond of shape {jnp.shape(cond)} was given to an unconditional model; "
             "build it with cond_shape=..."
         )
@@ -131,7 +144,7 @@ def condition(cond, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
         wanted = ", ".join(map(str, cond_shape))
         integers = jnp.issubdtype(jnp.result_type(cond), jnp.integer) and len(cond_shape) == 1
         hint = f" Of classes: jax.nn.one_hot(cond, {wanted})." if integers else ""
-        raise ValueError(f"cond must have shape [..., {wanted}]; got {jnp.shape(cond)}.{hint}")
+        raise InputError(f"cond must have shape [..., {wanted}]; got {jnp.shape(cond)}.{hint}")
     return jnp.shape(cond)[:batch_ndim]
 
 
@@ -151,7 +164,7 @@ def parameters(params, init) -> None:
     for path in wanted | got:
         if got.get(path) != wanted.get(path):
             must = f"have shape {wanted[path]}" if path in wanted else "be absent"
-            raise ValueError(
+            raise InputError(
                 f"params{path} must {must}; got {got.get(path, 'nothing')}. These are of another "
                 "model: give those of model.init(key)."
             )
@@ -173,20 +186,20 @@ def within(value, least, most, name: str) -> None:
         host = np.asarray(value)  # in traced code even np.min of a known array is traced
         low, high = host.min(), host.max()
         if not (least <= low and high <= most):
-            raise ValueError(f"{name} must lie in {least}..{most}; got entries in {low}..{high}.")
+            raise InputError(f"{name} must lie in {least}..{most}; got entries in {low}..{high}.")
 
 
 def finite_rows(x, name: str = "data") -> None:
     """A data set on the host: not empty, no NaN or infinity. Reads all of it once."""
     x = np.asarray(x)
     if x.ndim == 0 or x.shape[0] == 0:
-        raise ValueError(f"{name} is empty (shape {x.shape}); it needs at least one row.")
+        raise InputError(f"{name} is empty (shape {x.shape}); it needs at least one row.")
     if np.issubdtype(x.dtype, np.floating):
         with np.errstate(over="ignore"):  # 1e300 becomes infinite on the way to a device
             held = x.astype(jax.dtypes.canonicalize_dtype(x.dtype))
         bad = ~np.isfinite(held).reshape(len(x), -1).all(1)
         if bad.any():
-            raise ValueError(
+            raise InputError(
                 f"{name}: {bad.sum()} of {len(x)} rows have NaN or infinite values, "
                 f"first at row {int(np.argmax(bad))}; drop or repair them."
             )
@@ -195,7 +208,7 @@ def finite_rows(x, name: str = "data") -> None:
 def function(value, name: str) -> None:
     """Something to call; the usual slip is to pass its result instead."""
     if not callable(value):
-        raise ValueError(
+        raise InputError(
             f"{name} must be a function; got {type(value).__name__}. "
             "Pass the function itself, not its result."
         )
@@ -205,13 +218,13 @@ def noun(value, kind: type, name: str) -> None:
     """A noun of `protocol`, known by its fields; the usual slip is a constructor not yet called."""
     if isinstance(value, type) or not all(hasattr(value, field) for field in kind._fields):
         hint = f" Call it first: {value.__name__}(...)." if hasattr(value, "__name__") else ""
-        raise ValueError(f"{name} must be a {kind.__name__}; got {type(value).__name__}.{hint}")
+        raise InputError(f"{name} must be a {kind.__name__}; got {type(value).__name__}.{hint}")
 
 
 def image_shape(value, name: str = "shape") -> None:
     """(H, W, C), three positive integers."""
     if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 3:
-        raise ValueError(f"{name} must be (height, width, channels); got {value!r}.")
+        raise InputError(f"{name} must be (height, width, channels); got {value!r}.")
     for side in value:
         positive_int(side, f"each entry of {name}={tuple(value)}")
 
@@ -221,7 +234,7 @@ def event_of(x, shape: tuple[int, ...], name: str = "x") -> None:
     array(x, name)
     if jnp.shape(x)[max(jnp.ndim(x) - len(shape), 0) :] != tuple(shape):
         wanted = ", ".join(map(str, shape))
-        raise ValueError(f"{name} must have shape [..., {wanted}]; got {jnp.shape(x)}.")
+        raise InputError(f"{name} must have shape [..., {wanted}]; got {jnp.shape(x)}.")
     events(x, shape[-1], name)
 
 
@@ -229,9 +242,9 @@ def levels(x, dim: int, num_levels: int, name: str = "x") -> None:
     """An array of integers, [..., dim]; how large they are is not known under `jit`."""
     array(x, name)
     if not jnp.shape(x) or jnp.shape(x)[-1] != dim:
-        raise ValueError(f"{name} must have shape [..., {dim}]; got {jnp.shape(x)}.")
+        raise InputError(f"{name} must have shape [..., {dim}]; got {jnp.shape(x)}.")
     if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
-        raise ValueError(
+        raise InputError(
             f"{name} must be levels, integers in 0..{num_levels - 1}; got {jnp.result_type(x)}. "
             "Whole numbers: x.astype(int). Others need a continuous density."
         )

@@ -17,12 +17,14 @@ found stays as it is. Published figures are those of experiments/published.py.
 import datetime
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments import published, runner
+from dgm_jax import checks
+from dgm_jax.runs import errors
+from dgm_jax.runs.directory import PLACES
+from experiments import published
 
 FILE = Path(__file__).with_name("RESULTS.md")
 TABLE = re.compile(
@@ -34,7 +36,7 @@ KEYS = {"nats": "test_nats", "bits/dim": "test_bits_per_dim"}
 ERRORS = {"nats": 2}  # standard errors that are told, as in the papers; one of other units
 # No part of a name.
 GROUPS = ("models", "baselines", "tables", "toys", "targets", "depths", "missing")
-ALIKE = {*runner.PLACES, "experiment", "quick", "seed", "models", "orders", "data", "eval_every"}
+ALIKE = {*PLACES, "experiment", "quick", "seed", "models", "orders", "data", "eval_every"}
 
 
 class Row(NamedTuple):
@@ -63,7 +65,7 @@ def collect(runs: Path = Path("runs"), file: Path = FILE) -> list[str]:
 
 def _finished(folder: Path) -> Iterator[tuple[dict, dict]]:
     if not folder.is_dir():
-        raise ValueError(f"runs must be a folder of finished runs; {folder} is none.")
+        raise checks.InputError(f"runs must be a folder of finished runs; {folder} is none.")
     for path in sorted(folder.rglob("results.json")):
         config = json.loads(path.with_name("config.json").read_text(encoding="utf-8"))
         if not config["quick"]:
@@ -205,9 +207,7 @@ def _words(value):
 if __name__ == "__main__":
     import tyro
 
-    try:
-        told = tyro.cli(collect, prog="python -m experiments.results", description=__doc__)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    print("\n".join(told))
+    found = errors.told(
+        lambda: tyro.cli(collect, prog="python -m experiments.results", description=__doc__)
+    )
+    print("\n".join(found))

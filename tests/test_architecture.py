@@ -85,6 +85,7 @@ def violations(path: str, source: str) -> list[str]:
     if path.startswith(("dgm_jax/", "experiments/")):
         found += [v for name in names for v in library_violations(path, name)]
     found += absolute_violations(path, tree)
+    found += [v for name in names for v in stranger_violations(path, name)]
     if not path.startswith("tests/"):
         found += [f"{path} imports {n}: only tests do" for n in names if within(n, "tests")]
     return found
@@ -106,6 +107,15 @@ def floor_violations(path: str, name: str) -> list[str]:
     if there != here and FLOOR_OF[there] >= FLOOR_OF[here]:
         return [f"{path} (F{FLOOR_OF[here]}) imports {name} (F{FLOOR_OF[there]})"]
     return []
+
+
+def stranger_violations(path: str, name: str) -> list[str]:
+    """Experiments and benchmarks do not know each other, and of tests theirs alone know them."""
+    top, folder = (path.split("/") + [""])[:2]
+    strangers = {"experiments": ("benchmarks",), "benchmarks": ("experiments",)}.get(top, ())
+    if top == "tests":
+        strangers = {"experiments", "benchmarks"} - {folder}
+    return [f"{path} imports {name}" for stranger in strangers if within(name, stranger)]
 
 
 def absolute_violations(path: str, tree: ast.Module) -> list[str]:
@@ -195,12 +205,26 @@ PLANTED = {
     "dgm_jax imports an experiment": ("dgm_jax/learning/loop.py", "import experiments.flows"),
     "dgm_jax imports a benchmark": ("dgm_jax/learning/loop.py", "from benchmarks import timing"),
     "an experiment imports a test": ("experiments/run.py", "from tests.helpers import perturb"),
+    "an experiment imports a benchmark": (
+        "experiments/flows/a.py",
+        "from benchmarks import passes",
+    ),
+    "a benchmark imports an experiment": ("benchmarks/passes.py", "import experiments.fitting"),
+    "a test of the library imports a benchmark": (
+        "tests/nets/test_made.py",
+        "from benchmarks.passes import build",
+    ),
+    "... or an experiment": ("tests/flows/test_maf.py", "from experiments.flows import toy"),
+    "a test of an experiment imports a benchmark": (
+        "tests/experiments/test_toy.py",
+        "from benchmarks import passes",
+    ),
     "__init__ holds code": ("dgm_jax/nets/__init__.py", '"""Nets."""\nx = 1'),
     "__init__ imports without export": ("dgm_jax/nets/__init__.py", "from .dense import mlp"),
     "__init__ renames": ("dgm_jax/nets/__init__.py", "from .dense import mlp as net"),
     "__init__ exports a stranger": ("dgm_jax/nets/__init__.py", "from jax import jit as jit"),
     "an absolute import inside": ("dgm_jax/flows/maf.py", "from dgm_jax.nets import made"),
-    "a relative import outside": ("benchmarks/passes.py", "from . import command"),
+    "a relative import outside": ("benchmarks/passes.py", "from . import peers"),
     "a re-export elsewhere": ("dgm_jax/nets/made.py", "from .dense import mlp as mlp"),
 }
 
@@ -213,6 +237,8 @@ ALLOWED = {
     "learning": ("dgm_jax/learning/gradient.py", "import optax\nfrom orbax.checkpoint import v1"),
     "experiments": ("experiments/flows/a.py", "import optax\nfrom dgm_jax import flows, vae"),
     "tests": ("tests/nets/test_adapter.py", "import flax\nfrom tests.helpers import perturb"),
+    "tests of an experiment": ("tests/experiments/test_a.py", "from experiments.flows import toy"),
+    "tests of a benchmark": ("tests/benchmarks/test_a.py", "from benchmarks import passes"),
     "__init__": ("dgm_jax/nets/__init__.py", '"""Nets."""\n\nfrom .dense import mlp as mlp'),
     "an empty __init__": ("dgm_jax/nets/__init__.py", ""),
     "a name that begins like another": ("dgm_jax/nets/mlp.py", "import optax_like, distraxed"),

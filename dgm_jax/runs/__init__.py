@@ -1,5 +1,14 @@
-"""A run on a machine: its directory, its processes, its end. It knows no model."""
+"""A command and its run on a machine: options, directory, processes, end. It knows no model."""
 
+from .command_line import ReportOptions as ReportOptions
+from .command_line import RunOptions as RunOptions
+from .command_line import benchmark as benchmark
+from .command_line import experiment as experiment
+from .command_line import parse as parse
+from .directory import keep as keep
 from .locks import locked as locked
 from .logs import tensorboard as tensorboard
 from .preemption import Preempted as Preempted
+from .tables import short as short
+from .tables import table as table
+from .values import write_json as write_json

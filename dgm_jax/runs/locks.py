@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from .. import checks
+
 
 @contextlib.contextmanager
 def locked(directory: Path | str) -> Iterator[None]:
@@ -24,7 +26,7 @@ def locked(directory: Path | str) -> Iterator[None]:
             file.seek(0)
             holder = file.read() or "another process"
             if holder != here:
-                raise ValueError(
+                raise checks.InputError(
                     f"{directory} is in use by {holder}; wait for it to end, or name another."
                 ) from None
         except OSError as error:

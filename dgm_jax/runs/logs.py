@@ -11,6 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .. import checks
+
 
 class MetricsLog:
     """Rows of metrics, kept in `rows` and appended to a file as whole lines of JSON.
@@ -99,7 +101,8 @@ def tensorboard(folder: Path | str) -> Callable[[int, dict], None]:
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
-        raise ValueError("tensorboard needs tensorboardX: pip install 'dgm_jax[log]'.") from None
+        message = "tensorboard needs tensorboardX: pip install 'dgm_jax[log]'."
+        raise checks.InputError(message) from None
     writer = SummaryWriter(str(folder))
 
     def on_log(step, row):

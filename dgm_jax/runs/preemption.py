@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -46,3 +47,21 @@ def termination() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGTERM, before)
     if arrived.is_set():
         signal.raise_signal(signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def leaving_on_sigterm() -> Iterator[None]:
+    """Exit code 85 for a SIGTERM between two trainings too: what they saved is all there is."""
+
+    def leave(*_):
+        print("told to end; the same command resumes", file=sys.stderr)
+        raise Preempted
+
+    if threading.current_thread() is not threading.main_thread() or processes.several():
+        yield  # on several processes the signal is jax's, for all to agree on a step
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from .. import checks
+from . import errors
 
 LOST = 75  # exit code: a peer was lost, start all again
 OWN = ("RESOURCE_EXHAUSTED", "error calling callback")  # runtime errors that are no loss of a peer
@@ -48,18 +50,20 @@ def start(
     given = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
     missing = [name for name, value in given.items() if value is None]
     if 0 < len(missing) < 3:
-        raise ValueError(f"{missing[0]} is missing; give {', '.join(given)}, or none of them.")
+        raise checks.InputError(
+            f"{missing[0]} is missing; give {', '.join(given)}, or none of them."
+        )
     if not missing:
         checks.positive_int(num_processes, "num_processes")
         checks.positive_int(process_id, "process_id", least=0)
         if process_id >= num_processes:
-            raise ValueError(
+            raise checks.InputError(
                 f"process_id must be below num_processes={num_processes}; got {process_id}. "
                 "The first is 0."
             )
         _, colon, port = coordinator.rpartition(":")
         if not colon or not port.isdecimal() or not 0 < int(port) < 2**16:
-            raise ValueError(f"coordinator must be HOST:PORT; got {coordinator!r}.")
+            raise checks.InputError(f"coordinator must be HOST:PORT; got {coordinator!r}.")
         if process_id == 0:
             _check_free(int(port))
     # in C: a handler of Python's own comes too late for the abort() of a library
@@ -69,7 +73,7 @@ def start(
             coordinator, num_processes, process_id, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
         )
     except ValueError as error:
-        raise ValueError(
+        raise checks.InputError(
             "jax detects no cluster here; give coordinator, num_processes and process_id."
         ) from error
 
@@ -79,7 +83,7 @@ def _check_free(port):
     try:
         socket.create_server(("", port)).close()
     except OSError as error:
-        raise ValueError(
+        raise checks.InputError(
             f"process 0 cannot listen at port {port} ({error.strerror}); name a free one."
         ) from error
 
@@ -114,7 +118,7 @@ def from_first(work: Callable[[], Any]) -> Any:
             told = {"value": work()}
         except Exception as met:
             line, error = " ".join(str(met).split()), met
-            told = {"error": line, "exit_code": getattr(met, "exit_code", 2)}
+            told = {"error": line, "exit_code": errors.exit_code(met)}
     told = _broadcast(told)
     if error is not None:
         raise error
@@ -147,6 +151,26 @@ def lost_peer(error: BaseException | None) -> bool:
             return several() and not any(cause in str(error) for cause in OWN)
         error = error.__cause__
     return False
+
+
+def together(work: Callable[[], Any]) -> Any:
+    """work(); of several processes none waits for one that has failed."""
+    try:
+        return work()
+    except BaseException as error:
+        if not several():
+            raise
+        if lost_peer(error):
+            reason = " ".join(str(error).split())[:150]
+            print(
+                f"a peer process was lost ({reason}); the same command on all resumes",
+                file=sys.stderr,
+            )
+            leave(LOST, alone=True)
+        if not isinstance(error, SystemExit):
+            traceback.print_exception(error)
+            leave(1)
+        leave(error.code if isinstance(error.code, int) else int(error.code is not None))
 
 
 def leave(code: int, *, alone: bool = False, seconds: float = 5.0) -> NoReturn:

@@ -19,13 +19,28 @@ layers 5.65, 5.64 and 5.89 bits on validation clips, in 54, 66 and 67 seconds; o
 """
 
 import dataclasses
+import time
+import wave
 from typing import Literal
 
-from experiments import runner
+import jax
+import numpy as np
+
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    likelihoods,
+    nets,
+    plots,
+    runs,
+)
+from dgm_jax.data import load, mu_law_decode, mu_law_encode
+from dgm_jax.runs import processes
+from experiments import fitting
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
+class Config(runs.RunOptions):
     models: tuple[Literal["wavenet", "gru", "lstm", "markov"], ...] = ("wavenet",)
     """which nets to train"""
     class_conditional: bool = False
@@ -69,25 +84,20 @@ class Config(runner.Config):
     """of what is drawn: the nets do not know how long they were trained"""
 
 
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.autoregressive.audio")  # before the slow imports
-
-import time
-import wave
-
-import jax
-import numpy as np
-
-from dgm_jax import autoregressive as ar
-from dgm_jax import (
-    checks,
-    likelihoods,
-    nets,
-    plots,
-)
-from dgm_jax.data import load, mu_law_decode, mu_law_encode
-from dgm_jax.runs import processes
-from experiments import fitting
+QUICK = {
+    "num_steps": 4,
+    "eval_every": 2,
+    "length": 64,
+    "orders": (0, 1),
+    "hidden": 4,
+    "cycle": 3,
+    "units": 4,
+    "window": 4,
+    "widths": (8,),
+    "num_components": 2,
+    "num_shown": 2,
+    "sample_length": 80,
+}
 
 K, RATE, CLASSES = 256, 8000, 10
 SMOOTHING = (0.003, 0.03, 0.3)  # the best on the validation split is taken
@@ -125,7 +135,9 @@ def load_levels(config):
     data = load("spoken_digits", config.data_dir)
     longest = data.train.shape[1]
     if not 2 <= config.length <= longest:
-        raise ValueError(f"length must be in 2..{longest}, that of a clip; got {config.length}.")
+        raise checks.InputError(
+            f"length must be in 2..{longest}, that of a clip; got {config.length}."
+        )
     rows = {}
     for split in ("train", "valid", "test"):
         rows[split] = (np.asarray(mu_law_encode(getattr(data, split)[:, : config.length])),)
@@ -251,12 +263,12 @@ def show(found):
             row["sampling µs a step"] = round(1e6 * r["sample_seconds"] / found["sample_length"])
         rows.append(row)
     columns = ["model", "parameters", "sees", "bits/sample", "training s", "sampling µs a step"]
-    runner.table(rows, columns)
+    runs.table(rows, columns)
 
 
 def main(config: Config) -> dict:
     if not config.models:
-        raise ValueError("models is empty; name at least one, as --models wavenet markov.")
+        raise checks.InputError("models is empty; name at least one, as --models wavenet markov.")
     for name in ("num_shown", "num_cycles", "sample_length"):
         checks.positive_int(getattr(config, name), name)
     rows = load_levels(config)
@@ -283,18 +295,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {
-        "num_steps": 4,
-        "eval_every": 2,
-        "length": 64,
-        "orders": (0, 1),
-        "hidden": 4,
-        "cycle": 3,
-        "units": 4,
-        "window": 4,
-        "widths": (8,),
-        "num_components": 2,
-        "num_shown": 2,
-        "sample_length": 80,
-    }
-    runner.run(CONFIG, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show)

@@ -31,12 +31,26 @@ import dataclasses
 import math
 from typing import Literal
 
-from experiments import runner
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    likelihoods,
+    plots,
+    runs,
+)
+from dgm_jax.combinators import adapt
+from dgm_jax.data import load
+from experiments import fitting, published
+from experiments.options import DataName
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
-    data: runner.DataName = "mushrooms"
+class Config(runs.RunOptions):
+    data: DataName = "mushrooms"
     """a set of bits, which needs --data-dir or DGM_DATA"""
     hidden: tuple[int, ...] = (500,)
     """widths of the hidden layers"""
@@ -61,21 +75,7 @@ class Config(runner.Config):
     eval_every: int = 250
 
 
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.autoregressive.binary")  # before the slow imports
-
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from dgm_jax import autoregressive as ar
-from dgm_jax import (
-    likelihoods,
-    plots,
-)
-from dgm_jax.combinators import adapt
-from dgm_jax.data import load
-from experiments import fitting, published
+QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (64,)}
 
 SMOOTHING = (0.01, 0.1, 1.0)  # the best on the validation split is taken
 COLUMNS = 16  # of the pictures
@@ -144,13 +144,13 @@ def show(found):
         rows.append(row)
     for name, figure in published.of(found["data"], "nats").items():
         rows.append({"model": f"{name} ({figure.source})", "test nats": f"{figure.value:.2f}"})
-    runner.table(rows, ["model", "parameters", "test nats", "training s"])
+    runs.table(rows, ["model", "parameters", "test nats", "training s"])
 
 
 def main(config: Config) -> dict:
     data = load(config.data, config.data_dir)
     if data.num_levels != 2:
-        raise ValueError(
+        raise checks.InputError(
             f"data={config.data!r} is no set of bits; take binarized_mnist, mushrooms, adult, ..."
         )
     dim = math.prod(data.train.shape[1:])
@@ -176,5 +176,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (64,)}
-    runner.run(CONFIG, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show)

@@ -23,11 +23,24 @@ raster alone and serves lower halves only, 1.81. Three minutes.
 import dataclasses
 from typing import Literal
 
-from experiments import runner
+import jax
+import numpy as np
+
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    likelihoods,
+    plots,
+    runs,
+)
+from dgm_jax.data import load
+from dgm_jax.nets import scaled
+from dgm_jax.objectives import mean_and_stderr
+from experiments import fitting
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
+class Config(runs.RunOptions):
     models: tuple[Literal["one-hot", "categorical", "mixture", "masks", "any-order"], ...] = (
         "categorical",
         "mixture",
@@ -52,21 +65,7 @@ class Config(runner.Config):
     eval_every: int = 100
 
 
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.autoregressive.digits")  # before the slow imports
-
-import jax
-import numpy as np
-
-from dgm_jax import autoregressive as ar
-from dgm_jax import (
-    likelihoods,
-    plots,
-)
-from dgm_jax.data import load
-from dgm_jax.nets import scaled
-from dgm_jax.objectives import mean_and_stderr
-from experiments import fitting
+QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32,), "num_masks": 2}
 
 SIDE, K = 8, 17
 DIM = SIDE * SIDE
@@ -189,7 +188,7 @@ def show(found):
         if "train_seconds" in r:
             row["training s"] = round(r["train_seconds"])
         rows.append(row)
-    runner.table(rows, ["model", "parameters", "test nats", "bits/dim", "training s"])
+    runs.table(rows, ["model", "parameters", "test nats", "bits/dim", "training s"])
     if "missing" in found:
         show_missing(found["missing"])
     full = ar.num_parameters(DIM, K, window=DIM - 1)
@@ -202,12 +201,14 @@ def show_missing(found):
     for pattern, imputed in found.items():
         bits = {n: f"{r[MISSING]:.3f} ± {r[f'{MISSING}_stderr']:.3f}" for n, r in imputed.items()}
         rows.append({"bits a missing pixel": pattern} | bits)
-    runner.table(rows, ["bits a missing pixel", *names])
+    runs.table(rows, ["bits a missing pixel", *names])
 
 
 def main(config: Config) -> dict:
     if not config.models:
-        raise ValueError("models is empty; name at least one, as --models categorical masks.")
+        raise checks.InputError(
+            "models is empty; name at least one, as --models categorical masks."
+        )
     data = load("digits")
     rows = {split: getattr(data, split).reshape(-1, DIM) for split in ("train", "valid", "test")}
     tables, fitted = fit_tables(rows)
@@ -222,5 +223,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32,), "num_masks": 2}
-    runner.run(CONFIG, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show)

@@ -31,14 +31,30 @@ faster with --positions rotary --rows-seen 2: it knows rows and columns, and loo
 import dataclasses
 from typing import Literal
 
-from experiments import runner
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    likelihoods,
+    plots,
+    runs,
+)
+from dgm_jax.data import load
+from dgm_jax.nets import scaled
+from dgm_jax.runs import processes
+from experiments import fitting
+from experiments.options import DataName
 
 ModelName = Literal["pixelcnn", "gated", "pixelcnn++", "pixelsnail", "image-gpt"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
-    data: runner.DataName = "digits"
+class Config(runs.RunOptions):
+    data: DataName = "digits"
     """a set of images with levels; digits needs no download"""
     models: tuple[ModelName, ...] = ("pixelcnn", "gated", "pixelcnn++")
     """which nets to train"""
@@ -73,24 +89,7 @@ class Config(runner.Config):
     """images in a row of the pictures"""
 
 
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.autoregressive.images")  # before the slow imports
-
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jax.flatten_util import ravel_pytree
-
-from dgm_jax import autoregressive as ar
-from dgm_jax import (
-    checks,
-    likelihoods,
-    plots,
-)
-from dgm_jax.data import load
-from dgm_jax.nets import scaled
-from dgm_jax.runs import processes
-from experiments import fitting
+QUICK = {"num_steps": 20, "eval_every": 10, "hidden": 16, "num_layers": 1, "num_shown": 8}
 
 MAKE = {
     "pixelcnn": ar.pixelcnn,
@@ -246,18 +245,18 @@ def show(found):
                 "training s": round(r["train_seconds"]),
             }
         )
-    runner.table(rows, list(rows[0]))
+    runs.table(rows, list(rows[0]))
     print("Exact log-likelihoods of the test set, and its code length in bits per dimension.")
 
 
 def main(config: Config) -> dict:
     if not config.models:
-        raise ValueError("models is empty; name at least one, as --models gated.")
+        raise checks.InputError("models is empty; name at least one, as --models gated.")
     checks.positive(config.learning_rate, "learning_rate")
     checks.positive_int(config.num_shown, "num_shown")
     data = load(config.data, config.data_dir)
     if data.num_levels is None or data.train.ndim not in (3, 4):
-        raise ValueError(f"data={config.data!r} has no images with levels; try digits.")
+        raise checks.InputError(f"data={config.data!r} has no images with levels; try digits.")
     images = {
         split: part if part.ndim == 4 else part[..., None]
         for split, part in zip(("train", "valid", "test"), data[1:4])
@@ -267,7 +266,9 @@ def main(config: Config) -> dict:
     rows = {split: (part,) for split, part in images.items()}
     if config.class_conditional:
         if data.labels is None:
-            raise ValueError(f"data={config.data!r} has no classes; leave class_conditional out.")
+            raise checks.InputError(
+                f"data={config.data!r} has no classes; leave class_conditional out."
+            )
         num_classes = int(data.labels["train"].max()) + 1
         rows = {s: (x, fitting.one_hot(data.labels[s], num_classes)) for s, x in images.items()}
     conditional = conditional_of(config, data.num_levels)
@@ -295,5 +296,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {"num_steps": 20, "eval_every": 10, "hidden": 16, "num_layers": 1, "num_shown": 8}
-    runner.run(CONFIG, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show)

@@ -24,11 +24,23 @@ validation split.
 import dataclasses
 from typing import Literal
 
-from experiments import runner
+import jax
+import numpy as np
+
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    likelihoods,
+    runs,
+)
+from dgm_jax.data import load
+from dgm_jax.data.readers import SHAKESPEARE
+from dgm_jax.runs import processes
+from experiments import fitting
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
+class Config(runs.RunOptions):
     data: Literal["tiny_shakespeare", "python"] = "tiny_shakespeare"
     """the text; python is the language reference within the Python that runs this"""
     hidden: int = 128
@@ -54,21 +66,16 @@ class Config(runner.Config):
     """characters of each text in samples.txt"""
 
 
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.autoregressive.text")  # before the slow imports
-
-import jax
-import numpy as np
-
-from dgm_jax import autoregressive as ar
-from dgm_jax import (
-    checks,
-    likelihoods,
-)
-from dgm_jax.data import load
-from dgm_jax.data.readers import SHAKESPEARE
-from dgm_jax.runs import processes
-from experiments import fitting
+QUICK = {
+    "num_steps": 4,
+    "eval_every": 2,
+    "hidden": 8,
+    "num_layers": 1,
+    "length": 32,
+    "window": 8,
+    "num_heads": 2,
+    "num_written": 60,
+}
 
 PIECE = 1859  # characters that are scored as one text: Shakespeare's test split is 30 of them
 TABLES = {"one character": 0, "given the last": 1, "given the last two": 2}  # their windows
@@ -164,7 +171,7 @@ def show(found):
         if "train_seconds" in r:
             row["training s"] = round(r["train_seconds"])
         rows.append(row)
-    runner.table(rows, ["model", "parameters", "bits/character", "training s"])
+    runs.table(rows, ["model", "parameters", "bits/character", "training s"])
 
 
 def main(config: Config) -> dict:
@@ -173,7 +180,7 @@ def main(config: Config) -> dict:
     parts, alphabet = read(config)
     longest = len(parts["train"])
     if config.length > longest:
-        raise ValueError(f"length must be at most {longest}, the text; got {config.length}.")
+        raise checks.InputError(f"length must be at most {longest}, the text; got {config.length}.")
     counted = {split: pieces(ids) for split, ids in parts.items()}
     models = {}
     for name, window in TABLES.items():
@@ -188,14 +195,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {
-        "num_steps": 4,
-        "eval_every": 2,
-        "hidden": 8,
-        "num_layers": 1,
-        "length": 32,
-        "window": 8,
-        "num_heads": 2,
-        "num_written": 60,
-    }
-    runner.run(CONFIG, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show)

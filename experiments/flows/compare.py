@@ -13,12 +13,22 @@ import dataclasses
 import math
 from typing import Literal
 
-from experiments import runner
+import jax
+import numpy as np
+
+from dgm_jax import checks, flows, plots, runs
+from dgm_jax.combinators import compose, fixed, invert, pushforward
+from dgm_jax.data import dequantize, load, logit_map, quantize, standardize
+from dgm_jax.distributions import standard_normal
+from dgm_jax.measure import timing
+from dgm_jax.runs import processes
+from experiments import baselines, fitting
+from experiments.options import DataName
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
-    data: runner.DataName = "digits"
+class Config(runs.RunOptions):
+    data: DataName = "digits"
     """the data set; digits needs no download"""
     models: tuple[Literal["maf", "iaf", "realnvp"], ...] = ("maf", "iaf", "realnvp")
     """which flows to train"""
@@ -47,19 +57,7 @@ class Config(runner.Config):
     """the lecture's d passes are timed for comparison up to this d; beyond, a call takes minutes"""
 
 
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.flows.compare")  # before the slow imports
-
-import jax
-import numpy as np
-
-from dgm_jax import checks, flows, plots
-from dgm_jax.combinators import compose, fixed, invert, pushforward
-from dgm_jax.data import dequantize, load, logit_map, quantize, standardize
-from dgm_jax.distributions import standard_normal
-from dgm_jax.measure import timing
-from dgm_jax.runs import processes
-from experiments import baselines, fitting
+QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32, 32), "timing_repeats": 3}
 
 SEQUENTIAL = {"maf": "sample", "iaf": "density"}  # the direction of d passes in the lecture
 DIRECTIONS = ("density", "sample")
@@ -174,8 +172,8 @@ def show(found):
         row["round trip"] = f"{r['round_trip']:.0e}"
         naive = r.get("density_naive_ms", r.get("sample_naive_ms"))
         cost.append(row if naive is None else row | {"d passes ms": round(naive, 1)})
-    runner.table(quality, list(quality[-1]))
-    runner.table(cost, list(max(cost, key=len)))
+    runs.table(quality, list(quality[-1]))
+    runs.table(cost, list(max(cost, key=len)))
     print(
         f"Milliseconds for {found['timing_batch']} examples; ratio is sampling to density. Passes "
         "are evaluations of\nthe network that must follow one another, as the lecture counts. "
@@ -221,12 +219,14 @@ def draw(config, data, results, reference, curves, samples, test):
 
 def main(config: Config) -> dict:
     if not config.models:
-        raise ValueError("models is empty; name at least one, as --models maf realnvp.")
+        raise checks.InputError("models is empty; name at least one, as --models maf realnvp.")
     checks.positive(config.learning_rate, "learning_rate")
     data = load(config.data, config.data_dir)
     shape = data.train.shape[1:]
     if not shape:
-        raise ValueError(f"data={config.data!r} is one long sequence; compare needs vectors.")
+        raise checks.InputError(
+            f"data={config.data!r} is one long sequence; compare needs vectors."
+        )
     rows = {s: getattr(data, s).reshape(-1, math.prod(shape)) for s in ("train", "valid", "test")}
     dim = math.prod(shape)
     print(f"{data.name}: {data.description}")
@@ -273,5 +273,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32, 32), "timing_repeats": 3}
-    runner.run(CONFIG, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show)

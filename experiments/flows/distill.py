@@ -14,13 +14,27 @@ Any set of vectors or images works the same way: --data bsds300_patches --data-d
 """
 
 import dataclasses
+import math
 
-from experiments import runner
+import distrax
+import jax
+import numpy as np
+
+from dgm_jax import checks, flows, plots, runs
+from dgm_jax.combinators import pushforward
+from dgm_jax.data import dequantize, load, logit_map, quantize, standardize
+from dgm_jax.distributions import standard_normal
+from dgm_jax.learning import averaged, gradient_descent, train
+from dgm_jax.measure import timing
+from dgm_jax.objectives import mean_and_stderr, nll
+from dgm_jax.runs import processes
+from experiments import fitting
+from experiments.options import DataName
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
-    data: runner.DataName = "digits"
+class Config(runs.RunOptions):
+    data: DataName = "digits"
     """the data set; digits needs no download"""
     num_layers: int = 5
     """autoregressive layers of the teacher"""
@@ -48,24 +62,15 @@ class Config(runner.Config):
     """the lecture's d passes are timed up to this d; beyond, a call takes minutes"""
 
 
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.flows.distill")  # before the slow imports
-
-import math
-
-import distrax
-import jax
-import numpy as np
-
-from dgm_jax import checks, flows, plots
-from dgm_jax.combinators import pushforward
-from dgm_jax.data import dequantize, load, logit_map, quantize, standardize
-from dgm_jax.distributions import standard_normal
-from dgm_jax.learning import averaged, gradient_descent, train
-from dgm_jax.measure import timing
-from dgm_jax.objectives import mean_and_stderr, nll
-from dgm_jax.runs import processes
-from experiments import fitting
+QUICK = {
+    "teacher_steps": 10,
+    "student_steps": 10,
+    "hidden": (32, 32),
+    "num_test": 1000,
+    "timing_repeats": 2,
+    "student_layers": 2,
+    "num_layers": 2,
+}
 
 
 def build(config, dim, name, *, inverse="unit_once"):
@@ -204,7 +209,7 @@ def show(found):
         }
         for name, r in found["models"].items()
     ]
-    runner.table(rows, list(rows[0]))
+    runs.table(rows, list(rows[0]))
     print(
         f"KL(student ‖ teacher) = {found['kl']:.2f} ± {found['kl_stderr']:.2f} nats, "
         f"{found['kl'] / found['dim']:.3f} a dimension."
@@ -222,7 +227,9 @@ def main(config: Config) -> dict:
     checks.positive_int(config.student_steps, "student_steps")
     data = load(config.data, config.data_dir)
     if not data.train.shape[1:]:
-        raise ValueError(f"data={config.data!r} is one long sequence; distill needs vectors.")
+        raise checks.InputError(
+            f"data={config.data!r} is one long sequence; distill needs vectors."
+        )
     rows, to_z, noisy = prepared(config, data)
     dim = rows["train"].shape[1]
     models = {name: build(config, dim, name) for name in ("teacher", "student")}
@@ -251,13 +258,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {
-        "teacher_steps": 10,
-        "student_steps": 10,
-        "hidden": (32, 32),
-        "num_test": 1000,
-        "timing_repeats": 2,
-        "student_layers": 2,
-        "num_layers": 2,
-    }
-    runner.run(CONFIG, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show)

@@ -14,15 +14,36 @@ training and 37 for a score, and digits that come back to 2e-4 grey levels.
 """
 
 import dataclasses
+import functools
+import time
 from typing import Literal
 
-from experiments import runner
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dgm_jax import checks, flows, plots, runs
+from dgm_jax.combinators import pushforward
+from dgm_jax.data import (
+    TOYS,
+    dequantize,
+    load,
+    logit_map,
+    quantize,
+    standardize,
+)
+from dgm_jax.distributions import standard_normal
+from dgm_jax.learning import averaged, fit, gradient_descent
+from dgm_jax.objectives import mean_and_stderr, nll
+from dgm_jax.runs import processes
+from experiments import fitting
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
+class Config(runs.RunOptions):
     toys: tuple[ToyName, ...] = ("moons", "checkerboard")
     """which densities to learn; none with --toys alone"""
     toy_steps: int = 1000
@@ -46,32 +67,14 @@ class Config(runner.Config):
     """fresh samples for the KL"""
 
 
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.flows.ffjord")  # before the slow imports
-
-import functools
-import time
-
-import distrax
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from dgm_jax import checks, flows, plots
-from dgm_jax.combinators import pushforward
-from dgm_jax.data import (
-    TOYS,
-    dequantize,
-    load,
-    logit_map,
-    quantize,
-    standardize,
-)
-from dgm_jax.distributions import standard_normal
-from dgm_jax.learning import averaged, fit, gradient_descent
-from dgm_jax.objectives import mean_and_stderr, nll
-from dgm_jax.runs import processes
-from experiments import fitting
+QUICK = {
+    "toys": ("moons",),
+    "toy_steps": 10,
+    "toy_hidden": (16, 16),
+    "num_test": 500,
+    "digits_steps": 10,
+    "digits_hidden": (32, 32),
+}
 
 EXACT = 1e-5  # the tolerance of scores; a tenth of it moves log p by less than 1e-3
 
@@ -220,18 +223,18 @@ def show(found):
             row[f"{name} s"] = round(r["train_seconds"])
         rows.append(row | {"evaluations": result["models"]["cnf"]["num_evals"]})
     if rows:
-        runner.table(rows, list(rows[0]))
+        runs.table(rows, list(rows[0]))
         print("Nats. KL is from the truth to the flow; 0 is a perfect fit.")
     if "digits" in found:
         rows = [{"digits": name, "value": value} for name, value in found["digits"].items()]
-        runner.table(rows, ("digits", "value"))
+        runs.table(rows, ("digits", "value"))
 
 
 def main(config: Config) -> dict:
     checks.positive(config.learning_rate, "learning_rate")
     checks.positive(config.tolerance, "tolerance")
     if not (config.toys or config.digits_steps):
-        raise ValueError("toys and digits_steps leave nothing to do; give --toys moons.")
+        raise checks.InputError("toys and digits_steps leave nothing to do; give --toys moons.")
     results = {}
     if config.toys:
         results["toys"] = {name: toy_results(config, name) for name in config.toys}
@@ -241,12 +244,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {
-        "toys": ("moons",),
-        "toy_steps": 10,
-        "toy_hidden": (16, 16),
-        "num_test": 500,
-        "digits_steps": 10,
-        "digits_hidden": (32, 32),
-    }
-    runner.run(CONFIG, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show)

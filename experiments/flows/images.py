@@ -36,14 +36,26 @@ import dataclasses
 import math
 from typing import Literal
 
-from experiments import runner
+import jax
+import numpy as np
+
+from dgm_jax import checks, flows, plots, runs
+from dgm_jax.bijectors import affine, contraction
+from dgm_jax.combinators import adapt, compose, fixed, invert, pushforward
+from dgm_jax.data import dequantize, load, logit_map, quantize
+from dgm_jax.distributions import standard_normal, uniform_noise
+from dgm_jax.learning import gradient_descent
+from dgm_jax.objectives import dequantized_log_prob, dequantized_nll
+from dgm_jax.runs import processes
+from experiments import baselines, fitting
+from experiments.options import DataName
 
 ModelName = Literal["realnvp", "glow", "flow++"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
-    data: runner.DataName = "digits"
+class Config(runs.RunOptions):
+    data: DataName = "digits"
     """a set of images with grey levels; digits needs no download"""
     models: tuple[ModelName, ...] = ("realnvp", "glow")
     """which flows to train"""
@@ -84,21 +96,16 @@ class Config(runner.Config):
     """images a row of the pictures"""
 
 
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.flows.images")  # before the slow imports
-
-import jax
-import numpy as np
-
-from dgm_jax import checks, flows, plots
-from dgm_jax.bijectors import affine, contraction
-from dgm_jax.combinators import adapt, compose, fixed, invert, pushforward
-from dgm_jax.data import dequantize, load, logit_map, quantize
-from dgm_jax.distributions import standard_normal, uniform_noise
-from dgm_jax.learning import gradient_descent
-from dgm_jax.objectives import dequantized_log_prob, dequantized_nll
-from dgm_jax.runs import processes
-from experiments import baselines, fitting
+QUICK = {
+    "num_updates": 20,
+    "eval_every": 10,
+    "hidden": 8,
+    "num_steps": 2,
+    "num_shown": 8,
+    "num_components": 2,
+    "num_couplings": (1, 1, 1),
+    "noise_couplings": 1,
+}
 
 
 def build(config, name, shape, num_levels, num_classes=0):
@@ -207,7 +214,7 @@ def show(found):
             row |= {"max |x - T(T⁻¹(x))|": error, "parameters": r["num_params"]}
             row |= {"training s": round(r["train_seconds"])}
         rows.append(row)
-    runner.table(rows, list(rows[-1]))
+    runs.table(rows, list(rows[-1]))
     print(
         "Bits per dimension of the test set, a bound on the code length; the error in grey\n"
         f"levels, float32. Dequantization is {found['dequantization']}."
@@ -242,12 +249,12 @@ def draw(config, num_levels, shown, samples, curves, reference):
 
 def main(config: Config) -> dict:
     if not config.models:
-        raise ValueError("models is empty; name at least one, as --models glow.")
+        raise checks.InputError("models is empty; name at least one, as --models glow.")
     checks.positive(config.learning_rate, "learning_rate")
     checks.positive_int(config.num_shown, "num_shown")
     data = load(config.data, config.data_dir)
     if data.num_levels is None or data.train.ndim not in (3, 4):
-        raise ValueError(f"data={config.data!r} has no images with grey levels; try digits.")
+        raise checks.InputError(f"data={config.data!r} has no images with grey levels; try digits.")
     images = {
         split: part if part.ndim == 4 else part[..., None]
         for split, part in zip(("train", "valid", "test"), data[1:4])
@@ -262,7 +269,9 @@ def main(config: Config) -> dict:
     rows = {split: (part,) for split, part in images.items()}
     if config.class_conditional:
         if data.labels is None:
-            raise ValueError(f"data={config.data!r} has no classes; leave class_conditional out.")
+            raise checks.InputError(
+                f"data={config.data!r} has no classes; leave class_conditional out."
+            )
         num_classes = int(data.labels["train"].max()) + 1
         rows = {s: (x, fitting.one_hot(data.labels[s], num_classes)) for s, x in images.items()}
     noise_key, *sample_keys = jax.random.split(
@@ -295,14 +304,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {
-        "num_updates": 20,
-        "eval_every": 10,
-        "hidden": 8,
-        "num_steps": 2,
-        "num_shown": 8,
-        "num_components": 2,
-        "num_couplings": (1, 1, 1),
-        "noise_couplings": 1,
-    }
-    runner.run(CONFIG, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show)

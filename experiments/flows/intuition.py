@@ -15,13 +15,21 @@ the middle of a cell, to 2 % by 4×4 parts of it and to 0.1 % by 16×16.
 import dataclasses
 from typing import Literal
 
-from experiments import runner
+import jax
+import numpy as np
+
+from dgm_jax import checks, flows, plots, runs
+from dgm_jax.combinators import pushforward
+from dgm_jax.data import TOYS
+from dgm_jax.distributions import standard_normal
+from dgm_jax.runs import processes
+from experiments.flows import toy
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
+class Config(runs.RunOptions):
     toy: ToyName = "moons"
     """which density bends the plane"""
     num_layers: int = 6
@@ -36,18 +44,7 @@ class Config(runner.Config):
     """into how many a side of a cell is cut for its area; drawn with the last"""
 
 
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.flows.intuition")  # before the slow imports
-
-import jax
-import numpy as np
-
-from dgm_jax import checks, flows, plots
-from dgm_jax.combinators import pushforward
-from dgm_jax.data import TOYS
-from dgm_jax.distributions import standard_normal
-from dgm_jax.runs import processes
-from experiments.flows import toy
+QUICK = {"num_steps": 50, "num_noise": 2000, "num_cells": 8, "parts": (1, 4)}
 
 MIXTURE = {  # of F: the parameters of flows.cdf, [1, K]
     "logits": np.log([[0.5, 0.3, 0.2]]).astype(np.float32),
@@ -195,13 +192,13 @@ def show(found):
         }
         for parts, r in found["plane"].items()
     ]
-    runner.table(rows, list(rows[0]))
+    runs.table(rows, list(rows[0]))
     print("How far the area of T(cell) is from ∫ |det J| over the cell, relative, over the grid.")
 
 
 def main(config: Config) -> dict:
     if not config.parts:
-        raise ValueError("parts is empty; give one or more, as --parts 1 4.")
+        raise checks.InputError("parts is empty; give one or more, as --parts 1 4.")
     checks.widths(config.parts, "parts")
     checks.positive_int(config.num_cells, "num_cells")
     checks.positive_int(config.num_noise, "num_noise")
@@ -214,5 +211,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {"num_steps": 50, "num_noise": 2000, "num_cells": 8, "parts": (1, 4)}
-    runner.run(CONFIG, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show)

@@ -15,16 +15,29 @@ once: orthogonal, householder and triangular are the three forms of their paper.
 """
 
 import dataclasses
+import time
 from typing import Literal
 
-from experiments import runner
+import jax
+import numpy as np
+import optax
+
+from dgm_jax import checks, flows, plots, runs
+from dgm_jax.bijectors import Permutation
+from dgm_jax.combinators import compose, fixed, pushforward, repeat
+from dgm_jax.data import ENERGIES
+from dgm_jax.distributions import standard_normal
+from dgm_jax.learning import gradient_descent
+from dgm_jax.objectives import mean_and_stderr, reverse_kl
+from dgm_jax.runs import processes
+from experiments import fitting
 
 Target = Literal["u1", "u2", "u3", "u4"]
 FlowName = Literal["planar", "orthogonal", "householder", "triangular"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
+class Config(runs.RunOptions):
     targets: tuple[Target, ...] = ("u1", "u2", "u3", "u4")
     """which densities to learn, rows of the paper's table 1"""
     flows: tuple[FlowName, ...] = ("planar",)
@@ -42,24 +55,7 @@ class Config(runner.Config):
     """fresh samples for the KL"""
 
 
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.flows.planar")  # before the slow imports
-
-import time
-
-import jax
-import numpy as np
-import optax
-
-from dgm_jax import checks, flows, plots
-from dgm_jax.bijectors import Permutation
-from dgm_jax.combinators import compose, fixed, pushforward, repeat
-from dgm_jax.data import ENERGIES
-from dgm_jax.distributions import standard_normal
-from dgm_jax.learning import gradient_descent
-from dgm_jax.objectives import mean_and_stderr, reverse_kl
-from dgm_jax.runs import processes
-from experiments import fitting
+QUICK = {"num_steps": 50, "targets": ("u2",), "depths": (2, 4), "num_test": 500}
 
 
 def layer_of(name):
@@ -140,13 +136,15 @@ def show(found):
         for depth, r in result["depths"].items():
             row[f"KL, {depth}"] = f"{r['kl']:.3f} ± {r['kl_stderr']:.3f}"
         rows.append(row)
-    runner.table(rows, list(rows[0]))
+    runs.table(rows, list(rows[0]))
     print("Nats. KL is from the flow to the target; 0 is a perfect fit, log 2 = 0.69 half of one.")
 
 
 def main(config: Config) -> dict:
     if not (config.targets and config.flows and config.depths):
-        raise ValueError("targets, flows and depths must each name one or more, as --depths 2 8.")
+        raise checks.InputError(
+            "targets, flows and depths must each name one or more, as --depths 2 8."
+        )
     checks.positive(config.learning_rate, "learning_rate")
     results = {}
     for name in config.targets:
@@ -169,5 +167,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {"num_steps": 50, "targets": ("u2",), "depths": (2, 4), "num_test": 500}
-    runner.run(CONFIG, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show)

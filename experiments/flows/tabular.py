@@ -27,14 +27,32 @@ run):
 import dataclasses
 from typing import Literal
 
-from experiments import runner
+import distrax
+import jax
+import numpy as np
+
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    flows,
+    likelihoods,
+    plots,
+    runs,
+)
+from dgm_jax.bijectors import Triangular, affine, rational_quadratic_spline
+from dgm_jax.combinators import compose, fixed, invert, pushforward, repeat
+from dgm_jax.data import load, standardize
+from dgm_jax.distributions import standard_normal
+from dgm_jax.runs import processes
+from experiments import baselines, fitting, published
+from experiments.options import DataName
 
 ModelName = Literal["maf", "realnvp", "nsf-coupling", "nsf", "made", "made-mog"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
-    data: runner.DataName = "bsds300_patches"
+class Config(runs.RunOptions):
+    data: DataName = "bsds300_patches"
     """a set of rows of real numbers, which needs --data-dir or DGM_DATA"""
     models: tuple[ModelName, ...] = ("maf",)
     """which to train; nsf: rational-quadratic splines, autoregressive or in couplings; made: no
@@ -62,26 +80,7 @@ class Config(runner.Config):
     eval_every: int = 500
 
 
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.flows.tabular")  # before the slow imports
-
-import distrax
-import jax
-import numpy as np
-
-from dgm_jax import autoregressive as ar
-from dgm_jax import (
-    checks,
-    flows,
-    likelihoods,
-    plots,
-)
-from dgm_jax.bijectors import Triangular, affine, rational_quadratic_spline
-from dgm_jax.combinators import compose, fixed, invert, pushforward, repeat
-from dgm_jax.data import load, standardize
-from dgm_jax.distributions import standard_normal
-from dgm_jax.runs import processes
-from experiments import baselines, fitting, published
+QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32,), "num_layers": 2}
 
 
 def title(config, name):
@@ -143,17 +142,19 @@ def show(found):
         if name in found["models"]:
             row |= {"parameters": r["num_params"], "training s": round(r["train_seconds"])}
         rows.append(row)
-    runner.table(rows, list(rows[-1]))
+    runs.table(rows, list(rows[-1]))
     print("Nats, with two standard errors over the test set; higher is better.")
 
 
 def main(config: Config) -> dict:
     if not config.models:
-        raise ValueError("models is empty; name at least one, as --models maf nsf.")
+        raise checks.InputError("models is empty; name at least one, as --models maf nsf.")
     checks.positive(config.learning_rate, "learning_rate")
     data = load(config.data, config.data_dir)
     if data.num_levels is not None or data.train.ndim != 2:
-        raise ValueError(f"data={config.data!r} has no rows of real numbers; try bsds300_patches.")
+        raise checks.InputError(
+            f"data={config.data!r} has no rows of real numbers; try bsds300_patches."
+        )
     rows = {split: getattr(data, split) for split in ("train", "valid", "test")}
     dim = rows["train"].shape[1]
     print(f"{data.name}: {data.description}")
@@ -174,5 +175,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32,), "num_layers": 2}
-    runner.run(CONFIG, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show)

@@ -17,9 +17,25 @@ triangular, plu, qr), which can only be one Gaussian.
 """
 
 import dataclasses
+import time
+from functools import partial
 from typing import Literal
 
-from experiments import runner
+import jax
+import optax
+
+from dgm_jax import checks, flows, plots, runs
+from dgm_jax.bijectors import (
+    additive,
+    mixture_logistic_cdf,
+    rational_quadratic_spline,
+)
+from dgm_jax.combinators import compose, pushforward
+from dgm_jax.data import TOYS
+from dgm_jax.distributions import standard_normal
+from dgm_jax.learning import fit, gradient_descent
+from dgm_jax.objectives import mean_and_stderr, nll
+from dgm_jax.runs import processes
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 ModelName = Literal[
@@ -29,7 +45,7 @@ LINEAR = ("diagonal", "triangular", "plu", "qr")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
+class Config(runs.RunOptions):
     toys: tuple[ToyName, ...] = (
         "checkerboard",
         "gaussians",
@@ -50,29 +66,6 @@ class Config(runner.Config):
     """of Adam at the start; falls to 0 as a cosine"""
     num_test: int = 20000
     """fresh samples for the KL"""
-
-
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "experiments.flows.toy")  # before the slow imports
-
-import time
-from functools import partial
-
-import jax
-import optax
-
-from dgm_jax import checks, flows, plots
-from dgm_jax.bijectors import (
-    additive,
-    mixture_logistic_cdf,
-    rational_quadratic_spline,
-)
-from dgm_jax.combinators import compose, pushforward
-from dgm_jax.data import TOYS
-from dgm_jax.distributions import standard_normal
-from dgm_jax.learning import fit, gradient_descent
-from dgm_jax.objectives import mean_and_stderr, nll
-from dgm_jax.runs import processes
 
 
 def flow_of(config, name):
@@ -109,13 +102,13 @@ def show(found):
         for name, r in result["models"].items():
             row[f"KL {name}"] = f"{r['kl']:.3f} ± {r['kl_stderr']:.3f}"
         rows.append(row)
-    runner.table(rows, list(rows[0]))
+    runs.table(rows, list(rows[0]))
     print("Nats. KL is from the truth to the flow; 0 is a perfect fit.")
 
 
 def main(config: Config) -> dict:
     if not (config.toys and config.models):
-        raise ValueError("toys and models must each name at least one, as --toys moons.")
+        raise checks.InputError("toys and models must each name at least one, as --toys moons.")
     checks.positive(config.learning_rate, "learning_rate")
     results = {}
     for toy_name in config.toys:
@@ -142,4 +135,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    runner.run(CONFIG, main, quick={"num_steps": 20, "toys": ("moons",)}, show=show)
+    runs.experiment(Config, main, quick={"num_steps": 20, "toys": ("moons",)}, show=show)

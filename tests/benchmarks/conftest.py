@@ -1,21 +1,22 @@
-"""Runs `python -m benchmarks.<name>` as a program, away from the repository."""
+"""Runs a benchmark with given options, as its command does, in this process."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import importlib
 
+import jax
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from dgm_jax import plots, runs
 
 
 @pytest.fixture
-def command(tmp_path):
+def command(tmp_path, monkeypatch):
+    """command("passes", "--dims", 3): benchmarks.passes, in a folder of its own."""
+
     def run(name, *args):
-        line = [sys.executable, "-m", f"benchmarks.{name}", *map(str, args)]
-        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        env = os.environ | {"PYTHONPATH": paths}
-        return subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=env)
+        monkeypatch.chdir(tmp_path)
+        module = importlib.import_module(f"benchmarks.{name}")
+        parts = module.Config, module.main, module.tables, module.draw
+        with jax.debug_key_reuse(False):  # a call that is timed again draws again what it drew
+            runs.benchmark(*parts, save=plots.save, args=list(map(str, args)))
 
     return run

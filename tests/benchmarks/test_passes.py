@@ -29,8 +29,7 @@ TINY = ["--batch", 4, "--num-layers", 1, "--hidden", 8, "--min-seconds", 0, "--r
 
 def test_a_tiny_run_writes_its_rows_its_picture_and_a_record(command, tmp_path):
     args = ["--dims", 3, "--inverse", "unit_once", "naive", *TINY, "--out", "p.json"]
-    done = command("passes", *args, "--figure", "p.png", "--record", "r.md", "--note", "a test")
-    assert done.returncode == 0, done.stderr
+    command("passes", *args, "--figure", "p.png", "--record", "r.md", "--note", "a test")
     found = json.loads((tmp_path / "p.json").read_text())
     assert set(found) == {"rows", "machine"} and found["machine"]["jax"] == jax.__version__
     assert all(set(row) == ROW for row in found["rows"])

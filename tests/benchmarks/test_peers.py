@@ -76,8 +76,7 @@ def test_ratios_are_to_the_fastest_peer_and_a_call_left_out_has_no_time():
 def test_a_tiny_run_writes_its_rows_and_its_picture(command, tmp_path):
     args = ["--libraries", "distrax", "--models", "realnvp", "--dims", 4, "--batch", 4]
     args += ["--num-layers", 1, "--hidden", 8, 8, "--min-seconds", 0, "--repeats", 1]
-    done = command("peers", *args, "--out", "q.json", "--figure", "q.png")
-    assert done.returncode == 0, done.stderr
+    command("peers", *args, "--out", "q.json", "--figure", "q.png")
     rows = json.loads((tmp_path / "q.json").read_text())["rows"]
     assert {(r["library"], r["way"]) for r in rows} == {
         (library, way) for library in ("dgm_jax", "distrax") for way in peers.WAYS

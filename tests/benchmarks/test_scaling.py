@@ -29,8 +29,7 @@ def test_a_tiny_run_writes_its_rows_and_its_picture(command, tmp_path):
     args = ["--sizes", "devices", "--dim", 3, "--width", 8, "--depth", 1, "--batch", 4]
     args += ["--num-layers", 1, "--devices", 1, 2]
     args += ["--min-seconds", 0, "--repeats", 1, "--out", "s.json", "--figure", "s.png"]
-    done = command("scaling", *args)
-    assert done.returncode == 0, done.stderr
+    command("scaling", *args)
     rows = json.loads((tmp_path / "s.json").read_text())["rows"]
     assert [(r["vary"], r["value"]) for r in rows] == [("devices", 1), ("devices", 2)]
     assert all(r[f"{way}_ms"] > 0 and r[f"{way}_flops"] > 0 for r in rows for way in scaling.WAYS)

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import runner
+from dgm_jax import runs
 from experiments.autoregressive import audio
 
-QUICK = {
+TINY = {
     "num_steps": 2,
     "eval_every": 1,
     "length": 48,
@@ -48,10 +48,8 @@ def folder(tmp_path):
 
 
 def run(folder, **options):
-    config = audio.Config(
-        data_dir=folder, workdir=folder / "run", quick=True, progress=False, **options
-    )
-    return runner.run(config, audio.main, quick=QUICK, show=audio.show)
+    config = audio.Config(data_dir=folder, workdir=folder / "run", progress=False, **TINY | options)
+    return runs.keep(config, audio.main, show=audio.show)
 
 
 def test_a_short_run_writes_results_sound_and_a_picture(folder, capsys):

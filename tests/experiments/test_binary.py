@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from dgm_jax import autoregressive as ar
-from dgm_jax import likelihoods
-from experiments import fitting, runner
+from dgm_jax import likelihoods, runs
+from experiments import fitting
 from experiments.autoregressive import binary
 
-QUICK = {"num_steps": 4, "eval_every": 2, "hidden": (6,)}
+TINY = {"num_steps": 4, "eval_every": 2, "hidden": (6,)}
 
 
 def folder(tmp_path, path, shape, x=None):
@@ -26,9 +26,9 @@ def folder(tmp_path, path, shape, x=None):
 
 def run(data, data_dir, workdir, **options):
     config = binary.Config(
-        data=data, data_dir=data_dir, workdir=workdir, quick=True, progress=False, **options
+        data=data, data_dir=data_dir, workdir=workdir, progress=False, **TINY | options
     )
-    return runner.run(config, binary.main, quick=QUICK, show=binary.show)
+    return runs.keep(config, binary.main, show=binary.show)
 
 
 def test_a_set_of_bits_is_told_beside_the_published_figures(tmp_path, capsys):

@@ -7,10 +7,10 @@ import struct
 import numpy as np
 import pytest
 
-from experiments import runner
+from dgm_jax import runs
 from experiments.flows import compare
 
-QUICK = {"num_steps": 4, "eval_every": 2, "hidden": (8,), "num_layers": 1, "timing_repeats": 1}
+TINY = {"num_steps": 4, "eval_every": 2, "hidden": (8,), "num_layers": 1, "timing_repeats": 1}
 KEYS = {
     "test_nats",
     "test_bits_per_dim",
@@ -25,8 +25,8 @@ KEYS = {
 
 
 def run(workdir, **options):
-    config = compare.Config(workdir=workdir, quick=True, progress=False, **options)
-    return runner.run(config, compare.main, quick=QUICK, show=compare.show)
+    config = compare.Config(workdir=workdir, progress=False, **TINY | options)
+    return runs.keep(config, compare.main, show=compare.show)
 
 
 def test_the_run_writes_results_pictures_and_says_when_it_is_done(tmp_path, capsys):

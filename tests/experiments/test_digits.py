@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments import runner
+from dgm_jax import runs
 from experiments.autoregressive import digits
 
-QUICK = {"num_steps": 2, "eval_every": 1, "hidden": (4,), "num_masks": 2, "num_components": 2}
+TINY = {"num_steps": 2, "eval_every": 1, "hidden": (4,), "num_masks": 2, "num_components": 2}
 
 
 def test_a_short_run_writes_results_and_pictures(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(digits, "NUM_ORDERS", 3)
-    config = digits.Config(workdir=tmp_path, models=("any-order",), quick=True, progress=False)
-    results = runner.run(config, digits.main, quick=QUICK, show=digits.show)
+    config = digits.Config(workdir=tmp_path, models=("any-order",), progress=False, **TINY)
+    results = runs.keep(config, digits.main, show=digits.show)
     assert json.loads((tmp_path / "results.json").read_text()) == results
     tables = {name: r["test_bits_per_dim"] for name, r in results["tables"].items()}
     assert tables["one histogram"] == pytest.approx(2.974, abs=2e-3)

@@ -1,10 +1,9 @@
-from experiments import runner
+from dgm_jax import runs
 from experiments.flows import distill
 
 
 def test_a_short_run_distils_and_draws(tmp_path, capsys):
-    config = distill.Config(workdir=tmp_path, quick=True, progress=False)
-    quick = {
+    tiny = {
         "teacher_steps": 60,
         "student_steps": 150,
         "hidden": (32, 32),
@@ -14,7 +13,8 @@ def test_a_short_run_distils_and_draws(tmp_path, capsys):
         "num_layers": 2,
         "learning_rate": 3e-3,
     }
-    found = runner.run(config, distill.main, quick=quick, show=distill.show)
+    config = distill.Config(workdir=tmp_path, progress=False, **tiny)
+    found = runs.keep(config, distill.main, show=distill.show)
     assert found["kl_in_training"][0][1] > found["kl"] > -4 * found["kl_stderr"]
     assert all(1.9 < r["test_bits_per_dim"] < 2.9 for r in found["models"].values())
     assert set(found["sampling_ms"]) == {"student", "teacher", "teacher, d passes"}

@@ -1,10 +1,10 @@
-from experiments import runner
+from dgm_jax import runs
 from experiments.flows import ffjord
 
 
 def short(tmp_path, **options):
-    config = ffjord.Config(workdir=tmp_path, quick=True, progress=False)
-    return runner.run(config, ffjord.main, quick=options, show=ffjord.show)
+    config = ffjord.Config(workdir=tmp_path, progress=False, **options)
+    return runs.keep(config, ffjord.main, show=ffjord.show)
 
 
 def test_a_short_run_on_the_plane_learns_and_draws(tmp_path, capsys):

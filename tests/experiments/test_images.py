@@ -6,11 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import fitting, runner
+from dgm_jax import runs
+from experiments import fitting
 from experiments.flows import images
 from tests.helpers import perturb
 
-QUICK = {
+TINY = {
     "num_updates": 4,
     "eval_every": 2,
     "hidden": 4,
@@ -23,8 +24,8 @@ QUICK = {
 
 
 def run(workdir, **options):
-    config = images.Config(workdir=workdir, quick=True, progress=False, **options)
-    return runner.run(config, images.main, quick=QUICK, show=images.show)
+    config = images.Config(workdir=workdir, progress=False, **TINY | options)
+    return runs.keep(config, images.main, show=images.show)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import runner
+from dgm_jax import runs
 from experiments.flows import intuition
 
 
@@ -34,9 +34,9 @@ def test_a_linear_map_multiplies_every_area_by_its_determinant(parts):
 
 
 def test_a_short_run_finds_areas_nearer_to_the_determinant_on_finer_grids(tmp_path, capsys):
-    config = intuition.Config(workdir=tmp_path, quick=True)
-    quick = {"num_steps": 20, "num_layers": 2, "hidden": (8,), "num_cells": 6, "parts": (1, 4)}
-    plane = runner.run(config, intuition.main, quick=quick, show=intuition.show)["plane"]
+    tiny = {"num_steps": 20, "num_layers": 2, "hidden": (8,), "num_cells": 6, "parts": (1, 4)}
+    config = intuition.Config(workdir=tmp_path, **tiny)
+    plane = runs.keep(config, intuition.main, show=intuition.show)["plane"]
     assert plane["4"]["mean_area_error"] < 0.2 * plane["1"]["mean_area_error"] < 0.1
     for picture in ("line.png", "plane.png"):
         assert (tmp_path / picture).stat().st_size > 10_000

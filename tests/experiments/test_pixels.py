@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import runner
+from dgm_jax import runs
 from experiments.autoregressive import images
 
-QUICK = {
+TINY = {
     "num_steps": 2,
     "eval_every": 1,
     "hidden": 4,
@@ -22,9 +22,9 @@ QUICK = {
 
 def test_a_short_run_writes_results_and_pictures(tmp_path, capsys):
     config = images.Config(
-        workdir=tmp_path, models=("gated",), class_conditional=True, quick=True, progress=False
+        workdir=tmp_path, models=("gated",), class_conditional=True, progress=False, **TINY
     )
-    results = runner.run(config, images.main, quick=QUICK, show=images.show)
+    results = runs.keep(config, images.main, show=images.show)
     assert json.loads((tmp_path / "results.json").read_text()) == results
     row = results["models"]["gated"]
     assert row["test_bits_per_dim"] == pytest.approx(-row["test_nats"] / (64 * np.log(2)))

@@ -2,16 +2,16 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import runner
+from dgm_jax import runs
 from experiments.flows import planar
 from tests.contracts.compiled import jit
 from tests.helpers import perturb
 
 
 def test_a_short_run_comes_nearer_with_depth_and_draws_what_it_learned(tmp_path, capsys):
-    config = planar.Config(workdir=tmp_path, targets=("u2",), depths=(1, 8), quick=True)
-    quick = {"num_steps": 1500, "num_test": 4000}
-    result = runner.run(config, planar.main, quick=quick, show=planar.show)["targets"]["u2"]
+    tiny = {"num_steps": 1500, "num_test": 4000}
+    config = planar.Config(workdir=tmp_path, targets=("u2",), depths=(1, 8), **tiny)
+    result = runs.keep(config, planar.main, show=planar.show)["targets"]["u2"]
     shallow, deep = (result["depths"][k] for k in ("planar 1", "planar 8"))
     assert deep["kl"] > -4 * deep["kl_stderr"]  # a KL, with log Z right: never below 0
     assert deep["kl"] < shallow["kl"] < 2

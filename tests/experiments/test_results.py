@@ -1,8 +1,6 @@
 """The collected tables: what a run tells is there, what stands around a table is kept."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -116,10 +114,3 @@ def test_every_table_of_the_record_names_an_experiment_that_exists():
     root = results.FILE.parents[1]
     for match in found:
         assert (root / match["experiment"].replace(".", "/")).with_suffix(".py").is_file()
-
-
-def test_the_command_imports_no_array_library():
-    script = "import sys; import experiments.results; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert not {"jax", "numpy"} & set(done.stdout.split())

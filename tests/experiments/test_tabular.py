@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import baselines, published, runner
+from dgm_jax import runs
+from experiments import baselines, published
 from experiments.flows import tabular
 
-QUICK = {"num_steps": 4, "eval_every": 2, "hidden": (8,), "num_layers": 1, "num_bins": 3}
+TINY = {"num_steps": 4, "eval_every": 2, "hidden": (8,), "num_layers": 1, "num_bins": 3}
 MODELS = ("maf", "realnvp", "nsf-coupling", "nsf", "made", "made-mog")
 
 
@@ -36,12 +37,12 @@ def test_a_run_tells_nats_beside_the_gaussian_and_the_published_figures(tmp_path
     config = tabular.Config(
         workdir=tmp_path / "run",
         data_dir=tmp_path,
-        quick=True,
         progress=False,
         batch_size=50,
         models=("nsf-coupling",),
+        **TINY,
     )
-    found = runner.run(config, tabular.main, quick=QUICK, show=tabular.show)
+    found = runs.keep(config, tabular.main, show=tabular.show)
     assert list(found["models"]) == ["RQ-NSF (C)"]
     start = found["baselines"]["Gaussian"]["test_nats"]
     assert all(abs(r["test_nats"] - start) < 3 for r in found["models"].values())

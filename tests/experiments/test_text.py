@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from experiments import runner
+from dgm_jax import runs
 from experiments.autoregressive import text
 
-QUICK = {
+TINY = {
     "num_steps": 2,
     "eval_every": 1,
     "hidden": 8,
@@ -31,8 +31,8 @@ def folder(tmp_path):
 
 
 def run(tmp_path, **options):
-    config = text.Config(workdir=tmp_path / "run", quick=True, progress=False, **options)
-    return runner.run(config, text.main, quick=QUICK, show=text.show)
+    config = text.Config(workdir=tmp_path / "run", progress=False, **TINY | options)
+    return runs.keep(config, text.main, show=text.show)
 
 
 def test_a_text_of_four_words_is_told_by_what_comes_before(tmp_path, capsys):

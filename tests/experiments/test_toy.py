@@ -3,17 +3,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dgm_jax import runs
 from dgm_jax.data import TOYS
-from experiments import runner
 from experiments.flows import toy
 from tests.contracts.compiled import jit
 from tests.helpers import perturb
 
 
 def test_a_short_run_beats_one_gaussian_and_draws_what_it_learned(tmp_path, capsys):
-    config = toy.Config(workdir=tmp_path, toys=("moons",), models=("maf",), quick=True)
-    quick = {"num_steps": 300, "num_layers": 4, "hidden": (32, 32), "num_test": 2000}
-    result = runner.run(config, toy.main, quick=quick, show=toy.show)["toys"]["moons"]
+    tiny = {"num_steps": 300, "num_layers": 4, "hidden": (32, 32), "num_test": 2000}
+    config = toy.Config(workdir=tmp_path, toys=("moons",), models=("maf",), **tiny)
+    result = runs.keep(config, toy.main, show=toy.show)["toys"]["moons"]
     moons = TOYS["moons"]()
     x = moons.sample(jax.random.key(5), 10_000)
     gaussian = 0.5 * jnp.linalg.slogdet(2 * jnp.pi * jnp.e * jnp.cov(x.T)).logabsdet

@@ -4,22 +4,6 @@ python -m tests.multiprocess.job --workdir DIR --coordinator HOST:PORT --num-pro
 """
 
 import dataclasses
-
-from experiments import runner
-
-
-@dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
-    num_steps: int = 80
-    checkpoint_every: int = 10
-    pause: float = 0.0  # seconds a step
-    width: int = 16  # of the hidden layer; a checkpoint has 40 times as many numbers
-    fails: int = -1  # the process in which the batch of step 30 is a mistake
-
-
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "tests.multiprocess.job")
-
 import functools
 import hashlib
 import time
@@ -29,8 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from dgm_jax import runs
 from dgm_jax.learning import data_mesh, gradient_descent, train
 from dgm_jax.learning.checkpoints import fingerprints
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.RunOptions):
+    num_steps: int = 80
+    checkpoint_every: int = 10
+    pause: float = 0.0  # seconds a step
+    width: int = 16  # of the hidden layer; a checkpoint has 40 times as many numbers
+    fails: int = -1  # the process in which the batch of step 30 is a mistake
 
 
 def init(key, width):
@@ -83,4 +77,4 @@ def main(config):
 
 
 if __name__ == "__main__":
-    runner.run(CONFIG, main, quick={}, show=lambda found: print(found["sha256"]))
+    runs.experiment(Config, main, quick={}, show=lambda found: print(found["sha256"]))

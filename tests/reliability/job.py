@@ -7,12 +7,18 @@ kills fall into the writing of a checkpoint.
 """
 
 import dataclasses
+import time
 
-from experiments import runner
+import jax
+import numpy as np
+import optax
+
+from dgm_jax import runs
+from dgm_jax.learning import gradient_descent, train
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runner.Config):
+class Config(runs.RunOptions):
     num_steps: int = 200
     size: int = 20_000  # parameters: a checkpoint has three times as many numbers
     checkpoint_every: int = 5
@@ -20,18 +26,6 @@ class Config(runner.Config):
     bad_from: int = -1  # the first step whose batch is NaN
     bad_until: int = -1  # the first step after it whose batch is not
     pause: float = 0.0  # seconds a step
-
-
-if __name__ == "__main__":
-    CONFIG = runner.parse(Config, "tests.reliability.job")
-
-import time
-
-import jax
-import numpy as np
-import optax
-
-from dgm_jax.learning import gradient_descent, train
 
 
 def algorithm(size):
@@ -97,4 +91,4 @@ def live(config, first, reached):
 
 
 if __name__ == "__main__":
-    runner.run(CONFIG, main, quick={})
+    runs.experiment(Config, main, quick={})

@@ -48,7 +48,7 @@ def test_an_abort_of_jax_is_the_exit_code_for_a_lost_peer():
     """Where jax cannot start, because there is no cluster, the rest of `start` is all there is."""
     script = """
 import os
-from dgm_jax.learning import processes
+from dgm_jax.runs import processes
 try:
     processes.start()
 except ValueError as error:

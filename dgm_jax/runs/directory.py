@@ -1,0 +1,135 @@
+"""The directory of a run: its options, its results, and one process at a time that has it.
+
+`config.json` holds the options, the machine and the day of the last start, `results.json` what the
+run found. The directory belongs to one configuration: the same command finds a finished run and
+shows it, or resumes one that was stopped, and other options are refused.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .. import checks
+from ..measure import machine
+from . import errors, processes, tables
+from .cache import keep_compiled
+from .locks import locked
+from .preemption import leaving_on_sigterm
+from .values import plain, read_json, write_json
+
+PLACES = (  # options that may differ when a run is resumed
+    "workdir",
+    "data_dir",
+    "cache_dir",
+    "progress",
+    "devices",
+    "machine",
+    "distributed",
+    "coordinator",
+    "num_processes",
+    "process_id",
+)
+
+
+def keep(
+    config: Any, main: Callable[[Any], dict], *, show: Callable[[dict], None] = tables.listing
+) -> dict:
+    """main(config), or what an earlier run of it found; shows the results, and returns them.
+
+    `config` has the fields of `RunOptions`, and `show` prints what results.json holds. An error
+    ends the program as `dgm_jax.runs.errors` says.
+    """
+    return processes.together(lambda: errors.told(lambda: _kept(config, main, show)))
+
+
+def program(main: Callable) -> str:
+    """experiments.flows.compare, also where that is the program; the file's name for a script."""
+    module = sys.modules[main.__module__]
+    if getattr(module, "__spec__", None) is not None:
+        return module.__spec__.name
+    return Path(module.__file__).stem if hasattr(module, "__file__") else main.__module__
+
+
+def _kept(config, main, show):
+    if config.joins:  # from here on this process and its peers are one run
+        processes.start(
+            config.coordinator, num_processes=config.num_processes, process_id=config.process_id
+        )
+    if config.workdir is None:
+        raise checks.InputError("workdir is missing; give the directory that keeps the run.")
+    if not processes.first():
+        return _follow(config, main)
+    results = config.workdir / "results.json"
+    with contextlib.ExitStack() as stack:
+        done = processes.from_first(lambda: _opened(config, main, stack))
+        if not done:
+            keep_compiled(config.cache_dir)
+            write_json(results, main(config))
+    found = read_json(results)
+    show(found)
+    if done:
+        print(f"This run was done already: {config.workdir}")
+    else:
+        print(f"Results, options and checkpoints are in {config.workdir}")
+    return found
+
+
+def _follow(config, main):
+    """What the other processes do: the same computation, in silence."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        if processes.from_first(None):
+            return read_json(config.workdir / "results.json")
+        keep_compiled(config.cache_dir)
+        return main(config)
+
+
+def _opened(config, main, stack):
+    """Takes the directory until `stack` is closed; whether its run is done."""
+    options = {"experiment": program(main), **dataclasses.asdict(config)}
+    _make(config.workdir)
+    stack.enter_context(locked(config.workdir))
+    stack.enter_context(leaving_on_sigterm())
+    path = config.workdir / "config.json"
+    _refuse_another(path, options)
+    if (config.workdir / "results.json").exists():
+        return True
+    write_json(path, options | {"machine": machine()})
+    return False
+
+
+def _make(workdir):
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        probe = workdir / "probe.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise checks.InputError(
+            f"workdir {workdir} cannot be written to ({error.strerror}); "
+            "name another with --workdir."
+        ) from error
+
+
+def _refuse_another(path, options):
+    """A directory belongs to one configuration: its run is resumed with that, or not at all.
+
+    To none, as long as it holds no more than the options of a start that was refused.
+    """
+    if not path.exists() or {file.name for file in path.parent.iterdir()} <= {".lock", path.name}:
+        return
+    old, new = read_json(path), plain(options, "config")
+    differing = [
+        f"{name} was {json.dumps(old.get(name))}, is {json.dumps(new.get(name))}"
+        for name in sorted((old.keys() | new.keys()) - set(PLACES))
+        if old.get(name) != new.get(name)
+    ]
+    if differing:
+        raise checks.InputError(
+            f"{path.parent} holds a run with other options ({'; '.join(differing)}); "
+            "name another directory with --workdir, or delete this one."
+        )

@@ -1,0 +1,77 @@
+"""What a benchmark leaves: tables on the terminal, rows in JSON, a picture, a dated record."""
+
+import os
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .. import checks
+from .tables import markdown, table
+from .values import write_json
+
+
+def report(
+    config: Any,
+    name: str,
+    words: Sequence[str],
+    main: Callable[[Any], dict],
+    to_tables: Callable[[dict], list[list[Mapping]]],
+    draw: Callable,
+    save: Callable,
+) -> None:
+    """Measures main(config), prints its tables, and writes the files that `config` asks for.
+
+    `config` has the fields of `ReportOptions`; `name` is the program and `words` are the options
+    that it was given. A file that cannot be written is refused before
+    anything is measured.
+    """
+    refuse_files(config)
+    found = main(config)
+    for rows in to_tables(found):
+        table(rows)
+    if config.out:
+        write_json(config.out, {part: found[part] for part in ("rows", "machine")})
+    save(draw(config, found), config.figure)
+    print(f"The picture is {config.figure}")
+    if config.record:
+        line = command_line(name, words)
+        with config.record.open("a", encoding="utf-8") as file:
+            file.write(section(name, line, found["machine"], config.note, to_tables(found)))
+
+
+def command_line(name: str, args: Sequence[str]) -> str:
+    """The command that measures the same, without the files it wrote and the remark."""
+    kept, words = [], iter(args)
+    for word in words:
+        option, equals, _ = word.partition("=")
+        if option not in ("--out", "--figure", "--record", "--note"):
+            kept.append(word)
+        elif not equals:
+            next(words, None)
+    return shlex.join(["python", "-m", name, *kept])
+
+
+def section(name: str, line: str, machine: Mapping, note: str, tables: list) -> str:
+    """One dated record in Markdown."""
+    where = [f"{what} {machine[what]}" for what in machine if what not in ("date", "cpu", "device")]
+    facts = "; ".join([machine["cpu"], machine["device"], *where, *([note] if note else [])])
+    text = f"\n## {machine['date']}, {name}\n\n`{line}`\n\n{facts}.\n"
+    return text + "".join("\n" + markdown(rows) for rows in tables)
+
+
+def refuse_files(config: Any) -> None:
+    """Makes the folders of the files; names one that cannot be written."""
+    if config.figure.suffix != ".png":
+        raise checks.InputError(f"figure must end in .png; got {str(config.figure)!r}.")
+    for option in ("out", "figure", "record"):
+        path = getattr(config, option)
+        if path is None:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise checks.InputError(
+                f"{option} {path} cannot be written ({error.strerror}); name another file."
+            ) from error
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            raise checks.InputError(f"{option} {path} cannot be written; name another file.")

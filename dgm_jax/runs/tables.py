@@ -1,0 +1,57 @@
+"""Tables of results: rows are dicts, for the terminal and in Markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .values import leaves
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Prints `rows` under `columns` (by default all), numbers to the right; None stays empty."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(box=box.SIMPLE_HEAD)
+    names = columns_of(rows) if columns is None else columns
+    for name in names:
+        numeric = any(isinstance(row.get(name), (int, float)) for row in rows)
+        drawn.add_column(name, justify="right" if numeric else "left", no_wrap=numeric)
+    for row in rows:
+        drawn.add_row(*(_shown(row.get(name)) for name in names))
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a file has no width
+        console = Console(highlight=False, width=1000)
+    console.print(drawn)
+
+
+def listing(results: Mapping[str, Any]) -> None:
+    """Prints each number of a results.json in a row of its own."""
+    table([{"result": name, "value": value} for name, value in leaves(results)])
+
+
+def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = columns_of(rows)
+    body = [[_written(row.get(name)) for name in names] for row in rows]
+    lines = [names, ["---"] * len(names), *body]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every column that some row has, in the order of their first appearance."""
+    return list(dict.fromkeys(column for row in rows for column in row))
+
+
+def short(value: float) -> float:
+    """Four digits, for a table."""
+    return float(f"{value:.4g}")
+
+
+def _shown(value):
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1000 else str(value)
+
+
+def _written(value):
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

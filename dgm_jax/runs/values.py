@@ -1,0 +1,60 @@
+"""What a file can hold of a result: JSON, written whole or not at all."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import checks
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Writes `value` whole or not at all; arrays and array scalars become lists and numbers.
+
+    Raises `ValueError` for NaN and infinity and `TypeError` for what JSON cannot hold; both name
+    the place within `value`.
+    """
+    path = Path(path)
+    text = json.dumps(plain(value, path.stem), indent=2, ensure_ascii=False) + "\n"
+    half = path.with_name(path.name + ".tmp")
+    with half.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(half, path)
+
+
+def read_json(path: Path | str) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def plain(value: Any, place: str) -> Any:
+    """`value` as JSON holds it: dicts, lists, strings, numbers, None. `place` is its name."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner, f"{place}/{name}") for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner, f"{place}/{i}") for i, inner in enumerate(value)]
+    if hasattr(value, "tolist"):  # numpy and jax
+        return plain(value.tolist(), place)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise checks.InputError(
+            f"{place} is {value}, which JSON cannot hold; give a finite number."
+        )
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise checks.InputTypeError(f"{place} is a {type(value).__name__}, which JSON cannot hold.")
+
+
+def leaves(value: Any, place: str = "") -> list[tuple[str, Any]]:
+    """[("maf/nll", 1.5)] of {"maf": {"nll": 1.5}}."""
+    if not isinstance(value, dict):
+        return [(place, value)]
+    return [
+        leaf
+        for name, inner in value.items()
+        for leaf in leaves(inner, f"{place}/{name}" if place else name)
+    ]

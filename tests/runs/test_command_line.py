@@ -1,0 +1,61 @@
+"""Options of a command: read and refused before anything is computed; --quick changes defaults."""
+
+import dataclasses
+import json
+
+import pytest
+
+from dgm_jax import runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.RunOptions):
+    num_steps: int = 3000
+    """steps of training"""
+    hidden: tuple[int, ...] = (64, 64)  # widths of the layers
+
+
+QUICK = {"num_steps": 20, "hidden": (8,)}
+
+
+def parsed(*args):
+    return runs.parse(Config, "experiments.flows.fake", quick=QUICK, args=args)
+
+
+def steps(config):
+    return {"steps": config.num_steps, "hidden": config.hidden}
+
+
+def test_help_says_what_each_option_does(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parsed("--help")
+    said = capsys.readouterr().out
+    assert stop.value.code == 0
+    for text in ("python -m experiments.flows.fake", __doc__[:20], "--num-steps", "steps of"):
+        assert text in said
+    assert "widths of the" in said and "where the run is kept" in said
+
+
+def test_a_slip_is_refused_with_a_hint(capsys):
+    with pytest.raises(SystemExit) as stop:
+        parsed("--num-stpes", "3")
+    assert stop.value.code == 2 and "--num-steps" in capsys.readouterr().err
+
+
+def test_quick_changes_defaults_and_keeps_what_is_given():
+    """Also what is given as it would be without --quick."""
+    assert parsed().num_steps == 3000 and parsed().hidden == (64, 64)
+    assert (parsed("--quick").num_steps, parsed("--quick").hidden) == (20, (8,))
+    given = parsed("--quick", "--num-steps", "3000")
+    assert (given.num_steps, given.hidden) == (3000, (8,))
+    assert parsed("--hidden", "64", "64", "--quick").hidden == (64, 64)
+
+
+def test_a_run_has_a_directory_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = runs.experiment(Config, steps, quick=QUICK, args=["--quick", "--hidden", "3"])
+    assert found == {"steps": 20, "hidden": [3]}
+    (path,) = tmp_path.rglob("config.json")
+    kept = json.loads(path.read_text())
+    assert path.parent.parent.is_relative_to(tmp_path / "runs") and "-quick" in path.parent.name
+    assert kept["experiment"] == steps.__module__ and kept["num_steps"] == 20 and kept["quick"]

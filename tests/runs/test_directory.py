@@ -1,0 +1,169 @@
+"""A directory keeps one run: shown when done, resumed when stopped, refused to other options."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dgm_jax import runs
+
+PROGRAM = """
+'''A promise.'''
+import dataclasses, os, signal
+import jax
+from dgm_jax import runs
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.RunOptions):
+    does: str = "nothing"
+
+def main(config):
+    if config.does == "mistake":
+        return 1 + None
+    if config.does == "told to end":
+        os.kill(os.getpid(), signal.SIGTERM)
+    if config.does == "waits":
+        print("waiting", flush=True)
+        input()
+    if config.does == "compiles":
+        def tower(x):
+            return sum(jax.numpy.sin(x * i) ** i for i in range(200))
+        jax.jit(tower)(0.5).block_until_ready()
+    return {"loss": 0.5}
+
+if __name__ == "__main__":
+    runs.experiment(Config, main)
+"""
+
+
+@pytest.fixture
+def command(tmp_path):
+    """The words of a program that keeps runs, in a folder of its own."""
+    (tmp_path / "fake.py").write_text(PROGRAM)
+    return [sys.executable, tmp_path / "fake.py", "--does"]
+
+
+def run(command, *args, **env):
+    cwd = command[1].parent
+    env = os.environ | {"JAX_PLATFORMS": "cpu"} | env
+    return subprocess.run([*command, *args], capture_output=True, text=True, cwd=cwd, env=env)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.RunOptions):
+    """An experiment."""
+
+    num_steps: int = 3000
+    hidden: tuple[int, ...] = (64, 64)
+
+
+def refused(capsys, config, main, code=2):
+    with pytest.raises(SystemExit) as stop:
+        runs.keep(config, main)
+    assert stop.value.code == code
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_a_run_leaves_its_options_and_results_and_is_not_run_again(tmp_path, capsys):
+    config, calls = Config(workdir=tmp_path / "a" / "b"), []
+
+    def main(config):
+        assert config.workdir.is_dir()
+        calls.append(config)
+        return {"loss": np.float32(0.5), "per": {"maf": np.arange(2)}, "n": np.int64(3)}
+
+    wanted = {"loss": 0.5, "per": {"maf": [0, 1]}, "n": 3}
+    assert runs.keep(config, main) == wanted
+    assert json.loads((tmp_path / "a/b/results.json").read_text()) == wanted
+    kept = json.loads((tmp_path / "a/b/config.json").read_text())
+    assert kept["num_steps"] == 3000 and kept["experiment"] == __name__ and kept["machine"]["jax"]
+    capsys.readouterr()
+    assert runs.keep(config, main) == wanted and len(calls) == 1
+    out = capsys.readouterr().out
+    assert "done already" in out and "per/maf" in out and str(tmp_path) in out
+    names = {path.name for path in (tmp_path / "a/b").iterdir()}
+    assert names == {".lock", "config.json", "results.json"}
+
+
+def test_other_options_are_refused_and_other_places_are_not(tmp_path, capsys):
+    def stopped(config):
+        (config.workdir / "maf").mkdir()
+        raise KeyboardInterrupt
+
+    config = Config(workdir=tmp_path)
+    assert refused(capsys, config, stopped, code=130) == "interrupted; the same command resumes"
+    other = dataclasses.replace(config, num_steps=7, hidden=(1,))
+    line = refused(capsys, other, lambda config: {})
+    assert "hidden was [64, 64], is [1]; num_steps was 3000, is 7" in line
+    moved = dataclasses.replace(config, data_dir=tmp_path, progress=False)
+    assert runs.keep(moved, lambda config: {"loss": 1}) == {"loss": 1}
+    assert "num_steps was 3000" in refused(capsys, other, lambda config: {})
+
+
+def test_the_directory_of_another_experiment_is_refused(tmp_path, capsys):
+    runs.keep(Config(workdir=tmp_path), lambda config: {})
+    kept = tmp_path / "config.json"
+    kept.write_text(kept.read_text().replace(f'"{__name__}"', '"another"'))
+    line = refused(capsys, Config(workdir=tmp_path), lambda config: {})
+    assert f'experiment was "another", is "{__name__}"' in line
+
+
+def test_a_start_that_was_refused_leaves_the_directory_free_for_other_options(tmp_path, capsys):
+    config = Config(workdir=tmp_path)
+    line = refused(capsys, config, lambda config: open(tmp_path / "missing.npy"))
+    assert line == f"error: No such file or directory: {tmp_path}/missing.npy"
+    better = dataclasses.replace(config, num_steps=7)
+    assert runs.keep(better, lambda config: {"loss": 1}) == {"loss": 1}
+    assert json.loads((tmp_path / "config.json").read_text())["num_steps"] == 7
+
+
+def test_results_that_json_cannot_hold_are_refused(tmp_path, capsys):
+    line = refused(capsys, Config(workdir=tmp_path), lambda c: {"maf": {"nll": np.float32("nan")}})
+    assert line.startswith("error: results/maf/nll is nan")
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.json"}
+
+
+def test_a_file_in_the_place_of_the_directory_is_refused_and_no_directory_too(tmp_path, capsys):
+    (tmp_path / "runs").write_text("a file")
+    line = refused(capsys, Config(workdir=tmp_path / "runs" / "a"), lambda config: {})
+    assert line.startswith(f"error: workdir {tmp_path}/runs/a cannot be written to (Not a dir")
+    assert "workdir is missing" in refused(capsys, Config(), lambda config: {})
+
+
+def test_a_program_ends_with_the_code_of_its_end(command):
+    done = run(command, "mistake")
+    assert done.returncode == 1 and "Traceback" in done.stderr and "TypeError" in done.stderr
+    done = run(command, "told to end", "--workdir", "b")
+    assert (done.returncode, done.stderr) == (85, "told to end; the same command resumes\n")
+
+
+def test_a_second_process_in_the_directory_is_refused(command):
+    cwd, pipe = command[1].parent, subprocess.PIPE
+    first = subprocess.Popen([*command, "waits"], cwd=cwd, text=True, stdin=pipe, stdout=pipe)
+    with first:
+        while first.stdout.readline() != "waiting\n":
+            pass
+        done = run(command, "waits")
+        first.kill()
+    assert done.returncode == 2 and "waiting" not in done.stdout
+    assert f"runs/fake is in use by process {first.pid} on " in done.stderr
+
+
+def test_compiled_programs_are_kept_where_they_are_asked_for(command, tmp_path):
+    home, mine = tmp_path / "home", tmp_path / "mine"
+    on = {"JAX_ENABLE_COMPILATION_CACHE": "true", "XDG_CACHE_HOME": str(home), "XLA_FLAGS": ""}
+    done = run(command, "compiles", "--cache-dir", "cache", **on)
+    assert done.returncode == 0, done.stderr
+    kept = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert any(name.startswith("jit_tower") for name in kept) and not home.exists()
+    assert run(command, "compiles", "--workdir", "b", **on).returncode == 0
+    (folder,) = (home / "dgm_jax").iterdir()  # of this processor
+    assert any(path.name.startswith("jit_tower") for path in folder.iterdir())
+    on |= {"JAX_COMPILATION_CACHE_DIR": str(mine), "XDG_CACHE_HOME": "/never"}
+    assert run(command, "compiles", "--workdir", "c", **on).returncode == 0
+    assert list(mine.iterdir())

@@ -1,0 +1,70 @@
+"""How a command ends: what is the user's to mend is one line and a code, the rest a traceback."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax import checks, learning
+from dgm_jax.runs import Preempted, errors
+
+
+def ended(work):
+    with pytest.raises(SystemExit) as stop:
+        errors.told(work)
+    return stop.value.code
+
+
+def raising(error):
+    def work():
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (checks.InputError("a must be\n  b."), 2, "error: a must be b.\n"),
+        (checks.InputTypeError("key must be a key."), 2, "error: key must be a key.\n"),
+        (FileNotFoundError(2, "No such file", "a.npy"), 2, "error: No such file: a.npy\n"),
+        (learning.NoUsableCheckpoint("none."), 3, "error: none.\n"),
+        (learning.Diverged("loss is nan"), 4, "error: loss is nan\n"),
+        (Preempted(), 85, ""),
+        (KeyboardInterrupt(), 130, "interrupted; the same command resumes\n"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_each_end_has_its_exit_code_and_one_line(capsys, error, code, said):
+    assert ended(raising(error)) == code
+    assert capsys.readouterr().err == said
+    assert re.search(rf"^    {code} ", errors.__doc__, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("error", "work"),
+    [
+        (TypeError, lambda: jnp.zeros(3) + jnp.zeros(4)),
+        (ValueError, lambda: np.zeros(3) @ np.ones(4)),
+        (TypeError, lambda: 1 + None),
+        (ValueError, raising(ValueError("of a library"))),
+    ],
+)
+def test_a_mistake_in_the_program_keeps_its_traceback(error, work, capsys):
+    with pytest.raises(error):
+        errors.told(work)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_wish_for_tracebacks_shows_those_of_the_user_too(monkeypatch):
+    monkeypatch.setenv("DGM_TRACEBACK", "1")
+    with pytest.raises(checks.InputError):
+        errors.told(raising(checks.InputError("a")))
+
+
+def test_what_checks_refuse_is_the_users_to_mend():
+    assert ended(lambda: checks.positive_int(0, "num_layers")) == 2
+    assert ended(lambda: checks.key(0)) == 2
+    assert ended(lambda: jax.jit(lambda x: checks.events(x, 3))(jnp.zeros(2))) == 2
