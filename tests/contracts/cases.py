@@ -60,7 +60,8 @@ class LevelsCase(NamedTuple):
     cond_shape: Shape | None = None
     slow: bool = True  # whether inverse="naive" is another sampler to compare with
     order: tuple[int, ...] | None = None  # None: of no one order
-    window: int | None = None  # how many before it a coordinate sees; None: all
+    sees: int | None = None  # how many of those before it a coordinate looks at; None: all
+    sharp: bool = False  # whether it is sharpened and completed, which is not a matter of the net
     full: bool = False
 
     @property
@@ -92,8 +93,8 @@ WAYS = {
 }
 
 
-def parametrize(cases: dict, where: Callable = lambda case: True, ways=tuple(WAYS)):
-    """A test of every case for which `where` holds, in every way; all but the quick ones `full`."""
+def parametrize(cases: dict, where: Callable = lambda name, way: True, ways=tuple(WAYS)):
+    """A test of every case in every way, where where(name, way); all but the quick are `full`."""
     return pytest.mark.parametrize(
         "name, way",
         [
@@ -105,7 +106,7 @@ def parametrize(cases: dict, where: Callable = lambda case: True, ways=tuple(WAY
             )
             for way in ways
             for name, case in cases.items()
-            if where(case)
+            if where(name, way)
         ],
     )
 

@@ -205,7 +205,7 @@ def test_other_parameters_are_other_numbers_and_no_new_trace(name, way):
     assert (np.abs(after - before).max() > 0.01) == FLOWS[name].learned
 
 
-@parametrize(FLOWS, lambda case: case.learned and case.gradients)
+@parametrize(FLOWS, lambda name, way: FLOWS[name].learned and FLOWS[name].gradients)
 def test_an_ensemble_under_vmap_has_gradients_in_every_leaf_both_ways(name, way):
     for path, grad in jax.tree.leaves_with_path(measured(name, way).grads):
         where = jax.tree_util.keystr(path)
@@ -217,7 +217,7 @@ def test_an_ensemble_under_vmap_has_gradients_in_every_leaf_both_ways(name, way)
         assert np.abs(grad[:, 0] - grad[:, 1]).max() > 1e-6, where
 
 
-@parametrize(FLOWS, lambda case: case.cond_shape is not None)
+@parametrize(FLOWS, lambda name, way: FLOWS[name].cond_shape is not None)
 def test_a_point_meets_every_condition_of_a_batch(name, way):
     """As the point alone does under each: the first by the numbers of the first row."""
     m = measured(name, way)
