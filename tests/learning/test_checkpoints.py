@@ -91,6 +91,16 @@ def test_another_model_is_refused_not_cast(tmp_path, change, said):
             checkpoints.restore(change(make_state()))
 
 
+def test_leaves_are_known_by_their_names_whatever_holds_them(tmp_path):
+    """So that a field without leaves may be added to a state whose checkpoints exist."""
+    state = make_state(4)["state"]
+    with Checkpoints(tmp_path) as checkpoints:
+        without = {name: part for name, part in state._asdict().items() if name != "state"}
+        checkpoints.save(4, {"state": without})
+        found = checkpoints.restore({"state": make_state()["state"]}).state["state"]
+    assert jax.tree.structure(found) == jax.tree.structure(state) and bits(found) == bits(state)
+
+
 # ------------------------------------------------------------------------------ what is damaged
 def written(directory, *steps):
     with Checkpoints(directory) as checkpoints:

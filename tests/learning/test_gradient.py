@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,12 +87,85 @@ def test_states_keep_their_dtypes():
     assert jax.eval_shape(lambda: state) == jax.eval_shape(lambda: start)
 
 
+def stateful(params, key, batch, *, state, weights, fixed):
+    """Its gradient is β fixed; the state sums the batches."""
+    loss = weights["beta"] * fixed * params["b"] + 0 * weights["half"]
+    return loss, ({"half": weights["half"], "state": state}, state + batch)
+
+
+def test_a_loss_is_given_its_state_its_weights_and_what_is_fixed():
+    algorithm = gradient_descent(
+        init,
+        stateful,
+        optax.sgd(1.0),
+        init_state=lambda key, params: params["b"] + 0 * jax.random.normal(key),
+        weights={"beta": lambda step: step + 1, "half": 0.5},
+        ema_decay=0.25,
+    )
+    start = state = algorithm.init(jax.random.key(0))
+    step = jax.jit(chex.assert_max_traces(algorithm.step, 1))
+    for t, batch in enumerate([2.0, np.nan, 3.0]):  # β = 1, 2, 3; the second changes nothing
+        poison = jnp.float32(np.nan if t == 1 else t + 1)
+        state, metrics = step(state, jax.random.key(t), jnp.float32(batch), fixed=poison)
+        assert metrics["half"] == 0.5 and metrics["skipped"] == (t == 1)
+    assert state.params["b"] == start.params["b"] - 1 * 1 - 3 * 3
+    assert (start.state, state.state, metrics["state"]) == (1, 1 + 2 + 3, 1 + 2)
+    params, carried = algorithm.params(state)
+    assert params is state.ema and carried is state.state
+
+
+def test_under_pmap_the_floating_state_is_averaged_and_counts_stay():
+    def loss(params, key, x, state):
+        new = {"mean": 0.5 * state["mean"] + 0.5 * x.mean(0), "count": state["count"] + 1}
+        return quadratic(params, key, x.mean())[0], ({}, new)
+
+    def make(**options):
+        begin = lambda key, params: {"mean": jnp.ones(2), "count": jnp.int32(3)}  # noqa: E731
+        return gradient_descent(init, loss, optax.sgd(0.1), init_state=begin, **options)
+
+    x = np.random.default_rng(0).normal(size=(8, 4, 2)).astype(np.float32)
+    start = make().init(jax.random.key(0))
+    step = make(axis_name="data").step
+    step = jax.pmap(step, "data", in_axes=(None, None, 0), out_axes=None)
+    state, _ = step(start, jax.random.key(1), x)
+    np.testing.assert_allclose(state.state["mean"], 0.5 + 0.5 * x.mean((0, 1)), rtol=1e-5)
+    assert state.state["count"] == 4 and state.state["count"].dtype == jnp.int32
+
+
+def test_a_state_of_another_structure_is_refused():
+    def loss(params, key, batch, state):
+        return params["b"], ({}, {"mean": state})
+
+    algorithm = gradient_descent(
+        init, loss, optax.sgd(0.1), init_state=lambda key, params: jnp.zeros(2)
+    )
+    with pytest.raises(ValueError, match="must return a state like that of init_state"):
+        run(algorithm, [2.0])
+    forgotten = lambda params, key, batch, state: (params["b"], {})  # noqa: E731
+    algorithm = gradient_descent(init, forgotten, optax.sgd(0.1), init_state=lambda *_: None)
+    with pytest.raises(ValueError, match=r"\(scalar, \(metrics, state\)\); got dict"):
+        run(algorithm, [2.0])
+
+
+def test_a_wrong_rate_is_told_as_one_and_a_mistake_in_a_schedule_as_what_it_is():
+    with pytest.raises(ValueError, match="optimizer fails at a step .*rate is a number"):
+        run(gradient_descent(init, quadratic, optax.adam("0.1")), [2.0])
+
+    def schedule(step):
+        return step + "1"
+
+    with pytest.raises(TypeError, match="unsupported operand"):
+        run(gradient_descent(init, quadratic, optax.adam(schedule)), [2.0])
+
+
 @pytest.mark.parametrize(
     ("argument", "build"),
     [
         ("init", lambda: gradient_descent({"w": 0}, quadratic, optax.sgd(0.1))),
         ("loss", lambda: gradient_descent(init, jnp.ones(()), optax.sgd(0.1))),
         ("optimizer", lambda: gradient_descent(init, quadratic, 1e-3)),
+        ("init_state", lambda: gradient_descent(init, quadratic, optax.sgd(1.0), init_state={})),
+        ("weights", lambda: gradient_descent(init, quadratic, optax.sgd(1.0), weights={"b": None})),
         ("ema_decay", lambda: gradient_descent(init, quadratic, optax.sgd(0.1), ema_decay=1.0)),
     ],
 )

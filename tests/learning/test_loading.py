@@ -8,7 +8,14 @@ import optax
 import pytest
 
 from dgm_jax import combinators, distributions, flows
-from dgm_jax.learning import NoUsableCheckpoint, gradient_descent, load, train
+from dgm_jax.learning import (
+    Checkpoints,
+    NoUsableCheckpoint,
+    TrainState,
+    gradient_descent,
+    load,
+    train,
+)
 from dgm_jax.protocol import Algorithm
 
 
@@ -60,10 +67,40 @@ def test_without_a_monitor_it_is_the_last_and_without_options_there_are_none(tmp
 
 def test_a_state_without_parameters_is_given_whole(tmp_path):
     algorithm = Algorithm(lambda key: jnp.zeros(2), lambda x, key, batch: (x + 1, {}))
-    train(
-        algorithm, jax.random.key(0), lambda t: None, num_steps=7, workdir=tmp_path, progress=False
-    )
+    train(algorithm, jax.random.key(0), num_steps=7, workdir=tmp_path, progress=False)
     assert (load(tmp_path).params == 7).all()
+
+
+def test_what_an_algorithm_selects_is_what_is_loaded(tmp_path):
+    """Parts of parts, a whole part, nothing, and tuples, which come back as lists."""
+    moments = optax.ScaleByAdamState(jnp.int32(3), {"w": jnp.ones(2)}, {"w": jnp.zeros(2)})
+    start = {"a": (jnp.zeros(2), {"w/b": jnp.ones(3)}), "empty": {}, "moments": moments}
+
+    def select(state):
+        parts = (state["a"][1], state["a"][1]["w/b"])
+        return {"parts": parts, "moments": state["moments"], "empty": state["empty"], "no": None}
+
+    algorithm = Algorithm(lambda key: start, lambda state, key, batch: (state, {}), select)
+    train(algorithm, jax.random.key(0), num_steps=2, workdir=tmp_path, progress=False)
+    params = load(tmp_path).params
+    assert params.keys() == {"parts", "moments", "empty", "no"}
+    assert isinstance(params["parts"], list) and (params["parts"][0]["w/b"] == jnp.ones(3)).all()
+    assert (params["parts"][1] == jnp.ones(3)).all() and params["moments"]["count"] == 3
+    assert params["empty"] == {} and params["no"] is None
+
+
+@pytest.mark.parametrize(("ema", "monitored"), [(None, False), (5.0, False), (5.0, True)])
+def test_a_checkpoint_that_does_not_say_what_is_selected_is_known_by_its_names(
+    ema, monitored, tmp_path
+):
+    def state(number):
+        average = None if ema is None else {"w": jnp.full(2, ema + number)}
+        return TrainState(jnp.int32(3), {"w": jnp.full(2, number)}, {"m": jnp.ones(2)}, average)
+
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        note = {"best_value": 0.5 if monitored else None}
+        checkpoints.save(3, {"state": state(1.0), "best": state(2.0)}, note=note)
+    assert (load(tmp_path).params["w"] == (2 if monitored else 1) + (ema or 0)).all()
 
 
 def test_a_flow_from_disk_is_the_flow(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 
 from dgm_jax.learning import loop
 from dgm_jax.learning.checkpoints import Checkpoints
+from dgm_jax.learning.devices import data_mesh, replicate
 from dgm_jax.learning.gradient import averaged, gradient_descent
 from dgm_jax.learning.loading import load
 from dgm_jax.learning.loop import fit, train
@@ -21,6 +22,7 @@ from dgm_jax.learning.rows import Diverged
 from dgm_jax.protocol import Algorithm
 from dgm_jax.runs import preemption
 from dgm_jax.runs.preemption import Preempted, termination
+from tests.learning import algorithms
 
 
 def init(key):
@@ -341,7 +343,113 @@ def test_an_algorithm_without_metrics_or_data_runs_too():
     np.testing.assert_allclose(state.var(), 0.2 / (1 - 0.9**2), rtol=0.1)
 
 
+# ------------------------------------------------------------------------- algorithms of all kinds
+@pytest.mark.parametrize("kind", algorithms.KINDS)
+def test_every_kind_of_algorithm_is_resumed_bit_by_bit_on_one_device_and_on_eight(kind, tmp_path):
+    """And learns the same on both: statistics of a batch are those of all its rows."""
+
+    def killed(step):
+        if step == 13:
+            raise Killed
+        return algorithms.batch(step)
+
+    def run(name, draw, mesh):
+        options = {"num_steps": 18, "log_every": 4, "checkpoint_every": 6, "progress": False}
+        algorithm, workdir = algorithms.KINDS[kind](4), tmp_path / name
+        return train(algorithm, jax.random.key(0), draw, workdir=workdir, mesh=mesh, **options)
+
+    whole = {}
+    for num_devices, mesh in ((1, None), (8, data_mesh(8))):
+        with pytest.raises(Killed):
+            run(f"{num_devices} killed", killed, mesh)
+        resumed = run(f"{num_devices} killed", algorithms.batch, mesh)
+        whole[num_devices] = run(f"{num_devices}", algorithms.batch, mesh)
+        assert bits(resumed.state) == bits(whole[num_devices].state)
+        assert resumed.history == whole[num_devices].history
+        loaded = load(tmp_path / f"{num_devices} killed").params
+        assert bits(loaded) == bits(whole[num_devices].params)
+    for one, many in zip(jax.tree.leaves(whole[1].state), jax.tree.leaves(whole[8].state)):
+        np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-5)
+
+
+COUNTING = Algorithm(lambda key: jnp.zeros(()), lambda x, key, batch: (x + 1, {}))
+
+
+@pytest.mark.parametrize(("minimise", "best"), [(True, 3), (False, 6)])
+def test_the_best_is_the_lowest_or_the_highest_as_it_is_told(minimise, best, tmp_path):
+    """Of |x - 3|, which is 2, 1, 0, 1, 2, 3 after the steps, and of what is not a number."""
+
+    def evaluate(x, key):
+        return {"far": jnp.abs(x - 3) if x != 4 else math.nan}
+
+    options = {"monitor": "far", "minimise": minimise, "eval_every": 1, "workdir": tmp_path}
+    options |= {"num_steps": 6, "progress": False}
+    trained = train(COUNTING, jax.random.key(0), evaluate=evaluate, **options)
+    assert trained.best == trained.params == load(tmp_path).params == best and trained.state == 6
+
+
+def test_every_evaluation_has_the_same_key_which_follows_from_that_of_the_run(tmp_path):
+    seen = []
+
+    def evaluate(x, key):
+        seen.append(jax.random.key_data(key).tolist())
+        return {"noise": jax.random.normal(key)}
+
+    def run(seed, num_steps):
+        options = {"evaluate": evaluate, "eval_every": 2, "num_steps": num_steps, "progress": False}
+        train(COUNTING, jax.random.key(seed), workdir=tmp_path / str(seed), **options)
+
+    run(0, 4), run(0, 6), run(1, 2)
+    assert len(seen) == 4 and seen[0] == seen[1] == seen[2] != seen[3]
+
+
+def with_teacher(x, key, batch, fixed):
+    return x + fixed["w"].sum() * jnp.arange(1, 4), {}
+
+
+@pytest.mark.parametrize("num_devices", [1, 8])
+def test_what_stays_fixed_is_an_argument_of_the_step_on_all_devices(num_devices, monkeypatch):
+    """Not a constant of the program: its text is short, and another teacher is the same program."""
+    mesh = data_mesh(num_devices) if num_devices > 1 else None
+    algorithm, steps = Algorithm(lambda key: jnp.zeros(3), with_teacher), []
+    compiled = loop._compiled
+    monkeypatch.setattr(loop, "_compiled", lambda *a: steps.append(compiled(*a)) or steps[-1])
+    fixed = {"w": np.full(10_000, 1e-4, np.float32)}
+    trained = train(
+        algorithm, jax.random.key(0), fixed=fixed, num_steps=5, progress=False, mesh=mesh
+    )
+    np.testing.assert_allclose(trained.state, 5 * np.arange(1, 4), rtol=1e-4)
+    state = trained.state if mesh is None else replicate(trained.state, mesh)
+    other = jax.tree.map(lambda w: 2 * w, fixed)
+    placed = jax.device_put(other) if mesh is None else replicate(other, mesh)
+    t = jnp.int32(5) if mesh is None else replicate(jnp.int32(5), mesh)
+    (step,) = steps
+    assert len(step.lower(state, t, None, placed).as_text()) < 10_000
+    new, _ = step(state, t, None, placed)
+    np.testing.assert_allclose(new, 7 * np.arange(1, 4), rtol=1e-4)
+    assert step._cache_size() == 1 and not placed["w"].is_deleted()
+
+
+def test_an_algorithm_that_computes_its_parameters_is_refused_before_compiling(tmp_path):
+    algorithm = COUNTING._replace(params=lambda x: jnp.exp(x))
+    with pytest.raises(ValueError, match="algorithm.params must pick parts .*TypeError"):
+        train(algorithm, jax.random.key(0), workdir=tmp_path, **quiet())
+
+
 # ---------------------------------------------------------------------------------------- fit
+def test_fit_draws_by_key_and_step_and_hands_on_what_is_fixed():
+    def step(x, key, batch, fixed):
+        return x + fixed * batch["t"], {"noise": batch["noise"]}
+
+    def draw(key, t):
+        return {"t": t, "noise": jax.random.normal(key)}
+
+    algorithm = Algorithm(lambda key: jnp.int32(0), step)
+    run = jax.jit(lambda key, fixed: fit(algorithm, key, draw, num_steps=5, fixed=fixed))
+    x, metrics = run(jax.random.key(0), jnp.int32(10))
+    assert x == 10 * (0 + 1 + 2 + 3 + 4) and len(set(metrics["noise"].tolist())) == 5
+
+
 def test_fit_is_jitted_and_vmapped_over_keys():
     def draw(key, t):
         x = jax.random.normal(key, (64, 4))

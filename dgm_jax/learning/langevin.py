@@ -1,0 +1,78 @@
+"""Langevin dynamics as an `Algorithm`: samples that move along a score."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from .. import checks
+from ..protocol import Algorithm, Array, Key
+from .gradient import Schedule, check_carried, extras
+
+
+class LangevinState(NamedTuple):
+    step: Array  # number of steps made; int32
+    x: Any  # the samples
+
+
+def langevin(
+    init: Callable[[Key], Any],
+    score: Callable[..., Any],
+    step_size: Schedule | float,
+    *,
+    temperature: float = 1.0,
+    weights: dict[str, Schedule | float] | None = None,
+) -> Algorithm:
+    """x ← x + η_t score(x) + √(2 η_t T) ξ, with ξ ~ N(0, I) and x_0 = init(key).
+
+    The unadjusted Langevin algorithm (Roberts & Tweedie, 1996): with score(x) = ∇ log p(x) and
+    small η its samples come to have the density p^{1/T}, up to an error of order η. For N(μ, s²)
+    the error is known: the variance becomes T s² / (1 - η / 2s²).
+
+    x is any tree of arrays, such as many chains [num_chains, ...], and score(x) one like it. η is
+    a number, or a schedule of the number of steps made. The score may be given more, each by
+    keyword and only where it is asked for: the batch of `train` or `fit` where it is not None
+    (batch=...: stochastic gradient Langevin dynamics), weights={"sigma": value, ...} that depend
+    on the step (the noise levels of annealed dynamics), and fixed=... (the parameters of a learned
+    score). `weights` and `fixed` are those of `gradient_descent`.
+
+    The metrics are "score_norm" (‖score(x)‖₂) and "step_size". `algorithm.params` selects x.
+    Nothing is skipped: a score that is not finite ends `train`. Raises `ValueError` for a wrong
+    argument.
+    """
+    checks.function(init, "init")
+    checks.function(score, "score")
+    check_carried(None, weights)
+    if not callable(step_size):
+        checks.positive(step_size, "step_size")
+    if temperature != 0:
+        checks.positive(temperature, "temperature")
+
+    def start(key):
+        return LangevinState(jnp.zeros((), jnp.int32), init(key))
+
+    def step(state, key, batch, fixed=None):
+        given = extras(weights, state.step, fixed) | ({} if batch is None else {"batch": batch})
+        eta = jnp.asarray(step_size(state.step) if callable(step_size) else step_size, float)
+        gradient = score(state.x, **given)
+        scale = jnp.sqrt(2 * eta * temperature)
+
+        def moved(x, slope, noise):
+            return x + eta.astype(x.dtype) * slope + scale.astype(x.dtype) * noise
+
+        x = jax.tree.map(moved, state.x, gradient, _normal_like(state.x, key))
+        metrics = {"score_norm": optax.tree.norm(gradient), "step_size": eta}
+        return LangevinState(state.step + 1, x), metrics
+
+    return Algorithm(start, step, lambda state: state.x)
+
+
+def _normal_like(tree, key):
+    """N(0, I), with the shapes and dtypes of `tree`."""
+    leaves, structure = jax.tree.flatten(tree)
+    keys = jax.random.split(key, len(leaves))
+    return structure.unflatten(
+        jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves)
+    )

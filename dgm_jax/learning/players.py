@@ -1,0 +1,177 @@
+"""Players who learn in turns: each has a loss of its own, and moves its own parameters only."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from .. import checks
+from ..protocol import Algorithm, Array, Batch, Key, Params, State
+from .gradient import (
+    Schedule,
+    TrainState,
+    averaged,
+    check_carried,
+    check_optimizer,
+    descend,
+    extras,
+    first,
+    in_full,
+    initial,
+    own_key,
+)
+
+
+class Player(NamedTuple):
+    """One of those who learn in turns.
+
+    `loss(params, key, batch)` = (scalar, metrics) sees the parameters of all, {name: params}; only
+    those of its own name move. `num_updates` is how many updates the player makes in its turn, and
+    `ema_decay` averages the iterates as that of `gradient_descent`.
+    """
+
+    loss: Callable[..., tuple[Array, Any]]
+    optimizer: optax.GradientTransformation
+    num_updates: int = 1
+    ema_decay: float | None = None
+
+
+class PlayersState(NamedTuple):
+    step: Array  # number of steps made, each with a turn of every player; int32
+    players: dict[str, TrainState]  # the `step` of a player counts its own updates
+    state: State = None  # what no gradient moves, shared by all; None without
+
+
+def alternate(
+    players: dict[str, Player],
+    init: Callable[[Key], dict[str, Params]],
+    *,
+    init_state: Callable[[Key, dict[str, Params]], State] | None = None,
+    weights: dict[str, Schedule | float] | None = None,
+    axis_name: str | None = None,
+) -> Algorithm:
+    """θ_i ← θ_i - η_i ∇_{θ_i} L_i(θ_1, ..., θ_n), for i = 1, ..., n in turn.
+
+    For two-player games (Goodfellow et al., 2014, algorithm 1: the critic first, with
+    num_updates=k), and for any model beside which another one learns. init(key) = {name: params}
+    has an entry for each player. In a step the players move in the order of `players`, each
+    num_updates times, and see what those before them have just learned.
+
+    - A loss may use all parameters, but its gradient is taken with respect to the player's own.
+    - The rows of the batch are shared out, so that each of the Σ num_updates updates of a step
+      gets a part of its own, and a key of its own: with k updates, update j gets the rows j,
+      j + k, j + 2k, ... Dealt out like this, the parts of a batch that is spread over devices
+      stay where they are, as long as the rows of each device divide by k. `ValueError`, before
+      anything is compiled, where the rows of the batch do not divide by k.
+    - `init_state`, `weights` and `fixed` are those of `gradient_descent`, and reach every loss by
+      keyword; init_state(key, params) sees the parameters of all. Each update hands its new state
+      to the next.
+    - An update whose gradient is NaN or infinite is skipped, as in `gradient_descent`.
+
+    The metrics are "player/loss", "player/grad_norm" and those of its loss, each the mean over the
+    updates of the step, and "player/skipped", the number of updates that were skipped.
+
+    `algorithm.params` selects {name: the averaged parameters, or the last where there is no
+    average}; with `init_state` the pair of this and the state. `axis_name` is that of
+    `gradient_descent`.
+
+    The updates of one player are one program (`lax.scan`), however many they are.
+    """
+    _check_players(players)
+    checks.function(init, "init")
+    check_carried(init_state, weights)
+    total = sum(player.num_updates for player in players.values())
+
+    def start(key):
+        params, state = initial(init, init_state, key)
+        if not isinstance(params, dict) or params.keys() != players.keys():
+            got = sorted(params) if isinstance(params, dict) else type(params).__name__
+            raise ValueError(
+                f"init must return a dict with an entry for each of {sorted(players)}; got {got}."
+            )
+        each = {
+            name: first(params[name], player.optimizer, player.ema_decay)
+            for name, player in players.items()
+        }
+        return PlayersState(jnp.zeros((), jnp.int32), each, state)
+
+    def step(state, key, batch, fixed=None):
+        given = extras(weights, state.step, fixed)
+        keys = jax.random.split(own_key(key, axis_name), total)
+        parts = _dealt(batch, players)
+        metrics, done = {}, 0
+        for name, player in players.items():
+            turn = slice(done, done + player.num_updates)
+            update = _update(name, player, init_state is not None, given, axis_name)
+            mine = jax.tree.map(lambda part: part[turn], parts)
+            state, found = jax.lax.scan(update, state, (keys[turn], mine))
+            metrics |= {f"{name}/{metric}": _joined(metric, x) for metric, x in found.items()}
+            done = turn.stop
+        return state._replace(step=state.step + 1), metrics
+
+    return Algorithm(start, step, _averages if init_state is None else _averages_and_state)
+
+
+def _update(name, player, stateful, given, axis_name):
+    """update(state, (key, batch)) of one player, as `lax.scan` wants it."""
+    loss = in_full(player.loss, stateful)
+
+    def update(state, key_and_batch):
+        key, batch = key_and_batch
+        others = {other: one.params for other, one in state.players.items()}
+        mine, metrics = descend(
+            state.players[name]._replace(state=state.state),
+            lambda own: loss(others | {name: own}, key, batch, state.state, **given),
+            player.optimizer,
+            ema_decay=player.ema_decay,
+            axis_name=axis_name,
+        )
+        moved = state.players | {name: mine._replace(state=None)}
+        return state._replace(players=moved, state=mine.state), metrics
+
+    return update
+
+
+def _dealt(batch: Batch, players) -> Batch:
+    """Each leaf [rows, ...] as [k, rows / k, ...], where part j has the rows j, j + k, ..."""
+    total = sum(player.num_updates for player in players.values())
+
+    def deal(x):
+        rows = np.shape(x)[0] if np.shape(x) else 0
+        if rows == 0 or rows % total:
+            near = {rows - rows % total, rows - rows % total + total} - {0}
+            turns = ", ".join(f"{name} {player.num_updates}" for name, player in players.items())
+            raise ValueError(
+                f"batch {rows}, {total} updates a step ({turns}): "
+                f"use {' or '.join(map(str, sorted(near)))}."
+            )
+        return jnp.moveaxis(jnp.reshape(x, (rows // total, total, *np.shape(x)[1:])), 1, 0)
+
+    return jax.tree.map(deal, batch)
+
+
+def _joined(metric, values):
+    return values.sum() if metric == "skipped" else values.mean(0)
+
+
+def _averages(state):
+    return {name: averaged(one) for name, one in state.players.items()}
+
+
+def _averages_and_state(state):
+    return _averages(state), state.state
+
+
+def _check_players(players):
+    if not isinstance(players, dict) or not players:
+        raise ValueError(f"players must be a dict {{name: Player(...)}}; got {players!r}.")
+    for name, player in players.items():
+        if not isinstance(name, str) or "/" in name:
+            raise ValueError(f"the name of a player must be a string without '/'; got {name!r}.")
+        checks.noun(player, Player, f"players[{name!r}]")
+        checks.function(player.loss, f"the loss of {name!r}")
+        checks.positive_int(player.num_updates, f"num_updates of {name!r}")
+        check_optimizer(player.optimizer, player.ema_decay)
