@@ -53,6 +53,12 @@ def positive(value, name: str) -> None:
         raise InputError(f"{name} must be a finite number above 0; got {value!r}.")
 
 
+def rate(value, name: str) -> None:
+    """A share below one, such as that of dropped units."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1); got {value!r}.")
+
+
 def widths(value, name: str = "hidden") -> None:
     """A sequence of layer widths, such as (512, 512)."""
     if isinstance(value, (str, int, np.integer)) or not hasattr(value, "__len__"):

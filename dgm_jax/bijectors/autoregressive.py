@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Array, CausalNet, Key, Params
+from .implicit import equations
 from .laws import Law, total
 
 
@@ -79,73 +80,28 @@ def _again(key):
 
 
 def _invert(net, law, params, cond, key, y):
+    """(x, f) with y = τ(x; f) and f = f(x), differentiable by `params`, `cond` and `y`."""
+
+    def tau(x, f):
+        return law.bijector(f).forward(x)
+
     @jax.custom_jvp
     def solve(params, cond, key, y):
         by_coordinate = jnp.moveaxis(y, -1, 0)  # so that an unroll's step reads one slice
-        return net.unroll(
-            params,
-            lambda i, f: law.bijector(f).inverse(by_coordinate[i]),
-            y.shape[:-1],
-            cond,
-            key=_again(key),
-        )
+
+        def emit(i, f):
+            return law.bijector(f).inverse(by_coordinate[i])
+
+        return net.unroll(params, emit, y.shape[:-1], cond, key=_again(key))
 
     @solve.defjvp
     def solve_jvp(primals, tangents):
-        """Differentiates the equations that define x and all units u of the net. They read
-
-            τ_x ẋ + τ_f·ḟ       = ẏ              (τ(x; f) = y, coordinate by coordinate)
-            u̇ - spread(ẋ, u̇)    = added(θ̇, ċ)    (u = the sums of the net at x; ḟ is part of u̇)
-
-        With the hidden units among the unknowns the transpose solves for their cotangents too, so
-        that those of the weights cost one product each and no further pass.
-        """
         params, cond, key, y = primals
-        x, f, units = solve(params, cond, key, y)
+        params_dot, cond_dot, _, y_dot = tangents
+        x, f, units = solve(params, cond, _again(key), y)
         linear = net.linearize(params, x, units, cond, key=_again(key))
-        ones = jnp.ones_like(y)
-        tau_x = jax.jvp(lambda x: law.bijector(f).forward(x), (x,), (ones,))[1]  # [..., d]
-        tau_f = jax.vjp(lambda f: law.bijector(f).forward(x), f)[1](ones)[0]  # [..., d, k]
-        # Rows of a step, [d, ...] and [d, k, ...]: one slice each, contiguous.
-        slope, pull = jnp.moveaxis(tau_x, -1, 0), jnp.moveaxis(tau_f, (-2, -1), (0, 1))
-
-        # The unknowns ẋ and u̇ share one array: JAX transposes a solve only where its right-hand
-        # side is linear as a whole.
-        def join(x_like, units_like):
-            return jnp.concatenate([x_like.reshape(-1), units_like.reshape(-1)])
-
-        def split(both):
-            return both[: x.size].reshape(x.shape), both[x.size :].reshape(units.shape)
-
-        def system(unknowns):
-            x_dot, units_dot = split(unknowns)
-            y_dot = tau_x * x_dot + (tau_f * linear.outputs(units_dot)).sum(-1)
-            return join(y_dot, units_dot - linear.spread(x_dot, units_dot))
-
-        def substitute(_, right):
-            y_dot, right = split(right)
-            y_rows = jnp.moveaxis(y_dot, -1, 0)
-
-            def emit(i, f_dot):
-                pulled = sum(p * f_dot[..., j] for j, p in enumerate(pull[i]))
-                return (y_rows[i] - pulled) / slope[i]
-
-            return join(*linear.unroll(emit, right))
-
-        def substitute_back(_, right):  # λ τ_x - v = x̄, and f̄_i has -τ_f λ on its right
-            x_bar, right = split(right)
-            x_rows = jnp.moveaxis(x_bar, -1, 0)
-
-            def emit(i, v):
-                scale = (x_rows[i] + v) / slope[i]
-                return jnp.stack([-p * scale for p in pull[i]], -1)
-
-            units_bar, v = linear.unroll_back(emit, right)
-            return join((x_bar + v) / tau_x, units_bar)
-
-        right = join(tangents[3], linear.added(*tangents[:2]))
-        solution = jax.lax.custom_linear_solve(system, right, substitute, substitute_back)
-        x_dot, units_dot = split(solution)
+        at_x = equations(linear, tau, x, f, units)
+        x_dot, units_dot = at_x.solve(y_dot, linear.added(params_dot, cond_dot))
         return (x, f, units), (x_dot, linear.outputs(units_dot), units_dot)
 
-    return solve(params, cond, key, y)[:2]
+    return solve(params, cond, _again(key), y)[:2]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dgm_jax.bijectors import Autoregressive, affine
-from dgm_jax.nets import INVERSES, naive
+from dgm_jax.nets import INVERSES, naive, one_hot
 from dgm_jax.nets.causal import made
 from tests.contracts.compiled import jit
 
@@ -24,7 +24,18 @@ NETS = {
     "permuted, conditional, naive": {"inverse": "naive", "order": [1, 2, 0], "cond_shape": (2,)},
     "direct": {"hidden": (6, 1)},
     "residual": {"hidden": (4, 4, 4), "residual": True, "inverse": "block_fixed_point"},
+    "dropout": {"hidden": (7, 6), "order": [1, 2, 0], "cond_shape": (2,), "dropout": 0.4},
+    "dropout, naive": {"hidden": (7, 6), "inverse": "naive", "dropout": 0.4},
 }
+KEY = jax.random.key(3)
+
+
+def key_of(name):
+    return KEY if "dropout" in name else None
+
+
+def again(key):
+    return None if key is None else jax.random.clone(key)
 
 
 @pytest.fixture
@@ -45,27 +56,27 @@ def example(name):
     return net, options.get("order", range(DIM)), params, y, cond
 
 
-def d_passes(net, order, params, y, cond):
+def d_passes(net, order, key, params, y, cond):
     """x and log|det ∂x/∂y| as on the blackboard: d passes, written out, for plain autodiff."""
     x = jnp.zeros_like(y)
     for i in order:
-        f = net.apply(params, x, cond)
+        f = net.apply(params, x, cond, key=again(key))
         log_scale = BOUND * jnp.tanh(f[..., i, 1] / BOUND)
         x = x.at[..., i].set((y[..., i] - f[..., i, 0]) * jnp.exp(-log_scale))
-    f = net.apply(params, x, cond)
+    f = net.apply(params, x, cond, key=again(key))
     return x, -(BOUND * jnp.tanh(f[..., 1] / BOUND)).sum(-1)
 
 
-def by_the_bijector(net, order, params, y, cond):
-    t = Autoregressive(net, params, affine(bound=BOUND), DIM, cond)
+def by_the_bijector(net, order, key, params, y, cond):
+    t = Autoregressive(net, params, affine(bound=BOUND), DIM, cond, key=key)
     return t.inverse_and_log_det(y)
 
 
-def weighed(inverse, net, order):
+def weighed(inverse, net, order, key):
     """A scalar of (params, y, cond) that every entry of x and of the log-det moves differently."""
 
     def loss(at):
-        x, log_det = inverse(net, order, *at)
+        x, log_det = inverse(net, order, key, *at)
         weights = jnp.arange(1.0, 1.0 + x.size).reshape(x.shape)
         return jnp.sum(jnp.sin(weights * x)) + jnp.sum(log_det**2 * weights[:, 0])
 
@@ -103,7 +114,7 @@ def agree(got, wanted, tol):
         )
 
 
-TWICE = ["permuted, conditional", "block_fixed_point"]
+TWICE = ["dropout", "block_fixed_point"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +125,7 @@ def test_derivatives_of_the_inverse_are_those_of_the_loop_of_d_passes(derivative
     rng = np.random.default_rng(1)
     u, v = (jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), at) for _ in range(2))
     compiled = [
-        jit(partial(derivatives, weighed(inverse, net, order)))
+        jit(partial(derivatives, weighed(inverse, net, order, key_of(name))))
         for inverse in (by_the_bijector, d_passes)
     ]
     got, wanted = (run(at, u, v) for run in compiled)
@@ -136,8 +147,8 @@ def test_every_inverse_is_the_loop_of_d_passes(inverse, float64):
         order=order,
         cond_shape=(2,),
     )
-    run = jit(partial(by_the_bijector, net, order))
-    wanted = d_passes(net, order, *at)
+    run = jit(partial(by_the_bijector, net, order, None))
+    wanted = d_passes(net, order, None, *at)
     agree(run(*at), wanted, 1e-12)
     at = jax.tree.map(lambda a: a.astype(jnp.float32), at)
     got = run(*at)
@@ -149,7 +160,7 @@ def test_the_inverse_is_in_the_dtype_of_its_parameters(float64):
     for name in ("unit_once", "naive"):
         net, order, *at = example(name)
         half = jax.tree.map(lambda a: a.astype(jnp.bfloat16), at)
-        x, _ = jax.eval_shape(partial(by_the_bijector, net, order), *half)
+        x, _ = jax.eval_shape(partial(by_the_bijector, net, order, None), *half)
         assert x.dtype == jnp.bfloat16
 
 
@@ -178,10 +189,33 @@ def test_passes_of_the_net_forward_one_and_inverse_one_for_each_coordinate(way, 
     assert len(passes) == (wanted if way == "forward" else wanted + 1)
 
 
+def test_under_a_key_the_inverse_undoes_forward_and_another_key_is_another_bijection(float64):
+    net, order, params, y, cond = example("dropout")
+
+    @jit
+    def run(key, other):
+        t, u = (Autoregressive(net, params, affine(), DIM, cond, key=k) for k in (key, other))
+        x, log_det = t.inverse_and_log_det(y)
+        there, back = t.forward_and_log_det(x)
+        without = Autoregressive(net, params, affine(), DIM, cond).inverse(y)
+        return there, log_det + back, jnp.abs(x - u.inverse(y)), jnp.abs(x - without)
+
+    there, zero, to_other, to_none = run(KEY, jax.random.key(4))
+    np.testing.assert_allclose(there, y, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(zero, 0, atol=1e-12)
+    assert to_other.max() > 0.01 and to_none.max() > 0.01
+
+
+def test_a_net_without_a_derivative_is_refused_in_one_line():
+    net = made(DIM, hidden=(4,), num_outputs=2, encoding=one_hot(3))
+    with pytest.raises(ValueError, match="net must have a derivative.*`linearize`.*numbers"):
+        Autoregressive(net, {}, affine(), DIM)
+
+
 def test_points_of_a_batch_do_not_meet(key):
     """x_i does not depend on its companions."""
     net, order, params, y, _ = example("unit_once")
-    run = jit(partial(by_the_bijector, net, order, params, cond=None))
+    run = jit(partial(by_the_bijector, net, order, None, params, cond=None))
     alone, other = run(y), run(y.at[1].add(1.0))
     np.testing.assert_array_equal(alone[0][0], other[0][0])
     assert jnp.abs(alone[0][1] - other[0][1]).max() > 0.1

@@ -50,79 +50,108 @@ class LinearCausalNet(NamedTuple):
 
 
 class Derivative(NamedTuple):
-    """u̇ = spread(ẋ, u̇) + r and its transpose, about a point; see `LinearCausalNet`."""
+    """u̇ = spread(ẋ, u̇) + r and its transpose, about a point; see `LinearCausalNet`.
 
-    sums: Callable[[Layers], Array]  # layers -> u of these weights, each from the values given here
-    spread: Callable[[Array, Array], Array]  # ẋ [d·p, batch], u̇ -> [units, batch]
-    outputs: Callable[[Array], Array]  # u̇ -> ḟ [d·q, batch]
-    unroll: Callable[[Callable, Array], tuple[Array, Array]]  # ẋ_t = emit(t, ḟ_t), r -> ẋ, u̇
-    unroll_back: Callable[[Callable, Array], tuple[Array, Array]]  # emit(t, v_t) -> f̄_t, r -> ū, v
+    Here all is feature-major and in the order of the steps: x [d·p, batch], u [units, batch].
+    """
+
+    layers: Layers
+    x: Array
+    streams: list[Array]  # u of each layer
+    values: list[Array]  # s(u), what the next layer reads
+    slopes: list[Array]  # s'(u)
+    substitute: Callable  # `substitution.unroll` of one batch size, as (layers, emit, unit)
+    num_blocks: int  # of a pass
+
+    def sums(self, layers: Layers) -> Array:
+        """u of these weights, each sum from the values at the point."""
+        return self._sums(layers, self.x, self.streams, self.values)
+
+    def spread(self, x_dot: Array, units_dot: Array) -> Array:
+        """How u moves because x and u do."""
+        *pushed, _ = self._split(units_dot)
+        moved = [slope * stream for slope, stream in zip(self.slopes, pushed)]
+        still = self.layers._replace(
+            offsets=[jnp.zeros((len(own), 1), units_dot.dtype) for own in self.layers.steps],
+            out_offset=jnp.zeros_like(self.layers.out_offset),
+        )
+        return self._sums(still, x_dot, pushed, moved)
+
+    def outputs(self, units_dot: Array) -> Array:
+        """ḟ [d·q, batch], the last of the sums."""
+        return units_dot[self._ends()[-1] :]
+
+    def unroll(self, emit: Callable, right: Array) -> tuple[Array, Array]:
+        """(ẋ, u̇) with ẋ_t = emit(t, ḟ_t)."""
+        *offsets, out_offset = self._split(right)
+        moving = self.layers._replace(offsets=offsets, out_offset=out_offset)
+
+        def push(n, start, a, skip):
+            stream = a + skip
+            return stream, rows_from(self.slopes[n], start, a) * stream
+
+        x_dot, _, f_dot, pushed = self.substitute(moving, lambda t, f: (emit(t, f), None), push)
+        return x_dot, jnp.concatenate([*pushed, f_dot])
+
+    def unroll_back(self, emit: Callable, right: Array) -> tuple[Array, Array]:
+        """(ū, v) with f̄_t = emit(t, v_t) + right; t counts from the last coordinate.
+
+        All backwards: layers, units, and coordinates, whose entries keep their order.
+        """
+        dim, q = self.layers.dim, self.layers.q
+        *right, right_f = self._split(right)
+        right = [part[::-1] for part in right[::-1]]
+        right_f = right_f.reshape(dim, q, -1)[::-1]
+        slopes = [slope[::-1] for slope in self.slopes[::-1]]
+
+        def pull(n, start, a, skip):
+            own = rows_from(right[n], start, a)
+            stream = rows_from(slopes[n], start, a) * a + skip + own
+            return stream, stream
+
+        def emit_f(t, v):  # row by row: see `substitution`
+            return jnp.stack([row + right_f[t, j] for j, row in enumerate(emit(t, v))]), None
+
+        f_bar, _, v, pulled = self.substitute(transposed(self.layers), emit_f, pull)
+        f_bar = f_bar.reshape(right_f.shape)[::-1].reshape(dim * q, -1)
+        units_bar = jnp.concatenate([*(part[::-1] for part in pulled[::-1]), f_bar])
+        return units_bar, v.reshape(dim, self.layers.p, -1)[::-1].reshape(v.shape)
+
+    def _sums(self, layers, x, streams, values):
+        made, f = sums(layers, x, streams, values, num_blocks=self.num_blocks)
+        return jnp.concatenate([*made, f])
+
+    def _ends(self):
+        return np.cumsum([len(own) for own in self.layers.steps])
+
+    def _split(self, units):
+        """[units, batch] -> the sums of each layer, and last the outputs."""
+        return jnp.split(units, self._ends())
 
 
 def derivative(
-    layers: Layers, x: Array, units: Array, activation: Callable, unroll: Callable, num_blocks: int
+    layers: Layers,
+    x: Array,
+    units: Array,
+    activate: Callable[[int, Array], Array],
+    *,
+    substitute: Callable,
+    num_blocks: int,
 ) -> Derivative:
     """The derivative at inputs x [d·p, batch] and the sums `units` that these have.
 
-    unroll: `triangular.unroll` of one batch size, as unroll(layers, emit, unit); num_blocks: those
-    of a pass.
+    activate(n, u) is what the layer above reads of the sums of layer n; substitute:
+    `substitution.unroll` of one batch size, as (layers, emit, unit); num_blocks: those of a pass.
     """
-    ends = np.cumsum([len(own) for own in layers.steps])
-    *streams, _ = jnp.split(units, ends)
-    values, slopes = zip(*(jax.jvp(activation, (a,), (jnp.ones_like(a),)) for a in streams))
-
-    def all_sums(layers, x, streams, values):
-        made, f = sums(layers, x, streams, values, num_blocks=num_blocks)
-        return jnp.concatenate([*made, f])
-
-    still = layers._replace(
-        offsets=[jnp.zeros((len(own), 1), units.dtype) for own in layers.steps],
-        out_offset=jnp.zeros_like(layers.out_offset),
-    )
-
-    def spread(x_dot, units_dot):
-        *pushed, _ = jnp.split(units_dot, ends)
-        moved = [slope * stream for slope, stream in zip(slopes, pushed)]
-        return all_sums(still, x_dot, pushed, moved)
-
-    def push(n, start, a, skip):
-        stream = a + skip
-        return stream, _part(slopes[n], start, a) * stream
-
-    def unroll_forth(emit, right):
-        *offsets, out_offset = jnp.split(right, ends)
-        moving = layers._replace(offsets=offsets, out_offset=out_offset)
-        x_dot, _, f_dot, pushed = unroll(moving, lambda t, f: (emit(t, f), None), push)
-        return x_dot, jnp.concatenate([*pushed, f_dot])
-
-    def unroll_back(emit, right):
-        """All backwards: layers, units, and coordinates, whose entries keep their order."""
-        *right, right_f = jnp.split(right, ends)
-        right = [part[::-1] for part in right[::-1]]
-        right_f = right_f.reshape(layers.dim, layers.q, -1)[::-1]
-        backwards = [slope[::-1] for slope in slopes[::-1]]
-
-        def pull(n, start, a, skip):
-            own = _part(right[n], start, a)
-            stream = _part(backwards[n], start, a) * a + skip + own
-            return stream, stream
-
-        def emit_f(t, v):  # row by row: see `triangular`
-            return jnp.stack([row + right_f[t, j] for j, row in enumerate(emit(t, v))]), None
-
-        f_bar, _, v, pulled = unroll(transposed(layers), emit_f, pull)
-        f_bar = f_bar.reshape(right_f.shape)[::-1].reshape(layers.dim * layers.q, -1)
-        units_bar = jnp.concatenate([*(part[::-1] for part in pulled[::-1]), f_bar])
-        return units_bar, v.reshape(layers.dim, layers.p, -1)[::-1].reshape(v.shape)
-
-    return Derivative(
-        lambda layers: all_sums(layers, x, streams, values),
-        spread,
-        lambda units_dot: units_dot[ends[-1] :],
-        unroll_forth,
-        unroll_back,
-    )
+    *streams, _ = jnp.split(units, np.cumsum([len(own) for own in layers.steps]))
+    values, slopes = [], []
+    for n, a in enumerate(streams):
+        value, slope = jax.jvp(lambda a: activate(n, a), (a,), (jnp.ones_like(a),))
+        values.append(value)
+        slopes.append(slope)
+    return Derivative(layers, x, streams, values, slopes, substitute, num_blocks)
 
 
-def _part(array, start, like):
+def rows_from(array: Array, start: Array | int, like: Array) -> Array:
+    """As many rows of `array` as `like` has, from row `start` on."""
     return jax.lax.dynamic_slice_in_dim(array, start, len(like))

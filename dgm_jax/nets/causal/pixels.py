@@ -35,7 +35,8 @@ def pixelcnn(
     The first mask (A) leaves out the own pixel, later ones (B) do not; a block is 1×1 to `hidden`
     channels, k×k, and 1×1 back to 2 · hidden. Of all nets here: `num_outputs`, how many for each
     x_i; `encoding`, how levels are seen; `cond_shape`, for conditions
-    such as one-hot classes, (n,), or a map beside the picture, (H, W, n); `head`, how channels hang together.
+    such as one-hot classes, (n,), or a map beside the picture, (H, W, n); `head`, how channels
+    hang together.
     Has a blind spot: to the right a pixel sees first_kernel_size // 2 columns of the row above it,
     and k // 2 more of each row further up (3, 4, 5, ... at the default sizes), so it never sees
     those beyond, whatever the depth.

@@ -190,6 +190,62 @@ def test_all_unrolls_are_those_of_d_full_passes(name):
     )
 
 
+DROPOUTS = {
+    "raster": {"hidden": (9, 8)},
+    "permuted, residual": {
+        "hidden": (9, 9, 9),
+        "residual": True,
+        "order": [3, 0, 4, 1, 2],
+        "cond_shape": (2, 2),
+        "num_blocks": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("name", DROPOUTS)
+def test_dropout_is_one_mask_a_key_in_the_pass_and_in_the_unroll(name):
+    """Equal outputs under a key, others under another; causal; and None drops nothing."""
+    options = DROPOUTS[name]
+    net, plain = (made(5, num_outputs=2, dropout=rate, **options) for rate in (0.4, 0.0))
+    order, params, rng = (
+        list(options.get("order", range(5))),
+        drawn(plain),
+        np.random.default_rng(1),
+    )
+    x = jnp.asarray(rng.normal(size=(3, 5)), jnp.float32)
+    cond = jnp.asarray(rng.normal(size=(3, 2, 2)), jnp.float32) if "cond_shape" in options else None
+
+    @jit
+    def run(key, other):
+        again = jax.random.clone
+        passes = [net.apply(params, x, cond, key=k) for k in (again(key), other, None)]
+        unrolled = [
+            n.unroll(params, lambda i, f: x[..., i], (3,), cond, key=again(key))[:2]
+            for n in (net, naive(net.init, net.apply, 5, order))
+        ]
+        jacobian = jax.jacfwd(lambda x: net.apply(params, x, cond, key=again(key)))(x)
+        return passes, plain.apply(params, x, cond), unrolled, jacobian
+
+    (f, other, none), wanted, unrolled, jacobian = run(jax.random.key(1), jax.random.key(2))
+    np.testing.assert_array_equal(none, wanted)
+    for x_made, f_made in unrolled:
+        np.testing.assert_array_equal(x_made, x)
+        np.testing.assert_allclose(f_made, f, rtol=1e-5, atol=1e-6)
+    assert jnp.abs(f - none).max() > 0.01 and jnp.abs(f - other).max() > 0.01
+    moves = np.abs(np.asarray(jacobian)).max(2)[np.arange(3), :, np.arange(3)]  # [3, d, d]
+    assert (np.triu(moves[:, order][..., order]) == 0).all() and moves.max() > 0.01
+
+
+def test_dropout_multiplies_what_it_keeps_so_that_means_stay():
+    """A linear net: the mean over keys is the net without dropout."""
+    net = made(3, hidden=(20,), num_outputs=1, dropout=0.3, activation=lambda a: a)
+    params, x = drawn(net), jnp.array([[0.5, -1.0, 2.0]])
+    keys = jax.random.split(jax.random.key(0), 4000)
+    f = jit(jax.vmap(lambda key: net.apply(params, x, key=key)))(keys)
+    error = f.std(0) / np.sqrt(len(keys))
+    assert (jnp.abs(f.mean(0) - net.apply(params, x)) <= 5 * error).all() and error[0, 2] > 0
+
+
 @pytest.mark.parametrize("hidden", [(500,), (100, 100)])
 @pytest.mark.parametrize("num_outputs", [1, 5])
 def test_making_few_coordinates_costs_no_more_than_one_and_a_half_passes(hidden, num_outputs):
