@@ -20,6 +20,7 @@ import jax
 import matplotlib
 import pytest
 
+from tests import budget
 from tests.contracts.compiled import QUICK
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # for the processes that tests start
@@ -32,6 +33,11 @@ jax.config.update("jax_num_cpu_devices", 8)  # before the first computation, or 
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_enable_compilation_cache", False)
 matplotlib.use("Agg")
+
+
+pytest_collection_finish = budget.pytest_collection_finish
+pytest_runtest_makereport = budget.pytest_runtest_makereport
+pytest_terminal_summary = budget.pytest_terminal_summary
 
 
 @pytest.fixture

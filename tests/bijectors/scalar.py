@@ -1,6 +1,6 @@
 """What every coupling law obeys, as checks of one law at parameters c [n, k] and points x [n]."""
 
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 import jax
@@ -8,12 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from dgm_jax.flows import maf
+from tests.contracts.compiled import jit
 from tests.helpers import log_det_by_autodiff, perturb
 
 METHODS = ("forward_and_log_det", "inverse_and_log_det")
-
-# Half of the compile time at a speed that does not matter here.
-jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 class Measured(NamedTuple):
