@@ -235,12 +235,17 @@ def image_shape(value, name: str = "shape") -> None:
         positive_int(side, f"each entry of {name}={tuple(value)}")
 
 
-def event_of(x, shape: tuple[int, ...], name: str = "x") -> None:
-    """An array of floating events of one shape, [..., *shape]."""
+def event_shape(x, shape: tuple[int, ...], name: str = "x") -> None:
+    """An array of events of one shape, [..., *shape]."""
     array(x, name)
     if jnp.shape(x)[max(jnp.ndim(x) - len(shape), 0) :] != tuple(shape):
         wanted = ", ".join(map(str, shape))
         raise InputError(f"{name} must have shape [..., {wanted}]; got {jnp.shape(x)}.")
+
+
+def event_of(x, shape: tuple[int, ...], name: str = "x") -> None:
+    """An array of floating events of one shape, [..., *shape]."""
+    event_shape(x, shape, name)
     events(x, shape[-1], name)
 
 
@@ -254,3 +259,9 @@ def levels(x, dim: int, num_levels: int, name: str = "x") -> None:
             f"{name} must be levels, integers in 0..{num_levels - 1}; got {jnp.result_type(x)}. "
             "Whole numbers: x.astype(int). Others need a continuous density."
         )
+
+
+def levels_of(x, shape: tuple[int, ...], num_levels: int, name: str = "x") -> None:
+    """An array of integer events of one shape, [..., *shape]."""
+    event_shape(x, shape, name)
+    levels(x, shape[-1], num_levels, name)

@@ -1,7 +1,12 @@
-"""What p(x_i | x_<i) is, given the numbers f_i(x_<i) of a causal net: the output of a model.
+"""f ↦ p(x_i; f): what a net says of one entry of x, by family: bits, levels or numbers.
 
-The families differ in the net, these in the values: `made(784, bernoulli(), hidden=(500,))` is a
-density of bits, `made(63, mixture(10), hidden=(512,))` one of vectors.
+The net says how the parameters f arise, the likelihood what they are parameters of. So every net
+takes every likelihood, and both uses of it read alike:
+
+    made(784, bernoulli(), hidden=(500,))             p(x) = ∏_i p(x_i; f_i(x_<i)), autoregressive
+    factorised(mlp(8, 784, ...), bernoulli(), 784)    p(x | z) = ∏_i p(x_i; f_i(z)), a decoder
+
+f = 0, where nets start, is the fair coin, the uniform distribution or the standard normal.
 """
 
 import math
@@ -10,46 +15,47 @@ from functools import partial
 from typing import NamedTuple
 
 import distrax
-import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.scipy.special import ndtri
+from jax.scipy.special import logit, ndtri
 
 from . import checks, nets
+from .arrays import mid_quantiles, parted
 from .bijectors import Law, affine
 from .distributions import DiscretizedLogisticMixture, Levels
 from .nets import Encoding, Head
-from .protocol import Array
+from .protocol import Array, Density, Net, Shape
 
 
 class Conditional(NamedTuple):
-    """f_i ↦ p(x_i | x_<i)."""
+    """f ↦ p(x_i; f), the conditional distribution of one entry of x, with f ∈ R^num_params.
 
-    num_params: int  # numbers in f_i
+    x_i is a level, an integer in 0..K-1, where `encoding` says how nets see it; else a number.
+    """
+
+    num_params: int
     dist: Callable[[Array], distrax.Distribution]  # f [..., num_params] -> batch shape [...]
-    encoding: Encoding | None = None  # how the net sees levels; None: x are numbers
+    encoding: Encoding | None = None
     head: Callable[[int], Head] | None = None  # of so many channels of a pixel, where they share f
-    marginal: Callable[[Array], Array] | None = None  # x [n, d] -> f [d, num_params]
+    marginal: Callable[[Array], Array] | None = None  # the fit of x [n, d]: f [d, num_params]
 
 
 def bernoulli() -> Conditional:
-    """Bernoulli(x_i; σ(f_i)) for bits 0 and 1, integers. f = 0 is a fair coin."""
+    """p(x_i = 1) = σ(f), for bits 0 and 1, integers. 1 parameter; f = 0 is a fair coin."""
 
     def marginal(x):
         log_probs = _log_frequencies(x, 2)
         return log_probs[..., 1:] - log_probs[..., :1]
 
-    dist = lambda f: _Bit(logits=f[..., 0])  # noqa: E731
-    return Conditional(1, dist, nets.one_hot(2), marginal=marginal)
+    return Conditional(1, lambda f: _Bit(logits=f[..., 0]), nets.one_hot(2), marginal=marginal)
 
 
 def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditional:
-    """softmax(f_i)[x_i] for levels x_i in 0..K-1. f = 0 is uniform.
+    """p(x_i = v) = softmax(f)_v for levels v = 0..K-1, integers. K parameters; f = 0 is uniform.
 
-    encoding: how the net sees levels. `nets.one_hot(K)`, the default, has a weight for each level:
-    right for symbols, which no number orders, and K-1 times the first matrix. `nets.scaled(K)` has
-    one for all: right for grey levels, above all where data are few (a MADE of the 8x8 digits 2.07
-    against 2.46 bits/dim with equal settings, see the experiment `autoregressive.digits`).
+    encoding: how a causal net sees the levels before x_i. `nets.one_hot(K)`, the default, has a
+    weight for each level, which is right for symbols, whose order means nothing, and makes the
+    first matrix K - 1 times as large. `nets.scaled(K)` has one weight for all levels, which is
+    right for grey levels, above all where there are few examples.
     """
     encoding = nets.one_hot(num_levels) if encoding is None else encoding
     checks.noun(encoding, Encoding, "encoding")
@@ -62,64 +68,75 @@ def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditi
 
 
 def discretized_logistic(num_levels: int, *, num_components: int = 5) -> Conditional:
-    """A `DiscretizedLogisticMixture`, for many ordered levels in 0..K-1.
+    """p(x_i = v) = Σ_j π_j [σ((v⁺ - μ_j) / s_j) - σ((v⁻ - μ_j) / s_j)], for many ordered levels.
 
-    3 numbers a component whatever K, and inputs as numbers in [-1, 1]. f = 0 are components side by
-    side over [-1, 1], nearly uniform. Log-scales stay in ±7. Salimans et al. (2017), "PixelCNN++".
+    v⁻ and v⁺ are the edges of level v, with 0..K-1 spread over [-1, 1]: the distribution is
+    `DiscretizedLogisticMixture`. It has 3 parameters a component, whatever K is, and causal nets
+    see levels as numbers in [-1, 1]. f = 0 are components side by side over [-1, 1], together
+    nearly uniform. Log-scales are cut off at ±7, beyond which nothing fits better.
 
-    The channels of a pixel, where a net of images makes several, share their components:
+    The channels of a pixel, where a causal net of images makes several, share their components:
         p(x_1, x_2, x_3) = Σ_j π_j Π_c p_j(x_c; μ_cj + Σ_{b<c} tanh(α_cbj) x_b, s_cj)    (eq. 3)
     which is, as conditionals, a mixture for each channel: of logits log π_j + Σ_{b<c} log p_j(x_b),
-    the posterior of j, and of means moved by the channels before. `head` makes these; the tanh is
-    that of the authors' program.
+    the posterior of j, and of means moved by the channels before. `Conditional.head` makes these;
+    the tanh is that of the authors' program.
+    Salimans et al. (2017), "PixelCNN++", equations 1-3.
     """
     checks.positive_int(num_components, "num_components")
-    k = num_components
-    middles = (2 * np.arange(k) + 1) / k - 1
+    family = _Logistics(num_levels, num_components)
     encoding = nets.scaled(num_levels)
+    return Conditional(3 * num_components, family.dist, encoding, family.head)
 
-    def parts(f):
+
+class _Logistics(NamedTuple):
+    """f [..., 3 components] ↦ a mixture of logistics on levels, and its `Head` for channels."""
+
+    num_levels: int
+    num_components: int
+
+    def dist(self, f):
+        return DiscretizedLogisticMixture(*self.parts(f), num_levels=self.num_levels)
+
+    def parts(self, f):
+        """Logits, means and log-scales: f = 0 are K components of width 1 / K, side by side."""
         logits, means, log_scales = jnp.split(f, 3, -1)
-        log_scales = jnp.clip(log_scales - math.log(2 * k), -7, 7)  # beyond, nothing fits better
-        return logits, means + jnp.asarray(middles, f.dtype), log_scales
+        middles = jnp.asarray(2 * mid_quantiles(self.num_components) - 1, f.dtype)
+        log_scales = jnp.clip(log_scales - math.log(2 * self.num_components), -7, 7)
+        return logits, means + middles, log_scales
 
-    def dist(f):
-        return DiscretizedLogisticMixture(*parts(f), num_levels=num_levels)
+    def of_each(self, f, x):
+        """log p_j(x) of each component j, [..., components]."""
+        alone = (a[..., None] for a in self.parts(f))
+        one = DiscretizedLogisticMixture(*alone, num_levels=self.num_levels)
+        x = jnp.clip(x, 0, self.num_levels - 1)  # no level: its own -inf will do
+        return one.log_prob(x[..., None])
 
-    def of_each(f, x):
-        """log p_j(x) of each component j."""
-        alone = (a[..., None] for a in parts(f))
-        one = DiscretizedLogisticMixture(*alone, num_levels=num_levels)
-        return one.log_prob(jnp.clip(x, 0, num_levels - 1)[..., None])  # no level: one -inf will do
+    def head(self, channels):
+        """Of a pixel: logits, and for each channel means, log-scales and an α for each before."""
+        rows = 1 + 2 * channels + channels * (channels - 1) // 2
+        return Head(rows * self.num_components, partial(self.channel_by_channel, channels, rows))
 
-    def head(channels):
-        pairs = channels * (channels - 1) // 2
-
-        def apply(h, x):
-            h = h.reshape(*h.shape[:-1], 1 + 2 * channels + pairs, k)
-            logits, means, log_scales, alphas = jnp.split(
-                h, [1, 1 + channels, 1 + 2 * channels], -2
-            )
-            logits, alphas = logits[..., 0, :], iter(jnp.moveaxis(jnp.tanh(alphas), -2, 0))
-            numbers = encoding.encode(x).astype(h.dtype)  # [..., C, 1]
-            f = []
-            for c in range(channels):
-                mean = means[..., c, :] + sum(next(alphas) * numbers[..., b, :] for b in range(c))
-                f.append(jnp.concatenate([logits, mean, log_scales[..., c, :]], -1))
-                logits = logits + of_each(f[-1], x[..., c])
-            return jnp.stack(f, -2)
-
-        return Head((1 + 2 * channels + pairs) * k, apply)
-
-    return Conditional(3 * k, dist, encoding, head)
+    def channel_by_channel(self, channels, rows, h, x):
+        """h [..., rows · components] and x [..., C] -> f [..., C, 3 components], f_c of x_<c."""
+        h = h.reshape(*h.shape[:-1], rows, self.num_components)
+        logits, means, log_scales, alphas = jnp.split(h, [1, 1 + channels, 1 + 2 * channels], -2)
+        logits, alphas = logits[..., 0, :], iter(jnp.moveaxis(jnp.tanh(alphas), -2, 0))
+        numbers = nets.scaled(self.num_levels).encode(x).astype(h.dtype)  # [..., C, 1]
+        f = []
+        for c in range(channels):
+            mean = means[..., c, :] + sum(next(alphas) * numbers[..., b, :] for b in range(c))
+            f.append(jnp.concatenate([logits, mean, log_scales[..., c, :]], -1))
+            logits = logits + self.of_each(f[-1], x[..., c])
+        return jnp.stack(f, -2)
 
 
 def gaussian(law: Law | None = None) -> Conditional:
-    """N(x_i; μ_i, σ_i²), for numbers. f = 0 is N(0, 1).
+    """N(x_i; μ, σ²) with σ = e^-s and μ = -m e^-s, for numbers. 2 parameters; f = 0 is N(0, 1).
 
-    The net gives the map ε_i = x_i e^s + m that whitens x_i, so σ_i = e^-s and μ_i = -m e^-s: a
-    `made` of it is the one-layer `flows.maf` with the same weights. law: affine() by default, or
-    additive() for σ = 1. Papamakarios et al. (2017), section 3.1.
+    m and s are the shift and log-scale of the map ε = x_i e^s + m that whitens x_i, so that a
+    `made` of it is the one-layer `flows.maf` with the same weights. law: the coupling law that
+    makes them of f, affine() by default, whose s stays in ±3, or additive() for σ = 1.
+    Papamakarios et al. (2017), "Masked autoregressive flow", section 3.1.
     """
     law = affine() if law is None else law
     checks.noun(law, Law, "law")
@@ -136,34 +153,103 @@ def gaussian(law: Law | None = None) -> Conditional:
     return Conditional(law.num_params, dist)
 
 
-KINDS = ("gaussian", "logistic")
+KINDS = {"gaussian": (ndtri, distrax.Normal), "logistic": (logit, distrax.Logistic)}
 
 
 def mixture(num_components: int = 10, *, kind: str = "gaussian", bound: float = 3.0) -> Conditional:
-    """Σ_j π_j N(x_i; μ_j, s_j²), or of logistics, for numbers.
+    """Σ_j π_j N(x_i; μ_j, s_j²), or of logistics, for numbers. 3 parameters a component.
 
-    Log-scales are limited to ±bound by tanh. Equal components would stay equal for ever, so
-    component j shrinks onto a point z_j of its own, μ_j = m_j + z_j (1 - s_j), the mid-quantiles:
-    f = 0 is the standard normal or logistic, and the components part at the first step.
-    Papamakarios et al. (2017), "MADE MoG".
+    f = 0 is the standard normal, or the standard logistic of kind="logistic". All components are
+    equal there, and yet part at the first step: each shrinks onto a point of its own, see
+    `arrays.parted`. Log-scales stay in ±bound.
+    Bishop (1994), "Mixture density networks"; Papamakarios et al. (2017), where a MADE of it is
+    called MADE MoG.
     """
     checks.positive_int(num_components, "num_components")
     checks.positive(bound, "bound")
     checks.choice(kind, KINDS, "kind")
-    quantiles = (np.arange(num_components) + 0.5) / num_components
+    quantile, component = KINDS[kind]
 
     def dist(f):
-        to_point, component = {
-            "gaussian": (ndtri, distrax.Normal),
-            "logistic": (jax.scipy.special.logit, distrax.Logistic),
-        }[kind]
-        points = to_point(jnp.asarray(quantiles)).astype(f.dtype)  # there is no ndtri of 16 bits
+        points = quantile(jnp.asarray(mid_quantiles(num_components))).astype(f.dtype)
         logits, shifts, scales = jnp.split(f, 3, -1)
-        log_scales = bound * jnp.tanh(scales / bound)
-        means = shifts - points * jnp.expm1(log_scales)
+        means, log_scales = parted(shifts, scales, points, bound)
         return _Mixture(distrax.Categorical(logits=logits), component(means, jnp.exp(log_scales)))
 
     return Conditional(3 * num_components, dist)
+
+
+# --------------------------------------------------------------- the likelihood of a decoder
+def factorised(
+    net: Net, conditional: Conditional, shape: int | Shape, *, cond_shape: Shape | None = None
+) -> Density:
+    """log p_θ(x | z) = Σ_i log p(x_i; f_i), f = f_θ(z), in nats: independent entries, given z.
+
+    The likelihood p(x | z) of a decoder f_θ, for events x of one shape: `dist(params, z)` has the
+    batch shape of z. `mean()` is E[x | z], of levels too; `mode()` is there for bits, levels and
+    Gaussians. cond_shape: that of one z, which is then checked.
+
+    net gives f as [..., *shape, num_params], or with the last two axes as one, as the channels of
+    a convolutional net, or all axes as one, as an MLP does:
+
+        decoder = factorised(mlp(8, 784, hidden=(200,)), bernoulli(), (28, 28, 1))
+        log_prob = decoder.dist(params, z).log_prob(x)  # z [..., 8], x [..., 28, 28, 1] integers
+
+    Cost: one pass of the net. Kingma and Welling (2014), appendix C.
+    """
+    checks.noun(net, Net, "net")
+    checks.noun(conditional, Conditional, "conditional")
+    checks.cond_shape(cond_shape)
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+
+    def dist(params, cond=None, *, key=None):
+        if cond is None:
+            raise ValueError("cond is missing: p(x | z) needs dist(params, z).")
+        if cond_shape is not None:
+            checks.condition(cond, cond_shape)
+        f = net.apply(params, cond, key=key)
+        return _Factorised(conditional, _by_entry(f, shape, conditional.num_params), shape)
+
+    return Density(net.init, dist, cond_shape=cond_shape)
+
+
+def _by_entry(f, shape, num_params):
+    """f as [..., *shape, num_params], of the three layouts that `factorised` takes."""
+    *front, last = shape
+    for tail in (
+        (*shape, num_params),
+        (*front, last * num_params),
+        (math.prod(shape) * num_params,),
+    ):
+        if f.shape[max(f.ndim - len(tail), 0) :] == tail:
+            return f.reshape(*f.shape[: f.ndim - len(tail)], *shape, num_params)
+    raise ValueError(
+        f"net must give {num_params} numbers for each entry of x {shape}, as [..., "
+        f"{', '.join(map(str, (*shape, num_params)))}] or with axes joined; got {f.shape}."
+    )
+
+
+class _Factorised(distrax.Independent):
+    """Independent entries of one family; refuses an x of another shape or kind."""
+
+    def __init__(self, conditional, f, shape):
+        super().__init__(conditional.dist(f), len(shape))
+        self._encoding, self._event = conditional.encoding, shape
+
+    def log_prob(self, value):
+        if self._encoding is None:
+            checks.event_of(value, self._event)
+        else:
+            checks.levels_of(value, self._event, self._encoding.num_levels)
+        return super().log_prob(value)
+
+    def _sample_n(self, key, n):
+        checks.key(key, "seed")
+        return super()._sample_n(key, n)
+
+    def _sample_n_and_log_prob(self, key, n):
+        checks.key(key, "seed")
+        return super()._sample_n_and_log_prob(key, n)
 
 
 def _log_frequencies(x, num_levels):

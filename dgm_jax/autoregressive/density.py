@@ -1,6 +1,4 @@
-"""A causal net and a likelihood together are a density: p(x) = ∏_i p(x_i | x_<i)."""
-
-from collections.abc import Callable
+"""A causal net and a conditional distribution make a density: p(x) = ∏_i p(x_i | x_<i)."""
 
 import jax
 from jax.tree_util import Partial
@@ -8,22 +6,19 @@ from jax.tree_util import Partial
 from .. import checks
 from ..distributions import Autoregressive
 from ..likelihoods import Conditional
-from ..protocol import CausalNet, Density, Shape
+from ..protocol import CausalNet, Density
 
 
-def density(
-    net: CausalNet,
-    conditional: Conditional,
-    shape: int | tuple[int, ...],
-    *,
-    cond_shape: Shape | None = None,
-) -> Density:
-    """p(x | c) = ∏_i p(x_i | x_<i, c) for events x of one shape: x_i is entry i of x.ravel().
+def density(net: CausalNet, conditional: Conditional, shape: int | tuple[int, ...]) -> Density:
+    """log p(x | c) = Σ_i log p(x_i; f_i(x_<i, c)), in nats, for events x of one shape.
 
-    `dist(params, cond)` shows `.conditionals(x)`, all of them in one pass, and
-    `.complete(x, given, seed=key)`; of discrete x there is
-    `.sharpened(temperature=..., top_k=...)` too.
-    Costs: density one pass of the net, sample one unroll of it.
+    x_i is entry i of x.ravel(). A condition c has the shape that the net states,
+    [..., *net.cond_shape], and its batch is that of the density.
+
+    `dist(params, cond)` is a `distributions.Autoregressive`: besides `log_prob` and `sample` it has
+    `conditionals(x)`, all p(x_i | x_<i) in one pass, and `complete(x, given, seed=key)`; of
+    discrete x also `sharpened(temperature=..., top_k=...)`.
+    Costs: `log_prob` one pass of the net; `sample` one unroll of it, the arithmetic of one pass.
     """
     checks.noun(net, CausalNet, "net")
     checks.noun(conditional, Conditional, "conditional")
@@ -32,32 +27,20 @@ def density(
     to_dist, num_outputs = Partial(conditional.dist), conditional.num_params
 
     def dist(params, cond=None, *, key=None):
-        checks.condition(cond, cond_shape)
+        checks.condition(cond, net.cond_shape)
         checks.parameters(params, net.init)
-        return Autoregressive(net, params, to_dist, shape, cond, num_outputs=num_outputs)
+        return Autoregressive(net, params, to_dist, shape, cond, num_outputs=num_outputs, key=key)
 
-    return Density(net.init, dist)
-
-
-def density_of(
-    make: Callable[..., CausalNet],
-    shape: int | tuple[int, ...],
-    conditional: Conditional,
-    *,
-    cond_shape: Shape | None = None,
-    **options,
-) -> Density:
-    """The `density` of the net make(shape, ...) with the outputs and inputs of a conditional."""
-    net = make(shape, **outputs_of(conditional, options), cond_shape=cond_shape, **options)
-    return density(net, conditional, shape, cond_shape=cond_shape)
+    return Density(net.init, dist, cond_shape=net.cond_shape)
 
 
-def outputs_of(conditional: Conditional, options: dict) -> dict:
-    """What a net is told by its conditional, and by nobody else."""
+def outputs_of(conditional: Conditional, *, channels: int = 1) -> dict:
+    """The options of a net that its conditional decides: outputs, inputs, and how channels share.
+
+    channels: how many a pixel has, which a conditional with a head makes together.
+    """
     checks.noun(conditional, Conditional, "conditional")
-    for name in ("num_outputs", "encoding", "head"):
-        if name in options:
-            raise ValueError(
-                f"{name} comes from the conditional; got {name}={options[name]!r} as well."
-            )
-    return {"num_outputs": conditional.num_params, "encoding": conditional.encoding}
+    options = {"num_outputs": conditional.num_params, "encoding": conditional.encoding}
+    if conditional.head is not None and channels > 1:
+        options["head"] = conditional.head(channels)
+    return options

@@ -1,68 +1,64 @@
-"""Transformers: p(x) = ∏_i p(x_i | x_<i) of texts, and of pictures read as texts."""
+"""Decoder-only transformers: each value is told from all before it by attention."""
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
-
-from .. import checks, nets
+from .. import nets
 from ..likelihoods import Conditional
 from ..protocol import Density, Shape
-from .density import density_of
+from .density import density, outputs_of
 
 
 def transformer(
-    dim: int, conditional: Conditional, *, cond_shape: Shape | None = None, **options
+    dim: int,
+    conditional: Conditional,
+    *,
+    hidden: int,
+    num_layers: int,
+    num_heads: int,
+    window: int | None = None,
+    positions: str = "learned",
+    grid: Sequence[int] | None = None,
+    order: Sequence[int] | None = None,
+    dropout: float = 0.0,
+    cond_shape: Shape | None = None,
 ) -> Density:
     """log p(x | c) = Σ_i log p(x_i; f_i(x_<i, c)), in nats, with f a transformer of x [..., dim].
 
-    conditional: `categorical(K)` for texts of K characters, or any other
-    cond_shape: p(x | c) given conditions c [..., *cond_shape], which every step sees
-    options: those of `nets.transformer`: `hidden`, `num_layers`, `num_heads`, and `window`,
-        `positions`, `order`
+    Vaswani et al. (2017), "Attention is all you need"; Radford et al. (2019), "GPT-2". The net is
+    `nets.transformer`, which says more of each option.
 
-    With positions="rotary" and a window the parameters do not know dim: learned on short texts,
-    they score and write texts of any length, in a time linear in it:
+    conditional: any likelihood of one value, such as `categorical(K)` for texts of K characters
+    hidden, num_layers, num_heads: width, depth, and heads of an attention, which divide `hidden`
+    window: how many of the last inputs a layer sees; None sees all
+    positions: "learned", a vector for each place, or "rotary", where distances alone count
+    grid: the shape that the steps walk, such as (H, W, C), of dim places; None is a line
+    order: order[t] is the coordinate made at step t; None is 0..dim-1
+    dropout: the share of units left out in training, where `dist` gets a key
+    cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence, (dim, n) with a
+        value for each step; None for p(x)
+
+    With positions="rotary" and a window no parameter depends on dim. Learned on short texts, they
+    score and write texts of any length, in a time linear in it:
 
         options = dict(hidden=128, num_layers=4, num_heads=4, positions="rotary", window=64)
         short = transformer(256, categorical(65), **options)
         long = transformer(10_000, categorical(65), **options)
         text = long.dist(params).sample(seed=key)  # params of `short`
 
-    Starts as the conditional of f = 0. Costs: density one pass, sample one unroll, which keeps keys
-    and values. Vaswani et al. (2017); Radford et al. (2019), "GPT-2".
+    Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net; `sample` one unroll,
+    which keeps keys and values, the arithmetic of one pass in dim steps.
     """
-    return density_of(nets.transformer, dim, conditional, cond_shape=cond_shape, **options)
-
-
-def image_gpt(
-    shape: tuple[int, int, int],
-    conditional: Conditional,
-    *,
-    order: Sequence[int] | None = None,
-    cond_shape: Shape | None = None,
-    **options,
-) -> Density:
-    """A picture x [..., H, W, C] read as a text, pixel by pixel: the `transformer` of x.ravel().
-
-    A step is one number: the colours of a pixel are three steps, red first, which assumes nothing
-    of how they hang together and makes texts three times as long. (Chen et al. made one level of
-    the three by k-means: a shorter text, but of a palette.)
-    order: order[t] is the pixel made at step t, of 0..H·W-1; None is the raster, row by row
-    cond_shape: p(x | c) given conditions c [..., *cond_shape], such as classes, one-hot
-    options: those of `transformer`; a row is a window of W·C. positions="rotary" know how many rows
-        and columns (and colours) lie between two pixels
-
-    Starts and costs as `transformer`. Chen et al. (2020), "Generative pretraining from pixels"; a
-    step for each colour as Child et al. (2019), "Sparse transformers".
-    """
-    checks.image_shape(shape)
-    height, width, channels = shape
-    if order is not None:
-        checks.permutation(order, height * width)
-        order = (np.asarray(order)[:, None] * channels + np.arange(channels)).ravel()
-
-    def reading(shape, **options):
-        return nets.transformer(math.prod(shape), grid=shape, order=order, **options)
-
-    return density_of(reading, tuple(shape), conditional, cond_shape=cond_shape, **options)
+    net = nets.transformer(
+        dim,
+        hidden=hidden,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        window=window,
+        positions=positions,
+        grid=grid,
+        order=order,
+        dropout=dropout,
+        cond_shape=cond_shape,
+        **outputs_of(conditional),
+    )
+    return density(net, conditional, dim)

@@ -16,9 +16,13 @@ from .levels import Levels
 
 
 class Autoregressive(distrax.Distribution):
-    """log p(x) = Σ_i log p(x_i | x_<i, c), in nats, with p(x_i | x_<i, c) = to_dist(f_i(x_<i, c)).
+    """log p(x | c) = Σ_i log p(x_i | x_<i, c), in nats, with p(x_i | x_<i, c) = to_dist(f_i).
 
-    `log_prob` and `conditionals` are one pass of the net, `sample` one unroll of it.
+    f_i = f_i(x_<i, c) ∈ R^num_outputs comes from a causal net. The batch shape is that of the
+    condition c [..., *net.cond_shape], () without one. With a key, what is random in the net
+    (dropout) is drawn once, the same for `log_prob`, `conditionals`, `sample` and `complete`.
+    Costs: `log_prob` and `conditionals` one pass of the net; `sample`, `sample_and_log_prob` and
+    `complete` one unroll of it, the arithmetic of one pass in d steps.
     """
 
     def __init__(
@@ -30,16 +34,17 @@ class Autoregressive(distrax.Distribution):
         cond: Array | None = None,
         *,
         num_outputs: int,
+        key: Key | None = None,
     ):
-        """shape: that of x, whose entries the net knows in the order of x.ravel().
-
-        num_outputs: numbers in f_i.
-        """
+        """shape: that of one x, whose entries the net knows in the order of x.ravel()."""
         super().__init__()
         self._net, self._params, self._to_dist = net, params, to_dist
         self._num_outputs = num_outputs
         self._shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        self._cond = cond
+        self._cond, self._batch_shape = cond, checks.condition(cond, net.cond_shape)
+        if key is not None:
+            checks.key(key)
+        self._key = key
 
     @property
     def event_shape(self):
@@ -47,7 +52,7 @@ class Autoregressive(distrax.Distribution):
 
     @property
     def batch_shape(self):
-        return () if self._cond is None else self._cond.shape[:-1]
+        return self._batch_shape
 
     @property
     def dtype(self):
@@ -55,7 +60,7 @@ class Autoregressive(distrax.Distribution):
 
     def conditionals(self, x: Array) -> distrax.Distribution:
         """All p(x_i | x_<i), a distribution with batch shape [..., *event_shape]."""
-        f = self._net.apply(self._params, self._flat(x), self._cond)
+        f = self._net.apply(self._params, self._flat(x), self._cond, key=self._same_key())
         return self._to_dist(self._shaped(f, f.shape[-1]))
 
     def log_prob(self, value):
@@ -65,11 +70,12 @@ class Autoregressive(distrax.Distribution):
         """x where `given`, and draws p(x_i | x_<i) elsewhere: inpainting, imputation.
 
         given: booleans of the shape of x, one for all or [..., *event_shape] for each row its own;
-        what x holds elsewhere is not read. What is given must be finite, levels those of the law;
-        under `jit` this is not seen, and the result has no density.
-        Exact, a sample of p(x_missing | x_given), where the order makes all given coordinates
-        first. Where it makes a missing one before a given one, that one has not seen it: the draw
-        is of ∏_missing p(x_i | x_<i), which is not the conditional law.
+        what x holds elsewhere is not read. What is given must be finite, and levels in range. Under
+        `jit` this cannot be checked, and a completion of such an x has probability 0.
+        The completion is an exact sample of p(x_missing | x_given) where the order makes all given
+        coordinates first. Where it makes a missing coordinate before a given one, the missing one
+        is drawn without knowing it: the draw is then of ∏_missing p(x_i | x_<i), which is not the
+        conditional distribution.
         """
         checks.key(seed, "seed")
         given = jnp.asarray(given)
@@ -106,16 +112,19 @@ class Autoregressive(distrax.Distribution):
             bad = (held < 0) | (held >= self._num_levels())
         if bad.any():
             raise ValueError(
-                f"x must be of the law where it is given, finite numbers or levels from 0 on; got "
+                f"x must be possible where it is given, finite numbers or levels from 0 on; got "
                 f"{held[bad][0]}."
             )
 
     def sharpened(self, *, temperature: float = 1.0, top_k: int | None = None) -> "Autoregressive":
         """∏_i p(x_i | x_<i)^{1/T} / Z_i, of each only the top_k likeliest levels: for discrete x.
 
-        T < 1 prefers likely levels, 1 leaves the law as it is; a number, or an array, which may be
-        traced. Levels equal to the k-th likeliest are kept. A density of its own, which can be
-        drawn from, completed and scored: the same passes, and the logits of all levels of each x_i.
+        temperature: T < 1 prefers likely levels, 1 changes nothing; a number, or an array, which
+            may be traced
+        top_k: levels as likely as the k-th likeliest are kept; None keeps all
+        The result is a distribution of its own, which can be drawn from, completed and scored.
+        Costs: the same passes, and the logits of all levels of each x_i. ValueError where x_i are
+        numbers.
         """
         if not isinstance(temperature, jax.Array):  # one that is may be traced
             checks.positive(temperature, "temperature")
@@ -124,7 +133,13 @@ class Autoregressive(distrax.Distribution):
         self._num_levels()  # or it is refused here
         to_dist = Partial(partial(_sharpen, top_k), self._to_dist, temperature)
         return Autoregressive(
-            self._net, self._params, to_dist, self._shape, self._cond, num_outputs=self._num_outputs
+            self._net,
+            self._params,
+            to_dist,
+            self._shape,
+            self._cond,
+            num_outputs=self._num_outputs,
+            key=self._same_key(),
         )
 
     def _num_levels(self):
@@ -143,18 +158,17 @@ class Autoregressive(distrax.Distribution):
         return self._unroll(Partial(_draw, self._to_dist, key), (n, *self.batch_shape))
 
     def _unroll(self, emit, batch_shape):
-        return self._net.unroll(self._params, emit, batch_shape, self._cond)
+        key = self._same_key()
+        return self._net.unroll(self._params, emit, batch_shape, self._cond, key=key)
+
+    def _same_key(self):
+        """The key of the net, which all methods use alike: a clone is no reuse by mistake."""
+        return None if self._key is None else jax.random.clone(self._key)
 
     def _flat(self, x):
         """[..., *event_shape] -> [..., d]."""
-        checks.array(x, "x")
-        if len(self._shape) == 1:
-            return x  # the net refuses another d
-        at = x.ndim - len(self._shape)
-        if x.shape[max(at, 0) :] != self._shape:
-            wanted = ", ".join(map(str, self._shape))
-            raise ValueError(f"x must have shape [..., {wanted}]; got {x.shape}.")
-        return x.reshape(*x.shape[:at], math.prod(self._shape))
+        checks.event_shape(x, self._shape)
+        return x.reshape(*x.shape[: x.ndim - len(self._shape)], math.prod(self._shape))
 
     def _shaped(self, a, *tail):
         return a.reshape(*a.shape[: a.ndim - 1 - len(tail)], *self._shape, *tail)
@@ -166,7 +180,7 @@ class Autoregressive(distrax.Distribution):
 def _draw(to_dist, key, i, f):
     """x_i of p(x_i; f); a level of NaN or +∞ is -1, which is none, and stays visible.
 
-    `Levels` sees this itself, and what becomes of sound f by a temperature of 0 too; but a
+    `Levels` sees this itself, and what a temperature of 0 makes of finite f too; but a
     Bernoulli or a mixture of logistics would draw some level.
     """
     drawn = to_dist(f).sample(seed=jax.random.fold_in(key, i))

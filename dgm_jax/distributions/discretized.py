@@ -17,10 +17,11 @@ class DiscretizedLogisticMixture(distrax.Distribution):
     v⁻ = -∞ for v = 0 and v⁺ = ∞ for v = K-1: the outer levels take the tails, so that Σ_v P(v) = 1
     whatever the parameters (for s → ∞ each outer level gets a half).
 
-    logits, means, log_scales [..., components], on the scale of [-1, 1]. With a = (v⁺ - μ) / s and
-    b = (v⁻ - μ) / s,  σ(a) - σ(b) = σ(a) σ(-b) (1 - e^{b-a})  and b - a knows no μ: the logarithm
-    is a sum of three, each finite with its gradient, also where both σ round to 0 or to 1 (checked
-    for log-scales of ±20). Salimans et al. (2017), "PixelCNN++", eq. 2.
+    logits, means, log_scales [..., components], on the scale of [-1, 1]; arithmetic in float32 at
+    least. With a = (v⁺ - μ) / s and b = (v⁻ - μ) / s,
+        σ(a) - σ(b) = σ(a) σ(-b) (1 - e^{b-a}),    and b - a does not depend on μ,
+    so the logarithm is a sum of three terms, each finite with its gradient, also where both σ
+    round to 0 or to 1. Salimans et al. (2017), "PixelCNN++", equation 2.
     Costs: `log_prob` 4 logarithms a component; `logits`, all K of them, K times that.
     """
 
@@ -64,6 +65,15 @@ class DiscretizedLogisticMixture(distrax.Distribution):
         levels = jnp.arange(self._num_levels)
         levels = levels.reshape(-1, *[1] * len(self.batch_shape))
         return jnp.moveaxis(self.log_prob(levels), 0, -1)
+
+    def mean(self):
+        """E[v] = Σ_v v P(v), at the cost of `logits`."""
+        p = jnp.exp(self.logits)
+        return p @ jnp.arange(self._num_levels, dtype=p.dtype)
+
+    def mode(self):
+        """The likeliest level, at the cost of `logits`."""
+        return jnp.argmax(self.logits, -1).astype(self.dtype)
 
     def log_prob(self, value):
         """log P(v); -inf outside of 0..K-1."""

@@ -1,4 +1,4 @@
-"""A categorical law that is cheap to draw from."""
+"""A categorical distribution that is cheap to draw from."""
 
 import distrax
 import jax
@@ -8,12 +8,15 @@ from ..arrays import wide
 
 
 class Levels(distrax.Categorical):
-    """softmax(logits)[v] of levels v = 0..K-1, drawn by the inverse of its CDF.
+    """p(v) = softmax(logits)_v of levels v = 0..K-1, drawn by the inverse of its CDF.
 
-    One uniform number a draw, where distrax takes K. In a sampler's small steps that matters: 18
-    against 84 µs for 16 draws of 256 levels, where all of a WaveNet of 20 layers takes 96 (one CPU
-    core). A draw of logits that are no law, NaN or +∞ or all -∞, is -1.
+    A draw takes one uniform number, where distrax takes K, which matters in the small steps of a
+    sampler. Where the logits are no distribution (NaN, +∞, or all -∞) the draw is -1, no level.
     """
+
+    def mean(self):
+        """E[v] = Σ_v v p(v)."""
+        return self.probs @ jnp.arange(self.num_categories, dtype=self.probs.dtype)
 
     def _sample_n(self, key, n):
         logits = self.logits.astype(wide(self.logits))  # or u would have 128 values

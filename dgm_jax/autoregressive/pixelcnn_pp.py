@@ -1,0 +1,45 @@
+"""PixelCNN++: gated residual blocks with short cuts, and colours that share a mixture."""
+
+from .. import checks, nets
+from ..likelihoods import Conditional
+from ..protocol import Density, Shape
+from .density import density, outputs_of
+
+
+def pixelcnn_pp(
+    shape: tuple[int, int, int],
+    conditional: Conditional,
+    *,
+    hidden: int = 64,
+    num_layers: int = 2,
+    kernel_size: int = 3,
+    dropout: float = 0.0,
+    cond_shape: Shape | None = None,
+) -> Density:
+    """p(x | c) = ∏_i p(x_i | x_<i, c) over pixels in raster order, by two streams with short cuts.
+
+    Salimans et al. (2017), "PixelCNN++", whose model is that of
+    `discretized_logistic(256, num_components=10)` with 3 channels. The net is `nets.pixelcnn_pp`,
+    where all blocks have full resolution.
+
+    shape: (H, W, C) of an image x [..., H, W, C]; the channels of one pixel are made one after the
+        other, so that the upper part of an image is completed by exact draws (`complete`)
+    conditional: any likelihood of one value
+    num_layers: residual blocks of each half
+    dropout: the share of units left out in training, where `dist` gets a key
+    cond_shape: of a condition c [..., *cond_shape], (n,) for the whole image, such as a one-hot
+        class, (H, W, n) for a map with a vector for each pixel; None for p(x)
+    Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net; `sample` the
+    arithmetic of one pass in H·W steps.
+    """
+    checks.image_shape(shape)
+    net = nets.pixelcnn_pp(
+        shape,
+        hidden=hidden,
+        num_layers=num_layers,
+        kernel_size=kernel_size,
+        dropout=dropout,
+        cond_shape=cond_shape,
+        **outputs_of(conditional, channels=shape[2]),
+    )
+    return density(net, conditional, tuple(shape))

@@ -1,0 +1,46 @@
+"""PixelSNAIL: causal convolutions, and attention to all earlier pixels."""
+
+from .. import checks, nets
+from ..likelihoods import Conditional
+from ..protocol import Density, Shape
+from .density import density, outputs_of
+
+
+def pixelsnail(
+    shape: tuple[int, int, int],
+    conditional: Conditional,
+    *,
+    hidden: int = 64,
+    num_layers: int = 2,
+    num_convs: int = 2,
+    num_heads: int = 1,
+    kernel_size: int = 3,
+    cond_shape: Shape | None = None,
+) -> Density:
+    """p(x | c) = ∏_i p(x_i | x_<i, c) over pixels in raster order; one block sees all before.
+
+    Chen et al. (2018), "PixelSNAIL: an improved autoregressive generative model". The net is
+    `nets.pixelsnail`.
+
+    shape: (H, W, C) of an image x [..., H, W, C]; the channels of one pixel are made one after the
+        other, so that the upper part of an image is completed by exact draws (`complete`)
+    conditional: any likelihood of one value, such as `bernoulli()` or `discretized_logistic(256)`
+    num_layers, num_convs: blocks, and gated residual convolutions in each before its attention
+    num_heads: of an attention; they divide `hidden`
+    cond_shape: of a condition c [..., *cond_shape], (n,) for the whole image, such as a one-hot
+        class, (H, W, n) for a map with a vector for each pixel; None for p(x)
+    Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net, whose attention takes
+    (H·W)² products; `sample` the arithmetic of one pass in H·W steps.
+    """
+    checks.image_shape(shape)
+    net = nets.pixelsnail(
+        shape,
+        hidden=hidden,
+        num_layers=num_layers,
+        num_convs=num_convs,
+        num_heads=num_heads,
+        kernel_size=kernel_size,
+        cond_shape=cond_shape,
+        **outputs_of(conditional, channels=shape[2]),
+    )
+    return density(net, conditional, tuple(shape))

@@ -1,0 +1,40 @@
+"""Recurrent neural networks: all of the past, in a state of fixed size."""
+
+from .. import nets
+from ..likelihoods import Conditional
+from ..protocol import Density, Shape
+from .density import density, outputs_of
+
+
+def rnn(
+    dim: int,
+    conditional: Conditional,
+    *,
+    hidden: int,
+    cell: str = "gru",
+    num_layers: int = 1,
+    cond_shape: Shape | None = None,
+) -> Density:
+    """p(x | c) = ∏_i p(x_i; f(h_i)) with the state h_i = cell(h_{i-1}, x_{i-1}, c).
+
+    Lecture: recurrent networks as autoregressive models. The net is `nets.rnn`.
+
+    dim: the length of a sequence x [..., dim]; no parameter depends on it, so that parameters
+        learned on short sequences serve long ones
+    conditional: any likelihood of one value, such as `categorical(K)` or `mixture()`
+    hidden: the numbers of a state
+    cell: "gru", Cho et al. (2014), or "lstm", Hochreiter and Schmidhuber (1997)
+    cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence, (dim, n) with a
+        value for each step; None for p(x)
+    Starts as the conditional of f = 0. Costs: `log_prob` and `sample` one pass of the net each,
+    both in dim steps one after the other.
+    """
+    net = nets.rnn(
+        dim,
+        hidden=hidden,
+        cell=cell,
+        num_layers=num_layers,
+        cond_shape=cond_shape,
+        **outputs_of(conditional),
+    )
+    return density(net, conditional, dim)
