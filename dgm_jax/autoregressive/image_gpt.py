@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 import numpy as np
 
 from .. import checks, nets
 from ..likelihoods import Conditional
-from ..protocol import Density, Shape
+from ..protocol import CausalNet, Density, Shape
 from .density import density, outputs_of
 
 
@@ -21,7 +22,6 @@ def image_gpt(
     window: int | None = None,
     positions: str = "learned",
     order: Sequence[int] | None = None,
-    dropout: float = 0.0,
     cond_shape: Shape | None = None,
 ) -> Density:
     """p(x | c) = ∏_i p(x_i | x_<i, c) of images [..., H, W, C]: a `transformer` of x.ravel().
@@ -36,9 +36,8 @@ def image_gpt(
     positions: "learned", a vector for each step, or "rotary", where the rows, columns and channels
         between two steps count
     order: order[t] is the pixel made at step t, of 0..H·W-1; None is the raster, row by row
-    dropout: the share of units left out in training, where `dist` gets a key
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole image, such as a one-hot
-        class; (H, W, n) or (H·W·C, n) with a vector for each pixel or step; None for p(x)
+        class, (H, W, n) for a map with a vector for each pixel; None for p(x)
     Starts as the conditional of f = 0. Costs: as `transformer`, of H·W·C steps.
     """
     checks.image_shape(shape)
@@ -55,8 +54,36 @@ def image_gpt(
         positions=positions,
         grid=shape,
         order=order,
-        dropout=dropout,
-        cond_shape=cond_shape,
+        cond_shape=_of_steps(cond_shape, shape),
         **outputs_of(conditional),
     )
+    if _is_map(cond_shape):
+        net = _given_a_map(net, shape, cond_shape)
     return density(net, conditional, tuple(shape))
+
+
+def _is_map(cond_shape):
+    return cond_shape is not None and len(cond_shape) == 3
+
+
+def _of_steps(cond_shape, shape):
+    """The condition that the transformer gets: of a map (H, W, n), its vector for each channel."""
+    if not _is_map(cond_shape) or tuple(cond_shape[:2]) != tuple(shape[:2]):
+        return cond_shape  # the net refuses a map of another size
+    return (math.prod(shape), cond_shape[2])
+
+
+def _given_a_map(net: CausalNet, shape, cond_shape) -> CausalNet:
+    """The net of one condition for each step, given one for each pixel."""
+
+    def by_step(cond):
+        batch_shape = checks.condition(cond, cond_shape)
+        return jnp.repeat(cond, shape[2], -2).reshape(*batch_shape, *net.cond_shape)
+
+    def apply(params, x, cond=None, *, key=None):
+        return net.apply(params, x, by_step(cond), key=key)
+
+    def unroll(params, emit, batch_shape, cond=None, *, key=None):
+        return net.unroll(params, emit, batch_shape, by_step(cond), key=key)
+
+    return net._replace(apply=apply, unroll=unroll, linearize=None, cond_shape=tuple(cond_shape))

@@ -1,8 +1,8 @@
 """One set of weights under many masks: orders and connections drawn at random, and ensembles.
 
-A mask of MADE follows from the order of the coordinates and the degrees of the hidden units. To
+A mask of a MADE follows from the order of the coordinates and the degrees of the hidden units. To
 change them is to give the coordinates and units other places in one and the same triangular net:
-the mask stays, the weights move. So a mask is data, two permutations, and may differ every step.
+the mask stays, the weights move. So a mask is data, a few permutations, and may differ every step.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,10 +16,73 @@ import numpy as np
 from .. import checks
 from ..distributions import Autoregressive
 from ..likelihoods import Conditional
-from ..protocol import Array, CausalNet, Density, Params, Shape
+from ..protocol import Array, CausalNet, Density, Key, Params
 from .density import density
 
 AGNOSTIC = ("order", "connectivity")
+
+
+class Masks(NamedTuple):
+    """Which masks a `made` learns under: p(x) = (1/M) Σ_m p_m(x), M = num.
+
+    num: 1 is the one mask of `order`. With more, `dist(params, key=key)` is one of them at random,
+        which is how `objectives.nll` trains, and `dist(params)` is the ensemble of all
+    agnostic_to: what the masks differ in, "order" and "connectivity" (the degrees of the units)
+    roaming: the share of the hidden units that take another degree in each mask. 1, as in the
+        paper, moves all units; a unit that must serve at any degree learns slowly. With 0.1 nine
+        units in ten keep theirs, and the masks are learned nearly as fast as one
+    seed: which masks; by NumPy, so that a seed means the same masks on every machine
+
+    Germain et al. (2015), "MADE", sections 4.1 and 4.2, where the degrees are drawn one by one;
+    here they are dealt out evenly, in random places. Example: made(784, bernoulli(),
+    hidden=(8000,), masks=Masks(num=32, agnostic_to=("connectivity",), roaming=0.1)).
+    """
+
+    num: int = 1
+    agnostic_to: tuple[str, ...] = AGNOSTIC
+    roaming: float = 1.0
+    seed: int = 0
+
+
+ONE_MASK = Masks()
+
+
+def check_masks(masks: Masks, hidden: Sequence[int]) -> None:
+    """Refuses masks that cannot be, or of which no unit could move, for these layers."""
+    checks.noun(masks, Masks, "masks")
+    checks.positive_int(masks.num, "masks.num")
+    checks.positive_int(masks.seed, "masks.seed", least=0)
+    if isinstance(masks.agnostic_to, str) or not masks.agnostic_to:
+        raise ValueError(
+            f"masks.agnostic_to must be some of {AGNOSTIC}, as a tuple; got {masks.agnostic_to!r}."
+        )
+    for what in masks.agnostic_to:
+        checks.choice(what, AGNOSTIC, "each entry of masks.agnostic_to")
+    checks.positive(masks.roaming, "masks.roaming")
+    if masks.roaming > 1:
+        raise ValueError(
+            f"masks.roaming must be a share of the hidden units, 0 to 1; got {masks.roaming!r}."
+        )
+    if masks.roaming < 1:
+        _check_that_units_move(masks, max(hidden))
+
+
+def _check_that_units_move(masks, widest):
+    if masks.num == 1 or "connectivity" not in masks.agnostic_to:
+        raise ValueError(
+            f"masks.roaming={masks.roaming!r} needs num > 1 and agnostic_to with connectivity, or "
+            f"no unit moves; got num={masks.num} and {tuple(masks.agnostic_to)}."
+        )
+    if num_roaming(masks.roaming, widest) < 2:
+        raise ValueError(
+            f"masks.roaming must be at least {2 / widest:.3g} for two of {widest} units to change "
+            f"places; got {masks.roaming!r}."
+        )
+
+
+def num_roaming(roaming: float, width: int) -> int:
+    """How many of a layer's units change places."""
+    return round(roaming * width)
 
 
 class Places(NamedTuple):
@@ -30,85 +93,70 @@ class Places(NamedTuple):
 
 
 def random_places(
-    dim: int,
-    hidden: Sequence[int],
-    *,
-    num_masks: int,
-    agnostic_to: Sequence[str] = AGNOSTIC,
-    roaming: float = 1.0,
-    residual: bool = False,
-    seed: int = 0,
+    dim: int, hidden: Sequence[int], masks: Masks, *, residual: bool = False
 ) -> Places:
-    """num_masks random masks, stacked: order [masks, d], units [masks, h_n]; by NumPy, for ever.
-
-    roaming: the share of each layer's units that exchange places, others in each mask.
-    """
-    order_rng, unit_rng, which_rng = np.random.default_rng(seed).spawn(3)
+    """Random masks, stacked: order [num, d], units [num, h_n]."""
+    order_rng, unit_rng, which_rng = np.random.default_rng(masks.seed).spawn(3)
 
     def places(rng, size, num_moving):
-        placed = np.tile(np.arange(size), (num_masks, 1))
+        placed = np.tile(np.arange(size), (masks.num, 1))
         # Sorted: where all units move, the draw of who moves changes nothing.
         moving = np.sort(which_rng.permuted(placed, axis=1)[:, :num_moving], axis=1)
         np.put_along_axis(placed, moving, rng.permuted(moving, axis=1), axis=1)
         return placed
 
-    roaming = roaming if "connectivity" in agnostic_to else 0
+    roaming = masks.roaming if "connectivity" in masks.agnostic_to else 0
     units = [places(unit_rng, h, num_roaming(roaming, h)) for h in hidden]
     if residual:  # what a block adds to must be in the places of what it adds
         units[2::2] = [units[0]] * len(units[2::2])
-    return Places(places(order_rng, dim, dim if "order" in agnostic_to else 0), units)
-
-
-def num_roaming(roaming: float, width: int) -> int:
-    """How many of a layer's units change places."""
-    return round(roaming * width)
+    return Places(places(order_rng, dim, dim if "order" in masks.agnostic_to else 0), units)
 
 
 def replaced(net: CausalNet, places: Places) -> CausalNet:
     """The MADE `net` with coordinates and hidden units in other places, the weights going along.
 
-    The places may be traced. Cost: that of the net, and one copy of its weights.
+    The places may be traced. It has no `linearize`: many masks are for densities, a flow has one
+    order. Cost: that of the net, and one copy of its weights.
     """
     order, rank = places.order, jnp.argsort(places.order)
+
+    def apply(params, x, cond=None, *, key=None):
+        checks.array(x, "x")
+        if jnp.shape(x)[-1:] == order.shape:  # else the net refuses it
+            x = jnp.asarray(x)[..., order]
+        return net.apply(moved(params, places), x, cond, key=key)[..., rank, :]
+
+    def unroll(params, emit, batch_shape, cond=None, *, key=None):
+        def emit_there(place, f):
+            return emit(order[place], f)
+
+        x, f, units = net.unroll(moved(params, places), emit_there, batch_shape, cond, key=key)
+        return x[..., rank], f[..., rank, :], units
+
+    return net._replace(apply=apply, unroll=unroll, linearize=None)
+
+
+def moved(params: Params, places: Places) -> Params:
+    """The parameters of a `nets.made` with each weight where its two ends are placed."""
+    order, first, last = places.order, places.units[0], places.units[-1]
 
     def by_coordinate(array, axis):  # entries of one coordinate stay together
         dim, shape = len(order), array.shape
         parts = array.reshape(*shape[:axis], dim, -1, *shape[axis + 1 :])
         return jnp.take(parts, order, axis).reshape(shape)
 
-    def moved(params):
-        below = [None, *places.units]
-        weights = [w[own] for w, own in zip(params["weights"], places.units)]
-        first, *rest = weights
-        moving = params | {
-            "weights": [by_coordinate(first, 1), *(w[:, b] for w, b in zip(rest, below[1:]))],
-            "biases": [b[own] for b, own in zip(params["biases"], places.units)],
-            "readout": params["readout"][order][..., places.units[-1]],
-            "offset": params["offset"][order],
-        }
-        if "direct" in params:
-            moving["direct"] = by_coordinate(params["direct"][order], 2)
-        if "cond" in params:
-            moving["cond"] = params["cond"][:, places.units[0]]
-        return moving
-
-    def apply(params, x, cond=None):
-        checks.array(x, "x")
-        if jnp.shape(x)[-1:] == order.shape:  # else the net refuses it
-            x = jnp.asarray(x)[..., order]
-        return net.apply(moved(params), x, cond)[..., rank, :]
-
-    def unroll(params, emit, batch_shape, cond=None):
-        def emit_there(place, f):
-            return emit(order[place], f)
-
-        x, f, units = net.unroll(moved(params), emit_there, batch_shape, cond)
-        return x[..., rank], f[..., rank, :], units
-
-    def linearize(params, x, units, cond=None):
-        raise ValueError("num_masks: a net of many masks is for densities; flows have one order.")
-
-    return CausalNet(net.init, apply, unroll, linearize)
+    ins, *between = [w[own] for w, own in zip(params["weights"], places.units)]
+    moving = params | {
+        "weights": [by_coordinate(ins, 1), *(w[:, b] for w, b in zip(between, places.units))],
+        "biases": [b[own] for b, own in zip(params["biases"], places.units)],
+        "readout": params["readout"][order][..., last],
+        "offset": params["offset"][order],
+    }
+    if "direct" in params:
+        moving["direct"] = by_coordinate(params["direct"][order], 2)
+    if "cond" in params:
+        moving["cond"] = params["cond"][:, first]
+    return moving
 
 
 class Ensemble(distrax.Distribution):
@@ -139,10 +187,14 @@ class Ensemble(distrax.Distribution):
         log_probs = jax.lax.map(lambda m: self._member(m).log_prob(value), members)
         return jax.nn.logsumexp(log_probs, 0) - np.log(self._num_masks)
 
-    def sharpened(self, **options) -> "Ensemble":
+    def sharpened(self, *, temperature: float = 1.0, top_k: int | None = None) -> "Ensemble":
         """The ensemble of the members' `Autoregressive.sharpened`."""
-        self._member(0).sharpened(**options)  # what is refused is refused here
-        return Ensemble(lambda m: self._member(m).sharpened(**options), self._num_masks)
+
+        def member(m):
+            return self._member(m).sharpened(temperature=temperature, top_k=top_k)
+
+        member(0)  # what is refused is refused here
+        return Ensemble(member, self._num_masks)
 
     def conditionals(self, x):
         """Refused: the members' orders differ, and so does what they condition on."""
@@ -173,13 +225,7 @@ class Ensemble(distrax.Distribution):
 
 
 def under_masks(
-    net: CausalNet,
-    conditional: Conditional,
-    dim: int,
-    places: Places,
-    *,
-    cond_shape: Shape | None = None,
-    free: bool = True,
+    net: CausalNet, conditional: Conditional, dim: int, places: Places, *, free: bool = True
 ) -> Density:
     """The ensemble over all masks; with a key one of them at random, as training draws them.
 
@@ -187,32 +233,37 @@ def under_masks(
         of one mask.
     """
     num_masks = len(places.order)
+    widths = [dim, *(units.shape[1] for units in places.units)]
 
     def init(key):
         checks.key(key)
         params_key, *weight_keys = jax.random.split(key, 1 + len(places.units))
         params = net.init(params_key)
-        if not free:
-            return params
-        widths = [dim, *(units.shape[1] for units in places.units)]
-        params["weights"] = [
-            jnp.sqrt(2 / width) * jax.random.normal(k, w.shape, w.dtype)  # it sees about half
-            for k, w, width in zip(weight_keys, params["weights"], widths)
-        ]
+        if free:
+            params["weights"] = [
+                jnp.sqrt(2 / width) * jax.random.normal(k, w.shape, w.dtype)  # it sees about half
+                for k, w, width in zip(weight_keys, params["weights"], widths)
+            ]
         return params
 
     def dist(params: Params, cond=None, *, key=None):
-        checks.condition(cond, cond_shape)
+        checks.condition(cond, net.cond_shape)
         checks.parameters(params, net.init)
 
-        def member(m):
+        def member(m, net_key=None):
             own = jax.tree.map(lambda stacked: jnp.asarray(stacked)[m], places)
-            model = density(replaced(net, own), conditional, dim, cond_shape=cond_shape)
-            return model.dist(params, cond)
+            model = density(replaced(net, own), conditional, dim)
+            return model.dist(params, cond, key=net_key)
 
         if key is None:
             return Ensemble(member, num_masks)
-        checks.key(key)
-        return member(jax.random.randint(key, (), 0, num_masks))
+        return member(*_drawn(key, num_masks))
 
-    return Density(init, dist)
+    return Density(init, dist, cond_shape=net.cond_shape)
+
+
+def _drawn(key: Key, num_masks: int):
+    """Which mask, and a key for what is random in the net: apart from the halves `randint` uses."""
+    checks.key(key)
+    net_key = jax.random.fold_in(jax.random.clone(key), 2)
+    return jax.random.randint(key, (), 0, num_masks), net_key

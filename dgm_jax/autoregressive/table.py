@@ -1,8 +1,8 @@
 """Tables of probabilities: what a density costs before any network is assumed.
 
-A categorical law of d variables with K levels needs K^d - 1 numbers. Two assumptions make it small:
-independence, and the Markov property, x_i ⊥ x_<i-k | x_{i-k}, ..., x_{i-1}. All three are one table
-of p(x_i | the k before it): k = 0 independent, k = d-1 full.
+A distribution of d variables with K levels each has K^d - 1 free parameters. Two assumptions make
+them fewer: independence, and the Markov property, x_i ⊥ x_<i-k | x_{i-k}, ..., x_{i-1}. All three
+are a table of p(x_i | the k values before it): k = 0 is independence, k = d-1 the full joint.
 """
 
 import jax
@@ -21,11 +21,11 @@ LARGEST = 2**28  # entries of a table
 def num_parameters(dim: int, num_levels: int, *, window: int, shared: bool = False) -> int:
     """Free parameters of p(x) = ∏_i p(x_i | x_{i-k}, ..., x_{i-1}), k the window; exact integers.
 
-    Each context has K-1: Σ_i K^min(i,k) (K-1).
-    full, k = d-1:      K^d - 1
-    independent, k = 0: d (K-1)
-    Markov of order k:  K^k - 1 + (d-k) K^k (K-1)
-    shared: the same p for all i ≥ k (a homogeneous chain, one histogram for all): K^min(k+1,d) - 1.
+    Each context of coordinate i has K-1 of them, Σ_i K^min(i,k) (K-1) together:
+        the full joint, k = d-1:  K^d - 1
+        independence, k = 0:      d (K-1)
+        Markov of order k:        K^k - 1 + (d-k) K^k (K-1)
+        shared:                   K^min(k+1,d) - 1, with the same p for all i ≥ k
     Lecture: how many parameters does a joint distribution have?
     """
     _check(dim, num_levels, window)
@@ -36,9 +36,15 @@ def num_parameters(dim: int, num_levels: int, *, window: int, shared: bool = Fal
 def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> Density:
     """p(x) = ∏_i p(x_i | x_{i-k}, ..., x_{i-1}), each a row of a table; x integers [..., d].
 
-    window k: 0 is a histogram for each coordinate, d-1 the full joint. shared: one table for all
-    i ≥ k. Starts uniform; `fit_table` gives the maximum likelihood. Parameters {"logits": [d or
-    min(k+1, d), K^k, K]}. Costs: d look-ups for density and sample.
+    window: k; 0 is a histogram for each coordinate, d-1 the full joint
+    shared: one table for all i ≥ k, a homogeneous Markov chain; with k = 0 one histogram for all
+    Parameters {"logits": [d, K^k, K]}, of shared ones [min(k+1, d), K^k, K]. They start uniform;
+    `fit_table` gives those of maximum likelihood, without gradients:
+
+        model = table(64, num_levels=17, window=1)
+        params = fit_table(x, num_levels=17, window=1, smoothing=0.1)  # x [n, 64] integers
+
+    Costs: d look-ups for `log_prob` and for `sample`.
     """
     _check(dim, num_levels, window)
     rows, contexts = _shape(dim, num_levels, window, shared)
@@ -50,11 +56,11 @@ def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> De
         checks.key(key)
         return {"logits": jnp.zeros((rows, contexts, num_levels))}
 
-    def apply(params, x, cond=None):
+    def apply(params, x, cond=None, *, key=None):
         checks.levels(x, dim, num_levels)
         return of_coordinate(params, jnp.arange(dim), _contexts(jnp.asarray(x), num_levels, window))
 
-    def unroll(params, emit, batch_shape, cond=None):
+    def unroll(params, emit, batch_shape, cond=None, *, key=None):
         def step(context, i):
             f = of_coordinate(params, i, context)
             x_i = emit(i, f)
@@ -65,11 +71,8 @@ def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> De
         x, f = jnp.moveaxis(x, 0, -1), jnp.moveaxis(f, 0, -2)
         return x, f, f
 
-    def linearize(params, x, units, cond=None):
-        raise ValueError("table: levels have no derivative; flows need numbers.")
-
     conditional = Conditional(num_levels, lambda f: Levels(logits=f))
-    return density(CausalNet(init, apply, unroll, linearize), conditional, dim)
+    return density(CausalNet(init, apply, unroll), conditional, dim)
 
 
 def fit_table(
@@ -77,8 +80,10 @@ def fit_table(
 ) -> Params:
     """p(v | context) = (n(context, v) + λ) / (n(context) + λ K): counts, smoothed by λ.
 
-    λ = 0 is the maximum likelihood, whose mean NLL on x is the empirical entropy; it gives levels
-    not seen probability 0, and contexts not seen the uniform law. x: integers [n, d], on the host.
+    The parameters of a `table`. λ = smoothing = 0 is maximum likelihood; of a full table its mean
+    negative log-likelihood on x is the empirical entropy. Levels never seen in a context then have
+    probability 0, and contexts never seen the uniform distribution. x: integers [n, d], on the
+    host. ValueError for what is not in 0..K-1.
     """
     x = np.asarray(x)
     checks.finite_rows(x, "x")

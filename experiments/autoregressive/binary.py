@@ -161,9 +161,7 @@ def main(config: Config) -> dict:
         likelihoods.bernoulli(),
         hidden=config.hidden,
         direct=config.direct,
-        num_masks=config.num_masks,
-        agnostic_to=config.agnostic_to,
-        roaming=config.roaming,
+        masks=ar.Masks(config.num_masks, config.agnostic_to, config.roaming),
     )
     models = fit_tables(rows, dim)
     masks = f", {config.num_masks} masks" if config.num_masks > 1 else ""

@@ -76,7 +76,7 @@ TABLES = {
 }
 SMOOTHING = (0.01, 0.03, 0.1, 0.3, 1.0)  # the best on the validation split is taken
 COLUMNS = 16  # of the pictures
-NUM_ORDERS = 2000  # so many masks teach an order that none of them has (see `autoregressive.made`)
+NUM_ORDERS = 2000  # so many masks teach an order that none of them has
 MISSING = "bits_a_missing_pixel"
 GIVEN = {  # what is not missing
     "lower half": np.arange(DIM) < DIM // 2,
@@ -98,9 +98,9 @@ def build(config, name, **options):
 def fit(config, name, rows):
     """A MADE, its parameters and its row; of any-order, the ensemble of masks it has not met."""
     num_masks = {"masks": config.num_masks, "any-order": NUM_ORDERS}.get(name, 1)
-    model = scored = build(config, name, num_masks=num_masks)
+    model = scored = build(config, name, masks=ar.Masks(num_masks))
     if name == "any-order":
-        scored = build(config, name, num_masks=config.num_masks, mask_seed=1)
+        scored = build(config, name, masks=ar.Masks(config.num_masks, seed=1))
     params, row, *_ = fitting.maximum_likelihood(config, name, model, rows, scored=scored)
     return scored, params, row
 

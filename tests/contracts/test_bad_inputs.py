@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import flows, nets
-from dgm_jax.autoregressive import made, transformer
+from dgm_jax.autoregressive import Masks, made, transformer
 from dgm_jax.bijectors import (
     Autoregressive,
     Coupling,
@@ -378,7 +378,7 @@ FOREIGN = {  # name: (model, model of the parameters, words of the message)
         "nothing",
     ),
     "params of another ensemble": (
-        made(3, gaussian(), **H, num_masks=2),
+        made(3, gaussian(), **H, masks=Masks(2)),
         DEEP,
         "['biases'][1] must be absent",
     ),

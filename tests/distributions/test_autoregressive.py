@@ -166,7 +166,7 @@ def test_what_is_given_must_be_of_the_law():
         x = np.array([good, good, good, bad])  # the last is not read
         done = dist.complete(x, given, seed=jax.random.key(1))
         assert (done[:3] == good).all() and done[3] != bad and jnp.isfinite(done[3])
-        with pytest.raises(ValueError, match=f"x must be of the law where .* given.*; got {bad}"):
+        with pytest.raises(ValueError, match=f"x must be possible where .* given.*; got {bad}"):
             dist.complete(x[::-1], given, seed=jax.random.key(1))
 
 
@@ -278,7 +278,7 @@ def test_batches_that_do_not_fit_are_named_where_x_is_completed():
 
 @pytest.mark.parametrize("num_masks", [1, 3])
 def test_numbers_are_not_sharpened_and_that_is_said_at_once(num_masks):
-    model = ar.made(4, likelihoods.gaussian(), hidden=(8,), num_masks=num_masks)
+    model = ar.made(4, likelihoods.gaussian(), hidden=(8,), masks=ar.Masks(num_masks))
     dist = model.dist(model.init(jax.random.key(0)))
     with pytest.raises(ValueError, match="sharpened is for discrete conditionals; got Normal"):
         dist.sharpened(temperature=0.5)
@@ -345,7 +345,7 @@ def test_a_second_draw_outside_of_jit_compiles_nothing(name):
 
 def test_a_density_leaves_with_its_last_user():
     """What is compiled for draws outside of jit, and traced inside, belongs to the model."""
-    model = ar.made(3, likelihoods.bernoulli(), hidden=(4,), num_masks=2)
+    model = ar.made(3, likelihoods.bernoulli(), hidden=(4,), masks=ar.Masks(2))
     params = model.init(jax.random.key(0))
 
     @jit
