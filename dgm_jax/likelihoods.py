@@ -60,7 +60,7 @@ def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditi
     encoding = nets.one_hot(num_levels) if encoding is None else encoding
     checks.noun(encoding, Encoding, "encoding")
     if encoding.num_levels != num_levels:
-        raise ValueError(
+        raise checks.InputError(
             f"encoding must be of num_levels={num_levels} levels; got one of {encoding.num_levels}."
         )
     marginal = partial(_log_frequencies, num_levels=num_levels)
@@ -144,7 +144,7 @@ def gaussian(law: Law | None = None) -> Conditional:
     def dist(f):
         whiten = law.bijector(f)
         if not isinstance(whiten, distrax.ScalarAffine):
-            raise ValueError(
+            raise checks.InputError(
                 f"law must be affine() or additive() for a Gaussian; got {type(whiten).__name__}. "
                 "Other laws make flows: flows.maf(..., law=law)."
             )
@@ -204,7 +204,7 @@ def factorised(
 
     def dist(params, cond=None, *, key=None):
         if cond is None:
-            raise ValueError("cond is missing: p(x | z) needs dist(params, z).")
+            raise checks.InputError("cond is missing: p(x | z) needs dist(params, z).")
         if cond_shape is not None:
             checks.condition(cond, cond_shape)
         f = net.apply(params, cond, key=key)
@@ -223,7 +223,7 @@ def _by_entry(f, shape, num_params):
     ):
         if f.shape[max(f.ndim - len(tail), 0) :] == tail:
             return f.reshape(*f.shape[: f.ndim - len(tail)], *shape, num_params)
-    raise ValueError(
+    raise checks.InputError(
         f"net must give {num_params} numbers for each entry of x {shape}, as [..., "
         f"{', '.join(map(str, (*shape, num_params)))}] or with axes joined; got {f.shape}."
     )

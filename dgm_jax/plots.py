@@ -37,9 +37,11 @@ def sample_grid(
     """
     images = np.asarray(images)
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
-        raise ValueError(f"images must be [n, h, w] or [n, h, w, 3]; got shape {images.shape}.")
+        raise checks.InputError(
+            f"images must be [n, h, w] or [n, h, w, 3]; got shape {images.shape}."
+        )
     if images.size == 0:
-        raise ValueError(f"images is empty (shape {images.shape}); give at least one image.")
+        raise checks.InputError(f"images is empty (shape {images.shape}); give at least one image.")
     images = images.astype(np.float64)
     checks.finite_rows(images, "images")
     columns = math.ceil(math.sqrt(len(images))) if columns is None else columns
@@ -47,14 +49,16 @@ def sample_grid(
     vmin = images.min() if vmin is None else vmin
     vmax = max(images.max(), vmin + 1e-12) if vmax is None else vmax
     if not vmin < vmax:
-        raise ValueError(f"vmin must be below vmax; got vmin={vmin} and vmax={vmax}.")
+        raise checks.InputError(f"vmin must be below vmax; got vmin={vmin} and vmax={vmax}.")
 
     rows = math.ceil(len(images) / columns)
     if row_names and rows % len(row_names):
-        raise ValueError(f"row_names must name equal groups of the {rows} rows; got {row_names}.")
+        raise checks.InputError(
+            f"row_names must name equal groups of the {rows} rows; got {row_names}."
+        )
     across = min(columns, len(images))
     if column_names and len(column_names) != across:
-        raise ValueError(f"column_names must name the {across} columns; got {column_names}.")
+        raise checks.InputError(f"column_names must name the {across} columns; got {column_names}.")
 
     grey = np.clip((images - vmin) / (vmax - vmin), 0, 1)
     canvas = tile(grey if grey.ndim == 4 else np.repeat(grey[..., None], 3, -1), columns)
@@ -125,11 +129,11 @@ def densities(
     `samples` lays points [n, 2] over the panel of their name.
     """
     if not log_probs:
-        raise ValueError("log_probs is empty; give at least one {name: log_prob}.")
+        raise checks.InputError("log_probs is empty; give at least one {name: log_prob}.")
     checks.positive_int(resolution, "resolution", least=2)
     low, high = bounds
     if not -math.inf < low < high < math.inf:
-        raise ValueError(f"bounds must be finite with low < high; got {bounds!r}.")
+        raise checks.InputError(f"bounds must be finite with low < high; got {bounds!r}.")
     points = {name: plane_points(name, x) for name, x in (samples or {}).items()}
     for name in points:
         checks.choice(name, log_probs, "each name in samples")
@@ -171,7 +175,7 @@ def densities(
 def plane_points(name: str, x) -> np.ndarray:
     x = np.asarray(x)
     if x.ndim != 2 or x.shape[1] != 2:
-        raise ValueError(f"samples[{name!r}] must have shape [n, 2]; got {x.shape}.")
+        raise checks.InputError(f"samples[{name!r}] must have shape [n, 2]; got {x.shape}.")
     return x
 
 
@@ -179,12 +183,14 @@ def on_grid(name: str, log_prob: Callable, grid: np.ndarray, resolution: int) ->
     """Density [resolution, resolution] (y first) from one call of log_prob."""
     log_p = np.asarray(log_prob(grid))
     if log_p.shape != (len(grid),):
-        raise ValueError(
+        raise checks.InputError(
             f"log_probs[{name!r}] must map [n, 2] to [n]; got {log_p.shape} from {grid.shape}."
         )
     if np.isnan(log_p).any() or (log_p == np.inf).any():
         bad = grid[np.argmax(np.isnan(log_p) | (log_p == np.inf))].tolist()
-        raise ValueError(f"log_probs[{name!r}] is NaN or +inf, first at x = {bad}; repair it.")
+        raise checks.InputError(
+            f"log_probs[{name!r}] is NaN or +inf, first at x = {bad}; repair it."
+        )
     return np.exp(log_p.astype(np.float64)).reshape(resolution, resolution)
 
 
@@ -205,12 +211,14 @@ def curves(
     follow the order of `series`; give `colours` to keep a model's colour from picture to picture.
     """
     if not series:
-        raise ValueError("series is empty; give at least one {name: (steps, values)}.")
+        raise checks.InputError("series is empty; give at least one {name: (steps, values)}.")
     lines = {name: line(name, pair, logx, logy) for name, pair in series.items()}
     levels = dict(baselines or {})
     for name, level in levels.items():
         if not math.isfinite(level) or (logy and level <= 0):
-            raise ValueError(f"baselines[{name!r}]={level} cannot be drawn; drop it, or logy.")
+            raise checks.InputError(
+                f"baselines[{name!r}]={level} cannot be drawn; drop it, or logy."
+            )
     order = dict(zip(lines, [c for _ in range(len(lines)) for c in COLOURS], strict=False))
     order |= dict(colours or {})
 
@@ -252,11 +260,13 @@ def bars(
     been otherwise, as an empty bar behind it with its words on top.
     """
     if not values or not all(values.values()):
-        raise ValueError(f"values must be {{group: {{bar: value}}}}, none empty; got {values!r}.")
+        raise checks.InputError(
+            f"values must be {{group: {{bar: value}}}}, none empty; got {values!r}."
+        )
     heights = [v for group in values.values() for v in group.values()]
     heights += [v for v, _ in (outlines or {}).values()]
     if not np.isfinite(heights).all() or (logy and min(heights) <= 0):
-        raise ValueError(f"values must be finite, and above 0 with logy; got {heights}.")
+        raise checks.InputError(f"values must be finite, and above 0 with logy; got {heights}.")
     names = list(dict.fromkeys(name for group in values.values() for name in group))
     colours = dict(zip(names, COLOURS, strict=False))
     width = 0.84 / len(names)
@@ -296,15 +306,19 @@ def bars(
 def line(name: str, pair, logx: bool, logy: bool) -> tuple[np.ndarray, np.ndarray]:
     steps, values = (np.asarray(a, dtype=np.float64) for a in pair)
     if steps.shape != values.shape or steps.ndim != 1:
-        raise ValueError(
+        raise checks.InputError(
             f"series[{name!r}] must be (steps [n], values [n]); "
             f"got shapes {steps.shape} and {values.shape}."
         )
     if not np.isfinite(values).any() or not np.isfinite(steps).all():
-        raise ValueError(f"series[{name!r}] has no finite value, or a step that is not; drop it.")
+        raise checks.InputError(
+            f"series[{name!r}] has no finite value, or a step that is not; drop it."
+        )
     for axis, flag, a in (("logx", logx, steps), ("logy", logy, values)):
         if flag and (a <= 0).any():
-            raise ValueError(f"series[{name!r}] falls to {a.min():g}; {axis} needs all above 0.")
+            raise checks.InputError(
+                f"series[{name!r}] falls to {a.min():g}; {axis} needs all above 0."
+            )
     return steps, values
 
 
@@ -337,9 +351,11 @@ def save(figure, path) -> None:
     """Write a PNG in one piece: a reader sees the old file or the new one, never half of one."""
     path = Path(path)
     if path.suffix != ".png":
-        raise ValueError(f"path must end in .png; got {str(path)!r}.")
+        raise checks.InputError(f"path must end in .png; got {str(path)!r}.")
     if not path.parent.is_dir():
-        raise ValueError(f"path: the folder {str(path.parent)!r} does not exist; make it first.")
+        raise checks.InputError(
+            f"path: the folder {str(path.parent)!r} does not exist; make it first."
+        )
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         figure.savefig(partial, format="png", dpi=max(figure.dpi, 100), facecolor="white")

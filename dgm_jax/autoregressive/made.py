@@ -96,7 +96,9 @@ def _from_histograms(net, conditional, dim):
         checks.parameters(params, net.init)
         checks.levels(x, dim, conditional.encoding.num_levels)
         if jnp.ndim(x) != 2 or not len(x):
-            raise ValueError(f"x must be a batch [n, {dim}], n >= 1; got shape {jnp.shape(x)}.")
+            raise checks.InputError(
+                f"x must be a batch [n, {dim}], n >= 1; got shape {jnp.shape(x)}."
+            )
         checks.within(x, 0, conditional.encoding.num_levels - 1, "x")
         offset = conditional.marginal(x).astype(params["offset"].dtype)
         return params | {"offset": offset}, x
@@ -108,5 +110,7 @@ def observed_first(given) -> np.ndarray:
     """An order that makes the given coordinates first: given [d] booleans -> order [d]."""
     given = np.asarray(given)
     if given.dtype != bool or given.ndim != 1:
-        raise ValueError(f"given must be booleans [d]; got shape {given.shape} of {given.dtype}.")
+        raise checks.InputError(
+            f"given must be booleans [d]; got shape {given.shape} of {given.dtype}."
+        )
     return np.argsort(~given, kind="stable")

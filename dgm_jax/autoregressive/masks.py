@@ -53,14 +53,14 @@ def check_masks(masks: Masks, hidden: Sequence[int]) -> None:
     checks.positive_int(masks.num, "masks.num")
     checks.positive_int(masks.seed, "masks.seed", least=0)
     if isinstance(masks.agnostic_to, str) or not masks.agnostic_to:
-        raise ValueError(
+        raise checks.InputError(
             f"masks.agnostic_to must be some of {AGNOSTIC}, as a tuple; got {masks.agnostic_to!r}."
         )
     for what in masks.agnostic_to:
         checks.choice(what, AGNOSTIC, "each entry of masks.agnostic_to")
     checks.positive(masks.roaming, "masks.roaming")
     if masks.roaming > 1:
-        raise ValueError(
+        raise checks.InputError(
             f"masks.roaming must be a share of the hidden units, 0 to 1; got {masks.roaming!r}."
         )
     if masks.roaming < 1:
@@ -69,12 +69,12 @@ def check_masks(masks: Masks, hidden: Sequence[int]) -> None:
 
 def _check_that_units_move(masks, widest):
     if masks.num == 1 or "connectivity" not in masks.agnostic_to:
-        raise ValueError(
+        raise checks.InputError(
             f"masks.roaming={masks.roaming!r} needs num > 1 and agnostic_to with connectivity, or "
             f"no unit moves; got num={masks.num} and {tuple(masks.agnostic_to)}."
         )
     if num_roaming(masks.roaming, widest) < 2:
-        raise ValueError(
+        raise checks.InputError(
             f"masks.roaming must be at least {2 / widest:.3g} for two of {widest} units to change "
             f"places; got {masks.roaming!r}."
         )
@@ -198,11 +198,11 @@ class Ensemble(distrax.Distribution):
 
     def conditionals(self, x):
         """Refused: the members' orders differ, and so does what they condition on."""
-        raise ValueError(f"conditionals: {self._one_order()}")
+        raise checks.InputError(f"conditionals: {self._one_order()}")
 
     def complete(self, x, given, *, seed):
         """Refused: a draw is exact only where an order makes all given coordinates first."""
-        raise ValueError(f"complete: {self._one_order()}")
+        raise checks.InputError(f"complete: {self._one_order()}")
 
     def _one_order(self):
         return (

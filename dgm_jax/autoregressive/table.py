@@ -88,12 +88,14 @@ def fit_table(
     x = np.asarray(x)
     checks.finite_rows(x, "x")
     if x.ndim != 2 or x.dtype.kind not in "iu" or x.min() < 0 or x.max() >= num_levels:
-        raise ValueError(
+        raise checks.InputError(
             f"x must be integers [n, d] in 0..{num_levels - 1}; got shape {x.shape} of {x.dtype} "
             f"in {x.min()}..{x.max()}."
         )
     if not (np.isfinite(smoothing) and smoothing >= 0):
-        raise ValueError(f"smoothing must be a finite number of at least 0; got {smoothing!r}.")
+        raise checks.InputError(
+            f"smoothing must be a finite number of at least 0; got {smoothing!r}."
+        )
     dim = x.shape[1]
     _check(dim, num_levels, window)
     rows, contexts = _shape(dim, num_levels, window, shared)
@@ -120,7 +122,7 @@ def _shape(dim, num_levels, window, shared):
     """The places that have a table of their own, and the contexts of each."""
     rows, contexts = (min(dim, window + 1) if shared else dim), int(num_levels) ** window
     if rows * contexts * num_levels > LARGEST:
-        raise ValueError(
+        raise checks.InputError(
             f"window={window} needs a table of {rows} x {contexts} x {num_levels} entries, more "
             f"than {LARGEST}; choose a smaller one."
         )
@@ -132,6 +134,6 @@ def _check(dim, num_levels, window):
     checks.positive_int(num_levels, "num_levels", least=2)
     checks.positive_int(window, "window", least=0)
     if window >= dim:
-        raise ValueError(
+        raise checks.InputError(
             f"window must be at most dim - 1 = {dim - 1}, the full joint; got {window}."
         )

@@ -23,14 +23,18 @@ def batches(data, batch_size: int, *, seed: int) -> Callable[[int], object]:
     num_rows = {len(part) for part in parts if np.ndim(part)}
     if len(num_rows) != 1 or not all(np.ndim(part) for part in parts):
         shapes = ", ".join(str(np.shape(part)) for part in parts)
-        raise ValueError(f"data must have the same number of rows in each part; got {shapes}.")
+        raise checks.InputError(
+            f"data must have the same number of rows in each part; got {shapes}."
+        )
     (num_rows,) = num_rows
     checks.positive_int(batch_size, "batch_size")
     checks.positive_int(seed, "seed", least=0)
     if num_rows == 0:
-        raise ValueError("data is empty (0 rows); it needs at least one.")
+        raise checks.InputError("data is empty (0 rows); it needs at least one.")
     if num_rows < batch_size:
-        raise ValueError(f"batch_size must be at most the {num_rows} rows; got {batch_size}.")
+        raise checks.InputError(
+            f"batch_size must be at most the {num_rows} rows; got {batch_size}."
+        )
     parts = tuple(np.asarray(part) for part in parts)
     per_epoch = num_rows // batch_size
 

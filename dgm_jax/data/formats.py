@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import checks
+
 
 @contextlib.contextmanager
 def naming(path):
@@ -21,7 +23,7 @@ def naming(path):
     except Exception as error:  # zipfile, zlib, pickle and numpy raise a dozen kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         message = f"{path} is damaged or in another format ({reason}); get it again."
-        raise ValueError(message) from error
+        raise checks.InputError(message) from error
 
 
 def read_idx(path) -> np.ndarray:
@@ -33,7 +35,7 @@ def read_idx(path) -> np.ndarray:
     with naming(path), (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         content = file.read()
         if content[:3] != b"\0\0\x08":
-            raise ValueError("not an idx file of bytes")
+            raise checks.InputError("not an idx file of bytes")
         ndim = content[3]
         shape = np.frombuffer(content, ">i4", ndim, offset=4)
         return np.frombuffer(content, np.uint8, offset=4 + 4 * ndim).reshape(shape)
@@ -50,7 +52,9 @@ def read_npz(path, *names) -> list[np.ndarray]:
     arrays = read_arrays(path)
     missing = [name for name in names if name not in arrays]
     if missing:
-        raise ValueError(f"{path} has no array {', '.join(missing)}; it holds {', '.join(arrays)}.")
+        raise checks.InputError(
+            f"{path} has no array {', '.join(missing)}; it holds {', '.join(arrays)}."
+        )
     return [arrays[name] for name in names]
 
 
@@ -79,7 +83,7 @@ def read_text(path, *, columns: int | None = None) -> np.ndarray:
             usecols=None if columns is None else range(columns),
         )
         if not table.size:
-            raise ValueError("it holds no numbers")
+            raise checks.InputError("it holds no numbers")
         return table
 
 

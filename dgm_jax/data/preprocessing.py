@@ -26,7 +26,9 @@ def dequantize(key: Key, x) -> Array:
     """
     checks.key(key)
     if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
-        raise ValueError(f"x must be integers; got {jnp.result_type(x)}. Do not dequantize it.")
+        raise checks.InputError(
+            f"x must be integers; got {jnp.result_type(x)}. Do not dequantize it."
+        )
     x = jnp.asarray(x, jnp.float32)
     return within_cell(x, jax.random.uniform(key, x.shape, jnp.float32))
 
@@ -49,7 +51,7 @@ def logit_map(num_levels: int, *, alpha: float = 0.05, event_ndims: int = 1) -> 
     checks.positive_int(event_ndims, "event_ndims", least=0)
     checks.positive(alpha, "alpha")
     if alpha >= 0.5:
-        raise ValueError(f"alpha must be below 0.5; got {alpha!r}.")
+        raise checks.InputError(f"alpha must be below 0.5; got {alpha!r}.")
     return _LogitMap(num_levels, alpha, event_ndims)
 
 
@@ -88,10 +90,10 @@ def standardize(mean, std, event_ndims: int = 1) -> distrax.Bijector:
     checks.positive_int(event_ndims, "event_ndims", least=0)
     mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
     if not np.isfinite(mean).all():
-        raise ValueError(f"mean must be finite; got {mean}.")
+        raise checks.InputError(f"mean must be finite; got {mean}.")
     bad = ~(np.isfinite(std) & (std > 0))
     if bad.any():
-        raise ValueError(
+        raise checks.InputError(
             f"std must be finite and above 0; got {std[bad][0]} (the first of {bad.sum()} such). "
             "Drop the constant columns."
         )
@@ -114,7 +116,7 @@ class _Standardize(distrax.Bijector):
         _check_event(self, x, name)
         for constant in self.mean, self.std:
             if np.broadcast_shapes(x.shape, constant.shape) != x.shape:
-                raise ValueError(
+                raise checks.InputError(
                     f"{name} of shape {x.shape} does not fit mean and std of shapes "
                     f"{self.mean.shape} and {self.std.shape}."
                 )
@@ -123,9 +125,11 @@ class _Standardize(distrax.Bijector):
 
 def _check_event(bijector, x, name):
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
-        raise ValueError(f"{name} must be floating; got {jnp.result_type(x)}. Dequantize it first.")
+        raise checks.InputError(
+            f"{name} must be floating; got {jnp.result_type(x)}. Dequantize it first."
+        )
     if jnp.ndim(x) < bijector.event_ndims_in:
-        raise ValueError(
+        raise checks.InputError(
             f"{name} must have at least {bijector.event_ndims_in} axes; got shape {jnp.shape(x)}."
         )
 
@@ -143,7 +147,7 @@ def mu_law_encode(x, num_levels: int = 256) -> Array:
     """
     checks.positive_int(num_levels, "num_levels", least=2)
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
-        raise ValueError(
+        raise checks.InputError(
             f"x must be floating, in [-1, 1]; got {jnp.result_type(x)}. Divide by its full scale."
         )
     mu = num_levels - 1
@@ -157,7 +161,7 @@ def mu_law_decode(levels, num_levels: int = 256) -> Array:
     """x in [-1, 1], float32, of levels 0..K-1: the inverse of f there. encode(decode(l)) = l."""
     checks.positive_int(num_levels, "num_levels", least=2)
     if not jnp.issubdtype(jnp.result_type(levels), jnp.integer):
-        raise ValueError(f"levels must be integers; got {jnp.result_type(levels)}.")
+        raise checks.InputError(f"levels must be integers; got {jnp.result_type(levels)}.")
     mu = num_levels - 1
     f = (2 * jnp.asarray(levels, jnp.float32) - mu) / mu
     return jnp.sign(f) * jnp.expm1(jnp.abs(f) * np.log1p(mu)) / mu

@@ -112,7 +112,7 @@ def load_file(path) -> Dataset:
         if set(SPLITS) <= set(found):
             return _own(path, [found[split] for split in SPLITS])
         if len(found) != 1:
-            raise ValueError(
+            raise checks.InputError(
                 f"{path} holds {', '.join(found) or 'nothing'}; "
                 "it needs the arrays train, valid and test, or exactly one array."
             )
@@ -124,7 +124,9 @@ def load_file(path) -> Dataset:
         checks.choice(path.suffix, suffixes, "the suffix of path")
         x = formats.read_text(path)
     if np.ndim(x) == 0 or len(x) < 10:
-        raise ValueError(f"{path} has shape {np.shape(x)}; it needs 10 rows to split 80/10/10.")
+        raise checks.InputError(
+            f"{path} has shape {np.shape(x)}; it needs 10 rows to split 80/10/10."
+        )
     order = np.random.default_rng(0).permutation(len(x))
     tenth = len(x) // 10
     return _own(path, np.split(x[order], [len(x) - 2 * tenth, len(x) - tenth]))
@@ -134,7 +136,7 @@ def subset(x, num: int, seed: int = 0) -> np.ndarray:
     """`num` rows of x drawn without replacement by default_rng(seed): some sets are sorted."""
     checks.positive_int(num, "num")
     if num > len(x):
-        raise ValueError(f"num must be at most the {len(x)} rows of x; got {num}.")
+        raise checks.InputError(f"num must be at most the {len(x)} rows of x; got {num}.")
     return np.asarray(x)[np.random.default_rng(seed).permutation(len(x))[:num]]
 
 
@@ -146,18 +148,18 @@ def _dataset(name, parts, num_levels, description, labels=None) -> Dataset:
     for split, x in zip(SPLITS, parts, strict=True):
         checks.finite_rows(x, f"{name} {split}")
         if x.shape[1:] != parts[0].shape[1:]:
-            raise ValueError(
+            raise checks.InputError(
                 f"{name}: a row of {split} is {x.shape[1:]}, of train {parts[0].shape[1:]}."
             )
         if num_levels is not None and not _are_levels(x, num_levels):
-            raise ValueError(
+            raise checks.InputError(
                 f"{name} {split}: values must be whole numbers in 0..{num_levels - 1}; "
                 f"got {x.min()}..{x.max()}."
             )
     if labels is not None:
         for split, x, y in zip(SPLITS, parts, labels, strict=True):
             if len(x) != len(y):
-                raise ValueError(f"{name} {split}: {len(x)} rows, but {len(y)} labels.")
+                raise checks.InputError(f"{name} {split}: {len(x)} rows, but {len(y)} labels.")
         labels = {split: np.asarray(y, np.int32) for split, y in zip(SPLITS, labels, strict=True)}
     dtype = np.float32 if num_levels is None else np.int32
     train, valid, test = (np.asarray(x, dtype) for x in parts)
@@ -173,7 +175,9 @@ def _own(path, parts) -> Dataset:
     """A user's arrays, whose kind of number decides their levels."""
     for x in parts:
         if x.dtype.kind not in "biuf" or x.ndim == 0 or len(x) == 0:
-            raise ValueError(f"{path} is {x.dtype} of shape {x.shape}; it needs rows of numbers.")
+            raise checks.InputError(
+                f"{path} is {x.dtype} of shape {x.shape}; it needs rows of numbers."
+            )
     num_levels = None
     if all(_are_levels(x, 2**31 - 1) for x in parts):
         is_bytes = all(x.dtype == np.uint8 for x in parts)

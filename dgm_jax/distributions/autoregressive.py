@@ -81,7 +81,7 @@ class Autoregressive(distrax.Distribution):
         given = jnp.asarray(given)
         ends = {a.shape[max(a.ndim - len(self._shape), 0) :] for a in (jnp.asarray(x), given)}
         if given.dtype != bool or ends != {self._shape}:
-            raise ValueError(
+            raise checks.InputError(
                 f"x and given must have shape [..., {', '.join(map(str, self._shape))}], given "
                 f"booleans; got {jnp.shape(x)} and {given.shape} of {given.dtype}."
             )
@@ -98,7 +98,7 @@ class Autoregressive(distrax.Distribution):
         try:
             return jnp.broadcast_shapes(*batches)
         except ValueError:
-            raise ValueError(
+            raise checks.InputError(
                 "x, given and the density must have batch shapes that broadcast; got "
                 f"{batches[0]}, {batches[1]} and {batches[2]}. The density has that of its cond."
             ) from None
@@ -111,7 +111,7 @@ class Autoregressive(distrax.Distribution):
         if np.issubdtype(held.dtype, np.integer):
             bad = (held < 0) | (held >= self._num_levels())
         if bad.any():
-            raise ValueError(
+            raise checks.InputError(
                 f"x must be possible where it is given, finite numbers or levels from 0 on; got "
                 f"{held[bad][0]}."
             )
@@ -193,7 +193,7 @@ def _keep_or_draw(x, given, to_dist, key, i, f):
     """x_i where it is given."""
     drawn = _draw(to_dist, key, i, f)
     if jnp.issubdtype(drawn.dtype, jnp.integer) > jnp.issubdtype(x.dtype, jnp.integer):
-        raise ValueError(f"x must be levels, integers; got {x.dtype}. Try x.astype(int).")
+        raise checks.InputError(f"x must be levels, integers; got {x.dtype}. Try x.astype(int).")
     known, held = (jnp.take(a, i, axis=-1) for a in (given, x))
     return jnp.where(known, held.astype(drawn.dtype), drawn)
 
@@ -211,7 +211,9 @@ def _sharpen(top_k, to_dist, temperature, f):
 def _logits(dist):
     """log p of every level up to a constant, [..., K]."""
     if not hasattr(dist, "logits") or not jnp.issubdtype(dist.dtype, jnp.integer):
-        raise ValueError(f"sharpened is for discrete conditionals; got {type(dist).__name__}.")
+        raise checks.InputError(
+            f"sharpened is for discrete conditionals; got {type(dist).__name__}."
+        )
     if isinstance(dist, distrax.Bernoulli):  # its one logit is that of level 1 against level 0
         return jnp.stack([jnp.zeros_like(dist.logits), dist.logits], -1)
     return dist.logits

@@ -30,7 +30,7 @@ class DiscretizedLogisticMixture(distrax.Distribution):
         checks.positive_int(num_levels, "num_levels", least=2)
         shapes = {jnp.shape(a)[-1:] for a in (logits, means, log_scales)}
         if len(shapes) > 1 or shapes == {()}:
-            raise ValueError(
+            raise checks.InputError(
                 "logits, means and log_scales must have one number of components in their last "
                 f"axis; got {jnp.shape(logits)}, {jnp.shape(means)} and {jnp.shape(log_scales)}."
             )
@@ -78,7 +78,7 @@ class DiscretizedLogisticMixture(distrax.Distribution):
     def log_prob(self, value):
         """log P(v); -inf outside of 0..K-1."""
         if not jnp.issubdtype(jnp.result_type(value), jnp.integer):
-            raise ValueError(
+            raise checks.InputError(
                 f"value must be levels, integers in 0..{self._num_levels - 1}; got "
                 f"{jnp.result_type(value)}. Continuous data need a continuous density."
             )

@@ -29,7 +29,9 @@ def expected_log_prob(
     for part in parts:
         checks.finite_rows(part, "x")
         if len(part) != len(parts[0]):
-            raise ValueError(f"x must have as many rows in each part; got {[*map(len, parts)]}.")
+            raise checks.InputError(
+                f"x must have as many rows in each part; got {[*map(len, parts)]}."
+            )
     checks.positive_int(num_draws, "num_draws")
     checks.positive_int(batch_size, "batch_size")
     num = len(parts[0])

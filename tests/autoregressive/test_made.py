@@ -1,57 +1,54 @@
 """MADE: what each kind starts as and can be exactly, and imputation with any order."""
 
-from functools import partial
 from itertools import product
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from dgm_jax.autoregressive import fit_table, made, observed_first, table, transformer
+from dgm_jax.autoregressive import Masks, fit_table, made, observed_first, table
 from dgm_jax.bijectors import additive, affine
 from dgm_jax.combinators import adapt, pushforward
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import maf
-from dgm_jax.likelihoods import bernoulli, categorical, discretized_logistic, gaussian, mixture
+from dgm_jax.likelihoods import bernoulli, categorical, discretized_logistic, gaussian
 from dgm_jax.measure.flops import products
-from dgm_jax.nets import scaled
 from dgm_jax.objectives import nll
+from tests.autoregressive.models import drawn, fitted
 from tests.contracts.compiled import jit
 
 DIM = 4
 OPTIONS = {
-    "affine": {},
-    "tight": {"law": affine(bound=0.5)},
+    "tight, permuted, conditional": {
+        "law": affine(bound=0.5),
+        "order": [2, 0, 3, 1],
+        "cond_shape": (2,),
+    },
     "additive": {"law": additive()},
-    "permuted": {"order": [2, 0, 3, 1]},
-    "conditional": {"cond_shape": (2,)},
 }
 
 
-def drawn(model, seed=0):
-    rng = np.random.default_rng(seed)
-    shapes = jax.eval_shape(model.init, jax.random.key(0))
-    return jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.5, a.shape), a.dtype), shapes)
-
-
-@pytest.mark.parametrize("num_masks", [1, 3])
-@pytest.mark.parametrize("num_levels", [2, 5])
+@pytest.mark.parametrize("num_levels, num_masks", [(2, 1), (5, 3)])
 def test_adapted_made_is_the_histogram_of_each_coordinate(num_levels, num_masks):
     """A table without context, smoothed by one half; in a permuted order and under any mask."""
     rng = np.random.default_rng(0)
     x = rng.binomial(num_levels - 1, [0.01, 0.3, 0.6, 1.0], (50, DIM))
     conditional = bernoulli() if num_levels == 2 else categorical(num_levels)
     order = {"order": [2, 0, 3, 1]} if num_masks == 1 else {}
-    model = made(DIM, conditional, hidden=(9, 7), num_masks=num_masks, **order)
-    params = adapt(model, model.init(jax.random.key(0)), x)
+    model = made(DIM, conditional, hidden=(9, 7), masks=Masks(num_masks), **order)
     histograms = fit_table(x, num_levels=num_levels, window=0, smoothing=0.5)
     table_of = table(DIM, num_levels=num_levels, window=0)
     points = np.array(list(product(range(num_levels), repeat=DIM)))
-    log_prob = model.dist(params).log_prob(points)
-    np.testing.assert_allclose(log_prob, table_of.dist(histograms).log_prob(points), rtol=1e-5)
-    again = adapt(model, params, x)
+
+    @jit
+    def run(key, x):
+        params = adapt(model, model.init(key), x)
+        wanted = table_of.dist(histograms).log_prob(points)
+        return params, adapt(model, params, x), model.dist(params).log_prob(points), wanted
+
+    params, again, log_prob, wanted = run(jax.random.key(0), x)
+    np.testing.assert_allclose(log_prob, wanted, rtol=1e-5)
     jax.tree.map(np.testing.assert_array_equal, again, params)
 
 
@@ -71,7 +68,7 @@ def test_gaussian_made_is_maf_of_one_layer_with_the_same_weights(name):
     """Density equal; and its samples, run backwards through the flow, are white."""
     options = {"hidden": (9, 7), **OPTIONS[name]}
     flow = maf(DIM, num_layers=1, **options)
-    density = made(DIM, gaussian(options.pop("law", None)), **options)
+    density = made(DIM, gaussian(options.pop("law")), **options)
     params = drawn(density)
     in_flow = [{}, jax.tree.map(lambda a: a[None], params)]
     cond = jnp.array([0.5, -1.0]) if "cond_shape" in options else None
@@ -124,54 +121,26 @@ def test_a_linear_layer_set_from_the_cholesky_factor_has_the_entropy_of_the_gaus
         model = made(DIM, gaussian(), hidden=(1,))
         params = exactly(model, chol, mean)
         x = mean + rng.normal(size=(1000, DIM)) @ chol.T
-        got = model.dist(params).log_prob(jnp.asarray(x))
-        white = np.linalg.solve(chol, (x - mean).T).T
-        log_det = np.linalg.slogdet(sigma)[1]
-        wanted = -0.5 * (white**2).sum(-1) - 0.5 * (DIM * np.log(2 * np.pi) + log_det)
-        np.testing.assert_allclose(got, wanted, rtol=1e-10)
-
         # E ‖ε‖² = d: at a point with ‖ε‖² = d the density says the entropy exactly.
         typical = mean + chol @ np.ones(DIM)
-        entropy = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * sigma)[1]
-        np.testing.assert_allclose(-model.dist(params).log_prob(jnp.asarray(typical)), entropy)
 
-        # The conditional standard deviations are the diagonal of the Cholesky factor.
-        scale = model.dist(params).conditionals(jnp.asarray(x[0])).scale
-        np.testing.assert_allclose(scale, np.diag(chol), rtol=1e-10)
+        @jit
+        def run(params, x):
+            dist = model.dist(params)
+            return dist.log_prob(x), dist.log_prob(typical), dist.conditionals(x[0]).scale
+
+        got, at_typical, scale = run(params, x)
+    white = np.linalg.solve(chol, (x - mean).T).T
+    log_det = np.linalg.slogdet(sigma)[1]
+    wanted = -0.5 * (white**2).sum(-1) - 0.5 * (DIM * np.log(2 * np.pi) + log_det)
+    np.testing.assert_allclose(got, wanted, rtol=1e-10)
+    entropy = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * sigma)[1]
+    np.testing.assert_allclose(-at_typical, entropy)
+    # The conditional standard deviations are the diagonal of the Cholesky factor.
+    np.testing.assert_allclose(scale, np.diag(chol), rtol=1e-10)
 
 
 # ------------------------------------------------------------------------------- other kinds
-def started(model, key=0):
-    return model.dist(jit(model.init)(jax.random.key(key)))
-
-
-def test_what_knows_nothing_is_fair_uniform_or_standard():
-    x = jnp.asarray(np.random.default_rng(0).normal(0, 2, (20, 3)), jnp.float32)
-    normal = -0.5 * (x**2).sum(-1) - 1.5 * np.log(2 * np.pi)
-    logistic = (jax.nn.log_sigmoid(x) + jax.nn.log_sigmoid(-x)).sum(-1)
-    for kind, wanted in (("gaussian", normal), ("logistic", logistic)):
-        got = started(made(3, mixture(4, kind=kind), hidden=(5,))).log_prob(x)
-        np.testing.assert_allclose(got, wanted, rtol=1e-5)
-    levels = jnp.array([[0, 3, 16], [8, 8, 8]])
-    fair = started(made(3, bernoulli(), hidden=(5,))).log_prob(levels % 2)
-    np.testing.assert_allclose(fair, -3 * np.log(2), rtol=1e-6)
-    uniform = started(made(3, categorical(17), hidden=(5,))).log_prob(levels)
-    np.testing.assert_allclose(uniform, -3 * np.log(17), rtol=1e-6)
-    broad = started(made(3, discretized_logistic(17), hidden=(5,))).log_prob(levels)
-    np.testing.assert_allclose(broad, -3 * np.log(17), atol=1.5)
-
-
-@pytest.mark.parametrize("kind", ["gaussian", "logistic"])
-def test_equal_components_part_at_the_first_step(kind):
-    """Their log-scales get different gradients, though weights, means and scales are all equal."""
-    model = made(2, mixture(3, kind=kind), hidden=(4,))
-    params = jit(model.init)(jax.random.key(0))
-    x = jnp.array([[0.5, -1.0], [2.0, 0.3]])
-    grads = jit(jax.grad(lambda p: model.dist(p).log_prob(x).sum()))(params)
-    by_component = np.asarray(grads["offset"][:, 6:])  # [d, components], of the scales
-    assert np.abs(np.diff(by_component, axis=1)).min() > 1e-3
-
-
 def test_a_bernoulli_made_is_a_categorical_one_of_two_levels():
     """The logits 0 and l of two levels; the same net inside."""
     bits, levels = made(4, bernoulli(), hidden=(6,)), made(4, categorical(2), hidden=(6,))
@@ -181,9 +150,8 @@ def test_a_bernoulli_made_is_a_categorical_one_of_two_levels():
         for name in ("readout", "offset")
     }
     x = jnp.array(list(product(range(2), repeat=4)))
-    np.testing.assert_allclose(
-        bits.dist(params).log_prob(x), levels.dist(of_two).log_prob(x), rtol=1e-5
-    )
+    run = jit(lambda p, q: (bits.dist(p).log_prob(x), levels.dist(q).log_prob(x)))
+    np.testing.assert_allclose(*run(params, of_two), rtol=1e-5)
 
 
 def test_weights_of_many_orders_impute_with_the_one_that_makes_the_observed_first():
@@ -191,7 +159,7 @@ def test_weights_of_many_orders_impute_with_the_one_that_makes_the_observed_firs
     given = np.array([False, True, False, True])
     order = observed_first(given)
     np.testing.assert_array_equal(order, [1, 3, 0, 2])
-    params = drawn(made(4, bernoulli(), hidden=(6,), num_masks=5))
+    params = drawn(made(4, bernoulli(), hidden=(6,), masks=Masks(5)))
     model = made(4, bernoulli(), hidden=(6,), order=order)
     states = jnp.array(list(product(range(2), repeat=4)))
 
@@ -211,68 +179,31 @@ def test_what_many_masks_learned_imputes_far_better_than_each_bit_alone():
     """Five bits, mostly equal: what two of them say of the others, in an order no mask has had."""
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 2, (2000, 1)) ^ (rng.random((2000, 5)) < 0.1)
-    model = made(5, bernoulli(), hidden=(32,), num_masks=100)
+    model = made(5, bernoulli(), hidden=(32,), masks=Masks(100))
     given = np.array([False, True, False, False, True])
     imputer = made(5, bernoulli(), hidden=(32,), order=observed_first(given))
 
-    @jit
-    def learned(key):
-        def loss(params, key):
-            return nll(model, params, key, jnp.asarray(rows, jnp.int32))[0]
+    def loss(params, key, batch):
+        return nll(model, params, key, jnp.asarray(rows, jnp.int32))
 
-        def step(state, key):
-            params, moments = state
-            updates, moments = adam.update(jax.grad(loss)(params, key), moments)
-            return (optax.apply_updates(params, updates), moments), None
-
-        adam = optax.adam(0.02)
-        params = model.init(key)
-        keys = jax.random.split(jax.random.fold_in(key, 1), 300)
-        return jax.lax.scan(step, (params, adam.init(params)), keys)[0][0]
+    params = fitted(model, lambda key: key, 300, rate=3e-2, loss=loss)
 
     def truth(x):  # log p of the bits given: all are one coin, each turned with probability 0.1
         ones, bits = x.sum(1), x.shape[1]
         return np.log(sum(0.5 * p**ones * (1 - p) ** (bits - ones) for p in (0.1, 0.9)))
 
-    log_p = imputer.dist(learned(jax.random.key(0))).conditionals(jnp.asarray(rows)).log_prob(rows)
+    score = jit(lambda p, x: imputer.dist(p).conditionals(x).log_prob(x))
+    log_p = score(params, jnp.asarray(rows))
     per_bit = -np.asarray(log_p)[:, ~given].mean()
     best = -(truth(rows) - truth(rows[:, given])).mean() / 3
     assert best - 0.02 < per_bit < best + 0.1 < np.log(2) - 0.1
 
 
-def test_an_ensemble_is_sharpened_member_by_member_and_has_no_one_order():
-    model = made(3, categorical(3), hidden=(6,), num_masks=2)
-    params = drawn(model)
-    ensemble = model.dist(params)
-    states = jnp.array(list(product(range(3), repeat=3)))
-    sharp = ensemble.sharpened(temperature=0.5).log_prob(states)
-    members = [ensemble._member(m).sharpened(temperature=0.5).log_prob(states) for m in (0, 1)]
-    np.testing.assert_allclose(np.exp(sharp), np.exp(members).mean(0), rtol=1e-5)
-    for call in (
-        lambda: ensemble.conditionals(states),
-        lambda: ensemble.complete(states, np.array([True, False, False]), seed=jax.random.key(0)),
-    ):
-        with pytest.raises(ValueError, match="ensemble of 2 masks has no one order. Take a member"):
-            call()
-
-
-def test_bad_kinds_and_patterns_are_refused():
-    for bad in ("order", ()):
-        with pytest.raises(ValueError, match="agnostic_to must be some of"):
-            made(3, bernoulli(), hidden=(4,), agnostic_to=bad)
-    for family in (partial(made, hidden=(4,)), partial(transformer, hidden=4)):
-        with pytest.raises(ValueError, match="num_outputs comes from the conditional; got .*=3 as"):
-            family(3, bernoulli(), num_outputs=3)
-    with pytest.raises(ValueError, match="kind must be one of gaussian, logistic; got 'gaussan'"):
-        mixture(kind="gaussan")
+def test_a_pattern_that_is_no_booleans_is_refused():
     with pytest.raises(ValueError, match=r"given must be booleans \[d\]; got shape \(2,\) of int"):
         observed_first(np.array([0, 1]))
-    with pytest.raises(ValueError, match="num_levels must be an integer of at least 2"):
-        categorical(1)
-    with pytest.raises(ValueError, match="encoding must be of num_levels=3 levels; got one of 4"):
-        categorical(3, encoding=scaled(4))
-    with pytest.raises(ValueError, match="encoding must be a Encoding; got function"):
-        categorical(3, encoding=scaled)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'num_outputs'"):
+        made(3, bernoulli(), hidden=(4,), num_outputs=3)
 
 
 @pytest.mark.parametrize(

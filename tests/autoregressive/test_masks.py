@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from dgm_jax import nets
-from dgm_jax.autoregressive import made
+from dgm_jax.autoregressive import Masks, made
 from dgm_jax.autoregressive.masks import Places, random_places, replaced
 from dgm_jax.likelihoods import bernoulli, categorical, gaussian
 from dgm_jax.nets import one_hot
 from dgm_jax.objectives import nll
+from tests.autoregressive.models import drawn
 from tests.contracts.compiled import jit
 
 DIM, LEVELS = 4, 3
@@ -20,17 +21,9 @@ STATES = jnp.array(list(product(range(LEVELS), repeat=DIM)))
 OPTIONS = {"num_outputs": LEVELS, "encoding": one_hot(LEVELS)}
 
 
-def drawn(init, seed=0):
-    rng = np.random.default_rng(seed)
-    shapes = jax.eval_shape(init, jax.random.key(0))
-    return jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), a.dtype), shapes)
-
-
 WIRINGS = {
-    "two layers": {"hidden": (9, 7)},
-    "narrow": {"hidden": (2, 3)},
+    "narrow, conditional": {"hidden": (2, 3), "cond_shape": (2,)},
     "residual": {"hidden": (6, 6, 6), "residual": True},
-    "conditional": {"hidden": (9,), "cond_shape": (2,)},
 }
 
 
@@ -39,7 +32,7 @@ def test_coordinates_in_other_places_are_a_made_of_that_order(name):
     """With units left where they are: the same parameters in `made(order=...)`."""
     wiring, order = WIRINGS[name], np.array([2, 0, 3, 1])
     net, of_order = (nets.made(DIM, **OPTIONS, **wiring, order=o) for o in (None, order))
-    params = drawn(net.init)
+    params = drawn(net, 0.7)
     cond = jnp.array([0.5, -1.0]) if "cond_shape" in wiring else None
     still = [np.arange(h) for h in wiring["hidden"]]
 
@@ -64,7 +57,7 @@ def test_a_mask_gives_each_unit_its_degree_and_leaves_every_weight_where_it_is()
     hidden, order = (8, 6), np.array([2, 0, 3, 1])
     places = Places(order, [np.random.default_rng(n).permutation(h) for n, h in enumerate(hidden)])
     net = nets.made(DIM, hidden=hidden, num_outputs=1, activation=jnp.tanh)
-    params = drawn(net.init)
+    params = drawn(net, 0.7)
     seen = np.argsort(order) + 1  # a coordinate is the first, second, ... to be made
     values = np.linspace(-1, 1, DIM)
     for h, own, w, b in zip(hidden, places.units, params["weights"], params["biases"], strict=True):
@@ -82,8 +75,8 @@ def test_units_in_other_places_see_other_inputs_but_no_later_ones():
     """Jacobian of each random mask: no edge against its order, all legal ones alive, all differ."""
     hidden = (12, 12)
     net = nets.made(DIM, hidden=hidden, num_outputs=1)
-    params = drawn(net.init)
-    places = random_places(DIM, hidden, num_masks=20)
+    params = drawn(net, 0.7)
+    places = random_places(DIM, hidden, Masks(20))
 
     @jit
     def jacobians(params, places):
@@ -102,23 +95,23 @@ def test_units_in_other_places_see_other_inputs_but_no_later_ones():
 
 
 def test_what_the_masks_are_agnostic_to_is_all_that_differs():
-    order = random_places(5, (6, 7), num_masks=4, agnostic_to=["order"])
-    units = random_places(5, (6, 7), num_masks=4, agnostic_to=["connectivity"])
+    order = random_places(5, (6, 7), Masks(4, ("order",)))
+    units = random_places(5, (6, 7), Masks(4, ("connectivity",)))
     assert (np.diff(order.order, axis=0) != 0).any() and (np.diff(units.order, axis=0) == 0).all()
     assert all((np.diff(u, axis=0) == 0).all() for u in order.units)
     assert all((np.diff(u, axis=0) != 0).any() for u in units.units)
-    both = random_places(5, (6, 7), num_masks=4)
+    both = random_places(5, (6, 7), Masks(4))
     np.testing.assert_array_equal(both.order, order.order)  # either switch leaves the other alone
     np.testing.assert_array_equal(both.units[1], units.units[1])
-    blocks = random_places(5, (6,) * 5, num_masks=4, residual=True).units
+    blocks = random_places(5, (6,) * 5, Masks(4), residual=True).units
     assert blocks[0] is blocks[2] is blocks[4] and (blocks[1] != blocks[3]).any()
-    other = random_places(5, (6, 7), num_masks=4, seed=1)
+    other = random_places(5, (6, 7), Masks(4, seed=1))
     assert (other.order != both.order).any()
 
 
 def test_a_share_of_the_units_roams_others_in_each_mask():
     """The rest keep their degrees; who roams may go anywhere, and all get to."""
-    for units in random_places(64, (200, 40), num_masks=30, roaming=0.25).units:
+    for units in random_places(64, (200, 40), Masks(30, roaming=0.25)).units:
         size = units.shape[1]
         np.testing.assert_array_equal(np.sort(units, 1), np.tile(np.arange(size), (30, 1)))
         moved = np.abs(units - np.arange(size))
@@ -135,31 +128,39 @@ def test_units_that_mostly_stay_start_with_the_weights_of_one_mask():
         ("connectivity", 1.0): free,
     }
     for (what, roaming), ratio in ratios.items():
-        options = {"hidden": (3000,), "num_masks": 3, "agnostic_to": (what,), "roaming": roaming}
-        params = made(DIM, bernoulli(), **options).init(jax.random.key(0))
+        model = made(DIM, bernoulli(), hidden=(3000,), masks=Masks(3, (what,), roaming))
+        params = jit(model.init)(jax.random.key(0))
         scales = np.std(params["weights"][0], 1)
         assert scales[:1000].mean() / scales[-1000:].mean() == pytest.approx(ratio, rel=0.05)
 
 
-def test_roaming_is_a_share_of_units_that_may_move():
+def test_wrong_masks_are_refused_by_name():
+    def refused(match, *masks, hidden=(8,), **named):
+        with pytest.raises(ValueError, match=match):
+            made(DIM, bernoulli(), hidden=hidden, masks=Masks(*masks, **named))
+
     for bad in (0, -0.1, 1.5, float("nan"), "all", True):
-        with pytest.raises(ValueError, match="roaming must be a (finite number|share of the)"):
-            made(DIM, bernoulli(), hidden=(8,), num_masks=3, roaming=bad)
-    for options in ({}, {"num_masks": 3, "agnostic_to": ("order",)}):
-        with pytest.raises(ValueError, match=r"roaming=0.5 needs num_masks > 1 and agnostic_to"):
-            made(DIM, bernoulli(), hidden=(8,), roaming=0.5, **options)
-    with pytest.raises(ValueError, match=r"at least 0.25 for two of 8 units .*; got 0.1"):
-        made(DIM, bernoulli(), hidden=(8, 4), num_masks=3, roaming=0.1)
+        refused("masks.roaming must be a (finite number|share of the)", 3, roaming=bad)
+    refused(r"roaming=0.5 needs num > 1 and agnostic_to with connectivity", roaming=0.5)
+    refused(r"roaming=0.5 needs num > 1 and agnostic_to with", 3, ("order",), 0.5)
+    refused(r"at least 0.25 for two of 8 units .*; got 0.1", 3, roaming=0.1, hidden=(8, 4))
+    refused("masks.num must be an integer of at least 1; got 0", 0)
+    refused("masks.agnostic_to must be one of order, connectivity", 2, ["orders"])
+    for bad in ("order", ()):
+        refused("masks.agnostic_to must be some of", 1, bad)
+    refused("masks.seed must be an integer of at least 0; got -1", 2, seed=-1)
+    with pytest.raises(ValueError, match="masks must be a Masks; got int"):
+        made(DIM, bernoulli(), hidden=(8,), masks=3)
 
 
 def test_the_ensemble_is_the_mean_of_the_members_and_a_key_draws_one():
     """p = (1/M) Σ p_m; training's nll with its key is that of one member, each in its turn."""
-    model = made(DIM, categorical(LEVELS), hidden=(8,), num_masks=3)
-    params = drawn(model.init)
+    model = made(DIM, categorical(LEVELS), hidden=(8,), masks=Masks(3))
+    params = drawn(model, 0.7)
     single = made(DIM, categorical(LEVELS), hidden=(8,))
     net = nets.made(DIM, hidden=(8,), **OPTIONS)
-    places = random_places(DIM, (8,), num_masks=3)
-    assert jax.tree.structure(params) == jax.tree.structure(drawn(single.init))
+    places = random_places(DIM, (8,), Masks(3))
+    assert jax.tree.structure(params) == jax.tree.structure(drawn(single, 0.7))
 
     @jit
     def run(params, keys):
@@ -186,8 +187,8 @@ def test_the_ensemble_is_the_mean_of_the_members_and_a_key_draws_one():
 
 def test_numbers_have_masks_too():
     """A Gaussian ensemble: its samples have the density it tells."""
-    model = made(3, gaussian(), hidden=(8,), num_masks=2, cond_shape=(1,))
-    params, cond = drawn(model.init), jnp.array([[0.3], [1.0]])
+    model = made(3, gaussian(), hidden=(8,), masks=Masks(2), cond_shape=(1,))
+    params, cond = drawn(model, 0.7), jnp.array([[0.3], [1.0]])
 
     @jit
     def run(params, key):
@@ -201,7 +202,7 @@ def test_numbers_have_masks_too():
 
 def test_first_weights_have_one_scale_for_all_units():
     """A unit meets every degree: its inputs number a half of all on average."""
-    model = made(50, bernoulli(), hidden=(400, 300), num_masks=2)
+    model = made(50, bernoulli(), hidden=(400, 300), masks=Masks(2))
     first, second = jit(model.init)(jax.random.key(0))["weights"]
     for weight, fan in ((first, 25), (second, 200)):
         by_unit = (weight**2).mean(1) * fan
@@ -209,16 +210,32 @@ def test_first_weights_have_one_scale_for_all_units():
         np.testing.assert_allclose((weight**2).mean() * fan, 1, atol=0.05)
 
 
-def test_wrong_masks_are_refused():
-    with pytest.raises(ValueError, match="num_masks must be an integer of at least 1; got 0"):
-        made(3, bernoulli(), hidden=(4,), num_masks=0)
-    with pytest.raises(ValueError, match="agnostic_to must be one of order, connectivity"):
-        made(3, bernoulli(), hidden=(4,), num_masks=2, agnostic_to=["orders"])
-    model = made(3, bernoulli(), hidden=(4,), num_masks=2)
+def test_an_ensemble_is_sharpened_member_by_member_and_has_no_one_order():
+    model = made(3, categorical(3), hidden=(6,), masks=Masks(2))
+    params = drawn(model, 0.7)
+    ensemble = model.dist(params)
+    states = jnp.array(list(product(range(3), repeat=3)))
+
+    @jit
+    def run(params):
+        dist = model.dist(params)
+        members = [dist._member(m).sharpened(temperature=0.5).log_prob(states) for m in (0, 1)]
+        return dist.sharpened(temperature=0.5).log_prob(states), jnp.stack(members)
+
+    sharp, members = run(params)
+    np.testing.assert_allclose(np.exp(sharp), np.exp(members).mean(0), rtol=1e-5)
+    for call in (
+        lambda: ensemble.conditionals(states),
+        lambda: ensemble.complete(states, np.array([True, False, False]), seed=jax.random.key(0)),
+    ):
+        with pytest.raises(ValueError, match="ensemble of 2 masks has no one order. Take a member"):
+            call()
+
+
+def test_keys_of_an_ensemble_are_typed():
+    model = made(3, bernoulli(), hidden=(4,), masks=Masks(2))
+    params = drawn(model)
     with pytest.raises(TypeError, match="seed must be a typed key"):
-        jax.eval_shape(lambda: model.dist(drawn(model.init)).sample(seed=0))
+        jax.eval_shape(lambda: model.dist(params).sample(seed=0))
     with pytest.raises(TypeError, match="key must be a typed key"):
-        model.dist(drawn(model.init), key=0)
-    with pytest.raises(ValueError, match="num_masks: a net of many masks is for densities"):
-        net = nets.made(3, hidden=(4,), num_outputs=2)
-        replaced(net, Places(jnp.arange(3), [jnp.arange(4)])).linearize(None, None, None)
+        model.dist(params, key=0)
