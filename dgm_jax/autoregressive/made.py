@@ -24,6 +24,7 @@ def made(
     activation: Callable = jax.nn.silu,
     residual: bool = False,
     direct: bool | None = None,
+    dropout: float = 0.0,
     inverse: str = "unit_once",
     num_blocks: int | None = None,
     density_blocks: int | None = None,
@@ -48,6 +49,7 @@ def made(
     residual: hidden layers in residual blocks, an odd number of equal widths
     direct: connections from inputs to outputs beside the hidden layers, a linear model of each
         coordinate; None has them only where a hidden layer is too narrow
+    dropout: the share of hidden units left out in training, where `dist` gets a key
     inverse, num_blocks, density_blocks, tolerance: how a sample and a pass are computed
 
     Starts as the conditional of f = 0. For bits and levels of a softmax, `combinators.adapt(model,
@@ -71,6 +73,7 @@ def made(
         activation=activation,
         residual=residual,
         direct=direct,
+        dropout=dropout,
         inverse=inverse,
         num_blocks=num_blocks,
         density_blocks=density_blocks,

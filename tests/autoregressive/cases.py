@@ -6,7 +6,7 @@ Heads and causal nets are factored: every head with one MADE, every net with one
 import numpy as np
 
 from dgm_jax import autoregressive, nets
-from dgm_jax.autoregressive import density, image_gpt, made, table
+from dgm_jax.autoregressive import Masks, density, image_gpt, made, table
 from dgm_jax.bijectors import additive
 from dgm_jax.combinators import pushforward
 from dgm_jax.flows import coupling
@@ -25,7 +25,7 @@ DENSITIES = {
     "gaussian made": DensityCase(lambda: made(2, gaussian(), hidden=(6,), order=[1, 0]), full=True),
     "gaussian made, additive": DensityCase(lambda: made(2, gaussian(additive()), hidden=(6,))),
     "gaussian made, conditional": DensityCase(lambda: made(2, gaussian(), hidden=(6,), **C), **C),
-    "gaussian made, masks": DensityCase(lambda: made(2, gaussian(), hidden=(6,), num_masks=2)),
+    "gaussian made, masks": DensityCase(lambda: made(2, gaussian(), hidden=(6,), masks=Masks(2))),
     "mixture made": DensityCase(lambda: made(2, mixture(3), hidden=(6,)), full=True),
     "mixture made, logistic": DensityCase(
         lambda: made(2, mixture(3, kind="logistic"), hidden=(6,), order=[1, 0]),
@@ -64,7 +64,7 @@ def of_net(net, head, shape, order=None, cond_shape=None):
         if inverse == "naive":
             dim = int(np.prod(shape))
             how = nets.naive(net.init, net.apply, dim, order, levels=True, cond_shape=cond_shape)
-        return density(how, head, shape, cond_shape=cond_shape)
+        return density(how, head, shape)
 
     return make
 
@@ -96,7 +96,7 @@ def images(name, head, shape, num_levels, cond_shape=None, **own):
 
 
 def mades(dim, head, num_levels, *, hidden=(7, 6), cond_shape=None, sharp=False, full=False, **own):
-    order = None if "num_masks" in own else own.get("order", tuple(range(dim)))
+    order = None if "masks" in own else own.get("order", tuple(range(dim)))
     return LevelsCase(
         lambda **how: made(dim, head, hidden=hidden, cond_shape=cond_shape, **own, **how),
         (dim,),
@@ -146,7 +146,7 @@ LEVELS = {
     "bernoulli": mades(4, bernoulli(), 2, sharp=True),
     "bernoulli, narrow": mades(4, bernoulli(), 2, hidden=(2,), order=(3, 0, 2, 1)),
     "bernoulli, conditional": mades(4, bernoulli(), 2, **C),
-    "bernoulli, masks, conditional": mades(4, bernoulli(), 2, num_masks=3, **C, sharp=True),
+    "bernoulli, masks, conditional": mades(4, bernoulli(), 2, masks=Masks(3), **C, sharp=True),
     "categorical": mades(3, categorical(3), 3),
     "categorical, of numbers": mades(3, categorical(3, encoding=scaled(3)), 3),
     "categorical, ordered": mades(3, categorical(3), 3, order=(2, 0, 1), sharp=True),
@@ -155,13 +155,11 @@ LEVELS = {
         3,
         categorical(3),
         3,
-        num_masks=3,
-        agnostic_to=["connectivity"],
-        roaming=0.5,
+        masks=Masks(3, ("connectivity",), 0.5),
         order=(2, 0, 1),
     ),
     "categorical, residual masks": mades(
-        3, categorical(3), 3, hidden=(6,) * 3, residual=True, num_masks=2
+        3, categorical(3), 3, hidden=(6,) * 3, residual=True, masks=Masks(2)
     ),
     "discretized": mades(3, FIVE, 5, hidden=(7,), sharp=True),
     # every net with a head
@@ -216,10 +214,10 @@ LEVELS = {
     # the rest of the product
     "categorical, narrow": mades(3, categorical(3), 3, hidden=(1,), order=(2, 0, 1), full=True),
     "categorical, conditional": mades(3, categorical(3), 3, **C, full=True),
-    "categorical, masks": mades(3, categorical(3), 3, num_masks=3, full=True),
-    "bernoulli, masks": mades(4, bernoulli(), 2, num_masks=3, full=True),
+    "categorical, masks": mades(3, categorical(3), 3, masks=Masks(3), full=True),
+    "bernoulli, masks": mades(4, bernoulli(), 2, masks=Masks(3), full=True),
     "discretized, conditional": mades(3, FIVE, 5, hidden=(7,), **C, full=True),
-    "discretized, masks": mades(3, FIVE, 5, hidden=(7,), num_masks=2, full=True),
+    "discretized, masks": mades(3, FIVE, 5, hidden=(7,), masks=Masks(2), full=True),
     "markov, conditional": levels(
         "markov", bernoulli(), (4,), 2, (COND,), sees=1, window=1, hidden=(6, 5), full=True
     ),
