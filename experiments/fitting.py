@@ -1,12 +1,14 @@
-"""Maximum likelihood as every experiment does it: train, keep the best on validation, score it.
+"""Training as every experiment does it: learn, keep the step that is best on validation, report.
 
-A log-likelihood is a function log_prob(params, key, x) -> [n], in nats. Where levels get noise to
-become numbers it draws that noise from the key, at evaluation as in training, and is a bound on the
-code length; where it is exact it leaves the key alone. `row` is what results.json says of a model:
+A `Task` says what of the parameters is evaluated while they learn, which number is monitored and
+in which direction, and what is reported of those that are kept. Three kinds serve:
 
-    test_nats, test_bits_per_dim          means over the test split, each with its ..._stderr
-    valid_nats, valid_bits_per_dim        of the step that was kept
-    num_params, num_steps, best_step, train_seconds
+- `likelihood_task`: log p(x) of the test split, in nats and in bits per dimension;
+- `bound_task`: a bound of log p(x) of a latent variable model, and its active units;
+- `samples_task`: numbers that judge samples.
+
+`row` is what results.json says of a model: the report of its task, the evaluation of the step that
+was kept, and num_params, num_steps, best_step, train_seconds.
 """
 
 import functools
@@ -22,19 +24,202 @@ from dgm_jax import autoregressive as ar
 from dgm_jax import checks
 from dgm_jax.data import batches
 from dgm_jax.learning import data_mesh, gradient_descent, train
-from dgm_jax.metrics import expected_log_prob
-from dgm_jax.objectives import bits_per_dim, mean_and_stderr, nll
-from dgm_jax.protocol import Algorithm, Density, Params
+from dgm_jax.metrics import active_units, expected_log_prob
+from dgm_jax.objectives import bits_per_dim, log_weights, mean_and_stderr, nll
+from dgm_jax.protocol import Algorithm, Array, Batch, Density, Key, LatentVariable, Params
 from dgm_jax.runs import processes
+
+
+class Task(NamedTuple):
+    """What parameters are trained for. The two keys are the same at every call of a run."""
+
+    evaluate: Callable[[Params, Key], dict[str, float]]  # of the validation split, in training
+    report: Callable[[Params, Key], dict[str, float]]  # of the test split, at the end
+    monitor: str  # which number of `evaluate` chooses the step that is kept
+    minimise: bool = True  # whether the lowest is the best
+    units: Callable[[dict], dict] = lambda found: found  # an evaluation in the units of the report
 
 
 class Fitted(NamedTuple):
     params: Params  # the averaged ones, of the step that was best on the validation split
     row: dict  # what results.json says of the model
-    curve: tuple  # (steps, validation bits per dimension)
+    curves: dict  # {"valid_nats": (steps, values), ...}: what was evaluated in training
     history: list  # the rows of metrics.jsonl
 
 
+# --------------------------------------------------------------------------------------- training
+def fit(
+    config,
+    name: str,
+    algorithm: Algorithm,
+    task: Task,
+    rows: Array | tuple[Array, ...] | Callable[[int], Batch],
+    *,
+    num_steps: int,
+    eval_every: int,
+    **options,
+) -> Fitted:
+    """Trains on `rows` in <workdir>/<name>, and reports what the task asks of the best step.
+
+    rows: the training split, an array [n, ...] or a tuple of such (x, cond), from which batches of
+    config.batch_size are drawn; or a function of the step that makes its batch. options: those of
+    `learning.train`.
+    """
+    train_key, task_key = jax.random.split(jax.random.key(config.seed))
+    draw = rows if callable(rows) else batches(rows, config.batch_size, seed=config.seed)
+    trained = train(
+        algorithm,
+        train_key,
+        draw,
+        num_steps=num_steps,
+        evaluate=lambda params, _: task.evaluate(params, jax.random.clone(task_key)),
+        monitor=task.monitor,
+        minimise=task.minimise,
+        eval_every=eval_every,
+        workdir=config.workdir / name,
+        progress=config.progress,
+        description=name,
+        **options,
+    )
+    evaluated = [row for row in trained.history if task.monitor in row]
+    choose = min if task.minimise else max
+    best = choose(evaluated, key=lambda row: row[task.monitor])
+    row = {
+        **task.report(trained.params, jax.random.clone(task_key)),
+        **_units(task, best),
+        "num_params": num_params(trained.params),
+        "num_steps": evaluated[-1]["step"],
+        "best_step": best["step"],
+        "train_seconds": trained.seconds,
+    }
+    return Fitted(trained.params, row, _curves(task, evaluated), trained.history)
+
+
+def _units(task, row):
+    return task.units({name: value for name, value in row.items() if name.startswith("valid")})
+
+
+def _curves(task, evaluated):
+    steps = tuple(row["step"] for row in evaluated)
+    found = [_units(task, row) for row in evaluated]
+    return {name: (steps, tuple(values[name] for values in found)) for name in found[0]}
+
+
+# ------------------------------------------------------------------------------------------ tasks
+def likelihood_task(
+    log_prob: Callable, rows: dict, *, num_draws: int = 1, eval_batch: int = 1000
+) -> Task:
+    """E log p(x) of held-out rows, which training maximises.
+
+    log_prob(params, key, x) -> [n] in nats. Where levels get noise to become numbers it draws that
+    noise from the key, and is a bound on the code length; where it is exact it leaves the key
+    alone. rows: {"valid", "test"}, each an array [n, ...], or a tuple that begins with the data,
+    such as (x, cond). num_draws: draws of the noise for the report.
+
+    Reports test_nats and test_bits_per_dim, means over the split each with its ..._stderr, and
+    valid_nats and valid_bits_per_dim of the step that was kept.
+    """
+    scores = scorer(log_prob, eval_batch=eval_batch)
+    dim = _dim(rows["test"])
+
+    def evaluate(params, key):
+        return {"valid_nll": -scores(params, key, rows["valid"]).mean()}
+
+    def report(params, key):
+        return summary(scores(params, key, rows["test"], num_draws), dim)
+
+    def units(found):
+        nats = -found["valid_nll"]
+        return {"valid_nats": nats, "valid_bits_per_dim": bits_per_dim(nats, dim)}
+
+    return Task(evaluate, report, monitor="valid_nll", units=units)
+
+
+def bound_task(
+    model: LatentVariable,
+    rows: dict,
+    *,
+    num_samples: int = 1,
+    test_samples: int | None = None,
+    eval_batch: int = 1000,
+    threshold: float = 0.01,
+) -> Task:
+    """E log 1/K Σ_k p(x, z_k) / q(z_k | x), z_k ~ q(z | x): a lower bound of log p(x).
+
+    With num_samples K = 1 it is the ELBO (Kingma & Welling 2014), with more it is tighter (Burda
+    et al. 2016, equation 8); test_samples is the K of the report. rows as in `likelihood_task`.
+
+    Reports what a likelihood task does, of the bound, and active_units of num_units: the numbers
+    of z whose posterior mean varies over the test split, Var_x E[z_i | x] > threshold (Burda et
+    al. 2016, section 5.2).
+    """
+
+    def bound_of(num):
+        def bound(params, key, row):
+            log_w = log_weights(model, params, key, *_parts(row), num_samples=num)
+            return jax.scipy.special.logsumexp(log_w, axis=0) - math.log(num)
+
+        return bound
+
+    test_samples = num_samples if test_samples is None else test_samples
+    valid = likelihood_task(bound_of(num_samples), rows, eval_batch=eval_batch)
+    test = likelihood_task(bound_of(test_samples), rows, eval_batch=eval_batch)
+    mean = jax.jit(lambda params, *row: model.posterior(params, *row).mean())
+
+    def report(params, key):
+        test_rows = _parts(rows["test"])
+        starts = range(0, len(test_rows[0]), eval_batch)
+        batches = ([part[i : i + eval_batch] for part in test_rows] for i in starts)
+        means = np.concatenate([mean(params, *batch) for batch in batches])
+        active = active_units(means, threshold=threshold)
+        units = {"active_units": int(active.sum()), "num_units": active.size}
+        return test.report(params, key) | units
+
+    return valid._replace(report=report)
+
+
+def samples_task(
+    sample: Callable[[Params, Key], Array],
+    judge: Callable[[Array, Array], dict[str, float]],
+    rows: dict,
+    *,
+    monitor: str,
+    minimise: bool,
+) -> Task:
+    """How good samples are: judge(samples, held-out rows) gives numbers such as {"fid": 12.3}.
+
+    sample(params, key) draws them. rows: {"valid", "test"}, each an array [n, ...]. Evaluates
+    valid_fid, ... and reports test_fid, ...; `monitor` is one of the names that `judge` gives, and
+    `minimise` says whether less of it is better.
+    """
+    draw = jax.jit(sample)
+
+    def judged(split, params, key):
+        found = judge(np.asarray(draw(params, key)), rows[split])
+        if monitor not in found:
+            raise checks.InputError(
+                f"monitor must be one of {', '.join(found)}, what judge gives; got {monitor!r}."
+            )
+        return {f"{split}_{name}": float(value) for name, value in found.items()}
+
+    return Task(
+        functools.partial(judged, "valid"),
+        functools.partial(judged, "test"),
+        monitor=f"valid_{monitor}",
+        minimise=minimise,
+    )
+
+
+def _parts(rows):
+    return rows if isinstance(rows, tuple) else (rows,)
+
+
+def _dim(rows):
+    """How many numbers a row has, its condition not counted."""
+    return math.prod(_parts(rows)[0].shape[1:])
+
+
+# ----------------------------------------------------------------------------- maximum likelihood
 def adamw(
     learning_rate: float,
     num_steps: int,
@@ -68,8 +253,10 @@ def maximum_likelihood(
     decayed: Callable[[Params], Params] | None = None,
     clip: float = 5.0,
     warm_up: int = 0,
+    num_draws: int = 1,
+    eval_batch: int = 1000,
     **options,
-):
+) -> Fitted:
     """`fit` of a density to rows x, or (x, cond), by the settings of a config.
 
     An ensemble of masks draws one of them each step, and is scored as a whole.
@@ -77,6 +264,7 @@ def maximum_likelihood(
     scored: the density of the validation and test splits, if it is not `model`: longer texts
     per: the loss is of one of so many numbers of x
     decayed, clip, warm_up: those of `adamw`
+    num_draws, eval_batch: those of `likelihood_task`
     """
     scored = model if scored is None else scored
 
@@ -101,64 +289,9 @@ def maximum_likelihood(
         warm_up=warm_up,
     )
     algorithm = gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
-    options = {"num_steps": config.num_steps, "eval_every": config.eval_every} | options
-    return fit(config, name, algorithm, log_prob, rows, **options)
-
-
-def fit(
-    config,
-    name: str,
-    algorithm: Algorithm,
-    log_prob: Callable,
-    rows: dict,
-    *,
-    num_steps: int,
-    eval_every: int,
-    num_draws: int = 1,
-    eval_batch: int = 1000,
-    **options,
-) -> Fitted:
-    """Trains on rows["train"] in <workdir>/<name>, and scores rows["test"] by num_draws draws.
-
-    rows: {"train", "valid", "test"}, each an array [n, ...], or a tuple of such that begins with
-    the data (x, cond). options: those of `learning.train`.
-    """
-    train_key, eval_key = jax.random.split(jax.random.key(config.seed))
-    scores = scorer(log_prob, eval_batch=eval_batch)
-
-    def evaluate(params, _):
-        return {"valid_nll": -scores(params, eval_key, rows["valid"]).mean()}
-
-    trained = train(
-        algorithm,
-        train_key,
-        batches(rows["train"], config.batch_size, seed=config.seed),
-        num_steps=num_steps,
-        evaluate=evaluate,
-        monitor="valid_nll",
-        eval_every=eval_every,
-        workdir=config.workdir / name,
-        progress=config.progress,
-        description=name,
-        **options,
-    )
-    params = trained.params
-    x = rows["test"][0] if isinstance(rows["test"], tuple) else rows["test"]
-    dim = math.prod(x.shape[1:])
-    evaluated = [(r["step"], r["valid_nll"]) for r in trained.history if "valid_nll" in r]
-    best_step, valid_nll = min(evaluated, key=lambda pair: pair[1])
-    row = {
-        **summary(scores(params, eval_key, rows["test"], num_draws), dim),
-        "valid_nats": -valid_nll,
-        "valid_bits_per_dim": bits_per_dim(-valid_nll, dim),
-        "num_params": num_params(params),
-        "num_steps": evaluated[-1][0],
-        "best_step": best_step,
-        "train_seconds": trained.seconds,
-    }
-    steps, values = zip(*evaluated, strict=True)
-    curve = steps, tuple(bits_per_dim(-value, dim) for value in values)
-    return Fitted(params, row, curve, trained.history)
+    task = likelihood_task(log_prob, rows, num_draws=num_draws, eval_batch=eval_batch)
+    steps = {"num_steps": config.num_steps, "eval_every": config.eval_every}
+    return fit(config, name, algorithm, task, rows["train"], **steps, **options)
 
 
 def scorer(log_prob: Callable, *, eval_batch: int = 1000) -> Callable:

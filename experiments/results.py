@@ -7,11 +7,12 @@ A table stands between two lines of RESULTS.md, of which the first says what it 
     <!-- results of experiments.flows.tabular in nats where data=bsds300_patches -->
     <!-- end -->
 
-The unit is nats, bits/dim or another number of the results, such as kl; ` with NAME ...` before the
-condition adds columns. Any dict in a results.json that holds this number is a row, named by the
-path that leads to it (models/maf is maf; toys/moons/models/maf a cell, moons by maf). Runs that
-differ in their seeds alone are one row. Quick runs are left out, and a table of which no run is
-found stays as it is. Published figures are those of experiments/published.py.
+The unit is a name of UNITS, which say whether more or less is better: the best row stands first.
+` with NAME ...` before the condition adds columns. Any dict in a results.json that holds this
+number is a row, named by the path that leads to it (models/maf is maf; toys/moons/models/maf a
+cell, moons by maf). Runs that differ in their seeds alone are one row. Quick runs are left out, and
+a table of which no run is found stays as it is. Published figures are those of
+experiments/published.py.
 """
 
 import datetime
@@ -32,8 +33,27 @@ TABLE = re.compile(
     r"(?: where (?P<where>.+?))? -->\n)(?P<table>.*?)(<!-- end -->)",
     re.DOTALL,
 )
-KEYS = {"nats": "test_nats", "bits/dim": "test_bits_per_dim"}
-ERRORS = {"nats": 2}  # standard errors that are told, as in the papers; one of other units
+
+
+class Unit(NamedTuple):
+    """A number of the results, and how a table tells it."""
+
+    key: str  # its name in results.json
+    higher: bool  # whether more is better: the best stands first
+    digits: int = 3
+    errors: int = 1  # how many standard errors are told, as in the papers
+
+
+UNITS = {
+    "nats": Unit("test_nats", higher=True, digits=2, errors=2),
+    "bits/dim": Unit("test_bits_per_dim", higher=False),
+    "kl": Unit("kl", higher=False),
+    "bits_a_missing_pixel": Unit("bits_a_missing_pixel", higher=False),
+    "active_units": Unit("active_units", higher=True, digits=0),
+    "fid": Unit("test_fid", higher=False, digits=2),
+    "inception_score": Unit("test_inception_score", higher=True, digits=2),
+    "mse": Unit("test_mse", higher=False, digits=4),
+}
 # No part of a name.
 GROUPS = ("models", "baselines", "tables", "toys", "targets", "depths", "missing")
 ALIKE = {*PLACES, "experiment", "quick", "seed", "models", "orders", "data", "eval_every"}
@@ -50,6 +70,7 @@ def collect(runs: Path = Path("runs"), file: Path = FILE) -> list[str]:
     finished, told = list(_finished(runs)), []
 
     def rewritten(match):
+        checks.choice(match["unit"], UNITS, "the unit of a table")
         rows = [row for config, results in finished for row in _rows(match, config, results)]
         what = f"{match['experiment']} {match['where'] or ''}".strip()
         told.append(f"{what}: {f'{len(rows)} rows' if rows else 'no run, kept'}")
@@ -78,7 +99,7 @@ def _rows(match, config, results) -> list[Row]:
     same = all(str(config.get(name.strip())) == value.strip() for name, value in wanted)
     if config["experiment"] != match["experiment"] or not same:
         return []
-    key = KEYS.get(match["unit"], match["unit"])
+    key = UNITS[match["unit"]].key
     return [Row(names, config, numbers) for names, numbers in _leaves(results, key)]
 
 
@@ -144,26 +165,26 @@ def _crossed(rows, unit):
 
 def _order(item, unit):
     value = _mean(item[1], unit)
-    return -value if unit == "nats" else value  # the best first
+    return -value if UNITS[unit].higher else value  # the best first
 
 
 def _mean(group, unit):
-    values = [row.numbers[KEYS.get(unit, unit)] for row in group]
+    values = [row.numbers[UNITS[unit].key] for row in group]
     return sum(values) / len(values)
 
 
 def _unit(unit):
-    times = ERRORS.get(unit, 1)
+    times = UNITS[unit].errors
     return f"{unit} ± {'' if times == 1 else f'{times} '}s.e."
 
 
 def _values(group, unit):
     """The mean over seeds with the error of the test set, and the seeds where there are many."""
-    key, digits = KEYS.get(unit, unit), 2 if unit == "nats" else 3
+    key, _, digits, times = UNITS[unit]
     value = f"{_mean(group, unit):.{digits}f}"
     error = group[0].numbers.get(f"{key}_stderr")
     if error is not None:
-        value += f" ± {ERRORS.get(unit, 1) * error:.{digits}f}"
+        value += f" ± {times * error:.{digits}f}"
     if len(group) == 1 or "train_seconds" not in group[0].numbers:
         return value
     group = sorted(group, key=lambda row: row.config["seed"])

@@ -1,3 +1,4 @@
+from .bounds import log_weights as log_weights
 from .dequantization import dequantized_log_prob as dequantized_log_prob
 from .dequantization import dequantized_nll as dequantized_nll
 from .likelihood import bits_per_dim as bits_per_dim

@@ -242,7 +242,8 @@ def main(config: Config) -> dict:
         if name in SEQUENTIAL and dim <= config.naive_limit:
             models[name, "naive"] = build(config, name, preprocessing, dim, inverse="naive")
         fitted = fit(config, name, models[name, "unit_once"], rows, noisy)
-        params[name], results[name], curves[name], _ = fitted
+        params[name], results[name] = fitted.params, fitted.row
+        curves[name] = fitted.curves["valid_bits_per_dim"]
 
     noise_key, *sample_keys = jax.random.split(jax.random.key(config.seed), 1 + len(results))
     noise_keys = jax.random.split(noise_key, len(rows))

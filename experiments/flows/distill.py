@@ -106,11 +106,10 @@ def learn_teacher(config, model, rows, to_z, noisy):
         config,
         "teacher",
         algorithm,
-        log_prob,
-        rows,
+        fitting.likelihood_task(log_prob, rows, num_draws=2),
+        rows["train"],
         num_steps=config.teacher_steps,
         eval_every=max(1, config.teacher_steps // 12),
-        num_draws=2,
     )
 
 

@@ -157,11 +157,10 @@ def learn_digits(config, rows, to_model):
         config,
         "digits",
         algorithm,
-        log_prob,
-        rows,
+        fitting.likelihood_task(log_prob, rows, num_draws=2),
+        rows["train"],
         num_steps=num_steps,
         eval_every=max(1, num_steps // 5),
-        num_draws=2,
     )
 
 

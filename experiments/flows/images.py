@@ -163,17 +163,14 @@ def fit(config, name, model, noise, rows):
     def log_prob(params, key, row):
         return dequantized_log_prob(model, noise, params, key, *row)
 
-    algorithm = gradient_descent(init, loss, optimizer, ema_decay=config.ema_decay)
     return fitting.fit(
         config,
         name,
-        algorithm,
-        log_prob,
-        rows,
+        gradient_descent(init, loss, optimizer, ema_decay=config.ema_decay),
+        fitting.likelihood_task(log_prob, rows, num_draws=4, eval_batch=200),
+        rows["train"],
         num_steps=config.num_updates,
         eval_every=config.eval_every,
-        num_draws=4,
-        eval_batch=200,
         mesh=fitting.mesh(config.devices),
     )
 
@@ -284,7 +281,8 @@ def main(config: Config) -> dict:
     num = 2 * config.num_shown
     for name, key in zip(config.models, sample_keys):
         model, noise = build(config, name, shape, num_levels, num_classes)
-        params, row, curves[name], _ = fit(config, name, model, noise, rows)
+        params, row, evaluated, _ = fit(config, name, model, noise, rows)
+        curves[name] = evaluated["valid_bits_per_dim"]
         back = reconstructions(model, params["model"], test, *cond)
         y = sampled(config, model, params["model"], key, num_classes)
         samples[name] = quantize(y, num_levels)

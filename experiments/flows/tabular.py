@@ -165,8 +165,7 @@ def main(config: Config) -> dict:
             config, name, build(config, name, whiten, dim), rows, mesh=fitting.mesh(config.devices)
         )
         results[title(config, name)] = fitted.row
-        steps, bits = fitted.curve
-        curves[title(config, name)] = steps, [-b * dim * np.log(2) for b in bits]
+        curves[title(config, name)] = fitted.curves["valid_nats"]
     if processes.first():
         levels = {"Gaussian": gaussian["test_nats"]}
         figure = plots.curves(curves, xlabel="step", ylabel="validation nats", baselines=levels)

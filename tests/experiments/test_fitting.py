@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,8 @@ from dgm_jax import flows
 from dgm_jax.combinators import pushforward
 from dgm_jax.distributions import standard_normal
 from dgm_jax.learning import gradient_descent
+from dgm_jax.objectives import log_weights
+from dgm_jax.protocol import LatentVariable
 from experiments import fitting
 
 
@@ -53,11 +56,104 @@ def test_the_step_that_is_best_on_the_validation_split_is_kept(tmp_path):
     )
     log_prob = lambda params, key, x: -((params - 40) ** 2) + 0 * x[:, 0]  # noqa: E731
     rows = {split: np.zeros((100, 1), np.float32) for split in ("train", "valid", "test")}
+    task = fitting.likelihood_task(log_prob, rows)
     fitted = fitting.fit(
-        Config(tmp_path), "line", algorithm, log_prob, rows, num_steps=60, eval_every=20
+        Config(tmp_path), "line", algorithm, task, rows["train"], num_steps=60, eval_every=20
     )
     assert (fitted.params, fitted.row["best_step"], fitted.row["test_nats"]) == (40, 40, 0)
-    assert fitted.curve[0] == (20, 40, 60) and fitted.row["valid_nats"] == 0
+    assert fitted.curves["valid_nats"] == ((20, 40, 60), (-400, 0, -400))
+    assert fitted.row["valid_nats"] == 0
+
+
+@pytest.mark.parametrize(("minimise", "best"), [(True, 40), (False, 60)])
+def test_samples_are_judged_in_their_own_direction(tmp_path, minimise, best):
+    """θ grows by one a step; samples are θ, and judged by their distance from 38."""
+    algorithm = gradient_descent(
+        lambda key: jnp.zeros(()), lambda params, key, x: (-params, {}), fitting.optax.sgd(1.0)
+    )
+    task = fitting.samples_task(
+        lambda params, key: params + 0 * jax.random.normal(key, (5,)),
+        lambda samples, reference: {"distance": abs(samples - reference).mean()},
+        {"valid": np.float32(38), "test": np.float32(41)},
+        monitor="distance",
+        minimise=minimise,
+    )
+    fitted = fitting.fit(
+        Config(tmp_path), "line", algorithm, task, lambda t: np.ones(1), num_steps=60, eval_every=20
+    )
+    assert (fitted.params, fitted.row["best_step"]) == (best, best)
+    assert fitted.row["test_distance"] == abs(best - 41)
+    assert fitted.curves == {"valid_distance": ((20, 40, 60), (18, 2, 22))}
+    assert not {"test_nats", "valid_nats"} & fitted.row.keys()
+
+
+def linear_gaussian():
+    """x ∈ R³ of two units z, with a posterior that is learned: N(A x, diag s²).
+
+    The first unit starts with more to say: of rotations of z a diagonal posterior favours few.
+    """
+    size = jnp.array([0.5, 0.01])
+
+    def init(key):
+        w_key, a_key = jax.random.split(key)
+        return {
+            "w": size[:, None] * jax.random.normal(w_key, (2, 3)),
+            "a": size * jax.random.normal(a_key, (3, 2)),
+            "log_s": jnp.zeros(2),
+            "log_noise": jnp.zeros(()),
+        }
+
+    def normal(mean, log_scale):
+        scale = jnp.broadcast_to(jnp.exp(log_scale), mean.shape)
+        return distrax.MultivariateNormalDiag(mean, scale)
+
+    return LatentVariable(
+        init,
+        prior=lambda params, cond=None, *, key=None: normal(jnp.zeros(2), 0.0),
+        likelihood=lambda p, z, cond=None, *, key=None: normal(z @ p["w"], p["log_noise"]),
+        posterior=lambda p, x, cond=None, *, key=None: normal(x @ p["a"], p["log_s"]),
+    )
+
+
+def test_a_latent_variable_model_is_told_by_its_bound_and_the_units_that_it_uses(tmp_path):
+    """Data with one direction of variance: of two units one stays at its prior."""
+    rng, direction = np.random.default_rng(0), np.array([[2.0, -1.0, 0.5]])
+    rows = {
+        split: (rng.normal(size=(n, 1)) @ direction + 0.5 * rng.normal(size=(n, 3))).astype("f4")
+        for split, n in (("train", 2000), ("valid", 500), ("test", 500))
+    }
+    model, config = linear_gaussian(), Config(tmp_path, batch_size=200)
+
+    def loss(params, key, x):
+        return -log_weights(model, params, key, x).mean(), {}
+
+    fitted = fitting.fit(
+        config,
+        "linear",
+        gradient_descent(model.init, loss, fitting.adamw(0.05, 600)),
+        fitting.bound_task(model, rows, test_samples=20, eval_batch=300),
+        rows["train"],
+        num_steps=600,
+        eval_every=200,
+    )
+    assert (fitted.row["active_units"], fitted.row["num_units"]) == (1, 2)
+    covariance = direction.T @ direction + 0.25 * np.eye(3)
+    entropy = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * covariance)[1]
+    assert fitted.row["test_nats"] == pytest.approx(-entropy, abs=0.2)
+    assert fitted.row["valid_nats"] <= fitted.row["test_nats"] + 0.2  # a bound of more samples
+    assert set(fitted.curves) == {"valid_nats", "valid_bits_per_dim"}
+
+
+def test_a_number_that_nobody_gives_cannot_be_monitored():
+    task = fitting.samples_task(
+        lambda params, key: params,
+        lambda x, y: {"fid": 1},
+        {"valid": 0},
+        monitor="f",
+        minimise=True,
+    )
+    with pytest.raises(ValueError, match="monitor must be one of fid.*got 'f'"):
+        task.evaluate(jnp.zeros(1), jax.random.key(0))
 
 
 @pytest.mark.parametrize("name", ["num_steps", "learning_rate"])

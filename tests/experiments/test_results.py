@@ -83,6 +83,23 @@ def test_a_run_from_before_an_option_existed_is_a_row_without_it(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("unit", "best"), [("nats", 1), ("bits/dim", 0), ("fid", 0), ("active_units", 1), ("kl", 0)]
+)
+def test_the_best_stands_first_whichever_way_its_unit_points(tmp_path, unit, best):
+    key = results.UNITS[unit].key
+    models = {f"model {i}": {key: float(i), "num_params": 1} for i in range(2)}
+    run(tmp_path / "runs", "a", TABULAR, {"models": models})
+    lines, _ = collected(tmp_path, f"<!-- results of {TABULAR} in {unit} -->")
+    assert lines[2].startswith(f"| model {best} ")
+
+
+def test_a_unit_of_no_known_direction_is_refused(tmp_path):
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(ValueError, match="the unit of a table must be one of .*'nats'"):
+        collected(tmp_path, f"<!-- results of {TABULAR} in nat -->")
+
+
 def test_what_has_two_names_is_a_cell(tmp_path):
     toys = {
         toy: {
