@@ -291,7 +291,8 @@ def maximum_likelihood(
     algorithm = gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
     task = likelihood_task(log_prob, rows, num_draws=num_draws, eval_batch=eval_batch)
     steps = {"num_steps": config.num_steps, "eval_every": config.eval_every}
-    return fit(config, name, algorithm, task, rows["train"], **steps, **options)
+    options = steps | {"mesh": mesh(config.devices)} | options
+    return fit(config, name, algorithm, task, rows["train"], **options)
 
 
 def scorer(log_prob: Callable, *, eval_batch: int = 1000) -> Callable:
@@ -316,11 +317,6 @@ def summary(log_prob: np.ndarray, dim: int) -> dict:
         "test_bits_per_dim": float(bits),
         "test_bits_per_dim_stderr": float(bits_stderr),
     }
-
-
-def one_hot(labels, num_classes: int) -> np.ndarray:
-    """Classes as conditions, [..., num_classes]."""
-    return np.eye(num_classes, dtype=np.float32)[labels]
 
 
 def num_params(params: Params) -> int:

@@ -1,6 +1,9 @@
 """Options that many experiments share, each said once."""
 
+import dataclasses
 from typing import Literal
+
+from dgm_jax import checks
 
 DataName = Literal[
     "digits",
@@ -32,3 +35,36 @@ DataName = Literal[
     "spoken_digits",
     "tiny_shakespeare",
 ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimisation:
+    """How a model learns: AdamW on batches, the best step on the validation split is kept."""
+
+    batch_size: int = 128
+    """examples a step"""
+    devices: int | None = None
+    """devices that share each batch; all accelerators by default, one where there are CPUs only"""
+    learning_rate: float = 1e-3
+    """of AdamW at its highest; falls to 0 as a cosine"""
+    weight_decay: float = 0.0
+    """of AdamW: what each step takes from the weights, times the learning rate"""
+    ema_decay: float = 0.999
+    """of the averaged parameters, which are evaluated"""
+    eval_every: int = 100
+    """steps between two evaluations on the validation split"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Training(Optimisation):
+    """How a model learns, in how many steps."""
+
+    num_steps: int = 1000
+    """gradient steps a model; the best on the validation split is kept"""
+
+
+def at_least_one(config, *names: str) -> None:
+    """`InputError` where an option that lists what to do lists nothing."""
+    for name in names:
+        if not getattr(config, name):
+            raise checks.InputError(f"{name} is empty; name at least one with --{name}.")

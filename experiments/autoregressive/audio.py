@@ -36,11 +36,12 @@ from dgm_jax import (
 )
 from dgm_jax.data import load, mu_law_decode, mu_law_encode
 from dgm_jax.runs import processes
-from experiments import fitting
+from experiments import fitting, sets
+from experiments.options import Training, at_least_one
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runs.RunOptions):
+class Config(Training, runs.RunOptions):
     models: tuple[Literal["wavenet", "gru", "lstm", "markov"], ...] = ("wavenet",)
     """which nets to train"""
     class_conditional: bool = False
@@ -68,15 +69,11 @@ class Config(runs.RunOptions):
     widths: tuple[int, ...] = (128, 128)
     """hidden layers of the Markov MLP"""
     num_steps: int = 4000
-    """gradient steps a model; the best on the validation split is kept"""
     batch_size: int = 2
-    devices: int | None = None
-    """devices that share each batch; all accelerators by default, one where there are CPUs only"""
     learning_rate: float = 6e-3
     """of AdamW after a warm-up of a twentieth of the steps; falls to 0 as a cosine"""
     weight_decay: float = 0.01
     ema_decay: float = 0.99
-    """of the averaged parameters, which are evaluated"""
     eval_every: int = 400
     num_shown: int = 10
     """clips in samples.wav and in the picture"""
@@ -142,7 +139,7 @@ def load_levels(config):
     for split in ("train", "valid", "test"):
         rows[split] = (np.asarray(mu_law_encode(getattr(data, split)[:, : config.length])),)
         if config.class_conditional:
-            rows[split] += (fitting.one_hot(data.labels[split], CLASSES),)
+            rows[split] += (sets.one_hot(data.labels[split], CLASSES),)
     return rows
 
 
@@ -168,7 +165,6 @@ def fit(config, name, rows):
         clip=1.0,
         warm_up=config.num_steps // 20,
         eval_batch=20,
-        mesh=fitting.mesh(config.devices),
     )
 
 
@@ -181,7 +177,7 @@ def drawn(config, name, params, shown):
     model = build(config, name, config.sample_length)
     x, *cond = shown
     if cond:
-        digits = fitting.one_hot(np.arange(len(x)) % CLASSES, CLASSES)
+        digits = sets.one_hot(np.arange(len(x)) % CLASSES, CLASSES)
         cond = [np.concatenate([digits, cond[0]])]
     start = min(RATE // 8, x.shape[1], config.sample_length)
     begun = np.zeros((2, len(x), config.sample_length), np.int32)
@@ -267,8 +263,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    if not config.models:
-        raise checks.InputError("models is empty; name at least one, as --models wavenet markov.")
+    at_least_one(config, "models")
     for name in ("num_shown", "num_cycles", "sample_length"):
         checks.positive_int(getattr(config, name), name)
     rows = load_levels(config)

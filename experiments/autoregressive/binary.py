@@ -44,12 +44,12 @@ from dgm_jax import (
 )
 from dgm_jax.combinators import adapt
 from dgm_jax.data import load
-from experiments import fitting, published
-from experiments.options import DataName
+from experiments import fitting, published, sets
+from experiments.options import DataName, Training
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runs.RunOptions):
+class Config(Training, runs.RunOptions):
     data: DataName = "mushrooms"
     """a set of bits, which needs --data-dir or DGM_DATA"""
     hidden: tuple[int, ...] = (500,)
@@ -64,14 +64,11 @@ class Config(runs.RunOptions):
     roaming: float = 1.0
     """share of the hidden units that take another degree in each mask"""
     num_steps: int = 4000
-    """gradient steps; the best on the validation split are kept"""
     batch_size: int = 100
     learning_rate: float = 1e-2
-    """of AdamW at the start; falls to 0 as a cosine"""
     weight_decay: float = 0.03
     """of the weights; offsets do not decay"""
     ema_decay: float = 0.999
-    """of the averaged parameters, which are evaluated"""
     eval_every: int = 250
 
 
@@ -153,8 +150,8 @@ def main(config: Config) -> dict:
         raise checks.InputError(
             f"data={config.data!r} is no set of bits; take binarized_mnist, mushrooms, adult, ..."
         )
-    dim = math.prod(data.train.shape[1:])
-    rows = {split: getattr(data, split).reshape(-1, dim) for split in ("train", "valid", "test")}
+    rows = sets.vectors(data)
+    dim = rows["train"].shape[1]
     print(f"{data.name}: {data.description}")
     model = ar.made(
         dim,

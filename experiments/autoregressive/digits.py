@@ -28,7 +28,6 @@ import numpy as np
 
 from dgm_jax import autoregressive as ar
 from dgm_jax import (
-    checks,
     likelihoods,
     plots,
     runs,
@@ -36,11 +35,12 @@ from dgm_jax import (
 from dgm_jax.data import load
 from dgm_jax.nets import scaled
 from dgm_jax.objectives import mean_and_stderr
-from experiments import fitting
+from experiments import fitting, sets
+from experiments.options import Training, at_least_one
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runs.RunOptions):
+class Config(Training, runs.RunOptions):
     models: tuple[Literal["one-hot", "categorical", "mixture", "masks", "any-order"], ...] = (
         "categorical",
         "mixture",
@@ -55,13 +55,10 @@ class Config(runs.RunOptions):
     num_components: int = 5
     """logistics of a mixture"""
     num_steps: int = 1500
-    """gradient steps a model; the best on the validation split is kept"""
     batch_size: int = 128
     learning_rate: float = 4e-3
-    """of AdamW at the start; falls to 0 as a cosine"""
     weight_decay: float = 0.5
     ema_decay: float = 0.99
-    """of the averaged parameters, which are evaluated"""
     eval_every: int = 100
 
 
@@ -205,12 +202,8 @@ def show_missing(found):
 
 
 def main(config: Config) -> dict:
-    if not config.models:
-        raise checks.InputError(
-            "models is empty; name at least one, as --models categorical masks."
-        )
-    data = load("digits")
-    rows = {split: getattr(data, split).reshape(-1, DIM) for split in ("train", "valid", "test")}
+    at_least_one(config, "models")
+    rows = sets.vectors(load("digits"))
     tables, fitted = fit_tables(rows)
     models = {}
     for name in config.models:

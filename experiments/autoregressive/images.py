@@ -43,17 +43,16 @@ from dgm_jax import (
     plots,
     runs,
 )
-from dgm_jax.data import load
 from dgm_jax.nets import scaled
 from dgm_jax.runs import processes
-from experiments import fitting
-from experiments.options import DataName
+from experiments import fitting, sets
+from experiments.options import DataName, Training, at_least_one
 
 ModelName = Literal["pixelcnn", "gated", "pixelcnn++", "pixelsnail", "image-gpt"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runs.RunOptions):
+class Config(Training, runs.RunOptions):
     data: DataName = "digits"
     """a set of images with levels; digits needs no download"""
     models: tuple[ModelName, ...] = ("pixelcnn", "gated", "pixelcnn++")
@@ -75,15 +74,11 @@ class Config(runs.RunOptions):
     rows_seen: int | None = None
     """rows that each layer of image-gpt looks back over; all by default. Few cost less"""
     num_steps: int = 600
-    """gradient steps a model; the best on the validation split is kept"""
     batch_size: int = 64
-    devices: int | None = None
-    """devices that share each batch; all accelerators by default, one where there are CPUs only"""
     learning_rate: float = 3e-3
     """of AdamW after a warm-up of a twentieth of the steps; falls to 0 as a cosine"""
     weight_decay: float = 1.0
     ema_decay: float = 0.99
-    """of the averaged parameters, which are evaluated"""
     eval_every: int = 100
     num_shown: int = 16
     """images in a row of the pictures"""
@@ -152,7 +147,7 @@ def drawn(config, model, params, key, test, num_classes):
     given[: x.shape[1] // 2] = True
     classes, num = (), 2 * config.num_shown
     if num_classes:
-        classes, num = (fitting.one_hot(of_columns(config, num_classes), num_classes),), ()
+        classes, num = (sets.one_hot(of_columns(config, num_classes), num_classes),), ()
 
     @jax.jit
     def draw(params, key):
@@ -250,48 +245,25 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    if not config.models:
-        raise checks.InputError("models is empty; name at least one, as --models gated.")
+    at_least_one(config, "models")
     checks.positive(config.learning_rate, "learning_rate")
     checks.positive_int(config.num_shown, "num_shown")
-    data = load(config.data, config.data_dir)
-    if data.num_levels is None or data.train.ndim not in (3, 4):
-        raise checks.InputError(f"data={config.data!r} has no images with levels; try digits.")
-    images = {
-        split: part if part.ndim == 4 else part[..., None]
-        for split, part in zip(("train", "valid", "test"), data[1:4])
-    }
-    shape, num_classes = images["train"].shape[1:], 0
-    print(f"{data.name}: {data.description}")
-    rows = {split: (part,) for split, part in images.items()}
-    if config.class_conditional:
-        if data.labels is None:
-            raise checks.InputError(
-                f"data={config.data!r} has no classes; leave class_conditional out."
-            )
-        num_classes = int(data.labels["train"].max()) + 1
-        rows = {s: (x, fitting.one_hot(data.labels[s], num_classes)) for s, x in images.items()}
-    conditional = conditional_of(config, data.num_levels)
+    data = sets.images(config)
+    conditional, num_classes = conditional_of(config, data.num_levels), data.num_classes
     labels = data.labels["test"] if num_classes else None
-    chosen = shown(config, images["test"], labels, num_classes)
-    test = tuple(part[chosen] for part in rows["test"])
+    chosen = shown(config, data.rows["test"][0], labels, num_classes)
+    test = tuple(part[chosen] for part in data.rows["test"])
     results, pictures = {}, {}
     # All are built before one is trained: a wrong option is told at once.
-    models = {name: build(config, name, shape, conditional, num_classes) for name in config.models}
+    models = {n: build(config, n, data.shape, conditional, num_classes) for n in config.models}
     keys = jax.random.split(jax.random.key(config.seed + 1), len(models))
     for (name, model), key in zip(models.items(), keys):
-        params, results[name], *_ = fitting.maximum_likelihood(
-            config,
-            name,
-            model,
-            rows,
-            warm_up=config.num_steps // 20,
-            eval_batch=200,
-            mesh=fitting.mesh(config.devices),
-        )
-        pictures[name] = drawn(config, model, params, key, test, num_classes)
+        options = {"warm_up": config.num_steps // 20, "eval_batch": 200}
+        fitted = fitting.maximum_likelihood(config, name, model, data.rows, **options)
+        results[name] = fitted.row
+        pictures[name] = drawn(config, model, fitted.params, key, test, num_classes)
     if processes.first():
-        draw(config, shape, data.num_levels, test, pictures, num_classes)
+        draw(config, data.shape, data.num_levels, test, pictures, num_classes)
     return {"models": results, "data": config.data}
 
 

@@ -37,10 +37,11 @@ from dgm_jax.data import load
 from dgm_jax.data.readers import SHAKESPEARE
 from dgm_jax.runs import processes
 from experiments import fitting
+from experiments.options import Training
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runs.RunOptions):
+class Config(Training, runs.RunOptions):
     data: Literal["tiny_shakespeare", "python"] = "tiny_shakespeare"
     """the text; python is the language reference within the Python that runs this"""
     hidden: int = 128
@@ -52,15 +53,11 @@ class Config(runs.RunOptions):
     length: int = 256
     """characters of a text in training"""
     num_steps: int = 800
-    """gradient steps; the best on the validation split is kept"""
     batch_size: int = 16
-    devices: int | None = None
-    """devices that share each batch; all accelerators by default, one where there are CPUs only"""
     learning_rate: float = 5e-3
     """of AdamW after a warm-up of a twentieth of the steps; falls to 0 as a cosine"""
     weight_decay: float = 0.1
     ema_decay: float = 0.99
-    """of the averaged parameters, which are evaluated"""
     eval_every: int = 100
     num_written: int = 1500
     """characters of each text in samples.txt"""
@@ -127,7 +124,6 @@ def fit(config, parts, num_characters):
         scored=long,
         warm_up=config.num_steps // 20,
         eval_batch=10,
-        mesh=fitting.mesh(config.devices),
     )
 
 

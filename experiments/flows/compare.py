@@ -10,7 +10,6 @@ Any set of vectors or images works the same way: --data mnist --data-dir FOLDER.
 """
 
 import dataclasses
-import math
 from typing import Literal
 
 import jax
@@ -22,12 +21,12 @@ from dgm_jax.data import dequantize, load, logit_map, quantize, standardize
 from dgm_jax.distributions import standard_normal
 from dgm_jax.measure import timing
 from dgm_jax.runs import processes
-from experiments import baselines, fitting
-from experiments.options import DataName
+from experiments import baselines, fitting, sets
+from experiments.options import DataName, Training, at_least_one
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runs.RunOptions):
+class Config(Training, runs.RunOptions):
     data: DataName = "digits"
     """the data set; digits needs no download"""
     models: tuple[Literal["maf", "iaf", "realnvp"], ...] = ("maf", "iaf", "realnvp")
@@ -37,15 +36,10 @@ class Config(runs.RunOptions):
     hidden: tuple[int, ...] = (256, 256)
     """widths of the hidden layers of each conditioner"""
     num_steps: int = 900
-    """gradient steps a model; the best on the validation split is kept"""
     batch_size: int = 128
-    devices: int | None = None
-    """devices that share each batch; all accelerators by default, one where there are CPUs only"""
     learning_rate: float = 1e-3
-    """of AdamW at the start; falls to 0 as a cosine"""
     weight_decay: float = 2.0
     ema_decay: float = 0.999
-    """of the averaged parameters, which are evaluated"""
     alpha: float = 0.01
     """margin of the logit map of the pixels"""
     eval_every: int = 50
@@ -75,18 +69,6 @@ def build(config, name, preprocessing, dim, *, inverse="unit_once"):
     """p(x) on the scale of the data: noise -> flow -> inverse of the preprocessing -> x."""
     flow = flow_of(config, name, dim, inverse)
     return pushforward(compose(invert(fixed(preprocessing)), flow), standard_normal(dim))
-
-
-def fit(config, name, model, rows, noisy):
-    return fitting.maximum_likelihood(
-        config,
-        name,
-        model,
-        rows,
-        noisy=noisy,
-        num_draws=8,
-        mesh=fitting.mesh(config.devices),
-    )
 
 
 def directions(model):
@@ -217,60 +199,71 @@ def draw(config, data, results, reference, curves, samples, test):
     plots.save(figure, config.workdir / "passes.png")
 
 
-def main(config: Config) -> dict:
-    if not config.models:
-        raise checks.InputError("models is empty; name at least one, as --models maf realnvp.")
-    checks.positive(config.learning_rate, "learning_rate")
-    data = load(config.data, config.data_dir)
-    shape = data.train.shape[1:]
-    if not shape:
-        raise checks.InputError(
-            f"data={config.data!r} is one long sequence; compare needs vectors."
-        )
-    rows = {s: getattr(data, s).reshape(-1, math.prod(shape)) for s in ("train", "valid", "test")}
-    dim = math.prod(shape)
-    print(f"{data.name}: {data.description}")
+def prepared(config, data):
+    """Rows by split, the fixed map of noisy rows to what a flow learns, and the noise (or None)."""
+    rows = sets.vectors(data)
     if data.num_levels is None:
-        preprocessing = standardize(rows["train"].mean(0), rows["train"].std(0))
-        noisy = None
-    else:
-        preprocessing, noisy = logit_map(data.num_levels, alpha=config.alpha), dequantize
+        return rows, standardize(rows["train"].mean(0), rows["train"].std(0)), None
+    return rows, logit_map(data.num_levels, alpha=config.alpha), dequantize
 
-    results, curves, params, models = {}, {}, {}, {}
+
+def learn(config, preprocessing, rows, noisy):
+    """The models by (name, inverse), and what was fitted by name."""
+    dim, models, fitted = rows["train"].shape[1], {}, {}
     for name in config.models:
         models[name, "unit_once"] = build(config, name, preprocessing, dim)
         if name in SEQUENTIAL and dim <= config.naive_limit:
             models[name, "naive"] = build(config, name, preprocessing, dim, inverse="naive")
-        fitted = fit(config, name, models[name, "unit_once"], rows, noisy)
-        params[name], results[name] = fitted.params, fitted.row
-        curves[name] = fitted.curves["valid_bits_per_dim"]
+        fitted[name] = fitting.maximum_likelihood(
+            config, name, models[name, "unit_once"], rows, noisy=noisy, num_draws=8
+        )
+    return models, fitted
 
-    noise_key, *sample_keys = jax.random.split(jax.random.key(config.seed), 1 + len(results))
-    noise_keys = jax.random.split(noise_key, len(rows))
-    noisy_rows = rows
-    if noisy is not None:
-        noisy_rows = {s: np.asarray(noisy(k, x)) for k, (s, x) in zip(noise_keys, rows.items())}
-    reference = {"gaussian": fitting.summary(baselines.gaussian(*noisy_rows.values()), dim)}
+
+def references(data, rows, noisy_rows):
+    """What a model must beat: one Gaussian, and of levels a histogram of each pixel."""
+    dim = rows["train"].shape[1]
+    found = {"gaussian": fitting.summary(baselines.gaussian(*noisy_rows.values()), dim)}
     if data.num_levels is not None:
         log_prob = baselines.histogram(*rows.values(), data.num_levels)
-        reference["histogram"] = fitting.summary(log_prob, dim)
+        found["histogram"] = fitting.summary(log_prob, dim)
+    return found
 
+
+def main(config: Config) -> dict:
+    at_least_one(config, "models")
+    checks.positive(config.learning_rate, "learning_rate")
+    data = load(config.data, config.data_dir)
+    rows, preprocessing, noisy = prepared(config, data)
+    dim = rows["train"].shape[1]
+    print(f"{data.name}: {data.description}")
+    models, fitted = learn(config, preprocessing, rows, noisy)
+    params = {name: found.params for name, found in fitted.items()}
+
+    noise_key, *sample_keys = jax.random.split(jax.random.key(config.seed), 1 + len(fitted))
+    noise_keys, noisy_rows = jax.random.split(noise_key, len(rows)), rows
+    if noisy is not None:
+        noisy_rows = {s: np.asarray(noisy(k, x)) for k, (s, x) in zip(noise_keys, rows.items())}
     x = np.resize(noisy_rows["test"], (config.timing_batch, dim))
     milliseconds = time_directions(config, models, params, x)
-    shuffled = np.random.default_rng(config.seed).permutation(len(rows["test"]))
-    take, samples = shuffled[: min(32, len(shuffled) // 2 * 2)], {}
-    for name, key in zip(results, sample_keys):
-        results[name] |= costs(name, dim, milliseconds)
-        results[name] |= precision(config, name, params[name]["flow"][1], dim)
-        sampled = directions(models[name, "unit_once"])["sample"](params[name], key, len(take))
-        samples[name] = quantize(sampled, data.num_levels) if data.num_levels else sampled
-    if processes.first():
-        draw(config, data, results, reference, curves, samples, rows["test"][take])
-    return {
-        "models": results,
-        "baselines": reference,
-        "timing_batch": config.timing_batch,
+    results = {
+        name: found.row
+        | costs(name, dim, milliseconds)
+        | precision(config, name, params[name]["flow"][1], dim)
+        for name, found in fitted.items()
     }
+    reference = references(data, rows, noisy_rows)
+    if processes.first():
+        shuffled = np.random.default_rng(config.seed).permutation(len(rows["test"]))
+        take = shuffled[: min(32, len(shuffled) // 2 * 2)]
+        samples = {}
+        for name, key in zip(fitted, sample_keys):
+            sample = directions(models[name, "unit_once"])["sample"]
+            sampled = sample(params[name], key, len(take))
+            samples[name] = quantize(sampled, data.num_levels) if data.num_levels else sampled
+        curves = {name: found.curves["valid_bits_per_dim"] for name, found in fitted.items()}
+        draw(config, data, results, reference, curves, samples, rows["test"][take])
+    return {"models": results, "baselines": reference, "timing_batch": config.timing_batch}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ Any set of vectors or images works the same way: --data bsds300_patches --data-d
 """
 
 import dataclasses
-import math
 
 import distrax
 import jax
@@ -28,7 +27,7 @@ from dgm_jax.learning import averaged, gradient_descent, train
 from dgm_jax.measure import timing
 from dgm_jax.objectives import mean_and_stderr, nll
 from dgm_jax.runs import processes
-from experiments import fitting
+from experiments import fitting, sets
 from experiments.options import DataName
 
 
@@ -83,8 +82,7 @@ def build(config, dim, name, *, inverse="unit_once"):
 
 def prepared(config, data):
     """Rows by split, the map from noisy rows to z, and the noise."""
-    splits = {"train": data.train, "valid": data.valid, "test": data.test}
-    rows = {name: x.reshape(len(x), math.prod(x.shape[1:])) for name, x in splits.items()}
+    rows = sets.vectors(data)
     if data.num_levels is None:
         to_z = standardize(rows["train"].mean(0), rows["train"].std(0))
         return rows, to_z, lambda key, x: x
@@ -225,10 +223,6 @@ def main(config: Config) -> dict:
     checks.positive(config.learning_rate, "learning_rate")
     checks.positive_int(config.student_steps, "student_steps")
     data = load(config.data, config.data_dir)
-    if not data.train.shape[1:]:
-        raise checks.InputError(
-            f"data={config.data!r} is one long sequence; distill needs vectors."
-        )
     rows, to_z, noisy = prepared(config, data)
     dim = rows["train"].shape[1]
     models = {name: build(config, dim, name) for name in ("teacher", "student")}

@@ -37,7 +37,7 @@ from dgm_jax.distributions import standard_normal
 from dgm_jax.learning import averaged, fit, gradient_descent
 from dgm_jax.objectives import mean_and_stderr, nll
 from dgm_jax.runs import processes
-from experiments import fitting
+from experiments import fitting, sets
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 
@@ -173,8 +173,7 @@ def on_the_digits(config, dim, tolerance):
 
 def digits_results(config):
     data = load("digits", config.data_dir)
-    splits = {"train": data.train, "valid": data.valid, "test": data.test}
-    rows = {name: images.reshape(len(images), -1) for name, images in splits.items()}
+    rows = sets.vectors(data)
     logit = logit_map(data.num_levels, alpha=0.01)
     y = logit.forward(dequantize(jax.random.key(config.seed), rows["train"]))
     to_model = distrax.Chain([standardize(np.asarray(y.mean(0)), np.asarray(y.std(0))), logit])

@@ -31,6 +31,7 @@ from dgm_jax.learning import gradient_descent
 from dgm_jax.objectives import mean_and_stderr, reverse_kl
 from dgm_jax.runs import processes
 from experiments import fitting
+from experiments.options import at_least_one
 
 Target = Literal["u1", "u2", "u3", "u4"]
 FlowName = Literal["planar", "orthogonal", "householder", "triangular"]
@@ -141,10 +142,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    if not (config.targets and config.flows and config.depths):
-        raise checks.InputError(
-            "targets, flows and depths must each name one or more, as --depths 2 8."
-        )
+    at_least_one(config, "targets", "flows", "depths")
     checks.positive(config.learning_rate, "learning_rate")
     results = {}
     for name in config.targets:

@@ -45,13 +45,13 @@ from dgm_jax.data import load, standardize
 from dgm_jax.distributions import standard_normal
 from dgm_jax.runs import processes
 from experiments import baselines, fitting, published
-from experiments.options import DataName
+from experiments.options import DataName, Training, at_least_one
 
 ModelName = Literal["maf", "realnvp", "nsf-coupling", "nsf", "made", "made-mog"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runs.RunOptions):
+class Config(Training, runs.RunOptions):
     data: DataName = "bsds300_patches"
     """a set of rows of real numbers, which needs --data-dir or DGM_DATA"""
     models: tuple[ModelName, ...] = ("maf",)
@@ -68,15 +68,10 @@ class Config(runs.RunOptions):
     bound: float = 3.0
     """a spline is the identity beyond it; whitened data have deviation 1"""
     num_steps: int = 3000
-    """gradient steps a model; the best on the validation split is kept"""
     batch_size: int = 256
-    devices: int | None = None
-    """devices that share each batch; all accelerators by default, one where there are CPUs only"""
     learning_rate: float = 1e-3
-    """of AdamW at the start; falls to 0 as a cosine"""
     weight_decay: float = 1e-3
     ema_decay: float = 0.999
-    """of the averaged parameters, which are evaluated"""
     eval_every: int = 500
 
 
@@ -147,8 +142,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    if not config.models:
-        raise checks.InputError("models is empty; name at least one, as --models maf nsf.")
+    at_least_one(config, "models")
     checks.positive(config.learning_rate, "learning_rate")
     data = load(config.data, config.data_dir)
     if data.num_levels is not None or data.train.ndim != 2:
@@ -161,9 +155,7 @@ def main(config: Config) -> dict:
     gaussian = fitting.summary(baselines.gaussian(*rows.values()), dim)
     whiten, results, curves = whitening(rows["train"]), {}, {}
     for name in config.models:
-        fitted = fitting.maximum_likelihood(
-            config, name, build(config, name, whiten, dim), rows, mesh=fitting.mesh(config.devices)
-        )
+        fitted = fitting.maximum_likelihood(config, name, build(config, name, whiten, dim), rows)
         results[title(config, name)] = fitted.row
         curves[title(config, name)] = fitted.curves["valid_nats"]
     if processes.first():

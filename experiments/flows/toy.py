@@ -36,6 +36,7 @@ from dgm_jax.distributions import standard_normal
 from dgm_jax.learning import fit, gradient_descent
 from dgm_jax.objectives import mean_and_stderr, nll
 from dgm_jax.runs import processes
+from experiments.options import at_least_one
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 ModelName = Literal[
@@ -107,8 +108,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    if not (config.toys and config.models):
-        raise checks.InputError("toys and models must each name at least one, as --toys moons.")
+    at_least_one(config, "toys", "models")
     checks.positive(config.learning_rate, "learning_rate")
     results = {}
     for toy_name in config.toys:

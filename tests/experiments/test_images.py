@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import runs
-from experiments import fitting
+from experiments import sets
 from experiments.flows import images
 from tests.helpers import perturb
 
@@ -53,7 +53,7 @@ def test_samples_of_a_conditional_flow_have_a_class_a_column():
     y = images.sampled(config, model, params, jax.random.key(2), 2)
     z = jax.jit(lambda p, y, c: model.dist(p, c).bijector.inverse(y))
     labels = np.array([0, 1, 0, 0, 1, 0])
-    kept, other = (np.asarray(z(params, y, fitting.one_hot(c, 2))) for c in (labels, 1 - labels))
+    kept, other = (np.asarray(z(params, y, sets.one_hot(c, 2))) for c in (labels, 1 - labels))
     assert y.shape == (6, 8, 8, 1) and abs(kept.std() - 1) < 0.15 < abs(kept - other).max()
 
 

@@ -1,0 +1,151 @@
+"""Every experiment with every model that it names, up to a step of training: all is traced only.
+
+`main` runs until it trains. There a step, and the score that chooses the best one, are traced: the
+shapes of a state are those after a step, a loss is a number, and a score is one of each row.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax.data import ENERGIES, TOYS
+from experiments import fitting
+from experiments.autoregressive import audio, binary, digits, text
+from experiments.autoregressive import images as pixels
+from experiments.flows import compare, distill, ffjord, images, planar, tabular, toy
+from tests.experiments import published_sets
+
+SMALL = {"hidden": (4,), "num_layers": 1}
+PIXELS = {"hidden": 4, "num_layers": 1, "num_components": 2}
+IMAGES = {"hidden": 4, "num_blocks": 0, "num_steps": 1, "num_components": 2}
+IMAGES |= {"num_couplings": (1, 1, 1), "noise_couplings": 1}
+SOUND = {"length": 20, "hidden": 2, "cycle": 2, "num_cycles": 1, "units": 2, "window": 2}
+SOUND |= {"widths": (3,), "num_components": 2, "orders": ()}
+CASES = [
+    *((compare, {"models": (name,), **SMALL}) for name in ("maf", "iaf", "realnvp")),
+    (images, {"models": ("realnvp",), **IMAGES}),
+    (images, {"models": ("glow",), "dequantization": "variational", **IMAGES}),
+    (images, {"models": ("flow++",), "class_conditional": True, **IMAGES}),
+    *(
+        (tabular, {"models": (name,), "num_bins": 3, **SMALL})
+        for name in ("maf", "realnvp", "nsf-coupling", "nsf", "made", "made-mog")
+    ),
+    (distill, SMALL),
+    (ffjord, {"toys": (), "digits_hidden": (4, 4)}),
+    *((audio, {"models": (name,), **SOUND}) for name in ("wavenet", "gru", "lstm", "markov")),
+    (audio, {"models": ("wavenet",), **SOUND, "class_conditional": True}),
+    (audio, {"models": ("markov",), **SOUND, "conditional": "categorical", "encoding": "one-hot"}),
+    (binary, {"data": "binarized_mnist", "hidden": (4,)}),
+    (binary, {"data": "binarized_mnist", "hidden": (4,), "num_masks": 2}),
+    *(
+        (digits, {"models": (name,), "hidden": (4,), "num_components": 2, "num_masks": 2})
+        for name in ("one-hot", "categorical", "mixture", "masks", "any-order")
+    ),
+    *(
+        (pixels, {"models": (name,), "class_conditional": name == "gated", **PIXELS})
+        for name in pixels.MAKE
+    ),
+    (pixels, {"models": ("gated",), "data": "binarized_mnist", **PIXELS}),
+    (pixels, {"models": ("pixelcnn",), "conditional": "categorical", **PIXELS}),
+    (text, {"data": "python", "hidden": 4, "num_layers": 1, "num_heads": 2, "length": 16}),
+]
+
+
+class Trained(Exception):
+    """What was reached."""
+
+
+def shapes(tree):
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
+
+
+def train(algorithm, key, batch, *, evaluate=None, **options):
+    """A step of `learning.train`, traced."""
+    assert options["num_steps"] > 0
+    state = jax.eval_shape(algorithm.init, key)
+    after, metrics = jax.eval_shape(algorithm.step, state, key, batch(0))
+    assert shapes(after) == shapes(state)
+    assert all(metric.shape == () for metric in metrics.values()) and "loss" in metrics
+    if evaluate is not None:
+        evaluate(algorithm.params(state), key)
+    raise Trained
+
+
+def likelihood_task(log_prob, rows, **options):
+    def evaluate(params, key):
+        some = jax.tree.map(lambda part: part[:3], rows["valid"])
+        assert jax.eval_shape(log_prob, params, key, some).shape == (3,)
+
+    return fitting.Task(evaluate, None, monitor="valid_nll")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("sets")
+    published_sets.spoken_digits(made)
+    published_sets.patches(made)
+    return published_sets.bits(made, "binarized_mnist/binarized_mnist.npz", (28, 28))
+
+
+def name_of(value):
+    if not isinstance(value, dict):
+        return value.__name__.removeprefix("experiments.")
+    return " ".join(map(str, value.get("models", ()))) or str(value.get("data", ""))
+
+
+@pytest.mark.parametrize(("module", "options"), CASES, ids=name_of)
+def test_each_model_is_built_scored_and_learned(module, options, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "train", train)
+    monkeypatch.setattr(fitting, "likelihood_task", likelihood_task)
+    if module in (digits, binary, text, audio):
+        monkeypatch.setattr(fitting, "fit_table", lambda *_, **__: (None, None, {}))
+    config = module.Config(workdir=tmp_path, data_dir=folder, batch_size=4, **options)
+    with pytest.raises(Trained):
+        module.main(config)
+
+
+LEARNERS = {
+    **{
+        f"toy {name}": (toy, {"hidden": (4,), "num_layers": 2}, name)
+        for name in toy.LINEAR + ("maf", "iaf", "realnvp", "nice", "nsf", "mixture")
+    },
+    **{
+        f"planar {name}": (planar, {}, name)
+        for name in ("planar", "orthogonal", "householder", "triangular")
+    },
+}
+
+
+@pytest.mark.parametrize("case", LEARNERS)
+def test_each_flow_of_the_plane_is_built_and_learned(case):
+    """In one compiled function of a key, which is traced here; its parameters score."""
+    module, options, name = LEARNERS[case]
+    config = module.Config(num_steps=3, batch_size=4, **options)
+    if module is toy:
+        model, truth = toy.build(config, name), TOYS["moons"]()
+        learn = lambda key: toy.learn(config, model, truth, key)  # noqa: E731
+    else:
+        model = planar.build(name, 2)
+        learn = lambda key: planar.learn(config, model, ENERGIES["u2"], key)  # noqa: E731
+    params = jax.eval_shape(learn, jax.random.key(0))
+    assert shapes(params) == shapes(jax.eval_shape(model.init, jax.random.key(0)))
+    score = jax.eval_shape(lambda p, x: model.dist(p).log_prob(x), params, jnp.zeros((3, 2)))
+    assert score.shape == (3,)
+
+
+def test_a_student_learns_from_its_teacher(tmp_path, monkeypatch):
+    monkeypatch.setattr(distill, "train", train)
+    config = distill.Config(workdir=tmp_path, student_layers=1, batch_size=4, **SMALL)
+    teacher, student = (distill.build(config, 5, name) for name in ("teacher", "student"))
+    made = jax.eval_shape(teacher.init, jax.random.key(0))
+    taught = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), made)
+    with pytest.raises(Trained):
+        distill.learn_student(config, student, teacher, taught)
+
+
+def test_a_continuous_flow_of_the_plane_is_learned():
+    config = ffjord.Config(toy_steps=2, toy_hidden=(4,))
+    learn = lambda key: ffjord.learn_toy(config, "cnf", TOYS["moons"](), key)  # noqa: E731
+    made = jax.eval_shape(ffjord.on_the_plane(config, "cnf", 1e-4).init, jax.random.key(0))
+    assert shapes(jax.eval_shape(learn, jax.random.key(0))) == shapes(made)
