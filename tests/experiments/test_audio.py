@@ -3,13 +3,13 @@
 import json
 import wave
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dgm_jax import runs
 from experiments.autoregressive import audio
+from tests.experiments import published_sets
 
 TINY = {
     "num_steps": 2,
@@ -31,20 +31,7 @@ TINY = {
 
 @pytest.fixture
 def folder(tmp_path):
-    """Forty training clips and ten test clips of a slow tone, of 100 to 140 samples."""
-    rng = np.random.default_rng(0)
-    (tmp_path / "fsdd").mkdir()
-    for split, num in (("train", 40), ("test", 10)):
-        lengths = rng.integers(100, 140, num)
-        sounds = [3000 * np.sin(0.2 * np.arange(n) + rng.uniform(0, 6)) for n in lengths]
-        np.savez(
-            tmp_path / "fsdd" / f"fsdd_{split}.npz",
-            audio=np.concatenate(sounds).astype(np.int16),
-            offset=np.concatenate([[0], np.cumsum(lengths)]),
-            digit=np.arange(num) % 10,
-            take=5 + np.arange(num) * 25 // num,
-        )
-    return tmp_path
+    return published_sets.spoken_digits(tmp_path)
 
 
 def run(folder, **options):
@@ -52,6 +39,7 @@ def run(folder, **options):
     return runs.keep(config, audio.main, show=audio.show)
 
 
+@pytest.mark.slow
 def test_a_short_run_writes_results_sound_and_a_picture(folder, capsys):
     results = run(folder, models=("wavenet",), class_conditional=True)
     assert json.loads((folder / "run" / "results.json").read_text()) == results
@@ -93,17 +81,6 @@ def test_the_digits_that_are_known_stand_above_their_clips():
     words = [axes.get_title("right") for axes in figure.axes]
     assert [word for word in words if word] == ["0", "7"]
     assert [axes.get_title("left") for axes in figure.axes if axes.get_title("left")] == list(clips)
-
-
-@pytest.mark.parametrize("conditional", ["mixture", "categorical"])
-@pytest.mark.parametrize("name", ["wavenet", "gru", "lstm", "markov"])
-def test_each_name_is_a_density_of_levels(name, conditional):
-    config = audio.Config(conditional=conditional, encoding="one-hot", hidden=3, units=3)
-    model = audio.build(config, name, 30)
-    x = jnp.zeros((2, 30), jnp.int32)
-    score = lambda key: model.dist(model.init(key)).log_prob(x)  # noqa: E731
-    log_prob = jax.eval_shape(score, jax.random.key(0))
-    assert log_prob.shape == (2,)
 
 
 def test_bad_options_are_refused(folder):

@@ -9,19 +9,9 @@ from dgm_jax import autoregressive as ar
 from dgm_jax import likelihoods, runs
 from experiments import fitting
 from experiments.autoregressive import binary
+from tests.experiments import published_sets
 
 TINY = {"num_steps": 4, "eval_every": 2, "hidden": (6,)}
-
-
-def folder(tmp_path, path, shape, x=None):
-    """Bits of which each repeats the last one in nine cases of ten, if there are no others."""
-    rng = np.random.default_rng(0)
-    flips = rng.random((300, int(np.prod(shape)))) < 0.1
-    x = (flips.cumsum(1) % 2).astype(np.uint8).reshape(300, *shape) if x is None else x
-    file = tmp_path / path
-    file.parent.mkdir(parents=True)
-    np.savez(file, train=x[:200], valid=x[200:250], test=x[250:])
-    return tmp_path
 
 
 def run(data, data_dir, workdir, **options):
@@ -32,7 +22,7 @@ def run(data, data_dir, workdir, **options):
 
 
 def test_a_set_of_bits_is_told_beside_the_published_figures(tmp_path, capsys):
-    data_dir = folder(tmp_path, "binary_density/mushrooms.npz", (112,))
+    data_dir = published_sets.bits(tmp_path, "binary_density/mushrooms.npz", (112,))
     models = run("mushrooms", data_dir, tmp_path / "run", num_masks=2)["models"]
     assert list(models) == ["a coin for each bit", "each bit given the last", "MADE, 2 masks"]
     coin, pairs, _ = (r["test_nats"] for r in models.values())
@@ -55,18 +45,20 @@ def test_training_starts_from_coins_and_keeps_what_a_constant_bit_needs():
     assert moves["weights"] and not moves["offset"] and not moves["biases"]
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_coins_and_its_offsets_do_not_decay(tmp_path):
     """A rate that learns nothing, and a decay by a fifth, of bits that are hardly ever on."""
     rare = np.random.default_rng(1).binomial(1, 0.02, (300, 112)).astype(np.uint8)
-    data_dir = folder(tmp_path, "binary_density/adult.npz", (112,), rare)
+    data_dir = published_sets.bits(tmp_path, "binary_density/adult.npz", (112,), rare)
     options = {"learning_rate": 1e-6, "weight_decay": 1e5}
     models = run("adult", data_dir, tmp_path / "run", **options)["models"]
     coins, _, made = (r["test_nats"] for r in models.values())
     assert made == pytest.approx(coins, abs=0.5)
 
 
+@pytest.mark.slow
 def test_pictures_of_bits_are_drawn_and_completed(tmp_path):
-    data_dir = folder(tmp_path, "binarized_mnist/binarized_mnist.npz", (28, 28))
+    data_dir = published_sets.bits(tmp_path, "binarized_mnist/binarized_mnist.npz", (28, 28))
     run("binarized_mnist", data_dir, tmp_path / "run")
     assert (tmp_path / "run" / "samples.png").stat().st_size > 2000
 

@@ -52,6 +52,7 @@ def test_the_run_writes_results_pictures_and_says_when_it_is_done(tmp_path, caps
     assert run(tmp_path) == results and "done already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_other_sets_are_read_from_the_folder_that_is_named(tmp_path):
     folder = tmp_path / "mnist"
     folder.mkdir()

@@ -1,7 +1,10 @@
+import pytest
+
 from dgm_jax import runs
 from experiments.flows import distill
 
 
+@pytest.mark.slow
 def test_a_short_run_distils_and_draws(tmp_path, capsys):
     tiny = {
         "teacher_steps": 60,

@@ -1,3 +1,5 @@
+import pytest
+
 from dgm_jax import runs
 from experiments.flows import ffjord
 
@@ -7,6 +9,7 @@ def short(tmp_path, **options):
     return runs.keep(config, ffjord.main, show=ffjord.show)
 
 
+@pytest.mark.slow
 def test_a_short_run_on_the_plane_learns_and_draws(tmp_path, capsys):
     options = {"toy_steps": 60, "toy_hidden": (16, 16), "num_test": 1000, "digits_steps": 0}
     found = short(tmp_path, **options, toys=("moons",))
@@ -16,6 +19,7 @@ def test_a_short_run_on_the_plane_learns_and_draws(tmp_path, capsys):
     assert "KL" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_short_run_on_the_digits_learns_and_draws(tmp_path, capsys):
     digits = short(tmp_path, digits_steps=40, digits_hidden=(32, 32), toys=())["digits"]
     assert 1.9 < digits["test_bits_per_dim"] < 2.65  # a Gaussian of each pixel, at the start: 2.67

@@ -29,6 +29,7 @@ class Config:
     weight_decay: float = 0.0
     ema_decay: float | None = None
     progress: bool = False
+    devices: int | None = None
 
 
 def test_a_gaussian_is_found_and_told_in_nats_and_bits(tmp_path):

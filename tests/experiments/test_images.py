@@ -28,6 +28,7 @@ def run(workdir, **options):
     return runs.keep(config, images.main, show=images.show)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, dequantization, conditional",
     [("realnvp", "uniform", False), ("glow", "variational", True)],

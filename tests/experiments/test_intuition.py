@@ -33,6 +33,7 @@ def test_a_linear_map_multiplies_every_area_by_its_determinant(parts):
     np.testing.assert_allclose(before.mean(1)[:2], [[-0.5, -0.5], [-0.5, 0.5]])  # row by row
 
 
+@pytest.mark.slow
 def test_a_short_run_finds_areas_nearer_to_the_determinant_on_finer_grids(tmp_path, capsys):
     tiny = {"num_steps": 20, "num_layers": 2, "hidden": (8,), "num_cells": 6, "parts": (1, 4)}
     config = intuition.Config(workdir=tmp_path, **tiny)

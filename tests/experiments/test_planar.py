@@ -8,6 +8,7 @@ from tests.contracts.compiled import jit
 from tests.helpers import perturb
 
 
+@pytest.mark.slow
 def test_a_short_run_comes_nearer_with_depth_and_draws_what_it_learned(tmp_path, capsys):
     tiny = {"num_steps": 1500, "num_test": 4000}
     config = planar.Config(workdir=tmp_path, targets=("u2",), depths=(1, 8), **tiny)
@@ -24,7 +25,7 @@ def test_a_short_run_comes_nearer_with_depth_and_draws_what_it_learned(tmp_path,
     assert "KL" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["planar", "orthogonal", "householder", "triangular"])
+@pytest.mark.parametrize("name", ["planar", "triangular"])
 def test_every_flow_moves_both_coordinates_and_knows_its_volume(name):
     model = planar.build(name, 3)
     params = perturb(model.init(jax.random.key(0)), jax.random.key(1), 0.3)

@@ -8,6 +8,7 @@ import pytest
 from dgm_jax import runs
 from experiments import baselines, published
 from experiments.flows import tabular
+from tests.experiments import published_sets
 
 TINY = {"num_steps": 4, "eval_every": 2, "hidden": (8,), "num_layers": 1, "num_bins": 3}
 MODELS = ("maf", "realnvp", "nsf-coupling", "nsf", "made", "made-mog")
@@ -29,11 +30,9 @@ def test_every_flow_starts_at_the_gaussian_of_the_training_split(name):
     np.testing.assert_allclose(log_prob, want, atol=0.05)  # N for the covariance there, N - 1 here
 
 
+@pytest.mark.slow
 def test_a_run_tells_nats_beside_the_gaussian_and_the_published_figures(tmp_path, capsys):
-    folder = tmp_path / "bsds300_patches"
-    folder.mkdir()
-    pixels = np.random.default_rng(1).integers(0, 256, (300, 8, 8), dtype=np.uint8)
-    np.savez(folder / "bsds300_patches.npz", train=pixels, valid=pixels, test=pixels)
+    published_sets.patches(tmp_path)
     config = tabular.Config(
         workdir=tmp_path / "run",
         data_dir=tmp_path,

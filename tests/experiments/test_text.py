@@ -35,6 +35,7 @@ def run(tmp_path, **options):
     return runs.keep(config, text.main, show=text.show)
 
 
+@pytest.mark.slow
 def test_a_text_of_four_words_is_told_by_what_comes_before(tmp_path, capsys):
     results = run(tmp_path, data_dir=folder(tmp_path))
     assert json.loads((tmp_path / "run" / "results.json").read_text()) == results

@@ -10,6 +10,7 @@ from tests.contracts.compiled import jit
 from tests.helpers import perturb
 
 
+@pytest.mark.slow
 def test_a_short_run_beats_one_gaussian_and_draws_what_it_learned(tmp_path, capsys):
     tiny = {"num_steps": 300, "num_layers": 4, "hidden": (32, 32), "num_test": 2000}
     config = toy.Config(workdir=tmp_path, toys=("moons",), models=("maf",), **tiny)
@@ -24,7 +25,7 @@ def test_a_short_run_beats_one_gaussian_and_draws_what_it_learned(tmp_path, caps
     assert "KL" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["nice", "nsf", "mixture", *toy.LINEAR])
+@pytest.mark.parametrize("name", ["nice", "mixture", "qr"])
 def test_every_model_knows_its_volume(name):
     model = toy.build(toy.Config(num_layers=2, hidden=(8,)), name)
 
@@ -44,6 +45,7 @@ def test_every_model_knows_its_volume(name):
     assert (np.ptp(log_det) > 1e-2) == (name in ("nsf", "mixture"))
 
 
+@pytest.mark.slow
 def test_a_linear_flow_learns_the_gaussian_of_the_data():
     config, moons = toy.Config(num_steps=1500, batch_size=512), TOYS["moons"]()
     model = toy.build(config, "qr")
