@@ -32,7 +32,9 @@ def data_mesh(num_devices: int | None = None) -> Mesh:
     if num_devices is not None:
         checks.positive_int(num_devices, "num_devices")
         if num_devices > len(devices):
-            raise ValueError(f"num_devices is {num_devices}, but there are {len(devices)} devices.")
+            raise checks.InputError(
+                f"num_devices is {num_devices}, but there are {len(devices)} devices."
+            )
         devices = devices[:num_devices]
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
@@ -58,7 +60,7 @@ def check_rows(batch: Batch, mesh: Mesh) -> None:
         rows, count = np.shape(leaf)[0] if np.shape(leaf) else 0, mesh.size
         if rows == 0 or rows % count:
             near = {rows - rows % count, rows - rows % count + count} - {0}
-            raise ValueError(
+            raise checks.InputError(
                 f"batch {rows}, {count} devices: use {' or '.join(map(str, sorted(near)))}."
             )
 

@@ -79,7 +79,7 @@ def gradient_descent(
     loss = in_full(loss, init_state is not None)
     if compute_dtype is not None:
         if not jnp.issubdtype(compute_dtype, jnp.floating):
-            raise ValueError(
+            raise checks.InputError(
                 f"compute_dtype must be floating, such as jnp.bfloat16; got {compute_dtype!r}."
             )
         loss = _in_precision(loss, compute_dtype)
@@ -192,20 +192,26 @@ def own_key(key: Key, axis_name: str | None) -> Key:
 
 def check_optimizer(optimizer, ema_decay) -> None:
     if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
-        raise ValueError(f"optimizer must be one of optax, as optax.adam(1e-3); got {optimizer!r}.")
+        raise checks.InputError(
+            f"optimizer must be one of optax, as optax.adam(1e-3); got {optimizer!r}."
+        )
     numeric = isinstance(ema_decay, (int, float))
     if ema_decay is not None and not (numeric and 0 < ema_decay < 1):
-        raise ValueError(f"ema_decay must lie between 0 and 1, such as 0.999; got {ema_decay!r}.")
+        raise checks.InputError(
+            f"ema_decay must lie between 0 and 1, such as 0.999; got {ema_decay!r}."
+        )
 
 
 def check_carried(init_state, weights) -> None:
     if init_state is not None:
         checks.function(init_state, "init_state")
     if weights is not None and not isinstance(weights, dict):
-        raise ValueError(f"weights must be a dict of schedules or numbers; got {weights!r}.")
+        raise checks.InputError(f"weights must be a dict of schedules or numbers; got {weights!r}.")
     for name, weight in (weights or {}).items():
         if not callable(weight) and not isinstance(weight, (int, float)):
-            raise ValueError(f"weights[{name!r}] must be a schedule or a number; got {weight!r}.")
+            raise checks.InputError(
+                f"weights[{name!r}] must be a schedule or a number; got {weight!r}."
+            )
 
 
 def _updates(optimizer, grads, state):
@@ -215,7 +221,7 @@ def _updates(optimizer, grads, state):
     except TypeError as error:
         if not _raised_in(error, "optax"):  # a schedule or a mask of the user's
             raise
-        raise ValueError(
+        raise checks.InputError(
             f"optimizer fails at a step ({error}); a learning rate is a number or a schedule."
         ) from error
 

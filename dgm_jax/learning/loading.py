@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,9 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 from ..protocol import Params, State
-from . import checkpoints
+from .checkpoints import newest, reading
+from .checkpoints.leaves import name, parts, within
+from .checkpoints.quiet import quiet
 
 
 class Loaded(NamedTuple):
@@ -30,20 +32,20 @@ def load(workdir: Path | str) -> Loaded:
     `config` is the config.json in `workdir` or in the folder above. Where the newest checkpoint
     is damaged a line on stderr says so, and the one before it is taken; nothing is changed on
     disk, so a run in progress may be loaded. `FileNotFoundError` where there is no run,
-    `checkpoints.NoUsableCheckpoint` where all of it is damaged.
+    `NoUsableCheckpoint` where all of it is damaged.
     """
     directory = _directory(Path(workdir))
-    with checkpoints.quiet():
+    with quiet():
         checkpointer = ocp.training.Checkpointer(directory.absolute())
     with contextlib.closing(checkpointer):
-        found, damaged = checkpoints.newest_intact(
+        found, damaged = newest.newest_intact(
             directory, lambda step: (step, _params(checkpointer, step))
         )
     if found is None:
         raise FileNotFoundError(f"no checkpoint in {directory} yet.")
     step, params = found
     for worse, reason in damaged.items():
-        checkpoints.say_damaged(directory / str(worse), reason, "left as it is", step)
+        newest.say_damaged(directory / str(worse), reason, "left as it is", step)
     return Loaded(_config(directory.parent), params, step)
 
 
@@ -54,10 +56,10 @@ def places(select: Callable[[State], Params], template: State) -> Any:
     a dict, list or tuple of parts is one of names. `select` sees a state whose leaves are their
     own names, so it can pick parts and compute nothing: else `ValueError`.
     """
-    names = jax.tree_util.tree_map_with_path(lambda path, _: _name(path), template)
+    names = jax.tree_util.tree_map_with_path(lambda path, _: name(path), template)
     try:
         picked = select(names)
-        return _named_parts(picked, {id(node): name for name, node in _nodes(names)})
+        return _places(picked, {id(part): where for where, part in parts(names)})
     except Exception as error:
         raise ValueError(
             "algorithm.params must pick parts of the state and compute nothing, so that a "
@@ -65,64 +67,50 @@ def places(select: Callable[[State], Params], template: State) -> Any:
         ) from error
 
 
-def _named_parts(picked, name_of):
-    if picked is None or id(picked) in name_of:
-        return None if picked is None else name_of[id(picked)]
-    if hasattr(picked, "_asdict"):
+def _places(picked, place_of):
+    if picked is None or id(picked) in place_of:
+        return None if picked is None else place_of[id(picked)]
+    if hasattr(picked, "_asdict"):  # a named tuple
         picked = picked._asdict()
     if isinstance(picked, dict):
-        return {name: _named_parts(part, name_of) for name, part in picked.items()}
+        return {key: _places(part, place_of) for key, part in picked.items()}
     if isinstance(picked, (list, tuple)):
-        return [_named_parts(part, name_of) for part in picked]
+        return [_places(part, place_of) for part in picked]
     raise TypeError(f"{picked!r} is no part of it")
 
 
-def _at(parts, nodes):
-    """What stands at the places `parts` of a tree whose nodes have these names."""
-    if isinstance(parts, dict):
-        return {name: _at(part, nodes) for name, part in parts.items()}
-    if isinstance(parts, list):
-        return [_at(part, nodes) for part in parts]
-    return None if parts is None else nodes[parts]
-
-
-def _nodes(tree, path=()) -> Iterator[tuple[str, Any]]:
-    """("params/w", node) of the tree itself, whose name is "", and of all that is in it."""
-    yield _name(path), tree
-    for key, child in jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda n: n is not tree):
-        if key:
-            yield from _nodes(child, path + key)
-
-
-def _name(path):
-    return jax.tree_util.keystr(path, simple=True, separator="/")
+def _at(places, part_of):
+    """What stands at these places of a tree whose parts are part_of[name]."""
+    if isinstance(places, dict):
+        return {key: _at(place, part_of) for key, place in places.items()}
+    if isinstance(places, list):
+        return [_at(place, part_of) for place in places]
+    return None if places is None else part_of[places]
 
 
 def _params(checkpointer, step):
-    about = checkpoints.description(checkpointer, step)
-    parts = _parts(about)
-    names = [name for name in jax.tree.leaves(parts)]
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    about = reading.description(checkpointer, step)
+    selected = _selected(about)
+    names = jax.tree.leaves(selected)
 
     def wanted(path, leaf):
-        if any(checkpoints.within(_name(path), name) for name in names):
-            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device)
-        return ocp.PLACEHOLDER
+        asked = any(within(name(path), part) for part in names)
+        return reading.here(leaf) if asked else ocp.PLACEHOLDER
 
-    abstract = jax.tree_util.tree_map_with_path(wanted, checkpoints.structure(checkpointer, step))
-    return _at(
-        parts, dict(_nodes(checkpoints.verified(checkpointer, step, abstract, about, names)))
-    )
+    on_disk = reading.structure(checkpointer, step)
+    abstract = jax.tree_util.tree_map_with_path(wanted, on_disk)
+    state = reading.verified(checkpointer, step, abstract, about, names)
+    return _at(selected, dict(parts(state)))
 
 
-def _parts(about):
+def _selected(about):
     """The places of what to load, in all that the checkpoint holds."""
     tree = "state" if about["note"].get("best_value") is None else "best"
     if "params" in about["note"]:
         return jax.tree.map(lambda name: f"{tree}/{name}".rstrip("/"), about["note"]["params"])
     # written before the places were noted, or not by `train`
     known = (f"{tree}/ema", f"{tree}/params", tree, "")
-    return next(p for p in known if any(checkpoints.within(n, p) for n in about["leaves"]))
+    return next(p for p in known if any(within(n, p) for n in about["leaves"]))
 
 
 def _directory(workdir):

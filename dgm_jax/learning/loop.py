@@ -21,7 +21,8 @@ from ..runs.locks import locked
 from ..runs.logs import MetricsLog, progress_bar
 from ..runs.preemption import Preempted, termination
 from . import rows
-from .checkpoints import Checkpoints, NotFinite, describe
+from .checkpoints import Checkpoints, NotFinite
+from .checkpoints.leaves import describe
 from .devices import check_rows, data_mesh, first_copy, replicate, shard_batch
 from .loading import places
 
@@ -190,7 +191,9 @@ class _Plan(NamedTuple):
             ("checkpoint_every", "workdir"),
         ):
             if given[name] is not None and given[needed] is None:
-                raise ValueError(f"{name}={given[name]!r} needs {needed}, which was not given.")
+                raise checks.InputError(
+                    f"{name}={given[name]!r} needs {needed}, which was not given."
+                )
 
     def due(self, step: int, every: int | None) -> bool:
         return step == self.num_steps or (every is not None and step % every == 0)

@@ -89,7 +89,7 @@ def alternate(
         params, state = initial(init, init_state, key)
         if not isinstance(params, dict) or params.keys() != players.keys():
             got = sorted(params) if isinstance(params, dict) else type(params).__name__
-            raise ValueError(
+            raise checks.InputError(
                 f"init must return a dict with an entry for each of {sorted(players)}; got {got}."
             )
         each = {
@@ -144,7 +144,7 @@ def _dealt(batch: Batch, players) -> Batch:
         if rows == 0 or rows % total:
             near = {rows - rows % total, rows - rows % total + total} - {0}
             turns = ", ".join(f"{name} {player.num_updates}" for name, player in players.items())
-            raise ValueError(
+            raise checks.InputError(
                 f"batch {rows}, {total} updates a step ({turns}): "
                 f"use {' or '.join(map(str, sorted(near)))}."
             )
@@ -167,10 +167,12 @@ def _averages_and_state(state):
 
 def _check_players(players):
     if not isinstance(players, dict) or not players:
-        raise ValueError(f"players must be a dict {{name: Player(...)}}; got {players!r}.")
+        raise checks.InputError(f"players must be a dict {{name: Player(...)}}; got {players!r}.")
     for name, player in players.items():
         if not isinstance(name, str) or "/" in name:
-            raise ValueError(f"the name of a player must be a string without '/'; got {name!r}.")
+            raise checks.InputError(
+                f"the name of a player must be a string without '/'; got {name!r}."
+            )
         checks.noun(player, Player, f"players[{name!r}]")
         checks.function(player.loss, f"the loss of {name!r}")
         checks.positive_int(player.num_updates, f"num_updates of {name!r}")

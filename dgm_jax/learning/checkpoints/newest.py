@@ -1,0 +1,127 @@
+"""The newest intact checkpoint of a directory, and what becomes of damaged ones."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from .quiet import quiet
+from .reading import Damaged, description, here, structure, verified
+
+ASIDE = "corrupt-"  # a damaged checkpoint is kept under this name
+
+
+class NoUsableCheckpoint(RuntimeError):
+    """There are checkpoints, and all are damaged; the message has each step and what is wrong."""
+
+    exit_code = 3
+
+
+def newest_intact(directory: Path, read: Callable[[int], Any]) -> tuple[Any, dict[int, str]]:
+    """(read(step), damaged) of the newest checkpoint that is what was saved.
+
+    read(step) raises `reading.Damaged` where it is not, and `damaged` is {step: what is wrong} of
+    those that are newer. (None, {}) where there is no checkpoint. `NoUsableCheckpoint` where all
+    are damaged.
+    """
+    damaged = {}
+    for step in sorted(steps(directory), reverse=True):
+        try:
+            return read(step), damaged
+        except Damaged as error:
+            if (directory / str(step)).exists():
+                damaged[step] = str(error)
+            else:  # a run in progress has deleted it, and has newer ones
+                return newest_intact(directory, read)
+    if damaged:
+        each = "; ".join(f"step {step}: {reason}" for step, reason in damaged.items())
+        raise NoUsableCheckpoint(
+            f"all checkpoints in {directory} are damaged ({each}). "
+            "Restore one from a copy, or delete the directory to start afresh."
+        )
+    return None, {}
+
+
+def say_damaged(where: Path, reason: str, kept: str, step: int) -> None:
+    """One line on stderr: which one is damaged, what became of it, which one is taken instead."""
+    print(f"checkpoint {where} is damaged ({reason}), {kept}; taking step {step}", file=sys.stderr)
+
+
+def newest_alone(directory: Path, read: Callable[[int], Any]) -> tuple[Any, dict[int, str]]:
+    """`newest_intact`, which renames the damaged ones that are newer and says so on stderr."""
+    aside = sorted(path.name for path in directory.glob(f"{ASIDE}*"))
+    if aside and not steps(directory):
+        raise NoUsableCheckpoint(
+            f"{directory} has damaged checkpoints only: {', '.join(aside)}. "
+            "Delete the directory to start afresh."
+        )
+    saved, damaged = newest_intact(directory, read)
+    taken = max(set(steps(directory)) - damaged.keys(), default=None)
+    for step, reason in damaged.items():
+        kept = _set_aside(directory, step)
+        say_damaged(directory / str(step), reason, f"kept as {kept}", taken)
+    return saved, damaged
+
+
+def choose_apart(directory: Path) -> dict[str, Any] | None:
+    """{"step", "damaged"} of the newest intact checkpoint, chosen by a process of its own.
+
+    For one of several processes: here orbax would wait for the others before it reads anything.
+    None where there is no checkpoint.
+    """
+    if not steps(directory) and not list(directory.glob(f"{ASIDE}*")):
+        return None
+    program = f"from dgm_jax.learning.checkpoints import newest; newest.choose({str(directory)!r})"
+    child = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if child.returncode:
+        raise OSError(f"{directory} could not be read (exit code {child.returncode}).")
+    told = json.loads(child.stdout)
+    if "error" in told:
+        raise NoUsableCheckpoint(told["error"])
+    return told
+
+
+def choose(directory: str) -> None:
+    """Prints what `choose_apart` returns, or {"error"}, as JSON; renames what is damaged."""
+    directory = Path(directory)
+    with quiet():
+        checkpointer = ocp.training.Checkpointer(directory)
+
+    def read(step):
+        about = description(checkpointer, step)
+        verified(checkpointer, step, jax.tree.map(here, structure(checkpointer, step)), about)
+        return step
+
+    with contextlib.closing(checkpointer):
+        try:
+            step, damaged = newest_alone(directory, read)
+        except NoUsableCheckpoint as error:
+            print(json.dumps({"error": str(error)}))
+        else:
+            print(json.dumps({"step": step, "damaged": sorted(damaged)}))
+
+
+def _set_aside(directory, step):
+    """Out of the way, or a later save of this step would not be made."""
+    name = f"{ASIDE}{step}"
+    while (directory / name).exists():
+        name += "-again"
+    (directory / str(step)).rename(directory / name)
+    return name
+
+
+def steps(directory: Path) -> list[int]:
+    """The steps of all that looks like a checkpoint, whatever is in it."""
+    return [int(path.name) for path in directory.iterdir() if path.name.isdecimal()]

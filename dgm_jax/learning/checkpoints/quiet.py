@@ -1,0 +1,56 @@
+"""Orbax without its logs and warnings: what matters is raised, in one line."""
+
+import contextlib
+import functools
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silences what orbax logs and warns of, for the calls in the block."""
+    with _muted("", "absl", "asyncio"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def quiet_threads() -> Iterator[None]:
+    """Silences the threads that write in the background, as long as there may be any.
+
+    The error of such a thread is raised again by the next call that waits for it.
+    """
+    before = threading.excepthook
+    threading.excepthook = functools.partial(_unless_of_orbax, before)
+    try:
+        with _muted("absl", "asyncio"):
+            yield
+    finally:
+        threading.excepthook = before
+
+
+def reason(error: BaseException) -> str:
+    """The first cause of an error, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+
+
+def _unless_of_orbax(hook, args):
+    if not type(args.thread).__module__.startswith("orbax"):
+        hook(args)
+
+
+@contextlib.contextmanager
+def _muted(*names):
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

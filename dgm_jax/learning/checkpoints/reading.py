@@ -1,0 +1,130 @@
+"""One checkpoint, read bit by bit as it was saved, or known to be damaged."""
+
+import contextlib
+import gc
+import io
+import json
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from ... import checks
+from ...protocol import State
+from .fingerprints import fingerprints
+from .leaves import describe, name, named, within
+from .quiet import quiet, reason
+
+
+class Saved(NamedTuple):
+    step: int
+    state: State
+    note: dict[str, Any]  # what `save` was told to note
+
+
+class Damaged(Exception):
+    """What is wrong with one checkpoint."""
+
+
+def restore(checkpointer: ocp.training.Checkpointer, step: int, template: State) -> Saved:
+    """One checkpoint, as `template`: each leaf by its name, whatever holds it on disk."""
+    about = description(checkpointer, step)
+    _compare(about["leaves"], describe(template), f"{checkpointer.directory}/{step}")
+    wanted = {where: _like(leaf) for where, leaf in named(template).items()}
+    on_disk = structure(checkpointer, step)
+    if unknown := named(on_disk).keys() - wanted.keys():
+        raise Damaged(f"{min(unknown)} is in its table of contents only")
+    abstract = jax.tree_util.tree_map_with_path(lambda path, _: wanted[name(path)], on_disk)
+    found = named(verified(checkpointer, step, abstract, about))
+    state = jax.tree.unflatten(jax.tree.structure(template), [found[where] for where in wanted])
+    return Saved(step, state, about["note"])
+
+
+def description(checkpointer: ocp.training.Checkpointer, step: int) -> dict[str, Any]:
+    """{"step", "leaves", "fingerprints", "note"} of one checkpoint: what `save` wrote beside it."""
+    about = _attempt(lambda: checkpointer.metadata(step).custom_metadata)
+    if not isinstance(about, dict) or about.pop("checksum", None) != checksum(about):
+        raise Damaged("its description fails its checksum")
+    if about["step"] != step:
+        raise Damaged(f"it is of step {about['step']}")
+    return about
+
+
+def structure(checkpointer: ocp.training.Checkpointer, step: int) -> State:
+    """The tree of one checkpoint as it is on disk: dicts and lists of what has shape and dtype."""
+    return _attempt(lambda: checkpointer.metadata(step).metadata)
+
+
+def here(leaf: Any) -> jax.ShapeDtypeStruct:
+    """What asks for a leaf on the first device of this process."""
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device)
+
+
+def verified(
+    checkpointer: ocp.training.Checkpointer,
+    step: int,
+    abstract: State,
+    about: dict[str, Any],
+    parts: Sequence[str] = ("",),
+) -> State:
+    """The `parts` of one checkpoint (by name; "" is all of it), if they are what was saved.
+
+    `abstract` is the tree of `structure` with a `jax.ShapeDtypeStruct` for each leaf of the parts
+    and orbax's placeholder for the others; `about` is its `description`.
+    """
+    state = _attempt(lambda: checkpointer.load(step, abstract))
+    types = describe(state)
+    wanted = {leaf for leaf in about["leaves"] if any(within(leaf, part) for part in parts)}
+    missing = wanted - types.keys()
+    if missing:
+        raise Damaged(f"{min(missing)} is missing")
+    for leaf, mark in fingerprints(state).items():
+        if (types[leaf], mark) != (about["leaves"].get(leaf), about["fingerprints"].get(leaf)):
+            raise Damaged(f"{leaf} is not what was saved")
+    return state
+
+
+def _attempt(read: Callable[[], Any]) -> Any:
+    """read(), or one line on what is wrong with the files; not on what is with the machine."""
+    try:
+        with quiet(), contextlib.redirect_stderr(io.StringIO()):
+            return read()
+    except (jax.errors.JaxRuntimeError, MemoryError):  # no room, or a lost peer
+        raise
+    except Exception as error:
+        what = reason(error)
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
+        time.sleep(0.2)  # the other reads of this checkpoint end, and complain, one by one
+        gc.collect()
+    raise Damaged(what)
+
+
+def _compare(saved, wanted, where):
+    differing = [
+        f"{leaf} is {saved.get(leaf, 'absent')}, wanted {wanted.get(leaf, 'absent')}"
+        for leaf in sorted(saved.keys() | wanted.keys())
+        if saved.get(leaf) != wanted.get(leaf)
+    ]
+    if differing:
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise checks.InputError(
+            f"checkpoint {where} is of another model: {'; '.join(differing[:3])}{more}. "
+            "Use the configuration it was made with, or another directory."
+        )
+
+
+def checksum(about: dict[str, Any]) -> int:
+    """Of all that is said about a checkpoint."""
+    return zlib.crc32(json.dumps(about, sort_keys=True).encode())
+
+
+def _like(leaf):
+    """What asks for a leaf where that of the template is, or else here."""
+    sharding = getattr(leaf, "sharding", None)
+    if sharding is None:
+        return here(leaf)
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
