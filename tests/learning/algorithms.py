@@ -111,4 +111,10 @@ def langevin(width):
     )
 
 
+@jax.jit
+def distance(params):
+    """The sum of the squares of all that an algorithm selects: a number to monitor."""
+    return sum((leaf**2).sum() for leaf in jax.tree.leaves(params))
+
+
 KINDS = {"descent": descent, "players": players, "em": em, "langevin": langevin}

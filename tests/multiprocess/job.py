@@ -4,18 +4,17 @@ python -m tests.multiprocess.job --workdir DIR --coordinator HOST:PORT --num-pro
 """
 
 import dataclasses
-import functools
 import hashlib
 import time
+from typing import Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
 from dgm_jax import runs
-from dgm_jax.learning import data_mesh, gradient_descent, train
+from dgm_jax.learning import data_mesh, train
 from dgm_jax.learning.checkpoints import fingerprints
+from tests.learning import algorithms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,20 +23,8 @@ class Config(runs.RunOptions):
     checkpoint_every: int = 10
     pause: float = 0.0  # seconds a step
     width: int = 16  # of the hidden layer; a checkpoint has 40 times as many numbers
+    algorithm: Literal["descent", "players", "em", "langevin"] = "descent"
     fails: int = -1  # the process in which the batch of step 30 is a mistake
-
-
-def init(key, width):
-    first, second = jax.random.split(key)
-    return {
-        "a": 0.3 * jax.random.normal(first, (4, width)),
-        "b": jax.random.normal(second, (width,)) / width**0.5,
-    }
-
-
-def loss(params, key, x):
-    noisy = x + 0.1 * jax.random.normal(key, x.shape)
-    return ((jnp.tanh(noisy @ params["a"]) @ params["b"] - x.sum(-1)) ** 2).mean(), {}
 
 
 def main(config):
@@ -45,17 +32,15 @@ def main(config):
         time.sleep(config.pause)
         if step == 30 and config.fails == jax.process_index():
             step = step / 0
-        return np.random.default_rng([config.seed, step]).normal(size=(32, 4)).astype(np.float32)
+        return algorithms.batch(step, config.seed)
 
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
+    algorithm = algorithms.KINDS[config.algorithm](config.width)
     trained = train(
-        gradient_descent(
-            functools.partial(init, width=config.width), loss, optimizer, ema_decay=0.99
-        ),
+        algorithm,
         jax.random.key(config.seed),
         batch,
         num_steps=config.num_steps,
-        evaluate=lambda params, key: {"distance": (params["a"] ** 2).sum()},
+        evaluate=lambda params, key: {"distance": algorithms.distance(params)},
         monitor="distance",
         eval_every=10,
         log_every=5,
@@ -72,7 +57,7 @@ def main(config):
         "rows": len(trained.history),
         "noise": fingerprints({"noise": draw(jax.random.key(config.seed))})["noise"],
         "sha256": hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest(),
-        "params": {name: leaf for name, leaf in trained.state.params.items()},
+        "params": [leaf.tolist() for leaf in jax.tree.leaves(algorithm.params(trained.state))],
     }
 
 

@@ -139,7 +139,8 @@ def reached(workdir, processes, rows):
 
 
 def distance(a, b):
-    return max(np.abs(np.subtract(a["params"][n], b["params"][n])).max() for n in a["params"])
+    pairs = zip(a["params"], b["params"], strict=True)
+    return max(np.abs(np.subtract(one, other)).max() for one, other in pairs)
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +182,29 @@ def test_a_run_saved_on_two_processes_goes_on_in_every_layout(start, whole, tmp_
         assert found["noise"] == there["noise"]  # bit by bit
         if layout.name == "2x2":
             assert found["sha256"] == there["sha256"]
+
+
+@pytest.mark.parametrize("kind", ["players", "em", "langevin"])
+def test_every_kind_of_algorithm_is_resumed_bit_by_bit_and_learns_as_on_one_device(
+    start, tmp_path, capsys, kind
+):
+    """Killed in one of the two processes; and the same numbers, but for rounding, alone."""
+    options = ("--algorithm", kind, "--num-steps", 40)
+    finished(start(tmp_path / "whole", 2, 2, *options))
+    peers = start(tmp_path / "killed", 2, 2, *options, "--pause", 0.1)
+    reached(tmp_path / "killed", peers, 5)  # 25 steps, of which 20 are saved
+    peers[1].kill()
+    assert ended([peers[0]])[0][0] == 75
+    finished(start(tmp_path / "killed", 2, 2, *options, "--pause", 0.1))
+    there = results(tmp_path / "whole")
+    assert results(tmp_path / "killed")["sha256"] == there["sha256"]
+    logs = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("whole", "killed")]
+    assert logs[0] == logs[1]
+    finished(start(tmp_path / "alone", 1, 1, *options))
+    apart = distance(results(tmp_path / "alone"), there)
+    with capsys.disabled():
+        print(f"\n{kind}: 2x2 and one device are {apart:.1e} apart after 40 steps")
+    assert there["devices"] == 4 and apart <= 1e-5
 
 
 def test_one_of_two_is_killed_eight_times(start, whole, tmp_path, capsys):

@@ -8,6 +8,7 @@ kills fall into the writing of a checkpoint.
 
 import dataclasses
 import time
+from typing import Literal
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ import optax
 
 from dgm_jax import runs
 from dgm_jax.learning import gradient_descent, train
+from tests.learning import algorithms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +28,17 @@ class Config(runs.RunOptions):
     bad_from: int = -1  # the first step whose batch is NaN
     bad_until: int = -1  # the first step after it whose batch is not
     pause: float = 0.0  # seconds a step
+    algorithm: Literal["descent", "players", "em", "langevin"] = "descent"
 
 
-def algorithm(size):
+def algorithm(config):
+    """The one of this file, or one of another kind; the state has about 5 `size` numbers."""
+    if config.algorithm == "descent":
+        return descent(config.size)
+    return algorithms.KINDS[config.algorithm](config.size // 4)
+
+
+def descent(size):
     def loss(params, key, batch):
         noise = jax.random.normal(key, (size,))
         return ((params["w"] - batch["x"].mean() - 0.1 * noise) ** 2).mean(), {}
@@ -42,24 +52,22 @@ def algorithm(size):
 def batches(config):
     def batch(step):
         time.sleep(config.pause)
+        bad = config.bad_from <= step < config.bad_until
+        if config.algorithm != "descent":
+            return algorithms.batch(step, config.seed) * np.float32(np.nan if bad else 1)
         x = np.random.default_rng([config.seed, step]).normal(size=16).astype(np.float32)
-        return {"x": x * (np.nan if config.bad_from <= step < config.bad_until else 1)}
+        return {"x": x * (np.nan if bad else 1)}
 
     return batch
 
 
-@jax.jit
-def distance(params):
-    return (params["w"] ** 2).mean()
-
-
 def learn(config, batch):
     return train(
-        algorithm(config.size),
+        algorithm(config),
         jax.random.key(config.seed),
         batch,
         num_steps=config.num_steps,
-        evaluate=lambda params, key: {"distance": distance(params)},
+        evaluate=lambda params, key: {"distance": algorithms.distance(params)},
         monitor="distance",
         eval_every=20,
         log_every=config.log_every,
@@ -71,7 +79,7 @@ def learn(config, batch):
 
 def main(config):
     trained = learn(config, batches(config))
-    return {"final": trained.history[-1], "steps": trained.state.step}
+    return {"final": trained.history[-1], "steps": trained.history[-1]["step"]}
 
 
 def live(config, first, reached):

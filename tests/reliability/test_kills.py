@@ -46,34 +46,35 @@ def state_bits(config):
 
     from dgm_jax.learning.checkpoints import Checkpoints
 
-    shape = jax.eval_shape(job.algorithm(config.size).init, jax.random.key(0))
+    shape = jax.eval_shape(job.algorithm(config).init, jax.random.key(0))
     with Checkpoints(config.workdir / "checkpoints") as checkpoints:
         saved = checkpoints.restore({"state": shape, "best": shape})
     note = {name: value for name, value in saved.note.items() if name != "seconds"}
     return saved.step, [np.asarray(x).tobytes() for x in jax.tree.leaves(saved.state)], note
 
 
-def test_fifty_kills_at_random_moments_change_no_bit(tmp_path, capsys):
-    config = job.Config(
-        num_steps=1500, workdir=tmp_path / "whole", size=100_000, cache_dir=tmp_path
-    )
+@pytest.mark.parametrize(
+    ("kind", "num_kills"), [("descent", 50), ("players", 12), ("em", 12), ("langevin", 12)]
+)
+def test_kills_at_random_moments_change_no_bit(kind, num_kills, tmp_path, capsys):
+    size = 100_000 if kind == "descent" else 20_000
+    options = {"num_steps": 1500, "size": size, "algorithm": kind, "cache_dir": tmp_path}
+    config = job.Config(workdir=tmp_path / "whole", **options)
     whole = Life(config)
     whole.ended()
     want, metrics = state_bits(config), (config.workdir / "metrics.jsonl").read_bytes()
 
     rng = np.random.default_rng(0)
     kills, trained, lost, halves, runs = 0, 0, [], 0, 0
-    while kills < 50:
+    while kills < num_kills:
         runs += 1
-        config = job.Config(
-            num_steps=1500, workdir=tmp_path / f"killed-{runs}", size=100_000, cache_dir=tmp_path
-        )
+        config = job.Config(workdir=tmp_path / f"killed-{runs}", **options)
         reached = 0
         while True:
             life = Life(config)
-            if kills < 50 and rng.random() < 0.2:
+            if kills < num_kills and rng.random() < 0.2:
                 time.sleep(rng.uniform(0, 0.6))  # while it starts, reads or compiles
-            elif kills < 50:
+            elif kills < num_kills:
                 life.trains()
                 time.sleep(rng.uniform(0, 0.5))
             else:
@@ -91,10 +92,10 @@ def test_fifty_kills_at_random_moments_change_no_bit(tmp_path, capsys):
         assert (config.workdir / "metrics.jsonl").read_bytes() == metrics
     with capsys.disabled():
         print(
-            f"\n50 kills in {runs} runs, {trained} while training, {halves} left half a file; "
-            f"steps lost: median {np.median(lost):.0f}, most {max(lost)}"
+            f"\n{kind}: {kills} kills in {runs} runs, {trained} while training, "
+            f"{halves} left half a file; steps lost: median {np.median(lost):.0f}, most {max(lost)}"
         )
-    assert trained >= 30 and max(lost) <= 2 * config.checkpoint_every
+    assert trained >= 0.6 * num_kills and max(lost) <= 2 * config.checkpoint_every
 
 
 def test_two_thousand_steps_with_a_rotated_log_have_each_row_once(tmp_path):
