@@ -12,6 +12,7 @@ from benchmarks import continuous
 CONFIG = continuous.Config(hidden=(6, 5), batch=6)
 
 
+@pytest.mark.slow
 def test_the_two_exact_traces_are_one_density_and_the_estimate_another():
     x = jax.random.normal(jax.random.key(1), (6, 3))
     exact, by_autodiff, estimate = (
@@ -32,6 +33,7 @@ def test_zuko_has_a_continuous_flow_of_the_same_kind():
     assert np.asarray(peer.density()).shape == (6,)
 
 
+@pytest.mark.slow
 def test_a_tiny_run_writes_its_rows_and_its_picture(command, tmp_path):
     args = ["--traces", "exact", "--dims", 2, "--batch", 4, "--hidden", 4, 4]
     args += ["--min-seconds", 0, "--repeats", 1, "--tolerance", 1e-3]

@@ -27,7 +27,7 @@ ROW = {
 TINY = ["--batch", 4, "--num-layers", 1, "--hidden", 8, "--min-seconds", 0, "--repeats", 2]
 
 
-def test_a_tiny_run_writes_its_rows_its_picture_and_a_record(command, tmp_path):
+def test_a_tiny_run_writes_its_rows_its_picture_and_a_record(command, tmp_path, traced):
     args = ["--dims", 3, "--inverse", "unit_once", "naive", *TINY, "--out", "p.json"]
     command("passes", *args, "--figure", "p.png", "--record", "r.md", "--note", "a test")
     found = json.loads((tmp_path / "p.json").read_text())
@@ -58,7 +58,7 @@ def test_above_its_limit_the_naive_inverse_is_not_timed_nor_made_up():
     assert passes.variants(config, "realnvp", 5) == ("closed_form",)
 
 
-@pytest.mark.parametrize("name", ["maf", "iaf"])
+@pytest.mark.parametrize("name", [pytest.param("maf", marks=pytest.mark.slow), "iaf"])
 def test_every_inverse_gives_the_same_density_and_samples(name):
     """So that what is timed is the same function, and not its identity at the start."""
     x, results = jax.random.normal(jax.random.key(0), (4, 5)), []

@@ -73,6 +73,7 @@ def test_ratios_are_to_the_fastest_peer_and_a_call_left_out_has_no_time():
     }
 
 
+@pytest.mark.slow
 def test_a_tiny_run_writes_its_rows_and_its_picture(command, tmp_path):
     args = ["--libraries", "distrax", "--models", "realnvp", "--dims", 4, "--batch", 4]
     args += ["--num-layers", 1, "--hidden", 8, 8, "--min-seconds", 0, "--repeats", 1]

@@ -9,7 +9,7 @@ from benchmarks import passes, sampling
 from dgm_jax import autoregressive as ar
 
 
-def test_a_tiny_run_writes_its_rows_and_its_picture(command, tmp_path, capsys):
+def test_a_tiny_run_writes_its_rows_and_its_picture(command, tmp_path, capsys, traced):
     args = ["--dims", 6, "--models", "made", "gru", "pixelcnn", "--hidden", 4, "--batch", 2]
     args += ["--min-seconds", 0, "--repeats", 1, "--out", "s.json", "--figure", "s.png"]
     command("sampling", *args)
@@ -24,7 +24,7 @@ def test_a_tiny_run_writes_its_rows_and_its_picture(command, tmp_path, capsys):
     assert (tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_above_its_limit_the_naive_sampler_stops_early_and_is_scaled():
+def test_above_its_limit_the_naive_sampler_stops_early_and_is_scaled(traced):
     limits = {"naive_limit": 3, "naive_passes": 2, "repeats": 1, "min_seconds": 0.0}
     config = sampling.Config(models=("gru",), hidden=4, batch=2, **limits)
     made, _ = sampling.programs(config, "gru", 4)
