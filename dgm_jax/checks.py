@@ -8,6 +8,8 @@ host; `readable` says where they can.
 import difflib
 import math
 import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +29,7 @@ class InputTypeError(InputError, TypeError):
     """Input of another type than is wanted, such as an integer in the place of a key."""
 
 
-def key(value, name: str = "key") -> None:
+def key(value: Any, name: str = "key") -> None:
     """A scalar typed key; `InputTypeError` for integers and for legacy uint32 keys."""
     if not (hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)):
         got = type(value).__name__ if not hasattr(value, "dtype") else f"{value.dtype} array"
@@ -41,25 +43,26 @@ def key(value, name: str = "key") -> None:
         )
 
 
-def positive_int(value, name: str, *, least: int = 1) -> None:
+def positive_int(value: Any, name: str, *, least: int = 1) -> None:
+    """A Python or numpy integer of at least `least`; True and 2.0 are none."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise InputError(f"{name} must be an integer of at least {least}; got {value!r}.")
 
 
-def positive(value, name: str) -> None:
+def positive(value: Any, name: str) -> None:
     """A finite Python number above zero (rates, scales, tolerances)."""
     ok = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not ok or not (math.isfinite(value) and value > 0):
         raise InputError(f"{name} must be a finite number above 0; got {value!r}.")
 
 
-def rate(value, name: str) -> None:
+def rate(value: Any, name: str) -> None:
     """A share below one, such as that of dropped units."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1); got {value!r}.")
+        raise InputError(f"{name} must be in [0, 1); got {value!r}.")
 
 
-def widths(value, name: str = "hidden") -> None:
+def widths(value: Any, name: str = "hidden") -> None:
     """A sequence of layer widths, such as (512, 512)."""
     if isinstance(value, (str, int, np.integer)) or not hasattr(value, "__len__"):
         raise InputError(f"{name} must be a sequence of widths such as (64, 64); got {value!r}.")
@@ -67,7 +70,7 @@ def widths(value, name: str = "hidden") -> None:
         positive_int(width, f"each width in {name}={tuple(value)}")
 
 
-def choice(value, options, name: str) -> None:
+def choice(value: Any, options: Iterable[str], name: str) -> None:
     """A known name; the error suggests the nearest one."""
     options = tuple(options)
     if value not in options:
@@ -76,7 +79,7 @@ def choice(value, options, name: str) -> None:
         raise InputError(f"{name} must be one of {', '.join(options)}; got {value!r}.{hint}")
 
 
-def array(value, name: str) -> None:
+def array(value: Any, name: str) -> None:
     """A jax or numpy array; lists of numbers are not read as one."""
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         raise InputError(
@@ -84,7 +87,7 @@ def array(value, name: str) -> None:
         )
 
 
-def permutation(value, dim: int, name: str = "order") -> None:
+def permutation(value: Any, dim: int, name: str = "order") -> None:
     """Each of the integers 0..dim-1 once."""
     order = np.asarray(value)
     if order.dtype.kind not in "iu" or sorted(order.ravel()) != list(range(dim)) or order.ndim != 1:
@@ -93,7 +96,7 @@ def permutation(value, dim: int, name: str = "order") -> None:
         )
 
 
-def mask(value, dim: int, name: str = "mask") -> None:
+def mask(value: Any, dim: int, name: str = "mask") -> None:
     """dim booleans, some True and some False."""
     value = np.asarray(value)
     if value.dtype != bool or value.shape != (dim,):
@@ -104,7 +107,7 @@ def mask(value, dim: int, name: str = "mask") -> None:
         raise InputError(f"{name} must keep some coordinates and move others; got all the same.")
 
 
-def events(x, dim: int, name: str = "x") -> None:
+def events(x: Any, dim: int, name: str = "x") -> None:
     """An array of floating vectors, [..., dim]."""
     array(x, name)
     shape = jnp.shape(x)
@@ -117,7 +120,7 @@ def events(x, dim: int, name: str = "x") -> None:
         )
 
 
-def cond_shape(value, name: str = "cond_shape") -> None:
+def cond_shape(value: Any, name: str = "cond_shape") -> None:
     """The shape of one condition: a tuple of positive integers, or None where there is none."""
     if value is None:
         return
@@ -130,7 +133,7 @@ def cond_shape(value, name: str = "cond_shape") -> None:
         positive_int(size, f"each entry of {name}={tuple(value)}")
 
 
-def condition(cond, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
+def condition(cond: Any, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
     """cond [..., *cond_shape] where a model is conditional, None where it is not.
 
     Returns the batch shape of the condition, () where there is none.
@@ -157,7 +160,7 @@ def condition(cond, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
 _SHAPES = weakref.WeakKeyDictionary()  # init -> (tree, {path: shape}), traced once a model
 
 
-def parameters(params, init) -> None:
+def parameters(params: Any, init: Callable) -> None:
     """A tree like that of init(key), shape by shape, of any dtypes; tuples may stand for lists."""
     if init not in _SHAPES:
         made = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
@@ -181,12 +184,12 @@ def _shapes(tree):
     return {jax.tree_util.keystr(path): getattr(a, "shape", ()) for path, a in leaves}
 
 
-def readable(value) -> bool:
+def readable(value: Any) -> bool:
     """Whether the numbers are known here: not in traced code, nor where others hold a part."""
     return not isinstance(value, jax.core.Tracer) and getattr(value, "is_fully_addressable", True)
 
 
-def within(value, least, most, name: str) -> None:
+def within(value: Any, least: float, most: float, name: str) -> None:
     """No entry outside of least..most, where they are `readable`."""
     if readable(value) and np.size(value):
         host = np.asarray(value)  # in traced code even np.min of a known array is traced
@@ -195,7 +198,7 @@ def within(value, least, most, name: str) -> None:
             raise InputError(f"{name} must lie in {least}..{most}; got entries in {low}..{high}.")
 
 
-def finite_rows(x, name: str = "data") -> None:
+def finite_rows(x: Any, name: str = "data") -> None:
     """A data set on the host: not empty, no NaN or infinity. Reads all of it once."""
     x = np.asarray(x)
     if x.ndim == 0 or x.shape[0] == 0:
@@ -211,7 +214,7 @@ def finite_rows(x, name: str = "data") -> None:
             )
 
 
-def function(value, name: str) -> None:
+def function(value: Any, name: str) -> None:
     """Something to call; the usual slip is to pass its result instead."""
     if not callable(value):
         raise InputError(
@@ -220,14 +223,14 @@ def function(value, name: str) -> None:
         )
 
 
-def noun(value, kind: type, name: str) -> None:
+def noun(value: Any, kind: type, name: str) -> None:
     """A noun of `protocol`, known by its fields; the usual slip is a constructor not yet called."""
     if isinstance(value, type) or not all(hasattr(value, field) for field in kind._fields):
         hint = f" Call it first: {value.__name__}(...)." if hasattr(value, "__name__") else ""
         raise InputError(f"{name} must be a {kind.__name__}; got {type(value).__name__}.{hint}")
 
 
-def image_shape(value, name: str = "shape") -> None:
+def image_shape(value: Any, name: str = "shape") -> None:
     """(H, W, C), three positive integers."""
     if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 3:
         raise InputError(f"{name} must be (height, width, channels); got {value!r}.")
@@ -235,7 +238,7 @@ def image_shape(value, name: str = "shape") -> None:
         positive_int(side, f"each entry of {name}={tuple(value)}")
 
 
-def event_shape(x, shape: tuple[int, ...], name: str = "x") -> None:
+def event_shape(x: Any, shape: tuple[int, ...], name: str = "x") -> None:
     """An array of events of one shape, [..., *shape]."""
     array(x, name)
     if jnp.shape(x)[max(jnp.ndim(x) - len(shape), 0) :] != tuple(shape):
@@ -243,13 +246,13 @@ def event_shape(x, shape: tuple[int, ...], name: str = "x") -> None:
         raise InputError(f"{name} must have shape [..., {wanted}]; got {jnp.shape(x)}.")
 
 
-def event_of(x, shape: tuple[int, ...], name: str = "x") -> None:
+def event_of(x: Any, shape: tuple[int, ...], name: str = "x") -> None:
     """An array of floating events of one shape, [..., *shape]."""
     event_shape(x, shape, name)
     events(x, shape[-1], name)
 
 
-def levels(x, dim: int, num_levels: int, name: str = "x") -> None:
+def levels(x: Any, dim: int, num_levels: int, name: str = "x") -> None:
     """An array of integers, [..., dim]; how large they are is not known under `jit`."""
     array(x, name)
     if not jnp.shape(x) or jnp.shape(x)[-1] != dim:
@@ -261,7 +264,7 @@ def levels(x, dim: int, num_levels: int, name: str = "x") -> None:
         )
 
 
-def levels_of(x, shape: tuple[int, ...], num_levels: int, name: str = "x") -> None:
+def levels_of(x: Any, shape: tuple[int, ...], num_levels: int, name: str = "x") -> None:
     """An array of integer events of one shape, [..., *shape]."""
     event_shape(x, shape, name)
     levels(x, shape[-1], num_levels, name)

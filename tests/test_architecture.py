@@ -8,6 +8,7 @@ import ast
 import importlib
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,51 @@ TOP_LEVEL = {
     "tests",
     "benchmarks",
 }
+
+
+# Modules without a test file of their own, and where they are tested instead.
+TESTED_ELSEWHERE = {
+    "protocol.py": "nouns only: tests/contracts hold what they promise",
+    "autoregressive/density.py": "tests/contracts/test_levels.py makes every density by it",
+    "bijectors/factor_out.py": "tests/bijectors/test_squeeze.py, beside what it moves",
+    "distributions/levels.py": "tests/contracts/test_levels.py",
+    "nets/causal/convolutions.py": "tests/nets/causal/test_pixels.py",
+    "nets/causal/linearized.py": "tests/bijectors/test_autoregressive.py, through its one user",
+    "nets/causal/pixel_bodies.py": "tests/nets/causal/test_pixels.py",
+    "nets/causal/substitution.py": "tests/nets/causal/test_made.py",
+    "nets/causal/triangular.py": "tests/nets/causal/test_made.py",
+    "bijectors/implicit.py": "tests/bijectors/test_autoregressive.py, through its one user",
+}
+# Tests of no one module of dgm_jax.
+OF_NO_MODULE = {
+    "test_architecture.py": "of the repository",
+    "test_bad_inputs.py": "of what every public function refuses",
+    "test_budget.py": "of tests/budget.py",
+    "test_helpers.py": "of tests/helpers.py and tests/conftest.py",
+    "test_interface.py": "of every public signature",
+    "test_readme.py": "of README.md",
+}
+NOT_OF_DGM_JAX = ("benchmarks", "contracts", "experiments", "faults", "multiprocess", "reliability")
+STILL_UNTESTED = {
+    "arrays.py",
+    "bijectors/sylvester.py",
+    "distributions/dequantized.py",
+    "flows/dequantization.py",
+    "measure/machine.py",
+    "runs/cache.py",
+    "runs/preemption.py",
+}
+STILL_OF_NO_MODULE = {
+    "bijectors/test_adjoint.py",
+    "learning/test_precision.py",
+    "objectives/test_directions.py",
+}
+
+STILL_UNFORMATTED = (
+    "dgm_jax/autoregressive/images.py",
+    "dgm_jax/flows/images.py",
+    "dgm_jax/nets/conv.py",
+)
 
 
 # ------------------------------------------------------------------------------- the rules
@@ -165,6 +211,20 @@ def re_export_violations(path: str, tree: ast.Module) -> list[str]:
     ]
 
 
+def name_of_test(module: str) -> str:
+    """bijectors/cdf.py -> bijectors/test_cdf.py"""
+    *folders, name = module.split("/")
+    return "/".join([*folders, f"test_{name}"])
+
+
+def unpaired(modules: list[str], tests: list[str]) -> tuple[set[str], set[str]]:
+    """Modules without a test of that name, and tests without a module (or package) of that name."""
+    wanted = {name_of_test(module): module for module in modules}
+    packages = {name_of_test("/".join(module.split("/")[:-1]) + ".py") for module in modules}
+    untested = {module for test, module in wanted.items() if test not in tests}
+    return untested, {test for test in tests if test not in wanted.keys() | packages}
+
+
 def addresses(text: str) -> list[str]:
     """Addresses of package registries, which belong to a machine's settings."""
     return re.findall(r"https?://\S*(?:pypi|pythonhosted|/simple\b)\S*", text)
@@ -256,6 +316,18 @@ def test_what_the_floors_allow_passes(name):
     assert violations(*ALLOWED[name]) == []
 
 
+def test_a_module_without_a_test_and_a_test_without_a_module_are_found():
+    modules = ["a/b.py", "a/c.py", "d.py"]
+    assert unpaired(modules, ["a/test_b.py", "a/test_c.py", "test_d.py", "test_a.py"]) == (
+        set(),
+        set(),
+    )
+    assert unpaired(modules, ["a/test_b.py", "test_c.py", "test_d.py"]) == (
+        {"a/c.py"},
+        {"test_c.py"},
+    )
+
+
 def test_an_address_of_a_registry_is_found():
     for host in ("pypi.org/project/jax", "files.pythonhosted.org/x", "mirror.example/simple/jax"):
         assert addresses(f"see https://{host} for more") == [f"https://{host}"]
@@ -283,6 +355,24 @@ def test_no_file_breaks_the_floors(path):
 def test_every_part_of_dgm_jax_has_a_floor():
     parts = {path.split("/")[1].removesuffix(".py") for path in python_files("dgm_jax")}
     assert parts - {"__init__"} <= set(FLOOR_OF)
+
+
+def test_the_test_of_a_module_has_its_name():
+    modules = [path.removeprefix("dgm_jax/") for path in python_files("dgm_jax")]
+    modules = [module for module in modules if not module.endswith("__init__.py")]
+    tests = [path.removeprefix("tests/") for path in python_files("tests") if "/test_" in path]
+    tests = [test for test in tests if not test.startswith(NOT_OF_DGM_JAX)]
+    untested, of_no_module = unpaired(modules, tests)
+    assert untested <= TESTED_ELSEWHERE.keys() | STILL_UNTESTED
+    assert of_no_module <= OF_NO_MODULE.keys() | STILL_OF_NO_MODULE
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
+def test_ruff_finds_nothing(command):
+    ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]
+    ruff += [f"--extend-exclude={path}" for path in STILL_UNFORMATTED]
+    done = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", python_files("dgm_jax"))

@@ -44,9 +44,13 @@ PASS = {
     "events": lambda: checks.events(jnp.ones((2, 3)), 3),
     "events, one": lambda: checks.events(np.ones(3), 3),
     "events, bfloat16": lambda: checks.events(jnp.ones(3, jnp.bfloat16), 3),
-    "condition": lambda: checks.condition(jnp.ones((2, 3)), 3),
-    "condition, integers": lambda: checks.condition(jnp.ones(3, int), 3),
-    "condition, none": lambda: checks.condition(None, 0),
+    "cond_shape": lambda: checks.cond_shape((3,)),
+    "cond_shape, of a picture": lambda: checks.cond_shape([4, 4, 1]),
+    "cond_shape, none": lambda: checks.cond_shape(None),
+    "rate": lambda: checks.rate(0, "dropout"),
+    "image_shape": lambda: checks.image_shape([4, 4, 1]),
+    "event_of": lambda: checks.event_of(jnp.ones((2, 4, 4, 1)), (4, 4, 1)),
+    "levels": lambda: checks.levels(np.ones((2, 3), np.uint8), 3, 256),
     "permutation": lambda: checks.permutation([1, 0, 2], 3),
     "permutation, numpy": lambda: checks.permutation(np.array([0], np.uint8), 1),
     "mask": lambda: checks.mask([True, False], 2),
@@ -148,25 +152,74 @@ FAIL = {
         "Dequantize",
     ),
     "events, list": (lambda: checks.events([1.0], 1), ValueError, "x", "list", "jnp.asarray"),
-    "condition, missing": (lambda: checks.condition(None, 3), ValueError, "cond", "missing", "=3"),
+    "condition, missing": (lambda: checks.condition(None, (3,)), ValueError, "missing", "=(3,)"),
     "condition, extra": (
-        lambda: checks.condition(jnp.ones(3), 0),
+        lambda: checks.condition(jnp.ones(3), None),
         ValueError,
         "cond",
         "(3,)",
         "cond_shape",
     ),
-    "condition, width": (lambda: checks.condition(jnp.ones(2), 3), ValueError, "[..., 3]", "(2,)"),
-    "condition, scalar": (lambda: checks.condition(jnp.ones(()), 1), ValueError, "[..., 1]", "()"),
+    "condition, width": (
+        lambda: checks.condition(jnp.ones(2), (3,)),
+        ValueError,
+        "[..., 3]",
+        "(2,)",
+    ),
+    "condition, scalar": (
+        lambda: checks.condition(jnp.ones(()), (1,)),
+        ValueError,
+        "[..., 1]",
+        "()",
+    ),
     "condition, classes": (
-        lambda: checks.condition(jnp.array([0, 1, 1]), 2),
+        lambda: checks.condition(jnp.array([0, 1, 1]), (2,)),
         ValueError,
         "[..., 2]",
         "(3,)",
         "jax.nn.one_hot(cond, 2)",
     ),
-    "condition, class": (lambda: checks.condition(jnp.array(1), 2), ValueError, "cond", "one_hot"),
-    "condition, list": (lambda: checks.condition([1.0], 1), ValueError, "cond", "list"),
+    "condition, class": (
+        lambda: checks.condition(jnp.array(1), (2,)),
+        ValueError,
+        "cond",
+        "one_hot",
+    ),
+    "condition, list": (lambda: checks.condition([1.0], (1,)), ValueError, "cond", "list"),
+    "condition, another picture": (
+        lambda: checks.condition(jnp.ones((5, 4, 3, 1)), (4, 4, 1)),
+        ValueError,
+        "[..., 4, 4, 1]",
+        "(5, 4, 3, 1)",
+    ),
+    "condition, a row of a picture": (
+        lambda: checks.condition(jnp.ones((4, 1)), (4, 4, 1)),
+        ValueError,
+        "[..., 4, 4, 1]",
+        "(4, 1)",
+    ),
+    "cond_shape, a number": (lambda: checks.cond_shape(3), ValueError, "(10,)", "None", "got 3"),
+    "cond_shape, of nothing": (lambda: checks.cond_shape(()), ValueError, "None", "()"),
+    "cond_shape, zero": (lambda: checks.cond_shape((2, 0)), ValueError, "(2, 0)", "got 0"),
+    "cond_shape, float": (lambda: checks.cond_shape((2.0,)), ValueError, "integer", "2.0"),
+    "rate, one": (lambda: checks.rate(1.0, "dropout"), ValueError, "dropout", "[0, 1)", "1.0"),
+    "rate, bool": (lambda: checks.rate(False, "dropout"), ValueError, "dropout", "False"),
+    "image_shape": (lambda: checks.image_shape((4, 4)), ValueError, "channels", "(4, 4)"),
+    "image_shape, zero": (lambda: checks.image_shape((4, 0, 1)), ValueError, "least 1", "got 0"),
+    "event_of": (
+        lambda: checks.event_of(jnp.ones((4, 1)), (4, 4, 1)),
+        ValueError,
+        "[..., 4, 4, 1]",
+        "(4, 1)",
+    ),
+    "event_of, integers": (
+        lambda: checks.event_of(jnp.ones((4, 4, 1), int), (4, 4, 1)),
+        ValueError,
+        "floating",
+        "int",
+    ),
+    "levels, width": (lambda: checks.levels(np.ones(2, int), 3, 8), ValueError, "[..., 3]"),
+    "levels, floats": (lambda: checks.levels(np.ones(3), 3, 8), ValueError, "0..7", "float32"),
     "permutation, twice": (lambda: checks.permutation([0, 0], 2), ValueError, "0..1", "[0, 0]"),
     "permutation, short": (lambda: checks.permutation([0], 2), ValueError, "0..1", "[0]"),
     "permutation, floats": (lambda: checks.permutation([0.0, 1.0], 2), ValueError, "integers"),
@@ -198,6 +251,16 @@ FAIL = {
     "noun, its class": (lambda: checks.noun(Flow, Flow, "flow"), ValueError, "flow", "Flow(...)"),
     "array": (lambda: checks.array([1.0], "x"), ValueError, "x", "list", "jnp.asarray"),
 }
+
+
+@pytest.mark.parametrize(
+    "shape, cond_shape, batch",
+    [((3,), (3,), ()), ((5, 2, 3), (3,), (5, 2)), ((5, 4, 4, 1), (4, 4, 1), (5,))],
+)
+def test_a_condition_of_any_stated_shape_tells_its_batch_shape(shape, cond_shape, batch):
+    for dtype in (float, int):
+        assert checks.condition(np.ones(shape, dtype), cond_shape) == batch
+    assert checks.condition(None, None) == ()
 
 
 @pytest.mark.parametrize("name", FAIL)

@@ -1,0 +1,125 @@
+"""What `help` shows of a public name: every option with its default, and what each argument is."""
+
+import dataclasses
+import inspect
+
+import pytest
+
+import dgm_jax
+
+PUBLIC = (
+    "autoregressive",
+    "bijectors",
+    "checks",
+    "combinators",
+    "data",
+    "distributions",
+    "flows",
+    "learning",
+    "likelihoods",
+    "metrics",
+    "nets",
+    "objectives",
+)
+FORWARD_TO_A_CALLABLE_OF_THE_USER = set()  # their **options are its own
+STILL_TAKE_OPTIONS = {
+    "autoregressive.gated_pixelcnn",
+    "autoregressive.image_gpt",
+    "autoregressive.made",
+    "autoregressive.pixelcnn",
+    "autoregressive.pixelcnn_pp",
+    "autoregressive.pixelsnail",
+    "autoregressive.transformer",
+    "flows.autoregression",
+    "flows.channel_coupling",
+    "flows.cnf",
+    "flows.conv1x1",
+    "flows.ffjord",
+    "flows.flow_pp",
+    "flows.glow",
+    "flows.iaf",
+    "flows.maf",
+    "flows.neural_ode",
+    "flows.realnvp",
+    "flows.realnvp_image",
+    "flows.variational_noise",
+}
+STILL_UNANNOTATED = {
+    "autoregressive.fit_table",
+    "autoregressive.observed_first",
+    "bijectors.MixtureLogisticCDF",
+    "bijectors.Sylvester",
+    "data",
+    "learning.Checkpoints",
+    "objectives.reverse_kl",
+}
+
+
+def public(module):
+    """Functions and classes of ours in a module or package, but for types without code."""
+    for name, value in vars(module).items():
+        ours = getattr(value, "__module__", "").split(".")[0] in ("dgm_jax", "tests")
+        if name.startswith("_") or inspect.ismodule(value) or not callable(value) or not ours:
+            continue
+        only_fields = inspect.isclass(value) and (
+            issubclass(value, (tuple, BaseException)) or dataclasses.is_dataclass(value)
+        )
+        if not only_fields:
+            yield name, value
+
+
+def parameters(function):
+    """But for self."""
+    function = function.__init__ if inspect.isclass(function) else function
+    signature = inspect.signature(function)
+    return [p for p in signature.parameters.values() if p.name != "self"]
+
+
+def gathers_options(function) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in parameters(function))
+
+
+def without_annotation(function) -> list[str]:
+    missing = [p.name for p in parameters(function) if p.annotation is p.empty]
+    returns = inspect.isclass(function) or function.__annotations__.get("return", 0) != 0
+    return missing + ([] if returns else ["return"])
+
+
+NAMES = {
+    f"{package}.{name}": value
+    for package in PUBLIC
+    for name, value in public(getattr(dgm_jax, package))
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_are_spelled_out(name):
+    excused = name in FORWARD_TO_A_CALLABLE_OF_THE_USER | STILL_TAKE_OPTIONS
+    assert not gathers_options(NAMES[name]) or excused
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_argument_and_result_has_a_type(name):
+    excused = {name, name.split(".")[0]} & (STILL_UNANNOTATED | STILL_TAKE_OPTIONS)
+    assert without_annotation(NAMES[name]) == [] or excused
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_says_what_it_is(name):
+    assert inspect.getdoc(NAMES[name])
+
+
+def test_what_would_be_wrong_is_found():
+    def wrong(x: int, y=1, **options: int):
+        pass
+
+    class Wrong:
+        def __init__(self, x, y: int):
+            pass
+
+    def right(x: int, *, y: int = 1) -> None:
+        pass
+
+    assert gathers_options(wrong) and not gathers_options(right)
+    assert without_annotation(wrong) == ["y", "return"]
+    assert without_annotation(Wrong) == ["x"] and without_annotation(right) == []
