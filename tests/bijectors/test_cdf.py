@@ -40,6 +40,7 @@ def test_gradients_are_finite_differences(float64):
     scalar.check_gradients_are_differences(LAW, *scalar.draw(LAW, scale=1.0, spread=1.5))
 
 
+@pytest.mark.full
 def test_an_autoregression_of_mixtures_is_solved_and_differentiated(float64):
     scalar.check_autoregression(LAW)
 
@@ -182,7 +183,7 @@ def test_equal_components_part_in_training_and_fit_two_modes():
         return (c + updates, state), loss
 
     c = jnp.zeros(LAW.num_params)
-    losses = jax.jit(lambda c: jax.lax.scan(step, (c, optimiser.init(c)), length=300)[1])(c)
+    losses = scalar.jit(lambda c: jax.lax.scan(step, (c, optimiser.init(c)), length=300)[1])(c)
     best_affine = 0.5 * np.log(2 * np.pi * np.e * x.var())
     assert losses[-1] < best_affine - 0.8
 

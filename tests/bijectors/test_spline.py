@@ -39,6 +39,7 @@ def test_gradients_are_finite_differences(float64):
     scalar.check_gradients_are_differences(LAW, *scalar.draw(LAW, scale=1.0, spread=1.5))
 
 
+@pytest.mark.full
 def test_an_autoregression_of_splines_is_solved_and_differentiated(float64):
     scalar.check_autoregression(LAW)
 
