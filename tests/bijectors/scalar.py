@@ -87,12 +87,46 @@ def check_gradients_are_differences(law, c, x, tol=1e-6, step=1e-5):
         close(jnp.einsum("nvk,nk->nv", in_c, c_dot) + in_x * x_dot[:, None], m.pushes, 1e-9)
 
 
+@cache
+def gradients(law):
+    """Values and log-dets of both directions at x, and their gradients in c and x."""
+
+    @jit
+    @jax.vmap
+    def of(c, x):
+        def twice(c, x):
+            t = law.bijector(c)
+            both = jnp.stack([*t.forward_and_log_det(x), *t.inverse_and_log_det(x)])
+            return both, both
+
+        return jax.jacrev(twice, (0, 1), has_aux=True)(c, x)
+
+    return of
+
+
 def check_finite_with_gradients(law, c, x):
+    for leaf in jax.tree.leaves(gradients(law)(c, x)):
+        assert np.isfinite(np.float32(leaf)).all()
+        assert leaf.dtype == x.dtype
+
+
+def check_parameters_and_points_broadcast(law, tol):
+    """Four of each, in a table, against one with one."""
+    c, x = draw(law, 4, dtype=jnp.float32)
+    all_c, all_x = np.tile(c, (4, 1)), np.repeat(x, 4)  # [x · c]
     for method in METHODS:
-        m = measure(law, method)(c, x, jnp.ones_like(c), jnp.ones_like(x))
-        for leaf in jax.tree.leaves(m):
-            assert jnp.isfinite(leaf).all()
-            assert leaf.dtype == x.dtype
+
+        @jit
+        def values(*pairs, method=method):
+            return [getattr(law.bijector(c), method)(x) for c, x in pairs]
+
+        got = values((all_c, all_x), (c, x[:, None]), (c[:, None], x), (c, x[0]))
+        for part in zip(*got, strict=True):  # values, then log-dets
+            each, x_first, c_first, one = map(np.asarray, part)
+            each = each.reshape(4, 4)
+            close(x_first, each, tol)
+            close(c_first, each.T, tol)
+            close(one, each[0], tol)
 
 
 def check_autoregression(law, tol=1e-9):

@@ -68,9 +68,9 @@ def test_householder_is_the_product_of_its_reflections(num):
 
 def test_a_reflection_of_zeros_is_the_identity_with_finite_gradients():
     vectors = jnp.zeros((2, DIM)).at[1].set(VECTOR)
-    q, one, grad = jit(
-        lambda v: (householder(v), householder(v[1:]), jax.jacrev(householder)(v))
-    )(vectors)
+    q, one, grad = jit(lambda v: (householder(v), householder(v[1:]), jax.jacrev(householder)(v)))(
+        vectors
+    )
     np.testing.assert_allclose(q, one, atol=1e-6)
     assert np.isfinite(grad).all()
 

@@ -97,11 +97,12 @@ def test_the_tails_are_the_identity(float64):
 
 def test_it_is_strictly_increasing(float64):
     c, _ = scalar.draw(LAW, 20, scale=3.0)
-    x = jnp.linspace(-4, 4, 2001)[:, None]  # one curve a column
+    x = jnp.linspace(-4, 4, 200)
     for method in scalar.METHODS:
-        y, log_det = scalar.run(LAW, method)(c, x)
-        assert y.shape == log_det.shape == (2001, 20)
-        assert (jnp.diff(y, axis=0) > 0).all()
+        for one in c:
+            y, log_det = scalar.run(LAW, method)(jnp.tile(one, (200, 1)), x)
+            assert y.shape == log_det.shape == (200,)
+            assert (np.diff(y) > 0).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -126,13 +127,7 @@ def test_half_precision_parameters_are_computed_with_in_float32():
 
 
 def test_parameters_and_points_broadcast():
-    c, x = scalar.draw(LAW, 4, dtype=jnp.float32)
-    for method in scalar.METHODS:
-        of_law = scalar.run(LAW, method)
-        each = jnp.stack([jnp.stack([of_law(one, at)[0] for one in c]) for at in x])  # [x, c]
-        scalar.close(of_law(c, x[:, None])[0], each, 1e-6)
-        scalar.close(of_law(c[:, None], x)[0], each.T, 1e-6)
-        scalar.close(of_law(c, x[0])[0], each[0], 1e-6)
+    scalar.check_parameters_and_points_broadcast(LAW, 1e-6)
 
 
 def test_one_bin_is_the_identity_with_slope_1_in_its_middle_too(float64):
@@ -140,8 +135,10 @@ def test_one_bin_is_the_identity_with_slope_1_in_its_middle_too(float64):
     law = rational_quadratic_spline(num_bins=1)
     c, _ = scalar.draw(law, 9)
     x = jnp.linspace(-4.0, 4.0, 9)
-    scalar.check_log_dets_are_derivatives(law, c, x, 1e-14)
-    scalar.close(law.bijector(c).inverse(x), x, 1e-14)
+    for method in scalar.METHODS:
+        y, log_det = scalar.run(law, method)(c, x)
+        scalar.close(y, x, 1e-14)
+        scalar.close(log_det, 0, 1e-14)
 
 
 @pytest.mark.parametrize(
