@@ -3,7 +3,7 @@
 A toy is what a model should become: its score is right when -E log p_θ(x) reaches `entropy`, and no
 model can do better. All live in about [-4, 4]²; all numbers are in nats.
 
-| toy          | law of x                                                         | entropy   |
+| toy          | distribution of x                                                | entropy   |
 |--------------|------------------------------------------------------------------|-----------|
 | checkerboard | uniform on the 32 like-coloured unit cells of an 8x8 board       | log 32    |
 | gaussians    | `num` round Gaussians on a circle                                | on a grid |

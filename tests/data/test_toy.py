@@ -1,41 +1,68 @@
+"""Toys: their samples follow their densities, whose integral and entropy are as stated."""
+
+from functools import cache
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dgm_jax.data.toy import TOYS, gaussians
+from tests.contracts.compiled import jit
 
 EVERY_TOY = pytest.mark.parametrize("name", TOYS)
 NUM = 20_000
 
 
-def cells(num=160, reach=8.0):
+def cells(num=320, reach=8.0):
     """Midpoints [num, num, 2] and area of a grid of square cells on [-reach, reach]²."""
     edge = (np.arange(num) + 0.5) * 2 * reach / num - reach
     return np.stack(np.meshgrid(edge, edge), -1).astype(np.float32), (2 * reach / num) ** 2
 
 
 def density(toy, x):
-    log_prob = jax.jit(toy.log_prob)
-    return np.concatenate([log_prob(rows) for rows in np.split(x, 8)]).astype(np.float64)
+    """In eight parts, since a density may have hundreds of terms a point."""
+    return jax.lax.map(toy.log_prob, x.reshape(8, -1, *x.shape[1:])).reshape(x.shape[:-1])
+
+
+class Run(NamedTuple):
+    x: np.ndarray  # samples [NUM, 2]
+    other: np.ndarray  # of another key
+    log_prob: np.ndarray  # of x
+    on_grid: np.ndarray  # log p of the cells
+    slopes: np.ndarray  # ∇ log p at the origin, far away and between
+
+
+@cache
+def run(name):
+    """All that a toy says, compiled once."""
+    toy, points = TOYS[name](), jnp.array([[0.0, 0.0], [30.0, -30.0], [2.5, 0.3]])
+
+    @jit
+    def everything(key, grid):
+        key, other = jax.random.split(key)
+        x = toy.sample(key, NUM)
+        slopes = jax.vmap(jax.grad(toy.log_prob))(points)
+        return Run(x, toy.sample(other, NUM), toy.log_prob(x), density(toy, grid), slopes)
+
+    return Run(*(np.asarray(a, np.float64) for a in everything(jax.random.key(1), cells()[0])))
 
 
 @EVERY_TOY
 def test_density_integrates_to_one_and_its_entropy_is_the_stated_one(name):
-    toy = TOYS[name]()
-    x, area = cells(320)
-    log_p = density(toy, x)
+    log_p, area = run(name).on_grid, cells()[1]
     p = np.exp(log_p)
     plogp = p * np.where(p > 0, log_p, 0)
     np.testing.assert_allclose(p.sum() * area, 1, atol=1e-5)
-    np.testing.assert_allclose(-plogp.sum() * area, toy.entropy, atol=2e-5)
+    np.testing.assert_allclose(-plogp.sum() * area, TOYS[name]().entropy, atol=2e-5)
 
 
 @pytest.mark.parametrize("options", [{"num": 1}, {"num": 3, "scale": 2.0}, {"radius": 0.5}])
 def test_entropy_of_gaussians_follows_their_options(options):
     toy = gaussians(**options)
     x, area = cells(320, reach=20.0)
-    log_p = density(toy, x)
+    log_p = np.asarray(jit(lambda x: density(toy, x))(x), np.float64)
     np.testing.assert_allclose(-(np.exp(log_p) * log_p).sum() * area, toy.entropy, atol=2e-5)
 
 
@@ -45,7 +72,7 @@ def test_gaussians_are_the_mixture_of_their_docstring():
     means = 2.0 * np.stack([np.cos(angle), np.sin(angle)], -1)
     distance = ((x[:, None] - means) ** 2).sum(-1)
     want = np.log(np.exp(-distance / (2 * 0.7**2)).mean(1) / (2 * np.pi * 0.7**2))
-    log_prob = gaussians(num=3, radius=2.0, scale=0.7).log_prob
+    log_prob = jit(gaussians(num=3, radius=2.0, scale=0.7).log_prob)
     np.testing.assert_allclose(log_prob(x), want, rtol=1e-4)
 
 
@@ -55,23 +82,19 @@ def test_entropy_of_well_separated_gaussians_is_log_k_plus_that_of_one():
 
 
 @EVERY_TOY
-def test_samples_spend_the_entropy_in_nats(name):
-    toy = TOYS[name]()
-    x = jax.jit(toy.sample, static_argnums=1)(jax.random.key(1), NUM)
-    log_p = np.asarray(jax.jit(toy.log_prob)(x), np.float64)
+def test_samples_spend_the_entropy_in_nats_and_follow_their_key(name):
+    log_p = run(name).log_prob
     assert np.isfinite(log_p).all()
-    assert abs(-log_p.mean() - toy.entropy) < 4 * log_p.std() / np.sqrt(NUM) + 1e-5
+    assert abs(-log_p.mean() - TOYS[name]().entropy) < 4 * log_p.std() / np.sqrt(NUM) + 1e-5
+    assert not np.allclose(run(name).x, run(name).other)
 
 
 @EVERY_TOY
 def test_counts_of_samples_in_cells_agree_with_the_density(name):
     """Pearson's χ² over cells of side 1/2: mean k, variance 2k for k cells."""
-    toy = TOYS[name]()
-    x, area = cells(320)
-    fine = np.exp(density(toy, x)) * area  # cells of side 1/20, ten of them to a side of 1/2
+    fine = np.exp(run(name).on_grid) * cells()[1]  # of side 1/20, ten of them to a side of 1/2
     expected = NUM * fine.reshape(32, 10, 32, 10).sum((1, 3))
-    sample = np.asarray(toy.sample(jax.random.key(2), NUM))
-    edges = np.linspace(-8, 8, 33)
+    sample, edges = run(name).other, np.linspace(-8, 8, 33)
     count = np.histogram2d(sample[:, 1], sample[:, 0], (edges, edges))[0]
     kept = expected > 5
     chi2 = ((count - expected)[kept] ** 2 / expected[kept]).sum()
@@ -80,23 +103,12 @@ def test_counts_of_samples_in_cells_agree_with_the_density(name):
 
 
 @EVERY_TOY
-def test_sampler_is_a_pure_function_of_its_key_and_jits(name):
-    toy, key = TOYS[name](), jax.random.key(3)  # cloned: the same draw on purpose
-    eager = toy.sample(jax.random.clone(key), 5)
-    jitted = jax.jit(toy.sample, static_argnums=1)(key, 5)
-    assert eager.shape == (5, 2)
-    np.testing.assert_allclose(eager, jitted, atol=1e-5)
-    assert not np.allclose(eager, toy.sample(jax.random.key(4), 5))
-
-
-@EVERY_TOY
 def test_gradient_is_finite_at_the_origin_and_far_away(name):
-    points = jnp.array([[0.0, 0.0], [30.0, -30.0], [2.5, 0.3]])
-    assert np.isfinite(jax.jit(jax.vmap(jax.grad(TOYS[name]().log_prob)))(points)).all()
+    assert np.isfinite(run(name).slopes).all()
 
 
 def test_checkerboard_is_minus_infinity_off_its_cells():
-    log_prob = TOYS["checkerboard"]().log_prob
+    log_prob = jit(TOYS["checkerboard"]().log_prob)
     x = jnp.array([[0.5, 0.5], [1.5, 0.5], [4.5, 0.5], [4.5, 4.5], [-5.5, 0.5]])
     np.testing.assert_allclose(log_prob(x), [-np.log(32), -np.inf, -np.inf, -np.inf, -np.inf])
 
