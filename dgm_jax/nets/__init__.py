@@ -1,6 +1,7 @@
 """Nets: pairs of pure functions (init, apply)."""
 
 from .adapter import from_linen as from_linen
+from .adapter import stateful as stateful
 from .causal import INVERSES as INVERSES
 from .causal import Encoding as Encoding
 from .causal import Head as Head

@@ -1,20 +1,22 @@
-"""The one file that knows flax linen: a linen module becomes a `Net`, a pair of pure functions."""
+"""The one file that knows flax linen: a linen module becomes a noun, a pair of pure functions."""
 
 import inspect
 from functools import partial
 
 import flax.linen as linen
+import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Net
+from ..protocol import Array, Key, Net, Params, Shape, State, StatefulNet
 
 # The layers of linen with parameters of the default float, as those of `self.param` are: float64
 # where x64 is enabled. Linen's own would be float32 beside them.
-Attention, Conv, Dense, LayerNorm = (
+Attention, BatchNorm, Conv, Dense, LayerNorm = (
     partial(layer, param_dtype=float)
     for layer in (
         linen.MultiHeadDotProductAttention,
+        linen.BatchNorm,
         linen.Conv,
         linen.Dense,
         linen.LayerNorm,
@@ -22,32 +24,99 @@ Attention, Conv, Dense, LayerNorm = (
 )
 
 
-def from_linen(module: linen.Module, *shapes: tuple[int, ...]) -> Net:
-    """Closes a linen module over the shapes of its inputs (one event each, without a batch).
+def from_linen(module: linen.Module, *shapes: Shape) -> Net:
+    """A linen module as a `Net`, for inputs of these shapes (one event each, without a batch).
 
-    A module that has randomness (dropout) declares `deterministic` in `__call__`; it is True when
-    `apply` gets no key. Modules with state that is no parameter (batch norm) are refused.
+    A module that has randomness (dropout) declares `deterministic` in `__call__`; it is True where
+    `apply` gets no key. A module with state that is no parameter (batch normalisation) is refused:
+    `stateful` takes it.
     """
-    if not isinstance(module, linen.Module):
-        raise ValueError(f"module must be a linen module, built already; got {module!r}.")
-    has_switch = "deterministic" in inspect.signature(type(module).__call__).parameters
+    _check_module(module)
+    has_switch = _declares(module, "deterministic")
 
-    def init(key):
+    def init(key: Key) -> Params:
         checks.key(key)
         switch = {"deterministic": True} if has_switch else {}
         variables = module.init(key, *(jnp.zeros(shape) for shape in shapes), **switch)
         if extra := sorted(set(variables) - {"params"}):
             raise ValueError(
                 f"module {type(module).__name__} keeps state {extra} beside its parameters; "
-                "a Net has parameters only, so use a layer without running statistics."
+                "a Net has parameters only. Use nets.stateful(module, ...), which keeps running "
+                "statistics as well, or layers without."
             )
         return variables.get("params", {})
 
-    def apply(params, *inputs, key=None):
+    def apply(params: Params, *inputs: Array, key: Key | None = None) -> Array:
         switch = {"deterministic": key is None} if has_switch else {}
-        if key is not None:
-            checks.key(key)
-        rngs = None if key is None else {"dropout": key}
-        return module.apply({"params": params}, *inputs, rngs=rngs, **switch)
+        return module.apply({"params": params}, *inputs, rngs=_rngs(key), **switch)
 
     return Net(init, apply)
+
+
+def stateful(module: linen.Module, *shapes: Shape) -> StatefulNet:
+    """A linen module with a state as a `StatefulNet`: θ, s ↦ f_θ,s, for inputs of these shapes.
+
+    The module declares `train` in `__call__`, and its layers take their switch from it:
+
+        class Critic(linen.Module):
+            @linen.compact
+            def __call__(self, x, train):
+                x = linen.BatchNorm(use_running_average=not train)(linen.Dense(64)(x))
+                return linen.Dense(1)(jax.nn.relu(x))
+
+        critic = stateful(Critic(), (2,))
+        params, state = critic.init(key)
+        y, state = critic.apply(params, state, x, train=True)  # x [batch, 2]
+
+    The state is all that the module keeps beside its parameters, such as {"batch_stats": ...}. With
+    train=True it comes back updated, with the shapes and dtypes it had, as a loop wants; with
+    train=False as it was given. A module that has dropout declares `deterministic` as well, which
+    is True where `apply` gets no key.
+
+    Statistics of a batch are those of the whole batch: under `jit` also where the batch is spread
+    over devices; under `jax.pmap` where its layers are told the name of the axis,
+    linen.BatchNorm(axis_name="batch"). Ioffe and Szegedy (2015), "Batch normalization".
+    """
+    _check_module(module)
+    if not _declares(module, "train"):
+        raise ValueError(
+            f"module {type(module).__name__} must declare `train` in __call__, which says whether "
+            "to use the batch (True) or the state (False)."
+        )
+    has_switch = _declares(module, "deterministic")
+
+    def init(key: Key) -> tuple[Params, State]:
+        checks.key(key)
+        switch = {"deterministic": True} if has_switch else {}
+        inputs = (jnp.zeros(shape) for shape in shapes)
+        state = dict(module.init(key, *inputs, train=False, **switch))
+        return state.pop("params", {}), state
+
+    def apply(
+        params: Params, state: State, *inputs: Array, train: bool, key: Key | None = None
+    ) -> tuple[Array, State]:
+        switch = {"train": train} | ({"deterministic": key is None} if has_switch else {})
+        variables = {"params": params, **state}
+        if not train:
+            return module.apply(variables, *inputs, rngs=_rngs(key), **switch), state
+        mutable = list(state)
+        y, moved = module.apply(variables, *inputs, rngs=_rngs(key), mutable=mutable, **switch)
+        return y, jax.tree.map(lambda new, old: new.astype(old.dtype), dict(moved), state)
+
+    return StatefulNet(init, apply)
+
+
+def _check_module(module):
+    if not isinstance(module, linen.Module):
+        raise ValueError(f"module must be a linen module, built already; got {module!r}.")
+
+
+def _declares(module, name):
+    return name in inspect.signature(type(module).__call__).parameters
+
+
+def _rngs(key):
+    if key is None:
+        return None
+    checks.key(key)
+    return {"dropout": key}

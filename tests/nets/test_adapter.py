@@ -1,5 +1,7 @@
 """A linen module as a pair of pure functions."""
 
+from functools import partial
+
 import flax.linen as linen
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import nets
-from dgm_jax.nets import from_linen
+from dgm_jax.nets import from_linen, stateful
 from tests.contracts.compiled import jit
 
 
@@ -29,9 +31,16 @@ class Double(linen.Module):
 
 
 class WithState(linen.Module):
+    """Batch normalisation as it starts, scale 1 and bias 0, of which a tenth of a batch is kept."""
+
+    axis_name: str | None = None
+
     @linen.compact
-    def __call__(self, x):
-        return linen.BatchNorm(use_running_average=False)(x)
+    def __call__(self, x, train=True):
+        norm = linen.BatchNorm(
+            use_running_average=not train, momentum=0.9, axis_name=self.axis_name
+        )
+        return norm(x)
 
 
 def test_dropout_acts_with_a_key_and_only_then(key):
@@ -62,9 +71,106 @@ def test_a_module_without_parameters_is_a_net_of_none(key):
     np.testing.assert_array_equal(net.apply({}, jnp.ones(3)), 2)
 
 
-def test_a_module_that_keeps_state_is_refused(key):
-    with pytest.raises(ValueError, match="WithState keeps state .*batch_stats.*running statistics"):
+def test_a_module_that_keeps_state_is_refused_and_told_the_remedy(key):
+    with pytest.raises(ValueError, match="WithState keeps state .*batch_stats.*nets.stateful"):
         from_linen(WithState(), (3,)).init(key)
+
+
+# ------------------------------------------------------------------------------ nets with a state
+BATCH = np.random.default_rng(0).normal(2.0, 3.0, (16, 3)).astype(np.float32)
+
+
+def normalised(x, mean, var):
+    return (x - mean) / np.sqrt(var + 1e-5)
+
+
+def test_a_step_of_training_uses_the_batch_and_moves_the_state_by_a_tenth(key):
+    net = stateful(WithState(), (3,))
+    params, state = net.init(key)
+    assert set(state) == {"batch_stats"} and set(params) == {"BatchNorm_0"}
+    y, moved = jit(partial(net.apply, train=True))(params, state, BATCH)
+    mean, var = BATCH.mean(0), BATCH.var(0)
+    np.testing.assert_allclose(y, normalised(BATCH, mean, var), rtol=1e-4, atol=1e-5)
+    kept = moved["batch_stats"]["BatchNorm_0"]
+    np.testing.assert_allclose(kept["mean"], 0.1 * mean, rtol=1e-5)
+    np.testing.assert_allclose(kept["var"], 0.9 + 0.1 * var, rtol=1e-5)
+
+
+def test_otherwise_it_uses_the_state_and_changes_nothing(key):
+    net = stateful(WithState(), (3,))
+    params, state = net.init(key)
+    mean, var = jnp.array([1.0, -1.0, 2.0]), jnp.array([4.0, 1.0, 9.0])
+    state = {"batch_stats": {"BatchNorm_0": {"mean": mean, "var": var}}}
+    y, same = net.apply(params, state, BATCH, train=False)
+    assert same is state
+    np.testing.assert_allclose(y, normalised(BATCH, mean, var), rtol=1e-5, atol=1e-5)
+    one, _ = net.apply(params, state, BATCH[0], train=False)
+    np.testing.assert_allclose(one, y[0], rtol=1e-6)  # of a point no companion matters
+
+
+def test_statistics_are_those_of_the_whole_batch_on_every_layout(key):
+    """8 devices with 2 rows each: one program over a mesh, and eight by `pmap`."""
+    plain, named = stateful(WithState(), (3,)), stateful(WithState("batch"), (3,))
+    params, state = plain.init(key)
+    y, moved = plain.apply(params, state, BATCH, train=True)
+
+    mesh = jax.make_mesh((8,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
+    spread = jax.device_put(BATCH, rows)
+    of_mesh = jit(partial(plain.apply, train=True))(params, state, spread)
+    assert len(spread.sharding.device_set) == 8
+
+    run = jax.pmap(partial(named.apply, train=True), axis_name="batch", in_axes=(None, None, 0))
+    y_pmap, state_pmap = run(params, state, BATCH.reshape(8, 2, 3))
+    of_pmap = y_pmap.reshape(16, 3), jax.tree.map(lambda a: a[5], state_pmap)
+    for got in (of_mesh, of_pmap):
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, (y, moved)
+        )
+
+
+def test_a_state_keeps_its_dtype_so_that_a_loop_can_carry_it(key):
+    with jax.enable_x64(True):
+        net = stateful(WithState(), (3,))
+        params, state = net.init(jax.random.clone(key))
+        _, moved = jax.eval_shape(partial(net.apply, train=True), params, state, jnp.ones((4, 3)))
+    assert jax.tree.map(lambda a: a.dtype, state) == jax.tree.map(lambda a: a.dtype, moved)
+
+
+class Spectral(linen.Module):
+    @linen.compact
+    def __call__(self, x, train, deterministic):
+        x = linen.SpectralNorm(linen.Dense(4, use_bias=False))(x, update_stats=train)
+        return linen.Dropout(0.5, deterministic=deterministic)(x)
+
+
+def test_a_spectral_norm_finds_the_largest_singular_value_and_dropout_needs_a_key(key):
+    """Power iterations, one a step: the layer tends to W / σ_1."""
+    net = stateful(Spectral(), (3,))
+    params, state = net.init(key)
+
+    @jit
+    def run(params, state):
+        def step(state, _):
+            return net.apply(params, state, jnp.eye(3), train=True)[1], None
+
+        state, _ = jax.lax.scan(step, state, length=100)
+        noisy, _ = net.apply(params, state, jnp.eye(3), train=False, key=jax.random.key(1))
+        return net.apply(params, state, jnp.eye(3), train=False)[0], noisy
+
+    still, noisy = run(params, state)
+    (kernel,) = jax.tree.leaves(params)
+    np.testing.assert_allclose(still, kernel / np.linalg.norm(kernel, 2), rtol=1e-4)
+    np.testing.assert_allclose(noisy[noisy != 0], 2 * still[noisy != 0], rtol=1e-5)
+    assert (noisy == 0).any() and (noisy != 0).any()
+
+
+def test_a_module_that_cannot_be_told_of_training_is_refused():
+    with pytest.raises(ValueError, match="module Double must declare `train` in __call__"):
+        stateful(Double(), (3,))
+    for make in (stateful, from_linen):
+        with pytest.raises(ValueError, match="module must be a linen module, built already"):
+            make(WithState, (3,))
 
 
 def test_parameters_cross_jit_vmap_and_grad(key):
@@ -120,6 +226,6 @@ def test_parameters_of_all_nets_and_their_outputs_have_the_default_float(name, x
 
 
 def test_the_table_has_every_net():
-    others = {"from_linen", "naive", "one_hot", "scaled", "receptive_field"}
+    others = {"from_linen", "stateful", "naive", "one_hot", "scaled", "receptive_field"}
     functions = {n for n, f in vars(nets).items() if callable(f) and not isinstance(f, type)}
     assert functions - others == set(NETS)

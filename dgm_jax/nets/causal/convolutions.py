@@ -1,4 +1,4 @@
-"""Convolutions of pictures that look back only, in both views of time (see `nets.causal.stepwise`).
+"""Convolutions of pictures that look back only, in both views of time (`nets.causal.time`).
 
 The weights are those of the legal taps alone: there is none that a mask makes idle, the fan-in of
 the initial weights is right, and a step by itself multiplies what it needs and no more.
@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ... import checks
 from ..adapter import linen
-from .stepwise import AllSteps
+from .time import AllSteps, View
 
 CHANNELS_LAST = ("NHWC", "HWIO", "NHWC")
 
@@ -34,7 +35,7 @@ class CausalConv(linen.Module):
     scale: float = 1.0  # variance of the outputs at the start, for inputs of variance 1
 
     @linen.compact
-    def __call__(self, view, x):
+    def __call__(self, view: View, x):
         height = view.num_steps // self.width
         up, left = min(self.up, height - 1), min(self.left, self.width - 1)
         columns = left + 1 + (min(self.right, self.width - 1) if up else 0)
@@ -44,28 +45,36 @@ class CausalConv(linen.Module):
             return jnp.broadcast_to(bias, (*x.shape[:-1], self.features))
         init = linen.initializers.variance_scaling(self.scale, "fan_in", "truncated_normal")
         kernel = self.param("kernel", init, (num_taps, x.shape[-1], self.features))
-        if isinstance(view, AllSteps):
-            if self.late:  # the last pixel is one that no tap reaches
-                x = jnp.pad(x[:, 1:], [(0, 0), (0, 1), (0, 0)])
-            unused = (up + 1) * columns - num_taps
-            kernel = jnp.pad(kernel, [(0, unused), (0, 0), (0, 0)])
-            y = jax.lax.conv_general_dilated(
-                x.reshape(len(x), height, self.width, x.shape[-1]),
-                kernel.reshape(up + 1, columns, *kernel.shape[1:]),
-                (1, 1),
-                ((up, 0), (left, columns - 1 - left)),
-                dimension_numbers=CHANNELS_LAST,
-            )
-            return y.reshape(*x.shape[:-1], self.features) + bias
-        tap_row, tap_column = np.divmod(np.arange(num_taps), columns)
+        convolve = self.at_all_steps if isinstance(view, AllSteps) else self.at_one_step
+        return convolve(view, x, kernel, up, left, columns) + bias
+
+    def at_all_steps(self, view, x, kernel, up, left, columns):
+        """One convolution, whose kernel is 0 to the right of the own pixel."""
+        height = view.num_steps // self.width
+        if self.late:  # the last pixel is one that no tap reaches
+            x = jnp.pad(x[:, 1:], [(0, 0), (0, 1), (0, 0)])
+        unused = (up + 1) * columns - len(kernel)
+        kernel = jnp.pad(kernel, [(0, unused), (0, 0), (0, 0)])
+        y = jax.lax.conv_general_dilated(
+            x.reshape(len(x), height, self.width, x.shape[-1]),
+            kernel.reshape(up + 1, columns, *kernel.shape[1:]),
+            (1, 1),
+            ((up, 0), (left, columns - 1 - left)),
+            dimension_numbers=CHANNELS_LAST,
+        )
+        return y.reshape(*x.shape[:-1], self.features)
+
+    def at_one_step(self, view, x, kernel, up, left, columns):
+        """One product of the kernel with what the taps see, 0 beyond the edges."""
+        tap_row, tap_column = np.divmod(np.arange(len(kernel)), columns)
         above, aside = up - tap_row, tap_column - left
         row, column = np.divmod(np.arange(view.num_steps)[:, None], self.width)
         inside = (row >= above) & (column + aside >= 0) & (column + aside < self.width)
         lags = above * self.width - aside - self.late
         taps = jnp.stack(view.past(x, lags.tolist()), -2)  # [B, taps, c]
         taps = jnp.where(view.along(inside)[:, None], taps, 0)
-        flat = num_taps * x.shape[-1]
-        return taps.reshape(len(x), flat) @ kernel.reshape(flat, self.features) + bias
+        flat = len(kernel) * x.shape[-1]
+        return taps.reshape(len(x), flat) @ kernel.reshape(flat, self.features)
 
 
 class RowConv(linen.Module):
@@ -82,7 +91,7 @@ class RowConv(linen.Module):
     scale: float = 1.0
 
     @linen.compact
-    def __call__(self, view, x):
+    def __call__(self, view: View, x):
         up = min(self.up, view.num_steps - 1 - self.late)
         side = min(self.side, x.shape[-2] - 1)
         bias = self.param("bias", linen.initializers.zeros, (self.features,))
@@ -97,3 +106,18 @@ class RowConv(linen.Module):
             edges = ((0, 0), (side, side))
         y = jax.lax.conv_general_dilated(x, kernel, (1, 1), edges, dimension_numbers=CHANNELS_LAST)
         return bias + (y if isinstance(view, AllSteps) else y[:, 0])
+
+
+def check_picture(shape: tuple[int, int, int], **sizes: int) -> None:
+    """(H, W, C), and positive sizes."""
+    checks.image_shape(shape)
+    for name, value in sizes.items():
+        checks.positive_int(value, name)
+
+
+def check_kernels(**sizes: int) -> None:
+    """Odd, and at least 3."""
+    for name, value in sizes.items():
+        checks.positive_int(value, name, least=3)
+        if value % 2 == 0:
+            raise ValueError(f"{name} must be odd, to have a middle; got {value}.")

@@ -15,8 +15,9 @@ import numpy as np
 from ... import checks
 from ...protocol import CausalNet, Shape
 from ..adapter import Dense, LayerNorm, linen
+from .conditions import of_condition
 from .encodings import Encoding
-from .stepwise import of_condition, stepwise
+from .stepwise import stepwise
 
 POSITIONS = ("learned", "rotary")
 
@@ -32,6 +33,7 @@ def transformer(
     positions: str = "learned",
     grid: Sequence[int] | None = None,
     order: Sequence[int] | None = None,
+    dropout: float = 0.0,
     encoding: Encoding | None = None,
     cond_shape: Shape | None = None,
 ) -> CausalNet:
@@ -47,6 +49,9 @@ def transformer(
         near as what is to the left (Heo et al. 2024). Learned ones are of any grid
     order: order[t] is the coordinate made at step t. Position vectors are then two, of the place
         the input comes from and of the place to make; the same parameters serve every order.
+    dropout: the share of numbers that are 0 where a key is given, of the vectors that go into the
+        first layer and of what each branch adds; the weights of attention are all kept
+    cond_shape: (n,), one condition for all steps, or (dim, n), one for each
     Starts as zero, by the last layer; vectors of inputs and places start as N(0, 1), and all
     branches together add the variance 1. 12 hidden² parameters a layer.
     Costs of a step, multiplications a layer: 12 hidden² and, of attention, 2 hidden · dim, or with
@@ -59,29 +64,45 @@ def transformer(
     if window is not None:
         checks.positive_int(window, "window")
     checks.choice(positions, POSITIONS, "positions")
+    checks.rate(dropout, "dropout")
     if hidden % num_heads:
         raise ValueError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
-    grid = (dim,) if grid is None else tuple(grid)
-    for size in grid:
-        checks.positive_int(size, "each entry of grid")
-    if math.prod(grid) != dim:
-        raise ValueError(f"grid must have dim={dim} steps; got {grid}.")
-    grid = tuple(size for size in grid if size > 1) or (1,)
+    grid = _axes(grid, dim)
+    order = _order(order, dim, positions)
     if positions == "rotary" and hidden // num_heads % (2 * len(grid)):
         raise ValueError(
             f"hidden must be a multiple of {2 * len(grid)} a head for rotary positions, two "
             f"numbers an axis of grid={grid}; got hidden={hidden} with num_heads={num_heads}."
         )
-    if order is not None:
-        checks.permutation(order, dim)
-        order = tuple(int(i) for i in order)
-        if positions == "rotary":
-            raise ValueError("order needs positions='learned': rotary ones know steps, not places.")
-    body = Decoder(num_outputs, dim, hidden, num_layers, num_heads, window, positions, grid, order)
-    shape = (1, dim, 1)
     return stepwise(
-        body, shape, num_outputs=num_outputs, encoding=encoding, cond_shape=cond_shape, order=order
+        Decoder(
+            num_outputs, dim, hidden, num_layers, num_heads, window, positions, grid, order, dropout
+        ),
+        (1, dim, 1),
+        num_outputs=num_outputs,
+        encoding=encoding,
+        cond_shape=cond_shape,
+        order=order,
     )
+
+
+def _axes(grid, dim):
+    """The axes that are longer than one, of a grid of dim places; a line is one axis."""
+    grid = (dim,) if grid is None else tuple(grid)
+    for size in grid:
+        checks.positive_int(size, "each entry of grid")
+    if math.prod(grid) != dim:
+        raise ValueError(f"grid must have dim={dim} steps; got {grid}.")
+    return tuple(size for size in grid if size > 1) or (1,)
+
+
+def _order(order, dim, positions):
+    if order is None:
+        return None
+    checks.permutation(order, dim)
+    if positions == "rotary":
+        raise ValueError("order needs positions='learned': rotary ones know steps, not places.")
+    return tuple(int(i) for i in order)
 
 
 class Decoder(linen.Module):
@@ -94,19 +115,21 @@ class Decoder(linen.Module):
     positions: str
     grid: tuple[int, ...]
     order: tuple[int, ...] | None
+    dropout: float
 
     @linen.compact
     def __call__(self, view, u, cond):
-        unit = linen.initializers.normal(1.0)  # GPT-2's 0.02 learned markedly slower at our sizes
+        unit = linen.initializers.normal(1.0)
         # The bias is the start: as zeros it would have no norm, and the norms endless slopes there.
         h = Dense(self.hidden, kernel_init=unit, bias_init=unit, name="input")(u)
         for name, (num, places) in self.places().items():
             table = self.param(name, unit, (num, self.hidden))
             h = h + table[view.along(places)].astype(h.dtype)
         h = h + of_condition(view, cond, self.hidden, name="cond")
+        h = view.dropout(h, self.dropout)
         for _ in range(self.num_layers):
-            h = h + self.attention(view, LayerNorm()(h))
-            h = h + self.mlp(LayerNorm()(h))
+            h = h + view.dropout(self.attention(view, LayerNorm()(h)), self.dropout)
+            h = h + view.dropout(self.mlp(LayerNorm()(h)), self.dropout)
         zeros = linen.initializers.zeros
         return Dense(self.size, kernel_init=zeros, name="output")(LayerNorm()(h))
 

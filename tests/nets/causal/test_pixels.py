@@ -8,7 +8,7 @@ import pytest
 from dgm_jax import nets
 from dgm_jax.measure.flops import products
 from dgm_jax.nets.causal.convolutions import CausalConv, RowConv
-from dgm_jax.nets.causal.stepwise import AllSteps, OneStep
+from dgm_jax.nets.causal.time import AllSteps, OneStep
 from tests.contracts.compiled import jit
 
 SMALL = {"hidden": 4, "kernel_size": 3}
@@ -176,7 +176,7 @@ def test_weights_that_no_pixel_can_use_do_not_exist():
         ("pixelsnail", {"hidden": 6, "num_heads": 4}, "num_heads must divide hidden=6; got 4"),
         ("pixelsnail", {"num_convs": 0}, "num_convs must be an integer"),
         ("pixelcnn_pp", {"hidden": (8, 8)}, "hidden must be an integer"),
-        ("pixelcnn", {"cond_shape": (-1,)}, "cond_shape must be"),
+        ("pixelcnn", {"cond_shape": (-1,)}, "each entry of cond_shape"),
     ],
 )
 def test_bad_sizes_are_refused(name, options, message):

@@ -104,7 +104,7 @@ def test_it_starts_at_zero(name):
 
 def test_cells_are_those_of_the_papers():
     """Against the equations written out gate by gate, with weights drawn at random."""
-    from dgm_jax.nets.causal.sequences import _gru, _lstm
+    from dgm_jax.nets.causal.rnn import gru, lstm
 
     rng = np.random.default_rng(0)
     h, s, a_gru, a_lstm, inner = (rng.normal(size=n) for n in (2, 2, 6, 8, 2))
@@ -116,28 +116,28 @@ def test_cells_are_those_of_the_papers():
     u = h @ u_gru
     r, z = sigmoid(a_gru[:2] + u[:2]), sigmoid(a_gru[2:4] + u[2:4])
     n = np.tanh(a_gru[4:] + r * (u[4:] + inner))
-    got, _ = _gru(*(jnp.asarray(v) for v in (u_gru, inner, h, a_gru)))
+    got, _ = gru(*(jnp.asarray(v) for v in (u_gru, inner, h, a_gru)))
     np.testing.assert_allclose(got, (1 - z) * n + z * h, rtol=1e-5)
 
     i, f, g, o = np.split(a_lstm + h @ u_lstm, 4)
     s_new = sigmoid(f + 1) * s + sigmoid(i) * np.tanh(g)
     u, s_0, h_0, a = (jnp.asarray(given) for given in (u_lstm, s, h, a_lstm))
-    (s_got, h_got), _ = _lstm(u, (s_0, h_0), a)
+    (s_got, h_got), _ = lstm(u, (s_0, h_0), a)
     np.testing.assert_allclose(s_got, s_new, rtol=1e-5)
     np.testing.assert_allclose(h_got, sigmoid(o) * np.tanh(s_new), rtol=1e-5)
 
 
 def test_an_lstm_without_input_forgets_by_its_gate_and_a_gru_by_half():
     """h and s from one step to the next, by the equations, with weights of zero but one."""
-    from dgm_jax.nets.causal.sequences import _gru, _lstm
+    from dgm_jax.nets.causal.rnn import gru, lstm
 
     h = jnp.array([[0.4, -0.2]])
     zeros = jnp.zeros((2, 6))
-    new, _ = _gru(zeros, jnp.zeros(2), h, jnp.zeros((1, 6)))
+    new, _ = gru(zeros, jnp.zeros(2), h, jnp.zeros((1, 6)))
     np.testing.assert_allclose(new, h / 2)
-    kept, _ = _gru(zeros, jnp.zeros(2), h, jnp.zeros((1, 6)).at[:, 2:4].set(50.0))
+    kept, _ = gru(zeros, jnp.zeros(2), h, jnp.zeros((1, 6)).at[:, 2:4].set(50.0))
     np.testing.assert_allclose(kept, h)
-    (s, h), _ = _lstm(jnp.zeros((2, 8)), (h, h), jnp.zeros((1, 8)))
+    (s, h), _ = lstm(jnp.zeros((2, 8)), (h, h), jnp.zeros((1, 8)))
     forget = 1 / (1 + np.exp(-1))
     np.testing.assert_allclose(s, forget * np.array([[0.4, -0.2]]), rtol=1e-6)
     np.testing.assert_allclose(h, np.tanh(s) / 2, rtol=1e-6)
@@ -164,7 +164,7 @@ def test_bad_inputs_are_refused_by_name():
         (lambda: nets.wavenet(3, hidden=3, dilations=(1,), skip=0, **of), "skip must be an intege"),
         (
             lambda: nets.wavenet(3, hidden=3, dilations=(1,), cond_shape=(-1,), **of),
-            "cond_shape must be",
+            "each entry of cond_shape",
         ),
     ]:
         with pytest.raises(ValueError, match=match):

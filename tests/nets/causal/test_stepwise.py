@@ -9,7 +9,10 @@ from dgm_jax import nets
 from dgm_jax.measure.flops import products
 from dgm_jax.nets import naive, one_hot
 from dgm_jax.nets.adapter import linen
-from dgm_jax.nets.causal.stepwise import AllSteps, Head, OneStep, of_condition, stepwise
+from dgm_jax.nets.causal.channels import Head
+from dgm_jax.nets.causal.conditions import of_condition
+from dgm_jax.nets.causal.stepwise import stepwise
+from dgm_jax.nets.causal.time import AllSteps, OneStep
 from tests.contracts.compiled import jit
 
 STEPS = 7

@@ -8,7 +8,7 @@ import pytest
 from dgm_jax.measure.flops import products
 from dgm_jax.nets import naive, one_hot
 from dgm_jax.nets.causal import transformer
-from dgm_jax.nets.causal.stepwise import AllSteps
+from dgm_jax.nets.causal.time import AllSteps
 from dgm_jax.nets.causal.transformer import rotated
 from tests.contracts.compiled import jit
 

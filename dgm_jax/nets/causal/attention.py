@@ -1,0 +1,58 @@
+"""Softmax attention to earlier steps, to all of them or to the nearest."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from ...protocol import Array
+
+
+def attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
+    """Σ_s softmax_s(q_t·k_s / √c) v_s over the seen s; the softmax in float32 at least.
+
+    q [..., t, c], k and v [..., s, c], seen [..., t, s] -> [..., t, c].
+    Not jax.nn.dot_product_attention, whose softmax is in float32 even for float64.
+    """
+    dtype = jnp.promote_types(q.dtype, jnp.float32)
+    scores = jnp.einsum("...tc,...sc->...ts", q, k, preferred_element_type=dtype)
+    scores = jnp.where(seen, scores / math.sqrt(q.shape[-1]), -jnp.inf)
+    return jnp.einsum("...ts,...sc->...tc", jax.nn.softmax(scores).astype(v.dtype), v)
+
+
+def near(t: Array, s: Array, size: int) -> Array:
+    """Whether step t sees step s: its own and the size - 1 before it. [t, s]"""
+    lag = t[:, None] - s
+    return (lag >= 0) & (lag < size)
+
+
+def attention_to_near(q: Array, k: Array, v: Array, size: int) -> Array:
+    """`attention` of each step to `size` steps, its own the last; q, k, v [..., steps, c].
+
+    Cost: steps keys for each step, or 2 size where that is less.
+    """
+    steps = q.shape[-2]
+    if 2 * size < steps:
+        return _in_blocks(q, k, v, size)
+    t = jnp.arange(steps)
+    return attention(q, k, v, near(t, t, size))
+
+
+def _in_blocks(q, k, v, size):
+    """Of blocks of `size` steps, each of which sees itself and the block before it."""
+    steps = q.shape[-2]
+    num = -(-steps // size)
+
+    def blocks(a):  # [..., num, size, c]
+        a = jnp.pad(a, [(0, 0)] * (a.ndim - 2) + [(0, num * size - steps), (0, 0)])
+        return a.reshape(*a.shape[:-2], num, size, a.shape[-1])
+
+    def with_last(a):
+        last = jnp.pad(a[..., :-1, :, :], [(0, 0)] * (a.ndim - 3) + [(1, 0), (0, 0), (0, 0)])
+        return jnp.concatenate([last, a], -2)
+
+    q, k, v = (blocks(a) for a in (q, k, v))
+    t, s = size + jnp.arange(size), jnp.arange(2 * size)
+    before_start = (s < size) & (jnp.arange(num)[:, None, None] == 0)
+    y = attention(q, with_last(k), with_last(v), near(t, s, size) & ~before_start)
+    return y.reshape(*y.shape[:-3], num * size, y.shape[-1])[..., :steps, :]

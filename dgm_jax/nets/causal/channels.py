@@ -1,0 +1,91 @@
+"""The channels of one pixel: they are made one after the other, each given those before it."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from ...protocol import Array, Key, Params
+from ..adapter import Dense, linen
+from .encodings import Encoding, encoded
+
+
+class Head(NamedTuple):
+    """How the channels of one pixel hang together: f_c may depend on x_<c of its own pixel."""
+
+    size: int  # numbers that the body gives a pixel
+    apply: Callable[[Array, Array], Array]  # h [..., size], x [..., C] -> f [..., C, num_outputs]
+
+
+class LinearHead(linen.Module):
+    """f_c = h_c + Σ_{b<c} V_cb u_b, with u_b the encoded channel b."""
+
+    num_outputs: int
+
+    @linen.compact
+    def __call__(self, h, u, channels):
+        """f of the channels named."""
+        h = h.reshape(*u.shape[:-1], self.num_outputs)
+        zeros = linen.initializers.zeros
+        f = []
+        for c in channels:
+            f.append(h[..., c, :])
+            if c:
+                before = u[..., :c, :].reshape(*u.shape[:-2], c * u.shape[-1])
+                name = f"Dense_{c - 1}"
+                v = Dense(self.num_outputs, use_bias=False, kernel_init=zeros, name=name)
+                f[-1] = f[-1] + v(before)
+        return jnp.stack(f, -2)
+
+
+class Channels(NamedTuple):
+    """What a net sees of a pixel, and how the numbers of its body become outputs."""
+
+    num: int
+    num_outputs: int
+    encoding: Encoding | None
+    head: Head | None  # None: linear, of more channels than one
+
+    @property
+    def size(self) -> int:
+        """Numbers that a body gives a pixel."""
+        return self.num_outputs * self.num if self.head is None else self.head.size
+
+    @property
+    def linear(self) -> LinearHead | None:
+        return LinearHead(self.num_outputs) if self.head is None and self.num > 1 else None
+
+    def init(self, key: Key, h: Array) -> Params:
+        u = jnp.zeros((1, self.num, 1 if self.encoding is None else self.encoding.size))
+        return self.linear.init(key, h, u, range(self.num))["params"]
+
+    def outputs(self, params: Params, h: Array, x: Array, of: range | None = None) -> Array:
+        """h [..., size] and x [..., channels] -> f [..., n, num_outputs] of n channels, or all."""
+        of = range(self.num) if of is None else of
+        if self.head is not None:
+            return self.head.apply(h, x)[..., of.start : of.stop, :]
+        if self.linear is not None:
+            return self.linear.apply({"params": params["head"]}, h, self._entries(x, h.dtype), of)
+        return h[..., None, :]
+
+    def token(self, x: Array, dtype) -> Array:
+        """What the next step sees of a pixel, [..., channels] -> [..., channels·e + 1].
+
+        All entries, and a 1 that tells it from the zeros of before the start.
+        """
+        u = self._entries(x, dtype)
+        u = u.reshape(*x.shape[:-1], math.prod(u.shape[-2:]))  # no -1: the batch may be empty
+        return jnp.concatenate([u, jnp.ones((*u.shape[:-1], 1), dtype)], -1)
+
+    def start(self, dtype, *batch: int) -> Array:
+        """What the first step sees: zeros, like a token."""
+        return jnp.zeros_like(self.token(self.nothing(dtype, *batch), dtype))
+
+    def nothing(self, dtype, *batch: int) -> Array:
+        """Pixels yet to be made, [*batch, channels]."""
+        return jnp.zeros((*batch, self.num), dtype if self.encoding is None else jnp.int32)
+
+    def _entries(self, x, dtype):
+        """[..., channels] -> [..., channels, e]."""
+        return encoded(x, self.encoding, dtype).astype(dtype)

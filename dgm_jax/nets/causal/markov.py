@@ -1,0 +1,53 @@
+"""A Markov chain whose conditionals are one multilayer perceptron of the last values."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from ... import checks
+from ...protocol import CausalNet, Shape
+from ..adapter import linen
+from .affine import Affine, affine_of_condition, output_layer
+from .encodings import Encoding
+from .stepwise import stepwise
+
+
+def markov(
+    dim: int,
+    *,
+    window: int,
+    hidden: Sequence[int],
+    num_outputs: int,
+    encoding: Encoding | None = None,
+    cond_shape: Shape | None = None,
+) -> CausalNet:
+    """f_i = MLP(x_{i-w}, ..., x_{i-1}, c), the same for all i: a Markov chain of order w = window.
+
+    What lies before the start is told from every value. Starts as f = 0. With e entries a value,
+    `apply` and `unroll` multiply dim · (w e + c) · hidden[0] and so on; the step keeps w values.
+    Lecture: the Markov property; here with a net where a table would need K^w rows.
+    """
+    checks.positive_int(dim, "dim")
+    checks.positive_int(window, "window")
+    checks.widths(hidden)
+    if not len(hidden):
+        raise ValueError("hidden must name at least one layer; got ().")
+    body = Markov(num_outputs, window, tuple(hidden))
+    return stepwise(
+        body, (1, dim, 1), num_outputs=num_outputs, encoding=encoding, cond_shape=cond_shape
+    )
+
+
+class Markov(linen.Module):
+    size: int
+    window: int
+    hidden: tuple[int, ...]
+
+    @linen.compact
+    def __call__(self, view, u, cond):
+        h = jnp.concatenate(view.past(u, range(self.window)), -1)
+        h = jax.nn.silu(Affine(self.hidden[0])(h) + affine_of_condition(view, cond, self.hidden[0]))
+        for width in self.hidden[1:]:
+            h = jax.nn.silu(Affine(width)(h))
+        return output_layer(self.size)(h)

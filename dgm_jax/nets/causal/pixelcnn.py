@@ -1,0 +1,74 @@
+"""PixelCNN: masked convolutions, which see the pixels above and to the left."""
+
+import jax
+
+from ...protocol import CausalNet, Shape
+from ..adapter import Dense, linen
+from .channels import Channels, Head
+from .conditions import of_condition
+from .convolutions import CausalConv, check_kernels, check_picture
+from .encodings import Encoding
+from .stepwise import stepwise
+
+
+def pixelcnn(
+    shape: tuple[int, int, int],
+    *,
+    hidden: int = 64,
+    num_layers: int = 6,
+    kernel_size: int = 3,
+    first_kernel_size: int = 7,
+    num_outputs: int = 1,
+    encoding: Encoding | None = None,
+    cond_shape: Shape | None = None,
+    head: Head | None = None,
+) -> CausalNet:
+    """Convolutions masked to the pixels above and to the left, in num_layers residual blocks.
+
+    The first mask (A) leaves out the own pixel, later ones (B) do not; a block is 1×1 to `hidden`
+    channels, k×k, and 1×1 back to 2 · hidden.
+
+    Of all nets of pictures: shape is (H, W, C), and x [..., H·W·C]; num_outputs, how many numbers
+    for each x_i; encoding, how levels are seen; cond_shape, (n,) for one condition of a picture,
+    such as a one-hot class, or (H, W, n) for a map beside it; head, how the channels of a pixel
+    hang together, by default linearly.
+
+    It has a blind spot: to the right a pixel sees first_kernel_size // 2 columns of the row above
+    it, and k // 2 more of each row further up (3, 4, 5, ... at the default sizes), so it never sees
+    those beyond, whatever the depth.
+    Cost: (4 + (k² + 1) / 2) hidden² multiplications a block and pixel, in the parallel pass
+    (4 + k (k + 1) / 2) hidden². van den Oord et al. (2016), "Pixel recurrent neural networks", 3.4.
+    """
+    check_picture(shape, hidden=hidden, num_layers=num_layers)
+    check_kernels(kernel_size=kernel_size, first_kernel_size=first_kernel_size)
+    size = Channels(shape[2], num_outputs, encoding, head).size
+    body = PixelCNN(size, shape[1], hidden, num_layers, kernel_size, first_kernel_size)
+    return stepwise(
+        body, shape, num_outputs=num_outputs, encoding=encoding, cond_shape=cond_shape, head=head
+    )
+
+
+class PixelCNN(linen.Module):
+    size: int
+    width: int
+    hidden: int
+    num_layers: int
+    kernel_size: int
+    first_kernel_size: int
+
+    @linen.compact
+    def __call__(self, view, u, cond):
+        first = square(self.first_kernel_size)
+        h = CausalConv(2 * self.hidden, self.width, **first, late=True)(view, u)
+        for _ in range(self.num_layers):
+            a = Dense(self.hidden)(jax.nn.relu(h)) + of_condition(view, cond, self.hidden)
+            conv = CausalConv(self.hidden, self.width, **square(self.kernel_size))
+            a = conv(view, jax.nn.relu(a))
+            h = h + Dense(2 * self.hidden)(jax.nn.relu(a))
+        h = Dense(2 * self.hidden)(jax.nn.relu(h)) + of_condition(view, cond, 2 * self.hidden)
+        return Dense(self.size, kernel_init=linen.initializers.zeros)(jax.nn.relu(h))
+
+
+def square(size: int) -> dict[str, int]:
+    """The taps of a kernel that is square before its mask."""
+    return {"up": size // 2, "left": size // 2, "right": size // 2}

@@ -1,0 +1,95 @@
+"""PixelSNAIL: causal convolutions, and attention to all earlier pixels."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ... import checks
+from ...protocol import CausalNet, Shape
+from ..adapter import Dense, linen
+from .channels import Channels, Head
+from .conditions import of_condition
+from .convolutions import CausalConv, check_kernels, check_picture
+from .encodings import Encoding
+from .gates import gated_residual
+from .stepwise import stepwise
+
+
+def pixelsnail(
+    shape: tuple[int, int, int],
+    *,
+    hidden: int = 64,
+    num_layers: int = 2,
+    num_convs: int = 2,
+    num_heads: int = 1,
+    kernel_size: int = 3,
+    dropout: float = 0.0,
+    num_outputs: int = 1,
+    encoding: Encoding | None = None,
+    cond_shape: Shape | None = None,
+    head: Head | None = None,
+) -> CausalNet:
+    """Blocks of num_convs gated residual convolutions, then softmax(q·k) v over all earlier pixels.
+
+    Queries are made of features, keys and values of features and input, all with their places: one
+    block sees everything before a pixel.
+    dropout: the share of numbers between the two convolutions of a residual block that are 0, where
+    a key is given.
+    The options that all nets of pictures have are told at `nets.pixelcnn`.
+    Cost: 6 (k // 2 + 1)² hidden² multiplications a pixel for each of the num_convs, and
+    2 (H W)² hidden for each attention. Chen et al. (2018), "PixelSNAIL", figure 2.
+    """
+    check_picture(
+        shape, hidden=hidden, num_layers=num_layers, num_convs=num_convs, num_heads=num_heads
+    )
+    check_kernels(kernel_size=kernel_size)
+    checks.rate(dropout, "dropout")
+    if hidden % num_heads:
+        raise ValueError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
+    size = Channels(shape[2], num_outputs, encoding, head).size
+    sizes = hidden, num_layers, num_convs, num_heads, kernel_size
+    body = PixelSNAIL(size, shape[1], *sizes, dropout)
+    return stepwise(
+        body, shape, num_outputs=num_outputs, encoding=encoding, cond_shape=cond_shape, head=head
+    )
+
+
+class PixelSNAIL(linen.Module):
+    size: int
+    width: int
+    hidden: int
+    num_layers: int
+    num_convs: int
+    num_heads: int
+    kernel_size: int
+    dropout: float
+
+    @linen.compact
+    def __call__(self, view, u, cond):
+        half = self.kernel_size // 2
+        conv = partial(CausalConv, width=self.width, up=half, left=half)
+        block = partial(gated_residual, view, of_cond=of_condition, dropout=self.dropout)
+        alone = partial(block, cond=None, conv=partial(CausalConv, width=self.width))
+        place = view.along(places(view.num_steps, self.width))
+        place = jnp.broadcast_to(place, (*u.shape[:-1], 2)).astype(u.dtype)
+        h = conv(self.hidden, right=half, late=True)(view, u)
+        for _ in range(self.num_layers):
+            for _ in range(self.num_convs):
+                h = block(h, cond, conv)
+            q = Dense(self.hidden)(alone(jnp.concatenate([h, place], -1)))
+            k_and_v = Dense(2 * self.hidden)(alone(jnp.concatenate([u, h, place], -1)))
+            k, v = jnp.split(k_and_v, 2, -1)
+            attended = view.attend(*map(self.by_head, (q, k, v))).reshape(h.shape)
+            h = alone(h, beside=attended)
+        return Dense(self.size, kernel_init=linen.initializers.zeros)(jax.nn.elu(h))
+
+    def by_head(self, a):
+        return a.reshape(*a.shape[:-1], self.num_heads, self.hidden // self.num_heads)
+
+
+def places(num_steps: int, width: int) -> np.ndarray:
+    """Row and column of each step, each from -1/2 to 1/2. [steps, 2]"""
+    at = np.stack(np.divmod(np.arange(num_steps), width), -1)
+    return at / np.maximum(at[-1], 1) - 0.5

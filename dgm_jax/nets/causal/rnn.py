@@ -1,0 +1,88 @@
+"""A recurrent net: all of the past in a state of fixed size, by a GRU or an LSTM."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from ... import checks
+from ...protocol import CausalNet, Shape
+from ..adapter import linen
+from .affine import Affine, affine_of_condition, output_layer
+from .encodings import Encoding
+from .stepwise import stepwise
+
+CELLS = ("gru", "lstm")
+
+
+def rnn(
+    dim: int,
+    *,
+    hidden: int,
+    num_outputs: int,
+    cell: str = "gru",
+    num_layers: int = 1,
+    encoding: Encoding | None = None,
+    cond_shape: Shape | None = None,
+) -> CausalNet:
+    """f_i = V h_i + b with h_i = cell(h_{i-1}, x_{i-1}, c): all of the past, in `hidden` numbers.
+
+    cell: "gru", n = tanh(W x + r ∘ (U h + b)), h ← (1 - z) ∘ n + z ∘ h, with gates r and z; or
+        "lstm", s ← σ(f) ∘ s + σ(i) ∘ tanh(g), h = σ(o) ∘ tanh(s).
+    Starts as f = 0. `apply` makes W x for all steps at once and then U h one after the other: one
+    pass in arithmetic, dim small steps in time; `unroll` takes no more, and keeps the state only.
+    Cho et al. (2014); Hochreiter & Schmidhuber (1997), forget gate open at the start (bias 1).
+    """
+    checks.positive_int(dim, "dim")
+    checks.choice(cell, CELLS, "cell")
+    checks.positive_int(hidden, "hidden")
+    checks.positive_int(num_layers, "num_layers")
+    body = Recurrent(num_outputs, cell, hidden, num_layers)
+    return stepwise(
+        body, (1, dim, 1), num_outputs=num_outputs, encoding=encoding, cond_shape=cond_shape
+    )
+
+
+class Recurrent(linen.Module):
+    size: int
+    cell: str
+    hidden: int
+    num_layers: int
+
+    @linen.compact
+    def __call__(self, view, u, cond):
+        h, n = u, self.hidden
+        num_gates = {"gru": 3, "lstm": 4}[self.cell]
+        zeros = jnp.zeros((u.shape[0], n), u.dtype)
+        for layer in range(self.num_layers):
+            a = Affine(num_gates * n)(h) + affine_of_condition(view, cond, num_gates * n)
+            recurrent = self.param(f"recurrent_{layer}", orthogonal, (num_gates, n))
+            if self.cell == "gru":
+                inner = self.param(f"inner_{layer}", linen.initializers.zeros, (n,))
+                h = view.recur(partial(gru, recurrent, inner), zeros, a)
+            else:
+                h = view.recur(partial(lstm, recurrent), (zeros, zeros), a)
+        return output_layer(self.size)(h)
+
+
+def orthogonal(key, shape):
+    """U for each gate, side by side: [n, gates n]."""
+    gates, n = shape
+    return jnp.moveaxis(jax.random.orthogonal(key, n, (gates,)), 0, 1).reshape(n, gates * n)
+
+
+def gru(recurrent, inner, h, a):
+    a_r, a_z, a_n = jnp.split(a, 3, -1)
+    u_r, u_z, u_n = jnp.split(h @ recurrent, 3, -1)
+    z = jax.nn.sigmoid(a_z + u_z)
+    n = jnp.tanh(a_n + jax.nn.sigmoid(a_r + u_r) * (u_n + inner))
+    h = (1 - z) * n + z * h
+    return h, h
+
+
+def lstm(recurrent, state, a):
+    s, h = state
+    i, f, g, o = jnp.split(a + h @ recurrent, 4, -1)
+    s = jax.nn.sigmoid(f + 1) * s + jax.nn.sigmoid(i) * jnp.tanh(g)
+    h = jax.nn.sigmoid(o) * jnp.tanh(s)
+    return (s, h), h

@@ -1,0 +1,80 @@
+"""WaveNet: a stack of dilated causal convolutions with gates."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from ... import checks
+from ...protocol import CausalNet, Shape
+from ..adapter import linen
+from .affine import Affine, affine_of_condition, output_layer
+from .encodings import Encoding
+from .stepwise import stepwise
+
+
+def wavenet(
+    dim: int,
+    *,
+    hidden: int,
+    dilations: Sequence[int],
+    num_outputs: int,
+    kernel_size: int = 2,
+    skip: int | None = None,
+    encoding: Encoding | None = None,
+    cond_shape: Shape | None = None,
+) -> CausalNet:
+    """f_i of the R values before it, R = 1 + (kernel_size - 1) Σ dilations: `receptive_field`.
+
+    A layer of dilation d: z = tanh(a) ∘ σ(b), (a, b) = Σ_j W_j h_{t-jd} + V c, h ← h + W z, with
+    `hidden` channels; f = MLP(Σ_layers S z) with `skip` channels, by default twice `hidden`.
+    dilations: one a layer, such as (1, 2, 4, ..., 512) * 3. Starts as f = 0.
+    Costs: `apply` 2 dim · layers · hidden (2 k hidden + hidden + skip) and the MLP; `unroll` the
+    same, and for each layer a queue of (k - 1) d + 1 steps. van den Oord et al. (2016), eqs. 2-3.
+    """
+    checks.positive_int(dim, "dim")
+    checks.positive_int(hidden, "hidden")
+    receptive_field(dilations, kernel_size)
+    skip = 2 * hidden if skip is None else skip
+    checks.positive_int(skip, "skip")
+    body = WaveNet(num_outputs, hidden, skip, tuple(dilations), kernel_size)
+    return stepwise(
+        body, (1, dim, 1), num_outputs=num_outputs, encoding=encoding, cond_shape=cond_shape
+    )
+
+
+def receptive_field(dilations: Sequence[int], kernel_size: int = 2) -> int:
+    """R = 1 + (kernel_size - 1) Σ dilations: what an output of `wavenet` sees, in values."""
+    if isinstance(dilations, (str, int)) or not hasattr(dilations, "__len__") or not len(dilations):
+        raise ValueError(f"dilations must be a sequence such as (1, 2, 4, 8); got {dilations!r}.")
+    for dilation in dilations:
+        checks.positive_int(dilation, f"each entry of dilations={tuple(dilations)}")
+    checks.positive_int(kernel_size, "kernel_size", least=2)
+    return 1 + (kernel_size - 1) * sum(dilations)
+
+
+class WaveNet(linen.Module):
+    size: int
+    hidden: int
+    skip: int
+    dilations: tuple[int, ...]
+    kernel_size: int
+
+    @linen.compact
+    def __call__(self, view, u, cond):
+        h, gated, width = Affine(self.hidden)(u), [], 2 * self.hidden
+        shared = affine_of_condition(view, cond, width * len(self.dilations))
+        for i, dilation in enumerate(self.dilations):
+            if gated:  # not after the last: nothing reads it
+                h = h + Affine(self.hidden)(gated[-1])
+            # A dilated convolution would save a tenth of the parallel pass and of its gradient
+            # (CPU, 10 layers of 32 or 64 channels): not worth a second program beside the step.
+            taps = view.past(h, [j * dilation for j in range(self.kernel_size)])
+            a = Affine(width)(jnp.concatenate(taps, -1))
+            if cond is not None:
+                a = a + shared[..., i * width : (i + 1) * width]
+            a, b = jnp.split(a, 2, -1)
+            gated.append(jnp.tanh(a) * jax.nn.sigmoid(b))
+        # The sum of all skips as one product: fewer operations a step, equal arithmetic.
+        s = jax.nn.relu(Affine(self.skip)(jnp.concatenate(gated, -1)))
+        return output_layer(self.size)(jax.nn.relu(Affine(self.skip)(s)))
