@@ -1,0 +1,295 @@
+"""Faults of the causal nets: who sees whom, and whether steps one by one are all steps at once."""
+
+from tests.faults.planting import Fault
+
+TRIANGULAR = "dgm_jax/nets/causal/triangular.py"
+MADE = "dgm_jax/nets/causal/made.py"
+STEPWISE = "dgm_jax/nets/causal/stepwise.py"
+CONVOLUTIONS = "dgm_jax/nets/causal/convolutions.py"
+BODIES = "dgm_jax/nets/causal/pixel_bodies.py"
+SEQUENCES = "dgm_jax/nets/causal/sequences.py"
+TRANSFORMER = "dgm_jax/nets/causal/transformer.py"
+
+SEES_EARLIER = "nets/causal/test_made.py::test_an_output_sees_exactly_the_inputs_before_it"
+UNROLLS = "nets/causal/test_made.py::test_all_unrolls_are_those_of_d_full_passes"
+ONE_BY_ONE = "nets/causal/test_stepwise.py::test_a_step_at_a_time_is_all_steps_at_once"
+NO_LOOK_AHEAD = (
+    "nets/causal/test_stepwise.py::test_nothing_looks_ahead_and_the_next_output_sees_each_input"
+)
+ATTENTION = (
+    "nets/causal/test_stepwise.py::test_attention_is_the_masked_definition_in_float64_in_both_views"
+)
+PIXELS_SEE = "nets/causal/test_pixels.py::test_every_earlier_pixel_is_seen_and_no_other"
+
+FAULTS = (
+    # ------------------------------------------------------------------------------------ MADE
+    Fault(
+        "made-output-not-strict",
+        "T1: an output sees hidden units of its own rank",
+        TRIANGULAR,
+        "_triangular(layers.readout, last, outputs - 1, read, bounds)",
+        "_triangular(layers.readout, last, outputs, read, bounds)",
+        SEES_EARLIER,
+    ),
+    Fault(
+        "made-direct-not-strict",
+        "T1: a direct connection leads from an input to its own output",
+        TRIANGULAR,
+        "_triangular(layers.direct, x, outputs - 1, inputs, bounds)",
+        "_triangular(layers.direct, x, outputs, inputs, bounds)",
+        SEES_EARLIER,
+    ),
+    Fault(
+        "made-hidden-strict",
+        "T2: hidden units do not see those of their own degree, so inputs are lost",
+        TRIANGULAR,
+        "legal = below[columns][None] <= own[rows][:, None]",
+        "legal = below[columns][None] < own[rows][:, None]",
+        SEES_EARLIER,
+    ),
+    Fault(
+        "made-degrees-miss-the-last",
+        "T2: no hidden unit has the highest degree, so an input reaches no output",
+        MADE,
+        "np.arange(h) * (highest - lowest + 1) // h + lowest",
+        "np.arange(h) * (highest - lowest) // h + lowest",
+        SEES_EARLIER,
+    ),
+    Fault(
+        "made-outputs-in-the-order-of-making",
+        "T3: outputs of a permuted order are not put back by rank",
+        MADE,
+        "k, rank = num_outputs, np.argsort(order)",
+        "k, rank = num_outputs, order",
+        SEES_EARLIER,
+    ),
+    Fault(
+        "made-first-output-without-condition",
+        "T2: with a condition no unit has degree 0, so the first output ignores it",
+        MADE,
+        "lowest = 0 if cond_shape else 1",
+        "lowest = 1",
+        "nets/causal/test_made.py::test_every_output_sees_the_condition_the_first_too",
+    ),
+    Fault(
+        "made-coordinates-of-the-first-block",
+        "T9: each block of an unroll names its coordinates from 0",
+        TRIANGULAR,
+        "emit(block.lo + t, f)",
+        "emit(t, f)",
+        UNROLLS,
+    ),
+    Fault(
+        "made-a-round-too-few",
+        "T12: a fixed point is left one round before it is exact",
+        TRIANGULAR,
+        "return (rounds < size) & ~(change <= tolerance)",
+        "return (rounds < size - 1) & ~(change <= tolerance)",
+        UNROLLS,
+    ),
+    Fault(
+        "made-transposed-skips",
+        "T12: the transpose of a residual net keeps its skips in the order forward",
+        TRIANGULAR,
+        "skips[depth - 1 - m] = depth - 1 - n",
+        "skips[n] = m",
+        (
+            "bijectors/test_autoregressive.py::"
+            "test_derivatives_of_the_inverse_are_those_of_the_loop_of_d_passes"
+        ),
+    ),
+    Fault(
+        "naive-forgets-the-order",
+        "T3: the d passes make the coordinates from 0 on, whatever the order",
+        "dgm_jax/nets/causal/definition.py",
+        "jax.lax.scan(fill_one, values, jnp.asarray(order))",
+        "jax.lax.scan(fill_one, values, jnp.arange(dim))",
+        "nets/causal/test_definition.py::test_unroll_makes_each_coordinate_from_those_before_it",
+    ),
+    # --------------------------------------------------------------------------- step by step
+    Fault(
+        "stepwise-without-shift",
+        "T10: step t is given input t",
+        STEPWISE,
+        "AllSteps(num_steps), later(u, 1), cond",
+        "AllSteps(num_steps), later(u, 0), cond",
+        NO_LOOK_AHEAD,
+    ),
+    Fault(
+        "queue-off-by-one",
+        "T9: the cached queue of past inputs is read one step late",
+        STEPWISE,
+        "(self.t - lag) % size",
+        "(self.t - lag + 1) % size",
+        ONE_BY_ONE,
+    ),
+    Fault(
+        "cached-keys-of-the-next-step",
+        "T9: a step attends to the place of the next one in its cache",
+        STEPWISE,
+        "jnp.arange(size) <= self.t)",
+        "jnp.arange(size) <= self.t + 1)",
+        ATTENTION,
+    ),
+    Fault(
+        "attention-sees-the-next-step",
+        "T10: the mask of attention is off by one",
+        STEPWISE,
+        "return (lag >= 0) & (lag < size)",
+        "return (lag >= -1) & (lag < size)",
+        ATTENTION,
+    ),
+    Fault(
+        "attention-window-too-wide",
+        "T10: a window of attention is one step too wide in the parallel pass",
+        STEPWISE,
+        "return (lag >= 0) & (lag < size)",
+        "return (lag >= 0) & (lag <= size)",
+        ATTENTION,
+    ),
+    Fault(
+        "attention-of-another-temperature",
+        "T9: the scores of attention are divided by c, not by its square root",
+        STEPWISE,
+        "scores / math.sqrt(q.shape[-1])",
+        "scores / q.shape[-1]",
+        ATTENTION,
+    ),
+    Fault(
+        "start-is-a-value",
+        "T10: before the start looks like the value 0: there is no start token",
+        STEPWISE,
+        "jnp.ones((*u.shape[:-1], 1), dtype)",
+        "jnp.zeros((*u.shape[:-1], 1), dtype)",
+        "nets/causal/test_sequences.py::test_before_the_start_is_no_value",
+    ),
+    Fault(
+        "channel-sees-itself",
+        "T4: the last channel of a pixel is added to its own output",
+        STEPWISE,
+        "before = u[..., :c, :]",
+        "before = u[..., 1 : c + 1, :]",
+        "nets/causal/test_pixels.py::test_the_channels_of_a_pixel_come_in_order",
+    ),
+    Fault(
+        "wavenet-skips-the-own-step",
+        "T10: the taps of a dilated convolution begin one dilation too far back",
+        SEQUENCES,
+        "[j * dilation for j in range(self.kernel_size)]",
+        "[(j + 1) * dilation for j in range(self.kernel_size)]",
+        ("nets/causal/test_sequences.py::test_an_output_sees_its_receptive_field_and_nothing_else"),
+    ),
+    Fault(
+        "receptive-field-of-the-taps",
+        "T10: R = k Σ d, where it is 1 + (k - 1) Σ d",
+        SEQUENCES,
+        "return 1 + (kernel_size - 1) * sum(dilations)",
+        "return kernel_size * sum(dilations)",
+        (
+            "nets/causal/test_sequences.py::"
+            "test_the_receptive_field_is_one_more_than_the_taps_beyond_the_first"
+        ),
+    ),
+    Fault(
+        "lstm-forgets-at-the-start",
+        "the forget gate has no bias of 1",
+        SEQUENCES,
+        "jax.nn.sigmoid(f + 1) * s",
+        "jax.nn.sigmoid(f) * s",
+        (
+            "nets/causal/test_sequences.py::"
+            "test_an_lstm_without_input_forgets_by_its_gate_and_a_gru_by_half"
+        ),
+    ),
+    Fault(
+        "rotary-is-no-rotation",
+        "the second half of a turned pair has the wrong sign",
+        TRANSFORMER,
+        "[left * cos - right * sin, left * sin + right * cos]",
+        "[left * cos + right * sin, left * sin + right * cos]",
+        (
+            "nets/causal/test_transformer.py::"
+            "test_rotary_places_are_distances_so_that_parameters_serve_any_length"
+        ),
+    ),
+    Fault(
+        "transformer-order-of-readers",
+        "T3: a step of a permuted order is told a place it does not read from",
+        TRANSFORMER,
+        "np.append(0, 1 + order[:-1])",
+        "np.append(0, 1 + order[1:])",
+        (
+            "nets/causal/test_transformer.py::"
+            "test_a_place_is_told_to_the_step_that_makes_it_and_to_the_one_that_reads_from_it"
+        ),
+    ),
+    # -------------------------------------------------------------------------------- pictures
+    Fault(
+        "pixelcnn-mask-a-is-mask-b",
+        "T4: the first mask lets a pixel see itself",
+        CONVOLUTIONS,
+        "num_taps = up * columns + left + (not self.late)",
+        "num_taps = up * columns + left + 1",
+        PIXELS_SEE,
+    ),
+    Fault(
+        "pixelcnn-mask-b-is-mask-a",
+        "T4: later masks leave out the own pixel too",
+        CONVOLUTIONS,
+        "num_taps = up * columns + left + (not self.late)",
+        "num_taps = up * columns + left",
+        PIXELS_SEE,
+    ),
+    Fault(
+        "convolution-shifted-to-the-right",
+        "T4: a padding of one column too few to the left, one too many to the right",
+        CONVOLUTIONS,
+        "((up, 0), (left, columns - 1 - left)),",
+        "((up, 0), (left - 1, columns - left)) if left else ((up, 0), (left, columns - 1 - left)),",
+        PIXELS_SEE,
+    ),
+    Fault(
+        "cached-row-wraps-around",
+        "T9: a cached convolution reads beyond the edge, the end of the row above",
+        CONVOLUTIONS,
+        "taps = jnp.where(view.along(inside)[:, None], taps, 0)",
+        "taps = jnp.where(view.along(inside | True)[:, None], taps, 0)",
+        ONE_BY_ONE,
+    ),
+    Fault(
+        "gated-with-a-blind-spot",
+        "T5: the vertical stack sees no columns to the sides",
+        BODIES,
+        "a = RowConv(2 * self.hidden, half, half)(view, v)",
+        "a = RowConv(2 * self.hidden, half, 0)(view, v)",
+        (
+            "nets/causal/test_pixels.py::"
+            "test_a_layer_of_two_stacks_sees_half_a_kernel_further_up_and_to_the_sides"
+        ),
+    ),
+    Fault(
+        "rows-of-their-own-row",
+        "T4: the features of a row are made of the row itself",
+        STEPWISE,
+        "AllSteps(height), later(picture, 1), cond",
+        "AllSteps(height), later(picture, 0), cond",
+        PIXELS_SEE,
+    ),
+    # ----------------------------------------------------------------------------------- levels
+    Fault(
+        "one-hot-of-the-next-level",
+        "T21: the last level is the one without a weight, two levels are not the bit",
+        "dgm_jax/nets/causal/encodings.py",
+        "jax.nn.one_hot(x - 1, size)",
+        "jax.nn.one_hot(x, size)",
+        "nets/causal/test_encodings.py::test_one_hot_is_zero_for_level_zero_and_a_bit_is_itself",
+    ),
+    Fault(
+        "scaled-by-the-number-of-levels",
+        "T21: 256 for 255, so that levels do not reach 1",
+        "dgm_jax/nets/causal/encodings.py",
+        "half = (num_levels - 1) / 2",
+        "half = num_levels / 2",
+        "nets/causal/test_encodings.py::test_scaled_levels_reach_from_minus_one_to_one",
+    ),
+)

@@ -1,0 +1,222 @@
+"""Faults of the distributions and likelihoods: what sums to one, and what is drawn."""
+
+from tests.faults.planting import Fault
+
+DISCRETIZED = "dgm_jax/distributions/discretized.py"
+AUTOREGRESSIVE = "dgm_jax/distributions/autoregressive.py"
+LIKELIHOODS = "dgm_jax/likelihoods.py"
+MASKS = "dgm_jax/autoregressive/masks.py"
+TABLE = "dgm_jax/autoregressive/table.py"
+
+SHARPENED = "distributions/test_autoregressive.py::test_sharpened_conditionals_are_tempered_and_cut"
+
+FAULTS = (
+    Fault(
+        "pushforward-log-det-sign",
+        "T11: the density of a sample has the log-det added",
+        "dgm_jax/distributions/pushforward.py",
+        "return x, log_prob - log_det",
+        "return x, log_prob + log_det",
+        (
+            "distributions/test_pushforward.py::"
+            "test_a_linear_map_of_a_normal_is_the_normal_with_covariance_a_a_transposed"
+        ),
+    ),
+    # ---------------------------------------------------------------------- discretized logistics
+    Fault(
+        "discretized-without-upper-tail",
+        "T6: the last level has its bin and not the tail",
+        DISCRETIZED,
+        "log_p = jnp.where(v == last, 0, log_sigmoid(above))",
+        "log_p = log_sigmoid(above)",
+        "distributions/test_discretized.py::test_the_outer_levels_take_the_tails",
+    ),
+    Fault(
+        "discretized-without-half",
+        "T7: the bin of v reaches from v to v + 1",
+        DISCRETIZED,
+        "return (v - 0.5 - self._means)",
+        "return (v - self._means)",
+        "distributions/test_discretized.py::test_it_is_the_difference_of_distribution_functions",
+    ),
+    Fault(
+        "discretized-width-of-half-a-bin",
+        "T6: the edges of a bin are half a level apart in its width",
+        DISCRETIZED,
+        "log_width = _log1mexp(jnp.exp(-self._log_scales))",
+        "log_width = _log1mexp(0.5 * jnp.exp(-self._log_scales))",
+        (
+            "distributions/test_discretized.py::"
+            "test_it_sums_to_one_over_all_levels_whatever_the_parameters"
+        ),
+    ),
+    Fault(
+        "discretized-on-255-levels",
+        "T21: 256 levels are spread as 257",
+        DISCRETIZED,
+        "half = (num_levels - 1) / 2",
+        "half = num_levels / 2",
+        "distributions/test_discretized.py::test_it_is_the_difference_of_distribution_functions",
+    ),
+    Fault(
+        "discretized-samples-rounded-down",
+        "T7: a sample is the level below, not the nearest",
+        DISCRETIZED,
+        "jnp.clip(jnp.round(x), 0",
+        "jnp.clip(jnp.floor(x), 0",
+        (
+            "distributions/test_discretized.py::"
+            "test_samples_fall_on_each_level_as_often_as_its_probability"
+        ),
+    ),
+    Fault(
+        "log1mexp-of-both-branches",
+        "T6: the branch that is not taken divides by 0, and its gradient is NaN",
+        DISCRETIZED,
+        "small, large = jnp.where(near, x, 1.0), jnp.where(near, 1.0, x)",
+        "small, large = x, x",
+        (
+            "distributions/test_discretized.py::"
+            "test_values_and_gradients_are_finite_where_both_tails_round_to_nothing"
+        ),
+    ),
+    # ------------------------------------------------------------------------------ autoregressive
+    Fault(
+        "one-noise-for-all-coordinates",
+        "T9: every coordinate is drawn with the same key",
+        AUTOREGRESSIVE,
+        "sample(seed=jax.random.fold_in(key, i))",
+        "sample(seed=jax.random.clone(key))",
+        (
+            "distributions/test_autoregressive.py::"
+            "test_bernoulli_made_sums_to_one_over_all_binary_vectors_and_draws_from_itself"
+        ),
+    ),
+    Fault(
+        "completion-that-does-not-condition",
+        "what is given is put in afterwards, and what is drawn has not seen it",
+        AUTOREGRESSIVE,
+        "return jnp.where(known, held.astype(drawn.dtype), drawn)",
+        "return drawn",
+        (
+            "distributions/test_autoregressive.py::"
+            "test_completion_is_exact_where_the_given_come_first"
+        ),
+    ),
+    Fault(
+        "temperature-inverted",
+        "a low temperature flattens",
+        AUTOREGRESSIVE,
+        "logits = (logits - highest) / temperature",
+        "logits = (logits - highest) * temperature",
+        SHARPENED,
+    ),
+    Fault(
+        "top-k-without-the-kth",
+        "of the k likeliest levels k - 1 are left",
+        AUTOREGRESSIVE,
+        "jnp.where(logits < least, -jnp.inf, logits)",
+        "jnp.where(logits <= least, -jnp.inf, logits)",
+        SHARPENED,
+    ),
+    Fault(
+        "nan-draws-a-level",
+        "parameters that are NaN draw level 0, and nobody sees it",
+        AUTOREGRESSIVE,
+        "return jnp.where((f < jnp.inf).all(-1), drawn, -1)",
+        "return drawn",
+        "test_likelihoods.py::test_an_output_that_has_overflowed_draws_no_level",
+    ),
+    # ---------------------------------------------------------------------------------- likelihoods
+    Fault(
+        "gaussian-scale-inverted",
+        "T12: a Gaussian has the scale that whitens it",
+        LIKELIHOODS,
+        "distrax.Normal(-whiten.shift / whiten.scale, 1 / whiten.scale)",
+        "distrax.Normal(-whiten.shift / whiten.scale, whiten.scale)",
+        "autoregressive/test_made.py::test_gaussian_made_is_maf_of_one_layer_with_the_same_weights",
+    ),
+    Fault(
+        "grey-levels-are-bits",
+        "T36: a Bernoulli scores numbers that are no bits",
+        LIKELIHOODS,
+        "return jnp.where((value == 0) | (value == 1), super().log_prob(value), -jnp.inf)",
+        "return super().log_prob(value)",
+        (
+            "contracts/test_discrete_densities.py::"
+            "test_numbers_that_are_no_levels_are_refused_or_impossible"
+        ),
+    ),
+    Fault(
+        "colours-without-posterior",
+        "T8: the weights of components do not know the channels before",
+        LIKELIHOODS,
+        "logits = logits + of_each(f[-1], x[..., c])",
+        "logits = logits + 0",
+        "autoregressive/test_images.py::test_colours_are_coupled_as_in_the_paper",
+    ),
+    Fault(
+        "colours-that-see-themselves",
+        "T8: the mean of a channel is moved by the channel itself",
+        LIKELIHOODS,
+        "next(alphas) * numbers[..., b, :] for b in range(c)",
+        "next(alphas) * numbers[..., c, :] for b in range(c)",
+        "autoregressive/test_images.py::test_colours_are_coupled_as_in_the_paper",
+    ),
+    Fault(
+        "histogram-with-another-pseudo-count",
+        "T36: a whole count is added to each level, in the place of a half",
+        LIKELIHOODS,
+        "jnp.log(counts + 0.5)",
+        "jnp.log(counts + 1.0)",
+        "autoregressive/test_made.py::test_adapted_made_is_the_histogram_of_each_coordinate",
+    ),
+    # ------------------------------------------------------------------------------ masks and tables
+    Fault(
+        "ensemble-is-a-sum",
+        "T37: p = Σ p_m, without 1/M",
+        MASKS,
+        "jax.nn.logsumexp(log_probs, 0) - np.log(self._num_masks)",
+        "jax.nn.logsumexp(log_probs, 0)",
+        (
+            "autoregressive/test_masks.py::"
+            "test_the_ensemble_is_the_mean_of_the_members_and_a_key_draws_one"
+        ),
+    ),
+    Fault(
+        "masks-that-leave-biases-behind",
+        "T3: the bias of a unit does not move with it",
+        MASKS,
+        '"biases": [b[own] for b, own in zip(params["biases"], places.units)],',
+        '"biases": params["biases"],',
+        (
+            "autoregressive/test_masks.py::"
+            "test_a_mask_gives_each_unit_its_degree_and_leaves_every_weight_where_it_is"
+        ),
+    ),
+    Fault(
+        "contexts-in-another-order",
+        "the context of a table is named from the farthest level on in the density, from the "
+        "nearest in the sampler",
+        TABLE,
+        "* num_levels ** (j - 1) for j in ago)",
+        "* num_levels ** (window - j) for j in ago)",
+        "contracts/test_discrete_densities.py::test_samples_that_make_each_unit_once_are_those_of_d_passes",
+    ),
+    Fault(
+        "table-smoothed-twice",
+        "the pseudo-counts are not in the normaliser",
+        TABLE,
+        "total = counts.sum(-1, keepdims=True)",
+        "total = counts.sum(-1, keepdims=True) - smoothing * num_levels",
+        "autoregressive/test_table.py::test_a_histogram_is_the_relative_frequencies",
+    ),
+    Fault(
+        "parameters-of-a-table",
+        "K^d in the place of K^d - 1: the last probability is counted as free",
+        TABLE,
+        "* (int(num_levels) - 1) for i in range(rows))",
+        "* int(num_levels) for i in range(rows))",
+        "autoregressive/test_table.py::test_parameters_of_the_three_assumptions",
+    ),
+)

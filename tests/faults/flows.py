@@ -1,0 +1,242 @@
+"""Faults of the flows and of what composes them: order, keys, constraints, statistics, priors."""
+
+from tests.faults.planting import Fault
+
+COMBINATORS = "dgm_jax/combinators.py"
+LINEAR = "dgm_jax/flows/linear.py"
+RESIDUAL = "dgm_jax/flows/residual.py"
+IMAGES = "dgm_jax/flows/images.py"
+
+FAULTS = (
+    # ------------------------------------------------------------------------------- combinators
+    Fault(
+        "compose-first-is-nearest-to-the-noise",
+        "T11: compose(f, g) is g ∘ f",
+        COMBINATORS,
+        "return distrax.Chain([flow.bijector(p, cond, key=k) for flow, p, k in layers])",
+        "return distrax.Chain([flow.bijector(p, cond, key=k) for flow, p, k in layers][::-1])",
+        "test_combinators.py::test_compose_runs_the_last_first",
+    ),
+    Fault(
+        "compose-drops-the-condition",
+        "a part of a composition is never told the condition",
+        COMBINATORS,
+        "return distrax.Chain([flow.bijector(p, cond, key=k) for flow, p, k in layers])",
+        "return distrax.Chain([flow.bijector(p, key=k) for flow, p, k in layers])",
+        "test_combinators.py::test_compose_hands_the_condition_to_every_flow",
+    ),
+    Fault(
+        "compose-starts-all-alike",
+        "one key for the initial parameters of all parts",
+        COMBINATORS,
+        "return [flow.init(k) for flow, k in zip(flows, jax.random.split(key, len(flows)))]",
+        "return [flow.init(jax.random.clone(key)) for flow in flows]",
+        "test_combinators.py::test_compose_gives_each_flow_a_key_and_parameters_of_its_own",
+    ),
+    Fault(
+        "adapt-from-the-noise-side",
+        "T14: data-dependent parameters of many layers are set in the order of sampling",
+        COMBINATORS,
+        "z, params = jax.lax.scan(body, x, params, num_layers, reverse=True, unroll=unroll)",
+        "z, params = jax.lax.scan(body, x, params, num_layers, unroll=unroll)",
+        "flows/test_linear.py::test_every_actnorm_of_a_deep_flow_is_set_on_any_layout",
+    ),
+    # --------------------------------------------------------------------------------- of vectors
+    Fault(
+        "maf-is-iaf",
+        "T12: the flow whose density is cheap is the one whose samples are",
+        "dgm_jax/flows/autoregressive.py",
+        "return invert(iaf(dim, **options))",
+        "return iaf(dim, **options)",
+        (
+            "flows/test_autoregressive.py::"
+            "test_passes_of_maf_and_iaf_are_one_in_the_cheap_direction_and_d_in_the_other"
+        ),
+    ),
+    Fault(
+        "realnvp-moves-one-half",
+        "T16: all couplings keep the same half",
+        "dgm_jax/flows/coupling.py",
+        "for mask in (even, ~even)]",
+        "for mask in (even, even)]",
+        (
+            "flows/test_coupling.py::"
+            "test_realnvp_moves_every_coordinate_and_starts_as_the_identity_up_to_the_shuffle"
+        ),
+    ),
+    Fault(
+        "cdf-composed-backwards",
+        "T24: the normal's distribution function comes after the quantile of the mixture",
+        "dgm_jax/flows/cdf.py",
+        "distrax.Chain([distrax.Inverse(to_logistic), NormalLogitCDF()])",
+        "distrax.Chain([NormalLogitCDF(), distrax.Inverse(to_logistic)])",
+        "flows/test_cdf.py::test_the_noise_is_the_normal_quantile_of_the_distribution_function",
+    ),
+    Fault(
+        "planar-without-constraint",
+        "T17: û = u, so that wᵀu may be below -1 and the map folds",
+        RESIDUAL,
+        "product = _above_minus_one((w * u).sum(-1, keepdims=True))",
+        "product = (w * u).sum(-1, keepdims=True)",
+        "flows/test_residual.py::test_a_planar_flow_that_violates_the_constraint_is_made_increasing",
+    ),
+    Fault(
+        "planar-not-the-identity",
+        "T17: m(0) = log 2 - 1, so that u = 0 moves",
+        RESIDUAL,
+        "return jax.nn.softplus(a + offset) - (1 - LEAST_SLOPE)",
+        "return jax.nn.softplus(a) - (1 - LEAST_SLOPE)",
+        (
+            "flows/test_residual.py::"
+            "test_the_log_det_is_that_of_the_jacobian_and_the_flow_starts_as_the_identity"
+        ),
+    ),
+    Fault(
+        "sylvester-diagonals-free",
+        "T18: r_ii r̃_ii is not bounded, so that some layers have no inverse",
+        RESIDUAL,
+        "math.sqrt(1 - LEAST_SLOPE) * jnp.tanh(jnp.diagonal(matrix, axis1=-2, axis2=-1))",
+        "jnp.diagonal(matrix, axis1=-2, axis2=-1)",
+        "flows/test_residual.py::test_the_inverse_exists_however_wild_the_parameters",
+    ),
+    Fault(
+        "sylvester-product-in-the-other-order",
+        "T18: R R̃ in the place of R̃ R: equal log-dets, another inverse",
+        RESIDUAL,
+        "jnp.triu(r_tilde @ r)",
+        "jnp.triu(r @ r_tilde)",
+        "flows/test_residual.py::test_the_inverse_exists_however_wild_the_parameters",
+    ),
+    Fault(
+        "trace-of-another-product",
+        "T28: the closed form of the trace forgets a transpose",
+        "dgm_jax/flows/continuous.py",
+        "(middle[0] * (last @ first).T)",
+        "(middle[0] * (last @ first))",
+        "flows/test_continuous.py::test_the_closed_form_of_the_trace_is_that_of_the_jacobian",
+    ),
+    # ----------------------------------------------------------------------------------- linear
+    Fault(
+        "lu-signs",
+        "T15: signs are taken from the diagonal of U and not from its columns",
+        LINEAR,
+        "jnp.triu(upper * signs, 1)",
+        "jnp.triu(upper, 1)",
+        "flows/test_linear.py::test_a_rotation_is_drawn_for_each_key_and_each_layer",
+    ),
+    Fault(
+        "actnorm-shift-sign",
+        "T14: the batch is moved away from 0",
+        LINEAR,
+        '{"log_scale": jnp.log(std), "shift": mean}',
+        '{"log_scale": jnp.log(std), "shift": -mean}',
+        "flows/test_linear.py::test_after_adapt_the_noise_side_has_mean_0_and_std_1",
+    ),
+    Fault(
+        "actnorm-of-one-pixel",
+        "T14: the statistics of a channel are those of its first pixel",
+        LINEAR,
+        "mean, std = _moments(x.reshape(-1, dim))",
+        "mean, std = _moments(x.reshape(len(x), -1, dim)[:, 0])",
+        "flows/test_linear.py::test_after_adapt_the_noise_side_has_mean_0_and_std_1",
+    ),
+    Fault(
+        "actnorm-of-all-channels",
+        "T14: one deviation for all channels",
+        LINEAR,
+        "std = jnp.sqrt(((rows - mean) ** 2).mean(0))",
+        "std = jnp.sqrt(((rows - mean) ** 2).mean() * jnp.ones_like(mean))",
+        "flows/test_linear.py::test_after_adapt_the_noise_side_has_mean_0_and_std_1",
+    ),
+    Fault(
+        "actnorm-divides-by-nothing",
+        "T14: a constant channel has deviation 0 and log-scale -∞",
+        LINEAR,
+        "return mean, jnp.where(std <= rounding, 1, std)",
+        "return mean, std",
+        "flows/test_linear.py::test_a_constant_coordinate_is_shifted_and_not_scaled",
+    ),
+    # ---------------------------------------------------------------------------------- pictures
+    Fault(
+        "glow-prior-without-condition",
+        "T16: what leaves has the prior N(0, 1), whatever is kept",
+        IMAGES,
+        "return of_steps(shape, lambda inner: channel_coupling(inner, **options))",
+        (
+            "return of_steps(\n"
+            "            shape, lambda inner: fixed(Permutation(np.arange(inner[-1]), event_ndims=3))\n"
+            "        )"
+        ),
+        "flows/test_images.py::test_the_prior_of_glow_moves_what_leaves_and_nothing_else",
+    ),
+    Fault(
+        "channels-left-where-they-were-rolled",
+        "T16: after the last coupling the halves are not brought back",
+        IMAGES,
+        "rolled(-half * num_layers)",
+        "rolled(0)",
+        (
+            "flows/test_images.py::"
+            "test_alternating_couplings_move_the_halves_in_turn_and_leave_each_in_its_place"
+        ),
+    ),
+    Fault(
+        "class-does-not-enter",
+        "a class-conditional flow of images is the same for all classes",
+        IMAGES,
+        "return None if cond is None else cond[..., None, None, :]",
+        "return None if cond is None else 0 * cond[..., None, None, :]",
+        "flows/test_images.py::test_a_class_enters_every_net",
+    ),
+    Fault(
+        "noise-that-does-not-see-its-level",
+        "T23: learned dequantization noise is the same for all x",
+        "dgm_jax/flows/dequantization.py",
+        "seen = board.forward(levels)",
+        "seen = board.forward(jnp.zeros_like(levels))",
+        "objectives/test_dequantization.py::test_learned_noise_is_a_density_of_u_that_depends_on_x",
+    ),
+    # ------------------------------------------------------------------------------- distillation
+    Fault(
+        "distillation-moves-the-teacher",
+        "T30: the teacher gets a gradient",
+        "dgm_jax/flows/distillation.py",
+        "jax.lax.stop_gradient(teacher_params)",
+        "teacher_params",
+        (
+            "flows/test_distillation.py::"
+            "test_the_teacher_gets_no_gradient_and_every_part_of_the_student_does"
+        ),
+    ),
+    Fault(
+        "distillation-log-det-sign",
+        "T30: the entropy of the student is added, where it is subtracted",
+        "dgm_jax/flows/distillation.py",
+        "loss = (log_base - log_det - log_teacher).mean()",
+        "loss = (log_base + log_det - log_teacher).mean()",
+        (
+            "flows/test_distillation.py::"
+            "test_it_is_zero_on_every_sample_where_student_and_teacher_are_one"
+        ),
+    ),
+    Fault(
+        "distillation-entropy-without-base",
+        "T30: the entropy told is that of the map, without the noise",
+        "dgm_jax/flows/distillation.py",
+        "entropy = (dist.distribution.entropy() + log_det).mean()",
+        "entropy = log_det.mean()",
+        (
+            "flows/test_distillation.py::"
+            "test_between_gaussians_it_is_the_closed_form_and_so_are_its_two_terms"
+        ),
+    ),
+    # ---------------------------------------------------------------------------- reversible nets
+    Fault(
+        "revnet-cotangents-crossed",
+        "T29: the backward pass gives each half the cotangent of the other",
+        "dgm_jax/nets/reversible.py",
+        "return ((moved - out, b), (moved_bar, b_bar + from_f)), p_bar",
+        "return ((moved - out, b), (b_bar + from_f, moved_bar)), p_bar",
+        "nets/test_reversible.py::test_values_and_gradients_are_those_of_ordinary_backprop",
+    ),
+)

@@ -1,0 +1,238 @@
+"""Faults of learning: what moves, what is skipped, and whether a resumed run is the run."""
+
+from tests.faults.planting import Fault
+
+GRADIENT = "dgm_jax/learning/gradient.py"
+LOOP = "dgm_jax/learning/loop.py"
+CHECKPOINTS = "dgm_jax/learning/checkpoints.py"
+DEVICES = "dgm_jax/learning/devices.py"
+LOADING = "dgm_jax/learning/loading.py"
+
+RESUMED = "learning/test_loop.py::test_a_run_killed_and_resumed_is_the_run"
+SKIPPED = (
+    "learning/test_gradient.py::test_a_step_without_a_finite_gradient_changes_nothing_but_the_count"
+)
+
+FAULTS = (
+    # ----------------------------------------------------------------------------------- gradient
+    Fault(
+        "average-with-rate-and-decay-exchanged",
+        "T65: ema ← (1 - d) ema + d θ",
+        GRADIENT,
+        "rate = 1 - jnp.minimum(decay, (1 + t) / (10 + t))",
+        "rate = jnp.minimum(decay, (1 + t) / (10 + t))",
+        "learning/test_gradient.py::test_the_average_follows_its_recursion",
+    ),
+    Fault(
+        "average-one-step-late",
+        "T65: the average takes in the parameters before the step",
+        GRADIENT,
+        "_average(state.ema, params, ema_decay, state.step)",
+        "_average(state.ema, state.params, ema_decay, state.step)",
+        "learning/test_gradient.py::test_the_average_follows_its_recursion",
+    ),
+    Fault(
+        "nan-is-no-reason-to-skip",
+        "a step without a finite gradient moves the parameters to NaN",
+        GRADIENT,
+        "lambda new, old: jnp.where(finite, new, old)",
+        "lambda new, old: new",
+        SKIPPED,
+    ),
+    Fault(
+        "infinity-is-finite",
+        "the guard of the gradient sees NaN and no infinity",
+        GRADIENT,
+        "finite = jnp.isfinite(grad_norm)",
+        "finite = ~jnp.isnan(grad_norm)",
+        SKIPPED,
+    ),
+    Fault(
+        "skipped-is-made",
+        "the metric that counts skipped steps counts those made",
+        GRADIENT,
+        '"skipped": 1 - finite.astype(jnp.int32)',
+        '"skipped": finite.astype(jnp.int32)',
+        SKIPPED,
+    ),
+    Fault(
+        "devices-keep-their-gradients",
+        "gradients of `pmap` are not averaged over devices",
+        GRADIENT,
+        "grads, metrics = jax.lax.pmean((grads, metrics), axis_name)",
+        "metrics = jax.lax.pmean(metrics, axis_name)",
+        "learning/test_devices.py::test_pmap_gives_the_parameters_of_one_device",
+    ),
+    Fault(
+        "devices-draw-alike",
+        "every device of a `pmap` draws the same noise",
+        GRADIENT,
+        "key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))",
+        "key = jax.random.fold_in(key, 0)",
+        "learning/test_devices.py::test_each_device_of_a_pmap_draws_its_own_noise",
+    ),
+    # --------------------------------------------------------------------------------------- loop
+    Fault(
+        "every-step-the-same-key",
+        "a key is used in every step",
+        LOOP,
+        "algorithm.step(state, jax.random.fold_in(loop_key, t), batch)",
+        "algorithm.step(state, jax.random.clone(loop_key), batch)",
+        "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
+    ),
+    Fault(
+        "resumed-one-step-early",
+        "a resumed run makes its last step again",
+        LOOP,
+        "run = _Run(saved.step, saved.state",
+        "run = _Run(saved.step - 1, saved.state",
+        RESUMED,
+    ),
+    Fault(
+        "resumed-without-the-open-window",
+        "metrics since the last row are lost, so that its means are others",
+        LOOP,
+        "return run._replace(window=window, best=best)",
+        "return run._replace(window=[], best=best)",
+        RESUMED,
+    ),
+    Fault(
+        "best-is-the-last",
+        "the state of the last evaluation is kept, not that of the best",
+        LOOP,
+        "if value < (math.inf if run.best_value is None else run.best_value):",
+        "if value < math.inf:",
+        "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
+    ),
+    Fault(
+        "patience-never-ends",
+        "evaluations without a better one are not counted",
+        LOOP,
+        "return run._replace(stale=run.stale + 1), row | numbers",
+        "return run, row | numbers",
+        "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
+    ),
+    Fault(
+        "nan-metric-passes",
+        "a loss that is NaN is logged, and the run goes on",
+        LOOP,
+        "if not np.isfinite(value):",
+        "if False:",
+        "learning/test_loop.py::test_a_metric_that_is_not_finite_stops_the_run",
+    ),
+    Fault(
+        "skipping-for-ever",
+        "a run whose every step is skipped never stops",
+        LOOP,
+        "if in_a_row == MAX_SKIPPED:",
+        "if in_a_row > 10 * MAX_SKIPPED:",
+        "learning/test_loop.py::test_too_many_bad_batches_in_a_row_stop_the_run",
+    ),
+    Fault(
+        "skipped-steps-in-the-means",
+        "the metrics of skipped steps are averaged with the others",
+        LOOP,
+        "            continue\n        in_a_row = 0\n",
+        "        in_a_row = 0\n",
+        "learning/test_loop.py::test_a_bad_batch_is_skipped_counted_and_left_out_of_the_means",
+    ),
+    Fault(
+        "rows-twice",
+        "rows after the checkpoint are kept, and written again by the resumed run",
+        "dgm_jax/runs/logs.py",
+        'if row["step"] <= step:',
+        "if row:",
+        RESUMED,
+    ),
+    # -------------------------------------------------------------------------------- checkpoints
+    Fault(
+        "fingerprint-blind-to-order",
+        "two words that change places have the same fingerprint",
+        CHECKPOINTS,
+        "_mix(words + index * jnp.uint32(0x9E3779B9))",
+        "_mix(words)",
+        "learning/test_checkpoints.py::test_the_fingerprint_sees_order_and_zeroed_sectors",
+    ),
+    Fault(
+        "fingerprint-not-compared",
+        "an array that changed on disk is loaded",
+        CHECKPOINTS,
+        'if (types[name], value) != (about["leaves"].get(name), about["fingerprints"].get(name)):',
+        'if types[name] != about["leaves"].get(name):',
+        (
+            "learning/test_checkpoints.py::"
+            "test_an_array_that_changed_on_disk_is_seen_where_orbax_sees_nothing"
+        ),
+    ),
+    Fault(
+        "step-not-compared",
+        "a checkpoint under another number is taken for that number",
+        CHECKPOINTS,
+        'if about["step"] != step:',
+        "if False:",
+        "learning/test_checkpoints.py::test_a_checkpoint_under_another_number_is_not_taken_for_it",
+    ),
+    Fault(
+        "another-model-is-loaded",
+        "leaves that differ from the template are not told",
+        CHECKPOINTS,
+        "    if differing:\n",
+        "    if len(differing) > 99:\n",
+        "learning/test_checkpoints.py::test_another_model_is_refused_not_cast",
+    ),
+    Fault(
+        "nan-is-saved",
+        "a state with NaN is written over good checkpoints",
+        CHECKPOINTS,
+        "bad = [name for name, (_, finite) in inspected.items() if not finite]",
+        "bad = []",
+        "learning/test_checkpoints.py::test_what_is_not_finite_is_not_written",
+    ),
+    Fault(
+        "damage-ends-the-run",
+        "the first damaged checkpoint ends the search for an intact one",
+        CHECKPOINTS,
+        "for step in sorted(_steps(directory), reverse=True):",
+        "for step in sorted(_steps(directory), reverse=True)[:1]:",
+        (
+            "learning/test_checkpoints.py::"
+            "test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_taken"
+        ),
+    ),
+    Fault(
+        "loaded-without-averages",
+        "T65: what is loaded is the last step, not the average",
+        LOADING,
+        'parts = (f"{tree}/ema", f"{tree}/params", tree, "")',
+        'parts = (f"{tree}/params", tree, "")',
+        "learning/test_loading.py::test_a_run_gives_its_best_averaged_parameters_and_its_options",
+    ),
+    # ------------------------------------------------------------------------------ devices, locks
+    Fault(
+        "rows-that-do-not-divide",
+        "a batch that does not divide among devices is not refused",
+        DEVICES,
+        "if rows == 0 or rows % count:",
+        "if rows == 0:",
+        "learning/test_devices.py::test_what_does_not_divide_is_said_with_what_does",
+    ),
+    Fault(
+        "two-runs-in-a-directory",
+        "a lock that is shared locks nobody out",
+        "dgm_jax/runs/locks.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB",
+        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        ("runs/test_locks.py::test_a_directory_in_use_is_refused_with_the_process_that_has_it"),
+    ),
+    Fault(
+        "preempted-is-done",
+        "a run that was told to end leaves with exit code 0, and no queue starts it again",
+        "dgm_jax/runs/preemption.py",
+        "super().__init__(85)",
+        "super().__init__(0)",
+        (
+            "learning/test_loop.py::"
+            "test_sigterm_saves_at_the_current_step_and_the_resumed_run_is_the_run"
+        ),
+    ),
+)

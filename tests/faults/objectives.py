@@ -1,0 +1,98 @@
+"""Faults of the objectives and metrics: signs, units, and what a bound must not forget."""
+
+from tests.faults.planting import Fault
+
+DEQUANTIZATION = "dgm_jax/objectives/dequantization.py"
+LIKELIHOOD = "dgm_jax/objectives/likelihood.py"
+METRICS = "dgm_jax/metrics/likelihood.py"
+
+TRUE_POSTERIOR = (
+    "objectives/test_dequantization.py::"
+    "test_the_bound_is_the_log_probability_for_every_draw_from_the_true_posterior"
+)
+
+FAULTS = (
+    Fault(
+        "reverse-kl-sign",
+        "T30: KL(p ‖ p_θ) and KL(p_θ ‖ p) differ in more than a sign, and in that too",
+        LIKELIHOOD,
+        "loss = (log_prob - target).mean()",
+        "loss = (target - log_prob).mean()",
+        "objectives/test_likelihood.py::test_reverse_kl_is_the_closed_form_within_its_error",
+    ),
+    Fault(
+        "nll-is-a-sum",
+        "T31: the loss is a sum over the batch",
+        LIKELIHOOD,
+        "loss = -model.dist(params, cond, key=key).log_prob(x).mean()",
+        "loss = -model.dist(params, cond, key=key).log_prob(x).sum()",
+        "objectives/test_likelihood.py::test_nll_is_the_mean_over_examples_in_nats",
+    ),
+    Fault(
+        "nats-for-bits",
+        "T21: nats a dimension are told as bits",
+        LIKELIHOOD,
+        "/ (dim * math.log(2))",
+        "/ dim",
+        "objectives/test_likelihood.py::test_a_uniform_density_costs_log2_of_the_number_of_levels",
+    ),
+    Fault(
+        "bits-log-det-sign",
+        "T21: the volume of the map of preprocessing is taken away",
+        LIKELIHOOD,
+        "-(log_prob + log_det)",
+        "-(log_prob - log_det)",
+        "objectives/test_likelihood.py::test_both_routes_of_bits_per_dim_agree_for_a_model_of_logits",
+    ),
+    Fault(
+        "standard-error-of-a-population",
+        "the standard error divides by n",
+        LIKELIHOOD,
+        "values.std(ddof=1)",
+        "values.std()",
+        "objectives/test_likelihood.py::test_mean_and_stderr_are_the_textbook_formulas",
+    ),
+    Fault(
+        "bound-without-log-q",
+        "T23: log q(u | x) is left out",
+        DEQUANTIZATION,
+        ".log_prob(y) - log_q",
+        ".log_prob(y)",
+        TRUE_POSTERIOR,
+    ),
+    Fault(
+        "bound-with-log-q-added",
+        "T23: log q(u | x) has the wrong sign",
+        DEQUANTIZATION,
+        ".log_prob(y) - log_q",
+        ".log_prob(y) + log_q",
+        TRUE_POSTERIOR,
+    ),
+    Fault(
+        "noise-of-another-volume",
+        "T20: uniform noise on [0, 2): the volume of a level is not 1",
+        "dgm_jax/distributions/dequantized.py",
+        "distrax.Uniform(zeros, zeros + 1)",
+        "distrax.Uniform(zeros, zeros + 2)",
+        (
+            "objectives/test_dequantization.py::"
+            "test_a_uniform_density_scores_exactly_8_bits_a_dimension_at_evaluation"
+        ),
+    ),
+    Fault(
+        "draws-that-are-one-draw",
+        "T20: every draw of the noise of evaluation is the same",
+        METRICS,
+        "for draw_key in jax.random.split(key, num_draws):",
+        "for draw_key in [key] * num_draws:",
+        "metrics/test_likelihood.py::test_draws_are_independent_and_averaged",
+    ),
+    Fault(
+        "rows-that-fill-a-batch-are-scored",
+        "the last batch is filled up, and what fills it is written over other rows",
+        METRICS,
+        "kept = min(size, num - start)",
+        "kept = min(size, num - start - 1)",
+        "metrics/test_likelihood.py::test_every_row_is_scored_once_whatever_the_batch_size",
+    ),
+)
