@@ -171,7 +171,7 @@ FAULTS = (
         "jnp.log(counts + 1.0)",
         "autoregressive/test_made.py::test_adapted_made_is_the_histogram_of_each_coordinate",
     ),
-    # ------------------------------------------------------------------------------ masks and tables
+    # -------------------------------------------------------------------------- masks and tables
     Fault(
         "ensemble-is-a-sum",
         "T37: p = Σ p_m, without 1/M",

@@ -4,6 +4,15 @@ from tests.faults.planting import Fault
 
 CHECKS = "dgm_jax/checks.py"
 RUNNER = "experiments/runner.py"
+PUBLISHED = "experiments/published.py"
+RESULTS = "experiments/results.py"
+FITTING = "experiments/fitting.py"
+FLOPS = "dgm_jax/measure/flops.py"
+TIMING = "dgm_jax/measure/timing.py"
+
+BEST_FIRST = (
+    "experiments/test_results.py::test_runs_are_rows_beside_the_published_figures_the_best_first"
+)
 
 WRONG = "test_checks.py::test_what_is_wrong_is_one_line_with_argument_value_and_remedy"
 
@@ -29,8 +38,8 @@ FAULTS = (
         "nan-in-the-data",
         "rows with NaN are trained on",
         CHECKS,
-        '        if bad.any():\n            raise ValueError(\n                f"{name}: {bad.sum()}',
-        '        if False:\n            raise ValueError(\n                f"{name}: {bad.sum()}',
+        "bad = ~np.isfinite(held).reshape(len(x), -1).all(1)",
+        "bad = np.zeros(len(x), bool)",
         WRONG,
     ),
     Fault(
@@ -40,5 +49,129 @@ FAULTS = (
         "if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:",
         "if not isinstance(value, (int, np.integer)) or value < least:",
         WRONG,
+    ),
+    # ------------------------------------------------------------------------------ command line
+    Fault(
+        "wrong-input-is-a-crash",
+        "a wrong input ends with exit code 1, as a mistake in the program does",
+        RUNNER,
+        'raise SystemExit(getattr(error, "exit_code", 2)) from None',
+        'raise SystemExit(getattr(error, "exit_code", 1)) from None',
+        "experiments/test_runner.py::test_errors_of_the_user_are_one_line_and_ours_keep_their_traceback",
+    ),
+    Fault(
+        "every-end-is-exit-2",
+        "diverged and damaged runs end with the code of a wrong input",
+        RUNNER,
+        'raise SystemExit(getattr(error, "exit_code", 2)) from None',
+        "raise SystemExit(2) from None",
+        "experiments/test_runner.py::test_each_way_to_end_has_its_exit_code",
+    ),
+    Fault(
+        "quick-overrides-what-was-given",
+        "--quick --num-steps 50 makes 20 steps",
+        RUNNER,
+        "**{name: quick[name] for name in left}",
+        "**quick",
+        "experiments/test_runner.py::test_quick_replaces_only_what_was_left_at_its_default",
+    ),
+    Fault(
+        "other-options-in-one-directory",
+        "a run is resumed with other options than it began with",
+        RUNNER,
+        "    if differing:\n",
+        "    if len(differing) > 99:\n",
+        "experiments/test_runner.py::test_other_options_are_refused_and_other_places_are_not",
+    ),
+    Fault(
+        "finished-runs-run-again",
+        "the results of a finished run are not found",
+        RUNNER,
+        "            if results.exists():\n",
+        "            if False:\n",
+        "experiments/test_runner.py::test_a_run_leaves_its_options_and_results_and_is_not_run_again",
+    ),
+    Fault(
+        "results-with-nan",
+        "results that JSON cannot hold are written",
+        RUNNER,
+        "if isinstance(value, float) and not math.isfinite(value):",
+        "if False:",
+        "experiments/test_runner.py::test_results_that_json_cannot_hold_are_refused",
+    ),
+    # ------------------------------------------------------------------------------------ results
+    Fault(
+        "figures-of-another-unit",
+        "T21: published nats stand beside bits/dim",
+        PUBLISHED,
+        "if table.unit == unit and data in table.sets",
+        "if data in table.sets",
+        "experiments/test_tabular.py::test_published_figures_are_found_by_set_unit_and_model",
+    ),
+    Fault(
+        "worst-first",
+        "of nats the least is the best",
+        RESULTS,
+        'return -value if unit == "nats" else value',
+        "return value",
+        BEST_FIRST,
+    ),
+    Fault(
+        "quick-runs-are-results",
+        "runs of seconds, whose numbers mean nothing, stand in the tables",
+        RESULTS,
+        'if not config["quick"]:',
+        "if True:",
+        BEST_FIRST,
+    ),
+    Fault(
+        "validation-sign",
+        "validation is told as a negative log-likelihood under the name of a likelihood",
+        FITTING,
+        '"valid_nats": -valid_nll,',
+        '"valid_nats": valid_nll,',
+        "experiments/test_fitting.py::test_a_gaussian_is_found_and_told_in_nats_and_bits",
+    ),
+    Fault(
+        "the-last-step-is-scored",
+        "the test split is scored with the parameters of the last step, not of the best",
+        FITTING,
+        "params = averaged(trained.best)",
+        "params = averaged(trained.state)",
+        "experiments/test_fitting.py::test_the_step_that_is_best_on_the_validation_split_is_kept",
+    ),
+    Fault(
+        "histogram-normaliser",
+        "the pseudo-counts of a histogram are not in its normaliser",
+        "experiments/baselines.py",
+        "np.log(len(train) + smoothing * num_levels)",
+        "np.log(len(train))",
+        "experiments/test_baselines.py::test_the_histogram_sums_to_one_and_finds_the_frequencies",
+    ),
+    # -------------------------------------------------------------------------------- measurement
+    Fault(
+        "a-loop-counts-once",
+        "the products of a loop are counted for one turn, as XLA counts them",
+        FLOPS,
+        'return params["length"] * sum(counts)',
+        "return sum(counts)",
+        "measure/test_flops.py::test_products_inside_scans_count_once_a_turn",
+    ),
+    Fault(
+        "timing-of-the-dispatch",
+        "the clock stops before the result is there",
+        TIMING,
+        "jax.block_until_ready(thunk())",
+        "thunk()",
+        "measure/test_timing.py::test_a_call_ends_when_its_result_is_there",
+    ),
+    Fault(
+        "mean-for-median",
+        "one slow call moves a timing",
+        TIMING,
+        "low, median, high = np.percentile(np.array(rounds) * 1e3, [25, 50, 75])",
+        "low, _, high = np.percentile(np.array(rounds) * 1e3, [25, 50, 75])\n"
+        "    median = np.mean(rounds) * 1e3",
+        "measure/test_timing.py::test_a_timing_is_the_median_and_the_quartiles_in_milliseconds",
     ),
 )

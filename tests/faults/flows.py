@@ -162,11 +162,8 @@ FAULTS = (
         "T16: what leaves has the prior N(0, 1), whatever is kept",
         IMAGES,
         "return of_steps(shape, lambda inner: channel_coupling(inner, **options))",
-        (
-            "return of_steps(\n"
-            "            shape, lambda inner: fixed(Permutation(np.arange(inner[-1]), event_ndims=3))\n"
-            "        )"
-        ),
+        "end = lambda inner: fixed(Permutation(np.arange(inner[-1]), event_ndims=3))\n"
+        "        return of_steps(shape, end)",
         "flows/test_images.py::test_the_prior_of_glow_moves_what_leaves_and_nothing_else",
     ),
     Fault(

@@ -9,7 +9,6 @@ where one must fail:
 """
 
 import os
-import resource
 import shutil
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from tests.faults import (
     objectives,
 )
 from tests.faults.planting import (
+    Ended,
     Fault,
     copy_tree,
     faulty,
@@ -79,10 +79,10 @@ def test_what_does_not_fit_is_told_with_the_place_where_it_stands_now(tmp_path):
 
 
 def test_only_a_test_that_fails_catches_a_fault():
-    assert verdict(1, "") is None
-    assert verdict(0, "") == "not caught: its tests pass"
-    for code in (2, 3, 4, 5):  # interrupted, internal error, misused, nothing collected
-        assert f"{code}, before a test could fail" in verdict(code, "an error of collection")
+    assert verdict(Ended(1, "", 0)) is None
+    assert verdict(Ended(0, "", 0)) == "not caught: its tests pass"
+    for code in (-9, 2, 3, 4, 5):  # killed, interrupted, internal error, misused, nothing collected
+        assert f"{code}, before a test could fail" in verdict(Ended(code, "an error", 0))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def proofs(request, tmp_path_factory):
 
     def under(fault):
         copy = folder / fault.name
-        copy_tree(copy)
+        copy_tree(copy, folder / "sound")
         plant(fault, copy)
         told = run_tests(copy, fault.node_ids, "-x")
         shutil.rmtree(copy)
@@ -112,11 +112,11 @@ def proofs(request, tmp_path_factory):
         planted = {fault.name: pool.submit(under, fault) for fault in chosen}
         yield sound, planted
         pool.shutdown(cancel_futures=True)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = [future.result() for future in (*sound.values(), *planted.values()) if future.done()]
     reporter = request.config.pluginmanager.getplugin("terminalreporter")
     if reporter is not None:
-        minutes = (used.ru_utime + used.ru_stime) / 60
-        reporter.write_line(f"{len(chosen)} faults in {minutes:.1f} core-minutes")
+        minutes = sum(each.seconds for each in ended) / 60
+        reporter.write_line(f"{len(planted)} faults in {minutes:.1f} core-minutes")
 
 
 def _is_proof(item):
@@ -129,7 +129,7 @@ def _is_proof(item):
 def test_the_suite_fails_under_the_fault(fault, proofs):
     sound, planted = proofs
     for file in {node_id.partition("::")[0] for node_id in fault.node_ids}:
-        code, output = sound[file].result()
-        assert code == 0, f"{file} fails without a fault:\n{output[-3000:]}"
-    wrong = verdict(*planted[fault.name].result())
+        ended = sound[file].result()
+        assert ended.exit_code == 0, f"{file} fails without a fault:\n{ended.output[-3000:]}"
+    wrong = verdict(planted[fault.name].result())
     assert wrong is None, f"{fault.name} ({fault.trap}): {wrong}"
