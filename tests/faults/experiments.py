@@ -3,7 +3,7 @@
 from tests.faults.planting import Fault
 
 CHECKS = "dgm_jax/checks.py"
-RUNNER = "experiments/runner.py"
+DIRECTORY = "dgm_jax/runs/directory.py"
 PUBLISHED = "experiments/published.py"
 RESULTS = "experiments/results.py"
 FITTING = "experiments/fitting.py"
@@ -52,52 +52,52 @@ FAULTS = (
     ),
     # ------------------------------------------------------------------------------ command line
     Fault(
-        "wrong-input-is-a-crash",
-        "a wrong input ends with exit code 1, as a mistake in the program does",
-        RUNNER,
-        'raise SystemExit(getattr(error, "exit_code", 2)) from None',
-        'raise SystemExit(getattr(error, "exit_code", 1)) from None',
-        "experiments/test_runner.py::test_errors_of_the_user_are_one_line_and_ours_keep_their_traceback",
+        "full-disk-is-a-crash",
+        "a full disk ends with exit code 1, as a mistake in the program does",
+        "dgm_jax/runs/errors.py",
+        'return getattr(error, "exit_code", 2 if isinstance(error, OSError) else 1)',
+        'return getattr(error, "exit_code", 1)',
+        "runs/test_errors.py::test_each_end_has_its_exit_code_and_one_line",
     ),
     Fault(
         "every-end-is-exit-2",
         "diverged and damaged runs end with the code of a wrong input",
-        RUNNER,
-        'raise SystemExit(getattr(error, "exit_code", 2)) from None',
+        "dgm_jax/runs/errors.py",
+        "raise SystemExit(exit_code(error)) from None",
         "raise SystemExit(2) from None",
-        "experiments/test_runner.py::test_each_way_to_end_has_its_exit_code",
+        "runs/test_errors.py::test_each_end_has_its_exit_code_and_one_line",
     ),
     Fault(
         "quick-overrides-what-was-given",
         "--quick --num-steps 50 makes 20 steps",
-        RUNNER,
-        "**{name: quick[name] for name in left}",
-        "**quick",
-        "experiments/test_runner.py::test_quick_replaces_only_what_was_left_at_its_default",
+        "dgm_jax/runs/command_line.py",
+        "config = tyro.cli(config_type, default=config_type(**quick), **described)",
+        "config = dataclasses.replace(config, **quick)",
+        "runs/test_command_line.py::test_quick_changes_defaults_and_keeps_what_is_given",
     ),
     Fault(
         "other-options-in-one-directory",
         "a run is resumed with other options than it began with",
-        RUNNER,
+        DIRECTORY,
         "    if differing:\n",
         "    if len(differing) > 99:\n",
-        "experiments/test_runner.py::test_other_options_are_refused_and_other_places_are_not",
+        "runs/test_directory.py::test_other_options_are_refused_and_other_places_are_not",
     ),
     Fault(
         "finished-runs-run-again",
         "the results of a finished run are not found",
-        RUNNER,
-        "            if results.exists():\n",
-        "            if False:\n",
-        "experiments/test_runner.py::test_a_run_leaves_its_options_and_results_and_is_not_run_again",
+        DIRECTORY,
+        'if (config.workdir / "results.json").exists():',
+        "if False:",
+        "runs/test_directory.py::test_a_run_leaves_its_options_and_results_and_is_not_run_again",
     ),
     Fault(
         "results-with-nan",
         "results that JSON cannot hold are written",
-        RUNNER,
+        "dgm_jax/runs/values.py",
         "if isinstance(value, float) and not math.isfinite(value):",
         "if False:",
-        "experiments/test_runner.py::test_results_that_json_cannot_hold_are_refused",
+        "runs/test_directory.py::test_results_that_json_cannot_hold_are_refused",
     ),
     # ------------------------------------------------------------------------------------ results
     Fault(
@@ -136,8 +136,8 @@ FAULTS = (
         "the-last-step-is-scored",
         "the test split is scored with the parameters of the last step, not of the best",
         FITTING,
-        "params = averaged(trained.best)",
-        "params = averaged(trained.state)",
+        "params = trained.params",
+        "params = algorithm.params(trained.state)",
         "experiments/test_fitting.py::test_the_step_that_is_best_on_the_validation_split_is_kept",
     ),
     Fault(

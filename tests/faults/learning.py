@@ -5,6 +5,7 @@ from tests.faults.planting import Fault
 GRADIENT = "dgm_jax/learning/gradient.py"
 LOOP = "dgm_jax/learning/loop.py"
 CHECKPOINTS = "dgm_jax/learning/checkpoints.py"
+ROWS = "dgm_jax/learning/rows.py"
 DEVICES = "dgm_jax/learning/devices.py"
 LOADING = "dgm_jax/learning/loading.py"
 
@@ -67,8 +68,8 @@ FAULTS = (
         "devices-draw-alike",
         "every device of a `pmap` draws the same noise",
         GRADIENT,
-        "key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))",
-        "key = jax.random.fold_in(key, 0)",
+        "jax.random.fold_in(key, jax.lax.axis_index(axis_name))",
+        "jax.random.fold_in(key, 0)",
         "learning/test_devices.py::test_each_device_of_a_pmap_draws_its_own_noise",
     ),
     # --------------------------------------------------------------------------------------- loop
@@ -76,46 +77,46 @@ FAULTS = (
         "every-step-the-same-key",
         "a key is used in every step",
         LOOP,
-        "algorithm.step(state, jax.random.fold_in(loop_key, t), batch)",
-        "algorithm.step(state, jax.random.clone(loop_key), batch)",
+        "key = jax.random.fold_in(loop_key, t)",
+        "key = jax.random.clone(loop_key)",
         "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
     ),
     Fault(
         "resumed-one-step-early",
         "a resumed run makes its last step again",
         LOOP,
-        "run = _Run(saved.step, saved.state",
-        "run = _Run(saved.step - 1, saved.state",
+        'self.step, self.state = saved.step, saved.state["state"]',
+        'self.step, self.state = saved.step - 1, saved.state["state"]',
         RESUMED,
     ),
     Fault(
         "resumed-without-the-open-window",
         "metrics since the last row are lost, so that its means are others",
         LOOP,
-        "return run._replace(window=window, best=best)",
-        "return run._replace(window=[], best=best)",
+        'window = saved.note["window"]',
+        "window = []",
         RESUMED,
     ),
     Fault(
         "best-is-the-last",
         "the state of the last evaluation is kept, not that of the best",
         LOOP,
-        "if value < (math.inf if run.best_value is None else run.best_value):",
-        "if value < math.inf:",
+        "return sign * value < (math.inf if best is None else sign * best)",
+        "return sign * value < math.inf",
         "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
     ),
     Fault(
         "patience-never-ends",
         "evaluations without a better one are not counted",
         LOOP,
-        "return run._replace(stale=run.stale + 1), row | numbers",
-        "return run, row | numbers",
+        "self.stale += 1",
+        "self.stale += 0",
         "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
     ),
     Fault(
         "nan-metric-passes",
         "a loss that is NaN is logged, and the run goes on",
-        LOOP,
+        ROWS,
         "if not np.isfinite(value):",
         "if False:",
         "learning/test_loop.py::test_a_metric_that_is_not_finite_stops_the_run",
@@ -123,7 +124,7 @@ FAULTS = (
     Fault(
         "skipping-for-ever",
         "a run whose every step is skipped never stops",
-        LOOP,
+        ROWS,
         "if in_a_row == MAX_SKIPPED:",
         "if in_a_row > 10 * MAX_SKIPPED:",
         "learning/test_loop.py::test_too_many_bad_batches_in_a_row_stop_the_run",
@@ -131,9 +132,9 @@ FAULTS = (
     Fault(
         "skipped-steps-in-the-means",
         "the metrics of skipped steps are averaged with the others",
-        LOOP,
-        "            continue\n        in_a_row = 0\n",
-        "        in_a_row = 0\n",
+        ROWS,
+        "if _counts_skipped(name) or not name.startswith(skipped):",
+        "if True:",
         "learning/test_loop.py::test_a_bad_batch_is_skipped_counted_and_left_out_of_the_means",
     ),
     Fault(
@@ -200,11 +201,11 @@ FAULTS = (
         ),
     ),
     Fault(
-        "loaded-without-averages",
-        "T65: what is loaded is the last step, not the average",
+        "loaded-from-the-last-state",
+        "what is loaded is the last state, not the best",
         LOADING,
-        'parts = (f"{tree}/ema", f"{tree}/params", tree, "")',
-        'parts = (f"{tree}/params", tree, "")',
+        'tree = "state" if about["note"].get("best_value") is None else "best"',
+        'tree = "state"',
         "learning/test_loading.py::test_a_run_gives_its_best_averaged_parameters_and_its_options",
     ),
     # ------------------------------------------------------------------------------ devices, locks
@@ -234,5 +235,37 @@ FAULTS = (
             "learning/test_loop.py::"
             "test_sigterm_saves_at_the_current_step_and_the_resumed_run_is_the_run"
         ),
+    ),
+    Fault(
+        "averages-are-not-evaluated",
+        "T65: what is evaluated and loaded are the last parameters, not their average",
+        GRADIENT,
+        "return state.params if state.ema is None else state.ema",
+        "return state.params",
+        "learning/test_loading.py::test_a_run_gives_its_best_averaged_parameters_and_its_options",
+    ),
+    Fault(
+        "worse-is-better",
+        "a run that maximises keeps its worst state",
+        LOOP,
+        "sign = 1 if self.minimise else -1",
+        "sign = 1",
+        "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
+    ),
+    Fault(
+        "fit-draws-one-batch",
+        "every step of `fit` has the data of the first",
+        LOOP,
+        "batch = None if draw is None else draw(data_key, t)",
+        "batch = None if draw is None else draw(jax.random.clone(loop_key), t)",
+        "learning/test_loop.py::test_fit_is_jitted_and_vmapped_over_keys",
+    ),
+    Fault(
+        "fixed-is-forgotten",
+        "what stays fixed is not handed to the step",
+        LOOP,
+        'return {} if fixed is None else {"fixed": fixed}',
+        "return {}",
+        "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
     ),
 )

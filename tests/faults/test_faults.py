@@ -113,10 +113,9 @@ def proofs(request, tmp_path_factory):
         yield sound, planted
         pool.shutdown(cancel_futures=True)
     ended = [future.result() for future in (*sound.values(), *planted.values()) if future.done()]
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None:
-        minutes = sum(each.seconds for each in ended) / 60
-        reporter.write_line(f"{len(planted)} faults in {minutes:.1f} core-minutes")
+    minutes = sum(each.seconds for each in ended) / 60
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{len(planted)} faults in {minutes:.1f} core-minutes")
 
 
 def _is_proof(item):
