@@ -88,11 +88,11 @@ FAULTS = (
         UNROLLS,
     ),
     Fault(
-        "made-transposed-skips",
-        "T12: the transpose of a residual net keeps its skips in the order forward",
+        "made-transposed-a-step-late",
+        "T12: the transpose of a net completes its units a step late",
         TRIANGULAR,
-        "skips[depth - 1 - m] = depth - 1 - n",
-        "skips[n] = m",
+        "steps=[(dim - 2 - own)[::-1] for own in layers.steps[::-1]],",
+        "steps=[(dim - 1 - own)[::-1] for own in layers.steps[::-1]],",
         (
             "bijectors/test_autoregressive.py::"
             "test_derivatives_of_the_inverse_are_those_of_the_loop_of_d_passes"
@@ -254,7 +254,7 @@ FAULTS = (
         CONVOLUTIONS,
         "taps = jnp.where(view.along(inside)[:, None], taps, 0)",
         "taps = jnp.where(view.along(inside | True)[:, None], taps, 0)",
-        ONE_BY_ONE,
+        "nets/causal/test_pixels.py::test_a_causal_convolution_is_the_masked_one",
     ),
     Fault(
         "gated-with-a-blind-spot",
