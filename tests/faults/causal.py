@@ -292,4 +292,23 @@ FAULTS = (
         "half = num_levels / 2",
         "nets/causal/test_encodings.py::test_scaled_levels_reach_from_minus_one_to_one",
     ),
+    Fault(
+        "condition-of-the-last-pixel",
+        "a step is given the condition of another pixel than it makes",
+        STEPWISE,
+        "return cond.reshape(batch, num_steps, cond_shape[-1])[:, order]",
+        "return jnp.roll(cond.reshape(batch, num_steps, cond_shape[-1])[:, order], 1, 1)",
+        (
+            "nets/causal/test_stepwise.py::"
+            "test_the_step_that_makes_a_pixel_is_given_the_condition_of_that_pixel_and_of_no_later_one"
+        ),
+    ),
+    Fault(
+        "condition-of-rows-transposed",
+        "rows see the condition of columns, in the unroll",
+        STEPWISE,
+        "own = jax.tree.map(lambda a: a.reshape(height, width, *a.shape[1:]), own)",
+        "own = jax.tree.map(lambda a: a.reshape(height, width, *a.shape[1:])[:, ::-1], own)",
+        "nets/causal/test_stepwise.py::test_a_step_at_a_time_is_all_steps_at_once",
+    ),
 )

@@ -18,8 +18,8 @@ FAULTS = (
         "return x, log_prob - log_det",
         "return x, log_prob + log_det",
         (
-            "distributions/test_pushforward.py::"
-            "test_a_linear_map_of_a_normal_is_the_normal_with_covariance_a_a_transposed"
+            "contracts/test_densities.py::"
+            "test_sample_and_log_prob_is_sample_and_then_log_prob[autoregression, dim 1]"
         ),
     ),
     # ---------------------------------------------------------------------- discretized logistics
@@ -143,8 +143,8 @@ FAULTS = (
         "return jnp.where((value == 0) | (value == 1), super().log_prob(value), -jnp.inf)",
         "return super().log_prob(value)",
         (
-            "contracts/test_discrete_densities.py::"
-            "test_numbers_that_are_no_levels_are_refused_or_impossible"
+            "contracts/test_levels.py::"
+            "test_numbers_that_are_no_levels_are_refused_or_impossible[bernoulli]"
         ),
     ),
     Fault(
@@ -196,12 +196,14 @@ FAULTS = (
     ),
     Fault(
         "contexts-in-another-order",
-        "the context of a table is named from the farthest level on in the density, from the "
-        "nearest in the sampler",
+        (
+            "the context of a table is named from the farthest level on in the density, from the "
+            "nearest in the sampler"
+        ),
         TABLE,
         "* num_levels ** (j - 1) for j in ago)",
         "* num_levels ** (window - j) for j in ago)",
-        "contracts/test_discrete_densities.py::test_samples_that_make_each_unit_once_are_those_of_d_passes",
+        "contracts/test_levels.py::test_it_sums_to_one_over_all_states[table, Markov]",
     ),
     Fault(
         "table-smoothed-twice",

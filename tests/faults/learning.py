@@ -5,6 +5,8 @@ from tests.faults.planting import Fault
 GRADIENT = "dgm_jax/learning/gradient.py"
 LOOP = "dgm_jax/learning/loop.py"
 CHECKPOINTS = "dgm_jax/learning/checkpoints.py"
+PLAYERS = "dgm_jax/learning/players.py"
+LANGEVIN = "dgm_jax/learning/langevin.py"
 ROWS = "dgm_jax/learning/rows.py"
 DEVICES = "dgm_jax/learning/devices.py"
 LOADING = "dgm_jax/learning/loading.py"
@@ -267,5 +269,133 @@ FAULTS = (
         'return {} if fixed is None else {"fixed": fixed}',
         "return {}",
         "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
+    ),
+    # ----------------------------------------------------------- players, expectation, Langevin
+    Fault(
+        "players-see-averages",
+        "T49: a player learns against the average of the other",
+        PLAYERS,
+        "others = {other: one.params for other, one in state.players.items()}",
+        "others = {other: averaged(one) for other, one in state.players.items()}",
+        (
+            "learning/test_players.py::"
+            "test_a_bilinear_game_follows_its_recursion_in_the_order_of_the_players"
+        ),
+    ),
+    Fault(
+        "players-share-a-key",
+        "T49: all updates of a step draw the same noise",
+        PLAYERS,
+        "keys = jax.random.split(own_key(key, axis_name), total)",
+        "keys = jax.random.split(own_key(key, axis_name), 1)[np.zeros(total, int)]",
+        "learning/test_players.py::test_every_update_has_rows_and_a_key_of_its_own",
+    ),
+    Fault(
+        "players-share-rows",
+        "T49: the updates of every player get the first rows",
+        PLAYERS,
+        "mine = jax.tree.map(lambda part: part[turn], parts)",
+        "mine = jax.tree.map(lambda part: part[: player.num_updates], parts)",
+        "learning/test_players.py::test_every_update_has_rows_and_a_key_of_its_own",
+    ),
+    Fault(
+        "players-take-rows-from-other-devices",
+        "rows are shared out in blocks, which are those of other devices",
+        PLAYERS,
+        "return jnp.moveaxis(jnp.reshape(x, (rows // total, total, *np.shape(x)[1:])), 1, 0)",
+        "return jnp.reshape(x, (total, rows // total, *np.shape(x)[1:]))",
+        (
+            "learning/test_players.py::"
+            "test_statistics_are_those_of_the_whole_batch_and_its_rows_stay_where_they_are"
+        ),
+    ),
+    Fault(
+        "players-forget-the-state",
+        "T48: the new state of an update is not handed to the next",
+        PLAYERS,
+        "return state._replace(players=moved, state=mine.state), metrics",
+        "return state._replace(players=moved), metrics",
+        (
+            "learning/test_players.py::"
+            "test_the_state_goes_from_update_to_update_and_weights_and_what_is_fixed_reach_every_loss"
+        ),
+    ),
+    Fault(
+        "statistics-of-one-device",
+        "EM: the statistics of a `pmap` are those of each device",
+        "dgm_jax/learning/expectation.py",
+        "statistics, metrics = jax.lax.pmean((statistics, metrics), axis_name)",
+        "metrics = jax.lax.pmean(metrics, axis_name)",
+        "learning/test_expectation.py::test_pmap_gives_what_one_device_gives",
+    ),
+    Fault(
+        "m-step-from-the-start",
+        "EM: what is fixed does not reach the E-step",
+        "dgm_jax/learning/expectation.py",
+        "**extras(None, None, fixed)",
+        "**extras(None, None, None)",
+        "learning/test_expectation.py::test_what_is_fixed_reaches_the_e_step",
+    ),
+    Fault(
+        "langevin-noise-scale",
+        "T62: noise √η in the place of √(2η)",
+        LANGEVIN,
+        "scale = jnp.sqrt(2 * eta * temperature)",
+        "scale = jnp.sqrt(eta * temperature)",
+        "learning/test_langevin.py::test_the_chain_has_the_variance_of_its_discretisation",
+    ),
+    Fault(
+        "langevin-temperature-of-the-scale",
+        "T62: the temperature multiplies the deviation of the noise, not its variance",
+        LANGEVIN,
+        "scale = jnp.sqrt(2 * eta * temperature)",
+        "scale = jnp.sqrt(2 * eta) * temperature",
+        "learning/test_langevin.py::test_the_chain_has_the_variance_of_its_discretisation",
+    ),
+    Fault(
+        "langevin-down-the-score",
+        "T62: samples move away from high density",
+        LANGEVIN,
+        "x + eta.astype(x.dtype) * slope + ",
+        "x - eta.astype(x.dtype) * slope + ",
+        (
+            "learning/test_langevin.py::"
+            "test_without_temperature_it_is_gradient_ascent_of_what_the_score_is_given"
+        ),
+    ),
+    Fault(
+        "langevin-one-noise",
+        "T62: all leaves of the samples get the same noise",
+        LANGEVIN,
+        "keys = jax.random.split(key, len(leaves))",
+        "keys = jax.random.split(key, 1)[jnp.zeros(len(leaves), int)]",
+        "learning/test_langevin.py::test_every_number_gets_noise_of_its_own",
+    ),
+    Fault(
+        "langevin-schedule-stands-still",
+        "T62: the schedule is asked for step 0 for ever",
+        LANGEVIN,
+        "return LangevinState(state.step + 1, x), metrics",
+        "return LangevinState(state.step, x), metrics",
+        "learning/test_langevin.py::test_mean_and_variance_move_as_the_schedule_predicts",
+    ),
+    Fault(
+        "weights-of-the-next-step",
+        "a weight that depends on the step is a step ahead",
+        GRADIENT,
+        "w(step) if callable(w)",
+        "w(step + 1) if callable(w)",
+        "learning/test_gradient.py::test_a_loss_is_given_its_state_its_weights_and_what_is_fixed",
+    ),
+    Fault(
+        "state-of-one-device",
+        "T48: the running statistics of a `pmap` are those of each device",
+        GRADIENT,
+        "carried = _mean_of_floating(carried, axis_name)",
+        "carried = jax.tree.map(jnp.asarray, carried)",
+        (
+            "learning/test_gradient.py::"
+            "test_under_pmap_the_floating_state_is_averaged_and_counts_stay"
+        ),
     ),
 )
