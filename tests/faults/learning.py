@@ -97,7 +97,10 @@ FAULTS = (
         LOOP,
         'window = saved.note["window"]',
         "window = []",
-        RESUMED,
+        (
+            "learning/test_loop.py::"
+            "test_sigterm_saves_at_the_current_step_and_the_resumed_run_is_the_run"
+        ),
     ),
     Fault(
         "best-is-the-last",
@@ -105,7 +108,7 @@ FAULTS = (
         LOOP,
         "return sign * value < (math.inf if best is None else sign * best)",
         "return sign * value < math.inf",
-        "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
+        "learning/test_loop.py::test_the_best_is_the_lowest_or_the_highest_as_it_is_told",
     ),
     Fault(
         "patience-never-ends",
@@ -113,7 +116,7 @@ FAULTS = (
         LOOP,
         "self.stale += 1",
         "self.stale += 0",
-        "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
+        "learning/test_loop.py::test_a_run_killed_and_resumed_is_the_run[patient-47]",
     ),
     Fault(
         "nan-metric-passes",
@@ -252,7 +255,7 @@ FAULTS = (
         LOOP,
         "sign = 1 if self.minimise else -1",
         "sign = 1",
-        "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
+        "learning/test_loop.py::test_the_best_is_the_lowest_or_the_highest_as_it_is_told",
     ),
     Fault(
         "fit-draws-one-batch",
@@ -260,7 +263,7 @@ FAULTS = (
         LOOP,
         "batch = None if draw is None else draw(data_key, t)",
         "batch = None if draw is None else draw(jax.random.clone(loop_key), t)",
-        "learning/test_loop.py::test_fit_is_jitted_and_vmapped_over_keys",
+        "learning/test_loop.py::test_fit_draws_by_key_and_step_and_hands_on_what_is_fixed",
     ),
     Fault(
         "fixed-is-forgotten",
@@ -268,7 +271,7 @@ FAULTS = (
         LOOP,
         'return {} if fixed is None else {"fixed": fixed}',
         "return {}",
-        "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
+        "learning/test_loop.py::test_fit_draws_by_key_and_step_and_hands_on_what_is_fixed",
     ),
     # ----------------------------------------------------------- players, expectation, Langevin
     Fault(
