@@ -36,7 +36,7 @@ FAULTS = (
     Fault(
         "implicit-tangent-sign",
         "T11: what x_<i moves is added, where the implicit function theorem subtracts it",
-        AUTOREGRESSIVE,
+        "dgm_jax/bijectors/implicit.py",
         "return (y_rows[i] - pulled) / slope[i]",
         "return (y_rows[i] + pulled) / slope[i]",
         DERIVATIVES,
@@ -44,9 +44,9 @@ FAULTS = (
     Fault(
         "implicit-cotangent-sign",
         "T11: the transposed solve has one sign wrong, so gradients are and values are not",
-        AUTOREGRESSIVE,
-        "return join((x_bar + v) / tau_x, units_bar)",
-        "return join((x_bar - v) / tau_x, units_bar)",
+        "dgm_jax/bijectors/implicit.py",
+        "return self._join((x_bar + v) / self.tau_x, units_bar)",
+        "return self._join((x_bar - v) / self.tau_x, units_bar)",
         DERIVATIVES,
     ),
     Fault(

@@ -3,6 +3,7 @@
 from tests.faults.planting import Fault
 
 TRIANGULAR = "dgm_jax/nets/causal/triangular.py"
+SUBSTITUTION = "dgm_jax/nets/causal/substitution.py"
 MADE = "dgm_jax/nets/causal/made.py"
 STEPWISE = "dgm_jax/nets/causal/stepwise.py"
 CONVOLUTIONS = "dgm_jax/nets/causal/convolutions.py"
@@ -27,40 +28,40 @@ FAULTS = (
         "made-output-not-strict",
         "T1: an output sees hidden units of its own rank",
         TRIANGULAR,
-        "_triangular(layers.readout, last, outputs - 1, read, bounds)",
-        "_triangular(layers.readout, last, outputs, read, bounds)",
+        "return np.repeat(np.arange(self.dim), self.q) - 1",
+        "return np.repeat(np.arange(self.dim), self.q)",
         SEES_EARLIER,
     ),
     Fault(
         "made-direct-not-strict",
         "T1: a direct connection leads from an input to its own output",
         TRIANGULAR,
-        "_triangular(layers.direct, x, outputs - 1, inputs, bounds)",
-        "_triangular(layers.direct, x, outputs, inputs, bounds)",
+        "_product(layers.direct, x, own, layers.input_steps(), bounds)",
+        "_product(layers.direct, x, own + 1, layers.input_steps(), bounds)",
         SEES_EARLIER,
     ),
     Fault(
         "made-hidden-strict",
         "T2: hidden units do not see those of their own degree, so inputs are lost",
         TRIANGULAR,
-        "legal = below[columns][None] <= own[rows][:, None]",
-        "legal = below[columns][None] < own[rows][:, None]",
+        "may_read = below[columns][None] <= own[rows][:, None]",
+        "may_read = below[columns][None] < own[rows][:, None]",
         SEES_EARLIER,
     ),
     Fault(
         "made-degrees-miss-the-last",
         "T2: no hidden unit has the highest degree, so an input reaches no output",
         MADE,
-        "np.arange(h) * (highest - lowest + 1) // h + lowest",
-        "np.arange(h) * (highest - lowest) // h + lowest",
+        "np.arange(h) * num_degrees // h + lowest",
+        "np.arange(h) * (num_degrees - 1) // h + lowest",
         SEES_EARLIER,
     ),
     Fault(
         "made-outputs-in-the-order-of-making",
         "T3: outputs of a permuted order are not put back by rank",
         MADE,
-        "k, rank = num_outputs, np.argsort(order)",
-        "k, rank = num_outputs, order",
+        "jnp.take(array, np.argsort(self.order), 0)",
+        "jnp.take(array, self.order, 0)",
         SEES_EARLIER,
     ),
     Fault(
@@ -74,15 +75,15 @@ FAULTS = (
     Fault(
         "made-coordinates-of-the-first-block",
         "T9: each block of an unroll names its coordinates from 0",
-        TRIANGULAR,
-        "emit(block.lo + t, f)",
-        "emit(t, f)",
+        SUBSTITUTION,
+        "emit(block.lo + t, block.output(",
+        "emit(t, block.output(",
         UNROLLS,
     ),
     Fault(
         "made-a-round-too-few",
         "T12: a fixed point is left one round before it is exact",
-        TRIANGULAR,
+        SUBSTITUTION,
         "return (rounds < size) & ~(change <= tolerance)",
         "return (rounds < size - 1) & ~(change <= tolerance)",
         UNROLLS,
@@ -310,5 +311,45 @@ FAULTS = (
         "own = jax.tree.map(lambda a: a.reshape(height, width, *a.shape[1:]), own)",
         "own = jax.tree.map(lambda a: a.reshape(height, width, *a.shape[1:])[:, ::-1], own)",
         "nets/causal/test_stepwise.py::test_a_step_at_a_time_is_all_steps_at_once",
+    ),
+    # -------------------------------------------------------------------------------------- keys
+    Fault(
+        "dropout-of-the-first-units",
+        "T29: in an unroll every unit has the dropout mask of the first ones",
+        MADE,
+        "value * rows_from(masks[n], start, stream)",
+        "value * rows_from(masks[n], 0, stream)",
+        "nets/causal/test_made.py::test_dropout_is_one_mask_a_key_in_the_pass_and_in_the_unroll",
+    ),
+    Fault(
+        "dropout-without-scale",
+        "dropout does not multiply what it keeps",
+        MADE,
+        "jax.random.bernoulli(k, keep, n).astype(dtype) / keep",
+        "jax.random.bernoulli(k, keep, n).astype(dtype)",
+        "nets/causal/test_made.py::test_dropout_multiplies_what_it_keeps_so_that_means_stay",
+    ),
+    Fault(
+        "dropout-without-a-key",
+        "T29: dropout acts in an evaluation too",
+        MADE,
+        ("if key is None or not self.dropout:\n            return None"),
+        (
+            "if not self.dropout:\n"
+            "            return None\n"
+            "        key = jax.random.key(0) if key is None else key"
+        ),
+        "nets/causal/test_made.py::test_dropout_is_one_mask_a_key_in_the_pass_and_in_the_unroll",
+    ),
+    Fault(
+        "derivative-under-another-mask",
+        "T29: the derivative of an inverse does not know its dropout",
+        "dgm_jax/bijectors/autoregressive.py",
+        "linear = net.linearize(params, x, units, cond, key=_again(key))",
+        "linear = net.linearize(params, x, units, cond)",
+        (
+            "bijectors/test_autoregressive.py::"
+            "test_derivatives_of_the_inverse_are_those_of_the_loop_of_d_passes"
+        ),
     ),
 )

@@ -151,9 +151,9 @@ FAULTS = (
         "colours-without-posterior",
         "T8: the weights of components do not know the channels before",
         LIKELIHOODS,
-        "logits = logits + of_each(f[-1], x[..., c])",
+        "logits = logits + self.of_each(f[-1], x[..., c])",
         "logits = logits + 0",
-        "autoregressive/test_images.py::test_colours_are_coupled_as_in_the_paper",
+        "test_likelihoods.py::test_colours_are_coupled_as_in_the_paper",
     ),
     Fault(
         "colours-that-see-themselves",
@@ -161,7 +161,7 @@ FAULTS = (
         LIKELIHOODS,
         "next(alphas) * numbers[..., b, :] for b in range(c)",
         "next(alphas) * numbers[..., c, :] for b in range(c)",
-        "autoregressive/test_images.py::test_colours_are_coupled_as_in_the_paper",
+        "test_likelihoods.py::test_colours_are_coupled_as_in_the_paper",
     ),
     Fault(
         "histogram-with-another-pseudo-count",
@@ -220,5 +220,16 @@ FAULTS = (
         "* (int(num_levels) - 1) for i in range(rows))",
         "* int(num_levels) for i in range(rows))",
         "autoregressive/test_table.py::test_parameters_of_the_three_assumptions",
+    ),
+    Fault(
+        "key-lost-in-a-density",
+        "the key of a net is not handed on, so that nothing is dropped in training",
+        "dgm_jax/autoregressive/density.py",
+        "cond, num_outputs=num_outputs, key=key)",
+        "cond, num_outputs=num_outputs)",
+        (
+            "autoregressive/test_density.py::"
+            "test_the_key_of_the_net_is_one_draw_for_density_samples_and_completions"
+        ),
     ),
 )

@@ -110,11 +110,11 @@ FAULTS = (
     ),
     Fault(
         "worst-first",
-        "of nats the least is the best",
+        "the least is the best, whatever the unit",
         RESULTS,
-        'return -value if unit == "nats" else value',
+        "return -value if UNITS[unit].higher else value",
         "return value",
-        BEST_FIRST,
+        "experiments/test_results.py::test_the_best_stands_first_whichever_way_its_unit_points",
     ),
     Fault(
         "quick-runs-are-results",
@@ -128,16 +128,16 @@ FAULTS = (
         "validation-sign",
         "validation is told as a negative log-likelihood under the name of a likelihood",
         FITTING,
-        '"valid_nats": -valid_nll,',
-        '"valid_nats": valid_nll,',
+        'nats = -found["valid_nll"]',
+        'nats = found["valid_nll"]',
         "experiments/test_fitting.py::test_a_gaussian_is_found_and_told_in_nats_and_bits",
     ),
     Fault(
         "the-last-step-is-scored",
         "the test split is scored with the parameters of the last step, not of the best",
         FITTING,
-        "params = trained.params",
-        "params = algorithm.params(trained.state)",
+        "**task.report(trained.params, jax.random.clone(task_key)),",
+        "**task.report(algorithm.params(trained.state), jax.random.clone(task_key)),",
         "experiments/test_fitting.py::test_the_step_that_is_best_on_the_validation_split_is_kept",
     ),
     Fault(
@@ -173,5 +173,24 @@ FAULTS = (
         "low, _, high = np.percentile(np.array(rounds) * 1e3, [25, 50, 75])\n"
         "    median = np.mean(rounds) * 1e3",
         "measure/test_timing.py::test_a_timing_is_the_median_and_the_quartiles_in_milliseconds",
+    ),
+    Fault(
+        "the-worst-step-is-told",
+        "of what is maximised the least is told as the best",
+        FITTING,
+        "choose = min if task.minimise else max",
+        "choose = min",
+        "experiments/test_fitting.py::test_samples_are_judged_in_their_own_direction",
+    ),
+    Fault(
+        "bound-is-a-mean-of-logs",
+        "T33: the bound is the ELBO, however many samples it is given",
+        FITTING,
+        "return jax.scipy.special.logsumexp(log_w, axis=0) - math.log(num)",
+        "return log_w.mean(0)",
+        (
+            "experiments/test_fitting.py::"
+            "test_a_latent_variable_model_is_told_by_its_bound_and_the_units_that_it_uses"
+        ),
     ),
 )

@@ -4,7 +4,7 @@ from tests.faults.planting import Fault
 
 GRADIENT = "dgm_jax/learning/gradient.py"
 LOOP = "dgm_jax/learning/loop.py"
-CHECKPOINTS = "dgm_jax/learning/checkpoints.py"
+READING = "dgm_jax/learning/checkpoints/reading.py"
 PLAYERS = "dgm_jax/learning/players.py"
 LANGEVIN = "dgm_jax/learning/langevin.py"
 ROWS = "dgm_jax/learning/rows.py"
@@ -154,56 +154,56 @@ FAULTS = (
     Fault(
         "fingerprint-blind-to-order",
         "two words that change places have the same fingerprint",
-        CHECKPOINTS,
+        "dgm_jax/learning/checkpoints/fingerprints.py",
         "_mix(words + index * jnp.uint32(0x9E3779B9))",
         "_mix(words)",
-        "learning/test_checkpoints.py::test_the_fingerprint_sees_order_and_zeroed_sectors",
+        (
+            "learning/checkpoints/test_fingerprints.py::"
+            "test_the_fingerprint_sees_order_and_zeroed_sectors"
+        ),
     ),
     Fault(
         "fingerprint-not-compared",
         "an array that changed on disk is loaded",
-        CHECKPOINTS,
-        'if (types[name], value) != (about["leaves"].get(name), about["fingerprints"].get(name)):',
-        'if types[name] != about["leaves"].get(name):',
-        (
-            "learning/test_checkpoints.py::"
-            "test_an_array_that_changed_on_disk_is_seen_where_orbax_sees_nothing"
-        ),
+        READING,
+        'if (types[leaf], mark) != (about["leaves"].get(leaf), about["fingerprints"].get(leaf)):',
+        'if types[leaf] != about["leaves"].get(leaf):',
+        "learning/checkpoints/test_reading.py::"
+        "test_an_array_that_changed_on_disk_is_seen_where_orbax_sees_nothing",
     ),
     Fault(
         "step-not-compared",
         "a checkpoint under another number is taken for that number",
-        CHECKPOINTS,
+        READING,
         'if about["step"] != step:',
         "if False:",
-        "learning/test_checkpoints.py::test_a_checkpoint_under_another_number_is_not_taken_for_it",
+        "learning/checkpoints/test_reading.py::"
+        "test_a_checkpoint_under_another_number_is_not_taken_for_it",
     ),
     Fault(
         "another-model-is-loaded",
         "leaves that differ from the template are not told",
-        CHECKPOINTS,
+        READING,
         "    if differing:\n",
         "    if len(differing) > 99:\n",
-        "learning/test_checkpoints.py::test_another_model_is_refused_not_cast",
+        "learning/checkpoints/test_reading.py::test_another_model_is_refused_not_cast",
     ),
     Fault(
         "nan-is-saved",
         "a state with NaN is written over good checkpoints",
-        CHECKPOINTS,
-        "bad = [name for name, (_, finite) in inspected.items() if not finite]",
-        "bad = []",
-        "learning/test_checkpoints.py::test_what_is_not_finite_is_not_written",
+        "dgm_jax/learning/checkpoints/saving.py",
+        ("        if not finite:\n"),
+        ("        if False:\n"),
+        "learning/checkpoints/test_saving.py::test_what_is_not_finite_is_not_written",
     ),
     Fault(
         "damage-ends-the-run",
         "the first damaged checkpoint ends the search for an intact one",
-        CHECKPOINTS,
-        "for step in sorted(_steps(directory), reverse=True):",
-        "for step in sorted(_steps(directory), reverse=True)[:1]:",
-        (
-            "learning/test_checkpoints.py::"
-            "test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_taken"
-        ),
+        "dgm_jax/learning/checkpoints/newest.py",
+        "for step in sorted(steps(directory), reverse=True):",
+        "for step in sorted(steps(directory), reverse=True)[:1]:",
+        "learning/checkpoints/test_newest.py::"
+        "test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_taken",
     ),
     Fault(
         "loaded-from-the-last-state",

@@ -95,4 +95,31 @@ FAULTS = (
         "kept = min(size, num - start - 1)",
         "metrics/test_likelihood.py::test_every_row_is_scored_once_whatever_the_batch_size",
     ),
+    Fault(
+        "weights-without-prior",
+        "T32: log p(z) is left out of the weights",
+        "dgm_jax/objectives/bounds.py",
+        "return log_likelihood + log_prior - log_q",
+        "return log_likelihood - log_q",
+        "objectives/test_bounds.py::test_with_the_exact_posterior_every_weight_is_the_likelihood",
+    ),
+    Fault(
+        "weights-with-log-q-added",
+        "T32: log q(z | x) has the wrong sign",
+        "dgm_jax/objectives/bounds.py",
+        "return log_likelihood + log_prior - log_q",
+        "return log_likelihood + log_prior + log_q",
+        "objectives/test_bounds.py::test_with_the_exact_posterior_every_weight_is_the_likelihood",
+    ),
+    Fault(
+        "active-units-by-deviation",
+        "T39: the deviation is compared with a threshold of the variance",
+        "dgm_jax/metrics/codes.py",
+        "return means.var(axis=0) > threshold",
+        "return means.std(axis=0) > threshold",
+        (
+            "metrics/test_codes.py::"
+            "test_a_unit_is_active_where_its_posterior_mean_varies_over_the_data"
+        ),
+    ),
 )
