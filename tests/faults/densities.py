@@ -203,7 +203,10 @@ FAULTS = (
         TABLE,
         "* num_levels ** (j - 1) for j in ago)",
         "* num_levels ** (window - j) for j in ago)",
-        "contracts/test_levels.py::test_it_sums_to_one_over_all_states[table, Markov]",
+        (
+            "contracts/test_levels.py::"
+            "test_each_state_is_drawn_as_often_as_its_probability[table, Markov]"
+        ),
     ),
     Fault(
         "table-smoothed-twice",
