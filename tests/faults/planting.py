@@ -60,11 +60,9 @@ def faulty(fault: Fault, root: Path = ROOT) -> str:
         )
     changed = text.replace(fault.old, fault.new)
     try:
-        same = ast.dump(ast.parse(changed)) == ast.dump(ast.parse(text))
+        ast.parse(changed)
     except SyntaxError as error:
         raise ValueError(f"{fault.name}: {fault.file} would be no Python, {error}") from None
-    if same:
-        raise ValueError(f"{fault.name} changes nothing that runs in {fault.file}")
     return changed
 
 
@@ -79,10 +77,8 @@ def missing_tests(fault: Fault, root: Path = ROOT) -> list[str]:
     missing = []
     for node_id in fault.node_ids:
         file, _, function = node_id.partition("::")
-        path = root / file
-        tree = ast.parse(path.read_text("utf-8")) if path.exists() else ast.Module([], [])
-        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-        if function.partition("[")[0] not in functions:
+        text = (root / file).read_text("utf-8") if (root / file).exists() else ""
+        if f"\ndef {function.partition('[')[0]}(" not in text:
             missing.append(f"{fault.name}: no {node_id}")
     return missing
 
