@@ -267,6 +267,6 @@ FAULTS = (
             "f = f.reshape(*f.shape[: f.ndim - len(tail)], *shape[:-1], num_params, last)\n"
             "            return jnp.swapaxes(f, -1, -2)"
         ),
-        "test_likelihoods.py::test_parameters_come_by_entry_by_channel_or_in_one_vector",
+        "test_likelihoods.py::test_a_decoder_of_numbers_is_the_formula_and_has_its_moments",
     ),
 )
