@@ -145,6 +145,20 @@ def test_a_latent_variable_model_is_told_by_its_bound_and_the_units_that_it_uses
     assert set(fitted.curves) == {"valid_nats", "valid_bits_per_dim"}
 
 
+def test_a_bound_of_many_samples_is_tighter_than_that_of_one():
+    """Away from the true posterior; log p itself, N(0, WᵀW + I), is still above."""
+    x = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    rows, model = {"valid": x, "test": x}, linear_gaussian()
+    params = model.init(jax.random.key(0)) | {"w": jnp.array([[1.5, 0, 0], [0, 1.5, 0]])}
+    task = fitting.bound_task(model, rows, test_samples=100)
+    one = -task.evaluate(params, jax.random.key(1))["valid_nll"]
+    many = task.report(params, jax.random.key(2))["test_nats"]
+    covariance = np.asarray(params["w"]).T @ params["w"] + np.eye(3)
+    squares = (x @ np.linalg.inv(covariance) * x).sum(1)
+    exact = -0.5 * (squares.mean() + np.linalg.slogdet(2 * np.pi * covariance)[1])
+    assert one + 0.5 < many < exact + 0.05
+
+
 def test_a_number_that_nobody_gives_cannot_be_monitored():
     task = fitting.samples_task(
         lambda params, key: params,

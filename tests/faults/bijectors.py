@@ -238,10 +238,7 @@ FAULTS = (
         CONTINUOUS,
         "_nan_where(failure > 0,",
         "_nan_where(failure > 9,",
-        (
-            "bijectors/test_continuous.py::"
-            "test_a_failure_is_nan_in_values_and_gradients_and_training_skips_it"
-        ),
+        "bijectors/test_continuous.py::test_a_failed_path_is_nan_and_says_why",
     ),
     # ------------------------------------------------------------------------------------- linear
     Fault(
