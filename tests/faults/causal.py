@@ -112,14 +112,14 @@ FAULTS = (
         "stepwise-without-shift",
         "T10: step t is given input t",
         STEPWISE,
-        "AllSteps(num_steps), later(u, 1), cond",
-        "AllSteps(num_steps), later(u, 0), cond",
+        "self.run_body(params, view, later(u, 1), cond, *features)",
+        "self.run_body(params, view, later(u, 0), cond, *features)",
         NO_LOOK_AHEAD,
     ),
     Fault(
         "queue-off-by-one",
         "T9: the cached queue of past inputs is read one step late",
-        STEPWISE,
+        "dgm_jax/nets/causal/time.py",
         "(self.t - lag) % size",
         "(self.t - lag + 1) % size",
         ONE_BY_ONE,
@@ -127,7 +127,7 @@ FAULTS = (
     Fault(
         "cached-keys-of-the-next-step",
         "T9: a step attends to the place of the next one in its cache",
-        STEPWISE,
+        "dgm_jax/nets/causal/time.py",
         "jnp.arange(size) <= self.t)",
         "jnp.arange(size) <= self.t + 1)",
         ATTENTION,
@@ -135,7 +135,7 @@ FAULTS = (
     Fault(
         "attention-sees-the-next-step",
         "T10: the mask of attention is off by one",
-        STEPWISE,
+        "dgm_jax/nets/causal/attention.py",
         "return (lag >= 0) & (lag < size)",
         "return (lag >= -1) & (lag < size)",
         ATTENTION,
@@ -143,7 +143,7 @@ FAULTS = (
     Fault(
         "attention-window-too-wide",
         "T10: a window of attention is one step too wide in the parallel pass",
-        STEPWISE,
+        "dgm_jax/nets/causal/attention.py",
         "return (lag >= 0) & (lag < size)",
         "return (lag >= 0) & (lag <= size)",
         ATTENTION,
@@ -151,7 +151,7 @@ FAULTS = (
     Fault(
         "attention-of-another-temperature",
         "T9: the scores of attention are divided by c, not by its square root",
-        STEPWISE,
+        "dgm_jax/nets/causal/attention.py",
         "scores / math.sqrt(q.shape[-1])",
         "scores / q.shape[-1]",
         ATTENTION,
@@ -159,7 +159,7 @@ FAULTS = (
     Fault(
         "start-is-a-value",
         "T10: before the start looks like the value 0: there is no start token",
-        STEPWISE,
+        "dgm_jax/nets/causal/channels.py",
         "jnp.ones((*u.shape[:-1], 1), dtype)",
         "jnp.zeros((*u.shape[:-1], 1), dtype)",
         "nets/causal/test_sequences.py::test_before_the_start_is_no_value",
@@ -167,7 +167,7 @@ FAULTS = (
     Fault(
         "channel-sees-itself",
         "T4: the last channel of a pixel is added to its own output",
-        STEPWISE,
+        "dgm_jax/nets/causal/channels.py",
         "before = u[..., :c, :]",
         "before = u[..., 1 : c + 1, :]",
         "nets/causal/test_pixels.py::test_the_channels_of_a_pixel_come_in_order",
@@ -175,15 +175,15 @@ FAULTS = (
     Fault(
         "wavenet-skips-the-own-step",
         "T10: the taps of a dilated convolution begin one dilation too far back",
-        SEQUENCES,
+        "dgm_jax/nets/causal/wavenet.py",
         "[j * dilation for j in range(self.kernel_size)]",
         "[(j + 1) * dilation for j in range(self.kernel_size)]",
-        ("nets/causal/test_sequences.py::test_an_output_sees_its_receptive_field_and_nothing_else"),
+        "nets/causal/test_sequences.py::test_an_output_sees_its_receptive_field_and_nothing_else",
     ),
     Fault(
         "receptive-field-of-the-taps",
         "T10: R = k Σ d, where it is 1 + (k - 1) Σ d",
-        SEQUENCES,
+        "dgm_jax/nets/causal/wavenet.py",
         "return 1 + (kernel_size - 1) * sum(dilations)",
         "return kernel_size * sum(dilations)",
         (
@@ -194,7 +194,7 @@ FAULTS = (
     Fault(
         "lstm-forgets-at-the-start",
         "the forget gate has no bias of 1",
-        SEQUENCES,
+        "dgm_jax/nets/causal/rnn.py",
         "jax.nn.sigmoid(f + 1) * s",
         "jax.nn.sigmoid(f) * s",
         (
@@ -260,7 +260,7 @@ FAULTS = (
     Fault(
         "gated-with-a-blind-spot",
         "T5: the vertical stack sees no columns to the sides",
-        BODIES,
+        "dgm_jax/nets/causal/gated_pixelcnn.py",
         "a = RowConv(2 * self.hidden, half, half)(view, v)",
         "a = RowConv(2 * self.hidden, half, 0)(view, v)",
         (
@@ -272,8 +272,8 @@ FAULTS = (
         "rows-of-their-own-row",
         "T4: the features of a row are made of the row itself",
         STEPWISE,
-        "AllSteps(height), later(picture, 1), cond",
-        "AllSteps(height), later(picture, 0), cond",
+        "AllSteps(self.height, rows_key), later(picture, 1)",
+        "AllSteps(self.height, rows_key), later(picture, 0)",
         PIXELS_SEE,
     ),
     # ----------------------------------------------------------------------------------- levels
@@ -297,19 +297,19 @@ FAULTS = (
         "condition-of-the-last-pixel",
         "a step is given the condition of another pixel than it makes",
         STEPWISE,
-        "return cond.reshape(batch, num_steps, cond_shape[-1])[:, order]",
-        "return jnp.roll(cond.reshape(batch, num_steps, cond_shape[-1])[:, order], 1, 1)",
+        "PerStep(cond.reshape(batch, self.num_steps, size)[:, self.order])",
+        "PerStep(jnp.roll(cond.reshape(batch, self.num_steps, size)[:, self.order], 1, 1))",
         (
             "nets/causal/test_stepwise.py::"
             "test_the_step_that_makes_a_pixel_is_given_the_condition_of_that_pixel_and_of_no_later_one"
         ),
     ),
     Fault(
-        "condition-of-rows-transposed",
-        "rows see the condition of columns, in the unroll",
+        "condition-of-columns-reversed",
+        "in the unroll a pixel is given the condition of another column",
         STEPWISE,
-        "own = jax.tree.map(lambda a: a.reshape(height, width, *a.shape[1:]), own)",
-        "own = jax.tree.map(lambda a: a.reshape(height, width, *a.shape[1:])[:, ::-1], own)",
+        "own = None if own is None else jnp.moveaxis(own, 1, 0)",
+        "own = None if own is None else jnp.moveaxis(own, 1, 0)[::-1]",
         "nets/causal/test_stepwise.py::test_a_step_at_a_time_is_all_steps_at_once",
     ),
     # -------------------------------------------------------------------------------------- keys
@@ -351,5 +351,36 @@ FAULTS = (
             "bijectors/test_autoregressive.py::"
             "test_derivatives_of_the_inverse_are_those_of_the_loop_of_d_passes"
         ),
+    ),
+    # ------------------------------------------------------------------------ nets with a state
+    Fault(
+        "evaluation-moves-the-state",
+        "T48: a net with train=False returns another state",
+        "dgm_jax/nets/adapter.py",
+        (
+            "        if not train:\n"
+            "            return module.apply(variables, *inputs, rngs=_rngs(key), **switch), state\n"
+        ),
+        "",
+        "nets/test_adapter.py::test_otherwise_it_uses_the_state_and_changes_nothing",
+    ),
+    Fault(
+        "training-keeps-the-state",
+        "T13: running statistics never move",
+        "dgm_jax/nets/adapter.py",
+        "return y, jax.tree.map(lambda new, old: new.astype(old.dtype), dict(moved), state)",
+        "return y, state",
+        (
+            "nets/test_adapter.py::"
+            "test_a_step_of_training_uses_the_batch_and_moves_the_state_by_a_tenth"
+        ),
+    ),
+    Fault(
+        "state-of-a-wider-dtype",
+        "T48: a state changes its dtype in a loop",
+        "dgm_jax/nets/adapter.py",
+        "lambda new, old: new.astype(old.dtype), dict(moved), state",
+        "lambda new, old: new, dict(moved), state",
+        "nets/test_adapter.py::test_a_state_keeps_its_dtype_so_that_a_loop_can_carry_it",
     ),
 )
