@@ -7,7 +7,7 @@ import jax
 
 from .. import checks
 from ..protocol import Algorithm, Key, Metrics, Params
-from .gradient import extras
+from .descent import extras
 
 
 def expectation_maximization(

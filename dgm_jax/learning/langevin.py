@@ -9,7 +9,7 @@ import optax
 
 from .. import checks
 from ..protocol import Algorithm, Array, Key
-from .gradient import Schedule, check_carried, extras
+from .descent import Schedule, check_carried, extras
 
 
 class LangevinState(NamedTuple):

@@ -10,7 +10,7 @@ import optax
 
 from .. import checks
 from ..protocol import Algorithm, Array, Batch, Key, Params, State
-from .gradient import (
+from .descent import (
     Schedule,
     TrainState,
     averaged,

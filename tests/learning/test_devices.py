@@ -5,7 +5,7 @@ import optax
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from dgm_jax.learning import loop
+from dgm_jax.learning import run
 from dgm_jax.learning.checkpoints import Checkpoints
 from dgm_jax.learning.devices import data_mesh, replicate, shard_batch
 from dgm_jax.learning.gradient import gradient_descent
@@ -106,7 +106,7 @@ def test_random_bits_are_those_of_one_device_on_any_number_and_normals_to_roundi
 
 def test_a_run_on_a_mesh_is_resumed_on_another(tmp_path, monkeypatch):
     spread = []
-    monkeypatch.setattr(loop, "shard_batch", lambda *a: spread.append(0) or shard_batch(*a))
+    monkeypatch.setattr(run, "shard_batch", lambda *a: spread.append(0) or shard_batch(*a))
     options = {"log_every": 10, "progress": False}
     alone = train(make(noisy_loss), jax.random.key(0), batch, num_steps=20, **options)
     for num_steps, mesh in ((8, data_mesh(8)), (15, data_mesh(2)), (20, None)):

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from dgm_jax.learning import loop
+from dgm_jax.learning import run as run_module
 from dgm_jax.learning.checkpoints import Checkpoints
 from dgm_jax.learning.devices import data_mesh, replicate
 from dgm_jax.learning.gradient import averaged, gradient_descent
@@ -246,8 +246,8 @@ def test_by_default_a_run_is_saved_by_the_clock_at_rows(tmp_path, monkeypatch):
     steps, save = [], Checkpoints.save
     monkeypatch.setattr(Checkpoints, "save", lambda *a, **k: steps.append(a[1]) or save(*a, **k))
     train(make(), jax.random.key(0), batch, **quiet(), workdir=tmp_path / "a")
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "SAVE_SHARE", math.inf)
+    monkeypatch.setattr(run_module, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(run_module, "SAVE_SHARE", math.inf)
     train(make(), jax.random.key(0), batch, **quiet(), workdir=tmp_path / "b")
     assert steps == [70, 8, 16, 24, 32, 40, 48, 56, 64, 70]
     logs = [(tmp_path / run / "metrics.jsonl").read_text() for run in "ab"]
@@ -412,8 +412,8 @@ def test_what_stays_fixed_is_an_argument_of_the_step_on_all_devices(num_devices,
     """Not a constant of the program: its text is short, and another teacher is the same program."""
     mesh = data_mesh(num_devices) if num_devices > 1 else None
     algorithm, steps = Algorithm(lambda key: jnp.zeros(3), with_teacher), []
-    compiled = loop._compiled
-    monkeypatch.setattr(loop, "_compiled", lambda *a: steps.append(compiled(*a)) or steps[-1])
+    compiled = run_module._compiled
+    monkeypatch.setattr(run_module, "_compiled", lambda *a: steps.append(compiled(*a)) or steps[-1])
     fixed = {"w": np.full(10_000, 1e-4, np.float32)}
     trained = train(
         algorithm, jax.random.key(0), fixed=fixed, num_steps=5, progress=False, mesh=mesh

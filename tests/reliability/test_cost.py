@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from dgm_jax import combinators, data, distributions, flows
-from dgm_jax.learning import gradient_descent, loop, train
+from dgm_jax.learning import gradient_descent, run, train
 from dgm_jax.learning.checkpoints import Checkpoints
 from dgm_jax.objectives import nll
 from dgm_jax.protocol import Algorithm
@@ -61,8 +61,8 @@ def test_saving_costs_little_even_six_times_as_often_as_by_default(tmp_path, mon
             raise LongEnough
 
     monkeypatch.setattr(Checkpoints, "save", timed)
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 10.0)
-    monkeypatch.setattr(loop, "SAVE_SHARE", math.inf)
+    monkeypatch.setattr(run, "SAVE_SECONDS", 10.0)
+    monkeypatch.setattr(run, "SAVE_SHARE", math.inf)
     with pytest.raises(LongEnough):
         train(
             algorithm((256, 256)),

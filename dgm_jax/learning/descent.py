@@ -1,0 +1,187 @@
+"""One step of gradient descent: what `gradient_descent` and `alternate` share."""
+
+import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from .. import checks
+from ..protocol import Array, Key, Metrics, Params, State
+
+Schedule = Callable[[Array], Array]  # step ↦ a number, such as optax.linear_schedule(0, 1, 1000)
+
+
+class TrainState(NamedTuple):
+    step: Array  # number of steps made, skipped ones included; int32
+    params: Params
+    opt_state: optax.OptState
+    ema: Params | None  # the average of the iterates, None where it is off
+    state: State = None  # what no gradient moves, such as running statistics; None without
+
+
+def averaged(state: TrainState) -> Params:
+    """The parameters to evaluate and to sample with: the average if there is one, else the last."""
+    return state.params if state.ema is None else state.ema
+
+
+def first(
+    params: Params, optimizer: optax.GradientTransformation, ema_decay: float | None
+) -> TrainState:
+    """The state before the first step, with nothing in `state`."""
+    ema = None if ema_decay is None else params
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), ema)
+
+
+def descend(
+    state: TrainState,
+    loss: Callable[[Params], tuple[Array, tuple[Metrics, State]]],
+    optimizer: optax.GradientTransformation,
+    *,
+    ema_decay: float | None,
+    axis_name: str | None,
+) -> tuple[TrainState, Metrics]:
+    """One step down loss(params) = (scalar, (metrics, new state)).
+
+    Nothing but the count of steps moves where the gradient or the new state is not finite.
+    `axis_name` is the axis of `jax.pmap` over which everything is averaged, None where there is
+    none.
+    """
+    (value, (metrics, carried)), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
+    metrics = {"loss": value, **metrics}
+    if jax.tree.structure(carried) != jax.tree.structure(state.state):
+        raise ValueError(
+            "loss must return a state like that of init_state, "
+            f"{jax.tree.structure(state.state)}; got {jax.tree.structure(carried)}."
+        )
+    if axis_name is not None:
+        grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
+        carried = _mean_of_floating(carried, axis_name)
+    grad_norm = optax.tree.norm(grads)
+    finite = jnp.isfinite(grad_norm) & _all_finite(carried)
+
+    updates, opt_state = _updates(optimizer, grads, state)
+    params = optax.apply_updates(state.params, updates)
+    ema = None if ema_decay is None else _average(state.ema, params, ema_decay, state.step)
+    new = TrainState(state.step, params, opt_state, ema, carried)
+    new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state)
+    metrics = {**metrics, "grad_norm": grad_norm, "skipped": 1 - finite.astype(jnp.int32)}
+    return new._replace(step=state.step + 1), metrics
+
+
+def initial(
+    init: Callable[[Key], Params], init_state: Callable[[Key, Params], State] | None, key: Key
+) -> tuple[Params, State]:
+    """(θ_0, s_0); s_0 is None where there is no `init_state`, and `init` then has the whole key."""
+    if init_state is None:
+        return init(key), None
+    params_key, state_key = jax.random.split(key)
+    params = init(params_key)
+    return params, init_state(state_key, params)
+
+
+def in_full(loss: Callable[..., tuple[Array, Any]], stateful: bool) -> Callable:
+    """loss as a function (params, key, batch, state, **given) ↦ (scalar, (metrics, new state)).
+
+    Where the loss has no state (`stateful` is False), the one it is given comes back as it is.
+    """
+
+    def stateless(params, key, batch, state, **given):
+        value, metrics = loss(params, key, batch, **given)
+        return value, (metrics, state)
+
+    def carrying(params, key, batch, state, **given):
+        value, aux = loss(params, key, batch, state=state, **given)
+        if not (isinstance(aux, tuple) and len(aux) == 2):
+            raise ValueError(
+                "with init_state the loss must return (scalar, (metrics, state)); "
+                f"got {type(aux).__name__} beside the scalar."
+            )
+        return value, aux
+
+    return carrying if stateful else stateless
+
+
+def extras(
+    weights: dict[str, Schedule | float] | None, step: Array | None, fixed: Any
+) -> dict[str, Any]:
+    """What a loss is given by keyword at this step: its weights and what stays fixed, if any."""
+    given = {} if fixed is None else {"fixed": fixed}
+    if weights is not None:
+        values = {name: w(step) if callable(w) else w for name, w in weights.items()}
+        given["weights"] = {name: jnp.asarray(value, float) for name, value in values.items()}
+    return given
+
+
+def own_key(key: Key, axis_name: str | None) -> Key:
+    """A key for each device of the axis; `key` itself where there is none."""
+    return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+
+
+def check_optimizer(optimizer: Any, ema_decay: Any) -> None:
+    """`InputError` for what is no optimiser of optax, and for a decay outside of (0, 1)."""
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise checks.InputError(
+            f"optimizer must be one of optax, as optax.adam(1e-3); got {optimizer!r}."
+        )
+    numeric = isinstance(ema_decay, (int, float))
+    if ema_decay is not None and not (numeric and 0 < ema_decay < 1):
+        raise checks.InputError(
+            f"ema_decay must lie between 0 and 1, such as 0.999; got {ema_decay!r}."
+        )
+
+
+def check_carried(init_state: Any, weights: Any) -> None:
+    """`InputError` where `init_state` is no function or `weights` are no schedules."""
+    if init_state is not None:
+        checks.function(init_state, "init_state")
+    if weights is not None and not isinstance(weights, dict):
+        raise checks.InputError(f"weights must be a dict of schedules or numbers; got {weights!r}.")
+    for name, weight in (weights or {}).items():
+        if not callable(weight) and not isinstance(weight, (int, float)):
+            raise checks.InputError(
+                f"weights[{name!r}] must be a schedule or a number; got {weight!r}."
+            )
+
+
+def _updates(optimizer, grads, state):
+    """The optimiser's updates. optax takes anything for a learning rate, and fails here."""
+    try:
+        return optimizer.update(grads, state.opt_state, state.params)
+    except TypeError as error:
+        if not _raised_in(error, "optax"):  # a schedule or a mask of the user's
+            raise
+        raise checks.InputError(
+            f"optimizer fails at a step ({error}); a learning rate is a number or a schedule."
+        ) from error
+
+
+def _raised_in(error, package):
+    """Whether the last function called that is not jax's own is one of `package`."""
+    called = (
+        frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
+    packages = [name.partition(".")[0] for name in called]
+    return [name for name in packages if name not in ("jax", "numpy")][-1] == package
+
+
+def _all_finite(tree):
+    floating = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in floating])) if floating else True
+
+
+def _mean_of_floating(tree, axis_name):
+    """Counts and keys stay: they are the same on every device."""
+
+    def mean(x):
+        return jax.lax.pmean(x, axis_name) if jnp.issubdtype(x.dtype, jnp.inexact) else x
+
+    return jax.tree.map(mean, tree)
+
+
+def _average(ema: Params, params: Params, decay: float, step: Array) -> Params:
+    t = step.astype(jnp.float32)
+    rate = 1 - jnp.minimum(decay, (1 + t) / (10 + t))
+    return jax.tree.map(lambda a, p: a + rate.astype(a.dtype) * (p - a), ema, params)

@@ -1,0 +1,321 @@
+"""A training run in progress: where it stands, its rows, its checkpoints."""
+
+import contextlib
+import functools
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from .. import checks
+from ..protocol import Algorithm, Batch, Key, Params, State
+from ..runs import processes
+from ..runs.logs import MetricsLog
+from ..runs.preemption import Preempted
+from . import rows
+from .checkpoints import Checkpoints, NotFinite
+from .checkpoints.leaves import describe
+from .devices import check_rows, first_copy, replicate, shard_batch
+from .loading import places
+
+AHEAD = 16  # steps the host may be ahead of the device: it bounds the batches in flight
+SAVE_SECONDS = 60.0  # between two checkpoints where their number of steps is not given
+SAVE_SHARE = 0.01  # and at most this share of the time goes into saving
+
+
+class Trained(NamedTuple):
+    state: State  # the last one
+    best: State  # the one with the best `monitor`; the last one where nothing is monitored
+    params: Params  # algorithm.params(best): what to evaluate and to sample with
+    history: list[dict[str, float]]  # the rows of metrics.jsonl, each with its "step"
+    seconds: float  # in steps: with compilation, without evaluation; a resumed run adds its past
+
+
+class Plan(NamedTuple):
+    """What a run is told to do, and when: the arguments of `train` of these names."""
+
+    num_steps: int
+    log_every: int
+    evaluate: Callable | None
+    monitor: str | None
+    minimise: bool
+    eval_every: int | None
+    patience: int | None
+    checkpoint_every: int | None
+
+    def check(self, workdir: Path | str | None) -> None:
+        """`InputError` for a number of steps that is none, or an option that needs another."""
+        for name in ("num_steps", "log_every"):
+            checks.positive_int(getattr(self, name), name)
+        if self.evaluate is not None:
+            checks.function(self.evaluate, "evaluate")
+        for name in ("eval_every", "patience", "checkpoint_every"):
+            if getattr(self, name) is not None:
+                checks.positive_int(getattr(self, name), name)
+        given = self._asdict() | {"workdir": workdir}
+        for name, needed in (
+            ("eval_every", "evaluate"),
+            ("monitor", "evaluate"),
+            ("patience", "monitor"),
+            ("checkpoint_every", "workdir"),
+        ):
+            if given[name] is not None and given[needed] is None:
+                raise checks.InputError(
+                    f"{name}={given[name]!r} needs {needed}, which was not given."
+                )
+
+    def due(self, step: int, every: int | None) -> bool:
+        """Whether what is done every so many steps, and after the last, is done after `step`."""
+        return step == self.num_steps or (every is not None and step % every == 0)
+
+    def better(self, value: float, best: float | None) -> bool:
+        """Whether value, the number to monitor, is better than the best so far; NaN never is."""
+        sign = 1 if self.minimise else -1
+        return sign * value < (math.inf if best is None else sign * best)
+
+
+class Run:
+    """A run in progress: where it stands, and what is done with it.
+
+    A checkpoint holds `state`, the best state and the numbers of NOTED, and the metrics of the
+    steps since the last row.
+    """
+
+    NOTED = ("best_value", "stale", "skipped", "seconds")
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        key: Key,
+        plan: Plan,
+        fixed: Any,
+        mesh: Mesh | None,
+        checkpoints: Checkpoints | None,
+    ):
+        self.init_key, loop_key, self.eval_key = jax.random.split(key, 3)
+        self.algorithm, self.plan, self.mesh, self.checkpoints = algorithm, plan, mesh, checkpoints
+        self.everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+        self.compiled_step = _compiled(algorithm, loop_key, self.everywhere)
+        self.fixed = self.put(fixed)
+        self.step, self.state = 0, None
+        self.best = self.best_value = None  # as long as no evaluation was the best
+        self.stale = 0  # evaluations since the best
+        self.skipped = 0  # steps skipped in a row, up to the last
+        self.seconds = 0.0
+        self.window = []  # the metrics since the last row, on the device
+
+    def put(self, tree: Any) -> Any:
+        """On every device of the run; by name, so that a transfer by accident can be forbidden."""
+        return jax.device_put(tree) if self.mesh is None else replicate(tree, self.mesh)
+
+    def copy(self, tree: Any) -> Any:
+        """The copy on one device, of what is on every device of the run."""
+        return tree if self.mesh is None else first_copy(tree)
+
+    # ------------------------------------------------------------------------- begin and end
+    def resume(self) -> None:
+        """Takes over the newest intact checkpoint; without one the run stands at step 0."""
+        if self.checkpoints is None:
+            return
+        state = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self.everywhere),
+            jax.eval_shape(self.algorithm.init, self.init_key),
+        )
+        self.places = places(self.algorithm.params, state)
+        monitored = {} if self.plan.monitor is None else {"best": state}
+        saved = self.checkpoints.restore({"state": state} | monitored)
+        if saved is None:
+            return
+        self.step, self.state = saved.step, saved.state["state"]
+        for name in self.NOTED:
+            setattr(self, name, saved.note[name])
+        if self.best_value is not None:
+            self.best = saved.state["best"]
+        window = saved.note["window"]
+        self.window = [{n: math.nan if x is None else x for n, x in m.items()} for m in window]
+
+    def open_log(self, workdir: Path | str | None, on_log: Callable | None) -> None:
+        """The rows up to here, which all processes know and the first one writes."""
+        mine = workdir is not None and processes.first()
+        self.log = MetricsLog(Path(workdir) / "metrics.jsonl" if mine else None, self.step)
+        self.log.rows[:] = processes.from_first(lambda: self.log.rows)
+        self.on_log = on_log
+
+    def start(self, show: Callable[..., None]) -> None:
+        """From here on the time counts; show(step, row=None) tells how far it has come."""
+        self.show = show
+        self.clock = time.perf_counter()  # when the steps of the window began
+        by_clock = self.plan.checkpoint_every is None
+        self.next_save = self.clock + SAVE_SECONDS if by_clock else math.inf
+
+    @property
+    def over(self) -> bool:
+        """Whether all steps are made, or patience is lost."""
+        patience = self.plan.patience
+        return self.step >= self.plan.num_steps or (patience is not None and self.stale >= patience)
+
+    def trained(self) -> Trained:
+        """What `train` returns."""
+        state, best = self.copy(self.state), self.copy(self.best)
+        best = state if best is None else best
+        return Trained(state, best, self.algorithm.params(best), self.log.rows, self.seconds)
+
+    def leave(self) -> NoReturn:
+        """Ends the run, which has been saved and told to end."""
+        where = self.checkpoints.directory / str(self.checkpoints.latest)  # waits until it is there
+        if processes.first():
+            print(f"told to end: saved {where}; the same command resumes", file=sys.stderr)
+        raise Preempted
+
+    # -------------------------------------------------------------------------------- a step
+    def begin(self, first: Batch) -> None:
+        """The state of step 0, once the first batch is known to be good."""
+        for leaf in jax.tree.leaves(first):
+            checks.finite_rows(leaf, "batch(0)")
+        if self.mesh is not None:
+            check_rows(first, self.mesh)
+        init = jax.jit(lambda key: _strong(self.algorithm.init(key)))
+        self.state = init(self.init_key)
+        if self.mesh is not None:
+            self.state = replicate(self.state, self.mesh)
+
+    def advance(self, batch: Batch) -> None:
+        """One step, which the device may still be making when this returns."""
+        if self.state is None:
+            self.begin(batch)
+        batch = self.put(batch) if self.mesh is None else shard_batch(batch, self.mesh)
+        t = self.put(np.int32(self.step))
+        self.state, metrics = self.compiled_step(self.state, t, batch, self.fixed)
+        self.step += 1
+        self.window.append(metrics)
+        if len(self.window) > AHEAD:
+            jax.block_until_ready(self.window[-AHEAD])
+        self.show(self.step)
+
+    # ---------------------------------------------------------------------------------- rows
+    @property
+    def evaluation_is_due(self) -> bool:
+        return self.plan.evaluate is not None and self.plan.due(self.step, self.plan.eval_every)
+
+    @property
+    def save_is_due(self) -> bool:
+        return self.checkpoints is not None and self.plan.due(self.step, self.plan.checkpoint_every)
+
+    @property
+    def row_is_due(self) -> bool:
+        logging = self.plan.due(self.step, self.plan.log_every)
+        return logging or self.evaluation_is_due or self.save_is_due
+
+    def write_row(self) -> bool:
+        """Tells of the steps since the last row; whether it is time to save, all agreed."""
+        jax.block_until_ready(self.state)
+        with self._diverging():
+            row, self.skipped = rows.summary(self.step, self.window, self.skipped)
+        self.seconds += time.perf_counter() - self.clock
+        if self.evaluation_is_due:
+            row |= self.evaluate(row)
+        self.record(row)
+        self.show(self.step, row)
+        self.window, self.clock = [], time.perf_counter()
+        late = self.clock > self.next_save
+        return self.save_is_due or self.over or processes.from_first(lambda: late)
+
+    def evaluate(self, row: dict[str, float]) -> dict[str, float]:
+        """The numbers of `evaluate`; a state with a better one is kept."""
+        params = self.copy(self.algorithm.params(self.state))
+        found = jax.device_get(self.plan.evaluate(params, jax.random.clone(self.eval_key)))
+        numbers = processes.from_first(lambda: {name: float(x) for name, x in found.items()})
+        for name in numbers.keys() & row.keys():
+            raise ValueError(f"evaluate gave {name!r}, which the step gives too; rename it.")
+        if self.plan.monitor is not None:
+            checks.choice(self.plan.monitor, numbers, "monitor")
+            value = numbers[self.plan.monitor]
+            self.stale += 1
+            if self.plan.better(value, self.best_value):
+                best = jax.tree.map(jnp.copy, self.state)  # the next step reuses its memory
+                self.best, self.best_value, self.stale = best, value, 0
+        return numbers
+
+    def record(self, row: dict[str, float]) -> None:
+        """Rows are the first process's to write; all learn of a full disk."""
+
+        def write():
+            self.log.append(row)
+            if self.on_log is not None:
+                self.on_log(row["step"], row)
+
+        processes.from_first(write)
+        if not processes.first():
+            self.log.append(row)
+
+    # --------------------------------------------------------------------------- checkpoints
+    def save(self) -> None:
+        """Starts to write a checkpoint of where the run stands."""
+        began = time.perf_counter()
+        if self.window:
+            self.seconds += began - self.clock
+        tree = {"state": self.state}
+        if self.plan.monitor is not None:
+            tree["best"] = self.state if self.best is None else self.best
+        note = {name: getattr(self, name) for name in self.NOTED}
+        note["window"] = [
+            {name: float(x) if math.isfinite(x) else None for name, x in metrics.items()}
+            for metrics in jax.device_get(self.window)
+        ]
+        with self._diverging():
+            self.checkpoints.save(self.step, tree, note=note | {"params": self.places})
+        self.clock = time.perf_counter()
+        if self.plan.checkpoint_every is None:
+            self.next_save = began + max(SAVE_SECONDS, (self.clock - began) / SAVE_SHARE)
+
+    @contextlib.contextmanager
+    def _diverging(self):
+        """What is not finite, told with the checkpoint to go back to."""
+        try:
+            yield
+        except (rows.Diverged, NotFinite) as error:
+            step, what = getattr(error, "step", self.step), getattr(error, "what", str(error))
+            saved, latest = "There is no checkpoint.", self.checkpoints and self.checkpoints.latest
+            if latest is not None:
+                saved = f"The last good checkpoint is {self.checkpoints.directory / str(latest)}."
+            raise rows.Diverged(step, what, saved) from None
+
+
+def _compiled(algorithm, loop_key, everywhere):
+    """step(state, t, batch, fixed), which makes its key and reuses the memory of the state."""
+
+    @functools.partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
+    def step(state, t, batch, fixed):
+        key = jax.random.fold_in(loop_key, t)
+        new, metrics = algorithm.step(state, key, batch, **given(fixed))
+        new = _strong(new)
+        _check_kept(state, new)
+        return new, metrics
+
+    return step
+
+
+def given(fixed: Any) -> dict[str, Any]:
+    """What a step is given by keyword: an algorithm need not know of `fixed` without any."""
+    return {} if fixed is None else {"fixed": fixed}
+
+
+def _strong(state):
+    """No weak types: a checkpoint forgets them, and what is resumed must compute the same."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), state)
+
+
+def _check_kept(state, new):
+    """A state whose type changes from step to step could be saved, but not be resumed."""
+    before, after = describe(state), describe(new)
+    for name in sorted(before.keys() | after.keys()):
+        old, now = before.get(name, "absent"), after.get(name, "absent")
+        if old != now:
+            raise ValueError(f"step made {name} {now}, and init {old}; they must agree.")
