@@ -3,7 +3,9 @@
 from tests.faults.planting import Fault
 
 GRADIENT = "dgm_jax/learning/gradient.py"
+DESCENT = "dgm_jax/learning/descent.py"
 LOOP = "dgm_jax/learning/loop.py"
+RUN = "dgm_jax/learning/run.py"
 READING = "dgm_jax/learning/checkpoints/reading.py"
 PLAYERS = "dgm_jax/learning/players.py"
 LANGEVIN = "dgm_jax/learning/langevin.py"
@@ -21,7 +23,7 @@ FAULTS = (
     Fault(
         "average-with-rate-and-decay-exchanged",
         "T65: ema ← (1 - d) ema + d θ",
-        GRADIENT,
+        DESCENT,
         "rate = 1 - jnp.minimum(decay, (1 + t) / (10 + t))",
         "rate = jnp.minimum(decay, (1 + t) / (10 + t))",
         "learning/test_gradient.py::test_the_average_follows_its_recursion",
@@ -29,7 +31,7 @@ FAULTS = (
     Fault(
         "average-one-step-late",
         "T65: the average takes in the parameters before the step",
-        GRADIENT,
+        DESCENT,
         "_average(state.ema, params, ema_decay, state.step)",
         "_average(state.ema, state.params, ema_decay, state.step)",
         "learning/test_gradient.py::test_the_average_follows_its_recursion",
@@ -37,7 +39,7 @@ FAULTS = (
     Fault(
         "nan-is-no-reason-to-skip",
         "a step without a finite gradient moves the parameters to NaN",
-        GRADIENT,
+        DESCENT,
         "lambda new, old: jnp.where(finite, new, old)",
         "lambda new, old: new",
         SKIPPED,
@@ -45,7 +47,7 @@ FAULTS = (
     Fault(
         "infinity-is-finite",
         "the guard of the gradient sees NaN and no infinity",
-        GRADIENT,
+        DESCENT,
         "finite = jnp.isfinite(grad_norm)",
         "finite = ~jnp.isnan(grad_norm)",
         SKIPPED,
@@ -53,7 +55,7 @@ FAULTS = (
     Fault(
         "skipped-is-made",
         "the metric that counts skipped steps counts those made",
-        GRADIENT,
+        DESCENT,
         '"skipped": 1 - finite.astype(jnp.int32)',
         '"skipped": finite.astype(jnp.int32)',
         SKIPPED,
@@ -61,7 +63,7 @@ FAULTS = (
     Fault(
         "devices-keep-their-gradients",
         "gradients of `pmap` are not averaged over devices",
-        GRADIENT,
+        DESCENT,
         "grads, metrics = jax.lax.pmean((grads, metrics), axis_name)",
         "metrics = jax.lax.pmean(metrics, axis_name)",
         "learning/test_devices.py::test_pmap_gives_the_parameters_of_one_device",
@@ -69,7 +71,7 @@ FAULTS = (
     Fault(
         "devices-draw-alike",
         "every device of a `pmap` draws the same noise",
-        GRADIENT,
+        DESCENT,
         "jax.random.fold_in(key, jax.lax.axis_index(axis_name))",
         "jax.random.fold_in(key, 0)",
         "learning/test_devices.py::test_each_device_of_a_pmap_draws_its_own_noise",
@@ -78,7 +80,7 @@ FAULTS = (
     Fault(
         "every-step-the-same-key",
         "a key is used in every step",
-        LOOP,
+        RUN,
         "key = jax.random.fold_in(loop_key, t)",
         "key = jax.random.clone(loop_key)",
         "learning/test_loop.py::test_train_is_the_plain_loop_over_steps",
@@ -86,7 +88,7 @@ FAULTS = (
     Fault(
         "resumed-one-step-early",
         "a resumed run makes its last step again",
-        LOOP,
+        RUN,
         'self.step, self.state = saved.step, saved.state["state"]',
         'self.step, self.state = saved.step - 1, saved.state["state"]',
         RESUMED,
@@ -94,7 +96,7 @@ FAULTS = (
     Fault(
         "resumed-without-the-open-window",
         "metrics since the last row are lost, so that its means are others",
-        LOOP,
+        RUN,
         'window = saved.note["window"]',
         "window = []",
         (
@@ -105,7 +107,7 @@ FAULTS = (
     Fault(
         "best-is-the-last",
         "the state of the last evaluation is kept, not that of the best",
-        LOOP,
+        RUN,
         "return sign * value < (math.inf if best is None else sign * best)",
         "return sign * value < math.inf",
         "learning/test_loop.py::test_the_best_is_the_lowest_or_the_highest_as_it_is_told",
@@ -113,7 +115,7 @@ FAULTS = (
     Fault(
         "patience-never-ends",
         "evaluations without a better one are not counted",
-        LOOP,
+        RUN,
         "self.stale += 1",
         "self.stale += 0",
         "learning/test_loop.py::test_a_run_killed_and_resumed_is_the_run[patient-47]",
@@ -244,7 +246,7 @@ FAULTS = (
     Fault(
         "averages-are-not-evaluated",
         "T65: what is evaluated and loaded are the last parameters, not their average",
-        GRADIENT,
+        DESCENT,
         "return state.params if state.ema is None else state.ema",
         "return state.params",
         "learning/test_loading.py::test_a_run_gives_its_best_averaged_parameters_and_its_options",
@@ -252,7 +254,7 @@ FAULTS = (
     Fault(
         "worse-is-better",
         "a run that maximises keeps its worst state",
-        LOOP,
+        RUN,
         "sign = 1 if self.minimise else -1",
         "sign = 1",
         "learning/test_loop.py::test_the_best_is_the_lowest_or_the_highest_as_it_is_told",
@@ -268,7 +270,7 @@ FAULTS = (
     Fault(
         "fixed-is-forgotten",
         "what stays fixed is not handed to the step",
-        LOOP,
+        RUN,
         'return {} if fixed is None else {"fixed": fixed}',
         "return {}",
         "learning/test_loop.py::test_fit_draws_by_key_and_step_and_hands_on_what_is_fixed",
@@ -385,7 +387,7 @@ FAULTS = (
     Fault(
         "weights-of-the-next-step",
         "a weight that depends on the step is a step ahead",
-        GRADIENT,
+        DESCENT,
         "w(step) if callable(w)",
         "w(step + 1) if callable(w)",
         "learning/test_gradient.py::test_a_loss_is_given_its_state_its_weights_and_what_is_fixed",
@@ -393,12 +395,97 @@ FAULTS = (
     Fault(
         "state-of-one-device",
         "T48: the running statistics of a `pmap` are those of each device",
-        GRADIENT,
+        DESCENT,
         "carried = _mean_of_floating(carried, axis_name)",
         "carried = jax.tree.map(jnp.asarray, carried)",
         (
             "learning/test_gradient.py::"
             "test_under_pmap_the_floating_state_is_averaged_and_counts_stay"
         ),
+    ),
+    Fault(
+        "poisoned-statistics",
+        "a new state that is not finite is kept, since the gradient is finite",
+        DESCENT,
+        "jnp.isfinite(grad_norm) & _all_finite(carried)",
+        "jnp.isfinite(grad_norm)",
+        "learning/test_gradient.py::test_a_loss_is_given_its_state_its_weights_and_what_is_fixed",
+    ),
+    Fault(
+        "every-type-error-is-a-rate",
+        "a mistake in a schedule is told as a wrong learning rate",
+        DESCENT,
+        'if not _raised_in(error, "optax"):',
+        "if False:",
+        "learning/test_descent.py::test_a_mistake_in_a_schedule_is_told_as_what_it_is",
+    ),
+    Fault(
+        "players-move-all-at-once",
+        "the gradient of a loss moves the parameters of all players",
+        PLAYERS,
+        "moved = state.players | {name: mine._replace(state=None)}",
+        "moved = state.players | {n: mine._replace(state=None) for n in state.players}",
+        "learning/test_players.py::test_a_gradient_touches_the_parameters_of_its_own_player_only",
+    ),
+    Fault(
+        "skipped-updates-averaged",
+        "of the skipped updates of a player the mean is told, not the number",
+        PLAYERS,
+        'return values.sum() if metric == "skipped" else values.mean(0)',
+        "return values.mean(0)",
+        "learning/test_players.py::"
+        "test_an_update_without_a_finite_gradient_changes_nothing_but_the_count",
+    ),
+    Fault(
+        "one-player-skips-for-all",
+        "what one player skipped leaves the metrics of others out",
+        ROWS,
+        'name.removesuffix("skipped")',
+        'name.removesuffix("/skipped")',
+        "learning/test_rows.py::test_what_a_player_skipped_is_left_out_of_its_own_means_only",
+    ),
+    Fault(
+        "fixed-is-a-constant",
+        "what stays fixed is closed over, and becomes a constant of the program",
+        RUN,
+        "self.state, metrics = self.compiled_step(self.state, t, batch, self.fixed)",
+        "self.state, metrics = jax.jit(lambda *a: self.compiled_step(*a, self.fixed))"
+        "(self.state, t, batch)",
+        "learning/test_loop.py::test_what_stays_fixed_is_an_argument_of_the_step_on_all_devices",
+    ),
+    Fault(
+        "every-evaluation-another-key",
+        "the noise of evaluations differs, so that they do not compare",
+        RUN,
+        "jax.random.clone(self.eval_key)",
+        "jax.random.fold_in(self.eval_key, self.step)",
+        "learning/test_loop.py::"
+        "test_every_evaluation_has_the_same_key_which_follows_from_that_of_the_run",
+    ),
+    Fault(
+        "all-of-the-state-is-loaded",
+        "what an algorithm selects is not noted, and is guessed from names",
+        RUN,
+        'note=note | {"params": self.places}',
+        "note=note",
+        "learning/test_loading.py::test_what_an_algorithm_selects_is_what_is_loaded",
+    ),
+    Fault(
+        "computed-parameters-are-noted",
+        "parameters that are computed pass for parts of the state",
+        LOADING,
+        'raise TypeError(f"{picked!r} is no part of it")',
+        'return ""',
+        "learning/test_loop.py::"
+        "test_an_algorithm_that_computes_its_parameters_is_refused_before_compiling",
+    ),
+    Fault(
+        "leaves-in-another-order",
+        "arrays of a checkpoint are taken in the order of its names, not by name",
+        READING,
+        "[found[where] for where in wanted]",
+        "list(found.values())",
+        "learning/checkpoints/test_saving.py::"
+        "test_every_leaf_comes_back_bit_by_bit_and_the_oldest_checkpoints_go",
     ),
 )
