@@ -238,6 +238,16 @@ def image_shape(value: Any, name: str = "shape") -> None:
         positive_int(side, f"each entry of {name}={tuple(value)}")
 
 
+def image_cond_shape(value: Any, shape: tuple[int, int, int]) -> None:
+    """Of conditions of images: (n,), alike at all pixels, or (H, W, n), a map; or None."""
+    cond_shape(value)
+    if value is not None and tuple(value[:-1]) not in ((), (1, 1), tuple(shape[:2])):
+        raise InputError(
+            f"cond_shape must be (n,) for a condition that all pixels share, or "
+            f"({shape[0]}, {shape[1]}, n) for a map beside the image; got {tuple(value)}."
+        )
+
+
 def event_shape(x: Any, shape: tuple[int, ...], name: str = "x") -> None:
     """An array of events of one shape, [..., *shape]."""
     array(x, name)

@@ -1,7 +1,10 @@
-"""Models made of models, as on the blackboard."""
+"""Models made of models, as on the blackboard.
 
-from collections.abc import Callable
-from functools import partial
+A combinator hands a condition to those of its parts that take one, and a key of its own to each of
+its parts. `cond_shape` is that of the parts, which must agree.
+"""
+
+from collections.abc import Callable, Sequence
 
 import distrax
 import jax
@@ -10,28 +13,29 @@ import jax.numpy as jnp
 from . import checks
 from .bijectors import FactorOut, Scan
 from .distributions import Pushforward
-from .protocol import Array, Density, Flow, Net, Params
+from .protocol import Array, Density, Flow, LatentVariable, Net, Params, Shape, again, split
 
 
 def compose(*flows: Flow) -> Flow:
     """compose(f, g) = f ∘ g: the last is nearest to the noise. Parameters: a list, one each."""
     if not flows:
-        raise ValueError("compose needs at least one flow; got none.")
+        raise checks.InputError("compose needs at least one flow; got none.")
     for i, flow in enumerate(flows):
         checks.noun(flow, Flow, f"flow {i} of compose")
+    cond_shape = _common_cond_shape(flows)
 
     def init(key):
         checks.key(key)
         return [flow.init(k) for flow, k in zip(flows, jax.random.split(key, len(flows)))]
 
     def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, cond_shape)
         if len(params) != len(flows):
-            raise ValueError(
+            raise checks.InputError(
                 f"params must be a list of {len(flows)}, one for each flow; got {len(params)}."
             )
-        keys = [None] * len(flows) if key is None else jax.random.split(key, len(flows))
-        layers = zip(flows, params, keys)
-        return distrax.Chain([flow.bijector(p, cond, key=k) for flow, p, k in layers])
+        layers = zip(flows, params, split(key, len(flows)))
+        return distrax.Chain([f.bijector(p, _of(f, cond), key=k) for f, p, k in layers])
 
     def adapt(params, x, cond=None):
         adapted = []
@@ -40,7 +44,7 @@ def compose(*flows: Flow) -> Flow:
             adapted.append(p)
         return adapted, x
 
-    return Flow(init, bijector, adapt if any(flow.adapt for flow in flows) else None)
+    return Flow(init, bijector, adapt if any(flow.adapt for flow in flows) else None, cond_shape)
 
 
 def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
@@ -56,23 +60,14 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
         checks.key(key)
         return jax.vmap(flow.init)(jax.random.split(key, num_layers))
 
+    def layer(params_and_key, cond):
+        params, key = params_and_key
+        return flow.bijector(params, cond, key=again(key))
+
     def bijector(params, cond=None, *, key=None):
-        if key is None:
-            return scan(params, cond, compiled=partial(compiled, params, cond))
-
-        def layer(params_and_key):  # a clone: a gradient runs the scan again with the same keys
-            p, layer_key = params_and_key
-            return flow.bijector(p, cond, key=jax.random.clone(layer_key))
-
-        keys = jax.random.split(key, num_layers)
-        return Scan(layer, (params, keys), num_layers, unroll=unroll)
-
-    def scan(params, cond, **options):
-        return Scan(lambda p: flow.bijector(p, cond), params, num_layers, unroll=unroll, **options)
-
-    @partial(jax.jit, static_argnums=2, inline=True)
-    def compiled(params, cond, method, x):
-        return getattr(scan(params, cond), method)(x)  # without `compiled`: jit may be disabled
+        checks.condition(cond, flow.cond_shape)
+        keys = None if key is None else jax.random.split(key, num_layers)
+        return Scan(layer, (params, keys), num_layers, cond, unroll=unroll)
 
     def adapt(params, x, cond=None):
         def body(x, p):
@@ -83,7 +78,7 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
         z, params = jax.lax.scan(body, x, params, num_layers, reverse=True, unroll=unroll)
         return params, z
 
-    return Flow(init, bijector, adapt if flow.adapt else None)
+    return Flow(init, bijector, adapt if flow.adapt else None, flow.cond_shape)
 
 
 def invert(flow: Flow) -> Flow:
@@ -95,7 +90,7 @@ def invert(flow: Flow) -> Flow:
     checks.noun(flow, Flow, "flow")
 
     def adapt(params, x, cond=None):
-        raise ValueError(
+        raise checks.InputError(
             "adapt meets an inverted flow with data-dependent parameters (actnorm), which only "
             "has data at the other side; compose the actnorm outside of invert."
         )
@@ -103,7 +98,7 @@ def invert(flow: Flow) -> Flow:
     def bijector(params, cond=None, *, key=None):
         return distrax.Inverse(flow.bijector(params, cond, key=key))
 
-    return Flow(flow.init, bijector, adapt if flow.adapt else None)
+    return flow._replace(bijector=bijector, adapt=adapt if flow.adapt else None)
 
 
 def factor_out(rest: Flow, shape: tuple[int, int, int]) -> Flow:
@@ -124,26 +119,34 @@ def factor_out(rest: Flow, shape: tuple[int, int, int]) -> Flow:
         params, z_rest = rest.adapt(params, kept, cond)
         return params, jnp.concatenate([z_rest, out.reshape(*out.shape[:-3], -1)], -1)
 
-    return Flow(rest.init, bijector, adapt if rest.adapt else None)
+    return rest._replace(bijector=bijector, adapt=adapt if rest.adapt else None)
 
 
 def fixed(bijector: distrax.Bijector) -> Flow:
     """A bijector without parameters, such as a preprocessing of the data, as a flow."""
     if not isinstance(bijector, distrax.Bijector):
-        raise ValueError(
+        raise checks.InputError(
             f"bijector must be a distrax bijector; got {type(bijector).__name__}. "
             "A Flow needs no fixing, a constructor must be called."
         )
-    return Flow(lambda key: {}, lambda params, cond=None, *, key=None: bijector)
+
+    def of_nothing(params, cond=None, *, key=None):
+        checks.condition(cond, None)
+        return bijector
+
+    return Flow(lambda key: {}, of_nothing)
 
 
 def pushforward(flow: Flow, base: Density) -> Density:
-    """p_θ(x | c), the law of x = T_θ(z; c) for z from the base. Parameters {"base", "flow"}.
+    """p_θ(x | c), the distribution of x = T_θ(z; c), z from the base. Parameters {"base", "flow"}.
 
-    log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats.
+    log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats. Either part may be conditional, or
+    both under one condition. A batch of conditions [*batch, *cond_shape] is a batch of densities,
+    each with noise of its own. A key acts in both parts.
     """
     checks.noun(flow, Flow, "flow")
     checks.noun(base, Density, "base")
+    cond_shape = _common_cond_shape((flow, base))
 
     def init(key):
         checks.key(key)
@@ -152,30 +155,119 @@ def pushforward(flow: Flow, base: Density) -> Density:
 
     def dist(params, cond=None, *, key=None):
         checks.parameters(params, init)
-        bijector = flow.bijector(params["flow"], cond, key=key)
-        return Pushforward(base.dist(params["base"], cond), bijector)
+        batch_shape = checks.condition(cond, cond_shape)
+        base_key, flow_key = split(key, 2)
+        bijector = flow.bijector(params["flow"], _of(flow, cond), key=flow_key)
+        noise = base.dist(params["base"], _of(base, cond), key=base_key)
+        return Pushforward(noise, bijector, batch_shape=batch_shape)
 
     def adapt(params, x, cond=None):
         flow_params, z = _adapted(flow, params["flow"], x, cond)
         if base.adapt is None:
             return {"base": params["base"], "flow": flow_params}, z
-        base_params, z = base.adapt(params["base"], z, cond)
+        base_params, z = base.adapt(params["base"], z, _of(base, cond))
         return {"base": base_params, "flow": flow_params}, z
 
-    return Density(init, dist, adapt if flow.adapt or base.adapt else None)
+    return Density(init, dist, adapt if flow.adapt or base.adapt else None, cond_shape)
 
 
-def conditional(net: Net, to_dist: Callable[[Array], distrax.Distribution]) -> Density:
-    """p_θ(x | c) = to_dist(f_θ(c))."""
+def conditional(
+    net: Net, to_dist: Callable[[Array], distrax.Distribution], *, cond_shape: Shape
+) -> Density:
+    """p_θ(x | c) = to_dist(f_θ(c)), for conditions c [..., *cond_shape]. Parameters: the net's.
+
+    Such are the encoders and decoders of a variational autoencoder: a net names a Gaussian, say,
+    with to_dist = lambda f: distrax.MultivariateNormalDiag(f[..., :2], jnp.exp(f[..., 2:])).
+    A key is for dropout in the net.
+    """
     checks.noun(net, Net, "net")
     checks.function(to_dist, "to_dist")
+    _required(cond_shape)
 
     def dist(params, cond=None, *, key=None):
-        if cond is None:
-            raise ValueError("cond is missing: a conditional density needs dist(params, cond).")
-        return to_dist(net.apply(params, cond))
+        checks.condition(cond, cond_shape)
+        return to_dist(net.apply(params, cond, key=key))
 
-    return Density(net.init, dist)
+    return Density(net.init, dist, cond_shape=cond_shape)
+
+
+def encoded(net: Net, density: Density, *, cond_shape: Shape) -> Density:
+    """p_θ(x | f_θ(c)): a density that sees its condition through a net, both trained as one.
+
+    net: c [..., *cond_shape] -> f_θ(c) [..., *density.cond_shape]. Parameters {"net", "density"}.
+    The posterior of Kingma et al. (2016) is an inverse autoregressive flow and its Gaussian base on
+    the features of one encoder: encoded(encoder, pushforward(iaf(..., cond_shape=(n,)), head)).
+    Cost: one pass of the net, then that of the density.
+    """
+    checks.noun(net, Net, "net")
+    checks.noun(density, Density, "density")
+    _required(cond_shape)
+    if density.cond_shape is None:
+        raise checks.InputError(
+            "density must be conditional, to see what the net says; build it with cond_shape=(n,), "
+            "n the outputs of the net."
+        )
+
+    def init(key):
+        checks.key(key)
+        net_key, density_key = jax.random.split(key)
+        return {"net": net.init(net_key), "density": density.init(density_key)}
+
+    def dist(params, cond=None, *, key=None):
+        checks.parameters(params, init)
+        checks.condition(cond, cond_shape)
+        net_key, density_key = split(key, 2)
+        seen = net.apply(params["net"], cond, key=net_key)
+        return density.dist(params["density"], seen, key=density_key)
+
+    def adapt(params, x, cond=None):
+        seen = net.apply(params["net"], cond)
+        density_params, z = density.adapt(params["density"], x, seen)
+        return {"net": params["net"], "density": density_params}, z
+
+    return Density(init, dist, adapt if density.adapt else None, cond_shape)
+
+
+def latent_variable(
+    prior: Density, likelihood: Density, posterior: Density, *, cond_shape: Shape | None = None
+) -> LatentVariable:
+    """p_θ(x, z) = p(z) p(x | z) and q(z | x), from three densities with weights of their own.
+
+    Parameters {"prior", "likelihood", "posterior"}. `likelihood` is a density of x under the
+    condition z, `posterior` one of z under the condition x: their cond_shape are the shapes of z
+    and of x. Decoders and encoders are made by `conditional` and `encoded`.
+
+    With cond_shape=(n,) all three see a condition c [..., n] too: p(z | c) p(x | z, c), q(z | x, c)
+    (a prior without cond_shape does not depend on it). Likelihood and posterior get it joined to z
+    and to x on the last axis, the same at every position, so that their cond_shape is n larger.
+    Kingma and Welling (2014), "Auto-encoding variational Bayes"; Sohn et al. (2015) with c.
+    """
+    parts = {"prior": prior, "likelihood": likelihood, "posterior": posterior}
+    for name, part in parts.items():
+        checks.noun(part, Density, name)
+    _check_joint_condition(parts, cond_shape)
+
+    def init(key):
+        checks.key(key)
+        keys = jax.random.split(key, len(parts))
+        return {name: part.init(k) for (name, part), k in zip(parts.items(), keys)}
+
+    def of_prior(params, cond=None, *, key=None):
+        checks.condition(cond, cond_shape)
+        return prior.dist(params["prior"], _of(prior, cond), key=key)
+
+    def given(name, params, value, cond, key):
+        checks.condition(cond, cond_shape)
+        seen = value if cond is None else _joined(value, cond, len(parts[name].cond_shape))
+        return parts[name].dist(params[name], seen, key=key)
+
+    def of_likelihood(params, z, cond=None, *, key=None):
+        return given("likelihood", params, z, cond, key)
+
+    def of_posterior(params, x, cond=None, *, key=None):
+        return given("posterior", params, x, cond, key)
+
+    return LatentVariable(init, of_prior, of_likelihood, of_posterior)
 
 
 def adapt(model: Flow | Density, params: Params, x: Array, cond: Array | None = None) -> Params:
@@ -188,7 +280,8 @@ def adapt(model: Flow | Density, params: Params, x: Array, cond: Array | None = 
     The statistics are those of the whole batch also where it is spread over devices. A batch with
     NaN is refused; under `jit`, which cannot see it, they are NaN. A second call with the same
     batch changes nothing beyond rounding, and a model without such parameters is returned as it is.
-    Cost: about one inverse. Salimans and Kingma (2016), section 3.
+    Nothing is random: dropout is off. Cost: about one inverse.
+    Salimans and Kingma (2016), section 3.
     """
     if not hasattr(model, "adapt"):
         checks.noun(model, Flow, "model")
@@ -196,11 +289,60 @@ def adapt(model: Flow | Density, params: Params, x: Array, cond: Array | None = 
         return params
     if checks.readable(x):
         checks.finite_rows(x, "x")
+    checks.condition(cond, model.cond_shape)
     return model.adapt(params, x, cond)[0]
 
 
 def _adapted(flow, params, x, cond):
     """(params, z); a part without data-dependent parameters only moves the batch."""
     if flow.adapt is not None:
-        return flow.adapt(params, x, cond)
-    return params, flow.bijector(params, cond).inverse(x)
+        return flow.adapt(params, x, _of(flow, cond))
+    return params, flow.bijector(params, _of(flow, cond)).inverse(x)
+
+
+def _of(part: Flow | Density, cond):
+    """The condition, for a part that takes one."""
+    return None if part.cond_shape is None else cond
+
+
+def _common_cond_shape(parts: Sequence[Flow | Density]) -> Shape | None:
+    shapes = {tuple(part.cond_shape) for part in parts if part.cond_shape is not None}
+    if len(shapes) > 1:
+        raise checks.InputError(
+            f"the parts must take conditions of one cond_shape; got {sorted(shapes)}. Let "
+            "`encoded` make of a condition what a part is to see."
+        )
+    return shapes.pop() if shapes else None
+
+
+def _required(cond_shape):
+    if cond_shape is None:
+        raise checks.InputError(
+            "cond_shape must be the shape of one condition, such as (10,); got None."
+        )
+    checks.cond_shape(cond_shape)
+
+
+def _check_joint_condition(parts, cond_shape):
+    for name in ("likelihood", "posterior"):
+        if parts[name].cond_shape is None:
+            of = "z" if name == "likelihood" else "x"
+            raise checks.InputError(f"{name} must be a density under the condition {of}; got none.")
+    checks.cond_shape(cond_shape)
+    if cond_shape is not None and len(cond_shape) != 1:
+        raise checks.InputError(
+            f"cond_shape must be that of a vector, (n,), to be joined; got {cond_shape}."
+        )
+    if parts["prior"].cond_shape not in (None, cond_shape):
+        raise checks.InputError(
+            f"prior must have the model's cond_shape={cond_shape}, or none; got "
+            f"{parts['prior'].cond_shape}."
+        )
+
+
+def _joined(value, cond, event_ndims):
+    """value [..., *event] and cond [..., n] on the last axis, cond the same at every position."""
+    cond = cond.reshape(*cond.shape[:-1], *[1] * (event_ndims - 1), cond.shape[-1])
+    batch = jnp.broadcast_shapes(value.shape[:-event_ndims], cond.shape[:-event_ndims])
+    shape = (*batch, *value.shape[value.ndim - event_ndims : -1])
+    return jnp.concatenate([jnp.broadcast_to(a, (*shape, a.shape[-1])) for a in (value, cond)], -1)

@@ -137,3 +137,9 @@ class Algorithm(NamedTuple):
 def split(key: Key | None, num: int) -> list[Key | None]:
     """A key for each of `num` parts; None for each where there is none."""
     return [None] * num if key is None else list(jax.random.split(key, num))
+
+
+def again(key: Key | None) -> Key | None:
+    """The same key once more, where a model draws the same twice by intent, as for both directions
+    of a bijection: JAX can be told to take a key that is used twice for an error."""
+    return None if key is None else jax.random.clone(key)

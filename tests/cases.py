@@ -53,7 +53,8 @@ DENSITIES = {
     "normal, dim 1": DensityCase(lambda: standard_normal(1), dim=1),
     "normal": DensityCase(lambda: standard_normal(2)),
     "a net of a condition": DensityCase(
-        lambda: conditional(mlp(COND, 4, hidden=(6,)), diagonal), cond_shape=(COND,)
+        lambda: conditional(mlp(COND, 4, hidden=(6,)), diagonal, cond_shape=(COND,)),
+        cond_shape=(COND,),
     ),
     "levels": DensityCase(levels, low=-0.1111, high=2.1111),
 }

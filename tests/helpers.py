@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def perturb(params, key, scale: float = 0.3):
@@ -24,3 +25,15 @@ def log_det_by_autodiff(function, x):
     flat = jnp.ravel(x)
     jacobian = jax.jacfwd(lambda v: jnp.ravel(function(v.reshape(jnp.shape(x)))))(flat)  # [d, d]
     return jnp.linalg.slogdet(jacobian).logabsdet
+
+
+def drawn(model, spread: float = 0.3, seed: int = 0):
+    """Parameters N(0, spread²) of a net, flow or density, drawn on the host: nothing to compile."""
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    return jax.tree.map(lambda a: jnp.asarray(rng.normal(0, spread, a.shape), a.dtype), shapes)
+
+
+def points(*shape: int, seed: int = 1):
+    """Standard normal numbers, float32, drawn on the host."""
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)

@@ -15,14 +15,15 @@ from dgm_jax.protocol import Flow
 from tests.contracts.compiled import jit
 
 
-def scalar(name):
-    """x = z e^{θ_1} + θ_0 for each coordinate, with a name in its parameters."""
+def scalar(name, cond_shape=None):
+    """x = z e^{θ_1} + θ_0 + c for each coordinate, with a name in its parameters."""
 
     def bijector(params, cond=None, *, key=None):
         shift = params[name][0] if cond is None else params[name][0] + cond
         return distrax.Block(distrax.ScalarAffine(shift=shift, log_scale=params[name][1]), 1)
 
-    return Flow(lambda key: {name: jax.random.normal(key, (2,))}, bijector)
+    init = lambda key: {name: jax.random.normal(key, (2,))}  # noqa: E731
+    return Flow(init, bijector, cond_shape=cond_shape)
 
 
 Z = jnp.array([0.5, -1.0])
@@ -49,10 +50,12 @@ def test_compose_refuses_parameters_of_another_number_of_flows(key):
         two.bijector(three.init(key))
 
 
-def test_compose_hands_the_condition_to_every_flow():
+def test_compose_hands_the_condition_to_every_flow_that_takes_one():
     params = {"a": jnp.zeros(2)}
-    t = compose(scalar("a"), scalar("a")).bijector([params, params], jnp.array([1.0, 10.0]))
+    flow = compose(scalar("a", (2,)), fixed(Permutation([0, 1])), scalar("a", (2,)))
+    t = flow.bijector([params, {}, params], jnp.array([1.0, 10.0]))
     np.testing.assert_allclose(t.forward(Z), Z + jnp.array([2.0, 20.0]))
+    assert flow.cond_shape == repeat(invert(flow), 2).cond_shape == (2,)
 
 
 @pytest.mark.parametrize("unroll", [False, True])
@@ -83,10 +86,12 @@ def test_invert_swaps_the_directions_of_the_same_parameters(key):
     np.testing.assert_array_equal(back_and_there.forward(Z), there.forward(Z))
 
 
-def test_fixed_has_no_parameters_and_ignores_the_condition(key):
+def test_fixed_has_no_parameters_and_refuses_a_condition(key):
     flow = fixed(Permutation([1, 0]))
     assert flow.init(key) == {}
-    np.testing.assert_array_equal(flow.bijector({}, jnp.ones(3)).forward(Z), Z[::-1])
+    np.testing.assert_array_equal(flow.bijector({}).forward(Z), Z[::-1])
+    with pytest.raises(ValueError, match="unconditional"):
+        flow.bijector({}, jnp.ones(3))
 
 
 def test_pushforward_of_a_normal_by_an_affine_map_is_the_normal_with_that_mean_and_scale():
@@ -122,7 +127,7 @@ def test_conditional_is_the_distribution_that_the_net_names(key):
     @jit
     def run(key, c, x):
         params = net.init(key)
-        model = conditional(net, lambda f: distrax.Normal(f[..., 0], 2.0))
+        model = conditional(net, lambda f: distrax.Normal(f[..., 0], 2.0), cond_shape=(2,))
         return model.dist(params, c).log_prob(x), distrax.Normal(
             net.apply(params, c)[..., 0], 2.0
         ).log_prob(x)

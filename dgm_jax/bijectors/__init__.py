@@ -4,6 +4,7 @@ from .cdf import MixtureLogisticCDF as MixtureLogisticCDF
 from .cdf import mixture_logistic_cdf as mixture_logistic_cdf
 from .continuous import Continuous as Continuous
 from .continuous import Field as Field
+from .continuous import Solver as Solver
 from .continuous import divergence_by_autodiff as divergence_by_autodiff
 from .continuous import ode_solver as ode_solver
 from .coupling import Coupling as Coupling

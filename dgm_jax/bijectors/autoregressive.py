@@ -5,9 +5,10 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
+from ..arrays import total
 from ..protocol import Array, CausalNet, Key, Params
 from .implicit import equations
-from .laws import Law, total
+from .laws import Law
 
 
 class Autoregressive(distrax.Bijector):
@@ -35,7 +36,7 @@ class Autoregressive(distrax.Bijector):
     ):
         super().__init__(event_ndims_in=1)
         if net.linearize is None:
-            raise ValueError(
+            raise checks.InputError(
                 "net must have a derivative by its inputs, `linearize`, for a flow to invert; this "
                 "one has none, as nets of levels (encoding=...) have none. Build it for numbers."
             )

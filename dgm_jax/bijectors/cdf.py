@@ -9,6 +9,7 @@ import numpy as np
 from jax.nn import log_sigmoid, log_softmax, logsumexp
 
 from .. import checks
+from ..arrays import mid_quantiles, parted, soft_bound, wide
 from ..protocol import Array
 from .laws import Law
 from .roots import bisect, newton_within
@@ -28,11 +29,11 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
     c holds the logits of K weights, K shifts m_j, K log-scales, a and b: num_params = 3K + 2. The
     log-scales and a are limited to (-bound, bound) by tanh, as in `affine`.
 
-    Equal components would get equal gradients and stay equal for ever. So component j shrinks onto
-    a point z_j of its own, μ_j = m_j + z_j (1 - s_j), where the z_j are the K mid-quantiles of the
-    standard logistic. Every (μ, s) can be reached; c = 0 (s_j = 1) is the identity, logit(σ(x)),
-    and there ∂τ/∂s_j ∝ z_j - x differs between components, so that they part. They need some
-    hundreds of Adam steps for it; a mixture spread from the start is faster, but not the identity.
+    Component j shrinks onto a point z_j of its own, μ_j = m_j + z_j (1 - s_j), the z_j being the K
+    mid-quantiles of the standard logistic (`arrays.parted`). So c = 0 (s_j = 1) is the identity,
+    logit(σ(x)), and there ∂τ/∂s_j ∝ z_j - x differs between components, so that they part. They
+    need some hundreds of Adam steps for it; a mixture spread from the start is faster, but not the
+    identity.
 
     Where components are narrow and far apart τ is nearly flat between them: there log τ' may be
     -100, and the inverse and its gradient as ill-conditioned as that says.
@@ -43,16 +44,14 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
     checks.positive_int(num_components, "num_components")
     checks.positive(bound, "bound")
     k = num_components
-    quantiles = (np.arange(k) + 0.5) / k
-    points = np.log(quantiles / (1 - quantiles))
+    points = np.log(mid_quantiles(k) / (1 - mid_quantiles(k)))
 
     def bijector(c):
-        wide = c.astype(jnp.promote_types(c.dtype, jnp.float32))
-        logits, shifts, scales, a, b = jax.lax.split(wide, [k, k, k, 1, 1], axis=c.ndim - 1)
-        log_scales = bound * jnp.tanh(scales / bound)
-        means = shifts - points.astype(wide.dtype) * jnp.expm1(log_scales)
-        mixture = Mixture(log_softmax(logits), means, log_scales)
-        return MixtureLogisticCDF(mixture, bound * jnp.tanh(a[..., 0] / bound), b[..., 0], c.dtype)
+        exact = c.astype(wide(c))
+        logits, shifts, scales, a, b = jax.lax.split(exact, [k, k, k, 1, 1], axis=c.ndim - 1)
+        parts = parted(shifts, scales, points.astype(exact.dtype), bound)
+        mixture = Mixture(log_softmax(logits), *parts)
+        return MixtureLogisticCDF(mixture, soft_bound(a[..., 0], bound), b[..., 0], c.dtype)
 
     return Law(3 * k + 2, bijector)
 
@@ -66,9 +65,9 @@ class MixtureLogisticCDF(distrax.Bijector):
         self._dtype = dtype
 
     def forward_and_log_det(self, x):
-        wide = jnp.asarray(x, jnp.result_type(x, self._shift))
-        y = jnp.exp(self._log_scale) * logit_cdf(self._mixture, wide) + self._shift
-        return self._narrow(x, y, self._log_scale + log_slope(self._mixture, wide))
+        exact = jnp.asarray(x, jnp.result_type(x, self._shift))
+        y = jnp.exp(self._log_scale) * logit_cdf(self._mixture, exact) + self._shift
+        return self._narrow(x, y, self._log_scale + log_slope(self._mixture, exact))
 
     def inverse_and_log_det(self, y):
         logit = (y - self._shift) * jnp.exp(-self._log_scale)

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array, Key, Params
+from ..arrays import wide
+from ..protocol import Array, Key, Params, Shape, again
 
 ADJOINTS = ("recursive", "backsolve", "direct")
 NOISES = {"rademacher": jax.random.rademacher, "gaussian": jax.random.normal}
@@ -77,6 +78,9 @@ def ode_solver(
     return Solver(time, rtol, atol, max_steps, adjoint)
 
 
+DEFAULT_SOLVER = ode_solver()
+
+
 class Path(NamedTuple):
     """What there is to say of the way from one end to the other."""
 
@@ -96,8 +100,7 @@ class Continuous(distrax.Bijector):
     it is along the path, in all methods: there is one ODE to solve, and two calls are one number.
 
     The batch is one ODE: its examples share their steps, so that each evaluation of f is a matrix
-    product (with an ODE for each example the gradient of 256 was seven times slower at d = 64). The
-    numbers of an example then depend on the others of its batch, within the tolerance.
+    product. The numbers of an example then depend on the others of its batch, within the tolerance.
     Half precision is solved as float32. Where the solver gives up (`max_steps`, NaN in f) it raises
     a ValueError that says why. Traced code (`jit`, `vmap`) cannot: there all that is returned is
     NaN, and so are its gradients, which training skips and tells, and `Path.failure` is the reason.
@@ -113,8 +116,9 @@ class Continuous(distrax.Bijector):
         params: Params,
         dim: int,
         *,
-        solver: Solver | None = None,
+        solver: Solver = DEFAULT_SOLVER,
         cond: Array | None = None,
+        cond_shape: Shape | None = None,
         key: Key | None = None,
         noise: str = "rademacher",
     ):
@@ -123,7 +127,8 @@ class Continuous(distrax.Bijector):
             checks.key(key)
         checks.choice(noise, NOISES, "noise")
         self._field, self._params, self._dim, self._cond = field, params, dim, cond
-        self._solver = ode_solver() if solver is None else solver
+        self._cond_batch = checks.condition(cond, cond_shape)
+        self._solver = solver
         self._key, self._noise = key, noise
 
     def forward(self, x):
@@ -188,14 +193,12 @@ class Continuous(distrax.Bijector):
     def _solve(self, x, rates, num_integrals, *, backward):
         """(x, *integrals) at the other end, the evaluations of f, and the failure of a `Path`."""
         checks.events(x, self._dim)
-        shape = x.shape[:-1]
-        if self._cond is not None:
-            shape = jnp.broadcast_shapes(shape, self._cond.shape[:-1])
-        dtype = jnp.result_type(jnp.float32, x, *jax.tree.leaves(self._params))
+        shape = jnp.broadcast_shapes(x.shape[:-1], self._cond_batch)
+        dtype = wide(x, *jax.tree.leaves(self._params))
         x = jnp.broadcast_to(x, (*shape, self._dim)).astype(dtype)
         eps = None
-        if self._key is not None and num_integrals:  # the same ε for every method: a clone
-            eps = NOISES[self._noise](jax.random.clone(self._key), x.shape, dtype)
+        if self._key is not None and num_integrals:  # the same ε for every method
+            eps = NOISES[self._noise](again(self._key), x.shape, dtype)
 
         args, time = (self._params, self._cond, eps), self._solver.time
 
@@ -238,7 +241,7 @@ def _failure(result, solver):
             if failure == 1
             else ("its steps became too short", "look for NaN in x and in the parameters")
         )
-        raise ValueError(
+        raise checks.InputError(
             f"the ODE is not solved at rtol={solver.rtol}, atol={solver.atol}: {why}; {remedy}, "
             "or make the field smaller (weight decay, the penalties of regularized_nll)."
         )

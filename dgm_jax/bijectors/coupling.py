@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
+from ..arrays import total
 from ..protocol import Array
-from .laws import Law, total
+from .laws import Law
 
 
 class Coupling(distrax.Bijector):
@@ -48,7 +49,7 @@ class Coupling(distrax.Bijector):
         c = self._conditioner(kept)
         wanted = to_move.shape[-1] * self._law.num_params
         if jnp.shape(c)[-1:] != (wanted,):
-            raise ValueError(f"conditioner must return [..., {wanted}]; got {jnp.shape(c)}.")
+            raise checks.InputError(f"conditioner must return [..., {wanted}]; got {jnp.shape(c)}.")
         c = c.reshape(*c.shape[:-1], self._law.num_params, to_move.shape[-1])
         moved, log_det = getattr(self._law.bijector(jnp.swapaxes(c, -1, -2)), method)(to_move)
         kept = jnp.broadcast_to(kept, (*moved.shape[:-1], kept.shape[-1]))

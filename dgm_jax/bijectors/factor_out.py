@@ -21,9 +21,11 @@ class FactorOut(distrax.Bijector):
         super().__init__(event_ndims_in=1, event_ndims_out=3)
         checks.image_shape(shape)
         if shape[-1] % 2:
-            raise ValueError(f"factoring out needs an even number of channels; got shape {shape}.")
+            raise checks.InputError(
+                f"factoring out needs an even number of channels; got shape {shape}."
+            )
         if (rest.event_ndims_in, rest.event_ndims_out) != (1, 3):
-            raise ValueError(
+            raise checks.InputError(
                 "rest must map vectors (1 axis) to images (3); got a map of events of "
                 f"{rest.event_ndims_in} to {rest.event_ndims_out}. Compose it with "
                 "invert(fixed(flatten(shape)))."

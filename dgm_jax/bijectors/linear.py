@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
+from ..arrays import no_log_det, wide
 from ..protocol import Array
 
 
@@ -43,9 +44,9 @@ class Triangular(distrax.Bijector):
 
     def __init__(self, matrix: Array, log_diagonal: Array, *, lower: bool, event_ndims: int = 1):
         super().__init__(event_ndims_in=event_ndims, is_constant_jacobian=True)
-        wide = jnp.promote_types(jnp.result_type(matrix, log_diagonal), jnp.float32)
+        dtype = wide(matrix, log_diagonal)
         strict = jnp.tril(matrix, -1) if lower else jnp.triu(matrix, 1)
-        self._matrix = strict.astype(wide) + jnp.diag(jnp.exp(log_diagonal.astype(wide)))
+        self._matrix = strict.astype(dtype) + jnp.diag(jnp.exp(log_diagonal.astype(dtype)))
         self._log_diagonal, self._lower = log_diagonal, lower
 
     def forward_and_log_det(self, x):
@@ -81,7 +82,7 @@ class Orthogonal(distrax.Bijector):
     def _multiply(self, x, matrix):
         checks.events(x, len(matrix))
         y = (x.astype(jnp.result_type(x, matrix)) @ matrix).astype(x.dtype)
-        return y, jnp.zeros(x.shape[: x.ndim - self.event_ndims_in], x.dtype)
+        return y, no_log_det(x, self.event_ndims_in)
 
 
 def householder(vectors: Array) -> Array:
@@ -92,7 +93,7 @@ def householder(vectors: Array) -> Array:
     Arithmetic in float32 at least. The formula: Joffrain et al. (2006), "Accumulating Householder
     transformations, revisited".
     """
-    vectors = vectors.astype(jnp.promote_types(vectors.dtype, jnp.float32))
+    vectors = vectors.astype(wide(vectors))
     squares = (vectors**2).sum(-1, keepdims=True)
     v = vectors * jax.lax.rsqrt(jnp.where(squares > 0, squares, 1))  # [..., k, d]
     v_t = jnp.swapaxes(v, -1, -2)

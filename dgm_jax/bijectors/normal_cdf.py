@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import log_ndtr
 
+from ..arrays import wide
 from .roots import increasing_root
 
 TAIL = 6.0  # beyond it the hazard rate of the normal is a continued fraction
@@ -25,11 +26,11 @@ class NormalLogitCDF(distrax.Bijector):
         super().__init__(event_ndims_in=0)
 
     def forward_and_log_det(self, x):
-        x, dtype = jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32)), x.dtype
+        x, dtype = jnp.asarray(x, wide(x)), x.dtype
         return _logit_cdf(x).astype(dtype), _log_slope(x).astype(dtype)
 
     def inverse_and_log_det(self, y):
-        y, dtype = jnp.asarray(y, jnp.promote_types(y.dtype, jnp.float32)), y.dtype
+        y, dtype = jnp.asarray(y, wide(y)), y.dtype
         # The slope is at least 4 φ(0) = 1.596, and |y| at least x²/2, as Φ(-|x|) < e^{-x²/2}.
         reach = jnp.minimum(jnp.abs(y) / 1.5, 1.5 * jnp.sqrt(jnp.abs(y))) + jnp.finfo(y.dtype).tiny
         x = increasing_root(lambda x: _logit_cdf(x) - y, -reach, reach)

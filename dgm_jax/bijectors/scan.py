@@ -1,91 +1,82 @@
 """Many layers of one form: stacked parameters, compiled once."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import distrax
 import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array, Params
+from ..arrays import compiled_once
+from ..protocol import Params
 
 
 class Scan(distrax.Bijector):
     """T = T_K ∘ ... ∘ T_1, log-dets added; layer k has the k-th slice of each stacked parameter.
 
-    `forward` runs layer 1 first, `inverse` layer K first. As one `jax.lax.scan` the compile time
-    does not depend on K; `unroll=True` writes the K layers out instead, which compiles K times the
-    code and makes gradients 1.2-2 times faster where slicing the weights is what costs.
+    layer(params_k, *context) is the bijector T_k, where context, such as a condition, is the same
+    for all layers. `forward` runs layer 1 first, `inverse` layer K first.
 
-    A loop outside of `jit` is compiled at every call. compiled(method, x) is asked there instead,
-    and answers with what a method of such a T returns, from a program kept.
+    As one `jax.lax.scan` the compile time does not depend on K; `unroll=True` writes the K layers
+    out instead, which compiles K times the code and makes gradients faster where slicing the
+    weights is what costs. Outside of `jit` each method is compiled once for each function `layer`
+    and shape of its arguments (`arrays.compiled_once`): keep the function.
     """
 
     def __init__(
         self,
-        layer: Callable[[Params], distrax.Bijector],
+        layer: Callable[..., distrax.Bijector],
         params: Params,
         num_layers: int,
-        *,
+        *context: Params,
         unroll: bool = False,
-        compiled: Callable[[str, Array], Any] | None = None,
     ):
         if stacked := {jnp.shape(p)[:1] for p in jax.tree.leaves(params)} - {(num_layers,)}:
-            raise ValueError(
+            raise checks.InputError(
                 f"params must stack {num_layers} layers on each first axis; got {stacked.pop()}. "
                 "They may be of a model with another num_layers."
             )
-        self._first = jax.tree.map(lambda leaf: leaf[0], params)
-        super().__init__(event_ndims_in=layer(self._first).event_ndims_in)
-        self._layer, self._params = layer, params
-        self._num_layers, self._unroll, self._compiled = num_layers, unroll, compiled
-
-    def _call(self, method, x):
-        known = all(map(checks.readable, [x, *jax.tree.leaves(self._params)]))
-        if known and self._compiled is not None:
-            return self._compiled(method, x)
-        run = self._run_with_log_det if method.endswith("log_det") else self._run
-        return run(x, method, reverse=method.startswith("inverse"))
-
-    def _run(self, x, method, reverse):
-        def body(x, params):
-            return getattr(self._layer(params), method)(x), None
-
-        return self._scan(body, _like(x, self._output(x, method)), reverse)
-
-    def _run_with_log_det(self, x, method, reverse):
-        def body(carry, params):
-            x, total = carry
-            x, log_det = getattr(self._layer(params), method)(x)
-            return (x, total + log_det), None
-
-        y, log_det = self._output(x, method)
-        start = _like(x, y), jnp.zeros(log_det.shape, log_det.dtype)
-        return self._scan(body, start, reverse)
-
-    def _scan(self, body, start, reverse):
-        return jax.lax.scan(
-            body, start, self._params, self._num_layers, reverse=reverse, unroll=self._unroll
-        )[0]
-
-    def _output(self, x, method):
-        """The shapes and dtypes of what one layer returns."""
-        return jax.eval_shape(lambda x, p: getattr(self._layer(p), method)(x), x, self._first)
+        first = jax.tree.map(lambda leaf: leaf[0], params)
+        super().__init__(event_ndims_in=layer(first, *context).event_ndims_in)
+        self._options = layer, num_layers, unroll
+        self._params, self._context = params, context
 
     def forward(self, x):
-        return self._call("forward", x)
+        return _run("forward", *self._options, self._params, self._context, x)
 
     def inverse(self, y):
-        return self._call("inverse", y)
+        return _run("inverse", *self._options, self._params, self._context, y)
 
     def forward_and_log_det(self, x):
-        return self._call("forward_and_log_det", x)
+        return _run("forward_and_log_det", *self._options, self._params, self._context, x)
 
     def inverse_and_log_det(self, y):
-        return self._call("inverse_and_log_det", y)
+        return _run("inverse_and_log_det", *self._options, self._params, self._context, y)
 
 
-def _like(x, output):
-    """x in the shape and dtype of a layer's output: a batch of conditions broadcasts it."""
-    return jnp.broadcast_to(x, output.shape).astype(output.dtype)
+@partial(compiled_once, static_argnums=(0, 1, 2, 3))
+def _run(method, layer, num_layers, unroll, params, context, x):
+    """What a method of T returns, by running that method of each layer."""
+    has_log_det = method.endswith("log_det")
+
+    def step(params, x):  # -> x and its log-det, None where it is not asked for
+        result = getattr(layer(params, *context), method)(x)
+        return result if has_log_det else (result, None)
+
+    def body(carry, params):
+        x, total = carry
+        x, log_det = step(params, x)
+        return (x, jax.tree.map(jnp.add, total, log_det)), None
+
+    of_a_layer = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), params)
+    y, log_det = jax.eval_shape(step, of_a_layer, x)
+    # A batch of conditions makes a batch of one point: x in the shape and dtype of an output.
+    start = jnp.broadcast_to(x, y.shape).astype(y.dtype), jax.tree.map(_zeros, log_det)
+    reverse = method.startswith("inverse")
+    carry, _ = jax.lax.scan(body, start, params, num_layers, reverse=reverse, unroll=unroll)
+    return carry if has_log_det else carry[0]
+
+
+def _zeros(like):
+    return jnp.zeros(like.shape, like.dtype)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
+from ..arrays import wide
 from ..protocol import Array
 from .laws import Law
 
@@ -62,11 +63,13 @@ def rational_quadratic_spline(
         checks.positive(value, name)
     for value, name in [(min_width, "min_width"), (min_height, "min_height")]:
         if value * num_bins >= 1:
-            raise ValueError(
+            raise checks.InputError(
                 f"{name} must be below 1 / num_bins = 1 / {num_bins}; got {value!r}. Lower either."
             )
     if min_slope >= 1:
-        raise ValueError(f"min_slope must be below 1, the identity's slope; got {min_slope!r}.")
+        raise checks.InputError(
+            f"min_slope must be below 1, the identity's slope; got {min_slope!r}."
+        )
     spline = Spline(num_bins, bound, min_width, min_height, min_slope)
     return Law(3 * num_bins - 1, lambda c: RationalQuadraticSpline(c, spline))
 
@@ -86,8 +89,7 @@ class RationalQuadraticSpline(distrax.Bijector):
 
     def _run(self, x, formula, by):
         dtype = jnp.result_type(x, self._c)
-        wide = jnp.promote_types(dtype, jnp.float32)
-        x, c = jnp.asarray(x, wide), self._c.astype(wide)
+        x, c = jnp.asarray(x, wide(dtype)), self._c.astype(wide(dtype))
         inside = jnp.abs(x) < self._spline.bound
         safe = jnp.where(inside, x, 0)  # before the formula: a `where` after it would leak NaNs
         # Made again for a gradient: cheaper than to keep the K-fold arrays between.

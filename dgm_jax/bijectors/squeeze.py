@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..protocol import Array
+from ..arrays import as_vectors, no_log_det, squeezed, unsqueezed
+from ..protocol import Array, Shape
 
 
 class Rearrangement(distrax.Bijector):
@@ -30,24 +31,29 @@ class Rearrangement(distrax.Bijector):
         super().__init__(
             event_ndims_in=len(shape_in), event_ndims_out=len(shape_out), is_constant_jacobian=True
         )
-        self._shapes, self._to, self._back = (shape_in, shape_out), to, back
+        self._shape_in, self._shape_out = tuple(shape_in), tuple(shape_out)
+        self._to, self._back = to, back
+
+    @property
+    def shape_out(self) -> Shape:
+        return self._shape_out
 
     def forward_and_log_det(self, x):
-        return self._run(x, self._shapes[0], self._to)
+        checks.event_of(x, self._shape_in)
+        return self._to(x), no_log_det(x, len(self._shape_in))
 
     def inverse_and_log_det(self, y):
-        return self._run(y, self._shapes[1], self._back)
-
-    def _run(self, x, shape, move):
-        checks.event_of(x, shape)
-        return move(x), jnp.zeros(x.shape[: x.ndim - len(shape)], x.dtype)
+        checks.event_of(y, self._shape_out)
+        return self._back(y), no_log_det(y, len(self._shape_out))
 
 
 def flatten(shape: tuple[int, int, int]) -> Rearrangement:
     """[H, W, C] -> [H·W·C]: an image as a vector."""
     checks.image_shape(shape)
     size = math.prod(shape)
-    return Rearrangement(shape, (size,), _reshape(3, (size,)), _reshape(1, shape))
+    return Rearrangement(
+        shape, (size,), lambda x: as_vectors(x, 3), lambda y: y.reshape(*y.shape[:-1], *shape)
+    )
 
 
 def squeeze(shape: tuple[int, int, int]) -> Rearrangement:
@@ -59,17 +65,8 @@ def squeeze(shape: tuple[int, int, int]) -> Rearrangement:
     checks.image_shape(shape)
     h, w, c = shape
     if h % 2 or w % 2:
-        raise ValueError(f"squeeze needs even height and width; got shape {shape}.")
-
-    def to(x):
-        x = jnp.swapaxes(x.reshape(*x.shape[:-3], h // 2, 2, w // 2, 2, c), -4, -3)
-        return x.reshape(*x.shape[:-5], h // 2, w // 2, 4 * c)
-
-    def back(y):
-        y = jnp.swapaxes(y.reshape(*y.shape[:-3], h // 2, w // 2, 2, 2, c), -4, -3)
-        return y.reshape(*y.shape[:-5], h, w, c)
-
-    return Rearrangement(shape, (h // 2, w // 2, 4 * c), to, back)
+        raise checks.InputError(f"squeeze needs even height and width; got shape {shape}.")
+    return Rearrangement(shape, (h // 2, w // 2, 4 * c), squeezed, unsqueezed)
 
 
 def checkerboard(shape: tuple[int, int, int]) -> Rearrangement:
@@ -81,7 +78,7 @@ def checkerboard(shape: tuple[int, int, int]) -> Rearrangement:
     checks.image_shape(shape)
     h, w, c = shape
     if w % 2:
-        raise ValueError(f"checkerboard needs an even width; got shape {shape}.")
+        raise checks.InputError(f"checkerboard needs an even width; got shape {shape}.")
     odd_row = np.arange(h)[:, None, None, None] % 2 == 1
 
     def black_first(x):  # [..., H, W/2, 2, C]: in odd rows the black pixel is the right one
@@ -96,7 +93,3 @@ def checkerboard(shape: tuple[int, int, int]) -> Rearrangement:
         return y.reshape(*y.shape[:-4], h, w, c)
 
     return Rearrangement(shape, (h, w // 2, 2 * c), to, back)
-
-
-def _reshape(event_ndims, shape):
-    return lambda x: x.reshape(*x.shape[: x.ndim - event_ndims], *shape)

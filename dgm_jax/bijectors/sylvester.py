@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
+from ..arrays import wide
 from ..protocol import Array
 from .roots import find_root
 
@@ -30,8 +31,7 @@ class Sylvester(distrax.Bijector):
         super().__init__(event_ndims_in=1)
         own = jnp.result_type(a, b, shift, t)
         self._dtype = own if dtype is None else dtype
-        wide = jnp.promote_types(own, jnp.float32)
-        self._a, self._b, self._shift, self._t = (m.astype(wide) for m in (a, b, shift, t))
+        self._a, self._b, self._shift, self._t = (m.astype(wide(own)) for m in (a, b, shift, t))
 
     def forward_and_log_det(self, x):
         checks.events(x, self._a.shape[-2])

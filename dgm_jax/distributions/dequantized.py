@@ -4,20 +4,20 @@ import distrax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Density
+from ..protocol import Density, Shape
 
 
-def uniform_noise(event_ndims: int) -> Density:
-    """q(u | x) = 1 on [0, 1)^D, D the entries of x, which has event_ndims axes. No parameters.
+def uniform_noise(shape: Shape) -> Density:
+    """q(u | x) = 1 on [0, 1)^D for levels x [..., *shape], of D entries. No parameters.
 
-    `data.dequantize` draws x + u at once; as a density it is the case that a learned q must beat.
+    `dist(params, x)` has the levels as its condition. `data.preprocessing.dequantize` draws x + u
+    at once; as a density it is the case that a learned q (`flows.variational_noise`) must beat.
     """
-    checks.positive_int(event_ndims, "event_ndims", least=0)
+    checks.cond_shape(shape, "shape")
 
     def dist(params, cond=None, *, key=None):
-        if cond is None:
-            raise ValueError("cond is missing: q(u | x) needs dist(params, x), x the levels.")
+        checks.condition(cond, shape)
         zeros = jnp.zeros(jnp.shape(cond))
-        return distrax.Independent(distrax.Uniform(zeros, zeros + 1), event_ndims)
+        return distrax.Independent(distrax.Uniform(zeros, zeros + 1), len(shape))
 
-    return Density(lambda key: {}, dist)
+    return Density(lambda key: {}, dist, cond_shape=tuple(shape))

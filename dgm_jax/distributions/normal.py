@@ -8,15 +8,12 @@ from ..protocol import Density
 
 
 def standard_normal(dim: int) -> Density:
-    """N(0, I_d): log p(z) = -½ ‖z‖² - d/2 log 2π, in nats. No parameters.
-
-    Given conditions [*batch, c], a batch of independent copies, so that each has its own noise.
-    """
+    """N(0, I_d): log p(z) = -½ ‖z‖² - d/2 log 2π, in nats. No parameters and no condition."""
     checks.positive_int(dim, "dim")
 
     def dist(params, cond=None, *, key=None):
-        shape = () if cond is None else cond.shape[:-1]
-        return _Normal(jnp.zeros((*shape, dim)), jnp.ones((*shape, dim)))
+        checks.condition(cond, None)
+        return _Normal(jnp.zeros(dim), jnp.ones(dim))
 
     return Density(lambda key: {}, dist)
 

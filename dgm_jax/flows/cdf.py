@@ -1,4 +1,4 @@
-"""Flows of one variable at a time: each coordinate through an increasing function of its own."""
+"""Flows of one variable: from the distribution function of the noise to that of the data."""
 
 import math
 from statistics import NormalDist
@@ -10,23 +10,10 @@ import numpy as np
 from jax.nn import log_softmax
 
 from .. import checks
-from ..bijectors import Law, Mixture, MixtureLogisticCDF, NormalLogitCDF
+from ..arrays import mid_quantiles, wide
+from ..bijectors import Mixture, MixtureLogisticCDF, NormalLogitCDF
 from ..protocol import Flow
-
-
-def elementwise(dim: int, *, law: Law) -> Flow:
-    """x_i = τ(z_i; c_i), the coupling law without a conditioner. Starts as the identity, c = 0."""
-    checks.positive_int(dim, "dim")
-    checks.noun(law, Law, "law")
-
-    def init(key):
-        checks.key(key)
-        return {"c": jnp.zeros((dim, law.num_params))}
-
-    def bijector(params, cond=None, *, key=None):
-        return _Each(law.bijector(params["c"]), dim)
-
-    return Flow(init, bijector)
+from .elementwise import Each
 
 
 def cdf(dim: int = 1, *, num_components: int = 8) -> Flow:
@@ -40,7 +27,7 @@ def cdf(dim: int = 1, *, num_components: int = 8) -> Flow:
     checks.positive_int(dim, "dim")
     checks.positive_int(num_components, "num_components")
     k = num_components
-    means = np.array([NormalDist().inv_cdf((j + 0.5) / k) for j in range(k)])
+    means = np.array([NormalDist().inv_cdf(u) for u in mid_quantiles(k)])
     scale = math.sqrt(3 * (1 - means.var())) / math.pi  # a logistic has variance s²π²/3
 
     def init(key):
@@ -52,30 +39,12 @@ def cdf(dim: int = 1, *, num_components: int = 8) -> Flow:
         }
 
     def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, None)
         dtype = jnp.result_type(*jax.tree.leaves(params))
-        wide = jnp.promote_types(dtype, jnp.float32)
-        p = jax.tree.map(lambda leaf: leaf.astype(wide), params)
+        p = jax.tree.map(lambda leaf: leaf.astype(wide(dtype)), params)
         mixture = Mixture(log_softmax(p["logits"]), p["means"], p["log_scales"])
-        zero = jnp.zeros(dim, wide)
+        zero = jnp.zeros(dim, wide(dtype))
         to_logistic = MixtureLogisticCDF(mixture, zero, zero, dtype)  # logit F(x)
-        return _Each(distrax.Chain([distrax.Inverse(to_logistic), NormalLogitCDF()]), dim)
+        return Each(distrax.Chain([distrax.Inverse(to_logistic), NormalLogitCDF()]), dim)
 
     return Flow(init, bijector)
-
-
-class _Each(distrax.Bijector):
-    """One scalar map for each coordinate of vectors [..., dim]."""
-
-    def __init__(self, scalar, dim):
-        super().__init__(event_ndims_in=1)
-        self._scalar, self._dim = scalar, dim
-
-    def forward_and_log_det(self, x):
-        checks.events(x, self._dim)
-        y, log_det = self._scalar.forward_and_log_det(x)
-        return y, log_det.sum(-1)
-
-    def inverse_and_log_det(self, y):
-        checks.events(y, self._dim, "y")
-        x, log_det = self._scalar.inverse_and_log_det(y)
-        return x, log_det.sum(-1)

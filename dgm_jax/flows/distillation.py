@@ -4,7 +4,8 @@ import distrax
 import jax
 
 from .. import checks
-from ..protocol import Array, Density, Key, Metrics, Params
+from ..objectives import mean_log_ratio
+from ..protocol import Array, Density, Key, Metrics, Params, again
 
 
 def distillation(
@@ -19,6 +20,8 @@ def distillation(
 ) -> tuple[Array, Metrics]:
     """KL(P_S ‖ P_T) = H(P_S, P_T) - H(P_S), in nats, over num_samples samples of the student.
 
+    `objectives.reverse_kl` from the teacher's density, with the two terms told.
+
     The student, `pushforward(iaf, base)` or any that is reparametrised, samples in one pass; the
     teacher, a MAF or an autoregressive model, scores these samples in one pass: nobody takes d. No
     data are needed. The teacher is frozen: it gets no gradient.
@@ -32,15 +35,15 @@ def distillation(
     """
     checks.key(key)
     checks.positive_int(num_samples, "num_samples")
-    dist = student.dist(params, cond)
+    dist = student.dist(params, cond, key=jax.random.fold_in(again(key), 1))
     if not isinstance(dist, distrax.Transformed):
-        raise ValueError(
+        raise checks.InputError(
             "student must be pushforward(flow, base), which tells its noise from its map; "
             f"got a {type(dist).__name__}."
         )
     z, log_base = dist.distribution.sample_and_log_prob(seed=key, sample_shape=(num_samples,))
     x, log_det = dist.bijector.forward_and_log_det(z)
     log_teacher = teacher.dist(jax.lax.stop_gradient(teacher_params), cond).log_prob(x)
-    loss = (log_base - log_det - log_teacher).mean()
+    loss = mean_log_ratio(log_base - log_det, log_teacher)
     entropy = (dist.distribution.entropy() + log_det).mean()
     return loss, {"kl": loss, "entropy": entropy, "cross_entropy": -log_teacher.mean()}

@@ -1,7 +1,7 @@
 """Linear flows x = W z, each kept in the factors that make its inverse and its log-det cheap.
 
 With event_ndims=3 they map the channels of images [..., H, W, C], alike at every pixel.
-They have no conditions: what `cond` says enters through other layers.
+They take no condition: what it says enters through other layers.
 """
 
 import distrax
@@ -24,6 +24,7 @@ def diagonal(dim: int, *, event_ndims: int = 1) -> Flow:
         return {"log_scale": jnp.zeros(dim)}
 
     def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, None)
         return Diagonal(params["log_scale"], event_ndims=event_ndims)
 
     return Flow(init, bijector)
@@ -39,6 +40,7 @@ def triangular(dim: int, *, lower: bool = True, event_ndims: int = 1) -> Flow:
         return {"matrix": jnp.zeros((dim, dim)), "log_diagonal": jnp.zeros(dim)}
 
     def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, None)
         return Triangular(
             params["matrix"], params["log_diagonal"], lower=lower, event_ndims=event_ndims
         )
@@ -71,11 +73,12 @@ def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
         }
 
     def bijector(params, cond=None, *, key=None):
-        ones = jnp.zeros_like(params["log_diagonal"])
+        checks.condition(cond, None)
+        unit = jnp.zeros_like(params["log_diagonal"])
         return distrax.Chain(
             [
                 permutation,
-                Triangular(params["lower"], ones, lower=True, event_ndims=event_ndims),
+                Triangular(params["lower"], unit, lower=True, event_ndims=event_ndims),
                 Triangular(
                     params["upper"], params["log_diagonal"], lower=False, event_ndims=event_ndims
                 ),
@@ -107,6 +110,7 @@ def qr(dim: int, *, num_reflections: int | None = None, event_ndims: int = 1) ->
         }
 
     def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, None)
         return distrax.Chain(
             [
                 Orthogonal(householder(params["reflections"]), event_ndims=event_ndims),
@@ -117,56 +121,3 @@ def qr(dim: int, *, num_reflections: int | None = None, event_ndims: int = 1) ->
         )
 
     return Flow(init, bijector)
-
-
-FORMS = {"plu": plu, "qr": qr}
-
-
-def conv1x1(num_channels: int, *, form: str = "plu", **options) -> Flow:
-    """x_hw = W z_hw at every pixel; log-det H·W log|det W|: a learned permutation of the channels.
-
-    form: "plu" or "qr", with their options. Starts as a random orthogonal matrix.
-    Kingma and Dhariwal (2018), "Glow", section 3.2.
-    """
-    checks.positive_int(num_channels, "num_channels")
-    checks.choice(form, FORMS, "form")
-    return FORMS[form](num_channels, event_ndims=3, **options)
-
-
-def actnorm(dim: int, *, event_ndims: int = 1) -> Flow:
-    """x = e^s ⊙ z + b; `adapt` sets s, b so that a batch has mean 0 and std 1 at the noise side.
-
-    With event_ndims=3 the statistics of a channel are over all pixels of the batch. Starts as the
-    identity and is no different from any layer once adapted: p(x_i) never depends on other
-    examples, as it would with batch normalisation. A coordinate that is constant in the batch is
-    shifted and not scaled. Kingma and Dhariwal (2018), "Glow", section 3.1.
-    """
-    checks.positive_int(dim, "dim")
-    checks.positive_int(event_ndims, "event_ndims")
-
-    def init(key):
-        checks.key(key)
-        return {"log_scale": jnp.zeros(dim), "shift": jnp.zeros(dim)}
-
-    def bijector(params, cond=None, *, key=None):
-        return Diagonal(params["log_scale"], params["shift"], event_ndims=event_ndims)
-
-    def adapt(params, x, cond=None):
-        checks.events(x, dim)
-        if x.size < 2 * dim:
-            raise ValueError(f"adapt needs a batch of two or more, [n, ...]; got shape {x.shape}.")
-        mean, std = _moments(x.reshape(-1, dim))
-        dtypes = jax.tree.map(lambda leaf: leaf.dtype, params)
-        params = jax.tree.map(jnp.astype, {"log_scale": jnp.log(std), "shift": mean}, dtypes)
-        return params, bijector(params).inverse(x)
-
-    return Flow(init, bijector, adapt)
-
-
-def _moments(rows):
-    """Mean and standard deviation [d]; 1 where it is no more than the rounding of the values."""
-    rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
-    mean = rows.mean(0)
-    std = jnp.sqrt(((rows - mean) ** 2).mean(0))
-    rounding = 8 * jnp.finfo(rows.dtype).eps * jnp.abs(rows).max(0)
-    return mean, jnp.where(std <= rounding, 1, std)  # NaN stays NaN

@@ -16,13 +16,15 @@ class ConvResNet(linen.Module):
     out_channels: int
     activation: Callable
     zero_last: bool
+    dropout: float
 
     @linen.compact
-    def __call__(self, x, *cond):
+    def __call__(self, x, *cond, deterministic=True):
         h = _first(self.hidden, x, cond)
         for _ in range(self.num_blocks):
-            inner = Conv(self.hidden, (3, 3))(self.activation(h))
-            h = h + Conv(self.hidden, (3, 3))(self.activation(inner))
+            inner = self.activation(Conv(self.hidden, (3, 3))(self.activation(h)))
+            inner = linen.Dropout(self.dropout, deterministic=deterministic)(inner)
+            h = h + Conv(self.hidden, (3, 3))(inner)
         return _last(self.out_channels, self.activation(h), self.zero_last)
 
 
@@ -33,15 +35,17 @@ class GatedAttention(linen.Module):
     out_channels: int
     activation: Callable
     zero_last: bool
+    dropout: float
 
     @linen.compact
-    def __call__(self, x, *cond):
+    def __call__(self, x, *cond, deterministic=True):
         h = _first(self.hidden, x, cond)
         position = self.param(
             "position", linen.initializers.normal(0.01), (*h.shape[-3:-1], self.hidden)
         )
         for _ in range(self.num_blocks):
             inner = self.activation(Conv(self.hidden, (3, 3))(self.activation(h)))
+            inner = linen.Dropout(self.dropout, deterministic=deterministic)(inner)
             h = LayerNorm()(h + _gate(Conv(2 * self.hidden, (1, 1))(inner)))
             pixels = (h + position).reshape(*h.shape[:-3], -1, self.hidden)
             seen = Attention(self.num_heads)(pixels)
@@ -59,16 +63,19 @@ def conv_resnet(
     cond_shape: Shape | None = None,
     activation: Callable = jax.nn.silu,
     zero_last: bool = True,
+    dropout: float = 0.0,
 ) -> Net:
     """f(x, c): x [..., H, W, C] -> [..., H, W, out]: residual blocks of two 3×3 convolutions.
 
-    cond_shape: channels of a condition [..., H or 1, W or 1, cond_shape], added to the first layer: one
-    value for all pixels (a class) or an image. zero_last: start as f = 0.
+    cond_shape: (n,) for a condition that is the same at every pixel, such as a one-hot class, or
+    (H, W, n) for one that is a map beside the image; (1, 1, n) is (n,) with its pixel axes. A
+    linear map of it is added to the first layer. zero_last: start as f = 0. dropout: the share of
+    the inner activations of a block that are set to 0 where `apply` gets a key.
     A pixel sees those within 2 + 2 num_blocks of it. Cost: about 18 hidden² H W multiplications a
     block. He et al. (2016), "Identity mappings in deep residual networks".
     """
-    _check(shape, out_channels, hidden, num_blocks, cond_shape, activation)
-    module = ConvResNet(hidden, num_blocks, out_channels, activation, zero_last)
+    _check(shape, out_channels, hidden, num_blocks, cond_shape, activation, dropout)
+    module = ConvResNet(hidden, num_blocks, out_channels, activation, zero_last, dropout)
     return _on_images(module, shape, cond_shape)
 
 
@@ -82,6 +89,7 @@ def gated_attention(
     cond_shape: Shape | None = None,
     activation: Callable = jax.nn.silu,
     zero_last: bool = True,
+    dropout: float = 0.0,
 ) -> Net:
     """f(x, c) as `conv_resnet`, each block a gated convolution and a gated self-attention.
 
@@ -89,11 +97,13 @@ def gated_attention(
     every pixel to all, with learned positions: each pixel sees the whole image.
     Cost: (H W)² hidden more a block than convolutions. Ho et al. (2019), "Flow++", section 3.3.
     """
-    _check(shape, out_channels, hidden, num_blocks, cond_shape, activation)
+    _check(shape, out_channels, hidden, num_blocks, cond_shape, activation, dropout)
     checks.positive_int(num_heads, "num_heads")
     if hidden % num_heads:
-        raise ValueError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
-    module = GatedAttention(hidden, num_blocks, num_heads, out_channels, activation, zero_last)
+        raise checks.InputError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
+    module = GatedAttention(
+        hidden, num_blocks, num_heads, out_channels, activation, zero_last, dropout
+    )
     return _on_images(module, shape, cond_shape)
 
 
@@ -114,22 +124,26 @@ def _gate(h):
     return a * jax.nn.sigmoid(b)
 
 
-def _check(shape, out_channels, hidden, num_blocks, cond_shape, activation):
+def _check(shape, out_channels, hidden, num_blocks, cond_shape, activation, dropout):
     checks.image_shape(shape)
     checks.positive_int(out_channels, "out_channels")
     checks.positive_int(hidden, "hidden")
     checks.positive_int(num_blocks, "num_blocks", least=0)
-    checks.cond_shape(cond_shape)
+    checks.image_cond_shape(cond_shape, shape)
     checks.function(activation, "activation")
+    checks.rate(dropout, "dropout")
 
 
 def _on_images(module, shape, cond_shape):
-    """Of inputs [..., *shape] and, where there are any, conditions [..., 1, 1, cond_shape]."""
-    net = from_linen(module, shape, *([(1, 1, cond_shape)] if cond_shape else []))
+    """Of inputs [..., *shape] and, where there are any, conditions [..., *cond_shape]."""
+    net = from_linen(module, shape, *([(1, 1, cond_shape[-1])] if cond_shape else []))
 
-    def apply(params, x, *cond, key=None):
+    def apply(params, x, cond=None, *, key=None):
         checks.event_of(x, shape)
-        checks.condition(cond[0] if cond else None, cond_shape)
-        return net.apply(params, x, *cond, key=key)
+        checks.condition(cond, cond_shape)
+        if cond is None:
+            return net.apply(params, x, key=key)
+        maps = cond if len(cond_shape) == 3 else cond[..., None, None, :]
+        return net.apply(params, x, maps, key=key)
 
     return Net(net.init, apply)

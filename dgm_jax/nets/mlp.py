@@ -47,21 +47,22 @@ def mlp(
     """
     dims = tuple(np.atleast_1d(in_dims).tolist())
     if not dims:
-        raise ValueError("in_dims must name at least one input; got ().")
+        raise checks.InputError("in_dims must name at least one input; got ().")
     for dim in dims:
         checks.positive_int(dim, f"each width in in_dims={dims}", least=0)
     checks.positive_int(out_dim, "out_dim")
     checks.widths(hidden)
     checks.function(activation, "activation")
-    if not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be in [0, 1); got {dropout!r}.")
+    checks.rate(dropout, "dropout")
     module = MLP((*hidden, out_dim), activation, zero_last, dropout)
     net = from_linen(module, *((dim,) for dim in dims))
 
     def apply(params, *inputs, key=None):
         widths = tuple(x.shape[-1] if jnp.ndim(x) else None for x in inputs)
         if widths != dims:
-            raise ValueError(f"the inputs must have widths {dims} (last axis); got {widths}.")
+            raise checks.InputError(
+                f"the inputs must have widths {dims} (last axis); got {widths}."
+            )
         return net.apply(params, *inputs, key=key)
 
     return Net(net.init, apply)

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array, Key, Net, Params
+from ..arrays import squeezed, unsqueezed
+from ..protocol import Array, Key, Net, Params, again, split
 from .conv import conv_resnet
 
 
@@ -63,7 +64,7 @@ def irevnet(
     checks.positive_int(num_layers, "num_layers")
     height, width, channels = shape
     if height % 2**num_stages or width % 2**num_stages:
-        raise ValueError(
+        raise checks.InputError(
             f"shape {shape} must be divisible by 2 {num_stages} times (num_stages); "
             "take fewer stages, or pad the images."
         )
@@ -80,13 +81,13 @@ def irevnet(
 
     def apply(params, x, *, key=None):
         checks.event_of(x, shape)
-        for stage, p, k in zip(stages, params, _keys(key, num_stages), strict=True):
-            x = stage.apply(p, _squeeze(x), key=k)
+        for stage, p, k in zip(stages, params, split(key, num_stages), strict=True):
+            x = stage.apply(p, squeezed(x), key=k)
         return x
 
     def inverse(params, y, *, key=None):
-        for stage, p, k in reversed(list(zip(stages, params, _keys(key, num_stages), strict=True))):
-            y = _unsqueeze(stage.inverse(p, y, key=k))
+        for stage, p, k in reversed(list(zip(stages, params, split(key, num_stages), strict=True))):
+            y = unsqueezed(stage.inverse(p, y, key=k))
         return y
 
     return Reversible(init, apply, inverse)
@@ -98,8 +99,8 @@ def _couplings(block: Net, num: int) -> Reversible:
     One scan over stacked parameters, so compile time does not depend on the depth either.
     """
 
-    def f(params, key, b):  # a clone, since the way back draws again by intent
-        return block.apply(params, b, key=None if key is None else jax.random.clone(key))
+    def f(params, key, b):  # the way back draws the same
+        return block.apply(params, b, key=again(key))
 
     def there(params, keys, halves):
         def body(halves, layer):
@@ -144,11 +145,13 @@ def _couplings(block: Net, num: int) -> Reversible:
     def on_halves(function, params, x, key):
         checks.array(x, "x")
         if not x.ndim or x.shape[-1] % 2:
-            raise ValueError(f"x must have an even last axis, to halve; got shape {x.shape}.")
+            raise checks.InputError(
+                f"x must have an even last axis, to halve; got shape {x.shape}."
+            )
         checks.events(x, x.shape[-1])
         leaves = jax.tree.leaves(params)
         if stacked := {jnp.shape(leaf)[:1] for leaf in leaves} - {(num,)}:
-            raise ValueError(
+            raise checks.InputError(
                 f"params must stack {num} blocks, two a layer, on each first axis; "
                 f"got {stacked.pop()}. They may be of a net with another num_layers."
             )
@@ -165,19 +168,3 @@ def _couplings(block: Net, num: int) -> Reversible:
         return on_halves(back, params, y, key)
 
     return Reversible(init, apply, inverse)
-
-
-def _keys(key, num):
-    return [None] * num if key is None else list(jax.random.split(key, num))
-
-
-def _squeeze(x):
-    *batch, h, w, c = x.shape
-    x = jnp.swapaxes(x.reshape(*batch, h // 2, 2, w // 2, 2, c), -4, -3)
-    return x.reshape(*batch, h // 2, w // 2, 4 * c)
-
-
-def _unsqueeze(y):
-    *batch, h, w, c = y.shape
-    y = jnp.swapaxes(y.reshape(*batch, h, w, 2, 2, c // 4), -4, -3)
-    return y.reshape(*batch, 2 * h, 2 * w, c // 4)

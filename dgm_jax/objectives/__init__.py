@@ -1,7 +1,8 @@
 from .bounds import log_weights as log_weights
 from .dequantization import dequantized_log_prob as dequantized_log_prob
 from .dequantization import dequantized_nll as dequantized_nll
+from .divergences import mean_log_ratio as mean_log_ratio
+from .divergences import reverse_kl as reverse_kl
 from .likelihood import bits_per_dim as bits_per_dim
 from .likelihood import mean_and_stderr as mean_and_stderr
 from .likelihood import nll as nll
-from .likelihood import reverse_kl as reverse_kl

@@ -1,9 +1,11 @@
 """A density of numbers as a bound on the probability of levels."""
 
+import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array, Density, Key, Metrics, Params
+from ..arrays import within_cell
+from ..protocol import Array, Density, Key, Metrics, Params, again, split
 
 
 def dequantized_log_prob(
@@ -13,23 +15,27 @@ def dequantized_log_prob(
     key: Key,
     x: Array,
     cond: Array | None = None,
+    *,
+    model_key: Key | None = None,
 ) -> Array:
     """log p(x + u | c) - log q(u | x) for one u ~ q(· | x): at most log P(x | c) in expectation.
 
     P(x) = ∫ p(x + u) du over [0, 1)^D. In nats, one value for each integer x [n, ...]; params:
     {"model", "noise"}. The gap is KL(q(u | x) ‖ p(x + u) / P(x)), 0 at the true posterior. It is
-    the score of evaluation too: without noise there is no bound.
+    the score of evaluation too: without noise there is no bound. model_key is for what is random
+    within the model and the noise, such as dropout: None, as in evaluation, for nothing.
     Ho et al. (2019), eq. 12; with uniform q Theis et al. (2016), section 3.1.
     """
     checks.key(key)
     checks.array(x, "x")
     if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
-        raise ValueError(f"x must be integers; got {jnp.result_type(x)}. Do not dequantize it.")
-    u, log_q = noise.dist(params["noise"], x).sample_and_log_prob(seed=key)
-    levels = jnp.asarray(x, u.dtype)
-    next_below = jnp.nextafter(levels + 1, levels)  # in float32, 255 + 0.999999 is 256
-    y = jnp.minimum(levels + u, next_below)
-    return model.dist(params["model"], cond).log_prob(y) - log_q
+        raise checks.InputError(
+            f"x must be integers; got {jnp.result_type(x)}. Do not dequantize it."
+        )
+    noise_key, density_key = split(model_key, 2)
+    u, log_q = noise.dist(params["noise"], x, key=noise_key).sample_and_log_prob(seed=key)
+    y = within_cell(jnp.asarray(x, u.dtype), u)
+    return model.dist(params["model"], cond, key=density_key).log_prob(y) - log_q
 
 
 def dequantized_nll(
@@ -40,6 +46,10 @@ def dequantized_nll(
     x: Array,
     cond: Array | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E_data of `dequantized_log_prob`, in nats an example: trains the model and its noise."""
-    loss = -dequantized_log_prob(model, noise, params, key, x, cond).mean()
+    """-E_data of `dequantized_log_prob`, in nats an example: trains the model and its noise.
+
+    The key draws u, and what is random within the model and the noise, such as dropout.
+    """
+    model_key = jax.random.fold_in(again(key), 1)
+    loss = -dequantized_log_prob(model, noise, params, key, x, cond, model_key=model_key).mean()
     return loss, {"dequantized_nll": loss}

@@ -13,32 +13,11 @@ def nll(
 ) -> tuple[Array, Metrics]:
     """-E_data log p_θ(x | c), in nats an example: the forward KL(data ‖ p_θ) up to a constant.
 
-    key: for a density that is an estimate, such as that of `flows.ffjord`; exact with None.
+    key: for what is random within the model, such as dropout or the estimated log-det of
+    `flows.ffjord`; with None the density is exact, as in evaluation.
     """
     loss = -model.dist(params, cond, key=key).log_prob(x).mean()
     return loss, {"nll": loss}
-
-
-def reverse_kl(
-    model: Density, params: Params, key: Key, log_density, *, num_samples: int
-) -> tuple[Array, Metrics]:
-    """KL(p_θ ‖ p) = E_{x ~ p_θ} [log p_θ(x) - log p(x)], in nats, for a reparametrised p_θ.
-
-    log_density: x [num, d] -> log p(x) [num], normalised or not (then the value is the KL minus
-    log of the normaliser). Cost: one `sample_and_log_prob`, so IAF is the cheap direction.
-    """
-    checks.key(key)
-    checks.function(log_density, "log_density")
-    checks.positive_int(num_samples, "num_samples")
-    x, log_prob = model.dist(params).sample_and_log_prob(seed=key, sample_shape=(num_samples,))
-    target = log_density(x)
-    if target.shape != log_prob.shape:
-        raise ValueError(
-            f"log_density must return one number for each sample, {log_prob.shape}; "
-            f"got shape {target.shape}. Sum over the coordinates."
-        )
-    loss = (log_prob - target).mean()
-    return loss, {"reverse_kl": loss}
 
 
 def bits_per_dim(log_prob: Array, dim: int, log_det: Array | float = 0.0) -> Array:
@@ -56,5 +35,7 @@ def mean_and_stderr(values: Array) -> tuple[Array, Array]:
     """The mean over examples [n] and its standard error, s / √n."""
     values = jnp.asarray(values)
     if values.ndim != 1 or len(values) < 2:
-        raise ValueError(f"values must be at least two numbers [n]; got shape {values.shape}.")
+        raise checks.InputError(
+            f"values must be at least two numbers [n]; got shape {values.shape}."
+        )
     return values.mean(), values.std(ddof=1) / jnp.sqrt(len(values))

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dgm_jax import checks, flows, plots, runs
+from dgm_jax.bijectors import ode_solver
 from dgm_jax.combinators import pushforward
 from dgm_jax.data import (
     TOYS,
@@ -89,7 +90,8 @@ def on_the_plane(config, name, tolerance):
     if name == "realnvp":
         flow = flows.realnvp(2, num_layers=12, hidden=config.toy_hidden)
     else:
-        flow = flows.cnf(2, hidden=config.toy_hidden, rtol=tolerance, atol=tolerance)
+        solver = ode_solver(rtol=tolerance, atol=tolerance)
+        flow = flows.cnf(2, hidden=config.toy_hidden, solver=solver)
     return pushforward(flow, standard_normal(2))
 
 
@@ -166,9 +168,8 @@ def learn_digits(config, rows, to_model):
 
 def on_the_digits(config, dim, tolerance):
     options = {"noise": config.noise, "hidden": config.digits_hidden}
-    return pushforward(
-        flows.ffjord(dim, rtol=tolerance, atol=tolerance, **options), standard_normal(dim)
-    )
+    solver = ode_solver(rtol=tolerance, atol=tolerance)
+    return pushforward(flows.ffjord(dim, solver=solver, **options), standard_normal(dim))
 
 
 def digits_results(config):

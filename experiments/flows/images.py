@@ -20,10 +20,10 @@ components, blocks and channels of its paper (26 M). What smaller runs reach is 
     python -m experiments.flows.images --data mnist --data-dir FOLDER --hidden 128 --num-blocks 2 \
         --num-steps 16 --num-updates 40000 --weight-decay 0.01
     python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models realnvp \
-        --hidden 64 --num-blocks 8 --num-levels 3 --num-steps 6 --num-updates 200000 \
+        --hidden 64 --num-blocks 8 --num-scales 3 --num-steps 6 --num-updates 200000 \
         --weight-decay 0.01
     python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models glow --hidden 512 \
-        --num-blocks 0 --num-levels 3 --num-steps 32 --law contraction --num-updates 200000 \
+        --num-blocks 0 --num-scales 3 --num-steps 32 --law contraction --num-updates 200000 \
         --weight-decay 0.01
     python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models flow++ \
         --hidden 96 --num-blocks 10 --num-components 32 --num-couplings 4 2 3 \
@@ -65,7 +65,7 @@ class Config(Optimisation, runs.RunOptions):
     """couplings of the learned noise"""
     class_conditional: bool = False
     """p(x | class): the class, one-hot, enters every net; samples then have a class a column"""
-    num_levels: int = 2
+    num_scales: int = 2
     """scales of RealNVP and Glow"""
     num_steps: int = 6
     """steps of flow a scale of Glow; half as many couplings a part of RealNVP"""
@@ -113,12 +113,12 @@ def build(config, name, shape, num_levels, num_classes=0):
     if name == "realnvp":
         couplings = max(config.num_steps // 2, 1)
         flow = flows.realnvp_image(
-            shape, num_levels=config.num_levels, num_couplings=couplings, **seen
+            shape, num_scales=config.num_scales, num_couplings=couplings, **seen
         )
     elif name == "glow":
         law = {"affine": affine, "contraction": contraction}[config.law]()
         flow = flows.glow(
-            shape, num_levels=config.num_levels, num_steps=config.num_steps, law=law, **seen
+            shape, num_scales=config.num_scales, num_steps=config.num_steps, law=law, **seen
         )
     else:
         flow = flows.flow_pp(
@@ -132,7 +132,7 @@ def build(config, name, shape, num_levels, num_classes=0):
             shape, num_levels, num_couplings=config.noise_couplings, **net
         )
         return model, noise
-    return model, uniform_noise(3)
+    return model, uniform_noise(shape)
 
 
 def fit(config, name, model, noise, rows):

@@ -22,6 +22,7 @@ from dgm_jax.bijectors import (
     checkerboard,
     contraction,
     flatten,
+    ode_solver,
     rational_quadratic_spline,
     squeeze,
 )
@@ -29,9 +30,11 @@ from dgm_jax.combinators import (
     adapt,
     compose,
     conditional,
+    encoded,
     factor_out,
     fixed,
     invert,
+    latent_variable,
     pushforward,
     repeat,
 )
@@ -102,7 +105,7 @@ for name, make in {**AUTOREGRESSIONS, **COUPLINGS, **GAUSSIAN}.items():
         f"{name}, cond_shape": (
             lambda m=make: m(cond_shape=(-1,)),
             "cond_shape",
-            "at least 0",
+            "at least 1",
             "-1",
         ),
         f"{name}, activation": (
@@ -269,7 +272,7 @@ for name, make in IMAGES.items():
             "cond_shape",
             "-1",
         ),
-        f"{name}, activation": (lambda m=make: image_model(m, activation="relu"), "activation"),
+        f"{name}, dropout": (lambda m=make: image_model(m, dropout=1.5), "dropout", "[0, 1)"),
         f"{name} of vectors": (
             lambda m=make: run(image_model(m), "inverse", FOUR),
             "[..., 4, 4, 1]",
@@ -326,6 +329,23 @@ CONTINUOUS = {
     "cnf": lambda dim=3, **o: flows.cnf(dim, **H | o),
     "ffjord": lambda dim=3, **o: flows.ffjord(dim, **H | o),
 }
+CASES |= {
+    "ode_solver, rtol=0": (lambda: ode_solver(rtol=0.0), "rtol", "above 0", "0.0"),
+    "ode_solver, atol": (lambda: ode_solver(atol=-1e-3), "atol", "above 0", "-0.001"),
+    "ode_solver, time": (lambda: ode_solver(time=0), "time", "above 0", "got 0"),
+    "ode_solver, max_steps": (lambda: ode_solver(max_steps=0), "max_steps", "at least 1", "0"),
+    "ode_solver, adjoint": (
+        lambda: ode_solver(adjoint="backsolv"),
+        "adjoint",
+        "Did you mean 'backsolve'?",
+    ),
+    "ffjord, noise": (
+        lambda: flows.ffjord(3, **H, noise="normal"),
+        "noise",
+        "gaussian",
+        "'normal'",
+    ),
+}
 for name, make in CONTINUOUS.items():
     CASES |= {
         f"{name}(0)": (lambda m=make: m(0), "dim", "at least", "0"),
@@ -334,20 +354,11 @@ for name, make in CONTINUOUS.items():
         f"{name}, cond_shape": (
             lambda m=make: m(cond_shape=(-1,)),
             "cond_shape",
-            "at least 0",
+            "at least 1",
             "-1",
         ),
         f"{name}, activation": (lambda m=make: m(activation="relu"), "activation", "function"),
-        f"{name}, rtol=0": (lambda m=make: m(rtol=0.0), "rtol", "above 0", "0.0"),
-        f"{name}, atol": (lambda m=make: m(atol=-1e-3), "atol", "above 0", "-0.001"),
-        f"{name}, time": (lambda m=make: m(time=0), "time", "above 0", "got 0"),
-        f"{name}, max_steps": (lambda m=make: m(max_steps=0), "max_steps", "at least 1", "0"),
-        f"{name}, adjoint": (
-            lambda m=make: m(adjoint="backsolv"),
-            "adjoint",
-            "Did you mean 'backsolve'?",
-        ),
-        f"{name}, noise": (lambda m=make: m(noise="normal"), "noise", "gaussian", "'normal'"),
+        f"{name}, solver": (lambda m=make: m(solver=ode_solver), "solver", "ode_solver(...)"),
         f"{name} of integers": (lambda m=make: run(m(), x=INT), "floating", "int", "Dequantize"),
         f"{name} of another width": (lambda m=make: run(m(), x=FOUR), "[..., 3]", "(2, 4)"),
         f"{name}, cond missing": (lambda m=make: run(m(cond_shape=(2,))), "cond", "missing"),
@@ -459,18 +470,18 @@ CASES |= {
         "Law",
         "str",
     ),
-    "glow, too many levels": (
-        lambda: flows.glow((28, 28, 1), num_levels=3),
-        "num_levels=3",
+    "glow, too many scales": (
+        lambda: flows.glow((28, 28, 1), num_scales=3),
+        "num_scales=3",
         "multiple of 8",
         "28",
     ),
-    "glow, num_levels": (lambda: image_model(flows.glow, num_levels=0), "num_levels", "0"),
+    "glow, num_scales": (lambda: image_model(flows.glow, num_scales=0), "num_scales", "0"),
     "glow, num_steps": (lambda: image_model(flows.glow, num_steps=0), "num_steps", "0"),
     "glow, form": (lambda: image_model(flows.glow, form="lu"), "form", "'lu'", "plu"),
-    "realnvp_image, num_levels": (
-        lambda: image_model(flows.realnvp_image, num_levels=0),
-        "num_levels",
+    "realnvp_image, num_scales": (
+        lambda: image_model(flows.realnvp_image, num_scales=0),
+        "num_scales",
         "0",
     ),
     "realnvp_image, num_couplings": (
@@ -499,6 +510,18 @@ CASES |= {
         "8",
         "3",
     ),
+    "conv_resnet, cond_shape": (
+        lambda: nets.conv_resnet((4, 4, 1), 1, cond_shape=(2, 4, 3)),
+        "cond_shape",
+        "(4, 4, n)",
+        "(2, 4, 3)",
+    ),
+    "conv_resnet, dropout": (
+        lambda: nets.conv_resnet((4, 4, 1), 1, dropout=1.0),
+        "dropout",
+        "[0, 1)",
+        "1.0",
+    ),
     "conv_resnet, out": (lambda: nets.conv_resnet((4, 4, 1), 0), "out_channels", "at least 1"),
     "conv_resnet, shape": (lambda: nets.conv_resnet((4, 4), 1), "shape", "channels", "(4, 4)"),
     "variational_noise, num_levels": (
@@ -512,7 +535,7 @@ CASES |= {
         "x must lie in 0..7",
         "8..8",
     ),
-    "uniform_noise": (lambda: uniform_noise(-1), "event_ndims", "at least 0", "-1"),
+    "uniform_noise": (lambda: uniform_noise(-1), "shape", "(10,)", "-1"),
     "affine, negative": (lambda: affine(bound=-3.0), "bound", "above 0", "-3.0"),
     "affine, infinite": (lambda: affine(bound=float("inf")), "bound", "finite", "inf"),
     "contraction, zero": (lambda: contraction(least=0.0), "least", "above 0", "0.0"),
@@ -599,9 +622,45 @@ CASES |= {
         "base",
         "standard_normal(...)",
     ),
-    "conditional, net": (lambda: conditional(linear, linear), "net", "Net", "function"),
-    "conditional, to_dist": (lambda: conditional(mlp, 3.0), "to_dist", "function", "float"),
-    "conditional, cond": (lambda: conditional(mlp, linear).dist(start(mlp)), "cond", "missing"),
+    "conditional, net": (
+        lambda: conditional(linear, linear, cond_shape=(3,)),
+        "net",
+        "Net",
+        "function",
+    ),
+    "conditional, to_dist": (
+        lambda: conditional(mlp, 3.0, cond_shape=(3,)),
+        "to_dist",
+        "function",
+        "float",
+    ),
+    "conditional, cond": (
+        lambda: conditional(mlp, linear, cond_shape=(3,)).dist(start(mlp)),
+        "cond",
+        "missing",
+    ),
+    "conditional, no cond_shape": (
+        lambda: conditional(mlp, linear, cond_shape=None),
+        "cond_shape",
+        "(10,)",
+        "None",
+    ),
+    "compose, two cond_shapes": (
+        lambda: compose(*(flows.planar(3, cond_shape=(n,)) for n in (2, 4))),
+        "cond_shape",
+        "[(2,), (4,)]",
+    ),
+    "encoded, unconditional": (
+        lambda: encoded(mlp, standard_normal(3), cond_shape=(3,)),
+        "density",
+        "conditional",
+        "cond_shape=(n,)",
+    ),
+    "latent_variable, likelihood": (
+        lambda: latent_variable(standard_normal(2), standard_normal(3), standard_normal(2)),
+        "likelihood",
+        "under the condition z",
+    ),
     "standard_normal(0)": (lambda: standard_normal(0), "dim", "at least 1", "0"),
     "standard_normal(2.0)": (lambda: standard_normal(2.0), "dim", "integer", "2.0"),
     "density of integers": (lambda: density(maf_density, INT), "floating", "int", "Dequantize"),
@@ -685,7 +744,7 @@ INITS = {
     "repeat": repeat(fixed(Permutation([1, 0, 2])), 2),
     "invert": invert(flows.coupling(3, **H)),
     "pushforward": maf_density(),
-    "conditional": conditional(mlp, linear),
+    "conditional": conditional(mlp, linear, cond_shape=(3,)),
 }
 
 

@@ -1,6 +1,7 @@
 """The flows that the contracts test: a name, and how to make it."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from dgm_jax.bijectors import (
     contraction,
     flatten,
     mixture_logistic_cdf,
+    ode_solver,
     rational_quadratic_spline,
 )
 from dgm_jax.combinators import compose, fixed, pushforward, repeat
@@ -35,13 +37,14 @@ from dgm_jax.flows import (
     sylvester,
     triangular,
 )
+from dgm_jax.nets import gated_attention
 from dgm_jax.protocol import Flow
 from tests.contracts.cases import COND, DensityCase, FlowCase
 
 DIM = 3  # odd, so that halves differ
 C = {"cond_shape": (COND,)}
 two = {"num_layers": 2, "hidden": (7, 6)}
-exact = {"rtol": 1e-6, "atol": 1e-6, "adjoint": "direct"}
+exact = {"solver": ode_solver(rtol=1e-6, atol=1e-6, adjoint="direct")}
 
 
 def of_images(make, shape, cond_shape=None, **options):
@@ -120,7 +123,12 @@ FLOWS = {
     "realnvp of images": of_images(realnvp_image, (2, 2, 1))._replace(gradients=False),
     "glow, conditional": of_images(glow, (4, 4, 1), (COND,), num_steps=2),
     "flow++, conditional": of_images(
-        flow_pp, (2, 4, 1), (COND,), num_couplings=(1, 1, 1), num_components=2, num_heads=1
+        flow_pp,
+        (2, 4, 1),
+        (COND,),
+        num_couplings=(1, 1, 1),
+        num_components=2,
+        net=partial(gated_attention, num_heads=1),
     )._replace(gradients=False),  # they are in tests/flows
     # the rest of the product
     "maf, naive": FlowCase(lambda: maf(DIM, **two, inverse="naive"), full=True),

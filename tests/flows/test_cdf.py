@@ -4,10 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax.bijectors import affine
 from dgm_jax.combinators import pushforward
 from dgm_jax.distributions import standard_normal
-from dgm_jax.flows import cdf, elementwise
+from dgm_jax.flows import cdf
 from tests.contracts.compiled import jit
 from tests.helpers import perturb
 
@@ -55,11 +54,3 @@ def test_it_starts_with_mean_0_and_variance_1_near_the_normal():
         np.testing.assert_allclose(weights.sum(), 1, atol=1e-4)
         np.testing.assert_allclose((weights * x[:, 0]).sum(), 0, atol=1e-4)
         np.testing.assert_allclose((weights * x[:, 0] ** 2).sum(), 1, atol=2e-3)
-
-
-def test_elementwise_gives_each_coordinate_parameters_of_its_own():
-    flow = elementwise(2, law=affine(bound=1e6))
-    p = {"c": jnp.array([[1.0, 0.0], [0.0, jnp.log(3.0)]])}
-    x, log_det = flow.bijector(p).forward_and_log_det(jnp.ones((4, 2)))
-    np.testing.assert_allclose(x, jnp.tile(jnp.array([2.0, 3.0]), (4, 1)), rtol=1e-6)
-    np.testing.assert_allclose(log_det, jnp.full(4, jnp.log(3.0)), rtol=1e-6)

@@ -71,7 +71,7 @@ def test_between_gaussians_it_is_the_closed_form_and_so_are_its_two_terms():
 
 
 def test_the_entropy_of_a_logistic_student_is_log_scale_plus_two():
-    def logistic(params, cond=None):
+    def logistic(params, cond=None, *, key=None):
         return distrax.Independent(distrax.Logistic(jnp.zeros(2), jnp.ones(2)), 1)
 
     base = Density(lambda key: {}, logistic)

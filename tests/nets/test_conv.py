@@ -43,17 +43,25 @@ def test_a_batch_is_its_single_images(name):
 
 @everywhere
 def test_a_condition_is_of_all_pixels_or_of_each(name):
-    net = NETS[name](SHAPE, OUT, **SMALL, cond_shape=(4,))
-    params, x = drawn(net), images(3)
-    cond = jnp.asarray(np.random.default_rng(2).normal(size=(3, 1, 1, 4)), jnp.float32)
-    run = jit(net.apply)
-    y = run(params, x, cond)
-    np.testing.assert_allclose(
-        run(params, x, jnp.broadcast_to(cond, (3, *SHAPE[:2], 4))), y, rtol=1e-5, atol=1e-5
+    """A vector is a map that is the same everywhere; one image may meet three conditions."""
+    of_all, of_each = (
+        NETS[name](SHAPE, OUT, **SMALL, cond_shape=shape) for shape in ((4,), (*SHAPE[:2], 4))
     )
-    one = run(params, x[0], cond)  # one image under three conditions
+    params, x = drawn(of_all), images(3)
+    cond = jnp.asarray(np.random.default_rng(2).normal(size=(3, 4)), jnp.float32)
+
+    @jit
+    def run(params, x, cond):
+        maps = jnp.broadcast_to(cond[:, None, None], (3, *SHAPE[:2], 4))
+        changed = of_each.apply(params, x, maps.at[:, 2, 3].add(1.0))
+        one = of_all.apply(params, x[0], cond)
+        return of_all.apply(params, x, cond), of_each.apply(params, x, maps), changed, one
+
+    y, same, changed, one = run(params, x, cond)
+    np.testing.assert_allclose(same, y, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(one[0], y[0], rtol=1e-4, atol=1e-4)
     assert jnp.abs(one[1] - one[0]).max() > 1e-2
+    assert jnp.abs(changed - y)[:, 2, 3].min() > 1e-4
 
 
 @pytest.mark.parametrize("num_blocks", [0, 1, 2])

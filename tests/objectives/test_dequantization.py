@@ -47,7 +47,7 @@ def flat(y):
 @pytest.mark.parametrize("value", [0, 100, 255])
 def test_a_uniform_density_scores_exactly_8_bits_a_dimension_at_evaluation(value):
     x = jnp.full((400, 4, 4, 1), value)
-    model, noise = density(flat, 3), uniform_noise(3)
+    model, noise = density(flat, 3), uniform_noise((4, 4, 1))
     bound = jit(lambda key, x: dequantized_log_prob(model, noise, NONE, key, x))
     np.testing.assert_allclose(bits_per_dim(bound(jax.random.key(0), x), 16), 8, rtol=1e-6)
 
@@ -65,7 +65,7 @@ class AlmostOne(distrax.Distribution):
 
 
 def test_no_noise_lifts_a_level_to_the_next():
-    noise = Density(lambda key: {}, lambda params, x: AlmostOne())
+    noise = Density(lambda key: {}, lambda params, x, key=None: AlmostOne())
     x = jnp.full((3, 2), 255)
     bound = dequantized_log_prob(density(flat, 1), noise, NONE, jax.random.key(0), x)
     np.testing.assert_allclose(bits_per_dim(bound, 2), np.full(3, 8), rtol=1e-6)
@@ -95,7 +95,7 @@ class Posterior(distrax.Distribution):
 
 def test_the_bound_is_the_log_probability_for_every_draw_from_the_true_posterior():
     x = levels(500, 2, num=8)
-    noise = Density(lambda key: {}, lambda params, x: Posterior(x))
+    noise = Density(lambda key: {}, lambda params, x, key=None: Posterior(x))
     model = density(partial(rising, num=8), 1)
     bound = jit(lambda key, x: dequantized_log_prob(model, noise, NONE, key, x))
     wanted = jnp.log((2 * x + 1) / 64).sum(-1)
@@ -105,7 +105,7 @@ def test_the_bound_is_the_log_probability_for_every_draw_from_the_true_posterior
 def test_uniform_noise_loses_what_jensen_says():
     """At x = 0 the gap is log P(0) - E log p(u) = log(1/K²) - (log(2/K²) - 1) = 1 - log 2 each."""
     x, model = jnp.zeros((20_000, 2), jnp.int32), density(partial(rising, num=8), 1)
-    bound = jit(lambda key, x: dequantized_log_prob(model, uniform_noise(1), NONE, key, x))
+    bound = jit(lambda key, x: dequantized_log_prob(model, uniform_noise((2,)), NONE, key, x))
     gap = 2 * math.log(1 / 64) - bound(jax.random.key(0), x)
     assert abs(gap.mean() - 2 * (1 - math.log(2))) < 4 * gap.std() / math.sqrt(20_000)
 
@@ -177,7 +177,7 @@ def test_learned_noise_closes_most_of_the_gap_of_the_uniform():
 def test_noise_of_numbers_and_noise_without_levels_are_refused():
     model = density(partial(rising, num=8), 1)
     with pytest.raises(ValueError, match="x must be integers"):
-        dequantized_log_prob(model, uniform_noise(1), NONE, jax.random.key(0), jnp.ones((2, 2)))
-    for noise in (uniform_noise(3), NOISE):
+        dequantized_log_prob(model, uniform_noise((2,)), NONE, jax.random.key(0), jnp.ones((2, 2)))
+    for noise in (uniform_noise((2, 2, 1)), NOISE):
         with pytest.raises(ValueError, match="cond is missing"):
             noise.dist({})

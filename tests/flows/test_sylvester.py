@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from dgm_jax.bijectors import Sylvester
-from dgm_jax.combinators import compose, pushforward, repeat
+from dgm_jax.combinators import pushforward, repeat
 from dgm_jax.distributions import standard_normal
-from dgm_jax.flows import actnorm, planar, sylvester
+from dgm_jax.flows import planar, sylvester
 from tests.contracts.compiled import jit
 from tests.helpers import log_det_by_autodiff, perturb
 
@@ -24,23 +24,10 @@ FLOWS = {
 everywhere = pytest.mark.parametrize("name", FLOWS)
 
 
-def drawn(flow, scale=1.5, seed=0):
+def moved(flow, scale=1.5, seed=0):
     return jit(lambda key: perturb(flow.init(key), jax.random.key(seed + 1), scale))(
         jax.random.key(seed)
     )
-
-
-def test_planar_is_the_formula_of_the_lecture_with_the_constraint():
-    """x = z + û tanh(wᵀz + b), det = 1 + h' ûᵀw, by hand; û differs from u along w only."""
-    p = drawn(planar(DIM))
-    w, u = np.asarray(p["w"]), np.asarray(p["u"])
-    product = np.log1p(np.exp(w @ u + np.log(np.expm1(0.999)))) - 0.999
-    u_hat = u + (product - w @ u) * w / (w @ w)
-    z = np.random.default_rng(0).normal(size=(7, DIM)).astype(np.float32)
-    h = np.tanh(z @ w + p["b"])
-    x, log_det = planar(DIM).bijector(p).forward_and_log_det(z)
-    np.testing.assert_allclose(x, z + h[:, None] * u_hat, atol=1e-5)
-    np.testing.assert_allclose(log_det, np.log(1 + (1 - h**2) * (u_hat @ w)), atol=1e-5)
 
 
 @everywhere
@@ -57,7 +44,7 @@ def test_the_log_det_is_that_of_the_jacobian_and_the_flow_starts_as_the_identity
             jax.vmap(lambda z: log_det_by_autodiff(t.forward, z))(z),
         )
 
-    params = drawn(flow)
+    params = moved(flow)
     x, log_det, wanted = run(params, z)
     np.testing.assert_allclose(log_det, wanted, rtol=1e-4, atol=1e-5)
     assert np.abs(x - z).max() > 0.1 and np.abs(log_det).max() > 0.05
@@ -72,7 +59,7 @@ def test_the_inverse_exists_however_wild_the_parameters(name, scale, dtype):
     """Points come back to rounding times the condition number; 60 saturates every constraint."""
     flow = FLOWS[name]
     with jax.enable_x64(dtype == jnp.float64):
-        params = jax.tree.map(lambda a: jnp.asarray(a, dtype), drawn(flow, scale, seed=3))
+        params = jax.tree.map(lambda a: jnp.asarray(a, dtype), moved(flow, scale, seed=3))
         z = jnp.asarray(np.random.default_rng(0).normal(0, 3, (200, DIM)), dtype)
 
         @jit
@@ -89,34 +76,6 @@ def test_the_inverse_exists_however_wild_the_parameters(name, scale, dtype):
     np.testing.assert_allclose(again, x, atol=rounding * scale**2)
     np.testing.assert_allclose(back, z, atol=rounding * scale**2 / slope)
     assert np.abs(x - z).max() > 0.3
-
-
-@pytest.mark.parametrize("u", [-1.0, -5.0, -100.0])
-def test_a_planar_flow_that_violates_the_constraint_is_made_increasing(u):
-    """With wᵀu = u < -1 the raw map folds; along w the enforced one never has slope below 0.001."""
-    flow = planar(2)
-    params = {"w": jnp.array([1.0, 0.0]), "u": jnp.array([u, 2.0]), "b": jnp.array(0.3)}
-    line = jnp.stack([jnp.linspace(-4, 4, 801), jnp.zeros(801)], -1)
-    x, log_det = flow.bijector(params).forward_and_log_det(line)
-    assert (jnp.diff(x[:, 0]) > 0).all()
-    assert log_det.min() >= np.log(0.999e-3)
-    np.testing.assert_allclose(flow.bijector(params).inverse(x), line, atol=2e-3)
-
-
-@pytest.mark.parametrize("u", [-1e2, -1e3, -1e4, -1e5])
-def test_rounding_does_not_undo_the_constraint_of_a_planar_flow(u):
-    """û is 10^5 long and wᵀû almost -1, in float32: still increasing along w, and inverted."""
-    flow, w = planar(2), np.array([1.0, 0.7])
-    params = {"w": jnp.asarray(w, jnp.float32), "u": jnp.array([u, 0.3]), "b": jnp.array(0.3)}
-    line = jnp.asarray(np.linspace(-4, 4, 801)[:, None] * w / np.linalg.norm(w), jnp.float32)
-    x, log_det = flow.bijector(params).forward_and_log_det(line)
-    assert (np.diff(np.asarray(x, np.float64) @ w)[::20] > 0).all()
-    u_hat = (np.asarray(x, np.float64) - line)[-1]  # tanh is 1 there
-    slope = 1 + w @ u_hat
-    assert slope > 0
-    np.testing.assert_allclose(log_det.min(), np.log(slope), atol=0.1)
-    back = flow.bijector(params).inverse(x)
-    np.testing.assert_allclose(back, line, atol=5e-3 * np.linalg.norm(u_hat))
 
 
 @everywhere
@@ -157,38 +116,12 @@ def test_results_have_the_dtype_of_x_and_the_parameters(name, dtype):
         np.testing.assert_array_equal(got, wanted.astype(dtype))
 
 
-@pytest.mark.parametrize("above", [0.0, 300.0])
-def test_the_error_of_an_inverse_is_rounding_times_the_norm_of_its_jacobian(above):
-    """Entries of T above the diagonal count too, beyond the least slope 1 + t_ii = 0.01."""
-    t = jnp.array([[-0.99, above], [0.0, -0.99]])
-    layer = Sylvester(t, jnp.eye(2), jnp.zeros(2), t)
-    x = jnp.asarray(np.random.default_rng(0).normal(0, 0.1, (500, 2)), jnp.float32)
-    y = layer.forward(x)
-    error = np.abs(layer.inverse(y) - x).max()
-    jacobian = np.eye(2) + np.asarray(t) * (1 - np.tanh(x) ** 2)[:, None, :]
-    factor = np.linalg.norm(np.linalg.inv(jacobian), 2, axis=(1, 2)).max()
-    rounding = np.finfo(np.float32).eps * (1 + np.abs(y).max())
-    assert error < 4 * np.linalg.norm(t, 2) * rounding * factor
-    assert (error > 10 * rounding / 0.01) == (above > 0)
-
-
-@pytest.mark.parametrize("name", ["planar", "householder"])
-def test_the_density_integrates_to_one(name):
-    flow = {"planar": planar(2), "householder": sylvester(2, form="householder")}[name]
-    model = pushforward(repeat(flow, 2), standard_normal(2))
-    params = drawn(model, 1.5, seed=5)
-    cells = -12 + (np.arange(600) + 0.5) * 24 / 600
-    grid = jnp.asarray(np.stack(np.meshgrid(cells, cells), -1).reshape(-1, 2), jnp.float32)
-    p = jit(lambda params, x: jnp.exp(model.dist(params).log_prob(x)))(params, grid)
-    np.testing.assert_allclose(p.sum() * (24 / 600) ** 2, 1, atol=5e-3)
-
-
 @everywhere
 def test_gradients_of_the_inverse_are_those_of_the_implicit_function(name):
     """T⁻¹(T(z; θ); θ) = z, so ∂_θ T⁻¹ = -(∂_z T)⁻¹ ∂_θ T, here against fixed weights in float64."""
     flow = FLOWS[name]
     with jax.enable_x64(True):
-        params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), drawn(flow, 0.7))
+        params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), moved(flow, 0.7))
         z, weights = jnp.asarray(np.random.default_rng(1).normal(size=(2, DIM)))
 
         @jit
@@ -206,31 +139,37 @@ def test_gradients_of_the_inverse_are_those_of_the_implicit_function(name):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-7, 1e-9), got, right)
 
 
+@pytest.mark.parametrize("name", ["planar", "householder"])
+def test_the_density_integrates_to_one(name):
+    flow = {"planar": planar(2), "householder": sylvester(2, form="householder")}[name]
+    model = pushforward(repeat(flow, 2), standard_normal(2))
+    params = moved(model, 1.5, seed=5)
+    cells = -12 + (np.arange(600) + 0.5) * 24 / 600
+    grid = jnp.asarray(np.stack(np.meshgrid(cells, cells), -1).reshape(-1, 2), jnp.float32)
+    p = jit(lambda params, x: jnp.exp(model.dist(params).log_prob(x)))(params, grid)
+    np.testing.assert_allclose(p.sum() * (24 / 600) ** 2, 1, atol=5e-3)
+
+
+@pytest.mark.parametrize("above", [0.0, 300.0])
+def test_the_error_of_an_inverse_is_rounding_times_the_norm_of_its_jacobian(above):
+    """Entries of T above the diagonal count too, beyond the least slope 1 + t_ii = 0.01."""
+    t = jnp.array([[-0.99, above], [0.0, -0.99]])
+    layer = Sylvester(t, jnp.eye(2), jnp.zeros(2), t)
+    x = jnp.asarray(np.random.default_rng(0).normal(0, 0.1, (500, 2)), jnp.float32)
+    y = layer.forward(x)
+    error = np.abs(layer.inverse(y) - x).max()
+    jacobian = np.eye(2) + np.asarray(t) * (1 - np.tanh(x) ** 2)[:, None, :]
+    factor = np.linalg.norm(np.linalg.inv(jacobian), 2, axis=(1, 2)).max()
+    rounding = np.finfo(np.float32).eps * (1 + np.abs(y).max())
+    assert error < 4 * np.linalg.norm(t, 2) * rounding * factor
+    assert (error > 10 * rounding / 0.01) == (above > 0)
+
+
 def test_a_layer_of_an_orthogonal_basis_moves_its_subspace_only():
     flow = sylvester(DIM, num_units=1)
-    params = drawn(flow)
+    params = moved(flow)
     z = jax.random.normal(jax.random.key(0), (6, DIM))
     moves = flow.bijector(params).forward(z) - z
     assert np.linalg.matrix_rank(moves, tol=1e-4) == 1
     q = params["q"][:, 0] / jnp.linalg.norm(params["q"])
     np.testing.assert_allclose(moves, (moves @ q)[:, None] * q, atol=1e-5)
-
-
-def test_a_condition_moves_the_parameters():
-    """θ + c·Θ: at condition 0 the flow of θ, at e_1 that of θ + Θ_1."""
-    flow, plain = planar(DIM, cond_shape=(2,)), planar(DIM)
-    p = drawn(flow)
-    z = jnp.ones((2, DIM))
-    got = flow.bijector(p, jnp.array([[0.0, 0.0], [1.0, 0.0]])).forward(z)
-    moved = jax.tree.map(lambda own, slope: own + slope[0], p["own"], p["cond"])
-    np.testing.assert_allclose(got[0], plain.bijector(p["own"]).forward(z[0]), rtol=1e-5)
-    np.testing.assert_allclose(got[1], plain.bijector(moved).forward(z[1]), rtol=1e-5)
-
-
-def test_stacks_are_one_scan_and_compose_with_other_layers(key):
-    flow = repeat(compose(planar(DIM), actnorm(DIM)), 8)
-    params = drawn(flow, 0.3)
-    z = jax.random.normal(key, (3, DIM))
-    x = jit(lambda p, z: flow.bijector(p).forward(z))(params, z)
-    back = jit(lambda p, x: flow.bijector(p).inverse(x))(params, x)
-    np.testing.assert_allclose(back, z, rtol=1e-3, atol=1e-3)

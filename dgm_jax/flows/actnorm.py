@@ -1,0 +1,51 @@
+"""Activation normalisation: a diagonal affine map whose parameters start from data."""
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..arrays import wide
+from ..bijectors import Diagonal
+from ..protocol import Array, Flow
+
+
+def actnorm(dim: int, *, event_ndims: int = 1) -> Flow:
+    """x = e^s ⊙ z + b; `adapt` sets s, b so that a batch has mean 0 and std 1 at the noise side.
+
+    With event_ndims=3 the statistics of a channel are over all pixels of the batch. Starts as the
+    identity and is no different from any layer once adapted: p(x_i) never depends on other
+    examples, as it would with batch normalisation. A coordinate that is constant in the batch is
+    shifted and not scaled. Kingma and Dhariwal (2018), "Glow", section 3.1.
+    """
+    checks.positive_int(dim, "dim")
+    checks.positive_int(event_ndims, "event_ndims")
+
+    def init(key):
+        checks.key(key)
+        return {"log_scale": jnp.zeros(dim), "shift": jnp.zeros(dim)}
+
+    def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, None)
+        return Diagonal(params["log_scale"], params["shift"], event_ndims=event_ndims)
+
+    def adapt(params, x, cond=None):
+        checks.events(x, dim)
+        if x.size < 2 * dim:
+            raise checks.InputError(
+                f"adapt needs a batch of two or more, [n, ...]; got shape {x.shape}."
+            )
+        mean, std = _moments(x.reshape(-1, dim))
+        dtypes = jax.tree.map(lambda leaf: leaf.dtype, params)
+        params = jax.tree.map(jnp.astype, {"log_scale": jnp.log(std), "shift": mean}, dtypes)
+        return params, bijector(params).inverse(x)
+
+    return Flow(init, bijector, adapt)
+
+
+def _moments(rows: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation [d]; 1 where it is no more than the rounding of the values."""
+    rows = rows.astype(wide(rows))
+    mean = rows.mean(0)
+    std = jnp.sqrt(((rows - mean) ** 2).mean(0))
+    rounding = 8 * jnp.finfo(rows.dtype).eps * jnp.abs(rows).max(0)
+    return mean, jnp.where(std <= rounding, 1, std)  # NaN stays NaN

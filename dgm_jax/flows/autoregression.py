@@ -1,0 +1,59 @@
+"""The autoregressive layer, of which IAF and MAF are made."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+
+from .. import checks
+from ..bijectors import Autoregressive, Law, affine
+from ..nets import made
+from ..protocol import Flow, Shape
+
+
+def autoregression(
+    dim: int,
+    *,
+    hidden: Sequence[int],
+    law: Law | None = None,
+    order: Sequence[int] | None = None,
+    cond_shape: Shape | None = None,
+    activation: Callable = jax.nn.silu,
+    residual: bool = False,
+    direct: bool | None = None,
+    dropout: float = 0.0,
+    inverse: str = "unit_once",
+    num_blocks: int | None = None,
+    density_blocks: int | None = None,
+    tolerance: float = 0.0,
+) -> Flow:
+    """One layer x_i = τ(z_i; f_i(z_<i, c)) with a MADE for f. Starts as the identity.
+
+    law: τ, by default `bijectors.affine()`. The other options are those of the net, `nets.made`;
+    of these `inverse` names the way back: all are exact, and what they cost is told there. dropout
+    acts where the bijector gets a key, alike in both directions.
+    Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow",
+    eq. 10.
+    """
+    law = affine() if law is None else law
+    checks.noun(law, Law, "law")
+    net = made(
+        dim,
+        hidden=hidden,
+        num_outputs=law.num_params,
+        order=order,
+        cond_shape=cond_shape,
+        activation=activation,
+        residual=residual,
+        direct=direct,
+        dropout=dropout,
+        inverse=inverse,
+        num_blocks=num_blocks,
+        density_blocks=density_blocks,
+        tolerance=tolerance,
+    )
+
+    def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, cond_shape)
+        return Autoregressive(net, params, law, dim, cond, key=key)
+
+    return Flow(net.init, bijector, cond_shape=cond_shape)

@@ -1,0 +1,43 @@
+"""Each coordinate through an increasing function of its own."""
+
+import distrax
+import jax.numpy as jnp
+
+from .. import checks
+from ..arrays import total
+from ..bijectors import Law
+from ..protocol import Flow
+
+
+def elementwise(dim: int, *, law: Law) -> Flow:
+    """x_i = τ(z_i; c_i), the coupling law without a conditioner. Starts as the identity, c = 0."""
+    checks.positive_int(dim, "dim")
+    checks.noun(law, Law, "law")
+
+    def init(key):
+        checks.key(key)
+        return {"c": jnp.zeros((dim, law.num_params))}
+
+    def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, None)
+        return Each(law.bijector(params["c"]), dim)
+
+    return Flow(init, bijector)
+
+
+class Each(distrax.Bijector):
+    """One scalar map for each coordinate of vectors [..., dim]."""
+
+    def __init__(self, scalar: distrax.Bijector, dim: int):
+        super().__init__(event_ndims_in=1)
+        self._scalar, self._dim = scalar, dim
+
+    def forward_and_log_det(self, x):
+        checks.events(x, self._dim)
+        y, log_det = self._scalar.forward_and_log_det(x)
+        return y, total(log_det)
+
+    def inverse_and_log_det(self, y):
+        checks.events(y, self._dim, "y")
+        x, log_det = self._scalar.inverse_and_log_det(y)
+        return x, total(log_det)

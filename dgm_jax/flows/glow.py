@@ -1,0 +1,78 @@
+"""Glow: actnorm, an invertible 1×1 convolution and a channel coupling, many times at each scale."""
+
+from collections.abc import Callable
+
+from .. import checks
+from ..bijectors import Law, flatten, squeeze
+from ..combinators import compose, fixed, invert, repeat
+from ..nets import conv_resnet
+from ..protocol import Flow, Net, Shape
+from .actnorm import actnorm
+from .conv1x1 import conv1x1
+from .multiscale import (
+    ImageShape,
+    channel_coupling,
+    check_sides,
+    multiscale,
+    seeing,
+    seen_shape,
+)
+
+
+def glow(
+    shape: ImageShape,
+    *,
+    num_scales: int = 2,
+    num_steps: int = 8,
+    form: str = "plu",
+    law: Law | None = None,
+    net: Callable[..., Net] = conv_resnet,
+    hidden: int = 64,
+    num_blocks: int = 2,
+    cond_shape: Shape | None = None,
+    dropout: float = 0.0,
+    unroll: bool = False,
+) -> Flow:
+    """z [H·W·C] -> x [H, W, C]: at each scale a squeeze and num_steps of actnorm, 1×1 convolution,
+    channel coupling.
+
+    Half of the channels then leaves as noise, N(m(h), s(h)²) given the other half h: a further
+    coupling. The 1×1 convolutions, of a `form` of `conv1x1`, are inverted, so that density is their
+    product and sampling their substitution. Call `combinators.adapt` on a batch before training.
+    law, net, hidden, num_blocks, cond_shape, dropout: those of each `channel_coupling`; a condition
+    is a vector (n,), the same at every pixel, or a map (H, W, n) beside the image.
+    law=bijectors.contraction(), that of the code of Glow, bounds what many steps can do, and keeps
+    32 of them invertible in float32, where `affine` may overflow; `affine` learns faster.
+
+    Both directions cost one pass of every net. The steps of a scale are one scan, so 32 compile in
+    the time of one. unroll=True writes them out: on CPUs XLA makes the gradient of a convolution
+    some 40 times slower inside a scan than outside, so train with unroll=True there.
+    The paper has num_scales=3, num_steps=32, 512 hidden channels.
+    Kingma and Dhariwal (2018), "Glow", figure 2.
+    """
+    checks.positive_int(num_scales, "num_scales")
+    checks.positive_int(num_steps, "num_steps")
+    multiple = 2**num_scales
+    check_sides(shape, cond_shape, multiple, multiple, f"glow with num_scales={num_scales}")
+    options = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
+
+    def coupling(shape, cond_shape):
+        return channel_coupling(shape, law=law, net=net, cond_shape=cond_shape, **options)
+
+    def of_steps(end, shape, cond_shape):
+        """end(inner shapes): the flow on the noise side of the steps."""
+        h, w, c = shape
+        inner = (h // 2, w // 2, 4 * c), seen_shape(squeeze, cond_shape)
+        convolution = invert(conv1x1(4 * c, form=form))
+        step = compose(actnorm(4 * c, event_ndims=3), convolution, coupling(*inner))
+        steps = repeat(step, num_steps, unroll=unroll)
+        parts = (seeing(squeeze, part, cond_shape) for part in (steps, end(*inner)))
+        return compose(invert(fixed(squeeze(shape))), *parts)
+
+    def scale(shape, cond_shape):
+        return of_steps(coupling, shape, cond_shape)
+
+    def final(shape, cond_shape):
+        return of_steps(lambda inner, _: invert(fixed(flatten(inner))), shape, cond_shape)
+
+    return multiscale(shape, scale, final, num_scales, cond_shape=cond_shape)

@@ -1,0 +1,56 @@
+"""Masked autoregressive flow: cheap to score, so to train by likelihood."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+
+from ..bijectors import Law
+from ..combinators import invert
+from ..protocol import Flow, Shape
+from .iaf import iaf
+
+
+def maf(
+    dim: int,
+    *,
+    num_layers: int = 5,
+    hidden: Sequence[int] = (512, 512),
+    law: Law | None = None,
+    order: Sequence[int] | None = None,
+    cond_shape: Shape | None = None,
+    activation: Callable = jax.nn.silu,
+    residual: bool = False,
+    direct: bool | None = None,
+    dropout: float = 0.0,
+    inverse: str = "unit_once",
+    num_blocks: int | None = None,
+    density_blocks: int | None = None,
+    tolerance: float = 0.0,
+    unroll: bool = False,
+) -> Flow:
+    """IAF run the other way, T_MAF = T_IAF⁻¹: u_i = τ(x_i; f_i(x_<i, c)), with the same parameters.
+
+    Density (`inverse`) is one pass. Sampling (`forward`) makes x one coordinate at a time: d passes
+    in the lecture, the arithmetic of one with the default inverse="unit_once".
+    law: τ, by default `bijectors.affine()`. The other options are those of the net of each layer
+    (`nets.made`); unroll: see `combinators.repeat`. dropout acts where the bijector gets a key.
+    Papamakarios et al. (2017), "Masked autoregressive flow for density estimation".
+    """
+    flow = iaf(
+        dim,
+        num_layers=num_layers,
+        hidden=hidden,
+        law=law,
+        order=order,
+        cond_shape=cond_shape,
+        activation=activation,
+        residual=residual,
+        direct=direct,
+        dropout=dropout,
+        inverse=inverse,
+        num_blocks=num_blocks,
+        density_blocks=density_blocks,
+        tolerance=tolerance,
+        unroll=unroll,
+    )
+    return invert(flow)

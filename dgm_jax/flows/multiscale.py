@@ -1,0 +1,169 @@
+"""What flows of images are made of: channel couplings, seen through rearrangements, at many scales.
+
+All take vectors of noise [H·W·C] or images to images [H, W, C]. With cond_shape they have a
+condition: a vector (n,), such as a one-hot class, is the same at every pixel; a map (H, W, n) lies
+beside the image and is rearranged as the image is, so that a net sees of it what belongs to its
+pixels.
+"""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..bijectors import Coupling, Law, Permutation, Rearrangement, affine, checkerboard, squeeze
+from ..combinators import compose, factor_out, fixed, invert, repeat
+from ..nets import conv_resnet
+from ..protocol import Flow, Net, Shape, again
+
+ImageShape = tuple[int, int, int]
+Rearrange = Callable[[Shape], Rearrangement]
+OfShape = Callable[[ImageShape, Shape | None], Flow]  # of the shapes of an image and a condition
+
+
+def channel_coupling(
+    shape: ImageShape,
+    *,
+    law: Law | None = None,
+    net: Callable[..., Net] = conv_resnet,
+    hidden: int = 64,
+    num_blocks: int = 2,
+    cond_shape: Shape | None = None,
+    dropout: float = 0.0,
+) -> Flow:
+    """x_a = z_a, x_b = τ(z_b; f(z_a, c)) with a the first half of the channels, b the others.
+
+    f is net(shape of a, channels of its output, hidden=hidden, num_blocks=num_blocks,
+    cond_shape=cond_shape, dropout=dropout), such as `nets.conv_resnet` or `nets.gated_attention`;
+    give their other options by `functools.partial`. law: τ, by default `bijectors.affine()`.
+    dropout acts where the bijector gets a key, alike in both directions. Starts as the identity.
+    Dinh et al. (2017), "Density estimation using Real NVP", section 3.4.
+    """
+    checks.image_shape(shape)
+    h, w, c = shape
+    if c < 2:
+        raise checks.InputError(f"channel_coupling needs two channels or more; got shape {shape}.")
+    checks.cond_shape(cond_shape)
+    checks.function(net, "net")
+    law = affine() if law is None else law
+    checks.noun(law, Law, "law")
+    mask = np.arange(c) < (c + 1) // 2
+    f = net(
+        (h, w, int(mask.sum())),
+        (c // 2) * law.num_params,
+        hidden=hidden,
+        num_blocks=num_blocks,
+        cond_shape=cond_shape,
+        dropout=dropout,
+    )
+
+    def bijector(params, cond=None, *, key=None):
+        checks.condition(cond, cond_shape)
+        context = () if cond is None else (cond,)
+
+        def conditioner(kept):
+            return f.apply(params, kept, *context, key=again(key))
+
+        return Coupling(mask, conditioner, law, event_ndims=3)
+
+    return Flow(f.init, bijector, cond_shape=cond_shape)
+
+
+def alternating(
+    coupling: Flow, num_channels: int, num_layers: int, *before: Flow, unroll: bool = False
+) -> Flow:
+    """num_layers channel couplings that move the two halves of the channels in turn, as one scan.
+
+    Each layer is compose(*before, coupling): what is given comes after the coupling.
+    """
+    channels = np.arange(num_channels)
+
+    def rolled(by):
+        return fixed(Permutation(np.roll(channels, by), event_ndims=3))
+
+    half = num_channels // 2
+    layers = repeat(compose(*before, coupling, rolled(half)), num_layers, unroll=unroll)
+    return compose(layers, rolled(-half * num_layers))  # brings each channel to its place
+
+
+def through(
+    rearrange: Rearrange, make: OfShape, shape: ImageShape, cond_shape: Shape | None
+) -> Flow:
+    """R⁻¹ ∘ T ∘ R: the flow of images that is T where they, and a map beside them, are seen by R.
+
+    T = make(shape of an image after R, shape of a condition after R).
+    """
+    r = rearrange(shape)
+    flow = make(r.shape_out, seen_shape(rearrange, cond_shape))
+    return compose(invert(fixed(r)), seeing(rearrange, flow, cond_shape), fixed(r))
+
+
+def seen_shape(rearrange: Rearrange, cond_shape: Shape | None) -> Shape | None:
+    """The shape of a condition after a rearrangement, which a vector does not feel."""
+    return rearrange(cond_shape).shape_out if _is_map(cond_shape) else cond_shape
+
+
+def seeing(rearrange: Rearrange, flow: Flow, cond_shape: Shape | None) -> Flow:
+    """T(·; R(c)): the flow of conditions [..., *cond_shape] that are rearranged for it."""
+    if not _is_map(cond_shape) or flow.cond_shape is None:
+        return flow
+    r = rearrange(cond_shape)
+
+    def seen(cond):
+        checks.condition(cond, cond_shape)
+        integers = jnp.issubdtype(cond.dtype, jnp.integer)
+        return r.forward(cond.astype(float) if integers else cond)
+
+    def bijector(params, cond=None, *, key=None):
+        return flow.bijector(params, seen(cond), key=key)
+
+    def adapt(params, x, cond=None):
+        return flow.adapt(params, x, seen(cond))
+
+    return Flow(flow.init, bijector, adapt if flow.adapt else None, tuple(cond_shape))
+
+
+def multiscale(
+    shape: ImageShape,
+    scale: OfShape,
+    final: OfShape,
+    num_scales: int,
+    *,
+    cond_shape: Shape | None = None,
+) -> Flow:
+    """Scales from the data inwards; half of the channels leaves as noise after each but the last.
+
+    scale(shape, cond_shape): a flow from images [H/2, W/2, 4C] to shape = [H, W, C]; final(shape,
+    cond_shape): one from vectors to images of the last shape, [H/2ᵏ, W/2ᵏ, 2ᵏC] after k scales.
+    Both get the shape of a condition there. Dinh et al. (2017), section 3.6.
+    """
+    if num_scales == 1:
+        return final(shape, cond_shape)
+    h, w, c = shape
+    inner_cond = seen_shape(squeeze, cond_shape)
+    rest = multiscale((h // 2, w // 2, 2 * c), scale, final, num_scales - 1, cond_shape=inner_cond)
+    leave = seeing(squeeze, factor_out(rest, (h // 2, w // 2, 4 * c)), cond_shape)
+    return compose(scale(shape, cond_shape), leave)
+
+
+def on_checkerboard(make: OfShape, shape: ImageShape, cond_shape: Shape | None) -> Flow:
+    """`through` a checkerboard: channel couplings there move every other pixel here."""
+    return through(checkerboard, make, shape, cond_shape)
+
+
+def check_sides(
+    shape: ImageShape, cond_shape: Shape | None, height: int, width: int, what: str
+) -> None:
+    """The sides of images must be multiples of what the squeezes and checkerboards halve."""
+    checks.image_shape(shape)
+    checks.image_cond_shape(cond_shape, shape)
+    if shape[0] % height or shape[1] % width:
+        raise checks.InputError(
+            f"{what} needs a height that is a multiple of {height} and a width of {width}; "
+            f"got shape {shape}."
+        )
+
+
+def _is_map(cond_shape):
+    return cond_shape is not None and len(cond_shape) == 3

@@ -1,0 +1,81 @@
+"""RealNVP on images."""
+
+from collections.abc import Callable
+from functools import partial
+
+from .. import checks
+from ..bijectors import Law, flatten, squeeze
+from ..combinators import compose, fixed, invert
+from ..nets import conv_resnet
+from ..protocol import Flow, Net, Shape
+from .actnorm import actnorm
+from .multiscale import (
+    ImageShape,
+    alternating,
+    channel_coupling,
+    check_sides,
+    multiscale,
+    on_checkerboard,
+    seeing,
+    seen_shape,
+)
+
+
+def realnvp_image(
+    shape: ImageShape,
+    *,
+    num_scales: int = 2,
+    num_couplings: int = 3,
+    law: Law | None = None,
+    net: Callable[..., Net] = conv_resnet,
+    hidden: int = 64,
+    num_blocks: int = 2,
+    cond_shape: Shape | None = None,
+    dropout: float = 0.0,
+    unroll: bool = False,
+) -> Flow:
+    """z [H·W·C] -> x [H, W, C]: at each scale num_couplings with checkerboards, a squeeze, as many
+    of channels; half of the channels leaves as noise; num_couplings + 1 checkerboards at the end.
+
+    An end of odd width, as 28 -> 14 -> 7 with three scales, has channel couplings there instead.
+    The noise that leaves has a standard normal prior. Before each coupling is an `actnorm`, where
+    the paper has batch normalisation: call `combinators.adapt` on a batch before training.
+    law, net, hidden, num_blocks, cond_shape, dropout: those of each `channel_coupling`; a condition
+    is a vector (n,), the same at every pixel, or a map (H, W, n) beside the image.
+
+    Both directions cost one pass of every net. Layers of one form are one scan, so they compile
+    once. unroll=True writes them out: on CPUs XLA makes the gradient of a convolution some 40 times
+    slower inside a scan than outside, so train with unroll=True there.
+    Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
+    """
+    checks.positive_int(num_scales, "num_scales")
+    checks.positive_int(num_couplings, "num_couplings")
+    multiple = 2 ** (num_scales - 1)
+    check_sides(
+        shape, cond_shape, multiple, multiple, f"realnvp_image with num_scales={num_scales}"
+    )
+    options = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
+
+    def couplings(num, shape, cond_shape):
+        coupling = channel_coupling(shape, law=law, net=net, cond_shape=cond_shape, **options)
+        before = actnorm(shape[-1], event_ndims=3)
+        return alternating(coupling, shape[-1], num, before, unroll=unroll)
+
+    def scale(shape, cond_shape):
+        h, w, c = shape
+        on_channels = couplings(
+            num_couplings, (h // 2, w // 2, 4 * c), seen_shape(squeeze, cond_shape)
+        )
+        return compose(
+            on_checkerboard(partial(couplings, num_couplings), shape, cond_shape),
+            invert(fixed(squeeze(shape))),
+            seeing(squeeze, on_channels, cond_shape),
+        )
+
+    def final(shape, cond_shape):
+        last = partial(couplings, num_couplings + 1)
+        odd = shape[1] % 2
+        flow = last(shape, cond_shape) if odd else on_checkerboard(last, shape, cond_shape)
+        return compose(flow, invert(fixed(flatten(shape))))
+
+    return multiscale(shape, scale, final, num_scales, cond_shape=cond_shape)

@@ -1,0 +1,93 @@
+"""Sylvester flows: x = z + A h(B z + b) with B A triangular, of m hidden units.
+
+Sampling with its log-det (`forward`) is a few products, which is what variational inference and
+training by an unnormalised density need. Density (`inverse`) solves for z numerically. Layers are
+stacked with `combinators.repeat`. Half precision is computed as float32, and returned as it came.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..bijectors import Sylvester, householder
+from ..protocol import Array, Flow, Shape
+from .amortised import amortised
+
+FORMS = ("orthogonal", "householder", "triangular")
+LEAST_SLOPE = 1e-3  # of a layer along one of its units, where R and R̃ are diagonal
+
+
+def sylvester(
+    dim: int,
+    *,
+    form: str = "orthogonal",
+    num_units: int | None = None,
+    num_reflections: int | None = None,
+    cond_shape: Shape | None = None,
+) -> Flow:
+    """x = z + Q R tanh(R̃ Qᵀz + b), log|det| = Σ log(1 + h'_i r_ii r̃_ii). Starts as the identity.
+
+    Q [d, m] has orthonormal columns, R and R̃ are upper triangular [m, m]; their diagonals are
+    0.999 tanh(·), so r_ii r̃_ii > -1 and a slope is at least 0.001. form:
+
+    - "orthogonal": Q is the orthonormal factor of a free matrix [d, num_units] (by QR, where the
+      paper iterates towards it); num_units is m, at most d, by default ⌈d/2⌉.
+    - "householder": Q a product of num_reflections reflections (default d), m = d.
+    - "triangular": Q = I, m = d; reverse the coordinates between layers.
+
+    With cond_shape all parameters are affine functions of the condition. The entries of R and R̃ off
+    the diagonal are free, and the conditioning of the inverse with them (`bijectors.Sylvester`).
+    van den Berg et al. (2018), "Sylvester normalizing flows", eqs. 12-15 and section 3.
+    """
+    _check(dim, form, num_units, num_reflections)
+    m = dim if form != "orthogonal" else (dim + 1) // 2 if num_units is None else num_units
+    k = dim if num_reflections is None else num_reflections
+    basis = {"orthogonal": {"q": (dim, m)}, "householder": {"q": (k, dim)}, "triangular": {}}[form]
+
+    def start(key):
+        r_key, *q_key = jax.random.split(key, 1 + len(basis))
+        q = {name: jax.random.normal(q_key[0], shape) for name, shape in basis.items()}
+        r_tilde = jax.random.normal(r_key, (m, m)) / math.sqrt(m)
+        return {"r": jnp.zeros((m, m)), "r_tilde": r_tilde, "b": jnp.zeros(m), **q}
+
+    def orthonormal(p):  # [..., d, m]
+        if form == "orthogonal":
+            return jnp.linalg.qr(p["q"])[0]
+        if form == "householder":
+            return householder(p["q"])
+        return jnp.eye(dim, dtype=p["r"].dtype)
+
+    def layer(p, dtype):
+        q, r, r_tilde = orthonormal(p), _bounded(p["r"]), _bounded(p["r_tilde"])
+        down = r_tilde @ jnp.swapaxes(q, -1, -2)
+        return Sylvester(q @ r, down, p["b"], jnp.triu(r_tilde @ r), dtype=dtype)
+
+    return amortised(start, layer, cond_shape=cond_shape)
+
+
+def _check(dim, form, num_units, num_reflections):
+    checks.positive_int(dim, "dim")
+    checks.choice(form, FORMS, "form")
+    if num_units is not None:
+        if form != "orthogonal":
+            raise checks.InputError(
+                f"num_units is of form='orthogonal'; with {form!r} there are dim of them."
+            )
+        checks.positive_int(num_units, "num_units")
+        if num_units > dim:
+            raise checks.InputError(f"num_units must be at most dim={dim}; got {num_units}.")
+    if num_reflections is not None:
+        if form != "householder":
+            raise checks.InputError(
+                f"num_reflections is of form='householder'; got it with form={form!r}."
+            )
+        checks.positive_int(num_reflections, "num_reflections")
+
+
+def _bounded(matrix: Array) -> Array:
+    """Upper triangular, with a diagonal within ±√(1 - LEAST_SLOPE)."""
+    diagonal = math.sqrt(1 - LEAST_SLOPE) * jnp.tanh(jnp.diagonal(matrix, axis1=-2, axis2=-1))
+    unit = jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
+    return jnp.triu(matrix, 1) + diagonal[..., None, :] * unit
