@@ -67,7 +67,9 @@ def test_a_mask_gives_each_unit_its_degree_and_leaves_every_weight_where_it_is()
         seen = degrees
     mask = seen[None] < (np.argsort(order) + 1)[:, None]
     wanted = (params["readout"][:, 0] * mask) @ values + params["offset"][:, 0]
-    f = replaced(net, jax.tree.map(jnp.asarray, places)).apply(params, jnp.linspace(-1.0, 1.0, DIM))
+    f = jit(lambda p, places: replaced(net, places).apply(p, jnp.linspace(-1.0, 1.0, DIM)))(
+        params, jax.tree.map(jnp.asarray, places)
+    )
     np.testing.assert_allclose(f[:, 0], wanted, rtol=1e-4, atol=1e-5)
 
 

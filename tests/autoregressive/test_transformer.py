@@ -14,10 +14,10 @@ from tests.contracts.compiled import jit
 def test_what_is_a_copy_costs_nothing():
     """x = (u, u): the first half costs log 4 a number, the second, read four steps back, none."""
 
-    def draw(key, num=128):
+    def draw(key, num=64):
         return jnp.tile(jax.random.randint(key, (num, 4), 0, 4), 2)
 
-    model = transformer(8, categorical(4), hidden=32, num_layers=2, num_heads=2)
+    model = transformer(8, categorical(4), hidden=32, num_layers=1, num_heads=2)
     params = models.fitted(model, draw, 200)
     score = jit(lambda p, x: -model.dist(p).conditionals(x).log_prob(x).mean(0))
     nll = np.asarray(score(params, draw(jax.random.key(1), 2000)))

@@ -1,0 +1,49 @@
+"""Small things done with arrays in many places."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax.arrays import mid_quantiles, parted, soft_bound, wide, within_cell
+from tests.contracts.compiled import jit
+
+
+def test_sixteen_bits_become_float32_and_more_stays():
+    half, single = jnp.zeros(2, jnp.bfloat16), np.zeros(2, np.float32)
+    assert wide(half) == wide(half, single) == wide(jnp.float16) == jnp.float32
+    assert wide(half, 1.0) == jnp.float32  # a number of Python has no precision of its own
+    with jax.enable_x64(True):
+        assert wide(half, np.zeros(2)) == jnp.float64
+
+
+def test_a_soft_bound_is_the_identity_at_zero_and_never_beyond_the_bound():
+    x = jnp.array([-1e4, -1.0, 0.0, 1e-3, 2.0, 1e4])
+    y = jit(lambda x: soft_bound(x, 3.0))(x)
+    np.testing.assert_allclose(y, 3 * np.tanh(np.asarray(x) / 3), rtol=1e-6)
+    assert abs(y).max() <= 3
+
+
+@pytest.mark.parametrize("num", [1, 2, 5])
+def test_components_start_as_the_standard_one_and_shrink_onto_points_of_their_own(num):
+    """μ_j = z_j (1 - s_j): at s = 1 all means are 0, at s = 1/2 half of the way to z_j."""
+    quantiles = mid_quantiles(num)
+    np.testing.assert_allclose(np.diff(quantiles), 1 / num)
+    np.testing.assert_allclose(quantiles + quantiles[::-1], 1)
+    points = np.float32(np.log(quantiles / (1 - quantiles)))
+    shifts, bound = np.zeros(num, np.float32), 3.0
+    means, log_scales = parted(shifts, shifts, points, bound)
+    assert (means == 0).all() and (log_scales == 0).all()
+    raw = np.full(num, bound * np.arctanh(-np.log(2) / bound), np.float32)
+    means, log_scales = parted(shifts + 1, raw, points, bound)
+    np.testing.assert_allclose(log_scales, -np.log(2), rtol=1e-5)
+    np.testing.assert_allclose(means, 1 + points / 2, rtol=1e-5)
+
+
+def test_what_is_added_to_a_level_stays_in_its_cell():
+    """In float32 x + u is x + 1 for the largest u below 1, from x = 1 on."""
+    x = jnp.arange(-8.0, 4096.0)
+    largest = jnp.full(x.shape, np.nextafter(np.float32(1), np.float32(0)))
+    floor = jit(lambda x, u: jnp.floor(within_cell(x, u)))
+    for u in (largest, jnp.zeros_like(x), jnp.full_like(x, 0.5)):
+        np.testing.assert_array_equal(floor(x, u), x)
