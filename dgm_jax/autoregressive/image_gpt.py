@@ -22,6 +22,7 @@ def image_gpt(
     window: int | None = None,
     positions: str = "learned",
     order: Sequence[int] | None = None,
+    dropout: float = 0.0,
     cond_shape: Shape | None = None,
 ) -> Density:
     """p(x | c) = ∏_i p(x_i | x_<i, c) of images [..., H, W, C]: a `transformer` of x.ravel().
@@ -36,6 +37,7 @@ def image_gpt(
     positions: "learned", a vector for each step, or "rotary", where the rows, columns and channels
         between two steps count
     order: order[t] is the pixel made at step t, of 0..H·W-1; None is the raster, row by row
+    dropout: the share of numbers left out in training, where `dist` gets a key
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole image, such as a one-hot
         class, (H, W, n) for a map with a vector for each pixel; None for p(x)
     Starts as the conditional of f = 0. Costs: as `transformer`, of H·W·C steps.
@@ -54,6 +56,7 @@ def image_gpt(
         positions=positions,
         grid=shape,
         order=order,
+        dropout=dropout,
         cond_shape=_of_steps(cond_shape, shape),
         **outputs_of(conditional),
     )

@@ -13,6 +13,7 @@ def pixelcnn_pp(
     hidden: int = 64,
     num_layers: int = 2,
     kernel_size: int = 3,
+    dropout: float = 0.0,
     cond_shape: Shape | None = None,
 ) -> Density:
     """p(x | c) = ∏_i p(x_i | x_<i, c) over pixels in raster order, by two streams with short cuts.
@@ -25,6 +26,7 @@ def pixelcnn_pp(
         other, so that the upper part of an image is completed by exact draws (`complete`)
     conditional: any likelihood of one value
     num_layers: residual blocks of each half
+    dropout: the share of numbers left out in training, where `dist` gets a key
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole image, such as a one-hot
         class, (H, W, n) for a map with a vector for each pixel; None for p(x)
     Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net; `sample` the
@@ -36,6 +38,7 @@ def pixelcnn_pp(
         hidden=hidden,
         num_layers=num_layers,
         kernel_size=kernel_size,
+        dropout=dropout,
         cond_shape=cond_shape,
         **outputs_of(conditional, channels=shape[2]),
     )

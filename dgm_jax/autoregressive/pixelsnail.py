@@ -15,6 +15,7 @@ def pixelsnail(
     num_convs: int = 2,
     num_heads: int = 1,
     kernel_size: int = 3,
+    dropout: float = 0.0,
     cond_shape: Shape | None = None,
 ) -> Density:
     """p(x | c) = ∏_i p(x_i | x_<i, c) over pixels in raster order; one block sees all before.
@@ -27,6 +28,7 @@ def pixelsnail(
     conditional: any likelihood of one value, such as `bernoulli()` or `discretized_logistic(256)`
     num_layers, num_convs: blocks, and gated residual convolutions in each before its attention
     num_heads: of an attention; they divide `hidden`
+    dropout: the share of numbers left out in training, where `dist` gets a key
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole image, such as a one-hot
         class, (H, W, n) for a map with a vector for each pixel; None for p(x)
     Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net, whose attention takes
@@ -40,6 +42,7 @@ def pixelsnail(
         num_convs=num_convs,
         num_heads=num_heads,
         kernel_size=kernel_size,
+        dropout=dropout,
         cond_shape=cond_shape,
         **outputs_of(conditional, channels=shape[2]),
     )

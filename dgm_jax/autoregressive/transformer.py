@@ -19,6 +19,7 @@ def transformer(
     positions: str = "learned",
     grid: Sequence[int] | None = None,
     order: Sequence[int] | None = None,
+    dropout: float = 0.0,
     cond_shape: Shape | None = None,
 ) -> Density:
     """log p(x | c) = Σ_i log p(x_i; f_i(x_<i, c)), in nats, with f a transformer of x [..., dim].
@@ -32,6 +33,7 @@ def transformer(
     positions: "learned", a vector for each place, or "rotary", where distances alone count
     grid: the shape that the steps walk, such as (H, W, C), of dim places; None is a line
     order: order[t] is the coordinate made at step t; None is 0..dim-1
+    dropout: the share of numbers left out in training, where `dist` gets a key
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence, (dim, n) with a
         value for each step; None for p(x)
 
@@ -55,6 +57,7 @@ def transformer(
         positions=positions,
         grid=grid,
         order=order,
+        dropout=dropout,
         cond_shape=cond_shape,
         **outputs_of(conditional),
     )

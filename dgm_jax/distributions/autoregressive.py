@@ -20,7 +20,8 @@ class Autoregressive(distrax.Distribution):
 
     f_i = f_i(x_<i, c) ∈ R^num_outputs comes from a causal net. The batch shape is that of the
     condition c [..., *net.cond_shape], () without one. With a key, what is random in the net
-    (dropout) is drawn once, the same for `log_prob`, `conditionals`, `sample` and `complete`.
+    (dropout) depends on that key and the shape of the batch alone: what is drawn by `sample` is
+    scored alike by `log_prob`.
     Costs: `log_prob` and `conditionals` one pass of the net; `sample`, `sample_and_log_prob` and
     `complete` one unroll of it, the arithmetic of one pass in d steps.
     """

@@ -125,6 +125,32 @@ def test_the_key_of_the_net_is_one_draw_for_density_samples_and_completions():
     np.testing.assert_array_equal(found["drawn"], found["completed"])
 
 
+SMALL = {"hidden": 4, "num_layers": 1, "num_heads": 2, "dropout": 0.5}
+DROPPING = {
+    "made, masks": lambda: ar.made(4, bernoulli(), hidden=(9,), masks=ar.Masks(2), dropout=0.5),
+    "pixelcnn_pp": lambda: ar.pixelcnn_pp(SHAPE, bernoulli(), hidden=4, num_layers=1, dropout=0.5),
+    "pixelsnail": lambda: ar.pixelsnail(SHAPE, bernoulli(), **SMALL),
+    "image_gpt": lambda: ar.image_gpt(SHAPE, bernoulli(), **SMALL),
+}
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_dropout_acts_with_a_key_and_not_without(name):
+    """What is left of the net under a key is a density that sums to one."""
+    model = DROPPING[name]()
+    params = drawn(model, 1.0)
+
+    @jit
+    def run(params, key):
+        dist = model.dist(params, key=key)  # a batch would have a mask of dropout for each row
+        return jax.vmap(dist.log_prob)(STATES.reshape(-1, *dist.event_shape))
+
+    log_p = [np.float64(run(params, jax.random.key(i))) for i in (0, 0, 1, 2)]
+    np.testing.assert_array_equal(log_p[0], log_p[1])
+    assert np.ptp(log_p[1:], axis=0).max() > 0.01
+    np.testing.assert_allclose(np.exp(log_p).sum(1), 1, atol=1e-5)
+
+
 def test_bad_parts_are_refused():
     net = nets.made(3, hidden=(4,), num_outputs=2)
     with pytest.raises(ValueError, match="net must be a CausalNet; got function"):
