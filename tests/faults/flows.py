@@ -249,4 +249,160 @@ FAULTS = (
         "return ((moved - out, b), (b_bar + from_f, moved_bar)), p_bar",
         "nets/test_reversible.py::test_values_and_gradients_are_those_of_ordinary_backprop",
     ),
+    # -------------------------------------------------------------------- keys and conditions
+    Fault(
+        "key-lost-in-compose",
+        "a key is not handed on, so that nothing is dropped in training: the parts of a composition",
+        COMBINATORS,
+        "layers = zip(flows, params, split(key, len(flows)))",
+        "layers = zip(flows, params, split(None, len(flows)))",
+        (
+            "contracts/test_keys.py::"
+            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[compose, first]"
+        ),
+    ),
+    Fault(
+        "one-key-for-all-parts",
+        "parts of a composition that draw the same noise",
+        COMBINATORS,
+        "layers = zip(flows, params, split(key, len(flows)))",
+        "layers = zip(flows, params, [again(key) for _ in flows])",
+        (
+            "contracts/test_keys.py::"
+            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[compose, of two that would cancel]"
+        ),
+    ),
+    Fault(
+        "key-lost-in-repeat",
+        "a key is not handed on, so that nothing is dropped in training: repeated layers",
+        COMBINATORS,
+        "return flow.bijector(params, cond, key=again(key))",
+        "return flow.bijector(params, cond)",
+        (
+            "contracts/test_keys.py::"
+            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[repeat]"
+        ),
+    ),
+    Fault(
+        "key-lost-in-invert",
+        "a key is not handed on, so that nothing is dropped in training: an inverted flow",
+        COMBINATORS,
+        "return distrax.Inverse(flow.bijector(params, cond, key=key))",
+        "return distrax.Inverse(flow.bijector(params, cond))",
+        (
+            "contracts/test_keys.py::"
+            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[invert]"
+        ),
+    ),
+    Fault(
+        "key-lost-in-factor-out",
+        "a key is not handed on, so that nothing is dropped in training: the scales that go on",
+        COMBINATORS,
+        "return FactorOut(rest.bijector(params, cond, key=key), shape)",
+        "return FactorOut(rest.bijector(params, cond), shape)",
+        (
+            "contracts/test_keys.py::"
+            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[factor_out]"
+        ),
+    ),
+    Fault(
+        "key-lost-in-the-flow",
+        "a key is not handed on, so that nothing is dropped in training: the flow of a pushforward",
+        COMBINATORS,
+        "_of(flow, cond), key=flow_key)",
+        "_of(flow, cond))",
+        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[pushforward, flow]",
+    ),
+    Fault(
+        "key-lost-in-the-base",
+        "a key is not handed on, so that nothing is dropped in training: the base of a pushforward",
+        COMBINATORS,
+        "_of(base, cond), key=base_key)",
+        "_of(base, cond))",
+        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[pushforward, base]",
+    ),
+    Fault(
+        "key-lost-in-conditional",
+        "a key is not handed on, so that nothing is dropped in training: the net of a conditional density",
+        COMBINATORS,
+        "return to_dist(net.apply(params, cond, key=key))",
+        "return to_dist(net.apply(params, cond))",
+        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[conditional]",
+    ),
+    Fault(
+        "key-lost-in-an-encoder",
+        "a key is not handed on, so that nothing is dropped in training: the net of an encoded density",
+        COMBINATORS,
+        'net.apply(params["net"], cond, key=net_key)',
+        'net.apply(params["net"], cond)',
+        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[encoded, net]",
+    ),
+    Fault(
+        "key-lost-behind-an-encoder",
+        "a key is not handed on, so that nothing is dropped in training: the density behind an encoder",
+        COMBINATORS,
+        'density.dist(params["density"], seen, key=density_key)',
+        'density.dist(params["density"], seen)',
+        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[encoded, density]",
+    ),
+    Fault(
+        "key-lost-in-a-prior",
+        "a key is not handed on, so that nothing is dropped in training: the prior of a latent variable model",
+        COMBINATORS,
+        'prior.dist(params["prior"], _of(prior, cond), key=key)',
+        'prior.dist(params["prior"], _of(prior, cond))',
+        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[prior]",
+    ),
+    Fault(
+        "key-lost-in-a-posterior",
+        "a key is not handed on, so that nothing is dropped in training: posterior and likelihood of a latent variable model",
+        COMBINATORS,
+        "return parts[name].dist(params[name], seen, key=key)",
+        "return parts[name].dist(params[name], seen)",
+        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[posterior]",
+    ),
+    Fault(
+        "key-lost-in-a-coupling",
+        "a key is not handed on, so that nothing is dropped in training: the conditioner of a coupling",
+        "dgm_jax/flows/coupling.py",
+        "net.apply(params, kept, *context, key=again(key))",
+        "net.apply(params, kept, *context)",
+        (
+            "contracts/test_keys.py::"
+            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[coupling]"
+        ),
+    ),
+    Fault(
+        "key-lost-in-a-coupling-of-channels",
+        "a key is not handed on, so that nothing is dropped in training: the conditioner of a coupling of channels",
+        "dgm_jax/flows/multiscale.py",
+        "f.apply(params, kept, *context, key=again(key))",
+        "f.apply(params, kept, *context)",
+        (
+            "contracts/test_keys.py::"
+            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[channel_coupling]"
+        ),
+    ),
+    Fault(
+        "key-lost-in-an-autoregression",
+        "a key is not handed on, so that nothing is dropped in training: the net of an autoregressive flow",
+        "dgm_jax/flows/autoregression.py",
+        "Autoregressive(net, params, law, dim, cond, key=key)",
+        "Autoregressive(net, params, law, dim, cond)",
+        (
+            "contracts/test_keys.py::"
+            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[autoregression]"
+        ),
+    ),
+    Fault(
+        "conditions-share-their-noise",
+        "a batch of conditions gets one noise for all",
+        COMBINATORS,
+        "return Pushforward(noise, bijector, batch_shape=batch_shape)",
+        "return Pushforward(noise, bijector)",
+        (
+            "contracts/test_densities.py::"
+            "test_each_condition_has_its_own_noise_and_its_own_density[realnvp, conditional]"
+        ),
+    ),
 )
