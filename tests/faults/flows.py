@@ -9,6 +9,9 @@ PLANAR = "dgm_jax/flows/planar.py"
 SYLVESTER = "dgm_jax/flows/sylvester.py"
 MULTISCALE = "dgm_jax/flows/multiscale.py"
 
+KEYS = "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_"
+KEYS_OF_FLOWS, KEYS_OF_DENSITIES = KEYS + "flow_in_both_directions", KEYS + "density"
+
 FAULTS = (
     # ------------------------------------------------------------------------------- combinators
     Fault(
@@ -252,14 +255,11 @@ FAULTS = (
     # -------------------------------------------------------------------- keys and conditions
     Fault(
         "key-lost-in-compose",
-        "a key is not handed on, so that nothing is dropped in training: the parts of a composition",
+        "no dropout, for want of a key: the parts of a composition",
         COMBINATORS,
         "layers = zip(flows, params, split(key, len(flows)))",
         "layers = zip(flows, params, split(None, len(flows)))",
-        (
-            "contracts/test_keys.py::"
-            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[compose, first]"
-        ),
+        KEYS_OF_FLOWS + "[compose, first]",
     ),
     Fault(
         "one-key-for-all-parts",
@@ -267,132 +267,111 @@ FAULTS = (
         COMBINATORS,
         "layers = zip(flows, params, split(key, len(flows)))",
         "layers = zip(flows, params, [again(key) for _ in flows])",
-        (
-            "contracts/test_keys.py::"
-            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[compose, of two that would cancel]"
-        ),
+        KEYS_OF_FLOWS + "[compose, of two that would cancel]",
     ),
     Fault(
         "key-lost-in-repeat",
-        "a key is not handed on, so that nothing is dropped in training: repeated layers",
+        "no dropout, for want of a key: repeated layers",
         COMBINATORS,
         "return flow.bijector(params, cond, key=again(key))",
         "return flow.bijector(params, cond)",
-        (
-            "contracts/test_keys.py::"
-            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[repeat]"
-        ),
+        KEYS_OF_FLOWS + "[repeat]",
     ),
     Fault(
         "key-lost-in-invert",
-        "a key is not handed on, so that nothing is dropped in training: an inverted flow",
+        "no dropout, for want of a key: an inverted flow",
         COMBINATORS,
         "return distrax.Inverse(flow.bijector(params, cond, key=key))",
         "return distrax.Inverse(flow.bijector(params, cond))",
-        (
-            "contracts/test_keys.py::"
-            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[invert]"
-        ),
+        KEYS_OF_FLOWS + "[invert]",
     ),
     Fault(
         "key-lost-in-factor-out",
-        "a key is not handed on, so that nothing is dropped in training: the scales that go on",
+        "no dropout, for want of a key: the scales that go on",
         COMBINATORS,
         "return FactorOut(rest.bijector(params, cond, key=key), shape)",
         "return FactorOut(rest.bijector(params, cond), shape)",
-        (
-            "contracts/test_keys.py::"
-            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[factor_out]"
-        ),
+        KEYS_OF_FLOWS + "[factor_out]",
     ),
     Fault(
         "key-lost-in-the-flow",
-        "a key is not handed on, so that nothing is dropped in training: the flow of a pushforward",
+        "no dropout, for want of a key: the flow of a pushforward",
         COMBINATORS,
         "_of(flow, cond), key=flow_key)",
         "_of(flow, cond))",
-        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[pushforward, flow]",
+        KEYS_OF_DENSITIES + "[pushforward, flow]",
     ),
     Fault(
         "key-lost-in-the-base",
-        "a key is not handed on, so that nothing is dropped in training: the base of a pushforward",
+        "no dropout, for want of a key: the base of a pushforward",
         COMBINATORS,
         "_of(base, cond), key=base_key)",
         "_of(base, cond))",
-        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[pushforward, base]",
+        KEYS_OF_DENSITIES + "[pushforward, base]",
     ),
     Fault(
         "key-lost-in-conditional",
-        "a key is not handed on, so that nothing is dropped in training: the net of a conditional density",
+        "no dropout, for want of a key: the net of a conditional density",
         COMBINATORS,
         "return to_dist(net.apply(params, cond, key=key))",
         "return to_dist(net.apply(params, cond))",
-        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[conditional]",
+        KEYS_OF_DENSITIES + "[conditional]",
     ),
     Fault(
         "key-lost-in-an-encoder",
-        "a key is not handed on, so that nothing is dropped in training: the net of an encoded density",
+        "no dropout, for want of a key: the net of an encoded density",
         COMBINATORS,
         'net.apply(params["net"], cond, key=net_key)',
         'net.apply(params["net"], cond)',
-        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[encoded, net]",
+        KEYS_OF_DENSITIES + "[encoded, net]",
     ),
     Fault(
         "key-lost-behind-an-encoder",
-        "a key is not handed on, so that nothing is dropped in training: the density behind an encoder",
+        "no dropout, for want of a key: the density behind an encoder",
         COMBINATORS,
         'density.dist(params["density"], seen, key=density_key)',
         'density.dist(params["density"], seen)',
-        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[encoded, density]",
+        KEYS_OF_DENSITIES + "[encoded, density]",
     ),
     Fault(
         "key-lost-in-a-prior",
-        "a key is not handed on, so that nothing is dropped in training: the prior of a latent variable model",
+        "no dropout, for want of a key: the prior of a latent variable model",
         COMBINATORS,
         'prior.dist(params["prior"], _of(prior, cond), key=key)',
         'prior.dist(params["prior"], _of(prior, cond))',
-        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[prior]",
+        KEYS_OF_DENSITIES + "[prior]",
     ),
     Fault(
         "key-lost-in-a-posterior",
-        "a key is not handed on, so that nothing is dropped in training: posterior and likelihood of a latent variable model",
+        "no dropout, for want of a key: posterior and likelihood of a latent variable model",
         COMBINATORS,
         "return parts[name].dist(params[name], seen, key=key)",
         "return parts[name].dist(params[name], seen)",
-        "contracts/test_keys.py::test_a_key_reaches_the_parts_of_a_density[posterior]",
+        KEYS_OF_DENSITIES + "[posterior]",
     ),
     Fault(
         "key-lost-in-a-coupling",
-        "a key is not handed on, so that nothing is dropped in training: the conditioner of a coupling",
+        "no dropout, for want of a key: the conditioner of a coupling",
         "dgm_jax/flows/coupling.py",
         "net.apply(params, kept, *context, key=again(key))",
         "net.apply(params, kept, *context)",
-        (
-            "contracts/test_keys.py::"
-            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[coupling]"
-        ),
+        KEYS_OF_FLOWS + "[coupling]",
     ),
     Fault(
         "key-lost-in-a-coupling-of-channels",
-        "a key is not handed on, so that nothing is dropped in training: the conditioner of a coupling of channels",
+        "no dropout, for want of a key: the conditioner of a coupling of channels",
         "dgm_jax/flows/multiscale.py",
         "f.apply(params, kept, *context, key=again(key))",
         "f.apply(params, kept, *context)",
-        (
-            "contracts/test_keys.py::"
-            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[channel_coupling]"
-        ),
+        KEYS_OF_FLOWS + "[channel_coupling]",
     ),
     Fault(
         "key-lost-in-an-autoregression",
-        "a key is not handed on, so that nothing is dropped in training: the net of an autoregressive flow",
+        "no dropout, for want of a key: the net of an autoregressive flow",
         "dgm_jax/flows/autoregression.py",
         "Autoregressive(net, params, law, dim, cond, key=key)",
         "Autoregressive(net, params, law, dim, cond)",
-        (
-            "contracts/test_keys.py::"
-            "test_a_key_reaches_the_parts_of_a_flow_in_both_directions[autoregression]"
-        ),
+        KEYS_OF_FLOWS + "[autoregression]",
     ),
     Fault(
         "conditions-share-their-noise",
