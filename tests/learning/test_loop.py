@@ -441,19 +441,21 @@ def test_what_stays_fixed_is_an_argument_of_the_step_on_all_devices(num_devices,
         algorithm, jax.random.key(0), fixed=fixed, num_steps=5, progress=False, mesh=mesh
     )
     np.testing.assert_allclose(trained.state, 5 * np.arange(1, 4), rtol=1e-4)
+    (step,) = steps
+    assert step._cache_size() == 1  # it is what was called, and no program around it
     state = trained.state if mesh is None else replicate(trained.state, mesh)
     other = jax.tree.map(lambda w: 2 * w, fixed)
     placed = jax.device_put(other) if mesh is None else replicate(other, mesh)
     t = jnp.int32(5) if mesh is None else replicate(jnp.int32(5), mesh)
-    (step,) = steps
     assert len(step.lower(state, t, None, placed).as_text()) < 10_000
     new, _ = step(state, t, None, placed)
     np.testing.assert_allclose(new, 7 * np.arange(1, 4), rtol=1e-4)
     assert step._cache_size() == 1 and not placed["w"].is_deleted()
 
 
-def test_an_algorithm_that_computes_its_parameters_is_refused_before_compiling(tmp_path):
-    algorithm = COUNTING._replace(params=lambda x: jnp.exp(x))
+@pytest.mark.parametrize("params", [lambda x: jnp.exp(x), lambda x: {"w": 3.0}])
+def test_an_algorithm_that_computes_its_parameters_is_refused_before_compiling(params, tmp_path):
+    algorithm = COUNTING._replace(params=params)
     with pytest.raises(ValueError, match="algorithm.params must pick parts .*TypeError"):
         train(algorithm, jax.random.key(0), workdir=tmp_path, **quiet())
 
