@@ -8,10 +8,14 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import checks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito (2008): told apart by colour-blind readers too. Curves take them in this order.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -19,15 +23,15 @@ INK, QUIET = "#333333", "#767676"  # words; what should stay behind them
 
 
 def sample_grid(
-    images,
+    images: np.ndarray,
     *,
     columns: int | None = None,
     row_names: Sequence[str] = (),
     column_names: Sequence[str] = (),
-    vmin=None,
-    vmax=None,
+    vmin: float | None = None,
+    vmax: float | None = None,
     title: str = "",
-):
+) -> "Figure":
     """Images [n, h, w] or [n, h, w, 3], row by row, with square pixels that are never smoothed.
 
     `vmin` is black and `vmax` white, values outside are clipped; by default they are the smallest
@@ -121,7 +125,7 @@ def densities(
     resolution: int = 200,
     samples: Mapping[str, np.ndarray] | None = None,
     title: str = "",
-):
+) -> "Figure":
     """p(x) = exp log_prob(x) on the square [low, high]², one panel a density, one colour scale.
 
     The first density sets the scale (put the truth first); where another is higher, it shows the
@@ -204,7 +208,7 @@ def curves(
     baselines: Mapping[str, float] | None = None,
     colours: Mapping[str, str] | None = None,
     title: str = "",
-):
+) -> "Figure":
     """One line for each {name: (steps [n], values [n])}, its name at its end; no legend to decode.
 
     Not-finite values leave a gap, as a diverged run should. `baselines` are dashed levels. Colours
@@ -253,7 +257,7 @@ def bars(
     outlines: Mapping[tuple[str, str], tuple[float, str]] | None = None,
     logy: bool = False,
     title: str = "",
-):
+) -> "Figure":
     """{group: {bar: value}} as groups of bars with their values written on top, bars in one order.
 
     `outlines` {(group, bar): (value, words)} draws a second value of a bar, what it would have
@@ -347,7 +351,7 @@ def label_ends(axes, ends: list[tuple]) -> None:
         )
 
 
-def save(figure, path) -> None:
+def save(figure: "Figure", path: str | os.PathLike) -> None:
     """Write a PNG in one piece: a reader sees the old file or the new one, never half of one."""
     path = Path(path)
     if path.suffix != ".png":
@@ -364,7 +368,7 @@ def save(figure, path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def new_figure(size: tuple[float, float], *, dpi: int = 160, **options):
+def new_figure(size: tuple[float, float], *, dpi: int = 160, **options) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, dpi=dpi, facecolor="white", **options)

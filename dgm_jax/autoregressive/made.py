@@ -109,7 +109,7 @@ def _from_histograms(net, conditional, dim):
     return adapt
 
 
-def observed_first(given) -> np.ndarray:
+def observed_first(given: np.ndarray) -> np.ndarray:
     """An order that makes the given coordinates first: given [d] booleans -> order [d]."""
     given = np.asarray(given)
     if given.dtype != bool or given.ndim != 1:

@@ -76,7 +76,7 @@ def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> De
 
 
 def fit_table(
-    x, *, num_levels: int, window: int, shared: bool = False, smoothing: float = 0.0
+    x: np.ndarray, *, num_levels: int, window: int, shared: bool = False, smoothing: float = 0.0
 ) -> Params:
     """p(v | context) = (n(context, v) + λ) / (n(context) + λ K): counts, smoothed by λ.
 

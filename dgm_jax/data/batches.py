@@ -8,7 +8,9 @@ import numpy as np
 from .. import checks
 
 
-def batches(data, batch_size: int, *, seed: int) -> Callable[[int], object]:
+def batches(
+    data: np.ndarray | tuple[np.ndarray, ...], batch_size: int, *, seed: int
+) -> Callable[[int], object]:
     """step ↦ the rows π_epoch[i·B : (i+1)·B] of data, with epoch, i = divmod(step, ⌊n/B⌋).
 
     data is an array [n, ...] or a tuple of such; a batch has the same structure, in numpy. Each

@@ -5,6 +5,7 @@ A damaged file is one `ValueError` that names it, whatever the decoder underneat
 
 import contextlib
 import gzip
+import os
 import pickle
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def naming(path):
         raise checks.InputError(message) from error
 
 
-def read_idx(path) -> np.ndarray:
+def read_idx(path: str | os.PathLike) -> np.ndarray:
     """The idx format of MNIST (uint8), gzipped where the name ends in .gz. -> [n, ...]
 
     Two zero bytes, the type (8 = uint8), the number of dimensions, each as a big-endian int32.
@@ -41,13 +42,13 @@ def read_idx(path) -> np.ndarray:
         return np.frombuffer(content, np.uint8, offset=4 + 4 * ndim).reshape(shape)
 
 
-def read_arrays(path) -> dict[str, np.ndarray]:
+def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """All arrays of an .npz by name; pickled objects inside are refused."""
     with naming(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         return dict(arrays)
 
 
-def read_npz(path, *names) -> list[np.ndarray]:
+def read_npz(path: str | os.PathLike, *names: str) -> list[np.ndarray]:
     """The arrays called `names`, in that order."""
     arrays = read_arrays(path)
     missing = [name for name in names if name not in arrays]
@@ -58,13 +59,13 @@ def read_npz(path, *names) -> list[np.ndarray]:
     return [arrays[name] for name in names]
 
 
-def read_npy(path) -> np.ndarray:
+def read_npy(path: str | os.PathLike) -> np.ndarray:
     """The array of an .npy; pickled objects are refused."""
     with naming(path):
         return np.load(path, allow_pickle=False)
 
 
-def read_text(path, *, columns: int | None = None) -> np.ndarray:
+def read_text(path: str | os.PathLike, *, columns: int | None = None) -> np.ndarray:
     """A table of numbers, one row a line: .csv, .amat, .data. -> float64 [n, columns]
 
     columns: how many are read, from the left; all by default.
@@ -95,21 +96,21 @@ def _is_number(word) -> bool:
     return True
 
 
-def read_cifar_binary(path) -> tuple[np.ndarray, np.ndarray]:
+def read_cifar_binary(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """A file of cifar-10-batches-bin: rows of 1 label and 3072 bytes. -> [n, 32, 32, 3], [n]"""
     with naming(path):
         rows = np.fromfile(path, np.uint8).reshape(-1, 1 + 3072)
         return _channels_last(rows[:, 1:]), rows[:, 0]
 
 
-def read_cifar_pickle(path) -> tuple[np.ndarray, np.ndarray]:
+def read_cifar_pickle(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """A file of cifar-10-batches-py, by an unpickler that can build arrays, nothing else."""
     with naming(path), open(path, "rb") as file:
         content = _ArraysOnly(file, encoding="bytes").load()
         return _channels_last(content[b"data"]), np.array(content[b"labels"], np.uint8)
 
 
-def read_frame(path) -> dict[str, np.ndarray]:
+def read_frame(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The columns of a pandas.DataFrame by name, from a pickle of pandas before 1.3, as published.
 
     Its state is (axes, blocks, items, ...): arrays [c, n], and the names of the c columns of each.

@@ -1,8 +1,8 @@
 """What is done to data before a continuous density sees them, each step with its log-det.
 
-Integers x in {0, ..., K-1}^d get a density by adding uniform noise (`dequantize`); by Jensen
--E_u log p(x + u) >= -log P(x), so a dequantized score is an upper bound on the code length, at
-evaluation as in training. `logit_map` then takes [0, K)^d to R^d, where flows live:
+Integers x in {0, ..., K-1}^d get a density by adding uniform noise (`dequantize`). By Jensen's
+inequality -E_u log p(x + u) >= -log P(x), so the score of dequantised data is an upper bound on the
+code length, at evaluation as in training. `logit_map` then takes [0, K)^d to R^d, where flows live:
 
     bits/dim = -(log p(y) + log |det ∂y/∂x|) / (d log 2),    y = logit_map(K).forward(x + u)
 
@@ -13,13 +13,14 @@ import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from .. import checks
 from ..arrays import wide, within_cell
 from ..protocol import Array, Key
 
 
-def dequantize(key: Key, x) -> Array:
+def dequantize(key: Key, x: ArrayLike) -> Array:
     """x + u, u ~ U[0, 1)^d, float32, for integers x; ⌊x + u⌋ = x always.
 
     Uria et al. (2013); Theis et al. (2016), section 3.1, for the bound. ValueError for fractions.
@@ -33,7 +34,7 @@ def dequantize(key: Key, x) -> Array:
     return within_cell(x, jax.random.uniform(key, x.shape, jnp.float32))
 
 
-def quantize(x, num_levels: int) -> Array:
+def quantize(x: ArrayLike, num_levels: int) -> Array:
     """⌊x⌋ clipped to {0, ..., num_levels - 1}, int32: takes back `dequantize`."""
     checks.positive_int(num_levels, "num_levels", least=2)
     return jnp.clip(jnp.floor(x), 0, num_levels - 1).astype(jnp.int32)
@@ -82,7 +83,7 @@ class _LogitMap(distrax.Bijector):
         return jnp.log(jnp.where(s < -1e-6, jnp.nan, jnp.maximum(s, jnp.finfo(s.dtype).tiny)))
 
 
-def standardize(mean, std, event_ndims: int = 1) -> distrax.Bijector:
+def standardize(mean: ArrayLike, std: ArrayLike, event_ndims: int = 1) -> distrax.Bijector:
     """z = (x - mean) / std, log |det ∂z/∂x| = -Σ_i log std_i over the last `event_ndims` axes.
 
     mean and std are constants of the training set, scalars or arrays of the shape of a row.
@@ -138,7 +139,7 @@ def _sum_event(bijector, log_det) -> Array:
     return log_det.sum(tuple(range(-bijector.event_ndims_in, 0)))
 
 
-def mu_law_encode(x, num_levels: int = 256) -> Array:
+def mu_law_encode(x: ArrayLike, num_levels: int = 256) -> Array:
     """Levels of f(x) = sign(x) log(1 + μ|x|) / log(1 + μ), μ = K - 1, for x in [-1, 1]; int32.
 
     The K levels lie evenly over f in [-1, 1], the nearest is taken: fine steps where sound is
@@ -157,7 +158,7 @@ def mu_law_encode(x, num_levels: int = 256) -> Array:
     return jnp.where(jnp.isnan(x), -1, levels)
 
 
-def mu_law_decode(levels, num_levels: int = 256) -> Array:
+def mu_law_decode(levels: ArrayLike, num_levels: int = 256) -> Array:
     """x in [-1, 1], float32, of levels 0..K-1: the inverse of f there. encode(decode(l)) = l."""
     checks.positive_int(num_levels, "num_levels", least=2)
     if not jnp.issubdtype(jnp.result_type(levels), jnp.integer):

@@ -87,7 +87,7 @@ class Dataset(NamedTuple):
     description: str
 
 
-def load(name: str, data_dir=None) -> Dataset:
+def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     """The set called `name`, with its fixed split (see the table above).
 
     Raises ValueError for an unknown name or a damaged file, FileNotFoundError for a missing one.
@@ -96,7 +96,7 @@ def load(name: str, data_dir=None) -> Dataset:
     return LOADERS[name](name, data_dir or os.environ.get("DGM_DATA"))
 
 
-def load_file(path) -> Dataset:
+def load_file(path: str | os.PathLike) -> Dataset:
     """Any table or array of your own: .npy, .npz, .csv, .amat, .txt or .data; one row an example.
 
     An .npz with the arrays train, valid and test keeps that split; any other must hold one array.
@@ -132,7 +132,7 @@ def load_file(path) -> Dataset:
     return _own(path, np.split(x[order], [len(x) - 2 * tenth, len(x) - tenth]))
 
 
-def subset(x, num: int, seed: int = 0) -> np.ndarray:
+def subset(x: np.ndarray, num: int, seed: int = 0) -> np.ndarray:
     """`num` rows of x drawn without replacement by default_rng(seed): some sets are sorted."""
     checks.positive_int(num, "num")
     if num > len(x):

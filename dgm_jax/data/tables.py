@@ -10,7 +10,7 @@ import numpy as np
 Parts = list[np.ndarray]
 
 
-def tenths(x) -> Parts:
+def tenths(x: np.ndarray) -> Parts:
     """The last tenth of the rows for testing, the last tenth of the others for validation."""
     test = len(x) - len(x) // 10
     valid = test - test // 10
@@ -23,7 +23,7 @@ def scaled(parts: Parts) -> Parts:
     return [(x - seen.mean(0)) / seen.std(0) for x in parts]
 
 
-def power(x) -> Parts:
+def power(x: np.ndarray) -> Parts:
     """Electric power of a household [n, 8] -> 6 columns, shuffled by RandomState(42).
 
     Reactive power and intensity (1, 3) go. Uniform noise of one unit of the last digit is added:
@@ -55,7 +55,7 @@ def gas(columns: dict[str, np.ndarray]) -> Parts:
     return tenths((x - x.mean(0)) / x.std(0, ddof=1))
 
 
-def hepmass(train, test) -> Parts:
+def hepmass(train: np.ndarray, test: np.ndarray) -> Parts:
     """Collisions of particles of mass 1000, [n, 28] with the class first -> 21 columns.
 
     Background (class 0) goes, and each column whose least value is there more than five times in
@@ -70,6 +70,6 @@ def hepmass(train, test) -> Parts:
     return [train[:valid], train[valid:], test]
 
 
-def miniboone(x) -> Parts:
+def miniboone(x: np.ndarray) -> Parts:
     """Neutrinos of MiniBooNE, cleaned already [n, 43]: split, then scaled."""
     return scaled(tenths(np.asarray(x, np.float64)))
