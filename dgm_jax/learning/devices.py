@@ -6,8 +6,8 @@
 
 The compiler adds the one all-reduce of the gradients, and random numbers are those of a single
 device. `train(..., mesh=mesh)` does these three lines, on one process or several
-(`dgm_jax.runs.processes`). The older way, the same by value for a
-loss that draws no random numbers:
+(`dgm_jax.runs.processes`). The older way, the same by value for a loss that draws no random
+numbers:
 
     algorithm = gradient_descent(init, loss, optimizer, axis_name="data")
     step = jax.pmap(algorithm.step, "data", in_axes=(None, None, 0), out_axes=None)

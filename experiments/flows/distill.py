@@ -23,7 +23,7 @@ from dgm_jax import checks, flows, plots, runs
 from dgm_jax.combinators import pushforward
 from dgm_jax.data import dequantize, load, logit_map, quantize, standardize
 from dgm_jax.distributions import standard_normal
-from dgm_jax.learning import averaged, gradient_descent, train
+from dgm_jax.learning import gradient_descent, train
 from dgm_jax.measure import timing
 from dgm_jax.objectives import mean_and_stderr, nll
 from dgm_jax.runs import processes
@@ -122,12 +122,10 @@ def on_data(model, to_z, noisy):
 
 
 def learn_student(config, model, teacher, teacher_params):
-    """Its batches are of its own making: that of step t only says which step it is."""
+    """Its batches are of its own making; the teacher is an argument of the compiled step."""
 
-    def loss(params, key, step):
-        return flows.distillation(
-            model, params, key, teacher, teacher_params, num_samples=config.batch_size
-        )
+    def loss(params, key, batch, fixed):
+        return flows.distillation(model, params, key, teacher, fixed, num_samples=config.batch_size)
 
     trained = train(
         gradient_descent(
@@ -137,14 +135,14 @@ def learn_student(config, model, teacher, teacher_params):
             ema_decay=0.999,
         ),
         jax.random.key(config.seed + 1),
-        lambda t: np.full(1, t),
         num_steps=config.student_steps,
+        fixed=teacher_params,
         log_every=50,
         workdir=config.workdir / "student",
         progress=config.progress,
         description="student",
     )
-    return averaged(trained.state), trained
+    return trained.params, trained
 
 
 def kl(config, student, params, teacher, teacher_params):
