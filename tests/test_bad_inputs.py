@@ -28,7 +28,8 @@ from dgm_jax.runs import processes
 
 KEY = jax.random.key(0)
 KEYS = jax.random.split(KEY, 2)
-_, _ = KEYS  # compiled here, so that no test counts it
+for num in (2, 3):
+    list(jax.random.split(KEY, num))  # compiled here, so that no test counts it
 LEGACY = np.array([0, 1], np.uint32)
 X = np.asarray(jax.random.normal(KEYS[0], (5, 3)))
 FLOW = flows.maf(3, hidden=(8,), num_layers=1)
@@ -196,7 +197,7 @@ BAD = {
     "a condition for a model without": (lambda: log_prob(X, cond=X), "unconditional"),
     "no condition for a model with": (
         lambda: jax.jit(lambda x: CONDITIONAL.bijector(PARAMS["flow"]).forward(x))(X),
-        "cond is missing: .* cond_shape=(2,)",
+        r"cond is missing: .* cond_shape=\(2,\)",
     ),
     "a layer of no coordinates": (lambda: maf(dim=0), "dim must be"),
     "a coupling of one coordinate": (lambda: coupling(dim=1), "dim >= 2"),

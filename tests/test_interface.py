@@ -21,38 +21,7 @@ PUBLIC = (
     "nets",
     "objectives",
 )
-FORWARD_TO_A_CALLABLE_OF_THE_USER = set()  # their **options are its own
-STILL_TAKE_OPTIONS = {
-    "autoregressive.gated_pixelcnn",
-    "autoregressive.image_gpt",
-    "autoregressive.made",
-    "autoregressive.pixelcnn",
-    "autoregressive.pixelcnn_pp",
-    "autoregressive.pixelsnail",
-    "autoregressive.transformer",
-    "flows.autoregression",
-    "flows.channel_coupling",
-    "flows.cnf",
-    "flows.conv1x1",
-    "flows.ffjord",
-    "flows.flow_pp",
-    "flows.glow",
-    "flows.iaf",
-    "flows.maf",
-    "flows.neural_ode",
-    "flows.realnvp",
-    "flows.realnvp_image",
-    "flows.variational_noise",
-}
-STILL_UNANNOTATED = {
-    "autoregressive.fit_table",
-    "autoregressive.observed_first",
-    "bijectors.MixtureLogisticCDF",
-    "bijectors.Sylvester",
-    "data",
-    "learning.Checkpoints",
-    "objectives.reverse_kl",
-}
+FORWARD_TO_A_CALLABLE_OF_THE_USER = ()  # their **options are its own
 
 
 def public(module):
@@ -94,14 +63,12 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_options_are_spelled_out(name):
-    excused = name in FORWARD_TO_A_CALLABLE_OF_THE_USER | STILL_TAKE_OPTIONS
-    assert not gathers_options(NAMES[name]) or excused
+    assert gathers_options(NAMES[name]) == (name in FORWARD_TO_A_CALLABLE_OF_THE_USER)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_argument_and_result_has_a_type(name):
-    excused = {name, name.split(".")[0]} & (STILL_UNANNOTATED | STILL_TAKE_OPTIONS)
-    assert without_annotation(NAMES[name]) == [] or excused
+    assert without_annotation(NAMES[name]) == []
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import log_sigmoid, log_softmax, logsumexp
+from jax.typing import DTypeLike
 
 from .. import checks
 from ..arrays import mid_quantiles, parted, soft_bound, wide
@@ -59,7 +60,7 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
 class MixtureLogisticCDF(distrax.Bijector):
     """y = e^a logit(F(x)) + b; results have the dtype of x and c together."""
 
-    def __init__(self, mixture: Mixture, log_scale: Array, shift: Array, dtype):
+    def __init__(self, mixture: Mixture, log_scale: Array, shift: Array, dtype: DTypeLike):
         super().__init__(event_ndims_in=0)
         self._mixture, self._log_scale, self._shift = mixture, log_scale, shift
         self._dtype = dtype

@@ -3,6 +3,7 @@
 import distrax
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from .. import checks
 from ..arrays import wide
@@ -27,7 +28,9 @@ class Sylvester(distrax.Bijector):
     Rezende and Mohamed (2015), eq. 10; van den Berg et al. (2018), eqs. 8-15.
     """
 
-    def __init__(self, a: Array, b: Array, shift: Array, t: Array, *, dtype=None):
+    def __init__(
+        self, a: Array, b: Array, shift: Array, t: Array, *, dtype: DTypeLike | None = None
+    ):
         super().__init__(event_ndims_in=1)
         own = jnp.result_type(a, b, shift, t)
         self._dtype = own if dtype is None else dtype
