@@ -22,10 +22,7 @@ import jax
 import numpy as np
 
 from benchmarks import passes, peers
-from dgm_jax import checks, flows, measure, plots, runs
-from dgm_jax.bijectors import divergence_by_autodiff, ode_solver
-from dgm_jax.combinators import pushforward
-from dgm_jax.distributions import standard_normal
+from dgm_jax import bijectors, checks, combinators, distributions, flows, measure, plots, runs
 from dgm_jax.measure import timing
 
 Trace = Literal["exact", "exact by autodiff", "hutchinson", "zuko", "zuko hutchinson"]
@@ -58,14 +55,14 @@ WAYS = ("density", "gradient", "sample")
 
 def build(config, dim, trace):
     """The density, and the key of its log-det: None where that is exact."""
-    solver = ode_solver(rtol=config.tolerance, atol=config.tolerance)
+    solver = bijectors.ode_solver(rtol=config.tolerance, atol=config.tolerance)
     field = flows.mlp_field(dim, hidden=config.hidden)
     if trace == "exact by autodiff":
-        field = field._replace(divergence=divergence_by_autodiff(field.velocity))
+        field = field._replace(divergence=bijectors.divergence_by_autodiff(field.velocity))
     noise = "rademacher" if trace == "hutchinson" else None
     flow = flows.neural_ode(field, dim, noise=noise, solver=solver)
     key = jax.random.key(2) if trace == "hutchinson" else None
-    return pushforward(flow, standard_normal(dim)), key
+    return combinators.pushforward(flow, distributions.standard_normal(dim)), key
 
 
 def parameters(model, key):

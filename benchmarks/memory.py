@@ -20,9 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax import checks, measure, plots, runs
-from dgm_jax.bijectors import squeeze
-from dgm_jax.nets import irevnet, mlp, revnet
+from dgm_jax import bijectors, checks, measure, nets, plots, runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +41,7 @@ IMAGE = (8, 8, 1)
 
 def block(config, size):
     """F, from a half of `size` numbers to a half; on images it sees one pixel."""
-    return mlp(size, size, hidden=(config.width,))
+    return nets.mlp(size, size, hidden=(config.width,))
 
 
 def couplings(f, params, x, remember):
@@ -61,15 +59,17 @@ def case(config, name, depth):
     """The net, the shape of its batch, and its layers once more, for plain autodiff."""
     if name == "revnet":
         f = block(config, config.dim // 2)
-        net = revnet(f, num_layers=depth)
+        net = nets.revnet(f, num_layers=depth)
         return net, (config.batch, config.dim), lambda p, x, keep: couplings(f, p, x, keep)
     height, width, channels = IMAGE
     shapes = [(height >> s, width >> s, 4**s * channels) for s in (1, 2)]
-    net = irevnet(IMAGE, num_stages=2, num_layers=depth, block=lambda shape, c: block(config, c))
+    net = nets.irevnet(
+        IMAGE, num_stages=2, num_layers=depth, block=lambda shape, c: block(config, c)
+    )
 
     def plain(params, x, keep):
         for p, (h, w, c) in zip(params, shapes, strict=True):
-            x = squeeze((2 * h, 2 * w, c // 4)).forward(x)
+            x = bijectors.squeeze((2 * h, 2 * w, c // 4)).forward(x)
             x = couplings(block(config, c // 2), p, x, keep)
         return x
 

@@ -14,13 +14,19 @@ from typing import Literal
 
 import jax
 
-from dgm_jax import checks, flows, measure, plots, runs
-from dgm_jax.bijectors import affine, rational_quadratic_spline
-from dgm_jax.combinators import pushforward
-from dgm_jax.distributions import standard_normal
+from dgm_jax import (
+    bijectors,
+    checks,
+    combinators,
+    distributions,
+    flows,
+    measure,
+    nets,
+    objectives,
+    plots,
+    runs,
+)
 from dgm_jax.measure import flops, timing
-from dgm_jax.nets import INVERSES
-from dgm_jax.objectives import nll
 
 # nsf_ar and nsf_c are MAF and RealNVP with a rational-quadratic spline of 8 bins for a law.
 Model = Literal["maf", "iaf", "realnvp", "nsf_ar", "nsf_c"]
@@ -47,12 +53,12 @@ class Config(runs.ReportOptions):
 
 
 WAYS = ("density", "gradient", "sample")
-MAKE = {
-    "maf": flows.maf,
-    "iaf": flows.iaf,
-    "realnvp": flows.realnvp,
-    "nsf_ar": flows.maf,
-    "nsf_c": flows.realnvp,
+MAKE = {  # names of constructors
+    "maf": "maf",
+    "iaf": "iaf",
+    "realnvp": "realnvp",
+    "nsf_ar": "maf",
+    "nsf_c": "realnvp",
 }
 COUPLINGS = ("realnvp", "nsf_c")
 SEQUENTIAL = dict.fromkeys(MAKE, ()) | {
@@ -72,13 +78,19 @@ def build(name, dim, inverse, *, num_layers, hidden, **options):
 
     With ReLU, as in the other libraries; smooth activations cost more.
     """
-    law = rational_quadratic_spline(num_bins=NUM_BINS) if "nsf" in name else affine()
+    law = (
+        bijectors.rational_quadratic_spline(num_bins=NUM_BINS)
+        if "nsf" in name
+        else bijectors.affine()
+    )
     options = {"activation": jax.nn.relu, "hidden": hidden, "law": law} | options
     if name in COUPLINGS:
         options["num_layers"] = 2 * num_layers
     else:
-        options |= {"num_layers": num_layers, "inverse": inverse or INVERSES[0]}
-    return pushforward(MAKE[name](dim, **options), standard_normal(dim))
+        options |= {"num_layers": num_layers, "inverse": inverse or nets.INVERSES[0]}
+    return combinators.pushforward(
+        getattr(flows, MAKE[name])(dim, **options), distributions.standard_normal(dim)
+    )
 
 
 def parameters(model, key):
@@ -96,7 +108,7 @@ def function(model, way, batch):
     if way == "density":
         return lambda params, x, key: model.dist(params).log_prob(x)
     if way == "gradient":
-        return jax.grad(lambda params, x, key: nll(model, params, None, x)[0])
+        return jax.grad(lambda params, x, key: objectives.nll(model, params, None, x)[0])
     return lambda params, x, key: model.dist(params).sample(seed=key, sample_shape=batch)
 
 
@@ -229,7 +241,7 @@ def main(config: Config) -> dict:
         checks.positive_int(dim, "each of dims", least=2)
     checks.positive_int(config.batch, "batch")
     for inverse in config.inverse:
-        checks.choice(inverse, INVERSES, "inverse")
+        checks.choice(inverse, nets.INVERSES, "inverse")
     rows, details, peaks = [], [], {}
     machine = measure.machine()
     for dim in sorted(config.dims):

@@ -25,9 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import passes
-from dgm_jax import checks, measure, plots, runs
+from dgm_jax import checks, measure, nets, plots, runs
 from dgm_jax.measure import timing
-from dgm_jax.nets import INVERSES, mlp
 
 Model = Literal["maf", "iaf", "realnvp", "nsf_ar", "nsf_c"]
 Library = Literal["flowjax", "numpyro", "bijx", "distrax", "zuko", "nflows", "normflows"]
@@ -246,7 +245,7 @@ def distrax(name, config, x, key) -> Peer:
     if name == "nsf_c":
         raise NotImplementedError("is compared with affine couplings only")
     dim = x.shape[1]
-    net = mlp(dim, 2 * dim, hidden=config.hidden, activation=jax.nn.relu)
+    net = nets.mlp(dim, 2 * dim, hidden=config.hidden, activation=jax.nn.relu)
     params = [net.init(k) for k in jax.random.split(key, 2 * config.num_layers)]
 
     def scalar(c):
@@ -437,7 +436,7 @@ def contestants(config, name, dim, batch):
 def our_inverses(config, name):
     if name in passes.COUPLINGS:
         return ("",)
-    return config.inverse or tuple(i for i in INVERSES if i != "naive")
+    return config.inverse or tuple(i for i in nets.INVERSES if i != "naive")
 
 
 def round_trips(config, name):
@@ -518,7 +517,7 @@ def main(config: Config) -> dict:
     if len(set(config.hidden)) != 1 or len(config.hidden) < 2:
         raise checks.InputError(f"hidden must be two or more equal widths; got {config.hidden}.")
     for inverse in config.inverse:
-        checks.choice(inverse, INVERSES, "inverse")
+        checks.choice(inverse, nets.INVERSES, "inverse")
     machine, rows, left_out = measure.machine(), [], {}
     for name in config.models:
         trips = round_trips(config, name)

@@ -104,17 +104,15 @@ def transformer(shape, hidden, outputs):
     return nets.transformer(dim, hidden=hidden, num_layers=4, num_heads=4, **window, **outputs)
 
 
-def of_pixels(make):
-    return lambda shape, hidden, outputs: make(shape, hidden=hidden, num_layers=4, **outputs)
+def of_pixels(name):
+    def make(shape, hidden, outputs):
+        return getattr(nets, name)(shape, hidden=hidden, num_layers=4, **outputs)
+
+    return make
 
 
 LINES = {"made": made, "markov": markov, "gru": gru, "wavenet": wavenet, "transformer": transformer}
-PICTURES = {
-    "pixelcnn": of_pixels(nets.pixelcnn),
-    "gated_pixelcnn": of_pixels(nets.gated_pixelcnn),
-    "pixelcnn_pp": of_pixels(nets.pixelcnn_pp),
-    "pixelsnail": of_pixels(nets.pixelsnail),
-}
+PICTURES = {n: of_pixels(n) for n in ("pixelcnn", "gated_pixelcnn", "pixelcnn_pp", "pixelsnail")}
 
 
 def fits(name, dim):

@@ -17,10 +17,8 @@ import jax
 import numpy as np
 
 from benchmarks import passes
-from dgm_jax import checks, measure, plots, runs
-from dgm_jax.learning import data_mesh, replicate, shard_batch
+from dgm_jax import checks, learning, measure, nets, plots, runs
 from dgm_jax.measure import flops, timing
-from dgm_jax.nets import INVERSES
 
 Size = Literal["dim", "width", "depth", "batch", "num_layers", "devices"]
 
@@ -98,9 +96,9 @@ def programs(config, case):
     options = {"num_layers": case.num_layers, "hidden": (case.width,) * case.depth}
     inverse = "" if config.model == "realnvp" else config.inverse
     model = passes.build(config.model, case.dim, inverse, unroll=case.unroll, **options)
-    key, mesh = jax.random.key(0), data_mesh(case.devices)
-    params = replicate(passes.parameters(model, key), mesh)
-    x = shard_batch(jax.random.normal(key, (case.batch, case.dim)), mesh)
+    key, mesh = jax.random.key(0), learning.data_mesh(case.devices)
+    params = learning.replicate(passes.parameters(model, key), mesh)
+    x = learning.shard_batch(jax.random.normal(key, (case.batch, case.dim)), mesh)
 
     def sample(params, z, key):  # of given noise, which is spread as a batch of data is
         return model.dist(params).bijector.forward(z)
@@ -140,7 +138,7 @@ def main(config: Config) -> dict:
     num_devices = max(config.devices, default=1)
     if num_devices > jax.config.jax_num_cpu_devices:
         jax.config.update("jax_num_cpu_devices", num_devices)  # before any array
-    checks.choice(config.inverse, INVERSES, "inverse")
+    checks.choice(config.inverse, nets.INVERSES, "inverse")
     for size in config.sizes:
         if not getattr(config, VALUES[size]):
             raise checks.InputError(

@@ -3,11 +3,12 @@
     import dgm_jax
     flow = dgm_jax.flows.maf(64, hidden=(512, 512))
 
-Sub-modules are loaded when they are first named, so that importing this package is free. Read
+Sub-modules are loaded when something of them is first used, so that importing them is free. Read
 `dgm_jax.protocol` first: it has the nouns that all models are made of.
 """
 
-import importlib
+import importlib.util
+import sys
 from importlib import metadata
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
 
 def __getattr__(name):
     if name in __all__:
-        return importlib.import_module(f"{__name__}.{name}")
+        return _lazily(f"{__name__}.{name}")
     if name == "__version__":
         return metadata.version(__name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -41,3 +42,13 @@ def __getattr__(name):
 
 def __dir__():
     return [*__all__, "__version__"]
+
+
+def _lazily(name):
+    """The module of a name, which is executed when something of it is first looked at."""
+    if name not in sys.modules:
+        spec = importlib.util.find_spec(name)
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]

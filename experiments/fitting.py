@@ -11,23 +11,24 @@ in which direction, and what is reported of those that are kept. Three kinds ser
 was kept, and num_params, num_steps, best_step, train_seconds.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
 import optax
 
 from dgm_jax import autoregressive as ar
-from dgm_jax import checks
-from dgm_jax.data import batches
-from dgm_jax.learning import data_mesh, gradient_descent, train
-from dgm_jax.metrics import active_units, expected_log_prob
-from dgm_jax.objectives import bits_per_dim, log_weights, mean_and_stderr, nll
-from dgm_jax.protocol import Algorithm, Array, Batch, Density, Key, LatentVariable, Params
+from dgm_jax import checks, learning, metrics, objectives
+from dgm_jax import data as datasets
 from dgm_jax.runs import processes
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Algorithm, Array, Batch, Density, Key, LatentVariable, Params
 
 
 class Task(NamedTuple):
@@ -66,8 +67,8 @@ def fit(
     `learning.train`.
     """
     train_key, task_key = jax.random.split(jax.random.key(config.seed))
-    draw = rows if callable(rows) else batches(rows, config.batch_size, seed=config.seed)
-    trained = train(
+    draw = rows if callable(rows) else datasets.batches(rows, config.batch_size, seed=config.seed)
+    trained = learning.train(
         algorithm,
         train_key,
         draw,
@@ -130,7 +131,7 @@ def likelihood_task(
 
     def units(found):
         nats = -found["valid_nll"]
-        return {"valid_nats": nats, "valid_bits_per_dim": bits_per_dim(nats, dim)}
+        return {"valid_nats": nats, "valid_bits_per_dim": objectives.bits_per_dim(nats, dim)}
 
     return Task(evaluate, report, monitor="valid_nll", units=units)
 
@@ -156,7 +157,7 @@ def bound_task(
 
     def bound_of(num):
         def bound(params, key, row):
-            log_w = log_weights(model, params, key, *_parts(row), num_samples=num)
+            log_w = objectives.log_weights(model, params, key, *_parts(row), num_samples=num)
             return jax.scipy.special.logsumexp(log_w, axis=0) - math.log(num)
 
         return bound
@@ -169,9 +170,9 @@ def bound_task(
     def report(params, key):
         test_rows = _parts(rows["test"])
         starts = range(0, len(test_rows[0]), eval_batch)
-        batches = ([part[i : i + eval_batch] for part in test_rows] for i in starts)
-        means = np.concatenate([mean(params, *batch) for batch in batches])
-        active = active_units(means, threshold=threshold)
+        parts = ([part[i : i + eval_batch] for part in test_rows] for i in starts)
+        means = np.concatenate([mean(params, *part) for part in parts])
+        active = metrics.active_units(means, threshold=threshold)
         units = {"active_units": int(active.sum()), "num_units": active.size}
         return test.report(params, key) | units
 
@@ -273,8 +274,10 @@ def maximum_likelihood(
         return (x if noisy is None else noisy(key, x)), *cond
 
     def loss(params, key, row):
-        value, metrics = nll(model, params, key if noisy is None else None, *parts(key, row))
-        return value / per, metrics
+        value, told = objectives.nll(
+            model, params, key if noisy is None else None, *parts(key, row)
+        )
+        return value / per, told
 
     def log_prob(params, key, row):
         x, *cond = parts(key, row)
@@ -288,7 +291,7 @@ def maximum_likelihood(
         clip=clip,
         warm_up=warm_up,
     )
-    algorithm = gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
+    algorithm = learning.gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
     task = likelihood_task(log_prob, rows, num_draws=num_draws, eval_batch=eval_batch)
     steps = {"num_steps": config.num_steps, "eval_every": config.eval_every}
     options = steps | {"mesh": mesh(config.devices)} | options
@@ -302,15 +305,17 @@ def scorer(log_prob: Callable, *, eval_batch: int = 1000) -> Callable:
     def scores(params, key, rows, num_draws=1):
         key = jax.random.clone(key)  # the same noise every time, so that scores compare
         score = functools.partial(log_prob, params)
-        return expected_log_prob(score, key, rows, num_draws=num_draws, batch_size=eval_batch)
+        return metrics.expected_log_prob(
+            score, key, rows, num_draws=num_draws, batch_size=eval_batch
+        )
 
     return scores
 
 
 def summary(log_prob: np.ndarray, dim: int) -> dict:
     """Nats and bits per dimension of log p [n], with the standard error over the examples."""
-    nats, nats_stderr = mean_and_stderr(log_prob)
-    bits, bits_stderr = mean_and_stderr(bits_per_dim(log_prob, dim))
+    nats, nats_stderr = objectives.mean_and_stderr(log_prob)
+    bits, bits_stderr = objectives.mean_and_stderr(objectives.bits_per_dim(log_prob, dim))
     return {
         "test_nats": float(nats),
         "test_nats_stderr": float(nats_stderr),
@@ -327,7 +332,7 @@ def mesh(devices: int | None):
     """The devices that share each batch; None is one, or all of a run of several processes."""
     by_default = 1 if jax.default_backend() == "cpu" else jax.device_count()
     count = by_default if devices is None else devices
-    return None if processes.several() or count == 1 else data_mesh(count)
+    return None if processes.several() or count == 1 else learning.data_mesh(count)
 
 
 def fit_table(rows: dict, dim: int, num_levels: int, smoothing, **table):

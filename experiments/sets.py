@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dgm_jax import checks
-from dgm_jax.data import load
+from dgm_jax import data as datasets
 
 SPLITS = ("train", "valid", "test")
 
@@ -30,7 +30,7 @@ class Images(NamedTuple):
 
 def images(config) -> Images:
     """The set of config.data, which must have grey levels, with classes if class_conditional."""
-    data = load(config.data, config.data_dir)
+    data = datasets.load(config.data, config.data_dir)
     if data.num_levels is None or data.train.ndim not in (3, 4):
         raise checks.InputError(f"data={config.data!r} has no images with levels; try digits.")
     print(f"{data.name}: {data.description}")

@@ -34,7 +34,7 @@ from dgm_jax import (
     plots,
     runs,
 )
-from dgm_jax.data import load, mu_law_decode, mu_law_encode
+from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Training, at_least_one
@@ -129,7 +129,7 @@ def build(config, name, length):
 
 def load_levels(config):
     """{split: (levels [n, length],) or (levels, digits one-hot [n, 10])}."""
-    data = load("spoken_digits", config.data_dir)
+    data = datasets.load("spoken_digits", config.data_dir)
     longest = data.train.shape[1]
     if not 2 <= config.length <= longest:
         raise checks.InputError(
@@ -137,7 +137,9 @@ def load_levels(config):
         )
     rows = {}
     for split in ("train", "valid", "test"):
-        rows[split] = (np.asarray(mu_law_encode(getattr(data, split)[:, : config.length])),)
+        rows[split] = (
+            np.asarray(datasets.mu_law_encode(getattr(data, split)[:, : config.length])),
+        )
         if config.class_conditional:
             rows[split] += (sets.one_hot(data.labels[split], CLASSES),)
     return rows
@@ -195,7 +197,7 @@ def drawn(config, name, params, shown):
 
 def write_wav(path, levels):
     """Clips [n, length], one after the other with a tenth of a second between them, 16 bits."""
-    sound = np.asarray(mu_law_decode(levels))
+    sound = np.asarray(datasets.mu_law_decode(levels))
     sound = np.pad(sound, [(0, 0), (0, RATE // 10)]).ravel()
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
@@ -222,7 +224,7 @@ def picture(clips, digits):
     panels = figure.subplots(2 * len(clips), num, squeeze=False, height_ratios=[1, 2] * len(clips))
     for row, (name, levels) in enumerate(clips.items()):
         for column in range(num):
-            sound = np.asarray(mu_law_decode(levels[column]))
+            sound = np.asarray(datasets.mu_law_decode(levels[column]))
             above, below = panels[2 * row : 2 * row + 2, column]
             above.plot(np.arange(len(sound)) / RATE, sound, color=plots.COLOURS[0], lw=0.5)
             above.set(xlim=(0, longest), ylim=(-0.6, 0.6), xticks=[], yticks=[])

@@ -38,12 +38,12 @@ import numpy as np
 from dgm_jax import autoregressive as ar
 from dgm_jax import (
     checks,
+    combinators,
     likelihoods,
     plots,
     runs,
 )
-from dgm_jax.combinators import adapt
-from dgm_jax.data import load
+from dgm_jax import data as datasets
 from experiments import fitting, published, sets
 from experiments.options import DataName, Training
 
@@ -89,7 +89,9 @@ def fit_tables(rows, dim):
 
 def from_coins(model, x):
     """The model, its parameters starting as a coin for each bit."""
-    coins = jax.jit(lambda x: adapt(model, model.init(jax.random.key(0)), x)["offset"])(x)
+    coins = jax.jit(lambda x: combinators.adapt(model, model.init(jax.random.key(0)), x)["offset"])(
+        x
+    )
     return model._replace(init=lambda key: model.init(key) | {"offset": coins})
 
 
@@ -145,7 +147,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    data = load(config.data, config.data_dir)
+    data = datasets.load(config.data, config.data_dir)
     if data.num_levels != 2:
         raise checks.InputError(
             f"data={config.data!r} is no set of bits; take binarized_mnist, mushrooms, adult, ..."

@@ -27,14 +27,14 @@ import jax
 import numpy as np
 
 from dgm_jax import autoregressive as ar
+from dgm_jax import data as datasets
 from dgm_jax import (
     likelihoods,
+    nets,
+    objectives,
     plots,
     runs,
 )
-from dgm_jax.data import load
-from dgm_jax.nets import scaled
-from dgm_jax.objectives import mean_and_stderr
 from experiments import fitting, sets
 from experiments.options import Training, at_least_one
 
@@ -87,7 +87,7 @@ def build(config, name, **options):
     mixture = likelihoods.discretized_logistic(K, num_components=config.num_components)
     conditional = {
         "one-hot": likelihoods.categorical(K),
-        "categorical": likelihoods.categorical(K, encoding=scaled(K)),
+        "categorical": likelihoods.categorical(K, encoding=nets.scaled(K)),
     }.get(name, mixture)
     return ar.made(DIM, conditional, hidden=config.hidden, **options)
 
@@ -143,7 +143,7 @@ def impute(config, fitted, test):
             pictures.append((name, completed(model, params, key, shown, given)))
             score = jax.jit(lambda p, x, m=model: m.dist(p).conditionals(x).log_prob(x))
             nats = -np.asarray(score(params, test))[:, ~given]
-            bits, error = mean_and_stderr(nats.mean(1) / np.log(2))
+            bits, error = objectives.mean_and_stderr(nats.mean(1) / np.log(2))
             found[pattern][name] = {MISSING: float(bits), f"{MISSING}_stderr": float(error)}
     names, rows = zip(*pictures, strict=True)
     images = np.concatenate(rows).reshape(-1, SIDE, SIDE)
@@ -203,7 +203,7 @@ def show_missing(found):
 
 def main(config: Config) -> dict:
     at_least_one(config, "models")
-    rows = sets.vectors(load("digits"))
+    rows = sets.vectors(datasets.load("digits"))
     tables, fitted = fit_tables(rows)
     models = {}
     for name in config.models:

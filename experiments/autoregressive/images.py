@@ -40,10 +40,10 @@ from dgm_jax import autoregressive as ar
 from dgm_jax import (
     checks,
     likelihoods,
+    nets,
     plots,
     runs,
 )
-from dgm_jax.nets import scaled
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import DataName, Training, at_least_one
@@ -86,12 +86,12 @@ class Config(Training, runs.RunOptions):
 
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": 16, "num_layers": 1, "num_shown": 8}
 
-MAKE = {
-    "pixelcnn": ar.pixelcnn,
-    "gated": ar.gated_pixelcnn,
-    "pixelcnn++": ar.pixelcnn_pp,
-    "pixelsnail": ar.pixelsnail,
-    "image-gpt": ar.image_gpt,
+MAKE = {  # names of constructors
+    "pixelcnn": "pixelcnn",
+    "gated": "gated_pixelcnn",
+    "pixelcnn++": "pixelcnn_pp",
+    "pixelsnail": "pixelsnail",
+    "image-gpt": "image_gpt",
 }
 
 
@@ -104,7 +104,7 @@ def build(config, name, shape, conditional, num_classes=0):
             options["window"] = config.rows_seen * shape[1] * shape[2]
     if config.num_layers is not None:
         options["num_layers"] = config.num_layers
-    return MAKE[name](
+    return getattr(ar, MAKE[name])(
         shape,
         conditional,
         cond_shape=(num_classes,) if num_classes else None,
@@ -117,7 +117,7 @@ def conditional_of(config, num_levels):
     if num_levels == 2:
         return likelihoods.bernoulli()
     if config.conditional == "categorical":
-        return likelihoods.categorical(num_levels, encoding=scaled(num_levels))
+        return likelihoods.categorical(num_levels, encoding=nets.scaled(num_levels))
     return likelihoods.discretized_logistic(num_levels, num_components=config.num_components)
 
 

@@ -33,8 +33,7 @@ from dgm_jax import (
     likelihoods,
     runs,
 )
-from dgm_jax.data import load
-from dgm_jax.data.readers import SHAKESPEARE
+from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting
 from experiments.options import Training
@@ -82,8 +81,12 @@ SMOOTHING = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # the best on the validat
 def read(config):
     """Characters by split, integers [n], and the alphabet."""
     if config.data == "tiny_shakespeare":
-        data = load(config.data, config.data_dir)
-        return {"train": data.train, "valid": data.valid, "test": data.test}, SHAKESPEARE
+        data = datasets.load(config.data, config.data_dir)
+        return {
+            "train": data.train,
+            "valid": data.valid,
+            "test": data.test,
+        }, datasets.readers.SHAKESPEARE
     from pydoc_data.topics import topics
 
     alphabet, ids = np.unique(list("\n\n".join(topics.values())), return_inverse=True)

@@ -15,10 +15,8 @@ from typing import Literal
 import jax
 import numpy as np
 
-from dgm_jax import checks, flows, plots, runs
-from dgm_jax.combinators import compose, fixed, invert, pushforward
-from dgm_jax.data import dequantize, load, logit_map, quantize, standardize
-from dgm_jax.distributions import standard_normal
+from dgm_jax import checks, combinators, distributions, flows, plots, runs
+from dgm_jax import data as datasets
 from dgm_jax.measure import timing
 from dgm_jax.runs import processes
 from experiments import baselines, fitting, sets
@@ -68,7 +66,10 @@ def flow_of(config, name, dim, inverse):
 def build(config, name, preprocessing, dim, *, inverse="unit_once"):
     """p(x) on the scale of the data: noise -> flow -> inverse of the preprocessing -> x."""
     flow = flow_of(config, name, dim, inverse)
-    return pushforward(compose(invert(fixed(preprocessing)), flow), standard_normal(dim))
+    return combinators.pushforward(
+        combinators.compose(combinators.invert(combinators.fixed(preprocessing)), flow),
+        distributions.standard_normal(dim),
+    )
 
 
 def directions(model):
@@ -203,8 +204,8 @@ def prepared(config, data):
     """Rows by split, the fixed map of noisy rows to what a flow learns, and the noise (or None)."""
     rows = sets.vectors(data)
     if data.num_levels is None:
-        return rows, standardize(rows["train"].mean(0), rows["train"].std(0)), None
-    return rows, logit_map(data.num_levels, alpha=config.alpha), dequantize
+        return rows, datasets.standardize(rows["train"].mean(0), rows["train"].std(0)), None
+    return rows, datasets.logit_map(data.num_levels, alpha=config.alpha), datasets.dequantize
 
 
 def learn(config, preprocessing, rows, noisy):
@@ -233,7 +234,7 @@ def references(data, rows, noisy_rows):
 def main(config: Config) -> dict:
     at_least_one(config, "models")
     checks.positive(config.learning_rate, "learning_rate")
-    data = load(config.data, config.data_dir)
+    data = datasets.load(config.data, config.data_dir)
     rows, preprocessing, noisy = prepared(config, data)
     dim = rows["train"].shape[1]
     print(f"{data.name}: {data.description}")
@@ -260,7 +261,9 @@ def main(config: Config) -> dict:
         for name, key in zip(fitted, sample_keys):
             sample = directions(models[name, "unit_once"])["sample"]
             sampled = sample(params[name], key, len(take))
-            samples[name] = quantize(sampled, data.num_levels) if data.num_levels else sampled
+            samples[name] = (
+                datasets.quantize(sampled, data.num_levels) if data.num_levels else sampled
+            )
         curves = {name: found.curves["valid_bits_per_dim"] for name, found in fitted.items()}
         draw(config, data, results, reference, curves, samples, rows["test"][take])
     return {"models": results, "baselines": reference, "timing_batch": config.timing_batch}

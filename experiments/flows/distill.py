@@ -15,17 +15,12 @@ Any set of vectors or images works the same way: --data bsds300_patches --data-d
 
 import dataclasses
 
-import distrax
 import jax
 import numpy as np
 
-from dgm_jax import checks, flows, plots, runs
-from dgm_jax.combinators import pushforward
-from dgm_jax.data import dequantize, load, logit_map, quantize, standardize
-from dgm_jax.distributions import standard_normal
-from dgm_jax.learning import gradient_descent, train
+from dgm_jax import checks, combinators, distributions, flows, learning, objectives, plots, runs
+from dgm_jax import data as datasets
 from dgm_jax.measure import timing
-from dgm_jax.objectives import mean_and_stderr, nll
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import DataName
@@ -77,26 +72,28 @@ def build(config, dim, name, *, inverse="unit_once"):
     make = flows.maf if name == "teacher" else flows.iaf
     num_layers = config.num_layers if name == "teacher" else config.student_layers
     flow = make(dim, num_layers=num_layers, hidden=config.hidden, inverse=inverse)
-    return pushforward(flow, standard_normal(dim))
+    return combinators.pushforward(flow, distributions.standard_normal(dim))
 
 
 def prepared(config, data):
     """Rows by split, the map from noisy rows to z, and the noise."""
+    import distrax
+
     rows = sets.vectors(data)
     if data.num_levels is None:
-        to_z = standardize(rows["train"].mean(0), rows["train"].std(0))
+        to_z = datasets.standardize(rows["train"].mean(0), rows["train"].std(0))
         return rows, to_z, lambda key, x: x
-    logit = logit_map(data.num_levels, alpha=config.alpha)
-    y = logit.forward(dequantize(jax.random.key(config.seed), rows["train"]))
-    whiten = standardize(np.asarray(y.mean(0)), np.asarray(y.std(0)))
-    return rows, distrax.Chain([whiten, logit]), dequantize
+    logit = datasets.logit_map(data.num_levels, alpha=config.alpha)
+    y = logit.forward(datasets.dequantize(jax.random.key(config.seed), rows["train"]))
+    whiten = datasets.standardize(np.asarray(y.mean(0)), np.asarray(y.std(0)))
+    return rows, distrax.Chain([whiten, logit]), datasets.dequantize
 
 
 def learn_teacher(config, model, rows, to_z, noisy):
     log_prob = on_data(model, to_z, noisy)
-    algorithm = gradient_descent(
+    algorithm = learning.gradient_descent(
         model.init,
-        lambda params, key, x: nll(model, params, None, to_z.forward(noisy(key, x))),
+        lambda params, key, x: objectives.nll(model, params, None, to_z.forward(noisy(key, x))),
         fitting.adamw(config.learning_rate, config.teacher_steps, weight_decay=config.weight_decay),
         ema_decay=0.999,
     )
@@ -127,8 +124,8 @@ def learn_student(config, model, teacher, teacher_params):
     def loss(params, key, batch, fixed):
         return flows.distillation(model, params, key, teacher, fixed, num_samples=config.batch_size)
 
-    trained = train(
-        gradient_descent(
+    trained = learning.train(
+        learning.gradient_descent(
             model.init,
             loss,
             fitting.adamw(config.learning_rate, config.student_steps),
@@ -154,7 +151,9 @@ def kl(config, student, params, teacher, teacher_params):
         return log_prob - teacher.dist(teacher_params).log_prob(z)
 
     keys = jax.random.split(jax.random.key(config.seed + 2), max(1, config.num_test // 1000))
-    return mean_and_stderr(np.concatenate([differences(params, teacher_params, k) for k in keys]))
+    return objectives.mean_and_stderr(
+        np.concatenate([differences(params, teacher_params, k) for k in keys])
+    )
 
 
 def time_sampling(config, dim, models, params):
@@ -181,7 +180,7 @@ def draw(config, data, models, params, to_z, test):
     for name in ("teacher", "student"):
         sample = jax.jit(lambda p, key, m=models[name]: m.dist(p).sample(seed=key, sample_shape=32))
         x = to_z.inverse(sample(params[name], jax.random.key(4)))
-        shown.append(quantize(x, data.num_levels) if data.num_levels else x)
+        shown.append(datasets.quantize(x, data.num_levels) if data.num_levels else x)
     shape = data.test.shape[1:] if data.test.ndim > 2 else (1, *data.test.shape[1:])
     images = np.concatenate(shown).reshape(-1, *shape)
     low, high = (0, data.num_levels - 1) if data.num_levels else (test.min(), test.max())
@@ -220,7 +219,7 @@ def show(found):
 def main(config: Config) -> dict:
     checks.positive(config.learning_rate, "learning_rate")
     checks.positive_int(config.student_steps, "student_steps")
-    data = load(config.data, config.data_dir)
+    data = datasets.load(config.data, config.data_dir)
     rows, to_z, noisy = prepared(config, data)
     dim = rows["train"].shape[1]
     models = {name: build(config, dim, name) for name in ("teacher", "student")}

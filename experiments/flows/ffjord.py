@@ -18,25 +18,22 @@ import functools
 import time
 from typing import Literal
 
-import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax import checks, flows, plots, runs
-from dgm_jax.bijectors import ode_solver
-from dgm_jax.combinators import pushforward
-from dgm_jax.data import (
-    TOYS,
-    dequantize,
-    load,
-    logit_map,
-    quantize,
-    standardize,
+from dgm_jax import (
+    bijectors,
+    checks,
+    combinators,
+    distributions,
+    flows,
+    learning,
+    objectives,
+    plots,
+    runs,
 )
-from dgm_jax.distributions import standard_normal
-from dgm_jax.learning import averaged, fit, gradient_descent
-from dgm_jax.objectives import mean_and_stderr, nll
+from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 
@@ -82,7 +79,7 @@ EXACT = 1e-5  # the tolerance of scores; a tenth of it moves log p by less than 
 
 def descent(loss, init, rate, num_steps, weight_decay=0.0):
     optimizer = fitting.adamw(rate, max(num_steps, 1), weight_decay=weight_decay)
-    return gradient_descent(init, loss, optimizer, ema_decay=0.99)
+    return learning.gradient_descent(init, loss, optimizer, ema_decay=0.99)
 
 
 # -------------------------------------------------------------------------------- on the plane
@@ -90,20 +87,22 @@ def on_the_plane(config, name, tolerance):
     if name == "realnvp":
         flow = flows.realnvp(2, num_layers=12, hidden=config.toy_hidden)
     else:
-        solver = ode_solver(rtol=tolerance, atol=tolerance)
+        solver = bijectors.ode_solver(rtol=tolerance, atol=tolerance)
         flow = flows.cnf(2, hidden=config.toy_hidden, solver=solver)
-    return pushforward(flow, standard_normal(2))
+    return combinators.pushforward(flow, distributions.standard_normal(2))
 
 
 def learn_toy(config, name, toy, key):
     """The averaged parameters after all of training, one compiled function of a key."""
     model = on_the_plane(config, name, 1e-4)
     num_steps = config.toy_steps * (3 if name == "realnvp" else 1)
-    loss = lambda params, key, x: nll(model, params, None, x)  # noqa: E731
+    loss = lambda params, key, x: objectives.nll(model, params, None, x)  # noqa: E731
     algorithm = descent(loss, model.init, 3e-3 if name == "realnvp" else 1e-2, num_steps)
     draw = lambda key, t: toy.sample(key, 256)  # noqa: E731
-    state, _ = jax.jit(functools.partial(fit, algorithm, draw=draw, num_steps=num_steps))(key)
-    return averaged(state)
+    state, _ = jax.jit(functools.partial(learning.fit, algorithm, draw=draw, num_steps=num_steps))(
+        key
+    )
+    return learning.averaged(state)
 
 
 def evaluations(model, params, x):
@@ -112,7 +111,7 @@ def evaluations(model, params, x):
 
 
 def toy_results(config, toy_name):
-    toy = TOYS[toy_name]()
+    toy = datasets.TOYS[toy_name]()
     train_key, test_key = jax.random.split(jax.random.key(config.seed))
     x = toy.sample(test_key, config.num_test)
     truth, learned, panels = toy.log_prob(x), {}, {"truth": jax.jit(toy.log_prob)}
@@ -123,7 +122,7 @@ def toy_results(config, toy_name):
         seconds = time.perf_counter() - start
         model = on_the_plane(config, name, EXACT)
         log_prob = jax.jit(lambda x, model=model, params=params: model.dist(params).log_prob(x))
-        kl, stderr = mean_and_stderr(truth - log_prob(x))
+        kl, stderr = objectives.mean_and_stderr(truth - log_prob(x))
         learned[name] = {"kl": kl, "kl_stderr": stderr, "train_seconds": seconds}
         panels[f"{name}: KL {kl:.3f}"] = log_prob
         if name == "cnf":
@@ -144,13 +143,13 @@ def learn_digits(config, rows, to_model):
 
     def loss(params, key, x):
         noise_key, trace_key = jax.random.split(key)
-        z = to_model.forward(dequantize(noise_key, x))
+        z = to_model.forward(datasets.dequantize(noise_key, x))
         return flows.regularized_nll(
             model, params, trace_key, z, kinetic=config.penalty, frobenius=config.penalty
         )
 
     def log_prob(params, key, x):  # exact: no key for the model
-        z, log_det = to_model.forward_and_log_det(dequantize(key, x))
+        z, log_det = to_model.forward_and_log_det(datasets.dequantize(key, x))
         return score_model.dist(params).log_prob(z) + log_det
 
     num_steps = config.digits_steps
@@ -168,16 +167,21 @@ def learn_digits(config, rows, to_model):
 
 def on_the_digits(config, dim, tolerance):
     options = {"noise": config.noise, "hidden": config.digits_hidden}
-    solver = ode_solver(rtol=tolerance, atol=tolerance)
-    return pushforward(flows.ffjord(dim, solver=solver, **options), standard_normal(dim))
+    solver = bijectors.ode_solver(rtol=tolerance, atol=tolerance)
+    flow = flows.ffjord(dim, solver=solver, **options)
+    return combinators.pushforward(flow, distributions.standard_normal(dim))
 
 
 def digits_results(config):
-    data = load("digits", config.data_dir)
+    import distrax
+
+    data = datasets.load("digits", config.data_dir)
     rows = sets.vectors(data)
-    logit = logit_map(data.num_levels, alpha=0.01)
-    y = logit.forward(dequantize(jax.random.key(config.seed), rows["train"]))
-    to_model = distrax.Chain([standardize(np.asarray(y.mean(0)), np.asarray(y.std(0))), logit])
+    logit = datasets.logit_map(data.num_levels, alpha=0.01)
+    y = logit.forward(datasets.dequantize(jax.random.key(config.seed), rows["train"]))
+    to_model = distrax.Chain(
+        [datasets.standardize(np.asarray(y.mean(0)), np.asarray(y.std(0))), logit]
+    )
     params, row, _, history = learn_digits(config, rows, to_model)
     dim = rows["train"].shape[1]
     model = on_the_digits(config, dim, EXACT)
@@ -187,7 +191,7 @@ def digits_results(config):
         tighter = on_the_digits(config, dim, EXACT / 10).dist(params)
         return jnp.abs(model.dist(params).log_prob(z) - tighter.log_prob(z)).max()
 
-    noisy = dequantize(jax.random.key(1), rows["test"])
+    noisy = datasets.dequantize(jax.random.key(1), rows["test"])
     z = to_model.forward(noisy)
 
     @jax.jit
@@ -197,7 +201,7 @@ def digits_results(config):
 
     if processes.first():
         draw = jax.jit(lambda key: model.dist(params).sample(seed=key, sample_shape=32))
-        samples = quantize(to_model.inverse(draw(jax.random.key(2))), data.num_levels)
+        samples = datasets.quantize(to_model.inverse(draw(jax.random.key(2))), data.num_levels)
         shuffled = np.random.default_rng(config.seed).permutation(len(rows["test"]))[:32]
         images = np.concatenate([rows["test"][shuffled], samples]).reshape(-1, *data.test.shape[1:])
         figure = plots.sample_grid(

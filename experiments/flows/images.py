@@ -39,13 +39,18 @@ from typing import Literal
 import jax
 import numpy as np
 
-from dgm_jax import checks, flows, plots, runs
-from dgm_jax.bijectors import affine, contraction
-from dgm_jax.combinators import adapt, compose, fixed, invert, pushforward
-from dgm_jax.data import dequantize, logit_map, quantize
-from dgm_jax.distributions import standard_normal, uniform_noise
-from dgm_jax.learning import gradient_descent
-from dgm_jax.objectives import dequantized_log_prob, dequantized_nll
+from dgm_jax import (
+    bijectors,
+    checks,
+    combinators,
+    distributions,
+    flows,
+    learning,
+    objectives,
+    plots,
+    runs,
+)
+from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import baselines, fitting, sets
 from experiments.options import DataName, Optimisation, at_least_one
@@ -116,7 +121,7 @@ def build(config, name, shape, num_levels, num_classes=0):
             shape, num_scales=config.num_scales, num_couplings=couplings, **seen
         )
     elif name == "glow":
-        law = {"affine": affine, "contraction": contraction}[config.law]()
+        law = {"affine": bijectors.affine, "contraction": bijectors.contraction}[config.law]()
         flow = flows.glow(
             shape, num_scales=config.num_scales, num_steps=config.num_steps, law=law, **seen
         )
@@ -124,15 +129,17 @@ def build(config, name, shape, num_levels, num_classes=0):
         flow = flows.flow_pp(
             shape, num_components=config.num_components, num_couplings=config.num_couplings, **seen
         )
-    pixels = logit_map(num_levels, alpha=config.alpha, event_ndims=3)
-    base = standard_normal(math.prod(shape))
-    model = pushforward(compose(invert(fixed(pixels)), flow), base)
+    pixels = datasets.logit_map(num_levels, alpha=config.alpha, event_ndims=3)
+    base = distributions.standard_normal(math.prod(shape))
+    model = combinators.pushforward(
+        combinators.compose(combinators.invert(combinators.fixed(pixels)), flow), base
+    )
     if config.dequantization == "variational":
         noise = flows.variational_noise(
             shape, num_levels, num_couplings=config.noise_couplings, **net
         )
         return model, noise
-    return model, uniform_noise(shape)
+    return model, distributions.uniform_noise(shape)
 
 
 def fit(config, name, model, noise, rows):
@@ -143,7 +150,9 @@ def fit(config, name, model, noise, rows):
     def init(key):
         """Actnorms start from a batch of data, once."""
         model_key, noise_key, draw_key = jax.random.split(key, 3)
-        params = adapt(model, model.init(model_key), dequantize(draw_key, first), *cond)
+        params = combinators.adapt(
+            model, model.init(model_key), datasets.dequantize(draw_key, first), *cond
+        )
         return {"model": params, "noise": noise.init(noise_key)}
 
     optimizer = fitting.adamw(
@@ -155,15 +164,15 @@ def fit(config, name, model, noise, rows):
     )
 
     def loss(params, key, row):
-        return dequantized_nll(model, noise, params, key, *row)
+        return objectives.dequantized_nll(model, noise, params, key, *row)
 
     def log_prob(params, key, row):
-        return dequantized_log_prob(model, noise, params, key, *row)
+        return objectives.dequantized_log_prob(model, noise, params, key, *row)
 
     return fitting.fit(
         config,
         name,
-        gradient_descent(init, loss, optimizer, ema_decay=config.ema_decay),
+        learning.gradient_descent(init, loss, optimizer, ema_decay=config.ema_decay),
         fitting.likelihood_task(log_prob, rows, num_draws=4, eval_batch=200),
         rows["train"],
         num_steps=config.num_updates,
@@ -227,7 +236,7 @@ def draw(config, num_levels, shown, samples, curves, reference):
         plots.save(figure, config.workdir / path)
 
     test = next(iter(shown.values()))[0]
-    grid({"test data": quantize(test, num_levels)} | samples, "samples.png")
+    grid({"test data": datasets.quantize(test, num_levels)} | samples, "samples.png")
     groups = {"dequantized": test[: config.num_shown]}
     for name, (y, back) in shown.items():
         error = np.abs(y - back)[: config.num_shown]
@@ -252,7 +261,7 @@ def main(config: Config) -> dict:
     noise_key, *sample_keys = jax.random.split(key, 1 + len(config.models))
     order = np.random.default_rng(config.seed).permutation(len(data.rows["test"][0]))
     test, *cond = (part[order] for part in data.rows["test"])
-    test, num = np.asarray(dequantize(noise_key, test)), 2 * config.num_shown
+    test, num = np.asarray(datasets.dequantize(noise_key, test)), 2 * config.num_shown
     results, curves, shown, samples = {}, {}, {}, {}
     for name, key in zip(config.models, sample_keys):
         model, noise = build(config, name, data.shape, data.num_levels, data.num_classes)
@@ -260,7 +269,7 @@ def main(config: Config) -> dict:
         curves[name] = evaluated["valid_bits_per_dim"]
         back = reconstructions(model, params["model"], test, *cond)
         y = sampled(config, model, params["model"], key, data.num_classes)
-        samples[name], shown[name] = quantize(y, data.num_levels), (test[:num], back[:num])
+        samples[name], shown[name] = datasets.quantize(y, data.num_levels), (test[:num], back[:num])
         results[name] = row | {"max_reconstruction_error": float(np.abs(back - test).max())}
     if processes.first():
         draw(config, data.num_levels, shown, samples, curves, reference)

@@ -18,10 +18,8 @@ from typing import Literal
 import jax
 import numpy as np
 
-from dgm_jax import checks, flows, plots, runs
-from dgm_jax.combinators import pushforward
-from dgm_jax.data import TOYS
-from dgm_jax.distributions import standard_normal
+from dgm_jax import checks, combinators, distributions, flows, plots, runs
+from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments.flows import toy
 
@@ -67,7 +65,7 @@ def on_the_line(config):
     """The numbers of the flow F⁻¹ ∘ G, and what is drawn."""
     flow = flows.cdf(1, num_components=MIXTURE["means"].size)
     params = {"base": {}, "flow": MIXTURE}
-    model = pushforward(flow, standard_normal(1))
+    model = combinators.pushforward(flow, distributions.standard_normal(1))
     z, x = (np.linspace(-end, end, 1001, dtype=np.float32)[:, None] for end in (3.5, 5.5))
 
     @jax.jit
@@ -136,7 +134,7 @@ def on_the_plane(config):
     options = {"num_layers": config.num_layers, "hidden": config.hidden}
     learning = toy.Config(num_steps=config.num_steps, **options)
     model = toy.build(learning, "realnvp")
-    truth = TOYS[config.toy]()
+    truth = datasets.TOYS[config.toy]()
     params = toy.learn(learning, model, truth, jax.random.key(config.seed))
     bend = jax.jit(lambda p, z: model.dist(p).bijector.forward_and_log_det(z))
     n, found = config.num_cells, {}

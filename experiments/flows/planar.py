@@ -22,13 +22,18 @@ import jax
 import numpy as np
 import optax
 
-from dgm_jax import checks, flows, plots, runs
-from dgm_jax.bijectors import Permutation
-from dgm_jax.combinators import compose, fixed, pushforward, repeat
-from dgm_jax.data import ENERGIES
-from dgm_jax.distributions import standard_normal
-from dgm_jax.learning import gradient_descent
-from dgm_jax.objectives import mean_and_stderr, reverse_kl
+from dgm_jax import (
+    bijectors,
+    checks,
+    combinators,
+    distributions,
+    flows,
+    learning,
+    objectives,
+    plots,
+    runs,
+)
+from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting
 from experiments.options import at_least_one
@@ -65,13 +70,15 @@ def layer_of(name):
     units = {"num_units": 2} if name == "orthogonal" else {}
     layer = flows.sylvester(2, form=name, **units)
     if name == "triangular":  # Q = I: the coordinates take turns
-        return compose(fixed(Permutation(np.array([1, 0]))), layer)
+        return combinators.compose(
+            combinators.fixed(bijectors.Permutation(np.array([1, 0]))), layer
+        )
     return layer
 
 
 def build(name, depth):
-    flow = compose(repeat(layer_of(name), depth), flows.diagonal(2))
-    return pushforward(flow, standard_normal(2))
+    flow = combinators.compose(combinators.repeat(layer_of(name), depth), flows.diagonal(2))
+    return combinators.pushforward(flow, distributions.standard_normal(2))
 
 
 def learn(config, model, log_density, key):
@@ -79,11 +86,11 @@ def learn(config, model, log_density, key):
 
     def loss(params, key, beta):
         target = lambda x: beta * log_density(x)  # noqa: E731
-        return reverse_kl(model, params, key, target, num_samples=config.batch_size)
+        return objectives.reverse_kl(model, params, key, target, num_samples=config.batch_size)
 
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
     optimizer = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(rate))
-    descent = gradient_descent(model.init, loss, optimizer)
+    descent = learning.gradient_descent(model.init, loss, optimizer)
     warm_up = max(1, round(config.anneal * config.num_steps))
     betas = np.minimum(1.0, 0.01 + np.arange(config.num_steps) / warm_up).astype(np.float32)
 
@@ -115,7 +122,7 @@ def kl(config, model, params, log_density, log_z, key):
         x, log_prob = dist.sample_and_log_prob(seed=key, sample_shape=config.num_test)
         return log_prob - log_density(x) + log_z
 
-    return mean_and_stderr(differences(params, key))
+    return objectives.mean_and_stderr(differences(params, key))
 
 
 def fit(config, model, log_density, log_z):
@@ -146,7 +153,7 @@ def main(config: Config) -> dict:
     checks.positive(config.learning_rate, "learning_rate")
     results = {}
     for name in config.targets:
-        log_density = ENERGIES[name]
+        log_density = datasets.ENERGIES[name]
         log_z, learned = log_normaliser(log_density), {}
         target = {"target": jax.jit(lambda x, f=log_density, log_z=log_z: f(x) - log_z)}
         for flow in config.flows:

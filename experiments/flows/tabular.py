@@ -27,22 +27,21 @@ run):
 import dataclasses
 from typing import Literal
 
-import distrax
 import jax
 import numpy as np
 
 from dgm_jax import autoregressive as ar
 from dgm_jax import (
+    bijectors,
     checks,
+    combinators,
+    distributions,
     flows,
     likelihoods,
     plots,
     runs,
 )
-from dgm_jax.bijectors import Triangular, affine, rational_quadratic_spline
-from dgm_jax.combinators import compose, fixed, invert, pushforward, repeat
-from dgm_jax.data import load, standardize
-from dgm_jax.distributions import standard_normal
+from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import baselines, fitting, published
 from experiments.options import DataName, Training, at_least_one
@@ -95,36 +94,44 @@ def flow_of(config, name, dim):
     num, hidden = config.num_layers, config.hidden
     unroll = jax.default_backend() == "cpu"  # gradients of a scan take longer there
     if name in ("maf", "realnvp"):
-        options = {"hidden": hidden, "law": affine(bound=config.scale_bound), "unroll": unroll}
+        options = {
+            "hidden": hidden,
+            "law": bijectors.affine(bound=config.scale_bound),
+            "unroll": unroll,
+        }
         if name == "maf":
             return flows.maf(dim, num_layers=num, **options)
         return flows.realnvp(dim, num_layers=2 * num, shuffle=0, **options)
-    law = rational_quadratic_spline(num_bins=config.num_bins, bound=config.bound)
+    law = bijectors.rational_quadratic_spline(num_bins=config.num_bins, bound=config.bound)
     if name == "nsf":
-        layer = invert(flows.autoregression(dim, law=law, hidden=hidden))
-        return repeat(compose(layer, flows.plu(dim)), num, unroll=unroll)
+        layer = combinators.invert(flows.autoregression(dim, law=law, hidden=hidden))
+        return combinators.repeat(combinators.compose(layer, flows.plu(dim)), num, unroll=unroll)
     layer = flows.coupling(dim, law=law, hidden=hidden)
-    return repeat(compose(layer, flows.plu(dim)), 2 * num, unroll=unroll)
+    return combinators.repeat(combinators.compose(layer, flows.plu(dim)), 2 * num, unroll=unroll)
 
 
 def whitening(x):
     """z = L⁻¹ (x - m), of mean 0 and covariance I over the rows x [n, d]; C = L Lᵀ by Cholesky."""
+    import distrax
+
     x = np.asarray(x, np.float64)
     inverse = np.linalg.inv(np.linalg.cholesky(np.cov(x.T)))
     diagonal = np.log(np.diag(inverse)).astype(np.float32)
-    linear = Triangular(inverse.astype(np.float32), diagonal, lower=True)
-    return distrax.Chain([linear, standardize(x.mean(0), 1.0)])
+    linear = bijectors.Triangular(inverse.astype(np.float32), diagonal, lower=True)
+    return distrax.Chain([linear, datasets.standardize(x.mean(0), 1.0)])
 
 
 def build(config, name, whiten, dim):
-    back = invert(fixed(whiten))
+    back = combinators.invert(combinators.fixed(whiten))
     if name in ("made", "made-mog"):
-        gaussian = likelihoods.gaussian(affine(bound=config.scale_bound))
+        gaussian = likelihoods.gaussian(bijectors.affine(bound=config.scale_bound))
         conditional = (
             gaussian if name == "made" else likelihoods.mixture(10, bound=config.scale_bound)
         )
-        return pushforward(back, ar.made(dim, conditional, hidden=config.hidden))
-    return pushforward(compose(back, flow_of(config, name, dim)), standard_normal(dim))
+        return combinators.pushforward(back, ar.made(dim, conditional, hidden=config.hidden))
+    return combinators.pushforward(
+        combinators.compose(back, flow_of(config, name, dim)), distributions.standard_normal(dim)
+    )
 
 
 def show(found):
@@ -144,7 +151,7 @@ def show(found):
 def main(config: Config) -> dict:
     at_least_one(config, "models")
     checks.positive(config.learning_rate, "learning_rate")
-    data = load(config.data, config.data_dir)
+    data = datasets.load(config.data, config.data_dir)
     if data.num_levels is not None or data.train.ndim != 2:
         raise checks.InputError(
             f"data={config.data!r} has no rows of real numbers; try bsds300_patches."

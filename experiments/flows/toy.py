@@ -24,17 +24,18 @@ from typing import Literal
 import jax
 import optax
 
-from dgm_jax import checks, flows, plots, runs
-from dgm_jax.bijectors import (
-    additive,
-    mixture_logistic_cdf,
-    rational_quadratic_spline,
+from dgm_jax import (
+    bijectors,
+    checks,
+    combinators,
+    distributions,
+    flows,
+    learning,
+    objectives,
+    plots,
+    runs,
 )
-from dgm_jax.combinators import compose, pushforward
-from dgm_jax.data import TOYS
-from dgm_jax.distributions import standard_normal
-from dgm_jax.learning import fit, gradient_descent
-from dgm_jax.objectives import mean_and_stderr, nll
+from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments.options import at_least_one
 
@@ -72,27 +73,29 @@ class Config(runs.RunOptions):
 def flow_of(config, name):
     options = {"num_layers": config.num_layers, "hidden": config.hidden}
     if name in LINEAR:  # actnorm has the shift: one Gaussian
-        return compose(flows.actnorm(2), getattr(flows, name)(2))
+        return combinators.compose(flows.actnorm(2), getattr(flows, name)(2))
     if name == "nice":  # volumes change in a last diagonal layer alone
-        return compose(flows.realnvp(2, law=additive(), **options), flows.diagonal(2))
+        return combinators.compose(
+            flows.realnvp(2, law=bijectors.additive(), **options), flows.diagonal(2)
+        )
     if name == "nsf":
-        return flows.maf(2, law=rational_quadratic_spline(bound=5.0), **options)
+        return flows.maf(2, law=bijectors.rational_quadratic_spline(bound=5.0), **options)
     if name == "mixture":
-        return flows.maf(2, law=mixture_logistic_cdf(), **options)
+        return flows.maf(2, law=bijectors.mixture_logistic_cdf(), **options)
     return getattr(flows, name)(2, **options)
 
 
 def build(config, name):
-    return pushforward(flow_of(config, name), standard_normal(2))
+    return combinators.pushforward(flow_of(config, name), distributions.standard_normal(2))
 
 
 def learn(config, model, toy, key):
     """The parameters after all of training, which is one compiled function of a key."""
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
     optimizer = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(rate))
-    algorithm = gradient_descent(model.init, partial(nll, model), optimizer)
+    algorithm = learning.gradient_descent(model.init, partial(objectives.nll, model), optimizer)
     draw = lambda key, t: toy.sample(key, config.batch_size)  # noqa: E731
-    state, _ = jax.jit(partial(fit, algorithm, draw=draw, num_steps=config.num_steps))(key)
+    state, _ = jax.jit(partial(learning.fit, algorithm, draw=draw, num_steps=config.num_steps))(key)
     return state.params
 
 
@@ -112,7 +115,7 @@ def main(config: Config) -> dict:
     checks.positive(config.learning_rate, "learning_rate")
     results = {}
     for toy_name in config.toys:
-        toy = TOYS[toy_name]()
+        toy = datasets.TOYS[toy_name]()
         train_key, test_key = jax.random.split(jax.random.key(config.seed))
         x = toy.sample(test_key, config.num_test)
         truth, learned = toy.log_prob(x), {}
@@ -123,7 +126,7 @@ def main(config: Config) -> dict:
             params = jax.block_until_ready(learn(config, model, toy, train_key))
             log_prob = jax.jit(lambda x, model=model, params=params: model.dist(params).log_prob(x))
             seconds = time.perf_counter() - start
-            kl, stderr = mean_and_stderr(truth - log_prob(x))
+            kl, stderr = objectives.mean_and_stderr(truth - log_prob(x))
             learned[name] = {"kl": kl, "kl_stderr": stderr, "train_seconds": seconds}
             panels[f"{name}: KL {kl:.3f}"] = log_prob
         results[toy_name] = {"entropy": toy.entropy, "models": learned}

@@ -62,7 +62,7 @@ def test_sound_survives_the_file(tmp_path):
     audio.write_wav(tmp_path / "a.wav", levels)
     with wave.open(str(tmp_path / "a.wav")) as file:
         sound = np.frombuffer(file.readframes(10_000), "<i2") / np.float32(32767)
-    again = np.asarray(audio.mu_law_encode(jnp.asarray(sound)))
+    again = np.asarray(audio.datasets.mu_law_encode(jnp.asarray(sound)))
     np.testing.assert_array_equal(again.reshape(2, -1)[:, :128], levels)
     assert (again.reshape(2, -1)[:, 128:] == 128).all()
 

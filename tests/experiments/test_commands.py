@@ -1,8 +1,11 @@
 """Every command that the texts of the project tell can be given."""
 
 import importlib
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,37 @@ STANDS_FOR = {  # what the reader puts in its place
     "N": "2",
     "I": "0",
 }
+
+
+SCRIPT = """
+import importlib, sys
+for name in {names}:
+    importlib.import_module(name)
+print(*{{name.partition(".")[0] for name in sys.modules}})
+import jax
+jax.config.update("jax_num_cpu_devices", 3)  # an error where jax has started
+"""
+
+
+def test_commands_load_nothing_slow_and_start_nothing_before_they_know_their_options():
+    """So that --help and the refusal of a directory that is in use take less than a second."""
+    files = [f for folder in ("experiments", "benchmarks") for f in ROOT.glob(f"{folder}/**/*.py")]
+    files += ROOT.glob("tests/*/job.py")
+    modules = [".".join(f.relative_to(ROOT).with_suffix("").parts) for f in files]
+    script = SCRIPT.format(names=[name for name in modules if "__init__" not in name])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    slow = {"distrax", "flax", "diffrax", "orbax", "sklearn", "matplotlib", "torch", "zuko"}
+    assert not slow & set(done.stdout.split())
+
+
+def test_help_takes_a_second():
+    """Of a processor, which a busy machine does not stretch much."""
+    before = os.times().children_user
+    line = [sys.executable, "-m", "experiments.flows.compare", "--help"]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and "bits/dim" in done.stdout and "tiny_shakespeare" in done.stdout
+    assert os.times().children_user - before < 1.5
 
 
 def told():

@@ -60,11 +60,13 @@ def shapes(tree):
     return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
 
 
-def train(algorithm, key, batch, *, evaluate=None, **options):
+def train(algorithm, key, batch=None, *, evaluate=None, fixed=None, **options):
     """A step of `learning.train`, traced."""
     assert options["num_steps"] > 0
     state = jax.eval_shape(algorithm.init, key)
-    after, metrics = jax.eval_shape(algorithm.step, state, key, batch(0))
+    given = {} if fixed is None else {"fixed": fixed}
+    now = None if batch is None else batch(0)
+    after, metrics = jax.eval_shape(algorithm.step, state, key, now, **given)
     assert shapes(after) == shapes(state)
     assert all(metric.shape == () for metric in metrics.values()) and "loss" in metrics
     if evaluate is not None:
@@ -96,7 +98,7 @@ def name_of(value):
 
 @pytest.mark.parametrize(("module", "options"), CASES, ids=name_of)
 def test_each_model_is_built_scored_and_learned(module, options, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "train", train)
+    monkeypatch.setattr(fitting.learning, "train", train)
     monkeypatch.setattr(fitting, "likelihood_task", likelihood_task)
     if module in (digits, binary, text, audio):
         monkeypatch.setattr(fitting, "fit_table", lambda *_, **__: (None, None, {}))
@@ -135,7 +137,7 @@ def test_each_flow_of_the_plane_is_built_and_learned(case):
 
 
 def test_a_student_learns_from_its_teacher(tmp_path, monkeypatch):
-    monkeypatch.setattr(distill, "train", train)
+    monkeypatch.setattr(distill.learning, "train", train)
     config = distill.Config(workdir=tmp_path, student_layers=1, batch_size=4, **SMALL)
     teacher, student = (distill.build(config, 5, name) for name in ("teacher", "student"))
     made = jax.eval_shape(teacher.init, jax.random.key(0))

@@ -11,9 +11,7 @@ from typing import Literal
 import jax
 import numpy as np
 
-from dgm_jax import runs
-from dgm_jax.learning import data_mesh, train
-from dgm_jax.learning.checkpoints import fingerprints
+from dgm_jax import learning, runs
 from tests.learning import algorithms
 
 
@@ -35,7 +33,7 @@ def main(config):
         return algorithms.batch(step, config.seed)
 
     algorithm = algorithms.KINDS[config.algorithm](config.width)
-    trained = train(
+    trained = learning.train(
         algorithm,
         jax.random.key(config.seed),
         batch,
@@ -46,16 +44,18 @@ def main(config):
         log_every=5,
         checkpoint_every=config.checkpoint_every,
         workdir=config.workdir,
-        mesh=data_mesh() if jax.device_count() > 1 else None,
+        mesh=learning.data_mesh() if jax.device_count() > 1 else None,
         progress=False,
     )
-    spread = jax.sharding.NamedSharding(data_mesh(), jax.sharding.PartitionSpec("data"))
+    spread = jax.sharding.NamedSharding(learning.data_mesh(), jax.sharding.PartitionSpec("data"))
     draw = jax.jit(lambda key: jax.random.bits(key, (32, 4)), out_shardings=spread)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(trained.state)]
     return {
         "devices": jax.device_count(),
         "rows": len(trained.history),
-        "noise": fingerprints({"noise": draw(jax.random.key(config.seed))})["noise"],
+        "noise": learning.checkpoints.fingerprints({"noise": draw(jax.random.key(config.seed))})[
+            "noise"
+        ],
         "sha256": hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest(),
         "params": [leaf.tolist() for leaf in jax.tree.leaves(algorithm.params(trained.state))],
     }

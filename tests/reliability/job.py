@@ -14,8 +14,7 @@ import jax
 import numpy as np
 import optax
 
-from dgm_jax import runs
-from dgm_jax.learning import gradient_descent, train
+from dgm_jax import learning, runs
 from tests.learning import algorithms
 
 
@@ -46,7 +45,7 @@ def descent(size):
     def init(key):
         return {"w": jax.random.normal(key, (size,)), "b": {}}
 
-    return gradient_descent(init, loss, optax.adam(0.01), ema_decay=0.99)
+    return learning.gradient_descent(init, loss, optax.adam(0.01), ema_decay=0.99)
 
 
 def batches(config):
@@ -62,7 +61,7 @@ def batches(config):
 
 
 def learn(config, batch):
-    return train(
+    return learning.train(
         algorithm(config),
         jax.random.key(config.seed),
         batch,
