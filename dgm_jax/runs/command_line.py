@@ -28,11 +28,11 @@ A benchmark prints tables and writes the files that its options ask for:
     if __name__ == "__main__":
         runs.benchmark(Config, main, tables, draw, save=plots.save)
 
-Imports stand at the top of a module, as everywhere, and are of modules, `from dgm_jax import flows`:
-these are executed when something of them is first used. So `--help`, and the refusal of a wrong
-option or of a directory in use, take less than a second. No module computes anything when it is
-imported, so that options that must be known before jax starts (processes, the folder of compiled
-programs) come in time.
+Imports stand at the top of a module, as everywhere. Those of modules, `from dgm_jax import flows`,
+are executed when something of them is first used, so `--help`, and the refusal of a wrong option or
+of a directory in use, take less than a second. No module computes anything when it is imported, so
+options that must be known before jax starts (processes, the folder of compiled programs) come in
+time.
 
 With --quick the values of `quick` are the defaults; options that are given keep their value.
 
