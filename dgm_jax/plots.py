@@ -39,33 +39,12 @@ def sample_grid(
     `row_names` names equal groups of rows, top to bottom, at their left; `column_names` every
     column, above it.
     """
-    images = np.asarray(images)
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
-        raise checks.InputError(
-            f"images must be [n, h, w] or [n, h, w, 3]; got shape {images.shape}."
-        )
-    if images.size == 0:
-        raise checks.InputError(f"images is empty (shape {images.shape}); give at least one image.")
-    images = images.astype(np.float64)
-    checks.finite_rows(images, "images")
+    images = _in_colour(np.asarray(images), vmin, vmax)
     columns = math.ceil(math.sqrt(len(images))) if columns is None else columns
     checks.positive_int(columns, "columns")
-    vmin = images.min() if vmin is None else vmin
-    vmax = max(images.max(), vmin + 1e-12) if vmax is None else vmax
-    if not vmin < vmax:
-        raise checks.InputError(f"vmin must be below vmax; got vmin={vmin} and vmax={vmax}.")
+    canvas, across = tile(images, columns), min(columns, len(images))
+    _check_names(math.ceil(len(images) / columns), across, row_names, column_names)
 
-    rows = math.ceil(len(images) / columns)
-    if row_names and rows % len(row_names):
-        raise checks.InputError(
-            f"row_names must name equal groups of the {rows} rows; got {row_names}."
-        )
-    across = min(columns, len(images))
-    if column_names and len(column_names) != across:
-        raise checks.InputError(f"column_names must name the {across} columns; got {column_names}.")
-
-    grey = np.clip((images - vmin) / (vmax - vmin), 0, 1)
-    canvas = tile(grey if grey.ndim == 4 else np.repeat(grey[..., None], 3, -1), columns)
     height, width = canvas.shape[:2]
     dots = max(1, round(720 / max(height, width)))  # whole screen dots a pixel keep edges sharp
     heading = 24 if column_names else 0
@@ -75,35 +54,48 @@ def sample_grid(
     figure = new_figure((size[0] / dpi, size[1] / dpi), dpi=dpi)
     image = (margin / size[0], 0, width * dots / size[0], height * dots / size[1])
     axes = figure.add_axes(image)
-    for i, name in enumerate(row_names):
-        middle = (1 - (i + 0.5) / len(row_names)) * image[3]
-        figure.text(
-            image[0] - 8 / size[0], middle, name, ha="right", va="center", fontsize=11, color=INK
-        )
-    for i, name in enumerate(column_names):
-        middle = image[0] + (i + 0.5) / across * image[2]
-        figure.text(
-            middle,
-            image[3] + heading / 2 / size[1],
-            name,
-            ha="center",
-            va="center",
-            fontsize=11,
-            color=INK,
-        )
     axes.imshow(canvas, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
+
+    def write(x, y, text, *, align="center", fontsize=11):
+        figure.text(x, y, text, ha=align, va="center", fontsize=fontsize, color=INK)
+
+    for i, name in enumerate(row_names):
+        middle = (1 - (i + 0.5) / len(row_names)) * image[3]
+        write(image[0] - 8 / size[0], middle, name, align="right")
+    for i, name in enumerate(column_names):
+        middle = image[0] + (i + 0.5) / across * image[2]
+        write(middle, image[3] + heading / 2 / size[1], name)
     if title:
-        figure.text(
-            0.5,
-            1 - (strip - heading) / 2 / size[1],
-            title,
-            ha="center",
-            va="center",
-            fontsize=13,
-            color=INK,
-        )
+        write(0.5, 1 - (strip - heading) / 2 / size[1], title, fontsize=13)
     return figure
+
+
+def _in_colour(images, vmin, vmax):
+    """Images [n, h, w, 3] in [0, 1], clipped to vmin..vmax."""
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
+        raise checks.InputError(
+            f"images must be [n, h, w] or [n, h, w, 3]; got shape {images.shape}."
+        )
+    if images.size == 0:
+        raise checks.InputError(f"images is empty (shape {images.shape}); give at least one image.")
+    images = images.astype(np.float64)
+    checks.finite_rows(images, "images")
+    vmin = images.min() if vmin is None else vmin
+    vmax = max(images.max(), vmin + 1e-12) if vmax is None else vmax
+    if not vmin < vmax:
+        raise checks.InputError(f"vmin must be below vmax; got vmin={vmin} and vmax={vmax}.")
+    scaled = np.clip((images - vmin) / (vmax - vmin), 0, 1)
+    return scaled if scaled.ndim == 4 else np.repeat(scaled[..., None], 3, -1)
+
+
+def _check_names(rows, across, row_names, column_names):
+    if row_names and rows % len(row_names):
+        raise checks.InputError(
+            f"row_names must name equal groups of the {rows} rows; got {row_names}."
+        )
+    if column_names and len(column_names) != across:
+        raise checks.InputError(f"column_names must name the {across} columns; got {column_names}.")
 
 
 def tile(images: np.ndarray, columns: int) -> np.ndarray:
