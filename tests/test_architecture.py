@@ -63,7 +63,6 @@ TESTED_ELSEWHERE = {
     "bijectors/factor_out.py": "tests/bijectors/test_squeeze.py, beside what it moves",
     "bijectors/implicit.py": "tests/bijectors/test_autoregressive.py, through its one user",
     "bijectors/sylvester.py": "tests/flows/test_sylvester.py, in its three forms",
-    "distributions/dequantized.py": "tests/objectives/test_dequantization.py",
     "distributions/levels.py": "tests/contracts/test_levels.py",
     "flows/dequantization.py": "tests/objectives/test_dequantization.py",
     "learning/run.py": "tests/learning/test_loop.py, a run being what the loop drives",
