@@ -1,18 +1,33 @@
 """Models made of models: the order in which things happen."""
 
+import math
+
 import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from dgm_jax.bijectors import Permutation, affine
-from dgm_jax.combinators import compose, conditional, fixed, invert, pushforward, repeat
+from dgm_jax.combinators import (
+    compose,
+    conditional,
+    encoded,
+    fixed,
+    invert,
+    latent_variable,
+    pushforward,
+    repeat,
+)
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import autoregression, iaf, maf, realnvp
+from dgm_jax.learning import fit, gradient_descent
 from dgm_jax.nets import mlp
-from dgm_jax.protocol import Flow
+from dgm_jax.objectives import log_weights
+from dgm_jax.protocol import Flow, Net
 from tests.contracts.compiled import jit
+from tests.helpers import drawn, points
 
 
 def scalar(name, cond_shape=None):
@@ -134,6 +149,129 @@ def test_conditional_is_the_distribution_that_the_net_names(key):
 
     got, wanted = run(key, jnp.ones((3, 2)), jnp.arange(3.0))
     np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+def test_encoded_is_the_density_under_what_the_net_says():
+    net, flow = mlp(3, 2, hidden=(4,)), autoregression(2, hidden=(4,), cond_shape=(2,))
+    density = pushforward(flow, standard_normal(2))
+    model = encoded(net, density, cond_shape=(3,))
+    params, cond = drawn(model), points(5, 3)
+    assert sorted(params) == ["density", "net"] and model.cond_shape == (3,)
+
+    @jit
+    def run(params, cond, x):
+        seen = net.apply(params["net"], cond)
+        inner = density.dist(params["density"], seen)
+        dist = model.dist(params, cond)
+        draws = dist.sample(seed=jax.random.key(0), sample_shape=2000)
+        return dist.log_prob(x), inner.log_prob(x), draws
+
+    got, wanted, draws = run(params, cond, points(5, 2))
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
+    assert draws.shape == (2000, 5, 2)
+    assert np.abs(np.corrcoef(draws[..., 0].T)[np.triu_indices(5, 1)]).max() < 0.1
+
+
+@pytest.mark.parametrize("event", [(3,), (4, 4, 2)])
+def test_a_condition_joins_the_latent_and_the_data_of_a_latent_variable_model(event):
+    """Each sees [z, c] or [x, c], c the same at every position; the prior sees c alone."""
+
+    def told(f):  # the mean of what a part saw
+        return distrax.Independent(distrax.Normal(f, 1.0), 1)
+
+    def seeing(shape):
+        net = Net(lambda key: {}, lambda params, seen, key=None: seen.reshape(-1, *shape).sum(1))
+        return conditional(net, told, cond_shape=shape)
+
+    joined = (*event[:-1], event[-1] + 2)
+    model = latent_variable(seeing((2,)), seeing(joined), seeing(joined), cond_shape=(2,))
+    value, cond = points(5, *event), points(5, 2, seed=2)
+    wide = jnp.broadcast_to(cond.reshape(5, *[1] * (len(event) - 1), 2), (5, *event[:-1], 2))
+    params = model.init(jax.random.key(0))
+    for part in (model.likelihood, model.posterior):
+        seen = jnp.concatenate([value, wide], -1).sum(1)
+        np.testing.assert_allclose(part(params, value, cond).mean(), seen, rtol=1e-6)
+    with pytest.raises(ValueError, match="cond is missing"):
+        model.posterior(params, value)
+
+
+# ------------------------------------------------- probabilistic PCA as a linear autoencoder
+PPCA_COV = np.array([[2.0, 0.9, 0.3], [0.9, 1.5, -0.4], [0.3, -0.4, 0.8]])
+EIGENVALUES, EIGENVECTORS = np.linalg.eigh(PPCA_COV)  # in increasing order
+SIGMA = math.sqrt(EIGENVALUES[:2].mean())  # of the noise: the maximum likelihood estimate
+
+
+def linear_autoencoder():
+    """p(z) = N(0, 1), p(x | z) = N(w z + b, σ² I) and q(z | x) = N(v·x + c, s(x)²), all linear."""
+
+    def around(f):
+        return distrax.MultivariateNormalDiag(f, SIGMA * jnp.ones(f.shape))
+
+    def normal(f):
+        return distrax.MultivariateNormalDiag(f[..., :1], jnp.exp(f[..., 1:]))
+
+    decoder = conditional(mlp(1, 3, hidden=()), around, cond_shape=(1,))
+    encoder = conditional(mlp(3, 2, hidden=(), zero_last=True), normal, cond_shape=(3,))
+    return latent_variable(standard_normal(1), decoder, encoder)
+
+
+def optimum():
+    """w = u (λ - σ²)^½ of the first principal component; then q is the posterior, M = ‖w‖² + σ²."""
+    w = math.sqrt(EIGENVALUES[2] - SIGMA**2) * EIGENVECTORS[:, 2]
+    m = w @ w + SIGMA**2
+    encoder = np.stack([w / m, np.zeros(3)], 1), np.array([0.0, 0.5 * math.log(SIGMA**2 / m)])
+    tree = {"prior": {}, "likelihood": (w[None], np.zeros(3)), "posterior": encoder}
+
+    def dense(pair):
+        return {"Dense_0": dict(zip(("kernel", "bias"), map(jnp.float32, pair), strict=True))}
+
+    return {name: dense(pair) if pair else {} for name, pair in tree.items()}
+
+
+def whitened(num):
+    """x [num, 3] of mean 0 and covariance PPCA_COV, to rounding."""
+    x = np.random.default_rng(0).normal(size=(num, 3))
+    x = (x - x.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T, bias=True))).T
+    return jnp.asarray(x @ np.linalg.cholesky(PPCA_COV).T, jnp.float32)
+
+
+def test_the_elbo_of_a_linear_autoencoder_is_log_p_of_probabilistic_pca_where_q_is_exact():
+    """Tight for every draw at the optimum, and lower by the KL of q elsewhere."""
+    model, params, x = linear_autoencoder(), optimum(), whitened(200)
+    w = np.asarray(params["likelihood"]["Dense_0"]["kernel"])[0]
+    run = jit(lambda params, key, x: log_weights(model, params, key, x)[0])
+    got = run(params, jax.random.key(0), x)
+    cov = np.outer(w, w) + SIGMA**2 * np.eye(3)
+    quadratic = (x @ np.linalg.inv(cov) * x).sum(-1)
+    log_p = -0.5 * (quadratic + np.linalg.slogdet(2 * math.pi * cov).logabsdet)
+    np.testing.assert_allclose(got, log_p, rtol=1e-4)
+
+    shift, log_scale = 0.3, 0.2  # away from the posterior of standard deviation s
+    off = jax.tree.map(jnp.asarray, params)
+    s = math.exp(params["posterior"]["Dense_0"]["bias"][1])
+    off["posterior"]["Dense_0"]["bias"] += jnp.array([shift * s, log_scale])
+    kl = 0.5 * (math.exp(2 * log_scale) + shift**2 - 1) - log_scale
+    many = jnp.tile(x[:1], (20_000, 1))
+    gap = log_p[0] - run(off, jax.random.key(1), many)
+    assert abs(gap.mean() - kl) < 4 * gap.std() / math.sqrt(20_000) and kl > 0.05
+
+
+def test_a_linear_autoencoder_learns_the_optimum_of_probabilistic_pca():
+    """max log p = -½ (d log 2π + log λ_1 + (d - q) log σ² + d). Tipping and Bishop (1999)."""
+    model, x = linear_autoencoder(), whitened(200)
+
+    def loss(params, key, x):
+        return -log_weights(model, params, key, x).mean(), {}
+
+    descent = gradient_descent(model.init, loss, optax.adam(optax.cosine_decay_schedule(0.03, 600)))
+    run = jit(lambda key: fit(descent, key, lambda key, t: x, num_steps=600))
+    state, metrics = run(jax.random.key(0))
+    best = -0.5 * (3 * math.log(2 * math.pi) + np.log(EIGENVALUES[2]) + 4 * math.log(SIGMA) + 3)
+    np.testing.assert_allclose(-metrics["loss"][-50:].mean(), best, atol=2e-3)
+    assert metrics["loss"][0] > 0.5 - best
+    w = state.params["likelihood"]["Dense_0"]["kernel"][0]
+    wanted = (EIGENVALUES[2] - SIGMA**2) * np.outer(EIGENVECTORS[:, 2], EIGENVECTORS[:, 2])
+    np.testing.assert_allclose(np.outer(w, w), wanted, atol=0.02)
 
 
 def test_a_condition_of_integers_such_as_a_one_hot_label_has_gradients():

@@ -1,6 +1,7 @@
-"""The law of T(z)."""
+"""The distribution of T(z)."""
 
 import distrax
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -40,3 +41,18 @@ def test_all_samples_go_through_the_map_together(key):
     base = distrax.MultivariateNormalDiag(jnp.zeros(2), jnp.ones(2))
     Pushforward(base, linear).sample_and_log_prob(seed=key, sample_shape=(3, 4))
     assert (12, 2) in linear.shapes
+
+
+def test_a_batch_of_conditions_has_noise_of_its_own_for_each():
+    """Where the base is one for all: copies, independent, scored as one is."""
+    base = distrax.MultivariateNormalDiag(jnp.zeros(2), jnp.ones(2))
+    shifts = jnp.array([[0.0, 0.0], [5.0, -5.0], [0.0, 0.0]])
+    shift = distrax.Block(distrax.ScalarAffine(shift=shifts), 1)
+    dist = Pushforward(base, shift, batch_shape=(3,))
+    x, log_prob = dist.sample_and_log_prob(seed=jax.random.key(0), sample_shape=(4000,))
+    assert dist.batch_shape == (3,) and x.shape == (4000, 3, 2)
+    np.testing.assert_allclose(log_prob, dist.log_prob(x), rtol=1e-5)
+    np.testing.assert_allclose(log_prob, base.log_prob(x - shifts), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(dist.distribution.entropy(), jnp.full(3, base.entropy()))
+    correlations = np.corrcoef((x - shifts)[..., 0].T)[np.triu_indices(3, 1)]
+    assert np.abs(correlations).max() < 0.06

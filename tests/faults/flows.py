@@ -46,6 +46,30 @@ FAULTS = (
         "z, params = jax.lax.scan(body, x, params, num_layers, unroll=unroll)",
         "flows/test_actnorm.py::test_every_actnorm_of_a_deep_flow_is_set_on_any_layout",
     ),
+    Fault(
+        "images-without-dropout",
+        "an option is lost on its way to the nets of a flow of images",
+        "dgm_jax/flows/flow_pp.py",
+        '"num_blocks": num_blocks, "dropout": dropout}',
+        '"num_blocks": num_blocks}',
+        "flows/test_multiscale.py::test_every_net_has_the_options_and_gets_a_key",
+    ),
+    Fault(
+        "posterior-sees-the-latent-prior",
+        "the posterior of a latent variable model has the weights of its likelihood",
+        COMBINATORS,
+        "return parts[name].dist(params[name], seen, key=key)",
+        "return parts[name].dist(params['likelihood'], seen, key=key)",
+        "test_combinators.py::test_a_linear_autoencoder_learns_the_optimum_of_probabilistic_pca",
+    ),
+    Fault(
+        "encoded-sees-the-condition-itself",
+        "the density behind an encoder is given the condition and not the features",
+        COMBINATORS,
+        'return density.dist(params["density"], seen, key=density_key)',
+        'return density.dist(params["density"], cond[..., :2], key=density_key)',
+        "test_combinators.py::test_encoded_is_the_density_under_what_the_net_says",
+    ),
     # --------------------------------------------------------------------------------- of vectors
     Fault(
         "maf-is-iaf",

@@ -1,6 +1,7 @@
 """What flows of images are made of: couplings of channels, seen through rearrangements."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import pytest
 from dgm_jax.bijectors import additive, squeeze
 from dgm_jax.flows import channel_coupling, flow_pp, glow, realnvp_image
 from dgm_jax.flows.multiscale import alternating, on_checkerboard, through
+from dgm_jax.nets import gated_attention
 from dgm_jax.protocol import Net
 from tests.contracts.compiled import jit
 from tests.helpers import drawn, log_det_by_autodiff, points
@@ -97,3 +99,59 @@ def test_the_log_det_is_that_of_the_dense_jacobian():
     got, wanted = run(drawn(flow), points(2, 2, 3))
     np.testing.assert_allclose(got, wanted, rtol=1e-4)
     assert got.shape == () and abs(got) > 0.05
+
+
+def watched(calls):
+    """A net that tells the options it was built with, and whether it got a key."""
+
+    def net(shape, out_channels, *, hidden, num_blocks, dropout, cond_shape):
+        def apply(params, x, cond=None, *, key=None):
+            calls.append((hidden, num_blocks, dropout, key is not None))
+            return jnp.zeros((*x.shape[:-1], out_channels))
+
+        return Net(lambda key: {}, apply)
+
+    return net
+
+
+IMAGES = {
+    "realnvp_image": lambda **o: realnvp_image((4, 4, 1), **o),
+    "glow": lambda **o: glow((4, 4, 1), **o),
+    "glow, map": lambda **o: glow((4, 4, 1), cond_shape=(4, 4, 2), **o),
+    "flow_pp": lambda **o: flow_pp((4, 4, 1), **o),
+}
+
+
+@pytest.mark.parametrize("key", [None, 1])
+@pytest.mark.parametrize("name", IMAGES)
+def test_every_net_has_the_options_and_gets_a_key(name, key):
+    calls = []
+    flow = IMAGES[name](net=watched(calls), hidden=5, num_blocks=3, dropout=0.25)
+    cond = None if flow.cond_shape is None else jnp.zeros(flow.cond_shape)
+
+    def run(z, x):
+        t = flow.bijector(flow.init(jax.random.key(0)), cond, key=key and jax.random.key(key))
+        return t.forward(z), t.inverse_and_log_det(x)
+
+    jax.eval_shape(run, jnp.zeros(16), jnp.zeros((4, 4, 1)))
+    assert set(calls) == {(5, 3, 0.25, key is not None)} and len(calls) >= 6
+
+
+def test_attention_drops_the_same_units_in_both_directions():
+    flow = channel_coupling(
+        (2, 4, 2), net=partial(gated_attention, num_heads=1), hidden=8, num_blocks=1, dropout=0.5
+    )
+    z = points(4, 2, 4, 2)
+
+    @jit
+    def run(params, key):
+        t = flow.bijector(params, key=key)
+        x, log_det = t.forward_and_log_det(z)
+        return x, log_det, *t.inverse_and_log_det(x)
+
+    (x, log_det, back, back_log_det), (exact, *_) = (
+        run(drawn(flow), key) for key in (jax.random.key(1), None)
+    )
+    np.testing.assert_allclose(back, z, atol=1e-5)
+    np.testing.assert_allclose(back_log_det, -log_det, atol=1e-5)
+    assert jnp.abs(x - exact).max() > 1e-3

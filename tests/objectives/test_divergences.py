@@ -11,9 +11,9 @@ from dgm_jax.data import moons
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import autoregression, coupling, realnvp
 from dgm_jax.objectives import mean_and_stderr, reverse_kl
-from dgm_jax.protocol import Density
+from dgm_jax.protocol import Density, again
 from tests.contracts.compiled import jit
-from tests.helpers import perturb
+from tests.helpers import drawn, perturb
 
 MEAN, SCALE = jnp.array([1.0, -0.5]), jnp.array([0.5, 2.0])
 AXIS = np.linspace(-9, 9, 451, dtype=np.float32)
@@ -166,3 +166,20 @@ def test_a_flow_is_a_vae_whose_encoder_is_deterministic(float64):
     wide, narrow = (float(gap(params, sigma)) for sigma in (1e-2, 1e-3))
     assert 0 < wide < 1e-2
     np.testing.assert_allclose(wide / narrow, 100, rtol=0.05)
+
+
+def test_dropout_acts_where_a_model_is_trained():
+    """The samples are of one key, the maps of another: with dropout another loss."""
+
+    @jit
+    def loss(params, key):
+        def of(dropout):
+            flow = coupling(2, hidden=(16,), dropout=dropout)
+            model = pushforward(flow, standard_normal(2))
+            return reverse_kl(model, params, again(key), lambda x: x.sum(-1), num_samples=5)[0]
+
+        return of(0.5), of(0.0)
+
+    model = pushforward(coupling(2, hidden=(16,)), standard_normal(2))
+    with_dropout, without = loss(drawn(model), jax.random.key(0))
+    assert abs(with_dropout - without) > 1e-3
