@@ -7,19 +7,20 @@ is `naive`. Nets that know their own structure do better: see `nets.causal.trian
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
-from ...protocol import CausalNet, Shape
+from ...protocol import Array, CausalNet, Key, Params, Shape
 from .linearized import LinearCausalNet
 
 
 def naive(
-    init: Callable,
-    apply: Callable,
+    init: Callable[[Key], Params],
+    apply: Callable[..., Array],
     dim: int,
     order: Sequence[int] | None = None,
     *,
@@ -35,69 +36,116 @@ def naive(
     checks.positive_int(dim, "dim")
     order = np.arange(dim) if order is None else np.asarray(order)
     checks.permutation(order, dim)
+    net = _Naive(apply, dim, order, levels)
+    return CausalNet(init, apply, net.unroll, None if levels else net.linearize, cond_shape)
 
-    def one_by_one(outputs, emit, values, order):
-        """Each step runs the whole map, and makes coordinate i of the values final."""
 
-        def fill_one(values, i):
-            return values.at[:, i].set(emit(i, outputs(values)[:, i])), None
+def _one_by_one(outputs, emit, values, order):
+    """Each step runs the whole map, and makes coordinate i of the values [batch, d, ...] final.
 
-        values, _ = jax.lax.scan(fill_one, values, jnp.asarray(order))
-        return values, outputs(values)
+    outputs(values) -> [batch, d, ...]; emit(i, outputs_i) -> values_i. Returns (values, outputs).
+    """
 
-    def one_pass(params, x, cond, key):  # a clone, since every pass draws the same by intent
-        return apply(params, x, cond, key=None if key is None else jax.random.clone(key))
+    def fill_one(values, i):
+        return values.at[:, i].set(emit(i, outputs(values)[:, i])), None
 
-    def unroll(params, emit, batch_shape, cond=None, *, key=None):
-        nothing = jnp.full((*batch_shape, dim), 0 if levels else 0.0)  # weakly typed
-        f = jax.eval_shape(one_pass, params, nothing, cond, key)
+    values, _ = jax.lax.scan(fill_one, values, jnp.asarray(order))
+    return values, outputs(values)
+
+
+class _Naive(NamedTuple):
+    apply: Callable[..., Array]
+    dim: int
+    order: np.ndarray
+    levels: bool
+
+    def one_pass(self, params, x, cond, key):
+        """f [..., d, k]; the key is a clone, since every pass draws the same by intent."""
+        return self.apply(params, x, cond, key=None if key is None else jax.random.clone(key))
+
+    def unroll(
+        self,
+        params: Params,
+        emit: Callable,
+        batch_shape: Shape,
+        cond: Array | None = None,
+        *,
+        key: Key | None = None,
+    ) -> tuple[Array, Array, Array]:
+        nothing = jnp.full((*batch_shape, self.dim), 0 if self.levels else 0.0)  # weakly typed
+        f = jax.eval_shape(self.one_pass, params, nothing, cond, key)
         f_0 = jax.ShapeDtypeStruct((*batch_shape, f.shape[-1]), f.dtype)
-        dtype = jnp.int32 if levels else jnp.result_type(f, jax.eval_shape(emit, 0, f_0))
-        start = jnp.zeros((math.prod(batch_shape), dim), dtype)
-        flat_f = (-1, dim, f.shape[-1])
+        dtype = jnp.int32 if self.levels else jnp.result_type(f, jax.eval_shape(emit, 0, f_0))
 
         def outputs(x):
-            return one_pass(params, x.reshape(*batch_shape, dim), cond, key).reshape(flat_f)
+            x = x.reshape(*batch_shape, self.dim)
+            return self.one_pass(params, x, cond, key).reshape(-1, *f.shape[-2:])
 
         def emit_flat(i, f_i):
             return emit(i, f_i.reshape(f_0.shape)).reshape(-1).astype(dtype)
 
-        x, f_x = one_by_one(outputs, emit_flat, start, order)
+        start = jnp.zeros((math.prod(batch_shape), self.dim), dtype)
+        x, f_x = _one_by_one(outputs, emit_flat, start, self.order)
         f = f_x.reshape(f.shape)
-        return x.reshape(*batch_shape, dim), f, f
+        return x.reshape(*batch_shape, self.dim), f, f
 
-    def linearize(params, x, units, cond=None, *, key=None):
+    def linearize(
+        self,
+        params: Params,
+        x: Array,
+        units: Array,
+        cond: Array | None = None,
+        *,
+        key: Key | None = None,
+    ) -> LinearCausalNet:
         """Its units are its outputs: what the net has inside is not known."""
-        push = jax.linearize(lambda x: one_pass(params, x, cond, key), x)[1]
-        pull = jax.linear_transpose(push, x)
-        flat_x, flat_f = (-1, dim), (-1, *units.shape[-2:])
-        one_x, one_f = x.shape[:-1], (*x.shape[:-1], units.shape[-1])
+
+        def at_x(params, cond):
+            return self.one_pass(params, x, cond, key)
 
         def added(params_dot, cond_dot):
-            def at_x(p, c):
-                return one_pass(p, x, c, key)
-
             return jax.jvp(at_x, (params, cond), (params_dot, cond_dot))[1]
 
-        def unroll(emit, right):
-            x_dot, f_dot = one_by_one(
-                lambda v: (push(v.reshape(x.shape)) + right).reshape(flat_f),
-                lambda i, a: emit(i, a.reshape(one_f)).reshape(-1),
-                jnp.zeros_like(x).reshape(flat_x),
-                order,
-            )
-            return x_dot.reshape(x.shape), f_dot.reshape(units.shape)
+        push = jax.linearize(lambda x: self.one_pass(params, x, cond, key), x)[1]
+        linear = _Linear(push, x, units.shape, self.order)
+        return LinearCausalNet(
+            added, lambda x_dot, _: push(x_dot), lambda u: u, linear.unroll, linear.unroll_back
+        )
 
-        def unroll_back(emit, right):
-            by_output = jnp.moveaxis(right, -2, 0)
-            f_bar, v = one_by_one(
-                lambda u: pull(u.reshape(units.shape))[0].reshape(flat_x),
-                lambda i, a: (by_output[i] + emit(i, a.reshape(one_x))).reshape(-1, flat_f[-1]),
-                jnp.zeros_like(units).reshape(flat_f),
-                order[::-1],
-            )
-            return f_bar.reshape(units.shape), v.reshape(x.shape)
 
-        return LinearCausalNet(added, lambda v, u: push(v), lambda u: u, unroll, unroll_back)
+class _Linear(NamedTuple):
+    """ḟ = A ẋ by `push`, and both triangular systems with A by d passes of it."""
 
-    return CausalNet(init, apply, unroll, None if levels else linearize, cond_shape)
+    push: Callable[[Array], Array]
+    x: Array
+    f_shape: Shape
+    order: np.ndarray
+
+    def unroll(self, emit, right):
+        """ẋ_i = emit(i, (A ẋ + right)_i)."""
+        f_i_shape = (*self.f_shape[:-2], self.f_shape[-1])
+        x_dot, f_dot = _one_by_one(
+            lambda v: self.rows_of_f(self.push(v.reshape(self.x.shape)) + right),
+            lambda i, f_i: emit(i, f_i.reshape(f_i_shape)).reshape(-1),
+            self.rows_of_x(jnp.zeros_like(self.x)),
+            self.order,
+        )
+        return x_dot.reshape(self.x.shape), f_dot.reshape(self.f_shape)
+
+    def unroll_back(self, emit, right):
+        """f̄_i = emit(i, v_i) + right_i with v = Aᵀ f̄, the last coordinate first."""
+        pull = jax.linear_transpose(self.push, self.x)
+        right_rows, k = jnp.moveaxis(right, -2, 0), self.f_shape[-1]
+        f_bar, v = _one_by_one(
+            lambda u: self.rows_of_x(pull(u.reshape(self.f_shape))[0]),
+            lambda i, v_i: (right_rows[i] + emit(i, v_i.reshape(self.x.shape[:-1]))).reshape(-1, k),
+            self.rows_of_f(jnp.zeros(self.f_shape, right.dtype)),
+            self.order[::-1],
+        )
+        return f_bar.reshape(self.f_shape), v.reshape(self.x.shape)
+
+    def rows_of_x(self, x):
+        return x.reshape(-1, self.x.shape[-1])
+
+    def rows_of_f(self, f):
+        return f.reshape(-1, *self.f_shape[-2:])

@@ -12,7 +12,6 @@ from dgm_jax.nets.adapter import linen
 from dgm_jax.nets.causal.channels import Head
 from dgm_jax.nets.causal.conditions import of_condition
 from dgm_jax.nets.causal.stepwise import stepwise
-from dgm_jax.nets.causal.time import AllSteps, OneStep
 from tests.contracts.compiled import jit
 
 STEPS = 7
@@ -212,14 +211,6 @@ def test_the_product_of_a_wide_condition_is_made_once_and_not_at_each_step(name)
     assert by_sample == by_pass > 0
 
 
-def test_memory_is_as_long_as_the_longest_look_back():
-    view = OneStep(STEPS, 0)
-    view.past(jnp.zeros((2, 3)), (0, 4, 1))
-    view.attend(*[jnp.zeros((2, 1, 3))] * 3, window=2)
-    assert [a.shape for a in view.memory] == [(5, 2, 3), (2, 2, 3), (2, 2, 3)]
-    assert AllSteps(2).past(jnp.ones((1, 2, 1)), (5,))[0].sum() == 0
-
-
 def test_the_step_that_makes_a_pixel_is_given_the_condition_of_that_pixel_and_of_no_later_one():
     """By the Jacobian of outputs by the map, in the order in which pixels are made."""
     for name in ("a condition a step", "a map, order"):
@@ -243,35 +234,3 @@ def test_a_map_of_another_size_than_the_picture_is_refused():
 def test_rows_and_orders_exclude_each_other():
     with pytest.raises(ValueError, match="order must be None, the raster"):
         stepwise(Columns(3), (2, 2, 1), num_outputs=3, rows=Rows(), order=[1, 0, 2, 3])
-
-
-LOOKS_BACK = [(1, None), (7, None), (7, 9), (7, 4), (9, 3), (8, 3), (5, 1)]
-
-
-@pytest.mark.parametrize("steps, window", LOOKS_BACK)
-def test_attention_is_the_masked_definition_in_float64_in_both_views(steps, window):
-    """Blocks where they pay, with a last one that is not full; and no softmax in float32."""
-    with jax.enable_x64(True):
-        q, k, v = np.random.default_rng(0).normal(size=(3, 2, steps, 3, 4))
-        t, s = np.arange(steps)[:, None], np.arange(steps)
-        seen = (s <= t) & (t - s < (window or steps))
-        scores = np.einsum("bthc,bshc->bhts", q, k) / 2
-        weights = np.exp(scores) * seen
-        weights /= weights.sum(-1, keepdims=True)
-        y = np.einsum("bhts,bshc->bthc", weights, v)
-        together = jit(lambda *a: AllSteps(steps).attend(*a, window=window))(q, k, v)
-        np.testing.assert_allclose(together, y, atol=1e-14)
-        memory = None
-        for i in range(steps):
-            view = OneStep(steps, i, memory)
-            alone = view.attend(*(jnp.asarray(a[:, i]) for a in (q, k, v)), window=window)
-            np.testing.assert_allclose(alone, y[:, i], atol=1e-14)
-            memory = view.memory
-
-
-def test_attention_to_a_window_costs_in_proportion_to_the_length():
-    def cost(steps):
-        a = jnp.zeros((1, steps, 2, 4))
-        return products(lambda a: AllSteps(steps).attend(a, a, a, window=8), a)
-
-    assert cost(512) == 8 * cost(64) == 512 * (2 * 8) * (2 * 2 * 2 * 4)

@@ -11,6 +11,8 @@ from dgm_jax.nets.causal import transformer
 from dgm_jax.nets.causal.time import AllSteps
 from dgm_jax.nets.causal.transformer import rotated
 from tests.contracts.compiled import jit
+from tests.nets.causal import laws
+from tests.nets.causal.laws import again
 
 DIM = 7
 ORDER = [3, 0, 6, 1, 5, 2, 4]
@@ -28,15 +30,14 @@ NETS = {
         "window": 3,
         "cond_shape": (2,),
     },
+    "dropout, a condition a step": {"num_layers": 2, "cond_shape": (DIM, 2), "dropout": 0.3},
 }
+KEY = jax.random.key(7)
 everywhere = pytest.mark.parametrize("name", NETS)
 
 
 def drawn(net, dtype=jnp.float32):
-    """Parameters N(0, 0.7²), drawn on the host."""
-    rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(net.init, jax.random.key(0))
-    return jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 0.7, a.shape), dtype), shapes)
+    return laws.drawn(net, 0.7, dtype)
 
 
 @everywhere
@@ -45,7 +46,7 @@ def test_an_output_answers_to_all_it_may_see_and_to_nothing_else(name):
     own = NETS[name]
     net = transformer(DIM, **SMALL, **own)
     x = jnp.asarray(np.random.default_rng(1).normal(size=DIM), jnp.float32)
-    cond = jnp.array([0.6, -0.8]) if "cond_shape" in own else None
+    cond = jnp.full(own["cond_shape"], 0.6) if "cond_shape" in own else None
     jacobian = jit(jax.jacfwd(lambda p, x: net.apply(p, x, cond), argnums=1))(drawn(net), x)
     order = own.get("order", range(DIM))
     moves = np.abs(np.asarray(jacobian)).max(1)[order][:, order]
@@ -64,13 +65,20 @@ def test_a_step_at_a_time_is_the_definition_in_float64(name):
         slow = naive(net.init, net.apply, DIM, own.get("order"), levels=True)
         cond = None
         if "cond_shape" in own:
-            cond = jnp.asarray(np.random.default_rng(2).normal(size=(2, 2)))
+            cond = jnp.asarray(np.random.default_rng(2).normal(size=(2, *own["cond_shape"])))
+        key = KEY if "dropout" in own else None
 
         def emit(i, f):
             return jax.random.categorical(jax.random.fold_in(jax.random.key(5), i), f)
 
-        both = jit(lambda p: [n.unroll(p, emit, (3, 2), cond)[:2] for n in (net, slow)])
-        (x, f), (x_slow, f_slow) = both(params)
+        def both(p):
+            unrolled = [n.unroll(p, emit, (3, 2), cond, key=again(key))[:2] for n in (net, slow)]
+            x = unrolled[0][0]
+            return unrolled, [net.apply(p, x, cond, key=again(k)) for k in (key, None)]
+
+        ((x, f), (x_slow, f_slow)), (f_pass, without_key) = jit(both)(params)
+        np.testing.assert_allclose(f, f_pass, rtol=1e-13, atol=1e-13)
+        assert (np.abs(f - without_key).max() > 0.01) == ("dropout" in own)
         assert f.dtype == jnp.float64
         np.testing.assert_array_equal(x, x_slow)
         np.testing.assert_allclose(f, f_slow, rtol=1e-13, atol=1e-13)
@@ -256,6 +264,7 @@ def test_costs_and_parameters_are_those_told():
             {"hidden": 6, "positions": "rotary"},
             "multiple of 2 a head.*rotary.*hidden=6.*num_heads=2",
         ),
+        ({"dropout": -0.1}, r"dropout must be in \[0, 1\); got -0.1"),
         ({"grid": (2, 2)}, r"grid must have dim=3 steps; got \(2, 2\)"),
         ({"grid": (3, 0)}, "each entry of grid must be an integer of at least 1; got 0"),
         ({"order": [0, 1, 1]}, "order must be a permutation of the integers 0..2"),
