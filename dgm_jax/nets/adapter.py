@@ -39,7 +39,7 @@ def from_linen(module: linen.Module, *shapes: Shape) -> Net:
         switch = {"deterministic": True} if has_switch else {}
         variables = module.init(key, *(jnp.zeros(shape) for shape in shapes), **switch)
         if extra := sorted(set(variables) - {"params"}):
-            raise ValueError(
+            raise checks.InputError(
                 f"module {type(module).__name__} keeps state {extra} beside its parameters; "
                 "a Net has parameters only. Use nets.stateful(module, ...), which keeps running "
                 "statistics as well, or layers without."
@@ -79,7 +79,7 @@ def stateful(module: linen.Module, *shapes: Shape) -> StatefulNet:
     """
     _check_module(module)
     if not _declares(module, "train"):
-        raise ValueError(
+        raise checks.InputError(
             f"module {type(module).__name__} must declare `train` in __call__, which says whether "
             "to use the batch (True) or the state (False)."
         )
@@ -108,7 +108,7 @@ def stateful(module: linen.Module, *shapes: Shape) -> StatefulNet:
 
 def _check_module(module):
     if not isinstance(module, linen.Module):
-        raise ValueError(f"module must be a linen module, built already; got {module!r}.")
+        raise checks.InputError(f"module must be a linen module, built already; got {module!r}.")
 
 
 def _declares(module, name):

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from ... import checks
 from ...protocol import Array, Shape
 from ..adapter import Dense
 from .time import View
@@ -36,7 +37,7 @@ def check_per_step(cond_shape: Shape, height: int, width: int) -> None:
     fits = [(height, width)] + [(width,)] * (height == 1)
     if len(cond_shape) > 1 and tuple(cond_shape[:-1]) not in fits:
         each = f"({height}, {width}, n)" if height > 1 else f"({width}, n)"
-        raise ValueError(
+        raise checks.InputError(
             f"cond_shape must be (n,), one condition for all steps, or {each}, one for each; got "
             f"{cond_shape}."
         )

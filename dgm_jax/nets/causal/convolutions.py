@@ -120,4 +120,4 @@ def check_kernels(**sizes: int) -> None:
     for name, value in sizes.items():
         checks.positive_int(value, name, least=3)
         if value % 2 == 0:
-            raise ValueError(f"{name} must be odd, to have a middle; got {value}.")
+            raise checks.InputError(f"{name} must be odd, to have a middle; got {value}.")

@@ -61,7 +61,7 @@ def batch_of(
     try:
         return jnp.broadcast_shapes(*batch_shapes)
     except ValueError:
-        raise ValueError(
+        raise checks.InputError(
             f"x and cond must have batch shapes that broadcast; got x {x.shape} and cond "
             f"{cond.shape}: {batch_shapes[0]} and {batch_shapes[1]}."
         ) from None

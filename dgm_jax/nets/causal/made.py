@@ -76,13 +76,13 @@ def made(
     checks.cond_shape(cond_shape)
     checks.choice(inverse, INVERSES, "inverse")
     if not len(hidden):
-        raise ValueError("hidden must name at least one layer; got ().")
+        raise checks.InputError("hidden must name at least one layer; got ().")
     if residual and (len(hidden) % 2 == 0 or len(set(hidden)) > 1):
-        raise ValueError(
+        raise checks.InputError(
             f"hidden must be an odd number of equal widths where residual=True; got {hidden}."
         )
     if not tolerance >= 0:
-        raise ValueError(f"tolerance must be at least 0; got {tolerance!r}.")
+        raise checks.InputError(f"tolerance must be at least 0; got {tolerance!r}.")
     checks.rate(dropout, "dropout")
     order = np.arange(dim) if order is None else np.asarray(order)
     checks.permutation(order, dim)
@@ -122,7 +122,7 @@ def _blocks(value, dim, default, name):
         return default
     checks.positive_int(value, name)
     if value > dim:
-        raise ValueError(f"{name} must be at most dim={dim}; got {value}.")
+        raise checks.InputError(f"{name} must be at most dim={dim}; got {value}.")
     return value
 
 

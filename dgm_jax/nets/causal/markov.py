@@ -32,7 +32,7 @@ def markov(
     checks.positive_int(window, "window")
     checks.widths(hidden)
     if not len(hidden):
-        raise ValueError("hidden must name at least one layer; got ().")
+        raise checks.InputError("hidden must name at least one layer; got ().")
     body = Markov(num_outputs, window, tuple(hidden))
     return stepwise(
         body, (1, dim, 1), num_outputs=num_outputs, encoding=encoding, cond_shape=cond_shape

@@ -47,7 +47,7 @@ def pixelsnail(
     check_kernels(kernel_size=kernel_size)
     checks.rate(dropout, "dropout")
     if hidden % num_heads:
-        raise ValueError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
+        raise checks.InputError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
     size = Channels(shape[2], num_outputs, encoding, head).size
     sizes = hidden, num_layers, num_convs, num_heads, kernel_size
     body = PixelSNAIL(size, shape[1], *sizes, dropout)

@@ -56,7 +56,7 @@ def stepwise(
     order = in_raster if order is None else np.asarray(order)
     checks.permutation(order, height * width)
     if rows is not None and (order != in_raster).any():
-        raise ValueError("order must be None, the raster, for a net with features of rows.")
+        raise checks.InputError("order must be None, the raster, for a net with features of rows.")
     channels = Channels(num_channels, num_outputs, encoding, head)
     net = _Stepwise(body, rows, channels, height, width, order, cond_shape)
 

@@ -66,11 +66,11 @@ def transformer(
     checks.choice(positions, POSITIONS, "positions")
     checks.rate(dropout, "dropout")
     if hidden % num_heads:
-        raise ValueError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
+        raise checks.InputError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
     grid = _axes(grid, dim)
     order = _order(order, dim, positions)
     if positions == "rotary" and hidden // num_heads % (2 * len(grid)):
-        raise ValueError(
+        raise checks.InputError(
             f"hidden must be a multiple of {2 * len(grid)} a head for rotary positions, two "
             f"numbers an axis of grid={grid}; got hidden={hidden} with num_heads={num_heads}."
         )
@@ -92,7 +92,7 @@ def _axes(grid, dim):
     for size in grid:
         checks.positive_int(size, "each entry of grid")
     if math.prod(grid) != dim:
-        raise ValueError(f"grid must have dim={dim} steps; got {grid}.")
+        raise checks.InputError(f"grid must have dim={dim} steps; got {grid}.")
     return tuple(size for size in grid if size > 1) or (1,)
 
 
@@ -101,7 +101,9 @@ def _order(order, dim, positions):
         return None
     checks.permutation(order, dim)
     if positions == "rotary":
-        raise ValueError("order needs positions='learned': rotary ones know steps, not places.")
+        raise checks.InputError(
+            "order needs positions='learned': rotary ones know steps, not places."
+        )
     return tuple(int(i) for i in order)
 
 

@@ -46,7 +46,9 @@ def wavenet(
 def receptive_field(dilations: Sequence[int], kernel_size: int = 2) -> int:
     """R = 1 + (kernel_size - 1) Σ dilations: what an output of `wavenet` sees, in values."""
     if isinstance(dilations, (str, int)) or not hasattr(dilations, "__len__") or not len(dilations):
-        raise ValueError(f"dilations must be a sequence such as (1, 2, 4, 8); got {dilations!r}.")
+        raise checks.InputError(
+            f"dilations must be a sequence such as (1, 2, 4, 8); got {dilations!r}."
+        )
     for dilation in dilations:
         checks.positive_int(dilation, f"each entry of dilations={tuple(dilations)}")
     checks.positive_int(kernel_size, "kernel_size", least=2)

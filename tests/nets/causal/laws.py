@@ -54,13 +54,13 @@ def check_scored_as_made(net, dim, *, key=None, scale=0.5):
     def run(params, key):
         made = [n.unroll(params, emit, (2,), cond, key=again(key))[:2] for n in (net, slow)]
         x = made[0][0]
-        jacobian = jax.jacfwd(lambda x: net.apply(params, x, cond, key=again(key)))(x)
-        return (
-            made,
-            net.apply(params, x, cond, key=again(key)),
-            jacobian,
-            net.apply(params, x, cond),
-        )
+
+        def twice(x):
+            f = net.apply(params, x, cond, key=again(key))
+            return f, f
+
+        jacobian, f = jax.jacfwd(twice, has_aux=True)(x)
+        return made, f, jacobian, f if key is None else net.apply(params, x, cond)
 
     ((x, f), (x_slow, f_slow)), f_pass, jacobian, without_key = run(params, key)
     np.testing.assert_allclose(x, x_slow, atol=1e-5)
@@ -110,7 +110,7 @@ def check_sequence(make, dim=12):
 
 def check_cost_of_a_picture(make, **sizes):
     """A sample costs at most 1.5 passes, a class and channels included; also at larger sizes."""
-    for shape, options in [((5, 6, 2), sizes), ((16, 16, 1), {"hidden": 32})]:
+    for shape, options in [((5, 6, 2), sizes), ((16, 16, 1), {"hidden": 32, "num_layers": 1})]:
         net = make(shape, **options, num_outputs=4, encoding=nets.one_hot(4), cond_shape=(3,))
         params = jax.eval_shape(net.init, jax.random.key(0))
         x, cond = jnp.zeros((2, int(np.prod(shape))), jnp.int32), jnp.zeros((2, 3))

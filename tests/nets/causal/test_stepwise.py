@@ -121,8 +121,12 @@ def built(name, *, levels):
     return net, params, cond, order
 
 
-@pytest.mark.parametrize("levels", [True, False])
-@everywhere
+OF_LEVELS = ["convolution", "attention, order", "channels, order", "rows and channels"]
+
+
+@pytest.mark.parametrize(
+    "name, levels", [(name, False) for name in NETS] + [(name, True) for name in OF_LEVELS]
+)
 def test_a_step_at_a_time_is_all_steps_at_once(name, levels):
     """x and f of the unroll are those of the definition, d passes, and f those of a pass over x."""
     net, params, cond, order = built(name, levels=levels)
@@ -167,7 +171,7 @@ def test_all_steps_one_by_one_cost_the_products_of_one_pass(name):
     assert together == alone > 0
 
 
-PICTURE = {"hidden": 8, "num_layers": 2}
+PICTURE = {"hidden": 8, "num_layers": 1}
 FAMILIES = {
     "markov": (nets.markov, 12, {"window": 3, "hidden": (8,)}),
     "gru": (nets.rnn, 12, {"hidden": 8, "num_layers": 2}),
