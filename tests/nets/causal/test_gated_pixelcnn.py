@@ -2,15 +2,19 @@
 
 from functools import partial
 
+import jax
 import numpy as np
 import pytest
 
 from dgm_jax.nets import gated_pixelcnn
+from tests.contracts.compiled import jit
 from tests.nets.causal.laws import (
     check_cost_of_a_picture,
     check_scored_as_made,
     check_starts_at_zero,
+    drawn,
     earlier,
+    numbers,
     sees,
 )
 
@@ -46,6 +50,16 @@ def test_it_is_scored_as_it_is_made():
     """Under a map beside the picture."""
     net = make((2, 3, 2), num_outputs=2, cond_shape=(2, 3, 2))
     check_scored_as_made(net, 12)
+
+
+def test_a_map_beside_the_picture_is_seen_by_the_rows():
+    """Through the vertical stack a pixel answers to its row of the map and to those above."""
+    net = make((3, 4, 1), num_layers=2, cond_shape=(3, 4, 1))
+    params, x = drawn(net), numbers(12)
+    jacobian = jit(jax.jacfwd(lambda c: net.apply(params, x, c)))(numbers(3, 4, 1))
+    moves = np.abs(np.asarray(jacobian)).reshape(12, 12) > 0  # [pixel, pixel of the map]
+    np.testing.assert_array_equal(moves.reshape(3, 4, 3, 4).any((1, 3)), np.tri(3, dtype=bool))
+    assert moves[8, 9]  # in the same row, to the right
 
 
 def test_a_sample_costs_the_products_of_one_pass():
