@@ -54,7 +54,7 @@ def test_it_is_scored_as_it_is_made():
 
 def test_a_map_beside_the_picture_is_seen_by_the_rows():
     """Through the vertical stack a pixel answers to its row of the map and to those above."""
-    net = make((3, 4, 1), num_layers=2, cond_shape=(3, 4, 1))
+    net = make((3, 4, 1), num_layers=3, cond_shape=(3, 4, 1))
     params, x = drawn(net), numbers(12)
     jacobian = jit(jax.jacfwd(lambda c: net.apply(params, x, c)))(numbers(3, 4, 1))
     moves = np.abs(np.asarray(jacobian)).reshape(12, 12) > 0  # [pixel, pixel of the map]
