@@ -65,7 +65,6 @@ TESTED_ELSEWHERE = {
     "bijectors/sylvester.py": "tests/flows/test_sylvester.py, in its three forms",
     "distributions/levels.py": "tests/contracts/test_levels.py",
     "flows/dequantization.py": "tests/objectives/test_dequantization.py",
-    "learning/run.py": "tests/learning/test_loop.py, a run being what the loop drives",
     "nets/causal/affine.py": "tests/nets/causal/test_made.py",
     "nets/causal/attention.py": "tests/nets/causal/test_transformer.py and test_pixels.py",
     "nets/causal/channels.py": PIXELS,
@@ -87,7 +86,6 @@ TESTED_ELSEWHERE = {
 # Tests of no one module of dgm_jax.
 OF_NO_MODULE = {
     "bijectors/test_adjoint.py": "of the adjoints of bijectors/continuous.py",
-    "learning/test_precision.py": "of half precision in every model that learns",
     "nets/causal/test_pixels.py": "of the nets of pictures, which share their laws",
     "nets/causal/test_sequences.py": "of the nets of sequences, which share their laws",
     "test_architecture.py": "of the repository",

@@ -451,7 +451,7 @@ FAULTS = (
         "self.state, metrics = self.compiled_step(self.state, t, batch, self.fixed)",
         "self.state, metrics = jax.jit(lambda *a: self.compiled_step(*a, self.fixed))"
         "(self.state, t, batch)",
-        "learning/test_loop.py::test_what_stays_fixed_is_an_argument_of_the_step_on_all_devices",
+        "learning/test_run.py::test_what_stays_fixed_is_an_argument_of_the_step_on_all_devices",
     ),
     Fault(
         "every-evaluation-another-key",

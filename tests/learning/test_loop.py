@@ -15,7 +15,7 @@ import pytest
 
 from dgm_jax.learning import run as run_module
 from dgm_jax.learning.checkpoints import Checkpoints
-from dgm_jax.learning.devices import data_mesh, replicate
+from dgm_jax.learning.devices import data_mesh
 from dgm_jax.learning.gradient import averaged, gradient_descent
 from dgm_jax.learning.loading import load
 from dgm_jax.learning.loop import fit, train
@@ -423,34 +423,6 @@ def test_every_evaluation_has_the_same_key_which_follows_from_that_of_the_run(tm
 
     run(0, 4), run(0, 6), run(1, 2)
     assert len(seen) == 4 and seen[0] == seen[1] == seen[2] != seen[3]
-
-
-def with_teacher(x, key, batch, fixed):
-    return x + fixed["w"].sum() * jnp.arange(1, 4), {}
-
-
-@pytest.mark.parametrize("num_devices", [1, 8])
-def test_what_stays_fixed_is_an_argument_of_the_step_on_all_devices(num_devices, monkeypatch):
-    """Not a constant of the program: its text is short, and another teacher is the same program."""
-    mesh = data_mesh(num_devices) if num_devices > 1 else None
-    algorithm, steps = Algorithm(lambda key: jnp.zeros(3), with_teacher), []
-    compiled = run_module._compiled
-    monkeypatch.setattr(run_module, "_compiled", lambda *a: steps.append(compiled(*a)) or steps[-1])
-    fixed = {"w": np.full(10_000, 1e-4, np.float32)}
-    trained = train(
-        algorithm, jax.random.key(0), fixed=fixed, num_steps=5, progress=False, mesh=mesh
-    )
-    np.testing.assert_allclose(trained.state, 5 * np.arange(1, 4), rtol=1e-4)
-    (step,) = steps
-    assert step._cache_size() == 1  # it is what was called, and no program around it
-    state = trained.state if mesh is None else replicate(trained.state, mesh)
-    other = jax.tree.map(lambda w: 2 * w, fixed)
-    placed = jax.device_put(other) if mesh is None else replicate(other, mesh)
-    t = jnp.int32(5) if mesh is None else replicate(jnp.int32(5), mesh)
-    assert len(step.lower(state, t, None, placed).as_text()) < 10_000
-    new, _ = step(state, t, None, placed)
-    np.testing.assert_allclose(new, 7 * np.arange(1, 4), rtol=1e-4)
-    assert step._cache_size() == 1 and not placed["w"].is_deleted()
 
 
 @pytest.mark.parametrize("params", [lambda x: jnp.exp(x), lambda x: {"w": 3.0}])
