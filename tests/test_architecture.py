@@ -130,6 +130,8 @@ def violations(path: str, source: str) -> list[str]:
     found += absolute_violations(path, tree)
     found += [v for name in names for v in stranger_violations(path, name)]
     if not path.startswith("tests/"):
+        found += raise_violations(path, tree)
+    if not path.startswith("tests/"):
         found += [f"{path} imports {n}: only tests do" for n in names if within(n, "tests")]
     return found
 
@@ -150,6 +152,17 @@ def floor_violations(path: str, name: str) -> list[str]:
     if there != here and FLOOR_OF[there] >= FLOOR_OF[here]:
         return [f"{path} (F{FLOOR_OF[here]}) imports {name} (F{FLOOR_OF[there]})"]
     return []
+
+
+def raise_violations(path: str, tree: ast.Module) -> list[str]:
+    """What the user can mend has a type of its own, by which a command knows it."""
+    raised = [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
+    calls = [node.exc for node in raised if isinstance(node.exc, ast.Call)]
+    return [
+        f"{path}:{call.lineno} raises ValueError: checks.InputError is for wrong input"
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "ValueError"
+    ]
 
 
 def stranger_violations(path: str, name: str) -> list[str]:
@@ -276,6 +289,8 @@ PLANTED = {
         "tests/experiments/test_toy.py",
         "from benchmarks import passes",
     ),
+    "wrong input has no type of its own": ("dgm_jax/flows/maf.py", "raise ValueError('dim')"),
+    "... in an experiment": ("experiments/flows/a.py", "def main():\n    raise ValueError('x')"),
     "__init__ holds code": ("dgm_jax/nets/__init__.py", '"""Nets."""\nx = 1'),
     "__init__ imports without export": ("dgm_jax/nets/__init__.py", "from .dense import mlp"),
     "__init__ renames": ("dgm_jax/nets/__init__.py", "from .dense import mlp as net"),
@@ -288,6 +303,7 @@ PLANTED = {
 ALLOWED = {
     "lower floors": ("dgm_jax/flows/maf.py", "import jax\nfrom ..nets import made"),
     "lower floors, as modules": ("dgm_jax/flows/maf.py", "from .. import plots, protocol"),
+    "wrong input": ("dgm_jax/flows/maf.py", "from .. import checks\nraise checks.InputError('x')"),
     "siblings": ("dgm_jax/flows/maf.py", "from .iaf import iaf\nfrom . import nice"),
     "siblings of a folder": ("dgm_jax/vae/deep/er.py", "from .a import a\nfrom ..b import b"),
     "homes": ("dgm_jax/nets/adapter.py", "from flax import linen as nn"),

@@ -52,7 +52,7 @@ def descend(
     (value, (metrics, carried)), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
     metrics = {"loss": value, **metrics}
     if jax.tree.structure(carried) != jax.tree.structure(state.state):
-        raise ValueError(
+        raise checks.InputError(
             "loss must return a state like that of init_state, "
             f"{jax.tree.structure(state.state)}; got {jax.tree.structure(carried)}."
         )
@@ -95,7 +95,7 @@ def in_full(loss: Callable[..., tuple[Array, Any]], stateful: bool) -> Callable:
     def carrying(params, key, batch, state, **given):
         value, aux = loss(params, key, batch, state=state, **given)
         if not (isinstance(aux, tuple) and len(aux) == 2):
-            raise ValueError(
+            raise checks.InputError(
                 "with init_state the loss must return (scalar, (metrics, state)); "
                 f"got {type(aux).__name__} beside the scalar."
             )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from .. import checks
 from ..protocol import Params, State
 from .checkpoints import newest, reading
 from .checkpoints.leaves import name, parts, within
@@ -61,7 +62,7 @@ def places(select: Callable[[State], Params], template: State) -> Any:
         picked = select(names)
         return _places(picked, {id(part): where for where, part in parts(names)})
     except Exception as error:
-        raise ValueError(
+        raise checks.InputError(
             "algorithm.params must pick parts of the state and compute nothing, so that a "
             f"checkpoint can say where they stand ({type(error).__name__}: {error})."
         ) from error

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from .. import checks
 from ..protocol import Metrics
 
 MAX_SKIPPED = 10  # steps in a row with a gradient that is not finite, and a run gives up
@@ -58,7 +59,7 @@ def _counts_skipped(name):
 
 def _finite(name, value, step):
     if np.ndim(value):
-        raise ValueError(f"metric {name!r} must be a scalar; got shape {np.shape(value)}.")
+        raise checks.InputError(f"metric {name!r} must be a scalar; got shape {np.shape(value)}.")
     if not np.isfinite(value):
         raise Diverged(step, f"{name} is {value}")
     return value

@@ -233,7 +233,7 @@ class Run:
         found = jax.device_get(self.plan.evaluate(params, jax.random.clone(self.eval_key)))
         numbers = processes.from_first(lambda: {name: float(x) for name, x in found.items()})
         for name in numbers.keys() & row.keys():
-            raise ValueError(f"evaluate gave {name!r}, which the step gives too; rename it.")
+            raise checks.InputError(f"evaluate gave {name!r}, which the step gives too; rename it.")
         if self.plan.monitor is not None:
             checks.choice(self.plan.monitor, numbers, "monitor")
             value = numbers[self.plan.monitor]
@@ -318,4 +318,4 @@ def _check_kept(state, new):
     for name in sorted(before.keys() | after.keys()):
         old, now = before.get(name, "absent"), after.get(name, "absent")
         if old != now:
-            raise ValueError(f"step made {name} {now}, and init {old}; they must agree.")
+            raise checks.InputError(f"step made {name} {now}, and init {old}; they must agree.")

@@ -40,10 +40,12 @@ def compare(
         timings = compare({"maf": lambda: sample(params, key), "iaf": ...}, min_seconds=1.0)
     """
     if not thunks or not all(callable(thunk) for thunk in thunks.values()):
-        raise ValueError(f"thunks must map names to functions of no arguments; got {thunks!r}.")
+        raise checks.InputError(
+            f"thunks must map names to functions of no arguments; got {thunks!r}."
+        )
     checks.positive_int(repeats, "repeats")
     if not 0 <= min_seconds < float("inf"):
-        raise ValueError(f"min_seconds must be finite and not below 0; got {min_seconds!r}.")
+        raise checks.InputError(f"min_seconds must be finite and not below 0; got {min_seconds!r}.")
 
     first_call = {name: seconds(thunk) for name, thunk in thunks.items()}
     for thunk in thunks.values() if warm_up else ():
@@ -101,7 +103,7 @@ def flops(jitted, *args, **kwargs) -> float | None:
     `scan` over n layers shows the operations of one.
     """
     if not hasattr(jitted, "lower"):
-        raise ValueError(f"jitted must be a function made by jax.jit; got {jitted!r}.")
+        raise checks.InputError(f"jitted must be a function made by jax.jit; got {jitted!r}.")
     analysis = jitted.lower(*args, **kwargs).compile().cost_analysis()
     if isinstance(analysis, (list, tuple)):  # one entry a partition in some versions
         analysis = analysis[0] if analysis else None

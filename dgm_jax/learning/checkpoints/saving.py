@@ -82,7 +82,7 @@ class Checkpoints:
         checks.positive_int(step, "step", least=0)
         latest = self.latest
         if latest is not None and step <= latest:
-            raise ValueError(f"step {step} is not after the newest checkpoint, {latest}.")
+            raise checks.InputError(f"step {step} is not after the newest checkpoint, {latest}.")
         about = _about(step, state, note or {})
         if processes.several():
             processes.from_first(lambda: self._check_room(state))
@@ -168,7 +168,7 @@ def _about(step, state, note):
     """What stands beside the arrays: their types and fingerprints, the note, a checksum of all."""
     for name, leaf in named(state).items():
         if leaf.size == 0:
-            raise ValueError(f"{name} has no elements, which a checkpoint cannot hold.")
+            raise checks.InputError(f"{name} has no elements, which a checkpoint cannot hold.")
     found = inspected(state)
     for name, (_, finite) in found.items():
         if not finite:
