@@ -16,7 +16,7 @@ TINY = {
     "eval_every": 2,
     "hidden": 4,
     "num_steps": 1,
-    "num_levels": 1,
+    "num_scales": 1,
     "num_shown": 4,
     "batch_size": 16,
     "noise_couplings": 1,
@@ -48,7 +48,7 @@ def test_the_run_writes_results_and_pictures(name, dequantization, conditional, 
 
 
 def test_samples_of_a_conditional_flow_have_a_class_a_column():
-    config = images.Config(num_shown=3, num_levels=1, num_steps=1, hidden=4)
+    config = images.Config(num_shown=3, num_scales=1, num_steps=1, hidden=4)
     model, _ = images.build(config, "glow", (8, 8, 1), 17, num_classes=2)
     params = perturb(model.init(jax.random.key(0)), jax.random.key(1), 0.1)
     y = images.sampled(config, model, params, jax.random.key(2), 2)
