@@ -30,9 +30,9 @@ def run(workdir, **options):
 
 
 def test_the_run_writes_results_pictures_and_says_when_it_is_done(tmp_path, capsys):
-    results = run(tmp_path)
+    results = run(tmp_path, models=("iaf", "realnvp"))
     assert json.loads((tmp_path / "results.json").read_text()) == results
-    assert list(results["models"]) == ["maf", "iaf", "realnvp"]
+    assert list(results["models"]) == ["iaf", "realnvp"]
     for name, model in results["models"].items():
         assert model.keys() >= KEYS
         assert model["test_bits_per_dim"] == pytest.approx(
@@ -42,14 +42,17 @@ def test_the_run_writes_results_pictures_and_says_when_it_is_done(tmp_path, caps
         assert model["round_trip"] < 1e-4 and ("to_naive" in model) == (name != "realnvp")
         assert model.get("to_naive", 0) < 1e-4
     passes = {n: (m["density_passes"], m["sample_passes"]) for n, m in results["models"].items()}
-    assert passes == {"maf": (1, 64), "iaf": (64, 1), "realnvp": (1, 1)}
+    assert passes == {"iaf": (64, 1), "realnvp": (1, 1)}
     # The published figures of the two baselines on this split.
     assert results["baselines"]["histogram"]["test_bits_per_dim"] == pytest.approx(2.431, abs=1e-3)
     assert results["baselines"]["gaussian"]["test_bits_per_dim"] == pytest.approx(2.965, abs=0.01)
     for picture in ("samples.png", "curves.png", "passes.png"):
         assert (tmp_path / picture).stat().st_size > 5000
     assert "64 passes" in capsys.readouterr().out
-    assert run(tmp_path) == results and "done already" in capsys.readouterr().out
+    assert (
+        run(tmp_path, models=("iaf", "realnvp")) == results
+        and "done already" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.slow

@@ -56,6 +56,7 @@ def test_the_picture_of_fields_shows_a_blind_spot():
     assert (all_seen[:5, :6] > 0).all() and (all_seen[5, 1:] == 0).all()
 
 
+@pytest.mark.slow
 def test_image_gpt_looks_back_over_the_rows_it_is_told():
     config = images.Config(hidden=16, num_layers=1, positions="rotary", rows_seen=2)
     field = images.fields(config, "image-gpt", (6, 8, 1))[0].ravel()  # of the last row's first
