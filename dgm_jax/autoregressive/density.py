@@ -1,9 +1,9 @@
 """A causal net and a conditional distribution make a density: p(x) = ∏_i p(x_i | x_<i)."""
 
-import jax
 from jax.tree_util import Partial
 
 from .. import checks
+from ..arrays import compiled_once
 from ..distributions import Autoregressive
 from ..likelihoods import Conditional
 from ..protocol import CausalNet, Density
@@ -23,7 +23,7 @@ def density(net: CausalNet, conditional: Conditional, shape: int | tuple[int, ..
     checks.noun(net, CausalNet, "net")
     checks.noun(conditional, Conditional, "conditional")
     # A sample outside of `jit` would compile its loop at every call; inside nothing changes.
-    net = net._replace(unroll=jax.jit(net.unroll, static_argnums=2, inline=True))
+    net = net._replace(unroll=compiled_once(net.unroll, static_argnums=(2,)))
     to_dist, num_outputs = Partial(conditional.dist), conditional.num_params
 
     def dist(params, cond=None, *, key=None):

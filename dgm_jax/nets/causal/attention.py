@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from ...arrays import wide
 from ...protocol import Array
 
 
@@ -14,7 +15,7 @@ def attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
     q [..., t, c], k and v [..., s, c], seen [..., t, s] -> [..., t, c].
     Not jax.nn.dot_product_attention, whose softmax is in float32 even for float64.
     """
-    dtype = jnp.promote_types(q.dtype, jnp.float32)
+    dtype = wide(q)
     scores = jnp.einsum("...tc,...sc->...ts", q, k, preferred_element_type=dtype)
     scores = jnp.where(seen, scores / math.sqrt(q.shape[-1]), -jnp.inf)
     return jnp.einsum("...ts,...sc->...tc", jax.nn.softmax(scores).astype(v.dtype), v)
