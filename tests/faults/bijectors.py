@@ -212,10 +212,7 @@ FAULTS = (
         CONTINUOUS,
         "return f, (row * eps).sum(-1)",
         "return f, (row * eps).mean(-1)",
-        (
-            "bijectors/test_continuous.py::"
-            "test_hutchinson_is_unbiased_with_the_variance_of_its_noise"
-        ),
+        "bijectors/test_continuous.py::test_the_noise_stays_along_the_path_and_from_call_to_call",
     ),
     Fault(
         "ode-parameters-by-closure",
