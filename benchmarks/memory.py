@@ -80,7 +80,7 @@ def measurements(config, name, depth):
     """One row: the memory of three gradients, and how far they are from one another."""
     net, shape, plain = case(config, name, depth)
     rng = np.random.default_rng(0)
-    drawn = lambda a: rng.normal(scale=0.1, size=a.shape).astype(a.dtype)  # noqa: E731
+    drawn = lambda a: rng.normal(scale=0.1, size=a.shape).astype(a.dtype)
     params = jax.tree.map(drawn, jax.eval_shape(net.init, jax.random.key(0)))
     x = rng.normal(size=shape).astype(np.float32)
     applied = (net.apply, lambda p, x: plain(p, x, True), lambda p, x: plain(p, x, False))

@@ -105,7 +105,7 @@ def ours(name, config, x, key, inverse) -> Peer:
 
     def peer(way):
         model = build(way)
-        bijector = lambda params: model.dist(params).bijector  # noqa: E731
+        bijector = lambda params: model.dist(params).bijector
         return jax_peer(
             params,
             lambda params, x: model.dist(params).log_prob(x),
@@ -216,7 +216,7 @@ def bijx(name, config, x, key) -> Peer:
         net = bijx.nn.nets.MLP(
             kept, moved * k, list(config.hidden), activation=jax.nn.relu, rngs=rngs
         )
-        by_entry = lambda p, moved=moved, k=k: p.reshape(*p.shape[:-1], moved, k)  # noqa: E731
+        by_entry = lambda p, moved=moved, k=k: p.reshape(*p.shape[:-1], moved, k)
         conditioner = nnx.Sequential(net, by_entry)
         layers.append(bijx.GeneralCouplingLayer(conditioner, mask, template))
         mask = ~mask

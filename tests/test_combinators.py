@@ -37,7 +37,7 @@ def scalar(name, cond_shape=None):
         shift = params[name][0] if cond is None else params[name][0] + cond
         return distrax.Block(distrax.ScalarAffine(shift=shift, log_scale=params[name][1]), 1)
 
-    init = lambda key: {name: jax.random.normal(key, (2,))}  # noqa: E731
+    init = lambda key: {name: jax.random.normal(key, (2,))}
     return Flow(init, bijector, cond_shape=cond_shape)
 
 

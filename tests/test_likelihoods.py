@@ -39,7 +39,7 @@ def test_zero_is_the_standard_normal_or_logistic_and_components_part_at_the_firs
     def run(x):
         log_probs, grads = {}, {}
         for name, head in NUMBERS.items():
-            score = lambda f, head=head: head.dist(f).log_prob(x)  # noqa: E731
+            score = lambda f, head=head: head.dist(f).log_prob(x)
             f = jnp.zeros((8, head.num_params))
             log_probs[name], pull = jax.vjp(score, f)
             grads[name] = pull(jnp.ones(8))[0]
@@ -60,7 +60,7 @@ def test_zero_is_a_fair_coin_the_uniform_distribution_or_nearly_so():
 
     @jit
     def run():
-        zero = lambda head: head.dist(jnp.zeros(head.num_params))  # noqa: E731
+        zero = lambda head: head.dist(jnp.zeros(head.num_params))
         fair = zero(bernoulli()).log_prob(levels[:2])
         return fair, zero(categorical(17)).log_prob(levels), zero(discretized_logistic(17)).logits
 
@@ -98,7 +98,7 @@ def test_mixtures_of_half_precision_are_those_of_float32(kind):
 
     @jit
     def run(f, x, key):
-        score = lambda f: head.dist(f).log_prob(x.astype(f.dtype))  # noqa: E731
+        score = lambda f: head.dist(f).log_prob(x.astype(f.dtype))
         drawn, told = head.dist(f).sample_and_log_prob(seed=key)
         return score(f), score(f.astype(jnp.float32)), drawn, told
 
@@ -133,7 +133,7 @@ def test_colours_are_coupled_as_in_the_paper(num_levels):
         x = np.array(list(product(range(3), repeat=3)))
     else:
         x = rng.integers(0, num_levels, (500, 3))
-    score = lambda h, x: conditional.dist(head.apply(h, x)).log_prob(x).sum(-1)  # noqa: E731
+    score = lambda h, x: conditional.dist(head.apply(h, x)).log_prob(x).sum(-1)
     found = jit(jax.vmap(score, (None, 0)))(h, x)
 
     logits, means, log_scales, alphas = np.split(h.reshape(10, k), [1, 4, 7])
@@ -163,7 +163,7 @@ def test_colours_that_are_no_levels_are_impossible_and_gradients_finite():
     @jit
     def run(size):
         h = size * jax.random.normal(jax.random.key(0), (3, head.size))
-        score = lambda h: conditional.dist(head.apply(h, x)).log_prob(x).sum(-1)  # noqa: E731
+        score = lambda h: conditional.dist(head.apply(h, x)).log_prob(x).sum(-1)
         log_prob, pull = jax.vjp(score, h)
         return log_prob, pull(jnp.array([0.0, 0.0, 1.0]))[0]
 

@@ -177,7 +177,7 @@ def fields(config, name, shape):
         init_key, noise_key, x_key = jax.random.split(key, 3)
         params, fill = ravel_pytree(model.init(init_key))
         params = fill(params + 0.05 * jax.random.normal(noise_key, params.shape))
-        score = lambda x: model.dist(params).conditionals(x).mean()[row, column].sum()  # noqa: E731
+        score = lambda x: model.dist(params).conditionals(x).mean()[row, column].sum()
         x = jax.random.normal(x_key, (16, *shape))
         return jnp.abs(jax.vmap(jax.grad(score))(x)).mean(0).sum(-1)
 

@@ -96,9 +96,9 @@ def learn_toy(config, name, toy, key):
     """The averaged parameters after all of training, one compiled function of a key."""
     model = on_the_plane(config, name, 1e-4)
     num_steps = config.toy_steps * (3 if name == "realnvp" else 1)
-    loss = lambda params, key, x: objectives.nll(model, params, None, x)  # noqa: E731
+    loss = lambda params, key, x: objectives.nll(model, params, None, x)
     algorithm = descent(loss, model.init, 3e-3 if name == "realnvp" else 1e-2, num_steps)
-    draw = lambda key, t: toy.sample(key, 256)  # noqa: E731
+    draw = lambda key, t: toy.sample(key, 256)
     state, _ = jax.jit(functools.partial(learning.fit, algorithm, draw=draw, num_steps=num_steps))(
         key
     )

@@ -85,7 +85,7 @@ def learn(config, model, log_density, key):
     """The parameters after all of training, which is one compiled function of a key."""
 
     def loss(params, key, beta):
-        target = lambda x: beta * log_density(x)  # noqa: E731
+        target = lambda x: beta * log_density(x)
         return objectives.reverse_kl(model, params, key, target, num_samples=config.batch_size)
 
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)

@@ -94,7 +94,7 @@ def learn(config, model, toy, key):
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
     optimizer = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(rate))
     algorithm = learning.gradient_descent(model.init, partial(objectives.nll, model), optimizer)
-    draw = lambda key, t: toy.sample(key, config.batch_size)  # noqa: E731
+    draw = lambda key, t: toy.sample(key, config.batch_size)
     state, _ = jax.jit(partial(learning.fit, algorithm, draw=draw, num_steps=config.num_steps))(key)
     return state.params
 

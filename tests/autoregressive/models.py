@@ -69,7 +69,7 @@ def entropy_rate():
 
 def learned_chain(model, dim=20, num_steps=400, rate=2e-2):
     """Parameters of a model of sequences of this length, after so many steps on the chain."""
-    sample = lambda key: chain(dim).sample(seed=key, sample_shape=64)  # noqa: E731
+    sample = lambda key: chain(dim).sample(seed=key, sample_shape=64)
     return fitted(model, sample, num_steps, rate)
 
 

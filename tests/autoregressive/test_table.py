@@ -35,7 +35,7 @@ def test_the_count_is_that_of_what_can_vary_in_the_table():
         model = table(3, num_levels=3, window=window, shared=shared)
         shape = jax.eval_shape(model.init, jax.random.key(0))["logits"].shape
         params = {"logits": jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)}
-        log_prob = lambda p, model=model: model.dist(p).log_prob(states)  # noqa: E731
+        log_prob = lambda p, model=model: model.dist(p).log_prob(states)
         jacobian = jit(jax.jacobian(log_prob))(params)["logits"]
         rank = np.linalg.matrix_rank(np.asarray(jacobian).reshape(27, -1), tol=1e-4)
         assert rank == num_parameters(3, 3, window=window, shared=shared)

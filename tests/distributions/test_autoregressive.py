@@ -126,7 +126,7 @@ def test_its_batch_is_that_of_the_condition_whose_shape_the_net_states():
             cond = jnp.zeros((*batch, *cond_shape))
             dist = Autoregressive(net, params, bernoulli, 3, cond, num_outputs=1)
             assert dist.batch_shape == batch and dist.event_shape == (3,)
-            draw = lambda p, key, c=cond, n=net: Autoregressive(  # noqa: E731
+            draw = lambda p, key, c=cond, n=net: Autoregressive(
                 n, p, bernoulli, 3, c, num_outputs=1
             ).sample_and_log_prob(seed=key, sample_shape=4)
             x, log_prob = jax.eval_shape(draw, params, jax.random.key(0))
@@ -330,7 +330,7 @@ def test_what_is_given_must_be_possible():
 def test_numbers_do_not_complete_levels():
     net, params = leveled(None)
     dist = Autoregressive(net, params, categorical, 3, num_outputs=LEVELS)
-    complete = lambda key: dist.complete(jnp.full(3, 0.5), np.ones(3, bool), seed=key)  # noqa: E731
+    complete = lambda key: dist.complete(jnp.full(3, 0.5), np.ones(3, bool), seed=key)
     with pytest.raises(ValueError, match=r"x must be levels, integers; got float32"):
         jax.eval_shape(complete, jax.random.key(0))
 

@@ -10,7 +10,7 @@ from experiments import baselines
 def test_the_histogram_sums_to_one_and_finds_the_frequencies():
     rng = np.random.default_rng(0)
     p = np.array([0.5, 0.3, 0.2])
-    draw = lambda n: np.stack([rng.choice(3, n, p=p), rng.choice(3, n, p=p[::-1])], 1)  # noqa: E731
+    draw = lambda n: np.stack([rng.choice(3, n, p=p), rng.choice(3, n, p=p[::-1])], 1)
     train, valid = draw(20000), draw(2000)
     states = np.array(list(itertools.product(range(3), repeat=2)))
     probabilities = np.exp(baselines.histogram(train, valid, states, 3))

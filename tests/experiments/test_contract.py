@@ -126,10 +126,10 @@ def test_each_flow_of_the_plane_is_built_and_learned(case):
     config = module.Config(num_steps=3, batch_size=4, **options)
     if module is toy:
         model, truth = toy.build(config, name), TOYS["moons"]()
-        learn = lambda key: toy.learn(config, model, truth, key)  # noqa: E731
+        learn = lambda key: toy.learn(config, model, truth, key)
     else:
         model = planar.build(name, 2)
-        learn = lambda key: planar.learn(config, model, ENERGIES["u2"], key)  # noqa: E731
+        learn = lambda key: planar.learn(config, model, ENERGIES["u2"], key)
     params = jax.eval_shape(learn, jax.random.key(0))
     assert shapes(params) == shapes(jax.eval_shape(model.init, jax.random.key(0)))
     score = jax.eval_shape(lambda p, x: model.dist(p).log_prob(x), params, jnp.zeros((3, 2)))
@@ -148,6 +148,6 @@ def test_a_student_learns_from_its_teacher(tmp_path, monkeypatch):
 
 def test_a_continuous_flow_of_the_plane_is_learned():
     config = ffjord.Config(toy_steps=2, toy_hidden=(4,))
-    learn = lambda key: ffjord.learn_toy(config, "cnf", TOYS["moons"](), key)  # noqa: E731
+    learn = lambda key: ffjord.learn_toy(config, "cnf", TOYS["moons"](), key)
     made = jax.eval_shape(ffjord.on_the_plane(config, "cnf", 1e-4).init, jax.random.key(0))
     assert shapes(jax.eval_shape(learn, jax.random.key(0))) == shapes(made)

@@ -55,7 +55,7 @@ def test_the_step_that_is_best_on_the_validation_split_is_kept(tmp_path):
     algorithm = gradient_descent(
         lambda key: jnp.zeros(()), lambda params, key, x: (-params, {}), fitting.optax.sgd(1.0)
     )
-    log_prob = lambda params, key, x: -((params - 40) ** 2) + 0 * x[:, 0]  # noqa: E731
+    log_prob = lambda params, key, x: -((params - 40) ** 2) + 0 * x[:, 0]
     rows = {split: np.zeros((100, 1), np.float32) for split in ("train", "valid", "test")}
     task = fitting.likelihood_task(log_prob, rows)
     fitted = fitting.fit(

@@ -43,7 +43,7 @@ def test_each_name_is_a_density_of_colours_with_classes(name):
     conditional = images.conditional_of(config, num_levels)
     model = images.build(config, name, shape, conditional, num_classes)
     x, cond = np.zeros((2, *shape), int), np.zeros((2, 5)) if num_classes else None
-    score = lambda key: model.dist(model.init(key), cond).log_prob(x)  # noqa: E731
+    score = lambda key: model.dist(model.init(key), cond).log_prob(x)
     assert jax.eval_shape(score, jax.random.key(0)).shape == (2,)
 
 

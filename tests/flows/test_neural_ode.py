@@ -19,7 +19,7 @@ DIM = 3
 def test_the_closed_form_of_the_trace_is_that_of_the_jacobian(hidden, cond_shape):
     field = mlp_field(DIM, hidden=hidden, activation=jax.nn.softplus, cond_shape=cond_shape)
     with jax.enable_x64(True):
-        to_float64 = lambda a: jnp.asarray(a, jnp.float64)  # noqa: E731
+        to_float64 = lambda a: jnp.asarray(a, jnp.float64)
         params, x = jax.tree.map(to_float64, (drawn(field, 0.5), points(5, DIM)))
         cond = None if cond_shape is None else to_float64(points(5, *cond_shape, seed=2))
 

@@ -20,7 +20,7 @@ def step(loss=quadratic, optimizer=optax.sgd(0.1), state=None):  # noqa: B008
     def run(key):
         begin = first(init(key), optimizer, None)._replace(state=state)
         whole = in_full(loss, state is not None)
-        of_params = lambda params: whole(params, key, 2.0, begin.state)  # noqa: E731
+        of_params = lambda params: whole(params, key, 2.0, begin.state)
         return descend(begin, of_params, optimizer, ema_decay=None, axis_name=None)
 
     return jax.eval_shape(run, jax.random.key(0))

@@ -128,7 +128,7 @@ def test_under_pmap_the_floating_state_is_averaged_and_counts_stay():
         return quadratic(params, key, x.mean())[0], ({}, new)
 
     def make(**options):
-        begin = lambda key, params: {"mean": jnp.ones(2), "count": jnp.int32(3)}  # noqa: E731
+        begin = lambda key, params: {"mean": jnp.ones(2), "count": jnp.int32(3)}
         return gradient_descent(init, loss, optax.sgd(0.1), init_state=begin, **options)
 
     x = np.random.default_rng(0).normal(size=(8, 4, 2)).astype(np.float32)

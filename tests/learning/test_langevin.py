@@ -63,7 +63,7 @@ def test_without_temperature_it_is_gradient_ascent_of_what_the_score_is_given():
         temperature=0.0,
         weights={"sigma": lambda step: 1.0 - step},
     )
-    draw = lambda key, t: jnp.ones(3) * t  # noqa: E731
+    draw = lambda key, t: jnp.ones(3) * t
     x, _ = samples(algorithm, 2, draw=draw, fixed={"theta": jnp.float32(5)})
     np.testing.assert_allclose(x["a"], 0.5 * (0.5 * 5) + 0.5 * 3)
     np.testing.assert_allclose(x["b"], x["a"][0])

@@ -165,7 +165,7 @@ def test_pmap_gives_what_one_device_gives():
             "a": Player(loss("a", 1), optax.adam(0.1), num_updates=2),
             "b": Player(loss("b", -1), optax.adam(0.1)),
         }
-        init_state = lambda key, params: {"mean": jnp.zeros(3), "count": jnp.int32(0)}  # noqa: E731
+        init_state = lambda key, params: {"mean": jnp.zeros(3), "count": jnp.int32(0)}
         return alternate(players, init, init_state=init_state, **options)
 
     x = np.random.default_rng(0).normal(size=(48, 3)).astype(np.float32)

@@ -28,9 +28,9 @@ def test_what_no_result_needs_is_not_counted():
 
 def test_a_branch_counts_as_its_dearest_and_a_gradient_as_three_passes():
     a, x = jnp.ones((8, 8)), jnp.ones((4, 8))
-    either = lambda a, x: jax.lax.cond(x[0, 0] > 0, lambda: x @ a, lambda: x @ a @ a)  # noqa: E731
+    either = lambda a, x: jax.lax.cond(x[0, 0] > 0, lambda: x @ a, lambda: x @ a @ a)
     assert flops.products(either, a, x) == 2 * (2 * 4 * 8 * 8)
-    loss = lambda a, b, x: jnp.sum((x @ a @ b) ** 2)  # noqa: E731
+    loss = lambda a, b, x: jnp.sum((x @ a @ b) ** 2)
     both = flops.products(jax.grad(loss, argnums=(0, 1, 2)), a, a, x)
     assert both == 3 * flops.products(loss, a, a, x)
 
@@ -58,7 +58,7 @@ def test_a_convolution_is_a_product_for_each_output_tap_and_channel():
 
 def test_a_while_loop_has_no_number():
     a = jnp.ones((4, 4))
-    loop = lambda a: jax.lax.while_loop(lambda a: a[0, 0] < 9, lambda a: a @ a, a)  # noqa: E731
+    loop = lambda a: jax.lax.while_loop(lambda a: a[0, 0] < 9, lambda a: a @ a, a)
     assert flops.products(loop, a) is None
 
 

@@ -21,7 +21,7 @@ def test_every_row_is_scored_once_whatever_the_batch_size():
 
 def test_a_condition_goes_with_its_row():
     x, cond = np.arange(7.0), np.arange(7.0)[:, None] ** 2
-    log_prob = lambda key, batch: batch[0] - batch[1][:, 0]  # noqa: E731
+    log_prob = lambda key, batch: batch[0] - batch[1][:, 0]
     scores = expected_log_prob(log_prob, jax.random.key(0), (x, cond), batch_size=3)
     np.testing.assert_array_equal(scores, x - x**2)
     with pytest.raises(ValueError, match=r"as many rows in each part; got \[7, 6\]"):

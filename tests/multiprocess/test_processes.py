@@ -357,7 +357,7 @@ def test_an_address_in_use_is_exit_2_and_named(start, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        join = lambda n, i, port: explicitly(2, 0, taken.getsockname()[1])  # noqa: E731
+        join = lambda n, i, port: explicitly(2, 0, taken.getsockname()[1])
         ((code, _, said),) = ended(start(tmp_path, 2, 1, join=join)[:1])
     assert code == 2 and "name a free one" in said.splitlines()[-1]
 

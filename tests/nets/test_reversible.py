@@ -160,7 +160,7 @@ def test_the_way_back_draws_the_dropout_of_the_way_there(float64):
 
     @jit
     def run(params, x, key, again):
-        loss = lambda x, k: (net.apply(params, x, key=k) ** 2).sum()  # noqa: E731
+        loss = lambda x, k: (net.apply(params, x, key=k) ** 2).sum()
         slope = jax.grad(loss)(x, key)
         step = 1e-6 * jnp.ones_like(x)
         difference = loss(x + step, again) - loss(x - step, jax.random.clone(again))

@@ -205,7 +205,7 @@ def test_the_product_of_a_wide_condition_is_made_once_and_not_at_each_step(name)
         params = jax.eval_shape(net.init, jax.random.key(0))
         x, cond = jnp.zeros((5, 12), jnp.int32), jnp.zeros((5, *cond_shape)) if cond_shape else None
         together = products(net.apply, params, x, cond)
-        emit = lambda i, f: jnp.argmax(f, -1)  # noqa: E731
+        emit = lambda i, f: jnp.argmax(f, -1)
         alone = products(lambda p, c: net.unroll(p, emit, (5,), c)[0], params, cond)
         return np.array([together, alone])
 

@@ -216,7 +216,7 @@ def test_the_start_has_a_norm_so_that_slopes_are_finite_from_the_first_step():
         params = net.init(key)
         last = params["body"]["output"]
         last["kernel"] = jax.random.normal(jax.random.key(1), last["kernel"].shape)
-        loss = lambda p: (net.apply(p, jnp.array([0, 1, 2, 0])) ** 2).sum()  # noqa: E731
+        loss = lambda p: (net.apply(p, jnp.array([0, 1, 2, 0])) ** 2).sum()
         return jnp.sqrt(sum((g**2).sum() for g in jax.tree.leaves(jax.grad(loss)(params))))
 
     assert 1 < slope(jax.random.key(0)) < 1e4
