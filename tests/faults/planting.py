@@ -96,7 +96,7 @@ def plant(fault: Fault, copy: Path) -> None:
 
 
 class Ended(NamedTuple):
-    exit_code: int  # of pytest
+    exit_code: int | None  # of pytest; None where it never came to an end
     output: str
     seconds: float  # of a core
 
@@ -115,7 +115,7 @@ def run_tests(copy: Path, node_ids: list[str], *options: str) -> Ended:
         process.start()
         process.join()
         text, _, seconds = output.read().partition(SECONDS)
-    return Ended(process.exitcode, text, float(seconds or 0))
+    return Ended(process.exitcode if seconds else None, text, float(seconds or 0))
 
 
 def _pytest(copy, arguments, output):

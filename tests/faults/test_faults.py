@@ -4,17 +4,17 @@ By default it is only seen that every fault still fits the code. The proof runs 
 fault names, first on an unchanged copy, where they must pass, then on one with the fault in it,
 where one must fail:
 
-    python -m pytest -m slow tests/faults                     # all, a few minutes on two cores
+    python -m pytest -m slow tests/faults                     # all, 12 core-minutes
     python -m pytest -m slow tests/faults -k made-output      # one
 """
 
-import os
 import shutil
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from dgm_jax.measure import machine
 from tests.faults import (
     bijectors,
     causal,
@@ -80,7 +80,7 @@ def test_what_does_not_fit_is_told_with_the_place_where_it_stands_now(tmp_path):
 def test_only_a_test_that_fails_catches_a_fault():
     assert verdict(Ended(1, "", 0)) is None
     assert verdict(Ended(0, "", 0)) == "not caught: its tests pass"
-    for code in (-9, 2, 3, 4, 5):  # killed, interrupted, internal error, misused, nothing collected
+    for code in (None, 2, 3, 4, 5):  # crashed, interrupted, internal error, misused, none found
         assert f"{code}, before a test could fail" in verdict(Ended(code, "an error", 0))
 
 
@@ -103,7 +103,7 @@ def proofs(request, tmp_path_factory):
         shutil.rmtree(copy)
         return told
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(machine()["cores"]) as pool:
         sound = {
             file: pool.submit(run_tests, folder / "sound", list(node_ids))
             for file, node_ids in by_file.items()
