@@ -11,20 +11,22 @@ One noun says how something moves (θ under a gradient, samples under Langevin d
 
     Algorithm  (init, step)       state, metrics = algorithm.step(state, key, batch)
 
-The law that keeps everything simple: a distrax object is born and dies inside one traced
-function. What crosses `jit`, `grad`, `vmap`, `scan`, a device mesh or a checkpoint is
+One rule keeps everything simple: a distrax object is made and used inside one traced function,
+and never leaves it. What crosses `jit`, `grad`, `vmap`, `scan`, a device mesh or a checkpoint is
 `params`, a plain tree of arrays:
 
     log_prob = jax.jit(lambda params, x: model.dist(params).log_prob(x))
 
-A noun itself is closed over, as `model` is here, and never passed through a transformation.
+A noun itself, such as `model` here, is used by the function from outside (a closure) and is never
+one of its arguments.
 
 Three arguments mean the same everywhere:
 
 - `cond` is the condition c, an array [..., *cond_shape]. A noun states the shape of one condition
   as `cond_shape`, (n,) for a vector; None where it takes none. The axes before it are batch axes.
-- `key` is a key of `jax.random.key` for what is random in a model itself: dropout, an estimated
-  log-det. Every function hands it on to its parts (`split`); None, the default, is deterministic.
+- `key`, made by `jax.random.key`, is for what is random in a model itself: dropout, or an estimate
+  of a log-determinant. A model splits it among its parts (`split`). With None, the default, nothing
+  is random.
 - `params` is what `init(key)` returned, or any tree of that structure.
 """
 
@@ -51,11 +53,12 @@ class Net(NamedTuple):
 
 
 class StatefulNet(NamedTuple):
-    """θ, s ↦ f_θ,s: a function with a state that no gradient moves.
+    """θ, s ↦ f_θ,s: a function with a state s that no gradient moves.
 
-    Such are the running statistics of batch normalisation and the singular vectors of spectral
-    normalisation. With train=True `apply` uses the batch that it is given and returns the new
-    state; with train=False it uses the state and returns it as it is.
+    Examples of such a state are the running statistics of batch normalisation and the singular
+    vectors of spectral normalisation. With train=True `apply` uses the statistics of the batch that
+    it is given and returns the new state. With train=False it uses the state and returns it
+    unchanged.
     """
 
     init: Callable[[Key], tuple[Params, State]]
@@ -67,16 +70,19 @@ class CausalNet(NamedTuple):
 
     One net, run two ways:
 
-    - `apply(params, x, cond=None, *, key=None)` -> f [..., d, k]: all outputs of a given x, in one
+    - `apply(params, x, cond=None, *, key=None)` -> f [..., d, k]: all outputs at a given x, in one
       parallel pass.
     - `unroll(params, emit, batch_shape, cond=None, *, key=None)` -> (x [..., d], f [..., d, k],
-      units): makes x one coordinate at a time, x_i = emit(i, f_i(x_<i)), where f_i is
-      [*batch_shape, k] and i a traced integer. Every unit is computed once, so all of x costs the
-      arithmetic of one pass. The lecture's d passes are the definition: `nets.naive`.
+      units): makes x one coordinate after the other, x_i = emit(i, f_i(x_<i)). The caller says by
+      `emit` what x_i is: a sampler draws it from p(x_i; f_i), and the inverse of a flow solves
+      τ(x_i; f_i) = y_i. f_i is [*batch_shape, k], and i a traced integer.
 
-    A net that a flow inverts also says how it moves: `linearize(params, x, units, cond, key=None)`
-    is its derivative there, in the form of `nets.causal.linearized.LinearCausalNet`; None where
-    the net has no derivative by x. `units` is for `linearize` alone.
+    The lecture unrolls by d passes of `apply`, and that is the definition (`nets.naive`). The nets
+    here compute each hidden unit once, so that all of x costs the arithmetic of one pass.
+
+    Only flows need the rest. `linearize(params, x, units, cond, key=None)` is the derivative of the
+    net at x (`nets.causal.linearized.LinearCausalNet`), None where the net has no derivative by x.
+    `units`, the third result of `unroll`, is what the net knew at x; nothing else reads it.
     """
 
     init: Callable[[Key], Params]
@@ -89,8 +95,9 @@ class CausalNet(NamedTuple):
 class Flow(NamedTuple):
     """θ ↦ T_θ: a parametrised bijection; `forward` maps noise z to data x.
 
-    `adapt(params, x, cond=None)` -> (params, z) sets the parameters that start from data, given a
-    batch x, and moves the batch to the noise side; None where there are none (`combinators.adapt`).
+    Some flows have parameters whose first values are computed from a batch of data (`actnorm`).
+    `adapt(params, x, cond=None)` -> (params, z) sets them from the batch x, and returns z = T⁻¹(x)
+    for the next flow. It is None where there are no such parameters. Call `combinators.adapt`.
     """
 
     init: Callable[[Key], Params]
@@ -111,8 +118,8 @@ class Density(NamedTuple):
 class LatentVariable(NamedTuple):
     """θ ↦ p_θ(x, z) = p_θ(z) p_θ(x | z), with q_θ(z | x) to infer z.
 
-    The three share one tree of parameters, since some models share weights between them. Where
-    they do not, `combinators.latent_variable` makes one of three densities.
+    The three distributions have one tree of parameters, because in some models they share weights.
+    Where they do not, `combinators.latent_variable` makes this noun of three densities.
     """
 
     init: Callable[[Key], Params]
@@ -122,11 +129,12 @@ class LatentVariable(NamedTuple):
 
 
 class Algorithm(NamedTuple):
-    """How a state moves. `step` has the shape that `jax.lax.scan` wants, the carry first.
+    """s ← step(s, key, batch): how a state moves, from s = init(key).
 
-    `params(state)` selects what is evaluated, sampled from and loaded, such as the averaged
-    parameters of a `gradient_descent`. It picks parts of the state and computes nothing, so that
-    a checkpoint can say where they stand; by default it is the whole state.
+    `step` returns (state, metrics), as the body of `jax.lax.scan` does. `params(state)` selects the
+    parts of the state to evaluate, to sample with and to load, such as the averaged parameters of
+    `gradient_descent`; by default all of it. It computes nothing, so that a checkpoint can record
+    where in the state these parts are.
     """
 
     init: Callable[[Key], State]
@@ -135,11 +143,14 @@ class Algorithm(NamedTuple):
 
 
 def split(key: Key | None, num: int) -> list[Key | None]:
-    """A key for each of `num` parts; None for each where there is none."""
+    """One key for each of `num` parts, or None for each where `key` is None."""
     return [None] * num if key is None else list(jax.random.split(key, num))
 
 
 def again(key: Key | None) -> Key | None:
-    """The same key once more, where a model draws the same twice by intent, as for both directions
-    of a bijection: JAX can be told to take a key that is used twice for an error."""
+    """A copy of the key, for a second draw that must equal the first.
+
+    Both directions of a bijection, for example, need the same dropout. The copy marks the reuse as
+    intended: JAX can be configured to report a key that is used twice (`jax_debug_key_reuse`).
+    """
     return None if key is None else jax.random.clone(key)

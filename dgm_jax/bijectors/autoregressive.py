@@ -1,4 +1,4 @@
-"""The autoregressive law y_i = τ(x_i; f_i(x_<i)): one pass forward, back one coordinate a step."""
+"""The autoregressive bijection y_i = τ(x_i; f_i(x_<i)): one pass forward, d steps back."""
 
 import distrax
 import jax
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..arrays import total
-from ..protocol import Array, CausalNet, Key, Params
+from ..protocol import Array, CausalNet, Key, Params, again
 from .implicit import equations
 from .laws import Law
 
@@ -19,8 +19,9 @@ class Autoregressive(distrax.Bijector):
     `nets.made` (`distrax.Inverse` of this bijector is MAF).
 
     The inverse is differentiated by the implicit function theorem, in forward and in reverse mode
-    and to any order: its linearisation is triangular, so it is solved by an unroll too, and the
-    cost of a gradient does not depend on how the inverse was found.
+    and to any order (`bijectors.implicit`). The linear equations for the derivative are triangular,
+    so that an unroll solves them too, and the cost of a gradient does not depend on how the inverse
+    was found.
     Kingma et al. (2016), eq. 10; Papamakarios et al. (2017), eqs. 3-6.
     """
 
@@ -44,7 +45,7 @@ class Autoregressive(distrax.Bijector):
         self._key = key
 
     def forward_and_log_det(self, x):
-        f = self._net.apply(self._params, x, self._cond, key=_again(self._key))
+        f = self._net.apply(self._params, x, self._cond, key=again(self._key))
         x = _rows(jnp.broadcast_to(x, f.shape[:-1]))  # one point may meet a batch of conditions
         y, log_det = self._law.bijector(_rows(f, -2)).forward_and_log_det(x)
         return jnp.moveaxis(y, 0, -1), total(jnp.moveaxis(log_det, 0, -1))
@@ -71,38 +72,37 @@ class Autoregressive(distrax.Bijector):
 
 
 def _rows(array, axis=-1):
-    """Coordinates first, as nets make them: the law's arithmetic then runs over the batch."""
+    """The axis of coordinates first, as nets make it: τ is then computed along the batch."""
     return jnp.moveaxis(array, axis, 0)
 
 
-def _again(key):
-    """A key to draw the same with, as both directions and their derivatives do by intent."""
-    return None if key is None else jax.random.clone(key)
-
-
 def _invert(net, law, params, cond, key, y):
-    """(x, f) with y = τ(x; f) and f = f(x), differentiable by `params`, `cond` and `y`."""
+    """(x, f) with y = τ(x; f) and f = f(x), differentiable by `params`, `cond` and `y`.
+
+    The value is an unroll of the net. The derivative is not taken through that unroll: it solves
+    the linear equations of `implicit` at the solution.
+    """
 
     def tau(x, f):
         return law.bijector(f).forward(x)
 
     @jax.custom_jvp
     def solve(params, cond, key, y):
-        by_coordinate = jnp.moveaxis(y, -1, 0)  # so that an unroll's step reads one slice
+        by_coordinate = jnp.moveaxis(y, -1, 0)  # each step of the unroll reads one slice of it
 
         def emit(i, f):
             return law.bijector(f).inverse(by_coordinate[i])
 
-        return net.unroll(params, emit, y.shape[:-1], cond, key=_again(key))
+        return net.unroll(params, emit, y.shape[:-1], cond, key=again(key))
 
     @solve.defjvp
     def solve_jvp(primals, tangents):
         params, cond, key, y = primals
         params_dot, cond_dot, _, y_dot = tangents
-        x, f, units = solve(params, cond, _again(key), y)
-        linear = net.linearize(params, x, units, cond, key=_again(key))
+        x, f, units = solve(params, cond, again(key), y)
+        linear = net.linearize(params, x, units, cond, key=again(key))
         at_x = equations(linear, tau, x, f, units)
         x_dot, units_dot = at_x.solve(y_dot, linear.added(params_dot, cond_dot))
         return (x, f, units), (x_dot, linear.outputs(units_dot), units_dot)
 
-    return solve(params, cond, _again(key), y)[:2]
+    return solve(params, cond, again(key), y)[:2]

@@ -1,16 +1,18 @@
 """The derivative of an autoregressive inverse, by the implicit function theorem.
 
-The inverse finds x with τ(x; f(x)) = y, coordinate by coordinate. Let u be all the sums of the
-causal net at x, of which the outputs f are a part. Moved by ẏ, θ̇ and ċ, the equations that define
-x and u read
+The inverse finds the x with τ(x; f(x)) = y, where f(x) are the outputs of a causal net. Let u be
+the sums (pre-activations) of all units of the net at x, with the outputs f among them. A dot marks
+a tangent. When y, the parameters θ and the condition c move by ẏ, θ̇ and ċ, then x and u move by ẋ
+and u̇. Differentiating the equations that define x and u gives
 
-    τ_x ẋ + τ_f · ḟ      = ẏ
-    u̇ - spread(ẋ, u̇)     = added(θ̇, ċ)
+    τ_x ẋ + τ_f · ḟ      = ẏ                    with τ_x = ∂τ/∂x, τ_f = ∂τ/∂f
+    u̇ - spread(ẋ, u̇)     = added(θ̇, ċ)          the sums move with what they read, and with weights
 
-which is linear in the unknowns (ẋ, u̇), and triangular in the order of the coordinates. So it is
-solved by an unroll, and its transpose by an unroll from the last coordinate to the first: each for
-about the price of the inverse. With the sums among the unknowns the transpose solves for their
-cotangents too, so that those of the weights cost one product each and no further pass.
+These equations are linear in the unknowns (ẋ, u̇) and triangular in the order of the coordinates, so
+an unroll solves them, and an unroll from the last coordinate to the first solves their transpose,
+which reverse mode needs. Each costs about as much as the inverse. Because the sums are among the
+unknowns, the transpose also yields the cotangents of the sums, and from these the gradient of each
+matrix of weights is one product.
 """
 
 from collections.abc import Callable
@@ -25,8 +27,8 @@ from ..protocol import Array
 class Equations(NamedTuple):
     """The linear equations for (ẋ, u̇) at a solution x.
 
-    The two unknowns share one vector: JAX transposes a solve only where its right-hand side is
-    linear as a whole.
+    Both unknowns are joined in one vector, since `custom_linear_solve` is transposed only where its
+    whole right-hand side is linear.
     """
 
     net: Any  # the derivative of the causal net at x: `nets.causal.linearized.LinearCausalNet`
@@ -35,7 +37,7 @@ class Equations(NamedTuple):
     units_shape: tuple[int, ...]
 
     def solve(self, y_dot: Array, added: Array) -> tuple[Array, Array]:
-        """(ẋ [..., d], u̇) for the right-hand sides of both equations; differentiable itself."""
+        """(ẋ [..., d], u̇) for the right-hand sides ẏ and added(θ̇, ċ); differentiable itself."""
         right = self._join(y_dot, added)
         return self._split(
             jax.lax.custom_linear_solve(
@@ -47,6 +49,7 @@ class Equations(NamedTuple):
         )
 
     def _left(self, unknowns):
+        """The left-hand sides of both equations."""
         x_dot, units_dot = self._split(unknowns)
         y_dot = self.tau_x * x_dot + (self.tau_f * self.net.outputs(units_dot)).sum(-1)
         return self._join(y_dot, units_dot - self.net.spread(x_dot, units_dot))
@@ -63,7 +66,11 @@ class Equations(NamedTuple):
         return self._join(*self.net.unroll(emit, right))
 
     def _substitute_back(self, right):
-        """λ τ_x - v = x̄, where f̄_i has -τ_f λ beside its right-hand side."""
+        """The transposed equations, last coordinate first, for right-hand sides (x̄, r).
+
+        With λ the unknown that belongs to ẏ, and v what the cotangents of the sums send to x:
+        λ_i = (x̄_i + v_i) / τ_x, and f̄_i = r_i - τ_f λ_i.
+        """
         x_bar, right = self._split(right)
         slope, pull, x_rows = self._rows(x_bar)
 
@@ -75,8 +82,8 @@ class Equations(NamedTuple):
         return self._join((x_bar + v) / self.tau_x, units_bar)
 
     def _rows(self, of_x):
-        """τ_x [d, ...], τ_f [d, k, ...] and an array like x [d, ...]: a step reads one slice of
-        each, contiguous."""
+        """τ_x [d, ...], τ_f [d, k, ...] and an array like x [d, ...]: a step then reads one
+        contiguous slice of each."""
         slope = jnp.moveaxis(self.tau_x, -1, 0)
         pull = jnp.moveaxis(self.tau_f, (-2, -1), (0, 1))
         return slope, pull, jnp.moveaxis(of_x, -1, 0)
@@ -94,7 +101,7 @@ def equations(
 ) -> Equations:
     """The equations at x, where the net has outputs f [..., d, k] and sums `units`.
 
-    net: its derivative there; tau(x, f): the law, coordinate by coordinate.
+    net: the derivative of the net there; tau(x, f): the law τ, coordinate by coordinate.
     """
     ones = jnp.ones_like(x)
     tau_x = jax.jvp(lambda x: tau(x, f), (x,), (ones,))[1]

@@ -315,8 +315,8 @@ FAULTS = (
         "dropout-of-the-first-units",
         "T29: in an unroll every unit has the dropout mask of the first ones",
         MADE,
-        "value * rows_from(masks[n], start, stream)",
-        "value * rows_from(masks[n], 0, stream)",
+        "value * rows_from(dropped[n], start, stream)",
+        "value * rows_from(dropped[n], 0, stream)",
         "nets/causal/test_made.py::test_dropout_is_one_mask_a_key_in_the_pass_and_in_the_unroll",
     ),
     Fault(
@@ -343,7 +343,7 @@ FAULTS = (
         "derivative-under-another-mask",
         "T29: the derivative of an inverse does not know its dropout",
         "dgm_jax/bijectors/autoregressive.py",
-        "linear = net.linearize(params, x, units, cond, key=_again(key))",
+        "linear = net.linearize(params, x, units, cond, key=again(key))",
         "linear = net.linearize(params, x, units, cond)",
         (
             "bijectors/test_autoregressive.py::"

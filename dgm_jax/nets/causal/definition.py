@@ -1,8 +1,8 @@
 """Any causal net one coordinate at a time, by the definition.
 
-A net is causal when output i depends on the inputs before i only. Inverting a flow or sampling a
-density then needs the inputs one after the other, which the lecture does with d full passes. That
-is `naive`. Nets that know their own structure do better: see `nets.causal.triangular`.
+A net is causal when output i depends on the inputs before i only. To invert a flow or to sample
+from a density, the inputs are made one after the other, and the lecture does this by d full passes.
+That is `naive`. A net that knows its own layers needs less: see `nets.causal.triangular`.
 """
 
 import math
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
-from ...protocol import Array, CausalNet, Key, Params, Shape
+from ...protocol import Array, CausalNet, Key, Params, Shape, again
 from .linearized import LinearCausalNet
 
 
@@ -27,11 +27,14 @@ def naive(
     levels: bool = False,
     cond_shape: Shape | None = None,
 ) -> CausalNet:
-    """Any causal `apply` as a `CausalNet`: each unroll is d full passes, as in the lecture.
+    """x_i = emit(i, f_i(x_<i)) by d full passes: any causal `apply` as a `CausalNet`.
 
-    The definition that every faster unroll must equal. order[t] is the coordinate made at step t.
-    levels: x holds integers; such a net has no derivative by x, so no `linearize`.
-    With a key each pass draws the same: apply(params, x, cond, key=key).
+    Every faster unroll must equal this one. apply(params, x, cond, key=key) -> f [..., d, k]; with
+    a key, all passes draw the same.
+
+    order: order[t] is the coordinate made at step t; default 0..d-1.
+    levels: whether x holds integers. Such a net has no derivative by x, and so no `linearize`.
+    Cost: `unroll` d + 1 passes.
     """
     checks.positive_int(dim, "dim")
     order = np.arange(dim) if order is None else np.asarray(order)
@@ -41,9 +44,10 @@ def naive(
 
 
 def _one_by_one(outputs, emit, values, order):
-    """Each step runs the whole map, and makes coordinate i of the values [batch, d, ...] final.
+    """v_i = emit(i, outputs(v)_i) for each i in `order`, where outputs(v)_i reads those before i.
 
-    outputs(values) -> [batch, d, ...]; emit(i, outputs_i) -> values_i. Returns (values, outputs).
+    values [batch, d, ...] is what v holds at first; outputs(v) is [batch, d, ...]. Each step runs
+    `outputs` on all of v to set one coordinate. Returns (v, outputs(v)).
     """
 
     def fill_one(values, i):
@@ -60,8 +64,8 @@ class _Naive(NamedTuple):
     levels: bool
 
     def one_pass(self, params, x, cond, key):
-        """f [..., d, k]; the key is a clone, since every pass draws the same by intent."""
-        return self.apply(params, x, cond, key=None if key is None else jax.random.clone(key))
+        """f [..., d, k]. Every pass draws the same."""
+        return self.apply(params, x, cond, key=again(key))
 
     def unroll(
         self,
@@ -98,7 +102,10 @@ class _Naive(NamedTuple):
         *,
         key: Key | None = None,
     ) -> LinearCausalNet:
-        """Its units are its outputs: what the net has inside is not known."""
+        """The derivative at x. The units are the outputs, since no other sums are known.
+
+        So spread(ẋ, u̇) is (∂f/∂x) ẋ, and added(θ̇, ċ) is (∂f/∂θ) θ̇ + (∂f/∂c) ċ.
+        """
 
         def at_x(params, cond):
             return self.one_pass(params, x, cond, key)
@@ -114,7 +121,7 @@ class _Naive(NamedTuple):
 
 
 class _Linear(NamedTuple):
-    """ḟ = A ẋ by `push`, and both triangular systems with A by d passes of it."""
+    """A = ∂f/∂x, known by `push`: ẋ ↦ A ẋ. Both triangular systems with A take d passes of it."""
 
     push: Callable[[Array], Array]
     x: Array
@@ -133,7 +140,7 @@ class _Linear(NamedTuple):
         return x_dot.reshape(self.x.shape), f_dot.reshape(self.f_shape)
 
     def unroll_back(self, emit, right):
-        """f̄_i = emit(i, v_i) + right_i with v = Aᵀ f̄, the last coordinate first."""
+        """f̄_i = emit(i, v_i) + right_i with v = Aᵀ f̄, from the last coordinate to the first."""
         pull = jax.linear_transpose(self.push, self.x)
         right_rows, k = jnp.moveaxis(right, -2, 0), self.f_shape[-1]
         f_bar, v = _one_by_one(

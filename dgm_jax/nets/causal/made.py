@@ -1,4 +1,9 @@
-"""MADE: a masked multilayer perceptron whose output i sees the inputs before i only."""
+"""MADE: a masked multilayer perceptron whose output i sees the inputs before i only.
+
+`_Wiring` says which unit may see which, `_Batch` turns arrays into the columns that layers take,
+and `_Made` is the net. Its arithmetic is elsewhere, since it serves any net of this kind:
+`triangular` has the parallel pass, `substitution` the unroll and `linearized` the derivative.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -39,35 +44,39 @@ def made(
 ) -> CausalNet:
     """f_i(x_<i, c) ∈ R^k for all i from one masked pass: [..., d] -> [..., d, k].
 
-    Every unit has a degree: it may see the first `degree` inputs in the order. A hidden unit sees
-    units of degree <= its own, an output of rank i (from 0) units of degree <= i. Degrees are
-    spread evenly over 1..d-1 (0..d-1 with a condition: units of degree 0 see the condition alone),
-    so that every input reaches every later output. The outputs start at zero.
+    Every hidden unit has a degree, the number of inputs that it may see: the first ones in the
+    order. It reads units of the layer below whose degree is at most its own. Output t, the t-th in
+    the order, reads units of degree at most t, counted from t = 0. The degrees of a layer are
+    spread evenly over 1..d-1, so that every input reaches every later output; with a condition they
+    begin at 0, for units that see the condition alone. The outputs start at zero.
     Germain et al. (2015), "MADE: masked autoencoder for distribution estimation", eqs. 12-15.
 
     order: order[t] is the coordinate made at step t; default 0..d-1.
-    cond_shape: the shape of a condition, which is read as one vector by all units of the first
-        layer, b_1 + C c.
-    encoding: x holds levels, integers, which the net sees encoded (`nets.one_hot`, `nets.scaled`);
-        such a net has no derivative by x, so no `linearize`.
-    residual: every two layers after the first are a block h + W' s(W s(h)): an odd number of equal
-        widths. Durkan & Nash (2019), "Autoregressive energy machines", ResMADE.
-    direct: connections from the inputs to the later outputs. The default is to have them where a
-        hidden layer is too narrow to hold all degrees: they keep every legal edge alive.
-    dropout: the share of hidden units that are 0 where a key is given, the others being multiplied
-        by 1 / (1 - dropout). One mask a key and batch shape, the same in `apply`, `unroll` and
-        `linearize`. Srivastava et al. (2014), "Dropout".
-    inverse: how `unroll` makes x, all exact. "unit_once": each unit once, the arithmetic of one
-        pass in d small steps; "block_fixed_point": rounds over blocks of coordinates until nothing
-        changes, in fewer and larger steps, for devices where small steps are slow; "fixed_point":
-        the same over all of x, at most d passes; "naive": d passes, the lecture's.
-    num_blocks: blocks of the unroll, about √d / 4 by default, 2 or 3 up to d = 16; more cost
-        compile time.
-    density_blocks: row blocks of the parallel pass (see `nets.causal.triangular`); 1 is the dense
-        pass. By default 2, or 4 from d = 512, where hidden layers have 256 units. In narrow layers
-        small products cost what the blocks save.
-    tolerance: the change at which fixed points stop; 0 is exact.
-    Cost: `apply` and `unroll` both one pass, Σ in·out multiply-adds an example, or less.
+    cond_shape: the shape of one condition c. It is read as one vector by all units of the first
+        layer, whose biases become b_1 + C c.
+    encoding: how the net sees levels; x then holds integers (`nets.one_hot`, `nets.scaled`). Such a
+        net has no derivative by x, and so no `linearize`.
+    residual: after the first layer, every two layers are a residual block h + W' s(W s(h)). The
+        number of layers must be odd and their widths equal.
+        Durkan & Nash (2019), "Autoregressive energy machines", ResMADE.
+    direct: whether each output also reads the inputs before it directly. By default it does where a
+        hidden layer has fewer units than there are degrees, since an output might else miss one of
+        these inputs.
+    dropout: the share of hidden units that are set to 0 where a key is given; the others are
+        multiplied by 1 / (1 - dropout). `apply`, `unroll` and `linearize` drop the same units for
+        the same key and batch shape. Srivastava et al. (2014), "Dropout".
+    inverse: how `unroll` makes x; all four ways are exact. "unit_once" computes each unit once: the
+        arithmetic of one pass, in d small steps. "block_fixed_point" repeats a pass over a block of
+        coordinates until nothing changes, then goes on to the next block: fewer and larger steps,
+        for devices where small steps are slow. "fixed_point" does so with all of x as one block, in
+        at most d passes. "naive" makes the lecture's d passes.
+    num_blocks: blocks of coordinates in the unroll, by default about √d / 4, and 2 or 3 up to
+        d = 16. More blocks take longer to compile.
+    density_blocks: row blocks of the parallel pass, which leave out products with zeros
+        (`nets.causal.triangular`); 1 is the dense pass. The default is 1 where a layer has fewer
+        than 256 units, since small products cost what the blocks save; else 2, and 4 from d = 512.
+    tolerance: the largest change at which a fixed-point iteration stops; with 0 it is exact.
+    Cost: `apply` and `unroll` each take at most Σ in·out multiply-adds an example, one dense pass.
     """
     checks.positive_int(dim, "dim")
     checks.widths(hidden)
@@ -109,10 +118,10 @@ def made(
 
 
 def _few_blocks(dim, hidden):
-    """How many blocks an unroll and a pass have by default, by measurement."""
+    """The numbers of blocks of an unroll and of a pass that were measured to be fast."""
     of_pass = 1 if min(hidden) < 256 or dim < 8 else 2 if dim < 512 else 4
     of_unroll = round(min(math.sqrt(dim) / 2, max(4, math.sqrt(dim) / 4)))
-    if dim <= 16:  # or a sample would cost two density passes
+    if dim <= 16:  # with fewer, a sample would cost two density passes
         of_unroll = min(dim, of_pass + 1)
     return of_unroll, of_pass
 
@@ -128,15 +137,15 @@ def _blocks(value, dim, default, name):
 
 # ------------------------------------------------------------------ which unit sees which
 class _Wiring(NamedTuple):
-    """Which unit sees which: all that is known before there are weights."""
+    """Which unit may see which: all of the net that is known before there are weights."""
 
     order: np.ndarray  # order[t] is the coordinate made at step t
     degrees: list[np.ndarray]  # of each hidden unit: how many inputs it may see; ascending
-    skips: list[int | None]  # layer n adds the stream of this earlier layer to its own
-    direct: bool  # whether inputs are connected to outputs
-    num_entries: int  # p numbers that the net sees of a coordinate
-    num_outputs: int  # k numbers that it gives for a coordinate
-    cond_size: int  # numbers of a condition
+    skips: list[int | None]  # layer n adds the sums of this earlier layer to its own (residual)
+    direct: bool  # whether outputs read the inputs directly
+    num_entries: int  # p, how many numbers the net sees of a coordinate
+    num_outputs: int  # k, how many numbers it gives for a coordinate
+    cond_size: int  # how many numbers a condition has
 
     @property
     def dim(self):
@@ -147,11 +156,11 @@ class _Wiring(NamedTuple):
         return (self.order == np.arange(self.dim)).all()
 
     def in_order(self, array, axis=0):
-        """Coordinates on an axis, in the order in which they are made."""
+        """An array with a given axis of coordinates -> the same in the order they are made."""
         return array if self.in_raster else jnp.take(array, self.order, axis)
 
     def as_given(self, array):
-        """Coordinates on axis 0, from the order in which they are made to that of x."""
+        """Takes back `in_order` on axis 0: coordinates in the order that x has them."""
         return array if self.in_raster else jnp.take(array, np.argsort(self.order), 0)
 
     def entries_in_order(self, array, axis):
@@ -161,7 +170,7 @@ class _Wiring(NamedTuple):
         return array if self.in_raster else jnp.take(array, entries, axis)
 
     def init(self, key):
-        """Weights of variance one over the number of inputs a unit really has; f = 0."""
+        """Weights of variance 1 / (the number of inputs that a unit may see); f = 0."""
         d, p, k, hidden = self.dim, self.num_entries, self.num_outputs, [*map(len, self.degrees)]
         *weight_keys, cond_key = jax.random.split(key, len(hidden) + 1)
         fans_in = [np.searchsorted(np.arange(d), self.degrees[0])]
@@ -185,7 +194,7 @@ class _Wiring(NamedTuple):
         return params
 
     def layers(self, params, first_offset):
-        """The triangular net of these parameters, with the offset [h_1, batch or 1] of layer 1."""
+        """The net as `triangular` takes it. first_offset: b_1 + C c, [h_1, batch or 1]."""
         d, p, k = self.dim, self.num_entries, self.num_outputs
         direct = None
         if self.direct:
@@ -222,8 +231,11 @@ def _wiring(order, hidden, num_outputs, cond_shape, encoding, residual, direct):
 
 # ------------------------------------------------------------------ batches as columns
 class _Batch(NamedTuple):
-    """Between arrays as they are given, [*batch, d, ...], and as layers take them, [d·..., batch],
-    features first and coordinates in the order in which they are made."""
+    """Turns arrays as a caller has them, [*batch, d, ...], into those that layers take, and back.
+
+    Layers take [d·..., batch]: features first, coordinates in the order in which they are made, and
+    all batch axes as one.
+    """
 
     wiring: _Wiring
     shape: Shape
@@ -246,20 +258,22 @@ class _Batch(NamedTuple):
         return self.wiring.in_order(self.columns(x))
 
     def by_coordinate(self, array, *tail):
-        """[d·tail, batch] -> [*batch, d, *tail]."""
+        """[d·tail, batch], as layers give it -> [*batch, d, *tail]."""
         array = self.wiring.as_given(array.reshape(self.wiring.dim, *tail, *self.shape))
         return jnp.moveaxis(array, range(1 + len(tail)), range(-1 - len(tail), 0))
 
 
 # ------------------------------------------------------------------ the net
 class _Made(NamedTuple):
+    """The functions of the `CausalNet`."""
+
     wiring: _Wiring
     cond_shape: Shape | None
     encoding: Encoding | None
     activation: Callable[[Array], Array]
     dropout: float
-    substitute: Callable  # `substitution.unroll`
-    num_blocks: int  # of a pass
+    substitute: Callable  # `substitution.unroll`, with the options of `inverse`
+    num_blocks: int  # of a parallel pass
 
     def init(self, key: Key) -> Params:
         checks.key(key)
@@ -270,10 +284,8 @@ class _Made(NamedTuple):
     ) -> Array:
         shape = batch_of(x, cond, self.wiring.dim, self.cond_shape, self.encoding)
         batch = _Batch(self.wiring, shape)
-        layers, unit = (
-            self._layers(params, cond, batch),
-            self._unit(self._masks(key, batch, params)),
-        )
+        layers = self._layers(params, cond, batch)
+        unit = self._unit(self._dropped(key, batch, params))
         ordered = self._seen(batch.coordinates(x), layers.readout.dtype)
         _, f = evaluate(layers, ordered, unit, num_blocks=self.num_blocks)
         return batch.by_coordinate(f, self.wiring.num_outputs)
@@ -289,17 +301,15 @@ class _Made(NamedTuple):
     ) -> tuple[Array, Array, Array]:
         batch, levels = _Batch(self.wiring, batch_shape), self.encoding is not None
 
-        def emit_columns(t, f):
+        def emit_columns(t, f):  # what the net sees of x_t, and x_t itself where it is a level
             x_t = emit(jnp.asarray(self.wiring.order)[t], batch.from_columns(f))
             return batch.columns(encoded(x_t, self.encoding, f.dtype)), x_t if levels else None
 
-        layers, unit = (
-            self._layers(params, cond, batch),
-            self._unit(self._masks(key, batch, params)),
-        )
+        layers = self._layers(params, cond, batch)
+        unit = self._unit(self._dropped(key, batch, params))
         x, kept, f, streams = self.substitute(layers, emit_columns, unit, batch.size)
-        units = jnp.concatenate([*streams, f])  # [all units and outputs, batch]
-        x = kept if levels else x  # x encodes them, in few bits perhaps
+        units = jnp.concatenate([*streams, f])  # the sums of all units and outputs, [n, batch]
+        x = kept if levels else x
         return batch.by_coordinate(x), batch.by_coordinate(f, self.wiring.num_outputs), units
 
     def linearize(
@@ -312,17 +322,17 @@ class _Made(NamedTuple):
         key: Key | None = None,
     ) -> LinearCausalNet:
         batch = _Batch(self.wiring, x.shape[:-1])
-        masks = self._masks(key, batch, params)
+        dropped = self._dropped(key, batch, params)
         at_point = derivative(
             self._layers(params, cond, batch),
             batch.coordinates(x),
             units,
-            lambda n, stream: self._activate(masks, n, 0, stream),
+            lambda n, stream: self._activate(dropped, n, 0, stream),
             substitute=partial(self.substitute, batch=batch.size),
             num_blocks=self.num_blocks,
         )
 
-        def added(params_dot, cond_dot):
+        def added(params_dot, cond_dot):  # how the sums move with the weights alone
             def all_sums(params, cond):
                 return at_point.sums(self._layers(params, cond, batch))
 
@@ -334,9 +344,10 @@ class _Made(NamedTuple):
         )
 
     def _layers(self, params, cond, batch):
+        """The layers of these parameters; the condition enters in the offset b_1 + C c."""
         cond_batch = checks.condition(cond, self.cond_shape)
         offset = params["biases"][0][:, None]
-        if cond is not None:  # b_1 + C c: where the condition enters
+        if cond is not None:
             cond = jnp.asarray(cond, params["cond"].dtype).reshape(
                 *cond_batch, self.wiring.cond_size
             )
@@ -348,8 +359,8 @@ class _Made(NamedTuple):
         entries = jnp.moveaxis(encoded(ordered, self.encoding, dtype), -1, 1)
         return entries.reshape(self.wiring.dim * self.wiring.num_entries, -1)
 
-    def _masks(self, key, batch, params):
-        """By what dropout multiplies the units of each layer, [h_n, batch]; None without."""
+    def _dropped(self, key, batch, params):
+        """Dropout's factor for each unit, 0 or 1 / (1 - rate): [h_n, batch] by layer, or None."""
         if key is None or not self.dropout:
             return None
         keep, dtype = 1 - self.dropout, params["readout"].dtype
@@ -357,21 +368,24 @@ class _Made(NamedTuple):
         sizes = [(len(own), batch.size) for own in self.wiring.degrees]
         return [jax.random.bernoulli(k, keep, n).astype(dtype) / keep for k, n in zip(keys, sizes)]
 
-    def _activate(self, masks, n, start, stream):
-        """What the next layer reads of units of layer n, from unit `start` on."""
+    def _activate(self, dropped, n, start, stream):
+        """s(stream) of the units of layer n from unit `start` on, with dropout."""
         value = self.activation(stream)
-        return value if masks is None else value * rows_from(masks[n], start, stream)
+        return value if dropped is None else value * rows_from(dropped[n], start, stream)
 
-    def _unit(self, masks):
+    def _unit(self, dropped):
+        """What a unit does with its sum a, as a `triangular.Unit`."""
+
         def unit(n, start, a, skip):
             stream = a + skip
-            return stream, self._activate(masks, n, start, stream)
+            return stream, self._activate(dropped, n, start, stream)
 
         return unit
 
 
 class _Linear(NamedTuple):
-    """The `Derivative` of a batch, for arrays as they are given."""
+    """The `Derivative` at a point, for arrays as a caller has them; its parts are the fields of
+    `LinearCausalNet`."""
 
     batch: _Batch
     at_point: Derivative

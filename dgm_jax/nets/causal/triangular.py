@@ -2,7 +2,7 @@
 
 In a causal net a unit is known as soon as the inputs that it depends on are. Sort the units of each
 layer by the step that completes them, and every weight matrix is block triangular. Three things
-follow, all of them exact:
+follow, and none is an approximation:
 
 - the parallel pass multiplies the lower blocks only (`evaluate`);
 - making the inputs one after the other, as the inverse of a flow or a sampler must, is a forward
@@ -29,8 +29,9 @@ EVERYTHING = slice(None)
 class Layers(NamedTuple):
     """Inputs [d·p, batch] -> layers of units -> outputs [d·q, batch], coordinates in their order.
 
-    Step t makes input t. Output t may read inputs and units of steps < t, a unit those of steps <=
-    its own; entries of the matrices that break this rule are ignored.
+    Step t makes input t and completes the units of step t. A unit may read inputs and units of
+    steps up to its own, output t those of steps before t. Entries of the matrices that break this
+    rule are read as 0.
     """
 
     weights: list[Array]  # layer n: [units_n, units_{n-1}]; layer 0 reads the inputs
@@ -67,8 +68,9 @@ class Layers(NamedTuple):
         return 0.0 if source is None else streams[source][rows]
 
 
-# What a unit does with its sum: unit(n, start, a [units, batch], skip) -> (stream, value), for the
-# units of layer n from `start` on. The next layer reads values; skip connections read streams.
+# What units do with their sums: unit(n, start, a [units, batch], skip) -> (stream, value), for the
+# units of layer n from `start` on. Skip connections read streams, the next layer reads values. In a
+# multilayer perceptron, stream = a + skip is the pre-activation and value = s(stream).
 Unit = Callable[[int, Array | int, Array, Array | float], tuple[Array, Array]]
 
 
