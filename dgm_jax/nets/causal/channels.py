@@ -1,4 +1,4 @@
-"""The channels of one pixel: they are made one after the other, each given those before it."""
+"""The channels of one pixel, which are made one after the other, each given those before it."""
 
 import math
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from .encodings import Encoding, encoded
 
 
 class Head(NamedTuple):
-    """How the channels of one pixel hang together: f_c may depend on x_<c of its own pixel."""
+    """f_c(h, x_<c): the outputs of the channels of one pixel, from what the body says of it, h."""
 
-    size: int  # numbers that the body gives a pixel
+    size: int  # how many numbers h has
     apply: Callable[[Array, Array], Array]  # h [..., size], x [..., C] -> f [..., C, num_outputs]
 
 
@@ -25,7 +25,7 @@ class LinearHead(linen.Module):
 
     @linen.compact
     def __call__(self, h, u, channels):
-        """f of the channels named."""
+        """h [..., C · num_outputs], u [..., C, e] -> f [..., n, num_outputs] of n `channels`."""
         h = h.reshape(*u.shape[:-1], self.num_outputs)
         zeros = linen.initializers.zeros
         f = []
@@ -40,16 +40,16 @@ class LinearHead(linen.Module):
 
 
 class Channels(NamedTuple):
-    """What a net sees of a pixel, and how the numbers of its body become outputs."""
+    """What a net sees of a pixel, and how the outputs f are made of what its body says, h."""
 
-    num: int
+    num: int  # C
     num_outputs: int
     encoding: Encoding | None
-    head: Head | None  # None: linear, of more channels than one
+    head: Head | None  # None is a `LinearHead`, which a single channel does not need
 
     @property
     def size(self) -> int:
-        """Numbers that a body gives a pixel."""
+        """How many numbers the body gives for a pixel."""
         return self.num_outputs * self.num if self.head is None else self.head.size
 
     @property
@@ -61,7 +61,7 @@ class Channels(NamedTuple):
         return self.linear.init(key, h, u, range(self.num))["params"]
 
     def outputs(self, params: Params, h: Array, x: Array, of: range | None = None) -> Array:
-        """h [..., size] and x [..., channels] -> f [..., n, num_outputs] of n channels, or all."""
+        """h [..., size], x [..., C] -> f [..., n, num_outputs] of n channels, `of`, or of all."""
         of = range(self.num) if of is None else of
         if self.head is not None:
             return self.head.apply(h, x)[..., of.start : of.stop, :]
@@ -70,16 +70,16 @@ class Channels(NamedTuple):
         return h[..., None, :]
 
     def token(self, x: Array, dtype) -> Array:
-        """What the next step sees of a pixel, [..., channels] -> [..., channels·e + 1].
+        """What the next step sees of a pixel: its entries and a 1, [..., C] -> [..., C·e + 1].
 
-        All entries, and a 1 that tells it from the zeros of before the start.
+        The 1 distinguishes a pixel of zeros from the zeros that the first step sees.
         """
         u = self._entries(x, dtype)
         u = u.reshape(*x.shape[:-1], math.prod(u.shape[-2:]))  # no -1: the batch may be empty
         return jnp.concatenate([u, jnp.ones((*u.shape[:-1], 1), dtype)], -1)
 
     def start(self, dtype, *batch: int) -> Array:
-        """What the first step sees: zeros, like a token."""
+        """What the first step sees: zeros in the place of a token."""
         return jnp.zeros_like(self.token(self.nothing(dtype, *batch), dtype))
 
     def nothing(self, dtype, *batch: int) -> Array:

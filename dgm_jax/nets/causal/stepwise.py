@@ -1,8 +1,11 @@
 """Causal nets written once and run two ways: all steps in parallel, or one step after the other.
 
-The body of such a net is a linen module that works on each step alone, and looks at other steps
-only through a view of time (`nets.causal.time`), and there only back. A step is a pixel in raster
-order; a sequence is a picture of one row.
+The body of such a net is a linen module that works on each step alone. It sees other steps only
+through a view of time (`nets.causal.time`), which looks back and never ahead. A step makes one
+pixel, in raster order or another; a sequence is a picture of one row.
+
+`_Stepwise` has the parallel pass, in which the body gets all steps at once. `_Unrolling` is the
+loop, in which it gets one step at a time and the view keeps what later steps need.
 """
 
 import math
@@ -34,18 +37,25 @@ def stepwise(
     head: Head | None = None,
     order: Sequence[int] | None = None,
 ) -> CausalNet:
-    """The causal net of x [..., H·W·C], a step a pixel in raster order, the channels of one last.
+    """f_i(x_<i, c) of pictures x [..., H·W·C]: the causal net whose steps are computed by `body`.
 
-    body(view, u [B, (T,) e], cond, *features) -> h [B, (T,) size]: u_t is pixel t - 1, encoded,
-        with a 1 that tells it from the zeros of before the start; size is num_outputs · channels,
-        or that of `head`. A sequence is a picture of one row, (1, T, 1).
-    rows(view, u [B, (H,) W, e], cond) -> features [B, (H,) W, ·], a tuple: a step a row, of which
-        u is row r - 1; what the rows above give to row r, for `body`.
-    cond_shape: (n,), one condition for all steps, or one for each: (H, W, n), a map beside the
-        picture, or (T, n) for a sequence. The step that makes a pixel is given that of the pixel.
-    order: order[t] is the pixel made at step t; without `rows` only.
-    With a key, dropout in the body draws the same in `apply` and `unroll` of one batch shape.
-    Cost: `apply` one pass; `unroll` the arithmetic of one, in H·W small steps.
+    Step t makes one pixel, and its channels one after the other. shape is (H, W, C); a sequence of
+    T numbers is (1, T, 1).
+
+    body: body(view, u, cond, *features) -> h. The input u_t is the pixel of step t - 1, encoded,
+        and a 1; at step 0 it is all zeros. u is [B, T, e] in the parallel pass, and [B, e] in a
+        step. h is [B, (T,) size] with size = num_outputs · C, or the size of `head`.
+    rows: rows(view, u, cond) -> features, a tuple of arrays [B, (H,) W, ·], for nets whose steps
+        read whole rows above. Here a step is a row: u_r is row r - 1, [B, (H,) W, e], and the
+        features of row r are given to `body` at the pixels of that row.
+    head: makes the outputs of the C channels of h; by default `channels.LinearHead`.
+    encoding: how levels are seen; None where x holds numbers.
+    cond_shape: (n,) for one condition for all steps, or one for each step: (H, W, n), a map beside
+        the picture, or (T, n) for a sequence. The step that makes a pixel sees that of the pixel.
+    order: order[t] is the pixel made at step t; by default the raster, row by row. A net with
+        `rows` has no other.
+    With a key, `apply` and `unroll` of one batch shape have the same dropout.
+    Cost: `apply` one pass; `unroll` the arithmetic of one pass, in H·W small steps.
     """
     checks.positive_int(num_outputs, "num_outputs")
     checks.cond_shape(cond_shape)
@@ -69,6 +79,8 @@ def stepwise(
 
 
 class _Stepwise(NamedTuple):
+    """The functions of the `CausalNet`. Steps stand in the order in which they are made."""
+
     body: linen.Module
     rows: linen.Module | None
     channels: Channels
@@ -86,7 +98,7 @@ class _Stepwise(NamedTuple):
         return self.num_steps * self.channels.num
 
     def init(self, key: Key) -> Params:
-        """Of one step, whose parameters are those of all."""
+        """The parameters of one step, which are those of all steps."""
         checks.key(key)
         body_key, rows_key, head_key = jax.random.split(key, 3)
         cond = self.steps_of(jnp.zeros((1, *self.cond_shape)), (1,)) if self.cond_shape else None
@@ -149,7 +161,8 @@ class _Stepwise(NamedTuple):
         return self.rows.apply({"params": params["rows"]}, view, above, cond)
 
     def steps_of(self, cond, batch_shape, dtype=float):
-        """One condition for all steps [batch, n], or `PerStep` in their order [batch, steps, n]."""
+        """A condition as the body gets it: [batch, n] for all steps, or a `PerStep` of values
+        [batch, steps, n], in the order of the steps."""
         if cond is None:
             return None
         batch, size = math.prod(batch_shape), self.cond_shape[-1]
@@ -159,7 +172,7 @@ class _Stepwise(NamedTuple):
         return PerStep(cond.reshape(batch, self.num_steps, size)[:, self.order])
 
     def rows_of(self, cond):
-        """The same where a step is a row: [batch, n] or [batch, H, W, n]."""
+        """The same as `rows` gets it: [batch, n], or a `PerStep` of values [batch, H, W, n]."""
         if not isinstance(cond, PerStep):
             return cond
         batch, _, size = cond.value.shape
@@ -167,7 +180,11 @@ class _Stepwise(NamedTuple):
 
 
 class _Unrolling(NamedTuple):
-    """One unroll: the same body, a step at a time, in a loop."""
+    """One unroll: the body in a loop over steps.
+
+    A step leaves two things to the next: the memory of its view, and u, the pixel that it made.
+    What all steps share (`View.everywhere`) is computed once, before the loop.
+    """
 
     net: _Stepwise
     params: Params
@@ -186,14 +203,14 @@ class _Unrolling(NamedTuple):
         return dtype_of(self.params)
 
     def by_pixel(self):
-        """x [steps, batch, C] and f [steps, batch, C, k], in the order of the steps."""
+        """x [steps, batch, C] and f [steps, batch, C, k], made in one loop over the steps."""
         carry, shared = self.before_pixels(())
         steps = jnp.arange(self.net.num_steps), by_step(self.cond), ()
         _, made = jax.lax.scan(lambda carry, at: self.pixel(shared, carry, at), carry, steps)
         return made
 
     def by_row(self):
-        """The same for a net with features of rows: a loop over rows, in it one over pixels."""
+        """The same for a net with `rows`: a loop over rows, and in it one over their pixels."""
         net, above = self.net, self.net.channels.start(self.dtype, self.batch, self.net.width)
         view = OneStep(net.height, 0)
         features = net.run_rows(self.params, view, above, _first(net.rows_of(self.cond)))
@@ -206,7 +223,7 @@ class _Unrolling(NamedTuple):
         return [a.reshape(net.num_steps, *a.shape[2:]) for a in made]
 
     def row(self, rows_shared, shared, carry, at):
-        """All pixels of row r, of which the rows above are known."""
+        """All pixels of row r, for known rows above; `above` is the last of them, encoded."""
         memory, above, carry = carry
         r, own = at
         view = OneStep(self.net.height, r, memory, rows_shared, self.rows_key)
@@ -221,7 +238,7 @@ class _Unrolling(NamedTuple):
         return (view.memory, above, carry), (x, f)
 
     def pixel(self, shared, carry, at):
-        """The pixel of step t: its outputs, its value, and what is remembered of it."""
+        """The pixel of step t: ((memory, u) for the next step, (x, f))."""
         memory, u = carry
         t, own, features = at
         view = OneStep(self.net.num_steps, t, memory, shared, self.body_key)
@@ -230,7 +247,7 @@ class _Unrolling(NamedTuple):
         return (view.memory, self.net.channels.token(x, self.dtype)), (x, f)
 
     def emit_channels(self, t, h):
-        """The channels of a pixel one after the other: x and f [batch, C, ·]."""
+        """The channels of one pixel, each given those before it: x [batch, C], f [batch, C, k]."""
         channels = self.net.channels
         pixel = jnp.asarray(self.net.order)[t]
         x = channels.nothing(self.dtype, self.batch)
@@ -243,23 +260,26 @@ class _Unrolling(NamedTuple):
         return x, jnp.concatenate(f, 1)
 
     def before_pixels(self, features):
-        """Zeros for the memory of a step and for what it sees, and what all steps share."""
+        """((memory, u) of the first step, both zero, and what all steps share).
+
+        The body is run once, outside of the loop, for what is shared and for the shapes of memory.
+        """
         view, u = OneStep(self.net.num_steps, 0), self.net.channels.start(self.dtype, self.batch)
         self.net.run_body(self.params, view, u, _first(self.cond), *features)
         return (zeros_like(view.memory), u), view.shared
 
     def given(self, own):
-        """What a step is given: its own condition, or that of all."""
+        """The condition of a step: `own` where each step has one, else that of all steps."""
         return self.cond if own is None else PerStep(own)
 
 
 def by_step(cond):
-    """[steps, batch, ...] of a condition for each step, for a loop over them; None of another."""
+    """A condition for each step as a loop takes it, [steps, batch, ...]; None for any other."""
     return jnp.moveaxis(cond.value, 1, 0) if isinstance(cond, PerStep) else None
 
 
 def _first(cond):
-    """What the first step is given of a condition."""
+    """The condition of the first step."""
     return PerStep(cond.value[:, 0]) if isinstance(cond, PerStep) else cond
 
 

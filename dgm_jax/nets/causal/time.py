@@ -1,16 +1,17 @@
-"""Two views of time, through which the body of a causal net sees other steps, and only back.
+"""Two views of time, through which the body of a causal net sees earlier steps and no later ones.
 
-    view.past(x, lags)        x_{t-l} for each lag l, zeros before the start: convolutions
-    view.recur(cell, h, x)    h_t = cell(h_{t-1}, x_t): recurrent nets
-    view.attend(q, k, v)      Σ_{s≤t} softmax_s(q_t·k_s / √c) v_s: transformers
-    view.along(table)         what step t has of its own: positions
-    view.everywhere(f, c)     f(c), what all steps share, made once: of a condition
-    view.dropout(h, rate)     some numbers of h at 0, where the view has a key
+    view.past(x, lags)        x_{t-l} for each lag l, zeros before the start: for convolutions
+    view.recur(cell, h, x)    y_t of (h_t, y_t) = cell(h_{t-1}, x_t): for recurrent nets
+    view.attend(q, k, v)      Σ_{s≤t} softmax_s(q_t·k_s / √c) v_s: for attention
+    view.along(table)         table[t], such as the vector of a position
+    view.everywhere(f, c)     f(c), the same at all steps, such as a map of the condition
+    view.dropout(h, rate)     h, a share `rate` of it set to 0 where the view has a key
 
-`AllSteps` is the parallel pass. `OneStep` keeps what later steps will ask for (queues of inputs,
-states, keys and values; what they share), so that a step computes only what is new, and all steps
-together cost the arithmetic of the one parallel pass. Paine et al. (2016), "Fast WaveNet";
-Ramachandran et al. (2017), "Fast generation for convolutional autoregressive models".
+A body is written once, with these six. `AllSteps` runs it on all steps in parallel. `OneStep` runs
+it on step t alone and keeps what later steps will read: a queue of inputs, a recurrent state, keys
+and values. A step then computes only what is new, and all steps together cost the arithmetic of the
+parallel pass. Paine et al. (2016), "Fast WaveNet"; Ramachandran et al. (2017), "Fast generation for
+convolutional autoregressive models".
 """
 
 from collections.abc import Callable, Sequence
@@ -59,9 +60,9 @@ class AllSteps(_View):
         return jnp.moveaxis(y, 0, 1)
 
     def attend(self, q: Array, k: Array, v: Array, *, window: int | None = None) -> Array:
-        """q, k, v [batch, steps, heads, c]; window: how many steps are seen, the own one included.
+        """q, k, v [batch, steps, heads, c]; window: how many steps are seen, with step t itself.
 
-        Cost: steps keys for each step; with a window of less than half of them, 2 window.
+        Cost: each step takes products with all keys, or with 2 window of them where that is less.
         """
         size = min(window or q.shape[1], q.shape[1])
         q, k, v = (jnp.moveaxis(a, 2, 1) for a in (q, k, v))
@@ -74,7 +75,7 @@ class AllSteps(_View):
         return f(c)[:, None]
 
     def _draw(self, key, keep, h):
-        """Whether each number is kept, drawn step by step as `OneStep` draws."""
+        """Whether each number is kept: for each step what `OneStep` draws there."""
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(self.num_steps))
         of_step = (h.shape[0], *h.shape[2:])
         draw = partial(jax.random.bernoulli, p=keep, shape=of_step)
@@ -82,7 +83,12 @@ class AllSteps(_View):
 
 
 class OneStep(_View):
-    """x [batch, ...] of step t. `memory` is for step t + 1, `shared` for all; None at first."""
+    """One step: x [batch, ...] of step t.
+
+    A body calls the methods in the same order at every step. Each call adds what it keeps to
+    `memory`, for the view of step t + 1, or to `shared`, for the views of all steps; the view of
+    the first step is given None for both.
+    """
 
     def __init__(
         self,
@@ -115,7 +121,7 @@ class OneStep(_View):
         return y
 
     def attend(self, q: Array, k: Array, v: Array, *, window: int | None = None) -> Array:
-        """q, k, v [batch, heads, c]; keys and values of `window` steps are kept."""
+        """q, k, v [batch, heads, c]; the keys and values of the last `window` steps are kept."""
         shape = q.shape
         size = min(window or self.num_steps, self.num_steps)
         q, k, v = (a.reshape(-1, a.shape[-1]) for a in (q, k, v))  # [batch · heads, c]
@@ -137,7 +143,7 @@ class OneStep(_View):
         return empty if self._kept is None else next(self._kept)
 
     def _queue(self, x, size, axis=0):
-        """The last `size` values of x by step modulo size, this one included, on a new axis."""
+        """The last `size` values of x, this one included, on a new axis; step s is at s % size."""
         shape = (*x.shape[:axis], size, *x.shape[axis:])
         queue = self._recall(jnp.zeros(shape, x.dtype))
         queue = jax.lax.dynamic_update_index_in_dim(queue, x, self.t % size, axis)
