@@ -83,8 +83,7 @@ def fit(
         **options,
     )
     evaluated = [row for row in trained.history if task.monitor in row]
-    choose = min if task.minimise else max
-    best = choose(evaluated, key=lambda row: row[task.monitor])
+    best = _kept(evaluated, task)
     row = {
         **task.report(trained.params, jax.random.clone(task_key)),
         **_units(task, best),
@@ -94,6 +93,13 @@ def fit(
         "train_seconds": trained.seconds,
     }
     return Fitted(trained.params, row, _curves(task, evaluated), trained.history)
+
+
+def _kept(evaluated, task):
+    """The row of the step that `train` kept: the best, or the last where none was a number."""
+    sign = 1 if task.minimise else -1
+    better = [row for row in evaluated if sign * row[task.monitor] < math.inf]  # NaN never is
+    return min(better, key=lambda row: sign * row[task.monitor], default=evaluated[-1])
 
 
 def _units(task, row):
@@ -263,7 +269,7 @@ def maximum_likelihood(
     An ensemble of masks draws one of them each step, and is scored as a whole.
     noisy: noisy(key, x) makes numbers of levels
     scored: the density of the validation and test splits, if it is not `model`: longer texts
-    per: the loss is of one of so many numbers of x
+    per: the loss is divided by this, such as the numbers in x; it scales gradients
     decayed, clip, warm_up: those of `adamw`
     num_draws, eval_batch: those of `likelihood_task`
     """

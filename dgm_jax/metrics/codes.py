@@ -2,14 +2,17 @@
 
 import numpy as np
 
+from .. import checks
 from ..protocol import Array
 
 
 def active_units(means: Array, *, threshold: float = 0.01) -> np.ndarray:
-    """Var_x(E[z_i | x]) > threshold for each unit i of z: whether it tells something of x.
+    """Var_x(E[z_i | x]) > threshold for each unit i of z: whether z_i depends on x.
 
-    means E[z | x_n] [n, ...] of the posterior at many x; returns booleans [...]. A unit that
-    ignores the data has the same posterior mean everywhere. Burda et al. (2016), section 5.2.
+    means: E[z | x_n] of the posterior at many x, [n, ...]; returns booleans [...]. A unit that
+    ignores the data has the same posterior mean everywhere. Raises `ValueError` for means that are
+    not finite. Burda et al. (2016), "Importance weighted autoencoders", section 5.2.
     """
+    checks.finite_rows(means, "means")
     means = np.asarray(means, np.float64)
     return means.var(axis=0) > threshold

@@ -68,13 +68,15 @@ def test_the_step_that_is_best_on_the_validation_split_is_kept(tmp_path):
 
 @pytest.mark.parametrize(("minimise", "best"), [(True, 40), (False, 60)])
 def test_samples_are_judged_in_their_own_direction(tmp_path, minimise, best):
-    """θ grows by one a step; samples are θ, and judged by their distance from 38."""
+    """θ grows by one a step; samples are θ, judged by their distance from 38, NaN before 30."""
     algorithm = gradient_descent(
         lambda key: jnp.zeros(()), lambda params, key, x: (-params, {}), fitting.optax.sgd(1.0)
     )
     task = fitting.samples_task(
         lambda params, key: params + 0 * jax.random.normal(key, (5,)),
-        lambda samples, reference: {"distance": abs(samples - reference).mean()},
+        lambda samples, held_out: {
+            "distance": abs(np.where(samples > 30, samples, np.nan) - held_out).mean()
+        },
         {"valid": np.float32(38), "test": np.float32(41)},
         monitor="distance",
         minimise=minimise,
@@ -84,7 +86,7 @@ def test_samples_are_judged_in_their_own_direction(tmp_path, minimise, best):
     )
     assert (fitted.params, fitted.row["best_step"]) == (best, best)
     assert fitted.row["test_distance"] == abs(best - 41)
-    assert fitted.curves == {"valid_distance": ((20, 40, 60), (18, 2, 22))}
+    np.testing.assert_equal(fitted.curves, {"valid_distance": ((20, 40, 60), (np.nan, 2, 22))})
     assert not {"test_nats", "valid_nats"} & fitted.row.keys()
 
 

@@ -178,8 +178,16 @@ FAULTS = (
         "the-worst-step-is-told",
         "of what is maximised the least is told as the best",
         FITTING,
-        "choose = min if task.minimise else max",
-        "choose = min",
+        "sign = 1 if task.minimise else -1",
+        "sign = 1",
+        "experiments/test_fitting.py::test_samples_are_judged_in_their_own_direction",
+    ),
+    Fault(
+        "nan-is-told-as-the-best",
+        "an evaluation of NaN, which training never keeps, is told as that of the step kept",
+        FITTING,
+        "if sign * row[task.monitor] < math.inf]",
+        "]",
         "experiments/test_fitting.py::test_samples_are_judged_in_their_own_direction",
     ),
     Fault(
