@@ -10,9 +10,9 @@ CNF with two hidden layers, solved to one tolerance, with five traces of its Jac
 - hutchinson: the estimate, one derivative (`flows.ffjord` with a key);
 - zuko, and zuko hutchinson: the same of zuko, where it is installed. FlowJAX has no such flow.
 
-All parameters are drawn by one law, so that the fields are alike; `evaluations` is how often ours
-was evaluated. Two to four minutes on two CPU cores. Times drift on a shared machine: only the
-ratios within one run count.
+All parameters are drawn from one distribution, so that the fields are alike; `evaluations` is how
+often ours was evaluated. Two to four minutes on two CPU cores. Times drift on a shared machine:
+only the ratios within one run count.
 """
 
 import dataclasses

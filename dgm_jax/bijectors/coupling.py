@@ -1,4 +1,4 @@
-"""The coupling law: one part of x stays and parametrises the map of the other part."""
+"""The coupling bijection: one part of x stays and parametrises the map of the other part."""
 
 from collections.abc import Callable
 
@@ -17,8 +17,8 @@ class Coupling(distrax.Bijector):
 
     Both directions are one pass of the conditioner, which sees the kept part only:
     x_a [..., |a|] -> [..., law.num_params · |b|], the first parameter of all of b, then the second
-    of all, ...: each is then one contiguous slice. It is the autoregressive law with an order that
-    makes a first, the identity on a, and outputs for b that look at a alone.
+    of all, ...: each is then one contiguous slice. It is the `Autoregressive` bijection whose
+    order begins with a, which is the identity on a, and whose outputs for b see a alone.
     With event_ndims=3 the events are images [..., H, W, C], the mask is of their channels, and the
     conditioner maps images to images; a checkerboard is that too (`squeeze.checkerboard`).
     Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.

@@ -15,7 +15,7 @@ FRACTIONS = 16  # of it: the rounding of float64 at TAIL, less farther out
 
 
 class NormalLogitCDF(distrax.Bijector):
-    """y = logit Φ(x) = log Φ(x) - log Φ(-x): N(0, 1) becomes the standard logistic law.
+    """y = logit Φ(x) = log Φ(x) - log Φ(-x): N(0, 1) becomes the standard logistic distribution.
 
     dy/dx = φ(x) / (Φ(x) Φ(-x)), in the tails by the hazard rate φ(x) / Φ(-x), of which nothing
     cancels. The inverse, Φ⁻¹(σ(y)), is a bracketed root (no formula holds in the tails), found to

@@ -74,7 +74,8 @@ def rings() -> Toy:
     """p(x) = 1/4 Σ_k N(|x|; r_k, σ²) i0e(|x| r_k / σ²) / √(2πσ²): four circles, σ = 0.1.
 
     A point uniform on a circle of radius r plus noise N(0, σ² I) has the density
-    exp(-(|x|² + r²) / 2σ²) I_0(|x| r / σ²) / 2πσ² (Rice's law in the plane); i0e(t) = e^-t I_0(t).
+    exp(-(|x|² + r²) / 2σ²) I_0(|x| r / σ²) / 2πσ² (the Rice distribution of |x|, over 2π|x|), where
+    i0e(t) = e^-t I_0(t).
     """
     radii, scale = np.array([0.85, 1.7, 2.55, 3.4], np.float32), 0.1
 

@@ -10,7 +10,7 @@ from ..protocol import Flow
 
 
 def elementwise(dim: int, *, law: Law) -> Flow:
-    """x_i = τ(z_i; c_i), the coupling law without a conditioner. Starts as the identity, c = 0."""
+    """x_i = τ(z_i; c_i), a law without a conditioner. Starts as the identity, c = 0."""
     checks.positive_int(dim, "dim")
     checks.noun(law, Law, "law")
 

@@ -1,4 +1,4 @@
-"""Training: `fit` is one pure function of a key, `train` is a run to be killed and resumed."""
+"""Training: `fit` is a pure function of a key, `train` a run that may be killed and resumed."""
 
 import contextlib
 from collections.abc import Callable
@@ -30,10 +30,10 @@ def fit(
 ) -> tuple[State, Metrics]:
     """(s_T, metrics [T, ...]) with s_{t+1} = step(s_t, key_t, draw(key'_t, t)): pure in `key`.
 
-    One `lax.scan`: `jit` it, or `vmap` it over keys for an ensemble. For data drawn by a function
-    of a key (and of the number t of the step, from 0), and for runs short enough to be one
-    computation; `train` is for the rest. Without `draw` the batch of every step is None. `fixed`
-    is that of `train`; give it to the jitted function as an argument too.
+    All steps are one `lax.scan`: `jit` it, or `vmap` it over keys for an ensemble. It is for data
+    that a function draws from a key, draw(key, t) at step t = 0, 1, ..., and for runs short enough
+    to be one computation; `train` is for all others. Without `draw` the batch of every step is
+    None. `fixed` is that of `train`; make it an argument of the jitted function too.
     """
     checks.key(key)
     if draw is not None:
@@ -71,39 +71,38 @@ def train(
 ) -> Trained:
     """s_{t+1} = step(s_t, fold_in(key, t), batch(t)), logged, evaluated, checkpointed, resumed.
 
-    `batch(t)` is the batch of step t, from 0; it may be None, and without `batch` always is.
-    Batches and keys are functions of t, so a run that was killed and is called again with the same
-    arguments and `workdir` ends in the same bits. A run that has reached `num_steps`, or lost its
-    patience, is returned at once.
+    `batch(t)` is the batch of step t = 0, 1, ...; it may be None, and without `batch` it is None at
+    every step. Batches and keys are functions of t alone. So a run that was killed, and is started
+    again with the same arguments and `workdir`, ends with exactly the same numbers. A run that has
+    already ended, at `num_steps` or by `patience`, is returned at once.
 
-    - Every `log_every` steps a row goes to `history`, to `<workdir>/metrics.jsonl` and to
-      `on_log(step, row)`. It holds the mean of each metric over the steps since the row before
-      (skipped steps left out) and the number of skipped ones. Evaluations, checkpoints and the
-      last step write a row too.
+    - Every `log_every` steps, and with every evaluation, every checkpoint and the last step, a row
+      goes to `history`, to `<workdir>/metrics.jsonl` and to `on_log(step, row)`. It has the mean of
+      each metric over the steps since the last row, without those that were skipped, and the
+      number of these.
     - Every `eval_every` steps, and after the last, `evaluate(params, key)` adds its numbers to the
-      row. params is algorithm.params(state), and key is the same at every evaluation and follows
-      from the key of the run. `best` is the state with the lowest `monitor` among these numbers,
-      with minimise=False the highest; training stops after `patience` evaluations in a row without
-      a better one. NaN is never better.
-    - With `fixed`, a tree of arrays that training leaves as it is (a teacher, an encoder learned
-      before), the step is step(..., fixed=fixed). The compiled step has it as an argument, where
-      an array that a loss closes over would become a constant of the program.
+      row. params is algorithm.params(state); key follows from the key of the run and is the same at
+      every evaluation. `monitor` names one of these numbers: `best` is the state in which it was
+      lowest, or highest with minimise=False, and training stops after `patience` evaluations in a
+      row that were not better. NaN is never better.
+    - `fixed` is a tree of arrays that training does not change, such as a teacher's parameters. The
+      step is then step(..., fixed=fixed), and the compiled step has them as an argument. An array
+      that a loss closes over would become a constant of the program instead.
     - Every `checkpoint_every` steps, and after the last, the run is saved in
-      `<workdir>/checkpoints`, in the background. By default that is at a row, once a minute, or
-      as often as costs 1 % of the time. The newest three stay. `learning.load(workdir)` gives
-      algorithm.params(best).
+      `<workdir>/checkpoints`, in the background. By default it is saved at the first row after a
+      minute, or later where saving would take more than 1 % of the time. The newest three
+      checkpoints are kept. `learning.load(workdir)` gives algorithm.params(best).
     - With `workdir`, a SIGTERM saves at the current step and raises `Preempted`, a `SystemExit`
-      with code 85.
-    - A checkpoint that is damaged is set aside, and the run goes on from the one before it.
+      with code 85. A damaged checkpoint is renamed, and the run resumes from the one before it.
     - With `mesh` (see `dgm_jax.learning.devices`) the batch is spread over its devices; its rows
-      must divide among them. State and `fixed` are on all devices; `evaluate` gets, and `Trained`
-      has, the copy on the first.
-    - On several processes (`dgm_jax.runs.processes`) all call `train` with the same arguments;
-      the mesh is all devices by default. All evaluate, the numbers of the first process count, and
-      it alone writes rows, calls `on_log` and shows a bar.
+      must divide among them. State and `fixed` are on all devices; `evaluate` and `Trained` have
+      the copy on the first device.
+    - On several processes (`dgm_jax.runs.processes`) all call `train` with the same arguments, and
+      the mesh is all devices by default. All evaluate, but only the numbers of the first process
+      count, and it alone writes rows, calls `on_log` and shows a progress bar.
 
-    The host waits for the device at rows only. `evaluate` must not keep the parameters it is
-    given, because the next step reuses their memory.
+    The host waits for the device only where it writes a row. `evaluate` must not keep the
+    parameters that it is given, because the next step reuses their memory.
 
     Raises `ValueError` for wrong arguments and for a first batch that is empty or not finite,
     before anything is compiled, and for a `workdir` another process is using; `Diverged`, a
@@ -145,7 +144,10 @@ def train(
 
 
 def _claimed(stack, workdir):
-    """(told_to_end, checkpoints) of a directory that this run alone has."""
+    """Locks the directory for this run: (told_to_end, checkpoints), released with `stack`.
+
+    told_to_end() is whether a SIGTERM has come; checkpoints is None without a directory.
+    """
     if workdir is None:
         return lambda: False, None
     workdir = Path(workdir)

@@ -1,4 +1,4 @@
-"""A training run in progress: where it stands, its rows, its checkpoints."""
+"""A training run in progress: its state, its rows and its checkpoints. `train` is the loop."""
 
 import contextlib
 import functools
@@ -25,9 +25,9 @@ from .checkpoints.leaves import describe
 from .devices import check_rows, first_copy, replicate, shard_batch
 from .loading import places
 
-AHEAD = 16  # steps the host may be ahead of the device: it bounds the batches in flight
+AHEAD = 16  # steps that the host may be ahead of the device; so many batches are in memory at most
 SAVE_SECONDS = 60.0  # between two checkpoints where their number of steps is not given
-SAVE_SHARE = 0.01  # and at most this share of the time goes into saving
+SAVE_SHARE = 0.01  # of the time at most that saving may take
 
 
 class Trained(NamedTuple):
@@ -51,7 +51,7 @@ class Plan(NamedTuple):
     checkpoint_every: int | None
 
     def check(self, workdir: Path | str | None) -> None:
-        """`InputError` for a number of steps that is none, or an option that needs another."""
+        """`InputError` for a wrong number of steps, and for an option that needs another one."""
         for name in ("num_steps", "log_every"):
             checks.positive_int(getattr(self, name), name)
         if self.evaluate is not None:
@@ -72,20 +72,23 @@ class Plan(NamedTuple):
                 )
 
     def due(self, step: int, every: int | None) -> bool:
-        """Whether what is done every so many steps, and after the last, is done after `step`."""
+        """Whether `step` is the last, or a multiple of `every`."""
         return step == self.num_steps or (every is not None and step % every == 0)
 
     def better(self, value: float, best: float | None) -> bool:
-        """Whether value, the number to monitor, is better than the best so far; NaN never is."""
+        """Whether the monitored number is better than the best so far; NaN never is."""
         sign = 1 if self.minimise else -1
         return sign * value < (math.inf if best is None else sign * best)
 
 
 class Run:
-    """A run in progress: where it stands, and what is done with it.
+    """A run in progress, and what `train` does with it, in this order:
 
-    A checkpoint holds `state`, the best state and the numbers of NOTED, and the metrics of the
-    steps since the last row.
+    resume() and open_log() find where it stands; start() starts the clock; then advance() makes a
+    step, and write_row() and save() follow where they are due, until `over`.
+
+    A checkpoint holds `state`, the best state, the numbers of NOTED, and the metrics of the steps
+    since the last row (`window`).
     """
 
     NOTED = ("best_value", "stale", "skipped", "seconds")
@@ -112,16 +115,19 @@ class Run:
         self.window = []  # the metrics since the last row, on the device
 
     def put(self, tree: Any) -> Any:
-        """On every device of the run; by name, so that a transfer by accident can be forbidden."""
+        """Puts a tree on every device of the run.
+
+        Every transfer is explicit, so that the run also works under `jax.transfer_guard`.
+        """
         return jax.device_put(tree) if self.mesh is None else replicate(tree, self.mesh)
 
     def copy(self, tree: Any) -> Any:
-        """The copy on one device, of what is on every device of the run."""
+        """The copy on the first device of a tree that is on every device of the run."""
         return tree if self.mesh is None else first_copy(tree)
 
     # ------------------------------------------------------------------------- begin and end
     def resume(self) -> None:
-        """Takes over the newest intact checkpoint; without one the run stands at step 0."""
+        """Restores the newest intact checkpoint; without one the run begins at step 0."""
         if self.checkpoints is None:
             return
         state = jax.tree.map(
@@ -142,14 +148,14 @@ class Run:
         self.window = [{n: math.nan if x is None else x for n, x in m.items()} for m in window]
 
     def open_log(self, workdir: Path | str | None, on_log: Callable | None) -> None:
-        """The rows up to here, which all processes know and the first one writes."""
+        """Opens metrics.jsonl with its rows up to here. The first process writes, all have them."""
         mine = workdir is not None and processes.first()
         self.log = MetricsLog(Path(workdir) / "metrics.jsonl" if mine else None, self.step)
         self.log.rows[:] = processes.from_first(lambda: self.log.rows)
         self.on_log = on_log
 
     def start(self, show: Callable[..., None]) -> None:
-        """From here on the time counts; show(step, row=None) tells how far it has come."""
+        """Starts the clock. show(step, row=None) moves the progress bar."""
         self.show = show
         self.clock = time.perf_counter()  # when the steps of the window began
         by_clock = self.plan.checkpoint_every is None
@@ -157,7 +163,7 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Whether all steps are made, or patience is lost."""
+        """Whether all steps are made, or `patience` ends the run."""
         patience = self.plan.patience
         return self.step >= self.plan.num_steps or (patience is not None and self.stale >= patience)
 
@@ -168,7 +174,7 @@ class Run:
         return Trained(state, best, self.algorithm.params(best), self.log.rows, self.seconds)
 
     def leave(self) -> NoReturn:
-        """Ends the run, which has been saved and told to end."""
+        """Raises `Preempted`, once the checkpoint is on disk."""
         where = self.checkpoints.directory / str(self.checkpoints.latest)  # waits until it is there
         if processes.first():
             print(f"told to end: saved {where}; the same command resumes", file=sys.stderr)
@@ -176,7 +182,7 @@ class Run:
 
     # -------------------------------------------------------------------------------- a step
     def begin(self, first: Batch) -> None:
-        """The state of step 0, once the first batch is known to be good."""
+        """Makes the state of step 0, after a check of the first batch."""
         for leaf in jax.tree.leaves(first):
             checks.finite_rows(leaf, "batch(0)")
         if self.mesh is not None:
@@ -187,7 +193,7 @@ class Run:
             self.state = replicate(self.state, self.mesh)
 
     def advance(self, batch: Batch) -> None:
-        """One step, which the device may still be making when this returns."""
+        """One step. The device may still be computing it when this returns."""
         if self.state is None:
             self.begin(batch)
         batch = self.put(batch) if self.mesh is None else shard_batch(batch, self.mesh)
@@ -214,7 +220,10 @@ class Run:
         return logging or self.evaluation_is_due or self.save_is_due
 
     def write_row(self) -> bool:
-        """Tells of the steps since the last row; whether it is time to save, all agreed."""
+        """Writes the row of the steps since the last one; returns whether it is time to save.
+
+        All processes return the same.
+        """
         jax.block_until_ready(self.state)
         with self._diverging():
             row, self.skipped = rows.summary(self.step, self.window, self.skipped)
@@ -228,7 +237,7 @@ class Run:
         return self.save_is_due or self.over or processes.from_first(lambda: late)
 
     def evaluate(self, row: dict[str, float]) -> dict[str, float]:
-        """The numbers of `evaluate`; a state with a better one is kept."""
+        """The numbers of `evaluate`. Keeps the state as the best if the monitored one is better."""
         params = self.copy(self.algorithm.params(self.state))
         found = jax.device_get(self.plan.evaluate(params, jax.random.clone(self.eval_key)))
         numbers = processes.from_first(lambda: {name: float(x) for name, x in found.items()})
@@ -244,7 +253,7 @@ class Run:
         return numbers
 
     def record(self, row: dict[str, float]) -> None:
-        """Rows are the first process's to write; all learn of a full disk."""
+        """Keeps a row. The first process writes it, and if that fails all processes raise."""
 
         def write():
             self.log.append(row)
@@ -257,7 +266,7 @@ class Run:
 
     # --------------------------------------------------------------------------- checkpoints
     def save(self) -> None:
-        """Starts to write a checkpoint of where the run stands."""
+        """Starts writing a checkpoint, in the background."""
         began = time.perf_counter()
         if self.window:
             self.seconds += began - self.clock
@@ -277,7 +286,7 @@ class Run:
 
     @contextlib.contextmanager
     def _diverging(self):
-        """What is not finite, told with the checkpoint to go back to."""
+        """Raises `Diverged` for what is not finite, and names the last good checkpoint."""
         try:
             yield
         except (rows.Diverged, NotFinite) as error:
@@ -289,7 +298,7 @@ class Run:
 
 
 def _compiled(algorithm, loop_key, everywhere):
-    """step(state, t, batch, fixed), which makes its key and reuses the memory of the state."""
+    """step(state, t, batch, fixed), with the key of step t; it reuses the memory of the state."""
 
     @functools.partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
     def step(state, t, batch, fixed):
@@ -303,17 +312,18 @@ def _compiled(algorithm, loop_key, everywhere):
 
 
 def given(fixed: Any) -> dict[str, Any]:
-    """What a step is given by keyword: an algorithm need not know of `fixed` without any."""
+    """`fixed` as a keyword, if there is any: else an algorithm need not have that argument."""
     return {} if fixed is None else {"fixed": fixed}
 
 
 def _strong(state):
-    """No weak types: a checkpoint forgets them, and what is resumed must compute the same."""
+    """The state without weak types. A checkpoint does not keep these, and a run that is resumed
+    must compute the same."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), state)
 
 
 def _check_kept(state, new):
-    """A state whose type changes from step to step could be saved, but not be resumed."""
+    """Refuses a step that changes shapes or dtypes of the state: it could not be resumed."""
     before, after = describe(state), describe(new)
     for name in sorted(before.keys() | after.keys()):
         old, now = before.get(name, "absent"), after.get(name, "absent")
