@@ -32,14 +32,13 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
 
     Component j shrinks onto a point z_j of its own, μ_j = m_j + z_j (1 - s_j), the z_j being the K
     mid-quantiles of the standard logistic (`arrays.parted`). So c = 0 (s_j = 1) is the identity,
-    logit(σ(x)), and there ∂τ/∂s_j ∝ z_j - x differs between components, so that they part. They
-    need some hundreds of Adam steps for it; a mixture spread from the start is faster, but not the
-    identity.
+    logit(σ(x)), and there ∂τ/∂s_j ∝ z_j - x differs between components, so that they part in
+    training. (A mixture spread from the start would need no time for it, but not be the identity.)
 
     Where components are narrow and far apart τ is nearly flat between them: there log τ' may be
     -100, and the inverse and its gradient as ill-conditioned as that says.
-    Cost: `inverse` is a bisection, 8 (float32) or 18 (float64) times a `forward` on a CPU; its
-    gradient, by the implicit function theorem, does not run through it. Arithmetic in float32 at
+    Cost: `inverse` is a bisection, one evaluation of τ for each bit of the mantissa; its gradient,
+    by the implicit function theorem, does not run through it. Arithmetic in float32 at
     least. Ho et al. (2019), "Flow++".
     """
     checks.positive_int(num_components, "num_components")

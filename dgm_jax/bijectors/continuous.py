@@ -105,8 +105,7 @@ class Continuous(distrax.Bijector):
     a ValueError that says why. Traced code (`jit`, `vmap`) cannot: there all that is returned is
     NaN, and so are its gradients, which training skips and tells, and `Path.failure` is the reason.
 
-    Cost: `Path.num_evals` evaluations of f; `forward` and `inverse` alone need no trace. Compiling
-    takes about 1 s for a value and 4 s for a gradient on a CPU, of whatever size.
+    Cost: `Path.num_evals` evaluations of f; `forward` and `inverse` alone need no trace.
     Chen et al. (2018), theorem 1; Grathwohl et al. (2019), "FFJORD", section 3.
     """
 

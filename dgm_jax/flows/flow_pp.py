@@ -43,9 +43,9 @@ def flow_pp(
     vector (n,), the same at every pixel, or a map (H, W, n) beside the image.
 
     Density costs one pass of every net; sampling inverts the law by bisection too. Layers of one
-    form are one scan, so they compile once. unroll=True writes them out: on CPUs XLA makes the
-    gradient of a convolution some 40 times slower inside a scan than outside, so train with
-    unroll=True there. Variational dequantisation: `flows.variational_noise`.
+    form are one scan, so they compile once. unroll=True writes them out. Train with unroll=True on
+    a CPU, where the gradient of a convolution is far slower inside a scan than outside.
+    Variational dequantisation: `flows.variational_noise`.
     Ho et al. (2019), "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
     """
     checks.widths(num_couplings, "num_couplings")

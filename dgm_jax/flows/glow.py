@@ -45,8 +45,8 @@ def glow(
     32 of them invertible in float32, where `affine` may overflow; `affine` learns faster.
 
     Both directions cost one pass of every net. The steps of a scale are one scan, so 32 compile in
-    the time of one. unroll=True writes them out: on CPUs XLA makes the gradient of a convolution
-    some 40 times slower inside a scan than outside, so train with unroll=True there.
+    the time of one. unroll=True writes them out. Train with unroll=True on a CPU, where the
+    gradient of a convolution is far slower inside a scan than outside.
     The paper has num_scales=3, num_steps=32, 512 hidden channels.
     Kingma and Dhariwal (2018), "Glow", figure 2.
     """

@@ -44,8 +44,8 @@ def realnvp_image(
     is a vector (n,), the same at every pixel, or a map (H, W, n) beside the image.
 
     Both directions cost one pass of every net. Layers of one form are one scan, so they compile
-    once. unroll=True writes them out: on CPUs XLA makes the gradient of a convolution some 40 times
-    slower inside a scan than outside, so train with unroll=True there.
+    once. unroll=True writes them out. Train with unroll=True on a CPU, where the gradient of a
+    convolution is far slower inside a scan than outside.
     Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
     """
     checks.positive_int(num_scales, "num_scales")

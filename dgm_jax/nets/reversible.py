@@ -30,10 +30,8 @@ def revnet(block: Net, *, num_layers: int) -> Reversible:
     for one evaluation of F and G more, the share of the forward pass (a third of the arithmetic).
 
     Rounding is multiplied by the slopes of all the layers on the way back, so blocks must be small
-    where layers are many: build them to start at 0, with zero_last=True. In float32, 32 layers of
-    `mlp(8, 8, hidden=(32,), zero_last=True)` with weights 0.03 and 0.1 (standard deviation) from
-    their start invert to 1e-6 and 2e-4, with gradients right to 1e-7 and 3e-6. Without zero_last
-    the same net is useless: 4, and gradients 0.2 % off (8 layers: 2e-5 and 5e-7).
+    where layers are many: build them to start at 0, with zero_last=True. Without it, 32 layers
+    cannot be inverted in float32 (figures in benchmarks/RESULTS.md).
 
     Forward mode (`jax.jvp`, `jax.jacfwd`) is not there: the backward pass is a rule of its own.
     With a key (dropout) each block draws by its own, and the way back draws the same.

@@ -13,7 +13,7 @@ RealNVP and 2.06 for Glow (standard error of the test set 0.015), errors about 1
 learns the noise of dequantization with the flow; compare with --dequantization uniform. With
 --models glow --num-updates 800 the learned noise scores 1.99 where the uniform one scores 2.06.
 For MNIST or CIFAR-10 on an accelerator (none of these was run): RealNVP of 9.7 M parameters; Glow
-with the levels, steps and channels of its paper, whose nets have one more 1×1 convolution in the
+with the scales, steps and channels of its paper, whose nets have one more 1×1 convolution in the
 middle (19 M parameters here, 44 M there; --num-blocks 1 makes it 482 M); Flow++ with the couplings,
 components, blocks and channels of its paper (26 M). What smaller runs reach is in RESULTS.md.
 
