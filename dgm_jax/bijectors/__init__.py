@@ -1,3 +1,5 @@
+"""Bijections with their log-determinants, as distrax objects: what flows are made of."""
+
 from .autoregressive import Autoregressive as Autoregressive
 from .cdf import Mixture as Mixture
 from .cdf import MixtureLogisticCDF as MixtureLogisticCDF

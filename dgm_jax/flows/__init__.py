@@ -1,3 +1,5 @@
+"""Normalizing flows: θ ↦ T_θ, bijections from noise z to data x = T_θ(z)."""
+
 from .actnorm import actnorm as actnorm
 from .autoregression import autoregression as autoregression
 from .cdf import cdf as cdf
