@@ -1,21 +1,23 @@
-"""The derivative of a triangular net: a triangular net too, with which it can be solved.
+"""The derivative of a triangular net, which is a triangular net too and is solved like one.
 
-The sums of a net, u_n = W_n s(u_{n-1}) + b_n for its layers and last its outputs f, are equations.
-Where they hold, a move of the inputs and of the weights moves them by
+The sums (pre-activations) of a net are u_n = W_n s(u_{n-1}) + b_n, layer by layer, and its outputs
+f are the last of them. A dot marks a tangent: when the inputs x and the weights move by ẋ, Ẇ and ḃ,
+the sums move by
 
-    u̇_n = W_n s'(u_{n-1}) u̇_{n-1}  +  Ẇ_n s(u_{n-1}) + ḃ_n        (the first layer: ẋ for s' u̇)
-          `spread(ẋ, u̇)`              `added`: the `sums` of (Ẇ, ḃ)
+    u̇_n = W_n s'(u_{n-1}) u̇_{n-1}  +  Ẇ_n s(u_{n-1}) + ḃ_n        (in layer 1, ẋ for s' u̇)
+          `spread(ẋ, u̇)`              `added`: the `sums` of the weights (Ẇ, ḃ)
 
-which is the net itself with other units, a ↦ s'(u) a, and other offsets. It has the same steps, so
-all that is done with the net is done with its derivative:
+This is the same net with linear units, a ↦ s'(u) a, and with other offsets. So whatever is done
+with a net can be done with its derivative:
 
-- for given ẋ and u̇ the right side is one pass, all layers at once (`spread`);
+- for given ẋ and u̇ the right-hand side is one pass, all layers at once (`spread`);
 - where ẋ_t depends on ḟ_t, as in the inverse of a flow, they are made one after the other
   (`unroll`), each unit once;
-- the cotangents of u obey the transpose, ū_{n-1} = s'(u_{n-1}) W_nᵀ ū_n + r_{n-1}, which runs from
-  the last coordinate to the first (`unroll_back`), each unit once.
+- the cotangents of the sums obey the transpose, ū_{n-1} = s'(u_{n-1}) W_nᵀ ū_n + r_{n-1}, which is
+  solved from the last coordinate to the first (`unroll_back`), each unit once.
 
-Sums are in one array, [units and outputs, batch]; a layer adds the sums that it skips over.
+All sums are in one array, [units and outputs, batch]. In a residual block they include what its skip
+connection adds.
 """
 
 from collections.abc import Callable
@@ -30,16 +32,18 @@ from .triangular import Layers, sums, transposed
 
 
 class LinearCausalNet(NamedTuple):
-    """The derivative of a causal net, unit by unit: u̇ = spread(ẋ, u̇) + added(θ̇, ċ).
+    """u̇ = spread(ẋ, u̇) + added(θ̇, ċ): the derivative of a causal net at a point.
 
-    A sum moves because what it reads moves (`spread`), and because its own weights do (`added`).
-    Both maps are linear, and spread is strictly triangular: u̇ can be unrolled, each unit once.
+    u are the sums of all units, the outputs f among them. A sum moves because what it reads moves
+    (`spread`), and because its own weights and the condition do (`added`). Both maps are linear. A
+    sum reads only what is made before it, so the equation is solved unit by unit.
 
-    - `outputs(u̇)` -> ḟ [..., d, k], which is part of u̇.
-    - `unroll(emit, right)` -> (ẋ [..., d], u̇): u̇ = spread(ẋ, u̇) + right, ẋ_i = emit(i, ḟ_i).
-    - `unroll_back(emit, right)` -> (ū, v [..., d]): the same for the transpose, from the last
-      coordinate to the first: (v, ū) = spreadᵀ(ū) + (0, right), plus emit(i, v_i) in f̄_i. With the
-      cotangents of all sums at hand, those of the weights are products with what the sums read.
+    - `outputs(u̇)` -> ḟ [..., d, k], a part of u̇.
+    - `unroll(emit, right)` -> (ẋ [..., d], u̇) solves u̇ = spread(ẋ, u̇) + right with
+      ẋ_i = emit(i, ḟ_i), from the first coordinate to the last.
+    - `unroll_back(emit, right)` -> (ū, v [..., d]) solves the transpose,
+      (v, ū) = spreadᵀ(ū) + (0, right), where emit(i, v_i) is added to the cotangent f̄_i of each
+      output, from the last coordinate to the first.
     """
 
     added: Callable[[Params, Array | None], Array]
@@ -50,9 +54,9 @@ class LinearCausalNet(NamedTuple):
 
 
 class Derivative(NamedTuple):
-    """u̇ = spread(ẋ, u̇) + r and its transpose, about a point; see `LinearCausalNet`.
+    """The parts of a `LinearCausalNet`, for arrays as layers take them.
 
-    Here all is feature-major and in the order of the steps: x [d·p, batch], u [units, batch].
+    These are feature-major and in the order of the steps: x [d·p, batch], u [units, batch].
     """
 
     layers: Layers
@@ -64,11 +68,11 @@ class Derivative(NamedTuple):
     num_blocks: int  # of a pass
 
     def sums(self, layers: Layers) -> Array:
-        """u of these weights, each sum from the values at the point."""
+        """The sums of these weights, from what the units read at the point: linear in weights."""
         return self._sums(layers, self.x, self.streams, self.values)
 
     def spread(self, x_dot: Array, units_dot: Array) -> Array:
-        """How u moves because x and u do."""
+        """The part of u̇ that comes from ẋ and u̇, by the weights at the point."""
         *pushed, _ = self._split(units_dot)
         moved = [slope * stream for slope, stream in zip(self.slopes, pushed)]
         still = self.layers._replace(
@@ -82,7 +86,7 @@ class Derivative(NamedTuple):
         return units_dot[self._ends()[-1] :]
 
     def unroll(self, emit: Callable, right: Array) -> tuple[Array, Array]:
-        """(ẋ, u̇) with ẋ_t = emit(t, ḟ_t)."""
+        """(ẋ, u̇) with u̇ = spread(ẋ, u̇) + right and ẋ_t = emit(t, ḟ_t)."""
         *offsets, out_offset = self._split(right)
         moving = self.layers._replace(offsets=offsets, out_offset=out_offset)
 
@@ -94,9 +98,9 @@ class Derivative(NamedTuple):
         return x_dot, jnp.concatenate([*pushed, f_dot])
 
     def unroll_back(self, emit: Callable, right: Array) -> tuple[Array, Array]:
-        """(ū, v) with f̄_t = emit(t, v_t) + right; t counts from the last coordinate.
+        """(ū, v) with f̄_t = emit(t, v_t) + right_t, where t counts from the last coordinate.
 
-        All backwards: layers, units, and coordinates, whose entries keep their order.
+        Layers, units and coordinates are all reversed; the p entries of a coordinate are not.
         """
         dim, q = self.layers.dim, self.layers.q
         *right, right_f = self._split(right)

@@ -1,8 +1,9 @@
 """Forward substitution: the inputs of a triangular net made one after the other, each unit once.
 
-A block of coordinates first takes in all that is known already, one product for each matrix:
-nearly all of the arithmetic. What is left is the block's own small corner of each matrix, which is
-walked coordinate by coordinate, or iterated for all coordinates of the block together (Jacobi).
+The coordinates are made in blocks. A block first takes in all that is known already, by one product
+for each matrix, which is nearly all of the arithmetic. What is left is a small corner of each
+matrix, in which the units of the block read one another. It is walked coordinate by coordinate, or
+iterated for all coordinates of the block together (Jacobi's method).
 """
 
 from collections.abc import Callable
@@ -31,16 +32,16 @@ def unroll(
 ) -> tuple[Array, Any, Array, list[Array]]:
     """x_t, kept_t = emit(t, f_t(x_<t)) for t = 0..d-1, from f [q, batch] to x_t [p, batch].
 
-    Returns x [d·p, batch], all that was kept (such as the levels that x encodes), stacked [d, ...],
-    f(x) [d·q, batch], and all streams.
+    Returns x [d·p, batch], what `emit` kept of each step (such as the level that x_t encodes),
+    stacked [d, ...], f(x) [d·q, batch], and the streams of all layers.
 
-    The default walks a block coordinate by coordinate, each unit once. `iterate` repeats it for all
-    coordinates of the block until nothing changes by more than `tolerance`, which is exact after as
-    many rounds as the block has coordinates.
+    By default a block is walked coordinate by coordinate, and each unit is computed once. With
+    `iterate`, all coordinates of the block are computed again and again, until none changes by more
+    than `tolerance`. That is exact after as many rounds as the block has coordinates.
 
-    Cost: walking, the arithmetic of one pass, d small steps one after the other; iterating, fewer
-    and larger steps, several times the arithmetic in the corners. Compile time grows with
-    num_blocks.
+    Cost: walking takes the arithmetic of one pass, in d small steps one after the other. Iterating
+    takes fewer and larger steps, and several times the arithmetic in the corners. Compile time
+    grows with num_blocks.
     """
     f = jnp.zeros((layers.q, batch), layers.readout.dtype)
     dtype = jnp.result_type(f, jax.eval_shape(emit, 0, f)[0])
