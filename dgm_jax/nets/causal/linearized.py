@@ -16,8 +16,8 @@ with a net can be done with its derivative:
 - the cotangents of the sums obey the transpose, ū_{n-1} = s'(u_{n-1}) W_nᵀ ū_n + r_{n-1}, which is
   solved from the last coordinate to the first (`unroll_back`), each unit once.
 
-All sums are in one array, [units and outputs, batch]. In a residual block they include what its skip
-connection adds.
+All sums are in one array, [units and outputs, batch]. In a residual block they include what its
+skip connection adds.
 """
 
 from collections.abc import Callable
