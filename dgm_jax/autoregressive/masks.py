@@ -16,7 +16,7 @@ import numpy as np
 from .. import checks
 from ..distributions import Autoregressive
 from ..likelihoods import Conditional
-from ..protocol import Array, CausalNet, Density, Key, Params
+from ..protocol import Array, CausalNet, Density, Key, Params, again
 from .density import density
 
 AGNOSTIC = ("order", "connectivity")
@@ -265,5 +265,5 @@ def under_masks(
 def _drawn(key: Key, num_masks: int):
     """Which mask, and a key for what is random in the net: apart from the halves `randint` uses."""
     checks.key(key)
-    net_key = jax.random.fold_in(jax.random.clone(key), 2)
+    net_key = jax.random.fold_in(again(key), 2)
     return jax.random.randint(key, (), 0, num_masks), net_key

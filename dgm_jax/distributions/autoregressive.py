@@ -11,7 +11,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from .. import checks
-from ..protocol import Array, CausalNet, Key, Params
+from ..protocol import Array, CausalNet, Key, Params, again
 from .levels import Levels
 
 
@@ -61,7 +61,7 @@ class Autoregressive(distrax.Distribution):
 
     def conditionals(self, x: Array) -> distrax.Distribution:
         """All p(x_i | x_<i), a distribution with batch shape [..., *event_shape]."""
-        f = self._net.apply(self._params, self._flat(x), self._cond, key=self._same_key())
+        f = self._net.apply(self._params, self._flat(x), self._cond, key=again(self._key))
         return self._to_dist(self._shaped(f, f.shape[-1]))
 
     def log_prob(self, value):
@@ -94,7 +94,7 @@ class Autoregressive(distrax.Distribution):
         return self._shaped(jnp.where(given, x.astype(made.dtype), made))
 
     def _batch_of(self, x, given):
-        """The batch shape that all three have together."""
+        """The batch shape that x, given and the density have together."""
         batches = [a.shape[: a.ndim - len(self._shape)] for a in (x, given)] + [self.batch_shape]
         try:
             return jnp.broadcast_shapes(*batches)
@@ -131,7 +131,7 @@ class Autoregressive(distrax.Distribution):
             checks.positive(temperature, "temperature")
         if top_k is not None:
             checks.positive_int(top_k, "top_k")
-        self._num_levels()  # or it is refused here
+        self._num_levels()  # refuses conditionals of numbers here, before anything is drawn
         to_dist = Partial(partial(_sharpen, top_k), self._to_dist, temperature)
         return Autoregressive(
             self._net,
@@ -140,7 +140,7 @@ class Autoregressive(distrax.Distribution):
             self._shape,
             self._cond,
             num_outputs=self._num_outputs,
-            key=self._same_key(),
+            key=again(self._key),
         )
 
     def _num_levels(self):
@@ -159,12 +159,8 @@ class Autoregressive(distrax.Distribution):
         return self._unroll(Partial(_draw, self._to_dist, key), (n, *self.batch_shape))
 
     def _unroll(self, emit, batch_shape):
-        key = self._same_key()
+        key = again(self._key)  # all methods draw the same in the net
         return self._net.unroll(self._params, emit, batch_shape, self._cond, key=key)
-
-    def _same_key(self):
-        """The key of the net, which all methods use alike: a clone is no reuse by mistake."""
-        return None if self._key is None else jax.random.clone(self._key)
 
     def _flat(self, x):
         """[..., *event_shape] -> [..., d]."""
@@ -191,7 +187,7 @@ def _draw(to_dist, key, i, f):
 
 
 def _keep_or_draw(x, given, to_dist, key, i, f):
-    """x_i where it is given."""
+    """x_i where it is given, and a draw elsewhere."""
     drawn = _draw(to_dist, key, i, f)
     if jnp.issubdtype(drawn.dtype, jnp.integer) > jnp.issubdtype(x.dtype, jnp.integer):
         raise checks.InputError(f"x must be levels, integers; got {x.dtype}. Try x.astype(int).")
