@@ -267,7 +267,8 @@ def maximum_likelihood(
     """`fit` of a density to rows x, or (x, cond), by the settings of a config.
 
     An ensemble of masks draws one of them each step, and is scored as a whole.
-    noisy: noisy(key, x) makes numbers of levels
+    noisy: noisy(key, x) makes numbers of levels; the key of a step is then for this noise alone,
+        and the model gets none (no dropout)
     scored: the density of the validation and test splits, if it is not `model`: longer texts
     per: the loss is divided by this, such as the numbers in x; it scales gradients
     decayed, clip, warm_up: those of `adamw`

@@ -92,77 +92,86 @@ def irevnet(
 
 
 def _couplings(block: Net, num: int) -> Reversible:
-    """num times (a, b) -> (b, a + F(b)): two of these, with F and G, are one layer of a RevNet.
-
-    One scan over stacked parameters, so compile time does not depend on the depth either.
-    """
-
-    def f(params, key, b):  # the way back draws the same
-        return block.apply(params, b, key=again(key))
-
-    def there(params, keys, halves):
-        def body(halves, layer):
-            a, b = halves
-            return (b, a + f(*layer, b)), None
-
-        return jax.lax.scan(body, halves, (params, keys), num)[0]
-
-    def back(params, keys, halves):
-        def body(halves, layer):
-            b, moved = halves
-            return (moved - f(*layer, b), b), None
-
-        return jax.lax.scan(body, halves, (params, keys), num, reverse=True)[0]
-
-    run = jax.custom_vjp(there)
-
-    def run_forward(params, keys, halves):
-        end = there(params, keys, halves)
-        return end, (params, keys, end)  # no activation but the last
-
-    def run_backward(kept, cotangents):
-        params, keys, end = kept
-
-        def body(carry, layer):
-            (b, moved), (b_bar, moved_bar) = carry
-            p, key = layer
-            out, pull = jax.vjp(lambda p, b: f(p, key, b), p, b)
-            p_bar, from_f = pull(moved_bar)
-            return ((moved - out, b), (moved_bar, b_bar + from_f)), p_bar
-
-        carry = end, cotangents
-        (_, x_bar), params_bar = jax.lax.scan(body, carry, (params, keys), num, reverse=True)
-        return params_bar, None, x_bar
-
-    run.defvjp(run_forward, run_backward)
+    """num couplings in turn; two of them, with F and G, are one layer of a RevNet."""
+    steps = _Couplings(block, num)
+    run = jax.custom_vjp(steps.there)
+    run.defvjp(steps.keeping_the_end, steps.pulled_back)
 
     def init(key):
         checks.key(key)
         return jax.vmap(block.init)(jax.random.split(key, num))
 
-    def on_halves(function, params, x, key):
-        checks.array(x, "x")
-        if not x.ndim or x.shape[-1] % 2:
-            raise checks.InputError(
-                f"x must have an even last axis, to halve; got shape {x.shape}."
-            )
-        checks.events(x, x.shape[-1])
-        leaves = jax.tree.leaves(params)
-        if stacked := {jnp.shape(leaf)[:1] for leaf in leaves} - {(num,)}:
-            raise checks.InputError(
-                f"params must stack {num} blocks, two a layer, on each first axis; "
-                f"got {stacked.pop()}. They may be of a net with another num_layers."
-            )
-        if key is not None:
-            checks.key(key)
-        halves = tuple(jnp.split(x.astype(jnp.result_type(x, *leaves)), 2, -1))
-        keys = None if key is None else jax.random.split(key, num)
-        return jnp.concatenate(function(params, keys, halves), -1)
-
     def apply(params, x, *, key=None):
-        return on_halves(run, params, x, key)
+        return _on_halves(run, num, params, x, key)
 
     def inverse(params, y, *, key=None):
-        return on_halves(back, params, y, key)
+        return _on_halves(steps.back, num, params, y, key)
 
     return Reversible(init, apply, inverse)
+
+
+class _Couplings(NamedTuple):
+    """num times (a, b) -> (b, a + F(b)), as one scan over stacked parameters and keys.
+
+    So compile time does not depend on the depth either.
+    """
+
+    block: Net
+    num: int
+
+    def f(self, params, key, b):
+        """F(b). The way back draws the same."""
+        return self.block.apply(params, b, key=again(key))
+
+    def there(self, params, keys, halves):
+        def body(halves, layer):
+            a, b = halves
+            return (b, a + self.f(*layer, b)), None
+
+        return jax.lax.scan(body, halves, (params, keys), self.num)[0]
+
+    def back(self, params, keys, halves):
+        def body(halves, layer):
+            b, moved = halves
+            return (moved - self.f(*layer, b), b), None
+
+        return jax.lax.scan(body, halves, (params, keys), self.num, reverse=True)[0]
+
+    def keeping_the_end(self, params, keys, halves):
+        """`there`, and what `pulled_back` needs of it: no activation but the last."""
+        end = self.there(params, keys, halves)
+        return end, (params, keys, end)
+
+    def pulled_back(self, kept, cotangents):
+        """The cotangents of `there`'s arguments; each layer finds its activations again."""
+        params, keys, end = kept
+
+        def body(carry, layer):
+            (b, moved), (b_bar, moved_bar) = carry
+            p, key = layer
+            out, pull = jax.vjp(lambda p, b: self.f(p, key, b), p, b)
+            p_bar, from_f = pull(moved_bar)
+            return ((moved - out, b), (moved_bar, b_bar + from_f)), p_bar
+
+        carry = end, cotangents
+        (_, x_bar), params_bar = jax.lax.scan(body, carry, (params, keys), self.num, reverse=True)
+        return params_bar, None, x_bar
+
+
+def _on_halves(function, num, params, x, key):
+    """function(params, keys, halves) of the two halves of the last axis of x, joined again."""
+    checks.array(x, "x")
+    if not x.ndim or x.shape[-1] % 2:
+        raise checks.InputError(f"x must have an even last axis, to halve; got shape {x.shape}.")
+    checks.events(x, x.shape[-1])
+    leaves = jax.tree.leaves(params)
+    if stacked := {jnp.shape(leaf)[:1] for leaf in leaves} - {(num,)}:
+        raise checks.InputError(
+            f"params must stack {num} blocks, two a layer, on each first axis; "
+            f"got {stacked.pop()}. They may be of a net with another num_layers."
+        )
+    if key is not None:
+        checks.key(key)
+    halves = tuple(jnp.split(x.astype(jnp.result_type(x, *leaves)), 2, -1))
+    keys = None if key is None else jax.random.split(key, num)
+    return jnp.concatenate(function(params, keys, halves), -1)

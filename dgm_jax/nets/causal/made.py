@@ -74,9 +74,11 @@ def made(
         d = 16. More blocks take longer to compile.
     density_blocks: row blocks of the parallel pass, which leave out products with zeros
         (`nets.causal.triangular`); 1 is the dense pass. The default is 1 where a layer has fewer
-        than 256 units, since small products cost what the blocks save; else 2, and 4 from d = 512.
+        than 256 units, since small products cost what the blocks save; else 2 from d = 8, and 4
+        from d = 512.
     tolerance: the largest change at which a fixed-point iteration stops; with 0 it is exact.
-    Cost: `apply` and `unroll` each take at most Σ in·out multiply-adds an example, one dense pass.
+    Cost: `apply`, and `unroll` with "unit_once", each take at most one dense pass, Σ in·out
+    multiply-adds an example.
     """
     checks.positive_int(dim, "dim")
     checks.widths(hidden)
