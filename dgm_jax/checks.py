@@ -214,6 +214,17 @@ def finite_rows(x: Any, name: str = "data") -> None:
             )
 
 
+def divisible(batch: Any, parts: int, among: str) -> None:
+    """A batch whose rows divide among so many parts; the error names the nearest numbers."""
+    rows = np.shape(batch)[0] if np.shape(batch) else 0
+    if rows == 0 or rows % parts:
+        near = sorted({rows - rows % parts, rows - rows % parts + parts} - {0})
+        raise InputError(
+            f"batch must have rows that divide among {among}; got {rows}. "
+            f"Use {' or '.join(map(str, near))}."
+        )
+
+
 def function(value: Any, name: str) -> None:
     """Something to call; the usual slip is to pass its result instead."""
     if not callable(value):

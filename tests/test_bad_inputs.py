@@ -128,7 +128,7 @@ BAD = {
     "a list for a logger": (lambda: train(on_log=[]), "on_log must be a function"),
     "a batch that does not divide among devices": (
         lambda: learning.shard_batch(np.zeros((10, 3)), learning.data_mesh(8)),
-        "batch 10, 8 devices: use 8 or 16",
+        "batch must have rows that divide among 8 devices; got 10. Use 8 or 16",
     ),
     "more devices than there are": (lambda: learning.data_mesh(99), "num_devices is 99, but there"),
     "a number for an optimiser": (

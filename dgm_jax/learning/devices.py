@@ -57,12 +57,7 @@ def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
 def check_rows(batch: Batch, mesh: Mesh) -> None:
     """`ValueError` where the rows of a leaf do not divide among the devices of `mesh`."""
     for leaf in jax.tree.leaves(batch):
-        rows, count = np.shape(leaf)[0] if np.shape(leaf) else 0, mesh.size
-        if rows == 0 or rows % count:
-            near = {rows - rows % count, rows - rows % count + count} - {0}
-            raise checks.InputError(
-                f"batch {rows}, {count} devices: use {' or '.join(map(str, sorted(near)))}."
-            )
+        checks.divisible(leaf, mesh.size, f"{mesh.size} devices")
 
 
 def first_copy(tree: Params) -> Params:

@@ -138,17 +138,12 @@ def _update(name, player, stateful, given, axis_name):
 def _dealt(batch: Batch, players) -> Batch:
     """Each leaf [rows, ...] as [k, rows / k, ...], where part j has the rows j, j + k, ..."""
     total = sum(player.num_updates for player in players.values())
+    turns = ", ".join(f"{name} {player.num_updates}" for name, player in players.items())
 
     def deal(x):
-        rows = np.shape(x)[0] if np.shape(x) else 0
-        if rows == 0 or rows % total:
-            near = {rows - rows % total, rows - rows % total + total} - {0}
-            turns = ", ".join(f"{name} {player.num_updates}" for name, player in players.items())
-            raise checks.InputError(
-                f"batch {rows}, {total} updates a step ({turns}): "
-                f"use {' or '.join(map(str, sorted(near)))}."
-            )
-        return jnp.moveaxis(jnp.reshape(x, (rows // total, total, *np.shape(x)[1:])), 1, 0)
+        checks.divisible(x, total, f"{total} updates a step ({turns})")
+        rows, *shape = np.shape(x)
+        return jnp.moveaxis(jnp.reshape(x, (rows // total, total, *shape)), 1, 0)
 
     return jax.tree.map(deal, batch)
 

@@ -10,7 +10,6 @@ READING = "dgm_jax/learning/checkpoints/reading.py"
 PLAYERS = "dgm_jax/learning/players.py"
 LANGEVIN = "dgm_jax/learning/langevin.py"
 ROWS = "dgm_jax/learning/rows.py"
-DEVICES = "dgm_jax/learning/devices.py"
 LOADING = "dgm_jax/learning/loading.py"
 
 RESUMED = "learning/test_loop.py::test_a_run_killed_and_resumed_is_the_run"
@@ -219,8 +218,8 @@ FAULTS = (
     Fault(
         "rows-that-do-not-divide",
         "a batch that does not divide among devices is not refused",
-        DEVICES,
-        "if rows == 0 or rows % count:",
+        "dgm_jax/checks.py",
+        "if rows == 0 or rows % parts:",
         "if rows == 0:",
         "learning/test_devices.py::test_what_does_not_divide_is_said_with_what_does",
     ),
@@ -307,8 +306,8 @@ FAULTS = (
         "players-take-rows-from-other-devices",
         "rows are shared out in blocks, which are those of other devices",
         PLAYERS,
-        "return jnp.moveaxis(jnp.reshape(x, (rows // total, total, *np.shape(x)[1:])), 1, 0)",
-        "return jnp.reshape(x, (total, rows // total, *np.shape(x)[1:]))",
+        "return jnp.moveaxis(jnp.reshape(x, (rows // total, total, *shape)), 1, 0)",
+        "return jnp.reshape(x, (total, rows // total, *shape))",
         (
             "learning/test_players.py::"
             "test_statistics_are_those_of_the_whole_batch_and_its_rows_stay_where_they_are"

@@ -128,9 +128,9 @@ def test_a_run_on_a_mesh_is_resumed_on_another(tmp_path, monkeypatch):
 
 
 def test_what_does_not_divide_is_said_with_what_does():
-    with pytest.raises(ValueError, match="batch 10, 8 devices: use 8 or 16"):
+    with pytest.raises(ValueError, match="8 devices; got 10. Use 8 or 16"):
         shard_batch({"x": np.zeros((10, 3))}, data_mesh(8))
-    with pytest.raises(ValueError, match="batch 3, 8 devices: use 8\\."):
+    with pytest.raises(ValueError, match="8 devices; got 3. Use 8\\."):
         shard_batch(np.zeros((3,)), data_mesh(8))
     with pytest.raises(ValueError, match="num_devices is 9, but there are 8"):
         data_mesh(9)

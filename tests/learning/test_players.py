@@ -199,7 +199,7 @@ PLAYER = Player(product, optax.sgd(0.1))
             lambda: alternate({"a": PLAYER}, init).init(jax.random.key(0)),
         ),
         (
-            r"batch 10, 3 updates a step \(a 2, b 1\): use 9 or 12",
+            r"3 updates a step \(a 2, b 1\); got 10. Use 9 or 12",
             lambda: jax.eval_shape(
                 lambda: step_of(
                     alternate({"a": PLAYER._replace(num_updates=2), "b": PLAYER}, init),
