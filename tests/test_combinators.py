@@ -117,7 +117,7 @@ def test_pushforward_of_a_normal_by_an_affine_map_is_the_normal_with_that_mean_a
 
 
 def test_pushforward_composes_with_itself():
-    """The law of f(g(z)) is the pushforward by f of the pushforward by g."""
+    """The distribution of f(g(z)) is the pushforward by f of the pushforward by g."""
     f, g = scalar("f"), scalar("g")
     f_params, g_params = {"f": jnp.array([1.0, 0.5])}, {"g": jnp.array([-2.0, 0.3])}
     nested = pushforward(f, pushforward(g, standard_normal(2)))

@@ -1,4 +1,4 @@
-"""The autoregressive law: its inverse, and the derivatives of that, against the definition."""
+"""The autoregressive bijection: its inverse, and the derivatives of it, against the definition."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The coupling law, by hand."""
+"""The coupling bijection, by hand."""
 
 import jax.numpy as jnp
 import numpy as np

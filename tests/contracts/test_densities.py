@@ -1,4 +1,4 @@
-"""The laws of a density: every constructor in `DENSITIES` integrates to one, draws from itself.
+"""The contract of densities: every constructor in `DENSITIES` integrates to one, draws from itself.
 
 One program a case computes all that is looked at.
 """

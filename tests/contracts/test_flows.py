@@ -1,4 +1,4 @@
-"""The laws of a flow: every constructor in `FLOWS`, moved off the identity, obeys all of them.
+"""The contract of flows: every constructor in `FLOWS`, moved off the identity, obeys it.
 
 One program a case computes all that is looked at.
 """

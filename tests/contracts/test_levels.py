@@ -1,4 +1,4 @@
-"""The laws of a discrete density: it sums to one, and draws from itself, fast or slow alike.
+"""What a discrete density obeys: it sums to one, and draws from itself, fast or slow alike.
 
 Every constructor in `LEVELS` is taken away from its start and held to them over all states. One
 program a case computes all that is looked at.

@@ -48,7 +48,7 @@ exact = {"solver": ode_solver(rtol=1e-6, atol=1e-6, adjoint="direct")}
 
 
 def of_images(make, shape, cond_shape=None, **options):
-    """A flow of images as one of vectors, for the laws here; deep, so with a smaller spread."""
+    """A flow of images as one of vectors, for the contracts; deep, so with a smaller spread."""
     own = {"hidden": 4, "num_blocks": 1, "cond_shape": cond_shape} | options
 
     def flow():
@@ -144,7 +144,7 @@ FLOWS = {
     ),
 }
 
-# Those that the laws of devices and of half precision are tested with by default: a carrier with a
+# Those that devices and half precision are tested with by default: a carrier with a
 # condition, layers in a scan, a law with bins, an inverse that is solved, images.
 STAND_FOR_ALL = (
     "maf, conditional",

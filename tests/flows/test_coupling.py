@@ -1,4 +1,4 @@
-"""A coupling: the special case of the autoregressive law that the lecture says it is."""
+"""A coupling: the special case of the autoregressive flow that the lecture says it is."""
 
 import jax
 import jax.numpy as jnp
