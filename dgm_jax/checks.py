@@ -157,6 +157,18 @@ def condition(cond: Any, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
     return jnp.shape(cond)[:batch_ndim]
 
 
+def common_batch(**batch_shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The batch shape that all have together, by broadcasting; the error names each and its own."""
+    try:
+        return jnp.broadcast_shapes(*batch_shapes.values())
+    except ValueError:
+        *names, last = batch_shapes
+        got = ", ".join(f"{name} {shape}" for name, shape in batch_shapes.items())
+        raise InputError(
+            f"{', '.join(names)} and {last} must have batch shapes that broadcast; got {got}."
+        ) from None
+
+
 _SHAPES = weakref.WeakKeyDictionary()  # init -> (tree, {path: shape}), traced once a model
 
 

@@ -333,10 +333,10 @@ def _check_joint_condition(parts, cond_shape):
         raise checks.InputError(
             f"cond_shape must be that of a vector, (n,), to be joined; got {cond_shape}."
         )
-    if parts["prior"].cond_shape not in (None, cond_shape):
+    prior_shape = parts["prior"].cond_shape
+    if prior_shape is not None and tuple(prior_shape) != tuple(cond_shape or ()):
         raise checks.InputError(
-            f"prior must have the model's cond_shape={cond_shape}, or none; got "
-            f"{parts['prior'].cond_shape}."
+            f"prior must have the model's cond_shape={cond_shape}, or none; got {prior_shape}."
         )
 
 

@@ -95,14 +95,8 @@ class Autoregressive(distrax.Distribution):
 
     def _batch_of(self, x, given):
         """The batch shape that x, given and the density have together."""
-        batches = [a.shape[: a.ndim - len(self._shape)] for a in (x, given)] + [self.batch_shape]
-        try:
-            return jnp.broadcast_shapes(*batches)
-        except ValueError:
-            raise checks.InputError(
-                "x, given and the density must have batch shapes that broadcast; got "
-                f"{batches[0]}, {batches[1]} and {batches[2]}. The density has that of its cond."
-            ) from None
+        of_x, of_given = (a.shape[: a.ndim - len(self._shape)] for a in (x, given))
+        return checks.common_batch(x=of_x, given=of_given, cond=self.batch_shape)
 
     def _check_given(self, x, given):
         if any(isinstance(a, jax.core.Tracer) for a in (x, given)):

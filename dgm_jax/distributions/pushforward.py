@@ -29,6 +29,11 @@ class Pushforward(distrax.Transformed):
             distribution = _Copies(distribution, batch_shape[: max(missing, 0)])
         super().__init__(distribution, bijector)
 
+    def log_prob(self, value):
+        value_batch = jnp.shape(value)[: max(jnp.ndim(value) - self.bijector.event_ndims_out, 0)]
+        checks.common_batch(x=value_batch, cond=tuple(self.distribution.batch_shape))
+        return super().log_prob(value)
+
     def _sample_n(self, key, n):
         checks.key(key, "seed")
         return self.bijector.forward(self.distribution.sample(seed=key, sample_shape=(n,)))

@@ -1,7 +1,5 @@
 """Bounds of log p(x) of a latent variable model, by samples of its posterior."""
 
-import jax.numpy as jnp
-
 from .. import checks
 from ..protocol import Array, Key, LatentVariable, Params, split
 
@@ -18,9 +16,11 @@ def log_weights(
 ) -> Array:
     """log w_k = log p(x | z_k) + log p(z_k) - log q(z_k | x) with z_k ~ q(z | x), [K, *batch].
 
-    Its mean over k is the ELBO (Kingma & Welling 2014), and log 1/K Σ_k w_k the tighter bound of
+    The mean over k is the ELBO (Kingma & Welling 2014), and log 1/K Σ_k w_k the tighter bound of
     Burda et al. (2016, equation 8); E w_k = p(x). Reparameterised where the posterior's samples
     are. `key` draws z; `parts_key` is handed to the three parts, for dropout in training. In nats.
+    The condition is one for each x, or one for all. The likelihood gets it with z [K, *batch, ...],
+    against which its batch broadcasts.
     Cost: one pass of the posterior, K of the likelihood. Raises `ValueError` for num_samples
     below 1.
     """
@@ -29,6 +29,5 @@ def log_weights(
     posterior = model.posterior(params, x, cond, key=posterior_key)
     z, log_q = posterior.sample_and_log_prob(seed=key, sample_shape=num_samples)
     log_prior = model.prior(params, cond, key=prior_key).log_prob(z)
-    of_each = None if cond is None else jnp.broadcast_to(cond, (num_samples, *jnp.shape(cond)))
-    log_likelihood = model.likelihood(params, z, of_each, key=likelihood_key).log_prob(x)
+    log_likelihood = model.likelihood(params, z, cond, key=likelihood_key).log_prob(x)
     return log_likelihood + log_prior - log_q

@@ -355,11 +355,11 @@ def test_batches_that_do_not_fit_are_named_where_x_is_completed():
     dist = Autoregressive(net, params, categorical, 3, jnp.zeros((4, 2)), num_outputs=LEVELS)
     x, given = jnp.zeros((2, 3), jnp.int32), np.zeros((5, 3), bool)
     for x, given, got in [  # noqa: B020
-        (x, given[0], r"\(2,\), \(\) and \(4,\)"),
-        (x[0], given, r"\(\), \(5,\) and \(4,\)"),
-        (x, given, r"\(2,\), \(5,\) and \(4,\)"),
+        (x, given[0], r"x \(2,\), given \(\), cond \(4,\)"),
+        (x[0], given, r"x \(\), given \(5,\), cond \(4,\)"),
+        (x, given, r"x \(2,\), given \(5,\), cond \(4,\)"),
     ]:
-        with pytest.raises(ValueError, match=f"x, given and the density must have .*; got {got}"):
+        with pytest.raises(ValueError, match=f"x, given and cond must have .*; got {got}"):
             dist.complete(x, given, seed=jax.random.key(0))
 
 

@@ -4,8 +4,11 @@ import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from dgm_jax.distributions import Pushforward
+from dgm_jax.combinators import pushforward
+from dgm_jax.distributions import Pushforward, standard_normal
+from dgm_jax.flows import coupling
 
 
 class Linear(distrax.Bijector):
@@ -56,3 +59,12 @@ def test_a_batch_of_conditions_has_noise_of_its_own_for_each():
     np.testing.assert_allclose(dist.distribution.entropy(), jnp.full(3, base.entropy()))
     correlations = np.corrcoef((x - shifts)[..., 0].T)[np.triu_indices(3, 1)]
     assert np.abs(correlations).max() < 0.06
+
+
+def test_points_that_are_not_as_many_as_the_conditions_are_refused_by_name():
+    model = pushforward(coupling(2, hidden=(3,), cond_shape=(1,)), standard_normal(2))
+    dist = model.dist(model.init(jax.random.key(0)), jnp.ones((7, 1)))
+    told = r"x and cond must have batch shapes that broadcast; got x \(5,\), cond \(7,\)"
+    with pytest.raises(ValueError, match=told):
+        dist.log_prob(jnp.ones((5, 2)))
+    assert dist.log_prob(jnp.ones(2)).shape == (7,)

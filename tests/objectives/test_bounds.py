@@ -39,7 +39,11 @@ def weights(model, num, cond=None):
     return draw(jax.random.key(0))
 
 
-@pytest.mark.parametrize("cond", [None, np.full((7, 1), 1.5, np.float32)], ids=["", "cond"])
+@pytest.mark.parametrize(
+    "cond",
+    [None, np.linspace(1, 2, 7, dtype=np.float32)[:, None], np.float32([1.5])],
+    ids=["", "one for each", "one for all"],
+)
 def test_with_the_exact_posterior_every_weight_is_the_likelihood(cond):
     log_w = weights(model(0.4, 5**-0.5), 3, cond)
     np.testing.assert_allclose(log_w, np.broadcast_to(EXACT, (3, 7)), atol=2e-5)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from ... import checks
 from ...protocol import Array, Shape
@@ -57,11 +56,4 @@ def batch_of(
         checks.events(x, dim)
     else:
         checks.levels(x, dim, encoding.num_levels)
-    batch_shapes = x.shape[:-1], checks.condition(cond, cond_shape)
-    try:
-        return jnp.broadcast_shapes(*batch_shapes)
-    except ValueError:
-        raise checks.InputError(
-            f"x and cond must have batch shapes that broadcast; got x {x.shape} and cond "
-            f"{cond.shape}: {batch_shapes[0]} and {batch_shapes[1]}."
-        ) from None
+    return checks.common_batch(x=x.shape[:-1], cond=checks.condition(cond, cond_shape))
