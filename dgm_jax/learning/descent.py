@@ -89,19 +89,51 @@ def in_full(loss: Callable[..., tuple[Array, Any]], stateful: bool) -> Callable:
     """
 
     def stateless(params, key, batch, state, **given):
-        value, metrics = loss(params, key, batch, **given)
+        value, metrics = scalar_and_aux(loss(params, key, batch, **given))
+        check_metrics(metrics, "loss")
         return value, (metrics, state)
 
     def carrying(params, key, batch, state, **given):
-        value, aux = loss(params, key, batch, state=state, **given)
+        value, aux = scalar_and_aux(loss(params, key, batch, state=state, **given))
         if not (isinstance(aux, tuple) and len(aux) == 2):
             raise checks.InputError(
                 "with init_state the loss must return (scalar, (metrics, state)); "
                 f"got {type(aux).__name__} beside the scalar."
             )
+        check_metrics(aux[0], "loss")
         return value, aux
 
     return carrying if stateful else stateless
+
+
+def scalar_and_aux(found: Any) -> tuple[Array, Any]:
+    """What a loss returned, which must be a pair that begins with a scalar."""
+    value, aux = pair(found, "loss", "scalar")
+    if jnp.shape(value) != ():
+        raise checks.InputError(
+            f"loss must return a scalar; got shape {jnp.shape(value)}. Average it over the batch."
+        )
+    return value, aux
+
+
+def pair(found: Any, function: str, first: str) -> tuple[Any, Any]:
+    """What `function` returned, which must be a pair (first, metrics)."""
+    if not (isinstance(found, (tuple, list)) and len(found) == 2):
+        got = "one array" if hasattr(found, "dtype") else type(found).__name__
+        raise checks.InputError(
+            f"{function} must return a pair ({first}, metrics); got {got}. Without metrics return "
+            f"({first}, {{}})."
+        )
+    return tuple(found)
+
+
+def check_metrics(metrics: Any, function: str) -> None:
+    """`InputError` where what `function` gave for metrics is no dict."""
+    if not isinstance(metrics, dict):
+        raise checks.InputError(
+            f"{function} must give metrics as a dict {{name: scalar}}; got "
+            f"{type(metrics).__name__}."
+        )
 
 
 def extras(

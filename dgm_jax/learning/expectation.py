@@ -7,7 +7,7 @@ import jax
 
 from .. import checks
 from ..protocol import Algorithm, Key, Metrics, Params
-from .descent import extras
+from .descent import check_metrics, extras, pair
 
 
 def expectation_maximization(
@@ -35,7 +35,9 @@ def expectation_maximization(
         checks.function(function, name)
 
     def step(params, key, batch, fixed=None):
-        statistics, metrics = e_step(params, batch, **extras(None, None, fixed))
+        found = e_step(params, batch, **extras(None, None, fixed))
+        statistics, metrics = pair(found, "e_step", "statistics")
+        check_metrics(metrics, "e_step")
         if axis_name is not None:
             statistics, metrics = jax.lax.pmean((statistics, metrics), axis_name)
         return m_step(params, statistics), metrics

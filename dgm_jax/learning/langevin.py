@@ -57,6 +57,7 @@ def langevin(
         given = extras(weights, state.step, fixed) | ({} if batch is None else {"batch": batch})
         eta = jnp.asarray(step_size(state.step) if callable(step_size) else step_size, float)
         gradient = score(state.x, **given)
+        _check_score(state.x, gradient)
         scale = jnp.sqrt(2 * eta * temperature)
 
         def moved(x, slope, noise):
@@ -67,6 +68,15 @@ def langevin(
         return LangevinState(state.step + 1, x), metrics
 
     return Algorithm(start, step, lambda state: state.x)
+
+
+def _check_score(x, gradient):
+    """A score of another shape would be broadcast, and move all samples alike."""
+    shapes, got = (jax.tree.map(jnp.shape, tree) for tree in (x, gradient))
+    if got != shapes:
+        raise checks.InputError(f"score must have the shapes of x, {shapes}; got {got}.")
+    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(x)):
+        raise checks.InputError("init must give floating samples; got integers. Try float32.")
 
 
 def _normal_like(tree, key):

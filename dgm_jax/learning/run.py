@@ -240,6 +240,9 @@ class Run:
         """The numbers of `evaluate`. Keeps the state as the best if the monitored one is better."""
         params = self.copy(self.algorithm.params(self.state))
         found = jax.device_get(self.plan.evaluate(params, jax.random.clone(self.eval_key)))
+        if not isinstance(found, dict) or any(np.ndim(x) for x in found.values()):
+            got = type(found).__name__ if not isinstance(found, dict) else "arrays in it"
+            raise checks.InputError(f"evaluate must return a dict {{name: scalar}}; got {got}.")
         numbers = processes.from_first(lambda: {name: float(x) for name, x in found.items()})
         for name in numbers.keys() & row.keys():
             raise checks.InputError(f"evaluate gave {name!r}, which the step gives too; rename it.")

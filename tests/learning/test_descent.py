@@ -33,6 +33,19 @@ def test_a_state_of_another_structure_is_refused():
         step(lambda p, key, x, state: (p["b"], {}), state=jnp.zeros(2))
 
 
+@pytest.mark.parametrize(
+    ("said", "returned"),
+    [
+        (r"loss must return a pair \(scalar, metrics\); got one array", lambda x: x.sum()),
+        (r"loss must return a scalar; got shape \(3,\)", lambda x: (x, {})),
+        ("loss must give metrics as a dict .*; got float", lambda x: (x.sum(), 1.0)),
+    ],
+)
+def test_a_loss_that_returns_something_else_is_refused_by_what_it_returns(said, returned):
+    with pytest.raises(ValueError, match=said):
+        step(lambda params, key, batch: returned(params["w"]))
+
+
 def test_a_wrong_rate_is_told_as_one():
     with pytest.raises(ValueError, match="optimizer fails at a step .*rate is a number"):
         step(optimizer=optax.adam("0.1"))

@@ -78,3 +78,9 @@ def test_what_is_fixed_reaches_the_e_step():
 def test_what_is_not_a_function_is_named():
     with pytest.raises(ValueError, match="m_step must be a function; got dict"):
         expectation_maximization(lambda key: 0, lambda params, x: 0, {})
+
+
+def test_an_e_step_without_metrics_is_told_how_to_return_none():
+    algorithm = expectation_maximization(lambda key: 0.0, lambda p, x: x.mean(), lambda p, s: s)
+    with pytest.raises(ValueError, match=r"e_step must return a pair .*\(statistics, \{\}\)"):
+        algorithm.step(0.0, None, jnp.ones(3))

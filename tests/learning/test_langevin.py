@@ -88,3 +88,18 @@ def test_a_wrong_argument_is_named(said, options):
     given = {"init": start, "score": score, "step_size": 0.1} | options
     with pytest.raises(ValueError, match=said):
         langevin(given.pop("init"), given.pop("score"), given.pop("step_size"), **given)
+
+
+@pytest.mark.parametrize(
+    ("said", "x", "score"),
+    [
+        (r"score must have the shapes of x, \(3,\); got \(\)", jnp.zeros(3), lambda x: -x.sum()),
+        ("init must give floating samples", jnp.zeros(3, int), lambda x: -x),
+    ],
+)
+def test_a_score_that_does_not_fit_its_samples_is_refused(said, x, score):
+    algorithm = langevin(lambda key: x, score, 0.1)
+    with pytest.raises(ValueError, match=said):
+        jax.eval_shape(
+            lambda key: algorithm.step(algorithm.init(key), key, None), jax.random.key(0)
+        )

@@ -56,3 +56,18 @@ def test_what_stays_fixed_is_an_argument_of_the_step_on_all_devices(num_devices,
     new, _ = step(state, t, None, placed)
     np.testing.assert_allclose(new, 7 * np.arange(1, 4), rtol=1e-4)
     assert step._cache_size() == 1 and not placed["w"].is_deleted()
+
+
+@pytest.mark.parametrize(
+    ("found", "got"), [(1.0, "float"), ({"nll": np.ones(2)}, "arrays in it")], ids=["one", "many"]
+)
+def test_an_evaluation_that_gives_no_numbers_by_name_is_refused(found, got):
+    still = Algorithm(lambda key: jnp.zeros(()), lambda state, key, batch: (state, {}))
+    with pytest.raises(ValueError, match=f"evaluate must return a dict .*; got {got}"):
+        train(
+            still,
+            jax.random.key(0),
+            num_steps=1,
+            evaluate=lambda params, key: found,
+            progress=False,
+        )
