@@ -357,6 +357,14 @@ FAULTS = (
         "learning/test_langevin.py::test_the_chain_has_the_variance_of_its_discretisation",
     ),
     Fault(
+        "langevin-score-of-another-shape",
+        "a score summed over samples is broadcast, and moves all of them alike",
+        LANGEVIN,
+        "        _check_score(state.x, gradient)\n",
+        "",
+        "learning/test_langevin.py::test_a_score_that_does_not_fit_its_samples_is_refused",
+    ),
+    Fault(
         "langevin-down-the-score",
         "T62: samples move away from high density",
         LANGEVIN,
