@@ -14,12 +14,13 @@ import pytest
 SHARES = {  # core-seconds of the default suite
     "tests": 30,  # the files that lie in no folder
     "tests/autoregressive": 75,
-    "tests/benchmarks": 75,
+    "tests/benchmarks": 70,
     "tests/bijectors": 60,
     "tests/contracts": 140,
     "tests/data": 35,
     "tests/distributions": 40,
     "tests/experiments": 140,
+    "tests/faults": 5,
     "tests/flows": 80,
     "tests/learning": 110,
     "tests/measure": 15,

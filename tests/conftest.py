@@ -14,6 +14,7 @@ false alarm: a key handed to a diffrax solver in `args` counts as used once a st
 first and hand that over, which also keeps it fixed along the path, as Hutchinson's trace needs.
 """
 
+import gc
 import os
 
 import jax
@@ -43,6 +44,14 @@ pytest_terminal_summary = budget.pytest_terminal_summary
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture
+def small_heap():
+    """gc.collect() walks what the test makes, not all that the suite holds, which takes seconds."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -24,7 +24,7 @@ def test_every_folder_of_tests_has_a_share():
     assert {"/".join(parts) for parts in folders} <= known | set(NEVER_BY_DEFAULT)
 
 
-NEVER_BY_DEFAULT = ("tests/multiprocess", "tests/reliability", "tests/faults")
+NEVER_BY_DEFAULT = ("tests/multiprocess", "tests/reliability")
 
 
 @pytest.mark.parametrize(

@@ -274,6 +274,7 @@ def test_what_is_wrong_is_one_line_with_argument_value_and_remedy(name):
         assert word in message
 
 
+@pytest.mark.usefixtures("small_heap")
 def test_the_shapes_of_parameters_are_traced_once_a_model_and_leave_with_it():
     traced = []
 

@@ -401,6 +401,7 @@ def test_a_second_draw_outside_of_jit_compiles_nothing(name):
     assert 0 < first < len(traced) < first + 3, "only for the number of levels"
 
 
+@pytest.mark.usefixtures("small_heap")
 def test_a_density_leaves_with_its_last_user():
     """What is compiled for draws outside of jit, and traced inside, belongs to the model."""
     model = ar.made(3, likelihoods.bernoulli(), hidden=(4,), masks=ar.Masks(2))

@@ -179,6 +179,27 @@ def test_no_steps_and_no_rate_are_refused_by_name(name):
         fitting.adamw(**{"num_steps": 10, "learning_rate": 0.1} | {name: 0})
 
 
+@pytest.mark.parametrize("warm_up", [0, 2])
+def test_the_rate_rises_then_falls_as_a_cosine_and_long_gradients_are_clipped(warm_up):
+    """Adam moves by the rate where all gradients are the same, as these are once clipped to 5."""
+    gradients = jnp.outer(jnp.array([10.0, 1, 3, 100, 1, 2]), jnp.array([3.0, 4]))
+
+    @jax.jit
+    def updates(start):
+        optimizer = fitting.adamw(0.1, 6, warm_up=warm_up)
+
+        def step(state, gradient):
+            update, state = optimizer.update(gradient, state, start)
+            return state, update
+
+        return jax.lax.scan(step, optimizer.init(start), gradients)[1]
+
+    t = np.arange(6)
+    falling = 0.05 * (1 + np.cos(np.pi * (t - warm_up) / (6 - warm_up)))
+    rate = np.where(t < warm_up, 0.1 * t / max(warm_up, 1), falling)
+    np.testing.assert_allclose(updates(jnp.zeros(2)), -np.stack([rate] * 2, 1), rtol=1e-4)
+
+
 def test_noise_is_the_same_at_every_score_and_conditions_keep_their_rows():
     def log_prob(params, key, batch):
         return batch[1] + jax.random.normal(key, batch[1].shape)

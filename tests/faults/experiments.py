@@ -14,6 +14,11 @@ BEST_FIRST = (
     "experiments/test_results.py::test_runs_are_rows_beside_the_published_figures_the_best_first"
 )
 
+RATE_AND_CLIP = (
+    "experiments/test_fitting.py::"
+    "test_the_rate_rises_then_falls_as_a_cosine_and_long_gradients_are_clipped"
+)
+
 WRONG = "test_checks.py::test_what_is_wrong_is_one_line_with_argument_value_and_remedy"
 
 FAULTS = (
@@ -139,6 +144,22 @@ FAULTS = (
         "**task.report(trained.params, jax.random.clone(task_key)),",
         "**task.report(algorithm.params(trained.state), jax.random.clone(task_key)),",
         "experiments/test_fitting.py::test_the_step_that_is_best_on_the_validation_split_is_kept",
+    ),
+    Fault(
+        "gradients-are-not-clipped",
+        "a gradient of any length moves the moments of Adam",
+        FITTING,
+        "return optax.chain(optax.clip_by_global_norm(clip), adam)",
+        "return adam",
+        RATE_AND_CLIP,
+    ),
+    Fault(
+        "no-warm-up",
+        "the first steps are made at the full rate",
+        FITTING,
+        "    if warm_up:\n",
+        "    if False:\n",
+        RATE_AND_CLIP,
     ),
     Fault(
         "histogram-normaliser",

@@ -18,6 +18,8 @@ from dgm_jax.learning import (
 )
 from dgm_jax.protocol import Algorithm
 
+pytestmark = pytest.mark.usefixtures("small_heap")  # what is damaged is read with gc.collect()
+
 
 def bits(tree):
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]

@@ -248,6 +248,7 @@ def test_on_several_processes_a_second_training_goes_on_counting_for_sigterm(mon
     assert np.diff(asked).tolist() == [1, 1, 1]
 
 
+@pytest.mark.usefixtures("small_heap")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # orbax's threads
 def test_a_run_whose_newest_checkpoint_is_damaged_ends_where_it_would_have(tmp_path, uninterrupted):
     algorithm, options = make(ema_decay=0.9), quiet(**RUNS["monitored"], workdir=tmp_path / "b")

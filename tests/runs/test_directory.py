@@ -155,13 +155,20 @@ def test_a_second_process_in_the_directory_is_refused(command):
 
 
 def test_compiled_programs_are_kept_where_they_are_asked_for(command, tmp_path):
-    home, mine = tmp_path / "home", tmp_path / "mine"
+    """By default, and where jax was told: test_cache.py."""
+    home = tmp_path / "home"
     on = {"JAX_ENABLE_COMPILATION_CACHE": "true", "XDG_CACHE_HOME": str(home), "XLA_FLAGS": ""}
     done = run(command, "compiles", "--cache-dir", "cache", **on)
     assert done.returncode == 0, done.stderr
     kept = {path.name for path in (tmp_path / "cache").iterdir()}
     assert any(name.startswith("jit_tower") for name in kept) and not home.exists()
-    assert run(command, "compiles", "--workdir", "b", **on).returncode == 0
+
+
+@pytest.mark.full
+def test_compiled_programs_are_kept_by_default_and_where_jax_was_told(command, tmp_path):
+    home, mine = tmp_path / "home", tmp_path / "mine"
+    on = {"JAX_ENABLE_COMPILATION_CACHE": "true", "XDG_CACHE_HOME": str(home), "XLA_FLAGS": ""}
+    assert run(command, "compiles", **on).returncode == 0
     (folder,) = (home / "dgm_jax").iterdir()  # of this processor
     assert any(path.name.startswith("jit_tower") for path in folder.iterdir())
     on |= {"JAX_COMPILATION_CACHE_DIR": str(mine), "XDG_CACHE_HOME": "/never"}

@@ -6,6 +6,8 @@ from dgm_jax.learning.checkpoints.newest import NoUsableCheckpoint, newest_intac
 from dgm_jax.learning.checkpoints.reading import Damaged
 from tests.learning.checkpoints.states import bits, make_state, restored, written
 
+pytestmark = pytest.mark.usefixtures("small_heap")  # what is damaged is read with gc.collect()
+
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # orbax's threads
 @pytest.mark.parametrize("what", ["arrays", "description", "everything"])

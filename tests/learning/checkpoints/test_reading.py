@@ -6,6 +6,8 @@ import pytest
 from dgm_jax.learning.checkpoints import Checkpoints, NoUsableCheckpoint
 from tests.learning.checkpoints.states import bits, make_state, restored, written
 
+pytestmark = pytest.mark.usefixtures("small_heap")  # what is damaged is read with gc.collect()
+
 
 @pytest.mark.parametrize(
     ("change", "said"),
