@@ -19,6 +19,8 @@ which is what (1)-(3) say of the state (x, ℓ). Pontryagin et al. (1962); Chen 
 ordinary differential equations", appendix B.
 """
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -103,39 +105,33 @@ def close(got, wanted, tol):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=tol, atol=tol), got, wanted)
 
 
-def test_the_equations_give_the_gradients_of_autodiff(float64):
-    theta, z = example()
-
+@cache
+def by_hand_and_by_autodiff():
     @jit
     def run(theta, z):
         by_autodiff = jax.grad(lambda theta, z: loss(solve(theta, z)), argnums=(1, 0))(theta, z)
         return adjoint(theta, solve(theta, z), loss), by_autodiff
 
-    close(*run(theta, z), 1e-8)
+    return run(*example())
 
 
-def test_they_are_the_gradients_of_a_continuous_flow(float64):
+def test_the_equations_give_the_gradients_of_autodiff(float64):
+    close(*by_hand_and_by_autodiff(), 1e-8)
+
+
+@pytest.mark.parametrize("how", ["backsolve", pytest.param("recursive", marks=pytest.mark.full)])
+def test_they_are_the_gradients_of_a_continuous_flow(how, float64):
     """By both ways in which the library takes them, and for the same loss of x and the log-det."""
-    theta, z = example()
     field = Field(None, f, divergence_by_autodiff(f))
 
-    def gradients(theta, z, how):
-        def solved(theta, z):
-            solver = ode_solver(time=T, rtol=1e-9, atol=1e-9, adjoint=how)
-            return loss(Continuous(field, theta, DIM, solver=solver).forward_and_log_det(z))
+    def solved(theta, z):
+        solver = ode_solver(time=T, rtol=1e-9, atol=1e-9, adjoint=how)
+        return loss(Continuous(field, theta, DIM, solver=solver).forward_and_log_det(z))
 
-        return jax.grad(solved, argnums=(1, 0))(theta, z)
-
-    @jit
-    def run(theta, z):
-        ways = [gradients(theta, z, how) for how in ("recursive", "backsolve")]
-        return adjoint(theta, solve(theta, z), loss), *ways
-
-    by_hand, *ways = run(theta, z)
-    for way in ways:
-        close(way, by_hand, 1e-6)
+    close(jit(jax.grad(solved, argnums=(1, 0)))(*example()), by_hand_and_by_autodiff()[0], 1e-6)
 
 
+@pytest.mark.full
 def test_of_a_linear_ode_the_adjoint_is_the_transposed_matrix_exponential(float64):
     """dx/dt = A x and L = gᵀ x(T): a(0) = e^{Aᵀ T} g, and of L = ℓ(T) = T tr A: dL/dA = T I."""
     rng = np.random.default_rng(1)

@@ -119,7 +119,7 @@ def test_it_is_increasing(float64):
             assert (np.diff(y) > 0).all()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.full)])
 def test_values_and_gradients_are_finite_everywhere(dtype):
     x = jnp.array([0.0, -1e6, -1e3, 1e3, 1e6, *np.linspace(-30, 30, 195)], dtype)
     for scale in (0.0, 1.0, 3.0):

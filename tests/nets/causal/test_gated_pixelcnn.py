@@ -14,6 +14,7 @@ from tests.nets.causal.laws import (
     check_starts_at_zero,
     drawn,
     earlier,
+    few,
     numbers,
     sees,
 )
@@ -36,7 +37,7 @@ def test_a_layer_of_two_stacks_sees_half_a_kernel_further_up_and_to_the_sides():
     np.testing.assert_array_equal(found, above | (up == 0) & (aside >= -3) & (aside <= -1))
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 3), (2, 2, 2), (4, 1, 1)])
+@pytest.mark.parametrize("shape", few([(1, 3, 3), (2, 2, 2), (4, 1, 1)], (1, 3, 3)))
 def test_pixels_come_in_raster_order_and_the_channels_of_one_last(shape):
     """Red sees no channel of its pixel, green red, blue both; one row or column is a sequence."""
     found = sees(make(shape), int(np.prod(shape)))

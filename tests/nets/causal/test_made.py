@@ -9,6 +9,7 @@ from dgm_jax.measure.flops import products
 from dgm_jax.nets import naive
 from dgm_jax.nets.causal import made
 from tests.contracts.compiled import jit
+from tests.nets.causal.laws import few
 
 
 def drawn(net, seed=0):
@@ -36,7 +37,18 @@ WIRINGS = {
     "two coordinates": (2, {"hidden": (4,)}),
     "one coordinate, conditional": (1, {"hidden": (4, 3), "cond_shape": (2,)}),
 }
-every_wiring = pytest.mark.parametrize("name", WIRINGS)
+every_wiring = pytest.mark.parametrize(
+    "name",
+    few(
+        WIRINGS,
+        "three layers",
+        "narrow",
+        "direct",
+        "conditional, one unit, permuted",
+        "residual, narrow",
+        "density blocks",
+    ),
+)
 
 
 def build(name, **more):
@@ -59,7 +71,14 @@ def test_an_output_sees_exactly_the_inputs_before_it(name):
         assert (np.abs(in_order[made_at, :, :made_at]) > 1e-6).all()
 
 
-@pytest.mark.parametrize("name", [n for n in WIRINGS if "cond_shape" in WIRINGS[n][1]])
+@pytest.mark.parametrize(
+    "name",
+    few(
+        [n for n in WIRINGS if "cond_shape" in WIRINGS[n][1]],
+        "conditional",
+        "one coordinate, conditional",
+    ),
+)
 def test_every_output_sees_the_condition_the_first_too(name):
     net, dim, _, params, cond = build(name)
     x = jnp.linspace(-0.5, 0.7, dim)
@@ -75,7 +94,9 @@ def test_the_outputs_start_at_zero(name, key):
     np.testing.assert_array_equal(f, 0)
 
 
-@pytest.mark.parametrize("name", ["three layers", "conditional", "narrow", "residual"])
+@pytest.mark.parametrize(
+    "name", few(["three layers", "conditional", "narrow", "residual"], "conditional", "residual")
+)
 def test_hidden_units_start_at_the_scale_of_their_inputs(name):
     """Each row of a weight matrix has variance one over the number of units it may read."""
     dim, options = 5, {**WIRINGS[name][1]}
@@ -132,7 +153,18 @@ UNROLLS = {
 }
 
 
-@pytest.mark.parametrize("name", UNROLLS)
+# The others are sizes at which the same arithmetic runs.
+@pytest.mark.parametrize(
+    "name",
+    few(
+        UNROLLS,
+        "far wider",
+        "permuted, conditional",
+        "residual",
+        "fixed point",
+        "block fixed point",
+    ),
+)
 def test_all_unrolls_are_those_of_d_full_passes(name):
     """x from emit, and both linear solves against dense triangular systems."""
     dim, options = UNROLLS[name]
@@ -164,19 +196,23 @@ def test_all_unrolls_are_those_of_d_full_passes(name):
             "cotangents": (linear.outputs(units_bar), v),
         }
 
-    got, wanted = jit(lambda: (all_three(net), all_three(slow)))()
+    @jit
+    def run():
+        got = all_three(net)
+        one_cond = None if cond is None else cond[2]
+        jacobian = jax.jacfwd(lambda x: net.apply(params, x, one_cond))(x[1, 2])  # [d, k, d]
+        return got, all_three(slow), net.apply(params, got["unroll"][0], cond), jacobian
+
+    got, wanted, f, a = jax.tree.map(np.asarray, run())
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5), got, wanted)
 
-    f = net.apply(params, got["unroll"][0], cond)
     np.testing.assert_allclose(got["unroll"][1], f, rtol=2e-5, atol=2e-5)
-    assert jnp.abs(got["unroll"][0] - noise).max() > 0.01 or dim == 1
+    assert np.abs(got["unroll"][0] - np.asarray(noise)).max() > 0.01 or dim == 1
 
-    one_cond = None if cond is None else cond[2]
-    a = jax.jacfwd(lambda x: net.apply(params, x, one_cond))(x[1, 2])  # [d, k, d]
     x_dot = np.linalg.solve(np.eye(dim) - 0.5 * a.sum(1), noise[1, 2])
     np.testing.assert_allclose(got["tangents"][0][1, 2], x_dot, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(got["tangents"][1][1, 2], a @ x_dot, rtol=1e-4, atol=1e-4)
-    pulled = np.kron(np.asarray(a).reshape(2 * dim, dim).T, np.ones((2, 1)))  # rows (i, k): (Aᵀ)_i
+    pulled = np.kron(a.reshape(2 * dim, dim).T, np.ones((2, 1)))  # rows (i, k): (Aᵀ)_i
     f_bar = np.linalg.solve(np.eye(2 * dim) - 0.5 * pulled, f_right[1, 2].reshape(-1))
     np.testing.assert_allclose(
         got["cotangents"][0][1, 2], f_bar.reshape(dim, 2), rtol=1e-4, atol=1e-4
@@ -256,7 +292,7 @@ def test_making_few_coordinates_costs_no_more_than_one_and_a_half_passes(hidden,
 @pytest.mark.parametrize("inverse", ["unit_once", "fixed_point", "naive"])
 def test_an_empty_batch_unrolls_to_an_empty_batch(inverse):
     net = made(3, hidden=(4,), num_outputs=2, inverse=inverse)
-    x, f, _ = net.unroll(drawn(net), lambda i, f: f[..., 0], (0,))
+    x, f = jit(lambda p: net.unroll(p, lambda i, f: f[..., 0], (0,))[:2])(drawn(net))
     assert x.shape == (0, 3) and f.shape == (0, 3, 2)
 
 
@@ -278,8 +314,8 @@ def test_fixed_points_stop_early_and_a_tolerance_stops_them_earlier():
         jax.block_until_ready(x)
         jax.effects_barrier()
         rounds.append(len(count))
-        exact, *_ = naive(net.init, net.apply, dim).unroll(
-            weak, lambda i, f: 0.3 + 0.3 * f[..., 0], (1,)
-        )
+        slow = naive(net.init, net.apply, dim)
+        by_passes = lambda p, slow=slow: slow.unroll(p, lambda i, f: 0.3 + 0.3 * f[..., 0], (1,))
+        exact, *_ = jit(by_passes)(weak)
         np.testing.assert_allclose(x, exact, atol=max(tolerance, 1e-6))
     assert rounds[1] < rounds[0] <= dim

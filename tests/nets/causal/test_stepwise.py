@@ -13,6 +13,7 @@ from dgm_jax.nets.causal.channels import Head
 from dgm_jax.nets.causal.conditions import of_condition
 from dgm_jax.nets.causal.stepwise import stepwise
 from tests.contracts.compiled import jit
+from tests.nets.causal.laws import few
 
 STEPS = 7
 
@@ -103,7 +104,15 @@ NETS = {
     "a map, order": ((2, 2, 3), Convolution(9), {"cond_shape": (2, 2, 2), "order": [2, 0, 3, 1]}),
     "a map, rows": ((3, 4, 1), Columns(3), {"rows": Rows(), "cond_shape": (3, 4, 2)}),
 }
-everywhere = pytest.mark.parametrize("name", NETS)
+CHOSEN = [  # each body, and what changes the order, the inputs or the conditions of one
+    "attention, window",
+    "attention, order",
+    "channels, a head of its own",
+    "rows and channels",
+    "a condition a step",
+    "a map, order",
+    "a map, rows",
+]
 
 
 def built(name, *, levels):
@@ -125,7 +134,11 @@ OF_LEVELS = ["convolution", "attention, order", "channels, order", "rows and cha
 
 
 @pytest.mark.parametrize(
-    "name, levels", [(name, False) for name in NETS] + [(name, True) for name in OF_LEVELS]
+    "name, levels",
+    [(name, False) for name in CHOSEN]
+    + [(name, True) for name in OF_LEVELS if "channels" in name]
+    + [pytest.param(name, False, marks=pytest.mark.full) for name in NETS if name not in CHOSEN]
+    + [pytest.param(name, True, marks=pytest.mark.full) for name in OF_LEVELS[:2]],
 )
 def test_a_step_at_a_time_is_all_steps_at_once(name, levels):
     """x and f of the unroll are those of the definition, d passes, and f those of a pass over x."""
@@ -150,7 +163,7 @@ def test_a_step_at_a_time_is_all_steps_at_once(name, levels):
     np.testing.assert_allclose(f, f_pass, atol=1e-5)
 
 
-@everywhere
+@pytest.mark.parametrize("name", few(NETS, *CHOSEN))
 def test_nothing_looks_ahead_and_the_next_output_sees_each_input(name):
     """The Jacobian, for numbers: zero at and above the diagonal in the order, alive below it."""
     net, params, cond, order = built(name, levels=False)
@@ -195,7 +208,9 @@ def test_each_channel_of_a_sample_is_made_by_its_own_product():
     assert 0 < alone <= together
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name", few(FAMILIES, "lstm", "wavenet", "transformer", "pixelcnn_pp, channels", "pixelsnail")
+)
 def test_the_product_of_a_wide_condition_is_made_once_and_not_at_each_step(name):
     """A sample costs no more than 1.1 density passes, and what a condition adds to both is one."""
     make, shape, own = FAMILIES[name]
