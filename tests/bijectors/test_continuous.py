@@ -223,6 +223,7 @@ def failing(how):
     return lambda a: Continuous(field, a, DIM, solver=solver)
 
 
+@pytest.mark.full
 def test_training_skips_a_step_whose_path_fails():
     make, z = failing("nan"), jnp.asarray(Z, jnp.float32)
 
@@ -246,7 +247,11 @@ def test_a_failed_path_is_nan_and_says_why(how):
 
 
 @pytest.mark.parametrize(
-    "how, words", [("max_steps", "max_steps=2; raise"), ("nan", "too short; look for NaN")]
+    "how, words",
+    [
+        ("max_steps", "max_steps=2; raise"),
+        pytest.param("nan", "too short; look for NaN", marks=pytest.mark.full),
+    ],
 )
 def test_a_failure_outside_of_jit_is_an_error_that_says_why(how, words):
     t, z = failing(how)(jnp.eye(DIM)), jnp.asarray(Z, jnp.float32)

@@ -218,7 +218,7 @@ def test_it_starts_at_zero_with_residual_branches_scaled_by_depth():
 
 def test_the_start_has_a_norm_so_that_slopes_are_finite_from_the_first_step():
     """Where neither a place nor a level adds to it; as zeros it gives slopes of 1e15."""
-    own = {"num_layers": 1, "positions": "rotary", "hidden": 16, "num_outputs": 2, "num_heads": 2}
+    own = {"num_layers": 2, "positions": "rotary", "hidden": 16, "num_outputs": 2, "num_heads": 2}
     net = transformer(4, encoding=one_hot(3), **own)
 
     @jit
