@@ -300,7 +300,7 @@ def test_a_repeated_flow_runs_where_jit_is_disabled():
 
 
 @pytest.mark.parametrize("unroll", [False, True])
-@pytest.mark.parametrize("make", [maf, iaf, realnvp])
+@pytest.mark.parametrize("make", [maf, pytest.param(iaf, marks=pytest.mark.full), realnvp])
 def test_a_second_call_outside_of_jit_compiles_nothing(make, unroll):
     """Counts how often the law is traced, for a bijector made anew each time, as usual."""
     traced = []

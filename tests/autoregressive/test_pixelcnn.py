@@ -1,9 +1,12 @@
 """PixelCNN as a density of pictures."""
 
+import pytest
+
 from dgm_jax.autoregressive import pixelcnn
 from tests.autoregressive import images
 
 
+@pytest.mark.full
 def test_it_draws_colours_as_it_scores_them_given_a_map():
     images.draws_colours_as_it_scores_them_given_a_map(pixelcnn)
 

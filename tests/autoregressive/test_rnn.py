@@ -7,7 +7,7 @@ from dgm_jax.likelihoods import categorical, gaussian
 from tests.autoregressive import models
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("cell", ["gru", pytest.param("lstm", marks=pytest.mark.full)])
 def test_a_known_chain_is_learned_to_its_entropy_rate_and_beyond_the_length_seen(cell):
     """Trained on sequences of 20, scored at the places 20 to 60 of others."""
     short, long = (rnn(dim, categorical(3), hidden=16, cell=cell) for dim in (20, 60))

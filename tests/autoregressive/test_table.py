@@ -68,7 +68,7 @@ def test_a_histogram_is_the_relative_frequencies():
     assert dist.log_prob(jnp.array([3])) == -np.inf
 
 
-@pytest.mark.parametrize("window", [0, 1, 2])
+@pytest.mark.parametrize("window", [0, pytest.param(1, marks=pytest.mark.full), 2])
 @pytest.mark.parametrize("shared", [False, True])
 def test_counting_is_where_the_gradient_of_the_likelihood_vanishes(window, shared):
     """And the more it may see, the better it fits."""

@@ -11,6 +11,7 @@ from tests.autoregressive import models
 from tests.contracts.compiled import jit
 
 
+@pytest.mark.full
 def test_what_is_a_copy_costs_nothing():
     """x = (u, u): the first half costs log 4 a number, the second, read four steps back, none."""
 

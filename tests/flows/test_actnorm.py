@@ -11,7 +11,7 @@ from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import actnorm, coupling, plu
 from dgm_jax.learning.devices import data_mesh, replicate, shard_batch
 from tests.contracts.compiled import jit
-from tests.helpers import perturb
+from tests.helpers import drawn
 
 DIM = 5
 
@@ -62,7 +62,7 @@ def test_every_actnorm_of_a_deep_flow_is_set_on_any_layout():
     num, x = 3, 3 * batch((64, DIM)) ** 2
     flow = layers(num)
     model = pushforward(flow, standard_normal(DIM))
-    params = jit(lambda key: perturb(model.init(key), jax.random.key(1)))(jax.random.key(0))
+    params = drawn(model)
     mesh = data_mesh(4)
 
     @jit
@@ -82,9 +82,10 @@ def test_every_actnorm_of_a_deep_flow_is_set_on_any_layout():
     jax.tree.map(np.testing.assert_array_equal, others, before)
 
 
+@pytest.mark.full
 def test_layouts_agree_on_what_is_adapted():
     x, flow = batch((16, DIM)), layers(2)
-    params = jit(lambda key: perturb(flow.init(key), jax.random.key(1)))(jax.random.key(0))
+    params = drawn(flow)
     run = jit(lambda params, x: adapt(flow, params, x))
     one = run(params, x)
     mesh = data_mesh(4)

@@ -8,15 +8,14 @@ from dgm_jax.combinators import pushforward
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import cdf
 from tests.contracts.compiled import jit
-from tests.helpers import perturb
+from tests.helpers import drawn
 
 FLOW = cdf(1, num_components=3)
 MODEL = pushforward(FLOW, standard_normal(1))
 
 
 def params(scale=1.0):
-    start = MODEL.init(jax.random.key(0))
-    return perturb(start, jax.random.key(1), scale)
+    return drawn(MODEL, scale)
 
 
 def mixture_cdf(p, x):
@@ -29,18 +28,28 @@ def mixture_cdf(p, x):
 def test_the_noise_is_the_normal_quantile_of_the_distribution_function():
     """z = Φ⁻¹(F(x)), and log p(x) is log F'(x) to rounding: exact in one dimension."""
     p, x = params(), jnp.linspace(-3, 3, 41)
-    z = jit(lambda p, x: FLOW.bijector(p["flow"]).inverse(x[:, None])[:, 0])(p, x)
-    np.testing.assert_allclose(jax.scipy.stats.norm.cdf(z), mixture_cdf(p, x), rtol=2e-5)
-    log_prob = jit(lambda p, x: MODEL.dist(p).log_prob(x[:, None]))(p, x)
-    density = jit(jax.vmap(jax.grad(mixture_cdf, 1), (None, 0)))(p, x)
-    np.testing.assert_allclose(log_prob, jnp.log(density), rtol=1e-4, atol=1e-4)
+
+    @jit
+    def run(p, x):
+        z = FLOW.bijector(p["flow"]).inverse(x[:, None])[:, 0]
+        density = jax.vmap(jax.grad(mixture_cdf, 1), (None, 0))(p, x)
+        log_prob = MODEL.dist(p).log_prob(x[:, None])
+        return jax.scipy.stats.norm.cdf(z), mixture_cdf(p, x), log_prob, jnp.log(density)
+
+    of_z, of_x, log_prob, wanted = run(p, x)
+    np.testing.assert_allclose(of_z, of_x, rtol=2e-5)
+    np.testing.assert_allclose(log_prob, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_normal_noise_becomes_the_mixture():
     """Kolmogorov's distance of 4000 samples, whose 99.9 % quantile is 1.95 / √n."""
     p, n = params(), 4000
-    sample = jit(lambda p, key: MODEL.dist(p).sample(seed=key, sample_shape=n)[:, 0])
-    u = np.sort(mixture_cdf(p, sample(p, jax.random.key(2))))
+
+    @jit
+    def run(p, key):
+        return mixture_cdf(p, MODEL.dist(p).sample(seed=key, sample_shape=n)[:, 0])
+
+    u = np.sort(run(p, jax.random.key(2)))
     distance = np.abs(u - (np.arange(n) + 0.5) / n).max()
     assert distance < 1.95 / np.sqrt(n)
 

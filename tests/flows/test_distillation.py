@@ -16,14 +16,9 @@ from dgm_jax.likelihoods import gaussian
 from dgm_jax.objectives import mean_and_stderr
 from dgm_jax.protocol import Density
 from tests.contracts.compiled import jit
-from tests.helpers import perturb
+from tests.helpers import drawn
 
 DIM = 3
-
-
-def moved(model, seed=0):
-    init_key, move_key = jax.random.split(jax.random.key(seed))
-    return jit(lambda: perturb(model.init(init_key), move_key))()
 
 
 def test_it_is_zero_on_every_sample_where_student_and_teacher_are_one():
@@ -31,7 +26,7 @@ def test_it_is_zero_on_every_sample_where_student_and_teacher_are_one():
     two = {"num_layers": 2, "hidden": (8,)}
     student = pushforward(iaf(DIM, **two), standard_normal(DIM))
     teacher = pushforward(invert(maf(DIM, **two)), standard_normal(DIM))
-    params = moved(student)
+    params = drawn(student)
     run = jit(
         lambda params, key: distillation(student, params, key, teacher, params, num_samples=50)
     )
@@ -91,7 +86,7 @@ def test_the_teacher_gets_no_gradient_and_every_part_of_the_student_does():
         return distillation(student, params, key, teacher, teacher_params, num_samples=64)[0]
 
     grad = jit(jax.grad(loss, argnums=(0, 1)))
-    of_student, of_teacher = grad(moved(student), moved(teacher, 1), jax.random.key(2))
+    of_student, of_teacher = grad(drawn(student), drawn(teacher, seed=1), jax.random.key(2))
     assert all(jnp.all(leaf == 0) for leaf in jax.tree.leaves(of_teacher))
     assert all(jnp.abs(leaf).max() > 1e-6 for leaf in jax.tree.leaves(of_student))
 

@@ -19,7 +19,9 @@ from tests.helpers import drawn, points
 DIM = 2
 X = points(5, DIM)
 OPTIONS = {"hidden": (4,), "solver": ode_solver(max_steps=50)}
-ESTIMATED, EXACT = (pushforward(make(DIM, **OPTIONS), standard_normal(DIM)) for make in (ffjord, cnf))
+ESTIMATED, EXACT = (
+    pushforward(make(DIM, **OPTIONS), standard_normal(DIM)) for make in (ffjord, cnf)
+)
 PARAMS = drawn(EXACT, 0.7)
 
 

@@ -63,7 +63,7 @@ def test_the_prior_moves_what_leaves_and_nothing_else():
     assert (np.abs(one - two)[:, half:] > 1e-6).all()
 
 
-@pytest.mark.parametrize("cond_shape", [(3,), (4, 4, 2)])
+@pytest.mark.parametrize("cond_shape", [(3,), pytest.param((4, 4, 2), marks=pytest.mark.full)])
 def test_a_class_or_a_map_enters_every_net(cond_shape):
     flow = MAKE(SHAPE, cond_shape=cond_shape, hidden=6, num_blocks=1)
     params, x, conds = drawn(flow, 0.1), points(3, *SHAPE), points(3, *cond_shape, seed=2)

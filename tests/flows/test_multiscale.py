@@ -32,11 +32,12 @@ def test_alternating_couplings_move_the_halves_in_turn_and_leave_each_in_its_pla
     num_layers, channels
 ):
     flow = alternating(channel_coupling((2, 2, channels), **SMALL), channels, num_layers)
-    zero = jax.tree.map(jnp.zeros_like, drawn(flow))
+    zero = drawn(flow, 0.0)
+    run = jit(lambda p, z: flow.bijector(p).forward(z))
     z = points(4, 2, 2, channels)
-    np.testing.assert_array_equal(flow.bijector(zero).forward(z), z)
-    x = jit(lambda p, z: flow.bijector(p).forward(z))(drawn(flow), z)
-    moved = (x != z).any((0, 1, 2))
+    np.testing.assert_array_equal(run(zero, z), z)
+    x = np.asarray(run(drawn(flow), z))
+    moved = (x != np.asarray(z)).any((0, 1, 2))
     np.testing.assert_array_equal(moved[-1:], [True])
     np.testing.assert_array_equal(moved[:-1].all(), num_layers > 1)
 
@@ -80,11 +81,12 @@ def test_a_map_beside_the_image_is_rearranged_as_the_image_is(seen):
         moved = np.add.outer(np.arange(4), np.arange(6))[..., None] % 2 == 1  # white pixels
     z, cond = points(5, *shape), points(5, *shape, seed=2)
     params = flow.init(jax.random.key(0))
-    x = flow.bijector(params, cond).forward(z)
+    run = jit(lambda z, cond: flow.bijector(params, cond).forward(z))
+    x = run(z, cond)
     np.testing.assert_allclose(x, z + np.where(moved, cond, 0), rtol=1e-6)
     assert flow.cond_shape == shape
     ones = jnp.ones((5, *shape), jnp.int32)
-    np.testing.assert_allclose(flow.bijector(params, ones).forward(z), z + moved, rtol=1e-6)
+    np.testing.assert_allclose(run(z, ones), z + moved, rtol=1e-6)
 
 
 def test_the_log_det_is_that_of_the_dense_jacobian():
@@ -139,7 +141,7 @@ def test_every_net_has_the_options_and_gets_a_key(name, key):
 
 def test_attention_drops_the_same_units_in_both_directions():
     flow = channel_coupling(
-        (2, 4, 2), net=partial(gated_attention, num_heads=1), hidden=8, num_blocks=1, dropout=0.5
+        (2, 4, 2), net=partial(gated_attention, num_heads=1), hidden=4, num_blocks=1, dropout=0.5
     )
     z = points(4, 2, 4, 2)
 
@@ -149,9 +151,9 @@ def test_attention_drops_the_same_units_in_both_directions():
         x, log_det = t.forward_and_log_det(z)
         return x, log_det, *t.inverse_and_log_det(x)
 
-    (x, log_det, back, back_log_det), (exact, *_) = (
-        run(drawn(flow), key) for key in (jax.random.key(1), None)
+    (x, log_det, back, back_log_det), (other, *_) = (
+        run(drawn(flow), jax.random.key(seed)) for seed in (1, 2)
     )
     np.testing.assert_allclose(back, z, atol=1e-5)
     np.testing.assert_allclose(back_log_det, -log_det, atol=1e-5)
-    assert jnp.abs(x - exact).max() > 1e-3
+    assert jnp.abs(x - other).max() > 1e-3

@@ -1,6 +1,5 @@
 """The planar flow: the constraint that makes it invertible."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,20 +7,14 @@ import pytest
 from dgm_jax.combinators import compose, repeat
 from dgm_jax.flows import actnorm, planar
 from tests.contracts.compiled import jit
-from tests.helpers import perturb
+from tests.helpers import drawn, points
 
 DIM = 4
 
 
-def moved(flow, scale=1.5, seed=0):
-    return jit(lambda key: perturb(flow.init(key), jax.random.key(seed + 1), scale))(
-        jax.random.key(seed)
-    )
-
-
 def test_planar_is_the_formula_of_the_lecture_with_the_constraint():
     """x = z + û tanh(wᵀz + b), det = 1 + h' ûᵀw, by hand; û differs from u along w only."""
-    p = moved(planar(DIM))
+    p = drawn(planar(DIM), 1.5)
     w, u = np.asarray(p["w"]), np.asarray(p["u"])
     product = np.log1p(np.exp(w @ u + np.log(np.expm1(0.999)))) - 0.999
     u_hat = u + (product - w @ u) * w / (w @ w)
@@ -60,10 +53,10 @@ def test_rounding_does_not_undo_the_constraint_of_a_planar_flow(u):
     np.testing.assert_allclose(back, line, atol=5e-3 * np.linalg.norm(u_hat))
 
 
-def test_stacks_are_one_scan_and_compose_with_other_layers(key):
+def test_stacks_are_one_scan_and_compose_with_other_layers():
     flow = repeat(compose(planar(DIM), actnorm(DIM)), 8)
-    params = moved(flow, 0.3)
-    z = jax.random.normal(key, (3, DIM))
+    params = drawn(flow)
+    z = points(3, DIM)
     x = jit(lambda p, z: flow.bijector(p).forward(z))(params, z)
     back = jit(lambda p, x: flow.bijector(p).inverse(x))(params, x)
     np.testing.assert_allclose(back, z, rtol=1e-3, atol=1e-3)

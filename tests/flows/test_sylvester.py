@@ -10,7 +10,7 @@ from dgm_jax.combinators import pushforward, repeat
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import planar, sylvester
 from tests.contracts.compiled import jit
-from tests.helpers import log_det_by_autodiff, perturb
+from tests.helpers import drawn, log_det_by_autodiff, points
 
 DIM = 4
 FLOWS = {
@@ -27,16 +27,10 @@ everywhere = pytest.mark.parametrize(
 )
 
 
-def moved(flow, scale=1.5, seed=0):
-    return jit(lambda key: perturb(flow.init(key), jax.random.key(seed + 1), scale))(
-        jax.random.key(seed)
-    )
-
-
 @everywhere
 def test_the_log_det_is_that_of_the_jacobian_and_the_flow_starts_as_the_identity(name):
     flow = FLOWS[name]
-    z = jax.random.normal(jax.random.key(7), (5, DIM))
+    z = points(5, DIM, seed=7)
 
     @jit
     def run(params, z):
@@ -47,7 +41,7 @@ def test_the_log_det_is_that_of_the_jacobian_and_the_flow_starts_as_the_identity
             jax.vmap(lambda z: log_det_by_autodiff(t.forward, z))(z),
         )
 
-    params = moved(flow)
+    params = drawn(flow, 1.5)
     x, log_det, wanted = run(params, z)
     np.testing.assert_allclose(log_det, wanted, rtol=1e-4, atol=1e-5)
     assert np.abs(x - z).max() > 0.1 and np.abs(log_det).max() > 0.05
@@ -62,7 +56,7 @@ def test_the_inverse_exists_however_wild_the_parameters(name, scale, dtype):
     """Points come back to rounding times the condition number; 60 saturates every constraint."""
     flow = FLOWS[name]
     with jax.enable_x64(dtype == jnp.float64):
-        params = jax.tree.map(lambda a: jnp.asarray(a, dtype), moved(flow, scale, seed=3))
+        params = jax.tree.map(lambda a: jnp.asarray(a, dtype), drawn(flow, scale, seed=3))
         z = jnp.asarray(np.random.default_rng(0).normal(0, 3, (200, DIM)), dtype)
 
         @jit
@@ -89,8 +83,13 @@ def test_parameters_in_half_precision_keep_the_constraint(name):
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda a: jnp.asarray(rng.normal(0, 30, a.shape), jnp.bfloat16), start)
     params["b"] = jnp.zeros_like(params["b"])  # h' = 1 at z = 0
-    x, log_det = flow.bijector(params).forward_and_log_det(z)
-    back = flow.bijector(params).inverse(x)
+
+    @jit
+    def run(params):
+        x, log_det = flow.bijector(params).forward_and_log_det(z)
+        return x, log_det, flow.bijector(params).inverse(x)
+
+    x, log_det, back = run(params)
     for values in (x, log_det, back):
         assert jnp.isfinite(values).all()
     assert jnp.abs(log_det).min() > 0.1
@@ -125,7 +124,7 @@ def test_gradients_of_the_inverse_are_those_of_the_implicit_function(name):
     """T⁻¹(T(z; θ); θ) = z, so ∂_θ T⁻¹ = -(∂_z T)⁻¹ ∂_θ T, here against fixed weights in float64."""
     flow = FLOWS[name]
     with jax.enable_x64(True):
-        params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), moved(flow, 0.7))
+        params = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), drawn(flow, 0.7))
         z, weights = jnp.asarray(np.random.default_rng(1).normal(size=(2, DIM)))
 
         @jit
@@ -147,7 +146,7 @@ def test_gradients_of_the_inverse_are_those_of_the_implicit_function(name):
 def test_the_density_integrates_to_one(name):
     flow = {"planar": planar(2), "householder": sylvester(2, form="householder")}[name]
     model = pushforward(repeat(flow, 2), standard_normal(2))
-    params = moved(model, 1.5, seed=5)
+    params = drawn(model, 1.5, seed=5)
     cells = -12 + (np.arange(600) + 0.5) * 24 / 600
     grid = jnp.asarray(np.stack(np.meshgrid(cells, cells), -1).reshape(-1, 2), jnp.float32)
     p = jit(lambda params, x: jnp.exp(model.dist(params).log_prob(x)))(params, grid)
@@ -171,9 +170,9 @@ def test_the_error_of_an_inverse_is_rounding_times_the_norm_of_its_jacobian(abov
 
 def test_a_layer_of_an_orthogonal_basis_moves_its_subspace_only():
     flow = sylvester(DIM, num_units=1)
-    params = moved(flow)
-    z = jax.random.normal(jax.random.key(0), (6, DIM))
-    moves = flow.bijector(params).forward(z) - z
+    params = jax.tree.map(np.asarray, drawn(flow, 1.5))
+    z = np.asarray(points(6, DIM))
+    moves = jit(lambda p: flow.bijector(p).forward(z))(params) - z
     assert np.linalg.matrix_rank(moves, tol=1e-4) == 1
-    q = params["q"][:, 0] / jnp.linalg.norm(params["q"])
+    q = params["q"][:, 0] / np.linalg.norm(params["q"])
     np.testing.assert_allclose(moves, (moves @ q)[:, None] * q, atol=1e-5)
