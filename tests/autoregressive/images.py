@@ -48,7 +48,7 @@ def refuses_images_of_another_shape_or_kind(make):
     refused("x must be levels, integers in 0..1; got float32", jnp.zeros((2, 2, 1)), cond)
     refused("cond is missing", jnp.zeros((2, 2, 1), int))
     refused(
-        r"got x \(3, 4\) and cond \(5, 2\): \(3,\) and \(5,\)",
+        r"got x \(3,\), cond \(5,\)",
         jnp.zeros((3, 2, 2, 1), int),
         jnp.zeros((5, 2)),
     )
