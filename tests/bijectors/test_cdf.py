@@ -47,6 +47,7 @@ def test_an_autoregression_of_mixtures_is_solved_and_differentiated(float64):
     scalar.check_autoregression(LAW)
 
 
+@pytest.mark.full
 def test_the_second_derivative_of_the_inverse_is_that_of_the_forward(float64):
     """x''(y) = -y''(x) / y'(x)³."""
     c, x = scalar.draw(LAW)
@@ -193,6 +194,7 @@ def test_equal_components_part_in_training_and_fit_two_modes():
     assert losses[-1] < best_affine - 0.8
 
 
+@pytest.mark.full
 def test_parameters_and_points_broadcast():
     scalar.check_parameters_and_points_broadcast(LAW, 1e-5)
 
