@@ -24,10 +24,11 @@ def turn():
 
 FLOWS = {
     "compose": FlowCase(
-        lambda: compose(coupling(DIM, hidden=(7,)), autoregression(DIM, hidden=(7,)))
+        lambda: compose(coupling(DIM, hidden=(7,)), autoregression(DIM, hidden=(7,))),
+        large=True,
     ),
     "invert": FlowCase(lambda: invert(coupling(DIM, hidden=(7,)))),
-    "repeat": FlowCase(lambda: repeat(coupling(DIM, hidden=(7,)), 3, unroll=True)),
+    "repeat": FlowCase(lambda: repeat(coupling(DIM, hidden=(7,)), 3, unroll=True), large=True),
     "permutation": FlowCase(turn, learned=False),
     "repeat, no parameters": FlowCase(lambda: repeat(turn(), 2), learned=False),
     "levels": FlowCase(

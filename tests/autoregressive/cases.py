@@ -145,12 +145,10 @@ LEVELS = {
     # every head with a MADE, and its masks
     "bernoulli": mades(4, bernoulli(), 2, sharp=True),
     "bernoulli, narrow": mades(4, bernoulli(), 2, hidden=(2,), order=(3, 0, 2, 1)),
-    "bernoulli, conditional": mades(4, bernoulli(), 2, **C),
+    "bernoulli, conditional": mades(4, bernoulli(), 2, **C, sharp=True),
     "bernoulli, masks, conditional": mades(4, bernoulli(), 2, masks=Masks(3), **C, sharp=True),
-    "categorical": mades(3, categorical(3), 3),
     "categorical, of numbers": mades(3, categorical(3, encoding=scaled(3)), 3),
     "categorical, ordered": mades(3, categorical(3), 3, order=(2, 0, 1), sharp=True),
-    "categorical, residual": mades(3, categorical(3), 3, hidden=(6,) * 3, residual=True),
     "categorical, masks of one order": mades(
         3,
         categorical(3),
@@ -169,15 +167,12 @@ LEVELS = {
     "markov": levels("markov", categorical(3), (4,), 3, sees=2, window=2, hidden=(6,)),
     "rnn": levels("rnn", categorical(3), (4,), 3, hidden=4),
     "rnn, lstm, conditional": levels("rnn", FIVE, (3,), 5, (COND,), hidden=4, cell="lstm"),
-    "rnn, two layers": levels("rnn", bernoulli(), (4,), 2, hidden=5, num_layers=2),
     "wavenet": levels("wavenet", categorical(3), (4,), 3, sees=3, hidden=3, dilations=(1, 1)),
     "wavenet, conditional": levels(
         "wavenet", bernoulli(), (4,), 2, (COND,), hidden=3, dilations=(1, 2), skip=4
     ),
     "pixelcnn": images("pixelcnn", bernoulli(), (2, 2, 1), 2),
-    "pixelcnn, channels, conditional": images(
-        "pixelcnn", categorical(3), (1, 2, 2), 3, (COND,), sharp=True
-    ),
+    "pixelcnn, channels, conditional": images("pixelcnn", categorical(3), (1, 2, 2), 3, (COND,)),
     "gated pixelcnn, conditional": images(
         "gated_pixelcnn", bernoulli(), (2, 2, 1), 2, (COND,), num_layers=2
     ),
@@ -185,7 +180,7 @@ LEVELS = {
     "pixelsnail, channels, conditional": images(
         "pixelsnail", bernoulli(), (1, 2, 2), 2, (COND,), num_convs=1
     ),
-    "transformer": levels("transformer", categorical(3), (4,), 3, **SMALL, num_layers=2),
+    "transformer": levels("transformer", categorical(3), (4,), 3, **SMALL, num_layers=1),
     "transformer, ordered, conditional": levels(
         "transformer",
         bernoulli(),
@@ -195,7 +190,6 @@ LEVELS = {
         **SMALL,
         num_layers=1,
         order=(2, 0, 3, 1),
-        sharp=True,
     ),
     "transformer, rotary, window": levels(
         "transformer",
@@ -212,6 +206,12 @@ LEVELS = {
     "table, Markov": tables(4, 2),
     "table, homogeneous": tables(4, 1, shared=True),
     # the rest of the product
+    "categorical": mades(3, categorical(3), 3, full=True),
+    "categorical, residual": mades(3, categorical(3), 3, hidden=(6,) * 3, residual=True, full=True),
+    "rnn, two layers": levels("rnn", bernoulli(), (4,), 2, hidden=5, num_layers=2, full=True),
+    "transformer, two layers": levels(
+        "transformer", categorical(3), (4,), 3, **SMALL, num_layers=2, full=True
+    ),
     "categorical, narrow": mades(3, categorical(3), 3, hidden=(1,), order=(2, 0, 1), full=True),
     "categorical, conditional": mades(3, categorical(3), 3, **C, full=True),
     "categorical, masks": mades(3, categorical(3), 3, masks=Masks(3), full=True),

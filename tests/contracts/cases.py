@@ -37,6 +37,7 @@ class FlowCase(NamedTuple):
     draw_x: Callable = normal_points  # draw_x(rng, shape): points of the data space
     gradients: bool = True  # here; else they are in the tests of the chapter
     tolerance: float = 0.0  # of what is solved numerically
+    large: bool = False  # by default single points go one way, x -> z
     full: bool = False
 
 

@@ -54,7 +54,7 @@ def of_images(make, shape, cond_shape=None, **options):
     def flow():
         return compose(fixed(flatten(shape)), make(shape, **own))
 
-    return FlowCase(flow, math.prod(shape), cond_shape, spread=0.1)
+    return FlowCase(flow, math.prod(shape), cond_shape, spread=0.1, large=True)
 
 
 def keyed(flow):
@@ -83,7 +83,8 @@ FLOWS = {
         lambda: maf(DIM, **two, **C, inverse="block_fixed_point", num_blocks=2), **C
     ),
     "maf, residual": FlowCase(
-        lambda: maf(DIM, num_layers=2, hidden=(6, 6, 6), residual=True, density_blocks=2)
+        lambda: maf(DIM, num_layers=2, hidden=(6, 6, 6), residual=True, density_blocks=2),
+        large=True,
     ),
     "coupling, mask, conditional": FlowCase(
         lambda: coupling(DIM, hidden=(7,), mask=[False, False, True], **C), **C
@@ -110,7 +111,11 @@ FLOWS = {
     "cdf": FlowCase(lambda: cdf(DIM)),
     # ... of an ODE, whose gradients are in tests/bijectors/test_continuous.py
     "cnf, conditional": FlowCase(
-        lambda: cnf(DIM, hidden=(7, 6), **C, **exact), **C, tolerance=5e-5, gradients=False
+        lambda: cnf(DIM, hidden=(7, 6), **C, **exact),
+        **C,
+        tolerance=5e-5,
+        gradients=False,
+        large=True,
     ),
     "ffjord, with a key": FlowCase(
         lambda: keyed(ffjord(1, hidden=(7,), **exact)),
