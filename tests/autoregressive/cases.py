@@ -45,6 +45,7 @@ DENSITIES = {
             2, mixture(2), hidden=8, num_heads=2, num_layers=1, order=[1, 0], **C
         ),
         **C,
+        full=True,
     ),
     "a flow of a gaussian made": DensityCase(
         lambda: pushforward(coupling(2, hidden=(6,)), made(2, gaussian(), hidden=(6,)))
@@ -155,6 +156,7 @@ LEVELS = {
         3,
         masks=Masks(3, ("connectivity",), 0.5),
         order=(2, 0, 1),
+        full=True,
     ),
     "categorical, residual masks": mades(
         3, categorical(3), 3, hidden=(6,) * 3, residual=True, masks=Masks(2)
@@ -180,7 +182,6 @@ LEVELS = {
     "pixelsnail, channels, conditional": images(
         "pixelsnail", bernoulli(), (1, 2, 2), 2, (COND,), num_convs=1
     ),
-    "transformer": levels("transformer", categorical(3), (4,), 3, **SMALL, num_layers=1),
     "transformer, ordered, conditional": levels(
         "transformer",
         bernoulli(),
@@ -209,9 +210,7 @@ LEVELS = {
     "categorical": mades(3, categorical(3), 3, full=True),
     "categorical, residual": mades(3, categorical(3), 3, hidden=(6,) * 3, residual=True, full=True),
     "rnn, two layers": levels("rnn", bernoulli(), (4,), 2, hidden=5, num_layers=2, full=True),
-    "transformer, two layers": levels(
-        "transformer", categorical(3), (4,), 3, **SMALL, num_layers=2, full=True
-    ),
+    "transformer": levels("transformer", categorical(3), (4,), 3, **SMALL, num_layers=2, full=True),
     "categorical, narrow": mades(3, categorical(3), 3, hidden=(1,), order=(2, 0, 1), full=True),
     "categorical, conditional": mades(3, categorical(3), 3, **C, full=True),
     "categorical, masks": mades(3, categorical(3), 3, masks=Masks(3), full=True),

@@ -70,10 +70,9 @@ class Measured(NamedTuple):
 
     x: np.ndarray  # samples [NUM, *event], or [NUM, 2, *event] under two conditions
     log_prob: np.ndarray  # as told with them
-    log_p: np.ndarray  # of all states
-    outside: np.ndarray  # log p of rows with a number that is no level
-    grads: dict  # of Σ log p over all states
-    logits: np.ndarray | None  # of the conditionals at all states [K^d, ..., *event, K]
+    log_p: np.ndarray  # of rows, by default all states
+    grads: dict  # of Σ log p over the rows
+    logits: np.ndarray | None  # of the conditionals at the rows [K^d, ..., *event, K]
     sharp: np.ndarray | None  # draws or completions
     by_d_passes: tuple  # x and sharp by the definition
 
@@ -87,26 +86,22 @@ def program(name, way):
     model, _, cond = built(name, way)
     case = LEVELS[name]
     slow = case.make(inverse="naive") if case.slow else model
-    outside = np.zeros((2, case.dim), int)
-    outside[:, 1] = -1, case.num_levels
-    every = batched(name, states(name))
-    rows = np.concatenate([every, batched(name, outside)])
     sharp = is_sharpened(name, way)
 
-    def of_every_state(params):
-        log_p, of_outside = jnp.split(model.dist(params, cond).log_prob(rows), [len(every)])
-        return log_p.sum(), (log_p, of_outside)
+    def of_rows(params, rows):
+        log_p = model.dist(params, cond).log_prob(rows)
+        return log_p.sum(), log_p
 
-    def run(params, key):
+    def run(params, key, rows):
         keys = [key, jax.random.clone(key)]
         (draw_key, sharp_key), (draw_again, sharp_again) = map(jax.random.split, keys)
         dist, by_definition = model.dist(params, cond), slow.dist(params, cond)
         x, log_prob = dist.sample_and_log_prob(seed=draw_key, sample_shape=NUM)
-        grads, log_p = jax.grad(of_every_state, has_aux=True)(params)
-        logits = None if case.order is None else dist.conditionals(every).logits
+        grads, log_p = jax.grad(of_rows, has_aux=True)(params, rows)
+        logits = None if case.order is None else dist.conditionals(rows).logits
         slowly = by_definition.sample(seed=draw_again, sample_shape=NUM)
         return Measured(
-            *(x, log_prob, *log_p, grads, logits),
+            *(x, log_prob, log_p, grads, logits),
             sharpened(dist, name, sharp_key) if sharp else None,
             (slowly, sharpened(by_definition, name, sharp_again) if sharp else None),
         )
@@ -114,9 +109,10 @@ def program(name, way):
     return WAYS[way].jit(run)
 
 
-def run(name, way, params):
+def run(name, way, params, rows=None):
+    rows = batched(name, states(name) if rows is None else rows)
     with WAYS[way].precision():
-        return jax.device_get(program(name, way)(params, jax.random.key(1)))
+        return jax.device_get(program(name, way)(params, jax.random.key(1), rows))
 
 
 @cache
@@ -237,8 +233,9 @@ def test_one_sample_has_no_axis_for_it_and_none_an_empty_one(name, num, shape):
 @quickly(LEVELS)
 def test_numbers_that_are_no_levels_are_refused_or_impossible(name, way):
     model, params, cond = built(name)
-    case = LEVELS[name]
-    np.testing.assert_array_equal(measured(name).outside, -np.inf)
+    case, outside = LEVELS[name], np.zeros_like(states(name))
+    outside[:, 1] = np.resize([-1, case.num_levels], len(outside))
+    np.testing.assert_array_equal(run(name, way, params, outside).log_p, -np.inf)
 
     def log_prob(x):
         return jax.eval_shape(lambda params: model.dist(params, cond).log_prob(x), params)

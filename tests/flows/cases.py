@@ -72,7 +72,7 @@ FLOWS = {
         lambda: autoregression(DIM, hidden=(9,), order=[2, 0, 1], activation=jax.nn.relu)
     ),
     "autoregression, narrow": FlowCase(
-        lambda: autoregression(DIM, hidden=(5, 1), activation=jnp.tanh)
+        lambda: autoregression(DIM, hidden=(5, 1), activation=jnp.tanh), full=True
     ),
     "iaf, naive": FlowCase(lambda: iaf(DIM, **two, inverse="naive", order=[1, 2, 0])),
     "iaf, fixed point": FlowCase(
@@ -80,11 +80,12 @@ FLOWS = {
     ),
     "maf, conditional": FlowCase(lambda: maf(DIM, **two, **C, order=[2, 0, 1]), **C),
     "maf, block fixed point": FlowCase(
-        lambda: maf(DIM, **two, **C, inverse="block_fixed_point", num_blocks=2), **C
+        lambda: maf(DIM, **two, **C, inverse="block_fixed_point", num_blocks=2), **C, full=True
     ),
     "maf, residual": FlowCase(
         lambda: maf(DIM, num_layers=2, hidden=(6, 6, 6), residual=True, density_blocks=2),
         large=True,
+        full=True,
     ),
     "coupling, mask, conditional": FlowCase(
         lambda: coupling(DIM, hidden=(7,), mask=[False, False, True], **C), **C
@@ -94,7 +95,9 @@ FLOWS = {
     "coupling, spline": FlowCase(
         lambda: coupling(DIM, hidden=(7,), law=rational_quadratic_spline())
     ),
-    "coupling, mixture": FlowCase(lambda: coupling(DIM, hidden=(7,), law=mixture_logistic_cdf())),
+    "coupling, mixture": FlowCase(
+        lambda: coupling(DIM, hidden=(7,), law=mixture_logistic_cdf()), full=True
+    ),
     "realnvp, shuffle": FlowCase(lambda: realnvp(DIM, num_layers=4, hidden=(7,), shuffle=0)),
     # maps of one formula
     "diagonal": FlowCase(lambda: diagonal(DIM)),
@@ -106,7 +109,9 @@ FLOWS = {
     "planar, conditional": FlowCase(lambda: planar(DIM, **C), **C),
     "sylvester": FlowCase(lambda: sylvester(DIM)),
     "sylvester, householder": FlowCase(lambda: sylvester(DIM, form="householder", **C), **C),
-    "sylvester, triangular": FlowCase(lambda: repeat(sylvester(DIM, form="triangular"), 2)),
+    "sylvester, triangular": FlowCase(
+        lambda: repeat(sylvester(DIM, form="triangular"), 2), full=True
+    ),
     "elementwise": FlowCase(lambda: elementwise(DIM, law=rational_quadratic_spline())),
     "cdf": FlowCase(lambda: cdf(DIM)),
     # ... of an ODE, whose gradients are in tests/bijectors/test_continuous.py
