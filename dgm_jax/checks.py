@@ -157,8 +157,8 @@ def condition(cond: Any, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
     return jnp.shape(cond)[:batch_ndim]
 
 
-def common_batch(**batch_shapes: tuple[int, ...]) -> tuple[int, ...]:
-    """The batch shape that all have together, by broadcasting; the error names each and its own."""
+def common_batch(batch_shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The batch shape of all {name: shape}, by broadcasting; the error names each and its own."""
     try:
         return jnp.broadcast_shapes(*batch_shapes.values())
     except ValueError:

@@ -36,7 +36,14 @@ jax.config.update("jax_enable_compilation_cache", False)
 matplotlib.use("Agg")
 
 
-pytest_collection_finish = budget.pytest_collection_finish
+def pytest_collection_finish(session):
+    """What libraries hold stays to the end: a collection of garbage need not walk it each time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    budget.pytest_collection_finish(session)
+
+
 pytest_runtest_makereport = budget.pytest_runtest_makereport
 pytest_terminal_summary = budget.pytest_terminal_summary
 

@@ -65,7 +65,7 @@ class Autoregressive(distrax.Bijector):
         """x and f with y = τ(x; f) and f = f(x): what both inverses need."""
         checks.events(y, self._dim, "y")
         cond_batch = checks.condition(self._cond, self._net.cond_shape)
-        shape = checks.common_batch(x=y.shape[:-1], cond=cond_batch)
+        shape = checks.common_batch({"x": y.shape[:-1], "cond": cond_batch})
         dtype = jnp.result_type(y, *jax.tree.leaves(self._params))
         y = jnp.broadcast_to(y, (*shape, self._dim)).astype(dtype)
         return _invert(self._net, self._law, self._params, self._cond, self._key, y)

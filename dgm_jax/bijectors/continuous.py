@@ -192,7 +192,7 @@ class Continuous(distrax.Bijector):
     def _solve(self, x, rates, num_integrals, *, backward):
         """(x, *integrals) at the other end, the evaluations of f, and the failure of a `Path`."""
         checks.events(x, self._dim)
-        shape = checks.common_batch(x=x.shape[:-1], cond=self._cond_batch)
+        shape = checks.common_batch({"x": x.shape[:-1], "cond": self._cond_batch})
         dtype = wide(x, *jax.tree.leaves(self._params))
         x = jnp.broadcast_to(x, (*shape, self._dim)).astype(dtype)
         eps = None

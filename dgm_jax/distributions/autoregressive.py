@@ -96,7 +96,7 @@ class Autoregressive(distrax.Distribution):
     def _batch_of(self, x, given):
         """The batch shape that x, given and the density have together."""
         of_x, of_given = (a.shape[: a.ndim - len(self._shape)] for a in (x, given))
-        return checks.common_batch(x=of_x, given=of_given, cond=self.batch_shape)
+        return checks.common_batch({"x": of_x, "given": of_given, "cond": self.batch_shape})
 
     def _check_given(self, x, given):
         if any(isinstance(a, jax.core.Tracer) for a in (x, given)):

@@ -31,7 +31,7 @@ class Pushforward(distrax.Transformed):
 
     def log_prob(self, value):
         value_batch = jnp.shape(value)[: max(jnp.ndim(value) - self.bijector.event_ndims_out, 0)]
-        checks.common_batch(x=value_batch, cond=tuple(self.distribution.batch_shape))
+        checks.common_batch({"x": value_batch, "cond": tuple(self.distribution.batch_shape)})
         return super().log_prob(value)
 
     def _sample_n(self, key, n):

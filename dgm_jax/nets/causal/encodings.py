@@ -56,4 +56,4 @@ def batch_of(
         checks.events(x, dim)
     else:
         checks.levels(x, dim, encoding.num_levels)
-    return checks.common_batch(x=x.shape[:-1], cond=checks.condition(cond, cond_shape))
+    return checks.common_batch({"x": x.shape[:-1], "cond": checks.condition(cond, cond_shape)})
