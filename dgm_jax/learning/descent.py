@@ -136,15 +136,20 @@ def check_metrics(metrics: Any, function: str) -> None:
         )
 
 
+def given(fixed: Any) -> dict[str, Any]:
+    """`fixed` as a keyword, if there is any: else a step or a loss need not have that argument."""
+    return {} if fixed is None else {"fixed": fixed}
+
+
 def extras(
     weights: dict[str, Schedule | float] | None, step: Array | None, fixed: Any
 ) -> dict[str, Any]:
     """What a loss is given by keyword at this step: its weights and what stays fixed, if any."""
-    given = {} if fixed is None else {"fixed": fixed}
+    extra = given(fixed)
     if weights is not None:
         values = {name: w(step) if callable(w) else w for name, w in weights.items()}
-        given["weights"] = {name: jnp.asarray(value, float) for name, value in values.items()}
-    return given
+        extra["weights"] = {name: jnp.asarray(value, float) for name, value in values.items()}
+    return extra
 
 
 def own_key(key: Key, axis_name: str | None) -> Key:

@@ -16,8 +16,9 @@ from ..runs.locks import locked
 from ..runs.logs import progress_bar
 from ..runs.preemption import termination
 from .checkpoints import Checkpoints
+from .descent import given
 from .devices import data_mesh
-from .run import Plan, Run, Trained, given
+from .run import Plan, Run, Trained
 
 
 def fit(

@@ -22,6 +22,7 @@ from ..runs.preemption import Preempted
 from . import rows
 from .checkpoints import Checkpoints, NotFinite
 from .checkpoints.leaves import describe
+from .descent import given
 from .devices import check_rows, first_copy, replicate, shard_batch
 from .loading import places
 
@@ -312,11 +313,6 @@ def _compiled(algorithm, loop_key, everywhere):
         return new, metrics
 
     return step
-
-
-def given(fixed: Any) -> dict[str, Any]:
-    """`fixed` as a keyword, if there is any: else an algorithm need not have that argument."""
-    return {} if fixed is None else {"fixed": fixed}
 
 
 def _strong(state):

@@ -269,7 +269,7 @@ FAULTS = (
     Fault(
         "fixed-is-forgotten",
         "what stays fixed is not handed to the step",
-        RUN,
+        DESCENT,
         'return {} if fixed is None else {"fixed": fixed}',
         "return {}",
         "learning/test_loop.py::test_fit_draws_by_key_and_step_and_hands_on_what_is_fixed",
