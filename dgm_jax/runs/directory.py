@@ -56,17 +56,20 @@ def program(main: Callable) -> str:
 
 
 def _kept(config, main, show):
+    options = {"experiment": program(main), **plain(dataclasses.asdict(config), "config")}
     if config.joins:  # from here on this process and its peers are one run
         processes.start(
             config.coordinator, num_processes=config.num_processes, process_id=config.process_id
         )
+        kept = options.keys() - set(PLACES)
+        processes.same({name: options[name] for name in sorted(kept)}, "options")
     if config.workdir is None:
         raise checks.InputError("workdir is missing; give the directory that keeps the run.")
     if not processes.first():
         return _follow(config, main)
     results = config.workdir / "results.json"
     with contextlib.ExitStack() as stack:
-        done = processes.from_first(lambda: _opened(config, main, stack))
+        done = processes.from_first(lambda: _opened(config, options, stack))
         if not done:
             keep_compiled(config.cache_dir)
             write_json(results, main(config))
@@ -88,9 +91,8 @@ def _follow(config, main):
         return main(config)
 
 
-def _opened(config, main, stack):
+def _opened(config, options, stack):
     """Takes the directory until `stack` is closed; whether its run is done."""
-    options = {"experiment": program(main), **dataclasses.asdict(config)}
     _make(config.workdir)
     stack.enter_context(locked(config.workdir))
     stack.enter_context(leaving_on_sigterm())
@@ -115,14 +117,14 @@ def _make(workdir):
         ) from error
 
 
-def _refuse_another(path, options):
+def _refuse_another(path, new):
     """A directory belongs to one configuration: its run is resumed with that, or not at all.
 
     To none, as long as it holds no more than the options of a start that was refused.
     """
     if not path.exists() or {file.name for file in path.parent.iterdir()} <= {".lock", path.name}:
         return
-    old, new = read_json(path), plain(options, "config")
+    old = read_json(path)
     differing = [
         f"{name} was {json.dumps(old.get(name))}, is {json.dumps(new.get(name))}"
         for name in sorted((old.keys() | new.keys()) - set(PLACES))

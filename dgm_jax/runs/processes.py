@@ -11,6 +11,7 @@ same command, started again on all, resumes.
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import signal
@@ -132,6 +133,50 @@ def from_first(work: Callable[[], Any]) -> Any:
 def any_of(flag: bool) -> bool:
     """Whether `flag` is true in one of the processes. All must call it."""
     return bool(multihost_utils.process_allgather(np.bool_(flag)).any())
+
+
+def same(value: Any, what: str) -> None:
+    """`InputError` in all processes where `value` is not what the first has. All must call it.
+
+    value: None or what JSON holds. Of dicts the error names the entries that differ.
+    """
+    if not several():
+        return
+    text = json.dumps(value, sort_keys=True).encode()
+    mark = hashlib.sha256(text).digest() + len(text).to_bytes(8, "big")
+    marks = [bytes(row) for row in multihost_utils.process_allgather(_bytes(mark))]
+    if len(set(marks)) == 1:
+        return
+    lengths = [int.from_bytes(mark[-8:], "big") for mark in marks]
+    texts = multihost_utils.process_allgather(_bytes(text.ljust(max(lengths))))
+    values = [json.loads(bytes(row)) for row in texts]
+    other = next(i for i, mark in enumerate(marks) if mark != marks[0])
+    raise checks.InputError(
+        f"all processes of a run must have the same {what}: {_apart(values[0], values[other])} "
+        f"(process 0 / process {other}). Start the same command, on the same data, in each."
+    )
+
+
+def _apart(one, other):
+    """ "seed 0 / 1" of {"seed": 0, ...} and {"seed": 1, ...}, at most three."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return f"{_short(one)} / {_short(other)}"
+    names = [name for name in one | other if one.get(name, ...) != other.get(name, ...)]
+    more = [f"and {len(names) - 3} more"] if len(names) > 3 else []
+    told = [
+        f"{name} {_short(one.get(name, 'absent'))} / {_short(other.get(name, 'absent'))}"
+        for name in names[:3]
+    ]
+    return ", ".join(told + more)
+
+
+def _short(value):
+    text = value if value == "absent" else json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def _bytes(text):
+    return np.frombuffer(text, np.uint8)
 
 
 def _broadcast(told):

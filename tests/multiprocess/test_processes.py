@@ -261,6 +261,19 @@ def test_a_mistake_in_one_process_ends_all(start, tmp_path):
     assert other == 75 and "the same command on all resumes" in said
 
 
+def test_other_options_in_one_process_are_refused_in_all(start, tmp_path):
+    """Other seeds would train to wrong numbers, other lengths would wait for ever."""
+    mine = iter([(), ("--num-steps", 90, "--seed", 1), ()])
+
+    def join(*whom):
+        options, variables = explicitly(*whom)
+        return [*options, *next(mine)], variables
+
+    for code, _, said in ended(start(tmp_path, 3, 1, join=join)):
+        assert code == 2 and "num_steps 80 / 90, seed 0 / 1 (process 0 / process 1)" in said
+    assert not (tmp_path / "config.json").exists()
+
+
 @pytest.mark.parametrize("told", [0, 1])
 def test_sigterm_in_either_process_saves_in_both_at_one_step(start, whole, tmp_path, told):
     there = uninterrupted(whole, start)

@@ -1,10 +1,13 @@
 import os
 import subprocess
 import sys
+import threading
 
 import jax
+import numpy as np
 import pytest
 
+from dgm_jax import checks
 from dgm_jax.runs import processes
 
 
@@ -42,6 +45,44 @@ def test_a_lost_peer_is_told_from_a_mistake(monkeypatch):
 def test_one_process_is_the_first_and_asks_nobody():
     assert processes.first() and not processes.several() and not processes.any_of(False)
     assert processes.from_first(lambda: 3) == 3
+
+
+def asked(monkeypatch, *values):
+    """What `same` says in each of several processes; here they are threads."""
+    meeting, given = threading.Barrier(len(values)), [None] * len(values)
+    place, said = threading.local(), [None] * len(values)
+
+    def gather(row):
+        given[place.i] = row
+        meeting.wait(10)
+        rows = np.stack(given)
+        meeting.wait(10)
+        return rows
+
+    def ask(i):
+        place.i = i
+        try:
+            processes.same(values[i], "options")
+        except checks.InputError as error:
+            said[i] = str(error)
+
+    monkeypatch.setattr(processes, "several", lambda: True)
+    monkeypatch.setattr(processes.multihost_utils, "process_allgather", gather)
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(len(values))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return said
+
+
+def test_values_that_differ_are_refused_in_all_processes_and_named(monkeypatch):
+    processes.same({"seed": 0}, "options")  # alone
+    assert asked(monkeypatch, {"seed": 0, "x": [1.5]}, {"x": [1.5], "seed": 0}) == [None, None]
+    one, two, three = asked(monkeypatch, {"seed": 0}, {"seed": 0}, {"seed": 11, "rate": "x" * 99})
+    assert one == two == three
+    assert "the same options: seed 0 / 11, rate absent / " in one and "process 0 / process 2" in one
+    assert "...: 3 / null" in asked(monkeypatch, 3, None)[0].replace("options", "...")
 
 
 def test_an_abort_of_jax_is_the_exit_code_for_a_lost_peer():
