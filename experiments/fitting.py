@@ -107,6 +107,8 @@ def _units(task, row):
 
 
 def _curves(task, evaluated):
+    """What was evaluated after the start, whose numbers would flatten a picture of the others."""
+    evaluated = [row for row in evaluated if row["step"]]
     steps = tuple(row["step"] for row in evaluated)
     found = [_units(task, row) for row in evaluated]
     return {name: (steps, tuple(values[name] for values in found)) for name in found[0]}

@@ -82,10 +82,11 @@ def train(
       each metric over the steps since the last row, without those that were skipped, and the
       number of these.
     - Every `eval_every` steps, and after the last, `evaluate(params, key)` adds its numbers to the
-      row. params is algorithm.params(state); key follows from the key of the run and is the same at
-      every evaluation. `monitor` names one of these numbers: `best` is the state in which it was
-      lowest, or highest with minimise=False, and training stops after `patience` evaluations in a
-      row that were not better. NaN is never better.
+      row; with `eval_every` also before the first step, whose row has these numbers alone. params
+      is algorithm.params(state); key follows from the key of the run and is the same at every
+      evaluation. `monitor` names one of these numbers: `best` is the state in which it was lowest,
+      or highest with minimise=False, and training stops after `patience` evaluations in a row that
+      were not better. NaN is never better.
     - `fixed` is a tree of arrays that training does not change, such as a teacher's parameters. The
       step is then step(..., fixed=fixed), and the compiled step has them as an argument. An array
       that a loss closes over would become a constant of the program instead.

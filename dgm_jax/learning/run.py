@@ -151,7 +151,8 @@ class Run:
     def open_log(self, workdir: Path | str | None, on_log: Callable | None) -> None:
         """Opens metrics.jsonl with its rows up to here. The first process writes, all have them."""
         mine = workdir is not None and processes.first()
-        self.log = MetricsLog(Path(workdir) / "metrics.jsonl" if mine else None, self.step)
+        until = -1 if self.state is None else self.step  # a run that begins writes its row 0 itself
+        self.log = MetricsLog(Path(workdir) / "metrics.jsonl" if mine else None, until)
         self.log.rows[:] = processes.from_first(lambda: self.log.rows)
         self.on_log = on_log
 
@@ -183,7 +184,7 @@ class Run:
 
     # -------------------------------------------------------------------------------- a step
     def begin(self, first: Batch) -> None:
-        """Makes the state of step 0, after a check of the first batch."""
+        """Makes the state of step 0, after a check of the first batch, and evaluates it."""
         for leaf in jax.tree.leaves(first):
             checks.finite_rows(leaf, "batch(0)")
         if self.mesh is not None:
@@ -192,6 +193,10 @@ class Run:
         self.state = init(self.init_key)
         if self.mesh is not None:
             self.state = replicate(self.state, self.mesh)
+        if self.plan.evaluate is not None and self.plan.eval_every is not None:
+            row = {"step": 0}
+            self.record(row | self.evaluate(row))
+            self.clock = time.perf_counter()
 
     def advance(self, batch: Batch) -> None:
         """One step. The device may still be computing it when this returns."""

@@ -96,6 +96,16 @@ def test_train_is_the_plain_loop_over_steps():
     assert trained.best is trained.state and trained.seconds > 0
 
 
+def test_the_state_before_training_is_evaluated_and_may_be_the_best():
+    """What is monitored only grows: the best state is that of the start."""
+    measure = lambda params, key: {"steps": params["step"]}
+    options = quiet(num_steps=6, evaluate=measure, eval_every=3, monitor="steps")
+    trained = train(make(), jax.random.key(0), batch, **options)
+    assert trained.history[0] == {"step": 0, "steps": 0}
+    assert [row["step"] for row in trained.history] == [0, 3, 6]
+    assert trained.best.step == 0 and trained.state.step == 6
+
+
 RUNS = {
     "plain": {"checkpoint_every": 20},
     "monitored": {
@@ -134,7 +144,7 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("kind", "when"), [("plain", 3), ("plain", 47), ("monitored", 55), ("patient", 47)]
+    ("kind", "when"), [("monitored", 3), ("plain", 47), ("monitored", 55), ("patient", 47)]
 )
 def test_a_run_killed_and_resumed_is_the_run(kind, when, tmp_path, uninterrupted):
     options = quiet(**RUNS[kind])
@@ -398,17 +408,17 @@ def test_other_kinds_of_algorithms_are_resumed_bit_by_bit_on_one_device_and_on_e
 COUNTING = Algorithm(lambda key: jnp.zeros(()), lambda x, key, batch: (x + 1, {}))
 
 
-@pytest.mark.parametrize(("minimise", "best"), [(True, 3), (False, 6)])
+@pytest.mark.parametrize(("minimise", "best"), [(True, 3), (False, 7)])
 def test_the_best_is_the_lowest_or_the_highest_as_it_is_told(minimise, best, tmp_path):
-    """Of |x - 3|, which is 2, 1, 0, 1, 2, 3 after the steps, and of what is not a number."""
+    """Of |x - 3|, which is 3 at first and 2, 1, 0, 1, 2, 3, 4 after the steps, and of a NaN."""
 
     def evaluate(x, key):
         return {"far": jnp.abs(x - 3) if x != 4 else math.nan}
 
     options = {"monitor": "far", "minimise": minimise, "eval_every": 1, "workdir": tmp_path}
-    options |= {"num_steps": 6, "progress": False}
+    options |= {"num_steps": 7, "progress": False}
     trained = train(COUNTING, jax.random.key(0), evaluate=evaluate, **options)
-    assert trained.best == trained.params == load(tmp_path).params == best and trained.state == 6
+    assert trained.best == trained.params == load(tmp_path).params == best and trained.state == 7
 
 
 def test_every_evaluation_has_the_same_key_which_follows_from_that_of_the_run(tmp_path):
@@ -423,7 +433,7 @@ def test_every_evaluation_has_the_same_key_which_follows_from_that_of_the_run(tm
         train(COUNTING, jax.random.key(seed), workdir=tmp_path / str(seed), **options)
 
     run(0, 4), run(0, 6), run(1, 2)
-    assert len(seen) == 4 and seen[0] == seen[1] == seen[2] != seen[3]
+    assert len(seen) == 6 and seen[:4] == [seen[0]] * 4 and seen[4] == seen[5] != seen[0]
 
 
 @pytest.mark.parametrize("params", [lambda x: jnp.exp(x), lambda x: {"w": 3.0}])
