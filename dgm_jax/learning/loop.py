@@ -109,7 +109,8 @@ def train(
     Raises `ValueError` for wrong arguments and for a first batch that is empty or not finite,
     before anything is compiled, and for a `workdir` another process is using; `Diverged`, a
     `RuntimeError`, for a metric or a state that is not finite and after 10 skipped steps in a row;
-    `NoUsableCheckpoint` where all are damaged; `OSError` where the disk is full.
+    `NoUsableCheckpoint` where all are damaged; `OSError` where the disk is full;
+    `processes.PeerLost` where another process of the run is gone.
     """
     checks.key(key)
     if batch is not None:
@@ -124,6 +125,7 @@ def train(
         mesh = data_mesh()
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(processes.peers())
         told_to_end, checkpoints = _claimed(stack, workdir)
         run = Run(algorithm, key, plan, fixed, mesh, checkpoints)
         run.resume()

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import checks
 from ..measure import machine
-from . import errors, processes, tables
+from . import processes, tables
 from .cache import keep_compiled
 from .locks import locked
 from .preemption import leaving_on_sigterm
@@ -44,7 +44,7 @@ def keep(
     `config` has the fields of `RunOptions`, and `show` prints what results.json holds. An error
     ends the program as `dgm_jax.runs.errors` says.
     """
-    return processes.together(lambda: errors.told(lambda: _kept(config, main, show)))
+    return processes.together(lambda: _kept(config, main, show))
 
 
 def program(main: Callable) -> str:

@@ -16,8 +16,8 @@ With DGM_TRACEBACK=1 in the environment every error shows its traceback.
 
 The type of an exception says whose it is. One with an attribute `exit_code` is for the user: 2 for
 `checks.InputError`, which all checks of arguments raise, 3 for `learning.NoUsableCheckpoint`, 4 for
-`learning.Diverged`. So is an `OSError`. Anything else, such as a `ValueError` of jax, is a mistake
-in the program.
+`learning.Diverged`, 75 for `processes.PeerLost`. So is an `OSError`. Anything else, such as a
+`ValueError` of jax, is a mistake in the program.
 """
 
 import os

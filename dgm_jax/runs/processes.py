@@ -14,12 +14,13 @@ import ctypes
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import jax
@@ -30,8 +31,21 @@ from .. import checks
 from . import errors
 
 LOST = 75  # exit code: a peer was lost, start all again
-OWN = ("RESOURCE_EXHAUSTED", "error calling callback")  # runtime errors that are no loss of a peer
+# What the runtime says where a peer is gone, in errors of any type: its codes, and its libraries
+# for what processes do together.
+SIGNS = re.compile(
+    r"Gloo|NCCL|[Cc]oordination ?[Ss]ervice|[Bb]arrier"
+    r"|(UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED|UNKNOWN|INTERNAL): "
+)
+# ... and where none is: too little memory, a mistake in the program
+OWN = ("RESOURCE_EXHAUSTED", "error calling callback", "INVALID_ARGUMENT", "UNIMPLEMENTED")
 HEARTBEAT_SECONDS = 20  # until a process that neither works nor closes its connections is missed
+
+
+class PeerLost(RuntimeError):
+    """Another process of the run is gone; the same command, started again on all, resumes."""
+
+    exit_code = LOST
 
 
 class FailedElsewhere(RuntimeError):
@@ -189,33 +203,58 @@ def _broadcast(told):
     return json.loads(multihost_utils.broadcast_one_to_all(padded)[:length].tobytes())
 
 
+@contextlib.contextmanager
+def peers() -> Iterator[None]:
+    """`PeerLost` in the place of whatever the runtime raises where another process is gone."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "exit_code") or not lost_peer(error):
+            raise
+        reason = " ".join(str(error).split())[:150]
+        raise PeerLost(
+            f"a peer process was lost ({reason}); the same command on all resumes"
+        ) from error
+
+
 def lost_peer(error: BaseException | None) -> bool:
-    """Whether `error` is what the runtime raises when another process is gone."""
-    while error is not None:
-        if isinstance(error, jax.errors.JaxRuntimeError):
-            return several() and not any(cause in str(error) for cause in OWN)
-        error = error.__cause__
-    return False
+    """Whether `error`, or an error that led to it, is how the loss of another process shows."""
+    return several() and any(map(_shows_loss, _led_to(error, [])))
+
+
+def _led_to(error, seen):
+    """All errors that stand behind one."""
+    if error is not None and error not in seen:
+        seen.append(error)
+        for other in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
+            _led_to(other, seen)
+    return seen
+
+
+def _shows_loss(error):
+    text = str(error)
+    if isinstance(error, PeerLost) or any(cause in text for cause in OWN):
+        return isinstance(error, PeerLost)
+    return isinstance(error, jax.errors.JaxRuntimeError) or bool(SIGNS.search(text))
 
 
 def together(work: Callable[[], Any]) -> Any:
-    """work(); of several processes none waits for one that has failed."""
+    """work(), with errors told as `errors.told` does; no process waits for one that has failed."""
+
+    def guarded():
+        with peers():
+            return work()
+
     try:
-        return work()
+        return errors.told(guarded)
     except BaseException as error:
         if not several():
             raise
-        if lost_peer(error):
-            reason = " ".join(str(error).split())[:150]
-            print(
-                f"a peer process was lost ({reason}); the same command on all resumes",
-                file=sys.stderr,
-            )
-            leave(LOST, alone=True)
         if not isinstance(error, SystemExit):
             traceback.print_exception(error)
             leave(1)
-        leave(error.code if isinstance(error.code, int) else int(error.code is not None))
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        leave(code, alone=code == LOST)
 
 
 def leave(code: int, *, alone: bool = False, seconds: float = 5.0) -> NoReturn:

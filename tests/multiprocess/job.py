@@ -19,6 +19,8 @@ from tests.learning import algorithms
 class Config(runs.RunOptions):
     num_steps: int = 80
     checkpoint_every: int = 10
+    eval_every: int = 10
+    rows: int = 32  # of a batch
     pause: float = 0.0  # seconds a step
     width: int = 16  # of the hidden layer; a checkpoint has 40 times as many numbers
     algorithm: Literal["descent", "players", "em", "langevin"] = "descent"
@@ -30,7 +32,7 @@ def main(config):
         time.sleep(config.pause)
         if step == 30 and config.fails == jax.process_index():
             step = step / 0
-        return algorithms.batch(step, config.seed)
+        return algorithms.batch(step, config.seed)[: config.rows]
 
     algorithm = algorithms.KINDS[config.algorithm](config.width)
     trained = learning.train(
@@ -40,7 +42,7 @@ def main(config):
         num_steps=config.num_steps,
         evaluate=lambda params, key: {"distance": algorithms.distance(params)},
         monitor="distance",
-        eval_every=10,
+        eval_every=config.eval_every,
         log_every=5,
         checkpoint_every=config.checkpoint_every,
         workdir=config.workdir,

@@ -224,13 +224,35 @@ def test_one_of_two_is_killed_eight_times(start, whole, tmp_path, capsys):
         killed = time.monotonic()
         code, _, said = ended([peers[1 - victim]])[0]
         waits.append(time.monotonic() - killed)
-        assert code == 75 and "lost" in said and "the same command on all resumes" in said
+        assert code == 75 and "the same command on all resumes" in said and "lost" in said
     finished(start(tmp_path, 2, 2, *options))
     with capsys.disabled():
         print(f"\nsurvivors left after {', '.join(f'{wait:.2f}' for wait in waits)} s")
     assert max(waits) < 25 and np.median(waits) < 2
     assert results(tmp_path)["sha256"] == there["sha256"]
     assert (tmp_path / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize("num_processes", [2, 3])
+def test_ten_of_ten_losses_at_random_moments_end_all_others_with_75(
+    start, tmp_path, capsys, num_processes
+):
+    """From the first row on, with an evaluation every five steps and a checkpoint every twenty."""
+    rng, waits = np.random.default_rng(num_processes), []
+    often = ("--rows", 30, "--eval-every", 5, "--checkpoint-every", 20, "--pause", 0.01)
+    for trial in range(10):
+        run = tmp_path / str(trial)
+        peers = start(run, num_processes, 1, "--num-steps", 100_000, *often)
+        reached(run, peers, 1)
+        time.sleep(rng.uniform(0, 1))
+        victim = peers.pop(rng.integers(num_processes))
+        victim.kill()
+        killed = time.monotonic()
+        for code, _, said in ended(peers):
+            assert code == 75 and "the same command on all resumes" in said, (trial, code, said)
+        waits.append(time.monotonic() - killed)
+    with capsys.disabled():
+        print(f"\nall others left after {np.median(waits):.2f} s, at most {max(waits):.2f}")
 
 
 @pytest.mark.parametrize("stopped", [0, 1])

@@ -29,17 +29,63 @@ def mistake():
     jax.jit(lambda x: jax.pure_callback(fail, shape, x))(1.0).block_until_ready()
 
 
-def test_a_lost_peer_is_told_from_a_mistake(monkeypatch):
-    monkeypatch.setattr(processes, "several", lambda: True)
+def not_written():
     try:
         raise OSError("not written") from raised(lost)
     except OSError as error:
-        assert processes.lost_peer(error)
-    assert not processes.lost_peer(raised(mistake))
-    assert not processes.lost_peer(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"))
-    assert not processes.lost_peer(ValueError("UNAVAILABLE")) and not processes.lost_peer(None)
+        return error
+
+
+def no_number():
+    try:
+        lost()
+    except jax.errors.JaxRuntimeError:
+        try:
+            float(None)
+        except TypeError as error:
+            return error
+
+
+GLOO = "Gloo all-reduce failed: Connection closed by peer"
+LOSSES = {
+    "a step": lambda: raised(lost),
+    "a broadcast": lambda: ValueError(f"UNKNOWN: {GLOO}"),
+    "a checkpoint": not_written,
+    "a barrier of one": lambda: TimeoutError("Barrier timed out. Id: save"),
+    "the coordinator": lambda: RuntimeError("UNAVAILABLE: failed to connect to all addresses"),
+    "several at once": lambda: ExceptionGroup("2 errors", [ValueError("a"), raised(lost)]),
+    "an evaluation that hides it": no_number,
+}
+MISTAKES = {
+    "in a callback": lambda: raised(mistake),
+    "no memory": lambda: jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"),
+    "not for this machine": lambda: jax.errors.JaxRuntimeError("UNIMPLEMENTED: conv of int4"),
+    "other words": lambda: ValueError("UNAVAILABLE"),
+    "told already": lambda: checks.InputError("UNAVAILABLE: 3"),
+}
+
+
+@pytest.mark.parametrize("how", LOSSES)
+def test_a_lost_peer_is_one_error_however_it_shows(monkeypatch, how):
+    monkeypatch.setattr(processes, "several", lambda: True)
+    error = LOSSES[how]()
+    assert processes.lost_peer(error)
+    with pytest.raises(processes.PeerLost, match="same command on all resumes") as told:
+        with processes.peers(), processes.peers():
+            raise error
+    assert told.value.exit_code == processes.LOST and told.value.__cause__ is error
     monkeypatch.setattr(processes, "several", lambda: False)
-    assert not processes.lost_peer(raised(lost))
+    with pytest.raises(type(error)), processes.peers():
+        raise error
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_is_not_taken_for_a_lost_peer(monkeypatch, what):
+    monkeypatch.setattr(processes, "several", lambda: True)
+    error = MISTAKES[what]()
+    with pytest.raises(type(error)) as told, processes.peers():
+        raise error
+    assert told.value is error and not processes.lost_peer(None)
 
 
 def test_one_process_is_the_first_and_asks_nobody():
