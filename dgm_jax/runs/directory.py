@@ -18,7 +18,7 @@ from .. import checks
 from ..measure import machine
 from . import processes, tables
 from .cache import keep_compiled
-from .locks import locked
+from .locks import confirm, locked
 from .preemption import leaving_on_sigterm
 from .values import plain, read_json, write_json
 
@@ -72,7 +72,9 @@ def _kept(config, main, show):
         done = processes.from_first(lambda: _opened(config, options, stack))
         if not done:
             keep_compiled(config.cache_dir)
-            write_json(results, main(config))
+            found = main(config)
+            confirm(config.workdir)
+            write_json(results, found)
     found = read_json(results)
     show(found)
     if done:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .. import checks
+from .locks import confirm
 
 
 class MetricsLog:
@@ -33,6 +34,7 @@ class MetricsLog:
     def append(self, row: dict) -> None:
         self.rows.append(row)
         if self.path is not None:
+            confirm(self.path.parent)
             try:
                 with self.path.open("a") as file:
                     file.write(_line(row))

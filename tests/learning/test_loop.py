@@ -2,6 +2,7 @@ import functools
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -296,6 +297,26 @@ def test_a_directory_in_use_is_refused(tmp_path):
             train(make(), jax.random.key(0), batch, **quiet(), workdir=tmp_path)
         other.kill()
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("writes", ["a row", "a checkpoint"])
+def test_a_run_whose_directory_was_made_again_for_another_writes_nothing_there(tmp_path, writes):
+    def removed(t):
+        if t == 9:
+            shutil.rmtree(tmp_path / "run")
+            (tmp_path / "run").mkdir()
+            (tmp_path / "run" / ".lock").write_text("process 1 on b\n1\n")
+            if writes == "a checkpoint":
+                os.kill(os.getpid(), signal.SIGTERM)
+        return batch(t)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with pytest.raises(ValueError, match="is now of process 1 on b; nothing more is written"):
+            train(make(), jax.random.key(0), removed, **quiet(), workdir=tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 
 
 def test_nothing_is_moved_between_host_and_device_by_accident(tmp_path):

@@ -16,6 +16,7 @@ from orbax.checkpoint import v1 as ocp
 from ... import checks
 from ...protocol import State
 from ...runs import processes
+from ...runs.locks import confirm
 from . import newest, reading
 from .fingerprints import inspected
 from .leaves import describe, named
@@ -80,6 +81,7 @@ class Checkpoints:
         `NotFinite`, a `ValueError`, names an array with NaN or infinity; then nothing is written.
         """
         checks.positive_int(step, "step", least=0)
+        processes.from_first(lambda: confirm(self.directory.parent))
         latest = self.latest
         if latest is not None and step <= latest:
             raise checks.InputError(f"step {step} is not after the newest checkpoint, {latest}.")
