@@ -1,6 +1,7 @@
-"""What a model of the pixels must beat: densities without a network, tuned on the validation set.
+"""What a model must beat: densities without a network, tuned on the validation set.
 
 Each returns log p(x) [n] of the test rows, in nats, so that the same units and errors apply.
+`verdicts` says which models did not beat them, and what to try.
 """
 
 import numpy as np
@@ -39,3 +40,39 @@ def gaussian(train, valid, test) -> np.ndarray:
     ridges = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1)
     best = max(ridges, key=lambda r: score(valid, r).mean())
     return score(test, best)
+
+
+def verdicts(rows: dict[str, dict], *, steps: str = "--num-steps") -> list[str]:
+    """A line for each model of a run that went wrong, with what to try: empty where none did.
+
+    rows: {name: row of the results}; a row with "best_step" is of a trained model, the others are
+    of baselines. A model went wrong if a baseline has more test_nats, or if no step was better on
+    the validation split than the start. steps: the option that says how long to train.
+    """
+    trained = {name: row for name, row in rows.items() if "best_step" in row}
+    others = {name: row["test_nats"] for name, row in rows.items() if name not in trained}
+    told = []
+    for name, row in trained.items():
+        better = {other: nats for other, nats in others.items() if nats > row["test_nats"]}
+        if better:
+            best = max(better, key=better.get)
+            found = f"{row['test_nats']:.2f} nats, worse than {best} ({better[best]:.2f})"
+            told.append(f"{name} ends at {found}: {_advice(row, steps)}")
+        elif row["best_step"] == 0:
+            told.append(f"{name}: {_advice(row, steps)}")
+    return told
+
+
+def _advice(row, steps):
+    best, end = row["best_step"], row["num_steps"]
+    if best == 0:
+        return (
+            "no step was better on the validation split than the start. Try a tenth of "
+            "--learning-rate, then more --weight-decay."
+        )
+    if best < end:
+        return (
+            f"it was best after step {best} of {end} and overfits from there. Try more "
+            "--weight-decay, a smaller --learning-rate or --hidden, or more rows."
+        )
+    return f"it was still learning at its last step, {end}. Try more {steps}."

@@ -26,6 +26,7 @@ from dgm_jax import autoregressive as ar
 from dgm_jax import checks, learning, metrics, objectives
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
+from experiments import baselines
 
 if TYPE_CHECKING:
     from dgm_jax.protocol import Algorithm, Array, Batch, Density, Key, LatentVariable, Params
@@ -302,7 +303,7 @@ def maximum_likelihood(
     )
     algorithm = learning.gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
     task = likelihood_task(log_prob, rows, num_draws=num_draws, eval_batch=eval_batch)
-    steps = {"num_steps": config.num_steps, "eval_every": config.eval_every}
+    steps = {name: getattr(config, name) for name in ("num_steps", "eval_every", "patience")}
     options = steps | {"mesh": mesh(config.devices)} | options
     return fit(config, name, algorithm, task, rows["train"], **options)
 
@@ -331,6 +332,12 @@ def summary(log_prob: np.ndarray, dim: int) -> dict:
         "test_bits_per_dim": float(bits),
         "test_bits_per_dim_stderr": float(bits_stderr),
     }
+
+
+def tell(rows: dict[str, dict], *, steps: str = "--num-steps") -> None:
+    """Prints which models went wrong and what to try: see `baselines.verdicts`."""
+    for line in baselines.verdicts(rows, steps=steps):
+        print(f"\n{line}")
 
 
 def num_params(params: Params) -> int:

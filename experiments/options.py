@@ -53,6 +53,8 @@ class Optimisation:
     """of the averaged parameters, which are evaluated"""
     eval_every: int = 100
     """steps between two evaluations on the validation split"""
+    patience: int | None = 20
+    """evaluations in a row without a new best, after which a model is done; None: never"""
 
 
 @dataclasses.dataclass(frozen=True)

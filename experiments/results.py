@@ -90,7 +90,8 @@ def _finished(folder: Path) -> Iterator[tuple[dict, dict]]:
     for path in sorted(folder.rglob("results.json")):
         config = json.loads(path.with_name("config.json").read_text(encoding="utf-8"))
         if not config["quick"]:
-            yield config, json.loads(path.read_text(encoding="utf-8"))
+            results = json.loads(path.read_text(encoding="utf-8"))
+            yield config | results.get("settings", {}), results
 
 
 def _rows(match, config, results) -> list[Row]:

@@ -44,7 +44,7 @@ from dgm_jax import (
     runs,
 )
 from dgm_jax import data as datasets
-from experiments import fitting, published, sets
+from experiments import defaults, fitting, published, sets
 from experiments.options import DataName, Training
 
 
@@ -52,8 +52,14 @@ from experiments.options import DataName, Training
 class Config(Training, runs.RunOptions):
     data: DataName = "mushrooms"
     """a set of bits, which needs --data-dir or DGM_DATA"""
-    hidden: tuple[int, ...] = (500,)
-    """widths of the hidden layers"""
+    hidden: tuple[int, ...] | None = None
+    """widths of the hidden layers; this and the four below follow from rows and bits by default
+    (`experiments.defaults.of_bits`)"""
+    num_steps: int | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    """of the weights; offsets do not decay"""
+    eval_every: int | None = None
     direct: bool = True
     """connections from the inputs to the outputs beside the hidden layers, a logistic regression of
     each bit: the layers learn what it leaves"""
@@ -63,13 +69,8 @@ class Config(Training, runs.RunOptions):
     """what the masks differ in; without order, that of the data is kept"""
     roaming: float = 1.0
     """share of the hidden units that take another degree in each mask"""
-    num_steps: int = 4000
     batch_size: int = 100
-    learning_rate: float = 1e-2
-    weight_decay: float = 0.03
-    """of the weights; offsets do not decay"""
     ema_decay: float = 0.999
-    eval_every: int = 250
 
 
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (64,)}
@@ -144,6 +145,7 @@ def show(found):
     for name, figure in published.of(found["data"], "nats").items():
         rows.append({"model": f"{name} ({figure.source})", "test nats": f"{figure.value:.2f}"})
     runs.table(rows, ["model", "parameters", "test nats", "training s"])
+    fitting.tell(found["models"])
 
 
 def main(config: Config) -> dict:
@@ -155,6 +157,10 @@ def main(config: Config) -> dict:
     rows = sets.vectors(data)
     dim = rows["train"].shape[1]
     print(f"{data.name}: {data.description}")
+    settings = defaults.of_bits(
+        len(rows["train"]), dim, batch_size=config.batch_size, num_masks=config.num_masks
+    )
+    config, settings = defaults.completed(config, settings)
     model = ar.made(
         dim,
         likelihoods.bernoulli(),
@@ -169,7 +175,7 @@ def main(config: Config) -> dict:
     )
     if data.test.ndim == 3:
         draw(config, model, params, data.test)
-    return {"data": config.data, "models": models}
+    return {"data": config.data, "models": models, "settings": settings}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The baselines are densities, and reach their known optimum."""
 
 import itertools
+import re
 
 import numpy as np
+import pytest
 
 from experiments import baselines
 
@@ -36,3 +38,31 @@ def test_the_gaussian_of_rows_with_a_constant_column_is_finite():
     rng = np.random.default_rng(2)
     x = np.concatenate([rng.normal(size=(100, 2)), np.ones((100, 1))], 1)
     assert np.isfinite(baselines.gaussian(x, x, x)).all()
+
+
+def row(nats, best_step=None, num_steps=100):
+    trained = {} if best_step is None else {"best_step": best_step, "num_steps": num_steps}
+    return {"test_nats": nats, **trained}
+
+
+def test_a_model_that_beats_the_baselines_is_not_spoken_of():
+    assert baselines.verdicts({"coins": row(-3.0), "MADE": row(-2.9, best_step=100)}) == []
+
+
+@pytest.mark.parametrize(
+    ("best_step", "advice"),
+    [
+        (0, "no step was better .* than the start. Try a tenth of --learning-rate"),
+        (40, "best after step 40 of 100 and overfits from there. Try more --weight-decay"),
+        (100, "still learning at its last step, 100. Try more --num-updates"),
+    ],
+)
+def test_a_model_worse_than_a_baseline_is_told_with_what_to_try(best_step, advice):
+    rows = {"coins": row(-3.0), "chain": row(-1.0), "MADE": row(-3.5, best_step)}
+    (line,) = baselines.verdicts(rows | {"good": row(-0.9, 50)}, steps="--num-updates")
+    assert re.match("MADE ends at -3.50 nats, worse than chain \\(-1.00\\): .*" + advice, line)
+
+
+def test_a_model_that_never_got_better_than_its_start_is_told_without_baselines_too():
+    (line,) = baselines.verdicts({"MADE": row(-3.0, best_step=0)})
+    assert line.startswith("MADE: no step was better on the validation split than the start.")

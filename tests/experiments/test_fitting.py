@@ -25,6 +25,7 @@ class Config:
     batch_size: int = 100
     num_steps: int = 60
     eval_every: int = 20
+    patience: int | None = None
     learning_rate: float = 0.03
     weight_decay: float = 0.0
     ema_decay: float | None = None

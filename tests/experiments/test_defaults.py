@@ -1,0 +1,45 @@
+"""Settings follow from rows and dimensions, and fill what is not given."""
+
+import dataclasses
+
+import pytest
+
+from experiments import defaults
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    hidden: tuple[int, ...] | None = None
+    weight_decay: float | None = None
+    seed: int = 0
+
+
+def test_what_is_given_stays_and_the_rest_is_filled_and_told(capsys):
+    settings = {"hidden": (40, 40), "weight_decay": 0.3}
+    config, taken = defaults.completed(Config(weight_decay=0.0, seed=3), settings)
+    assert config == Config(hidden=(40, 40), weight_decay=0.0, seed=3)
+    assert taken == {"hidden": (40, 40)}
+    assert capsys.readouterr().out == "from rows and dimensions: --hidden 40 40\n"
+    assert defaults.completed(config, settings) == (config, {})
+    assert capsys.readouterr().out == ""
+
+
+def test_few_rows_of_many_bits_get_a_narrow_net_slow_steps_and_much_decay():
+    few, many = defaults.of_bits(400, 500), defaults.of_bits(16000, 100)
+    assert few["hidden"] == (100,) and many["hidden"] == (500,)
+    assert few["learning_rate"] == pytest.approx(1 / 500) and many["learning_rate"] == 0.01
+    assert few["weight_decay"] == pytest.approx(0.12 * (500 * 100 / 400) ** 0.5, rel=0.05)
+    assert few["weight_decay"] > 10 * many["weight_decay"]
+    assert few["eval_every"] == 20 and many["eval_every"] == 160  # five epochs, one epoch
+
+
+def test_many_masks_regularise_by_themselves():
+    one, many = defaults.of_bits(2000, 112), defaults.of_bits(2000, 112, num_masks=32)
+    assert many["weight_decay"] < one["weight_decay"] / 5 and many["num_steps"] > one["num_steps"]
+
+
+@pytest.mark.parametrize("name", ["num_rows", "dim", "batch_size"])
+def test_no_rows_and_no_dimensions_are_refused_by_name(name):
+    given = {"num_rows": 100, "dim": 10, "batch_size": 10} | {name: 0}
+    with pytest.raises(ValueError, match=f"{name} must be .*; got 0"):
+        defaults.of_bits(given["num_rows"], given["dim"], batch_size=given["batch_size"])
