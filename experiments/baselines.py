@@ -23,23 +23,36 @@ def histogram(train, valid, test, num_levels: int) -> np.ndarray:
 
 
 def gaussian(train, valid, test) -> np.ndarray:
-    """N(x; m, C + λ·I): the mean and full covariance of continuous rows [n, d].
+    """N(x; m, C) of continuous rows [n, d], with m and C those of `fit_gaussian`."""
+    mean, covariance = fit_gaussian(train, valid)
+    return _log_normal(np.asarray(test, np.float64), mean, covariance)
 
-    λ, relative to the mean variance, is the best of seven on the validation set.
+
+def fit_gaussian(train, valid) -> tuple[np.ndarray, np.ndarray]:
+    """(m, C + λ·diag C): the mean [d] and covariance [d, d] of rows [n, d], in float64.
+
+    The columns may have any units, since λ is relative to each variance; it is the best of seven on
+    the validation set. A column that does not vary has a millionth of their mean for a variance.
     """
-    train, valid, test = (np.asarray(x, np.float64) for x in (train, valid, test))
+    train, valid = (np.asarray(x, np.float64) for x in (train, valid))
     mean = train.mean(0)
-    centred = train - mean
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(train))
+    covariance = (train - mean).T @ (train - mean) / len(train)
+    variances = np.diag(covariance)
+    floor = np.where(variances > 0, 0, 1e-6 * (variances.mean() or 1.0))
 
-    def score(x, ridge):
-        variances = np.maximum(values, 0) + ridge * values.mean()
-        z = (x - mean) @ vectors
-        return -0.5 * ((z**2 / variances).sum(1) + np.log(2 * np.pi * variances).sum())
+    def ridged(ridge):
+        return covariance + np.diag(ridge * variances + floor)
 
     ridges = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1)
-    best = max(ridges, key=lambda r: score(valid, r).mean())
-    return score(test, best)
+    best = max(ridges, key=lambda r: _log_normal(valid, mean, ridged(r)).mean())
+    return mean, ridged(best)
+
+
+def _log_normal(x, mean, covariance):
+    factor = np.linalg.cholesky(covariance)
+    z = np.linalg.solve(factor, (x - mean).T)
+    log_det = 2 * np.log(np.diag(factor)).sum()
+    return -0.5 * ((z**2).sum(0) + log_det + len(mean) * np.log(2 * np.pi))
 
 
 def verdicts(rows: dict[str, dict], *, steps: str = "--num-steps") -> list[str]:

@@ -37,12 +37,13 @@ def completed(config: Config, settings: dict) -> tuple[Config, dict]:
 def of_bits(num_rows: int, dim: int, *, batch_size: int = 100, num_masks: int = 1) -> dict:
     """A MADE of one hidden layer beside direct connections, on num_rows rows of dim bits.
 
-    An ensemble of masks is regularised by them: it wants little decay and more steps.
+    An ensemble of masks is regularised by them: it wants little decay and more steps. A step costs
+    d², so wide rows get fewer.
     """
     _check(num_rows, dim, batch_size)
     one = num_masks == 1
     noise = math.sqrt(dim * batch_size / num_rows)
-    num_steps = 4000 if one else 16000
+    num_steps = _within(2_000_000 // dim // 100 * 100, 1000, 4000) * (1 if one else 4)
     return {
         "hidden": (_within(num_rows // 4, 16, 500),),
         "num_steps": num_steps,

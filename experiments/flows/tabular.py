@@ -110,15 +110,14 @@ def flow_of(config, name, dim):
     return combinators.repeat(combinators.compose(layer, flows.plu(dim)), 2 * num, unroll=unroll)
 
 
-def whitening(x):
-    """z = L⁻¹ (x - m), of mean 0 and covariance I over the rows x [n, d]; C = L Lᵀ by Cholesky."""
+def whitening(mean, covariance):
+    """z = L⁻¹ (x - m), of mean 0 and covariance I; C = L Lᵀ by Cholesky, in float64."""
     import distrax
 
-    x = np.asarray(x, np.float64)
-    inverse = np.linalg.inv(np.linalg.cholesky(np.cov(x.T)))
+    inverse = np.linalg.inv(np.linalg.cholesky(covariance))
     diagonal = np.log(np.diag(inverse)).astype(np.float32)
     linear = bijectors.Triangular(inverse.astype(np.float32), diagonal, lower=True)
-    return distrax.Chain([linear, datasets.standardize(x.mean(0), 1.0)])
+    return distrax.Chain([linear, datasets.standardize(mean, 1.0)])
 
 
 def build(config, name, whiten, dim):
@@ -160,7 +159,8 @@ def main(config: Config) -> dict:
     dim = rows["train"].shape[1]
     print(f"{data.name}: {data.description}")
     gaussian = fitting.summary(baselines.gaussian(*rows.values()), dim)
-    whiten, results, curves = whitening(rows["train"]), {}, {}
+    whiten = whitening(*baselines.fit_gaussian(rows["train"], rows["valid"]))
+    results, curves = {}, {}
     for name in config.models:
         fitted = fitting.maximum_likelihood(config, name, build(config, name, whiten, dim), rows)
         results[title(config, name)] = fitted.row

@@ -34,6 +34,17 @@ def test_the_gaussian_reaches_the_entropy_of_gaussian_data():
     assert abs(log_p.mean() - optimum) < 4 * log_p.std() / np.sqrt(len(test)) + 0.01
 
 
+def test_the_gaussian_does_not_depend_on_the_units_of_the_columns():
+    """Of which one is a million times another: the ridge is relative to each."""
+    rng = np.random.default_rng(3)
+    train, valid, test = rng.normal(size=(3, 200, 3))
+    units = np.array([1e-3, 1.0, 1e3])
+    plain, scaled = (
+        baselines.gaussian(train * u, valid * u, test * u) for u in (np.ones(3), units)
+    )
+    np.testing.assert_allclose(scaled, plain, atol=1e-8)
+
+
 def test_the_gaussian_of_rows_with_a_constant_column_is_finite():
     rng = np.random.default_rng(2)
     x = np.concatenate([rng.normal(size=(100, 2)), np.ones((100, 1))], 1)

@@ -66,3 +66,31 @@ def test_pictures_of_bits_are_drawn_and_completed(tmp_path):
 def test_grey_levels_are_no_bits(tmp_path):
     with pytest.raises(ValueError, match="data='digits' is no set of bits"):
         binary.main(binary.Config(data="digits", workdir=tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("old", [False, True])
+def test_the_defaults_learn_from_few_rows_of_many_bits(old, tmp_path, capsys):
+    """Three topics of 300 rare words in 200 rows, which the options tuned on mushrooms overfit."""
+    rng = np.random.default_rng(2)
+    words = rng.beta(0.3, 2.7, (3, 300))
+    x = rng.binomial(1, words[rng.integers(3, size=300)]).astype(np.uint8)
+    data_dir = published_sets.bits(tmp_path, "binary_density/adult.npz", (300,), x)
+    options = {"hidden": (500,), "learning_rate": 1e-2, "weight_decay": 0.03, "eval_every": 250}
+    options |= {"patience": 2}
+    config = binary.Config(
+        data="adult",
+        data_dir=data_dir,
+        workdir=tmp_path / "run",
+        progress=False,
+        **(options if old else {}),
+    )
+    found = runs.keep(config, binary.main, show=binary.show)
+    coins, _, made = found["models"].values()
+    said = capsys.readouterr().out
+    if old:
+        assert made["best_step"] == 0 and "no step was better" in said
+    else:
+        assert made["test_nats"] > coins["test_nats"] + 2 and made["best_step"] > 0
+        assert "worse than" not in said and "--weight-decay" in said
+        assert found["settings"].keys() >= {"hidden", "learning_rate", "weight_decay"}
