@@ -44,6 +44,10 @@ HOMES = {
     "matplotlib": ("dgm_jax/plots.py",),
 }
 SHUT_OUT = {"distrax": "dgm_jax/nets/", "importlib.import_module": "dgm_jax/"}  # name: not in here
+BY_NAME = (  # ... but in these
+    "dgm_jax/__init__.py",  # the table of contents, whose names are its own
+    "dgm_jax/learning/recipes.py",  # the builder that a run names, if it is marked as one
+)
 
 TOP_LEVEL = {
     "pyproject.toml",
@@ -187,7 +191,7 @@ def library_violations(path: str, name: str) -> list[str]:
         for what, folder in SHUT_OUT.items()
         if (within(name, what) or within(what, name))
         and path.startswith(folder)
-        and path != "dgm_jax/__init__.py"  # the table of contents, whose names are its own
+        and path not in BY_NAME
     ]
     return homeless + shut_out
 

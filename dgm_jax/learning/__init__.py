@@ -18,5 +18,7 @@ from .loop import train as train
 from .players import Player as Player
 from .players import PlayersState as PlayersState
 from .players import alternate as alternate
+from .recipes import Recipe as Recipe
+from .recipes import builder as builder
 from .rows import Diverged as Diverged
 from .run import Trained as Trained

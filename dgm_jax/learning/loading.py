@@ -1,7 +1,8 @@
-"""What a run has learned, in one line: its options and its parameters."""
+"""What a run has learned, in one line: its options, its parameters and its model."""
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,16 +15,39 @@ from ..protocol import Params, State
 from .checkpoints import newest, reading
 from .checkpoints.leaves import name, parts, within
 from .checkpoints.quiet import quiet
+from .recipes import rebuilt
 
 
 class Loaded(NamedTuple):
     config: dict[str, Any] | None  # config.json of the experiment; None where there is none
     params: Params  # what to evaluate and to sample with
     step: int  # of the checkpoint
+    recipe: dict[str, Any] | None  # how the model is built (`learning.Recipe`), if the run says it
+
+    @property
+    def model(self) -> Any:
+        """The model of `params`, built anew at every access.
+
+        `InputError` where the run was trained without a recipe, and where its builder cannot be
+        imported here.
+        """
+        if self.recipe is None:
+            raise checks.InputError(
+                "the run does not say how its model is built. Build it as for training, and use "
+                "it with these params; train(..., recipe=learning.Recipe(...)) would say it."
+            )
+        return rebuilt(self.recipe)
 
 
 def load(workdir: Path | str) -> Loaded:
-    """config, params, step = load("runs/flows/compare/maf"): the run `train` kept in `workdir`.
+    """What `train` kept in `workdir`, or in the one run that is in a folder there:
+
+        loaded = load("runs/flows/compare/maf")
+        log_prob = jax.jit(lambda params, x: loaded.model.dist(params).log_prob(x))
+        log_prob(loaded.params, x)
+
+    All experiments say how `model` is built; it scores and samples in the units of the data. A run
+    of a notebook has one if `train` was given a recipe.
 
     `params` is what algorithm.params selects, of the best state, or of the last checkpoint where
     nothing was monitored. Tuples come back as lists, named tuples as dicts. The arrays are checked
@@ -33,21 +57,21 @@ def load(workdir: Path | str) -> Loaded:
     `config` is the config.json in `workdir` or in the folder above. Where the newest checkpoint
     is damaged a line on stderr says so, and the one before it is taken; nothing is changed on
     disk, so a run in progress may be loaded. `FileNotFoundError` where there is no run,
-    `NoUsableCheckpoint` where all of it is damaged.
+    `InputError` where there are several, `NoUsableCheckpoint` where all of it is damaged.
     """
     directory = _directory(Path(workdir))
     with quiet():
         checkpointer = ocp.training.Checkpointer(directory.absolute())
     with contextlib.closing(checkpointer):
         found, damaged = newest.newest_intact(
-            directory, lambda step: (step, _params(checkpointer, step))
+            directory, lambda step: (step, *_learned(checkpointer, step))
         )
     if found is None:
         raise FileNotFoundError(f"no checkpoint in {directory} yet.")
-    step, params = found
+    step, params, recipe = found
     for worse, reason in damaged.items():
         newest.say_damaged(directory / str(worse), reason, "left as it is", step)
-    return Loaded(_config(directory.parent), params, step)
+    return Loaded(_config(directory.parent), params, step, recipe)
 
 
 def places(select: Callable[[State], Params], template: State) -> Any:
@@ -89,7 +113,8 @@ def _at(places, part_of):
     return None if places is None else part_of[places]
 
 
-def _params(checkpointer, step):
+def _learned(checkpointer, step):
+    """The selected parameters, and how the model of them is built."""
     about = reading.description(checkpointer, step)
     selected = _selected(about)
     names = jax.tree.leaves(selected)
@@ -101,7 +126,7 @@ def _params(checkpointer, step):
     on_disk = reading.structure(checkpointer, step)
     abstract = jax.tree_util.tree_map_with_path(wanted, on_disk)
     state = reading.verified(checkpointer, step, abstract, about, names)
-    return _at(selected, dict(parts(state)))
+    return _at(selected, dict(parts(state))), about["note"].get("recipe")
 
 
 def _selected(about):
@@ -118,16 +143,33 @@ def _directory(workdir):
     directory = workdir / "checkpoints"
     if directory.is_dir():
         return directory
-    inside = sorted(path.parent.name for path in workdir.glob("*/checkpoints"))
+    inside = sorted(workdir.glob("*/checkpoints"))
+    if len(inside) == 1:
+        return inside[0]
     if inside:
-        raise FileNotFoundError(
-            f"{workdir} holds several runs ({', '.join(inside)}); name one: {workdir / inside[0]}."
+        runs = ", ".join(path.parent.name for path in inside)
+        raise checks.InputError(
+            f"{workdir} holds several runs ({runs}); name one: {inside[0].parent}."
         )
     raise FileNotFoundError(f"no checkpoints in {workdir}; name the workdir of a run.")
 
 
 def _config(workdir):
     for folder in (workdir, workdir.parent):
-        if (folder / "config.json").is_file():
-            return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        path = folder / "config.json"
+        if path.is_file():
+            return _options(path)
+    return None
+
+
+def _options(path):
+    """The parameters do not depend on them: where they are damaged a line says so."""
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(options, dict):
+            return options
+        why = f"{type(options).__name__} in place of options"
+    except (OSError, ValueError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}"
+    print(f"{path} is damaged ({why}); config is None", file=sys.stderr)
     return None

@@ -18,6 +18,7 @@ from ..runs.preemption import termination
 from .checkpoints import Checkpoints
 from .descent import given
 from .devices import data_mesh
+from .recipes import Recipe, recorded
 from .run import Plan, Run, Trained
 
 
@@ -62,6 +63,7 @@ def train(
     eval_every: int | None = None,
     patience: int | None = None,
     fixed: Any = None,
+    recipe: Recipe | None = None,
     log_every: int = 100,
     workdir: Path | str | None = None,
     checkpoint_every: int | None = None,
@@ -93,7 +95,8 @@ def train(
     - Every `checkpoint_every` steps, and after the last, the run is saved in
       `<workdir>/checkpoints`, in the background. By default it is saved at the first row after a
       minute, or later where saving would take more than 1 % of the time. The newest three
-      checkpoints are kept. `learning.load(workdir)` gives algorithm.params(best).
+      checkpoints are kept. `learning.load(workdir)` gives algorithm.params(best), and their model
+      if `recipe`, a `learning.Recipe`, says how it is built.
     - With `workdir`, a SIGTERM saves at the current step and raises `Preempted`, a `SystemExit`
       with code 85. A damaged checkpoint is renamed, and the run resumes from the one before it.
     - With `mesh` (see `dgm_jax.learning.devices`) the batch is spread over its devices; its rows
@@ -121,6 +124,7 @@ def train(
     plan.check(workdir)
     if on_log is not None:
         checks.function(on_log, "on_log")
+    said = recorded(recipe, algorithm, workdir)
     if mesh is None and processes.several():
         mesh = data_mesh()
 
@@ -128,6 +132,7 @@ def train(
         stack.enter_context(processes.peers())
         told_to_end, checkpoints = _claimed(stack, workdir)
         run = Run(algorithm, key, plan, fixed, mesh, checkpoints)
+        run.recipe = said
         run.resume()
         run.open_log(workdir, on_log)
         if run.over:

@@ -114,6 +114,7 @@ class Run:
         self.skipped = 0  # steps skipped in a row, up to the last
         self.seconds = 0.0
         self.window = []  # the metrics since the last row, on the device
+        self.recipe = None  # the record of how the model is built, if it is known
 
     def put(self, tree: Any) -> Any:
         """Puts a tree on every device of the run.
@@ -283,6 +284,7 @@ class Run:
         if self.plan.monitor is not None:
             tree["best"] = self.state if self.best is None else self.best
         note = {name: getattr(self, name) for name in self.NOTED}
+        note["recipe"] = self.recipe
         note["window"] = [
             {name: float(x) if math.isfinite(x) else None for name, x in metrics.items()}
             for metrics in jax.device_get(self.window)

@@ -54,7 +54,8 @@ def test_a_run_gives_its_best_averaged_parameters_and_its_options(tmp_path, ema_
         eval_every=5,
         ema_decay=ema_decay,
     )
-    config, params, step = load(tmp_path / "maf")
+    config, params, step, recipe = load(tmp_path / "maf")
+    assert recipe is None
     best = trained.best.params if ema_decay is None else trained.best.ema
     assert bits(params) == bits(best) != bits(trained.state.params)
     assert step == 20 and config == {"experiment": "mine", "hidden": [8]}
@@ -154,7 +155,32 @@ def test_what_is_not_there_is_said_with_what_is(tmp_path):
     assert not (tmp_path / "no").exists()
     for name in ("maf", "iaf"):
         (tmp_path / name / "checkpoints").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match="several runs \\(iaf, maf\\); name one: .*/iaf"):
+    with pytest.raises(ValueError, match="several runs \\(iaf, maf\\); name one: .*/iaf"):
         load(tmp_path)
     with pytest.raises(FileNotFoundError, match="no checkpoint in .*maf/checkpoints yet"):
         load(tmp_path / "maf")
+
+
+def test_the_one_run_in_a_folder_is_the_run_of_the_folder(tmp_path):
+    trained = run(tmp_path / "maf")
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pictures").mkdir()
+    loaded = load(tmp_path)
+    assert bits(loaded.params) == bits(trained.params) and loaded.config == {}
+
+
+def test_a_run_without_a_recipe_says_what_to_do_for_its_model(tmp_path):
+    run(tmp_path)
+    with pytest.raises(ValueError, match="does not say how its model is built. Build it as for"):
+        _ = load(tmp_path).model
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000, b"null"])
+def test_damaged_options_are_told_and_the_parameters_are_given(damage, tmp_path, capfd):
+    with Checkpoints(tmp_path / "maf" / "checkpoints") as checkpoints:
+        checkpoints.save(3, {"state": jnp.ones(2)}, note={})
+    (tmp_path / "config.json").write_bytes(damage)
+    loaded = load(tmp_path)
+    assert loaded.config is None and (loaded.params == 1).all()
+    line = capfd.readouterr().err
+    assert line.count("\n") == 1 and "config.json is damaged" in line

@@ -1,0 +1,189 @@
+"""How a model was built, so that a run can say it and `load` can build the model again.
+
+    @learning.builder
+    def build(config: Config, dim: int) -> Density: ...
+
+    recipe = learning.Recipe(build, {"config": config, "dim": 64})
+    model = recipe.model()
+    learning.train(..., workdir="runs/mine", recipe=recipe)
+
+    loaded = learning.load("runs/mine")
+    loaded.model.dist(loaded.params).log_prob(x)
+
+A checkpoint has the name of the builder and the arguments in JSON, and no code. To build the model
+is to import the module of that name and to call that function, so the module must be importable
+where the run is loaded, and only a function that `builder` has marked is called.
+"""
+
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+
+from .. import checks
+from ..protocol import Algorithm, Params
+from ..runs.directory import program
+from ..runs.values import plain
+
+Builder = TypeVar("Builder", bound=Callable[..., Any])
+
+
+class Recipe(NamedTuple):
+    """model = builder(**arguments).
+
+    builder: a function of a module, marked by `builder`, that returns a noun with an `init`.
+    arguments: {name: value}; a value is one of JSON (no NaN or infinity), an array, a dataclass,
+        or a dict, list or tuple of these. Lists come back as tuples. A dataclass needs its type as
+        the annotation of the parameter, and comes back without its paths, of which no model is
+        made: these have their default then.
+    """
+
+    builder: Callable[..., Any]
+    arguments: dict[str, Any]
+
+    def model(self) -> Any:
+        """The model, built from what would be kept of the arguments."""
+        return _built(self.builder, self.record()["arguments"])
+
+    def record(self) -> dict[str, Any]:
+        """{"builder": "module:function", "arguments": {...}} of JSON, which `rebuilt` reads.
+
+        `InputError` for a builder that could not be found again, and for other arguments.
+        """
+        checks.function(self.builder, "builder of the recipe")
+        name = getattr(self.builder, "__qualname__", "")
+        module = program(self.builder) if name else ""
+        if not name.isidentifier() or module == "__main__" or not _marked(self.builder):
+            raise checks.InputError(
+                f"builder of the recipe must be a function of a module, which {name or 'it'} of "
+                f"{module or 'no module'} is not, marked with @learning.builder. One that is "
+                "written in a notebook cannot be found again: put it in a file, or leave the "
+                "recipe out."
+            )
+        types = inspect.get_annotations(self.builder, eval_str=True)
+        arguments = {
+            name: _encoded(value, f"recipe/{name}", types.get(name))
+            for name, value in self.arguments.items()
+        }
+        return {"builder": f"{module}:{name}", "arguments": arguments}
+
+    def check(self, params: Params) -> None:
+        """`InputError` where the model that is built has other parameters than these, by shape."""
+        try:
+            checks.parameters(params, self.model().init)
+        except checks.InputError as error:
+            raise checks.InputError(
+                f"recipe builds another model than the one that is trained: {error}"
+            ) from error
+
+
+def builder(function: Builder) -> Builder:
+    """Marks a function of a module as one that builds a model, which `load` may call."""
+    function.builds_a_model = True
+    return function
+
+
+def recorded(
+    recipe: Recipe | None, algorithm: Algorithm, workdir: Path | str | None
+) -> dict[str, Any] | None:
+    """The record of a recipe for a run in `workdir`, once it is seen to fit the algorithm."""
+    if recipe is None:
+        return None
+    if not isinstance(recipe, Recipe):
+        raise checks.InputTypeError(
+            f"recipe must be a learning.Recipe; got {type(recipe).__name__}."
+        )
+    if workdir is None:
+        raise checks.InputError("recipe needs workdir, which was not given.")
+    state = jax.eval_shape(lambda: algorithm.init(jax.random.key(0)))
+    recipe.check(algorithm.params(state))
+    return recipe.record()
+
+
+def rebuilt(record: dict[str, Any]) -> Any:
+    """The model of a record. `InputError` where the builder is not here, or takes no such
+    arguments any more."""
+    where = record["builder"]
+    module, _, name = where.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise checks.InputError(
+            f"the model is built by {where}, which cannot be imported here ({error}). Start Python "
+            "in the folder that holds it, or put that folder into PYTHONPATH; without it, build "
+            "the model yourself: the parameters are here."
+        ) from error
+    if not _marked(found):
+        raise checks.InputError(
+            f"the model is built by {where}, which is no function marked with @learning.builder "
+            "here: another version of the code wrote this run."
+        )
+    return _built(found, record["arguments"], hint=" Another version of the code wrote this run.")
+
+
+def _marked(function):
+    return inspect.isfunction(function) and getattr(function, "builds_a_model", False)
+
+
+def _built(function, arguments, hint=""):
+    types = inspect.get_annotations(function, eval_str=True)
+    try:
+        given = {name: _decoded(value, types.get(name)) for name, value in arguments.items()}
+        inspect.signature(function).bind(**given)
+    except TypeError as error:
+        raise checks.InputError(
+            f"{function.__module__}.{function.__qualname__} does not take the arguments of the "
+            f"recipe ({error}).{hint}"
+        ) from error
+    return function(**given)
+
+
+# ------------------------------------------------------------------------ arguments in JSON
+def _encoded(value, place, kind=None):
+    """`value` in JSON: what is no number, word or list there is {"array" | "dict" | "fields": ...}.
+
+    `kind` is its annotation.
+    """
+    if isinstance(value, (np.ndarray, jax.Array)):
+        value = np.asarray(value)
+        return {"array": plain(value, place), "dtype": str(value.dtype)}
+    if isinstance(value, (list, tuple)):
+        return [_encoded(part, f"{place}/{i}") for i, part in enumerate(value)]
+    if isinstance(value, dict):
+        return {"dict": {name: _encoded(part, f"{place}/{name}") for name, part in value.items()}}
+    if dataclasses.is_dataclass(value):
+        if kind is not type(value):
+            raise checks.InputError(
+                f"{place} is a {type(value).__name__}: the builder must annotate that parameter "
+                "with its type, so that it can be made again."
+            )
+        types = inspect.get_annotations(kind, eval_str=True)
+        parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {
+            "fields": {
+                name: _encoded(part, f"{place}/{name}", types.get(name))
+                for name, part in parts.items()
+                if not isinstance(part, Path)
+            }
+        }
+    return plain(value, place)
+
+
+def _decoded(value, kind=None):
+    if isinstance(value, list):
+        return tuple(map(_decoded, value))
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return np.array(value["array"], value["dtype"])
+    if "dict" in value:
+        return {name: _decoded(part) for name, part in value["dict"].items()}
+    types = inspect.get_annotations(kind, eval_str=True) if inspect.isclass(kind) else {}
+    if not dataclasses.is_dataclass(kind):
+        raise TypeError(f"{kind} is no dataclass")
+    return kind(**{name: _decoded(part, types.get(name)) for name, part in value["fields"].items()})
