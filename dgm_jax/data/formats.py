@@ -1,91 +1,230 @@
 """Files as they were published, read into numpy arrays. No file can run code here.
 
-A damaged file is one `ValueError` that names it, whatever the decoder underneath raised.
+Sizes come before memory: what a file says of itself is held against its length, against the row
+that is wanted and against MOST_BYTES before anything of that size is allocated or inflated.
+Whatever a decoder raises on a damaged file becomes one `InputError` that names it.
 """
 
+import ast
 import contextlib
 import gzip
+import io
+import math
 import os
-import pickle
+import re
+import stat
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from .. import checks
+from . import pickles
+
+MOST_BYTES = 4 * 2**30
+"""How large the arrays of one file may be, inflated; a text of numbers may have a quarter of it."""
+
+Row = tuple[int, ...] | None  # the shape of one row, None for any
+
+CHUNK = 2**18  # bytes read at a time
+INFLATION = 1032  # deflate makes no more bytes of one
+HEAD = 1000  # characters in the head of an .npy: some 120 of an array of numbers
+LINE = 2**23  # characters in the first line of a text
+NPY = {b"\x93NUMPY\1\0": 2, b"\x93NUMPY\2\0": 4}  # version -> bytes of the length of the head
 
 
 @contextlib.contextmanager
-def naming(path):
-    """Turns whatever a decoder raises on a damaged file into one `ValueError` with its name."""
+def naming(what: str | os.PathLike) -> Iterator[None]:
+    """Turns whatever a decoder raises on a damaged file into one `InputError` with its name."""
     try:
-        yield
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
-    except Exception as error:  # zipfile, zlib, pickle and numpy raise a dozen kinds
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        message = f"{path} is damaged or in another format ({reason}); get it again."
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a decoder in doubt is no reader
+            yield
+    except checks.InputError as error:
+        raise checks.InputError(f"{what}: {error}") from error
+    except MemoryError as error:
+        raise checks.InputError(f"{what} does not fit into memory.") from error
+    except Exception as error:  # zipfile, zlib, gzip and numpy raise a dozen kinds
+        if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
+            raise
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        message = f"{what} is damaged or in another format ({reason}); get it again."
         raise checks.InputError(message) from error
 
 
-def read_idx(path: str | os.PathLike) -> np.ndarray:
-    """The idx format of MNIST (uint8), gzipped where the name ends in .gz. -> [n, ...]
+@contextlib.contextmanager
+def _opened(path) -> Iterator[tuple[io.BufferedIOBase, int]]:
+    """A regular file, inflated where its name ends in .gz, and how many bytes it has at most."""
+    with naming(path), contextlib.ExitStack() as stack:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise checks.InputError("it is no regular file")
+        file = stack.enter_context(open(path, "rb"))
+        size = os.fstat(file.fileno()).st_size
+        if Path(path).suffix == ".gz":
+            file, size = stack.enter_context(gzip.GzipFile(fileobj=file)), INFLATION * size
+        yield file, size
+
+
+def allow(size: int) -> None:
+    """An InputError for more bytes than MOST_BYTES."""
+    if size > MOST_BYTES:
+        raise checks.InputError(
+            f"it holds {size / 2**30:.3g} GiB of numbers, above the limit of "
+            f"{MOST_BYTES / 2**30:.3g}; take a part, or raise dgm_jax.data.formats.MOST_BYTES"
+        )
+
+
+def _fit(shape, row):
+    if row is not None and (not shape or shape[1:] != row):
+        due = ", ".join(map(str, ("n", *row)))
+        raise checks.InputError(f"it holds an array of shape {shape}, where [{due}] is due")
+
+
+def _numbers(file, room, dtype, shape) -> np.ndarray:
+    """The array that ends a file, of which `room` bytes are left at most; native byte order."""
+    if dtype.newbyteorder("=") not in pickles.PLAIN.values():
+        raise checks.InputError(f"it needs rows of numbers; got {dtype}")
+    if min(shape, default=0) < 0:
+        raise checks.InputError(f"it holds an array of the negative shape {shape}")
+    size = math.prod(shape) * dtype.itemsize
+    allow(size)
+    if size > room:
+        raise EOFError(f"{size} bytes by its head, {room} by its length")
+    x = np.empty(math.prod(shape), dtype)
+    content, at = memoryview(x.view(np.uint8)), 0
+    while at < size:
+        if not (got := file.readinto(content[at : at + CHUNK])):
+            raise EOFError(f"it ends after {at} of {size} bytes")
+        at += got
+    if file.read(1):  # at the end gzip and zip compare their checksums
+        raise EOFError(f"it has more than the {size} bytes of its head")
+    if dtype.kind == "b" and size and x.view(np.uint8).max() > 1:
+        raise checks.InputError("it holds booleans other than 0 and 1")
+    return x.astype(dtype.newbyteorder("="), copy=False).reshape(shape)
+
+
+def read_idx(path: str | os.PathLike, row: Row = None) -> np.ndarray:
+    """The idx format of MNIST (uint8), gzipped where the name ends in .gz. -> [n, *row]
 
     Two zero bytes, the type (8 = uint8), the number of dimensions, each as a big-endian int32.
     """
-    path = Path(path)
-    with naming(path), (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        content = file.read()
-        if content[:3] != b"\0\0\x08":
-            raise checks.InputError("not an idx file of bytes")
-        ndim = content[3]
-        shape = np.frombuffer(content, ">i4", ndim, offset=4)
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * ndim).reshape(shape)
+    with _opened(path) as (file, size):
+        head = file.read(4)
+        if head[:3] != b"\0\0\x08":
+            raise checks.InputError("it is not an idx file of bytes")
+        ndim = head[3]
+        shape = struct.unpack(f">{ndim}i", file.read(4 * ndim))
+        _fit(shape, row)
+        return _numbers(file, size - 4 - 4 * ndim, np.dtype(np.uint8), shape)
 
 
-def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """All arrays of an .npz by name; pickled objects inside are refused."""
-    with naming(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
+def _npy(file, size, row) -> np.ndarray:
+    """The head of an .npy is a literal of Python: {'descr': dtype, 'fortran_order', 'shape'}."""
+    version = file.read(8)
+    if version not in NPY:
+        raise checks.InputError("it is not an .npy file of numbers")
+    length = int.from_bytes(file.read(NPY[version]), "little")
+    if length > HEAD:
+        raise checks.InputError(f"it has a head of {length} bytes, and no plain numbers")
+    head = file.read(length).decode("latin1")
+    told = ast.literal_eval(re.sub(r"(\d)L\b", r"\1", head))  # L: Python 2's long integers
+    kind, by_columns, shape = (told[key] for key in ("descr", "fortran_order", "shape"))
+    if type(kind) is not str or type(shape) is not tuple or {type(n) for n in shape} - {int}:
+        raise checks.InputError("it needs rows of numbers; got records")
+    _fit(shape, row)
+    room = size - 8 - NPY[version] - length
+    if by_columns:
+        return _numbers(file, room, np.dtype(kind), shape[::-1]).T
+    return _numbers(file, room, np.dtype(kind), shape)
 
 
-def read_npz(path: str | os.PathLike, *names: str) -> list[np.ndarray]:
-    """The arrays called `names`, in that order."""
-    arrays = read_arrays(path)
-    missing = [name for name in names if name not in arrays]
-    if missing:
-        raise checks.InputError(
-            f"{path} has no array {', '.join(missing)}; it holds {', '.join(arrays)}."
-        )
-    return [arrays[name] for name in names]
+def read_npy(path: str | os.PathLike, row: Row = None) -> np.ndarray:
+    """The array of an .npy, [n, *row]; pickled objects, records and text are refused."""
+    with _opened(path) as (file, size):
+        return _npy(file, size, row)
 
 
-def read_npy(path: str | os.PathLike) -> np.ndarray:
-    """The array of an .npy; pickled objects are refused."""
-    with naming(path):
-        return np.load(path, allow_pickle=False)
+def read_arrays(
+    path: str | os.PathLike, rows: dict[str, Row] | None = None
+) -> dict[str, np.ndarray]:
+    """Arrays of an .npz by name: those of `rows`, {name: shape of its rows}, or all of any shape.
+
+    No other is inflated. Pickled objects, records and text are refused.
+    """
+    with _opened(path) as (file, size), zipfile.ZipFile(file) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if len(members) != len(archive.infolist()):
+            raise checks.InputError("two arrays in it have one name")
+        rows = dict.fromkeys(members) if rows is None else rows
+        if missing := [name for name in rows if name not in members]:
+            holds = ", ".join(map(ascii, members)) or "nothing"
+            raise checks.InputError(f"it has no array {', '.join(missing)}; it holds {holds[:500]}")
+        allow(sum(members[name].file_size for name in rows))
+        arrays = {}
+        for name, row in rows.items():
+            with naming(f"array {ascii(name)[:80]}"):
+                arrays[name] = _member(archive, members[name], size, row)
+        return arrays
 
 
-def read_text(path: str | os.PathLike, *, columns: int | None = None) -> np.ndarray:
+def _member(archive, info, size, row) -> np.ndarray:
+    """One array of an archive of `size` bytes."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise checks.InputError("it is compressed by another way than deflate")
+    if info.file_size > INFLATION * size:
+        raise EOFError(f"{size} bytes of a file are no {info.file_size}")
+    with archive.open(info) as member:
+        return _npy(member, info.file_size, row)
+
+
+def read_npz(path: str | os.PathLike, **rows: Row) -> list[np.ndarray]:
+    """Arrays of an .npz, in the order of `rows`, name=shape of its rows: x=(28, 28), y=()."""
+    return list(read_arrays(path, rows).values())
+
+
+def read_text(path: str | os.PathLike, *, columns: int | None = None, spare: int = 0) -> np.ndarray:
     """A table of numbers, one row a line: .csv, .amat, .data. -> float64 [n, columns]
 
-    columns: how many are read, from the left; all by default.
-    Commas or white space, by what the first line has; a first line without a number is a header.
+    columns: how many there must be, all of any number by default; spare: how many may follow them,
+    which are not read. Commas or white space, by what the first line has; a first line without a
+    number is a header. Every other line is a row: a remark among them is an error.
     """
-    with naming(path), open(path, encoding="utf-8-sig") as file:
-        first = file.readline()
+    with _opened(path) as (file, size):
+        if isinstance(file, gzip.GzipFile):
+            size = _inflated(file)
+        allow(4 * size)  # "0," becomes eight bytes
+        text = io.TextIOWrapper(file, "utf-8-sig")
+        first = text.readline(LINE)
+        if len(first) == LINE:
+            raise checks.InputError(f"its first line is longer than {LINE} characters")
         delimiter = "," if "," in first else None
-        header = not any(map(_is_number, first.split(delimiter)))
-        file.seek(0)
+        words = first.split(delimiter)
+        if columns is not None and not columns <= len(words) <= columns + spare:
+            raise checks.InputError(f"it has {len(words)} columns, where {columns} are due")
+        text.seek(0)
         table = np.loadtxt(
-            file,
+            text,
+            comments=None,
             delimiter=delimiter,
-            skiprows=int(header),
+            skiprows=int(not any(map(_is_number, words))),
             ndmin=2,
             usecols=None if columns is None else range(columns),
         )
         if not table.size:
-            raise checks.InputError("it holds no numbers")
+            raise EOFError("it holds no numbers")
         return table
+
+
+def _inflated(file) -> int:
+    """How many bytes a text has, as far as it is allowed."""
+    size = 0
+    while 4 * size <= MOST_BYTES and (got := len(file.read(CHUNK))):
+        size += got
+    file.seek(0)
+    return size
 
 
 def _is_number(word) -> bool:
@@ -96,91 +235,54 @@ def _is_number(word) -> bool:
     return True
 
 
+def read_ids(path: str | os.PathLike, vocabulary: str) -> np.ndarray:
+    """A text as ids, i for the character vocabulary[i] of ASCII. -> int64 [n]"""
+    with _opened(path) as (file, size):
+        allow(8 * size)
+        codes = np.frombuffer(file.read().replace(b"\r\n", b"\n"), np.uint8)
+        table = np.full(256, -1)
+        table[list(vocabulary.encode("ascii"))] = np.arange(len(vocabulary))
+        ids = table[codes]
+        if (strange := ids < 0).any():
+            at = int(np.argmax(strange))
+            raise checks.InputError(f"byte {codes[at]} at place {at} is not in the vocabulary")
+        return ids
+
+
 def read_cifar_binary(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """A file of cifar-10-batches-bin: rows of 1 label and 3072 bytes. -> [n, 32, 32, 3], [n]"""
-    with naming(path):
-        rows = np.fromfile(path, np.uint8).reshape(-1, 1 + 3072)
+    with _opened(path) as (file, size):
+        if size == 0 or size % (1 + 3072):
+            raise EOFError(f"{size} bytes are no rows of 3073")
+        rows = _numbers(file, size, np.dtype(np.uint8), (size // (1 + 3072), 1 + 3072))
         return _channels_last(rows[:, 1:]), rows[:, 0]
 
 
 def read_cifar_pickle(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
-    """A file of cifar-10-batches-py, by an unpickler that can build arrays, nothing else."""
-    with naming(path), open(path, "rb") as file:
-        content = _ArraysOnly(file, encoding="bytes").load()
-        return _channels_last(content[b"data"]), np.array(content[b"labels"], np.uint8)
-
-
-def read_frame(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The columns of a pandas.DataFrame by name, from a pickle of pandas before 1.3, as published.
-
-    Its state is (axes, blocks, items, ...): arrays [c, n], and the names of the c columns of each.
-    """
-    with naming(path), open(path, "rb") as file:
-        frame = _FramesOnly(file, encoding="latin1").load()
-        columns = {}
-        for block, index in zip(*_state(frame)[1:3], strict=True):
-            columns |= dict(zip(_names(index), block, strict=True))
-        return columns
-
-
-def _state(frame):
-    """That of the frame's block manager: the tuple somewhere below it."""
-    while not isinstance(frame, tuple):
-        told = frame.told[-1] if isinstance(frame, _Told) else frame
-        frame = (told.get("_data") or told.get("_mgr")) if isinstance(told, dict) else told
-    return frame
-
-
-def _names(index):
-    """Of an index, which was told {"data": names}."""
-    (named,) = (part for part in index.told if isinstance(part, dict))
-    return [str(name) for name in named["data"]]
+    """A file of cifar-10-batches-py, read without running it. -> [n, 32, 32, 3], [n]"""
+    with _opened(path) as (file, size):
+        allow(size)
+        told = pickles.read(file.read())
+        rows = pickles.array(pickles.item(told, "data"))
+        labels = pickles.item(told, "labels")
+        if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != 3072:
+            raise checks.InputError(
+                f"data in it are {rows.dtype} {rows.shape}, not bytes [n, 3072]"
+            )
+        if type(labels) is not list or not all(type(y) is int and 0 <= y < 256 for y in labels):
+            raise checks.InputError("labels in it are no list of bytes")
+        return _channels_last(rows), np.array(labels, np.uint8)
 
 
 def _channels_last(flat) -> np.ndarray:
     return flat.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Containers, numbers, text and numpy arrays; every other name in the file is an error.
+def read_frame(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The columns of a pandas.DataFrame by name, from a pickle of pandas before 1.3, as published.
 
-    A pickle is a program: it may name any callable of any module. Here it finds three.
+    It is read without running it. A column is a view of its block.
     """
-
-    def find_class(self, module, name):
-        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            return lambda kind, shape, code: np.empty(0, np.uint8)  # its state comes afterwards
-        if (module, name) == ("numpy", "ndarray"):
-            return np.ndarray
-        if (module, name) == ("numpy", "dtype"):
-            return np.dtype
-        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes in protocol 2
-            return lambda text, encoding: text.encode("latin1")
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which is no part of an array")
-
-
-class _Told:
-    """Stands for whatever pandas would have made, and keeps what it was told."""
-
-    def __new__(cls, *told):
-        self = super().__new__(cls)
-        self.told = list(told)
-        return self
-
-    def __init__(self, *told):
-        pass
-
-    def __setstate__(self, state):
-        self.told.append(state)
-
-
-class _FramesOnly(_ArraysOnly):
-    """Arrays, and names of pandas that do nothing."""
-
-    def find_class(self, module, name):
-        if module.partition(".")[0] == "pandas" or (module, name) in (
-            ("__builtin__", "slice"),
-            ("builtins", "slice"),
-        ):
-            return _Told
-        return super().find_class(module, name)
+    with _opened(path) as (file, size):
+        allow(size)
+        return pickles.frame(pickles.read(file.read(), pandas=True), size)

@@ -23,13 +23,15 @@ from ..protocol import Array, Key
 def dequantize(key: Key, x: ArrayLike) -> Array:
     """x + u, u ~ U[0, 1)^d, float32, for integers x; ⌊x + u⌋ = x always.
 
-    Uria et al. (2013); Theis et al. (2016), section 3.1, for the bound. ValueError for fractions.
+    Uria et al. (2013); Theis et al. (2016), section 3.1, for the bound. ValueError for fractions,
+    and, where x is known, for integers beyond ±2^24, which float32 does not tell apart.
     """
     checks.key(key)
     if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
         raise checks.InputError(
             f"x must be integers; got {jnp.result_type(x)}. Do not dequantize it."
         )
+    checks.within(x, -(2**24), 2**24, "x")
     x = jnp.asarray(x, jnp.float32)
     return within_cell(x, jax.random.uniform(key, x.shape, jnp.float32))
 

@@ -52,6 +52,7 @@ are [n, height, width] or, in colour, [n, height, width, 3]; row 0 is the top.
 Some sets are sorted by class or in film order: take a part of one with `subset`, never `x[:num]`.
 """
 
+import math
 import os
 import string
 from itertools import pairwise
@@ -73,6 +74,35 @@ BINARY_TABLES = (
     *("nltcs", "baudio", "jester", "bnetflix", "accidents", "mushrooms", "adult", "pumsb_star"),
     *("bbc", "voting"),
 )
+BITS = (16, 100, 100, 100, 111, 112, 123, 163, 1058, 1359)  # in a row of each
+
+ROWS = {  # the shape of a row, as in the table above
+    "digits": (8, 8),
+    **dict.fromkeys(("mnist", "fashion_mnist", "binarized_mnist"), (28, 28)),
+    **dict.fromkeys(("omniglot", "caltech_silhouettes"), (28, 28)),
+    "cifar10": (32, 32, 3),
+    "frey_faces": (28, 20),
+    "olivetti_faces": (64, 64),
+    "dsprites": (64, 64),
+    "bsds300_patches": (63,),
+    "power": (6,),
+    "gas": (8,),
+    "hepmass": (21,),
+    "miniboone": (43,),
+    "miniboone_head": (43,),
+    "spoken_digits": (CLIP,),
+    "tiny_shakespeare": (),
+    **{name: (num,) for name, num in zip(BINARY_TABLES, BITS, strict=True)},
+}
+EXACT = 2**24  # up to here float32 holds each whole number
+FACTORS = (3, 6, 40, 32, 32)  # of dsprites: shape, scale, orientation, x, y
+CLASSES = {  # how many a label tells apart
+    **dict.fromkeys(("digits", "mnist", "fashion_mnist", "cifar10", "spoken_digits"), 10),
+    "omniglot": 50,
+    "caltech_silhouettes": 101,
+    "olivetti_faces": 40,
+    "dsprites": FACTORS,
+}
 
 
 class Dataset(NamedTuple):
@@ -102,7 +132,8 @@ def load_file(path: str | os.PathLike) -> Dataset:
     An .npz with the arrays train, valid and test keeps that split; any other must hold one array.
     One array is shuffled by default_rng(0) and split 80/10/10. Whole numbers become int32 with
     num_levels 256 (from uint8) or the largest value + 1, and at least 2; data with a fraction or a
-    negative number become float32.
+    negative number become float32. Refused: whole numbers beyond 2^24, of which float32 would merge
+    neighbours; complex numbers; an array of one dimension, whose rows are unknown.
     """
     path = Path(path)
     if not path.is_file():
@@ -123,9 +154,9 @@ def load_file(path: str | os.PathLike) -> Dataset:
         suffixes = (".csv", ".amat", ".txt", ".data", ".npy", ".npz")
         checks.choice(path.suffix, suffixes, "the suffix of path")
         x = formats.read_text(path)
-    if np.ndim(x) == 0 or len(x) < 10:
+    if np.ndim(x) < 2 or len(x) < 10:
         raise checks.InputError(
-            f"{path} has shape {np.shape(x)}; it needs 10 rows to split 80/10/10."
+            f"{path} has shape {np.shape(x)}; it needs 10 rows to split 80/10/10, [n, ...]."
         )
     order = np.random.default_rng(0).permutation(len(x))
     tenth = len(x) // 10
@@ -145,11 +176,16 @@ def subset(x: np.ndarray, num: int, seed: int = 0) -> np.ndarray:
 
 def _dataset(name, parts, num_levels, description, labels=None) -> Dataset:
     """The dtypes and checks that every set shares; parts and labels in the order of SPLITS."""
+    row = ROWS.get(name, parts[0].shape[1:])  # any of a table of one's own
     for split, x in zip(SPLITS, parts, strict=True):
-        checks.finite_rows(x, f"{name} {split}")
-        if x.shape[1:] != parts[0].shape[1:]:
+        if x.dtype.kind not in "biuf" or x.ndim == 0:
             raise checks.InputError(
-                f"{name}: a row of {split} is {x.shape[1:]}, of train {parts[0].shape[1:]}."
+                f"{name} {split} is {x.dtype} of shape {x.shape}; it needs rows of numbers."
+            )
+        checks.finite_rows(x, f"{name} {split}")
+        if x.shape[1:] != row:
+            raise checks.InputError(
+                f"{name}: a row of {split} is {x.shape[1:]}, and must be {row}."
             )
         if num_levels is not None and not _are_levels(x, num_levels):
             raise checks.InputError(
@@ -160,10 +196,23 @@ def _dataset(name, parts, num_levels, description, labels=None) -> Dataset:
         for split, x, y in zip(SPLITS, parts, labels, strict=True):
             if len(x) != len(y):
                 raise checks.InputError(f"{name} {split}: {len(x)} rows, but {len(y)} labels.")
+            _check_integers(y, CLASSES[name], f"labels of {name} {split}")
         labels = {split: np.asarray(y, np.int32) for split, y in zip(SPLITS, labels, strict=True)}
     dtype = np.float32 if num_levels is None else np.int32
     train, valid, test = (np.asarray(x, dtype) for x in parts)
     return Dataset(name, train, valid, test, labels, num_levels, description)
+
+
+def _check_integers(x, stop, what):
+    """x [n], integers in 0..stop-1, or x [n, k] for k numbers `stop`."""
+    if x.dtype.kind not in "iu" or x.shape[1:] != np.shape(stop):
+        raise checks.InputError(
+            f"{what} must be integers [{', '.join(map(str, ('n', *np.shape(stop))))}]; "
+            f"got {x.dtype} of shape {x.shape}."
+        )
+    if x.size and not (x.min() >= 0 and (x.max(0) < stop).all()):
+        most = np.max(stop) - 1
+        raise checks.InputError(f"{what} must lie in 0..{most}; got {x.min()}..{x.max()}.")
 
 
 def _are_levels(x, num_levels) -> bool:
@@ -174,24 +223,41 @@ def _are_levels(x, num_levels) -> bool:
 def _own(path, parts) -> Dataset:
     """A user's arrays, whose kind of number decides their levels."""
     for x in parts:
-        if x.dtype.kind not in "biuf" or x.ndim == 0 or len(x) == 0:
+        if x.ndim < 2 or x.size == 0:
             raise checks.InputError(
-                f"{path} is {x.dtype} of shape {x.shape}; it needs rows of numbers."
+                f"{path} holds {x.dtype} of shape {x.shape}; it needs rows of numbers, [n, ...]."
             )
     num_levels = None
-    if all(_are_levels(x, 2**31 - 1) for x in parts):
+    if all(_are_levels(x, EXACT) for x in parts):
         is_bytes = all(x.dtype == np.uint8 for x in parts)
         num_levels = 256 if is_bytes else max(2, *(int(x.max()) + 1 for x in parts))
     else:
-        with np.errstate(over="ignore"):  # an overflow is infinite, which the next check reports
-            parts = [x.astype(np.float32) for x in parts]
+        parts = [_as_float32(x, path) for x in parts]
     return _dataset(str(path), parts, num_levels, f"Rows of {path.name}.")
+
+
+def _as_float32(x, path) -> np.ndarray:
+    """x, if no column of whole numbers beyond 2^24 loses some: float32 would merge neighbours."""
+    with np.errstate(over="ignore"):  # an overflow is infinite, which is told as such
+        y = x.astype(np.float32)
+    if max(-float(x.min()), float(x.max())) > EXACT:
+        wide = x.astype(np.float64)  # exact up to 2^53; of floats beyond it all are whole
+        lost = (y != wide).any(0) & (wide == np.floor(wide)).all(0) & (abs(wide).max(0) <= 2**53)
+        if x.dtype.kind in "iu":
+            lost |= abs(wide).max(0) > 2**53
+        if lost.any():
+            column = int(np.argmax(lost))
+            raise checks.InputError(
+                f"{path}: column {column} holds whole numbers beyond {EXACT}, of which float32 "
+                "would merge neighbours; subtract a constant, take another unit or drop it."
+            )
+    return y
 
 
 def _find(name, folder, candidates, source) -> Path:
     """The first of the `candidates` that exists in the data folder."""
     for candidate in candidates:
-        if folder and (Path(folder) / candidate).exists():
+        if folder and (Path(folder) / candidate).is_file():
             return Path(folder) / candidate
     where = f"in {Path(folder).absolute()}" if folder else "(no data folder is set)"
     raise FileNotFoundError(
@@ -218,13 +284,13 @@ def _idx(name, folder) -> Dataset:
         "fashion_mnist": "Fashion-MNIST by Zalando Research (four idx files)",
     }[name]
 
-    def read(file):
+    def read(file, row):
         candidates = [f"{name}/{file}.gz", f"{name}/{file}"]
-        return formats.read_idx(_find(name, folder, candidates, source))
+        return formats.read_idx(_find(name, folder, candidates, source), row)
 
-    x, y = read("train-images-idx3-ubyte"), read("train-labels-idx1-ubyte")
+    x, y = read("train-images-idx3-ubyte", ROWS[name]), read("train-labels-idx1-ubyte", ())
     parts, labels = _hold_out(x, len(x) // 6), _hold_out(y, len(y) // 6)
-    x, y = read("t10k-images-idx3-ubyte"), read("t10k-labels-idx1-ubyte")
+    x, y = read("t10k-images-idx3-ubyte", ROWS[name]), read("t10k-labels-idx1-ubyte", ())
     return _dataset(name, [*parts, x], 256, "Grey pictures in 10 classes.", [*labels, y])
 
 
@@ -233,19 +299,31 @@ def _hold_out(x, num) -> list[np.ndarray]:
     return [x[: len(x) - num], x[len(x) - num :]]
 
 
+def _of_one_length(path, **rows) -> list[np.ndarray]:
+    """Arrays of an .npz, a row of each for each example."""
+    arrays = formats.read_npz(path, **rows)
+    lengths = [len(x) for x in arrays]
+    if len(set(lengths)) != 1:
+        told = ", ".join(f"{num} of {name}" for name, num in zip(rows, lengths, strict=True))
+        raise checks.InputError(f"{path} holds rows of unequal number: {told}.")
+    return arrays
+
+
 def _npz_or_texts(name, folder, npz, texts, source) -> list[np.ndarray]:
-    """The three splits from one .npz, else from a text file each."""
+    """The three splits from one .npz, else from a text file each. -> [n, ...] of each"""
     path = _find(name, folder, [npz, texts[0]], source)
     if path.suffix == ".npz":
-        return formats.read_npz(path, *SPLITS)
-    return [formats.read_text(_find(name, folder, [text], source)) for text in texts]
+        return formats.read_npz(path, **dict.fromkeys(SPLITS))
+    columns = math.prod(ROWS[name])
+    paths = [_find(name, folder, [text], source) for text in texts]
+    return [formats.read_text(path, columns=columns) for path in paths]
 
 
 def _binarized_mnist(name, folder) -> Dataset:
     source = "binarized_mnist_{train,valid,test}.amat by Larochelle"
     texts = [f"{name}/{name}_{split}.amat" for split in SPLITS]
     parts = _npz_or_texts(name, folder, f"{name}/{name}.npz", texts, source)
-    parts = [x.reshape(-1, 28, 28) for x in parts]
+    parts = [x.reshape(-1, 28, 28) if x.shape[1:] == (784,) else x for x in parts]
     return _dataset(name, parts, 2, "MNIST in one bit, drawn once by Larochelle.")
 
 
@@ -271,7 +349,8 @@ def _cifar10(name, folder) -> Dataset:
 
 def _delta_coded(path) -> tuple[np.ndarray, np.ndarray]:
     """Channels R-G, G, B-G as differences along the width, mod 256. -> [n, 32, 32, 3], [n]"""
-    delta, y = formats.read_npz(path, "x_delta", "y")
+    delta, y = formats.read_npz(path, x_delta=(3, 32, 32), y=())
+    _check_integers(delta.reshape(-1), 256, f"x_delta of {path}")
     x = np.cumsum(delta, axis=-1, dtype=np.uint8)
     x[:, 0] += x[:, 1]
     x[:, 2] += x[:, 1]
@@ -287,7 +366,7 @@ def _binary_table(name, folder) -> Dataset:
 
 def _omniglot(name, folder) -> Dataset:
     path = _find(name, folder, [f"{name}/omniglot28.npz"], "Omniglot by Lake et al.")
-    x, alphabet = formats.read_npz(path, "x", "alphabet")
+    x, alphabet = _of_one_length(path, x=(28, 28), alphabet=())
     order = np.random.default_rng(0).permutation(len(x))
     ends = [23000, 24345, 24345 + 8070]
     parts, labels = (np.split(a[order], ends)[:3] for a in (x, alphabet))
@@ -297,21 +376,22 @@ def _omniglot(name, folder) -> Dataset:
 def _caltech_silhouettes(name, folder) -> Dataset:
     file = f"{name}/caltech101_silhouettes_28.npz"
     path = _find(name, folder, [file], "Caltech 101 Silhouettes by Marlin")
-    x, y, split = formats.read_npz(path, "x", "y", "split")
+    x, y, split = _of_one_length(path, x=(28, 28), y=(), split=())
+    _check_integers(split, 3, f"split of {path}")
     parts, labels = ([a[split == k] for k in range(3)] for a in (x, y))
     return _dataset(name, parts, 2, "Outlines of objects in 101 classes, 1 = object.", labels)
 
 
 def _frey_faces(name, folder) -> Dataset:
     path = _find(name, folder, [f"{name}/frey_faces.npz"], "Frey Face on Roweis' data page")
-    (x,) = formats.read_npz(path, "x")
+    (x,) = formats.read_npz(path, x=(28, 20))
     x = x[np.random.default_rng(0).permutation(len(x))]
     return _dataset(name, np.split(x, [1565, 1765]), 256, "One face in a film; grey.")
 
 
 def _olivetti_faces(name, folder) -> Dataset:
     path = _find(name, folder, [f"{name}/olivetti_faces.npz"], "Olivetti faces, AT&T Cambridge")
-    x, person = formats.read_npz(path, "x", "person")
+    x, person = _of_one_length(path, x=(64, 64), person=())
     ranges = [person < 30, (person >= 30) & (person < 35), person >= 35]
     parts, labels = ([a[rows] for rows in ranges] for a in (x, person))
     return _dataset(name, parts, 256, "40 persons, 10 grey pictures each.", labels)
@@ -322,8 +402,9 @@ def _dsprites(name, folder) -> Dataset:
 
     def read(file):
         path = _find(name, folder, [f"{name}/{file}"], source)
-        x, index = formats.read_npz(path, "x", "original_index")
-        return x, index, np.stack(np.unravel_index(index, (3, 6, 40, 32, 32)), -1)
+        x, index = _of_one_length(path, x=(64, 64), original_index=())
+        _check_integers(index, math.prod(FACTORS), f"original_index of {path}")
+        return x, index, np.stack(np.unravel_index(index, FACTORS), -1)
 
     x, index, factors = read("dsprites_grid46080.npz")
     x_new, index_new, factors_new = read("dsprites_random20000.npz")
@@ -335,7 +416,10 @@ def _dsprites(name, folder) -> Dataset:
 
 def _bsds300_patches(name, folder) -> Dataset:
     path = _find(name, folder, [f"{name}/bsds300_patches.npz"], "BSDS300, Berkeley (photographs)")
-    parts = [_patches(x, seed) for seed, x in enumerate(formats.read_npz(path, *SPLITS))]
+    parts = formats.read_npz(path, **dict.fromkeys(SPLITS, (8, 8)))
+    for split, x in zip(SPLITS, parts, strict=True):
+        _check_integers(x.reshape(-1), 256, f"{split} of {path}")
+    parts = [_patches(x, seed) for seed, x in enumerate(parts)]
     return _dataset(name, parts, None, "8x8 grey patches of photographs, in nats over 63 numbers.")
 
 
@@ -347,31 +431,43 @@ def _patches(x, seed) -> np.ndarray:
 
 
 def _power(name, folder) -> Dataset:
-    x = formats.read_npy(_find(name, folder, ["power/data.npy"], UCI))
-    return _dataset(name, tables.power(x), None, "Electric power of a household, 6 numbers.")
+    path = _find(name, folder, ["power/data.npy"], UCI)
+    x = formats.read_npy(path, (8,))
+    with formats.naming(path):
+        parts = tables.power(x)
+    return _dataset(name, parts, None, "Electric power of a household, 6 numbers.")
 
 
 def _gas(name, folder) -> Dataset:
-    columns = formats.read_frame(_find(name, folder, ["gas/ethylene_CO.pickle"], UCI))
-    return _dataset(name, tables.gas(columns), None, "Sensors in a mixture of gases, 8 numbers.")
+    path = _find(name, folder, ["gas/ethylene_CO.pickle"], UCI)
+    columns = formats.read_frame(path)
+    with formats.naming(path):
+        parts = tables.gas(columns)
+    return _dataset(name, parts, None, "Sensors in a mixture of gases, 8 numbers.")
 
 
 def _hepmass(name, folder) -> Dataset:
     files = [_find(name, folder, [f"hepmass/1000_{part}.csv"], UCI) for part in ("train", "test")]
-    parts = tables.hepmass(*(formats.read_text(file, columns=28) for file in files))
+    train, test = (formats.read_text(file, columns=28, spare=1) for file in files)
+    with formats.naming(files[0].parent):
+        parts = tables.hepmass(train, test)
     return _dataset(name, parts, None, "Collisions of particles, 21 numbers.")
 
 
 def _miniboone(name, folder) -> Dataset:
-    x = formats.read_npy(_find(name, folder, ["miniboone/data.npy"], UCI))
-    return _dataset(name, tables.miniboone(x), None, "Neutrinos of MiniBooNE, 43 numbers.")
+    path = _find(name, folder, ["miniboone/data.npy"], UCI)
+    x = formats.read_npy(path, (43,))
+    with formats.naming(path):
+        parts = tables.miniboone(x)
+    return _dataset(name, parts, None, "Neutrinos of MiniBooNE, 43 numbers.")
 
 
 def _miniboone_head(name, folder) -> Dataset:
     path = _find(name, folder, [f"{name}/{name}.npz"], "the first rows of miniboone/data.npy")
-    (x,) = formats.read_npz(path, "x")
-    description = "The first 1523 rows of MINIBOONE, not the benchmark."
-    return _dataset(name, tables.miniboone(x), None, description)
+    (x,) = formats.read_npz(path, x=(43,))
+    with formats.naming(path):
+        parts = tables.miniboone(x)
+    return _dataset(name, parts, None, "The first 1523 rows of MINIBOONE, not the benchmark.")
 
 
 def _spoken_digits(name, folder) -> Dataset:
@@ -385,7 +481,13 @@ def _spoken_digits(name, folder) -> Dataset:
 
 def _clips(path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The start of each recording, padded with zeros. -> x [n, CLIP], digit [n], take [n]"""
-    audio, offset, digit, take = formats.read_npz(path, "audio", "offset", "digit", "take")
+    audio, offset, digit, take = formats.read_npz(path, audio=(), offset=(), digit=(), take=())
+    _check_integers(offset, len(audio) + 1, f"offset of {path}")
+    _check_integers(take, 50, f"take of {path}")
+    lengths = len(offset) - 1, len(digit), len(take)
+    if audio.dtype != np.int16 or len(set(lengths)) != 1 or (np.diff(offset) < 0).any():
+        raise checks.InputError(f"{path} holds no int16 clips from each offset to the next.")
+    formats.allow(4 * CLIP * len(digit))
     x = np.zeros((len(digit), CLIP), np.float32)
     for row, (start, end) in zip(x, pairwise(offset), strict=True):
         clip = audio[start : min(end, start + CLIP)]
@@ -395,8 +497,7 @@ def _clips(path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _tiny_shakespeare(name, folder) -> Dataset:
     path = _find(name, folder, [f"{name}/input.txt"], "Tiny Shakespeare by Karpathy (char-rnn)")
-    with formats.naming(path):
-        ids = np.array([SHAKESPEARE.index(character) for character in path.read_text("ascii")])
+    ids = formats.read_ids(path, SHAKESPEARE)
     parts = np.split(ids, [int(0.9 * len(ids)), int(0.95 * len(ids))])
     return _dataset(name, parts, len(SHAKESPEARE), "Characters in order; id i is SHAKESPEARE[i].")
 

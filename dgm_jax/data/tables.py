@@ -7,6 +7,8 @@ Arithmetic in float64.
 
 import numpy as np
 
+from .. import checks
+
 Parts = list[np.ndarray]
 
 
@@ -20,7 +22,33 @@ def tenths(x: np.ndarray) -> Parts:
 def scaled(parts: Parts) -> Parts:
     """By the mean and deviation over train and valid."""
     seen = np.concatenate(parts[:2])
-    return [(x - seen.mean(0)) / seen.std(0) for x in parts]
+    mean, std = _moments(seen)
+    return [(x - mean) / std for x in parts]
+
+
+def _moments(x, ddof=0) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each column; an InputError where one is constant."""
+    if len(x) < 2:
+        raise checks.InputError(f"it has {len(x)} rows to scale by, and needs two")
+    mean, std = x.mean(0), x.std(0, ddof=ddof)
+    _vary(std > 0)
+    return mean, std
+
+
+def _vary(columns):
+    if not columns.all():
+        raise checks.InputError(f"column {int(np.argmin(columns))} of {len(columns)} is constant")
+
+
+def _numbers(x: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """A table as float64: finite real numbers [n, columns]."""
+    x = np.asarray(x)
+    if x.ndim != 2 or x.dtype.kind not in "biuf" or x.shape[1] != (columns or x.shape[1]):
+        raise checks.InputError(
+            f"x must be real numbers [n, {columns or 'columns'}]; got {x.dtype} of shape {x.shape}."
+        )
+    checks.finite_rows(x, "x")
+    return np.array(x, np.float64)
 
 
 def power(x: np.ndarray) -> Parts:
@@ -30,7 +58,7 @@ def power(x: np.ndarray) -> Parts:
     0.001 kW to active power, 0.01 V to the voltage, 1 Wh to the three meters; none to the time.
     """
     rng = np.random.RandomState(42)
-    x = np.array(x, np.float64)
+    x = _numbers(x, 8)
     rng.shuffle(x)
     active, voltage, *meters, time = x[:, [0, 2, 4, 5, 6, 7]].T
     voltage_noise, active_noise = 0.01 * rng.rand(len(x)), 0.001 * rng.rand(len(x))
@@ -45,14 +73,18 @@ def gas(columns: dict[str, np.ndarray]) -> Parts:
     Time and the two concentrations go, then from the left each sensor that correlates above 0.98
     with one that is left. Scaled by all rows, in order.
     """
-    x = np.stack([x for name, x in columns.items() if name not in ("Time", "Meth", "Eth")], -1)
-    x = x.astype(np.float64)
+    sensors = [x for name, x in columns.items() if name not in ("Time", "Meth", "Eth")]
+    if len(sensors) < 2:
+        raise checks.InputError(f"it has {len(sensors)} sensors, and needs two")
+    x = _numbers(np.stack(sensors, -1))
+    _vary(x.min(0) < x.max(0))
     alike = np.corrcoef(x.T) > 0.98
     kept = np.arange(x.shape[1])
     while (twins := alike[np.ix_(kept, kept)].sum(1) > 1).any():
         kept = np.delete(kept, np.argmax(twins))
     x = x[:, kept]
-    return tenths((x - x.mean(0)) / x.std(0, ddof=1))
+    mean, std = _moments(x, ddof=1)
+    return tenths((x - mean) / std)
 
 
 def hepmass(train: np.ndarray, test: np.ndarray) -> Parts:
@@ -61,9 +93,13 @@ def hepmass(train: np.ndarray, test: np.ndarray) -> Parts:
     Background (class 0) goes, and each column whose least value is there more than five times in
     train. Scaled by train with the tenth of it that is for validation.
     """
-    train, test = (np.asarray(x, np.float64) for x in (train, test))
+    train, test = (_numbers(x, 28) for x in (train, test))
+    for x in (train, test):
+        if not np.isin(x[:, 0], (0, 1)).all():
+            raise checks.InputError("the first column must be the class, 0 or 1")
     train, test = (x[x[:, 0] == 1, 1:] for x in (train, test))
-    train, test = ((x - train.mean(0)) / train.std(0, ddof=1) for x in (train, test))
+    mean, std = _moments(train, ddof=1)
+    train, test = ((x - mean) / std for x in (train, test))
     kept = (train == train.min(0)).sum(0) <= 5
     train, test = train[:, kept], test[:, kept]
     valid = len(train) - len(train) // 10
@@ -72,4 +108,4 @@ def hepmass(train: np.ndarray, test: np.ndarray) -> Parts:
 
 def miniboone(x: np.ndarray) -> Parts:
     """Neutrinos of MiniBooNE, cleaned already [n, 43]: split, then scaled."""
-    return scaled(tenths(np.asarray(x, np.float64)))
+    return scaled(tenths(_numbers(x, 43)))

@@ -210,3 +210,9 @@ def test_bad_input_is_named(call, message):
 def test_dequantize_needs_a_typed_key():
     with pytest.raises(TypeError, match="typed key"):
         dequantize(0, LEVELS)
+
+
+def test_integers_that_float32_merges_are_not_dequantized(key):
+    for x in (np.array([3, 2**24 + 1]), jnp.array([-(2**24) - 1])):
+        with pytest.raises(ValueError, match=r"x must lie in -16777216\.\.16777216"):
+            dequantize(key, x)

@@ -1,11 +1,13 @@
 import ast
 import gzip
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dgm_jax import checks
 from dgm_jax.data import formats, readers
 from dgm_jax.data.readers import LOADERS, SHAKESPEARE, load, load_file, subset
 from tests.data.published import cifar_pickle, idx
@@ -76,9 +78,10 @@ def test_binarized_mnist_refuses_grey_levels(tmp_path):
 def test_binary_tables_from_text(tmp_path):
     (tmp_path / "binary_density").mkdir()
     for split in readers.SPLITS:
-        (tmp_path / f"binary_density/nltcs.{split}.data").write_text("0,1,1\n1,0,0\n")
+        rows = ("0,1,1,1" + 12 * ",0", "1,0,0,1" + 12 * ",1")
+        (tmp_path / f"binary_density/nltcs.{split}.data").write_text("\n".join(rows))
     data = load("nltcs", tmp_path)
-    np.testing.assert_array_equal(data.test, [[0, 1, 1], [1, 0, 0]])
+    np.testing.assert_array_equal(data.test, [[0, 1, 1, 1] + 12 * [0], [1, 0, 0, 1] + 12 * [1]])
     assert data.labels is None and data.num_levels == 2
 
 
@@ -136,7 +139,7 @@ def test_dsprites_holds_out_nothing_of_its_grid_and_labels_the_full_grid(tmp_pat
     (tmp_path / "dsprites").mkdir()
     for file, index in {"grid46080": [0, 2, 737279], "random20000": range(1, 30)}.items():
         index = np.array(index, np.int32)
-        x = np.broadcast_to((index % 2)[:, None, None], (len(index), 4, 4)).astype(np.uint8)
+        x = np.broadcast_to((index % 2)[:, None, None], (len(index), 64, 64)).astype(np.uint8)
         np.savez(tmp_path / f"dsprites/dsprites_{file}.npz", x=x, original_index=index)
     data = load("dsprites", tmp_path)
     assert data.labels["train"].tolist() == [[0] * 5, [0, 0, 0, 0, 2], [2, 5, 39, 31, 31]]
@@ -165,7 +168,9 @@ def test_tiny_shakespeare_is_ids_of_its_vocabulary_in_order(tmp_path):
     assert "".join(SHAKESPEARE[i] for part in data[1:4] for i in part) == text
     assert len(SHAKESPEARE) == data.num_levels == 65
     (tmp_path / "tiny_shakespeare/input.txt").write_text("Grüße")
-    with pytest.raises(ValueError, match=r"input\.txt is damaged"):
+    with pytest.raises(
+        ValueError, match=r"input\.txt: byte 195 at place 2 is not in the vocabulary"
+    ):
         load("tiny_shakespeare", tmp_path)
 
 
@@ -253,6 +258,7 @@ def test_own_numbers_are_int32_levels_or_float32(tmp_path, x, num_levels):
         (np.full((10, 2), np.nan), "NaN or infinite"),
         (np.full((10, 2), 1e300), "NaN or infinite"),
         (np.zeros((9, 2)), "needs 10 rows"),
+        (np.zeros(12), "needs 10 rows"),
         (np.zeros(()), "needs 10 rows"),
         (np.full((10, 2), "a"), "needs rows of numbers"),
         (np.full((10, 2), 1j), "needs rows of numbers"),
@@ -262,6 +268,29 @@ def test_own_bad_array_is_refused_by_name(tmp_path, x, message):
     np.save(tmp_path / "own.npy", x)
     with pytest.raises(ValueError, match=rf"own\.npy.*{message}"):
         load_file(tmp_path / "own.npy")
+
+
+@pytest.mark.parametrize(
+    ("x", "column"),
+    [
+        (np.arange(2**24 - 4, 2**24 + 6), 0),
+        (-np.arange(2**24 - 4, 2**24 + 6), 0),
+        (np.arange(10) + 2**60, 0),
+        (np.arange(10, dtype=np.uint64) + 2**63, 0),
+        (np.c_[np.full(10, 0.5), 1.6e9 + np.arange(10)], 1),
+    ],
+)
+def test_own_whole_numbers_that_float32_merges_are_refused(tmp_path, x, column):
+    np.save(tmp_path / "own.npy", x.reshape(10, -1))
+    message = rf"own\.npy: column {column} holds whole numbers beyond 16777216"
+    with pytest.raises(ValueError, match=message):
+        load_file(tmp_path / "own.npy")
+
+
+def test_own_large_numbers_that_are_no_integers_are_rounded_as_floats_are(tmp_path):
+    x = np.c_[np.arange(10) * 1e22 + 1, np.arange(10) * 1e8 + 0.5, np.arange(10) - 2.0**24]
+    np.save(tmp_path / "own.npy", x)
+    assert load_file(tmp_path / "own.npy").num_levels is None
 
 
 def test_own_file_of_unknown_kind_or_missing(tmp_path):
@@ -288,6 +317,154 @@ def test_readers_import_nothing_but_numpy_and_the_checks():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not any(name.split(".")[0] in ("jax", "distrax", "sklearn") for name in names)
+
+
+# --- sets that contradict themselves ------------------------------------------------------------
+
+
+def save(folder, path, **arrays):
+    file = folder / path
+    file.parent.mkdir(exist_ok=True)
+    np.savez(file, **arrays)
+
+
+def faces(n=10, **changes):
+    x = np.zeros((n, 64, 64), np.uint8)
+    return {"x": x, "person": np.arange(n) * 4} | changes
+
+
+@pytest.mark.parametrize(
+    ("person", "message"),
+    [
+        (np.arange(10) * 5, r"labels of olivetti_faces test must lie in 0\.\.39; got 35\.\.45"),
+        (np.arange(10) * 4 - 1, r"labels of olivetti_faces train must lie in 0\.\.39; got -1"),
+        (np.arange(10) * 4 + 0.5, r"must be integers \[n\]; got float64"),
+        (np.where(np.arange(10) == 3, np.nan, np.arange(10) * 4), "must be integers|rows"),
+        (np.arange(9) * 4, "rows of unequal number: 10 of x, 9 of person"),
+        (np.zeros((10, 2), int), r"array 'person': .*where \[n\] is due"),
+    ],
+)
+def test_labels_of_no_class_are_refused(tmp_path, person, message):
+    save(tmp_path, "olivetti_faces/olivetti_faces.npz", **faces(person=person))
+    with pytest.raises(checks.InputError, match=message):
+        load("olivetti_faces", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_pictures_and_labels_that_changed_places_are_refused(tmp_path, name):
+    files = write_mnist(tmp_path, name, "")
+    pictures = files["train-images-idx3-ubyte"]
+    (tmp_path / name / "train-labels-idx1-ubyte").write_bytes(idx(pictures))
+    with pytest.raises(checks.InputError, match=r"train-labels.*where \[n\] is due"):
+        load(name, tmp_path)
+    (tmp_path / name / "train-labels-idx1-ubyte").write_bytes(idx(np.full(30, 10, np.uint8)))
+    with pytest.raises(checks.InputError, match=rf"labels of {name} train must lie in 0\.\.9"):
+        load(name, tmp_path)
+    (tmp_path / name / "train-images-idx3-ubyte").write_bytes(idx(pictures[:, :27]))
+    with pytest.raises(checks.InputError, match=r"train-images.*where \[n, 28, 28\] is due"):
+        load(name, tmp_path)
+
+
+def test_cifar10_of_a_class_beyond_the_tenth_is_refused(tmp_path):
+    folder = tmp_path / "cifar10" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:
+        (folder / f"{name}.bin").write_bytes(bytes([200 if name == "test_batch" else 3] * 3073 * 2))
+    with pytest.raises(checks.InputError, match=r"labels of cifar10 test must lie in 0\.\.9"):
+        load("cifar10", tmp_path)
+    (folder / "data_batch_3.bin").write_bytes(b"")
+    with pytest.raises(checks.InputError, match=r"data_batch_3\.bin is damaged"):
+        load("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (np.arange(12) % 4, r"split of .*npz must lie in 0\.\.2; got 0\.\.3"),
+        (np.arange(12) % 3 + 0.5, "split of .*must be integers"),
+        (np.arange(12) % 2, "caltech_silhouettes test is empty"),
+        (np.arange(11) % 3, "rows of unequal number"),
+    ],
+)
+def test_rows_of_no_split_do_not_vanish(tmp_path, split, message):
+    x, y = np.zeros((12, 28, 28), bool), np.arange(12)
+    save(tmp_path, "caltech_silhouettes/caltech101_silhouettes_28.npz", x=x, y=y, split=split)
+    with pytest.raises(checks.InputError, match=message):
+        load("caltech_silhouettes", tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(300, 16, 16), (300, 64), (300, 63), (300,)])
+def test_patches_of_another_size_are_refused(tmp_path, shape):
+    x = np.zeros(shape, np.uint8)
+    save(tmp_path, "bsds300_patches/bsds300_patches.npz", train=x, valid=x, test=x)
+    with pytest.raises(checks.InputError, match=r"array 'train': .*where \[n, 8, 8\] is due"):
+        load("bsds300_patches", tmp_path)
+
+
+@pytest.mark.parametrize("x", [np.full((5, 8, 8), 0.5), np.full((5, 8, 8), 300)])
+def test_patches_of_other_numbers_than_bytes_are_refused(tmp_path, x):
+    save(tmp_path, "bsds300_patches/bsds300_patches.npz", train=x, valid=x, test=x)
+    with pytest.raises(checks.InputError, match="train of .*must (be integers|lie in 0..255)"):
+        load("bsds300_patches", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"original_index": [0, 2, 737280]},
+        {"original_index": [-1, 0, 2]},
+        {"original_index": [0.0, 1.0, 2.0]},
+        {"original_index": [0, 1]},
+        {"x": np.zeros((3, 32, 32))},
+    ],
+)
+def test_dsprites_of_no_place_in_the_grid_are_refused(tmp_path, changes):
+    arrays = {"x": np.zeros((3, 64, 64), bool), "original_index": [0, 2, 5]} | changes
+    for file in "grid46080", "random20000":
+        save(tmp_path, f"dsprites/dsprites_{file}.npz", **arrays)
+    with pytest.raises(checks.InputError, match=r"dsprites_grid46080\.npz"):
+        load("dsprites", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"offset": [0, 100, 50, 200]},
+        {"offset": [0, 100, 150, 201]},
+        {"offset": [0, 100, 200]},
+        {"offset": [-1, 100, 150, 200]},
+        {"take": [5, 25, 50]},
+        {"take": [5, 25, np.nan]},
+        {"digit": [1, 2]},
+        {"audio": np.zeros(200)},
+        {"audio": np.zeros((200, 2), np.int16)},
+    ],
+)
+def test_clips_that_do_not_lie_in_their_sound_are_refused(tmp_path, changes):
+    clips = {"audio": np.zeros(200, np.int16), "offset": [0, 100, 150, 200]}
+    clips |= {"digit": [1, 2, 3], "take": [5, 6, 25]}
+    save(tmp_path, "fsdd/fsdd_train.npz", **(clips | changes))
+    save(tmp_path, "fsdd/fsdd_test.npz", **clips)
+    with pytest.raises(checks.InputError, match=r"fsdd_train\.npz"):
+        load("spoken_digits", tmp_path)
+
+
+@pytest.mark.parametrize("columns", [15, 17])
+def test_a_binary_table_of_other_columns_is_refused(tmp_path, columns):
+    x = np.zeros((5, columns), np.uint8)
+    save(tmp_path, "binary_density/nltcs.npz", train=x, valid=x, test=x)
+    with pytest.raises(checks.InputError, match=rf"a row of train is \({columns},\).*\(16,\)"):
+        load("nltcs", tmp_path)
+
+
+def test_rows_and_classes_are_those_of_the_table():
+    told = re.findall(
+        r"^\| ([a-z][\w, ]*?) +\| [\d/]+ +\| ([\d, ]+|\(scalar\)) +\|", readers.__doc__, re.M
+    )
+    rows = {name: row for names, row in told for name in names.split(", ")}
+    assert rows.keys() == readers.ROWS.keys() == LOADERS.keys()
+    for name, row in rows.items():
+        assert tuple(map(int, re.findall(r"\d+", row))) == readers.ROWS[name]
 
 
 # --- the real files, where there are any --------------------------------------------------------

@@ -5,6 +5,7 @@ from tests.faults.planting import Fault
 PREPROCESSING = "dgm_jax/data/preprocessing.py"
 READERS = "dgm_jax/data/readers.py"
 FORMATS = "dgm_jax/data/formats.py"
+PICKLES = "dgm_jax/data/pickles.py"
 BATCHES = "dgm_jax/data/batches.py"
 TABLES = "dgm_jax/data/tables.py"
 TOY = "dgm_jax/data/toy.py"
@@ -108,8 +109,8 @@ FAULTS = (
         "idx-with-the-wrong-byte-order",
         "sizes are read as little-endian numbers",
         FORMATS,
-        'np.frombuffer(content, ">i4", ndim, offset=4)',
-        'np.frombuffer(content, "<i4", ndim, offset=4)',
+        'struct.unpack(f">{ndim}i"',
+        'struct.unpack(f"<{ndim}i"',
         "data/test_formats.py::test_idx_is_read_back_with_its_shape",
     ),
     Fault(
@@ -123,10 +124,50 @@ FAULTS = (
     Fault(
         "pickle-that-runs",
         "a pickle may name any callable",
-        FORMATS,
-        'raise pickle.UnpicklingError(f"it names {module}.{name}, which is no part of an array")',
-        "return super().find_class(module, name)",
+        PICKLES,
+        '            raise checks.InputError(f"it names {what}, which is no part of an array")',
+        "            __import__(module)",
         "data/test_formats.py::test_a_pickle_that_names_anything_but_arrays_is_refused_unrun",
+    ),
+    Fault(
+        "bytes-for-addresses",
+        "an array is told its state by numpy, which believes what a pickle says of its kind",
+        PICKLES,
+        "if code not in PLAIN or not isinstance(content, bytes):",
+        "if not isinstance(content, bytes):",
+        "data/test_pickles.py::test_an_array_that_contradicts_itself_is_refused",
+    ),
+    Fault(
+        "idx-believes-its-head",
+        "an array is allocated before its size is held against the file's length",
+        FORMATS,
+        "    if size > room:\n",
+        "    if room < 0:\n",
+        "data/test_formats.py::test_a_head_that_promises_too_much_costs_no_memory",
+    ),
+    Fault(
+        "remarks-vanish",
+        "rows that begin with # are dropped from a table",
+        FORMATS,
+        "comments=None,",
+        'comments="#",',
+        "data/test_formats.py::test_damaged_text_is_a_value_error_that_names_the_file",
+    ),
+    Fault(
+        "labels-of-any-class",
+        "a label beyond the classes of the set is taken",
+        READERS,
+        '            _check_integers(y, CLASSES[name], f"labels of {name} {split}")\n',
+        "",
+        "data/test_readers.py::test_labels_of_no_class_are_refused",
+    ),
+    Fault(
+        "float32-merges-integers",
+        "whole numbers beyond 2^24 become their neighbours",
+        READERS,
+        "    if max(-float(x.min()), float(x.max())) > EXACT:",
+        "    if False:",
+        "data/test_readers.py::test_own_whole_numbers_that_float32_merges_are_refused",
     ),
     Fault(
         "mnist-holds-out-a-tenth",
