@@ -36,6 +36,11 @@ def parted(shifts: Array, scales: Array, points: Array, bound: float) -> tuple[A
     return shifts - points * jnp.expm1(log_scales), log_scales
 
 
+def places(order: np.ndarray) -> np.ndarray:
+    """The inverse of a permutation, in its dtype: x[order][places(order)] is x."""
+    return np.argsort(order).astype(order.dtype)
+
+
 def within_cell(corner: Array, u: Array) -> Array:
     """corner + u for u in [0, 1), rounded down where it would reach corner + 1.
 

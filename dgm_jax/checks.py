@@ -87,13 +87,18 @@ def array(value: Any, name: str) -> None:
         )
 
 
-def permutation(value: Any, dim: int, name: str = "order") -> None:
-    """Each of the integers 0..dim-1 once."""
+def permutation(value: Any, dim: int, name: str = "order") -> np.ndarray:
+    """Each of the integers 0..dim-1 once; returns them as int32.
+
+    numpy's own integers have 64 bits. A program made of them under `jax.enable_x64` would not fit
+    the same function outside of it.
+    """
     order = np.asarray(value)
     if order.dtype.kind not in "iu" or sorted(order.ravel()) != list(range(dim)) or order.ndim != 1:
         raise InputError(
             f"{name} must be a permutation of the integers 0..{dim - 1}; got {order.tolist()!r}."
         )
+    return order.astype(np.int32)
 
 
 def mask(value: Any, dim: int, name: str = "mask") -> None:

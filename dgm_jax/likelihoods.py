@@ -46,7 +46,9 @@ def bernoulli() -> Conditional:
         log_probs = _log_frequencies(x, 2)
         return log_probs[..., 1:] - log_probs[..., :1]
 
-    return Conditional(1, lambda f: _Bit(logits=f[..., 0]), nets.one_hot(2), marginal=marginal)
+    return Conditional(
+        1, lambda f: _Bit(logits=f[..., 0], dtype=jnp.int32), nets.one_hot(2), marginal=marginal
+    )
 
 
 def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditional:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..arrays import total
+from ..arrays import places, total
 from ..protocol import Array
 from .laws import Law
 
@@ -59,7 +59,7 @@ class Coupling(distrax.Bijector):
 # Halves cost nothing, a slice or a join; other masks are a gather with a constant index, which XLA
 # fuses, unlike a scatter.
 def _where(x, mask):
-    index = np.flatnonzero(mask)
+    index = _true(mask)
     first, last = index[0], index[-1] + 1
     return x[..., first:last] if last - first == len(index) else x[..., index]
 
@@ -70,5 +70,8 @@ def _merge(kept, moved, mask):
     joined = jnp.concatenate([kept, moved], -1)
     if (mask[:-1] >= mask[1:]).all():
         return joined
-    order = np.concatenate([np.flatnonzero(mask), np.flatnonzero(~mask)])
-    return joined[..., np.argsort(order)]
+    return joined[..., places(np.concatenate([_true(mask), _true(~mask)]))]
+
+
+def _true(mask):
+    return np.flatnonzero(mask).astype(np.int32)

@@ -4,7 +4,7 @@ import distrax
 import numpy as np
 
 from .. import checks
-from ..arrays import no_log_det
+from ..arrays import no_log_det, places
 
 
 class Permutation(distrax.Bijector):
@@ -15,9 +15,8 @@ class Permutation(distrax.Bijector):
 
     def __init__(self, order: np.ndarray, *, event_ndims: int = 1):
         super().__init__(event_ndims_in=event_ndims, is_constant_jacobian=True)
-        self._order = np.asarray(order)
-        checks.permutation(self._order, self._order.size)
-        self._back = np.argsort(self._order)
+        self._order = checks.permutation(order, np.size(order))
+        self._back = places(self._order)
 
     def forward_and_log_det(self, x):
         return self._take(x, self._order)

@@ -123,7 +123,8 @@ class _Standardize(distrax.Bijector):
                     f"{name} of shape {x.shape} does not fit mean and std of shapes "
                     f"{self.mean.shape} and {self.std.shape}."
                 )
-        return _sum_event(self, jnp.broadcast_to(jnp.log(self.std), x.shape))
+        log_std = jnp.log(self.std.astype(jnp.result_type(x, self.std)))
+        return _sum_event(self, jnp.broadcast_to(log_std, x.shape))
 
 
 def _check_event(bijector, x, name):

@@ -90,7 +90,7 @@ def losses(flow, params, points, key):
     dist = model.dist({"base": {}, "flow": params}, points.cond)
     nll = -dist.log_prob(points.x).mean()
     x, log_prob = dist.sample_and_log_prob(seed=key)
-    return jnp.stack([nll, (log_prob + (x**2).sum(-1)).mean()])
+    return jnp.stack([nll, (log_prob + ((x - 0.5) ** 2).sum(-1)).mean()])
 
 
 def gradients(flow, members, points, key):

@@ -37,8 +37,7 @@ def naive(
     Cost: `unroll` d + 1 passes.
     """
     checks.positive_int(dim, "dim")
-    order = np.arange(dim) if order is None else np.asarray(order)
-    checks.permutation(order, dim)
+    order = checks.permutation(np.arange(dim) if order is None else order, dim)
     net = _Naive(apply, dim, order, levels)
     return CausalNet(init, apply, net.unroll, None if levels else net.linearize, cond_shape)
 

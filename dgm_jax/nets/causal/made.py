@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
+from ...arrays import places
 from ...protocol import Array, CausalNet, Key, Params, Shape
 from .definition import naive
 from .encodings import Encoding, batch_of, encoded
@@ -95,8 +96,7 @@ def made(
     if not tolerance >= 0:
         raise checks.InputError(f"tolerance must be at least 0; got {tolerance!r}.")
     checks.rate(dropout, "dropout")
-    order = np.arange(dim) if order is None else np.asarray(order)
-    checks.permutation(order, dim)
+    order = checks.permutation(np.arange(dim) if order is None else order, dim)
 
     of_unroll, of_pass = _few_blocks(dim, hidden)
     of_unroll = 1 if inverse == "fixed_point" else _blocks(num_blocks, dim, of_unroll, "num_blocks")
@@ -163,12 +163,12 @@ class _Wiring(NamedTuple):
 
     def as_given(self, array):
         """Takes back `in_order` on axis 0: coordinates in the order that x has them."""
-        return array if self.in_raster else jnp.take(array, np.argsort(self.order), 0)
+        return array if self.in_raster else jnp.take(array, places(self.order), 0)
 
     def entries_in_order(self, array, axis):
         """The same for the p entries of each coordinate, on one axis [d·p]."""
         p = self.num_entries
-        entries = (self.order[:, None] * p + np.arange(p)).ravel()
+        entries = (self.order[:, None] * p + np.arange(p, dtype=np.int32)).ravel()
         return array if self.in_raster else jnp.take(array, entries, axis)
 
     def init(self, key):

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
+from ...arrays import places
 from ...protocol import Array, CausalNet, Key, Params, Shape, split
 from ..adapter import linen
 from .channels import Channels, Head
@@ -63,8 +64,7 @@ def stepwise(
     if cond_shape is not None:
         check_per_step(cond_shape, height, width)
     in_raster = np.arange(height * width)
-    order = in_raster if order is None else np.asarray(order)
-    checks.permutation(order, height * width)
+    order = checks.permutation(in_raster if order is None else order, height * width)
     if rows is not None and (order != in_raster).any():
         raise checks.InputError("order must be None, the raster, for a net with features of rows.")
     channels = Channels(num_channels, num_outputs, encoding, head)
@@ -134,7 +134,7 @@ class _Stepwise(NamedTuple):
             features = [a.reshape(len(u), self.num_steps, a.shape[-1]) for a in features]
         view = AllSteps(self.num_steps, body_key)
         h = self.run_body(params, view, later(u, 1), cond, *features)
-        f = self.channels.outputs(params, h, x)[:, np.argsort(self.order)]
+        f = self.channels.outputs(params, h, x)[:, places(self.order)]
         return f.reshape(*shape, self.dim, self.channels.num_outputs)
 
     def unroll(
@@ -150,7 +150,7 @@ class _Stepwise(NamedTuple):
         cond = self.steps_of(cond, batch_shape, dtype_of(params))
         making = _Unrolling(self, params, emit, batch_shape, cond, *split(key, 2))
         x, f = making.by_pixel() if self.rows is None else making.by_row()
-        x, f = (jnp.moveaxis(a, 0, 1)[:, np.argsort(self.order)] for a in (x, f))
+        x, f = (jnp.moveaxis(a, 0, 1)[:, places(self.order)] for a in (x, f))
         f = f.reshape(*batch_shape, self.dim, self.channels.num_outputs)
         return x.reshape(*batch_shape, self.dim), f, f
 
