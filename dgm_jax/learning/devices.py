@@ -54,6 +54,14 @@ def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
     return _put(batch, NamedSharding(mesh, PartitionSpec("data")))
 
 
+def check_batch(batch: Batch, mesh: Mesh | None) -> None:
+    """`InputError` for a first batch without rows or with NaN, or that does not fit the mesh."""
+    for leaf in jax.tree.leaves(batch):
+        checks.finite_rows(leaf, "batch(0)")
+    if mesh is not None:
+        check_rows(batch, mesh)
+
+
 def check_rows(batch: Batch, mesh: Mesh) -> None:
     """`ValueError` where the rows of a leaf do not divide among the devices of `mesh`."""
     for leaf in jax.tree.leaves(batch):

@@ -17,7 +17,8 @@ from ..runs.logs import progress_bar
 from ..runs.preemption import termination
 from .checkpoints import Checkpoints
 from .descent import given
-from .devices import data_mesh
+from .devices import check_batch, data_mesh
+from .identity import arguments
 from .recipes import Recipe, recorded
 from .run import Plan, Run, Trained
 
@@ -63,6 +64,7 @@ def train(
     eval_every: int | None = None,
     patience: int | None = None,
     fixed: Any = None,
+    identity: dict[str, Any] | None = None,
     recipe: Recipe | None = None,
     log_every: int = 100,
     workdir: Path | str | None = None,
@@ -77,7 +79,11 @@ def train(
     `batch(t)` is the batch of step t = 0, 1, ...; it may be None, and without `batch` it is None at
     every step. Batches and keys are functions of t alone. So a run that was killed, and is started
     again with the same arguments and `workdir`, ends with exactly the same numbers. A run that has
-    already ended, at `num_steps` or by `patience`, is returned at once.
+    already ended, at `num_steps` or by `patience`, is returned without a step. `workdir` belongs to
+    one run: with another key, data, algorithm or plan it is refused, and the error says what
+    differs. A longer run goes on from a shorter one, if the shorter one has evaluated nothing that
+    the longer one does not. `dgm_jax.learning.identity` says what a run is; `identity` are further
+    values, of JSON, that it depends on: the options and the data of an experiment.
 
     - Every `log_every` steps, and with every evaluation, every checkpoint and the last step, a row
       goes to `history`, to `<workdir>/metrics.jsonl` and to `on_log(step, row)`. It has the mean of
@@ -122,18 +128,24 @@ def train(
         num_steps, log_every, evaluate, monitor, minimise, eval_every, patience, checkpoint_every
     )
     plan.check(workdir)
+    said = arguments(key, plan, identity)
     if on_log is not None:
         checks.function(on_log, "on_log")
-    said = recorded(recipe, algorithm, workdir)
+    noted = recorded(recipe, algorithm, workdir)
     if mesh is None and processes.several():
         mesh = data_mesh()
+    collective = {"log_every": log_every, "checkpoint_every": checkpoint_every}
+    processes.same(said | collective | {"workdir": workdir is not None}, "arguments of train")
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(processes.peers())
         told_to_end, checkpoints = _claimed(stack, workdir)
+        first = None if batch is None else batch(0)
+        check_batch(first, mesh)
         run = Run(algorithm, key, plan, fixed, mesh, checkpoints)
-        run.recipe = said
-        run.resume()
+        run.recipe = noted
+        run.identify(said, first, fixed)
+        run.begin()
         run.open_log(workdir, on_log)
         if run.over:
             return run.trained()
@@ -141,7 +153,7 @@ def train(
         bar = progress_bar(description, run.step, num_steps, show=shown)
         run.start(stack.enter_context(bar))
         while True:
-            run.advance(None if batch is None else batch(run.step))
+            run.advance(first if batch is None or run.step == 0 else batch(run.step))
             leaving = told_to_end()
             saving = run.write_row() if run.row_is_due else False
             if checkpoints is not None and (saving or leaving):

@@ -19,11 +19,11 @@ from ..protocol import Algorithm, Batch, Key, Params, State
 from ..runs import processes
 from ..runs.logs import MetricsLog
 from ..runs.preemption import Preempted
-from . import rows
+from . import identity, rows
 from .checkpoints import Checkpoints, NotFinite
 from .checkpoints.leaves import describe
 from .descent import given
-from .devices import check_rows, first_copy, replicate, shard_batch
+from .devices import first_copy, replicate, shard_batch
 from .loading import places
 
 AHEAD = 16  # steps that the host may be ahead of the device; so many batches are in memory at most
@@ -76,6 +76,12 @@ class Plan(NamedTuple):
         """Whether `step` is the last, or a multiple of `every`."""
         return step == self.num_steps or (every is not None and step % every == 0)
 
+    def continues(self, num_steps: int, step: int) -> bool:
+        """Whether a run of `num_steps`, saved at `step`, is the beginning of this one: it is
+        shorter, and no evaluation was made that this one would not make."""
+        evaluated_here = self.evaluate is None or self.due(num_steps, self.eval_every)
+        return num_steps < self.num_steps and (step < num_steps or evaluated_here)
+
     def better(self, value: float, best: float | None) -> bool:
         """Whether the monitored number is better than the best so far; NaN never is."""
         sign = 1 if self.minimise else -1
@@ -85,11 +91,12 @@ class Plan(NamedTuple):
 class Run:
     """A run in progress, and what `train` does with it, in this order:
 
-    resume() and open_log() find where it stands; start() starts the clock; then advance() makes a
-    step, and write_row() and save() follow where they are due, until `over`.
+    identify() says which run it is; begin() and open_log() find where it stands; start() starts the
+    clock; then advance() makes a step, and write_row() and save() follow where they are due, until
+    `over`.
 
-    A checkpoint holds `state`, the best state, the numbers of NOTED, and the metrics of the steps
-    since the last row (`window`).
+    A checkpoint holds `state`, the best state, the numbers of NOTED, the identity, and the metrics
+    of the steps since the last row (`window`).
     """
 
     NOTED = ("best_value", "stale", "skipped", "seconds")
@@ -106,8 +113,9 @@ class Run:
         self.init_key, loop_key, self.eval_key = jax.random.split(key, 3)
         self.algorithm, self.plan, self.mesh, self.checkpoints = algorithm, plan, mesh, checkpoints
         self.everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-        self.compiled_step = _compiled(algorithm, loop_key, self.everywhere)
-        self.fixed = self.put(fixed)
+        self.compiled_init = jax.jit(lambda key: _strong(algorithm.init(key)))
+        self.compiled_step = _compiled(algorithm, self.everywhere)
+        self.fixed, self.loop_key = self.put(fixed), self.put(loop_key)
         self.step, self.state = 0, None
         self.best = self.best_value = None  # as long as no evaluation was the best
         self.stale = 0  # evaluations since the best
@@ -128,19 +136,43 @@ class Run:
         return tree if self.mesh is None else first_copy(tree)
 
     # ------------------------------------------------------------------------- begin and end
-    def resume(self) -> None:
-        """Restores the newest intact checkpoint; without one the run begins at step 0."""
-        if self.checkpoints is None:
-            return
-        state = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self.everywhere),
-            jax.eval_shape(self.algorithm.init, self.init_key),
+    def identify(self, said: dict[str, Any], first_batch: Batch, fixed: Any) -> None:
+        """Traces the run and completes its identity, of which `arguments` are `said`."""
+        init = self.compiled_init.trace(self.init_key)
+        self.template = self._like(init.out_info)
+        step = self.compiled_step.trace(
+            self.template,
+            *self._like((np.int32(0), self.loop_key)),
+            self._like(first_batch, "data"),
+            self._like(fixed),
         )
-        self.places = places(self.algorithm.params, state)
-        monitored = {} if self.plan.monitor is None else {"best": state}
-        saved = self.checkpoints.restore({"state": state} | monitored)
-        if saved is None:
-            return
+        self.identity = said | identity.traced(init.jaxpr, step.jaxpr, first_batch, fixed)
+        processes.same(self.identity, "programs and data")
+
+    def _like(self, tree: Any, *axes: str) -> Any:
+        """The tree without its numbers, on all devices, or its rows spread over a mesh axis."""
+        spread = None if self.mesh is None else NamedSharding(self.mesh, PartitionSpec(*axes))
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=spread),
+            jax.eval_shape(lambda tree: tree, tree),
+        )
+
+    def begin(self) -> None:
+        """Restores the newest intact checkpoint, or makes the state of step 0 without one.
+
+        `InputError` where the checkpoints are those of another run.
+        """
+        if self.checkpoints is not None:
+            self.places = places(self.algorithm.params, self.template)
+            monitored = {} if self.plan.monitor is None else {"best": self.template}
+            saved = self.checkpoints.restore({"state": self.template} | monitored)
+            if saved is not None:
+                return self._resume(saved)
+        state = self.compiled_init(self.init_key)
+        self.state = state if self.mesh is None else replicate(state, self.mesh)
+
+    def _resume(self, saved):
+        self._check_own(saved)
         self.step, self.state = saved.step, saved.state["state"]
         for name in self.NOTED:
             setattr(self, name, saved.note[name])
@@ -149,17 +181,28 @@ class Run:
         window = saved.note["window"]
         self.window = [{n: math.nan if x is None else x for n, x in m.items()} for m in window]
 
+    def _check_own(self, saved):
+        """Refuses the checkpoint of another run."""
+        there, here = saved.note.get("identity", {}), self.identity
+        if self.plan.continues(there.get("num_steps", math.inf), saved.step):
+            here = here | {"num_steps": there["num_steps"]}
+        identity.check(there, here, self.checkpoints.directory)
+
     def open_log(self, workdir: Path | str | None, on_log: Callable | None) -> None:
         """Opens metrics.jsonl with its rows up to here. The first process writes, all have them."""
         mine = workdir is not None and processes.first()
-        until = -1 if self.state is None else self.step  # a run that begins writes its row 0 itself
+        until = self.step or -1  # a run that begins writes its row 0 itself
         self.log = MetricsLog(Path(workdir) / "metrics.jsonl" if mine else None, until)
         self.log.rows[:] = processes.from_first(lambda: self.log.rows)
         self.on_log = on_log
 
     def start(self, show: Callable[..., None]) -> None:
-        """Starts the clock. show(step, row=None) moves the progress bar."""
+        """Starts the clock, of a new run once it is evaluated. show(step, row=None) moves the
+        progress bar."""
         self.show = show
+        if self.step == 0 and self.plan.evaluate is not None and self.plan.eval_every is not None:
+            row = {"step": 0}
+            self.record(row | self.evaluate(row))
         self.clock = time.perf_counter()  # when the steps of the window began
         by_clock = self.plan.checkpoint_every is None
         self.next_save = self.clock + SAVE_SECONDS if by_clock else math.inf
@@ -184,28 +227,11 @@ class Run:
         raise Preempted
 
     # -------------------------------------------------------------------------------- a step
-    def begin(self, first: Batch) -> None:
-        """Makes the state of step 0, after a check of the first batch, and evaluates it."""
-        for leaf in jax.tree.leaves(first):
-            checks.finite_rows(leaf, "batch(0)")
-        if self.mesh is not None:
-            check_rows(first, self.mesh)
-        init = jax.jit(lambda key: _strong(self.algorithm.init(key)))
-        self.state = init(self.init_key)
-        if self.mesh is not None:
-            self.state = replicate(self.state, self.mesh)
-        if self.plan.evaluate is not None and self.plan.eval_every is not None:
-            row = {"step": 0}
-            self.record(row | self.evaluate(row))
-            self.clock = time.perf_counter()
-
     def advance(self, batch: Batch) -> None:
         """One step. The device may still be computing it when this returns."""
-        if self.state is None:
-            self.begin(batch)
         batch = self.put(batch) if self.mesh is None else shard_batch(batch, self.mesh)
         t = self.put(np.int32(self.step))
-        self.state, metrics = self.compiled_step(self.state, t, batch, self.fixed)
+        self.state, metrics = self.compiled_step(self.state, t, self.loop_key, batch, self.fixed)
         self.step += 1
         self.window.append(metrics)
         if len(self.window) > AHEAD:
@@ -283,8 +309,7 @@ class Run:
         tree = {"state": self.state}
         if self.plan.monitor is not None:
             tree["best"] = self.state if self.best is None else self.best
-        note = {name: getattr(self, name) for name in self.NOTED}
-        note["recipe"] = self.recipe
+        note = {name: getattr(self, name) for name in (*self.NOTED, "identity", "recipe")}
         note["window"] = [
             {name: float(x) if math.isfinite(x) else None for name, x in metrics.items()}
             for metrics in jax.device_get(self.window)
@@ -308,11 +333,11 @@ class Run:
             raise rows.Diverged(step, what, saved) from None
 
 
-def _compiled(algorithm, loop_key, everywhere):
-    """step(state, t, batch, fixed), with the key of step t; it reuses the memory of the state."""
+def _compiled(algorithm, everywhere):
+    """step(state, t, loop_key, batch, fixed), which reuses the memory of the state."""
 
     @functools.partial(jax.jit, donate_argnums=0, out_shardings=everywhere)
-    def step(state, t, batch, fixed):
+    def step(state, t, loop_key, batch, fixed):
         key = jax.random.fold_in(loop_key, t)
         new, metrics = algorithm.step(state, key, batch, **given(fixed))
         new = _strong(new)

@@ -455,9 +455,9 @@ FAULTS = (
         "fixed-is-a-constant",
         "what stays fixed is closed over, and becomes a constant of the program",
         RUN,
-        "self.state, metrics = self.compiled_step(self.state, t, batch, self.fixed)",
+        "self.state, metrics = self.compiled_step(self.state, t, self.loop_key, batch, self.fixed)",
         "self.state, metrics = jax.jit(lambda *a: self.compiled_step(*a, self.fixed))"
-        "(self.state, t, batch)",
+        "(self.state, t, self.loop_key, batch)",
         "learning/test_run.py::test_what_stays_fixed_is_an_argument_of_the_step_on_all_devices",
     ),
     Fault(

@@ -230,7 +230,7 @@ def test_sigterm_saves_at_the_current_step_and_the_resumed_run_is_the_run(
     resumed = train(
         make(ema_decay=0.9), jax.random.key(0), resumed_at, workdir=tmp_path / "b", **options
     )
-    assert (first or [70])[0] == when + 1
+    assert first == [0, *range(when + 1, 70)]  # the first batch tells which run it is
     assert bits(resumed.state) == bits(whole.state) and bits(resumed.best) == bits(whole.best)
     assert (tmp_path / "b" / "metrics.jsonl").read_text() == rows
     assert resumed.history == whole.history
@@ -341,14 +341,15 @@ def test_nothing_is_moved_between_host_and_device_by_accident(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["monitored", "patient"])
-def test_a_finished_run_is_returned_at_once(kind, tmp_path):
+def test_a_finished_run_is_returned_at_once(kind, tmp_path, monkeypatch):
     options = quiet(**RUNS[kind], workdir=tmp_path)
     first = train(make(), jax.random.key(0), batch, **options)
 
-    def never(*_):
-        raise AssertionError("nothing is left to do")
-
-    again = train(Algorithm(make().init, never), jax.random.key(0), never, **options)
+    asked, compiled = [], []
+    monkeypatch.setattr(run_module.Run, "advance", lambda *_: compiled.append(1))
+    draw = lambda step: asked.append(step) or batch(step)
+    again = train(make(), jax.random.key(0), draw, **options)
+    assert (asked, compiled) == ([0], [])
     assert bits(again.state) == bits(first.state) and bits(again.best) == bits(first.best)
     assert again.history == first.history and again.seconds == first.seconds
 
@@ -366,7 +367,7 @@ def test_the_step_is_traced_once_and_the_host_does_not_wait_between_rows(monkeyp
     fetched, real = [], jax.device_get
     monkeypatch.setattr(jax, "device_get", lambda tree: fetched.append(len(tree)) or real(tree))
     train(Algorithm(algorithm.init, step), jax.random.key(0), batch, **quiet())
-    assert fetched == [8] * 8 + [6]
+    assert fetched == [2] + [8] * 8 + [6]  # the words of the key, then one row after the other
 
 
 def test_rows_go_to_the_hook_and_nothing_is_printed(capfd, tmp_path):
