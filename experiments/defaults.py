@@ -53,6 +53,27 @@ def of_bits(num_rows: int, dim: int, *, batch_size: int = 100, num_masks: int = 
     }
 
 
+def of_images(num_rows: int, shape: tuple[int, int, int]) -> dict:
+    """A flow of images [H, W, C]: minutes of two CPU cores, whatever their size.
+
+    The arithmetic of an update goes with the pixels of its batch, so larger images come in smaller
+    batches, and from a thousand pixels on in fewer updates. Scales halve the sides, to 2 at least.
+    """
+    checks.positive_int(num_rows, "num_rows")
+    height, width, channels = shape
+    dim = height * width * channels
+    halvings = (s for s in range(1, 5) if not (height % 2**s or width % 2**s))
+    batch_size = min(_within(2**14 // dim, 4, 64), num_rows)
+    num_updates = _within(1_500_000 // dim // 100 * 100, 300, 1000)
+    return {
+        "num_scales": max((s for s in halvings if min(height, width) >= 2 ** (s + 1)), default=1),
+        "num_updates": num_updates,
+        "batch_size": batch_size,
+        "weight_decay": _rounded(2.25 * math.sqrt(batch_size / num_rows)),
+        "eval_every": num_updates // 20,
+    }
+
+
 def _every(num_rows, batch_size, num_steps):
     """An epoch, but between 16 and 200 evaluations."""
     return _within(num_rows // batch_size, max(num_steps // 200, 1), max(num_steps // 16, 1))

@@ -52,7 +52,7 @@ from dgm_jax import (
 )
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
-from experiments import baselines, fitting, sets
+from experiments import baselines, defaults, fitting, sets
 from experiments.options import DataName, Optimisation, at_least_one
 
 ModelName = Literal["realnvp", "glow", "flow++"]
@@ -70,8 +70,9 @@ class Config(Optimisation, runs.RunOptions):
     """couplings of the learned noise"""
     class_conditional: bool = False
     """p(x | class): the class, one-hot, enters every net; samples then have a class a column"""
-    num_scales: int = 2
-    """scales of RealNVP and Glow"""
+    num_scales: int | None = None
+    """scales of RealNVP and Glow; this, the updates, batch, decay and evaluations follow from rows
+    and pixels by default (`experiments.defaults.of_images`)"""
     num_steps: int = 6
     """steps of flow a scale of Glow; half as many couplings a part of RealNVP"""
     law: Literal["affine", "contraction"] = "affine"
@@ -84,16 +85,17 @@ class Config(Optimisation, runs.RunOptions):
     """logistics in the law of Flow++"""
     num_couplings: tuple[int, int, int] = (4, 2, 3)
     """of Flow++: on a checkerboard, of channels, on a checkerboard again"""
-    num_updates: int = 1000
+    num_updates: int | None = None
     """gradient steps a model; the best on the validation split is kept"""
-    batch_size: int = 64
+    batch_size: int | None = None
     learning_rate: float = 2e-3
     """of AdamW after a warm-up of a twentieth of the updates; falls to 0 as a cosine"""
-    weight_decay: float = 0.5
+    weight_decay: float | None = None
     ema_decay: float = 0.999
     alpha: float = 0.05
     """margin of the logit map of the pixels"""
-    eval_every: int = 100
+    eval_every: int | None = None
+    patience: int | None = 5
     num_shown: int = 16
     """images a row of the pictures"""
 
@@ -110,8 +112,30 @@ QUICK = {
 }
 
 
-def build(config, name, shape, num_levels, num_classes=0):
-    """p(y | c) of images y in [0, K)^{H×W×C}; q(u | x) of the noise that makes them from levels."""
+def standard_pixels(config, rows, num_levels):
+    """[0, K)^{H×W×C} -> R^{H×W×C}: the logit map, then each pixel minus its mean, by its deviation.
+
+    Those of the training split with noise. A flow then starts at one Gaussian a pixel, and not at
+    the same one for a pixel in the middle and one at the edge.
+    """
+    import distrax
+
+    pixels = datasets.logit_map(num_levels, alpha=config.alpha, event_ndims=3)
+    keys = jax.random.split(jax.random.key(config.seed + 2))
+    order = np.random.default_rng(config.seed)
+    some = (order.permutation(rows[split][0])[:5000] for split in ("train", "valid"))
+    noisy = (datasets.dequantize(key, x) for key, x in zip(keys, some))
+    mean, std = baselines.fit_independent(*(pixels.forward(y) for y in noisy))
+    shape = rows["train"][0].shape[1:]
+    standard = datasets.standardize(mean.reshape(shape), std.reshape(shape), event_ndims=3)
+    return distrax.Chain([standard, pixels])
+
+
+def build(config, name, shape, pixels, num_levels, num_classes=0):
+    """p(y | c) of images y in [0, K)^{H×W×C}; q(u | x) of the noise that makes them from levels.
+
+    pixels: a bijector from there to R^{H×W×C}, of `standard_pixels`.
+    """
     on_cpu = jax.default_backend() == "cpu"  # gradients of convolutions in a scan are slow there
     net = dict(hidden=config.hidden, num_blocks=config.num_blocks, unroll=on_cpu)
     seen = net | {"cond_shape": (num_classes,) if num_classes else None}
@@ -129,7 +153,6 @@ def build(config, name, shape, num_levels, num_classes=0):
         flow = flows.flow_pp(
             shape, num_components=config.num_components, num_couplings=config.num_couplings, **seen
         )
-    pixels = datasets.logit_map(num_levels, alpha=config.alpha, event_ndims=3)
     base = distributions.standard_normal(math.prod(shape))
     model = combinators.pushforward(
         combinators.compose(combinators.invert(combinators.fixed(pixels)), flow), base
@@ -178,6 +201,7 @@ def fit(config, name, model, noise, rows):
         num_steps=config.num_updates,
         eval_every=config.eval_every,
         mesh=fitting.mesh(config.devices),
+        patience=config.patience,
     )
 
 
@@ -222,6 +246,7 @@ def show(found):
         "Bits per dimension of the test set, a bound on the code length; the error in grey\n"
         f"levels, float32. Dequantization is {found['dequantization']}."
     )
+    fitting.tell(found["baselines"] | found["models"], steps="--num-updates")
 
 
 def draw(config, num_levels, shown, samples, curves, reference):
@@ -255,6 +280,8 @@ def main(config: Config) -> dict:
     checks.positive(config.learning_rate, "learning_rate")
     checks.positive_int(config.num_shown, "num_shown")
     data = sets.images(config)
+    settings = defaults.of_images(len(data.rows["train"][0]), data.shape)
+    config, settings = defaults.completed(config, settings)
     log_prob = baselines.histogram(*data.vectors.values(), data.num_levels)
     reference = {"histogram": fitting.summary(log_prob, data.dim)}
     key = jax.random.key(config.seed + 1)
@@ -262,9 +289,10 @@ def main(config: Config) -> dict:
     order = np.random.default_rng(config.seed).permutation(len(data.rows["test"][0]))
     test, *cond = (part[order] for part in data.rows["test"])
     test, num = np.asarray(datasets.dequantize(noise_key, test)), 2 * config.num_shown
+    pixels = standard_pixels(config, data.rows, data.num_levels)
     results, curves, shown, samples = {}, {}, {}, {}
     for name, key in zip(config.models, sample_keys):
-        model, noise = build(config, name, data.shape, data.num_levels, data.num_classes)
+        model, noise = build(config, name, data.shape, pixels, data.num_levels, data.num_classes)
         params, row, evaluated, _ = fit(config, name, model, noise, data.rows)
         curves[name] = evaluated["valid_bits_per_dim"]
         back = reconstructions(model, params["model"], test, *cond)
@@ -278,6 +306,7 @@ def main(config: Config) -> dict:
         "baselines": reference,
         "dequantization": config.dequantization,
         "data": config.data,
+        "settings": settings,
     }
 
 

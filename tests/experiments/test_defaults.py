@@ -43,3 +43,19 @@ def test_no_rows_and_no_dimensions_are_refused_by_name(name):
     given = {"num_rows": 100, "dim": 10, "batch_size": 10} | {name: 0}
     with pytest.raises(ValueError, match=f"{name} must be .*; got 0"):
         defaults.of_bits(given["num_rows"], given["dim"], batch_size=given["batch_size"])
+
+
+def test_large_images_come_in_small_batches_fewer_updates_and_more_scales():
+    digits, faces = defaults.of_images(1297, (8, 8, 1)), defaults.of_images(300, (64, 64, 1))
+    assert (digits["num_scales"], faces["num_scales"]) == (2, 4)
+    assert (digits["batch_size"], faces["batch_size"]) == (64, 4)
+    assert (digits["num_updates"], faces["num_updates"]) == (1000, 300)
+    assert digits["weight_decay"] == 0.5 and faces["weight_decay"] == 0.26
+    assert digits["eval_every"] == 50 and faces["eval_every"] == 15
+
+
+@pytest.mark.parametrize(
+    ("shape", "num_scales"), [((28, 28, 1), 2), ((32, 32, 3), 4), ((28, 20, 1), 2), ((6, 4, 1), 1)]
+)
+def test_scales_halve_both_sides(shape, num_scales):
+    assert defaults.of_images(1000, shape)["num_scales"] == num_scales

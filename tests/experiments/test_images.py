@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import runs
+from dgm_jax.data import logit_map
 from experiments import sets
 from experiments.flows import images
 from tests.helpers import perturb
@@ -49,7 +50,9 @@ def test_the_run_writes_results_and_pictures(name, dequantization, conditional, 
 
 def test_samples_of_a_conditional_flow_have_a_class_a_column():
     config = images.Config(num_shown=3, num_scales=1, num_steps=1, hidden=4)
-    model, _ = images.build(config, "glow", (8, 8, 1), 17, num_classes=2)
+    model, _ = images.build(
+        config, "glow", (8, 8, 1), logit_map(17, event_ndims=3), 17, num_classes=2
+    )
     params = perturb(model.init(jax.random.key(0)), jax.random.key(1), 0.1)
     y = images.sampled(config, model, params, jax.random.key(2), 2)
     z = jax.jit(lambda p, y, c: model.dist(p, c).bijector.inverse(y))
