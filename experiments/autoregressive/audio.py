@@ -261,6 +261,7 @@ def show(found):
         rows.append(row)
     columns = ["model", "parameters", "sees", "bits/sample", "training s", "sampling µs a step"]
     runs.table(rows, columns)
+    fitting.tell(found["tables"] | found["models"])
 
 
 def main(config: Config) -> dict:

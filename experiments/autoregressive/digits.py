@@ -186,6 +186,7 @@ def show(found):
             row["training s"] = round(r["train_seconds"])
         rows.append(row)
     runs.table(rows, ["model", "parameters", "test nats", "bits/dim", "training s"])
+    fitting.tell(found["tables"] | found["models"])
     if "missing" in found:
         show_missing(found["missing"])
     full = ar.num_parameters(DIM, K, window=DIM - 1)

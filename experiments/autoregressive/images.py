@@ -242,6 +242,7 @@ def show(found):
         )
     runs.table(rows, list(rows[0]))
     print("Exact log-likelihoods of the test set, and its code length in bits per dimension.")
+    fitting.tell(found["models"])
 
 
 def main(config: Config) -> dict:

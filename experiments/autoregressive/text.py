@@ -171,6 +171,7 @@ def show(found):
             row["training s"] = round(r["train_seconds"])
         rows.append(row)
     runs.table(rows, ["model", "parameters", "bits/character", "training s"])
+    fitting.tell(found["models"])
 
 
 def main(config: Config) -> dict:

@@ -163,6 +163,7 @@ def show(found):
         "Here each hidden unit is\ncomputed once on the way, so all d cost the arithmetic of one; "
         "the last column is\nwhat d full passes cost. Round trip: max |z - T⁻¹(T(z))|, float32."
     )
+    fitting.tell(found["baselines"] | found["models"])
 
 
 def draw(config, data, results, reference, curves, samples, test):

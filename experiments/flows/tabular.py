@@ -145,6 +145,7 @@ def show(found):
         rows.append(row)
     runs.table(rows, list(rows[-1]))
     print("Nats, with two standard errors over the test set; higher is better.")
+    fitting.tell(found["baselines"] | found["models"])
 
 
 def main(config: Config) -> dict:
