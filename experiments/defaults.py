@@ -53,6 +53,22 @@ def of_bits(num_rows: int, dim: int, *, batch_size: int = 100, num_masks: int = 
     }
 
 
+def of_table(num_rows: int, dim: int, *, num_steps: int = 3000) -> dict:
+    """A flow of vectors with two hidden layers in each net: as wide as the root of the rows allows.
+
+    Batches are an eighth of the rows at most, since the noise of small ones regularises too.
+    """
+    _check(num_rows, dim)
+    width = 2 ** round(math.log2(2 * math.sqrt(num_rows)))
+    batch_size = _within(num_rows // 8, 1, 256)
+    return {
+        "hidden": (_within(width, 32, 512),) * 2,
+        "batch_size": batch_size,
+        "weight_decay": _rounded(0.12 * math.sqrt(dim * batch_size / num_rows)),
+        "eval_every": _every(num_rows, batch_size, num_steps),
+    }
+
+
 def of_images(num_rows: int, shape: tuple[int, int, int]) -> dict:
     """A flow of images [H, W, C]: minutes of two CPU cores, whatever their size.
 
@@ -79,9 +95,8 @@ def _every(num_rows, batch_size, num_steps):
     return _within(num_rows // batch_size, max(num_steps // 200, 1), max(num_steps // 16, 1))
 
 
-def _check(num_rows, *others):
-    checks.positive_int(num_rows, "num_rows")
-    for value, name in zip(others, ("dim", "batch_size")):
+def _check(num_rows, dim, batch_size=1):
+    for name, value in {"num_rows": num_rows, "dim": dim, "batch_size": batch_size}.items():
         checks.positive_int(value, name)
 
 

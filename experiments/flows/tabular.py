@@ -43,7 +43,7 @@ from dgm_jax import (
 )
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
-from experiments import baselines, fitting, published
+from experiments import baselines, defaults, fitting, published
 from experiments.options import DataName, Training, at_least_one
 
 ModelName = Literal["maf", "realnvp", "nsf-coupling", "nsf", "made", "made-mog"]
@@ -58,20 +58,22 @@ class Config(Training, runs.RunOptions):
     flow, but p(x_i | x_<i) Gaussian, or a mixture of ten"""
     num_layers: int = 5
     """autoregressive layers; couplings are twice as many"""
-    hidden: tuple[int, ...] = (512, 512)
-    """widths of the hidden layers of each conditioner"""
-    scale_bound: float = 1.0
-    """of log-scales, MAF and RealNVP: with 3 one patch in 50,000 was told to be at infinity"""
+    hidden: tuple[int, ...] | None = None
+    """widths of the hidden layers of each conditioner; this, the bound of log-scales, batch, decay
+    and evaluations follow from rows and columns by default (`experiments.defaults.of_table`)"""
+    scale_bound: float | None = None
+    """of log-scales in each layer of MAF and RealNVP, where with 3 one patch in 50,000 was told to
+    be at infinity; made and made-mog, of one layer, take 3 by default"""
     num_bins: int = 8
     """of a spline"""
     bound: float = 3.0
     """a spline is the identity beyond it; whitened data have deviation 1"""
     num_steps: int = 3000
-    batch_size: int = 256
+    batch_size: int | None = None
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-3
+    weight_decay: float | None = None
     ema_decay: float = 0.999
-    eval_every: int = 500
+    eval_every: int | None = None
 
 
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32,), "num_layers": 2}
@@ -89,6 +91,13 @@ def title(config, name):
     }[name]
 
 
+def bound_of(config, name):
+    """Of log-scales. One layer overflows with none; the scales of many layers multiply."""
+    if config.scale_bound is not None:
+        return config.scale_bound
+    return 3.0 if name in ("made", "made-mog") else 1.0
+
+
 def flow_of(config, name, dim):
     """Splines have a learned linear map between them, as in Durkan et al. (2019)."""
     num, hidden = config.num_layers, config.hidden
@@ -96,7 +105,7 @@ def flow_of(config, name, dim):
     if name in ("maf", "realnvp"):
         options = {
             "hidden": hidden,
-            "law": bijectors.affine(bound=config.scale_bound),
+            "law": bijectors.affine(bound=bound_of(config, name)),
             "unroll": unroll,
         }
         if name == "maf":
@@ -123,10 +132,9 @@ def whitening(mean, covariance):
 def build(config, name, whiten, dim):
     back = combinators.invert(combinators.fixed(whiten))
     if name in ("made", "made-mog"):
-        gaussian = likelihoods.gaussian(bijectors.affine(bound=config.scale_bound))
-        conditional = (
-            gaussian if name == "made" else likelihoods.mixture(10, bound=config.scale_bound)
-        )
+        bound = bound_of(config, name)
+        gaussian = likelihoods.gaussian(bijectors.affine(bound=bound))
+        conditional = gaussian if name == "made" else likelihoods.mixture(10, bound=bound)
         return combinators.pushforward(back, ar.made(dim, conditional, hidden=config.hidden))
     return combinators.pushforward(
         combinators.compose(back, flow_of(config, name, dim)), distributions.standard_normal(dim)
@@ -159,6 +167,8 @@ def main(config: Config) -> dict:
     rows = {split: getattr(data, split) for split in ("train", "valid", "test")}
     dim = rows["train"].shape[1]
     print(f"{data.name}: {data.description}")
+    settings = defaults.of_table(len(rows["train"]), dim, num_steps=config.num_steps)
+    config, settings = defaults.completed(config, settings)
     gaussian = fitting.summary(baselines.gaussian(*rows.values()), dim)
     whiten = whitening(*baselines.fit_gaussian(rows["train"], rows["valid"]))
     results, curves = {}, {}
@@ -170,7 +180,12 @@ def main(config: Config) -> dict:
         levels = {"Gaussian": gaussian["test_nats"]}
         figure = plots.curves(curves, xlabel="step", ylabel="validation nats", baselines=levels)
         plots.save(figure, config.workdir / "curves.png")
-    return {"data": config.data, "models": results, "baselines": {"Gaussian": gaussian}}
+    return {
+        "data": config.data,
+        "models": results,
+        "baselines": {"Gaussian": gaussian},
+        "settings": settings,
+    }
 
 
 if __name__ == "__main__":

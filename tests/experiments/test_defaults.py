@@ -59,3 +59,11 @@ def test_large_images_come_in_small_batches_fewer_updates_and_more_scales():
 )
 def test_scales_halve_both_sides(shape, num_scales):
     assert defaults.of_images(1000, shape)["num_scales"] == num_scales
+
+
+def test_nets_of_tables_are_as_wide_as_the_root_of_the_rows_allows():
+    few, more, many = (defaults.of_table(n, 43) for n in (455, 1234, 200_000))
+    assert [found["hidden"] for found in (few, more, many)] == [(32, 32), (64, 64), (512, 512)]
+    assert [found["batch_size"] for found in (few, more, many)] == [56, 154, 256]
+    assert few["weight_decay"] == more["weight_decay"] > 5 * many["weight_decay"]
+    assert (few["eval_every"], many["eval_every"]) == (15, 187)
