@@ -77,3 +77,14 @@ def test_a_model_worse_than_a_baseline_is_told_with_what_to_try(best_step, advic
 def test_a_model_that_never_got_better_than_its_start_is_told_without_baselines_too():
     (line,) = baselines.verdicts({"MADE": row(-3.0, best_step=0)})
     assert line.startswith("MADE: no step was better on the validation split than the start.")
+
+
+def test_independent_gaussians_have_the_deviations_of_the_columns_or_what_validation_wants():
+    rng = np.random.default_rng(4)
+    train, valid = (rng.normal(size=(n, 2, 3)) * [1, 2, 0.0] + 5 for n in (2000, 500))
+    mean, std = baselines.fit_independent(train, valid)
+    np.testing.assert_allclose(mean, [5] * 6, atol=0.1)
+    np.testing.assert_allclose(std[[0, 1, 3, 4]], [1, 2, 1, 2], rtol=0.05)
+    assert 0 < std[2] < 0.05
+    valid[:50, 0, 2] = 6  # it does vary, elsewhere
+    assert baselines.fit_independent(train, valid)[1][2] > 0.15

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import runs
-from dgm_jax.data import logit_map
+from dgm_jax.data import dequantize, logit_map
 from experiments import sets
 from experiments.flows import images
 from tests.helpers import perturb
@@ -67,3 +67,20 @@ def test_a_set_without_images_is_refused_by_name(tmp_path, capsys):
         run(tmp_path / "run", data="nltcs", data_dir=tmp_path)
     assert leaving.value.code == 2
     assert "nltcs" in capsys.readouterr().err
+
+
+def test_pixels_are_standard_each_by_itself_and_one_that_never_varies_is_no_constant():
+    """Its noise alone would be a deviation of 0.02, and another level 40 deviations away."""
+    rng = np.random.default_rng(0)
+    levels = np.array([[3, 0], [200, 100]])
+    x = levels + rng.integers(0, 40, (600, 2, 2)) * (levels > 0)
+    rows = {"train": (x[:500, ..., None],), "valid": (x[500:, ..., None].copy(),)}
+    rows["valid"][0][0, 0, 1, 0] = 9
+    pixels = images.standard_pixels(images.Config(), rows, 256)
+    y = pixels.forward(dequantize(jax.random.key(1), rows["train"][0]))
+    np.testing.assert_allclose(y.mean(0), 0, atol=0.1)
+    spread = y.std(0)[..., 0]
+    np.testing.assert_allclose(spread[levels > 0], 1, atol=0.15)
+    assert spread[levels == 0] < 0.5
+    back = pixels.inverse(y)
+    np.testing.assert_array_equal(np.floor(back), rows["train"][0])
