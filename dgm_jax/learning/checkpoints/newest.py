@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from orbax.checkpoint import v1 as ocp
 from .quiet import quiet
 from .reading import Damaged, description, here, structure, verified
 
+STEP = re.compile("0|[1-9][0-9]{0,17}")  # the name of a checkpoint, as it is written
 ASIDE = "corrupt-"  # a damaged checkpoint is kept under this name
 
 
@@ -36,7 +38,7 @@ def newest_intact(directory: Path, read: Callable[[int], Any]) -> tuple[Any, dic
         try:
             return read(step), damaged
         except Damaged as error:
-            if (directory / str(step)).exists():
+            if os.path.lexists(directory / str(step)):  # a link to nowhere too
                 damaged[step] = str(error)
             else:  # a run in progress has deleted it, and has newer ones
                 return newest_intact(directory, read)
@@ -116,7 +118,7 @@ def choose(directory: str) -> None:
 def _set_aside(directory, step):
     """Out of the way, or a later save of this step would not be made."""
     name = f"{ASIDE}{step}"
-    while (directory / name).exists():
+    while os.path.lexists(directory / name):
         name += "-again"
     (directory / str(step)).rename(directory / name)
     return name
@@ -124,4 +126,4 @@ def _set_aside(directory, step):
 
 def steps(directory: Path) -> list[int]:
     """The steps of all that looks like a checkpoint, whatever is in it."""
-    return [int(path.name) for path in directory.iterdir() if path.name.isdecimal()]
+    return [int(path.name) for path in directory.iterdir() if STEP.fullmatch(path.name)]

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from dgm_jax.learning.checkpoints.newest import NoUsableCheckpoint, newest_intact
+from dgm_jax.learning.checkpoints.newest import NoUsableCheckpoint, newest_intact, steps
 from dgm_jax.learning.checkpoints.reading import Damaged
 from tests.learning.checkpoints.states import bits, make_state, restored, written
 
@@ -45,6 +45,37 @@ def test_all_damaged_is_an_error_and_nothing_is_moved(tmp_path):
     shutil.rmtree(tmp_path / "5")
     with pytest.raises(NoUsableCheckpoint, match="damaged checkpoints only: corrupt-3"):
         restored(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["0005", "٥", "²", "5.0", "-5", "1_0", "9" * 40])
+def test_a_name_that_no_step_is_written_as_is_none(tmp_path, name):
+    for folder in (name, "0", "4"):
+        (tmp_path / folder).mkdir()
+    assert sorted(steps(tmp_path)) == [0, 4]
+
+
+def read_named(directory):
+    """As a reader of files does, of directories named by their steps."""
+
+    def read(step):
+        if not (directory / str(step)).is_dir():
+            raise Damaged(f"no directory of step {step}")
+        return step
+
+    return newest_intact(directory, read)
+
+
+def test_a_link_to_nowhere_and_a_file_are_damaged_checkpoints(tmp_path):
+    written(tmp_path, 3)
+    (tmp_path / "5").symlink_to("nowhere")
+    (tmp_path / "6").symlink_to("6")
+    (tmp_path / "7").write_text("a file")
+    (tmp_path / "0022").mkdir()
+    step, damaged = read_named(tmp_path)
+    assert step == 3 and set(damaged) == {5, 6, 7}
+    assert restored(tmp_path).step == 3
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"0022", "3", "corrupt-5", "corrupt-6", "corrupt-7"}
 
 
 def test_a_checkpoint_deleted_while_it_is_read_is_not_damaged(tmp_path):
