@@ -7,6 +7,7 @@ DIRECTORY = "dgm_jax/runs/directory.py"
 PUBLISHED = "experiments/published.py"
 RESULTS = "experiments/results.py"
 FITTING = "experiments/fitting.py"
+BASELINES = "experiments/baselines.py"
 FLOPS = "dgm_jax/measure/flops.py"
 TIMING = "dgm_jax/measure/timing.py"
 
@@ -22,6 +23,18 @@ RATE_AND_CLIP = (
 WRONG = "test_checks.py::test_what_is_wrong_is_one_line_with_argument_value_and_remedy"
 
 FAULTS = (
+    # ------------------------------------------------------------------------------- what is told
+    Fault(
+        "a-lost-model-is-not-told",
+        "a model worse than a baseline of its own run is printed without a word",
+        BASELINES,
+        'if nats > row["test_nats"]}',
+        "if nats > 0}",
+        (
+            "experiments/test_baselines.py::"
+            "test_a_model_worse_than_a_baseline_is_told_with_what_to_try"
+        ),
+    ),
     # -------------------------------------------------------------------------------- bad inputs
     Fault(
         "condition-forgotten",

@@ -104,6 +104,14 @@ FAULTS = (
         ),
     ),
     Fault(
+        "start-not-evaluated",
+        "the first evaluation comes after the first steps",
+        RUN,
+        "self.record(row | self.evaluate(row))",
+        "pass",
+        "learning/test_loop.py::test_the_state_before_training_is_evaluated_and_may_be_the_best",
+    ),
+    Fault(
         "best-is-the-last",
         "the state of the last evaluation is kept, not that of the best",
         RUN,
