@@ -26,6 +26,7 @@ from dgm_jax import autoregressive as ar
 from dgm_jax import checks, learning, metrics, objectives
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
+from dgm_jax.runs.directory import defining
 from experiments import baselines
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Task(NamedTuple):
     monitor: str  # which number of `evaluate` chooses the step that is kept
     minimise: bool = True  # whether the lowest is the best
     units: Callable[[dict], dict] = lambda found: found  # an evaluation in the units of the report
+    data: str | None = None  # the fingerprint of the rows it looks at
 
 
 class Fitted(NamedTuple):
@@ -65,7 +67,7 @@ def fit(
 
     rows: the training split, an array [n, ...] or a tuple of such (x, cond), from which batches of
     config.batch_size are drawn; or a function of the step that makes its batch. options: those of
-    `learning.train`.
+    `learning.train`. The directory belongs to these rows and to the options that matter.
     """
     train_key, task_key = jax.random.split(jax.random.key(config.seed))
     draw = rows if callable(rows) else datasets.batches(rows, config.batch_size, seed=config.seed)
@@ -78,6 +80,11 @@ def fit(
         monitor=task.monitor,
         minimise=task.minimise,
         eval_every=eval_every,
+        identity={
+            "options": defining(config),
+            "data/train": None if callable(rows) else learning.fingerprint(rows),
+            "data/held out": task.data,
+        },
         workdir=config.workdir / name,
         progress=config.progress,
         description=name,
@@ -142,7 +149,8 @@ def likelihood_task(
         nats = -found["valid_nll"]
         return {"valid_nats": nats, "valid_bits_per_dim": objectives.bits_per_dim(nats, dim)}
 
-    return Task(evaluate, report, monitor="valid_nll", units=units)
+    data = learning.fingerprint({split: rows[split] for split in ("valid", "test")})
+    return Task(evaluate, report, monitor="valid_nll", units=units, data=data)
 
 
 def bound_task(
@@ -217,6 +225,7 @@ def samples_task(
         functools.partial(judged, "test"),
         monitor=f"valid_{monitor}",
         minimise=minimise,
+        data=learning.fingerprint(rows),
     )
 
 

@@ -9,6 +9,7 @@ from .devices import replicate as replicate
 from .devices import shard_batch as shard_batch
 from .expectation import expectation_maximization as expectation_maximization
 from .gradient import gradient_descent as gradient_descent
+from .identity import fingerprint as fingerprint
 from .langevin import LangevinState as LangevinState
 from .langevin import langevin as langevin
 from .loading import Loaded as Loaded

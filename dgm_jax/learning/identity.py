@@ -79,7 +79,7 @@ def traced(
     init: core.ClosedJaxpr, step: core.ClosedJaxpr, first_batch: Any, fixed: Any
 ) -> dict[str, str]:
     """The other part, fingerprints of programs and arrays."""
-    marks = of_arrays(first_batch), of_arrays(fixed), of_program(init), of_program(step)
+    marks = fingerprint(first_batch), fingerprint(fixed), of_program(init), of_program(step)
     return dict(zip(TRACED, marks, strict=True))
 
 
@@ -109,7 +109,7 @@ def _said(values, name):
 
 
 # ------------------------------------------------------------------------------------ fingerprints
-def of_arrays(tree: Any) -> str:
+def fingerprint(tree: Any) -> str:
     """Of the bits, shapes, dtypes and places of all arrays of a tree.
 
     The arrays are read on the host, at about a gigabyte a second.

@@ -47,6 +47,12 @@ def keep(
     return processes.together(lambda: _kept(config, main, show))
 
 
+def defining(config: Any) -> dict[str, Any]:
+    """The options that make a run what it is, as JSON holds them: all but those of PLACES."""
+    options = plain(dataclasses.asdict(config), "config")
+    return {name: value for name, value in options.items() if name not in PLACES}
+
+
 def program(main: Callable) -> str:
     """experiments.flows.compare, also where that is the program; the file's name for a script."""
     module = sys.modules[main.__module__]
@@ -57,12 +63,12 @@ def program(main: Callable) -> str:
 
 def _kept(config, main, show):
     options = {"experiment": program(main), **plain(dataclasses.asdict(config), "config")}
+    options["data_dir"] = _data_dir(config)
     if config.joins:  # from here on this process and its peers are one run
         processes.start(
             config.coordinator, num_processes=config.num_processes, process_id=config.process_id
         )
-        kept = options.keys() - set(PLACES)
-        processes.same({name: options[name] for name in sorted(kept)}, "options")
+        processes.same({"experiment": options["experiment"], **defining(config)}, "options")
     if config.workdir is None:
         raise checks.InputError("workdir is missing; give the directory that keeps the run.")
     if not processes.first():
@@ -74,7 +80,7 @@ def _kept(config, main, show):
             keep_compiled(config.cache_dir)
             found = main(config)
             confirm(config.workdir)
-            write_json(results, found)
+            _write(config.workdir, options, found, show)
     found = read_json(results)
     show(found)
     if done:
@@ -100,10 +106,38 @@ def _opened(config, options, stack):
     stack.enter_context(leaving_on_sigterm())
     path = config.workdir / "config.json"
     _refuse_another(path, options)
-    if (config.workdir / "results.json").exists():
+    if not (config.workdir / "results.json").exists():
+        write_json(path, options | {"machine": machine()})
+        return False
+    doubt = _doubt(path, options)
+    if doubt is None:
         return True
-    write_json(path, options | {"machine": machine()})
-    return False
+    print(f"{config.workdir} is done, but {doubt}: looking again", file=sys.stderr)
+    return False  # config.json stays that of the results
+
+
+def _doubt(path, options):
+    """Why the results may not be those of this command, whose options are as far as is known."""
+    if not path.exists():
+        return f"has no {path.name}"
+    was, now = read_json(path).get("data_dir"), options["data_dir"]
+    return None if was == now else f"its data_dir was {was}, and is {now}"
+
+
+def _data_dir(config):
+    """The folder that `dgm_jax.data` reads."""
+    folder = config.data_dir or os.environ.get("DGM_DATA")
+    return None if folder is None else os.path.abspath(folder)
+
+
+def _write(workdir, options, found, show):
+    """Keeps the results. Those that no file can hold are at least shown."""
+    try:
+        write_json(workdir / "results.json", found)
+    except checks.InputError:
+        show(found)
+        raise
+    write_json(workdir / "config.json", options | {"machine": machine()})
 
 
 def _make(workdir):

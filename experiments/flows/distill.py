@@ -22,6 +22,7 @@ from dgm_jax import checks, combinators, distributions, flows, learning, objecti
 from dgm_jax import data as datasets
 from dgm_jax.measure import timing
 from dgm_jax.runs import processes
+from dgm_jax.runs.directory import defining
 from experiments import fitting, sets
 from experiments.options import DataName
 
@@ -134,6 +135,7 @@ def learn_student(config, model, teacher, teacher_params):
         jax.random.key(config.seed + 1),
         num_steps=config.student_steps,
         fixed=teacher_params,
+        identity={"options": defining(config)},
         log_every=50,
         workdir=config.workdir / "student",
         progress=config.progress,

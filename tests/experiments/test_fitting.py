@@ -51,6 +51,23 @@ def test_a_gaussian_is_found_and_told_in_nats_and_bits(tmp_path):
     assert (tmp_path / "gaussian" / "metrics.jsonl").is_file()
 
 
+def test_a_directory_belongs_to_its_options_and_to_all_rows(tmp_path):
+    model = pushforward(flows.diagonal(2), standard_normal(2))
+    x = np.random.default_rng(0).normal(size=(100, 2)).astype(np.float32)
+    rows, config = {"train": x, "valid": x, "test": x}, Config(tmp_path, num_steps=20)
+    first = fitting.maximum_likelihood(config, "gaussian", model, rows)
+    again = fitting.maximum_likelihood(config, "gaussian", model, rows)
+    assert again.row == first.row and again.history == first.history
+    for split, said in (("train", "data/train is"), ("test", "data/held out is")):
+        last = x.copy()
+        last[-1] += 1  # the first batch may be the same
+        with pytest.raises(ValueError, match=said):
+            fitting.maximum_likelihood(config, "gaussian", model, rows | {split: last})
+    other = dataclasses.replace(config, batch_size=50)
+    with pytest.raises(ValueError, match="options/batch_size is 100 there and 50 here"):
+        fitting.maximum_likelihood(other, "gaussian", model, rows)
+
+
 def test_the_step_that_is_best_on_the_validation_split_is_kept(tmp_path):
     """θ grows by one a step, and log p = -(θ - 40)² is best after 40 of 60."""
     algorithm = gradient_descent(

@@ -10,6 +10,7 @@ READING = "dgm_jax/learning/checkpoints/reading.py"
 PLAYERS = "dgm_jax/learning/players.py"
 LANGEVIN = "dgm_jax/learning/langevin.py"
 ROWS = "dgm_jax/learning/rows.py"
+IDENTITY = "dgm_jax/learning/identity.py"
 LOADING = "dgm_jax/learning/loading.py"
 
 RESUMED = "learning/test_loop.py::test_a_run_killed_and_resumed_is_the_run"
@@ -158,6 +159,32 @@ FAULTS = (
         'if row["step"] <= step:',
         "if row:",
         RESUMED,
+    ),
+    # ----------------------------------------------------------------------------------- identity
+    Fault(
+        "another-run-is-resumed",
+        "the checkpoints of another key, rate or data set are taken for those of this run",
+        IDENTITY,
+        "if differing := differences(there, here):",
+        "if differing := differences(there, there):",
+        "learning/test_identity.py::test_the_directory_of_another_run_is_refused_with_what_differs",
+    ),
+    Fault(
+        "constants-have-no-value",
+        "two programs that differ in a constant array are the same",
+        IDENTITY,
+        "add(variables([*jaxpr.constvars, *jaxpr.invars]), _value(consts, known))",
+        "add(variables([*jaxpr.constvars, *jaxpr.invars]))",
+        "learning/test_identity.py::test_a_program_is_known_by_what_it_computes",
+    ),
+    Fault(
+        "any-shorter-run-is-the-beginning",
+        "a run goes on from one that made an evaluation which it does not make",
+        RUN,
+        "(step < num_steps or evaluated_here)",
+        "True",
+        "learning/test_identity.py::"
+        "test_a_longer_run_goes_on_where_the_shorter_evaluated_nothing_else",
     ),
     # -------------------------------------------------------------------------------- checkpoints
     Fault(

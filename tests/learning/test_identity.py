@@ -133,8 +133,8 @@ def test_a_program_is_known_by_what_it_computes():
 def test_arrays_are_known_by_their_bits_shapes_dtypes_and_places():
     x = np.arange(6, dtype=np.float32)
     trees = [x, x[::-1], x.reshape(2, 3), x.view(np.int32), {"x": x}, [x], jax.random.key(0)]
-    assert len({identity.of_arrays(tree) for tree in trees}) == len(trees)
-    assert identity.of_arrays({"x": jnp.asarray(x)}) == identity.of_arrays({"x": x})
+    assert len({identity.fingerprint(tree) for tree in trees}) == len(trees)
+    assert identity.fingerprint({"x": jnp.asarray(x)}) == identity.fingerprint({"x": x})
 
 
 def identities(num_devices):

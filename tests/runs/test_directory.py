@@ -128,6 +128,42 @@ def test_results_that_json_cannot_hold_are_refused(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.json"}
 
 
+def test_results_that_json_cannot_hold_are_shown_before_they_are_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        runs.keep(Config(workdir=tmp_path), lambda config: {"nll": np.inf})
+    said = capsys.readouterr()
+    assert "inf" in said.out and "results/nll is inf" in said.err
+
+
+@pytest.mark.parametrize("change", ["another folder", "another folder by DGM_DATA", "no options"])
+def test_results_that_may_be_of_other_data_are_found_again(change, tmp_path, capsys, monkeypatch):
+    """And where that fails, they are not shown the next time either."""
+    monkeypatch.delenv("DGM_DATA", raising=False)
+    config, calls = Config(workdir=tmp_path, data_dir=tmp_path / "a"), []
+
+    def main(config):
+        calls.append(config)
+        if len(calls) == 2:
+            raise KeyboardInterrupt  # as `train` refuses other data
+        return {"calls": len(calls)}
+
+    runs.keep(config, main)
+    if change == "no options":
+        (tmp_path / "config.json").unlink()
+    else:
+        config = dataclasses.replace(config, data_dir=tmp_path / "b")
+    if change.endswith("DGM_DATA"):
+        config = dataclasses.replace(config, data_dir=None)
+        monkeypatch.setenv("DGM_DATA", str(tmp_path / "b"))
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        runs.keep(config, main)
+    said = capsys.readouterr()
+    why = "has no config.json" if change == "no options" else f"and is {tmp_path}/b"
+    assert said.out == "" and f"{why}: looking again\n" in said.err
+    assert runs.keep(config, main) == runs.keep(config, main) == {"calls": 3}
+
+
 def test_a_file_in_the_place_of_the_directory_is_refused_and_no_directory_too(tmp_path, capsys):
     (tmp_path / "runs").write_text("a file")
     line = refused(capsys, Config(workdir=tmp_path / "runs" / "a"), lambda config: {})
