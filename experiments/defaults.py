@@ -1,8 +1,9 @@
 """Settings that follow from the rows and dimensions of the data, for options that are not given.
 
 An experiment whose option is None learns by what these functions say of a training split of
-num_rows rows, and prints it. They are what was best, within the error of the test sets, on tables
-from 400 to 200,000 rows and from 16 to 1359 dimensions (RESULTS.md), not a fit to any of these:
+num_rows rows, and prints it. What a user gives, such as a number of steps, the others follow. They
+are rules of thumb, tried on sets from 400 to 200,000 rows and 16 to 4096 dimensions (RESULTS.md),
+and the best for none of these:
 
 - AdamW moves each weight by about its learning rate a step, whatever the gradient. A step then
   moves a sum of d inputs by up to d times the rate, so the rate of a direct connection is 1 / d.
@@ -34,7 +35,9 @@ def completed(config: Config, settings: dict) -> tuple[Config, dict]:
     return dataclasses.replace(config, **taken), taken
 
 
-def of_bits(num_rows: int, dim: int, *, batch_size: int = 100, num_masks: int = 1) -> dict:
+def of_bits(
+    num_rows: int, dim: int, *, batch_size: int, num_steps: int | None = None, num_masks: int = 1
+) -> dict:
     """A MADE of one hidden layer beside direct connections, on num_rows rows of dim bits.
 
     An ensemble of masks is regularised by them: it wants little decay and more steps, and each of
@@ -43,24 +46,26 @@ def of_bits(num_rows: int, dim: int, *, batch_size: int = 100, num_masks: int = 
     _check(num_rows, dim, batch_size)
     one = num_masks == 1
     noise = math.sqrt(dim * batch_size / num_rows)
-    num_steps = _within(2_000_000 // dim // 100 * 100, 1000, 4000) * (1 if one else 4)
+    if num_steps is None:
+        num_steps = _within(2_000_000 // dim // 100 * 100, 1000, 4000) * (1 if one else 4)
     return {
         "hidden": (_within(num_rows // 4, 16, 500),),
         "num_steps": num_steps,
         "learning_rate": _rounded(_within(1 / dim, 1e-3, 1e-2)),
         "weight_decay": _rounded(0.12 * noise) if one else 0.03,
-        "eval_every": _every(num_rows, batch_size, num_steps) if one else num_steps // 40,
+        "eval_every": _every(num_rows, batch_size, num_steps) if one else max(num_steps // 40, 1),
     }
 
 
-def of_table(num_rows: int, dim: int, *, num_steps: int = 3000) -> dict:
+def of_table(num_rows: int, dim: int, *, num_steps: int, batch_size: int | None = None) -> dict:
     """A flow of vectors with two hidden layers in each net: as wide as the root of the rows allows.
 
     Batches are an eighth of the rows at most, since the noise of small ones regularises too.
     """
-    _check(num_rows, dim)
+    _check(num_rows, dim, 1 if batch_size is None else batch_size)
     width = 2 ** round(math.log2(2 * math.sqrt(num_rows)))
-    batch_size = _within(num_rows // 8, 1, 256)
+    if batch_size is None:
+        batch_size = _within(num_rows // 8, 1, 256)
     return {
         "hidden": (_within(width, 32, 512),) * 2,
         "batch_size": batch_size,
@@ -69,24 +74,32 @@ def of_table(num_rows: int, dim: int, *, num_steps: int = 3000) -> dict:
     }
 
 
-def of_images(num_rows: int, shape: tuple[int, int, int]) -> dict:
+def of_images(
+    num_rows: int,
+    shape: tuple[int, int, int],
+    *,
+    num_updates: int | None = None,
+    batch_size: int | None = None,
+) -> dict:
     """A flow of images [H, W, C]: minutes of two CPU cores, whatever their size.
 
     The arithmetic of an update goes with the pixels of its batch, so larger images come in smaller
     batches, and from a thousand pixels on in fewer updates. Scales halve the sides, to 2 at least.
     """
-    checks.positive_int(num_rows, "num_rows")
     height, width, channels = shape
     dim = height * width * channels
+    _check(num_rows, dim, 1 if batch_size is None else batch_size)
     halvings = (s for s in range(1, 5) if not (height % 2**s or width % 2**s))
-    batch_size = min(_within(2**14 // dim, 4, 64), num_rows)
-    num_updates = _within(1_500_000 // dim // 100 * 100, 300, 1000)
+    if batch_size is None:
+        batch_size = min(_within(2**14 // dim, 4, 64), num_rows)
+    if num_updates is None:
+        num_updates = _within(1_500_000 // dim // 100 * 100, 300, 1000)
     return {
         "num_scales": max((s for s in halvings if min(height, width) >= 2 ** (s + 1)), default=1),
         "num_updates": num_updates,
         "batch_size": batch_size,
         "weight_decay": _rounded(2.25 * math.sqrt(batch_size / num_rows)),
-        "eval_every": num_updates // 20,
+        "eval_every": max(num_updates // 20, 1),
     }
 
 
@@ -95,7 +108,7 @@ def _every(num_rows, batch_size, num_steps):
     return _within(num_rows // batch_size, max(num_steps // 200, 1), max(num_steps // 16, 1))
 
 
-def _check(num_rows, dim, batch_size=1):
+def _check(num_rows, dim, batch_size):
     for name, value in {"num_rows": num_rows, "dim": dim, "batch_size": batch_size}.items():
         checks.positive_int(value, name)
 

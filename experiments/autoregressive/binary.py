@@ -158,7 +158,11 @@ def main(config: Config) -> dict:
     dim = rows["train"].shape[1]
     print(f"{data.name}: {data.description}")
     settings = defaults.of_bits(
-        len(rows["train"]), dim, batch_size=config.batch_size, num_masks=config.num_masks
+        len(rows["train"]),
+        dim,
+        batch_size=config.batch_size,
+        num_steps=config.num_steps,
+        num_masks=config.num_masks,
     )
     config, settings = defaults.completed(config, settings)
     model = ar.made(

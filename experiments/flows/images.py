@@ -18,16 +18,16 @@ middle (19 M parameters here, 44 M there; --num-blocks 1 makes it 482 M); Flow++
 components, blocks and channels of its paper (26 M). What smaller runs reach is in RESULTS.md.
 
     python -m experiments.flows.images --data mnist --data-dir FOLDER --hidden 128 --num-blocks 2 \
-        --num-steps 16 --num-updates 40000 --weight-decay 0.01
+        --num-steps 16 --num-updates 40000 --batch-size 64 --weight-decay 0.01
     python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models realnvp \
         --hidden 64 --num-blocks 8 --num-scales 3 --num-steps 6 --num-updates 200000 \
-        --weight-decay 0.01
+        --batch-size 64 --weight-decay 0.01
     python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models glow --hidden 512 \
         --num-blocks 0 --num-scales 3 --num-steps 32 --law contraction --num-updates 200000 \
-        --weight-decay 0.01
+        --batch-size 64 --weight-decay 0.01
     python -m experiments.flows.images --data cifar10 --data-dir FOLDER --models flow++ \
         --hidden 96 --num-blocks 10 --num-components 32 --num-couplings 4 2 3 \
-        --dequantization variational --num-updates 200000 --weight-decay 0.01
+        --dequantization variational --num-updates 200000 --batch-size 64 --weight-decay 0.01
 
 --class-conditional makes each p(x | class), whose samples have a class a column.
 """
@@ -280,7 +280,12 @@ def main(config: Config) -> dict:
     checks.positive(config.learning_rate, "learning_rate")
     checks.positive_int(config.num_shown, "num_shown")
     data = sets.images(config)
-    settings = defaults.of_images(len(data.rows["train"][0]), data.shape)
+    settings = defaults.of_images(
+        len(data.rows["train"][0]),
+        data.shape,
+        num_updates=config.num_updates,
+        batch_size=config.batch_size,
+    )
     config, settings = defaults.completed(config, settings)
     log_prob = baselines.histogram(*data.vectors.values(), data.num_levels)
     reference = {"histogram": fitting.summary(log_prob, data.dim)}

@@ -167,7 +167,9 @@ def main(config: Config) -> dict:
     rows = {split: getattr(data, split) for split in ("train", "valid", "test")}
     dim = rows["train"].shape[1]
     print(f"{data.name}: {data.description}")
-    settings = defaults.of_table(len(rows["train"]), dim, num_steps=config.num_steps)
+    settings = defaults.of_table(
+        len(rows["train"]), dim, num_steps=config.num_steps, batch_size=config.batch_size
+    )
     config, settings = defaults.completed(config, settings)
     gaussian = fitting.summary(baselines.gaussian(*rows.values()), dim)
     whiten = whitening(*baselines.fit_gaussian(rows["train"], rows["valid"]))

@@ -25,7 +25,7 @@ def test_what_is_given_stays_and_the_rest_is_filled_and_told(capsys):
 
 
 def test_few_rows_of_many_bits_get_a_narrow_net_slow_steps_and_much_decay():
-    few, many = defaults.of_bits(400, 500), defaults.of_bits(16000, 100)
+    few, many = (defaults.of_bits(*rows, batch_size=100) for rows in ((400, 500), (16000, 100)))
     assert few["hidden"] == (100,) and many["hidden"] == (500,)
     assert few["learning_rate"] == pytest.approx(1 / 500) and many["learning_rate"] == 0.01
     assert few["weight_decay"] == pytest.approx(0.12 * (500 * 100 / 400) ** 0.5, rel=0.05)
@@ -34,7 +34,7 @@ def test_few_rows_of_many_bits_get_a_narrow_net_slow_steps_and_much_decay():
 
 
 def test_many_masks_regularise_by_themselves():
-    one, many = defaults.of_bits(2000, 112), defaults.of_bits(2000, 112, num_masks=32)
+    one, many = (defaults.of_bits(2000, 112, batch_size=100, num_masks=num) for num in (1, 32))
     assert many["weight_decay"] < one["weight_decay"] / 5 and many["num_steps"] > one["num_steps"]
 
 
@@ -42,7 +42,9 @@ def test_many_masks_regularise_by_themselves():
 def test_no_rows_and_no_dimensions_are_refused_by_name(name):
     given = {"num_rows": 100, "dim": 10, "batch_size": 10} | {name: 0}
     with pytest.raises(ValueError, match=f"{name} must be .*; got 0"):
-        defaults.of_bits(given["num_rows"], given["dim"], batch_size=given["batch_size"])
+        defaults.of_bits(**given)
+    with pytest.raises(ValueError, match=f"{name} must be .*; got 0"):
+        defaults.of_table(**given, num_steps=10)
 
 
 def test_large_images_come_in_small_batches_fewer_updates_and_more_scales():
@@ -62,8 +64,19 @@ def test_scales_halve_both_sides(shape, num_scales):
 
 
 def test_nets_of_tables_are_as_wide_as_the_root_of_the_rows_allows():
-    few, more, many = (defaults.of_table(n, 43) for n in (455, 1234, 200_000))
+    few, more, many = (defaults.of_table(n, 43, num_steps=3000) for n in (455, 1234, 200_000))
     assert [found["hidden"] for found in (few, more, many)] == [(32, 32), (64, 64), (512, 512)]
     assert [found["batch_size"] for found in (few, more, many)] == [56, 154, 256]
     assert few["weight_decay"] == more["weight_decay"] > 5 * many["weight_decay"]
     assert (few["eval_every"], many["eval_every"]) == (15, 187)
+
+
+def test_the_others_follow_the_steps_and_the_batch_that_are_given():
+    """Evaluations are a twentieth of a long run apart, or patience would end it early."""
+    bits = defaults.of_bits(50_000, 784, batch_size=100, num_steps=40_000)
+    assert bits["num_steps"] == 40_000 and bits["eval_every"] == 500  # an epoch
+    images = defaults.of_images(50_000, (28, 28, 1), num_updates=40_000, batch_size=80)
+    assert (images["num_updates"], images["eval_every"]) == (40_000, 2000)
+    assert images["batch_size"] == 80 and images["weight_decay"] == 0.09
+    table = defaults.of_table(1000, 10, num_steps=40, batch_size=1000)
+    assert (table["batch_size"], table["eval_every"]) == (1000, 1)
