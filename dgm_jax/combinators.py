@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from . import checks
+from .arrays import within_cell
 from .bijectors import FactorOut, Scan
-from .distributions import Pushforward
+from .distributions import Pushforward, Quantized
 from .protocol import Array, Density, Flow, LatentVariable, Net, Params, Shape, again, split
 
 
@@ -169,6 +170,67 @@ def pushforward(flow: Flow, base: Density) -> Density:
         return {"base": base_params, "flow": flow_params}, z
 
     return Density(init, dist, adapt if flow.adapt or base.adapt else None, cond_shape)
+
+
+def preprocessed(model: Density, preprocessing: distrax.Bijector) -> Density:
+    """p(x | c) = p_θ(g(x) | c) |det ∂g/∂x|: a model of y = g(x) as a density of the data x.
+
+    The parameters are those of the model, so what it learned from y scores and samples x. g is
+    fixed, such as `data.standardize` with the mean and deviation of the training rows.
+    """
+    checks.noun(model, Density, "model")
+    fixed(preprocessing)
+
+    def dist(params, cond=None, *, key=None):
+        return Pushforward(model.dist(params, cond, key=key), distrax.Inverse(preprocessing))
+
+    def adapt(params, x, cond=None):
+        return model.adapt(params, preprocessing.forward(x), cond)
+
+    return model._replace(dist=dist, adapt=adapt if model.adapt else None)
+
+
+def quantized(model: Density, num_levels: int, noise: Density | None = None) -> Density:
+    """P(x | c) of levels x in 0..num_levels-1 by a density of the numbers x + u, u in [0, 1)^D.
+
+    dist(...).log_prob(x) is a bound by one draw of u (`distributions.Quantized`), from the key of
+    `dist` or a fixed one; samples are levels. Without `noise` u is uniform and the parameters are
+    those of the model; with a density q(u | x), as `flows.variational_noise`, they are
+    {"model", "noise"}, as in `objectives.dequantized_log_prob`.
+    """
+    checks.noun(model, Density, "model")
+    checks.positive_int(num_levels, "num_levels", least=2)
+    if noise is not None:
+        checks.noun(noise, Density, "noise")
+
+    def both(key):
+        checks.key(key)
+        model_key, noise_key = jax.random.split(key)
+        return {"model": model.init(model_key), "noise": noise.init(noise_key)}
+
+    def dist(params, cond=None, *, key=None):
+        key, model_key, noise_key = split(key, 3)
+        of_model, of_noise = params, None
+        if noise is not None:
+            of_model = params["model"]
+            of_noise = lambda x: noise.dist(params["noise"], x, key=noise_key)
+        numbers = model.dist(of_model, cond, key=model_key)
+        return Quantized(numbers, num_levels, of_noise, key=key)
+
+    def adapt(params, x, cond=None):
+        u = jax.random.uniform(jax.random.key(0), jnp.shape(x))
+        y = within_cell(jnp.asarray(x, u.dtype), u)
+        if noise is None:
+            return model.adapt(params, y, cond)
+        adapted, z = model.adapt(params["model"], y, cond)
+        return params | {"model": adapted}, z
+
+    return Density(
+        model.init if noise is None else both,
+        dist,
+        adapt if model.adapt else None,
+        model.cond_shape,
+    )
 
 
 def conditional(

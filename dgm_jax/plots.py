@@ -1,9 +1,12 @@
 """Pictures: samples side by side, densities on the plane, curves over training.
 
 Every function returns a `matplotlib.figure.Figure` and touches no global state, so it works in a
-script, a notebook and a thread alike; `save` writes it. Matplotlib is imported on first use.
+script, a notebook and a thread alike; `save` writes it, and a notebook shows it where it is the
+last value of a cell. Matplotlib is imported on first use.
 """
 
+import functools
+import io
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -354,16 +357,33 @@ def save(figure: "Figure", path: str | os.PathLike) -> None:
         )
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        figure.savefig(partial, format="png", dpi=max(figure.dpi, 100), facecolor="white")
+        _write(figure, partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
 def new_figure(size: tuple[float, float], *, dpi: int = 160, **options) -> "Figure":
+    """A figure that shows itself in a notebook, once, as the last value of a cell.
+
+    No window and no list of open figures knows it, which is how pyplot's would be shown.
+    """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=size, dpi=dpi, facecolor="white", **options)
+    figure = Figure(figsize=size, dpi=dpi, facecolor="white", **options)
+    figure._repr_png_ = functools.partial(_png, figure)  # the name that notebooks look for
+    return figure
+
+
+def _png(figure):
+    """The bytes of what `save` writes."""
+    file = io.BytesIO()
+    _write(figure, file)
+    return file.getvalue()
+
+
+def _write(figure, file):
+    figure.savefig(file, format="png", dpi=max(figure.dpi, 100), facecolor="white")
 
 
 def plain(axes, *, frame: bool) -> None:

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from dgm_jax.bijectors import Permutation, affine
+from dgm_jax.combinators import adapt as adapted
 from dgm_jax.combinators import (
     compose,
     conditional,
@@ -17,11 +18,14 @@ from dgm_jax.combinators import (
     fixed,
     invert,
     latent_variable,
+    preprocessed,
     pushforward,
+    quantized,
     repeat,
 )
-from dgm_jax.distributions import standard_normal
-from dgm_jax.flows import autoregression, iaf, maf, realnvp
+from dgm_jax.data import standardize
+from dgm_jax.distributions import standard_normal, uniform_noise
+from dgm_jax.flows import actnorm, autoregression, iaf, maf, realnvp
 from dgm_jax.learning import fit, gradient_descent
 from dgm_jax.nets import mlp
 from dgm_jax.objectives import log_weights
@@ -134,6 +138,51 @@ def test_pushforward_gives_base_and_flow_keys_of_their_own(key):
     model = pushforward(flow, pushforward(flow, standard_normal(2)))
     params = model.init(key)
     assert not np.allclose(params["flow"]["a"], params["base"]["flow"]["a"])
+
+
+def test_preprocessed_is_the_pushforward_by_the_inverse_with_the_parameters_of_the_model(key):
+    flow, base = scalar("f", (1,)), standard_normal(2)
+    model, g = pushforward(flow, base), standardize([1.0, -2.0], [0.5, 3.0])
+    params, cond, x = model.init(key), points(5, 1), points(5, 2, seed=2)
+    outside = pushforward(compose(invert(fixed(g)), flow), base)
+
+    @jit
+    def run(params, key):
+        dist = preprocessed(model, g).dist(params, cond)
+        expected = outside.dist({"base": {}, "flow": [{}, params["flow"]]}, cond)
+        same = jax.random.clone(key)
+        drawn = dist.sample(seed=key), expected.sample(seed=same)
+        return (dist.log_prob(x), expected.log_prob(x)), drawn
+
+    for found, wanted in run(params, jax.random.key(1)):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert preprocessed(model, g).cond_shape == (1,)
+
+
+def test_quantized_takes_the_parameters_of_the_model_or_with_noise_both():
+    model = pushforward(actnorm(2), standard_normal(2))
+    x, params = jnp.array([[3, 0], [1, 2], [0, 3]]), drawn(model)
+    plain, noisy = quantized(model, 4), quantized(model, 4, uniform_noise((2,)))
+    both = {"model": params, "noise": {}}
+
+    @jit
+    def run(key):
+        scores = plain.dist(params).log_prob(x), noisy.dist(both).log_prob(x)
+        first = adapted(plain, params, x)
+        return scores, first, adapted(noisy, both, x)["model"], plain.dist(first).log_prob(x)
+
+    scores, first, other, score = run(jax.random.key(0))
+    assert all((log_prob < 0).all() and log_prob.shape == (3,) for log_prob in scores)
+    assert jax.tree.map(jnp.shape, first) == jax.tree.map(jnp.shape, params)
+    np.testing.assert_array_equal(*map(jax.tree.leaves, (first, other)))
+    u = jax.random.uniform(jax.random.key(0), x.shape)  # actnorm makes mean 0 and deviation 1
+    np.testing.assert_allclose(score.sum(), _of_normal(np.asarray(x + u)), rtol=1e-4)
+    assert jax.eval_shape(noisy.init, jax.random.key(0)).keys() == {"model", "noise"}
+
+
+def _of_normal(x):
+    """Of the rows, under a normal of their own mean and deviation."""
+    return len(x) * (-1 - np.log(2 * np.pi) - np.log(x.std(0)).sum())
 
 
 def test_conditional_is_the_distribution_that_the_net_names(key):

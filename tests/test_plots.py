@@ -257,6 +257,16 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["curves.png"] and path.read_bytes() == b"old"
 
 
+def test_a_notebook_shows_what_would_be_saved(tmp_path):
+    """It asks a value for _repr_png_ and takes the first that answers; no other is known here."""
+    figure = plots.sample_grid(np.eye(4)[None])
+    shown = figure._repr_png_()
+    plots.save(figure, tmp_path / "grid.png")
+    assert shown.startswith(b"\x89PNG") and shown == (tmp_path / "grid.png").read_bytes()
+    others = ("html", "svg", "jpeg", "markdown", "latex", "mimebundle")
+    assert not any(getattr(figure, f"_repr_{kind}_", lambda: None)() for kind in others)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("curves.pdf", "must end in .png"), ("nowhere/curves.png", "does not exist; make it first")],

@@ -1,6 +1,7 @@
 """Distributions: the base of flows, pushforwards, autoregressive ones, and noise for levels."""
 
 from .autoregressive import Autoregressive as Autoregressive
+from .dequantized import Quantized as Quantized
 from .dequantized import uniform_noise as uniform_noise
 from .discretized import DiscretizedLogisticMixture as DiscretizedLogisticMixture
 from .levels import Levels as Levels

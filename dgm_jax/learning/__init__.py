@@ -8,6 +8,8 @@ from .devices import data_mesh as data_mesh
 from .devices import replicate as replicate
 from .devices import shard_batch as shard_batch
 from .expectation import expectation_maximization as expectation_maximization
+from .fitting import FittedDensity as FittedDensity
+from .fitting import fit_to_data as fit_to_data
 from .gradient import gradient_descent as gradient_descent
 from .identity import fingerprint as fingerprint
 from .langevin import LangevinState as LangevinState

@@ -60,8 +60,11 @@ def _line(row):
 
 @contextlib.contextmanager
 def progress_bar(description: str, step: int, num_steps: int, *, show: bool):
-    """update(step, row=None), which moves a bar on a terminal and does nothing elsewhere."""
+    """update(step, row=None) moves a bar, on a terminal and in a notebook; nothing elsewhere."""
     console = Console(stderr=True)
+    notebook = console.is_jupyter
+    if notebook:  # no widgets: a line that is written anew from its start
+        console = Console(stderr=True, force_jupyter=False, force_terminal=True, width=100)
     quiet = not (show and console.is_terminal)
     columns = (
         TextColumn("{task.description}"),
@@ -71,7 +74,9 @@ def progress_bar(description: str, step: int, num_steps: int, *, show: bool):
         TimeRemainingColumn(),
         TextColumn("{task.fields[latest]}"),
     )
-    with Progress(*columns, console=console, disable=quiet) as bar:
+    own = {"auto_refresh": not notebook, "redirect_stdout": not notebook}
+    own["redirect_stderr"] = not notebook  # a cell shows what else is printed by itself
+    with Progress(*columns, console=console, disable=quiet, **own) as bar:
         task = bar.add_task(description, total=num_steps, completed=step, rate=0.0, latest="")
         drawn = time.perf_counter()
 
@@ -81,7 +86,8 @@ def progress_bar(description: str, step: int, num_steps: int, *, show: bool):
                 return
             drawn = time.perf_counter()
             latest = {} if row is None else {"latest": _text(row)}
-            bar.update(task, completed=step, rate=bar.tasks[0].speed or 0.0, **latest)
+            latest["rate"] = bar.tasks[0].speed or 0.0
+            bar.update(task, completed=step, refresh=notebook, **latest)
 
         yield update
 

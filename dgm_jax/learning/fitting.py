@@ -1,0 +1,314 @@
+"""From an array to a density that scores and samples in its units: `fit_to_data`, for notebooks."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.typing import ArrayLike
+
+from .. import checks
+from ..combinators import adapt, preprocessed, quantized
+from ..data import batches, dequantize, logit_map, standardize
+from ..metrics import expected_log_prob
+from ..objectives import mean_and_stderr, nll
+from ..protocol import Array, Density, Key, Params, Shape
+from .gradient import gradient_descent
+from .loop import train
+
+SPLITS = ("train", "valid", "test")
+ALPHA = 0.01  # the margin of the logit map of levels
+EVAL_BATCH = 500  # rows that are scored at a time
+ADAPT_BATCH = 4096  # rows from which data-dependent parameters start
+EVALUATIONS = 50  # of a run that is not stopped early
+
+
+class FittedDensity(NamedTuple):
+    """What `fit_to_data` returns."""
+
+    model: Density  # of x as it was given: model.dist(params, cond)
+    params: Params  # the averaged ones, of the step that was best on the validation rows
+    log_prob: Callable[..., np.ndarray]  # log_prob(x, cond=None): nats [n], compiled
+    sample: Callable[..., Array]  # sample(key, sample_shape=(), cond=None), compiled
+    valid_nats: float  # the mean log p of the validation rows
+    test_nats: float  # and of the test rows, which no choice has seen
+    test_nats_stderr: float  # its standard error over the rows
+    best_step: int  # of the parameters
+    history: list[dict[str, float]]  # the rows of `train`: "step", "loss", "valid_nats", ...
+    rows: dict[str, np.ndarray]  # {"train", "valid", "test"}: which rows of x are in each
+
+    def __repr__(self):
+        steps = self.history[-1]["step"]
+        return (
+            f"FittedDensity: test {self.test_nats:.4g} ± {self.test_nats_stderr:.2g} nats, "
+            f"valid {self.valid_nats:.4g}, best step {self.best_step} of {steps}"
+        )
+
+
+def fit_to_data(
+    model: Density,
+    x: ArrayLike,
+    key: Key,
+    *,
+    cond: ArrayLike | None = None,
+    num_levels: int | None = None,
+    preprocessing: distrax.Bijector | None = None,
+    valid_share: float = 0.1,
+    test_share: float = 0.1,
+    split_seed: int = 0,
+    num_steps: int = 3000,
+    batch_size: int = 128,
+    learning_rate: float = 2e-3,
+    weight_decay: float = 0.1,
+    ema_decay: float = 0.99,
+    eval_every: int | None = None,
+    patience: int = 10,
+    workdir: Path | str | None = None,
+    progress: bool = True,
+) -> FittedDensity:
+    """argmax_θ E log p_θ(x | c) over the rows of x [n, *event], stopped early; in nats.
+
+        model = combinators.pushforward(flows.maf(5), distributions.standard_normal(5))
+        fitted = learning.fit_to_data(model, table, jax.random.key(0))
+        fitted.log_prob(table)                      # nats, of the table as it is
+        fitted.sample(jax.random.key(1), 100)       # rows like those of the table
+
+    What the model learns depends on the data:
+
+    - Numbers: g(x) = (x - mean) / deviation of each entry over the training rows, or g =
+      `preprocessing` (`data.standardize(0, 1)` for none). Its log-determinant counts.
+    - Levels, integers in 0, 1, ..., by a model of levels, such as `autoregressive.made(64,
+      likelihoods.categorical(17))`: as they are. Scores are exact.
+    - Levels by a model of numbers, such as a flow, with `num_levels`: x + u with uniform noise u,
+      by default then a logit of margin ALPHA, standardised. Scores are a bound by one draw of the
+      noise, and samples are levels.
+
+    cond: conditions [n, *cond_shape] of a model that is built with cond_shape=...; or classes,
+        integers [n], for one with cond_shape=(num_classes,), which become one-hot here and in
+        `log_prob` and `sample` (there [m], with samples [*sample_shape, m, *event]).
+    valid_share, test_share: of the rows, at random by `split_seed`, that are kept from training.
+        The first stop it and choose its best step, the others only judge that.
+    num_steps: at most. AdamW falls from `learning_rate` to 0 as a cosine meanwhile, on batches of
+        `batch_size`, with gradients of norm 5 at most; `ema_decay` is that of `gradient_descent`.
+    eval_every, patience: training ends after `patience` evaluations in a row on the validation rows
+        that were not better. By default there is one an epoch, or each fiftieth of the steps.
+    workdir, progress: as in `train`; with `workdir` the same call goes on where it was stopped, and
+        returns what it has found once it has ended.
+
+    Everything random follows from `key` and `split_seed`. For a loop of your own: `learning.train`.
+    Raises `InputError` for data that do not fit the model, before anything is trained.
+    """
+    checks.key(key)
+    checks.noun(model, Density, "model")
+    for name, value in (("learning_rate", learning_rate), ("valid_share", valid_share)):
+        checks.positive(value, name)
+    x, cond = _data(model, x, cond)
+    rows = _split(len(x), valid_share, test_share, split_seed)
+    parts = {
+        split: tuple(part[rows[split]] for part in (x, cond) if part is not None)
+        for split in SPLITS
+    }
+    model = _of_the_data(model, *parts["train"][:1], num_levels, preprocessing, split_seed)
+    log_prob = jax.jit(lambda params, x, *cond: model.dist(params, *cond).log_prob(x))
+
+    size = min(EVAL_BATCH, *(len(rows[split]) for split in ("valid", "test")))
+
+    def scores(params, part):
+        score = lambda _, row: log_prob(params, *row)
+        return expected_log_prob(score, jax.random.key(0), part, batch_size=size)
+
+    def init(key):
+        return adapt(model, model.init(key), *(part[:ADAPT_BATCH] for part in parts["train"]))
+
+    _check_scores(scores(jax.jit(init)(jax.random.clone(key)), (x,) if cond is None else (x, cond)))
+    batch_size = min(batch_size, len(rows["train"]))
+    epoch = len(rows["train"]) // batch_size
+    trained = train(
+        gradient_descent(
+            init,
+            lambda params, key, batch: nll(model, params, key, *batch),
+            _optimizer(learning_rate, num_steps, weight_decay),
+            ema_decay=ema_decay,
+        ),
+        key,
+        batches(parts["train"], batch_size, seed=split_seed),
+        num_steps=num_steps,
+        evaluate=lambda params, _: {"valid_nats": scores(params, parts["valid"]).mean()},
+        monitor="valid_nats",
+        minimise=False,
+        eval_every=max(epoch, num_steps // EVALUATIONS, 1) if eval_every is None else eval_every,
+        patience=patience,
+        workdir=workdir,
+        progress=progress,
+        description="fit_to_data",
+    )
+    test_nats, stderr = mean_and_stderr(scores(trained.params, parts["test"]))
+    evaluated = [row for row in trained.history if "valid_nats" in row]
+    best = max(evaluated, key=lambda row: row["valid_nats"])
+    return FittedDensity(
+        model,
+        trained.params,
+        _scorer(model, trained.params, scores),
+        _sampler(model, trained.params),
+        best["valid_nats"],
+        float(test_nats),
+        float(stderr),
+        best["step"],
+        trained.history,
+        rows,
+    )
+
+
+def _optimizer(learning_rate, num_steps, weight_decay):
+    rate = optax.cosine_decay_schedule(learning_rate, num_steps)
+    adam = optax.adamw(rate, weight_decay=weight_decay)
+    return optax.chain(optax.clip_by_global_norm(5.0), adam)
+
+
+# ------------------------------------------------------------------------------------------ data
+def _data(model, x, cond):
+    """Rows and conditions on the host, checked: float32 or int32, and conditions that fit."""
+    x = _numbers(x, "x")
+    if x.ndim < 2:
+        raise checks.InputError(
+            f"x must be rows [n, ...]; got shape {x.shape}. Of single numbers: x[:, None]."
+        )
+    if cond is not None:
+        cond = _condition(cond, model.cond_shape)
+        if len(cond) != len(x):
+            raise checks.InputError(
+                f"cond must have a row for each of the {len(x)} of x; got {len(cond)}."
+            )
+    checks.condition(None if cond is None else cond[:1], model.cond_shape)
+    return x, cond
+
+
+def _numbers(value, name):
+    value = np.asarray(value)
+    if value.dtype.kind not in "biuf":
+        raise checks.InputTypeError(f"{name} must be an array of numbers; got {value.dtype}.")
+    checks.finite_rows(value, name)
+    if value.dtype.kind != "f":
+        checks.within(value, -(2**31), 2**31 - 1, name)
+    return value.astype(np.float32 if value.dtype.kind == "f" else np.int32)
+
+
+def _condition(cond, cond_shape):
+    """Conditions as the model takes them: classes become one-hot."""
+    cond = _numbers(cond, "cond")
+    if cond_shape is None or cond.ndim != 1 or cond.dtype != np.int32 or len(cond_shape) != 1:
+        return cond.astype(np.float32)
+    (num_classes,) = cond_shape
+    checks.within(cond, 0, num_classes - 1, "classes")
+    return np.eye(num_classes, dtype=np.float32)[cond]
+
+
+def _split(num, valid_share, test_share, seed):
+    """{"train", "valid", "test"}: which rows, at random."""
+    checks.positive(test_share, "test_share")
+    checks.positive_int(seed, "split_seed", least=0)
+    counts = [max(2, round(share * num)) for share in (valid_share, test_share)]
+    if num - sum(counts) < 2:
+        raise checks.InputError(
+            f"x has {num} rows, of which valid_share={valid_share} and test_share={test_share} "
+            "leave fewer than two to learn from."
+        )
+    order = np.random.default_rng(seed).permutation(num)
+    valid, test, train = np.split(order, np.cumsum(counts))
+    return {"train": np.sort(train), "valid": np.sort(valid), "test": np.sort(test)}
+
+
+# ----------------------------------------------------------------------------------------- model
+def _of_the_data(model, x, num_levels, preprocessing, seed):
+    """The density of x as it is given, with the parameters of the model; x are training rows."""
+    drawn = _drawn(model)
+    if x.shape[1:] != drawn.shape:
+        raise checks.InputError(
+            f"x must have rows of the shape of the model, {drawn.shape}; got {x.shape[1:]}."
+        )
+    integers = x.dtype == np.int32
+    if jnp.issubdtype(drawn.dtype, jnp.integer):
+        checks.levels(x, x.shape[-1], num_levels or int(x.max()) + 1)
+        for name, value in (("num_levels", num_levels), ("preprocessing", preprocessing)):
+            if value is not None:
+                raise checks.InputError(f"{name} is for a model of numbers; this one is of levels.")
+        return model
+    if integers and num_levels is None:
+        raise checks.InputError(
+            "x are integers and the model is a density of numbers: give num_levels (of bits 2, of "
+            "bytes 256), and noise turns them into numbers; or, if they are none, x.astype(float)."
+        )
+    if num_levels is not None and not integers:
+        raise checks.InputError(f"num_levels is for integers; x is {x.dtype}.")
+    if num_levels is None:
+        if preprocessing is None:
+            _refuse_whole(x)
+        return preprocessed(model, preprocessing or _standardized(x))
+    checks.within(x, 0, num_levels - 1, "x")
+    if preprocessing is None:
+        logit = logit_map(num_levels, alpha=ALPHA, event_ndims=x.ndim - 1)
+        y = logit.forward(dequantize(jax.random.key(seed), x))
+        preprocessing = distrax.Chain([_standardized(np.asarray(y)), logit])
+    return quantized(preprocessed(model, preprocessing), num_levels)
+
+
+def _drawn(model: Density) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of a sample."""
+
+    def draw(key):
+        init_key, sample_key = jax.random.split(key)
+        cond = None if model.cond_shape is None else jnp.zeros(model.cond_shape)
+        return model.dist(model.init(init_key), cond).sample(seed=sample_key)
+
+    return jax.eval_shape(draw, jax.random.key(0))
+
+
+def _standardized(x):
+    x = np.asarray(x, np.float64)
+    return standardize(x.mean(0), x.std(0), event_ndims=x.ndim - 1)
+
+
+def _refuse_whole(x):
+    if (x == np.round(x)).all():
+        raise checks.InputError(
+            "x are whole numbers, on which a density of numbers is a row of ever narrower peaks: "
+            "give x.astype(int) and num_levels."
+        )
+
+
+def _check_scores(log_prob):
+    bad = ~np.isfinite(log_prob)
+    if bad.any():
+        raise checks.InputError(
+            f"x: {bad.sum()} of {len(bad)} rows have no probability under the model at its start, "
+            f"first row {int(np.argmax(bad))} with log p = {log_prob[np.argmax(bad)]}; are there "
+            "levels that the model does not know, or numbers out of its range?"
+        )
+
+
+def _scorer(model, params, scores):
+    def log_prob(x: ArrayLike, cond: ArrayLike | None = None) -> np.ndarray:
+        """log p(x | cond) [n] in nats, of rows like those that were fitted."""
+        return scores(params, tuple(part for part in _data(model, x, cond) if part is not None))
+
+    return log_prob
+
+
+def _sampler(model, params):
+    @partial(jax.jit, static_argnums=3)
+    def drawn(params, key, cond, sample_shape):
+        return model.dist(params, cond).sample(seed=key, sample_shape=sample_shape)
+
+    def sample(key: Key, sample_shape: int | Shape = (), cond: ArrayLike | None = None) -> Array:
+        """Draws of x [*sample_shape, *event], or [*sample_shape, m, *event] of m conditions."""
+        checks.key(key)
+        cond = None if cond is None else _condition(cond, model.cond_shape)
+        sample_shape = (sample_shape,) if isinstance(sample_shape, int) else tuple(sample_shape)
+        return drawn(params, key, cond, sample_shape)
+
+    return sample
