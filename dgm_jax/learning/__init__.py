@@ -22,6 +22,5 @@ from .players import Player as Player
 from .players import PlayersState as PlayersState
 from .players import alternate as alternate
 from .recipes import Recipe as Recipe
-from .recipes import builder as builder
 from .rows import Diverged as Diverged
 from .run import Trained as Trained

@@ -1,6 +1,6 @@
 """How a model was built, so that a run can say it and `load` can build the model again.
 
-    @learning.builder
+    @runs.builder
     def build(config: Config, dim: int) -> Density: ...
 
     recipe = learning.Recipe(build, {"config": config, "dim": 64})
@@ -12,7 +12,7 @@
 
 A checkpoint has the name of the builder and the arguments in JSON, and no code. To build the model
 is to import the module of that name and to call that function, so the module must be importable
-where the run is loaded, and only a function that `builder` has marked is called.
+where the run is loaded, and only a function that `runs.builder` has marked is called.
 """
 
 import dataclasses
@@ -20,23 +20,22 @@ import importlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from .. import checks
 from ..protocol import Algorithm, Params
+from ..runs.builders import builds
 from ..runs.directory import program
 from ..runs.values import plain
-
-Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
 class Recipe(NamedTuple):
     """model = builder(**arguments).
 
-    builder: a function of a module, marked by `builder`, that returns a noun with an `init`.
+    builder: a function of a module, marked by `runs.builder`, that returns a noun with an `init`.
     arguments: {name: value}; a value is one of JSON (no NaN or infinity), an array, a dataclass,
         or a dict, list or tuple of these. Lists come back as tuples. A dataclass needs its type as
         the annotation of the parameter, and comes back without its paths, of which no model is
@@ -58,10 +57,10 @@ class Recipe(NamedTuple):
         checks.function(self.builder, "builder of the recipe")
         name = getattr(self.builder, "__qualname__", "")
         module = program(self.builder) if name else ""
-        if not name.isidentifier() or module == "__main__" or not _marked(self.builder):
+        if not name.isidentifier() or module == "__main__" or not builds(self.builder):
             raise checks.InputError(
                 f"builder of the recipe must be a function of a module, which {name or 'it'} of "
-                f"{module or 'no module'} is not, marked with @learning.builder. One that is "
+                f"{module or 'no module'} is not, marked with @runs.builder. One that is "
                 "written in a notebook cannot be found again: put it in a file, or leave the "
                 "recipe out."
             )
@@ -80,12 +79,6 @@ class Recipe(NamedTuple):
             raise checks.InputError(
                 f"recipe builds another model than the one that is trained: {error}"
             ) from error
-
-
-def builder(function: Builder) -> Builder:
-    """Marks a function of a module as one that builds a model, which `load` may call."""
-    function.builds_a_model = True
-    return function
 
 
 def recorded(
@@ -118,16 +111,12 @@ def rebuilt(record: dict[str, Any]) -> Any:
             "in the folder that holds it, or put that folder into PYTHONPATH; without it, build "
             "the model yourself: the parameters are here."
         ) from error
-    if not _marked(found):
+    if not builds(found):
         raise checks.InputError(
-            f"the model is built by {where}, which is no function marked with @learning.builder "
+            f"the model is built by {where}, which is no function marked with @runs.builder "
             "here: another version of the code wrote this run."
         )
     return _built(found, record["arguments"], hint=" Another version of the code wrote this run.")
-
-
-def _marked(function):
-    return inspect.isfunction(function) and getattr(function, "builds_a_model", False)
 
 
 def _built(function, arguments, hint=""):

@@ -1,5 +1,6 @@
 """A command and its run on a machine: options, directory, processes, end. It knows no model."""
 
+from .builders import builder as builder
 from .command_line import ReportOptions as ReportOptions
 from .command_line import RunOptions as RunOptions
 from .command_line import benchmark as benchmark

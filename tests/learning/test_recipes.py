@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from dgm_jax import bijectors, combinators, distributions, flows, learning
+from dgm_jax import bijectors, combinators, distributions, flows, learning, runs
 from dgm_jax.learning.recipes import rebuilt
 from dgm_jax.protocol import Density
 
@@ -20,7 +20,7 @@ class Config:
     scale: float = 1.0
 
 
-@learning.builder
+@runs.builder
 def build(config: Config, mean, dim=2, names=None) -> Density:
     """A scaled Gaussian, with a weight that has the width of the config."""
     flow = flows.coupling(dim, hidden=config.hidden, law=bijectors.affine(bound=config.scale))
@@ -89,7 +89,7 @@ def test_a_recipe_of_another_model_is_refused_before_anything_is_trained(tmp_pat
     ("builder", "arguments", "message"),
     [
         (not_marked, {"dim": 2}, "not_marked of .*test_recipes is not, marked with"),
-        (learning.builder(lambda dim: None), {}, "must be a function of a module"),
+        (runs.builder(lambda dim: None), {}, "must be a function of a module"),
         (3, {}, "builder of the recipe must be a function"),
         (build, {"config": Config(scale=float("nan"))}, "recipe/config/scale is nan"),
         (build, {"mean": {1, 2}}, "recipe/mean is a set, which JSON cannot hold"),
