@@ -16,8 +16,8 @@ experiments/published.py.
 """
 
 import datetime
-import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from typing import NamedTuple
 from dgm_jax import checks
 from dgm_jax.runs import errors
 from dgm_jax.runs.directory import PLACES
+from dgm_jax.runs.values import read_json
 from experiments import published
 
 FILE = Path(__file__).with_name("RESULTS.md")
@@ -88,9 +89,12 @@ def _finished(folder: Path) -> Iterator[tuple[dict, dict]]:
     if not folder.is_dir():
         raise checks.InputError(f"runs must be a folder of finished runs; {folder} is none.")
     for path in sorted(folder.rglob("results.json")):
-        config = json.loads(path.with_name("config.json").read_text(encoding="utf-8"))
-        if not config["quick"]:
-            results = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            config, results = read_json(path.with_name("config.json")), read_json(path)
+        except checks.InputError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            continue
+        if config.get("quick") is False:
             yield config | results.get("settings", {}), results
 
 
@@ -98,7 +102,7 @@ def _rows(match, config, results) -> list[Row]:
     """Those of one run, none where it is not what the table is of."""
     wanted = [part.split("=", 1) for part in re.split(r",\s*", match["where"] or "") if part]
     same = all(str(config.get(name.strip())) == value.strip() for name, value in wanted)
-    if config["experiment"] != match["experiment"] or not same:
+    if config.get("experiment") != match["experiment"] or not same:
         return []
     key = UNITS[match["unit"]].key
     return [Row(names, config, numbers) for names, numbers in _leaves(results, key)]
@@ -106,7 +110,7 @@ def _rows(match, config, results) -> list[Row]:
 
 def _leaves(results, key, names=()):
     """(names, numbers) of every dict below that holds the key."""
-    if key in results:
+    if isinstance(results.get(key), (int, float)):
         yield names, results
     for name, inner in results.items():
         if isinstance(inner, dict):

@@ -1,7 +1,6 @@
 """What a run has learned, in one line: its options, its parameters and its model."""
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from orbax.checkpoint import v1 as ocp
 
 from .. import checks
 from ..protocol import Params, State
+from ..runs.values import read_json
 from .checkpoints import newest, reading
 from .checkpoints.leaves import name, parts, within
 from .checkpoints.quiet import quiet
@@ -157,7 +157,7 @@ def _directory(workdir):
 def _config(workdir):
     for folder in (workdir, workdir.parent):
         path = folder / "config.json"
-        if path.is_file():
+        if path.exists():
             return _options(path)
     return None
 
@@ -165,11 +165,6 @@ def _config(workdir):
 def _options(path):
     """The parameters do not depend on them: where they are damaged a line says so."""
     try:
-        options = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(options, dict):
-            return options
-        why = f"{type(options).__name__} in place of options"
-    except (OSError, ValueError, RecursionError) as error:
-        why = f"{type(error).__name__}: {error}"
-    print(f"{path} is damaged ({why}); config is None", file=sys.stderr)
-    return None
+        return read_json(path)
+    except checks.InputError as error:
+        print(f"{error} config is None", file=sys.stderr)

@@ -35,6 +35,8 @@ PLACES = (  # options that may differ when a run is resumed
     "process_id",
 )
 
+AGAIN = "Delete it: the same command makes it again, from the checkpoints."
+
 
 def keep(
     config: Any, main: Callable[[Any], dict], *, show: Callable[[dict], None] = tables.listing
@@ -81,20 +83,29 @@ def _kept(config, main, show):
             found = main(config)
             confirm(config.workdir)
             _write(config.workdir, options, found, show)
-    found = read_json(results)
-    show(found)
-    if done:
-        print(f"This run was done already: {config.workdir}")
-    else:
+    found = _found(results)
+    if not done:
+        show(found)
         print(f"Results, options and checkpoints are in {config.workdir}")
+        return found
+    try:
+        show(found)
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise checks.InputError(f"{results} is not of this experiment ({why}). {AGAIN}") from error
+    print(f"This run was done already: {config.workdir}")
     return found
+
+
+def _found(results):
+    return read_json(results, AGAIN)
 
 
 def _follow(config, main):
     """What the other processes do: the same computation, in silence."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         if processes.from_first(None):
-            return read_json(config.workdir / "results.json")
+            return _found(config.workdir / "results.json")
         keep_compiled(config.cache_dir)
         return main(config)
 
@@ -160,7 +171,7 @@ def _refuse_another(path, new):
     """
     if not path.exists() or {file.name for file in path.parent.iterdir()} <= {".lock", path.name}:
         return
-    old = read_json(path)
+    old = read_json(path, "Delete it: the same command goes on from checkpoints of its options.")
     differing = [
         f"{name} was {json.dumps(old.get(name))}, is {json.dumps(new.get(name))}"
         for name in sorted((old.keys() | new.keys()) - set(PLACES))

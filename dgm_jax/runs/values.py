@@ -26,8 +26,49 @@ def write_json(path: Path | str, value: Any) -> None:
     os.replace(half, path)
 
 
-def read_json(path: Path | str) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+def read_json(path: Path | str, remedy: str = "") -> dict[str, Any]:
+    """The dict that `write_json` wrote; `InputError` with the remedy for a file that holds less,
+    more or anything else than one could have."""
+    try:
+        found = json.loads(
+            Path(path).read_text(encoding="utf-8"),
+            object_pairs_hook=_each_once,
+            parse_constant=_no_number,
+            parse_float=_finite,
+        )
+        json.dumps(found)
+        if isinstance(found, dict):
+            return found
+        why = f"it holds a {type(found).__name__}"
+    except RecursionError:
+        why = "it is nested too deeply"
+    except UnicodeDecodeError:
+        why = "it is no text"
+    except ValueError as error:
+        why = " ".join(str(error).split())[:100]
+    except OSError as error:
+        why = error.strerror
+    raise checks.InputError(f"{path} is damaged ({why}). {remedy}".rstrip())
+
+
+def _each_once(pairs):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise checks.InputError(f"{twice[:40]!r} stands there twice")
+    return found
+
+
+def _no_number(text):
+    raise checks.InputError(f"{text} is no number")
+
+
+def _finite(text):
+    value = float(text)
+    if not math.isfinite(value):
+        raise checks.InputError(f"{text[:40]} is beyond a number's range")
+    return value
 
 
 def plain(value: Any, place: str) -> Any:

@@ -146,7 +146,7 @@ FAULTS = (
         "quick-runs-are-results",
         "runs of seconds, whose numbers mean nothing, stand in the tables",
         RESULTS,
-        'if not config["quick"]:',
+        'if config.get("quick") is False:',
         "if True:",
         BEST_FIRST,
     ),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import runs
+from tests.runs import damage
 
 PROGRAM = """
 '''A promise.'''
@@ -120,6 +121,36 @@ def test_a_start_that_was_refused_leaves_the_directory_free_for_other_options(tm
     better = dataclasses.replace(config, num_steps=7)
     assert runs.keep(better, lambda config: {"loss": 1}) == {"loss": 1}
     assert json.loads((tmp_path / "config.json").read_text())["num_steps"] == 7
+
+
+@pytest.mark.parametrize("name", ["config", "results"])
+def test_a_damaged_file_of_a_done_run_is_one_line_and_the_rest_is_kept(tmp_path, capsys, name):
+    config, path = Config(workdir=tmp_path), tmp_path / f"{name}.json"
+    runs.keep(config, lambda config: {"loss": 1})
+    capsys.readouterr()
+    for form, make in damage.FORMS.items():
+        damage.done(path, make)
+        if form == "a circle of links":  # is no file, so there are none
+            continue
+        line = refused(capsys, config, lambda config: {"loss": 2})
+        assert line.startswith(f"error: {path} is damaged ("), form
+        assert ". Delete it: the same command " in line and len(line) < 400
+
+
+def test_results_of_another_form_are_refused_and_a_mistake_in_showing_is_a_mistake(
+    tmp_path, capsys
+):
+    config = Config(workdir=tmp_path)
+
+    def show(found):
+        print(found["loss"])
+
+    with pytest.raises(KeyError):
+        runs.keep(config, lambda config: {"lass": 1}, show=show)
+    with pytest.raises(SystemExit):
+        runs.keep(config, lambda config: {}, show=show)
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/results.json is not of this experiment (KeyError: 'loss')" in said
 
 
 def test_results_that_json_cannot_hold_are_refused(tmp_path, capsys):
