@@ -189,9 +189,48 @@ def read_text(path: str | os.PathLike, *, columns: int | None = None, spare: int
     """A table of numbers, one row a line: .csv, .amat, .data. -> float64 [n, columns]
 
     columns: how many there must be, all of any number by default; spare: how many may follow them,
-    which are not read. Commas or white space, by what the first line has; a first line without a
-    number is a header. Every other line is a row: a remark among them is an error.
+    which are not read. Tabs, semicolons, commas or white space, by what the first line has; a first
+    line without a number is a header. Every other line is a row: a remark among them is an error.
     """
+    with _lines(path) as (text, words, delimiter):
+        if columns is not None and not columns <= len(words) <= columns + spare:
+            raise checks.InputError(f"it has {len(words)} columns, where {columns} are due")
+        return _table(text, words, delimiter)[:, :columns]
+
+
+def read_table(
+    path: str | os.PathLike, labels: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """`read_text`, and apart from it the column that the header calls by one of the names `labels`.
+
+    Labels are whole numbers, or words, which become their places among all in the order of sorting.
+    -> float64 [n, columns], [n]
+    """
+    with _lines(path) as (text, words, delimiter):
+        heads = [word.strip().strip("\"'").lower() for word in words]
+        if heads and not heads[0] and _is_header(words):
+            raise checks.InputError(
+                "its first column has no name, as an index that was written along; leave that out"
+            )
+        places = [i for i, head in enumerate(heads) if head in labels]
+        if not places:
+            return _table(text, words, delimiter), None
+        (place, *others), told = places, {}
+        if others:
+            raise checks.InputError(f"it has {len(places)} columns of labels, {', '.join(heads)}")
+        number = lambda word: told.setdefault(word.strip().strip("\"'"), len(told))
+        table = _table(text, words, delimiter, {place: number})
+        codes = table[:, place].astype(int)
+        if all(map(_is_number, told)):
+            values = np.array([float(word) for word in told])
+        else:
+            values = np.searchsorted(np.array(sorted(told)), list(told))
+        return np.delete(table, place, axis=1), values[codes]
+
+
+@contextlib.contextmanager
+def _lines(path) -> Iterator[tuple[io.TextIOWrapper, list[str], str | None]]:
+    """A text at its start, the words of its first line, and what is between them."""
     with _opened(path) as (file, size):
         if isinstance(file, gzip.GzipFile):
             size = _inflated(file)
@@ -200,22 +239,27 @@ def read_text(path: str | os.PathLike, *, columns: int | None = None, spare: int
         first = text.readline(LINE)
         if len(first) == LINE:
             raise checks.InputError(f"its first line is longer than {LINE} characters")
-        delimiter = "," if "," in first else None
-        words = first.split(delimiter)
-        if columns is not None and not columns <= len(words) <= columns + spare:
-            raise checks.InputError(f"it has {len(words)} columns, where {columns} are due")
+        delimiter = next((mark for mark in "\t;," if mark in first), None)
         text.seek(0)
-        table = np.loadtxt(
-            text,
-            comments=None,
-            delimiter=delimiter,
-            skiprows=int(not any(map(_is_number, words))),
-            ndmin=2,
-            usecols=None if columns is None else range(columns),
-        )
-        if not table.size:
-            raise EOFError("it holds no numbers")
-        return table
+        yield text, first.rstrip("\r\n").split(delimiter), delimiter
+
+
+def _table(text, words, delimiter, converters=None) -> np.ndarray:
+    table = np.loadtxt(
+        text,
+        comments=None,
+        delimiter=delimiter,
+        skiprows=int(_is_header(words)),
+        ndmin=2,
+        converters=converters,
+    )
+    if not table.size:
+        raise EOFError("it holds no numbers")
+    return table
+
+
+def _is_header(words) -> bool:
+    return not any(map(_is_number, words))
 
 
 def _inflated(file) -> int:

@@ -1,14 +1,20 @@
 """Real data sets as numpy arrays, with fixed splits: `load("mnist").train` is [50000, 28, 28].
 
-Only `digits` needs no file. The others are read from a data folder: the argument `data_dir`, else
-the environment variable DGM_DATA, in a sub-folder of its own name. Nothing is downloaded; a
-missing set says what it looked for and where it is published. Integer data are int32, four times
-the size of the file (uint8 arithmetic wraps: 0 - 1 = 255); continuous data are float32. Pictures
-are [n, height, width] or, in colour, [n, height, width, 3]; row 0 is the top.
+The first seven need no file (`dgm_jax.data.bundled`). The others are read from a data folder: the
+argument `data_dir`, else the environment variable DGM_DATA, in a sub-folder of its own name.
+Nothing is downloaded; a missing set says what it looked for and where it is published. Integer data
+are int32, four times the size of the file (uint8 arithmetic wraps: 0 - 1 = 255); continuous data
+are float32. Pictures are [n, height, width] or, in colour, [n, height, width, 3]; row 0 is the top.
 
 | name                | train/valid/test      | a row       | levels | split (permutations: NumPy) |
 |---------------------|-----------------------|-------------|--------|-----------------------------|
 | digits              | 1297/200/300          | 8, 8        | 17     | RandomState(0).permutation  |
+| digits_bits         | 1297/200/300          | 8, 8        | 2      | the same, 1 above 8         |
+| photo_patches       | 18000/1280/1280       | 63          | none   | default_rng(0), tiles (9)   |
+| breast_cancer       | 457/56/56             | 30          | none   | RandomState(0).permutation  |
+| wine                | 144/17/17             | 13          | none   | RandomState(0).permutation  |
+| plucked_strings     | 400/50/50             | 4096        | none   | default_rng(0) (10)         |
+| python_topics       | by version            | (scalar)    | ~100   | in order, 90/5/5 % (11)     |
 | mnist               | 50000/10000/10000     | 28, 28      | 256    | valid: last 1/6 of train    |
 | fashion_mnist       | 50000/10000/10000     | 28, 28      | 256    | valid: last 1/6 of train    |
 | binarized_mnist     | 50000/10000/10000     | 28, 28      | 2      | published                   |
@@ -48,6 +54,9 @@ are [n, height, width] or, in colour, [n, height, width, 3]; row 0 is the top.
 (6) Columns, noise and scale as in `dgm_jax.data.tables` (Papamakarios et al. 2017).
 (7) The first 1523 rows of miniboone, for tests: no figure of them is one of MINIBOONE.
 (8) The first 4096 samples (0.512 s at 8 kHz) in [-1, 1); shorter clips end in exact zeros.
+(9) Both photographs of scikit-learn, in tiles of 64 x 64 pixels, by the recipe of (5).
+(10) Sound that is rendered by `dgm_jax.data.bundled`, not recorded.
+(11) The language reference that every Python carries; 418613/23256/23257 in Python 3.11.
 
 Some sets are sorted by class or in film order: take a part of one with `subset`, never `x[:num]`.
 """
@@ -62,7 +71,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checks
-from . import formats, tables
+from . import bundled, formats, own, tables
 
 SPLITS = ("train", "valid", "test")
 CLIP = 4096  # samples of a spoken digit: three clips in four are shorter
@@ -77,7 +86,12 @@ BINARY_TABLES = (
 BITS = (16, 100, 100, 100, 111, 112, 123, 163, 1058, 1359)  # in a row of each
 
 ROWS = {  # the shape of a row, as in the table above
-    "digits": (8, 8),
+    **dict.fromkeys(("digits", "digits_bits"), (8, 8)),
+    "photo_patches": (63,),
+    "breast_cancer": (30,),
+    "wine": (13,),
+    "plucked_strings": (bundled.CLIP,),
+    "python_topics": (),
     **dict.fromkeys(("mnist", "fashion_mnist", "binarized_mnist"), (28, 28)),
     **dict.fromkeys(("omniglot", "caltech_silhouettes"), (28, 28)),
     "cifar10": (32, 32, 3),
@@ -97,7 +111,10 @@ ROWS = {  # the shape of a row, as in the table above
 EXACT = 2**24  # up to here float32 holds each whole number
 FACTORS = (3, 6, 40, 32, 32)  # of dsprites: shape, scale, orientation, x, y
 CLASSES = {  # how many a label tells apart
-    **dict.fromkeys(("digits", "mnist", "fashion_mnist", "cifar10", "spoken_digits"), 10),
+    **dict.fromkeys(("digits", "digits_bits", "mnist", "fashion_mnist", "cifar10"), 10),
+    **dict.fromkeys(("spoken_digits", "plucked_strings"), 10),
+    "breast_cancer": 2,
+    "wine": 3,
     "omniglot": 50,
     "caltech_silhouettes": 101,
     "olivetti_faces": 40,
@@ -126,41 +143,21 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     return LOADERS[name](name, data_dir or os.environ.get("DGM_DATA"))
 
 
-def load_file(path: str | os.PathLike) -> Dataset:
-    """Any table or array of your own: .npy, .npz, .csv, .amat, .txt or .data; one row an example.
+def load_file(path: str | os.PathLike, *, seed: int = 0) -> Dataset:
+    """A table or array of your own, one row an example, from a file or a folder of files.
 
-    An .npz with the arrays train, valid and test keeps that split; any other must hold one array.
-    One array is shuffled by default_rng(0) and split 80/10/10. Whole numbers become int32 with
-    num_levels 256 (from uint8) or the largest value + 1, and at least 2; data with a fraction or a
-    negative number become float32. Refused: whole numbers beyond 2^24, of which float32 would merge
-    neighbours; complex numbers; an array of one dimension, whose rows are unknown.
+    Files: .npy, .npz, .csv, .tsv, .txt, .data, .amat and idx, each also gzipped (.gz). `own.read`
+    says which names mean train, valid, test and labels. What has no split is shuffled by
+    default_rng(seed) and split 80/10/10; without a validation split it is a tenth of train.
+
+    Bits, of whatever type, become num_levels 2; other bytes 256; other whole numbers the largest
+    value + 1; all int32. Data with a fraction or a negative number become float32. Refused: whole
+    numbers beyond 2^24, of which float32 would merge neighbours; complex numbers; an array of one
+    dimension, whose rows are unknown; labels that are no whole numbers.
     """
+    checks.positive_int(seed, "seed", least=0)
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path.absolute()}; give the path of a table or array.")
-    if path.suffix == ".npz":
-        found = formats.read_arrays(path)
-        if set(SPLITS) <= set(found):
-            return _own(path, [found[split] for split in SPLITS])
-        if len(found) != 1:
-            raise checks.InputError(
-                f"{path} holds {', '.join(found) or 'nothing'}; "
-                "it needs the arrays train, valid and test, or exactly one array."
-            )
-        (x,) = found.values()
-    elif path.suffix == ".npy":
-        x = formats.read_npy(path)
-    else:
-        suffixes = (".csv", ".amat", ".txt", ".data", ".npy", ".npz")
-        checks.choice(path.suffix, suffixes, "the suffix of path")
-        x = formats.read_text(path)
-    if np.ndim(x) < 2 or len(x) < 10:
-        raise checks.InputError(
-            f"{path} has shape {np.shape(x)}; it needs 10 rows to split 80/10/10, [n, ...]."
-        )
-    order = np.random.default_rng(0).permutation(len(x))
-    tenth = len(x) // 10
-    return _own(path, np.split(x[order], [len(x) - 2 * tenth, len(x) - tenth]))
+    return _own(path, *own.read(path, seed))
 
 
 def subset(x: np.ndarray, num: int, seed: int = 0) -> np.ndarray:
@@ -196,7 +193,7 @@ def _dataset(name, parts, num_levels, description, labels=None) -> Dataset:
         for split, x, y in zip(SPLITS, parts, labels, strict=True):
             if len(x) != len(y):
                 raise checks.InputError(f"{name} {split}: {len(x)} rows, but {len(y)} labels.")
-            _check_integers(y, CLASSES[name], f"labels of {name} {split}")
+            _check_integers(y, CLASSES.get(name, EXACT), f"labels of {name} {split}")
         labels = {split: np.asarray(y, np.int32) for split, y in zip(SPLITS, labels, strict=True)}
     dtype = np.float32 if num_levels is None else np.int32
     train, valid, test = (np.asarray(x, dtype) for x in parts)
@@ -220,20 +217,22 @@ def _are_levels(x, num_levels) -> bool:
     return bool(whole and x.min() >= 0 and x.max() < num_levels)
 
 
-def _own(path, parts) -> Dataset:
+def _own(path, parts, labels, how) -> Dataset:
     """A user's arrays, whose kind of number decides their levels."""
     for x in parts:
         if x.ndim < 2 or x.size == 0:
             raise checks.InputError(
                 f"{path} holds {x.dtype} of shape {x.shape}; it needs rows of numbers, [n, ...]."
             )
+        checks.finite_rows(x, str(path))
     num_levels = None
     if all(_are_levels(x, EXACT) for x in parts):
-        is_bytes = all(x.dtype == np.uint8 for x in parts)
-        num_levels = 256 if is_bytes else max(2, *(int(x.max()) + 1 for x in parts))
+        num_levels = max(2, *(int(x.max()) + 1 for x in parts))
+        if num_levels > 2 and all(x.dtype == np.uint8 for x in parts):
+            num_levels = 256
     else:
         parts = [_as_float32(x, path) for x in parts]
-    return _dataset(str(path), parts, num_levels, f"Rows of {path.name}.")
+    return _dataset(str(path), parts, num_levels, f"Rows of {path.name}, {how}.", labels)
 
 
 def _as_float32(x, path) -> np.ndarray:
@@ -269,13 +268,9 @@ def _find(name, folder, candidates, source) -> Path:
 # --- one function a set; `folder` is the data folder ------------------------------------------
 
 
-def _digits(name, folder) -> Dataset:
-    from sklearn.datasets import load_digits  # slow to import, and only needed here
-
-    digits = load_digits()
-    order = np.random.RandomState(0).permutation(len(digits.images))
-    x, y = (np.split(a[order], [1297, 1497]) for a in (digits.images, digits.target))
-    return _dataset(name, x, 17, "Handwritten digits of scikit-learn, 0 = paper, 16 = ink.", y)
+def _bundled(name, folder) -> Dataset:
+    parts, labels, num_levels, description = bundled.SETS[name]()
+    return _dataset(name, parts, num_levels, description, labels)
 
 
 def _idx(name, folder) -> Dataset:
@@ -359,8 +354,9 @@ def _delta_coded(path) -> tuple[np.ndarray, np.ndarray]:
 
 def _binary_table(name, folder) -> Dataset:
     source = "UCLA-StarAI/Density-Estimation-Datasets on GitHub"
-    texts = [f"binary_density/{name}.{split}.data" for split in SPLITS]
-    parts = _npz_or_texts(name, folder, f"binary_density/{name}.npz", texts, source)
+    inside = "binary_density/" if not folder or (Path(folder) / "binary_density").is_dir() else ""
+    texts = [f"{inside}{name}.{split}.data" for split in SPLITS]
+    parts = _npz_or_texts(name, folder, f"{inside}{name}.npz", texts, source)
     return _dataset(name, parts, 2, "Binary features, a benchmark of density estimation.")
 
 
@@ -419,15 +415,8 @@ def _bsds300_patches(name, folder) -> Dataset:
     parts = formats.read_npz(path, **dict.fromkeys(SPLITS, (8, 8)))
     for split, x in zip(SPLITS, parts, strict=True):
         _check_integers(x.reshape(-1), 256, f"{split} of {path}")
-    parts = [_patches(x, seed) for seed, x in enumerate(parts)]
+    parts = [tables.patches(x, seed) for seed, x in enumerate(parts)]
     return _dataset(name, parts, None, "8x8 grey patches of photographs, in nats over 63 numbers.")
-
-
-def _patches(x, seed) -> np.ndarray:
-    """uint8 [n, 8, 8] -> noise added, divided by 256, less the mean, without the last. [n, 63]"""
-    x = x.reshape(-1, 64)
-    x = (x + np.random.default_rng(seed).random(x.shape)) / 256
-    return (x - x.mean(1, keepdims=True))[:, :63].astype(np.float32)
 
 
 def _power(name, folder) -> Dataset:
@@ -503,7 +492,7 @@ def _tiny_shakespeare(name, folder) -> Dataset:
 
 
 LOADERS = {
-    "digits": _digits,
+    **dict.fromkeys(bundled.SETS, _bundled),
     "mnist": _idx,
     "fashion_mnist": _idx,
     "binarized_mnist": _binarized_mnist,

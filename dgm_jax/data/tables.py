@@ -1,4 +1,4 @@
-"""The published preprocessing of four tables from UCI, each to (train, valid, test).
+"""The published preprocessing of patches, and of four tables from UCI to (train, valid, test).
 
 Papamakarios et al. (2017), "Masked autoregressive flow for density estimation", appendix D, whose
 arrays these functions take: what they drop, the noise of what is discrete, the scale, the split.
@@ -109,3 +109,13 @@ def hepmass(train: np.ndarray, test: np.ndarray) -> Parts:
 def miniboone(x: np.ndarray) -> Parts:
     """Neutrinos of MiniBooNE, cleaned already [n, 43]: split, then scaled."""
     return scaled(tenths(_numbers(x, 43)))
+
+
+def patches(x: np.ndarray, seed: int) -> np.ndarray:
+    """Grey patches [n, 8, 8] of levels 0..255 -> 63 columns, without the mean and the last pixel.
+
+    Noise of default_rng(seed) is added first, and the sum divided by 256.
+    """
+    x = x.reshape(-1, 64)
+    x = (x + np.random.default_rng(seed).random(x.shape)) / 256
+    return (x - x.mean(1, keepdims=True))[:, :63].astype(np.float32)
