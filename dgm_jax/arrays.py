@@ -7,11 +7,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike, DTypeLike
 
 
-def wide(*arrays_or_dtypes):
+def wide(*arrays_or_dtypes: ArrayLike | DTypeLike) -> jnp.dtype:
     """The dtype of all of them together, float32 at least: what 16 bits are too coarse for."""
     return jnp.promote_types(jnp.result_type(*arrays_or_dtypes), jnp.float32)
+
+
+def same_rank(*arrays: Array) -> tuple[Array, ...]:
+    """The arrays with axes of 1 in front, so that all have as many axes as the one with most.
+
+    They broadcast as they did, also with `jax_numpy_rank_promotion="raise"`, under which an array
+    does not silently take on axes of another.
+    """
+    ndim = max(map(jnp.ndim, arrays))
+    return tuple(jnp.expand_dims(a, range(ndim - jnp.ndim(a))) for a in arrays)
 
 
 def soft_bound(x: Array, bound: float) -> Array:
@@ -32,7 +43,7 @@ def parted(shifts: Array, scales: Array, points: Array, bound: float) -> tuple[A
     be reached; at zero all are the standard component, and their gradients by s_j differ.
     log s_j = soft_bound(scales_j, bound).
     """
-    log_scales = soft_bound(scales, bound)
+    log_scales, points = same_rank(soft_bound(scales, bound), points)
     return shifts - points * jnp.expm1(log_scales), log_scales
 
 

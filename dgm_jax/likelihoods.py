@@ -15,13 +15,15 @@ from functools import partial
 from typing import NamedTuple
 
 import distrax
+import jax
 import jax.numpy as jnp
 from jax.scipy.special import logit, ndtri
 
 from . import checks, nets
-from .arrays import mid_quantiles, parted
+from .arrays import mid_quantiles, parted, same_rank, wide
 from .bijectors import Law, affine
 from .distributions import DiscretizedLogisticMixture, Levels
+from .distributions.divergence import exact_divergence
 from .nets import Encoding, Head
 from .protocol import Array, Density, Net, Shape
 
@@ -103,6 +105,7 @@ class _Logistics(NamedTuple):
         """Logits, means and log-scales: f = 0 are K components of width 1 / K, side by side."""
         logits, means, log_scales = jnp.split(f, 3, -1)
         middles = jnp.asarray(2 * mid_quantiles(self.num_components) - 1, f.dtype)
+        means, middles = same_rank(means, middles)
         log_scales = jnp.clip(log_scales - math.log(2 * self.num_components), -7, 7)
         return logits, means + middles, log_scales
 
@@ -155,7 +158,16 @@ def gaussian(law: Law | None = None) -> Conditional:
     return Conditional(law.num_params, dist)
 
 
-KINDS = {"gaussian": (ndtri, distrax.Normal), "logistic": (logit, distrax.Logistic)}
+class _Logistic(distrax.Logistic):
+    """Draws without a promotion of ranks, as those of a `distrax.Normal` are."""
+
+    def _sample_n(self, key, n):
+        dtype = jnp.result_type(self._loc, self._scale)
+        noise = jax.random.logistic(key, (n, *self.batch_shape), dtype)
+        return self.scale[None] * noise + self.loc[None]
+
+
+KINDS = {"gaussian": (ndtri, distrax.Normal), "logistic": (logit, _Logistic)}
 
 
 def mixture(num_components: int = 10, *, kind: str = "gaussian", bound: float = 3.0) -> Conditional:
@@ -231,19 +243,22 @@ def _by_entry(f, shape, num_params):
     )
 
 
+@exact_divergence
 class _Factorised(distrax.Independent):
     """Independent entries of one family; refuses an x of another shape or kind."""
 
     def __init__(self, conditional, f, shape):
         super().__init__(conditional.dist(f), len(shape))
-        self._encoding, self._event = conditional.encoding, shape
+        self._conditional, self._f, self._event = conditional, f, shape
 
     def log_prob(self, value):
-        if self._encoding is None:
+        encoding = self._conditional.encoding
+        if encoding is None:
             checks.event_of(value, self._event)
         else:
-            checks.levels_of(value, self._event, self._encoding.num_levels)
-        return super().log_prob(value)
+            checks.levels_of(value, self._event, encoding.num_levels)
+        f, value = same_rank(self._f, value[..., None])
+        return self._reduce(jnp.sum, self._conditional.dist(f).log_prob(value[..., 0]))
 
     def _sample_n(self, key, n):
         checks.key(key, "seed")
@@ -260,6 +275,7 @@ def _log_frequencies(x, num_levels):
     return jnp.log(counts + 0.5) - math.log(len(x) + num_levels / 2)
 
 
+@exact_divergence
 class _Mixture(distrax.MixtureSameFamily):
     """Draws of the dtype of the components: distrax picks one of them by a sum in float32."""
 
@@ -267,8 +283,13 @@ class _Mixture(distrax.MixtureSameFamily):
         return super()._sample_n(key, n).astype(self.components_distribution.loc.dtype)
 
 
+@exact_divergence
 class _Bit(distrax.Bernoulli):
     """0 and 1 only: distrax would score any other number, such as a grey level, likewise."""
 
     def log_prob(self, value):
         return jnp.where((value == 0) | (value == 1), super().log_prob(value), -jnp.inf)
+
+    def _sample_n(self, key, n):
+        u = jax.random.uniform(key, (n, *self.batch_shape), wide(self.probs))
+        return (u < self.probs[None]).astype(self._dtype)

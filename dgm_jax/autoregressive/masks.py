@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import checks
 from ..distributions import Autoregressive
+from ..distributions.divergence import exact_divergence
 from ..likelihoods import Conditional
 from ..protocol import Array, CausalNet, Density, Key, Params, again
 from .density import density
@@ -139,6 +140,7 @@ def replaced(net: CausalNet, places: Places) -> CausalNet:
 def moved(params: Params, places: Places) -> Params:
     """The parameters of a `nets.made` with each weight where its two ends are placed."""
     order, first, last = places.order, places.units[0], places.units[-1]
+    params = jax.tree.map(jnp.asarray, params)  # an array of numpy has no traced index
 
     def by_coordinate(array, axis):  # entries of one coordinate stay together
         dim, shape = len(order), array.shape
@@ -159,6 +161,7 @@ def moved(params: Params, places: Places) -> Params:
     return moving
 
 
+@exact_divergence
 class Ensemble(distrax.Distribution):
     """p(x) = (1/M) Σ_m p_m(x): the same weights under M masks, a mixture in equal parts.
 

@@ -35,7 +35,7 @@ class Autoregressive(distrax.Bijector):
         *,
         key: Key | None = None,
     ):
-        super().__init__(event_ndims_in=1)
+        super().__init__(event_ndims_in=1, is_constant_log_det=law.constant_log_det)
         if net.linearize is None:
             raise checks.InputError(
                 "net must have a derivative by its inputs, `linearize`, for a flow to invert; this "

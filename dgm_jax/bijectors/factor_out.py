@@ -18,7 +18,6 @@ class FactorOut(distrax.Bijector):
     """
 
     def __init__(self, rest: distrax.Bijector, shape: tuple[int, int, int]):
-        super().__init__(event_ndims_in=1, event_ndims_out=3)
         checks.image_shape(shape)
         if shape[-1] % 2:
             raise checks.InputError(
@@ -30,6 +29,12 @@ class FactorOut(distrax.Bijector):
                 f"{rest.event_ndims_in} to {rest.event_ndims_out}. Compose it with "
                 "invert(fixed(flatten(shape)))."
             )
+        super().__init__(
+            event_ndims_in=1,
+            event_ndims_out=3,
+            is_constant_jacobian=rest.is_constant_jacobian,
+            is_constant_log_det=rest.is_constant_log_det,
+        )
         self._rest, self._shape = rest, tuple(shape)
         self._half = flatten((*shape[:2], shape[2] // 2))
 

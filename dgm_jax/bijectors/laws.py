@@ -17,6 +17,7 @@ class Law(NamedTuple):
 
     num_params: int
     bijector: Callable[[Array], distrax.Bijector]  # c [..., num_params] -> scalar bijector [...]
+    constant_log_det: bool = False  # whether log τ' is one number, whatever x and c are
 
 
 def affine(*, bound: float = 3.0) -> Law:
@@ -56,4 +57,4 @@ def contraction(*, least: float = 1e-3) -> Law:
 
 def additive() -> Law:
     """τ(x; c) = x + c_0, of log-det 0. Dinh et al. (2015), "NICE", eq. 3."""
-    return Law(1, lambda c: distrax.ScalarAffine(shift=c[..., 0]))
+    return Law(1, lambda c: distrax.ScalarAffine(shift=c[..., 0]), constant_log_det=True)

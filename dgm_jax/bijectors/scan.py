@@ -37,8 +37,12 @@ class Scan(distrax.Bijector):
                 f"params must stack {num_layers} layers on each first axis; got {stacked.pop()}. "
                 "They may be of a model with another num_layers."
             )
-        first = jax.tree.map(lambda leaf: leaf[0], params)
-        super().__init__(event_ndims_in=layer(first, *context).event_ndims_in)
+        first = layer(jax.tree.map(lambda leaf: leaf[0], params), *context)
+        super().__init__(
+            event_ndims_in=first.event_ndims_in,
+            is_constant_jacobian=first.is_constant_jacobian,
+            is_constant_log_det=first.is_constant_log_det,
+        )
         self._options = layer, num_layers, unroll
         self._params, self._context = params, context
 

@@ -12,9 +12,11 @@ from jax.tree_util import Partial
 
 from .. import checks
 from ..protocol import Array, CausalNet, Key, Params, again
+from .divergence import exact_divergence, level_logits
 from .levels import Levels
 
 
+@exact_divergence
 class Autoregressive(distrax.Distribution):
     """log p(x | c) = Σ_i log p(x_i | x_<i, c), in nats, with p(x_i | x_<i, c) = to_dist(f_i).
 
@@ -65,7 +67,9 @@ class Autoregressive(distrax.Distribution):
         return self._to_dist(self._shaped(f, f.shape[-1]))
 
     def log_prob(self, value):
-        return self._total(self.conditionals(value).log_prob(value))
+        each = self.conditionals(value)
+        axes_of_cond = range(len(each.batch_shape) - jnp.ndim(value))
+        return self._total(each.log_prob(jnp.expand_dims(value, axes_of_cond)))
 
     def complete(self, x: Array, given: Array, *, seed: Key) -> Array:
         """x where `given`, and draws p(x_i | x_<i) elsewhere: inpainting, imputation.
@@ -201,10 +205,9 @@ def _sharpen(top_k, to_dist, temperature, f):
 
 def _logits(dist):
     """log p of every level up to a constant, [..., K]."""
-    if not hasattr(dist, "logits") or not jnp.issubdtype(dist.dtype, jnp.integer):
+    logits = level_logits(dist)
+    if logits is None:
         raise checks.InputError(
             f"sharpened is for discrete conditionals; got {type(dist).__name__}."
         )
-    if isinstance(dist, distrax.Bernoulli):  # its one logit is that of level 1 against level 0
-        return jnp.stack([jnp.zeros_like(dist.logits), dist.logits], -1)
-    return dist.logits
+    return logits

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from .. import checks
 from ..arrays import within_cell
 from ..protocol import Array, Density, Key, Shape
+from .divergence import exact_divergence
 
 
 def uniform_noise(shape: Shape) -> Density:
@@ -22,11 +23,25 @@ def uniform_noise(shape: Shape) -> Density:
     def dist(params, cond=None, *, key=None):
         checks.condition(cond, shape)
         zeros = jnp.zeros(jnp.shape(cond))
-        return distrax.Independent(distrax.Uniform(zeros, zeros + 1), len(shape))
+        return _Uniform(distrax.Uniform(zeros, zeros + 1), len(shape))
 
     return Density(lambda key: {}, dist, cond_shape=tuple(shape))
 
 
+@exact_divergence
+class _Uniform(distrax.Independent):
+    """Of typed keys only; distrax would take an integer and make a legacy key of it."""
+
+    def _sample_n(self, key, n):
+        checks.key(key, "seed")
+        return super()._sample_n(key, n)
+
+    def _sample_n_and_log_prob(self, key, n):
+        checks.key(key, "seed")
+        return super()._sample_n_and_log_prob(key, n)
+
+
+@exact_divergence
 class Quantized(distrax.Distribution):
     """P(x) = ∫ p(x + u) du over [0, 1)^D: levels x = ⌊y⌋, in 0..num_levels-1, of numbers y ~ p.
 

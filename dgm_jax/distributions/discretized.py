@@ -6,10 +6,12 @@ import jax.numpy as jnp
 from jax.nn import log_sigmoid, log_softmax, logsumexp
 
 from .. import checks
-from ..arrays import wide
+from ..arrays import same_rank, wide
 from ..protocol import Array
+from .divergence import exact_divergence
 
 
+@exact_divergence
 class DiscretizedLogisticMixture(distrax.Distribution):
     """P(v) = Σ_j π_j [σ((v⁺ - μ_j) / s_j) - σ((v⁻ - μ_j) / s_j)] for levels v = 0..K-1, in nats.
 
@@ -71,6 +73,17 @@ class DiscretizedLogisticMixture(distrax.Distribution):
         p = jnp.exp(self.logits)
         return p @ jnp.arange(self._num_levels, dtype=p.dtype)
 
+    def variance(self):
+        """E[(v - E[v])²] = Σ_v (v - E[v])² P(v), at the cost of `logits`."""
+        p = jnp.exp(self.logits)
+        levels = jnp.arange(self._num_levels, dtype=p.dtype)
+        return (p * (levels - (p @ levels)[..., None]) ** 2).sum(-1)
+
+    def entropy(self):
+        """-Σ_v P(v) log P(v), in nats, at the cost of `logits`."""
+        log_p = self.logits
+        return -(jnp.exp(log_p) * log_p).sum(-1)
+
     def mode(self):
         """The likeliest level, at the cost of `logits`."""
         return jnp.argmax(self.logits, -1).astype(self.dtype)
@@ -83,18 +96,19 @@ class DiscretizedLogisticMixture(distrax.Distribution):
                 f"{jnp.result_type(value)}. Continuous data need a continuous density."
             )
         last = self._num_levels - 1
-        v = jnp.asarray(value)[..., None]
-        above, below = self._standardised(v + 1), self._standardised(v)
-        log_width = _log1mexp(jnp.exp(-self._log_scales))
+        parts = (self._log_weights, self._means, self._log_scales)
+        v, log_weights, means, log_scales = same_rank(jnp.asarray(value)[..., None], *parts)
+
+        def edge(v):  # (v - ½ - μ) / s below level v: one expression, so that neighbours agree
+            return (v - 0.5 - means) * jnp.exp(-log_scales)
+
+        above, below = edge(v + 1), edge(v)
+        log_width = _log1mexp(jnp.exp(-log_scales))
         log_p = jnp.where(v == last, 0, log_sigmoid(above))
         log_p += jnp.where(v == 0, 0, log_sigmoid(-below))
         log_p += jnp.where((v == 0) | (v == last), 0, log_width)
-        log_p = logsumexp(self._log_weights + log_p, -1)
-        return jnp.where((value < 0) | (value > last), -jnp.inf, log_p)
-
-    def _standardised(self, v):
-        """(v - ½ - μ) / s, of the edge below level v: one expression, so that neighbours agree."""
-        return (v - 0.5 - self._means) * jnp.exp(-self._log_scales)
+        log_p = logsumexp(log_weights + log_p, -1)
+        return jnp.where((v[..., 0] < 0) | (v[..., 0] > last), -jnp.inf, log_p)
 
     def _sample_n(self, key, n):
         """A component, its logistic by the inverse of its CDF, and the nearest level."""

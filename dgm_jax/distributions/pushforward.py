@@ -5,8 +5,10 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Shape
+from .divergence import affine_map, columns, exact_divergence
 
 
+@exact_divergence
 class Pushforward(distrax.Transformed):
     """log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats.
 
@@ -15,6 +17,10 @@ class Pushforward(distrax.Transformed):
     distrax maps the bijector over samples one by one; the bijectors here broadcast over batches,
     so all samples go through T together, which is what fast matrix products want.
     Costs: `log_prob` one inverse of T; `sample` and `sample_and_log_prob` one forward.
+
+    In closed form there are `mean` where T is affine, `variance` where the base is Gaussian too,
+    `mode` and `entropy` where the log-det of T is constant, as of additive couplings. Elsewhere
+    these are refused with an InputError, as divergences are (`divergence.kl_divergence`).
     """
 
     def __init__(
@@ -34,6 +40,35 @@ class Pushforward(distrax.Transformed):
         checks.common_batch({"x": value_batch, "cond": tuple(self.distribution.batch_shape)})
         return super().log_prob(value)
 
+    def mean(self):
+        """T(E[z]), of an affine T."""
+        self._check(self.bijector.is_constant_jacobian, "mean", "T is not affine", "x")
+        return super().mean()
+
+    def mode(self):
+        """T(mode of z), of a T with constant log-det."""
+        self._check(self.bijector.is_constant_log_det, "mode", "the log-det of T varies")
+        return super().mode()
+
+    def entropy(self, input_hint=None):
+        """H(z) + log|det J_T|, in nats, of a T with constant log-det."""
+        constant = self.bijector.is_constant_log_det
+        self._check(constant, "entropy", "the log-det of T varies", "-log_prob(x)")
+        return super().entropy(input_hint)
+
+    def variance(self):
+        """Of each entry of x, of an affine T of Gaussian z: Σ_k (∂x_i/∂ε_k)², ε ~ N(0, I)."""
+        found = affine_map(self)
+        why = "T is not affine or z not Gaussian"
+        self._check(found is not None, "variance", why, "(x - E x)²")
+        value = (columns(found[0].forward, found[1])[1] ** 2).sum(0)
+        return jnp.broadcast_to(value, (*self.batch_shape, *self.event_shape))
+
+    def _check(self, has_closed_form, what, why, estimate=None):
+        if not has_closed_form:
+            remedy = f" Estimate it: the mean of {estimate} over samples x." if estimate else ""
+            raise checks.InputError(f"{what} has no closed form here, as {why}.{remedy}")
+
     def _sample_n(self, key, n):
         checks.key(key, "seed")
         return self.bijector.forward(self.distribution.sample(seed=key, sample_shape=(n,)))
@@ -45,12 +80,17 @@ class Pushforward(distrax.Transformed):
         return x, log_prob - log_det
 
 
+@exact_divergence
 class _Copies(distrax.Distribution):
     """A batch of independent copies of one distribution; a copy is scored as the one is."""
 
     def __init__(self, one, copies):
         super().__init__()
         self._one, self._copies = one, tuple(copies)
+
+    @property
+    def one(self):
+        return self._one
 
     @property
     def event_shape(self):
@@ -69,6 +109,18 @@ class _Copies(distrax.Distribution):
 
     def entropy(self):
         return jnp.broadcast_to(self._one.entropy(), self.batch_shape)
+
+    def mean(self):
+        return self._of_each(self._one.mean())
+
+    def mode(self):
+        return self._of_each(self._one.mode())
+
+    def variance(self):
+        return self._of_each(self._one.variance())
+
+    def _of_each(self, value):
+        return jnp.broadcast_to(value, (*self.batch_shape, *self.event_shape))
 
     def _sample_n(self, key, n):
         return self._one.sample(seed=key, sample_shape=(n, *self._copies))

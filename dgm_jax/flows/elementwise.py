@@ -29,7 +29,11 @@ class Each(distrax.Bijector):
     """One scalar map for each coordinate of vectors [..., dim]."""
 
     def __init__(self, scalar: distrax.Bijector, dim: int):
-        super().__init__(event_ndims_in=1)
+        super().__init__(
+            event_ndims_in=1,
+            is_constant_jacobian=scalar.is_constant_jacobian,
+            is_constant_log_det=scalar.is_constant_log_det,
+        )
         self._scalar, self._dim = scalar, dim
 
     def forward_and_log_det(self, x):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, log_softmax
 
-from dgm_jax.distributions import DiscretizedLogisticMixture
+from dgm_jax.distributions import DiscretizedLogisticMixture, Levels
 from tests.contracts.compiled import jit
 
 LEVELS = (2, 17, 256)
@@ -152,3 +152,22 @@ def test_what_is_no_level_has_no_probability_or_is_refused():
         DiscretizedLogisticMixture(jnp.zeros(2), jnp.zeros(3), jnp.zeros(2))
     with pytest.raises(TypeError, match="seed must be a typed key"):
         dist.sample(seed=0)
+
+
+@pytest.mark.parametrize("num_levels", (2, 17))
+def test_its_moments_and_entropy_are_the_sums_over_its_levels(num_levels):
+    """Of the same levels as a categorical distribution, too."""
+    logits, means, log_scales = np.random.default_rng(1).normal(0, 1, (3, 50, 4))
+
+    @jit
+    def told():
+        dist = DiscretizedLogisticMixture(logits, means, log_scales, num_levels=num_levels)
+        both = dist, Levels(logits=dist.logits)
+        return dist.logits, [(d.mean(), d.variance(), d.entropy(), d.mode()) for d in both]
+
+    log_p, both = jax.device_get(told())
+    p, levels = np.exp(np.float64(log_p)), np.arange(num_levels)
+    mean = p @ levels
+    wanted = mean, p @ levels**2 - mean**2, -(p * log_p).sum(-1), p.argmax(-1)
+    for got in both:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), got, wanted)

@@ -6,9 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dgm_jax import checks
+from dgm_jax.bijectors import Triangular, additive
 from dgm_jax.combinators import pushforward
 from dgm_jax.distributions import Pushforward, standard_normal
-from dgm_jax.flows import coupling
+from dgm_jax.flows import coupling, realnvp
+from tests.contracts.compiled import jit
+from tests.helpers import drawn
 
 
 class Linear(distrax.Bijector):
@@ -68,3 +72,38 @@ def test_points_that_are_not_as_many_as_the_conditions_are_refused_by_name():
     with pytest.raises(ValueError, match=told):
         dist.log_prob(jnp.ones((5, 2)))
     assert dist.log_prob(jnp.ones(2)).shape == (7,)
+
+
+def test_a_map_that_keeps_volumes_has_the_entropy_and_the_mode_of_its_base():
+    """The mode is T(0), where log p is that of the base at 0; layers in a scan too."""
+
+    def model(num_layers):
+        flow = realnvp(2, hidden=(3,), num_layers=num_layers, law=additive(), cond_shape=(1,))
+        return pushforward(flow, standard_normal(2))
+
+    @jit
+    def told(params):
+        dist = model(4).dist(params, jnp.ones((3, 1)))
+        one = dist.distribution.one
+        return dist.entropy(), one.entropy(), dist.log_prob(dist.mode()), one.log_prob(jnp.zeros(2))
+
+    entropy, of_base, at_mode, at_zero = told(drawn(model(4)))
+    np.testing.assert_allclose(entropy, np.full(3, of_base), rtol=1e-6)
+    np.testing.assert_allclose(at_mode, np.full(3, at_zero), rtol=1e-6)
+
+
+def test_an_affine_map_of_copies_has_their_moments():
+    base = distrax.MultivariateNormalDiag(jnp.array([1.0, -1.0]), jnp.array([2.0, 3.0]))
+    matrix = Triangular(A, jnp.log(jnp.diagonal(A)), lower=True)
+    dist = Pushforward(base, matrix, batch_shape=(3,))
+    np.testing.assert_allclose(dist.mean(), np.tile(A @ np.array([1.0, -1.0]), (3, 1)), rtol=1e-6)
+    np.testing.assert_allclose(dist.variance(), np.tile([16.0, 4 + 2.25], (3, 1)), rtol=1e-6)
+    np.testing.assert_allclose(dist.stddev() ** 2, dist.variance(), rtol=1e-6)
+
+
+def test_what_has_no_closed_form_is_refused_in_a_line():
+    model = pushforward(coupling(2, hidden=(3,)), standard_normal(2))
+    dist = model.dist(model.init(jax.random.key(0)))
+    for name in ("mean", "mode", "variance", "stddev", "entropy"):
+        with pytest.raises(checks.InputError, match="has no closed form here, as"):
+            getattr(dist, name)()

@@ -35,16 +35,16 @@ FAULTS = (
         "discretized-without-half",
         "T7: the bin of v reaches from v to v + 1",
         DISCRETIZED,
-        "return (v - 0.5 - self._means)",
-        "return (v - self._means)",
+        "return (v - 0.5 - means)",
+        "return (v - means)",
         "distributions/test_discretized.py::test_it_is_the_difference_of_distribution_functions",
     ),
     Fault(
         "discretized-width-of-half-a-bin",
         "T6: the edges of a bin are half a level apart in its width",
         DISCRETIZED,
-        "log_width = _log1mexp(jnp.exp(-self._log_scales))",
-        "log_width = _log1mexp(0.5 * jnp.exp(-self._log_scales))",
+        "log_width = _log1mexp(jnp.exp(-log_scales))",
+        "log_width = _log1mexp(0.5 * jnp.exp(-log_scales))",
         (
             "distributions/test_discretized.py::"
             "test_it_sums_to_one_over_all_levels_whatever_the_parameters"

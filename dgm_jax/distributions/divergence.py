@@ -1,0 +1,156 @@
+"""KL(p ‖ q) in closed form, or refused, where p or q is a distribution of this library.
+
+distrax finds a divergence in a register of pairs of classes, and what a class inherits there need
+not hold for it: two `distrax.Transformed` count as one map if their programs read alike, whatever
+the parameters in them are. So every class here enters the register itself (`exact_divergence`).
+"""
+
+import math
+
+import distrax
+import jax
+import jax.numpy as jnp
+from jax.nn import log_softmax
+from tensorflow_probability.substrates import jax as tfp
+
+from .. import checks
+from ..protocol import Array
+
+
+def exact_divergence(cls: type) -> type:
+    """A class decorator: KL from it and to it is `kl_divergence`, whatever the other one is."""
+    others = [distrax.Distribution, tfp.distributions.Distribution]
+    if distrax.Transformed in cls.__bases__:  # what is registered for it would be found as soon
+        others += [distrax.Transformed, distrax.Transformed.equiv_tfp_cls]
+    for pair in [(cls, cls), *((cls, other) for other in others), *((o, cls) for o in others)]:
+        tfp.distributions.RegisterKL(*pair)(kl_divergence)
+    return cls
+
+
+def kl_divergence(p: distrax.Distribution, q: distrax.Distribution, **unused) -> Array:
+    """KL(p ‖ q) = E_p [log p(x) - log q(x)], in nats, for each of a batch.
+
+    In closed form, of one kind of events:
+
+    - levels of one number K: a sum over all of them
+    - T(z) and T(z'), T one and the same object: KL(z ‖ z'), as T changes no divergence
+    - independent entries: the sum of their divergences
+    - Gaussians: also linear flows of Gaussians, and independent normal entries
+
+    Of others InputError, which names the estimate by samples. `p.kl_divergence(q)` comes here.
+    """
+    if tuple(p.event_shape) != tuple(q.event_shape):
+        raise checks.InputError(
+            f"p and q must have the same event_shape; got {tuple(p.event_shape)} of {_name(p)} and "
+            f"{tuple(q.event_shape)} of {_name(q)}."
+        )
+    for closed_form in (_of_copies, _of_levels, _of_one_map, _of_entries, _of_gaussians):
+        found = closed_form(p, q)
+        if found is not None:
+            return found
+    raise checks.InputError(
+        f"kl_divergence of {_name(p)} and {_name(q)} has no closed form here. Estimate it from "
+        "samples of the first: x, log_p = p.sample_and_log_prob(seed=key, sample_shape=(n,)), and "
+        "then objectives.mean_log_ratio(log_p, q.log_prob(x)); of a model: objectives.reverse_kl."
+    )
+
+
+def level_logits(dist: distrax.Distribution) -> Array | None:
+    """log p of every level up to a constant, [..., K], or None where events are no levels."""
+    logits = None if tuple(dist.event_shape) else getattr(dist, "logits", None)
+    if logits is None or not jnp.issubdtype(dist.dtype, jnp.integer):
+        return None
+    if isinstance(dist, distrax.Bernoulli):  # its one logit is that of level 1 against level 0
+        return jnp.stack([jnp.zeros_like(logits), logits], -1)
+    return logits
+
+
+def affine_map(dist: distrax.Distribution) -> tuple[distrax.Bijector, tuple[int, ...]] | None:
+    """T and the shape of ε, where the distribution is that of T(ε), T affine and ε ~ N(0, I)."""
+    dist = getattr(dist, "one", dist)
+    if isinstance(dist, distrax.Independent) and isinstance(dist.distribution, distrax.Normal):
+        each = distrax.ScalarAffine(dist.distribution.loc, dist.distribution.scale)
+        return distrax.Block(each, len(dist.event_shape)), tuple(dist.event_shape)
+    if isinstance(dist, distrax.Transformed) and dist.bijector.is_constant_jacobian:
+        base = affine_map(dist.distribution)
+        if base is not None:
+            return distrax.Chain([dist.bijector, base[0]]), base[1]
+    return None
+
+
+def columns(function, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """f(0) [..., *event] and the columns of an affine f, f(e_k) - f(0) [k, ..., *event]."""
+    centre, push = jax.linearize(function, jnp.zeros(shape))
+    units = jnp.eye(math.prod(shape)).reshape(-1, *shape)
+    return centre, jax.vmap(push)(units)
+
+
+# ------------------------------------------------ KL(p ‖ q), or None where they are of another kind
+def _of_copies(p, q):
+    if not (hasattr(p, "one") or hasattr(q, "one")):
+        return None
+    batch_shape = jnp.broadcast_shapes(p.batch_shape, q.batch_shape)
+    one, other = getattr(p, "one", p), getattr(q, "one", q)
+    found = _between(one, other)
+    return None if found is None else jnp.broadcast_to(found, batch_shape)
+
+
+def _of_levels(p, q):
+    log_p, log_q = level_logits(p), level_logits(q)
+    if log_p is None or log_q is None:
+        return None
+    if log_p.shape[-1] != log_q.shape[-1]:
+        raise checks.InputError(
+            f"p and q must have the same number of levels; got {log_p.shape[-1]} of {_name(p)} and "
+            f"{log_q.shape[-1]} of {_name(q)}."
+        )
+    log_p, log_q = log_softmax(log_p), log_softmax(log_q)
+    never = log_p == -jnp.inf  # of which 0 log 0 = 0, whatever q says
+    ratio = jnp.where(never, 0, log_p) - jnp.where(never, 0, log_q)
+    return (jnp.exp(log_p) * ratio).sum(-1)
+
+
+def _of_one_map(p, q):
+    if all(isinstance(dist, distrax.Transformed) for dist in (p, q)) and p.bijector is q.bijector:
+        return _between(p.distribution, q.distribution)
+    return None
+
+
+def _of_entries(p, q):
+    if not all(isinstance(dist, distrax.Independent) for dist in (p, q)):
+        return None
+    if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
+        return None
+    each = _between(p.distribution, q.distribution)
+    return None if each is None else each.sum(range(-p.reinterpreted_batch_ndims, 0))
+
+
+def _of_gaussians(p, q):
+    """x = T_p(ε): with T_q⁻¹ T_p ε = C ε + m, ½ (‖C‖² + ‖m‖² - d) - log|det C|."""
+    of_p, of_q = affine_map(p), affine_map(q)
+    if of_p is None or of_q is None:
+        return None
+    (t_p, shape), (t_q, other_shape) = of_p, of_q
+
+    def between(noise):
+        there = t_q.inverse(t_p.forward(noise))
+        batch = there.shape[: there.ndim - len(other_shape)]
+        return there.reshape(*batch, -1)
+
+    m, c = columns(between, shape)
+    log_det = t_p.forward_log_det_jacobian(jnp.zeros(shape))
+    log_det = log_det - t_q.forward_log_det_jacobian(jnp.zeros(other_shape))
+    kl = ((c**2).sum((0, -1)) + (m**2).sum(-1) - m.shape[-1]) / 2 - log_det
+    return jnp.broadcast_to(kl, jnp.broadcast_shapes(p.batch_shape, q.batch_shape))
+
+
+def _between(p, q):
+    """KL(p ‖ q) of any two, None where distrax knows of none."""
+    try:
+        return p.kl_divergence(q)
+    except NotImplementedError:
+        return None
+
+
+def _name(dist):
+    return dist.name.lstrip("_")
