@@ -50,7 +50,8 @@ def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> De
     rows, contexts = _shape(dim, num_levels, window, shared)
 
     def of_coordinate(params, i, context):
-        return params["logits"][jnp.minimum(i, rows - 1), context]
+        logits = jnp.asarray(params["logits"])  # an array of numpy has no traced index
+        return logits[jnp.minimum(i, rows - 1), context]
 
     def init(key):
         checks.key(key)

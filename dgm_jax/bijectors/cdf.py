@@ -10,7 +10,7 @@ from jax.nn import log_sigmoid, log_softmax, logsumexp
 from jax.typing import DTypeLike
 
 from .. import checks
-from ..arrays import mid_quantiles, parted, soft_bound, wide
+from ..arrays import mid_quantiles, parted, same_rank, soft_bound, wide
 from ..protocol import Array
 from .laws import Law
 from .roots import bisect, newton_within
@@ -65,14 +65,20 @@ class MixtureLogisticCDF(distrax.Bijector):
         self._dtype = dtype
 
     def forward_and_log_det(self, x):
-        exact = jnp.asarray(x, jnp.result_type(x, self._shift))
-        y = jnp.exp(self._log_scale) * logit_cdf(self._mixture, exact) + self._shift
-        return self._narrow(x, y, self._log_scale + log_slope(self._mixture, exact))
+        exact, mixture, log_scale, shift = self._aligned(x)
+        y = jnp.exp(log_scale) * logit_cdf(mixture, exact) + shift
+        return self._narrow(x, y, log_scale + log_slope(mixture, exact))
 
     def inverse_and_log_det(self, y):
-        logit = (y - self._shift) * jnp.exp(-self._log_scale)
-        x = quantile(self._mixture, logit)
-        return self._narrow(y, x, -self._log_scale - log_slope(self._mixture, x))
+        exact, mixture, log_scale, shift = self._aligned(y)
+        x = quantile(mixture, (exact - shift) * jnp.exp(-log_scale))
+        return self._narrow(y, x, -log_scale - log_slope(mixture, x))
+
+    def _aligned(self, x):
+        """x in the precision of the arithmetic, and the parameters, all of one rank."""
+        x = jnp.asarray(x, jnp.result_type(x, self._shift))
+        x, log_scale, shift = same_rank(x, self._log_scale, self._shift)
+        return x, Mixture(*same_rank(*self._mixture, x[..., None])[:3]), log_scale, shift
 
     def _narrow(self, like, *results):
         dtype = jnp.result_type(like, self._dtype)

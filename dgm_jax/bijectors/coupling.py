@@ -32,10 +32,11 @@ class Coupling(distrax.Bijector):
         *,
         event_ndims: int = 1,
     ):
-        super().__init__(event_ndims_in=event_ndims)
-        mask = np.asarray(mask)
-        checks.mask(mask, mask.size)
-        self._mask, self._conditioner, self._law = mask, conditioner, law
+        super().__init__(event_ndims_in=event_ndims, is_constant_log_det=law.constant_log_det)
+        checks.mask(mask, np.size(mask))
+        # Not an array, which would be traced where the coupling is an argument of `jit`.
+        self._mask = tuple(np.asarray(mask).tolist())
+        self._conditioner, self._law = conditioner, law
 
     def forward_and_log_det(self, x):
         return self._run(x, "forward_and_log_det")
@@ -45,7 +46,8 @@ class Coupling(distrax.Bijector):
 
     def _run(self, x, method):
         checks.events(x, len(self._mask))
-        kept, to_move = _where(x, self._mask), _where(x, ~self._mask)
+        mask = np.array(self._mask)
+        kept, to_move = _where(x, mask), _where(x, ~mask)
         c = self._conditioner(kept)
         wanted = to_move.shape[-1] * self._law.num_params
         if jnp.shape(c)[-1:] != (wanted,):
@@ -53,7 +55,7 @@ class Coupling(distrax.Bijector):
         c = c.reshape(*c.shape[:-1], self._law.num_params, to_move.shape[-1])
         moved, log_det = getattr(self._law.bijector(jnp.swapaxes(c, -1, -2)), method)(to_move)
         kept = jnp.broadcast_to(kept, (*moved.shape[:-1], kept.shape[-1]))
-        return _merge(kept, moved, self._mask), total(log_det, self.event_ndims_in)
+        return _merge(kept, moved, mask), total(log_det, self.event_ndims_in)
 
 
 # Halves cost nothing, a slice or a join; other masks are a gather with a constant index, which XLA

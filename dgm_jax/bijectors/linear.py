@@ -6,13 +6,14 @@ log-det counts H·W times. A product such as P L U is a `distrax.Chain` of its f
 """
 
 import math
+from functools import partial
 
 import distrax
 import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..arrays import no_log_det, wide
+from ..arrays import no_log_det, same_rank, wide
 from ..protocol import Array
 
 
@@ -26,12 +27,14 @@ class Diagonal(distrax.Bijector):
 
     def forward_and_log_det(self, x):
         checks.events(x, self._log_scale.shape[-1])
-        y = x * jnp.exp(self._log_scale) + self._shift
+        x, log_scale, shift = same_rank(x, self._log_scale, self._shift)
+        y = x * jnp.exp(log_scale) + shift
         return y, _log_det(self._log_scale, x, self.event_ndims_in)
 
     def inverse_and_log_det(self, y):
         checks.events(y, self._log_scale.shape[-1], "y")
-        x = (y - self._shift) * jnp.exp(-self._log_scale)
+        y, log_scale, shift = same_rank(y, self._log_scale, self._shift)
+        x = (y - shift) * jnp.exp(-log_scale)
         return x, -_log_det(self._log_scale, y, self.event_ndims_in)
 
 
@@ -97,8 +100,10 @@ def householder(vectors: Array) -> Array:
     squares = (vectors**2).sum(-1, keepdims=True)
     v = vectors * jax.lax.rsqrt(jnp.where(squares > 0, squares, 1))  # [..., k, d]
     v_t = jnp.swapaxes(v, -1, -2)
-    middle = jnp.triu(v @ v_t, 1) + jnp.eye(v.shape[-2], dtype=v.dtype) / 2
-    return jnp.eye(v.shape[-1], dtype=v.dtype) - v_t @ jax.scipy.linalg.solve_triangular(middle, v)
+    unit = partial(jnp.eye, dtype=v.dtype)
+    middle = sum(same_rank(jnp.triu(v @ v_t, 1), unit(v.shape[-2]) / 2))
+    moved = v_t @ jax.scipy.linalg.solve_triangular(middle, v)
+    return sum(same_rank(unit(v.shape[-1]), -moved))
 
 
 def _log_det(log_diagonal, x, event_ndims):

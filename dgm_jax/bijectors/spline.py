@@ -32,6 +32,7 @@ class Bin(NamedTuple):
     top: Array
     slope_left: Array
     slope_right: Array
+    overflows: Array  # whether a slope is beyond the dtype; then log τ' is -∞ between the knots
 
 
 def rational_quadratic_spline(
@@ -121,11 +122,13 @@ def choose_bin(spline: Spline, c: Array, at: Array, by: str) -> Bin:
         jnp.concatenate([one, slopes, one]),
     ]
     edges = ends[0 if by == "width" else 1]
-    here = (edges[:-1] <= at) & (at < edges[1:])  # [K, ...], True once
+    here = (edges[:-1] <= at[None]) & (at[None] < edges[1:])  # [K, ...], True once
     picked = [jnp.where(here, e, 0).sum(0) for end in ends for e in (end[:-1], end[1:])]
     offset = math.log(math.expm1(1 - spline.min_slope))
     slopes = [spline.min_slope + jax.nn.softplus(p + offset) for p in picked[4:]]
-    return Bin(*picked[:4], *slopes)
+    largest = jnp.finfo(at.dtype).max / 8  # sums of slopes are finite
+    overflows = jnp.maximum(*slopes) > largest
+    return Bin(*picked[:4], *(jnp.minimum(slope, largest) for slope in slopes), overflows)
 
 
 def curve(x: Array, piece: Bin) -> tuple[Array, Array]:
@@ -134,7 +137,8 @@ def curve(x: Array, piece: Bin) -> tuple[Array, Array]:
     s = height / width
     xi, rest = (x - piece.left) / width, (piece.right - x) / width
     share = xi * (s * xi + piece.slope_left * rest) / denominator(xi, rest, s, piece)
-    return piece.bottom + height * share, log_slope(xi, rest, s, piece)
+    log_det = jnp.where(piece.overflows, -jnp.inf, log_slope(xi, rest, s, piece))
+    return piece.bottom + height * share, log_det
 
 
 def inverse_curve(y: Array, piece: Bin) -> tuple[Array, Array]:
@@ -145,15 +149,19 @@ def inverse_curve(y: Array, piece: Bin) -> tuple[Array, Array]:
     cancel, and the same formula runs from the right end: 1-ξ = 2s(1-η) / (2s(1-η) - e + √D).
     """
     width, height = piece.right - piece.left, piece.top - piece.bottom
-    s = height / width
+    slope = height / width
     eta, rest = (y - piece.bottom) / height, (piece.top - y) / height
-    e = piece.slope_left * rest - piece.slope_right * eta
+    # In units of the largest slope, which cancel: no square overflows.
+    slopes = jnp.stack([slope, piece.slope_left, piece.slope_right])
+    s, left, right = slopes / jax.lax.stop_gradient(slopes.max(0, keepdims=True))
+    e = left * rest - right * eta
     from_left = e >= 0
     root = jnp.where(from_left, e, -e) + jnp.sqrt(e * e + 4 * s * s * eta * rest)
     near = 2 * s * jnp.where(from_left, eta, rest)
     near, far = near / (near + root), root / (near + root)  # shares of the width from each end
     xi, rest = jnp.where(from_left, near, far), jnp.where(from_left, far, near)
-    return piece.left + width * xi, -log_slope(xi, rest, s, piece)
+    log_det = jnp.where(piece.overflows, -jnp.inf, -log_slope(xi, rest, slope, piece))
+    return piece.left + width * xi, log_det
 
 
 def denominator(xi, rest, s, piece):
@@ -164,4 +172,4 @@ def denominator(xi, rest, s, piece):
 def log_slope(xi, rest, s, piece):
     ratio = s / denominator(xi, rest, s, piece)
     ends = piece.slope_right * xi * xi + 2 * s * xi * rest + piece.slope_left * rest * rest
-    return jnp.log(ratio * ratio * ends)
+    return 2 * jnp.log(ratio) + jnp.log(ends)  # ratio² may be 0 where log τ' is but -100

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from .. import checks
-from ..arrays import wide
+from ..arrays import same_rank, wide
 from ..protocol import Array
 from .roots import find_root
 
@@ -34,7 +34,8 @@ class Sylvester(distrax.Bijector):
         super().__init__(event_ndims_in=1)
         own = jnp.result_type(a, b, shift, t)
         self._dtype = own if dtype is None else dtype
-        self._a, self._b, self._shift, self._t = (m.astype(wide(own)) for m in (a, b, shift, t))
+        parts = (jnp.asarray(part, wide(own)) for part in (a, b, shift, t))
+        self._a, self._b, self._shift, self._t = parts
 
     def forward_and_log_det(self, x):
         checks.events(x, self._a.shape[-2])
@@ -47,11 +48,15 @@ class Sylvester(distrax.Bijector):
         return self._results(y, y - _times(self._a, jnp.tanh(v)), -self._log_det(v))
 
     def _project(self, x):
-        return _times(self._b, x.astype(jnp.result_type(x, self._b))) + self._shift
+        v, shift = same_rank(
+            _times(self._b, jnp.asarray(x, jnp.result_type(x, self._b))), self._shift
+        )
+        return v + shift
 
     def _log_det(self, v):
         diagonal = jnp.diagonal(self._t, axis1=-2, axis2=-1)
-        return jnp.log1p((1 - jnp.tanh(v) ** 2) * diagonal).sum(-1)
+        slope, diagonal = same_rank(1 - jnp.tanh(v) ** 2, diagonal)
+        return jnp.log1p(slope * diagonal).sum(-1)
 
     def _results(self, like, *results):
         dtype = jnp.result_type(like, self._dtype)
@@ -59,12 +64,15 @@ class Sylvester(distrax.Bijector):
 
 
 def _times(matrix, vector):
-    return (matrix * vector[..., None, :]).sum(-1) if matrix.ndim > 2 else vector @ matrix.T
+    if matrix.ndim == 2:
+        return vector @ matrix.T
+    matrix, row = same_rank(matrix, vector[..., None, :])
+    return (matrix * row).sum(-1)
 
 
 def _triangular_root(t: Array, right: Array) -> Array:
     """The v [..., m] with v + T tanh(v) = right, for T upper triangular with t_ii > -1."""
-    m = t.shape[-1]
+    m, of_each = t.shape[-1], same_rank(t, right[..., None])[0]
 
     def f(v):
         return v + _times(t, jnp.tanh(v)) - right
@@ -72,8 +80,9 @@ def _triangular_root(t: Array, right: Array) -> Array:
     def substitute(f, start):
         def solve_entry(k, v):  # v_i for i = m-1-k; the entries after it are known, the others 0
             i = m - 1 - k
-            alone = right[..., i] - (t[..., i, :] * jnp.tanh(v)).sum(-1)  # v_i + t_ii tanh(v_i)
-            slope = jnp.broadcast_to(t[..., i, i], alone.shape)
+            others = (of_each[..., i, :] * jnp.tanh(v)).sum(-1)
+            alone = right[..., i] - others  # v_i + t_ii tanh(v_i)
+            slope = jnp.broadcast_to(of_each[..., i, i], alone.shape)
             reach = jnp.abs(slope)  # |tanh| < 1
             root = find_root(
                 lambda u: u + slope * jnp.tanh(u) - alone, alone - reach, alone + reach

@@ -16,7 +16,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from .. import checks
-from ..arrays import wide, within_cell
+from ..arrays import same_rank, wide, within_cell
 from ..protocol import Array, Key
 
 
@@ -110,10 +110,14 @@ class _Standardize(distrax.Bijector):
         self.std = std
 
     def forward_and_log_det(self, x):
-        return (x - self.mean) / self.std, -self._log_std(x, "x")
+        log_std = self._log_std(x, "x")
+        x, mean, std = same_rank(x, self.mean, self.std)
+        return (x - mean) / std, -log_std
 
     def inverse_and_log_det(self, z):
-        return z * self.std + self.mean, self._log_std(z, "z")
+        log_std = self._log_std(z, "z")
+        z, mean, std = same_rank(z, self.mean, self.std)
+        return z * std + mean, log_std
 
     def _log_std(self, x, name):
         _check_event(self, x, name)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..arrays import as_vectors, wide
+from ..arrays import as_vectors, same_rank, wide
 from ..protocol import Array, Flow, Key, Params, Shape
 
 
@@ -42,7 +42,7 @@ def amortised(
         if cond is not None:
             vectors = as_vectors(cond, len(cond_shape))
             params = jax.tree.map(
-                lambda own, slope: own + jnp.tensordot(vectors, slope, 1),
+                lambda own, slope: sum(same_rank(own, jnp.tensordot(vectors, slope, 1))),
                 params["own"],
                 params["cond"],
             )

@@ -34,8 +34,8 @@ def cdf(dim: int = 1, *, num_components: int = 8) -> Flow:
         checks.key(key)
         return {
             "logits": jnp.zeros((dim, k)),
-            "means": jnp.tile(jnp.asarray(means, jnp.float32), (dim, 1)),
-            "log_scales": jnp.full((dim, k), math.log(scale)),
+            "means": jnp.tile(jnp.asarray(means), (dim, 1)),
+            "log_scales": jnp.full((dim, k), math.log(scale), float),
         }
 
     def bijector(params, cond=None, *, key=None):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
 from .. import checks
 from ..arrays import as_vectors
@@ -51,13 +52,12 @@ def coupling(
         dropout=dropout,
     )
 
+    def conditioner(params, context, key, kept):
+        return net.apply(params, kept, *context, key=again(key))
+
     def bijector(params, cond=None, *, key=None):
         checks.condition(cond, cond_shape)
         context = () if cond is None else (as_vectors(cond, len(cond_shape)),)
-
-        def conditioner(kept):
-            return net.apply(params, kept, *context, key=again(key))
-
-        return Coupling(mask, conditioner, law)
+        return Coupling(mask, Partial(conditioner, params, context, key), law)
 
     return Flow(net.init, bijector, cond_shape=cond_shape)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from .. import checks
 from ..bijectors import Coupling, Law, Permutation, Rearrangement, affine, checkerboard, squeeze
@@ -58,14 +59,13 @@ def channel_coupling(
         dropout=dropout,
     )
 
+    def conditioner(params, context, key, kept):
+        return f.apply(params, kept, *context, key=again(key))
+
     def bijector(params, cond=None, *, key=None):
         checks.condition(cond, cond_shape)
         context = () if cond is None else (cond,)
-
-        def conditioner(kept):
-            return f.apply(params, kept, *context, key=again(key))
-
-        return Coupling(mask, conditioner, law, event_ndims=3)
+        return Coupling(mask, Partial(conditioner, params, context, key), law, event_ndims=3)
 
     return Flow(f.init, bijector, cond_shape=cond_shape)
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..arrays import as_vectors
+from ..arrays import as_vectors, same_rank
 from ..bijectors import Continuous, Field, Solver, divergence_by_autodiff
 from ..bijectors.continuous import DEFAULT_SOLVER, NOISES
 from ..protocol import Flow, Shape
@@ -82,7 +82,8 @@ def _layer(key, num_in, num_out, context_dim):
 
 
 def _affine(layer, x, context):
-    return x @ layer["kernel"] + (context @ layer["context"] + layer["bias"])
+    moved, offset, bias = same_rank(x @ layer["kernel"], context @ layer["context"], layer["bias"])
+    return moved + (offset + bias)
 
 
 def _trace(kernels, slopes):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
+from ..arrays import same_rank
 from ..bijectors import Sylvester, householder
 from ..protocol import Array, Flow, Shape
 from .amortised import amortised
@@ -89,5 +90,7 @@ def _check(dim, form, num_units, num_reflections):
 def _bounded(matrix: Array) -> Array:
     """Upper triangular, with a diagonal within ±√(1 - LEAST_SLOPE)."""
     diagonal = math.sqrt(1 - LEAST_SLOPE) * jnp.tanh(jnp.diagonal(matrix, axis1=-2, axis2=-1))
-    unit = jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
-    return jnp.triu(matrix, 1) + diagonal[..., None, :] * unit
+    diagonal, unit = same_rank(
+        diagonal[..., None, :], jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
+    )
+    return jnp.triu(matrix, 1) + diagonal * unit

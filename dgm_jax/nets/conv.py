@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
+from ..arrays import same_rank
 from ..protocol import Net, Shape
 from .adapter import Attention, Conv, Dense, LayerNorm, from_linen, linen
 
@@ -47,7 +48,7 @@ class GatedAttention(linen.Module):
             inner = self.activation(Conv(self.hidden, (3, 3))(self.activation(h)))
             inner = linen.Dropout(self.dropout, deterministic=deterministic)(inner)
             h = LayerNorm()(h + _gate(Conv(2 * self.hidden, (1, 1))(inner)))
-            pixels = (h + position).reshape(*h.shape[:-3], -1, self.hidden)
+            pixels = sum(same_rank(h, position)).reshape(*h.shape[:-3], -1, self.hidden)
             seen = Attention(self.num_heads)(pixels)
             seen = Dense(2 * self.hidden)(seen).reshape(*h.shape[:-1], 2 * self.hidden)
             h = LayerNorm()(h + _gate(seen))

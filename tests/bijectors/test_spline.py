@@ -121,6 +121,25 @@ def test_values_and_gradients_are_finite_everywhere(dtype):
         scalar.check_finite_with_gradients(LAW, c, scalar.run(LAW, "forward_and_log_det")(c, x)[0])
 
 
+@pytest.mark.parametrize("slope", [1e18, 1e25, 3e38, np.inf])
+def test_slopes_that_overflow_are_no_nan(slope):
+    """Their squares, their sum, and they themselves: log τ' between such knots is -log slope,
+    and -∞ where there is no such number; one of two knots is enough."""
+    c = np.zeros((3, LAW.num_params), np.float32)
+    c[0, 16:], c[1, 18], c[2, 16:19] = slope, slope, slope
+    x = np.tile(np.float32([-2.9, -1.3, -0.7, 0.2, 2.0]), (3, 1))
+
+    @scalar.jit
+    def run(c, x):
+        t = LAW.bijector(c[:, None])
+        return t.forward_and_log_det(x), t.inverse_and_log_det(x)
+
+    for y, log_det in run(c, x):
+        assert np.isfinite(y).all() and (np.diff(y, axis=1) >= 0).all()
+        assert not np.isnan(log_det).any() and (log_det < 10).all()
+        assert (log_det[0, 1:-1] < -35 if np.isfinite(slope) else log_det[0] == -np.inf).all()
+
+
 def test_half_precision_parameters_are_computed_with_in_float32():
     c, x = scalar.draw(LAW, dtype=jnp.bfloat16)
     for method in scalar.METHODS:

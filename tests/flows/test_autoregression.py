@@ -60,3 +60,13 @@ def test_passes_of_maf_and_iaf_are_one_in_the_cheap_direction_and_d_in_the_other
     jax.block_until_ready(run(drawn(flow), points(5, DIM)))
     jax.effects_barrier()
     assert len(num_passes) == (1 if wanted == 1 else wanted + 1)
+
+
+def test_parameters_of_numpy_do_outside_of_jit():
+    """Where the inverse is a loop, whose index is traced there too."""
+    flow, x = autoregression(3, hidden=(9,)), points(4, 3)
+    params = drawn(flow)
+    of_numpy = flow.bijector(jax.tree.map(np.asarray, params))
+    wanted = flow.bijector(params).inverse(x)
+    np.testing.assert_allclose(of_numpy.inverse(x), wanted, rtol=1e-6)
+    np.testing.assert_allclose(of_numpy.inverse(np.asarray(x)), wanted, rtol=1e-6)

@@ -63,3 +63,9 @@ def test_it_starts_with_mean_0_and_variance_1_near_the_normal():
         np.testing.assert_allclose(weights.sum(), 1, atol=1e-4)
         np.testing.assert_allclose((weights * x[:, 0]).sum(), 0, atol=1e-4)
         np.testing.assert_allclose((weights * x[:, 0] ** 2).sum(), 1, atol=2e-3)
+
+
+def test_all_is_of_one_dtype_under_x64():
+    with jax.enable_x64(True):
+        params = jax.eval_shape(cdf(1).init, jax.random.key(0))
+        assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float64")}, params

@@ -1,5 +1,6 @@
 """The planar flow: the constraint that makes it invertible."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -60,3 +61,10 @@ def test_stacks_are_one_scan_and_compose_with_other_layers():
     x = jit(lambda p, z: flow.bijector(p).forward(z))(params, z)
     back = jit(lambda p, x: flow.bijector(p).inverse(x))(params, x)
     np.testing.assert_allclose(back, z, rtol=1e-3, atol=1e-3)
+
+
+def test_parameters_of_numpy_do_outside_of_jit():
+    flow, x = planar(DIM), np.asarray(points(3, DIM))
+    params = drawn(flow)
+    of_numpy = flow.bijector(jax.tree.map(np.asarray, params))
+    np.testing.assert_allclose(of_numpy.inverse(x), flow.bijector(params).inverse(x), rtol=1e-6)

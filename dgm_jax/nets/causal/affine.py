@@ -20,10 +20,10 @@ class Affine(linen.Module):
     @linen.compact
     def __call__(self, x):
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
-        y = (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], self.features)
+        y = x.reshape(-1, x.shape[-1]) @ kernel
         if self.use_bias:
-            y = y + self.param("bias", linen.initializers.zeros, (self.features,))
-        return y
+            y = y + self.param("bias", linen.initializers.zeros, (self.features,))[None]
+        return y.reshape(*x.shape[:-1], self.features)
 
 
 def output_layer(size: int) -> Affine:

@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from ...arrays import wide
+from ...arrays import same_rank, wide
 from ...protocol import Array
 
 
@@ -17,13 +17,14 @@ def attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
     """
     dtype = wide(q)
     scores = jnp.einsum("...tc,...sc->...ts", q, k, preferred_element_type=dtype)
+    seen, scores = same_rank(seen, scores)
     scores = jnp.where(seen, scores / math.sqrt(q.shape[-1]), -jnp.inf)
     return jnp.einsum("...ts,...sc->...tc", jax.nn.softmax(scores).astype(v.dtype), v)
 
 
 def near(t: Array, s: Array, size: int) -> Array:
     """Whether step t sees step s: its own and the size - 1 before it. [t, s]"""
-    lag = t[:, None] - s
+    lag = t[:, None] - s[None]
     return (lag >= 0) & (lag < size)
 
 
@@ -54,6 +55,6 @@ def _in_blocks(q, k, v, size):
 
     q, k, v = (blocks(a) for a in (q, k, v))
     t, s = size + jnp.arange(size), jnp.arange(2 * size)
-    before_start = (s < size) & (jnp.arange(num)[:, None, None] == 0)
-    y = attention(q, with_last(k), with_last(v), near(t, s, size) & ~before_start)
+    before_start = (s < size)[None, None] & (jnp.arange(num)[:, None, None] == 0)
+    y = attention(q, with_last(k), with_last(v), near(t, s, size)[None] & ~before_start)
     return y.reshape(*y.shape[:-3], num * size, y.shape[-1])[..., :steps, :]

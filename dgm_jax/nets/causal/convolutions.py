@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
+from ...arrays import same_rank
 from ..adapter import linen
 from .time import AllSteps, View
 
@@ -46,7 +47,8 @@ class CausalConv(linen.Module):
         init = linen.initializers.variance_scaling(self.scale, "fan_in", "truncated_normal")
         kernel = self.param("kernel", init, (num_taps, x.shape[-1], self.features))
         convolve = self.at_all_steps if isinstance(view, AllSteps) else self.at_one_step
-        return convolve(view, x, kernel, up, left, columns) + bias
+        y, bias = same_rank(convolve(view, x, kernel, up, left, columns), bias)
+        return y + bias
 
     def at_all_steps(self, view, x, kernel, up, left, columns):
         """One convolution, whose kernel is 0 to the right of the own pixel."""
@@ -105,7 +107,8 @@ class RowConv(linen.Module):
             kernel = jnp.moveaxis(kernel, 0, 1).reshape(1, 2 * side + 1, -1, self.features)
             edges = ((0, 0), (side, side))
         y = jax.lax.conv_general_dilated(x, kernel, (1, 1), edges, dimension_numbers=CHANNELS_LAST)
-        return bias + (y if isinstance(view, AllSteps) else y[:, 0])
+        y, bias = same_rank(y if isinstance(view, AllSteps) else y[:, 0], bias)
+        return y + bias
 
 
 def check_picture(shape: tuple[int, int, int], **sizes: int) -> None:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
-from ...arrays import places
+from ...arrays import places, same_rank
 from ...protocol import Array, CausalNet, Key, Params, Shape
 from .definition import naive
 from .encodings import Encoding, batch_of, encoded
@@ -347,13 +347,15 @@ class _Made(NamedTuple):
 
     def _layers(self, params, cond, batch):
         """The layers of these parameters; the condition enters in the offset b_1 + C c."""
+        params = jax.tree.map(jnp.asarray, params)  # an array of numpy has no traced index
         cond_batch = checks.condition(cond, self.cond_shape)
         offset = params["biases"][0][:, None]
         if cond is not None:
             cond = jnp.asarray(cond, params["cond"].dtype).reshape(
                 *cond_batch, self.wiring.cond_size
             )
-            offset = batch.columns(params["biases"][0] + cond @ params["cond"])
+            bias, moved = same_rank(params["biases"][0], cond @ params["cond"])
+            offset = batch.columns(bias + moved)
         return self.wiring.layers(params, offset)
 
     def _seen(self, ordered, dtype):

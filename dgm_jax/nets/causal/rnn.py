@@ -75,7 +75,7 @@ def gru(recurrent, inner, h, a):
     a_r, a_z, a_n = jnp.split(a, 3, -1)
     u_r, u_z, u_n = jnp.split(h @ recurrent, 3, -1)
     z = jax.nn.sigmoid(a_z + u_z)
-    n = jnp.tanh(a_n + jax.nn.sigmoid(a_r + u_r) * (u_n + inner))
+    n = jnp.tanh(a_n + jax.nn.sigmoid(a_r + u_r) * (u_n + inner[None]))
     h = (1 - z) * n + z * h
     return h, h
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
+from ...arrays import same_rank
 from ...protocol import CausalNet, Shape
 from ..adapter import Dense, LayerNorm, linen
 from .conditions import of_condition
@@ -126,7 +127,8 @@ class Decoder(linen.Module):
         h = Dense(self.hidden, kernel_init=unit, bias_init=unit, name="input")(u)
         for name, (num, places) in self.places().items():
             table = self.param(name, unit, (num, self.hidden))
-            h = h + table[view.along(places)].astype(h.dtype)
+            h, rows = same_rank(h, jnp.asarray(table, h.dtype)[view.along(places)])
+            h = h + rows
         h = h + of_condition(view, cond, self.hidden, name="cond")
         h = view.dropout(h, self.dropout)
         for _ in range(self.num_layers):
@@ -175,5 +177,5 @@ def rotated(view, a, grid):
     places = np.stack(np.unravel_index(np.arange(math.prod(grid)), grid), -1)  # [steps, axes]
     angles = (places[..., None] * base ** (-np.arange(n) / n)).reshape(-1, 1, half)
     cos, sin = (view.along(f(angles).astype(a.dtype)) for f in (np.cos, np.sin))
-    left, right = jnp.split(a, 2, -1)
+    left, right, cos, sin = same_rank(*jnp.split(a, 2, -1), cos, sin)
     return jnp.concatenate([left * cos - right * sin, left * sin + right * cos], -1)
