@@ -104,7 +104,9 @@ def train(
       checkpoints are kept. `learning.load(workdir)` gives algorithm.params(best), and their model
       if `recipe`, a `learning.Recipe`, says how it is built.
     - With `workdir`, a SIGTERM saves at the current step and raises `Preempted`, a `SystemExit`
-      with code 85. A damaged checkpoint is renamed, and the run resumes from the one before it.
+      with code 85; a control-C, or the stop of a notebook, saves too and raises
+      `KeyboardInterrupt`, and a second one does so at once.
+    - A damaged checkpoint is renamed, and the run resumes from the one before it.
     - With `mesh` (see `dgm_jax.learning.devices`) the batch is spread over its devices; its rows
       must divide among them. State and `fixed` are on all devices; `evaluate` and `Trained` have
       the copy on the first device.
@@ -159,7 +161,7 @@ def train(
             if checkpoints is not None and (saving or leaving):
                 run.save()
             if leaving:
-                run.leave()
+                run.leave(leaving)
             if run.over:
                 return run.trained()
 
@@ -167,10 +169,11 @@ def train(
 def _claimed(stack, workdir):
     """Locks the directory for this run: (told_to_end, checkpoints), released with `stack`.
 
-    told_to_end() is whether a SIGTERM has come; checkpoints is None without a directory.
+    told_to_end() is what to leave with once a signal has come; checkpoints is None without a
+    directory.
     """
     if workdir is None:
-        return lambda: False, None
+        return lambda: None, None
     workdir = Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     told_to_end = stack.enter_context(termination())

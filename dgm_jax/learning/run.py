@@ -219,11 +219,14 @@ class Run:
         best = state if best is None else best
         return Trained(state, best, self.algorithm.params(best), self.log.rows, self.seconds)
 
-    def leave(self) -> NoReturn:
-        """Raises `Preempted`, once the checkpoint is on disk."""
+    def leave(self, how: type[BaseException]) -> NoReturn:
+        """Raises `Preempted` or `KeyboardInterrupt`, once the checkpoint is on disk."""
         where = self.checkpoints.directory / str(self.checkpoints.latest)  # waits until it is there
+        said = f"saved {where}; the same command resumes"
+        if how is KeyboardInterrupt:
+            raise KeyboardInterrupt(said)
         if processes.first():
-            print(f"told to end: saved {where}; the same command resumes", file=sys.stderr)
+            print(f"told to end: {said}", file=sys.stderr)
         raise Preempted
 
     # -------------------------------------------------------------------------------- a step

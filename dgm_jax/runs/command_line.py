@@ -55,6 +55,7 @@ from typing import Any, TypeVar
 
 from . import errors, tables
 from .directory import keep, program
+from .preemption import leaving_on_sigterm
 from .report import report
 
 Options = TypeVar("Options")
@@ -115,13 +116,14 @@ def experiment(
     args: Sequence[str] | None = None,
 ) -> dict:
     """Reads the options, then keeps the run of main(config): see `dgm_jax.runs.keep`."""
-    name = program(main)
-    config = parse(config_type, name, quick=quick, args=args)
-    if config.workdir is None:
-        folder = Path("runs", *name.split(".")[1:] or [name])
-        quickly = folder.with_name(folder.name + "-quick")
-        config = dataclasses.replace(config, workdir=quickly if config.quick else folder)
-    return keep(config, main, show=show)
+    with leaving_on_sigterm():
+        name = program(main)
+        config = errors.told(lambda: parse(config_type, name, quick=quick, args=args))
+        if config.workdir is None:
+            folder = Path("runs", *name.split(".")[1:] or [name])
+            quickly = folder.with_name(folder.name + "-quick")
+            config = dataclasses.replace(config, workdir=quickly if config.quick else folder)
+        return keep(config, main, show=show)
 
 
 def benchmark(

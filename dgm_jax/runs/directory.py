@@ -46,7 +46,8 @@ def keep(
     `config` has the fields of `RunOptions`, and `show` prints what results.json holds. An error
     ends the program as `dgm_jax.runs.errors` says.
     """
-    return processes.together(lambda: _kept(config, main, show))
+    with leaving_on_sigterm():
+        return processes.together(lambda: _kept(config, main, show))
 
 
 def defining(config: Any) -> dict[str, Any]:
@@ -114,7 +115,6 @@ def _opened(config, options, stack):
     """Takes the directory until `stack` is closed; whether its run is done."""
     _make(config.workdir)
     stack.enter_context(locked(config.workdir))
-    stack.enter_context(leaving_on_sigterm())
     path = config.workdir / "config.json"
     _refuse_another(path, options)
     if not (config.workdir / "results.json").exists():

@@ -7,11 +7,15 @@
     4    diverged: NaN or infinity that skipping steps did not cure
     75   a peer process was lost: run the same command again on all (runs of several processes;
          what jax would end with SIGABRT, it ends with this)
-    85   told to end (SIGTERM) and saved: run the same command again (of several processes all
-         leave with it, at one step of a training; between trainings they do not hear of it)
-    130  interrupted (control-C): the same command resumes from the last checkpoint
+    85   told to end (SIGTERM), and a training has saved: run the same command again (of several
+         processes all leave with it, at one step of a training; between trainings they do not
+         hear of it)
+    130  interrupted (control-C): the same command resumes, where a training was interrupted from
+         that step; a second control-C ends at once, and it resumes from the last checkpoint
+    143  told to end (SIGTERM) in its first second, before it had read its options: run it again
 
-So a queue restarts on 75 and 85: `until COMMAND; do case $? in 75|85) ;; *) break;; esac; done`.
+So a queue restarts on three of them:
+`until COMMAND; do case $? in 75|85|143) ;; *) break;; esac; done`.
 With DGM_TRACEBACK=1 in the environment every error shows its traceback.
 
 The type of an exception says whose it is. One with an attribute `exit_code` is for the user: 2 for
@@ -35,8 +39,8 @@ def told(work: Callable[[], Any]) -> Any:
     """work(); an error of the user's becomes one line on stderr, and `SystemExit` with its code."""
     try:
         return work()
-    except KeyboardInterrupt:
-        print("interrupted; the same command resumes", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"interrupted; {str(error) or 'the same command resumes'}", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
         mistake = exit_code(error) == 1 and not hasattr(error, "exit_code")

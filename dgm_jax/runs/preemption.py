@@ -1,6 +1,8 @@
-"""A machine that takes itself back says so with SIGTERM: save at the current step, and leave."""
+"""A machine that takes itself back says so with SIGTERM, and a user with control-C: a training
+saves at the current step, and leaves."""
 
 import contextlib
+import functools
 import itertools
 import signal
 import sys
@@ -21,37 +23,68 @@ class Preempted(SystemExit):
         super().__init__(85)
 
 
+# What a training leaves with when it was told to end by a signal, and has saved.
+LEAVES_WITH = {signal.SIGTERM: Preempted, signal.SIGINT: KeyboardInterrupt}
+
+
 @contextlib.contextmanager
-def termination() -> Iterator[Callable[[], bool]]:
-    """told_to_end(), True once this process has got SIGTERM, which then does not end it.
+def termination() -> Iterator[Callable[[], type[BaseException] | None]]:
+    """told_to_end(), which is None until this process gets SIGTERM or a control-C, and then the
+    exception to leave with: `Preempted` or `KeyboardInterrupt`.
 
-    A signal that was not acted on is sent again on leaving. Python delivers signals to its main
-    thread only: in another one this is never True. On several processes jax has the signal: it is
-    True in all of them at one later step, whichever got it; each must ask at every step.
+    A second control-C is as ever, and ends at once. A signal that was not acted on is sent again on
+    leaving. Python delivers signals to its main thread only: in another one this is always None. On
+    several processes jax has the SIGTERM: all of them are told at one later step, whichever got it
+    (or a control-C, with which that one leaves); each must ask at every step.
     """
-    if processes.several():
-        yield lambda: multihost_utils.reached_preemption_sync_point(next(_asked))
-        return
-    arrived = threading.Event()
-
-    def told_to_end():
-        return arrived.is_set()
-
     if threading.current_thread() is not threading.main_thread():
-        yield told_to_end
+        told = _told_together if processes.several() else _never
+        yield functools.partial(told, [])
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: arrived.set())
+    arrived = []
+    before = {signum: signal.getsignal(signum) for signum in LEAVES_WITH}
+    if processes.several():
+        del before[signal.SIGTERM]
+
+    def note(signum, _):
+        arrived.append(signum)
+        if signum == signal.SIGINT:
+            signal.signal(signum, before[signum])
+            print("interrupted: saving; once more to end at once", file=sys.stderr)
+            if processes.several():
+                signal.raise_signal(signal.SIGTERM)
+
+    for signum, handler in list(before.items()):
+        if handler in (None, signal.SIG_IGN):  # not of Python, or not to be heard (nohup)
+            del before[signum]
+        else:
+            signal.signal(signum, note)
     try:
-        yield told_to_end
+        yield functools.partial(_told_together if processes.several() else _told_alone, arrived)
     finally:
-        signal.signal(signal.SIGTERM, before)
-    if arrived.is_set():
-        signal.raise_signal(signal.SIGTERM)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    if arrived:
+        signal.raise_signal(arrived[0])
+
+
+def _told_alone(arrived):
+    return LEAVES_WITH[arrived[0]] if arrived else None
+
+
+def _told_together(arrived):
+    told = multihost_utils.reached_preemption_sync_point(next(_asked))
+    return LEAVES_WITH[arrived[0] if arrived else signal.SIGTERM] if told else None
+
+
+def _never(_):
+    return None
 
 
 @contextlib.contextmanager
 def leaving_on_sigterm() -> Iterator[None]:
-    """Exit code 85 for a SIGTERM between two trainings too: what they saved is all there is."""
+    """Exit code 85 for a SIGTERM before, between and after trainings too: what they saved is all
+    there is."""
 
     def leave(*_):
         print("told to end; the same command resumes", file=sys.stderr)

@@ -236,6 +236,26 @@ def test_sigterm_saves_at_the_current_step_and_the_resumed_run_is_the_run(
     assert resumed.history == whole.history
 
 
+@pytest.mark.parametrize("when", [0, 8])
+def test_a_control_c_saves_at_the_step_and_is_raised_to_the_user(tmp_path, uninterrupted, when):
+    """In the first step too, which is compiled meanwhile. A notebook stops with this signal."""
+
+    def interrupted_at(step):
+        if step == when:
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch(step)
+
+    algorithm, options = make(ema_decay=0.9), quiet(**RUNS["monitored"], workdir=tmp_path)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match=f"saved .*checkpoints/{when + 1}; the same"):
+        train(algorithm, jax.random.key(0), interrupted_at, **options)
+    assert signal.getsignal(signal.SIGINT) is before
+    whole, rows = uninterrupted("monitored")
+    resumed = train(algorithm, jax.random.key(0), batch, **options)
+    assert bits(resumed.state) == bits(whole.state)
+    assert (tmp_path / "metrics.jsonl").read_text() == rows
+
+
 def test_a_sigterm_that_was_not_acted_on_is_sent_again():
     heard = []
     before = signal.signal(signal.SIGTERM, lambda *_: heard.append(1))

@@ -1,4 +1,4 @@
-"""A SIGTERM while training, between trainings, and in a thread."""
+"""A SIGTERM and a control-C while training, between trainings, and in a thread."""
 
 import os
 import signal
@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from dgm_jax.runs import preemption
 from dgm_jax.runs.preemption import Preempted, leaving_on_sigterm, termination
 
 
@@ -54,4 +55,58 @@ def test_in_another_thread_no_signal_arrives_and_none_is_caught():
     thread = threading.Thread(target=train)
     thread.start()
     thread.join()
-    assert said == [False] and signal.getsignal(signal.SIGTERM) is before
+    assert said == [None] and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_control_c_is_told_once_and_the_second_ends_at_once(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        with termination() as told_to_end:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert told_to_end() is KeyboardInterrupt and told_to_end() is KeyboardInterrupt
+            assert capsys.readouterr().err == "interrupted: saving; once more to end at once\n"
+            os.kill(os.getpid(), signal.SIGINT)
+            told_to_end()
+            pytest.fail("the second one ends at once")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_control_c_that_was_not_acted_on_comes_on_leaving():
+    reached = []
+    with pytest.raises(KeyboardInterrupt):
+        with termination():
+            os.kill(os.getpid(), signal.SIGINT)
+            reached.append(True)
+    assert reached
+
+
+def test_a_program_that_is_not_to_hear_of_control_c_does_not():
+    """As those of nohup and of a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with termination() as told_to_end:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert told_to_end() is None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_on_several_processes_a_control_c_is_a_sigterm_for_all(monkeypatch):
+    """jax hears of SIGTERM and has all of them leave at one step; here a list is told."""
+    heard = []
+    monkeypatch.setattr(preemption.processes, "several", lambda: True)
+    monkeypatch.setattr(
+        preemption.multihost_utils, "reached_preemption_sync_point", lambda step: bool(heard)
+    )
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append(True))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            with termination() as told_to_end:
+                assert told_to_end() is None
+                os.kill(os.getpid(), signal.SIGINT)
+                assert heard and told_to_end() is KeyboardInterrupt
+                raise told_to_end()
+        with termination() as told_to_end:  # and one that got none
+            assert told_to_end() is Preempted
+    finally:
+        signal.signal(signal.SIGTERM, before)
