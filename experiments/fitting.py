@@ -15,6 +15,7 @@ from __future__ import annotations  # types are not looked up: distrax takes a s
 
 import functools
 import math
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -100,13 +101,21 @@ def fit(
         "best_step": best["step"],
         "train_seconds": trained.seconds,
     }
+    _tell_not_finite(name, row)
     return Fitted(trained.params, row, _curves(task, evaluated), trained.history)
+
+
+def _tell_not_finite(name, row):
+    """Before other models train: results.json can hold no such number, and the run ends with 2."""
+    bad = [f"{what} is {x}" for what, x in row.items() if not math.isfinite(x)]
+    if bad and processes.first():
+        print(f"{name}: {', '.join(bad)}, which results.json cannot hold", file=sys.stderr)
 
 
 def _kept(evaluated, task):
     """The row of the step that `train` kept: the best, or the last where none was a number."""
     sign = 1 if task.minimise else -1
-    better = [row for row in evaluated if sign * row[task.monitor] < math.inf]  # NaN never is
+    better = [row for row in evaluated if math.isfinite(row[task.monitor])]
     return min(better, key=lambda row: sign * row[task.monitor], default=evaluated[-1])
 
 

@@ -60,7 +60,7 @@ def descend(
         grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
         carried = _mean_of_floating(carried, axis_name)
     grad_norm = optax.tree.norm(grads)
-    finite = jnp.isfinite(grad_norm) & _all_finite(carried)
+    finite = jnp.isfinite(grad_norm) & all_finite(carried)
 
     updates, opt_state = _updates(optimizer, grads, state)
     params = optax.apply_updates(state.params, updates)
@@ -128,12 +128,18 @@ def pair(found: Any, function: str, first: str) -> tuple[Any, Any]:
 
 
 def check_metrics(metrics: Any, function: str) -> None:
-    """`InputError` where what `function` gave for metrics is no dict."""
+    """`InputError` where what `function` gave for metrics is no dict with names of its own."""
     if not isinstance(metrics, dict):
         raise checks.InputError(
             f"{function} must give metrics as a dict {{name: scalar}}; got "
             f"{type(metrics).__name__}."
         )
+    for name in metrics:
+        if not isinstance(name, str) or name == "step":
+            raise checks.InputError(
+                f"{function} gave a metric of name {name!r}; rename it: a name is a string, and "
+                "'step' is the number of the step in every row."
+            )
 
 
 def given(fixed: Any) -> dict[str, Any]:
@@ -204,7 +210,8 @@ def _raised_in(error, package):
     return [name for name in packages if name not in ("jax", "numpy")][-1] == package
 
 
-def _all_finite(tree):
+def all_finite(tree: Any) -> Array:
+    """Whether no floating number of the tree is NaN or infinite."""
     floating = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in floating])) if floating else True
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import math
 import sys
 import time
@@ -21,8 +22,9 @@ from ..runs.logs import MetricsLog
 from ..runs.preemption import Preempted
 from . import identity, rows
 from .checkpoints import Checkpoints, NotFinite
+from .checkpoints.fingerprints import inspected
 from .checkpoints.leaves import describe
-from .descent import given
+from .descent import all_finite, check_metrics, given
 from .devices import first_copy, replicate, shard_batch
 from .loading import places
 
@@ -83,7 +85,9 @@ class Plan(NamedTuple):
         return num_steps < self.num_steps and (step < num_steps or evaluated_here)
 
     def better(self, value: float, best: float | None) -> bool:
-        """Whether the monitored number is better than the best so far; NaN never is."""
+        """Whether the monitored number is better than the best so far; NaN and infinity are not."""
+        if not math.isfinite(value):
+            return False
         sign = 1 if self.minimise else -1
         return sign * value < (math.inf if best is None else sign * best)
 
@@ -95,11 +99,11 @@ class Run:
     clock; then advance() makes a step, and write_row() and save() follow where they are due, until
     `over`.
 
-    A checkpoint holds `state`, the best state, the numbers of NOTED, the identity, and the metrics
-    of the steps since the last row (`window`).
+    A checkpoint holds `state`, the best state, what NOTED names, the identity, all rows, and the
+    metrics of the steps since the last one (`window`).
     """
 
-    NOTED = ("best_value", "stale", "skipped", "seconds")
+    NOTED = ("best_value", "stale", "skipped", "seconds", "told")
 
     def __init__(
         self,
@@ -121,6 +125,8 @@ class Run:
         self.stale = 0  # evaluations since the best
         self.skipped = 0  # steps skipped in a row, up to the last
         self.seconds = 0.0
+        self.told = {}  # what was said of numbers of `evaluate` that are not finite, by their name
+        self.history = ""  # the rows up to the checkpoint, as text
         self.window = []  # the metrics since the last row, on the device
         self.recipe = None  # the record of how the model is built, if it is known
 
@@ -178,8 +184,8 @@ class Run:
             setattr(self, name, saved.note[name])
         if self.best_value is not None:
             self.best = saved.state["best"]
-        window = saved.note["window"]
-        self.window = [{n: math.nan if x is None else x for n, x in m.items()} for m in window]
+        self.history, self.window = saved.note["history"], json.loads(saved.note["window"])
+        self.say(*self.told.values())
 
     def _check_own(self, saved):
         """Refuses the checkpoint of another run."""
@@ -189,11 +195,10 @@ class Run:
         identity.check(there, here, self.checkpoints.directory)
 
     def open_log(self, workdir: Path | str | None, on_log: Callable | None) -> None:
-        """Opens metrics.jsonl with its rows up to here. The first process writes, all have them."""
+        """Opens metrics.jsonl with the rows up to here. The first process writes, all have them."""
         mine = workdir is not None and processes.first()
-        until = self.step or -1  # a run that begins writes its row 0 itself
-        self.log = MetricsLog(Path(workdir) / "metrics.jsonl" if mine else None, until)
-        self.log.rows[:] = processes.from_first(lambda: self.log.rows)
+        self.log = MetricsLog(Path(workdir) / "metrics.jsonl" if mine else None, self.history)
+        processes.from_first(self.log.repair)
         self.on_log = on_log
 
     def start(self, show: Callable[..., None]) -> None:
@@ -216,6 +221,8 @@ class Run:
     def trained(self) -> Trained:
         """What `train` returns."""
         state, best = self.copy(self.state), self.copy(self.best)
+        if self.plan.monitor is not None and best is None:
+            self.say(f"{self.plan.monitor} was never a finite number: the last state is kept")
         best = state if best is None else best
         return Trained(state, best, self.algorithm.params(best), self.log.rows, self.seconds)
 
@@ -228,6 +235,11 @@ class Run:
         if processes.first():
             print(f"told to end: {said}", file=sys.stderr)
         raise Preempted
+
+    def say(self, *lines: str) -> None:
+        """Lines on stderr, of the first process."""
+        for line in lines if processes.first() else ():
+            print(line, file=sys.stderr)
 
     # -------------------------------------------------------------------------------- a step
     def advance(self, batch: Batch) -> None:
@@ -263,6 +275,7 @@ class Run:
         jax.block_until_ready(self.state)
         with self._diverging():
             row, self.skipped = rows.summary(self.step, self.window, self.skipped)
+            self._check_state()
         self.seconds += time.perf_counter() - self.clock
         if self.evaluation_is_due:
             row |= self.evaluate(row)
@@ -279,9 +292,11 @@ class Run:
         if not isinstance(found, dict) or any(np.ndim(x) for x in found.values()):
             got = type(found).__name__ if not isinstance(found, dict) else "arrays in it"
             raise checks.InputError(f"evaluate must return a dict {{name: scalar}}; got {got}.")
+        check_metrics(found, "evaluate")
         numbers = processes.from_first(lambda: {name: float(x) for name, x in found.items()})
         for name in numbers.keys() & row.keys():
             raise checks.InputError(f"evaluate gave {name!r}, which the step gives too; rename it.")
+        self._tell_not_finite(numbers)
         if self.plan.monitor is not None:
             checks.choice(self.plan.monitor, numbers, "monitor")
             value = numbers[self.plan.monitor]
@@ -290,6 +305,23 @@ class Run:
                 best = jax.tree.map(jnp.copy, self.state)  # the next step reuses its memory
                 self.best, self.best_value, self.stale = best, value, 0
         return numbers
+
+    def _tell_not_finite(self, numbers):
+        """Says the first time of each number that is not finite, and again when the run goes on."""
+        for name, value in numbers.items():
+            if not math.isfinite(value) and name not in self.told:
+                self.told[name] = (
+                    f"step {self.step}: evaluate gave {name} = {value}, which is never the best "
+                    "(said once)"
+                )
+                self.say(self.told[name])
+
+    def _check_state(self):
+        """One pass over the state, on the device."""
+        (finite,) = jax.device_get([self.copy(_all_finite(self.state))])
+        if not finite:
+            found = inspected({"state": self.state}).items()
+            raise NotFinite(f"{min(name for name, (_, ok) in found if not ok)} is not finite")
 
     def record(self, row: dict[str, float]) -> None:
         """Keeps a row. The first process writes it, and if that fails all processes raise."""
@@ -313,10 +345,9 @@ class Run:
         if self.plan.monitor is not None:
             tree["best"] = self.state if self.best is None else self.best
         note = {name: getattr(self, name) for name in (*self.NOTED, "identity", "recipe")}
-        note["window"] = [
-            {name: float(x) if math.isfinite(x) else None for name, x in metrics.items()}
-            for metrics in jax.device_get(self.window)
-        ]
+        window = jax.device_get(self.window)
+        note["window"] = json.dumps([{n: float(x) for n, x in m.items()} for m in window])
+        note["history"] = self.log.history
         with self._diverging():
             self.checkpoints.save(self.step, tree, note=note | {"params": self.places})
         self.clock = time.perf_counter()
@@ -336,6 +367,9 @@ class Run:
             raise rows.Diverged(step, what, saved) from None
 
 
+_all_finite = jax.jit(all_finite)
+
+
 def _compiled(algorithm, everywhere):
     """step(state, t, loop_key, batch, fixed), which reuses the memory of the state."""
 
@@ -343,6 +377,7 @@ def _compiled(algorithm, everywhere):
     def step(state, t, loop_key, batch, fixed):
         key = jax.random.fold_in(loop_key, t)
         new, metrics = algorithm.step(state, key, batch, **given(fixed))
+        check_metrics(metrics, "step")
         new = _strong(new)
         _check_kept(state, new)
         return new, metrics

@@ -1,9 +1,11 @@
 """What a run says while it learns: `metrics.jsonl` for later, a progress bar for now."""
 
 import contextlib
+import itertools
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,21 +20,49 @@ from .locks import confirm
 class MetricsLog:
     """Rows of metrics, kept in `rows` and appended to a file as whole lines of JSON.
 
-    Opened again at `step`, it forgets the rows after it: every step stands in the file once,
-    however often the run was killed. NaN and infinities, which JSON lacks, are written as null
-    and read as NaN.
+    The file is for the eyes and for other programs. Nothing is ever computed from it: the rows of a
+    run that goes on come from its checkpoint, as the `history` of the log that wrote it. NaN, which
+    JSON lacks, is null in the file, and an infinity is "Infinity" or "-Infinity".
     """
 
-    def __init__(self, path: Path | None, step: int):
+    def __init__(self, path: Path | None, history: str = ""):
         self.path = path
-        self.rows = [] if path is None else _rows_until(path, step)
-        if path is not None:
-            whole = path.with_name(path.name + ".tmp")
-            whole.write_text("".join(map(_line, self.rows)))
-            os.replace(whole, path)
+        self._lines = history.splitlines()
+        self.rows = [json.loads(line) for line in self._lines]
+
+    @property
+    def history(self) -> str:
+        """All rows as text with all their bits, about 25 bytes a number."""
+        return "\n".join(self._lines)
+
+    def repair(self) -> None:
+        """Makes the file hold these rows alone; says so on stderr where it had lost or changed one.
+
+        Rows that came after them, and the half line of a process that was killed, go in silence.
+        The first rows may stand in another file, to which the log was moved.
+        """
+        if self.path is None:
+            return
+        found, wanted = _lines_of(self.path), [_line(row) for row in self.rows]
+        start = wanted.index(found[0]) if found and found[0] in wanted else 0
+        kept = wanted[start:]
+        if found[: len(kept)] != kept:
+            same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(kept, found))
+            step = self.rows[start + len(list(same))]["step"]
+            print(
+                f"{self.path} is written again from the checkpoint: its row of step {step} was "
+                "lost or changed",
+                file=sys.stderr,
+            )
+            kept = wanted
+        if found != kept:
+            whole = self.path.with_name(self.path.name + ".tmp")
+            whole.write_text("".join(kept))
+            os.replace(whole, self.path)
 
     def append(self, row: dict) -> None:
         self.rows.append(row)
+        self._lines.append(json.dumps(row))
         if self.path is not None:
             confirm(self.path.parent)
             try:
@@ -42,20 +72,19 @@ class MetricsLog:
                 raise OSError(error.errno, error.strerror, str(self.path)) from error
 
 
-def _rows_until(path, step):
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:  # the half line of a killed process
-            break
-        if row["step"] <= step:
-            rows.append({name: math.nan if x is None else x for name, x in row.items()})
-    return rows
+def _lines_of(path):
+    text = path.read_text(errors="replace") if path.exists() else ""
+    return text.splitlines(keepends=True)
 
 
 def _line(row):
-    return json.dumps({name: x if math.isfinite(x) else None for name, x in row.items()}) + "\n"
+    return json.dumps({name: _plain(x) for name, x in row.items()}) + "\n"
+
+
+def _plain(x):
+    if math.isfinite(x):
+        return x
+    return None if math.isnan(x) else f"{'-' * (x < 0)}Infinity"
 
 
 @contextlib.contextmanager

@@ -84,6 +84,18 @@ def test_the_step_that_is_best_on_the_validation_split_is_kept(tmp_path):
     assert fitted.row["valid_nats"] == 0
 
 
+def test_a_report_that_is_infinite_is_told_at_once(tmp_path, capsys):
+    algorithm = gradient_descent(
+        lambda key: jnp.zeros(()), lambda params, key, x: (-params, {}), fitting.optax.sgd(1.0)
+    )
+    task = fitting.Task(lambda *_: {"nll": 0.0}, lambda *_: {"test_nats": -np.inf}, monitor="nll")
+    fitting.fit(
+        Config(tmp_path), "line", algorithm, task, lambda t: np.ones(1), num_steps=2, eval_every=1
+    )
+    said = "line: test_nats is -inf, which results.json cannot hold\n"
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize(("minimise", "best"), [(True, 40), (False, 60)])
 def test_samples_are_judged_in_their_own_direction(tmp_path, minimise, best):
     """θ grows by one a step; samples are θ, judged by their distance from 38, NaN before 30."""

@@ -97,8 +97,8 @@ FAULTS = (
         "resumed-without-the-open-window",
         "metrics since the last row are lost, so that its means are others",
         RUN,
-        'window = saved.note["window"]',
-        "window = []",
+        'json.loads(saved.note["window"])',
+        "[]",
         (
             "learning/test_loop.py::"
             "test_sigterm_saves_at_the_current_step_and_the_resumed_run_is_the_run"
@@ -119,6 +119,30 @@ FAULTS = (
         "return sign * value < (math.inf if best is None else sign * best)",
         "return sign * value < math.inf",
         "learning/test_loop.py::test_the_best_is_the_lowest_or_the_highest_as_it_is_told",
+    ),
+    Fault(
+        "infinity-is-the-best",
+        "an evaluation of -inf is the best for ever",
+        RUN,
+        "if not math.isfinite(value):\n            return False",
+        "if math.isnan(value):\n            return False",
+        "learning/test_loop.py::test_what_is_not_finite_is_never_the_best_and_is_told_at_every_call",
+    ),
+    Fault(
+        "rows-from-the-log",
+        "rows that the log lost or changed are taken for those of the run",
+        RUN,
+        "        processes.from_first(self.log.repair)\n",
+        "",
+        "learning/test_loop.py::test_rows_come_from_the_checkpoint_whatever_became_of_the_log",
+    ),
+    Fault(
+        "a-state-with-nan-goes-on",
+        "a state that is not finite is trained on as long as nothing is saved",
+        RUN,
+        "            self._check_state()\n",
+        "",
+        "learning/test_loop.py::test_a_state_that_is_not_finite_ends_a_run_without_a_directory_too",
     ),
     Fault(
         "patience-never-ends",
@@ -156,8 +180,8 @@ FAULTS = (
         "rows-twice",
         "rows after the checkpoint are kept, and written again by the resumed run",
         "dgm_jax/runs/logs.py",
-        'if row["step"] <= step:',
-        "if row:",
+        "if found != kept:",
+        "if False:",
         RESUMED,
     ),
     # ----------------------------------------------------------------------------------- identity
@@ -449,7 +473,7 @@ FAULTS = (
         "poisoned-statistics",
         "a new state that is not finite is kept, since the gradient is finite",
         DESCENT,
-        "jnp.isfinite(grad_norm) & _all_finite(carried)",
+        "jnp.isfinite(grad_norm) & all_finite(carried)",
         "jnp.isfinite(grad_norm)",
         "learning/test_gradient.py::test_a_loss_is_given_its_state_its_weights_and_what_is_fixed",
     ),

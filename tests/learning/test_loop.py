@@ -147,7 +147,7 @@ def uninterrupted(tmp_path_factory):
 @pytest.mark.parametrize(
     ("kind", "when"), [("monitored", 3), ("plain", 47), ("monitored", 55), ("patient", 47)]
 )
-def test_a_run_killed_and_resumed_is_the_run(kind, when, tmp_path, uninterrupted):
+def test_a_run_killed_and_resumed_is_the_run(kind, when, tmp_path, uninterrupted, capfd):
     options = quiet(**RUNS[kind])
     whole, rows = uninterrupted(kind)
     with pytest.raises(Killed):
@@ -166,7 +166,7 @@ def test_a_run_killed_and_resumed_is_the_run(kind, when, tmp_path, uninterrupted
     )
     assert bits(resumed.state) == bits(whole.state) and bits(resumed.best) == bits(whole.best)
     assert resumed.history == whole.history
-    assert log.read_text() == rows
+    assert log.read_text() == rows and capfd.readouterr().err == ""
     assert [json.loads(line) for line in log.read_text().splitlines()] == whole.history
     if kind == "monitored":
         assert whole.best.step == 40 and whole.state.step == 70
@@ -374,6 +374,36 @@ def test_a_finished_run_is_returned_at_once(kind, tmp_path, monkeypatch):
     assert again.history == first.history and again.seconds == first.seconds
 
 
+def swapped(lines):
+    return [lines[1], lines[0], *lines[2:]]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: [*lines[:3], "{bad\n", *lines[3:]],
+        lambda lines: [*lines[:3], "7\n", *lines[4:]],
+        lambda lines: [lines[0], *lines],
+        lambda lines: [*lines[:4], lines[4].replace(":", ": 1", 1), *lines[5:]],
+        lambda lines: lines[:-2],
+        lambda lines: [],
+        swapped,
+    ],
+    ids=["bad", "number", "doubled", "altered", "cut", "emptied", "swapped"],
+)
+def test_rows_come_from_the_checkpoint_whatever_became_of_the_log(damage, tmp_path, capfd):
+    options = quiet(**RUNS["monitored"], workdir=tmp_path)
+    first = train(make(ema_decay=0.9), jax.random.key(0), batch, **options)
+    log = tmp_path / "metrics.jsonl"
+    whole = log.read_text()
+    log.write_text("".join(damage(whole.splitlines(keepends=True))))
+    again = train(make(ema_decay=0.9), jax.random.key(0), batch, **options)
+    assert again.history == first.history and bits(again.best) == bits(first.best)
+    assert log.read_text() == whole
+    (said,) = capfd.readouterr().err.splitlines()
+    assert said.startswith(f"{log} is written again from the checkpoint: its row of step ")
+
+
 def test_a_longer_run_goes_on_from_the_shorter(tmp_path):
     train(make(), jax.random.key(0), batch, **quiet(num_steps=30), workdir=tmp_path)
     longer = train(make(), jax.random.key(0), batch, **quiet(), workdir=tmp_path)
@@ -387,7 +417,8 @@ def test_the_step_is_traced_once_and_the_host_does_not_wait_between_rows(monkeyp
     fetched, real = [], jax.device_get
     monkeypatch.setattr(jax, "device_get", lambda tree: fetched.append(len(tree)) or real(tree))
     train(Algorithm(algorithm.init, step), jax.random.key(0), batch, **quiet())
-    assert fetched == [2] + [8] * 8 + [6]  # the words of the key, then one row after the other
+    rows = [8, 1] * 8 + [6, 1]  # the metrics of the steps, and whether the state is finite
+    assert fetched == [2, *rows]  # after the words of the key
 
 
 def test_rows_go_to_the_hook_and_nothing_is_printed(capfd, tmp_path):
@@ -461,6 +492,42 @@ def test_the_best_is_the_lowest_or_the_highest_as_it_is_told(minimise, best, tmp
     options |= {"num_steps": 7, "progress": False}
     trained = train(COUNTING, jax.random.key(0), evaluate=evaluate, **options)
     assert trained.best == trained.params == load(tmp_path).params == best and trained.state == 7
+
+
+@pytest.mark.parametrize(("minimise", "bad"), [(True, -math.inf), (False, math.inf)])
+def test_what_is_not_finite_is_never_the_best_and_is_told_at_every_call(
+    minimise, bad, tmp_path, capfd
+):
+    def evaluate(x, key):
+        return {"far": {2: bad, 4: math.nan}.get(int(x), x if minimise else -x)}
+
+    options = {"monitor": "far", "minimise": minimise, "eval_every": 1, "workdir": tmp_path}
+    options |= {"num_steps": 5, "progress": False, "evaluate": evaluate}
+    first = train(COUNTING, jax.random.key(0), **options)
+    said = capfd.readouterr().err
+    assert said == f"step 2: evaluate gave far = {bad}, which is never the best (said once)\n"
+    again = train(COUNTING, jax.random.key(0), **options)
+    assert first.best == again.best == load(tmp_path).params == 0
+    assert str(again.history) == str(first.history) and first.history[2]["far"] == bad
+    assert capfd.readouterr().err == said
+    log = [
+        json.loads(line)["far"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert float(log[2]) == bad and log[4] is None
+
+
+def test_a_monitor_that_is_never_finite_keeps_the_last_state_and_says_so(tmp_path, capfd):
+    options = {"monitor": "far", "eval_every": 2, "workdir": tmp_path, "progress": False}
+    for _ in range(2):
+        trained = train(
+            COUNTING,
+            jax.random.key(0),
+            num_steps=4,
+            evaluate=lambda x, key: {"far": math.nan},
+            **options,
+        )
+        assert trained.best == trained.params == load(tmp_path).params == 4
+        assert "far was never a finite number: the last state is kept" in capfd.readouterr().err
 
 
 def test_every_evaluation_has_the_same_key_which_follows_from_that_of_the_run(tmp_path):
@@ -554,12 +621,34 @@ def test_a_metric_that_is_not_finite_stops_the_run():
         train(algorithm, jax.random.key(0), lambda t: None, **quiet())
 
 
+def test_a_state_that_is_not_finite_ends_a_run_without_a_directory_too():
+    def step(state, key, batch):
+        return {"x": state["x"] / (state["t"] != 5), "t": state["t"] + 1}, {}
+
+    algorithm = Algorithm(lambda key: {"x": jnp.ones(2), "t": jnp.int32(0)}, step)
+    with pytest.raises(Diverged, match="step 8: state/x is not finite.*There is no checkpoint"):
+        train(algorithm, jax.random.key(0), **quiet())
+
+
+@pytest.mark.parametrize("name", ["step", 3])
+def test_a_metric_of_a_name_that_a_row_cannot_have_is_refused(name):
+    told = f"gave a metric of name {name!r}; rename it"
+    still = Algorithm(lambda key: jnp.zeros(()), lambda x, key, batch: (x, {name: x}))
+    with pytest.raises(ValueError, match=f"step {told}"):
+        train(still, jax.random.key(0), **quiet())
+    descent = gradient_descent(init, lambda *_: (0.0, {name: 0.0}), optax.sgd(0.1))
+    with pytest.raises(ValueError, match=f"loss {told}"):
+        train(descent, jax.random.key(0), batch, **quiet())
+    with pytest.raises(ValueError, match=f"evaluate {told}"):
+        train(COUNTING, jax.random.key(0), evaluate=lambda x, key: {name: 0.0}, **quiet())
+
+
 def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
     def step(x, key, batch):
         return {"x": jnp.where(batch == 15, jnp.inf, x["x"])}, {}
 
     algorithm = Algorithm(lambda key: {"x": jnp.zeros(3)}, step)
-    with pytest.raises(Diverged, match="step 20: state/x is not finite.*checkpoints/10"):
+    with pytest.raises(Diverged, match="step 16: state/x is not finite.*checkpoints/10"):
         train(
             algorithm,
             jax.random.key(0),

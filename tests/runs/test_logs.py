@@ -1,11 +1,13 @@
 import builtins
+import json
+import math
 import sys
 import types
 
 import pytest
 
 from dgm_jax.runs import tensorboard
-from dgm_jax.runs.logs import progress_bar
+from dgm_jax.runs.logs import MetricsLog, progress_bar
 
 
 class ZMQInteractiveShell:
@@ -30,6 +32,33 @@ def test_what_is_no_terminal_and_no_notebook_shows_nothing(capsys):
     with progress_bar("maf", 0, 40, show=True) as update:
         update(40, {"step": 40, "loss": 0.5})
     assert capsys.readouterr() == ("", "")
+
+
+def test_rows_come_back_with_all_their_bits_and_the_file_is_json_for_all(tmp_path):
+    log = MetricsLog(tmp_path / "log")
+    rows = [{"step": 1, "a": 0.1 + 0.2}, {"step": 2, "a": math.inf}, {"step": 3, "a": -math.inf}]
+    rows.append({"step": 4, "a": math.nan})
+    for row in rows:
+        log.append(row)
+    assert str(MetricsLog(None, log.history).rows) == str(rows)
+    values = [json.loads(line)["a"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert values == [0.1 + 0.2, "Infinity", "-Infinity", None]
+
+
+def test_a_log_that_was_moved_away_goes_on_where_it_was_cut(tmp_path, capsys):
+    log = MetricsLog(tmp_path / "log")
+    for step in range(6):
+        log.append({"step": step})
+        if step == 1:
+            (tmp_path / "log").rename(tmp_path / "log.1")
+    with (tmp_path / "log").open("a") as file:
+        file.write('{"step": 7')
+    again = MetricsLog(tmp_path / "log", log.history.rpartition("\n")[0])
+    again.repair()
+    assert [row["step"] for row in again.rows] == [0, 1, 2, 3, 4]
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2, 3, 4]
+    assert capsys.readouterr().err == ""
 
 
 def test_tensorboard_gets_each_number_of_a_row(monkeypatch, tmp_path):

@@ -87,7 +87,7 @@ class Checkpoints:
             raise checks.InputError(f"step {step} is not after the newest checkpoint, {latest}.")
         about = _about(step, state, note or {})
         if processes.several():
-            processes.from_first(lambda: self._check_room(state))
+            processes.from_first(lambda: self._check_room(state, about))
         with self._writing():
             begun = self._checkpointer.save_async(step, state, force=True, custom_metadata=about)
             if begun is None:
@@ -135,9 +135,10 @@ class Checkpoints:
         with self._writing():
             self._checkpointer.wait()
 
-    def _check_room(self, state):
+    def _check_room(self, state, about):
         """Where one of several processes cannot write, orbax has the others wait 20 minutes."""
         needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+        needed += len(json.dumps(about))
         with self._writing():
             if shutil.disk_usage(self.directory).free < needed + ROOM:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
