@@ -107,7 +107,8 @@ def fit(
 
 def _tell_not_finite(name, row):
     """Before other models train: results.json can hold no such number, and the run ends with 2."""
-    bad = [f"{what} is {x}" for what, x in row.items() if not math.isfinite(x)]
+    floats = {what: x for what, x in row.items() if isinstance(x, (float, np.floating))}
+    bad = [f"{what} is {x}" for what, x in floats.items() if not math.isfinite(x)]
     if bad and processes.first():
         print(f"{name}: {', '.join(bad)}, which results.json cannot hold", file=sys.stderr)
 
