@@ -221,7 +221,7 @@ def finite_rows(x: Any, name: str = "data") -> None:
     if x.ndim == 0 or x.shape[0] == 0:
         raise InputError(f"{name} is empty (shape {x.shape}); it needs at least one row.")
     if np.issubdtype(x.dtype, np.floating):
-        with np.errstate(over="ignore"):  # 1e300 becomes infinite on the way to a device
+        with np.errstate(all="ignore"):  # 1e300 becomes infinite on the way to a device
             held = x.astype(jax.dtypes.canonicalize_dtype(x.dtype))
         bad = ~np.isfinite(held).reshape(len(x), -1).all(1)
         if bad.any():

@@ -37,6 +37,8 @@ ARRAYS = {
 }
 SLICES = {(module, "slice") for module in ("__builtin__", "builtins")}
 OP = {opcode.name: ord(opcode.code) for opcode in opcodes}
+STOP = OP["STOP"]
+SHORT = 2**16  # bytes that are copied out of a file
 
 
 class Made:
@@ -57,8 +59,9 @@ def read(content: bytes, *, pandas: bool = False) -> object:
     machine = _Machine(content, pandas)
     try:
         for _ in range(MOST_STEPS):
-            (code,) = machine.take(1)
-            if code == OP["STOP"]:
+            code = content[machine.at]
+            machine.at += 1
+            if code == STOP:
                 ((result,),) = *machine.below, machine.stack
                 return result
             _ACTIONS[code](machine)
@@ -73,11 +76,12 @@ def read(content: bytes, *, pandas: bool = False) -> object:
 def array(made: object) -> np.ndarray:
     """A numeric array that numpy pickled: its shape, kind and bytes, in the machine's byte order.
 
-    The flags of the kind are not read; bytes that do not fill the shape are an InputError.
+    It may not be written to, where it needs no copy. The flags of the kind are not read; bytes that
+    do not fill the shape are an InputError.
     """
     shape, kind, by_columns, content = _state(made)
     code, order = _kind(kind)
-    if code not in PLAIN or not isinstance(content, bytes):
+    if code not in PLAIN or not isinstance(content, (bytes, memoryview)):
         raise checks.InputError(f"an array of {code!r} in it holds no plain numbers")
     dtype = PLAIN[code].newbyteorder(order)  # that of a byte has none
     if math.prod(shape) * dtype.itemsize != len(content):
@@ -85,7 +89,8 @@ def array(made: object) -> np.ndarray:
     x = np.frombuffer(content, dtype)
     if code == "b1" and (x.view("u1") > 1).any():
         raise checks.InputError("an array of booleans in it holds others than 0 and 1")
-    return x.reshape(shape, order="F" if by_columns else "C").astype(PLAIN[code], order="C")
+    x = x.reshape(shape, order="F" if by_columns else "C")
+    return x.astype(PLAIN[code], order="C", copy=False)
 
 
 def names(told: object) -> list[str]:
@@ -182,25 +187,28 @@ def _text(word) -> str:
 
 class _Machine:
     def __init__(self, content, pandas):
-        self.content, self.pandas = content, pandas
+        self.content, self.view, self.pandas = content, memoryview(content), pandas
         self.at, self.stack, self.below, self.memo = 0, [], [], {}
 
-    def take(self, num) -> bytes:
-        """The next bytes of the file."""
+    def take(self, num) -> bytes | memoryview:
+        """The next bytes of the file; not copied where they are many."""
         if not 0 <= num <= len(self.content) - self.at:
             raise EOFError
         self.at += num
-        return self.content[self.at - num : self.at]
+        whole = self.content if num < SHORT else self.view
+        return whole[self.at - num : self.at]
 
     def line(self) -> bytes:
-        return self.take(self.content.index(b"\n", self.at) + 1 - self.at)[:-1]
+        start, end = self.at, self.content.index(b"\n", self.at)
+        self.at = end + 1
+        return self.content[start:end]
 
     def number(self, form) -> int | float:
         (value,) = form.unpack_from(self.content, self.at)
         self.at += form.size
         return value
 
-    def counted(self, form) -> bytes:
+    def counted(self, form) -> bytes | memoryview:
         """Bytes, after how many they are."""
         return self.take(self.number(form))
 
@@ -223,6 +231,11 @@ class _Name(tuple):
     """(module, name), apart from the tuples of a pickle."""
 
     __slots__ = ()
+
+
+def _protocol(machine):
+    if machine.number(B1) > pickle.HIGHEST_PROTOCOL:
+        raise ValueError
 
 
 def _push(value: Callable) -> Callable:
@@ -342,7 +355,7 @@ B1, B2, I4, U4, U8, F8 = map(struct.Struct, ("<B", "<H", "<i", "<I", "<Q", ">d")
 
 
 def _utf8(form) -> Callable:
-    return _push(lambda machine: machine.counted(form).decode("utf-8", "surrogatepass"))
+    return _push(lambda machine: str(machine.counted(form), "utf-8", "surrogatepass"))
 
 
 def _signed(form) -> Callable:
@@ -352,7 +365,7 @@ def _signed(form) -> Callable:
 _ACTIONS = {
     OP[name]: action
     for name, action in {
-        "PROTO": lambda machine: machine.number(B1),
+        "PROTO": _protocol,
         "FRAME": lambda machine: machine.number(U8),
         # numbers
         "NONE": _constant(None),

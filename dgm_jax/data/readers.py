@@ -213,6 +213,8 @@ def _check_integers(x, stop, what):
 
 
 def _are_levels(x, num_levels) -> bool:
+    if x.dtype == np.uint8 and num_levels >= 256:
+        return True
     whole = x.dtype.kind in "biu" or (x == np.floor(x)).all()
     return bool(whole and x.min() >= 0 and x.max() < num_levels)
 
