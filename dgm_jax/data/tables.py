@@ -48,7 +48,7 @@ def _numbers(x: np.ndarray, columns: int | None = None) -> np.ndarray:
             f"x must be real numbers [n, {columns or 'columns'}]; got {x.dtype} of shape {x.shape}."
         )
     checks.finite_rows(x, "x")
-    return np.array(x, np.float64)
+    return x.astype(np.float64, copy=False)
 
 
 def power(x: np.ndarray) -> Parts:
@@ -58,7 +58,7 @@ def power(x: np.ndarray) -> Parts:
     0.001 kW to active power, 0.01 V to the voltage, 1 Wh to the three meters; none to the time.
     """
     rng = np.random.RandomState(42)
-    x = _numbers(x, 8)
+    x = np.array(_numbers(x, 8))
     rng.shuffle(x)
     active, voltage, *meters, time = x[:, [0, 2, 4, 5, 6, 7]].T
     voltage_noise, active_noise = 0.01 * rng.rand(len(x)), 0.001 * rng.rand(len(x))
@@ -77,7 +77,7 @@ def gas(columns: dict[str, np.ndarray]) -> Parts:
     if len(sensors) < 2:
         raise checks.InputError(f"it has {len(sensors)} sensors, and needs two")
     x = _numbers(np.stack(sensors, -1))
-    _vary(x.min(0) < x.max(0))
+    _vary(np.array([sensor.min() < sensor.max() for sensor in sensors]))
     alike = np.corrcoef(x.T) > 0.98
     kept = np.arange(x.shape[1])
     while (twins := alike[np.ix_(kept, kept)].sum(1) > 1).any():

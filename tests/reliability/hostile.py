@@ -116,6 +116,10 @@ def targets(rng) -> dict[str, Target]:
         for file, index in {"grid46080": [0, 2, 5], "random20000": np.arange(12)}.items()
     }
     x = rng.normal(size=(40, 5))
+    lines = [
+        f"{a:.4f}\t{b:.4f}\t{word}" for a, b, word in zip(*x[:, :2].T, 10 * ["c", "a", "bb", "d"])
+    ]
+    labelled = "\n".join(["u\tv\tClass", *lines]).encode()
     mnist = dict(zip(MNIST, (images, digits, images[:4], digits[:4]), strict=True))
     return {
         **{
@@ -236,14 +240,20 @@ def targets(rng) -> dict[str, Target]:
             f"own {name}": Target(
                 {name: content},
                 lambda folder, name=name: load_file(folder / name),
-                lambda folder, name=name, read=read: (plain_own(read(folder / name)), None),
+                lambda folder, name=name, read=read: plain_own(*read(folder / name)),
             )
             for name, content, read in (
-                ("own.csv", csv(x, "a,b,c,d,e"), plain_text),
-                ("levels.csv", csv(rng.integers(0, 9, (20, 3))), plain_text),
-                ("own.npy", npy(x.astype(">f4")), plain_npy),
-                ("levels.npy", npy(np.asfortranarray(rng.integers(0, 9, (20, 3)))), plain_npy),
-                ("own.npz", npz(x=x), lambda path: plain_npz(path)[0]),
+                ("own.csv", csv(x, "a,b,c,d,e"), lambda path: [plain_text(path)]),
+                ("levels.csv", csv(rng.integers(0, 9, (20, 3))), lambda path: [plain_text(path)]),
+                ("own.npy", npy(x.astype(">f4")), lambda path: [plain_npy(path)]),
+                (
+                    "levels.npy",
+                    npy(np.asfortranarray(rng.integers(0, 9, (20, 3)))),
+                    lambda path: [plain_npy(path)],
+                ),
+                ("own.npz", npz(x=x), plain_npz),
+                ("labels.npz", npz(x=x, y=np.arange(40) % 7), lambda p: plain_npz(p, "x", "y")),
+                ("labels.tsv.gz", gzip.compress(labelled), plain_labelled),
             )
         },
     }
@@ -318,7 +328,8 @@ def plain_sounds(folder):
 def plain_text(path):
     """Every line with a word is a row, save a first one of which no word is a number."""
     lines = [line for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
-    lines = [line.split("," if "," in lines[0] else None) for line in lines]
+    delimiter = next((mark for mark in "\t;," if mark in lines[0]), None)
+    lines = [line.split(delimiter) for line in lines]
     if not any(map(is_number, lines[0])):
         lines = lines[1:]
     return np.array([[float(word.strip()) for word in line] for line in lines])
@@ -338,10 +349,24 @@ def plain_letters(folder):
     return np.split(ids, [int(0.9 * len(ids)), int(0.95 * len(ids))]), None
 
 
-def plain_own(x):
-    x = x[np.random.default_rng(0).permutation(len(x))]
+def plain_own(x, y=None):
+    order = np.random.default_rng(0).permutation(len(x))
     tenth = len(x) // 10
-    return np.split(x, [len(x) - 2 * tenth, len(x) - tenth])
+    cuts = [len(x) - 2 * tenth, len(x) - tenth]
+    return np.split(x[order], cuts), None if y is None else np.split(y.reshape(-1)[order], cuts)
+
+
+def plain_labelled(path):
+    """A table whose last column is headed class, as words that are sorted or as numbers."""
+    lines = [line.split("\t") for line in gzip.decompress(path.read_bytes()).decode().split("\n")]
+    heads, *lines = [line for line in lines if "".join(line).strip()]
+    at = [head.strip().lower() for head in heads].index("class")
+    words = [line.pop(at).strip() for line in lines]
+    if all(map(is_number, words)):
+        y = np.array([float(word) for word in words])
+    else:
+        y = np.searchsorted(sorted(set(words)), words)
+    return np.array([[float(word.strip()) for word in line] for line in lines]), y
 
 
 class Note:
@@ -544,7 +569,7 @@ def wrong(data, target, folder) -> str | None:
             return f"{split} is not finite"
         y = None if data.labels is None else data.labels[split]
         if y is not None and not (
-            len(y) == len(x) and y.min() >= 0 and (y < CLASSES[data.name]).all()
+            len(y) == len(x) and y.min() >= 0 and (y < CLASSES.get(data.name, 2**24)).all()
         ):
             return f"labels of {split} are beyond their classes"
     try:
