@@ -15,6 +15,7 @@ is to import the module of that name and to call that function, so the module mu
 where the run is loaded, and only a function that `runs.builder` has marked is called.
 """
 
+import base64
 import dataclasses
 import importlib
 import inspect
@@ -36,10 +37,10 @@ class Recipe(NamedTuple):
     """model = builder(**arguments).
 
     builder: a function of a module, marked by `runs.builder`, that returns a noun with an `init`.
-    arguments: {name: value}; a value is one of JSON (no NaN or infinity), an array, a dataclass,
-        or a dict, list or tuple of these. Lists come back as tuples. A dataclass needs its type as
-        the annotation of the parameter, and comes back without its paths, of which no model is
-        made: these have their default then.
+    arguments: {name: value}; a value is one of JSON (no NaN or infinity), an array (kept with all
+        its bits), a dataclass, or a dict, list or tuple of these. Lists come back as tuples. A
+        dataclass needs its type as the annotation of the parameter, and comes back without its
+        paths, of which no model is made: these have their default then.
     """
 
     builder: Callable[..., Any]
@@ -140,7 +141,10 @@ def _encoded(value, place, kind=None):
     """
     if isinstance(value, (np.ndarray, jax.Array)):
         value = np.asarray(value)
-        return {"array": plain(value, place), "dtype": str(value.dtype)}
+        if value.dtype.kind not in "biuf":
+            raise checks.InputTypeError(f"{place} must be an array of numbers; got {value.dtype}.")
+        said = {"dtype": str(value.dtype), "shape": list(value.shape)}
+        return said | {"array": base64.b64encode(value.tobytes()).decode()}
     if isinstance(value, (list, tuple)):
         return [_encoded(part, f"{place}/{i}") for i, part in enumerate(value)]
     if isinstance(value, dict):
@@ -169,7 +173,8 @@ def _decoded(value, kind=None):
     if not isinstance(value, dict):
         return value
     if "array" in value:
-        return np.array(value["array"], value["dtype"])
+        numbers = np.frombuffer(base64.b64decode(value["array"]), value["dtype"])
+        return numbers.reshape(value["shape"]).copy()
     if "dict" in value:
         return {name: _decoded(part) for name, part in value["dict"].items()}
     types = inspect.get_annotations(kind, eval_str=True) if inspect.isclass(kind) else {}

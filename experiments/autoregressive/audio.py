@@ -28,6 +28,7 @@ import numpy as np
 from dgm_jax import autoregressive as ar
 from dgm_jax import (
     checks,
+    learning,
     likelihoods,
     nets,
     plots,
@@ -109,7 +110,8 @@ def reach(config, name):
     return stated.get(name)
 
 
-def build(config, name, length):
+@runs.builder
+def build(config: Config, name, length):
     """The density of a name for clips of so many samples; the parameters are the same for all."""
     if config.conditional == "mixture":
         conditional = likelihoods.discretized_logistic(K, num_components=config.num_components)
@@ -157,11 +159,13 @@ def fit_tables(config, rows):
 
 def fit(config, name, rows):
     """Maximum likelihood of levels, or of (levels, digits), in nats a sample."""
+    recipe = learning.Recipe(build, {"config": config, "name": name, "length": config.length})
     return fitting.maximum_likelihood(
         config,
         name,
-        build(config, name, config.length),
+        recipe.model(),
         rows,
+        recipe=recipe,
         per=config.length,
         clip=1.0,
         warm_up=config.num_steps // 20,

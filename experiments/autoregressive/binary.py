@@ -39,6 +39,7 @@ from dgm_jax import autoregressive as ar
 from dgm_jax import (
     checks,
     combinators,
+    learning,
     likelihoods,
     plots,
     runs,
@@ -86,6 +87,17 @@ def fit_tables(rows, dim):
         name: fitting.fit_table(rows, dim, 2, SMOOTHING, window=window)[-1]
         for name, window in windows.items()
     }
+
+
+@runs.builder
+def build(config: Config, dim):
+    return ar.made(
+        dim,
+        likelihoods.bernoulli(),
+        hidden=config.hidden,
+        direct=config.direct,
+        masks=ar.Masks(config.num_masks, config.agnostic_to, config.roaming),
+    )
 
 
 def from_coins(model, x):
@@ -165,17 +177,12 @@ def main(config: Config) -> dict:
         num_masks=config.num_masks,
     )
     config, settings = defaults.completed(config, settings)
-    model = ar.made(
-        dim,
-        likelihoods.bernoulli(),
-        hidden=config.hidden,
-        direct=config.direct,
-        masks=ar.Masks(config.num_masks, config.agnostic_to, config.roaming),
-    )
+    recipe = learning.Recipe(build, {"config": config, "dim": dim})
+    model = recipe.model()
     models = fit_tables(rows, dim)
     masks = f", {config.num_masks} masks" if config.num_masks > 1 else ""
     params, models[f"MADE{masks}"], *_ = fitting.maximum_likelihood(
-        config, "made", from_coins(model, rows["train"]), rows, decayed=decayed
+        config, "made", from_coins(model, rows["train"]), rows, decayed=decayed, recipe=recipe
     )
     if data.test.ndim == 3:
         draw(config, model, params, data.test)

@@ -29,6 +29,7 @@ import numpy as np
 from dgm_jax import autoregressive as ar
 from dgm_jax import data as datasets
 from dgm_jax import (
+    learning,
     likelihoods,
     nets,
     objectives,
@@ -92,14 +93,23 @@ def build(config, name, **options):
     return ar.made(DIM, conditional, hidden=config.hidden, **options)
 
 
+@runs.builder
+def scored(config: Config, name):
+    """The density that is scored; of any-order, the ensemble of masks it has not met."""
+    num_masks = config.num_masks if name in ("masks", "any-order") else 1
+    return build(config, name, masks=ar.Masks(num_masks, seed=int(name == "any-order")))
+
+
 def fit(config, name, rows):
-    """A MADE, its parameters and its row; of any-order, the ensemble of masks it has not met."""
-    num_masks = {"masks": config.num_masks, "any-order": NUM_ORDERS}.get(name, 1)
-    model = scored = build(config, name, masks=ar.Masks(num_masks))
+    """A MADE, its parameters and its row."""
+    recipe = learning.Recipe(scored, {"config": config, "name": name})
+    model = density = recipe.model()
     if name == "any-order":
-        scored = build(config, name, masks=ar.Masks(config.num_masks, seed=1))
-    params, row, *_ = fitting.maximum_likelihood(config, name, model, rows, scored=scored)
-    return scored, params, row
+        model = build(config, name, masks=ar.Masks(NUM_ORDERS))
+    params, row, *_ = fitting.maximum_likelihood(
+        config, name, model, rows, scored=density, recipe=recipe
+    )
+    return density, params, row
 
 
 def fit_tables(rows):

@@ -39,6 +39,7 @@ from jax.flatten_util import ravel_pytree
 from dgm_jax import autoregressive as ar
 from dgm_jax import (
     checks,
+    learning,
     likelihoods,
     nets,
     plots,
@@ -119,6 +120,11 @@ def conditional_of(config, num_levels):
     if config.conditional == "categorical":
         return likelihoods.categorical(num_levels, encoding=nets.scaled(num_levels))
     return likelihoods.discretized_logistic(num_levels, num_components=config.num_components)
+
+
+@runs.builder
+def density(config: Config, name, shape, num_levels, num_classes):
+    return build(config, name, shape, conditional_of(config, num_levels), num_classes)
 
 
 def of_columns(config, num_classes):
@@ -250,16 +256,21 @@ def main(config: Config) -> dict:
     checks.positive(config.learning_rate, "learning_rate")
     checks.positive_int(config.num_shown, "num_shown")
     data = sets.images(config)
-    conditional, num_classes = conditional_of(config, data.num_levels), data.num_classes
+    num_classes = data.num_classes
     labels = data.labels["test"] if num_classes else None
     chosen = shown(config, data.rows["test"][0], labels, num_classes)
     test = tuple(part[chosen] for part in data.rows["test"])
     results, pictures = {}, {}
     # All are built before one is trained: a wrong option is told at once.
-    models = {n: build(config, n, data.shape, conditional, num_classes) for n in config.models}
+    given = {"shape": data.shape, "num_levels": data.num_levels, "num_classes": num_classes}
+    recipes = {
+        name: learning.Recipe(density, {"config": config, "name": name} | given)
+        for name in config.models
+    }
+    models = {name: recipe.model() for name, recipe in recipes.items()}
     keys = jax.random.split(jax.random.key(config.seed + 1), len(models))
     for (name, model), key in zip(models.items(), keys):
-        options = {"warm_up": config.num_steps // 20, "eval_batch": 200}
+        options = {"warm_up": config.num_steps // 20, "eval_batch": 200, "recipe": recipes[name]}
         fitted = fitting.maximum_likelihood(config, name, model, data.rows, **options)
         results[name] = fitted.row
         pictures[name] = drawn(config, model, fitted.params, key, test, num_classes)

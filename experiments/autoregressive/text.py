@@ -30,6 +30,7 @@ import numpy as np
 from dgm_jax import autoregressive as ar
 from dgm_jax import (
     checks,
+    learning,
     likelihoods,
     runs,
 )
@@ -100,7 +101,8 @@ def pieces(ids):
     return ids[: num * PIECE].reshape(num, PIECE)
 
 
-def build(config, dim, num_characters):
+@runs.builder
+def build(config: Config, dim, num_characters):
     """Of texts of dim characters; the parameters know no dim."""
     return ar.transformer(
         dim,
@@ -116,7 +118,8 @@ def build(config, dim, num_characters):
 def fit(config, parts, num_characters):
     """Learns texts of `length` from any place; is scored on longer ones."""
     short = build(config, config.length, num_characters)
-    long = build(config, PIECE, num_characters)
+    arguments = {"config": config, "dim": PIECE, "num_characters": num_characters}
+    recipe = learning.Recipe(build, arguments)
     rows = {split: pieces(ids) for split, ids in parts.items()}
     rows["train"] = np.lib.stride_tricks.sliding_window_view(parts["train"], config.length)
     return fitting.maximum_likelihood(
@@ -124,7 +127,8 @@ def fit(config, parts, num_characters):
         "transformer",
         short,
         rows,
-        scored=long,
+        scored=recipe.model(),
+        recipe=recipe,
         warm_up=config.num_steps // 20,
         eval_batch=10,
     )

@@ -15,7 +15,7 @@ from typing import Literal
 import jax
 import numpy as np
 
-from dgm_jax import checks, combinators, distributions, flows, plots, runs
+from dgm_jax import checks, combinators, distributions, flows, learning, plots, runs
 from dgm_jax import data as datasets
 from dgm_jax.measure import timing
 from dgm_jax.runs import processes
@@ -70,6 +70,13 @@ def build(config, name, preprocessing, dim, *, inverse="unit_once"):
         combinators.compose(combinators.invert(combinators.fixed(preprocessing)), flow),
         distributions.standard_normal(dim),
     )
+
+
+@runs.builder
+def density(config: Config, name, dim, num_levels, mean, std):
+    """p(x) of the data as they are; of levels a bound, by noise."""
+    model = build(config, name, preprocessing(config, num_levels, mean, std), dim)
+    return model if num_levels is None else combinators.quantized(model, num_levels)
 
 
 def directions(model):
@@ -201,23 +208,32 @@ def draw(config, data, results, reference, curves, samples, test):
     plots.save(figure, config.workdir / "passes.png")
 
 
-def prepared(config, data):
-    """Rows by split, the fixed map of noisy rows to what a flow learns, and the noise (or None)."""
-    rows = sets.vectors(data)
-    if data.num_levels is None:
-        return rows, datasets.standardize(rows["train"].mean(0), rows["train"].std(0)), None
-    return rows, datasets.logit_map(data.num_levels, alpha=config.alpha), datasets.dequantize
+def preprocessing(config, num_levels, mean, std):
+    """The fixed map of rows, with noise if they are levels, to what a flow learns."""
+    if num_levels is None:
+        return datasets.standardize(mean, std)
+    return datasets.logit_map(num_levels, alpha=config.alpha)
 
 
-def learn(config, preprocessing, rows, noisy):
+def learn(config, rows, num_levels):
     """The models by (name, inverse), and what was fitted by name."""
     dim, models, fitted = rows["train"].shape[1], {}, {}
+    given = {"num_levels": num_levels, "mean": None, "std": None}
+    if num_levels is None:
+        given |= {"mean": rows["train"].mean(0), "std": rows["train"].std(0)}
+    to_flow = preprocessing(config, **given)
     for name in config.models:
-        models[name, "unit_once"] = build(config, name, preprocessing, dim)
+        models[name, "unit_once"] = build(config, name, to_flow, dim)
         if name in SEQUENTIAL and dim <= config.naive_limit:
-            models[name, "naive"] = build(config, name, preprocessing, dim, inverse="naive")
+            models[name, "naive"] = build(config, name, to_flow, dim, inverse="naive")
         fitted[name] = fitting.maximum_likelihood(
-            config, name, models[name, "unit_once"], rows, noisy=noisy, num_draws=8
+            config,
+            name,
+            models[name, "unit_once"],
+            rows,
+            noisy=None if num_levels is None else datasets.dequantize,
+            num_draws=8,
+            recipe=learning.Recipe(density, {"config": config, "name": name, "dim": dim} | given),
         )
     return models, fitted
 
@@ -236,16 +252,17 @@ def main(config: Config) -> dict:
     at_least_one(config, "models")
     checks.positive(config.learning_rate, "learning_rate")
     data = datasets.load(config.data, config.data_dir)
-    rows, preprocessing, noisy = prepared(config, data)
+    rows = sets.vectors(data)
     dim = rows["train"].shape[1]
     print(f"{data.name}: {data.description}")
-    models, fitted = learn(config, preprocessing, rows, noisy)
+    models, fitted = learn(config, rows, data.num_levels)
     params = {name: found.params for name, found in fitted.items()}
 
     noise_key, *sample_keys = jax.random.split(jax.random.key(config.seed), 1 + len(fitted))
     noise_keys, noisy_rows = jax.random.split(noise_key, len(rows)), rows
-    if noisy is not None:
-        noisy_rows = {s: np.asarray(noisy(k, x)) for k, (s, x) in zip(noise_keys, rows.items())}
+    if data.num_levels is not None:
+        drawn = zip(noise_keys, rows.items())
+        noisy_rows = {s: np.asarray(datasets.dequantize(k, x)) for k, (s, x) in drawn}
     x = np.resize(noisy_rows["test"], (config.timing_batch, dim))
     milliseconds = time_directions(config, models, params, x)
     results = {

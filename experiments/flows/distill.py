@@ -76,21 +76,41 @@ def build(config, dim, name, *, inverse="unit_once"):
     return combinators.pushforward(flow, distributions.standard_normal(dim))
 
 
-def prepared(config, data):
-    """Rows by split, the map from noisy rows to z, and the noise."""
+@runs.builder
+def density(config: Config, name, num_levels, mean, std):
+    """p(x) of the data as they are, by the density of z; of levels a bound, by noise."""
+    to_z = scale(config, num_levels, mean, std)
+    model = combinators.preprocessed(build(config, len(mean), name), to_z)
+    return model if num_levels is None else combinators.quantized(model, num_levels)
+
+
+def scale(config, num_levels, mean, std):
+    """The map of rows, with noise if they are levels, to z."""
     import distrax
 
+    whiten = datasets.standardize(mean, std)
+    if num_levels is None:
+        return whiten
+    return distrax.Chain([whiten, datasets.logit_map(num_levels, alpha=config.alpha)])
+
+
+def prepared(config, data):
+    """Rows by split, the arguments of `scale`, and the noise."""
     rows = sets.vectors(data)
-    if data.num_levels is None:
-        to_z = datasets.standardize(rows["train"].mean(0), rows["train"].std(0))
-        return rows, to_z, lambda key, x: x
-    logit = datasets.logit_map(data.num_levels, alpha=config.alpha)
-    y = logit.forward(datasets.dequantize(jax.random.key(config.seed), rows["train"]))
-    whiten = datasets.standardize(np.asarray(y.mean(0)), np.asarray(y.std(0)))
-    return rows, distrax.Chain([whiten, logit]), datasets.dequantize
+    y, noisy = rows["train"], lambda key, x: x
+    if data.num_levels is not None:
+        logit, noisy = datasets.logit_map(data.num_levels, alpha=config.alpha), datasets.dequantize
+        y = logit.forward(noisy(jax.random.key(config.seed), y))
+    found = {"mean": np.asarray(y.mean(0)), "std": np.asarray(y.std(0))}
+    return rows, {"num_levels": data.num_levels} | found, noisy
 
 
-def learn_teacher(config, model, rows, to_z, noisy):
+def recipe_of(config, name, scaling):
+    return learning.Recipe(density, {"config": config, "name": name} | scaling)
+
+
+def learn_teacher(config, model, rows, scaling, noisy):
+    to_z = scale(config, **scaling)
     log_prob = on_data(model, to_z, noisy)
     algorithm = learning.gradient_descent(
         model.init,
@@ -106,6 +126,7 @@ def learn_teacher(config, model, rows, to_z, noisy):
         rows["train"],
         num_steps=config.teacher_steps,
         eval_every=max(1, config.teacher_steps // 12),
+        recipe=recipe_of(config, "teacher", scaling),
     )
 
 
@@ -119,7 +140,7 @@ def on_data(model, to_z, noisy):
     return log_prob
 
 
-def learn_student(config, model, teacher, teacher_params):
+def learn_student(config, model, scaling, teacher, teacher_params):
     """Its batches are of its own making; the teacher is an argument of the compiled step."""
 
     def loss(params, key, batch, fixed):
@@ -136,6 +157,7 @@ def learn_student(config, model, teacher, teacher_params):
         num_steps=config.student_steps,
         fixed=teacher_params,
         identity={"options": defining(config)},
+        recipe=recipe_of(config, "student", scaling),
         log_every=50,
         workdir=config.workdir / "student",
         progress=config.progress,
@@ -222,11 +244,12 @@ def main(config: Config) -> dict:
     checks.positive(config.learning_rate, "learning_rate")
     checks.positive_int(config.student_steps, "student_steps")
     data = datasets.load(config.data, config.data_dir)
-    rows, to_z, noisy = prepared(config, data)
+    rows, scaling, noisy = prepared(config, data)
+    to_z = scale(config, **scaling)
     dim = rows["train"].shape[1]
     models = {name: build(config, dim, name) for name in ("teacher", "student")}
-    teacher, taught, *_ = learn_teacher(config, models["teacher"], rows, to_z, noisy)
-    student, trained = learn_student(config, models["student"], models["teacher"], teacher)
+    teacher, taught, *_ = learn_teacher(config, models["teacher"], rows, scaling, noisy)
+    student, trained = learn_student(config, models["student"], scaling, models["teacher"], teacher)
     params = {"teacher": teacher, "student": student}
     scores = fitting.scorer(on_data(models["student"], to_z, noisy))
     log_prob = scores(student, jax.random.key(config.seed), rows["test"], 2)

@@ -135,9 +135,26 @@ def toy_results(config, toy_name):
 
 
 # -------------------------------------------------------------------------------- on the digits
-def learn_digits(config, rows, to_model):
+@runs.builder
+def density(config: Config, num_levels, mean, std):
+    """P(x) of digits, a bound by noise, by the density of z; with the exact trace."""
+    model = on_the_digits(config, len(mean), EXACT)
+    return combinators.quantized(
+        combinators.preprocessed(model, scale(num_levels, mean, std)), num_levels
+    )
+
+
+def scale(num_levels, mean, std):
+    """The map of noisy digits to z."""
+    import distrax
+
+    logit = datasets.logit_map(num_levels, alpha=0.01)
+    return distrax.Chain([datasets.standardize(mean, std), logit])
+
+
+def learn_digits(config, rows, scaling):
     """FFJORD on z = g(x + u), best on validation; each step draws its u and its ε."""
-    dim = rows["train"].shape[1]
+    dim, to_model = rows["train"].shape[1], scale(**scaling)
     model = on_the_digits(config, dim, config.tolerance)
     score_model = on_the_digits(config, dim, EXACT)
 
@@ -162,6 +179,7 @@ def learn_digits(config, rows, to_model):
         rows["train"],
         num_steps=num_steps,
         eval_every=max(1, num_steps // 5),
+        recipe=learning.Recipe(density, {"config": config} | scaling),
     )
 
 
@@ -173,16 +191,14 @@ def on_the_digits(config, dim, tolerance):
 
 
 def digits_results(config):
-    import distrax
-
     data = datasets.load("digits", config.data_dir)
     rows = sets.vectors(data)
     logit = datasets.logit_map(data.num_levels, alpha=0.01)
     y = logit.forward(datasets.dequantize(jax.random.key(config.seed), rows["train"]))
-    to_model = distrax.Chain(
-        [datasets.standardize(np.asarray(y.mean(0)), np.asarray(y.std(0))), logit]
-    )
-    params, row, _, history = learn_digits(config, rows, to_model)
+    found = {"mean": np.asarray(y.mean(0)), "std": np.asarray(y.std(0))}
+    scaling = {"num_levels": data.num_levels} | found
+    to_model = scale(**scaling)
+    params, row, _, history = learn_digits(config, rows, scaling)
     dim = rows["train"].shape[1]
     model = on_the_digits(config, dim, EXACT)
 

@@ -112,14 +112,20 @@ QUICK = {
 }
 
 
-def standard_pixels(config, rows, num_levels):
+def standard_pixels(config, num_levels, mean, std):
     """[0, K)^{H×W×C} -> R^{H×W×C}: the logit map, then each pixel minus its mean, by its deviation.
 
-    Those of the training split with noise. A flow then starts at one Gaussian a pixel, and not at
-    the same one for a pixel in the middle and one at the edge.
+    A flow then starts at one Gaussian a pixel, and not at the same one for a pixel in the middle
+    and one at the edge.
     """
     import distrax
 
+    pixels = datasets.logit_map(num_levels, alpha=config.alpha, event_ndims=3)
+    return distrax.Chain([datasets.standardize(mean, std, event_ndims=3), pixels])
+
+
+def of_pixels(config, rows, num_levels):
+    """The mean and deviation of each pixel of the training split, with noise, after the logit."""
     pixels = datasets.logit_map(num_levels, alpha=config.alpha, event_ndims=3)
     keys = jax.random.split(jax.random.key(config.seed + 2))
     order = np.random.default_rng(config.seed)
@@ -127,8 +133,7 @@ def standard_pixels(config, rows, num_levels):
     noisy = (datasets.dequantize(key, x) for key, x in zip(keys, some))
     mean, std = baselines.fit_independent(*(pixels.forward(y) for y in noisy))
     shape = rows["train"][0].shape[1:]
-    standard = datasets.standardize(mean.reshape(shape), std.reshape(shape), event_ndims=3)
-    return distrax.Chain([standard, pixels])
+    return {"mean": mean.reshape(shape), "std": std.reshape(shape)}
 
 
 def build(config, name, shape, pixels, num_levels, num_classes=0):
@@ -165,7 +170,15 @@ def build(config, name, shape, pixels, num_levels, num_classes=0):
     return model, distributions.uniform_noise(shape)
 
 
-def fit(config, name, model, noise, rows):
+@runs.builder
+def density(config: Config, name, shape, num_levels, num_classes, mean, std):
+    """P(x | c) of images of levels, a bound by noise; parameters {"model", "noise"}."""
+    pixels = standard_pixels(config, num_levels, mean, std)
+    model, noise = build(config, name, shape, pixels, num_levels, num_classes)
+    return combinators.quantized(model, num_levels, noise)
+
+
+def fit(config, name, model, noise, rows, recipe):
     """Maximum likelihood on rows (images,) or (images, classes)."""
     order = np.random.default_rng(config.seed).permutation(len(rows["train"][0]))[:512]
     first, *cond = (part[order] for part in rows["train"])
@@ -202,6 +215,7 @@ def fit(config, name, model, noise, rows):
         eval_every=config.eval_every,
         mesh=fitting.mesh(config.devices),
         patience=config.patience,
+        recipe=recipe,
     )
 
 
@@ -294,11 +308,14 @@ def main(config: Config) -> dict:
     order = np.random.default_rng(config.seed).permutation(len(data.rows["test"][0]))
     test, *cond = (part[order] for part in data.rows["test"])
     test, num = np.asarray(datasets.dequantize(noise_key, test)), 2 * config.num_shown
-    pixels = standard_pixels(config, data.rows, data.num_levels)
+    statistics = of_pixels(config, data.rows, data.num_levels)
+    pixels = standard_pixels(config, data.num_levels, **statistics)
+    given = {"shape": data.shape, "num_levels": data.num_levels, "num_classes": data.num_classes}
     results, curves, shown, samples = {}, {}, {}, {}
     for name, key in zip(config.models, sample_keys):
         model, noise = build(config, name, data.shape, pixels, data.num_levels, data.num_classes)
-        params, row, evaluated, _ = fit(config, name, model, noise, data.rows)
+        recipe = learning.Recipe(density, {"config": config, "name": name} | given | statistics)
+        params, row, evaluated, _ = fit(config, name, model, noise, data.rows, recipe)
         curves[name] = evaluated["valid_bits_per_dim"]
         back = reconstructions(model, params["model"], test, *cond)
         y = sampled(config, model, params["model"], key, data.num_classes)

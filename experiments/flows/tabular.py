@@ -37,6 +37,7 @@ from dgm_jax import (
     combinators,
     distributions,
     flows,
+    learning,
     likelihoods,
     plots,
     runs,
@@ -141,6 +142,12 @@ def build(config, name, whiten, dim):
     )
 
 
+@runs.builder
+def density(config: Config, name, mean, covariance):
+    """Of the data as they are; mean and covariance are those of the whitening."""
+    return build(config, name, whitening(mean, covariance), len(mean))
+
+
 def show(found):
     rows = []
     for name, r in (found["baselines"] | found["models"]).items():
@@ -172,10 +179,12 @@ def main(config: Config) -> dict:
     )
     config, settings = defaults.completed(config, settings)
     gaussian = fitting.summary(baselines.gaussian(*rows.values()), dim)
-    whiten = whitening(*baselines.fit_gaussian(rows["train"], rows["valid"]))
+    mean, covariance = baselines.fit_gaussian(rows["train"], rows["valid"])
     results, curves = {}, {}
     for name in config.models:
-        fitted = fitting.maximum_likelihood(config, name, build(config, name, whiten, dim), rows)
+        given = {"config": config, "name": name, "mean": mean, "covariance": covariance}
+        recipe = learning.Recipe(density, given)
+        fitted = fitting.maximum_likelihood(config, name, recipe.model(), rows, recipe=recipe)
         results[title(config, name)] = fitted.row
         curves[title(config, name)] = fitted.curves["valid_nats"]
     if processes.first():

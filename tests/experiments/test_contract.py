@@ -4,12 +4,15 @@
 shapes of a state are those after a step, a loss is a number, and a score is one of each row.
 """
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dgm_jax.data import ENERGIES, TOYS
+from dgm_jax.learning.recipes import rebuilt
 from experiments import fitting
 from experiments.autoregressive import audio, binary, digits, text
 from experiments.autoregressive import images as pixels
@@ -60,7 +63,22 @@ def shapes(tree):
     return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
 
 
-def train(algorithm, key, batch=None, *, evaluate=None, fixed=None, **options):
+VALID = {}  # the rows of the last task
+
+
+def check_recipe(recipe, params):
+    """The model that a run tells of takes its parameters, and scores the data as they are."""
+    model = rebuilt(json.loads(json.dumps(recipe.record())))
+    recipe.check(params)
+    x, *cond = jax.tree.map(lambda part: part[:3], VALID["rows"])
+    score = jax.eval_shape(lambda p: model.dist(p, *cond).log_prob(x), params)
+    draw = lambda p: model.dist(p, *cond).sample(seed=jax.random.key(0))
+    drawn = jax.eval_shape(draw, params)
+    assert score.shape == (3,) and drawn.shape[drawn.ndim - x.ndim + 1 :] == x.shape[1:]
+    assert jnp.issubdtype(drawn.dtype, jnp.integer) == jnp.issubdtype(x.dtype, jnp.integer)
+
+
+def train(algorithm, key, batch=None, *, evaluate=None, fixed=None, recipe, **options):
     """A step of `learning.train`, traced."""
     assert options["num_steps"] > 0
     state = jax.eval_shape(algorithm.init, key)
@@ -71,6 +89,7 @@ def train(algorithm, key, batch=None, *, evaluate=None, fixed=None, **options):
     assert all(metric.shape == () for metric in metrics.values()) and "loss" in metrics
     if evaluate is not None:
         evaluate(algorithm.params(state), key)
+    check_recipe(recipe, algorithm.params(state))
     raise Trained
 
 
@@ -79,6 +98,7 @@ def likelihood_task(log_prob, rows, **options):
         some = jax.tree.map(lambda part: part[:3], rows["valid"])
         assert jax.eval_shape(log_prob, params, key, some).shape == (3,)
 
+    VALID["rows"] = rows["valid"] if isinstance(rows["valid"], tuple) else (rows["valid"],)
     return fitting.Task(evaluate, None, monitor="valid_nll")
 
 
@@ -142,8 +162,10 @@ def test_a_student_learns_from_its_teacher(tmp_path, monkeypatch):
     teacher, student = (distill.build(config, 5, name) for name in ("teacher", "student"))
     made = jax.eval_shape(teacher.init, jax.random.key(0))
     taught = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), made)
+    VALID["rows"] = (np.zeros((3, 5), np.float32),)
+    scaling = {"num_levels": None, "mean": np.zeros(5), "std": np.ones(5)}
     with pytest.raises(Trained):
-        distill.learn_student(config, student, teacher, taught)
+        distill.learn_student(config, student, scaling, teacher, taught)
 
 
 def test_a_continuous_flow_of_the_plane_is_learned():
