@@ -4,10 +4,11 @@ import gzip
 import json
 import struct
 
+import jax
 import numpy as np
 import pytest
 
-from dgm_jax import runs
+from dgm_jax import data, learning, runs
 from experiments.flows import compare
 
 TINY = {"num_steps": 4, "eval_every": 2, "hidden": (8,), "num_layers": 1, "timing_repeats": 1}
@@ -41,6 +42,11 @@ def test_the_run_writes_results_pictures_and_says_when_it_is_done(tmp_path, caps
         assert (tmp_path / name / "metrics.jsonl").is_file()
         assert model["round_trip"] < 1e-4 and ("to_naive" in model) == (name != "realnvp")
         assert model.get("to_naive", 0) < 1e-4
+    loaded = learning.load(tmp_path / "realnvp")  # scores the digits as they are
+    test = data.load("digits").test.reshape(-1, 64)
+    score = jax.jit(lambda params: loaded.model.dist(params).log_prob(test).mean())
+    scored = results["models"]["realnvp"]["test_nats"]
+    assert score(loaded.params) == pytest.approx(scored, rel=5e-3)  # up to the noise
     passes = {n: (m["density_passes"], m["sample_passes"]) for n, m in results["models"].items()}
     assert passes == {"iaf": (64, 1), "realnvp": (1, 1)}
     # The published figures of the two baselines on this split.

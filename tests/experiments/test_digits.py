@@ -2,9 +2,10 @@
 
 import json
 
+import jax
 import pytest
 
-from dgm_jax import runs
+from dgm_jax import data, learning, runs
 from experiments.autoregressive import digits
 
 TINY = {"num_steps": 2, "eval_every": 1, "hidden": (4,), "num_masks": 2, "num_components": 2}
@@ -21,7 +22,12 @@ def test_a_short_run_writes_results_and_pictures(tmp_path, monkeypatch, capsys):
     assert tables["a histogram of each pixel"] == pytest.approx(2.431, abs=1e-3)
     assert tables["Markov chain of order 1"] < 2.332
     assert [r["num_params"] for r in results["tables"].values()] == [16, 1024, 16 + 63 * 17 * 16]
-    assert 2 < results["models"]["any-order"]["test_bits_per_dim"] < 4.2
+    scored = results["models"]["any-order"]
+    assert 2 < scored["test_bits_per_dim"] < 4.2
+    loaded = learning.load(tmp_path)  # the one run in it
+    test = data.load("digits").test.reshape(-1, 64)
+    score = jax.jit(lambda params: loaded.model.dist(params).log_prob(test).mean())
+    assert score(loaded.params) == pytest.approx(scored["test_nats"], rel=1e-5)
     assert list(results["missing"]) == ["lower half", "right half", "random half"]
     for imputed in results["missing"].values():
         counted, net = (r["bits_a_missing_pixel"] for r in imputed.values())
