@@ -23,7 +23,7 @@ from . import checks, nets
 from .arrays import mid_quantiles, parted, same_rank, wide
 from .bijectors import Law, affine
 from .distributions import DiscretizedLogisticMixture, Levels
-from .distributions.divergence import exact_divergence
+from .distributions.divergence import exact
 from .nets import Encoding, Head
 from .protocol import Array, Density, Net, Shape
 
@@ -243,7 +243,7 @@ def _by_entry(f, shape, num_params):
     )
 
 
-@exact_divergence
+@exact
 class _Factorised(distrax.Independent):
     """Independent entries of one family; refuses an x of another shape or kind."""
 
@@ -275,7 +275,7 @@ def _log_frequencies(x, num_levels):
     return jnp.log(counts + 0.5) - math.log(len(x) + num_levels / 2)
 
 
-@exact_divergence
+@exact
 class _Mixture(distrax.MixtureSameFamily):
     """Draws of the dtype of the components: distrax picks one of them by a sum in float32."""
 
@@ -283,7 +283,7 @@ class _Mixture(distrax.MixtureSameFamily):
         return super()._sample_n(key, n).astype(self.components_distribution.loc.dtype)
 
 
-@exact_divergence
+@exact
 class _Bit(distrax.Bernoulli):
     """0 and 1 only: distrax would score any other number, such as a grey level, likewise."""
 

@@ -9,7 +9,13 @@ from ..likelihoods import Conditional
 from ..protocol import CausalNet, Density
 
 
-def density(net: CausalNet, conditional: Conditional, shape: int | tuple[int, ...]) -> Density:
+def density(
+    net: CausalNet,
+    conditional: Conditional,
+    shape: int | tuple[int, ...],
+    *,
+    family: type[Autoregressive] = Autoregressive,
+) -> Density:
     """log p(x | c) = Σ_i log p(x_i; f_i(x_<i, c)), in nats, for events x of one shape.
 
     x_i is entry i of x.ravel(). A condition c has the shape that the net states,
@@ -18,6 +24,7 @@ def density(net: CausalNet, conditional: Conditional, shape: int | tuple[int, ..
     `dist(params, cond)` is a `distributions.Autoregressive`: besides `log_prob` and `sample` it has
     `conditionals(x)`, all p(x_i | x_<i) in one pass, and `complete(x, given, seed=key)`; of
     discrete x also `sharpened(temperature=..., top_k=...)`.
+    family: its class, where more is known of it than of others.
     Costs: `log_prob` one pass of the net; `sample` one unroll of it, the arithmetic of one pass.
     """
     checks.noun(net, CausalNet, "net")
@@ -29,7 +36,7 @@ def density(net: CausalNet, conditional: Conditional, shape: int | tuple[int, ..
     def dist(params, cond=None, *, key=None):
         checks.condition(cond, net.cond_shape)
         checks.parameters(params, net.init)
-        return Autoregressive(net, params, to_dist, shape, cond, num_outputs=num_outputs, key=key)
+        return family(net, params, to_dist, shape, cond, num_outputs=num_outputs, key=key)
 
     return Density(net.init, dist, cond_shape=net.cond_shape)
 

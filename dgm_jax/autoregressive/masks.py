@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import checks
 from ..distributions import Autoregressive
-from ..distributions.divergence import exact_divergence
+from ..distributions.divergence import exact
 from ..likelihoods import Conditional
 from ..protocol import Array, CausalNet, Density, Key, Params, again
 from .density import density
@@ -161,7 +161,7 @@ def moved(params: Params, places: Places) -> Params:
     return moving
 
 
-@exact_divergence
+@exact
 class Ensemble(distrax.Distribution):
     """p(x) = (1/M) Σ_m p_m(x): the same weights under M masks, a mixture in equal parts.
 

@@ -5,14 +5,17 @@ them fewer: independence, and the Markov property, x_i ⊥ x_<i-k | x_{i-k}, ...
 are a table of p(x_i | the k values before it): k = 0 is independence, k = d-1 the full joint.
 """
 
+import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.nn import log_softmax
 
 from .. import checks
-from ..distributions import Levels
+from ..distributions import Autoregressive, Levels
+from ..distributions.divergence import exact
 from ..likelihoods import Conditional
-from ..protocol import CausalNet, Density, Params
+from ..protocol import Array, CausalNet, Density, Params
 from .density import density
 
 LARGEST = 2**28  # entries of a table
@@ -44,6 +47,7 @@ def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> De
         model = table(64, num_levels=17, window=1)
         params = fit_table(x, num_levels=17, window=1, smoothing=0.1)  # x [n, 64] integers
 
+    Its `entropy`, `mean` and `variance`, and divergences of two tables, are exact (`Table`).
     Costs: d look-ups for `log_prob` and for `sample`.
     """
     _check(dim, num_levels, window)
@@ -73,7 +77,81 @@ def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> De
         return x, f, f
 
     conditional = Conditional(num_levels, lambda f: Levels(logits=f))
-    return density(CausalNet(init, apply, unroll), conditional, dim)
+    return density(CausalNet(init, apply, unroll), conditional, dim, family=Table)
+
+
+@exact
+class Table(Autoregressive):
+    """∏_i p(x_i | x_{i-k}, ..., x_{i-1}) as a distribution: what chains have in closed form.
+
+    With π_i(c) the probability that the k levels before x_i are the context c, the chain rule is
+    H = Σ_i Σ_c π_i(c) H(p(x_i | c)), and so for divergences: O(d K^{k+1}), where a sum over all x
+    would be K^d. Cover and Thomas, "Elements of information theory", theorems 2.2.1 and 2.5.3.
+    """
+
+    def entropy(self):
+        """H(p) in nats."""
+        return -self._mean_of(lambda p, log_p, i: _mean_log(p, log_p))
+
+    def mean(self):
+        """E[x_i] of each coordinate, [d]."""
+        return self._moments()[0]
+
+    def variance(self):
+        """E[(x_i - E[x_i])²] of each coordinate, [d]."""
+        first, second = self._moments()
+        return second - first**2
+
+    def kl_to(self, other: distrax.Distribution) -> Array | None:
+        """KL(p ‖ q) in nats of two tables of as many levels, of any windows; of others None."""
+        if not isinstance(other, Table) or other.num_levels != self.num_levels:
+            return None
+        contexts = max(self._logits.shape[1], other._logits.shape[1])
+
+        def each(p, log_p, i):
+            return _mean_log(p, log_p) - _mean_log(p, other._log_p(i, contexts))
+
+        return self._mean_of(each, contexts)
+
+    @property
+    def num_levels(self) -> int:
+        return self._logits.shape[-1]
+
+    @property
+    def _logits(self):
+        return jnp.asarray(self._params["logits"])
+
+    def _log_p(self, i, contexts):
+        """log p(x_i | c) of contexts c that may be longer than its own, [contexts, K]."""
+        log_p = log_softmax(self._logits[jnp.minimum(i, len(self._logits) - 1)])
+        return jnp.tile(log_p, (contexts // len(log_p), 1))  # the nearest levels are the low digits
+
+    def _moments(self):
+        levels = jnp.arange(self.num_levels, dtype=self._logits.dtype)
+        powers = jnp.stack([levels, levels**2], -1)
+        return self._mean_of(lambda p, log_p, i: p @ powers, stacked=True).T
+
+    def _mean_of(self, each, contexts=None, stacked=False):
+        """Σ_i Σ_c π_i(c) each(p_i, log p_i, i)_c, of a function of rows [contexts, K]."""
+        contexts = self._logits.shape[1] if contexts is None else contexts
+
+        def step(pi, i):
+            log_p = self._log_p(i, contexts)
+            p = jnp.exp(log_p)
+            joint = pi[:, None] * p  # [contexts, K]; its oldest level leaves, x_i comes
+            after = joint.reshape(-1, contexts).sum(0)
+            rows = each(p, log_p, i)
+            weight = jnp.expand_dims(pi, range(1, rows.ndim))
+            return after, jnp.where(weight > 0, weight * rows, 0).sum(0)  # 0 · ∞ = 0
+
+        start = (jnp.arange(contexts) == 0).astype(self._logits.dtype)
+        of_each = jax.lax.scan(step, start, jnp.arange(self._shape[0]))[1]
+        return of_each if stacked else of_each.sum(0)
+
+
+def _mean_log(p, log_q):
+    """Σ_v p(v) log q(v), where 0 log 0 = 0: [contexts, K] -> [contexts]."""
+    return jnp.where(p > 0, p * jnp.where(p > 0, log_q, 0), 0).sum(-1)
 
 
 def fit_table(

@@ -12,11 +12,11 @@ from jax.tree_util import Partial
 
 from .. import checks
 from ..protocol import Array, CausalNet, Key, Params, again
-from .divergence import exact_divergence, level_logits
+from .divergence import exact, level_logits
 from .levels import Levels
 
 
-@exact_divergence
+@exact
 class Autoregressive(distrax.Distribution):
     """log p(x | c) = Σ_i log p(x_i | x_<i, c), in nats, with p(x_i | x_<i, c) = to_dist(f_i).
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from .. import checks
 from ..arrays import within_cell
 from ..protocol import Array, Density, Key, Shape
-from .divergence import exact_divergence
+from .divergence import exact
 
 
 def uniform_noise(shape: Shape) -> Density:
@@ -28,7 +28,7 @@ def uniform_noise(shape: Shape) -> Density:
     return Density(lambda key: {}, dist, cond_shape=tuple(shape))
 
 
-@exact_divergence
+@exact
 class _Uniform(distrax.Independent):
     """Of typed keys only; distrax would take an integer and make a legacy key of it."""
 
@@ -41,7 +41,7 @@ class _Uniform(distrax.Independent):
         return super()._sample_n_and_log_prob(key, n)
 
 
-@exact_divergence
+@exact
 class Quantized(distrax.Distribution):
     """P(x) = ∫ p(x + u) du over [0, 1)^D: levels x = ⌊y⌋, in 0..num_levels-1, of numbers y ~ p.
 

@@ -8,10 +8,10 @@ from jax.nn import log_sigmoid, log_softmax, logsumexp
 from .. import checks
 from ..arrays import same_rank, wide
 from ..protocol import Array
-from .divergence import exact_divergence
+from .divergence import exact
 
 
-@exact_divergence
+@exact
 class DiscretizedLogisticMixture(distrax.Distribution):
     """P(v) = Σ_j π_j [σ((v⁺ - μ_j) / s_j) - σ((v⁻ - μ_j) / s_j)] for levels v = 0..K-1, in nats.
 

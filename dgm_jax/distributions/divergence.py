@@ -2,7 +2,7 @@
 
 distrax finds a divergence in a register of pairs of classes, and what a class inherits there need
 not hold for it: two `distrax.Transformed` count as one map if their programs read alike, whatever
-the parameters in them are. So every class here enters the register itself (`exact_divergence`).
+the parameters in them are. So every class here enters the register itself (`exact`).
 """
 
 import math
@@ -16,15 +16,38 @@ from tensorflow_probability.substrates import jax as tfp
 from .. import checks
 from ..protocol import Array
 
+ESTIMATES = {
+    "mean": "the mean of samples",
+    "variance": "the variance of samples",
+    "mode": "the likeliest of many samples",
+    "entropy": "the mean of -log_prob over samples",
+}
 
-def exact_divergence(cls: type) -> type:
-    """A class decorator: KL from it and to it is `kl_divergence`, whatever the other one is."""
+
+def exact(cls: type) -> type:
+    """A class decorator: what has no closed form is refused by a line that names the estimate.
+
+    Divergences from it and to it are `kl_divergence`, whatever the other one is. Moments and
+    entropy are those of the class, if it has them.
+    """
+    for name, estimate in ESTIMATES.items():
+        if getattr(cls, name) is getattr(distrax.Distribution, name):
+            setattr(cls, name, _refused(name, estimate))
     others = [distrax.Distribution, tfp.distributions.Distribution]
     if distrax.Transformed in cls.__bases__:  # what is registered for it would be found as soon
         others += [distrax.Transformed, distrax.Transformed.equiv_tfp_cls]
     for pair in [(cls, cls), *((cls, other) for other in others), *((o, cls) for o in others)]:
         tfp.distributions.RegisterKL(*pair)(kl_divergence)
     return cls
+
+
+def _refused(name, estimate):
+    def method(self):
+        raise checks.InputError(
+            f"{name} of {_name(self)} has no closed form here. Estimate it: {estimate}."
+        )
+
+    return method
 
 
 def kl_divergence(p: distrax.Distribution, q: distrax.Distribution, **unused) -> Array:
@@ -36,6 +59,7 @@ def kl_divergence(p: distrax.Distribution, q: distrax.Distribution, **unused) ->
     - T(z) and T(z'), T one and the same object: KL(z ‖ z'), as T changes no divergence
     - independent entries: the sum of their divergences
     - Gaussians: also linear flows of Gaussians, and independent normal entries
+    - what a class knows of its own kind: tables
 
     Of others InputError, which names the estimate by samples. `p.kl_divergence(q)` comes here.
     """
@@ -44,7 +68,14 @@ def kl_divergence(p: distrax.Distribution, q: distrax.Distribution, **unused) ->
             f"p and q must have the same event_shape; got {tuple(p.event_shape)} of {_name(p)} and "
             f"{tuple(q.event_shape)} of {_name(q)}."
         )
-    for closed_form in (_of_copies, _of_levels, _of_one_map, _of_entries, _of_gaussians):
+    for closed_form in (
+        _of_copies,
+        _of_levels,
+        _of_one_map,
+        _of_entries,
+        _of_gaussians,
+        _of_its_kind,
+    ):
         found = closed_form(p, q)
         if found is not None:
             return found
@@ -142,6 +173,11 @@ def _of_gaussians(p, q):
     log_det = log_det - t_q.forward_log_det_jacobian(jnp.zeros(other_shape))
     kl = ((c**2).sum((0, -1)) + (m**2).sum(-1) - m.shape[-1]) / 2 - log_det
     return jnp.broadcast_to(kl, jnp.broadcast_shapes(p.batch_shape, q.batch_shape))
+
+
+def _of_its_kind(p, q):
+    """`kl_to` of a class, which is None where q is of another."""
+    return p.kl_to(q) if hasattr(p, "kl_to") else None
 
 
 def _between(p, q):

@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 
 from ..arrays import wide
-from .divergence import exact_divergence
+from .divergence import exact
 
 
-@exact_divergence
+@exact
 class Levels(distrax.Categorical):
     """p(v) = softmax(logits)_v of levels v = 0..K-1, drawn by the inverse of its CDF.
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Density
-from .divergence import exact_divergence
+from .divergence import exact
 
 
 def standard_normal(dim: int) -> Density:
@@ -22,7 +22,7 @@ def standard_normal(dim: int) -> Density:
     return Density(lambda key: {}, dist)
 
 
-@exact_divergence
+@exact
 class _Normal(distrax.MultivariateNormalDiag):
     """N(0, I) as distrax knows it, of typed keys only, with the arithmetic of the formula.
 

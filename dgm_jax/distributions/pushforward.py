@@ -5,10 +5,10 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Shape
-from .divergence import affine_map, columns, exact_divergence
+from .divergence import ESTIMATES, affine_map, columns, exact
 
 
-@exact_divergence
+@exact
 class Pushforward(distrax.Transformed):
     """log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats.
 
@@ -42,7 +42,7 @@ class Pushforward(distrax.Transformed):
 
     def mean(self):
         """T(E[z]), of an affine T."""
-        self._check(self.bijector.is_constant_jacobian, "mean", "T is not affine", "x")
+        self._check(self.bijector.is_constant_jacobian, "mean", "T is not affine")
         return super().mean()
 
     def mode(self):
@@ -53,21 +53,21 @@ class Pushforward(distrax.Transformed):
     def entropy(self, input_hint=None):
         """H(z) + log|det J_T|, in nats, of a T with constant log-det."""
         constant = self.bijector.is_constant_log_det
-        self._check(constant, "entropy", "the log-det of T varies", "-log_prob(x)")
+        self._check(constant, "entropy", "the log-det of T varies")
         return super().entropy(input_hint)
 
     def variance(self):
         """Of each entry of x, of an affine T of Gaussian z: Σ_k (∂x_i/∂ε_k)², ε ~ N(0, I)."""
         found = affine_map(self)
-        why = "T is not affine or z not Gaussian"
-        self._check(found is not None, "variance", why, "(x - E x)²")
+        self._check(found is not None, "variance", "T is not affine, or z not Gaussian")
         value = (columns(found[0].forward, found[1])[1] ** 2).sum(0)
         return jnp.broadcast_to(value, (*self.batch_shape, *self.event_shape))
 
-    def _check(self, has_closed_form, what, why, estimate=None):
+    def _check(self, has_closed_form, what, why):
         if not has_closed_form:
-            remedy = f" Estimate it: the mean of {estimate} over samples x." if estimate else ""
-            raise checks.InputError(f"{what} has no closed form here, as {why}.{remedy}")
+            raise checks.InputError(
+                f"{what} has no closed form here, as {why}. Estimate it: {ESTIMATES[what]}."
+            )
 
     def _sample_n(self, key, n):
         checks.key(key, "seed")
@@ -80,7 +80,7 @@ class Pushforward(distrax.Transformed):
         return x, log_prob - log_det
 
 
-@exact_divergence
+@exact
 class _Copies(distrax.Distribution):
     """A batch of independent copies of one distribution; a copy is scored as the one is."""
 

@@ -1,12 +1,16 @@
 """Tables: the lecture's counts of parameters, and maximum likelihood by counting."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dgm_jax import checks
 from dgm_jax.autoregressive import fit_table, num_parameters, table
 from tests.contracts.compiled import jit
+from tests.helpers import drawn
 
 
 @pytest.mark.parametrize("dim, k", [(1, 2), (3, 2), (4, 3), (784, 2), (5, 256)])
@@ -143,3 +147,52 @@ def test_tables_draw_in_double_precision_too():
         model = table(4, num_levels=3, window=2)
         x = model.dist(model.init(jax.random.key(0))).sample(seed=jax.random.key(1), sample_shape=5)
     assert x.shape == (5, 4) and x.dtype == jnp.int32
+
+
+TABLES = [(0, False), (1, False), (1, True), (3, False)]  # windows, and whether shared
+
+
+@jit
+def of_all_tables():
+    """Entropy, mean and variance of each, divergences of each pair, and log p of all states."""
+    states = jnp.stack(jnp.meshgrid(*[jnp.arange(3)] * 4, indexing="ij"), -1).reshape(-1, 4)
+
+    def dist(seed, window, shared):
+        model = table(4, num_levels=3, window=window, shared=shared)
+        params = drawn(model, 1.0, seed)
+        never = jnp.arange(3) == 2  # of the first context: 0 log 0 = 0
+        logits = params["logits"].at[0, 0].add(jnp.where(never, -jnp.inf, 0))
+        return model.dist({"logits": logits})
+
+    p, q = ([dist(seed, *options) for options in TABLES] for seed in (1, 2))
+    told = [(one.entropy(), one.mean(), one.variance()) for one in p]
+    pairs = [(a.kl_divergence(b), a.cross_entropy(b)) for a in p for b in q]
+    return states, [[one.log_prob(states) for one in of] for of in (p, q)], told, pairs
+
+
+def test_what_a_table_has_in_closed_form_is_the_sum_over_all_states():
+    states, (of_p, of_q), told, pairs = jax.device_get(of_all_tables())
+    pairs = iter(pairs)
+    for log_p, (entropy, mean, variance) in zip(np.float64(of_p), told, strict=True):
+        p = np.exp(log_p)
+        close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+        close(entropy, -(p * np.where(p > 0, log_p, 0)).sum())
+        close(mean, p @ states)
+        close(variance, p @ states**2 - (p @ states) ** 2)
+        for log_q in np.float64(of_q):
+            kl, cross_entropy = next(pairs)
+            log_q = np.where(p > 0, log_q, 0)
+            close(kl, (p * (np.where(p > 0, log_p, 0) - log_q)).sum())
+            close(cross_entropy, -(p * log_q).sum())
+
+
+def test_tables_of_other_events_and_what_has_no_closed_form_are_refused():
+    one = table(4, num_levels=3, window=1)
+    dist = one.dist(one.init(jax.random.key(0)))
+    with pytest.raises(checks.InputError, match="same event_shape"):
+        other = table(5, num_levels=3, window=1)
+        dist.kl_divergence(other.dist(other.init(jax.random.key(0))))
+    with pytest.raises(checks.InputError, match="no closed form here"):
+        dist.kl_divergence(dist.sharpened(temperature=0.5))
+    with pytest.raises(checks.InputError, match="mode of Table has no closed form here"):
+        dist.mode()

@@ -80,7 +80,8 @@ ALL = GAUSSIANS | OTHERS
 
 
 def has_closed_form(name, other):
-    return name in GAUSSIANS and other in GAUSSIANS or name == other in ("uniform", "bits")
+    alone = ("uniform", "bits", "table")
+    return name in GAUSSIANS and other in GAUSSIANS or name == other in alone
 
 
 REFUSED = "no closed form here.*mean_log_ratio"
