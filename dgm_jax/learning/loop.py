@@ -101,8 +101,8 @@ def train(
     - Every `checkpoint_every` steps, and after the last, the run is saved in
       `<workdir>/checkpoints`, in the background. By default it is saved at the first row after a
       minute, or later where saving would take more than 1 % of the time. The newest three
-      checkpoints are kept. Each has all rows, 25 bytes a number: a million numbers cost 0.1 s and
-      25 MB a checkpoint. Where metrics.jsonl has lost or changed some, it is written again, and a
+      checkpoints are kept. Each has all rows, at 27 bytes a number: a million numbers hold up the
+      run for a second. Where metrics.jsonl has lost or changed some it is written again, and a
       line on stderr says so. `learning.load(workdir)` gives algorithm.params(best), and their model
       if `recipe`, a `learning.Recipe`, says how it is built.
     - With `workdir`, a SIGTERM saves at the current step and raises `Preempted`, a `SystemExit`

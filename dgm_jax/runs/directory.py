@@ -2,7 +2,9 @@
 
 `config.json` holds the options, the machine and the day of the last start, `results.json` what the
 run found. The directory belongs to one configuration: the same command finds a finished run and
-shows it, or resumes one that was stopped, and other options are refused.
+shows it, or resumes one that was stopped, and other options are refused. Where config.json is gone
+or changed, or names another folder of data, the results may be another run's: the command looks
+again, and a training refuses checkpoints that are not its own (`dgm_jax.learning.identity`).
 """
 
 import contextlib
@@ -10,6 +12,7 @@ import dataclasses
 import json
 import os
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,7 @@ PLACES = (  # options that may differ when a run is resumed
     "progress",
     "devices",
     "machine",
+    "checksum",
     "distributed",
     "coordinator",
     "num_processes",
@@ -118,7 +122,7 @@ def _opened(config, options, stack):
     path = config.workdir / "config.json"
     _refuse_another(path, options)
     if not (config.workdir / "results.json").exists():
-        write_json(path, options | {"machine": machine()})
+        _write_options(path, options)
         return False
     doubt = _doubt(path, options)
     if doubt is None:
@@ -131,7 +135,10 @@ def _doubt(path, options):
     """Why the results may not be those of this command, whose options are as far as is known."""
     if not path.exists():
         return f"has no {path.name}"
-    was, now = read_json(path).get("data_dir"), options["data_dir"]
+    old = read_json(path)
+    if old.pop("checksum", None) != _checksum(old):
+        return f"its {path.name} was changed"
+    was, now = old.get("data_dir"), options["data_dir"]
     return None if was == now else f"its data_dir was {was}, and is {now}"
 
 
@@ -148,7 +155,16 @@ def _write(workdir, options, found, show):
     except checks.InputError:
         show(found)
         raise
-    write_json(workdir / "config.json", options | {"machine": machine()})
+    _write_options(workdir / "config.json", options)
+
+
+def _write_options(path, options):
+    options = options | {"machine": machine()}
+    write_json(path, options | {"checksum": _checksum(options)})
+
+
+def _checksum(options):
+    return zlib.crc32(json.dumps(options, sort_keys=True).encode())
 
 
 def _make(workdir):

@@ -115,7 +115,7 @@ FAULTS = (
         DIRECTORY,
         "return None if was == now else",
         "return None if was else",
-        "runs/test_directory.py::test_results_that_may_be_of_other_data_are_found_again",
+        "runs/test_directory.py::test_results_that_may_be_of_another_run_are_found_again",
     ),
     Fault(
         "results-with-nan",

@@ -166,8 +166,18 @@ def test_results_that_json_cannot_hold_are_shown_before_they_are_refused(tmp_pat
     assert "inf" in said.out and "results/nll is inf" in said.err
 
 
-@pytest.mark.parametrize("change", ["another folder", "another folder by DGM_DATA", "no options"])
-def test_results_that_may_be_of_other_data_are_found_again(change, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("another folder", "its data_dir was {}/a, and is {}/b"),
+        ("another folder by DGM_DATA", "its data_dir was {}/a, and is {}/b"),
+        ("no options", "has no config.json"),
+        ("other options", "its config.json was changed"),
+    ],
+)
+def test_results_that_may_be_of_another_run_are_found_again(
+    change, why, tmp_path, capsys, monkeypatch
+):
     """And where that fails, they are not shown the next time either."""
     monkeypatch.delenv("DGM_DATA", raising=False)
     config, calls = Config(workdir=tmp_path, data_dir=tmp_path / "a"), []
@@ -179,8 +189,12 @@ def test_results_that_may_be_of_other_data_are_found_again(change, tmp_path, cap
         return {"calls": len(calls)}
 
     runs.keep(config, main)
+    kept = tmp_path / "config.json"
     if change == "no options":
-        (tmp_path / "config.json").unlink()
+        kept.unlink()
+    elif change == "other options":
+        kept.write_text(kept.read_text().replace('"seed": 0', '"seed": 1'))
+        config = dataclasses.replace(config, seed=1)
     else:
         config = dataclasses.replace(config, data_dir=tmp_path / "b")
     if change.endswith("DGM_DATA"):
@@ -190,8 +204,8 @@ def test_results_that_may_be_of_other_data_are_found_again(change, tmp_path, cap
     with pytest.raises(SystemExit):
         runs.keep(config, main)
     said = capsys.readouterr()
-    why = "has no config.json" if change == "no options" else f"and is {tmp_path}/b"
-    assert said.out == "" and f"{why}: looking again\n" in said.err
+    told = f"{tmp_path} is done, but {why.format(tmp_path, tmp_path)}: looking again\n"
+    assert said.out == "" and told in said.err
     assert runs.keep(config, main) == runs.keep(config, main) == {"calls": 3}
 
 
