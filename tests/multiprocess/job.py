@@ -25,6 +25,7 @@ class Config(runs.RunOptions):
     width: int = 16  # of the hidden layer; a checkpoint has 40 times as many numbers
     algorithm: Literal["descent", "players", "em", "langevin"] = "descent"
     fails: int = -1  # the process in which the batch of step 30 is a mistake
+    own_data: bool = False  # whether each process has other data
 
 
 def main(config):
@@ -32,7 +33,8 @@ def main(config):
         time.sleep(config.pause)
         if step == 30 and config.fails == jax.process_index():
             step = step / 0
-        return algorithms.batch(step, config.seed)[: config.rows]
+        seed = config.seed + config.own_data * jax.process_index()
+        return algorithms.batch(step, seed)[: config.rows]
 
     algorithm = algorithms.KINDS[config.algorithm](config.width)
     trained = learning.train(

@@ -388,6 +388,12 @@ def test_a_wrong_input_ends_all_processes_with_2(start, whole, tmp_path):
         assert code == 2 and "seed was 0, is 7" in said
 
 
+def test_other_data_in_one_process_ends_all_with_2_before_the_first_step(start, tmp_path):
+    for code, _, said in ended(start(tmp_path, 2, 1, "--own-data")):
+        assert code == 2 and "must have the same programs and data: first batch" in said
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
 def test_an_address_in_use_is_exit_2_and_named(start, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
