@@ -2,24 +2,44 @@
 
 import os
 import platform
+import sys
 import zlib
 from pathlib import Path
 
 import jax
+
+from .. import checks
 
 
 def keep_compiled(directory: Path | str | None = None) -> None:
     """Keeps compiled programs in `directory`.
 
     By default that is what JAX_COMPILATION_CACHE_DIR says, else ~/.cache/dgm_jax (or the folder of
-    XDG_CACHE_HOME). JAX_ENABLE_COMPILATION_CACHE=false turns it off.
+    XDG_CACHE_HOME); where there is no such place, a line on stderr says that none are kept.
+    JAX_ENABLE_COMPILATION_CACHE=false turns it off.
     """
-    if directory is None and jax.config.jax_compilation_cache_dir is None:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        directory = Path(cache, "dgm_jax", f"cpu-{_cpu():08x}")
+    if directory is not None:
+        _make(directory)
+    elif jax.config.jax_compilation_cache_dir is None:
+        try:
+            cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+            directory = Path(cache, "dgm_jax", f"cpu-{_cpu():08x}")
+            _make(directory)
+        except (RuntimeError, checks.InputError) as error:  # no home, or not one to write to
+            print(f"compiled programs are not kept: {error}", file=sys.stderr)
+            return
     if directory is not None:
         jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _make(directory):
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise checks.InputError(
+            f"cache_dir {directory} cannot be made ({error.strerror}); name another folder."
+        ) from error
 
 
 def _cpu():

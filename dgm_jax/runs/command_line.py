@@ -140,7 +140,7 @@ def benchmark(
     save(figure, path) writes what draw(config, found) returns.
     """
     name = program(main)
-    config = parse(config_type, name, args=args)
+    config = errors.told(lambda: parse(config_type, name, args=args))
     figure = config.figure or Path("runs", *name.split(".")).with_suffix(".png")
     config = dataclasses.replace(config, figure=figure)
     words = sys.argv[1:] if args is None else args

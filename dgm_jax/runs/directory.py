@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import resource
 import sys
 import zlib
 from collections.abc import Callable
@@ -168,6 +169,7 @@ def _checksum(options):
 
 
 def _make(workdir):
+    _may_open_files()
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / "probe.tmp"
@@ -178,6 +180,18 @@ def _make(workdir):
             f"workdir {workdir} cannot be written to ({error.strerror}); "
             "name another with --workdir."
         ) from error
+
+
+def _may_open_files():
+    """A checkpoint opens some dozens at once."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if now != resource.RLIM_INFINITY and now < 1024:
+        now = 1024 if most == resource.RLIM_INFINITY else min(1024, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (now, most))
+        if now < 64:
+            raise checks.InputError(
+                f"this program may have {now} files open, and needs 64 (ulimit -n 1024)."
+            )
 
 
 def _refuse_another(path, new):

@@ -12,6 +12,7 @@
          hear of it)
     130  interrupted (control-C): the same command resumes, where a training was interrupted from
          that step; a second control-C ends at once, and it resumes from the last checkpoint
+    141  the reader of its output is gone (`| head`): the same command resumes
     143  told to end (SIGTERM) in its first second, before it had read its options: run it again
 
 So a queue restarts on three of them:
@@ -24,10 +25,14 @@ The type of an exception says whose it is. One with an attribute `exit_code` is 
 `ValueError` of jax, is a mistake in the program.
 """
 
+import contextlib
 import os
+import select
 import sys
 from collections.abc import Callable
 from typing import Any
+
+UNHEARD = 141  # as a shell says of what SIGPIPE ended
 
 
 def exit_code(error: BaseException) -> int:
@@ -36,18 +41,56 @@ def exit_code(error: BaseException) -> int:
 
 
 def told(work: Callable[[], Any]) -> Any:
-    """work(); an error of the user's becomes one line on stderr, and `SystemExit` with its code."""
+    """work(); an error of the user's becomes one line on stderr, and `SystemExit` with its code.
+
+    What is printed cannot fail for its letters: those that the terminal lacks become "?".
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     try:
-        return work()
+        found = work()
+        if sys.stdout is not None:  # None where it was closed from the beginning
+            sys.stdout.flush()
+        return found
     except KeyboardInterrupt as error:
-        print(f"interrupted; {str(error) or 'the same command resumes'}", file=sys.stderr)
+        _say(f"interrupted; {str(error) or 'the same command resumes'}")
         raise SystemExit(130) from None
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _unheard():
+            raise SystemExit(UNHEARD) from None
         mistake = exit_code(error) == 1 and not hasattr(error, "exit_code")
         if mistake or os.environ.get("DGM_TRACEBACK"):
             raise
-        print(f"error: {_line(error)}", file=sys.stderr)
+        _say(f"error: {_line(error)}")
         raise SystemExit(exit_code(error)) from None
+    finally:
+        _unheard()
+
+
+def _say(line):
+    with contextlib.suppress(OSError):  # nobody listens
+        print(line, file=sys.stderr)
+
+
+def _unheard():
+    """Whether the reader of what is printed is gone; then nothing is sent there any more, or
+    python would complain of it at its end."""
+    gone = [stream for stream in (sys.stdout, sys.stderr) if _closed_at_its_end(stream)]
+    for stream in gone:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    return bool(gone)
+
+
+def _closed_at_its_end(stream):
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+    except (AttributeError, OSError, ValueError):  # no stream, or none of a file
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _line(error):

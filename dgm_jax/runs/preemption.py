@@ -4,6 +4,7 @@ saves at the current step, and leaves."""
 import contextlib
 import functools
 import itertools
+import os
 import signal
 import sys
 import threading
@@ -50,7 +51,8 @@ def termination() -> Iterator[Callable[[], type[BaseException] | None]]:
         arrived.append(signum)
         if signum == signal.SIGINT:
             signal.signal(signum, before[signum])
-            print("interrupted: saving; once more to end at once", file=sys.stderr)
+            with contextlib.suppress(RuntimeError):  # it may be printing just now
+                print("interrupted: saving; once more to end at once", file=sys.stderr)
             if processes.several():
                 signal.raise_signal(signal.SIGTERM)
 
@@ -83,12 +85,18 @@ def _never(_):
 
 @contextlib.contextmanager
 def leaving_on_sigterm() -> Iterator[None]:
-    """Exit code 85 for a SIGTERM before, between and after trainings too: what they saved is all
-    there is."""
+    """Ends this process at once, with exit code 85, for a SIGTERM before, between and after
+    trainings too: what they saved is all there is.
+
+    An exception would be lost where the signal comes in a callback of the garbage collector.
+    """
 
     def leave(*_):
-        print("told to end; the same command resumes", file=sys.stderr)
-        raise Preempted
+        with contextlib.suppress(Exception):  # it may be printing just now
+            sys.stdout.flush()
+        with contextlib.suppress(OSError):
+            os.write(2, b"told to end; the same command resumes\n")
+        os._exit(Preempted().code)
 
     if threading.current_thread() is not threading.main_thread() or processes.several():
         yield  # on several processes the signal is jax's, for all to agree on a step

@@ -1,5 +1,7 @@
 """Tables of results: rows are dicts, for the terminal and in Markdown."""
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +24,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = Non
     console = Console(highlight=False)
     if not console.is_terminal:  # a file has no width
         console = Console(highlight=False, width=1000)
+    console.on_broken_pipe = _broken_pipe
     console.print(drawn)
 
 
@@ -45,6 +48,11 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def short(value: float) -> float:
     """Four digits, for a table."""
     return float(f"{value:.4g}")
+
+
+def _broken_pipe():
+    """As `print` would; rich alone ends the program, with the exit code of a mistake."""
+    raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def _shown(value):

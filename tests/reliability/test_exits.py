@@ -72,6 +72,31 @@ def test_sigterm_saves_within_seconds_loses_no_step_and_exits_85(tmp_path, capsy
     assert seconds < 5 and step % 50
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_at_any_moment_of_a_start_ends_it_and_loses_nothing(tmp_path, capsys, signum):
+    """While it imports, compiles, takes its first steps; each life begins where the last ended."""
+    options, rng, codes = ("--pause", 0.02, "--log-every", 1), np.random.default_rng(0), []
+    assert finished(tmp_path / "whole", *options)[0] == 0
+    for life in range(12):
+        log = tmp_path / "told" / "metrics.jsonl"
+        before = log.read_text().count("\n") if log.exists() else 0
+        process = start(tmp_path / "told", *options)
+        if life % 2:
+            rows(tmp_path / "told", process, before + 1)
+        time.sleep(rng.uniform(0, 0.1 if life % 2 else 3))
+        process.send_signal(signum)
+        code, said = ended(process)
+        codes.append(code)
+        if signum == signal.SIGTERM:
+            assert code in (-signal.SIGTERM, 85) and "Traceback" not in said, said
+        elif code != 130:  # python's own end, before the command has begun
+            assert "KeyboardInterrupt" in said, said
+    assert finished(tmp_path / "told", *options)[0] == 0
+    assert outcome(tmp_path / "told") == outcome(tmp_path / "whole")
+    with capsys.disabled():
+        print(f"\n{signum.name} at random moments: exit codes {codes}")
+
+
 def test_all_checkpoints_damaged_is_exit_3_and_no_fresh_start(tmp_path):
     process = start(tmp_path, "--pause", 0.02)
     rows(tmp_path, process, 20)

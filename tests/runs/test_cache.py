@@ -36,3 +36,20 @@ def test_what_jax_was_told_before_stands(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/nowhere")
     keep_compiled()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path)
+
+
+def test_without_a_home_nothing_is_kept_and_a_line_says_so(monkeypatch, capsys):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    keep_compiled()
+    line = "compiled programs are not kept: Could not determine home directory.\n"
+    assert capsys.readouterr().err == line
+    monkeypatch.setattr(Path, "home", lambda: Path("/proc/none"))
+    keep_compiled()
+    assert "cache_dir /proc/none/.cache/dgm_jax/cpu-" in capsys.readouterr().err
+    assert jax.config.jax_compilation_cache_dir is None
+    with pytest.raises(ValueError, match="cache_dir /proc/none cannot be made .*; name another"):
+        keep_compiled("/proc/none")

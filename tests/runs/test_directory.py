@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -207,6 +208,20 @@ def test_results_that_may_be_of_another_run_are_found_again(
     told = f"{tmp_path} is done, but {why.format(tmp_path, tmp_path)}: looking again\n"
     assert said.out == "" and told in said.err
     assert runs.keep(config, main) == runs.keep(config, main) == {"calls": 3}
+
+
+def test_a_program_that_may_open_few_files_says_so_before_it_writes_any(
+    tmp_path, capsys, monkeypatch
+):
+    limits = [32, 4096]
+    monkeypatch.setattr(resource, "getrlimit", lambda which: tuple(limits))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, new: limits.__setitem__(0, new[0]))
+    assert runs.keep(Config(workdir=tmp_path / "a"), lambda config: {"loss": 1}) == {"loss": 1}
+    assert limits == [1024, 4096]  # as many as it may ask for
+    limits[:] = 32, 48
+    line = refused(capsys, Config(workdir=tmp_path / "b"), lambda config: {})
+    assert line == "error: this program may have 48 files open, and needs 64 (ulimit -n 1024)."
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_file_in_the_place_of_the_directory_is_refused_and_no_directory_too(tmp_path, capsys):

@@ -1,13 +1,16 @@
 """How a command ends: what is the user's to mend is one line and a code, the rest a traceback."""
 
+import io
+import os
 import re
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax import checks, learning
+from dgm_jax import checks, learning, runs
 from dgm_jax.runs import Preempted, errors
 
 
@@ -69,3 +72,30 @@ def test_what_checks_refuse_is_the_users_to_mend():
     assert ended(lambda: checks.positive_int(0, "num_layers")) == 2
     assert ended(lambda: checks.key(0)) == 2
     assert ended(lambda: jax.jit(lambda x: checks.events(x, 3))(jnp.zeros(2))) == 2
+
+
+def test_letters_that_the_terminal_lacks_are_question_marks(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    errors.told(lambda: print("±1, T⁻¹"))
+    assert raw.getvalue() == b"?1, T??\n"
+
+
+@pytest.mark.parametrize("show", [print, lambda text: runs.table([{"a": text}])])
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_a_reader_that_is_gone_ends_the_command_without_a_word(monkeypatch, capfd, size, show):
+    """Whether it is missed while something is printed, or at the end."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert ended(lambda: show("x" * size)) == 141
+        stream.flush()  # as python does at its end
+    assert capfd.readouterr().err == ""
+
+
+def test_without_any_stream_a_command_still_ends_with_its_code(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert errors.told(lambda: print("a") or 3) == 3
+    assert ended(raising(checks.InputError("a"))) == 2

@@ -3,9 +3,17 @@
 import contextlib
 import functools
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Iterator
+
+TROUBLES = (  # as the system says it, and orbax of it
+    ("Too many open files", ("too many open files", "raise the limit (ulimit -n 4096)")),
+    ("[Qq]uota", ("the quota of the disk is used up", "free some")),
+    ("No space left", ("no space left on the disk", "free some")),
+    ("PermissionError|Permission denied", ("permission denied", "see to it")),
+)
 
 
 @contextlib.contextmanager
@@ -36,6 +44,14 @@ def reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+
+
+def of_the_machine(error: BaseException) -> tuple[str, str] | None:
+    """(what is wrong, what to do) where an error tells of the machine and not of a file."""
+    told = ""
+    while error is not None:
+        told, error = f"{told} {type(error).__name__} {error}", error.__cause__ or error.__context__
+    return next((said for words, said in TROUBLES if re.search(words, told)), None)
 
 
 def _unless_of_orbax(hook, args):

@@ -16,7 +16,7 @@ from ... import checks
 from ...protocol import State
 from .fingerprints import fingerprints
 from .leaves import describe, name, named, within
-from .quiet import quiet, reason
+from .quiet import of_the_machine, quiet, reason
 
 
 class Saved(NamedTuple):
@@ -96,10 +96,12 @@ def _attempt(read: Callable[[], Any]) -> Any:
     except (jax.errors.JaxRuntimeError, MemoryError):  # no room, or a lost peer
         raise
     except Exception as error:
-        what = reason(error)
+        what, trouble = reason(error), of_the_machine(error)
     with quiet(), contextlib.redirect_stderr(io.StringIO()):
         time.sleep(0.2)  # the other reads of this checkpoint end, and complain, one by one
         gc.collect()
+    if trouble:
+        raise OSError(f"a checkpoint could not be read ({trouble[0]}); {trouble[1]}.")
     raise Damaged(what)
 
 

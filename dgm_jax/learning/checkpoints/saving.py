@@ -20,7 +20,7 @@ from ...runs.locks import confirm
 from . import newest, reading
 from .fingerprints import inspected
 from .leaves import describe, named
-from .quiet import quiet, quiet_threads, reason
+from .quiet import of_the_machine, quiet, quiet_threads, reason
 
 ROOM = 1_000_000  # bytes of a checkpoint besides its arrays, at most
 
@@ -157,9 +157,7 @@ class Checkpoints:
         except Exception as error:
             if processes.lost_peer(error):
                 raise
-            why, remedy = reason(error), "see to it"
-            if "RESOURCE_EXHAUSTED" in why or getattr(error, "errno", 0) == errno.ENOSPC:
-                why, remedy = "no space left on the disk", "free some"
+            why, remedy = of_the_machine(error) or (reason(error), "see to it")
             latest = max(newest.steps(self.directory), default="none")
             raise OSError(
                 f"a checkpoint could not be written to {self.directory} ({why}; the newest "

@@ -2,7 +2,7 @@ import logging
 import threading
 import warnings
 
-from dgm_jax.learning.checkpoints.quiet import quiet, quiet_threads, reason
+from dgm_jax.learning.checkpoints.quiet import of_the_machine, quiet, quiet_threads, reason
 
 
 def test_logs_and_warnings_are_silent_in_the_block_only(caplog):
@@ -42,3 +42,18 @@ def test_a_reason_is_the_first_cause_in_one_line():
             raise RuntimeError("writing failed") from error
     except RuntimeError as error:
         assert reason(error) == "OSError: a disk"
+
+
+def test_what_is_wrong_with_the_machine_is_told_from_what_is_wrong_with_a_file():
+    def caused(by):
+        try:
+            raise ValueError("orbax failed") from by
+        except ValueError as error:
+            return error
+
+    few = ValueError("RESOURCE_EXHAUSTED: Failed to open: [OS error 24: Too many open files]")
+    assert of_the_machine(few) == of_the_machine(caused(OSError(24, "Too many open files")))
+    assert of_the_machine(few)[0] == "too many open files"
+    assert of_the_machine(caused(OSError(28, "No space left on device")))[1] == "free some"
+    assert of_the_machine(caused(PermissionError(13, "x")))[0] == "permission denied"
+    assert of_the_machine(caused(ValueError("DATA_LOSS: checksum"))) is None
