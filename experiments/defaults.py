@@ -74,6 +74,15 @@ def of_table(num_rows: int, dim: int, *, num_steps: int, batch_size: int | None 
     }
 
 
+def scale_bound(num_rows: int, one_layer: bool) -> float:
+    """Of the log-scales of a layer, in (-b, b).
+
+    Scales of several layers multiply: with more than 1 in each, a flow puts single rows near
+    infinity. Few rows do not tell a narrow component from one row.
+    """
+    return 3.0 if one_layer and num_rows >= 10_000 else 1.0
+
+
 def of_images(
     num_rows: int,
     shape: tuple[int, int, int],
@@ -84,18 +93,20 @@ def of_images(
     """A flow of images [H, W, C]: minutes of two CPU cores, whatever their size.
 
     The arithmetic of an update goes with the pixels of its batch, so larger images come in smaller
-    batches, and from a thousand pixels on in fewer updates. Scales halve the sides, to 2 at least.
+    batches, and from a thousand pixels on in fewer updates of half as many channels. Up to three
+    scales halve the sides, to 2 at least.
     """
     height, width, channels = shape
     dim = height * width * channels
     _check(num_rows, dim, 1 if batch_size is None else batch_size)
-    halvings = (s for s in range(1, 5) if not (height % 2**s or width % 2**s))
+    halvings = (s for s in range(1, 4) if not (height % 2**s or width % 2**s))
     if batch_size is None:
         batch_size = min(_within(2**14 // dim, 4, 64), num_rows)
     if num_updates is None:
-        num_updates = _within(1_500_000 // dim // 100 * 100, 300, 1000)
+        num_updates = _within(1_000_000 // dim // 100 * 100, 200, 1000)
     return {
         "num_scales": max((s for s in halvings if min(height, width) >= 2 ** (s + 1)), default=1),
+        "hidden": 32 if dim <= 1024 else 16,
         "num_updates": num_updates,
         "batch_size": batch_size,
         "weight_decay": _rounded(2.25 * math.sqrt(batch_size / num_rows)),

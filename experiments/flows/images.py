@@ -71,13 +71,16 @@ class Config(Optimisation, runs.RunOptions):
     class_conditional: bool = False
     """p(x | class): the class, one-hot, enters every net; samples then have a class a column"""
     num_scales: int | None = None
-    """scales of RealNVP and Glow; this, the updates, batch, decay and evaluations follow from rows
-    and pixels by default (`experiments.defaults.of_images`)"""
+    """scales of RealNVP and Glow; this, channels, updates, batch, decay and evaluations follow from
+    rows and pixels by default (`experiments.defaults.of_images`)"""
     num_steps: int = 6
     """steps of flow a scale of Glow; half as many couplings a part of RealNVP"""
     law: Literal["affine", "contraction"] = "affine"
-    """of Glow's couplings; contraction, as in the code of Glow, is safer in many steps, slower"""
-    hidden: int = 32
+    """of the couplings of RealNVP and Glow; contraction, as in the code of Glow, is safer in many
+    steps, slower"""
+    scale_bound: float = 1.0
+    """of the log-scales of affine couplings; with 3 a RealNVP of large images diverged"""
+    hidden: int | None = None
     """channels of each conditioner"""
     num_blocks: int = 1
     """residual blocks of each conditioner"""
@@ -144,13 +147,14 @@ def build(config, name, shape, pixels, num_levels, num_classes=0):
     on_cpu = jax.default_backend() == "cpu"  # gradients of convolutions in a scan are slow there
     net = dict(hidden=config.hidden, num_blocks=config.num_blocks, unroll=on_cpu)
     seen = net | {"cond_shape": (num_classes,) if num_classes else None}
+    affine = config.law == "affine"
+    law = bijectors.affine(bound=config.scale_bound) if affine else bijectors.contraction()
     if name == "realnvp":
         couplings = max(config.num_steps // 2, 1)
         flow = flows.realnvp_image(
-            shape, num_scales=config.num_scales, num_couplings=couplings, **seen
+            shape, num_scales=config.num_scales, num_couplings=couplings, law=law, **seen
         )
     elif name == "glow":
-        law = {"affine": bijectors.affine, "contraction": bijectors.contraction}[config.law]()
         flow = flows.glow(
             shape, num_scales=config.num_scales, num_steps=config.num_steps, law=law, **seen
         )

@@ -63,8 +63,8 @@ class Config(Training, runs.RunOptions):
     """widths of the hidden layers of each conditioner; this, the bound of log-scales, batch, decay
     and evaluations follow from rows and columns by default (`experiments.defaults.of_table`)"""
     scale_bound: float | None = None
-    """of log-scales in each layer of MAF and RealNVP, where with 3 one patch in 50,000 was told to
-    be at infinity; made and made-mog, of one layer, take 3 by default"""
+    """of log-scales in each layer: 1 by default, and 3 for made and made-mog on 10,000 rows or
+    more; with 3 a MAF told one patch in 50,000 to be near infinity"""
     num_bins: int = 8
     """of a spline"""
     bound: float = 3.0
@@ -92,11 +92,12 @@ def title(config, name):
     }[name]
 
 
-def bound_of(config, name):
-    """Of log-scales. One layer overflows with none; the scales of many layers multiply."""
+def settled(config, name, num_rows):
+    """The config with the bound of log-scales of a model, where it was not given."""
     if config.scale_bound is not None:
-        return config.scale_bound
-    return 3.0 if name in ("made", "made-mog") else 1.0
+        return config
+    one_layer = name in ("made", "made-mog")
+    return dataclasses.replace(config, scale_bound=defaults.scale_bound(num_rows, one_layer))
 
 
 def flow_of(config, name, dim):
@@ -106,7 +107,7 @@ def flow_of(config, name, dim):
     if name in ("maf", "realnvp"):
         options = {
             "hidden": hidden,
-            "law": bijectors.affine(bound=bound_of(config, name)),
+            "law": bijectors.affine(bound=config.scale_bound),
             "unroll": unroll,
         }
         if name == "maf":
@@ -133,7 +134,7 @@ def whitening(mean, covariance):
 def build(config, name, whiten, dim):
     back = combinators.invert(combinators.fixed(whiten))
     if name in ("made", "made-mog"):
-        bound = bound_of(config, name)
+        bound = config.scale_bound
         gaussian = likelihoods.gaussian(bijectors.affine(bound=bound))
         conditional = gaussian if name == "made" else likelihoods.mixture(10, bound=bound)
         return combinators.pushforward(back, ar.made(dim, conditional, hidden=config.hidden))
@@ -182,9 +183,10 @@ def main(config: Config) -> dict:
     mean, covariance = baselines.fit_gaussian(rows["train"], rows["valid"])
     results, curves = {}, {}
     for name in config.models:
-        given = {"config": config, "name": name, "mean": mean, "covariance": covariance}
+        own = settled(config, name, len(rows["train"]))
+        given = {"config": own, "name": name, "mean": mean, "covariance": covariance}
         recipe = learning.Recipe(density, given)
-        fitted = fitting.maximum_likelihood(config, name, recipe.model(), rows, recipe=recipe)
+        fitted = fitting.maximum_likelihood(own, name, recipe.model(), rows, recipe=recipe)
         results[title(config, name)] = fitted.row
         curves[title(config, name)] = fitted.curves["valid_nats"]
     if processes.first():

@@ -49,15 +49,16 @@ def test_no_rows_and_no_dimensions_are_refused_by_name(name):
 
 def test_large_images_come_in_small_batches_fewer_updates_and_more_scales():
     digits, faces = defaults.of_images(1297, (8, 8, 1)), defaults.of_images(300, (64, 64, 1))
-    assert (digits["num_scales"], faces["num_scales"]) == (2, 4)
+    assert (digits["num_scales"], faces["num_scales"]) == (2, 3)
     assert (digits["batch_size"], faces["batch_size"]) == (64, 4)
-    assert (digits["num_updates"], faces["num_updates"]) == (1000, 300)
+    assert (digits["num_updates"], faces["num_updates"]) == (1000, 200)
+    assert (digits["hidden"], faces["hidden"]) == (32, 16)
     assert digits["weight_decay"] == 0.5 and faces["weight_decay"] == 0.26
-    assert digits["eval_every"] == 50 and faces["eval_every"] == 15
+    assert digits["eval_every"] == 50 and faces["eval_every"] == 10
 
 
 @pytest.mark.parametrize(
-    ("shape", "num_scales"), [((28, 28, 1), 2), ((32, 32, 3), 4), ((28, 20, 1), 2), ((6, 4, 1), 1)]
+    ("shape", "num_scales"), [((28, 28, 1), 2), ((32, 32, 3), 3), ((28, 20, 1), 2), ((6, 4, 1), 1)]
 )
 def test_scales_halve_both_sides(shape, num_scales):
     assert defaults.of_images(1000, shape)["num_scales"] == num_scales
@@ -80,3 +81,9 @@ def test_the_others_follow_the_steps_and_the_batch_that_are_given():
     assert images["batch_size"] == 80 and images["weight_decay"] == 0.09
     table = defaults.of_table(1000, 10, num_steps=40, batch_size=1000)
     assert (table["batch_size"], table["eval_every"]) == (1000, 1)
+
+
+def test_scales_are_bounded_where_they_multiply_or_rows_are_few():
+    assert defaults.scale_bound(200_000, one_layer=True) == 3
+    assert defaults.scale_bound(200_000, one_layer=False) == 1
+    assert defaults.scale_bound(1000, one_layer=True) == 1
