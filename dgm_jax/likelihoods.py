@@ -265,8 +265,8 @@ class _Factorised(distrax.Independent):
         return super()._sample_n(key, n)
 
     def _sample_n_and_log_prob(self, key, n):
-        checks.key(key, "seed")
-        return super()._sample_n_and_log_prob(key, n)
+        x = self._sample_n(key, n)
+        return x, self.log_prob(x)
 
 
 def _log_frequencies(x, num_levels):

@@ -53,6 +53,8 @@ class Coupling(distrax.Bijector):
         if jnp.shape(c)[-1:] != (wanted,):
             raise checks.InputError(f"conditioner must return [..., {wanted}]; got {jnp.shape(c)}.")
         c = c.reshape(*c.shape[:-1], self._law.num_params, to_move.shape[-1])
+        axes_of_cond = range(c.ndim - 1 - to_move.ndim)  # one point may meet a batch of conditions
+        to_move = jnp.expand_dims(to_move, axes_of_cond)
         moved, log_det = getattr(self._law.bijector(jnp.swapaxes(c, -1, -2)), method)(to_move)
         kept = jnp.broadcast_to(kept, (*moved.shape[:-1], kept.shape[-1]))
         return _merge(kept, moved, mask), total(log_det, self.event_ndims_in)

@@ -40,12 +40,14 @@ class Sylvester(distrax.Bijector):
     def forward_and_log_det(self, x):
         checks.events(x, self._a.shape[-2])
         v = self._project(x)
-        return self._results(x, x + _times(self._a, jnp.tanh(v)), self._log_det(v))
+        y = sum(same_rank(x, _times(self._a, jnp.tanh(v))))
+        return self._results(x, y, self._log_det(v))
 
     def inverse_and_log_det(self, y):
         checks.events(y, self._a.shape[-2], "y")
         v = _triangular_root(self._t, self._project(y))
-        return self._results(y, y - _times(self._a, jnp.tanh(v)), -self._log_det(v))
+        x = sum(same_rank(y, -_times(self._a, jnp.tanh(v))))
+        return self._results(y, x, -self._log_det(v))
 
     def _project(self, x):
         v, shift = same_rank(

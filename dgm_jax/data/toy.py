@@ -26,7 +26,7 @@ import numpy as np
 from jax.scipy.special import i0e, logsumexp
 
 from .. import checks
-from ..arrays import within_cell
+from ..arrays import same_rank, within_cell
 from ..protocol import Array, Key
 
 
@@ -88,7 +88,8 @@ def rings() -> Toy:
 
     def log_prob(x):
         norm = jnp.sqrt(jnp.maximum((x**2).sum(-1, keepdims=True), 1e-20))  # gradient safe at 0
-        log_rice = -0.5 * ((norm - radii) / scale) ** 2 + jnp.log(i0e(norm * radii / scale**2))
+        norm, radius = same_rank(norm, radii)
+        log_rice = -0.5 * ((norm - radius) / scale) ** 2 + jnp.log(i0e(norm * radius / scale**2))
         return logsumexp(log_rice, -1) - np.log(len(radii) * 2 * np.pi * scale**2)
 
     return _toy(sample, log_prob, 2.97122)
@@ -145,7 +146,8 @@ def _beads(means, scale, entropy) -> Toy:
         return mean + scale * jax.random.normal(eps_key, (num, 2))
 
     def log_prob(x):
-        distance = ((x[..., None, :] - means) ** 2).sum(-1)  # [..., K]
+        x, centres = same_rank(x[..., None, :], means)
+        distance = ((x - centres) ** 2).sum(-1)  # [..., K]
         log_normal = -0.5 * distance / scale**2
         return logsumexp(log_normal, -1) - np.log(len(means) * 2 * np.pi * scale**2)
 
@@ -160,12 +162,13 @@ def _petals(num, radius, scales, twist) -> Toy:
     def sample(key, num_samples):
         petal_key, eps_key = jax.random.split(key)
         turn = jnp.asarray(turns)[jax.random.randint(petal_key, (num_samples,), 0, num)]
-        x = mean + scales * jax.random.normal(eps_key, (num_samples, 2))
+        x = mean[None] + scales[None] * jax.random.normal(eps_key, (num_samples, 2))
         return _rotate(x, turn + twist * (x**2).sum(-1))
 
     def log_prob(x):
         straight = _rotate(x, -twist * (x**2).sum(-1))
-        z = (_rotate(straight[..., None, :], -turns) - mean) / scales  # [..., K, 2]
+        petal, middle, size = same_rank(_rotate(straight[..., None, :], -turns), mean, scales)
+        z = (petal - middle) / size  # [..., K, 2]
         return logsumexp(-0.5 * (z**2).sum(-1), -1) - np.log(num * 2 * np.pi * np.prod(scales))
 
     return _toy(sample, log_prob, _petals_entropy(num, radius, scales))
@@ -188,5 +191,6 @@ def _petals_entropy(num, radius, scales) -> float:
 
 def _rotate(x, angle):
     """x [..., 2] turned by angle [...], counter-clockwise."""
+    angle, x_0, x_1 = same_rank(angle, x[..., 0], x[..., 1])
     cos, sin = jnp.cos(angle), jnp.sin(angle)
-    return jnp.stack([cos * x[..., 0] - sin * x[..., 1], sin * x[..., 0] + cos * x[..., 1]], -1)
+    return jnp.stack([cos * x_0 - sin * x_1, sin * x_0 + cos * x_1], -1)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..arrays import within_cell
+from ..arrays import same_rank, within_cell
 from ..protocol import Array, Density, Key, Shape
 from .divergence import exact
 
@@ -31,6 +31,11 @@ def uniform_noise(shape: Shape) -> Density:
 @exact
 class _Uniform(distrax.Independent):
     """Of typed keys only; distrax would take an integer and make a legacy key of it."""
+
+    def log_prob(self, value):
+        each = self.distribution
+        low, high, value = same_rank(each.low, each.high, value)
+        return self._reduce(jnp.sum, distrax.Uniform(low, high).log_prob(value))
 
     def _sample_n(self, key, n):
         checks.key(key, "seed")

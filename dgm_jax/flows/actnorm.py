@@ -46,6 +46,6 @@ def _moments(rows: Array) -> tuple[Array, Array]:
     """Mean and standard deviation [d]; 1 where it is no more than the rounding of the values."""
     rows = rows.astype(wide(rows))
     mean = rows.mean(0)
-    std = jnp.sqrt(((rows - mean) ** 2).mean(0))
+    std = jnp.sqrt(((rows - mean[None]) ** 2).mean(0))
     rounding = 8 * jnp.finfo(rows.dtype).eps * jnp.abs(rows).max(0)
     return mean, jnp.where(std <= rounding, 1, std)  # NaN stays NaN

@@ -68,7 +68,7 @@ def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
         signs = jnp.where(diagonal < 0, -1.0, 1.0)
         return {
             "lower": jnp.tril(lower, -1),
-            "upper": jnp.triu(upper * signs, 1),
+            "upper": jnp.triu(upper * signs[None], 1),
             "log_diagonal": jnp.log(jnp.abs(diagonal)),
         }
 

@@ -111,7 +111,7 @@ def gated_attention(
 def _first(hidden, x, cond):
     h = Conv(hidden, (3, 3))(x)
     for c in cond:
-        h = h + Dense(hidden, use_bias=False)(c)
+        h = sum(same_rank(h, Dense(hidden, use_bias=False)(c)))
     return h
 
 

@@ -12,8 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.combinators import pushforward
-from dgm_jax.distributions import standard_normal
+from dgm_jax import data, flows
+from dgm_jax.combinators import adapt, pushforward
+from dgm_jax.distributions import standard_normal, uniform_noise
+from dgm_jax.likelihoods import (
+    bernoulli,
+    categorical,
+    discretized_logistic,
+    factorised,
+    gaussian,
+    mixture,
+)
+from dgm_jax.nets import mlp
 from tests.contracts import test_densities, test_levels
 from tests.contracts.cases import WAYS, normal_points, parametrize, quickly
 from tests.contracts.test_flows import BY_DEFAULT, both_ways, built, close, tolerance
@@ -121,6 +131,9 @@ def test_no_array_takes_on_axes_of_another_in_a_flow(name, way):
     """With jax_numpy_rank_promotion="raise": values, and gradients where they are wanted here."""
     flow, params, points = built(name)
     raising(both_ways(flow), params, *points)
+    if points.cond is not None:  # one point meets a batch of conditions, and one condition many
+        raising(both_ways(flow), params, points.z[0, 0], points.x[0, 0], points.cond)
+        raising(both_ways(flow), params, points.z, points.x, points.cond[0, 0])
     if BY_DEFAULT[name].gradients:
         grad = jax.grad(lambda *at: mean_of(both_ways(flow)(*at)), (0, 1, 2))
         raising(grad, params, *points)
@@ -131,6 +144,66 @@ def test_no_array_takes_on_axes_of_another_in_a_density(name):
     model, params, cond, x = of_density(name)
     key = jax.random.key(0)
     raising(jax.grad(lambda p, c: mean_of(told(model.dist(p, c), x, key))), params, cond)
+
+
+DECODERS = {
+    "bits": bernoulli(),
+    "levels": categorical(3),
+    "grey levels": discretized_logistic(5),
+    "numbers": gaussian(),
+    "a mixture": mixture(2, kind="logistic"),
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_no_array_takes_on_axes_of_another_in_a_decoder(name):
+    """Of samples z [7, 5, 2], and of a batch of x for one z."""
+    conditional = DECODERS[name]
+    net = mlp(2, 4 * conditional.num_params, hidden=(3,))
+    model = factorised(net, conditional, 4)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    x = np.zeros((5, 4), np.float32 if conditional.encoding is None else np.int32)
+
+    def call(params, z, key):
+        dist = model.dist(params, z)
+        return dist.log_prob(x), dist.sample_and_log_prob(seed=key, sample_shape=3), dist.mean()
+
+    for batch in ((7, 5), (5,), ()):
+        raising(call, params, jnp.zeros((*batch, 2)), jax.random.key(0))
+
+
+IMAGE = (4, 4, 1)
+SMALL = {"hidden": 4, "num_blocks": 1}
+IMAGES = {
+    "glow": lambda **own: flows.glow(IMAGE, num_steps=2, **own),
+    "realnvp": lambda **own: flows.realnvp_image(IMAGE, **own),
+    "flow++": lambda **own: flows.flow_pp(IMAGE, num_couplings=(1, 1, 1), **own),
+}
+
+
+@pytest.mark.parametrize("name", [*IMAGES, *data.toy.TOYS, "noise", "uniform noise"])
+@pytest.mark.full
+def test_no_array_takes_on_axes_of_another_in_what_surrounds_a_model(name):
+    """Initial values, those that follow from data, dropout, maps as conditions, toys, noise."""
+    key, x, levels = jax.random.key(0), jnp.zeros((5, *IMAGE)), jnp.zeros((5, *IMAGE), int)
+
+    def image():
+        flow = IMAGES[name](cond_shape=(*IMAGE[:2], 2), dropout=0.5, **SMALL)
+        model, cond = pushforward(flow, standard_normal(16)), jnp.zeros((5, *IMAGE[:2], 2))
+        params = adapt(model, model.init(key), x, cond)
+        return model.dist(params, cond, key=jax.random.key(1)).log_prob(x)
+
+    def toy():
+        toy = data.toy.TOYS[name]()
+        return toy.log_prob(toy.sample(key, 5))
+
+    def noise():
+        model = flows.variational_noise(IMAGE, 4, **SMALL)
+        model = model if name == "noise" else uniform_noise(IMAGE)
+        dist = model.dist(model.init(key), levels)
+        return dist.sample_and_log_prob(seed=jax.random.key(1)), dist.log_prob(x[0] + 0.5)
+
+    raising(image if name in IMAGES else toy if name in data.toy.TOYS else noise)
 
 
 # ------------------------------------------------------------------------- transformations

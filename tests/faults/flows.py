@@ -146,7 +146,7 @@ FAULTS = (
         "lu-signs",
         "T15: signs are taken from the diagonal of U and not from its columns",
         LINEAR,
-        "jnp.triu(upper * signs, 1)",
+        "jnp.triu(upper * signs[None], 1)",
         "jnp.triu(upper, 1)",
         (
             "flows/test_linear.py::"
@@ -173,8 +173,8 @@ FAULTS = (
         "actnorm-of-all-channels",
         "T14: one deviation for all channels",
         ACTNORM,
-        "std = jnp.sqrt(((rows - mean) ** 2).mean(0))",
-        "std = jnp.sqrt(((rows - mean) ** 2).mean() * jnp.ones_like(mean))",
+        "std = jnp.sqrt(((rows - mean[None]) ** 2).mean(0))",
+        "std = jnp.sqrt(((rows - mean[None]) ** 2).mean() * jnp.ones_like(mean))",
         "flows/test_actnorm.py::test_after_adapt_the_noise_side_has_mean_0_and_std_1",
     ),
     Fault(
