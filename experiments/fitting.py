@@ -71,6 +71,7 @@ def fit(
     `learning.train`. The directory belongs to these rows and to the options that matter.
     """
     train_key, task_key = jax.random.split(jax.random.key(config.seed))
+    check_size(config, name, lambda key: algorithm.params(algorithm.init(key)))
     draw = rows if callable(rows) else datasets.batches(rows, config.batch_size, seed=config.seed)
     trained = learning.train(
         algorithm,
@@ -359,6 +360,17 @@ def tell(rows: dict[str, dict], *, steps: str = "--num-steps") -> None:
         print(f"\n{line}")
 
 
+def check_size(config, name: str, init: Callable[[Key], Params]) -> None:
+    """`InputError` where init makes more than config.max_params numbers; nothing is allocated."""
+    num = num_params(jax.eval_shape(init, jax.random.key(0)))
+    if num > config.max_params:
+        raise checks.InputError(
+            f"{name} has {num:,} parameters, above the {config.max_params:,} of --max-params: "
+            f"{16 * num / 2**30:.0f} GiB with the state of its optimiser. Take a smaller model or "
+            f"data of fewer dimensions or levels; --max-params {num} allows it."
+        )
+
+
 def num_params(params: Params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
@@ -368,6 +380,18 @@ def mesh(devices: int | None):
     by_default = 1 if jax.default_backend() == "cpu" else jax.device_count()
     count = by_default if devices is None else devices
     return None if processes.several() or count == 1 else learning.data_mesh(count)
+
+
+def affordable(config, tables: dict[str, dict], dim: int, num_levels: int) -> dict[str, dict]:
+    """Those of `tables`, {name: options of a table}, that check_size would let pass."""
+    found = {}
+    for name, table in tables.items():
+        num = ar.num_parameters(dim, num_levels, **table)
+        if num <= config.max_params:
+            found[name] = table
+        else:
+            print(f"{name}: left out, it has {num:,} parameters (--max-params)")
+    return found
 
 
 def fit_table(rows: dict, dim: int, num_levels: int, smoothing, **table):

@@ -1,40 +1,22 @@
 """Options that many experiments share, each said once."""
 
 import dataclasses
-from typing import Literal
 
 from dgm_jax import checks
 
-DataName = Literal[
-    "digits",
-    "mnist",
-    "fashion_mnist",
-    "cifar10",
-    "binarized_mnist",
-    "bsds300_patches",
-    "nltcs",
-    "baudio",
-    "jester",
-    "bnetflix",
-    "accidents",
-    "mushrooms",
-    "adult",
-    "pumsb_star",
-    "bbc",
-    "voting",
-    "power",
-    "gas",
-    "hepmass",
-    "miniboone",
-    "miniboone_head",
-    "frey_faces",
-    "olivetti_faces",
-    "omniglot",
-    "caltech_silhouettes",
-    "dsprites",
-    "spoken_digits",
-    "tiny_shakespeare",
-]
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What is learned."""
+
+    data: str = "digits"
+    """a set by its name, or a file or folder of your own: .npy, .npz, .csv, .tsv, also with .gz
+    (README, Data). digits, digits_bits, photo_patches, breast_cancer, wine, plucked_strings and
+    python_topics need no download"""
+    split_seed: int = 0
+    """by it a file without splits is shuffled and split"""
+    max_params: int = 100_000_000
+    """a model of more parameters is refused before memory is taken for it"""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,7 +57,17 @@ UNITS = {
 }
 # No part of a name.
 GROUPS = ("models", "baselines", "tables", "toys", "targets", "depths", "missing")
-ALIKE = {*PLACES, "experiment", "quick", "seed", "models", "orders", "data", "eval_every"}
+ALIKE = {
+    *PLACES,
+    "experiment",
+    "quick",
+    "seed",
+    "models",
+    "orders",
+    "data",
+    "published",
+    "eval_every",
+}
 
 
 class Row(NamedTuple):
@@ -95,7 +105,8 @@ def _finished(folder: Path) -> Iterator[tuple[dict, dict]]:
             print(f"left out: {error}", file=sys.stderr)
             continue
         if config.get("quick") is False:
-            yield config | results.get("settings", {}), results
+            known = {"published": results.get("published")}
+            yield config | results.get("settings", {}) | known, results
 
 
 def _rows(match, config, results) -> list[Row]:
@@ -142,7 +153,7 @@ def _listed(rows, unit, extra):
         groups.setdefault((", ".join(row.names), *options), []).append(row)
     lines = [["model", _unit(unit), "published", "parameters", "steps", "minutes", *extra]]
     for (name, *options), group in sorted(groups.items(), key=lambda item: _order(item, unit)):
-        figure = published.find(group[0].config.get("data"), unit, name)
+        figure = published.find(group[0].config.get("published"), unit, name)
         steps = [_told(row.numbers, "num_steps") for row in group]
         lines.append(
             [

@@ -1,22 +1,180 @@
-"""Data sets in the form that experiments learn from: rows by split, with classes or without."""
+"""Data in the form that experiments learn from: a set by its name, or a file of one's own.
+
+`load` reads both and says what it read; the others ask for rows that an experiment can learn.
+"""
+
+from __future__ import annotations  # types are not looked up: distrax takes a second
 
 import math
-from typing import NamedTuple
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
+import jax
 import numpy as np
 
-from dgm_jax import checks
+from dgm_jax import checks, plots
 from dgm_jax import data as datasets
+from dgm_jax.data import own
+from experiments import published
+
+if TYPE_CHECKING:
+    import distrax
 
 SPLITS = ("train", "valid", "test")
+MOST_LEVELS = 1024  # that histograms and conditionals of levels are made for
+TEXTS = ("python_topics", "tiny_shakespeare")
 
 
+# ----------------------------------------------------------------------------------- what is read
+def load(config) -> datasets.Dataset:
+    """config.data: the name of a set, else a path, else a name in config.data_dir.
+
+    There also the other sets of the folder binary_density are found by their names.
+    """
+    path = _own_path(config)
+    if path is None:
+        checks.choice(config.data, datasets.LOADERS, "data (or a file or folder of your own)")
+        data = datasets.load(config.data, config.data_dir)
+    else:
+        data = datasets.load_file(path, seed=config.split_seed)
+    _tell(data)
+    return data
+
+
+def _own_path(config) -> Path | None:
+    if config.data in datasets.LOADERS:
+        return None
+    folder = config.data_dir or os.environ.get("DGM_DATA")
+    below = [Path(folder), Path(folder, "binary_density")] if folder else []
+    for path in (Path(config.data), *(place / config.data for place in below)):
+        if path.is_dir() or own.files(path):
+            return path
+    if Path(config.data).suffix or os.sep in config.data:
+        raise checks.InputError(f"data={config.data!r}: there is no such file or folder.")
+    return None
+
+
+def _tell(data):
+    sizes = "/".join(str(len(getattr(data, split))) for split in SPLITS)
+    row = "x".join(map(str, data.train.shape[1:]))
+    told = f"{sizes} rows of {row or 'one number'}"
+    if data.num_levels is not None:
+        told += f", {data.num_levels} levels"
+    if data.labels is not None and data.labels["train"].ndim == 1:
+        told += f", {num_classes(data)} classes"
+    print(f"{data.name}: {data.description} {told}.")
+
+
+def num_classes(data) -> int:
+    return 1 + max(int(y.max(initial=0)) for y in data.labels.values())
+
+
+def _refused(config, wanted, others):
+    return checks.InputError(f"data={config.data!r} has no {wanted}; try {others}.")
+
+
+# ---------------------------------------------------------------------------------- rows of numbers
+def vectors(data) -> dict:
+    """{split: rows [n, d]} of a set of vectors, or of images as vectors."""
+    if data.train.ndim < 2:
+        raise checks.InputError(f"data={data.name!r} is one long sequence; vectors are needed.")
+    few_levels(data)
+    dim = math.prod(data.train.shape[1:])
+    return {split: getattr(data, split).reshape(-1, dim) for split in SPLITS}
+
+
+def scaling(data, *, alpha: float, seed: int) -> tuple[dict, dict, Callable]:
+    """Rows by split, what `standard` is told of them, and the noise.
+
+    noise(key, x) is uniform for levels, and none for real numbers.
+    """
+    rows = vectors(data)
+    y, noise = rows["train"], lambda key, x: x
+    if data.num_levels is not None:
+        logit, noise = datasets.logit_map(data.num_levels, alpha=alpha), datasets.dequantize
+        y = logit.forward(noise(jax.random.key(seed), y))
+    found = {"mean": np.asarray(y.mean(0)), "std": np.asarray(y.std(0))}
+    return rows, {"num_levels": data.num_levels} | found, noise
+
+
+def standard(num_levels, mean, std, *, alpha: float) -> distrax.Bijector:
+    """The map of noisy rows to numbers of mean 0 and deviation 1; of levels by the logit first."""
+    import distrax
+
+    whiten = datasets.standardize(mean, std)
+    if num_levels is None:
+        return whiten
+    return distrax.Chain([whiten, datasets.logit_map(num_levels, alpha=alpha)])
+
+
+def few_levels(data) -> None:
+    """`InputError` for whole numbers that are no levels."""
+    if data.num_levels is not None and data.num_levels > MOST_LEVELS:
+        raise checks.InputError(
+            f"data={data.name!r} has whole numbers up to {data.num_levels - 1}, above the "
+            f"{MOST_LEVELS} levels allowed here; divide them, or take experiments.flows.tabular, "
+            "which learns them as real numbers."
+        )
+
+
+def levels(config) -> tuple[datasets.Dataset, dict]:
+    """A set of levels, of bits too, and its rows."""
+    data = load(config)
+    if data.num_levels is None or data.train.ndim < 2:
+        raise _refused(config, "rows of levels", "digits")
+    return data, vectors(data)
+
+
+def bits(config) -> tuple[datasets.Dataset, dict]:
+    """A set of bits, and its rows."""
+    data = load(config)
+    if data.num_levels != 2 or data.train.ndim < 2:
+        raise _refused(config, "bits", "digits_bits, binarized_mnist, mushrooms or adult")
+    return data, vectors(data)
+
+
+def table(config) -> tuple[datasets.Dataset, dict]:
+    """A set of rows of real numbers, float32 [n, d].
+
+    Whole numbers get noise, uniform in [0, 1): their own density has no bound.
+    """
+    data = load(config)
+    if data.train.ndim != 2:
+        raise _refused(config, "rows of numbers", "photo_patches, breast_cancer or wine")
+    rows = {split: getattr(data, split) for split in SPLITS}
+    if data.num_levels is not None:
+        print("whole numbers: noise, uniform in [0, 1), is added, and nats are those of the sum")
+        rng = np.random.default_rng(config.seed)
+        rows = {s: (x + rng.random(x.shape)).astype(np.float32) for s, x in rows.items()}
+    _warn_of_spikes(rows["train"])
+    return data, rows
+
+
+def _warn_of_spikes(x):
+    """A value that comes again and again is a spike, on which a density grows without a bound."""
+    often = [i for i, column in enumerate(x.T) if _most_frequent(column) > max(len(x) / 10, 2)]
+    if often:
+        told = ", ".join(map(str, often[:10])) + (", ..." if len(often) > 10 else "")
+        print(
+            f"note: in column {told} one value is that of more than a tenth of the rows. A density "
+            "of such data can grow without a bound: add noise, or drop the column."
+        )
+
+
+def _most_frequent(column):
+    return np.unique(column, return_counts=True)[1].max()
+
+
+# ----------------------------------------------------------------------------------------- pictures
 class Images(NamedTuple):
     rows: dict  # {split: (x [n, H, W, C],)}, or (x, classes one-hot [n, num_classes])
     shape: tuple[int, int, int]
     num_levels: int
     num_classes: int  # 0 where the classes are not given to the model
     labels: dict | None  # {split: integers [n]}, None where there are no classes
+    published: str | None  # the set that it is in experiments.published
 
     @property
     def dim(self) -> int:
@@ -29,32 +187,100 @@ class Images(NamedTuple):
 
 
 def images(config) -> Images:
-    """The set of config.data, which must have grey levels, with classes if class_conditional."""
-    data = datasets.load(config.data, config.data_dir)
+    """Pictures with grey levels, with classes if config.class_conditional."""
+    data = load(config)
     if data.num_levels is None or data.train.ndim not in (3, 4):
-        raise checks.InputError(f"data={config.data!r} has no images with levels; try digits.")
-    print(f"{data.name}: {data.description}")
+        raise _refused(config, "images of levels, [n, height, width] or with 3 colours", "digits")
+    few_levels(data)
     pixels = {split: getattr(data, split) for split in SPLITS}
     pixels = {split: x if x.ndim == 4 else x[..., None] for split, x in pixels.items()}
-    rows, num_classes = {split: (x,) for split, x in pixels.items()}, 0
+    rows, num = {split: (x,) for split, x in pixels.items()}, 0
     if config.class_conditional:
-        if data.labels is None:
-            raise checks.InputError(
-                f"data={config.data!r} has no classes; leave class_conditional out."
-            )
-        num_classes = int(data.labels["train"].max()) + 1
-        rows = {s: (x, one_hot(data.labels[s], num_classes)) for s, x in pixels.items()}
-    return Images(rows, pixels["train"].shape[1:], data.num_levels, num_classes, data.labels)
+        num, conditions = classes(data)
+        rows = {s: (x, conditions[s]) for s, x in pixels.items()}
+    return Images(
+        rows,
+        pixels["train"].shape[1:],
+        data.num_levels,
+        num,
+        data.labels,
+        published.known(data),
+    )
 
 
-def vectors(data) -> dict:
-    """{split: rows [n, d]} of a set of vectors, or of images as vectors."""
-    if data.train.ndim < 2:
-        raise checks.InputError(f"data={data.name!r} is one long sequence; vectors are needed.")
-    dim = math.prod(data.train.shape[1:])
-    return {split: getattr(data, split).reshape(-1, dim) for split in SPLITS}
+def grid(data, groups: dict, columns: int):
+    """A figure of rows [n, d], a group below the other, each of as many rows of pictures.
+
+    `columns` pictures side by side; vectors are strips, one below the other. The groups are cut to
+    the shortest, and to full rows; the colours are those of all levels, or of the first group.
+    """
+    shape = data.train.shape[1:]
+    pictures = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+    num = min(map(len, groups.values()))
+    columns = min(columns, num) if pictures else 1
+    rows = np.concatenate([x[: num // columns * columns] for x in groups.values()])
+    images = rows.reshape(-1, *(shape if pictures else (1, math.prod(shape))))
+    first = next(iter(groups.values()))
+    low, high = (0, data.num_levels - 1) if data.num_levels else (first.min(), first.max())
+    return plots.sample_grid(
+        images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images,
+        columns=columns,
+        row_names=list(groups),
+        vmin=low,
+        vmax=high,
+    )
+
+
+# ------------------------------------------------------------------------------------------ classes
+def classes(data) -> tuple[int, dict]:
+    """How many classes there are, and {split: one-hot [n, num_classes]}."""
+    if data.labels is None or data.labels["train"].ndim != 1:
+        raise checks.InputError(f"data={data.name!r} has no classes; leave class_conditional out.")
+    num = num_classes(data)
+    if num > MOST_LEVELS:
+        raise checks.InputError(
+            f"data={data.name!r} has labels up to {num - 1}, above the {MOST_LEVELS} classes "
+            "allowed; number them 0, 1, ..."
+        )
+    return num, {split: one_hot(y, num) for split, y in data.labels.items()}
 
 
 def one_hot(labels, num_classes: int) -> np.ndarray:
     """Classes as conditions, [..., num_classes]."""
     return np.eye(num_classes, dtype=np.float32)[labels]
+
+
+# ----------------------------------------------------------------------------------- sound and text
+def sound(config) -> tuple[datasets.Dataset, dict]:
+    """Clips, and {split: [n, length] in [-1, 1]}; whole numbers of 16 bits are divided by 32768."""
+    data = load(config)
+    parts = {split: np.asarray(getattr(data, split), np.float32) for split in SPLITS}
+    loudest = max(np.abs(x).max() for x in parts.values())
+    whole = all((x == np.floor(x)).all() for x in parts.values())
+    if data.train.ndim != 2 or data.train.shape[1] < 2 or (loudest > 1 and not whole):
+        raise _refused(config, "clips [n, samples] in [-1, 1] or of 16 bits", "plucked_strings")
+    if data.num_levels is not None or loudest > 32768:
+        lowest = min(float(x.min()) for x in parts.values())
+        raise checks.InputError(
+            f"data={config.data!r} has samples in {lowest:g}..{loudest:g}; they must be in "
+            "[-1, 1], or whole numbers of 16 bits with 0 for silence."
+        )
+    if whole:
+        parts = {split: x / 32768 for split, x in parts.items()}
+    return data, parts
+
+
+def text(config) -> tuple[dict, str]:
+    """{split: characters as integers [n]}, and the vocabulary: i is its i-th character."""
+    if config.data in TEXTS:
+        data = load(config)
+        vocabulary = datasets.readers.vocabulary(config.data)
+        return {split: getattr(data, split) for split in SPLITS}, vocabulary
+    path = _own_path(config)
+    if path is None:
+        known = ", ".join(TEXTS)
+        raise checks.InputError(f"data must be {known}, or a file of text; got {config.data!r}.")
+    parts, vocabulary, how = own.read_text(path)
+    sizes = "/".join(str(len(ids)) for ids in parts)
+    print(f"{path}: {sizes} characters, {how}; {len(vocabulary)} different ones.")
+    return dict(zip(SPLITS, parts, strict=True)), vocabulary

@@ -106,20 +106,23 @@ def plucked_strings() -> Bundled:
 
 
 def python_topics() -> Bundled:
-    """Characters in order; the vocabulary is that of `python_text`."""
-    text, vocabulary = python_text()
+    """Characters in order; id i is the i-th of `python_vocabulary`."""
+    text, vocabulary = _python_text(), python_vocabulary()
     ids = np.searchsorted(np.array(list(vocabulary)), list(text))
     version = ".".join(map(str, sys.version_info[:2]))
     described = f"The language reference inside Python {version}, what help() shows of it."
     return in_order(ids), None, len(vocabulary), described
 
 
-def python_text() -> tuple[str, str]:
-    """The text, and its characters sorted."""
+def python_vocabulary() -> str:
+    """All characters of the text, sorted."""
+    return "".join(sorted(set(_python_text())))
+
+
+def _python_text():
     from pydoc_data.topics import topics
 
-    text = "\n\n".join(topics.values())
-    return text, "".join(sorted(set(text)))
+    return "\n\n".join(topics.values())
 
 
 def in_order(ids: np.ndarray) -> list[np.ndarray]:

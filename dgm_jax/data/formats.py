@@ -293,6 +293,15 @@ def read_ids(path: str | os.PathLike, vocabulary: str) -> np.ndarray:
         return ids
 
 
+def read_characters(path: str | os.PathLike) -> str:
+    """A text in UTF-8; lines end in a newline, also where they were written otherwise."""
+    with _opened(path) as (file, size):
+        if isinstance(file, gzip.GzipFile):
+            size = _inflated(file)
+        allow(4 * size)
+        return file.read().decode("utf-8-sig").replace("\r\n", "\n")
+
+
 def read_cifar_binary(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
     """A file of cifar-10-batches-bin: rows of 1 label and 3072 bytes. -> [n, 32, 32, 3], [n]"""
     with _opened(path) as (file, size):

@@ -8,7 +8,7 @@ words are split at _ - . and blanks, in small letters:
     x, data, images, rows, features                                  the rows
 
 so that x_train and y_train, or train.csv and train_labels.csv, are a split with its labels. An
-array alone may have any name. In a table of text, a column headed label, labels, class, target or
+array alone may have any name. In a table, a column headed label, labels, class, target or
 species are the labels; they may be words there.
 """
 
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checks
-from . import formats
+from . import bundled, formats
 
 SPLITS = ("train", "valid", "test")
 SPLIT_WORDS = {
@@ -114,6 +114,33 @@ def _of_file(file) -> Arrays:
         x, labels = formats.read_table(file, LABEL_COLUMNS)
         return {"": x} if labels is None else {"": x, "labels": labels}
     return {"": formats.read_idx(file)}
+
+
+def read_text(path: Path) -> tuple[list[np.ndarray], str, str]:
+    """The characters of a text as integers [n] of each split, the vocabulary, and how it was split.
+
+    A file, or the .txt files of a folder: train, valid and test where these are their names, else
+    all in the order of their names. What has no split is split 90/5/5, in order.
+    """
+    found = [path] if path.is_file() else [f for f in files(path) if kind(f) == ".txt"]
+    if not found:
+        raise checks.InputError(f"{path} holds no .txt file; give a file of text.")
+    texts = {file.name.lower().partition(".")[0]: formats.read_characters(file) for file in found}
+    splits = {SPLIT_WORDS.get(name): text for name, text in texts.items()}
+    if split := splits.keys() == set(SPLITS):
+        whole = [splits[name] for name in SPLITS]
+    else:
+        whole = ["\n\n".join(texts.values())]
+    vocabulary = "".join(sorted(set("".join(whole))))
+    codes = np.array([ord(character) for character in vocabulary], np.uint32)
+    ids = [
+        np.searchsorted(codes, np.frombuffer(text.encode("utf-32-le"), np.uint32)).astype(np.int32)
+        for text in whole
+    ]
+    parts = ids if split else bundled.in_order(ids[0])
+    if min(map(len, parts)) < 2:
+        raise checks.InputError(f"{path} has too few characters; it needs 100.")
+    return parts, vocabulary, "as split in the folder" if split else "split 90/5/5 in order"
 
 
 # ------------------------------------------------------------------------------------ what is what

@@ -160,6 +160,13 @@ def load_file(path: str | os.PathLike, *, seed: int = 0) -> Dataset:
     return _own(path, *own.read(path, seed))
 
 
+def vocabulary(name: str) -> str:
+    """The characters of a set of text: id i stands for the i-th."""
+    found = {"tiny_shakespeare": lambda: SHAKESPEARE, "python_topics": bundled.python_vocabulary}
+    checks.choice(name, found, "name")
+    return found[name]()
+
+
 def subset(x: np.ndarray, num: int, seed: int = 0) -> np.ndarray:
     """`num` rows of x drawn without replacement by default_rng(seed): some sets are sorted."""
     checks.positive_int(num, "num")

@@ -32,6 +32,7 @@ PLACES = (  # options that may differ when a run is resumed
     "cache_dir",
     "progress",
     "devices",
+    "max_params",
     "machine",
     "checksum",
     "distributed",

@@ -1,5 +1,6 @@
 """MADE on bits: binarized MNIST and the binary density sets, in nats, beside the published figures.
 
+    python -m experiments.autoregressive.binary                   # the digits in one bit
     python -m experiments.autoregressive.binary --data mushrooms --data-dir FOLDER
     python -m experiments.autoregressive.binary --data mushrooms --data-dir FOLDER --num-masks 32
 
@@ -28,7 +29,6 @@ A set of pictures also leaves samples, and with one mask completions of upper ha
 """
 
 import dataclasses
-import math
 from typing import Literal
 
 import jax
@@ -37,22 +37,21 @@ import numpy as np
 
 from dgm_jax import autoregressive as ar
 from dgm_jax import (
-    checks,
     combinators,
     learning,
     likelihoods,
     plots,
     runs,
 )
-from dgm_jax import data as datasets
+from dgm_jax.runs import processes
 from experiments import defaults, fitting, published, sets
-from experiments.options import DataName, Training
+from experiments.options import Data, Training
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Training, runs.RunOptions):
-    data: DataName = "mushrooms"
-    """a set of bits, which needs --data-dir or DGM_DATA"""
+class Config(Training, Data, runs.RunOptions):
+    data: str = "digits_bits"
+    """a set of bits by its name, or a file or folder of your own (README, Data)"""
     hidden: tuple[int, ...] | None = None
     """widths of the hidden layers; this and the four below follow from rows and bits by default
     (`experiments.defaults.of_bits`)"""
@@ -114,15 +113,14 @@ def decayed(params):
     return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key not in offsets, params)
 
 
-def draw(config, model, params, test):
+def draw(config, model, params, data):
     """samples.png, with completions of upper halves: exact, since a raster makes these first.
 
     An ensemble of random orders completes nothing: few masks do not teach a raster.
     """
-    shape, dim = test.shape[1:], math.prod(test.shape[1:])
+    test = data.test.reshape(len(data.test), -1)
     shown = test[np.random.default_rng(config.seed).permutation(len(test))[:COLUMNS]]
-    shown = shown.reshape(-1, dim)
-    given = np.arange(dim) < dim // 2
+    given = np.arange(shown.shape[1]) < shown.shape[1] // 2
 
     @jax.jit
     def drawn(params, key):
@@ -135,13 +133,8 @@ def draw(config, model, params, test):
         return rows
 
     rows = drawn(params, jax.random.key(config.seed + 1))
-    figure = plots.sample_grid(
-        np.concatenate(list(rows.values())).reshape(-1, *shape),
-        columns=COLUMNS,
-        row_names=list(rows),
-        vmin=0,
-        vmax=1,
-    )
+    order = [name for name in ("samples", "test data", "given", "completed") if name in rows]
+    figure = sets.grid(data, {name: rows[name] for name in order}, columns=COLUMNS)
     plots.save(figure, config.workdir / "samples.png")
 
 
@@ -154,21 +147,15 @@ def show(found):
         if "train_seconds" in r:
             row["training s"] = round(r["train_seconds"])
         rows.append(row)
-    for name, figure in published.of(found["data"], "nats").items():
+    for name, figure in published.of(found["published"], "nats").items():
         rows.append({"model": f"{name} ({figure.source})", "test nats": f"{figure.value:.2f}"})
     runs.table(rows, ["model", "parameters", "test nats", "training s"])
     fitting.tell(found["models"])
 
 
 def main(config: Config) -> dict:
-    data = datasets.load(config.data, config.data_dir)
-    if data.num_levels != 2:
-        raise checks.InputError(
-            f"data={config.data!r} is no set of bits; take binarized_mnist, mushrooms, adult, ..."
-        )
-    rows = sets.vectors(data)
+    data, rows = sets.bits(config)
     dim = rows["train"].shape[1]
-    print(f"{data.name}: {data.description}")
     settings = defaults.of_bits(
         len(rows["train"]),
         dim,
@@ -179,14 +166,20 @@ def main(config: Config) -> dict:
     config, settings = defaults.completed(config, settings)
     recipe = learning.Recipe(build, {"config": config, "dim": dim})
     model = recipe.model()
+    fitting.check_size(config, "made", model.init)
     models = fit_tables(rows, dim)
     masks = f", {config.num_masks} masks" if config.num_masks > 1 else ""
     params, models[f"MADE{masks}"], *_ = fitting.maximum_likelihood(
         config, "made", from_coins(model, rows["train"]), rows, decayed=decayed, recipe=recipe
     )
-    if data.test.ndim == 3:
-        draw(config, model, params, data.test)
-    return {"data": config.data, "models": models, "settings": settings}
+    if data.test.ndim > 2 and processes.first():
+        draw(config, model, params, data)
+    return {
+        "data": config.data,
+        "published": published.known(data),
+        "models": models,
+        "settings": settings,
+    }
 
 
 if __name__ == "__main__":

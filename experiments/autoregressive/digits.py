@@ -1,4 +1,4 @@
-"""From counting to MADE: the 8x8 digits with 17 levels, in bits per dimension.
+"""From counting to MADE: pixels with few levels, the 8x8 digits by default, in bits per dimension.
 
     python -m experiments.autoregressive.digits
 
@@ -17,11 +17,12 @@ trains under 2000 random masks, which teach every order, and imputes: imputed.pn
 whose lower half, right half or 32 random pixels are missing and drawn given the others, and a table
 tells the bits a missing pixel costs. Expect 2.18, 2.29 and 2.39, where a histogram of each pixel,
 which looks at none of the others, has 2.45, 2.53 and 2.81, and the mixture, which has learned the
-raster alone and serves lower halves only, 1.81. Three minutes.
+raster alone and serves lower halves only, 1.81. Three minutes. --data takes any set of levels.
 """
 
 import dataclasses
-from typing import Literal
+import math
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -37,11 +38,11 @@ from dgm_jax import (
     runs,
 )
 from experiments import fitting, sets
-from experiments.options import Training, at_least_one
+from experiments.options import Data, Training, at_least_one
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Training, runs.RunOptions):
+class Config(Training, Data, runs.RunOptions):
     models: tuple[Literal["one-hot", "categorical", "mixture", "masks", "any-order"], ...] = (
         "categorical",
         "mixture",
@@ -65,8 +66,6 @@ class Config(Training, runs.RunOptions):
 
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32,), "num_masks": 2}
 
-SIDE, K = 8, 17
-DIM = SIDE * SIDE
 TABLES = {
     "one histogram": {"window": 0, "shared": True},
     "a histogram of each pixel": {"window": 0},
@@ -76,53 +75,79 @@ SMOOTHING = (0.01, 0.03, 0.1, 0.3, 1.0)  # the best on the validation split is t
 COLUMNS = 16  # of the pictures
 NUM_ORDERS = 2000  # so many masks teach an order that none of them has
 MISSING = "bits_a_missing_pixel"
-GIVEN = {  # what is not missing
-    "lower half": np.arange(DIM) < DIM // 2,
-    "right half": np.arange(DIM) % SIDE < SIDE // 2,
-    "random half": np.random.default_rng(0).permutation(DIM) < DIM // 2,
-}
 
 
-def build(config, name, **options):
+class Pixels(NamedTuple):
+    """What is learned: rows of d levels, of pictures or of vectors."""
+
+    data: datasets.Dataset
+    rows: dict  # {split: [n, d]}
+
+    @property
+    def dim(self) -> int:
+        return self.rows["train"].shape[1]
+
+    @property
+    def num_levels(self) -> int:
+        return self.data.num_levels
+
+    @property
+    def given(self) -> dict:
+        """{what is missing: which pixels are given}; the lower half of a vector is its second."""
+        shape = self.data.train.shape[1:]
+        column = np.indices(shape)[1 if len(shape) > 1 else 0].ravel()
+        width = shape[1] if len(shape) > 1 else shape[0]
+        shuffled = np.random.default_rng(0).permutation(self.dim)
+        return {
+            "lower half": np.arange(self.dim) < self.dim // 2,
+            "right half": column < width // 2,
+            "random half": shuffled < self.dim // 2,
+        }
+
+
+def build(config, name, dim, num_levels, **options):
     """The density of a name; the weights of an ensemble fit one mask of any order too."""
-    mixture = likelihoods.discretized_logistic(K, num_components=config.num_components)
+    mixture = likelihoods.discretized_logistic(num_levels, num_components=config.num_components)
     conditional = {
-        "one-hot": likelihoods.categorical(K),
-        "categorical": likelihoods.categorical(K, encoding=nets.scaled(K)),
+        "one-hot": likelihoods.categorical(num_levels),
+        "categorical": likelihoods.categorical(num_levels, encoding=nets.scaled(num_levels)),
     }.get(name, mixture)
-    return ar.made(DIM, conditional, hidden=config.hidden, **options)
+    return ar.made(dim, conditional, hidden=config.hidden, **options)
 
 
 @runs.builder
-def scored(config: Config, name):
+def scored(config: Config, name, dim, num_levels):
     """The density that is scored; of any-order, the ensemble of masks it has not met."""
     num_masks = config.num_masks if name in ("masks", "any-order") else 1
-    return build(config, name, masks=ar.Masks(num_masks, seed=int(name == "any-order")))
+    masks = ar.Masks(num_masks, seed=int(name == "any-order"))
+    return build(config, name, dim, num_levels, masks=masks)
 
 
-def fit(config, name, rows):
+def fit(config, name, pixels):
     """A MADE, its parameters and its row."""
-    recipe = learning.Recipe(scored, {"config": config, "name": name})
+    given = {"dim": pixels.dim, "num_levels": pixels.num_levels}
+    recipe = learning.Recipe(scored, {"config": config, "name": name} | given)
     model = density = recipe.model()
     if name == "any-order":
-        model = build(config, name, masks=ar.Masks(NUM_ORDERS))
+        model = build(config, name, **given, masks=ar.Masks(NUM_ORDERS))
     params, row, *_ = fitting.maximum_likelihood(
-        config, name, model, rows, scored=density, recipe=recipe
+        config, name, model, pixels.rows, scored=density, recipe=recipe
     )
     return density, params, row
 
 
-def fit_tables(rows):
+def fit_tables(config, pixels):
     """Results, and (model, params) of each."""
     results, fitted = {}, {}
-    for name, table in TABLES.items():
-        model, params, results[name] = fitting.fit_table(rows, DIM, K, SMOOTHING, **table)
+    rows, dim, num_levels = pixels.rows, pixels.dim, pixels.num_levels
+    for name, table in fitting.affordable(config, TABLES, dim, num_levels).items():
+        model, params, results[name] = fitting.fit_table(rows, dim, num_levels, SMOOTHING, **table)
         fitted[name] = model, params
     return results, fitted
 
 
 def completed(model, params, key, x, given):
-    """x [n, 64] where given, and drawn elsewhere: exact, if the order makes the given first."""
+    """x [n, d] where given, and drawn elsewhere: exact, if the order makes the given first."""
     complete = jax.jit(lambda p, key: model.dist(p).complete(x, given, seed=key))
     return complete(params, jax.random.clone(key))
 
@@ -132,61 +157,65 @@ def draw_two_rows(model, params, key):
     return sample(params, key)
 
 
-def imputers(config, fitted, given):
+def imputers(config, fitted, pixels, pattern):
     """{name: (model, params)} of those fitted that make the given pixels first, or need not."""
-    found = {"a histogram of each pixel": fitted["a histogram of each pixel"]}
-    if (given == GIVEN["lower half"]).all():
+    found, given = {}, pixels.given[pattern]
+    if "a histogram of each pixel" in fitted:
+        found = {"a histogram of each pixel": fitted["a histogram of each pixel"]}
+    if pattern == "lower half":
         one_mask = ("one-hot", "categorical", "mixture")
         found |= {name: fitted[name] for name in one_mask if name in fitted}
-    in_order = build(config, "any-order", order=ar.observed_first(given))
+    in_order = build(
+        config, "any-order", pixels.dim, pixels.num_levels, order=ar.observed_first(given)
+    )
     return found | {"any-order": (in_order, fitted["any-order"][1])}
 
 
-def impute(config, fitted, test):
+def impute(config, fitted, pixels):
     """imputed.png, and {pattern: {name: bits}}, log₂ 1/p(x_missing | x_given) a missing pixel."""
+    test = pixels.rows["test"]
     shown = test[np.random.default_rng(config.seed).permutation(len(test))[:COLUMNS]]
-    key, pictures, found = jax.random.key(config.seed + 2), [("test data", shown)], {}
-    for pattern, given in GIVEN.items():
-        pictures.append((f"{pattern} missing", np.where(given, shown, K // 2)))
+    key, pictures, found = jax.random.key(config.seed + 2), {"test data": shown}, {}
+    for pattern, given in pixels.given.items():
+        pictures[f"{pattern} missing"] = np.where(given, shown, pixels.num_levels // 2)
         found[pattern] = {}
-        for name, (model, params) in imputers(config, fitted, given).items():
-            pictures.append((name, completed(model, params, key, shown, given)))
+        for name, (model, params) in imputers(config, fitted, pixels, pattern).items():
+            pictures[f"{name}, {pattern}"] = completed(model, params, key, shown, given)
             score = jax.jit(lambda p, x, m=model: m.dist(p).conditionals(x).log_prob(x))
             nats = -np.asarray(score(params, test))[:, ~given]
             bits, error = objectives.mean_and_stderr(nats.mean(1) / np.log(2))
             found[pattern][name] = {MISSING: float(bits), f"{MISSING}_stderr": float(error)}
-    names, rows = zip(*pictures, strict=True)
-    images = np.concatenate(rows).reshape(-1, SIDE, SIDE)
-    figure = plots.sample_grid(images, columns=COLUMNS, row_names=names, vmin=0, vmax=K - 1)
+    figure = sets.grid(pixels.data, pictures, columns=COLUMNS)
     plots.save(figure, config.workdir / "imputed.png")
     return found
 
 
-def draw(config, fitted, test):
+def draw(config, fitted, pixels):
     """samples.png and completions.png."""
     names = [name for name in fitted if "histogram" not in name]
     keys = jax.random.split(jax.random.key(config.seed + 1), (len(names), 2))
+    test, given = pixels.rows["test"], pixels.given["lower half"]
     shown = test[np.random.default_rng(config.seed).permutation(len(test))[: 2 * COLUMNS]]
-    halves = np.where(GIVEN["lower half"], shown[:COLUMNS], K // 2)
-    samples, completions = {"test data": shown}, {"test data": shown[:COLUMNS], "given": halves}
+    begun = shown[:COLUMNS]
+    samples, completions = {"test data": shown}, {"test data": begun}
+    completions["given"] = np.where(given, begun, pixels.num_levels // 2)
     for name, (sample_key, complete_key) in zip(names, keys, strict=True):
         model, params = fitted[name]
         samples[name] = draw_two_rows(model, params, sample_key)
         if name not in ("masks", "any-order"):  # these have no one order
-            completions[name] = completed(
-                model, params, complete_key, shown[:COLUMNS], GIVEN["lower half"]
-            )
+            completions[name] = completed(model, params, complete_key, begun, given)
     for file, rows in (("samples", samples), ("completions", completions)):
-        images = np.concatenate(list(rows.values())).reshape(-1, SIDE, SIDE)
-        figure = plots.sample_grid(
-            images, columns=COLUMNS, row_names=list(rows), vmin=0, vmax=K - 1
-        )
+        figure = sets.grid(pixels.data, rows, columns=COLUMNS)
         plots.save(figure, config.workdir / f"{file}.png")
 
 
 def show(found):
     """One table, from what results.json holds."""
-    uniform = {"model": "uniform", "parameters": 0, "bits/dim": f"{np.log2(K):.3f}"}
+    uniform = {
+        "model": "uniform",
+        "parameters": 0,
+        "bits/dim": f"{np.log2(found['num_levels']):.3f}",
+    }
     rows = [uniform]
     for name, r in (found["tables"] | found["models"]).items():
         bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"
@@ -199,8 +228,11 @@ def show(found):
     fitting.tell(found["tables"] | found["models"])
     if "missing" in found:
         show_missing(found["missing"])
-    full = ar.num_parameters(DIM, K, window=DIM - 1)
-    print(f"The full joint table has 17^64 - 1 parameters, a number of {len(str(full))} digits.")
+    dim, num_levels = found["dim"], found["num_levels"]
+    digits = math.floor(dim * math.log10(num_levels)) + 1
+    print(
+        f"The full joint table has {num_levels}^{dim} - 1 parameters, a number of {digits} digits."
+    )
 
 
 def show_missing(found):
@@ -214,15 +246,16 @@ def show_missing(found):
 
 def main(config: Config) -> dict:
     at_least_one(config, "models")
-    rows = sets.vectors(datasets.load("digits"))
-    tables, fitted = fit_tables(rows)
+    pixels = Pixels(*sets.levels(config))
+    tables, fitted = fit_tables(config, pixels)
     models = {}
     for name in config.models:
-        *fitted[name], models[name] = fit(config, name, rows)
-    draw(config, fitted, rows["test"])
+        *fitted[name], models[name] = fit(config, name, pixels)
+    draw(config, fitted, pixels)
     results = {"tables": tables, "models": models}
+    results |= {"dim": pixels.dim, "num_levels": pixels.num_levels}
     if "any-order" in fitted:
-        results["missing"] = impute(config, fitted, rows["test"])
+        results["missing"] = impute(config, fitted, pixels)
     return results
 
 

@@ -47,15 +47,13 @@ from dgm_jax import (
 )
 from dgm_jax.runs import processes
 from experiments import fitting, sets
-from experiments.options import DataName, Training, at_least_one
+from experiments.options import Data, Training, at_least_one
 
 ModelName = Literal["pixelcnn", "gated", "pixelcnn++", "pixelsnail", "image-gpt"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Training, runs.RunOptions):
-    data: DataName = "digits"
-    """a set of images with levels; digits needs no download"""
+class Config(Training, Data, runs.RunOptions):
     models: tuple[ModelName, ...] = ("pixelcnn", "gated", "pixelcnn++")
     """which nets to train"""
     class_conditional: bool = False
@@ -276,7 +274,7 @@ def main(config: Config) -> dict:
         pictures[name] = drawn(config, model, fitted.params, key, test, num_classes)
     if processes.first():
         draw(config, data.shape, data.num_levels, test, pictures, num_classes)
-    return {"models": results, "data": config.data}
+    return {"models": results, "data": config.data, "published": data.published}
 
 
 if __name__ == "__main__":

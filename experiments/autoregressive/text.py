@@ -1,7 +1,8 @@
 """A transformer writes texts, a character at a time, in bits per character.
 
-    python -m experiments.autoregressive.text --data-dir FOLDER      # Tiny Shakespeare
-    python -m experiments.autoregressive.text --data python          # what every Python carries
+    python -m experiments.autoregressive.text                    # the reference in every Python
+    python -m experiments.autoregressive.text --data tiny_shakespeare --data-dir FOLDER
+    python -m experiments.autoregressive.text --data FILE.txt
 
 counts tables of one, two and three characters, and trains a transformer on texts of 256 characters,
 each of which sees the last 64 in each layer. Places are distances and the memory is the window, so
@@ -22,7 +23,6 @@ validation split.
 """
 
 import dataclasses
-from typing import Literal
 
 import jax
 import numpy as np
@@ -34,16 +34,16 @@ from dgm_jax import (
     likelihoods,
     runs,
 )
-from dgm_jax import data as datasets
 from dgm_jax.runs import processes
-from experiments import fitting
-from experiments.options import Training
+from experiments import fitting, sets
+from experiments.options import Data, Training
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Training, runs.RunOptions):
-    data: Literal["tiny_shakespeare", "python"] = "tiny_shakespeare"
-    """the text; python is the language reference within the Python that runs this"""
+class Config(Training, Data, runs.RunOptions):
+    data: str = "python_topics"
+    """python_topics, the language reference within the Python that runs this; tiny_shakespeare; or
+    a text in UTF-8, or a folder with train.txt, valid.txt and test.txt"""
     hidden: int = 128
     """width of the transformer"""
     num_layers: int = 4
@@ -74,31 +74,20 @@ QUICK = {
     "num_written": 60,
 }
 
-PIECE = 1859  # characters that are scored as one text: Shakespeare's test split is 30 of them
-TABLES = {"one character": 0, "given the last": 1, "given the last two": 2}  # their windows
+PIECE = (
+    1859  # characters that are scored as one text at most: Shakespeare's test split is 30 of them
+)
+TABLES = {
+    name: {"window": window, "shared": True}
+    for window, name in enumerate(("one character", "given the last", "given the last two"))
+}
 SMOOTHING = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # the best on the validation split is taken
 
 
-def read(config):
-    """Characters by split, integers [n], and the alphabet."""
-    if config.data == "tiny_shakespeare":
-        data = datasets.load(config.data, config.data_dir)
-        return {
-            "train": data.train,
-            "valid": data.valid,
-            "test": data.test,
-        }, datasets.readers.SHAKESPEARE
-    from pydoc_data.topics import topics
-
-    alphabet, ids = np.unique(list("\n\n".join(topics.values())), return_inverse=True)
-    parts = np.split(ids.astype(np.int32), [int(0.9 * len(ids)), int(0.95 * len(ids))])
-    return dict(zip(("train", "valid", "test"), parts, strict=True)), "".join(alphabet)
-
-
-def pieces(ids):
-    """[n, PIECE], without what is left at the end."""
-    num = len(ids) // PIECE
-    return ids[: num * PIECE].reshape(num, PIECE)
+def pieces(ids, length):
+    """[n, length], without what is left at the end."""
+    num = len(ids) // length
+    return ids[: num * length].reshape(num, length)
 
 
 @runs.builder
@@ -115,12 +104,13 @@ def build(config: Config, dim, num_characters):
     )
 
 
-def fit(config, parts, num_characters):
-    """Learns texts of `length` from any place; is scored on longer ones."""
+def fit(config, parts, scored, num_characters):
+    """Learns texts of `length` from any place of `parts`; `scored` are longer ones, by split."""
     short = build(config, config.length, num_characters)
-    arguments = {"config": config, "dim": PIECE, "num_characters": num_characters}
+    length = scored["test"].shape[1]
+    arguments = {"config": config, "dim": length, "num_characters": num_characters}
     recipe = learning.Recipe(build, arguments)
-    rows = {split: pieces(ids) for split, ids in parts.items()}
+    rows = dict(scored)
     rows["train"] = np.lib.stride_tricks.sliding_window_view(parts["train"], config.length)
     return fitting.maximum_likelihood(
         config,
@@ -138,7 +128,8 @@ def write(config, key, alphabet, table, params, start):
     """samples.txt: the last table beside the transformer, which also continues a given start."""
     table_key, key, sharp_key, complete_key = jax.random.split(key, 4)
     num, k = config.num_written, len(alphabet)
-    table_model = ar.table(num, num_levels=k, window=2, shared=True)
+    name, table = table
+    table_model = ar.table(num, num_levels=k, **TABLES[name])
     model = build(config, num, k)
     x = np.concatenate([start, np.zeros(num - len(start), np.int32)])
 
@@ -153,7 +144,7 @@ def write(config, key, alphabet, table, params, start):
         )
 
     names = (
-        "given the last two",
+        name,
         "transformer",
         "transformer, temperature 0.7",
         f"transformer, after the first {len(start)} characters of the test text",
@@ -181,17 +172,19 @@ def show(found):
 def main(config: Config) -> dict:
     checks.positive_int(config.num_written, "num_written", least=2)
     checks.positive_int(config.length, "length")
-    parts, alphabet = read(config)
+    parts, alphabet = sets.text(config)
     longest = len(parts["train"])
     if config.length > longest:
         raise checks.InputError(f"length must be at most {longest}, the text; got {config.length}.")
-    counted = {split: pieces(ids) for split, ids in parts.items()}
+    piece = min(PIECE, len(parts["valid"]), len(parts["test"]))
+    scored = {split: pieces(ids, piece) for split, ids in parts.items()}
     models = {}
-    for name, window in TABLES.items():
-        _, table, models[name] = fitting.fit_table(
-            counted, PIECE, len(alphabet), SMOOTHING, window=window, shared=True
+    for name, options in fitting.affordable(config, TABLES, piece, len(alphabet)).items():
+        _, counted, models[name] = fitting.fit_table(
+            scored, piece, len(alphabet), SMOOTHING, **options
         )
-    params, models["transformer"], *_ = fit(config, parts, len(alphabet))
+        table = name, counted
+    params, models["transformer"], *_ = fit(config, parts, scored, len(alphabet))
     if processes.first():
         start = parts["test"][: min(200, config.num_written // 2)]
         write(config, jax.random.key(config.seed + 1), alphabet, table, params, start)

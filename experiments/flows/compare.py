@@ -6,7 +6,7 @@ trains the three by maximum likelihood on the 8x8 digits and prints test nats, b
 and the cost of density and of sampling. One minute on two CPU cores. Expect, in bits/dim, about
 2.11 for MAF, 2.13 for IAF and 2.09 for RealNVP (standard error of the test set 0.014); the
 per-pixel histogram scores 2.43, a full-covariance Gaussian 2.96.
-Any set of vectors or images works the same way: --data mnist --data-dir FOLDER.
+Any set of vectors or images works the same way: --data mnist --data-dir FOLDER, or a file.
 """
 
 import dataclasses
@@ -19,14 +19,12 @@ from dgm_jax import checks, combinators, distributions, flows, learning, plots, 
 from dgm_jax import data as datasets
 from dgm_jax.measure import timing
 from dgm_jax.runs import processes
-from experiments import baselines, fitting, sets
-from experiments.options import DataName, Training, at_least_one
+from experiments import baselines, fitting, published, sets
+from experiments.options import Data, Training, at_least_one
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Training, runs.RunOptions):
-    data: DataName = "digits"
-    """the data set; digits needs no download"""
+class Config(Training, Data, runs.RunOptions):
     models: tuple[Literal["maf", "iaf", "realnvp"], ...] = ("maf", "iaf", "realnvp")
     """which flows to train"""
     num_layers: int = 5
@@ -175,13 +173,7 @@ def show(found):
 
 def draw(config, data, results, reference, curves, samples, test):
     """samples.png, curves.png and passes.png."""
-    shape = data.test.shape[1:]
-    image = shape if len(shape) > 1 else (1, *shape)
-    columns = len(test) // 2 if len(shape) > 1 else 1
-    shown = np.concatenate([test, *samples.values()]).reshape(-1, *image)
-    low, high = (0, data.num_levels - 1) if data.num_levels else (test.min(), test.max())
-    names = ["test data", *samples]
-    figure = plots.sample_grid(shown, columns=columns, row_names=names, vmin=low, vmax=high)
+    figure = sets.grid(data, {"test data": test} | samples, columns=len(test) // 2 or 1)
     plots.save(figure, config.workdir / "samples.png")
 
     levels = {name: r["test_bits_per_dim"] for name, r in reference.items()}
@@ -251,10 +243,9 @@ def references(data, rows, noisy_rows):
 def main(config: Config) -> dict:
     at_least_one(config, "models")
     checks.positive(config.learning_rate, "learning_rate")
-    data = datasets.load(config.data, config.data_dir)
+    data = sets.load(config)
     rows = sets.vectors(data)
     dim = rows["train"].shape[1]
-    print(f"{data.name}: {data.description}")
     models, fitted = learn(config, rows, data.num_levels)
     params = {name: found.params for name, found in fitted.items()}
 
@@ -274,7 +265,7 @@ def main(config: Config) -> dict:
     reference = references(data, rows, noisy_rows)
     if processes.first():
         shuffled = np.random.default_rng(config.seed).permutation(len(rows["test"]))
-        take = shuffled[: min(32, len(shuffled) // 2 * 2)]
+        take = shuffled[:32]
         samples = {}
         for name, key in zip(fitted, sample_keys):
             sample = directions(models[name, "unit_once"])["sample"]
@@ -284,7 +275,12 @@ def main(config: Config) -> dict:
             )
         curves = {name: found.curves["valid_bits_per_dim"] for name, found in fitted.items()}
         draw(config, data, results, reference, curves, samples, rows["test"][take])
-    return {"models": results, "baselines": reference, "timing_batch": config.timing_batch}
+    return {
+        "models": results,
+        "baselines": reference,
+        "timing_batch": config.timing_batch,
+        "published": published.known(data),
+    }
 
 
 if __name__ == "__main__":

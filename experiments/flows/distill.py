@@ -24,13 +24,11 @@ from dgm_jax.measure import timing
 from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
 from experiments import fitting, sets
-from experiments.options import DataName
+from experiments.options import Data
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runs.RunOptions):
-    data: DataName = "digits"
-    """the data set; digits needs no download"""
+class Config(Data, runs.RunOptions):
     num_layers: int = 5
     """autoregressive layers of the teacher"""
     student_layers: int = 5
@@ -79,30 +77,9 @@ def build(config, dim, name, *, inverse="unit_once"):
 @runs.builder
 def density(config: Config, name, num_levels, mean, std):
     """p(x) of the data as they are, by the density of z; of levels a bound, by noise."""
-    to_z = scale(config, num_levels, mean, std)
+    to_z = sets.standard(num_levels, mean, std, alpha=config.alpha)
     model = combinators.preprocessed(build(config, len(mean), name), to_z)
     return model if num_levels is None else combinators.quantized(model, num_levels)
-
-
-def scale(config, num_levels, mean, std):
-    """The map of rows, with noise if they are levels, to z."""
-    import distrax
-
-    whiten = datasets.standardize(mean, std)
-    if num_levels is None:
-        return whiten
-    return distrax.Chain([whiten, datasets.logit_map(num_levels, alpha=config.alpha)])
-
-
-def prepared(config, data):
-    """Rows by split, the arguments of `scale`, and the noise."""
-    rows = sets.vectors(data)
-    y, noisy = rows["train"], lambda key, x: x
-    if data.num_levels is not None:
-        logit, noisy = datasets.logit_map(data.num_levels, alpha=config.alpha), datasets.dequantize
-        y = logit.forward(noisy(jax.random.key(config.seed), y))
-    found = {"mean": np.asarray(y.mean(0)), "std": np.asarray(y.std(0))}
-    return rows, {"num_levels": data.num_levels} | found, noisy
 
 
 def recipe_of(config, name, scaling):
@@ -110,7 +87,7 @@ def recipe_of(config, name, scaling):
 
 
 def learn_teacher(config, model, rows, scaling, noisy):
-    to_z = scale(config, **scaling)
+    to_z = sets.standard(**scaling, alpha=config.alpha)
     log_prob = on_data(model, to_z, noisy)
     algorithm = learning.gradient_descent(
         model.init,
@@ -200,18 +177,12 @@ def time_sampling(config, dim, models, params):
 
 def draw(config, data, models, params, to_z, test):
     """samples.png: rows of test data, of the teacher and of the student."""
-    shown = [test[np.random.default_rng(config.seed).permutation(len(test))[:32]]]
+    shown = {"test data": test[np.random.default_rng(config.seed).permutation(len(test))[:32]]}
     for name in ("teacher", "student"):
         sample = jax.jit(lambda p, key, m=models[name]: m.dist(p).sample(seed=key, sample_shape=32))
         x = to_z.inverse(sample(params[name], jax.random.key(4)))
-        shown.append(datasets.quantize(x, data.num_levels) if data.num_levels else x)
-    shape = data.test.shape[1:] if data.test.ndim > 2 else (1, *data.test.shape[1:])
-    images = np.concatenate(shown).reshape(-1, *shape)
-    low, high = (0, data.num_levels - 1) if data.num_levels else (test.min(), test.max())
-    names = ["test data", "teacher", "student"]
-    columns = 16 if data.test.ndim > 2 else 1
-    figure = plots.sample_grid(images, columns=columns, row_names=names, vmin=low, vmax=high)
-    plots.save(figure, config.workdir / "samples.png")
+        shown[name] = datasets.quantize(x, data.num_levels) if data.num_levels else x
+    plots.save(sets.grid(data, shown, columns=16), config.workdir / "samples.png")
 
 
 def show(found):
@@ -243,9 +214,9 @@ def show(found):
 def main(config: Config) -> dict:
     checks.positive(config.learning_rate, "learning_rate")
     checks.positive_int(config.student_steps, "student_steps")
-    data = datasets.load(config.data, config.data_dir)
-    rows, scaling, noisy = prepared(config, data)
-    to_z = scale(config, **scaling)
+    data = sets.load(config)
+    rows, scaling, noisy = sets.scaling(data, alpha=config.alpha, seed=config.seed)
+    to_z = sets.standard(**scaling, alpha=config.alpha)
     dim = rows["train"].shape[1]
     models = {name: build(config, dim, name) for name in ("teacher", "student")}
     teacher, taught, *_ = learn_teacher(config, models["teacher"], rows, scaling, noisy)

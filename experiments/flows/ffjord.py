@@ -36,19 +36,20 @@ from dgm_jax import (
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting, sets
+from experiments.options import Data
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(runs.RunOptions):
+class Config(Data, runs.RunOptions):
     toys: tuple[ToyName, ...] = ("moons", "checkerboard")
     """which densities to learn; none with --toys alone"""
     toy_steps: int = 1000
     """steps on each toy; RealNVP makes three times as many, in less time"""
     toy_hidden: tuple[int, ...] = (64, 64)
     digits_steps: int = 1000
-    """steps on the digits; none with 0"""
+    """steps on the digits, or what --data names; none with 0"""
     digits_hidden: tuple[int, ...] = (256, 256)
     batch_size: int = 128
     """examples a step on the digits; 256 on a toy"""
@@ -74,6 +75,7 @@ QUICK = {
     "digits_hidden": (32, 32),
 }
 
+ALPHA = 0.01  # margin of the logit map of levels
 EXACT = 1e-5  # the tolerance of scores; a tenth of it moves log p by less than 1e-3
 
 
@@ -137,36 +139,27 @@ def toy_results(config, toy_name):
 # -------------------------------------------------------------------------------- on the digits
 @runs.builder
 def density(config: Config, num_levels, mean, std):
-    """P(x) of digits, a bound by noise, by the density of z; with the exact trace."""
-    model = on_the_digits(config, len(mean), EXACT)
-    return combinators.quantized(
-        combinators.preprocessed(model, scale(num_levels, mean, std)), num_levels
-    )
+    """p(x) of the data as they are, by the exact trace; of levels a bound, by noise."""
+    to_z = sets.standard(num_levels, mean, std, alpha=ALPHA)
+    model = combinators.preprocessed(on_the_digits(config, len(mean), EXACT), to_z)
+    return model if num_levels is None else combinators.quantized(model, num_levels)
 
 
-def scale(num_levels, mean, std):
-    """The map of noisy digits to z."""
-    import distrax
-
-    logit = datasets.logit_map(num_levels, alpha=0.01)
-    return distrax.Chain([datasets.standardize(mean, std), logit])
-
-
-def learn_digits(config, rows, scaling):
+def learn_digits(config, rows, scaling, noisy):
     """FFJORD on z = g(x + u), best on validation; each step draws its u and its ε."""
-    dim, to_model = rows["train"].shape[1], scale(**scaling)
+    dim, to_model = rows["train"].shape[1], sets.standard(**scaling, alpha=ALPHA)
     model = on_the_digits(config, dim, config.tolerance)
     score_model = on_the_digits(config, dim, EXACT)
 
     def loss(params, key, x):
         noise_key, trace_key = jax.random.split(key)
-        z = to_model.forward(datasets.dequantize(noise_key, x))
+        z = to_model.forward(noisy(noise_key, x))
         return flows.regularized_nll(
             model, params, trace_key, z, kinetic=config.penalty, frobenius=config.penalty
         )
 
     def log_prob(params, key, x):  # exact: no key for the model
-        z, log_det = to_model.forward_and_log_det(datasets.dequantize(key, x))
+        z, log_det = to_model.forward_and_log_det(noisy(key, x))
         return score_model.dist(params).log_prob(z) + log_det
 
     num_steps = config.digits_steps
@@ -190,15 +183,10 @@ def on_the_digits(config, dim, tolerance):
     return combinators.pushforward(flow, distributions.standard_normal(dim))
 
 
-def digits_results(config):
-    data = datasets.load("digits", config.data_dir)
-    rows = sets.vectors(data)
-    logit = datasets.logit_map(data.num_levels, alpha=0.01)
-    y = logit.forward(datasets.dequantize(jax.random.key(config.seed), rows["train"]))
-    found = {"mean": np.asarray(y.mean(0)), "std": np.asarray(y.std(0))}
-    scaling = {"num_levels": data.num_levels} | found
-    to_model = scale(**scaling)
-    params, row, _, history = learn_digits(config, rows, scaling)
+def digits_results(config, data):
+    rows, scaling, noisy = sets.scaling(data, alpha=ALPHA, seed=config.seed)
+    to_model = sets.standard(**scaling, alpha=ALPHA)
+    params, row, _, history = learn_digits(config, rows, scaling, noisy)
     dim = rows["train"].shape[1]
     model = on_the_digits(config, dim, EXACT)
 
@@ -207,8 +195,8 @@ def digits_results(config):
         tighter = on_the_digits(config, dim, EXACT / 10).dist(params)
         return jnp.abs(model.dist(params).log_prob(z) - tighter.log_prob(z)).max()
 
-    noisy = datasets.dequantize(jax.random.key(1), rows["test"])
-    z = to_model.forward(noisy)
+    test = noisy(jax.random.key(1), rows["test"])
+    z = to_model.forward(test)
 
     @jax.jit
     def reconstructed(params, z):
@@ -217,18 +205,18 @@ def digits_results(config):
 
     if processes.first():
         draw = jax.jit(lambda key: model.dist(params).sample(seed=key, sample_shape=32))
-        samples = datasets.quantize(to_model.inverse(draw(jax.random.key(2))), data.num_levels)
+        samples = to_model.inverse(draw(jax.random.key(2)))
+        if data.num_levels is not None:
+            samples = datasets.quantize(samples, data.num_levels)
         shuffled = np.random.default_rng(config.seed).permutation(len(rows["test"]))[:32]
-        images = np.concatenate([rows["test"][shuffled], samples]).reshape(-1, *data.test.shape[1:])
-        figure = plots.sample_grid(
-            images, columns=16, row_names=["test data", "ffjord"], vmin=0, vmax=data.num_levels - 1
-        )
+        shown = {"test data": rows["test"][shuffled], "ffjord": samples}
+        figure = sets.grid(data, shown, columns=16)
         plots.save(figure, config.workdir / "digits.png")
     return {
         **row,
         "num_evals_in_training": history[-1]["num_evals"],
         "num_evals_of_a_score": evaluations(model, params, z),
-        "max_reconstruction_error": jnp.abs(reconstructed(params, z) - noisy).max(),
+        "max_reconstruction_error": jnp.abs(reconstructed(params, z) - test).max(),
         "log_prob_moved_by_a_tenth_of_the_tolerance": moved(params, z),
     }
 
@@ -255,10 +243,11 @@ def main(config: Config) -> dict:
     if not (config.toys or config.digits_steps):
         raise checks.InputError("toys and digits_steps leave nothing to do; give --toys moons.")
     results = {}
+    data = sets.load(config) if config.digits_steps else None  # a wrong name is told at once
     if config.toys:
         results["toys"] = {name: toy_results(config, name) for name in config.toys}
     if config.digits_steps:
-        results["digits"] = digits_results(config)
+        results["digits"] = digits_results(config, data)
     return results
 
 

@@ -53,15 +53,13 @@ from dgm_jax import (
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import baselines, defaults, fitting, sets
-from experiments.options import DataName, Optimisation, at_least_one
+from experiments.options import Data, Optimisation, at_least_one
 
 ModelName = Literal["realnvp", "glow", "flow++"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Optimisation, runs.RunOptions):
-    data: DataName = "digits"
-    """a set of images with grey levels; digits needs no download"""
+class Config(Optimisation, Data, runs.RunOptions):
     models: tuple[ModelName, ...] = ("realnvp", "glow")
     """which flows to train"""
     dequantization: Literal["uniform", "variational"] = "uniform"
@@ -332,6 +330,7 @@ def main(config: Config) -> dict:
         "baselines": reference,
         "dequantization": config.dequantization,
         "data": config.data,
+        "published": data.published,
         "settings": settings,
     }
 

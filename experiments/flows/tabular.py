@@ -44,16 +44,16 @@ from dgm_jax import (
 )
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
-from experiments import baselines, defaults, fitting, published
-from experiments.options import DataName, Training, at_least_one
+from experiments import baselines, defaults, fitting, published, sets
+from experiments.options import Data, Training, at_least_one
 
 ModelName = Literal["maf", "realnvp", "nsf-coupling", "nsf", "made", "made-mog"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Training, runs.RunOptions):
-    data: DataName = "bsds300_patches"
-    """a set of rows of real numbers, which needs --data-dir or DGM_DATA"""
+class Config(Training, Data, runs.RunOptions):
+    data: str = "photo_patches"
+    """a set of rows of real numbers, or a file or folder of your own (README, Data)"""
     models: tuple[ModelName, ...] = ("maf",)
     """which to train; nsf: rational-quadratic splines, autoregressive or in couplings; made: no
     flow, but p(x_i | x_<i) Gaussian, or a mixture of ten"""
@@ -154,7 +154,7 @@ def show(found):
     for name, r in (found["baselines"] | found["models"]).items():
         nats = f"{r['test_nats']:.2f} ± {2 * r['test_nats_stderr']:.2f}"
         row = {"model": name, "test nats": nats}
-        figure = published.find(found["data"], "nats", name)
+        figure = published.find(found["published"], "nats", name)
         row["published"] = None if figure is None else f"{figure.value:.2f} ({figure.source})"
         if name in found["models"]:
             row |= {"parameters": r["num_params"], "training s": round(r["train_seconds"])}
@@ -167,14 +167,8 @@ def show(found):
 def main(config: Config) -> dict:
     at_least_one(config, "models")
     checks.positive(config.learning_rate, "learning_rate")
-    data = datasets.load(config.data, config.data_dir)
-    if data.num_levels is not None or data.train.ndim != 2:
-        raise checks.InputError(
-            f"data={config.data!r} has no rows of real numbers; try bsds300_patches."
-        )
-    rows = {split: getattr(data, split) for split in ("train", "valid", "test")}
+    data, rows = sets.table(config)
     dim = rows["train"].shape[1]
-    print(f"{data.name}: {data.description}")
     settings = defaults.of_table(
         len(rows["train"]), dim, num_steps=config.num_steps, batch_size=config.batch_size
     )
@@ -195,6 +189,7 @@ def main(config: Config) -> dict:
         plots.save(figure, config.workdir / "curves.png")
     return {
         "data": config.data,
+        "published": published.known(data),
         "models": results,
         "baselines": {"Gaussian": gaussian},
         "settings": settings,

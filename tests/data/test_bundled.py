@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dgm_jax.data import bundled, load
+from dgm_jax.data.readers import vocabulary
 
 
 @pytest.mark.parametrize("name", bundled.SETS)
@@ -52,7 +53,9 @@ def test_a_plucked_string_sounds_at_its_note():
 
 
 def test_topics_are_text_whose_ids_spell_it():
-    text, vocabulary = bundled.python_text()
-    data = load("python_topics")
-    assert "".join(vocabulary[i] for i in data.train[:500]) == text[:500]
-    assert data.num_levels == len(vocabulary)
+    from pydoc_data.topics import topics
+
+    characters, data = vocabulary("python_topics"), load("python_topics")
+    spelled = "".join(characters[i] for x in data[1:4] for i in x)
+    assert spelled == "\n\n".join(topics.values())
+    assert data.num_levels == len(characters)

@@ -26,7 +26,7 @@ def bits(folder, path, shape, x=None):
     flips = rng.random((300, int(np.prod(shape)))) < 0.1
     x = (flips.cumsum(1) % 2).astype(np.uint8).reshape(300, *shape) if x is None else x
     file = folder / path
-    file.parent.mkdir(parents=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     np.savez(file, train=x[:200], valid=x[200:250], test=x[250:])
     return folder
 

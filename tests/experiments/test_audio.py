@@ -35,7 +35,8 @@ def folder(tmp_path):
 
 
 def run(folder, **options):
-    config = audio.Config(data_dir=folder, workdir=folder / "run", progress=False, **TINY | options)
+    options = TINY | {"data": "spoken_digits", "data_dir": folder} | options
+    config = audio.Config(workdir=folder / "run", progress=False, **options)
     return runs.keep(config, audio.main, show=audio.show)
 
 
@@ -83,8 +84,8 @@ def test_the_digits_that_are_known_stand_above_their_clips():
     assert [axes.get_title("left") for axes in figure.axes if axes.get_title("left")] == list(clips)
 
 
-def test_bad_options_are_refused(folder):
+def test_bad_options_are_refused():
     with pytest.raises(ValueError, match="models is empty"):
         audio.main(audio.Config(models=()))
     with pytest.raises(ValueError, match=r"length must be in 2\.\.4096.*got 5000"):
-        audio.main(audio.Config(data_dir=folder, length=5000))
+        audio.main(audio.Config(length=5000))

@@ -51,7 +51,7 @@ CASES = [
     ),
     (pixels, {"models": ("gated",), "data": "binarized_mnist", **PIXELS}),
     (pixels, {"models": ("pixelcnn",), "conditional": "categorical", **PIXELS}),
-    (text, {"data": "python", "hidden": 4, "num_layers": 1, "num_heads": 2, "length": 16}),
+    (text, {"hidden": 4, "num_layers": 1, "num_heads": 2, "length": 16}),
 ]
 
 
@@ -105,8 +105,6 @@ def likelihood_task(log_prob, rows, **options):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("sets")
-    published_sets.spoken_digits(made)
-    published_sets.patches(made)
     return published_sets.bits(made, "binarized_mnist/binarized_mnist.npz", (28, 28))
 
 

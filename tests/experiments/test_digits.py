@@ -3,9 +3,11 @@
 import json
 
 import jax
+import numpy as np
 import pytest
 
 from dgm_jax import data, learning, runs
+from experiments import sets
 from experiments.autoregressive import digits
 
 TINY = {"num_steps": 2, "eval_every": 1, "hidden": (4,), "num_masks": 2, "num_components": 2}
@@ -38,20 +40,37 @@ def test_a_short_run_writes_results_and_pictures(tmp_path, monkeypatch, capsys):
     assert "a number of 79 digits" in told and "bits a missing pixel" in told
 
 
-def test_who_imputes_makes_the_given_pixels_first():
+@pytest.fixture(scope="module")
+def pixels():
+    return digits.Pixels(*sets.levels(digits.Config()))
+
+
+def test_who_imputes_makes_the_given_pixels_first(pixels):
     """Histograms and the MADE of any order impute all; one of raster order only lower halves."""
     fitted = dict.fromkeys(("a histogram of each pixel", "mixture", "any-order"), (None, None))
     config = digits.Config(hidden=(4,))
-    found = {name: digits.imputers(config, fitted, given) for name, given in digits.GIVEN.items()}
+    found = {name: digits.imputers(config, fitted, pixels, name) for name in pixels.given}
     able = {name: [*models][1:] for name, models in found.items()}
     assert able.pop("lower half") == ["mixture", "any-order"]
     assert set(map(tuple, able.values())) == {("any-order",)}
 
 
-def test_what_is_missing_comes_last_in_the_order_that_imputes():
-    for given in digits.GIVEN.values():
+def test_what_is_missing_comes_last_in_the_order_that_imputes(pixels):
+    for given in pixels.given.values():
         order = digits.ar.observed_first(given)
         assert given.sum() == 32 and given[order[:32]].all() and not given[order[32:]].any()
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 6), (4, 6, 3)])
+def test_halves_of_any_shape_are_halves(shape, pixels):
+    x = np.zeros((2, *shape), np.int32)
+    data = pixels.data._replace(train=x, valid=x, test=x)
+    given = digits.Pixels(data, sets.vectors(data)).given
+    dim = int(np.prod(shape))
+    assert {name: half.sum() for name, half in given.items()} == dict.fromkeys(given, dim // 2)
+    if len(shape) > 1:
+        right = given["right half"].reshape(shape)
+        assert right[:, :3].all() and not right[:, 3:].any()
 
 
 def test_no_model_is_refused(tmp_path):

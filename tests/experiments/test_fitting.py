@@ -31,6 +31,7 @@ class Config:
     ema_decay: float | None = None
     progress: bool = False
     devices: int | None = None
+    max_params: int = 1000
 
 
 def test_a_gaussian_is_found_and_told_in_nats_and_bits(tmp_path):
@@ -238,3 +239,20 @@ def test_noise_is_the_same_at_every_score_and_conditions_keep_their_rows():
     rows = np.zeros((7, 2)), np.arange(7.0)
     np.testing.assert_array_equal(scores({}, key, rows), scores({}, key, rows))
     assert np.abs(scores({}, key, rows, 400) - rows[1]).max() < 0.3
+
+
+def test_a_model_beyond_the_limit_is_refused_before_memory_is_taken(tmp_path):
+    """10^15 numbers, which no memory holds."""
+    model = pushforward(flows.diagonal(2), standard_normal(2))
+    huge = model._replace(init=lambda key: {"weights": jnp.zeros((10**9, 10**6))})
+    x = np.zeros((100, 2), np.float32)
+    rows = {"train": x, "valid": x, "test": x}
+    with pytest.raises(ValueError, match=r"made has 1,000,000,000,000,000 param.*--max-params 10"):
+        fitting.maximum_likelihood(Config(tmp_path), "made", huge, rows)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_table_beyond_the_limit_is_left_out_and_told(tmp_path, capsys):
+    tables = {"coins": {"window": 0}, "pairs": {"window": 1, "shared": True}}
+    assert list(fitting.affordable(Config(tmp_path), tables, 3, 100)) == ["coins"]
+    assert "pairs: left out, it has 9,999 parameters" in capsys.readouterr().out

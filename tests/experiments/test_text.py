@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import runs
+from experiments import sets
 from experiments.autoregressive import text
 
 TINY = {
@@ -37,7 +38,7 @@ def run(tmp_path, **options):
 
 @pytest.mark.slow
 def test_a_text_of_four_words_is_told_by_what_comes_before(tmp_path, capsys):
-    results = run(tmp_path, data_dir=folder(tmp_path))
+    results = run(tmp_path, data="tiny_shakespeare", data_dir=folder(tmp_path))
     assert json.loads((tmp_path / "run" / "results.json").read_text()) == results
     assert results["num_characters"] == 65
     bits = {name: r["test_bits_per_dim"] for name, r in results["models"].items()}
@@ -55,7 +56,7 @@ def test_a_text_of_four_words_is_told_by_what_comes_before(tmp_path, capsys):
 
 
 def test_every_python_carries_a_text():
-    parts, alphabet = text.read(text.Config(data="python"))
+    parts, alphabet = sets.text(text.Config())
     assert 400_000 < sum(map(len, parts.values())) and set("abc(): \n") <= set(alphabet)
     start = "".join(alphabet[i] for i in parts["train"][:300])
     assert "assert" in start.lower()
@@ -63,9 +64,9 @@ def test_every_python_carries_a_text():
 
 def test_the_text_of_the_published_form_is_asked_for_by_name(tmp_path):
     with pytest.raises(FileNotFoundError, match="tiny_shakespeare.*DGM_DATA"):
-        text.main(text.Config(workdir=tmp_path, data_dir=tmp_path))
+        text.main(text.Config(workdir=tmp_path, data="tiny_shakespeare", data_dir=tmp_path))
 
 
 def test_a_length_beyond_the_text_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"length must be at most \d+, the text; got 100000000"):
-        text.main(text.Config(workdir=tmp_path, data="python", length=100_000_000))
+        text.main(text.Config(workdir=tmp_path, length=100_000_000))

@@ -132,7 +132,7 @@ FAULTS = (
         PUBLISHED,
         "if table.unit == unit and data in table.sets",
         "if data in table.sets",
-        "experiments/test_tabular.py::test_published_figures_are_found_by_set_unit_and_model",
+        "experiments/test_published.py::test_published_figures_are_found_by_set_unit_and_model",
     ),
     Fault(
         "worst-first",
