@@ -10,9 +10,12 @@ class Data:
     """What is learned."""
 
     data: str = "digits"
-    """a set by its name, or a file or folder of your own: .npy, .npz, .csv, .tsv, also with .gz
-    (README, Data). digits, digits_bits, photo_patches, breast_cancer, wine, plucked_strings and
-    python_topics need no download"""
+    """a file or folder of your own (.npy, .npz, .csv, .tsv, .gz; README, Data), or a set by its
+    name. Without a download: digits, digits_bits, photo_patches, breast_cancer, wine,
+    plucked_strings, python_topics. From --data-dir: mnist, fashion_mnist, binarized_mnist, cifar10,
+    omniglot, caltech_silhouettes, frey_faces, olivetti_faces, dsprites, bsds300_patches, power,
+    gas, hepmass, miniboone, miniboone_head, spoken_digits, tiny_shakespeare; of bits nltcs, baudio,
+    jester, bnetflix, accidents, mushrooms, adult, pumsb_star, bbc, voting"""
     split_seed: int = 0
     """by it a file without splits is shuffled and split"""
     max_params: int = 100_000_000

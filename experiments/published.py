@@ -169,7 +169,7 @@ CONTENTS = {
 }
 
 
-def known(data: datasets.Dataset) -> str | None:
+def known(data: "datasets.Dataset") -> str | None:
     """The name in TABLES of the set that these rows are, in whatever order; None for any other."""
     parts = (data.train, data.valid, data.test)
     here = tuple(map(len, parts)), math.prod(data.train.shape[1:]), data.num_levels

@@ -16,7 +16,6 @@ import numpy as np
 
 from dgm_jax import checks, plots
 from dgm_jax import data as datasets
-from dgm_jax.data import own
 from experiments import published
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def _own_path(config) -> Path | None:
     folder = config.data_dir or os.environ.get("DGM_DATA")
     below = [Path(folder), Path(folder, "binary_density")] if folder else []
     for path in (Path(config.data), *(place / config.data for place in below)):
-        if path.is_dir() or own.files(path):
+        if path.is_dir() or datasets.own.files(path):
             return path
     if Path(config.data).suffix or os.sep in config.data:
         raise checks.InputError(f"data={config.data!r}: there is no such file or folder.")
@@ -280,7 +279,7 @@ def text(config) -> tuple[dict, str]:
     if path is None:
         known = ", ".join(TEXTS)
         raise checks.InputError(f"data must be {known}, or a file of text; got {config.data!r}.")
-    parts, vocabulary, how = own.read_text(path)
+    parts, vocabulary, how = datasets.own.read_text(path)
     sizes = "/".join(str(len(ids)) for ids in parts)
     print(f"{path}: {sizes} characters, {how}; {len(vocabulary)} different ones.")
     return dict(zip(SPLITS, parts, strict=True)), vocabulary

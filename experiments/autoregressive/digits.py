@@ -80,7 +80,7 @@ MISSING = "bits_a_missing_pixel"
 class Pixels(NamedTuple):
     """What is learned: rows of d levels, of pictures or of vectors."""
 
-    data: datasets.Dataset
+    data: "datasets.Dataset"
     rows: dict  # {split: [n, d]}
 
     @property

@@ -1,6 +1,8 @@
 """What an experiment learns: a set by its name, or a file of one's own, in the form it needs."""
 
 import dataclasses
+import inspect
+import re
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +167,8 @@ def test_real_numbers_are_standard_in_training_and_levels_too():
         z = to_z.forward(noise(sets.jax.random.key(1), rows["train"]))
         np.testing.assert_allclose(z.mean(0), 0, atol=0.1)
         np.testing.assert_allclose(z.std(0), 1, atol=0.1)
+
+
+def test_help_names_all_sets():
+    told = inspect.getsource(Data)
+    assert not [name for name in sets.datasets.LOADERS if not re.search(rf"\b{name}\b", told)]
