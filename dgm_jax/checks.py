@@ -6,14 +6,19 @@ host; `readable` says where they can.
 """
 
 import difflib
+import functools
 import math
+import os
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+LARGEST = 2**31 - 1  # of what is counted: sizes and steps are int32 on the devices
 
 
 class InputError(ValueError):
@@ -27,6 +32,13 @@ class InputError(ValueError):
 
 class InputTypeError(InputError, TypeError):
     """Input of another type than is wanted, such as an integer in the place of a key."""
+
+
+def sample_shape(value: Any, name: str = "sample_shape") -> tuple[int, ...]:
+    """How many draws: a number of them, or the axes that they fill; it may be 0."""
+    one = isinstance(value, (int, np.integer))
+    sizes = (value,) if one else _integers(value, name, "a number or a shape")
+    return tuple(positive_int(n, name, least=0) for n in sizes)
 
 
 def key(value: Any, name: str = "key") -> None:
@@ -43,73 +55,254 @@ def key(value: Any, name: str = "key") -> None:
         )
 
 
-def positive_int(value: Any, name: str, *, least: int = 1) -> None:
-    """A Python or numpy integer of at least `least`; True and 2.0 are none."""
+def shown(value: Any) -> str:
+    """A value in one short line, whatever it is: arrays by dtype and shape."""
+    if getattr(value, "shape", ()) != ():
+        return f"{type(value).__name__} of shape {value.shape}"
+    if hasattr(value, "_fields"):  # a noun
+        return type(value).__name__
+    if hasattr(value, "__qualname__"):  # a function or a class
+        return f"{type(value).__name__} {value.__qualname__}"
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # an integer of thousands of digits, a broken __repr__
+        text = type(value).__name__
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _kind(value):
+    """`shown`, with its type."""
+    kind = type(value).__name__
+    return shown(value) if kind in shown(value) else f"{kind} {shown(value)}"
+
+
+def integer(value: Any, name: str, *, least: int = 0, most: int | None = None) -> int:
+    """An integer in least..most, as Python's int: of Python or NumPy, True and 2.0 being none.
+
+    NumPy's own would wrap around where Python's does not: np.uint8(100) * 3 is 44.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InputError(f"{name} must be an integer of at least {least}; got {value!r}.")
+        raise InputError(f"{name} must be an integer of at least {least}; got {shown(value)}.")
+    if most is not None and value > most:
+        raise InputError(f"{name} must be an integer of at most {most}; got {shown(value)}.")
+    return int(value)
 
 
-def positive(value: Any, name: str) -> None:
-    """A finite Python number above zero (rates, scales, tolerances)."""
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not ok or not (math.isfinite(value) and value > 0):
-        raise InputError(f"{name} must be a finite number above 0; got {value!r}.")
+def positive_int(value: Any, name: str, *, least: int = 1) -> int:
+    """The number of something: an `integer` of at least `least` that an int32 holds."""
+    return integer(value, name, least=least, most=LARGEST)
 
 
-def rate(value: Any, name: str) -> None:
+def _real(value):
+    """A number of Python or NumPy as Python's float; NaN for what is none."""
+    kinds = (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf
+
+
+def number(value: Any, name: str) -> float:
+    """A finite number of Python or NumPy, as Python's float, which no dtype of arrays follows."""
+    if not math.isfinite(_real(value)):
+        raise InputError(f"{name} must be a finite number; got {shown(value)}.")
+    return _real(value)
+
+
+def positive(value: Any, name: str) -> float:
+    """A finite `number` above zero (rates, scales, tolerances)."""
+    if not 0 < _real(value) < math.inf:
+        raise InputError(f"{name} must be a finite number above 0; got {shown(value)}.")
+    return _real(value)
+
+
+def not_negative(value: Any, name: str) -> float:
+    """A finite `number`, zero or above (weights of penalties, smoothing)."""
+    if not 0 <= _real(value) < math.inf:
+        raise InputError(f"{name} must be a finite number of at least 0; got {shown(value)}.")
+    return _real(value)
+
+
+def rate(value: Any, name: str) -> float:
     """A share below one, such as that of dropped units."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
-        raise InputError(f"{name} must be in [0, 1); got {value!r}.")
+    if not 0 <= _real(value) < 1:
+        raise InputError(f"{name} must be in [0, 1); got {shown(value)}.")
+    return _real(value)
 
 
-def widths(value: Any, name: str = "hidden") -> None:
-    """A sequence of layer widths, such as (512, 512)."""
-    if isinstance(value, (str, int, np.integer)) or not hasattr(value, "__len__"):
-        raise InputError(f"{name} must be a sequence of widths such as (64, 64); got {value!r}.")
-    for width in value:
-        positive_int(width, f"each width in {name}={tuple(value)}")
+def flag(value: Any, name: str) -> bool:
+    """True or False; 1, "no" and None are neither."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name} must be True or False; got {shown(value)}.")
+    return bool(value)
+
+
+def dtype(value: Any, name: str) -> np.dtype:
+    """A floating dtype, such as jnp.bfloat16."""
+    try:
+        found = jnp.dtype(value) if isinstance(value, (str, type, np.dtype)) else None
+    except TypeError:
+        found = None
+    if found is None or not jnp.issubdtype(found, jnp.floating):
+        raise InputError(f"{name} must be floating, such as jnp.bfloat16; got {shown(value)}.")
+    return found
+
+
+def instance(value: Any, kind: type, name: str) -> None:
+    """An object of a class, such as a distrax bijector."""
+    if not isinstance(value, kind):
+        what = f"{kind.__module__.partition('.')[0]} {kind.__name__}"
+        hint = " Call it first." if isinstance(value, type) or callable(value) else ""
+        raise InputError(f"{name} must be a {what}; got {_kind(value)}.{hint}")
+
+
+def text(value: Any, name: str) -> str:
+    """A string, such as a title."""
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be a string; got {shown(value)}.")
+    return str(value)
+
+
+def texts(value: Any, name: str) -> tuple[str, ...]:
+    """A sequence of strings, as a tuple."""
+    if not isinstance(value, (list, tuple)):
+        raise InputError(f"{name} must be a sequence of strings; got {shown(value)}.")
+    return tuple(text(one, f"each of {name}") for one in value)
+
+
+def mapping(value: Any, name: str) -> dict[str, Any]:
+    """A dict {name: something} whose names are strings."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{name} must be a dict {{name: ...}}; got {shown(value)}.")
+    for key in value:
+        text(key, f"each name in {name}")
+    return dict(value)
+
+
+def path(value: Any, name: str) -> Path:
+    """The name of a file or folder, as a string or a path."""
+    if not isinstance(value, (str, os.PathLike)) or not str(value) or "\0" in str(value):
+        raise InputError(f"{name} must be a path; got {shown(value)}.")
+    return Path(value)
+
+
+def _integers(value, name, such_as):
+    """A sequence of integers, as a tuple of Python's; how large they are the caller checks."""
+    array = isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iu"
+    if not array and not isinstance(value, (tuple, list, range)):
+        raise InputError(f"{name} must be {such_as}; got {shown(value)}.")
+    return tuple(value)
+
+
+def widths(value: Any, name: str = "hidden", *, fewest: int = 0) -> tuple[int, ...]:
+    """A sequence of layer widths, such as (512, 512), as a tuple of at least `fewest`."""
+    sizes = _integers(value, name, "a sequence of widths such as (64, 64)")
+    if len(sizes) < fewest:
+        raise InputError(f"{name} must name at least one layer, such as (64, 64); got ().")
+    return tuple(positive_int(w, f"each width in {name}={shown(sizes)}") for w in sizes)
 
 
 def choice(value: Any, options: Iterable[str], name: str) -> None:
     """A known name; the error suggests the nearest one."""
     options = tuple(options)
-    if value not in options:
-        near = difflib.get_close_matches(str(value), options, 1)
+    if not isinstance(value, str) or value not in options:
+        near = difflib.get_close_matches(str(value), options, 1) if isinstance(value, str) else ()
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"{name} must be one of {', '.join(options)}; got {value!r}.{hint}")
+        raise InputError(f"{name} must be one of {', '.join(options)}; got {shown(value)}.{hint}")
 
 
 def array(value: Any, name: str) -> None:
-    """A jax or numpy array; lists of numbers are not read as one."""
-    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+    """A jax or numpy array of real numbers; lists of numbers are not read as one."""
+    if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
         raise InputError(
             f"{name} must be an array; got {type(value).__name__}. Make one with jnp.asarray."
         )
+    if not _is_real(value.dtype):
+        raise InputError(f"{name} must be an array of real numbers; got {value.dtype}.")
 
 
-def permutation(value: Any, dim: int, name: str = "order") -> np.ndarray:
-    """Each of the integers 0..dim-1 once; returns them as int32.
+@functools.lru_cache
+def _is_real(dtype):
+    kinds = (jnp.bool_, jnp.integer, jnp.floating)
+    return any(jnp.issubdtype(dtype, kind) for kind in kinds)
+
+
+def numbers(value: Any, name: str) -> None:
+    """An array of real numbers, or one number of Python."""
+    if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+        raise InputError(f"{name} must be numbers that int32 or a float holds; got {shown(value)}.")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        array(value, name)
+
+
+def rows_of(value: Any, name: str) -> None:
+    """An array with an entry or more: a mean over none would be NaN."""
+    array(value, name)
+    if not np.size(value):
+        raise InputError(f"{name} is empty (shape {np.shape(value)}); it needs at least one row.")
+
+
+def floating(value: Any, name: str, shape: tuple[int | None, ...] | None = None) -> None:
+    """An array of floating numbers, of this shape where one is given; None stands for any size."""
+    array(value, name)
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        raise InputError(f"{name} must be floating; got {value.dtype}. Try {name}.astype(float).")
+    got = jnp.shape(value)
+    if shape is not None and (
+        len(got) != len(shape) or any(w not in (None, g) for w, g in zip(shape, got))
+    ):
+        wanted = ", ".join("n" if size is None else str(size) for size in shape)
+        raise InputError(f"{name} must have shape [{wanted}]; got {got}.")
+
+
+def _read(value):
+    """np.asarray(value), of no numbers where there is none."""
+    try:
+        return np.asarray(value)
+    except Exception:  # rows of unequal length, keys, what is traced
+        return np.asarray(None)
+
+
+def on_host(value: Any, name: str) -> np.ndarray:
+    """Real numbers that are known here, as a numpy array: of an array, or of nested lists."""
+    if isinstance(value, jax.core.Tracer):
+        raise InputError(f"{name} must be known on the host; got a traced array. Leave jit first.")
+    found = _read(value)
+    if not _is_real(found.dtype):
+        got = f"{found.dtype} array" if hasattr(value, "dtype") else shown(value)
+        raise InputError(f"{name} must be an array of real numbers; got {got}.")
+    return found
+
+
+def permutation(value: Any, dim: int | None = None, name: str = "order") -> np.ndarray:
+    """Each of the integers 0..dim-1 once; returns them as int32. By default dim is its length.
 
     numpy's own integers have 64 bits. A program made of them under `jax.enable_x64` would not fit
     the same function outside of it.
     """
-    order = np.asarray(value)
-    if order.dtype.kind not in "iu" or sorted(order.ravel()) != list(range(dim)) or order.ndim != 1:
-        raise InputError(
-            f"{name} must be a permutation of the integers 0..{dim - 1}; got {order.tolist()!r}."
-        )
+    order = _read(value)
+    dim = max(order.size, 1) if dim is None else dim
+    integers = order.dtype.kind in "iu" and order.shape == (dim,)
+    if not integers or (np.sort(order) != np.arange(dim)).any():
+        got = shown(order.tolist()) if order.dtype.kind in "biuf" else shown(value)
+        raise InputError(f"{name} must be a permutation of the integers 0..{dim - 1}; got {got}.")
     return order.astype(np.int32)
 
 
-def mask(value: Any, dim: int, name: str = "mask") -> None:
-    """dim booleans, some True and some False."""
-    value = np.asarray(value)
-    if value.dtype != bool or value.shape != (dim,):
+def mask(value: Any, dim: int | None = None, name: str = "mask") -> np.ndarray:
+    """dim booleans, or any number of them, some True and some False, as a numpy array."""
+    found = _read(value)
+    if found.dtype != bool or found.ndim != 1 or dim not in (None, len(found)):
+        many = "" if dim is None else f"{dim} "
         raise InputError(
-            f"{name} must be {dim} booleans; got shape {value.shape} of {value.dtype}."
+            f"{name} must be {many}booleans; got shape {found.shape} of {found.dtype}: "
+            f"{shown(value)}."
         )
-    if value.all() or not value.any():
+    if found.all() or not found.any():
         raise InputError(f"{name} must keep some coordinates and move others; got all the same.")
+    return found
 
 
 def events(x: Any, dim: int, name: str = "x") -> None:
@@ -125,17 +318,30 @@ def events(x: Any, dim: int, name: str = "x") -> None:
         )
 
 
-def cond_shape(value: Any, name: str = "cond_shape") -> None:
+def shape(value: Any, name: str = "shape", what: str = "a shape such as (10,)") -> tuple[int, ...]:
+    """The shape of one event, a sequence of positive integers, as a tuple."""
+    sizes = _integers(value, name, what)
+    if not sizes:
+        raise InputError(f"{name} must be {what}, not empty; got {shown(value)}.")
+    return tuple(positive_int(n, f"each entry of {name}={shown(sizes)}") for n in sizes)
+
+
+def one_or_more(value: Any, name: str) -> tuple[int, ...]:
+    """A `shape` of any axes, or the size of one axis, as a tuple."""
+    one = isinstance(value, (int, np.integer))
+    return (positive_int(value, name),) if one else shape(value, name)
+
+
+def cond_shape(value: Any, name: str = "cond_shape") -> tuple[int, ...] | None:
     """The shape of one condition: a tuple of positive integers, or None where there is none."""
     if value is None:
-        return
+        return None
     if not isinstance(value, (tuple, list)) or not value:
         raise InputError(
             f"{name} must be the shape of one condition, such as (10,) for a vector of 10, or None "
-            f"for no condition; got {value!r}."
+            f"for no condition; got {shown(value)}."
         )
-    for size in value:
-        positive_int(size, f"each entry of {name}={tuple(value)}")
+    return shape(value, name)
 
 
 def condition(cond: Any, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -146,9 +352,9 @@ def condition(cond: Any, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
     if cond is None and cond_shape is not None:
         raise InputError(f"cond is missing: the model was built with cond_shape={cond_shape}.")
     if cond is not None and cond_shape is None:
+        what = f"of shape {cond.shape}" if hasattr(cond, "shape") else f"= {shown(cond)}"
         raise InputError(
-            f"cond of shape {jnp.shape(cond)} was given to an unconditional model; "
-            "build it with cond_shape=..."
+            f"cond {what} was given to an unconditional model; build it with cond_shape=..."
         )
     if cond is None:
         return ()
@@ -184,7 +390,7 @@ def parameters(params: Any, init: Callable) -> None:
         _SHAPES[init] = jax.tree.structure(made), _shapes(made)
     tree, wanted = _SHAPES[init]
     leaves, got_tree = jax.tree.flatten(params)
-    if got_tree == tree and [getattr(a, "shape", ()) for a in leaves] == list(wanted.values()):
+    if got_tree == tree and [_shape_of(a) for a in leaves] == list(wanted.values()):
         return
     got = _shapes(params)
     for path in wanted | got:
@@ -198,7 +404,11 @@ def parameters(params: Any, init: Callable) -> None:
 
 def _shapes(tree):
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path): getattr(a, "shape", ()) for path, a in leaves}
+    return {jax.tree_util.keystr(path): _shape_of(a) for path, a in leaves}
+
+
+def _shape_of(leaf):
+    return getattr(leaf, "shape", () if isinstance(leaf, (int, float)) else type(leaf).__name__)
 
 
 def readable(value: Any) -> bool:
@@ -215,12 +425,12 @@ def within(value: Any, least: float, most: float, name: str) -> None:
             raise InputError(f"{name} must lie in {least}..{most}; got entries in {low}..{high}.")
 
 
-def finite_rows(x: Any, name: str = "data") -> None:
-    """A data set on the host: not empty, no NaN or infinity. Reads all of it once."""
-    x = np.asarray(x)
-    if x.ndim == 0 or x.shape[0] == 0:
+def finite_rows(x: Any, name: str = "data") -> np.ndarray:
+    """A data set on the host: real, not empty, no NaN or infinity. Reads all of it once."""
+    x = on_host(x, name)
+    if x.ndim == 0 or x.size == 0:
         raise InputError(f"{name} is empty (shape {x.shape}); it needs at least one row.")
-    if np.issubdtype(x.dtype, np.floating):
+    if jnp.issubdtype(x.dtype, jnp.floating):
         with np.errstate(all="ignore"):  # 1e300 becomes infinite on the way to a device
             held = x.astype(jax.dtypes.canonicalize_dtype(x.dtype))
         bad = ~np.isfinite(held).reshape(len(x), -1).all(1)
@@ -229,6 +439,7 @@ def finite_rows(x: Any, name: str = "data") -> None:
                 f"{name}: {bad.sum()} of {len(x)} rows have NaN or infinite values, "
                 f"first at row {int(np.argmax(bad))}; drop or repair them."
             )
+    return x
 
 
 def divisible(batch: Any, parts: int, among: str) -> None:
@@ -246,7 +457,7 @@ def function(value: Any, name: str) -> None:
     """Something to call; the usual slip is to pass its result instead."""
     if not callable(value):
         raise InputError(
-            f"{name} must be a function; got {type(value).__name__}. "
+            f"{name} must be a function; got {_kind(value)}. "
             "Pass the function itself, not its result."
         )
 
@@ -255,25 +466,26 @@ def noun(value: Any, kind: type, name: str) -> None:
     """A noun of `protocol`, known by its fields; the usual slip is a constructor not yet called."""
     if isinstance(value, type) or not all(hasattr(value, field) for field in kind._fields):
         hint = f" Call it first: {value.__name__}(...)." if hasattr(value, "__name__") else ""
-        raise InputError(f"{name} must be a {kind.__name__}; got {type(value).__name__}.{hint}")
+        raise InputError(f"{name} must be a {kind.__name__}; got {_kind(value)}.{hint}")
 
 
-def image_shape(value: Any, name: str = "shape") -> None:
-    """(H, W, C), three positive integers."""
-    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 3:
-        raise InputError(f"{name} must be (height, width, channels); got {value!r}.")
-    for side in value:
-        positive_int(side, f"each entry of {name}={tuple(value)}")
+def image_shape(value: Any, name: str = "shape") -> tuple[int, int, int]:
+    """(H, W, C), three positive integers, as a tuple."""
+    sizes = _integers(value, name, "(height, width, channels)")
+    if len(sizes) != 3:
+        raise InputError(f"{name} must be (height, width, channels); got {shown(value)}.")
+    return shape(sizes, name)
 
 
-def image_cond_shape(value: Any, shape: tuple[int, int, int]) -> None:
+def image_cond_shape(value: Any, shape: tuple[int, int, int]) -> tuple[int, ...] | None:
     """Of conditions of images: (n,), alike at all pixels, or (H, W, n), a map; or None."""
-    cond_shape(value)
-    if value is not None and tuple(value[:-1]) not in ((), (1, 1), tuple(shape[:2])):
+    value = cond_shape(value)
+    if value is not None and value[:-1] not in ((), (1, 1), tuple(shape[:2])):
         raise InputError(
             f"cond_shape must be (n,) for a condition that all pixels share, or "
-            f"({shape[0]}, {shape[1]}, n) for a map beside the image; got {tuple(value)}."
+            f"({shape[0]}, {shape[1]}, n) for a map beside the image; got {value}."
         )
+    return value
 
 
 def event_shape(x: Any, shape: tuple[int, ...], name: str = "x") -> None:

@@ -31,9 +31,11 @@ def compose(*flows: Flow) -> Flow:
 
     def bijector(params, cond=None, *, key=None):
         checks.condition(cond, cond_shape)
-        if len(params) != len(flows):
+        listed = isinstance(params, (list, tuple))
+        if not listed or len(params) != len(flows):
+            got = len(params) if listed else checks.shown(params)
             raise checks.InputError(
-                f"params must be a list of {len(flows)}, one for each flow; got {len(params)}."
+                f"params must be a list of {len(flows)}, one for each flow; got {got}."
             )
         layers = zip(flows, params, split(key, len(flows)))
         return distrax.Chain([f.bijector(p, _of(f, cond), key=k) for f, p, k in layers])
@@ -55,7 +57,8 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
     with the same parameters and values (`bijectors.Scan` has the trade).
     """
     checks.noun(flow, Flow, "flow")
-    checks.positive_int(num_layers, "num_layers")
+    num_layers = checks.positive_int(num_layers, "num_layers")
+    unroll = checks.flag(unroll, "unroll")
 
     def init(key):
         checks.key(key)
@@ -111,11 +114,15 @@ def factor_out(rest: Flow, shape: tuple[int, int, int]) -> Flow:
     Dinh et al. (2017), section 3.6.
     """
     checks.noun(rest, Flow, "rest")
+    shape = checks.image_shape(shape)
+    if shape[2] % 2:
+        raise checks.InputError(f"shape must have an even number of channels; got {shape}.")
 
     def bijector(params, cond=None, *, key=None):
         return FactorOut(rest.bijector(params, cond, key=key), shape)
 
     def adapt(params, x, cond=None):
+        checks.event_of(x, shape)
         kept, out = jnp.split(x, 2, -1)
         params, z_rest = rest.adapt(params, kept, cond)
         return params, jnp.concatenate([z_rest, out.reshape(*out.shape[:-3], -1)], -1)
@@ -179,7 +186,7 @@ def preprocessed(model: Density, preprocessing: distrax.Bijector) -> Density:
     fixed, such as `data.standardize` with the mean and deviation of the training rows.
     """
     checks.noun(model, Density, "model")
-    fixed(preprocessing)
+    checks.instance(preprocessing, distrax.Bijector, "preprocessing")
 
     def dist(params, cond=None, *, key=None):
         return Pushforward(model.dist(params, cond, key=key), distrax.Inverse(preprocessing))
@@ -199,7 +206,7 @@ def quantized(model: Density, num_levels: int, noise: Density | None = None) -> 
     {"model", "noise"}, as in `objectives.dequantized_log_prob`.
     """
     checks.noun(model, Density, "model")
-    checks.positive_int(num_levels, "num_levels", least=2)
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     if noise is not None:
         checks.noun(noise, Density, "noise")
 
@@ -244,7 +251,7 @@ def conditional(
     """
     checks.noun(net, Net, "net")
     checks.function(to_dist, "to_dist")
-    _required(cond_shape)
+    cond_shape = _required(cond_shape)
 
     def dist(params, cond=None, *, key=None):
         checks.condition(cond, cond_shape)
@@ -263,7 +270,7 @@ def encoded(net: Net, density: Density, *, cond_shape: Shape) -> Density:
     """
     checks.noun(net, Net, "net")
     checks.noun(density, Density, "density")
-    _required(cond_shape)
+    cond_shape = _required(cond_shape)
     if density.cond_shape is None:
         raise checks.InputError(
             "density must be conditional, to see what the net says; build it with cond_shape=(n,), "
@@ -307,6 +314,7 @@ def latent_variable(
     parts = {"prior": prior, "likelihood": likelihood, "posterior": posterior}
     for name, part in parts.items():
         checks.noun(part, Density, name)
+    cond_shape = checks.cond_shape(cond_shape)
     _check_joint_condition(parts, cond_shape)
 
     def init(key):
@@ -320,6 +328,7 @@ def latent_variable(
 
     def given(name, params, value, cond, key):
         checks.condition(cond, cond_shape)
+        _check_seen(value, "z" if name == "likelihood" else "x", parts[name], cond_shape)
         seen = value if cond is None else _joined(value, cond, len(parts[name].cond_shape))
         return parts[name].dist(params[name], seen, key=key)
 
@@ -345,14 +354,13 @@ def adapt(model: Flow | Density, params: Params, x: Array, cond: Array | None = 
     Nothing is random: dropout is off. Cost: about one inverse.
     Salimans and Kingma (2016), section 3.
     """
-    if not hasattr(model, "adapt"):
-        checks.noun(model, Flow, "model")
-    if model.adapt is None:
-        return params
+    checks.noun(model, Density if hasattr(model, "dist") else Flow, "model")
+    checks.parameters(params, model.init)
+    checks.array(x, "x")
     if checks.readable(x):
         checks.finite_rows(x, "x")
     checks.condition(cond, model.cond_shape)
-    return model.adapt(params, x, cond)[0]
+    return params if model.adapt is None else model.adapt(params, x, cond)[0]
 
 
 def _adapted(flow, params, x, cond):
@@ -382,7 +390,7 @@ def _required(cond_shape):
         raise checks.InputError(
             "cond_shape must be the shape of one condition, such as (10,); got None."
         )
-    checks.cond_shape(cond_shape)
+    return checks.cond_shape(cond_shape)
 
 
 def _check_joint_condition(parts, cond_shape):
@@ -390,7 +398,6 @@ def _check_joint_condition(parts, cond_shape):
         if parts[name].cond_shape is None:
             of = "z" if name == "likelihood" else "x"
             raise checks.InputError(f"{name} must be a density under the condition {of}; got none.")
-    checks.cond_shape(cond_shape)
     if cond_shape is not None and len(cond_shape) != 1:
         raise checks.InputError(
             f"cond_shape must be that of a vector, (n,), to be joined; got {cond_shape}."
@@ -400,6 +407,11 @@ def _check_joint_condition(parts, cond_shape):
         raise checks.InputError(
             f"prior must have the model's cond_shape={cond_shape}, or none; got {prior_shape}."
         )
+
+
+def _check_seen(value, name, part, cond_shape):
+    *front, last = part.cond_shape
+    checks.event_shape(value, (*front, last - (0 if cond_shape is None else cond_shape[0])), name)
 
 
 def _joined(value, cond, event_ndims):

@@ -22,7 +22,7 @@ from jax.scipy.special import logit, ndtri
 from . import checks, nets
 from .arrays import mid_quantiles, parted, same_rank, wide
 from .bijectors import Law, affine
-from .distributions import DiscretizedLogisticMixture, Levels
+from .distributions import DiscretizedLogisticMixture, Levels, drawn
 from .distributions.divergence import exact
 from .nets import Encoding, Head
 from .protocol import Array, Density, Net, Shape
@@ -61,6 +61,7 @@ def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditi
     first matrix K - 1 times as large. `nets.scaled(K)` has one weight for all levels, which is
     right for grey levels, above all where there are few examples.
     """
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     encoding = nets.one_hot(num_levels) if encoding is None else encoding
     checks.noun(encoding, Encoding, "encoding")
     if encoding.num_levels != num_levels:
@@ -86,7 +87,8 @@ def discretized_logistic(num_levels: int, *, num_components: int = 5) -> Conditi
     the tanh is that of the authors' program.
     Salimans et al. (2017), "PixelCNN++", equations 1-3.
     """
-    checks.positive_int(num_components, "num_components")
+    num_components = checks.positive_int(num_components, "num_components")
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     family = _Logistics(num_levels, num_components)
     encoding = nets.scaled(num_levels)
     return Conditional(3 * num_components, family.dist, encoding, family.head)
@@ -179,8 +181,8 @@ def mixture(num_components: int = 10, *, kind: str = "gaussian", bound: float = 
     Bishop (1994), "Mixture density networks"; Papamakarios et al. (2017), where a MADE of it is
     called MADE MoG.
     """
-    checks.positive_int(num_components, "num_components")
-    checks.positive(bound, "bound")
+    num_components = checks.positive_int(num_components, "num_components")
+    bound = checks.positive(bound, "bound")
     checks.choice(kind, KINDS, "kind")
     quantile, component = KINDS[kind]
 
@@ -213,8 +215,8 @@ def factorised(
     """
     checks.noun(net, Net, "net")
     checks.noun(conditional, Conditional, "conditional")
-    checks.cond_shape(cond_shape)
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    cond_shape = checks.cond_shape(cond_shape)
+    shape = checks.one_or_more(shape, "shape")
 
     def dist(params, cond=None, *, key=None):
         if cond is None:
@@ -244,7 +246,7 @@ def _by_entry(f, shape, num_params):
 
 
 @exact
-class _Factorised(distrax.Independent):
+class _Factorised(drawn.Drawn, distrax.Independent):
     """Independent entries of one family; refuses an x of another shape or kind."""
 
     def __init__(self, conditional, f, shape):
@@ -260,10 +262,6 @@ class _Factorised(distrax.Independent):
         f, value = same_rank(self._f, value[..., None])
         return self._reduce(jnp.sum, self._conditional.dist(f).log_prob(value[..., 0]))
 
-    def _sample_n(self, key, n):
-        checks.key(key, "seed")
-        return super()._sample_n(key, n)
-
     def _sample_n_and_log_prob(self, key, n):
         x = self._sample_n(key, n)
         return x, self.log_prob(x)
@@ -276,7 +274,7 @@ def _log_frequencies(x, num_levels):
 
 
 @exact
-class _Mixture(distrax.MixtureSameFamily):
+class _Mixture(drawn.Drawn, distrax.MixtureSameFamily):
     """Draws of the dtype of the components: distrax picks one of them by a sum in float32."""
 
     def _sample_n(self, key, n):
@@ -284,7 +282,7 @@ class _Mixture(distrax.MixtureSameFamily):
 
 
 @exact
-class _Bit(distrax.Bernoulli):
+class _Bit(drawn.Drawn, distrax.Bernoulli):
     """0 and 1 only: distrax would score any other number, such as a grey level, likewise."""
 
     def log_prob(self, value):

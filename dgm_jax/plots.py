@@ -10,7 +10,6 @@ import io
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,9 +41,12 @@ def sample_grid(
     `row_names` names equal groups of rows, top to bottom, at their left; `column_names` every
     column, above it.
     """
-    images = _in_colour(np.asarray(images), vmin, vmax)
+    images = _in_colour(checks.finite_rows(images, "images"), vmin, vmax)
+    row_names = checks.texts(row_names, "row_names")
+    column_names = checks.texts(column_names, "column_names")
+    title = checks.text(title, "title")
     columns = math.ceil(math.sqrt(len(images))) if columns is None else columns
-    checks.positive_int(columns, "columns")
+    columns = checks.positive_int(columns, "columns")
     canvas, across = tile(images, columns), min(columns, len(images))
     _check_names(math.ceil(len(images) / columns), across, row_names, column_names)
 
@@ -80,12 +82,9 @@ def _in_colour(images, vmin, vmax):
         raise checks.InputError(
             f"images must be [n, h, w] or [n, h, w, 3]; got shape {images.shape}."
         )
-    if images.size == 0:
-        raise checks.InputError(f"images is empty (shape {images.shape}); give at least one image.")
     images = images.astype(np.float64)
-    checks.finite_rows(images, "images")
-    vmin = images.min() if vmin is None else vmin
-    vmax = max(images.max(), vmin + 1e-12) if vmax is None else vmax
+    vmin = images.min() if vmin is None else checks.number(vmin, "vmin")
+    vmax = max(images.max(), vmin + 1e-12) if vmax is None else checks.number(vmax, "vmax")
     if not vmin < vmax:
         raise checks.InputError(f"vmin must be below vmax; got vmin={vmin} and vmax={vmax}.")
     scaled = np.clip((images - vmin) / (vmax - vmin), 0, 1)
@@ -127,13 +126,20 @@ def densities(
     top colour. Each log_prob maps [resolution², 2] to [resolution²] and is called once; jit it.
     `samples` lays points [n, 2] over the panel of their name.
     """
+    log_probs = checks.mapping(log_probs, "log_probs")
+    for name, log_prob in log_probs.items():
+        checks.function(log_prob, f"log_probs[{name!r}]")
+    title = checks.text(title, "title")
     if not log_probs:
         raise checks.InputError("log_probs is empty; give at least one {name: log_prob}.")
-    checks.positive_int(resolution, "resolution", least=2)
-    low, high = bounds
+    resolution = checks.positive_int(resolution, "resolution", least=2)
+    if not isinstance(bounds, (list, tuple)) or len(bounds) != 2:
+        raise checks.InputError(f"bounds must be (low, high); got {checks.shown(bounds)}.")
+    low, high = (checks.number(bound, "each of bounds") for bound in bounds)
     if not -math.inf < low < high < math.inf:
         raise checks.InputError(f"bounds must be finite with low < high; got {bounds!r}.")
-    points = {name: plane_points(name, x) for name, x in (samples or {}).items()}
+    samples = {} if samples is None else checks.mapping(samples, "samples")
+    points = {name: plane_points(name, x) for name, x in samples.items()}
     for name in points:
         checks.choice(name, log_probs, "each name in samples")
     cells = low + (np.arange(resolution) + 0.5) * (high - low) / resolution  # their centres
@@ -172,7 +178,8 @@ def densities(
 
 
 def plane_points(name: str, x) -> np.ndarray:
-    x = np.asarray(x)
+    """Points [n, 2] of the samples of that name."""
+    x = checks.on_host(x, f"samples[{name!r}]")
     if x.ndim != 2 or x.shape[1] != 2:
         raise checks.InputError(f"samples[{name!r}] must have shape [n, 2]; got {x.shape}.")
     return x
@@ -180,7 +187,7 @@ def plane_points(name: str, x) -> np.ndarray:
 
 def on_grid(name: str, log_prob: Callable, grid: np.ndarray, resolution: int) -> np.ndarray:
     """Density [resolution, resolution] (y first) from one call of log_prob."""
-    log_p = np.asarray(log_prob(grid))
+    log_p = checks.on_host(log_prob(grid), f"log_probs[{name!r}](x)")
     if log_p.shape != (len(grid),):
         raise checks.InputError(
             f"log_probs[{name!r}] must map [n, 2] to [n]; got {log_p.shape} from {grid.shape}."
@@ -209,17 +216,22 @@ def curves(
     Not-finite values leave a gap, as a diverged run should. `baselines` are dashed levels. Colours
     follow the order of `series`; give `colours` to keep a model's colour from picture to picture.
     """
+    series = checks.mapping(series, "series")
+    xlabel, ylabel = checks.text(xlabel, "xlabel"), checks.text(ylabel, "ylabel")
+    logx, logy = checks.flag(logx, "logx"), checks.flag(logy, "logy")
+    title = checks.text(title, "title")
     if not series:
         raise checks.InputError("series is empty; give at least one {name: (steps, values)}.")
     lines = {name: line(name, pair, logx, logy) for name, pair in series.items()}
-    levels = dict(baselines or {})
+    levels = {} if baselines is None else checks.mapping(baselines, "baselines")
     for name, level in levels.items():
-        if not math.isfinite(level) or (logy and level <= 0):
+        levels[name] = checks.number(level, f"baselines[{name!r}]")
+        if logy and level <= 0:
             raise checks.InputError(
                 f"baselines[{name!r}]={level} cannot be drawn; drop it, or logy."
             )
     order = dict(zip(lines, [c for _ in range(len(lines)) for c in COLOURS], strict=False))
-    order |= dict(colours or {})
+    order |= {} if colours is None else checks.mapping(colours, "colours")
 
     figure = new_figure((7.2, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -258,12 +270,21 @@ def bars(
     `outlines` {(group, bar): (value, words)} draws a second value of a bar, what it would have
     been otherwise, as an empty bar behind it with its words on top.
     """
+    ylabel, title = checks.text(ylabel, "ylabel"), checks.text(title, "title")
+    logy = checks.flag(logy, "logy")
+    values = checks.mapping(values, "values")
+    values = {group: checks.mapping(bars, f"values[{group!r}]") for group, bars in values.items()}
+    outlines = {} if outlines is None else outlines
+    if not isinstance(outlines, Mapping):
+        raise checks.InputError(
+            f"outlines must be {{(group, bar): (value, words)}}; got {checks.shown(outlines)}."
+        )
     if not values or not all(values.values()):
         raise checks.InputError(
             f"values must be {{group: {{bar: value}}}}, none empty; got {values!r}."
         )
-    heights = [v for group in values.values() for v in group.values()]
-    heights += [v for v, _ in (outlines or {}).values()]
+    heights = [checks.number(v, "each of values") for b in values.values() for v in b.values()]
+    heights += [_outline(place, behind) for place, behind in outlines.items()]
     if not np.isfinite(heights).all() or (logy and min(heights) <= 0):
         raise checks.InputError(f"values must be finite, and above 0 with logy; got {heights}.")
     names = list(dict.fromkeys(name for group in values.values() for name in group))
@@ -291,7 +312,7 @@ def bars(
             x = i + (names.index(name) - (len(names) - 1) / 2) * width
             label = name if i == 0 else None
             bar(x, value, f"{value:.3g}", colours[name], color=colours[name], label=label)
-            if (group, name) in (outlines or {}):
+            if (group, name) in outlines:
                 bar(x, *outlines[group, name], colours[name], fill=False, ls=(0, (5, 3)), lw=1.2)
     axes.set_xticks(range(len(values)), list(values), fontsize=12)
     axes.set_ylabel(ylabel, fontsize=12, color=INK)
@@ -302,8 +323,23 @@ def bars(
     return figure
 
 
+def _outline(place, behind):
+    for value, what in ((place, "each key"), (behind, "each value")):
+        if not isinstance(value, tuple) or len(value) != 2:
+            raise checks.InputError(
+                f"outlines must be {{(group, bar): (value, words)}}; got {checks.shown(value)} as "
+                f"{what}."
+            )
+    return checks.number(behind[0], f"outlines[{place}]")
+
+
 def line(name: str, pair, logx: bool, logy: bool) -> tuple[np.ndarray, np.ndarray]:
-    steps, values = (np.asarray(a, dtype=np.float64) for a in pair)
+    """Steps and values [n] of the series of that name, as float64."""
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+        raise checks.InputError(
+            f"series[{name!r}] must be (steps [n], values [n]); got {checks.shown(pair)}."
+        )
+    steps, values = (checks.on_host(a, f"series[{name!r}]").astype(np.float64) for a in pair)
     if steps.shape != values.shape or steps.ndim != 1:
         raise checks.InputError(
             f"series[{name!r}] must be (steps [n], values [n]); "
@@ -348,7 +384,9 @@ def label_ends(axes, ends: list[tuple]) -> None:
 
 def save(figure: "Figure", path: str | os.PathLike) -> None:
     """Write a PNG in one piece: a reader sees the old file or the new one, never half of one."""
-    path = Path(path)
+    path = checks.path(path, "path")
+    if not hasattr(figure, "savefig"):
+        raise checks.InputError(f"figure must be one of matplotlib; got {checks.shown(figure)}.")
     if path.suffix != ".png":
         raise checks.InputError(f"path must end in .png; got {str(path)!r}.")
     if not path.parent.is_dir():

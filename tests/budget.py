@@ -23,11 +23,12 @@ SHARES = {  # core-seconds of the default suite
     "tests/faults": 5,
     "tests/flows": 80,
     "tests/learning": 110,
-    "tests/measure": 15,
+    "tests/measure": 10,
     "tests/metrics": 10,
     "tests/nets": 80,
     "tests/objectives": 40,
     "tests/runs": 30,
+    "tests/sweep": 5,
 }
 NEW_CHAPTERS = ("inference", "vae", "disentangled", "gans", "quantized", "diffusion")
 OF_A_CHAPTER, OF_ITS_CONTRACTS = 180, 60  # a new one, and what it adds to tests/contracts

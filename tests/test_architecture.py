@@ -87,7 +87,15 @@ OF_NO_MODULE = {
     "test_interface.py": "of every public signature",
     "test_readme.py": "of README.md",
 }
-NOT_OF_DGM_JAX = ("benchmarks", "contracts", "experiments", "faults", "multiprocess", "reliability")
+NOT_OF_DGM_JAX = (
+    "benchmarks",
+    "contracts",
+    "experiments",
+    "faults",
+    "multiprocess",
+    "reliability",
+    "sweep",
+)
 
 
 # ------------------------------------------------------------------------------- the rules

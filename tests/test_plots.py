@@ -226,7 +226,7 @@ def test_a_diverged_run_is_named_at_its_last_finite_value():
         ({"a": ([np.nan], [1.0])}, {}, r"a step that is not"),
         ({"a": ([0, 1], [1, 2])}, dict(logx=True), "falls to 0; logx needs all above 0"),
         ({"a": ([0, 1], [-1, 2])}, dict(logy=True), "falls to -1; logy needs all above 0"),
-        ({"a": ([1], [1])}, dict(baselines={"b": np.nan}), r"baselines\['b'\]=nan cannot"),
+        ({"a": ([1], [1])}, dict(baselines={"b": np.nan}), r"baselines\['b'\] must be a finite"),
         ({"a": ([1], [1])}, dict(baselines={"b": -1.0}, logy=True), r"baselines\['b'\]=-1.0"),
     ],
 )

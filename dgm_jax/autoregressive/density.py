@@ -1,12 +1,17 @@
 """A causal net and a conditional distribution make a density: p(x) = ∏_i p(x_i | x_<i)."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
+import distrax
 from jax.tree_util import Partial
 
 from .. import checks
 from ..arrays import compiled_once
 from ..distributions import Autoregressive
+from ..distributions.autoregressive import check_outputs
 from ..likelihoods import Conditional
-from ..protocol import CausalNet, Density
+from ..protocol import Array, CausalNet, Density
 
 
 def density(
@@ -29,9 +34,15 @@ def density(
     """
     checks.noun(net, CausalNet, "net")
     checks.noun(conditional, Conditional, "conditional")
+    shape = checks.one_or_more(shape, "shape")
+    if not (isinstance(family, type) and issubclass(family, Autoregressive)):
+        raise checks.InputError(
+            f"family must be a class like distributions.Autoregressive; got {checks.shown(family)}."
+        )
     # A sample outside of `jit` would compile its loop at every call; inside nothing changes.
     net = net._replace(unroll=compiled_once(net.unroll, static_argnums=(2,)))
-    to_dist, num_outputs = Partial(conditional.dist), conditional.num_params
+    num_outputs = conditional.num_params
+    to_dist = Partial(_OfItsOutputs(num_outputs, conditional.dist))
 
     def dist(params, cond=None, *, key=None):
         checks.condition(cond, net.cond_shape)
@@ -39,6 +50,17 @@ def density(
         return family(net, params, to_dist, shape, cond, num_outputs=num_outputs, key=key)
 
     return Density(net.init, dist, cond_shape=net.cond_shape)
+
+
+class _OfItsOutputs(NamedTuple):
+    """f ↦ dist(f), of as many outputs as it takes; equal, for `jit`, where both fields are."""
+
+    num_outputs: int
+    dist: Callable[[Array], distrax.Distribution]
+
+    def __call__(self, f):
+        check_outputs(f, self.num_outputs)
+        return self.dist(f)
 
 
 def outputs_of(conditional: Conditional, *, channels: int = 1) -> dict:

@@ -32,7 +32,7 @@ def gated_pixelcnn(
     Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net; `sample` the
     arithmetic of one pass in H·W steps.
     """
-    checks.image_shape(shape)
+    shape = checks.image_shape(shape)
     net = nets.gated_pixelcnn(
         shape,
         hidden=hidden,

@@ -42,10 +42,11 @@ def image_gpt(
         class, (H, W, n) for a map with a vector for each pixel; None for p(x)
     Starts as the conditional of f = 0. Costs: as `transformer`, of H·W·C steps.
     """
-    checks.image_shape(shape)
+    shape = checks.image_shape(shape)
+    cond_shape = checks.cond_shape(cond_shape)
     height, width, channels = shape
     if order is not None:
-        checks.permutation(order, height * width)
+        order = checks.permutation(order, height * width)
         order = (np.asarray(order)[:, None] * channels + np.arange(channels)).ravel()
     net = nets.transformer(
         math.prod(shape),

@@ -10,7 +10,7 @@ from .. import checks, nets
 from ..likelihoods import Conditional
 from ..protocol import Density, Shape
 from .density import density, outputs_of
-from .masks import ONE_MASK, Masks, check_masks, random_places, under_masks
+from .masks import ONE_MASK, Masks, checked_masks, random_places, under_masks
 
 
 def made(
@@ -80,7 +80,7 @@ def made(
         tolerance=tolerance,
         **outputs_of(conditional),
     )
-    check_masks(masks, hidden)
+    masks = checked_masks(masks, hidden)
     if masks.num == 1:
         model = density(net, conditional, dim)
     else:
@@ -111,7 +111,7 @@ def _from_histograms(net, conditional, dim):
 
 def observed_first(given: np.ndarray) -> np.ndarray:
     """An order that makes the given coordinates first: given [d] booleans -> order [d]."""
-    given = np.asarray(given)
+    given = checks.on_host(given, "given")
     if given.dtype != bool or given.ndim != 1:
         raise checks.InputError(
             f"given must be booleans [d]; got shape {given.shape} of {given.dtype}."

@@ -8,13 +8,12 @@ the mask stays, the weights move. So a mask is data, a few permutations, and may
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..distributions import Autoregressive
+from ..distributions import Autoregressive, drawn
 from ..distributions.divergence import exact
 from ..likelihoods import Conditional
 from ..protocol import Array, CausalNet, Density, Key, Params, again
@@ -48,24 +47,27 @@ class Masks(NamedTuple):
 ONE_MASK = Masks()
 
 
-def check_masks(masks: Masks, hidden: Sequence[int]) -> None:
+def checked_masks(masks: Masks, hidden: Sequence[int]) -> Masks:
     """Refuses masks that cannot be, or of which no unit could move, for these layers."""
     checks.noun(masks, Masks, "masks")
-    checks.positive_int(masks.num, "masks.num")
-    checks.positive_int(masks.seed, "masks.seed", least=0)
-    if isinstance(masks.agnostic_to, str) or not masks.agnostic_to:
+    masks = masks._replace(
+        num=checks.positive_int(masks.num, "masks.num"),
+        roaming=checks.positive(masks.roaming, "masks.roaming"),
+        seed=checks.integer(masks.seed, "masks.seed"),
+    )
+    if not isinstance(masks.agnostic_to, (tuple, list)) or not masks.agnostic_to:
         raise checks.InputError(
             f"masks.agnostic_to must be some of {AGNOSTIC}, as a tuple; got {masks.agnostic_to!r}."
         )
     for what in masks.agnostic_to:
         checks.choice(what, AGNOSTIC, "each entry of masks.agnostic_to")
-    checks.positive(masks.roaming, "masks.roaming")
     if masks.roaming > 1:
         raise checks.InputError(
             f"masks.roaming must be a share of the hidden units, 0 to 1; got {masks.roaming!r}."
         )
     if masks.roaming < 1:
         _check_that_units_move(masks, max(hidden))
+    return masks
 
 
 def _check_that_units_move(masks, widest):
@@ -162,7 +164,7 @@ def moved(params: Params, places: Places) -> Params:
 
 
 @exact
-class Ensemble(distrax.Distribution):
+class Ensemble(drawn.Drawn):
     """p(x) = (1/M) Σ_m p_m(x): the same weights under M masks, a mixture in equal parts.
 
     Costs: `log_prob` M passes, one after the other. `sample` draws every member and keeps one, so
@@ -215,7 +217,6 @@ class Ensemble(distrax.Distribution):
         )
 
     def _sample_n(self, key, n):
-        checks.key(key, "seed")
         choice_key, sample_key = jax.random.split(key)
         chosen = jax.random.randint(choice_key, (n, *self.batch_shape, 1), 0, self._num_masks)
 

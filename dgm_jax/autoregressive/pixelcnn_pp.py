@@ -32,7 +32,7 @@ def pixelcnn_pp(
     Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net; `sample` the
     arithmetic of one pass in H·W steps.
     """
-    checks.image_shape(shape)
+    shape = checks.image_shape(shape)
     net = nets.pixelcnn_pp(
         shape,
         hidden=hidden,

@@ -34,7 +34,7 @@ def pixelsnail(
     Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net, whose attention takes
     (H·W)² products; `sample` the arithmetic of one pass in H·W steps.
     """
-    checks.image_shape(shape)
+    shape = checks.image_shape(shape)
     net = nets.pixelsnail(
         shape,
         hidden=hidden,

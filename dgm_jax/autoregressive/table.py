@@ -31,9 +31,9 @@ def num_parameters(dim: int, num_levels: int, *, window: int, shared: bool = Fal
         shared:                   K^min(k+1,d) - 1, with the same p for all i ≥ k
     Lecture: how many parameters does a joint distribution have?
     """
-    _check(dim, num_levels, window)
+    dim, num_levels, window, shared = _checked(dim, num_levels, window, shared)
     rows = min(dim, window + 1) if shared else dim
-    return sum(int(num_levels) ** min(i, window) * (int(num_levels) - 1) for i in range(rows))
+    return sum(num_levels ** min(i, window) * (num_levels - 1) for i in range(rows))
 
 
 def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> Density:
@@ -50,7 +50,7 @@ def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> De
     Its `entropy`, `mean` and `variance`, and divergences of two tables, are exact (`Table`).
     Costs: d look-ups for `log_prob` and for `sample`.
     """
-    _check(dim, num_levels, window)
+    dim, num_levels, window, shared = _checked(dim, num_levels, window, shared)
     rows, contexts = _shape(dim, num_levels, window, shared)
 
     def of_coordinate(params, i, context):
@@ -164,19 +164,15 @@ def fit_table(
     probability 0, and contexts never seen the uniform distribution. x: integers [n, d], on the
     host. ValueError for what is not in 0..K-1.
     """
-    x = np.asarray(x)
-    checks.finite_rows(x, "x")
+    x = checks.finite_rows(x, "x")
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     if x.ndim != 2 or x.dtype.kind not in "iu" or x.min() < 0 or x.max() >= num_levels:
         raise checks.InputError(
             f"x must be integers [n, d] in 0..{num_levels - 1}; got shape {x.shape} of {x.dtype} "
             f"in {x.min()}..{x.max()}."
         )
-    if not (np.isfinite(smoothing) and smoothing >= 0):
-        raise checks.InputError(
-            f"smoothing must be a finite number of at least 0; got {smoothing!r}."
-        )
-    dim = x.shape[1]
-    _check(dim, num_levels, window)
+    smoothing = checks.not_negative(smoothing, "smoothing")
+    dim, num_levels, window, shared = _checked(x.shape[1], num_levels, window, shared)
     rows, contexts = _shape(dim, num_levels, window, shared)
     counts = np.zeros((rows, contexts, num_levels))
     context = np.asarray(_contexts(jnp.asarray(x, jnp.int32), num_levels, window))
@@ -199,7 +195,7 @@ def _contexts(x, num_levels, window):
 
 def _shape(dim, num_levels, window, shared):
     """The places that have a table of their own, and the contexts of each."""
-    rows, contexts = (min(dim, window + 1) if shared else dim), int(num_levels) ** window
+    rows, contexts = (min(dim, window + 1) if shared else dim), num_levels**window
     if rows * contexts * num_levels > LARGEST:
         raise checks.InputError(
             f"window={window} needs a table of {rows} x {contexts} x {num_levels} entries, more "
@@ -208,11 +204,12 @@ def _shape(dim, num_levels, window, shared):
     return rows, contexts
 
 
-def _check(dim, num_levels, window):
-    checks.positive_int(dim, "dim")
-    checks.positive_int(num_levels, "num_levels", least=2)
-    checks.positive_int(window, "window", least=0)
+def _checked(dim, num_levels, window, shared):
+    dim = checks.positive_int(dim, "dim")
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+    window = checks.positive_int(window, "window", least=0)
     if window >= dim:
         raise checks.InputError(
             f"window must be at most dim - 1 = {dim - 1}, the full joint; got {window}."
         )
+    return dim, num_levels, window, checks.flag(shared, "shared")

@@ -35,17 +35,23 @@ class Autoregressive(distrax.Bijector):
         *,
         key: Key | None = None,
     ):
+        checks.noun(net, CausalNet, "net")
+        checks.noun(law, Law, "law")
         super().__init__(event_ndims_in=1, is_constant_log_det=law.constant_log_det)
         if net.linearize is None:
             raise checks.InputError(
                 "net must have a derivative by its inputs, `linearize`, for a flow to invert; this "
                 "one has none, as nets of levels (encoding=...) have none. Build it for numbers."
             )
-        self._net, self._params, self._law, self._dim, self._cond = net, params, law, dim, cond
-        self._key = key
+        checks.condition(cond, net.cond_shape)
+        if key is not None:
+            checks.key(key)
+        self._net, self._params, self._law, self._cond = net, params, law, cond
+        self._dim, self._key = checks.positive_int(dim, "dim"), key
 
     def forward_and_log_det(self, x):
         f = self._net.apply(self._params, x, self._cond, key=again(self._key))
+        _check_outputs(f, self._law)
         x = _rows(jnp.broadcast_to(x, f.shape[:-1]))  # one point may meet a batch of conditions
         y, log_det = self._law.bijector(_rows(f, -2)).forward_and_log_det(x)
         return jnp.moveaxis(y, 0, -1), total(jnp.moveaxis(log_det, 0, -1))
@@ -71,6 +77,14 @@ class Autoregressive(distrax.Bijector):
         return _invert(self._net, self._law, self._params, self._cond, self._key, y)
 
 
+def _check_outputs(f, law):
+    if f.shape[-1] != law.num_params:
+        raise checks.InputError(
+            f"net must have the {law.num_params} outputs a coordinate that law takes; got "
+            f"{f.shape[-1]}. Build it with num_outputs=law.num_params."
+        )
+
+
 def _rows(array, axis=-1):
     """The axis of coordinates first, as nets make it: τ is then computed along the batch."""
     return jnp.moveaxis(array, axis, 0)
@@ -91,6 +105,7 @@ def _invert(net, law, params, cond, key, y):
         by_coordinate = jnp.moveaxis(y, -1, 0)  # each step of the unroll reads one slice of it
 
         def emit(i, f):
+            _check_outputs(f, law)
             return law.bijector(f).inverse(by_coordinate[i])
 
         return net.unroll(params, emit, y.shape[:-1], cond, key=again(key))

@@ -41,8 +41,8 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
     by the implicit function theorem, does not run through it. Arithmetic in float32 at
     least. Ho et al. (2019), "Flow++".
     """
-    checks.positive_int(num_components, "num_components")
-    checks.positive(bound, "bound")
+    num_components = checks.positive_int(num_components, "num_components")
+    bound = checks.positive(bound, "bound")
     k = num_components
     points = np.log(mid_quantiles(k) / (1 - mid_quantiles(k)))
 
@@ -61,6 +61,12 @@ class MixtureLogisticCDF(distrax.Bijector):
 
     def __init__(self, mixture: Mixture, log_scale: Array, shift: Array, dtype: DTypeLike):
         super().__init__(event_ndims_in=0)
+        checks.noun(mixture, Mixture, "mixture")
+        for value, name in zip(mixture, Mixture._fields):
+            checks.floating(value, f"mixture.{name}")
+        for value, name in ((log_scale, "log_scale"), (shift, "shift")):
+            checks.floating(value, name)
+        dtype = checks.dtype(dtype, "dtype")
         self._mixture, self._log_scale, self._shift = mixture, log_scale, shift
         self._dtype = dtype
 

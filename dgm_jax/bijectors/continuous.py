@@ -33,6 +33,8 @@ class Field(NamedTuple):
 def divergence_by_autodiff(velocity: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:
     """tr ∂f/∂x = Σ_i e_iᵀ (∂f/∂x) e_i of any field, exact; costs d derivatives of f."""
 
+    checks.function(velocity, "velocity")
+
     def divergence(params, x, t, cond=None):
         f, jacobian = _jacobian(lambda x: velocity(params, x, t, cond), x)
         return f, jnp.trace(jacobian, axis1=0, axis2=-1)
@@ -71,9 +73,9 @@ def ode_solver(
       one on the way there. Chen et al. (2018), "Neural ordinary differential equations", alg. 1.
     - "direct": forward mode too (`jax.jvp`, `jax.jacfwd`); reverse mode is several times dearer.
     """
-    for value, name in ((time, "time"), (rtol, "rtol"), (atol, "atol")):
-        checks.positive(value, name)
-    checks.positive_int(max_steps, "max_steps")
+    time = checks.positive(time, "time")
+    rtol, atol = checks.positive(rtol, "rtol"), checks.positive(atol, "atol")
+    max_steps = checks.positive_int(max_steps, "max_steps")
     checks.choice(adjoint, ADJOINTS, "adjoint")
     return Solver(time, rtol, atol, max_steps, adjoint)
 
@@ -125,6 +127,9 @@ class Continuous(distrax.Bijector):
         if key is not None:
             checks.key(key)
         checks.choice(noise, NOISES, "noise")
+        checks.noun(field, Field, "field")
+        checks.noun(solver, Solver, "solver")
+        dim, cond_shape = checks.positive_int(dim, "dim"), checks.cond_shape(cond_shape)
         self._field, self._params, self._dim, self._cond = field, params, dim, cond
         self._cond_batch = checks.condition(cond, cond_shape)
         self._solver = solver

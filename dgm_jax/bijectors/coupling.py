@@ -32,10 +32,12 @@ class Coupling(distrax.Bijector):
         *,
         event_ndims: int = 1,
     ):
+        checks.noun(law, Law, "law")
+        checks.function(conditioner, "conditioner")
+        event_ndims = checks.positive_int(event_ndims, "event_ndims")
         super().__init__(event_ndims_in=event_ndims, is_constant_log_det=law.constant_log_det)
-        checks.mask(mask, np.size(mask))
         # Not an array, which would be traced where the coupling is an argument of `jit`.
-        self._mask = tuple(np.asarray(mask).tolist())
+        self._mask = tuple(checks.mask(mask).tolist())
         self._conditioner, self._law = conditioner, law
 
     def forward_and_log_det(self, x):

@@ -18,11 +18,12 @@ class FactorOut(distrax.Bijector):
     """
 
     def __init__(self, rest: distrax.Bijector, shape: tuple[int, int, int]):
-        checks.image_shape(shape)
+        shape = checks.image_shape(shape)
         if shape[-1] % 2:
             raise checks.InputError(
                 f"factoring out needs an even number of channels; got shape {shape}."
             )
+        checks.instance(rest, distrax.Bijector, "rest")
         if (rest.event_ndims_in, rest.event_ndims_out) != (1, 3):
             raise checks.InputError(
                 "rest must map vectors (1 axis) to images (3); got a map of events of "

@@ -26,7 +26,7 @@ def affine(*, bound: float = 3.0) -> Law:
     The bound keeps one layer from scaling beyond e^±b, so that no sample overflows; stacked layers
     reach further. Dinh et al. (2017), "Density estimation using Real NVP", eq. 7.
     """
-    checks.positive(bound, "bound")
+    bound = checks.positive(bound, "bound")
     return Law(
         2,
         lambda c: distrax.ScalarAffine(shift=c[..., 0], log_scale=soft_bound(c[..., 1], bound)),
@@ -42,7 +42,9 @@ def contraction(*, least: float = 1e-3) -> Law:
     (σ(2) + ε) / ε, 882 for 1e-3. As in the code of Glow, Kingma and Dhariwal (2018), with ε as in
     that of neural spline flows, Durkan et al. (2019).
     """
-    checks.positive(least, "least")
+    least = checks.positive(least, "least")
+    if least >= 1:
+        raise checks.InputError(f"least must be below 1, the largest slope of σ; got {least}.")
 
     def log_s(c):
         return jnp.log(jax.nn.sigmoid(c + 2) + least)

@@ -11,6 +11,7 @@ from functools import partial
 import distrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import checks
 from ..arrays import no_log_det, same_rank, wide
@@ -21,7 +22,11 @@ class Diagonal(distrax.Bijector):
     """y = e^s ⊙ x + b, log-det Σ_i s_i; s and b are [d]."""
 
     def __init__(self, log_scale: Array, shift: Array | None = None, *, event_ndims: int = 1):
+        event_ndims = checks.positive_int(event_ndims, "event_ndims")
         super().__init__(event_ndims_in=event_ndims, is_constant_jacobian=True)
+        checks.floating(log_scale, "log_scale", (None,))
+        if shift is not None:
+            checks.floating(shift, "shift", log_scale.shape)
         self._log_scale = log_scale
         self._shift = jnp.zeros_like(log_scale) if shift is None else shift
 
@@ -46,7 +51,11 @@ class Triangular(distrax.Bijector):
     """
 
     def __init__(self, matrix: Array, log_diagonal: Array, *, lower: bool, event_ndims: int = 1):
+        event_ndims = checks.positive_int(event_ndims, "event_ndims")
         super().__init__(event_ndims_in=event_ndims, is_constant_jacobian=True)
+        _check_square(matrix)
+        checks.floating(log_diagonal, "log_diagonal", matrix.shape[:1])
+        lower = checks.flag(lower, "lower")
         dtype = wide(matrix, log_diagonal)
         strict = jnp.tril(matrix, -1) if lower else jnp.triu(matrix, 1)
         self._matrix = strict.astype(dtype) + jnp.diag(jnp.exp(log_diagonal.astype(dtype)))
@@ -70,10 +79,16 @@ class Triangular(distrax.Bijector):
 
 
 class Orthogonal(distrax.Bijector):
-    """y = Q x for a matrix [d, d] with QᵀQ = I: the inverse is Qᵀ, log|det Q| = 0."""
+    """y = Q x for a matrix [d, d] with QᵀQ = I: the inverse is Qᵀ, log|det Q| = 0.
+
+    Outside of traced code another matrix is refused; within it nobody can see the numbers.
+    """
 
     def __init__(self, matrix: Array, *, event_ndims: int = 1):
+        event_ndims = checks.positive_int(event_ndims, "event_ndims")
         super().__init__(event_ndims_in=event_ndims, is_constant_jacobian=True)
+        _check_square(matrix)
+        _check_orthogonal(matrix)
         self._matrix = matrix
 
     def forward_and_log_det(self, x):
@@ -96,7 +111,10 @@ def householder(vectors: Array) -> Array:
     Arithmetic in float32 at least. The formula: Joffrain et al. (2006), "Accumulating Householder
     transformations, revisited".
     """
-    vectors = vectors.astype(wide(vectors))
+    checks.floating(vectors, "vectors")
+    if jnp.ndim(vectors) < 2:
+        raise checks.InputError(f"vectors must have shape [..., k, d]; got {jnp.shape(vectors)}.")
+    vectors = jnp.asarray(vectors, wide(vectors))
     squares = (vectors**2).sum(-1, keepdims=True)
     v = vectors * jax.lax.rsqrt(jnp.where(squares > 0, squares, 1))  # [..., k, d]
     v_t = jnp.swapaxes(v, -1, -2)
@@ -104,6 +122,24 @@ def householder(vectors: Array) -> Array:
     middle = sum(same_rank(jnp.triu(v @ v_t, 1), unit(v.shape[-2]) / 2))
     moved = v_t @ jax.scipy.linalg.solve_triangular(middle, v)
     return sum(same_rank(unit(v.shape[-1]), -moved))
+
+
+def _check_square(matrix):
+    checks.floating(matrix, "matrix", (None, None))
+    if matrix.shape[0] != matrix.shape[1]:
+        raise checks.InputError(f"matrix must have shape [d, d]; got {matrix.shape}.")
+
+
+def _check_orthogonal(matrix):
+    """NaN passes: it is seen in all that is made of it."""
+    if checks.readable(matrix):
+        q = np.asarray(matrix, np.float64)
+        off = np.abs(q.T @ q - np.eye(len(q))).max(initial=0)
+        if off > 32 * float(jnp.finfo(matrix.dtype).eps) * math.sqrt(len(q)):
+            raise checks.InputError(
+                f"matrix must be orthogonal, QᵀQ = I; got one where they differ by {off:.3g}. "
+                "Make one of any vectors with householder, or take Triangular."
+            )
 
 
 def _log_det(log_diagonal, x, event_ndims):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.scipy.special import log_ndtr
 
 from ..arrays import wide
-from .roots import increasing_root
+from .roots import implicit_root
 
 TAIL = 6.0  # beyond it the hazard rate of the normal is a continued fraction
 FRACTIONS = 16  # of it: the rounding of float64 at TAIL, less farther out
@@ -33,7 +33,7 @@ class NormalLogitCDF(distrax.Bijector):
         y, dtype = jnp.asarray(y, wide(y)), y.dtype
         # The slope is at least 4 φ(0) = 1.596, and |y| at least x²/2, as Φ(-|x|) < e^{-x²/2}.
         reach = jnp.minimum(jnp.abs(y) / 1.5, 1.5 * jnp.sqrt(jnp.abs(y))) + jnp.finfo(y.dtype).tiny
-        x = increasing_root(lambda x: _logit_cdf(x) - y, -reach, reach)
+        x = implicit_root(lambda x: _logit_cdf(x) - y, -reach, reach)
         return x.astype(dtype), -_log_slope(x).astype(dtype)
 
 

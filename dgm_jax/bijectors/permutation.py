@@ -14,8 +14,9 @@ class Permutation(distrax.Bijector):
     """
 
     def __init__(self, order: np.ndarray, *, event_ndims: int = 1):
+        event_ndims = checks.positive_int(event_ndims, "event_ndims")
         super().__init__(event_ndims_in=event_ndims, is_constant_jacobian=True)
-        self._order = checks.permutation(order, np.size(order))
+        self._order = checks.permutation(order)
         self._back = places(self._order)
 
     def forward_and_log_det(self, x):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from .. import checks
 from ..protocol import Array
 
 
@@ -52,11 +53,45 @@ def increasing_root(f: Callable[[Array], Array], low: Array, high: Array) -> Arr
 
     In forward and reverse mode and to any order, with respect to all that f closes over; the cost
     of a gradient does not depend on how the root was found.
+    Where there is no root in [low, high], `InputError`; in traced code, which cannot raise, the
+    root is NaN there, as where f is NaN.
     """
+    checks.function(f, "f")
+    for value, name in ((low, "low"), (high, "high")):
+        checks.floating(value, name)
+    if low.shape != high.shape:
+        raise checks.InputError(f"high must have the shape of low, {low.shape}; got {high.shape}.")
+    dtype = jnp.result_type(low, high)
+    low, high = jnp.asarray(low, dtype), jnp.asarray(high, dtype)
+    found = jax.eval_shape(f, low)
+    if getattr(found, "shape", None) != low.shape:
+        raise checks.InputError(f"f must map {low.shape} to {low.shape}; got {found} of low.")
+    x = implicit_root(f, low, high, solve=_nan_without_root)
+    if checks.readable(x) and jnp.isnan(x).any():
+        raise checks.InputError(
+            f"low and high must enclose a root of f; got f = {f(low)} at low = {low} and "
+            f"{f(high)} at high = {high}.".replace("\n", " ")
+        )
+    return x
+
+
+def _nan_without_root(f, low, high):
+    """`find_root`, and NaN where one Newton step would leave the bracket by more than rounding."""
+    x = find_root(f, low, high)
+    value, slope = jax.jvp(f, (x,), (jnp.ones_like(x),))
+    rounding = 64 * jnp.finfo(x.dtype).eps * jnp.maximum(jnp.abs(low), jnp.abs(high))
+    beyond = x - value / slope
+    return jnp.where((beyond >= low - rounding) & (beyond <= high + rounding), x, jnp.nan)
+
+
+def implicit_root(
+    f: Callable[[Array], Array], low: Array, high: Array, *, solve: Callable = find_root
+) -> Array:
+    """`increasing_root` for brackets that are known to enclose it."""
     low, high = jax.lax.stop_gradient((low, high))
     return jax.lax.custom_root(
         f,
         low,
-        lambda f, _: find_root(f, low, high),
+        lambda f, _: solve(f, low, high),
         lambda linear, y: y / linear(jnp.ones_like(y)),
     )

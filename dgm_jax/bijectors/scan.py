@@ -32,12 +32,16 @@ class Scan(distrax.Bijector):
         *context: Params,
         unroll: bool = False,
     ):
+        checks.function(layer, "layer")
+        num_layers = checks.positive_int(num_layers, "num_layers")
+        unroll = checks.flag(unroll, "unroll")
         if stacked := {jnp.shape(p)[:1] for p in jax.tree.leaves(params)} - {(num_layers,)}:
             raise checks.InputError(
                 f"params must stack {num_layers} layers on each first axis; got {stacked.pop()}. "
                 "They may be of a model with another num_layers."
             )
         first = layer(jax.tree.map(lambda leaf: leaf[0], params), *context)
+        checks.instance(first, distrax.Bijector, "layer(params, ...)")
         super().__init__(
             event_ndims_in=first.event_ndims_in,
             is_constant_jacobian=first.is_constant_jacobian,

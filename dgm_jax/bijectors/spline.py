@@ -54,14 +54,11 @@ def rational_quadratic_spline(
     Both directions are closed forms of one cost. Arithmetic in float32 at least.
     Durkan et al. (2019), "Neural spline flows".
     """
-    checks.positive_int(num_bins, "num_bins")
-    for value, name in [
-        (bound, "bound"),
-        (min_width, "min_width"),
-        (min_height, "min_height"),
-        (min_slope, "min_slope"),
-    ]:
-        checks.positive(value, name)
+    num_bins = checks.positive_int(num_bins, "num_bins")
+    bound = checks.positive(bound, "bound")
+    min_width = checks.positive(min_width, "min_width")
+    min_height = checks.positive(min_height, "min_height")
+    min_slope = checks.positive(min_slope, "min_slope")
     for value, name in [(min_width, "min_width"), (min_height, "min_height")]:
         if value * num_bins >= 1:
             raise checks.InputError(
@@ -170,6 +167,7 @@ def denominator(xi, rest, s, piece):
 
 
 def log_slope(xi, rest, s, piece):
+    """log dy/dx, of the piece with mean slope s where ξ = xi and 1-ξ = rest."""
     ratio = s / denominator(xi, rest, s, piece)
     ends = piece.slope_right * xi * xi + 2 * s * xi * rest + piece.slope_left * rest * rest
     return 2 * jnp.log(ratio) + jnp.log(ends)  # ratio² may be 0 where log τ' is but -100

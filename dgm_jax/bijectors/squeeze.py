@@ -28,10 +28,18 @@ class Rearrangement(distrax.Bijector):
         to: Callable[[Array], Array],
         back: Callable[[Array], Array],
     ):
+        shape_in = checks.shape(shape_in, "shape_in")
+        shape_out = checks.shape(shape_out, "shape_out")
+        if math.prod(shape_in) != math.prod(shape_out):
+            raise checks.InputError(
+                f"shape_out must have as many entries as shape_in={shape_in}; got {shape_out}."
+            )
+        checks.function(to, "to")
+        checks.function(back, "back")
         super().__init__(
             event_ndims_in=len(shape_in), event_ndims_out=len(shape_out), is_constant_jacobian=True
         )
-        self._shape_in, self._shape_out = tuple(shape_in), tuple(shape_out)
+        self._shape_in, self._shape_out = shape_in, shape_out
         self._to, self._back = to, back
 
     @property
@@ -49,7 +57,7 @@ class Rearrangement(distrax.Bijector):
 
 def flatten(shape: tuple[int, int, int]) -> Rearrangement:
     """[H, W, C] -> [H·W·C]: an image as a vector."""
-    checks.image_shape(shape)
+    shape = checks.image_shape(shape)
     size = math.prod(shape)
     return Rearrangement(
         shape, (size,), lambda x: as_vectors(x, 3), lambda y: y.reshape(*y.shape[:-1], *shape)
@@ -62,7 +70,7 @@ def squeeze(shape: tuple[int, int, int]) -> Rearrangement:
     Its channels are those of the top left pixel, top right, bottom left, bottom right.
     Dinh et al. (2017), section 3.6.
     """
-    checks.image_shape(shape)
+    shape = checks.image_shape(shape)
     h, w, c = shape
     if h % 2 or w % 2:
         raise checks.InputError(f"squeeze needs even height and width; got shape {shape}.")
@@ -75,7 +83,7 @@ def checkerboard(shape: tuple[int, int, int]) -> Rearrangement:
     Pixel (i, k) of the result holds the black and the white one of columns 2k and 2k + 1.
     Dinh et al. (2017), section 3.4; as a split into two images, Ho et al. (2019).
     """
-    checks.image_shape(shape)
+    shape = checks.image_shape(shape)
     h, w, c = shape
     if w % 2:
         raise checks.InputError(f"checkerboard needs an even width; got shape {shape}.")

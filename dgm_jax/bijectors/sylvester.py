@@ -32,8 +32,9 @@ class Sylvester(distrax.Bijector):
         self, a: Array, b: Array, shift: Array, t: Array, *, dtype: DTypeLike | None = None
     ):
         super().__init__(event_ndims_in=1)
+        _check_shapes(a, b, shift, t)
         own = jnp.result_type(a, b, shift, t)
-        self._dtype = own if dtype is None else dtype
+        self._dtype = own if dtype is None else checks.dtype(dtype, "dtype")
         parts = (jnp.asarray(part, wide(own)) for part in (a, b, shift, t))
         self._a, self._b, self._shift, self._t = parts
 
@@ -63,6 +64,16 @@ class Sylvester(distrax.Bijector):
     def _results(self, like, *results):
         dtype = jnp.result_type(like, self._dtype)
         return tuple(result.astype(dtype) for result in results)
+
+
+def _check_shapes(a, b, shift, t):
+    for value, name in ((a, "a"), (b, "b"), (shift, "shift"), (t, "t")):
+        checks.floating(value, name)
+    if jnp.ndim(a) < 2:
+        raise checks.InputError(f"a must have shape [..., d, m]; got {jnp.shape(a)}.")
+    d, m = a.shape[-2:]
+    for value, name, shape in ((b, "b", (m, d)), (shift, "shift", (m,)), (t, "t", (m, m))):
+        checks.event_shape(value, shape, name)
 
 
 def _times(matrix, vector):

@@ -22,6 +22,12 @@ def batches(
     negative step. A first step of an epoch costs O(n), any other O(B).
     """
     parts = data if isinstance(data, tuple) else (data,)
+    if isinstance(data, list) and any(np.ndim(part) for part in data):
+        raise checks.InputError(
+            "data must be an array, or a tuple of arrays of as many rows; got a list, which would "
+            "be stacked. Write (x, y)."
+        )
+    parts = tuple(checks.on_host(part, "data") for part in parts)
     num_rows = {len(part) for part in parts if np.ndim(part)}
     if len(num_rows) != 1 or not all(np.ndim(part) for part in parts):
         shapes = ", ".join(str(np.shape(part)) for part in parts)
@@ -29,15 +35,14 @@ def batches(
             f"data must have the same number of rows in each part; got {shapes}."
         )
     (num_rows,) = num_rows
-    checks.positive_int(batch_size, "batch_size")
-    checks.positive_int(seed, "seed", least=0)
+    batch_size = checks.positive_int(batch_size, "batch_size")
+    seed = checks.integer(seed, "seed")
     if num_rows == 0:
         raise checks.InputError("data is empty (0 rows); it needs at least one.")
     if num_rows < batch_size:
         raise checks.InputError(
             f"batch_size must be at most the {num_rows} rows; got {batch_size}."
         )
-    parts = tuple(np.asarray(part) for part in parts)
     per_epoch = num_rows // batch_size
 
     @functools.lru_cache(maxsize=1)  # of a pure function: it saves time and changes nothing
@@ -45,7 +50,7 @@ def batches(
         return np.random.default_rng([seed, epoch]).permutation(num_rows)
 
     def batch(step):
-        checks.positive_int(step, "step", least=0)
+        step = checks.positive_int(step, "step", least=0)
         epoch, i = divmod(int(step), per_epoch)
         rows = permutation(epoch)[i * batch_size : (i + 1) * batch_size]
         taken = tuple(part[rows] for part in parts)

@@ -27,6 +27,7 @@ def dequantize(key: Key, x: ArrayLike) -> Array:
     and, where x is known, for integers beyond ±2^24, which float32 does not tell apart.
     """
     checks.key(key)
+    checks.numbers(x, "x")
     if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
         raise checks.InputError(
             f"x must be integers; got {jnp.result_type(x)}. Do not dequantize it."
@@ -37,9 +38,14 @@ def dequantize(key: Key, x: ArrayLike) -> Array:
 
 
 def quantize(x: ArrayLike, num_levels: int) -> Array:
-    """⌊x⌋ clipped to {0, ..., num_levels - 1}, int32: takes back `dequantize`."""
-    checks.positive_int(num_levels, "num_levels", least=2)
-    return jnp.clip(jnp.floor(x), 0, num_levels - 1).astype(jnp.int32)
+    """⌊x⌋ clipped to {0, ..., num_levels - 1}, int32: takes back `dequantize`.
+
+    NaN is -1, which is no level.
+    """
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+    checks.numbers(x, "x")
+    levels = jnp.clip(jnp.floor(x), 0, num_levels - 1).astype(jnp.int32)
+    return jnp.where(jnp.isnan(x), -1, levels)
 
 
 def logit_map(num_levels: int, *, alpha: float = 0.05, event_ndims: int = 1) -> distrax.Bijector:
@@ -50,9 +56,9 @@ def logit_map(num_levels: int, *, alpha: float = 0.05, event_ndims: int = 1) -> 
     `forward` of an x beyond that margin is NaN, of raw integers a ValueError. Dinh et al. (2017),
     section 4.1, and Papamakarios et al. (2017), who take α = 1e-6 for MNIST, 0.05 for CIFAR-10.
     """
-    checks.positive_int(num_levels, "num_levels", least=2)
-    checks.positive_int(event_ndims, "event_ndims", least=0)
-    checks.positive(alpha, "alpha")
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+    event_ndims = checks.positive_int(event_ndims, "event_ndims", least=0)
+    alpha = checks.positive(alpha, "alpha")
     if alpha >= 0.5:
         raise checks.InputError(f"alpha must be below 0.5; got {alpha!r}.")
     return _LogitMap(num_levels, alpha, event_ndims)
@@ -90,10 +96,14 @@ def standardize(mean: ArrayLike, std: ArrayLike, event_ndims: int = 1) -> distra
 
     mean and std are constants of the training set, scalars or arrays of the shape of a row.
     """
-    checks.positive_int(event_ndims, "event_ndims", least=0)
-    mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+    event_ndims = checks.positive_int(event_ndims, "event_ndims", least=0)
+    mean = checks.on_host(mean, "mean").astype(np.float32)
+    std = checks.on_host(std, "std").astype(np.float32)
+    for value, name in ((mean, "mean"), (std, "std")):
+        if not value.size:
+            raise checks.InputError(f"{name} is empty (shape {value.shape}).")
     if not np.isfinite(mean).all():
-        raise checks.InputError(f"mean must be finite; got {mean}.")
+        raise checks.InputError(f"mean must be finite; got {mean[~np.isfinite(mean)][0]}.")
     bad = ~(np.isfinite(std) & (std > 0))
     if bad.any():
         raise checks.InputError(
@@ -153,7 +163,8 @@ def mu_law_encode(x: ArrayLike, num_levels: int = 256) -> Array:
     quiet, 2e-4 for K = 256, coarse where it is loud. x beyond ±1 is clipped; NaN is -1, which is
     no level. ITU-T G.711 (in a piecewise linear form); van den Oord et al. (2016), section 2.2.
     """
-    checks.positive_int(num_levels, "num_levels", least=2)
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+    checks.numbers(x, "x")
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
         raise checks.InputError(
             f"x must be floating, in [-1, 1]; got {jnp.result_type(x)}. Divide by its full scale."
@@ -166,10 +177,16 @@ def mu_law_encode(x: ArrayLike, num_levels: int = 256) -> Array:
 
 
 def mu_law_decode(levels: ArrayLike, num_levels: int = 256) -> Array:
-    """x in [-1, 1], float32, of levels 0..K-1: the inverse of f there. encode(decode(l)) = l."""
-    checks.positive_int(num_levels, "num_levels", least=2)
+    """x in [-1, 1], float32, of levels 0..K-1: the inverse of f there. encode(decode(l)) = l.
+
+    Other levels are refused; in traced code, which cannot, they are NaN.
+    """
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+    checks.numbers(levels, "levels")
     if not jnp.issubdtype(jnp.result_type(levels), jnp.integer):
         raise checks.InputError(f"levels must be integers; got {jnp.result_type(levels)}.")
     mu = num_levels - 1
+    checks.within(levels, 0, mu, "levels")
     f = (2 * jnp.asarray(levels, jnp.float32) - mu) / mu
-    return jnp.sign(f) * jnp.expm1(jnp.abs(f) * np.log1p(mu)) / mu
+    x = jnp.sign(f) * jnp.expm1(jnp.abs(f) * np.log1p(mu)) / mu
+    return jnp.where(jnp.abs(f) <= 1, x, jnp.nan)

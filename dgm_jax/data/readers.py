@@ -140,6 +140,8 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     Raises ValueError for an unknown name or a damaged file, FileNotFoundError for a missing one.
     """
     checks.choice(name, LOADERS, "name")
+    if data_dir is not None:
+        data_dir = checks.path(data_dir, "data_dir")
     return LOADERS[name](name, data_dir or os.environ.get("DGM_DATA"))
 
 
@@ -155,8 +157,7 @@ def load_file(path: str | os.PathLike, *, seed: int = 0) -> Dataset:
     numbers beyond 2^24, of which float32 would merge neighbours; complex numbers; an array of one
     dimension, whose rows are unknown; labels that are no whole numbers.
     """
-    checks.positive_int(seed, "seed", least=0)
-    path = Path(path)
+    seed, path = checks.integer(seed, "seed"), checks.path(path, "path")
     return _own(path, *own.read(path, seed))
 
 
@@ -169,10 +170,13 @@ def vocabulary(name: str) -> str:
 
 def subset(x: np.ndarray, num: int, seed: int = 0) -> np.ndarray:
     """`num` rows of x drawn without replacement by default_rng(seed): some sets are sorted."""
-    checks.positive_int(num, "num")
+    x = checks.on_host(x, "x")
+    num, seed = checks.positive_int(num, "num"), checks.integer(seed, "seed")
+    if not x.ndim:
+        raise checks.InputError(f"x must have rows; got shape {x.shape}.")
     if num > len(x):
         raise checks.InputError(f"num must be at most the {len(x)} rows of x; got {num}.")
-    return np.asarray(x)[np.random.default_rng(seed).permutation(len(x))[:num]]
+    return x[np.random.default_rng(seed).permutation(len(x))[:num]]
 
 
 # --- building a Dataset -----------------------------------------------------------------------

@@ -57,9 +57,9 @@ def checkerboard() -> Toy:
 
 def gaussians(num: int = 8, *, radius: float = 3.0, scale: float = 0.3) -> Toy:
     """p(x) = 1/K Σ_k N(x; μ_k, σ² I), the K = `num` means evenly on a circle of `radius`."""
-    checks.positive_int(num, "num")
-    checks.positive(radius, "radius")
-    checks.positive(scale, "scale")
+    num = checks.positive_int(num, "num")
+    radius = checks.positive(radius, "radius")
+    scale = checks.positive(scale, "scale")
     return _petals(num, radius, (scale, scale), twist=0.0)
 
 
@@ -126,7 +126,7 @@ def _toy(sample, log_prob, entropy) -> Toy:
 
     def checked_sample(key, num):
         checks.key(key)
-        checks.positive_int(num, "num")
+        num = checks.positive_int(num, "num")
         return sample(key, num)
 
     def checked_log_prob(x):

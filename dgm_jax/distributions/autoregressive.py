@@ -13,11 +13,12 @@ from jax.tree_util import Partial
 from .. import checks
 from ..protocol import Array, CausalNet, Key, Params, again
 from .divergence import exact, level_logits
+from .drawn import Drawn
 from .levels import Levels
 
 
 @exact
-class Autoregressive(distrax.Distribution):
+class Autoregressive(Drawn):
     """log p(x | c) = Σ_i log p(x_i | x_<i, c), in nats, with p(x_i | x_<i, c) = to_dist(f_i).
 
     f_i = f_i(x_<i, c) ∈ R^num_outputs comes from a causal net. The batch shape is that of the
@@ -41,9 +42,12 @@ class Autoregressive(distrax.Distribution):
     ):
         """shape: that of one x, whose entries the net knows in the order of x.ravel()."""
         super().__init__()
-        self._net, self._params, self._to_dist = net, params, to_dist
-        self._num_outputs = num_outputs
-        self._shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        checks.noun(net, CausalNet, "net")
+        checks.function(to_dist, "to_dist")
+        self._net, self._params = net, params
+        self._num_outputs = checks.positive_int(num_outputs, "num_outputs")
+        self._to_dist = to_dist
+        self._shape = checks.one_or_more(shape, "shape")
         self._cond, self._batch_shape = cond, checks.condition(cond, net.cond_shape)
         if key is not None:
             checks.key(key)
@@ -57,13 +61,10 @@ class Autoregressive(distrax.Distribution):
     def batch_shape(self):
         return self._batch_shape
 
-    @property
-    def dtype(self):
-        return jax.eval_shape(lambda: self._sample_n(jax.random.key(0), 1)).dtype
-
     def conditionals(self, x: Array) -> distrax.Distribution:
         """All p(x_i | x_<i), a distribution with batch shape [..., *event_shape]."""
         f = self._net.apply(self._params, self._flat(x), self._cond, key=again(self._key))
+        check_outputs(f, self._num_outputs)
         return self._to_dist(self._shaped(f, f.shape[-1]))
 
     def log_prob(self, value):
@@ -126,9 +127,9 @@ class Autoregressive(distrax.Distribution):
         numbers.
         """
         if not isinstance(temperature, jax.Array):  # one that is may be traced
-            checks.positive(temperature, "temperature")
+            temperature = checks.positive(temperature, "temperature")
         if top_k is not None:
-            checks.positive_int(top_k, "top_k")
+            top_k = checks.positive_int(top_k, "top_k")
         self._num_levels()  # refuses conditionals of numbers here, before anything is drawn
         to_dist = Partial(partial(_sharpen, top_k), self._to_dist, temperature)
         return Autoregressive(
@@ -153,12 +154,13 @@ class Autoregressive(distrax.Distribution):
         return self._shaped(x), self._to_dist(f).log_prob(x).sum(-1)
 
     def _drawn(self, key, n):
-        checks.key(key, "seed")
         return self._unroll(Partial(_draw, self._to_dist, key), (n, *self.batch_shape))
 
     def _unroll(self, emit, batch_shape):
         key = again(self._key)  # all methods draw the same in the net
-        return self._net.unroll(self._params, emit, batch_shape, self._cond, key=key)
+        made = self._net.unroll(self._params, emit, batch_shape, self._cond, key=key)
+        check_outputs(made[1], self._num_outputs)
+        return made
 
     def _flat(self, x):
         """[..., *event_shape] -> [..., d]."""
@@ -170,6 +172,15 @@ class Autoregressive(distrax.Distribution):
 
     def _total(self, a):
         return a.sum(range(-len(self._shape), 0))
+
+
+def check_outputs(f: Array, num_outputs: int) -> None:
+    """`InputError` where a net says more or less of each x_i, f [..., k], than is wanted."""
+    if f.shape[-1] != num_outputs:
+        raise checks.InputError(
+            f"net must have the {num_outputs} outputs a coordinate that its conditional takes; got "
+            f"{f.shape[-1]}. Build it with num_outputs={num_outputs}."
+        )
 
 
 def _draw(to_dist, key, i, f):

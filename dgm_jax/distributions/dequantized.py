@@ -10,6 +10,7 @@ from .. import checks
 from ..arrays import same_rank, within_cell
 from ..protocol import Array, Density, Key, Shape
 from .divergence import exact
+from .drawn import Drawn
 
 
 def uniform_noise(shape: Shape) -> Density:
@@ -18,36 +19,28 @@ def uniform_noise(shape: Shape) -> Density:
     `dist(params, x)` has the levels as its condition. `data.preprocessing.dequantize` draws x + u
     at once; as a density it is the case that a learned q (`flows.variational_noise`) must beat.
     """
-    checks.cond_shape(shape, "shape")
+    shape = checks.shape(shape)
 
     def dist(params, cond=None, *, key=None):
         checks.condition(cond, shape)
         zeros = jnp.zeros(jnp.shape(cond))
         return _Uniform(distrax.Uniform(zeros, zeros + 1), len(shape))
 
-    return Density(lambda key: {}, dist, cond_shape=tuple(shape))
+    return Density(lambda key: {}, dist, cond_shape=shape)
 
 
 @exact
-class _Uniform(distrax.Independent):
-    """Of typed keys only; distrax would take an integer and make a legacy key of it."""
+class _Uniform(Drawn, distrax.Independent):
+    """Independent uniform numbers."""
 
     def log_prob(self, value):
         each = self.distribution
         low, high, value = same_rank(each.low, each.high, value)
         return self._reduce(jnp.sum, distrax.Uniform(low, high).log_prob(value))
 
-    def _sample_n(self, key, n):
-        checks.key(key, "seed")
-        return super()._sample_n(key, n)
-
-    def _sample_n_and_log_prob(self, key, n):
-        checks.key(key, "seed")
-        return super()._sample_n_and_log_prob(key, n)
-
 
 @exact
-class Quantized(distrax.Distribution):
+class Quantized(Drawn):
     """P(x) = ∫ p(x + u) du over [0, 1)^D: levels x = ⌊y⌋, in 0..num_levels-1, of numbers y ~ p.
 
     log_prob(x) is log p(x + u) - log q(u | x) for one u ~ q(· | x) drawn from the key of the
@@ -65,9 +58,13 @@ class Quantized(distrax.Distribution):
         key: Key | None = None,
     ):
         super().__init__()
-        checks.positive_int(num_levels, "num_levels", least=2)
+        checks.instance(distribution, distrax.Distribution, "distribution")
         self.distribution = distribution
-        self.num_levels = num_levels
+        self.num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+        if noise is not None:
+            checks.function(noise, "noise")
+        if key is not None:
+            checks.key(key)
         self._noise = noise
         self._key = jax.random.key(0) if key is None else key
 

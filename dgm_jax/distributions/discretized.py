@@ -1,6 +1,5 @@
 """A mixture of logistics, cut into levels: the output of PixelCNN++."""
 
-import distrax
 import jax
 import jax.numpy as jnp
 from jax.nn import log_sigmoid, log_softmax, logsumexp
@@ -9,10 +8,11 @@ from .. import checks
 from ..arrays import same_rank, wide
 from ..protocol import Array
 from .divergence import exact
+from .drawn import Drawn
 
 
 @exact
-class DiscretizedLogisticMixture(distrax.Distribution):
+class DiscretizedLogisticMixture(Drawn):
     """P(v) = Σ_j π_j [σ((v⁺ - μ_j) / s_j) - σ((v⁻ - μ_j) / s_j)] for levels v = 0..K-1, in nats.
 
     The K levels are spread evenly over [-1, 1] and v⁻, v⁺ lie half a level below and above v, but
@@ -29,7 +29,9 @@ class DiscretizedLogisticMixture(distrax.Distribution):
 
     def __init__(self, logits: Array, means: Array, log_scales: Array, *, num_levels: int = 256):
         super().__init__()
-        checks.positive_int(num_levels, "num_levels", least=2)
+        num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+        for value, name in ((logits, "logits"), (means, "means"), (log_scales, "log_scales")):
+            checks.array(value, name)
         shapes = {jnp.shape(a)[-1:] for a in (logits, means, log_scales)}
         if len(shapes) > 1 or shapes == {()}:
             raise checks.InputError(
@@ -90,6 +92,7 @@ class DiscretizedLogisticMixture(distrax.Distribution):
 
     def log_prob(self, value):
         """log P(v); -inf outside of 0..K-1."""
+        checks.numbers(value, "value")
         if not jnp.issubdtype(jnp.result_type(value), jnp.integer):
             raise checks.InputError(
                 f"value must be levels, integers in 0..{self._num_levels - 1}; got "
@@ -112,7 +115,6 @@ class DiscretizedLogisticMixture(distrax.Distribution):
 
     def _sample_n(self, key, n):
         """A component, its logistic by the inverse of its CDF, and the nearest level."""
-        checks.key(key, "seed")
         component_key, logistic_key = jax.random.split(key)
         shape = (n, *self.batch_shape)
         j = jax.random.categorical(component_key, self._log_weights, shape=shape)[..., None]

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from .. import checks
 from ..protocol import Density
 from .divergence import exact
+from .drawn import Drawn
 
 
 def standard_normal(dim: int) -> Density:
     """N(0, I_d): log p(z) = -½ ‖z‖² - d/2 log 2π, in nats. No parameters and no condition."""
-    checks.positive_int(dim, "dim")
+    dim = checks.positive_int(dim, "dim")
 
     def dist(params, cond=None, *, key=None):
         checks.condition(cond, None)
@@ -23,19 +24,19 @@ def standard_normal(dim: int) -> Density:
 
 
 @exact
-class _Normal(distrax.MultivariateNormalDiag):
-    """N(0, I) as distrax knows it, of typed keys only, with the arithmetic of the formula.
-
-    distrax would take an integer and make a legacy key of it.
-    """
+class _Normal(Drawn, distrax.MultivariateNormalDiag):
+    """N(0, I) as distrax knows it, with the arithmetic of the formula."""
 
     def log_prob(self, value):
         checks.event_shape(value, self.event_shape, "value")
         value = jnp.asarray(value, jnp.result_type(value, self.dtype))
         return -0.5 * jnp.square(value).sum(-1) - 0.5 * math.log(2 * math.pi) * self.event_shape[0]
 
+    @property
+    def dtype(self):
+        return self.loc.dtype
+
     def _sample_n(self, key, n):
-        checks.key(key, "seed")
         return jax.random.normal(key, (n, *self.event_shape), self.dtype)
 
     def _sample_n_and_log_prob(self, key, n):

@@ -6,10 +6,11 @@ import jax.numpy as jnp
 from .. import checks
 from ..protocol import Shape
 from .divergence import ESTIMATES, affine_map, columns, exact
+from .drawn import Drawn
 
 
 @exact
-class Pushforward(distrax.Transformed):
+class Pushforward(Drawn, distrax.Transformed):
     """log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats.
 
     batch_shape: that of the conditions of T, () without; each has a z of its own, also where the
@@ -30,6 +31,9 @@ class Pushforward(distrax.Transformed):
         *,
         batch_shape: Shape = (),
     ):
+        checks.instance(distribution, distrax.Distribution, "distribution")
+        checks.instance(bijector, distrax.Bijector, "bijector")
+        batch_shape = checks.sample_shape(batch_shape, "batch_shape")
         if batch_shape:
             missing = len(batch_shape) - len(distribution.batch_shape)
             distribution = _Copies(distribution, batch_shape[: max(missing, 0)])
@@ -38,7 +42,14 @@ class Pushforward(distrax.Transformed):
     def log_prob(self, value):
         value_batch = jnp.shape(value)[: max(jnp.ndim(value) - self.bijector.event_ndims_out, 0)]
         checks.common_batch({"x": value_batch, "cond": tuple(self.distribution.batch_shape)})
-        return super().log_prob(value)
+        z, log_det = self.bijector.inverse_and_log_det(value)
+        wanted = self.distribution.event_shape
+        if z.shape[max(z.ndim - len(wanted), 0) :] != wanted:
+            raise checks.InputError(
+                f"base must be a density of what the flow makes of x, events of shape "
+                f"{z.shape[z.ndim - self.bijector.event_ndims_in :]}; got one of {wanted}."
+            )
+        return self.distribution.log_prob(z) + log_det
 
     def mean(self):
         """T(E[z]), of an affine T."""
@@ -70,11 +81,9 @@ class Pushforward(distrax.Transformed):
             )
 
     def _sample_n(self, key, n):
-        checks.key(key, "seed")
         return self.bijector.forward(self.distribution.sample(seed=key, sample_shape=(n,)))
 
     def _sample_n_and_log_prob(self, key, n):
-        checks.key(key, "seed")
         z, log_prob = self.distribution.sample_and_log_prob(seed=key, sample_shape=(n,))
         x, log_det = self.bijector.forward_and_log_det(z)
         return x, log_prob - log_det

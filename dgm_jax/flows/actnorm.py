@@ -17,8 +17,8 @@ def actnorm(dim: int, *, event_ndims: int = 1) -> Flow:
     examples, as it would with batch normalisation. A coordinate that is constant in the batch is
     shifted and not scaled. Kingma and Dhariwal (2018), "Glow", section 3.1.
     """
-    checks.positive_int(dim, "dim")
-    checks.positive_int(event_ndims, "event_ndims")
+    dim = checks.positive_int(dim, "dim")
+    event_ndims = checks.positive_int(event_ndims, "event_ndims")
 
     def init(key):
         checks.key(key)

@@ -25,7 +25,7 @@ def amortised(
     vector. Half precision is computed as float32: in bfloat16 a bound of 0.999 is 1.
     Parameters with cond_shape: {"own": θ, "cond": Θ}, each of Θ being [n, *shape].
     """
-    checks.cond_shape(cond_shape)
+    cond_shape = checks.cond_shape(cond_shape)
 
     def init(key):
         checks.key(key)

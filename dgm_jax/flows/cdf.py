@@ -24,8 +24,8 @@ def cdf(dim: int = 1, *, num_components: int = 8) -> Flow:
     Starts with mean 0 and variance 1, near the normal: means at its mid-quantiles.
     Cost: both directions are bisections, and their gradients do not run through them.
     """
-    checks.positive_int(dim, "dim")
-    checks.positive_int(num_components, "num_components")
+    dim = checks.positive_int(dim, "dim")
+    num_components = checks.positive_int(num_components, "num_components")
     k = num_components
     means = np.array([NormalDist().inv_cdf(u) for u in mid_quantiles(k)])
     scale = math.sqrt(3 * (1 - means.var())) / math.pi  # a logistic has variance s²π²/3

@@ -16,8 +16,9 @@ def conv1x1(
     Householder reflections in Q, by default as many as channels (`flows.plu`, `flows.qr`).
     Kingma and Dhariwal (2018), "Glow", section 3.2.
     """
-    checks.positive_int(num_channels, "num_channels")
+    num_channels = checks.positive_int(num_channels, "num_channels")
     checks.choice(form, FORMS, "form")
+    seed = checks.integer(seed, "seed")
     if form == "qr":
         return qr(num_channels, num_reflections=num_reflections, event_ndims=3)
     if num_reflections is not None:

@@ -32,14 +32,13 @@ def coupling(
     dropout: the share of hidden units set to 0 where the bijector gets a key, the same ones in both
     directions. Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.
     """
-    checks.positive_int(dim, "dim")
-    checks.cond_shape(cond_shape)
+    dim = checks.positive_int(dim, "dim")
+    cond_shape = checks.cond_shape(cond_shape)
     if dim < 2:
         raise checks.InputError(
             f"coupling needs dim >= 2, a part to keep and one to move; got {dim}."
         )
-    mask = np.arange(dim) % 2 == 0 if mask is None else np.asarray(mask)
-    checks.mask(mask, dim)
+    mask = checks.mask(np.arange(dim) % 2 == 0 if mask is None else mask, dim)
     law = affine() if law is None else law
     checks.noun(law, Law, "law")
     num_kept = int(mask.sum())

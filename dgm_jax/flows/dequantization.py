@@ -36,9 +36,9 @@ def variational_noise(
     law, net, hidden, num_blocks, dropout: those of each `channel_coupling`; unroll: see
     `combinators.repeat`. Ho et al. (2019), "Flow++", section 3.1.
     """
-    checks.image_shape(shape)
-    checks.positive_int(num_levels, "num_levels", least=2)
-    checks.positive_int(num_couplings, "num_couplings")
+    shape = checks.image_shape(shape)
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+    num_couplings = checks.positive_int(num_couplings, "num_couplings")
     options = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
 
     def couplings(shape, cond_shape):

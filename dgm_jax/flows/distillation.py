@@ -33,14 +33,18 @@ def distillation(
     Cost: one `forward_and_log_det` of the student, one `log_prob` of the teacher.
     van den Oord et al. (2018), "Parallel WaveNet", section 4.
     """
+    checks.noun(student, Density, "student")
+    checks.parameters(params, student.init)
     checks.key(key)
-    checks.positive_int(num_samples, "num_samples")
+    num_samples = checks.positive_int(num_samples, "num_samples")
     dist = student.dist(params, cond, key=jax.random.fold_in(again(key), 1))
     if not isinstance(dist, distrax.Transformed):
         raise checks.InputError(
             "student must be pushforward(flow, base), which tells its noise from its map; "
             f"got a {type(dist).__name__}."
         )
+    checks.noun(teacher, Density, "teacher")
+    checks.parameters(teacher_params, teacher.init)
     z, log_base = dist.distribution.sample_and_log_prob(seed=key, sample_shape=(num_samples,))
     x, log_det = dist.bijector.forward_and_log_det(z)
     log_teacher = teacher.dist(jax.lax.stop_gradient(teacher_params), cond).log_prob(x)

@@ -11,7 +11,7 @@ from ..protocol import Flow
 
 def elementwise(dim: int, *, law: Law) -> Flow:
     """x_i = τ(z_i; c_i), a law without a conditioner. Starts as the identity, c = 0."""
-    checks.positive_int(dim, "dim")
+    dim = checks.positive_int(dim, "dim")
     checks.noun(law, Law, "law")
 
     def init(key):

@@ -50,6 +50,12 @@ def regularized_nll(
     section 4.
     """
     checks.noun(model, Density, "model")
+    checks.parameters(params, model.init)
+    if key is not None:
+        checks.key(key)
+    checks.rows_of(x, "x")
+    kinetic = checks.not_negative(kinetic, "kinetic")
+    frobenius = checks.not_negative(frobenius, "frobenius")
     dist = model.dist(params, cond, key=key)
     if not isinstance(getattr(dist, "bijector", None), Continuous):
         raise checks.InputError(

@@ -14,7 +14,7 @@ from .multiscale import (
     ImageShape,
     alternating,
     channel_coupling,
-    check_sides,
+    checked_sides,
     on_checkerboard,
     seeing,
     seen_shape,
@@ -48,12 +48,12 @@ def flow_pp(
     Variational dequantisation: `flows.variational_noise`.
     Ho et al. (2019), "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
     """
-    checks.widths(num_couplings, "num_couplings")
+    num_couplings = checks.widths(num_couplings, "num_couplings")
     if len(num_couplings) != 3:
         raise checks.InputError(
             f"num_couplings must be three numbers (4, 2, 3); got {num_couplings}."
         )
-    check_sides(shape, cond_shape, 2, 4, "flow_pp")
+    shape, cond_shape = checked_sides(shape, cond_shape, 2, 4, "flow_pp")
     law = mixture_logistic_cdf(num_components=num_components)
     options = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
 

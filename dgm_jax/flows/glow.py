@@ -12,7 +12,7 @@ from .conv1x1 import conv1x1
 from .multiscale import (
     ImageShape,
     channel_coupling,
-    check_sides,
+    checked_sides,
     multiscale,
     seeing,
     seen_shape,
@@ -50,10 +50,12 @@ def glow(
     The paper has num_scales=3, num_steps=32, 512 hidden channels.
     Kingma and Dhariwal (2018), "Glow", figure 2.
     """
-    checks.positive_int(num_scales, "num_scales")
-    checks.positive_int(num_steps, "num_steps")
+    num_scales = checks.positive_int(num_scales, "num_scales")
+    num_steps = checks.positive_int(num_steps, "num_steps")
     multiple = 2**num_scales
-    check_sides(shape, cond_shape, multiple, multiple, f"glow with num_scales={num_scales}")
+    shape, cond_shape = checked_sides(
+        shape, cond_shape, multiple, multiple, f"glow with num_scales={num_scales}"
+    )
     options = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
 
     def coupling(shape, cond_shape):

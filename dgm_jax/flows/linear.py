@@ -16,8 +16,8 @@ from ..protocol import Flow
 
 def diagonal(dim: int, *, event_ndims: int = 1) -> Flow:
     """x = e^s ⊙ z, log-det Σ_i s_i. Starts as the identity."""
-    checks.positive_int(dim, "dim")
-    checks.positive_int(event_ndims, "event_ndims")
+    dim = checks.positive_int(dim, "dim")
+    event_ndims = checks.positive_int(event_ndims, "event_ndims")
 
     def init(key):
         checks.key(key)
@@ -32,8 +32,9 @@ def diagonal(dim: int, *, event_ndims: int = 1) -> Flow:
 
 def triangular(dim: int, *, lower: bool = True, event_ndims: int = 1) -> Flow:
     """x = M z, M triangular with the diagonal e^s; log-det Σ_i s_i. Starts as the identity."""
-    checks.positive_int(dim, "dim")
-    checks.positive_int(event_ndims, "event_ndims")
+    dim = checks.positive_int(dim, "dim")
+    event_ndims = checks.positive_int(event_ndims, "event_ndims")
+    lower = checks.flag(lower, "lower")
 
     def init(key):
         checks.key(key)
@@ -56,9 +57,9 @@ def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
     too. The columns' signs are chosen so that u_ii > 0, kept by u_ii = e^s.
     Cost: O(d²) both ways, O(d) for the log-det. Kingma and Dhariwal (2018), eq. 10.
     """
-    checks.positive_int(dim, "dim")
-    checks.positive_int(event_ndims, "event_ndims")
-    checks.positive_int(seed, "seed", least=0)
+    dim = checks.positive_int(dim, "dim")
+    event_ndims = checks.positive_int(event_ndims, "event_ndims")
+    seed = checks.integer(seed, "seed")
     permutation = Permutation(np.random.default_rng(seed).permutation(dim), event_ndims=event_ndims)
 
     def init(key):
@@ -96,10 +97,10 @@ def qr(dim: int, *, num_reflections: int | None = None, event_ndims: int = 1) ->
     Cost: O(d²k) for Q, once a call, and O(d²) an example. Tomczak and Welling (2016);
     Hoogeboom et al. (2019), "Emerging convolutions", section 4.
     """
-    checks.positive_int(dim, "dim")
-    checks.positive_int(event_ndims, "event_ndims")
+    dim = checks.positive_int(dim, "dim")
+    event_ndims = checks.positive_int(event_ndims, "event_ndims")
     k = dim if num_reflections is None else num_reflections
-    checks.positive_int(k, "num_reflections")
+    k = checks.positive_int(k, "num_reflections")
 
     def init(key):
         checks.key(key)

@@ -41,11 +41,11 @@ def channel_coupling(
     dropout acts where the bijector gets a key, alike in both directions. Starts as the identity.
     Dinh et al. (2017), "Density estimation using Real NVP", section 3.4.
     """
-    checks.image_shape(shape)
+    shape = checks.image_shape(shape)
     h, w, c = shape
     if c < 2:
         raise checks.InputError(f"channel_coupling needs two channels or more; got shape {shape}.")
-    checks.cond_shape(cond_shape)
+    cond_shape = checks.cond_shape(cond_shape)
     checks.function(net, "net")
     law = affine() if law is None else law
     checks.noun(law, Law, "law")
@@ -138,9 +138,17 @@ def multiscale(
     cond_shape): one from vectors to images of the last shape, [H/2ᵏ, W/2ᵏ, 2ᵏC] after k scales.
     Both get the shape of a condition there. Dinh et al. (2017), section 3.6.
     """
-    if num_scales == 1:
+    shape, cond_shape = checks.image_shape(shape), checks.cond_shape(cond_shape)
+    checks.function(scale, "scale")
+    checks.function(final, "final")
+    if checks.positive_int(num_scales, "num_scales") == 1:
         return final(shape, cond_shape)
     h, w, c = shape
+    if h % 2 or w % 2:
+        raise checks.InputError(
+            f"shape must have an even height and width to have num_scales={num_scales} scales; got "
+            f"{shape}."
+        )
     inner_cond = seen_shape(squeeze, cond_shape)
     rest = multiscale((h // 2, w // 2, 2 * c), scale, final, num_scales - 1, cond_shape=inner_cond)
     leave = seeing(squeeze, factor_out(rest, (h // 2, w // 2, 4 * c)), cond_shape)
@@ -152,17 +160,18 @@ def on_checkerboard(make: OfShape, shape: ImageShape, cond_shape: Shape | None) 
     return through(checkerboard, make, shape, cond_shape)
 
 
-def check_sides(
+def checked_sides(
     shape: ImageShape, cond_shape: Shape | None, height: int, width: int, what: str
-) -> None:
-    """The sides of images must be multiples of what the squeezes and checkerboards halve."""
-    checks.image_shape(shape)
-    checks.image_cond_shape(cond_shape, shape)
+) -> tuple[ImageShape, Shape | None]:
+    """Both shapes; sides must be multiples of what the squeezes and checkerboards halve."""
+    shape = checks.image_shape(shape)
+    cond_shape = checks.image_cond_shape(cond_shape, shape)
     if shape[0] % height or shape[1] % width:
         raise checks.InputError(
             f"{what} needs a height that is a multiple of {height} and a width of {width}; "
             f"got shape {shape}."
         )
+    return shape, cond_shape
 
 
 def _is_map(cond_shape):

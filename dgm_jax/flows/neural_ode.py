@@ -30,11 +30,9 @@ def mlp_field(
 
     With more it costs d derivatives of f. activation: smooth, as an ODE solver wants.
     """
-    checks.positive_int(dim, "dim")
-    checks.cond_shape(cond_shape)
-    checks.widths(hidden)
-    if not hidden:
-        raise checks.InputError("hidden must have at least one layer, such as (64, 64); got ().")
+    dim = checks.positive_int(dim, "dim")
+    cond_shape = checks.cond_shape(cond_shape)
+    hidden = checks.widths(hidden, fewest=1)
     checks.function(activation, "activation")
     widths = (dim, *hidden, dim)
     context_dim = 1 + (math.prod(cond_shape) if cond_shape else 0)
@@ -110,8 +108,8 @@ def neural_ode(
     Chen et al. (2018), "Neural ordinary differential equations".
     """
     checks.noun(field, Field, "field")
-    checks.positive_int(dim, "dim")
-    checks.cond_shape(cond_shape)
+    dim = checks.positive_int(dim, "dim")
+    cond_shape = checks.cond_shape(cond_shape)
     checks.noun(solver, Solver, "solver")
     if noise is not None:
         checks.choice(noise, NOISES, "noise")

@@ -29,7 +29,7 @@ def planar(dim: int, *, cond_shape: Shape | None = None) -> Flow:
     With cond_shape, w, u and b are affine functions of the condition, as in an amortised posterior.
     Rezende and Mohamed (2015), "Variational inference with normalizing flows", eq. 10 and A.1.
     """
-    checks.positive_int(dim, "dim")
+    dim = checks.positive_int(dim, "dim")
 
     def start(key):
         w = jax.random.normal(key, (dim,)) / math.sqrt(dim)

@@ -32,8 +32,8 @@ def realnvp(
     none. hidden, law, cond_shape, activation and dropout are those of each `coupling`; unroll: see
     `combinators.repeat`. Dinh et al. (2017), "Density estimation using Real NVP".
     """
-    checks.positive_int(dim, "dim")
-    checks.positive_int(num_layers, "num_layers", least=2)
+    dim = checks.positive_int(dim, "dim")
+    num_layers = checks.positive_int(num_layers, "num_layers", least=2)
     if num_layers % 2:
         raise checks.InputError(f"num_layers must be even, layers come in pairs; got {num_layers}.")
     # Even coordinates first, then odd ones: halves are sliced and joined for nothing.
@@ -52,7 +52,7 @@ def realnvp(
         for mask in (even, ~even)
     ]
     if shuffle is not None:
-        checks.positive_int(shuffle, "shuffle", least=0)
+        shuffle = checks.integer(shuffle, "shuffle")
         pair.insert(0, fixed(Permutation(np.random.default_rng(shuffle).permutation(dim))))
     layers = repeat(compose(*pair), num_layers // 2, unroll=unroll)
     return compose(fixed(distrax.Inverse(halves)), layers, fixed(halves))

@@ -13,7 +13,7 @@ from .multiscale import (
     ImageShape,
     alternating,
     channel_coupling,
-    check_sides,
+    checked_sides,
     multiscale,
     on_checkerboard,
     seeing,
@@ -48,10 +48,10 @@ def realnvp_image(
     convolution is far slower inside a scan than outside.
     Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
     """
-    checks.positive_int(num_scales, "num_scales")
-    checks.positive_int(num_couplings, "num_couplings")
+    num_scales = checks.positive_int(num_scales, "num_scales")
+    num_couplings = checks.positive_int(num_couplings, "num_couplings")
     multiple = 2 ** (num_scales - 1)
-    check_sides(
+    shape, cond_shape = checked_sides(
         shape, cond_shape, multiple, multiple, f"realnvp_image with num_scales={num_scales}"
     )
     options = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}

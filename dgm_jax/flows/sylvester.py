@@ -42,7 +42,7 @@ def sylvester(
     the diagonal are free, and the conditioning of the inverse with them (`bijectors.Sylvester`).
     van den Berg et al. (2018), "Sylvester normalizing flows", eqs. 12-15 and section 3.
     """
-    _check(dim, form, num_units, num_reflections)
+    dim, num_units, num_reflections = _checked(dim, form, num_units, num_reflections)
     m = dim if form != "orthogonal" else (dim + 1) // 2 if num_units is None else num_units
     k = dim if num_reflections is None else num_reflections
     basis = {"orthogonal": {"q": (dim, m)}, "householder": {"q": (k, dim)}, "triangular": {}}[form]
@@ -68,15 +68,15 @@ def sylvester(
     return amortised(start, layer, cond_shape=cond_shape)
 
 
-def _check(dim, form, num_units, num_reflections):
-    checks.positive_int(dim, "dim")
+def _checked(dim, form, num_units, num_reflections):
+    dim = checks.positive_int(dim, "dim")
     checks.choice(form, FORMS, "form")
     if num_units is not None:
         if form != "orthogonal":
             raise checks.InputError(
                 f"num_units is of form='orthogonal'; with {form!r} there are dim of them."
             )
-        checks.positive_int(num_units, "num_units")
+        num_units = checks.positive_int(num_units, "num_units")
         if num_units > dim:
             raise checks.InputError(f"num_units must be at most dim={dim}; got {num_units}.")
     if num_reflections is not None:
@@ -84,7 +84,8 @@ def _check(dim, form, num_units, num_reflections):
             raise checks.InputError(
                 f"num_reflections is of form='householder'; got it with form={form!r}."
             )
-        checks.positive_int(num_reflections, "num_reflections")
+        num_reflections = checks.positive_int(num_reflections, "num_reflections")
+    return dim, num_units, num_reflections
 
 
 def _bounded(matrix: Array) -> Array:

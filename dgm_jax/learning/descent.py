@@ -169,11 +169,16 @@ def check_optimizer(optimizer: Any, ema_decay: Any) -> None:
         raise checks.InputError(
             f"optimizer must be one of optax, as optax.adam(1e-3); got {optimizer!r}."
         )
-    numeric = isinstance(ema_decay, (int, float))
-    if ema_decay is not None and not (numeric and 0 < ema_decay < 1):
+    if ema_decay is not None and not 0 < checks.number(ema_decay, "ema_decay") < 1:
         raise checks.InputError(
             f"ema_decay must lie between 0 and 1, such as 0.999; got {ema_decay!r}."
         )
+
+
+def check_axis_name(axis_name: Any) -> None:
+    """`InputError` for what is no name of an axis of `jax.pmap`; None is none."""
+    if axis_name is not None:
+        checks.text(axis_name, "axis_name")
 
 
 def check_carried(init_state: Any, weights: Any) -> None:
@@ -183,10 +188,16 @@ def check_carried(init_state: Any, weights: Any) -> None:
     if weights is not None and not isinstance(weights, dict):
         raise checks.InputError(f"weights must be a dict of schedules or numbers; got {weights!r}.")
     for name, weight in (weights or {}).items():
-        if not callable(weight) and not isinstance(weight, (int, float)):
+        checks.text(name, "each name of weights")
+        if callable(weight):
+            continue
+        try:
+            checks.number(weight, "weight")
+        except checks.InputError:
             raise checks.InputError(
-                f"weights[{name!r}] must be a schedule or a number; got {weight!r}."
-            )
+                f"weights[{name!r}] must be a schedule or a finite number; got "
+                f"{checks.shown(weight)}."
+            ) from None
 
 
 def _updates(optimizer, grads, state):

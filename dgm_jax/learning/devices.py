@@ -30,7 +30,7 @@ def data_mesh(num_devices: int | None = None) -> Mesh:
     """
     devices = jax.devices()
     if num_devices is not None:
-        checks.positive_int(num_devices, "num_devices")
+        num_devices = checks.positive_int(num_devices, "num_devices")
         if num_devices > len(devices):
             raise checks.InputError(
                 f"num_devices is {num_devices}, but there are {len(devices)} devices."
@@ -41,6 +41,7 @@ def data_mesh(num_devices: int | None = None) -> Mesh:
 
 def replicate(tree: Params, mesh: Mesh) -> Params:
     """All of `tree` on every device."""
+    checks.instance(mesh, Mesh, "mesh")
     return _put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
@@ -50,6 +51,7 @@ def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
     `batch` is the whole one, in every process. `ValueError` where the rows do not divide among
     the devices.
     """
+    checks.instance(mesh, Mesh, "mesh")
     check_rows(batch, mesh)
     return _put(batch, NamedSharding(mesh, PartitionSpec("data")))
 

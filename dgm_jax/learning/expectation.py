@@ -7,7 +7,7 @@ import jax
 
 from .. import checks
 from ..protocol import Algorithm, Key, Metrics, Params
-from .descent import check_metrics, extras, pair
+from .descent import check_axis_name, check_metrics, extras, pair
 
 
 def expectation_maximization(
@@ -33,6 +33,7 @@ def expectation_maximization(
     """
     for function, name in ((init, "init"), (e_step, "e_step"), (m_step, "m_step")):
         checks.function(function, name)
+    check_axis_name(axis_name)
 
     def step(params, key, batch, fixed=None):
         found = e_step(params, batch, **extras(None, None, fixed))

@@ -105,8 +105,11 @@ def fit_to_data(
     """
     checks.key(key)
     checks.noun(model, Density, "model")
-    for name, value in (("learning_rate", learning_rate), ("valid_share", valid_share)):
-        checks.positive(value, name)
+    learning_rate = checks.positive(learning_rate, "learning_rate")
+    weight_decay = checks.not_negative(weight_decay, "weight_decay")
+    num_steps = checks.positive_int(num_steps, "num_steps")
+    batch_size = checks.positive_int(batch_size, "batch_size")
+    split_seed = checks.integer(split_seed, "split_seed")
     x, cond = _data(model, x, cond)
     rows = _split(len(x), valid_share, test_share, split_seed)
     parts = {
@@ -189,10 +192,7 @@ def _data(model, x, cond):
 
 
 def _numbers(value, name):
-    value = np.asarray(value)
-    if value.dtype.kind not in "biuf":
-        raise checks.InputTypeError(f"{name} must be an array of numbers; got {value.dtype}.")
-    checks.finite_rows(value, name)
+    value = checks.finite_rows(value, name)
     if value.dtype.kind != "f":
         checks.within(value, -(2**31), 2**31 - 1, name)
     return value.astype(np.float32 if value.dtype.kind == "f" else np.int32)
@@ -210,8 +210,8 @@ def _condition(cond, cond_shape):
 
 def _split(num, valid_share, test_share, seed):
     """{"train", "valid", "test"}: which rows, at random."""
-    checks.positive(test_share, "test_share")
-    checks.positive_int(seed, "split_seed", least=0)
+    valid_share = checks.positive(valid_share, "valid_share")
+    test_share = checks.positive(test_share, "test_share")
     counts = [max(2, round(share * num)) for share in (valid_share, test_share)]
     if num - sum(counts) < 2:
         raise checks.InputError(
@@ -226,6 +226,10 @@ def _split(num, valid_share, test_share, seed):
 # ----------------------------------------------------------------------------------------- model
 def _of_the_data(model, x, num_levels, preprocessing, seed):
     """The density of x as it is given, with the parameters of the model; x are training rows."""
+    if num_levels is not None:
+        num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+    if preprocessing is not None:
+        checks.instance(preprocessing, distrax.Bijector, "preprocessing")
     drawn = _drawn(model)
     if x.shape[1:] != drawn.shape:
         raise checks.InputError(

@@ -12,6 +12,7 @@ from ..protocol import Algorithm, Array, Key, Params, State
 from .descent import (
     Schedule,
     averaged,
+    check_axis_name,
     check_carried,
     check_optimizer,
     descend,
@@ -77,13 +78,10 @@ def gradient_descent(
     checks.function(loss, "loss")
     check_optimizer(optimizer, ema_decay)
     check_carried(init_state, weights)
+    check_axis_name(axis_name)
     loss = in_full(loss, init_state is not None)
     if compute_dtype is not None:
-        if not jnp.issubdtype(compute_dtype, jnp.floating):
-            raise checks.InputError(
-                f"compute_dtype must be floating, such as jnp.bfloat16; got {compute_dtype!r}."
-            )
-        loss = _in_precision(loss, compute_dtype)
+        loss = _in_precision(loss, checks.dtype(compute_dtype, "compute_dtype"))
 
     def start(key):
         params, state = initial(init, init_state, key)

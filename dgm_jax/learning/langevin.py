@@ -46,9 +46,8 @@ def langevin(
     checks.function(score, "score")
     check_carried(None, weights)
     if not callable(step_size):
-        checks.positive(step_size, "step_size")
-    if temperature != 0:
-        checks.positive(temperature, "temperature")
+        step_size = checks.positive(step_size, "step_size")
+    temperature = checks.not_negative(temperature, "temperature")
 
     def start(key):
         return LangevinState(jnp.zeros((), jnp.int32), init(key))

@@ -59,7 +59,7 @@ def load(workdir: Path | str) -> Loaded:
     disk, so a run in progress may be loaded. `FileNotFoundError` where there is no run,
     `InputError` where there are several, `NoUsableCheckpoint` where all of it is damaged.
     """
-    directory = _directory(Path(workdir))
+    directory = _directory(checks.path(workdir, "workdir"))
     with quiet():
         checkpointer = ocp.training.Checkpointer(directory.absolute())
     with contextlib.closing(checkpointer):

@@ -38,10 +38,11 @@ def fit(
     to be one computation; `train` is for all others. Without `draw` the batch of every step is
     None. `fixed` is that of `train`; make it an argument of the jitted function too.
     """
+    checks.noun(algorithm, Algorithm, "algorithm")
     checks.key(key)
     if draw is not None:
         checks.function(draw, "draw")
-    checks.positive_int(num_steps, "num_steps")
+    num_steps = checks.positive_int(num_steps, "num_steps")
     init_key, loop_key = jax.random.split(key)
 
     def body(state, t):
@@ -125,7 +126,16 @@ def train(
     `NoUsableCheckpoint` where all are damaged; `OSError` where the disk is full;
     `processes.PeerLost` where another process of the run is gone.
     """
+    checks.noun(algorithm, Algorithm, "algorithm")
     checks.key(key)
+    minimise, progress = checks.flag(minimise, "minimise"), checks.flag(progress, "progress")
+    checks.text(description, "description")
+    if mesh is not None:
+        checks.instance(mesh, Mesh, "mesh")
+    if workdir is not None:
+        workdir = checks.path(workdir, "workdir")
+    if recipe is not None:
+        checks.noun(recipe, Recipe, "recipe")
     if batch is not None:
         checks.function(batch, "batch")
     plan = Plan(

@@ -14,6 +14,7 @@ from .descent import (
     Schedule,
     TrainState,
     averaged,
+    check_axis_name,
     check_carried,
     check_optimizer,
     descend,
@@ -83,6 +84,7 @@ def alternate(
     _check_players(players)
     checks.function(init, "init")
     check_carried(init_state, weights)
+    check_axis_name(axis_name)
     total = sum(player.num_updates for player in players.values())
 
     def start(key):

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 import jax
 from jax.extend.core import Literal
 
+from .. import checks
+
 
 def made_pass(
     dim: int,
@@ -18,13 +20,18 @@ def made_pass(
     num_layers: int,
     batch: int,
     num_outputs: int = 2,
-    direct=None,
+    direct: bool | None = None,
 ) -> int:
     """2 · batch · layers · (d h_1 + h_1 h_2 + ... + h_n d k [+ d d k]): one dense masked pass.
 
     Every entry of every matrix is one multiplication and one addition an example, masked or not;
     the last term is the direct connections of `nets.made`. Biases and activations are left out.
     """
+    dim, hidden = checks.positive_int(dim, "dim"), checks.widths(hidden, fewest=1)
+    num_layers = checks.positive_int(num_layers, "num_layers")
+    batch = checks.positive_int(batch, "batch")
+    num_outputs = checks.positive_int(num_outputs, "num_outputs")
+    direct = None if direct is None else checks.flag(direct, "direct")
     direct = min(hidden) < dim - 1 if direct is None else direct
     widths = (dim, *hidden, dim * num_outputs)
     entries = sum(a * b for a, b in zip(widths[:-1], widths[1:])) + direct * dim * dim * num_outputs
@@ -38,6 +45,7 @@ def products(function: Callable, *args) -> int | None:
     `cond` its dearest branch, and what no result needs is not counted. None where a `while` loop
     multiplies matrices: its turns depend on the data.
     """
+    checks.function(function, "function")
     jaxpr = jax.make_jaxpr(function)(*args).jaxpr
     count = _count(jaxpr, [True] * len(jaxpr.outvars))
     return None if math.isnan(count) else int(count)

@@ -27,6 +27,7 @@ def machine() -> dict[str, Any]:
 
 
 def cpu_model() -> str:
+    """The name of the processor, as its maker has it where Linux tells."""
     info = Path("/proc/cpuinfo")  # Linux; platform.processor() is empty there
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -39,13 +39,14 @@ def compare(
 
         timings = compare({"maf": lambda: sample(params, key), "iaf": ...}, min_seconds=1.0)
     """
+    thunks = checks.mapping(thunks, "thunks")
+    warm_up = checks.flag(warm_up, "warm_up")
     if not thunks or not all(callable(thunk) for thunk in thunks.values()):
         raise checks.InputError(
             f"thunks must map names to functions of no arguments; got {thunks!r}."
         )
-    checks.positive_int(repeats, "repeats")
-    if not 0 <= min_seconds < float("inf"):
-        raise checks.InputError(f"min_seconds must be finite and not below 0; got {min_seconds!r}.")
+    repeats = checks.positive_int(repeats, "repeats")
+    min_seconds = checks.not_negative(min_seconds, "min_seconds")
 
     first_call = {name: seconds(thunk) for name, thunk in thunks.items()}
     for thunk in thunks.values() if warm_up else ():
@@ -67,6 +68,7 @@ def seconds(thunk: Callable[[], Any]) -> float:
 
 
 def timing(rounds: list[float], first_call: float) -> Timing:
+    """The quartiles of rounds in seconds, as milliseconds."""
     low, median, high = np.percentile(np.array(rounds) * 1e3, [25, 50, 75])
     return Timing(float(median), float(low), float(high), first_call)
 
@@ -81,6 +83,7 @@ class Program(NamedTuple):
 
 def program(function: Callable, *args) -> Program:
     """Compiles `function` for `args` ahead of the first call, so that compile time stands alone."""
+    checks.function(function, "function")
     start = perf_counter()
     compiled = jax.jit(function).lower(*args).compile()
     compile_s = perf_counter() - start

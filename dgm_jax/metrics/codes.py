@@ -13,6 +13,6 @@ def active_units(means: Array, *, threshold: float = 0.01) -> np.ndarray:
     ignores the data has the same posterior mean everywhere. Raises `ValueError` for means that are
     not finite. Burda et al. (2016), "Importance weighted autoencoders", section 5.2.
     """
-    checks.finite_rows(means, "means")
-    means = np.asarray(means, np.float64)
+    means = checks.finite_rows(means, "means").astype(np.float64)
+    threshold = checks.not_negative(threshold, "threshold")
     return means.var(axis=0) > threshold

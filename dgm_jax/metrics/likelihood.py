@@ -24,16 +24,19 @@ def expected_log_prob(
     tuples. The rows go through it in batches of one shape, so it is compiled once. Cost: num_draws
     times one evaluation of the set.
     """
+    checks.function(log_prob, "log_prob")
     checks.key(key)
     parts = x if isinstance(x, tuple) else (x,)
+    if not parts:
+        raise checks.InputError("x must have at least one part; got ().")
+    parts = tuple(checks.finite_rows(part, "x") for part in parts)
     for part in parts:
-        checks.finite_rows(part, "x")
         if len(part) != len(parts[0]):
             raise checks.InputError(
                 f"x must have as many rows in each part; got {[*map(len, parts)]}."
             )
-    checks.positive_int(num_draws, "num_draws")
-    checks.positive_int(batch_size, "batch_size")
+    num_draws = checks.positive_int(num_draws, "num_draws")
+    batch_size = checks.positive_int(batch_size, "batch_size")
     num = len(parts[0])
     size = min(batch_size, num)
     total = np.zeros(num)
@@ -44,5 +47,10 @@ def expected_log_prob(
             batch = tuple(part[rows] for part in parts)
             kept = min(size, num - start)
             found = log_prob(batch_key, batch if isinstance(x, tuple) else batch[0])
+            if np.shape(found) != (size,):
+                raise checks.InputError(
+                    f"log_prob must return one number for each of {size} rows; got shape "
+                    f"{np.shape(found)}."
+                )
             total[start : start + kept] += np.asarray(found)[:kept]
     return total / num_draws

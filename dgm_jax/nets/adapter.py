@@ -32,6 +32,7 @@ def from_linen(module: linen.Module, *shapes: Shape) -> Net:
     `stateful` takes it.
     """
     _check_module(module)
+    shapes = _checked(shapes)
     has_switch = _declares(module, "deterministic")
 
     def init(key: Key) -> Params:
@@ -83,6 +84,7 @@ def stateful(module: linen.Module, *shapes: Shape) -> StatefulNet:
             f"module {type(module).__name__} must declare `train` in __call__, which says whether "
             "to use the batch (True) or the state (False)."
         )
+    shapes = _checked(shapes)
     has_switch = _declares(module, "deterministic")
 
     def init(key: Key) -> tuple[Params, State]:
@@ -107,8 +109,12 @@ def stateful(module: linen.Module, *shapes: Shape) -> StatefulNet:
 
 
 def _check_module(module):
-    if not isinstance(module, linen.Module):
-        raise checks.InputError(f"module must be a linen module, built already; got {module!r}.")
+    checks.instance(module, linen.Module, "module")
+
+
+def _checked(shapes):
+    """Scalars are (); an axis may be empty, as that of an input that a net does not have."""
+    return tuple(checks.sample_shape(shape, "each of shapes") for shape in shapes)
 
 
 def _declares(module, name):

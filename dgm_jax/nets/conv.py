@@ -32,8 +32,8 @@ class ConvResNet(linen.Module):
 class GatedAttention(linen.Module):
     hidden: int
     num_blocks: int
-    num_heads: int
     out_channels: int
+    num_heads: int
     activation: Callable
     zero_last: bool
     dropout: float
@@ -75,8 +75,8 @@ def conv_resnet(
     A pixel sees those within 2 + 2 num_blocks of it. Cost: about 18 hidden² H W multiplications a
     block. He et al. (2016), "Identity mappings in deep residual networks".
     """
-    _check(shape, out_channels, hidden, num_blocks, cond_shape, activation, dropout)
-    module = ConvResNet(hidden, num_blocks, out_channels, activation, zero_last, dropout)
+    shape, cond_shape, *sizes = _checked(shape, cond_shape, hidden, num_blocks, out_channels)
+    module = ConvResNet(*sizes, *_switches(activation, zero_last, dropout))
     return _on_images(module, shape, cond_shape)
 
 
@@ -98,13 +98,11 @@ def gated_attention(
     every pixel to all, with learned positions: each pixel sees the whole image.
     Cost: (H W)² hidden more a block than convolutions. Ho et al. (2019), "Flow++", section 3.3.
     """
-    _check(shape, out_channels, hidden, num_blocks, cond_shape, activation, dropout)
-    checks.positive_int(num_heads, "num_heads")
+    shape, cond_shape, *sizes = _checked(shape, cond_shape, hidden, num_blocks, out_channels)
+    num_heads = checks.positive_int(num_heads, "num_heads")
     if hidden % num_heads:
         raise checks.InputError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
-    module = GatedAttention(
-        hidden, num_blocks, num_heads, out_channels, activation, zero_last, dropout
-    )
+    module = GatedAttention(*sizes, num_heads, *_switches(activation, zero_last, dropout))
     return _on_images(module, shape, cond_shape)
 
 
@@ -125,14 +123,20 @@ def _gate(h):
     return a * jax.nn.sigmoid(b)
 
 
-def _check(shape, out_channels, hidden, num_blocks, cond_shape, activation, dropout):
-    checks.image_shape(shape)
-    checks.positive_int(out_channels, "out_channels")
-    checks.positive_int(hidden, "hidden")
-    checks.positive_int(num_blocks, "num_blocks", least=0)
-    checks.image_cond_shape(cond_shape, shape)
+def _checked(shape, cond_shape, hidden, num_blocks, out_channels):
+    shape = checks.image_shape(shape)
+    return (
+        shape,
+        checks.image_cond_shape(cond_shape, shape),
+        checks.positive_int(hidden, "hidden"),
+        checks.positive_int(num_blocks, "num_blocks", least=0),
+        checks.positive_int(out_channels, "out_channels"),
+    )
+
+
+def _switches(activation, zero_last, dropout):
     checks.function(activation, "activation")
-    checks.rate(dropout, "dropout")
+    return activation, checks.flag(zero_last, "zero_last"), checks.rate(dropout, "dropout")
 
 
 def _on_images(module, shape, cond_shape):

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .. import checks
 from ..protocol import Net
@@ -45,19 +44,20 @@ def mlp(
     in_dims: the width of each input, or one width. zero_last: start as f = 0, so that what the
     net parametrises starts as the identity. Dropout acts where `apply` gets a key.
     """
-    dims = tuple(np.atleast_1d(in_dims).tolist())
+    dims = checks.sample_shape(in_dims, "in_dims")
     if not dims:
         raise checks.InputError("in_dims must name at least one input; got ().")
-    for dim in dims:
-        checks.positive_int(dim, f"each width in in_dims={dims}", least=0)
-    checks.positive_int(out_dim, "out_dim")
-    checks.widths(hidden)
+    out_dim = checks.positive_int(out_dim, "out_dim")
+    hidden = checks.widths(hidden)
     checks.function(activation, "activation")
-    checks.rate(dropout, "dropout")
+    zero_last = checks.flag(zero_last, "zero_last")
+    dropout = checks.rate(dropout, "dropout")
     module = MLP((*hidden, out_dim), activation, zero_last, dropout)
     net = from_linen(module, *((dim,) for dim in dims))
 
     def apply(params, *inputs, key=None):
+        for x in inputs:
+            checks.array(x, "each input")
         widths = tuple(x.shape[-1] if jnp.ndim(x) else None for x in inputs)
         if widths != dims:
             raise checks.InputError(

@@ -38,7 +38,7 @@ def revnet(block: Net, *, num_layers: int) -> Reversible:
     Gomez et al. (2017), "The reversible residual network", section 3.
     """
     checks.noun(block, Net, "block")
-    checks.positive_int(num_layers, "num_layers")
+    num_layers = checks.positive_int(num_layers, "num_layers")
     return _couplings(block, 2 * num_layers)
 
 
@@ -57,16 +57,18 @@ def irevnet(
     convolutions in a residual block. A gradient keeps one activation a stage.
     Jacobsen et al. (2018), "i-RevNet: deep invertible networks", section 3.
     """
-    checks.image_shape(shape)
-    checks.positive_int(num_stages, "num_stages")
-    checks.positive_int(num_layers, "num_layers")
+    shape = checks.image_shape(shape)
+    num_stages = checks.positive_int(num_stages, "num_stages")
+    num_layers = checks.positive_int(num_layers, "num_layers")
     height, width, channels = shape
     if height % 2**num_stages or width % 2**num_stages:
         raise checks.InputError(
             f"shape {shape} must be divisible by 2 {num_stages} times (num_stages); "
             "take fewer stages, or pad the images."
         )
-    if block is None:
+    if block is not None:
+        checks.function(block, "block")
+    else:
         block = partial(conv_resnet, hidden=32, num_blocks=1)
     stages = []
     for s in range(1, num_stages + 1):

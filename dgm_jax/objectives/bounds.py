@@ -24,7 +24,13 @@ def log_weights(
     Cost: one pass of the posterior, K of the likelihood. Raises `ValueError` for num_samples
     below 1.
     """
-    checks.positive_int(num_samples, "num_samples")
+    checks.noun(model, LatentVariable, "model")
+    checks.parameters(params, model.init)
+    checks.key(key)
+    if parts_key is not None:
+        checks.key(parts_key, "parts_key")
+    checks.array(x, "x")
+    num_samples = checks.positive_int(num_samples, "num_samples")
     posterior_key, prior_key, likelihood_key = split(parts_key, 3)
     posterior = model.posterior(params, x, cond, key=posterior_key)
     z, log_q = posterior.sample_and_log_prob(seed=key, sample_shape=num_samples)

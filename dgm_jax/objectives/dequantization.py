@@ -26,12 +26,23 @@ def dequantized_log_prob(
     within the model and the noise, such as dropout: None, as in evaluation, for nothing.
     Ho et al. (2019), eq. 12; with uniform q Theis et al. (2016), section 3.1.
     """
+    checks.noun(model, Density, "model")
+    checks.noun(noise, Density, "noise")
     checks.key(key)
-    checks.array(x, "x")
-    if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
+    if model_key is not None:
+        checks.key(model_key, "model_key")
+    checks.rows_of(x, "x")
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        raise checks.InputError(f"x must be integers; got {x.dtype}. Do not dequantize it.")
+    if noise.cond_shape is not None:
+        checks.event_shape(x, noise.cond_shape)
+    if not isinstance(params, dict) or params.keys() != {"model", "noise"}:
         raise checks.InputError(
-            f"x must be integers; got {jnp.result_type(x)}. Do not dequantize it."
+            'params must be {"model": ..., "noise": ...}, those of both; got '
+            f"{checks.shown(params)}."
         )
+    checks.parameters(params["noise"], noise.init)
+    checks.parameters(params["model"], model.init)
     noise_key, density_key = split(model_key, 2)
     u, log_q = noise.dist(params["noise"], x, key=noise_key).sample_and_log_prob(seed=key)
     y = within_cell(jnp.asarray(x, u.dtype), u)
@@ -50,6 +61,7 @@ def dequantized_nll(
 
     The key draws u, and what is random within the model and the noise, such as dropout.
     """
+    checks.key(key)
     model_key = jax.random.fold_in(again(key), 1)
     loss = -dequantized_log_prob(model, noise, params, key, x, cond, model_key=model_key).mean()
     return loss, {"dequantized_nll": loss}

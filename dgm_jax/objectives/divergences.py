@@ -22,9 +22,11 @@ def reverse_kl(
     log of the normaliser). The key draws the samples, and what is random within the model, such as
     dropout. Cost: one `sample_and_log_prob`, so IAF is the cheap direction.
     """
+    checks.noun(model, Density, "model")
+    checks.parameters(params, model.init)
     checks.key(key)
     checks.function(log_density, "log_density")
-    checks.positive_int(num_samples, "num_samples")
+    num_samples = checks.positive_int(num_samples, "num_samples")
     dist = model.dist(params, key=jax.random.fold_in(again(key), 1))
     x, log_prob = dist.sample_and_log_prob(seed=key, sample_shape=(num_samples,))
     loss = mean_log_ratio(log_prob, log_density(x))
@@ -36,9 +38,13 @@ def mean_log_ratio(log_p: Array, log_q: Array) -> Array:
 
     It is 0 on every sample where the two are one. Both have a number for each sample.
     """
+    checks.floating(log_p, "log_p")
+    checks.floating(log_q, "log_q")
+    if not log_p.size:
+        raise checks.InputError(f"log_p is empty (shape {log_p.shape}); it needs a sample.")
     if log_q.shape != log_p.shape:
         raise checks.InputError(
-            f"log_density must return one number for each sample, {log_p.shape}; "
+            f"log_q, of log_density, must have one number for each sample, {log_p.shape}; "
             f"got shape {log_q.shape}. Sum over the coordinates."
         )
     return (log_p - log_q).mean()

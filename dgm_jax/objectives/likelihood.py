@@ -16,6 +16,11 @@ def nll(
     key: for what is random within the model, such as dropout or the estimated log-det of
     `flows.ffjord`; with None the density is exact, as in evaluation.
     """
+    checks.noun(model, Density, "model")
+    checks.parameters(params, model.init)
+    if key is not None:
+        checks.key(key)
+    checks.rows_of(x, "x")
     loss = -model.dist(params, cond, key=key).log_prob(x).mean()
     return loss, {"nll": loss}
 
@@ -27,15 +32,19 @@ def bits_per_dim(log_prob: Array, dim: int, log_det: Array | float = 0.0) -> Arr
     density costs log₂ K. Where the model lives on y = g(x) instead, give log_det = log|det ∂g/∂x|,
     or push the model through g⁻¹ (`combinators.pushforward`) and give none.
     """
-    checks.positive_int(dim, "dim")
+    dim = checks.positive_int(dim, "dim")
+    checks.numbers(log_prob, "log_prob")
+    checks.numbers(log_det, "log_det")
+    checks.common_batch({"log_prob": jnp.shape(log_prob), "log_det": jnp.shape(log_det)})
     return -(log_prob + log_det) / (dim * math.log(2))
 
 
 def mean_and_stderr(values: Array) -> tuple[Array, Array]:
     """The mean over examples [n] and its standard error, s / √n."""
-    values = jnp.asarray(values)
+    checks.array(values, "values")
     if values.ndim != 1 or len(values) < 2:
         raise checks.InputError(
             f"values must be at least two numbers [n]; got shape {values.shape}."
         )
+    values = jnp.asarray(values)
     return values.mean(), values.std(ddof=1) / jnp.sqrt(len(values))

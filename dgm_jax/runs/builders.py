@@ -4,11 +4,15 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .. import checks
+
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
 def builder(function: Builder) -> Builder:
     """Marks a function of a module as one that builds a model, which `learning.load` may call."""
+    if not inspect.isfunction(function):
+        raise checks.InputError(f"function must be one of a module; got {checks.shown(function)}.")
     function.builds_a_model = True
     return function
 

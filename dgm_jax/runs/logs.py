@@ -135,6 +135,7 @@ def tensorboard(folder: Path | str) -> Callable[[int, dict], None]:
 
     Needs tensorboardX (pip install 'dgm_jax[log]'). Any other logger is as many lines.
     """
+    folder = checks.path(folder, "folder")
     try:
         from tensorboardX import SummaryWriter
     except ImportError:

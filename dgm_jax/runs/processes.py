@@ -69,8 +69,8 @@ def start(
             f"{missing[0]} is missing; give {', '.join(given)}, or none of them."
         )
     if not missing:
-        checks.positive_int(num_processes, "num_processes")
-        checks.positive_int(process_id, "process_id", least=0)
+        num_processes = checks.positive_int(num_processes, "num_processes")
+        process_id = checks.positive_int(process_id, "process_id", least=0)
         if process_id >= num_processes:
             raise checks.InputError(
                 f"process_id must be below num_processes={num_processes}; got {process_id}. "

@@ -5,11 +5,16 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .. import checks
 from .values import leaves
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     """Prints `rows` under `columns` (by default all), numbers to the right; None stays empty."""
+    if not isinstance(rows, (list, tuple)):
+        raise checks.InputError(f"rows must be a list of dicts; got {checks.shown(rows)}.")
+    rows = [checks.mapping(row, "each of rows") for row in rows]
+    columns = None if columns is None else checks.texts(columns, "columns")
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -34,6 +39,7 @@ def listing(results: Mapping[str, Any]) -> None:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table in Markdown, a line for each row."""
     names = columns_of(rows)
     body = [[_written(row.get(name)) for name in names] for row in rows]
     lines = [names, ["---"] * len(names), *body]
@@ -47,7 +53,7 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def short(value: float) -> float:
     """Four digits, for a table."""
-    return float(f"{value:.4g}")
+    return float(f"{checks.number(value, 'value'):.4g}")
 
 
 def _broken_pipe():

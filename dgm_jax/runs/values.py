@@ -16,7 +16,7 @@ def write_json(path: Path | str, value: Any) -> None:
     Raises `ValueError` for NaN and infinity and `TypeError` for what JSON cannot hold; both name
     the place within `value`.
     """
-    path = Path(path)
+    path = checks.path(path, "path")
     text = json.dumps(plain(value, path.stem), indent=2, ensure_ascii=False) + "\n"
     half = path.with_name(path.name + ".tmp")
     with half.open("w", encoding="utf-8") as file:

@@ -30,7 +30,7 @@ def test_noise_of_no_levels_is_refused():
     assert uniform_noise((2, 3)).init(jax.random.key(0)) == {}
     with pytest.raises(ValueError, match="cond is missing"):
         uniform_noise((2, 3)).dist({})
-    with pytest.raises(ValueError, match="shape must be the shape of one condition.*; got 2"):
+    with pytest.raises(ValueError, match="shape must be a shape.*; got 2"):
         uniform_noise(2)
 
 

@@ -223,8 +223,8 @@ FAULTS = (
         "parameters-of-a-table",
         "K^d in the place of K^d - 1: the last probability is counted as free",
         TABLE,
-        "* (int(num_levels) - 1) for i in range(rows))",
-        "* int(num_levels) for i in range(rows))",
+        "* (num_levels - 1) for i in range(rows))",
+        "* num_levels for i in range(rows))",
         "autoregressive/test_table.py::test_parameters_of_the_three_assumptions",
     ),
     Fault(

@@ -119,7 +119,7 @@ def test_parameters_that_start_from_data_do():
 NAN = np.where(np.arange(60)[:, None] == 7, np.nan, TABLE)
 WRONG = {
     "NaN": (gaussian(2), NAN, {}, "x: 1 of 60 rows have NaN or infinite .* first at row 7"),
-    "words": (gaussian(2), np.full((9, 2), "a"), {}, "x must be an array of numbers; got <U1"),
+    "words": (gaussian(2), np.full((9, 2), "a"), {}, "x must be an array of real numbers; got <U1"),
     "a list of numbers": (gaussian(2), np.arange(9.0), {}, r"rows \[n, ...\]; got shape \(9,\)"),
     "another shape": (gaussian(3), TABLE, {}, r"shape of the model, \(3,\); got \(2,\)"),
     "few rows": (gaussian(2), TABLE[:5], {}, "x has 5 rows, .* fewer than two to learn from"),
@@ -140,7 +140,7 @@ WRONG = {
         {"cond": CLASSES[:5]},
         "a row for each of the 90",
     ),
-    "no model": (gaussian, TABLE, {}, "model must be a Density; got function. Call it"),
+    "no model": (gaussian, TABLE, {}, "model must be a Density; got function gaussian. Call it"),
     "no patience": (gaussian(2), TABLE, {"patience": 0}, "patience must be"),
     "no rate": (gaussian(2), TABLE, {"learning_rate": 0.0}, "learning_rate must be"),
     "no share": (gaussian(2), TABLE, {"test_share": 0}, "test_share must be"),

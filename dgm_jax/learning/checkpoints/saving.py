@@ -43,8 +43,8 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path | str, *, keep: int = 3):
-        checks.positive_int(keep, "keep")
-        self.directory = Path(directory).absolute()
+        keep = checks.positive_int(keep, "keep")
+        self.directory = checks.path(directory, "directory").absolute()
         self._keep = keep
         self._open()
 
@@ -80,7 +80,7 @@ class Checkpoints:
 
         `NotFinite`, a `ValueError`, names an array with NaN or infinity; then nothing is written.
         """
-        checks.positive_int(step, "step", least=0)
+        step = checks.positive_int(step, "step", least=0)
         processes.from_first(lambda: confirm(self.directory.parent))
         latest = self.latest
         if latest is not None and step <= latest:

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from ... import checks
 from ...protocol import Array, Key, Params
 from ..adapter import Dense, linen
-from .encodings import Encoding, encoded
+from .encodings import Encoding, check_encoding, encoded
 
 
 class Head(NamedTuple):
@@ -89,3 +90,10 @@ class Channels(NamedTuple):
     def _entries(self, x, dtype):
         """[..., channels] -> [..., channels, e]."""
         return encoded(x, self.encoding, dtype).astype(dtype)
+
+
+def check_channels(encoding: Encoding | None, head: Head | None) -> None:
+    """`InputError` for what is no encoding or no head; None is the one of numbers, the linear."""
+    check_encoding(encoding)
+    if head is not None:
+        checks.noun(head, Head, "head")

@@ -111,16 +111,9 @@ class RowConv(linen.Module):
         return y + bias
 
 
-def check_picture(shape: tuple[int, int, int], **sizes: int) -> None:
-    """(H, W, C), and positive sizes."""
-    checks.image_shape(shape)
-    for name, value in sizes.items():
-        checks.positive_int(value, name)
-
-
-def check_kernels(**sizes: int) -> None:
-    """Odd, and at least 3."""
-    for name, value in sizes.items():
-        checks.positive_int(value, name, least=3)
-        if value % 2 == 0:
-            raise checks.InputError(f"{name} must be odd, to have a middle; got {value}.")
+def odd(size: int, name: str) -> int:
+    """A kernel's size: at least 3, and odd."""
+    size = checks.positive_int(size, name, least=3)
+    if size % 2 == 0:
+        raise checks.InputError(f"{name} must be odd, to have a middle; got {size}.")
+    return size

@@ -36,7 +36,10 @@ def naive(
     levels: whether x holds integers. Such a net has no derivative by x, and so no `linearize`.
     Cost: `unroll` d + 1 passes.
     """
-    checks.positive_int(dim, "dim")
+    checks.function(init, "init")
+    checks.function(apply, "apply")
+    dim, levels = checks.positive_int(dim, "dim"), checks.flag(levels, "levels")
+    cond_shape = checks.cond_shape(cond_shape)
     order = checks.permutation(np.arange(dim) if order is None else order, dim)
     net = _Naive(apply, dim, order, levels)
     return CausalNet(init, apply, net.unroll, None if levels else net.linearize, cond_shape)

@@ -23,7 +23,7 @@ def one_hot(num_levels: int) -> Encoding:
     A unit can then tell levels apart in any way, where one number would make it monotone in them.
     Level 0 needs no weights, the bias has them; so two levels are one entry, the bit itself.
     """
-    checks.positive_int(num_levels, "num_levels", least=2)
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     size = num_levels - 1
     return Encoding(
         num_levels,
@@ -34,13 +34,19 @@ def one_hot(num_levels: int) -> Encoding:
 
 def scaled(num_levels: int) -> Encoding:
     """One number, the K levels spread evenly over [-1, 1]: for many, ordered levels."""
-    checks.positive_int(num_levels, "num_levels", least=2)
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     half = (num_levels - 1) / 2
     return Encoding(
         num_levels,
         1,
         lambda x: (x / half - 1)[..., None],
     )
+
+
+def check_encoding(encoding: Encoding | None) -> None:
+    """`InputError` for what is no encoding; None is the one of numbers."""
+    if encoding is not None:
+        checks.noun(encoding, Encoding, "encoding")
 
 
 def encoded(x: Array, encoding: Encoding | None, dtype) -> Array:

@@ -2,11 +2,12 @@
 
 import jax
 
+from ... import checks
 from ...protocol import CausalNet, Shape
 from ..adapter import Dense, linen
-from .channels import Channels, Head
+from .channels import Channels, Head, check_channels
 from .conditions import of_condition, of_row
-from .convolutions import CausalConv, RowConv, check_kernels, check_picture
+from .convolutions import CausalConv, RowConv, odd
 from .encodings import Encoding
 from .gates import tanh_gate
 from .stepwise import stepwise
@@ -33,8 +34,13 @@ def gated_pixelcnn(
     Cost: ((k + 1)² + 5) hidden² multiplications a layer and pixel.
     van den Oord et al. (2016), "Conditional image generation with PixelCNN decoders", figure 2.
     """
-    check_picture(shape, hidden=hidden, num_layers=num_layers)
-    check_kernels(kernel_size=kernel_size, first_kernel_size=first_kernel_size)
+    shape = checks.image_shape(shape)
+    hidden = checks.positive_int(hidden, "hidden")
+    num_layers = checks.positive_int(num_layers, "num_layers")
+    kernel_size = odd(kernel_size, "kernel_size")
+    first_kernel_size = odd(first_kernel_size, "first_kernel_size")
+    num_outputs = checks.positive_int(num_outputs, "num_outputs")
+    check_channels(encoding, head)
     size = Channels(shape[2], num_outputs, encoding, head).size
     return stepwise(
         HorizontalStack(size, shape[1], hidden, num_layers, kernel_size, first_kernel_size),

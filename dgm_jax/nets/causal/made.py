@@ -18,7 +18,7 @@ from ... import checks
 from ...arrays import places, same_rank
 from ...protocol import Array, CausalNet, Key, Params, Shape
 from .definition import naive
-from .encodings import Encoding, batch_of, encoded
+from .encodings import Encoding, batch_of, check_encoding, encoded
 from .linearized import Derivative, LinearCausalNet, derivative, rows_from
 from .substitution import unroll
 from .triangular import Layers, evaluate
@@ -81,21 +81,21 @@ def made(
     Cost: `apply`, and `unroll` with "unit_once", each take at most one dense pass, Σ in·out
     multiply-adds an example.
     """
-    checks.positive_int(dim, "dim")
-    checks.widths(hidden)
+    dim = checks.positive_int(dim, "dim")
+    hidden = checks.widths(hidden, fewest=1)
     checks.function(activation, "activation")
-    checks.positive_int(num_outputs, "num_outputs")
-    checks.cond_shape(cond_shape)
+    num_outputs = checks.positive_int(num_outputs, "num_outputs")
+    cond_shape = checks.cond_shape(cond_shape)
     checks.choice(inverse, INVERSES, "inverse")
-    if not len(hidden):
-        raise checks.InputError("hidden must name at least one layer; got ().")
+    check_encoding(encoding)
+    residual = checks.flag(residual, "residual")
+    direct = None if direct is None else checks.flag(direct, "direct")
     if residual and (len(hidden) % 2 == 0 or len(set(hidden)) > 1):
         raise checks.InputError(
             f"hidden must be an odd number of equal widths where residual=True; got {hidden}."
         )
-    if not tolerance >= 0:
-        raise checks.InputError(f"tolerance must be at least 0; got {tolerance!r}.")
-    checks.rate(dropout, "dropout")
+    tolerance = checks.not_negative(tolerance, "tolerance")
+    dropout = checks.rate(dropout, "dropout")
     order = checks.permutation(np.arange(dim) if order is None else order, dim)
 
     of_unroll, of_pass = _few_blocks(dim, hidden)
@@ -131,7 +131,7 @@ def _few_blocks(dim, hidden):
 def _blocks(value, dim, default, name):
     if value is None:
         return default
-    checks.positive_int(value, name)
+    value = checks.positive_int(value, name)
     if value > dim:
         raise checks.InputError(f"{name} must be at most dim={dim}; got {value}.")
     return value

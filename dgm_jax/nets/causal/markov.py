@@ -28,11 +28,10 @@ def markov(
     `apply` and `unroll` multiply dim · (w e + c) · hidden[0] and so on; the step keeps w values.
     Lecture: the Markov property; here with a net where a table would need K^w rows.
     """
-    checks.positive_int(dim, "dim")
-    checks.positive_int(window, "window")
-    checks.widths(hidden)
-    if not len(hidden):
-        raise checks.InputError("hidden must name at least one layer; got ().")
+    dim = checks.positive_int(dim, "dim")
+    window = checks.positive_int(window, "window")
+    hidden = checks.widths(hidden, fewest=1)
+    num_outputs = checks.positive_int(num_outputs, "num_outputs")
     body = Markov(num_outputs, window, tuple(hidden))
     return stepwise(
         body, (1, dim, 1), num_outputs=num_outputs, encoding=encoding, cond_shape=cond_shape

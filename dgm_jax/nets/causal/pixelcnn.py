@@ -2,11 +2,12 @@
 
 import jax
 
+from ... import checks
 from ...protocol import CausalNet, Shape
 from ..adapter import Dense, linen
-from .channels import Channels, Head
+from .channels import Channels, Head, check_channels
 from .conditions import of_condition
-from .convolutions import CausalConv, check_kernels, check_picture
+from .convolutions import CausalConv, odd
 from .encodings import Encoding
 from .stepwise import stepwise
 
@@ -39,8 +40,13 @@ def pixelcnn(
     Cost: (4 + (k² + 1) / 2) hidden² multiplications a block and pixel, in the parallel pass
     (4 + k (k + 1) / 2) hidden². van den Oord et al. (2016), "Pixel recurrent neural networks", 3.4.
     """
-    check_picture(shape, hidden=hidden, num_layers=num_layers)
-    check_kernels(kernel_size=kernel_size, first_kernel_size=first_kernel_size)
+    shape = checks.image_shape(shape)
+    hidden = checks.positive_int(hidden, "hidden")
+    num_layers = checks.positive_int(num_layers, "num_layers")
+    kernel_size = odd(kernel_size, "kernel_size")
+    first_kernel_size = odd(first_kernel_size, "first_kernel_size")
+    num_outputs = checks.positive_int(num_outputs, "num_outputs")
+    check_channels(encoding, head)
     size = Channels(shape[2], num_outputs, encoding, head).size
     body = PixelCNN(size, shape[1], hidden, num_layers, kernel_size, first_kernel_size)
     return stepwise(

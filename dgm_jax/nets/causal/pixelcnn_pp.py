@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from ... import checks
 from ...protocol import CausalNet, Shape
 from ..adapter import Dense, linen
-from .channels import Channels, Head
+from .channels import Channels, Head, check_channels
 from .conditions import of_condition, of_row
-from .convolutions import CausalConv, RowConv, check_kernels, check_picture
+from .convolutions import CausalConv, RowConv, odd
 from .encodings import Encoding
 from .gates import gated_residual
 from .stepwise import stepwise
@@ -44,9 +44,13 @@ def pixelcnn_pp(
     Salimans et al. (2017), "PixelCNN++", 2.3-2.5; its mixture of logistics for colours is
     `likelihoods.discretized_logistic`.
     """
-    check_picture(shape, hidden=hidden, num_layers=num_layers)
-    check_kernels(kernel_size=kernel_size)
-    checks.rate(dropout, "dropout")
+    shape = checks.image_shape(shape)
+    hidden = checks.positive_int(hidden, "hidden")
+    num_layers = checks.positive_int(num_layers, "num_layers")
+    kernel_size = odd(kernel_size, "kernel_size")
+    num_outputs = checks.positive_int(num_outputs, "num_outputs")
+    check_channels(encoding, head)
+    dropout = checks.rate(dropout, "dropout")
     size = Channels(shape[2], num_outputs, encoding, head).size
     return stepwise(
         Pixels(size, shape[1], hidden, num_layers, kernel_size, dropout),

@@ -9,9 +9,9 @@ import numpy as np
 from ... import checks
 from ...protocol import CausalNet, Shape
 from ..adapter import Dense, linen
-from .channels import Channels, Head
+from .channels import Channels, Head, check_channels
 from .conditions import of_condition
-from .convolutions import CausalConv, check_kernels, check_picture
+from .convolutions import CausalConv, odd
 from .encodings import Encoding
 from .gates import gated_residual
 from .stepwise import stepwise
@@ -41,11 +41,15 @@ def pixelsnail(
     Cost: 6 (k // 2 + 1)² hidden² multiplications a pixel for each of the num_convs, and
     2 (H W)² hidden for each attention. Chen et al. (2018), "PixelSNAIL", figure 2.
     """
-    check_picture(
-        shape, hidden=hidden, num_layers=num_layers, num_convs=num_convs, num_heads=num_heads
-    )
-    check_kernels(kernel_size=kernel_size)
-    checks.rate(dropout, "dropout")
+    shape = checks.image_shape(shape)
+    hidden = checks.positive_int(hidden, "hidden")
+    num_layers = checks.positive_int(num_layers, "num_layers")
+    num_convs = checks.positive_int(num_convs, "num_convs")
+    num_heads = checks.positive_int(num_heads, "num_heads")
+    kernel_size = odd(kernel_size, "kernel_size")
+    num_outputs = checks.positive_int(num_outputs, "num_outputs")
+    check_channels(encoding, head)
+    dropout = checks.rate(dropout, "dropout")
     if hidden % num_heads:
         raise checks.InputError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
     size = Channels(shape[2], num_outputs, encoding, head).size

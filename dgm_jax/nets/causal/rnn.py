@@ -33,10 +33,11 @@ def rnn(
     pass in arithmetic, dim small steps in time; `unroll` takes no more, and keeps the state only.
     Cho et al. (2014); Hochreiter & Schmidhuber (1997), forget gate open at the start (bias 1).
     """
-    checks.positive_int(dim, "dim")
+    dim = checks.positive_int(dim, "dim")
     checks.choice(cell, CELLS, "cell")
-    checks.positive_int(hidden, "hidden")
-    checks.positive_int(num_layers, "num_layers")
+    hidden = checks.positive_int(hidden, "hidden")
+    num_layers = checks.positive_int(num_layers, "num_layers")
+    num_outputs = checks.positive_int(num_outputs, "num_outputs")
     body = Recurrent(num_outputs, cell, hidden, num_layers)
     return stepwise(
         body, (1, dim, 1), num_outputs=num_outputs, encoding=encoding, cond_shape=cond_shape
@@ -72,6 +73,7 @@ def orthogonal(key, shape):
 
 
 def gru(recurrent, inner, h, a):
+    """(h', h') with h' = (1 - z) ∘ n + z ∘ h; a = W x + b of the gates r, z and of n. [B, 3 n]"""
     a_r, a_z, a_n = jnp.split(a, 3, -1)
     u_r, u_z, u_n = jnp.split(h @ recurrent, 3, -1)
     z = jax.nn.sigmoid(a_z + u_z)
@@ -81,6 +83,7 @@ def gru(recurrent, inner, h, a):
 
 
 def lstm(recurrent, state, a):
+    """((s', h'), h') with h' = σ(o) ∘ tanh(s'); a = W x + b of i, f, g and o. [B, 4 n]"""
     s, h = state
     i, f, g, o = jnp.split(a + h @ recurrent, 4, -1)
     s = jax.nn.sigmoid(f + 1) * s + jax.nn.sigmoid(i) * jnp.tanh(g)

@@ -20,7 +20,7 @@ from ... import checks
 from ...arrays import places
 from ...protocol import Array, CausalNet, Key, Params, Shape, split
 from ..adapter import linen
-from .channels import Channels, Head
+from .channels import Channels, Head, check_channels
 from .conditions import PerStep, check_per_step
 from .definition import naive
 from .encodings import Encoding, batch_of
@@ -58,9 +58,10 @@ def stepwise(
     With a key, `apply` and `unroll` of one batch shape have the same dropout.
     Cost: `apply` one pass; `unroll` the arithmetic of one pass, in H·W small steps.
     """
-    checks.positive_int(num_outputs, "num_outputs")
-    checks.cond_shape(cond_shape)
+    num_outputs = checks.positive_int(num_outputs, "num_outputs")
+    cond_shape = checks.cond_shape(cond_shape)
     height, width, num_channels = shape
+    check_channels(encoding, head)
     if cond_shape is not None:
         check_per_step(cond_shape, height, width)
     in_raster = np.arange(height * width)
@@ -284,8 +285,10 @@ def _first(cond):
 
 
 def zeros_like(tree):
+    """Zeros in the place of each leaf."""
     return jax.tree.map(jnp.zeros_like, tree)
 
 
 def dtype_of(params):
+    """The dtype of the parameters, in which a net computes."""
     return jax.tree.leaves(params)[0].dtype

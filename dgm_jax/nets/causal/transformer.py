@@ -59,13 +59,17 @@ def transformer(
     a window 4 hidden · window at most. `unroll` keeps keys and values, 2 hidden · min(window, dim)
     numbers a layer, and costs no more than the pass: linear in dim with a window.
     """
-    checks.positive_int(dim, "dim")
-    for value, name in ((hidden, "hidden"), (num_layers, "num_layers"), (num_heads, "num_heads")):
-        checks.positive_int(value, name)
+    dim = checks.positive_int(dim, "dim")
+    num_outputs = checks.positive_int(num_outputs, "num_outputs")
+    hidden, num_layers = (
+        checks.positive_int(hidden, "hidden"),
+        checks.positive_int(num_layers, "num_layers"),
+    )
+    num_heads = checks.positive_int(num_heads, "num_heads")
     if window is not None:
-        checks.positive_int(window, "window")
+        window = checks.positive_int(window, "window")
     checks.choice(positions, POSITIONS, "positions")
-    checks.rate(dropout, "dropout")
+    dropout = checks.rate(dropout, "dropout")
     if hidden % num_heads:
         raise checks.InputError(f"num_heads must divide hidden={hidden}; got {num_heads}.")
     grid = _axes(grid, dim)
@@ -89,9 +93,7 @@ def transformer(
 
 def _axes(grid, dim):
     """The axes that are longer than one, of a grid of dim places; a line is one axis."""
-    grid = (dim,) if grid is None else tuple(grid)
-    for size in grid:
-        checks.positive_int(size, "each entry of grid")
+    grid = (dim,) if grid is None else checks.shape(grid, "grid")
     if math.prod(grid) != dim:
         raise checks.InputError(f"grid must have dim={dim} steps; got {grid}.")
     return tuple(size for size in grid if size > 1) or (1,)
@@ -100,7 +102,7 @@ def _axes(grid, dim):
 def _order(order, dim, positions):
     if order is None:
         return None
-    checks.permutation(order, dim)
+    order = checks.permutation(order, dim)
     if positions == "rotary":
         raise checks.InputError(
             "order needs positions='learned': rotary ones know steps, not places."

@@ -32,12 +32,13 @@ def wavenet(
     Costs: `apply` 2 dim · layers · hidden (2 k hidden + hidden + skip) and the MLP; `unroll` the
     same, and for each layer a queue of (k - 1) d + 1 steps. van den Oord et al. (2016), eqs. 2-3.
     """
-    checks.positive_int(dim, "dim")
-    checks.positive_int(hidden, "hidden")
-    receptive_field(dilations, kernel_size)
+    dim = checks.positive_int(dim, "dim")
+    hidden = checks.positive_int(hidden, "hidden")
+    dilations, kernel_size = _checked(dilations, kernel_size)
+    num_outputs = checks.positive_int(num_outputs, "num_outputs")
     skip = 2 * hidden if skip is None else skip
-    checks.positive_int(skip, "skip")
-    body = WaveNet(num_outputs, hidden, skip, tuple(dilations), kernel_size)
+    skip = checks.positive_int(skip, "skip")
+    body = WaveNet(num_outputs, hidden, skip, dilations, kernel_size)
     return stepwise(
         body, (1, dim, 1), num_outputs=num_outputs, encoding=encoding, cond_shape=cond_shape
     )
@@ -45,14 +46,13 @@ def wavenet(
 
 def receptive_field(dilations: Sequence[int], kernel_size: int = 2) -> int:
     """R = 1 + (kernel_size - 1) Σ dilations: what an output of `wavenet` sees, in values."""
-    if isinstance(dilations, (str, int)) or not hasattr(dilations, "__len__") or not len(dilations):
-        raise checks.InputError(
-            f"dilations must be a sequence such as (1, 2, 4, 8); got {dilations!r}."
-        )
-    for dilation in dilations:
-        checks.positive_int(dilation, f"each entry of dilations={tuple(dilations)}")
-    checks.positive_int(kernel_size, "kernel_size", least=2)
+    dilations, kernel_size = _checked(dilations, kernel_size)
     return 1 + (kernel_size - 1) * sum(dilations)
+
+
+def _checked(dilations, kernel_size):
+    dilations = checks.shape(dilations, "dilations", "a sequence such as (1, 2, 4, 8)")
+    return dilations, checks.positive_int(kernel_size, "kernel_size", least=2)
 
 
 class WaveNet(linen.Module):

@@ -274,7 +274,7 @@ def test_costs_and_parameters_are_those_told():
         ),
         ({"dropout": -0.1}, r"dropout must be in \[0, 1\); got -0.1"),
         ({"grid": (2, 2)}, r"grid must have dim=3 steps; got \(2, 2\)"),
-        ({"grid": (3, 0)}, "each entry of grid must be an integer of at least 1; got 0"),
+        ({"grid": (3, 0)}, "each entry of grid=.* must be an integer of at least 1; got 0"),
         ({"order": [0, 1, 1]}, "order must be a permutation of the integers 0..2"),
         ({"order": [2, 1, 0], "positions": "rotary"}, "order needs positions='learned'"),
     ],

@@ -1,0 +1,1124 @@
+"""One good call of each public function, and the kind of each of its arguments."""
+
+import functools
+import inspect
+import pkgutil
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import distrax
+import flax.linen as linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import dgm_jax
+from dgm_jax import (
+    autoregressive,
+    bijectors,
+    combinators,
+    data,
+    distributions,
+    flows,
+    learning,
+    likelihoods,
+    measure,
+    metrics,
+    nets,
+    objectives,
+    plots,
+    protocol,
+    runs,
+)
+from tests.helpers import drawn, points
+from tests.sweep.values import (
+    ANYTHING,
+    COND_SHAPE,
+    EITHER,
+    FLAG,
+    FLOATS,
+    FUNCTION,
+    IMAGE,
+    INSIDE,
+    KEY,
+    NOT_NEGATIVE,
+    NUMBER,
+    PATH,
+    POSITIVE,
+    REFUSED,
+    SEED,
+    SHAPE,
+    SHARE,
+    TEXT,
+    WIDTHS,
+    Kind,
+    arrays,
+    choice,
+    mask,
+    noun,
+    optional,
+    or_one,
+    permutation,
+    sizes,
+    whole,
+)
+
+RAW_KEY = jax.random.key(0)
+
+
+class Entry(NamedTuple):
+    call: Callable
+    good: dict[str, Any]
+    kinds: dict[str, Kind]
+    told: dict[str, str] = {}  # argument: the name that an error tells, where it is another
+    raises: tuple[type, ...] = ()  # documented beside ValueError and TypeError of ours
+
+
+# ------------------------------------------------------------------------- what is swept
+PACKAGES = [name for name in dgm_jax.__all__ if name not in ("protocol", "checks", "arrays")]
+INNER = {  # public to their own package, or given code and not values
+    "runs.benchmark": "the frame of a command, given its code",
+    "runs.experiment": "the frame of a command, given its code",
+    "runs.keep": "the frame of a command, given its code",
+    "runs.parse": "the frame of a command, given its code",
+    "plots.tile": "a part of sample_grid",
+    "plots.plane_points": "a part of densities",
+    "plots.on_grid": "a part of densities",
+    "plots.line": "a part of curves",
+    "plots.label_ends": "a part of curves",
+    "plots.new_figure": "a part of every picture",
+    "plots.plain": "a part of every picture",
+}
+
+
+def public() -> dict[str, Callable]:
+    """Functions and classes with code, by the package that shows them: dgm_jax.<package>.<name>."""
+    found = {}
+    for package in PACKAGES:
+        module = getattr(dgm_jax, package)
+        for name, value in vars(module).items():
+            home = getattr(value, "__module__", "")
+            ours = callable(value) and home.startswith(f"dgm_jax.{package}")
+            fields_only = inspect.isclass(value) and issubclass(value, (tuple, BaseException))
+            dataclass = hasattr(value, "__dataclass_fields__")
+            if ours and not name.startswith("_") and not fields_only and not dataclass:
+                found[f"{package}.{name}"] = value
+    return found
+
+
+def subpackages() -> list[str]:
+    """Those whose names no package shows would be missed."""
+    return [info.name for info in pkgutil.iter_modules(dgm_jax.__path__)]
+
+
+# ---------------------------------------------------------------- small models to sweep on
+H = {"hidden": (4,)}
+LAW = bijectors.affine()
+FLOW = flows.coupling(3, hidden=(4,))
+BASE = distributions.standard_normal(3)
+MODEL = combinators.pushforward(FLOW, BASE)
+PARAMS = drawn(MODEL)
+X = points(5, 3)
+CONDITIONAL = likelihoods.bernoulli()
+CATEGORICAL = likelihoods.categorical(3)
+MADE = nets.made(3, hidden=(4,), num_outputs=2)
+MADE_BITS = autoregressive.made(3, CONDITIONAL, hidden=(4,))
+BITS = np.array([[0, 1, 1], [1, 0, 1]])
+NOISE = distributions.uniform_noise((3,))
+NET = nets.mlp(2, 4, hidden=(3,))
+ACTNORM = combinators.pushforward(flows.actnorm(3), BASE)
+VECTOR, SQUARE = points(3), np.eye(3, dtype=np.float32)[[2, 0, 1]]
+FIELD = flows.mlp_field(3, hidden=(4,))
+CNF = combinators.pushforward(flows.cnf(3, hidden=(4,)), BASE)
+TINY_IMAGE = (4, 4, 2)
+STUDENT = combinators.pushforward(flows.iaf(3, hidden=(4,), num_layers=1), BASE)
+
+
+first_batch = data.batches
+
+
+def diagonal(f):
+    return distrax.MultivariateNormalDiag(f[..., :2], jnp.exp(f[..., 2:]))
+
+
+DECODER = combinators.conditional(NET, diagonal, cond_shape=(2,))
+LATENT = combinators.latent_variable(distributions.standard_normal(2), DECODER, DECODER)
+ENCODED = flows.coupling(3, hidden=(4,), cond_shape=(4,))
+
+
+@functools.wraps(learning.fit_to_data)
+def fitted(*args, **options):
+    return learning.fit_to_data(*args, **options).params
+
+
+def first_sum(key, x):
+    return (x[0] if isinstance(x, tuple) else x).sum(-1)
+
+
+def decay(key):
+    return {"w": jnp.ones(2)}
+
+
+def square(params, key, batch):
+    return (params["w"] ** 2).sum(), {}
+
+
+DESCENT = learning.gradient_descent(decay, square, optax.sgd(0.1))
+STILL = protocol.Algorithm(
+    lambda key: {"w": jnp.ones(2)}, lambda state, key, batch: (state, {"m": jnp.zeros(())})
+)
+
+
+def opened(directory, keep):
+    with learning.Checkpoints(directory, keep=keep) as checkpoints:
+        return checkpoints.directory.name
+
+
+class Dense(linen.Module):
+    @linen.compact
+    def __call__(self, x):
+        return linen.Dense(2)(x)
+
+
+class Normed(linen.Module):
+    @linen.compact
+    def __call__(self, x, train):
+        return linen.BatchNorm(use_running_average=not train)(x)
+
+
+SHARE_OF_ROWS = Kind(lambda v: EITHER if POSITIVE.canonical(v) is not REFUSED else REFUSED)
+
+
+# ------------------------------------------------------------- kinds by the usual names
+LAW_OR_NONE = optional(noun(bijectors.affine))
+COND = Kind(lambda v: None if v is None else REFUSED)  # of models without a condition
+PARAMETERS = noun()
+USUAL = {
+    "dim": whole(),
+    "num_layers": whole(),
+    "num_outputs": whole(),
+    "num_components": whole(),
+    "num_blocks": whole(0),
+    "num_samples": whole(),
+    "num_scales": whole(),
+    "num_steps": whole(),
+    "num_levels": whole(2),
+    "hidden": WIDTHS,
+    "shape": IMAGE,
+    "window": whole(),
+    "kernel_size": whole(),
+    "first_kernel_size": whole(),
+    "cond_shape": COND_SHAPE,
+    "activation": FUNCTION,
+    "dropout": SHARE,
+    "residual": FLAG,
+    "direct": optional(FLAG),
+    "unroll": FLAG,
+    "shared": FLAG,
+    "zero_last": FLAG,
+    "inverse": choice("unit_once", "fixed_point", "block_fixed_point", "naive"),
+    "density_blocks": optional(whole()),
+    "tolerance": NOT_NEGATIVE,
+    "bound": POSITIVE,
+    "law": LAW_OR_NONE,
+    "net": FUNCTION,
+    "event_ndims": whole(),
+    "seed": SEED,
+    "key": KEY,
+    "cond": COND,
+    "params": PARAMETERS,
+    "solver": noun(bijectors.ode_solver),
+    "encoding": optional(noun(nets.one_hot)),
+    "conditional": noun(likelihoods.bernoulli),
+    "order": optional(permutation(3)),
+    "head": optional(noun()),
+    "noise": choice("rademacher", "gaussian"),
+    "num_heads": whole(),
+    "positions": choice("learned", "rotary"),
+    "form": choice("plu", "qr"),
+    "x": arrays("f", event=1),
+    "model": noun(flows.maf),
+    "title": TEXT,
+    "logx": FLAG,
+    "logy": FLAG,
+    "axis_name": optional(TEXT),
+    "init": FUNCTION,
+    "init_state": optional(FUNCTION),
+    "weights": optional(noun()),
+    "ema_decay": optional(INSIDE),
+}
+
+
+def of(call: Callable, good: dict | None = None, told=None, raises=(), **kinds: Kind) -> Entry:
+    """An entry whose kinds are the usual ones of their names, but for those given."""
+    names = [p for p in inspect.signature(call).parameters if p != "self"]
+    every = {name: kinds.get(name) or USUAL.get(name) for name in names}
+    missing = [name for name, kind in every.items() if kind is None]
+    assert not missing and kinds.keys() <= set(names), (call, missing, kinds.keys() - set(names))
+    return Entry(call, good or {}, every, told or {}, raises)
+
+
+MADE_OPTIONS = {"num_blocks": optional(whole())}
+OF_LAYER = {"hidden": sizes(fewest=1), **MADE_OPTIONS}
+PICTURE = {"shape": (2, 2, 1), "hidden": 2, "num_layers": 1}
+ONE_WIDTH = {"hidden": whole()}
+FLOW_OF_IMAGES = {"shape": TINY_IMAGE, "hidden": 2, "num_blocks": 1}
+
+TABLE = {
+    # ------------------------------------------------------------------------- bijectors
+    "bijectors.Autoregressive": of(
+        bijectors.Autoregressive,
+        {"net": MADE, "params": drawn(MADE), "law": LAW, "dim": 3},
+        net=noun(nets.made),
+        params=ANYTHING,
+        law=noun(bijectors.affine),
+        key=optional(KEY),
+    ),
+    "bijectors.MixtureLogisticCDF": of(
+        bijectors.MixtureLogisticCDF,
+        {
+            "mixture": bijectors.Mixture(*np.zeros((3, 3, 2), np.float32)),
+            "log_scale": VECTOR,
+            "shift": VECTOR,
+            "dtype": np.float32,
+        },
+        mixture=noun(),
+        log_scale=arrays("f", event=0),
+        shift=arrays("f", event=0),
+        dtype=noun(),
+    ),
+    "bijectors.mixture_logistic_cdf": of(bijectors.mixture_logistic_cdf),
+    "bijectors.Continuous": of(
+        bijectors.Continuous,
+        {"field": FIELD, "params": drawn(FIELD), "dim": 3},
+        field=noun(flows.mlp_field),
+        params=ANYTHING,
+        key=optional(KEY),
+    ),
+    "bijectors.divergence_by_autodiff": of(bijectors.divergence_by_autodiff, velocity=FUNCTION),
+    "bijectors.ode_solver": of(
+        bijectors.ode_solver,
+        time=POSITIVE,
+        rtol=POSITIVE,
+        atol=POSITIVE,
+        max_steps=whole(),
+        adjoint=choice("recursive", "backsolve", "direct"),
+    ),
+    "bijectors.Coupling": of(
+        bijectors.Coupling,
+        {"mask": np.array([True, False]), "conditioner": jnp.sin, "law": LAW},
+        mask=mask(2)._replace(more=lambda good: {}),
+        conditioner=FUNCTION,
+        law=noun(bijectors.affine),
+    ),
+    "bijectors.FactorOut": of(
+        bijectors.FactorOut,
+        {"rest": distrax.Inverse(bijectors.flatten((2, 2, 1))), "shape": (2, 2, 2)},
+        rest=noun(bijectors.flatten),
+    ),
+    "bijectors.additive": of(bijectors.additive),
+    "bijectors.affine": of(bijectors.affine),
+    "bijectors.contraction": of(bijectors.contraction, least=INSIDE),
+    "bijectors.Diagonal": of(
+        bijectors.Diagonal,
+        {"log_scale": VECTOR},
+        log_scale=arrays("f", event=-1),
+        shift=optional(FLOATS),
+    ),
+    "bijectors.Orthogonal": of(bijectors.Orthogonal, {"matrix": SQUARE}, matrix=FLOATS),
+    "bijectors.Triangular": of(
+        bijectors.Triangular,
+        {"matrix": SQUARE, "log_diagonal": VECTOR, "lower": True},
+        matrix=FLOATS,
+        log_diagonal=FLOATS,
+        lower=FLAG,
+    ),
+    "bijectors.householder": of(
+        bijectors.householder, {"vectors": points(2, 3)}, vectors=arrays("f", event=-1)
+    ),
+    "bijectors.NormalLogitCDF": of(bijectors.NormalLogitCDF),
+    "bijectors.Permutation": of(
+        bijectors.Permutation, {"order": [2, 0, 1]}, order=Kind(lambda v: EITHER)
+    ),
+    "bijectors.increasing_root": of(
+        bijectors.increasing_root,
+        {"f": lambda x: x**3 - 2, "low": np.zeros(2, np.float32), "high": 2 + points(2) ** 2},
+        f=Kind(lambda v: EITHER if callable(v) else REFUSED),
+        low=FLOATS,
+        high=FLOATS,
+        told={"low": "(low|high)"},
+        raises=(TypeError,),
+    ),
+    "bijectors.Scan": of(
+        lambda layer, params, num_layers, unroll: bijectors.Scan(
+            layer, params, num_layers, unroll=unroll
+        ),
+        {
+            "layer": bijectors.Diagonal,
+            "params": np.zeros((2, 3), np.float32),
+            "num_layers": 2,
+            "unroll": False,
+        },
+        layer=Kind(lambda v: EITHER if callable(v) else REFUSED),
+        params=ANYTHING,
+        raises=(TypeError,),
+    ),
+    "bijectors.rational_quadratic_spline": of(
+        bijectors.rational_quadratic_spline,
+        num_bins=whole(),
+        min_width=POSITIVE,
+        min_height=POSITIVE,
+        min_slope=POSITIVE,
+    ),
+    "bijectors.Rearrangement": of(
+        bijectors.Rearrangement,
+        {"shape_in": (2, 2), "shape_out": (4,), "to": jnp.ravel, "back": jnp.ravel},
+        shape_in=SHAPE,
+        shape_out=SHAPE,
+        to=FUNCTION,
+        back=FUNCTION,
+    ),
+    "bijectors.checkerboard": of(bijectors.checkerboard, {"shape": TINY_IMAGE}),
+    "bijectors.flatten": of(bijectors.flatten, {"shape": TINY_IMAGE}),
+    "bijectors.squeeze": of(bijectors.squeeze, {"shape": TINY_IMAGE}),
+    "bijectors.Sylvester": of(
+        bijectors.Sylvester,
+        {
+            "a": np.zeros((3, 2), np.float32),
+            "b": np.zeros((2, 3), np.float32),
+            "shift": np.zeros(2, np.float32),
+            "t": np.zeros((2, 2), np.float32),
+        },
+        a=FLOATS,
+        b=FLOATS,
+        shift=FLOATS,
+        t=FLOATS,
+        dtype=optional(noun()),
+        told={"a": "[ab]"},
+    ),
+    # --------------------------------------------------------------------- distributions
+    "distributions.Autoregressive": of(
+        distributions.Autoregressive,
+        {
+            "net": MADE,
+            "params": drawn(MADE),
+            "to_dist": likelihoods.gaussian().dist,
+            "shape": 3,
+            "num_outputs": 2,
+        },
+        net=noun(nets.made),
+        params=ANYTHING,
+        to_dist=FUNCTION,
+        shape=or_one(SHAPE),
+        key=optional(KEY),
+    ),
+    "distributions.uniform_noise": of(distributions.uniform_noise, {"shape": (3,)}, shape=SHAPE),
+    "distributions.Quantized": of(
+        distributions.Quantized,
+        {"distribution": BASE.dist({}), "num_levels": 2},
+        distribution=noun(distributions.standard_normal),
+        noise=optional(FUNCTION),
+        key=optional(KEY),
+    ),
+    "distributions.DiscretizedLogisticMixture": of(
+        distributions.DiscretizedLogisticMixture,
+        {"logits": points(2, 3), "means": points(2, 3), "log_scales": points(2, 3)},
+        logits=arrays("fib", event=1),
+        means=arrays("fib", event=1),
+        log_scales=arrays("fib", event=1),
+    ),
+    "distributions.Levels": of(
+        distributions.Levels, {"logits": points(2, 3)}, logits=arrays("f", event=-1)
+    ),
+    "distributions.standard_normal": of(distributions.standard_normal, {"dim": 3}),
+    "distributions.Pushforward": of(
+        distributions.Pushforward,
+        {"distribution": BASE.dist({}), "bijector": FLOW.bijector(drawn(FLOW))},
+        distribution=noun(distributions.standard_normal),
+        bijector=noun(bijectors.affine),
+        batch_shape=or_one(sizes(0), 0),
+    ),
+    # ------------------------------------------------------------------------------ nets
+    "nets.from_linen": of(
+        lambda module, shape: nets.from_linen(module, shape),
+        {"module": Dense(), "shape": (2,)},
+        module=noun(Dense),
+        shape=or_one(sizes(0), 0),
+        told={"shape": "shapes"},
+    ),
+    "nets.stateful": of(
+        lambda module, shape: nets.stateful(module, shape),
+        {"module": Normed(), "shape": (2,)},
+        module=noun(Normed),
+        shape=or_one(sizes(0), 0),
+        told={"shape": "shapes"},
+    ),
+    "nets.gated_pixelcnn": of(
+        nets.gated_pixelcnn, PICTURE, **ONE_WIDTH, kernel_size=whole(3), first_kernel_size=whole(3)
+    ),
+    "nets.pixelcnn": of(
+        nets.pixelcnn, PICTURE, **ONE_WIDTH, kernel_size=whole(3), first_kernel_size=whole(3)
+    ),
+    "nets.pixelcnn_pp": of(nets.pixelcnn_pp, PICTURE, **ONE_WIDTH, kernel_size=whole(3)),
+    "nets.pixelsnail": of(
+        nets.pixelsnail, PICTURE, **ONE_WIDTH, kernel_size=whole(3), num_convs=whole()
+    ),
+    "nets.made": of(nets.made, {"dim": 3, "num_outputs": 2, **H}, **OF_LAYER),
+    "nets.markov": of(
+        nets.markov, {"dim": 3, "window": 1, "num_outputs": 2, **H}, hidden=sizes(fewest=1)
+    ),
+    "nets.naive": of(
+        nets.naive, {"init": MADE.init, "apply": MADE.apply, "dim": 3}, apply=FUNCTION, levels=FLAG
+    ),
+    "nets.one_hot": of(nets.one_hot, {"num_levels": 3}),
+    "nets.scaled": of(nets.scaled, {"num_levels": 3}),
+    "nets.receptive_field": of(
+        nets.receptive_field, {"dilations": (1, 2)}, dilations=SHAPE, kernel_size=whole(2)
+    ),
+    "nets.rnn": of(
+        nets.rnn,
+        {"dim": 3, "hidden": 2, "num_outputs": 2},
+        **ONE_WIDTH,
+        cell=choice("gru", "lstm"),
+    ),
+    "nets.transformer": of(
+        nets.transformer,
+        {"dim": 3, "num_outputs": 2, "hidden": 2, "num_layers": 1, "num_heads": 1},
+        **ONE_WIDTH,
+        window=optional(whole()),
+        grid=optional(SHAPE),
+    ),
+    "nets.wavenet": of(
+        nets.wavenet,
+        {"dim": 3, "hidden": 2, "dilations": (1, 2), "num_outputs": 2},
+        **ONE_WIDTH,
+        dilations=SHAPE,
+        kernel_size=whole(2),
+        skip=optional(whole()),
+    ),
+    "nets.conv_resnet": of(
+        nets.conv_resnet,
+        {"shape": TINY_IMAGE, "out_channels": 2, "hidden": 2},
+        **ONE_WIDTH,
+        out_channels=whole(),
+    ),
+    "nets.gated_attention": of(
+        nets.gated_attention,
+        {"shape": TINY_IMAGE, "out_channels": 2, "hidden": 4, "num_heads": 2},
+        **ONE_WIDTH,
+        out_channels=whole(),
+    ),
+    "nets.mlp": of(
+        nets.mlp,
+        {"in_dims": 3, "out_dim": 2, **H},
+        in_dims=or_one(sizes(0, fewest=1), 0),
+        out_dim=whole(),
+    ),
+    "nets.irevnet": of(
+        nets.irevnet,
+        {"shape": TINY_IMAGE, "num_stages": 1, "num_layers": 1},
+        num_stages=whole(),
+        block=Kind(lambda v: None if v is None else EITHER if callable(v) else REFUSED),
+        raises=(TypeError,),
+    ),
+    "nets.revnet": of(
+        nets.revnet, {"block": nets.mlp(2, 2, hidden=(3,)), "num_layers": 2}, block=noun(nets.mlp)
+    ),
+    # ------------------------------------------------------------------------------ data
+    "data.batches": of(
+        lambda data, batch_size, seed: first_batch(data, batch_size, seed=seed)(0),
+        {"data": np.asarray(X), "batch_size": 2, "seed": 0},
+        data=Kind(lambda v: EITHER),
+        batch_size=whole(),
+    ),
+    "data.dequantize": of(
+        data.dequantize, {"key": RAW_KEY, "x": BITS}, x=arrays("i", event=0, numbers=True)
+    ),
+    "data.logit_map": of(
+        data.logit_map,
+        {"num_levels": 256},
+        alpha=INSIDE,
+        event_ndims=whole(0),
+    ),
+    "data.mu_law_decode": of(
+        data.mu_law_decode, {"levels": BITS}, levels=arrays("i", event=0, numbers=True)
+    ),
+    "data.mu_law_encode": of(
+        data.mu_law_encode, {"x": np.asarray(X)}, x=arrays("f", event=0, numbers=True)
+    ),
+    "data.quantize": of(
+        data.quantize,
+        {"x": np.abs(X), "num_levels": 8},
+        x=arrays("fib", event=0, numbers=True),
+    ),
+    "data.standardize": of(
+        data.standardize,
+        {"mean": np.zeros(3, np.float32), "std": np.ones(3, np.float32)},
+        mean=arrays("fib", event=0, lists=True),
+        std=arrays("fib", event=0, lists=True),
+        event_ndims=whole(0),
+    ),
+    "data.load": of(
+        data.load,
+        {"name": "digits"},
+        name=choice("digits"),
+        data_dir=optional(PATH),
+        raises=(FileNotFoundError,),
+    ),
+    "data.load_file": of(
+        data.load_file, {"path": "table.csv"}, path=PATH, raises=(FileNotFoundError,)
+    ),
+    "data.subset": of(
+        data.subset,
+        {"x": np.asarray(X), "num": 2},
+        x=arrays("fib", event=0, lists=True, nan=EITHER),
+        num=whole(),
+    ),
+    "data.checkerboard": of(data.checkerboard),
+    "data.gaussians": of(data.gaussians, num=whole(), radius=POSITIVE, scale=POSITIVE),
+    "data.moons": of(data.moons),
+    "data.pinwheel": of(data.pinwheel),
+    "data.rings": of(data.rings),
+    "data.spirals": of(data.spirals),
+    # ----------------------------------------------------------------------- combinators
+    "combinators.compose": of(
+        lambda flow: combinators.compose(FLOW, flow), {"flow": FLOW}, flow=noun(flows.maf)
+    ),
+    "combinators.repeat": of(
+        combinators.repeat, {"flow": FLOW, "num_layers": 2}, flow=noun(flows.maf)
+    ),
+    "combinators.invert": of(combinators.invert, {"flow": FLOW}, flow=noun(flows.maf)),
+    "combinators.factor_out": of(
+        combinators.factor_out, {"rest": FLOW, "shape": (2, 2, 2)}, rest=noun(flows.maf)
+    ),
+    "combinators.fixed": of(
+        combinators.fixed, {"bijector": distrax.Tanh()}, bijector=noun(bijectors.affine)
+    ),
+    "combinators.pushforward": of(
+        combinators.pushforward,
+        {"flow": FLOW, "base": BASE},
+        flow=noun(flows.maf),
+        base=noun(distributions.standard_normal),
+    ),
+    "combinators.preprocessed": of(
+        combinators.preprocessed,
+        {"model": MODEL, "preprocessing": data.standardize(0.0, 1.0)},
+        preprocessing=noun(data.standardize),
+    ),
+    "combinators.quantized": of(
+        combinators.quantized,
+        {"model": MODEL, "num_levels": 2},
+        noise=optional(noun(distributions.uniform_noise)),
+    ),
+    "combinators.conditional": of(
+        combinators.conditional,
+        {"net": NET, "to_dist": diagonal, "cond_shape": (2,)},
+        net=noun(nets.mlp),
+        to_dist=FUNCTION,
+        cond_shape=Kind(lambda v: REFUSED if v is None else COND_SHAPE.canonical(v)),
+    ),
+    "combinators.encoded": of(
+        combinators.encoded,
+        {"net": NET, "density": combinators.pushforward(ENCODED, BASE), "cond_shape": (2,)},
+        net=noun(nets.mlp),
+        density=noun(combinators.pushforward),
+        cond_shape=Kind(lambda v: REFUSED if v is None else COND_SHAPE.canonical(v)),
+    ),
+    "combinators.latent_variable": of(
+        combinators.latent_variable,
+        {"prior": distributions.standard_normal(2), "likelihood": DECODER, "posterior": DECODER},
+        prior=noun(distributions.standard_normal),
+        likelihood=noun(combinators.conditional),
+        posterior=noun(combinators.conditional),
+    ),
+    "combinators.adapt": of(
+        combinators.adapt, {"model": ACTNORM, "params": drawn(ACTNORM), "x": X}
+    ),
+    # ----------------------------------------------------------------------- likelihoods
+    "likelihoods.bernoulli": of(likelihoods.bernoulli),
+    "likelihoods.categorical": of(likelihoods.categorical, {"num_levels": 3}),
+    "likelihoods.discretized_logistic": of(likelihoods.discretized_logistic, {"num_levels": 3}),
+    "likelihoods.gaussian": of(likelihoods.gaussian),
+    "likelihoods.mixture": of(likelihoods.mixture, kind=choice("gaussian", "logistic")),
+    "likelihoods.factorised": of(
+        likelihoods.factorised,
+        {"net": NET, "conditional": CONDITIONAL, "shape": (2, 2)},
+        net=noun(nets.mlp),
+        shape=or_one(SHAPE),
+    ),
+    # ------------------------------------------------------------------------ objectives
+    "objectives.log_weights": of(
+        objectives.log_weights,
+        {"model": LATENT, "params": drawn(LATENT), "key": RAW_KEY, "x": points(5, 2)},
+        model=noun(combinators.latent_variable),
+        x=arrays("fib", event=1),
+        parts_key=optional(KEY),
+    ),
+    "objectives.dequantized_log_prob": of(
+        objectives.dequantized_log_prob,
+        {
+            "model": MODEL,
+            "noise": NOISE,
+            "params": {"model": PARAMS, "noise": {}},
+            "key": RAW_KEY,
+            "x": BITS,
+        },
+        noise=noun(distributions.uniform_noise),
+        x=arrays("i", event=1),
+        model_key=optional(KEY),
+    ),
+    "objectives.dequantized_nll": of(
+        objectives.dequantized_nll,
+        {
+            "model": MODEL,
+            "noise": NOISE,
+            "params": {"model": PARAMS, "noise": {}},
+            "key": RAW_KEY,
+            "x": BITS,
+        },
+        noise=noun(distributions.uniform_noise),
+        x=arrays("i", event=1),
+    ),
+    "objectives.mean_log_ratio": of(
+        objectives.mean_log_ratio,
+        {"log_p": VECTOR, "log_q": VECTOR + 1},
+        log_p=FLOATS,
+        log_q=FLOATS,
+        told={"log_p": "log_"},
+    ),
+    "objectives.reverse_kl": of(
+        objectives.reverse_kl,
+        {
+            "model": STUDENT,
+            "params": drawn(STUDENT),
+            "key": RAW_KEY,
+            "log_density": lambda x: -(x**2).sum(-1),
+            "num_samples": 2,
+        },
+        log_density=Kind(lambda v: EITHER if callable(v) else REFUSED),
+        raises=(TypeError,),
+    ),
+    "objectives.bits_per_dim": of(
+        objectives.bits_per_dim,
+        {"log_prob": VECTOR, "dim": 3},
+        log_prob=arrays("fib", event=0, numbers=True),
+        log_det=arrays("fib", event=0, numbers=True),
+    ),
+    "objectives.mean_and_stderr": of(
+        objectives.mean_and_stderr, {"values": VECTOR}, values=arrays("fib", event=0)
+    ),
+    "objectives.nll": of(
+        objectives.nll, {"model": MODEL, "params": PARAMS, "key": None, "x": X}, key=optional(KEY)
+    ),
+    # --------------------------------------------------------------------------- metrics
+    "metrics.active_units": of(
+        metrics.active_units,
+        {"means": np.asarray(X)},
+        means=arrays("fib", event=0, lists=True),
+        threshold=NOT_NEGATIVE,
+    ),
+    "metrics.expected_log_prob": of(
+        metrics.expected_log_prob,
+        {
+            "log_prob": lambda key, x: (x[0] if isinstance(x, tuple) else x).sum(-1),
+            "key": RAW_KEY,
+            "x": np.asarray(X),
+        },
+        log_prob=Kind(lambda v: EITHER if callable(v) else REFUSED),
+        x=arrays("fib", event=0, lists=True),
+        num_draws=whole(),
+        batch_size=whole(),
+        raises=(TypeError,),
+    ),
+    # ----------------------------------------------------------------------------- plots
+    "plots.sample_grid": of(
+        plots.sample_grid,
+        {"images": np.abs(np.asarray(points(4, 2, 2)))},
+        images=arrays("fib", event=0, lists=True),
+        columns=optional(whole()),
+        row_names=Kind(lambda v: EITHER),
+        column_names=Kind(lambda v: EITHER),
+        vmin=optional(NUMBER),
+        vmax=optional(NUMBER),
+    ),
+    "plots.densities": of(
+        plots.densities,
+        {"log_probs": {"p": lambda x: -(x**2).sum(-1)}, "resolution": 2},
+        log_probs=noun(),
+        bounds=Kind(lambda v: EITHER if isinstance(v, (list, tuple)) else REFUSED),
+        resolution=whole(2),
+        samples=optional(noun()),
+    ),
+    "plots.curves": of(
+        plots.curves,
+        {"series": {"a": ([1, 2], [1.0, 2.0])}, "xlabel": "x", "ylabel": "y"},
+        series=noun(),
+        xlabel=TEXT,
+        ylabel=TEXT,
+        baselines=optional(noun()),
+        colours=optional(noun()),
+    ),
+    "plots.bars": of(
+        plots.bars,
+        {"values": {"a": {"b": 1.0}}, "ylabel": "y"},
+        values=noun(),
+        ylabel=TEXT,
+        outlines=optional(noun()),
+    ),
+    "plots.save": of(
+        plots.save,
+        {"figure": plots.new_figure((1, 1)), "path": "figure.png"},
+        figure=noun(),
+        path=PATH,
+    ),
+    # -------------------------------------------------------------------------- learning
+    "learning.Checkpoints": of(
+        opened, {"directory": "checkpoints", "keep": 3}, directory=PATH, keep=whole()
+    ),
+    "learning.averaged": of(
+        learning.averaged, {"state": DESCENT.init(RAW_KEY)}, state=noun(learning.TrainState)
+    ),
+    "learning.data_mesh": of(learning.data_mesh, num_devices=optional(whole())),
+    "learning.replicate": of(
+        learning.replicate,
+        {"tree": np.ones(2), "mesh": learning.data_mesh(1)},
+        tree=ANYTHING,
+        mesh=noun(learning.data_mesh),
+        raises=(TypeError,),
+    ),
+    "learning.shard_batch": of(
+        learning.shard_batch,
+        {"batch": np.ones((2, 3)), "mesh": learning.data_mesh(1)},
+        batch=ANYTHING,
+        mesh=noun(learning.data_mesh),
+        raises=(TypeError,),
+    ),
+    "learning.expectation_maximization": of(
+        learning.expectation_maximization,
+        {"init": decay, "e_step": square, "m_step": square},
+        e_step=FUNCTION,
+        m_step=FUNCTION,
+    ),
+    "learning.gradient_descent": of(
+        learning.gradient_descent,
+        {"init": decay, "loss": square, "optimizer": optax.sgd(0.1)},
+        loss=FUNCTION,
+        optimizer=noun(optax.sgd),
+        compute_dtype=optional(noun()),
+    ),
+    "learning.langevin": of(
+        learning.langevin,
+        {"init": decay, "score": jnp.sin, "step_size": 0.1},
+        score=FUNCTION,
+        step_size=Kind(lambda v: v if callable(v) else POSITIVE.canonical(v)),
+        temperature=NOT_NEGATIVE,
+    ),
+    "learning.load": of(
+        learning.load, {"workdir": "run"}, workdir=PATH, raises=(FileNotFoundError,)
+    ),
+    "learning.fit": of(
+        learning.fit,
+        {"algorithm": STILL, "key": RAW_KEY, "num_steps": 2},
+        algorithm=noun(learning.gradient_descent),
+        draw=Kind(lambda v: None if v is None else EITHER if callable(v) else REFUSED),
+        fixed=ANYTHING,
+        raises=(TypeError,),
+    ),
+    "learning.train": of(
+        learning.train,
+        {"algorithm": STILL, "key": RAW_KEY, "num_steps": 1, "progress": False},
+        algorithm=noun(learning.gradient_descent),
+        batch=Kind(lambda v: None if v is None else EITHER if callable(v) else REFUSED),
+        evaluate=Kind(lambda v: None if v is None else EITHER if callable(v) else REFUSED),
+        monitor=Kind(lambda v: None if v is None else REFUSED),
+        minimise=FLAG,
+        eval_every=Kind(lambda v: None if v is None else REFUSED),  # without evaluate
+        patience=Kind(lambda v: None if v is None else REFUSED),
+        fixed=ANYTHING,
+        identity=Kind(lambda v: None if v is None else EITHER if isinstance(v, dict) else REFUSED),
+        recipe=optional(noun()),
+        log_every=whole(),
+        workdir=optional(PATH),
+        checkpoint_every=Kind(lambda v: None if v is None else REFUSED),
+        on_log=Kind(lambda v: None if v is None else EITHER if callable(v) else REFUSED),
+        progress=FLAG,
+        description=TEXT,
+        mesh=optional(noun(learning.data_mesh)),
+        raises=(TypeError,),
+    ),
+    "learning.fingerprint": of(
+        learning.fingerprint, {"tree": np.ones(2)}, tree=ANYTHING, raises=(TypeError,)
+    ),
+    "learning.fit_to_data": of(
+        fitted,
+        {"model": MODEL, "x": points(8, 3), "key": RAW_KEY, "num_steps": 1, "progress": False},
+        x=arrays("f", lists=True),
+        num_levels=Kind(lambda v: None if v is None else REFUSED),  # of integers
+        preprocessing=optional(noun(data.standardize)),
+        valid_share=SHARE_OF_ROWS,
+        test_share=SHARE_OF_ROWS,
+        split_seed=SEED,
+        batch_size=whole(),
+        learning_rate=POSITIVE,
+        weight_decay=NOT_NEGATIVE,
+        ema_decay=INSIDE,
+        eval_every=optional(whole()),
+        patience=whole(),
+        workdir=Kind(lambda v: None if v is None else EITHER if isinstance(v, str) else REFUSED),
+        progress=FLAG,
+    ),
+    "learning.alternate": of(
+        learning.alternate,
+        {"players": {"a": learning.Player(square, optax.sgd(0.1))}, "init": decay},
+        players=noun(),
+    ),
+    # -------------------------------------------------------------------- autoregressive
+    "autoregressive.density": of(
+        autoregressive.density,
+        {"net": MADE, "conditional": likelihoods.gaussian(), "shape": 3},
+        net=noun(nets.made),
+        shape=or_one(SHAPE),
+        family=noun(),
+    ),
+    "autoregressive.gated_pixelcnn": of(
+        autoregressive.gated_pixelcnn,
+        {**PICTURE, "conditional": CONDITIONAL},
+        **ONE_WIDTH,
+        kernel_size=whole(3),
+        first_kernel_size=whole(3),
+    ),
+    "autoregressive.pixelcnn": of(
+        autoregressive.pixelcnn,
+        {**PICTURE, "conditional": CONDITIONAL},
+        **ONE_WIDTH,
+        kernel_size=whole(3),
+        first_kernel_size=whole(3),
+    ),
+    "autoregressive.pixelcnn_pp": of(
+        autoregressive.pixelcnn_pp,
+        {**PICTURE, "conditional": CONDITIONAL},
+        **ONE_WIDTH,
+        kernel_size=whole(3),
+    ),
+    "autoregressive.pixelsnail": of(
+        autoregressive.pixelsnail,
+        {**PICTURE, "conditional": CONDITIONAL},
+        **ONE_WIDTH,
+        kernel_size=whole(3),
+        num_convs=whole(),
+    ),
+    "autoregressive.image_gpt": of(
+        autoregressive.image_gpt,
+        {**PICTURE, "conditional": CONDITIONAL, "num_heads": 1},
+        **ONE_WIDTH,
+        window=optional(whole()),
+        order=optional(permutation(4)),
+    ),
+    "autoregressive.made": of(
+        autoregressive.made,
+        {"dim": 3, "conditional": CONDITIONAL, **H},
+        **OF_LAYER,
+        masks=noun(autoregressive.Masks),
+    ),
+    "autoregressive.observed_first": of(
+        autoregressive.observed_first,
+        {"given": np.array([True, False])},
+        given=arrays("b", event=0, lists=True),
+    ),
+    "autoregressive.markov": of(
+        autoregressive.markov,
+        {"dim": 3, "conditional": CONDITIONAL, "window": 1, **H},
+        hidden=sizes(fewest=1),
+    ),
+    "autoregressive.rnn": of(
+        autoregressive.rnn,
+        {"dim": 3, "conditional": CONDITIONAL, "hidden": 2},
+        **ONE_WIDTH,
+        cell=choice("gru", "lstm"),
+    ),
+    "autoregressive.table": of(
+        autoregressive.table, {"dim": 3, "num_levels": 2, "window": 1}, window=whole(0)
+    ),
+    "autoregressive.fit_table": of(
+        autoregressive.fit_table,
+        {"x": BITS, "num_levels": 2, "window": 1},
+        x=arrays("i", event=0, lists=True),
+        window=whole(0),
+        smoothing=NOT_NEGATIVE,
+    ),
+    "autoregressive.num_parameters": of(
+        autoregressive.num_parameters, {"dim": 3, "num_levels": 2, "window": 1}, window=whole(0)
+    ),
+    "autoregressive.transformer": of(
+        autoregressive.transformer,
+        {"dim": 3, "conditional": CONDITIONAL, "hidden": 2, "num_layers": 1, "num_heads": 1},
+        **ONE_WIDTH,
+        window=optional(whole()),
+        grid=optional(SHAPE),
+    ),
+    "autoregressive.wavenet": of(
+        autoregressive.wavenet,
+        {"dim": 3, "conditional": CONDITIONAL, "hidden": 2, "dilations": (1, 2)},
+        **ONE_WIDTH,
+        dilations=SHAPE,
+        kernel_size=whole(2),
+        skip=optional(whole()),
+    ),
+    # ----------------------------------------------------------------------------- flows
+    "flows.actnorm": of(flows.actnorm, {"dim": 3}),
+    "flows.autoregression": of(flows.autoregression, {"dim": 3, **H}, **OF_LAYER),
+    "flows.elementwise": of(flows.elementwise, {"dim": 3, "law": LAW}, law=noun(bijectors.affine)),
+    "flows.cdf": of(flows.cdf, {"dim": 3}),
+    "flows.neural_ode": of(
+        flows.neural_ode,
+        {"field": FIELD, "dim": 3},
+        field=noun(flows.mlp_field),
+        noise=optional(USUAL["noise"]),
+    ),
+    "flows.cnf": of(flows.cnf, {"dim": 3}, hidden=sizes(fewest=1)),
+    "flows.conv1x1": of(
+        flows.conv1x1, {"num_channels": 2}, num_channels=whole(), num_reflections=optional(whole())
+    ),
+    "flows.coupling": of(flows.coupling, {"dim": 3, **H}, mask=optional(mask(3))),
+    "flows.multiscale": of(
+        flows.multiscale,
+        {
+            "shape": (2, 2, 1),
+            "scale": lambda shape, cond: FLOW,
+            "final": lambda shape, cond: FLOW,
+            "num_scales": 1,
+        },
+        scale=FUNCTION,
+        final=Kind(lambda v: EITHER if callable(v) else REFUSED),
+        raises=(TypeError,),
+    ),
+    "flows.variational_noise": of(
+        flows.variational_noise,
+        {**FLOW_OF_IMAGES, "num_levels": 4, "num_couplings": 1},
+        **ONE_WIDTH,
+        num_couplings=whole(),
+        net=Kind(lambda v: EITHER if callable(v) else REFUSED),
+        raises=(TypeError,),
+    ),
+    "flows.distillation": of(
+        flows.distillation,
+        {
+            "student": STUDENT,
+            "params": drawn(STUDENT),
+            "key": RAW_KEY,
+            "teacher": MODEL,
+            "teacher_params": PARAMS,
+            "num_samples": 2,
+        },
+        student=noun(combinators.pushforward),
+        teacher=noun(combinators.pushforward),
+        teacher_params=PARAMETERS,
+        told={"teacher_params": "params"},
+    ),
+    "flows.ffjord": of(flows.ffjord, {"dim": 3}, hidden=sizes(fewest=1)),
+    "flows.regularized_nll": of(
+        flows.regularized_nll,
+        {"model": CNF, "params": drawn(CNF, 0.1), "key": None, "x": X},
+        key=optional(KEY),
+        kinetic=NOT_NEGATIVE,
+        frobenius=NOT_NEGATIVE,
+    ),
+    "flows.flow_pp": of(
+        flows.flow_pp,
+        {**FLOW_OF_IMAGES, "num_couplings": (1, 1, 1), "hidden": 4},
+        **ONE_WIDTH,
+        num_couplings=sizes(fewest=3, most=3),
+        net=Kind(lambda v: EITHER if callable(v) else REFUSED),
+        raises=(TypeError,),
+    ),
+    "flows.glow": of(
+        flows.glow,
+        {**FLOW_OF_IMAGES, "num_scales": 1, "num_steps": 1},
+        **ONE_WIDTH,
+        net=Kind(lambda v: EITHER if callable(v) else REFUSED),
+        raises=(TypeError,),
+    ),
+    "flows.iaf": of(flows.iaf, {"dim": 3, **H, "num_layers": 2}, **OF_LAYER),
+    "flows.maf": of(flows.maf, {"dim": 3, **H, "num_layers": 2}, **OF_LAYER),
+    "flows.diagonal": of(flows.diagonal, {"dim": 3}),
+    "flows.plu": of(flows.plu, {"dim": 3}),
+    "flows.qr": of(flows.qr, {"dim": 3}, num_reflections=optional(whole())),
+    "flows.triangular": of(flows.triangular, {"dim": 3}, lower=FLAG),
+    "flows.channel_coupling": of(
+        flows.channel_coupling,
+        FLOW_OF_IMAGES,
+        **ONE_WIDTH,
+        net=Kind(lambda v: EITHER if callable(v) else REFUSED),
+        raises=(TypeError,),
+    ),
+    "flows.mlp_field": of(flows.mlp_field, {"dim": 3, **H}, hidden=sizes(fewest=1)),
+    "flows.planar": of(flows.planar, {"dim": 3}),
+    "flows.realnvp": of(
+        flows.realnvp, {"dim": 3, **H, "num_layers": 2}, shuffle=optional(SEED), num_layers=whole(2)
+    ),
+    "flows.realnvp_image": of(
+        flows.realnvp_image,
+        {**FLOW_OF_IMAGES, "num_scales": 1, "num_couplings": 1},
+        **ONE_WIDTH,
+        num_couplings=whole(),
+        net=Kind(lambda v: EITHER if callable(v) else REFUSED),
+        raises=(TypeError,),
+    ),
+    "flows.sylvester": of(
+        flows.sylvester,
+        {"dim": 3},
+        form=choice("orthogonal", "householder", "triangular"),
+        num_units=optional(whole()),
+        num_reflections=optional(whole()),
+    ),
+    # --------------------------------------------------------------------- measure, runs
+    "measure.made_pass": of(
+        measure.made_pass,
+        {"dim": 3, **H, "num_layers": 2, "batch": 2},
+        hidden=sizes(fewest=1),
+        batch=whole(),
+    ),
+    "measure.products": of(
+        lambda function: measure.products(function, VECTOR),
+        {"function": jnp.sin},
+        function=Kind(lambda v: EITHER if callable(v) else REFUSED),
+        raises=(TypeError,),
+    ),
+    "measure.machine": of(measure.machine),
+    "measure.compare": of(
+        lambda thunks, repeats, min_seconds, warm_up: list(
+            measure.compare(thunks, repeats=repeats, min_seconds=min_seconds, warm_up=warm_up)
+        ),
+        {"thunks": {"a": int}, "repeats": 1, "min_seconds": 0.0, "warm_up": False},
+        thunks=noun(),
+        repeats=whole(),
+        min_seconds=NOT_NEGATIVE,
+        warm_up=FLAG,
+    ),
+    "measure.program": of(
+        lambda function: measure.program(function, VECTOR).run(),
+        {"function": jnp.sin},
+        function=Kind(lambda v: EITHER if callable(v) else REFUSED),
+        raises=(TypeError,),
+    ),
+    "runs.builder": of(
+        runs.builder,
+        {"function": decay},
+        function=Kind(lambda v: EITHER if inspect.isfunction(v) else REFUSED),
+    ),
+    "runs.locked": of(
+        lambda directory: runs.locked(directory).__enter__(), {"directory": "."}, directory=PATH
+    ),
+    "runs.tensorboard": of(runs.tensorboard, {"folder": "board"}, folder=PATH),
+    "runs.short": of(runs.short, {"value": 1.5}, value=NUMBER),
+    "runs.table": of(
+        runs.table,
+        {"rows": [{"a": 1}]},
+        rows=Kind(lambda v: EITHER if isinstance(v, (list, tuple)) else REFUSED),
+        columns=Kind(lambda v: None if v is None else EITHER),
+    ),
+    "runs.write_json": of(
+        runs.write_json, {"path": "value.json", "value": 1.5}, path=PATH, value=ANYTHING
+    ),
+}
