@@ -1,8 +1,9 @@
 """Options that many experiments share, each said once."""
 
 import dataclasses
+import math
 
-from dgm_jax import checks
+from dgm_jax import checks, runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +51,59 @@ class Training(Optimisation):
     """gradient steps a model; the best on the validation split is kept"""
 
 
-def at_least_one(config, *names: str) -> None:
-    """`InputError` where an option that lists what to do lists nothing."""
-    for name in names:
+LEAST = {  # of a whole number, where it is not 1
+    "seed": 0,
+    "split_seed": 0,
+    "orders": 0,  # of Markov chains: 0 is a histogram
+    "num_blocks": 0,
+    "noise_couplings": 0,
+    "naive_limit": 0,  # never
+    "digits_steps": 0,  # no digits
+    "num_test": 2,  # a standard error needs two
+    "num_written": 2,
+}
+SHARES = ("roaming", "anneal")  # from 0 to 1
+BELOW = {  # of a number that may be 0, all others are above
+    "ema_decay": 1.0,
+    "alpha": 0.5,
+    "weight_decay": math.inf,
+    "penalty": math.inf,
+}
+
+
+def check(config, *lists: str) -> None:
+    """`InputError` for a number that no experiment can mean, before anything is computed.
+
+    Whole numbers are at least 1 and others above 0, but for those of LEAST, SHARES and BELOW; None,
+    where an option may be it, stays. `lists` are options that list what to do, and must name
+    something.
+    """
+    of_a_run = {field.name for field in dataclasses.fields(runs.RunOptions)} - {"seed"}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name not in of_a_run:
+            for entry in value if isinstance(value, tuple) else (value,):
+                _check_number(entry, field.name)
+    for name in lists:
         if not getattr(config, name):
-            raise checks.InputError(f"{name} is empty; name at least one with --{name}.")
+            option = name.replace("_", "-")
+            raise checks.InputError(f"{name} is empty; name at least one with --{option}.")
+
+
+def _check_number(value, name):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    if name in SHARES and not 0 <= value <= 1:
+        raise checks.InputError(f"{name} must be from 0 to 1; got {value!r}.")
+    if name in BELOW and not 0 <= value < BELOW[name]:
+        raise checks.InputError(
+            f"{name} must be at least 0 and below {BELOW[name]}; got {value!r}."
+        )
+    if name == "seed" and value >= 2**32:
+        raise checks.InputError(f"seed must be below 2^32; got {value}.")
+    if name in SHARES or name in BELOW:
+        return
+    if isinstance(value, float):
+        checks.positive(value, name)
+    else:
+        checks.positive_int(value, name, least=LEAST.get(name, 1))

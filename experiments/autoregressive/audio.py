@@ -41,7 +41,7 @@ from dgm_jax import (
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting, sets
-from experiments.options import Data, Training, at_least_one
+from experiments.options import Data, Training, check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,9 +276,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    at_least_one(config, "models")
-    for name in ("num_shown", "num_cycles", "sample_length"):
-        checks.positive_int(getattr(config, name), name)
+    check(config, "models")
     rows, num_classes = load_levels(config)
     tables, models = fit_tables(config, rows), {}
     order = np.random.default_rng(config.seed).permutation(len(rows["test"][0]))

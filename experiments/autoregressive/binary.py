@@ -45,7 +45,7 @@ from dgm_jax import (
 )
 from dgm_jax.runs import processes
 from experiments import defaults, fitting, published, sets
-from experiments.options import Data, Training
+from experiments.options import Data, Training, check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +154,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
+    check(config)
     data, rows = sets.bits(config)
     dim = rows["train"].shape[1]
     settings = defaults.of_bits(

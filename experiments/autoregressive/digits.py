@@ -38,7 +38,7 @@ from dgm_jax import (
     runs,
 )
 from experiments import fitting, sets
-from experiments.options import Data, Training, at_least_one
+from experiments.options import Data, Training, check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,7 +245,7 @@ def show_missing(found):
 
 
 def main(config: Config) -> dict:
-    at_least_one(config, "models")
+    check(config, "models")
     pixels = Pixels(*sets.levels(config))
     tables, fitted = fit_tables(config, pixels)
     models = {}

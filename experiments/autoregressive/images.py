@@ -47,7 +47,7 @@ from dgm_jax import (
 )
 from dgm_jax.runs import processes
 from experiments import fitting, sets
-from experiments.options import Data, Training, at_least_one
+from experiments.options import Data, Training, check
 
 ModelName = Literal["pixelcnn", "gated", "pixelcnn++", "pixelsnail", "image-gpt"]
 
@@ -250,9 +250,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    at_least_one(config, "models")
-    checks.positive(config.learning_rate, "learning_rate")
-    checks.positive_int(config.num_shown, "num_shown")
+    check(config, "models")
     data = sets.images(config)
     num_classes = data.num_classes
     labels = data.labels["test"] if num_classes else None

@@ -36,7 +36,7 @@ from dgm_jax import (
 )
 from dgm_jax.runs import processes
 from experiments import fitting, sets
-from experiments.options import Data, Training
+from experiments.options import Data, Training, check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,8 +170,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    checks.positive_int(config.num_written, "num_written", least=2)
-    checks.positive_int(config.length, "length")
+    check(config)
     parts, alphabet = sets.text(config)
     longest = len(parts["train"])
     if config.length > longest:

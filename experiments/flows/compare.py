@@ -15,12 +15,12 @@ from typing import Literal
 import jax
 import numpy as np
 
-from dgm_jax import checks, combinators, distributions, flows, learning, plots, runs
+from dgm_jax import combinators, distributions, flows, learning, plots, runs
 from dgm_jax import data as datasets
 from dgm_jax.measure import timing
 from dgm_jax.runs import processes
 from experiments import baselines, fitting, published, sets
-from experiments.options import Data, Training, at_least_one
+from experiments.options import Data, Training, check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,8 +241,7 @@ def references(data, rows, noisy_rows):
 
 
 def main(config: Config) -> dict:
-    at_least_one(config, "models")
-    checks.positive(config.learning_rate, "learning_rate")
+    check(config, "models")
     data = sets.load(config)
     rows = sets.vectors(data)
     dim = rows["train"].shape[1]

@@ -18,13 +18,13 @@ import dataclasses
 import jax
 import numpy as np
 
-from dgm_jax import checks, combinators, distributions, flows, learning, objectives, plots, runs
+from dgm_jax import combinators, distributions, flows, learning, objectives, plots, runs
 from dgm_jax import data as datasets
 from dgm_jax.measure import timing
 from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
 from experiments import fitting, sets
-from experiments.options import Data
+from experiments.options import Data, check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,8 +212,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    checks.positive(config.learning_rate, "learning_rate")
-    checks.positive_int(config.student_steps, "student_steps")
+    check(config)
     data = sets.load(config)
     rows, scaling, noisy = sets.scaling(data, alpha=config.alpha, seed=config.seed)
     to_z = sets.standard(**scaling, alpha=config.alpha)

@@ -36,7 +36,7 @@ from dgm_jax import (
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting, sets
-from experiments.options import Data
+from experiments.options import Data, check
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 
@@ -238,8 +238,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    checks.positive(config.learning_rate, "learning_rate")
-    checks.positive(config.tolerance, "tolerance")
+    check(config)
     if not (config.toys or config.digits_steps):
         raise checks.InputError("toys and digits_steps leave nothing to do; give --toys moons.")
     results = {}

@@ -41,7 +41,6 @@ import numpy as np
 
 from dgm_jax import (
     bijectors,
-    checks,
     combinators,
     distributions,
     flows,
@@ -53,7 +52,7 @@ from dgm_jax import (
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import baselines, defaults, fitting, sets
-from experiments.options import Data, Optimisation, at_least_one
+from experiments.options import Data, Optimisation, check
 
 ModelName = Literal["realnvp", "glow", "flow++"]
 
@@ -292,9 +291,7 @@ def draw(config, num_levels, shown, samples, curves, reference):
 
 
 def main(config: Config) -> dict:
-    at_least_one(config, "models")
-    checks.positive(config.learning_rate, "learning_rate")
-    checks.positive_int(config.num_shown, "num_shown")
+    check(config, "models")
     data = sets.images(config)
     settings = defaults.of_images(
         len(data.rows["train"][0]),
@@ -314,8 +311,11 @@ def main(config: Config) -> dict:
     pixels = standard_pixels(config, data.num_levels, **statistics)
     given = {"shape": data.shape, "num_levels": data.num_levels, "num_classes": data.num_classes}
     results, curves, shown, samples = {}, {}, {}, {}
-    for name, key in zip(config.models, sample_keys):
-        model, noise = build(config, name, data.shape, pixels, data.num_levels, data.num_classes)
+    built = {  # all before one is trained
+        name: build(config, name, data.shape, pixels, data.num_levels, data.num_classes)
+        for name in config.models
+    }
+    for (name, (model, noise)), key in zip(built.items(), sample_keys):
         recipe = learning.Recipe(density, {"config": config, "name": name} | given | statistics)
         params, row, evaluated, _ = fit(config, name, model, noise, data.rows, recipe)
         curves[name] = evaluated["valid_bits_per_dim"]

@@ -18,10 +18,11 @@ from typing import Literal
 import jax
 import numpy as np
 
-from dgm_jax import checks, combinators, distributions, flows, plots, runs
+from dgm_jax import combinators, distributions, flows, plots, runs
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments.flows import toy
+from experiments.options import check
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 
@@ -195,11 +196,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    if not config.parts:
-        raise checks.InputError("parts is empty; give one or more, as --parts 1 4.")
-    checks.widths(config.parts, "parts")
-    checks.positive_int(config.num_cells, "num_cells")
-    checks.positive_int(config.num_noise, "num_noise")
+    check(config, "parts")
     line, line_drawn = on_the_line(config)
     plane, plane_drawn = on_the_plane(config)
     if processes.first():

@@ -24,7 +24,6 @@ import optax
 
 from dgm_jax import (
     bijectors,
-    checks,
     combinators,
     distributions,
     flows,
@@ -36,7 +35,7 @@ from dgm_jax import (
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting
-from experiments.options import at_least_one
+from experiments.options import check
 
 Target = Literal["u1", "u2", "u3", "u4"]
 FlowName = Literal["planar", "orthogonal", "householder", "triangular"]
@@ -149,8 +148,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    at_least_one(config, "targets", "flows", "depths")
-    checks.positive(config.learning_rate, "learning_rate")
+    check(config, "targets", "flows", "depths")
     results = {}
     for name in config.targets:
         log_density = datasets.ENERGIES[name]

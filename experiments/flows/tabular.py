@@ -33,7 +33,6 @@ import numpy as np
 from dgm_jax import autoregressive as ar
 from dgm_jax import (
     bijectors,
-    checks,
     combinators,
     distributions,
     flows,
@@ -45,7 +44,7 @@ from dgm_jax import (
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import baselines, defaults, fitting, published, sets
-from experiments.options import Data, Training, at_least_one
+from experiments.options import Data, Training, check
 
 ModelName = Literal["maf", "realnvp", "nsf-coupling", "nsf", "made", "made-mog"]
 
@@ -165,8 +164,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    at_least_one(config, "models")
-    checks.positive(config.learning_rate, "learning_rate")
+    check(config, "models")
     data, rows = sets.table(config)
     dim = rows["train"].shape[1]
     settings = defaults.of_table(
@@ -176,11 +174,14 @@ def main(config: Config) -> dict:
     gaussian = fitting.summary(baselines.gaussian(*rows.values()), dim)
     mean, covariance = baselines.fit_gaussian(rows["train"], rows["valid"])
     results, curves = {}, {}
-    for name in config.models:
-        own = settled(config, name, len(rows["train"]))
-        given = {"config": own, "name": name, "mean": mean, "covariance": covariance}
-        recipe = learning.Recipe(density, given)
-        fitted = fitting.maximum_likelihood(own, name, recipe.model(), rows, recipe=recipe)
+    given = {"mean": mean, "covariance": covariance}
+    own = {name: settled(config, name, len(rows["train"])) for name in config.models}
+    recipes = {
+        name: learning.Recipe(density, {"config": own[name], "name": name} | given) for name in own
+    }
+    models = {name: recipe.model() for name, recipe in recipes.items()}  # all before one is trained
+    for name, recipe in recipes.items():
+        fitted = fitting.maximum_likelihood(own[name], name, models[name], rows, recipe=recipe)
         results[title(config, name)] = fitted.row
         curves[title(config, name)] = fitted.curves["valid_nats"]
     if processes.first():

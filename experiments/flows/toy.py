@@ -26,7 +26,6 @@ import optax
 
 from dgm_jax import (
     bijectors,
-    checks,
     combinators,
     distributions,
     flows,
@@ -37,7 +36,7 @@ from dgm_jax import (
 )
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
-from experiments.options import at_least_one
+from experiments.options import check
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 ModelName = Literal[
@@ -111,8 +110,7 @@ def show(found):
 
 
 def main(config: Config) -> dict:
-    at_least_one(config, "toys", "models")
-    checks.positive(config.learning_rate, "learning_rate")
+    check(config, "toys", "models")
     results = {}
     for toy_name in config.toys:
         toy = datasets.TOYS[toy_name]()
