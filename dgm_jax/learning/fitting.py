@@ -19,6 +19,7 @@ from ..metrics import expected_log_prob
 from ..objectives import mean_and_stderr, nll
 from ..protocol import Array, Density, Key, Params, Shape
 from .gradient import gradient_descent
+from .identity import fingerprint
 from .loop import train
 
 SPLITS = ("train", "valid", "test")
@@ -146,13 +147,15 @@ def fit_to_data(
         minimise=False,
         eval_every=max(epoch, num_steps // EVALUATIONS, 1) if eval_every is None else eval_every,
         patience=patience,
+        identity={"data": fingerprint(parts)},
         workdir=workdir,
         progress=progress,
         description="fit_to_data",
     )
     test_nats, stderr = mean_and_stderr(scores(trained.params, parts["test"]))
     evaluated = [row for row in trained.history if "valid_nats" in row]
-    best = max(evaluated, key=lambda row: row["valid_nats"])
+    finite = [row for row in evaluated if np.isfinite(row["valid_nats"])]
+    best = max(finite, key=lambda row: row["valid_nats"], default=evaluated[-1])
     return FittedDensity(
         model,
         trained.params,

@@ -4,6 +4,7 @@
                 key, num_steps, eval_every, monitor, minimise, patience,
                 first batch, fixed,                 fingerprints of their bits
                 init, step,                         fingerprints of their programs
+                params,                             what is selected of the state
                 **those of the caller}              train(..., identity={name: JSON})
 
 Every checkpoint holds the identity of its run, and `train` resumes from no other. Not in it is what
@@ -39,6 +40,7 @@ TRACED = {  # and how it is said that they differ
     "fixed": "what is fixed has other numbers",
     "init": "init makes another state",
     "step": "the step computes something else (the model, the loss, a rate)",
+    "params": "algorithm.params selects other parts of the state",
 }
 TOLD = ("jax",)  # said where something else differs; alone it is no difference
 # parameters of operations that name or place them, and change no number
@@ -80,11 +82,15 @@ def traced(
 ) -> dict[str, str]:
     """The other part, fingerprints of programs and arrays."""
     marks = fingerprint(first_batch), fingerprint(fixed), of_program(init), of_program(step)
-    return dict(zip(TRACED, marks, strict=True))
+    return dict(zip(("first batch", "fixed", "init", "step"), marks, strict=True))
 
 
 def check(there: Any, here: dict[str, Any], where: Any) -> None:
     """`InputError` with all that differs, where the run in `where` is another one."""
+    if not there:
+        raise checks.InputError(
+            f"{where} holds checkpoints that train did not write. Give another workdir."
+        )
     if differing := differences(there, here):
         raise checks.InputError(
             f"{where} holds another run: {'; '.join(differing)}. "

@@ -171,14 +171,19 @@ class Run:
         if self.checkpoints is not None:
             self.places = places(self.algorithm.params, self.template)
             monitored = {} if self.plan.monitor is None else {"best": self.template}
-            saved = self.checkpoints.restore({"state": self.template} | monitored)
+            self.identity |= {"params": json.dumps(self.places)}
+            # an argument that differs is told before a leaf that does, and a leaf before a program
+            saved = self.checkpoints.restore(
+                {"state": self.template} | monitored,
+                check=lambda step, note: self._check_own(step, note, without=identity.TRACED),
+            )
             if saved is not None:
                 return self._resume(saved)
         state = self.compiled_init(self.init_key)
         self.state = state if self.mesh is None else replicate(state, self.mesh)
 
     def _resume(self, saved):
-        self._check_own(saved)
+        self._check_own(saved.step, saved.note)
         self.step, self.state = saved.step, saved.state["state"]
         for name in self.NOTED:
             setattr(self, name, saved.note[name])
@@ -187,11 +192,12 @@ class Run:
         self.history, self.window = saved.note["history"], json.loads(saved.note["window"])
         self.say(*self.told.values())
 
-    def _check_own(self, saved):
+    def _check_own(self, step, note, without=()):
         """Refuses the checkpoint of another run."""
-        there, here = saved.note.get("identity", {}), self.identity
-        if self.plan.continues(there.get("num_steps", math.inf), saved.step):
+        there, here = note.get("identity", {}), self.identity
+        if self.plan.continues(there.get("num_steps", math.inf), step):
             here = here | {"num_steps": there["num_steps"]}
+        there, here = ({n: x for n, x in it.items() if n not in without} for it in (there, here))
         identity.check(there, here, self.checkpoints.directory)
 
     def open_log(self, workdir: Path | str | None, on_log: Callable | None) -> None:

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from dgm_jax.learning import identity, run
+from dgm_jax.learning.checkpoints import Checkpoints
 from dgm_jax.learning.devices import data_mesh
 from dgm_jax.learning.gradient import gradient_descent
 from dgm_jax.learning.loop import train
@@ -32,11 +33,13 @@ def data(step, seed=0):
     return np.random.default_rng([seed, step]).normal(size=(8, 2)).astype(np.float32)
 
 
-def call(workdir=None, *, rate=0.1, scale=1.0, seed=0, batch=data, **changed):
+def call(workdir=None, *, rate=0.1, scale=1.0, seed=0, batch=data, params=None, **changed):
     options = {"num_steps": 12, "evaluate": distance, "monitor": "distance", "eval_every": 4}
     options |= {"fixed": np.ones(2, np.float32), "identity": {"options": {"width": 3}}}
     options |= {"log_every": 3, "workdir": workdir, "progress": False}
-    return train(learner(rate, scale), jax.random.key(seed), batch, **options | changed)
+    algorithm = learner(rate, scale)
+    algorithm = algorithm if params is None else algorithm._replace(params=params)
+    return train(algorithm, jax.random.key(seed), batch, **options | changed)
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +55,12 @@ def finished(tmp_path_factory):
         ({"num_steps": 8}, "num_steps is 12 there and 8 here"),
         ({"eval_every": 6}, "eval_every is 4 there and 6 here"),
         ({"monitor": "other"}, 'monitor is "distance" there and "other" here'),
+        ({"monitor": None}, 'monitor is "distance" there and null here'),
         ({"minimise": False}, "minimise is true there and false here"),
         ({"patience": 3}, "patience is null there and 3 here"),
         ({"rate": 0.2}, r"the step computes something else \(the model, the loss, a rate\)"),
         ({"scale": 2.0}, "init makes another state"),
+        ({"params": lambda state: state.opt_state[0].mu}, "algorithm.params selects other parts"),
         ({"batch": lambda t: data(t, 1)}, "the first batch has other numbers"),
         ({"fixed": np.full(2, 2, np.float32)}, "what is fixed has other numbers"),
         ({"identity": {"options": {"width": 4}}}, "options/width is 3 there and 4 here"),
@@ -66,10 +71,17 @@ def finished(tmp_path_factory):
 def test_the_directory_of_another_run_is_refused_with_what_differs(changed, said, finished):
     workdir, _ = finished
     before = (workdir / "metrics.jsonl").read_bytes()
-    with pytest.raises(ValueError, match=f"/checkpoints holds another run: {said}. Give") as error:
+    with pytest.raises(ValueError, match=f"/checkpoints holds another run: {said}.*Give") as error:
         call(workdir, **changed)
     assert error.value.exit_code == 2
     assert (workdir / "metrics.jsonl").read_bytes() == before
+
+
+def test_checkpoints_that_train_did_not_write_are_refused(tmp_path):
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save(3, {"w": jnp.ones(3)})
+    with pytest.raises(ValueError, match="holds checkpoints that train did not write"):
+        call(tmp_path)
 
 
 def test_what_changes_no_number_is_no_other_run(finished):

@@ -29,9 +29,19 @@ class Damaged(Exception):
     """What is wrong with one checkpoint."""
 
 
-def restore(checkpointer: ocp.training.Checkpointer, step: int, template: State) -> Saved:
-    """One checkpoint, as `template`: each leaf by its name, whatever holds it on disk."""
+def restore(
+    checkpointer: ocp.training.Checkpointer,
+    step: int,
+    template: State,
+    check: Callable[[int, dict], None] | None = None,
+) -> Saved:
+    """One checkpoint, as `template`: each leaf by its name, whatever holds it on disk.
+
+    check(step, note) may refuse it before anything else is read.
+    """
     about = description(checkpointer, step)
+    if check is not None:
+        check(step, about["note"])
     _compare(about["leaves"], describe(template), f"{checkpointer.directory}/{step}")
     wanted = {where: _like(leaf) for where, leaf in named(template).items()}
     on_disk = structure(checkpointer, step)

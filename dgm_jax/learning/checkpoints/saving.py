@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,25 +93,28 @@ class Checkpoints:
             if begun is None:
                 raise OSError(f"orbax did not take step {step}")
 
-    def restore(self, template: State) -> reading.Saved | None:
+    def restore(
+        self, template: State, *, check: Callable[[int, dict], None] | None = None
+    ) -> reading.Saved | None:
         """The newest intact checkpoint, with the shapes, dtypes and devices of `template`.
 
         `template` has arrays or `jax.ShapeDtypeStruct` for leaves. Damaged checkpoints that are
         newer are renamed corrupt-<step>, each with a line on stderr. None where nothing was ever
         saved. `NoUsableCheckpoint` where all are damaged; then none is renamed. `ValueError`
-        names the leaves that differ from the template: nothing is cast or reshaped.
+        names the leaves that differ from the template: nothing is cast or reshaped. Before that
+        check(step, note) may raise for a checkpoint that is not wanted.
         """
         self._wait()
         if processes.several():
-            return self._restore_together(template)
+            return self._restore_together(template, check)
         saved, damaged = newest.newest_alone(
-            self.directory, lambda step: reading.restore(self._checkpointer, step, template)
+            self.directory, lambda step: reading.restore(self._checkpointer, step, template, check)
         )
         if damaged:
             self._reopen()
         return saved
 
-    def _restore_together(self, template):
+    def _restore_together(self, template, check):
         """A process that fails leaves the others waiting, so one decides before all read."""
         chosen = processes.from_first(lambda: newest.choose_apart(self.directory))
         if chosen is None:
@@ -119,7 +122,7 @@ class Checkpoints:
         if chosen["damaged"]:
             self._reopen()
         try:
-            return reading.restore(self._checkpointer, chosen["step"], template)
+            return reading.restore(self._checkpointer, chosen["step"], template, check)
         except reading.Damaged as error:  # for this process only
             where = self.directory / str(chosen["step"])
             raise OSError(f"{where} was intact and cannot be read ({error}); try again.") from error
