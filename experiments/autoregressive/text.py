@@ -1,22 +1,24 @@
 """A transformer writes texts, a character at a time, in bits per character.
 
-    python -m experiments.autoregressive.text                    # the reference in every Python
-    python -m experiments.autoregressive.text --data tiny_shakespeare --data-dir FOLDER
-    python -m experiments.autoregressive.text --data FILE.txt
+    python -m experiments.autoregressive.text
 
-counts tables of one, two and three characters, and trains a transformer on texts of 256 characters,
-each of which sees the last 64 in each layer. Places are distances and the memory is the window, so
-the same parameters then score texts seven times as long, and write one six times as long, in
-samples.txt beside one of the last table. Ten minutes on one CPU core. Expect 4.85, 3.60 and 3.05
-bits per character of Shakespeare's test text for the tables and 2.35 for the transformer (standard
-error 0.05; 2.16 on the validation text). Each scored text, of 1859 characters, starts without a
-past, for all models alike.
+learns the language reference that every Python carries; --data FILE.txt any other text. On
+
+    python -m experiments.autoregressive.text --data tiny_shakespeare --data-dir FOLDER
+
+it counts tables of one, two and three characters, and trains a transformer on texts of 256
+characters, each of which sees the last 64 in each layer. Places are distances and the memory is the
+window, so the same parameters then score texts seven times as long, and write one six times as
+long, in samples.txt beside one of the last table. Ten minutes on one CPU core. Expect 4.85, 3.60
+and 3.05 bits per character of Shakespeare's test text for the tables and 2.35 for the transformer
+(standard error 0.05; 2.16 on the validation text). Each scored text, of 1859 characters, starts
+without a past, for all models alike.
 
 With an accelerator (not run):
 
-    python -m experiments.autoregressive.text --data-dir FOLDER --hidden 384 --num-layers 6 \\
-        --num-heads 6 --length 1024 --window 192 --batch-size 64 --num-steps 5000 \\
-        --learning-rate 1e-3
+    python -m experiments.autoregressive.text --data tiny_shakespeare --data-dir FOLDER \\
+        --hidden 384 --num-layers 6 --num-heads 6 --length 1024 --window 192 --batch-size 64 \\
+        --num-steps 5000 --learning-rate 1e-3
 
 A million characters are few for 10 million parameters: what is kept is the step that is best on the
 validation split.

@@ -1,8 +1,12 @@
 r"""Density estimation on tables: MAF, RealNVP and neural spline flows, in nats.
 
+    python -m experiments.flows.tabular
+
+learns patches of the two photographs in scikit-learn; --data FILE.csv any other table. On
+
     python -m experiments.flows.tabular --data bsds300_patches --data-dir FOLDER
 
-trains a MAF of 5 layers and prints its test log-likelihood with two standard errors, beside one
+it trains a MAF of 5 layers and prints its test log-likelihood with two standard errors, beside one
 Gaussian of full covariance and the published figures; --models realnvp nsf-coupling nsf trains the
 others, made made-mog the autoregressive densities that are no flows (129.9 and 133.5 nats after
 1500 steps). Data are whitened first by the covariance of the training split (a fixed linear map,
