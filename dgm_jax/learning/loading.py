@@ -166,5 +166,5 @@ def _options(path):
     """The parameters do not depend on them: where they are damaged a line says so."""
     try:
         return read_json(path)
-    except checks.InputError as error:
+    except (checks.InputError, PermissionError) as error:
         print(f"{error} config is None", file=sys.stderr)

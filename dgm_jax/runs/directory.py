@@ -97,6 +97,8 @@ def _kept(config, main, show):
         return found
     try:
         show(found)
+    except OSError:  # of the terminal
+        raise
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         raise checks.InputError(f"{results} is not of this experiment ({why}). {AGAIN}") from error

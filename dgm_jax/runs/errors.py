@@ -49,6 +49,14 @@ def told(work: Callable[[], Any]) -> Any:
         if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
+        return _told(work)
+    except BaseException:
+        _unheard()  # or python would complain at its end
+        raise
+
+
+def _told(work):
+    try:
         found = work()
         if sys.stdout is not None:  # None where it was closed from the beginning
             sys.stdout.flush()
@@ -64,8 +72,6 @@ def told(work: Callable[[], Any]) -> Any:
             raise
         _say(f"error: {_line(error)}")
         raise SystemExit(exit_code(error)) from None
-    finally:
-        _unheard()
 
 
 def _say(line):
@@ -74,8 +80,7 @@ def _say(line):
 
 
 def _unheard():
-    """Whether the reader of what is printed is gone; then nothing is sent there any more, or
-    python would complain of it at its end."""
+    """Whether the reader of what is printed is gone; then nothing is sent there any more."""
     gone = [stream for stream in (sys.stdout, sys.stderr) if _closed_at_its_end(stream)]
     for stream in gone:
         nowhere = os.open(os.devnull, os.O_WRONLY)

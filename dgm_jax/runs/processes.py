@@ -252,7 +252,7 @@ def together(work: Callable[[], Any]) -> Any:
             raise
         if not isinstance(error, SystemExit):
             traceback.print_exception(error)
-            leave(1)
+            leave(errors.exit_code(error), alone=isinstance(error, PeerLost))
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         leave(code, alone=code == LOST)
 

@@ -28,7 +28,7 @@ def write_json(path: Path | str, value: Any) -> None:
 
 def read_json(path: Path | str, remedy: str = "") -> dict[str, Any]:
     """The dict that `write_json` wrote; `InputError` with the remedy for a file that holds less,
-    more or anything else than one could have."""
+    more or anything else than one could have, `PermissionError` for one that may not be read."""
     try:
         found = json.loads(
             Path(path).read_text(encoding="utf-8"),
@@ -46,6 +46,8 @@ def read_json(path: Path | str, remedy: str = "") -> dict[str, Any]:
         why = "it is no text"
     except ValueError as error:
         why = " ".join(str(error).split())[:100]
+    except PermissionError:
+        raise
     except OSError as error:
         why = error.strerror
     raise checks.InputError(f"{path} is damaged ({why}). {remedy}".rstrip())

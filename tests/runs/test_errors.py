@@ -89,6 +89,7 @@ def test_a_reader_that_is_gone_ends_the_command_without_a_word(monkeypatch, capf
     os.close(reader)
     with os.fdopen(writer, "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
+        assert errors.told(lambda: 3) == 3  # nothing was printed yet
         assert ended(lambda: show("x" * size)) == 141
         stream.flush()  # as python does at its end
     assert capfd.readouterr().err == ""
