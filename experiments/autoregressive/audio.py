@@ -278,6 +278,8 @@ def show(found):
 def main(config: Config) -> dict:
     check(config, "models")
     rows, num_classes = load_levels(config)
+    for name in config.models:  # a model that is too large is told at once
+        fitting.check_size(config, name, build(config, name, config.length, num_classes).init)
     tables, models = fit_tables(config, rows), {}
     order = np.random.default_rng(config.seed).permutation(len(rows["test"][0]))
     shown = tuple(part[order[: config.num_shown]] for part in rows["test"])

@@ -247,6 +247,9 @@ def show_missing(found):
 def main(config: Config) -> dict:
     check(config, "models")
     pixels = Pixels(*sets.levels(config))
+    for name in config.models:  # a model that is too large is told at once
+        model = scored(config, name, pixels.dim, pixels.num_levels)
+        fitting.check_size(config, name, model.init)
     tables, fitted = fit_tables(config, pixels)
     models = {}
     for name in config.models:

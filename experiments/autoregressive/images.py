@@ -264,6 +264,8 @@ def main(config: Config) -> dict:
         for name in config.models
     }
     models = {name: recipe.model() for name, recipe in recipes.items()}
+    for name, model in models.items():
+        fitting.check_size(config, name, model.init)
     keys = jax.random.split(jax.random.key(config.seed + 1), len(models))
     for (name, model), key in zip(models.items(), keys):
         options = {"warm_up": config.num_steps // 20, "eval_batch": 200, "recipe": recipes[name]}

@@ -177,6 +177,8 @@ def main(config: Config) -> dict:
     longest = len(parts["train"])
     if config.length > longest:
         raise checks.InputError(f"length must be at most {longest}, the text; got {config.length}.")
+    model = build(config, config.length, len(alphabet))
+    fitting.check_size(config, "transformer", model.init)  # told at once
     piece = min(PIECE, len(parts["valid"]), len(parts["test"]))
     scored = {split: pieces(ids, piece) for split, ids in parts.items()}
     models = {}

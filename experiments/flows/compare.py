@@ -216,8 +216,12 @@ def learn(config, rows, num_levels):
     to_flow = preprocessing(config, **given)
     for name in config.models:
         models[name, "unit_once"] = build(config, name, to_flow, dim)
+        fitting.check_size(
+            config, name, models[name, "unit_once"].init
+        )  # of all, before any learns
         if name in SEQUENTIAL and dim <= config.naive_limit:
             models[name, "naive"] = build(config, name, to_flow, dim, inverse="naive")
+    for name in config.models:
         fitted[name] = fitting.maximum_likelihood(
             config,
             name,

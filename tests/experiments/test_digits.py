@@ -73,6 +73,16 @@ def test_halves_of_any_shape_are_halves(shape, pixels):
         assert right[:, :3].all() and not right[:, 3:].any()
 
 
+def test_a_model_that_is_too_large_is_told_before_anything_is_counted(tmp_path, monkeypatch):
+    """Two models, of which the second has a weight for each of 256 levels of 200 bytes."""
+    monkeypatch.setattr(digits, "fit_tables", None)
+    np.save(tmp_path / "own.npy", np.arange(6000, dtype=np.uint8).reshape(30, 200))
+    options = {"models": ("mixture", "one-hot"), "max_params": 2_000_000}
+    config = digits.Config(workdir=tmp_path, data=str(tmp_path / "own.npy"), **options)
+    with pytest.raises(ValueError, match=r"one-hot has [\d,]{10,} parameters, above the 2,000,000"):
+        digits.main(config)
+
+
 def test_no_model_is_refused(tmp_path):
     with pytest.raises(ValueError, match="models is empty"):
         digits.main(digits.Config(workdir=tmp_path, models=()))
