@@ -67,12 +67,13 @@ def fit(
     """Trains on `rows` in <workdir>/<name>, and reports what the task asks of the best step.
 
     rows: the training split, an array [n, ...] or a tuple of such (x, cond), from which batches of
-    config.batch_size are drawn; or a function of the step that makes its batch. options: those of
-    `learning.train`. The directory belongs to these rows and to the options that matter.
+    config.batch_size are drawn, or of all rows if they are fewer; or a function of the step that
+    makes its batch. options: those of `learning.train`. The directory belongs to these rows and to
+    the options that matter.
     """
     train_key, task_key = jax.random.split(jax.random.key(config.seed))
     check_size(config, name, lambda key: algorithm.params(algorithm.init(key)))
-    draw = rows if callable(rows) else datasets.batches(rows, config.batch_size, seed=config.seed)
+    draw = rows if callable(rows) else _batches(config, rows)
     trained = learning.train(
         algorithm,
         train_key,
@@ -112,6 +113,14 @@ def _tell_not_finite(name, row):
     bad = [f"{what} is {x}" for what, x in floats.items() if not math.isfinite(x)]
     if bad and processes.first():
         print(f"{name}: {', '.join(bad)}, which results.json cannot hold", file=sys.stderr)
+
+
+def _batches(config, rows):
+    """Of config.batch_size rows; of all, where there are fewer."""
+    num_rows = len(_parts(rows)[0])
+    if num_rows < config.batch_size:
+        print(f"each batch is all {num_rows} rows, fewer than --batch-size {config.batch_size}")
+    return datasets.batches(rows, min(config.batch_size, num_rows), seed=config.seed)
 
 
 def _kept(evaluated, task):

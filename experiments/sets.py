@@ -38,6 +38,10 @@ def load(config) -> datasets.Dataset:
         data = datasets.load(config.data, config.data_dir)
     else:
         data = datasets.load_file(path, seed=config.split_seed)
+    if len(data.test) < 2:
+        raise checks.InputError(
+            f"data={config.data!r} has {len(data.test)} row for testing; a standard error needs 2."
+        )
     _tell(data)
     return data
 

@@ -179,7 +179,7 @@ def main(config: Config) -> dict:
         raise checks.InputError(f"length must be at most {longest}, the text; got {config.length}.")
     model = build(config, config.length, len(alphabet))
     fitting.check_size(config, "transformer", model.init)  # told at once
-    piece = min(PIECE, len(parts["valid"]), len(parts["test"]))
+    piece = max(1, min(PIECE, len(parts["valid"]) // 4, len(parts["test"]) // 4))
     scored = {split: pieces(ids, piece) for split, ids in parts.items()}
     models = {}
     for name, options in fitting.affordable(config, TABLES, piece, len(alphabet)).items():

@@ -184,6 +184,8 @@ def main(config: Config) -> dict:
         name: learning.Recipe(density, {"config": own[name], "name": name} | given) for name in own
     }
     models = {name: recipe.model() for name, recipe in recipes.items()}  # all before one is trained
+    for name, model in models.items():
+        fitting.check_size(config, name, model.init)
     for name, recipe in recipes.items():
         fitted = fitting.maximum_likelihood(own[name], name, models[name], rows, recipe=recipe)
         results[title(config, name)] = fitted.row

@@ -241,6 +241,16 @@ def test_noise_is_the_same_at_every_score_and_conditions_keep_their_rows():
     assert np.abs(scores({}, key, rows, 400) - rows[1]).max() < 0.3
 
 
+def test_fewer_rows_than_a_batch_are_all_of_each_batch(tmp_path, capsys):
+    model = pushforward(flows.diagonal(2), standard_normal(2))
+    x = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    config = Config(tmp_path, num_steps=2, eval_every=1)
+    fitted = fitting.maximum_likelihood(
+        config, "few", model, {s: x for s in ("train", "valid", "test")}
+    )
+    assert fitted.row["num_steps"] == 2 and "each batch is all 30 rows" in capsys.readouterr().out
+
+
 def test_a_model_beyond_the_limit_is_refused_before_memory_is_taken(tmp_path):
     """10^15 numbers, which no memory holds."""
     model = pushforward(flows.diagonal(2), standard_normal(2))

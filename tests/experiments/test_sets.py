@@ -65,6 +65,12 @@ def test_a_name_that_is_none_suggests_the_nearest_and_a_path_says_it_is_missing(
         sets.load(config(tmp_path / "never.csv"))
 
 
+def test_one_row_for_testing_is_refused_before_anything_is_learned(tmp_path):
+    np.save(tmp_path / "own.npy", BITS[:19])
+    with pytest.raises(checks.InputError, match="1 row for testing; a standard error needs 2"):
+        sets.bits(config(tmp_path / "own.npy"))
+
+
 REFUSED = {  # what is asked for: a set that is none
     sets.images: "photo_patches",
     sets.levels: "photo_patches",
