@@ -68,7 +68,7 @@ def fit_to_data(
     weight_decay: float = 0.1,
     ema_decay: float = 0.99,
     eval_every: int | None = None,
-    patience: int = 10,
+    patience: int | None = 10,
     workdir: Path | str | None = None,
     progress: bool = True,
 ) -> FittedDensity:
@@ -97,7 +97,8 @@ def fit_to_data(
     num_steps: at most. AdamW falls from `learning_rate` to 0 as a cosine meanwhile, on batches of
         `batch_size`, with gradients of norm 5 at most; `ema_decay` is that of `gradient_descent`.
     eval_every, patience: training ends after `patience` evaluations in a row on the validation rows
-        that were not better. By default there is one an epoch, or each fiftieth of the steps.
+        that were not better, or with None at num_steps. By default there is one an epoch, or each
+        fiftieth of the steps.
     workdir, progress: as in `train`; with `workdir` the same call goes on where it was stopped, and
         returns what it has found once it has ended.
 
@@ -315,7 +316,6 @@ def _sampler(model, params):
         """Draws of x [*sample_shape, *event], or [*sample_shape, m, *event] of m conditions."""
         checks.key(key)
         cond = None if cond is None else _condition(cond, model.cond_shape)
-        sample_shape = (sample_shape,) if isinstance(sample_shape, int) else tuple(sample_shape)
-        return drawn(params, key, cond, sample_shape)
+        return drawn(params, key, cond, checks.sample_shape(sample_shape))
 
     return sample

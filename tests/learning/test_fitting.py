@@ -147,6 +147,16 @@ WRONG = {
 }
 
 
+def test_draws_of_no_number_and_scores_of_other_rows_are_refused():
+    fitted = fit(gaussian(2), TABLE, patience=None)
+    with pytest.raises(ValueError, match="sample_shape"):
+        fitted.sample(jax.random.key(1), 2.5)
+    with pytest.raises(ValueError, match="key must be a typed key"):
+        fitted.sample(1, 2)
+    with pytest.raises(ValueError, match=r"x of shape \(6, 1\) does not fit"):
+        fitted.log_prob(TABLE[:, :1])
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_what_does_not_fit_is_refused(case):
     model, x, options, message = WRONG[case]
