@@ -16,6 +16,7 @@ from .langevin import LangevinState as LangevinState
 from .langevin import langevin as langevin
 from .loading import Loaded as Loaded
 from .loading import load as load
+from .loading import save as save
 from .loop import fit as fit
 from .loop import train as train
 from .players import Player as Player

@@ -12,10 +12,10 @@ from orbax.checkpoint import v1 as ocp
 from .. import checks
 from ..protocol import Params, State
 from ..runs.values import read_json
-from .checkpoints import newest, reading
+from .checkpoints import Checkpoints, NotFinite, newest, reading
 from .checkpoints.leaves import name, parts, within
 from .checkpoints.quiet import quiet
-from .recipes import rebuilt
+from .recipes import Recipe, checked, rebuilt
 
 
 class Loaded(NamedTuple):
@@ -47,7 +47,7 @@ def load(workdir: Path | str) -> Loaded:
         log_prob(loaded.params, x)
 
     All experiments say how `model` is built; it scores and samples in the units of the data. A run
-    of a notebook has one if `train` was given a recipe.
+    of a notebook has one if `train` or `save` was given a recipe.
 
     `params` is what algorithm.params selects, of the best state, or of the last checkpoint where
     nothing was monitored. Tuples come back as lists, named tuples as dicts. The arrays are checked
@@ -72,6 +72,26 @@ def load(workdir: Path | str) -> Loaded:
     for worse, reason in damaged.items():
         newest.say_damaged(directory / str(worse), reason, "left as it is", step)
     return Loaded(_config(directory.parent), params, step, recipe)
+
+
+def save(workdir: Path | str, params: Params, *, recipe: Recipe | None = None) -> None:
+    """Keeps parameters for `load` that `train` has not, such as those that `fit` has learned.
+
+        learning.save("runs/moons", params)
+        params = learning.load("runs/moons").params
+
+    recipe: how their model is built, for `load(workdir).model`. A directory of its own; saved
+    again, the newest are loaded, and the three newest kept. `InputError` for parameters that are
+    not finite, or that are not those of the recipe's model.
+    """
+    workdir = checks.path(workdir, "workdir")
+    record = None if recipe is None else checked(recipe, params)
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        step = 0 if checkpoints.latest is None else checkpoints.latest + 1
+        try:
+            checkpoints.save(step, {"state": params}, note={"params": "", "recipe": record})
+        except NotFinite as error:
+            raise checks.InputError(f"params cannot be kept: {error}.") from error
 
 
 def places(select: Callable[[State], Params], template: State) -> Any:

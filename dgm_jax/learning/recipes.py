@@ -88,14 +88,16 @@ def recorded(
     """The record of a recipe for a run in `workdir`, once it is seen to fit the algorithm."""
     if recipe is None:
         return None
-    if not isinstance(recipe, Recipe):
-        raise checks.InputTypeError(
-            f"recipe must be a learning.Recipe; got {type(recipe).__name__}."
-        )
     if workdir is None:
         raise checks.InputError("recipe needs workdir, which was not given.")
     state = jax.eval_shape(lambda: algorithm.init(jax.random.key(0)))
-    recipe.check(algorithm.params(state))
+    return checked(recipe, algorithm.params(state))
+
+
+def checked(recipe: Recipe, params: Params) -> dict[str, Any]:
+    """The record of a recipe, once it is seen to build the model of these parameters."""
+    checks.noun(recipe, Recipe, "recipe")
+    recipe.check(params)
     return recipe.record()
 
 

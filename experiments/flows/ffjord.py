@@ -85,7 +85,8 @@ def descent(loss, init, rate, num_steps, weight_decay=0.0):
 
 
 # -------------------------------------------------------------------------------- on the plane
-def on_the_plane(config, name, tolerance):
+@runs.builder
+def on_the_plane(config: Config, name, tolerance):
     if name == "realnvp":
         flow = flows.realnvp(2, num_layers=12, hidden=config.toy_hidden)
     else:
@@ -122,7 +123,10 @@ def toy_results(config, toy_name):
         same_key = jax.random.clone(train_key)
         params = jax.block_until_ready(learn_toy(config, name, toy, same_key))
         seconds = time.perf_counter() - start
-        model = on_the_plane(config, name, EXACT)
+        given = {"config": config, "name": name, "tolerance": EXACT}
+        recipe = learning.Recipe(on_the_plane, given)
+        model = recipe.model()
+        learning.save(config.workdir / f"{toy_name}-{name}", params, recipe=recipe)
         log_prob = jax.jit(lambda x, model=model, params=params: model.dist(params).log_prob(x))
         kl, stderr = objectives.mean_and_stderr(truth - log_prob(x))
         learned[name] = {"kl": kl, "kl_stderr": stderr, "train_seconds": seconds}

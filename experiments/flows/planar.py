@@ -75,6 +75,7 @@ def layer_of(name):
     return layer
 
 
+@runs.builder
 def build(name, depth):
     flow = combinators.compose(combinators.repeat(layer_of(name), depth), flows.diagonal(2))
     return combinators.pushforward(flow, distributions.standard_normal(2))
@@ -124,12 +125,14 @@ def kl(config, model, params, log_density, log_z, key):
     return objectives.mean_and_stderr(differences(params, key))
 
 
-def fit(config, model, log_density, log_z):
-    """What results.json says of one flow, and its log-density."""
+def fit(config, recipe, log_density, log_z, folder):
+    """What results.json says of one flow, and its log-density; keeps its parameters."""
+    model = recipe.model()
     train_key, test_key = jax.random.split(jax.random.key(config.seed))
     start = time.perf_counter()
     params = jax.block_until_ready(learn(config, model, log_density, train_key))
     seconds = time.perf_counter() - start
+    learning.save(config.workdir / folder, params, recipe=recipe)
     value, stderr = kl(config, model, params, log_density, log_z, test_key)
     row = {"kl": value, "kl_stderr": stderr, "train_seconds": seconds}
     log_prob = jax.jit(lambda x: model.dist(params).log_prob(x))
@@ -157,8 +160,9 @@ def main(config: Config) -> dict:
         for flow in config.flows:
             panels = dict(target)
             for depth in config.depths:
-                model = build(flow, depth)
-                row, log_prob = fit(config, model, log_density, log_z)
+                recipe = learning.Recipe(build, {"name": flow, "depth": depth})
+                folder = f"{name}-{flow}-{depth}"
+                row, log_prob = fit(config, recipe, log_density, log_z, folder)
                 learned[f"{flow} {depth}"] = row
                 panels[f"{depth} layers: KL {row['kl']:.2f}"] = log_prob
             figure = plots.densities(panels, title=f"{name}, {flow} flows by reverse KL")

@@ -84,7 +84,8 @@ def flow_of(config, name):
     return getattr(flows, name)(2, **options)
 
 
-def build(config, name):
+@runs.builder
+def build(config: Config, name):
     return combinators.pushforward(flow_of(config, name), distributions.standard_normal(2))
 
 
@@ -119,11 +120,13 @@ def main(config: Config) -> dict:
         truth, learned = toy.log_prob(x), {}
         panels = {"truth": jax.jit(toy.log_prob)}
         for name in config.models:
-            model = build(config, name)
+            recipe = learning.Recipe(build, {"config": config, "name": name})
+            model = recipe.model()
             start = time.perf_counter()
             params = jax.block_until_ready(learn(config, model, toy, train_key))
             log_prob = jax.jit(lambda x, model=model, params=params: model.dist(params).log_prob(x))
             seconds = time.perf_counter() - start
+            learning.save(config.workdir / f"{toy_name}-{name}", params, recipe=recipe)
             kl, stderr = objectives.mean_and_stderr(truth - log_prob(x))
             learned[name] = {"kl": kl, "kl_stderr": stderr, "train_seconds": seconds}
             panels[f"{name}: KL {kl:.3f}"] = log_prob

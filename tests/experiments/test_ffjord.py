@@ -1,6 +1,8 @@
+import jax
+import jax.numpy as jnp
 import pytest
 
-from dgm_jax import runs
+from dgm_jax import learning, runs
 from experiments.flows import ffjord
 
 
@@ -17,6 +19,9 @@ def test_a_short_run_on_the_plane_learns_and_draws(tmp_path, capsys):
     assert -4 * cnf["kl_stderr"] < cnf["kl"] < 1.1 and cnf["num_evals"] >= 13
     assert (tmp_path / "densities-moons.png").stat().st_size > 5_000
     assert "KL" in capsys.readouterr().out
+    loaded = learning.load(tmp_path / "moons-cnf")
+    score = jax.jit(lambda params: loaded.model.dist(params).log_prob(jnp.zeros((1, 2))))
+    assert -20 < score(loaded.params)[0] < 0
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from dgm_jax import runs
+from dgm_jax import learning, runs
 from experiments.flows import planar
 from tests.contracts.compiled import jit
 from tests.helpers import perturb
@@ -22,6 +22,9 @@ def test_a_short_run_comes_nearer_with_depth_and_draws_what_it_learned(tmp_path,
         result["log_normaliser"], np.log(0.4 * np.sqrt(2 * np.pi) * width), atol=1e-3
     )
     assert (tmp_path / "densities-u2-planar.png").stat().st_size > 10_000
+    loaded = learning.load(tmp_path / "u2-planar-8")
+    draw = jax.jit(lambda params, key: loaded.model.dist(params).sample(seed=key, sample_shape=9))
+    assert np.abs(draw(loaded.params, jax.random.key(0))[:, 0]).max() < 6
     assert "KL" in capsys.readouterr().out
 
 

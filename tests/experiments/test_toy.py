@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax import runs
+from dgm_jax import learning, runs
 from dgm_jax.data import TOYS
 from experiments.flows import toy
 from tests.contracts.compiled import jit
@@ -23,6 +23,10 @@ def test_a_short_run_beats_one_gaussian_and_draws_what_it_learned(tmp_path, caps
     assert result["entropy"] == moons.entropy
     assert (tmp_path / "densities-moons.png").stat().st_size > 10_000
     assert "KL" in capsys.readouterr().out
+    loaded = learning.load(tmp_path)  # the one flow there
+    score = jax.jit(lambda params: loaded.model.dist(params).log_prob(x).mean())
+    kl = -moons.entropy - score(loaded.params)
+    np.testing.assert_allclose(kl, maf["kl"], atol=5 * maf["kl_stderr"])
 
 
 @pytest.mark.parametrize("name", ["mixture", "qr"])

@@ -12,6 +12,8 @@ LANGEVIN = "dgm_jax/learning/langevin.py"
 ROWS = "dgm_jax/learning/rows.py"
 IDENTITY = "dgm_jax/learning/identity.py"
 LOADING = "dgm_jax/learning/loading.py"
+RECIPES = "dgm_jax/learning/recipes.py"
+FITTING = "dgm_jax/learning/fitting.py"
 
 RESUMED = "learning/test_loop.py::test_a_run_killed_and_resumed_is_the_run"
 SKIPPED = (
@@ -553,5 +555,40 @@ FAULTS = (
         "list(found.values())",
         "learning/checkpoints/test_saving.py::"
         "test_every_leaf_comes_back_bit_by_bit_and_the_oldest_checkpoints_go",
+    ),
+    # ------------------------------------------------------------------------- models and data
+    Fault(
+        "any-function-builds",
+        "a function that no one has marked is called because a run names it",
+        RECIPES,
+        "if not builds(found):",
+        "if found is None:",
+        "learning/test_recipes.py::test_a_builder_that_is_not_here_or_not_marked_is_not_called",
+    ),
+    Fault(
+        "a-recipe-of-another-model",
+        "a recipe is kept that builds another model than the one that is trained",
+        RECIPES,
+        "    recipe.check(params)\n",
+        "",
+        "learning/test_recipes.py::"
+        "test_a_recipe_of_another_model_is_refused_before_anything_is_trained",
+    ),
+    Fault(
+        "fitted-to-the-test-rows",
+        "the rows that are kept from training are not kept from it",
+        FITTING,
+        "valid, test, train = np.split(order, np.cumsum(counts))",
+        "valid, test, train = *np.split(order, np.cumsum(counts))[:2], order",
+        "learning/test_fitting.py::test_the_rows_are_split_by_the_seed_and_a_fit_repeats_itself",
+    ),
+    Fault(
+        "classes-of-the-samples",
+        "classes of a density that is fitted are not one-hot where it draws",
+        FITTING,
+        "    return np.eye(num_classes, dtype=np.float32)[cond]",
+        "    return np.eye(num_classes, dtype=np.float32)[cond[::-1]]",
+        "learning/test_fitting.py::"
+        "test_levels_are_learned_by_class_until_the_validation_rows_are_worse",
     ),
 )

@@ -11,6 +11,7 @@ import pytest
 from dgm_jax import bijectors, combinators, distributions, flows, learning, runs
 from dgm_jax.learning.recipes import rebuilt
 from dgm_jax.protocol import Density
+from tests.helpers import drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,23 @@ def test_a_run_that_is_loaded_scores_in_one_line(tmp_path):
     assert (score(loaded.params) == expected(trained.params)).all()
 
 
+def test_parameters_that_fit_has_learned_are_saved_and_loaded_with_their_model(tmp_path):
+    recipe = learning.Recipe(build, ARGUMENTS)
+    model = recipe.model()
+    first, second = (drawn(model, seed=seed) for seed in (0, 1))
+    for params in (first, second):
+        learning.save(tmp_path / "moons", params, recipe=recipe)
+    loaded = learning.load(tmp_path)
+    assert jax.tree.leaves(loaded.params)[0].tolist() == jax.tree.leaves(second)[0].tolist()
+    x = jnp.array([[0.3, -0.7]])
+    score = jax.jit(lambda params: loaded.model.dist(params).log_prob(x))
+    assert (score(loaded.params) == score(second)).all()
+    with pytest.raises(ValueError, match="recipe builds another model"):
+        learning.save(tmp_path / "other", {"w": jnp.ones(3)}, recipe=recipe)
+    with pytest.raises(ValueError, match="params cannot be kept: .* is not finite"):
+        learning.save(tmp_path / "other", {"w": jnp.full(3, jnp.nan)})
+
+
 def test_a_recipe_of_another_model_is_refused_before_anything_is_trained(tmp_path):
     wider = build(Config(hidden=(5, 3)), None)
     with pytest.raises(ValueError, match=r"recipe builds another .* shape \(.*4.*\); got \(.*5.*"):
@@ -106,7 +124,7 @@ def test_a_recipe_refuses(builder, arguments, message):
 def test_a_recipe_that_cannot_be_kept_and_one_that_is_none_are_refused():
     with pytest.raises(ValueError, match="recipe needs workdir"):
         train(None, learning.Recipe(build, ARGUMENTS))
-    with pytest.raises(TypeError, match="recipe must be a learning.Recipe; got function"):
+    with pytest.raises(ValueError, match="recipe must be a Recipe; got function"):
         train(None, build, build(Config(), None))
 
 
