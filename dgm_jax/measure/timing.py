@@ -30,7 +30,7 @@ def compare(
     min_seconds: float = 0.0,
     warm_up: bool = True,
 ) -> dict[str, Timing]:
-    """Time each function of no arguments, all in the same interleaved rounds.
+    """Time each function of no arguments, all in the same interleaved rounds. Names are any keys.
 
     The first call stands apart, since it compiles; a second one warms up unrecorded (not so with
     warm_up=False, for calls of many seconds). Then every round calls each thunk once, in an order
@@ -39,9 +39,9 @@ def compare(
 
         timings = compare({"maf": lambda: sample(params, key), "iaf": ...}, min_seconds=1.0)
     """
-    thunks = checks.mapping(thunks, "thunks")
     warm_up = checks.flag(warm_up, "warm_up")
-    if not thunks or not all(callable(thunk) for thunk in thunks.values()):
+    named = isinstance(thunks, Mapping) and len(thunks) > 0
+    if not named or not all(callable(thunk) for thunk in thunks.values()):
         raise checks.InputError(
             f"thunks must map names to functions of no arguments; got {thunks!r}."
         )

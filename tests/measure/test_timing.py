@@ -59,7 +59,7 @@ def test_contestants_take_turns_and_each_follows_each(clock):
 
 
 def test_rounds_go_on_until_min_seconds_have_passed(clock):
-    thunks = {"a": clock.thunk("a", [0.5]), "b": clock.thunk("b", [1.0])}
+    thunks = {"a": clock.thunk("a", [0.5]), ("b", 1): clock.thunk("b", [1.0])}
     timing.compare(thunks, repeats=2, min_seconds=7.0)
     assert clock.calls.count("a") == clock.calls.count("b") == 2 + 5  # 5 rounds of 1.5 s
 
