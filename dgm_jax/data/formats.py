@@ -217,7 +217,8 @@ def read_table(
             return _table(text, words, delimiter), None
         (place, *others), told = places, {}
         if others:
-            raise checks.InputError(f"it has {len(places)} columns of labels, {', '.join(heads)}")
+            names = ", ".join(ascii(heads[i]) for i in places)[:200]
+            raise checks.InputError(f"it has {len(places)} columns of labels, {names}")
         number = lambda word: told.setdefault(word.strip().strip("\"'"), len(told))
         table = _table(text, words, delimiter, {place: number})
         codes = table[:, place].astype(int)

@@ -180,7 +180,8 @@ def _is_label(name):
 
 
 def _listed(arrays):
-    return ", ".join(name or "rows" for name in arrays)[:500] or "nothing"
+    names = (name if name.isprintable() else ascii(name) for name in arrays)
+    return ", ".join(name or "rows" for name in names)[:500] or "nothing"
 
 
 def _checked_labels(path, y, num):

@@ -323,7 +323,10 @@ def _last(num) -> Callable:
 
 def _put(place: Callable) -> Callable:
     def action(machine):
-        machine.memo[place(machine)] = machine.stack[-1]
+        at = place(machine)
+        if at < 0:
+            raise ValueError
+        machine.memo[at] = machine.stack[-1]
 
     return action
 

@@ -148,3 +148,13 @@ def test_a_binary_table_is_found_in_its_folder_too(tmp_path):
     bits = rng.integers(0, 2, (4, 16), dtype=np.uint8)
     np.savez(tmp_path / "nltcs.npz", train=bits, valid=bits, test=bits)
     np.testing.assert_array_equal(load("nltcs", tmp_path).test, bits)
+
+
+def test_names_in_a_file_cannot_write_over_the_line_that_tells_of_it(tmp_path):
+    x = np.zeros((20, 2))
+    np.savez(tmp_path / "x.npz", **{"x": x, "a\nb": x, "\x1b[2J": x})
+    (tmp_path / "x.csv").write_text("label," + "class," * 100_000 + "class\x1b\n1,2\n")
+    for name in ("x.npz", "x.csv"):
+        with pytest.raises(ValueError, match=name) as error:
+            load_file(tmp_path / name)
+        assert str(error.value).isprintable() and len(str(error.value)) < 1000

@@ -55,6 +55,7 @@ NUMBERS = (
     2**63 - 1,
     2**64 - 1,
 )
+NAMES = ("a\nb.npy", "../x.npy", "x", "\x1b[2Jx.npy", "é.npy", "y.npy", "test.npy", "x.npy.npy")
 WORDS = (b"nan", b"inf", b"1e999", b"#", b",", b"\n", b" ", b"-", b".5", b"1j", b"\xc3\xa9", b"\0")
 
 
@@ -115,7 +116,8 @@ def targets(rng) -> dict[str, Target]:
         file: npz(x=rng.integers(0, 2, (len(index), 64, 64), dtype=np.uint8), original_index=index)
         for file, index in {"grid46080": [0, 2, 5], "random20000": np.arange(12)}.items()
     }
-    x = rng.normal(size=(40, 5))
+    x = rng.normal(size=(40, 5)).round(4)
+    grey = rng.integers(0, 256, (8, 64, 64), dtype=np.uint8)
     lines = [
         f"{a:.4f}\t{b:.4f}\t{word}" for a, b, word in zip(*x[:, :2].T, 10 * ["c", "a", "bb", "d"])
     ]
@@ -182,6 +184,11 @@ def targets(rng) -> dict[str, Target]:
             lambda folder: load("caltech_silhouettes", folder),
             lambda folder: plain_silhouettes(next((folder / "caltech_silhouettes").iterdir())),
         ),
+        "npz of faces": Target(
+            {"olivetti_faces/olivetti_faces.npz": npz(x=grey, person=np.arange(8) * 5)},
+            lambda folder: load("olivetti_faces", folder),
+            lambda folder: plain_faces(folder / "olivetti_faces/olivetti_faces.npz"),
+        ),
         "npz of a grid": Target(
             {f"dsprites/dsprites_{file}.npz": content for file, content in grid.items()},
             lambda folder: load("dsprites", folder),
@@ -231,6 +238,16 @@ def targets(rng) -> dict[str, Target]:
                 None,
             ),
         ),
+        "own folder": Target(
+            {
+                "own/x_train.npy": npy(x),
+                "own/y_train.npy": npy(np.arange(40) % 3),
+                "own/x_test.csv": csv(x[:9]),
+                "own/test-labels-ubyte": idx(digits[:9]),
+            },
+            lambda folder: load_file(folder / "own"),
+            lambda folder: plain_folder(folder / "own"),
+        ),
         "letters": Target(
             {"tiny_shakespeare/input.txt": b"Speak, speak.\nResolved? resolved: we know't!\n" * 9},
             lambda folder: load("tiny_shakespeare", folder),
@@ -252,7 +269,7 @@ def targets(rng) -> dict[str, Target]:
                     lambda path: [plain_npy(path)],
                 ),
                 ("own.npz", npz(x=x), plain_npz),
-                ("labels.npz", npz(x=x, y=np.arange(40) % 7), lambda p: plain_npz(p, "x", "y")),
+                ("labels.npz", npz(x=x, y=np.arange(40) % 7), plain_pair),
                 ("labels.tsv.gz", gzip.compress(labelled), plain_labelled),
             )
         },
@@ -301,6 +318,21 @@ def plain_silhouettes(path):
     x, y, split = plain_npz(path, "x", "y", "split")
     assert set(split) <= {0, 1, 2}
     return [x[split == k] for k in range(3)], [y[split == k] for k in range(3)]
+
+
+def plain_faces(path):
+    x, person = plain_npz(path, "x", "person")
+    where = person < 30, (person >= 30) & (person < 35), person >= 35
+    return [x[rows] for rows in where], [person[rows] for rows in where]
+
+
+def plain_folder(folder):
+    x, y = (plain_npy(folder / f"{name}_train.npy") for name in "xy")
+    order, tenth = np.random.default_rng(0).permutation(len(x)), len(x) // 10
+    x, y = x[order], y.reshape(-1)[order]
+    x_test, y_test = plain_text(folder / "x_test.csv"), read_idx(folder / "test-labels-ubyte")
+    n = len(x) - tenth
+    return [x[:n], x[n:], x_test], [y[:n], y[n:], y_test.reshape(-1)]
 
 
 def plain_dsprites(folder):
@@ -354,6 +386,15 @@ def plain_own(x, y=None):
     tenth = len(x) // 10
     cuts = [len(x) - 2 * tenth, len(x) - tenth]
     return np.split(x[order], cuts), None if y is None else np.split(y.reshape(-1)[order], cuts)
+
+
+def plain_pair(path):
+    """Labels y beside one array of any name, or that alone."""
+    with np.load(path, allow_pickle=False) as arrays:
+        if arrays.files == ["y"]:
+            return arrays["y"], None
+        (name,) = set(arrays.files) - {"y"}
+        return arrays[name], arrays["y"]
 
 
 def plain_labelled(path):
@@ -532,7 +573,10 @@ def forge(name: str, content: bytes, rng) -> bytes:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = {info.filename: archive.read(info) for info in archive.infolist()}
         chosen = str(rng.choice(list(members)))
-        members[chosen] = inner(members[chosen], rng)
+        if rng.random() < 0.1:
+            members[str(rng.choice(NAMES))] = members.pop(chosen)
+        else:
+            members[chosen] = inner(members[chosen], rng)
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for member, told in members.items():
@@ -595,9 +639,9 @@ def judge(target, folder, changed) -> tuple[str, str]:
         if "does not fit into memory" in told:
             return "memory", told
         named = any(place in told for place in (*changed.split("/"), *ROWS))
-        return ("refused" if named and "\n" not in told else "unnamed"), told
+        return ("refused" if named and a_line(told) else "unnamed"), told
     except OSError as error:
-        return ("bare" if "\n" in str(error) else "refused"), str(error)
+        return ("refused" if a_line(str(error)) else "bare"), str(error)
     except Hang:
         return "hang", "".join(traceback.format_stack()[-3:])
     except BaseException:
@@ -606,6 +650,10 @@ def judge(target, folder, changed) -> tuple[str, str]:
         signal.setitimer(signal.ITIMER_REAL, 0)
     told = wrong(data, target, folder)
     return ("read", "") if told is None else ("wrong", told)
+
+
+def a_line(told):
+    return told.isprintable() and len(told) < 2000
 
 
 def stop(*_):
