@@ -518,3 +518,20 @@ def levels_of(x: Any, shape: tuple[int, ...], num_levels: int, name: str = "x") 
     """An array of integer events of one shape, [..., *shape]."""
     event_shape(x, shape, name)
     levels(x, shape[-1], num_levels, name)
+
+
+def same_bijector(one: Any, other: Any) -> bool:
+    """`same_as` of a bijector: True of itself. Of others it is not known, and so refused.
+
+    distrax asks for it before it takes the divergence of two distributions for that of their bases.
+    Of others it would go on to compare the text of their programs, in which parameters do not
+    stand, and find two flows of one architecture the same.
+    """
+    if one is other:
+        return True
+    raise InputError(
+        f"kl_divergence through two bijectors, {type(one).__name__} and {type(other).__name__}, "
+        "has no closed form here. Estimate it from samples of the first: x, log_p = "
+        "p.sample_and_log_prob(seed=key, sample_shape=(n,)), and then "
+        "objectives.mean_log_ratio(log_p, q.log_prob(x))."
+    )

@@ -160,6 +160,7 @@ def gaussian(law: Law | None = None) -> Conditional:
     return Conditional(law.num_params, dist)
 
 
+@exact
 class _Logistic(distrax.Logistic):
     """Draws without a promotion of ranks, as those of a `distrax.Normal` are."""
 

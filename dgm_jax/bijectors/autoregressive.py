@@ -25,6 +25,8 @@ class Autoregressive(distrax.Bijector):
     Kingma et al. (2016), eq. 10; Papamakarios et al. (2017), eqs. 3-6.
     """
 
+    same_as = checks.same_bijector
+
     def __init__(
         self,
         net: CausalNet,

@@ -59,6 +59,8 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
 class MixtureLogisticCDF(distrax.Bijector):
     """y = e^a logit(F(x)) + b; results have the dtype of x and c together."""
 
+    same_as = checks.same_bijector
+
     def __init__(self, mixture: Mixture, log_scale: Array, shift: Array, dtype: DTypeLike):
         super().__init__(event_ndims_in=0)
         checks.noun(mixture, Mixture, "mixture")

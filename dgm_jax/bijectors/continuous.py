@@ -111,6 +111,8 @@ class Continuous(distrax.Bijector):
     Chen et al. (2018), theorem 1; Grathwohl et al. (2019), "FFJORD", section 3.
     """
 
+    same_as = checks.same_bijector
+
     def __init__(
         self,
         field: Field,

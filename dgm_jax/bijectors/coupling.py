@@ -24,6 +24,8 @@ class Coupling(distrax.Bijector):
     Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.
     """
 
+    same_as = checks.same_bijector
+
     def __init__(
         self,
         mask: np.ndarray,

@@ -17,6 +17,8 @@ class FactorOut(distrax.Bijector):
     Dinh et al. (2017), section 3.6.
     """
 
+    same_as = checks.same_bijector
+
     def __init__(self, rest: distrax.Bijector, shape: tuple[int, int, int]):
         shape = checks.image_shape(shape)
         if shape[-1] % 2:

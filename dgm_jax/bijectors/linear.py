@@ -21,6 +21,8 @@ from ..protocol import Array
 class Diagonal(distrax.Bijector):
     """y = e^s ⊙ x + b, log-det Σ_i s_i; s and b are [d]."""
 
+    same_as = checks.same_bijector
+
     def __init__(self, log_scale: Array, shift: Array | None = None, *, event_ndims: int = 1):
         event_ndims = checks.positive_int(event_ndims, "event_ndims")
         super().__init__(event_ndims_in=event_ndims, is_constant_jacobian=True)
@@ -49,6 +51,8 @@ class Triangular(distrax.Bijector):
     log-det Σ_i s_i: O(d), where slogdet of a full matrix is O(d³). The inverse is a substitution,
     O(d²) as the product is. Arithmetic in float32 at least.
     """
+
+    same_as = checks.same_bijector
 
     def __init__(self, matrix: Array, log_diagonal: Array, *, lower: bool, event_ndims: int = 1):
         event_ndims = checks.positive_int(event_ndims, "event_ndims")
@@ -83,6 +87,8 @@ class Orthogonal(distrax.Bijector):
 
     Outside of traced code another matrix is refused; within it nobody can see the numbers.
     """
+
+    same_as = checks.same_bijector
 
     def __init__(self, matrix: Array, *, event_ndims: int = 1):
         event_ndims = checks.positive_int(event_ndims, "event_ndims")

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import log_ndtr
 
+from .. import checks
 from ..arrays import wide
 from .roots import implicit_root
 
@@ -21,6 +22,8 @@ class NormalLogitCDF(distrax.Bijector):
     cancels. The inverse, Φ⁻¹(σ(y)), is a bracketed root (no formula holds in the tails), found to
     rounding and differentiated by the implicit function theorem. Arithmetic in float32 at least.
     """
+
+    same_as = checks.same_bijector
 
     def __init__(self):
         super().__init__(event_ndims_in=0)

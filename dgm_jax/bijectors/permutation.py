@@ -13,6 +13,8 @@ class Permutation(distrax.Bijector):
     event_ndims: 1 for vectors, 3 for the channels of images [..., H, W, C].
     """
 
+    same_as = checks.same_bijector
+
     def __init__(self, order: np.ndarray, *, event_ndims: int = 1):
         event_ndims = checks.positive_int(event_ndims, "event_ndims")
         super().__init__(event_ndims_in=event_ndims, is_constant_jacobian=True)

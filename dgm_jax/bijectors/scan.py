@@ -24,6 +24,8 @@ class Scan(distrax.Bijector):
     and shape of its arguments (`arrays.compiled_once`): keep the function.
     """
 
+    same_as = checks.same_bijector
+
     def __init__(
         self,
         layer: Callable[..., distrax.Bijector],

@@ -75,6 +75,8 @@ def rational_quadratic_spline(
 class RationalQuadraticSpline(distrax.Bijector):
     """One spline for each c [..., 3K - 1]; x [...] broadcasts against them."""
 
+    same_as = checks.same_bijector
+
     def __init__(self, c: Array, spline: Spline):
         super().__init__(event_ndims_in=0)
         self._c, self._spline = c, spline

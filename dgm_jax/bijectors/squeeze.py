@@ -21,6 +21,8 @@ from ..protocol import Array, Shape
 class Rearrangement(distrax.Bijector):
     """y holds the entries of x in other places: events of one shape to events of another."""
 
+    same_as = checks.same_bijector
+
     def __init__(
         self,
         shape_in: tuple[int, ...],

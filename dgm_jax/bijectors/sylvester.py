@@ -28,6 +28,8 @@ class Sylvester(distrax.Bijector):
     Rezende and Mohamed (2015), eq. 10; van den Berg et al. (2018), eqs. 8-15.
     """
 
+    same_as = checks.same_bijector
+
     def __init__(
         self, a: Array, b: Array, shift: Array, t: Array, *, dtype: DTypeLike | None = None
     ):

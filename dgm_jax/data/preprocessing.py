@@ -65,6 +65,8 @@ def logit_map(num_levels: int, *, alpha: float = 0.05, event_ndims: int = 1) -> 
 
 
 class _LogitMap(distrax.Bijector):
+    same_as = checks.same_bijector
+
     def __init__(self, num_levels, alpha, event_ndims):
         super().__init__(event_ndims_in=event_ndims)
         self.num_levels = num_levels
@@ -114,6 +116,8 @@ def standardize(mean: ArrayLike, std: ArrayLike, event_ndims: int = 1) -> distra
 
 
 class _Standardize(distrax.Bijector):
+    same_as = checks.same_bijector
+
     def __init__(self, mean, std, event_ndims):
         super().__init__(event_ndims_in=event_ndims, is_constant_jacobian=True)
         self.mean = mean

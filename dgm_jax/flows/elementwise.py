@@ -28,6 +28,8 @@ def elementwise(dim: int, *, law: Law) -> Flow:
 class Each(distrax.Bijector):
     """One scalar map for each coordinate of vectors [..., dim]."""
 
+    same_as = checks.same_bijector
+
     def __init__(self, scalar: distrax.Bijector, dim: int):
         super().__init__(
             event_ndims_in=1,

@@ -7,12 +7,13 @@ them, and in float64: -m full.
 from functools import cache
 from typing import NamedTuple
 
+import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax import data, flows
+from dgm_jax import checks, data, flows
 from dgm_jax.combinators import adapt, pushforward
 from dgm_jax.distributions import standard_normal, uniform_noise
 from dgm_jax.likelihoods import (
@@ -26,7 +27,7 @@ from dgm_jax.likelihoods import (
 from dgm_jax.nets import mlp
 from tests.contracts import test_densities, test_levels
 from tests.contracts.cases import WAYS, normal_points, parametrize, quickly
-from tests.contracts.test_flows import BY_DEFAULT, both_ways, built, close, tolerance
+from tests.contracts.test_flows import BY_DEFAULT, FLOWS, both_ways, built, close, tolerance
 
 
 def family(module, cases, event, by_default):
@@ -96,6 +97,34 @@ def test_a_distribution_is_an_argument_of_jit(name):
     inner, key = jax.jit(told), jax.random.key(0)
     got = jax.eval_shape(lambda *at: inner(model.dist(*at), x, key), params, cond)
     assert got == jax.eval_shape(lambda *at: told(model.dist(*at), x, key), params, cond)
+
+
+# ------------------------------------------------------------------------- comparison
+def test_no_bijector_is_compared_by_the_text_of_its_program():
+    """Also where it is in a distribution of distrax, which would find two of one text the same."""
+    ours = [cls for cls in subclasses(distrax.Bijector) if cls.__module__.startswith("dgm_jax.")]
+    assert len(ours) >= 16
+    assert [cls.__name__ for cls in ours if cls.same_as is not checks.same_bijector] == []
+
+
+@quickly(FLOWS)
+def test_two_flows_of_one_architecture_are_not_taken_for_one(name, way):
+    flow, params, points = built(name)
+    base = standard_normal(BY_DEFAULT[name].dim).dist({})
+
+    def of_two(params, cond):
+        first, second = (flow.bijector(params, cond) for _ in range(2))
+        p, q, other = (distrax.Transformed(base, t) for t in (first, first, second))
+        if second is not first:  # one that is fixed is
+            with pytest.raises(checks.InputError, match="no closed form here.*mean_log_ratio"):
+                p.kl_divergence(other)
+        return p.kl_divergence(q)
+
+    assert jax.eval_shape(of_two, params, points.cond).shape == ()
+
+
+def subclasses(cls):
+    return {cls, *(below for own in cls.__subclasses__() for below in subclasses(own))}
 
 
 # ------------------------------------------------------------------------- parameters of numpy

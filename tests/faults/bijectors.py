@@ -50,6 +50,17 @@ FAULTS = (
         DERIVATIVES,
     ),
     Fault(
+        "coupling-mask-is-a-leaf",
+        "what says which entries move is traced where a coupling is an argument of jit",
+        COUPLING,
+        "self._mask = tuple(checks.mask(mask).tolist())",
+        "self._mask = checks.mask(mask)",
+        (
+            "bijectors/test_coupling.py::"
+            "test_a_coupling_is_an_argument_of_jit_and_of_grad_and_traced_once"
+        ),
+    ),
+    Fault(
         "coupling-keeps-the-wrong-half",
         "T11: the kept and the moved part change places on the way back into one vector",
         COUPLING,
@@ -124,6 +135,14 @@ FAULTS = (
         "jax.nn.softplus(p + offset)",
         "jax.nn.softplus(p)",
         "bijectors/test_spline.py::test_zero_parameters_are_the_identity",
+    ),
+    Fault(
+        "spline-slope-without-limit",
+        "sums of slopes overflow, and log-dets are NaN",
+        SPLINE,
+        "jnp.minimum(slope, largest) for slope in slopes",
+        "slope for slope in slopes",
+        "bijectors/test_spline.py::test_slopes_that_overflow_are_no_nan",
     ),
     # ------------------------------------------------------------------------ mixtures and roots
     Fault(
