@@ -3,8 +3,9 @@
 `config.json` holds the options, the machine and the day of the last start, `results.json` what the
 run found. The directory belongs to one configuration: the same command finds a finished run and
 shows it, or resumes one that was stopped, and other options are refused. Where config.json is gone
-or changed, or names another folder of data, the results may be another run's: the command looks
-again, and a training refuses checkpoints that are not its own (`dgm_jax.learning.identity`).
+or changed, or names another folder of data, or the files of data were changed since, the results
+may be those of another run: the command looks again, and a training refuses checkpoints that are
+not its own (`dgm_jax.learning.identity`).
 """
 
 import contextlib
@@ -35,6 +36,7 @@ PLACES = (  # options that may differ when a run is resumed
     "max_params",
     "machine",
     "checksum",
+    "files",
     "distributed",
     "coordinator",
     "num_processes",
@@ -72,7 +74,7 @@ def program(main: Callable) -> str:
 
 def _kept(config, main, show):
     options = {"experiment": program(main), **plain(dataclasses.asdict(config), "config")}
-    options["data_dir"] = _data_dir(config)
+    options |= {"data_dir": _data_dir(config), "files": _files(config)}
     if config.joins:  # from here on this process and its peers are one run
         processes.start(
             config.coordinator, num_processes=config.num_processes, process_id=config.process_id
@@ -143,13 +145,29 @@ def _doubt(path, options):
     if old.pop("checksum", None) != _checksum(old):
         return f"its {path.name} was changed"
     was, now = old.get("data_dir"), options["data_dir"]
-    return None if was == now else f"its data_dir was {was}, and is {now}"
+    if was != now:
+        return f"its data_dir was {was}, and is {now}"
+    changed = options["files"] and options["files"] != old.get("files")
+    return "its files of data were changed" if changed else None
 
 
 def _data_dir(config):
     """The folder that `dgm_jax.data` reads."""
     folder = config.data_dir or os.environ.get("DGM_DATA")
     return None if folder is None else os.path.abspath(folder)
+
+
+def _files(config):
+    """{path: [files, bytes, time of the last change]} of the files or folders of `config.data`."""
+    data, found = getattr(config, "data", None), {}
+    for folder in (".", _data_dir(config)) if isinstance(data, (str, Path)) and data else ():
+        path = Path(os.path.abspath(os.path.join(folder or ".", data)))
+        files = [path, *path.rglob("*")] if path.exists() else []
+        stats = [file.stat() for file in files if file.is_file()]
+        if stats:
+            changed = max(stat.st_mtime_ns for stat in stats)
+            found[str(path)] = [len(stats), sum(stat.st_size for stat in stats), changed]
+    return found
 
 
 def _write(workdir, options, found, show):

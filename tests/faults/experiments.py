@@ -113,8 +113,8 @@ FAULTS = (
         "results-of-other-data",
         "a finished run is shown for the data of another folder",
         DIRECTORY,
-        "return None if was == now else",
-        "return None if was else",
+        "if was != now:",
+        "if was is now is False:",
         "runs/test_directory.py::test_results_that_may_be_of_another_run_are_found_again",
     ),
     Fault(

@@ -61,6 +61,7 @@ class Config(runs.RunOptions):
 
     num_steps: int = 3000
     hidden: tuple[int, ...] = (64, 64)
+    data: str = "digits"
 
 
 def refused(capsys, config, main, code=2):
@@ -174,6 +175,7 @@ def test_results_that_json_cannot_hold_are_shown_before_they_are_refused(tmp_pat
         ("another folder by DGM_DATA", "its data_dir was {}/a, and is {}/b"),
         ("no options", "has no config.json"),
         ("other options", "its config.json was changed"),
+        ("other rows", "its files of data were changed"),
     ],
 )
 def test_results_that_may_be_of_another_run_are_found_again(
@@ -181,7 +183,9 @@ def test_results_that_may_be_of_another_run_are_found_again(
 ):
     """And where that fails, they are not shown the next time either."""
     monkeypatch.delenv("DGM_DATA", raising=False)
-    config, calls = Config(workdir=tmp_path, data_dir=tmp_path / "a"), []
+    (tmp_path / "x.csv").write_text("1,2")
+    config = Config(workdir=tmp_path, data_dir=tmp_path / "a", data=str(tmp_path / "x.csv"))
+    calls = []
 
     def main(config):
         calls.append(config)
@@ -193,6 +197,8 @@ def test_results_that_may_be_of_another_run_are_found_again(
     kept = tmp_path / "config.json"
     if change == "no options":
         kept.unlink()
+    elif change == "other rows":
+        (tmp_path / "x.csv").write_text("1,3")
     elif change == "other options":
         kept.write_text(kept.read_text().replace('"seed": 0', '"seed": 1'))
         config = dataclasses.replace(config, seed=1)
