@@ -204,6 +204,29 @@ def test_a_second_run_in_the_directory_is_exit_2_within_a_second_and_names_the_f
     assert finished(tmp_path, "--pause", 0.1, "--num-steps", 3)[0] == 2  # another configuration
 
 
+HOLD = """
+import os, socket, sys
+from dgm_jax.runs.locks import locked
+with locked(sys.argv[1]):
+    print("held", os.getpid(), socket.gethostname(), flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare, to make containers")
+def test_two_containers_with_one_name_and_one_process_number_do_not_share_a_directory(tmp_path):
+    container = ["unshare", "-rpf", "--uts", "sh", "-c", 'hostname a; exec "$@"', "sh"]
+    hold = (*container, sys.executable, "-c", HOLD, str(tmp_path))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    kept = {"env": os.environ | {"PYTHONPATH": str(ROOT)}, "text": True}
+    with subprocess.Popen(hold, **kept, **pipes) as first:
+        if first.stdout.readline() != "held 1 a\n":
+            pytest.skip(f"no container can be made here: {first.communicate()[1].strip()}")
+        done = subprocess.run(hold, **kept, input="", capture_output=True, timeout=60)
+        first.communicate()
+    assert done.returncode == 1 and "is in use by process 1 on a;" in done.stderr
+
+
 def test_another_configuration_is_exit_2_and_shows_what_differs(tmp_path):
     assert finished(tmp_path, "--num-steps", 5) == (0, "")
     code, said = finished(tmp_path, "--num-steps", 7, "--size", 10, "--seed", 1)
