@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
 from .. import checks
@@ -85,6 +86,9 @@ def save(workdir: Path | str, params: Params, *, recipe: Recipe | None = None) -
     not finite, or that are not those of the recipe's model.
     """
     workdir = checks.path(workdir, "workdir")
+    for part in jax.tree.leaves(params) or [None]:
+        checks.array(part, "each part of params")
+    params = jax.tree.map(jnp.asarray, params)
     record = None if recipe is None else checked(recipe, params)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         step = 0 if checkpoints.latest is None else checkpoints.latest + 1

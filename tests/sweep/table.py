@@ -817,6 +817,15 @@ TABLE = {
     "learning.load": of(
         learning.load, {"workdir": "run"}, workdir=PATH, raises=(FileNotFoundError,)
     ),
+    "learning.save": of(
+        learning.save,
+        {"workdir": "saved", "params": {"w": np.ones(2)}},
+        workdir=PATH,
+        params=Kind(
+            lambda v: EITHER if isinstance(v, (np.ndarray, list, tuple, dict)) else REFUSED
+        ),
+        recipe=optional(noun()),
+    ),
     "learning.fit": of(
         learning.fit,
         {"algorithm": STILL, "key": RAW_KEY, "num_steps": 2},
@@ -864,7 +873,7 @@ TABLE = {
         weight_decay=NOT_NEGATIVE,
         ema_decay=INSIDE,
         eval_every=optional(whole()),
-        patience=whole(),
+        patience=optional(whole()),
         workdir=Kind(lambda v: None if v is None else EITHER if isinstance(v, str) else REFUSED),
         progress=FLAG,
     ),
