@@ -69,6 +69,7 @@ def test_the_fit_to_an_array_beats_histograms_with_a_smaller_net_in_fewer_steps(
 
 
 @pytest.mark.full
+@pytest.mark.timeout(600)
 def test_the_fit_to_an_array_learns_digits():
     done = subprocess.run(
         [sys.executable, "-c", FROM_AN_ARRAY],

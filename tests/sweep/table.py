@@ -821,9 +821,7 @@ TABLE = {
         learning.save,
         {"workdir": "saved", "params": {"w": np.ones(2)}},
         workdir=PATH,
-        params=Kind(
-            lambda v: EITHER if isinstance(v, (np.ndarray, list, tuple, dict)) else REFUSED
-        ),
+        params=ANYTHING,
         recipe=optional(noun()),
     ),
     "learning.fit": of(
