@@ -48,6 +48,7 @@ run learned is `dgm_jax.learning.load(directory)`.
 """
 
 import dataclasses
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -55,7 +56,7 @@ from typing import Any, TypeVar
 
 from . import errors, tables
 from .directory import keep, program
-from .preemption import leaving_on_sigterm
+from .preemption import leaving_at_once
 from .report import report
 
 Options = TypeVar("Options")
@@ -116,7 +117,7 @@ def experiment(
     args: Sequence[str] | None = None,
 ) -> dict:
     """Reads the options, then keeps the run of main(config): see `dgm_jax.runs.keep`."""
-    with leaving_on_sigterm():
+    with leaving_at_once(signal.SIGTERM, signal.SIGINT):
         name = program(main)
         config = errors.told(lambda: parse(config_type, name, quick=quick, args=args))
         if config.workdir is None:

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import resource
+import signal
 import sys
 import zlib
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from ..measure import machine
 from . import processes, tables
 from .cache import keep_compiled
 from .locks import confirm, locked
-from .preemption import leaving_on_sigterm
+from .preemption import leaving_at_once
 from .values import plain, read_json, write_json
 
 PLACES = (  # options that may differ when a run is resumed
@@ -54,7 +55,7 @@ def keep(
     `config` has the fields of `RunOptions`, and `show` prints what results.json holds. An error
     ends the program as `dgm_jax.runs.errors` says.
     """
-    with leaving_on_sigterm():
+    with leaving_at_once(signal.SIGTERM):
         return processes.together(lambda: _kept(config, main, show))
 
 

@@ -26,6 +26,7 @@ class Preempted(SystemExit):
 
 # What a training leaves with when it was told to end by a signal, and has saved.
 LEAVES_WITH = {signal.SIGTERM: Preempted, signal.SIGINT: KeyboardInterrupt}
+NOT_HEARD = (None, signal.SIG_IGN)  # handlers that are not of Python, and of nohup: they stay
 
 
 @contextlib.contextmanager
@@ -56,11 +57,9 @@ def termination() -> Iterator[Callable[[], type[BaseException] | None]]:
             if processes.several():
                 signal.raise_signal(signal.SIGTERM)
 
-    for signum, handler in list(before.items()):
-        if handler in (None, signal.SIG_IGN):  # not of Python, or not to be heard (nohup)
-            del before[signum]
-        else:
-            signal.signal(signum, note)
+    before = {s: handler for s, handler in before.items() if handler not in NOT_HEARD}
+    for signum in before:
+        signal.signal(signum, note)
     try:
         yield functools.partial(_told_together if processes.several() else _told_alone, arrived)
     finally:
@@ -84,25 +83,32 @@ def _never(_):
 
 
 @contextlib.contextmanager
-def leaving_on_sigterm() -> Iterator[None]:
-    """Ends this process at once, with exit code 85, for a SIGTERM before, between and after
-    trainings too: what they saved is all there is.
+def leaving_at_once(*signums: signal.Signals) -> Iterator[None]:
+    """Ends this process at these signals before, between and after trainings: what they saved is
+    all there is. The exit code is 85 for SIGTERM, and 130 for a control-C.
 
-    An exception would be lost where the signal comes in a callback of the garbage collector.
+    At once, since an exception would be lost where the signal comes in a callback of the garbage
+    collector.
     """
 
-    def leave(*_):
+    def leave(signum, _):
+        code, what = (130, "interrupted") if signum == signal.SIGINT else (85, "told to end")
         with contextlib.suppress(Exception):  # it may be printing just now
             sys.stdout.flush()
         with contextlib.suppress(OSError):
-            os.write(2, b"told to end; the same command resumes\n")
-        os._exit(Preempted().code)
+            cursor = "\x1b[?25h" if os.isatty(2) else ""  # which a progress bar hides
+            os.write(2, f"{cursor}{what}; the same command resumes\n".encode())
+        os._exit(code)
 
-    if threading.current_thread() is not threading.main_thread() or processes.several():
-        yield  # on several processes the signal is jax's, for all to agree on a step
-        return
-    before = signal.signal(signal.SIGTERM, leave)
+    before = {}
+    # on several processes the signal is jax's, for all to agree on a step
+    if threading.current_thread() is threading.main_thread() and not processes.several():
+        before = {signum: signal.getsignal(signum) for signum in signums}
+    before = {s: handler for s, handler in before.items() if handler not in NOT_HEARD}
+    for signum in before:
+        signal.signal(signum, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from dgm_jax.runs import preemption
-from dgm_jax.runs.preemption import Preempted, leaving_on_sigterm, termination
+from dgm_jax.runs.preemption import Preempted, leaving_at_once, termination
 
 
 def tell_to_end():
@@ -34,14 +34,22 @@ def test_without_a_signal_nothing_is_sent_and_the_handler_is_as_it_was():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_between_trainings_it_ends_the_process_with_code_85(capfd, monkeypatch):
+@pytest.mark.parametrize(
+    ("signum", "code", "said"),
+    [(signal.SIGTERM, 85, "told to end"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_between_trainings_a_signal_ends_the_process_at_once(
+    capfd, monkeypatch, signum, code, said
+):
     """Even where an exception would be ignored, as in what the garbage collector calls."""
-    codes, before = [], signal.getsignal(signal.SIGTERM)
+    codes, before = [], signal.getsignal(signum)
     monkeypatch.setattr(os, "_exit", codes.append)
-    with leaving_on_sigterm():
-        tell_to_end()
-    assert codes == [85] and capfd.readouterr().err == "told to end; the same command resumes\n"
-    assert signal.getsignal(signal.SIGTERM) is before
+    with leaving_at_once(signal.SIGTERM, signal.SIGINT):
+        os.kill(os.getpid(), signum)
+        with termination() as told_to_end:
+            assert told_to_end() is None
+    assert codes == [code] and capfd.readouterr().err == f"{said}; the same command resumes\n"
+    assert signal.getsignal(signum) is before
 
 
 def test_in_another_thread_no_signal_arrives_and_none_is_caught():
