@@ -140,7 +140,13 @@ FLOWS = {
         num_components=2,
         net=partial(gated_attention, num_heads=1),
     )._replace(gradients=False),  # they are in tests/flows
+    "glow, three scales": of_images(glow, (8, 8, 1), num_scales=3, num_steps=4)._replace(
+        gradients=False, full=True
+    ),
     # the rest of the product
+    "maf, ten layers": FlowCase(
+        lambda: maf(DIM, num_layers=10, hidden=(7,)), spread=0.2, large=True, full=True
+    ),
     "maf, naive": FlowCase(lambda: maf(DIM, **two, inverse="naive"), full=True),
     "maf, spline": FlowCase(lambda: maf(DIM, **two, law=rational_quadratic_spline()), full=True),
     "maf, mixture": FlowCase(
