@@ -231,7 +231,7 @@ def curves(
                 f"baselines[{name!r}]={level} cannot be drawn; drop it, or logy."
             )
     order = dict(zip(lines, [c for _ in range(len(lines)) for c in COLOURS], strict=False))
-    order |= {} if colours is None else checks.mapping(colours, "colours")
+    order |= {} if colours is None else _colours(colours)
 
     figure = new_figure((7.2, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -321,6 +321,15 @@ def bars(
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=11)
     plain(axes, frame=True)
     return figure
+
+
+def _colours(colours):
+    from matplotlib.colors import is_color_like
+
+    for name, colour in checks.mapping(colours, "colours").items():
+        if not is_color_like(colour):
+            raise checks.InputError(f"colours[{name!r}] is no colour: {checks.shown(colour)}.")
+    return dict(colours)
 
 
 def _outline(place, behind):

@@ -25,6 +25,7 @@ from dgm_jax import (
     objectives,
 )
 from dgm_jax.runs import processes
+from tests.helpers import drawn
 
 KEY = jax.random.key(0)
 KEYS = jax.random.split(KEY, 2)
@@ -39,7 +40,20 @@ CONDITIONAL = flows.maf(3, hidden=(8,), num_layers=1, cond_shape=(2,))
 ALGORITHM = learning.gradient_descent(
     MODEL.init, functools.partial(objectives.nll, MODEL), optax.adam(1e-3)
 )
+SIX = nets.made(3, hidden=(4,), num_outputs=6)
+SIX_PARAMS = drawn(SIX)
+SIX_LEVELS = nets.made(3, hidden=(4,), num_outputs=6, encoding=nets.one_hot(4))
+SIX_LEVELS_PARAMS = drawn(SIX_LEVELS)
+SIX_OUTPUTS = autoregressive.density(SIX_LEVELS, likelihoods.categorical(4), 3)
 HALVES = np.array([True, False, True])
+
+
+SHORT = combinators.pushforward(flows.diagonal(3), distributions.standard_normal(1))
+SHORT_PARAMS = drawn(SHORT)
+
+
+def six():
+    return SIX_OUTPUTS.dist(SIX_LEVELS_PARAMS)
 
 
 def rows(values):
@@ -157,6 +171,9 @@ BAD = {
     ),
     "a loss already computed": (lambda: descent(loss=0.5), "loss must be a function; got float"),
     "parameters for their initialiser": (lambda: descent(init=PARAMS), "init must be a function"),
+    "a number for an axis": (lambda: descent(axis_name=3), "axis_name must be a string; got 3"),
+    "a number for a directory": (lambda: train(workdir=3), "workdir must be a path; got 3"),
+    "nothing for a run": (lambda: learning.load(None), "workdir must be a path; got None"),
     "no checkpoints to keep": (lambda: learning.Checkpoints("never", keep=0), "keep must"),
     "a directory without a run": (lambda: learning.load("never"), "no checkpoints in never"),
     "steps of fit": (lambda: learning.fit(ALGORITHM, KEY, lambda *_: X, num_steps=0), "num_steps"),
@@ -184,6 +201,19 @@ BAD = {
     "a mean of NaN": (
         lambda: data.standardize(np.full(3, np.nan), np.ones(3)),
         "mean must be finite",
+    ),
+    "a list of arrays for a tuple": (
+        lambda: data.batches([X, X], 2, seed=0),
+        r"data must be .* a tuple of arrays .* Write \(x, y\)",
+    ),
+    "no seed": (lambda: data.subset(X, 2, seed=None), "seed must be an integer .* got None"),
+    "a level beyond the last": (
+        lambda: data.mu_law_decode(np.array([0, 999])),
+        "levels must lie in 0..255; got entries in 0..999",
+    ),
+    "levels of a table as text": (
+        lambda: autoregressive.fit_table(np.zeros((2, 3), int), num_levels="2", window=1),
+        "num_levels must be an integer .* got '2'",
     ),
     "more rows than there are": (lambda: data.subset(X, 6), "num must be at most the 5 rows"),
     "no beads": (lambda: data.gaussians(0), "num must be an integer of at least 1; got 0"),
@@ -226,7 +256,70 @@ BAD = {
         lambda: autoregressive.made(0, likelihoods.gaussian(), hidden=(8,)),
         "dim must be",
     ),
+    "a net with the outputs of another likelihood": (
+        lambda: jax.eval_shape(six().log_prob, np.zeros((2, 3), np.int32)),
+        "net must have the 4 outputs .* got 6",
+    ),
+    "draws of it": (
+        lambda: jax.eval_shape(lambda key: six().sample(seed=key), KEY),
+        "net must have the 4 outputs .* got 6",
+    ),
+    "a net with the outputs of another law": (
+        lambda: jax.eval_shape(
+            bijectors.Autoregressive(SIX, SIX_PARAMS, bijectors.affine(), 3).inverse, X
+        ),
+        "net must have the 2 outputs .* law takes; got 6",
+    ),
+    "a matrix that is not orthogonal": (
+        lambda: bijectors.Orthogonal(np.ones((2, 2), np.float32)),
+        "matrix must be orthogonal, .* differ by 2",
+    ),
+    "a contraction that expands": (
+        lambda: bijectors.contraction(least=2),
+        "least must be below 1",
+    ),
+    "axes of events as text": (
+        lambda: bijectors.Diagonal(X[0], event_ndims="1"),
+        "event_ndims must be an integer .* got '1'",
+    ),
+    "a base of another dimension": (
+        lambda: jax.eval_shape(lambda x: SHORT.dist(SHORT_PARAMS).log_prob(x), X),
+        r"base must be a density of what the flow makes .* \(3,\); got one of \(1,\)",
+    ),
+    "half a shape of draws": (
+        lambda: jax.eval_shape(
+            lambda key: MODEL.dist(PARAMS).sample(seed=key, sample_shape=2.5), KEY
+        ),
+        "sample_shape must be a number or a shape; got 2.5",
+    ),
+    "an odd channel to factor out": (
+        lambda: combinators.factor_out(FLOW, (2, 2, 3)),
+        r"even number of channels; got \(2, 2, 3\)",
+    ),
+    "scales of a picture of odd sides": (
+        lambda: flows.multiscale((3, 3, 1), print, print, 2),
+        r"shape must have an even height and width .* got \(3, 3, 1\)",
+    ),
+    "a condition for a start from data without": (
+        lambda: combinators.adapt(MODEL, PARAMS, X, cond=X),
+        "cond .* unconditional",
+    ),
+    "yes for a switch": (lambda: maf(residual="no"), "residual must be True or False; got 'no'"),
+    "1 for a switch": (lambda: maf(unroll=1), "unroll must be True or False; got 1"),
+    "an option misspelt": (lambda: flows.maf(3, hiden=(8,)), r"maf\(\) .*'hiden'"),
     # measures
+    "the likelihood of no rows": (
+        lambda: objectives.nll(MODEL, PARAMS, None, X[:0]),
+        r"x is empty \(shape \(0, 3\)\)",
+    ),
+    "parameters in the place of a model": (
+        lambda: objectives.nll(PARAMS, MODEL, None, X),
+        "model must be a Density; got dict",
+    ),
+    "a penalty below 0": (
+        lambda: flows.regularized_nll(MODEL, PARAMS, None, X, kinetic=-0.1),
+        "kinetic must be a finite number of at least 0; got -0.1",
+    ),
     "bits of no dimension": (lambda: objectives.bits_per_dim(X[:, 0], 0), "dim must be"),
     "the error of one number": (
         lambda: jax.jit(objectives.mean_and_stderr)(X[:1, 0]),

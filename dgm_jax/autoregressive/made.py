@@ -65,6 +65,7 @@ def made(
     Costs: `log_prob` one pass, `sample` the arithmetic of one pass in dim small steps; an ensemble
     of M masks M times that. ValueError for options that do not go together.
     """
+    dim = checks.positive_int(dim, "dim")
     net = nets.made(
         dim,
         hidden=hidden,

@@ -34,6 +34,7 @@ def autoregression(
     Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow",
     eq. 10.
     """
+    dim, cond_shape = checks.positive_int(dim, "dim"), checks.cond_shape(cond_shape)
     law = affine() if law is None else law
     checks.noun(law, Law, "law")
     net = made(

@@ -23,6 +23,6 @@ def conv1x1(
         return qr(num_channels, num_reflections=num_reflections, event_ndims=3)
     if num_reflections is not None:
         raise checks.InputError(
-            f"num_reflections is of form='qr'; got {num_reflections} with form='plu'."
+            f"num_reflections is of form='qr'; got {checks.shown(num_reflections)} with form='plu'."
         )
     return plu(num_channels, seed=seed, event_ndims=3)

@@ -24,6 +24,7 @@ class TrainState(NamedTuple):
 
 def averaged(state: TrainState) -> Params:
     """The parameters to evaluate and to sample with: the average if there is one, else the last."""
+    checks.noun(state, TrainState, "state")
     return state.params if state.ema is None else state.ema
 
 
@@ -163,16 +164,20 @@ def own_key(key: Key, axis_name: str | None) -> Key:
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
 
-def check_optimizer(optimizer: Any, ema_decay: Any) -> None:
-    """`InputError` for what is no optimiser of optax, and for a decay outside of (0, 1)."""
+def checked_decay(optimizer: Any, ema_decay: Any) -> float | None:
+    """The decay; `InputError` for one outside of (0, 1), and for what is no optimiser of optax."""
     if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise checks.InputError(
-            f"optimizer must be one of optax, as optax.adam(1e-3); got {optimizer!r}."
+            f"optimizer must be one of optax, as optax.adam(1e-3); got {checks.shown(optimizer)}."
         )
-    if ema_decay is not None and not 0 < checks.number(ema_decay, "ema_decay") < 1:
+    if ema_decay is None:
+        return None
+    ema_decay = checks.number(ema_decay, "ema_decay")
+    if not 0 < ema_decay < 1:
         raise checks.InputError(
             f"ema_decay must lie between 0 and 1, such as 0.999; got {ema_decay!r}."
         )
+    return ema_decay
 
 
 def check_axis_name(axis_name: Any) -> None:
@@ -186,7 +191,9 @@ def check_carried(init_state: Any, weights: Any) -> None:
     if init_state is not None:
         checks.function(init_state, "init_state")
     if weights is not None and not isinstance(weights, dict):
-        raise checks.InputError(f"weights must be a dict of schedules or numbers; got {weights!r}.")
+        raise checks.InputError(
+            f"weights must be a dict of schedules or numbers; got {checks.shown(weights)}."
+        )
     for name, weight in (weights or {}).items():
         checks.text(name, "each name of weights")
         if callable(weight):

@@ -75,10 +75,18 @@ def first_copy(tree: Params) -> Params:
     return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, tree)
 
 
+def placed(tree: Params, sharding: NamedSharding | None = None) -> Params:
+    """All of `tree` on the devices of this process, by default on the first."""
+    try:
+        return jax.device_put(tree, sharding)
+    except (TypeError, OverflowError) as error:
+        raise checks.InputError(f"a tree must hold arrays and numbers alone ({error}).") from error
+
+
 def _put(tree, sharding):
     """device_put, which knows the devices of one process only."""
     if sharding.is_fully_addressable:
-        return jax.device_put(tree, sharding)
+        return placed(tree, sharding)
     return jax.tree.map(lambda leaf: _put_own_part(leaf, sharding), tree)
 
 

@@ -14,7 +14,7 @@ from .descent import (
     averaged,
     check_axis_name,
     check_carried,
-    check_optimizer,
+    checked_decay,
     descend,
     extras,
     first,
@@ -76,7 +76,7 @@ def gradient_descent(
     """
     checks.function(init, "init")
     checks.function(loss, "loss")
-    check_optimizer(optimizer, ema_decay)
+    ema_decay = checked_decay(optimizer, ema_decay)
     check_carried(init_state, weights)
     check_axis_name(axis_name)
     loss = in_full(loss, init_state is not None)

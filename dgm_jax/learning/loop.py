@@ -141,6 +141,8 @@ def train(
     plan = Plan(
         num_steps, log_every, evaluate, monitor, minimise, eval_every, patience, checkpoint_every
     )
+    if monitor is not None:
+        checks.text(monitor, "monitor")
     plan.check(workdir)
     said = arguments(key, plan, identity)
     if on_log is not None:

@@ -16,7 +16,7 @@ from .descent import (
     averaged,
     check_axis_name,
     check_carried,
-    check_optimizer,
+    checked_decay,
     descend,
     extras,
     first,
@@ -164,7 +164,9 @@ def _averages_and_state(state):
 
 def _check_players(players):
     if not isinstance(players, dict) or not players:
-        raise checks.InputError(f"players must be a dict {{name: Player(...)}}; got {players!r}.")
+        raise checks.InputError(
+            f"players must be a dict {{name: Player(...)}}; got {checks.shown(players)}."
+        )
     for name, player in players.items():
         if not isinstance(name, str) or "/" in name:
             raise checks.InputError(
@@ -173,4 +175,4 @@ def _check_players(players):
         checks.noun(player, Player, f"players[{name!r}]")
         checks.function(player.loss, f"the loss of {name!r}")
         checks.positive_int(player.num_updates, f"num_updates of {name!r}")
-        check_optimizer(player.optimizer, player.ema_decay)
+        checked_decay(player.optimizer, player.ema_decay)

@@ -25,7 +25,7 @@ from .checkpoints import Checkpoints, NotFinite
 from .checkpoints.fingerprints import inspected
 from .checkpoints.leaves import describe
 from .descent import all_finite, check_metrics, given
-from .devices import first_copy, replicate, shard_batch
+from .devices import first_copy, placed, replicate, shard_batch
 from .loading import places
 
 AHEAD = 16  # steps that the host may be ahead of the device; so many batches are in memory at most
@@ -71,7 +71,7 @@ class Plan(NamedTuple):
         ):
             if given[name] is not None and given[needed] is None:
                 raise checks.InputError(
-                    f"{name}={given[name]!r} needs {needed}, which was not given."
+                    f"{name}={checks.shown(given[name])} needs {needed}, which was not given."
                 )
 
     def due(self, step: int, every: int | None) -> bool:
@@ -135,7 +135,7 @@ class Run:
 
         Every transfer is explicit, so that the run also works under `jax.transfer_guard`.
         """
-        return jax.device_put(tree) if self.mesh is None else replicate(tree, self.mesh)
+        return placed(tree) if self.mesh is None else replicate(tree, self.mesh)
 
     def copy(self, tree: Any) -> Any:
         """The copy on the first device of a tree that is on every device of the run."""

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dgm_jax.bijectors import increasing_root
 from tests.contracts.compiled import jit
@@ -36,3 +37,18 @@ def test_its_derivatives_are_those_of_the_implicit_function_in_both_modes():
         np.testing.assert_allclose(got[1], 1 / slope, rtol=1e-4)
     wanted = 2 * A * np.tanh(x) * (1 - np.tanh(x) ** 2) / slope**3
     np.testing.assert_allclose(second, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_where_no_root_is_in_the_bracket_there_is_an_error_or_nan():
+    low, high = np.float32([0, 0]), np.float32([1, 2])
+    with pytest.raises(
+        ValueError, match="low and high must enclose a root of f; got f = .*5"
+    ) as no:
+        increasing_root(lambda x: x**3 - 5, low, high)
+    assert "\n" not in str(no.value)
+    found = jit(lambda low, high: increasing_root(lambda x: x**3 - 5, low, high))(low, high)
+    np.testing.assert_allclose(found, [np.nan, 5 ** (1 / 3)], rtol=1e-6)
+    ends = increasing_root(lambda x: x - low, low, high)  # a root at an end is one
+    np.testing.assert_array_equal(ends, low)
+    with pytest.raises(ValueError, match="f must map"):
+        increasing_root(lambda x: x.sum(), low, high)

@@ -216,3 +216,10 @@ def test_integers_that_float32_merges_are_not_dequantized(key):
     for x in (np.array([3, 2**24 + 1]), jnp.array([-(2**24) - 1])):
         with pytest.raises(ValueError, match=r"x must lie in -16777216\.\.16777216"):
             dequantize(key, x)
+
+
+def test_nan_is_no_level_and_no_level_is_nan_where_nothing_can_be_raised():
+    levels = quantize(np.float32([np.nan, -np.inf, 2.5, np.inf]), 8)
+    np.testing.assert_array_equal(levels, [-1, 0, 2, 7])
+    x = jit(lambda levels: mu_law_decode(levels, 8))(jnp.array([-1, 0, 7, 8]))
+    np.testing.assert_array_equal(x, [np.nan, -1, 1, np.nan])

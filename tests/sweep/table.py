@@ -147,6 +147,22 @@ LATENT = combinators.latent_variable(distributions.standard_normal(2), DECODER, 
 ENCODED = flows.coupling(3, hidden=(4,), cond_shape=(4,))
 
 
+def traced(function):
+    """What is said of shapes and kinds, and of numbers that are known: nothing is compiled."""
+
+    @functools.wraps(function)
+    def call(*args, **options):
+        return jax.eval_shape(lambda: function(*args, **options))
+
+    return call
+
+
+@functools.wraps(learning.train)
+def trained(*args, **options):
+    found = learning.train(*args, **options)
+    return found.state, found.params, found.history
+
+
 @functools.wraps(learning.fit_to_data)
 def fitted(*args, **options):
     return learning.fit_to_data(*args, **options).params
@@ -191,6 +207,7 @@ SHARE_OF_ROWS = Kind(lambda v: EITHER if POSITIVE.canonical(v) is not REFUSED el
 
 
 # ------------------------------------------------------------- kinds by the usual names
+DICT = Kind(lambda v: EITHER if isinstance(v, dict) else REFUSED)
 LAW_OR_NONE = optional(noun(bijectors.affine))
 COND = Kind(lambda v: None if v is None else REFUSED)  # of models without a condition
 PARAMETERS = noun()
@@ -245,7 +262,7 @@ USUAL = {
     "axis_name": optional(TEXT),
     "init": FUNCTION,
     "init_state": optional(FUNCTION),
-    "weights": optional(noun()),
+    "weights": optional(DICT),
     "ema_decay": optional(INSIDE),
 }
 
@@ -649,10 +666,10 @@ TABLE = {
     ),
     # ------------------------------------------------------------------------ objectives
     "objectives.log_weights": of(
-        objectives.log_weights,
+        traced(objectives.log_weights),
         {"model": LATENT, "params": drawn(LATENT), "key": RAW_KEY, "x": points(5, 2)},
         model=noun(combinators.latent_variable),
-        x=arrays("fib", event=1),
+        x=arrays("fib", event=1, nan=EITHER),
         parts_key=optional(KEY),
     ),
     "objectives.dequantized_log_prob": of(
@@ -688,7 +705,7 @@ TABLE = {
         told={"log_p": "log_"},
     ),
     "objectives.reverse_kl": of(
-        objectives.reverse_kl,
+        traced(objectives.reverse_kl),
         {
             "model": STUDENT,
             "params": drawn(STUDENT),
@@ -756,7 +773,7 @@ TABLE = {
         series=noun(),
         xlabel=TEXT,
         ylabel=TEXT,
-        baselines=optional(noun()),
+        baselines=optional(DICT),
         colours=optional(noun()),
     ),
     "plots.bars": of(
@@ -833,7 +850,7 @@ TABLE = {
         raises=(TypeError,),
     ),
     "learning.train": of(
-        learning.train,
+        trained,
         {"algorithm": STILL, "key": RAW_KEY, "num_steps": 1, "progress": False},
         algorithm=noun(learning.gradient_descent),
         batch=Kind(lambda v: None if v is None else EITHER if callable(v) else REFUSED),
@@ -843,7 +860,7 @@ TABLE = {
         eval_every=Kind(lambda v: None if v is None else REFUSED),  # without evaluate
         patience=Kind(lambda v: None if v is None else REFUSED),
         fixed=ANYTHING,
-        identity=Kind(lambda v: None if v is None else EITHER if isinstance(v, dict) else REFUSED),
+        identity=optional(DICT),
         recipe=optional(noun()),
         log_every=whole(),
         workdir=optional(PATH),
@@ -1009,7 +1026,7 @@ TABLE = {
         raises=(TypeError,),
     ),
     "flows.distillation": of(
-        flows.distillation,
+        traced(flows.distillation),
         {
             "student": STUDENT,
             "params": drawn(STUDENT),
@@ -1025,9 +1042,10 @@ TABLE = {
     ),
     "flows.ffjord": of(flows.ffjord, {"dim": 3}, hidden=sizes(fewest=1)),
     "flows.regularized_nll": of(
-        flows.regularized_nll,
+        traced(flows.regularized_nll),
         {"model": CNF, "params": drawn(CNF, 0.1), "key": None, "x": X},
         key=optional(KEY),
+        x=arrays("f", event=1, nan=EITHER),
         kinetic=NOT_NEGATIVE,
         frobenius=NOT_NEGATIVE,
     ),
