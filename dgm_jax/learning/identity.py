@@ -139,6 +139,8 @@ def _array(x):
     if jax.dtypes.issubdtype(getattr(x, "dtype", None), jax.dtypes.prng_key):
         x = jax.random.key_data(x)
     x = np.asarray(jax.device_get(x) if isinstance(x, jax.Array) else x)
+    if x.dtype.hasobject:
+        raise checks.InputTypeError(f"tree must hold arrays of numbers; got one of {x.dtype}.")
     digest = hashlib.blake2b(f"{x.dtype}{x.shape}".encode(), digest_size=8)
     digest.update(np.ascontiguousarray(x).reshape(-1).view(np.uint8))
     return digest.digest()

@@ -117,8 +117,9 @@ def train(
       the mesh is all devices by default. All evaluate, but only the numbers of the first process
       count, and it alone writes rows, calls `on_log` and shows a progress bar.
 
-    The host waits for the device only where it writes a row. `evaluate` must not keep the
-    parameters that it is given, because the next step reuses their memory.
+    The host waits for the device only where it writes a row, and there the state is read once, to
+    see that it is finite. `evaluate` must not keep the parameters that it is given, because the
+    next step reuses their memory.
 
     Raises `ValueError` for wrong arguments and for a first batch that is empty or not finite,
     before anything is compiled, and for a `workdir` another process is using; `Diverged`, a
