@@ -166,7 +166,7 @@ def _of_gaussians(p, q):
     def between(noise):
         there = t_q.inverse(t_p.forward(noise))
         batch = there.shape[: there.ndim - len(other_shape)]
-        return there.reshape(*batch, -1)
+        return there.reshape(*batch, math.prod(other_shape))
 
     m, c = columns(between, shape)
     log_det = t_p.forward_log_det_jacobian(jnp.zeros(shape))

@@ -48,7 +48,8 @@ class GatedAttention(linen.Module):
             inner = self.activation(Conv(self.hidden, (3, 3))(self.activation(h)))
             inner = linen.Dropout(self.dropout, deterministic=deterministic)(inner)
             h = LayerNorm()(h + _gate(Conv(2 * self.hidden, (1, 1))(inner)))
-            pixels = sum(same_rank(h, position)).reshape(*h.shape[:-3], -1, self.hidden)
+            steps = h.shape[-3] * h.shape[-2]  # no -1: the batch may be empty
+            pixels = sum(same_rank(h, position)).reshape(*h.shape[:-3], steps, self.hidden)
             seen = Attention(self.num_heads)(pixels)
             seen = Dense(2 * self.hidden)(seen).reshape(*h.shape[:-1], 2 * self.hidden)
             h = LayerNorm()(h + _gate(seen))

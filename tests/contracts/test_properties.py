@@ -29,6 +29,8 @@ from tests.contracts import test_densities, test_levels
 from tests.contracts.cases import WAYS, normal_points, parametrize, quickly
 from tests.contracts.test_flows import BY_DEFAULT, FLOWS, both_ways, built, close, tolerance
 
+NONE_OF = ("maf, conditional", "coupling, spline", "sylvester", "flow++, conditional")
+
 
 def family(module, cases, event, by_default):
     return {
@@ -149,6 +151,30 @@ def test_parameters_of_numpy_do_for_densities_outside_of_jit(name):
     model, params, cond, x = of_density(name)
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves((params, x)))
     jax.eval_shape(lambda: told(model.dist(params, cond), x, jax.random.key(0)))
+
+
+# ------------------------------------------------------------------------- nothing at all
+@quickly({name: case._replace(full=name not in NONE_OF) for name, case in FLOWS.items()})
+def test_a_batch_of_no_points_is_none(name, way):
+    flow, params, points = built(name)
+    z, x, cond = jax.tree.map(lambda a: a[:0, 0], points)
+    dim = FLOWS[name].dim
+    for value, log_det in jax.eval_shape(both_ways(flow), params, z, x, cond):
+        assert value.shape == (0, dim) and log_det.shape == (0,)
+
+
+@densities
+def test_a_batch_of_no_events_is_none(name):
+    model, params, cond, x = of_density(name)
+    cond = None if cond is None else jnp.zeros((0, *model.cond_shape))
+
+    def none(params, key):
+        dist = model.dist(params, cond)
+        drawn = dist.sample_and_log_prob(seed=key, sample_shape=(0,) if cond is None else ())
+        return dist.log_prob(jnp.zeros((0, *x.shape), x.dtype)), drawn
+
+    log_prob, (drawn, again) = jax.eval_shape(none, params, jax.random.key(0))
+    assert log_prob.shape == again.shape == (0,) and drawn.shape == (0, *x.shape)
 
 
 # ------------------------------------------------------------------------- ranks
