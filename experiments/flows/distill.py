@@ -218,6 +218,8 @@ def main(config: Config) -> dict:
     to_z = sets.standard(**scaling, alpha=config.alpha)
     dim = rows["train"].shape[1]
     models = {name: build(config, dim, name) for name in ("teacher", "student")}
+    for name, model in models.items():  # a model that is too large is told at once
+        fitting.check_size(config, name, model.init)
     teacher, taught, *_ = learn_teacher(config, models["teacher"], rows, scaling, noisy)
     student, trained = learn_student(config, models["student"], scaling, models["teacher"], teacher)
     params = {"teacher": teacher, "student": student}
