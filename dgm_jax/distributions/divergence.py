@@ -6,6 +6,7 @@ the parameters in them are. So every class here enters the register itself (`exa
 """
 
 import math
+from collections.abc import Callable
 
 import distrax
 import jax
@@ -109,7 +110,7 @@ def affine_map(dist: distrax.Distribution) -> tuple[distrax.Bijector, tuple[int,
     return None
 
 
-def columns(function, shape: tuple[int, ...]) -> tuple[Array, Array]:
+def columns(function: Callable[[Array], Array], shape: tuple[int, ...]) -> tuple[Array, Array]:
     """f(0) [..., *event] and the columns of an affine f, f(e_k) - f(0) [k, ..., *event]."""
     centre, push = jax.linearize(function, jnp.zeros(shape))
     units = jnp.eye(math.prod(shape)).reshape(-1, *shape)
