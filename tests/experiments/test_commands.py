@@ -86,3 +86,27 @@ def test_each_command_parses(module):
             tyro.cli(config, args=given, console_outputs=False)
         except SystemExit as stop:
             assert stop.code == 0, f"python -m {module} {options}"  # --help leaves with 0
+
+
+EXPERIMENTS = sorted(
+    ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    for file in ROOT.glob("experiments/*/*.py")
+    if file.stem != "__init__"
+)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("module", EXPERIMENTS)
+def test_every_experiment_runs_quickly_with_nothing_downloaded(module, tmp_path):
+    """Twice: what is compiled is kept, so the second start is within a minute."""
+    environment = {name: value for name, value in os.environ.items() if name != "DGM_DATA"}
+    environment |= {"JAX_ENABLE_COMPILATION_CACHE": "true", "XLA_FLAGS": ""}
+    for start in ("first", "second"):
+        before = os.times().children_user
+        places = ["--workdir", tmp_path / start, "--cache-dir", tmp_path / "compiled"]
+        line = [sys.executable, "-m", module, "--quick", "--no-progress", *places]
+        done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=environment)
+        assert done.returncode == 0, done.stderr
+    assert os.times().children_user - before < 45
+    assert (tmp_path / "second" / "results.json").is_file()

@@ -39,7 +39,7 @@ CASES = [
     *((audio, {"models": (name,), **SOUND}) for name in ("wavenet", "gru", "lstm", "markov")),
     (audio, {"models": ("wavenet",), **SOUND, "class_conditional": True}),
     (audio, {"models": ("markov",), **SOUND, "conditional": "categorical", "encoding": "one-hot"}),
-    (binary, {"data": "binarized_mnist", "hidden": (4,)}),
+    (binary, {"hidden": (4,)}),
     (binary, {"data": "binarized_mnist", "hidden": (4,), "num_masks": 2}),
     *(
         (digits, {"models": (name,), "hidden": (4,), "num_components": 2, "num_masks": 2})
