@@ -111,6 +111,7 @@ def of_images(
         "batch_size": batch_size,
         "weight_decay": _rounded(2.25 * math.sqrt(batch_size / num_rows)),
         "eval_every": max(num_updates // 20, 1),
+        "by_pixel": dim > 1024,
     }
 
 

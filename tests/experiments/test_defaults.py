@@ -55,6 +55,7 @@ def test_large_images_come_in_small_batches_fewer_updates_and_more_scales():
     assert (digits["hidden"], faces["hidden"]) == (32, 16)
     assert digits["weight_decay"] == 0.5 and faces["weight_decay"] == 0.26
     assert digits["eval_every"] == 50 and faces["eval_every"] == 10
+    assert faces["by_pixel"] and not digits["by_pixel"]
 
 
 @pytest.mark.parametrize(

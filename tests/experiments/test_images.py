@@ -76,7 +76,7 @@ def test_pixels_are_standard_each_by_itself_and_one_that_never_varies_is_no_cons
     x = levels + rng.integers(0, 40, (600, 2, 2)) * (levels > 0)
     rows = {"train": (x[:500, ..., None],), "valid": (x[500:, ..., None].copy(),)}
     rows["valid"][0][0, 0, 1, 0] = 9
-    statistics = images.of_pixels(images.Config(), rows, 256)
+    statistics = images.of_pixels(images.Config(by_pixel=True), rows, 256)
     pixels = images.standard_pixels(images.Config(), 256, **statistics)
     y = pixels.forward(dequantize(jax.random.key(1), rows["train"][0]))
     np.testing.assert_allclose(y.mean(0), 0, atol=0.1)
