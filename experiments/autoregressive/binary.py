@@ -25,6 +25,9 @@ takes a quarter of an hour of a CPU core: expect -87.3 (published: -88.40). 32 m
 take 40 minutes to learn and ten to score, where a tenth of the units takes other degrees in each
 mask: expect -87.2 (published: -88.04). Where all do they learn slowly, and want an accelerator.
 
+On the digits, without options, it takes ten seconds of learning: expect -16.46, where coins have
+-24.51 and each bit given the last -23.59 (standard errors 0.24).
+
 A set of pictures also leaves samples, and with one mask completions of upper halves.
 """
 
