@@ -3,8 +3,8 @@ r"""Density estimation on tables: MAF, RealNVP and neural spline flows, in nats.
     python -m experiments.flows.tabular
 
 learns patches of the two photographs in scikit-learn in a minute of one CPU core: expect 175 nats
-for the MAF where one Gaussian has 78.6 (two standard errors: 6 and 4, as much of the photographs is
-one bright sky). --data FILE.csv learns any other table. On
+for the MAF where one Gaussian has 78.6 (two standard errors: 6 and 4, since two patches in five
+are of nearly one grey). --data FILE.csv learns any other table. On
 
     python -m experiments.flows.tabular --data bsds300_patches --data-dir FOLDER
 
