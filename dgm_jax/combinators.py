@@ -360,7 +360,7 @@ def adapt(model: Flow | Density, params: Params, x: Array, cond: Array | None = 
     if checks.readable(x):
         checks.finite_rows(x, "x")
     checks.condition(cond, model.cond_shape)
-    return params if model.adapt is None else model.adapt(params, x, cond)[0]
+    return params if model.adapt is None else model.adapt(params, jnp.asarray(x), cond)[0]
 
 
 def _adapted(flow, params, x, cond):

@@ -112,6 +112,7 @@ def fit_to_data(
     num_steps = checks.positive_int(num_steps, "num_steps")
     batch_size = checks.positive_int(batch_size, "batch_size")
     split_seed = checks.integer(split_seed, "split_seed")
+    _check_plan(ema_decay, eval_every, patience, workdir, progress)
     x, cond = _data(model, x, cond)
     rows = _split(len(x), valid_share, test_share, split_seed)
     parts = {
@@ -169,6 +170,17 @@ def fit_to_data(
         trained.history,
         rows,
     )
+
+
+def _check_plan(ema_decay, eval_every, patience, workdir, progress):
+    """What `train` would refuse, before the first rows are scored."""
+    checks.rate(ema_decay, "ema_decay")
+    checks.flag(progress, "progress")
+    for name, value in (("patience", patience), ("eval_every", eval_every)):
+        if value is not None:
+            checks.positive_int(value, name)
+    if workdir is not None:
+        checks.path(workdir, "workdir")
 
 
 def _optimizer(learning_rate, num_steps, weight_decay):

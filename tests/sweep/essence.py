@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import inspect
 from typing import Any
 
@@ -9,8 +10,13 @@ import jax
 import numpy as np
 
 
-def essence(value: Any, above: tuple[int, ...] = ()) -> Any:
+def essence(value: Any) -> Any:
     """Types, numbers, the bytes of arrays, and what functions close over, to the ground."""
+    return _essence(value, {})
+
+
+def _essence(value, seen):
+    """seen: {id: (object, its essence)}; what is met again while it is looked at has none yet."""
     if value is None or isinstance(value, (bool, int, str, bytes, np.dtype)):
         return type(value).__name__, str(value)
     if isinstance(value, (float, complex, np.generic)):
@@ -19,14 +25,16 @@ def essence(value: Any, above: tuple[int, ...] = ()) -> Any:
         if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
             value = jax.random.key_data(value)
         return str(value.dtype), value.shape, np.asarray(value).tobytes()
-    if id(value) in above:
-        return "above"
-    return type(value).__qualname__, _parts(value, (*above, id(value)))
+    if id(value) not in seen:
+        seen[id(value)] = value, "above"
+        text = repr((type(value).__qualname__, _parts(value, seen)))
+        seen[id(value)] = value, hashlib.sha256(text.encode()).hexdigest()
+    return seen[id(value)][1]
 
 
-def _parts(value, above):
+def _parts(value, seen):
     def of(part):
-        return essence(part, above)
+        return _essence(part, seen)
 
     if isinstance(value, dict):
         return [(str(key), of(part)) for key, part in value.items()]

@@ -73,6 +73,7 @@ class Entry(NamedTuple):
     kinds: dict[str, Kind]
     told: dict[str, str] = {}  # argument: the name that an error tells, where it is another
     raises: tuple[type, ...] = ()  # documented beside ValueError and TypeError of ours
+    costly: bool = False  # seconds a call: only what must be refused is swept
 
 
 # ------------------------------------------------------------------------- what is swept
@@ -891,7 +892,7 @@ TABLE = {
         patience=optional(whole()),
         workdir=Kind(lambda v: None if v is None else EITHER if isinstance(v, str) else REFUSED),
         progress=FLAG,
-    ),
+    )._replace(costly=True),
     "learning.alternate": of(
         learning.alternate,
         {"players": {"a": learning.Player(square, optax.sgd(0.1))}, "init": decay},
@@ -1048,7 +1049,7 @@ TABLE = {
         x=arrays("f", event=1, nan=EITHER),
         kinetic=NOT_NEGATIVE,
         frobenius=NOT_NEGATIVE,
-    ),
+    )._replace(costly=True),
     "flows.flow_pp": of(
         flows.flow_pp,
         {**FLOW_OF_IMAGES, "num_couplings": (1, 1, 1), "hidden": 4},

@@ -35,10 +35,9 @@ def cases(entry, name):
     kind, good = entry.kinds[name], entry.good.get(name)
     more = kind.more(good) if good is not None or kind.more.__name__ != "<lambda>" else {}
     for what, value in (VALUES | more).items():
-        if isinstance(value, Given):
-            yield what, *value
-        else:
-            yield what, value, kind.canonical(value)
+        value, right = value if isinstance(value, Given) else (value, kind.canonical(value))
+        if right is REFUSED or not entry.costly:
+            yield what, value, right
 
 
 def problem(entry, name, what, value, right):
