@@ -33,7 +33,7 @@ def locked(directory: Path | str) -> Iterator[None]:
     may lock a directory twice. Where the file system knows no locks, one line on stderr says so
     and the run goes on: then `confirm` ends the first of two that write to one directory.
     """
-    where = Path(directory).resolve()
+    where = checks.path(directory, "directory").resolve()
     if where in _held and _held[where].thread == threading.get_ident():
         yield
         return

@@ -1134,9 +1134,17 @@ TABLE = {
         function=Kind(lambda v: EITHER if inspect.isfunction(v) else REFUSED),
     ),
     "runs.locked": of(
-        lambda directory: runs.locked(directory).__enter__(), {"directory": "."}, directory=PATH
+        lambda directory: runs.locked(directory).__enter__(),
+        {"directory": "."},
+        directory=PATH,
+        raises=(FileNotFoundError,),
     ),
-    "runs.tensorboard": of(runs.tensorboard, {"folder": "board"}, folder=PATH),
+    "runs.tensorboard": of(
+        runs.tensorboard,
+        {"folder": "board"},
+        folder=PATH,
+        told={"folder": "(folder|tensorboardX)"},
+    ),
     "runs.short": of(runs.short, {"value": 1.5}, value=NUMBER),
     "runs.table": of(
         runs.table,
