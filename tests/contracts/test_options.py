@@ -93,4 +93,4 @@ def test_every_option_is_handed_on_as_it_is(name, monkeypatch):
         constructor(*args, **given)
     (kwargs,) = handed.value.args
     assert len(common) > 1
-    assert {option for option in common if kwargs.get(option) is not given[option]} == set()
+    assert {option for option in common if kwargs.get(option) != given[option]} == set()

@@ -169,7 +169,7 @@ def test_a_module_that_cannot_be_told_of_training_is_refused():
     with pytest.raises(ValueError, match="module Double must declare `train` in __call__"):
         stateful(Double(), (3,))
     for make in (stateful, from_linen):
-        with pytest.raises(ValueError, match="module must be a linen module, built already"):
+        with pytest.raises(ValueError, match="module must be a flax Module; got type WithState"):
             make(WithState, (3,))
 
 

@@ -44,8 +44,8 @@ def test_cells_are_those_of_the_papers():
     u = h @ u_gru
     r, z = sigmoid(a_gru[:2] + u[:2]), sigmoid(a_gru[2:4] + u[2:4])
     n = np.tanh(a_gru[4:] + r * (u[4:] + inner))
-    got, _ = gru(*(jnp.asarray(v) for v in (u_gru, inner, h, a_gru)))
-    np.testing.assert_allclose(got, (1 - z) * n + z * h, rtol=1e-5)
+    got, _ = gru(*(jnp.asarray(v) for v in (u_gru, inner, h[None], a_gru[None])))
+    np.testing.assert_allclose(got[0], (1 - z) * n + z * h, rtol=1e-5)
 
     i, f, g, o = np.split(a_lstm + h @ u_lstm, 4)
     s_new = sigmoid(f + 1) * s + sigmoid(i) * np.tanh(g)
