@@ -12,20 +12,20 @@ from collections.abc import Iterable
 import pytest
 
 SHARES = {  # core-seconds of the default suite
-    "tests": 30,  # the files that lie in no folder
+    "tests": 40,  # the files that lie in no folder
     "tests/autoregressive": 75,
     "tests/benchmarks": 70,
     "tests/bijectors": 60,
-    "tests/contracts": 140,
-    "tests/data": 35,
+    "tests/contracts": 160,
+    "tests/data": 25,
     "tests/distributions": 40,
-    "tests/experiments": 140,
+    "tests/experiments": 105,
     "tests/faults": 5,
     "tests/flows": 80,
     "tests/learning": 110,
     "tests/measure": 10,
     "tests/metrics": 10,
-    "tests/nets": 80,
+    "tests/nets": 95,
     "tests/objectives": 40,
     "tests/runs": 30,
     "tests/sweep": 5,

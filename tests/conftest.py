@@ -16,6 +16,7 @@ first and hand that over, which also keeps it fixed along the path, as Hutchinso
 
 import gc
 import os
+import signal
 
 import jax
 import matplotlib
@@ -34,6 +35,8 @@ jax.config.update("jax_num_cpu_devices", 8)  # before the first computation, or 
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_enable_compilation_cache", False)
 matplotlib.use("Agg")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job, which control-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # would not reach; children inherit it
 
 
 def pytest_collection_finish(session):
