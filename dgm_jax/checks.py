@@ -428,7 +428,9 @@ def within(value: Any, least: float, most: float, name: str) -> None:
 def finite_rows(x: Any, name: str = "data") -> np.ndarray:
     """A data set on the host: real, not empty, no NaN or infinity. Reads all of it once."""
     x = on_host(x, name)
-    if x.ndim == 0 or x.size == 0:
+    if x.ndim == 0:
+        raise InputError(f"{name} must be rows, [n, ...]; got one number, {shown(x.item())}.")
+    if x.size == 0:
         raise InputError(f"{name} is empty (shape {x.shape}); it needs at least one row.")
     if jnp.issubdtype(x.dtype, jnp.floating):
         with np.errstate(all="ignore"):  # 1e300 becomes infinite on the way to a device
@@ -466,6 +468,8 @@ def noun(value: Any, kind: type, name: str) -> None:
     """A noun of `protocol`, known by its fields; the usual slip is a constructor not yet called."""
     if isinstance(value, type) or not all(hasattr(value, field) for field in kind._fields):
         hint = f" Call it first: {value.__name__}(...)." if hasattr(value, "__name__") else ""
+        if hasattr(value, "bijector") and kind.__name__ == "Density":
+            hint = " Give it a base: combinators.pushforward(flow, base)."
         raise InputError(f"{name} must be a {kind.__name__}; got {_kind(value)}.{hint}")
 
 

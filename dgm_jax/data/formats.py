@@ -246,16 +246,27 @@ def _lines(path) -> Iterator[tuple[io.TextIOWrapper, list[str], str | None]]:
 
 
 def _table(text, words, delimiter, converters=None) -> np.ndarray:
-    table = np.loadtxt(
-        text,
-        comments=None,
-        delimiter=delimiter,
-        skiprows=int(_is_header(words)),
-        ndmin=2,
-        converters=converters,
-    )
+    """The numbers; `InputError` for what each is not, since a damaged file is the rarer cause."""
+    try:
+        table = np.loadtxt(
+            text,
+            comments=None,
+            delimiter=delimiter,
+            skiprows=int(_is_header(words)),
+            ndmin=2,
+            converters=converters,
+        )
+    except UnicodeDecodeError:
+        raise
+    except ValueError as error:
+        reason = str(error).partition(";")[0].rstrip(".")[:200]
+        raise checks.InputError(
+            f"{reason}; every row needs as many entries, all of them numbers, and none missing"
+        ) from error
+    except UserWarning as error:  # of no data, where warnings are errors
+        raise checks.InputError("it holds no numbers") from error
     if not table.size:
-        raise EOFError("it holds no numbers")
+        raise checks.InputError("it holds no numbers")
     return table
 
 

@@ -110,8 +110,9 @@ def standardize(mean: ArrayLike, std: ArrayLike, event_ndims: int = 1) -> distra
     if bad.any():
         raise checks.InputError(
             f"std must be finite and above 0; got {std[bad][0]} (the first of {bad.sum()} such). "
-            "Drop the constant columns."
+            "Drop the constant columns (as float32 has them)."
         )
+    checks.common_batch({"mean": mean.shape, "std": std.shape})
     return _Standardize(mean, std, event_ndims)
 
 
@@ -136,7 +137,8 @@ class _Standardize(distrax.Bijector):
     def _log_std(self, x, name):
         _check_event(self, x, name)
         for constant in self.mean, self.std:
-            if np.broadcast_shapes(x.shape, constant.shape) != x.shape:
+            sizes = zip(x.shape[::-1], constant.shape[::-1])
+            if constant.ndim > x.ndim or any(c not in (1, n) for n, c in sizes):
                 raise checks.InputError(
                     f"{name} of shape {x.shape} does not fit mean and std of shapes "
                     f"{self.mean.shape} and {self.std.shape}."

@@ -203,7 +203,7 @@ def _data(model, x, cond):
             raise checks.InputError(
                 f"cond must have a row for each of the {len(x)} of x; got {len(cond)}."
             )
-    checks.condition(None if cond is None else cond[:1], model.cond_shape)
+    checks.condition(cond, model.cond_shape)
     return x, cond
 
 
@@ -217,11 +217,18 @@ def _numbers(value, name):
 def _condition(cond, cond_shape):
     """Conditions as the model takes them: classes become one-hot."""
     cond = _numbers(cond, "cond")
-    if cond_shape is None or cond.ndim != 1 or cond.dtype != np.int32 or len(cond_shape) != 1:
+    if cond_shape is None or len(cond_shape) != 1:
         return cond.astype(np.float32)
     (num_classes,) = cond_shape
-    checks.within(cond, 0, num_classes - 1, "classes")
-    return np.eye(num_classes, dtype=np.float32)[cond]
+    if cond.ndim == 1 and cond.dtype == np.int32:
+        checks.within(cond, 0, num_classes - 1, "classes")
+        return np.eye(num_classes, dtype=np.float32)[cond]
+    if cond.shape[-1] != num_classes:
+        raise checks.InputError(
+            f"cond must have shape [..., {num_classes}], or be classes, integers of shape [n]; "
+            f"got {cond.dtype} of shape {cond.shape}."
+        )
+    return cond.astype(np.float32)
 
 
 def _split(num, valid_share, test_share, seed):
@@ -290,11 +297,20 @@ def _drawn(model: Density) -> jax.ShapeDtypeStruct:
 
 def _standardized(x):
     x = np.asarray(x, np.float64)
-    return standardize(x.mean(0), x.std(0), event_ndims=x.ndim - 1)
+    mean, std = x.mean(0), x.std(0)
+    coarse = (std > 0) & (std < 16 * np.spacing(abs(mean).astype(np.float32)))
+    if coarse.any():
+        raise checks.InputError(
+            f"x: mean {mean[coarse][0]:g} is too large beside deviation {std[coarse][0]:g} (the "
+            f"first of {coarse.sum()} such): float32 has fewer than 16 numbers in it. Subtract the "
+            "mean in float64 first, or drop a constant column."
+        )
+    return standardize(mean, std, event_ndims=x.ndim - 1)
 
 
 def _refuse_whole(x):
-    if (x == np.round(x)).all():
+    """From 2^23 on float32 holds no others, so that there it says nothing of the data."""
+    if (x == np.round(x)).all() and (abs(x).max(0) < 2**23).any():
         raise checks.InputError(
             "x are whole numbers, on which a density of numbers is a row of ever narrower peaks: "
             "give x.astype(int) and num_levels."

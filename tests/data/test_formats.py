@@ -86,21 +86,27 @@ def test_text_tables_by_comma_or_space_with_or_without_header(tmp_path, text):
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "a,b\n",
         "1 0\n1\n",
         "1,0\n1,\n",
+        "1,0\n1,red\n",
         "1 0\nx 1\n",
         "1 0\n# 1 0\n1 1",
         "1 0 # 1\n",
         "1,0\n1,1#\n",
     ],
 )
-def test_damaged_text_is_a_value_error_that_names_the_file(tmp_path, text):
+def test_text_of_other_than_numbers_says_where(tmp_path, text):
     path = tmp_path / "table.amat"
     path.write_text(text)
-    with pytest.raises(ValueError, match=r"table\.amat is damaged"):
+    with pytest.raises(ValueError, match=r"table\.amat: .* at row \d.*; every row needs"):
         formats.read_text(path)
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n"])
+def test_text_of_no_numbers_is_said_to_be_that(tmp_path, text):
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"table\.csv: it holds no numbers"):
+        formats.read_text(tmp_path / "table.csv")
 
 
 def test_cifar_binary_and_pickled_are_the_same_pictures(tmp_path):
@@ -319,7 +325,7 @@ def test_an_archive_of_two_arrays_of_one_name_or_packed_otherwise_is_refused(tmp
     [
         ("1,2\n3,4\n", "it has 2 columns, where 3 are due"),
         ("1,2,3,4,5\n", "it has 5 columns, where 3 are due"),
-        ("1,2,3,4\n1,2\n", "is damaged"),
+        ("1,2,3,4\n1,2\n", "the number of columns changed from 4 to 2"),
         ("a,b\n", "it has 2 columns"),
     ],
 )

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dgm_jax import checks
 from dgm_jax.data.preprocessing import (
     dequantize,
     logit_map,
@@ -223,3 +224,11 @@ def test_nan_is_no_level_and_no_level_is_nan_where_nothing_can_be_raised():
     np.testing.assert_array_equal(levels, [-1, 0, 2, 7])
     x = jit(lambda levels: mu_law_decode(levels, 8))(jnp.array([-1, 0, 7, 8]))
     np.testing.assert_array_equal(x, [np.nan, -1, 1, np.nan])
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (4, 1), ()])
+def test_rows_that_mean_and_deviation_do_not_fit_are_refused(shape):
+    with pytest.raises(checks.InputError, match="does not fit mean and std of shapes"):
+        standardize(np.zeros(3), 1.0, event_ndims=0).forward(jnp.zeros(shape))
+    with pytest.raises(checks.InputError, match=r"mean \(3,\), std \(2,\)"):
+        standardize(np.zeros(3), np.ones(2))

@@ -57,6 +57,13 @@ def test_numbers_are_scored_and_drawn_in_their_own_units():
     assert "test" in repr(fitted) and len(repr(fitted)) < 120  # what a notebook shows
 
 
+def test_wide_numbers_that_float32_holds_as_whole_ones_are_numbers():
+    fitted = fit(gaussian(2), TABLE * 1e20)
+    train = TABLE[fitted.rows["train"]]
+    expected = normal(TABLE, train.mean(0), train.std(0)) - 2 * np.log(1e20)
+    np.testing.assert_allclose(fitted.log_prob(TABLE * 1e20), expected, rtol=1e-4)
+
+
 def test_another_preprocessing_takes_the_place_of_the_standardisation():
     mean, std = np.array([5.0, -300.0]), np.array([0.2, 10.0])
     fitted = fit(gaussian(2), TABLE, preprocessing=data.standardize(mean, std))
@@ -140,6 +147,20 @@ WRONG = {
         {"cond": CLASSES[:5]},
         "a row for each of the 90",
     ),
+    "classes that are no integers": (
+        bits(3),
+        BITS,
+        {"cond": CLASSES * 1.0},
+        "be classes, integers",
+    ),
+    "a column of classes": (bits(3), BITS, {"cond": CLASSES[:, None]}, r"int32 of shape \(90, 1\)"),
+    "numbers far from 0": (
+        gaussian(2),
+        TABLE * [1e3, 1] + 1e8,
+        {},
+        "x: mean 1.0.*e.08 is too large",
+    ),
+    "a flow": (flows.diagonal(2), TABLE, {}, "got Flow. Give it a base: combinators.pushforward"),
     "no model": (gaussian, TABLE, {}, "model must be a Density; got function gaussian. Call it"),
     "no patience": (gaussian(2), TABLE, {"patience": 0}, "patience must be"),
     "no rate": (gaussian(2), TABLE, {"learning_rate": 0.0}, "learning_rate must be"),
@@ -155,6 +176,10 @@ def test_draws_of_no_number_and_scores_of_other_rows_are_refused():
         fitted.sample(1, 2)
     with pytest.raises(ValueError, match=r"x of shape \(6, 1\) does not fit"):
         fitted.log_prob(TABLE[:, :1])
+    with pytest.raises(ValueError, match=r"x of shape \(6, 3\) does not fit"):
+        fitted.log_prob(TABLE[:, [0, 1, 1]])
+    with pytest.raises(ValueError, match=r"x must be rows, \[n, ...\]; got one number, 3"):
+        fitted.log_prob(3)
 
 
 @pytest.mark.parametrize("case", WRONG)
