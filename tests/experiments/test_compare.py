@@ -49,9 +49,9 @@ def test_the_run_writes_results_pictures_and_says_when_it_is_done(tmp_path, caps
     assert score(loaded.params) == pytest.approx(scored, rel=5e-3)  # up to the noise
     passes = {n: (m["density_passes"], m["sample_passes"]) for n, m in results["models"].items()}
     assert passes == {"iaf": (64, 1), "realnvp": (1, 1)}
-    # The published figures of the two baselines on this split.
+    # The figures of the two baselines on this split; 2.965 with one ridge for all pixels.
     assert results["baselines"]["histogram"]["test_bits_per_dim"] == pytest.approx(2.431, abs=1e-3)
-    assert results["baselines"]["gaussian"]["test_bits_per_dim"] == pytest.approx(2.965, abs=0.015)
+    assert results["baselines"]["gaussian"]["test_bits_per_dim"] == pytest.approx(2.955, abs=3e-3)
     for picture in ("samples.png", "curves.png", "passes.png"):
         assert (tmp_path / picture).stat().st_size > 5000
     assert "64 passes" in capsys.readouterr().out
