@@ -47,7 +47,7 @@ def run(workdir, num_steps=20, **options):
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
 def test_a_run_gives_its_best_averaged_parameters_and_its_options(tmp_path, ema_decay):
     (tmp_path / "config.json").write_text(json.dumps({"experiment": "mine", "hidden": [8]}))
-    worse = itertools.count()
+    worse = itertools.chain([99], itertools.count())  # after the start, where averages are none yet
     trained = run(
         tmp_path / "maf",
         evaluate=lambda params, key: {"worse": next(worse)},
