@@ -13,6 +13,8 @@ import numpy as np
 
 from .. import checks
 
+A_DAY = 86_400  # seconds
+
 
 class Timing(NamedTuple):
     """Milliseconds a call over the rounds (median and quartiles), and the first call in seconds."""
@@ -43,10 +45,12 @@ def compare(
     named = isinstance(thunks, Mapping) and len(thunks) > 0
     if not named or not all(callable(thunk) for thunk in thunks.values()):
         raise checks.InputError(
-            f"thunks must map names to functions of no arguments; got {thunks!r}."
+            f"thunks must map names to functions of no arguments; got {checks.shown(thunks)}."
         )
     repeats = checks.positive_int(repeats, "repeats")
     min_seconds = checks.not_negative(min_seconds, "min_seconds")
+    if min_seconds > A_DAY:
+        raise checks.InputError(f"min_seconds must be at most {A_DAY}, a day; got {min_seconds:g}.")
 
     first_call = {name: seconds(thunk) for name, thunk in thunks.items()}
     for thunk in thunks.values() if warm_up else ():

@@ -80,6 +80,7 @@ def test_a_call_ends_when_its_result_is_there(clock, monkeypatch):
         (dict(thunks={"a": print}, repeats=0), "repeats must be an integer of at least 1; got 0"),
         (dict(thunks={"a": print}, min_seconds=-1.0), "min_seconds .* got -1.0"),
         (dict(thunks={"a": print}, min_seconds=float("nan")), "min_seconds .* got nan"),
+        (dict(thunks={"a": print}, min_seconds=1e30), "min_seconds .* a day; got 1e\\+30"),
     ],
 )
 def test_a_bad_comparison_is_refused_before_it_runs(arguments, message):

@@ -60,6 +60,7 @@ from tests.sweep.values import (
     optional,
     or_one,
     permutation,
+    real,
     sizes,
     whole,
 )
@@ -1119,7 +1120,7 @@ TABLE = {
         {"thunks": {"a": int}, "repeats": 1, "min_seconds": 0.0, "warm_up": False},
         thunks=noun(),
         repeats=whole(),
-        min_seconds=NOT_NEGATIVE,
+        min_seconds=real(lambda v: 0 <= v <= 86_400),
         warm_up=FLAG,
     ),
     "measure.program": of(
