@@ -9,14 +9,16 @@
 
 Every checkpoint holds the identity of its run, and `train` resumes from no other. Not in it is what
 changes no number (how often is logged and saved, the devices, the directory) and what cannot be
-seen here: the batches after the first, and how `evaluate` computes. A caller who changes these says
-so in `identity`, as `experiments.fitting` does with all options and the bits of all rows.
+seen here: the batches after the first, and how `evaluate` and functions on the host (those of
+`jax.pure_callback`) compute. A caller who changes these says so in `identity`, as
+`experiments.fitting` does with all options and the bits of all rows.
 
 A program is a jaxpr, which does not depend on the devices. Its fingerprint is that of all
 operations with what they work on: shapes, dtypes and parameters, and the values of constants. Left
-out are the names of functions and the addresses of objects, which are others in each process. The
-programs are those that a run traces anyway, so a run that goes on or has ended costs its tracing
-and no compilation before it is refused or returned.
+out are the names of functions and the addresses of objects, which are others in each process. A
+loss under one more `jax.jit` is another program, as its operations are others. The programs are
+those that a run traces anyway, so a run that goes on or has ended costs its tracing and no
+compilation before it is refused or returned.
 """
 
 import hashlib
@@ -185,6 +187,8 @@ def _value(value, known):
         return _program(value, (), known)
     if isinstance(value, (tuple, list)):
         return [_value(part, known) for part in value]
+    if isinstance(value, (set, frozenset)):  # in an order of its own in each process
+        return sorted(repr(_value(part, known)) for part in value)
     if isinstance(value, dict):
         return sorted((str(name), _value(part, known)) for name, part in value.items())
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):

@@ -149,9 +149,20 @@ def test_arrays_are_known_by_their_bits_shapes_dtypes_and_places():
     assert identity.fingerprint({"x": jnp.asarray(x)}) == identity.fingerprint({"x": x})
 
 
+def spread_program():
+    """One whose operation has a set of names, whose order is another in each process."""
+    names = tuple("abcdef")
+    auto = (jax.sharding.AxisType.Auto,) * len(names)
+    mesh = jax.make_mesh((1,) * len(names), names, auto, devices=jax.devices()[:1])
+    rows = jax.sharding.PartitionSpec(names)
+    return jax.make_jaxpr(jax.shard_map(jnp.sin, mesh=mesh, in_specs=rows, out_specs=rows))(
+        jnp.ones(4)
+    )
+
+
 def identities(num_devices):
-    """Of a short run of each kind, on so many devices."""
-    made, identify = {}, run.Run.identify
+    """Of a short run of each kind, on so many devices, and of a program that is spread."""
+    made, identify = {"spread": identity.of_program(spread_program())}, run.Run.identify
     mesh = data_mesh(num_devices) if num_devices > 1 else None
     for kind, algorithm in algorithms.KINDS.items():
 
