@@ -151,7 +151,7 @@ FAULTS = (
         FORMATS,
         "comments=None,",
         'comments="#",',
-        "data/test_formats.py::test_damaged_text_is_a_value_error_that_names_the_file",
+        "data/test_formats.py::test_text_of_other_than_numbers_says_where",
     ),
     Fault(
         "labels-of-any-class",
