@@ -142,8 +142,6 @@ def train(
     plan = Plan(
         num_steps, log_every, evaluate, monitor, minimise, eval_every, patience, checkpoint_every
     )
-    if monitor is not None:
-        checks.text(monitor, "monitor")
     plan.check(workdir)
     said = arguments(key, plan, identity)
     if on_log is not None:
@@ -159,8 +157,7 @@ def train(
         told_to_end, checkpoints = _claimed(stack, workdir)
         first = None if batch is None else batch(0)
         check_batch(first, mesh)
-        run = Run(algorithm, key, plan, fixed, mesh, checkpoints)
-        run.recipe = noted
+        run = Run(algorithm, key, plan, fixed, mesh, checkpoints, noted)
         run.identify(said, first, fixed)
         run.begin()
         run.open_log(workdir, on_log)
@@ -189,7 +186,6 @@ def _claimed(stack, workdir):
     """
     if workdir is None:
         return lambda: None, None
-    workdir = Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     told_to_end = stack.enter_context(termination())
     processes.from_first(lambda: stack.enter_context(locked(workdir)))

@@ -57,6 +57,8 @@ class Plan(NamedTuple):
         """`InputError` for a wrong number of steps, and for an option that needs another one."""
         for name in ("num_steps", "log_every"):
             checks.positive_int(getattr(self, name), name)
+        if self.monitor is not None:
+            checks.text(self.monitor, "monitor")
         if self.evaluate is not None:
             checks.function(self.evaluate, "evaluate")
         for name in ("eval_every", "patience", "checkpoint_every"):
@@ -113,6 +115,7 @@ class Run:
         fixed: Any,
         mesh: Mesh | None,
         checkpoints: Checkpoints | None,
+        recipe: dict[str, Any] | None,
     ):
         self.init_key, loop_key, self.eval_key = jax.random.split(key, 3)
         self.algorithm, self.plan, self.mesh, self.checkpoints = algorithm, plan, mesh, checkpoints
@@ -128,7 +131,7 @@ class Run:
         self.told = {}  # what was said of numbers of `evaluate` that are not finite, by their name
         self.history = ""  # the rows up to the checkpoint, as text
         self.window = []  # the metrics since the last row, on the device
-        self.recipe = None  # the record of how the model is built, if it is known
+        self.recipe = recipe  # the record of how the model is built, if it is known
 
     def put(self, tree: Any) -> Any:
         """Puts a tree on every device of the run.
