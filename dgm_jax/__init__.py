@@ -28,7 +28,9 @@ __all__ = [
     "plots",
     "learning",
     "autoregressive",
+    "inference",
     "flows",
+    "vae",
 ]
 
 

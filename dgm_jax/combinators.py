@@ -338,7 +338,7 @@ def latent_variable(
     def of_posterior(params, x, cond=None, *, key=None):
         return given("posterior", params, x, cond, key)
 
-    return LatentVariable(init, of_prior, of_likelihood, of_posterior)
+    return LatentVariable(init, of_prior, of_likelihood, of_posterior, cond_shape=cond_shape)
 
 
 def adapt(model: Flow | Density, params: Params, x: Array, cond: Array | None = None) -> Params:

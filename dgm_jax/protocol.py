@@ -115,17 +115,40 @@ class Density(NamedTuple):
     cond_shape: Shape | None = None
 
 
+class Inferred(NamedTuple):
+    """z ~ q(z | x) and what a latent variable model says of it; K samples are the first axis.
+
+    Where z has several groups, as the layers of a hierarchy, `z` is a tree of them. `kl` names each
+    group: KL(q ‖ p) of it in nats, given the groups that it depends on. It is in closed form where
+    there is one, one number for each entry if the entries are independent, [K, *batch, *entries];
+    else log q - log p at the sample, [K, *batch]. So E[log_likelihood - Σ kl] is the ELBO.
+    """
+
+    z: Any  # [K, *batch, ...]
+    log_likelihood: Array  # log p(x | z), [K, *batch]
+    log_prior: Array  # log p(z), [K, *batch]
+    log_posterior: Array  # log q(z | x), [K, *batch]
+    kl: dict[str, Array]
+
+
 class LatentVariable(NamedTuple):
     """θ ↦ p_θ(x, z) = p_θ(z) p_θ(x | z), with q_θ(z | x) to infer z.
 
     The three distributions have one tree of parameters, because in some models they share weights.
     Where they do not, `combinators.latent_variable` makes this noun of three densities.
+
+    A hierarchy computes much of the prior and the likelihood on its way to z. `infer(params, key,
+    x, cond=None, *, num_samples=1, parts_key=None)` -> `Inferred` then draws z by `key` and scores
+    it in one pass; `parts_key` is the `key` of the distributions. None, where nothing is shared:
+    call `objectives.infer`, which serves both.
     """
 
     init: Callable[[Key], Params]
     prior: Callable[..., distrax.Distribution]  # prior(params, cond=None, *, key=None)
     likelihood: Callable[..., distrax.Distribution]  # likelihood(params, z, cond=None, *, key=None)
     posterior: Callable[..., distrax.Distribution]  # posterior(params, x, cond=None, *, key=None)
+    infer: Callable[..., Inferred] | None = None
+    cond_shape: Shape | None = None
 
 
 class Algorithm(NamedTuple):

@@ -1,5 +1,6 @@
 """Objectives: what training minimises, as functions of a model and its parameters."""
 
+from .bounds import infer as infer
 from .bounds import log_weights as log_weights
 from .dequantization import dequantized_log_prob as dequantized_log_prob
 from .dequantization import dequantized_nll as dequantized_nll

@@ -1,0 +1,1 @@
+"""Inference: EM, variational inference, and linear models with latent variables."""

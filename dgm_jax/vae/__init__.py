@@ -1,0 +1,1 @@
+"""Variational autoencoders: p(z) p(x | z) with nets, and a net that infers z."""
