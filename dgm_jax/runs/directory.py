@@ -2,10 +2,10 @@
 
 `config.json` holds the options, the machine and the day of the last start, `results.json` what the
 run found. The directory belongs to one configuration: the same command finds a finished run and
-shows it, or resumes one that was stopped, and other options are refused. Where config.json is gone
-or changed, or names another folder of data, or the files of data were changed since, the results
-may be those of another run: the command looks again, and a training refuses checkpoints that are
-not its own (`dgm_jax.learning.identity`).
+shows it, or resumes one that was stopped, and other options are refused. Where config.json is gone,
+it or results.json was changed, it names another folder of data, or files of data were changed, the
+results may be those of another run: the command looks again, and a training refuses checkpoints
+that are not its own (`dgm_jax.learning.identity`).
 """
 
 import contextlib
@@ -37,6 +37,7 @@ PLACES = (  # options that may differ when a run is resumed
     "max_params",
     "machine",
     "checksum",
+    "results",
     "files",
     "distributed",
     "coordinator",
@@ -131,20 +132,22 @@ def _opened(config, options, stack):
     if not (config.workdir / "results.json").exists():
         _write_options(path, options)
         return False
-    doubt = _doubt(path, options)
+    doubt = _doubt(path, options, _found(config.workdir / "results.json"))
     if doubt is None:
         return True
     print(f"{config.workdir} is done, but {doubt}: looking again", file=sys.stderr)
     return False  # config.json stays that of the results
 
 
-def _doubt(path, options):
+def _doubt(path, options, results):
     """Why the results may not be those of this command, whose options are as far as is known."""
     if not path.exists():
         return f"has no {path.name}"
     old = read_json(path)
     if old.pop("checksum", None) != _checksum(old):
         return f"its {path.name} was changed"
+    if old.get("results") != _checksum(results):
+        return "its results.json was changed"
     was, now = old.get("data_dir"), options["data_dir"]
     if was != now:
         return f"its data_dir was {was}, and is {now}"
@@ -173,12 +176,13 @@ def _files(config):
 
 def _write(workdir, options, found, show):
     """Keeps the results. Those that no file can hold are at least shown."""
+    path = workdir / "results.json"
     try:
-        write_json(workdir / "results.json", found)
+        write_json(path, found)
     except checks.InputError:
         show(found)
         raise
-    _write_options(workdir / "config.json", options)
+    _write_options(workdir / "config.json", options | {"results": _checksum(_found(path))})
 
 
 def _write_options(path, options):

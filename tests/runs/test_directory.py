@@ -176,6 +176,7 @@ def test_results_that_json_cannot_hold_are_shown_before_they_are_refused(tmp_pat
         ("no options", "has no config.json"),
         ("other options", "its config.json was changed"),
         ("other rows", "its files of data were changed"),
+        ("other results", "its results.json was changed"),
     ],
 )
 def test_results_that_may_be_of_another_run_are_found_again(
@@ -197,6 +198,8 @@ def test_results_that_may_be_of_another_run_are_found_again(
     kept = tmp_path / "config.json"
     if change == "no options":
         kept.unlink()
+    elif change == "other results":
+        (tmp_path / "results.json").write_text('{"calls": 7}')
     elif change == "other rows":
         (tmp_path / "x.csv").write_text("1,3")
     elif change == "other options":
