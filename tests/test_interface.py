@@ -20,6 +20,7 @@ PUBLIC = (
     "metrics",
     "nets",
     "objectives",
+    "vae",
 )
 FORWARD_TO_A_CALLABLE_OF_THE_USER = ()  # their **options are its own
 

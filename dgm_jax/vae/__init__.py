@@ -1,1 +1,8 @@
 """Variational autoencoders: p(z) p(x | z) with nets, and a net that infers z."""
+
+from .posteriors import diagonal as diagonal
+from .posteriors import flow_posterior as flow_posterior
+from .posteriors import full_rank as full_rank
+from .priors import mixture_prior as mixture_prior
+from .vae import vae as vae
+from .vamp import vamp as vamp

@@ -30,6 +30,7 @@ from dgm_jax import (
     plots,
     protocol,
     runs,
+    vae,
 )
 from tests.helpers import drawn, points
 from tests.sweep.values import (
@@ -147,6 +148,7 @@ def diagonal(f):
 DECODER = combinators.conditional(NET, diagonal, cond_shape=(2,))
 LATENT = combinators.latent_variable(distributions.standard_normal(2), DECODER, DECODER)
 ENCODED = flows.coupling(3, hidden=(4,), cond_shape=(4,))
+VAE = vae.vae(NET, nets.mlp(2, 2, hidden=(3,)), CONDITIONAL, 2, num_latents=2)
 
 
 def traced(function):
@@ -665,6 +667,53 @@ TABLE = {
         {"net": NET, "conditional": CONDITIONAL, "shape": (2, 2)},
         net=noun(nets.mlp),
         shape=or_one(SHAPE),
+    ),
+    # ------------------------------------------------------------------------------- vae
+    "vae.vae": of(
+        vae.vae,
+        {
+            "encoder": NET,
+            "decoder": nets.mlp(2, 2, hidden=(3,)),
+            "likelihood": CONDITIONAL,
+            "shape": (2,),
+            "num_latents": 2,
+        },
+        told={"shape": "encoder|decoder|shape", "num_latents": "decoder|num_latents"},
+        encoder=noun(nets.mlp),
+        decoder=noun(nets.mlp),
+        likelihood=noun(likelihoods.bernoulli),
+        shape=or_one(SHAPE),
+        num_latents=whole(),
+        prior=optional(noun(distributions.standard_normal)),
+        posterior=optional(noun(vae.diagonal)),
+    ),
+    "vae.diagonal": of(vae.diagonal, {"num_latents": 2}, num_latents=whole()),
+    "vae.full_rank": of(vae.full_rank, {"num_latents": 2}, num_latents=whole(1, 1000)),
+    "vae.flow_posterior": of(
+        vae.flow_posterior,
+        {"flow": FLOW, "base": vae.diagonal(3)},
+        flow=noun(flows.maf),
+        base=noun(vae.diagonal),
+    ),
+    "vae.mixture_prior": of(
+        vae.mixture_prior, {"num_latents": 2, "num_components": 3}, num_latents=whole()
+    ),
+    "vae.vamp": of(
+        vae.vamp,
+        {
+            "model": VAE,
+            "shape": (2,),
+            "num_pseudo_inputs": 2,
+            "low": 0.0,
+            "high": 1.0,
+            "start": np.eye(2),
+        },
+        model=noun(vae.vae),
+        shape=or_one(SHAPE),
+        num_pseudo_inputs=whole(),
+        low=NUMBER,
+        high=NUMBER,
+        start=optional(arrays("fib", lists=True)),
     ),
     # ------------------------------------------------------------------------ objectives
     "objectives.log_weights": of(

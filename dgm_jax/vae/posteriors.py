@@ -1,0 +1,133 @@
+"""q(z | f): what the numbers f = f_θ(x) that an encoder gives are parameters of.
+
+A posterior is a `Density` whose condition is f, so its `cond_shape` says how many numbers the
+encoder is to give. f = 0, where nets may be started, is the standard normal.
+"""
+
+import math
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..arrays import same_rank, soft_bound
+from ..combinators import pushforward
+from ..distributions.divergence import exact
+from ..distributions.drawn import Drawn
+from ..protocol import Density, Flow
+
+LARGEST_LOG_SCALE = 7.0  # e^±7: beyond it a Gaussian of codes says nothing more
+
+
+def diagonal(num_latents: int) -> Density:
+    """q(z | f) = ∏_i N(z_i; μ_i, σ_i²) for f = (μ, log σ), [..., 2 n]. No parameters of its own.
+
+    Log-scales are b tanh(f / b) with b = 7, so that no step of training overflows.
+    Kingma and Welling (2014), "Auto-encoding variational Bayes", equation 9.
+    """
+    num = checks.positive_int(num_latents, "num_latents")
+
+    def dist(params, cond=None, *, key=None):
+        checks.condition(cond, (2 * num,))
+        mean, log_scale = jnp.split(cond, 2, -1)
+        return Normal(mean, jnp.exp(soft_bound(log_scale, LARGEST_LOG_SCALE)))
+
+    return Density(lambda key: {}, dist, cond_shape=(2 * num,))
+
+
+def full_rank(num_latents: int) -> Density:
+    """q(z | f) = N(μ, L Lᵀ), L lower triangular; f = (μ, log diag L, the rest of L row by row).
+
+    f is [..., 2 n + n (n - 1) / 2]. The logarithms are bounded as those of `diagonal`, of which
+    this is the case where the rest of L is 0. Cost: O(n²) for a draw and for its density.
+    """
+    num = checks.positive_int(num_latents, "num_latents")
+    rows, columns = np.tril_indices(num, -1)
+    size = 2 * num + len(rows)
+
+    def dist(params, cond=None, *, key=None):
+        checks.condition(cond, (size,))
+        mean, log_scale, below = jnp.split(cond, [num, 2 * num], -1)
+        scale = jnp.exp(soft_bound(log_scale, LARGEST_LOG_SCALE))
+        tri = jnp.zeros((*scale.shape, num), scale.dtype)
+        tri = tri.at[..., rows, columns].set(below)
+        tri = tri.at[..., np.arange(num), np.arange(num)].set(scale)
+        return _FullRank(mean, tri)
+
+    return Density(lambda key: {}, dist, cond_shape=(size,))
+
+
+def flow_posterior(flow: Flow, base: Density) -> Density:
+    """q(z | f), the distribution of z = T(ε; h) with ε ~ q_0(ε | f_0), f = (f_0, h).
+
+    base: q_0, such as `diagonal`, whose f_0 are the first numbers of the encoder. flow: T, under a
+    condition h of a vector, the encoder's other numbers; one without cond_shape is the same for
+    all x. log q(z | f) = log q_0(ε | f_0) - log|det ∂T/∂ε|. Parameters {"base", "flow"}.
+
+    With `flows.iaf(n, cond_shape=(m,))` it is the posterior of Kingma et al. (2016), algorithm 1,
+    whose encoder gives μ, σ and h; with repeated `flows.planar` or `flows.sylvester` under a
+    condition, whose parameters are affine in h, those of Rezende and Mohamed (2015) and of van den
+    Berg et al. (2018).
+    Cost: a draw with its density is one pass of T; only the density of a given z inverts T.
+    """
+    checks.noun(flow, Flow, "flow")
+    checks.noun(base, Density, "base")
+    first = _vector(base, "base")
+    if first is None:
+        raise checks.InputError("base must see the encoder: give it a cond_shape=(n,); got none.")
+    total = first + (_vector(flow, "flow") or 0)
+
+    def of_first(params, cond=None, *, key=None):
+        checks.condition(cond, (total,))
+        return base.dist(params, cond[..., :first], key=key)
+
+    def of_others(params, cond=None, *, key=None):
+        checks.condition(cond, (total,))
+        seen = None if flow.cond_shape is None else cond[..., first:]
+        return flow.bijector(params, seen, key=key)
+
+    return pushforward(
+        Flow(flow.init, of_others, cond_shape=(total,)),
+        Density(base.init, of_first, cond_shape=(total,)),
+    )
+
+
+def _vector(part, name):
+    """How long a condition of the part is, None where it takes none."""
+    if part.cond_shape is None:
+        return None
+    if len(part.cond_shape) != 1:
+        raise checks.InputError(
+            f"{name} must have the cond_shape of a vector, (n,); got {tuple(part.cond_shape)}."
+        )
+    return part.cond_shape[0]
+
+
+@exact
+class Normal(Drawn, distrax.MultivariateNormalDiag):
+    """∏_i N(z_i; μ_i, σ_i²) as distrax knows it, with the arithmetic of the formula."""
+
+    @property
+    def dtype(self):
+        return jnp.result_type(self.loc, self.scale_diag)
+
+    def log_prob(self, value):
+        checks.event_shape(value, self.event_shape, "value")
+        value, mean, scale = same_rank(value, self.loc, self.scale_diag)
+        each = -0.5 * jnp.square((value - mean) / scale) - jnp.log(scale)
+        return each.sum(-1) - 0.5 * math.log(2 * math.pi) * each.shape[-1]
+
+    def _sample_n(self, key, n):
+        mean, scale = self.loc[None], self.scale_diag[None]
+        return mean + scale * jax.random.normal(key, (n, *mean.shape[1:]), self.dtype)
+
+    def _sample_n_and_log_prob(self, key, n):
+        z = self._sample_n(key, n)
+        return z, self.log_prob(z)
+
+
+@exact
+class _FullRank(Drawn, distrax.MultivariateNormalTri):
+    """N(μ, L Lᵀ) as distrax knows it, with draws that are refused where they are none."""

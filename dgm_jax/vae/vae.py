@@ -1,0 +1,147 @@
+"""The variational autoencoder: a decoder p(x | z), and an encoder q(z | x) that inverts it."""
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..combinators import encoded, latent_variable
+from ..distributions import standard_normal
+from ..likelihoods import Conditional, factorised
+from ..protocol import Array, Density, LatentVariable, Net, Shape
+from .posteriors import diagonal
+
+
+def vae(
+    encoder: Net,
+    decoder: Net,
+    likelihood: Conditional,
+    shape: int | Shape,
+    *,
+    num_latents: int,
+    prior: Density | None = None,
+    posterior: Density | None = None,
+    cond_shape: Shape | None = None,
+) -> LatentVariable:
+    """p(x, z) = p(z) ∏_i p(x_i; f_i(z)) and q(z | x) = q(z; g(x)), f the decoder, g the encoder.
+
+    shape: that of one x. z is [..., num_latents]. decoder: z -> the numbers of the likelihood for
+    each entry of x, in one of the layouts of `likelihoods.factorised`. encoder: x [..., *shape],
+    as numbers, -> the numbers that the posterior takes, its `cond_shape`. It sees bits as 0 and 1,
+    more levels spread over [-1, 1], and numbers as they are.
+    prior: a density of z, `standard_normal` by default. posterior: a density of z given what the
+    encoder says, `diagonal(num_latents)` by default, for which the encoder gives 2 num_latents.
+
+        model = vae(
+            mlp(784, 2 * 50, hidden=(200, 200)), mlp(50, 784, hidden=(200, 200)),
+            likelihoods.bernoulli(), 784, num_latents=50)
+
+    With cond_shape=(n,) encoder and decoder see a condition c, joined to x and to z on the last
+    axis, and so does a prior that takes one. Parameters {"prior", "likelihood", "posterior"}.
+    Kingma and Welling (2014), "Auto-encoding variational Bayes"; Rezende et al. (2014).
+    """
+    for name, net in (("encoder", encoder), ("decoder", decoder)):
+        checks.noun(net, Net, name)
+    checks.noun(likelihood, Conditional, "likelihood")
+    shape = checks.one_or_more(shape, "shape")
+    num_latents = checks.positive_int(num_latents, "num_latents")
+    cond_shape = _vector(cond_shape)
+    prior = standard_normal(num_latents) if prior is None else prior
+    posterior = diagonal(num_latents) if posterior is None else posterior
+    checks.noun(prior, Density, "prior")
+    checks.noun(posterior, Density, "posterior")
+    more = 0 if cond_shape is None else cond_shape[0]
+    seen = (*shape[:-1], shape[-1] + more)
+    _check_encoder(encoder, seen, posterior)
+    _check_decoder(decoder, num_latents + more, likelihood, shape)
+    joint = latent_variable(
+        prior,
+        factorised(decoder, likelihood, shape, cond_shape=(num_latents + more,)),
+        encoded(encoder, posterior, cond_shape=seen),
+        cond_shape=cond_shape,
+    )
+
+    def of_posterior(params, x, cond=None, *, key=None):
+        dtype = jnp.result_type(float, *jax.tree.leaves(params["posterior"]))
+        return joint.posterior(params, _as_numbers(x, shape, likelihood, dtype), cond, key=key)
+
+    model = joint._replace(posterior=of_posterior)
+    _check_latents(model, shape, num_latents)
+    return model
+
+
+def _as_numbers(x: Array, shape: Shape, likelihood: Conditional, dtype) -> Array:
+    """Bits as 0 and 1, levels in [-1, 1]; between levels too, as a prior may ask for."""
+    if likelihood.encoding is None:
+        checks.event_of(x, shape)
+        return x
+    checks.event_shape(x, shape)
+    most = likelihood.encoding.num_levels - 1
+    checks.within(x, 0, most, "x")
+    x = jnp.asarray(x, dtype)
+    return x if most == 1 else 2 * x / most - 1
+
+
+# ------------------------------------------------------ what does not fit, before it is compiled
+def _vector(cond_shape):
+    cond_shape = checks.cond_shape(cond_shape)
+    if cond_shape is not None and len(cond_shape) != 1:
+        raise checks.InputError(f"cond_shape must be that of a vector, (n,); got {cond_shape}.")
+    return cond_shape
+
+
+def _output(net: Net, shape: Shape, name: str) -> Shape:
+    """The shape of what a net gives for one input of this shape."""
+    try:
+        return jax.eval_shape(lambda key, x: net.apply(net.init(key), x), *_abstract(shape)).shape
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise checks.InputError(
+            f"{name} does not take an input of shape {shape}: {said}"
+        ) from error
+
+
+def _abstract(shape):
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return key, jax.ShapeDtypeStruct(shape, jnp.result_type(float))
+
+
+def _check_encoder(encoder, seen, posterior):
+    if posterior.cond_shape is None:
+        raise checks.InputError(
+            "posterior must be a density under the condition of what the encoder gives; got none. "
+            "Such are vae.diagonal(n) and vae.flow_posterior(flow, vae.diagonal(n))."
+        )
+    got, wanted = _output(encoder, seen, "encoder"), tuple(posterior.cond_shape)
+    if got != wanted:
+        raise checks.InputError(
+            f"encoder must give {wanted} for an x of shape {seen}, the cond_shape of the posterior;"
+            f" got {got}."
+        )
+
+
+def _check_decoder(decoder, width, likelihood, shape):
+    got = _output(decoder, (width,), "decoder")
+    try:
+        fake = Net(lambda key: {}, lambda params, z, key=None: jnp.zeros(got))
+        factorised(fake, likelihood, shape).dist({}, jnp.zeros(width))
+    except checks.InputError as error:
+        raise checks.InputError(f"decoder does not fit x of shape {shape}: {error}") from error
+
+
+def _check_latents(model: LatentVariable, shape: Shape, num_latents: int) -> None:
+    """Prior and posterior are of z [num_latents]."""
+    found = {}
+
+    def trace(key, x, cond):
+        params = model.init(key)
+        found["prior"] = model.prior(params, cond).event_shape
+        found["posterior"] = model.posterior(params, x, cond).event_shape
+
+    cond = None if model.cond_shape is None else _abstract(model.cond_shape)[1]
+    jax.eval_shape(trace, *_abstract(shape), cond)
+    for name, event_shape in found.items():
+        if tuple(event_shape) != (num_latents,):
+            raise checks.InputError(
+                f"{name} must be a density of num_latents={num_latents} numbers; got events of "
+                f"shape {tuple(event_shape)}."
+            )

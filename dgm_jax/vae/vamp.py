@@ -1,0 +1,95 @@
+"""The VampPrior: what the posterior says of a few learned inputs, as the prior."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Array, LatentVariable, Shape, again
+from .priors import Mixture
+
+
+def vamp(
+    model: LatentVariable,
+    shape: int | Shape,
+    *,
+    num_pseudo_inputs: int,
+    low: float,
+    high: float,
+    start: Array | None = None,
+) -> LatentVariable:
+    """The model with the prior p(z) = 1/K Σ_k q(z | u_k) of its own posterior and K inputs u_k.
+
+    With all data as inputs it is the aggregate posterior, the prior that is best for the ELBO; of
+    one input it is one posterior. The u_k [K, *shape] are learned in the units of the data, and
+    kept in low..high: 0..1 for bits, 0..K-1 for levels, between which they are real numbers. They
+    start uniform over the range, or at `start` [K, *shape], such as rows of the training data. At
+    an end of the range a step inwards is taken, and one outwards is not.
+
+    Parameters {"model", "pseudo_inputs"}; the model's own prior is not used. Under a condition the
+    inputs are those of all conditions. Cost: K passes of the encoder, and K densities q of each z.
+    Tomczak and Welling (2018), "VAE with a VampPrior", equation 9.
+    """
+    checks.noun(model, LatentVariable, "model")
+    shape = checks.one_or_more(shape, "shape")
+    num = checks.positive_int(num_pseudo_inputs, "num_pseudo_inputs")
+    low, high = checks.number(low, "low"), checks.number(high, "high")
+    if low >= high:
+        raise checks.InputError(f"high must be above low={low}; got {high}.")
+    if model.infer is not None:
+        raise checks.InputError("model must infer by its posterior alone; got one with `infer`.")
+    if start is not None:
+        start = checks.on_host(start, "start")
+        wanted = (num, *shape)
+        if start.shape != wanted:
+            raise checks.InputError(
+                f"start must have shape [num_pseudo_inputs, *shape] = {wanted}; got {start.shape}."
+            )
+        checks.within(start, low, high, "start (of low..high)")
+
+    def init(key):
+        checks.key(key)
+        model_key, inputs_key = jax.random.split(key)
+        drawn = jax.random.uniform(inputs_key, (num, *shape), minval=low, maxval=high)
+        inputs = drawn if start is None else jnp.asarray(start, drawn.dtype)
+        return {"model": model.init(model_key), "pseudo_inputs": inputs}
+
+    def prior(params, cond=None, *, key=None):
+        batch_shape = checks.condition(cond, model.cond_shape)
+
+        def posterior(u):
+            return model.posterior(params["model"], u, cond, key=again(key))
+
+        inputs = _within(params["pseudo_inputs"], low, high)
+        weights = jnp.full(num, -jnp.log(num), inputs.dtype)
+        return Mixture(posterior, inputs, weights, batch_shape=batch_shape)
+
+    def likelihood(params, z, cond=None, *, key=None):
+        return model.likelihood(params["model"], z, cond, key=key)
+
+    def posterior(params, x, cond=None, *, key=None):
+        return model.posterior(params["model"], x, cond, key=key)
+
+    return LatentVariable(init, prior, likelihood, posterior, cond_shape=model.cond_shape)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _within(u, low, high):
+    """u clipped to low..high; the gradient of what lies at or beyond an end only leads inwards.
+
+    That of a plain clip is 0 there, and inputs that start at rows of bits would never move.
+    """
+    return jnp.clip(u, low, high)
+
+
+def _forward(u, low, high):
+    return jnp.clip(u, low, high), u
+
+
+def _backward(low, high, u, slope):
+    outwards = ((u >= high) & (slope < 0)) | ((u <= low) & (slope > 0))  # a step is against it
+    return (jnp.where(outwards, 0, slope),)
+
+
+_within.defvjp(_forward, _backward)
