@@ -13,6 +13,10 @@ from jax.extend.core import Literal
 from .. import checks
 
 
+# of the three operations of `nets.upsampling`: which of their arrays is the small image, the kernel
+STRIDED = {"strided_down": (2, 1), "strided_up": (0, 1), "strided_kernel_gradient": (1, 2)}
+
+
 def made_pass(
     dim: int,
     hidden: Sequence[int],
@@ -74,6 +78,10 @@ def _equation(equation, results):
         kernel = equation.invars[1].aval.shape
         outputs = kernel[params["dimension_numbers"].rhs_spec[0]]
         return 2.0 * equation.outvars[0].aval.size * (math.prod(kernel) // outputs)
+    if name in STRIDED:  # of each pixel of the small image: taps x channels of the large one
+        arrays = [*equation.invars, *equation.outvars]
+        small, kernel = (arrays[i].aval for i in STRIDED[name])
+        return 2.0 * small.size * math.prod(kernel.shape[:3])
     inner = [j for value in params.values() for j in _jaxprs(value)]
     if name == "custom_linear_solve":  # the four programs of which one is run
         inner = [params["jaxprs"].solve.jaxpr]

@@ -20,7 +20,12 @@ from .causal import transformer as transformer
 from .causal import wavenet as wavenet
 from .conv import conv_resnet as conv_resnet
 from .conv import gated_attention as gated_attention
+from .images import conv_decoder as conv_decoder
+from .images import conv_encoder as conv_encoder
 from .mlp import mlp as mlp
+from .norm import group_norm as group_norm
 from .reversible import Reversible as Reversible
 from .reversible import irevnet as irevnet
 from .reversible import revnet as revnet
+from .upsampling import down_conv as down_conv
+from .upsampling import up_conv as up_conv

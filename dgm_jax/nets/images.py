@@ -1,0 +1,193 @@
+"""Encoders and decoders of images: convolutions that halve the image, or double it, stage by stage.
+
+They are what a variational autoencoder or the two players of a GAN are made of.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Net
+from .adapter import Conv, Dense, from_linen, linen
+from .norm import GroupNorm
+from .upsampling import up_conv
+
+
+class UpConv(linen.Module):
+    """`up_conv` by two with learned kernel and bias, from [..., h, w, in] to [..., *size, out]."""
+
+    features: int
+    size: tuple[int, int]
+    kernel_size: int
+    kernel_init: Callable = linen.initializers.lecun_normal()
+
+    @linen.compact
+    def __call__(self, y):
+        taps, channels = (self.kernel_size,) * 2, y.shape[-1]
+
+        def init(key, shape):
+            """Inputs are the last axis, and a pixel of x meets a quarter of the taps: 2 = √4."""
+            drawn = self.kernel_init(key, (*taps, channels, self.features))
+            return 2 * jnp.swapaxes(drawn, -1, -2)
+
+        kernel = self.param("kernel", init, (*taps, self.features, channels))
+        bias = self.param("bias", linen.initializers.zeros, (self.features,))
+        x = up_conv(y, kernel, size=self.size)
+        return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+class Stage(linen.Module):
+    """What follows a convolution: normalisation, activation, dropout, then residual blocks."""
+
+    hidden: int
+    num_blocks: int
+    num_groups: int | None
+    activation: Callable
+    dropout: float
+
+    @linen.compact
+    def __call__(self, h, deterministic):
+        h = self.between(h, deterministic)
+        for _ in range(self.num_blocks):
+            inner = self.between(Conv(self.hidden, (3, 3))(h), deterministic)
+            h = h + Conv(self.hidden, (3, 3))(inner)
+        return h
+
+    def between(self, h, deterministic):
+        h = h if self.num_groups is None else GroupNorm(self.num_groups)(h)
+        return linen.Dropout(self.dropout, deterministic=deterministic)(self.activation(h))
+
+
+class Encoder(linen.Module):
+    out_dim: int
+    hidden: Sequence[int]
+    kernel_size: int
+    stage: Callable
+    zero_last: bool
+
+    @linen.compact
+    def __call__(self, x, deterministic=True):
+        for width in self.hidden:
+            x = Conv(width, (self.kernel_size,) * 2, strides=(2, 2))(x)
+            x = self.stage(width)(x, deterministic)
+        flat = x.reshape(*x.shape[:-3], math.prod(x.shape[-3:]))
+        return Dense(self.out_dim, kernel_init=_last(self.zero_last))(flat)
+
+
+class Decoder(linen.Module):
+    sizes: Sequence[tuple[int, int]]  # of the image before each stage, and of the result
+    out_channels: int
+    hidden: Sequence[int]
+    kernel_size: int
+    stage: Callable
+    zero_last: bool
+
+    @linen.compact
+    def __call__(self, z, deterministic=True):
+        first = (*self.sizes[0], self.hidden[0])
+        h = Dense(math.prod(first))(z).reshape(*z.shape[:-1], *first)
+        h = self.stage(self.hidden[0])(h, deterministic)
+        for width, size in zip(self.hidden[1:], self.sizes[1:-1]):
+            h = UpConv(width, size, self.kernel_size)(h)
+            h = self.stage(width)(h, deterministic)
+        last = _last(self.zero_last)
+        return UpConv(self.out_channels, self.sizes[-1], self.kernel_size, last)(h)
+
+
+def conv_encoder(
+    shape: tuple[int, int, int],
+    out_dim: int,
+    *,
+    hidden: Sequence[int] = (32, 64),
+    kernel_size: int = 4,
+    num_blocks: int = 0,
+    num_groups: int | None = None,
+    activation: Callable = jax.nn.silu,
+    zero_last: bool = False,
+    dropout: float = 0.0,
+) -> Net:
+    """f(x): x [..., H, W, C] -> [..., out]: strided convolutions, then a linear map of all pixels.
+
+    hidden: channels of each stage, which halves height and width, rounded up: 28 becomes 14 and 7,
+    and 7 becomes 4. num_blocks: residual blocks of two 3×3 convolutions after each. num_groups: of
+    a `group_norm` before each activation; None is without. zero_last: start as f = 0. dropout: the
+    share of the activations that are set to 0 where `apply` gets a key.
+    Cost: about H W C k² hidden_0 / 4 multiplications in the first stage; with twice the channels
+    each further stage costs as much as the one before, times its share of the first's channels.
+    """
+    shape = checks.image_shape(shape)
+    out_dim = checks.positive_int(out_dim, "out_dim")
+    hidden, kernel_size, stage, zero_last = _checked(
+        hidden, kernel_size, num_blocks, num_groups, activation, zero_last, dropout
+    )
+    net = from_linen(Encoder(out_dim, hidden, kernel_size, stage, zero_last), shape)
+
+    def apply(params, x, *, key=None):
+        checks.event_of(x, shape)
+        return net.apply(params, x, key=key)
+
+    return Net(net.init, apply)
+
+
+def conv_decoder(
+    in_dim: int,
+    shape: tuple[int, int, int],
+    out_channels: int,
+    *,
+    hidden: Sequence[int] = (64, 32),
+    kernel_size: int = 4,
+    num_blocks: int = 0,
+    num_groups: int | None = None,
+    activation: Callable = jax.nn.silu,
+    zero_last: bool = False,
+    dropout: float = 0.0,
+) -> Net:
+    """f(z): z [..., in] -> [..., H, W, out]: a linear map to a small image, then `up_conv` by two.
+
+    shape: (H, W, C) of the images x that f decodes to, of which f has the height and width.
+    out_channels: numbers a pixel, such as C · num_params of a likelihood. hidden: channels of the
+    image before each stage; the stages are those of `conv_encoder` backwards, such as 4, 7, 14, 28.
+    The other options are those of `conv_encoder`.
+
+        decoder = factorised(conv_decoder(8, (28, 28, 1), 1), bernoulli(), (28, 28, 1))
+    """
+    in_dim = checks.positive_int(in_dim, "in_dim")
+    shape = checks.image_shape(shape)
+    out_channels = checks.positive_int(out_channels, "out_channels")
+    hidden, kernel_size, stage, zero_last = _checked(
+        hidden, kernel_size, num_blocks, num_groups, activation, zero_last, dropout
+    )
+    sizes = [shape[:2]]
+    for _ in hidden:
+        sizes.insert(0, tuple(-(-n // 2) for n in sizes[0]))
+    module = Decoder(tuple(sizes), out_channels, hidden, kernel_size, stage, zero_last)
+    net = from_linen(module, (in_dim,))
+
+    def apply(params, z, *, key=None):
+        checks.events(z, in_dim, "z")
+        return net.apply(params, z, key=key)
+
+    return Net(net.init, apply)
+
+
+def _last(zero):
+    return linen.initializers.zeros if zero else linen.initializers.lecun_normal()
+
+
+def _checked(hidden, kernel_size, num_blocks, num_groups, activation, zero_last, dropout):
+    hidden = checks.widths(hidden, fewest=1)
+    kernel_size = checks.positive_int(kernel_size, "kernel_size", least=2)
+    num_blocks = checks.positive_int(num_blocks, "num_blocks", least=0)
+    if num_groups is not None:
+        num_groups = checks.positive_int(num_groups, "num_groups")
+        if any(width % num_groups for width in hidden):
+            raise checks.InputError(
+                f"num_groups must divide each width of hidden={hidden}; got {num_groups}."
+            )
+    checks.function(activation, "activation")
+    dropout, zero_last = checks.rate(dropout, "dropout"), checks.flag(zero_last, "zero_last")
+    stage = lambda width: Stage(width, num_blocks, num_groups, activation, dropout)
+    return hidden, kernel_size, stage, zero_last

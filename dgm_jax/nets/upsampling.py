@@ -1,0 +1,225 @@
+"""y = down(x, w), a strided convolution, and x = up(y, w), its transpose, which upsamples.
+
+Both are linear in either argument: ⟨g, down(x, w)⟩ = ⟨up(g, w), x⟩ = ⟨W(x, g), w⟩. The three maps
+down, up and W, the kernel gradient, are the derivatives of one another:
+
+    d down(x, w) = down(dx, w) + down(x, dw)     its transposes:  up(g, w),    W(x, g)
+    d up(y, w)   = up(dy, w) + up(y, dw)                          down(g, w),  W(g, y)
+    d W(x, y)    = W(dx, y) + W(x, dy)                            up(y, g),    down(x, g)
+
+So derivatives of every order and in both modes are made of the same three convolutions, each of
+which XLA knows how to do fast. `jax.lax.conv_transpose` is the same function as `up`, but JAX makes
+its kernel gradient of the dilated y, a convolution for which XLA's CPU backend has slow code only
+(jax-ml/jax, issue 23783). Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep
+learning", chapter 4, on the transpose.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from .. import checks
+from ..protocol import Array
+
+# Where W is measured to be the faster kernel gradient of `up`; other platforms do as JAX does.
+ADJOINT_ON = ("cpu",)
+FORMS = ("adjoint", "plain")
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def down_conv(
+    x: Array,
+    kernel: Array,
+    *,
+    stride: int = 2,
+    padding: str | Sequence[Sequence[int]] = "SAME",
+) -> Array:
+    """y[i] = Σ_k x[stride · i + k - low] w[k]: x [..., H, W, in] -> y [..., h, w, out].
+
+    kernel: w [kh, kw, in, out]. padding: "SAME", with h = ⌈H / stride⌉, or the numbers of zeros
+    ((top, bottom), (left, right)), with h = ⌊(H + top + bottom - kh) / stride⌋ + 1.
+    Cost: h w kh kw in out multiplications.
+    """
+    _check(x, kernel, "x", 2)
+    stride = checks.positive_int(stride, "stride")
+    size, taps = x.shape[-3:-1], kernel.shape[:2]
+    padding = _padding(padding, size, taps, stride)
+    if min(_small(size, taps, stride, padding)) < 1:
+        raise checks.InputError(f"kernel {taps} must fit into the padded x; x is {x.shape}.")
+    return _over_batch(_down, x, kernel, stride=stride, padding=padding, form="adjoint")
+
+
+def up_conv(
+    y: Array,
+    kernel: Array,
+    *,
+    stride: int = 2,
+    padding: str | Sequence[Sequence[int]] = "SAME",
+    size: Sequence[int] | None = None,
+    form: str | None = None,
+) -> Array:
+    """x[j] = Σ_{i, k: stride · i + k - low = j} y[i] w[k], the transpose of `down_conv`.
+
+    y [..., h, w, in] -> x [..., H, W, out]. kernel: w [kh, kw, out, in], that of the `down_conv`
+    from the images x to the images y; padding: its padding. size: (H, W), any size that it brings
+    down to (h, w); by default stride · (h, w) with "SAME", else the smallest.
+
+    form: which convolution is the kernel gradient, "adjoint", that of `down_conv`, or "plain", the
+    one that JAX makes for `lax.conv_transpose`. None is the adjoint on CPUs, where it is ten times
+    faster, and plain elsewhere. Values and derivatives, forward and reverse, are the same.
+
+    A kernel of other libraries: w of `torch.nn.ConvTranspose2d(in, out, ...)` is
+    weight.permute(2, 3, 1, 0), with padding ((p, p), (p, p)) and size as its output. The kernel of
+    `lax.conv_transpose` is w[::-1, ::-1] with the last two axes exchanged, or with
+    transpose_kernel=True is w. Cost: h w kh kw in out multiplications.
+    """
+    _check(y, kernel, "y", 3)
+    stride = checks.positive_int(stride, "stride")
+    if form is not None:
+        checks.choice(form, FORMS, "form")
+    small, taps = y.shape[-3:-1], kernel.shape[:2]
+    if size is None:
+        pads = [(0, k - stride) for k in taps] if isinstance(padding, str) else padding
+        pads = _padding(pads, small, taps, stride, least=None)
+        size = [(n - 1) * stride + k - sum(pad) for n, k, pad in zip(small, taps, pads)]
+    size = checks.shape(size, "size", "a height and a width such as (28, 28)")
+    padding = _padding(padding, size, taps, stride)
+    if _small(size, taps, stride, padding) != small:
+        raise checks.InputError(
+            f"size must be one that a convolution of stride {stride} brings down to {small}; got "
+            f"{size}, which becomes {_small(size, taps, stride, padding)}."
+        )
+    return _over_batch(_up, y, kernel, stride=stride, padding=padding, size=size, form=form)
+
+
+def _check(x, kernel, name, channel_axis):
+    checks.floating(kernel, "kernel", (None,) * 4)
+    checks.floating(x, name)
+    if jnp.ndim(x) < 3 or x.shape[-1] != kernel.shape[channel_axis]:
+        raise checks.InputError(
+            f"{name} must be images [..., height, width, {kernel.shape[channel_axis]}], as the "
+            f"kernel {kernel.shape} has it; got {jnp.shape(x)}."
+        )
+
+
+def _padding(padding, size, taps, stride, least=0):
+    """((top, bottom), (left, right)); "SAME" is that of `jax.lax`, with the odd zero last."""
+    if isinstance(padding, str):
+        checks.choice(padding, ("SAME",), "padding")
+        missing = [max((-(-n // stride) - 1) * stride + k - n, 0) for n, k in zip(size, taps)]
+        return tuple((zeros // 2, zeros - zeros // 2) for zeros in missing)
+    try:
+        (top, bottom), (left, right) = padding
+    except (TypeError, ValueError):
+        raise checks.InputError(
+            'padding must be "SAME" or ((top, bottom), (left, right)); got '
+            f"{checks.shown(padding)}."
+        ) from None
+    numbers = [top, bottom, left, right]
+    if least is not None:
+        numbers = [checks.integer(n, "each number of padding", least=least) for n in numbers]
+    return tuple(numbers[:2]), tuple(numbers[2:])
+
+
+def _small(size, taps, stride, padding):
+    """(h, w) of the strided convolution of images of this size."""
+    return tuple((n + sum(pad) - k) // stride + 1 for n, k, pad in zip(size, taps, padding))
+
+
+def _over_batch(primitive, x, kernel, **params):
+    """Of [..., H, W, C]: the batch axes as one."""
+    dtype = jnp.result_type(x, kernel)
+    batch = x.shape[:-3]
+    flat = x.reshape(-1 if 0 not in batch else 0, *x.shape[-3:])
+    out = primitive.bind(flat.astype(dtype), kernel.astype(dtype), **params)
+    return out.reshape(*batch, *out.shape[1:])
+
+
+# ------------------------------------------------------------ the three maps, written with jax.lax
+def down(x, w, *, stride, padding, form):
+    return jax.lax.conv_general_dilated(x, w, (stride,) * 2, padding, dimension_numbers=LAYOUT)
+
+
+def up(y, w, *, stride, padding, size, form):
+    x = jax.ShapeDtypeStruct((y.shape[0], *size, w.shape[2]), y.dtype)
+    strided = partial(down, w=w, stride=stride, padding=padding, form=form)
+    return jax.linear_transpose(strided, x)(y)[0]
+
+
+def kernel_gradient(x, y, *, stride, padding, taps, form):
+    """W(x, y), as the gradient of `down` or, in the plain form, of `up`."""
+    w = jax.ShapeDtypeStruct((*taps, x.shape[-1], y.shape[-1]), y.dtype)
+    if form != "plain":
+        strided = lambda w: down(x, w, stride=stride, padding=padding, form=form)
+        return jax.linear_transpose(strided, w)(y)[0]
+    size = x.shape[1:3]
+    spread = lambda w: up(y, w, stride=stride, padding=padding, size=size, form=form)
+    return jax.linear_transpose(spread, w)(x)[0]
+
+
+# ----------------------------------------------------------------- what JAX is to know about them
+def primitive(function, fold):
+    """An operation of JAX that is linear in each of its two arguments.
+
+    fold: only the first of them has a batch axis, so that `vmap` may join its own axis to it.
+    """
+    made = Primitive(f"strided_{function.__name__}")
+
+    @made.def_abstract_eval
+    def shape_of(a, b, **params):
+        args = (jax.ShapeDtypeStruct(v.shape, v.dtype) for v in (a, b))
+        out = jax.eval_shape(partial(function, **params), *args)
+        return jax.core.ShapedArray(out.shape, out.dtype)
+
+    @made.def_impl
+    def evaluate(a, b, **params):
+        return jax.jit(made.bind, static_argnames=tuple(params))(a, b, **params)
+
+    def batch(args, axes, **params):
+        if not fold or axes[1] is not None:
+            return jax.vmap(partial(function, **params), axes)(*args), 0
+        a = jnp.moveaxis(args[0], axes[0], 0)
+        out = made.bind(a.reshape(a.shape[0] * a.shape[1], *a.shape[2:]), args[1], **params)
+        return out.reshape(*a.shape[:2], *out.shape[1:]), 0
+
+    def lower(platform):
+        def lowered(a, b, *, form, **params):
+            form = form or ("adjoint" if platform in ADJOINT_ON else "plain")
+            return function(a, b, form=form, **params)
+
+        return mlir.lower_fun(lowered, multiple_results=False)
+
+    batching.primitive_batchers[made] = batch
+    mlir.register_lowering(made, lower(None))
+    for platform in ADJOINT_ON:
+        mlir.register_lowering(made, lower(platform), platform=platform)
+    return made
+
+
+_down, _up = primitive(down, fold=True), primitive(up, fold=True)
+_kernel = primitive(kernel_gradient, fold=False)
+
+
+def _size(images):
+    return images.aval.shape[1:3]
+
+
+ad.defbilinear(
+    _down,
+    lambda g, x, w, **of: _up.bind(g, w, size=_size(x), **of),
+    lambda g, x, w, **of: _kernel.bind(x, g, taps=w.aval.shape[:2], **of),
+)
+ad.defbilinear(
+    _up,
+    lambda g, y, w, *, size, **of: _down.bind(g, w, **of),
+    lambda g, y, w, *, size, **of: _kernel.bind(g, y, taps=w.aval.shape[:2], **of),
+)
+ad.defbilinear(
+    _kernel,
+    lambda g, x, y, *, taps, **of: _up.bind(y, g, size=_size(x), **of),
+    lambda g, x, y, *, taps, **of: _down.bind(x, g, **of),
+)
