@@ -34,6 +34,10 @@ class InputTypeError(InputError, TypeError):
     """Input of another type than is wanted, such as an integer in the place of a key."""
 
 
+class NoClosedForm(InputError):
+    """No formula is known here for what was asked; the message names the estimate by samples."""
+
+
 def sample_shape(value: Any, name: str = "sample_shape") -> tuple[int, ...]:
     """How many draws: a number of them, or the axes that they fill; it may be 0."""
     one = isinstance(value, (int, np.integer))
@@ -533,7 +537,7 @@ def same_bijector(one: Any, other: Any) -> bool:
     """
     if one is other:
         return True
-    raise InputError(
+    raise NoClosedForm(
         f"kl_divergence through two bijectors, {type(one).__name__} and {type(other).__name__}, "
         "has no closed form here. Estimate it from samples of the first: x, log_p = "
         "p.sample_and_log_prob(seed=key, sample_shape=(n,)), and then "

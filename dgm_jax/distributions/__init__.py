@@ -4,6 +4,9 @@ from .autoregressive import Autoregressive as Autoregressive
 from .dequantized import Quantized as Quantized
 from .dequantized import uniform_noise as uniform_noise
 from .discretized import DiscretizedLogisticMixture as DiscretizedLogisticMixture
+from .divergence import by_entries as by_entries
+from .divergence import divergence_at as divergence_at
 from .levels import Levels as Levels
 from .normal import standard_normal as standard_normal
+from .pathwise import reparametrised as reparametrised
 from .pushforward import Pushforward as Pushforward

@@ -15,6 +15,7 @@ from jax.nn import log_softmax
 from tensorflow_probability.substrates import jax as tfp
 
 from .. import checks
+from ..arrays import same_rank
 from ..protocol import Array
 
 ESTIMATES = {
@@ -58,17 +59,14 @@ def kl_divergence(p: distrax.Distribution, q: distrax.Distribution, **unused) ->
 
     - levels of one number K: a sum over all of them
     - T(z) and T(z'), T one and the same object: KL(z ‖ z'), as T changes no divergence
-    - independent entries: the sum of their divergences
+    - independent entries: the sum of their divergences (`by_entries`)
     - Gaussians: also linear flows of Gaussians, and independent normal entries
     - what a class knows of its own kind: tables
 
-    Of others InputError, which names the estimate by samples. `p.kl_divergence(q)` comes here.
+    Of others NoClosedForm, an InputError that names the estimate by samples.
+    `p.kl_divergence(q)` comes here.
     """
-    if tuple(p.event_shape) != tuple(q.event_shape):
-        raise checks.InputError(
-            f"p and q must have the same event_shape; got {tuple(p.event_shape)} of {_name(p)} and "
-            f"{tuple(q.event_shape)} of {_name(q)}."
-        )
+    _check_events(p, q)
     for closed_form in (
         _of_copies,
         _of_levels,
@@ -80,11 +78,52 @@ def kl_divergence(p: distrax.Distribution, q: distrax.Distribution, **unused) ->
         found = closed_form(p, q)
         if found is not None:
             return found
-    raise checks.InputError(
+    raise checks.NoClosedForm(
         f"kl_divergence of {_name(p)} and {_name(q)} has no closed form here. Estimate it from "
         "samples of the first: x, log_p = p.sample_and_log_prob(seed=key, sample_shape=(n,)), and "
         "then objectives.mean_log_ratio(log_p, q.log_prob(x)); of a model: objectives.reverse_kl."
     )
+
+
+def by_entries(p: distrax.Distribution, q: distrax.Distribution) -> Array | None:
+    """KL(p_i ‖ q_i) of each entry i, in nats, [*batch, *event]; their sum is KL(p ‖ q).
+
+    Of two distributions whose entries are independent, each with a closed form: Gaussians with a
+    scale for each entry (`distrax.MultivariateNormalDiag`, a Gaussian decoder, `standard_normal`),
+    and `distrax.Independent` of others. None of any other two.
+    """
+    _check_events(p, q)
+    p, q = getattr(p, "one", p), getattr(q, "one", q)
+    of_p, of_q = _normal_entries(p), _normal_entries(q)
+    if of_p is not None and of_q is not None:
+        return _of_normal_entries(*same_rank(*of_p, *of_q))
+    if not all(isinstance(dist, distrax.Independent) for dist in (p, q)):
+        return None
+    if p.distribution.event_shape or q.distribution.event_shape:  # of vectors, say
+        return None
+    return _between(p.distribution, q.distribution)
+
+
+def divergence_at(p: distrax.Distribution, q: distrax.Distribution, log_ratio: Array) -> Array:
+    """KL(p ‖ q), in nats, for samples x of p that have log_ratio = log p(x) - log q(x), [...].
+
+    One rule: `by_entries` where it is known, [..., *event]; else the closed form of
+    `kl_divergence`, [...]; else log_ratio itself, whose mean over samples is the divergence.
+    The closed forms are the same for all samples.
+    """
+    checks.floating(log_ratio, "log_ratio")
+    found, event = by_entries(p, q), tuple(p.event_shape)
+    if found is None:
+        found, event = closed_form(p, q), ()
+    return log_ratio if found is None else jnp.broadcast_to(found, (*log_ratio.shape, *event))
+
+
+def closed_form(p: distrax.Distribution, q: distrax.Distribution) -> Array | None:
+    """`kl_divergence`, None where it has no closed form."""
+    try:
+        return kl_divergence(p, q)
+    except checks.NoClosedForm:
+        return None
 
 
 def level_logits(dist: distrax.Distribution) -> Array | None:
@@ -149,12 +188,27 @@ def _of_one_map(p, q):
 
 
 def _of_entries(p, q):
-    if not all(isinstance(dist, distrax.Independent) for dist in (p, q)):
-        return None
-    if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
-        return None
-    each = _between(p.distribution, q.distribution)
-    return None if each is None else each.sum(range(-p.reinterpreted_batch_ndims, 0))
+    each, axes = by_entries(p, q), len(p.event_shape)
+    if each is None and all(isinstance(dist, distrax.Independent) for dist in (p, q)):
+        axes = p.reinterpreted_batch_ndims
+        if axes == q.reinterpreted_batch_ndims:
+            each = _between(p.distribution, q.distribution)
+    return None if each is None else each.sum(range(-axes, 0))
+
+
+def _normal_entries(dist):
+    """(mean, scale) of each entry, [*batch, *event], of a Gaussian with independent entries."""
+    if isinstance(dist, distrax.MultivariateNormalDiag):
+        return dist.loc, dist.scale_diag
+    if isinstance(dist, distrax.Independent) and isinstance(dist.distribution, distrax.Normal):
+        return dist.distribution.loc, dist.distribution.scale
+    return None
+
+
+def _of_normal_entries(mean, scale, q_mean, q_scale):
+    """½ ((σ/τ)² + ((μ - ν)/τ)² - 1) - log σ/τ, for N(μ, σ²) and N(ν, τ²)."""
+    ratio, distance = scale / q_scale, (mean - q_mean) / q_scale
+    return (ratio**2 + distance**2 - 1) / 2 - jnp.log(ratio)
 
 
 def _of_gaussians(p, q):
@@ -187,6 +241,16 @@ def _between(p, q):
         return p.kl_divergence(q)
     except NotImplementedError:
         return None
+
+
+def _check_events(p, q):
+    checks.instance(p, distrax.Distribution, "p")
+    checks.instance(q, distrax.Distribution, "q")
+    if tuple(p.event_shape) != tuple(q.event_shape):
+        raise checks.InputError(
+            f"p and q must have the same event_shape; got {tuple(p.event_shape)} of {_name(p)} and "
+            f"{tuple(q.event_shape)} of {_name(q)}."
+        )
 
 
 def _name(dist):

@@ -1,7 +1,19 @@
-"""Bounds of log p(x) of a latent variable model, by samples of its posterior."""
+"""Bounds of log p(x) of a latent variable model, by samples of its posterior.
+
+`infer` draws z and scores it. Of what it finds, `elbo` and `iwae` are losses for gradient descent;
+`path_gradients` has the same two bounds with gradients of less variance.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array, Inferred, Key, LatentVariable, Params, split
+from ..distributions import divergence_at, reparametrised
+from ..protocol import Array, Inferred, Key, LatentVariable, Metrics, Params, split
+
+PER = ("entry", "group")
 
 
 def infer(
@@ -19,27 +31,14 @@ def infer(
     Reparameterised where the posterior's samples are. `key` draws z; `parts_key` is handed to the
     parts of the model, for dropout in training. The condition is one for each x, or one for all.
     The likelihood gets it with z [K, *batch, ...], against which its batch broadcasts. In nats.
-    KL(q ‖ p) is in closed form where `kl_divergence` of the two distributions is, else log q -
-    log p at the samples.
+    KL(q ‖ p) follows one rule, that of `distributions.divergence_at`: one number for each entry of
+    z where these are independent under q and under p and have a closed form, as of two diagonal
+    Gaussians, [K, *batch, *entries]; else the closed form of `kl_divergence`, [K, *batch]; else
+    log q - log p at the samples, [K, *batch].
     Cost: one pass of the posterior, K of the likelihood. Raises `ValueError` for num_samples
     below 1.
     """
-    checks.noun(model, LatentVariable, "model")
-    checks.parameters(params, model.init)
-    checks.key(key)
-    if parts_key is not None:
-        checks.key(parts_key, "parts_key")
-    checks.array(x, "x")
-    num_samples = checks.positive_int(num_samples, "num_samples")
-    if model.infer is not None:
-        return model.infer(params, key, x, cond, num_samples=num_samples, parts_key=parts_key)
-    posterior_key, prior_key, likelihood_key = split(parts_key, 3)
-    posterior = model.posterior(params, x, cond, key=posterior_key)
-    prior = model.prior(params, cond, key=prior_key)
-    z, log_q = posterior.sample_and_log_prob(seed=key, sample_shape=num_samples)
-    log_prior = prior.log_prob(z)
-    log_likelihood = model.likelihood(params, z, cond, key=likelihood_key).log_prob(x)
-    return Inferred(z, log_likelihood, log_prior, log_q, {"z": log_q - log_prior})
+    return _inferred(model, params, key, x, cond, num_samples, parts_key)
 
 
 def log_weights(
@@ -58,4 +57,161 @@ def log_weights(
     Burda et al. (2016, equation 8); E w_k = p(x). Arguments and cost are those of `infer`.
     """
     found = infer(model, params, key, x, cond, num_samples=num_samples, parts_key=parts_key)
+    return _weights(found)
+
+
+def elbo(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    num_samples: int = 1,
+    beta: float | Array = 1.0,
+    free_bits: float | Array = 0.0,
+    per: str = "entry",
+    parts_key: Key | None = None,
+) -> tuple[Array, Metrics]:
+    """-E_data [E_q log p(x | z) - β KL(q ‖ p)], in nats an example, z from num_samples draws.
+
+    With β = 1 and no free bits it is the negative ELBO of Kingma and Welling (2014); other β are
+    those of Higgins et al. (2017). KL(q ‖ p) is in closed form or sampled by the rule of `infer`.
+    free_bits: λ in nats. KL = Σ_j max(λ, mean over the batch of KL_j), so that a part j below λ is
+        left alone: its gradient is 0, and the others do not see it. Kingma et al. (2016), eq. 15
+    per: what a part is, an "entry" of z or a "group" of them: each layer of a hierarchy, all of z
+        in a model without layers. Entries are refused where the KL has none in closed form.
+
+    β and λ may change in training: they may be traced numbers, such as weights of the step,
+
+        def loss(params, key, x, weights):
+            return objectives.elbo(model, params, key, x, beta=weights["beta"])
+
+        schedules = {"beta": optax.linear_schedule(0.0, 1.0, 1000)}
+        learning.gradient_descent(model.init, loss, optimizer, weights=schedules)
+
+    `key` draws z. parts_key is for dropout in the parts, which without it is off.
+    The metrics neg_elbo, distortion (-E log p(x | z)) and kl, by group too where there are several,
+    know neither β nor λ. Refuses a posterior whose samples are not reparametrised, for which
+    `objectives.leave_one_out` gives gradients. Under `jax.pmap` λ holds for the mean of a device.
+    """
+    checks.choice(per, PER, "per")
+    beta, free_bits = _weight(beta, "beta"), _weight(free_bits, "free_bits")
+    found = _inferred(model, params, key, x, cond, num_samples, parts_key, pathwise=True)
+    sample_ndims = found.log_likelihood.ndim
+    kl = {name: _by_part(kl, sample_ndims, per, free_bits) for name, kl in found.kl.items()}
+    distortion = -found.log_likelihood.mean()
+    loss = distortion + beta * sum(_floored(parts, free_bits).sum() for parts in kl.values())
+    return loss, _told(distortion, {name: parts.sum() for name, parts in kl.items()})
+
+
+def iwae(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    num_samples: int,
+    parts_key: Key | None = None,
+) -> tuple[Array, Metrics]:
+    """-E_data L_K, L_K = E log 1/K Σ_k w_k with the weights w_k of `log_weights`, in nats.
+
+    L_1 is the ELBO; L_K rises to log p(x) as K does, from below by about relvar(w) / 2K. The
+    gradient of the posterior drowns in noise on the way, as 1/√K (Rainforth et al. 2018): `dreg`
+    is the same bound without that. Arguments, cost and refusals are those of `infer` and `elbo`.
+    Burda et al. (2016), "Importance weighted autoencoders", equation 8.
+    """
+    found = _inferred(model, params, key, x, cond, num_samples, parts_key, pathwise=True)
+    loss = -log_mean_weight(_weights(found)).mean()
+    return loss, {"neg_iwae": loss}
+
+
+# ------------------------------------------------------------------- what other bounds need too
+def checked(model, params, key, x, num_samples, parts_key):
+    """The number of samples, of arguments that are what they must be."""
+    checks.noun(model, LatentVariable, "model")
+    checks.parameters(params, model.init)
+    checks.key(key)
+    if parts_key is not None:
+        checks.key(parts_key, "parts_key")
+    checks.array(x, "x")
+    return checks.positive_int(num_samples, "num_samples")
+
+
+def check_pathwise(x, posterior):
+    """Refuses no rows, whose mean is NaN, and draws whose gradient is not that of E_q."""
+    checks.rows_of(x, "x")
+    if not reparametrised(posterior):
+        raise checks.InputError(
+            "model must have a posterior whose samples are reparametrised, for a gradient through "
+            f"them; those of {posterior.name.lstrip('_')} are not. objectives.leave_one_out has "
+            "gradients without, objectives.log_weights the bound."
+        )
+
+
+def log_mean_weight(log_w: Array) -> Array:
+    """log 1/K Σ_k w_k of log w_k [K, *batch], by log-sum-exp."""
+    return jax.nn.logsumexp(log_w, axis=0) - math.log(len(log_w))
+
+
+# ----------------------------------------------------------------------------------- all of infer
+def _inferred(model, params, key, x, cond, num_samples, parts_key, *, pathwise=False):
+    num_samples = checked(model, params, key, x, num_samples, parts_key)
+    if model.infer is not None:
+        if pathwise:
+            check_pathwise(x, model.posterior(params, x, cond))
+        return model.infer(params, key, x, cond, num_samples=num_samples, parts_key=parts_key)
+    posterior_key, prior_key, likelihood_key = split(parts_key, 3)
+    posterior = model.posterior(params, x, cond, key=posterior_key)
+    if pathwise:
+        check_pathwise(x, posterior)
+    prior = model.prior(params, cond, key=prior_key)
+    z, log_q = posterior.sample_and_log_prob(seed=key, sample_shape=num_samples)
+    log_prior = prior.log_prob(z)
+    log_likelihood = model.likelihood(params, z, cond, key=likelihood_key).log_prob(x)
+    kl = divergence_at(posterior, prior, log_q - log_prior)
+    return Inferred(z, log_likelihood, log_prior, log_q, {"z": kl})
+
+
+def _weights(found):
     return found.log_likelihood + found.log_prior - found.log_posterior
+
+
+# ------------------------------------------------------------------------------ parts of the ELBO
+def _weight(value, name):
+    """A number of at least 0, or one that a step computes."""
+    if not isinstance(value, jax.Array):
+        return checks.not_negative(value, name)
+    checks.array(value, name)
+    if value.shape:
+        raise checks.InputError(f"{name} must be one number; got shape {value.shape}.")
+    if checks.readable(value):
+        checks.not_negative(value.item(), name)
+    return value
+
+
+def _by_part(kl, sample_ndims, per, free_bits):
+    """KL_j of each part, a mean over samples and batch: [*entries], or () for the group."""
+    if per == "entry" and kl.ndim == sample_ndims and not _is_zero(free_bits):
+        raise checks.InputError(
+            "per='entry' needs KL(q ‖ p) of each entry, in closed form for independent entries of "
+            "prior and posterior; here it is one number for all of z. Give per='group'."
+        )
+    each = kl.mean(range(sample_ndims))
+    return each.sum() if per == "group" else each
+
+
+def _is_zero(value):
+    return isinstance(value, float) and value == 0
+
+
+def _floored(kl, free_bits):
+    """max(λ, KL); a sampled KL may be negative, which is no reason for a floor where λ is 0."""
+    return jnp.where((free_bits > 0) & (kl < free_bits), free_bits, kl)
+
+
+def _told(distortion, kl):
+    total = sum(kl.values())
+    by_group = {f"kl/{name}": value for name, value in kl.items()} if len(kl) > 1 else {}
+    return {"neg_elbo": distortion + total, "distortion": distortion, "kl": total, **by_group}

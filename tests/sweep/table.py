@@ -52,6 +52,7 @@ from tests.sweep.values import (
     SHAPE,
     SHARE,
     TEXT,
+    WEIGHT,
     WIDTHS,
     Kind,
     arrays,
@@ -452,6 +453,24 @@ TABLE = {
     "distributions.Levels": of(
         distributions.Levels, {"logits": points(2, 3)}, logits=arrays("f", event=-1)
     ),
+    "distributions.by_entries": of(
+        distributions.by_entries,
+        {"p": BASE.dist({}), "q": BASE.dist({})},
+        p=noun(distributions.standard_normal),
+        q=noun(distributions.standard_normal),
+    ),
+    "distributions.divergence_at": of(
+        distributions.divergence_at,
+        {"p": BASE.dist({}), "q": BASE.dist({}), "log_ratio": VECTOR},
+        p=noun(distributions.standard_normal),
+        q=noun(distributions.standard_normal),
+        log_ratio=arrays("f", event=0, nan=EITHER),
+    ),
+    "distributions.reparametrised": of(
+        distributions.reparametrised,
+        {"dist": BASE.dist({})},
+        dist=noun(distributions.standard_normal),
+    ),
     "distributions.standard_normal": of(distributions.standard_normal, {"dim": 3}),
     "distributions.Pushforward": of(
         distributions.Pushforward,
@@ -760,6 +779,23 @@ TABLE = {
         start=optional(arrays("fib", lists=True)),
     ),
     # ------------------------------------------------------------------------ objectives
+    **{
+        f"objectives.{name}": of(
+            traced(getattr(objectives, name)),
+            {"model": LATENT, "params": drawn(LATENT), "key": RAW_KEY, "x": points(5, 2), **more},
+            model=noun(combinators.latent_variable),
+            x=arrays("fib", event=1, nan=EITHER),
+            parts_key=optional(KEY),
+            **kinds,
+        )
+        for name, more, kinds in (
+            ("infer", {}, {}),
+            ("elbo", {}, {"beta": WEIGHT, "free_bits": WEIGHT, "per": choice("entry", "group")}),
+            ("iwae", {"num_samples": 2}, {}),
+            ("dreg", {"num_samples": 2}, {}),
+            ("stl", {}, {}),
+        )
+    },
     "objectives.log_weights": of(
         traced(objectives.log_weights),
         {"model": LATENT, "params": drawn(LATENT), "key": RAW_KEY, "x": points(5, 2)},

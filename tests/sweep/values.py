@@ -111,6 +111,9 @@ def real(fits: Callable[[float], bool]) -> Kind:
 POSITIVE, NOT_NEGATIVE = real(lambda v: v > 0), real(lambda v: v >= 0)
 SHARE, INSIDE = real(lambda v: 0 <= v < 1), real(lambda v: 0 < v < 1)
 NUMBER = real(lambda v: True)
+WEIGHT = Kind(  # a number of at least 0, or an array of one, as a schedule of the step makes
+    lambda v: EITHER if isinstance(v, jax.Array) else NOT_NEGATIVE.canonical(v)
+)
 FLAG = Kind(lambda v: bool(v) if isinstance(v, (bool, np.bool_)) else REFUSED)
 TEXT = Kind(lambda v: v if isinstance(v, str) else REFUSED)
 FUNCTION = Kind(lambda v: v if callable(v) else REFUSED)

@@ -1,0 +1,117 @@
+"""The bounds of `bounds` with the gradient of the posterior through its samples alone.
+
+log q_φ(z_φ | x) moves with φ in two ways, by z and by q itself. The second, the score of q, is 0 in
+expectation (or is traded for what is), and is noise: with the exact posterior all of the noise.
+Here it is left out. The parameters are parted by paths and not by names, so that prior, decoder
+and posterior may share weights: z = z(params), and then, for z held still,
+
+    F(params, z) = log p_params(x, z) - log q(z | x)      whose q sees stop_gradient(params).
+"""
+
+import functools
+
+import jax
+from jax.lax import stop_gradient
+
+from ..protocol import Array, Key, LatentVariable, Metrics, Params, again, split
+from .bounds import check_pathwise, checked, log_mean_weight
+
+
+def stl(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    num_samples: int = 1,
+    parts_key: Key | None = None,
+) -> tuple[Array, Metrics]:
+    """-E_data E_q [log p(x, z) - log q(z | x)], whose gradient sticks the landing; in nats.
+
+    The value is the sampled negative ELBO, and the gradient that of the ELBO in expectation. Where
+    q is the exact posterior the gradient of the posterior is 0 for every sample.
+    Arguments as in `iwae`. log q is scored at given z: of a posterior whose `log_prob` costs d
+    passes, as an IAF has it, that is the price. Of a hierarchy the three distributions are asked.
+    Roeder et al. (2017), "Sticking the landing".
+    """
+    num_samples = checked(model, params, key, x, num_samples, parts_key)
+    of_q, *of_p = split(parts_key, 3)
+    z = _draw(model, params, key, x, cond, of_q, num_samples)
+    log_w, told = _log_weights(model, params, z, (x, cond, of_q, of_p))
+    return -log_w.mean(), told
+
+
+def dreg(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    num_samples: int,
+    parts_key: Key | None = None,
+) -> tuple[Array, Metrics]:
+    """-E_data L_K, the bound of `iwae`, with a doubly reparametrised gradient; in nats.
+
+    With the normalised weights v_k = w_k / Σ_j w_j and F above,
+
+        ∇ L_K = E Σ_k [v_k ∂F/∂params + v_k² ∂F/∂z_k ∂z_k/∂params],
+
+    which is that of `iwae` in expectation. Its signal-to-noise ratio for the posterior rises with
+    K, as √K, where that of `iwae` falls. K = 1 is `stl`. Value, for one key, and arguments are
+    those of `iwae`.
+    Cost: the decoder forward once and backward once, as for `iwae`; log q is scored at given z
+    (see `stl`). Reverse mode only. Tucker et al. (2019), "Doubly reparameterized gradient
+    estimators", equation 8.
+    """
+    num_samples = checked(model, params, key, x, num_samples, parts_key)
+    of_q, *of_p = split(parts_key, 3)
+    z = _draw(model, params, key, x, cond, of_q, num_samples)
+    loss = -_doubly(model, params, z, (x, cond, of_q, of_p)).mean()
+    return loss, {"neg_iwae": loss}
+
+
+def _draw(model, params, key, x, cond, parts_key, num_samples):
+    posterior = model.posterior(params, x, cond, key=parts_key)
+    check_pathwise(x, posterior)
+    return posterior.sample(seed=key, sample_shape=num_samples)
+
+
+def _log_weights(model, params, z, seen):
+    """F(params, z), [K, *batch], and what is told of it."""
+    x, cond, posterior_key, (prior_key, likelihood_key) = seen
+    held, held_x, held_cond = stop_gradient((params, x, cond))
+    posterior = model.posterior(held, held_x, held_cond, key=again(posterior_key))
+    log_q = posterior.log_prob(z)
+    log_prior = model.prior(params, cond, key=again(prior_key)).log_prob(z)
+    likelihood = model.likelihood(params, z, cond, key=again(likelihood_key))
+    log_likelihood = likelihood.log_prob(x)
+    log_w = log_likelihood + log_prior - log_q
+    distortion, kl = -log_likelihood.mean(), (log_q - log_prior).mean()
+    return log_w, {"neg_elbo": -log_w.mean(), "distortion": distortion, "kl": kl}
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _doubly(model, params, z, seen):
+    """log 1/K Σ_k w_k, [*batch]."""
+    return log_mean_weight(_log_weights(model, params, z, seen)[0])
+
+
+def _doubly_forward(model, params, z, seen):
+    log_w, pull, _ = jax.vjp(functools.partial(_log_weights, model), params, z, seen, has_aux=True)
+    return log_mean_weight(log_w), (jax.nn.softmax(log_w, axis=0), pull)
+
+
+def _doubly_backward(model, kept, cotangent):
+    """v_k reaches F once; what comes of it at z_k is multiplied by v_k again."""
+    weights, pull = kept
+    of_params, of_z, of_seen = pull(weights * cotangent)
+
+    def again_by_weight(of_z):
+        return of_z * weights.reshape(*weights.shape, *[1] * (of_z.ndim - weights.ndim))
+
+    return of_params, jax.tree.map(again_by_weight, of_z), of_seen
+
+
+_doubly.defvjp(_doubly_forward, _doubly_backward)
