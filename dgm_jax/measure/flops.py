@@ -12,7 +12,6 @@ from jax.extend.core import Literal
 
 from .. import checks
 
-
 # of the three operations of `nets.upsampling`: which of their arrays is the small image, the kernel
 STRIDED = {"strided_down": (2, 1), "strided_up": (0, 1), "strided_kernel_gradient": (1, 2)}
 

@@ -1,5 +1,7 @@
 """Encoders and decoders of images."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,13 +41,9 @@ def test_every_pixel_matters_to_the_code_and_the_code_to_every_pixel():
 @pytest.mark.parametrize("kind", ["encoder", "decoder"])
 def test_dropout_acts_where_there_is_a_key_and_zero_last_starts_at_zero(kind):
     shape = (6, 6, 1)
-    build, x = {
-        "encoder": (
-            lambda **options: conv_encoder(shape, 3, hidden=(4,), **options),
-            points(*shape),
-        ),
-        "decoder": (lambda **options: conv_decoder(3, shape, 2, hidden=(4,), **options), points(3)),
-    }[kind]
+    encoder, decoder = partial(conv_encoder, shape, 3), partial(conv_decoder, 3, shape, 2)
+    build = partial(encoder if kind == "encoder" else decoder, hidden=(4,))
+    x = points(*shape) if kind == "encoder" else points(3)
     net = build(dropout=0.5)
     plain, dropped = jit(lambda p, x, key: (net.apply(p, x), net.apply(p, x, key=key)))(
         drawn(net), x, jax.random.key(0)
