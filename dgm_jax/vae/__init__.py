@@ -4,5 +4,6 @@ from .posteriors import diagonal as diagonal
 from .posteriors import flow_posterior as flow_posterior
 from .posteriors import full_rank as full_rank
 from .priors import mixture_prior as mixture_prior
+from .shared_scale import shared_scale as shared_scale
 from .vae import vae as vae
 from .vamp import vamp as vamp

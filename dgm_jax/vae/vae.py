@@ -51,7 +51,7 @@ def vae(
     checks.noun(posterior, Density, "posterior")
     more = 0 if cond_shape is None else cond_shape[0]
     seen = (*shape[:-1], shape[-1] + more)
-    _check_encoder(encoder, seen, posterior)
+    _check_encoder(encoder, seen, posterior, num_latents)
     _check_decoder(decoder, num_latents + more, likelihood, shape)
     joint = latent_variable(
         prior,
@@ -105,7 +105,7 @@ def _abstract(shape):
     return key, jax.ShapeDtypeStruct(shape, jnp.result_type(float))
 
 
-def _check_encoder(encoder, seen, posterior):
+def _check_encoder(encoder, seen, posterior, num_latents):
     if posterior.cond_shape is None:
         raise checks.InputError(
             "posterior must be a density under the condition of what the encoder gives; got none. "
@@ -114,8 +114,8 @@ def _check_encoder(encoder, seen, posterior):
     got, wanted = _output(encoder, seen, "encoder"), tuple(posterior.cond_shape)
     if got != wanted:
         raise checks.InputError(
-            f"encoder must give {wanted} for an x of shape {seen}, the cond_shape of the posterior;"
-            f" got {got}."
+            f"encoder must give {wanted} for an x of shape {seen}, as the posterior of "
+            f"num_latents={num_latents} takes it; got {got}."
         )
 
 

@@ -761,6 +761,12 @@ TABLE = {
     "vae.mixture_prior": of(
         vae.mixture_prior, {"num_latents": 2, "num_components": 3}, num_latents=whole()
     ),
+    "vae.shared_scale": of(
+        vae.shared_scale,
+        {"net": NET},
+        net=noun(nets.mlp),
+        scale=real(lambda v: 0.05 < v < 20),
+    ),
     "vae.vamp": of(
         vae.vamp,
         {

@@ -1,0 +1,41 @@
+"""A decoder with one learned standard deviation, for a Gaussian likelihood."""
+
+import math
+
+import jax.numpy as jnp
+
+from .. import checks
+from ..arrays import soft_bound
+from ..protocol import Net
+
+BOUND = 3.0  # of log σ, that of the law of likelihoods.gaussian()
+
+
+def shared_scale(net: Net, *, scale: float = 1.0) -> Net:
+    """f(z) of N(x_i; μ_i(z), σ²), μ given by the net and one σ for all entries and all z.
+
+    For `likelihoods.gaussian()`, of which a plain decoder gives a σ_i(z) for each entry. The net
+    gives one number for each entry; two for each come out, on the last axis. σ starts at `scale`,
+    is learned, and stays in e^±3, so data are to be standardised. Parameters {"net", "log_scale"}.
+    At the optimum σ² is the mean squared error of the reconstructions, and the weight of the KL
+    against it needs no tuning: Rybkin et al. (2021), "Simple and effective VAE training with
+    calibrated decoders", section 3.
+    """
+    checks.noun(net, Net, "net")
+    scale = checks.positive(scale, "scale")
+    if abs(math.log(scale)) >= BOUND:
+        raise checks.InputError(f"scale must lie within e^-3..e^3, 0.05..20; got {scale}.")
+
+    def init(key):
+        checks.key(key)
+        start = BOUND * math.atanh(math.log(scale) / BOUND)
+        return {"net": net.init(key), "log_scale": jnp.asarray(start, float)}
+
+    def apply(params, *inputs, key=None):
+        mean = net.apply(params["net"], *inputs, key=key)
+        log_scale = params["log_scale"].astype(mean.dtype)
+        whitened = -mean * jnp.exp(-soft_bound(log_scale, BOUND))  # the shift of ε = x / σ - μ / σ
+        both = jnp.stack([whitened, jnp.broadcast_to(-log_scale, mean.shape)], -1)
+        return both.reshape(*mean.shape[:-1], 2 * mean.shape[-1])
+
+    return Net(init, apply)
