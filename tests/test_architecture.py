@@ -20,9 +20,10 @@ FLOORS = {
     0: ("protocol", "checks", "arrays"),
     1: ("measure",),
     2: ("bijectors", "distributions", "nets", "data", "runs"),
-    3: ("combinators", "likelihoods", "objectives", "metrics", "plots"),
-    4: ("learning",),
-    5: (
+    3: ("combinators", "likelihoods", "objectives"),
+    4: ("metrics", "plots"),  # a metric is what an objective says of a whole set
+    5: ("learning",),
+    6: (
         "autoregressive",
         "inference",
         "flows",
@@ -37,6 +38,7 @@ FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
 
 # library: the only files of dgm_jax that may import it
 HOMES = {
+    "blackjax": ("dgm_jax/metrics/annealed.py",),
     "flax": ("dgm_jax/nets/adapter.py",),
     "diffrax": ("dgm_jax/bijectors/continuous.py",),
     "optax": ("dgm_jax/learning/",),
@@ -270,6 +272,7 @@ PLANTED = {
     "diffrax outside continuous": ("dgm_jax/flows/ffjord.py", "import diffrax"),
     "optax outside learning": ("dgm_jax/flows/maf.py", "import optax"),
     "orbax outside learning": ("dgm_jax/vae/vae.py", "from orbax.checkpoint import v1"),
+    "blackjax outside annealed": ("dgm_jax/metrics/importance.py", "import blackjax"),
     "matplotlib outside plots": ("dgm_jax/metrics/codes.py", "import matplotlib.pyplot as plt"),
     "a look-up by name": ("dgm_jax/flows/maf.py", "import importlib"),
     "dgm_jax imports an experiment": ("dgm_jax/learning/loop.py", "import experiments.flows"),

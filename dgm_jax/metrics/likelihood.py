@@ -1,6 +1,7 @@
 """The log-likelihood of a whole set, example by example."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -37,20 +38,40 @@ def expected_log_prob(
             )
     num_draws = checks.positive_int(num_draws, "num_draws")
     batch_size = checks.positive_int(batch_size, "batch_size")
+    wrap = isinstance(x, tuple)
+
+    def scored(batch_key, *batch):
+        found = log_prob(batch_key, batch if wrap else batch[0])
+        if np.shape(found) != np.shape(batch[0])[:1]:
+            raise checks.InputError(
+                f"log_prob must return one number for each of {len(batch[0])} rows; got shape "
+                f"{np.shape(found)}."
+            )
+        return found
+
+    total = np.zeros(len(parts[0]))
+    for draw_key in jax.random.split(key, num_draws):
+        total += in_batches(scored, draw_key, parts, batch_size)
+    return total / num_draws
+
+
+def in_batches(
+    function: Callable[..., Any], key: Key, parts: tuple[np.ndarray, ...], batch_size: int
+) -> Any:
+    """function(key, *batch) -> a tree of [b, ...], for all rows: a tree of [n, ...] on the host.
+
+    parts: arrays [n, ...] that are cut alike. Each batch has a key of its own, and all are of one
+    shape, so that a jitted function is compiled once: the last is filled up with rows that are then
+    left out.
+    """
     num = len(parts[0])
     size = min(batch_size, num)
-    total = np.zeros(num)
-    for draw_key in jax.random.split(key, num_draws):
-        batch_keys = jax.random.split(draw_key, -(-num // size))
-        for start, batch_key in zip(range(0, num, size), batch_keys, strict=True):
-            rows = np.arange(start, start + size) % num  # the last batch is filled up
-            batch = tuple(part[rows] for part in parts)
-            kept = min(size, num - start)
-            found = log_prob(batch_key, batch if isinstance(x, tuple) else batch[0])
-            if np.shape(found) != (size,):
-                raise checks.InputError(
-                    f"log_prob must return one number for each of {size} rows; got shape "
-                    f"{np.shape(found)}."
-                )
-            total[start : start + kept] += np.asarray(found)[:kept]
-    return total / num_draws
+    found = []
+    for start, batch_key in zip(
+        range(0, num, size), jax.random.split(key, -(-num // size)), strict=True
+    ):
+        rows = np.arange(start, start + size) % num
+        made = function(batch_key, *(part[rows] for part in parts))
+        kept = min(size, num - start)
+        found.append(jax.tree.map(lambda a: np.asarray(a)[:kept], made))
+    return jax.tree.map(lambda *a: np.concatenate(a), *found)

@@ -287,6 +287,19 @@ PICTURE = {"shape": (2, 2, 1), "hidden": 2, "num_layers": 1}
 ONE_WIDTH = {"hidden": whole()}
 FLOW_OF_IMAGES = {"shape": TINY_IMAGE, "hidden": 2, "num_blocks": 1}
 
+SAMPLED = {
+    "model": noun(combinators.latent_variable),
+    "x": arrays("fib", event=1),
+    "chunk_size": whole(),
+    "batch_size": whole(),
+    "num_rows": whole(),
+    "num_chains": whole(),
+    "num_leapfrogs": whole(),
+    "start": choice("prior", "posterior"),
+    "step_size": POSITIVE,
+    "acceptance": SHARE,
+}
+
 TABLE = {
     # ------------------------------------------------------------------------- bijectors
     "bijectors.Autoregressive": of(
@@ -872,6 +885,29 @@ TABLE = {
         means=arrays("fib", event=0, lists=True),
         threshold=NOT_NEGATIVE,
     ),
+    **{
+        f"metrics.{name}": of(
+            getattr(metrics, name),
+            {
+                "model": LATENT,
+                "params": drawn(LATENT),
+                "key": RAW_KEY,
+                **({} if name == "bidirectional_log_prob" else {"x": points(5, 2)}),
+                **({} if "annealed" in name or "bi" in name else {"num_samples": 2}),
+            },
+            **{
+                option: kind
+                for option, kind in SAMPLED.items()
+                if option in inspect.signature(getattr(metrics, name)).parameters
+            },
+        )._replace(costly=True)
+        for name in (
+            "naive_log_prob",
+            "importance_log_prob",
+            "annealed_log_prob",
+            "bidirectional_log_prob",
+        )
+    },
     "metrics.expected_log_prob": of(
         metrics.expected_log_prob,
         {

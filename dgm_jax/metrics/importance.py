@@ -1,0 +1,203 @@
+"""log p(x) of latent variable models by sampling z: from the prior, or from q(z | x)."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..arrays import compiled_once
+from ..objectives import log_weights, mean_and_stderr
+from ..protocol import Array, Key, LatentVariable, Params
+from .likelihood import in_batches
+
+
+class Estimate(NamedTuple):
+    """log p(x_n) of each row as log 1/K Σ_k w_k, with E w_k = p(x_n), and how it was made.
+
+    By Jensen's inequality it is low on average, by about the relative variance of w over 2K where K
+    is large (a reverse chain is high instead). So estimates compare only at one K: `str` tells it.
+    """
+
+    log_prob: np.ndarray  # [n], in nats
+    stderr: np.ndarray  # [n]: that of log_prob by the spread of its weights, √(1/ESS - 1/K)
+    effective_samples: np.ndarray  # [n]: ESS = (Σ w)² / Σ w²; near 1 even `stderr` means nothing
+    num_samples: int  # K
+    method: str
+
+    def __str__(self):
+        mean, stderr = mean_and_stderr(self.log_prob)
+        return (
+            f"{float(mean):.2f} ± {float(stderr):.2f} nats (mean of {len(self.log_prob)} rows; "
+            f"{self.method}, K = {self.num_samples})"
+        )
+
+
+class Weights(NamedTuple):
+    """Σ w and Σ w² of weights seen so far, in units of the largest: a running logsumexp."""
+
+    peak: Array  # max log w, [b]
+    total: Array  # Σ exp(log w - peak)
+    squares: Array  # Σ exp(2 log w - 2 peak)
+
+
+def importance_log_prob(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    num_samples: int,
+    chunk_size: int = 50,
+    batch_size: int = 100,
+) -> Estimate:
+    """log 1/K Σ_k p(x, z_k) / q(z_k | x), z_k ~ q(z | x), for each row of x [n, ...], in nats.
+
+    The bound L_K of Burda et al. (2016, equation 8), a lower bound on average that rises with K to
+    log p(x); K = 1 is the ELBO. num_samples: K. cond: one condition for each row, or one for all.
+    Any model goes, hierarchies too. Called with other parameters it is not compiled again.
+
+    Memory: chunk_size · batch_size samples at a time, whatever K and n are. Cost: n passes of the
+    encoder for each chunk and exactly n · K of the decoder (of the last, smaller batch as many as
+    of a full one). Raises `ValueError` for counts below 1, for x without rows or not finite.
+    """
+    return _estimate(
+        _by_posterior, "importance sampling", model, params, key, x, cond,
+        num_samples, chunk_size, batch_size,
+    )  # fmt: skip
+
+
+def naive_log_prob(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    num_samples: int,
+    chunk_size: int = 50,
+    batch_size: int = 100,
+) -> Estimate:
+    """log 1/K Σ_k p(x | z_k), z_k ~ p(z), for each row of x [n, ...], in nats.
+
+    Naive Monte Carlo: unbiased for p(x), and useless for log p(x) once few z of the prior explain
+    x, since K must grow as e^KL(p(z | x) ‖ p(z)). It looks at no encoder, and so tells what one is
+    worth. Arguments, memory and errors are those of `importance_log_prob`; the cost is its decoder.
+    """
+    return _estimate(
+        _by_prior, "naive Monte Carlo", model, params, key, x, cond,
+        num_samples, chunk_size, batch_size,
+    )  # fmt: skip
+
+
+def _estimate(
+    weigh, method, model, params, key, x, cond, num_samples, chunk_size, batch_size
+) -> Estimate:
+    num_samples = checks.positive_int(num_samples, "num_samples")
+    chunk = min(checks.positive_int(chunk_size, "chunk_size"), num_samples)
+    parts = rows_of(model, params, key, x, cond)
+    batch_size = checks.positive_int(batch_size, "batch_size")
+
+    def scored(batch_key, *batch):
+        return _scored(weigh, model, num_samples, chunk, params, batch_key, *batch)
+
+    found = in_batches(scored, key, parts, batch_size)
+    return Estimate(*(np.float64(a) for a in found), num_samples, method)
+
+
+def rows_of(
+    model: LatentVariable, params: Params, key: Key, x: Array, cond: Array | None
+) -> tuple[np.ndarray, ...]:
+    """(x,) or (x, cond) with as many rows, on the host; refuses what is wrong with any of these."""
+    checks.noun(model, LatentVariable, "model")
+    checks.parameters(params, model.init)
+    checks.key(key)
+    x = checks.finite_rows(x, "x")
+    checks.condition(cond, model.cond_shape)
+    if cond is None:
+        return (x,)
+    cond = checks.finite_rows(cond, "cond")
+    shape = (len(x), *model.cond_shape)
+    if cond.shape not in (shape, shape[1:]):
+        raise checks.InputError(
+            f"cond must be one for each of {len(x)} rows of x, or one for all; got {cond.shape}."
+        )
+    return x, np.broadcast_to(cond, shape)
+
+
+def _by_posterior(model, params, key, num, x, cond=None):
+    """log p(x, z_k) - log q(z_k | x), [num, b]."""
+    return log_weights(model, params, key, x, cond, num_samples=num)
+
+
+def _by_prior(model, params, key, num, x, cond=None):
+    """log p(x | z_k), [num, b]: each row has samples of its own."""
+    z = from_prior(model, params, key, num, len(x), cond)
+    return model.likelihood(params, z, cond).log_prob(x)
+
+
+def from_prior(
+    model: LatentVariable, params: Params, key: Key, num: int, rows: int, cond: Array | None
+) -> Any:
+    """z ~ p(z | c) for each row, [num, rows, ...], whether or not the prior looks at c."""
+    if cond is None:
+        return model.prior(params).sample(seed=key, sample_shape=(num, rows))
+
+    def of_row(key, cond):
+        return model.prior(params, cond).sample(seed=key, sample_shape=(num,))
+
+    return jax.vmap(of_row, out_axes=1)(jax.random.split(key, rows), cond)
+
+
+def _all_samples(weigh: Callable, model, num_samples, chunk, params, key, *batch):
+    """(log 1/K Σ w, its standard error, ESS), each [b], of exactly K samples, chunk by chunk."""
+    first_key, scan_key, last_key = jax.random.split(key, 3)
+    num_chunks, rest = divmod(num_samples, chunk)
+    weights = gathered(weigh(model, params, first_key, chunk, *batch))
+
+    def step(weights, chunk_key):
+        more = gathered(weigh(model, params, chunk_key, chunk, *batch))
+        return merged(weights, more), None
+
+    if num_chunks > 1:
+        weights = jax.lax.scan(step, weights, jax.random.split(scan_key, num_chunks - 1))[0]
+    if rest:
+        weights = merged(weights, gathered(weigh(model, params, last_key, rest, *batch)))
+    return told(weights, num_samples)
+
+
+_scored = compiled_once(_all_samples, static_argnums=(0, 1, 2, 3))
+
+
+def gathered(log_w: Array) -> Weights:
+    """Of log-weights [K, b]. A row whose weights are all zero has a peak of -inf, and no NaN."""
+    peak = log_w.max(0)
+    w = jnp.exp(log_w - jnp.where(peak == -jnp.inf, 0, peak)[None])
+    return Weights(peak, w.sum(0), (w**2).sum(0))
+
+
+def merged(a: Weights, b: Weights) -> Weights:
+    """Of both sets of weights."""
+    peak = jnp.maximum(a.peak, b.peak)
+    safe = jnp.where(peak == -jnp.inf, 0, peak)
+    a_scale, b_scale = jnp.exp(a.peak - safe), jnp.exp(b.peak - safe)
+    return Weights(
+        peak,
+        a_scale * a.total + b_scale * b.total,
+        a_scale**2 * a.squares + b_scale**2 * b.squares,
+    )
+
+
+def told(weights: Weights, num_samples: int) -> tuple[Array, Array, Array]:
+    """log 1/K Σ w, its standard error by the delta method, and the effective sample size, [b]."""
+    some = jnp.where(weights.total > 0, weights.total, 1)
+    effective = jnp.where(
+        weights.total > 0, some**2 / jnp.where(weights.total > 0, weights.squares, 1), 0
+    )
+    log_prob = weights.peak + jnp.log(some) - math.log(num_samples)
+    spread = 1 / jnp.maximum(effective, 1) - 1 / num_samples
+    return log_prob, jnp.sqrt(jnp.maximum(spread, 0)), effective
