@@ -8,3 +8,5 @@ from .importance import Estimate as Estimate
 from .importance import importance_log_prob as importance_log_prob
 from .importance import naive_log_prob as naive_log_prob
 from .likelihood import expected_log_prob as expected_log_prob
+from .surgery import Surgery as Surgery
+from .surgery import elbo_surgery as elbo_surgery

@@ -5,6 +5,7 @@ from tests.faults.planting import Fault
 DEQUANTIZATION = "dgm_jax/objectives/dequantization.py"
 LIKELIHOOD = "dgm_jax/objectives/likelihood.py"
 METRICS = "dgm_jax/metrics/likelihood.py"
+SURGERY = "dgm_jax/metrics/surgery.py"
 
 TRUE_POSTERIOR = (
     "objectives/test_dequantization.py::"
@@ -121,5 +122,29 @@ FAULTS = (
             "metrics/test_codes.py::"
             "test_a_unit_is_active_where_its_posterior_mean_varies_over_the_data"
         ),
+    ),
+    Fault(
+        "surgery-forgets-the-rows",
+        "T40: the aggregate posterior is a sum, no mean, and information rises above log N",
+        SURGERY,
+        "log_own = -math.log(total)",
+        "log_own = 0.0",
+        "metrics/test_surgery.py::test_codes_that_tell_all_rows_apart_know_log_n_and_no_more",
+    ),
+    Fault(
+        "surgery-fills-up-the-last-chunk",
+        "rows that fill up the last chunk count twice",
+        SURGERY,
+        "jnp.where(other[None] < num, log_w, -jnp.inf)",
+        "jnp.where(other[None] < num, log_w, log_w)",
+        "metrics/test_surgery.py::test_codes_that_tell_all_rows_apart_know_log_n_and_no_more",
+    ),
+    Fault(
+        "surgery-corrects-nothing",
+        "a batch is taken for the whole set also where it is to be corrected",
+        SURGERY,
+        "total = num if stratified else size",
+        "total = size",
+        "metrics/test_surgery.py::test_codes_that_tell_all_rows_apart_know_log_n_and_no_more",
     ),
 )

@@ -921,6 +921,15 @@ TABLE = {
         batch_size=whole(),
         raises=(TypeError,),
     ),
+    "metrics.elbo_surgery": of(
+        metrics.elbo_surgery,
+        {"model": LATENT, "params": drawn(LATENT), "key": RAW_KEY, "x": points(5, 2)},
+        model=noun(combinators.latent_variable),
+        x=arrays("fib", event=1, nan=EITHER),
+        batch_size=optional(whole(2, 5)),
+        stratified=FLAG,
+        chunk=whole(),
+    ),
     # ----------------------------------------------------------------------------- plots
     "plots.sample_grid": of(
         plots.sample_grid,
