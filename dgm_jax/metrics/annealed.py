@@ -112,7 +112,7 @@ def bidirectional_log_prob(
     options = (start, num_steps, num_chains, num_leapfrogs, step_size, acceptance)
     settings, batch_size = _settings(*options), checks.positive_int(batch_size, "batch_size")
     num_rows = checks.positive_int(num_rows, "num_rows")
-    rows, *cond = rows_of(model, params, key, np.zeros(num_rows), cond)
+    rows, *cond = rows_of(model, params, key, num_rows, cond)
     simulate_key, key = jax.random.split(key)
 
     def simulated(batch_key, rows, *cond):

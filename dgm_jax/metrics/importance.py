@@ -1,5 +1,6 @@
 """log p(x) of latent variable models by sampling z: from the prior, or from q(z | x)."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -110,13 +111,20 @@ def _estimate(
 
 
 def rows_of(
-    model: LatentVariable, params: Params, key: Key, x: Array, cond: Array | None
+    model: LatentVariable, params: Params, key: Key, x: Array | int, cond: Array | None
 ) -> tuple[np.ndarray, ...]:
-    """(x,) or (x, cond) with as many rows, on the host; refuses what is wrong with any of these."""
+    """(x,) or (x, cond) with as many rows, on the host; refuses what is wrong with any of these.
+
+    Of a number of rows that are to be made x is a vector that only counts them.
+    """
     checks.noun(model, LatentVariable, "model")
     checks.parameters(params, model.init)
     checks.key(key)
-    x = checks.finite_rows(x, "x")
+    if isinstance(x, int):
+        x = np.zeros(x, bool)
+    else:
+        x = checks.finite_rows(x, "x")
+        _check_events(x, model)
     checks.condition(cond, model.cond_shape)
     if cond is None:
         return (x,)
@@ -127,6 +135,30 @@ def rows_of(
             f"cond must be one for each of {len(x)} rows of x, or one for all; got {cond.shape}."
         )
     return x, np.broadcast_to(cond, shape)
+
+
+def _check_events(x, model):
+    """Rows that are events of the likelihood: what does not look at an encoder has no other word
+    for those that are not."""
+    event_shape = _event_shape(model)
+    if x.shape[1:] != event_shape:
+        wanted = ", ".join(map(str, ("n", *event_shape)))
+        raise checks.InputError(f"x must have shape [{wanted}], as model makes it; got {x.shape}.")
+
+
+@functools.lru_cache(maxsize=64)
+def _event_shape(model):
+    shapes = []
+
+    def trace(key):
+        init_key, z_key = jax.random.split(key)
+        params = model.init(init_key)
+        cond = None if model.cond_shape is None else jnp.zeros(model.cond_shape)
+        z = model.prior(params, cond).sample(seed=z_key)
+        shapes.append(tuple(model.likelihood(params, z, cond).event_shape))
+
+    jax.eval_shape(trace, jax.eval_shape(lambda: jax.random.key(0)))
+    return shapes[0]
 
 
 def _by_posterior(model, params, key, num, x, cond=None):

@@ -114,6 +114,10 @@ def test_what_is_wrong_is_named():
     with pytest.raises(ValueError, match=r"one for each of 6 rows of x, or one for all"):
         cond = np.zeros((5, 1), np.float32)
         metrics.naive_log_prob(linear.conditional(), PARAMS, key, X, cond, num_samples=1)
+    with pytest.raises(
+        ValueError, match=r"x must have shape \[n, 4\], as model makes it; got \(6, 3"
+    ):
+        metrics.naive_log_prob(linear.model(), PARAMS, key, X[:, :3], num_samples=1)
     with pytest.raises(ValueError, match="x: 1 of 2 rows have NaN"):
         x = np.array([[0.0] * 4, [np.nan] * 4])
         metrics.naive_log_prob(linear.model(), PARAMS, key, x, num_samples=1)

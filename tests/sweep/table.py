@@ -289,7 +289,7 @@ FLOW_OF_IMAGES = {"shape": TINY_IMAGE, "hidden": 2, "num_blocks": 1}
 
 SAMPLED = {
     "model": noun(combinators.latent_variable),
-    "x": arrays("fib", event=1),
+    "x": arrays("fib", event=1, lists=True),
     "chunk_size": whole(),
     "batch_size": whole(),
     "num_rows": whole(),
