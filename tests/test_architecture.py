@@ -78,6 +78,9 @@ TESTED_ELSEWHERE = {
     "nets/causal/linearized.py": "tests/bijectors/test_autoregressive.py, through its one user",
     "nets/causal/substitution.py": "tests/nets/causal/test_made.py",
     "nets/causal/triangular.py": "tests/nets/causal/test_made.py",
+    "vae/seen.py": "tests/vae/test_hierarchy.py and test_ladder.py, through its users",
+    "vae/topdown.py": "tests/vae/test_ladder.py, whose path it is",
+    "vae/views.py": "tests/vae/test_ladder.py, whose distributions these are",
 }
 # Tests of no one module of dgm_jax.
 OF_NO_MODULE = {

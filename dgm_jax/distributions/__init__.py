@@ -1,5 +1,6 @@
 """Distributions: the base of flows, pushforwards, autoregressive ones, and noise for levels."""
 
+from .ancestral import Ancestral as Ancestral
 from .autoregressive import Autoregressive as Autoregressive
 from .dequantized import Quantized as Quantized
 from .dequantized import uniform_noise as uniform_noise

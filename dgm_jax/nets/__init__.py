@@ -2,6 +2,7 @@
 
 from .adapter import from_linen as from_linen
 from .adapter import stateful as stateful
+from .bottleneck import bottleneck as bottleneck
 from .causal import INVERSES as INVERSES
 from .causal import Encoding as Encoding
 from .causal import Head as Head

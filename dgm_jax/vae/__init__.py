@@ -1,5 +1,8 @@
 """Variational autoencoders: p(z) p(x | z) with nets, and a net that infers z."""
 
+from .hierarchy import hierarchy as hierarchy
+from .hierarchy import stochastic_layers as stochastic_layers
+from .ladder import ladder as ladder
 from .posteriors import diagonal as diagonal
 from .posteriors import flow_posterior as flow_posterior
 from .posteriors import full_rank as full_rank

@@ -285,6 +285,11 @@ MADE_OPTIONS = {"num_blocks": optional(whole())}
 OF_LAYER = {"hidden": sizes(fewest=1), **MADE_OPTIONS}
 PICTURE = {"shape": (2, 2, 1), "hidden": 2, "num_layers": 1}
 ONE_WIDTH = {"hidden": whole()}
+HIDDEN_OF_EACH = Kind(  # the widths of one layer
+    lambda v: (
+        tuple(map(WIDTHS.canonical, v)) if isinstance(v, (list, tuple)) and len(v) == 1 else REFUSED
+    )
+)
 FLOW_OF_IMAGES = {"shape": TINY_IMAGE, "hidden": 2, "num_blocks": 1}
 
 SAMPLED = {
@@ -466,6 +471,13 @@ TABLE = {
     "distributions.Levels": of(
         distributions.Levels, {"logits": points(2, 3)}, logits=arrays("f", event=-1)
     ),
+    "distributions.Ancestral": of(
+        distributions.Ancestral,
+        {"walk": lambda choose, seen: (seen, seen), "num_groups": 1},
+        walk=FUNCTION,
+        num_groups=whole(),
+        batch_shape=or_one(sizes(0), 0),
+    ),
     "distributions.by_entries": of(
         distributions.by_entries,
         {"p": BASE.dist({}), "q": BASE.dist({})},
@@ -561,6 +573,15 @@ TABLE = {
         {"shape": TINY_IMAGE, "out_channels": 2, "hidden": 4, "num_heads": 2},
         **ONE_WIDTH,
         out_channels=whole(),
+    ),
+    "nets.bottleneck": of(
+        nets.bottleneck,
+        {"in_dims": 3, "out_dim": 2, "hidden": (4,)},
+        in_dims=or_one(sizes(0, fewest=1), 0),
+        out_dim=whole(),
+        kernels=optional(sizes(fewest=2, most=2)),
+        first_activated=FLAG,
+        last_scale=NOT_NEGATIVE,
     ),
     "nets.conv_encoder": of(
         nets.conv_encoder,
@@ -770,6 +791,35 @@ TABLE = {
         {"flow": FLOW, "base": vae.diagonal(3)},
         flow=noun(flows.maf),
         base=noun(vae.diagonal),
+    ),
+    "vae.hierarchy": of(
+        vae.hierarchy,
+        {
+            "posteriors": (DECODER,),
+            "priors": (distributions.standard_normal(2),),
+            "likelihood": DECODER,
+        },
+        posteriors=noun(combinators.conditional),
+        priors=noun(distributions.standard_normal),
+        likelihood=noun(combinators.conditional),
+    ),
+    "vae.stochastic_layers": of(
+        vae.stochastic_layers,
+        {"shape": 2, "likelihood": CONDITIONAL, "num_latents": (2,), "hidden": ((3,),)},
+        shape=or_one(SHAPE),
+        likelihood=noun(likelihoods.bernoulli),
+        num_latents=sizes(fewest=1, most=1),
+        hidden=HIDDEN_OF_EACH,
+    ),
+    "vae.ladder": of(
+        vae.ladder,
+        {"shape": 2, "likelihood": CONDITIONAL, "num_latents": (2,), "hidden": (3,)},
+        shape=or_one(SHAPE),
+        likelihood=noun(likelihoods.bernoulli),
+        num_latents=sizes(fewest=1, most=1),
+        hidden=sizes(fewest=1, most=1),
+        num_blocks=whole(0),
+        posterior=choice("free", "precision_weighted"),
     ),
     "vae.mixture_prior": of(
         vae.mixture_prior, {"num_latents": 2, "num_components": 3}, num_latents=whole()

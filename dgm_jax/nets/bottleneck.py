@@ -1,0 +1,99 @@
+"""A stack of small maps at each pixel or of each vector, as the blocks of deep ladders are."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Net
+from .adapter import Conv, Dense, from_linen, linen
+
+
+class Bottleneck(linen.Module):
+    features: Sequence[int]
+    kernels: Sequence[int]
+    activation: Callable
+    first_activated: bool
+    last_scale: float
+    dropout: float
+
+    @linen.compact
+    def __call__(self, *inputs, deterministic=True):
+        tail = max((x.shape[-3:] for x in inputs), key=len)[:-1] if max(self.kernels) > 1 else ()
+        front = jnp.broadcast_shapes(*(x.shape[: -1 - len(tail)] for x in inputs))
+        x = jnp.concatenate([jnp.broadcast_to(x, (*front, *tail, x.shape[-1])) for x in inputs], -1)
+        for i, (width, kernel) in enumerate(zip(self.features, self.kernels)):
+            if i or self.first_activated:
+                x = self.activation(x)
+            if i == len(self.features) - 1:
+                x = linen.Dropout(self.dropout, deterministic=deterministic)(x)
+                init = _scaled(self.last_scale)
+            else:
+                init = linen.initializers.lecun_normal()
+            if kernel == 1:  # a product of matrices, also of images
+                x = Dense(width, kernel_init=init)(x)
+            else:
+                x = Conv(width, (kernel, kernel), kernel_init=init)(x)
+        return x
+
+
+def bottleneck(
+    in_dims: int | Sequence[int],
+    out_dim: int,
+    *,
+    hidden: Sequence[int] = (),
+    kernels: Sequence[int] | None = None,
+    activation: Callable = jax.nn.silu,
+    first_activated: bool = True,
+    last_scale: float = 1.0,
+    dropout: float = 0.0,
+) -> Net:
+    """f(x, c, ...) = A_n s(... s(A_1 s([x, c, ...]))), A_i of kernels 1×1 or larger.
+
+    [..., in_dim] for each input -> [..., out_dim], or of images [..., H, W, in_dim]; every size of
+    them, since A_i is the same at all pixels.
+    hidden: the channels between; kernels: the size of each A_i, all 1 by default
+    first_activated: whether s comes before A_1 too, as in residual blocks: h + f(h)
+    last_scale: A_n starts as its usual random weights by this factor. 1/√n, in each of n residual
+        blocks, keeps their sum of one size; 0 starts as f = 0
+    dropout: the share of what A_n sees that is set to 0 where `apply` gets a key
+    Child (2021), "Very deep VAEs", sections 4.1 and 4.2, with kernels (1, 3, 3, 1).
+    """
+    dims = checks.sample_shape(in_dims, "in_dims")
+    if not dims:
+        raise checks.InputError("in_dims must name at least one input; got ().")
+    features = (*checks.widths(hidden), checks.positive_int(out_dim, "out_dim"))
+    kernels = (1,) * len(features) if kernels is None else checks.widths(kernels, "kernels")
+    if len(kernels) != len(features):
+        raise checks.InputError(
+            f"kernels must be {len(features)}, one more than hidden; got {kernels}."
+        )
+    checks.function(activation, "activation")
+    module = Bottleneck(
+        features,
+        kernels,
+        activation,
+        checks.flag(first_activated, "first_activated"),
+        checks.not_negative(last_scale, "last_scale"),
+        checks.rate(dropout, "dropout"),
+    )
+    front = (1, 1) if max(kernels) > 1 else ()
+    net = from_linen(module, *((*front, dim) for dim in dims))
+
+    def apply(params, *inputs, key=None):
+        for x in inputs:
+            checks.array(x, "each input")
+        widths = tuple(x.shape[-1] if jnp.ndim(x) > len(front) else None for x in inputs)
+        if widths != dims:
+            raise checks.InputError(f"the inputs must have widths {dims}; got {widths}.")
+        return net.apply(params, *inputs, key=key)
+
+    return Net(net.init, apply)
+
+
+def _scaled(factor):
+    """lecun_normal by a factor."""
+    if not factor:
+        return linen.initializers.zeros
+    return linen.initializers.variance_scaling(factor**2, "fan_in", "truncated_normal")

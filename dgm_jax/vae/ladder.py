@@ -1,0 +1,88 @@
+"""Ladders of vectors: x and z_1, ..., z_L with one shared way down."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+
+from .. import checks, nets
+from ..likelihoods import Conditional, factorised
+from ..protocol import LatentVariable, Shape
+from .seen import numbers
+from .topdown import Layer, Stage
+from .views import of_stages
+
+POSTERIORS = ("free", "precision_weighted")
+
+
+def ladder(
+    shape: int | Shape,
+    likelihood: Conditional,
+    *,
+    num_latents: Sequence[int] = (32, 16, 8),
+    hidden: Sequence[int] = (256, 256, 256),
+    num_blocks: int = 1,
+    posterior: str = "free",
+    activation: Callable = jax.nn.silu,
+    dropout: float = 0.0,
+) -> LatentVariable:
+    """p(x, z) = p(z_L) ∏_l p(z_l | z_>l) p(x | z), q(z | x) = ∏_l q(z_l | z_>l, x): a ladder VAE.
+
+    shape: that of x; likelihood: of its entries, such as `likelihoods.bernoulli()`
+    num_latents: how many numbers z_1, ..., z_L have; z_L is drawn first, by both
+    hidden: the width of both ways at each of them
+    num_blocks: residual blocks of each layer on the way up
+    posterior: "free" is a Gaussian by a net of the way down and of the features of x; for
+        "precision_weighted" the net says N(μ, σ²) of the features alone, and the posterior is the
+        normalised product of it and the prior (Sønderby et al. 2016, equations 17 to 19)
+
+    Prior and posterior share all of the way down but for the net that names the Gaussian, and x is
+    seen through z alone (`vae.topdown`). z is a tuple. `infer` costs one way up, and one down for
+    each of K samples; kl["z_l"] = KL(q(z_l | z_>l, x) ‖ p(z_l | z_>l)) is in closed form, one
+    number for each entry of z_l. Every p(z_l | z_>l) starts as the standard normal.
+    Sønderby et al. (2016), "Ladder variational autoencoders"; Kingma et al. (2016), section 4 and
+    appendix C; residual layers as in Child (2021), "Very deep VAEs".
+    """
+    shape = checks.one_or_more(shape, "shape")
+    checks.noun(likelihood, Conditional, "likelihood")
+    num_latents = checks.widths(num_latents, "num_latents", fewest=1)
+    hidden = checks.widths(hidden, fewest=1)
+    if len(hidden) != len(num_latents):
+        raise checks.InputError(
+            f"hidden must have a width for each of num_latents={num_latents}; got {hidden}."
+        )
+    num_blocks = checks.positive_int(num_blocks, "num_blocks", least=0)
+    checks.choice(posterior, POSTERIORS, "posterior")
+    options = {"activation": activation, "dropout": dropout}
+    sizes = (math.prod(shape), *hidden)
+    stages = []
+    for i, (n, w) in enumerate(zip(num_latents, hidden)):
+        above = hidden[i + 1] if i + 1 < len(hidden) else None
+        stages.append(
+            Stage(
+                shape=(w,),
+                shrink=nets.bottleneck(sizes[i], w, first_activated=bool(i), **options),
+                up=nets.bottleneck(w, w, hidden=(w,), **options),
+                num_up=num_blocks,
+                grow=None if above is None else nets.bottleneck(above, w, **options),
+                layer=_layer(n, w, len(num_latents), posterior == POSTERIORS[1], options),
+                num_layers=1,
+                unroll=True,
+            )
+        )
+    read = nets.bottleneck(hidden[0], sizes[0] * likelihood.num_params, **options)
+    decoder = factorised(read, likelihood, shape, cond_shape=(hidden[0],))
+    return of_stages(stages, decoder, numbers(likelihood, shape, flat=True), shape)
+
+
+def _layer(num_latents, width, num_layers, weighs, options):
+    n, w = num_latents, width
+    return Layer(
+        prior=nets.bottleneck(w, 2 * n + w, hidden=(w,), last_scale=0.0, **options),
+        posterior=nets.bottleneck((w,) if weighs else (w, w), 2 * n, hidden=(w,), **options),
+        project=nets.bottleneck(n, w, first_activated=False, last_scale=num_layers**-0.5),
+        block=nets.bottleneck(w, w, hidden=(w,), last_scale=num_layers**-0.5, **options),
+        num_latents=n,
+        event_ndims=1,
+        weighs=weighs,
+    )

@@ -1,0 +1,107 @@
+"""A ladder as a latent variable model: each of its distributions is a view of the one way down."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import distrax
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..distributions.ancestral import Ancestral, draw, groups_of, total
+from ..distributions.divergence import divergence_at
+from ..protocol import Array, Density, Inferred, LatentVariable, Shape, split
+from .topdown import Stage, ascend, descend, init_stage
+
+
+def of_stages(
+    stages: Sequence[Stage], decoder: Density, see: Callable[[Array], Array], shape: Shape
+) -> LatentVariable:
+    """The model whose way down goes through `stages`, the lowest first, and ends in p(x | h).
+
+    decoder: a density under the condition h; see: x [..., *shape] as the first stage sees it.
+    Parameters {"stages": a list, "decoder"}.
+    """
+    z_shapes = [_z_shape(stage) for stage in stages for _ in range(stage.num_layers)]
+    num = len(z_shapes)
+
+    def init(key):
+        checks.key(key)
+        *keys, last_key = jax.random.split(key, len(stages) + 1)
+        made = [init_stage(stage, k) for stage, k in zip(stages, keys)]
+        return {"stages": made, "decoder": decoder.init(last_key)}
+
+    def way_down(params, features, view, seen, key):
+        return descend(stages, params["stages"], view, seen, features, key)
+
+    def features_of(params, x, key):
+        checks.event_shape(x, shape)
+        return ascend(stages, params["stages"], see(x), key), x.shape[: x.ndim - len(shape)]
+
+    def prior(params, cond=None, *, key=None):
+        checks.condition(cond, None)
+
+        def walk(choose, seen):
+            view = lambda p, q, seen: choose(p, seen)
+            return way_down(params, None, view, _checked(seen, z_shapes), key)[1:]
+
+        return Ancestral(walk, num)
+
+    def posterior(params, x, cond=None, *, key=None):
+        checks.condition(cond, None)
+        up_key, down_key = split(key, 2)
+        features, batch_shape = features_of(params, x, up_key)
+
+        def walk(choose, seen):
+            view = lambda p, q, seen: choose(q, seen)
+            return way_down(params, features, view, _checked(seen, z_shapes), down_key)[1:]
+
+        return Ancestral(walk, num, batch_shape=batch_shape)
+
+    def likelihood(params, z, cond=None, *, key=None):
+        checks.condition(cond, None)
+        down_key, last_key = split(key, 2)
+        z = _checked(groups_of(z, num), z_shapes)
+        h, *_ = way_down(params, None, lambda p, q, z: (z, None), z, down_key)
+        return decoder.dist(params["decoder"], h, key=last_key)
+
+    def infer(params, key, x, cond=None, *, num_samples=1, parts_key=None):
+        checks.condition(cond, None)
+        up_key, down_key, last_key = split(parts_key, 3)
+        features, batch_shape = features_of(params, x, up_key)
+        view = partial(_draw_and_score, draw((num_samples, *batch_shape)))
+        keys = tuple(jax.random.split(key, num))
+        h, z, told = way_down(params, features, view, keys, down_key)
+        log_likelihood = decoder.dist(params["decoder"], h, key=last_key).log_prob(x)
+        log_q, log_p, kl = zip(*told)
+        kl = {f"z_{i + 1}": one for i, one in enumerate(kl)}
+        return Inferred(z, log_likelihood, total(log_p), total(log_q), kl)
+
+    return LatentVariable(init, prior, likelihood, posterior, infer)
+
+
+def _draw_and_score(drawn, p: distrax.Distribution, q: distrax.Distribution, key):
+    """The posterior's view, which tells (log q, log p, KL(q ‖ p)) of its draw."""
+    z, log_q = drawn(q, key)
+    log_p = p.log_prob(z)
+    return z, (log_q, log_p, divergence_at(q, p, log_q - log_p))
+
+
+def _z_shape(stage):
+    *places, _ = stage.shape
+    return (*places, stage.layer.num_latents)
+
+
+def _checked(seen, z_shapes):
+    """What is seen of each group; arrays of z with one batch for all, so that stages scan."""
+    if not all(hasattr(z, "shape") and not _is_key(z) for z in seen):
+        return seen
+    for i, (z, z_shape) in enumerate(zip(seen, z_shapes)):
+        checks.event_shape(z, z_shape, f"z[{i}]")
+    batches = [z.shape[: z.ndim - len(s)] for z, s in zip(seen, z_shapes)]
+    batch = checks.common_batch({f"z[{i}]": b for i, b in enumerate(batches)})
+    return tuple(jnp.broadcast_to(z, (*batch, *s)) for z, s in zip(seen, z_shapes))
+
+
+def _is_key(value):
+    return jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
