@@ -11,3 +11,4 @@ from .levels import Levels as Levels
 from .normal import standard_normal as standard_normal
 from .pathwise import reparametrised as reparametrised
 from .pushforward import Pushforward as Pushforward
+from .resampled import ImportanceResampled as ImportanceResampled

@@ -478,6 +478,19 @@ TABLE = {
         num_groups=whole(),
         batch_shape=or_one(sizes(0), 0),
     ),
+    "distributions.ImportanceResampled": of(
+        distributions.ImportanceResampled,
+        {
+            "proposal": BASE.dist({}),
+            "log_target": lambda z: -jnp.square(z).sum(-1),
+            "num_samples": 2,
+        },
+        proposal=noun(distributions.standard_normal),
+        log_target=FUNCTION,
+        num_samples=whole(),
+        num_draws=whole(),
+        key=optional(KEY),
+    ),
     "distributions.by_entries": of(
         distributions.by_entries,
         {"p": BASE.dist({}), "q": BASE.dist({})},
@@ -865,6 +878,36 @@ TABLE = {
             ("stl", {}, {}),
         )
     },
+    **{
+        f"objectives.{name}": of(
+            traced(getattr(objectives, name)),
+            {
+                "model": MODEL,
+                "params": PARAMS,
+                "key": RAW_KEY,
+                "function": lambda z: jnp.square(z).sum(-1),
+                "num_samples": 2,
+            },
+            function=Kind(lambda v: EITHER if callable(v) else REFUSED),
+            raises=(TypeError,),
+            num_samples=whole(2 if name == "leave_one_out" else 1),
+            **kinds,
+        )
+        for name, kinds in (
+            ("score_function", {"baseline": arrays("fib", event=0, numbers=True, nan=EITHER)}),
+            ("leave_one_out", {}),
+            ("pathwise", {}),
+            ("sticking_the_landing", {}),
+        )
+    },
+    "objectives.importance_resampled": of(
+        objectives.importance_resampled,
+        {"model": LATENT, "params": drawn(LATENT), "x": points(5, 2), "num_samples": 2},
+        model=noun(combinators.latent_variable),
+        x=arrays("fib", event=1, nan=EITHER),
+        num_draws=whole(),
+        key=optional(KEY),
+    ),
     "objectives.log_weights": of(
         traced(objectives.log_weights),
         {"model": LATENT, "params": drawn(LATENT), "key": RAW_KEY, "x": points(5, 2)},

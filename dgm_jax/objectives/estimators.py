@@ -1,0 +1,147 @@
+"""Estimators of ∇_φ E_{z ~ q_φ} f(z), as losses: `jax.grad` of the value is the estimator.
+
+The value of each is the mean of f over K samples, which estimates E f(z). What differs is the
+gradient, and its variance. Where f itself depends on parameters that are differentiated, its own
+derivative is part of the gradient in all of them.
+
+For f(z) = z² and z ~ N(μ, 1) the gradient by μ is 2μ in expectation. A sample of it has variance 4
+by `pathwise`, and μ⁴ + 14 μ² + 15 by `score_function`, of which the best constant baseline leaves
+8 μ² + 6. Only pathwise gradients keep their variance as z gets more coordinates.
+Mohamed et al. (2020), "Monte Carlo gradient estimation in machine learning".
+"""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+
+from .. import checks
+from ..distributions import reparametrised
+from ..protocol import Array, Density, Key, Params
+
+
+def score_function(
+    model: Density,
+    params: Params,
+    key: Key,
+    function: Callable[[Array], Array],
+    cond: Array | None = None,
+    *,
+    num_samples: int,
+    baseline: float | Array = 0.0,
+) -> Array:
+    """∇ = 1/K Σ_k (f(z_k) - b) ∇ log q_φ(z_k | c), for any f and any q: levels too. [*batch].
+
+    function: z [K, *batch, *event] -> f(z) [K, *batch]. baseline: b, the same for all samples, as
+    a running mean of f is, a number or [*batch]; E ∇ log q = 0, so it changes no expectation as
+    long as it knows nothing of these samples. It is not differentiated.
+    Cost: K draws with their density. Williams (1992), "Simple statistical gradient-following
+    algorithms" (REINFORCE).
+    """
+    f, log_q = _scored(model, params, key, function, cond, num_samples)
+    checks.numbers(baseline, "baseline")
+    shapes = {"baseline": jnp.shape(baseline), "function(z)": f.shape[1:]}
+    if checks.common_batch(shapes) != f.shape[1:]:
+        raise checks.InputError(
+            f"baseline must be one number, or one for each of a batch {f.shape[1:]}; got shape "
+            f"{jnp.shape(baseline)}."
+        )
+    return _by_score(f, log_q, stop_gradient(f - baseline))
+
+
+def leave_one_out(
+    model: Density,
+    params: Params,
+    key: Key,
+    function: Callable[[Array], Array],
+    cond: Array | None = None,
+    *,
+    num_samples: int,
+) -> Array:
+    """∇ = 1/K Σ_k (f(z_k) - 1/(K-1) Σ_{j≠k} f(z_j)) ∇ log q_φ(z_k | c), K of at least 2. [*batch].
+
+    `score_function` with the mean of the other samples as the baseline of each, which has no bias
+    as it does not know the sample it corrects. Arguments and cost are those of `score_function`.
+    Kool et al. (2019), "Buy 4 REINFORCE samples, get a baseline for free!".
+    """
+    num_samples = checks.positive_int(num_samples, "num_samples", least=2)
+    f, log_q = _scored(model, params, key, function, cond, num_samples)
+    others = (f.sum(0) - f) / (num_samples - 1)
+    return _by_score(f, log_q, stop_gradient(f - others))
+
+
+def pathwise(
+    model: Density,
+    params: Params,
+    key: Key,
+    function: Callable[[Array], Array],
+    cond: Array | None = None,
+    *,
+    num_samples: int,
+) -> Array:
+    """∇ = 1/K Σ_k ∇_φ f(z_φ(ε_k)): the reparametrised gradient, through the samples. [*batch].
+
+    For a differentiable f and a q_φ whose samples are reparametrised; another is refused.
+    Arguments as in `score_function`. Kingma and Welling (2014); Rezende et al. (2014).
+    """
+    dist, num_samples = _dist(model, params, key, function, cond, num_samples)
+    _check_pathwise(dist)
+    return _values(function, dist.sample(seed=key, sample_shape=num_samples), dist).mean(0)
+
+
+def sticking_the_landing(
+    model: Density,
+    params: Params,
+    key: Key,
+    function: Callable[[Array], Array],
+    cond: Array | None = None,
+    *,
+    num_samples: int,
+) -> Array:
+    """1/K Σ_k f(z_k) - log q_φ(z_k | c), whose ∇ goes through the samples alone. [*batch].
+
+    For E [f(z) - log q_φ(z)], as an ELBO is: f = log p(x, ·). Beside `pathwise` it leaves out the
+    score ∇ log q, which is 0 in expectation. Where q_φ ∝ e^f every sample gives a gradient of 0.
+    Arguments as in `score_function`. Cost: K draws, and the density of them as of given z.
+    Roeder et al. (2017), "Sticking the landing"; of a latent variable model, `objectives.stl`.
+    """
+    dist, num_samples = _dist(model, params, key, function, cond, num_samples)
+    _check_pathwise(dist)
+    z = dist.sample(seed=key, sample_shape=num_samples)
+    held = model.dist(*stop_gradient((params, cond)))
+    return (_values(function, z, dist) - held.log_prob(z)).mean(0)
+
+
+def _dist(model, params, key, function, cond, num_samples):
+    checks.noun(model, Density, "model")
+    checks.parameters(params, model.init)
+    checks.key(key)
+    checks.function(function, "function")
+    num_samples = checks.positive_int(num_samples, "num_samples")
+    return model.dist(params, cond), num_samples
+
+
+def _scored(model, params, key, function, cond, num_samples):
+    """f(z_k) and log q(z_k), [K, *batch], of samples that no gradient moves."""
+    dist, num_samples = _dist(model, params, key, function, cond, num_samples)
+    z = stop_gradient(dist.sample(seed=key, sample_shape=num_samples))
+    return _values(function, z, dist), dist.log_prob(z)
+
+
+def _values(function, z, dist):
+    f = function(z)
+    checks.floating(f, "function(z)", (len(z), *dist.batch_shape))
+    return f
+
+
+def _by_score(f, log_q, advantage):
+    """The mean of f, with ∇f + (f - b) ∇ log q as the gradient of each sample."""
+    return (f + advantage * (log_q - stop_gradient(log_q))).mean(0)
+
+
+def _check_pathwise(dist):
+    if not reparametrised(dist):
+        raise checks.InputError(
+            f"model must have samples that are reparametrised; those of {dist.name.lstrip('_')} "
+            "are not. objectives.leave_one_out serves any."
+        )
