@@ -1,8 +1,14 @@
 """Variational autoencoders: p(z) p(x | z) with nets, and a net that infers z."""
 
+from .collapse import best_posterior as best_posterior
+from .collapse import linear_bound as linear_bound
+from .collapse import linear_optimum as linear_optimum
+from .collapse import linear_probe as linear_probe
+from .collapse import linear_vae as linear_vae
 from .hierarchy import hierarchy as hierarchy
 from .hierarchy import stochastic_layers as stochastic_layers
 from .ladder import ladder as ladder
+from .pixelvae import pixelvae as pixelvae
 from .posteriors import diagonal as diagonal
 from .posteriors import flow_posterior as flow_posterior
 from .posteriors import full_rank as full_rank
@@ -10,3 +16,5 @@ from .priors import mixture_prior as mixture_prior
 from .shared_scale import shared_scale as shared_scale
 from .vae import vae as vae
 from .vamp import vamp as vamp
+from .vlae import vlae as vlae
+from .vlae import window_of as window_of

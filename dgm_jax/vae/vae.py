@@ -45,6 +45,36 @@ def vae(
     shape = checks.one_or_more(shape, "shape")
     num_latents = checks.positive_int(num_latents, "num_latents")
     cond_shape = _vector(cond_shape)
+    reads = num_latents + (0 if cond_shape is None else cond_shape[0])
+    _check_decoder(decoder, reads, likelihood, shape)
+    return decoded_by(
+        factorised(decoder, likelihood, shape, cond_shape=(reads,)),
+        encoder,
+        likelihood,
+        shape,
+        num_latents=num_latents,
+        prior=prior,
+        posterior=posterior,
+        cond_shape=cond_shape,
+    )
+
+
+def decoded_by(
+    density: Density,
+    encoder: Net,
+    likelihood: Conditional,
+    shape: int | Shape,
+    *,
+    num_latents: int,
+    prior: Density | None,
+    posterior: Density | None,
+    cond_shape: Shape | None,
+) -> LatentVariable:
+    """`vae` whose p(x | z) is any density of x under the condition z, or z and c joined."""
+    checks.noun(encoder, Net, "encoder")
+    checks.noun(likelihood, Conditional, "likelihood")
+    shape = checks.one_or_more(shape, "shape")
+    cond_shape = _vector(cond_shape)
     prior = standard_normal(num_latents) if prior is None else prior
     posterior = diagonal(num_latents) if posterior is None else posterior
     checks.noun(prior, Density, "prior")
@@ -52,12 +82,8 @@ def vae(
     more = 0 if cond_shape is None else cond_shape[0]
     seen = (*shape[:-1], shape[-1] + more)
     _check_encoder(encoder, seen, posterior, num_latents)
-    _check_decoder(decoder, num_latents + more, likelihood, shape)
     joint = latent_variable(
-        prior,
-        factorised(decoder, likelihood, shape, cond_shape=(num_latents + more,)),
-        encoded(encoder, posterior, cond_shape=seen),
-        cond_shape=cond_shape,
+        prior, density, encoded(encoder, posterior, cond_shape=seen), cond_shape=cond_shape
     )
 
     def of_posterior(params, x, cond=None, *, key=None):
@@ -89,7 +115,7 @@ def _vector(cond_shape):
     return cond_shape
 
 
-def _output(net: Net, shape: Shape, name: str) -> Shape:
+def output_shape(net: Net, shape: Shape, name: str) -> Shape:
     """The shape of what a net gives for one input of this shape."""
     try:
         return jax.eval_shape(lambda key, x: net.apply(net.init(key), x), *_abstract(shape)).shape
@@ -111,7 +137,7 @@ def _check_encoder(encoder, seen, posterior, num_latents):
             "posterior must be a density under the condition of what the encoder gives; got none. "
             "Such are vae.diagonal(n) and vae.flow_posterior(flow, vae.diagonal(n))."
         )
-    got, wanted = _output(encoder, seen, "encoder"), tuple(posterior.cond_shape)
+    got, wanted = output_shape(encoder, seen, "encoder"), tuple(posterior.cond_shape)
     if got != wanted:
         raise checks.InputError(
             f"encoder must give {wanted} for an x of shape {seen}, as the posterior of "
@@ -120,7 +146,7 @@ def _check_encoder(encoder, seen, posterior, num_latents):
 
 
 def _check_decoder(decoder, width, likelihood, shape):
-    got = _output(decoder, (width,), "decoder")
+    got = output_shape(decoder, (width,), "decoder")
     try:
         fake = Net(lambda key: {}, lambda params, z, key=None: jnp.zeros(got))
         factorised(fake, likelihood, shape).dist({}, jnp.zeros(width))

@@ -151,6 +151,17 @@ LATENT = combinators.latent_variable(distributions.standard_normal(2), DECODER, 
 ENCODED = flows.coupling(3, hidden=(4,), cond_shape=(4,))
 VAE = vae.vae(NET, nets.mlp(2, 2, hidden=(3,)), CONDITIONAL, 2, num_latents=2)
 
+LINEAR = vae.linear_vae(3, 2, variance=1.0)
+PIXELS = autoregressive.pixelcnn(
+    (2, 2, 1), CONDITIONAL, hidden=2, num_layers=1, cond_shape=(2, 2, 1)
+)
+IMAGE_ENCODER = protocol.Net(
+    nets.mlp(4, 4, hidden=(3,)).init,
+    lambda params, x, key=None: nets.mlp(4, 4, hidden=(3,)).apply(
+        params, x.reshape(*x.shape[:-3], -1), key=key
+    ),
+)
+
 
 def traced(function):
     """What is said of shapes and kinds, and of numbers that are known: nothing is compiled."""
@@ -291,6 +302,15 @@ HIDDEN_OF_EACH = Kind(  # the widths of one layer
     )
 )
 FLOW_OF_IMAGES = {"shape": TINY_IMAGE, "hidden": 2, "num_blocks": 1}
+OF_PIXELS = {
+    "encoder": noun(nets.mlp),
+    "decoder": noun(nets.mlp),
+    "causal": noun(autoregressive.pixelcnn),
+    "likelihood": noun(likelihoods.bernoulli),
+    "num_latents": whole(),
+    "prior": optional(noun(distributions.standard_normal)),
+    "posterior": optional(noun(vae.diagonal)),
+}
 
 SAMPLED = {
     "model": noun(combinators.latent_variable),
@@ -859,6 +879,95 @@ TABLE = {
         low=NUMBER,
         high=NUMBER,
         start=optional(arrays("fib", lists=True)),
+    ),
+    "vae.pixelvae": of(
+        vae.pixelvae,
+        {
+            "encoder": IMAGE_ENCODER,
+            "decoder": nets.mlp(2, 4, hidden=(3,)),
+            "causal": PIXELS,
+            "likelihood": CONDITIONAL,
+            "shape": (2, 2, 1),
+            "num_latents": 2,
+        },
+        told={"shape": "encoder|causal|shape", "num_latents": "decoder|num_latents"},
+        **OF_PIXELS,
+    ),
+    "vae.vlae": of(
+        vae.vlae,
+        {
+            "encoder": IMAGE_ENCODER,
+            "decoder": nets.mlp(2, 4, hidden=(3,)),
+            "local": PIXELS,
+            "likelihood": CONDITIONAL,
+            "shape": (2, 2, 1),
+            "num_latents": 2,
+            "flow": flows.maf(2, hidden=(3,), num_layers=1),
+        },
+        told={"shape": "encoder|local|causal|shape", "num_latents": "decoder|num_latents"},
+        flow=noun(flows.maf),
+        flow_in=choice("prior", "posterior"),
+        **{k: v for k, v in OF_PIXELS.items() if k not in ("causal", "prior")},
+        local=OF_PIXELS["causal"],
+    ),
+    "vae.window_of": of(
+        vae.window_of,
+        {
+            "local": PIXELS,
+            "params": drawn(PIXELS),
+            "key": RAW_KEY,
+            "shape": (2, 2, 1),
+            "num_levels": 2,
+            "cond": points(2, 2, 1),
+        },
+        local=noun(autoregressive.pixelcnn),
+        cond=arrays("fib", event=3, nan=EITHER),
+    ),
+    "vae.linear_vae": of(
+        vae.linear_vae,
+        {"dim": 3, "num_latents": 2, "variance": 1.0},
+        num_latents=whole(),
+        variance=POSITIVE,
+        covariance=choice("diagonal", "full"),
+    ),
+    "vae.linear_bound": of(
+        vae.linear_bound,
+        {"params": drawn(LINEAR), "x": X, "variance": 1.0},
+        variance=POSITIVE,
+    ),
+    "vae.linear_optimum": of(
+        vae.linear_optimum,
+        {
+            "mean": VECTOR,
+            "covariance": np.eye(3),
+            "num_latents": 2,
+            "variance": 0.5,
+        },
+        mean=arrays("fib", lists=True),
+        covariance=arrays("fib", lists=True),
+        num_latents=whole(1, 3),
+        variance=POSITIVE,
+    ),
+    "vae.best_posterior": of(
+        vae.best_posterior,
+        {"decoder": points(3, 2), "variance": 1.0},
+        decoder=arrays("f", event=0),
+        variance=POSITIVE,
+        covariance=choice("diagonal", "full"),
+    ),
+    "vae.linear_probe": of(
+        vae.linear_probe,
+        {
+            "codes": points(4, 2),
+            "labels": np.array([0, 1, 0, 1]),
+            "new_codes": points(4, 2),
+            "new_labels": np.array([0, 1, 0, 1]),
+        },
+        codes=arrays("fib", lists=True),
+        labels=arrays("i", lists=True),
+        new_codes=arrays("fib", lists=True),
+        new_labels=arrays("i", lists=True),
+        ridge=POSITIVE,
     ),
     # ------------------------------------------------------------------------ objectives
     **{

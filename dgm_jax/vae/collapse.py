@@ -1,0 +1,239 @@
+"""Posterior collapse where it is known exactly: linear VAEs, and what a code keeps of a class.
+
+In a linear VAE p(z) = N(0, I), p(x | z) = N(W z + μ, σ² I), q(z | x) = N(V (x - μ), S), every
+expectation has a closed form, so that "z_i is not used" is a number and not an impression:
+
+- with σ² given, the directions of the data whose variance λ_i is at most σ² carry nothing, and the
+  best of all models leaves a unit of z for each of them idle (`linear_optimum`)
+- with a diagonal S, a model whose units explain x together pays for it (`best_posterior`), so that
+  of two units that could share one direction one gives up; with a full S no split costs anything.
+
+Lucas et al. (2019), "Don't blame the ELBO! A linear VAE perspective on posterior collapse".
+"""
+
+import math
+from typing import NamedTuple
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..distributions import standard_normal
+from ..protocol import Array, LatentVariable, Params
+
+SHAPES = ("diagonal", "full")  # of the covariance of a posterior
+
+
+class LinearOptimum(NamedTuple):
+    """The best linear VAE of a Gaussian, and what its units carry."""
+
+    params: Params  # those of `linear_vae`
+    kl: np.ndarray  # E_x KL(q(z_i | x) ‖ p(z_i)) in nats, the largest first, [num_latents]
+    num_active: int  # units with a KL above 0
+    bound: float  # E_x ELBO in nats, which is E_x log p(x) there
+
+
+def linear_vae(
+    dim: int, num_latents: int, *, variance: float, covariance: str = "diagonal"
+) -> LatentVariable:
+    """p(z) = N(0, I), p(x | z) = N(W z + μ, σ² I), q(z | x) = N(V (x - μ), L Lᵀ), for x in R^dim.
+
+    Parameters {"mean": μ [d], "decoder": W [d, n], "encoder": V [n, d], "scale": L}: the logarithm
+    of its diagonal, [n], or for covariance="full" a triangle [n, n] with that logarithm on its
+    diagonal. variance: σ², which is given and not learned. Starts at random W and V and L = I.
+    Its ELBO needs no samples: `linear_bound`.
+    """
+    dim = checks.positive_int(dim, "dim")
+    num_latents = checks.positive_int(num_latents, "num_latents")
+    variance = checks.positive(variance, "variance")
+    checks.choice(covariance, SHAPES, "covariance")
+    full = covariance == "full"
+
+    def init(key):
+        checks.key(key)
+        decoder_key, encoder_key = jax.random.split(key)
+        return {
+            "mean": jnp.zeros(dim),
+            "decoder": jax.random.normal(decoder_key, (dim, num_latents)) / math.sqrt(dim),
+            "encoder": jax.random.normal(encoder_key, (num_latents, dim)) / math.sqrt(dim),
+            "scale": jnp.zeros((num_latents,) * (2 if full else 1)),
+        }
+
+    def prior(params, cond=None, *, key=None):
+        return standard_normal(num_latents).dist({}, cond)
+
+    def likelihood(params, z, cond=None, *, key=None):
+        checks.condition(cond, None)
+        checks.events(z, num_latents, "z")
+        mean = z @ params["decoder"].T + params["mean"]
+        return distrax.MultivariateNormalDiag(mean, jnp.full_like(mean, math.sqrt(variance)))
+
+    def posterior(params, x, cond=None, *, key=None):
+        checks.condition(cond, None)
+        checks.events(x, dim)
+        mean = (x - params["mean"]) @ params["encoder"].T
+        scale = jnp.broadcast_to(_scale(params), (*mean.shape, num_latents))
+        if full:
+            return distrax.MultivariateNormalTri(mean, scale)
+        return distrax.MultivariateNormalDiag(mean, jnp.diagonal(scale, axis1=-2, axis2=-1))
+
+    return LatentVariable(init, prior, likelihood, posterior)
+
+
+def _check(params):
+    """Those of a linear VAE, of either form."""
+    decoder = params.get("decoder") if isinstance(params, dict) else None
+    if jnp.ndim(decoder) != 2:
+        raise checks.InputError(
+            f"params must be those of a linear_vae; got {checks.shown(params)}."
+        )
+    full = jnp.ndim(params.get("scale")) == 2
+    dim, num_latents = decoder.shape
+    shapes = linear_vae(dim, num_latents, variance=1.0, covariance=SHAPES[full])
+    checks.parameters(params, shapes.init)
+
+
+def _scale(params):
+    """L [n, n], of either form."""
+    scale = params["scale"]
+    if scale.ndim == 1:
+        return jnp.diag(jnp.exp(scale))
+    return jnp.tril(scale, -1) + jnp.diag(jnp.exp(jnp.diagonal(scale)))
+
+
+def linear_bound(params: Params, x: Array, *, variance: float) -> tuple[Array, Array]:
+    """The ELBO of a `linear_vae` in closed form, [...], and its KL_i [..., n], both in nats.
+
+    E_q log p(x | z) = -½ (‖x - μ - W m‖² + tr(Wᵀ W S)) / σ² - d/2 log 2πσ², m = V (x - μ).
+    KL_i is that of the marginal of unit i, N(m_i, S_ii) against N(0, 1). With a full S the ELBO has
+    that of the whole, Σ_i KL_i + ½ (Σ_i log S_ii - log |S|). Cost: two products with W and V.
+    """
+    variance = checks.positive(variance, "variance")
+    _check(params)
+    decoder, scale = params["decoder"], _scale(params)
+    checks.events(x, len(decoder))
+    y = x - params["mean"]
+    mean = y @ params["encoder"].T
+    covariance = scale @ scale.T
+    var = jnp.diagonal(covariance)
+    missed = jnp.square(y - mean @ decoder.T).sum(-1) + jnp.sum((decoder.T @ decoder) * covariance)
+    fit = -missed / (2 * variance) - len(decoder) / 2 * math.log(2 * math.pi * variance)
+    kl = (jnp.square(mean) + var - 1 - jnp.log(var)) / 2
+    joint = jnp.log(var).sum() / 2 - jnp.log(jnp.diagonal(scale)).sum()
+    return fit - kl.sum(-1) - joint, kl
+
+
+def linear_optimum(
+    mean: Array, covariance: Array, num_latents: int, *, variance: float
+) -> LinearOptimum:
+    """The largest E_x ELBO of a `linear_vae` over x of this mean and covariance C = U Λ Uᵀ.
+
+    W = U (Λ - σ²)₊^½ over the num_latents largest λ, V = Wᵀ / max(λ, σ²), S = σ² / max(λ, σ²).
+    Unit i is active if λ_i > σ², with KL_i = ½ log(λ_i / σ²) on average over x; the others equal
+    the prior for every x. The bound is tight: it is E_x log p(x) of probabilistic PCA of this σ²,
+    and no posterior of another form has a better one. Any W R with R orthogonal has the same
+    likelihood, but a diagonal S keeps only R that permute and reflect (for λ that differ).
+    Lucas et al. (2019), section 4; Tipping and Bishop (1999).
+    """
+    mean, values, vectors = _spectrum(mean, covariance)
+    dim = len(mean)
+    num_latents = checks.positive_int(num_latents, "num_latents")
+    if num_latents > dim:
+        raise checks.InputError(f"num_latents must be at most d = {dim}; got {num_latents}.")
+    variance = checks.positive(variance, "variance")
+    kept = np.maximum(values[:num_latents], variance)
+    decoder = vectors[:, :num_latents] * np.sqrt(kept - variance)
+    params = {
+        "mean": mean,
+        "decoder": decoder,
+        "encoder": decoder.T / kept[:, None],
+        "scale": np.log(variance / kept) / 2,
+    }
+    explained = np.full(dim, variance)  # the variances of p(x)
+    explained[:num_latents] = kept
+    terms = np.log(2 * math.pi * explained) + values / explained
+    params = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in params.items()}
+    num_active = int((values[:num_latents] > variance).sum())
+    return LinearOptimum(params, np.log(kept / variance) / 2, num_active, -terms.sum() / 2)
+
+
+def _spectrum(mean, covariance):
+    """The mean, and eigenvalues and eigenvectors of the covariance, the largest first; float64."""
+    mean = checks.finite_rows(mean, "mean").astype(np.float64)
+    covariance = checks.finite_rows(covariance, "covariance").astype(np.float64)
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+        raise checks.InputError(
+            f"mean and covariance must be [d] and [d, d]; got {mean.shape} and {covariance.shape}."
+        )
+    values, vectors = np.linalg.eigh(covariance)
+    small = 1e-5 * max(values[-1], 0)
+    if abs(covariance - covariance.T).max() > small or values[0] < -small:
+        raise checks.InputError(
+            "covariance must be symmetric without a negative eigenvalue; got one whose least is "
+            f"{values[0]:.3g}."
+        )
+    return mean, values[::-1], vectors[:, ::-1]
+
+
+def best_posterior(
+    decoder: Array, *, variance: float, covariance: str = "diagonal"
+) -> tuple[Array, Array]:
+    """S of the best q(z | x) = N(m, S) given W [d, n], and its gap KL(q ‖ p(z | x)) in nats.
+
+    p(z | x) has precision P = I + Wᵀ W / σ² for every x, and the m of the best q is its mean. With
+    a full S = P⁻¹ nothing is lost; the best diagonal one is S_ii = 1 / P_ii, narrower than the
+    marginals (P⁻¹)_ii, and loses ½ (Σ_i log P_ii - log |P|), 0 only if the columns of W are
+    orthogonal. So of x = w_1 z_1 + w_2 z_2 + ε, whose likelihood depends on w_1² + w_2² alone, a
+    diagonal posterior trains to w_1 = 0 or w_2 = 0: a unit collapses. Returns (S [n, n], gap).
+    """
+    checks.floating(decoder, "decoder", (None, None))
+    variance = checks.positive(variance, "variance")
+    checks.choice(covariance, SHAPES, "covariance")
+    precision = jnp.eye(decoder.shape[1]) + decoder.T @ decoder / variance
+    if covariance == "full":
+        return jnp.linalg.inv(precision), jnp.zeros(())
+    each = jnp.diagonal(precision)
+    gap = (jnp.log(each).sum() - jnp.linalg.slogdet(precision).logabsdet) / 2
+    return jnp.diag(1 / each), gap
+
+
+def linear_probe(
+    codes: Array, labels: Array, new_codes: Array, new_labels: Array, *, ridge: float = 1.0
+) -> float:
+    """The share of new rows whose class a linear map of their code names: what z knows of it.
+
+    Least squares from standardised codes [n, k] to classes one-hot with penalty ridge ‖B‖², in
+    closed form, and the largest of its outputs. codes: posterior means, not samples. Codes that say
+    nothing score the share of the most frequent class.
+    """
+    codes, labels = _labelled(codes, labels, "codes", "labels")
+    new_codes, new_labels = _labelled(new_codes, new_labels, "new_codes", "new_labels")
+    if new_codes.shape[1] != codes.shape[1]:
+        raise checks.InputError(
+            f"new_codes must have {codes.shape[1]} columns as codes; got {new_codes.shape[1]}."
+        )
+    ridge = checks.positive(ridge, "ridge")
+    centre, spread = codes.mean(0), codes.std(0)
+    standard = lambda c: (c - centre) / np.where(spread > 1e-6, spread, 1)
+    a, targets = standard(codes), np.eye(labels.max() + 1)[labels]
+    offset = targets.mean(0)
+    gram = a.T @ a + ridge * np.eye(a.shape[1])
+    weights = np.linalg.solve(gram, a.T @ (targets - offset))
+    named = (standard(new_codes) @ weights + offset).argmax(1)
+    return float((named == new_labels).mean())
+
+
+def _labelled(codes, labels, name, labels_name):
+    """Codes [n, k] in float64, and a class 0, 1, ... for each."""
+    codes = checks.finite_rows(codes, name).astype(np.float64)
+    labels = checks.on_host(labels, labels_name)
+    if codes.ndim != 2:
+        raise checks.InputError(f"{name} must be rows [n, k]; got shape {codes.shape}.")
+    if labels.shape != codes.shape[:1] or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise checks.InputError(
+            f"{labels_name} must be a class 0, 1, ... for each of {len(codes)} rows; got "
+            f"{labels.dtype} of shape {labels.shape}, {checks.shown(labels.tolist())}."
+        )
+    return codes, labels

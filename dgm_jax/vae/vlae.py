@@ -1,0 +1,131 @@
+"""Variational lossy autoencoders: local detail is left to the decoder, the code is global."""
+
+from typing import NamedTuple
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..combinators import pushforward
+from ..distributions import Pushforward, standard_normal
+from ..likelihoods import Conditional
+from ..protocol import Array, Density, Flow, Key, LatentVariable, Net, Params, Shape, split
+from .pixelvae import pixelvae
+
+PLACES = ("prior", "posterior")  # of the flow
+
+
+def vlae(
+    encoder: Net,
+    decoder: Net,
+    local: Density,
+    likelihood: Conditional,
+    shape: Shape,
+    *,
+    num_latents: int,
+    flow: Flow,
+    flow_in: str = "prior",
+    posterior: Density | None = None,
+) -> LatentVariable:
+    """p(x | z) = ∏_i p(x_i | x_{window of i}, z), z = T(ε), ε ~ N(0, I): a code of what is far.
+
+    A decoder that sees all earlier pixels explains all by itself, and z is not used. One that sees
+    a small window explains texture; what joins parts that are farther away than the window must go
+    through z. Which information is lost is chosen by the window, hence the name.
+
+    local: an autoregressive density of x whose condition is the map that `decoder` makes of z, and
+        whose pixels see a window: of few layers and small kernels, `autoregressive.pixelcnn(shape,
+        likelihood, num_layers=1, first_kernel_size=3, cond_shape=(H, W, n))` sees 2 rows up and 2
+        columns aside; or `autoregressive.markov`. `window_of` tells what it sees.
+    flow: T. With an autoregressive T⁻¹, `flows.maf(num_latents)`, p(z) = ∏_i p(z_i | z_<i).
+    flow_in: "prior": the latent is z, with prior T_# N(0, I) and posterior q(z | x). "posterior":
+        the latent is ε, with prior N(0, I) and posterior T⁻¹_# q(z | x), which for this T is an
+        inverse autoregressive flow, with decoder p(x | T(ε)). Both have the same parameters, and
+        with the same key the same z and weight, sample by sample: an autoregressive prior is an IAF
+        posterior whose flow the decoder shares. They differ in cost alone: T runs to decode in the
+        second, and only to sample in the first.
+    The rest is that of `pixelvae`. Chen et al. (2017), "Variational lossy autoencoder", 3.1, 3.2.
+    """
+    checks.noun(flow, Flow, "flow")
+    if flow.cond_shape is not None:
+        raise checks.InputError(
+            f"flow must take no condition: it is the prior's; got cond_shape={flow.cond_shape}."
+        )
+    checks.choice(flow_in, PLACES, "flow_in")
+    model = pixelvae(
+        encoder,
+        decoder,
+        local,
+        likelihood,
+        shape,
+        num_latents=num_latents,
+        prior=pushforward(flow, standard_normal(num_latents)),
+        posterior=posterior,
+    )
+    return model if flow_in == "prior" else _of_noise(model, flow, num_latents)
+
+
+def _of_noise(model, flow, num_latents):
+    """The model of ε = T⁻¹(z), with the parameters of that of z."""
+
+    def to_code(params, key):
+        return flow.bijector(params["prior"]["flow"], key=key)
+
+    def prior(params, cond=None, *, key=None):
+        return standard_normal(num_latents).dist({}, cond)
+
+    def likelihood(params, noise, cond=None, *, key=None):
+        checks.events(noise, num_latents, "z")
+        flow_key, rest_key = split(key, 2)
+        code = to_code(params, flow_key).forward(noise)
+        return model.likelihood(params, code, cond, key=rest_key)
+
+    def posterior(params, x, cond=None, *, key=None):
+        flow_key, rest_key = split(key, 2)
+        of_code = model.posterior(params, x, cond, key=rest_key)
+        return Pushforward(of_code, distrax.Inverse(to_code(params, flow_key)))
+
+    return model._replace(prior=prior, likelihood=likelihood, posterior=posterior)
+
+
+class Window(NamedTuple):
+    """The farthest that a pixel sees: rows above it, columns to its left and to its right."""
+
+    up: int
+    left: int
+    right: int
+
+
+def window_of(
+    local: Density, params: Params, key: Key, shape: Shape, *, num_levels: int, cond: Array
+) -> Window:
+    """What the conditionals of an autoregressive density of levels [H, W, C] see, found by trying.
+
+    A pixel j is seen from i if p(x_i | x_<i, c) changes when x_j does, at a random x, the given
+    params and the condition `cond` [*cond_shape]. At fresh parameters, where f = 0, nothing is
+    seen: give ones that are moved or trained. Cost: 1 + H·W pictures through the net.
+    """
+    checks.noun(local, Density, "local")
+    checks.parameters(params, local.init)
+    checks.key(key)
+    height, width, channels = checks.image_shape(shape)
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+    checks.condition(cond, local.cond_shape)
+    num = height * width
+    x = jax.random.randint(key, (num, channels), 0, num_levels)
+    one_changed = jnp.where(jnp.eye(num, dtype=bool)[..., None], (x + 1) % num_levels, x)
+    tried = jnp.concatenate([x[None], one_changed]).reshape(-1, height, width, channels)
+
+    @jax.jit
+    def scores(params, tried):
+        each = local.dist(params, cond).conditionals(tried)
+        return each.log_prob(jnp.zeros_like(tried)).reshape(len(tried), num, channels)
+
+    found = np.asarray(scores(params, tried))
+    changed = (found[1:] != found[:1]).any(-1)  # [j, i]
+    seen, of = np.nonzero(changed & ~np.eye(num, dtype=bool))
+    rows, columns = of // width - seen // width, of % width - seen % width
+    farthest = lambda offsets: int(offsets.max(initial=0))
+    return Window(farthest(rows), farthest(columns), farthest(-columns))
