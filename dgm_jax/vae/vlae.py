@@ -54,6 +54,9 @@ def vlae(
             f"flow must take no condition: it is the prior's; got cond_shape={flow.cond_shape}."
         )
     checks.choice(flow_in, PLACES, "flow_in")
+    num_latents = checks.positive_int(num_latents, "num_latents")
+    checks.noun(local, Density, "local")
+    _check_flow(flow, num_latents)
     model = pixelvae(
         encoder,
         decoder,
@@ -65,6 +68,20 @@ def vlae(
         posterior=posterior,
     )
     return model if flow_in == "prior" else _of_noise(model, flow, num_latents)
+
+
+def _check_flow(flow, num_latents):
+    def move(key):
+        return flow.bijector(flow.init(key)).forward(jnp.zeros(num_latents))
+
+    try:
+        fits = jax.eval_shape(move, jax.eval_shape(lambda: jax.random.key(0))).shape
+    except ValueError as error:
+        fits = " ".join(str(error).split())[:100]
+    if fits != (num_latents,):
+        raise checks.InputError(
+            f"flow must move vectors of num_latents={num_latents} numbers; got {fits}."
+        )
 
 
 def _of_noise(model, flow, num_latents):
