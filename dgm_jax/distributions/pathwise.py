@@ -1,6 +1,7 @@
 """Whether the gradient of a sample by the parameters tells how the distribution moves."""
 
 import distrax
+import jax
 import jax.numpy as jnp
 
 from .. import checks
@@ -27,7 +28,8 @@ def reparametrised(dist: distrax.Distribution) -> bool:
     says = getattr(dist, "reparametrised", None)
     if says is not None:
         return bool(says)
-    if isinstance(dist, NOT_PATHWISE) or jnp.issubdtype(dist.dtype, jnp.integer):
+    levels = any(jnp.issubdtype(dtype, jnp.integer) for dtype in jax.tree.leaves(dist.dtype))
+    if levels or isinstance(dist, NOT_PATHWISE):
         return False
     inner = getattr(dist, "one", None) or getattr(dist, "distribution", None)
     return inner is None or reparametrised(inner)

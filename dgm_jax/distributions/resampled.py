@@ -61,7 +61,6 @@ class ImportanceResampled(Drawn):
         return self.proposal.batch_shape
 
     def log_prob(self, value):
-        checks.event_shape(value, tuple(self.event_shape), "value")
         if self.num_samples == 1:
             return self.proposal.log_prob(value)
         draws, others = self._num_draws, self.num_samples - 1
@@ -69,9 +68,9 @@ class ImportanceResampled(Drawn):
         _, log_w = self._weighed(key, draws * others)
         log_rest = jax.nn.logsumexp(log_w.reshape(draws, others, *log_w.shape[1:]), axis=1)
 
-        axes = len(self.batch_shape) + len(self.event_shape)
-        shape = jnp.shape(value)[: max(jnp.ndim(value) - axes, 0)]
-        z = jnp.reshape(value, (math.prod(shape), *jnp.shape(value)[len(shape) :]))
+        shape = self._sample_shape_of(value)
+        together = lambda a: jnp.reshape(a, (math.prod(shape), *jnp.shape(a)[len(shape) :]))
+        z = jax.tree.map(together, value)
         log_target = self._log_target(z)
         log_own = log_target - self.proposal.log_prob(z)  # [n, *batch]
         log_sum = jnp.logaddexp(log_own, log_rest[:, None])  # [draws, n, *batch]
@@ -84,9 +83,20 @@ class ImportanceResampled(Drawn):
         z, log_w = self._weighed(draw_key, n * self.num_samples)
         log_w = log_w.reshape(n, self.num_samples, *log_w.shape[1:])
         chosen = jax.random.categorical(choice_key, log_w, axis=1)  # [n, *batch]
-        z = z.reshape(n, self.num_samples, *z.shape[1:])
-        chosen = jnp.expand_dims(chosen, (1, *range(chosen.ndim + 1, z.ndim)))
-        return jnp.take_along_axis(z, chosen, axis=1)[:, 0]
+
+        def chosen_of(z):
+            z = z.reshape(n, self.num_samples, *z.shape[1:])
+            index = jnp.expand_dims(chosen, (1, *range(chosen.ndim + 1, z.ndim)))
+            return jnp.take_along_axis(z, index, axis=1)[:, 0]
+
+        return jax.tree.map(chosen_of, z)
+
+    def _sample_shape_of(self, value):
+        """The axes before those of the batch and the event, of z or of each group of z."""
+        value, event = jax.tree.leaves(value)[0], self.event_shape
+        event = event[0] if event and isinstance(event[0], tuple) else tuple(event)
+        checks.event_shape(value, event, "value")
+        return jnp.shape(value)[: max(jnp.ndim(value) - len(self.batch_shape) - len(event), 0)]
 
     def _weighed(self, key, n):
         """z ~ q [n, *batch, *event] and log w [n, *batch]."""

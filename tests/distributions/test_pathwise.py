@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dgm_jax.combinators import pushforward
-from dgm_jax.distributions import reparametrised, standard_normal, uniform_noise
+from dgm_jax.distributions import Ancestral, reparametrised, standard_normal, uniform_noise
 from dgm_jax.flows import coupling
 from dgm_jax.likelihoods import bernoulli, factorised, gaussian, mixture
 from dgm_jax.nets import mlp
@@ -16,6 +16,14 @@ from tests.helpers import drawn, points
 def decoder(conditional):
     model = factorised(mlp(1, 2 * conditional.num_params, hidden=(3,)), conditional, 2)
     return model.dist(drawn(model), points(4, 1))
+
+
+def ancestral():
+    def walk(choose, seen):
+        u, of_u = choose(standard_normal(2).dist({}), seen[0])
+        return (u,), (of_u,)
+
+    return Ancestral(walk, 1)
 
 
 def test_gaussians_and_flows_of_them_are_and_what_chooses_by_a_draw_is_not():
@@ -29,6 +37,7 @@ def test_gaussians_and_flows_of_them_are_and_what_chooses_by_a_draw_is_not():
         "flow": (flow.dist(drawn(flow)), True),
         "gamma": (distrax.Gamma(2.0, 1.0), True),
         "uniform": (uniform_noise((2,)).dist({}, jnp.zeros(2)), True),
+        "groups": (ancestral(), True),
         "bits": (decoder(bernoulli()), False),
         "bits as numbers": (distrax.Bernoulli(logits=0.0, dtype=jnp.float32), False),
         "mixture": (decoder(mixture(2)), False),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import checks
-from dgm_jax.distributions import ImportanceResampled, reparametrised
+from dgm_jax.distributions import Ancestral, ImportanceResampled, reparametrised
 from tests.contracts.compiled import jit
 
 MEANS = jnp.float32([[-0.5], [1.0]])  # a batch of two proposals N(μ, 1) for the target N(0, ½²)
@@ -73,3 +73,26 @@ def test_its_samples_are_not_reparametrised_and_bad_input_is_refused():
         resampled(0)
     with pytest.raises(checks.InputError, match="value must have shape"):
         resampled(2).log_prob(jnp.zeros((2, 3)))
+
+
+def test_groups_of_variables_are_chosen_together():
+    """z = (u, v), u ~ N(0, 1) and v ~ N(u, 1), with weights e^(5 v)."""
+
+    def walk(choose, seen):
+        u, of_u = choose(distrax.MultivariateNormalDiag(jnp.zeros(1), jnp.ones(1)), seen[0])
+        v, of_v = choose(distrax.MultivariateNormalDiag(u, jnp.ones_like(u)), seen[1])
+        return (u, v), (of_u, of_v)
+
+    proposal = Ancestral(walk, 2)
+
+    @jit
+    def find():
+        log_target = lambda z: proposal.log_prob(z) + 5 * z[1][..., 0]
+        chosen = ImportanceResampled(proposal, log_target, num_samples=2)
+        u, v = chosen.sample(seed=jax.random.key(0), sample_shape=20_000)
+        return u, v, chosen.log_prob((u[:6].reshape(2, 3, 1), v[:6].reshape(2, 3, 1)))
+
+    u, v, log_prob = jax.device_get(find())
+    assert log_prob.shape == (2, 3) and np.isfinite(log_prob).all()
+    assert 0.7 < v.mean() < 0.9  # that of the larger of two from N(0, 2), √(2/π), almost
+    np.testing.assert_allclose(u.mean(), v.mean() / 2, atol=0.03)  # E[u | v] = v / 2
