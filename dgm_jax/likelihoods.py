@@ -225,20 +225,26 @@ def factorised(
         if cond_shape is not None:
             checks.condition(cond, cond_shape)
         f = net.apply(params, cond, key=key)
-        return _Factorised(conditional, _by_entry(f, shape, conditional.num_params), shape)
+        batch_ndim = None if cond_shape is None else jnp.ndim(cond) - len(cond_shape)
+        f = _by_entry(f, shape, conditional.num_params, batch_ndim)
+        return _Factorised(conditional, f, shape)
 
     return Density(net.init, dist, cond_shape=cond_shape)
 
 
-def _by_entry(f, shape, num_params):
-    """f as [..., *shape, num_params], of the three layouts that `factorised` takes."""
+def _by_entry(f, shape, num_params, batch_ndim):
+    """f as [..., *shape, num_params], of the three layouts that `factorised` takes.
+
+    Where the number of axes of a batch is known, an axis of one entry in it is not taken for x.
+    """
     *front, last = shape
     for tail in (
         (*shape, num_params),
         (*front, last * num_params),
         (math.prod(shape) * num_params,),
     ):
-        if f.shape[max(f.ndim - len(tail), 0) :] == tail:
+        fits = f.shape[max(f.ndim - len(tail), 0) :] == tail
+        if fits and batch_ndim in (None, f.ndim - len(tail)):
             return f.reshape(*f.shape[: f.ndim - len(tail)], *shape, num_params)
     raise checks.InputError(
         f"net must give {num_params} numbers for each entry of x {shape}, as [..., "

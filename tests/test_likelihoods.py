@@ -21,6 +21,7 @@ from dgm_jax.likelihoods import (
 )
 from dgm_jax.protocol import Net
 from tests.contracts.compiled import jit
+from tests.helpers import drawn, points
 
 NUMBERS = {
     "gaussian": gaussian(),
@@ -273,6 +274,15 @@ def test_parameters_come_by_entry_by_channel_or_in_one_vector():
         np.testing.assert_array_equal(score, scores[0])
     with pytest.raises(ValueError, match=r"net must give 2 numbers .* \(2, 3, 2\).*got \(5, 2, 12"):
         factorised(given(f.reshape(5, 2, 12)), gaussian(), shape).dist({}, x)
+
+
+def test_an_axis_of_one_in_a_batch_of_latents_is_not_one_entry_of_x():
+    net = nets.mlp(2, 2, hidden=(3,))
+    model, z, x = factorised(net, gaussian(), 1, cond_shape=(2,)), points(4, 1, 2), points(3, 1)
+    params = drawn(model)
+    got = model.dist(params, z).log_prob(x)
+    one_by_one = jnp.stack([model.dist(params, z[k, 0]).log_prob(x) for k in range(4)])
+    np.testing.assert_allclose(got, one_by_one, rtol=1e-6)
 
 
 def test_the_key_of_a_decoder_reaches_its_net():

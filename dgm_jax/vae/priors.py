@@ -54,8 +54,10 @@ class Mixture(Drawn, distrax.Distribution):
     component: θ [..., *] -> the distributions p(z; θ) of batch shape [...]; each: θ_k, a tree of
     arrays with the K components as first axis; batch_shape: what else is in the batch of a
     component, such as conditions. Costs: `log_prob` makes all K components and scores each z by
-    all; a sample makes one, that of its own k.
+    all; a sample makes one, that of its own k. The choice of k has no gradient.
     """
+
+    reparametrised = False
 
     def __init__(
         self,

@@ -149,7 +149,7 @@ def _check_decoder(decoder, width, likelihood, shape):
     got = output_shape(decoder, (width,), "decoder")
     try:
         fake = Net(lambda key: {}, lambda params, z, key=None: jnp.zeros(got))
-        factorised(fake, likelihood, shape).dist({}, jnp.zeros(width))
+        factorised(fake, likelihood, shape, cond_shape=(width,)).dist({}, jnp.zeros(width))
     except checks.InputError as error:
         raise checks.InputError(f"decoder does not fit x of shape {shape}: {error}") from error
 

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pytest
 
-from dgm_jax.protocol import Density, Flow, Shape
+from dgm_jax.protocol import Density, Flow, LatentVariable, Shape
 from tests.contracts.compiled import QUICK
 
 COND = 2  # numbers in a condition
@@ -68,6 +68,20 @@ class LevelsCase(NamedTuple):
     @property
     def dim(self) -> int:
         return int(np.prod(self.shape))
+
+
+class LatentCase(NamedTuple):
+    """A latent variable model of so few levels that all x can be counted, or of one number."""
+
+    make: Callable[[], LatentVariable]
+    shape: Shape  # of an x
+    num_levels: int | None = None  # None: x is one number in low..high but for what is nothing
+    num_latents: int | None = 2  # 1 or 2, to be summed over; None where z is no such vector
+    cond_shape: Shape | None = None
+    spread: float = 0.3  # of the parameters
+    low: float = -8.0
+    high: float = 8.0
+    full: bool = False
 
 
 class Way(NamedTuple):

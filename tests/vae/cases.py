@@ -1,0 +1,103 @@
+"""The latent variable models that the contracts test: a name, and how to make it."""
+
+from dgm_jax import autoregressive
+from dgm_jax.combinators import pushforward, repeat
+from dgm_jax.distributions import standard_normal
+from dgm_jax.flows import iaf, maf, planar, realnvp, sylvester
+from dgm_jax.likelihoods import bernoulli, categorical, discretized_logistic, gaussian
+from dgm_jax.nets import mlp
+from dgm_jax.vae import (
+    diagonal,
+    flow_posterior,
+    full_rank,
+    mixture_prior,
+    shared_scale,
+    vae,
+    vamp,
+)
+from tests.contracts.cases import COND, LatentCase
+
+C = {"cond_shape": (COND,)}
+H = {"hidden": (6,)}
+thin = {"num_layers": 2, "hidden": (5,)}
+SEEN = {"cond_shape": (3,)}  # what an encoder tells a flow
+
+
+def of(likelihood, num_params=1, *, dim=2, num_latents=2, posterior=None, cond_shape=None, **prior):
+    """A VAE of small MLPs."""
+    posterior = diagonal(num_latents) if posterior is None else posterior
+    more = 0 if cond_shape is None else cond_shape[0]
+    encoder = mlp(dim + more, posterior.cond_shape[0], **H)
+    decoder = mlp(num_latents + more, dim * num_params, **H)
+    options = {"posterior": posterior, "cond_shape": cond_shape} | prior
+    return vae(encoder, decoder, likelihood, dim, num_latents=num_latents, **options)
+
+
+def moved(flow, num_latents=2):
+    return flow_posterior(flow, diagonal(num_latents))
+
+
+def flow_prior(flow):
+    return pushforward(flow, standard_normal(2))
+
+
+MODELS = {
+    # a likelihood of each kind; each posterior and each prior once
+    "bits": LatentCase(lambda: of(bernoulli()), (2,), 2),
+    "levels, full rank": LatentCase(lambda: of(categorical(3), 3, posterior=full_rank(2)), (2,), 3),
+    "logistics, iaf posterior, mixture prior": LatentCase(
+        lambda: of(
+            discretized_logistic(3, num_components=2),
+            6,
+            posterior=moved(iaf(2, **thin, **SEEN)),
+            prior=mixture_prior(2, num_components=3),
+        ),
+        (2,),
+        3,
+    ),
+    "numbers": LatentCase(lambda: of(gaussian(), 2, dim=1, num_latents=1), (1,), num_latents=1),
+    "numbers, shared scale, vamp": LatentCase(
+        lambda: vamp(
+            vae(mlp(1, 2, **H), shared_scale(mlp(1, 1, **H)), gaussian(), 1, num_latents=1),
+            1,
+            num_pseudo_inputs=3,
+            low=-2,
+            high=2,
+        ),
+        (1,),
+        num_latents=1,
+    ),
+    "bits, conditional, planar posterior": LatentCase(
+        lambda: of(bernoulli(), posterior=moved(repeat(planar(2, **SEEN), 2)), **C), (2,), 2, **C
+    ),
+    "bits, sylvester posterior, flow prior": LatentCase(
+        lambda: of(
+            bernoulli(), posterior=moved(sylvester(2, **SEEN)), prior=flow_prior(maf(2, **thin))
+        ),
+        (2,),
+        2,
+        spread=0.2,
+    ),
+    "bits, conditional, realnvp posterior, vamp": LatentCase(
+        lambda: vamp(
+            of(bernoulli(), posterior=moved(realnvp(2, **thin)), **C),
+            2,
+            num_pseudo_inputs=3,
+            low=0,
+            high=1,
+        ),
+        (2,),
+        2,
+        **C,
+    ),
+    "bits, conditional flow prior": LatentCase(
+        lambda: of(bernoulli(), prior=flow_prior(realnvp(2, **thin, **C)), **C),
+        (2,),
+        2,
+        **C,
+        full=True,
+    ),
+    "bits, autoregressive prior": LatentCase(
+        lambda: of(bernoulli(), prior=autoregressive.made(2, gaussian(), **H)), (2,), 2
+    ),
+}
