@@ -30,7 +30,8 @@ class Optimisation:
     batch_size: int = 128
     """examples a step"""
     devices: int | None = None
-    """devices that share each batch; all accelerators by default, one where there are CPUs only"""
+    """devices that share each batch; all accelerators by default, one where there are CPUs only: as
+    many as cores pay for convolutional models there, and cost time for dense ones"""
     learning_rate: float = 1e-3
     """of AdamW at its highest; falls to 0 as a cosine"""
     weight_decay: float = 0.0

@@ -5,7 +5,7 @@ contestants take turns, round by round, and only ratios within one `compare` mea
 """
 
 from collections.abc import Callable, Mapping
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +31,7 @@ def compare(
     repeats: int = 20,
     min_seconds: float = 0.0,
     warm_up: bool = True,
+    clock: str = "wall",
 ) -> dict[str, Timing]:
     """Time each function of no arguments, all in the same interleaved rounds. Names are any keys.
 
@@ -39,9 +40,14 @@ def compare(
     drawn anew, since a call finds the caches as the one before has left them, and waits for its
     result. There are at least `repeats` rounds, and more until they have taken `min_seconds`.
 
+    clock: "wall", or "cpu", the time that this process computed, on all its cores together. Where
+    others use the machine too it is the steadier of the two; pin the process to one core
+    (`taskset -c 0`), so that threads which wait for one another do not count.
+
         timings = compare({"maf": lambda: sample(params, key), "iaf": ...}, min_seconds=1.0)
     """
     warm_up = checks.flag(warm_up, "warm_up")
+    checks.choice(clock, ("wall", "cpu"), "clock")
     named = isinstance(thunks, Mapping) and len(thunks) > 0
     if not named or not all(callable(thunk) for thunk in thunks.values()):
         raise checks.InputError(
@@ -52,6 +58,7 @@ def compare(
     if min_seconds > A_DAY:
         raise checks.InputError(f"min_seconds must be at most {A_DAY}, a day; got {min_seconds:g}.")
 
+    now = {"wall": perf_counter, "cpu": process_time}[clock]
     first_call = {name: seconds(thunk) for name, thunk in thunks.items()}
     for thunk in thunks.values() if warm_up else ():
         seconds(thunk)
@@ -59,16 +66,17 @@ def compare(
     names, spent, rng = list(thunks), 0.0, np.random.default_rng(0)
     while len(rounds[names[0]]) < repeats or spent < min_seconds:
         for i in rng.permutation(len(names)):
-            rounds[names[i]].append(seconds(thunks[names[i]]))
+            rounds[names[i]].append(seconds(thunks[names[i]], now))
             spent += rounds[names[i]][-1]
     return {name: timing(rounds[name], first_call[name]) for name in thunks}
 
 
-def seconds(thunk: Callable[[], Any]) -> float:
+def seconds(thunk: Callable[[], Any], now: Callable[[], float] | None = None) -> float:
     """One call, until its result is there: JAX returns before the device has finished."""
-    start = perf_counter()
+    now = now or perf_counter
+    start = now()
     jax.block_until_ready(thunk())
-    return perf_counter() - start
+    return now() - start
 
 
 def timing(rounds: list[float], first_call: float) -> Timing:

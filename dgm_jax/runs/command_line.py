@@ -43,16 +43,21 @@ On several machines, with one directory they all see, the same command is starte
 with I from 0 to N-1, and HOST that of process 0; on a cluster that jax detects (Slurm, Open MPI,
 TPU pods) `--distributed` alone. Process 0 writes and prints, the others are silent.
 
+An experiment with an option `devices` gets that many CPU devices, where it runs on CPUs.
+
 `dgm_jax.runs.directory` says what a run leaves, `dgm_jax.runs.errors` how a command ends. What a
 run learned is `dgm_jax.learning.load(directory)`.
 """
 
+import contextlib
 import dataclasses
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+import jax
 
 from . import errors, tables
 from .directory import keep, program
@@ -124,7 +129,17 @@ def experiment(
             folder = Path("runs", *name.split(".")[1:] or [name])
             quickly = folder.with_name(folder.name + "-quick")
             config = dataclasses.replace(config, workdir=quickly if config.quick else folder)
+        _part_the_cpu(config)
         return keep(config, main, show=show)
+
+
+def _part_the_cpu(config):
+    """All cores are one device of JAX, unless it is told before it starts that they are more."""
+    count = getattr(config, "devices", None)
+    if isinstance(count, int) and count > max(jax.config.jax_num_cpu_devices, 1):
+        if not config.joins:
+            with contextlib.suppress(RuntimeError):  # JAX has started: they are what they are
+                jax.config.update("jax_num_cpu_devices", count)
 
 
 def benchmark(

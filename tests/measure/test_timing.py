@@ -40,6 +40,18 @@ def test_the_first_call_and_the_warm_up_stay_out_of_the_rounds(clock):
     assert timing.compare({"a": thunk}, repeats=4)["a"] == pytest.approx((1.0, 1.0, 1.0, 5.0))
 
 
+def test_cpu_time_is_what_the_process_computed_and_not_what_it_waited(clock, monkeypatch):
+    wall, cpu = clock.thunk("waits", [1.0]), Clock()
+    monkeypatch.setattr(timing, "process_time", lambda: cpu.now)
+
+    def waits():
+        wall()
+        cpu.now += 0.002
+
+    assert timing.compare({"a": waits}, repeats=4, clock="cpu")["a"].median_ms == pytest.approx(2.0)
+    assert timing.compare({"a": waits}, repeats=4)["a"].median_ms == pytest.approx(1000.0)
+
+
 def test_a_timing_is_the_median_and_the_quartiles_in_milliseconds(clock):
     thunk = clock.thunk("a", [9.0, 9.0, 0.003, 0.001, 0.100, 0.002, 0.004])
     result = timing.compare({"a": thunk}, repeats=5)["a"]

@@ -13,7 +13,7 @@ from tests.helpers import points
 
 
 @pytest.mark.parametrize("num_groups", [1, 2, 6])
-def test_values_and_gradients_are_those_of_the_layer_of_flax(num_groups):
+def test_values_and_two_derivatives_are_those_of_the_layer_of_flax(num_groups):
     with jax.enable_x64(True):
         x = points(2, 3, 4, 5, 6).astype(jnp.float64)
         scale, bias = points(6).astype(jnp.float64), points(6, seed=2).astype(jnp.float64)
@@ -27,7 +27,9 @@ def test_values_and_gradients_are_those_of_the_layer_of_flax(num_groups):
 
         def all_of(norm):
             loss = lambda *args: jnp.sin(norm(*args)).sum()
-            return lambda *args: (norm(*args), jax.grad(loss, (0, 1, 2))(*args))
+            penalty = lambda *args: sum(jnp.cos(g).sum() for g in first(*args))
+            first, second = (jax.grad(f, (0, 1, 2)) for f in (loss, penalty))
+            return lambda *args: (norm(*args), first(*args), second(*args))
 
         found, wanted = jit(lambda *args: (all_of(ours)(*args), all_of(theirs)(*args)))(
             x, scale, bias

@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +63,30 @@ def test_a_run_has_a_directory_by_its_name(tmp_path, monkeypatch):
     kept = json.loads(path.read_text())
     assert path.parent.parent.is_relative_to(tmp_path / "runs") and "-quick" in path.parent.name
     assert kept["experiment"] == steps.__module__ and kept["num_steps"] == 20 and kept["quick"]
+
+
+PARTED = """
+import dataclasses, jax
+from dgm_jax import runs
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.RunOptions):
+    devices: int | None = None
+
+def main(config):
+    return {"there": jax.device_count()}
+
+runs.experiment(Config, main, args=["--devices", "3"])
+again = runs.experiment(Config, main, args=["--devices", "5", "--workdir", "again"])
+assert again == {"there": 3}, again  # JAX has started, and keeps what it has
+"""
+
+
+def test_an_experiment_gets_as_many_cpu_devices_as_share_its_batches(tmp_path):
+    script = tmp_path / "parted.py"
+    script.write_text(PARTED)
+    env = os.environ | {"PYTHONPATH": str(Path(runs.__file__).parents[2]), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, script], capture_output=True, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr.decode()
+    (results,) = tmp_path.glob("runs/*/results.json")
+    assert json.loads(results.read_text())["there"] == 3

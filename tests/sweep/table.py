@@ -1496,9 +1496,7 @@ TABLE = {
     ),
     "measure.machine": of(measure.machine),
     "measure.compare": of(
-        lambda thunks, repeats, min_seconds, warm_up: list(
-            measure.compare(thunks, repeats=repeats, min_seconds=min_seconds, warm_up=warm_up)
-        ),
+        lambda thunks, **options: list(measure.compare(thunks, **options)),
         {"thunks": {"a": int}, "repeats": 1, "min_seconds": 0.0, "warm_up": False},
         thunks=noun(),
         repeats=whole(),

@@ -1,0 +1,293 @@
+"""Upsampling convolutions and group norm, beside the same of lax, flax and torch.
+
+    taskset -c 0 python -m benchmarks.convolutions --clock cpu --devices
+
+times `nets.up_conv` (4×4 kernels, stride 2) and `nets.group_norm` before a SiLU, forward, with the
+gradient in all arguments, and with the gradient of a function of the gradients, as the penalty of
+a critic needs it. Beside them stand `lax.conv_transpose`, whose kernel gradient JAX makes of its
+dilated input, the layer of flax, and torch where it is installed. *difference* is the largest one
+of the gradients from ours, relative to the largest entry. On one core expect 0.1 or less of
+the time of lax for a gradient with many channels, and that of torch or less.
+
+Without --devices one gradient step of convolutional nets is timed too, on a batch that one device
+has to itself and that two share: --devices 2 of the experiments. That needs as many free cores.
+A minute and a half on two cores.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import peers
+from dgm_jax import checks, learning, measure, nets, plots, runs
+from dgm_jax.measure import timing
+
+Library = Literal["lax", "flax", "torch"]
+
+
+class Up(NamedTuple):
+    """One upsampling: images of `size` squared, from `channels` to `out` of them."""
+
+    batch: int
+    size: int
+    channels: int
+    out: int
+
+    def __str__(self):
+        return f"up {self.batch}x{self.size}x{self.size}, {self.channels}->{self.out}"
+
+
+class Norm(NamedTuple):
+    """One group norm of 8 groups."""
+
+    batch: int
+    size: int
+    channels: int
+
+    def __str__(self):
+        return f"norm {self.batch}x{self.size}x{self.size}x{self.channels}"
+
+
+CASES = (
+    Up(64, 7, 64, 32),
+    Up(64, 14, 32, 1),
+    Up(32, 8, 64, 64),
+    Up(32, 16, 64, 3),
+    Norm(32, 28, 32),
+    Norm(32, 14, 64),
+)
+WAYS = ("forward", "gradient", "second")
+GROUPS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.ReportOptions):
+    libraries: tuple[Library, ...] = ("lax", "flax", "torch")
+    """those that are not installed are left out"""
+    devices: tuple[int, ...] = (1, 2)
+    """CPU devices that share the batch of a training step; none: no such rows"""
+    clock: Literal["wall", "cpu"] = "wall"
+    """time that passes, or that this process computes: pin it to one core then"""
+    repeats: int = 20
+    """rounds in which all calls take turns"""
+    min_seconds: float = 1.0
+    """of rounds, for each operation"""
+
+
+# --------------------------------------------------------------------- one operation, three ways
+class Contestant(NamedTuple):
+    forward: Callable[[], Any]
+    gradient: Callable[[], Any]
+    second: Callable[[], Any]
+    gradients: Callable[[], list[np.ndarray]]  # for the comparison of numbers
+
+
+def arguments(case) -> tuple[np.ndarray, ...]:
+    """Images, then the kernel [4, 4, out, in], or scale and bias."""
+    rng = np.random.default_rng(0)
+    normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
+    x = normal(case.batch, case.size, case.size, case.channels)
+    if isinstance(case, Up):
+        return x, 0.1 * normal(4, 4, case.out, case.channels)
+    return x, 1 + 0.1 * normal(case.channels), 0.1 * normal(case.channels)
+
+
+def of_jax(function, args) -> Contestant:
+    args, every = tuple(map(jnp.asarray, args)), tuple(range(len(args)))
+    gradient = jax.grad(lambda *a: (function(*a) ** 2).sum() / 2, every)
+    penalty = jax.grad(lambda *a: sum((g**2).sum() for g in gradient(*a)) / 2, every)
+    run = [jax.jit(f) for f in (function, gradient, penalty)]
+    calls = [lambda f=f: f(*args) for f in run]
+    return Contestant(*calls, lambda: [np.asarray(g) for g in run[1](*args)])
+
+
+def ours(case):
+    if isinstance(case, Up):
+        return of_jax(nets.up_conv, arguments(case))
+    norm = lambda *a: jax.nn.silu(nets.group_norm(*a, num_groups=GROUPS))
+    return of_jax(norm, arguments(case))
+
+
+def lax(case):
+    if isinstance(case, Norm):
+        raise NotImplementedError("has no norm")
+    up = lambda y, w: jax.lax.conv_transpose(y, w, (2, 2), "SAME", transpose_kernel=True)
+    return of_jax(up, arguments(case))
+
+
+def flax(case):
+    if isinstance(case, Up):
+        raise NotImplementedError("has that of lax")
+    import flax.linen as linen
+
+    layer = linen.GroupNorm(GROUPS)
+    norm = lambda x, scale, bias: layer.apply({"params": {"scale": scale, "bias": bias}}, x)
+    return of_jax(lambda *a: jax.nn.silu(norm(*a)), arguments(case))
+
+
+def torch(case):
+    import torch
+    from torch.nn import functional
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    x, *others = arguments(case)
+    args = [x.transpose(0, 3, 1, 2)]  # channels first, as torch has them
+    args += [others[0].transpose(3, 2, 0, 1)] if isinstance(case, Up) else others
+    args = [torch.tensor(np.ascontiguousarray(a), requires_grad=True) for a in args]
+
+    def function():
+        if isinstance(case, Up):
+            return functional.conv_transpose2d(*args, stride=2, padding=1)
+        return functional.silu(functional.group_norm(args[0], GROUPS, *args[1:], eps=1e-6))
+
+    def forward():
+        with torch.no_grad():
+            return function()
+
+    def gradient(create_graph=False):
+        return torch.autograd.grad((function() ** 2).sum() / 2, args, create_graph=create_graph)
+
+    def second():
+        loss = sum((g**2).sum() for g in gradient(create_graph=True)) / 2
+        return torch.autograd.grad(loss, args)
+
+    def gradients():
+        first, *rest = (g.numpy() for g in gradient())
+        rest = [rest[0].transpose(2, 3, 1, 0)] if isinstance(case, Up) else rest
+        return [first.transpose(0, 2, 3, 1), *rest]
+
+    return Contestant(forward, gradient, second, gradients)
+
+
+LIBRARIES = {f.__name__: f for f in (lax, flax, torch)}
+
+
+def contestants(config, case):
+    found = {"dgm_jax": ours(case)}
+    for library in config.libraries:
+        try:
+            found[library] = LIBRARIES[library](case)
+        except (ImportError, NotImplementedError):
+            pass
+    return found
+
+
+def difference(found, wanted):
+    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(found, wanted))
+
+
+def operations(config):
+    rows = []
+    for case in CASES:
+        found = contestants(config, case)
+        thunks = {(library, way): getattr(c, way) for library, c in found.items() for way in WAYS}
+        timed = timing.compare(
+            thunks, repeats=config.repeats, min_seconds=config.min_seconds, clock=config.clock
+        )
+        own = found["dgm_jax"].gradients()
+        for (library, way), result in timed.items():
+            rows.append(
+                {
+                    "case": str(case),
+                    "library": library,
+                    "way": way,
+                    "ms": result.median_ms,
+                    "low_ms": result.low_ms,
+                    "high_ms": result.high_ms,
+                    "to_ours": result.median_ms / timed["dgm_jax", way].median_ms,
+                    "difference": difference(found[library].gradients(), own),
+                    "first_call_s": result.first_call_s,
+                }
+            )
+        print(f"{case} is done")
+    return rows
+
+
+# ----------------------------------------------------------------------- a device for each core
+def training(config):
+    """A gradient of convolutional nets, its batch shared by 1, 2, ... devices."""
+    shape = (28, 28, 1)
+    pixels = nets.gated_pixelcnn(shape, num_outputs=1, hidden=32, num_layers=5)
+    coder = nets.conv_encoder(shape, 64), nets.conv_decoder(64, shape, 1)
+    init = lambda key: [net.init(k) for net, k in zip(coder, jax.random.split(key))]
+    through = lambda p, x: coder[1].apply(p[1], coder[0].apply(p[0], x))
+    x = np.random.default_rng(0).integers(0, 2, (64, *shape)).astype(np.float32)
+    cases = {
+        "gated_pixelcnn, batch 32": (pixels.init, pixels.apply, x[:32].reshape(32, -1)),
+        "conv_encoder and conv_decoder, batch 64": (init, through, x),
+    }
+    rows = []
+    for name, (init, apply, x) in cases.items():
+        loss = lambda params, x, apply=apply: jnp.logaddexp(0.0, apply(params, x)).mean()
+        gradient, params = jax.jit(jax.grad(loss)), init(jax.random.key(0))
+        thunks = {}
+        for count in config.devices:
+            mesh = learning.data_mesh(count)
+            args = learning.replicate(params, mesh), learning.shard_batch(x, mesh)
+            thunks[count] = lambda args=args, gradient=gradient: gradient(*args)
+        timed = timing.compare(thunks, repeats=config.repeats, min_seconds=config.min_seconds)
+        first = timed[config.devices[0]].median_ms
+        rows += [
+            {
+                "net": name,
+                "devices": count,
+                "ms": result.median_ms,
+                "low_ms": result.low_ms,
+                "high_ms": result.high_ms,
+                "speed_up": first / result.median_ms,
+            }
+            for count, result in timed.items()
+        ]
+        print(f"{name} is done")
+    return rows
+
+
+# ----------------------------------------------------------------------------------- the run
+def main(config: Config) -> dict:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
+    for count in config.devices:
+        checks.positive_int(count, "each of devices")
+    if max(config.devices, default=1) > jax.config.jax_num_cpu_devices:
+        jax.config.update("jax_num_cpu_devices", max(config.devices, default=1))  # before any array
+    rows, machine = operations(config), measure.machine()
+    rows += training(config) if config.devices else []
+    return {"rows": rows, "machine": machine | peers.versions(("flax",)) | {"clock": config.clock}}
+
+
+def tables(found):
+    """Milliseconds and ratios of the operations; then those of training by devices."""
+    lines, steps = {}, []
+    for r in found["rows"]:
+        if "net" in r:
+            line = {name: r[name] for name in ("net", "devices")} | {"ms": runs.short(r["ms"])}
+            steps.append(line | {"speed-up": f"{r['speed_up']:.2f}"})
+            continue
+        facts = {name: r[name] for name in ("case", "library")}
+        facts |= {"difference": f"{r['difference']:.0e}"}
+        facts = {"operation": r["case"], "library": r["library"]}
+        facts |= {"difference": f"{r['difference']:.0e}"}
+        line = lines.setdefault((r["case"], r["library"]), facts)
+        line[f"{r['way']} ms"] = runs.short(r["ms"])
+        line[f"{r['way']} / ours"] = f"{r['to_ours']:.2f}"
+    return [list(lines.values())] + ([steps] if steps else [])
+
+
+def draw(config, found):
+    """Time of a gradient relative to ours, a bar for each library."""
+    names = {"dgm_jax": "dgm_jax", "lax": "lax, flax", "flax": "lax, flax", "torch": "torch"}
+    values = {}
+    for r in found["rows"]:
+        if r.get("way") == "gradient":
+            group = r["case"].replace(", ", "\n").replace("up ", "").replace("norm ", "norm\n")
+            values.setdefault(group, {})[names[r["library"]]] = r["to_ours"]
+    title = "Gradients of upsampling convolutions and of group norm"
+    return plots.bars(values, ylabel="time, relative to ours", logy=True, title=title)
+
+
+if __name__ == "__main__":
+    runs.benchmark(Config, main, tables, draw, save=plots.save)
