@@ -543,3 +543,31 @@ def same_bijector(one: Any, other: Any) -> bool:
         "p.sample_and_log_prob(seed=key, sample_shape=(n,)), and then "
         "objectives.mean_log_ratio(log_p, q.log_prob(x))."
     )
+
+
+def moments(mean: Any, matrix: Any, name: str) -> int:
+    """A mean [d] and a matrix [d, d], floating, and finite where they are `readable`; returns d."""
+    for value, what in ((mean, "mean"), (matrix, name)):
+        floating(value, what)
+        if readable(value) and not np.isfinite(np.asarray(value, np.float64)).all():
+            raise InputError(f"{what} must be finite; got NaN or infinity.")
+    shapes = jnp.shape(mean), jnp.shape(matrix)
+    if len(shapes[0]) != 1 or shapes[1] != shapes[0] * 2 or not shapes[0][0]:
+        raise InputError(
+            f"mean and {name} must have shapes [d] and [d, d]; got {shapes[0]} and {shapes[1]}."
+        )
+    return shapes[0][0]
+
+
+def positive_definite(value: Any, name: str) -> None:
+    """A symmetric matrix with positive eigenvalues, where its numbers are `readable`."""
+    if readable(value):
+        matrix = np.asarray(value, np.float64)
+        if not np.allclose(matrix, matrix.T, rtol=1e-5):
+            raise InputError(f"{name} must be a symmetric matrix; got one that is not.")
+        least = np.linalg.eigvalsh(matrix)[0]
+        if least <= 0:
+            raise InputError(
+                f"{name} must be positive definite; its smallest eigenvalue is {least:.3g}. "
+                f"A ridge helps: {name} + 1e-6 I."
+            )

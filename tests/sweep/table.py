@@ -21,6 +21,7 @@ from dgm_jax import (
     data,
     distributions,
     flows,
+    inference,
     learning,
     likelihoods,
     measure,
@@ -312,6 +313,7 @@ OF_PIXELS = {
     "posterior": optional(noun(vae.diagonal)),
 }
 
+PRIOR = inference.NormalGamma(0.0, 1.0, 1.0, 1.0)
 SAMPLED = {
     "model": noun(combinators.latent_variable),
     "x": arrays("fib", event=1, lists=True),
@@ -1079,6 +1081,46 @@ TABLE = {
     ),
     "objectives.nll": of(
         objectives.nll, {"model": MODEL, "params": PARAMS, "key": None, "x": X}, key=optional(KEY)
+    ),
+    # ------------------------------------------------------------------------- inference
+    **{
+        f"inference.{name}{kind}": of(
+            getattr(inference, name + kind),
+            {"dim": 3, "num_latents": 2},
+            dim=whole(3),
+            num_latents=whole(1, 2),
+            **({"floor": POSITIVE} if kind == "_em" else {}),
+        )
+        for name in ("ppca", "factor_analysis")
+        for kind in ("", "_density", "_em")
+    },
+    "inference.ppca_optimum": of(
+        inference.ppca_optimum,
+        {"mean": VECTOR, "covariance": np.eye(3, dtype=np.float32), "num_latents": 2},
+        mean=arrays("f"),
+        covariance=arrays("f"),
+        num_latents=whole(1, 2),
+    ),
+    "inference.gaussian_mean_field": of(
+        inference.gaussian_mean_field,
+        {"mean": VECTOR, "precision": np.eye(3, dtype=np.float32)},
+        mean=arrays("f"),
+        precision=arrays("f"),
+    ),
+    "inference.normal_gamma_mean_field": of(
+        inference.normal_gamma_mean_field, {"prior": PRIOR}, prior=noun(inference.NormalGamma)
+    ),
+    "inference.normal_gamma_posterior": of(
+        inference.normal_gamma_posterior,
+        {"prior": PRIOR, "x": VECTOR},
+        prior=noun(inference.NormalGamma),
+        x=arrays("f", event=0),
+    ),
+    "inference.normal_gamma_evidence": of(
+        inference.normal_gamma_evidence,
+        {"prior": PRIOR, "x": VECTOR},
+        prior=noun(inference.NormalGamma),
+        x=arrays("f", event=0),
     ),
     # --------------------------------------------------------------------------- metrics
     "metrics.active_units": of(

@@ -1,0 +1,205 @@
+"""Probabilistic principal component analysis: a latent variable model whose truth is known.
+
+    z ~ N(0, I_q),  x | z ~ N(W z + μ, σ² I)
+    x ~ N(μ, W Wᵀ + σ² I),  z | x ~ N(M⁻¹ Wᵀ (x - μ), σ² M⁻¹),  M = Wᵀ W + σ² I
+
+One tree of parameters serves all that is here: {"weights": W [d, q], "mean": μ [d], "log_scale":
+log σ []}. W is known up to a rotation W R of the latents, so compare W Wᵀ + σ² I and not W. The
+lecture's linear variational autoencoder has its optimum here.
+Tipping and Bishop (1999), "Probabilistic principal component analysis".
+"""
+
+import distrax
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..arrays import wide
+from ..distributions.divergence import exact
+from ..distributions.drawn import Drawn
+from ..learning import expectation_maximization
+from ..protocol import Algorithm, Array, Density, LatentVariable, Params, Shape
+
+
+def ppca(dim: int, *, num_latents: int) -> LatentVariable:
+    """p(z) p(x | z) with the exact q(z | x) = N(M⁻¹ Wᵀ (x - μ), σ² M⁻¹), for vectors x [..., dim].
+
+    Its ELBO is log p(x), for every sample. Starts from a random W of unit columns, μ = 0, σ = 1.
+    Cost: O(d q) a row, and O(d q² + q³) once a call.
+    """
+    return linear_gaussian(dim, num_latents, ())
+
+
+def ppca_density(dim: int, *, num_latents: int) -> Density:
+    """p(x) = N(x; μ, W Wᵀ + σ² I), of the parameters of `ppca`. Cost: O(d³) once a call."""
+    return linear_gaussian_density(dim, num_latents, ())
+
+
+def ppca_optimum(mean: Array, covariance: Array, *, num_latents: int) -> Params:
+    """W = U (Λ - σ² I)^½, σ² = the mean of the d - q smallest eigenvalues: the most likely one.
+
+    mean [d] and covariance [d, d] are the moments of the data, np.cov(x.T, bias=True) for maximum
+    likelihood; scikit-learn divides by n - 1. Λ are the q largest eigenvalues and U their vectors.
+    The columns of W are orthogonal, so that z | x has independent entries, and columns with λ_i =
+    σ² are zero: that number of latents does nothing. Cost: O(d³). Raises `ValueError` for
+    num_latents that is not below d. Tipping and Bishop (1999), equations 7 and 8.
+    """
+    dim = checks.moments(mean, covariance, "covariance")
+    num_latents = _latents(num_latents, dim)
+    values, vectors = jnp.linalg.eigh(
+        jnp.asarray(covariance, wide(covariance))
+    )  # the smallest first
+    variance = values[: dim - num_latents].mean()
+    kept, directions = values[::-1][:num_latents], vectors[:, ::-1][:, :num_latents]
+    weights = directions * jnp.sqrt(jnp.maximum(kept - variance, 0))[None]
+    return {"weights": weights, "mean": jnp.asarray(mean), "log_scale": jnp.log(variance) / 2}
+
+
+def ppca_em(
+    dim: int, *, num_latents: int, floor: float = 1e-6, axis_name: str | None = None
+) -> Algorithm:
+    """EM of `ppca`: μ ← x̄; E[z | x] and E[z zᵀ | x]; then the regression of x on z. The state is θ.
+
+    The metric "log_likelihood" is that of θ before the step, a row in nats. With all rows as the
+    batch it never falls, and ends at `ppca_optimum`, by about a factor σ² / λ_q a step in what is
+    off. Never forms the covariance: O(n d q) a step. floor: of σ², which would go to zero where q
+    latents explain all. axis_name: that of `learning.expectation_maximization`.
+    Tipping and Bishop (1999), appendix B.
+    """
+    return linear_gaussian_em(dim, num_latents, (), floor, axis_name)
+
+
+# ------------------------------------------- the same for a σ of every entry (factor analysis)
+def linear_gaussian(dim: int, num_latents: int, scales: Shape) -> LatentVariable:
+    """x | z ~ N(W z + μ, diag σ²), with log σ of shape `scales`: () for one, (dim,) for each."""
+    dim = checks.positive_int(dim, "dim")
+    num_latents = _latents(num_latents, dim)
+    init = _start(dim, num_latents, scales)
+
+    def prior(params, cond=None, *, key=None):
+        checks.condition(cond, None)
+        return _Normal(jnp.zeros(num_latents), jnp.ones(num_latents))
+
+    def likelihood(params, z, cond=None, *, key=None):
+        checks.parameters(params, init)
+        checks.condition(cond, None)
+        checks.event_of(z, (num_latents,), "z")
+        mean = jnp.einsum("...q,dq->...d", z, params["weights"]) + params["mean"]
+        return _Normal(mean, jnp.broadcast_to(jnp.exp(params["log_scale"]), (dim,)))
+
+    def posterior(params, x, cond=None, *, key=None):
+        checks.parameters(params, init)
+        checks.condition(cond, None)
+        checks.event_of(x, (dim,))
+        mean, covariance = explained(params, x - params["mean"])
+        return _FullNormal(mean, jnp.linalg.cholesky(covariance))
+
+    return LatentVariable(init, prior, likelihood, posterior)
+
+
+def linear_gaussian_density(dim: int, num_latents: int, scales: Shape) -> Density:
+    """N(μ, W Wᵀ + diag σ²)."""
+    dim = checks.positive_int(dim, "dim")
+    init = _start(dim, _latents(num_latents, dim), scales)
+
+    def dist(params, cond=None, *, key=None):
+        checks.parameters(params, init)
+        checks.condition(cond, None)
+        noise = jnp.broadcast_to(jnp.exp(2 * params["log_scale"]), (dim,))
+        covariance = params["weights"] @ params["weights"].T + jnp.diag(noise)
+        return _FullNormal(params["mean"], jnp.linalg.cholesky(covariance))
+
+    return Density(init, dist)
+
+
+def linear_gaussian_em(
+    dim: int, num_latents: int, scales: Shape, floor: float, axis_name: str | None
+) -> Algorithm:
+    """EM of both: the noise of all entries, or of each."""
+    dim = checks.positive_int(dim, "dim")
+    floor = checks.positive(floor, "floor")
+    init = _start(dim, _latents(num_latents, dim), scales)
+
+    def e_step(params, x):
+        checks.parameters(params, init)
+        checks.floating(x, "batch", (None, dim))
+        y = x - params["mean"]
+        z, covariance = explained(params, y)
+        statistics = {
+            "y": y.mean(0),
+            "yy": (y**2).mean(0),
+            "z": z.mean(0),
+            "zz": z.T @ z / len(x) + covariance,
+            "yz": y.T @ z / len(x),
+        }
+        return statistics, {"log_likelihood": log_likelihood(params, y).mean()}
+
+    def m_step(params, s):
+        """μ becomes the mean of x. What the E-step says at that μ has the same second moments about
+        the mean: E[z | x] is affine in x, and the covariance of z | x does not look at x."""
+        zz = s["zz"] - jnp.outer(s["z"], s["z"])
+        yz = s["yz"] - jnp.outer(s["y"], s["z"])
+        weights = jnp.linalg.solve(zz, yz.T).T
+        noise = s["yy"] - s["y"] ** 2 - (weights * yz).sum(1)
+        noise = jnp.maximum(noise if scales else noise.mean(), floor)
+        return {
+            "weights": weights,
+            "mean": params["mean"] + s["y"],
+            "log_scale": jnp.log(noise) / 2,
+        }
+
+    return expectation_maximization(init, e_step, m_step, axis_name=axis_name)
+
+
+def explained(params: Params, y: Array) -> tuple[Array, Array]:
+    """Mean [..., q] and covariance [q, q] of z given y = x - μ: G⁻¹ Wᵀ Ψ⁻¹ y and G⁻¹."""
+    scaled, gram = _gram(params)
+    covariance = jnp.linalg.inv(gram)
+    return jnp.einsum("...d,dq,qr->...r", y, scaled, covariance), covariance
+
+
+def log_likelihood(params: Params, y: Array) -> Array:
+    """log N(y; 0, W Wᵀ + Ψ), [...], in O(d q) a row: by ‖Ψ^-½ y‖² less what z explains of it."""
+    scaled, gram = _gram(params)
+    seen = jnp.einsum("...d,dq->...q", y, scaled)
+    of_latents = (seen * jnp.linalg.solve(gram, seen[..., None])[..., 0]).sum(-1)
+    scales = jnp.broadcast_to(params["log_scale"], y.shape[-1:])
+    log_det = 2 * scales.sum() + jnp.linalg.slogdet(gram)[1]
+    squares = ((y * jnp.exp(-scales)) ** 2).sum(-1)
+    return -0.5 * (squares - of_latents + log_det + y.shape[-1] * jnp.log(2 * jnp.pi))
+
+
+def _gram(params):
+    """Ψ⁻¹ W [d, q] and G = I + Wᵀ Ψ⁻¹ W [q, q]."""
+    weights = params["weights"]
+    noise = jnp.broadcast_to(jnp.exp(2 * params["log_scale"]), weights.shape[:1])
+    scaled = weights / noise[:, None]
+    return scaled, jnp.eye(weights.shape[1], dtype=weights.dtype) + weights.T @ scaled
+
+
+def _start(dim, num_latents, scales):
+    def init(key):
+        checks.key(key)
+        weights = jax.random.normal(key, (dim, num_latents)) / dim**0.5
+        return {"weights": weights, "mean": jnp.zeros(dim), "log_scale": jnp.zeros(scales)}
+
+    return init
+
+
+def _latents(num_latents, dim):
+    num_latents = checks.positive_int(num_latents, "num_latents")
+    if num_latents >= dim:
+        raise checks.InputError(
+            f"num_latents must be below the dimension of x, {dim}; got {num_latents}."
+        )
+    return num_latents
+
+
+@exact
+class _Normal(Drawn, distrax.MultivariateNormalDiag):
+    """Independent entries."""
+
+
+@exact
+class _FullNormal(Drawn, distrax.MultivariateNormalTri):
+    """By the factor of its covariance."""
