@@ -1538,12 +1538,15 @@ TABLE = {
     ),
     "measure.machine": of(measure.machine),
     "measure.compare": of(
-        lambda thunks, **options: list(measure.compare(thunks, **options)),
+        functools.wraps(measure.compare)(
+            lambda thunks, **options: list(measure.compare(thunks, **options))
+        ),
         {"thunks": {"a": int}, "repeats": 1, "min_seconds": 0.0, "warm_up": False},
         thunks=noun(),
         repeats=whole(),
         min_seconds=real(lambda v: 0 <= v <= 86_400),
         warm_up=FLAG,
+        clock=choice("wall", "cpu"),
     ),
     "measure.program": of(
         lambda function: measure.program(function, VECTOR).run(),
