@@ -24,6 +24,7 @@ from tests.faults import (
     flows,
     learning,
     objectives,
+    vae,
 )
 from tests.faults.planting import (
     Ended,
@@ -36,7 +37,7 @@ from tests.faults.planting import (
     verdict,
 )
 
-AREAS = (causal, bijectors, flows, densities, objectives, data, learning, experiments)
+AREAS = (causal, bijectors, flows, densities, objectives, data, learning, experiments, vae)
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 
 
