@@ -76,6 +76,37 @@ def sample_grid(
     return figure
 
 
+def image_rows(
+    rows: Mapping[str, np.ndarray],
+    *,
+    column_names: Sequence[str] = (),
+    vmin: float | None = None,
+    vmax: float | None = None,
+    title: str = "",
+) -> "Figure":
+    """{name: images [n, h, w] or [n, h, w, 3]}: a row of n images each, its name at its left.
+
+    Reconstructions below the images they are of, or traversals: what a decoder makes while one
+    number of its code moves. All rows have one grey scale, as in `sample_grid`.
+    """
+    rows = checks.mapping(rows, "rows")
+    if not rows:
+        raise checks.InputError("rows is empty; give at least one {name: images [n, h, w]}.")
+    images = {name: checks.finite_rows(x, f"rows[{name!r}]") for name, x in rows.items()}
+    shapes = {x.shape for x in images.values()}
+    if len(shapes) > 1:
+        raise checks.InputError(f"rows must have images of one shape; got {sorted(shapes)}.")
+    return sample_grid(
+        np.concatenate(list(images.values())),
+        columns=shapes.pop()[0],
+        row_names=list(images),
+        column_names=column_names,
+        vmin=vmin,
+        vmax=vmax,
+        title=title,
+    )
+
+
 def _in_colour(images, vmin, vmax):
     """Images [n, h, w, 3] in [0, 1], clipped to vmin..vmax."""
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3):
@@ -321,6 +352,81 @@ def bars(
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=11)
     plain(axes, frame=True)
     return figure
+
+
+def latent_space(
+    codes: Mapping[str, np.ndarray],
+    labels: np.ndarray | None = None,
+    *,
+    title: str = "",
+) -> "Figure":
+    """Codes [n, k] of each name as a panel of points, coloured by class; labels: integers [n].
+
+    Of k > 2 the plane of the first two principal components is shown, and how much of the variance
+    lies in it is told. One class is one colour in all panels, with its number at its mean.
+    """
+    codes, title = checks.mapping(codes, "codes"), checks.text(title, "title")
+    if not codes:
+        raise checks.InputError("codes is empty; give at least one {name: codes [n, k]}.")
+    planes = {name: principal_plane(name, each) for name, each in codes.items()}
+    classes = None if labels is None else checks.on_host(labels, "labels")
+    columns = min(len(planes), 4)
+    rows = math.ceil(len(planes) / columns)
+    figure = new_figure((3.2 * columns, 3.4 * rows), layout="constrained")
+    for i, (name, (points, share)) in enumerate(planes.items()):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        _scatter(axes, points, classes, name)
+        told = "" if share is None else f", {share:.0%} of the variance"
+        axes.set_title(f"{name}{told}", fontsize=11, color=INK)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        plain(axes, frame=False)
+    figure.suptitle(title, fontsize=13, color=INK)
+    return figure
+
+
+def principal_plane(name: str, codes) -> tuple[np.ndarray, float | None]:
+    """Codes [n, k] on the plane where they vary most, [n, 2], and the share of variance there."""
+    codes = checks.finite_rows(codes, f"codes[{name!r}]").astype(np.float64)
+    if codes.ndim != 2 or codes.shape[1] < 2:
+        raise checks.InputError(
+            f"codes[{name!r}] must be [n, k] with k of 2 or more; got shape {codes.shape}."
+        )
+    if codes.shape[1] == 2:
+        return codes, None
+    centred = codes - codes.mean(0)
+    _, scales, directions = np.linalg.svd(centred, full_matrices=False)
+    share = (scales[:2] ** 2).sum() / max((scales**2).sum(), 1e-300)
+    return centred @ directions[:2].T, float(share)
+
+
+def _scatter(axes, points, classes, name):
+    if classes is None:
+        axes.scatter(*points.T, s=9, color=COLOURS[0], linewidths=0)
+        return
+    if classes.shape != (len(points),):
+        raise checks.InputError(
+            f"labels must have one number for each of the {len(points)} codes[{name!r}]; got shape "
+            f"{classes.shape}."
+        )
+    from matplotlib import colormaps
+
+    known = np.unique(classes)
+    for i, each in enumerate(known):
+        of_class = points[classes == each]
+        few = len(known) <= 10
+        colour = colormaps["tab10"](i) if few else colormaps["turbo"](i / len(known))
+        axes.scatter(*of_class.T, s=9, color=colour, linewidths=0, alpha=0.75)
+        axes.annotate(
+            str(each),
+            np.median(of_class, 0),
+            ha="center",
+            va="center",
+            fontsize=11,
+            weight="bold",
+            color=INK,
+            bbox={"boxstyle": "circle,pad=0.15", "fc": "white", "ec": colour, "alpha": 0.85},
+        )
 
 
 def _colours(colours):

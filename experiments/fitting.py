@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -179,41 +180,157 @@ def bound_task(
     *,
     num_samples: int = 1,
     test_samples: int | None = None,
+    test_rows: int | None = None,
+    chunk_size: int = 50,
     eval_batch: int = 1000,
     threshold: float = 0.01,
+    surgery: bool = False,
 ) -> Task:
     """E log 1/K Σ_k p(x, z_k) / q(z_k | x), z_k ~ q(z | x): a lower bound of log p(x).
 
     With num_samples K = 1 it is the ELBO (Kingma & Welling 2014), with more it is tighter (Burda
-    et al. 2016, equation 8); test_samples is the K of the report. rows as in `likelihood_task`.
+    et al. 2016, equation 8). rows as in `likelihood_task`.
 
-    Reports what a likelihood task does, of the bound, and active_units of num_units: the numbers
-    of z whose posterior mean varies over the test split, Var_x E[z_i | x] > threshold (Burda et
-    al. 2016, section 5.2).
+    Reports what a likelihood task does, of the bound of test_samples, which compares only with
+    bounds of as many: `num_samples` tells it. Beside it the ELBO in the same units (elbo_nats,
+    elbo_bits_per_dim) and its parts, reconstruction_nats and kl_NAME of each group of z in nats;
+    and active_units of num_units: the numbers of z whose posterior mean varies over the test
+    split, Var_x E[z_i | x] > threshold (Burda et al. 2016, section 5.2).
+
+    test_rows: where test_samples are many, they are drawn for so many rows of the test split. All
+    rows get a hundredth of them, and the mean is corrected by what the others add on these rows:
+    right on average, with a standard error that knows of both.
+
+    chunk_size · eval_batch samples are in memory at once. surgery: evaluations in training tell
+    the two parts of the KL term too, valid_information and valid_marginal_kl in nats, of the first
+    1000 rows (`metrics.elbo_surgery`).
     """
-
-    def bound_of(num):
-        def bound(params, key, row):
-            log_w = objectives.log_weights(model, params, key, *_parts(row), num_samples=num)
-            return jax.scipy.special.logsumexp(log_w, axis=0) - math.log(num)
-
-        return bound
-
     test_samples = num_samples if test_samples is None else test_samples
-    valid = likelihood_task(bound_of(num_samples), rows, eval_batch=eval_batch)
-    test = likelihood_task(bound_of(test_samples), rows, eval_batch=eval_batch)
-    mean = jax.jit(lambda params, *row: model.posterior(params, *row).mean())
+    dim = _dim(rows["test"])
+
+    def bound(params, key, row):
+        log_w = objectives.log_weights(model, params, key, *_parts(row), num_samples=num_samples)
+        return jax.scipy.special.logsumexp(log_w, axis=0) - math.log(num_samples)
+
+    task = likelihood_task(bound, rows, eval_batch=eval_batch)
 
     def report(params, key):
-        test_rows = _parts(rows["test"])
-        starts = range(0, len(test_rows[0]), eval_batch)
-        parts = ([part[i : i + eval_batch] for part in test_rows] for i in starts)
-        means = np.concatenate([mean(params, *part) for part in parts])
-        active = metrics.active_units(means, threshold=threshold)
-        units = {"active_units": int(active.sum()), "num_units": active.size}
-        return test.report(params, key) | units
+        bound_key, elbo_key, code_key = jax.random.split(key, 3)
+        bounds = functools.partial(
+            _bounds, model, params, bound_key, chunk_size=chunk_size, batch_size=eval_batch
+        )
+        return {
+            **_bound_of_set(bounds, rows["test"], test_samples, test_rows),
+            **_elbo_parts(model, params, elbo_key, rows["test"], dim, eval_batch),
+            **_units_in_use(model, params, code_key, rows["test"], eval_batch, threshold),
+        }
 
-    return valid._replace(report=report)
+    task = task._replace(report=report)
+    return _with_surgery(task, model, rows["valid"]) if surgery else task
+
+
+def _bounds(model, params, key, rows, num_samples, **options):
+    """The bound of each row, [n]."""
+    parts, key = _parts(rows), jax.random.clone(key)
+    options |= {"num_samples": num_samples}
+    return metrics.importance_log_prob(model, params, key, *parts, **options).log_prob
+
+
+def _bound_of_set(bounds, rows, num_samples, num_rows):
+    """The summary of bounds(rows, num_samples), by those of num_rows rows and of fewer samples."""
+    dim, num = _dim(rows), len(_parts(rows)[0])
+    told = {"num_samples": num_samples}
+    if num_rows is None or num_rows >= num:
+        return summary(bounds(rows, num_samples), dim) | told
+    some = jax.tree.map(lambda part: part[:num_rows], rows)
+    fewer = bounds(rows, max(num_samples // 100, 1))
+    more = bounds(some, num_samples) - bounds(some, max(num_samples // 100, 1))
+    found, correction = summary(fewer, dim), summary(more, dim)
+    joined = {name: float(np.hypot(found[name], correction[name])) for name in found}
+    joined |= {name: found[name] + correction[name] for name in found if "stderr" not in name}
+    return joined | told | {"test_rows": num_rows}
+
+
+def _elbo_parts(model, params, key, rows, dim, eval_batch, num_draws=10):
+    """The ELBO of a set, and what it is made of."""
+
+    def parts(params, key, *row):
+        found = objectives.infer(model, params, key, *row, num_samples=num_draws)
+        kl = {}
+        for name, value in found.kl.items():
+            each = value.reshape(*found.log_likelihood.shape, -1).sum(-1)
+            kl[f"kl_{name}"] = each.mean(0)
+        return {"reconstruction_nats": found.log_likelihood.mean(0), **kl}
+
+    means = {name: float(x.mean()) for name, x in _each(parts, params, key, rows, eval_batch)}
+    elbo = means["reconstruction_nats"] - sum(kl for name, kl in means.items() if "kl_" in name)
+    bits = float(objectives.bits_per_dim(elbo, dim))
+    return {"elbo_nats": elbo, "elbo_bits_per_dim": bits, **means}
+
+
+def _units_in_use(model, params, key, rows, eval_batch, threshold):
+    """The units whose posterior mean varies; by two means of draws where it has no closed form.
+
+    The noise of two such means is independent, so that their covariance over x is Var_x E[z | x].
+    """
+
+    def codes(params, key, *row):
+        first, second = posterior_means(model, params, key, *row)
+        return {"first": first, "second": second}
+
+    first, second = (x for _, x in _each(codes, params, key, rows, eval_batch))
+    varies = ((first - first.mean(0)) * (second - second.mean(0))).mean(0) > threshold
+    return {"active_units": int(varies.sum()), "num_units": varies.size}
+
+
+def posterior_means(
+    model: LatentVariable, params: Params, key: Key, *row: Array, num_draws: int = 64
+) -> tuple[Array, Array]:
+    """E[z | x] of rows, [n, units]: twice the same, or the means of two times num_draws draws.
+
+    Groups of z are joined. There is no closed form, for instance, for a posterior that is a flow.
+    """
+    posterior = model.posterior(params, *row)
+    try:
+        mean = _joined(posterior.mean(), 1)
+        return mean, mean
+    except (checks.InputError, NotImplementedError, AttributeError):
+        z = posterior.sample(seed=key, sample_shape=(2, num_draws))
+        return tuple(_joined(z, 3).mean(1))
+
+
+def _joined(z, batch_ndims):
+    """A tree of [*batch, ...] as one array [*batch, units]."""
+    leaves = [leaf.reshape(*leaf.shape[:batch_ndims], -1) for leaf in jax.tree.leaves(z)]
+    return jnp.concatenate(leaves, -1)
+
+
+def _each(function, params, key, rows, eval_batch):
+    """(name, values [n, ...]) of what function(params, key, *rows) tells of each row."""
+    function, rows, found = jax.jit(function), _parts(rows), []
+    for i, start in enumerate(range(0, len(rows[0]), eval_batch)):
+        batch = (part[start : start + eval_batch] for part in rows)
+        found.append(function(params, jax.random.fold_in(key, i), *batch))
+    return [(name, np.concatenate([part[name] for part in found])) for name in found[0]]
+
+
+def _with_surgery(task, model, valid):
+    some = tuple(part[:1000] for part in _parts(valid))
+    operate = jax.jit(functools.partial(metrics.elbo_surgery, model))
+
+    def evaluate(params, key):
+        found = operate(params, jax.random.clone(key), *some)
+        more = {
+            "valid_information": found.mutual_information,
+            "valid_marginal_kl": found.marginal_kl,
+        }
+        return task.evaluate(params, key) | {name: float(value) for name, value in more.items()}
+
+    def units(found):
+        more = {name: found[name] for name in ("valid_information", "valid_marginal_kl")}
+        return task.units(found) | more
+
+    return task._replace(evaluate=evaluate, units=units)
 
 
 def samples_task(
@@ -332,6 +449,54 @@ def maximum_likelihood(
     )
     algorithm = learning.gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
     task = likelihood_task(log_prob, rows, num_draws=num_draws, eval_batch=eval_batch)
+    steps = {name: getattr(config, name) for name in ("num_steps", "eval_every", "patience")}
+    options = steps | {"mesh": mesh(config.devices)} | options
+    return fit(config, name, algorithm, task, rows["train"], **options)
+
+
+def maximum_bound(
+    config,
+    name: str,
+    model: LatentVariable,
+    rows: dict,
+    task: Task,
+    *,
+    loss: Callable,
+    beta_steps: int = 0,
+    start: Params | None = None,
+    decayed: Callable[[Params], Params] | None = None,
+    clip: float = 5.0,
+    warm_up: int = 0,
+    **options,
+) -> Fitted:
+    """`fit` of a latent variable model to rows x, or (x, cond), by the settings of a config.
+
+    loss: `objectives.elbo`, `iwae`, `dreg` or `stl`, with its options filled in
+    beta_steps: the first steps, in which the weight of KL(q ‖ p) rises from 0 to 1; of elbo only
+    start: parameters from which training starts, in place of those of `model.init`
+    decayed, clip, warm_up: those of `adamw`
+    """
+
+    def objective(params, key, row, weights=None):
+        key, parts_key = jax.random.split(key)
+        given = {} if weights is None else dict(weights)
+        return loss(model, params, key, *_parts(row), parts_key=parts_key, **given)
+
+    optimizer = adamw(
+        config.learning_rate,
+        config.num_steps,
+        weight_decay=config.weight_decay,
+        decayed=decayed,
+        clip=clip,
+        warm_up=warm_up,
+    )
+    algorithm = learning.gradient_descent(
+        model.init if start is None else lambda key: start,
+        objective,
+        optimizer,
+        weights={"beta": optax.linear_schedule(0.0, 1.0, beta_steps)} if beta_steps else None,
+        ema_decay=config.ema_decay,
+    )
     steps = {name: getattr(config, name) for name in ("num_steps", "eval_every", "patience")}
     options = steps | {"mesh": mesh(config.devices)} | options
     return fit(config, name, algorithm, task, rows["train"], **options)

@@ -320,3 +320,54 @@ def test_column_names_stand_above_their_columns():
     assert kept == pytest.approx(plain.get_size_inches()[1])
     with pytest.raises(ValueError, match="column_names must name the 2 columns"):
         plots.sample_grid(images, columns=2, column_names=("0",))
+
+
+# --------------------------------------------------------------------- image_rows, latent_space
+def test_rows_of_images_are_one_below_the_other_in_their_order():
+    rows = {name: np.full((3, 4, 4), i) for i, name in enumerate(("data", "made", "far"))}
+    figure = plots.image_rows(rows, column_names=("a", "b", "c"), vmin=0, vmax=2)
+    shown = canvas(figure)
+    assert shown.shape == (3 * 5 + 1, 3 * 5 + 1, 3)
+    np.testing.assert_allclose(shown[1::5, 1, 0], [0, 0.5, 1])
+    names = [text.get_text() for text in figure.texts]
+    assert names == ["data", "made", "far", "a", "b", "c"]
+
+
+def test_rows_of_images_of_several_shapes_are_refused():
+    with pytest.raises(ValueError, match="images of one shape; got"):
+        plots.image_rows({"a": np.zeros((3, 4, 4)), "b": np.zeros((2, 4, 4))})
+
+
+def test_codes_are_shown_where_they_vary_most():
+    """In a plane of 5 dimensions, turned by any rotation; distances there are kept."""
+    rng = np.random.default_rng(0)
+    inside = rng.normal(size=(200, 2)) * (3.0, 1.0)
+    turn = np.linalg.qr(rng.normal(size=(5, 5)))[0][:, :2]
+    shown, share = plots.principal_plane("a", inside @ turn.T + 7.0)
+    assert share == pytest.approx(1.0)
+    apart = np.linalg.norm(inside[:, None] - inside, axis=-1)
+    np.testing.assert_allclose(np.linalg.norm(shown[:, None] - shown, axis=-1), apart, atol=1e-9)
+    far = inside @ turn.T + 2 * rng.normal(size=(200, 5))
+    assert 0.3 < plots.principal_plane("a", far)[1] < 0.95
+    assert plots.principal_plane("a", inside)[1] is None  # two numbers are shown as they are
+
+
+def test_a_class_is_one_colour_in_all_panels_with_its_number_at_its_median():
+    labels = np.repeat([0, 1, 4], 5)
+    codes = np.stack([labels, 2.0 * labels], -1)
+    figure = plots.latent_space({"one": codes, "two": codes + 1}, labels)
+    assert [axes.get_title() for axes in figure.axes] == ["one", "two"]
+    first, second = (
+        [to_hex(points.get_facecolor()[0]) for points in axes.collections] for axes in figure.axes
+    )
+    assert first == second and len(set(first)) == 3
+    at = {text.get_text(): text.xy for text in figure.axes[0].texts}
+    np.testing.assert_allclose(at["4"], (4, 8))
+    assert set(at) == {"0", "1", "4"}
+
+
+def test_codes_without_a_plane_and_labels_of_other_rows_are_refused():
+    with pytest.raises(ValueError, match="k of 2 or more; got shape"):
+        plots.latent_space({"a": np.zeros((4, 1))})
+    with pytest.raises(ValueError, match="each of the 4 codes"):
+        plots.latent_space({"a": np.zeros((4, 2))}, np.zeros(3))

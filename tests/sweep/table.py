@@ -88,6 +88,7 @@ INNER = {  # public to their own package, or given code and not values
     "runs.keep": "the frame of a command, given its code",
     "runs.parse": "the frame of a command, given its code",
     "plots.tile": "a part of sample_grid",
+    "plots.principal_plane": "a part of latent_space",
     "plots.plane_points": "a part of densities",
     "plots.on_grid": "a part of densities",
     "plots.line": "a part of curves",
@@ -1192,6 +1193,20 @@ TABLE = {
         bounds=Kind(lambda v: EITHER if isinstance(v, (list, tuple)) else REFUSED),
         resolution=whole(2),
         samples=optional(noun()),
+    ),
+    "plots.image_rows": of(
+        plots.image_rows,
+        {"rows": {"a": np.abs(np.asarray(points(4, 2, 2)))}},
+        rows=noun(),
+        column_names=Kind(lambda v: EITHER),
+        vmin=optional(NUMBER),
+        vmax=optional(NUMBER),
+    ),
+    "plots.latent_space": of(
+        plots.latent_space,
+        {"codes": {"a": np.asarray(points(4, 3))}, "labels": np.arange(4)},
+        codes=noun(),
+        labels=Kind(lambda v: EITHER),
     ),
     "plots.curves": of(
         plots.curves,
