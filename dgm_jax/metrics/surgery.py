@@ -60,12 +60,11 @@ def elbo_surgery(
     checks.noun(model, LatentVariable, "model")
     checks.parameters(params, model.init)
     checks.key(key)
-    checks.rows_of(x, "x")
-    num, chunk = _num_rows(x), checks.positive_int(chunk, "chunk")
+    rows, chunk = _rows(model, x, cond), checks.positive_int(chunk, "chunk")
+    num = len(rows[0])
     stratified = checks.flag(stratified, "stratified")
     if batch_size is None and stratified:
         raise checks.InputError("stratified=True corrects batches: give a batch_size.")
-    rows = (x,) if cond is None else (x, jnp.broadcast_to(cond, (num, *jnp.shape(cond)[-1:])))
     if batch_size is None:
         return _of_rows(model, params, key, rows, num, chunk)
     size = checks.positive_int(batch_size, "batch_size", least=2)
@@ -81,7 +80,6 @@ def elbo_surgery(
         batch = tuple(part[taken] for part in rows)
         return _of_rows(model, params, key, batch, total, chunk)
 
-    rows = tuple(map(jnp.asarray, rows))
     return jax.tree.map(lambda a: a.mean(0), jax.lax.map(of_batch, (keys, order)))
 
 
@@ -94,6 +92,10 @@ def _of_rows(model, params, key, rows, total, chunk):
     def code(given):
         key, row = given
         found = infer(model, params, key, *row)
+        if found.log_posterior.shape != (1, chunk):
+            raise checks.InputError(
+                f"x must be rows [n, ...] of the model; got shape {(num, *row[0].shape[1:])}."
+            )
         return jax.tree.map(lambda a: a[0], found._replace(kl={}))
 
     found = jax.lax.map(code, (keys, rows))  # z [chunks, chunk, ...]
@@ -142,8 +144,20 @@ def _in_chunks(rows, chunk):
     return tuple(jnp.asarray(part)[taken].reshape(-1, chunk, *part.shape[1:]) for part in rows)
 
 
-def _num_rows(x):
-    num = len(x)
+def _rows(model, x, cond):
+    """(x,) or (x, cond), with as many rows."""
+    checks.array(x, "x")
+    num = jnp.shape(x)[0] if jnp.ndim(x) else 1
     if num < 2:
-        raise checks.InputError(f"x must have at least two rows to tell apart; got {num}.")
-    return num
+        raise checks.InputError(
+            f"x must have at least two rows to tell apart; got shape {jnp.shape(x)}."
+        )
+    checks.condition(cond, model.cond_shape)
+    if cond is None:
+        return (jnp.asarray(x),)
+    shape = (num, *model.cond_shape)
+    if jnp.shape(cond) not in (shape, shape[1:]):
+        raise checks.InputError(
+            f"cond must be one for each of {num} rows of x, or one for all; got {jnp.shape(cond)}."
+        )
+    return jnp.asarray(x), jnp.broadcast_to(cond, shape)
