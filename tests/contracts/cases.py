@@ -62,6 +62,7 @@ class LevelsCase(NamedTuple):
     slow: bool = True  # whether inverse="naive" is another sampler to compare with
     order: tuple[int, ...] | None = None  # None: of no one order
     sees: int | None = None  # how many of those before it a coordinate looks at; None: all
+    sharpens: bool = True  # whether it can be
     sharp: bool = False  # whether it is sharpened and completed, which is not a matter of the net
     full: bool = False
 

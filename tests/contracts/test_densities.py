@@ -15,8 +15,14 @@ from tests import cases as house
 from tests.autoregressive import cases as autoregressive
 from tests.contracts.cases import WAYS, drawn, parametrize, quickly
 from tests.flows import cases as flows
+from tests.inference import cases as inference
 
-DENSITIES = {**house.DENSITIES, **flows.DENSITIES, **autoregressive.DENSITIES}
+DENSITIES = {
+    **house.DENSITIES,
+    **flows.DENSITIES,
+    **autoregressive.DENSITIES,
+    **inference.DENSITIES,
+}
 everywhere = parametrize(DENSITIES)
 OURS = [name for name in DENSITIES if name != "a net of a condition"]  # that one is distrax's
 NUM = 20_000  # samples

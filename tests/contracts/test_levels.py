@@ -13,9 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.autoregressive.cases import LEVELS
+from tests.autoregressive import cases as autoregressive
 from tests.contracts.cases import WAYS, drawn, parametrize, quickly
+from tests.inference import cases as inference
 
+LEVELS = {**autoregressive.LEVELS, **inference.LEVELS}
 everywhere = parametrize(LEVELS)
 NUM = 20_000  # samples
 
@@ -78,7 +80,8 @@ class Measured(NamedTuple):
 
 
 def is_sharpened(name, way):
-    return LEVELS[name].sharp or LEVELS[name].full or way != "quick"
+    case = LEVELS[name]
+    return case.sharpens and (case.sharp or case.full or way != "quick")
 
 
 @cache

@@ -328,6 +328,22 @@ SAMPLED = {
     "acceptance": SHARE,
 }
 
+OF_MIXTURES = choice("full", "tied", "diagonal", "spherical")
+CONJUGATE = inference.normal_inverse_wishart(jnp.zeros(3), jnp.eye(3))
+OF_EM = {
+    "start": arrays("f", event=-1),
+    "covariance": OF_MIXTURES,
+    "floor": NOT_NEGATIVE,
+    "min_rows": NOT_NEGATIVE,
+    "start_steps": whole(0),
+    "form": optional(choice("features", "centred")),
+    "chunk": optional(whole()),
+}
+IN_ONE_CALL = {name: kind for name, kind in OF_EM.items() if name != "start"} | {
+    "x": arrays("f", event=-1),
+    "num_restarts": whole(),
+}
+
 TABLE = {
     # ------------------------------------------------------------------------- bijectors
     "bijectors.Autoregressive": of(
@@ -1430,6 +1446,98 @@ TABLE = {
         kernel_size=whole(2),
         skip=optional(whole()),
     ),
+    # ------------------------------------------------------------------------- inference
+    "inference.gaussian_mixture": of(
+        inference.gaussian_mixture, {"dim": 3, "num_components": 2}, covariance=OF_MIXTURES
+    ),
+    "inference.gaussian_parameters": of(
+        inference.gaussian_parameters,
+        {
+            "weights": jnp.full(2, 0.5),
+            "means": jnp.zeros((2, 3)),
+            "covariances": jnp.stack([jnp.eye(3)] * 2),
+        },
+        weights=FLOATS,
+        means=FLOATS,
+        covariances=FLOATS,
+        covariance=OF_MIXTURES,
+    ),
+    "inference.gaussian_mixture_em": of(
+        inference.gaussian_mixture_em,
+        {"start": points(6, 3), "num_components": 2},
+        told={"start": "x"},
+        prior=optional(noun(inference.normal_inverse_wishart)),
+        **OF_EM,
+    ),
+    "inference.fit_gaussian_mixture": of(
+        inference.fit_gaussian_mixture,
+        {"x": points(6, 3), "key": RAW_KEY, "num_components": 2, "num_steps": 2},
+        prior=optional(noun(inference.normal_inverse_wishart)),
+        **IN_ONE_CALL,
+    )._replace(costly=True),
+    "inference.bernoulli_mixture": of(inference.bernoulli_mixture, {"dim": 3, "num_components": 2}),
+    "inference.bernoulli_mixture_em": of(
+        inference.bernoulli_mixture_em,
+        {"start": BITS, "num_components": 2},
+        told={"start": "x"},
+        smoothing=NOT_NEGATIVE,
+        **{name: kind for name, kind in OF_EM.items() if name not in ("covariance", "form")}
+        | {"start": arrays("fib", event=0), "floor": real(lambda v: 0 < v < 0.5)},
+    ),
+    "inference.fit_bernoulli_mixture": of(
+        inference.fit_bernoulli_mixture,
+        {"x": BITS, "key": RAW_KEY, "num_components": 2, "num_steps": 2},
+        smoothing=NOT_NEGATIVE,
+        **{name: kind for name, kind in IN_ONE_CALL.items() if name not in ("covariance", "form")}
+        | {"x": arrays("fib", event=0), "floor": real(lambda v: 0 < v < 0.5)},
+    )._replace(costly=True),
+    "inference.kmeans": of(
+        inference.kmeans,
+        {"key": RAW_KEY, "x": points(6, 3), "num_components": 2},
+        x=arrays("f", event=-1),
+        num_steps=whole(0),
+    ),
+    "inference.kmeans_plus_plus": of(
+        inference.kmeans_plus_plus,
+        {"key": RAW_KEY, "x": points(6, 3), "num_components": 2},
+        x=arrays("f", event=-1),
+    ),
+    "inference.normal_inverse_wishart": of(
+        inference.normal_inverse_wishart,
+        {"mean": jnp.zeros(3), "scale": jnp.eye(3)},
+        mean=FLOATS,
+        scale=FLOATS,
+        concentration=POSITIVE,
+        mean_precision=NOT_NEGATIVE,
+        degrees=optional(real(lambda v: v >= -5)),
+    ),
+    "inference.prior_of": of(
+        inference.prior_of,
+        {"x": points(6, 3), "num_components": 2},
+        x=arrays("f", event=-1),
+    ),
+    "inference.expected_parameters": of(
+        inference.expected_parameters,
+        {
+            "q": inference.Conjugate(
+                *(jnp.ones(2), jnp.zeros((2, 1))), *[jnp.ones(2)] * 2, jnp.ones((2, 1, 1))
+            )
+        },
+        q=noun(),
+    ),
+    "inference.variational_mixture": of(
+        inference.variational_mixture,
+        {"start": points(6, 3), "num_components": 2, "prior": CONJUGATE},
+        told={"start": "x"},
+        prior=noun(inference.normal_inverse_wishart),
+        **{n: OF_EM[n] for n in ("start", "start_steps", "form", "chunk")},
+    ),
+    "inference.fit_variational_mixture": of(
+        inference.fit_variational_mixture,
+        {"x": points(6, 3), "key": RAW_KEY, "num_components": 2, "num_steps": 2},
+        prior=optional(noun(inference.normal_inverse_wishart)),
+        **{n: IN_ONE_CALL[n] for n in ("x", "start_steps", "form", "chunk", "num_restarts")},
+    )._replace(costly=True),
     # ----------------------------------------------------------------------------- flows
     "flows.actnorm": of(flows.actnorm, {"dim": 3}),
     "flows.autoregression": of(flows.autoregression, {"dim": 3, **H}, **OF_LAYER),

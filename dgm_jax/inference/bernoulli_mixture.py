@@ -1,0 +1,279 @@
+"""p(x) = Σ_k π_k Π_i p_ki^x_i (1 - p_ki)^(1 - x_i) of bits, and EM for it."""
+
+import functools
+import math
+
+import distrax
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..arrays import wide
+from ..distributions import Levels
+from ..distributions.divergence import exact
+from ..distributions.drawn import Drawn
+from ..learning import expectation_maximization
+from ..protocol import Algorithm, Array, Density, Key
+from .kmeans import kmeans, rows
+from .moments import assigned, default_chunk, sum_over_chunks
+from .restarts import FittedMixture, best_of, direction, fitted, reseeded, until_still
+
+
+def bernoulli_mixture(dim: int, num_components: int) -> Density:
+    """log p(x) = log Σ_k π_k Π_i Bernoulli(x_i; p_ki), in nats, for bits x [..., d], integers.
+
+    Parameters {"logits": [K], "bits": [K, d]}: π = softmax(logits) and p_ki = σ(bits_ki). Any
+    numbers are a mixture. Bits start as draws of N(0, 1), so that gradients part the components; EM
+    is `bernoulli_mixture_em`. The distribution has `responsibilities(x)` p(k | x) [..., K], and
+    exact `mean`, `variance` and `covariance`. Cost: K d a row, one product of matrices.
+    """
+    dim = checks.positive_int(dim, "dim")
+    num_components = checks.positive_int(num_components, "num_components")
+
+    def init(key):
+        checks.key(key)
+        bits = jax.random.normal(key, (num_components, dim))
+        return {"logits": jnp.zeros(num_components), "bits": bits}
+
+    def dist(params, cond=None, *, key=None):
+        checks.condition(cond, None)
+        checks.parameters(params, init)
+        return BernoulliMixture(params["logits"], params["bits"])
+
+    return Density(init, dist)
+
+
+@exact
+class BernoulliMixture(Drawn, distrax.Distribution):
+    """Σ_k π_k Π_i Bernoulli(x_i; σ(b_ki)) as a distribution."""
+
+    def __init__(self, logits: Array, bits: Array):
+        """logits [K], bits b [K, d]."""
+        super().__init__()
+        self._logits, self._bits = jnp.asarray(logits), jnp.asarray(bits)
+
+    @property
+    def event_shape(self):
+        return self._bits.shape[1:]
+
+    @property
+    def batch_shape(self):
+        return ()
+
+    def log_prob(self, value):
+        """log p(x), [..., d] -> [...]; -inf for what is not 0 or 1."""
+        log_p = jax.nn.logsumexp(self._log_joint(value), axis=-1)
+        are_bits = ((value == 0) | (value == 1)).all(-1)
+        return jnp.where(are_bits, log_p, -jnp.inf)
+
+    def responsibilities(self, value: Array) -> Array:
+        """p(k | x), [..., d] -> [..., K]."""
+        return jax.nn.softmax(self._log_joint(value))
+
+    def mean(self):
+        """E[x_i] = Σ_k π_k p_ki, [d]."""
+        return jax.nn.softmax(self._logits) @ jax.nn.sigmoid(self._bits)
+
+    def variance(self):
+        """Var[x_i], [d]: that of a bit."""
+        return self.mean() * (1 - self.mean())
+
+    def covariance(self) -> Array:
+        """Cov[x] = Σ_k π_k (p_k - p)(p_k - p)ᵀ beside its diagonal, which is `variance`, [d, d]."""
+        weights, apart = jax.nn.softmax(self._logits), jax.nn.sigmoid(self._bits) - self.mean()
+        between = jnp.einsum("k,ki,kj->ij", weights, apart, apart)
+        return jnp.where(jnp.eye(len(between), dtype=bool), jnp.diag(self.variance()), between)
+
+    def _log_joint(self, value):
+        checks.levels_of(value, self.event_shape, 2)
+        return log_joint(self._logits, self._bits, value)
+
+    def _sample_n(self, key, n):
+        choice_key, bit_key = jax.random.split(key)
+        k = Levels(self._logits)._sample_n(choice_key, n)
+        probs = jax.nn.sigmoid(self._bits.astype(wide(self._bits)))[k]
+        bits = jax.random.uniform(bit_key, probs.shape, probs.dtype) < probs
+        none = (k < 0)[:, None] | jnp.isnan(probs)
+        return jnp.where(none, -1, bits.astype(jnp.int32))
+
+    def _sample_n_and_log_prob(self, key, n):
+        x = self._sample_n(key, n)
+        return x, self.log_prob(x)
+
+
+def log_joint(logits: Array, bits: Array, x: Array) -> Array:
+    """log π_k p(x | k) = log π_k + Σ_i x_i b_ki - log(1 + e^b_ki), [..., d] -> [..., K]."""
+    constant = jax.nn.log_softmax(logits) - jax.nn.softplus(bits).sum(-1)
+    return jnp.asarray(x, bits.dtype) @ bits.T + constant
+
+
+# ------------------------------------------------------------------------------------------- EM
+def bernoulli_mixture_em(
+    start: Array,
+    num_components: int,
+    *,
+    smoothing: float = 0.0,
+    floor: float = 1e-6,
+    min_rows: float = 0.5,
+    start_steps: int = 10,
+    chunk: int | None = None,
+    axis_name: str | None = None,
+) -> Algorithm:
+    """θ ← argmax_θ' E_{p_θ(k | x)} log p_θ'(x, k): EM for the parameters of `bernoulli_mixture`.
+
+    step(params, key, x) takes all rows x [n, d] of bits; key is not used. Its metrics, in nats a
+    row, are those of θ before the step: "log_likelihood"; "log_posterior", which adds the log prior
+    / N and never falls but where a component is reseeded (with smoothing=0 the two are one); and
+    "reseeded", how many components died.
+
+    smoothing: λ rows of the mean of the data, p̄, are added to each component: the mode under the
+        prior p_ki ~ Beta(1 + λ p̄_i, 1 + λ (1 - p̄_i)), p_ki = (Σ_n r_nk x_ni + λ p̄_i) / (n_k + λ).
+        p̄ is that of the step's rows. Without it a few rows are learned by heart.
+    floor: p_ki stays in [floor, 1 - floor], so that no bit is impossible
+    start, start_steps, min_rows, chunk, axis_name: as in `gaussian_mixture_em`
+
+    Cost a step: 4nKd operations, two products of matrices; memory of a chunk.
+    McLachlan and Peel (2000), "Finite mixture models"; Bishop (2006), section 9.3.3.
+    """
+    dim = rows(start, num_components, bits=True).shape[1]
+    _check(smoothing, floor, min_rows, start_steps, chunk)
+
+    def e_step(params, x):
+        checks.event_shape(x, (dim,))
+        found, log_total = counts(x, params, num_components, chunk)
+        num = jnp.asarray(len(x), log_total.dtype)
+        if axis_name is not None:
+            num = jax.lax.psum(num, axis_name)
+        told = {"log_likelihood": log_total}
+        if smoothing > 0:
+            mean = found["bits"].sum(0)
+            if axis_name is not None:
+                mean = jax.lax.pmean(mean, axis_name)
+            log_prior = mean @ jax.nn.log_sigmoid(params["bits"]).T
+            log_prior = log_prior + (1 - mean) @ jax.nn.log_sigmoid(-params["bits"]).T
+            told["log_posterior"] = log_total + smoothing * log_prior.sum() / num
+        else:
+            told["log_posterior"] = log_total
+        dead = (found["weight"] * num < min_rows).sum()
+        return found | {"num": num}, told | {"reseeded": dead.astype(log_total.dtype)}
+
+    def m_step(params, found):
+        return _maximised(found, smoothing, floor, min_rows)
+
+    def init(key):
+        x = jnp.asarray(start)
+        x = x.astype(jnp.result_type(float)) if not _floating(x) else x
+        centres = kmeans(key, x, num_components, num_steps=start_steps)
+        # ‖x - m‖² = const - 2 m·x + ‖m‖² of the nearest centre, as a joint that is linear in x
+        nearest = {"bits": centres, "constant": -0.5 * (centres**2).sum(-1)}
+        found, _ = counts(x, nearest, num_components, chunk, hard=True)
+        num = jnp.asarray(len(x), x.dtype)
+        return _maximised(found | {"num": num}, max(smoothing, 1.0), floor, min_rows)
+
+    return expectation_maximization(init, e_step, m_step, axis_name=axis_name)
+
+
+def counts(x, params, num_components, chunk, hard=False):
+    """({"weight": mean r_nk [K], "bits": mean r_nk x_n [K, d]}, mean log Σ_k), in chunks."""
+    dtype = params["bits"].dtype
+    chunk = default_chunk(x.shape[1], num_components, dtype, True) if chunk is None else chunk
+
+    def of_rows(part):
+        part = part.astype(dtype)
+        if hard:
+            joint = part @ params["bits"].T + params["constant"]
+        else:
+            joint = log_joint(params["logits"], params["bits"], part)
+        r, log_total = assigned(joint, hard)
+        return log_total.sum(), r.sum(0), r.T @ part
+
+    total = sum_over_chunks(of_rows, jnp.asarray(x), chunk)
+    log_total, weight, bits = jax.tree.map(lambda a: a / len(x), total)
+    return {"weight": weight, "bits": bits}, log_total
+
+
+def _floating(x):
+    return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def _maximised(found, smoothing, floor, min_rows):
+    """The M-step: parameters from counts."""
+    num, weight = found["num"], found["weight"]
+    mean = found["bits"].sum(0)
+    rows_of_each = jnp.maximum(weight * num + smoothing, jnp.finfo(weight.dtype).tiny)
+    probs = (found["bits"] * num + smoothing * mean) / rows_of_each[:, None]
+    new = reseeded(weight, weight * num < min_rows)
+    probs = jnp.clip(probs[new.source], floor, 1 - floor)
+    signs = direction(probs.shape[1], probs.dtype) * math.sqrt(probs.shape[1])
+    aside = new.side[:, None] * signs * 0.5 * probs * (1 - probs)  # stays inside of (0, 1)
+    probs = jnp.clip(probs + aside, floor, 1 - floor)
+    tiny = jnp.finfo(weight.dtype).tiny
+    logits = jax.nn.log_softmax(jnp.log(jnp.maximum(new.weights, tiny)))
+    return {"logits": logits, "bits": jnp.log(probs) - jnp.log1p(-probs)}
+
+
+def _check(smoothing, floor, min_rows, start_steps, chunk):
+    checks.not_negative(smoothing, "smoothing")
+    floor = checks.positive(floor, "floor")
+    if floor >= 0.5:
+        raise checks.InputError(f"floor must be below 0.5; got {floor}.")
+    checks.not_negative(min_rows, "min_rows")
+    checks.positive_int(start_steps, "start_steps", least=0)
+    if chunk is not None:
+        checks.positive_int(chunk, "chunk")
+
+
+# --------------------------------------------------------------------------------- in one call
+def fit_bernoulli_mixture(
+    x: Array,
+    key: Key,
+    *,
+    num_components: int,
+    num_restarts: int = 1,
+    smoothing: float = 0.0,
+    floor: float = 1e-6,
+    num_steps: int = 200,
+    tolerance: float = 1e-3,
+    start_steps: int = 10,
+    min_rows: float = 0.5,
+    chunk: int | None = None,
+) -> FittedMixture:
+    """argmax_θ Σ_n log p_θ(x_n) of bits x [n, d] by `bernoulli_mixture_em`, restarted; in nats.
+
+        fitted = inference.fit_bernoulli_mixture(x, jax.random.key(0), num_components=50)
+        fitted.model.dist(fitted.params).log_prob(x)
+
+    Restarts begin from other k-means, run side by side under `vmap`, and the one that ends highest
+    is kept. A run ends where a step gains less than `tolerance` nats a row, or after num_steps.
+    """
+    x = rows(x, num_components, bits=True)
+    checks.key(key)
+    num_restarts = checks.positive_int(num_restarts, "num_restarts")
+    num_steps = checks.positive_int(num_steps, "num_steps")
+    checks.not_negative(tolerance, "tolerance")
+    _check(smoothing, floor, min_rows, start_steps, chunk)
+    options = dict(smoothing=smoothing, floor=floor, start_steps=start_steps, min_rows=min_rows)
+    best, ends = _run(
+        x,
+        key,
+        num_components=num_components,
+        num_restarts=num_restarts,
+        num_steps=num_steps,
+        tolerance=tolerance,
+        options=(*options.items(), ("chunk", chunk)),
+    )
+    return fitted(bernoulli_mixture(x.shape[1], num_components), best.state, best, ends)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("num_components", "num_restarts", "num_steps", "tolerance", "options")
+)
+def _run(x, key, *, num_components, num_restarts, num_steps, tolerance, options):
+    algorithm = bernoulli_mixture_em(x, num_components, **dict(options))
+
+    def once(key):
+        return until_still(
+            algorithm, key, x, monitor="log_posterior", num_steps=num_steps, tolerance=tolerance
+        )
+
+    return best_of(once, key, num_restarts)

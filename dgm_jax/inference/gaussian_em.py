@@ -1,0 +1,268 @@
+"""EM of a mixture of Gaussians: maximum likelihood, or the mode under the conjugate prior."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..learning import expectation_maximization
+from ..protocol import Algorithm, Array, Key
+from .conjugate import Conjugate, log_density, posterior
+from .gaussian_mixture import (
+    COVARIANCES,
+    eye,
+    gaussian_mixture,
+    log_normalisers,
+    packed,
+    scales,
+    whitening,
+)
+from .kmeans import kmeans, rows
+from .moments import FORMS, Moments, moments
+from .restarts import FittedMixture, best_of, direction, fitted, reseeded, until_still
+
+
+def gaussian_mixture_em(
+    start: Array,
+    num_components: int,
+    *,
+    covariance: str = "full",
+    floor: float = 1e-6,
+    prior: Conjugate | None = None,
+    min_rows: float = 0.5,
+    start_steps: int = 10,
+    form: str | None = None,
+    chunk: int | None = None,
+    axis_name: str | None = None,
+) -> Algorithm:
+    """θ ← argmax_θ' E_{p_θ(k | x)} log p_θ'(x, k): EM for the parameters of `gaussian_mixture`.
+
+    step(params, key, x) takes all rows x [n, d] of the data; key is not used. Its metrics, in nats
+    a row, are those of θ before the step:
+
+    - "log_likelihood", which the E-step's bound equals. With floor=0 it never falls, but where a
+      component is reseeded.
+    - "log_posterior", with a prior: (log p(X | θ) + log p(θ)) / N up to a constant, which is what
+      never falls then.
+    - "reseeded": how many components died.
+
+    start: rows [m, d] from which init(key) takes `kmeans`, of start_steps steps, and then one
+        M-step with each row in the component of its nearest centre. In `learning.train` they are
+        constants of a compiled program: a few thousand do.
+    floor: added to the variances, as reg_covar in scikit-learn, so that no Σ is singular
+    prior: `normal_inverse_wishart`, for full covariances. θ is then the mode of p(θ | X), where
+        Σ_k = (Ψ + ...) / (ν + n_k + d + 2); a flat prior is no prior. Nothing dies under a prior.
+    min_rows: a component of less than this many rows, Σ_n r_nk, is dead, and becomes a half of the
+        heaviest one (`restarts.reseeded`); the likelihood may fall in such a step.
+    form, chunk: those of `moments.moments`. axis_name: that of `expectation_maximization`.
+
+    Dempster, Laird and Rubin (1977). Cost a step: 2nKd² operations in float64, 4nKd² in float32, of
+    diagonals 4nKd; memory of a chunk.
+    """
+    dim = rows(start, num_components).shape[1]
+    _check(dim, covariance, floor, prior, min_rows, start_steps, form, chunk)
+
+    def e_step(params, x):
+        checks.events(x, dim)
+        x = jnp.asarray(x, params["means"].dtype)
+        scale = scales(params, covariance)
+        found, log_likelihood = moments(
+            x,
+            log_normalisers(params["logits"], scale),
+            params["means"],
+            whitening(scale),
+            centre=jax.nn.softmax(params["logits"]) @ params["means"],
+            form=form,
+            chunk=chunk,
+        )
+        if axis_name is not None:
+            found = found._replace(num_rows=jax.lax.psum(found.num_rows, axis_name))
+        told = {"log_likelihood": log_likelihood}
+        if prior is not None:
+            log_weights = jax.nn.log_softmax(params["logits"])
+            of_theta = log_density(prior, log_weights, params["means"], scale)
+            told["log_posterior"] = log_likelihood + of_theta / found.num_rows
+        return found, told | {"reseeded": _dead(found, prior, min_rows).sum().astype(x.dtype)}
+
+    def m_step(params, found):
+        return _maximised(params["means"], found, covariance, floor, prior, min_rows)
+
+    def init(key):
+        x = jnp.asarray(start)
+        found = moments_of_nearest(
+            key, x, num_components, covariance in ("full", "tied"), start_steps, form, chunk
+        )
+        return _maximised(*found, covariance, floor, prior, min_rows)
+
+    return expectation_maximization(init, e_step, m_step, axis_name=axis_name)
+
+
+def moments_of_nearest(key, x, num_components, matrices, num_steps, form, chunk):
+    """Centres of `kmeans` and the moments about them, each row in the component of its nearest."""
+    centres = kmeans(key, x, num_components, num_steps=num_steps)
+    unit = jnp.tile(eye(x), (num_components, 1, 1)) if matrices else jnp.ones_like(centres)
+    even = jnp.zeros(num_components, x.dtype)
+    return centres, moments(x, even, centres, unit, hard=True, form=form, chunk=chunk)[0]
+
+
+def _check(dim, covariance, floor, prior, min_rows, start_steps, form, chunk):
+    checks.choice(covariance, COVARIANCES, "covariance")
+    checks.not_negative(floor, "floor")
+    checks.not_negative(min_rows, "min_rows")
+    checks.positive_int(start_steps, "start_steps", least=0)
+    if form is not None:
+        checks.choice(form, FORMS, "form")
+    if chunk is not None:
+        checks.positive_int(chunk, "chunk")
+    if prior is None:
+        return
+    checks.noun(prior, Conjugate, "prior")
+    if covariance != "full":
+        raise checks.InputError(
+            f"prior is for covariance='full'; got covariance={covariance!r}. Leave it out there."
+        )
+    if np.shape(prior.mean) != (dim,):
+        raise checks.InputError(
+            f"prior must be one of {dim} numbers; its mean has shape {np.shape(prior.mean)}."
+        )
+    if not isinstance(prior.concentration, jax.core.Tracer) and prior.concentration < 1:
+        raise checks.InputError(
+            f"prior must have concentration of at least 1; got {prior.concentration:g}: the mode "
+            "would have weights of 0. The variational mixture takes it."
+        )
+
+
+def _dead(found, prior, min_rows):
+    rows_of_each = found.weight * found.num_rows
+    return (rows_of_each < min_rows) & (prior is None)
+
+
+def about_own_means(means: Array, found: Moments) -> tuple[Array, Array]:
+    """Means [K, d] and covariances [K, d, d] (or variances [K, d]) of the rows of each."""
+    per = jnp.where(found.weight > 0, found.weight, 1)
+    shift = found.first / per[:, None]
+    second = found.second / per.reshape(-1, *[1] * (found.second.ndim - 1))
+    if second.ndim == 2:
+        return means + shift, jnp.maximum(second - shift**2, 0)
+    return means + shift, second - shift[:, :, None] * shift[:, None]
+
+
+def _maximised(means, found, covariance, floor, prior, min_rows):
+    """The M-step: parameters from moments about the means before it."""
+    means, covariances = about_own_means(means, found)
+    weights = found.weight
+    if prior is not None:
+        weights, means, covariances = _mode(prior, weights * found.num_rows, means, covariances)
+    if covariance == "tied":
+        covariances = jnp.tensordot(found.weight, covariances, 1)
+    elif covariance == "spherical":
+        covariances = covariances.mean(-1)
+    new = reseeded(weights, _dead(found, prior, min_rows))
+    covariances = covariances if covariance == "tied" else covariances[new.source]
+    matrices = covariance in ("full", "tied")
+    factor = factors(covariances, floor) if matrices else jnp.sqrt(covariances + floor)
+    aside = direction(means.shape[1], means.dtype)
+    spread = factor @ aside if matrices else jnp.broadcast_to(factor.T, means.T.shape).T * aside
+    means = means[new.source] + new.side[:, None] * spread
+    return packed(new.weights, means, factor, matrices)
+
+
+def _mode(prior, num, means, covariances):
+    """(π, m, Σ) where their posterior density is highest, given the rows of each component."""
+    of_each = posterior(prior, num, means, covariances)
+    weights = of_each.concentration - 1
+    covariances = of_each.scale / (of_each.degrees + means.shape[1] + 2)[:, None, None]
+    return weights / weights.sum(), of_each.mean, covariances
+
+
+def factors(covariances: Array, floor: float) -> Array:
+    """Cholesky factors of Σ + floor I; what rounding may have made indefinite is lifted too."""
+    dim = covariances.shape[-1]
+    rounding = dim * jnp.finfo(covariances.dtype).eps
+    lift = floor + rounding * jnp.trace(covariances, axis1=-2, axis2=-1)[..., None, None] / dim
+    return jnp.linalg.cholesky(covariances + lift * eye(covariances))
+
+
+# --------------------------------------------------------------------------------- in one call
+def fit_gaussian_mixture(
+    x: Array,
+    key: Key,
+    *,
+    num_components: int,
+    num_restarts: int = 1,
+    covariance: str = "full",
+    floor: float = 1e-6,
+    prior: Conjugate | None = None,
+    num_steps: int = 200,
+    tolerance: float = 1e-3,
+    start_steps: int = 10,
+    min_rows: float = 0.5,
+    form: str | None = None,
+    chunk: int | None = None,
+) -> FittedMixture:
+    """argmax_θ Σ_n log p_θ(x_n) of rows x [n, d] by `gaussian_mixture_em`, restarted; in nats.
+
+        fitted = inference.fit_gaussian_mixture(x, jax.random.key(0), num_components=10)
+        fitted.model.dist(fitted.params).log_prob(x)
+
+    Restarts begin from other k-means, run side by side under `vmap`, and the one that ends with the
+    highest likelihood is kept (with a prior: the highest posterior density). A run ends where a
+    step gains less than `tolerance` nats a row, or after num_steps. The dtype is that of x.
+    """
+    x = rows(x, num_components)
+    checks.key(key)
+    num_restarts = checks.positive_int(num_restarts, "num_restarts")
+    num_steps = checks.positive_int(num_steps, "num_steps")
+    checks.not_negative(tolerance, "tolerance")
+    _check(x.shape[1], covariance, floor, prior, min_rows, start_steps, form, chunk)
+    _check_singular(x, num_components, covariance, floor, prior)
+    options = dict(covariance=covariance, floor=floor, min_rows=min_rows, form=form, chunk=chunk)
+    best, ends = _run(
+        x,
+        key,
+        prior,
+        num_components=num_components,
+        num_restarts=num_restarts,
+        num_steps=num_steps,
+        tolerance=tolerance,
+        options=tuple(options.items()) + (("start_steps", start_steps),),
+    )
+    model = gaussian_mixture(x.shape[1], num_components, covariance=covariance)
+    return fitted(model, best.state, best, ends)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("num_components", "num_restarts", "num_steps", "tolerance", "options")
+)
+def _run(x, key, prior, *, num_components, num_restarts, num_steps, tolerance, options):
+    algorithm = gaussian_mixture_em(x, num_components, prior=prior, **dict(options))
+    monitor = "log_likelihood" if prior is None else "log_posterior"
+    once = functools.partial(
+        until_still,
+        algorithm,
+        x=x,
+        monitor=monitor,
+        num_steps=num_steps,
+        tolerance=tolerance,
+    )
+    return best_of(lambda key: once(key), key, num_restarts)
+
+
+def _check_singular(x, num_components, covariance, floor, prior):
+    """Without a floor, a column that does not vary, or few rows, end in a singular covariance."""
+    if floor > 0 or prior is not None or not checks.readable(x):
+        return
+    still = np.flatnonzero(np.ptp(np.asarray(x), axis=0) == 0)
+    if still.size:
+        raise checks.InputError(
+            f"floor=0 makes singular covariances: column {still[0]} of x does not vary. Give a "
+            "floor, or drop the column."
+        )
+    least = {"full": num_components * (x.shape[1] + 1), "tied": x.shape[1] + num_components}
+    if len(x) < least.get(covariance, 2 * num_components):
+        raise checks.InputError(
+            f"floor=0 makes singular covariances: x has {len(x)} rows for {num_components} "
+            f"components of {x.shape[1]} numbers. Give a floor, or take fewer components."
+        )

@@ -1,0 +1,196 @@
+"""The Bayesian mixture of Gaussians by coordinate ascent on the ELBO, with all of its constants."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..learning import expectation_maximization
+from ..protocol import Algorithm, Array, Key, Params
+from .conjugate import (
+    Conjugate,
+    expected_log_det,
+    expected_log_weights,
+    kl_dirichlet,
+    kl_normal_wishart,
+    normal_inverse_wishart,
+    posterior,
+)
+from .gaussian_em import about_own_means, factors, moments_of_nearest
+from .gaussian_mixture import gaussian_mixture, gaussian_parameters, whitening
+from .kmeans import rows
+from .moments import FORMS, moments
+from .restarts import FittedMixture, best_of, fitted, until_still
+
+
+def variational_mixture(
+    start: Array,
+    num_components: int,
+    *,
+    prior: Conjugate,
+    start_steps: int = 10,
+    form: str | None = None,
+    chunk: int | None = None,
+    axis_name: str | None = None,
+) -> Algorithm:
+    """max over q(z) q(π, m, Λ) of the ELBO = E_q log p(X, z, π, m, Λ) - E_q log q, by turns.
+
+    The state is q(π, m, Λ), a `Conjugate` of K components: concentration [K], mean [K, d],
+    mean_precision [K], degrees [K], scale [K, d, d]. step(q, key, x) takes all rows x [n, d]: it
+    sets q(z_n = k) = r_nk ∝ exp E_q log p(x_n, z_n = k), and then q(π, m, Λ) to the posterior under
+    these. Its metric "elbo" is (ELBO / N) of q before the step with its best q(z), in nats a row:
+
+        N elbo = Σ_n log Σ_k exp E_q log p(x_n, z_n = k) - KL(q(π, m, Λ) ‖ p(π, m, Λ))
+
+    No constant is left out: it is a lower bound of log p(X) and never falls; with K = 1 it is
+    log p(X) after one step, and it compares numbers of components (but for the K! orders of a
+    mixture). `scikit-learn` leaves constants out.
+
+    prior: `normal_inverse_wishart` with ν > d - 1, κ > 0 and a positive definite Ψ
+    start, start_steps: as in `gaussian_mixture_em`; form, chunk, axis_name too
+    Bishop (2006), section 10.2. Cost: that of `gaussian_mixture_em`.
+    """
+    dim = rows(start, num_components).shape[1]
+    _check(dim, prior, start_steps, form, chunk)
+    first = Conjugate(*(jnp.asarray(a, start.dtype) for a in prior))
+    prior_factor = jnp.linalg.cholesky(first.scale)
+
+    def e_step(q, x):
+        checks.events(x, dim)
+        x = jnp.asarray(x, q.mean.dtype)
+        factor = factors(q.scale, 0.0)
+        log_weights = expected_log_weights(q.concentration)
+        log_weights = log_weights + 0.5 * expected_log_det(q.degrees, factor)
+        log_weights = log_weights - 0.5 * dim * (math.log(2 * math.pi) + 1 / q.mean_precision)
+        found, log_total = moments(
+            x,
+            log_weights,
+            q.mean,
+            whitening(factor) * jnp.sqrt(q.degrees)[:, None, None],
+            centre=q.concentration @ q.mean / q.concentration.sum(),
+            form=form,
+            chunk=chunk,
+        )
+        if axis_name is not None:
+            found = found._replace(num_rows=jax.lax.psum(found.num_rows, axis_name))
+        of_weights = jnp.broadcast_to(first.concentration, (num_components,))
+        kl = kl_dirichlet(q.concentration, of_weights)
+        kl = kl + kl_normal_wishart(q, first, factor, prior_factor).sum()
+        return found, {"elbo": log_total - kl / found.num_rows}
+
+    def of_moments(means, found):
+        num = found.weight * found.num_rows
+        return posterior(first, num, *about_own_means(means, found))
+
+    def init(key):
+        x = jnp.asarray(start)
+        nearest = moments_of_nearest(key, x, num_components, True, start_steps, form, chunk)
+        return of_moments(*nearest)
+
+    return expectation_maximization(
+        init, e_step, lambda q, found: of_moments(q.mean, found), axis_name=axis_name
+    )
+
+
+def _check(dim, prior, start_steps, form, chunk):
+    checks.noun(prior, Conjugate, "prior")
+    if np.shape(prior.mean) != (dim,):
+        raise checks.InputError(
+            f"prior must be one of {dim} numbers; its mean has shape {np.shape(prior.mean)}."
+        )
+    if not isinstance(prior.degrees, jax.core.Tracer):
+        if prior.degrees <= dim - 1:
+            raise checks.InputError(
+                f"prior must have degrees above d - 1 = {dim - 1}; got {prior.degrees:g}, which is "
+                "no distribution."
+            )
+        checks.positive(prior.mean_precision, "mean_precision of prior")
+    if checks.readable(prior.scale) and np.linalg.eigvalsh(prior.scale).min() <= 0:
+        raise checks.InputError("prior must have a positive definite scale; got a singular one.")
+    checks.positive_int(start_steps, "start_steps", least=0)
+    if form is not None:
+        checks.choice(form, FORMS, "form")
+    if chunk is not None:
+        checks.positive_int(chunk, "chunk")
+
+
+def prior_of(x: Array, num_components: int) -> Conjugate:
+    """A weak prior in the units of rows x [n, d]: α = 1/K, m_0 their mean, κ = 1, ν = d, Ψ = Cov x.
+
+    What scikit-learn takes by default. A column that does not vary gets a little of the others.
+    """
+    x = rows(x, num_components)
+    dim = x.shape[1]
+    apart = x - x.mean(0)
+    scale = apart.T @ apart / max(len(x) - 1, 1)
+    scale = scale + 1e-6 * jnp.trace(scale) / dim * jnp.eye(dim, dtype=x.dtype)
+    return normal_inverse_wishart(x.mean(0), scale, concentration=1 / num_components)
+
+
+def expected_parameters(q: Conjugate) -> Params:
+    """The parameters of `gaussian_mixture` with E π, E m and (E Λ)⁻¹ under q."""
+    weights = q.concentration / q.concentration.sum()
+    return gaussian_parameters(weights, q.mean, q.scale / q.degrees[:, None, None])
+
+
+# --------------------------------------------------------------------------------- in one call
+def fit_variational_mixture(
+    x: Array,
+    key: Key,
+    *,
+    num_components: int,
+    num_restarts: int = 1,
+    prior: Conjugate | None = None,
+    num_steps: int = 200,
+    tolerance: float = 1e-3,
+    start_steps: int = 10,
+    form: str | None = None,
+    chunk: int | None = None,
+) -> FittedMixture:
+    """max ELBO of rows x [n, d] by `variational_mixture`, restarted: the highest is kept.
+
+        fitted = inference.fit_variational_mixture(x, jax.random.key(0), num_components=10)
+        fitted.history[-1] * len(x)                        # a lower bound of log p(X), in nats
+        fitted.model.dist(fitted.params).log_prob(x)       # the mixture of the expected parameters
+
+    `fitted.posterior` is q(π, m, Λ). prior: `prior_of(x, num_components)` by default. Components
+    that the data do not need keep their prior, with weights near 0. A run ends where a step gains
+    less than `tolerance` nats a row, or after num_steps. The dtype is that of x.
+    """
+    x = rows(x, num_components)
+    checks.key(key)
+    num_restarts = checks.positive_int(num_restarts, "num_restarts")
+    num_steps = checks.positive_int(num_steps, "num_steps")
+    checks.not_negative(tolerance, "tolerance")
+    prior = prior_of(x, num_components) if prior is None else prior
+    _check(x.shape[1], prior, start_steps, form, chunk)
+    best, ends = _run(
+        x,
+        key,
+        prior,
+        num_components=num_components,
+        num_restarts=num_restarts,
+        num_steps=num_steps,
+        tolerance=tolerance,
+        options=(("start_steps", start_steps), ("form", form), ("chunk", chunk)),
+    )
+    model = gaussian_mixture(x.shape[1], num_components)
+    record = fitted(model, expected_parameters(best.state), best, ends)
+    return record._replace(posterior=best.state)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("num_components", "num_restarts", "num_steps", "tolerance", "options")
+)
+def _run(x, key, prior, *, num_components, num_restarts, num_steps, tolerance, options):
+    algorithm = variational_mixture(x, num_components, prior=prior, **dict(options))
+
+    def once(key):
+        return until_still(
+            algorithm, key, x, monitor="elbo", num_steps=num_steps, tolerance=tolerance
+        )
+
+    return best_of(once, key, num_restarts)
