@@ -7,6 +7,7 @@ from .collapse import linear_probe as linear_probe
 from .collapse import linear_vae as linear_vae
 from .hierarchy import hierarchy as hierarchy
 from .hierarchy import stochastic_layers as stochastic_layers
+from .image_ladder import image_ladder as image_ladder
 from .ladder import ladder as ladder
 from .pixelvae import pixelvae as pixelvae
 from .posteriors import diagonal as diagonal

@@ -46,11 +46,7 @@ def ladder(
     shape = checks.one_or_more(shape, "shape")
     checks.noun(likelihood, Conditional, "likelihood")
     num_latents = checks.widths(num_latents, "num_latents", fewest=1)
-    hidden = checks.widths(hidden, fewest=1)
-    if len(hidden) != len(num_latents):
-        raise checks.InputError(
-            f"hidden must have a width for each of num_latents={num_latents}; got {hidden}."
-        )
+    hidden = of_each(hidden, len(num_latents), "hidden", "num_latents")
     num_blocks = checks.positive_int(num_blocks, "num_blocks", least=0)
     checks.choice(posterior, POSTERIORS, "posterior")
     options = {"activation": activation, "dropout": dropout}
@@ -86,3 +82,13 @@ def _layer(num_latents, width, num_layers, weighs, options):
         event_ndims=1,
         weighs=weighs,
     )
+
+
+def of_each(value: Sequence[int], num: int, name: str, of: str) -> tuple[int, ...]:
+    """A positive integer for each of so many."""
+    value = checks.widths(value, name)
+    if len(value) != num:
+        raise checks.InputError(
+            f"{name} must have a number for each of {of}, {num} of them; got {value}."
+        )
+    return value

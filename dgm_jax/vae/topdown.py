@@ -18,7 +18,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 
-from ..protocol import Array, Key, Net, Params, Shape, split
+from ..protocol import Array, Key, Net, Params, Shape, again, split
 from .seen import normal_of
 
 
@@ -154,17 +154,23 @@ def _run(body, carry, xs, num, direct):
     stacked, *lists = xs
     found = []
     for i in range(direct):
-        carry, made = body(
-            carry, (jax.tree.map(lambda a: a[i], stacked), *(one[i] for one in lists))
-        )
+        of_turn = jax.tree.map(lambda a: a[i], stacked), *(one[i] for one in lists)
+        carry, made = body(carry, of_turn)
         found.append(made)
     if direct < num:
-        rest = [_stack(one[direct:]) for one in lists]
         late = jax.tree.map(lambda a: a[direct:], stacked) if direct else stacked
-        carry, made = jax.lax.scan(body, carry, (late, *rest))
+        rest = late, *(_stack(one[direct:]) for one in lists)
+        # the gradient of a scan has its keys a second time
+        turn = lambda carry, xs: body(carry, (xs[0], *map(_copied, xs[1:])))
+        carry, made = jax.lax.scan(turn, carry, rest)
         found += [jax.tree.map(lambda a: a[i], made) for i in range(num - direct)]
     return carry, found
 
 
 def _stack(entries):
     return None if entries[0] is None else jnp.stack(entries)
+
+
+def _copied(entry):
+    is_key = entry is not None and jnp.issubdtype(entry.dtype, jax.dtypes.prng_key)
+    return again(entry) if is_key else entry

@@ -73,3 +73,24 @@ def test_a_z_of_other_groups_is_refused():
     for z in ((C,), (C, C, C), C):
         with pytest.raises(checks.InputError, match="z must be a tuple of 2 arrays"):
             joint(C).log_prob(z)
+
+
+def test_a_temperature_multiplies_the_deviation_of_every_group_given_those_before():
+    dist = joint(C[1:2]).tempered(0.5)
+    (z_1, z_2), drawn = jit(lambda key: dist.sample_and_log_prob(seed=key, sample_shape=4000))(
+        jax.random.key(0)
+    )
+    np.testing.assert_allclose(z_2.std(), 0.5, rtol=0.05)
+    np.testing.assert_allclose((z_1 - 2 * z_2).std(0), 0.5 * np.ones((1, 2)), rtol=0.05)
+    np.testing.assert_allclose(z_2.mean(), 3, atol=0.05)
+    away = np.concatenate([z_1 - 2 * z_2, z_2 - 3], -1)[:, 0]
+    wanted = -0.5 * (away**2).sum(-1) / 0.25 - 1.5 * np.log(2 * np.pi * 0.25)
+    np.testing.assert_allclose(drawn[:, 0], wanted, atol=1e-4)
+
+
+def test_a_temperature_is_refused_where_it_has_no_meaning():
+    with pytest.raises(checks.InputError, match="temperature must be a finite number above 0"):
+        joint(C).tempered(0.0)
+    levels = Ancestral(lambda choose, seen: choose(distrax.Categorical(jnp.zeros(3)), seen[0]), 1)
+    with pytest.raises(checks.InputError, match="temperature is for groups that are Gaussians"):
+        levels.tempered(0.5).sample(seed=jax.random.key(0))

@@ -873,6 +873,27 @@ TABLE = {
         num_blocks=whole(0),
         posterior=choice("free", "precision_weighted"),
     ),
+    "vae.image_ladder": of(
+        vae.image_ladder,
+        {
+            "shape": (2, 2, 1),
+            "likelihood": CONDITIONAL,
+            "resolutions": (2,),
+            "num_layers": (1,),
+            "width": 2,
+            "num_latents": 1,
+        },
+        told={"shape": "shape|resolutions"},
+        likelihood=noun(likelihoods.bernoulli),
+        resolutions=Kind(
+            lambda v: EITHER if sizes(fewest=1).canonical(v) is not REFUSED else REFUSED
+        ),
+        num_layers=sizes(fewest=1, most=1),
+        num_blocks=optional(sizes(fewest=1, most=1)),
+        width=whole(),
+        hidden=optional(whole()),
+        num_latents=whole(),
+    ),
     "vae.mixture_prior": of(
         vae.mixture_prior, {"num_latents": 2, "num_components": 3}, num_latents=whole()
     ),

@@ -161,7 +161,7 @@ def test_every_group_starts_as_a_standard_normal():
 
 
 WRONG = {
-    "a width short": ({"hidden": (5, 5)}, r"hidden must have a width for each of num_latents"),
+    "a width short": ({"hidden": (5, 5)}, r"hidden must have a number for each of num_latents, 3"),
     "no such posterior": (
         {"posterior": "precision_weight"},
         "posterior must be one of free, precision_weighted",

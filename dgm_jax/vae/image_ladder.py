@@ -1,0 +1,155 @@
+"""Very deep ladders of images: z_l are maps, from 1×1 on top to the resolution of x."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks, nets
+from ..likelihoods import Conditional, factorised
+from ..protocol import LatentVariable, Net
+from .ladder import of_each
+from .seen import numbers
+from .topdown import Layer, Stage
+from .views import of_stages
+
+
+def image_ladder(
+    shape: tuple[int, int, int],
+    likelihood: Conditional,
+    *,
+    resolutions: Sequence[int] = (32, 16, 8, 4, 1),
+    num_layers: Sequence[int] = (22, 11, 6, 3, 1),
+    num_blocks: Sequence[int] | None = None,
+    width: int = 384,
+    hidden: int | None = None,
+    num_latents: int = 16,
+    activation: Callable = jax.nn.gelu,
+    dropout: float = 0.0,
+    unroll: bool = False,
+) -> LatentVariable:
+    """p(x, z) = ∏_l p(z_l | z_>l) p(x | z), q(z | x) = ∏_l q(z_l | z_>l, x): a very deep VAE.
+
+    shape: (H, H, C); likelihood: of its entries, such as `likelihoods.discretized_logistic(256)`
+    resolutions: of the maps, the lowest first, H or a part of it; each divides the one before
+    num_layers: how many groups of z each has, maps [r, r, num_latents]; z_1 is at resolutions[0]
+    num_blocks: residual blocks of each on the way up; by default half as many as layers
+    width: channels of both ways; hidden: those within a block, a quarter of them by default
+    unroll: whether equal layers are written out. In a scan, the default, they compile once; the
+        parameters are stacked for both
+
+    The defaults are the 43 groups of the paper for CIFAR-10; with num_blocks=(12, 7, 7, 4, 3) and
+    10 logistics it has its 39 million parameters. The way up averages to the next resolution; the
+    way down repeats them and adds a learned start. A block is convolutions 1×1, 3×3, 3×3, 1×1,
+    all of them 1×1 up to 2×2 pixels. The last of a block, and what z goes through, start smaller by
+    √(1/n) for n blocks; the last of a prior starts at 0, so that every p(z_l | z_>l) starts as the
+    standard normal. The rest is that of `ladder`: z is a tuple, `infer` one way up and one down.
+
+    Ladders as deep as this meet single gradients of enormous norm. The paper skips these steps; a
+    threshold must not skip them all for ever, so clip the norm, as `experiments.fitting.adamw`
+    does. Its channels are independent given h, where the paper's mixture joins those of a pixel.
+    Child (2021), "Very deep VAEs generalize autoregressive models", section 4.
+    """
+    shape = checks.image_shape(shape)
+    checks.noun(likelihood, Conditional, "likelihood")
+    resolutions = _resolutions(resolutions, shape)
+    num_layers = of_each(num_layers, len(resolutions), "num_layers", "resolutions")
+    if num_blocks is None:
+        num_blocks = tuple((n + 1) // 2 for n in num_layers)
+    num_blocks = of_each(num_blocks, len(resolutions), "num_blocks", "resolutions")
+    width = checks.positive_int(width, "width")
+    hidden = max(width // 4, 1) if hidden is None else checks.positive_int(hidden, "hidden")
+    num_latents = checks.positive_int(num_latents, "num_latents")
+    unroll = checks.flag(unroll, "unroll")
+    options = {"activation": activation, "dropout": dropout}
+    factors = [a // b for a, b in zip((shape[0], *resolutions), resolutions)]
+    first = nets.bottleneck(shape[2], width, kernels=(3,), first_activated=False)
+    stages = [
+        Stage(
+            shape=(r, r, width),
+            shrink=_then(_averaged(factor), first) if i == 0 else _then(_averaged(factor)),
+            up=_block(width, width, r, hidden, sum(num_blocks) ** -0.5, options),
+            num_up=num_blocks[i],
+            grow=None if i + 1 == len(resolutions) else _then(_repeated(factors[i + 1])),
+            layer=_layer(width, r, hidden, num_latents, sum(num_layers), options),
+            num_layers=num_layers[i],
+            unroll=unroll,
+        )
+        for i, (r, factor) in enumerate(zip(resolutions, factors))
+    ]
+    read = nets.bottleneck(width, shape[2] * likelihood.num_params, first_activated=False)
+    to_image = _repeated(factors[0])
+    decoder = factorised(
+        Net(read.init, lambda params, h, *, key=None: to_image(read.apply(params, h))),
+        likelihood,
+        shape,
+        cond_shape=stages[0].shape,
+    )
+    return of_stages(stages, decoder, numbers(likelihood, shape, flat=False), shape)
+
+
+def _block(inputs, outputs, resolution, hidden, last_scale, options):
+    kernel = 3 if resolution > 2 else 1
+    return nets.bottleneck(
+        inputs,
+        outputs,
+        hidden=(hidden,) * 3,
+        kernels=(1, kernel, kernel, 1),
+        last_scale=last_scale,
+        **options,
+    )
+
+
+def _layer(width, resolution, hidden, num_latents, num_layers, options):
+    w, n, scale = width, num_latents, num_layers**-0.5
+    return Layer(
+        prior=_block(w, 2 * n + w, resolution, hidden, 0.0, options),
+        posterior=_block((w, w), 2 * n, resolution, hidden, 1.0, options),
+        project=nets.bottleneck(n, w, first_activated=False, last_scale=scale),
+        block=_block(w, w, resolution, hidden, scale, options),
+        num_latents=n,
+        event_ndims=3,
+        weighs=False,
+    )
+
+
+def _then(function, net=None):
+    """net(function(x)); without a net a function without parameters."""
+    if net is None:
+        return Net(lambda key: {}, lambda params, x, *, key=None: function(x))
+    return Net(net.init, lambda params, x, *, key=None: net.apply(params, function(x), key=key))
+
+
+def _averaged(factor):
+    """[..., f·h, f·w, c] -> [..., h, w, c], means of squares."""
+
+    def average(x):
+        *batch, h, w, c = x.shape
+        squares = x.reshape(*batch, h // factor, factor, w // factor, factor, c)
+        return x if factor == 1 else squares.mean((-4, -2))
+
+    return average
+
+
+def _repeated(factor):
+    """[..., h, w, c] -> [..., f·h, f·w, c], each pixel a square."""
+
+    def repeat(x):
+        *batch, h, w, c = x.shape
+        wide = jnp.broadcast_to(x[..., :, None, :, None, :], (*batch, h, factor, w, factor, c))
+        return wide.reshape(*batch, h * factor, w * factor, c)
+
+    return repeat
+
+
+def _resolutions(resolutions, shape):
+    resolutions = checks.widths(resolutions, "resolutions", fewest=1)
+    if shape[0] != shape[1]:
+        raise checks.InputError(f"shape must be that of square images; got {shape}.")
+    for above, below in zip(resolutions, (shape[0], *resolutions)):
+        if below % above or (above == below and below != shape[0]):
+            raise checks.InputError(
+                f"resolutions must each divide the one before, the first the height {shape[0]} of "
+                f"x; got {resolutions}."
+            )
+    return resolutions
