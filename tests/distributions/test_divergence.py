@@ -16,6 +16,8 @@ from dgm_jax.distributions import (
     DiscretizedLogisticMixture,
     Levels,
     Pushforward,
+    by_entries,
+    divergence_at,
     standard_normal,
     uniform_noise,
 )
@@ -207,3 +209,38 @@ def test_the_estimate_that_is_named_is_that_of_the_closed_form():
 
     got, wanted = estimate(jax.random.key(0))
     np.testing.assert_allclose(got, wanted, rtol=0.05)
+
+
+def test_independent_entries_have_a_divergence_each_and_others_none():
+    """Of a batch of diagonal Gaussians and N(0, I), of bits; not of a full covariance."""
+    mean, scale = points(3, 2, seed=1), jnp.exp(points(3, 2, seed=2))
+    diagonal = distrax.MultivariateNormalDiag(mean, scale)
+    wanted = 0.5 * (scale**2 + mean**2 - 1) - jnp.log(scale)
+    normal = BASE.dist({})
+    np.testing.assert_allclose(by_entries(diagonal, normal), wanted, rtol=1e-5)
+    each = distrax.Independent(distrax.Normal(mean, scale), 1)
+    np.testing.assert_allclose(by_entries(each, normal), wanted, rtol=1e-5)
+    np.testing.assert_allclose(diagonal.kl_divergence(normal), wanted.sum(-1), rtol=1e-5)
+    logits = points(2, 3, 2, seed=3)
+    p, q = (distrax.Bernoulli(logits=a) for a in logits)
+    bits = by_entries(*(distrax.Independent(dist, 1) for dist in (p, q)))
+    np.testing.assert_allclose(bits, p.kl_divergence(q), rtol=1e-5)
+    full = distrax.MultivariateNormalTri(mean, jnp.eye(2) + jnp.zeros((3, 2, 2)))
+    assert by_entries(full, normal) is None and by_entries(diagonal, full) is None
+
+
+def test_the_divergence_at_samples_is_in_closed_form_or_their_log_ratio():
+    """Three rules: by entry, in all, and the samples themselves."""
+    normal, ratio = BASE.dist({}), points(4, 3, seed=5)
+    mean = points(3, 2, seed=1)
+    diagonal = distrax.MultivariateNormalDiag(mean, jnp.ones((3, 2)))
+    full = distrax.MultivariateNormalTri(mean, jnp.broadcast_to(2 * jnp.eye(2), (3, 2, 2)))
+    mixture_of_two = dist_of(decoder(mixture(2)), points(3, 1))
+    by_entry = divergence_at(diagonal, normal, ratio)
+    assert by_entry.shape == (4, 3, 2)
+    np.testing.assert_allclose(by_entry[3], 0.5 * mean**2, rtol=1e-5)
+    in_all = divergence_at(full, normal, ratio)
+    assert in_all.shape == (4, 3)
+    wanted = 0.5 * (8 + (mean**2).sum(-1) - 2) - 2 * np.log(2)
+    np.testing.assert_allclose(in_all[1], wanted, rtol=1e-5)
+    np.testing.assert_array_equal(divergence_at(mixture_of_two, normal, ratio), ratio)

@@ -12,6 +12,11 @@ TRUE_POSTERIOR = (
     "test_the_bound_is_the_log_probability_for_every_draw_from_the_true_posterior"
 )
 
+BOUNDS = "dgm_jax/objectives/bounds.py"
+PATHS = "dgm_jax/objectives/path_gradients.py"
+ESTIMATORS = "dgm_jax/objectives/estimators.py"
+RESAMPLED = "dgm_jax/distributions/resampled.py"
+
 FAULTS = (
     Fault(
         "reverse-kl-sign",
@@ -111,6 +116,99 @@ FAULTS = (
         "return found.log_likelihood + found.log_prior - found.log_posterior",
         "return found.log_likelihood + found.log_prior + found.log_posterior",
         "objectives/test_bounds.py::test_with_the_exact_posterior_every_weight_is_the_likelihood",
+    ),
+    Fault(
+        "mean-of-logs-for-log-of-mean",
+        "T33: the bound of K samples is the mean of their ELBOs",
+        BOUNDS,
+        "return jax.nn.logsumexp(log_w, axis=0) - math.log(len(log_w))",
+        "return log_w.mean(0)",
+        "objectives/test_bounds.py::test_the_value_of_each_loss_is_the_mean_of_its_bound_over_the_batch",
+    ),
+    Fault(
+        "free-bits-of-each-example",
+        "T35: the floor before the mean over the batch",
+        BOUNDS,
+        "each = kl.mean(range(sample_ndims))",
+        "each = jnp.where(kl < free_bits, free_bits, kl).mean(range(sample_ndims))",
+        (
+            "objectives/test_bounds.py::"
+            "test_free_bits_are_of_the_mean_over_the_batch_not_of_each_example"
+        ),
+    ),
+    Fault(
+        "free-bits-of-the-total",
+        "T35, T80: one floor for all entries",
+        BOUNDS,
+        'return each.sum() if per == "group" else each',
+        "return each.sum()",
+        (
+            "objectives/test_bounds.py::"
+            "test_free_bits_of_an_entry_floor_its_mean_and_leave_the_others_alone"
+        ),
+    ),
+    Fault(
+        "beta-within-the-floor",
+        "T80: free bits after rescaling",
+        BOUNDS,
+        "distortion + beta * sum(_floored(parts, free_bits).sum() for parts in kl.values())",
+        "distortion + sum(_floored(beta * parts, free_bits).sum() for parts in kl.values())",
+        (
+            "objectives/test_bounds.py::"
+            "test_beta_weighs_the_floored_divergence_and_a_sampled_one_may_be_negative"
+        ),
+    ),
+    Fault(
+        "divergence-of-deviations-as-variances",
+        "T32: log σ for log σ²",
+        "dgm_jax/distributions/divergence.py",
+        "return (ratio**2 + distance**2 - 1) / 2 - jnp.log(ratio)",
+        "return (ratio**2 + distance**2 - 1 - jnp.log(ratio)) / 2",
+        (
+            "distributions/test_divergence.py::"
+            "test_independent_entries_have_a_divergence_each_and_others_none"
+        ),
+    ),
+    Fault(
+        "doubly-without-the-square",
+        "T33: the weights of DReG are not squared",
+        PATHS,
+        "return of_z * weights.reshape",
+        "return of_z + 0 * weights.reshape",
+        "objectives/test_path_gradients.py::test_in_expectation_it_is_the_gradient_of_the_bound",
+    ),
+    Fault(
+        "doubly-with-the-score",
+        "T33: log q moves with the parameters of q",
+        PATHS,
+        "held, held_x, held_cond = stop_gradient((params, x, cond))",
+        "held, held_x, held_cond = params, x, cond",
+        (
+            "objectives/test_path_gradients.py::"
+            "test_with_the_exact_posterior_its_gradient_is_zero_for_every_sample"
+        ),
+    ),
+    Fault(
+        "a-baseline-that-knows-its-sample",
+        "T71: the mean of all samples is the baseline of each",
+        ESTIMATORS,
+        "others = (f.sum(0) - f) / (num_samples - 1)",
+        "others = f.mean(0)",
+        (
+            "objectives/test_estimators.py::"
+            "test_the_gradient_has_the_mean_and_the_variance_of_the_closed_form"
+        ),
+    ),
+    Fault(
+        "resampling-without-weights",
+        "one of the proposals is chosen evenly",
+        RESAMPLED,
+        "chosen = jax.random.categorical(choice_key, log_w, axis=1)",
+        "chosen = jax.random.categorical(choice_key, 0 * log_w, axis=1)",
+        (
+            "distributions/test_resampled.py::"
+            "test_two_samples_give_the_density_of_the_formula_and_draws_that_follow_it"
+        ),
     ),
     Fault(
         "active-units-by-deviation",

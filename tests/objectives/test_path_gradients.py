@@ -83,3 +83,31 @@ def test_in_expectation_it_is_the_gradient_of_the_bound(make):
         error = np.sqrt((one.var() + other.var()) / half)
         assert error < 0.1 * abs(other.mean()), name
         assert abs(one.mean() - other.mean()) < 4 * error, name
+
+
+def test_the_signal_to_noise_ratio_follows_the_theorem_of_rainforth_et_al():
+    """As √K for the decoder, as 1/√K for the posterior, and as √K for it by `dreg`."""
+    num, counts = 20_000, (8, 64)
+    params = linear.exact()
+    of_q = {"b": params["encoder"]["b"] + 0.5, "log_s": params["encoder"]["log_s"] + 0.2}
+    params["encoder"] |= of_q
+
+    @jit
+    def ratios():
+        def of(objective, k):
+            keys = jax.random.split(jax.random.key(k), num)
+            found = gradients(objective, linear.model(), params, keys, X[2:], num_samples=k)
+            return jax.tree.map(lambda g: jnp.abs(g.mean()) / g.std(), found)
+
+        return [{f.__name__: of(f, k) for f in (iwae, dreg)} for k in counts]
+
+    few, many = jax.device_get(ratios())
+    for name, part, number, wanted in (
+        ("iwae", "decoder", "m", 0.5),
+        ("iwae", "encoder", "b", -0.5),
+        ("dreg", "decoder", "m", 0.5),
+        ("dreg", "encoder", "b", 0.5),
+    ):
+        assert many[name][part][number] > 5 / np.sqrt(num)  # above its own error
+        power = np.log(many[name][part][number] / few[name][part][number]) / np.log(8)
+        assert abs(power - wanted) < 0.12, (name, part)
