@@ -1,0 +1,140 @@
+"""Bounds of log p(x) as losses: a step of DReG and STL beside one of IWAE and of the ELBO.
+
+    python -m benchmarks.bounds
+
+times a step of Adam of one VAE, 784-200-200-50 with tanh on bits, for every bound at the same
+number of samples K, all in turns. DReG multiplies the cotangent of z by a weight on its way from
+the decoder to the encoder, so the decoder is evaluated forward once and backward once, as by IWAE,
+and `arithmetic` is that of the matrix products of the step as traced, relative to IWAE: above 1 by
+the pass of the encoder that scores log q without its parameters, which a compiler finds to be the
+one before. STL of K samples is the ELBO by K samples with the same score left out.
+Expect ratios of 1.0 to 1.25. A minute on two CPU cores.
+"""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from dgm_jax import checks, learning, likelihoods, measure, nets, objectives, plots, runs, vae
+from dgm_jax.measure import flops, timing
+
+Bound = Literal["iwae", "dreg", "elbo", "stl"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.ReportOptions):
+    bounds: tuple[Bound, ...] = ("iwae", "dreg", "elbo", "stl")
+    """the first is what the others are told relative to"""
+    samples: tuple[int, ...] = (1, 5, 50)
+    """K, for each x"""
+    batch: int = 100
+    dim: int = 784
+    """bits of x"""
+    hidden: tuple[int, ...] = (200, 200)
+    latents: int = 50
+    repeats: int = 20
+    """rounds in which all steps take turns"""
+    min_seconds: float = 3.0
+    """of rounds, for each K"""
+
+
+def build(config):
+    net = functools.partial(nets.mlp, hidden=config.hidden, activation=jnp.tanh)
+    encoder, decoder = net(config.dim, 2 * config.latents), net(config.latents, config.dim)
+    bits = likelihoods.bernoulli()
+    return vae.vae(encoder, decoder, bits, config.dim, num_latents=config.latents)
+
+
+def steps(config, num):
+    """{bound: (program of a step, its arithmetic)} at K = num."""
+    import optax
+
+    model = build(config)
+    params_key, x_key, key = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.bernoulli(x_key, 0.2, (config.batch, config.dim)).astype(int)
+    params, made = jax.jit(model.init)(params_key), {}
+    for name in config.bounds:
+        loss = functools.partial(getattr(objectives, name), model, num_samples=num)
+        algorithm = learning.gradient_descent(lambda _: params, loss, optax.adam(1e-3))
+        state = algorithm.init(jax.random.clone(params_key))
+        count = flops.products(algorithm.step, state, key, x)
+        made[name] = timing.program(algorithm.step, state, key, x), count
+    return made
+
+
+def rows_of(config, num):
+    made = steps(config, num)
+    calls = {name: program.run for name, (program, _) in made.items()}
+    timed = timing.compare(calls, repeats=config.repeats, min_seconds=config.min_seconds)
+    first = config.bounds[0]
+    return [
+        {
+            "bound": name,
+            "samples": num,
+            "ms": timed[name].median_ms,
+            "low_ms": timed[name].low_ms,
+            "high_ms": timed[name].high_ms,
+            "time_ratio": timed[name].median_ms / timed[first].median_ms,
+            "flops_ratio": count / made[first][1],
+            "compile_s": program.compile_s,
+        }
+        for name, (program, count) in made.items()
+    ]
+
+
+def main(config: Config) -> dict:
+    checks.widths(config.samples, "samples", fewest=1)
+    if not config.bounds:
+        raise checks.InputError("bounds is empty; name at least one with --bounds.")
+    sizes = {name: getattr(config, name) for name in ("batch", "dim", "latents")}
+    for name, size in sizes.items():
+        checks.positive_int(size, name)
+    machine, rows = measure.machine() | sizes, []
+    for num in config.samples:
+        rows += rows_of(config, num)
+    return {"rows": rows, "machine": machine}
+
+
+def tables(found):
+    first = found["rows"][0]["bound"]
+    return [
+        [
+            {
+                "bound": row["bound"],
+                "K": row["samples"],
+                "step ms": runs.short(row["ms"]),
+                "quartiles": f"{runs.short(row['low_ms'])} - {runs.short(row['high_ms'])}",
+                f"time / {first}": f"{row['time_ratio']:.2f}",
+                f"arithmetic / {first}": f"{row['flops_ratio']:.2f}",
+                "compile s": f"{row['compile_s']:.1f}",
+            }
+            for row in found["rows"]
+        ]
+    ]
+
+
+def draw(config, found):
+    """Milliseconds of a step against K."""
+    lines = {
+        name: tuple(
+            zip(
+                *[(r["samples"], r["ms"]) for r in found["rows"] if r["bound"] == name], strict=True
+            )
+        )
+        for name in config.bounds
+    }
+    return plots.curves(
+        lines,
+        xlabel="samples K",
+        ylabel="ms a step",
+        logx=True,
+        logy=True,
+        title=f"Steps of one VAE, {config.dim} bits and {config.latents} latents",
+    )
+
+
+if __name__ == "__main__":
+    runs.benchmark(Config, main, tables, draw, save=plots.save)
