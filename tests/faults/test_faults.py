@@ -23,6 +23,7 @@ from tests.faults import (
     experiments,
     flows,
     learning,
+    metrics,
     objectives,
     vae,
 )
@@ -37,7 +38,7 @@ from tests.faults.planting import (
     verdict,
 )
 
-AREAS = (causal, bijectors, flows, densities, objectives, data, learning, experiments, vae)
+AREAS = (causal, bijectors, flows, densities, objectives, metrics, data, learning, experiments, vae)
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 
 

@@ -1,0 +1,35 @@
+"""One model and all estimators: what is written, and that a trained run can be asked."""
+
+import pytest
+
+from dgm_jax import runs
+from experiments.inference import likelihood
+
+TINY = {**likelihood.QUICK, "num_samples": (3,)}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_small_model_is_trained_and_asked_and_can_be_asked_again(tmp_path):
+    config = likelihood.Config(workdir=tmp_path / "one", progress=False, **TINY)
+    found = runs.keep(config, likelihood.main, show=likelihood.show)
+    for rows in ("test", "made"):
+        assert found[rows]["importance"].keys() == {"3"}
+        assert "K = 3)" in found[rows]["naive"]["3"]["says"]
+        assert (tmp_path / "one" / f"likelihood-{rows}.png").stat().st_size > 5000
+    assert found["made"]["reverse"]["says"].split("; ")[1].startswith("reverse annealed")
+    model, params, rows = likelihood.given(
+        likelihood.Config(run=tmp_path / "one" / "vae", **likelihood.QUICK)
+    )
+    x = rows["test"][:6]
+    assert x.shape == (6, 64) and model.posterior(params, x).mean().shape == (6, 3)
+
+
+def test_points_far_below_all_others_leave_a_gap():
+    found = likelihood.points({"1": {"nats": -5000.0}, "10": {"nats": -90.0}})
+    assert found[1] == (10, -90.0) and found[0][1] != found[0][1]
+
+
+def test_without_samples_nothing_is_asked():
+    with pytest.raises(ValueError, match="num_samples is empty"):
+        likelihood.main(likelihood.Config(num_samples=()))
