@@ -6,13 +6,14 @@ vae(..., prior=autoregressive.made(n, likelihoods.gaussian(), hidden=(100,)))
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import distrax
 import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..arrays import soft_bound
+from ..arrays import same_rank, soft_bound
 from ..distributions.divergence import exact
 from ..distributions.drawn import Drawn
 from ..protocol import Array, Density, Params, Shape
@@ -54,7 +55,8 @@ class Mixture(Drawn, distrax.Distribution):
     component: θ [..., *] -> the distributions p(z; θ) of batch shape [...]; each: θ_k, a tree of
     arrays with the K components as first axis; batch_shape: what else is in the batch of a
     component, such as conditions. Costs: `log_prob` makes all K components and scores each z by
-    all; a sample makes one, that of its own k. The choice of k has no gradient.
+    all, of diagonal Gaussians by two matrix products; a sample makes one, that of its own k. The
+    choice of k has no gradient.
     """
 
     reparametrised = False
@@ -83,10 +85,14 @@ class Mixture(Drawn, distrax.Distribution):
 
     def log_prob(self, value):
         checks.event_shape(value, self.event_shape, "value")
-        behind = len(self._batch_shape) + len(self.event_shape)
+        behind = self._batch_ndim + len(self.event_shape)
         value = jnp.reshape(value, (1,) * (behind - jnp.ndim(value)) + jnp.shape(value))
-        of_each = self._all.log_prob(jnp.expand_dims(value, value.ndim - behind))
-        return jax.nn.logsumexp(of_each + self._weights(of_each.ndim), axis=-1 - self._batch_ndim)
+        if isinstance(self._all, Normal):
+            of_each = _of_gaussians(self._all, value)
+        else:
+            of_each = self._all.log_prob(jnp.expand_dims(value, value.ndim - behind))
+            of_each = jnp.moveaxis(of_each, -1 - self._batch_ndim, -1)
+        return jax.nn.logsumexp(sum(same_rank(of_each, self._log_weights)), axis=-1)
 
     def mean(self):
         """Σ_k π_k μ_k."""
@@ -101,11 +107,6 @@ class Mixture(Drawn, distrax.Distribution):
     def _batch_ndim(self):
         return len(self._batch_shape)
 
-    def _weights(self, ndim):
-        """log π_k along the axis of the components, before those of the batch."""
-        shape = (-1, *(1,) * self._batch_ndim)
-        return self._log_weights.reshape(*(1,) * (ndim - len(shape)), *shape)
-
     def _average(self, of_each):
         return jnp.tensordot(jnp.exp(self._log_weights), of_each, 1)
 
@@ -118,3 +119,20 @@ class Mixture(Drawn, distrax.Distribution):
     def _sample_n_and_log_prob(self, key, n):
         z = self._sample_n(key, n)
         return z, self.log_prob(z)
+
+
+def _of_gaussians(dist: Normal, value: Array) -> Array:
+    """log N(z; μ_k, diag σ_k²) of z [..., *batch, n] for all k of [K, *batch, n]: [..., *batch, K].
+
+    Σ_i (z_i - μ_ki)² / σ_ki² multiplied out is two matrix products, whose gradient is many times
+    faster than that of the differences, [..., K, n]. What cancels is small: z and μ_k are taken
+    from the mean of all μ_k, of which the result does not depend.
+    """
+    centre = jax.lax.stop_gradient(dist.loc.mean(0))
+    mean, weight = dist.loc - centre[None], dist.scale_diag**-2
+    value = jnp.subtract(*same_rank(value, centre))
+    product = partial(jnp.einsum, "...n,k...n->...k", precision="highest")
+    constant = (jnp.log(dist.scale_diag) + 0.5 * mean**2 * weight).sum(-1)
+    constant = constant + 0.5 * math.log(2 * math.pi) * mean.shape[-1]
+    crossed = product(value, mean * weight) - 0.5 * product(value**2, weight)
+    return jnp.subtract(*same_rank(crossed, jnp.moveaxis(constant, 0, -1)))

@@ -90,3 +90,13 @@ def test_components_under_a_batch_of_conditions_are_mixed_for_each():
 def test_numbers_of_components_that_are_none_are_refused(num):
     with pytest.raises(ValueError, match="num_components must be an integer of at least 1"):
         mixture_prior(2, num_components=num)
+
+
+def test_gaussians_are_scored_by_products_as_by_differences_where_they_are_narrow_and_far():
+    """Scales of 0.02 at distances of 100: what cancels in the products is not lost."""
+    means, z = points(5, 3) + 100, points(7, 3, seed=2) + 100
+    f = jnp.concatenate([means, jnp.full((5, 3), 7 * np.arctanh(np.log(0.02) / 7))], -1)
+    mixture = Mixture(lambda f: diagonal(3).dist({}, f), f, jnp.full(5, -np.log(5)))
+    each = stats.norm(np.float64(means), 0.02).logpdf(np.float64(z)[:, None]).sum(-1)
+    exact = np.logaddexp.reduce(each, -1) - np.log(5)
+    np.testing.assert_allclose(mixture.log_prob(z), exact, rtol=1e-5)
