@@ -104,6 +104,34 @@ TABLES = (
         },
     ),
     Table(
+        "Burda et al. 2016",
+        "nats",
+        ("binarized_mnist",),
+        {
+            "VAE, K = 5000": (-88.71,),
+            "IWAE of 5, K = 5000": (-87.63,),
+            "IWAE of 50, K = 5000": (-87.10,),
+        },
+    ),
+    Table(
+        "Tomczak & Welling 2018",
+        "nats",
+        ("binarized_mnist",),
+        {"VAE with VampPrior, K = 5000": (-85.57,)},
+    ),
+    Table(
+        "Gulrajani et al. 2017",
+        "nats",
+        ("binarized_mnist",),
+        {"PixelVAE, ELBO": (-79.66,), "PixelVAE, K = 1000": (-79.02,)},
+    ),
+    Table(
+        "addtt/ladder-vae-pytorch",
+        "nats",
+        ("binarized_mnist",),
+        {"ladder of 3, ELBO": (-82.14,), "ladder of 3, K = 1000": (-79.24,)},
+    ),
+    Table(
         "Grathwohl et al. 2019",
         "bits/dim",
         ("mnist",),

@@ -11,12 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dgm_jax import objectives
 from dgm_jax.data import ENERGIES, TOYS
 from dgm_jax.learning.recipes import rebuilt
+from dgm_jax.protocol import LatentVariable
 from experiments import fitting
 from experiments.autoregressive import audio, binary, digits, text
 from experiments.autoregressive import images as pixels
 from experiments.flows import compare, distill, ffjord, images, planar, tabular, toy
+from experiments.vae import bits
+from experiments.vae import compare as codes
 from tests.experiments import published_sets
 
 SMALL = {"hidden": (4,), "num_layers": 1}
@@ -25,6 +29,7 @@ IMAGES = {"hidden": 4, "num_blocks": 0, "num_steps": 1, "num_components": 2}
 IMAGES |= {"num_couplings": (1, 1, 1), "noise_couplings": 1}
 SOUND = {"length": 20, "hidden": 2, "cycle": 2, "num_cycles": 1, "units": 2, "window": 2}
 SOUND |= {"widths": (3,), "num_components": 2, "orders": ()}
+CODES = {"hidden": (4, 4), "num_latents": 2, "num_components": 2, "channels": 2, "num_layers": 1}
 CASES = [
     *((compare, {"models": (name,), **SMALL}) for name in ("maf", "iaf", "realnvp")),
     (images, {"models": ("realnvp",), **IMAGES}),
@@ -52,6 +57,11 @@ CASES = [
     (pixels, {"models": ("gated",), "data": "binarized_mnist", **PIXELS}),
     (pixels, {"models": ("pixelcnn",), "conditional": "categorical", **PIXELS}),
     (text, {"hidden": 4, "num_layers": 1, "num_heads": 2, "length": 16}),
+    *((codes, {"models": (name,), **CODES}) for name in codes.MODELS),
+    *(
+        (bits, {"models": (name,), "hidden": (3,), "num_latents": 2})
+        for name in ("dreg", "vamp", "two-layers")
+    ),
 ]
 
 
@@ -71,11 +81,23 @@ def check_recipe(recipe, params):
     model = rebuilt(json.loads(json.dumps(recipe.record())))
     recipe.check(params)
     x, *cond = jax.tree.map(lambda part: part[:3], VALID["rows"])
-    score = jax.eval_shape(lambda p: model.dist(p, *cond).log_prob(x), params)
-    draw = lambda p: model.dist(p, *cond).sample(seed=jax.random.key(0))
-    drawn = jax.eval_shape(draw, params)
+    score = jax.eval_shape(lambda p: log_prob(model, p, x, *cond), params)
+    drawn = jax.eval_shape(lambda p: sample(model, p, *cond), params)
     assert score.shape == (3,) and drawn.shape[drawn.ndim - x.ndim + 1 :] == x.shape[1:]
     assert jnp.issubdtype(drawn.dtype, jnp.integer) == jnp.issubdtype(x.dtype, jnp.integer)
+
+
+def log_prob(model, params, x, *cond):
+    if isinstance(model, LatentVariable):
+        return objectives.log_weights(model, params, jax.random.key(0), x, *cond)[0]
+    return model.dist(params, *cond).log_prob(x)
+
+
+def sample(model, params, *cond):
+    if not isinstance(model, LatentVariable):
+        return model.dist(params, *cond).sample(seed=jax.random.key(0))
+    z = model.prior(params, *cond).sample(seed=jax.random.key(0))
+    return model.likelihood(params, z, *cond).sample(seed=jax.random.key(1))
 
 
 def train(algorithm, key, batch=None, *, evaluate=None, fixed=None, recipe, **options):

@@ -1,0 +1,317 @@
+"""Latent variables of bits, in nats by 5000 importance samples, beside the published figures.
+
+    python -m experiments.vae.bits                   # the digits in one bit
+    python -m experiments.vae.bits --data binarized_mnist --data-dir FOLDER --models vae \\
+        --num-steps 80000 --eval-every 2000 --beta-steps 2000 --patience None
+
+trains latent variable models of one shape, x-200-200-50 and back (tanh), as Burda et al. (2016):
+
+    vae, iwae, dreg   by the ELBO and, with 5 samples, by the two gradients of the IWAE bound
+    vamp              the prior is the posterior at 500 learned inputs
+    flow-prior        ... a RealNVP of 6 layers
+    iaf-posterior     the posterior goes through 2 inverse autoregressive layers
+    two-layers        x-200-200-100 and 100-100-100-50, two stochastic layers
+    ladder            three groups of latents, one way down
+
+Two things make them learn in thousands of steps: the encoder sees the bits less their mean, and the
+decoder starts as a coin for each bit. What is told is the bound of --test-samples, log 1/K Σ w: of
+all of them on --test-rows rows, from which the mean of all rows is corrected. It is a lower bound
+of log p(x), and compares with others of as many samples.
+
+To train all from one plain VAE, for as long, which shows what bound, prior and posterior add:
+
+    python -m experiments.vae.bits --data binarized_mnist --data-dir FOLDER \\
+        --start runs/vae/bits/vae --num-steps 8000 --learning-rate 1.5e-3
+
+It leaves samples.png (E[x | z] of z from the prior), reconstructions.png and curves.png.
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dgm_jax import (
+    checks,
+    combinators,
+    distributions,
+    flows,
+    learning,
+    likelihoods,
+    nets,
+    objectives,
+    plots,
+    runs,
+    vae,
+)
+from dgm_jax.runs import processes
+from experiments import fitting, published, sets
+from experiments.options import Data, Training, check
+from experiments.vae.compare import pictures
+
+MODELS = ("vae", "iwae", "dreg", "vamp", "flow-prior", "iaf-posterior", "two-layers", "ladder")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Training, Data, runs.RunOptions):
+    data: str = "digits_bits"
+    """a set of bits by its name, or a file or folder of your own (README, Data)"""
+    models: tuple[
+        Literal[
+            "vae", "iwae", "dreg", "vamp", "flow-prior", "iaf-posterior", "two-layers", "ladder"
+        ],
+        ...,
+    ] = MODELS
+    """which to train"""
+    start: Path | None = None
+    """the folder of a trained plain vae, such as runs/vae/bits/vae: encoders and decoders of the
+    models with one layer start there, the plain vae too, and all then learn for --num-steps"""
+    num_latents: int = 50
+    """numbers in z"""
+    hidden: tuple[int, ...] = (200, 200)
+    """widths of the tanh layers of encoder and decoder"""
+    iwae_samples: int = 5
+    """K of the bound that iwae and dreg are trained by"""
+    num_pseudo_inputs: int = 500
+    """of the VampPrior"""
+    beta_steps: int = 500
+    """steps in which the weight of the KL rises from 0 to 1; none with --start"""
+    test_samples: int = 5000
+    """K of the bound by which all are compared"""
+    test_rows: int = 500
+    """test rows that get all of these samples; all rows get a hundredth of them, and the mean is
+    corrected by what the others add"""
+    num_steps: int = 3000
+    batch_size: int = 100
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.1
+    surgery: bool = False
+    """what codes know of their rows, in the metrics of training (`metrics.elbo_surgery`)"""
+
+
+QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (16,), "num_latents": 4}
+QUICK |= {"models": ("vae", "two-layers"), "test_samples": 10, "num_pseudo_inputs": 5}
+COLUMNS = 16  # of the pictures
+LAYERS = (100, 50)  # of two-layers, with the nets of Burda et al.
+LADDER = {"num_latents": (32, 16, 8), "hidden": (200, 200, 200)}
+
+
+def standardised(net, mean):
+    """The net of 2 (x - E[x]): bits that are nearly always 0 then say little, and learn faster."""
+    mean = np.asarray(mean, np.float32)
+    apply = lambda params, x, key=None: net.apply(params, 2 * (x - mean), key=key)
+    return net._replace(apply=apply)
+
+
+def from_coins(net, mean):
+    """A decoder that starts near a coin for each bit, whatever z is."""
+    mean = np.clip(np.asarray(mean, np.float32), 1e-3, 1 - 1e-3)
+    offset = np.log(mean / (1 - mean))
+    return net._replace(apply=lambda params, z, key=None: net.apply(params, z, key=key) + offset)
+
+
+@runs.builder
+def build(
+    name: str,
+    mean: np.ndarray,
+    hidden: tuple[int, ...],
+    num_latents: int,
+    num_pseudo_inputs: int,
+):
+    """The model of a name, of rows of bits that are 1 with probability `mean`."""
+    dim, n = len(mean), num_latents
+    options = {"hidden": hidden, "activation": jnp.tanh}
+    if name == "two-layers":
+        return two_layers(mean, options)
+    if name == "ladder":
+        return vae.ladder(dim, likelihoods.bernoulli(), **LADDER)
+    prior, posterior, features = None, vae.diagonal(n), 2 * n
+    if name == "flow-prior":
+        flow = flows.realnvp(n, num_layers=6, hidden=(100,), shuffle=0)
+        prior = combinators.pushforward(flow, distributions.standard_normal(n))
+    if name == "iaf-posterior":
+        flow = flows.iaf(n, num_layers=2, hidden=(200,), cond_shape=(n,))
+        posterior, features = vae.flow_posterior(flow, posterior), features + n
+    model = vae.vae(
+        standardised(nets.mlp(dim, features, **options), mean),
+        from_coins(nets.mlp(n, dim, **options), mean),
+        likelihoods.bernoulli(),
+        dim,
+        num_latents=n,
+        prior=prior,
+        posterior=posterior,
+    )
+    if name == "vamp":
+        model = vae.vamp(model, dim, num_pseudo_inputs=num_pseudo_inputs, low=0.0, high=1.0)
+    return model
+
+
+def two_layers(mean, options):
+    """x - hidden - 100 - 100 - 100 - 50, the two stochastic layers of Burda et al. (2016)."""
+    dim, (first, second) = len(mean), LAYERS
+    between = options | {"hidden": (100, 100)}
+
+    def gaussian(net, n, seen):
+        return combinators.encoded(net, vae.diagonal(n), cond_shape=(seen,))
+
+    encoder = standardised(nets.mlp(dim, 2 * first, **options), mean)
+    decoder = from_coins(nets.mlp(first, dim, **options), mean)
+    return vae.hierarchy(
+        [
+            gaussian(encoder, first, dim),
+            gaussian(nets.mlp(first, 2 * second, **between), second, first),
+        ],
+        [
+            gaussian(nets.mlp(second, 2 * first, **between), first, second),
+            distributions.standard_normal(second),
+        ],
+        likelihoods.factorised(decoder, likelihoods.bernoulli(), dim, cond_shape=(first,)),
+    )
+
+
+def decayed(params):
+    """Weights, and neither offsets nor pseudo-inputs."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf.ndim > 1 and path[0].key != "pseudo_inputs", params
+    )
+
+
+def loss(config, name):
+    if name in ("iwae", "dreg"):
+        bound = {"iwae": objectives.iwae, "dreg": objectives.dreg}[name]
+        return functools.partial(bound, num_samples=config.iwae_samples)
+    return objectives.elbo
+
+
+def started(config, name, model, rows):
+    """Parameters from which a model learns; None for those of its own `init`."""
+    if config.start is None or name in ("two-layers", "ladder"):
+        return None
+    key, learned = jax.random.key(config.seed), learning.load(config.start).params
+    params = model.init(key)
+    if name != "vamp":
+        return carried(params, learned)
+    taken = np.random.default_rng(config.seed).permutation(len(rows["train"]))
+    inputs = rows["train"][np.resize(taken, config.num_pseudo_inputs)].astype(np.float32)
+    return {"model": carried(params["model"], learned), "pseudo_inputs": jnp.asarray(inputs)}
+
+
+def carried(new, old):
+    """The parameters `new`, with those of `old` where it has them, or the first of an array."""
+    if isinstance(new, dict):
+        return {name: carried(x, old[name]) if name in old else x for name, x in new.items()}
+    if isinstance(new, (list, tuple)):
+        return type(new)(carried(a, b) for a, b in zip(new, old, strict=True))
+    if new.ndim != old.ndim or any(a < b for a, b in zip(new.shape, old.shape)):
+        raise checks.InputError(
+            f"start: its weights of shape {old.shape} do not fit {new.shape} of this model; give "
+            "the widths and the data that it was trained with."
+        )
+    return new.at[tuple(slice(n) for n in old.shape)].set(old)
+
+
+def recipe_of(config, name, rows):
+    given = {"mean": rows["train"].mean(0), "hidden": config.hidden}
+    given |= {"num_latents": config.num_latents, "num_pseudo_inputs": config.num_pseudo_inputs}
+    return learning.Recipe(build, given | {"name": name})
+
+
+def fit(config, name, rows):
+    """A model and what was fitted."""
+    recipe = recipe_of(config, name, rows)
+    model = recipe.model()
+    task = fitting.bound_task(
+        model,
+        rows,
+        test_samples=config.test_samples,
+        test_rows=config.test_rows,
+        eval_batch=100,
+        surgery=config.surgery,
+    )
+    anneals = config.start is None and name not in ("iwae", "dreg")
+    return model, fitting.maximum_bound(
+        config,
+        name,
+        model,
+        rows,
+        task,
+        loss=loss(config, name),
+        start=started(config, name, model, rows),
+        beta_steps=config.beta_steps if anneals else 0,
+        decayed=decayed,
+        clip=200.0,
+        warm_up=config.num_steps // 20,
+        recipe=recipe,
+    )
+
+
+def show(found):
+    """One table, from what results.json holds."""
+    rows = []
+    for name, r in found["models"].items():
+        kl = [f"{value:.1f}" for what, value in r.items() if what.startswith("kl_")]
+        rows.append(
+            {
+                "model": name,
+                "test nats": f"{r['test_nats']:.2f} ± {r['test_nats_stderr']:.2f}",
+                "ELBO": f"{r['elbo_nats']:.2f}",
+                "KL": " + ".join(kl),
+                "active": f"{r['active_units']}/{r['num_units']}",
+                "parameters": r["num_params"],
+                "training s": round(r["train_seconds"]),
+            }
+        )
+    columns = list(rows[0])
+    for name, figure in published.of(found["published"], "nats").items():
+        rows.append({"model": f"{name} ({figure.source})", "test nats": f"{figure.value:.2f}"})
+    runs.table(rows, columns)
+    of = f", corrected from {r['test_rows']} rows" if "test_rows" in r else ""
+    print(
+        f"Test nats: the bound of {r['num_samples']} samples{of}; ELBO: that of one. KL of each "
+        "group of z,\nthe lowest first. Active: units whose posterior mean varies."
+    )
+    fitting.tell(found["models"])
+
+
+def draw(config, data, rows, fitted):
+    """samples.png, reconstructions.png and curves.png."""
+    x = rows["test"][np.random.default_rng(config.seed).permutation(len(rows["test"]))[:32]]
+    made, key = {}, jax.random.key(config.seed + 1)
+    for i, (name, (model, found)) in enumerate(fitted.items()):
+        draws = jax.jit(functools.partial(drawn, model))
+        made[name] = draws(found.params, jax.random.fold_in(key, i), x)
+    for file, num in (("means", 2 * COLUMNS), ("reconstructions", COLUMNS)):
+        groups = {name: np.asarray(each[file][:num]) for name, each in made.items()}
+        figure = sets.grid(data, {"test data": x[:num]} | groups, columns=COLUMNS)
+        plots.save(figure, config.workdir / f"{file.replace('means', 'samples')}.png")
+    curves = {name: found.curves["valid_nats"] for name, (_, found) in fitted.items()}
+    figure = plots.curves(curves, xlabel="step", ylabel="ELBO of the validation split, nats")
+    plots.save(figure, config.workdir / "curves.png")
+
+
+def drawn(model, params, key, x):
+    found = pictures(model, params, key, x)
+    return {name: found[name] for name in ("means", "reconstructions")}
+
+
+def main(config: Config) -> dict:
+    check(config, "models")
+    data, rows = sets.bits(config)
+    for name in config.models:  # a model that is too large is told at once
+        fitting.check_size(config, name, recipe_of(config, name, rows).model().init)
+    fitted = {name: fit(config, name, rows) for name in config.models}
+    if processes.first():
+        draw(config, data, rows, fitted)
+    return {
+        "data": config.data,
+        "published": published.known(data),
+        "models": {name: found.row for name, (_, found) in fitted.items()},
+    }
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)

@@ -1,0 +1,350 @@
+"""Latent variable models side by side: a VAE, and other bounds, priors, posteriors and decoders.
+
+    python -m experiments.vae.compare
+
+trains seven models of the 8x8 digits with 17 levels, on two CPU cores in about a quarter of an
+hour, and compares them by the importance-sampled bound of 500 samples (--test-samples) on the test
+split, which is a bound of log p(x) as the ELBO beside it is, and tighter:
+
+    vae            two layers of 256, 12 latents, 5 discretised logistics a pixel
+    iwae           trained by the bound of 5 samples
+    vamp           the prior is the posterior at 100 learned inputs
+    flow-prior     ... a RealNVP of 4 layers
+    iaf-posterior  the posterior goes through 2 inverse autoregressive layers
+    ladder         three groups of latents, one way down
+    pixelvae       the decoder is a PixelCNN++ that reads a map of z
+
+It leaves samples.png, reconstructions.png, latents.png (posterior means by class), traversals.png
+(a row for each of the two units of z that vary most, from -2 to 2 deviations) and curves.png.
+--surgery tells in training what codes know of their rows, and how far they are from the prior.
+--data takes any set of images with levels, and --models some of the models.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    checks,
+    combinators,
+    distributions,
+    flows,
+    learning,
+    likelihoods,
+    nets,
+    objectives,
+    plots,
+    runs,
+    vae,
+)
+from dgm_jax.runs import processes
+from experiments import fitting, sets
+from experiments.options import Data, Optimisation, check
+
+MODELS = ("vae", "iwae", "vamp", "flow-prior", "iaf-posterior", "ladder", "pixelvae")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Optimisation, Data, runs.RunOptions):
+    models: tuple[
+        Literal["vae", "iwae", "vamp", "flow-prior", "iaf-posterior", "ladder", "pixelvae"], ...
+    ] = MODELS
+    """which to train"""
+    num_steps: int | None = None
+    """gradient steps a model; this and the seven below are those of SETTINGS by default"""
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    """of AdamW at its highest; it rises for a twentieth of the steps, then falls as a cosine"""
+    weight_decay: float | None = None
+    ema_decay: float | None = None
+    dropout: float | None = None
+    """of the nets in training"""
+    hidden: tuple[int, ...] | None = None
+    """widths of the layers of encoder and decoder; of a ladder, of each of its groups"""
+    num_latents: int | None = None
+    """numbers in z; a ladder has two thirds of them in its lowest group, and groups above it"""
+    num_components: int = 5
+    """logistics of a pixel"""
+    iwae_samples: int = 5
+    """K of the bound that the IWAE is trained by"""
+    num_pseudo_inputs: int = 100
+    """of the VampPrior"""
+    channels: int = 32
+    """of the PixelCNN++ that is the decoder of the PixelVAE"""
+    num_layers: int = 2
+    """of each half of that PixelCNN++"""
+    test_samples: int = 500
+    """K of the bound by which all are compared"""
+    eval_every: int = 100
+    patience: int | None = 15
+    surgery: bool = False
+    """what codes know of their rows, in the metrics of training (`metrics.elbo_surgery`)"""
+
+
+SETTINGS = {  # by model; what is not here is as for the vae
+    "vae": {
+        "num_steps": 4000,
+        "batch_size": 128,
+        "learning_rate": 2e-3,
+        "weight_decay": 0.3,
+        "ema_decay": 0.998,
+        "dropout": 0.2,
+        "hidden": (256, 256),
+        "num_latents": 12,
+    },
+    "ladder": {"hidden": (256, 256, 256)},
+    "pixelvae": {
+        "num_steps": 400,
+        "batch_size": 64,
+        "learning_rate": 3e-3,
+        "weight_decay": 1.0,
+        "ema_decay": 0.99,
+        "hidden": (128,),
+        "num_latents": 8,
+    },
+}
+SETTINGS = {name: SETTINGS["vae"] | SETTINGS.get(name, {}) for name in MODELS}
+QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (16, 16), "test_samples": 10}
+QUICK |= {
+    "channels": 4,
+    "num_layers": 1,
+    "num_pseudo_inputs": 5,
+    "num_components": 2,
+    "num_latents": 4,
+}
+FEATURES = 32  # that a flow of the posterior sees of x
+COLUMNS = 16  # of the pictures
+STEPS = np.linspace(-2, 2, 9)  # of a traversal, in deviations
+
+
+def of_model(config, name):
+    """The config with the settings of a model where none is given."""
+    settings = {k: v for k, v in SETTINGS[name].items() if getattr(config, k) is None}
+    return dataclasses.replace(config, **settings)
+
+
+def head(config, num_levels):
+    if num_levels == 2:
+        return likelihoods.bernoulli()
+    return likelihoods.discretized_logistic(num_levels, num_components=config.num_components)
+
+
+def flat(net, shape):
+    """A net of vectors as one of x [..., *shape]."""
+    dim = math.prod(shape)
+
+    def apply(params, x, key=None):
+        return net.apply(params, x.reshape(*x.shape[: x.ndim - len(shape)], dim), key=key)
+
+    return net._replace(apply=apply)
+
+
+@runs.builder
+def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
+    """The model of a name, of pixels [*shape]."""
+    config = of_model(config, name)
+    n, dim = config.num_latents, math.prod(shape)
+    likelihood, options = head(config, num_levels), {"dropout": config.dropout}
+    if name == "ladder":
+        groups = [max(n * 2 // 3 // 2**i, 1) for i in range(len(config.hidden))]
+        return vae.ladder(shape, likelihood, num_latents=groups, hidden=config.hidden, **options)
+    prior, posterior, features = None, vae.diagonal(n), 2 * n
+    if name == "flow-prior":
+        flow = flows.realnvp(n, num_layers=4, hidden=(64,), shuffle=0)
+        prior = combinators.pushforward(flow, distributions.standard_normal(n))
+    if name == "iaf-posterior":
+        flow = flows.iaf(n, num_layers=2, hidden=(64,), cond_shape=(FEATURES,))
+        posterior, features = vae.flow_posterior(flow, posterior), features + FEATURES
+    options |= {"hidden": config.hidden}
+    encoder = flat(nets.mlp(dim, features, **options), shape)
+    given = {"num_latents": n, "prior": prior, "posterior": posterior}
+    if name == "pixelvae":
+        return pixelvae(config, encoder, likelihood, shape, given)
+    decoder = nets.mlp(n, dim * likelihood.num_params, **options)
+    model = vae.vae(encoder, decoder, likelihood, shape, **given)
+    if name == "vamp":
+        num, most = config.num_pseudo_inputs, float(num_levels - 1)
+        model = vae.vamp(model, shape, num_pseudo_inputs=num, low=0.0, high=most)
+    return model
+
+
+def pixelvae(config, encoder, likelihood, shape, given):
+    """The decoder draws a map for a PixelCNN."""
+    maps = (*shape[:2], 8)
+    options = {"hidden": config.hidden, "dropout": config.dropout}
+    decoder = nets.mlp(given["num_latents"], math.prod(maps), **options)
+    causal = ar.pixelcnn_pp(
+        shape,
+        likelihood,
+        hidden=config.channels,
+        num_layers=config.num_layers,
+        dropout=1.5 * config.dropout,
+        cond_shape=maps,
+    )
+    return vae.pixelvae(encoder, decoder, causal, likelihood, shape, **given)
+
+
+def loss(config, name):
+    if name == "iwae":
+        return functools.partial(objectives.iwae, num_samples=config.iwae_samples)
+    return objectives.elbo
+
+
+def fit(config, name, rows, shape, num_levels):
+    given = {"name": name, "shape": shape, "num_levels": num_levels}
+    recipe = learning.Recipe(build, {"config": config} | given)
+    model, config = recipe.model(), of_model(config, name)
+    task = fitting.bound_task(
+        model,
+        rows,
+        test_samples=config.test_samples,
+        eval_batch=100,
+        surgery=config.surgery,
+    )
+    fitted = fitting.maximum_bound(
+        config,
+        name,
+        model,
+        rows,
+        task,
+        loss=loss(config, name),
+        recipe=recipe,
+        warm_up=config.num_steps // 20,
+    )
+    return model, fitted
+
+
+def show(found):
+    """One table, from what results.json holds."""
+    rows = []
+    for name, r in found["models"].items():
+        kl = [f"{value:.2f}" for what, value in r.items() if what.startswith("kl_")]
+        rows.append(
+            {
+                "model": name,
+                "bits/dim": f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}",
+                "ELBO": f"{r['elbo_bits_per_dim']:.3f}",
+                "KL, nats": " + ".join(kl),
+                "active": f"{r['active_units']}/{r['num_units']}",
+                "parameters": r["num_params"],
+                "training s": round(r["train_seconds"]),
+            }
+        )
+    runs.table(rows, list(rows[0]))
+    print(
+        f"bits/dim: the bound of {r['num_samples']} samples, ± the standard error of the test set; "
+        "ELBO: that of one.\nKL of each group of z, the lowest first. Active: units whose "
+        "posterior mean varies."
+    )
+    fitting.tell(found["models"])
+
+
+# ----------------------------------------------------------------------------------------- pictures
+def shown(dist, key):
+    """E[x | z], or a draw where the mean has no closed form, as that of a PixelCNN."""
+    try:
+        return dist.mean()
+    except (checks.InputError, NotImplementedError, AttributeError):
+        return dist.sample(seed=key)
+
+
+def pictures(model, params, key, x):
+    """Samples, reconstructions of x [n, ...], codes, and two traversals of the code of x_0."""
+    prior_key, draw_key, code_key, decode_key, mean_key = jax.random.split(key, 5)
+    again = jax.random.clone  # pictures side by side have one noise
+    prior = model.prior(params).sample(seed=prior_key, sample_shape=len(x))
+    of_prior = model.likelihood(params, prior)
+    z = model.posterior(params, x).sample(seed=code_key)
+    means = fitting.posterior_means(model, params, mean_key, x)[0]
+    units, moved = traversed(z, means)
+    rows = [model.likelihood(params, jax.tree.map(lambda a: a[i], moved)) for i in range(2)]
+    return {
+        "samples": of_prior.sample(seed=draw_key),
+        "means": shown(of_prior, again(draw_key)),
+        "reconstructions": shown(model.likelihood(params, z), decode_key),
+        "codes": means,
+        "units": units,
+        "traversals": [shown(dist, again(decode_key)) for dist in rows],
+    }
+
+
+def traversed(z, means):
+    """The two units whose means vary most, and z_0 with each of them moved, [2, steps, ...]."""
+    units = jnp.argsort(-means.var(0))[:2]
+    codes = jax.vmap(lambda one: ravel_pytree(one)[0])(z)
+    first, unravel = ravel_pytree(jax.tree.map(lambda a: a[0], z))
+    values = codes.mean(0)[units, None] + STEPS * codes.std(0)[units, None]  # [2, steps]
+
+    def with_unit(unit, value):
+        return unravel(first.at[unit].set(value))
+
+    return units, jax.vmap(jax.vmap(with_unit, (None, 0)))(units, values)
+
+
+def draw(config, data, fitted):
+    """samples, reconstructions, latents, traversals and curves, each a .png."""
+    order = np.random.default_rng(config.seed).permutation(len(data.test))
+    x = with_channels(data.test[order])
+    made, key = {}, jax.random.key(config.seed + 1)
+    for i, (name, (model, found)) in enumerate(fitted.items()):
+        draws = jax.jit(functools.partial(pictures, model))
+        made[name] = draws(found.params, jax.random.fold_in(key, i), x)
+
+    def save(figure, file):
+        plots.save(figure, config.workdir / f"{file}.png")
+
+    for file, num in (("samples", 2 * COLUMNS), ("reconstructions", COLUMNS)):
+        rows = {name: np.asarray(each[file][:num]) for name, each in made.items()}
+        save(sets.grid(data, {"test data": x[:num]} | rows, columns=COLUMNS), file)
+    labels = None if data.labels is None else data.labels["test"][order]
+    codes = {name: np.asarray(each["codes"]) for name, each in made.items()}
+    codes = {name: each for name, each in codes.items() if each.shape[1] > 1}
+    if codes:
+        save(plots.latent_space(codes, labels, title="posterior means"), "latents")
+    rows = {
+        f"{name}, z[{unit}]": np.asarray(row)
+        for name, each in made.items()
+        for unit, row in zip(np.asarray(each["units"]), each["traversals"])
+    }
+    save(sets.grid(data, rows, columns=len(STEPS)), "traversals")
+    curves = {name: found.curves["valid_bits_per_dim"] for name, (_, found) in fitted.items()}
+    ylabel = "ELBO of the validation split, bits per dimension"
+    save(plots.curves(curves, xlabel="step", ylabel=ylabel, logx=True), "curves")
+
+
+def with_channels(x):
+    return x if x.ndim != 3 else x[..., None]
+
+
+def images(config):
+    """The data, {split: images [n, H, W, C]} and the shape of one."""
+    data, _ = sets.levels(config)
+    if data.train.ndim not in (3, 4):
+        raise checks.InputError(
+            f"data={config.data!r} has no images, which the PixelVAE and the pictures need; try "
+            "digits."
+        )
+    rows = {split: with_channels(getattr(data, split)) for split in sets.SPLITS}
+    return data, rows, rows["train"].shape[1:]
+
+
+def main(config: Config) -> dict:
+    check(config, "models")
+    data, rows, shape = images(config)
+    for name in config.models:  # a model that is too large is told at once
+        fitting.check_size(config, name, build(config, name, shape, data.num_levels).init)
+    fitted = {name: fit(config, name, rows, shape, data.num_levels) for name in config.models}
+    if processes.first():
+        draw(config, data, fitted)
+    return {"models": {name: found.row for name, (_, found) in fitted.items()}}
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)

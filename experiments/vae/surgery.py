@@ -1,0 +1,156 @@
+"""ELBO surgery: what codes know of their rows, and how far they lie from the prior.
+
+    python -m experiments.vae.surgery
+
+trains VAEs of the 8x8 digits with three priors and looks at the two parts of their KL term,
+
+    E KL(q(z | x_n) ‖ p(z)) = I(n; z) + KL(q(z) ‖ p(z)),    q(z) = 1/N Σ_n q(z | x_n),
+
+along the training, on the validation split, and at the end on all of the training and the test
+split: some minutes on two CPU cores. Expect that a learned prior lowers the marginal KL and not the
+information, which is close to log N, all that an index can tell: the codes know which digit it is.
+
+It leaves parts.png, both parts along the training, and batches.png: the estimates of I(n; z) of the
+first model by batches of B rows, plain (at most log B) and stratified (too high on average), where
+the exact one is a line.
+"""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import jax
+import numpy as np
+
+from dgm_jax import metrics, plots, runs
+from dgm_jax.runs import processes
+from experiments import fitting
+from experiments.options import check
+from experiments.vae import compare
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(compare.Config):
+    models: tuple[
+        Literal["vae", "iwae", "vamp", "flow-prior", "iaf-posterior", "ladder", "pixelvae"], ...
+    ] = ("vae", "vamp", "flow-prior")
+    """which to train"""
+    num_steps: int | None = 2000
+    surgery: bool = True
+    """what codes know of their rows, in the metrics of training too"""
+    batch_sizes: tuple[int, ...] = (4, 16, 64, 256, 1024)
+    """of the estimates by batches; those above the number of rows are left out"""
+
+
+QUICK = compare.QUICK | {"models": ("vae",), "batch_sizes": (4, 64)}
+
+
+def operated(model, params, key, x, **options) -> dict:
+    """The parts of the ELBO of all rows, in nats."""
+    operate = jax.jit(functools.partial(metrics.elbo_surgery, model, **options))
+    return {name: float(value) for name, value in operate(params, key, x)._asdict().items()}
+
+
+def by_batches(config, model, params, x):
+    """{B: {"plain": I(n; z), "stratified": I(n; z)}}."""
+    key = jax.random.key(config.seed + 2)
+    sizes = [size for size in config.batch_sizes if 2 <= size <= len(x)]
+    return {
+        size: {
+            how: operated(
+                model,
+                params,
+                jax.random.clone(key),
+                x,
+                batch_size=size,
+                stratified=how == "stratified",
+            )["mutual_information"]
+            for how in ("plain", "stratified")
+        }
+        for size in sizes
+    }
+
+
+def show(found):
+    """One table for the whole sets, one for the batches."""
+    rows = []
+    for name, splits in found["models"].items():
+        for split in ("train", "test"):
+            r = splits[split]
+            rows.append(
+                {
+                    "model": name,
+                    "rows": f"{split}, {splits[f'{split}_rows']}",
+                    "ELBO": f"{r['elbo']:.2f}",
+                    "reconstruction": f"{r['reconstruction']:.2f}",
+                    "KL": f"{r['kl']:.2f}",
+                    "I(n; z)": f"{r['mutual_information']:.2f}",
+                    "log N": f"{r['most']:.2f}",
+                    "KL(q(z) ‖ p)": f"{r['marginal_kl']:.2f}",
+                }
+            )
+    runs.table(rows, list(rows[0]))
+    batches = [
+        {"batch": size, "log B": f"{np.log(int(size)):.2f}"}
+        | {f"I(n; z), {how}": f"{value:.2f}" for how, value in r.items()}
+        for size, r in found["batches"].items()
+    ]
+    if batches:
+        runs.table(batches, list(batches[0]))
+    fitting.tell({name: r["row"] for name, r in found["models"].items()})
+
+
+def draw(config, fitted, found):
+    """parts.png and batches.png."""
+    curves = {}
+    for name, (_, learned) in fitted.items():
+        curves[f"{name}: I(n; z)"] = learned.curves["valid_information"]
+        curves[f"{name}: KL(q(z) ‖ p)"] = learned.curves["valid_marginal_kl"]
+    most = {"log N": found["most"]}
+    figure = plots.curves(
+        curves, xlabel="step", ylabel="nats, of the validation split", baselines=most
+    )
+    plots.save(figure, config.workdir / "parts.png")
+    sizes = np.array(list(found["batches"]), float)
+    if not len(sizes):
+        return
+    series = {
+        how: (sizes, [r[how] for r in found["batches"].values()]) for how in ("plain", "stratified")
+    }
+    first = next(iter(found["models"].values()))["train"]
+    figure = plots.curves(
+        series | {"log B": (sizes, np.log(sizes))},
+        xlabel="rows of a batch, B",
+        ylabel="I(n; z) of the training split, nats",
+        logx=True,
+        baselines={"exact": first["mutual_information"], "log N": first["most"]},
+    )
+    plots.save(figure, config.workdir / "batches.png")
+
+
+def main(config: Config) -> dict:
+    check(config, "models")
+    data, rows, shape = compare.images(config)
+    names = [field.name for field in dataclasses.fields(compare.Config)]
+    of_compare = compare.Config(**{name: getattr(config, name) for name in names})
+    fitted = {}
+    for name in config.models:
+        fitted[name] = compare.fit(of_compare, name, rows, shape, data.num_levels)
+    key, models = jax.random.key(config.seed + 1), {}
+    for name, (model, learned) in fitted.items():
+        parts = {"row": learned.row}
+        for split in ("train", "test"):
+            parts[split] = operated(model, learned.params, jax.random.clone(key), rows[split])
+            parts[f"{split}_rows"] = len(rows[split])
+        models[name] = parts
+    model, learned = next(iter(fitted.values()))
+    batches = by_batches(config, model, learned.params, rows["train"])
+    most = float(np.log(min(len(rows["valid"]), 1000)))
+    found = {"models": models, "batches": batches, "most": most}
+    if processes.first():
+        draw(config, fitted, found)
+    return found | {"batches": {str(size): r for size, r in batches.items()}}
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)
