@@ -1,6 +1,11 @@
-"""The mixtures that the contracts test: a name, and how to make it."""
+"""The mixtures and linear models that the contracts test: a name, and how to make it."""
 
-from dgm_jax.inference import bernoulli_mixture, gaussian_mixture
+from dgm_jax.inference import (
+    bernoulli_mixture,
+    factor_analysis_density,
+    gaussian_mixture,
+    ppca_density,
+)
 from tests.contracts.cases import DensityCase, LevelsCase
 
 DENSITIES = {
@@ -14,6 +19,8 @@ DENSITIES = {
     "gaussian mixture, spherical": DensityCase(
         lambda: gaussian_mixture(2, 2, covariance="spherical"), full=True
     ),
+    "ppca": DensityCase(lambda: ppca_density(2, num_latents=1)),
+    "factor analysis": DensityCase(lambda: factor_analysis_density(2, num_latents=1), full=True),
 }
 LEVELS = {
     "bernoulli mixture": LevelsCase(
