@@ -59,6 +59,8 @@ PASS = {
     "within, known in traced code": lambda known=jnp.arange(8): (  # noqa: B008
         jax.make_jaxpr(lambda x: checks.within(known, 0, 7, "x"))(0) and None
     ),
+    "moments": lambda: checks.moments(np.zeros(2), np.eye(2), "covariance") and None,
+    "positive_definite": lambda: checks.positive_definite(np.eye(2), "precision"),
     "function": lambda: checks.function(jnp.tanh, "activation"),
     "noun": lambda: checks.noun(affine(), Law, "law"),
     "array": lambda: checks.array(np.ones(2), "x"),
@@ -105,6 +107,29 @@ def test_a_permutation_is_returned_in_32_bits(order):
 
 
 FAIL = {
+    "moments, of two sizes": (
+        lambda: checks.moments(np.zeros(3), np.eye(2), "covariance"),
+        ValueError,
+        "mean and covariance",
+        "[d] and [d, d]",
+        "(3,) and (2, 2)",
+    ),
+    "moments, not finite": (
+        lambda: checks.moments(np.array([np.nan, 0]), np.eye(2), "covariance"),
+        ValueError,
+        "mean must be finite",
+    ),
+    "positive_definite, singular": (
+        lambda: checks.positive_definite(np.ones((2, 2)), "precision"),
+        ValueError,
+        "precision must be positive definite",
+        "precision + 1e-6 I",
+    ),
+    "positive_definite, not symmetric": (
+        lambda: checks.positive_definite(np.array([[1.0, 1.0], [0.0, 1.0]]), "precision"),
+        ValueError,
+        "precision must be a symmetric matrix",
+    ),
     "parameters, fewer": (
         lambda: checks.parameters({"w": HALF["w"][:1]}, init),
         ValueError,
