@@ -73,7 +73,7 @@ class ImportanceResampled(Drawn):
         z = jax.tree.map(together, value)
         log_target = self._log_target(z)
         log_own = log_target - self.proposal.log_prob(z)  # [n, *batch]
-        log_sum = jnp.logaddexp(log_own, log_rest[:, None])  # [draws, n, *batch]
+        log_sum = jnp.logaddexp(log_own[None], log_rest[:, None])  # [draws, n, *batch]
         log_mean = jax.nn.logsumexp(-log_sum, axis=0) - math.log(draws)
         found = log_target + math.log(self.num_samples) + log_mean
         return found.reshape(*shape, *found.shape[1:])

@@ -46,7 +46,7 @@ def score_function(
             f"baseline must be one number, or one for each of a batch {f.shape[1:]}; got shape "
             f"{jnp.shape(baseline)}."
         )
-    return _by_score(f, log_q, stop_gradient(f - baseline))
+    return _by_score(f, log_q, stop_gradient(f - jnp.expand_dims(baseline, 0)))
 
 
 def leave_one_out(
@@ -66,7 +66,7 @@ def leave_one_out(
     """
     num_samples = checks.positive_int(num_samples, "num_samples", least=2)
     f, log_q = _scored(model, params, key, function, cond, num_samples)
-    others = (f.sum(0) - f) / (num_samples - 1)
+    others = (f.sum(0, keepdims=True) - f) / (num_samples - 1)
     return _by_score(f, log_q, stop_gradient(f - others))
 
 

@@ -106,7 +106,7 @@ def _doubly_forward(model, params, z, seen):
 def _doubly_backward(model, kept, cotangent):
     """v_k reaches F once; what comes of it at z_k is multiplied by v_k again."""
     weights, pull = kept
-    of_params, of_z, of_seen = pull(weights * cotangent)
+    of_params, of_z, of_seen = pull(weights * cotangent[None])
 
     def again_by_weight(of_z):
         return of_z * weights.reshape(*weights.shape, *[1] * (of_z.ndim - weights.ndim))

@@ -192,8 +192,8 @@ FAULTS = (
         "a-baseline-that-knows-its-sample",
         "T71: the mean of all samples is the baseline of each",
         ESTIMATORS,
-        "others = (f.sum(0) - f) / (num_samples - 1)",
-        "others = f.mean(0)",
+        "others = (f.sum(0, keepdims=True) - f) / (num_samples - 1)",
+        "others = f.mean(0, keepdims=True)",
         (
             "objectives/test_estimators.py::"
             "test_the_gradient_has_the_mean_and_the_variance_of_the_closed_form"

@@ -7,8 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dgm_jax.likelihoods import bernoulli
 from dgm_jax.objectives import dreg, iwae, stl
+from dgm_jax.vae import stochastic_layers
 from tests.contracts.compiled import jit
+from tests.helpers import drawn
 from tests.objectives import linear
 
 X = jnp.float32([[-2.0], [0.3], [1.7]])
@@ -111,3 +114,21 @@ def test_the_signal_to_noise_ratio_follows_the_theorem_of_rainforth_et_al():
         assert many[name][part][number] > 5 / np.sqrt(num)  # above its own error
         power = np.log(many[name][part][number] / few[name][part][number]) / np.log(8)
         assert abs(power - wanted) < 0.12, (name, part)
+
+
+def test_a_hierarchy_of_groups_has_the_bound_of_its_three_distributions():
+    """z is a tuple; the gradient of what the posterior does not share is that of `iwae`."""
+    model = stochastic_layers(3, bernoulli(), num_latents=(2, 1), hidden=((3,), (3,)))
+    params, x = drawn(model), jnp.int32([[0, 1, 1], [1, 0, 1]])
+
+    @jit
+    def find():
+        of = lambda objective: jax.value_and_grad(
+            lambda p: objective(model, p, jax.random.key(0), x, num_samples=3)[0]
+        )(params)
+        return of(dreg), of(iwae)
+
+    (value, gradient), (wanted, other) = jax.device_get(find())
+    np.testing.assert_allclose(value, wanted, rtol=1e-5)
+    for one, two in zip(*map(jax.tree.leaves, (gradient["likelihood"], other["likelihood"]))):
+        np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-6)
