@@ -22,6 +22,7 @@ from tests.faults import (
     densities,
     experiments,
     flows,
+    hierarchies,
     learning,
     metrics,
     objectives,
@@ -38,7 +39,19 @@ from tests.faults.planting import (
     verdict,
 )
 
-AREAS = (causal, bijectors, flows, densities, objectives, metrics, data, learning, experiments, vae)
+AREAS = (
+    causal,
+    bijectors,
+    flows,
+    densities,
+    objectives,
+    metrics,
+    data,
+    learning,
+    experiments,
+    vae,
+    hierarchies,
+)
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 
 

@@ -10,8 +10,11 @@ from dgm_jax.vae import (
     diagonal,
     flow_posterior,
     full_rank,
+    image_ladder,
+    ladder,
     mixture_prior,
     shared_scale,
+    stochastic_layers,
     vae,
     vamp,
 )
@@ -99,5 +102,39 @@ MODELS = {
     ),
     "bits, autoregressive prior": LatentCase(
         lambda: of(bernoulli(), prior=autoregressive.made(2, gaussian(), **H)), (2,), 2
+    ),
+    # hierarchies, of which x alone is summed over
+    "bits, two stochastic layers": LatentCase(
+        lambda: stochastic_layers(2, bernoulli(), num_latents=(2, 1), hidden=((4,), (3,))),
+        (2,),
+        2,
+        None,
+    ),
+    "levels, ladder": LatentCase(
+        lambda: ladder(2, categorical(3), num_latents=(2, 1), hidden=(4, 3)), (2,), 3, None
+    ),
+    "bits, precision-weighted ladder": LatentCase(
+        lambda: ladder(
+            2, bernoulli(), num_latents=(2, 1), hidden=(4, 3), posterior="precision_weighted"
+        ),
+        (2,),
+        2,
+        None,
+        full=True,
+    ),
+    "bits, image ladder": LatentCase(
+        lambda: image_ladder(
+            (2, 2, 1),
+            bernoulli(),
+            resolutions=(2, 1),
+            num_layers=(3, 1),
+            width=4,
+            num_latents=1,
+        ),
+        (2, 2, 1),
+        2,
+        None,
+        spread=0.2,
+        full=True,
     ),
 }
