@@ -63,13 +63,15 @@ def fit(
     *,
     num_steps: int,
     eval_every: int,
+    start: Params | None = None,
     **options,
 ) -> Fitted:
     """Trains on `rows` in <workdir>/<name>, and reports what the task asks of the best step.
 
     rows: the training split, an array [n, ...] or a tuple of such (x, cond), from which batches of
     config.batch_size are drawn, or of all rows if they are fewer; or a function of the step that
-    makes its batch. options: those of `learning.train`. The directory belongs to these rows and to
+    makes its batch. start: parameters that `algorithm` starts from, if they are no function of the
+    key. options: those of `learning.train`. The directory belongs to the rows, to `start` and to
     the options that matter.
     """
     train_key, task_key = jax.random.split(jax.random.key(config.seed))
@@ -88,6 +90,7 @@ def fit(
             "options": defining(config),
             "data/train": None if callable(rows) else learning.fingerprint(rows),
             "data/held out": task.data,
+            **({} if start is None else {"data/start": learning.fingerprint(start)}),
         },
         workdir=config.workdir / name,
         progress=config.progress,
@@ -244,7 +247,7 @@ def _bound_of_set(bounds, rows, num_samples, num_rows):
         return summary(bounds(rows, num_samples), dim) | told
     some = jax.tree.map(lambda part: part[:num_rows], rows)
     fewer = bounds(rows, max(num_samples // 100, 1))
-    more = bounds(some, num_samples) - bounds(some, max(num_samples // 100, 1))
+    more = bounds(some, num_samples) - fewer[:num_rows]
     found, correction = summary(fewer, dim), summary(more, dim)
     joined = {name: float(np.hypot(found[name], correction[name])) for name in found}
     joined |= {name: found[name] + correction[name] for name in found if "stderr" not in name}
@@ -498,7 +501,7 @@ def maximum_bound(
         ema_decay=config.ema_decay,
     )
     steps = {name: getattr(config, name) for name in ("num_steps", "eval_every", "patience")}
-    options = steps | {"mesh": mesh(config.devices)} | options
+    options = steps | {"mesh": mesh(config.devices), "start": start} | options
     return fit(config, name, algorithm, task, rows["train"], **options)
 
 

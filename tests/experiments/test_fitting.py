@@ -192,6 +192,85 @@ def test_a_bound_of_many_samples_is_tighter_than_that_of_one():
     assert one + 0.5 < many < exact + 0.05
 
 
+def off_the_posterior():
+    """300 rows, each of 150 twice, a model, and parameters whose posterior is not the true one."""
+    x = np.tile(np.random.default_rng(0).normal(size=(150, 3)).astype(np.float32), (2, 1))
+    model = linear_gaussian()
+    params = model.init(jax.random.key(0)) | {"w": jnp.array([[1.5, 0, 0], [0, 1.5, 0]])}
+    return {"valid": x, "test": x}, model, params
+
+
+def test_the_bound_of_many_samples_on_some_rows_corrects_that_of_few_on_all():
+    rows, model, params = off_the_posterior()
+
+    def report(**options):
+        return fitting.bound_task(model, rows, **options).report(params, jax.random.key(1))
+
+    every, few = report(test_samples=2000), report(test_samples=20)
+    some = report(test_samples=2000, test_rows=150)
+    assert every["test_nats"] > few["test_nats"] + 0.15
+    assert some["test_nats"] == pytest.approx(every["test_nats"], abs=0.15)
+    assert some["test_nats_stderr"] > every["test_nats_stderr"]  # it knows of the rows left out
+    assert (some["num_samples"], some["test_rows"]) == (2000, 150) and "test_rows" not in every
+    exact = every["reconstruction_nats"] - every["kl_z"]
+    assert every["elbo_nats"] == pytest.approx(exact) and every["elbo_nats"] < few["test_nats"]
+
+
+def test_units_are_told_active_without_a_closed_form_of_the_mean():
+    """By draws, whose noise alone, Var ≫ 0.01, makes no unit active."""
+    rows, model, params = off_the_posterior()
+    params = params | {"a": jnp.array([[0.5, 0.0], [0.5, 0.0], [0.0, 0.0]])}
+
+    class Drawn(distrax.MultivariateNormalDiag):
+        def mean(self):
+            raise NotImplementedError
+
+    def posterior(params, x, cond=None, *, key=None):
+        of = model.posterior(params, x)
+        return Drawn(of.mean(), 2 * jnp.ones_like(of.mean()))
+
+    flow = model._replace(posterior=posterior)
+    found = fitting.bound_task(flow, rows).report(params, jax.random.key(1))
+    assert (found["active_units"], found["num_units"]) == (1, 2)
+
+
+def test_evaluations_tell_the_parts_of_the_kl_where_they_are_asked_for():
+    rows, model, params = off_the_posterior()
+    task = fitting.bound_task(model, rows, surgery=True)
+    found = task.evaluate(params, jax.random.key(1))
+    assert 0 <= found["valid_information"] <= np.log(300)
+    parts = task.report(params, jax.random.key(2))
+    kl = found["valid_information"] + found["valid_marginal_kl"]
+    assert kl == pytest.approx(parts["kl_z"], abs=0.3)
+    assert {"valid_nats", "valid_information"} <= task.units(found).keys()
+    assert fitting.bound_task(model, rows).evaluate(params, jax.random.key(1)).keys() == {
+        "valid_nll"
+    }
+
+
+def test_a_bound_is_maximised_from_given_parameters_with_a_weight_that_rises(tmp_path):
+    """The weight is that of the step: 0 at the first, where the KL has no gradient."""
+    rows, model, params = off_the_posterior()
+    rows, seen = rows | {"train": rows["valid"]}, []
+
+    def loss(model, params, key, x, *, parts_key, beta):
+        seen.append(beta)
+        return jnp.square(params["w"]).sum() * beta, {"beta": beta}
+
+    fitted = fitting.maximum_bound(
+        Config(tmp_path, num_steps=4, eval_every=2, batch_size=10),
+        "started",
+        model,
+        rows,
+        fitting.bound_task(model, rows),
+        loss=loss,
+        start=params,
+        beta_steps=4,
+    )
+    assert seen and fitted.history[-1]["beta"] == pytest.approx((0.5 + 0.75) / 2)
+    assert np.abs(np.asarray(fitted.params["w"]) - params["w"]).max() < 0.1  # it began there
+
+
 def test_a_number_that_nobody_gives_cannot_be_monitored():
     task = fitting.samples_task(
         lambda params, key: params,
