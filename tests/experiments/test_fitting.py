@@ -186,6 +186,8 @@ def test_a_bound_of_many_samples_is_tighter_than_that_of_one():
     task = fitting.bound_task(model, rows, test_samples=100)
     one = -task.evaluate(params, jax.random.key(1))["valid_nll"]
     many = task.report(params, jax.random.key(2))["test_nats"]
+    valid = fitting.bound_task(model, rows, num_samples=100).evaluate(params, jax.random.key(1))
+    assert -valid["valid_nll"] == pytest.approx(many, abs=0.1)  # the same rows
     covariance = np.asarray(params["w"]).T @ params["w"] + np.eye(3)
     squares = (x @ np.linalg.inv(covariance) * x).sum(1)
     exact = -0.5 * (squares.mean() + np.linalg.slogdet(2 * np.pi * covariance)[1])
