@@ -19,6 +19,7 @@ from tests.faults import (
     bijectors,
     causal,
     data,
+    decoders,
     densities,
     experiments,
     flows,
@@ -51,6 +52,7 @@ AREAS = (
     experiments,
     vae,
     hierarchies,
+    decoders,
 )
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 

@@ -6,6 +6,7 @@ from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import iaf, maf, planar, realnvp, sylvester
 from dgm_jax.likelihoods import bernoulli, categorical, discretized_logistic, gaussian
 from dgm_jax.nets import mlp
+from dgm_jax.protocol import Net
 from dgm_jax.vae import (
     diagonal,
     flow_posterior,
@@ -13,10 +14,12 @@ from dgm_jax.vae import (
     image_ladder,
     ladder,
     mixture_prior,
+    pixelvae,
     shared_scale,
     stochastic_layers,
     vae,
     vamp,
+    vlae,
 )
 from tests.contracts.cases import COND, LatentCase
 
@@ -42,6 +45,24 @@ def moved(flow, num_latents=2):
 
 def flow_prior(flow):
     return pushforward(flow, standard_normal(2))
+
+
+def of_pixels(make, num_latents=2, **options):
+    """A VAE of pictures 2x1 of bits, whose decoder is a PixelCNN."""
+    shape = (2, 1, 1)
+    net, maps = mlp(2, 2 * num_latents, **H), (2, 1, 3)
+    flat = lambda params, x, key=None: net.apply(params, x.reshape(*x.shape[:-3], 2), key=key)
+    causal = autoregressive.pixelcnn(shape, bernoulli(), hidden=4, num_layers=1, cond_shape=maps)
+    decoder = mlp(num_latents, 6, **H)
+    return make(
+        Net(net.init, flat),
+        decoder,
+        causal,
+        bernoulli(),
+        shape,
+        num_latents=num_latents,
+        **options,
+    )
 
 
 MODELS = {
@@ -99,6 +120,10 @@ MODELS = {
         2,
         **C,
         full=True,
+    ),
+    "pixelvae": LatentCase(lambda: of_pixels(pixelvae), (2, 1, 1), 2),
+    "vlae, flow in the posterior": LatentCase(
+        lambda: of_pixels(vlae, flow=maf(2, **thin), flow_in="posterior"), (2, 1, 1), 2
     ),
     "bits, autoregressive prior": LatentCase(
         lambda: of(bernoulli(), prior=autoregressive.made(2, gaussian(), **H)), (2,), 2

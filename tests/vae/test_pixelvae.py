@@ -124,13 +124,10 @@ def test_importance_sampling_finds_the_sum_over_z():
     assert (elbo < exact).all()
 
 
-def test_dropout_reaches_the_causal_net_and_the_decoder_map():
+def test_dropout_reaches_the_net_of_the_map():
     """In training, where a key is given; and with one key twice the draw is the same."""
-    dropping = autoregressive.pixelcnn_pp(
-        SHAPE, levels, hidden=4, num_layers=1, dropout=0.5, cond_shape=(*SHAPE[:2], MAP)
-    )
-    decoder = nets.mlp(2, 6 * MAP, hidden=(5,))
-    whole = vae.pixelvae(flat_encoder(4), decoder, dropping, levels, SHAPE, num_latents=2)
+    decoder = nets.mlp(2, 6 * MAP, hidden=(5,), dropout=0.5)
+    whole = vae.pixelvae(flat_encoder(4), decoder, pixels(), levels, SHAPE, num_latents=2)
     params, z, x = drawn(whole), jnp.zeros(2), jnp.ones(SHAPE, jnp.int32)
     score = jit(lambda key: whole.likelihood(params, z, key=key).log_prob(x))
     a, b, again = (score(jax.random.key(seed)) for seed in (0, 1, 0))

@@ -42,26 +42,20 @@ def test_an_autoregressive_prior_is_an_iaf_posterior_sample_by_sample():
 
     @jit
     def both(params, key, x):
-        def of(params):
-            found = [
-                objectives.infer(m, params, jax.random.clone(key), x, num_samples=5)
-                for m in (as_prior, as_posterior)
-            ]
-            return [f.log_likelihood + f.log_prior - f.log_posterior for f in found], found
-
-        scores, found = of(params)
+        found = [
+            objectives.infer(m, params, jax.random.clone(key), x, num_samples=5)
+            for m in (as_prior, as_posterior)
+        ]
         flow = flows.maf(NUM, num_layers=2, hidden=(6,))
         code = flow.bijector(params["prior"]["flow"]).forward(found[1].z)
-        slopes = jax.jacrev(lambda p: [score.mean() for score in of(p)[0]])(params)
-        return found, code, scores, slopes
+        return found, code
 
-    found, code, scores, slopes = both(params, jax.random.key(1), x)
+    found, code = both(params, jax.random.key(1), x)
+    scores = [f.log_likelihood + f.log_prior - f.log_posterior for f in found]
     np.testing.assert_allclose(code, found[0].z, atol=1e-4)
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5, atol=1e-4)
     np.testing.assert_allclose(found[0].log_likelihood, found[1].log_likelihood, rtol=1e-4)
     assert abs(found[0].log_prior - found[1].log_prior).min() > 1e-3  # of z, and of ε
-    for a, b in zip(*map(jax.tree.leaves, slopes), strict=True):
-        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-3)
 
 
 def test_the_posterior_of_the_noise_is_one_pass_of_an_iaf_with_the_weights_of_the_prior():
@@ -123,29 +117,20 @@ def test_by_gradients_nothing_beyond_the_window_is_seen(num_layers, first_kernel
 
 
 def test_what_a_decoder_sees_is_found_by_changing_pixels():
-    """The window of levels [H, W, C], equal to what the sizes say; and all of a picture in time."""
-    shape = (7, 7, 1)
-    cond = jnp.ones((7, 7, 2))
+    """The window of levels [H, W, C] is what the sizes say; a single row has none above it."""
 
-    def window(num_layers, first_kernel_size):
+    def window(shape, params=None, **sizes):
         local = autoregressive.pixelcnn(
-            shape,
-            levels,
-            hidden=4,
-            num_layers=num_layers,
-            first_kernel_size=first_kernel_size,
-            cond_shape=(7, 7, 2),
+            shape, levels, hidden=4, cond_shape=(*shape[:2], 2), **sizes
         )
-        return vae.window_of(
-            local, drawn(local), jax.random.key(0), shape, num_levels=LEVELS, cond=cond
-        )
+        params = drawn(local) if params is None else local.init(jax.random.key(0))
+        given = {"num_levels": LEVELS, "cond": jnp.ones((*shape[:2], 2))}
+        return vae.window_of(local, params, jax.random.key(0), shape, **given)
 
-    assert window(1, 3) == (2, 2, 2)
-    assert window(2, 7) == (5, 5, 5)
-    fresh = autoregressive.pixelcnn(shape, levels, hidden=4, num_layers=1, cond_shape=(7, 7, 2))
-    params = fresh.init(jax.random.key(0))
-    found = vae.window_of(fresh, params, jax.random.key(0), shape, num_levels=LEVELS, cond=cond)
-    assert found == (0, 0, 0)  # at f = 0 nothing is seen
+    assert window((6, 7, 1), num_layers=1, first_kernel_size=3) == (2, 2, 2)
+    assert window((1, 7, 2), num_layers=2, first_kernel_size=5) == (0, 4, 0)
+    fresh = window((1, 7, 1), params="of a start", num_layers=1)
+    assert fresh == (0, 0, 0)  # at f = 0 nothing is seen
 
 
 def test_a_flow_posterior_is_moved_as_a_whole():

@@ -1,0 +1,354 @@
+"""Posterior collapse: where it is known exactly, and what each remedy does to a strong decoder.
+
+    python -m experiments.vae.collapse
+
+in about five minutes on two CPU cores, from nothing but the digits that come along:
+
+- toy.png: x = w_1 z_1 + w_2 z_2 + ε, whose likelihood depends on w_1² + w_2² alone. A diagonal
+  posterior costs ½ log (P_11 P_22 / |P|) at each split but those where one unit is idle, so from an
+  even split training ends in one of these; a full one costs nothing, and both units stay.
+- linear.png: linear VAEs of the 64 pixels with given σ². As many units are active as directions of
+  the data have a variance λ_i > σ², and carry ½ log(λ_i / σ²) nats: by the closed form, and after
+  training from random weights.
+- strong.png: VAEs of the digits whose decoder is a PixelCNN. `plain` sees all earlier pixels and
+  leaves z a nat or two; the KL term warmed up (`annealed`) or free below 0.5 nats a unit (`free
+  bits`), or a decoder that sees two rows and columns alone (`window`), leave it more; `none` sees
+  no pixel at all. What z knows of the class is told by a linear map of the posterior means
+  (guessing has 10 %), and its use by the bound, in bits/dim.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dgm_jax import autoregressive as ar
+from dgm_jax import (
+    learning,
+    likelihoods,
+    nets,
+    objectives,
+    plots,
+    runs,
+    vae,
+)
+from dgm_jax.protocol import Net
+from dgm_jax.runs import processes
+from experiments import fitting, sets
+from experiments.options import Data, Training, check
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Training, Data, runs.RunOptions):
+    class_conditional: ClassVar[bool] = False
+    models: tuple[Literal["plain", "annealed", "free bits", "window", "none"], ...] = (
+        "plain",
+        "annealed",
+        "free bits",
+        "window",
+        "none",
+    )
+    """decoders and remedies on images"""
+    num_latents: int = 8
+    """numbers in z"""
+    hidden: int = 16
+    """channels of the PixelCNN; the nets of z are eight times as wide"""
+    num_layers: int = 3
+    """blocks of the PixelCNN, of `window` one"""
+    free_bits: float = 0.5
+    """nats a unit below which the KL term is left alone, of `free bits`"""
+    anneal: float = 0.5
+    """share of the steps in which the weight of the KL term rises from 0, of `annealed`"""
+    dropout: float = 0.2
+    test_samples: int = 50
+    """K of the bound of the test split"""
+    num_steps: int = 600
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.5
+    ema_decay: float = 0.99
+    eval_every: int = 100
+    variances: tuple[float, ...] = (5.0, 20.0, 80.0)
+    """σ² of the linear VAEs, in squares of a pixel's levels"""
+    linear_latents: int = 32
+    linear_steps: int = 3000
+    """steps of all rows, of the toy too"""
+
+
+QUICK = {"num_steps": 20, "eval_every": 10, "hidden": 4, "num_layers": 1, "test_samples": 5}
+QUICK |= {"models": ("plain", "free bits"), "linear_steps": 300, "variances": (20.0,)}
+COLOURS = {"diagonal": "#d55e00", "full": "#0072b2"}
+
+
+# ------------------------------------------------------------------ one direction, two units
+RADIUS, VARIANCE = 2.0, 0.5  # w_1² + w_2² = 4
+
+
+def toy(config):
+    """The bound at each split of one direction, and where training from an even split ends."""
+    turns = np.linspace(0, np.pi / 2, 91)
+    total = RADIUS**2 + VARIANCE  # the variance of x
+    log_prob = -(math.log(2 * math.pi * total) + 1) / 2
+    found = {"degrees": np.rad2deg(turns), "log_prob": log_prob}
+    x = jnp.asarray(np.sqrt(total) * np.array([[-1.0], [1.0]]), jnp.float32)  # of this variance
+    for shape in vae.collapse.SHAPES:
+        gap = jax.jit(functools.partial(toy_gap, covariance=shape))(jnp.asarray(turns))
+        params, path = jax.jit(functools.partial(learn_toy, config, shape))(x)
+        found[shape] = {
+            "bound": log_prob - np.asarray(gap),
+            "path": np.asarray(path),
+            "kl": np.asarray(vae.linear_bound(params, x, variance=VARIANCE)[1].mean(0)),
+        }
+    return found
+
+
+def toy_gap(turns, covariance):
+    def one(turn):
+        decoder = RADIUS * jnp.array([[jnp.cos(turn), jnp.sin(turn)]])
+        return vae.best_posterior(decoder, variance=VARIANCE, covariance=covariance)[1]
+
+    return jax.vmap(one)(turns)
+
+
+def learn_toy(config, covariance, x):
+    """Parameters after training from w_1 ≈ w_2, and w_1, w_2 on the way [steps, 2]."""
+    model = vae.linear_vae(1, 2, variance=VARIANCE, covariance=covariance)
+    start = {"decoder": jnp.array([[1.0, 0.95]]), "encoder": jnp.array([[0.4], [0.4]])}
+    init = lambda key: model.init(key) | start
+    descent = learning.gradient_descent(init, linear_loss(VARIANCE), optax.adam(1e-2))
+
+    def step(state, key):
+        state, _ = descent.step(state, key, x)
+        return state, descent.params(state)["decoder"][0]
+
+    keys = jax.random.split(jax.random.key(config.seed), config.linear_steps + 1)
+    state, path = jax.lax.scan(step, descent.init(keys[0]), keys[1:])
+    return descent.params(state), path
+
+
+# ------------------------------------------------------------------------------ linear VAEs
+def linear_loss(variance):
+    def loss(params, key, rows):
+        bound, kl = vae.linear_bound(params, rows, variance=variance)
+        return -bound.mean(), {"kl": kl.sum(-1).mean()}
+
+    return loss
+
+
+def same_moments(x):
+    """2 d points with the mean and the covariance of rows x [n, d], all that a linear VAE sees."""
+    mean, covariance = x.mean(0), np.cov(x.T, bias=True)
+    values, vectors = np.linalg.eigh(covariance)
+    spread = vectors * np.sqrt(np.maximum(values, 0) * len(mean))
+    return mean, covariance, np.concatenate([mean + spread.T, mean - spread.T])
+
+
+def linear(config, x, variance):
+    """What the units of a linear VAE of rows x carry: in closed form, and after training."""
+    num = min(config.linear_latents, x.shape[1])
+    mean, covariance, points = same_moments(x)
+    best = vae.linear_optimum(mean, covariance, num, variance=variance)
+    model = vae.linear_vae(x.shape[1], num, variance=variance)
+    rate = optax.cosine_decay_schedule(2e-2, config.linear_steps)
+    descent = learning.gradient_descent(
+        lambda key: model.init(key) | {"mean": jnp.asarray(mean, jnp.float32)},
+        linear_loss(variance),
+        optax.adam(rate),
+    )
+    rows = jnp.asarray(points, jnp.float32)
+
+    @jax.jit
+    def train(key, rows):
+        state, _ = learning.fit(descent, key, lambda key, t: rows, num_steps=config.linear_steps)
+        bound, kl = vae.linear_bound(descent.params(state), rows, variance=variance)
+        return bound.mean(), kl.mean(0)
+
+    bound, kl = train(jax.random.key(config.seed), rows)
+    kl = np.sort(np.asarray(kl))[::-1]
+    return {
+        "num_active": best.num_active,
+        "num_active_trained": int((kl > 0.01).sum()),
+        "bound": float(best.bound),
+        "bound_trained": float(bound),
+        "kl": best.kl.tolist(),
+        "kl_trained": kl.tolist(),
+    }
+
+
+# -------------------------------------------------------------------------- strong decoders
+@runs.builder
+def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
+    """A VAE of images [H, W, C] whose decoder sees what its name says."""
+    dim, n, width = math.prod(shape), config.num_latents, 8 * config.hidden
+    levels = likelihoods.bernoulli()
+    if num_levels > 2:
+        levels = likelihoods.discretized_logistic(num_levels)
+    net = nets.mlp(dim, 2 * n, hidden=(width, width), dropout=config.dropout)
+    flat = lambda params, x, key=None: net.apply(params, x.reshape(*x.shape[:-3], dim), key=key)
+    encoder, options = Net(net.init, flat), {"hidden": (width,), "dropout": config.dropout}
+    if name == "none":
+        decoder = nets.mlp(n, dim * levels.num_params, **options)
+        return vae.vae(encoder, decoder, levels, shape, num_latents=n)
+    maps = (*shape[:2], 8)
+    sees = {"num_layers": config.num_layers, "first_kernel_size": 7}
+    if name == "window":
+        sees = {"num_layers": 1, "first_kernel_size": 3}
+    causal = ar.pixelcnn(shape, levels, hidden=config.hidden, cond_shape=maps, **sees)
+    decoder = nets.mlp(n, math.prod(maps), **options)
+    return vae.pixelvae(encoder, decoder, causal, levels, shape, num_latents=n)
+
+
+def strong(config, name, data, rows, labels):
+    """The row of a decoder, what its z knows of the class, and its KL in training."""
+    given = {"name": name, "shape": data.shape, "num_levels": data.num_levels}
+    recipe = learning.Recipe(build, {"config": config} | given)
+    model = recipe.model()
+    loss = objectives.elbo
+    if name == "free bits":
+        loss = functools.partial(loss, free_bits=config.free_bits)
+    steps = int(config.anneal * config.num_steps) if name == "annealed" else 0
+    task = fitting.bound_task(model, rows, test_samples=config.test_samples, eval_batch=100)
+    fitted = fitting.maximum_bound(
+        config,
+        name.replace(" ", "-"),
+        model,
+        rows,
+        task,
+        loss=loss,
+        beta_steps=steps,
+        warm_up=config.num_steps // 20,
+        recipe=recipe,
+    )
+    mean = jax.jit(lambda params, x: model.posterior(params, x).mean())
+    codes = {s: np.asarray(mean(fitted.params, rows[s])) for s in ("train", "test")}
+    row = fitted.row
+    if labels is not None:
+        found = (codes["train"], labels["train"], codes["test"], labels["test"])
+        row = row | {"probe_accuracy": vae.linear_probe(*found)}
+    kl = [(r["step"], r["kl"]) for r in fitted.history if "kl" in r]
+    return row, tuple(zip(*kl)), codes["test"]
+
+
+# ------------------------------------------------------------------------------- what is told
+def draw_toy(config, found):
+    figure = plots.new_figure((9.0, 3.6), layout="constrained")
+    bound, path = figure.subplots(1, 2)
+    for shape, colour in COLOURS.items():
+        of = found[shape]
+        bound.plot(found["degrees"], of["bound"], color=colour, label=f"{shape} posterior")
+        path.plot(*of["path"].T, color=colour, label=f"{shape} posterior")
+        path.plot(*of["path"][-1], "o", color=colour)
+    ring = np.linspace(0, np.pi / 2, 91)
+    path.plot(RADIUS * np.cos(ring), RADIUS * np.sin(ring), ":", color="0.6", label="best p(x)")
+    bound.set(xlabel="angle of (w₁, w₂) in degrees", ylabel="best ELBO, nats")
+    path.set(xlabel="w₁", ylabel="w₂", title="training from an even split")
+    path.set_aspect("equal")
+    for axes in (bound, path):
+        plots.plain(axes, frame=True)
+        axes.legend(frameon=False, fontsize=9)
+    plots.save(figure, config.workdir / "toy.png")
+
+
+def draw_linear(config, found):
+    figure = plots.new_figure((4.0 * len(found), 3.2), layout="constrained")
+    for axes, (variance, of) in zip(
+        figure.subplots(1, len(found), squeeze=False)[0], found.items()
+    ):
+        units = np.arange(1, len(of["kl"]) + 1)
+        axes.bar(units, of["kl"], color="0.8", label="½ log(λ / σ²)")
+        axes.plot(units, of["kl_trained"], ".", color=COLOURS["full"], label="trained")
+        axes.set(title=f"σ² = {variance}: {of['num_active']} active", xlabel="unit")
+        axes.set_ylabel("KL, nats")
+        axes.legend(frameon=False, fontsize=9)
+        plots.plain(axes, frame=True)
+    plots.save(figure, config.workdir / "linear.png")
+
+
+def draw_strong(config, results, curves, codes, labels):
+    """KL in training, and the two codes that vary most, coloured by class."""
+    figure = plots.curves(curves, xlabel="step", ylabel="KL(q ‖ p) of a batch, nats")
+    plots.save(figure, config.workdir / "kl.png")
+    figure = plots.new_figure((3.0 * len(codes), 3.2), layout="constrained")
+    for axes, (name, z) in zip(figure.subplots(1, len(codes), squeeze=False)[0], codes.items()):
+        most = np.argsort(z.var(0))[-2:]
+        classes = None if labels is None else labels["test"]
+        axes.scatter(*z[:, most].T, c=classes, cmap="tab10", s=6)
+        axes.set_title(f"{name}: KL {results[name]['kl_z']:.1f}")
+        axes.set(xlim=(-4, 4), ylim=(-4, 4))
+        axes.set_aspect("equal")
+        plots.plain(axes, frame=True)
+    plots.save(figure, config.workdir / "strong.png")
+
+
+def show(found):
+    toy_rows = [
+        {"posterior": shape, "KL of the units after training": _few(found["toy"][shape])}
+        for shape in COLOURS
+    ]
+    runs.table(toy_rows, list(toy_rows[0]))
+    linear_rows = [
+        {
+            "σ²": variance,
+            "active, λ > σ²": of["num_active"],
+            "trained": of["num_active_trained"],
+            "bound": round(of["bound"], 2),
+            "bound trained": round(of["bound_trained"], 2),
+        }
+        for variance, of in found["linear"].items()
+    ]
+    runs.table(linear_rows, list(linear_rows[0]))
+    rows = []
+    for name, r in found["models"].items():
+        row = {
+            "decoder": name,
+            "bits/dim": f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}",
+            "ELBO": f"{r['elbo_bits_per_dim']:.3f}",
+            "KL nats": round(r["kl_z"], 2),
+            "active": f"{r['active_units']} of {r['num_units']}",
+        }
+        if "probe_accuracy" in r:
+            row["class from z"] = f"{r['probe_accuracy']:.0%}"
+        rows.append(row | {"training s": round(r["train_seconds"])})
+    runs.table(rows, list(rows[0]))
+    fitting.tell(found["models"])
+
+
+def _few(numbers):
+    return ", ".join(f"{value:.3f}" for value in numbers)
+
+
+def main(config: Config) -> dict:
+    check(config, "models", "variances")
+    data = sets.images(config)
+    rows = {split: x for split, (x,) in data.rows.items()}
+    labels = data.labels
+    if labels is not None and labels["train"].ndim != 1:
+        labels = None
+    for name in config.models:
+        model = build(config, name, data.shape, data.num_levels)
+        fitting.check_size(config, name, model.init)
+    of_toy = toy(config)
+    x = np.float64(rows["train"].reshape(-1, data.dim))
+    of_linear = {str(variance): linear(config, x, variance) for variance in config.variances}
+    results, curves, codes = {}, {}, {}
+    for name in config.models:
+        results[name], curves[name], codes[name] = strong(config, name, data, rows, labels)
+    if processes.first():
+        draw_toy(config, of_toy)
+        draw_linear(config, of_linear)
+        draw_strong(config, results, curves, codes, labels)
+    return {
+        "toy": {shape: of_toy[shape]["kl"].tolist() for shape in COLOURS},
+        "linear": of_linear,
+        "models": results,
+        "data": config.data,
+    }
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)
