@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import NamedTuple
 
 import distrax
 import jax
@@ -135,8 +136,24 @@ def bernoulli_mixture_em(
     Cost a step: 4nKd operations, two products of matrices; memory of a chunk.
     McLachlan and Peel (2000), "Finite mixture models"; Bishop (2006), section 9.3.3.
     """
-    dim = rows(start, num_components, bits=True).shape[1]
+    start = rows(start, num_components, bits=True)
     _check(smoothing, floor, min_rows, start_steps, chunk)
+    options = Options(min_rows, start_steps, chunk, axis_name)
+    return _em(start, num_components, smoothing, floor, options)
+
+
+class Options(NamedTuple):
+    """What a program is compiled for; smoothing and floor are numbers that it is given."""
+
+    min_rows: float
+    start_steps: int
+    chunk: int | None
+    axis_name: str | None = None
+
+
+def _em(start, num_components, smoothing, floor, options):
+    min_rows, start_steps, chunk, axis_name = options
+    dim = start.shape[1]
 
     def e_step(params, x):
         checks.event_shape(x, (dim,))
@@ -144,16 +161,13 @@ def bernoulli_mixture_em(
         num = jnp.asarray(len(x), log_total.dtype)
         if axis_name is not None:
             num = jax.lax.psum(num, axis_name)
-        told = {"log_likelihood": log_total}
-        if smoothing > 0:
-            mean = found["bits"].sum(0)
-            if axis_name is not None:
-                mean = jax.lax.pmean(mean, axis_name)
-            log_prior = mean @ jax.nn.log_sigmoid(params["bits"]).T
-            log_prior = log_prior + (1 - mean) @ jax.nn.log_sigmoid(-params["bits"]).T
-            told["log_posterior"] = log_total + smoothing * log_prior.sum() / num
-        else:
-            told["log_posterior"] = log_total
+        mean = found["bits"].sum(0)
+        if axis_name is not None:
+            mean = jax.lax.pmean(mean, axis_name)
+        log_prior = mean @ jax.nn.log_sigmoid(params["bits"]).T
+        log_prior = log_prior + (1 - mean) @ jax.nn.log_sigmoid(-params["bits"]).T
+        log_posterior = log_total + smoothing * log_prior.sum() / num
+        told = {"log_likelihood": log_total, "log_posterior": log_posterior}
         dead = (found["weight"] * num < min_rows).sum()
         return found | {"num": num}, told | {"reseeded": dead.astype(log_total.dtype)}
 
@@ -168,7 +182,7 @@ def bernoulli_mixture_em(
         nearest = {"bits": centres, "constant": -0.5 * (centres**2).sum(-1)}
         found, _ = counts(x, nearest, num_components, chunk, hard=True)
         num = jnp.asarray(len(x), x.dtype)
-        return _maximised(found | {"num": num}, max(smoothing, 1.0), floor, min_rows)
+        return _maximised(found | {"num": num}, jnp.maximum(smoothing, 1.0), floor, min_rows)
 
     return expectation_maximization(init, e_step, m_step, axis_name=axis_name)
 
@@ -252,15 +266,16 @@ def fit_bernoulli_mixture(
     num_steps = checks.positive_int(num_steps, "num_steps")
     checks.not_negative(tolerance, "tolerance")
     _check(smoothing, floor, min_rows, start_steps, chunk)
-    options = dict(smoothing=smoothing, floor=floor, start_steps=start_steps, min_rows=min_rows)
     best, ends = _run(
         x,
         key,
+        smoothing,
+        floor,
         num_components=num_components,
         num_restarts=num_restarts,
         num_steps=num_steps,
         tolerance=tolerance,
-        options=(*options.items(), ("chunk", chunk)),
+        options=Options(min_rows, start_steps, chunk),
     )
     return fitted(bernoulli_mixture(x.shape[1], num_components), best.state, best, ends)
 
@@ -268,8 +283,8 @@ def fit_bernoulli_mixture(
 @functools.partial(
     jax.jit, static_argnames=("num_components", "num_restarts", "num_steps", "tolerance", "options")
 )
-def _run(x, key, *, num_components, num_restarts, num_steps, tolerance, options):
-    algorithm = bernoulli_mixture_em(x, num_components, **dict(options))
+def _run(x, key, smoothing, floor, *, num_components, num_restarts, num_steps, tolerance, options):
+    algorithm = _em(x, num_components, smoothing, floor, options)
 
     def once(key):
         return until_still(

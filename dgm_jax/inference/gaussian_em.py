@@ -1,6 +1,7 @@
 """EM of a mixture of Gaussians: maximum likelihood, or the mode under the conjugate prior."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +64,24 @@ def gaussian_mixture_em(
     """
     dim = rows(start, num_components).shape[1]
     _check(dim, covariance, floor, prior, min_rows, start_steps, form, chunk)
+    options = Options(covariance, min_rows, start_steps, form, chunk, axis_name)
+    return _em(start, num_components, floor, prior, options)
+
+
+class Options(NamedTuple):
+    """What a program is compiled for; floor and prior are numbers that it is given."""
+
+    covariance: str
+    min_rows: float
+    start_steps: int
+    form: str | None
+    chunk: int | None
+    axis_name: str | None = None
+
+
+def _em(start, num_components, floor, prior, options):
+    covariance, min_rows, start_steps, form, chunk, axis_name = options
+    dim = start.shape[1]
 
     def e_step(params, x):
         checks.events(x, dim)
@@ -218,16 +237,16 @@ def fit_gaussian_mixture(
     checks.not_negative(tolerance, "tolerance")
     _check(x.shape[1], covariance, floor, prior, min_rows, start_steps, form, chunk)
     _check_singular(x, num_components, covariance, floor, prior)
-    options = dict(covariance=covariance, floor=floor, min_rows=min_rows, form=form, chunk=chunk)
     best, ends = _run(
         x,
         key,
+        floor,
         prior,
         num_components=num_components,
         num_restarts=num_restarts,
         num_steps=num_steps,
         tolerance=tolerance,
-        options=tuple(options.items()) + (("start_steps", start_steps),),
+        options=Options(covariance, min_rows, start_steps, form, chunk),
     )
     model = gaussian_mixture(x.shape[1], num_components, covariance=covariance)
     return fitted(model, best.state, best, ends)
@@ -236,18 +255,16 @@ def fit_gaussian_mixture(
 @functools.partial(
     jax.jit, static_argnames=("num_components", "num_restarts", "num_steps", "tolerance", "options")
 )
-def _run(x, key, prior, *, num_components, num_restarts, num_steps, tolerance, options):
-    algorithm = gaussian_mixture_em(x, num_components, prior=prior, **dict(options))
+def _run(x, key, floor, prior, *, num_components, num_restarts, num_steps, tolerance, options):
+    algorithm = _em(x, num_components, floor, prior, options)
     monitor = "log_likelihood" if prior is None else "log_posterior"
-    once = functools.partial(
-        until_still,
-        algorithm,
-        x=x,
-        monitor=monitor,
-        num_steps=num_steps,
-        tolerance=tolerance,
-    )
-    return best_of(lambda key: once(key), key, num_restarts)
+
+    def once(key):
+        return until_still(
+            algorithm, key, x, monitor=monitor, num_steps=num_steps, tolerance=tolerance
+        )
+
+    return best_of(once, key, num_restarts)
 
 
 def _check_singular(x, num_components, covariance, floor, prior):

@@ -1,0 +1,248 @@
+"""One iteration of EM and of variational inference, beside scikit-learn, from the same parameters.
+
+    python -m benchmarks.mixtures
+
+times an E-step with its M-step on n = 50,000 rows of d = 64 numbers with K = 32 full covariances,
+in float64 and float32, in interleaved rounds in one process: ours in chunks, scikit-learn with all
+of [n, K] (and of [n, d] for each k) in memory. Ratios are scikit-learn's time to ours. `gap` is the
+largest difference of log-likelihoods, nats a row, relative, after --num-agree iterations of both
+from the same start. Memory is what the compiled step takes beside its arguments, and the peak of
+numpy's allocations in a step of theirs. --clock cpu compares the time of the processor, which other
+work on the machine disturbs less.
+"""
+
+import dataclasses
+import os
+import tracemalloc
+import warnings
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dgm_jax import checks, inference, measure, plots, runs
+from dgm_jax.inference.conjugate import Conjugate
+from dgm_jax.measure import timing
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.ReportOptions):
+    kinds: tuple[Literal["em", "cavi"], ...] = ("em", "cavi")
+    dtypes: tuple[Literal["float64", "float32"], ...] = ("float64", "float32")
+    num_rows: int = 50_000
+    dim: int = 64
+    num_components: int = 32
+    chunks: tuple[int, ...] = ()
+    """rows at a time, each a row of the table; by default what fits into a cache"""
+    num_agree: int = 3
+    """iterations after which the two are compared"""
+    repeats: int = 5
+    """rounds in which all take turns"""
+    min_seconds: float = 0.0
+    clock: Literal["wall", "cpu"] = "wall"
+    threads: int | None = None
+    """of scikit-learn's BLAS; all cores by default"""
+
+
+def rows_of_data(config, dtype):
+    """Clusters that overlap: each an own covariance."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(config.num_components, size=config.num_rows)
+    spread = rng.uniform(0.5, 1.5, (config.num_components, config.dim))
+    means = 0.7 * rng.normal(size=(config.num_components, config.dim))
+    noise = rng.normal(size=(config.num_rows, config.dim))
+    return (means[labels] + spread[labels] * noise).astype(dtype)
+
+
+# ------------------------------------------------------------------------------------ theirs
+def start(config, x):
+    """Weights, means and covariances that both begin with."""
+    num, dim = config.num_components, config.dim
+    weights = np.full(num, 1 / num, x.dtype)
+    return weights, x[:num].copy(), np.tile(np.eye(dim, dtype=x.dtype), (num, 1, 1))
+
+
+def prior_of(config, x):
+    return inference.normal_inverse_wishart(
+        x.mean(0),
+        np.cov(x.T).astype(x.dtype),
+        concentration=1 / config.num_components,
+        degrees=float(config.dim),
+    )
+
+
+def theirs(kind, config, x):
+    """The estimator at the start, whose E- and M-steps are then called one by one."""
+    from sklearn import mixture
+
+    weights, means, covariances = start(config, x)
+    few = {"n_components": config.num_components, "max_iter": 1, "reg_covar": 1e-6}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of one iteration
+        if kind == "em":
+            found = mixture.GaussianMixture(
+                weights_init=weights, means_init=means, precisions_init=covariances, **few
+            )
+            found.fit(x[: 4 * config.num_components])
+            found.weights_, found.means_ = weights, means
+            found.covariances_ = found.precisions_cholesky_ = covariances
+            return found
+        found = mixture.BayesianGaussianMixture(
+            weight_concentration_prior_type="dirichlet_distribution", **few | {"reg_covar": 0}
+        )
+        found.fit(x[: 4 * config.num_components])
+        found._check_parameters(x)  # priors of all rows
+        nearest = ((x[:, None, :2] - means[:, :2]) ** 2).sum(-1).argmin(1)
+        r = np.eye(config.num_components, dtype=x.dtype)[nearest]
+        found._m_step(x, np.log(r + 1e-30))
+        return found
+
+
+def their_step(found, x):
+    """An E-step and an M-step; the log-likelihood before it, nats a row."""
+    log_likelihood, log_r = found._e_step(x)
+    found._m_step(x, log_r)
+    return log_likelihood
+
+
+# -------------------------------------------------------------------------------------- ours
+def ours(kind, config, x, found, chunk):
+    """(step, state) at the parameters of theirs."""
+    num = config.num_components
+    if kind == "em":
+        algorithm = inference.gaussian_mixture_em(x[: 4 * num], num, chunk=chunk)
+        state = inference.gaussian_parameters(
+            *(jnp.asarray(a) for a in (found.weights_, found.means_, found.covariances_))
+        )
+        return algorithm.step, state
+    algorithm = inference.variational_mixture(
+        x[: 4 * num], num, prior=prior_of(config, x), chunk=chunk
+    )
+    return algorithm.step, posterior_of(found)
+
+
+def posterior_of(found):
+    degrees = found.degrees_of_freedom_
+    return Conjugate(
+        *map(jnp.asarray, (found.weight_concentration_, found.means_, found.mean_precision_)),
+        jnp.asarray(degrees),
+        jnp.asarray(found.covariances_ * degrees[:, None, None]),
+    )
+
+
+def gap(kind, config, step, state, found, x):
+    """After some iterations of both: the relative difference of their means, and of likelihoods."""
+    largest = 0.0
+    for _ in range(config.num_agree):
+        state, metrics = step(state, None, x)
+        value = their_step(found, x)
+        if kind == "em":
+            largest = max(largest, abs(float(metrics["log_likelihood"]) / float(value) - 1))
+    means = np.asarray(state["means"] if kind == "em" else state.mean)
+    return largest, float(np.abs(means - found.means_).max() / np.abs(found.means_).max())
+
+
+def their_peak_mb(found, x):
+    tracemalloc.start()
+    their_step(found, x)
+    peak = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    return peak
+
+
+# ----------------------------------------------------------------------------------- the run
+def compared(config, kind, dtype):
+    """Rows of the table: ours for each chunk, and theirs."""
+    with jax.enable_x64(dtype == "float64"):
+        x = rows_of_data(config, dtype)
+        on_device = jnp.asarray(x)
+        programs, gaps = {}, {}
+        for chunk in config.chunks or (None,):
+            found = theirs(kind, config, x)
+            step, state = ours(kind, config, x, found, chunk)
+            state = jax.tree.map(lambda a: jnp.asarray(a, x.dtype), state)
+            program = timing.program(
+                lambda state, x, step=step: step(state, None, x), state, on_device
+            )
+            compiled = jax.jit(step)
+            gaps[chunk] = gap(kind, config, compiled, state, found, x)
+            programs[chunk] = program
+        peer = theirs(kind, config, x)
+        thunks = {f"chunk {c}": p.run for c, p in programs.items()}
+        thunks["scikit-learn"] = lambda: their_step(peer, x)
+        timed = timing.compare(
+            thunks, repeats=config.repeats, min_seconds=config.min_seconds, clock=config.clock
+        )
+        peak = their_peak_mb(peer, x)
+    base = {"kind": kind, "dtype": dtype, "n": config.num_rows, "d": config.dim}
+    base |= {"K": config.num_components, "clock": config.clock}
+    theirs_ms = timed["scikit-learn"].median_ms
+    arguments_mb = x.nbytes / 1e6
+    rows = [
+        base
+        | {
+            "library": "dgm_jax",
+            "chunk": chunk,
+            "ms": timed[f"chunk {chunk}"].median_ms,
+            "low_ms": timed[f"chunk {chunk}"].low_ms,
+            "ratio": theirs_ms / timed[f"chunk {chunk}"].median_ms,
+            "ratio_of_minima": timed["scikit-learn"].low_ms / timed[f"chunk {chunk}"].low_ms,
+            "memory_mb": program.peak_mb and program.peak_mb - arguments_mb,
+            "likelihood_gap": gaps[chunk][0],
+            "means_gap": gaps[chunk][1],
+        }
+        for chunk, program in programs.items()
+    ]
+    other = {"library": "scikit-learn", "ms": theirs_ms, "low_ms": timed["scikit-learn"].low_ms}
+    return [*rows, base | other | {"memory_mb": peak}]
+
+
+def main(config: Config) -> dict:
+    # Threads of BLAS that wait must not spin: they would slow down whoever's turn is next.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    checks.positive_int(config.num_components, "num_components")
+    checks.positive_int(config.dim, "dim")
+    checks.positive_int(config.num_rows, "num_rows", least=4 * config.num_components)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=config.threads):
+        found = [compared(config, kind, d) for kind in config.kinds for d in config.dtypes]
+    import sklearn
+
+    machine = measure.machine() | {"scikit-learn": sklearn.__version__, "threads": config.threads}
+    return {"rows": [row for rows in found for row in rows], "machine": machine}
+
+
+def tables(found):
+    def told(r):
+        row = {"iteration": r["kind"], "dtype": r["dtype"], "library": r["library"]}
+        row |= {"chunk": r.get("chunk"), f"ms ({r['clock']})": runs.short(r["ms"])}
+        row["theirs / ours"] = f"{r['ratio']:.2f}" if "ratio" in r else None
+        row["of quartiles"] = f"{r['ratio_of_minima']:.2f}" if "ratio" in r else None
+        row["memory MB"] = r["memory_mb"] and runs.short(r["memory_mb"])
+        row["gap of likelihoods"] = f"{r['likelihood_gap']:.0e}" if "ratio" in r else None
+        row["gap of means"] = f"{r['means_gap']:.0e}" if "ratio" in r else None
+        return row
+
+    return [[told(row) for row in found["rows"]]]
+
+
+def draw(config, found):
+    """The ratio of each iteration."""
+    lines = {}
+    for r in found["rows"]:
+        if "ratio" in r:
+            xs, ys = lines.setdefault(f"{r['kind']}, {r['dtype']}", ([], []))
+            xs.append(len(xs))
+            ys.append(r["ratio"])
+    return plots.curves(
+        lines,
+        xlabel="chunk, as in the table",
+        ylabel="time of scikit-learn / ours",
+        baselines={"alike": 1.0},
+    )
+
+
+if __name__ == "__main__":
+    runs.benchmark(Config, main, tables, draw, save=plots.save)

@@ -1,0 +1,386 @@
+r"""Mixtures by EM and by variational inference, beside scikit-learn: Gaussians, and Bernoullis.
+
+    python -m experiments.inference.mixtures
+
+learns the 8x8 digits by mixtures of Gaussians with four shapes of covariances, by the mode under
+the conjugate prior and by the Bayesian mixture, each with as many components, and with as high a
+floor under the variances, as the validation split says is best. Levels are numbers by noise and a
+logit, whose log-determinant counts, so that bits/dim are those of flows. --data FILE learns any
+table. A set of bits is learned by mixtures of Bernoullis:
+
+    python -m experiments.inference.mixtures --data mushrooms --data-dir FOLDER
+    python -m experiments.inference.mixtures --data adult --data-dir FOLDER
+
+Published (recalled) are -14.46 and -20.44 nats. On
+
+    python -m experiments.inference.mixtures --data bsds300_patches --data-dir FOLDER \
+        --models full --num-components 32 --max-rows 100000 --no-scikit-learn
+
+one mixture of full Gaussians stands beside the flows of `experiments.flows.tabular`.
+"""
+
+import dataclasses
+import time
+import warnings
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dgm_jax import checks, combinators, inference, learning, plots, runs
+from dgm_jax.runs import processes
+from experiments import baselines, fitting, published, sets
+from experiments.options import Data, check
+
+ModelName = Literal["full", "tied", "diagonal", "spherical", "map", "variational", "bernoulli"]
+OF_NUMBERS = ("full", "tied", "diagonal", "spherical", "map", "variational")
+THEIRS = {"full": "full", "tied": "tied", "diagonal": "diag", "spherical": "spherical"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Data, runs.RunOptions):
+    models: tuple[ModelName, ...] | None = None
+    """which to fit: by default bernoulli of bits, and all others of numbers. map: full covariances,
+    their mode under the conjugate prior; variational: the Bayesian mixture, scored with its
+    expected parameters"""
+    num_components: tuple[int, ...] | None = None
+    """those to try; 5 and 20 by default, of bits 25, 50, 100, 200, 400"""
+    floors: tuple[float, ...] = (1e-2, 1e-1)
+    """to try, of variances where data have variance 1"""
+    prior_rows: tuple[float, ...] = (1.0, 10.0)
+    """to try, of map and variational: the prior of a covariance is that of all rows, with the
+    highest floor, and weighs as much as so many rows for each dimension"""
+    smoothings: tuple[float, ...] = (0.3, 1.0)
+    """to try, of Bernoullis: rows of the mean that each component gets"""
+    num_restarts: int = 2
+    """side by side; the one with the highest likelihood is kept"""
+    num_steps: int = 200
+    """of EM at most"""
+    tolerance: float = 1e-3
+    """nats a row; a run ends where a step gains less"""
+    max_rows: int | None = None
+    """of the training split, from which components are learned; all by default"""
+    alpha: float = 0.01
+    """margin of the logit map of levels"""
+    scikit_learn: bool = True
+    """its mixtures with the same options, in float64"""
+
+
+QUICK = {
+    "num_components": (3,),
+    "floors": (1e-1,),
+    "smoothings": (1.0,),
+    "prior_rows": (10.0,),
+    "num_steps": 10,
+    "num_restarts": 1,
+    "max_rows": 300,
+}
+DRAWS = 8  # of the noise of levels, for the report
+COLUMNS = 10  # of the picture
+
+
+# ------------------------------------------------------------------------------------------ models
+@runs.builder
+def density(config: Config, name, dim, num_components, num_levels=None, mean=None, std=None):
+    """Of the data as they are; of levels other than bits a bound, by noise."""
+    if name == "bernoulli":
+        return inference.bernoulli_mixture(dim, num_components)
+    covariance = name if name in THEIRS else "full"
+    mixture = inference.gaussian_mixture(dim, num_components, covariance=covariance)
+    standard = sets.standard(num_levels, mean, std, alpha=config.alpha)
+    model = combinators.preprocessed(mixture, standard)
+    return model if num_levels is None else combinators.quantized(model, num_levels)
+
+
+def fit_one(config, name, x, num_components, strength):
+    """A `FittedMixture` of rows that are ready to be learned."""
+    key = jax.random.key(config.seed)
+    options = {
+        "num_components": num_components,
+        "num_restarts": config.num_restarts,
+        "num_steps": config.num_steps,
+        "tolerance": config.tolerance,
+    }
+    if name == "bernoulli":
+        return inference.fit_bernoulli_mixture(x, key, smoothing=strength, **options)
+    if name in ("map", "variational"):
+        prior = prior_of(config, x, num_components, strength)
+        if name == "variational":
+            return inference.fit_variational_mixture(x, key, prior=prior, **options)
+        prior = prior._replace(concentration=1.0)  # below 1 a mode has components of no weight
+        return inference.fit_gaussian_mixture(x, key, prior=prior, floor=0.0, **options)
+    return inference.fit_gaussian_mixture(x, key, covariance=name, floor=strength, **options)
+
+
+def prior_of(config, x, num_components, rows_a_dimension):
+    """Centred at the mean and covariance of all rows."""
+    plain, dim = inference.prior_of(x, num_components), x.shape[1]
+    degrees = float(rows_a_dimension * dim)
+    covariance = plain.scale + max(config.floors) * jnp.eye(dim)
+    return plain._replace(degrees=degrees, scale=degrees * covariance)
+
+
+def strengths(config, name):
+    """What is tried beside numbers of components: a floor, a smoothing, or rows of a prior."""
+    if name == "bernoulli":
+        return config.smoothings
+    return config.prior_rows if name in ("map", "variational") else config.floors
+
+
+class Judge:
+    """Scores of parameters, on the data as they are."""
+
+    def __init__(self, model, noise, rows):
+        def log_prob(params, key, x):
+            return model.dist(params).log_prob(noise(key, x))
+
+        self.rows, self.key = rows, jax.random.key(1)
+        self.scores = fitting.scorer(log_prob)
+
+    def valid(self, params):
+        return float(self.scores(params, self.key, self.rows["valid"]).mean())
+
+    def report(self, params, draws):
+        dim = self.rows["test"].shape[1]
+        return fitting.summary(self.scores(params, self.key, self.rows["test"], draws), dim)
+
+
+class Problem:
+    """A set of rows: what is learned, x, and how its parameters are scored."""
+
+    def __init__(self, config, data):
+        self.config, self.bits = config, data.num_levels == 2
+        self.rows, self.given, self.noise = sets.vectors(data), {}, lambda key, x: x
+        if not self.bits:
+            self.rows, self.given, self.noise = sets.scaling(
+                data, alpha=config.alpha, seed=config.seed
+            )
+        train = self.rows["train"][: config.max_rows]
+        if not self.bits:
+            self.noisy = {
+                split: np.asarray(self.noise(jax.random.key(config.seed), x), np.float32)
+                for split, x in self.rows.items()
+            }
+            train = sets.standard(**self.given, alpha=config.alpha).forward(
+                jnp.asarray(self.noisy["train"][: config.max_rows])
+            )
+        self.x, self.dim = jnp.asarray(train), train.shape[1]
+
+    def recipe(self, name, num_components):
+        arguments = {"config": self.config, "name": name, "dim": self.dim}
+        return learning.Recipe(density, arguments | {"num_components": num_components} | self.given)
+
+    def judge(self, name, num_components):
+        model = self.recipe(name, num_components).model()
+        if self.given.get("num_levels") is not None:  # noise is drawn here, by a key
+            mixture = self.mixture(name, num_components)
+            standard = sets.standard(**self.given, alpha=self.config.alpha)
+            model = combinators.preprocessed(mixture, standard)
+        return Judge(model, self.noise, self.rows)
+
+    def mixture(self, name, num_components):
+        covariance = name if name in THEIRS else "full"
+        return inference.gaussian_mixture(self.dim, num_components, covariance=covariance)
+
+
+# ----------------------------------------------------------------------------------------- fitting
+def choose(config, problem, name, nums):
+    """The fit that is best on the validation split, its row, and the curve over components."""
+    tried, seconds = {}, 0.0
+    for num in nums:
+        judge = problem.judge(name, num)
+        for strength in strengths(config, name):
+            start = time.perf_counter()
+            found = fit_one(config, name, problem.x, num, strength)
+            seconds += time.perf_counter() - start
+            tried[num, strength] = judge.valid(found.params), found
+            valid = tried[num, strength][0]
+            print(f"{name}, {num} components, {strength:g}: valid {valid:.3f} nats", flush=True)
+    best = max(tried, key=lambda what: tried[what][0])
+    valid, found = tried[best]
+    num, strength = best
+    row = {
+        **problem.judge(name, num).report(found.params, 1 if problem.bits else DRAWS),
+        "valid_nats": valid,
+        "train_objective": float(found.history[-1]),
+        "num_components": num,
+        "strength": strength,
+        "num_params": fitting.num_params(found.params),
+        "num_steps": found.num_steps,
+        "num_reseeded": found.num_reseeded,
+        "train_seconds": seconds,
+    }
+    curve = [max(tried[num, s][0] for s in strengths(config, name)) for num in nums]
+    return found, row, (tuple(nums), tuple(curve))
+
+
+def of_scikit_learn(config, problem, name, row):
+    """Its mixture with the options that were chosen here, scored here."""
+    from sklearn import mixture
+
+    options = {
+        "n_components": row["num_components"],
+        "n_init": config.num_restarts,
+        "max_iter": config.num_steps,
+        "tol": config.tolerance,
+        "random_state": config.seed,
+    }
+    x, start = np.asarray(problem.x, np.float64), time.perf_counter()
+    if name == "variational":
+        prior = prior_of(config, problem.x, row["num_components"], row["strength"])
+        found = mixture.BayesianGaussianMixture(
+            weight_concentration_prior_type="dirichlet_distribution",
+            mean_precision_prior=prior.mean_precision,
+            degrees_of_freedom_prior=prior.degrees,
+            covariance_prior=np.asarray(prior.scale, np.float64),
+            **options,
+        )
+    else:
+        options |= {"covariance_type": THEIRS[name], "reg_covar": row["strength"]}
+        found = mixture.GaussianMixture(**options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a run that has not converged
+        found.fit(x)
+    seconds = time.perf_counter() - start
+    params = inference.gaussian_parameters(
+        *(jnp.asarray(a, jnp.float32) for a in (found.weights_, found.means_, found.covariances_)),
+        covariance=name if name in THEIRS else "full",
+    )
+    judge = problem.judge(name, row["num_components"])
+    return judge.report(params, DRAWS) | {
+        "num_params": fitting.num_params(params),
+        "num_steps": found.n_iter_,
+        "train_seconds": seconds,
+    }
+
+
+def references(problem, data):
+    """What a mixture must beat."""
+    rows, dim = problem.rows, problem.dim
+    if problem.bits:
+        tables = {"a coin for each bit": 0, "each bit given the last": 1}
+        smoothing = (0.01, 0.1, 1.0)
+        return {
+            name: fitting.fit_table(rows, dim, 2, smoothing, window=window)[-1]
+            for name, window in tables.items()
+        }
+    found = {"Gaussian": fitting.summary(baselines.gaussian(*problem.noisy.values()), dim)}
+    if data.num_levels is not None:
+        log_prob = baselines.histogram(*rows.values(), data.num_levels)
+        found["histogram"] = fitting.summary(log_prob, dim)
+    return found
+
+
+# ---------------------------------------------------------------------------------------- pictures
+def means(problem, name, params):
+    """E[x | k] in the units of the data, of the heaviest components first, [K, d]."""
+    heaviest = np.argsort(-np.asarray(params["logits"]))
+    if name == "bernoulli":
+        return np.asarray(jax.nn.sigmoid(params["bits"]))[heaviest]
+    standard = sets.standard(**problem.given, alpha=problem.config.alpha)
+    return np.asarray(standard.inverse(params["means"]))[heaviest]
+
+
+def draw(config, problem, data, fits, curves, reference):
+    """components.png: how many are best; bounds.png: how they rise; means.png where x is a picture,
+    beside samples."""
+    levels = {name: row["test_nats"] for name, row in reference.items()}
+    if len(next(iter(curves.values()))[0]) > 1:
+        figure = plots.curves(
+            curves, xlabel="components", ylabel="validation nats", logx=True, baselines=levels
+        )
+        plots.save(figure, config.workdir / "components.png")
+    rises = {
+        name: (tuple(range(1, len(found.history) + 1)), tuple(map(float, found.history)))
+        for name, found in fits.items()
+    }
+    figure = plots.curves(rises, xlabel="step", ylabel="what is maximised, nats a row", logx=True)
+    plots.save(figure, config.workdir / "bounds.png")
+    if data.test.ndim < 3:
+        return
+    groups = {}
+    for name, found in fits.items():
+        shown = means(problem, name, found.params)
+        num = len(shown)
+        groups[f"{name}: means"] = np.resize(shown[:COLUMNS], (COLUMNS, problem.dim))
+        model = problem.recipe(name, num).model()
+        sample = jax.jit(lambda p, key, m=model: m.dist(p).sample(seed=key, sample_shape=COLUMNS))
+        groups["samples" if len(fits) == 1 else f"{name}: samples"] = np.asarray(
+            sample(found.params, jax.random.key(config.seed + 1))
+        )
+    plots.save(sets.grid(data, groups, columns=COLUMNS), config.workdir / "means.png")
+
+
+def show(found):
+    """One table, from what results.json holds."""
+    rows = []
+    groups = found["baselines"] | found["models"]
+    groups |= {f"{name}, scikit-learn": row for name, row in found["scikit-learn"].items()}
+    for name, r in groups.items():
+        row = {"model": name, "components": r.get("num_components")}
+        row["test nats"] = f"{r['test_nats']:.2f} ± {r['test_nats_stderr']:.2f}"
+        row["bits/dim"] = f"{r['test_bits_per_dim']:.3f}"
+        if "train_seconds" in r:
+            row |= {"parameters": r["num_params"], "fitting s": round(r["train_seconds"], 1)}
+        rows.append(row)
+    for name, figure in published.of(found["published"], "nats").items():
+        rows.append({"model": f"{name} ({figure.source})", "test nats": f"{figure.value:.2f}"})
+    runs.table(rows, ["model", "components", "test nats", "bits/dim", "parameters", "fitting s"])
+    print(
+        "Seconds of all fits that were tried, with compilation; of scikit-learn of the one chosen."
+    )
+    for name, r in found["models"].items():
+        better = [n for n, b in found["baselines"].items() if b["test_nats"] > r["test_nats"]]
+        if better:
+            print(f"{name} is worse than {better[0]}: try other --num-components and --floors.")
+
+
+def chosen(config, problem):
+    """Which models with which numbers of components, all of them fit for the data."""
+    names, nums = config.models, config.num_components
+    if names is None:
+        names = ("bernoulli",) if problem.bits else OF_NUMBERS
+    wrong = [name for name in names if (name == "bernoulli") != problem.bits]
+    if wrong:
+        kind, others = ("bits", "bernoulli") if problem.bits else ("numbers", ", ".join(OF_NUMBERS))
+        raise checks.InputError(
+            f"models={wrong[0]!r} is not for data={config.data!r}, which are {kind}; try {others}."
+        )
+    if nums is None:
+        nums = (25, 50, 100, 200, 400) if problem.bits else (5, 20)
+        nums = tuple(num for num in nums if num <= len(problem.x)) or (1,)
+    if max(nums) > len(problem.x):
+        raise checks.InputError(
+            f"num_components must be at most {len(problem.x)}, the rows; got {max(nums)}."
+        )
+    return names, nums
+
+
+def main(config: Config) -> dict:
+    check(config, "floors", "smoothings", "prior_rows")
+    data = sets.load(config)
+    problem = Problem(config, data)
+    names, nums = chosen(config, problem)
+    fits, models, curves, peers = {}, {}, {}, {}
+    for name in names:
+        fits[name], models[name], curves[name] = choose(config, problem, name, nums)
+        recipe = problem.recipe(name, models[name]["num_components"])
+        if processes.first():
+            learning.save(config.workdir / name, fits[name].params, recipe=recipe)
+        if config.scikit_learn and name in (*THEIRS, "variational"):
+            peers[name] = of_scikit_learn(config, problem, name, models[name])
+    reference = references(problem, data)
+    if processes.first():
+        draw(config, problem, data, fits, curves, reference)
+    return {
+        "data": config.data,
+        "published": published.known(data),
+        "models": models,
+        "baselines": reference,
+        "scikit-learn": peers,
+    }
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)
