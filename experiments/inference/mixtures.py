@@ -35,6 +35,7 @@ from experiments.options import Data, check
 
 ModelName = Literal["full", "tied", "diagonal", "spherical", "map", "variational", "bernoulli"]
 OF_NUMBERS = ("full", "tied", "diagonal", "spherical", "map", "variational")
+TITLES = {"bernoulli": "mixture of Bernoullis"}  # as in the published tables
 THEIRS = {"full": "full", "tied": "tied", "diagonal": "diag", "spherical": "spherical"}
 
 
@@ -364,12 +365,13 @@ def main(config: Config) -> dict:
     names, nums = chosen(config, problem)
     fits, models, curves, peers = {}, {}, {}, {}
     for name in names:
-        fits[name], models[name], curves[name] = choose(config, problem, name, nums)
-        recipe = problem.recipe(name, models[name]["num_components"])
+        told = TITLES.get(name, name)
+        fits[name], models[told], curves[told] = choose(config, problem, name, nums)
+        recipe = problem.recipe(name, models[told]["num_components"])
         if processes.first():
             learning.save(config.workdir / name, fits[name].params, recipe=recipe)
         if config.scikit_learn and name in (*THEIRS, "variational"):
-            peers[name] = of_scikit_learn(config, problem, name, models[name])
+            peers[name] = of_scikit_learn(config, problem, name, models[told])
     reference = references(problem, data)
     if processes.first():
         draw(config, problem, data, fits, curves, reference)

@@ -45,7 +45,7 @@ def test_the_number_of_components_of_bits_is_chosen_on_the_validation_split(tmp_
     x = rng.binomial(1, probs[rng.integers(3, size=400)]).astype(np.uint8)
     data = rows(tmp_path, "bits.npy", x)
     _, found = run(tmp_path / "run", data=data, num_components=(1, 3), num_steps=20)
-    row = found["models"]["bernoulli"]
+    row = found["models"]["mixture of Bernoullis"]
     assert row["num_components"] == 3
     coins = found["baselines"]["a coin for each bit"]["test_nats"]
     assert row["test_nats"] > coins + 2

@@ -24,6 +24,7 @@ from tests.faults import (
     experiments,
     flows,
     hierarchies,
+    inference,
     learning,
     metrics,
     objectives,
@@ -53,6 +54,7 @@ AREAS = (
     vae,
     hierarchies,
     decoders,
+    inference,
 )
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 
