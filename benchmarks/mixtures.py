@@ -22,7 +22,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from dgm_jax import checks, inference, measure, plots, runs
-from dgm_jax.inference.conjugate import Conjugate
 from dgm_jax.measure import timing
 
 
@@ -124,7 +123,7 @@ def ours(kind, config, x, found, chunk):
 
 def posterior_of(found):
     degrees = found.degrees_of_freedom_
-    return Conjugate(
+    return inference.Conjugate(
         *map(jnp.asarray, (found.weight_concentration_, found.means_, found.mean_precision_)),
         jnp.asarray(degrees),
         jnp.asarray(found.covariances_ * degrees[:, None, None]),

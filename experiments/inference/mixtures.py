@@ -46,13 +46,13 @@ class Config(Data, runs.RunOptions):
     their mode under the conjugate prior; variational: the Bayesian mixture, scored with its
     expected parameters"""
     num_components: tuple[int, ...] | None = None
-    """those to try; 5 and 20 by default, of bits 25, 50, 100, 200, 400"""
+    """those to try; 5 and 20 by default, of bits 25, 50, 100, 200"""
     floors: tuple[float, ...] = (1e-2, 1e-1)
     """to try, of variances where data have variance 1"""
     prior_rows: tuple[float, ...] = (1.0, 10.0)
     """to try, of map and variational: the prior of a covariance is that of all rows, with the
     highest floor, and weighs as much as so many rows for each dimension"""
-    smoothings: tuple[float, ...] = (0.3, 1.0)
+    smoothings: tuple[float, ...] = (0.1, 0.3, 1.0)
     """to try, of Bernoullis: rows of the mean that each component gets"""
     num_restarts: int = 2
     """side by side; the one with the highest likelihood is kept"""
@@ -349,7 +349,7 @@ def chosen(config, problem):
             f"models={wrong[0]!r} is not for data={config.data!r}, which are {kind}; try {others}."
         )
     if nums is None:
-        nums = (25, 50, 100, 200, 400) if problem.bits else (5, 20)
+        nums = (25, 50, 100, 200) if problem.bits else (5, 20)
         nums = tuple(num for num in nums if num <= len(problem.x)) or (1,)
     if max(nums) > len(problem.x):
         raise checks.InputError(
