@@ -25,11 +25,6 @@ def test_a_small_model_is_trained_and_asked_and_can_be_asked_again(tmp_path):
     assert x.shape == (6, 64) and model.posterior(params, x).mean().shape == (6, 3)
 
 
-def test_points_far_below_all_others_leave_a_gap():
-    found = likelihood.points({"1": {"nats": -5000.0}, "10": {"nats": -90.0}})
-    assert found[1] == (10, -90.0) and found[0][1] != found[0][1]
-
-
 def test_without_samples_nothing_is_asked():
     with pytest.raises(ValueError, match="num_samples is empty"):
         likelihood.main(likelihood.Config(num_samples=()))
