@@ -5,16 +5,19 @@ r"""Mixtures by EM and by variational inference, beside scikit-learn: Gaussians,
 learns the 8x8 digits by mixtures of Gaussians with four shapes of covariances, by the mode under
 the conjugate prior and by the Bayesian mixture, each with as many components, and with as high a
 floor under the variances, as the validation split says is best. Levels are numbers by noise and a
-logit, whose log-determinant counts, so that bits/dim are those of flows. --data FILE learns any
-table. A set of bits is learned by mixtures of Bernoullis:
+logit, whose log-determinant counts, so that bits/dim are those of flows: expect 2.16 for the
+Bayesian mixture, 2.18 for full covariances, 2.19, 2.29 and 2.40 for tied, diagonal and spherical
+ones (standard error 0.015), where one Gaussian has 2.97. Some minutes of a CPU core, with its
+compilation. --data FILE learns any table. A set of bits is learned by mixtures of Bernoullis:
 
     python -m experiments.inference.mixtures --data mushrooms --data-dir FOLDER
     python -m experiments.inference.mixtures --data adult --data-dir FOLDER
 
-Published (recalled) are -14.46 and -20.44 nats. On
+Expect -13.81 and -18.96 nats; published (recalled) are -14.46 and -20.44. On
 
     python -m experiments.inference.mixtures --data bsds300_patches --data-dir FOLDER \
-        --models full --num-components 32 --max-rows 100000 --no-scikit-learn
+        --models full --num-components 32 --max-rows 30000 --num-restarts 1 --floors 1e-6 \
+        --tolerance 0.02 --num-steps 30 --no-scikit-learn
 
 one mixture of full Gaussians stands beside the flows of `experiments.flows.tabular`.
 """
