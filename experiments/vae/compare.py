@@ -11,7 +11,7 @@ split, which is a bound of log p(x) as the ELBO beside it is, and tighter:
     vamp           the prior is the posterior at 100 learned inputs
     flow-prior     ... a RealNVP of 4 layers
     iaf-posterior  the posterior goes through 2 inverse autoregressive layers
-    ladder         three groups of latents, one way down
+    ladder         two groups of latents, one way down
     pixelvae       the decoder is a PixelCNN++ that reads a map of z
 
 It leaves samples.png, reconstructions.png, latents.png (posterior means by class), traversals.png
@@ -99,7 +99,7 @@ SETTINGS = {  # by model; what is not here is as for the vae
         "hidden": (256, 256),
         "num_latents": 12,
     },
-    "ladder": {"hidden": (256, 256, 256)},
+    "ladder": {"hidden": (256, 128)},
     "pixelvae": {
         "num_steps": 400,
         "batch_size": 64,
@@ -197,7 +197,24 @@ def loss(config, name):
     return objectives.elbo
 
 
+def started(config, name, model, rows):
+    """A VampPrior starts at rows of the training split; the others by their own `init`, None."""
+    if name != "vamp":
+        return None
+    taken = np.random.default_rng(config.seed).permutation(len(rows["train"]))
+    inputs = rows["train"][np.resize(taken, config.num_pseudo_inputs)].astype(np.float32)
+    return model.init(jax.random.key(config.seed)) | {"pseudo_inputs": jnp.asarray(inputs)}
+
+
+def decayed(params):
+    """All but pseudo-inputs, which would decay to blank images."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: getattr(path[0], "key", None) != "pseudo_inputs", params
+    )
+
+
 def fit(config, name, rows, shape, num_levels):
+    """A model and what was fitted: the groups of a ladder are not used unless the KL comes late."""
     given = {"name": name, "shape": shape, "num_levels": num_levels}
     recipe = learning.Recipe(build, {"config": config} | given)
     model, config = recipe.model(), of_model(config, name)
@@ -215,6 +232,9 @@ def fit(config, name, rows, shape, num_levels):
         rows,
         task,
         loss=loss(config, name),
+        start=started(config, name, model, rows),
+        beta_steps=config.num_steps // 3 if name == "ladder" else 0,
+        decayed=decayed,
         recipe=recipe,
         warm_up=config.num_steps // 20,
     )
