@@ -83,7 +83,8 @@ def theirs(kind, config, x):
             found = mixture.GaussianMixture(
                 weights_init=weights, means_init=means, precisions_init=covariances, **few
             )
-            found.fit(x[: 4 * config.num_components])
+            found.set_params(reg_covar=0.1).fit(x[: 4 * config.num_components])  # to have its parts
+            found.set_params(reg_covar=1e-6)
             found.weights_, found.means_ = weights, means
             found.covariances_ = found.precisions_cholesky_ = covariances
             return found
