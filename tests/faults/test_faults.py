@@ -27,6 +27,7 @@ from tests.faults import (
     inference,
     learning,
     metrics,
+    nets,
     objectives,
     vae,
 )
@@ -55,6 +56,7 @@ AREAS = (
     hierarchies,
     decoders,
     inference,
+    nets,
 )
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 
