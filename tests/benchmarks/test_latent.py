@@ -16,6 +16,7 @@ CAN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("library", "objective"), [(lib, o) for lib in CAN for o in CAN[lib]])
 @pytest.mark.filterwarnings("ignore")  # theirs
 def test_a_peer_is_the_same_model(library, objective):
@@ -29,6 +30,7 @@ def test_a_peer_is_the_same_model(library, objective):
         peer.step()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["iwae", "dreg"])
 def test_a_step_of_ours_trains_and_a_scan_makes_several(objective):
     with jax.debug_key_reuse(False):  # each call of a benchmark draws again what it drew
