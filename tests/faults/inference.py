@@ -22,14 +22,6 @@ FAULTS = (
         OF_EM + "test_every_iteration_is_that_of_scikit_learn",
     ),
     Fault(
-        "second-moments-from-zero",
-        "T66: E[x²] - m² in float32, about a far origin",
-        MOMENTS,
-        'return "features" if dtype == jnp.float64 else "centred"',
-        'return "features"',
-        OF_EM + "test_data_far_from_zero_have_the_covariances_of_centred_ones",
-    ),
-    Fault(
         "the-dead-stay",
         "T67: a component without rows is left where it is",
         EM,
