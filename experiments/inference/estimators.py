@@ -12,7 +12,7 @@ lines are the closed forms.
 snr.png: |E g| / deviation of g for the gradients of a bound of K samples, of the linear Gaussian
 model of Rainforth et al. (2018), z ~ N(μ, I), x | z ~ N(z, I), q(z | x) = N(a x + b, ⅔ I) in 20
 dimensions: by μ, and by b of the posterior, from IWAE and from DReG.
-Two minutes of one CPU core. Expect measured variances within 5 % of the closed forms, and powers of K
+Two minutes of one CPU core. Expect measured variances near the closed forms, and powers of K
 near ½ for the decoder, -½ for the posterior by IWAE and ½ for it by DReG.
 """
 
