@@ -12,8 +12,9 @@ lines are the closed forms.
 snr.png: |E g| / deviation of g for the gradients of a bound of K samples, of the linear Gaussian
 model of Rainforth et al. (2018), z ~ N(μ, I), x | z ~ N(z, I), q(z | x) = N(a x + b, ⅔ I) in 20
 dimensions: by μ, and by b of the posterior, from IWAE and from DReG.
-Two minutes of one CPU core. Expect measured variances near the closed forms, and powers of K
-near ½ for the decoder, -½ for the posterior by IWAE and ½ for it by DReG.
+Two minutes of one CPU core. Expect measured variances within 5 % of the closed forms, and powers
+of K from 10 to 1000 of 0.44 for the decoder, -0.47 for the posterior by IWAE and 0.22 for it by
+DReG, which is flat up to K = 30 and nears its ½ only beyond 300.
 """
 
 import dataclasses
