@@ -273,12 +273,12 @@ def pythae(config, objective) -> Peer:
 
 
 def numpyro(config, objective) -> Peer:
+    if objective in ("dreg", "conv"):
+        raise NotImplementedError("is compared with dense nets and the gradient of autodiff")
     import numpyro
     from numpyro import distributions as dist
     from numpyro.infer import SVI, RenyiELBO, Trace_ELBO
 
-    if objective in ("dreg", "conv"):
-        raise NotImplementedError("is compared with dense nets and the gradient of autodiff")
     net = functools.partial(nets.mlp, activation=jnp.tanh)
     encoder = net(784, 2 * config.num_latents, hidden=config.hidden)
     decoder = net(config.num_latents, 784, hidden=config.hidden[::-1])

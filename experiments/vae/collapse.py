@@ -34,10 +34,10 @@ from dgm_jax import (
     nets,
     objectives,
     plots,
+    protocol,
     runs,
     vae,
 )
-from dgm_jax.protocol import Net
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Training, check
@@ -83,6 +83,7 @@ class Config(Training, Data, runs.RunOptions):
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": 4, "num_layers": 1, "test_samples": 5}
 QUICK |= {"models": ("plain", "free bits"), "linear_steps": 300, "variances": (20.0,)}
 COLOURS = {"diagonal": "#d55e00", "full": "#0072b2"}
+SHAPES = tuple(COLOURS)  # of the covariance of a posterior
 
 
 # ------------------------------------------------------------------ one direction, two units
@@ -96,7 +97,7 @@ def toy(config):
     log_prob = -(math.log(2 * math.pi * total) + 1) / 2
     found = {"degrees": np.rad2deg(turns), "log_prob": log_prob}
     x = jnp.asarray(np.sqrt(total) * np.array([[-1.0], [1.0]]), jnp.float32)  # of this variance
-    for shape in vae.collapse.SHAPES:
+    for shape in SHAPES:
         gap = jax.jit(functools.partial(toy_gap, covariance=shape))(jnp.asarray(turns))
         params, path = jax.jit(functools.partial(learn_toy, config, shape))(x)
         found[shape] = {
@@ -190,7 +191,7 @@ def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
         levels = likelihoods.discretized_logistic(num_levels)
     net = nets.mlp(dim, 2 * n, hidden=(width, width), dropout=config.dropout)
     flat = lambda params, x, key=None: net.apply(params, x.reshape(*x.shape[:-3], dim), key=key)
-    encoder, options = Net(net.init, flat), {"hidden": (width,), "dropout": config.dropout}
+    encoder, options = protocol.Net(net.init, flat), {"hidden": (width,), "dropout": config.dropout}
     if name == "none":
         decoder = nets.mlp(n, dim * levels.num_params, **options)
         return vae.vae(encoder, decoder, levels, shape, num_latents=n)

@@ -101,7 +101,7 @@ SETTINGS = {  # by model; what is not here is as for the vae
     },
     "ladder": {"hidden": (256, 128)},
     "pixelvae": {
-        "num_steps": 400,
+        "num_steps": 600,
         "batch_size": 64,
         "learning_rate": 3e-3,
         "weight_decay": 1.0,

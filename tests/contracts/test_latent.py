@@ -196,7 +196,8 @@ def test_what_is_generated_is_as_frequent_as_it_is_probable(name, way):
         p, error = p.cumsum(), np.sqrt((error**2).cumsum())
     else:
         share = (made[:, None] == x).all(tuple(range(2, made.ndim + 1))).mean(0)
-    assert (np.abs(share - p) < 5 * np.sqrt(error**2 + p * (1 - p) / NUM) + 2e-3).all()
+    spread = np.maximum(p * (1 - p), 0) / NUM  # a sum over cells may pass 1 by rounding
+    assert (np.abs(share - p) < 5 * np.sqrt(error**2 + spread) + 2e-3).all()
 
 
 @everywhere

@@ -202,6 +202,9 @@ NETS = {
     "gated_attention": lambda: nets.gated_attention(IMAGE, 2, hidden=4, cond_shape=(2,)),
     "revnet": lambda: nets.revnet(nets.mlp(2, 2, hidden=(4,)), num_layers=1),
     "irevnet": lambda: nets.irevnet(IMAGE, num_stages=1, num_layers=1),
+    "bottleneck": lambda: nets.bottleneck(3, 2, hidden=(4,)),
+    "conv_encoder": lambda: nets.conv_encoder(IMAGE, 2, hidden=(4,), num_groups=2),
+    "conv_decoder": lambda: nets.conv_decoder(3, IMAGE, 2, hidden=(4,), num_groups=2),
 }
 INPUTS = {
     "mlp": ((3,), (2,)),
@@ -209,6 +212,9 @@ INPUTS = {
     "gated_attention": (IMAGE, (1, 1, 2)),
     "revnet": ((4,),),
     "irevnet": (IMAGE,),
+    "bottleneck": ((3,),),
+    "conv_encoder": (IMAGE,),
+    "conv_decoder": ((3,),),
 }
 
 
@@ -227,5 +233,6 @@ def test_parameters_of_all_nets_and_their_outputs_have_the_default_float(name, x
 
 def test_the_table_has_every_net():
     others = {"from_linen", "stateful", "naive", "one_hot", "scaled", "receptive_field"}
+    others |= {"up_conv", "down_conv", "group_norm"}  # the arithmetic of layers
     functions = {n for n, f in vars(nets).items() if callable(f) and not isinstance(f, type)}
     assert functions - others == set(NETS)
