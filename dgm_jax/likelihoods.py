@@ -288,12 +288,22 @@ class _Mixture(drawn.Drawn, distrax.MixtureSameFamily):
         return super()._sample_n(key, n).astype(self.components_distribution.loc.dtype)
 
 
+@jax.custom_jvp
+def _log_sigmoid(x):
+    """log σ(x) of one exponential and one logarithm, for x of any size."""
+    return jnp.minimum(x, 0) - jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+_log_sigmoid.defjvps(lambda dx, log_sigmoid, x: dx * jax.nn.sigmoid(-x))
+
+
 @exact
 class _Bit(drawn.Drawn, distrax.Bernoulli):
     """0 and 1 only: distrax would score any other number, such as a grey level, likewise."""
 
     def log_prob(self, value):
-        return jnp.where((value == 0) | (value == 1), super().log_prob(value), -jnp.inf)
+        log_prob = _log_sigmoid(jnp.where(value == 1, self.logits, -self.logits))
+        return jnp.where((value == 0) | (value == 1), log_prob, -jnp.inf)
 
     def _sample_n(self, key, n):
         u = jax.random.uniform(key, (n, *self.batch_shape), wide(self.probs))

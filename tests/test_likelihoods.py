@@ -225,6 +225,26 @@ def test_a_decoder_of_levels_sums_to_one_and_has_the_moments_of_its_distribution
     np.testing.assert_allclose(found["mode"], found["all"].max(0), rtol=1e-5)
 
 
+def test_bits_are_scored_to_the_last_digit_with_all_derivatives_for_logits_of_any_size():
+    logits = jnp.array([-2000.0, -90.0, -3.0, 0.0, 1e-4, 5.0, 90.0, 2000.0, jnp.inf, -jnp.inf])
+
+    def log_prob(f, x):
+        return bernoulli().dist(f[..., None]).log_prob(x)
+
+    for x, sign in ((1, 1), (0, -1)):
+        exact = -np.logaddexp(0, -sign * np.float64(logits))
+        np.testing.assert_allclose(log_prob(logits, x), exact, rtol=1e-6, atol=1e-38)
+        finite = logits[:-2]
+        slope = jax.vmap(jax.grad(log_prob), (0, None))(finite, x)
+        np.testing.assert_allclose(
+            slope, sign * jax.nn.sigmoid(-sign * finite), rtol=1e-6, atol=1e-38
+        )
+        curve = jax.vmap(jax.grad(jax.grad(log_prob)), (0, None))(finite, x)
+        both = jax.nn.sigmoid(finite) * jax.nn.sigmoid(-finite)
+        np.testing.assert_allclose(curve, -both, rtol=1e-5, atol=1e-38)
+    assert jnp.isnan(log_prob(jnp.array([jnp.nan]), 1)).all()
+
+
 def test_a_decoder_of_numbers_is_the_formula_and_has_its_moments():
     """log N(x; μ, σ²) summed over entries, of f written out; and the mean of a mixture."""
     models = {name: decoder(NUMBERS[name]) for name in ("gaussian", "mixture")}

@@ -136,8 +136,11 @@ def bernoulli_mixture_em(
     Cost a step: 4nKd operations, two products of matrices; memory of a chunk.
     McLachlan and Peel (2000), "Finite mixture models"; Bishop (2006), section 9.3.3.
     """
+    num_components = checks.positive_int(num_components, "num_components")
     start = rows(start, num_components, bits=True)
-    _check(smoothing, floor, min_rows, start_steps, chunk)
+    smoothing, floor, min_rows, start_steps, chunk = _checked(
+        smoothing, floor, min_rows, start_steps, chunk
+    )
     options = Options(min_rows, start_steps, chunk, axis_name)
     return _em(start, num_components, smoothing, floor, options)
 
@@ -226,15 +229,17 @@ def _maximised(found, smoothing, floor, min_rows):
     return {"logits": logits, "bits": jnp.log(probs) - jnp.log1p(-probs)}
 
 
-def _check(smoothing, floor, min_rows, start_steps, chunk):
-    checks.not_negative(smoothing, "smoothing")
+def _checked(smoothing, floor, min_rows, start_steps, chunk):
     floor = checks.positive(floor, "floor")
     if floor >= 0.5:
         raise checks.InputError(f"floor must be below 0.5; got {floor}.")
-    checks.not_negative(min_rows, "min_rows")
-    checks.positive_int(start_steps, "start_steps", least=0)
-    if chunk is not None:
-        checks.positive_int(chunk, "chunk")
+    return (
+        checks.not_negative(smoothing, "smoothing"),
+        floor,
+        checks.not_negative(min_rows, "min_rows"),
+        checks.positive_int(start_steps, "start_steps", least=0),
+        None if chunk is None else checks.positive_int(chunk, "chunk"),
+    )
 
 
 # --------------------------------------------------------------------------------- in one call
@@ -264,8 +269,10 @@ def fit_bernoulli_mixture(
     checks.key(key)
     num_restarts = checks.positive_int(num_restarts, "num_restarts")
     num_steps = checks.positive_int(num_steps, "num_steps")
-    checks.not_negative(tolerance, "tolerance")
-    _check(smoothing, floor, min_rows, start_steps, chunk)
+    tolerance = checks.not_negative(tolerance, "tolerance")
+    smoothing, floor, min_rows, start_steps, chunk = _checked(
+        smoothing, floor, min_rows, start_steps, chunk
+    )
     best, ends = _run(
         x,
         key,

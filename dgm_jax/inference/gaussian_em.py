@@ -62,8 +62,11 @@ def gaussian_mixture_em(
     Dempster, Laird and Rubin (1977). Cost a step: 2nKd² operations in float64, 4nKd² in float32, of
     diagonals 4nKd; memory of a chunk.
     """
-    dim = rows(start, num_components).shape[1]
-    _check(dim, covariance, floor, prior, min_rows, start_steps, form, chunk)
+    num_components = checks.positive_int(num_components, "num_components")
+    start = rows(start, num_components)
+    floor, min_rows, start_steps, chunk = _checked(
+        start.shape[1], covariance, floor, prior, min_rows, start_steps, form, chunk
+    )
     options = Options(covariance, min_rows, start_steps, form, chunk, axis_name)
     return _em(start, num_components, floor, prior, options)
 
@@ -126,17 +129,21 @@ def moments_of_nearest(key, x, num_components, matrices, num_steps, form, chunk)
     return centres, moments(x, even, centres, unit, hard=True, form=form, chunk=chunk)[0]
 
 
-def _check(dim, covariance, floor, prior, min_rows, start_steps, form, chunk):
+def _checked(dim, covariance, floor, prior, min_rows, start_steps, form, chunk):
     checks.choice(covariance, COVARIANCES, "covariance")
-    checks.not_negative(floor, "floor")
-    checks.not_negative(min_rows, "min_rows")
-    checks.positive_int(start_steps, "start_steps", least=0)
     if form is not None:
         checks.choice(form, FORMS, "form")
-    if chunk is not None:
-        checks.positive_int(chunk, "chunk")
-    if prior is None:
-        return
+    if prior is not None:
+        _check_prior(dim, covariance, prior)
+    return (
+        checks.not_negative(floor, "floor"),
+        checks.not_negative(min_rows, "min_rows"),
+        checks.positive_int(start_steps, "start_steps", least=0),
+        None if chunk is None else checks.positive_int(chunk, "chunk"),
+    )
+
+
+def _check_prior(dim, covariance, prior):
     checks.noun(prior, Conjugate, "prior")
     if covariance != "full":
         raise checks.InputError(
@@ -234,8 +241,10 @@ def fit_gaussian_mixture(
     checks.key(key)
     num_restarts = checks.positive_int(num_restarts, "num_restarts")
     num_steps = checks.positive_int(num_steps, "num_steps")
-    checks.not_negative(tolerance, "tolerance")
-    _check(x.shape[1], covariance, floor, prior, min_rows, start_steps, form, chunk)
+    tolerance = checks.not_negative(tolerance, "tolerance")
+    floor, min_rows, start_steps, chunk = _checked(
+        x.shape[1], covariance, floor, prior, min_rows, start_steps, form, chunk
+    )
     _check_singular(x, num_components, covariance, floor, prior)
     best, ends = _run(
         x,

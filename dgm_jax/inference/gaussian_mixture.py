@@ -9,6 +9,7 @@ import numpy as np
 from jax.scipy.linalg import solve_triangular
 
 from .. import checks
+from ..arrays import wide
 from ..distributions import Levels
 from ..distributions.divergence import exact
 from ..distributions.drawn import Drawn
@@ -199,7 +200,9 @@ def gaussian_parameters(
     }
     checks.floating(covariances, "covariances", wanted[covariance])
     checks.within(weights, 0, math.inf, "weights")
-    covariances = jnp.asarray(covariances)
+    weights, means, covariances = (
+        jnp.asarray(a, wide(jnp.asarray(a))) for a in (weights, means, covariances)
+    )
     matrices = covariance in ("full", "tied")
     factor = (
         jnp.linalg.cholesky(covariances)
@@ -211,7 +214,7 @@ def gaussian_parameters(
             "covariances must be positive definite; got a singular or indefinite one. Add a floor, "
             "covariances + 1e-6 * jnp.eye(d)."
         )
-    return packed(jnp.asarray(weights), jnp.asarray(means), factor, matrices)
+    return packed(weights, means, factor, matrices)
 
 
 def packed(weights: Array, means: Array, factor: Array, matrices: bool) -> Params:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
+from ..arrays import wide
 from ..protocol import Array, Key
 from .moments import moments
 
@@ -70,4 +71,5 @@ def rows(x: Array, num_components: int, *, bits: bool = False) -> Array:
         checks.finite_rows(x, "x")
         if bits and not np.isin(np.asarray(x), (0, 1)).all():
             raise checks.InputError("x must be bits, 0 and 1; got other numbers. Try x > 0.5.")
-    return jnp.asarray(x)
+    x = jnp.asarray(x)
+    return x if bits else x.astype(wide(x))

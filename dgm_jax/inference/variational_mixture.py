@@ -53,8 +53,10 @@ def variational_mixture(
     start, start_steps: as in `gaussian_mixture_em`; form, chunk, axis_name too
     Bishop (2006), section 10.2. Cost: that of `gaussian_mixture_em`.
     """
-    dim = rows(start, num_components).shape[1]
-    _check(dim, prior, start_steps, form, chunk)
+    num_components = checks.positive_int(num_components, "num_components")
+    start = rows(start, num_components)
+    dim = start.shape[1]
+    start_steps, chunk = _checked(dim, prior, start_steps, form, chunk)
     first = Conjugate(*(jnp.asarray(a, start.dtype) for a in prior))
     prior_factor = jnp.linalg.cholesky(first.scale)
 
@@ -95,7 +97,7 @@ def variational_mixture(
     )
 
 
-def _check(dim, prior, start_steps, form, chunk):
+def _checked(dim, prior, start_steps, form, chunk):
     checks.noun(prior, Conjugate, "prior")
     if np.shape(prior.mean) != (dim,):
         raise checks.InputError(
@@ -110,11 +112,12 @@ def _check(dim, prior, start_steps, form, chunk):
         checks.positive(prior.mean_precision, "mean_precision of prior")
     if checks.readable(prior.scale) and np.linalg.eigvalsh(prior.scale).min() <= 0:
         raise checks.InputError("prior must have a positive definite scale; got a singular one.")
-    checks.positive_int(start_steps, "start_steps", least=0)
     if form is not None:
         checks.choice(form, FORMS, "form")
-    if chunk is not None:
-        checks.positive_int(chunk, "chunk")
+    return (
+        checks.positive_int(start_steps, "start_steps", least=0),
+        None if chunk is None else checks.positive_int(chunk, "chunk"),
+    )
 
 
 def prior_of(x: Array, num_components: int) -> Conjugate:
@@ -132,6 +135,7 @@ def prior_of(x: Array, num_components: int) -> Conjugate:
 
 def expected_parameters(q: Conjugate) -> Params:
     """The parameters of `gaussian_mixture` with E π, E m and (E Λ)⁻¹ under q."""
+    checks.noun(q, Conjugate, "q")
     weights = q.concentration / q.concentration.sum()
     return gaussian_parameters(weights, q.mean, q.scale / q.degrees[:, None, None])
 
@@ -164,9 +168,9 @@ def fit_variational_mixture(
     checks.key(key)
     num_restarts = checks.positive_int(num_restarts, "num_restarts")
     num_steps = checks.positive_int(num_steps, "num_steps")
-    checks.not_negative(tolerance, "tolerance")
+    tolerance = checks.not_negative(tolerance, "tolerance")
     prior = prior_of(x, num_components) if prior is None else prior
-    _check(x.shape[1], prior, start_steps, form, chunk)
+    start_steps, chunk = _checked(x.shape[1], prior, start_steps, form, chunk)
     best, ends = _run(
         x,
         key,
