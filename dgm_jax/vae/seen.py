@@ -6,7 +6,7 @@ from collections.abc import Callable
 import distrax
 import jax.numpy as jnp
 
-from .. import nets
+from .. import checks
 from ..arrays import soft_bound
 from ..likelihoods import Conditional
 from ..protocol import Array, Shape
@@ -21,18 +21,26 @@ def normal_of(f: Array, event_ndims: int = 1) -> distrax.Distribution:
     return distrax.Independent(distrax.Normal(mean, scale), event_ndims)
 
 
-def numbers(likelihood: Conditional, shape: Shape, *, flat: bool) -> Callable[[Array], Array]:
-    """x [..., *shape] -> bits as 0 and 1, levels over [-1, 1], numbers as they are; flat: [..., d].
+def as_numbers(x: Array, shape: Shape, likelihood: Conditional, dtype: jnp.dtype) -> Array:
+    """x [..., *shape]: bits as 0 and 1, levels over [-1, 1], numbers as they are.
 
-    Levels take the dtype of parameters, float32 by default.
+    What lies between two levels is taken too, as pseudo-inputs do.
     """
+    if likelihood.encoding is None:
+        checks.event_of(x, shape)
+        return x
+    checks.event_shape(x, shape)
+    most = likelihood.encoding.num_levels - 1
+    checks.within(x, 0, most, "x")
+    x = jnp.asarray(x, dtype)
+    return x if most == 1 else 2 * x / most - 1
+
+
+def numbers(likelihood: Conditional, shape: Shape, *, flat: bool) -> Callable[[Array], Array]:
+    """x ↦ `as_numbers`, of float32 by default; flat: [..., d]."""
 
     def see(x):
-        y = jnp.asarray(x)
-        if likelihood.encoding is not None:
-            y = y.astype(float)
-            levels = likelihood.encoding.num_levels
-            y = y if levels == 2 else nets.scaled(levels).encode(y)[..., 0]
+        y = as_numbers(x, shape, likelihood, float)
         return y.reshape(*y.shape[: y.ndim - len(shape)], math.prod(shape)) if flat else y
 
     return see

@@ -7,8 +7,9 @@ from .. import checks
 from ..combinators import encoded, latent_variable
 from ..distributions import standard_normal
 from ..likelihoods import Conditional, factorised
-from ..protocol import Array, Density, LatentVariable, Net, Shape
+from ..protocol import Density, LatentVariable, Net, Shape
 from .posteriors import diagonal
+from .seen import as_numbers
 
 
 def vae(
@@ -88,23 +89,11 @@ def decoded_by(
 
     def of_posterior(params, x, cond=None, *, key=None):
         dtype = jnp.result_type(float, *jax.tree.leaves(params["posterior"]))
-        return joint.posterior(params, _as_numbers(x, shape, likelihood, dtype), cond, key=key)
+        return joint.posterior(params, as_numbers(x, shape, likelihood, dtype), cond, key=key)
 
     model = joint._replace(posterior=of_posterior)
     _check_latents(model, shape, num_latents)
     return model
-
-
-def _as_numbers(x: Array, shape: Shape, likelihood: Conditional, dtype) -> Array:
-    """Bits as 0 and 1, levels in [-1, 1]; between levels too, as a prior may ask for."""
-    if likelihood.encoding is None:
-        checks.event_of(x, shape)
-        return x
-    checks.event_shape(x, shape)
-    most = likelihood.encoding.num_levels - 1
-    checks.within(x, 0, most, "x")
-    x = jnp.asarray(x, dtype)
-    return x if most == 1 else 2 * x / most - 1
 
 
 # ------------------------------------------------------ what does not fit, before it is compiled

@@ -6,6 +6,7 @@ POSTERIORS = "dgm_jax/vae/posteriors.py"
 PRIORS = "dgm_jax/vae/priors.py"
 VAMP = "dgm_jax/vae/vamp.py"
 VAE = "dgm_jax/vae/vae.py"
+SEEN = "dgm_jax/vae/seen.py"
 
 FAULTS = (
     Fault(
@@ -76,7 +77,7 @@ FAULTS = (
     Fault(
         "levels-seen-beyond-their-range",
         "levels are scaled by their number, not by the largest",
-        VAE,
+        SEEN,
         "return x if most == 1 else 2 * x / most - 1",
         "return x if most == 1 else 2 * x / (most + 1) - 1",
         ("vae/test_vae.py::test_the_encoder_sees_bits_as_they_are_and_levels_from_minus_1_to_1"),
