@@ -227,6 +227,7 @@ def fit(config, name, rows):
     task = fitting.bound_task(
         model,
         rows,
+        num_samples=config.iwae_samples if name in ("iwae", "dreg") else 1,  # as it is trained
         test_samples=config.test_samples,
         test_rows=config.test_rows,
         eval_batch=100,
@@ -289,7 +290,7 @@ def draw(config, data, rows, fitted):
         figure = sets.grid(data, {"test data": x[:num]} | groups, columns=COLUMNS)
         plots.save(figure, config.workdir / f"{file.replace('means', 'samples')}.png")
     curves = {name: found.curves["valid_nats"] for name, (_, found) in fitted.items()}
-    figure = plots.curves(curves, xlabel="step", ylabel="ELBO of the validation split, nats")
+    figure = plots.curves(curves, xlabel="step", ylabel="bound of the validation split, nats")
     plots.save(figure, config.workdir / "curves.png")
 
 
