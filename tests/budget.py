@@ -12,22 +12,22 @@ from collections.abc import Iterable
 import pytest
 
 SHARES = {  # core-seconds of the default suite
-    "tests": 40,  # the files that lie in no folder
-    "tests/autoregressive": 75,
+    "tests": 45,  # the files that lie in no folder
+    "tests/autoregressive": 50,
     "tests/benchmarks": 70,
     "tests/bijectors": 60,
     "tests/contracts": 160,
-    "tests/data": 25,
+    "tests/data": 15,
     "tests/distributions": 40,
-    "tests/experiments": 105,
+    "tests/experiments": 130,
     "tests/faults": 5,
-    "tests/flows": 80,
+    "tests/flows": 70,
     "tests/learning": 110,
-    "tests/measure": 10,
-    "tests/metrics": 10,
-    "tests/nets": 95,
+    "tests/measure": 5,
+    "tests/metrics": 30,
+    "tests/nets": 110,
     "tests/objectives": 40,
-    "tests/runs": 30,
+    "tests/runs": 15,
     "tests/sweep": 5,
 }
 NEW_CHAPTERS = ("inference", "vae", "disentangled", "gans", "quantized", "diffusion")
