@@ -2,7 +2,7 @@
 
     python -m experiments.vae.bits                   # the digits in one bit
     python -m experiments.vae.bits --data binarized_mnist --data-dir FOLDER --models vae \\
-        --num-steps 80000 --eval-every 2000 --beta-steps 2000 --patience None
+        --num-steps 100000 --eval-every 5000 --patience None
 
 trains latent variable models of one shape, x-200-200-50 and back (tanh), as Burda et al. (2016):
 
