@@ -14,7 +14,20 @@ from . import checks
 from .arrays import within_cell
 from .bijectors import FactorOut, Scan
 from .distributions import Pushforward, Quantized
-from .protocol import Array, Density, Flow, LatentVariable, Net, Params, Shape, again, split
+from .nets import stateless
+from .protocol import (
+    Adversarial,
+    Array,
+    Density,
+    Flow,
+    LatentVariable,
+    Net,
+    Params,
+    Shape,
+    StatefulNet,
+    again,
+    split,
+)
 
 
 def compose(*flows: Flow) -> Flow:
@@ -339,6 +352,54 @@ def latent_variable(
         return given("posterior", params, x, cond, key)
 
     return LatentVariable(init, of_prior, of_likelihood, of_posterior, cond_shape=cond_shape)
+
+
+def adversarial(
+    prior: Density,
+    generator: Net | StatefulNet,
+    critic: Net | StatefulNet,
+    *,
+    cond_shape: Shape | None = None,
+) -> Adversarial:
+    """x = G_θ(z), z ~ p(z), beside a critic D_φ(x): a game of two nets.
+
+    Parameters and state are {"generator", "critic"}. generator: z [batch, ...] -> x [batch, ...];
+    critic: x -> values [batch], without a last axis of 1. A plain `Net` is one whose state is {}.
+    prior: of z, such as `distributions.standard_normal(n)`; it has no parameters, since no player
+        would move them.
+    cond_shape: with it both nets are given a condition after z and x, one for each sample: (n,)
+        for vectors [batch, n], () for classes as integers [batch].
+    Goodfellow et al. (2014), "Generative adversarial nets"; Mirza and Osindero (2014) with c.
+    """
+    checks.noun(prior, Density, "prior")
+    if jax.tree.leaves(jax.eval_shape(prior.init, jax.random.key(0))):
+        raise checks.InputError(
+            "prior must have no parameters, which no player would move; let the generator make of "
+            "distributions.standard_normal(n) what it needs."
+        )
+    nets = {
+        "generator": _with_state(generator, "generator"),
+        "critic": _with_state(critic, "critic"),
+    }
+    cond_shape = cond_shape if cond_shape == () else checks.cond_shape(cond_shape)
+    if prior.cond_shape is not None and tuple(prior.cond_shape) != cond_shape:
+        raise checks.InputError(
+            f"prior must have the model's cond_shape={cond_shape}, or none; got {prior.cond_shape}."
+        )
+
+    def init(key):
+        checks.key(key)
+        keys = jax.random.split(key, len(nets))
+        made = {name: net.init(k) for (name, net), k in zip(nets.items(), keys)}
+        return tuple({name: each[i] for name, each in made.items()} for i in (0, 1))
+
+    return Adversarial(init, prior, **nets, cond_shape=cond_shape)
+
+
+def _with_state(net, name):
+    """A `StatefulNet`, of a `Net` the one without a state. Both have the same two fields."""
+    checks.noun(net, Net, name)
+    return net if isinstance(net, StatefulNet) else stateless(net)
 
 
 def adapt(model: Flow | Density, params: Params, x: Array, cond: Array | None = None) -> Params:

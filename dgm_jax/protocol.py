@@ -6,6 +6,7 @@
     Flow            θ ↦ T_θ               flow.bijector(params).forward(z)
     Density         θ ↦ p_θ(x | c)        model.dist(params, cond).log_prob(x)
     LatentVariable  θ ↦ p_θ(x, z), q_θ(z | x)
+    Adversarial     θ, φ ↦ G_θ, D_φ       x = G_θ(z), judged by a critic D_φ
 
 One noun says how something moves (θ under a gradient, samples under Langevin dynamics, ...):
 
@@ -148,6 +149,24 @@ class LatentVariable(NamedTuple):
     likelihood: Callable[..., distrax.Distribution]  # likelihood(params, z, cond=None, *, key=None)
     posterior: Callable[..., distrax.Distribution]  # posterior(params, x, cond=None, *, key=None)
     infer: Callable[..., Inferred] | None = None
+    cond_shape: Shape | None = None
+
+
+class Adversarial(NamedTuple):
+    """θ, φ ↦ G_θ, D_φ: samples x = G_θ(z) with z ~ p(z), and a critic D_φ(x) that judges them.
+
+    `init(key)` = (params, state), both {"generator": ..., "critic": ...}. A generator maps z
+    [batch, ...] to x [batch, ...], and a critic x to values [batch]: logits of "x is data" or
+    the numbers of a Wasserstein critic; which of them, a game says (`objectives.Game`). A
+    conditional model hands its condition to both after z and x, one for each sample; there
+    cond_shape is (n,) for a vector and () for a class as an integer. There is no p(x) to
+    compute. `combinators.adversarial` makes this noun of its parts.
+    """
+
+    init: Callable[[Key], tuple[dict[str, Params], dict[str, State]]]
+    prior: Density  # of z, without parameters
+    generator: StatefulNet  # apply(params, state, z[, cond], train=..., key=None) -> (x, state)
+    critic: StatefulNet  # apply(params, state, x[, cond], train=..., key=None) -> (values, state)
     cond_shape: Shape | None = None
 
 

@@ -15,6 +15,7 @@ PUBLIC = (
     "data",
     "distributions",
     "flows",
+    "gans",
     "learning",
     "likelihoods",
     "metrics",

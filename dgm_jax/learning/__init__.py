@@ -1,7 +1,10 @@
 """How parameters move: gradient descent, the training loop, checkpoints, devices."""
 
+from .adversaries import adversaries as adversaries
 from .checkpoints import Checkpoints as Checkpoints
 from .checkpoints import NoUsableCheckpoint as NoUsableCheckpoint
+from .constraints import clip_weights as clip_weights
+from .constraints import historical_averaging as historical_averaging
 from .descent import TrainState as TrainState
 from .descent import averaged as averaged
 from .devices import data_mesh as data_mesh

@@ -28,5 +28,6 @@ from .norm import group_norm as group_norm
 from .reversible import Reversible as Reversible
 from .reversible import irevnet as irevnet
 from .reversible import revnet as revnet
+from .stateless import stateless as stateless
 from .upsampling import down_conv as down_conv
 from .upsampling import up_conv as up_conv

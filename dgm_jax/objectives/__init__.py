@@ -1,5 +1,16 @@
 """Objectives: what training minimises, as functions of a model and its parameters."""
 
+from .adversarial import Game as Game
+from .adversarial import critic_loss as critic_loss
+from .adversarial import feature_matching as feature_matching
+from .adversarial import generated as generated
+from .adversarial import generator_loss as generator_loss
+from .adversarial import hinge as hinge
+from .adversarial import least_squares as least_squares
+from .adversarial import minimax as minimax
+from .adversarial import non_saturating as non_saturating
+from .adversarial import relativistic as relativistic
+from .adversarial import wasserstein as wasserstein
 from .bounds import elbo as elbo
 from .bounds import infer as infer
 from .bounds import iwae as iwae
@@ -17,4 +28,7 @@ from .likelihood import mean_and_stderr as mean_and_stderr
 from .likelihood import nll as nll
 from .path_gradients import dreg as dreg
 from .path_gradients import stl as stl
+from .penalties import gradient_penalty as gradient_penalty
+from .penalties import r1 as r1
+from .penalties import r2 as r2
 from .resampling import importance_resampled as importance_resampled

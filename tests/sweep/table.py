@@ -150,6 +150,27 @@ def diagonal(f):
 
 DECODER = combinators.conditional(NET, diagonal, cond_shape=(2,))
 LATENT = combinators.latent_variable(distributions.standard_normal(2), DECODER, DECODER)
+
+
+def value_of(net):
+    """A critic: the one output of a net as a number for each sample."""
+    return protocol.Net(
+        net.init, lambda params, *x, key=None: net.apply(params, *x, key=key)[..., 0]
+    )
+
+
+GAN = combinators.adversarial(
+    distributions.standard_normal(2), nets.mlp(2, 3, hidden=(4,)), value_of(nets.mlp(3, 1, **H))
+)
+GAN_PARAMS, GAN_STATE = GAN.init(RAW_KEY)
+PLAYED = {
+    "model": GAN,
+    "game": objectives.hinge(),
+    "params": GAN_PARAMS,
+    "key": RAW_KEY,
+    "x": X,
+    "state": GAN_STATE,
+}
 ENCODED = flows.coupling(3, hidden=(4,), cond_shape=(4,))
 VAE = vae.vae(NET, nets.mlp(2, 2, hidden=(3,)), CONDITIONAL, 2, num_latents=2)
 
@@ -565,6 +586,7 @@ TABLE = {
         shape=or_one(sizes(0), 0),
         told={"shape": "shapes"},
     ),
+    "nets.stateless": of(nets.stateless, {"net": NET}, net=noun(nets.mlp)),
     "nets.stateful": of(
         lambda module, shape: nets.stateful(module, shape),
         {"module": Normed(), "shape": (2,)},
@@ -802,6 +824,14 @@ TABLE = {
         prior=noun(distributions.standard_normal),
         likelihood=noun(combinators.conditional),
         posterior=noun(combinators.conditional),
+    ),
+    "combinators.adversarial": of(
+        combinators.adversarial,
+        {"prior": distributions.standard_normal(2), "generator": NET, "critic": NET},
+        prior=noun(distributions.standard_normal),
+        generator=noun(nets.mlp),
+        critic=noun(nets.mlp),
+        cond_shape=Kind(lambda v: () if v == () else COND_SHAPE.canonical(v)),
     ),
     "combinators.adapt": of(
         combinators.adapt, {"model": ACTNORM, "params": drawn(ACTNORM), "x": X}
@@ -1066,6 +1096,62 @@ TABLE = {
         num_draws=whole(),
         key=optional(KEY),
     ),
+    **{
+        f"objectives.{name}": of(getattr(objectives, name))
+        for name in ("minimax", "hinge", "wasserstein", "relativistic")
+    },
+    "objectives.non_saturating": of(
+        objectives.non_saturating,
+        smoothing=real(lambda v: 0 < v <= 1),
+    ),
+    "objectives.least_squares": of(
+        objectives.least_squares, fake=NUMBER, real=NUMBER, wanted=NUMBER
+    ),
+    **{
+        f"objectives.{name}": of(
+            traced(getattr(objectives, name)),
+            PLAYED,
+            model=noun(combinators.adversarial),
+            game=noun(objectives.hinge),
+            x=arrays("fib", event=1),
+            state=ANYTHING,
+            **kinds,
+        )
+        for name, kinds in (
+            ("critic_loss", {"penalty": optional(FUNCTION), "penalty_weight": NOT_NEGATIVE}),
+            ("generator_loss", {}),
+        )
+    },
+    "objectives.generated": of(
+        objectives.generated,
+        {"model": GAN, "params": GAN_PARAMS, "state": GAN_STATE, "key": RAW_KEY, "num": 2},
+        model=noun(combinators.adversarial),
+        state=ANYTHING,
+        num=whole(),
+        train=FLAG,
+    ),
+    "objectives.feature_matching": of(
+        objectives.feature_matching,
+        {"features": jnp.sin, "real": X, "fake": X},
+        features=FUNCTION,
+        real=arrays("f"),
+        fake=arrays("f"),
+    ),
+    **{
+        f"objectives.{name}": of(
+            traced(getattr(objectives, name)),
+            {"critic": lambda x: x.sum(-1), "key": RAW_KEY, "real": X, "fake": X},
+            critic=FUNCTION,
+            real=arrays("f"),
+            fake=arrays("f"),
+            **kinds,
+        )
+        for name, kinds in (
+            ("gradient_penalty", {"target": NOT_NEGATIVE, "one_sided": FLAG}),
+            ("r1", {}),
+            ("r2", {}),
+        )
+    },
     "objectives.log_weights": of(
         traced(objectives.log_weights),
         {"model": LATENT, "params": drawn(LATENT), "key": RAW_KEY, "x": points(5, 2)},
@@ -1303,6 +1389,26 @@ TABLE = {
         {"init": decay, "e_step": square, "m_step": square},
         e_step=FUNCTION,
         m_step=FUNCTION,
+    ),
+    "learning.adversaries": of(
+        learning.adversaries,
+        {
+            "model": GAN,
+            "game": objectives.hinge(),
+            "critic": optax.sgd(0.1),
+            "generator": optax.sgd(0.1),
+        },
+        model=noun(combinators.adversarial),
+        game=noun(objectives.hinge),
+        critic=noun(optax.sgd),
+        generator=noun(optax.sgd),
+        num_critic_updates=whole(),
+        penalty=optional(FUNCTION),
+        penalty_weight=NOT_NEGATIVE,
+    ),
+    "learning.clip_weights": of(learning.clip_weights, {"limit": 0.1}, limit=POSITIVE),
+    "learning.historical_averaging": of(
+        learning.historical_averaging, {"weight": 0.1}, weight=NOT_NEGATIVE
     ),
     "learning.gradient_descent": of(
         learning.gradient_descent,

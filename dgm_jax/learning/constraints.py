@@ -1,0 +1,54 @@
+"""What holds parameters near a set or near their past, as steps of an optimiser of optax."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from .. import checks
+from ..protocol import Array, Params
+
+
+def clip_weights(limit: float) -> optax.GradientTransformation:
+    """θ ← clip(θ + update, -c, c) for each entry: the last of a chain.
+
+        optax.chain(optax.rmsprop(5e-5), clip_weights(0.01))
+
+    It bounds the slope of a critic, by a constant that depends on its widths and depth.
+    limit: c. Arjovsky et al. (2017), "Wasserstein GAN", algorithm 1.
+    """
+    limit = checks.positive(limit, "limit")
+
+    def update(updates, state, params=None):
+        moved = jax.tree.map(lambda p, u: jnp.clip(p + u, -limit, limit) - p, params, updates)
+        return moved, state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+class HistoryState(NamedTuple):
+    count: Array  # parameters averaged so far
+    mean: Params
+
+
+def historical_averaging(weight: float) -> optax.GradientTransformation:
+    """Adds to the gradient that of λ ‖θ - θ̄_t‖², θ̄_t = 1/t Σ_{s≤t} θ_s: the first of a chain.
+
+        optax.chain(historical_averaging(0.1), optax.adam(1e-3))
+
+    Players that run around an equilibrium, as those of min_x max_y x y do, are pulled to the
+    middle of their orbit. The gradient leaves θ̄ alone. weight: λ. Salimans et al. (2016), 3.3.
+    """
+    weight = checks.not_negative(weight, "weight")
+
+    def init(params):
+        return HistoryState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params))
+
+    def update(updates, state, params=None):
+        count = state.count + 1
+        mean = jax.tree.map(lambda m, p: m + (p - m) / count.astype(p.dtype), state.mean, params)
+        pulled = jax.tree.map(lambda u, p, m: u + 2 * weight * (p - m), updates, params, mean)
+        return pulled, HistoryState(count, mean)
+
+    return optax.GradientTransformation(init, update)

@@ -1,0 +1,292 @@
+"""Games of a generator x = G_θ(z) and a critic D_φ(x): what each of the two minimises.
+
+A `Game` is two functions of the critic's values, and `critic_loss` and `generator_loss` compute
+these values for an `Adversarial` model. With v = D_φ(x) at data and w = D_φ(G_θ(z)) at samples, and
+σ the logistic function:
+
+| game           | the critic minimises              | the generator     | D* of densities π and p |
+|----------------|-----------------------------------|-------------------|-------------------------|
+| minimax        | -E log σ(v) - E log(1 - σ(w))     | E log(1 - σ(w))   | log π / p               |
+| non_saturating | the same, or with smoothed labels | -E log σ(w)       | log π / p               |
+| least_squares  | ½ E (v - b)² + ½ E (w - a)²       | ½ E (w - c)²      | (b π + a p) / (π + p)   |
+| hinge          | E max(0, 1 - v) + E max(0, 1 + w) | -E w              | sign(π - p)             |
+| wasserstein    | E w - E v, the slope of D ≤ 1     | -E w              | a potential of W_1      |
+| relativistic   | -E log σ(v - w)                   | -E log σ(w - v)   | log π / p + constant    |
+
+All are written in logits, so that values and gradients are finite where σ is 0 or 1 in float32.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Adversarial, Array, Key, Metrics, Params, State
+
+
+class Game(NamedTuple):
+    """Two losses of the critic's values at data and at samples, each [batch] and a mean of it."""
+
+    critic: Callable[[Array, Array], Array]  # (values at data, values at samples) -> scalar
+    generator: Callable[[Array, Array], Array]  # (values at samples, values at data) -> scalar
+
+
+# ---------------------------------------------------------------------------------------- games
+def minimax() -> Game:
+    """min_G max_D V, V = E log D(x) + E log(1 - D(G(z))), D = σ(logit).
+
+    At the best critic D* = π / (π + p) it is V = 2 JSD(π ‖ p) - log 4, in nats: the critic's loss
+    is -V. Where the critic is sure, the generator's gradient vanishes.
+    Goodfellow et al. (2014), equation 1.
+    """
+    return Game(_cross_entropy(1.0), lambda fake, real: -jax.nn.softplus(fake).mean())
+
+
+def non_saturating(*, smoothing: float = 1.0) -> Game:
+    """The critic of `minimax`; the generator minimises -E log D(G(z)).
+
+    Its gradient is large where the critic is sure that the samples are none of the data.
+    smoothing: a, the label of data in the critic's loss, -E [a log D + (1 - a) log(1 - D)]: then
+        D* = a π / (π + p). One-sided: the label of samples stays 0.
+    Goodfellow et al. (2014), section 3; Salimans et al. (2016), section 3.4.
+    """
+    smoothing = checks.number(smoothing, "smoothing")
+    if not 0 < smoothing <= 1:
+        raise checks.InputError(
+            f"smoothing must be the label of data, in (0, 1], such as 0.9; got {smoothing}."
+        )
+    return Game(_cross_entropy(smoothing), lambda fake, real: jax.nn.softplus(-fake).mean())
+
+
+def least_squares(*, fake: float = 0.0, real: float = 1.0, wanted: float = 1.0) -> Game:
+    """½ E (D(x) - b)² + ½ E (D(G(z)) - a)² for the critic, ½ E (D(G(z)) - c)² for the generator.
+
+    fake, real, wanted: the labels a, b and c. With b - c = 1 and b - a = 2 the generator minimises
+    a half of Pearson's χ²(π + p ‖ 2 p). Mao et al. (2017), equations 2, 8 and 9.
+    """
+    a, b, c = (
+        checks.number(label, name)
+        for label, name in ((fake, "fake"), (real, "real"), (wanted, "wanted"))
+    )
+    return Game(
+        lambda real, fake: _half_square(real - b) + _half_square(fake - a),
+        lambda fake, real: _half_square(fake - c),
+    )
+
+
+def hinge() -> Game:
+    """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) for the critic, -E D(G(z)) for the generator.
+
+    At the best critic the losses are 2 - 2 TV(π, p) and that of sign(π - p).
+    Lim and Ye (2017), "Geometric GAN"; Miyato et al. (2018), equations 16 and 17.
+    """
+    return Game(
+        lambda real, fake: jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean(),
+        lambda fake, real: -fake.mean(),
+    )
+
+
+def wasserstein() -> Game:
+    """W_1(π, p) = max over D with Lipschitz constant 1 of E D(x) - E D(G(z)).
+
+    The critic minimises the negative of it, the generator -E D(G(z)). Something must hold the
+    critic's slope: `gradient_penalty`, `learning.clip_weights` or spectral normalisation.
+    Arjovsky et al. (2017), equation 2.
+    """
+    return Game(
+        lambda real, fake: fake.mean() - real.mean(),
+        lambda fake, real: -fake.mean(),
+    )
+
+
+def relativistic() -> Game:
+    """-E log σ(D(x) - D(G(z))) for the critic, -E log σ(D(G(z)) - D(x)) for the generator.
+
+    Pairs of a datum and a sample: only differences of values matter, and samples gain where they
+    are taken for data more than data themselves. With `r1` and `r2` together it converges locally.
+    Jolicoeur-Martineau (2018); Huang et al. (2024), "The GAN is dead; long live the GAN!".
+    """
+    return Game(
+        lambda real, fake: jax.nn.softplus(fake - real).mean(),
+        lambda fake, real: jax.nn.softplus(real - fake).mean(),
+    )
+
+
+def _cross_entropy(label):
+    """-E [a log σ(v) + (1 - a) log σ(-v)] - E log σ(-w), with the label a of data."""
+
+    def loss(real, fake):
+        of_real = label * jax.nn.softplus(-real) + (1 - label) * jax.nn.softplus(real)
+        return of_real.mean() + jax.nn.softplus(fake).mean()
+
+    return loss
+
+
+def _half_square(x):
+    return jnp.square(x).mean() / 2
+
+
+# --------------------------------------------------------------------------------------- models
+def generated(
+    model: Adversarial,
+    params: Params,
+    state: State,
+    key: Key,
+    num: int,
+    cond: Array | None = None,
+    *,
+    train: bool = False,
+) -> Array:
+    """x_i = G_θ(z_i), z_i ~ p(z), i = 1..num: samples [num, *shape].
+
+    cond: [num, *cond_shape] for a conditional model, one for each sample. The key draws z and what
+    is random in the generator itself, such as the noise of a StyleGAN. params and state are those
+    of both players, {"generator", "critic"}, as `learning.load` returns them.
+    With train=False, the default, a sample does not depend on those drawn beside it.
+    """
+    checks.noun(model, Adversarial, "model")
+    num = checks.positive_int(num, "num")
+    checks.key(key)
+    _check_cond(model, cond, num, "num")
+    return _drawn(model, params["generator"], state, key, num, cond, train)[0]
+
+
+def critic_loss(
+    model: Adversarial,
+    game: Game,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    state: State,
+    penalty: Callable[..., Array] | None = None,
+    penalty_weight: float | Array = 1.0,
+) -> tuple[Array, tuple[Metrics, State]]:
+    """game.critic(D_φ(x), D_φ(G_θ(z))) + λ penalty, with fresh samples as many as rows of x.
+
+    penalty: (critic: x -> values, key, real, fake) -> scalar, such as `gradient_penalty` (with
+        λ = 10 that of WGAN-GP) and `r1`; several are added by a function of your own.
+    penalty_weight: λ, a number or a weight of the step.
+
+    Returns (loss, (metrics, state)), where the critic's part of the state has moved, and the
+    generator's has not. Real and fake rows are two batches, seen by the same critic; statistics of
+    them are averaged, and what depends on weights only, such as the vectors of spectral
+    normalisation, moves once. Metrics: real and fake, the mean values, and the penalty.
+    """
+    _check_game(model, game, key, x, cond)
+    z_key, real_key, fake_key, penalty_key = jax.random.split(key, 4)
+    fake, _ = _drawn(model, params["generator"], state, z_key, len(x), cond, True)
+    fake = jax.lax.stop_gradient(fake)
+    critic = _critic(model, params["critic"], state, cond)
+    (real_values, seen), (fake_values, seen_fake) = critic(x, real_key), critic(fake, fake_key)
+    loss = game.critic(real_values, fake_values)
+    metrics = {"real": real_values.mean(), "fake": fake_values.mean()}
+    if penalty is not None:
+        _check_penalised(state["critic"])
+        weight = _weight(penalty_weight)
+        value = penalty(lambda x: critic(x, None)[0], penalty_key, x, fake)
+        loss, metrics = loss + weight * value, metrics | {"penalty": value}
+    return loss, (metrics, state | {"critic": jax.tree.map(_mean_state, seen, seen_fake)})
+
+
+def generator_loss(
+    model: Adversarial,
+    game: Game,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    state: State,
+) -> tuple[Array, tuple[Metrics, State]]:
+    """game.generator(D_φ(G_θ(z)), D_φ(x)), with as many samples as rows of x.
+
+    Returns (loss, (metrics, state)), where the generator's part of the state has moved, and the
+    critic's has not. Most games do not look at D_φ(x), and then it is not computed under `jit`.
+    """
+    _check_game(model, game, key, x, cond)
+    z_key, fake_key, real_key = jax.random.split(key, 3)
+    fake, moved = _drawn(model, params["generator"], state, z_key, len(x), cond, True)
+    critic = _critic(model, jax.lax.stop_gradient(params["critic"]), state, cond)
+    fake_values, real_values = critic(fake, fake_key)[0], critic(x, real_key)[0]
+    loss = game.generator(fake_values, real_values)
+    return loss, ({"fake": fake_values.mean()}, state | {"generator": moved})
+
+
+def feature_matching(features: Callable[[Array], Array], real: Array, fake: Array) -> Array:
+    """‖E f(x) - E f(G(z))‖²: a loss of the generator by features of the critic.
+
+    features: x [batch, ...] -> [batch, ...], such as a layer within the critic. Its mean over the
+    batch of samples is to equal that over the data. Salimans et al. (2016), section 3.1.
+    """
+    checks.function(features, "features")
+    difference = features(real).mean(0) - features(fake).mean(0)
+    return jnp.square(difference).sum()
+
+
+def _drawn(model, params, state, key, num, cond, train):
+    """(x, the generator's state): samples by the generator's parameters."""
+    z_key, noise_key = jax.random.split(key)
+    conditional = model.prior.cond_shape is not None
+    prior = model.prior.dist({}, cond) if conditional else model.prior.dist({})
+    z = prior.sample(seed=z_key, sample_shape=() if conditional else (num,))
+    seen = () if cond is None else (cond,)
+    return model.generator.apply(params, state["generator"], z, *seen, train=train, key=noise_key)
+
+
+def _critic(model, params, state, cond):
+    """x, key -> (values [batch], the critic's state)."""
+    seen = () if cond is None else (cond,)
+
+    def critic(x, key):
+        values, moved = model.critic.apply(params, state["critic"], x, *seen, train=True, key=key)
+        if jnp.ndim(values) != 1:
+            raise checks.InputError(
+                "the critic must return one value for each sample, [batch]; got shape "
+                f"{jnp.shape(values)} for x of {jnp.shape(x)}."
+            )
+        return values, moved
+
+    return critic
+
+
+def _mean_state(a, b):
+    """Of two batches; what does not depend on them is the same in both, and stays exactly."""
+    return (a + b) / 2 if jnp.issubdtype(a.dtype, jnp.inexact) else a
+
+
+def _check_game(model, game, key, x, cond):
+    checks.noun(model, Adversarial, "model")
+    checks.noun(game, Game, "game")
+    checks.key(key)
+    checks.array(x, "x")
+    if jnp.ndim(x) < 2 or not len(x):
+        raise checks.InputError(f"x must be rows of data, [batch, ...]; got {jnp.shape(x)}.")
+    _check_cond(model, cond, len(x), "the rows of x")
+
+
+def _check_cond(model, cond, num, of):
+    if (batch := checks.condition(cond, model.cond_shape)) not in ((), (num,)) or (
+        cond is not None and batch == ()
+    ):
+        raise checks.InputError(
+            f"cond must have one condition for each sample, as many as {of}, {num}; got {batch}."
+        )
+
+
+def _check_penalised(state):
+    if isinstance(state, dict) and "batch_stats" in state:
+        raise checks.InputError(
+            "a penalty on gradients needs values that depend on one sample each; the critic has "
+            "batch normalisation, which mixes them. Use spectral or layer normalisation there."
+        )
+
+
+def _weight(value):
+    """A number of at least 0, or one that a step computes."""
+    if isinstance(value, jax.Array):
+        return value
+    return checks.not_negative(value, "penalty_weight")

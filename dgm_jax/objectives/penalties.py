@@ -1,0 +1,71 @@
+"""Penalties on the slope of a critic, one for each sample: the norm is over all its axes.
+
+Each is a function of (critic: x [batch, ...] -> values [batch], key, real, fake), as the `penalty`
+of `objectives.critic_loss`. Cost: one pass through the critic, and two gradients of it.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Array, Key
+
+TINY = 1e-12  # the slope of √ at 0 is infinite, and a critic may be flat
+
+
+def gradient_penalty(
+    critic: Callable[[Array], Array],
+    key: Key,
+    real: Array,
+    fake: Array,
+    *,
+    target: float = 1.0,
+    one_sided: bool = False,
+) -> Array:
+    """E (‖∇_x D(x)‖₂ - 1)² at x = u x_real + (1 - u) x_fake, one u ~ U(0, 1) for each sample.
+
+    target: the norm that is wanted. 0 is the zero-centred penalty of Thanh-Tung et al. (2019).
+    one_sided: only norms above the target cost, as a slope below 1 breaks no Lipschitz bound.
+    Gulrajani et al. (2017), equation 3, with the weight 10.
+    """
+    target = checks.not_negative(target, "target")
+    one_sided = checks.flag(one_sided, "one_sided")
+    _check_rows(real, fake)
+    checks.key(key)
+    u = jax.random.uniform(key, (len(real), *[1] * (real.ndim - 1)), real.dtype)
+    excess = jnp.sqrt(_squared_norms(critic, u * real + (1 - u) * fake) + TINY) - target
+    return jnp.square(jax.nn.relu(excess) if one_sided else excess).mean()
+
+
+def r1(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> Array:
+    """½ E ‖∇_x D(x)‖² at the data: with the weight γ, R_1 of Mescheder et al. (2018), equation 9.
+
+    At equilibrium, where samples are data, the critic is flat and the penalty 0. Its γ is of the
+    order of 10 for images and lower on the plane. The key and the samples are not used.
+    """
+    _check_rows(real, fake)
+    return _squared_norms(critic, real).mean() / 2
+
+
+def r2(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> Array:
+    """½ E ‖∇_x D(x)‖² at the samples: R_2 of Mescheder et al. (2018). See `r1`."""
+    _check_rows(real, fake)
+    return _squared_norms(critic, fake).mean() / 2
+
+
+def _squared_norms(critic, x):
+    """‖∇_x D(x_i)‖² over all axes but the first, [batch]."""
+    slopes = jax.grad(lambda x: critic(x).sum())(x)
+    return jnp.square(slopes).reshape(len(x), -1).sum(1)
+
+
+def _check_rows(real, fake):
+    for x, name in ((real, "real"), (fake, "fake")):
+        checks.floating(x, name)
+    if real.shape != fake.shape or real.ndim < 2:
+        raise checks.InputError(
+            "real and fake must be rows of one shape, [batch, ...]; got "
+            f"{real.shape} and {fake.shape}."
+        )

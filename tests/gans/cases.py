@@ -1,0 +1,47 @@
+"""The adversarial models that the contracts test: a name, and how to make it."""
+
+from typing import Any, NamedTuple
+
+from dgm_jax import combinators
+from dgm_jax.distributions import standard_normal
+from dgm_jax.nets import mlp
+from dgm_jax.protocol import Adversarial, Net
+
+
+class AdversarialCase(NamedTuple):
+    """A model and the shape of one x, small enough to be compiled in a second or two.
+
+    num_classes: of a model conditional on a class as an integer. mixes: with train=True a sample
+    of the generator depends on those beside it (batch normalisation).
+    """
+
+    make: Any  # () -> Adversarial
+    shape: tuple[int, ...]
+    cond_shape: tuple[int, ...] | None = None
+    num_classes: int | None = None
+    mixes: bool = False
+    full: bool = False
+
+
+def value_of(net: Net) -> Net:
+    """A critic: the one output of a net as a number for each sample."""
+    return Net(net.init, lambda params, *x, key=None: net.apply(params, *x, key=key)[..., 0])
+
+
+def plain(**options) -> Adversarial:
+    more = (2,) if options.get("cond_shape") else ()
+    return combinators.adversarial(
+        standard_normal(2),
+        mlp((2, *more), 3, hidden=(4,)),
+        value_of(mlp((3, *more), 1, hidden=(4,))),
+        **options,
+    )
+
+
+# One line for each model: it inherits the laws of tests/contracts/test_adversarial.py.
+MODELS = {
+    "two perceptrons": AdversarialCase(plain, (3,)),
+    "two perceptrons, conditional": AdversarialCase(
+        lambda: plain(cond_shape=(2,)), (3,), cond_shape=(2,)
+    ),
+}
