@@ -242,6 +242,10 @@ class Normed(linen.Module):
         return linen.BatchNorm(use_running_average=not train)(x)
 
 
+ROWS_OF_FEATURES = arrays("fib", event=1, lists=True)
+RBF = metrics.rbf_kernel(1.0)
+OWN_FUNCTION = Kind(lambda v: EITHER if callable(v) else REFUSED)
+LABELLED = np.asarray(X, float), np.array([1.0, 0.0, 1.0, 0.0, 1.0]), np.asarray(X, float)
 SHARE_OF_ROWS = Kind(lambda v: EITHER if POSITIVE.canonical(v) is not REFUSED else REFUSED)
 
 
@@ -1306,6 +1310,73 @@ TABLE = {
         batch_size=optional(whole(2, 5)),
         stratified=FLAG,
         chunk=whole(),
+    ),
+    **{
+        f"metrics.{name}": of(
+            getattr(metrics, name),
+            {"real": np.asarray(X), "fake": np.asarray(X) + 0.5, **more},
+            real=ROWS_OF_FEATURES,
+            fake=ROWS_OF_FEATURES,
+            **kinds,
+        )
+        for name, more, kinds in (
+            ("frechet_distance", {}, {}),
+            ("mmd", {"kernel": RBF}, {"kernel": OWN_FUNCTION}),
+            (
+                "kernel_distance",
+                {"key": RAW_KEY, "num_subsets": 1, "subset_size": 3},
+                {
+                    "kernel": optional(OWN_FUNCTION),
+                    "num_subsets": whole(),
+                    "subset_size": whole(2, 5),
+                },
+            ),
+            ("precision_recall", {}, {"k": whole(1, 4), "chunk": whole()}),
+            ("density_coverage", {"k": 2}, {"k": whole(1, 4), "chunk": whole()}),
+            (
+                "sliced_wasserstein",
+                {"key": RAW_KEY, "num_directions": 3},
+                {"num_directions": whole(1, 1000), "order": whole()},
+            ),
+            ("two_sample_test", {"key": RAW_KEY}, {"classifier": optional(OWN_FUNCTION)}),
+        )
+    },
+    "metrics.moments": of(metrics.moments, {"features": np.asarray(X)}, features=ROWS_OF_FEATURES),
+    "metrics.frechet_floor": of(
+        metrics.frechet_floor,
+        {"covariance": np.eye(3, dtype=np.float32), "num_real": 9, "num_fake": 9},
+        covariance=arrays("f", nan=REFUSED),
+        num_real=whole(2),
+        num_fake=whole(2),
+    ),
+    "metrics.inception_score": of(
+        metrics.inception_score,
+        {"logits": np.asarray(X)},
+        logits=ROWS_OF_FEATURES,
+        num_splits=whole(1, 5),
+    ),
+    "metrics.rbf_kernel": of(
+        lambda bandwidth: metrics.rbf_kernel(bandwidth)(X, X),
+        {"bandwidth": 1.0},
+        bandwidth=POSITIVE,
+    ),
+    "metrics.polynomial_kernel": of(
+        lambda degree=3, scale=None, offset=1.0: metrics.polynomial_kernel(
+            degree=degree, scale=scale, offset=offset
+        )(X, X),
+        degree=whole(),
+        scale=optional(POSITIVE),
+        offset=NOT_NEGATIVE,
+    ),
+    "metrics.nearest_neighbours": of(
+        lambda k=None: metrics.nearest_neighbours(k=k)(*LABELLED), k=optional(whole())
+    ),
+    "metrics.logistic_regression": of(
+        lambda penalty=1.0, num_steps=20: metrics.logistic_regression(
+            penalty=penalty, num_steps=num_steps
+        )(*LABELLED),
+        penalty=POSITIVE,
+        num_steps=whole(1, 1000),
     ),
     # ----------------------------------------------------------------------------- plots
     "plots.sample_grid": of(

@@ -1,0 +1,136 @@
+"""The Fréchet distance of two sets of features, each taken for a Gaussian."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import checks
+from ..protocol import Array
+from .samples import feature_rows
+
+
+class Moments(NamedTuple):
+    """Mean and covariance (the unbiased one, over n - 1) of n rows of features, in float64."""
+
+    mean: np.ndarray  # [d]
+    covariance: np.ndarray  # [d, d]
+    num: int
+
+
+class Frechet(NamedTuple):
+    """d² = ‖μ - μ'‖² + tr(S + S' - 2 (S S')^½). Figures compare at the same two sizes only."""
+
+    distance: float  # d², as every table has it
+    means: float  # ‖μ - μ'‖²
+    covariances: float  # the rest
+    num_real: int
+    num_fake: int
+
+    def __str__(self):
+        return f"{self.distance:.4g} ({self.num_real} real, {self.num_fake} fake)"
+
+
+def moments(features: Array) -> Moments:
+    """μ = 1/n Σ x, S = 1/(n - 1) Σ (x - μ)(x - μ)ᵀ of rows [n, d], in float64.
+
+    Real data need it once: `frechet_distance` takes moments in the place of rows. Cost: n d².
+    Raises `ValueError` for fewer than two rows or numbers that are not finite.
+    """
+    features = feature_rows(features, "features").astype(np.float64)
+    mean = features.mean(0)
+    rest = features - mean
+    return Moments(mean, rest.T @ rest / (len(rest) - 1), len(rest))
+
+
+def frechet_distance(real: Array | Moments, fake: Array | Moments) -> Frechet:
+    """d² = ‖μ - μ'‖² + tr S + tr S' - 2 tr (S S')^½, of two Gaussians with the moments of each set.
+
+    real [n, d] and fake [m, d]: rows of features, or their `Moments`. On the features of FID's
+    Inception, and on no others, it is the FID. Heusel et al. (2017), equation 6; it is the squared
+    2-Wasserstein distance of the Gaussians (Dowson and Landau, 1982).
+
+    (S S')^½ is not symmetric and its numerical square root may be complex. With S = A Aᵀ its trace
+    is that of (Aᵀ S' A)^½, which is the sum of the roots of real eigenvalues: A is the Cholesky
+    factor, or where S is singular its eigenvectors of positive eigenvalues.
+
+    Two finite sets of one distribution are apart by about b/n + b'/m (`frechet_floor`). With no
+    more rows than features a covariance is singular and that is most of the figure: a warning says
+    so. Cost: (n + m) d² + O(d³), in float64. Raises `ValueError` below two rows.
+    """
+    real, fake = _moments(real, "real"), _moments(fake, "fake")
+    dim = len(real.mean)
+    if len(fake.mean) != dim:
+        raise checks.InputError(
+            f"fake must have as many features as real, {dim}; got {len(fake.mean)}."
+        )
+    if min(real.num, fake.num) <= dim:
+        _warn(real, fake)
+    means = float(((real.mean - fake.mean) ** 2).sum())
+    traces = np.trace(real.covariance) + np.trace(fake.covariance)
+    covariances = float(traces - 2 * _trace_of_root(real, fake))
+    return Frechet(means + covariances, means, covariances, real.num, fake.num)
+
+
+def frechet_floor(covariance: Array, num_real: int, num_fake: int) -> float:
+    """E d² of two samples of one Gaussian N(μ, S), to first order in 1/n and 1/m.
+
+    (1/n + 1/m) (5/4 tr S + ½ Σ_ij λ_i λ_j / (λ_i + λ_j)), λ the eigenvalues of S [d, d]; for S = I
+    it is (1/n + 1/m) (d + d (d + 1)/4). Of it tr S is by the means. The rest is by Wishart errors E
+    of the covariances, since d² ≈ ½ Σ_ij E_ij² / (λ_i + λ_j) near 0. It holds where n and m are
+    well above d; with fewer rows it is too large. Cost: O(d³).
+    """
+    checks.floating(covariance, "covariance", (None, None))
+    covariance = checks.finite_rows(covariance, "covariance").astype(np.float64)
+    if len(covariance) != covariance.shape[1]:
+        raise checks.InputError(f"covariance must be [d, d]; got shape {covariance.shape}.")
+    num_real = checks.positive_int(num_real, "num_real", least=2)
+    num_fake = checks.positive_int(num_fake, "num_fake", least=2)
+    values = np.linalg.eigvalsh(covariance)
+    values = values[values > 0]
+    pairs = (values[:, None] * values / (values[:, None] + values)).sum()
+    return float((1 / num_real + 1 / num_fake) * (1.25 * values.sum() + 0.5 * pairs))
+
+
+def _moments(given, name) -> Moments:
+    if not isinstance(given, Moments):
+        return moments(feature_rows(given, name))
+    mean, covariance = np.asarray(given.mean), np.asarray(given.covariance)
+    checks.moments(mean, covariance, f"covariance of {name}")
+    num = checks.positive_int(given.num, f"num of {name}", least=2)
+    return Moments(mean.astype(np.float64), covariance.astype(np.float64), num)
+
+
+def _warn(real, fake):
+    dim = len(real.mean)
+    floor = frechet_floor(real.covariance, real.num, fake.num)
+    warnings.warn(
+        f"frechet_distance of {real.num} real and {fake.num} fake rows with {dim} features: a "
+        f"covariance is singular, and of samples that were perfect the distance would be large, "
+        f"{floor:.3g} by its expansion in 1/n. Take more than {dim} rows of each.",
+        stacklevel=3,
+    )
+
+
+def _trace_of_root(real, fake) -> float:
+    """tr (S S')^½ by eigenvalues of Aᵀ S' A, S = A Aᵀ being that of fewer rows.
+
+    Then, if S is of rank r < d, the matrix is [r, r] and has no zero eigenvalues, whose rounding
+    errors ε would come out as √ε.
+    """
+    low, high = (real, fake) if real.num <= fake.num else (fake, real)
+    factor = _factor(low)
+    product = factor.T @ high.covariance @ factor
+    return float(np.sqrt(np.maximum(np.linalg.eigvalsh(product), 0)).sum())
+
+
+def _factor(given: Moments) -> np.ndarray:
+    """A [d, r] with S = A Aᵀ."""
+    if given.num > len(given.mean):
+        try:
+            return np.linalg.cholesky(given.covariance)
+        except np.linalg.LinAlgError:  # features that are constant or depend on each other
+            pass
+    values, vectors = np.linalg.eigh(given.covariance)
+    kept = values > len(values) * np.finfo(float).eps * values[-1]
+    return vectors[:, kept] * np.sqrt(values[kept])

@@ -1,0 +1,51 @@
+"""The Inception score: what a classifier says of samples alone."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import checks
+from ..protocol import Array
+from .samples import feature_rows
+
+
+class InceptionScore(NamedTuple):
+    """Within 1..C of C classes. Comparable at one number of samples and one number of splits."""
+
+    score: float  # the mean of all splits
+    spread: float  # their standard deviation, 0 of one split
+    num_splits: int
+    num_fake: int
+
+    def __str__(self):
+        sizes = f"{self.num_fake} fake in {self.num_splits} splits"
+        return f"{self.score:.3f} ± {self.spread:.3f} ({sizes})"
+
+
+def inception_score(logits: Array, *, num_splits: int = 1) -> InceptionScore:
+    """exp(E_x KL(p(y | x) ‖ p(y))), with p(y) = E_x p(y | x) of all samples x.
+
+    logits [n, C] of a classifier at the samples. It is 1 if all are judged alike, and C if each is
+    judged with certainty and all classes are as frequent. It never sees real data, so one perfect
+    sample of each class has the score C.
+
+    num_splits: the published protocol has 10 splits of 5000 samples, each with a p(y) of its own;
+    the score of a split is then low, by fewer samples of p(y). The order of rows matters: samples
+    that are sorted by class need a shuffle. On another classifier than Inception's it is another
+    score. Raises `ValueError` for fewer rows than splits.
+    Salimans et al. (2016), "Improved techniques for training GANs", section 4.
+    """
+    num_splits = checks.positive_int(num_splits, "num_splits")
+    logits = feature_rows(logits, "logits", least=1).astype(np.float64)
+    if len(logits) < num_splits:
+        raise checks.InputError(
+            f"num_splits must be at most the {len(logits)} rows of logits; got {num_splits}."
+        )
+    scores = [_score(part) for part in np.array_split(logits, num_splits)]
+    return InceptionScore(float(np.mean(scores)), float(np.std(scores)), num_splits, len(logits))
+
+
+def _score(logits) -> float:
+    log_p = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    log_marginal = np.logaddexp.reduce(log_p, axis=0) - np.log(len(log_p))
+    return float(np.exp((np.exp(log_p) * (log_p - log_marginal)).sum(1).mean()))

@@ -1,0 +1,133 @@
+"""Maximum mean discrepancy: how far the means of two sets are in the space of a kernel."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..protocol import Array, Key
+from .samples import real_and_fake
+
+Kernel = Callable[[Array, Array], Array]  # x [n, d], y [m, d] -> k(x_i, y_j) [n, m]
+
+
+class Discrepancy(NamedTuple):
+    """An unbiased estimate of MMD², which may be negative where the sets are alike."""
+
+    squared: float
+    spread: float  # standard deviation over subsets, 0 of one
+    num_real: int
+    num_fake: int
+    num_subsets: int
+    subset_size: int | None  # None: all rows
+
+    def __str__(self):
+        sizes = f"{self.num_real} real, {self.num_fake} fake"
+        if self.subset_size is not None:
+            sizes += f"; {self.num_subsets} subsets of {self.subset_size}"
+        return f"{self.squared:.4g} ± {self.spread:.2g} ({sizes})"
+
+
+def rbf_kernel(bandwidth: float) -> Kernel:
+    """k(x, y) = exp(-‖x - y‖² / 2h²) with bandwidth h.
+
+    Between Gaussians on the line it is, on average, √(h² / v) exp(-(μ - μ')² / 2v) with
+    v = h² + s² + s'². Gretton et al. (2012), "A kernel two-sample test".
+    """
+    bandwidth = checks.positive(bandwidth, "bandwidth")
+
+    def kernel(x: Array, y: Array) -> Array:
+        norms = jnp.sum(x**2, 1)[:, None] + jnp.sum(y**2, 1)[None]
+        squared = jnp.maximum(norms - 2 * jnp.dot(x, y.T, precision="highest"), 0)
+        return jnp.exp(-squared / (2 * bandwidth**2))
+
+    return kernel
+
+
+def polynomial_kernel(
+    *, degree: int = 3, scale: float | None = None, offset: float = 1.0
+) -> Kernel:
+    """k(x, y) = (s x·y + c)^p with s = 1/d by default: it sees the moments up to degree p.
+
+    Bińkowski et al. (2018), "Demystifying MMD GANs", whose kernel distance has the default.
+    """
+    degree = checks.positive_int(degree, "degree")
+    scale = None if scale is None else checks.positive(scale, "scale")
+    offset = checks.not_negative(offset, "offset")
+
+    def kernel(x: Array, y: Array) -> Array:
+        factor = 1 / x.shape[1] if scale is None else scale
+        return (factor * jnp.dot(x, y.T, precision="highest") + offset) ** degree
+
+    return kernel
+
+
+def mmd(real: Array, fake: Array, kernel: Kernel) -> Discrepancy:
+    """MMD² = E k(x, x') + E k(y, y') - 2 E k(x, y), each over pairs of different rows.
+
+    real [n, d] is x and fake [m, d] is y. Without the pairs of a row and itself the estimate has no
+    bias, and is negative about as often as not if the distributions are equal. Cost: (n + m)²
+    kernels, in float32. Raises `ValueError` for fewer than two rows.
+    Gretton et al. (2012), "A kernel two-sample test", equation 3.
+    """
+    real, fake = real_and_fake(real, fake)
+    checks.function(kernel, "kernel")
+    squared = float(_unbiased(kernel, *_float32(real, fake)))
+    return Discrepancy(squared, 0.0, len(real), len(fake), 1, None)
+
+
+def kernel_distance(
+    key: Key,
+    real: Array,
+    fake: Array,
+    *,
+    kernel: Kernel | None = None,
+    num_subsets: int = 100,
+    subset_size: int = 1000,
+) -> Discrepancy:
+    """The mean of `mmd` over random subsets of both sets; its kernel is the cubic one by default.
+
+    On the features of FID's Inception, and on no others, it is the KID. Unlike a Fréchet distance
+    it has no bias by the number of rows, and so compares across sizes; `spread` is that of one
+    subset, of which the error of the mean is a part. Cost: num_subsets · 4 subset_size² kernels.
+    Raises `ValueError` for subsets larger than a set.
+    Bińkowski et al. (2018), "Demystifying MMD GANs", section 4.
+    """
+    checks.key(key)
+    real, fake = real_and_fake(real, fake)
+    kernel = polynomial_kernel() if kernel is None else kernel
+    checks.function(kernel, "kernel")
+    num_subsets = checks.positive_int(num_subsets, "num_subsets")
+    size = checks.positive_int(subset_size, "subset_size", least=2)
+    if size > min(len(real), len(fake)):
+        raise checks.InputError(
+            f"subset_size must be at most the number of rows, {len(real)} real and {len(fake)} "
+            f"fake; got {size}."
+        )
+    x, y = _float32(real, fake)
+    squared = jax.jit(lambda x, y: _unbiased(kernel, x, y))
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    drawn = lambda rows: rows[generator.choice(len(rows), size, replace=False)]
+    found = [float(squared(drawn(x), drawn(y))) for _ in range(num_subsets)]
+    spread = float(np.std(found))
+    return Discrepancy(float(np.mean(found)), spread, len(x), len(y), num_subsets, size)
+
+
+def _float32(real, fake):
+    return real.astype(np.float32), fake.astype(np.float32)
+
+
+def _unbiased(kernel, x, y):
+    """Of kernel values less a constant, which cancels, so that float32 keeps more digits."""
+    xx, yy, xy = kernel(x, x), kernel(y, y), kernel(x, y)
+    constant = xy.mean()
+
+    def of_pairs(values):
+        num = len(values)
+        others = jnp.where(jnp.eye(num, dtype=bool), 0, values - constant)
+        return others.mean() * (num / (num - 1))
+
+    return of_pairs(xx) + of_pairs(yy) - 2 * (xy - constant).mean()

@@ -1,0 +1,109 @@
+"""Classifier two-sample tests: two sets are alike if nothing can tell their rows apart."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from .. import checks
+from ..protocol import Array, Key
+from .samples import real_and_fake
+
+Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""classify(x [n, d], is_real [n], x_test [m, d]) -> scores [m], above 0 for real."""
+
+
+class TwoSample(NamedTuple):
+    """Accuracy near 1/2: the classifier cannot tell them apart."""
+
+    accuracy: float  # on held-out rows, half of them real
+    p_value: float  # P(this accuracy or a higher one) of equal distributions
+    num_test: int
+    num_real: int
+    num_fake: int
+
+    def __str__(self):
+        sizes = f"{self.num_test} held out of {self.num_real} real, {self.num_fake} fake"
+        return f"accuracy {self.accuracy:.3f}, p = {self.p_value:.2g} ({sizes})"
+
+
+def nearest_neighbours(*, k: int | None = None) -> Classifier:
+    """The share of real rows among the k nearest ones, less 1/2; k is √n by default, and odd."""
+    k = None if k is None else checks.positive_int(k, "k")
+
+    def classify(x, is_real, x_test):
+        num = min(k or int(math.sqrt(len(x))) // 2 * 2 + 1, len(x))
+        norms = (x**2).sum(1)
+        found = []
+        for start in range(0, len(x_test), 512):
+            squared = norms - 2 * x_test[start : start + 512] @ x.T  # but for ‖x_test‖²
+            nearest = np.argpartition(squared, num - 1, axis=1)[:, :num]
+            found.append(is_real[nearest].mean(1) - 0.5)
+        return np.concatenate(found)
+
+    return classify
+
+
+def logistic_regression(*, penalty: float = 1.0, num_steps: int = 20) -> Classifier:
+    """w·x + b that maximises Σ log σ(±(w·x + b)) - penalty ‖w‖²/2, by Newton's method.
+
+    Features are standardised first. It sees means only: sets that differ in their spread alone are
+    alike to it.
+    """
+    penalty = checks.positive(penalty, "penalty")
+    num_steps = checks.positive_int(num_steps, "num_steps")
+
+    def classify(x, is_real, x_test):
+        mean, scale = x.mean(0), x.std(0)
+        scale = np.where(scale > 0, scale, 1)
+        design, test = (
+            np.concatenate([(a - mean) / scale, np.ones((len(a), 1))], 1) for a in (x, x_test)
+        )
+        ridge = penalty * np.diag([1.0] * x.shape[1] + [1e-6])
+        w = np.zeros(design.shape[1])
+        for _ in range(num_steps):
+            p = 0.5 * (1 + np.tanh(0.5 * design @ w))
+            gradient = design.T @ (is_real - p) - ridge @ w
+            curvature = (design * (p * (1 - p))[:, None]).T @ design + ridge
+            w = w + np.linalg.solve(curvature, gradient)
+        return test @ w
+
+    return classify
+
+
+def two_sample_test(
+    key: Key, real: Array, fake: Array, *, classifier: Classifier | None = None
+) -> TwoSample:
+    """Accuracy of a classifier, trained on half of the rows to tell real from fake, on the others.
+
+    Of equal distributions the number of right answers among m is binomial with probability ½, so
+    that accuracies above ½ + 1.64 √(1/4m) have a p-value below 0.05. The larger set is cut, at
+    random, to the size of the smaller, and `key` splits both.
+
+    classifier(x, is_real, x_test) -> scores, above 0 for real: `nearest_neighbours()` by default,
+    `logistic_regression()`, or any function of one's own, such as one that trains a net. Raises
+    `ValueError` for fewer than four rows of either set.
+    Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample tests".
+    """
+    checks.key(key)
+    real, fake = real_and_fake(real, fake, least=4)
+    classifier = nearest_neighbours() if classifier is None else classifier
+    checks.function(classifier, "classifier")
+    num = min(len(real), len(fake)) // 2 * 2
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    x, y = (a[generator.permutation(len(a))[:num]].astype(np.float64) for a in (real, fake))
+    half = num // 2
+    train, test = np.concatenate([x[:half], y[:half]]), np.concatenate([x[half:], y[half:]])
+    is_real = np.repeat([1.0, 0.0], half)
+    scores = np.asarray(classifier(train, is_real, test))
+    if scores.shape != is_real.shape:
+        raise checks.InputError(
+            f"classifier must return one score for each of {len(test)} rows; got shape "
+            f"{scores.shape}."
+        )
+    right = np.where(scores == 0, 0.5, (scores > 0) == (is_real > 0)).mean()
+    deviation = (right - 0.5) * math.sqrt(4 * len(test))
+    p_value = 0.5 * math.erfc(deviation / math.sqrt(2))
+    return TwoSample(float(right), p_value, len(test), len(real), len(fake))
