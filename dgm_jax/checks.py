@@ -510,6 +510,15 @@ def event_of(x: Any, shape: tuple[int, ...], name: str = "x") -> None:
     events(x, shape[-1], name)
 
 
+def images(x: Any, name: str = "x") -> None:
+    """An array of floating images of any size, [..., height, width, channels]."""
+    floating(x, name)
+    if jnp.ndim(x) < 3:
+        raise InputError(
+            f"{name} must be images [..., height, width, channels]; got {jnp.shape(x)}."
+        )
+
+
 def levels(x: Any, dim: int, num_levels: int, name: str = "x") -> None:
     """An array of integers, [..., dim]; how large they are is not known under `jit`."""
     array(x, name)

@@ -21,6 +21,11 @@ from .causal import transformer as transformer
 from .causal import wavenet as wavenet
 from .conv import conv_resnet as conv_resnet
 from .conv import gated_attention as gated_attention
+from .equalised import doubled as doubled
+from .equalised import equalised_conv as equalised_conv
+from .equalised import equalised_dense as equalised_dense
+from .equalised import halved as halved
+from .equalised import smoothed as smoothed
 from .images import conv_decoder as conv_decoder
 from .images import conv_encoder as conv_encoder
 from .mlp import mlp as mlp
@@ -29,5 +34,9 @@ from .reversible import Reversible as Reversible
 from .reversible import irevnet as irevnet
 from .reversible import revnet as revnet
 from .stateless import stateless as stateless
+from .styles import adain as adain
+from .styles import add_noise as add_noise
+from .styles import minibatch_deviation as minibatch_deviation
+from .styles import pixel_norm as pixel_norm
 from .upsampling import down_conv as down_conv
 from .upsampling import up_conv as up_conv

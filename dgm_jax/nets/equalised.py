@@ -1,0 +1,155 @@
+"""Layers whose weights are scaled in use and not at the start: an equalised learning rate.
+
+Adam's step is as large for each weight, whatever its gradient. A layer that starts with small
+weights would therefore learn relatively faster than one with large ones. Here every weight starts
+as N(0, 1) and is multiplied by √(2 / fan_in) when it is used, so that all learn at one pace.
+Karras et al. (2018), "Progressive growing of GANs", section 4.1.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..arrays import same_rank
+from ..protocol import Array, Key, Net, Params
+from .upsampling import down_conv, up_conv
+
+GAIN = math.sqrt(2.0)  # of a layer that a leaky ReLU follows
+RESIZING = ("same", "up", "down")
+
+
+def equalised_dense(
+    in_dim: int,
+    out_dim: int,
+    *,
+    gain: float = GAIN,
+    lr_multiplier: float = 1.0,
+    use_bias: bool = True,
+    start_bias: float = 0.0,
+) -> Net:
+    """y = c W x + m b with c = m gain / √in: x [..., in] -> y [..., out].
+
+    W_ij starts as N(0, 1 / m²). m is lr_multiplier: with m = 0.01 the layer computes what it would
+    with m = 1, and a step of Adam moves that by a hundredth (the mapping net of StyleGAN).
+    gain: √2 where a ReLU follows, 1 where nothing does. start_bias: what is added at first.
+    """
+    in_dim, out_dim = checks.positive_int(in_dim, "in_dim"), checks.positive_int(out_dim, "out_dim")
+    init, factor, multiplier = _weights(
+        (in_dim, out_dim), in_dim, gain, lr_multiplier, use_bias, start_bias
+    )
+
+    def apply(params: Params, x: Array, *, key: Key | None = None) -> Array:
+        checks.events(x, in_dim)
+        y = jnp.matmul(x, params["kernel"] * factor)
+        return _shifted(y, params, multiplier)
+
+    return Net(init, apply)
+
+
+def equalised_conv(
+    in_channels: int,
+    out_channels: int,
+    *,
+    kernel_size: int = 3,
+    resizing: str = "same",
+    gain: float = GAIN,
+    use_bias: bool = True,
+) -> Net:
+    """y = c w * x + b with c = gain / √(in k²): x [..., H, W, in] -> [..., H, W, out], w ~ N(0, 1).
+
+    resizing: "up" is the convolution of x with each pixel made 2×2 equal ones, "down" is the mean
+    over each 2×2 pixels of the convolution. Both are one convolution of stride 2 whose kernel of
+    k + 1 is the sum of four shifted copies of w: the same numbers, and for k = 3 in 16 products for
+    each pixel of the small image and pair of channels in place of 36. kernel_size is odd.
+    Cost: in · out · k² multiplications a pixel, or (k + 1)² for each pixel of the small image.
+    """
+    in_channels = checks.positive_int(in_channels, "in_channels")
+    out_channels = checks.positive_int(out_channels, "out_channels")
+    checks.choice(resizing, RESIZING, "resizing")
+    k = checks.positive_int(kernel_size, "kernel_size")
+    if k % 2 == 0:
+        raise checks.InputError(f"kernel_size must be odd, such as 1 or 3; got {kernel_size}.")
+    shape = (k, k, in_channels, out_channels)
+    init, factor, _ = _weights(shape, in_channels * k * k, gain, 1.0, use_bias, 0.0)
+
+    def apply(params: Params, x: Array, *, key: Key | None = None) -> Array:
+        checks.event_shape(x, (*jnp.shape(x)[-3:-1], in_channels))
+        kernel = params["kernel"] * factor
+        pad = ((k // 2, k // 2),) * 2
+        if resizing == "same":
+            y = down_conv(x, kernel, stride=1, padding=pad)
+        elif resizing == "down":
+            y = down_conv(x, _spread(kernel) / 4, stride=2, padding=pad)
+        else:
+            turned = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)  # as `up_conv` wants it
+            size = tuple(2 * n for n in x.shape[-3:-1])
+            y = up_conv(x, _spread(turned), stride=2, padding=pad, size=size)
+        return _shifted(y, params, 1.0)
+
+    return Net(init, apply)
+
+
+def doubled(x: Array) -> Array:
+    """Each pixel as 2×2 equal ones: [..., H, W, C] -> [..., 2H, 2W, C]."""
+    checks.images(x)
+    *batch, h, w, c = x.shape
+    wide = jnp.broadcast_to(x[..., :, None, :, None, :], (*batch, h, 2, w, 2, c))
+    return wide.reshape(*batch, 2 * h, 2 * w, c)
+
+
+def halved(x: Array) -> Array:
+    """The mean of each 2×2 pixels: [..., H, W, C] -> [..., H/2, W/2, C], of even H and W."""
+    checks.images(x)
+    *batch, h, w, c = x.shape
+    if h % 2 or w % 2:
+        raise checks.InputError(f"x must have even height and width; got {x.shape}.")
+    return x.reshape(*batch, h // 2, 2, w // 2, 2, c).mean((-4, -2))
+
+
+def smoothed(x: Array) -> Array:
+    """x * [1, 2, 1] / 4 along height and width, with zeros around: [..., H, W, C].
+
+    The low-pass filter that StyleGAN has after each upsampling and before each downsampling, which
+    makes of repeated pixels their linear interpolation. Zhang (2019), "Making convolutional
+    networks shift-invariant again".
+    """
+    checks.images(x)
+    for axis in (x.ndim - 3, x.ndim - 2):
+        around = [(0, 0)] * x.ndim
+        around[axis] = (1, 1)
+        padded, n = jnp.pad(x, around), x.shape[axis]
+        before, after = (
+            jax.lax.slice_in_dim(padded, start, start + n, axis=axis) for start in (0, 2)
+        )
+        x = (before + after) / 4 + x / 2
+    return x
+
+
+# ------------------------------------------------------------------------------------ the parts
+def _weights(shape, fan_in, gain, lr_multiplier, use_bias, start_bias):
+    """init, what the kernel is multiplied by in use, and what the bias is."""
+    gain = checks.positive(gain, "gain")
+    multiplier = checks.positive(lr_multiplier, "lr_multiplier")
+    use_bias = checks.flag(use_bias, "use_bias")
+    start_bias = checks.number(start_bias, "start_bias")
+
+    def init(key: Key) -> Params:
+        checks.key(key)
+        params = {"kernel": jax.random.normal(key, shape) / multiplier}
+        if use_bias:
+            params["bias"] = jnp.full(shape[-1:], start_bias / multiplier)
+        return params
+
+    return init, multiplier * gain / math.sqrt(fan_in), multiplier
+
+
+def _shifted(y, params, multiplier):
+    return sum(same_rank(y, params["bias"] * multiplier)) if "bias" in params else y
+
+
+def _spread(kernel):
+    """The sum of a kernel [k, k, ...] shifted by 0 and 1 down and right, [k + 1, k + 1, ...]."""
+    ends = ((0, 1), (1, 0))
+    return sum(jnp.pad(kernel, (down, right, (0, 0), (0, 0))) for down in ends for right in ends)

@@ -1,0 +1,127 @@
+"""What the generators and critics of growing GANs do with their features, beside convolving them.
+
+All act on features [..., H, W, C] of images, and have no parameters of their own.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..arrays import wide
+from ..protocol import Array, Key
+
+
+def pixel_norm(x: Array, *, epsilon: float = 1e-8) -> Array:
+    """y = x / √(mean_c x_c² + ε), for the channels of each pixel or vector: [..., C] -> [..., C].
+
+    Karras et al. (2018), "Progressive growing of GANs", section 4.2: the magnitudes of generator
+    and critic cannot spiral out of control.
+    """
+    checks.floating(x, "x")
+    epsilon = checks.positive(epsilon, "epsilon")
+    if not jnp.ndim(x):
+        raise checks.InputError("x must have an axis of channels, [..., C]; got a single number.")
+    numbers = x.astype(wide(x))
+    mean_square = jnp.square(numbers).mean(-1, keepdims=True)
+    return (numbers * jax.lax.rsqrt(mean_square + epsilon)).astype(x.dtype)
+
+
+def adain(x: Array, scale: Array, shift: Array, *, epsilon: float = 1e-8) -> Array:
+    """AdaIN(x, s) = s_c (x_c - μ_c) / √(σ_c² + ε) + b_c, with μ_c, σ_c² of the pixels of an image.
+
+    So channel c of each image has mean b_c and deviation |s_c|, whatever it had. x [..., H, W, C];
+    scale and shift [..., C], one style for each image. A channel that is constant becomes b_c.
+    Huang and Belongie (2017), "Arbitrary style transfer in real-time with AdaIN", equation 8;
+    Karras et al. (2019), "A style-based generator architecture", equation 1.
+    """
+    checks.images(x)
+    epsilon = checks.positive(epsilon, "epsilon")
+    for value, name in ((scale, "scale"), (shift, "shift")):
+        checks.floating(value, name)
+        if jnp.shape(value)[-1:] != x.shape[-1:]:
+            raise checks.InputError(
+                f"{name} must be [..., {x.shape[-1]}], one number for each channel of x; got "
+                f"{jnp.shape(value)}."
+            )
+    numbers = x.astype(wide(x))
+    centred = numbers - numbers.mean((-3, -2), keepdims=True)
+    factor = jax.lax.rsqrt(jnp.square(centred).mean((-3, -2)) + epsilon) * scale
+    return (centred * factor[..., None, None, :] + shift[..., None, None, :]).astype(x.dtype)
+
+
+def add_noise(x: Array, strength: Array, key: Key | None) -> Array:
+    """x + strength_c n with n ~ N(0, 1), one number for each pixel of each image: [..., H, W, C].
+
+    strength [C], one number a channel. None in place of the key: no noise.
+    Karras et al. (2019), section 2: noise a layer is what stochastic detail is made of.
+    """
+    checks.images(x)
+    checks.floating(strength, "strength", (x.shape[-1],))
+    if key is None:
+        return x
+    checks.key(key)
+    noise = jax.random.normal(key, (*x.shape[:-1], 1), x.dtype)
+    return x + noise * strength.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+def minibatch_deviation(
+    x: Array,
+    *,
+    group_size: int | None = 4,
+    epsilon: float = 1e-8,
+    axis_name: str | None = None,
+) -> Array:
+    """x with one channel more, how much the images of a group differ: [..., H, W, C + 1].
+
+        d = mean over pixels and channels of √(v + ε) - √ε,   v the variance over the group
+
+    is one number a group, repeated at all pixels of its images. A critic that is given it sees a
+    generator that makes one image only. It is 0 for equal images, with derivatives of all orders.
+
+    All axes before the last three are one batch of n images, and image i is of group i mod g with
+    g = ⌊n / group_size⌋, or 1 where that is 0: each group has group_size images, or more where n
+    does not divide. group_size None is the whole batch. A batch of one has d = 0.
+    Groups go over the whole batch: under `jit` on any layout; under `jax.pmap` with the name of its
+    axis, in the order of the devices.
+    Karras et al. (2018), "Progressive growing of GANs", section 3.
+    """
+    checks.images(x)
+    epsilon = checks.positive(epsilon, "epsilon")
+    if group_size is not None:
+        group_size = checks.positive_int(group_size, "group_size", least=2)
+    if axis_name is not None:
+        checks.text(axis_name, "axis_name")
+    images = x.astype(wide(x)).reshape(math.prod(x.shape[:-3]), *x.shape[-3:])
+    own = len(images)
+    if axis_name is not None:
+        images = jax.lax.all_gather(images, axis_name, tiled=True)
+    each = _deviations(images, group_size, epsilon)
+    if axis_name is not None:
+        each = jax.lax.dynamic_slice_in_dim(each, jax.lax.axis_index(axis_name) * own, own)
+    channel = jnp.broadcast_to(each.reshape(*x.shape[:-3], 1, 1, 1), (*x.shape[:-1], 1))
+    return jnp.concatenate([x, channel.astype(x.dtype)], -1)
+
+
+def _deviations(images, group_size, epsilon):
+    """d of the group of each image: [n, H, W, C] -> [n]."""
+    n = len(images)
+    if n == 0:
+        return jnp.zeros(0, images.dtype)
+    groups = 1 if group_size is None else max(n // group_size, 1)
+    rows = -(-n // groups)  # image i lies in row i // groups, column i mod groups
+    held = (np.arange(rows * groups) < n).reshape(rows, groups, 1, 1, 1)  # by an image, no filling
+    filling = [(0, rows * groups - n)] + [(0, 0)] * 3
+    table = jnp.pad(images, filling).reshape(rows, groups, *images.shape[1:])
+    table = table - jax.lax.stop_gradient(table[:1])  # no variance of it, and no rounding of 0
+
+    def mean(values):
+        return jnp.where(held, values, 0).sum(0, keepdims=True) / held.sum(0, keepdims=True)
+
+    variance = mean(jnp.square(table - mean(table)))
+    root = jnp.sqrt(variance + epsilon)
+    deviation = variance / (root + epsilon**0.5)  # √(v + ε) - √ε, and 0 where v is
+    each = jnp.broadcast_to(deviation.mean((-3, -2, -1)), (rows, groups))
+    return each.reshape(-1)[:n]
