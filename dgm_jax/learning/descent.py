@@ -53,24 +53,49 @@ def descend(
     """
     (value, (metrics, carried)), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
     metrics = {"loss": value, **metrics}
-    if jax.tree.structure(carried) != jax.tree.structure(state.state):
-        raise checks.InputError(
-            "loss must return a state like that of init_state, "
-            f"{jax.tree.structure(state.state)}; got {jax.tree.structure(carried)}."
-        )
+    _check_like(carried, state.state)
     if axis_name is not None:
         grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
         carried = _mean_of_floating(carried, axis_name)
     grad_norm = _norm(grads)
     finite = jnp.isfinite(grad_norm) & all_finite(carried)
 
-    updates, opt_state = _updates(optimizer, grads, state)
-    params = optax.apply_updates(state.params, updates)
-    ema = None if ema_decay is None else _average(state.ema, params, ema_decay, state.step)
-    new = TrainState(state.step, params, opt_state, ema, carried)
-    new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state)
+    def moved():
+        updates, opt_state = _updates(optimizer, grads, state)
+        params = optax.apply_updates(state.params, updates)
+        ema = None if ema_decay is None else _average(state.ema, params, ema_decay, state.step)
+        return TrainState(state.step, params, opt_state, ema, carried)
+
+    new = _either(finite, moved, state)
     metrics = {**metrics, "grad_norm": grad_norm, "skipped": 1 - finite.astype(jnp.int32)}
     return new._replace(step=state.step + 1), metrics
+
+
+def _check_like(carried, before):
+    """`InputError` where a loss returns another state than one like that of `init_state`."""
+    if jax.tree.structure(carried) != jax.tree.structure(before):
+        raise checks.InputError(
+            "loss must return a state like that of init_state, "
+            f"{jax.tree.structure(before)}; got {jax.tree.structure(carried)}."
+        )
+    for new, old in zip(jax.tree.leaves(carried), jax.tree.leaves(before)):
+        got, wanted = ((jnp.result_type(x).name, jnp.shape(x)) for x in (new, old))
+        if got != wanted:
+            raise checks.InputError(
+                f"loss must return a state like that of init_state, with {wanted[0]} of shape "
+                f"{wanted[1]}; got {got[0]} of shape {got[1]} there."
+            )
+
+
+def _either(finite, moved, state):
+    """moved() where finite, else `state`.
+
+    A branch, so that the optimiser writes over the state that it has read. A choice between the
+    two, number by number, would hold both in memory, and takes a CPU a fifth of the step of a
+    small net. Under `vmap` it is that choice all the same.
+    """
+    strong = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), tree)
+    return jax.lax.cond(finite, lambda: strong(moved()), lambda: strong(state))
 
 
 def initial(

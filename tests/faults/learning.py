@@ -42,8 +42,8 @@ FAULTS = (
         "nan-is-no-reason-to-skip",
         "a step without a finite gradient moves the parameters to NaN",
         DESCENT,
-        "lambda new, old: jnp.where(finite, new, old)",
-        "lambda new, old: new",
+        "jax.lax.cond(finite, lambda: strong(moved()), lambda: strong(state))",
+        "strong(moved())",
         SKIPPED,
     ),
     Fault(

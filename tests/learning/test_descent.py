@@ -29,6 +29,8 @@ def step(loss=quadratic, optimizer=optax.sgd(0.1), state=None):  # noqa: B008
 def test_a_state_of_another_structure_is_refused():
     with pytest.raises(ValueError, match="must return a state like that of init_state"):
         step(lambda p, key, x, state: (p["b"], ({}, {"mean": state})), state=jnp.zeros(2))
+    with pytest.raises(ValueError, match=r"with int32 of shape \(\); got float32 of shape \(2,\)"):
+        step(lambda p, key, x, state: (p["b"], ({}, state + jnp.ones(2))), state=jnp.zeros((), int))
     with pytest.raises(ValueError, match=r"\(scalar, \(metrics, state\)\); got dict"):
         step(lambda p, key, x, state: (p["b"], {}), state=jnp.zeros(2))
 
