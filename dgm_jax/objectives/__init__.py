@@ -15,6 +15,8 @@ from .bounds import elbo as elbo
 from .bounds import infer as infer
 from .bounds import iwae as iwae
 from .bounds import log_weights as log_weights
+from .density_ratio import density_ratio_loss as density_ratio_loss
+from .density_ratio import ratio_kl as ratio_kl
 from .dequantization import dequantized_log_prob as dequantized_log_prob
 from .dequantization import dequantized_nll as dequantized_nll
 from .divergences import mean_log_ratio as mean_log_ratio
@@ -23,6 +25,10 @@ from .estimators import leave_one_out as leave_one_out
 from .estimators import pathwise as pathwise
 from .estimators import score_function as score_function
 from .estimators import sticking_the_landing as sticking_the_landing
+from .f_divergences import FDivergence as FDivergence
+from .f_divergences import f_bound as f_bound
+from .f_divergences import f_divergence as f_divergence
+from .f_divergences import f_gan as f_gan
 from .likelihood import bits_per_dim as bits_per_dim
 from .likelihood import mean_and_stderr as mean_and_stderr
 from .likelihood import nll as nll

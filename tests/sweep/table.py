@@ -21,6 +21,7 @@ from dgm_jax import (
     data,
     distributions,
     flows,
+    gans,
     inference,
     learning,
     likelihoods,
@@ -172,6 +173,17 @@ PLAYED = {
     "x": X,
     "state": GAN_STATE,
 }
+KL = objectives.f_divergence("kl")
+INFERENCE = gans.implicit_net(2, 2, num_noise=3, num_basis=2, hidden=(3,), noise_hidden=(3,))
+AVB = gans.avb(
+    INFERENCE,
+    nets.mlp(2, 2, hidden=(3,)),
+    likelihoods.bernoulli(),
+    2,
+    num_latents=2,
+    num_noise=3,
+)
+AVB_CRITIC = nets.mlp((2, 2), 1, hidden=(3,))
 ENCODED = flows.coupling(3, hidden=(4,), cond_shape=(4,))
 VAE = vae.vae(NET, nets.mlp(2, 2, hidden=(3,)), CONDITIONAL, 2, num_latents=2)
 
@@ -903,6 +915,62 @@ TABLE = {
         net=noun(nets.mlp),
         shape=or_one(SHAPE),
     ),
+    # ------------------------------------------------------------------------------- gans
+    "gans.avb": of(
+        gans.avb,
+        {
+            "inference": INFERENCE,
+            "decoder": nets.mlp(2, 2, hidden=(3,)),
+            "likelihood": likelihoods.bernoulli(),
+            "shape": 2,
+            "num_latents": 2,
+            "num_noise": 3,
+        },
+        inference=noun(nets.mlp),
+        decoder=noun(nets.mlp),
+        likelihood=noun(likelihoods.bernoulli),
+        shape=or_one(SHAPE),
+        num_latents=whole(),
+        num_noise=whole(),
+        prior=optional(noun(distributions.standard_normal)),
+        told={"shape": "(shape|x)", "num_latents": "(num_latents|decoder)"},
+    ),
+    "gans.implicit_net": of(
+        gans.implicit_net,
+        {"in_dim": 2, "num_latents": 2, "num_noise": 3, "num_basis": 2, "hidden": (3,)},
+        in_dim=whole(),
+        num_latents=whole(),
+        num_noise=whole(),
+        num_basis=whole(),
+        hidden=WIDTHS,
+        noise_hidden=WIDTHS,
+        costly=True,
+    ),
+    **{
+        f"gans.{name}": of(
+            traced(getattr(gans, name)),
+            {
+                "model": AVB,
+                "critic": AVB_CRITIC,
+                "params": {"model": drawn(AVB), "critic": drawn(AVB_CRITIC)},
+                "key": RAW_KEY,
+                "x": BITS[:, :2],
+            },
+            model=noun(combinators.latent_variable),
+            critic=noun(nets.mlp),
+            x=arrays("fib", event=1, nan=EITHER),
+            num_moments=Kind(lambda v: REFUSED if is_whole(v) and v == 1 else whole(0).canonical(v)),
+            **kinds,
+        )
+        for name, kinds in (("avb_loss", {"beta": WEIGHT}), ("avb_critic_loss", {}))
+    },
+    "gans.gaussian_proposal": of(
+        gans.gaussian_proposal,
+        {"model": AVB, "num_moments": 2},
+        model=noun(combinators.latent_variable),
+        num_moments=whole(2),
+        widen=POSITIVE,
+    ),
     # ------------------------------------------------------------------------------- vae
     "vae.vae": of(
         vae.vae,
@@ -1184,6 +1252,33 @@ TABLE = {
         state=ANYTHING,
         num=whole(),
         train=FLAG,
+    ),
+    "objectives.density_ratio_loss": of(
+        objectives.density_ratio_loss,
+        {"logits_p": VECTOR, "logits_q": VECTOR},
+        logits_p=FLOATS,
+        logits_q=FLOATS,
+    ),
+    "objectives.ratio_kl": of(objectives.ratio_kl, {"logits_p": VECTOR}, logits_p=FLOATS),
+    "objectives.f_divergence": of(
+        objectives.f_divergence,
+        {"name": "alpha", "alpha": 0.5},
+        name=choice("alpha"),
+        alpha=real(lambda v: v not in (0, 1)),
+        told={"name": "(name|alpha)"},
+    ),
+    "objectives.f_bound": of(
+        objectives.f_bound,
+        {"divergence": KL, "values_p": VECTOR, "values_q": VECTOR},
+        divergence=noun(objectives.f_divergence),
+        values_p=FLOATS,
+        values_q=FLOATS,
+    ),
+    "objectives.f_gan": of(
+        objectives.f_gan,
+        {"divergence": KL},
+        divergence=noun(objectives.f_divergence),
+        saturating=FLAG,
     ),
     "objectives.feature_matching": of(
         objectives.feature_matching,

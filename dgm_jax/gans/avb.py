@@ -1,0 +1,281 @@
+"""Adversarial variational Bayes: a VAE whose q(z | x) can be drawn from, and has no density.
+
+z = f_φ(x, ε) with noise ε ~ N(0, I) can have any shape given x. What the ELBO needs of q,
+KL(q ‖ p) = E_q [log q(z | x) - log p(z)], comes from a critic T(x, z) that tells pairs (x, z) with
+z ~ q(z | x) from pairs with z ~ p(z): at its best T* = log q(z | x) - log p(z).
+Mescheder, Nowozin and Geiger (2017), "Adversarial variational Bayes".
+
+The two players of `learning.alternate` are `avb_loss`, of the parameters {"model"}, and
+`avb_critic_loss`, of {"critic"}. With num_moments both use *adaptive contrast* (section 4): the
+critic compares q(z | x) with the Gaussian r(z | x) of its own mean and variances, which are
+estimated by so many draws, and not with the prior, which for most x is far from q. Then
+
+    log q - log p = [log q - log r] + [log r - log p],   of which only the first is learned.
+
+With a T that is not at its best, E [log p(x | z)] - E T is no bound of log p(x): judge the model by
+`metrics.annealed_log_prob`, which needs no q, or by importance samples from `gaussian_proposal`.
+"""
+
+import math
+
+import distrax
+import jax
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+
+from .. import checks
+from ..combinators import latent_variable
+from ..distributions import standard_normal
+from ..distributions.divergence import exact
+from ..distributions.drawn import Drawn
+from ..likelihoods import Conditional, factorised
+from ..nets import mlp
+from ..objectives import density_ratio_loss
+from ..protocol import Array, Density, Key, LatentVariable, Metrics, Net, Params, Shape
+
+SMALLEST = 1e-4  # variance that adaptive contrast divides by
+
+
+def avb(
+    inference: Net,
+    decoder: Net,
+    likelihood: Conditional,
+    shape: int | Shape,
+    *,
+    num_latents: int,
+    num_noise: int,
+    prior: Density | None = None,
+) -> LatentVariable:
+    """p(x, z) = p(z) ∏_i p(x_i; f_i(z)), and z = g(x, ε) with ε ~ N(0, I) for z ~ q(z | x).
+
+    inference: g, of x [..., *shape] as floating numbers and ε [..., num_noise] -> z [...,
+    num_latents]; the axes before broadcast (`implicit_net`, or any `nets.mlp` of two inputs).
+    decoder, likelihood and shape as in `vae.vae`; prior: `standard_normal` by default.
+    Parameters {"prior", "likelihood", "posterior"}. The posterior is `Implicit`: it has draws, and
+    refuses to score them.
+    """
+    checks.noun(inference, Net, "inference")
+    checks.noun(decoder, Net, "decoder")
+    checks.noun(likelihood, Conditional, "likelihood")
+    shape = checks.one_or_more(shape, "shape")
+    num_latents = checks.positive_int(num_latents, "num_latents")
+    num_noise = checks.positive_int(num_noise, "num_noise")
+    prior = standard_normal(num_latents) if prior is None else prior
+    checks.noun(prior, Density, "prior")
+    _check_inference(inference, shape, num_latents, num_noise)
+
+    def posterior(params, cond=None, *, key=None):
+        checks.event_shape(cond, shape, "x")
+        dtype = jnp.result_type(float, *jax.tree.leaves(params))
+        return Implicit(inference, params, jnp.asarray(cond, dtype), len(shape), num_noise)
+
+    return latent_variable(
+        prior,
+        factorised(decoder, likelihood, shape, cond_shape=(num_latents,)),
+        Density(inference.init, posterior, cond_shape=shape),
+    )
+
+
+def implicit_net(
+    in_dim: int,
+    num_latents: int,
+    *,
+    num_noise: int,
+    num_basis: int = 16,
+    hidden: tuple[int, ...] = (300, 300),
+    noise_hidden: tuple[int, ...] = (64,),
+) -> Net:
+    """z = b(x) + Σ_k a_k(x) v_k(ε) / √K: K = num_basis random functions, weighted by x.
+
+    One net gives b and a_k of x [..., in_dim], another v_k of ε [..., num_noise]; a_k and v_k have
+    num_latents entries and are multiplied entry by entry. So many draws for one x cost the net of
+    x once, and moments of q(z | x) for a whole batch need few passes of the net of ε, the same for
+    all x. Mescheder et al. (2017), supplement, with v_k that may depend on one another.
+    """
+    dim = checks.positive_int(in_dim, "in_dim")
+    num = checks.positive_int(num_latents, "num_latents")
+    basis = checks.positive_int(num_basis, "num_basis")
+    of_x = mlp(dim, (basis + 1) * num, hidden=hidden)
+    of_noise = mlp(
+        checks.positive_int(num_noise, "num_noise"),
+        basis * num,
+        hidden=checks.widths(noise_hidden, "noise_hidden"),
+    )
+
+    def init(key):
+        x_key, noise_key = jax.random.split(key)
+        return {"x": of_x.init(x_key), "noise": of_noise.init(noise_key)}
+
+    def apply(params, x, noise, key=None):
+        f = of_x.apply(params["x"], x).reshape(*x.shape[:-1], basis + 1, num)
+        v = of_noise.apply(params["noise"], noise).reshape(*noise.shape[:-1], basis, num)
+        return f[..., 0, :] + (f[..., 1:, :] * v).sum(-2) / math.sqrt(basis)
+
+    return Net(init, apply)
+
+
+@exact
+class Implicit(Drawn):
+    """z = g(x, ε), ε ~ N(0, I): draws, and moments by draws; log q(z | x) is not known."""
+
+    def __init__(self, net: Net, params: Params, x: Array, event_ndims: int, num_noise: int):
+        super().__init__()
+        self._net, self._params, self._x, self._num_noise = net, params, x, num_noise
+        self._batch = x.shape[: x.ndim - event_ndims]
+
+    def moments(self, key: Key, num_draws: int) -> tuple[Array, Array]:
+        """Mean and deviation of each entry, [*batch, n], by draws with the same ε for all x."""
+        shape = (num_draws, *[1] * len(self._batch), self._num_noise)
+        z = self._net.apply(self._params, self._x[None], jax.random.normal(key, shape))
+        return z.mean(0), jnp.sqrt(z.var(0, ddof=1) + SMALLEST)
+
+    def _sample_n(self, key, n):
+        noise = jax.random.normal(key, (n, *self._batch, self._num_noise), self._x.dtype)
+        return self._net.apply(self._params, self._x[None], noise)
+
+    def log_prob(self, value: Array) -> Array:
+        raise checks.InputError(
+            "log_prob of an implicit q(z | x) is not known. Judge the model by "
+            "metrics.annealed_log_prob, or draw from gans.gaussian_proposal(model)."
+        )
+
+    @property
+    def batch_shape(self):
+        return self._batch
+
+    @property
+    def event_shape(self):
+        draw = jax.eval_shape(lambda: self._sample_n(jax.random.key(0), 1))
+        return draw.shape[1 + len(self._batch) :]
+
+
+# --------------------------------------------------------------------------------- the two players
+def avb_loss(
+    model: LatentVariable,
+    critic: Net,
+    params: Params,
+    key: Key,
+    x: Array,
+    *,
+    num_moments: int = 0,
+    beta: float | Array = 1.0,
+) -> tuple[Array, Metrics]:
+    """E_data E_q [β (T(x, z) + log r(z | x) - log p(z)) - log p(x | z)], of {"model", "critic"}.
+
+    The negative ELBO in nats if T is at its best; the gradient by φ passes through z, since E ∇_φ
+    T* = 0 (proposition 2). num_moments: draws for the moments of r(z | x), at least 2; 0 is no
+    adaptive contrast, r = p. No gradient passes through these moments. x [batch, *shape].
+    Metrics: "distortion", -E log p(x | z), and "ratio_kl", what stands for the KL.
+    """
+    num_moments = _checked(model, critic, params, key, x, num_moments)
+    posterior = model.posterior(params["model"], x)
+    z, seen, log_r = _drawn(model, params, posterior, key, num_moments)
+    ratio = _values(critic, params, x, seen)
+    if num_moments:
+        ratio = ratio + log_r - model.prior(params["model"]).log_prob(z)
+    distortion = -model.likelihood(params["model"], z).log_prob(x).mean()
+    told = {"distortion": distortion, "ratio_kl": ratio.mean()}
+    return distortion + beta * ratio.mean(), told
+
+
+def avb_critic_loss(
+    model: LatentVariable,
+    critic: Net,
+    params: Params,
+    key: Key,
+    x: Array,
+    *,
+    num_moments: int = 0,
+) -> tuple[Array, Metrics]:
+    """-E log σ(T(x, z)) - E log σ(-T(x, z')), z ~ q(z | x) and z' ~ p(z), for the critic.
+
+    critic: T, of x as floating numbers and z -> [..., 1]. With num_moments it sees the standardised
+    z̃ = (z - μ(x)) / σ(x) in place of z, and z' ~ N(0, I). Arguments as in `avb_loss`; metrics are
+    those of `objectives.density_ratio_loss`.
+    """
+    num_moments = _checked(model, critic, params, key, x, num_moments)
+    q_key, p_key = jax.random.split(key)
+    held = stop_gradient(params["model"])
+    _, seen, _ = _drawn(model, {"model": held}, model.posterior(held, x), q_key, num_moments)
+    seen = stop_gradient(seen)
+    if num_moments:
+        other = jax.random.normal(p_key, seen.shape, seen.dtype)
+    else:
+        other = model.prior(held).sample(seed=p_key, sample_shape=(len(x),))
+    return density_ratio_loss(_values(critic, params, x, seen), _values(critic, params, x, other))
+
+
+def gaussian_proposal(
+    model: LatentVariable, *, num_moments: int = 200, widen: float = 1.2
+) -> LatentVariable:
+    """The model with q(z | x) = N(μ(x), (widen σ(x))²), by the moments of its implicit posterior.
+
+    A density that can be scored, near the implicit one: for `metrics.importance_log_prob`, and as
+    the start of `metrics.annealed_log_prob`. Wider than the posterior, so that weights stay
+    bounded. Moments are those of num_moments draws, always the same.
+    """
+    checks.noun(model, LatentVariable, "model")
+    num_moments = checks.positive_int(num_moments, "num_moments", least=2)
+    widen = checks.positive(widen, "widen")
+
+    def posterior(params, x, cond=None, *, key=None):
+        found = model.posterior(params, x, cond)
+        checks.instance(found, Implicit, "the posterior of model")
+        mean, scale = found.moments(jax.random.key(0), num_moments)
+        return distrax.MultivariateNormalDiag(mean, widen * scale)
+
+    return model._replace(posterior=posterior)
+
+
+def _drawn(model, params, posterior, key, num_moments):
+    """z ~ q(z | x), what the critic sees of it, and log r(z | x)."""
+    draw_key, moments_key = jax.random.split(key)
+    z = posterior.sample(seed=draw_key)
+    if not num_moments:
+        return z, z, None
+    mean, scale = stop_gradient(posterior.moments(moments_key, num_moments))
+    return z, (z - mean) / scale, distrax.MultivariateNormalDiag(mean, scale).log_prob(z)
+
+
+def _values(critic, params, x, z):
+    values = critic.apply(params["critic"], jnp.asarray(x, z.dtype), z)
+    checks.floating(values, "the value of critic", (len(z), 1))
+    return values[:, 0]
+
+
+# ------------------------------------------------------ what does not fit, before it is compiled
+def _checked(model, critic, params, key, x, num_moments):
+    checks.noun(model, LatentVariable, "model")
+    checks.noun(critic, Net, "critic")
+    if not isinstance(params, dict) or params.keys() != {"model", "critic"}:
+        raise checks.InputError(
+            f"params must be a dict of 'model' and 'critic'; got {checks.shown(params)}."
+        )
+    checks.parameters(params["model"], model.init)
+    checks.parameters(params["critic"], critic.init)
+    checks.key(key)
+    checks.rows_of(x, "x")
+    num_moments = checks.integer(num_moments, "num_moments")
+    if num_moments == 1:
+        raise checks.InputError("num_moments must be 0, or at least 2 for a variance; got 1.")
+    return num_moments
+
+
+def _check_inference(inference, shape, num_latents, num_noise):
+    def draw(key):
+        init_key, noise_key = jax.random.split(key)
+        noise = jax.random.normal(noise_key, (3, num_noise))
+        return inference.apply(inference.init(init_key), jnp.zeros((1, *shape)), noise)
+
+    try:
+        got = jax.eval_shape(draw, jax.eval_shape(lambda: jax.random.key(0))).shape
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise checks.InputError(
+            f"inference does not take x of shape {shape} and num_noise={num_noise} numbers: {said}"
+        ) from error
+    if got != (3, num_latents):
+        raise checks.InputError(
+            f"inference must give num_latents={num_latents} numbers, [..., {num_latents}]; for "
+            f"x [1, ...] and noise [3, {num_noise}] it gave {got}."
+        )

@@ -1,0 +1,204 @@
+"""D_f(P ‖ Q) = E_Q f(p(x) / q(x)), its bound by a critic, and the game that lowers the bound.
+
+For a convex f with the conjugate f*(t) = sup_u [u t - f(u)], and any critic T into its domain,
+
+    D_f(P ‖ Q) ≥ E_P T(x) - E_Q f*(T(x)),     with equality at T* = f'(p / q).
+
+So a divergence of two distributions that one can only draw from is bounded from below, and the
+better the critic the tighter (Nguyen, Wainwright and Jordan, 2010). A net gives any number v; its
+activation g_f takes it into the domain of f*.
+
+    name             f(u)                           T* by r = log p/q    f*(t)            domain
+    kl               u log u                        1 + r                e^(t-1)          R
+    reverse_kl       -log u                         -e^-r                -1 - log(-t)     t < 0
+    pearson          (u - 1)²                       2 (e^r - 1)          t²/4 + t         R
+    hellinger        (√u - 1)²                      1 - e^(-r/2)         t / (1 - t)      t < 1
+    jensen_shannon   u log u - (1+u) log((1+u)/2)   log 2 + log σ(r)     -log(2 - e^t)    t < log 2
+    gan              u log u - (1+u) log(1+u)       log σ(r)             -log(1 - e^t)    t < 0
+    total_variation  |u - 1| / 2                    ½ sign r             t                |t| ≤ ½
+    alpha            (u^α - 1 - α (u-1)) / (α² - α) see `f_divergence`
+
+jensen_shannon is KL(P ‖ M) + KL(Q ‖ M) with M = (P + Q) / 2, which is 2 JSD; gan is 2 JSD - log 4,
+the value of the game of Goodfellow et al. (2014), and alone has f(1) ≠ 0.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax.nn import log_sigmoid, softplus
+from jax.scipy.special import xlogy
+
+from .. import checks
+from ..protocol import Array
+from .adversarial import Game
+
+LOG_2 = math.log(2)
+
+
+class FDivergence(NamedTuple):
+    """D_f(P ‖ Q) = E_Q f(p / q), and what a critic needs to bound it from below."""
+
+    name: str
+    f: Callable[[Array], Array]  # of u = p / q ≥ 0
+    critic: Callable[[Array], Array]  # the best one, T* = f'(p / q), of log p / q
+    conjugate: Callable[[Array], Array]  # f*, of t in the domain
+    domain: tuple[float, float]  # of f*: an interval, open where f* is infinite at its end
+    activation: Callable[[Array], Array]  # g_f: any number -> the domain, increasing
+    conjugate_of_activation: Callable[[Array], Array]  # v ↦ f*(g_f(v)), without overflow
+
+
+def f_divergence(name: str, *, alpha: float | None = None) -> FDivergence:
+    """One of the table above, by its name.
+
+    alpha: α, of "alpha" only, any number but 0 and 1. With β = α - 1, T* = (e^{β r} - 1) / β and
+    f*(t) = ((1 + β t)^(α/β) - 1) / α where 1 + β t > 0. α → 1 is KL(P ‖ Q), α → 0 KL(Q ‖ P), 2 is
+    half of "pearson" and ½ twice "hellinger".
+    The activations are those of Nowozin et al. (2016), table 6, but for alpha: there v is r itself,
+    divided by max(1, |α|, |β|) so that nothing overflows for |v| ≤ 80.
+    """
+    checks.choice(name, NAMES, "name")
+    if name == "alpha":
+        return _alpha(alpha)
+    if alpha is not None:
+        raise checks.InputError(f"alpha is of the divergence 'alpha' only; got it with {name!r}.")
+    return TABLE[name]
+
+
+def f_bound(divergence: FDivergence, values_p: Array, values_q: Array) -> Array:
+    """E_P g_f(V) - E_Q f*(g_f(V)) ≤ D_f(P ‖ Q), by samples of both.
+
+    values_p, values_q: what a net V says of samples of P and of Q, any shapes, before the
+    activation. The bound holds for the expectations; the means vary around them.
+    Nowozin, Cseke and Tomioka (2016), "f-GAN", equation 6.
+    """
+    checks.noun(divergence, FDivergence, "divergence")
+    checks.floating(values_p, "values_p")
+    checks.floating(values_q, "values_q")
+    checks.rows_of(values_p, "values_p")
+    checks.rows_of(values_q, "values_q")
+    of_q = divergence.conjugate_of_activation(values_q)
+    return divergence.activation(values_p).mean() - of_q.mean()
+
+
+def f_gan(divergence: FDivergence, *, saturating: bool = True) -> Game:
+    """min_G max_V E_data g_f(V(x)) - E_z f*(g_f(V(G(z)))): the game that lowers a divergence.
+
+    The critic raises `f_bound` of the data P and the samples Q, and the generator lowers its part
+    of it, -E f*(g_f(V)). saturating=False: the generator raises E g_f(V) instead, as it does in
+    `non_saturating` (section 3.2 of the paper); it has the same fixed point where P = Q, and its
+    gradient does not vanish where V tells samples from data. For "gan" the two are `minimax` and
+    `non_saturating`. Nowozin, Cseke and Tomioka (2016), "f-GAN".
+    """
+    checks.noun(divergence, FDivergence, "divergence")
+    saturating = checks.flag(saturating, "saturating")
+
+    def critic(real_values, fake_values):
+        return -f_bound(divergence, real_values, fake_values)
+
+    def generator(fake_values, real_values):
+        if saturating:
+            return -divergence.conjugate_of_activation(fake_values).mean()
+        return -divergence.activation(fake_values).mean()
+
+    return Game(critic, generator)
+
+
+def _same(v):
+    return v
+
+
+TABLE = {
+    "kl": FDivergence(
+        "kl",
+        lambda u: xlogy(u, u),
+        lambda r: 1 + r,
+        lambda t: jnp.exp(t - 1),
+        (-math.inf, math.inf),
+        _same,
+        lambda v: jnp.exp(v - 1),
+    ),
+    "reverse_kl": FDivergence(
+        "reverse_kl",
+        lambda u: -jnp.log(u),
+        lambda r: -jnp.exp(-r),
+        lambda t: -1 - jnp.log(-t),
+        (-math.inf, 0.0),
+        lambda v: -jnp.exp(-v),
+        lambda v: v - 1,
+    ),
+    "pearson": FDivergence(
+        "pearson",
+        lambda u: jnp.square(u - 1),
+        lambda r: 2 * jnp.expm1(r),
+        lambda t: t**2 / 4 + t,
+        (-math.inf, math.inf),
+        _same,
+        lambda v: v**2 / 4 + v,
+    ),
+    "hellinger": FDivergence(
+        "hellinger",
+        lambda u: jnp.square(jnp.sqrt(u) - 1),
+        lambda r: -jnp.expm1(-r / 2),
+        lambda t: t / (1 - t),
+        (-math.inf, 1.0),
+        lambda v: -jnp.expm1(-v),
+        jnp.expm1,
+    ),
+    "jensen_shannon": FDivergence(
+        "jensen_shannon",
+        lambda u: xlogy(u, u) - (1 + u) * jnp.log((1 + u) / 2),
+        lambda r: LOG_2 + log_sigmoid(r),
+        lambda t: -jnp.log(2 - jnp.exp(t)),
+        (-math.inf, LOG_2),
+        lambda v: LOG_2 + log_sigmoid(v),
+        lambda v: softplus(v) - LOG_2,
+    ),
+    "gan": FDivergence(
+        "gan",
+        lambda u: xlogy(u, u) - (1 + u) * jnp.log1p(u),
+        log_sigmoid,
+        lambda t: -jnp.log(-jnp.expm1(t)),
+        (-math.inf, 0.0),
+        log_sigmoid,
+        softplus,
+    ),
+    "total_variation": FDivergence(
+        "total_variation",
+        lambda u: jnp.abs(u - 1) / 2,
+        lambda r: jnp.sign(r) / 2,
+        _same,
+        (-0.5, 0.5),
+        lambda v: jnp.tanh(v) / 2,
+        lambda v: jnp.tanh(v) / 2,
+    ),
+}
+NAMES = (*TABLE, "alpha")
+
+
+def _alpha(alpha):
+    a = checks.number(alpha, "alpha")
+    if a in (0, 1):
+        raise checks.InputError(
+            f"alpha must not be 0 or 1, where the divergence is a limit; got {alpha!r}. Take "
+            f"{('reverse_kl', 'kl')[int(a)]!r}."
+        )
+    b = a - 1
+    scale = max(1.0, abs(a), abs(b))
+
+    def critic(r):
+        return jnp.expm1(b * r) / b
+
+    def conjugate(t):
+        return (jnp.power(1 + b * t, a / b) - 1) / a
+
+    return FDivergence(
+        "alpha",
+        lambda u: (jnp.power(u, a) - 1 - a * (u - 1)) / (a * b),
+        critic,
+        conjugate,
+        (-1 / b, math.inf) if b > 0 else (-math.inf, -1 / b),
+        lambda v: critic(v / scale),
+        lambda v: jnp.expm1(a / scale * v) / a,
+    )

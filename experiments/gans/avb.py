@@ -1,0 +1,335 @@
+"""Adversarial variational Bayes beside a VAE of the same decoder, judged by annealing, in nats.
+
+    python -m experiments.gans.avb                   # the digits in one bit
+    python -m experiments.gans.avb --data binarized_mnist --data-dir FOLDER --num-steps 20000 \\
+        --eval-every 1000 --learning-rate 1e-3
+
+trains three models with --num-latents 8 numbers in z and decoders of one shape:
+
+    vae      q(z | x) is a Gaussian with independent entries
+    avb      z = g(x, ε), with a critic that compares q(z | x) with the prior
+    avb-ac   the same with adaptive contrast: the critic compares it with its own Gaussian
+
+They are told by log p(x): by importance samples, and by annealing from there (--ais-steps), on the
+same --ais-rows rows of the test split. The proposal of both is the Gaussian of the moments of
+q(z | x), 1.2 times as wide. Beside it stands what the model claims by its critic, E log p(x | z)
+- E T, which is no bound of anything while the critic learns.
+
+points.png is the example of Mescheder et al. (2017), section 6.1: four data, a latent of two
+numbers, and what q(z | x) becomes of each; log p(x) is by quadrature, and at best -log 4 = -1.386.
+It leaves samples.png (E[x | z] of z from the prior), reconstructions.png and curves.png too.
+"""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dgm_jax import gans, learning, likelihoods, metrics, nets, objectives, plots, runs, vae
+from dgm_jax.runs import processes
+from experiments import fitting, published, sets
+from experiments.options import Data, Training, check
+from experiments.vae.bits import from_coins, standardised
+
+MODELS = ("vae", "avb", "avb-ac")
+PAPER = {"vae": -90.9, "avb": -91.2, "avb-ac": -89.6}  # by AIS, convolutional, z of 8, recalled
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Training, Data, runs.RunOptions):
+    data: str = "digits_bits"
+    """a set of bits by its name, or a file or folder of your own (README, Data)"""
+    models: tuple[Literal["vae", "avb", "avb-ac"], ...] = MODELS
+    """which to train"""
+    num_latents: int = 8
+    """numbers in z"""
+    hidden: tuple[int, ...] = (256, 256)
+    """widths of the layers of encoder, decoder and critic"""
+    num_noise: int = 32
+    """numbers in ε"""
+    num_basis: int = 16
+    """functions of ε, weighted by x"""
+    num_moments: int = 25
+    """draws for the moments of adaptive contrast"""
+    critic_rate: float = 1e-3
+    """learning rate of the critic at its highest"""
+    num_steps: int = 4000
+    batch_size: int = 100
+    """examples for each player; a step of two players takes twice as many"""
+    valid_samples: int = 20
+    """K of the bound by which the step that is kept is chosen"""
+    test_samples: int = 1000
+    """K of the importance samples"""
+    ais_rows: int = 300
+    """rows of the test split by which models are told"""
+    ais_steps: int = 200
+    """temperatures of the annealing"""
+    points_steps: int = 5000
+    """steps of the example with four data"""
+
+
+QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (16,), "num_latents": 4, "batch_size": 20}
+QUICK |= {"test_samples": 10, "valid_samples": 2, "ais_rows": 5, "ais_steps": 4}
+QUICK |= {"points_steps": 20}
+COLUMNS = 16  # of the pictures
+
+
+def build(config: Config, name: str, mean: np.ndarray):
+    """(model, critic) of rows of bits that are 1 with probability `mean`; a VAE has no critic."""
+    dim, n = len(mean), config.num_latents
+    options = {"hidden": config.hidden}
+    decoder = from_coins(nets.mlp(n, dim, **options), mean)
+    if name == "vae":
+        encoder = standardised(nets.mlp(dim, 2 * n, **options), mean)
+        return vae.vae(encoder, decoder, likelihoods.bernoulli(), dim, num_latents=n), None
+    inference = gans.implicit_net(
+        dim, n, num_noise=config.num_noise, num_basis=config.num_basis, **options
+    )
+    model = gans.avb(
+        centred(inference, mean),
+        decoder,
+        likelihoods.bernoulli(),
+        dim,
+        num_latents=n,
+        num_noise=config.num_noise,
+    )
+    return model, centred(nets.mlp((dim, n), 1, zero_last=True, **options), mean)
+
+
+def centred(net, mean):
+    """A net of x and z, or of x and ε, as one of the bits less their mean."""
+    mean = np.asarray(mean, np.float32)
+    apply = lambda params, x, z, key=None: net.apply(params, 2 * (x - mean), z, key=key)
+    return net._replace(apply=apply)
+
+
+def players(config, name, model, critic, num_steps, rate):
+    """Two players of a step; the critic moves first."""
+    given = {"num_moments": config.num_moments if name == "avb-ac" else 0}
+
+    def player(loss, rate):
+        adam = optax.adam(optax.cosine_decay_schedule(rate, num_steps), b1=0.5)
+        loss = functools.partial(loss, model, critic, **given)
+        return learning.Player(loss, adam, ema_decay=config.ema_decay)
+
+    def init(key):
+        model_key, critic_key = jax.random.split(key)
+        return {"model": model.init(model_key), "critic": critic.init(critic_key)}
+
+    found = {
+        "critic": player(gans.avb_critic_loss, config.critic_rate),
+        "model": player(gans.avb_loss, rate),
+    }
+    return learning.alternate(found, init)
+
+
+# ------------------------------------------------------------------------------------- what is told
+def claim(config, name, model, critic, params, key, x):
+    """E log p(x | z) - E T, what stands for the ELBO."""
+    moments = config.num_moments if name == "avb-ac" else 0
+    return -gans.avb_loss(model, critic, params, key, x, num_moments=moments)[0]
+
+
+def annealed(config, model, params, key, rows):
+    """{ais_nats, ...} of some test rows."""
+    found = metrics.annealed_log_prob(
+        model,
+        params,
+        key,
+        rows["test"][: config.ais_rows],
+        num_steps=config.ais_steps,
+        num_chains=4,
+        num_leapfrogs=5,
+        start="posterior",
+    )
+    mean, stderr = objectives.mean_and_stderr(found.log_prob)
+    return {"ais_nats": float(mean), "ais_nats_stderr": float(stderr), "ais": str(found)}
+
+
+def adversarial_task(config, name, model, critic, rows):
+    """Importance samples of the Gaussian proposal, annealing, and what the critic claims."""
+    proposed = gans.gaussian_proposal(model)
+    some = rows | {"test": rows["test"][: config.ais_rows]}
+    task = fitting.bound_task(
+        proposed,
+        some,
+        num_samples=config.valid_samples,
+        test_samples=config.test_samples,
+        eval_batch=100,
+    )
+    claims = jax.jit(functools.partial(claim, config, name, model, critic))
+
+    def evaluate(params, key):
+        return task.evaluate(params["model"], key)
+
+    def report(params, key):
+        bound_key, ais_key, claim_key = jax.random.split(key, 3)
+        found = task.report(params["model"], bound_key)
+        for what in ("elbo_nats", "elbo_bits_per_dim", "reconstruction_nats", "kl_z"):
+            found.pop(what, None)  # of the proposal, and not of q
+        claimed = float(claims(params, claim_key, some["test"]))
+        ais = annealed(config, proposed, params["model"], ais_key, some)
+        return found | ais | {"claimed_nats": claimed}
+
+    return task._replace(evaluate=evaluate, report=report)
+
+
+def plain_task(config, model, rows):
+    """The same of a VAE, whose claim is its ELBO."""
+    some = rows | {"test": rows["test"][: config.ais_rows]}
+    task = fitting.bound_task(
+        model,
+        some,
+        num_samples=config.valid_samples,
+        test_samples=config.test_samples,
+        eval_batch=100,
+    )
+
+    def report(params, key):
+        bound_key, ais_key = jax.random.split(key)
+        found = task.report(params, bound_key)
+        ais = annealed(config, model, params, ais_key, some)
+        return found | ais | {"claimed_nats": found["elbo_nats"]}
+
+    return task._replace(report=report)
+
+
+def fit(config, name, rows):
+    """A model and what was fitted."""
+    model, critic = build(config, name, rows["train"].mean(0))
+    if critic is None:
+        task = plain_task(config, model, rows)
+        fitted = fitting.maximum_bound(config, name, model, rows, task, loss=objectives.elbo)
+        return model, fitted.params, fitted
+    task = adversarial_task(config, name, model, critic, rows)
+    algorithm = players(config, name, model, critic, config.num_steps, config.learning_rate)
+    pairs = dataclasses.replace(config, batch_size=2 * config.batch_size)
+    steps = {name: getattr(config, name) for name in ("num_steps", "eval_every", "patience")}
+    fitted = fitting.fit(pairs, name, algorithm, task, rows["train"], **steps)
+    return model, fitted.params["model"], fitted
+
+
+# --------------------------------------------------------------------------------- four data
+POINTS = np.eye(4, dtype=np.int32)
+AXIS = np.linspace(-4, 4, 81, dtype=np.float32)
+
+
+def points(config, name):
+    """{log_prob, claimed} of a model of four one-hot data, and 500 draws of q(z | x) for each."""
+    small = dataclasses.replace(config, num_latents=2, hidden=(64, 64), num_noise=3)
+    model, critic = build(small, name, np.full(4, 0.25))
+    draw = lambda key, t: jnp.tile(POINTS, (128, 1))
+    if critic is None:
+        loss = functools.partial(objectives.elbo, model)
+        adam = optax.adam(optax.cosine_decay_schedule(1e-3, config.points_steps))
+        algorithm = learning.gradient_descent(model.init, loss, adam)
+    else:
+        algorithm = players(small, name, model, critic, config.points_steps, 1e-3)
+    key, draw_key, claim_key = jax.random.split(jax.random.key(config.seed), 3)
+    num = config.points_steps
+    run = lambda key: algorithm.params(learning.fit(algorithm, key, draw, num_steps=num)[0])
+    params = jax.jit(run)(key)
+    of_model = params if critic is None else params["model"]
+    many = jnp.tile(POINTS, (500, 1))
+    if critic is None:
+        claimed = -objectives.elbo(model, params, claim_key, many)[0]
+    else:
+        claimed = claim(small, name, model, critic, params, claim_key, many)
+    z = model.posterior(of_model, POINTS).sample(seed=draw_key, sample_shape=500)
+    row = {"log_prob": exact(model, of_model), "claimed": float(claimed)}
+    return row, np.asarray(z).swapaxes(0, 1)
+
+
+def exact(model, params):
+    """E log ∫ p(z) p(x | z) dz of the four data, by a sum over a grid of z."""
+    grid = np.stack(np.meshgrid(AXIS, AXIS), -1).reshape(-1, 1, 2)
+    log_joint = model.likelihood(params, grid).log_prob(POINTS) + model.prior(params).log_prob(grid)
+    cell = 2 * np.log(AXIS[1] - AXIS[0])
+    return float(jax.scipy.special.logsumexp(log_joint, axis=0).mean() + cell)
+
+
+def draw_points(found):
+    figure = plots.new_figure((3.2 * len(found), 3.4))
+    for i, (name, z) in enumerate(found.items()):
+        axes = figure.add_subplot(1, len(found), i + 1)
+        for colour, cloud in zip(plots.COLOURS, z):
+            axes.plot(*cloud.T, ".", ms=2, color=colour)
+        axes.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
+        axes.set_title(f"{name}: z ~ q(z | x)", fontsize=11, color=plots.INK)
+        plots.plain(axes, frame=True)
+    return figure
+
+
+# ------------------------------------------------------------------------------------------ the run
+def show(found):
+    """Two tables, from what results.json holds."""
+    rows, known = [], found["published"] == "binarized_mnist"
+    for name, r in found["models"].items():
+        rows.append(
+            {
+                "model": name,
+                "AIS, nats": f"{r['ais_nats']:.2f} ± {r['ais_nats_stderr']:.2f}",
+                f"importance, {r['num_samples']}": f"{r['test_nats']:.2f}",
+                "claimed": f"{r['claimed_nats']:.2f}",
+                "active": f"{r['active_units']}/{r['num_units']}",
+                "training s": round(r["train_seconds"]),
+                "paper": f"{PAPER[name]:.1f}" if known else "",
+            }
+        )
+    runs.table(rows, list(rows[0]))
+    print(f"{r['ais']}. Claimed: the ELBO of the VAE, and by the critic of the others.")
+    rows = [
+        {"four data": name, "log p(x)": f"{r['log_prob']:.3f}", "claimed": f"{r['claimed']:.3f}"}
+        for name, r in found["points"].items()
+    ]
+    runs.table(rows, list(rows[0]))
+
+
+def pictures(model, params, key, x):
+    """E[x | z] of z from the prior, and of z ~ q(z | x)."""
+    prior_key, code_key = jax.random.split(key)
+    z = model.prior(params).sample(seed=prior_key, sample_shape=len(x))
+    code = model.posterior(params, x).sample(seed=code_key)
+    made = {"samples": z, "reconstructions": code}
+    return {name: model.likelihood(params, each).mean() for name, each in made.items()}
+
+
+def draw(config, data, rows, fitted, clouds):
+    x = rows["test"][: 2 * COLUMNS]
+    made, key = {}, jax.random.key(config.seed + 1)
+    for i, (name, (model, params, _)) in enumerate(fitted.items()):
+        run = jax.jit(functools.partial(pictures, model))
+        made[name] = run(params, jax.random.fold_in(key, i), x)
+    for file, num in (("samples", 2 * COLUMNS), ("reconstructions", COLUMNS)):
+        groups = {name: np.asarray(each[file][:num]) for name, each in made.items()}
+        figure = sets.grid(data, {"test data": x[:num]} | groups, columns=COLUMNS)
+        plots.save(figure, config.workdir / f"{file}.png")
+    curves = {name: found.curves["valid_nats"] for name, (*_, found) in fitted.items()}
+    ylabel = f"bound of {config.valid_samples} samples, validation, nats"
+    plots.save(plots.curves(curves, xlabel="step", ylabel=ylabel), config.workdir / "curves.png")
+    plots.save(draw_points(clouds), config.workdir / "points.png")
+
+
+def main(config: Config) -> dict:
+    check(config, "models")
+    data, rows = sets.bits(config)
+    order = np.random.default_rng(0).permutation(len(rows["test"]))  # sets are often sorted
+    rows = rows | {"test": rows["test"][order]}
+    fitted = {name: fit(config, name, rows) for name in config.models}
+    small = {name: points(config, name) for name in config.models}
+    if processes.first():
+        draw(config, data, rows, fitted, {name: z for name, (_, z) in small.items()})
+    return {
+        "data": config.data,
+        "published": published.known(data),
+        "models": {name: found.row for name, (*_, found) in fitted.items()},
+        "points": {name: row for name, (row, _) in small.items()},
+    }
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)
