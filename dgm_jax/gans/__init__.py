@@ -4,7 +4,6 @@ Their games are `objectives.non_saturating` and its neighbours, which any of the
 `learning.adversaries` is the training of both.
 """
 
-from .avb import Implicit as Implicit
 from .avb import avb as avb
 from .avb import avb_critic_loss as avb_critic_loss
 from .avb import avb_loss as avb_loss

@@ -33,7 +33,7 @@ from ..nets import mlp
 from ..objectives import density_ratio_loss
 from ..protocol import Array, Density, Key, LatentVariable, Metrics, Net, Params, Shape
 
-SMALLEST = 1e-4  # variance that adaptive contrast divides by
+SMALLEST = 1e-4  # added to each variance by which adaptive contrast divides
 
 
 def avb(
@@ -158,9 +158,8 @@ def avb_loss(
     x: Array,
     *,
     num_moments: int = 0,
-    beta: float | Array = 1.0,
 ) -> tuple[Array, Metrics]:
-    """E_data E_q [β (T(x, z) + log r(z | x) - log p(z)) - log p(x | z)], of {"model", "critic"}.
+    """E_data E_q [T(x, z) + log r(z | x) - log p(z) - log p(x | z)], of {"model", "critic"}.
 
     The negative ELBO in nats if T is at its best; the gradient by φ passes through z, since E ∇_φ
     T* = 0 (proposition 2). num_moments: draws for the moments of r(z | x), at least 2; 0 is no
@@ -175,7 +174,7 @@ def avb_loss(
         ratio = ratio + log_r - model.prior(params["model"]).log_prob(z)
     distortion = -model.likelihood(params["model"], z).log_prob(x).mean()
     told = {"distortion": distortion, "ratio_kl": ratio.mean()}
-    return distortion + beta * ratio.mean(), told
+    return distortion + ratio.mean(), told
 
 
 def avb_critic_loss(
@@ -255,7 +254,7 @@ def _checked(model, critic, params, key, x, num_moments):
     checks.parameters(params["critic"], critic.init)
     checks.key(key)
     checks.rows_of(x, "x")
-    num_moments = checks.integer(num_moments, "num_moments")
+    num_moments = checks.positive_int(num_moments, "num_moments", least=0)
     if num_moments == 1:
         raise checks.InputError("num_moments must be 0, or at least 2 for a variance; got 1.")
     return num_moments

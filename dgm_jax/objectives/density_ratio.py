@@ -21,8 +21,7 @@ def density_ratio_loss(logits_p: Array, logits_q: Array) -> tuple[Array, Metrics
     "ratio_kl", the estimate of KL(P ‖ Q).
     Sugiyama, Suzuki and Kanamori (2012), "Density ratio estimation in machine learning".
     """
-    _check(logits_p, "logits_p")
-    _check(logits_q, "logits_q")
+    logits_p, logits_q = _checked(logits_p, "logits_p"), _checked(logits_q, "logits_q")
     loss = softplus(-logits_p).mean() + softplus(logits_q).mean()
     right = 0.5 + 0.25 * (jnp.sign(logits_p).mean() - jnp.sign(logits_q).mean())
     return loss, {"accuracy": right, "ratio_kl": logits_p.mean()}
@@ -34,10 +33,10 @@ def ratio_kl(logits_p: Array) -> Array:
     It is no bound: a T that is not trained to the end says too little or too much. T = 0 says 0,
     and twice T* says twice the KL. A bound from below by any T is `f_bound` of "kl".
     """
-    _check(logits_p, "logits_p")
-    return logits_p.mean()
+    return _checked(logits_p, "logits_p").mean()
 
 
-def _check(logits, name):
+def _checked(logits, name):
     checks.floating(logits, name)
     checks.rows_of(logits, name)
+    return jnp.asarray(logits)

@@ -78,8 +78,9 @@ def f_bound(divergence: FDivergence, values_p: Array, values_q: Array) -> Array:
     checks.floating(values_q, "values_q")
     checks.rows_of(values_p, "values_p")
     checks.rows_of(values_q, "values_q")
-    of_q = divergence.conjugate_of_activation(values_q)
-    return divergence.activation(values_p).mean() - of_q.mean()
+    of_p = divergence.activation(jnp.asarray(values_p))
+    of_q = divergence.conjugate_of_activation(jnp.asarray(values_q))
+    return of_p.mean() - of_q.mean()
 
 
 def f_gan(divergence: FDivergence, *, saturating: bool = True) -> Game:

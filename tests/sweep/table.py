@@ -944,7 +944,6 @@ TABLE = {
         num_basis=whole(),
         hidden=WIDTHS,
         noise_hidden=WIDTHS,
-        costly=True,
     ),
     **{
         f"gans.{name}": of(
@@ -959,10 +958,11 @@ TABLE = {
             model=noun(combinators.latent_variable),
             critic=noun(nets.mlp),
             x=arrays("fib", event=1, nan=EITHER),
-            num_moments=Kind(lambda v: REFUSED if is_whole(v) and v == 1 else whole(0).canonical(v)),
-            **kinds,
+            num_moments=Kind(
+                lambda v: REFUSED if is_whole(v) and v == 1 else whole(0).canonical(v)
+            ),
         )
-        for name, kinds in (("avb_loss", {"beta": WEIGHT}), ("avb_critic_loss", {}))
+        for name in ("avb_loss", "avb_critic_loss")
     },
     "gans.gaussian_proposal": of(
         gans.gaussian_proposal,
@@ -1256,10 +1256,12 @@ TABLE = {
     "objectives.density_ratio_loss": of(
         objectives.density_ratio_loss,
         {"logits_p": VECTOR, "logits_q": VECTOR},
-        logits_p=FLOATS,
-        logits_q=FLOATS,
+        logits_p=arrays("f", event=0),
+        logits_q=arrays("f", event=0),
     ),
-    "objectives.ratio_kl": of(objectives.ratio_kl, {"logits_p": VECTOR}, logits_p=FLOATS),
+    "objectives.ratio_kl": of(
+        objectives.ratio_kl, {"logits_p": VECTOR}, logits_p=arrays("f", event=0)
+    ),
     "objectives.f_divergence": of(
         objectives.f_divergence,
         {"name": "alpha", "alpha": 0.5},
@@ -1271,8 +1273,8 @@ TABLE = {
         objectives.f_bound,
         {"divergence": KL, "values_p": VECTOR, "values_q": VECTOR},
         divergence=noun(objectives.f_divergence),
-        values_p=FLOATS,
-        values_q=FLOATS,
+        values_p=arrays("f", event=0),
+        values_q=arrays("f", event=0),
     ),
     "objectives.f_gan": of(
         objectives.f_gan,
