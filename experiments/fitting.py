@@ -27,6 +27,7 @@ import optax
 from dgm_jax import autoregressive as ar
 from dgm_jax import checks, learning, metrics, objectives
 from dgm_jax import data as datasets
+from dgm_jax.objectives.bounds import log_mean_weight
 from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
 from experiments import baselines
@@ -213,7 +214,7 @@ def bound_task(
 
     def bound(params, key, row):
         log_w = objectives.log_weights(model, params, key, *_parts(row), num_samples=num_samples)
-        return jax.scipy.special.logsumexp(log_w, axis=0) - math.log(num_samples)
+        return log_mean_weight(log_w)
 
     task = likelihood_task(bound, rows, eval_batch=eval_batch)
 
@@ -442,19 +443,9 @@ def maximum_likelihood(
         x, *cond = parts(key, row)
         return scored.dist(params, *cond).log_prob(x)
 
-    optimizer = adamw(
-        config.learning_rate,
-        config.num_steps,
-        weight_decay=config.weight_decay,
-        decayed=decayed,
-        clip=clip,
-        warm_up=warm_up,
-    )
-    algorithm = learning.gradient_descent(model.init, loss, optimizer, ema_decay=config.ema_decay)
     task = likelihood_task(log_prob, rows, num_draws=num_draws, eval_batch=eval_batch)
-    steps = {name: getattr(config, name) for name in ("num_steps", "eval_every", "patience")}
-    options = steps | {"mesh": mesh(config.devices)} | options
-    return fit(config, name, algorithm, task, rows["train"], **options)
+    options |= {"decayed": decayed, "clip": clip, "warm_up": warm_up}
+    return _descended(config, name, model.init, loss, task, rows["train"], **options)
 
 
 def maximum_bound(
@@ -485,6 +476,29 @@ def maximum_bound(
         given = {} if weights is None else dict(weights)
         return loss(model, params, key, *_parts(row), parts_key=parts_key, **given)
 
+    init = model.init if start is None else lambda key: start
+    weights = {"beta": optax.linear_schedule(0.0, 1.0, beta_steps)} if beta_steps else None
+    options |= {"decayed": decayed, "clip": clip, "warm_up": warm_up, "start": start}
+    return _descended(
+        config, name, init, objective, task, rows["train"], weights=weights, **options
+    )
+
+
+def _descended(
+    config,
+    name,
+    init: Callable[[Key], Params],
+    loss: Callable,
+    task: Task,
+    rows: Array | tuple[Array, ...],
+    *,
+    decayed: Callable[[Params], Params] | None,
+    clip: float,
+    warm_up: int,
+    weights: dict | None = None,
+    **options,
+) -> Fitted:
+    """`fit` by AdamW with averaged parameters, as the config says."""
     optimizer = adamw(
         config.learning_rate,
         config.num_steps,
@@ -494,15 +508,11 @@ def maximum_bound(
         warm_up=warm_up,
     )
     algorithm = learning.gradient_descent(
-        model.init if start is None else lambda key: start,
-        objective,
-        optimizer,
-        weights={"beta": optax.linear_schedule(0.0, 1.0, beta_steps)} if beta_steps else None,
-        ema_decay=config.ema_decay,
+        init, loss, optimizer, weights=weights, ema_decay=config.ema_decay
     )
     steps = {name: getattr(config, name) for name in ("num_steps", "eval_every", "patience")}
-    options = steps | {"mesh": mesh(config.devices), "start": start} | options
-    return fit(config, name, algorithm, task, rows["train"], **options)
+    options = steps | {"mesh": mesh(config.devices)} | options
+    return fit(config, name, algorithm, task, rows, **options)
 
 
 def scorer(log_prob: Callable, *, eval_batch: int = 1000) -> Callable:

@@ -52,6 +52,12 @@ class Training(Optimisation):
     """gradient steps a model; the best on the validation split is kept"""
 
 
+def filled(config, settings: dict):
+    """The config with `settings`, {option: value}, where it says None."""
+    unsaid = {name: value for name, value in settings.items() if getattr(config, name) is None}
+    return dataclasses.replace(config, **unsaid)
+
+
 LEAST = {  # of a whole number, where it is not 1
     "seed": 0,
     "split_seed": 0,

@@ -14,6 +14,11 @@ split, which is a bound of log p(x) as the ELBO beside it is, and tighter:
     ladder         two groups of latents, one way down
     pixelvae       the decoder is a PixelCNN++ that reads a map of z
 
+More priors and posteriors by name, in the places of those of the vae:
+
+    python -m experiments.vae.compare --models mixture-prior maf-prior made-prior \\
+        full-rank-posterior planar-posterior sylvester-posterior realnvp-posterior
+
 It leaves samples.png, reconstructions.png, latents.png (posterior means by class), traversals.png
 (a row for each of the two units of z that vary most, from -2 to 2 deviations) and curves.png.
 --surgery tells in training what codes know of their rows, and how far they are from the prior.
@@ -46,16 +51,28 @@ from dgm_jax import (
 )
 from dgm_jax.runs import processes
 from experiments import fitting, sets
-from experiments.options import Data, Optimisation, check
+from experiments.options import Data, Optimisation, check, filled
 
 MODELS = ("vae", "iwae", "vamp", "flow-prior", "iaf-posterior", "ladder", "pixelvae")
+PRIORS = ("mixture-prior", "maf-prior", "made-prior")
+POSTERIORS = (
+    "full-rank-posterior",
+    "planar-posterior",
+    "sylvester-posterior",
+    "realnvp-posterior",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(Optimisation, Data, runs.RunOptions):
     models: tuple[
-        Literal["vae", "iwae", "vamp", "flow-prior", "iaf-posterior", "ladder", "pixelvae"], ...
-    ] = MODELS
+        Literal[
+            "vae", "iwae", "vamp", "flow-prior", "iaf-posterior", "ladder", "pixelvae",
+            "mixture-prior", "maf-prior", "made-prior", "full-rank-posterior",
+            "planar-posterior", "sylvester-posterior", "realnvp-posterior",
+        ],
+        ...,
+    ] = MODELS  # fmt: skip
     """which to train"""
     num_steps: int | None = None
     """gradient steps a model; this and the seven below are those of SETTINGS by default"""
@@ -75,7 +92,7 @@ class Config(Optimisation, Data, runs.RunOptions):
     iwae_samples: int = 5
     """K of the bound that the IWAE is trained by"""
     num_pseudo_inputs: int = 100
-    """of the VampPrior"""
+    """of the VampPrior, and Gaussians of the mixture prior"""
     channels: int = 32
     """of the PixelCNN++ that is the decoder of the PixelVAE"""
     num_layers: int = 2
@@ -110,7 +127,9 @@ SETTINGS = {  # by model; what is not here is as for the vae
         "num_latents": 8,
     },
 }
-SETTINGS = {name: SETTINGS["vae"] | SETTINGS.get(name, {}) for name in MODELS}
+SETTINGS = {
+    name: SETTINGS["vae"] | SETTINGS.get(name, {}) for name in (*MODELS, *PRIORS, *POSTERIORS)
+}
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (16, 16), "test_samples": 10}
 QUICK |= {
     "channels": 4,
@@ -126,8 +145,7 @@ STEPS = np.linspace(-2, 2, 9)  # of a traversal, in deviations
 
 def of_model(config, name):
     """The config with the settings of a model where none is given."""
-    settings = {k: v for k, v in SETTINGS[name].items() if getattr(config, k) is None}
-    return dataclasses.replace(config, **settings)
+    return filled(config, SETTINGS[name])
 
 
 def head(config, num_levels):
@@ -155,16 +173,10 @@ def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
     if name == "ladder":
         groups = [max(n * 2 // 3 // 2**i, 1) for i in range(len(config.hidden))]
         return vae.ladder(shape, likelihood, num_latents=groups, hidden=config.hidden, **options)
-    prior, posterior, features = None, vae.diagonal(n), 2 * n
-    if name == "flow-prior":
-        flow = flows.realnvp(n, num_layers=4, hidden=(64,), shuffle=0)
-        prior = combinators.pushforward(flow, distributions.standard_normal(n))
-    if name == "iaf-posterior":
-        flow = flows.iaf(n, num_layers=2, hidden=(64,), cond_shape=(FEATURES,))
-        posterior, features = vae.flow_posterior(flow, posterior), features + FEATURES
+    posterior = posterior_of(name, n)
     options |= {"hidden": config.hidden}
-    encoder = flat(nets.mlp(dim, features, **options), shape)
-    given = {"num_latents": n, "prior": prior, "posterior": posterior}
+    encoder = flat(nets.mlp(dim, posterior.cond_shape[0], **options), shape)
+    given = {"num_latents": n, "prior": prior_of(config, name, n), "posterior": posterior}
     if name == "pixelvae":
         return pixelvae(config, encoder, likelihood, shape, given)
     decoder = nets.mlp(n, dim * likelihood.num_params, **options)
@@ -173,6 +185,37 @@ def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
         num, most = config.num_pseudo_inputs, float(num_levels - 1)
         model = vae.vamp(model, shape, num_pseudo_inputs=num, low=0.0, high=most)
     return model
+
+
+def prior_of(config, name, n):
+    """The density of z [n] of a model with such a prior; None is N(0, I)."""
+    through = {
+        "flow-prior": lambda: flows.realnvp(n, num_layers=4, hidden=(64,), shuffle=0),
+        "maf-prior": lambda: flows.maf(n, num_layers=2, hidden=(64,)),
+    }
+    if name in through:
+        return combinators.pushforward(through[name](), distributions.standard_normal(n))
+    if name == "mixture-prior":
+        return vae.mixture_prior(n, num_components=config.num_pseudo_inputs)
+    if name == "made-prior":
+        return ar.made(n, likelihoods.gaussian(), hidden=(64,))
+    return None
+
+
+def posterior_of(name, n):
+    """The density of z [n] whose condition the encoder gives: a Gaussian, or a flow of one."""
+    if name == "full-rank-posterior":
+        return vae.full_rank(n)
+    seen = {"cond_shape": (FEATURES,)}
+    through = {
+        "iaf-posterior": lambda: flows.iaf(n, num_layers=2, hidden=(64,), **seen),
+        "planar-posterior": lambda: combinators.repeat(flows.planar(n, **seen), 8),
+        "sylvester-posterior": lambda: combinators.repeat(flows.sylvester(n, **seen), 4),
+        "realnvp-posterior": lambda: flows.realnvp(n, num_layers=4, hidden=(64,), **seen),
+    }
+    if name not in through:
+        return vae.diagonal(n)
+    return vae.flow_posterior(through[name](), vae.diagonal(n))
 
 
 def pixelvae(config, encoder, likelihood, shape, given):

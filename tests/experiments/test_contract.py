@@ -57,7 +57,7 @@ CASES = [
     (pixels, {"models": ("gated",), "data": "binarized_mnist", **PIXELS}),
     (pixels, {"models": ("pixelcnn",), "conditional": "categorical", **PIXELS}),
     (text, {"hidden": 4, "num_layers": 1, "num_heads": 2, "length": 16}),
-    *((codes, {"models": (name,), **CODES}) for name in codes.MODELS),
+    *((codes, {"models": (name,), **CODES}) for name in codes.SETTINGS),
     *(
         (bits, {"models": (name,), "hidden": (3,), "num_latents": 2})
         for name in ("dreg", "vamp", "two-layers")

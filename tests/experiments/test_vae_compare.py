@@ -59,7 +59,7 @@ def test_every_model_is_compared(tmp_path):
     assert {"kl_z_1", "kl_z_2"} <= results["models"]["ladder"].keys()
 
 
-@pytest.mark.parametrize("name", compare.MODELS)
+@pytest.mark.parametrize("name", compare.SETTINGS)
 def test_what_is_given_holds_for_every_model_and_what_is_not_is_told_by_settings(name):
     settings = compare.of_model(compare.Config(num_steps=7), name)
     assert settings.num_steps == 7

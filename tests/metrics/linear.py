@@ -4,7 +4,9 @@ import distrax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax.protocol import LatentVariable
+from dgm_jax.distributions import standard_normal
+from dgm_jax.protocol import Density, LatentVariable
+from dgm_jax.vae import hierarchy
 
 SCALE = 0.6
 W = np.array([[1.5, 0.3], [0.2, -1.0], [0.7, 0.7], [-0.4, 0.1]], np.float32)
@@ -44,9 +46,27 @@ def conditional() -> LatentVariable:
     return model()._replace(cond_shape=(1,))
 
 
-def log_evidence(x, cond=0.0):
-    """log N(x; b + c, W Wᵀ + s² I), in float64."""
-    covariance = W.astype(float) @ W.T + SCALE**2 * np.eye(4)
+B = np.array([[0.8], [-0.5]], np.float32)
+
+
+def two_layers() -> LatentVariable:
+    """z_2 ~ N(0, 1), z_1 | z_2 ~ N(B z_2, s² I) and the x of z_1 as above; each q is wrong."""
+
+    def linear(matrix, shift, scale):
+        def dist(params, cond=None, *, key=None):
+            return normal(cond @ params["matrix"].T + shift, scale)
+
+        return Density(lambda key: {"matrix": matrix}, dist, cond_shape=matrix.shape[1:])
+
+    gain = np.linalg.solve(W.T @ W + SCALE**2 * np.eye(2), W.T).astype(np.float32)
+    up = [linear(gain, 0.1, 0.5), linear(B.T / 2, 0.2, 0.8)]
+    down = [linear(B, 0.0, SCALE), standard_normal(1)]
+    return hierarchy(up, down, linear(W, PARAMS["mean"], SCALE))
+
+
+def log_evidence(x, cond=0.0, of_z=np.eye(2)):
+    """log N(x; b + c, W C Wᵀ + s² I) for z of covariance C, in float64."""
+    covariance = W.astype(float) @ of_z @ W.T + SCALE**2 * np.eye(4)
     x = np.asarray(x, float) - PARAMS["mean"] - cond
     quadratic = (x * np.linalg.solve(covariance, x.T).T).sum(-1)
     return -0.5 * (quadratic + np.linalg.slogdet(2 * np.pi * covariance)[1])

@@ -18,6 +18,8 @@ CASES = {
         np.linspace(-1, 1, NUM, dtype=np.float32)[:, None],
         6,
     ),
+    "of two layers, from the prior": (linear.two_layers(), "prior", None, 30),
+    "of two layers, from the posterior": (linear.two_layers(), "posterior", None, 6),
 }
 TOLD = {"prior": "from the prior", "posterior": "from q(z | x)"}
 MOVES = {"num_leapfrogs": 3, "step_size": 0.3}
@@ -26,11 +28,14 @@ MOVES = {"num_leapfrogs": 3, "step_size": 0.3}
 @pytest.mark.parametrize("case", CASES)
 def test_weights_of_both_directions_average_to_the_evidence_and_bound_it(case):
     model, start, cond, num_steps = CASES[case]
+    layered = "two layers" in case
+    params = model.init(jax.random.key(0)) if layered else PARAMS
     found = metrics.bidirectional_log_prob(
-        model, PARAMS, jax.random.key(0), cond, num_rows=NUM, start=start, batch_size=NUM // 2,
+        model, params, jax.random.key(0), cond, num_rows=NUM, start=start, batch_size=NUM // 2,
         num_steps=num_steps, num_chains=4, **MOVES,
     )  # fmt: skip
-    exact = linear.log_evidence(found.x, 0 if cond is None else cond)
+    of_z = linear.B @ linear.B.T + linear.SCALE**2 * np.eye(2) if layered else np.eye(2)
+    exact = linear.log_evidence(found.x, 0 if cond is None else cond, of_z)
     below, above = found.lower.log_prob - exact, found.upper.log_prob - exact
     for ratio in (np.exp(below), np.exp(-above)):  # E w = p(x), E 1/w = 1/p(x), in any few steps
         stderr = ratio.std() / NUM**0.5
