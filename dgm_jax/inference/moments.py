@@ -15,7 +15,7 @@ import numpy as np
 from ..protocol import Array
 
 FORMS = ("features", "centred")
-CHUNK_BYTES = 2**22  # of what is made of a chunk, about the cache of a core
+CHUNK_BYTES = 2**20  # of what is made of a chunk: half the second cache of many cores
 
 
 class Moments(NamedTuple):
@@ -100,13 +100,13 @@ def sum_over_chunks(function: Callable[[Array], Any], x: Array, chunk: int) -> A
     return total
 
 
-def assigned(log_joint: Array, hard: bool) -> tuple[Array, Array]:
-    """r [rows, K] and the normalisers [rows] of ρ [rows, K]."""
+def assigned(log_joint: Array, hard: bool, axis: int = -1) -> tuple[Array, Array]:
+    """r and the normalisers [rows] of ρ, whose `axis` counts the K components: the last, or 0."""
     if hard:
-        best = jnp.argmax(log_joint, -1)
-        return jax.nn.one_hot(best, log_joint.shape[-1], dtype=log_joint.dtype), log_joint.max(-1)
-    log_total = jax.nn.logsumexp(log_joint, -1)
-    return jnp.exp(log_joint - log_total[:, None]), log_total
+        best, num = jnp.argmax(log_joint, axis), log_joint.shape[axis]
+        return jax.nn.one_hot(best, num, dtype=log_joint.dtype, axis=axis), log_joint.max(axis)
+    log_total = jax.nn.logsumexp(log_joint, axis)
+    return jnp.exp(log_joint - jnp.expand_dims(log_total, axis)), log_total
 
 
 # ------------------------------------------ three forms: rows -> log total, weight, first, second
@@ -122,9 +122,9 @@ def _features(log_weights, shifts, whiten, hard):
     def of_rows(x):
         x = x.T  # gathering whole rows is fast, columns slow
         products = x[rows] * x[columns]  # [d(d+1)/2, rows]
-        log_joint = _dot(x, linear, 0, 1) - _dot(products, quadratic, 0, 1) + constant
-        r, log_total = assigned(log_joint, hard)
-        return log_total.sum(), r.sum(0), _dot(r, x, 0, 1), _dot(products, r, 1, 0)
+        log_joint = constant[:, None] + _dot(linear, x, 1, 0) - _dot(quadratic, products, 1, 0)
+        r, log_total = assigned(log_joint, hard, axis=0)
+        return log_total.sum(), r.sum(1), _dot(r, x, 1, 1), _dot(products, r, 1, 1)
 
     return of_rows
 

@@ -64,8 +64,9 @@ def two_layers() -> LatentVariable:
     return hierarchy(up, down, linear(W, PARAMS["mean"], SCALE))
 
 
-def log_evidence(x, cond=0.0, of_z=np.eye(2)):
+def log_evidence(x, cond=0.0, of_z=None):
     """log N(x; b + c, W C Wᵀ + s² I) for z of covariance C, in float64."""
+    of_z = np.eye(2) if of_z is None else of_z
     covariance = W.astype(float) @ of_z @ W.T + SCALE**2 * np.eye(4)
     x = np.asarray(x, float) - PARAMS["mean"] - cond
     quadratic = (x * np.linalg.solve(covariance, x.T).T).sum(-1)
