@@ -241,11 +241,13 @@ def loss(config, name):
 
 
 def started(config, name, model, rows):
-    """A VampPrior starts at rows of the training split; the others by their own `init`, None."""
+    """A VampPrior starts halfway between rows of the training split and their mean, since codes of
+    the rows themselves are learned by heart; the others start by their own `init`, None."""
     if name != "vamp":
         return None
-    taken = np.random.default_rng(config.seed).permutation(len(rows["train"]))
-    inputs = rows["train"][np.resize(taken, config.num_pseudo_inputs)].astype(np.float32)
+    train = rows["train"].astype(np.float32)
+    taken = np.random.default_rng(config.seed).permutation(len(train))
+    inputs = (train[np.resize(taken, config.num_pseudo_inputs)] + train.mean(0)) / 2
     return model.init(jax.random.key(config.seed)) | {"pseudo_inputs": jnp.asarray(inputs)}
 
 
