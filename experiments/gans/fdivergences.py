@@ -317,13 +317,14 @@ def draw_fits(rows, critics):
 
 def draw_distances(thetas, smooth):
     figure = plots.new_figure((10.5, 3.6), dpi=110)
-    points = {"W_1": np.abs(thetas), "JSD": np.where(thetas == 0, 0, math.log(2))}
+    points = {"W_1": np.abs(thetas), "JSD": np.where(thetas == 0, np.nan, math.log(2))}
     left = panel(figure, (1, 2, 1), "point masses at 0 and θ", "θ", "distance")
     right = panel(figure, (1, 2, 2), "Gaussians of deviation 0.1 there", "θ", "distance")
     for axes, lines in ((left, points), (right, smooth)):
         for colour, (name, values) in zip(plots.COLOURS, lines.items()):
             axes.plot(thetas, values, color=colour, lw=1.8, label=name)
         axes.set(ylim=(-0.05, 1.5))
+    left.plot(0, 0, "o", color=plots.COLOURS[1], ms=5)
     left.plot([], [], " ", label="KL = ∞ but at θ = 0")
     for axes in (left, right):
         axes.legend(frameon=False, fontsize=10)

@@ -21,6 +21,7 @@ from tests.faults import (
     data,
     decoders,
     densities,
+    divergences,
     experiments,
     flows,
     hierarchies,
@@ -57,6 +58,7 @@ AREAS = (
     decoders,
     inference,
     nets,
+    divergences,
 )
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 
