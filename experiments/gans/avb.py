@@ -57,7 +57,7 @@ class Config(Training, Data, runs.RunOptions):
     """draws for the moments of adaptive contrast"""
     critic_rate: float = 1e-3
     """learning rate of the critic at its highest"""
-    num_steps: int = 4000
+    num_steps: int = 2500
     batch_size: int = 100
     """examples for each player; a step of two players takes twice as many"""
     valid_samples: int = 20
@@ -66,9 +66,9 @@ class Config(Training, Data, runs.RunOptions):
     """K of the importance samples"""
     ais_rows: int = 300
     """rows of the test split by which models are told"""
-    ais_steps: int = 200
+    ais_steps: int = 100
     """temperatures of the annealing"""
-    points_steps: int = 5000
+    points_steps: int = 3000
     """steps of the example with four data"""
 
 
