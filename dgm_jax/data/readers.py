@@ -266,7 +266,7 @@ def _as_float32(x, path) -> np.ndarray:
     return y
 
 
-def _find(name, folder, candidates, source) -> Path:
+def find(name: str, folder: str | os.PathLike | None, candidates: list[str], source: str) -> Path:
     """The first of the `candidates` that exists in the data folder."""
     for candidate in candidates:
         if folder and (Path(folder) / candidate).is_file():
@@ -294,7 +294,7 @@ def _idx(name, folder) -> Dataset:
 
     def read(file, row):
         candidates = [f"{name}/{file}.gz", f"{name}/{file}"]
-        return formats.read_idx(_find(name, folder, candidates, source), row)
+        return formats.read_idx(find(name, folder, candidates, source), row)
 
     x, y = read("train-images-idx3-ubyte", ROWS[name]), read("train-labels-idx1-ubyte", ())
     parts, labels = _hold_out(x, len(x) // 6), _hold_out(y, len(y) // 6)
@@ -319,11 +319,11 @@ def _of_one_length(path, **rows) -> list[np.ndarray]:
 
 def _npz_or_texts(name, folder, npz, texts, source) -> list[np.ndarray]:
     """The three splits from one .npz, else from a text file each. -> [n, ...] of each"""
-    path = _find(name, folder, [npz, texts[0]], source)
+    path = find(name, folder, [npz, texts[0]], source)
     if path.suffix == ".npz":
         return formats.read_npz(path, **dict.fromkeys(SPLITS))
     columns = math.prod(ROWS[name])
-    paths = [_find(name, folder, [text], source) for text in texts]
+    paths = [find(name, folder, [text], source) for text in texts]
     return [formats.read_text(path, columns=columns) for path in paths]
 
 
@@ -342,13 +342,13 @@ def _cifar10(name, folder) -> Dataset:
     pickled = [f"{name}/cifar-10-batches-py/{file}" for file in (*batches, "test_batch")]
     binary = [f"{name}/cifar-10-batches-bin/{file}.bin" for file in (*batches, "test_batch")]
     reduced = [f"{name}/cifar10_train10k.npz", f"{name}/cifar10_test10k.npz"]
-    path = _find(name, folder, [pickled[0], binary[0], reduced[0]], source)
+    path = find(name, folder, [pickled[0], binary[0], reduced[0]], source)
     read, files = {
         "": (formats.read_cifar_pickle, pickled),
         ".bin": (formats.read_cifar_binary, binary),
         ".npz": (_delta_coded, reduced),
     }[path.suffix]
-    *train, test = [read(_find(name, folder, [file], source)) for file in files]
+    *train, test = [read(find(name, folder, [file], source)) for file in files]
     x, y = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
     parts, labels = _hold_out(x, len(x) // 10), _hold_out(y, len(y) // 10)
     description = f"Colour pictures in 10 classes; {len(x)} training pictures, valid among them."
@@ -374,7 +374,7 @@ def _binary_table(name, folder) -> Dataset:
 
 
 def _omniglot(name, folder) -> Dataset:
-    path = _find(name, folder, [f"{name}/omniglot28.npz"], "Omniglot by Lake et al.")
+    path = find(name, folder, [f"{name}/omniglot28.npz"], "Omniglot by Lake et al.")
     x, alphabet = _of_one_length(path, x=(28, 28), alphabet=())
     order = np.random.default_rng(0).permutation(len(x))
     ends = [23000, 24345, 24345 + 8070]
@@ -384,7 +384,7 @@ def _omniglot(name, folder) -> Dataset:
 
 def _caltech_silhouettes(name, folder) -> Dataset:
     file = f"{name}/caltech101_silhouettes_28.npz"
-    path = _find(name, folder, [file], "Caltech 101 Silhouettes by Marlin")
+    path = find(name, folder, [file], "Caltech 101 Silhouettes by Marlin")
     x, y, split = _of_one_length(path, x=(28, 28), y=(), split=())
     _check_integers(split, 3, f"split of {path}")
     parts, labels = ([a[split == k] for k in range(3)] for a in (x, y))
@@ -392,14 +392,14 @@ def _caltech_silhouettes(name, folder) -> Dataset:
 
 
 def _frey_faces(name, folder) -> Dataset:
-    path = _find(name, folder, [f"{name}/frey_faces.npz"], "Frey Face on Roweis' data page")
+    path = find(name, folder, [f"{name}/frey_faces.npz"], "Frey Face on Roweis' data page")
     (x,) = formats.read_npz(path, x=(28, 20))
     x = x[np.random.default_rng(0).permutation(len(x))]
     return _dataset(name, np.split(x, [1565, 1765]), 256, "One face in a film; grey.")
 
 
 def _olivetti_faces(name, folder) -> Dataset:
-    path = _find(name, folder, [f"{name}/olivetti_faces.npz"], "Olivetti faces, AT&T Cambridge")
+    path = find(name, folder, [f"{name}/olivetti_faces.npz"], "Olivetti faces, AT&T Cambridge")
     x, person = _of_one_length(path, x=(64, 64), person=())
     ranges = [person < 30, (person >= 30) & (person < 35), person >= 35]
     parts, labels = ([a[rows] for rows in ranges] for a in (x, person))
@@ -410,7 +410,7 @@ def _dsprites(name, folder) -> Dataset:
     source = "dSprites by DeepMind (here a grid of 46080 and a sample of 20000 of its images)"
 
     def read(file):
-        path = _find(name, folder, [f"{name}/{file}"], source)
+        path = find(name, folder, [f"{name}/{file}"], source)
         x, index = _of_one_length(path, x=(64, 64), original_index=())
         _check_integers(index, math.prod(FACTORS), f"original_index of {path}")
         return x, index, np.stack(np.unravel_index(index, FACTORS), -1)
@@ -424,7 +424,7 @@ def _dsprites(name, folder) -> Dataset:
 
 
 def _bsds300_patches(name, folder) -> Dataset:
-    path = _find(name, folder, [f"{name}/bsds300_patches.npz"], "BSDS300, Berkeley (photographs)")
+    path = find(name, folder, [f"{name}/bsds300_patches.npz"], "BSDS300, Berkeley (photographs)")
     parts = formats.read_npz(path, **dict.fromkeys(SPLITS, (8, 8)))
     for split, x in zip(SPLITS, parts, strict=True):
         _check_integers(x.reshape(-1), 256, f"{split} of {path}")
@@ -433,7 +433,7 @@ def _bsds300_patches(name, folder) -> Dataset:
 
 
 def _power(name, folder) -> Dataset:
-    path = _find(name, folder, ["power/data.npy"], UCI)
+    path = find(name, folder, ["power/data.npy"], UCI)
     x = formats.read_npy(path, (8,))
     with formats.naming(path):
         parts = tables.power(x)
@@ -441,7 +441,7 @@ def _power(name, folder) -> Dataset:
 
 
 def _gas(name, folder) -> Dataset:
-    path = _find(name, folder, ["gas/ethylene_CO.pickle"], UCI)
+    path = find(name, folder, ["gas/ethylene_CO.pickle"], UCI)
     columns = formats.read_frame(path)
     with formats.naming(path):
         parts = tables.gas(columns)
@@ -449,7 +449,7 @@ def _gas(name, folder) -> Dataset:
 
 
 def _hepmass(name, folder) -> Dataset:
-    files = [_find(name, folder, [f"hepmass/1000_{part}.csv"], UCI) for part in ("train", "test")]
+    files = [find(name, folder, [f"hepmass/1000_{part}.csv"], UCI) for part in ("train", "test")]
     train, test = (formats.read_text(file, columns=28, spare=1) for file in files)
     with formats.naming(files[0].parent):
         parts = tables.hepmass(train, test)
@@ -457,7 +457,7 @@ def _hepmass(name, folder) -> Dataset:
 
 
 def _miniboone(name, folder) -> Dataset:
-    path = _find(name, folder, ["miniboone/data.npy"], UCI)
+    path = find(name, folder, ["miniboone/data.npy"], UCI)
     x = formats.read_npy(path, (43,))
     with formats.naming(path):
         parts = tables.miniboone(x)
@@ -465,7 +465,7 @@ def _miniboone(name, folder) -> Dataset:
 
 
 def _miniboone_head(name, folder) -> Dataset:
-    path = _find(name, folder, [f"{name}/{name}.npz"], "the first rows of miniboone/data.npy")
+    path = find(name, folder, [f"{name}/{name}.npz"], "the first rows of miniboone/data.npy")
     (x,) = formats.read_npz(path, x=(43,))
     with formats.naming(path):
         parts = tables.miniboone(x)
@@ -474,8 +474,8 @@ def _miniboone_head(name, folder) -> Dataset:
 
 def _spoken_digits(name, folder) -> Dataset:
     source = "the Free Spoken Digit Dataset on GitHub"
-    x, y, take = _clips(_find(name, folder, ["fsdd/fsdd_train.npz"], source))
-    x_test, y_test, _ = _clips(_find(name, folder, ["fsdd/fsdd_test.npz"], source))
+    x, y, take = _clips(find(name, folder, ["fsdd/fsdd_train.npz"], source))
+    x_test, y_test, _ = _clips(find(name, folder, ["fsdd/fsdd_test.npz"], source))
     parts, labels = ([a[take < 25], a[take >= 25]] for a in (x, y))
     description = "Spoken digits 0-9 at 8 kHz, the first 0.512 s of each clip."
     return _dataset(name, [*parts, x_test], None, description, [*labels, y_test])
@@ -498,7 +498,7 @@ def _clips(path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _tiny_shakespeare(name, folder) -> Dataset:
-    path = _find(name, folder, [f"{name}/input.txt"], "Tiny Shakespeare by Karpathy (char-rnn)")
+    path = find(name, folder, [f"{name}/input.txt"], "Tiny Shakespeare by Karpathy (char-rnn)")
     ids = formats.read_ids(path, SHAKESPEARE)
     parts = np.split(ids, [int(0.9 * len(ids)), int(0.95 * len(ids))])
     return _dataset(name, parts, len(SHAKESPEARE), "Characters in order; id i is SHAKESPEARE[i].")

@@ -4,6 +4,7 @@ from .annealed import Bidirectional as Bidirectional
 from .annealed import annealed_log_prob as annealed_log_prob
 from .annealed import bidirectional_log_prob as bidirectional_log_prob
 from .codes import active_units as active_units
+from .features import features as features
 from .frechet import Frechet as Frechet
 from .frechet import Moments as Moments
 from .frechet import frechet_distance as frechet_distance

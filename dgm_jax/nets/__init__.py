@@ -21,6 +21,8 @@ from .causal import transformer as transformer
 from .causal import wavenet as wavenet
 from .conv import conv_resnet as conv_resnet
 from .conv import gated_attention as gated_attention
+from .efficientnet import efficientnet_lite0 as efficientnet_lite0
+from .efficientnet import efficientnet_params as efficientnet_params
 from .equalised import doubled as doubled
 from .equalised import equalised_conv as equalised_conv
 from .equalised import equalised_dense as equalised_dense
@@ -28,6 +30,8 @@ from .equalised import halved as halved
 from .equalised import smoothed as smoothed
 from .images import conv_decoder as conv_decoder
 from .images import conv_encoder as conv_encoder
+from .inception import inception as inception
+from .inception import inception_params as inception_params
 from .mlp import mlp as mlp
 from .norm import group_norm as group_norm
 from .reversible import Reversible as Reversible

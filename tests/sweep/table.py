@@ -1407,6 +1407,10 @@ TABLE = {
         prior=noun(inference.NormalGamma),
         x=arrays("f", event=0),
     ),
+    "nets.inception": of(nets.inception),
+    "nets.inception_params": of(nets.inception_params, {"arrays": {}}, arrays=DICT),
+    "nets.efficientnet_lite0": of(nets.efficientnet_lite0, output=choice("features", "logits")),
+    "nets.efficientnet_params": of(nets.efficientnet_params, {"arrays": {}}, arrays=DICT),
     # --------------------------------------------------------------------------- metrics
     "metrics.active_units": of(
         metrics.active_units,
@@ -1489,6 +1493,16 @@ TABLE = {
             ("two_sample_test", {"key": RAW_KEY}, {"classifier": optional(OWN_FUNCTION)}),
         )
     },
+    "metrics.features": of(
+        lambda name, data_dir="no such folder", *, batch_size=50: metrics.features(
+            name, data_dir, batch_size=batch_size
+        ),
+        {"name": "inception"},
+        name=choice("inception", "efficientnet", "efficientnet_logits"),
+        data_dir=optional(PATH),
+        batch_size=whole(),
+        raises=(FileNotFoundError,),
+    ),
     "metrics.moments": of(metrics.moments, {"features": np.asarray(X)}, features=ROWS_OF_FEATURES),
     "metrics.frechet_floor": of(
         metrics.frechet_floor,
