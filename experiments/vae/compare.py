@@ -138,6 +138,7 @@ QUICK |= {
     "num_components": 2,
     "num_latents": 4,
 }
+LATE = ("vamp", "ladder")  # the weight of their KL rises in a third of the steps
 FEATURES = 32  # that a flow of the posterior sees of x
 COLUMNS = 16  # of the pictures
 STEPS = np.linspace(-2, 2, 9)  # of a traversal, in deviations
@@ -241,13 +242,11 @@ def loss(config, name):
 
 
 def started(config, name, model, rows):
-    """A VampPrior starts halfway between rows of the training split and their mean, since codes of
-    the rows themselves are learned by heart; the others start by their own `init`, None."""
+    """A VampPrior starts at rows of the training split; the others by their own `init`, None."""
     if name != "vamp":
         return None
-    train = rows["train"].astype(np.float32)
-    taken = np.random.default_rng(config.seed).permutation(len(train))
-    inputs = (train[np.resize(taken, config.num_pseudo_inputs)] + train.mean(0)) / 2
+    taken = np.random.default_rng(config.seed).permutation(len(rows["train"]))
+    inputs = rows["train"][np.resize(taken, config.num_pseudo_inputs)].astype(np.float32)
     return model.init(jax.random.key(config.seed)) | {"pseudo_inputs": jnp.asarray(inputs)}
 
 
@@ -259,7 +258,8 @@ def decayed(params):
 
 
 def fit(config, name, rows, shape, num_levels):
-    """A model and what was fitted: the groups of a ladder are not used unless the KL comes late."""
+    """A model and what was fitted. The weight of the KL rises slowly where that is better on the
+    validation split: for a ladder, whose groups are not used otherwise, and a VampPrior."""
     given = {"name": name, "shape": shape, "num_levels": num_levels}
     recipe = learning.Recipe(build, {"config": config} | given)
     model, config = recipe.model(), of_model(config, name)
@@ -279,7 +279,7 @@ def fit(config, name, rows, shape, num_levels):
         task,
         loss=loss(config, name),
         start=started(config, name, model, rows),
-        beta_steps=config.num_steps // 3 if name == "ladder" else 0,
+        beta_steps=config.num_steps // 3 if name in LATE else 0,
         decayed=decayed,
         recipe=recipe,
         warm_up=config.num_steps // 20,
