@@ -34,6 +34,7 @@ class Config(runs.RunOptions):
 
 
 QUICK = {"correlations": (0.6,), "num_rows": (3,), "num_steps": 50}
+SHOWN = 8  # steps of the picture
 PRIOR = inference.NormalGamma(mean=0.0, strength=1.0, concentration=1.0, rate=1.0)
 
 
@@ -75,7 +76,7 @@ def unknown(config, num):
     exact = inference.normal_gamma_posterior(PRIOR, x)
     return {
         "num_rows": num,
-        "elbo": np.float64(elbo[:20]).tolist(),
+        "elbo": np.float64(elbo[:SHOWN]).tolist(),
         "gap": float(inference.normal_gamma_evidence(PRIOR, x) - elbo[-1]),
         "least_rise": float(np.diff(elbo).min()),  # rounding, and never a fall
         "precision": float(states["concentration"][-1] / states["rate"][-1]),
@@ -96,6 +97,7 @@ def draw(found):
         below = r["gap"] + np.maximum(r["elbo"][-1] - np.array(r["elbo"]), 0)
         label = f"{r['num_rows']} rows"
         right.plot(np.arange(1, len(below) + 1), below, "o-", color=colour, ms=4, label=label)
+    right.set_xticks(range(1, SHOWN + 1))
     right.set_xlabel("step")
     right.set_ylabel("log p(x) - ELBO, nats")
     right.set_yscale("log")
