@@ -294,7 +294,17 @@ def _log_sigmoid(x):
     return jnp.minimum(x, 0) - jnp.log1p(jnp.exp(-jnp.abs(x)))
 
 
-_log_sigmoid.defjvps(lambda dx, log_sigmoid, x: dx * jax.nn.sigmoid(-x))
+_log_sigmoid.defjvps(lambda dx, log_sigmoid, x: dx * _sigmoid_of_negative(x))
+
+
+@jax.custom_jvp
+def _sigmoid_of_negative(x):
+    """σ(-x) of the exponential that `_log_sigmoid` has too: XLA takes it once for both."""
+    tail = jnp.exp(-jnp.abs(x))
+    return jnp.where(x > 0, tail, 1) / (1 + tail)
+
+
+_sigmoid_of_negative.defjvps(lambda dx, sigmoid, x: -dx * sigmoid * _sigmoid_of_negative(-x))
 
 
 @exact

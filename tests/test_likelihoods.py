@@ -226,7 +226,9 @@ def test_a_decoder_of_levels_sums_to_one_and_has_the_moments_of_its_distribution
 
 
 def test_bits_are_scored_to_the_last_digit_with_all_derivatives_for_logits_of_any_size():
-    logits = jnp.array([-2000.0, -90.0, -3.0, 0.0, 1e-4, 5.0, 90.0, 2000.0, jnp.inf, -jnp.inf])
+    logits = jnp.array(
+        [-2000.0, -90.0, -15.0, -3.0, 0.0, 1e-4, 5.0, 90.0, 2000.0, jnp.inf, -jnp.inf]
+    )
 
     def log_prob(f, x):
         return bernoulli().dist(f[..., None]).log_prob(x)
