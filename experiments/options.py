@@ -63,6 +63,7 @@ LEAST = {  # of a whole number, where it is not 1
     "split_seed": 0,
     "orders": 0,  # of Markov chains: 0 is a histogram
     "num_blocks": 0,
+    "inception": 0,  # none
     "noise_couplings": 0,
     "naive_limit": 0,  # never
     "digits_steps": 0,  # no digits
@@ -73,6 +74,7 @@ SHARES = ("roaming", "anneal")  # from 0 to 1
 BELOW = {  # of a number that may be 0, all others are above
     "ema_decay": 1.0,
     "alpha": 0.5,
+    "beta1": 1.0,
     "weight_decay": math.inf,
     "penalty": math.inf,
 }

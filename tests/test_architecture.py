@@ -78,6 +78,7 @@ TESTED_ELSEWHERE = {
     "nets/causal/linearized.py": "tests/bijectors/test_autoregressive.py, through its one user",
     "nets/causal/substitution.py": "tests/nets/causal/test_made.py",
     "nets/causal/triangular.py": "tests/nets/causal/test_made.py",
+    "nets/players.py": "tests/nets/test_residual.py and test_strided.py, in what players refuse",
     "vae/seen.py": "tests/vae/test_hierarchy.py and test_ladder.py, through its users",
     "vae/topdown.py": "tests/vae/test_ladder.py, whose path it is",
     "vae/views.py": "tests/vae/test_ladder.py, whose distributions these are",

@@ -9,3 +9,10 @@ from .avb import avb_critic_loss as avb_critic_loss
 from .avb import avb_loss as avb_loss
 from .avb import gaussian_proposal as gaussian_proposal
 from .avb import implicit_net as implicit_net
+from .biggan import biggan as biggan
+from .biggan import orthogonal_penalty as orthogonal_penalty
+from .dcgan import dcgan as dcgan
+from .sagan import sagan as sagan
+from .sampling import standing_statistics as standing_statistics
+from .sampling import truncated as truncated
+from .sngan import sngan as sngan

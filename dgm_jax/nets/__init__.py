@@ -2,6 +2,7 @@
 
 from .adapter import from_linen as from_linen
 from .adapter import stateful as stateful
+from .batch_norm import virtual_batch_norm as virtual_batch_norm
 from .bottleneck import bottleneck as bottleneck
 from .causal import INVERSES as INVERSES
 from .causal import Encoding as Encoding
@@ -34,10 +35,16 @@ from .inception import inception as inception
 from .inception import inception_params as inception_params
 from .mlp import mlp as mlp
 from .norm import group_norm as group_norm
+from .residual import residual_critic as residual_critic
+from .residual import residual_generator as residual_generator
 from .reversible import Reversible as Reversible
 from .reversible import irevnet as irevnet
 from .reversible import revnet as revnet
+from .spectral import operator_norm as operator_norm
+from .spectral import power_iteration as power_iteration
 from .stateless import stateless as stateless
+from .strided import strided_critic as strided_critic
+from .strided import strided_generator as strided_generator
 from .styles import adain as adain
 from .styles import add_noise as add_noise
 from .styles import minibatch_deviation as minibatch_deviation

@@ -23,6 +23,7 @@ class UpConv(linen.Module):
     size: tuple[int, int]
     kernel_size: int
     kernel_init: Callable = linen.initializers.lecun_normal()
+    use_bias: bool = True
 
     @linen.compact
     def __call__(self, y):
@@ -34,8 +35,10 @@ class UpConv(linen.Module):
             return 2 * jnp.swapaxes(drawn, -1, -2)
 
         kernel = self.param("kernel", init, (*taps, self.features, channels))
-        bias = self.param("bias", linen.initializers.zeros, (self.features,))
         x = up_conv(y, kernel, size=self.size)
+        if not self.use_bias:
+            return x
+        bias = self.param("bias", linen.initializers.zeros, (self.features,))
         return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
 

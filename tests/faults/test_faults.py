@@ -30,6 +30,7 @@ from tests.faults import (
     metrics,
     nets,
     objectives,
+    players,
     vae,
 )
 from tests.faults.planting import (
@@ -59,6 +60,7 @@ AREAS = (
     inference,
     nets,
     divergences,
+    players,
 )
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 

@@ -341,6 +341,10 @@ HIDDEN_OF_EACH = Kind(  # the widths of one layer
         tuple(map(WIDTHS.canonical, v)) if isinstance(v, (list, tuple)) and len(v) == 1 else REFUSED
     )
 )
+OF_A_PLAYER = {  # whose images have a least size
+    "shape": Kind(lambda v: EITHER if IMAGE.canonical(v) is not REFUSED else REFUSED),
+    **ONE_WIDTH,
+}
 FLOW_OF_IMAGES = {"shape": TINY_IMAGE, "hidden": 2, "num_blocks": 1}
 OF_PIXELS = {
     "encoder": noun(nets.mlp),
@@ -784,6 +788,122 @@ TABLE = {
     ),
     "nets.revnet": of(
         nets.revnet, {"block": nets.mlp(2, 2, hidden=(3,)), "num_layers": 2}, block=noun(nets.mlp)
+    ),
+    "nets.strided_generator": of(
+        nets.strided_generator,
+        {"num_latents": 3, "shape": (8, 8, 1), "hidden": 2},
+        **OF_A_PLAYER,
+        num_latents=whole(),
+        norm=choice("batch", "virtual", "none"),
+        num_reference=whole(2),
+    ),
+    "nets.strided_critic": of(
+        nets.strided_critic,
+        {"shape": (8, 8, 1), "hidden": 2},
+        **OF_A_PLAYER,
+        norm=choice("batch", "layer", "spectral", "none"),
+    ),
+    "nets.residual_generator": of(
+        nets.residual_generator,
+        {"num_latents": 4, "shape": (8, 8, 1), "hidden": 2},
+        **OF_A_PLAYER,
+        num_latents=whole(),
+        widths=ANYTHING,
+        attention=ANYTHING,
+        spectral=FLAG,
+        num_classes=optional(whole()),
+        embedding=optional(whole()),
+        hierarchical=FLAG,
+        orthogonal=FLAG,
+    ),
+    "nets.residual_critic": of(
+        nets.residual_critic,
+        {"shape": (8, 8, 1), "hidden": 2},
+        **OF_A_PLAYER,
+        widths=ANYTHING,
+        attention=ANYTHING,
+        spectral=FLAG,
+        num_classes=optional(whole()),
+        orthogonal=FLAG,
+    ),
+    "nets.operator_norm": of(
+        nets.operator_norm,
+        {"kernel": points(3, 3, 2, 1), "size": (4, 4)},
+        kernel=arrays("f")._replace(more=lambda good: {}),  # with any number of outputs
+        size=ANYTHING,
+    ),
+    "nets.power_iteration": of(
+        nets.power_iteration,
+        {"matrix": points(3, 2), "u": points(2)},
+        matrix=arrays("f"),
+        u=arrays("f"),
+        num_steps=whole(0),
+        told={"matrix": "matrix|u"},
+    ),
+    "nets.virtual_batch_norm": of(
+        nets.virtual_batch_norm,
+        {"x": points(4, 3), "scale": points(3), "bias": points(3), "num_reference": 2},
+        x=arrays("f", event=2),
+        scale=arrays("f"),
+        bias=arrays("f"),
+        num_reference=whole(most=4),
+        epsilon=POSITIVE,
+        told={"x": "x|scale"},
+    ),
+    # ------------------------------------------------------------------------------ gans
+    "gans.dcgan": of(
+        gans.dcgan,
+        {"shape": (8, 8, 1), "num_latents": 3, "hidden": 2},
+        **OF_A_PLAYER,
+        num_latents=whole(),
+        generator_norm=choice("batch", "virtual", "none"),
+        critic_norm=choice("batch", "layer", "spectral", "none"),
+        num_reference=whole(2),
+        told={"generator_norm": "norm", "critic_norm": "norm"},
+    ),
+    "gans.sngan": of(
+        gans.sngan,
+        {"shape": (8, 8, 1), "num_latents": 3, "hidden": 2},
+        **OF_A_PLAYER,
+        num_latents=whole(),
+        generator_widths=ANYTHING,
+        critic_widths=ANYTHING,
+        num_classes=optional(whole()),
+    ),
+    "gans.sagan": of(
+        gans.sagan,
+        {"shape": (8, 8, 1), "num_latents": 3, "hidden": 2},
+        **OF_A_PLAYER,
+        num_latents=whole(),
+        attention=ANYTHING,
+        num_classes=optional(whole()),
+    ),
+    "gans.biggan": of(
+        gans.biggan,
+        {"shape": (8, 8, 1), "num_classes": 3, "hidden": 2},
+        **OF_A_PLAYER,
+        num_classes=whole(),
+        num_latents=ANYTHING,
+        embedding=whole(),
+        attention=ANYTHING,
+    ),
+    "gans.orthogonal_penalty": of(
+        gans.orthogonal_penalty, {"params": {"kernel": points(3, 2)}}, params=ANYTHING
+    ),
+    "gans.truncated": of(
+        gans.truncated,
+        {"model": GAN, "truncation": 0.5},
+        model=noun(combinators.adversarial),
+        truncation=ANYTHING,
+    ),
+    "gans.standing_statistics": of(
+        gans.standing_statistics,
+        {"model": GAN, "params": GAN_PARAMS, "state": GAN_STATE, "key": RAW_KEY, "num": 128},
+        model=noun(combinators.adversarial),
+        state=noun(),
+        num=ANYTHING,
+        batch_size=ANYTHING,
+        told={"state": "params|state"},
     ),
     # ------------------------------------------------------------------------------ data
     "data.batches": of(

@@ -1,0 +1,47 @@
+"""The deep convolutional GAN."""
+
+from ..combinators import adversarial
+from ..distributions import standard_normal
+from ..nets import strided_critic, strided_generator
+from ..protocol import Adversarial, Shape
+
+
+def dcgan(
+    shape: Shape,
+    *,
+    num_latents: int = 100,
+    hidden: int = 64,
+    generator_norm: str = "batch",
+    critic_norm: str = "batch",
+    num_reference: int = 64,
+    axis_name: str | None = None,
+) -> Adversarial:
+    """x = G(z), z ~ N(0, I), by convolutions that double the image; D by those that halve it.
+
+    shape: (H, W, C) with sides of at least 8; x lies in (-1, 1). hidden: channels of both nets at
+    half the image; with each halving they double, to 8 hidden at most.
+    generator_norm: "batch", "virtual" or "none" (`nets.strided_generator`). critic_norm: "batch",
+    "layer", "spectral" or "none" (`nets.strided_critic`). A WGAN-GP is a critic with "layer" or
+    "none" in the game `objectives.wasserstein()` with `objectives.gradient_penalty`.
+    num_reference: inputs of the virtual batch norm. axis_name: of `jax.pmap`, for batch norms.
+
+        model = gans.dcgan((28, 28, 1))
+        adam = optax.adam(2e-4, b1=0.5)
+        algorithm = learning.adversaries(
+            model, objectives.non_saturating(), critic=adam, generator=adam
+        )
+
+    At 64×64×3 it is the net of the paper's code: 3.6 and 2.8 million parameters.
+    Radford, Metz and Chintala (2016), "Unsupervised representation learning with deep convolutional
+    generative adversarial networks".
+    """
+    generator = strided_generator(
+        num_latents,
+        shape,
+        hidden=hidden,
+        norm=generator_norm,
+        num_reference=num_reference,
+        axis_name=axis_name,
+    )
+    critic = strided_critic(shape, hidden=hidden, norm=critic_norm, axis_name=axis_name)
+    return adversarial(standard_normal(num_latents), generator, critic)

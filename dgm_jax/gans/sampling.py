@@ -1,0 +1,88 @@
+"""How a trained generator is sampled from: latents near their mean, and settled batch norms."""
+
+import distrax
+import jax
+from jax.scipy.stats import truncnorm
+
+from .. import checks
+from ..nets.batch_norm import forgotten
+from ..protocol import Adversarial, Array, Density, Key, Params, State
+
+BOUND = 2.0  # deviations
+
+
+def truncated(model: Adversarial, truncation: float) -> Adversarial:
+    """The model with z = ψ ε, ε ~ N(0, I) within [-2, 2]: samples nearer to the typical one.
+
+    truncation: ψ in [0, 1]. At 1 only the tails are cut; at 0 z = 0, one image (of each class).
+    What lies between trades variety for quality: a curve of Fréchet distances or of precision and
+    recall over ψ shows it. The model's prior must be that of `standard_normal`.
+    Brock et al. (2019), section 3.1, in the form of their published models.
+    """
+    checks.noun(model, Adversarial, "model")
+    if not 0 <= checks.not_negative(truncation, "truncation") <= 1:
+        raise checks.InputError(f"truncation must be from 0 to 1; got {truncation}.")
+    shape = model.prior.dist({}).event_shape
+    prior = Density(model.prior.init, lambda params, **_: TruncatedNormal(shape, truncation))
+    return model._replace(prior=prior)
+
+
+class TruncatedNormal(distrax.Distribution):
+    """ψ ε with independent entries ε ~ N(0, 1) within [-2, 2]."""
+
+    def __init__(self, shape, scale):
+        super().__init__()
+        self._shape, self._scale = tuple(shape), float(scale)
+
+    event_shape = property(lambda self: self._shape)
+
+    def _sample_n(self, key, n):
+        return self._scale * jax.random.truncated_normal(key, -BOUND, BOUND, (n, *self._shape))
+
+    def log_prob(self, value: Array) -> Array:
+        """In nats; for ψ = 0, a point, there is none."""
+        axes = tuple(range(-len(self._shape), 0))
+        return truncnorm.logpdf(value, -BOUND, BOUND, scale=self._scale).sum(axes)
+
+
+def standing_statistics(
+    model: Adversarial,
+    params: Params,
+    state: State,
+    key: Key,
+    num: int,
+    cond: Array | None = None,
+    *,
+    batch_size: int = 64,
+) -> State:
+    """The state with the generator's batch norms as the mean over batches of its own samples.
+
+    Averaged weights never saw a batch, and the statistics of the last ones are not theirs. So the
+    averaged generator makes num samples in batches, of which the means and variances are averaged.
+    params, state: those of both players, as `objectives.generated` takes them. cond: [num,
+    *cond_shape] for a conditional model, in an order in which each batch is like the others.
+    num: a multiple of batch_size, of at most a hundred batches. Only the generator's state changes,
+    in which the vectors of spectral norms become those of the averaged weights too.
+    """
+    checks.noun(model, Adversarial, "model")
+    checks.key(key)
+    checks.mapping(state, "state")
+    checks.parameters((params, state), model.init)
+    num, batch_size = checks.positive_int(num, "num"), checks.positive_int(batch_size, "batch_size")
+    if num % batch_size:
+        raise checks.InputError(f"num must be a multiple of batch_size={batch_size}; got {num}.")
+    checks.condition(cond, model.cond_shape)
+    batches = num // batch_size
+    parts = () if cond is None else (cond.reshape(batches, batch_size, *cond.shape[1:]),)
+
+    def step(settled, keys_and_cond):
+        (z_key, noise_key), *seen = keys_and_cond
+        z = model.prior.dist({}).sample(seed=z_key, sample_shape=batch_size)
+        settled = model.generator.apply(
+            params["generator"], settled, z, *seen, train=True, key=noise_key
+        )[1]
+        return settled, None
+
+    keys = jax.random.split(key, (batches, 2))
+    settled, _ = jax.lax.scan(step, forgotten(state["generator"]), (keys, *parts))
+    return {**state, "generator": settled}

@@ -1,0 +1,148 @@
+"""Normalisation by the statistics of a batch, by those of a fixed one, and with a condition."""
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..arrays import same_rank, wide
+from ..protocol import Array, State
+from .adapter import linen
+from .weights import Linear
+
+EPSILON = 1e-5
+COLLECTION = "batch_stats"
+
+
+class BatchNorm(linen.Module):
+    """y = γ (x - m) / √(v + ε) + β, with mean and variance over all axes but the last.
+
+    With train=True they are those of the batch, and the state moves: after n batches it is the mean
+    of their m and v as long as n ≤ 1 / (1 - momentum), and then a moving average that forgets at
+    this rate. With train=False they are the state, so that no example depends on another; before
+    any batch these are 0 and 1.
+
+    The batch is the whole batch on every layout: under `jit` also where it is spread over devices,
+    under `jax.pmap` where `axis_name` is the name of that axis. affine: learn γ and β, which start
+    as 1 and 0. Ioffe and Szegedy (2015), "Batch normalization".
+    """
+
+    affine: bool = True
+    momentum: float = 0.99
+    axis_name: str | None = None
+
+    @linen.compact
+    def __call__(self, x, train):
+        channels, dtype = x.shape[-1:], wide(x)
+        zeros, ones = (lambda a=a: jnp.full(channels, a, dtype) for a in (0, 1))
+        mean, variance = (
+            self.variable(COLLECTION, name, start)
+            for name, start in (("mean", zeros), ("variance", ones))
+        )
+        count = self.variable(COLLECTION, "count", lambda: jnp.zeros((), dtype))
+        now = mean.value, variance.value
+        if train:
+            now = _moments(x.astype(dtype), self.axis_name)
+        if train and not self.is_initializing():
+            share = jnp.maximum(1 / (count.value + 1), 1 - self.momentum)
+            for old, new in zip((mean, variance), now):
+                old.value = old.value + share * (jax.lax.stop_gradient(new) - old.value)
+            count.value = count.value + 1
+        scale, shift = jax.lax.rsqrt(now[1] + EPSILON), 0.0
+        if self.affine:
+            scale = scale * self.param("scale", linen.initializers.ones, channels)
+            shift = self.param("bias", linen.initializers.zeros, channels)
+        scale, shift, numbers = same_rank(scale, shift - now[0] * scale, x.astype(dtype))
+        return (numbers * scale + shift).astype(x.dtype)
+
+
+class ConditionalBatchNorm(linen.Module):
+    """y = (1 + γ(c)) (x - m) / √(v + ε) + β(c), with linear γ and β of the condition c.
+
+    x [batch, ..., C]; c [batch, n], such as a one-hot class, whose γ and β are then a table, or an
+    embedding. γ = β = 0 at the start, where it is plain batch normalisation; a gain of γ(c) alone
+    would start at 0 and let nothing through. Dumoulin et al. (2017), "A learned representation for
+    artistic style"; de Vries et al. (2017).
+    """
+
+    axis_name: str | None = None
+
+    @linen.compact
+    def __call__(self, x, c, train):
+        zeros = {"use_bias": False, "kernel_init": linen.initializers.zeros}
+        at_pixels = (*c.shape[:-1], *[1] * (x.ndim - c.ndim), x.shape[-1])
+        gain, shift = (
+            Linear(x.shape[-1], name=name, **zeros)(c, train).reshape(at_pixels)
+            for name in ("gain", "shift")
+        )
+        return BatchNorm(affine=False, axis_name=self.axis_name)(x, train) * (1 + gain) + shift
+
+
+def virtual_batch_norm(
+    x: Array, scale: Array, bias: Array, *, num_reference: int, epsilon: float = EPSILON
+) -> Array:
+    """Batch normalisation of each example by itself and n others, which are always the same.
+
+    x [n + batch, ..., C], of which the first n = num_reference are the reference batch. These are
+    normalised by their own mean and variance. An example with its own sums over the pixels is
+    normalised by those of the n + 1 together, so that no example depends on another of its batch.
+    Salimans et al. (2016), "Improved techniques for training GANs", section 3.4.
+    """
+    n = checks.positive_int(num_reference, "num_reference")
+    epsilon = checks.positive(epsilon, "epsilon")
+    checks.floating(x, "x")
+    if jnp.ndim(x) < 2 or x.shape[0] < n:
+        raise checks.InputError(
+            f"x must be [n, ..., channels] and begin with the num_reference={n} examples of the "
+            f"reference batch; got {jnp.shape(x)}."
+        )
+    for value, name in ((scale, "scale"), (bias, "bias")):
+        checks.floating(value, name, x.shape[-1:])
+    numbers = jnp.asarray(x, wide(x))
+    pixels = tuple(range(1, x.ndim - 1))
+    means, squares = (a.mean(pixels, keepdims=True) for a in (numbers, numbers**2))
+    reference = [a[:n].mean(0, keepdims=True) for a in (means, squares)]
+    mixed = [(n * of_all + own[n:]) / (n + 1) for of_all, own in zip(reference, (means, squares))]
+    mean, square = (
+        jnp.concatenate([jnp.repeat(of_all, n, 0), each]) for of_all, each in zip(reference, mixed)
+    )
+    factor = jax.lax.rsqrt(jnp.maximum(square - mean**2, 0.0) + epsilon)
+    scale, bias, _ = same_rank(scale, bias, x)
+    return ((numbers - mean) * factor * scale + bias).astype(x.dtype)
+
+
+class VirtualBatchNorm(linen.Module):
+    """`virtual_batch_norm` with learned scale and bias, which start as 1 and 0."""
+
+    num_reference: int
+
+    @linen.compact
+    def __call__(self, x):
+        scale = self.param("scale", linen.initializers.ones, x.shape[-1:])
+        bias = self.param("bias", linen.initializers.zeros, x.shape[-1:])
+        return virtual_batch_norm(x, scale, bias, num_reference=self.num_reference)
+
+
+def forgotten(state: State) -> State:
+    """The state of a net whose batch norms have seen no batch yet; all else stays.
+
+    Batches that then go through the net with train=True are averaged evenly, up to a hundred: these
+    are its "standing statistics" (Brock et al., 2019, "Large scale GAN training", section 3).
+    """
+    if not isinstance(state, dict):
+        raise checks.InputError(
+            f"state must be a dict, that of a StatefulNet; got {checks.shown(state)}."
+        )
+    empty = jax.tree_util.tree_map_with_path(
+        lambda path, a: jnp.zeros_like(a) if getattr(path[-1], "key", "") == "count" else a,
+        state.get(COLLECTION, {}),
+    )
+    return {**state, COLLECTION: empty} if empty else state
+
+
+def _moments(x, axis_name):
+    """Mean and variance over all axes but the last, and over the devices of a named axis."""
+    axes = tuple(range(x.ndim - 1))
+    over = (lambda a: a) if axis_name is None else (lambda a: jax.lax.pmean(a, axis_name))
+    mean = over(x.mean(axes))
+    centre, x = same_rank(mean, x)
+    return mean, over(jnp.square(x - centre).mean(axes))

@@ -1,0 +1,48 @@
+"""What the nets of a game are given, checked before anything is compiled."""
+
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Shape, StatefulNet
+
+
+def on_latents(net: StatefulNet, num_latents: int, num_classes: int | None = None) -> StatefulNet:
+    """A generator of z [batch, n] and, where there are classes, integers [batch]."""
+
+    def check(z):
+        checks.events(z, num_latents, "z")
+
+    return _checked(net, check, num_classes)
+
+
+def on_images(net: StatefulNet, shape: Shape, num_classes: int | None = None) -> StatefulNet:
+    """A critic of x [batch, H, W, C] and, where there are classes, integers [batch]."""
+
+    def check(x):
+        checks.event_of(x, shape)
+
+    return _checked(net, check, num_classes)
+
+
+def classes(cond, num_classes: int | None, batch: Shape) -> None:
+    """One integer in 0..num_classes - 1 for each of the batch; None where there are no classes."""
+    checks.condition(cond, None if num_classes is None else ())
+    if num_classes is None:
+        return
+    if not jnp.issubdtype(cond.dtype, jnp.integer) or jnp.shape(cond) != batch:
+        raise checks.InputError(
+            f"cond must be classes, integers of shape {batch}; got {cond.dtype} of shape "
+            f"{jnp.shape(cond)}."
+        )
+    checks.within(cond, 0, num_classes - 1, "cond")
+
+
+def _checked(net, check, num_classes):
+    def apply(params, state, event, cond=None, *, train, key=None):
+        check(event)
+        batch = jnp.shape(event)[: 1 if jnp.ndim(event) > 1 else 0]
+        classes(cond, num_classes, batch)
+        seen = () if cond is None else (cond,)
+        return net.apply(params, state, event, *seen, train=train, key=key)
+
+    return StatefulNet(net.init, apply)

@@ -1,0 +1,293 @@
+"""Residual generators and critics of images: those of SNGAN, SAGAN and BigGAN are one family."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Shape, StatefulNet
+from .adapter import linen, stateful
+from .attention import SelfAttention
+from .batch_norm import BatchNorm, ConditionalBatchNorm
+from .players import on_images, on_latents
+from .resampling import nearest, pooled
+from .spectral import SpectralNorm
+from .weights import Convolution, Linear
+
+SMALLEST, WIDEST = 4, 16  # sides of the first image; channels of it by those of the last
+
+
+class UpBlock(linen.Module):
+    """h ↦ conv(r(conv(r(h) enlarged))) + conv1(h) enlarged, r(h) = relu(norm(h))."""
+
+    features: int
+    spectral: bool
+    axis_name: str | None
+    kernel_init: Callable
+
+    @linen.compact
+    def __call__(self, h, c, train):
+        options = {"spectral": self.spectral, "kernel_init": self.kernel_init}
+        inner = jax.nn.relu(self.norm(h, c, train))
+        inner = Convolution(self.features, resample="up", **options)(inner, train)
+        inner = jax.nn.relu(self.norm(inner, c, train))
+        inner = Convolution(self.features, **options)(inner, train)
+        return inner + nearest(Convolution(self.features, taps=1, **options)(h, train))
+
+    def norm(self, h, c, train):
+        if c is None:
+            return BatchNorm(axis_name=self.axis_name)(h, train)
+        return ConditionalBatchNorm(axis_name=self.axis_name)(h, c, train)
+
+
+class DownBlock(linen.Module):
+    """h ↦ pool(conv(relu(conv(relu(h))))) + pool(conv1(h)), the first block without its first relu.
+
+    Where nothing is pooled and the channels stay, the second term is h itself.
+    """
+
+    features: int
+    is_first: bool
+    halves: bool
+    spectral: bool
+    kernel_init: Callable
+
+    @linen.compact
+    def __call__(self, h, train):
+        options = {"spectral": self.spectral, "kernel_init": self.kernel_init}
+        inner = h if self.is_first else jax.nn.relu(h)
+        inner = jax.nn.relu(Convolution(self.features, **options)(inner, train))
+        last = "down" if self.halves else None
+        inner = Convolution(self.features, resample=last, **options)(inner, train)
+        if self.halves or h.shape[-1] != self.features:
+            h = pooled(h) if self.halves else h  # of few channels, and 1×1 taps commute with means
+            h = Convolution(self.features, taps=1, **options)(h, train)
+        return inner + h
+
+
+class ResidualGenerator(linen.Module):
+    size: tuple[int, int]  # of the first image
+    widths: tuple[int, ...]  # of the first image, ..., of the last
+    out_channels: int
+    attention: int | None
+    spectral: bool
+    num_classes: int | None
+    embedding: int | None
+    hierarchical: bool
+    axis_name: str | None
+    kernel_init: Callable
+
+    @linen.compact
+    def __call__(self, z, *labels, train):
+        options = {"spectral": self.spectral, "kernel_init": self.kernel_init}
+        num = len(self.widths) - 1
+        first, *rest = jnp.split(z, num + 1, -1) if self.hierarchical else [z] + [None] * num
+        shared = self.shared(labels, train)
+        h = Linear(math.prod(self.size) * self.widths[0], **options)(first, train)
+        h = h.reshape(*z.shape[:-1], *self.size, self.widths[0])
+        h = self.attended(h, train)
+        for width, part in zip(self.widths[1:], rest):
+            parts = [c for c in (shared, part) if c is not None]
+            c = jnp.concatenate(parts, -1) if parts else None
+            h = self.attended(
+                UpBlock(width, axis_name=self.axis_name, **options)(h, c, train), train
+            )
+        h = jax.nn.relu(BatchNorm(axis_name=self.axis_name)(h, train))
+        return jnp.tanh(Convolution(self.out_channels, **options)(h, train))
+
+    def attended(self, h, train):
+        return SelfAttention(self.spectral)(h, train) if h.shape[-3] == self.attention else h
+
+    def shared(self, labels, train):
+        """What all blocks are told of the class: a one-hot vector, or a learned one."""
+        if not labels:
+            return None
+        one_hot = jax.nn.one_hot(labels[0].astype(int), self.num_classes)
+        if self.embedding is None:
+            return one_hot
+        options = {"use_bias": False, "kernel_init": self.kernel_init}
+        return Linear(self.embedding, name="embedding", **options)(one_hot, train)
+
+
+class ResidualCritic(linen.Module):
+    widths: tuple[int, ...]  # of each block
+    num_halvings: int  # blocks that halve the image, the first ones
+    attention: int | None
+    spectral: bool
+    num_classes: int | None
+    kernel_init: Callable
+
+    @linen.compact
+    def __call__(self, x, *labels, train):
+        options = {"spectral": self.spectral, "kernel_init": self.kernel_init}
+        h = x
+        for i, width in enumerate(self.widths):
+            h = DownBlock(width, i == 0, i < self.num_halvings, **options)(h, train)
+            if h.shape[-3] == self.attention:
+                h = SelfAttention(self.spectral)(h, train)
+        h = jax.nn.relu(h).sum((-3, -2))
+        value = Linear(1, **options)(h, train)[..., 0]
+        return value + (self.projection(labels[0], h, train) if labels else 0)
+
+    def projection(self, labels, h, train):
+        """⟨v_y, h⟩"""
+        table = self.param("classes", self.kernel_init, (self.num_classes, h.shape[-1]))
+        if self.spectral:
+            table = SpectralNorm()(table, train)
+        return (table[labels.astype(int)] * h).sum(-1)
+
+
+def residual_generator(
+    num_latents: int,
+    shape: Shape,
+    *,
+    widths: Sequence[int] | None = None,
+    hidden: int = 64,
+    attention: int | None = None,
+    spectral: bool = False,
+    num_classes: int | None = None,
+    embedding: int | None = None,
+    hierarchical: bool = False,
+    orthogonal: bool = False,
+    axis_name: str | None = None,
+) -> StatefulNet:
+    """G(z[, y]) = tanh(...): z [batch, n], classes y [batch] -> x [batch, H, W, C] in (-1, 1).
+
+    A linear map to the first image, then blocks that double it: two 3×3 convolutions with batch
+    norms, beside a 1×1 convolution of the image itself, enlarged.
+    widths: channels of the first image, and of the result of each block, one for each doubling of
+        (H, W) / 2^k, and k is as large as sides of at least 4 allow. By default `hidden` after the
+        last block, twice as many after each before it, and 16 hidden at most; the first image has
+        as many as the first block.
+    attention: the height of the images that attend to themselves, after their block; None: none.
+    spectral: weights have the norm 1, but for the tables of classes.
+    num_classes: with it batch norms are conditional, by a table of each, or, with `embedding`, by a
+        linear map of a vector of so many numbers a class that all share.
+    hierarchical: z is k + 1 equal parts; the first is mapped to the first image, and each block's
+        norms see one of the others beside the class.
+    orthogonal: weights start orthogonal, else as Glorot's uniform ones.
+    Miyato et al. (2018), tables 3 and 4; Brock et al. (2019), appendix B.
+    """
+    num_latents = checks.positive_int(num_latents, "num_latents")
+    shape, num_doublings, hidden = _stages(shape, hidden)
+    if widths is None:
+        blocks = default_widths(hidden, num_doublings)
+        widths = (blocks[0], *blocks)
+    widths = checks.widths(widths, "widths")
+    if len(widths) != num_doublings + 1:
+        raise checks.InputError(
+            f"widths must be {num_doublings + 1} for images {shape[:2]}: of the first image and of "
+            f"{num_doublings} that are each twice as large; got {widths}."
+        )
+    parts = num_doublings + 1
+    if checks.flag(hierarchical, "hierarchical") and num_latents % parts:
+        raise checks.InputError(
+            f"num_latents must divide into {parts} parts, one for the first image and one for each "
+            f"block; got {num_latents}. Try {-(-num_latents // parts) * parts}."
+        )
+    num_classes = num_of_classes(num_classes)
+    size = tuple(n // 2**num_doublings for n in shape[:2])
+    module = ResidualGenerator(
+        size=size,
+        widths=widths,
+        out_channels=shape[2],
+        attention=_attention(attention, [size[0] * 2**i for i in range(parts)]),
+        spectral=checks.flag(spectral, "spectral"),
+        num_classes=num_classes,
+        embedding=None if embedding is None else checks.positive_int(embedding, "embedding"),
+        hierarchical=bool(hierarchical),
+        axis_name=None if axis_name is None else checks.text(axis_name, "axis_name"),
+        kernel_init=_init(orthogonal),
+    )
+    net = stateful(module, (num_latents,), *([()] if num_classes else []))
+    return on_latents(net, num_latents, num_classes)
+
+
+def residual_critic(
+    shape: Shape,
+    *,
+    widths: Sequence[int] | None = None,
+    hidden: int = 64,
+    attention: int | None = None,
+    spectral: bool = True,
+    num_classes: int | None = None,
+    orthogonal: bool = False,
+) -> StatefulNet:
+    """D(x[, y]) = w · φ(x) + b + ⟨v_y, φ(x)⟩: x [batch, H, W, C], classes y [batch] -> [batch].
+
+    φ sums over the pixels that blocks leave of x. The first blocks, one for each halving down to
+    sides of at least 4, take means of 2×2 pixels at their end; those after them do not.
+    widths: channels of each block; by default hidden, 2 hidden, ... up to 16 hidden, and one block
+        more that halves nothing. spectral: all weights have the norm 1. The other options are those
+        of `residual_generator`. Without `num_classes` there is no ⟨v_y, φ⟩.
+    Miyato and Koyama (2018), "cGANs with projection discriminator", on the last term.
+    """
+    shape, num_halvings, hidden = _stages(shape, hidden)
+    if widths is None:
+        blocks = default_widths(hidden, num_halvings)[::-1]
+        widths = (*blocks, blocks[-1])
+    widths = checks.widths(widths, "widths")
+    if len(widths) < num_halvings:
+        raise checks.InputError(
+            f"widths must be at least {num_halvings} for images {shape[:2]}, one for each block "
+            f"that halves them; got {widths}."
+        )
+    num_classes = num_of_classes(num_classes)
+    heights = [shape[0] // 2**i for i in range(1, num_halvings + 1)]
+    module = ResidualCritic(
+        widths=widths,
+        num_halvings=num_halvings,
+        attention=_attention(attention, heights),
+        spectral=checks.flag(spectral, "spectral"),
+        num_classes=num_classes,
+        kernel_init=_init(orthogonal),
+    )
+    net = stateful(module, shape, *([()] if num_classes else []))
+    return on_images(net, shape, num_classes)
+
+
+def default_widths(hidden: int, num: int) -> tuple[int, ...]:
+    """Channels of `num` images from the smallest to the largest: 16 h at most, ..., 2 h, h."""
+    return tuple(hidden * min(2**i, WIDEST) for i in reversed(range(num)))
+
+
+def halvings(shape: Shape) -> int:
+    """k, the most with H / 2^k and W / 2^k whole and at least 4."""
+    height, width, _ = checks.image_shape(shape)
+    num = 0
+    while not (height % 2 or width % 2) and min(height, width) >= 2 * SMALLEST:
+        height, width, num = height // 2, width // 2, num + 1
+    if not num:
+        raise checks.InputError(
+            f"shape must have an even height and width of at least {2 * SMALLEST}, which blocks "
+            f"halve; got {tuple(shape)}. Pad or resize the images."
+        )
+    return num
+
+
+def num_of_classes(value: int | None) -> int | None:
+    return None if value is None else checks.positive_int(value, "num_classes")
+
+
+def _stages(shape, hidden):
+    return checks.image_shape(shape), halvings(shape), checks.positive_int(hidden, "hidden")
+
+
+def _attention(height, heights):
+    if height is None:
+        return None
+    if checks.positive_int(height, "attention") not in heights:
+        known = ", ".join(map(str, heights))
+        raise checks.InputError(
+            f"attention must be the height of an image between blocks, one of {known}; got "
+            f"{height}."
+        )
+    return height
+
+
+def _init(orthogonal):
+    if checks.flag(orthogonal, "orthogonal"):
+        return linen.initializers.orthogonal()
+    return linen.initializers.glorot_uniform()

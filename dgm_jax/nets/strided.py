@@ -1,0 +1,150 @@
+"""The two nets of a DCGAN: convolutions that double an image, and convolutions that halve it."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Shape, StatefulNet
+from .adapter import linen, stateful
+from .batch_norm import BatchNorm, VirtualBatchNorm
+from .images import UpConv
+from .norm import GroupNorm
+from .players import on_images, on_latents
+from .weights import Convolution, Linear
+
+GENERATOR_NORMS, CRITIC_NORMS = ("batch", "virtual", "none"), ("batch", "layer", "spectral", "none")
+SMALLEST = 4  # of the sides of the first image, as long as there are
+FEWEST = 2  # doublings
+
+
+class StridedGenerator(linen.Module):
+    sizes: tuple[tuple[int, int], ...]  # of the first image, ..., of the result
+    widths: tuple[int, ...]  # channels of each image but the last
+    out_channels: int
+    norm: str
+    num_reference: int
+    axis_name: str | None
+    kernel_init: Callable
+
+    @linen.compact
+    def __call__(self, z, train):
+        batch = z.shape[:-1]
+        if self.norm == "virtual":
+            z = jnp.concatenate([self.reference(z), z.reshape(math.prod(batch), z.shape[-1])])
+        plain = self.norm == "none"  # a norm has a bias of its own
+        size, width = self.sizes[0], self.widths[0]
+        h = Linear(math.prod(size) * width, use_bias=plain, kernel_init=self.kernel_init)(z, train)
+        h = self.between(h.reshape(*z.shape[:-1], *size, width), train)
+        for size, width in zip(self.sizes[1:-1], self.widths[1:]):
+            h = self.between(UpConv(width, size, 4, _halved(self.kernel_init), plain)(h), train)
+        x = UpConv(self.out_channels, self.sizes[-1], 4, _halved(self.kernel_init))(h)
+        if self.norm == "virtual":
+            x = x[self.num_reference :].reshape(*batch, *x.shape[1:])
+        return jnp.tanh(x)
+
+    def between(self, h, train):
+        if self.norm == "batch":
+            h = BatchNorm(axis_name=self.axis_name)(h, train)
+        elif self.norm == "virtual":
+            h = VirtualBatchNorm(self.num_reference)(h)
+        return jax.nn.relu(h)
+
+    def reference(self, z):
+        shape = (self.num_reference, z.shape[-1])
+        draw = lambda: jax.random.normal(self.make_rng("params"), shape, z.dtype)
+        return self.variable("reference", "z", draw).value
+
+
+class StridedCritic(linen.Module):
+    widths: tuple[int, ...]
+    norm: str
+    axis_name: str | None
+    kernel_init: Callable
+
+    @linen.compact
+    def __call__(self, x, train):
+        options = {"spectral": self.norm == "spectral", "kernel_init": self.kernel_init}
+        for i, width in enumerate(self.widths):
+            plain = i == 0 or self.norm in ("spectral", "none")
+            x = Convolution(width, taps=4, stride=2, use_bias=plain, **options)(x, train)
+            if self.norm == "batch" and not plain:
+                x = BatchNorm(axis_name=self.axis_name)(x, train)
+            if self.norm == "layer" and not plain:
+                x = GroupNorm(1)(x)
+            x = jax.nn.leaky_relu(x, 0.2)
+        flat = x.reshape(*x.shape[:-3], math.prod(x.shape[-3:]))
+        return Linear(1, **options)(flat, train)[..., 0]
+
+
+def strided_generator(
+    num_latents: int,
+    shape: Shape,
+    *,
+    hidden: int = 64,
+    norm: str = "batch",
+    num_reference: int = 64,
+    axis_name: str | None = None,
+) -> StatefulNet:
+    """G(z) = tanh(...): z [batch, n] -> x [batch, H, W, C] in (-1, 1), by `up_conv`s with 4×4 taps.
+
+    The first image has sides from 4 to 7, and of x with sides below 16 from 2 to 4; each next one
+    has twice its sides and half its channels. hidden: channels of the last image before x.
+    norm: "batch", with the whole batch on every layout; "virtual", with num_reference inputs that
+        stay the same (`virtual_batch_norm`), whose images are computed beside those of z; "none".
+    axis_name: of `jax.pmap`, for the batch norm. Weights start as N(0, 0.02²).
+    Cost: about 4 H W hidden² multiplications a stage. Radford, Metz and Chintala (2016), figure 1.
+    """
+    num_latents = checks.positive_int(num_latents, "num_latents")
+    sizes, widths = stages(shape, hidden)
+    checks.choice(norm, GENERATOR_NORMS, "norm")
+    num_reference = checks.positive_int(num_reference, "num_reference", least=2)
+    module = StridedGenerator(
+        sizes[::-1], widths[::-1], shape[-1], norm, num_reference, _axis(axis_name), _normal()
+    )
+    return on_latents(stateful(module, (num_latents,)), num_latents)
+
+
+def strided_critic(
+    shape: Shape, *, hidden: int = 64, norm: str = "batch", axis_name: str | None = None
+) -> StatefulNet:
+    """D(x): x [batch, H, W, C] -> [batch], by convolutions with 4×4 taps and stride 2, then linear.
+
+    The images are those of `strided_generator` backwards, of hidden, 2 hidden, ... channels, and at
+    most 8 hidden. norm: of all but the first convolution. A critic whose gradient is penalised must
+    not mix examples: "layer", of all numbers of one image, "spectral" or "none" then, not "batch".
+    Spectral normalises all weights. Leaky ReLU with slope 0.2; weights start as N(0, 0.02²), or at
+    random directions where they are divided by their norm.
+    """
+    widths = stages(shape, hidden)[1]
+    checks.choice(norm, CRITIC_NORMS, "norm")
+    module = StridedCritic(widths, norm, _axis(axis_name), _normal())
+    return on_images(stateful(module, tuple(shape)), shape)
+
+
+def stages(shape: Shape, hidden: int) -> tuple[tuple, tuple[int, ...]]:
+    """((H, W), (H/2, W/2), ..., the smallest), and the channels of each but the first."""
+    shape, hidden = checks.image_shape(shape), checks.positive_int(hidden, "hidden")
+    sizes = [shape[:2]]
+    while min(sizes[-1]) >= 2 * SMALLEST or (len(sizes) == FEWEST and min(sizes[-1]) >= SMALLEST):
+        sizes.append(tuple(-(-n // 2) for n in sizes[-1]))
+    if len(sizes) == 1:
+        raise checks.InputError(
+            f"shape must have a height and a width of at least {2 * SMALLEST}; got {shape}."
+        )
+    return tuple(sizes), tuple(hidden * 2 ** min(i, 3) for i in range(len(sizes) - 1))
+
+
+def _normal():
+    return linen.initializers.normal(0.02)
+
+
+def _halved(init):
+    """`UpConv` doubles what it draws."""
+    return lambda key, shape, dtype=float: init(key, shape, dtype) / 2
+
+
+def _axis(name):
+    return None if name is None else checks.text(name, "axis_name")

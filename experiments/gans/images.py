@@ -1,0 +1,521 @@
+"""GANs of images side by side: DCGAN, WGAN-GP, SNGAN, SAGAN and BigGAN.
+
+    python -m experiments.gans.images
+
+trains five of the 8x8 digits on two CPU cores in about a quarter of an hour:
+
+    dcgan     strided convolutions with batch norms; the non-saturating game
+    wgan-gp   its generator, a critic with layer norms; the Wasserstein game with a gradient penalty
+    sngan     residual nets, the critic spectrally normalised; the hinge game
+    sagan     ... with self-attention, normalised on both sides, and two rates
+    biggan    ... by class, with a projection critic, z at every scale and a penalty on directions
+
+Samples are those of averaged weights whose batch norms are settled on their own samples. They are
+judged by features of a classifier that the run trains first, so figures compare within a run only:
+the Fréchet distance to held-out rows (the step with the lowest to the validation split is kept),
+and precision and recall. The floor beside them is that of as many training rows in the place of
+samples. Without labels the features are the pixels, in means to 8x8 at most. --inception N adds an
+FID and a KID of N samples.
+
+It leaves samples.png, interpolations.png (along the arc between two z), arithmetic.png (of the
+DCGAN: mean z of samples that the classifier takes for one digit, less another, and a third),
+truncation.png (of the BigGAN), curves.png and critic.png (what the critic's loss tells of it).
+--data takes any images with levels, such as mnist, fashion_mnist and cifar10.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dgm_jax import checks, gans, learning, metrics, nets, objectives, plots, runs
+from dgm_jax import data as datasets
+from dgm_jax.learning import Player
+from dgm_jax.protocol import Adversarial
+from dgm_jax.runs import processes
+from experiments import fitting, sets
+from experiments.options import Data, check
+
+MODELS = ("dcgan", "wgan-gp", "sngan", "sagan", "biggan")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Data, runs.RunOptions):
+    models: tuple[Literal["dcgan", "wgan-gp", "sngan", "sagan", "biggan"], ...] = MODELS
+    """which to train"""
+    num_steps: int | None = None
+    """steps of a model, each with one update of the generator; this and the six below are those of
+    SETTINGS by default"""
+    hidden: int | None = None
+    """channels of a DCGAN at half of the image, and of the others at all of it"""
+    learning_rate: float | None = None
+    """of the generator's Adam"""
+    critic_rate: float | None = None
+    """of the critic's Adam"""
+    beta1: float | None = None
+    """of both: how much of the last gradients a step has"""
+    critic_updates: int | None = None
+    """of the critic in a step"""
+    num_latents: int | None = None
+    """numbers in z; a BigGAN has 20 for each of its parts"""
+    batch_size: int = 64
+    """examples of an update"""
+    gradient_penalty: float = 10.0
+    """its weight in the WGAN-GP"""
+    orthogonal: float = 1e-4
+    """weight of the penalty on directions in the BigGAN's generator"""
+    ema_decay: float = 0.999
+    """of the averaged generator, which is evaluated"""
+    eval_every: int = 500
+    """steps between two evaluations"""
+    num_samples: int = 1000
+    """samples that are judged; no more than held-out rows are needed for digits"""
+    classifier_steps: int = 1000
+    """of the classifier whose features judge samples"""
+    num_features: int = 32
+    """of these"""
+    inception: int = 0
+    """samples that are judged at the end by the Inception of FID too, whose weights are read from
+    --data-dir: at 0.1 to 0.3 s an image, and more than 2048 for a Fréchet distance of full rank"""
+    devices: int | None = None
+    """devices that share each batch; all accelerators by default, one where there are CPUs only"""
+
+
+SETTINGS = {
+    "dcgan": {
+        "num_steps": 6000,
+        "hidden": 32,
+        "learning_rate": 2e-4,
+        "critic_rate": 2e-4,
+        "beta1": 0.5,
+        "critic_updates": 1,
+        "num_latents": 64,
+    },
+    "wgan-gp": {"num_steps": 3000, "beta1": 0.0, "critic_updates": 5},
+    "sngan": {"num_steps": 2000, "beta1": 0.0, "critic_updates": 2},
+    "sagan": {"num_steps": 2000, "learning_rate": 1e-4, "critic_rate": 4e-4, "beta1": 0.0},
+    "biggan": {
+        "num_steps": 2000,
+        "learning_rate": 1e-4,
+        "critic_rate": 4e-4,
+        "beta1": 0.0,
+        "critic_updates": 2,
+    },
+}
+SETTINGS = {name: SETTINGS["dcgan"] | SETTINGS[name] for name in MODELS}
+QUICK = {"num_steps": 4, "eval_every": 2, "hidden": 4, "num_samples": 64, "classifier_steps": 20}
+COLUMNS = 16  # of the pictures
+TRUNCATIONS = (1.0, 0.75, 0.5, 0.25, 0.0)
+DIGITS = (8, 3, 5)  # of the arithmetic: what is left of an 8 without a 3, put onto a 5
+SETTLING = 16  # batches of samples that settle batch norms
+
+
+class Pictures(NamedTuple):
+    rows: dict  # {split: [n, H, W, C] in [-1, 1]}
+    labels: dict | None  # {split: [n]}
+    shape: tuple[int, int, int]
+    num_classes: int
+
+
+def of_model(config, name):
+    """The config with the settings of a model where none is given."""
+    settings = {k: v for k, v in SETTINGS[name].items() if getattr(config, k) is None}
+    return dataclasses.replace(config, **settings)
+
+
+def pictures(config) -> tuple:
+    """The data set, and its images with levels as numbers in [-1, 1]."""
+    data, _ = sets.levels(config)
+    if data.train.ndim not in (3, 4):
+        raise checks.InputError(f"data={config.data!r} has no images; try digits, mnist, cifar10.")
+    rows = {}
+    for split in sets.SPLITS:
+        x = getattr(data, split)
+        x = x[..., None] if x.ndim == 3 else x
+        rows[split] = (2.0 * x / (data.num_levels - 1) - 1).astype(np.float32)
+    labelled = data.labels is not None and data.labels["train"].ndim == 1
+    labels = {s: np.asarray(y, np.int32) for s, y in data.labels.items()} if labelled else None
+    if not labelled and "biggan" in config.models:
+        raise checks.InputError(
+            f"models has biggan, which needs classes; data={config.data!r} has none. Leave it out."
+        )
+    shape, num = rows["train"].shape[1:], sets.num_classes(data) if labelled else 0
+    return data, Pictures(rows, labels, shape, num)
+
+
+@runs.builder
+def build(config: Config, name: str, shape: tuple[int, int, int], num_classes: int) -> Adversarial:
+    """The model of a name, of images [H, W, C]."""
+    config = of_model(config, name)
+    sizes = {"num_latents": config.num_latents, "hidden": config.hidden}
+    if name in ("dcgan", "wgan-gp"):
+        return gans.dcgan(shape, critic_norm="batch" if name == "dcgan" else "layer", **sizes)
+    if name == "biggan":
+        return gans.biggan(shape, num_classes, hidden=config.hidden, embedding=32)
+    return {"sngan": gans.sngan, "sagan": gans.sagan}[name](shape, **sizes)
+
+
+# ------------------------------------------------------------------------------------------- games
+def game(config, name, model):
+    """The `Algorithm` of a model."""
+    config = of_model(config, name)
+    critic, generator = (
+        optax.adam(rate, b1=config.beta1, b2=0.999)
+        for rate in (config.critic_rate, config.learning_rate)
+    )
+    options = {"critic": critic, "generator": generator, "ema_decay": config.ema_decay}
+    options |= {"num_critic_updates": config.critic_updates}
+    if name == "dcgan":
+        return learning.adversaries(model, objectives.non_saturating(), **options)
+    if name == "wgan-gp":
+        penalty = {"penalty": objectives.gradient_penalty}
+        penalty |= {"penalty_weight": config.gradient_penalty}
+        return learning.adversaries(model, objectives.wasserstein(), **options, **penalty)
+    if name != "biggan":
+        return learning.adversaries(model, objectives.hinge(), **options)
+    return by_class(config, model, critic, generator)
+
+
+def by_class(config, model, critic, generator):
+    """The hinge game with classes, and a penalty on the directions of the generator's weights."""
+
+    def of_critic(params, key, batch, *, state):
+        return objectives.critic_loss(model, objectives.hinge(), params, key, *batch, state=state)
+
+    def of_generator(params, key, batch, *, state):
+        loss, (found, state) = objectives.generator_loss(
+            model, objectives.hinge(), params, key, *batch, state=state
+        )
+        penalty = gans.orthogonal_penalty(params["generator"])
+        return loss + config.orthogonal * penalty, (found | {"orthogonal": penalty}, state)
+
+    players = {
+        "critic": Player(of_critic, critic, config.critic_updates),
+        "generator": Player(of_generator, generator, ema_decay=config.ema_decay),
+    }
+    return learning.alternate(
+        players,
+        lambda key: model.init(key)[0],
+        init_state=lambda key, params: model.init(key)[1],
+    )
+
+
+# ----------------------------------------------------------------------------------------- samples
+def classes(model, num, num_classes):
+    """As many of each class as can be, in turn; None for a model without."""
+    return None if model.cond_shape is None else jnp.arange(num) % num_classes
+
+
+def settled(config, model, params, key, num_classes):
+    """(params, state) with the generator's batch norms settled on samples of its average."""
+    params, state = params
+    num = SETTLING * config.batch_size
+    cond = classes(model, num, num_classes)
+    return params, gans.standing_statistics(
+        model, params, state, key, num, cond, batch_size=config.batch_size
+    )
+
+
+def sampled(config, model, num, num_classes, params, key):
+    """num samples, made in parts of a batch."""
+    settle_key, key = jax.random.split(key)
+    params, state = settled(config, model, params, settle_key, num_classes)
+    size, parts = config.batch_size, -(-num // config.batch_size)
+    cond = classes(model, size * parts, num_classes)
+
+    def part(given):
+        key, *seen = given
+        return objectives.generated(model, params, state, key, size, *seen)
+
+    seen = () if cond is None else (cond.reshape(parts, size),)
+    x = jax.lax.map(part, (jax.random.split(key, parts), *seen))
+    return x.reshape(-1, *x.shape[2:])[:num]
+
+
+def along(model, params, z, cond=None):
+    """G(z) in evaluation."""
+    params, state = params
+    seen = () if cond is None else (cond,)
+    return model.generator.apply(params["generator"], state["generator"], z, *seen, train=False)[0]
+
+
+# ---------------------------------------------------------------------------------------- features
+def classifier(config, shape, num_classes):
+    """(init, features, logits): strided convolutions, then the features, then a linear map."""
+    depth = 1 if min(shape[:2]) < 16 else 2
+    encoder = nets.conv_encoder(shape, config.num_features, hidden=(32, 64)[:depth])
+    head = nets.mlp(config.num_features, num_classes, hidden=())
+
+    def init(key):
+        encoder_key, head_key = jax.random.split(key)
+        return {"encoder": encoder.init(encoder_key), "head": head.init(head_key)}
+
+    def features(params, x):
+        return jax.nn.relu(encoder.apply(params["encoder"], x))
+
+    def logits(params, x):
+        return head.apply(params["head"], features(params, x))
+
+    return init, features, logits
+
+
+def fit_classifier(config, data):
+    """(features, logits) of images [n, H, W, C], and the share of test images that it misses."""
+    init, features, logits = classifier(config, data.shape, data.num_classes)
+
+    def loss(params, key, batch):
+        x, y = batch
+        scores = optax.softmax_cross_entropy_with_integer_labels(logits(params, x), y)
+        return scores.mean(), {}
+
+    guess = in_parts(lambda params, x: logits(params, x).argmax(-1))
+
+    def missed(split, params):
+        return float((guess(params, data.rows[split]) != data.labels[split]).mean())
+
+    task = fitting.Task(
+        lambda params, key: {"valid_error": missed("valid", params)},
+        lambda params, key: {"test_error": missed("test", params)},
+        monitor="valid_error",
+        data=learning.fingerprint({"rows": data.rows, "labels": data.labels}),
+    )
+    steps = config.classifier_steps
+    rate = optax.cosine_decay_schedule(2e-3, steps)
+    fitted = fitting.fit(
+        config,
+        "classifier",
+        learning.gradient_descent(init, loss, optax.adamw(rate, weight_decay=0.05)),
+        task,
+        (data.rows["train"], data.labels["train"]),
+        num_steps=steps,
+        eval_every=max(steps // 5, 1),
+    )
+    bound = functools.partial(in_parts(features), fitted.params)
+    return bound, functools.partial(guess, fitted.params), fitted.row["test_error"]
+
+
+def in_parts(function, size=500):
+    """function(params, x [n, ...]) of rows in parts of one size, on the host."""
+    function = jax.jit(function)
+
+    def over(params, x):
+        taken = np.resize(np.arange(len(x)), -(-len(x) // size) * size).reshape(-1, size)
+        found = [np.asarray(function(params, x[rows])) for rows in taken]
+        return np.concatenate(found)[: len(x)]
+
+    return over
+
+
+def pixels(x):
+    """Means of equal squares, 8x8 of them at most, as rows."""
+    step = [max(n // 8, 1) for n in x.shape[1:3]]
+    x = x[:, : x.shape[1] // step[0] * step[0], : x.shape[2] // step[1] * step[1]]
+    parts = x.reshape(len(x), -1, step[0], x.shape[2] // step[1], step[1], x.shape[3])
+    return parts.mean((2, 4)).reshape(len(x), -1)
+
+
+def judge(features, samples, rows):
+    """What the features tell of samples and rows, and of no others."""
+    real, fake = features(rows), features(samples)
+    near = metrics.precision_recall(real, fake)
+    return {
+        "frechet": metrics.frechet_distance(real, fake).distance,
+        "precision": near.precision,
+        "recall": near.recall,
+    }
+
+
+def by_inception(config, data, found):
+    """{"fid", "kid"} of each model, and of training rows, against as many test rows."""
+    num, features = config.inception, metrics.features("inception", config.data_dir)
+
+    def seen(x):
+        return features(np.round((np.asarray(x) + 1) * 127.5).astype(int))
+
+    real, judged = seen(data.rows["test"][:num]), {}
+    for i, name in enumerate(["floor", *found]):
+        if name == "floor":
+            x = data.rows["train"][:num]
+        else:
+            model, fitted = found[name]
+            draw = functools.partial(sampled, of_model(config, name), model, num, data.num_classes)
+            key = jax.random.fold_in(jax.random.key(config.seed + 2), i)
+            x = jax.jit(draw)(fitted.params, key)
+        fake = seen(x)
+        size, key = min(1000, len(real), len(fake)), jax.random.key(config.seed)
+        judged[name] = {
+            "fid": metrics.frechet_distance(real, fake).distance,
+            "kid": metrics.kernel_distance(key, real, fake, subset_size=size).squared,
+        }
+    return judged
+
+
+# ---------------------------------------------------------------------------------------- training
+def fit(config, name, data, features):
+    given = {"name": name, "shape": data.shape, "num_classes": data.num_classes}
+    recipe = learning.Recipe(build, {"config": config} | given)
+    model, config = recipe.model(), of_model(config, name)
+    sample = functools.partial(sampled, config, model, config.num_samples, data.num_classes)
+    held_out = {split: data.rows[split][: config.num_samples] for split in ("valid", "test")}
+    task = fitting.samples_task(
+        sample, functools.partial(judge, features), held_out, monitor="frechet", minimise=True
+    )
+    rows = data.rows["train"]
+    rows = rows if model.cond_shape is None else (rows, data.labels["train"])
+    size = min(config.batch_size * (config.critic_updates + 1), len(data.rows["train"]))
+    size -= size % (config.critic_updates + 1)
+    fitted = fitting.fit(
+        config,
+        name,
+        game(config, name, model),
+        task,
+        datasets.batches(rows, size, seed=config.seed),
+        num_steps=config.num_steps,
+        eval_every=config.eval_every,
+        mesh=fitting.mesh(config.devices),
+        recipe=recipe,
+    )
+    fitted.row["num_params"] = fitting.num_params(fitted.params[0])  # without the state
+    return model, fitted
+
+
+def main(config: Config) -> dict:
+    check(config, "models")
+    raw, data = pictures(config)
+    for name in config.models:  # one that is too large is told at once
+        model = build(config, name, data.shape, data.num_classes)
+        fitting.check_size(config, name, lambda key: model.init(key)[0])
+    features, guess, error = pixels, None, None
+    if data.labels is not None:
+        features, guess, error = fit_classifier(config, data)
+    found = {name: fit(config, name, data, features) for name in config.models}
+    results = {name: fitted.row for name, (_, fitted) in found.items()}
+    inception = by_inception(config, data, found) if config.inception else None
+    if processes.first():
+        draw(config, raw, data, found, guess)
+    held_out, train = (data.rows[split][: config.num_samples] for split in ("test", "train"))
+    told = {"features": "pixels" if error is None else "classifier", "classifier_error": error}
+    return {
+        "models": results,
+        "floor": judge(features, train, held_out),
+        "num_samples": config.num_samples,
+        "num_held_out": len(held_out),
+        "data": config.data,
+        "inception": inception,
+        **told,
+    }
+
+
+def show(found):
+    rows = [{"samples": "training rows", **_numbers(found["floor"])}]
+    for name, r in found["models"].items():
+        judged = {key.removeprefix("test_"): r[key] for key in r if key.startswith("test_")}
+        row = {"samples": name, **_numbers(judged), "parameters": r["num_params"]}
+        steps = f"{r['best_step']} of {r['num_steps']}"
+        rows.append(row | {"step": steps, "training s": round(r["train_seconds"])})
+    runs.table(rows, list(rows[-1]))
+    print(
+        f"{found['num_samples']} samples against {found['num_held_out']} test images, by features "
+        f"of {'the pixels' if found['features'] == 'pixels' else 'a classifier of this run'}; not "
+        "an FID, and to compare with this run only."
+    )
+    for name, r in (found["inception"] or {}).items():
+        print(f"By Inception, {name}: FID {r['fid']:.2f}, KID {r['kid']:.4f}.")
+
+
+def _numbers(judged):
+    return {name: f"{judged[name]:.3f}" for name in ("frechet", "precision", "recall")}
+
+
+# ---------------------------------------------------------------------------------------- pictures
+def draw(config, raw, data, found, guess):
+    """samples, interpolations, arithmetic, truncation, curves and critic, each a .png."""
+    samples = {"training data": data.rows["train"][: 2 * COLUMNS]}
+    between, truncations = {}, {}
+    for i, (name, (model, fitted)) in enumerate(found.items()):
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed + 1), i), 4)
+        settle = functools.partial(settled, of_model(config, name), model)
+        params = jax.jit(functools.partial(settle, num_classes=data.num_classes))(
+            fitted.params, keys[0]
+        )
+        num = 2 * COLUMNS
+        cond = classes(model, num, data.num_classes)
+        samples[name] = objectives.generated(model, *params, keys[1], num, cond)
+        between[name] = interpolated(model, params, keys[2], data.num_classes)
+        if name == "biggan":
+            truncations = truncated(model, params, keys[3], data.num_classes)
+        if name == "dcgan" and guess is not None and data.num_classes == 10:
+            save(config, raw, "arithmetic", arithmetic(model, params, keys[3], guess), 10)
+    save(config, raw, "samples", samples, COLUMNS)
+    save(config, raw, "interpolations", between, COLUMNS)
+    if truncations:
+        save(config, raw, "truncation", truncations, COLUMNS)
+    curves = {name: fitted.curves["valid_frechet"] for name, (_, fitted) in found.items()}
+    figure = plots.curves(curves, xlabel="step", ylabel="Fréchet distance, validation", logy=True)
+    plots.save(figure, config.workdir / "curves.png")
+    losses = {}
+    for name, (_, fitted) in found.items():
+        rows = [row for row in fitted.history if "critic/loss" in row]
+        losses[name] = [row["step"] for row in rows], [row["critic/loss"] for row in rows]
+    figure = plots.curves(losses, xlabel="step", ylabel="loss of the critic")
+    plots.save(figure, config.workdir / "critic.png")
+
+
+def save(config, raw, file, groups, columns):
+    """A picture of rows in [-1, 1]: as levels, which is what the grid knows the range of."""
+    rows = {name: (np.asarray(x) + 1) / 2 * (raw.num_levels - 1) for name, x in groups.items()}
+    plots.save(sets.grid(raw, rows, columns=columns), config.workdir / f"{file}.png")
+
+
+def interpolated(model, params, key, num_classes):
+    """Images along the arcs between two pairs of z, COLUMNS each; an arc has one class."""
+    ends = model.prior.dist({}).sample(seed=key, sample_shape=(2, 2))  # [pair, end, n]
+    cond = None if model.cond_shape is None else jnp.repeat(jnp.arange(2) % num_classes, COLUMNS)
+    return along(model, params, jnp.concatenate([arc(*pair) for pair in ends]), cond)
+
+
+def arc(one, other):
+    """[COLUMNS, n]: from one to the other at equal angles, where samples of a Gaussian lie; on the
+    straight line between them they would be shorter than any that the generator has met."""
+    steps = jnp.linspace(0, 1, COLUMNS)[:, None]
+    cosine = jnp.vdot(one, other) / jnp.linalg.norm(one) / jnp.linalg.norm(other)
+    angle = jnp.arccos(jnp.clip(cosine, -1, 1))
+    return (jnp.sin((1 - steps) * angle) * one + jnp.sin(steps * angle) * other) / jnp.sin(angle)
+
+
+def truncated(model, params, key, num_classes):
+    """{ψ: a row of samples of all classes}, by the same ε."""
+    cond = classes(model, COLUMNS, num_classes)
+    return {
+        f"truncation {psi:g}": objectives.generated(
+            gans.truncated(model, psi), *params, jax.random.clone(key), COLUMNS, cond
+        )
+        for psi in TRUNCATIONS
+    }
+
+
+def arithmetic(model, params, key, guess, num=10, most=2000):
+    """Mean z of samples that are taken for each of DIGITS, and the first less the second plus the
+    third: a column for each of `num` disjoint means."""
+    z = model.prior.dist({}).sample(seed=key, sample_shape=most)
+    taken = guess(np.asarray(along(model, params, z)))
+    each = [z[taken == digit] for digit in DIGITS]
+    if min(map(len, each)) < num:
+        each = [z] * len(DIGITS)  # a digit is missing
+    size = max(min(map(len, each)) // num, 1)
+    means = [one[: num * size].reshape(num, size, -1).mean(1) for one in each]
+    means = [m / jnp.linalg.norm(m, axis=-1, keepdims=True) * math.sqrt(m.shape[-1]) for m in means]
+    a, b, c = means
+    result = a - b + c
+    result = result / jnp.linalg.norm(result, axis=-1, keepdims=True) * math.sqrt(z.shape[-1])
+    names = [f"z of a {digit}" for digit in DIGITS] + [f"{DIGITS[0]} - {DIGITS[1]} + {DIGITS[2]}"]
+    return {n: along(model, params, m) for n, m in zip(names, (a, b, c, result))}
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)
