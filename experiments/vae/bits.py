@@ -188,16 +188,22 @@ def loss(config, name):
 
 
 def started(config, name, model, rows):
-    """Parameters from which a model learns; None for those of its own `init`."""
-    if config.start is None or name in ("two-layers", "ladder"):
+    """Parameters from which a model learns; None for those of its own `init`.
+
+    A VampPrior starts at rows of the training split, whether its nets have learned or not.
+    """
+    goes_on = config.start is not None and name not in ("two-layers", "ladder")
+    if not goes_on and name != "vamp":
         return None
-    key, learned = jax.random.key(config.seed), learning.load(config.start).params
-    params = model.init(key)
+    params = model.init(jax.random.key(config.seed))
+    if goes_on:
+        learned = learning.load(config.start).params
+        params = carried(params, {"model": learned} if name == "vamp" else learned)
     if name != "vamp":
-        return carried(params, learned)
+        return params
     taken = np.random.default_rng(config.seed).permutation(len(rows["train"]))
     inputs = rows["train"][np.resize(taken, config.num_pseudo_inputs)].astype(np.float32)
-    return {"model": carried(params["model"], learned), "pseudo_inputs": jnp.asarray(inputs)}
+    return params | {"pseudo_inputs": jnp.asarray(inputs)}
 
 
 def carried(new, old):

@@ -46,7 +46,13 @@ def test_a_vamp_prior_starts_at_rows_of_the_training_split(tmp_path):
 
 def test_two_layers_and_no_start_learn_from_their_own_beginning(tmp_path):
     assert started("two-layers", tmp_path)[1] is None
-    assert bits.started(bits.Config(), "vamp", None, None) is None
+    assert bits.started(bits.Config(), "flow-prior", None, None) is None
+
+
+def test_a_vamp_prior_without_a_start_has_rows_as_inputs_too():
+    model, x = bits.build("vamp", MEAN, **SIZES), X.astype(np.uint8)
+    params = bits.started(bits.Config(**SIZES), "vamp", model, {"train": x})
+    assert {tuple(u) for u in np.asarray(params["pseudo_inputs"])} == {tuple(row) for row in x}
 
 
 def test_weights_of_other_widths_are_refused():
