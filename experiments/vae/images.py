@@ -41,19 +41,21 @@ from dgm_jax import (
     runs,
     vae,
 )
+from dgm_jax.protocol import Density
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Optimisation, check
 from experiments.vae.compare import head
 
-ModelName = Literal["pixelvae", "vlae", "ladder", "conv"]
+ModelName = Literal["pixelvae", "without-z", "vlae", "ladder", "conv"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(Optimisation, Data, runs.RunOptions):
     class_conditional: ClassVar[bool] = False
-    models: tuple[ModelName, ...] = ("pixelvae", "vlae", "ladder", "conv")
-    """which to train: conv is a plain VAE with convolutions, the others are in the README"""
+    models: tuple[ModelName, ...] = ("pixelvae", "without-z", "vlae", "ladder", "conv")
+    """which to train: without-z is the decoder of the PixelVAE alone, ladder the very deep one of
+    images, conv a plain VAE with convolutions"""
     causal: Literal["pixelcnn++", "gated", "pixelcnn"] = "pixelcnn++"
     """the decoder of the PixelVAE, which sees all earlier pixels"""
     window: int = 2
@@ -63,7 +65,14 @@ class Config(Optimisation, Data, runs.RunOptions):
     num_layers: int = 2
     """blocks of the causal net of the PixelVAE (of each half, for pixelcnn++)"""
     num_latents: int = 8
-    """numbers in z; in a ladder in the lowest of three groups, above a half and a quarter"""
+    """numbers in z, but for a ladder"""
+    groups: tuple[int, ...] = (3, 3, 2, 1)
+    """maps of z of the ladder at each resolution: that of the image, its halves, and at last one
+    pixel"""
+    group_latents: int = 4
+    """numbers in each pixel of these maps"""
+    width: int = 64
+    """channels of the ladder, four times those inside of its blocks"""
     map_channels: int = 8
     """of the map of z that a causal net reads at each pixel"""
     num_components: int = 5
@@ -87,15 +96,22 @@ class Config(Optimisation, Data, runs.RunOptions):
 
 SETTINGS = {
     "pixelvae": {
-        "num_steps": 500,
+        "num_steps": 600,
         "learning_rate": 3e-3,
         "weight_decay": 1.0,
         "dropout": 0.3,
     },
     "vlae": {"num_steps": 1500, "learning_rate": 2e-3, "weight_decay": 0.5, "dropout": 0.2},
-    "ladder": {"num_steps": 3000, "learning_rate": 1e-3, "weight_decay": 0.3, "dropout": 0.2},
+    "ladder": {
+        "num_steps": 2000,
+        "learning_rate": 2e-3,
+        "weight_decay": 0.3,
+        "dropout": 0.1,
+        "beta_steps": 500,
+    },
     "conv": {"num_steps": 1500, "learning_rate": 2e-3, "weight_decay": 0.3, "dropout": 0.2},
 }
+SETTINGS["without-z"] = SETTINGS["pixelvae"]
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": 4, "num_latents": 4, "causal": "pixelcnn"}
 QUICK |= {
     "num_layers": 1,
@@ -103,6 +119,8 @@ QUICK |= {
     "num_shown": 8,
     "num_components": 2,
     "map_channels": 2,
+    "groups": (1, 1),
+    "width": 8,
 }
 
 
@@ -112,10 +130,9 @@ def of_model(config, name):
     return dataclasses.replace(config, **settings)
 
 
-def causal_net(config, shape, levels):
-    """The decoder that sees all earlier pixels, of a PixelVAE."""
-    sizes = {"hidden": config.hidden, "num_layers": config.num_layers}
-    sizes["cond_shape"] = (*shape[:2], config.map_channels)
+def causal_net(config, shape, levels, cond_shape=None):
+    """The decoder that sees all earlier pixels, of a PixelVAE; alone it has no condition."""
+    sizes = {"hidden": config.hidden, "num_layers": config.num_layers, "cond_shape": cond_shape}
     if config.causal == "pixelcnn++":
         return ar.pixelcnn_pp(shape, levels, dropout=config.dropout, **sizes)
     make = {"gated": ar.gated_pixelcnn, "pixelcnn": ar.pixelcnn}[config.causal]
@@ -160,12 +177,17 @@ def decoder_of(config, shape, channels):
 def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
     """The model of a name, of images [H, W, C]."""
     config, n, levels = of_model(config, name), config.num_latents, head(config, num_levels)
+    if name == "without-z":
+        return causal_net(config, shape, levels)
     if name == "ladder":
-        return vae.ladder(
+        halves = [shape[0] // 2**i for i in range(len(config.groups) - 1)]
+        return vae.image_ladder(
             shape,
             levels,
-            num_latents=[max(n // 2**i, 1) for i in range(3)],
-            hidden=(8 * config.hidden,) * 3,
+            resolutions=[*halves, 1],
+            num_layers=config.groups,
+            width=config.width,
+            num_latents=config.group_latents,
             dropout=config.dropout,
         )
     encoder = encoder_of(config, shape, 2 * n)
@@ -174,7 +196,7 @@ def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
         return vae.vae(encoder, decoder, levels, shape, num_latents=n)
     to_map = decoder_of(config, shape, config.map_channels)
     if name == "pixelvae":
-        causal = causal_net(config, shape, levels)
+        causal = causal_net(config, shape, levels, (*shape[:2], config.map_channels))
         return vae.pixelvae(encoder, to_map, causal, levels, shape, num_latents=n)
     flow = flows.maf(n, num_layers=2, hidden=(4 * n,))
     local = local_net(config, shape, levels)
@@ -185,6 +207,10 @@ def fit(config, name, data, rows):
     given = {"name": name, "shape": data.shape, "num_levels": data.num_levels}
     recipe = learning.Recipe(build, {"config": config} | given)
     model, config = recipe.model(), of_model(config, name)
+    options = {"warm_up": config.num_steps // 20, "recipe": recipe}
+    if name == "without-z":
+        options |= {"eval_batch": 100}
+        return model, fitting.maximum_likelihood(config, name, model, rows, **options)
     task = fitting.bound_task(model, rows, test_samples=config.test_samples, eval_batch=50)
     return model, fitting.maximum_bound(
         config,
@@ -194,14 +220,19 @@ def fit(config, name, data, rows):
         task,
         loss=objectives.elbo,
         beta_steps=config.beta_steps or 0,
-        warm_up=config.num_steps // 20,
-        recipe=recipe,
+        **options,
     )
 
 
 def drawn(model, params, key, x):
-    """Samples of the model, and two draws from p(x | z) with z ~ q(z | x), as many as x."""
+    """Samples of the model, and two draws from p(x | z) with z ~ q(z | x), as many as x.
+
+    A model without z has samples alone.
+    """
     num = len(x)
+    if isinstance(model, Density):
+        of_density = lambda params, key: model.dist(params).sample(seed=key, sample_shape=2 * num)
+        return (jax.jit(of_density)(params, key),)
 
     @jax.jit
     def draw(params, key, x):
@@ -221,8 +252,9 @@ def draw(config, data, x, pictures, curves):
     samples, codes = {"test data": x}, {"test data": x[:shown]}
     for name, (sample, *again) in pictures.items():
         samples[name] = sample[: 2 * shown]
-        codes[f"{name}, drawn from its z"] = again[0][:shown]
-        codes[f"{name}, drawn again"] = again[1][:shown]
+        if again:
+            codes[f"{name}, drawn from its z"] = again[0][:shown]
+            codes[f"{name}, drawn again"] = again[1][:shown]
     for file, rows in (("samples", samples), ("codes", codes)):
         images = np.concatenate(list(rows.values()))
         figure = plots.sample_grid(
@@ -240,26 +272,26 @@ def draw(config, data, x, pictures, curves):
 def show(found):
     rows = []
     for name, r in found["models"].items():
-        kl = sum(value for key, value in r.items() if key.startswith("kl_"))
+        kl = [value for key, value in r.items() if key.startswith("kl_")]
         bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"
         rows.append(
             {
                 "model": name,
                 "parameters": r["num_params"],
                 "bits/dim": bits,
-                "ELBO": f"{r['elbo_bits_per_dim']:.3f}",
+                "ELBO": f"{r['elbo_bits_per_dim']:.3f}" if kl else "",
                 "nats": round(r["test_nats"], 2),
-                "KL nats": round(kl, 2),
-                "active": f"{r['active_units']} of {r['num_units']}",
+                "KL nats": round(sum(kl), 2) if kl else "",
+                "active": f"{r['active_units']} of {r['num_units']}" if kl else "",
                 "best step": r["best_step"],
                 "training s": round(r["train_seconds"]),
             }
         )
     runs.table(rows, list(rows[0]))
-    num_samples = next(iter(found["models"].values()))["num_samples"]
     print(
-        f"Test set; bits/dim and nats by importance sampling, K = {num_samples}. KL is what z "
-        "carries of x;\na unit is active if its posterior mean varies with x, by more than 0.01."
+        f"Test set; bits/dim and nats by importance sampling, K = {found['num_samples']}; exact "
+        "where there is no z. KL is\nwhat z carries of x; a unit is active if its posterior mean "
+        "varies with x, by more than 0.01."
     )
     fitting.tell(found["models"])
 
@@ -283,7 +315,8 @@ def main(config: Config) -> dict:
         pictures[name] = drawn(model, fitted.params, key, x)
     if processes.first():
         draw(config, data, x, pictures, curves)
-    return {"models": results, "data": config.data, "published": data.published}
+    told = {"data": config.data, "published": data.published, "num_samples": config.test_samples}
+    return {"models": results} | told
 
 
 if __name__ == "__main__":

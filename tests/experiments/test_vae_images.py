@@ -22,13 +22,19 @@ TINY = {
     "num_shown": 2,
     "batch_size": 16,
     "test_samples": 2,
+    "groups": (1, 1),
+    "width": 8,
 }
 
 
 @pytest.mark.slow
 def test_a_short_run_writes_results_and_pictures(tmp_path, capsys):
     config = images.Config(
-        workdir=tmp_path, models=("vlae", "conv"), progress=False, causal="gated", **TINY
+        workdir=tmp_path,
+        models=("without-z", "vlae", "conv"),
+        progress=False,
+        causal="gated",
+        **TINY,
     )
     results = runs.keep(config, images.main, show=images.show)
     assert json.loads((tmp_path / "results.json").read_text()) == results
@@ -46,6 +52,7 @@ def test_a_short_run_writes_results_and_pictures(tmp_path, capsys):
         ("pixelvae", (4, 4, 3), 256),
         ("vlae", (6, 5, 1), 2),
         ("ladder", (8, 8, 1), 17),
+        ("ladder", (6, 6, 3), 256),
         ("conv", (5, 4, 3), 256),
     ],
 )
@@ -66,6 +73,28 @@ def test_each_name_is_a_model_of_grey_levels_of_bits_and_of_colours(name, shape,
     assert (loss.shape, log_w.shape) == ((), (2, 3))
     assert samples.shape == (6, *shape)
     assert [a.shape for a in again] == [(3, *shape)] * 2
+
+
+def test_without_z_it_is_the_decoder_of_the_pixelvae_alone():
+    """A density: one exact figure for each image, and samples."""
+    model = images.build(images.Config(**TINY), "without-z", (4, 4, 1), 17)
+    x = jax.ShapeDtypeStruct((3, 4, 4, 1), jnp.int32)
+
+    def trace(key, x):
+        params = model.init(key)
+        return model.dist(params).log_prob(x), images.drawn(model, params, jax.random.key(1), x)
+
+    log_prob, (samples,) = jax.eval_shape(trace, jax.random.key(0), x)
+    assert (log_prob.shape, samples.shape) == ((3,), (6, 4, 4, 1))
+
+
+def test_the_ladder_ends_at_one_pixel_whatever_the_groups():
+    config = images.Config(**TINY | {"groups": (1, 2, 1)})
+    model = images.build(config, "ladder", (8, 8, 1), 17)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    sample = lambda params, key: model.prior(params).sample(seed=key)
+    z = jax.eval_shape(sample, params, jax.random.key(1))
+    assert [z_l.shape for z_l in z] == [(8, 8, 4), (4, 4, 4), (4, 4, 4), (1, 1, 4)]
 
 
 def test_the_decoder_of_the_vlae_sees_the_window_that_the_option_says():
