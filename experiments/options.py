@@ -77,6 +77,7 @@ BELOW = {  # of a number that may be 0, all others are above
     "beta1": 1.0,
     "weight_decay": math.inf,
     "penalty": math.inf,
+    "free_bits": math.inf,
 }
 
 

@@ -9,7 +9,7 @@ trains latent variable models of one shape, x-200-200-50 and back (tanh), as Bur
     vae, iwae, dreg   by the ELBO and, with 5 samples, by the two gradients of the IWAE bound
     vamp              the prior is the posterior at 500 learned inputs
     flow-prior        ... a RealNVP of 6 layers
-    iaf-posterior     the posterior goes through 2 inverse autoregressive layers
+    iaf-posterior     the posterior goes through 4 inverse autoregressive layers
     two-layers        x-200-200-100 and 100-100-100-50, two stochastic layers
     ladder            three groups of latents, one way down
 
@@ -79,7 +79,9 @@ class Config(Training, Data, runs.RunOptions):
     num_pseudo_inputs: int = 500
     """of the VampPrior"""
     beta_steps: int = 500
-    """steps in which the weight of the KL rises from 0 to 1; none with --start"""
+    """steps in which the weight of the KL rises from 0 to 1; none with --start, nor of a ladder"""
+    free_bits: float = 0.5
+    """nats of each group of a ladder that come free, without which its upper groups are not used"""
     test_samples: int = 5000
     """K of the bound by which all are compared"""
     test_rows: int = 500
@@ -114,6 +116,21 @@ def from_coins(net, mean):
     return net._replace(apply=lambda params, z, key=None: net.apply(params, z, key=key) + offset)
 
 
+def centred(ladder, mean):
+    """The same of a ladder, by where its offsets start."""
+    mean = np.clip(np.asarray(mean, np.float32), 1e-3, 1 - 1e-3)
+
+    def init(key):
+        params = ladder.init(key)
+        sees, makes = params["stages"][0]["shrink"]["Dense_0"], params["decoder"]["Dense_0"]
+        sees["kernel"] = 2 * sees["kernel"]
+        sees["bias"] = sees["bias"] - mean @ sees["kernel"]
+        makes["bias"] = makes["bias"] + np.log(mean / (1 - mean))
+        return params
+
+    return ladder._replace(init=init)
+
+
 @runs.builder
 def build(
     name: str,
@@ -128,13 +145,13 @@ def build(
     if name == "two-layers":
         return two_layers(mean, options)
     if name == "ladder":
-        return vae.ladder(dim, likelihoods.bernoulli(), **LADDER)
+        return centred(vae.ladder(dim, likelihoods.bernoulli(), **LADDER), mean)
     prior, posterior, features = None, vae.diagonal(n), 2 * n
     if name == "flow-prior":
         flow = flows.realnvp(n, num_layers=6, hidden=(100,), shuffle=0)
         prior = combinators.pushforward(flow, distributions.standard_normal(n))
     if name == "iaf-posterior":
-        flow = flows.iaf(n, num_layers=2, hidden=(200,), cond_shape=(n,))
+        flow = flows.iaf(n, num_layers=4, hidden=(400,), cond_shape=(n,))
         posterior, features = vae.flow_posterior(flow, posterior), features + n
     model = vae.vae(
         standardised(nets.mlp(dim, features, **options), mean),
@@ -184,6 +201,8 @@ def loss(config, name):
     if name in ("iwae", "dreg"):
         bound = {"iwae": objectives.iwae, "dreg": objectives.dreg}[name]
         return functools.partial(bound, num_samples=config.iwae_samples)
+    if name == "ladder":
+        return functools.partial(objectives.elbo, free_bits=config.free_bits, per="group")
     return objectives.elbo
 
 
@@ -239,7 +258,7 @@ def fit(config, name, rows):
         eval_batch=100,
         surgery=config.surgery,
     )
-    anneals = config.start is None and name not in ("iwae", "dreg")
+    anneals = config.start is None and name not in ("iwae", "dreg", "ladder")
     return model, fitting.maximum_bound(
         config,
         name,

@@ -75,6 +75,15 @@ def test_a_decoder_starts_as_a_coin_for_each_bit_of_any_code():
     np.testing.assert_allclose(mean, np.stack([MEAN, MEAN]), rtol=1e-4)
 
 
+def test_a_ladder_starts_at_coins_and_sees_bits_less_their_mean():
+    model = bits.build("ladder", MEAN, **SIZES)
+    params = model.init(jax.random.key(0))
+    first = params["stages"][0]["shrink"]["Dense_0"]
+    np.testing.assert_allclose(first["bias"], -MEAN @ first["kernel"], atol=1e-6)
+    at = params["decoder"]["Dense_0"]["bias"]
+    np.testing.assert_allclose(jax.nn.sigmoid(at), MEAN, rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_a_run_corrects_the_bound_of_some_rows(tmp_path, capsys):
     options = {"num_steps": 30, "eval_every": 10, "test_samples": 400, "test_rows": 50}
