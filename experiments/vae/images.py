@@ -90,6 +90,9 @@ class Config(Optimisation, Data, runs.RunOptions):
     """first steps, in which the weight of the KL term rises from 0 to 1; none by default"""
     test_samples: int = 500
     """K of the bound of the test split"""
+    test_rows: int = 500
+    """test rows that get all of these samples; all rows get a hundredth of them, and the mean is
+    corrected by what the others add"""
     num_shown: int = 16
     """images in a row of the pictures"""
 
@@ -211,7 +214,14 @@ def fit(config, name, data, rows):
     if name == "without-z":
         options |= {"eval_batch": 100}
         return model, fitting.maximum_likelihood(config, name, model, rows, **options)
-    task = fitting.bound_task(model, rows, test_samples=config.test_samples, eval_batch=50)
+    task = fitting.bound_task(
+        model,
+        rows,
+        test_samples=config.test_samples,
+        test_rows=config.test_rows,
+        eval_batch=50,
+        chunk_size=max(50 * 64 // (data.shape[0] * data.shape[1]), 1),  # what memory holds
+    )
     return model, fitting.maximum_bound(
         config,
         name,
