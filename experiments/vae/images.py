@@ -192,6 +192,7 @@ def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
             width=config.width,
             num_latents=config.group_latents,
             dropout=config.dropout,
+            unroll=jax.default_backend() == "cpu",
         )
     encoder = encoder_of(config, shape, 2 * n)
     if name == "conv":
