@@ -255,8 +255,9 @@ def _bound_of_set(bounds, rows, num_samples, num_rows):
     return joined | told | {"test_rows": num_rows}
 
 
-def _elbo_parts(model, params, key, rows, dim, eval_batch, num_draws=10):
-    """The ELBO of a set, and what it is made of."""
+def _elbo_parts(model, params, key, rows, dim, eval_batch):
+    """The ELBO of a set, and what it is made of, by ten draws a row, or 10,000 in all."""
+    num_draws = min(max(10_000 // len(_parts(rows)[0]), 1), 10)
 
     def parts(params, key, *row):
         found = objectives.infer(model, params, key, *row, num_samples=num_draws)
