@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .. import checks, nets
 from ..likelihoods import Conditional, factorised
-from ..protocol import LatentVariable, Net
+from ..protocol import LatentVariable, Net, Shape
 from .ladder import of_each
 from .seen import numbers
 from .topdown import Layer, Stage
@@ -27,6 +27,7 @@ def image_ladder(
     activation: Callable = jax.nn.gelu,
     dropout: float = 0.0,
     unroll: bool = False,
+    cond_shape: Shape | None = None,
 ) -> LatentVariable:
     """p(x, z) = ∏_l p(z_l | z_>l) p(x | z), q(z | x) = ∏_l q(z_l | z_>l, x): a very deep VAE.
 
@@ -39,6 +40,7 @@ def image_ladder(
         a 3×3 convolution within a loop costs five times as much (gradients of three blocks of 64
         channels: 100 ms in a scan, 19 ms written out), so that True pays in any training there. The
         parameters are stacked for both
+    cond_shape: (n,) of a condition, as in `ladder`
 
     The defaults are the 43 groups of the paper for CIFAR-10; with num_blocks=(12, 7, 7, 4, 3) and
     10 logistics it has its 39 million parameters. The way up averages to the next resolution; the
@@ -87,7 +89,9 @@ def image_ladder(
         shape,
         cond_shape=stages[0].shape,
     )
-    return of_stages(stages, decoder, numbers(likelihood, shape, flat=False), shape)
+    return of_stages(
+        stages, decoder, numbers(likelihood, shape, flat=False), shape, cond_shape=cond_shape
+    )
 
 
 def _block(inputs, outputs, resolution, hidden, last_scale, options):

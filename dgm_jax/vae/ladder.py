@@ -25,6 +25,7 @@ def ladder(
     posterior: str = "free",
     activation: Callable = jax.nn.silu,
     dropout: float = 0.0,
+    cond_shape: Shape | None = None,
 ) -> LatentVariable:
     """p(x, z) = p(z_L) ∏_l p(z_l | z_>l) p(x | z), q(z | x) = ∏_l q(z_l | z_>l, x): a ladder VAE.
 
@@ -35,6 +36,8 @@ def ladder(
     posterior: "free" is a Gaussian by a net of the way down and of the features of x; for
         "precision_weighted" the net says N(μ, σ²) of the features alone, and the posterior is the
         normalised product of it and the prior (Sønderby et al. 2016, equations 17 to 19)
+    cond_shape: (n,) of a condition c, such as a class as one-hot numbers: then all of this is given
+        c, which says where the way down begins, and so reaches prior, posterior and likelihood
 
     Prior and posterior share all of the way down but for the net that names the Gaussian, and x is
     seen through z alone (`vae.topdown`). z is a tuple. `infer` costs one way up, and one down for
@@ -68,7 +71,9 @@ def ladder(
         )
     read = nets.bottleneck(hidden[0], sizes[0] * likelihood.num_params, **options)
     decoder = factorised(read, likelihood, shape, cond_shape=(hidden[0],))
-    return of_stages(stages, decoder, numbers(likelihood, shape, flat=True), shape)
+    return of_stages(
+        stages, decoder, numbers(likelihood, shape, flat=True), shape, cond_shape=cond_shape
+    )
 
 
 def _layer(num_latents, width, num_layers, weighs, options):

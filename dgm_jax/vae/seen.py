@@ -44,3 +44,11 @@ def numbers(likelihood: Conditional, shape: Shape, *, flat: bool) -> Callable[[A
         return y.reshape(*y.shape[: y.ndim - len(shape)], math.prod(shape)) if flat else y
 
     return see
+
+
+def vector_cond(cond_shape: Shape | None) -> Shape | None:
+    """The shape (n,) of a condition, or None; what is no vector is refused."""
+    cond_shape = checks.cond_shape(cond_shape)
+    if cond_shape is not None and len(cond_shape) != 1:
+        raise checks.InputError(f"cond_shape must be that of a vector, (n,); got {cond_shape}.")
+    return cond_shape

@@ -88,10 +88,12 @@ def descend(
     seen: Sequence,
     features: Sequence[Array] | None,
     key: Key | None,
+    top: Array | None = None,
 ) -> tuple[Array, tuple, tuple]:
     """(h at the end, z, told), z and told and seen in the order z_1, ..., z_L; z_L is made first.
 
     features: those of `ascend`, or None where nothing is seen of x
+    top: what a condition adds to h where the way begins
     Cost: one pass of each layer, without the nets of its posterior where there are no features.
     """
     features = [None] * len(stages) if features is None else features
@@ -102,6 +104,7 @@ def descend(
         here, left = left[: stage.num_layers], left[stage.num_layers :]
         grown = None if h is None else stage.grow.apply(p["grow"], h, key=first_key)
         start = p["start"] if h is None else grown + p["start"]
+        start = start + top if h is None and top is not None else start
 
         def body(h, of_layer, stage=stage, a=a):
             params, key, seen = of_layer

@@ -9,7 +9,7 @@ from ..distributions import standard_normal
 from ..likelihoods import Conditional, factorised
 from ..protocol import Density, LatentVariable, Net, Shape
 from .posteriors import diagonal
-from .seen import as_numbers
+from .seen import as_numbers, vector_cond
 
 
 def vae(
@@ -45,7 +45,7 @@ def vae(
     checks.noun(likelihood, Conditional, "likelihood")
     shape = checks.one_or_more(shape, "shape")
     num_latents = checks.positive_int(num_latents, "num_latents")
-    cond_shape = _vector(cond_shape)
+    cond_shape = vector_cond(cond_shape)
     reads = num_latents + (0 if cond_shape is None else cond_shape[0])
     _check_decoder(decoder, reads, likelihood, shape)
     return decoded_by(
@@ -75,7 +75,7 @@ def decoded_by(
     checks.noun(encoder, Net, "encoder")
     checks.noun(likelihood, Conditional, "likelihood")
     shape = checks.one_or_more(shape, "shape")
-    cond_shape = _vector(cond_shape)
+    cond_shape = vector_cond(cond_shape)
     prior = standard_normal(num_latents) if prior is None else prior
     posterior = diagonal(num_latents) if posterior is None else posterior
     checks.noun(prior, Density, "prior")
@@ -97,13 +97,6 @@ def decoded_by(
 
 
 # ------------------------------------------------------ what does not fit, before it is compiled
-def _vector(cond_shape):
-    cond_shape = checks.cond_shape(cond_shape)
-    if cond_shape is not None and len(cond_shape) != 1:
-        raise checks.InputError(f"cond_shape must be that of a vector, (n,); got {cond_shape}.")
-    return cond_shape
-
-
 def output_shape(net: Net, shape: Shape, name: str) -> Shape:
     """The shape of what a net gives for one input of this shape."""
     try:

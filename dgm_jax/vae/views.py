@@ -7,77 +7,95 @@ import distrax
 import jax
 import jax.numpy as jnp
 
-from .. import checks
+from .. import checks, nets
 from ..distributions.ancestral import Ancestral, draw, groups_of, total
 from ..distributions.divergence import divergence_at
 from ..protocol import Array, Density, Inferred, LatentVariable, Shape, split
+from .seen import vector_cond
 from .topdown import Stage, ascend, descend, init_stage
 
 
 def of_stages(
-    stages: Sequence[Stage], decoder: Density, see: Callable[[Array], Array], shape: Shape
+    stages: Sequence[Stage],
+    decoder: Density,
+    see: Callable[[Array], Array],
+    shape: Shape,
+    *,
+    cond_shape: Shape | None = None,
 ) -> LatentVariable:
     """The model whose way down goes through `stages`, the lowest first, and ends in p(x | h).
 
     decoder: a density under the condition h; see: x [..., *shape] as the first stage sees it.
-    Parameters {"stages": a list, "decoder"}.
+    cond_shape: (n,) of a condition c, a linear map of which is added where the way down begins, so
+    that prior, posterior and likelihood know of it.
+    Parameters {"stages": a list, "decoder"[, "condition"]}.
     """
+    cond_shape = vector_cond(cond_shape)
     z_shapes = [_z_shape(stage) for stage in stages for _ in range(stage.num_layers)]
     num = len(z_shapes)
+    *places, width = stages[-1].shape
+    of_cond = None
+    if cond_shape is not None:
+        of_cond = nets.bottleneck(cond_shape[0], width, first_activated=False)
 
     def init(key):
         checks.key(key)
-        *keys, last_key = jax.random.split(key, len(stages) + 1)
+        stages_key, cond_key = (key, None) if of_cond is None else jax.random.split(key)
+        *keys, last_key = jax.random.split(stages_key, len(stages) + 1)
         made = [init_stage(stage, k) for stage, k in zip(stages, keys)]
-        return {"stages": made, "decoder": decoder.init(last_key)}
+        params = {"stages": made, "decoder": decoder.init(last_key)}
+        return params if of_cond is None else params | {"condition": of_cond.init(cond_key)}
 
-    def way_down(params, features, view, seen, key):
-        return descend(stages, params["stages"], view, seen, features, key)
+    def way_down(params, cond, features, view, seen, key):
+        top = None
+        if cond is not None:
+            top = of_cond.apply(params["condition"], jnp.asarray(cond, float))
+            top = top.reshape(*top.shape[:-1], *(1 for _ in places), width)
+        return descend(stages, params["stages"], view, seen, features, key, top)
 
-    def features_of(params, x, key):
+    def features_of(params, x, cond, key):
         checks.event_shape(x, shape)
-        return ascend(stages, params["stages"], see(x), key), x.shape[: x.ndim - len(shape)]
+        batches = {"x": x.shape[: x.ndim - len(shape)], "cond": checks.condition(cond, cond_shape)}
+        return ascend(stages, params["stages"], see(x), key), checks.common_batch(batches)
 
     def prior(params, cond=None, *, key=None):
-        checks.condition(cond, None)
+        batch_shape = checks.condition(cond, cond_shape)
 
         def walk(choose, seen):
             view = lambda p, q, seen: choose(p, seen)
-            return way_down(params, None, view, _checked(seen, z_shapes), key)[1:]
+            return way_down(params, cond, None, view, _checked(seen, z_shapes), key)[1:]
 
-        return Ancestral(walk, num)
+        return Ancestral(walk, num, batch_shape=batch_shape)
 
     def posterior(params, x, cond=None, *, key=None):
-        checks.condition(cond, None)
         up_key, down_key = split(key, 2)
-        features, batch_shape = features_of(params, x, up_key)
+        features, batch_shape = features_of(params, x, cond, up_key)
 
         def walk(choose, seen):
             view = lambda p, q, seen: choose(q, seen)
-            return way_down(params, features, view, _checked(seen, z_shapes), down_key)[1:]
+            return way_down(params, cond, features, view, _checked(seen, z_shapes), down_key)[1:]
 
         return Ancestral(walk, num, batch_shape=batch_shape)
 
     def likelihood(params, z, cond=None, *, key=None):
-        checks.condition(cond, None)
+        checks.condition(cond, cond_shape)
         down_key, last_key = split(key, 2)
         z = _checked(groups_of(z, num), z_shapes)
-        h, *_ = way_down(params, None, lambda p, q, z: (z, None), z, down_key)
+        h, *_ = way_down(params, cond, None, lambda p, q, z: (z, None), z, down_key)
         return decoder.dist(params["decoder"], h, key=last_key)
 
     def infer(params, key, x, cond=None, *, num_samples=1, parts_key=None):
-        checks.condition(cond, None)
         up_key, down_key, last_key = split(parts_key, 3)
-        features, batch_shape = features_of(params, x, up_key)
+        features, batch_shape = features_of(params, x, cond, up_key)
         view = partial(_draw_and_score, draw((num_samples, *batch_shape)))
         keys = tuple(jax.random.split(key, num))
-        h, z, told = way_down(params, features, view, keys, down_key)
+        h, z, told = way_down(params, cond, features, view, keys, down_key)
         log_likelihood = decoder.dist(params["decoder"], h, key=last_key).log_prob(x)
         log_q, log_p, kl = zip(*told)
         kl = {f"z_{i + 1}": one for i, one in enumerate(kl)}
         return Inferred(z, log_likelihood, total(log_p), total(log_q), kl)
 
-    return LatentVariable(init, prior, likelihood, posterior, infer)
+    return LatentVariable(init, prior, likelihood, posterior, infer, cond_shape)
 
 
 def _draw_and_score(drawn, p: distrax.Distribution, q: distrax.Distribution, key):

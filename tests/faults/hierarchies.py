@@ -14,6 +14,14 @@ APART = (
 
 FAULTS = (
     Fault(
+        "ladder-likelihood-without-its-condition",
+        "the way down to x begins without the condition that prior and posterior know",
+        VIEWS,
+        "way_down(params, cond, None, lambda p, q, z: (z, None), z, down_key)",
+        "way_down(params, None, None, lambda p, q, z: (z, None), z, down_key)",
+        ("vae/test_ladder.py::test_prior_posterior_and_likelihood_know_the_condition"),
+    ),
+    Fault(
         "ladder-divergence-the-other-way",
         "T83: KL(p ‖ q) of a layer in the place of KL(q ‖ p)",
         VIEWS,

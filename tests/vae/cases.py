@@ -138,16 +138,17 @@ MODELS = {
     "levels, ladder": LatentCase(
         lambda: ladder(2, categorical(3), num_latents=(2, 1), hidden=(4, 3)), (2,), 3, None
     ),
-    "bits, precision-weighted ladder": LatentCase(
+    "bits, conditional precision-weighted ladder": LatentCase(
         lambda: ladder(
-            2, bernoulli(), num_latents=(2, 1), hidden=(4, 3), posterior="precision_weighted"
+            2, bernoulli(), num_latents=(2, 1), hidden=(4, 3), posterior="precision_weighted", **C
         ),
         (2,),
         2,
         None,
+        **C,
         full=True,
     ),
-    "bits, image ladder": LatentCase(
+    "bits, conditional image ladder": LatentCase(
         lambda: image_ladder(
             (2, 2, 1),
             bernoulli(),
@@ -155,10 +156,12 @@ MODELS = {
             num_layers=(3, 1),
             width=4,
             num_latents=1,
+            **C,
         ),
         (2, 2, 1),
         2,
         None,
+        **C,
         spread=0.2,
         full=True,
     ),

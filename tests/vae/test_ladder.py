@@ -66,6 +66,36 @@ def test_infer_says_and_learns_what_the_three_distributions_do(posterior):
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-3, rtol=1e-3), gradient, wanted)
 
 
+def test_prior_posterior_and_likelihood_know_the_condition():
+    """And `infer` says of it what they say; one condition may serve all rows."""
+    model = make(**SIZES, cond_shape=(2,))
+    params = drawn(model)
+    z = tuple(points(4, n, seed=n) for n in SIZES["num_latents"])
+
+    @jit
+    def run(params, key, cond):
+        found = infer(model, params, key, BITS, cond, num_samples=2)
+        scores = [
+            model.prior(params, cond).log_prob(found.z),
+            model.likelihood(params, found.z, cond).log_prob(BITS),
+            model.posterior(params, BITS, cond).log_prob(found.z),
+        ]
+        at_z = [
+            model.prior(params, cond).log_prob(z),
+            model.likelihood(params, z, cond).log_prob(BITS),
+            model.posterior(params, BITS, cond).log_prob(z),
+        ]
+        return [found.log_prior, found.log_likelihood, found.log_posterior], scores, at_z
+
+    conds = points(2, 2)
+    (told, scores, first), (_, _, second) = (run(params, jax.random.key(0), c) for c in conds)
+    for a, b in zip(told, scores, strict=True):
+        assert a.shape == (2, 4)
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    for a, b in zip(first, second, strict=True):
+        assert (np.abs(a - b) > 1e-5).all()
+
+
 def test_each_divergence_is_that_of_posterior_from_prior_by_quadrature():
     """Of z_1 given the z_2 that was drawn: its conditionals are the joints of a grid, scaled."""
     model = make(num_latents=(1, 1), hidden=(4, 4))
@@ -125,7 +155,7 @@ def test_given_z_the_way_down_is_the_same_whatever_x_is():
 
 def _stages():
     """Those of the ladder of this file."""
-    with mock.patch.object(ladder_module, "of_stages", lambda stages, *rest: stages):
+    with mock.patch.object(ladder_module, "of_stages", lambda stages, *rest, **options: stages):
         return make(**SIZES)
 
 
