@@ -29,6 +29,8 @@ def vamp(
 
     Parameters {"model", "pseudo_inputs"}; the model's own prior is not used. Under a condition the
     inputs are those of all conditions. Cost: K passes of the encoder, and K densities q of each z.
+    Where q is a flow (`flow_posterior`) each of the K inverts it, which for `flows.iaf` of n
+    latents is n passes of its net, K n times the cost of the draw; `flows.realnvp` inverts in one.
     Tomczak and Welling (2018), "VAE with a VampPrior", equation 9.
     """
     checks.noun(model, LatentVariable, "model")

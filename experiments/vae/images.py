@@ -1,25 +1,36 @@
-"""PixelVAE, VLAE, a ladder and a convolutional VAE on images: what is left to the code z.
+"""PixelVAE, VLAE, a very deep ladder and a convolutional VAE: what is left to the code z.
 
     python -m experiments.vae.images
 
-trains the four on the 8x8 digits; the data need no download. Bits/dim of the test set by importance
-sampling with 500 samples; fifteen minutes of two CPU cores, by an estimate. The decoder of the
-PixelVAE is the PixelCNN++ of `experiments.autoregressive.images` with dropout, that of the VLAE
-sees two rows up and two columns aside, and the others draw all pixels at once. Expect about 1.72
-for the PixelVAE, where PixelCNN++ without z and without dropout has 1.746: with MLPs around the
-same PixelCNN++ it has 1.711 in `experiments.vae.compare` (standard error 0.014), and z carries two
-nats. What the others reach is not recorded yet. codes.png shows what draws for one z share.
+trains five models of the 8x8 digits; the data need no download. Bits/dim of the test set by
+importance sampling with 500 samples; a quarter of an hour of one core.
 
-    python -m experiments.vae.images --data mnist --data-dir FOLDER --models pixelvae vlae
+    pixelvae   a PixelCNN++ with dropout that reads a map of z
+    without-z  the same PixelCNN++ alone: what dropout does, and what z
+    vlae       a PixelCNN that sees 2 rows up and 2 columns aside, of z an autoregressive prior
+    ladder     nine groups of maps of z from 1x1 to 8x8 (`vae.image_ladder`), all pixels at once
+    conv       one z and convolutions, all pixels at once
+
+RESULTS.md has what to expect: about 1.72 for the PixelVAE, where PixelCNN++ without z and without
+dropout has 1.746. codes.png shows what draws for one z share.
+
     python -m experiments.vae.images --data binarized_mnist --data-dir FOLDER --models pixelvae \\
-        --causal gated --hidden 32 --num-layers 6 --num-latents 32 --num-steps 3000
+        --causal gated --hidden 24 --num-layers 4 --num-latents 32 --batch-size 32 --dropout 0 \\
+        --weight-decay 0.01 --ema-decay 0.999 --learning-rate 2e-3 --num-steps 1800 \\
+        --eval-every 600 --beta-steps 400 --test-samples 100 --test-rows 300
 
-MNIST has 256 levels, and CIFAR-10 (--data cifar10) three colours, which the discretised logistics
-of a pixel share. With an accelerator, near the size of the papers (neither these nor that is run):
+is ten minutes of one core, an epoch of binarized MNIST; the ladder there takes --groups 1 4 4 1
+--width 48. MNIST (--data mnist) has 256 levels, and CIFAR-10 three colours, which the discretised
+logistics of a pixel share. With an accelerator, near the size of the papers (not run):
 
     python -m experiments.vae.images --data cifar10 --data-dir FOLDER --models pixelvae vlae \\
         --num-latents 64 --hidden 160 --num-layers 6 --num-components 10 --num-steps 200000 \\
-        --eval-every 5000 --learning-rate 4e-4 --weight-decay 0.01 --ema-decay 0.9995
+        --eval-every 5000 --learning-rate 4e-4 --weight-decay 0.01 --ema-decay 0.9995 \\
+        --patience None
+    python -m experiments.vae.images --data cifar10 --data-dir FOLDER --models ladder \\
+        --groups 22 11 6 3 1 --width 384 --group-latents 16 --num-components 10 --batch-size 32 \\
+        --num-steps 1000000 --eval-every 10000 --learning-rate 2e-4 --weight-decay 0.01 \\
+        --ema-decay 0.9998 --dropout 0 --patience None
 
 Every figure is of as many samples as --test-samples says, and compares with no other.
 """
