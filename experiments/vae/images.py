@@ -52,7 +52,6 @@ from dgm_jax import (
     runs,
     vae,
 )
-from dgm_jax.protocol import Density
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Optimisation, check
@@ -252,7 +251,7 @@ def drawn(model, params, key, x):
     A model without z has samples alone.
     """
     num = len(x)
-    if isinstance(model, Density):
+    if hasattr(model, "dist"):  # a density
         of_density = lambda params, key: model.dist(params).sample(seed=key, sample_shape=2 * num)
         return (jax.jit(of_density)(params, key),)
 
