@@ -146,6 +146,7 @@ MODELS = {
         2,
         None,
         **C,
+        spread=0.2,
         full=True,
     ),
     "bits, conditional image ladder": LatentCase(
@@ -162,7 +163,7 @@ MODELS = {
         2,
         None,
         **C,
-        spread=0.2,
+        spread=0.1,
         full=True,
     ),
 }
