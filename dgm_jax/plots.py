@@ -164,11 +164,7 @@ def densities(
     if not log_probs:
         raise checks.InputError("log_probs is empty; give at least one {name: log_prob}.")
     resolution = checks.positive_int(resolution, "resolution", least=2)
-    if not isinstance(bounds, (list, tuple)) or len(bounds) != 2:
-        raise checks.InputError(f"bounds must be (low, high); got {checks.shown(bounds)}.")
-    low, high = (checks.number(bound, "each of bounds") for bound in bounds)
-    if not -math.inf < low < high < math.inf:
-        raise checks.InputError(f"bounds must be finite with low < high; got {bounds!r}.")
+    low, high = _bounds(bounds)
     samples = {} if samples is None else checks.mapping(samples, "samples")
     points = {name: plane_points(name, x) for name, x in samples.items()}
     for name in points:
@@ -206,6 +202,65 @@ def densities(
     if title:
         figure.suptitle(title, fontsize=13, color=INK)
     return figure
+
+
+def _bounds(bounds) -> tuple[float, float]:
+    if not isinstance(bounds, (list, tuple)) or len(bounds) != 2:
+        raise checks.InputError(f"bounds must be (low, high); got {checks.shown(bounds)}.")
+    low, high = (checks.number(bound, "each of bounds") for bound in bounds)
+    if not -math.inf < low < high < math.inf:
+        raise checks.InputError(f"bounds must be finite with low < high; got {bounds!r}.")
+    return low, high
+
+
+def planes(
+    rows: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    bounds: tuple[float, float] = (-4.0, 4.0),
+    fields: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    title: str = "",
+) -> "Figure":
+    """Points [n, 2] on the square [low, high]², a panel each: {row: {column: points}}.
+
+    `fields` lays values [r, r] (y first, of the same rows and columns) behind the points, each
+    panel on a colour scale of its own with 0 in white: those of a critic, whose zero and unit
+    move while it learns. All rows have the columns of the first, whose names stand above.
+    """
+    rows, title = checks.mapping(rows, "rows"), checks.text(title, "title")
+    if not rows or not all(checks.mapping(row, f"rows[{name!r}]") for name, row in rows.items()):
+        raise checks.InputError("rows must be {row: {column: points}} with a panel at least.")
+    low, high = _bounds(bounds)
+    fields = {} if fields is None else checks.mapping(fields, "fields")
+    for name, field in fields.items():
+        checks.mapping(field, f"fields[{name!r}]")
+    columns = list(next(iter(rows.values())))
+    size = (1.3 * len(columns) + 0.4, 1.3 * len(rows) + 0.3 + (0.3 if title else 0))
+    figure = new_figure(size, dpi=100, layout="constrained")
+    panels = figure.subplots(len(rows), len(columns), squeeze=False)
+    for name, of_row in zip(rows, panels, strict=True):
+        if list(rows[name]) != columns:
+            raise checks.InputError(
+                f"rows[{name!r}] must have the columns {columns}; got {list(rows[name])}."
+            )
+        of_row[0].set_ylabel(name, fontsize=9, color=INK)
+        for column, axes in zip(columns, of_row, strict=True):
+            if name in fields:
+                _field(axes, np.asarray(fields[name][column]), (low, high, low, high))
+            points = plane_points(column, rows[name][column])
+            axes.scatter(*points.T, s=1, c="black", alpha=0.5, linewidths=0)
+            axes.set(xlim=(low, high), ylim=(low, high), xticks=[], yticks=[], aspect="equal")
+            plain(axes, frame=False)
+    for column, axes in zip(columns, panels[0], strict=True):
+        axes.set_title(column, fontsize=7 if len(columns) > 8 else 9, color=INK)
+    if title:
+        figure.suptitle(title, fontsize=11, color=INK)
+    return figure
+
+
+def _field(axes, values, extent):
+    most = np.abs(values).max() or 1.0
+    options = {"cmap": "RdBu", "vmin": -most, "vmax": most, "interpolation": "bilinear"}
+    axes.imshow(values, origin="lower", extent=extent, **options)
 
 
 def plane_points(name: str, x) -> np.ndarray:

@@ -128,6 +128,22 @@ def test_samples_lie_over_the_panel_of_their_name():
     np.testing.assert_allclose(maf.collections[0].get_offsets(), points)
 
 
+def test_planes_have_points_over_the_field_of_their_panel():
+    points = {"a": np.zeros((2, 2)), "b": np.array([[1.0, 2.0]])}
+    field = np.array([[0.0, 1.0], [0.0, -3.0]])
+    figure = plots.planes(
+        {"one": points, "two": points}, fields={"two": {"a": field, "b": field}}, bounds=(-2, 2)
+    )
+    axes = figure.axes
+    assert [len(a.images) for a in axes] == [0, 0, 1, 1]
+    assert axes[2].images[0].get_clim() == (-3, 3) and axes[2].images[0].origin == "lower"
+    np.testing.assert_allclose(axes[1].collections[0].get_offsets(), points["b"])
+    with pytest.raises(ValueError, match="must have the columns"):
+        plots.planes({"one": points, "two": {"a": points["a"]}})
+    with pytest.raises(ValueError, match="with a panel at least"):
+        plots.planes({"one": {}})
+
+
 def test_a_density_may_be_zero():
     def uniform(x):
         return jnp.where((jnp.abs(x) < 1).all(-1), -jnp.log(4.0), -jnp.inf)

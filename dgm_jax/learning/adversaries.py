@@ -8,6 +8,7 @@ import optax
 from .. import checks
 from ..objectives import Game, critic_loss, generator_loss
 from ..protocol import Adversarial, Algorithm, Array
+from .descent import checked_decay
 from .players import Player, alternate
 
 
@@ -47,6 +48,9 @@ def adversaries(
     if penalty is not None:
         checks.function(penalty, "penalty")
     penalty_weight = checks.not_negative(penalty_weight, "penalty_weight")
+    num_critic_updates = checks.positive_int(num_critic_updates, "num_critic_updates")
+    checked_decay(critic, None, "critic")
+    ema_decay = checked_decay(generator, ema_decay, "generator")
     of_critic = functools.partial(critic_loss, penalty=penalty, penalty_weight=penalty_weight)
     players = {
         "critic": Player(_on_batches(of_critic, model, game), critic, num_critic_updates),

@@ -190,11 +190,11 @@ def own_key(key: Key, axis_name: str | None) -> Key:
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
 
-def checked_decay(optimizer: Any, ema_decay: Any) -> float | None:
+def checked_decay(optimizer: Any, ema_decay: Any, name: str = "optimizer") -> float | None:
     """The decay; `InputError` for one outside of (0, 1), and for what is no optimiser of optax."""
     if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise checks.InputError(
-            f"optimizer must be one of optax, as optax.adam(1e-3); got {checks.shown(optimizer)}."
+            f"{name} must be one of optax, as optax.adam(1e-3); got {checks.shown(optimizer)}."
         )
     if ema_decay is None:
         return None

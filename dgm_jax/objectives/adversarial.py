@@ -24,6 +24,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Adversarial, Array, Key, Metrics, Params, State
+from .penalties import check_rows
 
 
 class Game(NamedTuple):
@@ -147,7 +148,8 @@ def generated(
     With train=False, the default, a sample does not depend on those drawn beside it.
     """
     checks.noun(model, Adversarial, "model")
-    num = checks.positive_int(num, "num")
+    _check_both(params, state)
+    num, train = checks.positive_int(num, "num"), checks.flag(train, "train")
     checks.key(key)
     _check_cond(model, cond, num, "num")
     return _drawn(model, params["generator"], state, key, num, cond, train)[0]
@@ -176,19 +178,22 @@ def critic_loss(
     them are averaged, and what depends on weights only, such as the vectors of spectral
     normalisation, moves once. Metrics: real and fake, the mean values, and the penalty.
     """
-    _check_game(model, game, key, x, cond)
+    _check_game(model, game, params, key, x, cond, state)
+    penalty_weight = _weight(penalty_weight)
     z_key, real_key, fake_key, penalty_key = jax.random.split(key, 4)
     fake, _ = _drawn(model, params["generator"], state, z_key, len(x), cond, True)
+    _check_like(x, fake)
     fake = jax.lax.stop_gradient(fake)
     critic = _critic(model, params["critic"], state, cond)
     (real_values, seen), (fake_values, seen_fake) = critic(x, real_key), critic(fake, fake_key)
     loss = game.critic(real_values, fake_values)
     metrics = {"real": real_values.mean(), "fake": fake_values.mean()}
     if penalty is not None:
+        checks.function(penalty, "penalty")
         _check_penalised(state["critic"])
-        weight = _weight(penalty_weight)
         value = penalty(lambda x: critic(x, None)[0], penalty_key, x, fake)
-        loss, metrics = loss + weight * value, metrics | {"penalty": value}
+        checks.floating(value, "the result of penalty", ())
+        loss, metrics = loss + penalty_weight * value, metrics | {"penalty": value}
     return loss, (metrics, state | {"critic": jax.tree.map(_mean_state, seen, seen_fake)})
 
 
@@ -207,9 +212,10 @@ def generator_loss(
     Returns (loss, (metrics, state)), where the generator's part of the state has moved, and the
     critic's has not. Most games do not look at D_φ(x), and then it is not computed under `jit`.
     """
-    _check_game(model, game, key, x, cond)
+    _check_game(model, game, params, key, x, cond, state)
     z_key, fake_key, real_key = jax.random.split(key, 3)
     fake, moved = _drawn(model, params["generator"], state, z_key, len(x), cond, True)
+    _check_like(x, fake)
     critic = _critic(model, jax.lax.stop_gradient(params["critic"]), state, cond)
     fake_values, real_values = critic(fake, fake_key)[0], critic(x, real_key)[0]
     loss = game.generator(fake_values, real_values)
@@ -223,7 +229,10 @@ def feature_matching(features: Callable[[Array], Array], real: Array, fake: Arra
     batch of samples is to equal that over the data. Salimans et al. (2016), section 3.1.
     """
     checks.function(features, "features")
-    difference = features(real).mean(0) - features(fake).mean(0)
+    check_rows(real, fake)
+    of_real, of_fake = features(real), features(fake)
+    checks.floating(of_real, "the result of features")
+    difference = of_real.mean(0) - of_fake.mean(0)
     return jnp.square(difference).sum()
 
 
@@ -258,14 +267,31 @@ def _mean_state(a, b):
     return (a + b) / 2 if jnp.issubdtype(a.dtype, jnp.inexact) else a
 
 
-def _check_game(model, game, key, x, cond):
+def _check_both(params, state):
+    for tree, name in ((params, "params"), (state, "state")):
+        if not isinstance(tree, dict) or not {"generator", "critic"} <= tree.keys():
+            raise checks.InputError(
+                f"{name} must be {{'generator': ..., 'critic': ...}}, of model.init(key); got "
+                f"{checks.shown(tree)}."
+            )
+
+
+def _check_game(model, game, params, key, x, cond, state):
     checks.noun(model, Adversarial, "model")
     checks.noun(game, Game, "game")
+    _check_both(params, state)
     checks.key(key)
     checks.array(x, "x")
     if jnp.ndim(x) < 2 or not len(x):
         raise checks.InputError(f"x must be rows of data, [batch, ...]; got {jnp.shape(x)}.")
     _check_cond(model, cond, len(x), "the rows of x")
+
+
+def _check_like(x, fake):
+    if x.shape != fake.shape:
+        raise checks.InputError(
+            f"x must have the shape of the samples, {fake.shape}; got {x.shape}."
+        )
 
 
 def _check_cond(model, cond, num, of):

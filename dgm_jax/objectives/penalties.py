@@ -30,9 +30,14 @@ def gradient_penalty(
     one_sided: only norms above the target cost, as a slope below 1 breaks no Lipschitz bound.
     Gulrajani et al. (2017), equation 3, with the weight 10.
     """
+    checks.function(critic, "critic")
     target = checks.not_negative(target, "target")
     one_sided = checks.flag(one_sided, "one_sided")
-    _check_rows(real, fake)
+    check_rows(real, fake)
+    if real.shape != fake.shape:
+        raise checks.InputError(
+            f"real and fake must be as many rows; got {len(real)} and {len(fake)}."
+        )
     checks.key(key)
     u = jax.random.uniform(key, (len(real), *[1] * (real.ndim - 1)), real.dtype)
     excess = jnp.sqrt(_squared_norms(critic, u * real + (1 - u) * fake) + TINY) - target
@@ -45,27 +50,37 @@ def r1(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> 
     At equilibrium, where samples are data, the critic is flat and the penalty 0. Its γ is of the
     order of 10 for images and lower on the plane. The key and the samples are not used.
     """
-    _check_rows(real, fake)
+    checks.function(critic, "critic")
+    checks.key(key)
+    check_rows(real, fake)
     return _squared_norms(critic, real).mean() / 2
 
 
 def r2(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> Array:
     """½ E ‖∇_x D(x)‖² at the samples: R_2 of Mescheder et al. (2018). See `r1`."""
-    _check_rows(real, fake)
+    checks.function(critic, "critic")
+    checks.key(key)
+    check_rows(real, fake)
     return _squared_norms(critic, fake).mean() / 2
 
 
-def _squared_norms(critic, x):
-    """‖∇_x D(x_i)‖² over all axes but the first, [batch]."""
-    slopes = jax.grad(lambda x: critic(x).sum())(x)
-    return jnp.square(slopes).reshape(len(x), -1).sum(1)
-
-
-def _check_rows(real, fake):
+def check_rows(real: Array, fake: Array) -> None:
+    """Floating rows [batch, ...] of one shape, but for their number."""
     for x, name in ((real, "real"), (fake, "fake")):
         checks.floating(x, name)
-    if real.shape != fake.shape or real.ndim < 2:
+    if real.ndim < 2 or real.shape[1:] != fake.shape[1:] or not real.size or not fake.size:
         raise checks.InputError(
             "real and fake must be rows of one shape, [batch, ...]; got "
             f"{real.shape} and {fake.shape}."
         )
+
+
+def _squared_norms(critic, x):
+    """‖∇_x D(x_i)‖² over all axes but the first, [batch]."""
+
+    def total(x):
+        values = critic(x)
+        checks.floating(values, "the result of critic")
+        return values.sum()
+
+    return jnp.square(jax.grad(total)(x)).reshape(len(x), -1).sum(1)

@@ -1,8 +1,8 @@
 """What every adversarial model promises, each a line of tests/gans/cases.py.
 
-Its two nets have the shapes that they state; a state moves with train=True only; the loss of a player
-has a gradient for it and moves its state alone; samples in evaluation do not depend on those drawn
-beside them. All of a case comes out of one program.
+Its two nets have the shapes that they state; a state moves with train=True only; the loss of a
+player has a gradient for it and moves its state alone; samples in evaluation do not depend on those
+drawn beside them. All of a case comes out of one program.
 """
 
 from functools import cache

@@ -16,6 +16,7 @@ import pytest
 
 from dgm_jax.measure import machine
 from tests.faults import (
+    adversarial,
     bijectors,
     causal,
     data,
@@ -61,6 +62,7 @@ AREAS = (
     nets,
     divergences,
     players,
+    adversarial,
 )
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 

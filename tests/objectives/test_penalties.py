@@ -77,8 +77,10 @@ def test_a_flat_critic_has_a_finite_gradient():
 def test_integers_and_unlike_rows_are_refused():
     for message, rows in (
         ("real must be floating", (np.ones((4, 2), int), FAKE)),
-        ("of one shape", (REAL, FAKE[:3])),
+        ("of one shape", (REAL, FAKE[:, :1])),
     ):
         for penalty in (gradient_penalty, r1, r2):
             with pytest.raises(checks.InputError, match=message):
                 penalty(linear, jax.random.key(0), *rows)
+    with pytest.raises(checks.InputError, match="as many rows; got 4 and 3"):
+        gradient_penalty(linear, jax.random.key(0), REAL, FAKE[:3])

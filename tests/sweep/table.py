@@ -161,6 +161,7 @@ def value_of(net):
     )
 
 
+A_CALLABLE = Kind(lambda v: EITHER if callable(v) else REFUSED)
 GAN = combinators.adversarial(
     distributions.standard_normal(2), nets.mlp(2, 3, hidden=(4,)), value_of(nets.mlp(3, 1, **H))
 )
@@ -1356,12 +1357,13 @@ TABLE = {
             PLAYED,
             model=noun(combinators.adversarial),
             game=noun(objectives.hinge),
-            x=arrays("fib", event=1),
+            x=arrays("fib", event=1, nan=EITHER),
             state=ANYTHING,
             **kinds,
+            raises=(TypeError,),
         )
         for name, kinds in (
-            ("critic_loss", {"penalty": optional(FUNCTION), "penalty_weight": NOT_NEGATIVE}),
+            ("critic_loss", {"penalty": optional(A_CALLABLE), "penalty_weight": WEIGHT}),
             ("generator_loss", {}),
         )
     },
@@ -1405,18 +1407,20 @@ TABLE = {
     "objectives.feature_matching": of(
         objectives.feature_matching,
         {"features": jnp.sin, "real": X, "fake": X},
-        features=FUNCTION,
-        real=arrays("f"),
-        fake=arrays("f"),
+        features=A_CALLABLE,
+        real=arrays("f", event=1, nan=EITHER),
+        fake=arrays("f", event=1, nan=EITHER),
+        raises=(TypeError,),
     ),
     **{
         f"objectives.{name}": of(
             traced(getattr(objectives, name)),
             {"critic": lambda x: x.sum(-1), "key": RAW_KEY, "real": X, "fake": X},
-            critic=FUNCTION,
-            real=arrays("f"),
-            fake=arrays("f"),
+            critic=A_CALLABLE,
+            real=arrays("f", event=1, nan=EITHER),
+            fake=arrays("f", event=1, nan=EITHER),
             **kinds,
+            raises=(TypeError,),
         )
         for name, kinds in (
             ("gradient_penalty", {"target": NOT_NEGATIVE, "one_sided": FLAG}),
@@ -1678,6 +1682,13 @@ TABLE = {
         bounds=Kind(lambda v: EITHER if isinstance(v, (list, tuple)) else REFUSED),
         resolution=whole(2),
         samples=optional(noun()),
+    ),
+    "plots.planes": of(
+        plots.planes,
+        {"rows": {"a": {"b": np.asarray(points(4, 2))}}},
+        rows=noun(),
+        bounds=Kind(lambda v: EITHER if isinstance(v, (list, tuple)) else REFUSED),
+        fields=optional(noun()),
     ),
     "plots.image_rows": of(
         plots.image_rows,

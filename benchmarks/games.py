@@ -1,0 +1,326 @@
+"""Steps of adversarial training: a critic with gradient penalty, a generator, and many seeds.
+
+    taskset -c 0 python -m benchmarks.games --clock cpu
+
+times, on batches of 64 pictures 28x28, one turn of the critic of WGAN-GP (samples, two passes,
+penalty, Adam) and one turn of the generator, each here and in torch from the same weights: *loss*
+is that of the first turn, which differs by the draws. The nets are `nets.conv_encoder` and
+`nets.conv_decoder` with 32 and 64 channels. Then *seeds*: a step of a game on the plane for 1, 2,
+5, 10 games under `vmap`, beside as many times the step of one. torch takes part where it is
+installed (`.[peers-torch]`). Aims on one quiet core: our turns take at most 0.75 of torch's, and
+seeds cost less than their number. A minute.
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from benchmarks import peers
+from dgm_jax import (
+    checks,
+    combinators,
+    distributions,
+    learning,
+    measure,
+    nets,
+    objectives,
+    plots,
+    runs,
+)
+from dgm_jax.measure import timing
+from dgm_jax.protocol import Net
+
+Turn = Literal["critic", "generator", "seeds"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.ReportOptions):
+    turns: tuple[Turn, ...] = ("critic", "generator", "seeds")
+    torch: bool = True
+    """beside ours; left out where it is not installed"""
+    batch: int = 64
+    """pictures a turn"""
+    channels: tuple[int, ...] = (32, 64)
+    """of the critic; the generator has them backwards"""
+    num_latents: int = 64
+    seeds: tuple[int, ...] = (1, 2, 5, 10)
+    """games under `vmap`"""
+    clock: Literal["wall", "cpu"] = "wall"
+    """time that passes, or that this process computes: pin it to one core then"""
+    repeats: int = 20
+    """rounds in which all calls take turns"""
+    min_seconds: float = 5.0
+    """of rounds, for each kind of turn"""
+
+
+SHAPE = (28, 28, 1)
+RATE, WEIGHT = 1e-4, 10.0
+
+
+class Step(NamedTuple):
+    """One turn of one library."""
+
+    call: Callable[[], Any]
+    loss: float  # of the first turn
+    num_params: int
+    games: int = 1  # that one call plays
+
+
+# ----------------------------------------------------------------------------------------- ours
+def relu(x):
+    return jax.nn.leaky_relu(x, 0.2)
+
+
+def value_of(net):
+    return Net(net.init, lambda params, x, key=None: net.apply(params, x, key=key)[..., 0])
+
+
+def pictures(config):
+    return np.random.default_rng(0).uniform(-1, 1, (config.batch, *SHAPE)).astype(np.float32)
+
+
+def start(config):
+    """The nets, and parameters that are the same in both libraries; no bias is zero."""
+    critic = nets.conv_encoder(SHAPE, 1, hidden=config.channels, activation=relu)
+    generator = nets.conv_decoder(
+        config.num_latents, SHAPE, 1, hidden=config.channels[::-1], activation=jax.nn.relu
+    )
+    prior = distributions.standard_normal(config.num_latents)
+    model = combinators.adversarial(prior, generator, value_of(critic))
+    params, state = jax.jit(model.init)(jax.random.key(0))
+    rng = np.random.default_rng(1)
+    moved = jax.tree.map(lambda a: a + 0.01 * rng.normal(size=a.shape).astype(np.float32), params)
+    return model, moved, state
+
+
+def ours(config, turn) -> Step:
+    model, params, state = start(config)
+    game, key = objectives.wasserstein(), jax.random.key(1)
+    loss = {
+        "critic": functools.partial(
+            objectives.critic_loss, penalty=objectives.gradient_penalty, penalty_weight=WEIGHT
+        ),
+        "generator": objectives.generator_loss,
+    }[turn]
+    others = {name: value for name, value in params.items() if name != turn}
+
+    def of_player(own, key, x, fixed, state):
+        return loss(model, game, fixed | {turn: own}, key, x, state=state)
+
+    algorithm = learning.gradient_descent(
+        lambda key: params[turn],
+        of_player,
+        optax.adam(RATE, b1=0.5),
+        init_state=lambda key, params: state,
+    )
+    step = jax.jit(algorithm.step, donate_argnums=0)
+    states, x = [jax.jit(algorithm.init)(jax.random.key(0))], jnp.asarray(pictures(config))
+    first = float(jax.jit(of_player)(params[turn], key, x, others, state)[0])
+
+    def call():
+        states[0], metrics = step(states[0], key, x, others)
+        return metrics
+
+    return Step(call, first, sum(a.size for a in jax.tree.leaves(params[turn])))
+
+
+def seeds(num) -> Step:
+    """Two turns of `num` games on the plane, nets of three layers of 64, batches of 128."""
+    prior, options = distributions.standard_normal(4), {"hidden": (64, 64, 64), "activation": relu}
+    model = combinators.adversarial(
+        prior, nets.mlp(4, 2, **options), value_of(nets.mlp(2, 1, **options))
+    )
+    adam = optax.adam(1e-3, b1=0.0)
+    algorithm = learning.adversaries(
+        model,
+        objectives.non_saturating(),
+        critic=adam,
+        generator=adam,
+        penalty=objectives.r1,
+        penalty_weight=0.1,
+    )
+    keys, x = (
+        jax.random.split(jax.random.key(0), num),
+        jax.random.normal(jax.random.key(1), (256, 2)),
+    )
+    states = [jax.jit(jax.vmap(algorithm.init))(keys)]
+    step = jax.jit(jax.vmap(algorithm.step, (0, 0, None)), donate_argnums=0)
+
+    def call():
+        states[0], metrics = step(states[0], keys, x)
+        return metrics
+
+    first = float(call()["critic/loss"].mean())
+    size = sum(a.size for a in jax.tree.leaves(algorithm.params(states[0])))
+    return Step(call, first, size // num, num)
+
+
+# ----------------------------------------------------------------------------------------- torch
+def torch_nets(config):
+    """Generator and critic as modules with our weights, channels before rows."""
+    import torch
+
+    def tensor(array):
+        return torch.nn.Parameter(torch.tensor(np.ascontiguousarray(array)))
+
+    def with_weights(layer, kernel, bias, order=None):
+        layer.weight = tensor(kernel.T if order is None else kernel.transpose(order))
+        layer.bias = tensor(bias)
+        return layer
+
+    def of(params, name):
+        return (np.asarray(params[name][what]) for what in ("kernel", "bias"))
+
+    _, params, _ = start(config)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    layers, num = [], len(config.channels)
+    for i in range(num):
+        kernel, bias = of(params["critic"], f"Conv_{i}")
+        layer = torch.nn.Conv2d(*kernel.shape[2:], 4, stride=2, padding=1)
+        layers += [with_weights(layer, kernel, bias, (3, 2, 0, 1)), torch.nn.LeakyReLU(0.2)]
+    kernel, bias = of(params["critic"], "Dense_0")
+    side = 28 >> num
+    by_channel = kernel.reshape(side, side, -1, 1).transpose(2, 0, 1, 3).reshape(kernel.shape)
+    last = with_weights(torch.nn.Linear(*kernel.shape), by_channel, bias)
+    critic = torch.nn.Sequential(*layers, torch.nn.Flatten(), last)
+
+    kernel, bias = of(params["generator"], "Dense_0")
+    rows = lambda a: a.reshape(*a.shape[:-1], side, side, -1)
+    by_channel = lambda a: np.moveaxis(rows(a), -1, -3).reshape(a.shape)
+    first = torch.nn.Linear(*kernel.shape)
+    layers = [with_weights(first, by_channel(kernel), by_channel(bias))]
+    layers += [torch.nn.Unflatten(1, (config.channels[-1], side, side))]
+    for i in range(num):
+        kernel, bias = of(params["generator"], f"UpConv_{i}")
+        out, channels = kernel.shape[2:]
+        layer = torch.nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1)
+        layers += [torch.nn.ReLU(), with_weights(layer, kernel, bias, (3, 2, 0, 1))]
+    return torch.nn.Sequential(*layers), critic
+
+
+def torch_peer(config, turn) -> Step:
+    import torch
+
+    generator, critic = torch_nets(config)
+    x = torch.tensor(pictures(config).transpose(0, 3, 1, 2))
+    mine = critic if turn == "critic" else generator
+    optimiser = torch.optim.Adam(mine.parameters(), RATE, betas=(0.5, 0.999))
+
+    def of_critic():
+        with torch.no_grad():
+            fake = generator(torch.randn(config.batch, config.num_latents))
+        u = torch.rand(config.batch, 1, 1, 1)
+        mixed = (u * x + (1 - u) * fake).requires_grad_()
+        (slopes,) = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)
+        penalty = (slopes.flatten(1).norm(dim=1) - 1).square().mean()
+        return critic(fake).mean() - critic(x).mean() + WEIGHT * penalty
+
+    def of_generator():
+        for weight in critic.parameters():  # as those who care for speed do
+            weight.requires_grad_(False)
+        return -critic(generator(torch.randn(config.batch, config.num_latents))).mean()
+
+    loss = of_critic if turn == "critic" else of_generator
+
+    def step():
+        optimiser.zero_grad()
+        value = loss()
+        value.backward()
+        optimiser.step()
+        return value
+
+    first = float(loss().detach())
+    return Step(step, first, sum(p.numel() for p in mine.parameters()))
+
+
+# -------------------------------------------------------------------------------------- the run
+def contestants(config):
+    """{(turn, who): Step}."""
+    found = {}
+    for turn in config.turns:
+        if turn == "seeds":
+            found |= {(turn, f"{num} under vmap"): seeds(num) for num in config.seeds}
+            continue
+        found[turn, "dgm_jax"] = ours(config, turn)
+        if config.torch:
+            try:
+                found[turn, "torch"] = torch_peer(config, turn)
+            except ImportError:
+                print("torch is not installed", flush=True)
+    return found
+
+
+def main(config: Config) -> dict:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
+    checks.widths(config.channels, fewest=1)
+    checks.widths(config.seeds, "seeds", fewest=1)
+    for name in ("batch", "num_latents"):
+        checks.positive_int(getattr(config, name), name)
+    if not config.turns:
+        raise checks.InputError("turns is empty; name at least one, as --turns critic.")
+    machine, found = measure.machine(), contestants(config)
+    timed = timing.compare(
+        {name: step.call for name, step in found.items()},
+        repeats=config.repeats,
+        min_seconds=config.min_seconds * len(config.turns),
+        clock=config.clock,
+    )
+    rows = [row(name, found, timed) for name in found]
+    machine |= peers.versions(("torch",)) | {"batch": config.batch, "clock": config.clock}
+    return {"rows": rows, "machine": machine}
+
+
+def row(name, found, timed):
+    """Of a turn: times that of ours; of several games: times as many times that of one."""
+    turn, who = name
+    first = next(other for other in found if other[0] == turn)
+    result, step = timed[name], found[name]
+    each = timed[first].median_ms / found[first].games * step.games
+    return {
+        "turn": turn,
+        "who": who,
+        "ms": result.median_ms,
+        "low_ms": result.low_ms,
+        "high_ms": result.high_ms,
+        "relative": result.median_ms / each,
+        "first_call_s": result.first_call_s,
+        "loss": step.loss,
+        "params": step.num_params,
+    }
+
+
+def tables(found):
+    """Milliseconds a turn, in units of ours; those of seeds in units of as many games alone."""
+    lines = [
+        {
+            "turn": r["turn"],
+            "who": r["who"],
+            "loss": f"{r['loss']:.2f}",
+            "params": r["params"],
+            "ms": runs.short(r["ms"]),
+            "quartiles": f"{r['low_ms']:.3g}-{r['high_ms']:.3g}",
+            "relative": f"{r['relative']:.2f}",
+            "first call s": runs.short(r["first_call_s"]),
+        }
+        for r in found["rows"]
+    ]
+    return [lines]
+
+
+def draw(config, found):
+    """Milliseconds, a bar for each."""
+    values = {}
+    for r in found["rows"]:
+        values.setdefault(r["turn"], {})[r["who"]] = r["ms"]
+    return plots.bars(values, ylabel="milliseconds", logy=True, title="One turn of a game")
+
+
+if __name__ == "__main__":
+    runs.benchmark(Config, main, tables, draw, save=plots.save)
