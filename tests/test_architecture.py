@@ -70,6 +70,7 @@ TESTED_ELSEWHERE = {
     "bijectors/sylvester.py": "tests/flows/test_sylvester.py, in its three forms",
     "distributions/levels.py": "tests/contracts/test_levels.py",
     "flows/dequantization.py": "tests/objectives/test_dequantization.py",
+    "gans/growing.py": "tests/gans/test_progressive.py, whose sizes and critic these are",
     "nets/causal/affine.py": "tests/nets/causal/test_made.py",
     "nets/causal/attention.py": "tests/nets/causal/test_transformer.py",
     "nets/causal/channels.py": "tests/nets/causal/test_pixelcnn_pp.py",

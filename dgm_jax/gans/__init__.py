@@ -12,7 +12,14 @@ from .avb import implicit_net as implicit_net
 from .biggan import biggan as biggan
 from .biggan import orthogonal_penalty as orthogonal_penalty
 from .dcgan import dcgan as dcgan
+from .progressive import progressive as progressive
+from .progressive import shrunk as shrunk
 from .sagan import sagan as sagan
 from .sampling import standing_statistics as standing_statistics
 from .sampling import truncated as truncated
 from .sngan import sngan as sngan
+from .stylegan import StyleGAN as StyleGAN
+from .stylegan import in_all_layers as in_all_layers
+from .stylegan import mixed_styles as mixed_styles
+from .stylegan import stylegan as stylegan
+from .stylegan import truncated_styles as truncated_styles

@@ -105,7 +105,7 @@ def halved(x: Array) -> Array:
     *batch, h, w, c = x.shape
     if h % 2 or w % 2:
         raise checks.InputError(f"x must have even height and width; got {x.shape}.")
-    return x.reshape(*batch, h // 2, 2, w // 2, 2, c).mean((-4, -2))
+    return jnp.reshape(x, (*batch, h // 2, 2, w // 2, 2, c)).mean((-4, -2))
 
 
 def smoothed(x: Array) -> Array:

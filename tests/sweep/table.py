@@ -200,6 +200,23 @@ IMAGE_ENCODER = protocol.Net(
 )
 
 
+GROWING = {
+    "shape": Kind(
+        lambda v: (
+            REFUSED
+            if (c := IMAGE.canonical(v)) is REFUSED or c[0] != c[1] or c[0] not in (4, 8, 16)
+            else c
+        )
+    ),
+    "num_latents": whole(),
+    "channel_base": whole(),
+    "channel_max": whole(),
+    "group_size": optional(whole(2)),
+    "axis_name": optional(TEXT),
+}
+SMALL_GAN = {"shape": (4, 4, 1), "num_latents": 2, "channel_base": 8}
+
+
 def traced(function):
     """What is said of shapes and kinds, and of numbers that are known: nothing is compiled."""
 
@@ -2147,6 +2164,46 @@ TABLE = {
         form=choice("orthogonal", "householder", "triangular"),
         num_units=optional(whole()),
         num_reflections=optional(whole()),
+    ),
+    # ---------------------------------------------------------------------------- gans
+    "gans.progressive": of(gans.progressive, SMALL_GAN, **GROWING),
+    "gans.stylegan": of(
+        gans.stylegan,
+        SMALL_GAN | {"num_styles": 2, "mapping_layers": 1},
+        num_styles=whole(),
+        mapping_layers=whole(),
+        lr_multiplier=POSITIVE,
+        mixing=real(lambda v: 0 <= v <= 1),
+        style_decay=SHARE,
+        **GROWING,
+    ),
+    "gans.shrunk": of(
+        gans.shrunk,
+        {"x": points(8, 8, 1), "size": 4},
+        x=arrays("f", event=-1),
+        size=Kind(lambda v: int(v) if is_whole(v) and v in (4, 8) else REFUSED),
+        alpha=ANYTHING,
+    ),
+    "gans.mixed_styles": of(
+        gans.mixed_styles,
+        {"first": points(4, 2), "second": points(4, 2), "crossover": 1},
+        first=arrays("f", nan=EITHER),
+        second=arrays("f", nan=EITHER),
+        crossover=ANYTHING,
+    ),
+    "gans.truncated_styles": of(
+        gans.truncated_styles,
+        {"styles": points(4, 2), "mean": points(2), "truncation": 0.5},
+        styles=arrays("f", event=1)._replace(more=lambda good: {}),
+        mean=arrays("f"),
+        truncation=ANYTHING,
+        cutoff=ANYTHING,
+    ),
+    "gans.in_all_layers": of(
+        gans.in_all_layers,
+        {"w": points(3, 2), "num_layers": 4},
+        w=arrays("f", event=-1),
+        num_layers=whole(most=10_000),
     ),
     # --------------------------------------------------------------------- measure, runs
     "measure.made_pass": of(

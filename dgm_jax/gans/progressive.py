@@ -1,0 +1,143 @@
+"""Progressive growing: first small images, then larger ones by further layers of the same nets."""
+
+import math
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from .. import checks
+from ..combinators import adversarial
+from ..distributions import standard_normal
+from ..nets import doubled, equalised_conv, equalised_dense, halved, pixel_norm
+from ..protocol import Adversarial, Array, Key, Net, Params
+from .growing import (
+    FIRST,
+    drawn,
+    faded,
+    growing_critic,
+    grown_sizes,
+    joint_init,
+    leaky,
+    name_of,
+    power_of_two,
+    share,
+    stage,
+    to_images,
+)
+
+
+def progressive(
+    shape: tuple[int, int, int],
+    *,
+    num_latents: int = 512,
+    channel_base: int = 16384,
+    channel_max: int = 512,
+    group_size: int | None = 4,
+    axis_name: str | None = None,
+) -> Callable[..., Adversarial]:
+    """grown(size, α): x = (1 - α) up(G_{size/2}(z)) + α G_size(z), and the critic likewise.
+
+    The result is a function grown(size=None, alpha=1.0) -> `Adversarial`, of images [size, size, C]
+    with size = 4, 8, ... up to that of `shape`, which is the default. All sizes have one tree of
+    parameters, of which the layers up to its own size are used. So growing is to go on with the
+    same parameters and a larger size, while α rises from 0 to 1: at α = 0 the game is exactly that
+    of half the size, its pixels doubled; at α = 1 the lower way is out of use. The layers that a
+    size does not use have gradient 0. α may be traced, such as a weight that depends on the step:
+
+        grown = gans.progressive((32, 32, 1))
+
+        def loss(params, key, x, *, state, weights):
+            alpha = weights["alpha"]
+            model, x = grown(16, alpha), gans.shrunk(x, 16, alpha)
+            return objectives.critic_loss(model, game, params, key, x, state=state)
+
+    z ~ N(0, I) is brought to length √num_latents first. Images of side s have channel_base / s
+    channels, channel_max at most. Both nets have weights of an equalised learning rate, the
+    generator normalises each pixel, and the critic sees the deviation within groups of group_size
+    images (`nets.minibatch_deviation`, which `axis_name` is for).
+
+    Cost: a size has about as much arithmetic as all smaller ones together at full channels. At
+    1024×1024 both nets have 23.1 million parameters. Raises `ValueError` unless height and width
+    are one power of two, 4 or more. Karras et al. (2018), "Progressive growing of GANs".
+    """
+    sizes, width = grown_sizes(shape, channel_base, channel_max)
+    num_latents = checks.positive_int(num_latents, "num_latents")
+    maker = _maker(num_latents, sizes, width, shape[2])
+    judge = growing_critic(
+        shape,
+        channel_base=channel_base,
+        channel_max=channel_max,
+        group_size=group_size,
+        axis_name=axis_name,
+    )
+    prior = standard_normal(num_latents)
+
+    def grown(size: int | None = None, alpha: float | Array = 1.0) -> Adversarial:
+        return adversarial(prior, maker(size, alpha), judge(size, alpha))
+
+    return grown
+
+
+def shrunk(x: Array, size: int, alpha: float | Array = 1.0) -> Array:
+    """Data for the game of a size: x [..., H, W, C] -> [..., size, size, C], means of pixels.
+
+    With α < 1 they are (1 - α) doubled(halved(x)) + α x, as sharp as what the generator makes.
+    """
+    checks.images(x)
+    share(alpha, "alpha")
+    sides = (
+        power_of_two(x.shape[-3], "the height of x"),
+        power_of_two(x.shape[-2], "the width of x"),
+    )
+    if sides[0] != sides[1] or power_of_two(size, "size") > sides[0]:
+        raise checks.InputError(
+            f"x must be square images of at least size={size} pixels a side; got {x.shape}."
+        )
+    while x.shape[-2] > size:
+        x = halved(x)
+    return faded(lambda: doubled(halved(x)), x, alpha) if size > FIRST else jnp.asarray(x)
+
+
+def _maker(num_latents, sizes, width, colours):
+    """The generator as a function (size, alpha) -> Net."""
+    parts = {
+        "first": _first(num_latents, width[FIRST]),
+        "blocks": {name_of(FIRST): [equalised_conv(width[FIRST], width[FIRST])]},
+        "to_image": to_images(sizes, width, colours),
+    }
+    for s in sizes[1:]:
+        up = equalised_conv(width[s // 2], width[s], resizing="up")
+        parts["blocks"][name_of(s)] = [up, equalised_conv(width[s], width[s])]
+
+    def at(size=None, alpha=1.0):
+        size, alpha = stage(size, alpha, sizes[-1])
+
+        def apply(params: Params, z: Array, *, key: Key | None = None) -> Array:
+            checks.events(z, num_latents, "z")
+            h = pixel_norm(leaky(parts["first"].apply(params["first"], pixel_norm(z))))
+            features = {}
+            for s in sizes[: sizes.index(size) + 1]:
+                for layer, own in zip(parts["blocks"][name_of(s)], params["blocks"][name_of(s)]):
+                    h = pixel_norm(leaky(layer.apply(own, h)))
+                features[s] = h
+            return drawn(parts["to_image"], params["to_image"], features, size, alpha)
+
+        return Net(joint_init(parts), apply)
+
+    return at
+
+
+def _first(num_latents, width):
+    """z [..., num_latents] -> [..., 4, 4, width], with one bias a channel."""
+    dense = equalised_dense(
+        num_latents, FIRST**2 * width, gain=math.sqrt(2) / FIRST, use_bias=False
+    )
+
+    def init(key):
+        return {"dense": dense.init(key), "bias": jnp.zeros(width)}
+
+    def apply(params, z):
+        h = dense.apply(params["dense"], z).reshape(*z.shape[:-1], FIRST, FIRST, width)
+        return h + params["bias"].reshape((1,) * (h.ndim - 1) + (-1,))
+
+    return Net(init, apply)
