@@ -1,11 +1,14 @@
 """Annealed importance sampling and its reverse, on a model whose log p(x) is known."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
 
-from dgm_jax import metrics
+from dgm_jax import likelihoods, metrics, vae
 from dgm_jax.metrics.annealed import temperatures
+from tests.helpers import drawn
 from tests.metrics import linear
 
 PARAMS = linear.PARAMS
@@ -67,6 +70,20 @@ def test_bounds_by_importance_and_by_annealing_are_in_order_and_close_on_the_evi
     for found in (both.lower, both.upper, given):
         errors = (found.log_prob - exact) / found.stderr
         assert np.median(np.abs(errors)) < 1.1 and np.median(found.stderr) < 0.3
+
+
+def test_of_a_ladder_the_weights_of_all_x_add_up_to_one():
+    """Σ_x E w(x) = Σ_x p(x) = 1 over the sixteen x of four bits; z is a tuple of groups."""
+    model = vae.ladder(4, likelihoods.bernoulli(), num_latents=(2, 1), hidden=(4, 4), num_blocks=0)
+    x = np.array(list(itertools.product((0, 1), repeat=4)), np.int32)
+    found = metrics.annealed_log_prob(
+        model, drawn(model), jax.random.key(0), x,
+        num_steps=5, num_chains=400, start="posterior", num_leapfrogs=2, batch_size=16,
+    )  # fmt: skip
+    p = np.exp(found.log_prob)
+    error = np.sqrt(((p * found.stderr) ** 2).sum())
+    assert abs(p.sum() - 1) < 3.5 * error < 0.1
+    assert p.max() > 3 * p.min()  # and x matters
 
 
 def test_temperatures_rise_from_the_start_to_the_end():
