@@ -21,7 +21,7 @@ More priors and posteriors by name, in the places of those of the vae:
 
 It leaves samples.png, reconstructions.png, latents.png (posterior means by class), traversals.png
 (a row for each of the two units of z that vary most, from -2 to 2 deviations) and curves.png.
-All but the IWAE and the PixelVAE meet the KL term slowly, its weight rising in a third of the steps.
+The weight of the KL rises in a third of the steps, but for the IWAE and the PixelVAE.
 --surgery tells in training what codes know of their rows, and how far they are from the prior.
 --data takes any set of images with levels, and --models some of the models.
 """
