@@ -36,6 +36,8 @@ class Config(compare.Config):
     ] = ("vae", "vamp", "flow-prior")
     """which to train"""
     num_steps: int | None = 2000
+    anneal: float | None = 0.0
+    """share of the steps in which the weight of the KL rises from 0 to 1; none of an IWAE"""
     surgery: bool = True
     """what codes know of their rows, in the metrics of training too"""
     batch_sizes: tuple[int, ...] = (4, 16, 64, 256, 1024)
