@@ -72,6 +72,7 @@ def test_bounds_by_importance_and_by_annealing_are_in_order_and_close_on_the_evi
         assert np.median(np.abs(errors)) < 1.1 and np.median(found.stderr) < 0.3
 
 
+@pytest.mark.slow
 def test_of_a_ladder_the_weights_of_all_x_add_up_to_one():
     """Σ_x E w(x) = Σ_x p(x) = 1 over the sixteen x of four bits; z is a tuple of groups."""
     model = vae.ladder(4, likelihoods.bernoulli(), num_latents=(2, 1), hidden=(4, 4), num_blocks=0)
@@ -83,7 +84,7 @@ def test_of_a_ladder_the_weights_of_all_x_add_up_to_one():
     p = np.exp(found.log_prob)
     error = np.sqrt(((p * found.stderr) ** 2).sum())
     assert abs(p.sum() - 1) < 3.5 * error < 0.1
-    assert p.max() > 3 * p.min()  # and x matters
+    assert p.max() > 1.5 * p.min()  # and x matters
 
 
 def test_temperatures_rise_from_the_start_to_the_end():
