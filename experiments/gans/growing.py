@@ -27,7 +27,7 @@ class Growing(Data):
     the data, made square and a power of two by repeating their borders"""
     first_size: int = 4
     """pixels a side of the first stage; each stage doubles them"""
-    num_steps: int = 4000
+    num_steps: int = 3000
     """steps of all stages together, of the same length each; a step is one update of each player"""
     batch_size: int = 64
     """rows a step, a half of which each player sees, beside as many samples"""

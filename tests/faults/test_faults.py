@@ -25,6 +25,7 @@ from tests.faults import (
     divergences,
     experiments,
     flows,
+    growing,
     hierarchies,
     inference,
     learning,
@@ -63,6 +64,7 @@ AREAS = (
     divergences,
     players,
     adversarial,
+    growing,
 )
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from dgm_jax import combinators, gans
+from dgm_jax import combinators
 from dgm_jax.distributions import standard_normal
 from dgm_jax.nets import mlp
 from dgm_jax.protocol import Adversarial, Net
@@ -43,17 +43,5 @@ MODELS = {
     "two perceptrons": AdversarialCase(plain, (3,)),
     "two perceptrons, conditional": AdversarialCase(
         lambda: plain(cond_shape=(2,)), (3,), cond_shape=(2,)
-    ),
-    "progressive, half grown": AdversarialCase(
-        lambda: gans.progressive((8, 8, 1), num_latents=2, channel_base=32, channel_max=4)(8, 0.5),
-        (8, 8, 1),
-        full=True,
-    ),
-    "stylegan": AdversarialCase(
-        lambda: gans.stylegan(
-            (4, 4, 1), num_latents=2, num_styles=3, mapping_layers=1, channel_base=16
-        ).grown(),
-        (4, 4, 1),
-        full=True,
     ),
 }
