@@ -44,9 +44,26 @@ def test_turns_of_both_libraries_lower_their_losses(turn):
 
 @pytest.mark.slow
 def test_a_tiny_run_writes_its_rows(command, tmp_path):
-    args = ["--no-torch", "--turns", "generator", "seeds", "--seeds", 1, 2, "--channels", 2]
+    args = [
+        "--no-torch",
+        "--turns",
+        "generator",
+        "spectral",
+        "seeds",
+        "--seeds",
+        1,
+        2,
+        "--channels",
+        2,
+    ]
     args += ["--batch", 4, "--num-latents", 2, "--min-seconds", 0, "--repeats", 1]
     command("games", *args, "--out", "q.json", "--figure", "q.png")
     rows = json.loads((tmp_path / "q.json").read_text())["rows"]
-    assert [r["who"] for r in rows] == ["dgm_jax", "1 under vmap", "2 under vmap"]
-    assert all(r["ms"] > 0 for r in rows) and rows[1]["relative"] == pytest.approx(1.0)
+    assert [r["who"] for r in rows] == [
+        "dgm_jax",
+        "none",
+        "spectral",
+        "1 under vmap",
+        "2 under vmap",
+    ]
+    assert all(r["ms"] > 0 for r in rows) and rows[3]["relative"] == pytest.approx(1.0)

@@ -93,10 +93,32 @@ def test_the_best_relativistic_critic_is_the_log_ratio_up_to_a_constant():
     np.testing.assert_allclose(values - values[1], np.log(PI / P), atol=2e-3)
 
 
-def test_wasserstein_critics_tell_the_distance_on_a_line():
-    """Of sorted numbers the mean |difference|; the best potential of a shift is x."""
-    x, y = np.sort(points(50)), np.sort(points(50, seed=2)) - 4
-    np.testing.assert_allclose(-wasserstein().critic(x, y), np.abs(x - y).mean(), rtol=1e-5)
+def test_the_best_wasserstein_critic_on_a_line_tells_the_mean_difference_of_sorted_points():
+    """D' = sign(F_p - F_π) has slope 1, and E D(x) - E D(y) = ∫ |F_p - F_π| = W_1."""
+    x, y = np.sort(points(50)), np.sort(1.5 * points(50, seed=2) - 0.5)
+    knots = np.sort(np.concatenate([x, y]))
+    shares = (np.searchsorted(of, knots[:-1], side="right") / 50 for of in (y, x))
+    slopes = np.sign(np.subtract(*shares))
+    potential = np.concatenate([[0.0], np.cumsum(slopes * np.diff(knots))])
+    values = (potential[np.searchsorted(knots, of)] for of in (x, y))
+    told = -wasserstein().critic(*values)
+    np.testing.assert_allclose(told, np.abs(x - y).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shift", [0.5, 3.0])
+def test_of_two_point_masses_w_is_their_distance_and_jsd_log_2_without_a_gradient(shift):
+    """Data at 0, samples at θ; the best critics are x ↦ -x, and one that is sure."""
+
+    def w(at):
+        return -wasserstein().critic(jnp.zeros(1), -at[None])
+
+    def jsd(at):
+        sure = lambda x: 80.0 * jnp.sign(shift / 2 - x)
+        return (-minimax().critic(sure(jnp.zeros(1)), sure(at[None])) + np.log(4)) / 2
+
+    for told, value, slope in ((w, shift, 1.0), (jsd, np.log(2), 0.0)):
+        found = jax.value_and_grad(told)(jnp.asarray(shift))
+        np.testing.assert_allclose(found, (value, slope), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", GAMES)
