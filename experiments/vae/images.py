@@ -19,8 +19,8 @@ dropout has 1.746. codes.png shows what draws for one z share.
         --weight-decay 0.01 --ema-decay 0.999 --learning-rate 2e-3 --num-steps 1800 \\
         --eval-every 600 --beta-steps 400 --test-samples 100 --test-rows 300
 
-is ten minutes of one core, an epoch of binarized MNIST; the ladder there takes --groups 1 4 4 1
---width 48. MNIST (--data mnist) has 256 levels, and CIFAR-10 three colours, which the discretised
+is ten minutes of one core, an epoch of binarized MNIST; the ladder there takes --groups 1 4 4 1.
+MNIST (--data mnist) has 256 levels, and CIFAR-10 three colours, which the discretised
 logistics of a pixel share. With an accelerator, near the size of the papers (not run):
 
     python -m experiments.vae.images --data cifar10 --data-dir FOLDER --models pixelvae vlae \\
@@ -81,7 +81,7 @@ class Config(Optimisation, Data, runs.RunOptions):
     pixel"""
     group_latents: int = 4
     """numbers in each pixel of these maps"""
-    width: int = 64
+    width: int = 48
     """channels of the ladder, four times those inside of its blocks"""
     map_channels: int = 8
     """of the map of z that a causal net reads at each pixel"""
