@@ -20,8 +20,8 @@ dropout has 1.746. codes.png shows what draws for one z share.
         --eval-every 600 --beta-steps 400 --test-samples 100 --test-rows 300
 
 is ten minutes of one core, an epoch of binarized MNIST; the ladder there takes --groups 1 4 4 1.
-MNIST (--data mnist) has 256 levels, and CIFAR-10 three colours, which the discretised
-logistics of a pixel share. With an accelerator, near the size of the papers (not run):
+MNIST (--data mnist) has 256 levels, and CIFAR-10 three colours, which the discretised logistics of
+a pixel share. With an accelerator, near the size of the papers (not run):
 
     python -m experiments.vae.images --data cifar10 --data-dir FOLDER --models pixelvae vlae \\
         --num-latents 64 --hidden 160 --num-layers 6 --num-components 10 --num-steps 200000 \\
