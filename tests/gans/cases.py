@@ -38,10 +38,14 @@ def plain(**options) -> Adversarial:
     )
 
 
+TINY = {"num_latents": 3, "hidden": 2}
 # One line for each model: it inherits the laws of tests/contracts/test_adversarial.py.
 MODELS = {
     "two perceptrons": AdversarialCase(plain, (3,)),
     "two perceptrons, conditional": AdversarialCase(
         lambda: plain(cond_shape=(2,)), (3,), cond_shape=(2,)
+    ),
+    "dcgan, spectral critic": AdversarialCase(
+        lambda: gans.dcgan((8, 8, 1), critic_norm="spectral", **TINY), (8, 8, 1), mixes=True
     ),
 }
