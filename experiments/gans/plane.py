@@ -3,8 +3,8 @@
     python -m experiments.gans.plane
 
 plays every objective of GAMES on 8 Gaussians on a ring, on 25 Gaussians on a grid (σ = 0.05 at a
-spacing of 1) and on a Swiss roll, on two CPU cores in under 15 minutes. The seeds of a game play
-side by side under `vmap`, hundreds of steps a call. Of 2500 samples of each seed it tells
+spacing of 1) and on a Swiss roll; it is sized for a quarter of an hour on two CPU cores. The seeds
+of a game play side by side under `vmap`, tens of steps a call. Of 2500 samples of each seed it tells
 
     modes       how many of the centres have at least a tenth of their even share of good samples
     good_share  samples within three deviations of a centre; the data have 0.989
@@ -15,6 +15,9 @@ side by side under `vmap`, hundreds of steps a call. Of 2500 samples of each see
 as lists over the seeds, in results.json as toys.NAME.models.OBJECTIVE, where the grid is the toy
 `grid`. The centres of the Swiss roll are 50 points at even distances along it, and good is what is
 near the curve.
+
+Expect 25 of 25 modes and 0.77 to 0.92 of good samples on the grid from `clusters`; of the games
+without them, those that are recorded had 10 to 18 modes and 0.11 to 0.24.
 
 It leaves samples.png, of the first seed, and strip.png: its samples over the critic's values, blue
 where that takes them for data, as the game goes on. --games and --toys take some of them;
