@@ -4,7 +4,7 @@
 
 plays every objective of GAMES on 8 Gaussians on a ring, on 25 Gaussians on a grid (σ = 0.05 at a
 spacing of 1) and on a Swiss roll; it is sized for a quarter of an hour on two CPU cores. The seeds
-of a game play side by side under `vmap`, tens of steps a call. Of 2500 samples of each seed it tells
+of a game play side by side under `vmap`, tens of steps a call. Of 2500 samples of each it tells
 
     modes       how many of the centres have at least a tenth of their even share of good samples
     good_share  samples within three deviations of a centre; the data have 0.989
