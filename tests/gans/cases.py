@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from dgm_jax import combinators
+from dgm_jax import combinators, gans
 from dgm_jax.distributions import standard_normal
 from dgm_jax.nets import mlp
 from dgm_jax.protocol import Adversarial, Net
