@@ -66,10 +66,10 @@ FAULTS = (
         "the-way-up-is-run-for-the-divergence-too",
         "a part is computed twice: the posterior of the layers, once to draw and once to score",
         VIEWS,
-        "    h, z, told = way_down(params, features, view, keys, down_key)\n",
-        "    h, z, told = way_down(params, features, view, keys, down_key)\n"
-        "        again, _ = features_of(params, x, up_key)\n"
-        "        told = way_down(params, again, view, keys, down_key)[2]\n",
+        "    h, z, told = way_down(params, cond, features, view, keys, down_key)\n",
+        "    h, z, told = way_down(params, cond, features, view, keys, down_key)\n"
+        "        again, _ = features_of(params, x, cond, up_key)\n"
+        "        told = way_down(params, cond, again, view, keys, down_key)[2]\n",
         "vae/test_ladder.py::test_a_step_costs_one_way_up_and_one_way_down",
     ),
     Fault(

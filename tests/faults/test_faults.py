@@ -33,6 +33,7 @@ from tests.faults import (
     nets,
     objectives,
     players,
+    samples,
     vae,
 )
 from tests.faults.planting import (
@@ -65,6 +66,7 @@ AREAS = (
     players,
     adversarial,
     growing,
+    samples,
 )
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 
