@@ -381,7 +381,8 @@ def adversarial(
         "generator": _with_state(generator, "generator"),
         "critic": _with_state(critic, "critic"),
     }
-    cond_shape = cond_shape if cond_shape == () else checks.cond_shape(cond_shape)
+    if not (isinstance(cond_shape, tuple) and cond_shape == ()):  # that of classes
+        cond_shape = checks.cond_shape(cond_shape)
     if prior.cond_shape is not None and tuple(prior.cond_shape) != cond_shape:
         raise checks.InputError(
             f"prior must have the model's cond_shape={cond_shape}, or none; got {prior.cond_shape}."

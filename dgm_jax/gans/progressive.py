@@ -93,9 +93,10 @@ def shrunk(x: Array, size: int, alpha: float | Array = 1.0) -> Array:
         raise checks.InputError(
             f"x must be square images of at least size={size} pixels a side; got {x.shape}."
         )
+    x = jnp.asarray(x)  # NumPy would round otherwise
     while x.shape[-2] > size:
         x = halved(x)
-    return faded(lambda: doubled(halved(x)), x, alpha) if size > FIRST else jnp.asarray(x)
+    return faded(lambda: doubled(halved(x)), x, alpha) if size > FIRST else x
 
 
 def _maker(num_latents, sizes, width, colours):

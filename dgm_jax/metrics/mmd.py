@@ -120,9 +120,19 @@ def _float32(real, fake):
     return real.astype(np.float32), fake.astype(np.float32)
 
 
+def _values(kernel, x, y):
+    found = kernel(x, y)
+    if getattr(found, "shape", None) != (len(x), len(y)):
+        raise checks.InputError(
+            f"kernel must return its value at each pair of rows, {(len(x), len(y))}; got "
+            f"{checks.shown(found)}."
+        )
+    return found
+
+
 def _unbiased(kernel, x, y):
     """Of kernel values less a constant, which cancels, so that float32 keeps more digits."""
-    xx, yy, xy = kernel(x, x), kernel(y, y), kernel(x, y)
+    xx, yy, xy = (_values(kernel, *pair) for pair in ((x, x), (y, y), (x, y)))
     constant = xy.mean()
 
     def of_pairs(values):

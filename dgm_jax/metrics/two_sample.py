@@ -97,12 +97,13 @@ def two_sample_test(
     half = num // 2
     train, test = np.concatenate([x[:half], y[:half]]), np.concatenate([x[half:], y[half:]])
     is_real = np.repeat([1.0, 0.0], half)
-    scores = np.asarray(classifier(train, is_real, test))
-    if scores.shape != is_real.shape:
+    scores = classifier(train, is_real, test)
+    if getattr(scores, "shape", None) != is_real.shape:
         raise checks.InputError(
-            f"classifier must return one score for each of {len(test)} rows; got shape "
-            f"{scores.shape}."
+            f"classifier must return one score for each of {len(test)} rows, as an array; got "
+            f"{checks.shown(scores)}."
         )
+    scores = np.asarray(scores)
     right = np.where(scores == 0, 0.5, (scores > 0) == (is_real > 0)).mean()
     deviation = (right - 0.5) * math.sqrt(4 * len(test))
     p_value = 0.5 * math.erfc(deviation / math.sqrt(2))

@@ -1036,7 +1036,9 @@ TABLE = {
         prior=noun(distributions.standard_normal),
         generator=noun(nets.mlp),
         critic=noun(nets.mlp),
-        cond_shape=Kind(lambda v: () if v == () else COND_SHAPE.canonical(v)),
+        cond_shape=Kind(
+            lambda v: () if isinstance(v, tuple) and not v else COND_SHAPE.canonical(v)
+        ),
     ),
     "combinators.adapt": of(
         combinators.adapt, {"model": ACTNORM, "params": drawn(ACTNORM), "x": X}
@@ -1610,6 +1612,7 @@ TABLE = {
             {"real": np.asarray(X), "fake": np.asarray(X) + 0.5, **more},
             real=ROWS_OF_FEATURES,
             fake=ROWS_OF_FEATURES,
+            raises=(TypeError,),  # of a function of one's own
             **kinds,
         )
         for name, more, kinds in (
@@ -1644,7 +1647,9 @@ TABLE = {
         batch_size=whole(),
         raises=(FileNotFoundError,),
     ),
-    "metrics.moments": of(metrics.moments, {"features": np.asarray(X)}, features=ROWS_OF_FEATURES),
+    "metrics.moments": of(
+        metrics.moments, {"features": np.asarray(X)}, features=arrays("fib", event=-1, lists=True)
+    ),
     "metrics.frechet_floor": of(
         metrics.frechet_floor,
         {"covariance": np.eye(3, dtype=np.float32), "num_real": 9, "num_fake": 9},
@@ -1655,7 +1660,7 @@ TABLE = {
     "metrics.inception_score": of(
         metrics.inception_score,
         {"logits": np.asarray(X)},
-        logits=ROWS_OF_FEATURES,
+        logits=arrays("fib", event=-1, lists=True),
         num_splits=whole(1, 5),
     ),
     "metrics.rbf_kernel": of(
