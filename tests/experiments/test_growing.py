@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -20,6 +21,32 @@ def test_images_are_made_square_and_a_power_of_two_by_their_borders_and_halved()
     np.testing.assert_allclose(small, whole.reshape(2, 8, 4, 8, 4, 1).mean((2, 4)), rtol=1e-6)
     with pytest.raises(checks.InputError, match="size must be a power of two from 4 to 32"):
         growing.squared(x, 12)
+
+
+def test_a_stage_grows_in_its_first_half_and_the_layers_above_it_do_not_move():
+    """Four steps in two stages, traced up to the number of the step: 4x4, then 8x8."""
+    config = progressive.Config(
+        num_steps=4, num_latents=2, channel_base=16, channel_max=2, batch_size=4
+    )
+    grown = progressive.players(config, (8, 8, 1))
+    algorithm = growing.algorithm(config, grown, growing.stages(config, 8))
+    state = jax.jit(algorithm.init)(jax.random.key(0))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 8, 8, 1)), jnp.float32)
+    step, moved = jax.jit(algorithm.step), []
+    for t in range(3):
+        before = state.players["generator"].params["blocks"]
+        state, metrics = step(state, jax.random.key(t), x)
+        after = state.players["generator"].params["blocks"]
+        moved.append({s: _changed(before[s], after[s]) for s in ("4x4", "8x8")})
+        assert metrics["critic/skipped"] == 0 and metrics["generator/skipped"] == 0
+    assert [m["4x4"] for m in moved] == [True, True, True]
+    assert [m["8x8"] for m in moved] == [False, False, False]  # at α = 0 it has no say yet
+    state, _ = step(state, jax.random.key(3), x)
+    assert _changed(after["8x8"], state.players["generator"].params["blocks"]["8x8"])
+
+
+def _changed(before, after):
+    return any((a != b).any() for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after)))
 
 
 def test_the_model_of_a_run_is_that_of_its_recipe():

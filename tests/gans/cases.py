@@ -48,4 +48,16 @@ MODELS = {
     "dcgan, spectral critic": AdversarialCase(
         lambda: gans.dcgan((8, 8, 1), critic_norm="spectral", **TINY), (8, 8, 1), mixes=True
     ),
+    "progressive, half grown": AdversarialCase(
+        lambda: gans.progressive((8, 8, 1), num_latents=2, channel_base=32, channel_max=4)(8, 0.5),
+        (8, 8, 1),
+        full=True,
+    ),
+    "stylegan": AdversarialCase(
+        lambda: gans.stylegan(
+            (4, 4, 1), num_latents=2, num_styles=3, mapping_layers=1, channel_base=16
+        ).grown(),
+        (4, 4, 1),
+        full=True,
+    ),
 }
