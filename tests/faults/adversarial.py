@@ -66,7 +66,7 @@ FAULTS = (
         "test_statistics_of_the_critic_are_those_of_data_and_samples",
     ),
     Fault(
-        "critic-moves-in-the-generator's-turn",
+        "critic-moves-in-the-turn-of-the-generator",
         "T49: the generator's loss has a gradient for the critic",
         GAMES,
         'critic = _critic(model, jax.lax.stop_gradient(params["critic"]), state, cond)',
