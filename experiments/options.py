@@ -75,6 +75,7 @@ BELOW = {  # of a number that may be 0, all others are above
     "ema_decay": 1.0,
     "alpha": 0.5,
     "beta1": 1.0,
+    "dropout": 1.0,
     "weight_decay": math.inf,
     "penalty": math.inf,
     "free_bits": math.inf,
