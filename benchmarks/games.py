@@ -34,10 +34,10 @@ from dgm_jax import (
     nets,
     objectives,
     plots,
+    protocol,
     runs,
 )
 from dgm_jax.measure import timing
-from dgm_jax.protocol import Net
 
 Turn = Literal["critic", "generator", "spectral", "seeds"]
 
@@ -81,7 +81,7 @@ def relu(x):
 
 
 def value_of(net):
-    return Net(net.init, lambda params, x, key=None: net.apply(params, x, key=key)[..., 0])
+    return protocol.Net(net.init, lambda params, x, key=None: net.apply(params, x, key=key)[..., 0])
 
 
 def pictures(config):

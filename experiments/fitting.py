@@ -27,7 +27,6 @@ import optax
 from dgm_jax import autoregressive as ar
 from dgm_jax import checks, learning, metrics, objectives
 from dgm_jax import data as datasets
-from dgm_jax.objectives.bounds import log_mean_weight
 from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
 from experiments import baselines
@@ -214,7 +213,7 @@ def bound_task(
 
     def bound(params, key, row):
         log_w = objectives.log_weights(model, params, key, *_parts(row), num_samples=num_samples)
-        return log_mean_weight(log_w)
+        return objectives.bounds.log_mean_weight(log_w)
 
     task = likelihood_task(bound, rows, eval_batch=eval_batch)
 

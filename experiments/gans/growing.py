@@ -9,12 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dgm_jax import checks, gans, learning, metrics, objectives, plots
-from dgm_jax.protocol import Algorithm
+from dgm_jax import checks, gans, learning, metrics, objectives, plots, protocol
 from experiments import fitting, sets
 from experiments.options import Data
-
-GAME = objectives.non_saturating()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +87,7 @@ def stages(config, size: int) -> list[int]:
 
 
 # -------------------------------------------------------------------------------------- the game
-def algorithm(config, grown: Callable, sizes: list[int]) -> Algorithm:
+def algorithm(config, grown: Callable, sizes: list[int]) -> "protocol.Algorithm":
     """Both players in turn. Each stage has as many steps; in its first half α rises to 1."""
     length = max(config.num_steps // len(sizes), 1)
 
@@ -107,7 +104,9 @@ def algorithm(config, grown: Callable, sizes: list[int]) -> Algorithm:
         def of_batch(params, key, x, *, state, weights):
             def of_size(size):
                 model, seen = grown(size, weights["alpha"]), gans.shrunk(x, size, weights["alpha"])
-                return loss(model, GAME, params, key, seen, state=state, **options)
+                return loss(
+                    model, objectives.non_saturating(), params, key, seen, state=state, **options
+                )
 
             branches = [lambda size=size: of_size(size) for size in sizes]
             return jax.lax.switch(weights["stage"].astype(int), branches)

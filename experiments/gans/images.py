@@ -33,10 +33,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dgm_jax import checks, gans, learning, metrics, nets, objectives, plots, runs
+from dgm_jax import checks, gans, learning, metrics, nets, objectives, plots, protocol, runs
 from dgm_jax import data as datasets
-from dgm_jax.learning import Player
-from dgm_jax.protocol import Adversarial
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, check
@@ -149,7 +147,9 @@ def pictures(config) -> tuple:
 
 
 @runs.builder
-def build(config: Config, name: str, shape: tuple[int, int, int], num_classes: int) -> Adversarial:
+def build(
+    config: Config, name: str, shape: tuple[int, int, int], num_classes: int
+) -> "protocol.Adversarial":
     """The model of a name, of images [H, W, C]."""
     config = of_model(config, name)
     sizes = {"num_latents": config.num_latents, "hidden": config.hidden}
@@ -195,8 +195,8 @@ def by_class(config, model, critic, generator):
         return loss + config.orthogonal * penalty, (found | {"orthogonal": penalty}, state)
 
     players = {
-        "critic": Player(of_critic, critic, config.critic_updates),
-        "generator": Player(of_generator, generator, ema_decay=config.ema_decay),
+        "critic": learning.Player(of_critic, critic, config.critic_updates),
+        "generator": learning.Player(of_generator, generator, ema_decay=config.ema_decay),
     }
     return learning.alternate(
         players,

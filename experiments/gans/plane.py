@@ -34,8 +34,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dgm_jax import checks, combinators, distributions, learning, nets, objectives, plots, runs
-from dgm_jax.protocol import Algorithm, Net
+from dgm_jax import (
+    checks,
+    combinators,
+    distributions,
+    learning,
+    nets,
+    objectives,
+    plots,
+    protocol,
+    runs,
+)
 from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
 from experiments.options import check
@@ -115,7 +124,7 @@ def _distances(x, centres):
 class Play(NamedTuple):
     """An objective with what holds its critic."""
 
-    game: objectives.Game
+    game: "objectives.Game"
     penalty: Callable | None = None
     weight: float = 0.0
     clip: float | None = None  # of the critic's weights
@@ -130,23 +139,27 @@ def both(critic, key, real, fake):
     return objectives.r1(critic, key, real, fake) + objectives.r2(critic, key, real, fake)
 
 
-centred = functools.partial(objectives.gradient_penalty, target=0.0)
-GAMES = {
-    "minimax": Play(objectives.minimax()),
-    "non-saturating": Play(objectives.non_saturating()),
-    "smoothed labels": Play(objectives.non_saturating(smoothing=0.9)),
-    "least squares": Play(objectives.least_squares()),
-    "hinge": Play(objectives.hinge()),
-    "wasserstein, clipped": Play(objectives.wasserstein(), clip=0.05, num_updates=3),
-    "wasserstein, penalty": Play(
+def centred(critic, key, real, fake):
+    """A gradient penalty whose target is a slope of 0."""
+    return objectives.gradient_penalty(critic, key, real, fake, target=0.0)
+
+
+GAMES = {  # made when they are played: the objectives take a second to load
+    "minimax": lambda: Play(objectives.minimax()),
+    "non-saturating": lambda: Play(objectives.non_saturating()),
+    "smoothed labels": lambda: Play(objectives.non_saturating(smoothing=0.9)),
+    "least squares": lambda: Play(objectives.least_squares()),
+    "hinge": lambda: Play(objectives.hinge()),
+    "wasserstein, clipped": lambda: Play(objectives.wasserstein(), clip=0.05, num_updates=3),
+    "wasserstein, penalty": lambda: Play(
         objectives.wasserstein(), objectives.gradient_penalty, 1.0, num_updates=3
     ),
-    "non-saturating, R1": Play(objectives.non_saturating(), objectives.r1, 0.1),
-    "hinge, centred": Play(objectives.hinge(), centred, 0.1),
-    "relativistic, R1 + R2": Play(objectives.relativistic(), both, 0.1),
-    "packed": Play(objectives.non_saturating(), objectives.r1, 0.1, packed=2),
-    "sines": Play(objectives.relativistic(), both, 0.1, octaves=5),
-    "clusters": Play(objectives.relativistic(), both, 0.1, octaves=5, clusters=100),
+    "non-saturating, R1": lambda: Play(objectives.non_saturating(), objectives.r1, 0.1),
+    "hinge, centred": lambda: Play(objectives.hinge(), centred, 0.1),
+    "relativistic, R1 + R2": lambda: Play(objectives.relativistic(), both, 0.1),
+    "packed": lambda: Play(objectives.non_saturating(), objectives.r1, 0.1, packed=2),
+    "sines": lambda: Play(objectives.relativistic(), both, 0.1, octaves=5),
+    "clusters": lambda: Play(objectives.relativistic(), both, 0.1, octaves=5, clusters=100),
 }
 
 
@@ -192,7 +205,7 @@ def clustered(generator, num, dim):
         which = jnp.minimum(jax.scipy.stats.norm.cdf(z[:, 0]) * num, num - 1).astype(int)
         return generator.apply(params, jnp.asarray(centres)[which] + SPREAD * z[:, 1:], key=key)
 
-    return Net(generator.init, apply)
+    return protocol.Net(generator.init, apply)
 
 
 def build(config: Config, play: Play):
@@ -211,7 +224,7 @@ def build(config: Config, play: Play):
     prior = distributions.standard_normal(config.num_latents + bool(play.clusters))
     if play.clusters:
         generator = clustered(generator, play.clusters, config.num_latents)
-    return combinators.adversarial(prior, generator, Net(net.init, value))
+    return combinators.adversarial(prior, generator, protocol.Net(net.init, value))
 
 
 def adam(config, num_updates):
@@ -251,7 +264,7 @@ def played(config, play, target, chunk):
     def init(key):
         return jax.vmap(one.init)(jax.random.split(key, config.num_seeds))
 
-    return Algorithm(init, step, one.params)
+    return protocol.Algorithm(init, step, one.params)
 
 
 def chunks(config):
@@ -269,7 +282,7 @@ class Fitted(NamedTuple):
 
 def fit(config, toy, name):
     """The games of an objective, one for each seed."""
-    target, play = TARGETS[toy](), GAMES[name]
+    target, play = TARGETS[toy](), GAMES[name]()
     model, (num, length) = build(config, play), chunks(config)
     folder = config.workdir / toy / name.replace(", ", "-").replace(" ", "-")
     look = jax.jit(jax.vmap(functools.partial(looked_at, model, target, play.packed)))

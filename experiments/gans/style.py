@@ -51,7 +51,7 @@ class Config(growing.Growing, runs.RunOptions):
     """layer from which mixing.png has the styles of the columns; half of them by default"""
 
 
-def styled(config: Config, shape: tuple[int, ...]) -> gans.StyleGAN:
+def styled(config: Config, shape: tuple[int, ...]) -> "gans.StyleGAN":
     return gans.stylegan(
         shape,
         num_latents=config.num_latents,

@@ -15,8 +15,8 @@ estimates against samples.
 Three minutes on two CPU cores by default. Expect the order ELBO < importance sampling, which rises
 with its samples, <= annealing <= reverse annealing within errors (here -22.23 and -22.24 nats), and
 naive Monte Carlo of 10,000 samples below importance sampling of 10. With a model of binarized MNIST
-(50 latents) importance sampling with 10,000 samples was 0.7 nats below annealing from the encoder in
-200 steps on test rows; Wu et al. (2017) found about one.
+(50 latents) importance sampling with 10,000 samples was 0.7 nats below annealing from the encoder
+in 200 steps on test rows; Wu et al. (2017) found about one.
 """
 
 import dataclasses

@@ -35,7 +35,7 @@ class Config(runs.RunOptions):
 
 QUICK = {"correlations": (0.6,), "num_rows": (3,), "num_steps": 50}
 SHOWN = 8  # steps of the picture
-PRIOR = inference.NormalGamma(mean=0.0, strength=1.0, concentration=1.0, rate=1.0)
+PRIOR = {"mean": 0.0, "strength": 1.0, "concentration": 1.0, "rate": 1.0}  # a Normal-Gamma
 
 
 def ascended(algorithm, state, batch, num_steps):
@@ -70,14 +70,15 @@ def unknown(config, num):
     """q(μ) q(τ) of n rows of N(1, 4)."""
     rng = np.random.default_rng(config.seed)
     x = jnp.asarray(1 + 2 * rng.normal(size=num), jnp.float32)
-    algorithm = inference.normal_gamma_mean_field(PRIOR)
+    prior = inference.NormalGamma(**PRIOR)
+    algorithm = inference.normal_gamma_mean_field(prior)
     start = algorithm.init(jax.random.key(config.seed))
     states, elbo = ascended(algorithm, start, x, config.num_steps)
-    exact = inference.normal_gamma_posterior(PRIOR, x)
+    exact = inference.normal_gamma_posterior(prior, x)
     return {
         "num_rows": num,
         "elbo": np.float64(elbo[:SHOWN]).tolist(),
-        "gap": float(inference.normal_gamma_evidence(PRIOR, x) - elbo[-1]),
+        "gap": float(inference.normal_gamma_evidence(prior, x) - elbo[-1]),
         "least_rise": float(np.diff(elbo).min()),  # rounding, and never a fall
         "precision": float(states["concentration"][-1] / states["rate"][-1]),
         "exact_precision": float(exact.concentration / exact.rate),

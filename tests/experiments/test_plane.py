@@ -34,7 +34,7 @@ def test_one_point_is_one_mode_and_points_between_are_none():
 @pytest.mark.parametrize("name", ["wasserstein, clipped", "packed"])
 def test_each_seed_plays_a_game_of_its_own_and_a_resumed_run_is_the_run(name, tmp_path):
     config = plane.Config(workdir=tmp_path, progress=False, **TINY)
-    play, target = plane.GAMES[name], plane.ring()
+    play, target = plane.GAMES[name](), plane.ring()
 
     def train(folder, num_steps):
         return learning.train(

@@ -236,7 +236,7 @@ FAULTS = (
         "bound-is-a-mean-of-logs",
         "T33: the bound is the ELBO, however many samples it is given",
         FITTING,
-        "return log_mean_weight(log_w)",
+        "return objectives.bounds.log_mean_weight(log_w)",
         "return log_w.mean(0)",
         "experiments/test_fitting.py::test_a_bound_of_many_samples_is_tighter_than_that_of_one",
     ),

@@ -185,7 +185,7 @@ def test_parameters_cross_jit_vmap_and_grad(key):
     assert all(jnp.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
 
 
-IMAGE = (2, 2, 2)
+IMAGE, PICTURE = (2, 2, 2), (8, 8, 1)
 OF_PICTURES = {"hidden": 4, "num_layers": 1, "num_outputs": 2, "cond_shape": (2,)}
 NETS = {
     "made": lambda: nets.made(3, hidden=(4,), num_outputs=2, cond_shape=(2,)),
@@ -205,8 +205,18 @@ NETS = {
     "bottleneck": lambda: nets.bottleneck(3, 2, hidden=(4,)),
     "conv_encoder": lambda: nets.conv_encoder(IMAGE, 2, hidden=(4,), num_groups=2),
     "conv_decoder": lambda: nets.conv_decoder(3, IMAGE, 2, hidden=(4,), num_groups=2),
+    "equalised_dense": lambda: nets.equalised_dense(3, 2),
+    "equalised_conv": lambda: nets.equalised_conv(IMAGE[-1], 2),
+}
+STATEFUL = {
+    "strided_generator": (lambda: nets.strided_generator(3, PICTURE, hidden=4), (3,)),
+    "strided_critic": (lambda: nets.strided_critic(PICTURE, hidden=4, norm="spectral"), PICTURE),
+    "residual_generator": (lambda: nets.residual_generator(3, PICTURE, hidden=4), (3,)),
+    "residual_critic": (lambda: nets.residual_critic(PICTURE, hidden=4), PICTURE),
 }
 INPUTS = {
+    "equalised_dense": ((3,),),
+    "equalised_conv": ((1, *IMAGE),),
     "mlp": ((3,), (2,)),
     "conv_resnet": (IMAGE, (1, 1, 2)),
     "gated_attention": (IMAGE, (1, 1, 2)),
@@ -231,8 +241,29 @@ def test_parameters_of_all_nets_and_their_outputs_have_the_default_float(name, x
         assert jax.eval_shape(net.apply, params, *map(jnp.zeros, shapes)).dtype == dtype
 
 
+@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize("name", STATEFUL)
+def test_parameters_and_states_of_players_have_the_default_float(name, x64):
+    make, shape = STATEFUL[name]
+    with jax.enable_x64(x64):
+        dtype, net = jnp.zeros(()).dtype, make()
+        params, state = jax.eval_shape(net.init, jax.random.key(0))
+        floating = [
+            x for x in jax.tree.leaves((params, state)) if jnp.issubdtype(x.dtype, jnp.floating)
+        ]
+        assert {leaf.dtype for leaf in floating} == {dtype}
+        x = jnp.zeros((2, *shape))
+        y, _ = jax.eval_shape(partial(net.apply, train=True), params, state, x)
+        assert y.dtype == dtype
+
+
 def test_the_table_has_every_net():
     others = {"from_linen", "stateful", "naive", "one_hot", "scaled", "receptive_field"}
     others |= {"up_conv", "down_conv", "group_norm"}  # the arithmetic of layers
+    others |= {"adain", "add_noise", "doubled", "halved", "smoothed", "pixel_norm"}
+    others |= {"minibatch_deviation", "virtual_batch_norm", "operator_norm", "power_iteration"}
+    others |= {"stateless"} | set(STATEFUL)
+    others |= {"inception", "efficientnet_lite0"}  # weights of others, in float32
+    others |= {"inception_params", "efficientnet_params"}
     functions = {n for n, f in vars(nets).items() if callable(f) and not isinstance(f, type)}
     assert functions - others == set(NETS)
