@@ -37,7 +37,7 @@ from dgm_jax import checks, gans, learning, metrics, nets, objectives, plots, pr
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting, sets
-from experiments.options import Data, check
+from experiments.options import Data, check, filled
 
 MODELS = ("dcgan", "wgan-gp", "sngan", "sagan", "biggan")
 
@@ -122,8 +122,7 @@ class Pictures(NamedTuple):
 
 def of_model(config, name):
     """The config with the settings of a model where none is given."""
-    settings = {k: v for k, v in SETTINGS[name].items() if getattr(config, k) is None}
-    return dataclasses.replace(config, **settings)
+    return filled(config, SETTINGS[name])
 
 
 def pictures(config) -> tuple:

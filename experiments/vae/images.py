@@ -55,7 +55,7 @@ from dgm_jax import (
 )
 from dgm_jax.runs import processes
 from experiments import fitting, sets
-from experiments.options import Data, Optimisation, check
+from experiments.options import Data, Optimisation, check, filled
 from experiments.vae.compare import head
 
 ModelName = Literal["pixelvae", "without-z", "vlae", "ladder", "conv"]
@@ -140,8 +140,7 @@ QUICK |= {
 
 def of_model(config, name):
     """The config with the settings of a model where none is given."""
-    settings = {k: v for k, v in SETTINGS[name].items() if getattr(config, k) is None}
-    return dataclasses.replace(config, **settings)
+    return filled(config, SETTINGS[name])
 
 
 def causal_net(config, shape, levels, cond_shape=None):

@@ -32,8 +32,13 @@ def step_of(algorithm, batch=None, **options):
     return state, *jax.jit(algorithm.step)(state, jax.random.key(1), batch, **options)
 
 
-def test_a_bilinear_game_follows_its_recursion_in_the_order_of_the_players():
-    """min_a max_b a·b: b moves first, twice, and a sees what b has learned."""
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_a_bilinear_game_follows_its_recursion_in_the_order_of_the_players(backend, monkeypatch):
+    """min_a max_b a·b: b moves first, twice, and a sees what b has learned.
+
+    A turn is written out on CPUs and is a loop elsewhere; both are run here.
+    """
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
     players = {
         "b": Player(minus_product, optax.sgd(0.3), num_updates=2),
         "a": Player(product, optax.sgd(0.1), ema_decay=0.25),
