@@ -31,6 +31,7 @@ __all__ = [
     "inference",
     "flows",
     "vae",
+    "disentangled",
     "gans",
 ]
 

@@ -129,6 +129,18 @@ def not_negative(value: Any, name: str) -> float:
     return _real(value)
 
 
+def weight(value: Any, name: str) -> Any:
+    """A number of at least 0, or one that a step computes: a jax array of shape ()."""
+    if not isinstance(value, jax.Array):
+        return not_negative(value, name)
+    array(value, name)
+    if value.shape:
+        raise InputError(f"{name} must be one number; got shape {value.shape}.")
+    if readable(value):
+        not_negative(value.item(), name)
+    return value
+
+
 def rate(value: Any, name: str) -> float:
     """A share below one, such as that of dropped units."""
     if not 0 <= _real(value) < 1:

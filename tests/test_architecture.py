@@ -68,6 +68,8 @@ TESTED_ELSEWHERE = {
     "bijectors/factor_out.py": "tests/bijectors/test_squeeze.py, beside what it moves",
     "bijectors/implicit.py": "tests/bijectors/test_autoregressive.py, through its one user",
     "bijectors/sylvester.py": "tests/flows/test_sylvester.py, in its three forms",
+    "disentangled/beta_vae.py": "tests/disentangled/test_tc_vae.py, all losses in one program",
+    "disentangled/terms.py": "tests/disentangled/test_tc_vae.py",
     "distributions/levels.py": "tests/contracts/test_levels.py",
     "flows/dequantization.py": "tests/objectives/test_dequantization.py",
     "gans/growing.py": "tests/gans/test_progressive.py, whose sizes and critic these are",

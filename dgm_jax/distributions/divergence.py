@@ -94,7 +94,7 @@ def by_entries(p: distrax.Distribution, q: distrax.Distribution) -> Array | None
     """
     _check_events(p, q)
     p, q = getattr(p, "one", p), getattr(q, "one", q)
-    of_p, of_q = _normal_entries(p), _normal_entries(q)
+    of_p, of_q = normal_entries(p), normal_entries(q)
     if of_p is not None and of_q is not None:
         return _of_normal_entries(*same_rank(*of_p, *of_q))
     if not all(isinstance(dist, distrax.Independent) for dist in (p, q)):
@@ -124,6 +124,18 @@ def closed_form(p: distrax.Distribution, q: distrax.Distribution) -> Array | Non
         return kl_divergence(p, q)
     except checks.NoClosedForm:
         return None
+
+
+def normal_entries(dist: distrax.Distribution) -> tuple[Array, Array] | None:
+    """(mean, scale) of each entry, [*batch, *event], of a Gaussian with independent entries.
+
+    None of any other distribution.
+    """
+    if isinstance(dist, distrax.MultivariateNormalDiag):
+        return dist.loc, dist.scale_diag
+    if isinstance(dist, distrax.Independent) and isinstance(dist.distribution, distrax.Normal):
+        return dist.distribution.loc, dist.distribution.scale
+    return None
 
 
 def level_logits(dist: distrax.Distribution) -> Array | None:
@@ -194,15 +206,6 @@ def _of_entries(p, q):
         if axes == q.reinterpreted_batch_ndims:
             each = _between(p.distribution, q.distribution)
     return None if each is None else each.sum(range(-axes, 0))
-
-
-def _normal_entries(dist):
-    """(mean, scale) of each entry, [*batch, *event], of a Gaussian with independent entries."""
-    if isinstance(dist, distrax.MultivariateNormalDiag):
-        return dist.loc, dist.scale_diag
-    if isinstance(dist, distrax.Independent) and isinstance(dist.distribution, distrax.Normal):
-        return dist.distribution.loc, dist.distribution.scale
-    return None
 
 
 def _of_normal_entries(mean, scale, q_mean, q_scale):

@@ -11,6 +11,9 @@ from .adversarial import minimax as minimax
 from .adversarial import non_saturating as non_saturating
 from .adversarial import relativistic as relativistic
 from .adversarial import wasserstein as wasserstein
+from .aggregate import ElboTerms as ElboTerms
+from .aggregate import elbo_terms as elbo_terms
+from .aggregate import log_aggregate as log_aggregate
 from .bounds import elbo as elbo
 from .bounds import infer as infer
 from .bounds import iwae as iwae

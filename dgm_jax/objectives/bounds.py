@@ -96,7 +96,7 @@ def elbo(
     `objectives.leave_one_out` gives gradients. Under `jax.pmap` λ holds for the mean of a device.
     """
     checks.choice(per, PER, "per")
-    beta, free_bits = _weight(beta, "beta"), _weight(free_bits, "free_bits")
+    beta, free_bits = checks.weight(beta, "beta"), checks.weight(free_bits, "free_bits")
     found = _inferred(model, params, key, x, cond, num_samples, parts_key, pathwise=True)
     sample_ndims = found.log_likelihood.ndim
     kl = {name: _by_part(kl, sample_ndims, per, free_bits) for name, kl in found.kl.items()}
@@ -166,6 +166,11 @@ def _inferred(model, params, key, x, cond, num_samples, parts_key, *, pathwise=F
     posterior = model.posterior(params, x, cond, key=posterior_key)
     if pathwise:
         check_pathwise(x, posterior)
+    return scored(model, params, posterior, key, x, cond, num_samples, prior_key, likelihood_key)
+
+
+def scored(model, params, posterior, key, x, cond, num_samples, prior_key, likelihood_key):
+    """`Inferred` of draws from a posterior, which is that of the model at x."""
     prior = model.prior(params, cond, key=prior_key)
     z, log_q = posterior.sample_and_log_prob(seed=key, sample_shape=num_samples)
     log_prior = prior.log_prob(z)
@@ -179,18 +184,6 @@ def _weights(found):
 
 
 # ------------------------------------------------------------------------------ parts of the ELBO
-def _weight(value, name):
-    """A number of at least 0, or one that a step computes."""
-    if not isinstance(value, jax.Array):
-        return checks.not_negative(value, name)
-    checks.array(value, name)
-    if value.shape:
-        raise checks.InputError(f"{name} must be one number; got shape {value.shape}.")
-    if checks.readable(value):
-        checks.not_negative(value.item(), name)
-    return value
-
-
 def _by_part(kl, sample_ndims, per, free_bits):
     """KL_j of each part, a mean over samples and batch: [*entries], or () for the group."""
     if per == "entry" and kl.ndim == sample_ndims and not _is_zero(free_bits):

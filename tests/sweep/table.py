@@ -19,6 +19,7 @@ from dgm_jax import (
     bijectors,
     combinators,
     data,
+    disentangled,
     distributions,
     flows,
     gans,
@@ -187,6 +188,14 @@ AVB = gans.avb(
 AVB_CRITIC = nets.mlp((2, 2), 1, hidden=(3,))
 ENCODED = flows.coupling(3, hidden=(4,), cond_shape=(4,))
 VAE = vae.vae(NET, nets.mlp(2, 2, hidden=(3,)), CONDITIONAL, 2, num_latents=2)
+
+OF_AGGREGATE = choice("stratified", "plain", "weighted")
+CODE_CRITIC = nets.mlp(2, 1, hidden=(3,))
+OF_CODES = {"model": VAE, "params": drawn(VAE), "key": RAW_KEY, "x": BITS[:, :2], "num_data": 9}
+PLAYED_CODES = OF_CODES | {
+    "critic": CODE_CRITIC,
+    "params": {"model": drawn(VAE), "critic": drawn(CODE_CRITIC)},
+}
 
 LINEAR = vae.linear_vae(3, 2, variance=1.0)
 PIXELS = autoregressive.pixelcnn(
@@ -1111,6 +1120,63 @@ TABLE = {
         num_moments=whole(2),
         widen=POSITIVE,
     ),
+    # ---------------------------------------------------------------------- disentangled
+    **{
+        f"disentangled.{name}": of(
+            traced(getattr(disentangled, name)),
+            OF_CODES | more,
+            model=noun(combinators.latent_variable),
+            x=arrays("fib", event=1, nan=EITHER),
+            num_data=whole(2),
+            parts_key=optional(KEY),
+            **kinds,
+        )
+        for name, more, kinds in (
+            ("beta_vae_loss", {"beta": 4.0}, {"beta": WEIGHT}),
+            ("capacity_loss", {"capacity": 2.0}, {"capacity": WEIGHT, "gamma": WEIGHT}),
+            (
+                "tc_vae_loss",
+                {"beta": 4.0},
+                {"alpha": WEIGHT, "beta": WEIGHT, "gamma": WEIGHT, "estimate": OF_AGGREGATE},
+            ),
+            (
+                "dip_vae_loss",
+                {"kind": "I", "off_diagonal": 2.0},
+                {
+                    "kind": choice("II", "I"),
+                    "off_diagonal": WEIGHT,
+                    "diagonal": optional(WEIGHT),
+                },
+            ),
+        )
+    },
+    "disentangled.factor_vae_loss": of(
+        traced(disentangled.factor_vae_loss),
+        PLAYED_CODES | {"gamma": 3.0},
+        model=noun(combinators.latent_variable),
+        critic=noun(nets.mlp),
+        x=arrays("fib", event=1, nan=EITHER),
+        gamma=WEIGHT,
+        num_data=whole(2),
+    ),
+    "disentangled.factor_critic_loss": of(
+        traced(disentangled.factor_critic_loss),
+        {name: value for name, value in PLAYED_CODES.items() if name != "num_data"},
+        model=noun(combinators.latent_variable),
+        critic=noun(nets.mlp),
+        x=arrays("fib", event=1, nan=EITHER),
+        told={"x": "(x|batch)"},
+    ),
+    "disentangled.dip_penalty": of(
+        disentangled.dip_penalty,
+        {"mean": points(4, 2), "scale": jnp.ones((4, 2))},
+        mean=arrays("f"),
+        scale=optional(arrays("f")),
+        told={"mean": "(mean|scale)"},
+    ),
+    "disentangled.permuted": of(
+        disentangled.permuted, {"key": RAW_KEY, "z": points(4, 2)}, z=arrays("f", event=0)
+    ),
     # ------------------------------------------------------------------------------- vae
     "vae.vae": of(
         vae.vae,
@@ -1327,8 +1393,16 @@ TABLE = {
             ("iwae", {"num_samples": 2}, {}),
             ("dreg", {"num_samples": 2}, {}),
             ("stl", {}, {}),
+            ("elbo_terms", {"num_data": 9}, {"num_data": whole(5), "estimate": OF_AGGREGATE}),
         )
     },
+    "objectives.log_aggregate": of(
+        objectives.log_aggregate,
+        {"log_q": points(3, 3), "num_data": 9},
+        log_q=arrays("f"),
+        num_data=whole(3),
+        estimate=OF_AGGREGATE,
+    ),
     **{
         f"objectives.{name}": of(
             traced(getattr(objectives, name)),

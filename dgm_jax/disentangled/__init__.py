@@ -1,0 +1,14 @@
+"""Disentanglement: codes each entry of which tells one thing, and why data alone cannot say which.
+
+Variations of the VAE are losses over any `LatentVariable`, such as `vae.vae`, with one z for each
+row: `beta_vae_loss`, `capacity_loss`, `tc_vae_loss`, `factor_vae_loss` and `dip_vae_loss`.
+"""
+
+from .beta_vae import beta_vae_loss as beta_vae_loss
+from .beta_vae import capacity_loss as capacity_loss
+from .dip_vae import dip_penalty as dip_penalty
+from .dip_vae import dip_vae_loss as dip_vae_loss
+from .factor_vae import factor_critic_loss as factor_critic_loss
+from .factor_vae import factor_vae_loss as factor_vae_loss
+from .factor_vae import permuted as permuted
+from .tc_vae import tc_vae_loss as tc_vae_loss

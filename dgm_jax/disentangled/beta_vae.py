@@ -1,0 +1,61 @@
+"""The β-VAE: more weight on the KL, or a capacity that it must meet."""
+
+import jax.numpy as jnp
+
+from .. import checks
+from ..objectives import elbo_terms
+from ..protocol import Array, Key, LatentVariable, Metrics, Params
+from .terms import told
+
+
+def beta_vae_loss(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    beta: float | Array,
+    num_data: int,
+    parts_key: Key | None = None,
+) -> tuple[Array, Metrics]:
+    """-E log p(x | z) + β E KL(q(z | x) ‖ p(z)), in nats an example: `objectives.elbo` with a β.
+
+    β > 1 presses all three parts of the KL down: the total correlation, and with it what codes know
+    of the data. β = 1 is the negative ELBO. β may be a weight of the step.
+    num_data: N, the rows of the set, for the metrics alone, which are those of `elbo_terms`:
+    neg_elbo, distortion, kl, mutual_information, total_correlation, dimension_kl.
+    Higgins et al. (2017), "beta-VAE: learning basic visual concepts", equation 4.
+    """
+    beta = checks.weight(beta, "beta")
+    terms = elbo_terms(model, params, key, x, cond, num_data=num_data, parts_key=parts_key)
+    return terms.distortion + beta * terms.kl, told(terms)
+
+
+def capacity_loss(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    capacity: float | Array,
+    gamma: float | Array = 1000.0,
+    num_data: int,
+    parts_key: Key | None = None,
+) -> tuple[Array, Metrics]:
+    """-E log p(x | z) + γ |E KL(q(z | x) ‖ p(z)) - C|: codes of C nats, whatever else they cost.
+
+    capacity: C in nats. It grows in training, so that what gains most likelihood for a nat enters
+        the code first, one entry after the other:
+
+            loss = lambda params, key, x, weights: disentangled.capacity_loss(
+                model, params, key, x, capacity=weights["capacity"], num_data=N)
+            weights = {"capacity": optax.linear_schedule(0.0, 25.0, 100_000)}
+
+    gamma: γ. num_data and metrics as in `beta_vae_loss`.
+    Burgess et al. (2018), "Understanding disentangling in β-VAE", equation 8.
+    """
+    capacity, gamma = checks.weight(capacity, "capacity"), checks.weight(gamma, "gamma")
+    terms = elbo_terms(model, params, key, x, cond, num_data=num_data, parts_key=parts_key)
+    return terms.distortion + gamma * jnp.abs(terms.kl - capacity), told(terms)

@@ -1,0 +1,63 @@
+"""The DIP-VAE: codes whose covariance over the data is that of the prior, I."""
+
+import jax.numpy as jnp
+
+from .. import checks
+from ..objectives import elbo_terms
+from ..protocol import Array, Key, LatentVariable, Metrics, Params
+from .terms import told
+
+KINDS = ("I", "II")
+
+
+def dip_vae_loss(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    kind: str,
+    off_diagonal: float | Array,
+    diagonal: float | Array | None = None,
+    num_data: int,
+    parts_key: Key | None = None,
+) -> tuple[Array, Metrics]:
+    """-ELBO + λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii - 1)², C a covariance of codes over the batch.
+
+    kind: "I", C = Cov_x(μ(x)) of the means of q(z | x); "II", C = Cov_x(μ(x)) + E_x diag σ(x)²,
+        which is the covariance of q(z) itself (`dip_penalty`).
+    off_diagonal, diagonal: λ_od and λ_d, or weights of the step. Without λ_d it is 10 λ_od for "I"
+        and λ_od for "II", as in the paper.
+    num_data and metrics as in `beta_vae_loss`, and "penalty", what is added to -ELBO.
+    Kumar, Sattigeri and Balakrishnan (2018), "Variational inference of disentangled latent
+    concepts from unlabeled observations", equations 6 and 7.
+    """
+    checks.choice(kind, KINDS, "kind")
+    off_diagonal = checks.weight(off_diagonal, "off_diagonal")
+    if diagonal is None:
+        diagonal = 10 * off_diagonal if kind == "I" else off_diagonal
+    diagonal = checks.weight(diagonal, "diagonal")
+    terms = elbo_terms(model, params, key, x, cond, num_data=num_data, parts_key=parts_key)
+    apart, own = dip_penalty(terms.mean, terms.scale if kind == "II" else None)
+    penalty = off_diagonal * apart + diagonal * own
+    return terms.distortion + terms.kl + penalty, told(terms) | {"penalty": penalty}
+
+
+def dip_penalty(mean: Array, scale: Array | None = None) -> tuple[Array, Array]:
+    """(Σ_{i≠j} C_ij², Σ_i (C_ii - 1)²) of codes with means μ and deviations σ, each [batch, n].
+
+    C = Cov(μ) without scale, that of DIP-VAE-I; Cov(μ) + mean of diag σ² with it, of DIP-VAE-II.
+    Both sums are 0 where C = I. Cov divides by the rows of the batch. Squares of estimates are too
+    high on average, by about (1 + [i=j]) C_ii C_jj / B for each entry of C.
+    """
+    checks.floating(mean, "mean", (None, None))
+    checks.rows_of(mean, "mean")
+    centred = mean - mean.mean(0)
+    covariance = jnp.dot(centred.T, centred, precision="highest") / len(mean)
+    if scale is not None:
+        checks.floating(scale, "scale", mean.shape)
+        covariance = covariance + jnp.diag(jnp.square(scale).mean(0))
+    own = jnp.diagonal(covariance)
+    apart = covariance - jnp.diag(own)
+    return jnp.square(apart).sum(), jnp.square(own - 1).sum()

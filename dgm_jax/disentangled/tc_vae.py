@@ -1,0 +1,38 @@
+"""The β-TCVAE: a weight for each of the three parts of the KL."""
+
+from .. import checks
+from ..objectives import elbo_terms
+from ..protocol import Array, Key, LatentVariable, Metrics, Params
+from .terms import told
+
+
+def tc_vae_loss(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    beta: float | Array,
+    alpha: float | Array = 1.0,
+    gamma: float | Array = 1.0,
+    num_data: int,
+    estimate: str = "stratified",
+    parts_key: Key | None = None,
+) -> tuple[Array, Metrics]:
+    """-E log p(x | z) + α I(n; z) + β KL(q(z) ‖ ∏_j q(z_j)) + γ KL(∏_j q(z_j) ‖ p(z)), in nats.
+
+    With β > 1 = α = γ only the total correlation of the entries of z costs more: codes may keep
+    what they know of the data. The three parts sum to the KL in closed form, so α = β = γ = 1 is
+    the negative ELBO to the bit, whatever the estimate; its noise enters by weights other than 1.
+    num_data: N, the rows of the set. estimate: of q(z), that of `elbo_terms`. Weights may be those
+    of the step. Metrics as in `beta_vae_loss`.
+    Chen et al. (2018), "Isolating sources of disentanglement in VAEs", equation 4.
+    """
+    alpha, beta = checks.weight(alpha, "alpha"), checks.weight(beta, "beta")
+    gamma = checks.weight(gamma, "gamma")
+    terms = elbo_terms(
+        model, params, key, x, cond, num_data=num_data, estimate=estimate, parts_key=parts_key
+    )
+    more = (alpha - gamma) * terms.mutual_information + (beta - gamma) * terms.total_correlation
+    return terms.distortion + gamma * terms.kl + more, told(terms)

@@ -1,0 +1,16 @@
+"""What all losses of this chapter tell of the ELBO."""
+
+from ..objectives.aggregate import ElboTerms
+from ..protocol import Metrics
+
+
+def told(terms: ElboTerms) -> Metrics:
+    """The metrics of `objectives.elbo`, and the three parts of the KL, in nats an example."""
+    return {
+        "neg_elbo": terms.distortion + terms.kl,
+        "distortion": terms.distortion,
+        "kl": terms.kl,
+        "mutual_information": terms.mutual_information,
+        "total_correlation": terms.total_correlation,
+        "dimension_kl": terms.dimension_kl,
+    }

@@ -1,0 +1,157 @@
+"""The aggregate posterior q(z) = 1/N Σ_m q(z | x_m) of N rows of data, seen from a batch of them.
+
+The KL term of the ELBO has three parts, means over rows in nats (`elbo_terms`):
+
+    E KL(q(z | x) ‖ p(z)) = I(n; z) + KL(q(z) ‖ ∏_j q(z_j)) + KL(∏_j q(z_j) ‖ p(z))
+
+the mutual information of a row's index and its code, the total correlation of the entries of the
+code, and for a prior of independent entries the divergence of each entry, Σ_j KL(q(z_j) ‖ p(z_j)).
+Chen, Li, Grosse and Duvenaud (2018), "Isolating sources of disentanglement in VAEs", equation 2.
+
+q(z) is a sum over all N rows, of which a step sees B. At z_n ~ q(z | x_n) the estimates are
+
+- "stratified": 1/N q(z_n | x_n) + (N - 1)/N · 1/(B - 1) Σ_{m≠n} q(z_n | x_m), which is q(z_n) on
+  average. It is that of appendix C.1, with equal weights for all other rows.
+- "plain": 1/B Σ_m q(z_n | x_m), where x_n counts as one of B and not as one of N, so that the
+  mutual information cannot exceed log B.
+- "weighted": 1/(N B) Σ_m q(z_n | x_m), equation 5. It is the plain one over N: mutual information
+  is log N higher than by "plain", and the total correlation of d entries (d - 1) log N. Gradients
+  are those of "plain".
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..distributions.divergence import normal_entries
+from ..protocol import Array, Key, LatentVariable, Params, split
+from .bounds import check_pathwise, checked, scored
+
+ESTIMATES = ("stratified", "plain", "weighted")
+
+
+class ElboTerms(NamedTuple):
+    """ELBO = -distortion - kl, and kl = mutual_information + total_correlation + dimension_kl.
+
+    The first five are means over the batch, in nats. z is the one draw for each row, from
+    q(z | x) = ∏_j N(mean_j, scale_j²); all three are [batch, n].
+    """
+
+    distortion: Array  # -E log p(x | z)
+    kl: Array  # E KL(q(z | x) ‖ p(z)), in closed form where there is one
+    mutual_information: Array  # I(n; z)
+    total_correlation: Array  # KL(q(z) ‖ ∏_j q(z_j))
+    dimension_kl: Array  # Σ_j KL(q(z_j) ‖ p(z_j)): what is left of kl
+    z: Array
+    mean: Array
+    scale: Array
+
+
+def elbo_terms(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    num_data: int,
+    estimate: str = "stratified",
+    parts_key: Key | None = None,
+) -> ElboTerms:
+    """The ELBO with its KL in three parts, of one z_n ~ q(z | x_n) for each row of a batch.
+
+    num_data: N, the rows of the whole set, of which x [B, ...] are B >= 2 different ones.
+    estimate: of q(z) and of each q(z_j), "stratified", "plain" or "weighted". All have a bias, as
+        the logarithm of an estimate has; `metrics.kl_terms` sums over the set.
+    cond, parts_key: those of `elbo`. The posterior must be a Gaussian of independent entries.
+    Under conditions a row is (x_n, c_n). Differentiable in params; under `jax.pmap` a batch is
+    that of a device. Cost: one pass of the model, and B² n scalar Gaussians.
+    """
+    checked(model, params, key, x, 1, parts_key)
+    checks.choice(estimate, ESTIMATES, "estimate")
+    posterior_key, prior_key, likelihood_key = split(parts_key, 3)
+    posterior = model.posterior(params, x, cond, key=posterior_key)
+    check_pathwise(x, posterior)
+    mean, scale = independent_entries(posterior)
+    if len(mean) < 2:
+        raise checks.InputError(f"x must have at least two rows to tell apart; got {len(mean)}.")
+    num_data = _all_rows(num_data, len(mean))
+    found = scored(model, params, posterior, key, x, cond, 1, prior_key, likelihood_key)
+    z, kl = found.z[0], found.kl["z"].sum() / len(mean)
+    log_q = log_pairs(z, mean, scale)  # [z, row, entry]
+    log_joint = log_aggregate(log_q.sum(-1), num_data, estimate=estimate)
+    log_product = log_aggregate(log_q, num_data, estimate=estimate).sum(-1)
+    information = (found.log_posterior[0] - log_joint).mean()
+    correlation = (log_joint - log_product).mean()
+    rest = kl - information - correlation
+    distortion = -found.log_likelihood.mean()
+    return ElboTerms(distortion, kl, information, correlation, rest, z, mean, scale)
+
+
+def log_aggregate(log_q: Array, num_data: int, *, estimate: str = "stratified") -> Array:
+    """log q(z_n) of a batch, [B, ...], by log_q = log q(z_n | x_m) of all pairs, [n, m, ...].
+
+    Axes after the first two are entries of z, of which each is estimated by itself; see the top of
+    the module for the estimates. num_data: N >= B >= 2.
+    """
+    checks.floating(log_q, "log_q")
+    checks.choice(estimate, ESTIMATES, "estimate")
+    num = log_q.shape[0] if log_q.ndim > 1 else 0
+    if num < 2 or log_q.shape[1] != num:
+        raise checks.InputError(
+            f"log_q must be of all pairs of two rows or more, [B, B, ...]; got {log_q.shape}."
+        )
+    num_data = _all_rows(num_data, num)
+    if estimate == "stratified":
+        own, other = log_shares(num, num_data)
+        log_w = np.where(np.eye(num, dtype=bool), own, other)
+    else:
+        log_w = np.full((num, num), -math.log(num))
+    log_w = jnp.asarray(log_w.reshape(num, num, *[1] * (log_q.ndim - 2)), log_q.dtype)
+    found = jax.nn.logsumexp(log_q + log_w, axis=1)
+    return found - math.log(num_data) if estimate == "weighted" else found
+
+
+def log_shares(num: int, total: int) -> tuple[float, float]:
+    """log of what q(z_n | x_n), and each of the num - 1 others of a batch, stands for in q(z_n).
+
+    1/N, and (N - 1)/N · 1/(B - 1). With N = B both are 1/B, the share of a whole set.
+    """
+    return -math.log(total), math.log1p(-1 / total) - math.log(num - 1)
+
+
+def log_pairs(z: Array, mean: Array, scale: Array) -> Array:
+    """log N(z_ij; mean_mj, scale_mj²) of codes [i, j] and rows [m, j]: [i, m, j], in nats."""
+    standard = (z[:, None] - mean[None]) / scale[None]
+    return -0.5 * jnp.square(standard) - jnp.log(scale)[None] - 0.5 * math.log(2 * math.pi)
+
+
+def independent_entries(posterior) -> tuple[Array, Array]:
+    """(mean, scale) [batch, n] of q(z | x), refused where it is no Gaussian of independent ones."""
+    entries = normal_entries(posterior)
+    if entries is None:
+        raise checks.InputError(
+            "model must have a posterior that is a Gaussian of independent entries, whose q(z_j | "
+            f"x) are known, such as vae.diagonal(n); got {posterior.name.lstrip('_')}."
+        )
+    mean, scale = jnp.broadcast_arrays(*entries)
+    if mean.ndim != 2:
+        raise checks.InputError(
+            "x must be rows, [batch, ...], with codes [batch, n]; the codes of this x have shape "
+            f"{mean.shape}."
+        )
+    return mean, scale
+
+
+def _all_rows(num_data, num):
+    num_data = checks.positive_int(num_data, "num_data")
+    if num_data < num:
+        raise checks.InputError(
+            f"num_data must be the rows of the whole set, at least the {num} of the batch; got "
+            f"{num_data}."
+        )
+    return num_data
