@@ -17,7 +17,7 @@ as lists over the seeds, in results.json as toys.NAME.models.OBJECTIVE, where th
 near the curve.
 
 Expect 25 of 25 modes and 0.77 to 0.92 of good samples on the grid from `clusters`; of the games
-without them, those that are recorded had 10 to 18 modes and 0.11 to 0.24.
+without them 2 to 19 modes and 0.07 to 0.31.
 
 It leaves samples.png, of the first seed, and strip.png: its samples over the critic's values, blue
 where that takes them for data, as the game goes on. --games and --toys take some of them;
