@@ -1,5 +1,7 @@
 """Metrics: how good a model is, in numbers."""
 
+from .aggregate import KLTerms as KLTerms
+from .aggregate import kl_terms as kl_terms
 from .annealed import Bidirectional as Bidirectional
 from .annealed import annealed_log_prob as annealed_log_prob
 from .annealed import bidirectional_log_prob as bidirectional_log_prob

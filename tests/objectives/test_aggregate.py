@@ -128,53 +128,6 @@ def test_weighted_is_plain_over_the_size_of_the_set_with_the_same_gradient():
         np.testing.assert_allclose(of_weighted[name], of_plain[name], atol=1e-5)
 
 
-def test_of_50_000_far_codes_a_batch_of_256_tells_the_parts_if_it_is_stratified():
-    """T88. The sums over the set: TC near 1.8, MI near 10.2 nats; its logarithm allows 10.8."""
-    num, batch, scale = 50_000, 256, 0.3
-    x = points(num, 10) * np.sqrt(1 - scale**2)
-    exact, found = jit(
-        lambda x: (
-            _by_sums(x[:batch], x, scale),
-            [
-                objectives.elbo_terms(
-                    model_of(scale, 10),
-                    {"a": 1.0, "s": scale},
-                    jax.random.key(0),
-                    x[:batch],
-                    num_data=num,
-                    estimate=estimate,
-                )
-                for estimate in ("stratified", "plain")
-            ],
-        )
-    )(x)
-    stratified, plain = (np.array([f.total_correlation, f.mutual_information]) for f in found)
-    np.testing.assert_allclose(stratified, exact, atol=0.8)
-    np.testing.assert_allclose(exact, [1.76, 10.17], atol=0.5)
-    assert plain[0] > exact[0] + 3 and plain[1] < np.log(batch) + 1e-3
-
-
-def _by_sums(own, rows, scale):
-    """(TC, MI) of the draws of the same key at the rows `own`, by sums over all rows."""
-    z = own + scale * _noise(own)
-
-    def of(z):
-        log_q = log_pairs(z[None], rows, jnp.full_like(rows, scale))[0]
-        total = lambda log_q: jax.nn.logsumexp(log_q, 0) - np.log(len(rows))
-        return total(log_q.sum(-1)), total(log_q).sum()
-
-    joint, product = jax.lax.map(of, z)
-    conditional = log_pairs(z, own, jnp.full_like(own, scale))[
-        jnp.arange(len(z)), jnp.arange(len(z))
-    ]
-    return jnp.stack([(joint - product).mean(), (conditional.sum(-1) - joint).mean()])
-
-
-def _noise(own):
-    unit = distrax.MultivariateNormalDiag(jnp.zeros_like(own), jnp.ones_like(own))
-    return unit.sample(seed=jax.random.key(0), sample_shape=1)[0]
-
-
 def test_what_has_no_such_parts_is_refused():
     x, params = points(4, 2), {"a": jnp.float32(1.0), "s": jnp.float32(1.0)}
     model, key = model_of(1.0), jax.random.key(0)

@@ -1671,6 +1671,17 @@ TABLE = {
         batch_size=whole(),
         raises=(TypeError,),
     ),
+    "metrics.kl_terms": of(
+        metrics.kl_terms,
+        {"key": RAW_KEY, "mean": points(5, 2), "scale": jnp.ones((5, 2))},
+        mean=arrays("f"),
+        scale=arrays("f"),
+        num_codes=optional(whole(1, 5)),
+        batch_size=optional(whole(2, 5)),
+        estimate=OF_AGGREGATE,
+        chunk=whole(),
+        told={"mean": "(mean|scale)"},
+    ),
     "metrics.elbo_surgery": of(
         metrics.elbo_surgery,
         {"model": LATENT, "params": drawn(LATENT), "key": RAW_KEY, "x": points(5, 2)},

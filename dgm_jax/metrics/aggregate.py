@@ -1,0 +1,120 @@
+"""The three parts of the KL of the ELBO by sums over a whole set, from arrays of codes."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..objectives import log_aggregate
+from ..objectives.aggregate import ESTIMATES, log_pairs
+from ..protocol import Array, Key
+
+
+class KLTerms(NamedTuple):
+    """E KL(q(z | x) ‖ N(0, I)) = mutual_information + total_correlation + dimension_kl, in nats.
+
+    Means over one draw of z for each row, so the sum holds but for the noise of the draws.
+    """
+
+    mutual_information: Array  # I(n; z) <= log N, of the index n of a row and its code
+    total_correlation: Array  # KL(q(z) ‖ ∏_j q(z_j))
+    dimension_kl: Array  # Σ_j KL(q(z_j) ‖ N(0, 1))
+
+
+def kl_terms(
+    key: Key,
+    mean: Array,
+    scale: Array,
+    *,
+    num_codes: int | None = None,
+    batch_size: int | None = None,
+    estimate: str = "stratified",
+    chunk: int = 512,
+) -> KLTerms:
+    """I(n; z), KL(q(z) ‖ ∏_j q(z_j)) and Σ_j KL(q(z_j) ‖ p(z_j)) of q(z | x_n) = N(μ_n, diag σ_n²).
+
+    mean, scale: μ_n and σ_n of all rows, [N, d], as `objectives.elbo_terms` has them of a batch.
+    q(z) = 1/N Σ_n q(z | x_n) is the sum over all rows at one z for each of num_codes rows, drawn
+    without replacement; all N by default. Nothing is estimated but the mean over z.
+
+    With a batch_size it is the estimate that training sees, from batches of rows in random order,
+    those left over dropped: `objectives.log_aggregate`, "stratified", "plain" or "weighted".
+    chunk: how many rows and codes meet at once, [chunk, chunk, d]. Jit it. Cost: N num_codes d
+    Gaussians, about 2 s a core for N = 50,000, d = 10 and 1,000 codes; or N batch_size d.
+    Chen et al. (2018), "Isolating sources of disentanglement in VAEs", equation 2.
+    """
+    checks.key(key)
+    checks.floating(mean, "mean", (None, None))
+    checks.floating(scale, "scale", mean.shape)
+    checks.choice(estimate, ESTIMATES, "estimate")
+    chunk = checks.positive_int(chunk, "chunk")
+    if len(mean) < 2:
+        raise checks.InputError(f"mean must have at least two rows to tell apart; got {len(mean)}.")
+    if batch_size is not None and num_codes is not None:
+        raise checks.InputError("num_codes is of sums over all rows; leave it, or batch_size, out.")
+    num_codes = _at_most(num_codes, len(mean), "num_codes", 1)
+    size = _at_most(batch_size, len(mean), "batch_size", 2)
+    draw_key, order_key = jax.random.split(key)
+    mean, scale = jnp.asarray(mean), jnp.asarray(scale)
+    z = mean + scale * jax.random.normal(draw_key, mean.shape, mean.dtype)
+    order = jax.random.permutation(order_key, len(mean))
+    if batch_size is None:
+        return _of_set(z, mean, scale, order[:num_codes], chunk)
+    batches = order[: len(mean) // size * size].reshape(-1, size)
+    return _of_batches(z, mean, scale, batches, estimate)
+
+
+def _of_set(z, mean, scale, taken, chunk):
+    """At the codes that are taken, by all rows."""
+    joint, product = jax.lax.map(
+        lambda z: _of_all(z, mean, scale, chunk), z[taken], batch_size=min(chunk, len(taken))
+    )
+    return _parts(z[taken], mean[taken], scale[taken], joint, product)
+
+
+def _of_batches(z, mean, scale, batches, estimate):
+    def of_batch(taken):
+        log_q = log_pairs(z[taken], mean[taken], scale[taken])
+        joint = log_aggregate(log_q.sum(-1), len(mean), estimate=estimate)
+        product = log_aggregate(log_q, len(mean), estimate=estimate).sum(-1)
+        return _parts(z[taken], mean[taken], scale[taken], joint, product)
+
+    return jax.tree.map(lambda a: a.mean(0), jax.lax.map(of_batch, batches))
+
+
+def _of_all(z, mean, scale, chunk):
+    """log q(z) and Σ_j log q(z_j) of one z [d], by all rows."""
+    num, dim = mean.shape
+    full = num // chunk * chunk
+
+    def add(sums, rows):
+        log_q = log_pairs(z[None], *rows)[0]
+        found = log_q.sum(-1), log_q
+        return tuple(jnp.logaddexp(s, jax.nn.logsumexp(f, 0)) for s, f in zip(sums, found)), None
+
+    sums = (jnp.full((), -jnp.inf, z.dtype), jnp.full(dim, -jnp.inf, z.dtype))
+    if full:
+        rows = tuple(a[:full].reshape(-1, chunk, dim) for a in (mean, scale))
+        sums = jax.lax.scan(add, sums, rows)[0]
+    if full < num:
+        sums = add(sums, (mean[full:], scale[full:]))[0]
+    return sums[0] - math.log(num), (sums[1] - math.log(num)).sum()
+
+
+def _parts(z, mean, scale, log_joint, log_product):
+    standard = (z - mean) / scale
+    constant = 0.5 * math.log(2 * math.pi) * z.shape[-1]
+    log_q = -0.5 * jnp.square(standard).sum(-1) - jnp.log(scale).sum(-1) - constant
+    log_prior = -0.5 * jnp.square(z).sum(-1) - constant
+    each = (log_q - log_joint, log_joint - log_product, log_product - log_prior)
+    return KLTerms(*(part.mean() for part in each))
+
+
+def _at_most(value, num, name, least):
+    """How many of num rows; all by default."""
+    value = num if value is None else checks.positive_int(value, name, least=least)
+    if value > num:
+        raise checks.InputError(f"{name} must be at most the {num} rows; got {value}.")
+    return value
