@@ -7,6 +7,7 @@ last value of a cell. Matplotlib is imported on first use.
 
 import functools
 import io
+import itertools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -374,8 +375,8 @@ def bars(
     if not np.isfinite(heights).all() or (logy and min(heights) <= 0):
         raise checks.InputError(f"values must be finite, and above 0 with logy; got {heights}.")
     names = list(dict.fromkeys(name for group in values.values() for name in group))
-    colours = dict(zip(names, COLOURS, strict=False))
-    width = 0.84 / len(names)
+    colours = dict(zip(names, itertools.cycle(COLOURS)))
+    width = 0.84 / max(map(len, values.values()))
 
     figure = new_figure((7.2, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -393,10 +394,12 @@ def bars(
             color=colour,
         )
 
+    labelled = set()
     for i, (group, members) in enumerate(values.items()):
-        for name, value in members.items():
-            x = i + (names.index(name) - (len(names) - 1) / 2) * width
-            label = name if i == 0 else None
+        for place, name in enumerate(sorted(members, key=names.index)):
+            value, x = members[name], i + (place - (len(members) - 1) / 2) * width
+            label = None if name in labelled else name
+            labelled.add(name)
             bar(x, value, f"{value:.3g}", colours[name], color=colours[name], label=label)
             if (group, name) in outlines:
                 bar(x, *outlines[group, name], colours[name], fill=False, ls=(0, (5, 3)), lw=1.2)

@@ -308,6 +308,9 @@ def test_bars_show_every_value_and_refuse_what_a_log_axis_cannot():
     words = {text.get_text() for text in axes.texts}
     assert words == {"1", "2", "3", "64 passes"}
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["maf", "iaf"]
+    more = plots.bars({"a": {f"a{i}": 1.0 for i in range(9)}, "b": {"b": 2.0}}, ylabel="ms")
+    entries = [text.get_text() for text in more.axes[0].get_legend().get_texts()]
+    assert entries == [*(f"a{i}" for i in range(9)), "b"]
     with pytest.raises(ValueError, match="above 0"):
         plots.bars({"maf": {"density": 0.0}}, ylabel="ms", logy=True)
     with pytest.raises(ValueError, match="none empty"):

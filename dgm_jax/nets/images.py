@@ -14,6 +14,7 @@ from ..protocol import Net
 from .adapter import Conv, Dense, from_linen, linen
 from .norm import GroupNorm
 from .upsampling import up_conv
+from .weights import Convolution
 
 
 class UpConv(linen.Module):
@@ -73,9 +74,10 @@ class Encoder(linen.Module):
 
     @linen.compact
     def __call__(self, x, deterministic=True):
-        for width in self.hidden:
-            x = Conv(width, (self.kernel_size,) * 2, strides=(2, 2))(x)
-            x = self.stage(width)(x, deterministic)
+        for i, width in enumerate(self.hidden):
+            # the pair with `up_conv`, so that penalties on gradients are as fast as gradients
+            conv = Convolution(width, taps=self.kernel_size, stride=2, name=f"Conv_{i}")
+            x = self.stage(width)(conv(x, train=False), deterministic)
         flat = x.reshape(*x.shape[:-3], math.prod(x.shape[-3:]))
         return Dense(self.out_dim, kernel_init=_last(self.zero_last))(flat)
 
