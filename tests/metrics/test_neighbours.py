@@ -49,6 +49,8 @@ def test_points_that_are_all_the_same_hold_each_other():
     assert precision_recall(point, point + 1)[:2] == (0.0, 0.0)
     repeated = np.repeat(RNG.normal(size=(4, 5)), 5, 0)  # as many copies as k + 2
     assert precision_recall(repeated, repeated)[:2] == (1.0, 1.0)
+    nearly = repeated * (1 + 1e-7 * RNG.normal(size=repeated.shape))  # float32 rounds as much
+    assert precision_recall(repeated, nearly)[:2] == (1.0, 1.0)
 
 
 def test_equal_distributions_have_density_one_and_the_coverage_of_counting():
