@@ -119,18 +119,37 @@ def _trace_of_root(real, fake) -> float:
     errors ε would come out as √ε.
     """
     low, high = (real, fake) if real.num <= fake.num else (fake, real)
-    factor = _factor(low)
-    product = factor.T @ high.covariance @ factor
-    return float(np.sqrt(np.maximum(np.linalg.eigvalsh(product), 0)).sum())
+    factor = _cholesky(low)
+    if factor is None:
+        factor = _by_eigenvectors(low)
+        product = factor.T @ high.covariance @ factor
+    else:
+        product = _below(factor, high.covariance)
+    return float(np.sqrt(np.maximum(np.linalg.eigvalsh(product, UPLO="L"), 0)).sum())
 
 
-def _factor(given: Moments) -> np.ndarray:
-    """A [d, r] with S = A Aᵀ."""
-    if given.num > len(given.mean):
-        try:
-            return np.linalg.cholesky(given.covariance)
-        except np.linalg.LinAlgError:  # features that are constant or depend on each other
-            pass
+def _cholesky(given: Moments) -> np.ndarray | None:
+    """The lower triangle A with S = A Aᵀ, or None where S is singular."""
+    if given.num <= len(given.mean):
+        return None
+    try:
+        return np.linalg.cholesky(given.covariance)
+    except np.linalg.LinAlgError:  # features that are constant or depend on each other
+        return None
+
+
+def _by_eigenvectors(given: Moments) -> np.ndarray:
+    """A [d, r] with S = A Aᵀ, of the r eigenvalues above 0."""
     values, vectors = np.linalg.eigh(given.covariance)
     kept = values > len(values) * np.finfo(float).eps * values[-1]
     return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def _below(a, covariance, block=256) -> np.ndarray:
+    """Aᵀ S A on and below the diagonal, A a lower triangle: a third of the multiplications."""
+    product = np.zeros_like(a)
+    for start in range(0, len(a), block):
+        columns = slice(start, start + block)
+        right = covariance[start:, start:] @ a[start:, columns]  # above them, A is 0
+        product[start:, columns] = a[start:, start:].T @ right
+    return product

@@ -18,8 +18,16 @@ FAULTS = (
         "root-of-a-product-of-other-factors",
         "T107: Aᵀ S' A with A Aᵀ = S is taken as A S' A",
         FRECHET,
-        "product = factor.T @ high.covariance @ factor",
-        "product = factor @ high.covariance @ factor.T",
+        "= a[start:, start:].T @ right",
+        "= a[start:, start:] @ right",
+        ("metrics/test_frechet.py::test_it_equals_the_formulas_of_other_libraries[by_square_root]"),
+    ),
+    Fault(
+        "triangle-above-the-diagonal",
+        "T107: only the lower triangle of the matrix is made, and the upper one is read",
+        FRECHET,
+        'UPLO="L"',
+        'UPLO="U"',
         ("metrics/test_frechet.py::test_it_equals_the_formulas_of_other_libraries[by_square_root]"),
     ),
     Fault(
