@@ -1,6 +1,7 @@
 """Maximum mean discrepancy: how far the means of two sets are in the space of a kernel."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
+from ..arrays import compiled_once
 from ..protocol import Array, Key
 from .samples import real_and_fake
 
@@ -98,8 +100,8 @@ def kernel_distance(
     """
     checks.key(key)
     real, fake = real_and_fake(real, fake)
-    kernel = polynomial_kernel() if kernel is None else kernel
-    checks.function(kernel, "kernel")
+    if kernel is not None:
+        checks.function(kernel, "kernel")
     num_subsets = checks.positive_int(num_subsets, "num_subsets")
     size = checks.positive_int(subset_size, "subset_size", least=2)
     if size > min(len(real), len(fake)):
@@ -108,7 +110,7 @@ def kernel_distance(
             f"fake; got {size}."
         )
     x, y = _float32(real, fake)
-    squared = jax.jit(lambda x, y: _unbiased(kernel, x, y))
+    squared = _of_cubic if kernel is None else jax.jit(partial(_unbiased, kernel))
     generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     drawn = lambda rows: rows[generator.choice(len(rows), size, replace=False)]
     found = [float(squared(drawn(x), drawn(y))) for _ in range(num_subsets)]
@@ -141,3 +143,6 @@ def _unbiased(kernel, x, y):
         return others.mean() * (num / (num - 1))
 
     return of_pairs(xx) + of_pairs(yy) - 2 * (xy - constant).mean()
+
+
+_of_cubic = compiled_once(partial(_unbiased, polynomial_kernel()))
