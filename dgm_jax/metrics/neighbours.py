@@ -53,8 +53,8 @@ def precision_recall(real: Array, fake: Array, *, k: int = 3, chunk: int = 512) 
 
     B(x) is the ball from x to its k-th nearest neighbour in its own set. real [n, d] is x, fake
     [m, d] is y. Both saturate: samples that are a little narrower than the data, in many
-    dimensions, have precision 1 and recall 0. Cost: (n + m)² d / 2 multiplications and, for the
-    radii, 4 (k + 1) comparisons a pair of rows; memory: chunk² distances. Raises `ValueError` for no more than k rows.
+    dimensions, have precision 1 and recall 0. Cost: (n + m)² d / 2 multiplications; memory: chunk²
+    distances at a time. Raises `ValueError` for no more than k rows.
     Kynkäänniemi et al. (2019), "Improved precision and recall metric", equations 1 and 2.
     """
     x, y, k, chunk = _checked(real, fake, k, chunk, of_fake=True)

@@ -68,10 +68,7 @@ FAULTS = (
         NEIGHBOURS,
         "return jnp.where(found <= ROUNDING * norms, 0, found)",
         "return found",
-        (
-            "metrics/test_neighbours.py::"
-            "test_points_that_are_all_the_same_hold_each_other"
-        ),
+        ("metrics/test_neighbours.py::test_points_that_are_all_the_same_hold_each_other"),
     ),
     Fault(
         "mmd-with-the-diagonal",
