@@ -11,4 +11,6 @@ from .dip_vae import dip_vae_loss as dip_vae_loss
 from .factor_vae import factor_critic_loss as factor_critic_loss
 from .factor_vae import factor_vae_loss as factor_vae_loss
 from .factor_vae import permuted as permuted
+from .impossibility import entangled as entangled
+from .impossibility import entangling as entangling
 from .tc_vae import tc_vae_loss as tc_vae_loss

@@ -1174,6 +1174,18 @@ TABLE = {
         scale=optional(arrays("f")),
         told={"mean": "(mean|scale)"},
     ),
+    "disentangled.entangling": of(
+        disentangled.entangling,
+        {"matrix": bijectors.householder(points(2, 3))},
+        matrix=arrays("f"),
+        to_logistic=optional(noun()),
+    ),
+    "disentangled.entangled": of(
+        disentangled.entangled,
+        {"model": VAE, "bijector": bijectors.Orthogonal(bijectors.householder(points(2, 2)))},
+        model=noun(vae.vae),
+        bijector=noun(bijectors.Orthogonal),
+    ),
     "disentangled.permuted": of(
         disentangled.permuted, {"key": RAW_KEY, "z": points(4, 2)}, z=arrays("f", event=0)
     ),
