@@ -106,3 +106,8 @@ def compiled_once(function: Callable, *, static_argnums: tuple[int, ...] = ()) -
     the function around such a loop in this, once, and give it all that changes as arguments.
     """
     return jax.jit(function, static_argnums=static_argnums, inline=True)
+
+
+def on_host_generator(key: Array) -> np.random.Generator:
+    """NumPy's generator of a key, for what is drawn on the host; one key gives the same draws."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))

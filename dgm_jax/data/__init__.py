@@ -2,6 +2,9 @@
 
 from .batches import batches as batches
 from .energies import ENERGIES as ENERGIES
+from .factors import FACTORED as FACTORED
+from .factors import Factored as Factored
+from .factors import load_factored as load_factored
 from .preprocessing import dequantize as dequantize
 from .preprocessing import logit_map as logit_map
 from .preprocessing import mu_law_decode as mu_law_decode

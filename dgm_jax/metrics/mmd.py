@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..arrays import compiled_once
+from ..arrays import compiled_once, on_host_generator
 from ..protocol import Array, Key
 from .samples import real_and_fake
 
@@ -111,7 +111,7 @@ def kernel_distance(
         )
     x, y = _float32(real, fake)
     squared = _of_cubic if kernel is None else jax.jit(partial(_unbiased, kernel))
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    generator = on_host_generator(key)
     drawn = lambda rows: rows[generator.choice(len(rows), size, replace=False)]
     found = [float(squared(drawn(x), drawn(y))) for _ in range(num_subsets)]
     spread = float(np.std(found))

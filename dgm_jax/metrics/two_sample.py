@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from .. import checks
+from ..arrays import on_host_generator
 from ..protocol import Array, Key
 from .samples import real_and_fake
 
@@ -92,7 +92,7 @@ def two_sample_test(
     classifier = nearest_neighbours() if classifier is None else classifier
     checks.function(classifier, "classifier")
     num = min(len(real), len(fake)) // 2 * 2
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    generator = on_host_generator(key)
     x, y = (a[generator.permutation(len(a))[:num]].astype(np.float64) for a in (real, fake))
     half = num // 2
     train, test = np.concatenate([x[:half], y[:half]]), np.concatenate([x[half:], y[half:]])

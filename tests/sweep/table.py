@@ -286,6 +286,22 @@ ROWS_OF_FEATURES = arrays("fib", event=1, lists=True)
 RBF = metrics.rbf_kernel(1.0)
 OWN_FUNCTION = Kind(lambda v: EITHER if callable(v) else REFUSED)
 LABELLED = np.asarray(X, float), np.array([1.0, 0.0, 1.0, 0.0, 1.0]), np.asarray(X, float)
+STATES = np.tile(np.stack(np.meshgrid(range(2), range(3)), -1).reshape(-1, 2), (4, 1))
+OF_CODES = {
+    "codes": arrays("fib", event=-1, lists=True),
+    "factors": arrays("fib", event=-1, lists=True),
+    "num_bins": whole(2),
+    "binning": choice("width", "quantile"),
+    "num_shuffles": Kind(lambda v: int(v) if is_whole(v) and v in (0, 2) else REFUSED),
+    "num_train": Kind(lambda v: EITHER if is_whole(v) and 0 < v < 2**31 else REFUSED),
+    "num_test": whole(),
+    "batch_size": whole(2),
+    "threshold": NOT_NEGATIVE,
+    "standardise": FLAG,
+    "predictor": Kind(lambda v: EITHER if v is None or callable(v) else REFUSED),
+}
+FEW_BATCHES = {"num_train": 100, "num_test": 10, "batch_size": 4}
+CODED = np.asarray(points(len(STATES), 3), np.float64)
 SHARE_OF_ROWS = Kind(lambda v: EITHER if POSITIVE.canonical(v) is not REFUSED else REFUSED)
 
 
@@ -973,6 +989,13 @@ TABLE = {
         data_dir=optional(PATH),
         raises=(FileNotFoundError,),
     ),
+    "data.load_factored": of(
+        data.load_factored,
+        {"name": "shapes"},
+        name=choice("shapes"),
+        data_dir=optional(PATH),
+        raises=(FileNotFoundError,),
+    )._replace(costly=True),
     "data.load_file": of(
         data.load_file, {"path": "table.csv"}, path=PATH, raises=(FileNotFoundError,)
     ),
@@ -1702,6 +1725,40 @@ TABLE = {
         batch_size=optional(whole(2, 5)),
         stratified=FLAG,
         chunk=whole(),
+    ),
+    **{
+        f"metrics.{name}": of(
+            getattr(metrics, name),
+            {"codes": CODED, "factors": STATES, **more},
+            **{
+                option: kind
+                for option, kind in OF_CODES.items()
+                if option in inspect.signature(getattr(metrics, name)).parameters
+            },
+            raises=(TypeError, ValueError),  # of a function of one's own
+        )._replace(costly=name == "code_scores")
+        for name, more in (
+            ("mutual_information", {}),
+            ("mig", {}),
+            ("modularity", {}),
+            ("explicitness", {"key": RAW_KEY}),
+            ("sap", {"key": RAW_KEY}),
+            ("dci", {"key": RAW_KEY, "predictor": metrics.random_forest(num_trees=1)}),
+            ("beta_vae_score", {"key": RAW_KEY, **FEW_BATCHES}),
+            ("factor_vae_score", {"key": RAW_KEY, **FEW_BATCHES}),
+            ("code_scores", {"key": RAW_KEY, "predictor": metrics.random_forest(num_trees=1)}),
+        )
+    },
+    "metrics.random_forest": of(
+        metrics.random_forest, num_trees=whole(), min_rows=whole()
+    )._replace(costly=True),
+    "metrics.gradient_boosting": of(metrics.gradient_boosting, num_trees=whole()),
+    "metrics.udr": of(
+        metrics.udr,
+        {"codes": [CODED, CODED**3]},
+        codes=Kind(lambda v: EITHER if isinstance(v, (list, tuple)) else REFUSED),
+        kl=Kind(lambda v: None if v is None else REFUSED),
+        threshold=NOT_NEGATIVE,
     ),
     **{
         f"metrics.{name}": of(

@@ -1,0 +1,136 @@
+"""Which units of a code a predictor of each factor looks at."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import checks
+from ..arrays import on_host_generator
+from ..protocol import Array, Key
+from .codes import codes_and_factors, entropy, train_and_test
+
+Predictor = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""predict(z [n, d], v [n], z_test [m, d]) -> (importance of each unit [d] >= 0, v [m])."""
+
+
+class Dci(NamedTuple):
+    """Disentanglement, completeness and informativeness, by R_ij, what unit i is to factor j."""
+
+    disentanglement: float
+    completeness: float
+    informativeness: float  # the accuracy on rows for testing, a mean over factors
+    importance: np.ndarray  # R [d, k]
+    units: np.ndarray  # the disentanglement of each, [d]
+    factors: np.ndarray  # the completeness of each, [k]
+    accuracy: np.ndarray  # of each factor, [k]
+
+
+def random_forest(*, num_trees: int = 10, min_rows: int = 5) -> Predictor:
+    """Trees that look at all units at each split; importance is how much purer a unit makes leaves.
+
+    No leaf has fewer than min_rows rows, so that noise is not learned by heart. About a second for
+    10,000 rows of 10 units and a factor of 40 states.
+    """
+    num_trees = checks.positive_int(num_trees, "num_trees")
+    min_rows = checks.positive_int(min_rows, "min_rows")
+
+    def make():
+        from sklearn.ensemble import RandomForestClassifier  # slow to import
+
+        options = {"max_features": None, "min_samples_leaf": min_rows, "random_state": 0}
+        return RandomForestClassifier(num_trees, **options)
+
+    return _predictor(make)
+
+
+def gradient_boosting(*, num_trees: int = 100) -> Predictor:
+    """Small trees one after the other, for each state, each on what is left: the published choice.
+
+    scikit-learn's GradientBoostingClassifier as it comes. About five minutes for 10,000 rows of
+    dSprites, whose factors have 81 states.
+    """
+    num_trees = checks.positive_int(num_trees, "num_trees")
+
+    def make():
+        from sklearn.ensemble import GradientBoostingClassifier  # slow to import
+
+        return GradientBoostingClassifier(n_estimators=num_trees, random_state=0)
+
+    return _predictor(make)
+
+
+def dci(
+    key: Key,
+    codes: Array,
+    factors: Array,
+    *,
+    predictor: Predictor | None = None,
+    num_train: int = 10_000,
+    num_test: int = 5_000,
+) -> Dci:
+    """D = Σ_i ρ_i [1 - H_k(P_i)], C = Σ_j γ_j [1 - H_d(P'_j)], of importances R [d, k].
+
+    Of each factor a predictor is fitted on num_train rows, which says how important each unit was
+    for it, R_ij, and predicts num_test other rows: their accuracy is the informativeness. P_i is R
+    over its sum over factors, P'_j over that over units; H_k is the entropy to the base k; ρ_i and
+    γ_j are the shares of row i and of column j in the sum of R. So a unit that is important for
+    one factor only has disentanglement 1, and a dead one does no harm. All three are 1 for codes
+    that are their factors; D and C are near 0 of noise, and informativeness is that of guessing.
+    predictor: `random_forest()` by default, `gradient_boosting()` as published, or a function of
+    one's own: predict(z, v, z_test) -> (importance [d], v of z_test). Figures of different
+    predictors do not compare. Eastwood and Williams (2018), "A framework for the quantitative
+    evaluation of disentangled representations", section 2.
+    """
+    checks.key(key)
+    codes, states = codes_and_factors(codes, factors)
+    predictor = random_forest() if predictor is None else predictor
+    checks.function(predictor, "predictor")
+    train, test = train_and_test(on_host_generator(key), len(codes), num_train, num_test)
+    importance, accuracy = [], []
+    for state in states.T:
+        weight, told = predictor(codes[train], state[train], codes[test])
+        importance.append(_importance(weight, codes.shape[1]))
+        accuracy.append(np.mean(np.asarray(told) == state[test]))
+    return _scores(np.stack(importance, 1), np.array(accuracy))
+
+
+def _scores(importance, accuracy):
+    units, factors = _purity(importance.T), _purity(importance)
+    shares = importance if importance.sum() else np.ones_like(importance)
+    of_units, of_factors = (shares.sum(axis) / shares.sum() for axis in (1, 0))
+    return Dci(
+        float(units @ of_units),
+        float(factors @ of_factors),
+        float(accuracy.mean()),
+        importance,
+        units,
+        factors,
+        accuracy,
+    )
+
+
+def _purity(importance):
+    """1 - H(column) to the base of its length; 0 for one of zeros, by a grain that is published."""
+    shares = importance + 1e-11
+    return 1 - entropy(shares / shares.sum(0), 0) / np.log(len(shares))
+
+
+def _importance(weight, num_units):
+    weight = np.asarray(weight, np.float64)
+    if weight.shape != (num_units,) or not (weight >= 0).all() or not np.isfinite(weight).all():
+        raise checks.InputError(
+            f"predictor must return the importance of each of {num_units} units, none below 0; got "
+            f"{checks.shown(weight)}."
+        )
+    return weight
+
+
+def _predictor(make):
+    def predict(codes, states, test_codes):
+        if (states == states[0]).all():  # nothing to learn
+            return np.zeros(codes.shape[1]), np.full(len(test_codes), states[0])
+        fitted = make().fit(codes, states)
+        return fitted.feature_importances_, fitted.predict(test_codes)
+
+    return predict
