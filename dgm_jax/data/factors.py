@@ -50,6 +50,8 @@ def load_factored(name: str, data_dir: str | os.PathLike | None = None) -> Facto
     Raises ValueError for an unknown name or a damaged file, FileNotFoundError for a missing one.
     """
     checks.choice(name, FACTORED, "name")
+    if data_dir is not None:
+        data_dir = checks.path(data_dir, "data_dir")
     return FACTORED[name](data_dir)
 
 
