@@ -69,6 +69,7 @@ TESTED_ELSEWHERE = {
     "bijectors/implicit.py": "tests/bijectors/test_autoregressive.py, through its one user",
     "bijectors/sylvester.py": "tests/flows/test_sylvester.py, in its three forms",
     "disentangled/beta_vae.py": "tests/disentangled/test_tc_vae.py, all losses in one program",
+    "disentangled/codes.py": "tests/disentangled/test_infogan.py, whose codes these are",
     "disentangled/terms.py": "tests/disentangled/test_tc_vae.py",
     "distributions/levels.py": "tests/contracts/test_levels.py",
     "flows/dequantization.py": "tests/objectives/test_dequantization.py",

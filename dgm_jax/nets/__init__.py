@@ -44,6 +44,7 @@ from .spectral import operator_norm as operator_norm
 from .spectral import power_iteration as power_iteration
 from .stateless import stateless as stateless
 from .strided import strided_critic as strided_critic
+from .strided import strided_features as strided_features
 from .strided import strided_generator as strided_generator
 from .styles import adain as adain
 from .styles import add_noise as add_noise

@@ -60,6 +60,7 @@ class StridedGenerator(linen.Module):
 
 class StridedCritic(linen.Module):
     widths: tuple[int, ...]
+    num_features: int | None  # None for one value of each image
     norm: str
     axis_name: str | None
     kernel_init: Callable
@@ -70,13 +71,18 @@ class StridedCritic(linen.Module):
         for i, width in enumerate(self.widths):
             plain = i == 0 or self.norm in ("spectral", "none")
             x = Convolution(width, taps=4, stride=2, use_bias=plain, **options)(x, train)
-            if self.norm == "batch" and not plain:
-                x = BatchNorm(axis_name=self.axis_name)(x, train)
-            if self.norm == "layer" and not plain:
-                x = GroupNorm(1)(x)
-            x = jax.nn.leaky_relu(x, 0.2)
+            x = jax.nn.leaky_relu(x if plain else self.normalised(x, train), 0.2)
         flat = x.reshape(*x.shape[:-3], math.prod(x.shape[-3:]))
-        return Linear(1, **options)(flat, train)[..., 0]
+        if self.num_features is None:
+            return Linear(1, **options)(flat, train)[..., 0]
+        plain = self.norm in ("spectral", "none")
+        h = Linear(self.num_features, use_bias=plain, **options)(flat, train)
+        return jax.nn.leaky_relu(h if plain else self.normalised(h, train), 0.2)
+
+    def normalised(self, x, train):
+        if self.norm == "batch":
+            return BatchNorm(axis_name=self.axis_name)(x, train)
+        return GroupNorm(1)(x) if x.ndim > 3 else GroupNorm(1)(x[..., None, None, :])[..., 0, 0, :]
 
 
 def strided_generator(
@@ -120,7 +126,28 @@ def strided_critic(
     """
     widths = stages(shape, hidden)[1]
     checks.choice(norm, CRITIC_NORMS, "norm")
-    module = StridedCritic(widths, norm, _axis(axis_name), _normal())
+    module = StridedCritic(widths, None, norm, _axis(axis_name), _normal())
+    return on_images(stateful(module, tuple(shape)), shape)
+
+
+def strided_features(
+    shape: Shape,
+    num_features: int,
+    *,
+    hidden: int = 64,
+    norm: str = "batch",
+    axis_name: str | None = None,
+) -> StatefulNet:
+    """f(x): x [batch, H, W, C] -> [batch, num_features], a `strided_critic` up to its last layer.
+
+    In the place of that is a dense layer, with the norm and the leaky ReLU of the others: a trunk
+    that several heads share, as critic and recognition of an InfoGAN. Options are those of
+    `strided_critic`. Chen et al. (2016), "InfoGAN", appendix C.1, has 1024 features of MNIST.
+    """
+    widths = stages(shape, hidden)[1]
+    num_features = checks.positive_int(num_features, "num_features")
+    checks.choice(norm, CRITIC_NORMS, "norm")
+    module = StridedCritic(widths, num_features, norm, _axis(axis_name), _normal())
     return on_images(stateful(module, tuple(shape)), shape)
 
 

@@ -148,11 +148,11 @@ def generated(
     With train=False, the default, a sample does not depend on those drawn beside it.
     """
     checks.noun(model, Adversarial, "model")
-    _check_both(params, state)
+    check_both(params, state)
     num, train = checks.positive_int(num, "num"), checks.flag(train, "train")
     checks.key(key)
     _check_cond(model, cond, num, "num")
-    return _drawn(model, params["generator"], state, key, num, cond, train)[0]
+    return drawn(model, params["generator"], state, key, num, cond, train)[1]
 
 
 def critic_loss(
@@ -178,11 +178,11 @@ def critic_loss(
     them are averaged, and what depends on weights only, such as the vectors of spectral
     normalisation, moves once. Metrics: real and fake, the mean values, and the penalty.
     """
-    _check_game(model, game, params, key, x, cond, state)
+    check_game(model, game, params, key, x, cond, state)
     penalty_weight = _weight(penalty_weight)
     z_key, real_key, fake_key, penalty_key = jax.random.split(key, 4)
-    fake, _ = _drawn(model, params["generator"], state, z_key, len(x), cond, True)
-    _check_like(x, fake)
+    _, fake, _ = drawn(model, params["generator"], state, z_key, len(x), cond, True)
+    check_like(x, fake)
     fake = jax.lax.stop_gradient(fake)
     critic = _critic(model, params["critic"], state, cond)
     (real_values, seen), (fake_values, seen_fake) = critic(x, real_key), critic(fake, fake_key)
@@ -194,7 +194,7 @@ def critic_loss(
         value = penalty(lambda x: critic(x, None)[0], penalty_key, x, fake)
         checks.floating(value, "the result of penalty", ())
         loss, metrics = loss + penalty_weight * value, metrics | {"penalty": value}
-    return loss, (metrics, state | {"critic": jax.tree.map(_mean_state, seen, seen_fake)})
+    return loss, (metrics, state | {"critic": jax.tree.map(mean_state, seen, seen_fake)})
 
 
 def generator_loss(
@@ -212,10 +212,10 @@ def generator_loss(
     Returns (loss, (metrics, state)), where the generator's part of the state has moved, and the
     critic's has not. Most games do not look at D_φ(x), and then it is not computed under `jit`.
     """
-    _check_game(model, game, params, key, x, cond, state)
+    check_game(model, game, params, key, x, cond, state)
     z_key, fake_key, real_key = jax.random.split(key, 3)
-    fake, moved = _drawn(model, params["generator"], state, z_key, len(x), cond, True)
-    _check_like(x, fake)
+    _, fake, moved = drawn(model, params["generator"], state, z_key, len(x), cond, True)
+    check_like(x, fake)
     critic = _critic(model, jax.lax.stop_gradient(params["critic"]), state, cond)
     fake_values, real_values = critic(fake, fake_key)[0], critic(x, real_key)[0]
     loss = game.generator(fake_values, real_values)
@@ -236,14 +236,18 @@ def feature_matching(features: Callable[[Array], Array], real: Array, fake: Arra
     return jnp.square(difference).sum()
 
 
-def _drawn(model, params, state, key, num, cond, train):
-    """(x, the generator's state): samples by the generator's parameters."""
+# -------------------------------------------------------------------- what other games need too
+def drawn(model, params, state, key, num, cond, train):
+    """(z, x, the generator's state): samples by the generator's parameters."""
     z_key, noise_key = jax.random.split(key)
     conditional = model.prior.cond_shape is not None
     prior = model.prior.dist({}, cond) if conditional else model.prior.dist({})
     z = prior.sample(seed=z_key, sample_shape=() if conditional else (num,))
     seen = () if cond is None else (cond,)
-    return model.generator.apply(params, state["generator"], z, *seen, train=train, key=noise_key)
+    x, moved = model.generator.apply(
+        params, state["generator"], z, *seen, train=train, key=noise_key
+    )
+    return z, x, moved
 
 
 def _critic(model, params, state, cond):
@@ -262,12 +266,12 @@ def _critic(model, params, state, cond):
     return critic
 
 
-def _mean_state(a, b):
+def mean_state(a, b):
     """Of two batches; what does not depend on them is the same in both, and stays exactly."""
     return (a + b) / 2 if jnp.issubdtype(a.dtype, jnp.inexact) else a
 
 
-def _check_both(params, state):
+def check_both(params, state):
     for tree, name in ((params, "params"), (state, "state")):
         if not isinstance(tree, dict) or not {"generator", "critic"} <= tree.keys():
             raise checks.InputError(
@@ -276,10 +280,10 @@ def _check_both(params, state):
             )
 
 
-def _check_game(model, game, params, key, x, cond, state):
+def check_game(model, game, params, key, x, cond, state):
     checks.noun(model, Adversarial, "model")
     checks.noun(game, Game, "game")
-    _check_both(params, state)
+    check_both(params, state)
     checks.key(key)
     checks.array(x, "x")
     if jnp.ndim(x) < 2 or not len(x):
@@ -287,7 +291,7 @@ def _check_game(model, game, params, key, x, cond, state):
     _check_cond(model, cond, len(x), "the rows of x")
 
 
-def _check_like(x, fake):
+def check_like(x, fake):
     if x.shape != fake.shape:
         raise checks.InputError(
             f"x must have the shape of the samples, {fake.shape}; got {x.shape}."

@@ -1,4 +1,4 @@
-"""What every adversarial model promises, each a line of tests/gans/cases.py.
+"""What every adversarial model promises, each a line of the cases of a chapter.
 
 Its two nets have the shapes that they state; a state moves with train=True only; the loss of a
 player has a gradient for it and moves its state alone; samples in evaluation do not depend on those
@@ -15,10 +15,12 @@ import pytest
 from dgm_jax.objectives import critic_loss, generated, generator_loss, non_saturating
 from dgm_jax.protocol import Adversarial
 from tests.contracts.compiled import jit
-from tests.gans.cases import MODELS
+from tests.disentangled import cases as disentangled
+from tests.gans import cases as gans
 from tests.helpers import perturb, points
 
 NUM = 4
+MODELS = gans.MODELS | disentangled.MODELS
 cases = pytest.mark.parametrize(
     "name",
     [

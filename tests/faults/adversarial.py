@@ -60,7 +60,7 @@ FAULTS = (
         "statistics-of-samples-alone",
         "T101: the state after a turn of the critic is that of its last pass",
         GAMES,
-        "jax.tree.map(_mean_state, seen, seen_fake)",
+        "jax.tree.map(mean_state, seen, seen_fake)",
         "seen_fake",
         "objectives/test_adversarial.py::"
         "test_statistics_of_the_critic_are_those_of_data_and_samples",

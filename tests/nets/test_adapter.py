@@ -211,6 +211,7 @@ NETS = {
 STATEFUL = {
     "strided_generator": (lambda: nets.strided_generator(3, PICTURE, hidden=4), (3,)),
     "strided_critic": (lambda: nets.strided_critic(PICTURE, hidden=4, norm="spectral"), PICTURE),
+    "strided_features": (lambda: nets.strided_features(PICTURE, 3, hidden=4), PICTURE),
     "residual_generator": (lambda: nets.residual_generator(3, PICTURE, hidden=4), (3,)),
     "residual_critic": (lambda: nets.residual_critic(PICTURE, hidden=4), PICTURE),
 }

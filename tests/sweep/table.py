@@ -189,6 +189,15 @@ AVB_CRITIC = nets.mlp((2, 2), 1, hidden=(3,))
 ENCODED = flows.coupling(3, hidden=(4,), cond_shape=(4,))
 VAE = vae.vae(NET, nets.mlp(2, 2, hidden=(3,)), CONDITIONAL, 2, num_latents=2)
 
+INFOGAN = disentangled.infogan(
+    nets.mlp(6, 3, hidden=(3,)),
+    nets.mlp(3, 4, hidden=(3,)),
+    num_features=4,
+    num_noise=2,
+    categories=(3,),
+    num_continuous=1,
+)
+INFOGAN_PARAMS, INFOGAN_STATE = INFOGAN.adversarial.init(jax.random.key(1))
 OF_AGGREGATE = choice("stratified", "plain", "weighted")
 CODE_CRITIC = nets.mlp(2, 1, hidden=(3,))
 OF_CODES = {"model": VAE, "params": drawn(VAE), "key": RAW_KEY, "x": BITS[:, :2], "num_data": 9}
@@ -846,6 +855,13 @@ TABLE = {
         **OF_A_PLAYER,
         norm=choice("batch", "layer", "spectral", "none"),
     ),
+    "nets.strided_features": of(
+        nets.strided_features,
+        {"shape": (8, 8, 1), "num_features": 3, "hidden": 2},
+        **OF_A_PLAYER,
+        num_features=whole(),
+        norm=choice("batch", "layer", "spectral", "none"),
+    ),
     "nets.residual_generator": of(
         nets.residual_generator,
         {"num_latents": 4, "shape": (8, 8, 1), "hidden": 2},
@@ -1196,6 +1212,66 @@ TABLE = {
         mean=arrays("f"),
         scale=optional(arrays("f")),
         told={"mean": "(mean|scale)"},
+    ),
+    "disentangled.infogan": of(
+        disentangled.infogan,
+        {
+            "generator": nets.mlp(6, 3, hidden=(3,)),
+            "trunk": nets.mlp(3, 4, hidden=(3,)),
+            "num_features": 4,
+            "num_noise": 2,
+            "categories": (3,),
+            "num_continuous": 1,
+            "hidden": (3,),
+        },
+        generator=noun(nets.mlp),
+        trunk=noun(nets.mlp),
+        num_features=whole(),
+        num_noise=whole(0),
+        categories=sizes(least=2),
+        num_continuous=whole(0),
+        hidden=WIDTHS,
+    ),
+    **{
+        f"disentangled.{name}": of(
+            traced(getattr(disentangled, name)),
+            PLAYED | {"model": INFOGAN, "params": INFOGAN_PARAMS, "state": INFOGAN_STATE},
+            model=noun(combinators.adversarial),
+            game=noun(objectives.hinge),
+            x=arrays("fib", event=1, nan=EITHER),
+            state=noun(),
+            weight=WEIGHT,
+            continuous_weight=WEIGHT,
+        )
+        for name in ("infogan_critic_loss", "infogan_generator_loss")
+    },
+    "disentangled.infer_codes": of(
+        disentangled.infer_codes,
+        {"model": INFOGAN, "params": INFOGAN_PARAMS, "state": INFOGAN_STATE, "x": X},
+        model=noun(combinators.adversarial),
+        state=noun(),
+        x=arrays("fib"),
+        told={"x": "(x|inputs)"},
+    ),
+    "disentangled.code_prior": of(
+        disentangled.code_prior, {"codes": INFOGAN.codes}, codes=noun(disentangled.Codes)
+    ),
+    "disentangled.recognised": of(
+        disentangled.recognised,
+        {"codes": INFOGAN.codes, "outputs": points(4, 5)},
+        codes=noun(disentangled.Codes),
+        outputs=arrays("f"),
+    ),
+    "disentangled.information": of(
+        disentangled.information,
+        {
+            "codes": INFOGAN.codes,
+            "q": disentangled.recognised(INFOGAN.codes, points(4, 5)),
+            "z": points(4, 6),
+        },
+        codes=noun(disentangled.Codes),
+        q=noun(),
+        z=arrays("f"),
     ),
     "disentangled.entangling": of(
         disentangled.entangling,

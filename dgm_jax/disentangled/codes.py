@@ -1,0 +1,150 @@
+"""Codes of an InfoGAN: what a part of z says, and how much of it can be read in x."""
+
+import itertools
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..arrays import soft_bound
+from ..distributions.divergence import exact
+from ..distributions.drawn import Drawn
+from ..protocol import Array, Density
+
+LARGEST_LOG_SCALE = 3.0  # of Q for a number in (-1, 1): e^-3 = 0.05 is as good as exact
+
+
+class Codes(NamedTuple):
+    """z = (noise, c): n Gaussian numbers, then a one-hot vector a category, then uniform numbers.
+
+    c has a category of K_i, each with probability 1/K_i, for every entry of `categories`, and
+    num_continuous numbers uniform on (-1, 1). All are independent.
+    """
+
+    num_noise: int
+    categories: tuple[int, ...] = (10,)
+    num_continuous: int = 0
+
+    @property
+    def size(self) -> int:
+        """Numbers in z."""
+        return self.num_noise + sum(self.categories) + self.num_continuous
+
+    @property
+    def num_outputs(self) -> int:
+        """Numbers of Q(c | x): logits of each category, and mean and log-scale of each number."""
+        return sum(self.categories) + 2 * self.num_continuous
+
+    @property
+    def entropy(self) -> float:
+        """H(c) in nats: Σ log K_i + num_continuous log 2."""
+        return sum(map(math.log, self.categories)) + self.num_continuous * math.log(2)
+
+
+class Recognised(NamedTuple):
+    """Q(c | x): log-probabilities [batch, K_i] of each category, N(mean, scale²) of the numbers."""
+
+    log_probs: tuple[Array, ...]
+    mean: Array  # [batch, num_continuous]
+    scale: Array
+
+
+def code_prior(codes: Codes) -> Density:
+    """p(z) = N(noise; 0, I) ∏_i 1/K_i ∏_j 1/2, a density without parameters of z [codes.size]."""
+    codes = checked_codes(codes)
+
+    def dist(params, cond=None, *, key=None):
+        checks.condition(cond, None)
+        return _Latents(codes)
+
+    return Density(lambda key: {}, dist)
+
+
+def parts(codes: Codes, z: Array) -> tuple[Array, list[Array], Array]:
+    """(noise, [a one-hot vector for each category], numbers) of z [..., codes.size]."""
+    checks.events(z, codes.size, "z")
+    ends = itertools.accumulate((codes.num_noise, *codes.categories))
+    noise, *one_hots, numbers = jnp.split(z, list(ends), -1)
+    return noise, one_hots, numbers
+
+
+def recognised(codes: Codes, outputs: Array) -> Recognised:
+    """Q(c | x) of the codes.num_outputs numbers that a net makes of x, [batch, num_outputs]."""
+    codes = checked_codes(codes)
+    checks.floating(outputs, "outputs", (None, codes.num_outputs))
+    *logits, rest = jnp.split(outputs, list(itertools.accumulate(codes.categories)), -1)
+    mean, log_scale = jnp.split(rest, 2, -1)
+    scale = jnp.exp(soft_bound(log_scale, LARGEST_LOG_SCALE))
+    return Recognised(tuple(jax.nn.log_softmax(part) for part in logits), mean, scale)
+
+
+def information(codes: Codes, q: Recognised, z: Array) -> tuple[Array, Array]:
+    """E log Q(c | x) + H(c) <= I(c; x) in nats, of the categories and of the numbers.
+
+    A mean over the batch, of which q is Q at x = G(z). With Q(c | x) = p(c | x) it is I(c; x) on
+    average; of categories that x tells without error Σ log K_i, all that there is. Of a number it
+    has no such end: a Q that is N(c, σ²) with the true c tells log 2 - log σ - ½ log 2πe.
+    Chen et al. (2016), "InfoGAN", equation 5.
+    """
+    codes = checked_codes(codes)
+    checks.noun(q, Recognised, "q")
+    checks.floating(z, "z", (None, codes.size))
+    checks.floating(q.mean, "q.mean", (len(z), codes.num_continuous))
+    checks.rows_of(z, "z")
+    _, one_hots, numbers = parts(codes, z)
+    told = [(one_hot * log_probs).sum(-1) for one_hot, log_probs in zip(one_hots, q.log_probs)]
+    categorical = sum(told, jnp.zeros(len(z))).mean() + sum(map(math.log, codes.categories))
+    standard = (numbers - q.mean) / q.scale
+    each = math.log(2) - 0.5 * jnp.square(standard) - jnp.log(q.scale) - 0.5 * math.log(2 * math.pi)
+    return categorical, each.sum(-1).mean()
+
+
+@exact
+class _Latents(Drawn):
+    """Noise, one-hot categories and uniform numbers, joined."""
+
+    def __init__(self, codes: Codes):
+        super().__init__()
+        self._codes = codes
+
+    @property
+    def event_shape(self):
+        return (self._codes.size,)
+
+    @property
+    def batch_shape(self):
+        return ()
+
+    def _sample_n(self, key, n):
+        noise_key, number_key, *keys = jax.random.split(key, 2 + len(self._codes.categories))
+        one_hots = [
+            jax.nn.one_hot(jax.random.randint(k, (n,), 0, num), num)
+            for k, num in zip(keys, self._codes.categories)
+        ]
+        noise = jax.random.normal(noise_key, (n, self._codes.num_noise))
+        numbers = jax.random.uniform(number_key, (n, self._codes.num_continuous), minval=-1)
+        return jnp.concatenate([noise, *one_hots, numbers], -1)
+
+    def log_prob(self, value):
+        noise, one_hots, numbers = parts(self._codes, value)
+        inside = (jnp.abs(numbers) <= 1).all(-1)
+        for one_hot in one_hots:
+            inside &= ((one_hot == 0) | (one_hot == 1)).all(-1) & (one_hot.sum(-1) == 1)
+        constant = 0.5 * math.log(2 * math.pi) * noise.shape[-1] + self._codes.entropy
+        return jnp.where(inside, -0.5 * jnp.square(noise).sum(-1) - constant, -jnp.inf)
+
+
+def checked_codes(codes: Codes) -> Codes:
+    """The codes with numbers that are what they must be."""
+    checks.noun(codes, Codes, "codes")
+    noise = checks.positive_int(codes.num_noise, "num_noise", least=0)
+    categories = tuple(
+        checks.positive_int(num, "each of categories", least=2)
+        for num in checks.widths(codes.categories, "categories")
+    )
+    numbers = checks.positive_int(codes.num_continuous, "num_continuous", least=0)
+    if not categories and not numbers:
+        raise checks.InputError("codes must have a category or a number; got neither.")
+    return Codes(noise, categories, numbers)

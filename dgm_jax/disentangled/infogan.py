@@ -1,0 +1,182 @@
+"""InfoGAN: a GAN whose samples tell what a part of their noise was, so that it means something."""
+
+from typing import NamedTuple
+
+import jax
+from jax.lax import stop_gradient
+
+from .. import checks
+from ..combinators import adversarial
+from ..nets import mlp, stateless
+from ..objectives.adversarial import Game, check_both, check_game, check_like, drawn, mean_state
+from ..protocol import Adversarial, Array, Key, Metrics, Net, Params, State, StatefulNet, split
+from .codes import Codes, Recognised, checked_codes, code_prior, information, recognised
+
+
+class InfoGAN(NamedTuple):
+    """x = G(z) with z = (noise, c), a critic D(x), and Q(c | x) by the trunk of the critic.
+
+    `adversarial` is the model that any game plays, and `objectives.generated` samples. The critic's
+    parameters are {"trunk", "value", "codes"}; `judge.apply(params["critic"], state["critic"], x,
+    train=...)` -> ((values [batch], numbers of Q [batch, codes.num_outputs]), state).
+    """
+
+    adversarial: Adversarial
+    judge: StatefulNet
+    codes: Codes
+
+
+def infogan(
+    generator: Net | StatefulNet,
+    trunk: Net | StatefulNet,
+    *,
+    num_features: int,
+    num_noise: int,
+    categories: tuple[int, ...] = (10,),
+    num_continuous: int = 2,
+    hidden: tuple[int, ...] = (128,),
+) -> InfoGAN:
+    """min_{G, Q} max_D V(D, G) - λ [E log Q(c | G(z, c)) + H(c)].
+
+    generator: z [batch, n] -> x, n = num_noise + Σ categories + num_continuous (`Codes`).
+    trunk: x -> features [batch, num_features], of which a linear map makes the critic's value, and
+        a net with `hidden` layers the numbers of Q(c | x).
+
+        generator = nets.strided_generator(62 + 10 + 2, (28, 28, 1))
+        trunk = nets.strided_features((28, 28, 1), 1024)
+        model = disentangled.infogan(generator, trunk, num_features=1024, num_noise=62)
+        of_critic, of_generator = (
+            lambda params, key, x, state, loss=loss: loss(
+                model, objectives.non_saturating(), params, key, x, state=state
+            )
+            for loss in (disentangled.infogan_critic_loss, disentangled.infogan_generator_loss)
+        )
+        players = {"critic": Player(of_critic, ...), "generator": Player(of_generator, ...)}
+        learning.alternate(players, lambda key: model.adversarial.init(key)[0],
+                           init_state=lambda key, params: model.adversarial.init(key)[1])
+
+    Chen et al. (2016), "InfoGAN: interpretable representation learning by information maximizing
+    generative adversarial nets", equation 6; there Q learns with the critic, and so it does here.
+    """
+    num_features = checks.positive_int(num_features, "num_features")
+    codes = checked_codes(Codes(num_noise, categories, num_continuous))
+    checks.noun(trunk, Net, "trunk")
+    parts = {
+        "trunk": trunk if isinstance(trunk, StatefulNet) else stateless(trunk),
+        "value": stateless(mlp(num_features, 1, hidden=())),
+        "codes": stateless(mlp(num_features, codes.num_outputs, hidden=checks.widths(hidden))),
+    }
+
+    def init(key):
+        checks.key(key)
+        keys = jax.random.split(key, len(parts))
+        made = {name: part.init(k) for (name, part), k in zip(parts.items(), keys)}
+        return tuple({name: each[i] for name, each in made.items()} for i in (0, 1))
+
+    def judge(params, state, x, *, train, key=None):
+        keys = dict(zip(parts, split(key, len(parts))))
+
+        def of(name, seen):
+            net = parts[name]
+            return net.apply(params[name], state[name], seen, train=train, key=keys[name])
+
+        features, moved = of("trunk", x)
+        checks.floating(features, "the features of trunk", (None, num_features))
+        values, numbers = of("value", features)[0], of("codes", features)[0]
+        return (values[:, 0], numbers), state | {"trunk": moved}
+
+    def value(params, state, x, *, train, key=None):
+        (values, _), moved = judge(params, state, x, train=train, key=key)
+        return values, moved
+
+    model = adversarial(code_prior(codes), generator, StatefulNet(init, value))
+    return InfoGAN(model, StatefulNet(init, judge), codes)
+
+
+def infogan_critic_loss(
+    model: InfoGAN,
+    game: Game,
+    params: Params,
+    key: Key,
+    x: Array,
+    *,
+    state: State,
+    weight: float | Array = 1.0,
+    continuous_weight: float | Array = 0.1,
+) -> tuple[Array, tuple[Metrics, State]]:
+    """game.critic(D(x), D(G(z))) - λ [E log Q(c | G(z)) + H(c)], for trunk, D and Q.
+
+    weight, continuous_weight: λ of categories and of numbers, or weights of the step.
+    Returns (loss, (metrics, state)) as `objectives.critic_loss`, with the metrics real and fake,
+    the mean values, and categorical and continuous, the bounds in nats (`information`).
+    """
+    weights = _checked(model, game, params, key, x, state, weight, continuous_weight)
+    z_key, real_key, fake_key = jax.random.split(key, 3)
+    z, fake, _ = drawn(model.adversarial, params["generator"], state, z_key, len(x), None, True)
+    check_like(x, fake)
+    mine, fake = params["critic"], stop_gradient(fake)
+    real_values, _, seen = _judged(model, mine, state, x, real_key)
+    fake_values, q, seen_fake = _judged(model, mine, state, fake, fake_key)
+    told, gain = _gain(model, q, z, weights)
+    told |= {"real": real_values.mean(), "fake": fake_values.mean()}
+    moved = state | {"critic": jax.tree.map(mean_state, seen, seen_fake)}
+    return game.critic(real_values, fake_values) - gain, (told, moved)
+
+
+def infogan_generator_loss(
+    model: InfoGAN,
+    game: Game,
+    params: Params,
+    key: Key,
+    x: Array,
+    *,
+    state: State,
+    weight: float | Array = 1.0,
+    continuous_weight: float | Array = 0.1,
+) -> tuple[Array, tuple[Metrics, State]]:
+    """game.generator(D(G(z)), D(x)) - λ [E log Q(c | G(z)) + H(c)], for the generator.
+
+    Arguments, metrics and results are those of `infogan_critic_loss`; the critic does not move.
+    """
+    weights = _checked(model, game, params, key, x, state, weight, continuous_weight)
+    z_key, real_key, fake_key = jax.random.split(key, 3)
+    z, fake, moved = drawn(model.adversarial, params["generator"], state, z_key, len(x), None, True)
+    check_like(x, fake)
+    held = stop_gradient(params["critic"])
+    fake_values, q, _ = _judged(model, held, state, fake, fake_key)
+    real_values, _, _ = _judged(model, held, state, x, real_key)
+    told, gain = _gain(model, q, z, weights)
+    loss = game.generator(fake_values, real_values) - gain
+    return loss, (told | {"fake": fake_values.mean()}, state | {"generator": moved})
+
+
+def infer_codes(model: InfoGAN, params: Params, state: State, x: Array) -> Recognised:
+    """Q(c | x) of images x [batch, ...], in evaluation: log_probs[0].argmax(-1) is its category.
+
+    params and state are those of both players, as `learning.load` returns them.
+    """
+    checks.noun(model, InfoGAN, "model")
+    check_both(params, state)
+    checks.rows_of(x, "x")
+    (_, numbers), _ = model.judge.apply(params["critic"], state["critic"], x, train=False)
+    return recognised(model.codes, numbers)
+
+
+def _judged(model, params, state, x, key):
+    (values, numbers), moved = model.judge.apply(params, state["critic"], x, train=True, key=key)
+    return values, recognised(model.codes, numbers), moved
+
+
+def _gain(model, q, z, weights):
+    categorical, continuous = information(model.codes, q, z)
+    told = {"categorical": categorical, "continuous": continuous}
+    return told, weights[0] * categorical + weights[1] * continuous
+
+
+def _checked(model, game, params, key, x, state, weight, continuous_weight):
+    checks.noun(model, InfoGAN, "model")
+    check_game(model.adversarial, game, params, key, x, None, state)
+    return (
+        checks.weight(weight, "weight"),
+        checks.weight(continuous_weight, "continuous_weight"),
+    )
