@@ -11,6 +11,7 @@ activation g_f takes it into the domain of f*.
     name             f(u)                           T* by r = log p/q    f*(t)            domain
     kl               u log u                        1 + r                e^(t-1)          R
     reverse_kl       -log u                         -e^-r                -1 - log(-t)     t < 0
+    jeffreys         (u - 1) log u                  1 + r - e^-r         1/W + W + t - 2  R
     pearson          (u - 1)²                       2 (e^r - 1)          t²/4 + t         R
     hellinger        (√u - 1)²                      1 - e^(-r/2)         t / (1 - t)      t < 1
     jensen_shannon   u log u - (1+u) log((1+u)/2)   log 2 + log σ(r)     -log(2 - e^t)    t < log 2
@@ -19,13 +20,15 @@ activation g_f takes it into the domain of f*.
     alpha            (u^α - 1 - α (u-1)) / (α² - α) see `f_divergence`
 
 jensen_shannon is KL(P ‖ M) + KL(Q ‖ M) with M = (P + Q) / 2, which is 2 JSD; gan is 2 JSD - log 4,
-the value of the game of Goodfellow et al. (2014), and alone has f(1) ≠ 0.
+the value of the game of Goodfellow et al. (2014), and alone has f(1) ≠ 0. jeffreys is the symmetric
+KL(P ‖ Q) + KL(Q ‖ P); its W is Lambert's function at e^(1-t), the positive root of W + log W = 1 - t.
 """
 
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax.nn import log_sigmoid, softplus
 from jax.scipy.special import xlogy
@@ -55,8 +58,9 @@ def f_divergence(name: str, *, alpha: float | None = None) -> FDivergence:
     alpha: α, of "alpha" only, any number but 0 and 1. With β = α - 1, T* = (e^{β r} - 1) / β and
     f*(t) = ((1 + β t)^(α/β) - 1) / α where 1 + β t > 0. α → 1 is KL(P ‖ Q), α → 0 KL(Q ‖ P), 2 is
     half of "pearson" and ½ twice "hellinger".
-    The activations are those of Nowozin et al. (2016), table 6, but for alpha: there v is r itself,
-    divided by max(1, |α|, |β|) so that nothing overflows for |v| ≤ 80.
+    The activations are those of Nowozin et al. (2016), table 6, but for alpha and jeffreys: there v
+    is r itself, so that a net need not reach -e^-r; of alpha it is divided by max(1, |α|, |β|), so
+    that nothing overflows for |v| ≤ 80.
     """
     checks.choice(name, NAMES, "name")
     if name == "alpha":
@@ -110,6 +114,31 @@ def _same(v):
     return v
 
 
+@jax.custom_jvp
+def _log_lambert(y):
+    """log W(e^y) = s, the root of e^s + s = y, by Newton's iterations from above, where e^s is.
+
+    The left side is convex and rises, so that they fall to the root; six are exact in float64.
+    """
+    s = jnp.where(y > 1, jnp.log(jnp.maximum(y, 1)), y)
+    for _ in range(6):
+        s = s - (jnp.exp(s) + s - y) / (jnp.exp(s) + 1)
+    return s
+
+
+@_log_lambert.defjvp
+def _of_the_root(primals, tangents):
+    """ds/dy = 1 / (e^s + 1), of the equation and not of its iterations."""
+    s = _log_lambert(*primals)
+    return s, tangents[0] * jax.nn.sigmoid(-s)
+
+
+def _conjugate_of_jeffreys(t):
+    """1/W + W + t - 2 as 1/W - 1 - log W: W + log W is 1 - t."""
+    s = _log_lambert(1 - t)
+    return jnp.expm1(-s) - s
+
+
 TABLE = {
     "kl": FDivergence(
         "kl",
@@ -128,6 +157,15 @@ TABLE = {
         (-math.inf, 0.0),
         lambda v: -jnp.exp(-v),
         lambda v: v - 1,
+    ),
+    "jeffreys": FDivergence(
+        "jeffreys",
+        lambda u: (u - 1) * jnp.log(u),
+        lambda r: 1 + r - jnp.exp(-r),
+        _conjugate_of_jeffreys,
+        (-math.inf, math.inf),
+        lambda v: 1 + v - jnp.exp(-v),
+        lambda v: jnp.expm1(v) + v,
     ),
     "pearson": FDivergence(
         "pearson",

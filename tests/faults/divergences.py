@@ -27,6 +27,17 @@ FAULTS = (
         "objectives/test_f_divergences.py::test_f_is_the_conjugate_of_its_conjugate",
     ),
     Fault(
+        "a-root-too-early",
+        "Newton's iterations for Lambert's function end before the root",
+        F_DIVERGENCES,
+        "for _ in range(6)",
+        "for _ in range(4)",
+        (
+            "objectives/test_f_divergences.py::"
+            "test_the_conjugate_of_jeffreys_is_by_the_function_of_lambert"
+        ),
+    ),
+    Fault(
         "a-generator-that-raises-the-bound",
         "T46: the sign of the generator's loss",
         F_DIVERGENCES,

@@ -20,6 +20,7 @@ DIVERGENCES = {
     for name in (
         "kl",
         "reverse_kl",
+        "jeffreys",
         "pearson",
         "hellinger",
         "jensen_shannon",
@@ -98,9 +99,21 @@ def test_the_bound_is_tight_at_the_best_critic_and_below_at_others(name):
     assert integral(P * other[0]) - integral(Q * other[1]) < value(name) - 1e-3
 
 
+def test_the_conjugate_of_jeffreys_is_by_the_function_of_lambert():
+    """1/W + W + t - 2 with W e^W = e^(1 - t), and the slope 1/W, at all t that float64 can tell."""
+    jeffreys = f_divergence("jeffreys")
+    t = np.concatenate([-np.logspace(2.8, -3, 60), np.logspace(-3, 2.8, 60)])
+    with jax.enable_x64(True):
+        value, slope = jit(jax.vmap(jax.value_and_grad(jeffreys.conjugate)))(jnp.asarray(t))
+    w = 1 / np.asarray(slope)
+    np.testing.assert_allclose(w + np.log(w), 1 - t, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(value, 1 / w + w + t - 2, rtol=1e-9, atol=1e-11)
+
+
 CLOSED_FORMS = {
     "kl": D**2 / 2,
     "reverse_kl": D**2 / 2,
+    "jeffreys": D**2,
     "pearson": np.exp(D**2) - 1,
     "hellinger": 2 * (1 - np.exp(-(D**2) / 8)),
     "total_variation": 2 * 0.6554217416103242 - 1,  # 2 Φ(d/2) - 1
