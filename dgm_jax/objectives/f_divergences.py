@@ -21,7 +21,7 @@ activation g_f takes it into the domain of f*.
 
 jensen_shannon is KL(P ‖ M) + KL(Q ‖ M) with M = (P + Q) / 2, which is 2 JSD; gan is 2 JSD - log 4,
 the value of the game of Goodfellow et al. (2014), and alone has f(1) ≠ 0. jeffreys is the symmetric
-KL(P ‖ Q) + KL(Q ‖ P); its W is Lambert's function at e^(1-t), the positive root of W + log W = 1 - t.
+KL(P ‖ Q) + KL(Q ‖ P); its W is Lambert's function at e^(1-t), the root of W + log W = 1 - t.
 """
 
 import math
