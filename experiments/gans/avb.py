@@ -30,7 +30,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dgm_jax import gans, learning, likelihoods, metrics, nets, objectives, plots, runs, vae
+from dgm_jax import (
+    gans,
+    learning,
+    likelihoods,
+    metrics,
+    nets,
+    objectives,
+    plots,
+    protocol,
+    runs,
+    vae,
+)
 from dgm_jax.runs import processes
 from experiments import fitting, published, sets
 from experiments.options import Data, Training, check
@@ -79,8 +90,29 @@ QUICK |= {"points_steps": 20}
 COLUMNS = 16  # of the pictures
 
 
-def build(config: Config, name: str, mean: np.ndarray):
-    """(model, critic) of rows of bits that are 1 with probability `mean`; a VAE has no critic."""
+@runs.builder
+def build(config: Config, name: str, mean: np.ndarray) -> "protocol.LatentVariable":
+    """The model of a name, of rows of bits that are 1 with probability `mean`.
+
+    With a critic its parameters are those of both players, {"model", "critic"}, as they are kept.
+    """
+    model, critic = parts(config, name, mean)
+    if critic is None:
+        return model
+
+    def of_model(function):
+        return lambda params, *args, **given: function(params["model"], *args, **given)
+
+    return model._replace(
+        init=both(model, critic),
+        prior=of_model(model.prior),
+        likelihood=of_model(model.likelihood),
+        posterior=of_model(model.posterior),
+    )
+
+
+def parts(config, name, mean):
+    """(model, critic) of a name; a VAE has no critic."""
     dim, n = len(mean), config.num_latents
     options = {"hidden": config.hidden}
     decoder = from_coins(nets.mlp(n, dim, **options), mean)
@@ -108,6 +140,16 @@ def centred(net, mean):
     return net._replace(apply=apply)
 
 
+def both(model, critic):
+    """`init` of the parameters of both players."""
+
+    def init(key):
+        model_key, critic_key = jax.random.split(key)
+        return {"model": model.init(model_key), "critic": critic.init(critic_key)}
+
+    return init
+
+
 def players(config, name, model, critic, num_steps, rate):
     """Two players of a step; the critic moves first."""
     given = {"num_moments": config.num_moments if name == "avb-ac" else 0}
@@ -117,15 +159,11 @@ def players(config, name, model, critic, num_steps, rate):
         loss = functools.partial(loss, model, critic, **given)
         return learning.Player(loss, adam, ema_decay=config.ema_decay)
 
-    def init(key):
-        model_key, critic_key = jax.random.split(key)
-        return {"model": model.init(model_key), "critic": critic.init(critic_key)}
-
     found = {
         "critic": player(gans.avb_critic_loss, config.critic_rate),
         "model": player(gans.avb_loss, rate),
     }
-    return learning.alternate(found, init)
+    return learning.alternate(found, both(model, critic))
 
 
 # ------------------------------------------------------------------------------------- what is told
@@ -201,16 +239,18 @@ def plain_task(config, model, rows):
 
 def fit(config, name, rows):
     """A model and what was fitted."""
-    model, critic = build(config, name, rows["train"].mean(0))
+    recipe = learning.Recipe(build, {"config": config, "name": name, "mean": rows["train"].mean(0)})
+    model, critic = parts(config, name, recipe.arguments["mean"])
     if critic is None:
+        options = {"loss": objectives.elbo, "recipe": recipe}
         task = plain_task(config, model, rows)
-        fitted = fitting.maximum_bound(config, name, model, rows, task, loss=objectives.elbo)
+        fitted = fitting.maximum_bound(config, name, model, rows, task, **options)
         return model, fitted.params, fitted
     task = adversarial_task(config, name, model, critic, rows)
     algorithm = players(config, name, model, critic, config.num_steps, config.learning_rate)
     pairs = dataclasses.replace(config, batch_size=2 * config.batch_size)
     steps = {name: getattr(config, name) for name in ("num_steps", "eval_every", "patience")}
-    fitted = fitting.fit(pairs, name, algorithm, task, rows["train"], **steps)
+    fitted = fitting.fit(pairs, name, algorithm, task, rows["train"], **steps, recipe=recipe)
     return model, fitted.params["model"], fitted
 
 
@@ -222,7 +262,7 @@ AXIS = np.linspace(-4, 4, 81, dtype=np.float32)
 def points(config, name):
     """{log_prob, claimed} of a model of four one-hot data, and 500 draws of q(z | x) for each."""
     small = dataclasses.replace(config, num_latents=2, hidden=(64, 64), num_noise=3)
-    model, critic = build(small, name, np.full(4, 0.25))
+    model, critic = parts(small, name, np.full(4, 0.25))
     draw = lambda key, t: jnp.tile(POINTS, (128, 1))
     if critic is None:
         loss = functools.partial(objectives.elbo, model)
