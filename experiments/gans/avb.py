@@ -270,19 +270,23 @@ def points(config, name):
         algorithm = learning.gradient_descent(model.init, loss, adam)
     else:
         algorithm = players(small, name, model, critic, config.points_steps, 1e-3)
-    key, draw_key, claim_key = jax.random.split(jax.random.key(config.seed), 3)
     num = config.points_steps
-    run = lambda key: algorithm.params(learning.fit(algorithm, key, draw, num_steps=num)[0])
-    params = jax.jit(run)(key)
-    of_model = params if critic is None else params["model"]
-    many = jnp.tile(POINTS, (500, 1))
-    if critic is None:
-        claimed = -objectives.elbo(model, params, claim_key, many)[0]
-    else:
-        claimed = claim(small, name, model, critic, params, claim_key, many)
-    z = model.posterior(of_model, POINTS).sample(seed=draw_key, sample_shape=500)
-    row = {"log_prob": exact(model, of_model), "claimed": float(claimed)}
-    return row, np.asarray(z).swapaxes(0, 1)
+
+    @jax.jit
+    def run(key):
+        key, draw_key, claim_key = jax.random.split(key, 3)
+        params = algorithm.params(learning.fit(algorithm, key, draw, num_steps=num)[0])
+        of_model = params if critic is None else params["model"]
+        many = jnp.tile(POINTS, (500, 1))
+        if critic is None:
+            claimed = -objectives.elbo(model, params, claim_key, many)[0]
+        else:
+            claimed = claim(small, name, model, critic, params, claim_key, many)
+        z = model.posterior(of_model, POINTS).sample(seed=draw_key, sample_shape=500)
+        return {"log_prob": exact(model, of_model), "claimed": claimed}, z
+
+    row, z = run(jax.random.key(config.seed))
+    return {what: float(value) for what, value in row.items()}, np.asarray(z).swapaxes(0, 1)
 
 
 def exact(model, params):
@@ -290,7 +294,7 @@ def exact(model, params):
     grid = np.stack(np.meshgrid(AXIS, AXIS), -1).reshape(-1, 1, 2)
     log_joint = model.likelihood(params, grid).log_prob(POINTS) + model.prior(params).log_prob(grid)
     cell = 2 * np.log(AXIS[1] - AXIS[0])
-    return float(jax.scipy.special.logsumexp(log_joint, axis=0).mean() + cell)
+    return jax.scipy.special.logsumexp(log_joint, axis=0).mean() + cell
 
 
 def draw_points(found):
