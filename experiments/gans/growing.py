@@ -1,4 +1,4 @@
-"""What `progressive` and `style` share: images, a game that grows by a schedule, its judge."""
+"""What `progressive` and `style` share: images, a game that grows by a schedule, its training."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dgm_jax import checks, gans, learning, metrics, objectives, plots, protocol
+from dgm_jax import checks, gans, learning, objectives, plots, protocol
 from experiments import fitting, sets
+from experiments.gans.judge import by_pixels
 from experiments.options import Data
 
 
@@ -50,7 +51,6 @@ class Growing(Data):
 
 QUICK = {"num_steps": 12, "eval_every": 6, "batch_size": 8, "num_latents": 4, "channel_base": 32}
 QUICK |= {"channel_max": 4, "num_judged": 20}
-DIRECTIONS = 256  # of the sliced Wasserstein distance
 
 
 # ------------------------------------------------------------------------------------------ data
@@ -129,17 +129,7 @@ def algorithm(config, grown: Callable, sizes: list[int]) -> "protocol.Algorithm"
     )
 
 
-# ------------------------------------------------------------------------------------- the judge
-def judge(samples: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """Distances of pixels as they are, [n, size, size, C] each."""
-    fake, real = (x.reshape(len(x), -1) for x in (samples, real))
-    sliced = metrics.sliced_wasserstein(
-        jax.random.key(0), real, fake, num_directions=DIRECTIONS, order=2
-    )
-    near = metrics.density_coverage(real, fake)
-    return {"sliced": sliced.distance, "density": near.density, "coverage": near.coverage}
-
-
+# --------------------------------------------------------------------------------------- training
 def sampled(model, num: int) -> Callable:
     """draw((params, state), key) -> samples."""
     return lambda learned, key: objectives.generated(model, *learned, key, num)
@@ -147,7 +137,7 @@ def sampled(model, num: int) -> Callable:
 
 def train(config, name, grown, recipe, rows, sizes) -> fitting.Fitted:
     task = fitting.samples_task(
-        sampled(grown(), config.num_judged), judge, rows, monitor="sliced", minimise=True
+        sampled(grown(), config.num_judged), by_pixels, rows, monitor="sliced", minimise=True
     )
     fitted = fitting.fit(
         config,
@@ -160,7 +150,7 @@ def train(config, name, grown, recipe, rows, sizes) -> fitting.Fitted:
         recipe=recipe,
         mesh=fitting.mesh(config.devices),
     )
-    floor = judge(rows["train"][: config.num_judged], rows["test"])
+    floor = by_pixels(rows["train"][: config.num_judged], rows["test"])
     fitted.row.update({f"floor_{name}": value for name, value in floor.items()})
     return fitted
 

@@ -35,10 +35,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dgm_jax import checks, gans, learning, metrics, nets, objectives, plots, protocol, runs
+from dgm_jax import checks, gans, learning, objectives, plots, protocol, runs
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting, sets
+from experiments.gans import judge
 from experiments.options import Data, check, filled
 
 MODELS = ("dcgan", "wgan-gp", "sngan", "sagan", "biggan")
@@ -109,6 +110,7 @@ SETTINGS = {
 }
 SETTINGS = {name: SETTINGS["dcgan"] | SETTINGS[name] for name in MODELS}
 QUICK = {"num_steps": 4, "eval_every": 2, "hidden": 4, "num_samples": 64, "classifier_steps": 20}
+QUICK |= {"models": ("dcgan", "wgan-gp", "biggan"), "critic_updates": 1}
 COLUMNS = 16  # of the pictures
 TRUNCATIONS = (1.0, 0.75, 0.5, 0.25, 0.0)
 DIGITS = (8, 3, 5)  # of the arithmetic: what is left of an 8 without a 3, put onto a 5
@@ -238,122 +240,20 @@ def sampled(config, model, num, num_classes, params, key):
     return x.reshape(-1, *x.shape[2:])[:num]
 
 
+def many(config, data, found, num):
+    """(name, num images) of training rows, and of each model."""
+    yield "floor", data.rows["train"][:num]
+    for i, (name, (model, fitted)) in enumerate(found.items()):
+        draw = functools.partial(sampled, of_model(config, name), model, num, data.num_classes)
+        key = jax.random.fold_in(jax.random.key(config.seed + 2), i + 1)
+        yield name, jax.jit(draw)(fitted.params, key)
+
+
 def along(model, params, z, cond=None):
     """G(z) in evaluation."""
     params, state = params
     seen = () if cond is None else (cond,)
     return model.generator.apply(params["generator"], state["generator"], z, *seen, train=False)[0]
-
-
-# ---------------------------------------------------------------------------------------- features
-def classifier(config, shape, num_classes):
-    """(init, features, logits): strided convolutions, then the features, then a linear map."""
-    depth = 1 if min(shape[:2]) < 16 else 2
-    encoder = nets.conv_encoder(shape, config.num_features, hidden=(32, 64)[:depth])
-    head = nets.mlp(config.num_features, num_classes, hidden=())
-
-    def init(key):
-        encoder_key, head_key = jax.random.split(key)
-        return {"encoder": encoder.init(encoder_key), "head": head.init(head_key)}
-
-    def features(params, x):
-        return jax.nn.relu(encoder.apply(params["encoder"], x))
-
-    def logits(params, x):
-        return head.apply(params["head"], features(params, x))
-
-    return init, features, logits
-
-
-def fit_classifier(config, data):
-    """(features, logits) of images [n, H, W, C], and the share of test images that it misses."""
-    init, features, logits = classifier(config, data.shape, data.num_classes)
-
-    def loss(params, key, batch):
-        x, y = batch
-        scores = optax.softmax_cross_entropy_with_integer_labels(logits(params, x), y)
-        return scores.mean(), {}
-
-    guess = in_parts(lambda params, x: logits(params, x).argmax(-1))
-
-    def missed(split, params):
-        return float((guess(params, data.rows[split]) != data.labels[split]).mean())
-
-    task = fitting.Task(
-        lambda params, key: {"valid_error": missed("valid", params)},
-        lambda params, key: {"test_error": missed("test", params)},
-        monitor="valid_error",
-        data=learning.fingerprint({"rows": data.rows, "labels": data.labels}),
-    )
-    steps = config.classifier_steps
-    rate = optax.cosine_decay_schedule(2e-3, steps)
-    fitted = fitting.fit(
-        config,
-        "classifier",
-        learning.gradient_descent(init, loss, optax.adamw(rate, weight_decay=0.05)),
-        task,
-        (data.rows["train"], data.labels["train"]),
-        num_steps=steps,
-        eval_every=max(steps // 5, 1),
-    )
-    bound = functools.partial(in_parts(features), fitted.params)
-    return bound, functools.partial(guess, fitted.params), fitted.row["test_error"]
-
-
-def in_parts(function, size=500):
-    """function(params, x [n, ...]) of rows in parts of one size, on the host."""
-    function = jax.jit(function)
-
-    def over(params, x):
-        taken = np.resize(np.arange(len(x)), -(-len(x) // size) * size).reshape(-1, size)
-        found = [np.asarray(function(params, x[rows])) for rows in taken]
-        return np.concatenate(found)[: len(x)]
-
-    return over
-
-
-def pixels(x):
-    """Means of equal squares, 8x8 of them at most, as rows."""
-    step = [max(n // 8, 1) for n in x.shape[1:3]]
-    x = x[:, : x.shape[1] // step[0] * step[0], : x.shape[2] // step[1] * step[1]]
-    parts = x.reshape(len(x), -1, step[0], x.shape[2] // step[1], step[1], x.shape[3])
-    return parts.mean((2, 4)).reshape(len(x), -1)
-
-
-def judge(features, samples, rows):
-    """What the features tell of samples and rows, and of no others."""
-    real, fake = features(rows), features(samples)
-    near = metrics.precision_recall(real, fake)
-    return {
-        "frechet": metrics.frechet_distance(real, fake).distance,
-        "precision": near.precision,
-        "recall": near.recall,
-    }
-
-
-def by_inception(config, data, found):
-    """{"fid", "kid"} of each model, and of training rows, against as many test rows."""
-    num, features = config.inception, metrics.features("inception", config.data_dir)
-
-    def seen(x):
-        return features(np.round((np.asarray(x) + 1) * 127.5).astype(int))
-
-    real, judged = seen(data.rows["test"][:num]), {}
-    for i, name in enumerate(["floor", *found]):
-        if name == "floor":
-            x = data.rows["train"][:num]
-        else:
-            model, fitted = found[name]
-            draw = functools.partial(sampled, of_model(config, name), model, num, data.num_classes)
-            key = jax.random.fold_in(jax.random.key(config.seed + 2), i)
-            x = jax.jit(draw)(fitted.params, key)
-        fake = seen(x)
-        size, key = min(1000, len(real), len(fake)), jax.random.key(config.seed)
-        judged[name] = {
-            "fid": metrics.frechet_distance(real, fake).distance,
-            "kid": metrics.kernel_distance(key, real, fake, subset_size=size).squared,
-        }
-    return judged
 
 
 # ---------------------------------------------------------------------------------------- training
@@ -364,7 +264,11 @@ def fit(config, name, data, features):
     sample = functools.partial(sampled, config, model, config.num_samples, data.num_classes)
     held_out = {split: data.rows[split][: config.num_samples] for split in ("valid", "test")}
     task = fitting.samples_task(
-        sample, functools.partial(judge, features), held_out, monitor="frechet", minimise=True
+        sample,
+        functools.partial(judge.by_features, features),
+        held_out,
+        monitor="frechet",
+        minimise=True,
     )
     rows = data.rows["train"]
     rows = rows if model.cond_shape is None else (rows, data.labels["train"])
@@ -391,19 +295,23 @@ def main(config: Config) -> dict:
     for name in config.models:  # one that is too large is told at once
         model = build(config, name, data.shape, data.num_classes)
         fitting.check_size(config, name, lambda key: model.init(key)[0])
-    features, guess, error = pixels, None, None
+    features, guess, error = judge.pixels, None, None
     if data.labels is not None:
-        features, guess, error = fit_classifier(config, data)
+        features, guess, error = judge.fit_classifier(config, data)
     found = {name: fit(config, name, data, features) for name in config.models}
     results = {name: fitted.row for name, (_, fitted) in found.items()}
-    inception = by_inception(config, data, found) if config.inception else None
+    inception = None
+    if config.inception:
+        num = config.inception
+        made = many(config, data, found, num)
+        inception = judge.by_inception(config, data.rows["test"][:num], made)
     if processes.first():
         draw(config, raw, data, found, guess)
     held_out, train = (data.rows[split][: config.num_samples] for split in ("test", "train"))
     told = {"features": "pixels" if error is None else "classifier", "classifier_error": error}
     return {
         "models": results,
-        "floor": judge(features, train, held_out),
+        "floor": judge.by_features(features, train, held_out),
         "num_samples": config.num_samples,
         "num_held_out": len(held_out),
         "data": config.data,
@@ -436,26 +344,22 @@ def _numbers(judged):
 # ---------------------------------------------------------------------------------------- pictures
 def draw(config, raw, data, found, guess):
     """samples, interpolations, arithmetic, truncation, curves and critic, each a .png."""
-    samples = {"training data": data.rows["train"][: 2 * COLUMNS]}
-    between, truncations = {}, {}
+    samples, between = {"training data": data.rows["train"][: 2 * COLUMNS]}, {}
     for i, (name, (model, fitted)) in enumerate(found.items()):
-        keys = jax.random.split(jax.random.fold_in(jax.random.key(config.seed + 1), i), 4)
-        settle = functools.partial(settled, of_model(config, name), model)
-        params = jax.jit(functools.partial(settle, num_classes=data.num_classes))(
-            fitted.params, keys[0]
+        key, other = jax.random.split(jax.random.fold_in(jax.random.key(config.seed + 1), i))
+        make = functools.partial(shown, of_model(config, name), model, data.num_classes)
+        params, made = jax.jit(make)(fitted.params, key)
+        samples[name], between[name], *truncated = np.split(
+            np.asarray(made), [2 * COLUMNS, 4 * COLUMNS]
         )
-        num = 2 * COLUMNS
-        cond = classes(model, num, data.num_classes)
-        samples[name] = objectives.generated(model, *params, keys[1], num, cond)
-        between[name] = interpolated(model, params, keys[2], data.num_classes)
         if name == "biggan":
-            truncations = truncated(model, params, keys[3], data.num_classes)
+            rows = np.split(truncated[0], len(TRUNCATIONS))
+            names = [f"truncation {psi:g}" for psi in TRUNCATIONS]
+            save(config, raw, "truncation", dict(zip(names, rows)), COLUMNS)
         if name == "dcgan" and guess is not None and data.num_classes == 10:
-            save(config, raw, "arithmetic", arithmetic(model, params, keys[3], guess), 10)
+            save(config, raw, "arithmetic", arithmetic(model, params, other, guess), 10)
     save(config, raw, "samples", samples, COLUMNS)
     save(config, raw, "interpolations", between, COLUMNS)
-    if truncations:
-        save(config, raw, "truncation", truncations, COLUMNS)
     curves = {name: fitted.curves["valid_frechet"] for name, (_, fitted) in found.items()}
     figure = plots.curves(curves, xlabel="step", ylabel="Fréchet distance, validation", logy=True)
     plots.save(figure, config.workdir / "curves.png")
@@ -473,11 +377,22 @@ def save(config, raw, file, groups, columns):
     plots.save(sets.grid(raw, rows, columns=columns), config.workdir / f"{file}.png")
 
 
-def interpolated(model, params, key, num_classes):
-    """Images along the arcs between two pairs of z, COLUMNS each; an arc has one class."""
-    ends = model.prior.dist({}).sample(seed=key, sample_shape=(2, 2))  # [pair, end, n]
-    cond = None if model.cond_shape is None else jnp.repeat(jnp.arange(2) % num_classes, COLUMNS)
-    return along(model, params, jnp.concatenate([arc(*pair) for pair in ends]), cond)
+def shown(config, model, num_classes, params, key):
+    """(settled parameters, images): samples; then those along the arcs between two pairs of z, of
+    one class each; then, of a BigGAN, one ε at all TRUNCATIONS, of all classes."""
+    settle_key, z_key, ends_key, narrow_key = jax.random.split(key, 4)
+    params = settled(config, model, params, settle_key, num_classes)
+    prior = model.prior.dist({})
+    ends = prior.sample(seed=ends_key, sample_shape=(2, 2))  # [pair, end, n]
+    z = [prior.sample(seed=z_key, sample_shape=2 * COLUMNS), *(arc(*pair) for pair in ends)]
+    if model.cond_shape is None:
+        return params, along(model, params, jnp.concatenate(z))
+    for psi in TRUNCATIONS:
+        narrow = gans.truncated(model, psi).prior.dist({})
+        z += [narrow.sample(seed=jax.random.clone(narrow_key), sample_shape=COLUMNS)]
+    cond = [jnp.arange(2 * COLUMNS), jnp.repeat(jnp.arange(2), COLUMNS)]
+    cond += [jnp.arange(COLUMNS)] * len(TRUNCATIONS)
+    return params, along(model, params, jnp.concatenate(z), jnp.concatenate(cond) % num_classes)
 
 
 def arc(one, other):
@@ -489,22 +404,12 @@ def arc(one, other):
     return (jnp.sin((1 - steps) * angle) * one + jnp.sin(steps * angle) * other) / jnp.sin(angle)
 
 
-def truncated(model, params, key, num_classes):
-    """{ψ: a row of samples of all classes}, by the same ε."""
-    cond = classes(model, COLUMNS, num_classes)
-    return {
-        f"truncation {psi:g}": objectives.generated(
-            gans.truncated(model, psi), *params, jax.random.clone(key), COLUMNS, cond
-        )
-        for psi in TRUNCATIONS
-    }
-
-
 def arithmetic(model, params, key, guess, num=10, most=2000):
     """Mean z of samples that are taken for each of DIGITS, and the first less the second plus the
     third: a column for each of `num` disjoint means."""
     z = model.prior.dist({}).sample(seed=key, sample_shape=most)
-    taken = guess(np.asarray(along(model, params, z)))
+    images = jax.jit(functools.partial(along, model))
+    taken = guess(np.asarray(images(params, z)))
     each = [z[taken == digit] for digit in DIGITS]
     if min(map(len, each)) < num:
         each = [z] * len(DIGITS)  # a digit is missing
@@ -515,7 +420,7 @@ def arithmetic(model, params, key, guess, num=10, most=2000):
     result = a - b + c
     result = result / jnp.linalg.norm(result, axis=-1, keepdims=True) * math.sqrt(z.shape[-1])
     names = [f"z of a {digit}" for digit in DIGITS] + [f"{DIGITS[0]} - {DIGITS[1]} + {DIGITS[2]}"]
-    return {n: along(model, params, m) for n, m in zip(names, (a, b, c, result))}
+    return {n: images(params, m) for n, m in zip(names, (a, b, c, result))}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import checks, runs
-from experiments.gans import images
+from experiments.gans import images, judge
 
 TINY = {"hidden": 2, "num_latents": 3, "batch_size": 4, "num_samples": 8, "num_features": 3}
 
@@ -42,7 +42,7 @@ def test_each_name_is_a_game_whose_state_stays_of_one_shape_and_whose_samples_ar
 
 def test_images_without_classes_are_judged_by_means_of_their_pixels():
     x = np.arange(2 * 16 * 24, dtype=np.float32).reshape(2, 16, 24, 1)
-    found = images.pixels(x)
+    found = judge.pixels(x)
     assert found.shape == (2, 64)
     np.testing.assert_allclose(found[1, 9], x[1, 2:4, 3:6].mean())
 

@@ -1,0 +1,126 @@
+"""What judges samples: features of a classifier that a run trains, or pixels; and Inception."""
+
+import functools
+from collections.abc import Iterable
+
+import jax
+import numpy as np
+import optax
+
+from dgm_jax import learning, metrics, nets
+from experiments import fitting
+
+DIRECTIONS = 256  # of the sliced Wasserstein distance
+
+
+def classifier(config, shape, num_classes):
+    """(init, features, logits): strided convolutions, then the features, then a linear map."""
+    depth = 1 if min(shape[:2]) < 16 else 2
+    encoder = nets.conv_encoder(shape, config.num_features, hidden=(32, 64)[:depth])
+    head = nets.mlp(config.num_features, num_classes, hidden=())
+
+    def init(key):
+        encoder_key, head_key = jax.random.split(key)
+        return {"encoder": encoder.init(encoder_key), "head": head.init(head_key)}
+
+    def features(params, x):
+        return jax.nn.relu(encoder.apply(params["encoder"], x))
+
+    def logits(params, x):
+        return head.apply(params["head"], features(params, x))
+
+    return init, features, logits
+
+
+def fit_classifier(config, data):
+    """(features, logits) of images [n, H, W, C], and the share of test images that it misses."""
+    init, features, logits = classifier(config, data.shape, data.num_classes)
+
+    def loss(params, key, batch):
+        x, y = batch
+        scores = optax.softmax_cross_entropy_with_integer_labels(logits(params, x), y)
+        return scores.mean(), {}
+
+    guess = in_parts(lambda params, x: logits(params, x).argmax(-1))
+
+    def missed(split, params):
+        return float((guess(params, data.rows[split]) != data.labels[split]).mean())
+
+    task = fitting.Task(
+        lambda params, key: {"valid_error": missed("valid", params)},
+        lambda params, key: {"test_error": missed("test", params)},
+        monitor="valid_error",
+        data=learning.fingerprint({"rows": data.rows, "labels": data.labels}),
+    )
+    steps = config.classifier_steps
+    rate = optax.cosine_decay_schedule(2e-3, steps)
+    fitted = fitting.fit(
+        config,
+        "classifier",
+        learning.gradient_descent(init, loss, optax.adamw(rate, weight_decay=0.05)),
+        task,
+        (data.rows["train"], data.labels["train"]),
+        num_steps=steps,
+        eval_every=max(steps // 5, 1),
+    )
+    bound = functools.partial(in_parts(features), fitted.params)
+    return bound, functools.partial(guess, fitted.params), fitted.row["test_error"]
+
+
+def in_parts(function, size=500):
+    """function(params, x [n, ...]) of rows in parts of one size, on the host."""
+    function = jax.jit(function)
+
+    def over(params, x):
+        taken = np.resize(np.arange(len(x)), -(-len(x) // size) * size).reshape(-1, size)
+        found = [np.asarray(function(params, x[rows])) for rows in taken]
+        return np.concatenate(found)[: len(x)]
+
+    return over
+
+
+def pixels(x):
+    """Means of equal squares, 8x8 of them at most, as rows."""
+    step = [max(n // 8, 1) for n in x.shape[1:3]]
+    x = x[:, : x.shape[1] // step[0] * step[0], : x.shape[2] // step[1] * step[1]]
+    parts = x.reshape(len(x), -1, step[0], x.shape[2] // step[1], step[1], x.shape[3])
+    return parts.mean((2, 4)).reshape(len(x), -1)
+
+
+def by_features(features, samples: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    """What the features tell of samples and rows, and of no others."""
+    real, fake = features(real), features(samples)
+    near = metrics.precision_recall(real, fake)
+    return {
+        "frechet": metrics.frechet_distance(real, fake).distance,
+        "precision": near.precision,
+        "recall": near.recall,
+    }
+
+
+def by_pixels(samples: np.ndarray, real: np.ndarray) -> dict[str, float]:
+    """Distances of pixels as they are, [n, size, size, C] each."""
+    fake, real = (x.reshape(len(x), -1) for x in (samples, real))
+    sliced = metrics.sliced_wasserstein(
+        jax.random.key(0), real, fake, num_directions=DIRECTIONS, order=2
+    )
+    near = metrics.density_coverage(real, fake)
+    return {"sliced": sliced.distance, "density": near.density, "coverage": near.coverage}
+
+
+def by_inception(config, real: np.ndarray, made: Iterable[tuple[str, np.ndarray]]) -> dict:
+    """{"fid", "kid"} of images of each name against real ones, all in [-1, 1]."""
+    features = metrics.features("inception", config.data_dir)
+
+    def seen(x):
+        return features(np.round((np.asarray(x) + 1) * 127.5).astype(int))
+
+    real, judged = seen(real), {}
+    for name, x in made:
+        fake = seen(x)
+        size, key = min(1000, len(real), len(fake)), jax.random.key(config.seed)
+        judged[name] = {
+            "fid": metrics.frechet_distance(real, fake).distance,
+            "kid": metrics.kernel_distance(key, real, fake, subset_size=size).squared,
+        }
+    return judged
