@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks import peers
+from benchmarks import peers, times
 from dgm_jax import (
     checks,
     combinators,
@@ -307,9 +307,7 @@ def row(name, found, timed):
     return {
         "turn": turn,
         "who": who,
-        "ms": result.median_ms,
-        "low_ms": result.low_ms,
-        "high_ms": result.high_ms,
+        **times.measured(result),
         "relative": result.median_ms / each,
         "first_call_s": result.first_call_s,
         "loss": step.loss,
@@ -325,8 +323,7 @@ def tables(found):
             "who": r["who"],
             "loss": f"{r['loss']:.2f}",
             "params": r["params"],
-            "ms": runs.short(r["ms"]),
-            "quartiles": f"{r['low_ms']:.3g}-{r['high_ms']:.3g}",
+            **times.cells(r),
             "relative": f"{r['relative']:.2f}",
             "first call s": runs.short(r["first_call_s"]),
         }
@@ -337,10 +334,7 @@ def tables(found):
 
 def draw(config, found):
     """Milliseconds, a bar for each."""
-    values = {}
-    for r in found["rows"]:
-        values.setdefault(r["turn"], {})[r["who"]] = r["ms"]
-    return plots.bars(values, ylabel="milliseconds", logy=True, title="One turn of a game")
+    return times.bars(found["rows"], "turn", "who", title="One turn of a game")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from benchmarks import peers
+from benchmarks import peers, times
 from dgm_jax import checks, learning, likelihoods, measure, nets, objectives, plots, runs, vae
 from dgm_jax.measure import timing
 
@@ -349,9 +349,7 @@ def measurements(config, found):
             {
                 "objective": objective,
                 "library": library,
-                "ms": result.median_ms / peer.steps,
-                "low_ms": result.low_ms / peer.steps,
-                "high_ms": result.high_ms / peer.steps,
+                **times.measured(result, peer.steps),
                 "to_ours": result.median_ms / peer.steps / own,
                 "to_scan": scan
                 and result.median_ms / peer.steps / (scan.median_ms / config.scanned),
@@ -388,8 +386,7 @@ def tables(found):
             "library": r["library"],
             "loss": f"{r['loss']:.1f}",
             "params": r["params"],
-            "ms a step": runs.short(r["ms"]),
-            "quartiles": f"{r['low_ms']:.3g}-{r['high_ms']:.3g}",
+            **times.cells(r, "ms a step"),
             "/ ours": f"{r['to_ours']:.2f}",
             "/ ours in a scan": r["to_scan"] and f"{r['to_scan']:.2f}",
             "first call s": runs.short(r["first_call_s"]),
@@ -404,11 +401,8 @@ def tables(found):
 
 def draw(config, found):
     """Milliseconds a step, a bar for each library."""
-    values = {}
-    for r in found["rows"]:
-        values.setdefault(r["objective"], {})[r["library"]] = r["ms"]
     title = f"One step of training, {config.batch} images"
-    return plots.bars(values, ylabel="milliseconds", logy=True, title=title)
+    return times.bars(found["rows"], "objective", "library", title=title)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 import jax
 import numpy as np
 
-from benchmarks import peers
+from benchmarks import peers, times
 from dgm_jax import checks, measure, metrics, plots, runs
 from dgm_jax.measure import timing
 
@@ -179,9 +179,7 @@ def main(config: Config) -> dict:
                     "metric": name,
                     "library": library,
                     "value": found[library].value,
-                    "ms": result.median_ms,
-                    "low_ms": result.low_ms,
-                    "high_ms": result.high_ms,
+                    **times.measured(result),
                     "to_ours": result.median_ms / timed["dgm_jax"].median_ms,
                 }
             )
@@ -196,8 +194,7 @@ def tables(found):
                 "metric": r["metric"],
                 "library": r["library"],
                 "value": f"{r['value']:.10g}",
-                "ms": runs.short(r["ms"]),
-                "quartiles": f"{r['low_ms']:.4g}-{r['high_ms']:.4g}",
+                **times.cells(r),
                 "/ ours": f"{r['to_ours']:.2f}",
             }
             for r in found["rows"]
@@ -207,10 +204,7 @@ def tables(found):
 
 def draw(config, found):
     """Milliseconds, a bar for each library."""
-    values = {}
-    for r in found["rows"]:
-        values.setdefault(r["metric"], {})[r["library"]] = r["ms"]
-    return plots.bars(values, ylabel="milliseconds", logy=True, title="Metrics of samples")
+    return times.bars(found["rows"], "metric", "library", title="Metrics of samples")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ and precision and recall. The floor beside them is that of as many training rows
 samples. Without labels the features are the pixels, in means to 8x8 at most. --inception N adds an
 FID and a KID of N samples.
 
-Expect Fréchet distances of 4.1 (WGAN-GP) to 7.0 (BigGAN) on the digits, where training rows have 2.3.
+Expect Fréchet distances of 4.1 (WGAN-GP) to 7.0 (BigGAN) on the digits; training rows have 2.3.
 
 It leaves samples.png, interpolations.png (along the arc between two z), arithmetic.png (of the
 DCGAN: mean z of samples that the classifier takes for one digit, less another, and a third),
