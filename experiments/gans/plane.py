@@ -277,7 +277,7 @@ def chunks(config):
 class Fitted(NamedTuple):
     row: dict  # of results.json
     x: np.ndarray  # samples of the first seed
-    frames: list  # (samples, values of the critic [r, r]) of the first seed, over training
+    frames: dict  # {"20 %": (samples, values of the critic [r, r])} of the first seed
 
 
 def fit(config, toy, name):
@@ -286,7 +286,7 @@ def fit(config, toy, name):
     model, (num, length) = build(config, play), chunks(config)
     folder = config.workdir / toy / name.replace(", ", "-").replace(" ", "-")
     look = jax.jit(jax.vmap(functools.partial(looked_at, model, target, play.packed)))
-    frames = []
+    frames, every = [], max(num // (FRAMES - 1), 1)
 
     def evaluate(params_and_state, key):
         found = look(params_and_state, jax.random.split(key, config.num_seeds))
@@ -298,7 +298,7 @@ def fit(config, toy, name):
         jax.random.key(config.seed),
         num_steps=num,
         evaluate=evaluate,
-        eval_every=max(num // (FRAMES - 1), 1),
+        eval_every=every,
         log_every=max(num // 20, 1),
         identity={"options": defining(config), "game": name, "toy": toy},
         workdir=folder,
@@ -309,7 +309,16 @@ def fit(config, toy, name):
     found = jax.tree.map(np.asarray, look(trained.params, keys))
     row = {what: found[what].tolist() for what in JUDGED}
     row |= {"num_steps": num * length, "train_seconds": trained.seconds}
-    return Fitted(row, found["x"][0], frames)
+    return Fitted(row, found["x"][0], over_training(frames, num, every))
+
+
+def over_training(frames, num, every):
+    """FRAMES of those of all evaluations; none, if a run went on from a checkpoint."""
+    steps = [*range(0, num, every), num]
+    if len(frames) != len(steps):
+        return {}
+    places = [i * (len(steps) - 1) // (FRAMES - 1) for i in range(FRAMES)]
+    return {f"{100 * steps[i] // num} %": frames[i] for i in places}
 
 
 def looked_at(model, target, packed, params_and_state, key):
@@ -333,11 +342,10 @@ def draw(config, toys):
     plots.save(plots.planes(samples, bounds=bounds), config.workdir / "samples.png")
     toy = "grid" if "grid" in toys else list(toys)[0]
     games = {name: toys[toy][name].frames for name in IN_STRIP if name in toys[toy]}
-    if not games or any(len(frames) != FRAMES for frames in games.values()):
+    if not games or not all(games.values()):
         return print("no strip: these games are not in it, or some went on from a checkpoint")
-    columns = [f"{100 * i // (FRAMES - 1)} %" for i in range(FRAMES)]
     points, values = (
-        {game: dict(zip(columns, [frame[i] for frame in frames])) for game, frames in games.items()}
+        {game: {when: both[i] for when, both in frames.items()} for game, frames in games.items()}
         for i in (0, 1)
     )
     plots.save(plots.planes(points, fields=values, bounds=bounds), config.workdir / "strip.png")

@@ -57,10 +57,17 @@ def test_each_seed_plays_a_game_of_its_own_and_a_resumed_run_is_the_run(name, tm
         assert max(np.abs(leaf).max() for leaf in critic) <= play.clip * 1.0001
 
 
+def test_the_strip_has_frames_from_the_start_to_the_end_of_any_number_of_steps():
+    whole = plane.over_training(list(range(8)), 13, 2)
+    assert list(whole.items())[:: plane.FRAMES - 1] == [("0 %", 0), ("100 %", 7)]
+    assert len(whole) == plane.FRAMES and whole["61 %"] == 4  # at step 8 of 13
+    assert plane.over_training(list(range(5)), 13, 2) == {}  # went on from a checkpoint
+
+
 @pytest.mark.slow
 def test_a_run_tells_each_game_by_seed_and_draws_both_pictures(tmp_path, capsys):
     games = ("minimax", "wasserstein, clipped", "packed")
-    options = {"games": games, "toys": ("ring", "roll"), "num_steps": 12}
+    options = {"games": games, "toys": ("ring", "roll"), "num_steps": 13}
     config = plane.Config(workdir=tmp_path, progress=False, **TINY | options)
     with jax.debug_key_reuse(False):
         found = runs.keep(config, plane.main, show=plane.show)
