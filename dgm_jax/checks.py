@@ -418,6 +418,16 @@ def parameters(params: Any, init: Callable) -> None:
             )
 
 
+def joint_parameters(params: Any, inits: dict[str, Callable]) -> None:
+    """A dict with the `parameters` of each init, under its name, and of no others."""
+    if not isinstance(params, dict) or params.keys() != inits.keys():
+        raise InputError(
+            f"params must be a dict of {' and '.join(map(repr, inits))}; got {shown(params)}."
+        )
+    for name, init in inits.items():
+        parameters(params[name], init)
+
+
 def _shapes(tree):
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path): _shape_of(a) for path, a in leaves}

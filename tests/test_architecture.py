@@ -73,7 +73,6 @@ TESTED_ELSEWHERE = {
     "disentangled/terms.py": "tests/disentangled/test_tc_vae.py",
     "distributions/levels.py": "tests/contracts/test_levels.py",
     "flows/dequantization.py": "tests/objectives/test_dequantization.py",
-    "gans/growing.py": "tests/gans/test_progressive.py, whose sizes and critic these are",
     "nets/causal/affine.py": "tests/nets/causal/test_made.py",
     "nets/causal/attention.py": "tests/nets/causal/test_transformer.py",
     "nets/causal/channels.py": "tests/nets/causal/test_pixelcnn_pp.py",

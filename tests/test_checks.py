@@ -332,6 +332,19 @@ def test_what_is_wrong_is_one_line_with_argument_value_and_remedy(name):
 
 
 @pytest.mark.usefixtures("small_heap")
+def test_joint_parameters_are_those_of_each_name_and_no_others():
+    inits = {
+        name: lambda key, n=n: {"w": jnp.zeros(n)} for name, n in (("model", 2), ("critic", 3))
+    }
+    right = {"model": {"w": np.ones(2)}, "critic": {"w": np.ones(3)}}
+    checks.joint_parameters(right, inits)
+    with pytest.raises(checks.InputError, match=r"params\['w'\] must have shape \(3,\)"):
+        checks.joint_parameters(right | {"critic": right["model"]}, inits)
+    for wrong in (right["model"], right | {"more": {}}, None):
+        with pytest.raises(checks.InputError, match="a dict of 'model' and 'critic'; got"):
+            checks.joint_parameters(wrong, inits)
+
+
 def test_the_shapes_of_parameters_are_traced_once_a_model_and_leave_with_it():
     traced = []
 

@@ -91,11 +91,6 @@ def _values(critic, params, z):
 def _check(model, critic, params, key, x):
     checks.noun(model, LatentVariable, "model")
     checks.noun(critic, Net, "critic")
-    if not isinstance(params, dict) or params.keys() != {"model", "critic"}:
-        raise checks.InputError(
-            f"params must be a dict of 'model' and 'critic'; got {checks.shown(params)}."
-        )
-    checks.parameters(params["model"], model.init)
-    checks.parameters(params["critic"], critic.init)
+    checks.joint_parameters(params, {"model": model.init, "critic": critic.init})
     checks.key(key)
     checks.rows_of(x, "x")

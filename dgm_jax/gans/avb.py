@@ -246,12 +246,7 @@ def _values(critic, params, x, z):
 def _checked(model, critic, params, key, x, num_moments):
     checks.noun(model, LatentVariable, "model")
     checks.noun(critic, Net, "critic")
-    if not isinstance(params, dict) or params.keys() != {"model", "critic"}:
-        raise checks.InputError(
-            f"params must be a dict of 'model' and 'critic'; got {checks.shown(params)}."
-        )
-    checks.parameters(params["model"], model.init)
-    checks.parameters(params["critic"], critic.init)
+    checks.joint_parameters(params, {"model": model.init, "critic": critic.init})
     checks.key(key)
     checks.rows_of(x, "x")
     num_moments = checks.positive_int(num_moments, "num_moments", least=0)

@@ -36,13 +36,7 @@ def dequantized_log_prob(
         raise checks.InputError(f"x must be integers; got {x.dtype}. Do not dequantize it.")
     if noise.cond_shape is not None:
         checks.event_shape(x, noise.cond_shape)
-    if not isinstance(params, dict) or params.keys() != {"model", "noise"}:
-        raise checks.InputError(
-            'params must be {"model": ..., "noise": ...}, those of both; got '
-            f"{checks.shown(params)}."
-        )
-    checks.parameters(params["noise"], noise.init)
-    checks.parameters(params["model"], model.init)
+    checks.joint_parameters(params, {"model": model.init, "noise": noise.init})
     noise_key, density_key = split(model_key, 2)
     u, log_q = noise.dist(params["noise"], x, key=noise_key).sample_and_log_prob(seed=key)
     y = within_cell(jnp.asarray(x, u.dtype), u)
