@@ -21,7 +21,7 @@ def test_sizes_double_from_4_and_channels_are_those_of_the_paper():
 
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
 def test_the_fade_is_a_mean_and_exact_at_both_ends_where_alpha_is_traced(alpha):
-    small, large = points(2, 3), 1e8 * points(2, 3) + 1
+    small, large = 1e8 * points(2, 3) + 1, points(2, 3)
     found = jit(growing.faded)(small, large, alpha)
     np.testing.assert_allclose(found, (1 - alpha) * small + alpha * large, rtol=1e-6)
     if alpha in (0, 1):
