@@ -64,6 +64,7 @@ LEAST = {  # of a whole number, where it is not 1
     "orders": 0,  # of Markov chains: 0 is a histogram
     "num_blocks": 0,
     "inception": 0,  # none
+    "crossover": 0,  # all layers
     "noise_couplings": 0,
     "naive_limit": 0,  # never
     "digits_steps": 0,  # no digits

@@ -180,6 +180,9 @@ def critic_loss(
     """
     check_game(model, game, params, key, x, cond, state)
     penalty_weight = _weight(penalty_weight)
+    if penalty is not None:
+        checks.function(penalty, "penalty")
+        _check_penalised(state["critic"])
     z_key, real_key, fake_key, penalty_key = jax.random.split(key, 4)
     _, fake, _ = drawn(model, params["generator"], state, z_key, len(x), cond, True)
     check_like(x, fake)
@@ -189,8 +192,6 @@ def critic_loss(
     loss = game.critic(real_values, fake_values)
     metrics = {"real": real_values.mean(), "fake": fake_values.mean()}
     if penalty is not None:
-        checks.function(penalty, "penalty")
-        _check_penalised(state["critic"])
         value = penalty(lambda x: critic(x, None)[0], penalty_key, x, fake)
         checks.floating(value, "the result of penalty", ())
         loss, metrics = loss + penalty_weight * value, metrics | {"penalty": value}
@@ -285,7 +286,7 @@ def check_game(model, game, params, key, x, cond, state):
     checks.noun(game, Game, "game")
     check_both(params, state)
     checks.key(key)
-    checks.array(x, "x")
+    checks.floating(x, "x")
     if jnp.ndim(x) < 2 or not len(x):
         raise checks.InputError(f"x must be rows of data, [batch, ...]; got {jnp.shape(x)}.")
     _check_cond(model, cond, len(x), "the rows of x")

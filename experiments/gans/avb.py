@@ -31,6 +31,7 @@ import numpy as np
 import optax
 
 from dgm_jax import (
+    checks,
     gans,
     learning,
     likelihoods,
@@ -361,6 +362,7 @@ def draw(config, data, rows, fitted, clouds):
 
 def main(config: Config) -> dict:
     check(config, "models")
+    checks.positive_int(config.num_moments, "num_moments", least=2)
     data, rows = sets.bits(config)
     order = np.random.default_rng(0).permutation(len(rows["test"]))  # sets are often sorted
     rows = rows | {"test": rows["test"][order]}

@@ -174,8 +174,7 @@ def play(config, divergence, key):
     return float(mean), float(scale), np.asarray(values)
 
 
-def fit(config, name, key):
-    divergence = divergence_of(config, name)
+def fit(config, name, divergence, key):
     mean, scale, values = play(config, divergence, key)
     best_mean, best_scale, lowest = best(divergence)
     below, at = bound(divergence, values, mean, scale)
@@ -372,10 +371,11 @@ def show(found):
 
 def main(config: Config) -> dict:
     check(config, "divergences")
+    divergences = {name: divergence_of(config, name) for name in config.divergences}
     rows, critics = {}, {}
-    for i, name in enumerate(config.divergences):
+    for i, (name, divergence) in enumerate(divergences.items()):
         key = jax.random.fold_in(jax.random.key(config.seed), i)
-        rows[name], critics[name] = fit(config, name, key)
+        rows[name], critics[name] = fit(config, name, divergence, key)
         print(f"{name}: {rows[name]}")
     moved, grid = transport(config)
     thetas = np.linspace(-1, 1, 81)

@@ -292,6 +292,8 @@ def fit(config, name, data, features):
 def main(config: Config) -> dict:
     check(config, "models")
     raw, data = pictures(config)
+    judge.check_samples(config, {split: data.rows[split] for split in ("valid", "test")})
+    seen = judge.inception(config) if config.inception else None  # its weights may be missing
     for name in config.models:  # one that is too large is told at once
         model = build(config, name, data.shape, data.num_classes)
         fitting.check_size(config, name, lambda key: model.init(key)[0])
@@ -300,11 +302,10 @@ def main(config: Config) -> dict:
         features, guess, error = judge.fit_classifier(config, data)
     found = {name: fit(config, name, data, features) for name in config.models}
     results = {name: fitted.row for name, (_, fitted) in found.items()}
-    inception = None
-    if config.inception:
-        num = config.inception
+    inception, num = None, config.inception
+    if seen is not None:
         made = many(config, data, found, num)
-        inception = judge.by_inception(config, data.rows["test"][:num], made)
+        inception = judge.by_inception(config, seen, data.rows["test"][:num], made)
     if processes.first():
         draw(config, raw, data, found, guess)
     held_out, train = (data.rows[split][: config.num_samples] for split in ("test", "train"))

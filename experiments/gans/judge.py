@@ -1,16 +1,17 @@
 """What judges samples: features of a classifier that a run trains, or pixels; and Inception."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import jax
 import numpy as np
 import optax
 
-from dgm_jax import learning, metrics, nets
+from dgm_jax import checks, learning, metrics, nets
 from experiments import fitting
 
 DIRECTIONS = 256  # of the sliced Wasserstein distance
+NEIGHBOURS = 3  # of precision and recall
 
 
 def classifier(config, shape, num_classes):
@@ -90,7 +91,7 @@ def pixels(x):
 def by_features(features, samples: np.ndarray, real: np.ndarray) -> dict[str, float]:
     """What the features tell of samples and rows, and of no others."""
     real, fake = features(real), features(samples)
-    near = metrics.precision_recall(real, fake)
+    near = metrics.precision_recall(real, fake, k=NEIGHBOURS)
     return {
         "frechet": metrics.frechet_distance(real, fake).distance,
         "precision": near.precision,
@@ -108,13 +109,29 @@ def by_pixels(samples: np.ndarray, real: np.ndarray) -> dict[str, float]:
     return {"sliced": sliced.distance, "density": near.density, "coverage": near.coverage}
 
 
-def by_inception(config, real: np.ndarray, made: Iterable[tuple[str, np.ndarray]]) -> dict:
-    """{"fid", "kid"} of images of each name against real ones, all in [-1, 1]."""
+def check_samples(config, held_out: dict) -> None:
+    """`InputError` for fewer samples, or held-out rows, than metrics need."""
+    num = min(config.num_samples, *map(len, held_out.values()))
+    if num <= NEIGHBOURS:
+        raise checks.InputError(
+            f"num_samples and the held-out rows must be more than the {NEIGHBOURS} neighbours of "
+            f"precision and recall; got {config.num_samples} and "
+            f"{min(map(len, held_out.values()))}."
+        )
+    if config.inception == 1:
+        raise checks.InputError("inception must be 0, none, or at least 2 samples; got 1.")
+
+
+def inception(config):
+    """images [n, H, W, C] in [-1, 1] -> rows of features of FID's Inception."""
     features = metrics.features("inception", config.data_dir)
+    return lambda x: features(np.round((np.asarray(x) + 1) * 127.5).astype(int))
 
-    def seen(x):
-        return features(np.round((np.asarray(x) + 1) * 127.5).astype(int))
 
+def by_inception(
+    config, seen: Callable, real: np.ndarray, made: Iterable[tuple[str, np.ndarray]]
+) -> dict:
+    """{"fid", "kid"} of images of each name against real ones, by `inception`."""
     real, judged = seen(real), {}
     for name, x in made:
         fake = seen(x)

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax import gans, learning, plots, runs
+from dgm_jax import checks, gans, learning, plots, runs
 from dgm_jax.runs import processes
 from experiments import fitting
 from experiments.gans import growing
@@ -61,6 +61,10 @@ def styled(config: Config, shape: tuple[int, ...]) -> "gans.StyleGAN":
         channel_base=config.channel_base,
         channel_max=config.channel_max,
     )
+
+
+def crossover_of(config: Config, num_layers: int) -> int:
+    return num_layers // 2 if config.crossover is None else config.crossover
 
 
 @runs.builder
@@ -111,7 +115,7 @@ def pictures(style, params, key, num_latents, crossover):
 def draw(config, rows, found):
     shape, num = rows["train"].shape[1:], 2 * COLUMNS
     style = styled(config, shape)
-    crossover = style.num_layers // 2 if config.crossover is None else config.crossover
+    crossover = crossover_of(config, style.num_layers)
     params, _ = found.params
     key, sample_key = jax.random.split(jax.random.key(config.seed + 1))
     x = np.asarray(jax.jit(growing.sampled(style.grown(), num))(found.params, sample_key))
@@ -151,6 +155,8 @@ def show(found):
 def main(config: Config) -> dict:
     check(config)
     _, rows = growing.images(config)
+    layers = styled(config, rows["train"].shape[1:]).num_layers
+    checks.within(crossover_of(config, layers), 0, layers, "crossover")
     found = fit(config, rows)
     more = draw(config, rows, found) if processes.first() else {}
     return {"data": config.data, "models": {"style": found.row | more}}

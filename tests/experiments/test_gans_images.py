@@ -62,6 +62,16 @@ def test_a_game_by_class_of_images_without_classes_is_refused(tmp_path):
         images.pictures(config)
 
 
+def test_fewer_samples_than_metrics_need_are_told_before_anything_is_trained(tmp_path):
+    config = images.Config(workdir=tmp_path, num_samples=3, progress=False)
+    with pytest.raises(checks.InputError, match="num_samples and the held-out rows must be more"):
+        images.main(config)
+    config = dataclasses.replace(config, num_samples=64, inception=1)
+    with pytest.raises(checks.InputError, match="inception must be 0, none, or at least 2"):
+        images.main(config)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_a_short_run_writes_results_and_pictures(tmp_path):
     options = TINY | {"num_steps": 4, "eval_every": 2, "num_samples": 16, "classifier_steps": 5}

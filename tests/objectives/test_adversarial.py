@@ -220,8 +220,14 @@ def test_bad_inputs_are_refused_in_a_line():
     for message, call in (
         (r"one value for each sample, \[batch\]; got shape \(6, 1\)", lambda: lose(column, X)),
         (
-            r"real must be floating",
+            "x must be floating",
             lambda: lose(MODEL, np.ones((6, 3), int), penalty=gradient_penalty),
+        ),
+        (
+            "real must be floating",
+            lambda: gradient_penalty(
+                lambda x: x[:, 0], jax.random.key(0), *np.ones((2, 6, 3), int)
+            ),
         ),
         ("x must be rows", lambda: lose(MODEL, X[:, 0])),
         ("smoothing must be the label", lambda: non_saturating(smoothing=1.5)),
