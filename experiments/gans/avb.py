@@ -264,13 +264,14 @@ def points(config, name):
     """{log_prob, claimed} of a model of four one-hot data, and 500 draws of q(z | x) for each."""
     small = dataclasses.replace(config, num_latents=2, hidden=(64, 64), num_noise=3)
     model, critic = parts(small, name, np.full(4, 0.25))
-    draw = lambda key, t: jnp.tile(POINTS, (128, 1))
+    # in random order, for each player to see all four: they share the rows of a batch
+    draw = lambda key, t: jnp.asarray(POINTS)[jax.random.permutation(key, 512) % 4]
     if critic is None:
         loss = functools.partial(objectives.elbo, model)
         adam = optax.adam(optax.cosine_decay_schedule(1e-3, config.points_steps))
         algorithm = learning.gradient_descent(model.init, loss, adam)
     else:
-        algorithm = players(small, name, model, critic, config.points_steps, 1e-3)
+        algorithm = players(small, name, model, critic, config.points_steps, 3e-4)
     num = config.points_steps
 
     @jax.jit
