@@ -1,0 +1,202 @@
+"""Six ways to disentangle, three strengths of each and five seeds, by six metrics with the truth.
+
+    python -m experiments.disentangled.compare
+
+trains 80 VAEs of the rendered shapes, whose 960 images are all combinations of a shape, a size, x
+and y; it is sized for ten minutes of one CPU core. Each is judged by the codes E[z | x] of all
+images and their factors (`metrics.code_scores`):
+
+    vae            the ELBO
+    beta-vae       2, 4, 8 times the KL
+    annealed-vae   the KL held at a capacity C that grows to 3, 5, 7 nats
+    beta-tcvae     2, 4, 8 times the total correlation, estimated by batches
+    factor-vae     2, 5, 10 times the total correlation above that of the ELBO, by a critic
+    dip-vae        the covariance of q(z) drawn to I
+
+results.json has models.NAME, the name with the strength after a comma ("beta-vae, 4"), with lists
+over seeds: betavae_score, factorvae_score, mig, dci, modularity, sap, also completeness,
+informativeness, explicitness, udr (which looks at no factor), mig_adjusted and modularity_adjusted;
+reconstruction, -E log p(x | z), kl, total_correlation and mutual_information, in nats by sums over
+all 960 codes; and active_units. `references` has the same of codes that are the factors, and of
+noise: what can be reached, and what chance gives.
+
+Expect more β to lower the KL and the total correlation and to cost likelihood, and the methods that
+penalise the total correlation alone to lower it at a better reconstruction. Scores of one method
+differ from seed to seed about as much as methods do.
+
+It leaves scores.png (each score against the reconstruction), ranks.png (whether metrics agree),
+traversals.png (the units of the first seed at the middle strength, most KL first) and capacity.png
+(how units of the annealed-vae fill up, one after the other).
+The runs of a method are one program: side by side by `vmap` on an accelerator; on a CPU, where that
+takes a third more time, one after the other.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dgm_jax import data, learning, likelihoods, nets, protocol, runs, vae
+from dgm_jax.runs import processes
+from dgm_jax.runs.directory import defining
+from experiments.disentangled import judge, methods
+from experiments.options import check
+
+NUM_LOOKS = 25  # at the runs while they train
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(methods.Strengths, runs.RunOptions):
+    num_seeds: int = 5
+    """runs of each method at each strength"""
+    num_steps: int = 5000
+    """gradient steps of each run"""
+    hidden: tuple[int, ...] = (128, 128)
+    """widths of the encoder; those of the decoder are the same in reverse"""
+
+
+QUICK = {"num_steps": 25, "num_seeds": 2, "hidden": (8,), "num_latents": 3, "batch_size": 8}
+QUICK |= {"critic_hidden": (8,), "models": ("vae", "annealed-vae", "factor-vae")}
+QUICK |= {"capacities": (3.0,), "gammas": (2.0,)}
+
+
+def build(config: Config, dim: int) -> "protocol.LatentVariable":
+    """A VAE of bits [dim]."""
+    n, options = config.num_latents, {"activation": jax.nn.relu}
+    encoder = nets.mlp(dim, 2 * n, hidden=config.hidden, **options)
+    decoder = nets.mlp(n, dim, hidden=config.hidden[::-1], **options)
+    return vae.vae(encoder, decoder, likelihoods.bernoulli(), dim, num_latents=n)
+
+
+# --------------------------------------------------------------------------------------- training
+def each(function):
+    """A function of one run as one of all, stacked: side by side, on a CPU one after the other."""
+    if jax.default_backend() != "cpu":
+        return jax.vmap(function)
+    return lambda *runs: jax.lax.map(lambda one: function(*one), runs)
+
+
+def stacked(algorithm, *, num_seeds, num_rows, chunk):
+    """init(key, runs) and step(...) of many runs, `chunk` steps at once.
+
+    fixed={"strength": [runs], "rows": [n, d]}. Runs are strengths by seeds. One seed starts at the
+    same parameters and sees the same batches at each strength.
+    """
+
+    def per_run(key, runs):
+        return jnp.tile(jax.random.split(key, num_seeds), runs // num_seeds)
+
+    def init(key, runs):
+        return each(algorithm.init)(per_run(key, runs))
+
+    def step(state, key, batch=None, fixed=None):
+        rows, strength = fixed["rows"], fixed["strength"]
+
+        def one_run(state, key, strength):
+            def one_step(state, key):
+                rows_key, step_key = jax.random.split(key)
+                taken = jax.random.choice(rows_key, len(rows), (num_rows,), replace=False)
+                given = {"fixed": {"strength": strength}}
+                return algorithm.step(state, step_key, rows[taken], **given)
+
+            return jax.lax.scan(one_step, state, jax.random.split(key, chunk))
+
+        state, found = each(one_run)(state, per_run(key, len(strength)), strength)
+        return state, {
+            name: x.sum() if "skipped" in name else x.mean() for name, x in found.items()
+        }
+
+    return init, step
+
+
+def fit(config, name, rows):
+    """The model, what was trained, and what is seen of each run."""
+    model, values = build(config, rows.shape[1]), methods.strengths(config, name)
+    chunk = max(config.num_steps // NUM_LOOKS, 1)
+    num = -(-config.num_steps // chunk)
+    one = methods.learner(config, name, model, len(rows), num * chunk)
+    init, step = stacked(
+        one, num_seeds=config.num_seeds, num_rows=methods.num_rows(config, name), chunk=chunk
+    )
+    strength = np.repeat(np.float32(values), config.num_seeds)
+    look = jax.jit(
+        lambda params, key, rows: each(lambda p, k: methods.seen(model, p, k, rows))(
+            params, jax.random.split(key, len(strength))
+        )
+    )
+
+    def evaluate(params, key):
+        found = look(params, key, rows)
+        kl = np.asarray(methods.unit_kl(found["mean"], found["scale"]).mean(1))  # [runs, units]
+        told = {f"kl_{i}": float(nats) for i, nats in enumerate(kl[-config.num_seeds])}
+        return told | {"set_distortion": float(found["distortion"].mean())}
+
+    trained = learning.train(
+        protocol.Algorithm(functools.partial(init, runs=len(strength)), step, one.params),
+        jax.random.key(config.seed),
+        num_steps=num,
+        fixed={"strength": strength, "rows": rows},
+        evaluate=evaluate,
+        eval_every=1,
+        log_every=1,
+        identity={"options": defining(config), "method": name},
+        workdir=config.workdir / name,
+        progress=config.progress,
+        description=name,
+    )
+    found = look(trained.params, jax.random.key(config.seed + 1), rows)
+    return model, trained, jax.tree.map(np.asarray, found)
+
+
+def told(config, name, found, factors, seconds):
+    """{title: what results.json says of the method at a strength}."""
+    rows = {}
+    for i, strength in enumerate(methods.strengths(config, name)):
+        own = range(i * config.num_seeds, (i + 1) * config.num_seeds)
+        each = [jax.tree.map(lambda a: a[r], found) for r in own]
+        keys = jax.random.split(jax.random.key(config.seed + 2), len(each))
+        row = judge.gathered(
+            [judge.judged(key, run, factors) for key, run in zip(keys, each)],
+            [run["mean"] for run in each],
+            [np.asarray(methods.unit_kl(run["mean"], run["scale"]).mean(0)) for run in each],
+        )
+        numbers = {"strength": strength, "num_steps": config.num_steps, "train_seconds": seconds}
+        rows[methods.titled(name, strength)] = row | numbers
+    return rows
+
+
+def main(config: Config) -> dict:
+    check(config, "models")
+    for name in config.models:
+        methods.strengths(config, name)
+    shapes = data.load_factored("shapes")
+    rows = shapes.x.reshape(len(shapes.x), -1)
+    models, shown = {}, {}
+    for name in config.models:
+        model, trained, found = fit(config, name, rows)
+        models |= told(config, name, found, shapes.factors, trained.seconds)
+        values = methods.strengths(config, name)
+        middle = len(values) // 2
+        params = jax.tree.map(lambda a: a[middle * config.num_seeds], trained.params)
+        look = jax.jit(functools.partial(judge.traversed, model))
+        shown[methods.titled(name, values[middle])] = look(params, rows)
+        if name == "annealed-vae" and processes.first():
+            judge.draw_capacity(config, trained.history, values[-1])
+    known = judge.references(jax.random.key(config.seed), shapes.factors, config.num_latents)
+    correlation = judge.correlations(models)
+    if processes.first():
+        judge.draw_scores(config, models, known["noise"])
+        judge.draw_ranks(config, correlation)
+        judge.draw_traversals(config, shapes.x.shape[1:], shown)
+    return {
+        "models": models,
+        "references": known,
+        "rank_correlation": correlation,
+        "factors": dict(zip(shapes.names, shapes.sizes)),
+    }
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=judge.show)

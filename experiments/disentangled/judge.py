@@ -1,0 +1,199 @@
+"""What `compare` and `dsprites` tell of codes, beside codes whose scores are known, and draw."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dgm_jax import metrics, plots, runs
+from experiments.disentangled.methods import unit_kl
+
+SCORES = ("betavae_score", "factorvae_score", "mig", "dci", "modularity", "sap")
+WORDS = {
+    "betavae_score": "BetaVAE",
+    "factorvae_score": "FactorVAE",
+    "mig": "MIG",
+    "dci": "DCI",
+    "modularity": "modularity",
+    "sap": "SAP",
+}
+DRAWS = 5  # of noise
+MOST_CODES = 2000  # at which the total correlation is a sum over all rows
+SHOWN = 5  # units of a traversal
+STEPS = np.linspace(-2, 2, 9)
+
+
+# --------------------------------------------------------------------------------------- numbers
+def judged(key, found, factors) -> dict:
+    """Of what `methods.seen` says of all rows of a set: every score, and the parts of the ELBO."""
+    score_key, term_key = jax.random.split(key)
+    mean, scale = found["mean"], found["scale"]
+    terms = _terms(term_key, mean, scale)
+    kl = np.asarray(unit_kl(mean, scale)).mean(0)
+    return metrics.code_scores(score_key, np.asarray(mean), factors) | {
+        "reconstruction": float(np.mean(found["distortion"])),
+        "kl": float(kl.sum()),
+        "total_correlation": float(terms.total_correlation),
+        "mutual_information": float(terms.mutual_information),
+        "dimension_kl": float(terms.dimension_kl),
+        "active_units": int(metrics.active_units(mean).sum()),
+        "kl_of_units": np.sort(kl)[::-1].tolist(),
+    }
+
+
+@jax.jit
+def _terms(key, mean, scale):
+    return metrics.kl_terms(key, mean, scale, num_codes=min(len(mean), MOST_CODES))
+
+
+def gathered(rows: list[dict], codes: list[np.ndarray], kl: list[np.ndarray]) -> dict:
+    """{what: [of each seed]} of the runs of one method at one strength, with UDR of two or more."""
+    found = {what: [row[what] for row in rows] for what in rows[0]}
+    if len(rows) > 1:
+        found["udr"] = metrics.udr(codes, kl).tolist()
+    return found
+
+
+def references(key, factors, num_latents) -> dict:
+    """Scores of codes that are known: the factors themselves, and noise."""
+    key, *keys = jax.random.split(key, DRAWS + 1)
+    rng = np.random.default_rng(0)
+    padded = np.zeros((len(factors), max(num_latents, factors.shape[1])))
+    padded[:, : factors.shape[1]] = (factors - factors.mean(0)) / factors.std(0)
+    noise = [
+        metrics.code_scores(k, rng.normal(size=(len(factors), num_latents)), factors) for k in keys
+    ]
+    known = metrics.code_scores(key, padded, factors)
+    return {
+        "factors": {what: [value] for what, value in known.items()},
+        "noise": {what: [row[what] for row in noise] for what in noise[0]},
+    }
+
+
+def correlations(models: dict) -> list[list[float]]:
+    """Spearman's, of each two of SCORES over all models and seeds, as in the lecture's table."""
+    values = np.stack([np.concatenate([row[s] for row in models.values()]) for s in SCORES], 1)
+    ranks = metrics.codes.average_ranks(values)
+    ranks = ranks - ranks.mean(0)
+    lengths = np.linalg.norm(ranks, axis=0)
+    ranks = ranks / np.where(lengths > 0, lengths, 1)
+    return (ranks.T @ ranks).tolist()
+
+
+# ------------------------------------------------------------------------------------- the tables
+def show(found):
+    rows = []
+    for name, row in (found["references"] | found["models"]).items():
+        told = {"model": name} | {WORDS[what]: _spread(row[what]) for what in SCORES}
+        told |= {"MIG adj.": _spread(row["mig_adjusted"])}
+        told |= {"mod. adj.": _spread(row["modularity_adjusted"])}
+        if "kl" in row:
+            told |= {"-log p(x|z)": _spread(row["reconstruction"], 1), "KL": _spread(row["kl"], 1)}
+            told |= {"TC": _spread(row["total_correlation"])}
+            told |= {"units": " ".join(map(str, row["active_units"]))}
+        rows.append(told)
+    runs.table(rows, list(rows[-1]))
+    print(
+        "Means ± deviations over seeds. Factors are codes that are the factors, noise is random: "
+        "what can be had, and what chance gives. MIG and modularity by 20 bins, as published; "
+        "adj.: in enough bins of equal counts, less what shuffled rows have. KL and TC in nats."
+    )
+    print("Rank correlation over all models and seeds:")
+    names = [WORDS[s] for s in SCORES]
+    table = [
+        {"": name} | {other: f"{r:.2f}" for other, r in zip(names, row)}
+        for name, row in zip(names, found["rank_correlation"])
+    ]
+    runs.table(table, list(table[0]))
+
+
+def _spread(values, digits=2):
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
+
+
+# --------------------------------------------------------------------------------------- pictures
+def draw_scores(config, models, chance):
+    """scores.png: each score against the reconstruction, a point a seed, a line a method."""
+    figure = plots.new_figure((11.0, 6.4), layout="constrained")
+    methods = list(dict.fromkeys(name.partition(",")[0] for name in models))
+    colours = dict(zip(methods, plots.COLOURS))
+    for axes, score in zip(figure.subplots(2, 3).ravel(), SCORES):
+        for method in methods:
+            of = [row for name, row in models.items() if name.partition(",")[0] == method]
+            points = [np.array([row["reconstruction"], row[score]]) for row in of]
+            style = {"color": colours[method]}
+            axes.plot(*np.concatenate(points, 1), ".", alpha=0.4, **style)
+            axes.plot(*np.stack([p.mean(1) for p in points], 1), "o-", label=method, **style)
+        axes.axhline(np.mean(chance[score]), color=plots.QUIET, ls=(0, (5, 3)), lw=1)
+        axes.set_title(WORDS[score], fontsize=12, color=plots.INK)
+        plots.plain(axes, frame=True)
+    figure.supxlabel("-log p(x | z), nats: worse to the right", fontsize=12, color=plots.INK)
+    figure.suptitle("Scores of each seed, means of each strength; dashed: noise", fontsize=12)
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=len(methods),
+        frameon=False,
+    )
+    plots.save(figure, config.workdir / "scores.png")
+
+
+def draw_ranks(config, correlation):
+    """ranks.png: whether two metrics put all models in the same order."""
+    figure = plots.new_figure((5.4, 4.8), layout="constrained")
+    axes, names = figure.add_subplot(), [WORDS[s] for s in SCORES]
+    axes.imshow(correlation, vmin=-1, vmax=1, cmap="RdBu")
+    for (i, j), r in np.ndenumerate(np.array(correlation)):
+        colour = "white" if abs(r) > 0.6 else plots.INK
+        axes.text(j, i, f"{r:.2f}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_title("Rank correlation of the metrics", fontsize=12, color=plots.INK)
+    plots.plain(axes, frame=False)
+    plots.save(figure, config.workdir / "ranks.png")
+
+
+def traversed(model, params, x):
+    """The units with most KL, how much, and E[x | z] as each moves, [units, steps, ...]."""
+    posterior = model.posterior(params, x)
+    mean, scale = posterior.mean(), posterior.stddev()
+    kl = unit_kl(mean, scale).mean(0)
+    units = jnp.argsort(-kl)[:SHOWN]
+    start = mean[len(mean) // 2]
+
+    def moved(unit):
+        z = jnp.repeat(start[None], len(STEPS), 0).at[:, unit].set(jnp.asarray(STEPS))
+        return model.likelihood(params, z).mean()
+
+    return units, kl[units], jax.lax.map(moved, units)
+
+
+def draw_traversals(config, shape, models: dict):
+    """traversals.png, of {name: what `traversed` says}: units by their KL, most first."""
+    rows = {}
+    for name, (units, kl, x) in models.items():
+        for unit, nats, images in zip(*map(np.asarray, (units, kl, x))):
+            rows[f"{name}: z[{unit}], {nats:.1f} nats"] = images.reshape(-1, *shape)
+    columns = [f"{step:g}" for step in STEPS]
+    figure = plots.image_rows(rows, column_names=columns, vmin=0, vmax=1)
+    plots.save(figure, config.workdir / "traversals.png")
+
+
+def draw_capacity(config, history, strength):
+    """capacity.png: what each unit of the annealed-vae carries while C grows."""
+    rows = [row for row in history if "kl_0" in row]
+    if len(rows) < 2:
+        return
+    steps = np.array([row["step"] for row in rows])
+    kl = np.array([[row[f"kl_{i}"] for i in range(config.num_latents)] for row in rows])
+    order = np.argsort(-kl[-1])[:SHOWN]
+    series = {f"z[{i}]": (steps, kl[:, i]) for i in order} | {"all": (steps, kl.sum(1))}
+    figure = plots.curves(
+        series,
+        xlabel="step",
+        ylabel="KL of a unit, nats",
+        baselines={"C at the end": strength},
+        title="Capacity enters one unit after the other",
+    )
+    plots.save(figure, config.workdir / "capacity.png")

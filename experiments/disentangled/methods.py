@@ -1,0 +1,132 @@
+"""What `compare` and `dsprites` share: the methods, each with one number that says how strong."""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from dgm_jax import checks, disentangled, learning, nets, protocol
+
+Name = Literal[
+    "vae", "beta-vae", "annealed-vae", "beta-tcvae", "factor-vae", "dip-vae", "dip-vae-i"
+]  # fmt: skip
+KINDS = {"dip-vae": "II", "dip-vae-i": "I"}
+DEFAULT = ("vae", "beta-vae", "annealed-vae", "beta-tcvae", "factor-vae", "dip-vae")
+
+
+@dataclasses.dataclass(frozen=True)
+class Strengths:
+    """Options of both: which methods, and how strong."""
+
+    models: tuple[Name, ...] = DEFAULT
+    """which to train; --num-seeds times at each of their strengths"""
+    betas: tuple[float, ...] = (2.0, 4.0, 8.0)
+    """β of the beta-vae"""
+    capacities: tuple[float, ...] = (3.0, 5.0, 7.0)
+    """C of the annealed-vae in nats, to which it grows in the first two thirds of the steps"""
+    tc_betas: tuple[float, ...] = (2.0, 4.0, 8.0)
+    """β of the total correlation, of the beta-tcvae"""
+    gammas: tuple[float, ...] = (2.0, 5.0, 10.0)
+    """γ of the total correlation by a critic, of the factor-vae"""
+    penalties: tuple[float, ...] = (1.0, 5.0, 20.0)
+    """λ_od of the DIP-VAEs; λ_d is the same for kind II, dip-vae, and ten times it for kind I"""
+    capacity_weight: float = 100.0
+    """γ of |KL - C|, of the annealed-vae"""
+    critic_hidden: tuple[int, ...] = (256, 256, 256)
+    """widths of the critic of the factor-vae"""
+    critic_rate: float = 1e-3
+    """learning rate of the critic, of Adam with b1 = 0.5 and b2 = 0.9"""
+    learning_rate: float = 1e-3
+    """of Adam"""
+    batch_size: int = 64
+    """images a step; the critic of the factor-vae gets as many others"""
+    num_latents: int = 10
+    """numbers in z"""
+
+
+def strengths(config, name: str) -> tuple[float, ...]:
+    found = {
+        "vae": (1.0,),
+        "beta-vae": config.betas,
+        "annealed-vae": config.capacities,
+        "beta-tcvae": config.tc_betas,
+        "factor-vae": config.gammas,
+    }.get(name, config.penalties)
+    if len(set(found)) < len(found) or not found:
+        raise checks.InputError(f"strengths of {name} must be different numbers; got {found}.")
+    return found
+
+
+def titled(name: str, strength: float) -> str:
+    """What results.json calls a method at a strength."""
+    return name if name == "vae" else f"{name}, {strength:g}"
+
+
+def learner(
+    config, name: str, model: "protocol.LatentVariable", num_data: int, num_steps: int
+) -> "protocol.Algorithm":
+    """An `Algorithm` whose step takes fixed={"strength": a number} and `num_rows` rows."""
+    adam = optax.adam(config.learning_rate)
+    if name == "factor-vae":
+        return _with_critic(config, model, adam, num_data)
+
+    def loss(params, key, x, weights, fixed):
+        strength, given = fixed["strength"], {"num_data": num_data}
+        if name == "annealed-vae":
+            given |= {"capacity": strength * weights["share"], "gamma": config.capacity_weight}
+            return disentangled.capacity_loss(model, params, key, x, **given)
+        if name == "beta-tcvae":
+            return disentangled.tc_vae_loss(model, params, key, x, beta=strength, **given)
+        if name in KINDS:
+            given |= {"kind": KINDS[name], "off_diagonal": strength}
+            return disentangled.dip_vae_loss(model, params, key, x, **given)
+        return disentangled.beta_vae_loss(model, params, key, x, beta=strength, **given)
+
+    share = optax.linear_schedule(0.0, 1.0, max(2 * num_steps // 3, 1))
+    return learning.gradient_descent(model.init, loss, adam, weights={"share": share})
+
+
+def _with_critic(config, model, adam, num_data):
+    activation = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
+    critic = nets.mlp(config.num_latents, 1, hidden=config.critic_hidden, activation=activation)
+
+    def loss(params, key, x, fixed):
+        return disentangled.factor_vae_loss(
+            model, critic, params, key, x, gamma=fixed["strength"], num_data=num_data
+        )
+
+    def critic_loss(params, key, x, fixed):
+        return disentangled.factor_critic_loss(model, critic, params, key, x)
+
+    def init(key):
+        model_key, critic_key = jax.random.split(key)
+        return {"model": model.init(model_key), "critic": critic.init(critic_key)}
+
+    players = {
+        "model": learning.Player(loss, adam),
+        "critic": learning.Player(critic_loss, optax.adam(config.critic_rate, b1=0.5, b2=0.9)),
+    }
+    algorithm = learning.alternate(players, init)
+    return algorithm._replace(params=lambda state: algorithm.params(state)["model"])
+
+
+def num_rows(config, name: str) -> int:
+    """Rows of a step."""
+    return config.batch_size * (2 if name == "factor-vae" else 1)
+
+
+def seen(model, params, key, x):
+    """Of each row the mean and the deviations of q(z | x), [n, d], and -log p(x | z) of a draw."""
+    posterior = model.posterior(params, x)
+    z = posterior.sample(seed=key)
+    distortion = -model.likelihood(params, z).log_prob(x)
+    mean, scale = (jnp.broadcast_to(f(), z.shape) for f in (posterior.mean, posterior.stddev))
+    return {"mean": mean, "scale": scale, "distortion": distortion}
+
+
+def unit_kl(mean, scale):
+    """KL(q(z_j | x) ‖ N(0, 1)) of each row and unit, in nats."""
+    return 0.5 * (mean**2 + scale**2 - 1) - jnp.log(scale)
