@@ -247,6 +247,20 @@ def test_bits_are_scored_to_the_last_digit_with_all_derivatives_for_logits_of_an
     assert jnp.isnan(log_prob(jnp.array([jnp.nan]), 1)).all()
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
+def test_a_bit_is_scored_to_the_last_digits_in_every_precision(dtype):
+    """log p(1) = log σ(f) and its derivative σ(-f), relative to their size."""
+    with jax.enable_x64(True):
+        f = jnp.concatenate([jnp.linspace(-30, 30, 4001), jnp.array([-1e5, 1e-8])]).astype(dtype)
+        log_p, pull = jax.vjp(lambda f: bernoulli().dist(f[..., None]).log_prob(1), f)
+        (slope,) = pull(jnp.ones_like(f))
+        assert log_p.dtype == slope.dtype == f.dtype
+        f, rtol = np.asarray(f, np.float64), 4 * float(jnp.finfo(dtype).eps)
+        exact = np.minimum(f, 0) - np.log1p(np.exp(-np.abs(f)))
+        np.testing.assert_allclose(np.float64(log_p), exact, rtol=rtol)
+        np.testing.assert_allclose(np.float64(slope), 1 / (1 + np.exp(f)), rtol=rtol)
+
+
 def test_a_decoder_of_numbers_is_the_formula_and_has_its_moments():
     """log N(x; μ, σ²) summed over entries, of f written out; and the mean of a mixture."""
     models = {name: decoder(NUMBERS[name]) for name in ("gaussian", "mixture")}

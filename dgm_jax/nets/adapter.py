@@ -1,6 +1,7 @@
 """The one file that knows flax linen: a linen module becomes a noun, a pair of pure functions."""
 
 import inspect
+import math
 from functools import partial
 
 import flax.linen as linen
@@ -10,6 +11,24 @@ import jax.numpy as jnp
 from .. import checks
 from ..protocol import Array, Key, Net, Params, Shape, State, StatefulNet
 
+
+def _product(x, kernel, dimension_numbers, **options):
+    """x [..., n] times a kernel [n, m], where one device has all rows as one matrix.
+
+    Of two batch axes, such as samples and examples, XLA makes the kernel's gradient by a product
+    for which it first copies the gradient of the outputs, 1.3 times as slow on a CPU. Where there
+    are several devices, only axes of one entry are joined to another: XLA cannot split a joined
+    axis as one of its parts was, and every device would make all rows.
+    """
+    *batch, width = x.shape
+    rows = math.prod(batch)
+    if len(batch) > 1 and (jax.device_count() == 1 or rows in batch):
+        x, dimension_numbers = x.reshape(rows, width), (((1,), (0,)), ((), ()))
+    return jax.lax.dot_general(x, kernel, dimension_numbers, **options).reshape(
+        *batch, kernel.shape[1]
+    )
+
+
 # The layers of linen with parameters of the default float, as those of `self.param` are: float64
 # where x64 is enabled. Linen's own would be float32 beside them.
 Attention, BatchNorm, Conv, Dense, LayerNorm = (
@@ -18,7 +37,7 @@ Attention, BatchNorm, Conv, Dense, LayerNorm = (
         linen.MultiHeadDotProductAttention,
         linen.BatchNorm,
         linen.Conv,
-        linen.Dense,
+        partial(linen.Dense, dot_general=_product),
         linen.LayerNorm,
     )
 )

@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
 from dgm_jax import nets
+from dgm_jax.learning import data_mesh
 from dgm_jax.nets import from_linen, stateful
+from dgm_jax.nets.adapter import Dense
 from tests.contracts.compiled import jit
 
 
@@ -63,6 +66,32 @@ def test_a_module_without_a_switch_takes_several_inputs_and_batches(key):
     x, c = jnp.ones((5, 3)), jnp.ones((5, 2))
     dense = params["Dense_0"]["kernel"], params["Dense_1"]["kernel"]
     np.testing.assert_allclose(net.apply(params, x, c), x @ dense[0] + c @ dense[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [(), (6,), (1, 6), (3, 2), (2, 1, 3), (2, 0)])
+@pytest.mark.parametrize("devices", [1, 8])
+def test_a_dense_layer_takes_any_batch_axes_row_by_row(key, monkeypatch, batch, devices):
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    net = from_linen(Dense(4), (3,))
+    params, x = net.init(jax.random.clone(key)), jax.random.normal(key, (*batch, 3))
+    y, pull = jax.vjp(net.apply, params, x)
+    np.testing.assert_allclose(y, x @ params["kernel"] + params["bias"], rtol=1e-5, atol=1e-6)
+    assert y.shape == (*batch, 4)
+    at_params, at_x = pull(y)
+    np.testing.assert_allclose(at_x, y @ params["kernel"].T, rtol=1e-5, atol=1e-6)
+    rows = lambda a: (
+        np.asarray(a).reshape(-1, a.shape[-1]) if a.size else np.zeros((0, a.shape[-1]))
+    )
+    np.testing.assert_allclose(at_params["kernel"], rows(x).T @ rows(y), rtol=1e-5, atol=1e-6)
+
+
+def test_a_dense_layer_of_many_samples_leaves_a_batch_on_the_devices_that_hold_it(key):
+    """Of 5 samples of each of 8 examples a device makes 5 rows; the one that gathers makes 40."""
+    net, rows = from_linen(Dense(4), (3,)), NamedSharding(data_mesh(), PartitionSpec(None, "data"))
+    params, x = net.init(key), jax.device_put(jnp.ones((5, 8, 3)), rows)
+    loss = lambda params, x: (net.apply(params, x) ** 2).sum()
+    program = jit(jax.grad(loss)).lower(params, x).compile().as_text()
+    assert "all-reduce" in program and "all-gather" not in program
 
 
 def test_a_module_without_parameters_is_a_net_of_none(key):
