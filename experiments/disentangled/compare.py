@@ -78,18 +78,18 @@ def each(function):
     return lambda *runs: jax.lax.map(lambda one: function(*one), runs)
 
 
-def stacked(algorithm, *, num_seeds, num_rows, chunk):
-    """init(key, runs) and step(...) of many runs, `chunk` steps at once.
+def stacked(algorithm, *, num_runs, num_seeds, num_rows, chunk):
+    """An `Algorithm` of many runs, strengths by seeds, whose step is `chunk` steps of each.
 
-    fixed={"strength": [runs], "rows": [n, d]}. Runs are strengths by seeds. One seed starts at the
-    same parameters and sees the same batches at each strength.
+    fixed={"strength": [runs], "rows": [n, d]}. One seed starts at the same parameters and sees the
+    same batches at each strength.
     """
 
-    def per_run(key, runs):
-        return jnp.tile(jax.random.split(key, num_seeds), runs // num_seeds)
+    def per_run(key):
+        return jnp.tile(jax.random.split(key, num_seeds), num_runs // num_seeds)
 
-    def init(key, runs):
-        return each(algorithm.init)(per_run(key, runs))
+    def init(key):
+        return each(algorithm.init)(per_run(key))
 
     def step(state, key, batch=None, fixed=None):
         rows, strength = fixed["rows"], fixed["strength"]
@@ -103,24 +103,28 @@ def stacked(algorithm, *, num_seeds, num_rows, chunk):
 
             return jax.lax.scan(one_step, state, jax.random.split(key, chunk))
 
-        state, found = each(one_run)(state, per_run(key, len(strength)), strength)
+        state, found = each(one_run)(state, per_run(key), strength)
         return state, {
             name: x.sum() if "skipped" in name else x.mean() for name, x in found.items()
         }
 
-    return init, step
+    return protocol.Algorithm(init, step, algorithm.params)
+
+
+def chunks(config):
+    """(how many, their length): what is one step of `learning.train`."""
+    length = max(config.num_steps // NUM_LOOKS, 1)
+    return -(-config.num_steps // length), length
 
 
 def fit(config, name, rows):
     """The model, what was trained, and what is seen of each run."""
     model, values = build(config, rows.shape[1]), methods.strengths(config, name)
-    chunk = max(config.num_steps // NUM_LOOKS, 1)
-    num = -(-config.num_steps // chunk)
+    num, chunk = chunks(config)
     one = methods.learner(config, name, model, len(rows), num * chunk)
-    init, step = stacked(
-        one, num_seeds=config.num_seeds, num_rows=methods.num_rows(config, name), chunk=chunk
-    )
     strength = np.repeat(np.float32(values), config.num_seeds)
+    sizes = {"num_runs": len(strength), "num_seeds": config.num_seeds, "chunk": chunk}
+    algorithm = stacked(one, num_rows=methods.num_rows(config, name), **sizes)
     look = jax.jit(
         lambda params, key, rows: each(lambda p, k: methods.seen(model, p, k, rows))(
             params, jax.random.split(key, len(strength))
@@ -134,7 +138,7 @@ def fit(config, name, rows):
         return told | {"set_distortion": float(found["distortion"].mean())}
 
     trained = learning.train(
-        protocol.Algorithm(functools.partial(init, runs=len(strength)), step, one.params),
+        algorithm,
         jax.random.key(config.seed),
         num_steps=num,
         fixed={"strength": strength, "rows": rows},
@@ -155,13 +159,9 @@ def told(config, name, found, factors, seconds):
     rows = {}
     for i, strength in enumerate(methods.strengths(config, name)):
         own = range(i * config.num_seeds, (i + 1) * config.num_seeds)
-        each = [jax.tree.map(lambda a: a[r], found) for r in own]
-        keys = jax.random.split(jax.random.key(config.seed + 2), len(each))
-        row = judge.gathered(
-            [judge.judged(key, run, factors) for key, run in zip(keys, each)],
-            [run["mean"] for run in each],
-            [np.asarray(methods.unit_kl(run["mean"], run["scale"]).mean(0)) for run in each],
-        )
+        seen = [jax.tree.map(lambda a: a[r], found) for r in own]
+        keys = jax.random.split(jax.random.key(config.seed + 2), len(seen))
+        row = judge.gathered([judge.judged(*run, factors) for run in zip(keys, seen)], seen)
         numbers = {"strength": strength, "num_steps": config.num_steps, "train_seconds": seconds}
         rows[methods.titled(name, strength)] = row | numbers
     return rows
@@ -183,7 +183,7 @@ def main(config: Config) -> dict:
         look = jax.jit(functools.partial(judge.traversed, model))
         shown[methods.titled(name, values[middle])] = look(params, rows)
         if name == "annealed-vae" and processes.first():
-            judge.draw_capacity(config, trained.history, values[-1])
+            judge.draw_capacity(config, trained.history, chunks(config)[1], values[-1])
     known = judge.references(jax.random.key(config.seed), shapes.factors, config.num_latents)
     correlation = judge.correlations(models)
     if processes.first():

@@ -45,24 +45,23 @@ def _terms(key, mean, scale):
     return metrics.kl_terms(key, mean, scale, num_codes=min(len(mean), MOST_CODES))
 
 
-def gathered(rows: list[dict], codes: list[np.ndarray], kl: list[np.ndarray]) -> dict:
+def gathered(rows: list[dict], seen: list[dict]) -> dict:
     """{what: [of each seed]} of the runs of one method at one strength, with UDR of two or more."""
     found = {what: [row[what] for row in rows] for what in rows[0]}
     if len(rows) > 1:
-        found["udr"] = metrics.udr(codes, kl).tolist()
+        kl = [np.asarray(unit_kl(run["mean"], run["scale"])).mean(0) for run in seen]
+        found["udr"] = metrics.udr([run["mean"] for run in seen], kl).tolist()
     return found
 
 
 def references(key, factors, num_latents) -> dict:
-    """Scores of codes that are known: the factors themselves, and noise."""
+    """Scores of codes that are known: the factors themselves, a unit each, and noise."""
     key, *keys = jax.random.split(key, DRAWS + 1)
     rng = np.random.default_rng(0)
-    padded = np.zeros((len(factors), max(num_latents, factors.shape[1])))
-    padded[:, : factors.shape[1]] = (factors - factors.mean(0)) / factors.std(0)
     noise = [
         metrics.code_scores(k, rng.normal(size=(len(factors), num_latents)), factors) for k in keys
     ]
-    known = metrics.code_scores(key, padded, factors)
+    known = metrics.code_scores(key, (factors - factors.mean(0)) / factors.std(0), factors)
     return {
         "factors": {what: [value] for what, value in known.items()},
         "noise": {what: [row[what] for row in noise] for what in noise[0]},
@@ -115,7 +114,7 @@ def _spread(values, digits=2):
 # --------------------------------------------------------------------------------------- pictures
 def draw_scores(config, models, chance):
     """scores.png: each score against the reconstruction, a point a seed, a line a method."""
-    figure = plots.new_figure((11.0, 6.4), layout="constrained")
+    figure = plots.new_figure((11.0, 6.8), layout="constrained")
     methods = list(dict.fromkeys(name.partition(",")[0] for name in models))
     colours = dict(zip(methods, plots.COLOURS))
     for axes, score in zip(figure.subplots(2, 3).ravel(), SCORES):
@@ -128,8 +127,8 @@ def draw_scores(config, models, chance):
         axes.axhline(np.mean(chance[score]), color=plots.QUIET, ls=(0, (5, 3)), lw=1)
         axes.set_title(WORDS[score], fontsize=12, color=plots.INK)
         plots.plain(axes, frame=True)
-    figure.supxlabel("-log p(x | z), nats: worse to the right", fontsize=12, color=plots.INK)
-    figure.suptitle("Scores of each seed, means of each strength; dashed: noise", fontsize=12)
+    said = "Scores against -log p(x | z) in nats: each seed, and means of strengths. Dashed: noise"
+    figure.suptitle(said, fontsize=12, color=plots.INK)
     figure.legend(
         *axes.get_legend_handles_labels(),
         loc="outside lower center",
@@ -180,12 +179,12 @@ def draw_traversals(config, shape, models: dict):
     plots.save(figure, config.workdir / "traversals.png")
 
 
-def draw_capacity(config, history, strength):
+def draw_capacity(config, history, chunk, strength):
     """capacity.png: what each unit of the annealed-vae carries while C grows."""
     rows = [row for row in history if "kl_0" in row]
     if len(rows) < 2:
         return
-    steps = np.array([row["step"] for row in rows])
+    steps = chunk * np.array([row["step"] for row in rows])
     kl = np.array([[row[f"kl_{i}"] for i in range(config.num_latents)] for row in rows])
     order = np.argsort(-kl[-1])[:SHOWN]
     series = {f"z[{i}]": (steps, kl[:, i]) for i in order} | {"all": (steps, kl.sum(1))}
