@@ -1,5 +1,6 @@
 """InfoGAN: a GAN whose samples tell what a part of their noise was, so that it means something."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -21,6 +22,7 @@ class InfoGAN(NamedTuple):
     train=...)` -> ((values [batch], numbers of Q [batch, codes.num_outputs]), state).
     """
 
+    init: Callable[[Key], tuple[Params, State]]  # that of `adversarial`
     adversarial: Adversarial
     judge: StatefulNet
     codes: Codes
@@ -52,8 +54,8 @@ def infogan(
             for loss in (disentangled.infogan_critic_loss, disentangled.infogan_generator_loss)
         )
         players = {"critic": Player(of_critic, ...), "generator": Player(of_generator, ...)}
-        learning.alternate(players, lambda key: model.adversarial.init(key)[0],
-                           init_state=lambda key, params: model.adversarial.init(key)[1])
+        learning.alternate(players, lambda key: model.init(key)[0],
+                           init_state=lambda key, params: model.init(key)[1])
 
     Chen et al. (2016), "InfoGAN: interpretable representation learning by information maximizing
     generative adversarial nets", equation 6; there Q learns with the critic, and so it does here.
@@ -90,7 +92,7 @@ def infogan(
         return values, moved
 
     model = adversarial(code_prior(codes), generator, StatefulNet(init, value))
-    return InfoGAN(model, StatefulNet(init, judge), codes)
+    return InfoGAN(model.init, model, StatefulNet(init, judge), codes)
 
 
 def infogan_critic_loss(

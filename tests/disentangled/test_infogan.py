@@ -105,7 +105,7 @@ def test_trunk_learns_from_both_and_each_player_alone():
 
     @jit
     def compute(init_key, spread_key, key):
-        params, state = model.adversarial.init(init_key)
+        params, state = model.init(init_key)
         params, again = perturb(params, spread_key, 0.1), jax.random.clone
         losses = {
             "critic": disentangled.infogan_critic_loss,
@@ -168,8 +168,8 @@ def test_codes_come_to_say_which_point_it_is():
             name: learning.Player(functools.partial(turn, loss), optax.adam(5e-3, b1=0.5))
             for name, loss in losses.items()
         },
-        lambda key: model.adversarial.init(key)[0],
-        init_state=lambda key, params: model.adversarial.init(key)[1],
+        lambda key: model.init(key)[0],
+        init_state=lambda key, params: model.init(key)[1],
     )
 
     def step(state, key):
@@ -200,6 +200,6 @@ def test_what_does_not_fit_is_refused():
     model = disentangled.infogan(
         mlp(5, 2, hidden=()), READER, num_features=3, num_noise=2, categories=(3,), num_continuous=0
     )
-    params, state = model.adversarial.init(jax.random.key(0))
+    params, state = model.init(jax.random.key(0))
     with pytest.raises(checks.InputError, match="the features of trunk must have shape"):
         disentangled.infer_codes(model, params, state, points(4, 2))

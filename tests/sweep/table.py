@@ -197,7 +197,7 @@ INFOGAN = disentangled.infogan(
     categories=(3,),
     num_continuous=1,
 )
-INFOGAN_PARAMS, INFOGAN_STATE = INFOGAN.adversarial.init(jax.random.key(1))
+INFOGAN_PARAMS, INFOGAN_STATE = INFOGAN.init(jax.random.key(1))
 OF_AGGREGATE = choice("stratified", "plain", "weighted")
 CODE_CRITIC = nets.mlp(2, 1, hidden=(3,))
 OF_CODES = {"model": VAE, "params": drawn(VAE), "key": RAW_KEY, "x": BITS[:, :2], "num_data": 9}
