@@ -33,7 +33,7 @@ class Strengths:
     """γ of the total correlation by a critic, of the factor-vae"""
     penalties: tuple[float, ...] = (1.0, 5.0, 20.0)
     """λ_od of the DIP-VAEs; λ_d is the same for kind II, dip-vae, and ten times it for kind I"""
-    capacity_weight: float = 100.0
+    capacity_weight: float = 30.0
     """γ of |KL - C|, of the annealed-vae"""
     critic_hidden: tuple[int, ...] = (256, 256, 256)
     """widths of the critic of the factor-vae"""

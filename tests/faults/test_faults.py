@@ -19,6 +19,7 @@ from tests.faults import (
     adversarial,
     bijectors,
     causal,
+    codes,
     data,
     decoders,
     densities,
@@ -67,6 +68,7 @@ AREAS = (
     adversarial,
     growing,
     samples,
+    codes,
 )
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 
