@@ -16,6 +16,7 @@ Kim and Mnih (2018), "Disentangling by factorising", algorithm 2. There the crit
 """
 
 import jax
+import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from .. import checks
@@ -51,25 +52,35 @@ def factor_vae_loss(
 
 
 def factor_critic_loss(
-    model: LatentVariable, critic: Net, params: Params, key: Key, x: Array
+    model: LatentVariable,
+    critic: Net,
+    params: Params,
+    key: Key,
+    x: Array,
+    other: Array | None = None,
 ) -> tuple[Array, Metrics]:
     """-E_q(z) log σ(T(z)) - E_q̄ log σ(-T(z)), q̄ = ∏_j q(z_j): what the critic minimises, in nats.
 
-    Codes of the first half of the batch are as they are; those of the other half, of other rows,
-    have each entry `permuted` by itself. No gradient reaches the model. Metrics are those of
-    `density_ratio_loss`: accuracy, 1/2 where entries are independent, and ratio_kl.
+    Codes of x are as they are; those of `other` rows have each entry `permuted` by itself. Without
+    `other` these are the second half of x, and the codes those of the first. No gradient reaches
+    the model. Metrics are those of `density_ratio_loss`: accuracy, 1/2 where entries are
+    independent, and ratio_kl.
     """
     _check(model, critic, params, key, x)
-    checks.divisible(x, 2, "2 halves, codes and permuted codes")
+    if other is None:
+        checks.divisible(x, 2, "2 halves, codes and permuted codes")
+        half = len(x) // 2
+    else:
+        checks.rows_of(other, "other")
+        checks.event_shape(other, x.shape[1:], "other")
+        x, half = jnp.concatenate([x, other]), len(x)
     draw_key, order_key = jax.random.split(key)
     posterior = model.posterior(stop_gradient(params["model"]), x)
     independent_entries(posterior)
     z = stop_gradient(posterior.sample(seed=draw_key))
-    half = len(z) // 2
-    codes, others = z[:half], permuted(order_key, z[half:])
-    return density_ratio_loss(
-        _values(critic, params["critic"], codes), _values(critic, params["critic"], others)
-    )
+    seen = jnp.concatenate([z[:half], permuted(order_key, z[half:])])  # one pass of the critic
+    values = _values(critic, params["critic"], seen)
+    return density_ratio_loss(values[:half], values[half:])
 
 
 def permuted(key: Key, z: Array) -> Array:

@@ -1204,7 +1204,8 @@ TABLE = {
         model=noun(combinators.latent_variable),
         critic=noun(nets.mlp),
         x=arrays("fib", event=1, nan=EITHER),
-        told={"x": "(x|batch)"},
+        other=optional(arrays("fib", event=1, nan=EITHER)),
+        told={"x": "(x|batch|other)", "other": "(x|other)"},
     ),
     "disentangled.dip_penalty": of(
         disentangled.dip_penalty,
