@@ -77,6 +77,7 @@ def test_information_of_noise_is_the_bias_of_counting_and_shuffles_find_it():
     wanted = 5 * (GRID.max(0)) / (2 * len(GRID))
     np.testing.assert_allclose(found.mutual.mean(0), wanted, rtol=0.12)
     np.testing.assert_allclose(found.chance.mean(0), wanted, rtol=0.12)
+    assert (found.above_chance.mean(0) < 0.4 * wanted).all()
     assert found.informative.mean() < 0.03
     assert (
         mutual_information(with_more(codes, scaled(GRID)), GRID, **UNBIASED).informative[-4:].all()
