@@ -28,7 +28,7 @@ It leaves scores.png (each score against the reconstruction), ranks.png (whether
 traversals.png (the units of the first seed at the middle strength, most KL first) and capacity.png
 (how units of the annealed-vae fill up, one after the other).
 The runs of a method are one program: side by side by `vmap` on an accelerator; on a CPU, where that
-takes a third more time, one after the other.
+takes a tenth to a third more time, one after the other.
 """
 
 import dataclasses
