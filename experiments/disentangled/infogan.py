@@ -34,6 +34,7 @@ from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
 from experiments import fitting, sets
 from experiments.gans import images
+from experiments.gans import judge as gan_judge
 from experiments.options import Data, check
 
 COLUMNS, ROWS, REACH = 10, 5, 2.0  # of the pictures
@@ -154,8 +155,8 @@ def judge(config, model, pictures, params, key) -> dict:
         }
         found |= errors(by_split["train"], by_split["test"], config.categories)
     samples, told = _drawn(config, model)((params, state), key)
-    features = images.pixels(pictures.rows["test"][: config.num_samples])
-    frechet = metrics.frechet_distance(features, images.pixels(np.asarray(samples)))
+    features = gan_judge.pixels(pictures.rows["test"][: config.num_samples])
+    frechet = metrics.frechet_distance(features, gan_judge.pixels(np.asarray(samples)))
     return found | {"categorical": float(told), "frechet": float(frechet.distance)}
 
 
@@ -166,7 +167,7 @@ def _guess(model):
     def likeliest(params, x):
         return disentangled.infer_codes(model, *params, x).log_probs[0].argmax(-1)
 
-    return images.in_parts(likeliest)
+    return gan_judge.in_parts(likeliest)
 
 
 @functools.cache
