@@ -75,7 +75,7 @@ def factor_critic_loss(
         checks.event_shape(other, x.shape[1:], "other")
         x, half = jnp.concatenate([x, other]), len(x)
     draw_key, order_key = jax.random.split(key)
-    posterior = model.posterior(stop_gradient(params["model"]), x)
+    posterior = model.posterior(params["model"], x)
     independent_entries(posterior)
     z = stop_gradient(posterior.sample(seed=draw_key))
     seen = jnp.concatenate([z[:half], permuted(order_key, z[half:])])  # one pass of the critic

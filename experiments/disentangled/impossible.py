@@ -63,6 +63,8 @@ class Config(runs.RunOptions):
     """images a step"""
     learning_rate: float = 2e-3
     """of Adam at its highest; falls to 0 as a cosine"""
+    labels: float = 10.0
+    """weight of the loss that puts factors into units"""
     num_samples: int = 100
     """draws of z for each image, of the two likelihoods"""
 
@@ -119,8 +121,8 @@ def moved(model, prior: str, dim: int):
 
 
 # --------------------------------------------------------------------------------------- training
-def labelled(model, sizes, params, key, batch):
-    """-ELBO - E log q(z | x) of a z that is drawn within the cell of the factors of x.
+def labelled(model, sizes, weight, params, key, batch):
+    """-ELBO - w E log q(z | x) of a z that is drawn within the cell of the factors of x.
 
     Factor j with K states has in unit j the cells between the v / K quantiles of N(0, 1).
     """
@@ -130,12 +132,12 @@ def labelled(model, sizes, params, key, batch):
     z = jax.scipy.special.ndtri(jnp.clip(u, 1e-6, 1 - 1e-6))
     loss, told = objectives.elbo(model, params, key, x)
     fit = -model.posterior(params, x).log_prob(z).mean()
-    return loss + fit, told | {"labels": fit}
+    return loss + weight * fit, told | {"labels": fit}
 
 
 def train(config, model, found):
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
-    loss = functools.partial(labelled, model, found.sizes)
+    loss = functools.partial(labelled, model, found.sizes, config.labels)
     rows = found.x.reshape(len(found.x), -1), found.factors
     given = {"num_latents": len(found.sizes), "dim": rows[0].shape[1]}
     return learning.train(

@@ -89,7 +89,23 @@ def test_the_best_critic_tells_the_total_correlation_of_a_gaussian():
     assert value == pytest.approx(float(told["neg_elbo"] + 3 * told["ratio_kl"]), rel=1e-5)
 
 
-def test_each_player_moves_its_own_and_the_critic_sees_other_rows():
+def test_permuted_codes_are_those_of_other_rows():
+    """Of the second half of a batch, or of rows that are given: T(z) = -z_1 tells them apart."""
+    model, x = model_of(), jnp.repeat(jnp.float32([[-1.0, 0.0], [1.0, 0.0]]), 4, 0)
+    critic = Net(lambda key: {}, lambda params, z, key=None: -z[:, :1])
+    loss = functools.partial(
+        disentangled.factor_critic_loss, model, critic, {"model": {}, "critic": {}}
+    )
+    halves, given, swapped = jit(
+        lambda key: [
+            loss(jax.random.clone(key), *rows)[1]["accuracy"]
+            for rows in ((x,), (x[:4], x[4:]), (x[4:], x[:4]))
+        ]
+    )(jax.random.key(0))
+    assert halves == given == 1 and swapped == 0
+
+
+def test_each_player_moves_its_own():
     """T97: no gradient of the critic's loss reaches the encoder, nor γ TC the critic."""
     model, critic = small_vae(), mlp(3, 1, hidden=(5,))
     init = lambda key: {"model": drawn(model, 0.7), "critic": drawn(critic, 0.7)}

@@ -23,6 +23,7 @@ from tests.faults import (
     data,
     decoders,
     densities,
+    disentangled,
     divergences,
     experiments,
     flows,
@@ -69,6 +70,7 @@ AREAS = (
     growing,
     samples,
     codes,
+    disentangled,
 )
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 
