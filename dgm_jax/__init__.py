@@ -33,6 +33,7 @@ __all__ = [
     "vae",
     "disentangled",
     "gans",
+    "quantized",
 ]
 
 

@@ -196,6 +196,23 @@ def mixture(num_components: int = 10, *, kind: str = "gaussian", bound: float = 
     return Conditional(3 * num_components, dist)
 
 
+def as_numbers(x: Array, shape: Shape, likelihood: Conditional, dtype: jnp.dtype) -> Array:
+    """What an encoder sees of x [..., *shape]: bits as 0 and 1, levels over [-1, 1], numbers as is.
+
+    What lies between two levels is taken too, as pseudo-inputs do.
+    """
+    checks.noun(likelihood, Conditional, "likelihood")
+    shape, dtype = checks.one_or_more(shape, "shape"), checks.dtype(dtype, "dtype")
+    if likelihood.encoding is None:
+        checks.event_of(x, shape)
+        return x
+    checks.event_shape(x, shape)
+    most = likelihood.encoding.num_levels - 1
+    checks.within(x, 0, most, "x")
+    x = jnp.asarray(x, dtype)
+    return x if most == 1 else 2 * x / most - 1
+
+
 # --------------------------------------------------------------- the likelihood of a decoder
 def factorised(
     net: Net, conditional: Conditional, shape: int | Shape, *, cond_shape: Shape | None = None

@@ -31,6 +31,8 @@ from .equalised import halved as halved
 from .equalised import smoothed as smoothed
 from .images import conv_decoder as conv_decoder
 from .images import conv_encoder as conv_encoder
+from .images import map_decoder as map_decoder
+from .images import map_encoder as map_encoder
 from .inception import inception as inception
 from .inception import inception_params as inception_params
 from .mlp import mlp as mlp

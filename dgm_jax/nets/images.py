@@ -74,12 +74,23 @@ class Encoder(linen.Module):
 
     @linen.compact
     def __call__(self, x, deterministic=True):
-        for i, width in enumerate(self.hidden):
-            # the pair with `up_conv`, so that penalties on gradients are as fast as gradients
-            conv = Convolution(width, taps=self.kernel_size, stride=2, name=f"Conv_{i}")
-            x = self.stage(width)(conv(x, train=False), deterministic)
+        x = _halved(x, self, deterministic)
         flat = x.reshape(*x.shape[:-3], math.prod(x.shape[-3:]))
         return Dense(self.out_dim, kernel_init=_last(self.zero_last))(flat)
+
+
+class MapEncoder(linen.Module):
+    out_channels: int
+    hidden: Sequence[int]
+    kernel_size: int
+    stage: Callable
+    zero_last: bool
+
+    @linen.compact
+    def __call__(self, x, deterministic=True):
+        x = _halved(x, self, deterministic)
+        last = _last(self.zero_last)
+        return Conv(self.out_channels, (1, 1), kernel_init=last, name="last")(x)
 
 
 class Decoder(linen.Module):
@@ -94,12 +105,39 @@ class Decoder(linen.Module):
     def __call__(self, z, deterministic=True):
         first = (*self.sizes[0], self.hidden[0])
         h = Dense(math.prod(first))(z).reshape(*z.shape[:-1], *first)
-        h = self.stage(self.hidden[0])(h, deterministic)
-        for width, size in zip(self.hidden[1:], self.sizes[1:-1]):
-            h = UpConv(width, size, self.kernel_size)(h)
-            h = self.stage(width)(h, deterministic)
-        last = _last(self.zero_last)
-        return UpConv(self.out_channels, self.sizes[-1], self.kernel_size, last)(h)
+        return _doubled(h, self, deterministic)
+
+
+class MapDecoder(linen.Module):
+    sizes: Sequence[tuple[int, int]]
+    out_channels: int
+    hidden: Sequence[int]
+    kernel_size: int
+    stage: Callable
+    zero_last: bool
+
+    @linen.compact
+    def __call__(self, z, deterministic=True):
+        return _doubled(Conv(self.hidden[0], (3, 3))(z), self, deterministic)
+
+
+def _halved(x, net, deterministic):
+    """The stages of an encoder, whose layers are those of the net that calls."""
+    for i, width in enumerate(net.hidden):
+        # the pair with `up_conv`, so that penalties on gradients are as fast as gradients
+        conv = Convolution(width, taps=net.kernel_size, stride=2, name=f"Conv_{i}")
+        x = net.stage(width)(conv(x, train=False), deterministic)
+    return x
+
+
+def _doubled(h, net, deterministic):
+    """The stages of a decoder, from the smallest image on."""
+    h = net.stage(net.hidden[0])(h, deterministic)
+    for width, size in zip(net.hidden[1:], net.sizes[1:-1]):
+        h = UpConv(width, size, net.kernel_size)(h)
+        h = net.stage(width)(h, deterministic)
+    last = _last(net.zero_last)
+    return UpConv(net.out_channels, net.sizes[-1], net.kernel_size, last)(h)
 
 
 def conv_encoder(
@@ -165,15 +203,85 @@ def conv_decoder(
     hidden, kernel_size, stage, zero_last = _checked(
         hidden, kernel_size, num_blocks, num_groups, activation, zero_last, dropout
     )
-    sizes = [shape[:2]]
-    for _ in hidden:
-        sizes.insert(0, tuple(-(-n // 2) for n in sizes[0]))
-    module = Decoder(tuple(sizes), out_channels, hidden, kernel_size, stage, zero_last)
+    sizes = _sizes(shape, hidden)
+    module = Decoder(sizes, out_channels, hidden, kernel_size, stage, zero_last)
     net = from_linen(module, (in_dim,))
 
     def apply(params, z, *, key=None):
         checks.events(z, in_dim, "z")
         return net.apply(params, z, key=key)
+
+    return Net(net.init, apply)
+
+
+def map_encoder(
+    shape: tuple[int, int, int],
+    out_channels: int,
+    *,
+    hidden: Sequence[int] = (32, 64),
+    kernel_size: int = 4,
+    num_blocks: int = 0,
+    num_groups: int | None = None,
+    activation: Callable = jax.nn.silu,
+    zero_last: bool = False,
+    dropout: float = 0.0,
+) -> Net:
+    """f(x): x [..., H, W, C] -> a map [..., h, w, out]: a `conv_encoder` that ends in 1×1 taps.
+
+    Each stage of `hidden` halves height and width, rounded up, so that 32 becomes 8 by two. The
+    options are those of `conv_encoder`. A vector for each place of a map, and no vector of the
+    whole, is what codes of a picture are made of.
+    """
+    shape = checks.image_shape(shape)
+    out_channels = checks.positive_int(out_channels, "out_channels")
+    hidden, *options = _checked(
+        hidden, kernel_size, num_blocks, num_groups, activation, zero_last, dropout
+    )
+    return _on(from_linen(MapEncoder(out_channels, hidden, *options), shape), shape, "x")
+
+
+def map_decoder(
+    in_channels: int,
+    shape: tuple[int, int, int],
+    out_channels: int,
+    *,
+    hidden: Sequence[int] = (64, 32),
+    kernel_size: int = 4,
+    num_blocks: int = 0,
+    num_groups: int | None = None,
+    activation: Callable = jax.nn.silu,
+    zero_last: bool = False,
+    dropout: float = 0.0,
+) -> Net:
+    """f(z): a map z [..., h, w, in] -> [..., H, W, out]: 3×3 taps, then stages as `conv_decoder`.
+
+    shape: (H, W, C) of the images x that f decodes to; h and w are those of the `map_encoder` with
+    as many stages. The options are those of `conv_decoder`.
+    """
+    in_channels = checks.positive_int(in_channels, "in_channels")
+    shape = checks.image_shape(shape)
+    out_channels = checks.positive_int(out_channels, "out_channels")
+    hidden, *options = _checked(
+        hidden, kernel_size, num_blocks, num_groups, activation, zero_last, dropout
+    )
+    sizes = _sizes(shape, hidden)
+    seen = (*sizes[0], in_channels)
+    module = MapDecoder(sizes, out_channels, hidden, *options)
+    return _on(from_linen(module, seen), seen, "z")
+
+
+def _sizes(shape, hidden):
+    """(height, width) before each stage of a decoder, and of its result."""
+    sizes = [shape[:2]]
+    for _ in hidden:
+        sizes.insert(0, tuple(-(-n // 2) for n in sizes[0]))
+    return tuple(sizes)
+
+
+def _on(net, shape, name):
+    def apply(params, x, *, key=None):
+        checks.event_of(x, shape, name)
+        return net.apply(params, x, key=key)
 
     return Net(net.init, apply)
 

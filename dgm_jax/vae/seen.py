@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..arrays import soft_bound
-from ..likelihoods import Conditional
+from ..likelihoods import Conditional, as_numbers
 from ..protocol import Array, Shape
 
 LARGEST = 6.0  # log-scales stay within ±LARGEST, softly: near 0 they are what the net says
@@ -19,21 +19,6 @@ def normal_of(f: Array, event_ndims: int = 1) -> distrax.Distribution:
     mean, log_scale = jnp.split(f, 2, -1)
     scale = jnp.exp(soft_bound(log_scale, LARGEST))
     return distrax.Independent(distrax.Normal(mean, scale), event_ndims)
-
-
-def as_numbers(x: Array, shape: Shape, likelihood: Conditional, dtype: jnp.dtype) -> Array:
-    """x [..., *shape]: bits as 0 and 1, levels over [-1, 1], numbers as they are.
-
-    What lies between two levels is taken too, as pseudo-inputs do.
-    """
-    if likelihood.encoding is None:
-        checks.event_of(x, shape)
-        return x
-    checks.event_shape(x, shape)
-    most = likelihood.encoding.num_levels - 1
-    checks.within(x, 0, most, "x")
-    x = jnp.asarray(x, dtype)
-    return x if most == 1 else 2 * x / most - 1
 
 
 def numbers(likelihood: Conditional, shape: Shape, *, flat: bool) -> Callable[[Array], Array]:

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 from .. import checks
 from ..combinators import encoded, latent_variable
 from ..distributions import standard_normal
-from ..likelihoods import Conditional, factorised
+from ..likelihoods import Conditional, as_numbers, factorised
 from ..protocol import Density, LatentVariable, Net, Shape
 from .posteriors import diagonal
-from .seen import as_numbers, vector_cond
+from .seen import vector_cond
 
 
 def vae(

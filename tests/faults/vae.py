@@ -6,7 +6,7 @@ POSTERIORS = "dgm_jax/vae/posteriors.py"
 PRIORS = "dgm_jax/vae/priors.py"
 VAMP = "dgm_jax/vae/vamp.py"
 VAE = "dgm_jax/vae/vae.py"
-SEEN = "dgm_jax/vae/seen.py"
+LIKELIHOODS = "dgm_jax/likelihoods.py"
 
 FAULTS = (
     Fault(
@@ -77,7 +77,7 @@ FAULTS = (
     Fault(
         "levels-seen-beyond-their-range",
         "levels are scaled by their number, not by the largest",
-        SEEN,
+        LIKELIHOODS,
         "return x if most == 1 else 2 * x / most - 1",
         "return x if most == 1 else 2 * x / (most + 1) - 1",
         ("vae/test_vae.py::test_the_encoder_sees_bits_as_they_are_and_levels_from_minus_1_to_1"),
@@ -93,7 +93,7 @@ FAULTS = (
     Fault(
         "a-batch-of-one-read-as-an-entry",
         "the axis of one sample is taken for the one entry of x",
-        "dgm_jax/likelihoods.py",
+        LIKELIHOODS,
         "if fits and batch_ndim in (None, f.ndim - len(tail)):",
         "if fits:",
         "test_likelihoods.py::test_an_axis_of_one_in_a_batch_of_latents_is_not_one_entry_of_x",

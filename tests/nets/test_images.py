@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import checks
-from dgm_jax.nets import conv_decoder, conv_encoder
+from dgm_jax.nets import conv_decoder, conv_encoder, map_decoder, map_encoder
 from tests.contracts.compiled import jit
 from tests.helpers import drawn, points
 
@@ -44,6 +44,23 @@ def test_strided_convolutions_are_those_whose_second_derivatives_are_fast():
     program = str(jax.make_jaxpr(encoder.apply)(drawn(encoder), points(3, 8, 8, 1)))
     strided = program.count("strided_down[")
     assert strided == len(SMALL["hidden"]) and "window_strides=(2, 2)" not in program
+
+
+def test_a_map_has_a_vector_for_each_place_that_sees_what_is_near_it():
+    """16 become 4 by two stages; the far corner of x is out of reach of the first vector."""
+    shape, local = (16, 13, 1), {"hidden": (4, 6)}
+    encoder, decoder = map_encoder(shape, 3, **local), map_decoder(3, shape, 2, **local)
+    params, x = (drawn(encoder), drawn(decoder)), points(2, *shape)
+
+    @jit
+    def through(params, x):
+        z, far = (encoder.apply(params[0], at) for at in (x, x.at[:, -1, -1].add(1.0)))
+        return z, far, decoder.apply(params[1], z)
+
+    z, far, y = through(params, x)
+    assert z.shape == (2, 4, 4, 3) and y.shape == (2, 16, 13, 2)
+    np.testing.assert_array_equal(z[:, 0, 0], far[:, 0, 0])
+    assert (z[:, -1, -1] != far[:, -1, -1]).all()
 
 
 @pytest.mark.parametrize("kind", ["encoder", "decoder"])

@@ -748,6 +748,23 @@ TABLE = {
         kernel_size=whole(2),
         num_groups=optional(whole()),
     ),
+    "nets.map_encoder": of(
+        nets.map_encoder,
+        {"shape": TINY_IMAGE, "out_channels": 2, "hidden": (2,)},
+        out_channels=whole(),
+        hidden=sizes(fewest=1),
+        kernel_size=whole(2),
+        num_groups=optional(whole()),
+    ),
+    "nets.map_decoder": of(
+        nets.map_decoder,
+        {"in_channels": 3, "shape": TINY_IMAGE, "out_channels": 2, "hidden": (2,)},
+        in_channels=whole(),
+        out_channels=whole(),
+        hidden=sizes(fewest=1),
+        kernel_size=whole(2),
+        num_groups=optional(whole()),
+    ),
     "nets.down_conv": of(
         nets.down_conv,
         {"x": points(4, 4, 2), "kernel": points(3, 3, 2, 1)},
@@ -1092,6 +1109,14 @@ TABLE = {
         combinators.adapt, {"model": ACTNORM, "params": drawn(ACTNORM), "x": X}
     ),
     # ----------------------------------------------------------------------- likelihoods
+    "likelihoods.as_numbers": of(
+        likelihoods.as_numbers,
+        {"x": BITS, "shape": (3,), "likelihood": CONDITIONAL, "dtype": np.float32},
+        x=Kind(lambda v: EITHER),
+        shape=Kind(lambda v: EITHER),
+        likelihood=noun(likelihoods.bernoulli),
+        dtype=Kind(lambda v: EITHER),
+    ),
     "likelihoods.bernoulli": of(likelihoods.bernoulli),
     "likelihoods.categorical": of(likelihoods.categorical, {"num_levels": 3}),
     "likelihoods.discretized_logistic": of(likelihoods.discretized_logistic, {"num_levels": 3}),
