@@ -80,10 +80,14 @@ def _version():
 
 
 def traced(
-    init: core.ClosedJaxpr, step: core.ClosedJaxpr, first_batch: Any, fixed: Any
+    init: core.ClosedJaxpr, steps: dict[int, core.ClosedJaxpr], first_batch: Any, fixed: Any
 ) -> dict[str, str]:
-    """The other part, fingerprints of programs and arrays."""
-    marks = fingerprint(first_batch), fingerprint(fixed), of_program(init), of_program(step)
+    """The other part, fingerprints of programs and arrays. `steps` are {first step: program}."""
+    step = " ".join(
+        f"{first}:{of_program(program)}" if first else of_program(program)
+        for first, program in steps.items()
+    )
+    marks = fingerprint(first_batch), fingerprint(fixed), of_program(init), step
     return dict(zip(("first batch", "fixed", "init", "step"), marks, strict=True))
 
 

@@ -64,6 +64,7 @@ def train(
     minimise: bool = True,
     eval_every: int | None = None,
     patience: int | None = None,
+    stages: dict[int, Algorithm] | None = None,
     fixed: Any = None,
     identity: dict[str, Any] | None = None,
     recipe: Recipe | None = None,
@@ -96,6 +97,11 @@ def train(
       evaluation. `monitor` names one of these numbers: `best` is the state in which it was lowest,
       or highest with minimise=False, and training stops after `patience` evaluations in a row that
       were not better. A number that is not finite is never better, and is told on stderr.
+    - `stages` = {t: its algorithm} are for what is learned in stages, such as images that grow:
+      from step t on the state moves by the step of that algorithm, in a program of its own. The
+      state, what is selected of it and the names of the metrics stay those of `algorithm`, with
+      which the run begins. (One step with a branch for each stage is slow on CPUs, where a
+      convolution within a branch costs ten times as much or more.)
     - `fixed` is a tree of arrays that training does not change, such as a teacher's parameters. The
       step is then step(..., fixed=fixed), and the compiled step has them as an argument. An array
       that a loss closes over would become a constant of the program instead.
@@ -143,6 +149,7 @@ def train(
         num_steps, log_every, evaluate, monitor, minimise, eval_every, patience, checkpoint_every
     )
     plan.check(workdir)
+    stages = _stages(algorithm, stages)
     said = arguments(key, plan, identity)
     if on_log is not None:
         checks.function(on_log, "on_log")
@@ -157,7 +164,7 @@ def train(
         told_to_end, checkpoints = _claimed(stack, workdir)
         first = None if batch is None else batch(0)
         check_batch(first, mesh)
-        run = Run(algorithm, key, plan, fixed, mesh, checkpoints, noted)
+        run = Run(stages, key, plan, fixed, mesh, checkpoints, noted)
         run.identify(said, first, fixed)
         run.begin()
         run.open_log(workdir, on_log)
@@ -176,6 +183,18 @@ def train(
                 run.leave(leaving)
             if run.over:
                 return run.trained()
+
+
+def _stages(algorithm, later):
+    """{first step: algorithm} of all stages, in their order."""
+    if later is not None and not isinstance(later, dict):
+        raise checks.InputError(
+            f"stages must be a dict {{first step: Algorithm}}; got {checks.shown(later)}."
+        )
+    for first, one in (later or {}).items():
+        checks.positive_int(first, "each first step of stages")
+        checks.noun(one, Algorithm, f"stages[{first}]")
+    return {0: algorithm} | dict(sorted((later or {}).items()))
 
 
 def _claimed(stack, workdir):

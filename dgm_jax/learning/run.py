@@ -109,7 +109,7 @@ class Run:
 
     def __init__(
         self,
-        algorithm: Algorithm,
+        stages: dict[int, Algorithm],
         key: Key,
         plan: Plan,
         fixed: Any,
@@ -118,10 +118,10 @@ class Run:
         recipe: dict[str, Any] | None,
     ):
         self.init_key, loop_key, self.eval_key = jax.random.split(key, 3)
-        self.algorithm, self.plan, self.mesh, self.checkpoints = algorithm, plan, mesh, checkpoints
+        self.algorithm, self.plan, self.mesh, self.checkpoints = stages[0], plan, mesh, checkpoints
         self.everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-        self.compiled_init = jax.jit(lambda key: _strong(algorithm.init(key)))
-        self.compiled_step = _compiled(algorithm, self.everywhere)
+        self.compiled_init = jax.jit(lambda key: _strong(stages[0].init(key)))
+        self.compiled_steps = {t: _compiled(each, self.everywhere) for t, each in stages.items()}
         self.fixed, self.loop_key = self.put(fixed), self.put(loop_key)
         self.step, self.state = 0, None
         self.best = self.best_value = None  # as long as no evaluation was the best
@@ -149,13 +149,16 @@ class Run:
         """Traces the run and completes its identity, of which `arguments` are `said`."""
         init = self.compiled_init.trace(self.init_key)
         self.template = self._like(init.out_info)
-        step = self.compiled_step.trace(
+        given = (
             self.template,
             *self._like((np.int32(0), self.loop_key)),
             self._like(first_batch, "data"),
             self._like(fixed),
         )
-        self.identity = said | identity.traced(init.jaxpr, step.jaxpr, first_batch, fixed)
+        steps = {first: step.trace(*given) for first, step in self.compiled_steps.items()}
+        _check_same_metrics({first: step.out_info[1] for first, step in steps.items()})
+        steps = {first: step.jaxpr for first, step in steps.items()}
+        self.identity = said | identity.traced(init.jaxpr, steps, first_batch, fixed)
         processes.same(self.identity, "programs and data")
 
     def _like(self, tree: Any, *axes: str) -> Any:
@@ -254,13 +257,17 @@ class Run:
     def advance(self, batch: Batch) -> None:
         """One step. The device may still be computing it when this returns."""
         batch = self.put(batch) if self.mesh is None else shard_batch(batch, self.mesh)
-        t = self.put(np.int32(self.step))
-        self.state, metrics = self.compiled_step(self.state, t, self.loop_key, batch, self.fixed)
+        t, step = self.put(np.int32(self.step)), self._step_now()
+        self.state, metrics = step(self.state, t, self.loop_key, batch, self.fixed)
         self.step += 1
         self.window.append(metrics)
         if len(self.window) > AHEAD:
             jax.block_until_ready(self.window[-AHEAD])
         self.show(self.step)
+
+    def _step_now(self):
+        """The program of the stage that the run is in."""
+        return self.compiled_steps[max(t for t in self.compiled_steps if t <= self.step)]
 
     # ---------------------------------------------------------------------------------- rows
     @property
@@ -392,6 +399,16 @@ def _compiled(algorithm, everywhere):
         return new, metrics
 
     return step
+
+
+def _check_same_metrics(metrics):
+    """Refuses stages whose rows would have other columns; {first step: metrics}."""
+    for first, found in metrics.items():
+        if found.keys() != metrics[0].keys():
+            raise checks.InputError(
+                f"stages[{first}] gives the metrics {sorted(found)}, and the algorithm that the "
+                f"run begins with {sorted(metrics[0])}; they must agree."
+            )
 
 
 def _strong(state):

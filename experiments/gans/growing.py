@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -87,33 +86,29 @@ def stages(config, size: int) -> list[int]:
 
 
 # -------------------------------------------------------------------------------------- the game
-def algorithm(config, grown: Callable, sizes: list[int]) -> "protocol.Algorithm":
-    """Both players in turn. Each stage has as many steps; in its first half α rises to 1."""
+def games(config, grown: Callable, sizes: list[int]) -> dict[int, "protocol.Algorithm"]:
+    """{first step: the game of that stage}: each has as many steps, and its own program."""
     length = max(config.num_steps // len(sizes), 1)
+    return {
+        i * length: game(config, grown, size, i * length, length) for i, size in enumerate(sizes)
+    }
 
-    def at(step):
-        return jnp.minimum(step // length, len(sizes) - 1)
 
-    def alpha(step):
-        since = step - at(step) * length
-        return jnp.where(at(step) == 0, 1.0, jnp.minimum(2 * since / length, 1.0))
+def game(config, grown, size, first, length) -> "protocol.Algorithm":
+    """Both players in turn, at one size. α rises to 1 in the first half of the `length` steps from
+    `first` on; the stage that training begins with has nothing to fade in."""
+    whole = grown()
 
     def of_stage(loss, **options):
-        """The loss of the game of the stage: one branch for each size."""
-
         def of_batch(params, key, x, *, state, weights):
-            def of_size(size):
-                model, seen = grown(size, weights["alpha"]), gans.shrunk(x, size, weights["alpha"])
-                return loss(
-                    model, objectives.non_saturating(), params, key, seen, state=state, **options
-                )
-
-            branches = [lambda size=size: of_size(size) for size in sizes]
-            return jax.lax.switch(weights["stage"].astype(int), branches)
+            alpha = weights["alpha"] if first else 1.0
+            model, seen = grown(size, alpha), gans.shrunk(x, size, alpha)
+            return loss(
+                model, objectives.non_saturating(), params, key, seen, state=state, **options
+            )
 
         return of_batch
 
-    model = grown()
     adam = optax.adam(config.learning_rate, b1=0.0, b2=0.99)
     critic = of_stage(objectives.critic_loss, penalty=objectives.r1, penalty_weight=config.penalty)
     generator = of_stage(objectives.generator_loss)
@@ -123,9 +118,9 @@ def algorithm(config, grown: Callable, sizes: list[int]) -> "protocol.Algorithm"
     }
     return learning.alternate(
         players,
-        lambda key: model.init(key)[0],
-        init_state=lambda key, params: model.init(key)[1],
-        weights={"stage": at, "alpha": alpha},
+        lambda key: whole.init(key)[0],
+        init_state=lambda key, params: whole.init(key)[1],
+        weights={"alpha": lambda step: jnp.minimum(2 * (step - first) / length, 1.0)},
     )
 
 
@@ -139,12 +134,14 @@ def train(config, name, grown, recipe, rows, sizes) -> fitting.Fitted:
     task = fitting.samples_task(
         sampled(grown(), config.num_judged), by_pixels, rows, monitor="sliced", minimise=True
     )
+    stages = games(config, grown, sizes)
     fitted = fitting.fit(
         config,
         name,
-        algorithm(config, grown, sizes),
+        stages.pop(0),
         task,
         rows["train"],
+        stages=stages,
         num_steps=config.num_steps,
         eval_every=config.eval_every,
         recipe=recipe,

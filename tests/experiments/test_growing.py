@@ -24,16 +24,18 @@ def test_images_are_made_square_and_a_power_of_two_by_their_borders_and_halved()
 
 
 def test_a_stage_grows_in_its_first_half_and_the_layers_above_it_do_not_move():
-    """Four steps in two stages, traced up to the number of the step: 4x4, then 8x8."""
+    """Four steps in two stages, 4x4, then 8x8."""
     config = progressive.Config(
         num_steps=4, num_latents=2, channel_base=16, channel_max=2, batch_size=4
     )
     grown = progressive.players(config, (8, 8, 1))
-    algorithm = growing.algorithm(config, grown, growing.stages(config, 8))
-    state = jax.jit(algorithm.init)(jax.random.key(0))
+    stages = growing.games(config, grown, growing.stages(config, 8))
+    assert list(stages) == [0, 2]
+    state = jax.jit(stages[0].init)(jax.random.key(0))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 8, 8, 1)), jnp.float32)
-    step, moved = jax.jit(algorithm.step), []
-    for t in range(3):
+    first, second = (jax.jit(game.step) for game in stages.values())
+    moved = []
+    for t, step in enumerate((first, first, second)):
         before = state.players["generator"].params["blocks"]
         state, metrics = step(state, jax.random.key(t), x)
         after = state.players["generator"].params["blocks"]
@@ -41,7 +43,7 @@ def test_a_stage_grows_in_its_first_half_and_the_layers_above_it_do_not_move():
         assert metrics["critic/skipped"] == 0 and metrics["generator/skipped"] == 0
     assert [m["4x4"] for m in moved] == [True, True, True]
     assert [m["8x8"] for m in moved] == [False, False, False]  # at α = 0 it has no say yet
-    state, _ = step(state, jax.random.key(3), x)
+    state, _ = second(state, jax.random.key(3), x)
     assert _changed(after["8x8"], state.players["generator"].params["blocks"]["8x8"])
 
 

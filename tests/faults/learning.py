@@ -516,10 +516,19 @@ FAULTS = (
         "fixed-is-a-constant",
         "what stays fixed is closed over, and becomes a constant of the program",
         RUN,
-        "self.state, metrics = self.compiled_step(self.state, t, self.loop_key, batch, self.fixed)",
-        "self.state, metrics = jax.jit(lambda *a: self.compiled_step(*a, self.fixed))"
+        "self.state, metrics = step(self.state, t, self.loop_key, batch, self.fixed)",
+        "self.state, metrics = jax.jit(lambda *a: step(*a, self.fixed))"
         "(self.state, t, self.loop_key, batch)",
         "learning/test_run.py::test_what_stays_fixed_is_an_argument_of_the_step_on_all_devices",
+    ),
+    Fault(
+        "stage-one-step-late",
+        "the first step of a stage is still made by the program of the stage before",
+        RUN,
+        "if t <= self.step)]",
+        "if t <= max(self.step - 1, 0))]",
+        "learning/test_loop.py::"
+        "test_a_run_of_stages_is_each_algorithm_in_its_turn_and_is_resumed_within_any",
     ),
     Fault(
         "every-evaluation-another-key",

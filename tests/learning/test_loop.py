@@ -478,6 +478,42 @@ def test_other_kinds_of_algorithms_are_resumed_bit_by_bit_on_one_device_and_on_e
         np.testing.assert_allclose(one, many, rtol=1e-4, atol=1e-5)
 
 
+def test_a_run_of_stages_is_each_algorithm_in_its_turn_and_is_resumed_within_any(tmp_path):
+    """Also where the run stops a step before, at and after a stage begins."""
+    first, second = make(), gradient_descent(init, noisy_loss, optax.adam(0.01))
+    options = quiet(**RUNS["plain"], stages={60: first, 48: second})
+    whole = train(first, jax.random.key(0), batch, workdir=tmp_path / "whole", **options)
+    init_key, loop_key, _ = jax.random.split(jax.random.key(0), 3)
+    state = first.init(init_key)
+    for t in range(70):
+        step = jax.jit((second if 48 <= t < 60 else first).step)
+        state, _ = step(state, jax.random.fold_in(loop_key, t), batch(t))
+    chex.assert_trees_all_close(whole.state, state, rtol=1e-6)
+    for when in (47, 48, 49, 65):
+        workdir = tmp_path / str(when)
+        with pytest.raises(Killed):
+            train(first, jax.random.key(0), killed_at(when), workdir=workdir, **options)
+        resumed = train(first, jax.random.key(0), batch, workdir=workdir, **options)
+        assert bits(resumed.state) == bits(whole.state) and resumed.history == whole.history
+        assert bits(load(workdir).params) == bits(whole.params)
+    with pytest.raises(ValueError, match="the step computes something else"):
+        other = options | {"stages": {60: second, 48: second}}
+        train(first, jax.random.key(0), batch, workdir=tmp_path / "whole", **other)
+
+
+def test_stages_whose_metrics_or_states_are_others_are_refused_before_compiling():
+    def more(state, key, batch):
+        return state, {"more": 0.0}
+
+    def wider(state, key, batch):
+        return jnp.zeros(2), {}
+
+    for step, said in ((more, r"stages\[3\] gives the metrics"), (wider, "they must agree")):
+        with pytest.raises(ValueError, match=said):
+            later = COUNTING._replace(step=step)
+            train(COUNTING, jax.random.key(0), stages={3: later}, **quiet())
+
+
 COUNTING = Algorithm(lambda key: jnp.zeros(()), lambda x, key, batch: (x + 1, {}))
 
 
@@ -670,6 +706,9 @@ def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
         ("checkpoint_every=5 needs workdir", {"checkpoint_every": 5}),
         ("evaluate must be a function", {"evaluate": {"nll": 1.0}}),
         ("on_log must be a function", {"on_log": []}),
+        ("stages must be a dict", {"stages": [make()]}),
+        ("each first step of stages must .* at least 1; got 0", {"stages": {0: make()}}),
+        (r"stages\[5\] must be", {"stages": {5: make().step}}),
         ("patience", {"patience": 0, "evaluate": evaluate, "monitor": "distance"}),
     ],
 )
