@@ -1,0 +1,166 @@
+"""Codebooks that learn: by gradients, or as moving averages; and their start by k-means."""
+
+import jax
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+
+from .. import checks
+from ..protocol import Array, Key
+from .vq import Quantiser, look_up, nearest, quantise
+
+LEAST = 1e-20  # a share below it is that of a code that is not hit any more, and stays
+MOST_CODES = 2**24  # up to which float32 counts
+
+
+def gradient_codebook(num_codes: int, dim: int) -> Quantiser:
+    """A codebook e [K, d] that is a parameter, moved by the codebook loss.
+
+    Parameters {"codebook"}, N(0, 1 / d) until `adapt` makes it of features. No state.
+    """
+    num_codes, dim = _sizes(num_codes, dim)
+
+    def init(key):
+        checks.key(key)
+        return {"codebook": _start(key, num_codes, dim)}, {}
+
+    def apply(params, state, features, *, train, key=None):
+        return quantise(params["codebook"], features), state
+
+    def vectors(params, state, codes):
+        return look_up(params["codebook"], codes)
+
+    def adapt(params, state, key, features):
+        return {"codebook": k_means(key, features, num_codes)}, state
+
+    return Quantiser(init, apply, vectors, dim, num_codes, adapt=adapt)
+
+
+def averaged_codebook(
+    num_codes: int,
+    dim: int,
+    *,
+    decay: float = 0.99,
+    smoothing: float = 0.0,
+    revive: float = 0.0,
+) -> Quantiser:
+    """e_k is the mean of the features that were nearest to it, the last batches counting most.
+
+    N_k ← γ N_k + (1 - γ) n_k / n and m_k ← γ m_k + (1 - γ) Σ_{i: k} z_i / n, over the n features of
+    a batch, both from 0, and e_k = m_k / N_k. So the start has no weight in e_k, and a code that
+    was not hit stays where it is. Vectors are those of the codebook that chose the codes; what it
+    learns from a batch shows in the next.
+
+    decay: γ. With 0 a step is one of Lloyd's algorithm, k-means.
+    smoothing: ε of Laplace, m_k / N̂_k with N̂_k = (N_k + ε) N / (N + K ε), N = Σ_k N_k. It is
+        added where e_k is read and is no part of the averages. It draws rare codes to 0.
+    revive: a code with less than this part of an average share, N_k < revive · N / K, is first put
+        onto a feature of the batch, drawn by the key of `apply`, with the share N / K; 0 is never.
+
+    No parameters; state {"codebook", "shares", "means"}: e as it was last, N and m. Means over the
+    batch, they are those of the whole batch also where devices have equal parts of it and average
+    their states (`gradient_descent(axis_name=...)`); there a revived code starts at the mean of one
+    feature of each device.
+    van den Oord et al. (2017), appendix A.1.
+    """
+    num_codes, dim = _sizes(num_codes, dim)
+    decay, revive = checks.rate(decay, "decay"), checks.rate(revive, "revive")
+    smoothing = checks.not_negative(smoothing, "smoothing")
+
+    def init(key):
+        checks.key(key)
+        return {}, _averages_of(_start(key, num_codes, dim))
+
+    def read(state):
+        shares, total = state["shares"], state["shares"].sum()
+        if smoothing:
+            shares = (shares + smoothing) * total / (total + num_codes * smoothing)
+        means = state["means"] / jnp.where(shares > LEAST, shares, 1)[:, None]
+        return jnp.where((state["shares"] > LEAST)[:, None], means, state["codebook"])
+
+    def apply(params, state, features, *, train, key=None):
+        z = stop_gradient(features).reshape(-1, dim)
+        codebook = read(state)
+        if train and revive:
+            state, codebook = _revived(state, codebook, z, key, revive)
+        found = quantise(codebook, features)
+        found = found._replace(codebook_loss=jnp.zeros_like(found.codebook_loss))
+        if not train:
+            return found, state
+        shares, means = _statistics(found.codes.ravel(), z.astype(codebook.dtype), num_codes)
+        moved = lambda old, new: decay * old + (1 - decay) * new
+        return found, {
+            "codebook": codebook,
+            "shares": moved(state["shares"], shares),
+            "means": moved(state["means"], means),
+        }
+
+    def vectors(params, state, codes):
+        return look_up(read(state), codes)
+
+    def adapt(params, state, key, features):
+        return params, _averages_of(k_means(key, features, num_codes))
+
+    return Quantiser(init, apply, vectors, dim, num_codes, adapt=adapt)
+
+
+def k_means(key: Key, features: Array, num_codes: int, *, num_steps: int = 10) -> Array:
+    """A codebook [K, d] for features [..., d]: K of them at random, then steps of Lloyd's.
+
+    Where there are fewer features than codes, some are taken twice.
+    """
+    checks.key(key)
+    num_codes = checks.positive_int(num_codes, "num_codes")
+    num_steps = checks.positive_int(num_steps, "num_steps", least=0)
+    checks.floating(features, "features")
+    z = features.reshape(-1, features.shape[-1])
+
+    def step(_, codebook):
+        shares, means = _statistics(nearest(codebook, z), z, num_codes)
+        hit = (shares > 0)[:, None]
+        return jnp.where(hit, means / jnp.where(hit, shares[:, None], 1), codebook)
+
+    return jax.lax.fori_loop(0, num_steps, step, _rows(key, z, num_codes))
+
+
+def _statistics(codes, features, num_codes):
+    """n_k / n [K] and Σ_{i: k} z_i / n [K, d] of codes [n] and features z [n, d]."""
+    sums = lambda values: jax.ops.segment_sum(values, codes, num_codes) / len(codes)
+    return sums(jnp.ones(len(codes), features.dtype)), sums(features)
+
+
+def _revived(state, codebook, features, key, revive):
+    """Codes that are hardly hit start anew, at features of the batch and with an average share."""
+    if key is None:
+        raise checks.InputError("key is missing: revive > 0 draws features for codes; give a key.")
+    average = state["shares"].sum() / len(codebook)
+    dead = (state["shares"] < revive * average)[:, None]
+    codebook = jnp.where(dead, _rows(key, features, len(codebook)), codebook)
+    shares = jnp.where(dead[:, 0], average, state["shares"])
+    means = jnp.where(dead, average * codebook, state["means"])
+    return state | {"shares": shares, "means": means}, codebook
+
+
+def _rows(key, features, num):
+    """num rows at random, each another one where there are enough."""
+    replace = len(features) < num
+    return features[jax.random.choice(key, len(features), (num,), replace=replace)]
+
+
+def _averages_of(codebook):
+    """The state before the first batch."""
+    shares = jnp.zeros(len(codebook), codebook.dtype)
+    return {"codebook": codebook, "shares": shares, "means": jnp.zeros_like(codebook)}
+
+
+def _start(key, num_codes, dim):
+    return jax.random.normal(key, (num_codes, dim)) / dim**0.5
+
+
+def _sizes(num_codes, dim):
+    num_codes = checks.positive_int(num_codes, "num_codes", least=2)
+    if num_codes > MOST_CODES:
+        raise checks.InputError(
+            f"num_codes must be at most {MOST_CODES}, up to which float32 counts; got "
+            f"{num_codes}. Take several codes of fewer: residual or grouped."
+        )
+    return num_codes, checks.positive_int(dim, "dim")

@@ -1,0 +1,134 @@
+"""Vector quantisation: features ↦ the nearest vectors of a codebook, and their numbers.
+
+`nearest` and `quantise` are functions of (codebook, features). A `Quantiser` is what a model is
+given, and says how the codebook comes about: `codebooks` learn it, `fsq` has none, and `residual`
+makes codes of several numbers.
+van den Oord, Vinyals and Kavukcuoglu (2017), "Neural discrete representation learning".
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+
+from .. import checks
+from ..arrays import wide
+from ..protocol import Array, Key, Params, Shape, State
+
+
+class Quantised(NamedTuple):
+    """What became of features z [..., d].
+
+    Both losses are sums over the d numbers of a vector, and means over all vectors.
+    """
+
+    codes: Array  # integers [..., *code_shape]; -1 where z or the codebook is NaN
+    vectors: Array  # e [..., d], with the gradient of z: dL/dz = dL/de
+    codebook_loss: Array  # E ‖sg(z) - e‖², which moves the codebook; 0 where no gradient does
+    commitment_loss: Array  # E ‖z - sg(e)‖², which moves the encoder
+
+
+class Quantiser(NamedTuple):
+    """θ, s ↦ (z ↦ e): features to the vectors of codes, with a state s that no gradient moves.
+
+    `apply(params, state, features, *, train, key=None)` -> (Quantised, state). With train=False
+    the state comes back as it was. `vectors(params, state, codes)` -> [..., dim] looks codes up.
+    `adapt(params, state, key, features)` -> (params, state) starts the codebook from a first batch
+    of features; None where there is nothing to start.
+    """
+
+    init: Callable[[Key], tuple[Params, State]]
+    apply: Callable[..., tuple[Quantised, State]]
+    vectors: Callable[[Params, State, Array], Array]
+    dim: int  # numbers of a vector
+    num_codes: int  # of each number of a code
+    code_shape: Shape = ()  # of the code of one vector
+    adapt: Callable[..., tuple[Params, State]] | None = None
+
+
+# ---------------------------------------------------------------- (codebook, features) ↦ codes
+def nearest(codebook: Array, features: Array) -> Array:
+    """argmin_k ‖z - e_k‖², integers [...], of a codebook e [K, d] and features z [..., d].
+
+    Of equally near codes the lowest. Distances are float32 at least, and without ‖z‖², which is
+    the same for all. A NaN or infinite feature has the code -1, and so has every one where the
+    codebook has a NaN. No gradient. Cost: K d multiplications a vector.
+    """
+    _check(codebook, features)
+    codebook, z = stop_gradient((codebook, features))
+    e, z = (a.astype(wide(a)) for a in (codebook, z))
+    products = jnp.matmul(z, e.T, precision="highest")
+    distances = jnp.square(e).sum(-1) - 2 * products
+    least = distances.min(-1, keepdims=True)
+    # The least index by a minimum of floats, which XLA vectorises on a CPU; `argmin` it does not.
+    places = jnp.arange(len(e), dtype=distances.dtype)
+    index = jnp.where(distances == least, places, len(e)).min(-1)
+    known = (index < len(e)) & jnp.isfinite(least[..., 0])
+    return jnp.where(known, index, -1).astype(jnp.int32)
+
+
+def look_up(codebook: Array, codes: Array) -> Array:
+    """e_k [..., d] of codes k [...]; NaN for what is no code of 0..K-1."""
+    checks.floating(codebook, "codebook", (None, None))
+    check_codes(codes)
+    return codebook.at[codes].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+
+
+def straight_through(vectors: Array, features: Array) -> Array:
+    """The vectors e, exactly, with the gradient of the features z: e + (z - z)."""
+    return stop_gradient(vectors) + (features - stop_gradient(features))
+
+
+def quantise(codebook: Array, features: Array) -> Quantised:
+    """The nearest vector of the codebook e [K, d] for each of the features z [..., d].
+
+    loss = E ‖sg(z) - e‖² + β E ‖z - sg(e)‖² is codebook_loss + β commitment_loss: β is of the
+    encoder's side. Both are taken of z and e themselves, and only then are the vectors tied to z,
+    straight through; so the gradient of a reconstruction is that of z, and the codebook has none
+    of it. van den Oord et al. (2017), equation 3.
+    """
+    codes = nearest(codebook, features)
+    return tied(codes, look_up(codebook, codes), features)
+
+
+def tied(codes: Array, vectors: Array, features: Array) -> Quantised:
+    """`quantise` where the codes and their vectors e are known."""
+    mean_square = lambda a, b: jnp.square(a - b).sum(-1).mean()
+    return Quantised(
+        codes,
+        straight_through(vectors, features).astype(features.dtype),
+        mean_square(stop_gradient(features), vectors),
+        mean_square(features, stop_gradient(vectors)),
+    )
+
+
+def counts(codes: Array, num_codes: int) -> Array:
+    """How often each code was used, [K]. Those of an epoch are the sum over its batches."""
+    num_codes = checks.positive_int(num_codes, "num_codes")
+    check_codes(codes)
+    ones = jnp.ones(codes.size, jnp.int32)
+    return jax.ops.segment_sum(ones, codes.ravel(), num_codes)
+
+
+def perplexity(counts: Array) -> Array:
+    """exp(-Σ_k p_k log p_k) of shares p_k = n_k / n: how many codes are in use, 1..K.
+
+    A batch of n vectors has min(n, K) at most: count over a whole epoch. NaN of no counts.
+    """
+    checks.array(counts, "counts")
+    shares = counts / counts.sum(-1, keepdims=True)
+    return jnp.exp(-jax.scipy.special.xlogy(shares, shares).sum(-1))
+
+
+def _check(codebook, features):
+    checks.floating(codebook, "codebook", (None, None))
+    checks.floating(features, "features")
+    checks.events(features, codebook.shape[-1], "features")
+
+
+def check_codes(codes):
+    checks.array(codes, "codes")
+    if not jnp.issubdtype(jnp.result_type(codes), jnp.integer):
+        raise checks.InputError(f"codes must be integers; got {jnp.result_type(codes)}.")
