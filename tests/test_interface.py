@@ -21,6 +21,7 @@ PUBLIC = (
     "metrics",
     "nets",
     "objectives",
+    "quantized",
     "vae",
 )
 FORWARD_TO_A_CALLABLE_OF_THE_USER = ()  # their **options are its own

@@ -112,6 +112,9 @@ def k_means(key: Key, features: Array, num_codes: int, *, num_steps: int = 10) -
     num_codes = checks.positive_int(num_codes, "num_codes")
     num_steps = checks.positive_int(num_steps, "num_steps", least=0)
     checks.floating(features, "features")
+    checks.rows_of(features, "features")
+    if not jnp.ndim(features):
+        raise checks.InputError("features must be vectors, [..., d]; got one number.")
     z = features.reshape(-1, features.shape[-1])
 
     def step(_, codebook):

@@ -73,11 +73,22 @@ def look_up(codebook: Array, codes: Array) -> Array:
     """e_k [..., d] of codes k [...]; NaN for what is no code of 0..K-1."""
     checks.floating(codebook, "codebook", (None, None))
     check_codes(codes)
-    return codebook.at[codes].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+    return (
+        jnp.asarray(codebook)
+        .at[codes]
+        .get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+    )
 
 
 def straight_through(vectors: Array, features: Array) -> Array:
     """The vectors e, exactly, with the gradient of the features z: e + (z - z)."""
+    checks.floating(features, "features")
+    checks.floating(vectors, "vectors")
+    if jnp.shape(vectors) != jnp.shape(features):
+        raise checks.InputError(
+            f"vectors and features must have one shape; got {jnp.shape(vectors)} and "
+            f"{jnp.shape(features)}."
+        )
     return stop_gradient(vectors) + (features - stop_gradient(features))
 
 
@@ -117,7 +128,9 @@ def perplexity(counts: Array) -> Array:
 
     A batch of n vectors has min(n, K) at most: count over a whole epoch. NaN of no counts.
     """
-    checks.array(counts, "counts")
+    checks.rows_of(counts, "counts")
+    if not jnp.ndim(counts):
+        raise checks.InputError("counts must be one of each code, [..., K]; got one number.")
     shares = counts / counts.sum(-1, keepdims=True)
     return jnp.exp(-jax.scipy.special.xlogy(shares, shares).sum(-1))
 
@@ -125,7 +138,11 @@ def perplexity(counts: Array) -> Array:
 def _check(codebook, features):
     checks.floating(codebook, "codebook", (None, None))
     checks.floating(features, "features")
-    checks.events(features, codebook.shape[-1], "features")
+    if jnp.shape(features)[-1:] != codebook.shape[1:] or 0 in codebook.shape:
+        raise checks.InputError(
+            f"features must be vectors of as many numbers as those of the codebook "
+            f"{codebook.shape}, [..., {codebook.shape[1]}]; got {jnp.shape(features)}."
+        )
 
 
 def check_codes(codes):

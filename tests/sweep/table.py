@@ -32,6 +32,7 @@ from dgm_jax import (
     objectives,
     plots,
     protocol,
+    quantized,
     runs,
     vae,
 )
@@ -205,6 +206,9 @@ PLAYED_CODES = OF_CODES | {
     "critic": CODE_CRITIC,
     "params": {"model": drawn(VAE), "critic": drawn(CODE_CRITIC)},
 }
+
+CODEBOOK, CODES = points(4, 3), np.array([0, 3, 2])
+CODED_BY = quantized.gradient_codebook(4, 3)
 
 LINEAR = vae.linear_vae(3, 2, variance=1.0)
 PIXELS = autoregressive.pixelcnn(
@@ -980,6 +984,71 @@ TABLE = {
         num=ANYTHING,
         batch_size=ANYTHING,
         told={"state": "params|state"},
+    ),
+    # ------------------------------------------------------------------------- quantized
+    "quantized.nearest": of(
+        quantized.nearest,
+        {"codebook": CODEBOOK, "features": X},
+        codebook=arrays("f", nan=EITHER),
+        features=arrays("f", event=1, nan=EITHER),
+    ),
+    "quantized.quantise": of(
+        quantized.quantise,
+        {"codebook": CODEBOOK, "features": X},
+        codebook=arrays("f"),
+        features=arrays("f", event=1),
+    ),
+    "quantized.look_up": of(
+        quantized.look_up,
+        {"codebook": CODEBOOK, "codes": CODES},
+        codebook=arrays("f", event=0, nan=EITHER),
+        codes=arrays("i", event=0),
+    ),
+    "quantized.straight_through": of(
+        quantized.straight_through,
+        {"vectors": X, "features": X},
+        vectors=arrays("f"),
+        features=arrays("f"),
+    ),
+    "quantized.counts": of(
+        quantized.counts,
+        {"codes": CODES, "num_codes": 4},
+        codes=arrays("i", event=0),
+        num_codes=whole(),
+    ),
+    "quantized.perplexity": of(
+        quantized.perplexity, {"counts": np.array([1, 2])}, counts=arrays("fib", event=-1)
+    ),
+    "quantized.k_means": of(
+        quantized.k_means,
+        {"key": RAW_KEY, "features": X, "num_codes": 2},
+        features=arrays("f", event=-1),
+        num_codes=whole(),
+        num_steps=whole(0),
+    ),
+    "quantized.gradient_codebook": of(
+        quantized.gradient_codebook, {"num_codes": 4, "dim": 3}, num_codes=whole(2)
+    ),
+    "quantized.averaged_codebook": of(
+        quantized.averaged_codebook,
+        {"num_codes": 4, "dim": 3},
+        num_codes=whole(2),
+        decay=SHARE,
+        smoothing=NOT_NEGATIVE,
+        revive=SHARE,
+    ),
+    "quantized.finite_scalar": of(quantized.finite_scalar, levels=sizes(fewest=1)),
+    "quantized.residual": of(
+        quantized.residual,
+        {"quantiser": CODED_BY, "num_stages": 2},
+        quantiser=noun(quantized.gradient_codebook),
+        num_stages=whole(),
+    ),
+    "quantized.grouped": of(
+        quantized.grouped,
+        {"quantiser": CODED_BY, "num_groups": 2},
+        quantiser=noun(quantized.gradient_codebook),
+        num_groups=whole(),
     ),
     # ------------------------------------------------------------------------------ data
     "data.batches": of(
