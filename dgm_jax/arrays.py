@@ -30,6 +30,15 @@ def soft_bound(x: Array, bound: float) -> Array:
     return bound * jnp.tanh(x / bound)
 
 
+def straight_through(value: Array, soft: Array) -> Array:
+    """`value`, to the last bit, whose gradient is taken to be that of `soft`.
+
+    The usual soft + stop_gradient(value - soft) would round: 0.3 + (1 - 0.3) need not be 1.
+    Bengio et al. (2013), "Estimating or propagating gradients through stochastic neurons".
+    """
+    return jax.lax.stop_gradient(value) + (soft - jax.lax.stop_gradient(soft))
+
+
 def mid_quantiles(num: int) -> np.ndarray:
     """(j + ½) / K for j = 0..K-1: the middles of K equal shares of probability."""
     return (np.arange(num) + 0.5) / num

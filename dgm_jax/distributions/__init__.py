@@ -11,4 +11,7 @@ from .levels import Levels as Levels
 from .normal import standard_normal as standard_normal
 from .pathwise import reparametrised as reparametrised
 from .pushforward import Pushforward as Pushforward
+from .relaxed import OneHot as OneHot
+from .relaxed import Relaxed as Relaxed
+from .relaxed import StraightThroughOneHot as StraightThroughOneHot
 from .resampled import ImportanceResampled as ImportanceResampled

@@ -168,6 +168,14 @@ def columns(function: Callable[[Array], Array], shape: tuple[int, ...]) -> tuple
     return centre, jax.vmap(push)(units)
 
 
+def kl_of_logits(p: Array, q: Array) -> Array:
+    """Σ_k p_k (log p_k - log q_k) of logits [..., K], in nats."""
+    log_p, log_q = log_softmax(p), log_softmax(q)
+    never = log_p == -jnp.inf  # of which 0 log 0 = 0, whatever q says
+    ratio = jnp.where(never, 0, log_p) - jnp.where(never, 0, log_q)
+    return (jnp.exp(log_p) * ratio).sum(-1)
+
+
 # ------------------------------------------------ KL(p ‖ q), or None where they are of another kind
 def _of_copies(p, q):
     if not (hasattr(p, "one") or hasattr(q, "one")):
@@ -187,10 +195,7 @@ def _of_levels(p, q):
             f"p and q must have the same number of levels; got {log_p.shape[-1]} of {_name(p)} and "
             f"{log_q.shape[-1]} of {_name(q)}."
         )
-    log_p, log_q = log_softmax(log_p), log_softmax(log_q)
-    never = log_p == -jnp.inf  # of which 0 log 0 = 0, whatever q says
-    ratio = jnp.where(never, 0, log_p) - jnp.where(never, 0, log_q)
-    return (jnp.exp(log_p) * ratio).sum(-1)
+    return kl_of_logits(log_p, log_q)
 
 
 def _of_one_map(p, q):

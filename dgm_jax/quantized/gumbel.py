@@ -1,0 +1,440 @@
+"""A VAE whose code is categories, and the gradients that train it.
+
+The model is p(x, z) = p(z) p(x | z) with z a vector or grid of one-hot codes, and q(z | x) = ∏ of
+categories. Its ELBO is E_q log p(x | z) - KL(q ‖ p) with a KL in closed form, log K - H(q) for each
+code where the prior is uniform. What is hard is ∇ E_q f(z), f(z) = log p(x | z), since z is drawn:
+
+    loss                     ∇_φ of E_q f(z), φ the parameters of q     bias
+    score_function_loss      (f(z) - b) ∇ log q(z)                      none; the most noise
+    leave_one_out_loss       ... b the mean of the other samples        none
+    muprop_loss              (f(z) - h(z)) ∇ log q(z) + f'(q) ∇ q       none
+    relaxed_loss             f at softmax((a + g) / τ), and through it  less, more noise as τ → 0
+    relaxed_loss, hard       f at a code, through the relaxed draw      some
+    straight_through_loss    f'(z) ∇ q                                  some
+
+Here h(z) = f(q) + f'(q) (z - q) is the linear part of f at the probabilities q. Every loss has the
+exact gradient by the parameters of the decoder at the z that it draws. `enumerated_elbo` is the
+bound itself, where all codes can be listed, and its gradient is what the others estimate.
+
+All of them are of nets with one layer of codes. Reported bounds are of hard codes always: the model
+is a `LatentVariable` over one-hot z, of `objectives.log_weights` and `metrics.importance_log_prob`.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.lax import stop_gradient
+
+from .. import checks, objectives
+from ..arrays import straight_through
+from ..combinators import conditional, latent_variable
+from ..distributions import OneHot, Relaxed, StraightThroughOneHot
+from ..distributions.relaxed import checked_temperature
+from ..likelihoods import Conditional, as_numbers, factorised
+from ..protocol import Array, Density, Key, LatentVariable, Metrics, Net, Params, Shape, State
+
+MOST_CODES = 65_536  # that are listed
+
+
+def categorical_vae(
+    encoder: Net,
+    decoder: Net,
+    likelihood: Conditional,
+    shape: int | Shape,
+    *,
+    codes: int | Shape,
+    num_categories: int,
+    prior: Density | None = None,
+) -> LatentVariable:
+    """p(x, z) = p(z) ∏_i p(x_i; f_i(z)), q(z | x) = ∏_j softmax(g_j(x)) of one-hot z [*codes, K].
+
+    codes: how many codes, n or the shape of a grid (h, w). encoder: x [..., *shape] as numbers, as
+    in `vae.vae`, -> logits [..., *codes, K], with the last axes as one if you like. decoder: z ->
+    the numbers of the likelihood for each entry of x. It reads n codes as one vector [..., n K], a
+    grid as an image [..., h, w, K]. prior: a density of z, `uniform_codes` by default.
+
+        model = categorical_vae(                                # the 20 x 10 of Jang et al. (2017)
+            nets.mlp(784, 200, hidden=()), nets.mlp(200, 784, hidden=()),
+            likelihoods.bernoulli(), 784, codes=20, num_categories=10)
+
+    Bernoulli latents are those of num_categories=2. The decoder also reads what lies between codes,
+    which relaxed draws are. Parameters {"prior", "likelihood", "posterior"}.
+    Jang et al. (2017), "Categorical reparameterization with Gumbel-softmax".
+    """
+    for name, net in (("encoder", encoder), ("decoder", decoder)):
+        checks.noun(net, Net, name)
+    checks.noun(likelihood, Conditional, "likelihood")
+    shape = checks.one_or_more(shape, "shape")
+    event = _event(codes, num_categories)
+    prior = uniform_codes(codes, num_categories) if prior is None else prior
+    checks.noun(prior, Density, "prior")
+
+    def decode(params, z, *, key=None):
+        vector = z.reshape(*z.shape[:-2], math.prod(event)) if len(event) == 2 else z
+        return decoder.apply(params, vector, key=key)
+
+    def encode(params, x, *, key=None):
+        dtype = jnp.result_type(float, *jax.tree.leaves(params))
+        return _logits(
+            encoder.apply(params, as_numbers(x, shape, likelihood, dtype), key=key), event
+        )
+
+    model = latent_variable(
+        prior,
+        factorised(Net(decoder.init, decode), likelihood, shape, cond_shape=event),
+        conditional(
+            Net(encoder.init, encode),
+            lambda logits: OneHot(logits, event_ndims=len(event)),
+            cond_shape=shape,
+        ),
+    )
+    _check_nets(model, shape, likelihood, event)
+    return model
+
+
+def uniform_codes(codes: int | Shape, num_categories: int) -> Density:
+    """p(z) = K^-n of one-hot z [*codes, K]. No parameters."""
+    event = _event(codes, num_categories)
+
+    def dist(params, cond=None, *, key=None):
+        checks.condition(cond, None)
+        return OneHot(jnp.zeros(event), event_ndims=len(event))
+
+    return Density(lambda key: {}, dist)
+
+
+def learned_codes(codes: int | Shape, num_categories: int) -> Density:
+    """p(z) = ∏_j softmax(a_j), a learned distribution for each code; starts as the uniform one."""
+    event = _event(codes, num_categories)
+
+    def init(key):
+        checks.key(key)
+        return jnp.zeros(event)
+
+    def dist(params, cond=None, *, key=None):
+        checks.condition(cond, None)
+        checks.parameters(params, init)
+        return OneHot(params, event_ndims=len(event))
+
+    return Density(init, dist)
+
+
+def relaxed(model: LatentVariable, temperature: float | Array) -> LatentVariable:
+    """The model of `categorical_vae` with prior and posterior relaxed: a continuous z, same nets.
+
+    `objectives.elbo(relaxed(model, 0.5), ...)`, with KL between relaxed densities by samples, is a
+    bound of its own p(x), as are `iwae` and `dreg`; but not of the p(x) of hard codes.
+    Maddison et al. (2017), equation 7; prior and posterior have one temperature here.
+    """
+    checks.noun(model, LatentVariable, "model")
+
+    def of(part):
+        def dist(*args, **options):
+            code = part(*args, **options)
+            return Relaxed(_codes(code).logits, temperature, event_ndims=len(code.event_shape))
+
+        return dist
+
+    return model._replace(prior=of(model.prior), posterior=of(model.posterior))
+
+
+# ---------------------------------------------------------------------------------- the losses
+def score_function_loss(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    *,
+    num_samples: int = 1,
+    baseline: float | Array = 0.0,
+    beta: float | Array = 1.0,
+) -> tuple[Array, Metrics]:
+    """-ELBO of hard codes, ∇ by (f(z) - b) ∇ log q(z): `objectives.score_function`. In nats.
+
+    baseline: b, a number or [*batch], that knows nothing of these samples (`running_mean_loss`).
+    The metrics neg_elbo, distortion and kl are those of `objectives.elbo`, of hard codes.
+    Mnih and Gregor (2014), "Neural variational inference and learning in belief networks".
+    """
+
+    def estimate(q, function):
+        options = {"num_samples": num_samples, "baseline": baseline}
+        return objectives.score_function(q, params, key, function, x, **options)
+
+    return _by_estimator(model, params, x, beta, estimate)
+
+
+def leave_one_out_loss(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    *,
+    num_samples: int = 2,
+    beta: float | Array = 1.0,
+) -> tuple[Array, Metrics]:
+    """-ELBO of hard codes by `objectives.leave_one_out`: `score_function_loss` of 2 or more."""
+
+    def estimate(q, function):
+        return objectives.leave_one_out(q, params, key, function, x, num_samples=num_samples)
+
+    return _by_estimator(model, params, x, beta, estimate)
+
+
+def running_mean_loss(
+    model: LatentVariable, *, decay: float = 0.99
+) -> tuple[Callable[[Key, Params], State], Callable[..., tuple[Array, tuple[Metrics, State]]]]:
+    """(init_state, loss) of `score_function_loss` with the running mean of f(z) as its baseline.
+
+        init_state, loss = running_mean_loss(model)
+        learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
+
+    The mean of all earlier steps, m ← d m + (1 - d) f, is divided by 1 - d^t at step t, so that it
+    does not begin at 0.
+    """
+    checks.noun(model, LatentVariable, "model")
+    decay = checks.rate(decay, "decay")
+
+    def loss(params, key, x, *, state, **options):
+        baseline = state["mean"] / jnp.maximum(state["weight"], 1e-6)
+        value, told = score_function_loss(model, params, key, x, baseline=baseline, **options)
+        f = -stop_gradient(told["distortion"])
+        mean = decay * state["mean"] + (1 - decay) * f
+        return value, (told, {"mean": mean, "weight": decay * state["weight"] + (1 - decay)})
+
+    return lambda key, params: {"mean": jnp.zeros(()), "weight": jnp.zeros(())}, loss
+
+
+def muprop_loss(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    *,
+    num_samples: int = 1,
+    beta: float | Array = 1.0,
+) -> tuple[Array, Metrics]:
+    """-ELBO of hard codes, ∇ by (f(z) - h(z)) ∇ log q(z) + f'(q) ∇ q, without bias. In nats.
+
+    h(z) = f(q) + f'(q) (z - q), linear in z, has the mean f(q) and the gradient f'(q) ∇ q: what it
+    takes from the noisy term is put back exactly. One more pass of the decoder, at q.
+    Gu et al. (2016), "MuProp: unbiased backpropagation for stochastic neural networks".
+    """
+    num_samples = checks.positive_int(num_samples, "num_samples")
+    q, kl = _parts(model, params, x)
+    f = lambda z: model.likelihood(params, z).log_prob(x)
+    z = stop_gradient(q.sample(seed=key, sample_shape=num_samples))
+    log_q, log_p = q.log_prob(z), f(z)
+    mean = stop_gradient(q.probs)
+    of_mean, slope = stop_gradient(_value_and_slope(f, mean))
+    axes = tuple(range(-len(q.event_shape), 0))
+    linear = of_mean[None] + (slope[None] * (z - mean[None])).sum(axes)
+    through = (slope * q.probs).sum(axes)
+    bonus = stop_gradient(log_p - linear) * (log_q - stop_gradient(log_q))
+    return _loss(log_p + bonus + (through - stop_gradient(through))[None], kl, beta)
+
+
+def straight_through_loss(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    *,
+    temperature: float | Array = 1.0,
+    num_samples: int = 1,
+    beta: float | Array = 1.0,
+) -> tuple[Array, Metrics]:
+    """-ELBO of hard codes z ~ q, ∇ by f'(z) ∇ softmax(a / τ): a draw counts as its mean. Biased.
+
+    temperature: τ, the slope of the gradient; 1 is plain, and one that falls is annealed.
+    Bengio et al. (2013); Chung et al. (2017), "Hierarchical multiscale recurrent neural networks",
+    who anneal the slope.
+    """
+
+    def draw(q, num):
+        soft = jax.nn.softmax(q.logits / temperature)
+        return straight_through(q.sample(seed=key, sample_shape=num), soft[None])
+
+    return _by_path(model, params, x, draw, temperature, num_samples, beta)
+
+
+def relaxed_loss(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    *,
+    temperature: float | Array,
+    hard: bool = False,
+    num_samples: int = 1,
+    beta: float | Array = 1.0,
+) -> tuple[Array, Metrics]:
+    """-E f(z) + β KL(q ‖ p), z = softmax((a + g) / τ) and KL that of the categories. Biased.
+
+    The loss of Jang et al. (2017). At a relaxed z it is no bound: the metrics are therefore called
+    relaxed_neg_elbo and relaxed_distortion. hard: f is taken at e_argmax(a + g), a code, and the
+    gradient still through the relaxed z; then the metrics are those of hard codes.
+    temperature: τ, a number or a weight of the step (`temperature_schedule`).
+    """
+    hard = checks.flag(hard, "hard")
+
+    def draw(q, num):
+        options = {"event_ndims": len(q.event_shape)}
+        dist = (StraightThroughOneHot if hard else Relaxed)(q.logits, temperature, **options)
+        return dist.sample(seed=key, sample_shape=num)
+
+    loss, told = _by_path(model, params, x, draw, temperature, num_samples, beta)
+    if not hard:
+        told = {name if name == "kl" else f"relaxed_{name}": value for name, value in told.items()}
+    return loss, told
+
+
+def temperature_schedule(
+    rate: float, *, least: float = 0.5, every: int = 1
+) -> Callable[[Array], Array]:
+    """τ_t = max(least, e^(-rate t)), held for `every` steps: a weight of `gradient_descent`.
+
+        schedules = {"temperature": temperature_schedule(1e-4)}
+
+    Jang et al. (2017), section 4: rates 1e-5 and 1e-4, every 500 or 1000 steps.
+    """
+    rate, least = checks.not_negative(rate, "rate"), checks.positive(least, "least")
+    every = checks.positive_int(every, "every")
+    return lambda step: jnp.maximum(least, jnp.exp(-rate * (step // every * every)))
+
+
+# -------------------------------------------------------------------------------- what is exact
+def all_codes(codes: int | Shape, num_categories: int) -> np.ndarray:
+    """Every one-hot z, [K^n, *codes, K]; refused where there are more than 65,536."""
+    event = _event(codes, num_categories)
+    num = math.prod(event[:-1])
+    if num_categories**num > MOST_CODES:
+        raise checks.InputError(
+            f"codes={codes} of {num_categories} categories are {num_categories}^{num} codes, above "
+            f"the {MOST_CODES:,} that are listed; objectives.elbo has the bound by samples."
+        )
+    states = np.indices((num_categories,) * num).reshape(num, -1).T
+    return np.eye(num_categories, dtype=np.float32)[states].reshape(-1, *event)
+
+
+def enumerated_elbo(model: LatentVariable, params: Params, x: Array) -> Array:
+    """Σ_z q(z | x) [log p(x | z) + log p(z) - log q(z | x)] over all codes, [*batch], in nats.
+
+    Its gradient is the exact one of the ELBO. Cost: K^n passes of the decoder.
+    """
+    q, log_joint = _enumerated(model, params, x)
+    log_q = q.log_prob(_column(all_codes_of(q), x, q))
+    impossible = log_q == -jnp.inf
+    gain = jnp.where(impossible, 0, log_joint - jnp.where(impossible, 0, log_q))
+    return (jnp.exp(log_q) * gain).sum(0)
+
+
+def enumerated_log_prob(model: LatentVariable, params: Params, x: Array) -> Array:
+    """log p(x) = log Σ_z p(z) p(x | z) over all codes, [*batch], in nats."""
+    return jax.nn.logsumexp(_enumerated(model, params, x)[1], 0)
+
+
+def all_codes_of(q: OneHot) -> np.ndarray:
+    """`all_codes` of the events of q."""
+    *codes, num_categories = q.event_shape
+    return all_codes(tuple(codes), num_categories)
+
+
+def _enumerated(model, params, x):
+    """q(z | x), and log p(x, z) of all codes, [K^n, *batch]."""
+    checks.noun(model, LatentVariable, "model")
+    checks.parameters(params, model.init)
+    q = _codes(model.posterior(params, x))
+    z = _column(all_codes_of(q), x, q)
+    return q, model.prior(params).log_prob(z) + model.likelihood(params, z).log_prob(x)
+
+
+def _column(z, x, q):
+    """[K^n, *event] with axes of 1 for the batch of q."""
+    return jnp.expand_dims(jnp.asarray(z), range(1, 1 + len(q.batch_shape)))
+
+
+# ---------------------------------------------------------------------------- parts of the losses
+def _parts(model, params, x):
+    """q(z | x) and KL(q ‖ p), [*batch]."""
+    checks.noun(model, LatentVariable, "model")
+    checks.parameters(params, model.init)
+    checks.rows_of(x, "x")
+    q = _codes(model.posterior(params, x))
+    return q, q.kl_divergence(model.prior(params))
+
+
+def _codes(dist):
+    if not isinstance(dist, OneHot):
+        raise checks.InputError(
+            f"model must be of one-hot codes, as categorical_vae makes it; got "
+            f"{dist.name.lstrip('_')}."
+        )
+    return dist
+
+
+def _by_estimator(model, params, x, beta, estimate):
+    """By an estimator of `objectives`, of f(z) under the density q(z | x)."""
+    _, kl = _parts(model, params, x)
+    q = Density(model.init, lambda params, x=None, *, key=None: model.posterior(params, x))
+    f = lambda z: model.likelihood(params, z).log_prob(x)
+    return _loss(estimate(q, f), kl, beta)
+
+
+def _by_path(model, params, x, draw, temperature, num_samples, beta):
+    """Through z = draw(q, K), whatever gradient that has."""
+    checked_temperature(temperature)
+    num_samples = checks.positive_int(num_samples, "num_samples")
+    q, kl = _parts(model, params, x)
+    return _loss(model.likelihood(params, draw(q, num_samples)).log_prob(x), kl, beta)
+
+
+def _loss(log_likelihood, kl, beta):
+    beta = checks.weight(beta, "beta")
+    distortion, kl = -log_likelihood.mean(), kl.mean()
+    told = {"neg_elbo": distortion + kl, "distortion": distortion, "kl": kl}
+    return distortion + beta * kl, told
+
+
+def _value_and_slope(f, z):
+    """f(z) [*batch] and its derivative by z, [*batch, *event]."""
+    value, pull = jax.vjp(f, z)
+    return value, pull(jnp.ones_like(value))[0]
+
+
+# --------------------------------------------------------------------- what does not fit together
+def _event(codes, num_categories):
+    codes = checks.one_or_more(codes, "codes")
+    return (*codes, checks.positive_int(num_categories, "num_categories", least=2))
+
+
+def _logits(f, event):
+    """What an encoder says, as logits [..., *event]: the last axes may be joined."""
+    for tail in (event, (*event[:-2], event[-2] * event[-1]), (math.prod(event),)):
+        if f.shape[max(f.ndim - len(tail), 0) :] == tail:
+            return f.reshape(*f.shape[: f.ndim - len(tail)], *event)
+    raise checks.InputError(
+        f"encoder must give logits [..., {', '.join(map(str, event))}], of each category of each "
+        f"code, or with axes joined; got {f.shape}."
+    )
+
+
+def _check_nets(model, shape, likelihood, event):
+    """Traces both nets and the prior at one x, so that what does not fit is told here."""
+    levels = likelihood.encoding is not None
+    x = jax.ShapeDtypeStruct(shape, jnp.int32 if levels else jnp.result_type(float))
+    found = []
+
+    def trace(key, x):
+        params = model.init(key)
+        found.append(model.prior(params).event_shape)
+        model.posterior(params, x)
+        model.likelihood(params, jnp.zeros(event))
+
+    jax.eval_shape(trace, jax.eval_shape(lambda: jax.random.key(0)), x)
+    if tuple(found[0]) != event:
+        raise checks.InputError(
+            f"prior must be a density of one-hot codes {event}; got events of shape {found[0]}."
+        )
