@@ -130,6 +130,7 @@ def relaxed(model: LatentVariable, temperature: float | Array) -> LatentVariable
     Maddison et al. (2017), equation 7; prior and posterior have one temperature here.
     """
     checks.noun(model, LatentVariable, "model")
+    temperature = checked_temperature(temperature)
 
     def of(part):
         def dist(*args, **options):
@@ -253,11 +254,13 @@ def straight_through_loss(
     who anneal the slope.
     """
 
+    temperature = checked_temperature(temperature)
+
     def draw(q, num):
         soft = jax.nn.softmax(q.logits / temperature)
         return straight_through(q.sample(seed=key, sample_shape=num), soft[None])
 
-    return _by_path(model, params, x, draw, temperature, num_samples, beta)
+    return _by_path(model, params, x, draw, num_samples, beta)
 
 
 def relaxed_loss(
@@ -278,14 +281,14 @@ def relaxed_loss(
     gradient still through the relaxed z; then the metrics are those of hard codes.
     temperature: τ, a number or a weight of the step (`temperature_schedule`).
     """
-    hard = checks.flag(hard, "hard")
+    hard, temperature = checks.flag(hard, "hard"), checked_temperature(temperature)
 
     def draw(q, num):
         options = {"event_ndims": len(q.event_shape)}
         dist = (StraightThroughOneHot if hard else Relaxed)(q.logits, temperature, **options)
         return dist.sample(seed=key, sample_shape=num)
 
-    loss, told = _by_path(model, params, x, draw, temperature, num_samples, beta)
+    loss, told = _by_path(model, params, x, draw, num_samples, beta)
     if not hard:
         told = {name if name == "kl" else f"relaxed_{name}": value for name, value in told.items()}
     return loss, told
@@ -310,7 +313,7 @@ def all_codes(codes: int | Shape, num_categories: int) -> np.ndarray:
     """Every one-hot z, [K^n, *codes, K]; refused where there are more than 65,536."""
     event = _event(codes, num_categories)
     num = math.prod(event[:-1])
-    if num_categories**num > MOST_CODES:
+    if num * math.log(num_categories) > math.log(MOST_CODES) + 1e-9:
         raise checks.InputError(
             f"codes={codes} of {num_categories} categories are {num_categories}^{num} codes, above "
             f"the {MOST_CODES:,} that are listed; objectives.elbo has the bound by samples."
@@ -383,9 +386,8 @@ def _by_estimator(model, params, x, beta, estimate):
     return _loss(estimate(q, f), kl, beta)
 
 
-def _by_path(model, params, x, draw, temperature, num_samples, beta):
+def _by_path(model, params, x, draw, num_samples, beta):
     """Through z = draw(q, K), whatever gradient that has."""
-    checked_temperature(temperature)
     num_samples = checks.positive_int(num_samples, "num_samples")
     q, kl = _parts(model, params, x)
     return _loss(model.likelihood(params, draw(q, num_samples)).log_prob(x), kl, beta)
@@ -425,16 +427,25 @@ def _check_nets(model, shape, likelihood, event):
     """Traces both nets and the prior at one x, so that what does not fit is told here."""
     levels = likelihood.encoding is not None
     x = jax.ShapeDtypeStruct(shape, jnp.int32 if levels else jnp.result_type(float))
-    found = []
-
-    def trace(key, x):
-        params = model.init(key)
-        found.append(model.prior(params).event_shape)
-        model.posterior(params, x)
-        model.likelihood(params, jnp.zeros(event))
-
-    jax.eval_shape(trace, jax.eval_shape(lambda: jax.random.key(0)), x)
-    if tuple(found[0]) != event:
+    params = jax.eval_shape(model.init, jax.eval_shape(lambda: jax.random.key(0)))
+    z = jax.ShapeDtypeStruct(event, jnp.result_type(float))
+    _traced(f"encoder does not fit x of shape {shape}", model.posterior, params, x)
+    _traced(
+        f"decoder does not fit codes {event} and x of shape {shape}", model.likelihood, params, z
+    )
+    found = _traced("prior is refused", lambda params: model.prior(params), params)
+    if found != event:
         raise checks.InputError(
-            f"prior must be a density of one-hot codes {event}; got events of shape {found[0]}."
+            f"prior must be a density of one-hot codes {event}; got events of shape {found}."
         )
+
+
+def _traced(what, part, *args):
+    """The event_shape of a part; where it cannot be made, why, in one line."""
+    found = []
+    try:
+        jax.eval_shape(lambda *args: found.append(part(*args).event_shape), *args)
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise checks.InputError(f"{what}: {said}") from error
+    return tuple(found[0])

@@ -269,8 +269,8 @@ def mlps(encoder_out=CODES * K, decoder_in=CODES * K):
 @pytest.mark.parametrize(
     "make, said",
     [
-        (lambda: mlps(encoder_out=5), "encoder must give logits"),
-        (lambda: mlps(decoder_in=5), "inputs must have widths|decoder"),
+        (lambda: mlps(encoder_out=5), "encoder does not fit x.*must give logits"),
+        (lambda: mlps(decoder_in=5), "decoder does not fit codes"),
     ],
 )
 def test_nets_that_do_not_fit_the_codes_are_refused(make, said):

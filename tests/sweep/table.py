@@ -209,6 +209,15 @@ PLAYED_CODES = OF_CODES | {
 
 CODEBOOK, CODES = points(4, 3), np.array([0, 3, 2])
 CODED_BY = quantized.gradient_codebook(4, 3)
+CATEGORIES = {"codes": 2, "num_categories": 3}
+CODER = (nets.mlp(3, 6, hidden=(3,)), nets.mlp(6, 3, hidden=(3,)))
+CATEGORICAL_VAE = quantized.categorical_vae(*CODER, CONDITIONAL, 3, **CATEGORIES)
+OF_CATEGORIES = {
+    "model": CATEGORICAL_VAE,
+    "params": drawn(CATEGORICAL_VAE),
+    "key": RAW_KEY,
+    "x": BITS,
+}
 
 LINEAR = vae.linear_vae(3, 2, variance=1.0)
 PIXELS = autoregressive.pixelcnn(
@@ -443,6 +452,18 @@ IN_ONE_CALL = {name: kind for name, kind in OF_EM.items() if name != "start"} | 
     "num_restarts": whole(),
 }
 
+TEMPERATURE = Kind(lambda v: EITHER if isinstance(v, jax.Array) else POSITIVE.canonical(v))
+NAMED_CODES = {"codes": or_one(SHAPE), "num_categories": whole(2)}
+OF_A_LOSS = {
+    "model": noun(combinators.latent_variable),
+    "x": arrays("fib", event=1, nan=EITHER),
+    "temperature": TEMPERATURE,
+    "beta": WEIGHT,
+    "baseline": arrays("fib", event=0, numbers=True, nan=EITHER),
+    "hard": FLAG,
+    "decay": SHARE,
+}
+
 TABLE = {
     # ------------------------------------------------------------------------- bijectors
     "bijectors.Autoregressive": of(
@@ -606,6 +627,17 @@ TABLE = {
         means=arrays("fib", event=1),
         log_scales=arrays("fib", event=1),
     ),
+    **{
+        f"distributions.{name}": of(
+            getattr(distributions, name),
+            {"logits": points(4, 3)} | ({} if name == "OneHot" else {"temperature": 0.5}),
+            logits=arrays("f", event=-1),
+            event_ndims=Kind(lambda v: EITHER if is_whole(v) and 0 < v < 3 else REFUSED),
+            **({} if name == "OneHot" else {"temperature": TEMPERATURE}),
+            told={"event_ndims": "(event_ndims|logits)"},
+        )
+        for name in ("OneHot", "Relaxed", "StraightThroughOneHot")
+    },
     "distributions.Levels": of(
         distributions.Levels, {"logits": points(2, 3)}, logits=arrays("f", event=-1)
     ),
@@ -1383,6 +1415,77 @@ TABLE = {
     "disentangled.permuted": of(
         disentangled.permuted, {"key": RAW_KEY, "z": points(4, 2)}, z=arrays("f", event=0)
     ),
+    # ------------------------------------------------------------------------- quantized
+    "quantized.categorical_vae": of(
+        quantized.categorical_vae,
+        {
+            "encoder": CODER[0],
+            "decoder": CODER[1],
+            "likelihood": CONDITIONAL,
+            "shape": 3,
+            **CATEGORIES,
+        },
+        encoder=noun(nets.mlp),
+        decoder=noun(nets.mlp),
+        likelihood=noun(likelihoods.bernoulli),
+        shape=or_one(SHAPE),
+        prior=optional(noun(quantized.uniform_codes)),
+        told={"codes": "(codes|encoder)", "num_categories": "(num_categories|encoder)"},
+        **{name: Kind(lambda v: EITHER) for name in NAMED_CODES},
+    ),
+    **{
+        f"quantized.{name}": of(getattr(quantized, name), CATEGORIES, **NAMED_CODES)
+        for name in ("uniform_codes", "learned_codes")
+    },
+    "quantized.all_codes": of(
+        quantized.all_codes,
+        CATEGORIES,
+        codes=Kind(lambda v: EITHER if or_one(SHAPE).canonical(v) is not REFUSED else REFUSED),
+        num_categories=Kind(lambda v: EITHER if whole(2).canonical(v) is not REFUSED else REFUSED),
+    ),
+    "quantized.relaxed": of(
+        quantized.relaxed,
+        {"model": CATEGORICAL_VAE, "temperature": 0.5},
+        model=noun(combinators.latent_variable),
+        temperature=TEMPERATURE,
+    ),
+    **{
+        f"quantized.{name}": of(
+            traced(getattr(quantized, name)),
+            OF_CATEGORIES | more,
+            **{what: OF_A_LOSS[what] for what in ("model", "x", "beta", *kinds)},
+            **({"num_samples": whole(2)} if name == "leave_one_out_loss" else {}),
+        )
+        for name, more, kinds in (
+            ("score_function_loss", {}, ("baseline",)),
+            ("leave_one_out_loss", {}, ()),
+            ("muprop_loss", {}, ()),
+            ("straight_through_loss", {}, ("temperature",)),
+            ("relaxed_loss", {"temperature": 0.5}, ("temperature", "hard")),
+        )
+    },
+    "quantized.running_mean_loss": of(
+        quantized.running_mean_loss,
+        {"model": CATEGORICAL_VAE},
+        model=noun(combinators.latent_variable),
+        decay=SHARE,
+    ),
+    "quantized.temperature_schedule": of(
+        quantized.temperature_schedule,
+        {"rate": 1e-3},
+        rate=NOT_NEGATIVE,
+        least=POSITIVE,
+        every=whole(),
+    ),
+    **{
+        f"quantized.{name}": of(
+            getattr(quantized, name),
+            {what: value for what, value in OF_CATEGORIES.items() if what != "key"},
+            model=noun(combinators.latent_variable),
+            x=arrays("fib", event=1, nan=EITHER),
+        )
+        for name in ("enumerated_elbo", "enumerated_log_prob")
+    },
     # ------------------------------------------------------------------------------- vae
     "vae.vae": of(
         vae.vae,
