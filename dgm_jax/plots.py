@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # Okabe and Ito (2008): told apart by colour-blind readers too. Curves take them in this order.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, QUIET = "#333333", "#767676"  # words; what should stay behind them
+LOG_STEPS = ((1,), (1, 3), (1, 2, 5))  # ticks of a decade: the fewest that give enough in all
+FEWEST_TICKS = 4
+LINE, LETTER = 22, 9  # dots of a line of text and of a letter, in grids of images
 
 
 def sample_grid(
@@ -53,9 +56,14 @@ def sample_grid(
 
     height, width = canvas.shape[:2]
     dots = max(1, round(720 / max(height, width)))  # whole screen dots a pixel keep edges sharp
+    if row_names:  # rows, or groups of rows, no lower than their names
+        dots = max(dots, math.ceil(LINE * len(row_names) / height))
+    if column_names:  # columns no narrower
+        widest = LETTER * (max(map(len, column_names)) + 1)
+        dots = max(dots, math.ceil(widest * across / width))
     heading = 24 if column_names else 0
     strip, dpi = (40 if title else 0) + heading, 100
-    margin = 24 + 9 * max(map(len, row_names)) if row_names else 0
+    margin = 24 + LETTER * max(map(len, row_names)) if row_names else 0
     size = (width * dots + margin, height * dots + strip)
     figure = new_figure((size[0] / dpi, size[1] / dpi), dpi=dpi)
     image = (margin / size[0], 0, width * dots / size[0], height * dots / size[1])
@@ -598,8 +606,42 @@ def _write(figure, file):
 
 
 def plain(axes, *, frame: bool) -> None:
-    """Readable ticks, and at most the two axis lines that carry a scale."""
+    """Readable ticks, and at most the two axis lines that carry a scale.
+
+    Ticks of a logarithmic axis are placed for its limits at this moment: call it at the end.
+    """
     axes.tick_params(labelsize=10, colors=INK, length=3 if frame else 0)
+    for axis in (axes.xaxis, axes.yaxis):
+        if axis.get_scale() == "log":
+            _logarithmic(axis)
     for side, spine in axes.spines.items():
         spine.set_visible(frame and side in ("left", "bottom"))
         spine.set_color(QUIET)
+
+
+def _logarithmic(axis):
+    """Ticks at 1, 10, 100, or at 1, 3, 10, 30, in plain numbers; ticks set by hand stay."""
+    from matplotlib import ticker
+
+    if not isinstance(axis.get_major_locator(), ticker.LogLocator):
+        return
+    low, high = axis.get_view_interval()
+    decades = 10.0 ** np.arange(math.floor(math.log10(low)), math.log10(high))
+    for steps in LOG_STEPS:
+        ticks = np.outer(decades, steps)
+        if ((low <= ticks) & (ticks <= high)).sum() >= FEWEST_TICKS:
+            axis.set_major_locator(ticker.LogLocator(subs=steps))
+            break
+    else:  # within a decade, where the scale is nearly even
+        axis.set_major_locator(ticker.MaxNLocator(5))
+    axis.set_major_formatter(ticker.FuncFormatter(_plain_number))
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _plain_number(value, _=None):
+    """0.001 to 10000 in digits, and powers of ten beyond, where zeros would have to be counted."""
+    if 0.00099 < value < 10_001:
+        return f"{value:g}"
+    times, power = f"{value:.2e}".split("e")
+    times = "" if float(times) == 1 else rf"{float(times):g} \times "
+    return f"${times}10^{{{int(power)}}}$"

@@ -224,6 +224,46 @@ def test_axes_are_logarithmic_where_asked():
     assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
 
 
+def labels_of(axis):
+    """What stands at the ticks within the limits, from low to high."""
+    axis.figure.draw_without_rendering()
+    low, high = axis.get_view_interval()
+    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+    shown = {t.get_loc(): t.label1.get_text() for t in ticks if low <= t.get_loc() <= high}
+    return [text for _, text in sorted(shown.items()) if text]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [
+        (0.9, 50, ["1", "3", "10", "30"]),
+        (0.009, 1.1, ["0.01", "0.03", "0.1", "0.3", "1"]),
+        (1, 10_000, ["1", "10", "100", "1000", "10000"]),
+        (64, 1024, ["100", "200", "500", "1000"]),
+        (21, 29, ["22", "24", "26", "28"]),
+        (0.0004, 0.25, ["0.001", "0.003", "0.01", "0.03", "0.1"]),
+        (2e-5, 0.2, ["$10^{-4}$", "0.001", "0.01", "0.1"]),
+        (20, 7e6, ["100", "1000", "10000", "$10^{5}$", "$10^{6}$"]),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_are_plain_numbers(low, high, wanted):
+    ends = np.array([low, high])
+    both = draw({"maf": (ends, ends)}, logx=True, logy=True).axes[0]
+    assert labels_of(both.xaxis) == wanted
+    values = {"maf": {"a": 1.5, "b": 40.0}}
+    bars = plots.bars(values, ylabel="ms", logy=True).axes[0]
+    assert set(labels_of(bars.yaxis)) <= {"1", "2", "3", "5", "10", "20", "30", "50", "100"}
+
+
+def test_ticks_that_are_set_by_hand_stay():
+    axes = plots.new_figure((4.0, 3.0)).add_subplot()
+    axes.plot([64, 1024], [1, 2])
+    axes.set_xscale("log")
+    axes.set_xticks([64, 256, 1024], ["64", "256", "1024"])
+    plots.plain(axes, frame=True)
+    assert labels_of(axes.xaxis) == ["64", "256", "1024"]
+
+
 def test_a_diverged_run_is_named_at_its_last_finite_value():
     values = np.where(STEPS < 5, STEPS, np.nan)
     figure = draw({"diverged": (STEPS, values)})
@@ -339,6 +379,18 @@ def test_column_names_stand_above_their_columns():
     assert kept == pytest.approx(plain.get_size_inches()[1])
     with pytest.raises(ValueError, match="column_names must name the 2 columns"):
         plots.sample_grid(images, columns=2, column_names=("0",))
+
+
+def test_rows_and_columns_are_as_large_as_their_names():
+    """Where many small images would leave less room than the letters take."""
+    images = np.random.default_rng(0).random((90 * 9, 4, 4))
+    names = {"row_names": [f"{i}" for i in range(90)], "column_names": ["-0.25"] * 9}
+    figure = plots.sample_grid(images, columns=9, **names)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.texts]
+    rows, columns = boxes[:90], boxes[90:]
+    assert all(upper.y0 > lower.y1 for upper, lower in zip(rows, rows[1:]))
+    assert all(left.x1 < right.x0 for left, right in zip(columns, columns[1:]))
 
 
 # --------------------------------------------------------------------- image_rows, latent_space

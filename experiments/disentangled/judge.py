@@ -127,7 +127,9 @@ def draw_scores(config, models, chance):
         axes.axhline(np.mean(chance[score]), color=plots.QUIET, ls=(0, (5, 3)), lw=1)
         axes.set_title(WORDS[score], fontsize=12, color=plots.INK)
         plots.plain(axes, frame=True)
-    said = "Scores against -log p(x | z) in nats: each seed, and means of strengths. Dashed: noise"
+        if axes.get_subplotspec().is_last_row():
+            axes.set_xlabel("-log p(x | z), nats", color=plots.INK)
+    said = "Each seed, and the means of a strength. Dashed: noise"
     figure.suptitle(said, fontsize=12, color=plots.INK)
     figure.legend(
         *axes.get_legend_handles_labels(),
@@ -169,14 +171,30 @@ def traversed(model, params, x):
 
 
 def draw_traversals(config, shape, models: dict):
-    """traversals.png, of {name: what `traversed` says}: units by their KL, most first."""
-    rows = {}
-    for name, (units, kl, x) in models.items():
-        for unit, nats, images in zip(*map(np.asarray, (units, kl, x))):
-            rows[f"{name}: z[{unit}], {nats:.1f} nats"] = images.reshape(-1, *shape)
-    columns = [f"{step:g}" for step in STEPS]
-    figure = plots.image_rows(rows, column_names=columns, vmin=0, vmax=1)
+    """traversals.png, of {name: what `traversed` says}: a panel each, units with most KL first."""
+    across = min(len(models), 3)
+    down = -(-len(models) // across)
+    figure = plots.new_figure((4.6 * across, 0.4 + 2.8 * down), dpi=120, layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, (name, (units, kl, x)) in zip(panels, models.items()):
+        images = np.asarray(x).reshape(-1, *shape, 1)
+        canvas = plots.tile(np.repeat(images, 3, -1), len(STEPS))
+        axes.imshow(canvas, interpolation="nearest", vmin=0, vmax=1)
+        rows, columns = _middles(canvas.shape[0], len(units)), _middles(canvas.shape[1], len(STEPS))
+        axes.set_yticks(rows, [f"z[{unit}] {nats:.1f}" for unit, nats in zip(units, kl)])
+        axes.set_xticks(columns[::2], [f"{step:g}" for step in STEPS[::2]])
+        axes.set_title(name, fontsize=12, color=plots.INK)
+        plots.plain(axes, frame=False)
+    for axes in panels[len(models) :]:
+        axes.set_axis_off()
+    said = "E[x | z] as one unit moves and the others stay; at its left its KL in nats"
+    figure.suptitle(said, fontsize=12, color=plots.INK)
     plots.save(figure, config.workdir / "traversals.png")
+
+
+def _middles(length, num):
+    """Of `num` equal parts of an axis of so many pixels."""
+    return (np.arange(num) + 0.5) * length / num
 
 
 def draw_capacity(config, history, chunk, strength):
