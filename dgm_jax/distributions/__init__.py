@@ -4,6 +4,7 @@ from .ancestral import Ancestral as Ancestral
 from .autoregressive import Autoregressive as Autoregressive
 from .dequantized import Quantized as Quantized
 from .dequantized import uniform_noise as uniform_noise
+from .dirac import Dirac as Dirac
 from .discretized import DiscretizedLogisticMixture as DiscretizedLogisticMixture
 from .divergence import by_entries as by_entries
 from .divergence import divergence_at as divergence_at

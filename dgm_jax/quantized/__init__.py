@@ -28,3 +28,9 @@ from .vq import nearest as nearest
 from .vq import perplexity as perplexity
 from .vq import quantise as quantise
 from .vq import straight_through as straight_through
+from .vqvae import Coded as Coded
+from .vqvae import Coder as Coder
+from .vqvae import uniform as uniform
+from .vqvae import vqvae as vqvae
+from .vqvae import vqvae_loss as vqvae_loss
+from .vqvae import with_prior as with_prior

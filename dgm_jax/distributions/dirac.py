@@ -1,0 +1,65 @@
+"""The distribution of what is certain, such as the codes that an encoder gives a picture."""
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Array, Shape
+from .divergence import exact
+from .drawn import Drawn
+
+
+@exact
+class Dirac(Drawn):
+    """P(z) = 1 for one z of whole numbers, 0 for any other; in nats log P is 0 or -∞.
+
+    value: z, an array [*batch_shape, *event] of integers, or a tuple of such, as of `Ancestral`.
+    KL(δ_z ‖ p) = -log p(z), which is what z costs under p.
+    """
+
+    def __init__(self, value: Array | tuple[Array, ...], *, batch_shape: Shape = ()):
+        super().__init__()
+        self._batch = checks.sample_shape(batch_shape, "batch_shape")
+        leaves = jax.tree.leaves(value)
+        for leaf in leaves or [value]:
+            checks.array(leaf, "value")
+            if not jnp.issubdtype(leaf.dtype, jnp.integer):
+                raise checks.InputError(f"value must be integers; got {leaf.dtype}.")
+            if leaf.shape[: len(self._batch)] != self._batch:
+                raise checks.InputError(
+                    f"value must begin with batch_shape={self._batch}; got {leaf.shape}."
+                )
+        self._value = value
+
+    @property
+    def event_shape(self):
+        """Of each array, where z is a tuple."""
+        return jax.tree.map(lambda z: z.shape[len(self._batch) :], self._value)
+
+    @property
+    def batch_shape(self):
+        return self._batch
+
+    def mode(self):
+        return self._value
+
+    def entropy(self):
+        return jnp.zeros(self._batch)
+
+    def log_prob(self, value):
+        if jax.tree.structure(value) != jax.tree.structure(self._value):
+            raise checks.InputError("value must be an array, or a tuple of as many as z.")
+        same = [
+            (z == at).all(range(-(at.ndim - len(self._batch)), 0))
+            for z, at in zip(jax.tree.leaves(value), jax.tree.leaves(self._value))
+        ]
+        return jnp.where(jnp.stack(jnp.broadcast_arrays(*same)).all(0), 0.0, -jnp.inf)
+
+    def kl_to(self, other):
+        return -other.log_prob(self._value)
+
+    def _sample_n(self, key, n):
+        return jax.tree.map(lambda z: jnp.broadcast_to(z, (n, *z.shape)), self._value)
+
+    def _sample_n_and_log_prob(self, key, n):
+        return self._sample_n(key, n), jnp.zeros((n, *self._batch))

@@ -1,0 +1,250 @@
+"""The VQ-VAE: an encoder, a codebook and a decoder; and its bound of log p(x) under any prior."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import distrax
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..distributions import Dirac, Levels
+from ..likelihoods import Conditional, as_numbers, factorised
+from ..protocol import (
+    Array,
+    Density,
+    Key,
+    LatentVariable,
+    Metrics,
+    Net,
+    Params,
+    Shape,
+    State,
+    split,
+)
+from .vq import Quantiser, check_codes
+
+
+class Coded(NamedTuple):
+    """x by its codes. Both losses are sums over the vectors of one x, as log p(x | c) is over its
+    entries, and means over the batch."""
+
+    likelihood: distrax.Distribution  # p(x | c), straight through to the encoder
+    codes: Any  # c [*batch, *code_shape]; a tuple of such where there are levels
+    codebook_loss: Array
+    commitment_loss: Array
+
+
+class Coder(NamedTuple):
+    """x ↦ codes c and c ↦ p(x | c), learned as one: stage one of a model with quantised latents.
+
+    `init(key)` = (params, state), the state being that of the quantiser. `apply(params, state, x,
+    *, train, key=None)` -> (Coded, state). `encode(params, state, x)` -> c and `decode(params,
+    state, c)` -> p(x | c) are what stage two needs. `adapt(params, state, key, x)` -> (params,
+    state) starts the codebook from a batch; None where there is nothing to start.
+
+    Codes are integers in 0..num_codes - 1, [..., *code_shape]: the places of a map in raster order,
+    and last an axis of the numbers of one code, of 1 where it is one. So a density of images of
+    that shape is a prior. Where there are levels, c, code_shape and num_codes are tuples, that
+    first which is drawn first.
+    """
+
+    init: Callable[[Key], tuple[Params, State]]
+    apply: Callable[..., tuple[Coded, State]]
+    encode: Callable[[Params, State, Array], Any]
+    decode: Callable[[Params, State, Any], distrax.Distribution]
+    code_shape: Any
+    num_codes: Any
+    adapt: Callable[..., tuple[Params, State]] | None = None
+
+
+def vqvae(
+    encoder: Net, decoder: Net, likelihood: Conditional, shape: int | Shape, quantiser: Quantiser
+) -> Coder:
+    """c = the codes of the vectors e nearest to z = g(x), and p(x | c) = ∏_i p(x_i; f_i(e)).
+
+    encoder: x [..., *shape] -> z [..., *places, dim] for a quantiser of vectors of dim numbers,
+        as `nets.map_encoder` makes it. It sees bits as 0 and 1, and levels spread over [-1, 1].
+    decoder: e [..., *places, dim] -> the numbers of the likelihood for each entry of x, in one of
+        the layouts of `likelihoods.factorised`
+    quantiser: `gradient_codebook`, `averaged_codebook`, `finite_scalar`, or `residual` or
+        `grouped` of one
+
+        coder = vqvae(
+            nets.map_encoder(shape, 16), nets.map_decoder(16, shape, 5 * 3),
+            likelihoods.discretized_logistic(17), shape, averaged_codebook(64, 16))
+
+    Parameters {"encoder", "quantiser", "decoder"}; the state is that of the quantiser.
+    van den Oord, Vinyals and Kavukcuoglu (2017), "Neural discrete representation learning".
+    """
+    for name, net in (("encoder", encoder), ("decoder", decoder)):
+        checks.noun(net, Net, name)
+    checks.noun(likelihood, Conditional, "likelihood")
+    checks.noun(quantiser, Quantiser, "quantiser")
+    shape = checks.one_or_more(shape, "shape")
+    places = _places(encoder, shape, quantiser.dim)
+    density = factorised(decoder, likelihood, shape, cond_shape=(*places, quantiser.dim))
+
+    def init(key):
+        checks.key(key)
+        encoder_key, quantiser_key, decoder_key = jax.random.split(key, 3)
+        params, state = quantiser.init(quantiser_key)
+        nets = {"encoder": encoder.init(encoder_key), "decoder": density.init(decoder_key)}
+        return nets | {"quantiser": params}, state
+
+    def features(params, x, key=None):
+        seen = as_numbers(x, shape, likelihood, jnp.result_type(float))
+        return encoder.apply(params["encoder"], seen, key=key)
+
+    def apply(params, state, x, *, train, key=None):
+        encoder_key, quantiser_key, decoder_key = split(key, 3)
+        z = features(params, x, encoder_key)
+        found, state = quantiser.apply(
+            params["quantiser"], state, z, train=train, key=quantiser_key
+        )
+        given = density.dist(params["decoder"], found.vectors, key=decoder_key)
+        return coded(given, found, places, quantiser), state
+
+    def encode(params, state, x):
+        z = features(params, x)
+        found, _ = quantiser.apply(params["quantiser"], state, z, train=False)
+        return with_axis(found.codes, quantiser)
+
+    def decode(params, state, codes):
+        codes = without_axis(codes, places, quantiser)
+        vectors = quantiser.vectors(params["quantiser"], state, codes)
+        return density.dist(params["decoder"], vectors)
+
+    def adapt(params, state, key, x):
+        z = features(params, x)
+        started, state = quantiser.adapt(params["quantiser"], state, key, z)
+        return params | {"quantiser": started}, state
+
+    code_shape = (*places, *(quantiser.code_shape or (1,)))
+    adapt = adapt if quantiser.adapt else None
+    return Coder(init, apply, encode, decode, code_shape, quantiser.num_codes, adapt)
+
+
+def vqvae_loss(
+    coder: Coder,
+    params: Params,
+    key: Key,
+    x: Array,
+    *,
+    state: State,
+    beta: float | Array = 0.25,
+) -> tuple[Array, tuple[Metrics, State]]:
+    """-E log p(x | c) + codebook loss + β commitment loss, in nats and squares, an example.
+
+    All three are sums over an example: of its entries, and of the vectors of its code. `key` is
+    for dropout, and for codes that are revived. Returns (loss, (metrics, state)), which
+    `learning.gradient_descent(..., init_state=...)` takes:
+
+        def loss(params, key, x, *, state):
+            return vqvae_loss(coder, params, key, x, state=state)
+
+        algorithm = gradient_descent(
+            lambda key: coder.init(key)[0], loss, optimizer,
+            init_state=lambda key, params: coder.init(key)[1])
+
+    The metrics distortion, -E log p(x | c), and quantisation, E ‖z - e‖² a vector's sum, know no β.
+    van den Oord et al. (2017), equation 3.
+    """
+    checks.noun(coder, Coder, "coder")
+    checks.key(key)
+    checks.rows_of(x, "x")
+    beta = checks.weight(beta, "beta")
+    found, state = coder.apply(params, state, x, train=True, key=key)
+    distortion = -found.likelihood.log_prob(x).mean()
+    loss = distortion + found.codebook_loss + beta * found.commitment_loss
+    return loss, ({"distortion": distortion, "quantisation": found.commitment_loss}, state)
+
+
+def with_prior(coder: Coder, prior: Density | None = None) -> LatentVariable:
+    """p(x) ≥ p(x, c) = p(c) p(x | c) at the codes c of x: rate -log p(c) and distortion, in nats.
+
+    The posterior is certain of c (`distributions.Dirac`), so that the ELBO is log p(c) +
+    log p(x | c), one number without noise, and a bound of log p(x) that `objectives` and `metrics`
+    tell as they do of any latent variable model. prior: a density of codes, such as
+    `autoregressive.gated_pixelcnn(coder.code_shape, categorical(coder.num_codes))`, or `levels` for
+    several; None is the uniform one, under which a code costs log num_codes whatever it is.
+
+    Parameters {"coder", "prior"}, the first a pair (params, state). What the bound leaves out is
+    that other codes too may have made x; a training of c by this bound has no gradient.
+    van den Oord et al. (2017), section 4.1, report it with the uniform prior.
+    """
+    checks.noun(coder, Coder, "coder")
+    prior = uniform(coder.code_shape, coder.num_codes) if prior is None else prior
+    checks.noun(prior, Density, "prior")
+
+    def init(key):
+        checks.key(key)
+        coder_key, prior_key = jax.random.split(key)
+        return {"coder": coder.init(coder_key), "prior": prior.init(prior_key)}
+
+    def of_prior(params, cond=None, *, key=None):
+        checks.condition(cond, None)
+        return prior.dist(params["prior"], key=key)
+
+    def likelihood(params, z, cond=None, *, key=None):
+        checks.condition(cond, None)
+        return coder.decode(*params["coder"], z)
+
+    def posterior(params, x, cond=None, *, key=None):
+        checks.condition(cond, None)
+        codes = coder.encode(*params["coder"], x)
+        one, shape = (codes, coder.code_shape)
+        if isinstance(codes, tuple):
+            one, shape = codes[0], coder.code_shape[0]
+        return Dirac(codes, batch_shape=one.shape[: one.ndim - len(shape)])
+
+    return LatentVariable(init, of_prior, likelihood, posterior)
+
+
+def uniform(code_shape: Shape, num_codes: int) -> Density:
+    """p(c) = num_codes^-n for codes of n numbers [*code_shape], without parameters."""
+    code_shape = checks.one_or_more(code_shape, "code_shape")
+    num_codes = checks.positive_int(num_codes, "num_codes", least=2)
+
+    def init(key):
+        checks.key(key)
+        return {}
+
+    def dist(params, cond=None, *, key=None):
+        checks.condition(cond, None)
+        each = Levels(jnp.zeros((*code_shape, num_codes)))
+        return distrax.Independent(each, len(code_shape))
+
+    return Density(init, dist)
+
+
+# ------------------------------------------------------------------ what several levels need too
+def coded(likelihood, found, places, quantiser):
+    """`Coded` of what a quantiser says of a map."""
+    losses = (math.prod(places) * loss for loss in (found.codebook_loss, found.commitment_loss))
+    return Coded(likelihood, with_axis(found.codes, quantiser), *losses)
+
+
+def with_axis(codes, quantiser):
+    """Codes whose last axis is that of the numbers of one code."""
+    return codes if quantiser.code_shape else codes[..., None]
+
+
+def without_axis(codes, places, quantiser):
+    check_codes(codes)
+    checks.event_shape(codes, (*places, *(quantiser.code_shape or (1,))), "codes")
+    return codes if quantiser.code_shape else codes[..., 0]
+
+
+def _places(encoder, shape, dim):
+    """The shape of the map of vectors that the encoder makes of one x."""
+    x = jax.ShapeDtypeStruct(shape, jnp.result_type(float))
+    made = jax.eval_shape(lambda key, x: encoder.apply(encoder.init(key), x), jax.random.key(0), x)
+    *places, got = made.shape
+    if not places or got != dim:
+        raise checks.InputError(
+            f"encoder must give a map of vectors of {dim} numbers, as the quantiser takes; got "
+            f"{made.shape} for an x of shape {shape}."
+        )
+    return tuple(places)
