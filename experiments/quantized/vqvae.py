@@ -1,0 +1,266 @@
+"""A VQ-VAE in two stages: pictures become a few codes, and a Gated PixelCNN learns the codes.
+
+    python -m experiments.quantized.vqvae
+
+trains both of the 8x8 digits, and a Gated PixelCNN of the pixels of the same size beside them, on
+two CPU cores in about ten minutes; the data need no download. The bound of log p(x) is told in
+bits/dim and in its two parts: the rate, what the codes cost under the prior, and the distortion,
+what the picture costs given its codes. With the uniform prior every code costs log2 num_codes bits.
+
+It leaves reconstructions.png, samples.png (of codes drawn uniformly, and from the prior),
+codes.png (pictures above the maps of their codes), usage.png (how often each code is used over all
+training rows) and curves.png. One line loads both stages:
+
+    loaded = learning.load("runs/quantized/vqvae/vqvae")
+
+MNIST, Fashion-MNIST and CIFAR-10 (--data, with --data-dir) have more pixels, and want more of all:
+
+    python -m experiments.quantized.vqvae --data mnist --num-codes 128 --hidden 32 64 \\
+        --num-steps 4000 --prior-steps 4000 --prior-hidden 48 --prior-layers 6
+
+The net of the paper for CIFAR-10, whose bound with the uniform prior is 4.67 bits/dim there:
+
+    python -m experiments.quantized.vqvae --data cifar10 --hidden 256 256 --num-blocks 2 \\
+        --num-codes 512 --dim 64 --num-components 10 --num-steps 250000 --batch-size 128 \\
+        --learning-rate 2e-4 --prior-hidden 128 --prior-layers 12 --prior-steps 100000
+
+(for an accelerator; not run).
+van den Oord et al. (2017), "Neural discrete representation learning".
+"""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import jax
+import numpy as np
+
+from dgm_jax import autoregressive as ar
+from dgm_jax import learning, likelihoods, nets, plots, quantized, runs
+from dgm_jax.runs import processes
+from experiments import baselines, fitting, sets
+from experiments.options import Data, Optimisation, check
+from experiments.quantized import stages
+from experiments.vae.compare import head
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Optimisation, Data, runs.RunOptions):
+    class_conditional: ClassVar[bool] = False
+    quantiser: Literal["averaged", "gradient", "finite-scalar"] = "averaged"
+    """how the codebook learns: as averages of features, by gradients, or that there is none"""
+    num_codes: int = 64
+    """vectors of the codebook"""
+    levels: tuple[int, ...] = (4, 4, 4)
+    """of the numbers of a finite scalar quantiser, in the place of num_codes and dim"""
+    dim: int = 16
+    """numbers of a vector"""
+    num_parts: int = 1
+    """numbers of a code: as many codebooks, of equal parts of a vector"""
+    decay: float = 0.99
+    """of the averages of a codebook"""
+    revive: float = 0.1
+    """codes of a smaller part of an average share start anew; 0 is never"""
+    beta: float = 0.25
+    """weight of the commitment loss"""
+    hidden: tuple[int, ...] = (32, 64)
+    """channels of the stages of the encoder, each of which halves the picture; the decoder's are
+    the same backwards"""
+    num_blocks: int = 1
+    """residual blocks of a stage"""
+    dropout: float = 0.1
+    """in the nets of stage one"""
+    num_components: int = 5
+    """logistics of a pixel; bits are Bernoulli"""
+    num_steps: int = 3000
+    """gradient steps of stage one; the best on the validation split is kept"""
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    batch_size: int = 64
+    ema_decay: float = 0.99
+    prior_hidden: int = 32
+    """channels of the prior"""
+    prior_layers: int = 4
+    prior_steps: int = 1500
+    """gradient steps of stage two"""
+    prior_rate: float = 2e-3
+    """its learning rate"""
+    prior_decay: float = 0.3
+    """its weight decay"""
+    pixels_steps: int = 0
+    """gradient steps of the Gated PixelCNN of pixels; 0 is without"""
+    num_shown: int = 16
+    """pictures in a row"""
+
+
+QUICK = {"num_steps": 20, "prior_steps": 20, "pixels_steps": 10, "eval_every": 10}
+QUICK |= {"hidden": (4, 8), "num_codes": 8, "dim": 4, "prior_hidden": 4, "prior_layers": 1}
+QUICK |= {"num_blocks": 0, "num_components": 2, "num_shown": 8}
+
+
+# ------------------------------------------------------------------------------- models
+def quantiser_of(config) -> quantized.Quantiser:
+    if config.quantiser == "finite-scalar":
+        one = quantized.finite_scalar(config.levels)
+    elif config.quantiser == "gradient":
+        one = quantized.gradient_codebook(config.num_codes, config.dim)
+    else:
+        options = {"decay": config.decay, "revive": config.revive}
+        one = quantized.averaged_codebook(config.num_codes, config.dim, **options)
+    return one if config.num_parts == 1 else quantized.grouped(one, config.num_parts)
+
+
+@runs.builder
+def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
+    """Stage one, of pictures [H, W, C]."""
+    likelihood, quantiser = head(config, num_levels), quantiser_of(config)
+    options = {"num_blocks": config.num_blocks, "dropout": config.dropout}
+    encoder = nets.map_encoder(shape, quantiser.dim, hidden=config.hidden, **options)
+    decoder = nets.map_decoder(
+        quantiser.dim,
+        shape,
+        shape[2] * likelihood.num_params,
+        hidden=config.hidden[::-1],
+        **options,
+    )
+    return quantized.vqvae(encoder, decoder, likelihood, shape, quantiser)
+
+
+def prior_of(config, coder):
+    """A density of maps of codes."""
+    return ar.gated_pixelcnn(
+        coder.code_shape,
+        likelihoods.categorical(coder.num_codes),
+        hidden=config.prior_hidden,
+        num_layers=config.prior_layers,
+        first_kernel_size=5,
+    )
+
+
+@runs.builder
+def build(config: Config, shape: tuple[int, ...], num_levels: int):
+    """Both stages: a latent variable model of pictures."""
+    coder = build_coder(config, shape, num_levels)
+    return quantized.with_prior(coder, prior_of(config, coder))
+
+
+@runs.builder
+def build_pixels(config: Config, shape: tuple[int, ...], num_levels: int):
+    """The prior's net as a density of pixels."""
+    return ar.gated_pixelcnn(
+        shape,
+        head(config, num_levels),
+        hidden=config.prior_hidden,
+        num_layers=config.prior_layers,
+    )
+
+
+# ------------------------------------------------------------------------------- stages
+def stages_of(config):
+    shared = {name: getattr(config, name) for name in ("batch_size", "ema_decay", "eval_every")}
+    shared |= {"patience": config.patience}
+    first = stages.Stage(config.num_steps, config.learning_rate, config.weight_decay, **shared)
+    second = stages.Stage(config.prior_steps, config.prior_rate, config.prior_decay, **shared)
+    return first, second
+
+
+def fit_pixels(config, given, rows):
+    recipe = learning.Recipe(build_pixels, {"config": config} | given)
+    config = dataclasses.replace(config, num_steps=config.pixels_steps)
+    return fitting.maximum_likelihood(
+        config,
+        "pixelcnn",
+        recipe.model(),
+        rows,
+        warm_up=config.num_steps // 20,
+        eval_batch=100,
+        recipe=recipe,
+    )
+
+
+def simple(data) -> dict:
+    """A histogram of each pixel, and one Gaussian of noisy pixels: a bound by one draw."""
+    rows = data.vectors
+    histogram = baselines.histogram(*(rows[s] for s in sets.SPLITS), data.num_levels)
+    rng = np.random.default_rng(0)
+    noisy = [rows[s] + rng.random(rows[s].shape) for s in sets.SPLITS]
+    each = {"histogram": histogram, "gaussian": baselines.gaussian(*noisy)}
+    return {name: fitting.summary(nats, data.dim) for name, nats in each.items()}
+
+
+def main(config: Config) -> dict:
+    check(config)
+    data = sets.images(config)
+    rows = {split: x for split, (x,) in data.rows.items()}
+    given = {"shape": data.shape, "num_levels": data.num_levels}
+    recipes = [learning.Recipe(f, {"config": config} | given) for f in (build_coder, build)]
+    coder = recipes[0].model()
+    first_stage, second_stage = stages_of(config)
+    first = stages.fit_codes(config, "vqvae", recipes[0], rows, first_stage, beta=config.beta)
+    prior = prior_of(config, coder)
+    model, fitted, codes = stages.fit_prior(
+        config, "vqvae", recipes[1], coder, prior, first, rows, second_stage
+    )
+    models = {"vqvae": fitted.row}
+    if config.pixels_steps:
+        models["pixelcnn"] = fit_pixels(config, given, rows).row
+    if processes.first():
+        draw(config, data, coder, model, fitted, first, codes)
+    return {"models": models | simple(data), "data": config.data, "published": data.published}
+
+
+# -------------------------------------------------------------------------------- pictures
+def draw(config, data, coder, model, fitted, first, codes):
+    shown, x = config.num_shown, data.rows["test"][0]
+    order = np.random.default_rng(config.seed).permutation(len(x))[: 2 * config.num_shown]
+    x = x[np.resize(order, 2 * shown)]
+    key = jax.random.key(config.seed + 1)
+    decoded = jax.jit(lambda params, c: model.likelihood(params, c).mean())
+    seen = stages.encoded(coder, first.params, x)
+    save = lambda figure, name: plots.save(figure, config.workdir / f"{name}.png")
+    grid = lambda rows, name: save(
+        stages.images(np.concatenate(list(rows.values())), shown, list(rows), data.num_levels), name
+    )
+    again = decoded(fitted.params, seen)
+    grid({"test data": x[:shown], "E[x | codes]": again[:shown]}, "reconstructions")
+    uniform = quantized.with_prior(coder)
+    alone = {"coder": fitted.params["coder"], "prior": {}}
+    keys = jax.random.split(key)
+    samples = {
+        "test data": x,
+        "codes at random": stages.drawn(uniform, alone, keys[0], 2 * shown),
+        "codes of the prior": stages.drawn(model, fitted.params, keys[1], 2 * shown),
+    }
+    grid(samples, "samples")
+    save(stages.code_maps(x[:shown], seen[:shown], data.num_levels, coder.num_codes), "codes")
+    save(stages.used(codes["train"], coder.num_codes), "usage")
+    bits = {"stage one, uniform prior": first.curves["valid_bits_per_dim"]}
+    rate = fitted.curves["valid_rate"]
+    save(plots.curves(bits, xlabel="step", ylabel="validation bound, bits/dim"), "curves")
+    save(plots.curves({"prior": rate}, xlabel="step", ylabel="validation rate, nats"), "prior")
+
+
+def show(found):
+    rows = []
+    for name, r in found["models"].items():
+        bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"
+        row = {"model": name, "bits/dim": bits}
+        if "rate_bits_per_dim" in r:
+            row |= {
+                "rate": f"{r['rate_bits_per_dim']:.3f}",
+                "distortion": f"{r['distortion_bits_per_dim']:.3f}",
+                "uniform prior": f"{r['uniform_bits_per_dim']:.3f}",
+                "codes in use": f"{r['perplexity']:.1f} of {r['num_codes']}",
+            }
+        if "num_params" in r:
+            row |= {"parameters": r["num_params"], "training s": round(r["train_seconds"])}
+        rows.append(row)
+    runs.table(rows, list(rows[0]))
+    print(
+        "Test set. Of a VQ-VAE it is a bound: rate + distortion, the code length of the codes and "
+        "that of the\npicture given them. Codes in use: perplexity over all training rows."
+    )
+    fitting.tell(found["models"])
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)
