@@ -68,6 +68,7 @@ LEAST = {  # of a whole number, where it is not 1
     "noise_couplings": 0,
     "naive_limit": 0,  # never
     "digits_steps": 0,  # no digits
+    "pixels_steps": 0,  # no density of pixels
     "num_test": 2,  # a standard error needs two
     "num_written": 2,
 }
@@ -79,6 +80,8 @@ BELOW = {  # of a number that may be 0, all others are above
     "dropout": 1.0,
     "weight_decay": math.inf,
     "penalty": math.inf,
+    "decay": 1.0,
+    "revive": 1.0,
     "free_bits": math.inf,
 }
 

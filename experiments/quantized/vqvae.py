@@ -71,7 +71,7 @@ class Config(Optimisation, Data, runs.RunOptions):
     """in the nets of stage one"""
     num_components: int = 5
     """logistics of a pixel; bits are Bernoulli"""
-    num_steps: int = 3000
+    num_steps: int = 2000
     """gradient steps of stage one; the best on the validation split is kept"""
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
@@ -79,22 +79,33 @@ class Config(Optimisation, Data, runs.RunOptions):
     ema_decay: float = 0.99
     prior_hidden: int = 32
     """channels of the prior"""
-    prior_layers: int = 4
-    prior_steps: int = 1500
+    prior_layers: int = 2
+    prior_steps: int = 400
     """gradient steps of stage two"""
     prior_rate: float = 2e-3
     """its learning rate"""
     prior_decay: float = 0.3
     """its weight decay"""
-    pixels_steps: int = 0
-    """gradient steps of the Gated PixelCNN of pixels; 0 is without"""
+    pixels_steps: int = 500
+    """gradient steps of a Gated PixelCNN of pixels; 0 is without"""
+    pixels_hidden: int = 64
+    """its channels: with 4 layers it has as many parameters as both stages of digits"""
+    pixels_layers: int = 4
+    pixels_decay: float = 1.0
+    """its weight decay"""
     num_shown: int = 16
     """pictures in a row"""
 
 
 QUICK = {"num_steps": 20, "prior_steps": 20, "pixels_steps": 10, "eval_every": 10}
 QUICK |= {"hidden": (4, 8), "num_codes": 8, "dim": 4, "prior_hidden": 4, "prior_layers": 1}
-QUICK |= {"num_blocks": 0, "num_components": 2, "num_shown": 8}
+QUICK |= {
+    "pixels_hidden": 4,
+    "pixels_layers": 1,
+    "num_blocks": 0,
+    "num_components": 2,
+    "num_shown": 8,
+}
 
 
 # ------------------------------------------------------------------------------- models
@@ -145,12 +156,12 @@ def build(config: Config, shape: tuple[int, ...], num_levels: int):
 
 @runs.builder
 def build_pixels(config: Config, shape: tuple[int, ...], num_levels: int):
-    """The prior's net as a density of pixels."""
+    """A density of pixels, without codes."""
     return ar.gated_pixelcnn(
         shape,
         head(config, num_levels),
-        hidden=config.prior_hidden,
-        num_layers=config.prior_layers,
+        hidden=config.pixels_hidden,
+        num_layers=config.pixels_layers,
     )
 
 
@@ -165,7 +176,8 @@ def stages_of(config):
 
 def fit_pixels(config, given, rows):
     recipe = learning.Recipe(build_pixels, {"config": config} | given)
-    config = dataclasses.replace(config, num_steps=config.pixels_steps)
+    options = {"num_steps": config.pixels_steps, "weight_decay": config.pixels_decay}
+    config = dataclasses.replace(config, **options)
     return fitting.maximum_likelihood(
         config,
         "pixelcnn",
