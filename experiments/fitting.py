@@ -457,6 +457,8 @@ def maximum_bound(
     *,
     loss: Callable,
     beta_steps: int = 0,
+    weights: dict | None = None,
+    init_state: Callable | None = None,
     start: Params | None = None,
     decayed: Callable[[Params], Params] | None = None,
     clip: float = 5.0,
@@ -466,22 +468,25 @@ def maximum_bound(
     """`fit` of a latent variable model to rows x, or (x, cond), by the settings of a config.
 
     loss: `objectives.elbo`, `iwae`, `dreg` or `stl`, with its options filled in
-    beta_steps: the first steps, in which the weight of KL(q ‖ p) rises from 0 to 1; of elbo only
+    beta_steps: the first steps, in which the weight of KL(q ‖ p) rises from 0 to 1, if the loss
+        takes it as beta
+    weights: schedules of other weights that the loss takes, such as a temperature
+    init_state: of a loss that carries a state, such as a running mean (`gradient_descent`)
     start: parameters from which training starts, in place of those of `model.init`
     decayed, clip, warm_up: those of `adamw`
     """
 
-    def objective(params, key, row, weights=None):
+    def objective(params, key, row, weights=None, **state):
         key, parts_key = jax.random.split(key)
-        given = {} if weights is None else dict(weights)
+        given = state if weights is None else {**weights, **state}
         return loss(model, params, key, *_parts(row), parts_key=parts_key, **given)
 
     init = model.init if start is None else lambda key: start
-    weights = {"beta": optax.linear_schedule(0.0, 1.0, beta_steps)} if beta_steps else None
+    beta = {"beta": optax.linear_schedule(0.0, 1.0, beta_steps)} if beta_steps else {}
+    weights = {**(weights or {}), **beta} or None
     options |= {"decayed": decayed, "clip": clip, "warm_up": warm_up, "start": start}
-    return _descended(
-        config, name, init, objective, task, rows["train"], weights=weights, **options
-    )
+    options |= {"weights": weights, "init_state": init_state}
+    return _descended(config, name, init, objective, task, rows["train"], **options)
 
 
 def _descended(
@@ -496,6 +501,7 @@ def _descended(
     clip: float,
     warm_up: int,
     weights: dict | None = None,
+    init_state: Callable | None = None,
     **options,
 ) -> Fitted:
     """`fit` by AdamW with averaged parameters, as the config says."""
@@ -508,8 +514,9 @@ def _descended(
         warm_up=warm_up,
     )
     algorithm = learning.gradient_descent(
-        init, loss, optimizer, weights=weights, ema_decay=config.ema_decay
+        init, loss, optimizer, init_state=init_state, weights=weights, ema_decay=config.ema_decay
     )
+    algorithm = algorithm._replace(params=learning.averaged)  # without the state
     steps = {name: getattr(config, name) for name in ("num_steps", "eval_every", "patience")}
     options = steps | {"mesh": mesh(config.devices)} | options
     return fit(config, name, algorithm, task, rows, **options)

@@ -63,6 +63,7 @@ LEAST = {  # of a whole number, where it is not 1
     "split_seed": 0,
     "orders": 0,  # of Markov chains: 0 is a histogram
     "num_blocks": 0,
+    "beta_steps": 0,
     "inception": 0,  # none
     "crossover": 0,  # all layers
     "noise_couplings": 0,

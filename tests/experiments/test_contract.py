@@ -19,6 +19,7 @@ from experiments import fitting
 from experiments.autoregressive import audio, binary, digits, text
 from experiments.autoregressive import images as pixels
 from experiments.flows import compare, distill, ffjord, images, planar, tabular, toy
+from experiments.quantized import gumbel
 from experiments.vae import bits
 from experiments.vae import compare as codes
 from tests.experiments import published_sets
@@ -61,6 +62,10 @@ CASES = [
     *(
         (bits, {"models": (name,), "hidden": (3,), "num_latents": 2})
         for name in ("dreg", "vamp", "two-layers")
+    ),
+    *(
+        (gumbel, {"estimators": (name,), "num_codes": 2, "num_categories": 3})
+        for name in ("score-function", "leave-one-out", "muprop", "annealed", "gumbel-hard")
     ),
 ]
 
@@ -133,7 +138,8 @@ def folder(tmp_path_factory):
 def name_of(value):
     if not isinstance(value, dict):
         return value.__name__.removeprefix("experiments.")
-    return " ".join(map(str, value.get("models", ()))) or str(value.get("data", ""))
+    names = value.get("models", ()) + value.get("estimators", ())
+    return " ".join(map(str, names)) or str(value.get("data", ""))
 
 
 @pytest.mark.parametrize(("module", "options"), CASES, ids=name_of)
