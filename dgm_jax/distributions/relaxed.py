@@ -126,8 +126,8 @@ class Relaxed(_Categories):
     The argmax of z is the category k with probability softmax(a)_k, whatever τ > 0 is. But z itself
     is no code. KL between two of these has no closed form here. With one τ for both it is the same
     for every τ, since z ↦ z^τ / Σ z^τ makes one of another; and it is above the divergence of their
-    categories, as z tells more than its argmax. Draws are reparametrised, and scored by log z: z
-    itself rounds to 0 and 1 where τ is small.
+    categories, as z tells more than its argmax. Draws are reparametrised, scored by log z, and not
+    below about the smallest number of their dtype: so each has a density, here and elsewhere.
     temperature: τ, a number or a traced scalar.
     Maddison et al. (2017), "The Concrete distribution", definition 1; Jang et al. (2017),
     "Categorical reparameterization with Gumbel-softmax", equation 8 in the appendix.
@@ -148,9 +148,9 @@ class Relaxed(_Categories):
         return self._logits.dtype
 
     def log_prob(self, value):
-        """log p(z) in nats; -∞ off the simplex and on its border, as a draw has none."""
+        """log p(z) in nats; -∞ off the simplex and on its border, where no draw is."""
         checks.event_of(value, self.event_shape, "value")
-        inside = ((value > 0) & (value < 1)).all(-1)
+        inside = (value > 0).all(-1)
         off = jnp.abs(value.sum(-1) - 1) > 8 * value.shape[-1] * jnp.finfo(value.dtype).eps
         safe = jnp.where(inside[..., None], value, 0.5)
         found = self._of_log(jnp.log(safe))
@@ -166,7 +166,8 @@ class Relaxed(_Categories):
         return (constant + of_peaks - log_z.sum(-1)).astype(log_z.dtype)
 
     def _log_sample_n(self, key, n):
-        return log_softmax(noisy(self._logits, key, n) / self._temperature)
+        log_z = log_softmax(noisy(self._logits, key, n) / self._temperature)
+        return jnp.maximum(log_z, math.log(4 * jnp.finfo(self.dtype).tiny))
 
     def _sample_n(self, key, n):
         return jnp.exp(self._log_sample_n(key, n)).astype(self.dtype)

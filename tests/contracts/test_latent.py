@@ -16,9 +16,10 @@ import pytest
 from dgm_jax import objectives
 from dgm_jax.protocol import LatentVariable, again
 from tests.contracts.cases import WAYS, drawn, parametrize, quickly
+from tests.quantized import cases as quantized
 from tests.vae import cases as vae
 
-MODELS = {**vae.MODELS}
+MODELS = {**vae.MODELS, **quantized.MODELS}
 everywhere = parametrize(MODELS)
 summed = parametrize(MODELS, lambda name, way: MODELS[name].num_latents is not None)
 conditional = quickly(MODELS, lambda name, way: MODELS[name].cond_shape is not None)
