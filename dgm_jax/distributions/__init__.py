@@ -6,6 +6,7 @@ from .dequantized import Quantized as Quantized
 from .dequantized import uniform_noise as uniform_noise
 from .dirac import Dirac as Dirac
 from .discretized import DiscretizedLogisticMixture as DiscretizedLogisticMixture
+from .discretized_normal import DiscretizedNormal as DiscretizedNormal
 from .divergence import by_entries as by_entries
 from .divergence import divergence_at as divergence_at
 from .levels import Levels as Levels

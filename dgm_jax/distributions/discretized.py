@@ -106,7 +106,7 @@ class DiscretizedLogisticMixture(Drawn):
             return (v - 0.5 - means) * jnp.exp(-log_scales)
 
         above, below = edge(v + 1), edge(v)
-        log_width = _log1mexp(jnp.exp(-log_scales))
+        log_width = log1mexp(jnp.exp(-log_scales))
         log_p = jnp.where(v == last, 0, log_sigmoid(above))
         log_p += jnp.where(v == 0, 0, log_sigmoid(-below))
         log_p += jnp.where((v == 0) | (v == last), 0, log_width)
@@ -128,7 +128,7 @@ class DiscretizedLogisticMixture(Drawn):
         return jnp.clip(jnp.round(x), 0, self._num_levels - 1).astype(self.dtype)
 
 
-def _log1mexp(x):
+def log1mexp(x):
     """log(1 - e^-x) for x > 0: of -expm1 where e^-x is near 1, of log1p where it is near 0."""
     near = x < 0.6931
     small, large = jnp.where(near, x, 1.0), jnp.where(near, 1.0, x)

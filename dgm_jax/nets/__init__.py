@@ -52,5 +52,7 @@ from .styles import adain as adain
 from .styles import add_noise as add_noise
 from .styles import minibatch_deviation as minibatch_deviation
 from .styles import pixel_norm as pixel_norm
+from .unet import time_mlp as time_mlp
+from .unet import unet as unet
 from .upsampling import down_conv as down_conv
 from .upsampling import up_conv as up_conv

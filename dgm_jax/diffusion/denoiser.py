@@ -1,0 +1,163 @@
+"""One idea in five dresses: a net that tells the noise in x_t tells the datum, v, score, velocity.
+
+Every dress is a combination of the two unknowns, target = a x + b ε, and x_t = α x + σ ε is another;
+so any target, with x_t, gives both of them (Cramer's rule):
+
+    dress       a       b         x = (b x_t - σ target) / (b α - a σ)
+    "noise"     0       1         ε = (α target - a x_t) / (b α - a σ)
+    "data"      1       0
+    "v"       -σ/r     α/r        r = √(α² + σ²); v is x_t / r turned by a right angle
+    "score"     0     -1/σ        ∇ log q(x_t) = -E[ε | x_t] / σ
+    "velocity"  α'      σ'        dx_t/dt, the direction of the ODE; of straight paths ε - x
+
+The best value of each under a squared error is its conditional expectation given x_t, so that best
+nets in all dresses are one function; how errors at different t are weighted differs.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Array, Key, Net, Params, Shape
+from .process import LearnedProcess, Process, beside, log_snr, slopes
+
+DRESSES = ("noise", "data", "v", "score", "velocity")
+MOST_LOG_SNR = 20.0  # what nets are told is cut there: at the ends of some processes λ is infinite
+
+
+class Prediction(NamedTuple):
+    """What a denoiser says of x_t: x and ε with α x + σ ε = x_t."""
+
+    data: Array  # E[x | x_t], [batch, *shape]
+    noise: Array  # E[ε | x_t]
+    target: Array  # in the dress of the net
+    fraction: Array | None = None  # of a net that has learned variances: see `ddpm.reverse`
+
+
+class Denoiser(NamedTuple):
+    """θ ↦ (α, σ), E_θ[x | x_t, c]: a process, and what undoes it.
+
+    - `process(params)` -> Process, which may have parameters (`learned_log_snr`)
+    - `predict(params, x_t, t, cond=None, *, key=None)` -> Prediction, for x_t [batch, *shape] and
+      times t [batch]
+    """
+
+    init: Callable[[Key], Params]
+    process: Callable[[Params], Process]
+    predict: Callable[..., Prediction]
+    shape: Shape
+    dress: str
+    cond_shape: Shape | None = None
+
+
+def denoiser(
+    net: Net,
+    shape: Shape,
+    process: Process | LearnedProcess,
+    *,
+    dress: str = "noise",
+    learned_variance: bool = False,
+    cond_shape: Shape | None = None,
+) -> Denoiser:
+    """A net that sees x_t / r and the log-SNR, and says what it is asked for in its `dress`.
+
+    net: apply(params, x [batch, *shape], λ [batch][, cond], key=None) -> [batch, *shape], such as
+    `nets.unet` or `nets.time_mlp`; with learned_variance it has twice as many outputs along the
+    last axis, of which the second half is the `fraction` of `ddpm.reverse`. The net is told λ and
+    no time, since that is what it needs to know of a schedule: a net that was trained with one may
+    be sampled with another. With a `LearnedProcess` the parameters are {"net", "process"}, else
+    those of the net.
+    """
+    checks.noun(net, Net, "net")
+    learns = isinstance(process, LearnedProcess)
+    if not learns:
+        checks.noun(process, Process, "process")
+    checks.choice(dress, DRESSES, "dress")
+    shape = checks.shape(shape)
+    learned_variance = checks.flag(learned_variance, "learned_variance")
+
+    def init(key):
+        if not learns:
+            return net.init(key)
+        checks.key(key)
+        net_key, process_key = jax.random.split(key)
+        return {"net": net.init(net_key), "process": process.init(process_key)}
+
+    def process_of(params):
+        return process.process(params["process"]) if learns else process
+
+    def predict(params, x, t, cond=None, *, key=None):
+        checks.event_of(x, shape)
+        of_now = process_of(params)
+        t = jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1])
+        alpha, sigma = (beside(a, x) for a in (of_now.alpha(t), of_now.sigma(t)))
+        told = jnp.clip(log_snr(of_now, t), -MOST_LOG_SNR, MOST_LOG_SNR)
+        seen = x / jnp.sqrt(alpha**2 + sigma**2)
+        conds = () if cond_shape is None else (cond,)
+        out = net.apply(params["net"] if learns else params, seen, told, *conds, key=key)
+        _check_out(out, x, learned_variance)
+        target, fraction = jnp.split(out, 2, -1) if learned_variance else (out, None)
+        return Prediction(*undressed(dress, of_now, x, t, target), target, fraction)
+
+    return Denoiser(init, process_of, predict, shape, dress, cond_shape)
+
+
+def undressed(
+    dress: str, process: Process, x: Array, t: Array, target: Array
+) -> tuple[Array, Array]:
+    """(data, noise) with α data + σ noise = x_t, of a target in a dress. t: [batch]."""
+    a, b = (beside(c, x) for c in coefficients(dress, process, t))
+    alpha, sigma = beside(process.alpha(t), x), beside(process.sigma(t), x)
+    det = b * alpha - a * sigma
+    return (b * x - sigma * target) / det, (alpha * target - a * x) / det
+
+
+def dressed(dress: str, process: Process, data: Array, noise: Array, t: Array) -> Array:
+    """target = a data + b noise."""
+    a, b = (beside(c, data) for c in coefficients(dress, process, t))
+    return a * data + b * noise
+
+
+def coefficients(dress: str, process: Process, t: Array) -> tuple[Array, Array]:
+    """(a, b) of a dress at times t, each like t."""
+    checks.choice(dress, DRESSES, "dress")
+    t = jnp.asarray(t, float)
+    zero, one = jnp.zeros_like(t), jnp.ones_like(t)
+    if dress == "noise":
+        return zero, one
+    if dress == "data":
+        return one, zero
+    if dress == "score":
+        return zero, -1 / process.sigma(t)
+    if dress == "velocity":
+        return slopes(process, t)
+    alpha, sigma = process.alpha(t), process.sigma(t)
+    r = jnp.sqrt(alpha**2 + sigma**2)
+    return -sigma / r, alpha / r
+
+
+def score(model: Denoiser, params: Params, x: Array, t: Array, cond: Array | None = None) -> Array:
+    """∇ log q(x_t | c) = -E[ε | x_t, c] / σ_t, as the model has it; [batch, *shape]."""
+    sigma = model.process(params).sigma(jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1]))
+    return -model.predict(params, x, t, cond).noise / beside(sigma, x)
+
+
+def noised(
+    key: Key, process: Process, x: Array, t: Array
+) -> tuple[Array, Array]:
+    """(x_t, ε): a draw of q(x_t | x) at times t [batch], with the noise in it."""
+    noise = jax.random.normal(key, x.shape, x.dtype)
+    return beside(process.alpha(t), x) * x + beside(process.sigma(t), x) * noise, noise
+
+
+def _check_out(out, x, learned_variance):
+    wanted = (*x.shape[:-1], x.shape[-1] * (2 if learned_variance else 1))
+    if out.shape != wanted:
+        raise checks.InputError(
+            f"net must give outputs {wanted} for x {x.shape}"
+            f"{', two for each entry with learned_variance' if learned_variance else ''}; got "
+            f"{out.shape}."
+        )

@@ -1,0 +1,284 @@
+"""What a denoiser is trained by: squared errors in a dress, and bounds of log p(x) in nats.
+
+The times of a batch are t_i = t_0 + (t_1 - t_0) ((u + i / B) mod 1): one uniform number u for all
+of them. Each is uniform, and together they cover the range evenly, which takes most of the variance
+that comes from t out of the loss. Kingma et al. (2021), appendix I.1.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..distributions import DiscretizedNormal
+from ..protocol import Array, Key, Metrics, Params
+from .chain import CLEAN, Level, level, step, variance
+from .denoiser import DRESSES, Denoiser, dressed, noised
+from .process import Process, beside, log_snr, times
+
+
+class Terms(NamedTuple):
+    """-log p(x) ≤ prior + steps + reconstruction, in nats, each [batch]."""
+
+    prior: Array  # KL(q(x_1 | x) ‖ N(0, scale² I))
+    steps: Array  # Σ E KL(q(x_s | x_t, x) ‖ p(x_s | x_t)), or its integral
+    reconstruction: Array  # -E log p(x | x_t) at the first time
+
+    @property
+    def total(self) -> Array:
+        return self.prior + self.steps + self.reconstruction
+
+
+def drawn_times(key: Key, process: Process, num: int, dtype=float) -> Array:
+    """B times, each uniform between the ends of the process, spread evenly among themselves."""
+    first, last = process.ends
+    u = (jax.random.uniform(key, (), dtype) + jnp.arange(num, dtype=dtype) / num) % 1
+    return first + (last - first) * u
+
+
+def simple_loss(
+    model: Denoiser,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    dress: str | None = None,
+    parts_key: Key | None = None,
+) -> tuple[Array, Metrics]:
+    """E ‖target - target_θ(x_t)‖² / d with t uniform: L_simple, flow matching, denoising scores.
+
+    dress: in which the error is measured, that of the net by default. "noise" is L_simple of Ho et
+    al. (2020), equation 14; "velocity" on `straight` paths is flow matching; "score" times σ² is
+    "noise" again. parts_key: for the dropout of the net. Cost: one pass.
+    """
+    x = _data(model, params, key, x)
+    dress = model.dress if dress is None else dress
+    checks.choice(dress, DRESSES, "dress")
+    process = model.process(params)
+    time_key, noise_key = jax.random.split(key)
+    t = drawn_times(time_key, process, len(x), x.dtype)
+    noisy, noise = noised(noise_key, process, x, t)
+    found = model.predict(params, noisy, t, cond, key=parts_key)
+    if dress == model.dress:
+        error = found.target - dressed(dress, process, x, noise, t)
+    else:
+        error = dressed(dress, process, found.data - x, found.noise - noise, t)
+    loss = jnp.square(error).mean()
+    return loss, {"loss": loss}
+
+
+def continuous_bound(
+    model: Denoiser,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    num_levels: int | None = None,
+    parts_key: Key | None = None,
+) -> Terms:
+    """-log p(x) ≤ KL at t_1 + ½ ∫ -λ'_t E‖ε - ε_θ(x_t)‖² dt - E log p(x | x_{t_0}), by one t a row.
+
+    The limit of `chain_bound` for T → ∞, and an integral over λ: it depends on the ends of the
+    schedule, and not on the way between them, which the variance of this estimate depends on.
+    num_levels: x are levels 0..K-1, integers, seen by the net in [-1, 1], and p(x | x_{t_0}) is
+    ∝ N(x_{t_0}; α x, σ²) over the levels, entry by entry; else x are numbers, with p(x | x_{t_0}) =
+    N(x_{t_0} / α, σ² / α²). Cost: one pass. Kingma et al. (2021), equations 11 to 18.
+    """
+    x, levels = _both(model, params, key, x, num_levels)
+    process = model.process(params)
+    time_key, noise_key, first_key = jax.random.split(key, 3)
+    t = drawn_times(time_key, process, len(x), x.dtype)
+    noisy, noise = noised(noise_key, process, x, t)
+    found = model.predict(params, noisy, t, cond, key=parts_key)
+    rate = jax.jvp(lambda t: log_snr(process, t), (t,), (jnp.ones_like(t),))[1]
+    first, last = process.ends
+    steps = -(last - first) / 2 * rate * _sum(jnp.square(noise - found.noise))
+    first = jnp.full_like(t, first)
+    noisy, _ = noised(first_key, process, x, first)
+    alpha, sigma = process.alpha(first), process.sigma(first)
+    mean, std = noisy / beside(alpha, x), beside(sigma / alpha, x)
+    return Terms(_prior(process, x), steps, -_log_prob(x, levels, num_levels, mean, std))
+
+
+def bound_loss(
+    model: Denoiser,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    num_levels: int | None = None,
+    parts_key: Key | None = None,
+) -> tuple[Array, Metrics]:
+    """The mean of `continuous_bound` over the batch, in nats, with its terms as metrics."""
+    terms = continuous_bound(
+        model, params, key, x, cond, num_levels=num_levels, parts_key=parts_key
+    )
+    loss = terms.total.mean()
+    means = {name: value.mean() for name, value in terms._asdict().items()}
+    return loss, {"loss": loss, **means}
+
+
+def chain_bound(
+    model: Denoiser,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    num_steps: int,
+    num_levels: int | None = None,
+    kind: str | Callable = "posterior",
+    every: bool = True,
+    parts_key: Key | None = None,
+) -> Terms:
+    """-log p(x) ≤ KL(q(x_T | x) ‖ p(x_T)) + Σ_i E KL(q(x_{i-1} | x_i, x) ‖ p) - E log p(x | x_1).
+
+    T = num_steps times of the process. kind: the variance of p (`chain.variance`). num_levels: as
+    in `continuous_bound`, but p(x | x_1) is the normal of the last step, cut into the levels, of
+    which the outer ones take the tails.
+    every: sum over all steps with one draw each, for T passes; else T - 1 times one step drawn for
+    each row, for two passes, unbiased. Ho et al. (2020), equation 5.
+    """
+    x, levels = _both(model, params, key, x, num_levels)
+    process = model.process(params)
+    grid = times(process, num_steps).astype(x.dtype)
+    step_key, noise_key, first_key = jax.random.split(key, 3)
+
+    def kl(key, i):
+        """KL of the step from i to i - 1, at i [batch]."""
+        s, t = grid[i - 1], grid[i]
+        noisy, _ = noised(key, process, x, t)
+        found = model.predict(params, noisy, t, cond, key=parts_key)
+        return _step_kl(level(process, s), level(process, t), x, found, kind)
+
+    if every:
+        keys = jax.random.split(noise_key, num_steps - 1)
+
+        def add(total, at):
+            key, i = at
+            return total + kl(key, jnp.full(len(x), i)), None
+
+        indices = jnp.arange(1, num_steps)
+        steps = jax.lax.scan(add, jnp.zeros(len(x), x.dtype), (keys, indices))[0]
+    else:
+        u = (jax.random.uniform(step_key) + jnp.arange(len(x)) / len(x)) % 1
+        i = 1 + jnp.minimum((u * (num_steps - 1)).astype(int), num_steps - 2)
+        steps = (num_steps - 1) * kl(noise_key, i)
+    t = jnp.full(len(x), grid[0])
+    noisy, _ = noised(first_key, process, x, t)
+    found = model.predict(params, noisy, t, cond, key=parts_key)
+    of_data = Level(*(jnp.full(len(x), a, x.dtype) for a in CLEAN))
+    std = jnp.sqrt(beside(variance(kind, of_data, level(process, t), found.fraction), x))
+    return Terms(
+        _prior(process, x), steps, -_log_prob(x, levels, num_levels, found.data, std, tails=True)
+    )
+
+
+def hybrid_loss(
+    model: Denoiser,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    num_steps: int,
+    num_levels: int | None = None,
+    weight: float = 0.001,
+    parts_key: Key | None = None,
+) -> tuple[Array, Metrics]:
+    """L_simple + weight · (bound in nats per entry), the bound for the learned variances alone.
+
+    The gradient of the bound does not reach the mean of p(x_s | x_t): it is what L_simple trains.
+    Nichol and Dhariwal (2021), equation 16 and section 3.1.
+    """
+    simple_key, bound_key = jax.random.split(key)
+    simple, _ = simple_loss(model, params, simple_key, x, cond, parts_key=parts_key) if (
+        num_levels is None
+    ) else simple_loss(
+        model, params, simple_key, scaled(x, num_levels), cond, parts_key=parts_key
+    )
+
+    def predict(params, *args, **options):
+        found = model.predict(params, *args, **options)
+        held = jax.lax.stop_gradient((found.data, found.noise))
+        return found._replace(data=held[0], noise=held[1])
+
+    terms = chain_bound(
+        model._replace(predict=predict),
+        params,
+        bound_key,
+        x,
+        cond,
+        num_steps=num_steps,
+        num_levels=num_levels,
+        kind="learned",
+        every=False,
+        parts_key=parts_key,
+    )
+    bound = terms.total.mean() / x[0].size
+    loss = simple + weight * bound
+    return loss, {"loss": loss, "simple": simple, "bound": bound}
+
+
+# --------------------------------------------------------------------------------------- the parts
+def scaled(levels: Array, num_levels: int, dtype=float) -> Array:
+    """Levels 0..K-1 spread evenly over [-1, 1]."""
+    return jnp.asarray(levels, dtype) * (2 / (num_levels - 1)) - 1
+
+
+def _step_kl(s, t, x, found, kind):
+    """KL(N(m, β̃) ‖ N(m_θ, v)) = ½ Σ [β̃ / v - 1 - log(β̃ / v) + c² (x - x_θ)² / v]."""
+    of = step(s, t)
+    v = beside(variance(kind, s, t, found.fraction), x)
+    ratio = beside(of.lower, x) / v
+    gap = jnp.square(beside(of.by_data, x) * (x - found.data)) / v
+    return _sum(ratio - 1 - jnp.log(ratio) + gap) / 2
+
+
+def _prior(process, x):
+    """KL(N(α x, σ² I) ‖ N(0, scale² I)) at t_1."""
+    last = jnp.asarray(process.ends[1], x.dtype)
+    ratio = (process.sigma(last) / process.scale) ** 2
+    mean = process.alpha(last) * x / process.scale
+    return _sum(ratio - 1 - jnp.log(ratio) + jnp.square(mean)) / 2
+
+
+def _log_prob(x, levels, num_levels, mean, std, *, tails=False):
+    """log p(x) of a normal, or of the levels that it is cut into."""
+    if num_levels is None:
+        return _sum(-jnp.square((x - mean) / std) / 2 - jnp.log(std) - jnp.log(2 * jnp.pi) / 2)
+    if tails:
+        return _sum(DiscretizedNormal(mean, jnp.log(std), num_levels=num_levels).log_prob(levels))
+    points = scaled(jnp.arange(num_levels), num_levels, x.dtype)
+    logits = -jnp.square((points - mean[..., None]) / jnp.asarray(std)[..., None]) / 2
+    at = jnp.take_along_axis(logits, levels[..., None], -1)[..., 0]
+    return _sum(at - jax.nn.logsumexp(logits, -1))
+
+
+def _sum(a):
+    return a.reshape(len(a), -1).sum(-1)
+
+
+def _both(model, params, key, x, num_levels):
+    """x as numbers, and as levels where they are levels."""
+    if num_levels is None:
+        return _data(model, params, key, x), None
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+    checks.noun(model, Denoiser, "model")
+    checks.levels_of(x, model.shape, num_levels)
+    numbers = scaled(x, num_levels, jnp.result_type(float))
+    return _data(model, params, key, numbers), x
+
+
+def _data(model, params, key, x):
+    checks.noun(model, Denoiser, "model")
+    checks.key(key)
+    checks.parameters(params, model.init)
+    checks.rows_of(x, "x")
+    checks.event_of(x, model.shape)
+    return x

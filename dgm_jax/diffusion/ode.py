@@ -1,0 +1,65 @@
+"""The probability-flow ODE: a diffusion model as a continuous flow, with its exact log p(x)."""
+
+import math
+
+import distrax
+import jax.numpy as jnp
+
+from .. import checks
+from ..bijectors import Continuous, Field, Solver, divergence_by_autodiff, ode_solver
+from ..distributions import Pushforward
+from ..protocol import Density, Shape
+from .denoiser import Denoiser
+from .process import slopes
+
+
+def ode_density(model: Denoiser, *, solver: Solver | None = None) -> Density:
+    """p(x) of dx/dt = α'_t E[x | x_t] + σ'_t E[ε | x_t], from N(0, scale² I) at t_1 to data at t_0.
+
+    Its marginals at every t are those of the reverse SDE where the score is exact. log p(x) is
+    log N(z) - ∫ tr ∂u/∂x dt, by the trace itself (d derivatives of the net a time) or, with a key,
+    by Hutchinson's unbiased estimate (one). Events are vectors, images flattened; parameters are
+    those of the denoiser. x stands for x_{t_0}: its noise σ_{t_0} is small, and not added here.
+    solver: `bijectors.ode_solver`; its time is set to that of the process.
+    Song et al. (2021), "Score-based generative modeling ...", section 4.3.
+    """
+    checks.noun(model, Denoiser, "model")
+    solver = ode_solver() if solver is None else solver
+    dim = math.prod(model.shape)
+
+    def init(key):
+        return model.init(key)
+
+    def dist(params, cond=None, *, key=None):
+        checks.parameters(params, init)
+        batch_shape = checks.condition(cond, model.cond_shape)
+        process = model.process(params)
+        first, last = process.ends
+
+        def velocity(params, x, tau, cond=None):
+            t = last - tau
+            rows = x.reshape(-1, *model.shape)
+            found = model.predict(params, rows, t, _rows(cond, model.cond_shape, x))
+            d_alpha, d_sigma = slopes(process, t)
+            return -(d_alpha * found.data + d_sigma * found.noise).reshape(x.shape)
+
+        bijector = Continuous(
+            Field(init, velocity, divergence_by_autodiff(velocity)),
+            params,
+            dim,
+            solver=solver._replace(time=last - first),
+            cond=cond,
+            cond_shape=model.cond_shape,
+            key=key,
+        )
+        noise = distrax.MultivariateNormalDiag(jnp.zeros(dim), jnp.full(dim, process.scale))
+        return Pushforward(noise, bijector, batch_shape=batch_shape)
+
+    return Density(init, dist, cond_shape=model.cond_shape)
+
+
+def _rows(cond, cond_shape: Shape | None, x):
+    """The condition of each row of x."""
+    if cond is None:
+        return None
+    return jnp.broadcast_to(cond, (*x.shape[:-1], *cond_shape)).reshape(-1, *cond_shape)

@@ -1,0 +1,233 @@
+"""How data become noise: x_t = α_t x + σ_t ε, and what follows from the two functions α and σ.
+
+    q(x_t | x) = N(α_t x, σ_t² I),   λ_t = log(α_t² / σ_t²), the log-SNR, which falls with t
+    dx = f_t x dt + g_t dW           f = d log α / dt,   g² = d σ²/dt - 2 f σ²     (the SDE)
+    dx/dt = α'_t E[x | x_t] + σ'_t E[ε | x_t]                                       (its ODE)
+
+Chains of T steps, differential equations and bounds are all made of these: a chain is the process
+seen at T times. Song et al. (2021), "Score-based generative modeling through stochastic
+differential equations", section 3 and appendix B; Kingma et al. (2021), "Variational diffusion
+models", section 3.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..protocol import Array, Key, Params
+
+
+class Process(NamedTuple):
+    """α and σ, functions of times t [...], with the range of t in which they are used.
+
+    ends: (t_0, t_1). At t_0 the data are all but clean, and at t_1 x_t is noise, N(0, scale² I).
+    """
+
+    alpha: Callable[[Array], Array]
+    sigma: Callable[[Array], Array]
+    ends: tuple[float, float] = (0.0, 1.0)
+    scale: float = 1.0
+
+
+class LearnedProcess(NamedTuple):
+    """θ ↦ (α, σ): a process that is trained with the net."""
+
+    init: Callable[[Key], Params]
+    process: Callable[[Params], Process]
+
+
+# ------------------------------------------------------------------------- what follows from them
+def log_snr(process: Process, t: Array) -> Array:
+    """λ_t = log(α_t² / σ_t²) [...]: -∞ where nothing is left of the data."""
+    return 2 * (jnp.log(process.alpha(t)) - jnp.log(process.sigma(t)))
+
+
+def slopes(process: Process, t: Array) -> tuple[Array, Array]:
+    """(α'_t, σ'_t), each [...]."""
+    t = jnp.asarray(t, float)
+    return tuple(jax.jvp(a, (t,), (jnp.ones_like(t),))[1] for a in (process.alpha, process.sigma))
+
+
+def drift_and_diffusion(process: Process, t: Array) -> tuple[Array, Array]:
+    """(f_t, g_t²) of the SDE dx = f_t x dt + g_t dW whose marginals are those of the process."""
+    d_alpha, d_sigma = slopes(process, t)
+    f, sigma = d_alpha / process.alpha(t), process.sigma(t)
+    return f, 2 * sigma * (d_sigma - f * sigma)
+
+
+def times(process: Process, num_steps: int) -> Array:
+    """t_1 < ... < t_T, evenly from one end of the process to the other; [T]."""
+    return jnp.linspace(*process.ends, checks.positive_int(num_steps, "num_steps", least=2))
+
+
+def beside(a: Array, x: Array) -> Array:
+    """[batch] -> [batch, 1, ...], beside x [batch, *shape]; a number stays as it is."""
+    a = jnp.asarray(a, x.dtype)
+    return a.reshape(*a.shape, *[1] * (x.ndim - a.ndim)) if a.ndim else a
+
+
+# ---------------------------------------------------------------------------------- the processes
+def from_log_snr(log_snr: Callable[[Array], Array]) -> Process:
+    """α² = sigmoid(λ_t), σ² = sigmoid(-λ_t), for any falling λ: α² + σ² = 1, variance preserving."""
+    checks.function(log_snr, "log_snr")
+
+    def root(sign):
+        return lambda t: jnp.exp(jax.nn.log_sigmoid(sign * log_snr(jnp.asarray(t, float))) / 2)
+
+    return Process(root(1), root(-1))
+
+
+def linear_log_snr(most: float = 9.0, least: float = -5.0) -> Process:
+    """λ_t = most + (least - most) t. Kingma et al. (2021), the fixed schedule of section 6."""
+    most, least = checks.number(most, "most"), checks.number(least, "least")
+    if least >= most:
+        raise checks.InputError(f"least must be below most={most}; got {least}.")
+    return from_log_snr(lambda t: most + (least - most) * t)
+
+
+def learned_log_snr(
+    *, hidden: int = 64, most: float = 9.0, least: float = -5.0
+) -> LearnedProcess:
+    """λ_t falls from `most` to `least` along a curve that is learned; starts as nearly a line.
+
+    λ_t = most - (most - least) (g(t) - g(0)) / (g(1) - g(0)), with g(t) = w t + Σ_j a_j σ(b_j t +
+    c_j) whose weights w, a and b are positive. The ends stay where they are: the continuous bound
+    depends on them alone, and the curve between is what its variance depends on.
+    Kingma et al. (2021), appendix H.
+    """
+    hidden = checks.positive_int(hidden, "hidden")
+    most, least = checks.number(most, "most"), checks.number(least, "least")
+    if least >= most:
+        raise checks.InputError(f"least must be below most={most}; got {least}.")
+
+    def init(key):
+        checks.key(key)
+        return {
+            "line": jnp.zeros(()),
+            "heights": jnp.full(hidden, -5.0),
+            "slopes": jnp.full(hidden, 2.0),
+            "places": jax.random.uniform(key, (hidden,), minval=-8.0, maxval=0.0),
+        }
+
+    def process(params):
+        line, heights, slopes = (
+            jax.nn.softplus(params[name]) for name in ("line", "heights", "slopes")
+        )
+
+        def g(t):
+            steps = jax.nn.sigmoid(8 * slopes * t[..., None] + slopes * params["places"])
+            return line * t + steps @ heights
+
+        def share(t):
+            first, last = g(jnp.zeros(())), g(jnp.ones(()))
+            return (g(t) - first) / (last - first)
+
+        return from_log_snr(lambda t: most + (least - most) * share(t))
+
+    return LearnedProcess(init, process)
+
+
+def linear_beta(least: float = 0.1, most: float = 20.0) -> Process:
+    """α_t = e^{-B_t / 2}, σ_t² = 1 - e^{-B_t}, B_t = least t + (most - least) t² / 2: "VP".
+
+    The limit of the chain of Ho et al. (2020) for many steps. ends: t_0 = 10⁻³.
+    Song et al. (2021), appendix B.
+    """
+    rate = _rate(least, most)
+    return Process(
+        lambda t: jnp.exp(-rate(t) / 2), lambda t: jnp.sqrt(-jnp.expm1(-rate(t))), (1e-3, 1.0)
+    )
+
+
+def sub_vp(least: float = 0.1, most: float = 20.0) -> Process:
+    """α_t = e^{-B_t / 2}, σ_t = 1 - e^{-B_t}: less noise than `linear_beta` at every t, "sub-VP".
+
+    Song et al. (2021), section 3.4.
+    """
+    rate = _rate(least, most)
+    return Process(lambda t: jnp.exp(-rate(t) / 2), lambda t: -jnp.expm1(-rate(t)), (1e-3, 1.0))
+
+
+def variance_exploding(least: float = 0.01, most: float = 50.0) -> Process:
+    """α_t = 1, σ_t = least (most / least)^t: "VE". The noise is N(0, most² I).
+
+    most: as large as the largest distance between two data, so that x_1 knows nothing of x.
+    Song and Ermon (2020), "Improved techniques for training score-based generative models".
+    """
+    least, most = _ordered(least, most)
+    return Process(
+        lambda t: jnp.ones_like(jnp.asarray(t, float)),
+        lambda t: least * (most / least) ** jnp.asarray(t, float),
+        scale=most,
+    )
+
+
+def cosine(offset: float = 0.008) -> Process:
+    """α_t = cos(u_t) / cos(u_0), u_t = π/2 (t + s) / (1 + s), variance preserving.
+
+    ends: (10⁻³, 0.999), since α_1 = 0. Nichol and Dhariwal (2021), "Improved denoising diffusion
+    probabilistic models", equation 17.
+    """
+    offset = checks.positive(offset, "offset")
+
+    def angle(t):
+        return np.pi / 2 * (jnp.asarray(t, float) + offset) / (1 + offset)
+
+    first = float(np.cos(np.pi / 2 * offset / (1 + offset)))
+
+    def alpha(t):
+        return jnp.cos(angle(t)) / first
+
+    return Process(alpha, lambda t: jnp.sqrt((1 - alpha(t)) * (1 + alpha(t))), (1e-3, 0.999))
+
+
+def straight() -> Process:
+    """α_t = 1 - t, σ_t = t: a straight line from each datum to its noise, as in flow matching.
+
+    ends: (10⁻³, 0.999), since σ_0 = 0 and α_1 = 0. Lipman et al. (2023), "Flow matching for generative modeling";
+    Liu et al. (2023), "Flow straight and fast".
+    """
+    return Process(lambda t: 1 - jnp.asarray(t, float), lambda t: jnp.asarray(t, float), (1e-3, 0.999))
+
+
+def from_betas(betas: Sequence[float]) -> Process:
+    """The chain x_i = √(1 - β_i) x_{i-1} + √β_i ε, i = 1..T, with the time t = i / T.
+
+    At these times α² = ∏ (1 - β_j), and between two of them λ is linear. ends: (1 / T, 1), so that
+    `times(process, T)` are the T steps. The betas must leave next to nothing of the data, α_T² <
+    0.01: those of Ho et al. (2020), numpy.linspace(1e-4, 0.02, 1000), leave 4e-5; they are for
+    T = 1000, and fewer steps need larger ones.
+    """
+    found = np.asarray(betas, float)
+    if found.ndim != 1 or len(found) < 2:
+        raise checks.InputError(f"betas must be a list of 2 or more; got shape {found.shape}.")
+    if not ((found > 0) & (found < 1)).all():
+        worst = found[~((found > 0) & (found < 1))][0]
+        raise checks.InputError(f"betas must lie between 0 and 1; got {worst}.")
+    log_alphas = np.cumsum(np.log1p(-found)) / 2
+    left = float(np.exp(2 * log_alphas[-1]))
+    if left >= 0.01:
+        raise checks.InputError(
+            f"betas must leave less than 0.01 of the data's variance; these leave {left:.3g}. "
+            f"They are meant for more steps: for {len(found)} steps take larger ones."
+        )
+    table = 2 * log_alphas - np.log(-np.expm1(2 * log_alphas))
+    knots = np.arange(1, len(found) + 1) / len(found)
+    process = from_log_snr(lambda t: jnp.interp(t, jnp.asarray(knots), jnp.asarray(table)))
+    return process._replace(ends=(1 / len(found), 1.0))
+
+
+def _rate(least, most):
+    least, most = _ordered(least, most)
+    return lambda t: least * jnp.asarray(t, float) + (most - least) * jnp.asarray(t, float) ** 2 / 2
+
+
+def _ordered(least, most):
+    least, most = checks.positive(least, "least"), checks.positive(most, "most")
+    if least >= most:
+        raise checks.InputError(f"least must be below most={most}; got {least}.")
+    return least, most

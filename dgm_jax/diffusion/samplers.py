@@ -1,0 +1,174 @@
+"""From noise to samples: chains, and solvers of the ODE, of one trained denoiser.
+
+In y = x / α against ρ = σ / α the ODE of every process is dy/dρ = E[ε | x_t]: its solution is a
+straight line where the predicted noise does not change. Euler's step of it is DDIM's; Heun's and the
+midpoint in log ρ, DPM-Solver-2's, are of second order, for two passes a step.
+
+Sample i draws its noise from a key of its own, so that it is the same in any batch.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Array, Key, Params
+from .chain import CLEAN, level, step, variance
+from .denoiser import Denoiser, Prediction
+from .process import Process, beside, times
+
+
+def sample(
+    model: Denoiser,
+    params: Params,
+    key: Key,
+    num: int,
+    cond: Array | None = None,
+    *,
+    num_steps: int,
+    eta: float = 1.0,
+    kind: str | Callable = "posterior",
+    clip: float | None = None,
+) -> Array:
+    """x_s = α_s x_θ + √(σ_s² - v) ε_θ + √v ξ down T times of the process: [num, *shape].
+
+    eta = 1 draws from the reverse chain, "ancestral sampling", with v as `chain.variance` has it
+    for `kind`; eta = 0 is the deterministic DDIM, with v = eta² β̃ between them. The last step
+    has no noise: x = x_θ. cond: [num, *cond_shape]. clip: of images in [-1, 1], 1.0 keeps x_θ
+    there. Cost: T passes, one compiled loop. Song et al. (2021), "Denoising diffusion implicit
+    models", equation 12; Ho et al. (2020), algorithm 2.
+    """
+    process, grid = _start(model, params, key, num, num_steps)
+    eta = checks.not_negative(eta, "eta")
+    if eta > 1:
+        raise checks.InputError(f"eta must be in [0, 1]; got {eta}.")
+    if eta != 1 and kind != "posterior":
+        raise checks.InputError(f'kind must be "posterior" where eta is not 1; got {kind!r}.')
+
+    def body(x, at):
+        i, s, t = at
+        lower, upper = level(process, s), level(process, t)
+        found = _predict(model, params, x, t, cond, clip)
+        of = step(lower, upper)
+        v = eta**2 * beside(variance(kind, lower, upper, found.fraction), x)
+        # The mean is that of the posterior whatever variance is drawn around it.
+        kept = jnp.sqrt(jnp.maximum(lower.sigma**2 - min(eta, 1.0) ** 2 * of.lower, 0))
+        x = lower.alpha * found.data + kept * found.noise
+        return x + jnp.sqrt(v) * _noise(key, i, num, model.shape, x.dtype), None
+
+    x = _first(process, key, num, model.shape)
+    x = jax.lax.scan(body, x, _pairs(grid))[0]
+    return _predict(model, params, x, grid[0], cond, clip).data
+
+
+def heun(
+    model: Denoiser,
+    params: Params,
+    key: Key,
+    num: int,
+    cond: Array | None = None,
+    *,
+    num_steps: int,
+    clip: float | None = None,
+) -> Array:
+    """y ← y + (ρ_s - ρ_t) (ε(x_t) + ε(x_s)) / 2, Heun's steps of the ODE: [num, *shape].
+
+    Cost: 2 T - 1 passes. Karras et al. (2022), "Elucidating the design space of diffusion-based
+    generative models", algorithm 1 without noise.
+    """
+    process, grid = _start(model, params, key, num, num_steps)
+
+    def body(x, at):
+        _, s, t = at
+        noise = _predict(model, params, x, t, cond, clip).noise
+        guess = _moved(process, x, s, t, noise)
+        other = _predict(model, params, guess, s, cond, clip).noise
+        return _moved(process, x, s, t, (noise + other) / 2), None
+
+    x = jax.lax.scan(body, _first(process, key, num, model.shape), _pairs(grid))[0]
+    return _predict(model, params, x, grid[0], cond, clip).data
+
+
+def dpm_solver(
+    model: Denoiser,
+    params: Params,
+    key: Key,
+    num: int,
+    cond: Array | None = None,
+    *,
+    num_steps: int,
+    clip: float | None = None,
+) -> Array:
+    """DPM-Solver-2: exact for ε linear in λ, by a point between the ends of a step: [num, *shape].
+
+    With h = (λ_s - λ_t) / 2, and the point at the share r of h,
+    x_m = (α_m / α_t) x - σ_m (e^{r h} - 1) ε_t, and
+    x_s = (α_s / α_t) x - σ_s (e^h - 1) (ε_t + (ε_m - ε_t) / 2r).
+    Cost: 2 T - 1 passes. Lu et al. (2022), "DPM-Solver", algorithm 4.
+    """
+    process, grid = _start(model, params, key, num, num_steps)
+
+    def half_log_snr(at):
+        return jnp.log(at.alpha) - jnp.log(at.sigma)
+
+    def body(x, at):
+        _, s, t = at
+        m = (s + t) / 2
+        of_t, of_m, of_s = (level(process, time) for time in (t, m, s))
+        h = half_log_snr(of_s) - half_log_snr(of_t)
+        share = (half_log_snr(of_m) - half_log_snr(of_t)) / h
+        noise = _predict(model, params, x, t, cond, clip).noise
+        middle = _moved(process, x, m, t, noise)
+        bend = (_predict(model, params, middle, m, cond, clip).noise - noise) / (2 * share)
+        return _moved(process, x, s, t, noise + bend), None
+
+    x = jax.lax.scan(body, _first(process, key, num, model.shape), _pairs(grid))[0]
+    return _predict(model, params, x, grid[0], cond, clip).data
+
+
+# --------------------------------------------------------------------------------------- the parts
+def _moved(process, x, s, t, noise):
+    """x_s where the noise is the same all the way: α_s (x_t / α_t + (ρ_s - ρ_t) ε)."""
+    of_s, of_t = level(process, s), level(process, t)
+    share = of_s.alpha / of_t.alpha
+    return share * x + (of_s.sigma - share * of_t.sigma) * noise
+
+
+def _predict(model, params, x, t, cond, clip):
+    """The prediction at one time for all rows, its data within [-clip, clip]."""
+    found = model.predict(params, x, jnp.full(len(x), t, x.dtype), cond)
+    if clip is None:
+        return found
+    process = model.process(params)
+    data = jnp.clip(found.data, -clip, clip)
+    return found._replace(data=data, noise=(x - process.alpha(t) * data) / process.sigma(t))
+
+
+def _start(model, params, key, num, num_steps) -> tuple[Process, Array]:
+    checks.noun(model, Denoiser, "model")
+    checks.key(key)
+    checks.positive_int(num, "num")
+    checks.parameters(params, model.init)
+    process = model.process(params)
+    return process, times(process, num_steps)
+
+
+def _pairs(grid):
+    """(number, s, t) of each step, from the last time to the first."""
+    num = len(grid)
+    return jnp.arange(num - 1), grid[-2::-1], grid[:0:-1]
+
+
+def _first(process, key, num, shape):
+    return process.scale * _noise(key, -1, num, shape, float)
+
+
+def _noise(key, number, num, shape, dtype):
+    """N(0, I) for each sample, from its own key at this step."""
+    def one(i):
+        return jax.random.normal(
+            jax.random.fold_in(jax.random.fold_in(key, i), number + 1), shape, dtype
+        )
+
+    return jax.vmap(one)(jnp.arange(num))

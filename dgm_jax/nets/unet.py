@@ -1,0 +1,210 @@
+"""Nets that are told how noisy their input is: the U-Net of images, and a perceptron of vectors."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import checks
+from ..protocol import Array, Net, Shape
+from .adapter import Attention, Dense, from_linen, linen
+from .mlp import MLP
+from .norm import GroupNorm
+from .weights import Convolution
+
+SLOWEST, FASTEST = 0.1, 5.0  # radians that a unit of the log-SNR turns the features of it
+
+
+def waves(level: Array, num: int) -> Array:
+    """[sin(f_k λ), cos(f_k λ)] of frequencies from 0.1 to 5 radians a unit: [...] -> [..., num]."""
+    frequencies = jnp.asarray(np.geomspace(SLOWEST, FASTEST, num // 2), level.dtype)
+    angles = level[..., None] * frequencies
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
+
+
+class Block(linen.Module):
+    """h + conv(drop(s(norm(conv(s(norm(h))) · (1 + a) + b)))), a and b linear in what is told."""
+
+    features: int
+    dropout: float
+    num_groups: int
+
+    @linen.compact
+    def __call__(self, h, told, deterministic):
+        inner = Convolution(self.features)(jax.nn.silu(self.norm(h)), False)
+        zeros = linen.initializers.zeros
+        film = Dense(2 * self.features, kernel_init=zeros)(told)[..., None, None, :]
+        scale, shift = jnp.split(film, 2, -1)
+        inner = jax.nn.silu(self.norm(inner) * (1 + scale) + shift)
+        inner = linen.Dropout(self.dropout, deterministic=deterministic)(inner)
+        inner = Convolution(self.features, kernel_init=zeros)(inner, False)
+        if h.shape[-1] != self.features:
+            h = Convolution(self.features, taps=1)(h, False)
+        return h + inner
+
+    def norm(self, h):
+        return GroupNorm(math.gcd(self.num_groups, h.shape[-1]))(h)
+
+
+class UNet(linen.Module):
+    out_channels: int
+    hidden: int
+    multipliers: tuple[int, ...]
+    num_blocks: int
+    attention: tuple[int, ...]
+    num_heads: int
+    num_groups: int
+    fourier: tuple[int, ...]
+    dropout: float
+
+    @linen.compact
+    def __call__(self, x, level, *cond, deterministic=True):
+        told = self.told(level, cond)
+        h = Convolution(self.hidden)(self.seen(x), False)
+        kept = [h]
+        for i, multiplier in enumerate(self.multipliers):
+            if i:
+                h = Convolution(h.shape[-1], resample="down")(h, False)
+                kept.append(h)
+            for _ in range(self.num_blocks):
+                h = self.block(h, multiplier, told, deterministic)
+                kept.append(h)
+        h = Block(h.shape[-1], self.dropout, self.num_groups)(h, told, deterministic)
+        if self.attention:
+            h = self.attended(h)
+        h = Block(h.shape[-1], self.dropout, self.num_groups)(h, told, deterministic)
+        for i, multiplier in reversed(list(enumerate(self.multipliers))):
+            for _ in range(self.num_blocks + 1):
+                h = jnp.concatenate([h, kept.pop()], -1)
+                h = self.block(h, multiplier, told, deterministic)
+            if i:
+                h = Convolution(h.shape[-1], resample="up")(h, False)
+        h = jax.nn.silu(GroupNorm(math.gcd(self.num_groups, h.shape[-1]))(h))
+        return Convolution(self.out_channels, kernel_init=linen.initializers.zeros)(h, False)
+
+    def seen(self, x):
+        """x, with waves of it: fine levels that a net of smooth functions would not tell apart."""
+        angles = [2.0**n * math.pi * x for n in self.fourier]
+        return jnp.concatenate([x, *map(jnp.sin, angles), *map(jnp.cos, angles)], -1)
+
+    def told(self, level, cond):
+        told = Dense(4 * self.hidden)(waves(level, self.hidden))
+        for c in cond:
+            told = told + Dense(4 * self.hidden, use_bias=False)(c)
+        return jax.nn.silu(Dense(4 * self.hidden)(jax.nn.silu(told)))
+
+    def block(self, h, multiplier, told, deterministic):
+        h = Block(multiplier * self.hidden, self.dropout, self.num_groups)(h, told, deterministic)
+        return self.attended(h) if h.shape[-3] in self.attention else h
+
+    def attended(self, h):
+        """h + attention of every pixel to all."""
+        pixels = GroupNorm(math.gcd(self.num_groups, h.shape[-1]))(h)
+        *batch, height, width, channels = h.shape
+        pixels = pixels.reshape(*batch, height * width, channels)
+        seen = Attention(self.num_heads, out_kernel_init=linen.initializers.zeros)(pixels)
+        return h + seen.reshape(h.shape)
+
+
+def unet(
+    shape: tuple[int, int, int],
+    *,
+    out_channels: int | None = None,
+    hidden: int = 64,
+    multipliers: Sequence[int] = (1, 2, 2),
+    num_blocks: int = 2,
+    attention: Sequence[int] = (),
+    num_heads: int = 1,
+    num_groups: int = 8,
+    fourier: Sequence[int] = (),
+    cond_shape: Shape | None = None,
+    dropout: float = 0.0,
+) -> Net:
+    """f(x, λ, c): images [batch, H, W, C] at log-SNRs λ [batch] -> [batch, H, W, out]; starts as 0.
+
+    Residual blocks down to smaller images and up again; each block on the way up also sees what
+    its counterpart on the way down made. hidden · multipliers: the channels by size, which is
+    halved from one to the next; (1,) is a residual net at one size. num_blocks: of each size down,
+    and one more up. attention: the sides of images whose blocks end with self-attention of
+    num_heads heads; the smallest image has one in its middle if any has. num_groups: of the group
+    norms, or as many as divide the channels. fourier: exponents n, so that the net sees sin and cos
+    of 2ⁿ π x as well, for bits per dimension (Kingma et al. 2021, appendix C). cond_shape: (n,), a
+    vector such as a one-hot class, whose linear map is added to that of λ; zeros tell nothing.
+    dropout: within blocks, where `apply` gets a key.
+    Cost: about 18 H W channels² multiplications a block. Ho et al. (2020), appendix B; scale and
+    shift by what is told: Nichol and Dhariwal (2021).
+    """
+    shape = checks.image_shape(shape)
+    multipliers = checks.widths(multipliers, "multipliers", fewest=1)
+    attention = checks.widths(attention, "attention")
+    parts = 2 ** (len(multipliers) - 1)
+    if shape[0] % parts or shape[1] % parts:
+        raise checks.InputError(
+            f"shape must have sides that {len(multipliers)} multipliers can halve, multiples of "
+            f"{parts}; got {shape}."
+        )
+    hidden = checks.positive_int(hidden, "hidden")
+    num_heads = checks.positive_int(num_heads, "num_heads")
+    if hidden % (2 * num_heads):
+        raise checks.InputError(f"hidden must be a multiple of 2 num_heads; got {hidden}.")
+    cond_shape = checks.cond_shape(cond_shape)
+    module = UNet(
+        shape[2] if out_channels is None else checks.positive_int(out_channels, "out_channels"),
+        hidden,
+        multipliers,
+        checks.positive_int(num_blocks, "num_blocks"),
+        attention,
+        num_heads,
+        checks.positive_int(num_groups, "num_groups"),
+        tuple(checks.integer(n, "each of fourier") for n in fourier),
+        checks.rate(dropout, "dropout"),
+    )
+    return _told(module, shape, cond_shape)
+
+
+def time_mlp(
+    dim: int,
+    *,
+    hidden: Sequence[int] = (128, 128),
+    num_waves: int = 32,
+    activation: Callable = jax.nn.silu,
+    cond_shape: Shape | None = None,
+    out_dim: int | None = None,
+) -> Net:
+    """f(x, λ, c) = mlp([x, waves of λ, c]): vectors [batch, d] -> [batch, out_dim]; starts as 0."""
+    dim = checks.positive_int(dim, "dim")
+    hidden = checks.widths(hidden)
+    num_waves = checks.positive_int(num_waves, "num_waves", least=2)
+    checks.function(activation, "activation")
+    cond_shape = checks.cond_shape(cond_shape)
+    out_dim = dim if out_dim is None else checks.positive_int(out_dim, "out_dim")
+    module = _TimeMLP((*hidden, out_dim), num_waves, activation)
+    return _told(module, (dim,), cond_shape)
+
+
+class _TimeMLP(linen.Module):
+    features: tuple[int, ...]
+    num_waves: int
+    activation: Callable
+
+    @linen.compact
+    def __call__(self, x, level, *cond):
+        return MLP(self.features, self.activation, True, 0.0)(
+            x, waves(level, self.num_waves), *cond
+        )
+
+
+def _told(module, shape, cond_shape) -> Net:
+    """Of x [batch, *shape], levels [batch] and, where there are any, conditions."""
+    shapes = [(1, *shape), (1,)] + ([(1, *cond_shape)] if cond_shape else [])
+    net = from_linen(module, *shapes)
+
+    def apply(params, x, level, cond=None, *, key=None):
+        checks.event_of(x, shape)
+        checks.condition(cond, cond_shape)
+        level = jnp.broadcast_to(jnp.asarray(level, x.dtype), x.shape[: x.ndim - len(shape)])
+        return net.apply(params, x, level, *([] if cond is None else [cond]), key=key)
+
+    return Net(net.init, apply)
