@@ -21,6 +21,7 @@ from .losses import Terms as Terms
 from .losses import bound_loss as bound_loss
 from .losses import chain_bound as chain_bound
 from .losses import continuous_bound as continuous_bound
+from .losses import decoded as decoded
 from .losses import hybrid_loss as hybrid_loss
 from .losses import scaled as scaled
 from .losses import simple_loss as simple_loss

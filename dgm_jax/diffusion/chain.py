@@ -3,8 +3,8 @@
     q(x_s | x_t, x) = N(α_s x + √(σ_s² - β̃) ε, β̃ I),   x_t = α_t x + σ_t ε,   s < t
     β = σ_t² - (α_t / α_s)² σ_s² = σ_t² (1 - e^{λ_t - λ_s}),   β̃ = β σ_s² / σ_t²
 
-p(x_s | x_t) is the same with what the model predicts for x and ε. The datum itself is one more level
-below the first, with α = 1 and σ = 0; there β̃ = 0 and the mean is the predicted x.
+p(x_s | x_t) is the same with what the model predicts for x and ε. The datum itself is one more
+level below the first, with α = 1 and σ = 0; there β̃ = 0 and the mean is the predicted x.
 Ho et al. (2020), "Denoising diffusion probabilistic models", equations 6 and 7.
 """
 
@@ -72,4 +72,3 @@ def variance(kind: str | Callable, s: Level, t: Level, fraction: Array | None = 
         width = jnp.where(found.lower > 0, jnp.log(found.upper / lower), 1.0)
         return beside(lower, fraction) * jnp.exp(fraction * beside(width, fraction))
     return found.upper if kind == "upper" else lower
-

@@ -1,7 +1,7 @@
-"""One idea in five dresses: a net that tells the noise in x_t tells the datum, v, score, velocity.
+"""One idea in five dresses: who tells the noise in x_t tells the datum, v, score and velocity.
 
-Every dress is a combination of the two unknowns, target = a x + b ε, and x_t = α x + σ ε is another;
-so any target, with x_t, gives both of them (Cramer's rule):
+Every dress is a combination of the two unknowns, target = a x + b ε, and x_t = α x + σ ε is
+another; so any target, with x_t, gives both of them (Cramer's rule):
 
     dress       a       b         x = (b x_t - σ target) / (b α - a σ)
     "noise"     0       1         ε = (α target - a x_t) / (b α - a σ)
@@ -145,9 +145,7 @@ def score(model: Denoiser, params: Params, x: Array, t: Array, cond: Array | Non
     return -model.predict(params, x, t, cond).noise / beside(sigma, x)
 
 
-def noised(
-    key: Key, process: Process, x: Array, t: Array
-) -> tuple[Array, Array]:
+def noised(key: Key, process: Process, x: Array, t: Array) -> tuple[Array, Array]:
     """(x_t, ε): a draw of q(x_t | x) at times t [batch], with the noise in it."""
     noise = jax.random.normal(key, x.shape, x.dtype)
     return beside(process.alpha(t), x) * x + beside(process.sigma(t), x) * noise, noise

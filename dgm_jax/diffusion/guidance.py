@@ -45,11 +45,11 @@ def classifier_guided(
 
 
 def classifier_free(model: Denoiser, scale: float, nothing: Array) -> Denoiser:
-    """ε ← ε_θ(x_t) + w (ε_θ(x_t, y) - ε_θ(x_t)): the classifier is the model's own, by Bayes' rule.
+    """ε ← ε_θ(x_t) + w (ε_θ(x_t, y) - ε_θ(x_t)): the classifier is the model's, by Bayes' rule.
 
-    model: with a condition that is `nothing` [*cond_shape] where nothing is told, as it was for some
-    of the rows in training (`dropped`). w = 0 is the model without a condition, and w = 1 the one
-    with it. Two passes a step. Ho and Salimans (2022), "Classifier-free diffusion guidance"
+    model: with a condition that is `nothing` [*cond_shape] where nothing is told, as it was for
+    some of the rows in training (`dropped`). w = 0 is the model without a condition, and w = 1 the
+    one with it. Two passes a step. Ho and Salimans (2022), "Classifier-free diffusion guidance"
     (whose w is one less).
     """
     checks.noun(model, Denoiser, "model")

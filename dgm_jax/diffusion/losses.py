@@ -99,9 +99,12 @@ def continuous_bound(
     steps = -(last - first) / 2 * rate * _sum(jnp.square(noise - found.noise))
     first = jnp.full_like(t, first)
     noisy, _ = noised(first_key, process, x, first)
-    alpha, sigma = process.alpha(first), process.sigma(first)
-    mean, std = noisy / beside(alpha, x), beside(sigma / alpha, x)
-    return Terms(_prior(process, x), steps, -_log_prob(x, levels, num_levels, mean, std))
+    if num_levels is None:
+        alpha, sigma = process.alpha(first), process.sigma(first)
+        log_p = _normal(x, noisy / beside(alpha, x), beside(sigma / alpha, x))
+    else:
+        log_p = decoded(process, noisy, levels, num_levels)
+    return Terms(_prior(process, x), steps, -log_p)
 
 
 def bound_loss(
@@ -174,9 +177,12 @@ def chain_bound(
     found = model.predict(params, noisy, t, cond, key=parts_key)
     of_data = Level(*(jnp.full(len(x), a, x.dtype) for a in CLEAN))
     std = jnp.sqrt(beside(variance(kind, of_data, level(process, t), found.fraction), x))
-    return Terms(
-        _prior(process, x), steps, -_log_prob(x, levels, num_levels, found.data, std, tails=True)
-    )
+    if num_levels is None:
+        log_p = _normal(x, found.data, std)
+    else:
+        cut = DiscretizedNormal(found.data, jnp.log(std), num_levels=num_levels)
+        log_p = _sum(cut.log_prob(levels))
+    return Terms(_prior(process, x), steps, -log_p)
 
 
 def hybrid_loss(
@@ -197,11 +203,8 @@ def hybrid_loss(
     Nichol and Dhariwal (2021), equation 16 and section 3.1.
     """
     simple_key, bound_key = jax.random.split(key)
-    simple, _ = simple_loss(model, params, simple_key, x, cond, parts_key=parts_key) if (
-        num_levels is None
-    ) else simple_loss(
-        model, params, simple_key, scaled(x, num_levels), cond, parts_key=parts_key
-    )
+    numbers = x if num_levels is None else scaled(x, num_levels)
+    simple, _ = simple_loss(model, params, simple_key, numbers, cond, parts_key=parts_key)
 
     def predict(params, *args, **options):
         found = model.predict(params, *args, **options)
@@ -231,6 +234,20 @@ def scaled(levels: Array, num_levels: int, dtype=float) -> Array:
     return jnp.asarray(levels, dtype) * (2 / (num_levels - 1)) - 1
 
 
+def decoded(process: Process, noisy: Array, levels: Array, num_levels: int) -> Array:
+    """log p(x | x_t) = Σ log softmax_v(-(x_t - α v)² / 2σ²) at the first time t; [batch], nats.
+
+    Of each entry by itself, v over all levels in [-1, 1]: by Bayes' rule from q(x_t | x) where
+    every level is as likely as any other.
+    """
+    first = jnp.asarray(process.ends[0], noisy.dtype)
+    points = scaled(jnp.arange(num_levels), num_levels, noisy.dtype)
+    gaps = (noisy[..., None] - process.alpha(first) * points) / process.sigma(first)
+    logits = -jnp.square(gaps) / 2
+    at = jnp.take_along_axis(logits, levels[..., None].astype(int), -1)[..., 0]
+    return _sum(at - jax.nn.logsumexp(logits, -1))
+
+
 def _step_kl(s, t, x, found, kind):
     """KL(N(m, β̃) ‖ N(m_θ, v)) = ½ Σ [β̃ / v - 1 - log(β̃ / v) + c² (x - x_θ)² / v]."""
     of = step(s, t)
@@ -248,16 +265,9 @@ def _prior(process, x):
     return _sum(ratio - 1 - jnp.log(ratio) + jnp.square(mean)) / 2
 
 
-def _log_prob(x, levels, num_levels, mean, std, *, tails=False):
-    """log p(x) of a normal, or of the levels that it is cut into."""
-    if num_levels is None:
-        return _sum(-jnp.square((x - mean) / std) / 2 - jnp.log(std) - jnp.log(2 * jnp.pi) / 2)
-    if tails:
-        return _sum(DiscretizedNormal(mean, jnp.log(std), num_levels=num_levels).log_prob(levels))
-    points = scaled(jnp.arange(num_levels), num_levels, x.dtype)
-    logits = -jnp.square((points - mean[..., None]) / jnp.asarray(std)[..., None]) / 2
-    at = jnp.take_along_axis(logits, levels[..., None], -1)[..., 0]
-    return _sum(at - jax.nn.logsumexp(logits, -1))
+def _normal(x, mean, std):
+    """log N(x; mean, std²)"""
+    return _sum(-jnp.square((x - mean) / std) / 2 - jnp.log(std) - jnp.log(2 * jnp.pi) / 2)
 
 
 def _sum(a):

@@ -89,9 +89,7 @@ def linear_log_snr(most: float = 9.0, least: float = -5.0) -> Process:
     return from_log_snr(lambda t: most + (least - most) * t)
 
 
-def learned_log_snr(
-    *, hidden: int = 64, most: float = 9.0, least: float = -5.0
-) -> LearnedProcess:
+def learned_log_snr(*, hidden: int = 64, most: float = 9.0, least: float = -5.0) -> LearnedProcess:
     """λ_t falls from `most` to `least` along a curve that is learned; starts as nearly a line.
 
     λ_t = most - (most - least) (g(t) - g(0)) / (g(1) - g(0)), with g(t) = w t + Σ_j a_j σ(b_j t +
@@ -191,7 +189,9 @@ def straight() -> Process:
     ends: (10⁻³, 0.999), since σ_0 = 0 and α_1 = 0. Lipman et al. (2023), "Flow matching for generative modeling";
     Liu et al. (2023), "Flow straight and fast".
     """
-    return Process(lambda t: 1 - jnp.asarray(t, float), lambda t: jnp.asarray(t, float), (1e-3, 0.999))
+    return Process(
+        lambda t: 1 - jnp.asarray(t, float), lambda t: jnp.asarray(t, float), (1e-3, 0.999)
+    )
 
 
 def from_betas(betas: Sequence[float]) -> Process:

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Array, Key, Params
-from .chain import CLEAN, level, step, variance
-from .denoiser import Denoiser, Prediction
+from .chain import level, step, variance
+from .denoiser import Denoiser
 from .process import Process, beside, times
 
 
@@ -166,6 +166,7 @@ def _first(process, key, num, shape):
 
 def _noise(key, number, num, shape, dtype):
     """N(0, I) for each sample, from its own key at this step."""
+
     def one(i):
         return jax.random.normal(
             jax.random.fold_in(jax.random.fold_in(key, i), number + 1), shape, dtype

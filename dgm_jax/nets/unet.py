@@ -54,6 +54,7 @@ class UNet(linen.Module):
     multipliers: tuple[int, ...]
     num_blocks: int
     attention: tuple[int, ...]
+    middle: bool
     num_heads: int
     num_groups: int
     fourier: tuple[int, ...]
@@ -72,7 +73,7 @@ class UNet(linen.Module):
                 h = self.block(h, multiplier, told, deterministic)
                 kept.append(h)
         h = Block(h.shape[-1], self.dropout, self.num_groups)(h, told, deterministic)
-        if self.attention:
+        if self.middle:
             h = self.attended(h)
         h = Block(h.shape[-1], self.dropout, self.num_groups)(h, told, deterministic)
         for i, multiplier in reversed(list(enumerate(self.multipliers))):
@@ -116,6 +117,7 @@ def unet(
     multipliers: Sequence[int] = (1, 2, 2),
     num_blocks: int = 2,
     attention: Sequence[int] = (),
+    middle: bool = True,
     num_heads: int = 1,
     num_groups: int = 8,
     fourier: Sequence[int] = (),
@@ -128,7 +130,7 @@ def unet(
     its counterpart on the way down made. hidden · multipliers: the channels by size, which is
     halved from one to the next; (1,) is a residual net at one size. num_blocks: of each size down,
     and one more up. attention: the sides of images whose blocks end with self-attention of
-    num_heads heads; the smallest image has one in its middle if any has. num_groups: of the group
+    num_heads heads; middle: whether the smallest image has it, between two more blocks. num_groups: of the group
     norms, or as many as divide the channels. fourier: exponents n, so that the net sees sin and cos
     of 2ⁿ π x as well, for bits per dimension (Kingma et al. 2021, appendix C). cond_shape: (n,), a
     vector such as a one-hot class, whose linear map is added to that of λ; zeros tell nothing.
@@ -156,6 +158,7 @@ def unet(
         multipliers,
         checks.positive_int(num_blocks, "num_blocks"),
         attention,
+        checks.flag(middle, "middle"),
         num_heads,
         checks.positive_int(num_groups, "num_groups"),
         tuple(checks.integer(n, "each of fourier") for n in fourier),
