@@ -72,7 +72,7 @@ def beside(a: Array, x: Array) -> Array:
 
 # ---------------------------------------------------------------------------------- the processes
 def from_log_snr(log_snr: Callable[[Array], Array]) -> Process:
-    """α² = sigmoid(λ_t), σ² = sigmoid(-λ_t), for any falling λ: α² + σ² = 1, variance preserving."""
+    """α² = sigmoid(λ_t), σ² = sigmoid(-λ_t) for any falling λ: variance preserving, α² + σ² = 1."""
     checks.function(log_snr, "log_snr")
 
     def root(sign):
@@ -186,8 +186,8 @@ def cosine(offset: float = 0.008) -> Process:
 def straight() -> Process:
     """α_t = 1 - t, σ_t = t: a straight line from each datum to its noise, as in flow matching.
 
-    ends: (10⁻³, 0.999), since σ_0 = 0 and α_1 = 0. Lipman et al. (2023), "Flow matching for generative modeling";
-    Liu et al. (2023), "Flow straight and fast".
+    ends: (10⁻³, 0.999), since σ_0 = 0 and α_1 = 0. Lipman et al. (2023), "Flow matching for
+    generative modeling"; Liu et al. (2023), "Flow straight and fast".
     """
     return Process(
         lambda t: 1 - jnp.asarray(t, float), lambda t: jnp.asarray(t, float), (1e-3, 0.999)

@@ -1,8 +1,8 @@
 """From noise to samples: chains, and solvers of the ODE, of one trained denoiser.
 
 In y = x / α against ρ = σ / α the ODE of every process is dy/dρ = E[ε | x_t]: its solution is a
-straight line where the predicted noise does not change. Euler's step of it is DDIM's; Heun's and the
-midpoint in log ρ, DPM-Solver-2's, are of second order, for two passes a step.
+straight line where the predicted noise does not change. Euler's step of it is DDIM's; Heun's and
+the midpoint in log ρ, DPM-Solver-2's, are of second order, for two passes a step.
 
 Sample i draws its noise from a key of its own, so that it is the same in any batch.
 """

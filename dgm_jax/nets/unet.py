@@ -130,9 +130,10 @@ def unet(
     its counterpart on the way down made. hidden · multipliers: the channels by size, which is
     halved from one to the next; (1,) is a residual net at one size. num_blocks: of each size down,
     and one more up. attention: the sides of images whose blocks end with self-attention of
-    num_heads heads; middle: whether the smallest image has it, between two more blocks. num_groups: of the group
-    norms, or as many as divide the channels. fourier: exponents n, so that the net sees sin and cos
-    of 2ⁿ π x as well, for bits per dimension (Kingma et al. 2021, appendix C). cond_shape: (n,), a
+    num_heads heads; middle: whether the smallest image has it, between two more blocks.
+    num_groups: of the group norms, or as many as divide the channels. fourier: exponents n, so that
+    the net sees sin and cos of 2ⁿ π x as well, for bits per dimension (Kingma et al. 2021, appendix
+    C). cond_shape: (n,), a
     vector such as a one-hot class, whose linear map is added to that of λ; zeros tell nothing.
     dropout: within blocks, where `apply` gets a key.
     Cost: about 18 H W channels² multiplications a block. Ho et al. (2020), appendix B; scale and

@@ -319,7 +319,7 @@ def main(config: Config) -> dict:
     rows = images.rows
     num_levels = images.num_levels
     real = np.asarray(diffusion.scaled(rows["test"][0], num_levels))
-    results, curves, shown = {}, {}, {"test data": real[: 2 * ROWS]}
+    results, curves, shown = {}, {}, {"test data": real[:ROWS]}
     for name in config.models:
         model, fitted = fit(config, name, images, rows)
         results[name] = fitted.row
