@@ -54,15 +54,15 @@ class Config(Optimisation, Data, runs.RunOptions):
         "classes",
     )
     """which to train"""
-    hidden: int = 32
+    hidden: int = 48
     """channels of the largest images"""
-    multipliers: tuple[int, ...] = (1, 2)
+    multipliers: tuple[int, ...] = (1,)
     """of the channels by size, each half the one before"""
-    num_blocks: int = 2
+    num_blocks: int = 1
     """residual blocks of each size on the way down"""
     dropout: float = 0.1
     num_steps: int | None = None
-    """gradient steps of a model; by default 3000, and 1500 for classes"""
+    """gradient steps of a model; by default 2200, and 1000 for classes"""
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     ema_decay: float = 0.998
@@ -87,7 +87,7 @@ class Config(Optimisation, Data, runs.RunOptions):
 QUICK = {"num_steps": 4, "eval_every": 2, "hidden": 4, "multipliers": (1,), "num_blocks": 1}
 QUICK |= {"chain_steps": 4, "few_steps": 4, "test_draws": 2, "ode_rows": 2, "num_judged": 32}
 QUICK |= {"classifier_steps": 4, "num_features": 4}
-STEPS = {"classes": 1500}
+STEPS = {"classes": 1000}
 
 
 def process_of(name):
@@ -221,7 +221,7 @@ def task_of(config, name, model, images, rows):
 
 
 def fit(config, name, images, rows):
-    config = filled(config, {"num_steps": STEPS.get(name, 3000)})
+    config = filled(config, {"num_steps": STEPS.get(name, 2200)})
     given = {"name": name, "shape": images.shape, "num_classes": rows["train"][1].shape[1]}
     recipe = learning.Recipe(build, {"config": config} | given)
     model = recipe.model()
