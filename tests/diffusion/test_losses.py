@@ -1,0 +1,146 @@
+"""Bounds: the entropy where it must be, above it elsewhere; losses of every dress."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dgm_jax import diffusion, nets
+from dgm_jax.checks import InputError
+from dgm_jax.protocol import Net
+from tests.contracts.compiled import jit
+from tests.diffusion import gaussian
+from tests.helpers import drawn, points
+
+LINEAR = diffusion.linear_log_snr(9.0, -9.0)
+NUM = 40_000
+
+
+def gap(key, num_steps, kind, num=NUM):
+    """Bound minus entropy of Gaussian data, and its standard error."""
+    model, x = gaussian.denoiser(LINEAR), gaussian.draws(jax.random.key(7), num)
+    found = jit(
+        lambda key, x: diffusion.chain_bound(model, {}, key, x, num_steps=num_steps, kind=kind)
+    )(key, x).total
+    return float(found.mean() - gaussian.entropy()), float(found.std() / num**0.5)
+
+
+@pytest.mark.parametrize("num_steps", [2, 30])
+def test_with_exact_reverse_variances_the_bound_is_the_entropy_for_every_length(key, num_steps):
+    found, error = gap(key, num_steps, gaussian.exact_variance)
+    assert abs(found) < 4 * error, (found, error)
+    assert error < 0.02
+
+
+def test_with_upper_variances_the_gap_falls_as_one_over_the_length(key):
+    """And with those of one datum it does not: the variances of the data are not 0."""
+    gaps = {
+        (num, kind): gap(jax.random.clone(key), num, kind)[0]
+        - gap(jax.random.clone(key), num, gaussian.exact_variance)[0]  # of the same noise
+        for num in (25, 100)
+        for kind in ("upper", "posterior")
+    }
+    upper = [gaps[num, "upper"] for num in (25, 100)]
+    assert upper[1] > 0.005 and 3 < upper[0] / upper[1] < 5
+    assert gaps[100, "posterior"] > 0.3
+
+
+def test_the_continuous_bound_is_the_entropy_and_depends_on_the_ends_of_a_schedule(key):
+    x = gaussian.draws(jax.random.key(7), NUM)
+    bent = diffusion.from_log_snr(lambda t: 9 - 18 * t**2)
+    for process in (LINEAR, bent):
+        model = gaussian.denoiser(process)
+        terms = jit(lambda key, x: diffusion.continuous_bound(model, {}, key, x))(
+            jax.random.clone(key), x
+        )
+        error = float(terms.total.std() / NUM**0.5)
+        assert abs(float(terms.total.mean() - gaussian.entropy())) < 4 * error
+        assert error < 0.2
+
+
+def test_one_step_for_each_row_estimates_the_sum_over_all(key):
+    model, x = gaussian.denoiser(LINEAR), gaussian.draws(jax.random.key(7), NUM)
+    found = [
+        jit(
+            lambda key, x: diffusion.chain_bound(
+                model, {}, key, x, num_steps=20, kind="upper", every=every
+            )
+        )(jax.random.clone(key), x).total
+        for every in (True, False)
+    ]
+    error = float(found[1].std() / NUM**0.5)
+    assert abs(float(found[0].mean() - found[1].mean())) < 4 * error
+
+
+def test_the_chain_tends_to_the_continuous_bound_on_levels(key):
+    """Of one net, with parameters off their start, on 5 levels: many steps, the same number."""
+    net = nets.time_mlp(2, hidden=(8,), num_waves=4)
+    model = diffusion.denoiser(net, (2,), diffusion.linear_log_snr(6.0, -4.0), dress="v")
+    params = drawn(model)
+    x = jnp.asarray(np.random.default_rng(0).integers(0, 5, (20_000, 2)))
+    chain = jit(
+        lambda key, x: diffusion.chain_bound(model, params, key, x, num_steps=400, num_levels=5)
+    )(jax.random.clone(key), x)
+    limit = jit(lambda key, x: diffusion.continuous_bound(model, params, key, x, num_levels=5))(
+        key, x
+    )
+    np.testing.assert_allclose(chain.prior, limit.prior, rtol=1e-5)
+    np.testing.assert_allclose(chain.steps.mean(), limit.steps.mean(), rtol=0.03)
+
+
+def test_the_decoder_of_levels_is_a_distribution():
+    process, noisy = diffusion.linear_log_snr(2.0, -5.0), points(3, 1)
+    levels = jnp.arange(4)
+    total = sum(
+        jnp.exp(diffusion.decoded(process, noisy, jnp.full((3, 1), v), 4)) for v in levels
+    )
+    np.testing.assert_allclose(total, 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dress", diffusion.DRESSES)
+def test_the_best_denoiser_is_the_minimum_of_the_error_in_each_dress(key, dress):
+    """A factor on E[x | x_t] of 1 has the gradient 0, within its error; others are worse."""
+    x, best = gaussian.draws(jax.random.key(7), NUM), gaussian.net()
+    net = Net(lambda key: jnp.ones(()), lambda w, *a, key=None: w * best.apply({}, *a))
+    model = diffusion.denoiser(net, (2,), diffusion.linear_log_snr(3.0, -3.0), dress="data")
+
+    @jit
+    def slope(w, key):
+        again = jax.random.clone
+        loss = lambda w: diffusion.simple_loss(model, w, again(key), x, dress=dress)[0]
+        return jax.grad(loss)(w), jax.grad(jax.grad(loss))(w)
+
+    first, second = slope(jnp.ones(()), key)
+    assert second > 0.1
+    assert abs(first) < 0.02 * second
+
+
+def test_the_bound_of_a_hybrid_trains_the_variances_alone(key):
+    net = nets.time_mlp(2, hidden=(8,), num_waves=4, out_dim=4)
+    model = diffusion.denoiser(net, (2,), LINEAR, dress="noise", learned_variance=True)
+    params, x = drawn(model), points(16, 2)
+
+    @jit
+    def slopes(params, key):
+        options = {"num_steps": 5}
+        with_bound = lambda w: jax.grad(
+            lambda p: diffusion.hybrid_loss(
+                model, p, jax.random.clone(key), x, weight=w, **options
+            )[0]
+        )(params)
+        return with_bound(0.0), with_bound(1.0)
+
+    without, with_bound = (s["MLP_0"]["Dense_1"]["bias"] for s in slopes(params, key))
+    np.testing.assert_allclose(with_bound[:2], without[:2], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(without[2:], 0, atol=1e-7)
+    assert jnp.abs(with_bound[2:]).min() > 1e-4
+
+
+def test_learned_variances_need_a_net_that_has_them(key):
+    model = gaussian.denoiser(LINEAR)
+    for kind, message in (("learned", "learned_variance=True"), ("large", "variance must be")):
+        with pytest.raises(InputError, match=message):
+            again = jax.random.clone(key)
+            diffusion.chain_bound(model, {}, again, points(4, 2), num_steps=3, kind=kind)
+    with pytest.raises(InputError, match="levels, integers"):
+        diffusion.continuous_bound(model, {}, key, points(4, 2), num_levels=5)
