@@ -34,6 +34,7 @@ __all__ = [
     "disentangled",
     "gans",
     "quantized",
+    "diffusion",
 ]
 
 

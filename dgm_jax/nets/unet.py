@@ -5,23 +5,14 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .. import checks
-from ..protocol import Array, Net, Shape
+from ..protocol import Net, Shape
 from .adapter import Attention, Dense, from_linen, linen
 from .mlp import MLP
 from .norm import GroupNorm
+from .waves import waves
 from .weights import Convolution
-
-SLOWEST, FASTEST = 0.1, 5.0  # radians that a unit of the log-SNR turns the features of it
-
-
-def waves(level: Array, num: int) -> Array:
-    """[sin(f_k λ), cos(f_k λ)] of frequencies from 0.1 to 5 radians a unit: [...] -> [..., num]."""
-    frequencies = jnp.asarray(np.geomspace(SLOWEST, FASTEST, num // 2), level.dtype)
-    angles = level[..., None] * frequencies
-    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], -1)
 
 
 class Block(linen.Module):
@@ -181,6 +172,8 @@ def time_mlp(
     dim = checks.positive_int(dim, "dim")
     hidden = checks.widths(hidden)
     num_waves = checks.positive_int(num_waves, "num_waves", least=2)
+    if num_waves % 2:
+        raise checks.InputError(f"num_waves must be even; got {num_waves}.")
     checks.function(activation, "activation")
     cond_shape = checks.cond_shape(cond_shape)
     out_dim = dim if out_dim is None else checks.positive_int(out_dim, "out_dim")

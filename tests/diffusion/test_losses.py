@@ -91,9 +91,7 @@ def test_the_chain_tends_to_the_continuous_bound_on_levels(key):
 def test_the_decoder_of_levels_is_a_distribution():
     process, noisy = diffusion.linear_log_snr(2.0, -5.0), points(3, 1)
     levels = jnp.arange(4)
-    total = sum(
-        jnp.exp(diffusion.decoded(process, noisy, jnp.full((3, 1), v), 4)) for v in levels
-    )
+    total = sum(jnp.exp(diffusion.decoded(process, noisy, jnp.full((3, 1), v), 4)) for v in levels)
     np.testing.assert_allclose(total, 1, rtol=1e-5)
 
 

@@ -58,36 +58,6 @@ def test_noise_grows_and_the_last_time_is_noise(name):
     assert process.alpha(last) < 0.1 * process.scale
 
 
-def test_betas_are_the_chain_of_the_paper():
-    """ᾱ_i = ∏ (1 - β_j) at t = i / T, and β̃_i, β_i of the published posterior."""
-    betas = np.linspace(1e-4, 0.02, 1000)
-    process = diffusion.from_betas(betas)
-    grid = diffusion.times(process, 1000)
-    bars = np.cumprod(1 - betas)
-    np.testing.assert_allclose(process.alpha(grid) ** 2, bars, rtol=2e-3)
-    i = 500
-    s, t = (diffusion.level(process, grid[k]) for k in (i - 1, i))
-    found = diffusion.step(s, t)
-    np.testing.assert_allclose(found.upper, betas[i], rtol=2e-3)
-    lower = betas[i] * (1 - bars[i - 1]) / (1 - bars[i])
-    np.testing.assert_allclose(found.lower, lower, rtol=2e-3)
-    by_data = np.sqrt(bars[i - 1]) * betas[i] / (1 - bars[i])
-    np.testing.assert_allclose(found.by_data, by_data, rtol=2e-3)
-
-
-def test_the_posterior_is_the_product_of_two_gaussians():
-    """q(x_s | x_t, x) ∝ q(x_t | x_s) q(x_s | x), by precisions."""
-    process = diffusion.sub_vp()
-    s, t = (diffusion.level(process, jnp.asarray(a)) for a in (0.3, 0.6))
-    ratio = t.alpha / s.alpha
-    between = t.sigma**2 - ratio**2 * s.sigma**2
-    precision = 1 / s.sigma**2 + ratio**2 / between
-    found = diffusion.step(s, t)
-    np.testing.assert_allclose(found.upper, between, rtol=1e-5)
-    np.testing.assert_allclose(found.lower, 1 / precision, rtol=1e-5)
-    np.testing.assert_allclose(found.by_data, s.alpha / s.sigma**2 / precision, rtol=1e-5)
-
-
 def test_a_learned_schedule_keeps_its_ends_and_falls():
     learned = diffusion.learned_log_snr(most=7.0, least=-3.0)
     params = learned.init(jax.random.key(0))

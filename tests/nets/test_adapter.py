@@ -234,6 +234,10 @@ NETS = {
     "bottleneck": lambda: nets.bottleneck(3, 2, hidden=(4,)),
     "conv_encoder": lambda: nets.conv_encoder(IMAGE, 2, hidden=(4,), num_groups=2),
     "conv_decoder": lambda: nets.conv_decoder(3, IMAGE, 2, hidden=(4,), num_groups=2),
+    "map_encoder": lambda: nets.map_encoder(IMAGE, 2, hidden=(4,)),
+    "map_decoder": lambda: nets.map_decoder(3, IMAGE, 2, hidden=(4,)),
+    "unet": lambda: nets.unet(IMAGE, hidden=4, multipliers=(1,), num_blocks=1),
+    "time_mlp": lambda: nets.time_mlp(3, hidden=(4,), num_waves=2),
     "equalised_dense": lambda: nets.equalised_dense(3, 2),
     "equalised_conv": lambda: nets.equalised_conv(IMAGE[-1], 2),
 }
@@ -253,8 +257,12 @@ INPUTS = {
     "revnet": ((4,),),
     "irevnet": (IMAGE,),
     "bottleneck": ((3,),),
+    "unet": ((1, *IMAGE), (1,)),
+    "time_mlp": ((2, 3), (2,)),
     "conv_encoder": (IMAGE,),
     "conv_decoder": ((3,),),
+    "map_encoder": (IMAGE,),
+    "map_decoder": ((1, 1, 3),),
 }
 
 
