@@ -41,3 +41,6 @@ from .penalties import gradient_penalty as gradient_penalty
 from .penalties import r1 as r1
 from .penalties import r2 as r2
 from .resampling import importance_resampled as importance_resampled
+from .score_matching import denoising_score_matching as denoising_score_matching
+from .score_matching import implicit_score_matching as implicit_score_matching
+from .score_matching import sliced_score_matching as sliced_score_matching

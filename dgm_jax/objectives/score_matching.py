@@ -1,0 +1,113 @@
+"""Score matching: s(x) ≈ ∇ log p(x) learned from data, without p and without its normaliser.
+
+Hyvärinen's theorem: under p, ½ E‖s - ∇ log p‖² = E[tr ∂s/∂x + ½ ‖s‖²] + const, by parts. Its trace
+is what costs, and the three losses here differ in how they have it: exactly, by projections, or not
+at all, for data with noise on them. At s = ∇ log p of N(m, Σ) the first is -½ tr Σ⁻¹.
+
+`score` is a function x [batch, *event] -> [batch, *event] whose rows do not see one another: of a
+net, or of an energy model, the gradient of a scalar net, `jax.grad(lambda x: log_p(x).sum())`.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Array, Key
+
+PROJECTIONS = {"rademacher": jax.random.rademacher, "gaussian": jax.random.normal}
+
+
+def implicit_score_matching(
+    score: Callable[[Array], Array],
+    x: Array,
+    *,
+    with_trace: Callable[[Array], tuple[Array, Array]] | None = None,
+) -> Array:
+    """E[tr ∂s/∂x + ½ ‖s‖²], exact, for vectors x [batch, d].
+
+    with_trace: x -> (s, tr ∂s/∂x [batch]) where it has a closed form, as of the field of an MLP
+    (`flows.mlp_field(...).divergence`); else the trace costs d forward derivatives of s.
+    Hyvärinen (2005), "Estimation of non-normalized statistical models by score matching", eq. 4.
+    """
+    _check(score, x)
+    checks.events(x, x.shape[-1])
+    if jnp.ndim(x) != 2:
+        raise checks.InputError(f"x must be rows [batch, d]; got shape {jnp.shape(x)}.")
+    s, trace = _traced(score, x) if with_trace is None else with_trace(x)
+    return (trace + jnp.square(s).sum(-1) / 2).mean()
+
+
+def sliced_score_matching(
+    score: Callable[[Array], Array],
+    key: Key,
+    x: Array,
+    *,
+    projections: str = "rademacher",
+    num: int = 1,
+) -> Array:
+    """E[vᵀ (∂s/∂x) v + ½ ‖s‖²] for random directions v: unbiased of the exact loss.
+
+    With projections v of the covariance I, drawn anew for each x and each call, "rademacher" or
+    "gaussian"; the first has the smaller variance. num: of them for each x. ½ ‖s‖² is exact, which
+    is the variant with reduced variance. Cost: num forward derivatives of s in one direction.
+    Song et al. (2019), "Sliced score matching", equation 8.
+    """
+    _check(score, x)
+    checks.key(key)
+    checks.choice(projections, PROJECTIONS, "projections")
+    num = checks.positive_int(num, "num")
+
+    directions = PROJECTIONS[projections](key, (num, *x.shape), x.dtype)
+    if num == 1:
+        s, along = jax.jvp(score, (x,), (directions[0],))
+        slopes = _sum(along * directions[0])
+    else:
+        s, push = jax.linearize(score, x)
+        slopes = jax.vmap(lambda v: _sum(push(v) * v))(directions).mean(0)
+    return (slopes + _sum(jnp.square(s)) / 2).mean()
+
+
+def denoising_score_matching(
+    score: Callable[..., Array], key: Key, x: Array, sigma: float | Array
+) -> Array:
+    """E σ² ‖s(x + σ ε) + ε / σ‖² / d: its best s is the score of the data with noise N(0, σ²).
+
+    sigma: one number, and score(x); or one for each row, [batch], and score(x, sigma): a net of
+    many scales. The weight σ² makes all scales count alike. Cost: one pass, and no derivative of s.
+    Vincent (2011), "A connection between score matching and denoising autoencoders"; Song and Ermon
+    (2019), equation 6.
+    """
+    _check(score, x)
+    checks.key(key)
+    many = jnp.ndim(sigma) > 0
+    if not many and not isinstance(sigma, jax.Array):
+        sigma = checks.positive(sigma, "sigma")
+    if many and jnp.shape(sigma) != x.shape[:1]:
+        raise checks.InputError(
+            f"sigma must be a number, or one for each of {len(x)} rows; got {jnp.shape(sigma)}."
+        )
+    noise = jax.random.normal(key, x.shape, x.dtype)
+    scale = jnp.asarray(sigma, x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    noisy = x + scale * noise
+    s = score(noisy, sigma) if many else score(noisy)
+    return jnp.square(scale * s + noise).mean()
+
+
+def _traced(score, x):
+    """s and the trace of ∂s/∂x of each row, by the columns of the unit matrix."""
+    s, push = jax.linearize(score, x)
+    units = jnp.eye(x.shape[-1], dtype=x.dtype)
+    columns = jax.vmap(lambda e: push(jnp.broadcast_to(e, x.shape)))(units)  # [d, batch, d]
+    return s, jnp.trace(columns, axis1=0, axis2=2)
+
+
+def _sum(a):
+    return a.reshape(len(a), -1).sum(-1)
+
+
+def _check(score, x):
+    checks.function(score, "score")
+    checks.rows_of(x, "x")
+    checks.floating(x, "x")
