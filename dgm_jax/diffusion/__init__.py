@@ -17,6 +17,9 @@ from .denoiser import undressed as undressed
 from .guidance import classifier_free as classifier_free
 from .guidance import classifier_guided as classifier_guided
 from .guidance import dropped as dropped
+from .langevin import annealed_langevin as annealed_langevin
+from .langevin import metropolis_langevin as metropolis_langevin
+from .langevin import unadjusted_langevin as unadjusted_langevin
 from .losses import Terms as Terms
 from .losses import bound_loss as bound_loss
 from .losses import chain_bound as chain_bound

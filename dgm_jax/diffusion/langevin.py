@@ -1,0 +1,121 @@
+"""Samples from a score alone: Langevin dynamics, with a correction, and from much noise to little.
+
+`learning.langevin` is the same step as an `Algorithm`, for dynamics on batches and long runs.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Array, Key
+
+
+def unadjusted_langevin(
+    score: Callable[[Array], Array], key: Key, x: Array, *, step_size: float, num_steps: int
+) -> Array:
+    """x ← x + η s(x) + √(2η) ξ, num_steps times, of chains x [num, *event].
+
+    Its law is p up to an error of order η: of N(0, s²) the variance is s² / (1 - η / 2s²). A chain
+    that starts between two far modes ends in either as its start says, whatever their weights.
+    Cost: num_steps scores, one compiled loop. Roberts and Tweedie (1996).
+    """
+    eta, num_steps = _checked(score, key, x, step_size, num_steps)
+    return jax.lax.fori_loop(0, num_steps, _step(score, key, eta), x)
+
+
+def metropolis_langevin(
+    log_prob: Callable[[Array], Array], key: Key, x: Array, *, step_size: float, num_steps: int
+) -> tuple[Array, Array]:
+    """Langevin steps that are accepted or refused, so that their law is p exactly: (x, share).
+
+    log_prob: x [num, *event] -> [num], up to a constant. A step y from x is taken with probability
+    min(1, p(y) q(x | y) / p(x) q(y | x)), q the density of the step. share: of steps accepted, each
+    chain's, [num]; near 0.57 is best. Cost: num_steps gradients. Roberts and Tweedie (1996), MALA.
+    """
+    eta, num_steps = _checked(log_prob, key, x, step_size, num_steps)
+
+    def both(x):
+        value, pull = jax.vjp(log_prob, x)
+        return value, pull(jnp.ones_like(value))[0]
+
+    def log_step(y, x, slope):
+        return -_sum(jnp.square(y - x - eta * slope)) / (4 * eta)
+
+    def body(i, state):
+        x, value, slope, accepted = state
+        noise_key, accept_key = jax.random.split(jax.random.fold_in(key, i))
+        noise = jax.random.normal(noise_key, x.shape, x.dtype)
+        y = x + eta * slope + jnp.sqrt(2 * eta) * noise
+        value_y, slope_y = both(y)
+        log_ratio = value_y - value + log_step(x, y, slope_y) - log_step(y, x, slope)
+        taken = jnp.log(jax.random.uniform(accept_key, value.shape, x.dtype)) < log_ratio
+
+        def either(new, old):
+            return jnp.where(taken.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+        state = [either(*pair) for pair in ((y, x), (value_y, value), (slope_y, slope))]
+        return *state, accepted + taken
+
+    value, slope = both(x)
+    start = (x, value, slope, jnp.zeros(len(x)))
+    x, _, _, accepted = jax.lax.fori_loop(0, num_steps, body, start)
+    return x, accepted / max(num_steps, 1)
+
+
+def annealed_langevin(
+    score: Callable[[Array, Array], Array],
+    key: Key,
+    x: Array,
+    sigmas: Sequence[float],
+    *,
+    step_size: float,
+    num_steps: int,
+    denoise: bool = True,
+) -> Array:
+    """num_steps Langevin steps at each of the noise levels σ_1 > ... > σ_L, with η_i ∝ σ_i².
+
+    score: (x [num, *event], σ) -> the score of the data with noise of σ. step_size: η at σ_L, so
+    that η_i = step_size σ_i² / σ_L²: the ratio of a step to its noise is the same at all levels.
+    At σ_1, as wide as the data are apart, chains forget where they started, and modes get their
+    weights. denoise: end with x + σ_L² s(x), the mean of the data given x, without which noise of
+    σ_L stays on it. Cost: L num_steps scores, one compiled loop.
+    Song and Ermon (2019), "Generative modeling by estimating gradients of the data distribution",
+    algorithm 1; Jolicoeur-Martineau et al. (2021) on the last step.
+    """
+    eta, num_steps = _checked(score, key, x, step_size, num_steps)
+    levels = tuple(checks.positive(s, "each of sigmas") for s in sigmas)
+    if not levels or any(b >= a for a, b in zip(levels, levels[1:])):
+        raise checks.InputError(f"sigmas must fall, from most noise to least; got {levels}.")
+    denoise = checks.flag(denoise, "denoise")
+    last = levels[-1]
+
+    def at_level(x, at):
+        key, sigma = at
+        step = _step(lambda x: score(x, sigma), key, eta * (sigma / last) ** 2)
+        return jax.lax.fori_loop(0, num_steps, step, x), None
+
+    keys = jax.random.split(key, len(levels))
+    x, _ = jax.lax.scan(at_level, x, (keys, jnp.asarray(levels, x.dtype)))
+    return x + last**2 * score(x, jnp.asarray(last, x.dtype)) if denoise else x
+
+
+def _step(score, key, eta):
+    def body(i, x):
+        noise = jax.random.normal(jax.random.fold_in(key, i), x.shape, x.dtype)
+        return x + eta * score(x) + jnp.sqrt(2 * eta) * noise
+
+    return body
+
+
+def _sum(a):
+    return a.reshape(len(a), -1).sum(-1)
+
+
+def _checked(function, key, x, step_size, num_steps):
+    checks.function(function, "score")
+    checks.key(key)
+    checks.floating(x, "x")
+    checks.rows_of(x, "x")
+    return checks.positive(step_size, "step_size"), checks.positive_int(num_steps, "num_steps")
