@@ -20,9 +20,15 @@ import jax.numpy as jnp
 from jax.scipy.special import logit, ndtri
 
 from . import checks, nets
-from .arrays import mid_quantiles, parted, same_rank, wide
+from .arrays import mid_quantiles, parted, same_rank, soft_bound, wide
 from .bijectors import Law, affine
-from .distributions import DiscretizedLogisticMixture, Levels, drawn
+from .distributions import (
+    DiscretizedLogisticMixture,
+    DiscretizedLogitLaplace,
+    Levels,
+    LogitLaplace,
+    drawn,
+)
 from .distributions.divergence import exact
 from .nets import Encoding, Head
 from .protocol import Array, Density, Net, Shape
@@ -135,6 +141,22 @@ class _Logistics(NamedTuple):
             f.append(jnp.concatenate([logits, mean, log_scales[..., c, :]], -1))
             logits = logits + self.of_each(f[-1], x[..., c])
         return jnp.stack(f, -2)
+
+
+def logit_laplace(num_levels: int | None = None) -> Conditional:
+    """p(x_i) = exp(-|logit x_i - μ| / b) / (2 b x_i (1 - x_i)), f = (μ, log b). 2 parameters.
+
+    For numbers in (0, 1); with num_levels K for levels, of which level v is the part
+    [v / K, (v + 1) / K] of (0, 1) and has its mass. f = 0 is near the uniform distribution;
+    log b = s tanh(f / s) with s = 7. The decoder of DALL-E, in RGB for each channel.
+    Ramesh et al. (2021), "Zero-shot text-to-image generation", appendix A.3.
+    """
+    bounded = lambda f: (f[..., 0], jnp.exp(soft_bound(f[..., 1], 7.0)))
+    if num_levels is None:
+        return Conditional(2, lambda f: LogitLaplace(*bounded(f)))
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+    dist = lambda f: DiscretizedLogitLaplace(*bounded(f), num_levels=num_levels)
+    return Conditional(2, dist, nets.scaled(num_levels))
 
 
 def gaussian(law: Law | None = None) -> Conditional:

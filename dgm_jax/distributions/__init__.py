@@ -10,6 +10,8 @@ from .discretized_normal import DiscretizedNormal as DiscretizedNormal
 from .divergence import by_entries as by_entries
 from .divergence import divergence_at as divergence_at
 from .levels import Levels as Levels
+from .logit_laplace import DiscretizedLogitLaplace as DiscretizedLogitLaplace
+from .logit_laplace import LogitLaplace as LogitLaplace
 from .normal import standard_normal as standard_normal
 from .pathwise import reparametrised as reparametrised
 from .pushforward import Pushforward as Pushforward

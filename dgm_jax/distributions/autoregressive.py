@@ -11,6 +11,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from .. import checks
+from ..arrays import same_rank
 from ..protocol import Array, CausalNet, Key, Params, again
 from .divergence import exact, level_logits
 from .drawn import Drawn
@@ -116,12 +117,19 @@ class Autoregressive(Drawn):
                 f"{held[bad][0]}."
             )
 
-    def sharpened(self, *, temperature: float = 1.0, top_k: int | None = None) -> "Autoregressive":
+    def sharpened(
+        self,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        allowed: np.ndarray | None = None,
+    ) -> "Autoregressive":
         """∏_i p(x_i | x_<i)^{1/T} / Z_i, of each only the top_k likeliest levels: for discrete x.
 
         temperature: T < 1 prefers likely levels, 1 changes nothing; a number, or an array, which
             may be traced
         top_k: levels as likely as the k-th likeliest are kept; None keeps all
+        allowed: booleans [K], the levels that may be drawn; None allows all
         The result is a distribution of its own, which can be drawn from, completed and scored.
         Costs: the same passes, and the logits of all levels of each x_i. ValueError where x_i are
         numbers.
@@ -130,8 +138,10 @@ class Autoregressive(Drawn):
             temperature = checks.positive(temperature, "temperature")
         if top_k is not None:
             top_k = checks.positive_int(top_k, "top_k")
-        self._num_levels()  # refuses conditionals of numbers here, before anything is drawn
-        to_dist = Partial(partial(_sharpen, top_k), self._to_dist, temperature)
+        num = self._num_levels()  # refuses conditionals of numbers here, before anything is drawn
+        if allowed is not None:
+            allowed = checks.mask(allowed, num, "allowed")
+        to_dist = Partial(partial(_sharpen, top_k), self._to_dist, temperature, allowed)
         return Autoregressive(
             self._net,
             self._params,
@@ -204,8 +214,10 @@ def _keep_or_draw(x, given, to_dist, key, i, f):
     return jnp.where(known, held.astype(drawn.dtype), drawn)
 
 
-def _sharpen(top_k, to_dist, temperature, f):
+def _sharpen(top_k, to_dist, temperature, allowed, f):
     logits = _logits(to_dist(f))
+    if allowed is not None:
+        logits = jnp.where(same_rank(logits, jnp.asarray(allowed))[1], logits, -jnp.inf)
     highest = jnp.max(logits, -1, keepdims=True)
     logits = (logits - highest) / temperature  # at most 0, however small T is
     if top_k is not None and top_k < logits.shape[-1]:

@@ -1,4 +1,4 @@
-"""A mixture of logistics, cut into levels: the output of PixelCNN++."""
+"""Distributions cut into levels, and a mixture of logistics of them: the output of PixelCNN++."""
 
 import jax
 import jax.numpy as jnp
@@ -11,49 +11,16 @@ from .divergence import exact
 from .drawn import Drawn
 
 
-@exact
-class DiscretizedLogisticMixture(Drawn):
-    """P(v) = Σ_j π_j [σ((v⁺ - μ_j) / s_j) - σ((v⁻ - μ_j) / s_j)] for levels v = 0..K-1, in nats.
+class OnLevels(Drawn):
+    """Levels 0..K-1 with a log P(v) of each: what follows from that."""
 
-    The K levels are spread evenly over [-1, 1] and v⁻, v⁺ lie half a level below and above v, but
-    v⁻ = -∞ for v = 0 and v⁺ = ∞ for v = K-1: the outer levels take the tails, so that Σ_v P(v) = 1
-    whatever the parameters (for s → ∞ each outer level gets a half).
-
-    logits, means, log_scales [..., components], on the scale of [-1, 1]; arithmetic in float32 at
-    least. With a = (v⁺ - μ) / s and b = (v⁻ - μ) / s,
-        σ(a) - σ(b) = σ(a) σ(-b) (1 - e^{b-a}),    and b - a does not depend on μ,
-    so the logarithm is a sum of three terms, each finite with its gradient, also where both σ
-    round to 0 or to 1. Salimans et al. (2017), "PixelCNN++", equation 2.
-    Costs: `log_prob` 4 logarithms a component; `logits`, all K of them, K times that.
-    """
-
-    def __init__(self, logits: Array, means: Array, log_scales: Array, *, num_levels: int = 256):
+    def __init__(self, num_levels: int):
         super().__init__()
-        num_levels = checks.positive_int(num_levels, "num_levels", least=2)
-        for value, name in ((logits, "logits"), (means, "means"), (log_scales, "log_scales")):
-            checks.array(value, name)
-        shapes = {jnp.shape(a)[-1:] for a in (logits, means, log_scales)}
-        if len(shapes) > 1 or shapes == {()}:
-            raise checks.InputError(
-                "logits, means and log_scales must have one number of components in their last "
-                f"axis; got {jnp.shape(logits)}, {jnp.shape(means)} and {jnp.shape(log_scales)}."
-            )
-        dtype = wide(logits, means, log_scales)
-        logits, means, log_scales = (jnp.asarray(a, dtype) for a in (logits, means, log_scales))
-        half = (num_levels - 1) / 2  # levels from the middle to the end: half of [-1, 1]
-        self._num_levels = num_levels
-        self._log_weights = log_softmax(logits)
-        self._means = half * (means + 1)  # in levels, where all edges v ± ½ are exact numbers
-        self._log_scales = log_scales + jnp.log(half).astype(jnp.result_type(log_scales))
+        self._num_levels = checks.positive_int(num_levels, "num_levels", least=2)
 
     @property
     def event_shape(self):
         return ()
-
-    @property
-    def batch_shape(self):
-        parts = (self._log_weights, self._means, self._log_scales)
-        return jnp.broadcast_shapes(*(a.shape for a in parts))[:-1]
 
     @property
     def dtype(self):
@@ -90,14 +57,56 @@ class DiscretizedLogisticMixture(Drawn):
         """The likeliest level, at the cost of `logits`."""
         return jnp.argmax(self.logits, -1).astype(self.dtype)
 
-    def log_prob(self, value):
-        """log P(v); -inf outside of 0..K-1."""
+    def _check_levels(self, value):
         checks.numbers(value, "value")
         if not jnp.issubdtype(jnp.result_type(value), jnp.integer):
             raise checks.InputError(
                 f"value must be levels, integers in 0..{self._num_levels - 1}; got "
                 f"{jnp.result_type(value)}. Continuous data need a continuous density."
             )
+
+
+@exact
+class DiscretizedLogisticMixture(OnLevels):
+    """P(v) = Σ_j π_j [σ((v⁺ - μ_j) / s_j) - σ((v⁻ - μ_j) / s_j)] for levels v = 0..K-1, in nats.
+
+    The K levels are spread evenly over [-1, 1] and v⁻, v⁺ lie half a level below and above v, but
+    v⁻ = -∞ for v = 0 and v⁺ = ∞ for v = K-1: the outer levels take the tails, so that Σ_v P(v) = 1
+    whatever the parameters (for s → ∞ each outer level gets a half).
+
+    logits, means, log_scales [..., components], on the scale of [-1, 1]; arithmetic in float32 at
+    least. With a = (v⁺ - μ) / s and b = (v⁻ - μ) / s,
+        σ(a) - σ(b) = σ(a) σ(-b) (1 - e^{b-a}),    and b - a does not depend on μ,
+    so the logarithm is a sum of three terms, each finite with its gradient, also where both σ
+    round to 0 or to 1. Salimans et al. (2017), "PixelCNN++", equation 2.
+    Costs: `log_prob` 4 logarithms a component; `logits`, all K of them, K times that.
+    """
+
+    def __init__(self, logits: Array, means: Array, log_scales: Array, *, num_levels: int = 256):
+        super().__init__(num_levels)
+        for value, name in ((logits, "logits"), (means, "means"), (log_scales, "log_scales")):
+            checks.array(value, name)
+        shapes = {jnp.shape(a)[-1:] for a in (logits, means, log_scales)}
+        if len(shapes) > 1 or shapes == {()}:
+            raise checks.InputError(
+                "logits, means and log_scales must have one number of components in their last "
+                f"axis; got {jnp.shape(logits)}, {jnp.shape(means)} and {jnp.shape(log_scales)}."
+            )
+        dtype = wide(logits, means, log_scales)
+        logits, means, log_scales = (jnp.asarray(a, dtype) for a in (logits, means, log_scales))
+        half = (self._num_levels - 1) / 2  # levels from the middle to the end: half of [-1, 1]
+        self._log_weights = log_softmax(logits)
+        self._means = half * (means + 1)  # in levels, where all edges v ± ½ are exact numbers
+        self._log_scales = log_scales + jnp.log(half).astype(jnp.result_type(log_scales))
+
+    @property
+    def batch_shape(self):
+        parts = (self._log_weights, self._means, self._log_scales)
+        return jnp.broadcast_shapes(*(a.shape for a in parts))[:-1]
+
+    def log_prob(self, value):
+        """log P(v); -inf outside of 0..K-1."""
+        self._check_levels(value)
         last = self._num_levels - 1
         parts = (self._log_weights, self._means, self._log_scales)
         v, log_weights, means, log_scales = same_rank(jnp.asarray(value)[..., None], *parts)

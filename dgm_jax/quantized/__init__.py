@@ -3,6 +3,10 @@
 from .codebooks import averaged_codebook as averaged_codebook
 from .codebooks import gradient_codebook as gradient_codebook
 from .codebooks import k_means as k_means
+from .dvae import as_integers as as_integers
+from .dvae import captioned as captioned
+from .dvae import dvae as dvae
+from .dvae import sequences as sequences
 from .fsq import finite_scalar as finite_scalar
 from .gumbel import all_codes as all_codes
 from .gumbel import categorical_vae as categorical_vae

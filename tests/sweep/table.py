@@ -638,6 +638,15 @@ TABLE = {
         )
         for name in ("OneHot", "Relaxed", "StraightThroughOneHot")
     },
+    **{
+        f"distributions.{name}": of(
+            getattr(distributions, name),
+            {"loc": points(4), "scale": jnp.ones(4)},
+            loc=arrays("f"),
+            scale=arrays("f"),
+        )
+        for name in ("LogitLaplace", "DiscretizedLogitLaplace")
+    },
     "distributions.Levels": of(
         distributions.Levels, {"logits": points(2, 3)}, logits=arrays("f", event=-1)
     ),
@@ -1220,6 +1229,9 @@ TABLE = {
     ),
     "likelihoods.bernoulli": of(likelihoods.bernoulli),
     "likelihoods.categorical": of(likelihoods.categorical, {"num_levels": 3}),
+    "likelihoods.logit_laplace": of(
+        likelihoods.logit_laplace, {"num_levels": 3}, num_levels=optional(whole(2))
+    ),
     "likelihoods.discretized_logistic": of(likelihoods.discretized_logistic, {"num_levels": 3}),
     "likelihoods.gaussian": of(likelihoods.gaussian),
     "likelihoods.mixture": of(likelihoods.mixture, kind=choice("gaussian", "logistic")),
@@ -1464,6 +1476,38 @@ TABLE = {
             ("relaxed_loss", {"temperature": 0.5}, ("temperature", "hard")),
         )
     },
+    "quantized.dvae": of(
+        quantized.dvae,
+        {
+            "shape": TINY_IMAGE,
+            "likelihood": CATEGORICAL,
+            "num_categories": 3,
+            "hidden": (2,),
+            "num_blocks": 0,
+        },
+        likelihood=noun(likelihoods.bernoulli),
+        num_categories=Kind(lambda v: EITHER if whole(2).canonical(v) is not REFUSED else REFUSED),
+        hidden=sizes(fewest=1),
+        kernel_size=whole(2),
+        num_groups=optional(whole()),
+        told={"num_groups": "(num_groups|hidden)"},
+    ),
+    "quantized.as_integers": of(quantized.as_integers, {"z": points(4, 3)}, z=arrays("f", event=0)),
+    "quantized.sequences": of(
+        quantized.sequences,
+        {"text": CODES, "codes": CODES, "num_symbols": 2},
+        text=arrays("i", event=0),
+        codes=arrays("i", event=0),
+        num_symbols=whole(),
+    ),
+    "quantized.captioned": of(
+        quantized.captioned,
+        {"model": CATEGORICAL_VAE, "sequence": MADE_BITS, "length": 1, "num_symbols": 2},
+        model=noun(combinators.latent_variable),
+        sequence=noun(flows.maf),
+        length=whole(),
+        num_symbols=whole(),
+    ),
     "quantized.running_mean_loss": of(
         quantized.running_mean_loss,
         {"model": CATEGORICAL_VAE},
