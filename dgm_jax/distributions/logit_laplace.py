@@ -20,6 +20,7 @@ class _Located:
     def _locate(self, loc, scale):
         for value, name in ((loc, "loc"), (scale, "scale")):
             checks.floating(value, name)
+        checks.common_batch({"loc": jnp.shape(loc), "scale": jnp.shape(scale)})
         self._loc, self._scale = same_rank(loc, scale)
 
     @property

@@ -62,11 +62,11 @@ def dvae(
 
 
 def as_integers(z: Array) -> Array:
-    """The category of each one-hot code, [..., *codes, K] -> integers [..., *codes]."""
+    """The category of each one-hot code, [..., *codes, K] -> integers [..., *codes]; of NaN -1."""
     checks.floating(z, "z")
-    if not jnp.ndim(z):
-        raise checks.InputError("z must have shape [..., K]; got ().")
-    return jnp.argmax(z, -1).astype(jnp.int32)
+    if not jnp.ndim(z) or not z.shape[-1]:
+        raise checks.InputError(f"z must have shape [..., K]; got {z.shape}.")
+    return jnp.where(jnp.isnan(z).any(-1), -1, jnp.argmax(z, -1)).astype(jnp.int32)
 
 
 def captioned(

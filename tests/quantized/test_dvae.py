@@ -106,7 +106,7 @@ def test_codes_are_in_the_order_in_which_the_sequence_reads_them():
     codes = np.array([[[0], [1]]], np.int32)
     assert sequences(TEXT[:1], codes, num_symbols=SYMBOLS).tolist() == [[0, 1, 2, 3]]
     z = jax.nn.one_hot(codes, K)
-    assert (as_integers(z) == codes).all()
+    assert (as_integers(z) == codes).all() and as_integers(z * jnp.nan).max() == -1  # T119
     log_p = jit(lambda z: MODEL.prior(PARAMS, TEXT[0]).log_prob(z))
     assert abs(float(log_p(z)[0] - log_p(z[:, ::-1])[0])) > 0.02
 

@@ -642,8 +642,8 @@ TABLE = {
         f"distributions.{name}": of(
             getattr(distributions, name),
             {"loc": points(4), "scale": jnp.ones(4)},
-            loc=arrays("f"),
-            scale=arrays("f"),
+            loc=arrays("f", event=0),
+            scale=arrays("f", event=0),
         )
         for name in ("LogitLaplace", "DiscretizedLogitLaplace")
     },
@@ -2308,6 +2308,7 @@ TABLE = {
         evaluate=Kind(lambda v: None if v is None else EITHER if callable(v) else REFUSED),
         monitor=Kind(lambda v: None if v is None else REFUSED),
         minimise=FLAG,
+        stages=optional(DICT),
         eval_every=Kind(lambda v: None if v is None else REFUSED),  # without evaluate
         patience=Kind(lambda v: None if v is None else REFUSED),
         fixed=ANYTHING,
