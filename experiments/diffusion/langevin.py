@@ -1,0 +1,128 @@
+"""Langevin dynamics where the answer is known: its bias, and the weights of modes far apart.
+
+    python -m experiments.diffusion.langevin
+
+needs no data and learns nothing; a minute of one CPU core. bias.png: the variance of chains
+of N(0, 1) by the step size, measured and in closed form, 1 / (1 - η/2), beside that of steps that
+are accepted or refused, which is 1 for every step. modes.png: chains of a mixture with the weights
+0.2 and 0.8 from uniform starts: without annealing each ends in the mode that it started nearest to,
+0.5 and 0.5; from much noise to little the weights are right. The mixture is that of Song and Ermon
+(2019), section 3.2.2; all scores here are exact.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dgm_jax import diffusion, plots, runs
+from dgm_jax.runs import processes
+from experiments.options import check
+
+CENTRES, WEIGHTS = np.array([[-5.0, -5.0], [5.0, 5.0]]), np.array([0.2, 0.8])
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.RunOptions):
+    step_sizes: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2)
+    """η, of chains of N(0, 1)"""
+    num_chains: int = 20_000
+    num_steps: int = 200
+    """of each chain of N(0, 1)"""
+    plain_steps: int = 1000
+    """of the chains of the mixture without annealing, η = 0.1"""
+    levels: int = 10
+    """noise levels of the annealed chains, from 20 to 1"""
+    steps_a_level: int = 100
+
+
+QUICK = {"step_sizes": (0.1, 0.4), "num_chains": 200, "num_steps": 20, "plain_steps": 20}
+QUICK |= {"levels": 3, "steps_a_level": 5}
+
+
+def variances(config, step_size):
+    """The variance of chains that start in N(0, 1), without correction and with, and the share
+    of accepted steps."""
+    start_key, key, other = jax.random.split(jax.random.key(config.seed), 3)
+    options = {"step_size": step_size, "num_steps": config.num_steps}
+
+    @jax.jit
+    def found(start_key, key, other):
+        x = jax.random.normal(start_key, (config.num_chains, 1))
+        plain = diffusion.unadjusted_langevin(lambda x: -x, key, x, **options)
+        corrected, share = diffusion.metropolis_langevin(
+            lambda x: -(x[:, 0] ** 2) / 2, other, x, **options
+        )
+        return (plain**2).mean(), (corrected**2).mean(), share.mean()
+
+    plain, corrected, share = map(float, found(start_key, key, other))
+    exact = 1 / (1 - step_size / 2)
+    return {"plain": plain, "exact": exact, "corrected": corrected, "accepted": share}
+
+
+def log_mixture(x, sigma):
+    """log p of the mixture with noise of sigma on it, up to a constant."""
+    variance = 1 + sigma**2
+    squares = ((x[:, None] - CENTRES) ** 2).sum(-1)
+    return jax.nn.logsumexp(jnp.log(WEIGHTS) - squares / (2 * variance), -1) - jnp.log(variance)
+
+
+def score(x, sigma):
+    return jax.grad(lambda x: log_mixture(x, sigma).sum())(x)
+
+
+def modes(config):
+    """{name: chains [n, 2] at their end}."""
+    keys = jax.random.split(jax.random.key(config.seed + 1), 4)
+    sigmas = np.geomspace(20.0, 1.0, config.levels)
+
+    @jax.jit
+    def found(keys):
+        start = jax.random.uniform(keys[0], (config.num_chains // 10, 2), minval=-8.0, maxval=8.0)
+        options = {"step_size": 0.1, "num_steps": config.plain_steps}
+        plain = diffusion.unadjusted_langevin(lambda x: score(x, 0.0), keys[1], start, **options)
+        corrected, _ = diffusion.metropolis_langevin(
+            lambda x: log_mixture(x, 0.0), keys[2], start, **options
+        )
+        annealed = diffusion.annealed_langevin(
+            score, keys[3], start, sigmas, step_size=0.1, num_steps=config.steps_a_level
+        )
+        return {"start": start, "plain": plain, "corrected": corrected, "annealed": annealed}
+
+    return {name: np.asarray(x) for name, x in found(keys).items()}
+
+
+def main(config: Config) -> dict:
+    check(config, "step_sizes")
+    bias = {str(eta): variances(config, eta) for eta in config.step_sizes}
+    chains = modes(config)
+    shares = {name: float((x.sum(-1) > 0).mean()) for name, x in chains.items()}
+    if processes.first():
+        series = {
+            label: (config.step_sizes, [row[name] for row in bias.values()])
+            for label, name in (
+                ("measured", "plain"),
+                ("closed form", "exact"),
+                ("accepted or refused", "corrected"),
+            )
+        }
+        figure = plots.curves(series, xlabel="step size", ylabel="variance", logx=True)
+        plots.save(figure, config.workdir / "bias.png")
+        figure = plots.planes({"chains": chains}, bounds=(-10.0, 10.0))
+        plots.save(figure, config.workdir / "modes.png")
+    return {"bias": bias, "share_of_larger_mode": shares}
+
+
+def show(found):
+    rows = [
+        {"step size": eta, **{name: f"{value:.3f}" for name, value in row.items()}}
+        for eta, row in found["bias"].items()
+    ]
+    runs.table(rows, list(rows[0]))
+    told = ", ".join(f"{name} {x:.2f}" for name, x in found["share_of_larger_mode"].items())
+    print(f"Variances of N(0, 1). Chains in the mode of weight 0.8: {told}.")
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)

@@ -1,0 +1,260 @@
+"""Scores and diffusion on the plane, where log p is known: five dresses, two losses without noise.
+
+    python -m experiments.diffusion.plane
+
+learns each toy by each of
+
+    bound      the bound in continuous time, linear log-SNR, v
+    noise      L_simple, the process of Ho et al.
+    exploding  denoising scores of all scales, variance exploding
+    velocity   flow matching on straight paths
+    implicit   implicit score matching, the exact trace, of data with noise of --blur
+    sliced     the same by random projections
+
+and tells, in nats, KL(p ‖ p_ode) of the probability-flow ODE of the first four on --num-test draws
+of the toy; and of each sampler the sliced Wasserstein distance of its samples to as many draws,
+beside that of draws to draws, the floor. The last two know the score at one scale only, and are
+sampled by Langevin dynamics from uniform starts. A few minutes of one CPU core a toy.
+TOY-samples.png has a column for each model; TOY-MODEL-scores.png both entries of the learned score
+at t = 1/4, beside those of the score of 4000 draws with as much noise, nearly the true one.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dgm_jax import data, diffusion, learning, metrics, nets, objectives, plots, runs
+from dgm_jax.runs import processes
+from experiments import fitting
+from experiments.options import check
+
+ModelName = Literal["bound", "noise", "exploding", "velocity", "implicit", "sliced"]
+DENOISERS = {
+    "bound": (diffusion.linear_log_snr, "v"),
+    "noise": (diffusion.linear_beta, "noise"),
+    "exploding": (lambda: diffusion.variance_exploding(0.01, 20.0), "noise"),
+    "velocity": (diffusion.straight, "velocity"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.RunOptions):
+    toys: tuple[Literal["gaussians", "moons", "rings", "spirals", "pinwheel"], ...] = (
+        "gaussians",
+        "moons",
+    )
+    models: tuple[ModelName, ...] = (
+        "bound",
+        "noise",
+        "exploding",
+        "velocity",
+        "implicit",
+        "sliced",
+    )
+    hidden: tuple[int, ...] = (128, 128, 128)
+    num_steps: int = 5000
+    """gradient steps of each model"""
+    batch_size: int = 256
+    """draws of the toy a step"""
+    learning_rate: float = 2e-3
+    ema_decay: float = 0.999
+    eval_every: int = 1000
+    blur: float = 0.2
+    """deviation of the noise on the data of the losses without noise levels"""
+    passes: int = 40
+    """of the net, by each sampler of the first four"""
+    langevin_steps: int = 1000
+    """of the samplers of the last two"""
+    num_test: int = 2000
+    max_params: int = 100_000_000
+    """a model of more parameters is refused before memory is taken for it"""
+
+
+QUICK = {"toys": ("gaussians",), "num_steps": 4, "eval_every": 2, "hidden": (4,), "passes": 4}
+QUICK |= {"langevin_steps": 4, "num_test": 50, "batch_size": 16}
+
+
+@runs.builder
+def build(config: Config, name: str):
+    """A denoiser of the plane, or for a score at one scale its net, told λ = 0."""
+    net = nets.time_mlp(2, hidden=config.hidden)
+    if name not in DENOISERS:
+        return net
+    process, dress = DENOISERS[name]
+    return diffusion.denoiser(net, (2,), process(), dress=dress)
+
+
+def score_of(model, params):
+    """x -> s(x), of a net that is told λ = 0."""
+    return lambda x: model.apply(params, x, jnp.zeros(len(x), x.dtype))
+
+
+def loss_of(config, name, model):
+    def loss(params, key, x):
+        if name == "bound":
+            return diffusion.bound_loss(model, params, key, x)
+        if name in DENOISERS:
+            return diffusion.simple_loss(model, params, key, x)
+        noise_key, key = jax.random.split(key)
+        x = x + config.blur * jax.random.normal(noise_key, x.shape)
+        score = score_of(model, params)
+        if name == "implicit":
+            return objectives.implicit_score_matching(score, x), {}
+        return objectives.sliced_score_matching(score, key, x), {}
+
+    return loss
+
+
+def samplers(config, name, model):
+    """{sampler: draw(params, key)}, of num_test samples each."""
+    num, passes = config.num_test, config.passes
+    half = max(passes // 2, 2)
+    if name not in DENOISERS:
+
+        def langevin(params, key):
+            start_key, key = jax.random.split(key)
+            x = jax.random.uniform(start_key, (num, 2), minval=-4.0, maxval=4.0)
+            score, step = score_of(model, params), config.blur**2 / 4
+            return diffusion.unadjusted_langevin(
+                score, key, x, step_size=step, num_steps=config.langevin_steps
+            )
+
+        return {"langevin": langevin}
+    density = diffusion.ode_density(model)
+    return {
+        "chain": lambda p, key: diffusion.sample(model, p, key, num, num_steps=passes),
+        "DDIM": lambda p, key: diffusion.sample(model, p, key, num, num_steps=passes, eta=0.0),
+        "Heun": lambda p, key: diffusion.heun(model, p, key, num, num_steps=half),
+        "DPM-Solver-2": lambda p, key: diffusion.dpm_solver(model, p, key, num, num_steps=half),
+        "ODE": lambda p, key: density.dist(p).sample(seed=key, sample_shape=(num,)),
+    }
+
+
+def distance(x, y):
+    found = metrics.sliced_wasserstein(jax.random.key(0), y, x, num_directions=64, order=2)
+    return found.distance
+
+
+def task_of(config, toy, name, model):
+    keys = jax.random.split(jax.random.key(config.seed + 1), 2)
+    valid, test = (np.asarray(toy.sample(key, config.num_test)) for key in keys)
+    loss = jax.jit(loss_of(config, name, model))
+    draws = {label: jax.jit(draw) for label, draw in samplers(config, name, model).items()}
+    ode = jax.jit(lambda p, x: diffusion.ode_density(model).dist(p).log_prob(x))
+
+    def report(params, key):
+        row = {"floor": distance(valid, test)}
+        if name in DENOISERS:
+            gap = toy.log_prob(test) - ode(params, test)
+            row["kl"], row["kl_stderr"] = map(float, objectives.mean_and_stderr(np.asarray(gap)))
+        for label, draw in draws.items():
+            x = np.asarray(draw(params, jax.random.clone(key)))
+            row[f"sliced_{label}"] = distance(x, test)
+        return row
+
+    return fitting.Task(
+        lambda params, key: {"valid_loss": float(loss(params, key, valid)[0])},
+        report,
+        monitor="valid_loss",
+        data=learning.fingerprint({"valid": valid, "test": test}),
+    )
+
+
+def fit(config, toy_name, name):
+    toy, recipe = data.TOYS[toy_name](), learning.Recipe(build, {"config": config, "name": name})
+    model = recipe.model()
+    rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
+    adam = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(rate, b2=0.99))
+    loss = loss_of(config, name, model)
+    algorithm = learning.gradient_descent(model.init, loss, adam, ema_decay=config.ema_decay)
+    draw = jax.jit(lambda step: toy.sample(jax.random.fold_in(key, step), config.batch_size))
+    key = jax.random.key(config.seed)
+    fitted = fitting.fit(
+        config,
+        f"{toy_name}-{name}",
+        algorithm,
+        task_of(config, toy, name, model),
+        draw,
+        num_steps=config.num_steps,
+        eval_every=config.eval_every,
+        recipe=recipe,
+    )
+    return model, fitted
+
+
+def shown(config, toy, name, model, params):
+    """Samples of the first sampler, and the score at the first time, x [n, 2] -> [n, 2]."""
+    sampler = next(iter(samplers(config, name, model).values()))
+    x = np.asarray(jax.jit(sampler)(params, jax.random.key(config.seed + 2)))
+    return x[:1000]
+
+
+def scores(config, toy, model, params, path):
+    """The learned score at t_0 and the true one with as much noise: their fields by entries."""
+    process = model.process(params)
+    t = 0.25
+    alpha, sigma = float(process.alpha(t)), float(process.sigma(t))
+    axis = np.linspace(-4, 4, 61)
+    grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2).astype(np.float32)
+    draws = np.asarray(toy.sample(jax.random.key(config.seed + 3), 4000)) * alpha
+
+    @jax.jit
+    def both(params, x):
+        def log_blurred(x):
+            squares = ((x[:, None] - draws) ** 2).sum(-1)
+            return jax.nn.logsumexp(-squares / (2 * sigma**2), -1)
+
+        true = jax.grad(lambda x: log_blurred(x).sum())(x)
+        return true, diffusion.score(model, params, x, jnp.full(len(x), t))
+
+    true, learned = (np.asarray(s).reshape(61, 61, 2) for s in both(params, grid))
+    names = ("along x", "along y")
+    fields = {
+        label: {name: s[..., i] for i, name in enumerate(names)}
+        for label, s in (("4000 draws", true), ("learned", learned))
+    }
+    points = {label: {name: draws[:200] for name in names} for label in fields}
+    plots.save(plots.planes(points, fields=fields), path)
+
+
+def main(config: Config) -> dict:
+    check(config, "toys", "models")
+    found = {}
+    for toy_name in config.toys:
+        toy, rows, pictures = data.TOYS[toy_name](), {}, {}
+        for name in config.models:
+            model, fitted = fit(config, toy_name, name)
+            rows[name] = fitted.row
+            pictures[name] = shown(config, toy, name, model, fitted.params)
+            if name in DENOISERS and processes.first():
+                path = config.workdir / f"{toy_name}-{name}-scores.png"
+                scores(config, toy, model, fitted.params, path)
+        truth = np.asarray(toy.sample(jax.random.key(config.seed + 4), 1000))
+        if processes.first():
+            figure = plots.planes({toy_name: {"data": truth, **pictures}})
+            plots.save(figure, config.workdir / f"{toy_name}-samples.png")
+        found[toy_name] = {"models": rows, "entropy": toy.entropy}
+    return {"toys": found}
+
+
+def show(found):
+    for toy, told in found["toys"].items():
+        rows = []
+        for name, r in told["models"].items():
+            kl = f"{r['kl']:.3f} ± {r['kl_stderr']:.3f}" if "kl" in r else ""
+            row = {"model": name, "KL": kl}
+            for label in ("chain", "DDIM", "Heun", "DPM-Solver-2", "ODE", "langevin"):
+                value = r.get(f"sliced_{label}")
+                row[label] = "" if value is None else f"{value:.3f}"
+            rows.append(row | {"training s": round(r["train_seconds"])})
+        print(f"{toy}, floor {rows and next(iter(told['models'].values()))['floor']:.3f}:")
+        runs.table(rows, list(rows[0]))
+    print("KL(p ‖ p_ode) in nats; of samplers the sliced Wasserstein distance to the data.")
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)
