@@ -1,14 +1,20 @@
-"""Training steps of a β-TCVAE and of a FactorVAE, beside pythae.
+"""Training steps of a β-TCVAE and of a FactorVAE beside pythae, and the metrics of codes.
 
     taskset -c 0 python -m benchmarks.disentangled --clock cpu
 
-times one step of Adam on a batch of 64 rows of bits, with dense nets 784-400-400-10 and back with
-tanh: `tc-vae`, with the stratified estimate of q(z); `factor-vae`, a step of both players, whose
-critic has five layers of 1000. There 32 rows are for the VAE, and the codes of 32 and the permuted
-codes of 32 others for the critic, here as in pythae. *scan* is a step of ours among 20 in one
-`lax.scan`. pythae (`.[peers-vae]`) starts with our weights: *loss* is that of the first step in
-nats an example, of the VAE alone in the second case, and differs by the draws of z. Aims on one
-quiet core: pythae takes 1.7 times our step of a β-TCVAE, and 1.3 times that of a FactorVAE.
+has two parts. *steps* times one step of Adam on a batch of 64 rows of bits, with dense nets
+784-400-400-10 and back with tanh: `tc-vae`, with the stratified estimate of q(z); `factor-vae`, a
+step of both players, whose critic has five layers of 1000. There 32 rows are for the VAE, and the
+codes of 32 and the permuted codes of 32 others for the critic, here as in pythae. *scan* is a step
+of ours among 20 in one `lax.scan`. pythae (`.[peers-vae]`) starts with our weights: *loss* is that
+of the first step in nats an example, of the VAE alone in the second case, and differs by the draws
+of z. Aims on one quiet core: pythae takes 1.7 times our step of a β-TCVAE, and 1.3 times that of a
+FactorVAE.
+
+*scores* times every metric of `metrics.codes` with its defaults, of ten numbers for each of the
+46,080 combinations of factors of dSprites: a smooth map of the factors, and noise; it reads no
+file. The first call imports scikit-learn; nothing is compiled. Aims: MIG, modularity, BetaVAE and
+FactorVAE scores together in less than 5 s, all metrics in less than a minute.
 """
 
 import dataclasses
@@ -22,13 +28,18 @@ import numpy as np
 import optax
 
 from benchmarks import latent, peers, times
-from dgm_jax import checks, disentangled, learning, measure, nets, plots, protocol, runs
+from dgm_jax import checks, disentangled, learning, measure, metrics, nets, plots, protocol, runs
+from dgm_jax.measure import timing
 
 NUM_DATA, BETA, GAMMA = 60_000, 4.0, 10.0
+FACTORS = (3, 6, 10, 16, 16)  # states of those of dSprites' grid
+SEEDS = 5  # models that `udr` compares
+FOUR = ("mig", "modularity", "beta_vae_score", "factor_vae_score")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(latent.Config):
+    parts: tuple[Literal["steps", "scores"], ...] = ("steps", "scores")
     objectives: tuple[Literal["tc-vae", "factor-vae"], ...] = ("tc-vae", "factor-vae")
     libraries: tuple[Literal["pythae"], ...] = ("pythae",)
     """left out where it is not installed"""
@@ -39,6 +50,10 @@ class Config(latent.Config):
     num_latents: int = 10
     critic: tuple[int, ...] = (1000,) * 5
     """widths of the critic"""
+    num_codes: int = 46_080
+    """rows of the codes that are scored, at random where they are not all"""
+    score_repeats: int = 5
+    """rounds in which all metrics take turns"""
 
 
 def logits(config):
@@ -164,12 +179,43 @@ def factor_peer(built, x) -> latent.Peer:
     return latent.Peer(step, first, sum(p.numel() for p in built.parameters()))
 
 
-def main(config: Config) -> dict:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
+# ------------------------------------------------------------------------------------ the metrics
+def coded(num, seed):
+    """Codes [num, 10], a smooth random map of factors with noise, and the factors [num, 5]."""
+    rng = np.random.default_rng(0)
+    factors = np.stack(np.unravel_index(np.arange(np.prod(FACTORS)), FACTORS), -1)
+    factors = rng.permutation(factors)[:num]
+    scaled = (factors - factors.mean(0)) / factors.std(0)
+    rng = np.random.default_rng(seed)
+    hidden = np.tanh(scaled @ rng.normal(size=(5, 32)) / 2 + rng.normal(size=32))
+    noise = 0.3 * rng.normal(size=(len(factors), 10))
+    codes = hidden @ rng.normal(size=(32, 10)) / 6 + noise
+    return codes.astype(np.float32), factors
+
+
+def scores(config) -> list[dict]:
+    """A row for each metric; `code_scores` is all but `udr`."""
+    models = [coded(config.num_codes, seed) for seed in range(SEEDS)]
+    given, key = models[0], jax.random.key(0)
+    calls = {name: functools.partial(getattr(metrics, name), *given) for name in FOUR[:2]}
+    for name in (*FOUR[2:], "sap", "explicitness", "dci", "code_scores"):
+        calls[name] = functools.partial(getattr(metrics, name), key, *given)
+    calls["udr"] = lambda: metrics.udr([codes for codes, _ in models])
+    repeats, clock = config.score_repeats, config.clock
+    timed = timing.compare(calls, repeats=repeats, warm_up=False, clock=clock)
+    return [
+        {"metric": name, **times.measured(result), "first_call_s": result.first_call_s}
+        for name, result in timed.items()
+    ]
+
+
+# ------------------------------------------------------------------------------------------ the run
+def steps(config):
+    """Rows of training steps, and {what: why it is left out}."""
     if not config.objectives:
         raise checks.InputError("objectives is empty; name at least one, as --objectives tc-vae.")
     checks.divisible(np.zeros(config.batch), 2, "the VAE and the critic")
-    machine, found, left_out = measure.machine(), {}, {}
+    found, left_out = {}, {}
     for objective in config.objectives:
         found[objective] = ours(config, objective)
         for library in config.libraries:
@@ -177,16 +223,69 @@ def main(config: Config) -> dict:
                 found[objective][library] = pythae(config, objective)
             except ImportError:
                 left_out[f"{objective} {library}"] = "is not installed"
-    rows = latent.measurements(config, found)
-    machine |= peers.versions(config.libraries) | {"left_out": left_out}
-    return {"rows": rows, "machine": machine | {"batch": config.batch, "clock": config.clock}}
+    return latent.measurements(config, found), left_out
+
+
+def main(config: Config) -> dict:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
+    checks.positive_int(config.num_codes, "num_codes", least=100)
+    if not config.parts:
+        raise checks.InputError("parts is empty; name at least one, as --parts scores.")
+    machine = measure.machine() | {"batch": config.batch, "clock": config.clock}
+    rows = []
+    if "steps" in config.parts:
+        rows, left_out = steps(config)
+        machine |= peers.versions(config.libraries) | {"left_out": left_out}
+    if "scores" in config.parts:
+        rows = rows + scores(config)
+        machine |= peers.versions(("scikit-learn",)) | {"num_codes": config.num_codes}
+    return {"rows": rows, "machine": machine}
+
+
+def of_parts(rows):
+    """The rows of steps, and those of scores."""
+    return ([row for row in rows if name in row] for name in ("objective", "metric"))
+
+
+def tables(found):
+    """Steps as `latent` tells them; each metric; and those that have an aim together."""
+    stepped, scored = of_parts(found["rows"])
+    told = latent.tables({"rows": stepped}) if stepped else []
+    if not scored:
+        return told
+    ms = {row["metric"]: row["ms"] for row in scored}
+    first = {row["metric"]: row["first_call_s"] for row in scored}
+    together = {"MIG, modularity, BetaVAE and FactorVAE": FOUR, "all": ("code_scores", "udr")}
+    return [
+        *told,
+        [
+            {
+                "metric": row["metric"],
+                **times.cells(row),
+                "first call s": runs.short(row["first_call_s"]),
+            }
+            for row in scored
+        ],
+        [
+            {
+                "together": name,
+                "s": f"{sum(ms[each] for each in parts) / 1e3:.2f}",
+                "first calls s": f"{sum(first[each] for each in parts):.2f}",
+            }
+            for name, parts in together.items()
+        ],
+    ]
 
 
 def draw(config, found):
-    """Milliseconds a step, a bar for each library."""
-    title = f"One step of training, {config.batch} rows"
-    return times.bars(found["rows"], "objective", "library", title=title)
+    """Milliseconds of a step, or of each metric, as bars."""
+    stepped, scored = of_parts(found["rows"])
+    if stepped:
+        title = f"One step of training, {config.batch} rows"
+        return times.bars(stepped, "objective", "library", title=title)
+    rows = [row | {"codes": f"{config.num_codes} codes"} for row in scored]
+    return times.bars(rows, "codes", "metric", title="Metrics of codes")
 
 
 if __name__ == "__main__":
-    runs.benchmark(Config, main, latent.tables, draw, save=plots.save)
+    runs.benchmark(Config, main, tables, draw, save=plots.save)

@@ -24,7 +24,8 @@ def udr(
     unit of each model, [d_m]; units below `threshold` nats are left out, as uninformative. Without
     it those that are constant. A model without informative units has 0. Returns [models].
     Duan et al. (2020), "Unsupervised model selection for variational disentangled representation
-    learning", equation 2. Cost: d² n of each pair.
+    learning", equation 2; its published code has the mean of the two means, which is the same where
+    a = b. Cost: d² n of each pair.
     """
     threshold = checks.not_negative(threshold, "threshold")
     if not isinstance(codes, (list, tuple)) or len(codes) < 2:

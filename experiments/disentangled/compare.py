@@ -17,11 +17,14 @@ results.json has models.NAME, the name with the strength after a comma ("beta-va
 over seeds: betavae_score, factorvae_score, mig, dci, modularity, sap, also completeness,
 informativeness, explicitness, udr (which looks at no factor), mig_adjusted and modularity_adjusted;
 reconstruction, -E log p(x | z), kl, total_correlation and mutual_information, in nats by sums over
-all 960 codes; and active_units. `references` has the same of codes that are the factors, and of
-noise: what can be reached, and what chance gives.
+all 960 codes; coarse_total_correlation, that of codes seen through noise of deviation 0.2; and
+active_units. `references` has the same of codes that are the factors, and of noise: what can be
+reached, and what chance gives.
 
 Expect more β to lower the KL and the total correlation and to cost likelihood, and the methods that
-penalise the total correlation alone to lower it at a better reconstruction. Scores of one method
+penalise the total correlation alone to lower it at a better reconstruction. The factor-vae lowers
+the coarse one: its critic sees how entries depend on each other, and not that 960 sharp codes are
+isolated points, which is most of the total correlation of a set so small. Scores of one method
 differ from seed to seed about as much as methods do.
 
 It leaves scores.png (each score against the reconstruction), ranks.png (whether metrics agree),

@@ -102,6 +102,18 @@ def test_factors_and_noise_stand_beside_the_scores(monkeypatch):
     assert np.mean(found["noise"]["modularity_adjusted"]) < 0.1
 
 
+@pytest.mark.parametrize(("apart", "coarse"), [(1.0, np.log(2)), (0.005, 0.0)])
+def test_detail_is_no_coarse_total_correlation(apart, coarse):
+    """Two places where both entries agree have log 2, but seen through noise only if far apart."""
+    sign = np.repeat([-1.0, 1.0], 200)[:, None]
+    mean, scale = (np.float32(a) for a in (apart * sign * np.ones(2), np.full((400, 2), apart / 9)))
+    key = jax.random.key(0)
+    whole = float(judge._terms(key, mean, scale).total_correlation)
+    assert whole == pytest.approx(np.log(2), abs=1e-3)
+    found = judge.coarse_total_correlation(jax.random.clone(key), mean, scale)
+    assert found == pytest.approx(coarse, abs=2e-3)
+
+
 def test_metrics_that_order_models_alike_have_rank_correlation_one():
     rng = np.random.default_rng(0)
     models = {}
@@ -126,7 +138,8 @@ def test_strengths_that_are_none_or_twice_the_same_are_refused(strengths):
 def check(found, names, seeds):
     assert tuple(found["models"]) == names and np.shape(found["rank_correlation"]) == (6, 6)
     for row in found["models"].values():
-        for what in (*judge.SCORES, "total_correlation", "reconstruction", "kl", "udr"):
+        numbers = ("total_correlation", "coarse_total_correlation", "reconstruction", "kl", "udr")
+        for what in (*judge.SCORES, *numbers):
             assert len(row.get(what, [])) == (seeds if what != "udr" or seeds > 1 else 0)
 
 

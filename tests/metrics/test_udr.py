@@ -30,6 +30,23 @@ def test_it_is_the_formula_on_units_with_enough_information():
     np.testing.assert_allclose(found, by_pairs(TURNED, [each > 0.01 for each in kl]), atol=1e-9)
 
 
+def as_in_the_library(codes):
+    """The mean of both sides' means, where the paper divides both sums by all units."""
+    means = np.zeros((len(codes), len(codes)))
+    for n, first in enumerate(codes):
+        for m, second in enumerate(codes):
+            both = spearmanr(first, second)[0][: first.shape[1], first.shape[1] :]
+            sides = [(np.max(abs(both), a) ** 2 / np.sum(abs(both), a)).mean() for a in (0, 1)]
+            means[n, m] = np.mean(sides)
+    return [np.median(np.delete(means[n], n)) for n in range(len(codes))]
+
+
+def test_the_published_code_has_the_same_of_models_with_equally_many_units():
+    np.testing.assert_allclose(udr(TURNED), as_in_the_library(TURNED), atol=1e-9)
+    unequal = [with_more(TURNED[0], noise(3)), *TURNED[1:]]
+    assert abs(udr(unequal) - as_in_the_library(unequal)).max() > 0.01
+
+
 def test_units_in_another_order_and_with_other_signs_are_the_same_and_rotations_are_not():
     same = [np.exp(scaled(GRID, seed)) for seed in range(3)]
     np.testing.assert_allclose(udr(same), 1, atol=1e-6)
