@@ -11,6 +11,9 @@ the parameters {"model", "critic"}, with a batch of as many rows for each:
                "critic": Player(critic_loss, optax.adam(1e-4, b1=0.5))}
     learning.alternate(players, lambda key: {"model": model.init(key), "critic": critic.init(key)})
 
+A critic of samples sees how entries depend on each other, and hardly that sharp codes of few rows
+are isolated points, which is total correlation too: at least KL - log N - Σ_j KL(q(z_j) ‖ p(z_j)).
+
 Kim and Mnih (2018), "Disentangling by factorising", algorithm 2. There the critic is a
 `nets.mlp(n, 1, hidden=(1000,) * 5)` with leaky ReLU, and γ is near 35 for dSprites.
 """

@@ -94,23 +94,20 @@ def correlations(models: dict) -> list[list[float]]:
 
 # ------------------------------------------------------------------------------------- the tables
 def show(found):
-    rows = []
-    for name, row in (found["references"] | found["models"]).items():
-        told = {"model": name} | {WORDS[what]: _spread(row[what]) for what in SCORES}
-        told |= {"MIG adj.": _spread(row["mig_adjusted"])}
-        told |= {"mod. adj.": _spread(row["modularity_adjusted"])}
-        if "kl" in row:
-            told |= {"-log p(x|z)": _spread(row["reconstruction"], 1), "KL": _spread(row["kl"], 1)}
-            told |= {"TC": _spread(row["total_correlation"])}
-            told |= {"coarse": _spread(row["coarse_total_correlation"])}
-            told |= {"units": " ".join(map(str, row["active_units"]))}
-        rows.append(told)
-    runs.table(rows, list(rows[-1]))
+    every = found["references"] | found["models"]
+    words = WORDS | {"mig_adjusted": "MIG adj.", "modularity_adjusted": "mod. adj."}
+    _table(every, {what: (word, 2) for what, word in words.items()})
     print(
         "Means ± deviations over seeds. Factors are codes that are the factors, noise is random: "
         "what can be had, and what chance gives. MIG and modularity by 20 bins, as published; "
-        "adj.: in enough bins of equal counts, less what shuffled rows have. KL and TC in nats; "
-        f"coarse: the TC of codes with noise of {COARSE}, without the detail that only rows need."
+        "adj.: in enough bins of equal counts, less what shuffled rows have."
+    )
+    words = {"reconstruction": ("-log p(x|z)", 1), "kl": ("KL", 1), "total_correlation": ("TC", 2)}
+    words |= {"coarse_total_correlation": ("coarse TC", 2), "active_units": ("active units", 1)}
+    _table(found["models"], words)
+    print(
+        "In nats. Coarse: the total correlation of codes with noise of "
+        f"{COARSE}, without the detail that no critic of samples sees."
     )
     print("Rank correlation over all models and seeds:")
     names = [WORDS[s] for s in SCORES]
@@ -121,10 +118,18 @@ def show(found):
     runs.table(table, list(table[0]))
 
 
-def _spread(values, digits=2):
-    if len(values) == 1:
-        return f"{values[0]:.{digits}f}"
-    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
+def _table(every, words):
+    """{what: (its column, digits)} of each of {model: {what: values over seeds}}."""
+    rows = [
+        {"model": name} | {word: _spread(row[what], n) for what, (word, n) in words.items()}
+        for name, row in every.items()
+    ]
+    runs.table(rows, list(rows[0]))
+
+
+def _spread(values, digits):
+    mean = f"{round(np.mean(values), digits) + 0.0:.{digits}f}"  # no -0.00
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values):.{digits}f}"
 
 
 # --------------------------------------------------------------------------------------- pictures
@@ -190,7 +195,8 @@ def draw_traversals(config, shape, models: dict):
     """traversals.png, of {name: what `traversed` says}: a panel each, units with most KL first."""
     across = min(len(models), 3)
     down = -(-len(models) // across)
-    figure = plots.new_figure((4.6 * across, 0.4 + 2.8 * down), dpi=120, layout="constrained")
+    height = 0.6 + 0.42 * max(len(units) for units, *_ in models.values())
+    figure = plots.new_figure((4.6 * across, 0.4 + height * down), dpi=120, layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for axes, (name, (units, kl, x)) in zip(panels, models.items()):
         images = np.asarray(x).reshape(-1, *shape, 1)
