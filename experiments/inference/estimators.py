@@ -249,7 +249,6 @@ def panels(titles):
         one.set_title(title, fontsize=12, color=plots.INK)
         one.set_xlabel(xlabel, color=plots.INK)
         one.set_ylabel(ylabel, color=plots.INK)
-        plots.plain(one, frame=True)
     return figure, axes
 
 
@@ -266,6 +265,7 @@ def draw_variance(variance, landing):
             axes.plot(line[along], line["measured"], "o", color=colour, ms=5)
     left.set(xscale="log", yscale="log")
     for axes in (left, right):
+        plots.plain(axes, frame=True)
         axes.legend(frameon=False, fontsize=10, title="points measured, lines in closed form")
     return figure
 
@@ -283,6 +283,7 @@ def draw_ratios(counts, found):
             label = f"{name.upper() if name == 'iwae' else 'DReG'}, K^{power(counts, ratios):.2f}"
             one.plot(counts, ratios, marker + "-", color=colour, lw=1.8, ms=5, label=label)
         one.set(xscale="log", yscale="log")
+        plots.plain(one, frame=True)
         one.legend(frameon=False, fontsize=10, title="with the power from K = 10 on")
     return figure
 
