@@ -1,19 +1,11 @@
 """Diffusion: data become noise by a known process, and a net that denoises turns it round."""
 
-from .chain import Level as Level
-from .chain import Step as Step
-from .chain import level as level
-from .chain import step as step
-from .chain import variance as variance
 from .denoiser import DRESSES as DRESSES
 from .denoiser import Denoiser as Denoiser
 from .denoiser import Prediction as Prediction
-from .denoiser import coefficients as coefficients
 from .denoiser import denoiser as denoiser
-from .denoiser import dressed as dressed
 from .denoiser import noised as noised
 from .denoiser import score as score
-from .denoiser import undressed as undressed
 from .guidance import classifier_free as classifier_free
 from .guidance import classifier_guided as classifier_guided
 from .guidance import dropped as dropped
@@ -24,7 +16,6 @@ from .losses import Terms as Terms
 from .losses import bound_loss as bound_loss
 from .losses import chain_bound as chain_bound
 from .losses import continuous_bound as continuous_bound
-from .losses import decoded as decoded
 from .losses import hybrid_loss as hybrid_loss
 from .losses import scaled as scaled
 from .losses import simple_loss as simple_loss
@@ -32,17 +23,13 @@ from .ode import ode_density as ode_density
 from .process import LearnedProcess as LearnedProcess
 from .process import Process as Process
 from .process import cosine as cosine
-from .process import drift_and_diffusion as drift_and_diffusion
 from .process import from_betas as from_betas
 from .process import from_log_snr as from_log_snr
 from .process import learned_log_snr as learned_log_snr
 from .process import linear_beta as linear_beta
 from .process import linear_log_snr as linear_log_snr
-from .process import log_snr as log_snr
-from .process import slopes as slopes
 from .process import straight as straight
 from .process import sub_vp as sub_vp
-from .process import times as times
 from .process import variance_exploding as variance_exploding
 from .samplers import dpm_solver as dpm_solver
 from .samplers import heun as heun

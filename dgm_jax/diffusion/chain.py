@@ -62,12 +62,12 @@ def variance(kind: str | Callable, s: Level, t: Level, fraction: Array | None = 
     found = step(s, t)
     if callable(kind):
         return kind(s, t)
-    checks.choice(kind, VARIANCES, "variance")
+    checks.choice(kind, VARIANCES, "kind")
     lower = jnp.where(found.lower > 0, found.lower, found.upper)
     if kind == "learned":
         if fraction is None:
             raise checks.InputError(
-                'variance "learned" needs a denoiser with learned_variance=True; this one has none.'
+                'kind "learned" needs a denoiser with learned_variance=True; this one has none.'
             )
         width = jnp.where(found.lower > 0, jnp.log(found.upper / lower), 1.0)
         return beside(lower, fraction) * jnp.exp(fraction * beside(width, fraction))

@@ -78,6 +78,7 @@ def denoiser(
     checks.choice(dress, DRESSES, "dress")
     shape = checks.shape(shape)
     learned_variance = checks.flag(learned_variance, "learned_variance")
+    cond_shape = checks.cond_shape(cond_shape)
 
     def init(key):
         if not learns:
@@ -91,8 +92,9 @@ def denoiser(
 
     def predict(params, x, t, cond=None, *, key=None):
         checks.event_of(x, shape)
+        checks.condition(cond, cond_shape)
         of_now = process_of(params)
-        t = jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1])
+        t = times_of(t, x, shape)
         alpha, sigma = (beside(a, x) for a in (of_now.alpha(t), of_now.sigma(t)))
         told = jnp.clip(log_snr(of_now, t), -MOST_LOG_SNR, MOST_LOG_SNR)
         seen = x / jnp.sqrt(alpha**2 + sigma**2)
@@ -141,14 +143,36 @@ def coefficients(dress: str, process: Process, t: Array) -> tuple[Array, Array]:
 
 def score(model: Denoiser, params: Params, x: Array, t: Array, cond: Array | None = None) -> Array:
     """∇ log q(x_t | c) = -E[ε | x_t, c] / σ_t, as the model has it; [batch, *shape]."""
-    sigma = model.process(params).sigma(jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1]))
+    checks.noun(model, Denoiser, "model")
+    checks.parameters(params, model.init)
+    checks.event_of(x, model.shape)
+    sigma = model.process(params).sigma(times_of(t, x, model.shape))
     return -model.predict(params, x, t, cond).noise / beside(sigma, x)
 
 
 def noised(key: Key, process: Process, x: Array, t: Array) -> tuple[Array, Array]:
     """(x_t, ε): a draw of q(x_t | x) at times t [batch], with the noise in it."""
+    checks.key(key)
+    checks.noun(process, Process, "process")
+    checks.rows_of(x, "x")
+    checks.floating(x, "x")
+    t = times_of(t, x, x.shape[1:])
     noise = jax.random.normal(key, x.shape, x.dtype)
     return beside(process.alpha(t), x) * x + beside(process.sigma(t), x) * noise, noise
+
+
+def times_of(t: Array, x: Array, shape: Shape) -> Array:
+    """The time of each row of x [batch, *shape]; [batch], also where t is one number for all."""
+    if jnp.ndim(x) != len(shape) + 1:
+        wanted = ", ".join(map(str, shape))
+        raise checks.InputError(f"x must have shape [batch, {wanted}]; got {jnp.shape(x)}.")
+    if not isinstance(t, (int, float)) or isinstance(t, bool):
+        checks.numbers(t, "t")
+    if jnp.shape(t) not in ((), x.shape[:1]):
+        raise checks.InputError(
+            f"t must be a number, or one for each of {len(x)} rows; got shape {jnp.shape(t)}."
+        )
+    return jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1])
 
 
 def _check_out(out, x, learned_variance):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Array
-from .denoiser import Denoiser, Prediction, dressed
+from .denoiser import Denoiser, Prediction, dressed, times_of
 from .process import beside
 
 
@@ -35,7 +35,7 @@ def classifier_guided(
     def predict(params, x, t, cond=None, *, key=None):
         if cond is None:
             raise checks.InputError("cond must be the classes [batch] to lean towards; got None.")
-        t = jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1])
+        t = times_of(t, x, model.shape)
         found = model.predict(params, x, t, key=key)
         slope = jax.grad(lambda x: log_prob(x, t, cond).sum())(x)
         sigma = beside(model.process(params).sigma(t), x)
@@ -70,7 +70,16 @@ def classifier_free(model: Denoiser, scale: float, nothing: Array) -> Denoiser:
 
 def dropped(key: jax.Array, cond: Array, nothing: Array, share: float = 0.1) -> Array:
     """The conditions [batch, *cond_shape] with a share of them replaced by `nothing`."""
+    checks.key(key)
     share = checks.rate(share, "share")
+    checks.rows_of(cond, "cond")
+    checks.numbers(cond, "cond")
+    checks.numbers(nothing, "nothing")
+    if jnp.shape(nothing) != jnp.shape(cond)[1:]:
+        raise checks.InputError(
+            f"nothing must be one condition, of shape {jnp.shape(cond)[1:]}; got "
+            f"{jnp.shape(nothing)}."
+        )
     keep = jax.random.uniform(key, (len(cond),)) >= share
     return jnp.where(keep.reshape(-1, *[1] * (jnp.ndim(cond) - 1)), cond, nothing)
 
@@ -78,6 +87,6 @@ def dropped(key: jax.Array, cond: Array, nothing: Array, share: float = 0.1) -> 
 def _with_noise(model, params, x, t, found, noise) -> Prediction:
     """The prediction that has this noise."""
     process = model.process(params)
-    t = jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1])
+    t = times_of(t, x, model.shape)
     data = (x - beside(process.sigma(t), x) * noise) / beside(process.alpha(t), x)
     return Prediction(data, noise, dressed(model.dress, process, data, noise, t), found.fraction)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import checks
 from ..protocol import Array, Key
@@ -34,7 +35,7 @@ def metropolis_langevin(
     min(1, p(y) q(x | y) / p(x) q(y | x)), q the density of the step. share: of steps accepted, each
     chain's, [num]; near 0.57 is best. Cost: num_steps gradients. Roberts and Tweedie (1996), MALA.
     """
-    eta, num_steps = _checked(log_prob, key, x, step_size, num_steps)
+    eta, num_steps = _checked(log_prob, key, x, step_size, num_steps, "log_prob")
 
     def both(x):
         value, pull = jax.vjp(log_prob, x)
@@ -85,6 +86,8 @@ def annealed_langevin(
     algorithm 1; Jolicoeur-Martineau et al. (2021) on the last step.
     """
     eta, num_steps = _checked(score, key, x, step_size, num_steps)
+    if not isinstance(sigmas, (list, tuple)):
+        sigmas = checks.on_host(sigmas, "sigmas").reshape(-1)
     levels = tuple(checks.positive(s, "each of sigmas") for s in sigmas)
     if not levels or any(b >= a for a, b in zip(levels, levels[1:])):
         raise checks.InputError(f"sigmas must fall, from most noise to least; got {levels}.")
@@ -113,9 +116,10 @@ def _sum(a):
     return a.reshape(len(a), -1).sum(-1)
 
 
-def _checked(function, key, x, step_size, num_steps):
-    checks.function(function, "score")
+def _checked(function, key, x, step_size, num_steps, name="score"):
+    checks.function(function, name)
     checks.key(key)
     checks.floating(x, "x")
-    checks.rows_of(x, "x")
+    if not jnp.ndim(x) or not np.size(x):
+        raise checks.InputError(f"x must be chains [num, *event]; got shape {jnp.shape(x)}.")
     return checks.positive(step_size, "step_size"), checks.positive_int(num_steps, "num_steps")

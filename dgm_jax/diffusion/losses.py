@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
+from ..arrays import wide
 from ..distributions import DiscretizedNormal
 from ..protocol import Array, Key, Metrics, Params
 from .chain import CLEAN, Level, level, step, variance
-from .denoiser import DRESSES, Denoiser, dressed, noised
+from .denoiser import DRESSES, Denoiser, dressed, noised, times_of
 from .process import Process, beside, log_snr, times
 
 
@@ -54,7 +55,7 @@ def simple_loss(
     al. (2020), equation 14; "velocity" on `straight` paths is flow matching; "score" times σ² is
     "noise" again. parts_key: for the dropout of the net. Cost: one pass.
     """
-    x = _data(model, params, key, x)
+    x = _data(model, params, key, x, parts_key)
     dress = model.dress if dress is None else dress
     checks.choice(dress, DRESSES, "dress")
     process = model.process(params)
@@ -88,7 +89,7 @@ def continuous_bound(
     ∝ N(x_{t_0}; α x, σ²) over the levels, entry by entry; else x are numbers, with p(x | x_{t_0}) =
     N(x_{t_0} / α, σ² / α²). Cost: one pass. Kingma et al. (2021), equations 11 to 18.
     """
-    x, levels = _both(model, params, key, x, num_levels)
+    x, levels = _both(model, params, key, x, num_levels, parts_key)
     process = model.process(params)
     time_key, noise_key, first_key = jax.random.split(key, 3)
     t = drawn_times(time_key, process, len(x), x.dtype)
@@ -147,7 +148,8 @@ def chain_bound(
     every: sum over all steps with one draw each, for T passes; else T - 1 times one step drawn for
     each row, for two passes, unbiased. Ho et al. (2020), equation 5.
     """
-    x, levels = _both(model, params, key, x, num_levels)
+    x, levels = _both(model, params, key, x, num_levels, parts_key)
+    every = checks.flag(every, "every")
     process = model.process(params)
     grid = times(process, num_steps).astype(x.dtype)
     step_key, noise_key, first_key = jax.random.split(key, 3)
@@ -164,10 +166,10 @@ def chain_bound(
 
         def add(total, at):
             key, i = at
-            return total + kl(key, jnp.full(len(x), i)), None
+            return total + kl(key, jnp.full(len(x), i)).astype(total.dtype), None
 
         indices = jnp.arange(1, num_steps)
-        steps = jax.lax.scan(add, jnp.zeros(len(x), x.dtype), (keys, indices))[0]
+        steps = jax.lax.scan(add, jnp.zeros(len(x), wide(x)), (keys, indices))[0]
     else:
         u = (jax.random.uniform(step_key) + jnp.arange(len(x)) / len(x)) % 1
         i = 1 + jnp.minimum((u * (num_steps - 1)).astype(int), num_steps - 2)
@@ -202,9 +204,10 @@ def hybrid_loss(
     The gradient of the bound does not reach the mean of p(x_s | x_t): it is what L_simple trains.
     Nichol and Dhariwal (2021), equation 16 and section 3.1.
     """
+    weight = checks.not_negative(weight, "weight")
+    x, levels = _both(model, params, key, x, num_levels, parts_key)
     simple_key, bound_key = jax.random.split(key)
-    numbers = x if num_levels is None else scaled(x, num_levels)
-    simple, _ = simple_loss(model, params, simple_key, numbers, cond, parts_key=parts_key)
+    simple, _ = simple_loss(model, params, simple_key, x, cond, parts_key=parts_key)
 
     def predict(params, *args, **options):
         found = model.predict(params, *args, **options)
@@ -215,7 +218,7 @@ def hybrid_loss(
         model._replace(predict=predict),
         params,
         bound_key,
-        x,
+        x if num_levels is None else levels,
         cond,
         num_steps=num_steps,
         num_levels=num_levels,
@@ -229,9 +232,15 @@ def hybrid_loss(
 
 
 # --------------------------------------------------------------------------------------- the parts
-def scaled(levels: Array, num_levels: int, dtype=float) -> Array:
+def scaled(levels: Array, num_levels: int) -> Array:
     """Levels 0..K-1 spread evenly over [-1, 1]."""
-    return jnp.asarray(levels, dtype) * (2 / (num_levels - 1)) - 1
+    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+    checks.array(levels, "levels")
+    if not jnp.issubdtype(jnp.result_type(levels), jnp.integer):
+        raise checks.InputError(
+            f"levels must be integers in 0..{num_levels - 1}; got {jnp.result_type(levels)}."
+        )
+    return jnp.asarray(levels, float) * (2 / (num_levels - 1)) - 1
 
 
 def decoded(process: Process, noisy: Array, levels: Array, num_levels: int) -> Array:
@@ -241,7 +250,7 @@ def decoded(process: Process, noisy: Array, levels: Array, num_levels: int) -> A
     every level is as likely as any other.
     """
     first = jnp.asarray(process.ends[0], noisy.dtype)
-    points = scaled(jnp.arange(num_levels), num_levels, noisy.dtype)
+    points = scaled(jnp.arange(num_levels), num_levels)
     gaps = (noisy[..., None] - process.alpha(first) * points) / process.sigma(first)
     logits = -jnp.square(gaps) / 2
     at = jnp.take_along_axis(logits, levels[..., None].astype(int), -1)[..., 0]
@@ -274,21 +283,23 @@ def _sum(a):
     return a.reshape(len(a), -1).sum(-1)
 
 
-def _both(model, params, key, x, num_levels):
+def _both(model, params, key, x, num_levels, parts_key):
     """x as numbers, and as levels where they are levels."""
     if num_levels is None:
-        return _data(model, params, key, x), None
+        return _data(model, params, key, x, parts_key), None
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     checks.noun(model, Denoiser, "model")
     checks.levels_of(x, model.shape, num_levels)
-    numbers = scaled(x, num_levels, jnp.result_type(float))
-    return _data(model, params, key, numbers), x
+    return _data(model, params, key, scaled(x, num_levels), parts_key), x
 
 
-def _data(model, params, key, x):
+def _data(model, params, key, x, parts_key):
     checks.noun(model, Denoiser, "model")
     checks.key(key)
+    if parts_key is not None:
+        checks.key(parts_key, "parts_key")
     checks.parameters(params, model.init)
     checks.rows_of(x, "x")
     checks.event_of(x, model.shape)
+    times_of(0.0, x, model.shape)
     return x

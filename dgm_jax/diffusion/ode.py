@@ -25,6 +25,7 @@ def ode_density(model: Denoiser, *, solver: Solver | None = None) -> Density:
     """
     checks.noun(model, Denoiser, "model")
     solver = ode_solver() if solver is None else solver
+    checks.noun(solver, Solver, "solver")
     dim = math.prod(model.shape)
 
     def init(key):

@@ -202,7 +202,10 @@ def from_betas(betas: Sequence[float]) -> Process:
     0.01: those of Ho et al. (2020), numpy.linspace(1e-4, 0.02, 1000), leave 4e-5; they are for
     T = 1000, and fewer steps need larger ones.
     """
-    found = np.asarray(betas, float)
+    if not isinstance(betas, np.ndarray):
+        betas = [checks.number(beta, "each of betas") for beta in _listed(betas, "betas")]
+    found = checks.on_host(betas if isinstance(betas, np.ndarray) else np.asarray(betas), "betas")
+    found = np.asarray(found, float)
     if found.ndim != 1 or len(found) < 2:
         raise checks.InputError(f"betas must be a list of 2 or more; got shape {found.shape}.")
     if not ((found > 0) & (found < 1)).all():
@@ -219,6 +222,12 @@ def from_betas(betas: Sequence[float]) -> Process:
     knots = np.arange(1, len(found) + 1) / len(found)
     process = from_log_snr(lambda t: jnp.interp(t, jnp.asarray(knots), jnp.asarray(table)))
     return process._replace(ends=(1 / len(found), 1.0))
+
+
+def _listed(values, name):
+    if not isinstance(values, (list, tuple)):
+        raise checks.InputError(f"{name} must be a list of numbers; got {checks.shown(values)}.")
+    return values
 
 
 def _rate(least, most):

@@ -28,6 +28,7 @@ class DiscretizedNormal(Drawn):
         num_levels = checks.positive_int(num_levels, "num_levels", least=2)
         checks.array(mean, "mean")
         checks.array(log_scale, "log_scale")
+        checks.common_batch({"mean": jnp.shape(mean), "log_scale": jnp.shape(log_scale)})
         dtype = wide(mean, log_scale)
         half = (num_levels - 1) / 2
         self._num_levels = num_levels

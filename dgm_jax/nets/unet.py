@@ -144,6 +144,9 @@ def unet(
     if hidden % (2 * num_heads):
         raise checks.InputError(f"hidden must be a multiple of 2 num_heads; got {hidden}.")
     cond_shape = checks.cond_shape(cond_shape)
+    if not isinstance(fourier, (list, tuple)):
+        told = checks.shown(fourier)
+        raise checks.InputError(f"fourier must be a list such as (1, 2); got {told}.")
     module = UNet(
         shape[2] if out_channels is None else checks.positive_int(out_channels, "out_channels"),
         hidden,

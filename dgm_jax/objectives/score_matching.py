@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import checks
 from ..protocol import Array, Key
@@ -32,7 +33,8 @@ def implicit_score_matching(
     Hyvärinen (2005), "Estimation of non-normalized statistical models by score matching", eq. 4.
     """
     _check(score, x)
-    checks.events(x, x.shape[-1])
+    if with_trace is not None:
+        checks.function(with_trace, "with_trace")
     if jnp.ndim(x) != 2:
         raise checks.InputError(f"x must be rows [batch, d]; got shape {jnp.shape(x)}.")
     s, trace = _traced(score, x) if with_trace is None else with_trace(x)
@@ -81,9 +83,11 @@ def denoising_score_matching(
     """
     _check(score, x)
     checks.key(key)
-    many = jnp.ndim(sigma) > 0
-    if not many and not isinstance(sigma, jax.Array):
+    if not isinstance(sigma, (jax.Array, np.ndarray)):
         sigma = checks.positive(sigma, "sigma")
+    else:
+        checks.numbers(sigma, "sigma")
+    many = jnp.ndim(sigma) > 0
     if many and jnp.shape(sigma) != x.shape[:1]:
         raise checks.InputError(
             f"sigma must be a number, or one for each of {len(x)} rows; got {jnp.shape(sigma)}."
@@ -109,5 +113,6 @@ def _sum(a):
 
 def _check(score, x):
     checks.function(score, "score")
-    checks.rows_of(x, "x")
     checks.floating(x, "x")
+    if not jnp.ndim(x) or not np.size(x):
+        raise checks.InputError(f"x must be rows [batch, *event]; got shape {jnp.shape(x)}.")

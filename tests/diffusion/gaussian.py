@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from dgm_jax import diffusion
+from dgm_jax.diffusion import chain
 from dgm_jax.protocol import Net
 
 VARIANCES = jnp.array([2.0, 0.3])
@@ -25,7 +26,7 @@ def denoiser(process):
 
 def exact_variance(s, t):
     """Var[x_s | x_t] = β̃ + c² Var[x | x_t], entry by entry: [batch, 2]."""
-    found = diffusion.step(s, t)
+    found = chain.step(s, t)
     alpha, sigma = (jnp.asarray(a)[..., None] for a in t)
     left = VARIANCES * sigma**2 / (alpha**2 * VARIANCES + sigma**2)
     lower, by_data = (jnp.asarray(a)[..., None] for a in (found.lower, found.by_data))

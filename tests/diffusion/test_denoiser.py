@@ -7,6 +7,7 @@ import pytest
 
 from dgm_jax import diffusion, nets
 from dgm_jax.checks import InputError
+from dgm_jax.diffusion.denoiser import dressed, undressed
 from tests.contracts.compiled import jit
 from tests.diffusion.test_process import PROCESSES
 from tests.helpers import drawn, points
@@ -22,9 +23,7 @@ def test_a_target_in_any_dress_gives_data_and_noise_back(name):
     @jit
     def back(noisy):
         return [
-            diffusion.undressed(
-                dress, process, noisy, t, diffusion.dressed(dress, process, x, noise, t)
-            )
+            undressed(dress, process, noisy, t, dressed(dress, process, x, noise, t))
             for dress in diffusion.DRESSES
         ]
 
@@ -38,14 +37,12 @@ def test_v_is_x_t_turned_by_a_right_angle_and_velocity_is_its_derivative():
     t = jnp.full(5, 0.4)
     noisy = lambda t: process.alpha(t)[:, None] * x + process.sigma(t)[:, None] * noise
     moved = jax.jvp(noisy, (t,), (jnp.ones(5),))[1]
-    np.testing.assert_allclose(
-        diffusion.dressed("velocity", process, x, noise, t), moved, rtol=1e-4
-    )
-    v = diffusion.dressed("v", process, x, noise, t)
+    np.testing.assert_allclose(dressed("velocity", process, x, noise, t), moved, rtol=1e-4)
+    v = dressed("v", process, x, noise, t)
     lengths = (x**2 + noise**2).sum(-1)
     np.testing.assert_allclose((v**2 + noisy(t) ** 2).sum(-1), lengths, rtol=1e-5)
     np.testing.assert_allclose(
-        diffusion.dressed("velocity", diffusion.straight(), x, noise, t), noise - x, rtol=1e-5
+        dressed("velocity", diffusion.straight(), x, noise, t), noise - x, rtol=1e-5
     )
 
 

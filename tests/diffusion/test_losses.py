@@ -7,6 +7,7 @@ import pytest
 
 from dgm_jax import diffusion, nets
 from dgm_jax.checks import InputError
+from dgm_jax.diffusion.losses import decoded
 from dgm_jax.protocol import Net
 from tests.contracts.compiled import jit
 from tests.diffusion import gaussian
@@ -91,7 +92,7 @@ def test_the_chain_tends_to_the_continuous_bound_on_levels(key):
 def test_the_decoder_of_levels_is_a_distribution():
     process, noisy = diffusion.linear_log_snr(2.0, -5.0), points(3, 1)
     levels = jnp.arange(4)
-    total = sum(jnp.exp(diffusion.decoded(process, noisy, jnp.full((3, 1), v), 4)) for v in levels)
+    total = sum(jnp.exp(decoded(process, noisy, jnp.full((3, 1), v), 4)) for v in levels)
     np.testing.assert_allclose(total, 1, rtol=1e-5)
 
 
@@ -136,7 +137,7 @@ def test_the_bound_of_a_hybrid_trains_the_variances_alone(key):
 
 def test_learned_variances_need_a_net_that_has_them(key):
     model = gaussian.denoiser(LINEAR)
-    for kind, message in (("learned", "learned_variance=True"), ("large", "variance must be")):
+    for kind, message in (("learned", "learned_variance=True"), ("large", "kind must be")):
         with pytest.raises(InputError, match=message):
             again = jax.random.clone(key)
             diffusion.chain_bound(model, {}, again, points(4, 2), num_steps=3, kind=kind)

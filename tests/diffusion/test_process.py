@@ -7,6 +7,7 @@ import pytest
 
 from dgm_jax import diffusion
 from dgm_jax.checks import InputError
+from dgm_jax.diffusion.process import drift_and_diffusion, log_snr, times
 from tests.contracts.compiled import jit
 
 PROCESSES = {
@@ -33,7 +34,7 @@ def test_the_sde_has_the_marginals_of_the_process(name):
     @jit
     def ends(grid):
         middles = (grid[1:] + grid[:-1]) / 2
-        f, g2 = diffusion.drift_and_diffusion(process, middles)
+        f, g2 = drift_and_diffusion(process, middles)
         width = jnp.diff(grid)
         growth = jnp.exp(jnp.cumsum(f * width))
         mean = process.alpha(grid[0]) * growth[-1]
@@ -50,8 +51,8 @@ def test_the_sde_has_the_marginals_of_the_process(name):
 @pytest.mark.parametrize("name", PROCESSES)
 def test_noise_grows_and_the_last_time_is_noise(name):
     process = PROCESSES[name]
-    grid = diffusion.times(process, 200)
-    levels = np.asarray(diffusion.log_snr(process, grid))
+    grid = times(process, 200)
+    levels = np.asarray(log_snr(process, grid))
     assert np.isfinite(levels).all() and (np.diff(levels) < 0).all()
     last = process.ends[1]
     np.testing.assert_allclose(process.sigma(last), process.scale, rtol=5e-2)
@@ -62,7 +63,7 @@ def test_a_learned_schedule_keeps_its_ends_and_falls():
     learned = diffusion.learned_log_snr(most=7.0, least=-3.0)
     params = learned.init(jax.random.key(0))
     params = jax.tree.map(lambda a: a + 0.5 * jnp.cos(jnp.arange(a.size).reshape(a.shape)), params)
-    levels = diffusion.log_snr(learned.process(params), jnp.linspace(0, 1, 101))
+    levels = log_snr(learned.process(params), jnp.linspace(0, 1, 101))
     np.testing.assert_allclose(levels[jnp.array([0, -1])], [7.0, -3.0], atol=2e-3)
     assert (jnp.diff(levels) < 0).all()
 
@@ -74,7 +75,7 @@ def test_a_learned_schedule_keeps_its_ends_and_falls():
         (lambda: diffusion.from_betas([0.5, 1.5]), "between 0 and 1; got 1.5"),
         (lambda: diffusion.linear_log_snr(1.0, 2.0), "least must be below most=1.0"),
         (lambda: diffusion.linear_beta(0.0), "least must be a finite number above 0"),
-        (lambda: diffusion.times(diffusion.cosine(), 1), "num_steps"),
+        (lambda: times(diffusion.cosine(), 1), "num_steps"),
     ],
 )
 def test_bad_schedules_are_refused(make, message):

@@ -19,6 +19,7 @@ from dgm_jax import (
     bijectors,
     combinators,
     data,
+    diffusion,
     disentangled,
     distributions,
     flows,
@@ -218,6 +219,24 @@ OF_CATEGORIES = {
     "key": RAW_KEY,
     "x": BITS,
 }
+
+DENOISER = diffusion.denoiser(
+    nets.time_mlp(3, hidden=(3,), num_waves=2), (3,), diffusion.linear_log_snr()
+)
+TOLD = diffusion.denoiser(
+    nets.time_mlp(3, hidden=(3,), num_waves=2, cond_shape=(2,)),
+    (3,),
+    diffusion.linear_log_snr(),
+    cond_shape=(2,),
+)
+WITH_VARIANCES = diffusion.denoiser(
+    nets.time_mlp(3, hidden=(3,), num_waves=2, out_dim=6),
+    (3,),
+    diffusion.linear_log_snr(),
+    learned_variance=True,
+)
+DENOISED = {"model": DENOISER, "params": drawn(DENOISER), "key": RAW_KEY, "x": X}
+OF_DRESSES = choice("noise", "data", "v", "score", "velocity")
 
 LINEAR = vae.linear_vae(3, 2, variance=1.0)
 PIXELS = autoregressive.pixelcnn(
@@ -464,6 +483,16 @@ OF_A_LOSS = {
     "decay": SHARE,
 }
 
+OF_VARIANCES = Kind(
+    lambda v: (
+        (EITHER if v in ("posterior", "upper") or callable(v) else REFUSED)
+        if isinstance(v, str) or callable(v)
+        else REFUSED
+    )
+)
+ABOVE_LEAST = Kind(lambda v: EITHER if NUMBER.canonical(v) is not REFUSED else REFUSED)
+OF_RATES = Kind(lambda v: EITHER if POSITIVE.canonical(v) is not REFUSED else REFUSED)
+
 TABLE = {
     # ------------------------------------------------------------------------- bijectors
     "bijectors.Autoregressive": of(
@@ -627,6 +656,12 @@ TABLE = {
         means=arrays("fib", event=1),
         log_scales=arrays("fib", event=1),
     ),
+    "distributions.DiscretizedNormal": of(
+        distributions.DiscretizedNormal,
+        {"mean": points(2, 3), "log_scale": points(2, 3)},
+        mean=arrays("fib", event=0),
+        log_scale=arrays("fib", event=0),
+    ),
     **{
         f"distributions.{name}": of(
             getattr(distributions, name),
@@ -766,6 +801,28 @@ TABLE = {
         {"shape": TINY_IMAGE, "out_channels": 2, "hidden": 4, "num_heads": 2},
         **ONE_WIDTH,
         out_channels=whole(),
+    ),
+    "nets.unet": of(
+        nets.unet,
+        {"shape": (4, 4, 1), "hidden": 4, "multipliers": (1,), "num_blocks": 1},
+        hidden=Kind(lambda v: REFUSED if whole().canonical(v) is REFUSED or v % 2 else EITHER),
+        out_channels=optional(whole()),
+        num_blocks=whole(),
+        multipliers=Kind(
+            lambda v: EITHER if sizes(fewest=1).canonical(v) is not REFUSED else REFUSED
+        ),
+        attention=WIDTHS,
+        middle=FLAG,
+        num_heads=Kind(lambda v: EITHER if whole().canonical(v) is not REFUSED else REFUSED),
+        num_groups=whole(),
+        fourier=Kind(lambda v: sizes(0).canonical(v) if isinstance(v, (list, tuple)) else REFUSED),
+        told={"multipliers": "multipliers", "num_heads": "num_heads|hidden"},
+    ),
+    "nets.time_mlp": of(
+        nets.time_mlp,
+        {"dim": 3, "hidden": (3,), "num_waves": 2},
+        num_waves=Kind(lambda v: REFUSED if whole(2).canonical(v) is REFUSED or v % 2 else int(v)),
+        out_dim=optional(whole()),
     ),
     "nets.bottleneck": of(
         nets.bottleneck,
@@ -1026,6 +1083,193 @@ TABLE = {
         batch_size=ANYTHING,
         told={"state": "params|state"},
     ),
+    # ------------------------------------------------------------------------- diffusion
+    **{
+        f"diffusion.{name}": of(
+            getattr(diffusion, name), {"most": 5.0, "least": least}, most=kind, least=kind
+        )
+        for name, least, kind in (
+            ("linear_log_snr", -5.0, ABOVE_LEAST),
+            ("linear_beta", 0.1, OF_RATES),
+            ("sub_vp", 0.1, OF_RATES),
+            ("variance_exploding", 0.1, OF_RATES),
+        )
+    },
+    "diffusion.learned_log_snr": of(
+        diffusion.learned_log_snr, most=ABOVE_LEAST, least=ABOVE_LEAST, hidden=whole()
+    ),
+    "diffusion.from_log_snr": of(
+        diffusion.from_log_snr, {"log_snr": jnp.negative}, log_snr=FUNCTION
+    ),
+    "diffusion.cosine": of(diffusion.cosine, offset=POSITIVE),
+    "diffusion.straight": of(diffusion.straight),
+    "diffusion.from_betas": of(
+        diffusion.from_betas,
+        {"betas": np.linspace(0.1, 0.9, 9)},
+        betas=Kind(lambda v: REFUSED),
+    ),
+    "diffusion.denoiser": of(
+        diffusion.denoiser,
+        {
+            "net": nets.time_mlp(3, hidden=(3,), num_waves=2),
+            "shape": (3,),
+            "process": diffusion.cosine(),
+        },
+        net=noun(nets.time_mlp),
+        shape=or_one(SHAPE),
+        process=noun(diffusion.cosine),
+        dress=OF_DRESSES,
+        learned_variance=FLAG,
+    ),
+    "diffusion.score": of(
+        traced(diffusion.score),
+        {"model": DENOISER, "params": drawn(DENOISER), "x": X, "t": np.full(5, 0.5, np.float32)},
+        model=noun(diffusion.denoiser),
+        x=arrays("f", event=1, nan=EITHER),
+        t=arrays("fib", event=0, numbers=True, nan=EITHER),
+    ),
+    "diffusion.noised": of(
+        diffusion.noised,
+        {"key": RAW_KEY, "process": diffusion.cosine(), "x": X, "t": np.full(5, 0.5, np.float32)},
+        process=noun(diffusion.cosine),
+        x=arrays("f", event=0),
+        t=arrays("fib", event=0, numbers=True, nan=EITHER),
+    ),
+    "diffusion.scaled": of(
+        diffusion.scaled,
+        {"levels": BITS, "num_levels": 3},
+        levels=arrays("i", event=0),
+    ),
+    "diffusion.simple_loss": of(
+        traced(diffusion.simple_loss),
+        DENOISED,
+        model=noun(diffusion.denoiser),
+        x=arrays("f", event=1, nan=EITHER),
+        dress=optional(OF_DRESSES),
+        parts_key=optional(KEY),
+    ),
+    **{
+        f"diffusion.{name}": of(
+            traced(getattr(diffusion, name)),
+            good,
+            model=noun(diffusion.denoiser),
+            num_levels=optional(Kind(lambda v: REFUSED)),
+            x=arrays("f", event=1, nan=EITHER),
+            parts_key=optional(KEY),
+            **more,
+            told={"num_levels": "num_levels|levels"},
+            raises=(TypeError, ValueError),
+        )
+        for name, good, more in (
+            ("continuous_bound", DENOISED, {}),
+            ("bound_loss", DENOISED, {}),
+            (
+                "chain_bound",
+                DENOISED | {"num_steps": 3},
+                {
+                    "num_steps": whole(2, 1000),
+                    "kind": OF_VARIANCES,
+                    "every": FLAG,
+                },
+            ),
+            (
+                "hybrid_loss",
+                DENOISED
+                | {"model": WITH_VARIANCES, "params": drawn(WITH_VARIANCES), "num_steps": 3},
+                {"num_steps": whole(2, 1000), "weight": NOT_NEGATIVE},
+            ),
+        )
+    },
+    **{
+        f"diffusion.{name}": of(
+            traced(getattr(diffusion, name)),
+            {"model": DENOISER, "params": drawn(DENOISER), "key": RAW_KEY, "num": 2}
+            | {"num_steps": 3},
+            model=noun(diffusion.denoiser),
+            num=whole(most=1000),
+            num_steps=whole(2, 1000),
+            clip=optional(POSITIVE),
+            raises=(TypeError, ValueError),
+            **more,
+        )
+        for name, more in (
+            (
+                "sample",
+                {
+                    "eta": Kind(
+                        lambda v: (
+                            EITHER
+                            if SHARE.canonical(v) is not REFUSED or is_whole(v) and v == 1
+                            else REFUSED
+                        )
+                    ),
+                    "kind": OF_VARIANCES,
+                },
+            ),
+            ("heun", {}),
+            ("dpm_solver", {}),
+        )
+    },
+    "diffusion.classifier_guided": of(
+        diffusion.classifier_guided,
+        {"model": DENOISER, "log_prob": lambda x, t, y: x.sum(-1), "scale": 1.0},
+        model=noun(diffusion.denoiser),
+        log_prob=FUNCTION,
+        scale=NUMBER,
+    ),
+    "diffusion.classifier_free": of(
+        diffusion.classifier_free,
+        {"model": TOLD, "scale": 1.0, "nothing": np.zeros(2, np.float32)},
+        model=noun(diffusion.denoiser),
+        scale=NUMBER,
+        nothing=arrays("fib", event=1, nan=EITHER),
+    ),
+    "diffusion.dropped": of(
+        diffusion.dropped,
+        {"key": RAW_KEY, "cond": X, "nothing": np.zeros(3, np.float32)},
+        cond=arrays("fib", event=-1, nan=EITHER),
+        nothing=arrays("fib", event=-1, nan=EITHER),
+        share=SHARE,
+    ),
+    "diffusion.ode_density": of(
+        diffusion.ode_density,
+        {"model": DENOISER},
+        model=noun(diffusion.denoiser),
+        solver=optional(noun(bijectors.ode_solver)),
+    ),
+    **{
+        f"diffusion.{name}": of(
+            traced(getattr(diffusion, name)),
+            {"key": RAW_KEY, "x": X, "step_size": 0.1, "num_steps": 2} | good,
+            x=arrays("f", event=-1, nan=EITHER)._replace(more=lambda good: {}),
+            step_size=POSITIVE,
+            raises=(TypeError, ValueError),
+            **more,
+        )
+        for name, good, more in (
+            ("unadjusted_langevin", {"score": jnp.negative}, {"score": OWN_FUNCTION}),
+            (
+                "metropolis_langevin",
+                {"log_prob": lambda x: -(x**2).sum(-1)},
+                {"log_prob": OWN_FUNCTION},
+            ),
+            (
+                "annealed_langevin",
+                {"score": lambda x, s: -x / s**2, "sigmas": (2.0, 1.0)},
+                {
+                    "score": OWN_FUNCTION,
+                    "sigmas": Kind(
+                        lambda v: (
+                            EITHER
+                            if isinstance(v, (np.ndarray, jax.Array, float, int))
+                            else REFUSED
+                        )
+                    ),
+                    "denoise": FLAG,
+                },
+            ),
+        )
+    },
     # ------------------------------------------------------------------------- quantized
     "quantized.nearest": of(
         quantized.nearest,
@@ -1820,6 +2064,33 @@ TABLE = {
         state=ANYTHING,
         num=whole(),
         train=FLAG,
+    ),
+    "objectives.implicit_score_matching": of(
+        traced(objectives.implicit_score_matching),
+        {"score": jnp.negative, "x": X},
+        score=OWN_FUNCTION,
+        x=arrays("f", event=-1, nan=EITHER),
+        raises=(TypeError, ValueError),
+        with_trace=optional(OWN_FUNCTION),
+    ),
+    "objectives.sliced_score_matching": of(
+        traced(objectives.sliced_score_matching),
+        {"score": jnp.negative, "key": RAW_KEY, "x": X},
+        score=OWN_FUNCTION,
+        x=arrays("f", event=-1, nan=EITHER),
+        raises=(TypeError, ValueError),
+        projections=choice("rademacher", "gaussian"),
+        num=whole(most=1000),
+    ),
+    "objectives.denoising_score_matching": of(
+        traced(objectives.denoising_score_matching),
+        {"score": jnp.negative, "key": RAW_KEY, "x": X, "sigma": 0.5},
+        score=OWN_FUNCTION,
+        x=arrays("f", event=-1, nan=EITHER),
+        raises=(TypeError, ValueError),
+        sigma=Kind(
+            lambda v: EITHER if isinstance(v, (jax.Array, np.ndarray)) else POSITIVE.canonical(v)
+        ),
     ),
     "objectives.density_ratio_loss": of(
         objectives.density_ratio_loss,
