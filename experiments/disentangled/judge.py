@@ -231,8 +231,8 @@ def draw_capacity(config, history, chunk, strength):
     figure = plots.curves(
         series,
         xlabel="step",
-        ylabel="KL of a unit, nats",
+        ylabel="KL(q(z | x) ‖ p(z)), nats",
         baselines={"C at the end": strength},
-        title="Capacity enters one unit after the other",
+        title="What each unit carries while the capacity grows",
     )
     plots.save(figure, config.workdir / "capacity.png")
