@@ -27,12 +27,16 @@ import optax
 from dgm_jax import autoregressive as ar
 from dgm_jax import checks, learning, metrics, objectives
 from dgm_jax import data as datasets
+from dgm_jax.metrics.likelihood import in_batches
 from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
 from experiments import baselines
 
 if TYPE_CHECKING:
     from dgm_jax.protocol import Algorithm, Array, Batch, Density, Key, LatentVariable, Params
+
+MEAN_DRAWS = 64  # of a posterior mean that has no closed form, twice
+NO_MEAN = (checks.InputError, NotImplementedError, AttributeError)  # what says that it has none
 
 
 class Task(NamedTuple):
@@ -202,7 +206,8 @@ def bound_task(
 
     test_rows: where test_samples are many, they are drawn for so many rows of the test split. All
     rows get a hundredth of them, and the mean is corrected by what the others add on these rows:
-    right on average, with a standard error that knows of both.
+    right on average, with a standard error that knows of both. These rows also tell the active
+    units where a posterior mean takes draws, 128 of each row.
 
     chunk_size · eval_batch samples are in memory at once. surgery: evaluations in training tell
     the two parts of the KL term too, valid_information and valid_marginal_kl in nats, of the first
@@ -225,7 +230,16 @@ def bound_task(
         return {
             **_bound_of_set(bounds, rows["test"], test_samples, test_rows),
             **_elbo_parts(model, params, elbo_key, rows["test"], dim, eval_batch),
-            **_units_in_use(model, params, code_key, rows["test"], eval_batch, threshold),
+            **_units_in_use(
+                model,
+                params,
+                code_key,
+                rows["test"],
+                threshold,
+                num_rows=test_rows,
+                eval_batch=eval_batch,
+                num_at_once=chunk_size * eval_batch,
+            ),
         }
 
     task = task._replace(report=report)
@@ -272,11 +286,15 @@ def _elbo_parts(model, params, key, rows, dim, eval_batch):
     return {"elbo_nats": elbo, "elbo_bits_per_dim": bits, **means}
 
 
-def _units_in_use(model, params, key, rows, eval_batch, threshold):
-    """The units whose posterior mean varies; by two means of draws where it has no closed form.
+def _units_in_use(model, params, key, rows, threshold, *, num_rows, eval_batch, num_at_once):
+    """The units whose posterior mean varies: by two means of draws where it has no closed form, of
+    num_rows rows and num_at_once draws in memory.
 
     The noise of two such means is independent, so that their covariance over x is Var_x E[z | x].
     """
+    if not _has_mean(model, params, rows):
+        rows = jax.tree.map(lambda part: part[:num_rows], rows)
+        eval_batch = max(num_at_once // (2 * MEAN_DRAWS), 1)
 
     def codes(params, key, *row):
         first, second = posterior_means(model, params, key, *row)
@@ -288,7 +306,7 @@ def _units_in_use(model, params, key, rows, eval_batch, threshold):
 
 
 def posterior_means(
-    model: LatentVariable, params: Params, key: Key, *row: Array, num_draws: int = 64
+    model: LatentVariable, params: Params, key: Key, *row: Array, num_draws: int = MEAN_DRAWS
 ) -> tuple[Array, Array]:
     """E[z | x] of rows, [n, units]: twice the same, or the means of two times num_draws draws.
 
@@ -298,9 +316,19 @@ def posterior_means(
     try:
         mean = _joined(posterior.mean(), 1)
         return mean, mean
-    except (checks.InputError, NotImplementedError, AttributeError):
+    except NO_MEAN:
         z = posterior.sample(seed=key, sample_shape=(2, num_draws))
         return tuple(_joined(z, 3).mean(1))
+
+
+def _has_mean(model, params, rows):
+    """Whether the posterior has a mean in closed form; traced only."""
+    some = [part[:1] for part in _parts(rows)]
+    try:
+        jax.eval_shape(lambda params: model.posterior(params, *some).mean(), params)
+        return True
+    except NO_MEAN:
+        return False
 
 
 def _joined(z, batch_ndims):
@@ -311,11 +339,9 @@ def _joined(z, batch_ndims):
 
 def _each(function, params, key, rows, eval_batch):
     """(name, values [n, ...]) of what function(params, key, *rows) tells of each row."""
-    function, rows, found = jax.jit(function), _parts(rows), []
-    for i, start in enumerate(range(0, len(rows[0]), eval_batch)):
-        batch = (part[start : start + eval_batch] for part in rows)
-        found.append(function(params, jax.random.fold_in(key, i), *batch))
-    return [(name, np.concatenate([part[name] for part in found])) for name in found[0]]
+    function = jax.jit(function)
+    of_batch = lambda key, *batch: function(params, key, *batch)
+    return in_batches(of_batch, key, _parts(rows), eval_batch).items()
 
 
 def _with_surgery(task, model, valid):

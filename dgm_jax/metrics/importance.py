@@ -190,14 +190,16 @@ def _all_samples(weigh: Callable, model, num_samples, chunk, params, key, *batch
     """(log 1/K Σ w, its standard error, ESS), each [b], of exactly K samples, chunk by chunk."""
     first_key, scan_key, last_key = jax.random.split(key, 3)
     num_chunks, rest = divmod(num_samples, chunk)
-    weights = gathered(weigh(model, params, first_key, chunk, *batch))
-
-    def step(weights, chunk_key):
-        more = gathered(weigh(model, params, chunk_key, chunk, *batch))
-        return merged(weights, more), None
-
-    if num_chunks > 1:
-        weights = jax.lax.scan(step, weights, jax.random.split(scan_key, num_chunks - 1))[0]
+    of_chunk = lambda chunk_key: gathered(weigh(model, params, chunk_key, chunk, *batch))
+    if num_chunks == 1:
+        weights = of_chunk(first_key)
+    else:  # one loop of all chunks, so that the model is compiled once
+        keys = [first_key[None], jax.random.split(scan_key, num_chunks - 1)]
+        weights = jax.lax.scan(
+            lambda weights, chunk_key: (merged(weights, of_chunk(chunk_key)), None),
+            _no_weights(jax.eval_shape(of_chunk, first_key)),
+            jnp.concatenate(keys),
+        )[0]
     if rest:
         weights = merged(weights, gathered(weigh(model, params, last_key, rest, *batch)))
     return told(weights, num_samples)
@@ -211,6 +213,12 @@ def gathered(log_w: Array) -> Weights:
     peak = log_w.max(0)
     w = jnp.exp(log_w - jnp.where(peak == -jnp.inf, 0, peak)[None])
     return Weights(peak, w.sum(0), (w**2).sum(0))
+
+
+def _no_weights(like: Weights) -> Weights:
+    """What `merged` changes nothing by."""
+    peak, *sums = (jnp.zeros(part.shape, part.dtype) for part in like)
+    return Weights(peak - jnp.inf, *sums)
 
 
 def merged(a: Weights, b: Weights) -> Weights:

@@ -25,7 +25,7 @@ def numbers(likelihood: Conditional, shape: Shape, *, flat: bool) -> Callable[[A
     """x ↦ `as_numbers`, of float32 by default; flat: [..., d]."""
 
     def see(x):
-        y = as_numbers(x, shape, likelihood, float)
+        y = as_numbers(x, shape, likelihood, jnp.result_type(float))
         return y.reshape(*y.shape[: y.ndim - len(shape)], math.prod(shape)) if flat else y
 
     return see

@@ -104,6 +104,8 @@ class Config(Optimisation, Data, runs.RunOptions):
     test_rows: int = 500
     """test rows that get all of these samples; all rows get a hundredth of them, and the mean is
     corrected by what the others add"""
+    held_out: int | None = None
+    """rows of the validation split, and of the test split, that are looked at; all by default"""
     num_shown: int = 16
     """images in a row of the pictures"""
 
@@ -310,9 +312,9 @@ def show(found):
         )
     runs.table(rows, list(rows[0]))
     print(
-        f"Test set; bits/dim and nats by importance sampling, K = {found['num_samples']}; exact "
-        "where there is no z. KL is\nwhat z carries of x; a unit is active if its posterior mean "
-        "varies with x, by more than 0.01."
+        f"{found['num_test']} test rows; bits/dim and nats by importance sampling, K = "
+        f"{found['num_samples']}; exact where there is no z.\nKL is what z carries of x; a unit is "
+        "active if its posterior mean varies with x, by more than 0.01."
     )
     fitting.tell(found["models"])
 
@@ -321,7 +323,9 @@ def main(config: Config) -> dict:
     check(config, "models")
     checks.positive_int(config.window, "window", least=2)
     data = sets.images(config)
-    rows = {split: x for split, (x,) in data.rows.items()}
+    rows = {
+        split: x if split == "train" else x[: config.held_out] for split, (x,) in data.rows.items()
+    }
     for name in config.models:  # of all, before any learns
         model = build(config, name, data.shape, data.num_levels)
         fitting.check_size(config, name, model.init)
@@ -337,6 +341,7 @@ def main(config: Config) -> dict:
     if processes.first():
         draw(config, data, x, pictures, curves)
     told = {"data": config.data, "published": data.published, "num_samples": config.test_samples}
+    told["num_test"] = len(rows["test"])
     return {"models": results} | told
 
 

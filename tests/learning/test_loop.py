@@ -20,6 +20,7 @@ from dgm_jax.learning.devices import data_mesh
 from dgm_jax.learning.gradient import averaged, gradient_descent
 from dgm_jax.learning.loading import load
 from dgm_jax.learning.loop import fit, train
+from dgm_jax.learning.players import Player, alternate
 from dgm_jax.learning.rows import Diverged
 from dgm_jax.protocol import Algorithm
 from dgm_jax.runs import preemption
@@ -638,6 +639,52 @@ def test_too_many_bad_batches_in_a_row_stop_the_run(tmp_path):
             train(make(), jax.random.key(0), poisoned(bad), **options)
         assert str(tmp_path / "checkpoints" / "40") in str(error.value)
     assert np.isfinite(load(tmp_path).params["w"]).all()
+
+
+def exploding(kind, rate):
+    """A descent, or a game, in which the 34th update of each parameter is by a rate too high."""
+    optimizer = optax.sgd(lambda step: jnp.where(step < 33, 0.05, rate))
+    if kind == "descent":
+        return gradient_descent(init, noisy_loss, optimizer, ema_decay=0.9)
+
+    def loss(own, other):
+        """Each player's w follows the data, disturbed by the other's."""
+        return lambda params, key, batch: noisy_loss(
+            {"w": params[own] + 0.1 * jax.lax.stop_gradient(params[other])}, key, batch
+        )
+
+    players = {
+        "critic": Player(loss("critic", "generator"), optimizer),
+        "generator": Player(loss("generator", "critic"), optimizer, ema_decay=0.9),
+    }
+    return alternate(players, lambda key: dict.fromkeys(players, init(key)["w"]))
+
+
+@pytest.mark.parametrize("kind", ["descent", "game"])
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        (jnp.inf, r"(loss|grad_norm) is|is not finite"),
+        (1e25, "step 4[34]: the last 10 steps had no"),
+    ],
+    ids=["to infinity", "to numbers whose gradient is infinite"],
+)
+def test_what_diverges_ends_with_its_last_finite_checkpoint(kind, rate, said, tmp_path, capfd):
+    options = quiet(**RUNS["monitored"] | {"evaluate": evaluate_all}, workdir=tmp_path)
+    for _ in range(2):  # and again when it is resumed
+        with pytest.raises(Diverged, match=said) as error:
+            train(exploding(kind, rate), jax.random.key(0), batch, **options)
+        saved = int(str(error.value).rpartition("checkpoints/")[2].strip("."))
+        kept = {int(path.name) for path in (tmp_path / "checkpoints").glob("[0-9]*")}
+        assert saved == max(kept) and saved in (20, 40)
+    found = load(tmp_path)
+    assert found.step == saved
+    norms = [np.abs(leaf).max() for leaf in jax.tree.leaves(found.params)]
+    assert max(norms) < 10  # those of the best step, before it went wrong
+
+
+def evaluate_all(params, key):
+    return {"distance": algorithms.distance(params)}
 
 
 def test_a_row_of_skipped_steps_alone_is_null_in_the_file(tmp_path):

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -137,14 +138,16 @@ def test_one_bad_batch_of_a_hundred_is_skipped_counted_and_forgotten(tmp_path, c
     assert np.isfinite(load(tmp_path / "bad").params["w"]).all()
 
 
-def test_nan_for_ever_stops_after_ten_steps_with_exit_4_and_good_checkpoints(tmp_path):
+@pytest.mark.parametrize("kind", ["descent", "players"])
+def test_nan_for_ever_stops_after_ten_steps_with_exit_4_and_good_checkpoints(tmp_path, kind):
+    options = ("--bad-from", 60, "--bad-until", 10**6, "--algorithm", kind)
     for _ in range(2):  # and again when it is resumed
-        code, said = finished(tmp_path, "--bad-from", 60, "--bad-until", 10**6)
+        code, said = finished(tmp_path, *options)
         assert code == 4 and said.count("\n") == 1
         assert "step 70: the last 10 steps had no finite gradient" in said
         last = int(said.split("checkpoints/")[1].strip("\n."))
         assert last in (60, 65) and load(tmp_path).step == last
-        assert np.isfinite(load(tmp_path).params["w"]).all()
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(load(tmp_path).params))
 
 
 DISK = """
