@@ -31,10 +31,11 @@ from .vq import look_up as look_up
 from .vq import nearest as nearest
 from .vq import perplexity as perplexity
 from .vq import quantise as quantise
-from .vq import straight_through as straight_through
 from .vqvae import Coded as Coded
 from .vqvae import Coder as Coder
 from .vqvae import uniform as uniform
 from .vqvae import vqvae as vqvae
 from .vqvae import vqvae_loss as vqvae_loss
 from .vqvae import with_prior as with_prior
+from .vqvae2 import level_prior as level_prior
+from .vqvae2 import vqvae2 as vqvae2

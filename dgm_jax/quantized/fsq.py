@@ -7,7 +7,8 @@ import numpy as np
 from jax.lax import stop_gradient
 
 from .. import checks
-from .vq import Quantised, Quantiser, check_codes, straight_through
+from ..arrays import straight_through
+from .vq import Quantised, Quantiser, check_codes
 
 
 def finite_scalar(levels: tuple[int, ...] = (8, 5, 5, 5)) -> Quantiser:

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from .. import checks
+from ..arrays import straight_through
 from ..protocol import split
-from .vq import Quantised, Quantiser, check_codes, straight_through
+from .vq import Quantised, Quantiser, check_codes
 
 
 def residual(quantiser: Quantiser, num_stages: int) -> Quantiser:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from .. import checks
-from ..arrays import wide
+from ..arrays import straight_through, wide
 from ..protocol import Array, Key, Params, Shape, State
 
 
@@ -78,18 +78,6 @@ def look_up(codebook: Array, codes: Array) -> Array:
         .at[codes]
         .get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
     )
-
-
-def straight_through(vectors: Array, features: Array) -> Array:
-    """The vectors e, exactly, with the gradient of the features z: e + (z - z)."""
-    checks.floating(features, "features")
-    checks.floating(vectors, "vectors")
-    if jnp.shape(vectors) != jnp.shape(features):
-        raise checks.InputError(
-            f"vectors and features must have one shape; got {jnp.shape(vectors)} and "
-            f"{jnp.shape(features)}."
-        )
-    return stop_gradient(vectors) + (features - stop_gradient(features))
 
 
 def quantise(codebook: Array, features: Array) -> Quantised:

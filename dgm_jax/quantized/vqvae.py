@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..distributions import Dirac, Levels
+from ..distributions import Ancestral, Dirac, Levels
 from ..likelihoods import Conditional, as_numbers, factorised
 from ..protocol import (
     Array,
@@ -166,9 +166,12 @@ def with_prior(coder: Coder, prior: Density | None = None) -> LatentVariable:
 
     The posterior is certain of c (`distributions.Dirac`), so that the ELBO is log p(c) +
     log p(x | c), one number without noise, and a bound of log p(x) that `objectives` and `metrics`
-    tell as they do of any latent variable model. prior: a density of codes, such as
-    `autoregressive.gated_pixelcnn(coder.code_shape, categorical(coder.num_codes))`, or `levels` for
-    several; None is the uniform one, under which a code costs log num_codes whatever it is.
+    tell as they do of any latent variable model.
+
+    prior: a density of codes, such as
+        `autoregressive.gated_pixelcnn(coder.code_shape, categorical(coder.num_codes))`, or a
+        `level_prior` where there are levels; None is the uniform one, under which each number of a
+        code costs log num_codes, whatever it is
 
     Parameters {"coder", "prior"}, the first a pair (params, state). What the bound leaves out is
     that other codes too may have made x; a training of c by this bound has no gradient.
@@ -203,9 +206,13 @@ def with_prior(coder: Coder, prior: Density | None = None) -> LatentVariable:
 
 
 def uniform(code_shape: Shape, num_codes: int) -> Density:
-    """p(c) = num_codes^-n for codes of n numbers [*code_shape], without parameters."""
-    code_shape = checks.one_or_more(code_shape, "code_shape")
-    num_codes = checks.positive_int(num_codes, "num_codes", least=2)
+    """p(c) = num_codes^-n for codes of n numbers [*code_shape], without parameters.
+
+    Of tuples of both, as the levels of a `vqvae2` have them, a density of tuples.
+    """
+    several = isinstance(num_codes, tuple)
+    pairs = list(zip(code_shape, num_codes, strict=True)) if several else [(code_shape, num_codes)]
+    pairs = [(checks.one_or_more(s, "code_shape"), _at_least_two(num)) for s, num in pairs]
 
     def init(key):
         checks.key(key)
@@ -213,10 +220,18 @@ def uniform(code_shape: Shape, num_codes: int) -> Density:
 
     def dist(params, cond=None, *, key=None):
         checks.condition(cond, None)
-        each = Levels(jnp.zeros((*code_shape, num_codes)))
-        return distrax.Independent(each, len(code_shape))
+        each = [
+            distrax.Independent(Levels(jnp.zeros((*shape, num))), len(shape))
+            for shape, num in pairs
+        ]
+        walk = lambda choose, seen: tuple(zip(*map(choose, each, seen)))
+        return Ancestral(walk, len(each)) if several else each[0]
 
     return Density(init, dist)
+
+
+def _at_least_two(num_codes):
+    return checks.positive_int(num_codes, "num_codes", least=2)
 
 
 # ------------------------------------------------------------------ what several levels need too

@@ -210,6 +210,20 @@ PLAYED_CODES = OF_CODES | {
 
 CODEBOOK, CODES = points(4, 3), np.array([0, 3, 2])
 CODED_BY = quantized.gradient_codebook(4, 3)
+CODER_NETS = [
+    nets.map_encoder(TINY_IMAGE, 3, hidden=(2,)),
+    nets.map_decoder(3, TINY_IMAGE, 2, hidden=(2,)),
+]
+CODER = quantized.vqvae(*CODER_NETS, CONDITIONAL, TINY_IMAGE, CODED_BY)
+CODER_PARAMS = drawn(protocol.Net(lambda key: CODER.init(key)[0], None))
+PIXELS_OF_CODES = np.ones((2, *TINY_IMAGE), np.int32)
+LEVELS_OF_CODES = quantized.vqvae2(
+    TINY_IMAGE, CONDITIONAL, (CODED_BY, CODED_BY), halvings=(1, 1), hidden=2
+)
+PRIORS_OF_CODES = [
+    autoregressive.pixelcnn(shape, likelihoods.categorical(4), hidden=2, num_layers=1, cond_shape=c)
+    for shape, c in (((1, 1, 1), None), ((2, 2, 1), (2, 2, 2)))
+]
 CATEGORIES = {"codes": 2, "num_categories": 3}
 CODER = (nets.mlp(3, 6, hidden=(3,)), nets.mlp(6, 3, hidden=(3,)))
 CATEGORICAL_VAE = quantized.categorical_vae(*CODER, CONDITIONAL, 3, **CATEGORIES)
@@ -1289,12 +1303,6 @@ TABLE = {
         codebook=arrays("f", event=0, nan=EITHER),
         codes=arrays("i", event=0),
     ),
-    "quantized.straight_through": of(
-        quantized.straight_through,
-        {"vectors": X, "features": X},
-        vectors=arrays("f"),
-        features=arrays("f"),
-    ),
     "quantized.counts": of(
         quantized.counts,
         {"codes": CODES, "num_codes": 4},
@@ -1321,6 +1329,66 @@ TABLE = {
         decay=SHARE,
         smoothing=NOT_NEGATIVE,
         revive=SHARE,
+    ),
+    "quantized.vqvae": of(
+        quantized.vqvae,
+        {
+            "encoder": CODER_NETS[0],
+            "decoder": CODER_NETS[1],
+            "likelihood": CONDITIONAL,
+            "shape": TINY_IMAGE,
+            "quantiser": CODED_BY,
+        },
+        encoder=noun(nets.mlp),
+        decoder=noun(nets.mlp),
+        likelihood=noun(likelihoods.bernoulli),
+        shape=Kind(lambda v: EITHER if or_one(SHAPE).canonical(v) is not REFUSED else REFUSED),
+        quantiser=noun(quantized.gradient_codebook),
+    ),
+    "quantized.vqvae2": of(
+        quantized.vqvae2,
+        {
+            "shape": TINY_IMAGE,
+            "likelihood": CONDITIONAL,
+            "quantisers": (CODED_BY, CODED_BY),
+            "halvings": (1, 1),
+            "hidden": 2,
+        },
+        likelihood=noun(likelihoods.bernoulli),
+        quantisers=Kind(lambda v: REFUSED),
+        halvings=Kind(
+            lambda v: EITHER if sizes(fewest=2, most=2).canonical(v) != REFUSED else REFUSED
+        ),
+        **ONE_WIDTH,
+    ),
+    "quantized.level_prior": of(
+        quantized.level_prior,
+        {"coder": LEVELS_OF_CODES, "priors": PRIORS_OF_CODES, "hidden": 2},
+        coder=Kind(lambda v: REFUSED),
+        priors=Kind(lambda v: REFUSED),
+        embedding=whole(),
+        **ONE_WIDTH,
+    ),
+    "quantized.vqvae_loss": of(
+        traced(quantized.vqvae_loss),
+        {"coder": CODER, "params": CODER_PARAMS, "key": RAW_KEY, "x": PIXELS_OF_CODES, "state": {}},
+        coder=Kind(lambda v: REFUSED),
+        params=ANYTHING,
+        x=Kind(lambda v: EITHER if hasattr(v, "dtype") else REFUSED),
+        state=ANYTHING,
+        beta=WEIGHT,
+    ),
+    "quantized.with_prior": of(
+        quantized.with_prior,
+        {"coder": CODER},
+        coder=Kind(lambda v: REFUSED),
+        prior=optional(noun(distributions.standard_normal)),
+    ),
+    "quantized.uniform": of(
+        quantized.uniform,
+        {"code_shape": (2,), "num_codes": 3},
+        code_shape=or_one(SHAPE),
+        num_codes=whole(2),
     ),
     "quantized.finite_scalar": of(quantized.finite_scalar, levels=sizes(fewest=1)),
     "quantized.residual": of(
