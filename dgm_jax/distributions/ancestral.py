@@ -40,6 +40,12 @@ class Ancestral(Drawn):
         self._batch = checks.sample_shape(batch_shape, "batch_shape")
 
     @property
+    def walk(self) -> Callable:
+        """walk(choose, seen) -> (z, told), for a view of one's own, as one that draws some groups
+        and is given others."""
+        return self._walk
+
+    @property
     def event_shape(self):
         """The shape of each group."""
         return tuple(z.shape[1 + len(self._batch) :] for z in self._one_draw())

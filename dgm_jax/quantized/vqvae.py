@@ -155,6 +155,7 @@ def vqvae_loss(
     checks.key(key)
     checks.rows_of(x, "x")
     beta = checks.weight(beta, "beta")
+    checks.parameters((params, state), coder.init)
     found, state = coder.apply(params, state, x, train=True, key=key)
     distortion = -found.likelihood.log_prob(x).mean()
     loss = distortion + found.codebook_loss + beta * found.commitment_loss

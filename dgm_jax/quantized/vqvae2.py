@@ -67,7 +67,8 @@ def vqvae2(
     read = (*sizes[-1], quantisers[-1].dim + wide(num - 1))
     density = factorised(down[-1], likelihood, shape, cond_shape=read)
 
-    net = _Levels(shape, likelihood, quantisers, tuple(sizes), up, features, down, density)
+    nets = (tuple(each) for each in (up, features, down))
+    net = _Levels(shape, likelihood, quantisers, tuple(sizes), *nets, density)
     return Coder(
         net.init,
         net.apply,
@@ -86,9 +87,9 @@ class _Levels(NamedTuple):
     likelihood: Conditional
     quantisers: tuple[Quantiser, ...]
     sizes: tuple[Shape, ...]
-    up: list[Net]
-    features: list[Net]
-    down: list[Net]
+    up: tuple[Net, ...]
+    features: tuple[Net, ...]
+    down: tuple[Net, ...]
     density: Density
 
     def init(self, key):

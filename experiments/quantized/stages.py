@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax import learning, objectives, plots, quantized
-from experiments import fitting, sets
+from dgm_jax import learning, objectives, plots, quantized, runs
+from experiments import baselines, fitting, sets
 
 if TYPE_CHECKING:
     from dgm_jax.protocol import Array, Density, Key, LatentVariable, Params
@@ -53,6 +53,15 @@ class Stage(NamedTuple):
         return {name: getattr(self, name) for name in names} | {
             "mesh": fitting.mesh(config.devices)
         }
+
+
+def two(config) -> tuple[Stage, Stage]:
+    """Both stages as the options say."""
+    shared = {name: getattr(config, name) for name in ("batch_size", "ema_decay", "eval_every")}
+    shared |= {"patience": config.patience}
+    first = Stage(config.num_steps, config.learning_rate, config.weight_decay, **shared)
+    second = Stage(config.prior_steps, config.prior_rate, config.prior_decay, **shared)
+    return first, second
 
 
 # ------------------------------------------------------------------------------- stage one
@@ -123,8 +132,8 @@ def fit_prior(
     codes = {split: encoded(coder, first.params, rows[split]) for split in sets.SPLITS}
 
     def loss(params, key, codes, *, state):
-        value, told = objectives.nll(prior, params, key, codes)
-        return value, (told, state)
+        rate = -prior.dist(params, key=key).log_prob(codes).mean()
+        return rate, ({"rate": rate}, state)
 
     descent = learning.gradient_descent(
         prior.init,
@@ -202,6 +211,47 @@ def usage(coder: quantized.Coder, codes: Array) -> dict:
         found[f"perplexity_{level}"] = float(quantized.perplexity(count))
         found[f"num_codes_{level}"] = num
     return found
+
+
+# -------------------------------------------------------------------- what is told beside it
+def simple(data) -> dict:
+    """A histogram of each pixel, and one Gaussian of noisy pixels: a bound by one draw."""
+    rows = data.vectors
+    histogram = baselines.histogram(*(rows[s] for s in sets.SPLITS), data.num_levels)
+    rng = np.random.default_rng(0)
+    noisy = [rows[s] + rng.random(rows[s].shape) for s in sets.SPLITS]
+    each = {"histogram": histogram, "gaussian": baselines.gaussian(*noisy)}
+    return {name: fitting.summary(nats, data.dim) for name, nats in each.items()}
+
+
+def show(found: dict) -> None:
+    """The table of results.json."""
+    rows = []
+    for name, r in found["models"].items():
+        bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"
+        row = {"model": name, "bits/dim": bits}
+        if "rate_bits_per_dim" in r:
+            row |= {
+                "rate": f"{r['rate_bits_per_dim']:.3f}",
+                "distortion": f"{r['distortion_bits_per_dim']:.3f}",
+                "uniform prior": f"{r['uniform_bits_per_dim']:.3f}",
+                "codes in use": _in_use(r),
+            }
+        if "num_params" in r:
+            row |= {"parameters": r["num_params"], "training s": round(r["train_seconds"])}
+        rows.append(row)
+    runs.table(rows, list(rows[0]))
+    print(
+        "Test set. Of a VQ-VAE it is a bound: rate + distortion, the code length of the codes and "
+        "that of the\npicture given them. Codes in use: perplexity over all training rows."
+    )
+
+
+def _in_use(row):
+    """Perplexity of each level, of how many codes."""
+    names = [name for name in row if name.startswith("perplexity")]
+    sizes = [name.replace("perplexity", "num_codes") for name in names]
+    return ", ".join(f"{row[name]:.1f} of {row[size]}" for name, size in zip(names, sizes))
 
 
 # -------------------------------------------------------------------------------- pictures

@@ -37,7 +37,7 @@ import numpy as np
 from dgm_jax import autoregressive as ar
 from dgm_jax import learning, likelihoods, nets, plots, quantized, runs
 from dgm_jax.runs import processes
-from experiments import baselines, fitting, sets
+from experiments import fitting, sets
 from experiments.options import Data, Optimisation, check
 from experiments.quantized import stages
 from experiments.vae.compare import head
@@ -166,14 +166,6 @@ def build_pixels(config: Config, shape: tuple[int, ...], num_levels: int):
 
 
 # ------------------------------------------------------------------------------- stages
-def stages_of(config):
-    shared = {name: getattr(config, name) for name in ("batch_size", "ema_decay", "eval_every")}
-    shared |= {"patience": config.patience}
-    first = stages.Stage(config.num_steps, config.learning_rate, config.weight_decay, **shared)
-    second = stages.Stage(config.prior_steps, config.prior_rate, config.prior_decay, **shared)
-    return first, second
-
-
 def fit_pixels(config, given, rows):
     recipe = learning.Recipe(build_pixels, {"config": config} | given)
     options = {"num_steps": config.pixels_steps, "weight_decay": config.pixels_decay}
@@ -189,16 +181,6 @@ def fit_pixels(config, given, rows):
     )
 
 
-def simple(data) -> dict:
-    """A histogram of each pixel, and one Gaussian of noisy pixels: a bound by one draw."""
-    rows = data.vectors
-    histogram = baselines.histogram(*(rows[s] for s in sets.SPLITS), data.num_levels)
-    rng = np.random.default_rng(0)
-    noisy = [rows[s] + rng.random(rows[s].shape) for s in sets.SPLITS]
-    each = {"histogram": histogram, "gaussian": baselines.gaussian(*noisy)}
-    return {name: fitting.summary(nats, data.dim) for name, nats in each.items()}
-
-
 def main(config: Config) -> dict:
     check(config)
     data = sets.images(config)
@@ -206,18 +188,22 @@ def main(config: Config) -> dict:
     given = {"shape": data.shape, "num_levels": data.num_levels}
     recipes = [learning.Recipe(f, {"config": config} | given) for f in (build_coder, build)]
     coder = recipes[0].model()
-    first_stage, second_stage = stages_of(config)
-    first = stages.fit_codes(config, "vqvae", recipes[0], rows, first_stage, beta=config.beta)
+    one, two = stages.two(config)
+    first = stages.fit_codes(config, "vqvae", recipes[0], rows, one, beta=config.beta)
     prior = prior_of(config, coder)
     model, fitted, codes = stages.fit_prior(
-        config, "vqvae", recipes[1], coder, prior, first, rows, second_stage
+        config, "vqvae", recipes[1], coder, prior, first, rows, two
     )
     models = {"vqvae": fitted.row}
     if config.pixels_steps:
         models["pixelcnn"] = fit_pixels(config, given, rows).row
     if processes.first():
         draw(config, data, coder, model, fitted, first, codes)
-    return {"models": models | simple(data), "data": config.data, "published": data.published}
+    return {
+        "models": models | stages.simple(data),
+        "data": config.data,
+        "published": data.published,
+    }
 
 
 # -------------------------------------------------------------------------------- pictures
@@ -252,25 +238,7 @@ def draw(config, data, coder, model, fitted, first, codes):
 
 
 def show(found):
-    rows = []
-    for name, r in found["models"].items():
-        bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"
-        row = {"model": name, "bits/dim": bits}
-        if "rate_bits_per_dim" in r:
-            row |= {
-                "rate": f"{r['rate_bits_per_dim']:.3f}",
-                "distortion": f"{r['distortion_bits_per_dim']:.3f}",
-                "uniform prior": f"{r['uniform_bits_per_dim']:.3f}",
-                "codes in use": f"{r['perplexity']:.1f} of {r['num_codes']}",
-            }
-        if "num_params" in r:
-            row |= {"parameters": r["num_params"], "training s": round(r["train_seconds"])}
-        rows.append(row)
-    runs.table(rows, list(rows[0]))
-    print(
-        "Test set. Of a VQ-VAE it is a bound: rate + distortion, the code length of the codes and "
-        "that of the\npicture given them. Codes in use: perplexity over all training rows."
-    )
+    stages.show(found)
     fitting.tell(found["models"])
 
 

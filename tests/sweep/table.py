@@ -210,12 +210,12 @@ PLAYED_CODES = OF_CODES | {
 
 CODEBOOK, CODES = points(4, 3), np.array([0, 3, 2])
 CODED_BY = quantized.gradient_codebook(4, 3)
-CODER_NETS = [
+MAP_NETS = [
     nets.map_encoder(TINY_IMAGE, 3, hidden=(2,)),
     nets.map_decoder(3, TINY_IMAGE, 2, hidden=(2,)),
 ]
-CODER = quantized.vqvae(*CODER_NETS, CONDITIONAL, TINY_IMAGE, CODED_BY)
-CODER_PARAMS = drawn(protocol.Net(lambda key: CODER.init(key)[0], None))
+VQVAE = quantized.vqvae(*MAP_NETS, CONDITIONAL, TINY_IMAGE, CODED_BY)
+VQVAE_PARAMS = drawn(protocol.Net(lambda key: VQVAE.init(key)[0], None))
 PIXELS_OF_CODES = np.ones((2, *TINY_IMAGE), np.int32)
 LEVELS_OF_CODES = quantized.vqvae2(
     TINY_IMAGE, CONDITIONAL, (CODED_BY, CODED_BY), halvings=(1, 1), hidden=2
@@ -696,6 +696,12 @@ TABLE = {
         )
         for name in ("LogitLaplace", "DiscretizedLogitLaplace")
     },
+    "distributions.Dirac": of(
+        distributions.Dirac,
+        {"value": CODES},
+        value=Kind(lambda v: EITHER),
+        batch_shape=Kind(lambda v: EITHER),
+    ),
     "distributions.Levels": of(
         distributions.Levels, {"logits": points(2, 3)}, logits=arrays("f", event=-1)
     ),
@@ -1333,8 +1339,8 @@ TABLE = {
     "quantized.vqvae": of(
         quantized.vqvae,
         {
-            "encoder": CODER_NETS[0],
-            "decoder": CODER_NETS[1],
+            "encoder": MAP_NETS[0],
+            "decoder": MAP_NETS[1],
             "likelihood": CONDITIONAL,
             "shape": TINY_IMAGE,
             "quantiser": CODED_BY,
@@ -1371,16 +1377,16 @@ TABLE = {
     ),
     "quantized.vqvae_loss": of(
         traced(quantized.vqvae_loss),
-        {"coder": CODER, "params": CODER_PARAMS, "key": RAW_KEY, "x": PIXELS_OF_CODES, "state": {}},
+        {"coder": VQVAE, "params": VQVAE_PARAMS, "key": RAW_KEY, "x": PIXELS_OF_CODES, "state": {}},
         coder=Kind(lambda v: REFUSED),
-        params=ANYTHING,
         x=Kind(lambda v: EITHER if hasattr(v, "dtype") else REFUSED),
         state=ANYTHING,
         beta=WEIGHT,
+        told={"params": "params", "state": "params"},
     ),
     "quantized.with_prior": of(
         quantized.with_prior,
-        {"coder": CODER},
+        {"coder": VQVAE},
         coder=Kind(lambda v: REFUSED),
         prior=optional(noun(distributions.standard_normal)),
     ),
@@ -2650,6 +2656,7 @@ TABLE = {
         stages=optional(DICT),
         eval_every=Kind(lambda v: None if v is None else REFUSED),  # without evaluate
         patience=Kind(lambda v: None if v is None else REFUSED),
+        stages=optional(DICT),
         fixed=ANYTHING,
         identity=optional(DICT),
         recipe=optional(noun()),

@@ -1,0 +1,205 @@
+"""VQ-VAE-2: maps of codes at two or three resolutions, and a prior of each given those above.
+
+    python -m experiments.quantized.vqvae2
+
+trains two levels of the 8x8 digits, 2x2 codes above 4x4, in about a quarter of an hour of one core;
+--halvings 1 1 1 --num-codes 32 32 32 are three. Stage two is a Gated PixelCNN of the top, and one
+of each level below that reads a map of the codes above; they learn together, on codes that are
+encoded once. The bound of log p(x) is told with its rate and its distortion, as in
+experiments.quantized.vqvae.
+
+It leaves reconstructions.png, levels.png (the test data with the codes of the top alone kept, and
+those below drawn from their prior), samples.png and curves.png. One line loads all:
+
+    loaded = learning.load("runs/quantized/vqvae2/vqvae2")
+
+MNIST (--data mnist --data-dir FOLDER) has maps of 7x7 and 14x14, CIFAR-10 of 8x8 and 16x16:
+
+    python -m experiments.quantized.vqvae2 --data cifar10 --num-codes 512 512 --hidden 128 \\
+        --dim 64 --num-components 10 --num-steps 200000 --prior-hidden 128 --prior-layers 12 \\
+        --prior-steps 100000
+
+(for an accelerator; not run). Razavi, van den Oord and Vinyals (2019).
+"""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import numpy as np
+
+from dgm_jax import autoregressive as ar
+from dgm_jax import checks, learning, likelihoods, plots, quantized, runs
+from dgm_jax.runs import processes
+from experiments import fitting, sets
+from experiments.options import Data, Optimisation, check
+from experiments.quantized import stages
+from experiments.vae.compare import head
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Optimisation, Data, runs.RunOptions):
+    class_conditional: ClassVar[bool] = False
+    num_codes: tuple[int, ...] = (32, 16)
+    """vectors of the codebook of each level, top first"""
+    halvings: tuple[int, ...] = (1, 1)
+    """how often the map of each level is halved from the one below, and the last from x"""
+    dim: int = 16
+    """numbers of a vector"""
+    decay: float = 0.99
+    """of the averages of a codebook"""
+    revive: float = 0.1
+    """codes of a smaller part of an average share start anew; 0 is never"""
+    beta: float = 0.25
+    """weight of the commitment loss"""
+    hidden: int = 48
+    """channels of the maps"""
+    num_blocks: int = 1
+    """residual blocks of a halving or doubling"""
+    dropout: float = 0.1
+    """in the nets of stage one"""
+    num_components: int = 5
+    """logistics of a pixel; bits are Bernoulli"""
+    num_steps: int = 1500
+    """gradient steps of stage one; the best on the validation split is kept"""
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    batch_size: int = 64
+    ema_decay: float = 0.99
+    prior_hidden: int = 32
+    """channels of each prior"""
+    prior_layers: int = 3
+    prior_steps: int = 600
+    """gradient steps of stage two"""
+    prior_rate: float = 2e-3
+    """its learning rate"""
+    prior_decay: float = 0.5
+    """its weight decay"""
+    num_shown: int = 16
+    """pictures in a row"""
+
+
+QUICK = {"num_steps": 10, "prior_steps": 10, "eval_every": 5, "num_codes": (4, 4), "dim": 4}
+QUICK |= {"hidden": 4, "prior_hidden": 4, "prior_layers": 1, "num_blocks": 0, "num_shown": 8}
+QUICK |= {"num_components": 2}
+
+
+@runs.builder
+def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
+    """Stage one, of pictures [H, W, C]."""
+    if len(config.num_codes) != len(config.halvings):
+        raise checks.InputError(
+            f"num_codes must be as many as halvings, one a level; got {config.num_codes} and "
+            f"{config.halvings}."
+        )
+    options = {"decay": config.decay, "revive": config.revive}
+    return quantized.vqvae2(
+        shape,
+        head(config, num_levels),
+        [quantized.averaged_codebook(num, config.dim, **options) for num in config.num_codes],
+        halvings=config.halvings,
+        hidden=config.hidden,
+        num_blocks=config.num_blocks,
+        dropout=config.dropout,
+    )
+
+
+def prior_of(config, coder):
+    """A Gated PixelCNN of each level, those below the top under a map of the codes above."""
+    options = {"hidden": config.prior_hidden, "num_layers": config.prior_layers}
+    options |= {"first_kernel_size": 5}
+    priors = [
+        ar.gated_pixelcnn(
+            shape,
+            likelihoods.categorical(num),
+            cond_shape=(*shape[:2], config.prior_hidden) if level else None,
+            **options,
+        )
+        for level, (shape, num) in enumerate(zip(coder.code_shape, coder.num_codes))
+    ]
+    return quantized.level_prior(coder, priors, hidden=config.prior_hidden)
+
+
+@runs.builder
+def build(config: Config, shape: tuple[int, ...], num_levels: int):
+    """Both stages: a latent variable model of pictures."""
+    coder = build_coder(config, shape, num_levels)
+    return quantized.with_prior(coder, prior_of(config, coder))
+
+
+def main(config: Config) -> dict:
+    check(config)
+    data = sets.images(config)
+    rows = {split: x for split, (x,) in data.rows.items()}
+    given = {"shape": data.shape, "num_levels": data.num_levels}
+    recipes = [learning.Recipe(f, {"config": config} | given) for f in (build_coder, build)]
+    coder = recipes[0].model()
+    one, two = stages.two(config)
+    first = stages.fit_codes(config, "vqvae2", recipes[0], rows, one, beta=config.beta)
+    prior = prior_of(config, coder)
+    model, fitted, _ = stages.fit_prior(
+        config, "vqvae2", recipes[1], coder, prior, first, rows, two
+    )
+    if processes.first():
+        draw(config, data, coder, model, fitted, first)
+    found = {"vqvae2": fitted.row} | stages.simple(data)
+    return {"models": found, "data": config.data, "published": data.published}
+
+
+def completed(model, params, key, codes):
+    """Pictures of the top of these codes, the levels below drawn from their prior given it."""
+    top = codes[0]
+
+    def choose(dist, seen):
+        """The top as it is; below a draw for each."""
+        key, fixed = seen
+        if fixed is not None:
+            return fixed, dist.log_prob(fixed)
+        return dist.sample_and_log_prob(seed=key)
+
+    keys = jax.random.split(key, len(codes) + 1)
+    seen = [(k, top if i == 0 else None) for i, k in enumerate(keys[:-1])]
+    drawn, _ = model.prior(params).walk(choose, tuple(seen))
+    return model.likelihood(params, drawn).mean()
+
+
+def draw(config, data, coder, model, fitted, first):
+    shown, x = config.num_shown, data.rows["test"][0]
+    order = np.random.default_rng(config.seed).permutation(len(x))
+    x = x[np.resize(order, 2 * shown)]
+    codes = stages.encoded(coder, first.params, x[:shown])
+    keys = jax.random.split(jax.random.key(config.seed + 1), 4)
+    again = jax.jit(lambda params, c: model.likelihood(params, c).mean())(fitted.params, codes)
+    fill = jax.jit(lambda params, key, c: completed(model, params, key, c))
+    tops = [fill(fitted.params, key, codes) for key in keys[:2]]
+    alone = {"coder": fitted.params["coder"], "prior": {}}
+    rows = {
+        "reconstructions": {"test data": x[:shown], "E[x | codes]": again},
+        "levels": {
+            "test data": x[:shown],
+            "all codes kept": again,
+            "top kept, the rest drawn": tops[0],
+            "... drawn again": tops[1],
+        },
+        "samples": {
+            "test data": x,
+            "codes at random": stages.drawn(quantized.with_prior(coder), alone, keys[2], 2 * shown),
+            "codes of the prior": stages.drawn(model, fitted.params, keys[3], 2 * shown),
+        },
+    }
+    for name, groups in rows.items():
+        pictures = np.concatenate(list(groups.values()))
+        figure = stages.images(pictures, shown, list(groups), data.num_levels)
+        plots.save(figure, config.workdir / f"{name}.png")
+    bits = {"stage one, uniform prior": first.curves["valid_bits_per_dim"]}
+    figure = plots.curves(bits, xlabel="step", ylabel="validation bound, bits/dim")
+    plots.save(figure, config.workdir / "curves.png")
+
+
+def show(found):
+    stages.show(found)
+    fitting.tell(found["models"])
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)
