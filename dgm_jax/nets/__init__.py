@@ -38,7 +38,9 @@ from .inception import inception_params as inception_params
 from .mlp import mlp as mlp
 from .norm import group_norm as group_norm
 from .residual import residual_critic as residual_critic
+from .residual import residual_features as residual_features
 from .residual import residual_generator as residual_generator
+from .residual import residual_head as residual_head
 from .reversible import Reversible as Reversible
 from .reversible import irevnet as irevnet
 from .reversible import revnet as revnet

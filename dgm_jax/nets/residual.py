@@ -121,22 +121,51 @@ class ResidualCritic(linen.Module):
 
     @linen.compact
     def __call__(self, x, *labels, train):
-        options = {"spectral": self.spectral, "kernel_init": self.kernel_init}
-        h = x
-        for i, width in enumerate(self.widths):
-            h = DownBlock(width, i == 0, i < self.num_halvings, **options)(h, train)
-            if h.shape[-3] == self.attention:
-                h = SelfAttention(self.spectral)(h, train)
-        h = jax.nn.relu(h).sum((-3, -2))
-        value = Linear(1, **options)(h, train)[..., 0]
-        return value + (self.projection(labels[0], h, train) if labels else 0)
+        return _value(self, _features(self, x, train), labels, train)
 
-    def projection(self, labels, h, train):
-        """⟨v_y, h⟩"""
-        table = self.param("classes", self.kernel_init, (self.num_classes, h.shape[-1]))
-        if self.spectral:
-            table = SpectralNorm()(table, train)
-        return (table[labels.astype(int)] * h).sum(-1)
+
+class ResidualFeatures(linen.Module):
+    widths: tuple[int, ...]
+    num_halvings: int
+    attention: int | None
+    spectral: bool
+    kernel_init: Callable
+
+    @linen.compact
+    def __call__(self, x, train):
+        return _features(self, x, train)
+
+
+class ResidualHead(linen.Module):
+    spectral: bool
+    num_classes: int | None
+    kernel_init: Callable
+
+    @linen.compact
+    def __call__(self, h, *labels, train):
+        return _value(self, h, labels, train)
+
+
+def _features(net, x, train):
+    """The blocks of a critic, whose layers are those of the net that calls."""
+    options, h = {"spectral": net.spectral, "kernel_init": net.kernel_init}, x
+    for i, width in enumerate(net.widths):
+        h = DownBlock(width, i == 0, i < net.num_halvings, **options)(h, train)
+        if h.shape[-3] == net.attention:
+            h = SelfAttention(net.spectral)(h, train)
+    return h
+
+
+def _value(net, h, labels, train):
+    """w · φ + b + ⟨v_y, φ⟩, φ the sum of relu(h) over pixels."""
+    h = jax.nn.relu(h).sum((-3, -2))
+    value = Linear(1, spectral=net.spectral, kernel_init=net.kernel_init)(h, train)[..., 0]
+    if not labels:
+        return value
+    table = net.param("classes", net.kernel_init, (net.num_classes, h.shape[-1]))
+    if net.spectral:
+        table = SpectralNorm()(table, train)
+    return value + (table[labels[0].astype(int)] * h).sum(-1)
 
 
 def residual_generator(
@@ -244,6 +273,44 @@ def residual_critic(
         num_classes=num_classes,
         kernel_init=_init(orthogonal),
     )
+    net = stateful(module, shape, *([()] if num_classes else []))
+    return on_images(net, shape, num_classes)
+
+
+def residual_features(
+    shape: Shape,
+    *,
+    widths: Sequence[int] | None = None,
+    hidden: int = 64,
+    spectral: bool = True,
+    orthogonal: bool = False,
+) -> StatefulNet:
+    """φ(x): x [batch, H, W, C] -> [batch, h, w, widths[-1]], the blocks of a `residual_critic`.
+
+    What follows them may be another net than its head, or something between the two. Options are
+    those of `residual_critic`; fewer widths are the first blocks alone.
+    """
+    shape, num_halvings, hidden = _stages(shape, hidden)
+    if widths is None:
+        blocks = default_widths(hidden, num_halvings)[::-1]
+        widths = (*blocks, blocks[-1])
+    widths = checks.widths(widths, "widths", fewest=1)
+    spectral = checks.flag(spectral, "spectral")
+    module = ResidualFeatures(widths, num_halvings, None, spectral, _init(orthogonal))
+    return on_images(stateful(module, shape), shape)
+
+
+def residual_head(
+    shape: Shape,
+    *,
+    spectral: bool = True,
+    num_classes: int | None = None,
+    orthogonal: bool = False,
+) -> StatefulNet:
+    """g(h[, y]) = w · φ + b + ⟨v_y, φ⟩ with φ the sum of relu(h) over pixels: [batch, *shape] ->
+    [batch], the end of a `residual_critic`, whose options these are."""
+    shape, num_classes = checks.image_shape(shape), num_of_classes(num_classes)
+    module = ResidualHead(checks.flag(spectral, "spectral"), num_classes, _init(orthogonal))
     net = stateful(module, shape, *([()] if num_classes else []))
     return on_images(net, shape, num_classes)
 

@@ -7,6 +7,8 @@ from .dvae import as_integers as as_integers
 from .dvae import captioned as captioned
 from .dvae import dvae as dvae
 from .dvae import sequences as sequences
+from .fqgan import fq_critic_loss as fq_critic_loss
+from .fqgan import quantised_critic as quantised_critic
 from .fsq import finite_scalar as finite_scalar
 from .gumbel import all_codes as all_codes
 from .gumbel import categorical_vae as categorical_vae

@@ -217,6 +217,13 @@ MAP_NETS = [
 VQVAE = quantized.vqvae(*MAP_NETS, CONDITIONAL, TINY_IMAGE, CODED_BY)
 VQVAE_PARAMS = drawn(protocol.Net(lambda key: VQVAE.init(key)[0], None))
 PIXELS_OF_CODES = np.ones((2, *TINY_IMAGE), np.int32)
+QUANTISED_GAN = combinators.adversarial(
+    distributions.standard_normal(2),
+    nets.mlp(2, 3, hidden=(4,)),
+    quantized.quantised_critic(nets.mlp(3, 3, **H), CODED_BY, value_of(nets.mlp(3, 1, **H))),
+)
+QUANTISED_GAME = PLAYED | dict(zip(("params", "state"), QUANTISED_GAN.init(RAW_KEY)))
+QUANTISED_GAME |= {"model": QUANTISED_GAN}
 LEVELS_OF_CODES = quantized.vqvae2(
     TINY_IMAGE, CONDITIONAL, (CODED_BY, CODED_BY), halvings=(1, 1), hidden=2
 )
@@ -887,6 +894,21 @@ TABLE = {
         kernel_size=whole(2),
         num_groups=optional(whole()),
     ),
+    "nets.residual_features": of(
+        nets.residual_features,
+        {"shape": (8, 8, 1), "hidden": 2},
+        **OF_A_PLAYER,
+        widths=optional(WIDTHS),
+        spectral=FLAG,
+        orthogonal=FLAG,
+    ),
+    "nets.residual_head": of(
+        nets.residual_head,
+        {"shape": TINY_IMAGE},
+        num_classes=optional(whole()),
+        spectral=FLAG,
+        orthogonal=FLAG,
+    ),
     "nets.down_conv": of(
         nets.down_conv,
         {"x": points(4, 4, 2), "kernel": points(3, 3, 2, 1)},
@@ -1395,6 +1417,28 @@ TABLE = {
         {"code_shape": (2,), "num_codes": 3},
         code_shape=or_one(SHAPE),
         num_codes=whole(2),
+    ),
+    "quantized.quantised_critic": of(
+        quantized.quantised_critic,
+        {
+            "trunk": nets.mlp(3, 3, **H),
+            "quantiser": CODED_BY,
+            "head": value_of(nets.mlp(3, 1, **H)),
+        },
+        trunk=noun(nets.mlp),
+        quantiser=optional(noun(quantized.gradient_codebook)),
+        head=noun(nets.mlp),
+        beta=NOT_NEGATIVE,
+    ),
+    "quantized.fq_critic_loss": of(
+        traced(quantized.fq_critic_loss),
+        QUANTISED_GAME,
+        model=noun(combinators.adversarial),
+        game=noun(objectives.hinge),
+        x=arrays("f", event=1, nan=EITHER),
+        state=noun(),
+        weight=WEIGHT,
+        told={"params": "params|critic"},
     ),
     "quantized.finite_scalar": of(quantized.finite_scalar, levels=sizes(fewest=1)),
     "quantized.residual": of(
@@ -2656,7 +2700,6 @@ TABLE = {
         stages=optional(DICT),
         eval_every=Kind(lambda v: None if v is None else REFUSED),  # without evaluate
         patience=Kind(lambda v: None if v is None else REFUSED),
-        stages=optional(DICT),
         fixed=ANYTHING,
         identity=optional(DICT),
         recipe=optional(noun()),

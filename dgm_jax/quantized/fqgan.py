@@ -1,0 +1,98 @@
+"""FQ-GAN: a critic that looks at features through a codebook, of samples and of data alike."""
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..nets import stateless
+from ..objectives import Game, critic_loss
+from ..protocol import Adversarial, Array, Key, Metrics, Net, Params, State, StatefulNet, split
+from .vq import Quantiser
+
+
+def quantised_critic(
+    trunk: Net | StatefulNet,
+    quantiser: Quantiser | None,
+    head: Net | StatefulNet,
+    *,
+    beta: float = 1.0,
+) -> StatefulNet:
+    """D(x) = g(e(f(x))): features f [batch, ..., d] become the nearest vectors e of a codebook.
+
+    Data and samples share one codebook, so the critic compares them by few and common features,
+    whose averages follow the generator as it moves. It is a critic for any game:
+
+        codebook = averaged_codebook(256, 64, decay=0.8)
+        critic = quantised_critic(nets.residual_features(...), codebook, nets.residual_head(...))
+        model = combinators.adversarial(prior, generator, critic)
+
+    trunk: x -> f. head: e -> values [batch], and after e it is given the class, where there are
+    classes. quantiser: of vectors of d numbers; None leaves f as it is, the twin without.
+    Parameters {"trunk", "quantiser", "head"}; the state is that of the three, and "quantisation",
+    codebook loss + β commitment loss of the last batch, which `fq_critic_loss` adds to a game.
+    Zhao et al. (2020), "Feature quantization improves GAN training": decay 0.8, β = 1, 2^8 codes.
+    """
+    trunk, head = (_with_state(net, name) for net, name in ((trunk, "trunk"), (head, "head")))
+    if quantiser is not None:
+        checks.noun(quantiser, Quantiser, "quantiser")
+    beta = checks.not_negative(beta, "beta")
+
+    def init(key):
+        checks.key(key)
+        trunk_key, head_key, quantiser_key = jax.random.split(key, 3)
+        both = {"trunk": trunk.init(trunk_key), "head": head.init(head_key)}
+        both["quantiser"] = ({}, {}) if quantiser is None else quantiser.init(quantiser_key)
+        params, state = ({name: each[i] for name, each in both.items()} for i in (0, 1))
+        return params, state | {"quantisation": jnp.zeros(())}
+
+    def apply(params, state, x, *cond, train, key=None):
+        keys, moved = split(key, 3), dict(state)
+
+        def part(name, net, i, *inputs):
+            found, moved[name] = net.apply(
+                params[name], state[name], *inputs, train=train, key=keys[i]
+            )
+            return found
+
+        h = part("trunk", trunk, 0, x)
+        if quantiser is not None:
+            found = part("quantiser", quantiser, 1, h)
+            h, loss = found.vectors, found.codebook_loss + beta * found.commitment_loss
+            if train:
+                moved["quantisation"] = loss.astype(state["quantisation"].dtype)
+        return part("head", head, 2, h, *cond), moved
+
+    return StatefulNet(init, apply)
+
+
+def fq_critic_loss(
+    model: Adversarial,
+    game: Game,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None = None,
+    *,
+    state: State,
+    weight: float | Array = 1.0,
+) -> tuple[Array, tuple[Metrics, State]]:
+    """The loss of the critic in a game, and λ times that of its codebook, of data and samples.
+
+    As `objectives.critic_loss`, for a model whose critic is a `quantised_critic`. weight: λ. The
+    averages of the codebook are those of both batches together. The generator's loss is that of
+    the game: `objectives.generator_loss`. Zhao et al. (2020), equation 5.
+    """
+    weight = checks.weight(weight, "weight")
+    if not isinstance(state, dict) or "quantisation" not in state.get("critic", {}):
+        raise checks.InputError(
+            "state must be that of a model whose critic is a quantised_critic; got "
+            f"{checks.shown(state)}."
+        )
+    loss, (metrics, state) = critic_loss(model, game, params, key, x, cond, state=state)
+    quantisation = state["critic"]["quantisation"]
+    return loss + weight * quantisation, (metrics | {"quantisation": quantisation}, state)
+
+
+def _with_state(net, name):
+    checks.noun(net, Net, name)
+    return net if isinstance(net, StatefulNet) else stateless(net)
