@@ -222,7 +222,7 @@ QUANTISED_GAN = combinators.adversarial(
     nets.mlp(2, 3, hidden=(4,)),
     quantized.quantised_critic(nets.mlp(3, 3, **H), CODED_BY, value_of(nets.mlp(3, 1, **H))),
 )
-QUANTISED_GAME = PLAYED | dict(zip(("params", "state"), QUANTISED_GAN.init(RAW_KEY)))
+QUANTISED_GAME = PLAYED | dict(zip(("params", "state"), QUANTISED_GAN.init(jax.random.key(2))))
 QUANTISED_GAME |= {"model": QUANTISED_GAN}
 LEVELS_OF_CODES = quantized.vqvae2(
     TINY_IMAGE, CONDITIONAL, (CODED_BY, CODED_BY), halvings=(1, 1), hidden=2
