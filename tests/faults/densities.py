@@ -104,8 +104,8 @@ FAULTS = (
         "discretized-on-255-levels",
         "T21: 256 levels are spread as 257",
         DISCRETIZED,
-        "half = (num_levels - 1) / 2",
-        "half = num_levels / 2",
+        "half = (self._num_levels - 1) / 2",
+        "half = self._num_levels / 2",
         "distributions/test_discretized.py::test_it_is_the_difference_of_distribution_functions",
     ),
     Fault(

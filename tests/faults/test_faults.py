@@ -23,6 +23,7 @@ from tests.faults import (
     data,
     decoders,
     densities,
+    diffusion,
     disentangled,
     divergences,
     experiments,
@@ -71,6 +72,7 @@ AREAS = (
     samples,
     codes,
     disentangled,
+    diffusion,
 )
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
 
