@@ -19,8 +19,9 @@ the chain's), of --test-draws draws a row, with its parts; `ode_bits_per_dim` th
 probability-flow ODE on --ode-rows rows,
     log p(x) >= E [log p_ode(x_t) + log p(x | x_t) - log q(x_t | x)] at the first time t,
 with Hutchinson's estimate of the trace. Samplers are compared by the sliced Wasserstein distance of
-as many samples to the test split, and by seconds; samples.png has them, guidance.png the classes by
-the scale of guidance, whose share of right classes a classifier tells.
+as many samples to the test split, and by seconds; samples.png has them. guidance.png has samples by
+class and scale of guidance; features of a classifier, trained here, tell how many are of their
+class, and their Fréchet distance, precision and recall.
 
 PixelCNN++ of `experiments.autoregressive.images` has 1.746 bits/dim here, a histogram 2.974.
 --data takes any images with levels.
@@ -42,7 +43,7 @@ from experiments import fitting, sets
 from experiments.gans import judge
 from experiments.options import Data, Optimisation, check, filled
 
-NAMES = ("ddpm", "classes", "simple", "hybrid", "learned")
+ModelName = Literal["ddpm", "classes", "simple", "hybrid", "learned"]
 GUESSES = (0.0, 1.0, 3.0)  # scales of guidance
 ROWS = 16
 
@@ -50,10 +51,7 @@ ROWS = 16
 @dataclasses.dataclass(frozen=True)
 class Config(Optimisation, Data, runs.RunOptions):
     class_conditional: ClassVar[bool] = True
-    models: tuple[Literal["ddpm", "classes", "simple", "hybrid", "learned"], ...] = (
-        "ddpm",
-        "classes",
-    )
+    models: tuple[ModelName, ...] = ("ddpm", "classes")
     """which to train"""
     hidden: int = 48
     """channels of the largest images"""
@@ -284,9 +282,11 @@ def judged(config, model, params, images, real):
     return found, shown
 
 
-def guided(config, model, params, num_classes, guess):
-    """Ten classes in columns for each scale, and the share whose class is told right."""
-    pictures, shares = {}, {}
+def guided(config, model, params, num_classes, classifier, real):
+    """Classes in columns for each scale; the share whose class is told right, and what features of
+    the classifier tell of them: {scale: {"right", "frechet", "precision", "recall"}}."""
+    features, guess = classifier
+    pictures, told = {}, {}
     c = np.resize(np.arange(num_classes), config.num_judged)
     for scale in GUESSES:
         leaning = diffusion.classifier_free(model, scale, jnp.zeros(num_classes))
@@ -296,9 +296,10 @@ def guided(config, model, params, num_classes, guess):
             )
         )
         x = np.asarray(draw(params, jax.random.key(config.seed), sets.one_hot(c, num_classes)))
-        shares[str(scale)] = float((guess(x) == c).mean())
+        found = judge.by_features(features, x, real[: len(x)])
+        told[f"{scale:g}"] = {"right": float((guess(x) == c).mean()), **found}
         pictures[f"scale {scale:g}"] = x
-    return pictures, shares
+    return pictures, told
 
 
 def save(config, groups: dict, columns: int, file: str):
@@ -329,9 +330,14 @@ def main(config: Config) -> dict:
             x = diffusion.scaled
             scaled = {split: (np.asarray(x(a, num_levels)),) for split, (a, _) in rows.items()}
             of_classes = images._replace(rows={s: a for s, (a,) in scaled.items()})
-            _, guess, missed = judge.fit_classifier(config, of_classes)
-            pictures, shares = guided(config, model, fitted.params, num_classes, guess)
-            results[name] |= {"right_class": shares, "classifier_error": missed}
+            features, guess, missed = judge.fit_classifier(config, of_classes)
+            params, classifier = fitted.params, (features, guess)
+            pictures, told = guided(config, model, params, num_classes, classifier, real)
+            few = min(config.num_judged, len(real), len(scaled["train"][0]))
+            told["training rows"] = judge.by_features(
+                features, scaled["train"][0][:few], real[:few]
+            )
+            results[name] |= {"guidance": told, "classifier_error": missed}
             pictures = {label: x[: 3 * num_classes] for label, x in pictures.items()}
             if processes.first():
                 save(config, pictures, num_classes, "guidance")
@@ -375,9 +381,13 @@ def show(found):
             ]
             print(f"Samplers of {name}, with passes of the net:")
             runs.table(told, list(told[0]))
-        if "right_class" in r:
-            told = ", ".join(f"{w}: {share:.0%}" for w, share in r["right_class"].items())
-            print(f"Samples whose class is right, by scale of guidance: {told}")
+        if "guidance" in r:
+            told = [
+                {"scale": scale, **{what: f"{value:.3f}" for what, value in row.items()}}
+                for scale, row in r["guidance"].items()
+            ]
+            print("Samples by class, by features of a classifier; right: of the class asked for.")
+            runs.table(told, ["scale", "right", "frechet", "precision", "recall"])
     fitting.tell(found["models"])
 
 

@@ -5,10 +5,12 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dgm_jax import diffusion, learning, runs
+from dgm_jax.checks import InputError
 from dgm_jax.protocol import Net
-from experiments.diffusion import digits, langevin, plane
+from experiments.diffusion import digits, langevin, plane, steps
 
 KEPT = {"progress": False}
 
@@ -63,3 +65,23 @@ def test_langevin_tells_biases_and_weights(tmp_path):
     np.testing.assert_allclose(biased["corrected"], 1, rtol=0.1)
     shares = found["share_of_larger_mode"]
     assert abs(shares["plain"] - 0.5) < 0.1 and abs(shares["annealed"] - 0.8) < 0.1
+
+
+def test_passes_of_samplers_are_those_that_are_told(tmp_path, key):
+    """Counted by calls of the net, outside of any loop."""
+    for name, (sampler, options) in steps.samplers(5).items():
+        count = []
+
+        def apply(params, x, level, key=None):
+            count.append(1)
+            return 0 * x
+
+        model = diffusion.denoiser(Net(lambda key: {}, apply), (2,), diffusion.cosine())
+        with jax.disable_jit():
+            sampler(model, {}, jax.random.clone(key), 3, **options)
+        assert len(count) == 5, name
+
+
+def test_steps_need_a_run(tmp_path):
+    with pytest.raises(InputError, match="run must name the directory"):
+        steps.main(steps.Config(workdir=tmp_path, **KEPT))

@@ -1,0 +1,113 @@
+"""Quality against the number of passes, for every sampler of one trained model.
+
+    python -m experiments.diffusion.steps --run runs/experiments.diffusion.digits/ddpm
+
+loads the model of `experiments.diffusion.digits` and samples it by each sampler with each number of
+passes: of the test split, the sliced Wasserstein distance, density and coverage of pixels, beside
+those of as many training rows, and seconds. steps.png has the distances. A few minutes of one CPU
+core, most of which compiles.
+"""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import jax
+import numpy as np
+
+from dgm_jax import checks, diffusion, learning, plots, runs
+from dgm_jax.runs import processes
+from experiments import sets
+from experiments.gans import judge
+from experiments.options import Data, check
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Data, runs.RunOptions):
+    run: Path | None = None
+    """the directory of a model that `experiments.diffusion.digits` trained"""
+    class_conditional: ClassVar[bool] = False
+    passes: tuple[int, ...] = (5, 10, 20, 50, 100, 250)
+    """of the net, by each sampler"""
+    num_judged: int = 300
+    """samples of each"""
+
+
+QUICK = {"passes": (3, 4), "num_judged": 16}
+
+
+def samplers(passes: int) -> dict:
+    """{name: (sampler, its options)} of about so many passes."""
+    half = {"num_steps": max((passes + 1) // 2, 2)}
+    return {
+        "chain": (diffusion.sample, {"num_steps": passes}),
+        "DDIM": (diffusion.sample, {"num_steps": passes, "eta": 0.0}),
+        "Heun": (diffusion.heun, half),
+        "DPM-Solver-2": (diffusion.dpm_solver, half),
+    }
+
+
+def judged(config, model, params, sampler, options, real):
+    def sample(params, key):
+        return sampler(model, params, key, config.num_judged, clip=1.0, **options)
+
+    draw = jax.jit(sample)
+    x = np.asarray(draw(params, jax.random.key(config.seed)))
+    start = time.perf_counter()
+    jax.block_until_ready(draw(params, jax.random.key(config.seed)))
+    return judge.by_pixels(x, real) | {"seconds": time.perf_counter() - start}
+
+
+def main(config: Config) -> dict:
+    check(config, "passes")
+    if config.run is None:
+        raise checks.InputError("run must name the directory of a trained model; see --help.")
+    loaded = learning.load(config.run)
+    model = loaded.model
+    checks.noun(model, diffusion.Denoiser, "the model of run")
+    images = sets.images(config)
+    scaled = {
+        split: np.asarray(diffusion.scaled(images.rows[split][0], images.num_levels))
+        for split in ("train", "test")
+    }
+    real = scaled["test"]
+    floor = judge.by_pixels(scaled["train"][: config.num_judged], real)
+    found = {}
+    for passes in config.passes:
+        for name, (sampler, options) in samplers(passes).items():
+            row = judged(config, model, loaded.params, sampler, options, real)
+            found.setdefault(name, {})[str(passes)] = row
+    if processes.first():
+        curves = {
+            name: (tuple(map(int, rows)), tuple(row["sliced"] for row in rows.values()))
+            for name, rows in found.items()
+        }
+        figure = plots.curves(
+            curves,
+            xlabel="passes of the net",
+            ylabel="sliced Wasserstein distance",
+            logx=True,
+            logy=True,
+            baselines={"training rows": floor["sliced"]},
+        )
+        plots.save(figure, config.workdir / "steps.png")
+    return {"data": config.data, "floor": floor, "samplers": found}
+
+
+def show(found):
+    rows = [
+        {
+            "sampler": name,
+            "passes": passes,
+            **{what: f"{value:.3f}" for what, value in row.items()},
+        }
+        for name, of in found["samplers"].items()
+        for passes, row in of.items()
+    ]
+    runs.table(rows, list(rows[0]))
+    print("Training rows: " + ", ".join(f"{k} {v:.3f}" for k, v in found["floor"].items()))
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)
