@@ -40,7 +40,8 @@ FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
 HOMES = {
     "blackjax": ("dgm_jax/metrics/annealed.py",),
     "flax": ("dgm_jax/nets/adapter.py",),
-    "diffrax": ("dgm_jax/bijectors/continuous.py",),
+    "diffrax": ("dgm_jax/bijectors/continuous.py", "dgm_jax/diffusion/sde.py"),
+    "lineax": ("dgm_jax/diffusion/sde.py",),
     "optax": ("dgm_jax/learning/",),
     "orbax": ("dgm_jax/learning/",),
     "matplotlib": ("dgm_jax/plots.py",),

@@ -34,3 +34,4 @@ from .process import variance_exploding as variance_exploding
 from .samplers import dpm_solver as dpm_solver
 from .samplers import heun as heun
 from .samplers import sample as sample
+from .sde import reverse_sde as reverse_sde

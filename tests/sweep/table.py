@@ -1252,6 +1252,13 @@ TABLE = {
             ("dpm_solver", {}),
         )
     },
+    "diffusion.reverse_sde": of(
+        traced(diffusion.reverse_sde),
+        {"model": DENOISER, "params": drawn(DENOISER), "key": RAW_KEY, "num": 2, "num_steps": 3},
+        model=noun(diffusion.denoiser),
+        num=whole(most=1000),
+        num_steps=whole(most=1000),
+    ),
     "diffusion.classifier_guided": of(
         diffusion.classifier_guided,
         {"model": DENOISER, "log_prob": lambda x, t, y: x.sum(-1), "scale": 1.0},
