@@ -1,0 +1,362 @@
+"""DALL-E at the size of a lecture: names of classes become pictures, in two stages.
+
+    python -m experiments.quantized.dalle
+
+trains both of the 8x8 digits, on one CPU core in about five minutes; the data need no download.
+
+1. A discrete VAE makes 4x4 codes of 32 categories of each picture, by relaxed draws whose
+   temperature falls, with the logit-Laplace likelihood of the authors.
+2. The pictures are encoded once, as the likeliest codes, and a transformer learns sequences: the
+   letters of a name ("seven  "), then the codes.
+
+A name that is given is then continued to a picture, by one pass of the transformer and one of the
+decoder. The bound of log p(x | name) is told in bits/dim, of hard codes, and its parts: the rate,
+KL(q(z | x) ‖ p(z | name)), and the distortion. caption_accuracy is the share of pictures made of a
+name whose nearest training picture has that name; of test pictures it is nearest_accuracy.
+
+It leaves reconstructions.png, samples.png (a column for each name), codes.png (pictures above the
+maps of their codes), usage.png and curves.png. One line loads both stages:
+
+    loaded = learning.load("runs/quantized/dalle/dalle")
+
+Fashion-MNIST and MNIST have 28x28 pixels, for 7x7 codes by two stages of convolutions:
+
+    python -m experiments.quantized.dalle --data fashion_mnist --data-dir FOLDER --hidden 32 64 \\
+        --num-categories 128 --num-steps 4000 --prior-steps 4000 --prior-hidden 128
+
+(about an hour of two cores; not run).
+Ramesh et al. (2021), "Zero-shot text-to-image generation".
+"""
+
+import dataclasses
+import functools
+import math
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dgm_jax import autoregressive as ar
+from dgm_jax import checks, learning, likelihoods, objectives, plots, quantized, runs
+from dgm_jax.runs import processes
+from experiments import fitting, sets
+from experiments.options import Data, Optimisation, check
+from experiments.quantized import stages
+
+NAMES = {
+    "digits": ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    "fashion_mnist": (
+        *("t-shirt", "trousers", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "boot"),
+    ),
+}
+NAMES |= {name: NAMES["digits"] for name in ("mnist", "digits_bits")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Optimisation, Data, runs.RunOptions):
+    class_conditional: ClassVar[bool] = False
+    num_categories: int = 32
+    """of each code"""
+    hidden: tuple[int, ...] = (48,)
+    """channels of the stages of the encoder, each of which halves the picture; the decoder's are
+    the same backwards"""
+    num_blocks: int = 1
+    """residual blocks of a stage"""
+    head: Literal["logit-laplace", "logistic"] = "logit-laplace"
+    """the likelihood of a pixel"""
+    beta: float = 1.0
+    """weight of KL(q ‖ uniform); the authors have 6.6"""
+    beta_steps: int = 500
+    """steps in which it rises from 0"""
+    least_temperature: float = 0.3
+    """where the temperature, 1 at first, stays after half of the steps"""
+    num_steps: int = 1500
+    """gradient steps of stage one; the best on the validation split is kept"""
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.1
+    batch_size: int = 64
+    ema_decay: float = 0.99
+    prior_hidden: int = 64
+    """width of the transformer"""
+    prior_layers: int = 2
+    prior_heads: int = 4
+    prior_dropout: float = 0.1
+    prior_steps: int = 800
+    """gradient steps of stage two"""
+    prior_rate: float = 2e-3
+    """its learning rate"""
+    prior_decay: float = 0.1
+    """its weight decay"""
+    test_samples: int = 100
+    """K of the bound of the test split"""
+    test_rows: int = 300
+    """test rows that get all of these samples; all rows get a hundredth of them, and the mean is
+    corrected by what the others add"""
+    per_name: int = 20
+    """pictures made of each name, for caption_accuracy"""
+    num_shown: int = 16
+    """pictures in a row, and rows of samples.png at most"""
+
+
+QUICK = {"num_steps": 20, "prior_steps": 20, "eval_every": 10, "hidden": (4,), "num_blocks": 0}
+QUICK |= {"num_categories": 5, "prior_hidden": 8, "prior_layers": 1, "prior_heads": 2}
+QUICK |= {"test_samples": 5, "test_rows": 20, "per_name": 2, "num_shown": 8}
+
+
+# ------------------------------------------------------------------------------------- texts
+def texts(names: tuple[str, ...]) -> tuple[np.ndarray, int]:
+    """Names as integers [classes, length], the short ones filled with spaces; and how many there
+    are, of the letters in use."""
+    length = max(map(len, names))
+    padded = [name.ljust(length) for name in names]
+    letters = sorted(set("".join(padded)))
+    return np.array([[letters.index(c) for c in name] for name in padded], np.int32), len(letters)
+
+
+def names_of(config, data) -> tuple[str, ...]:
+    """Of the classes of a set; their numbers, where there are no words for them."""
+    if data.labels is None:
+        raise checks.InputError(f"data={config.data!r} has no classes to name; try digits.")
+    num = 1 + max(int(y.max()) for y in data.labels.values())
+    known = NAMES.get(config.data, ())
+    return known if len(known) == num else tuple(f"{i:0{len(str(num - 1))}}" for i in range(num))
+
+
+# ------------------------------------------------------------------------------------ models
+@runs.builder
+def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
+    """Stage one, of pictures [H, W, C]."""
+    head = (
+        likelihoods.discretized_logistic if config.head == "logistic" else likelihoods.logit_laplace
+    )
+    return quantized.dvae(
+        shape,
+        head(num_levels),
+        num_categories=config.num_categories,
+        hidden=config.hidden,
+        num_blocks=config.num_blocks,
+    )
+
+
+def sequence_of(config, shape, names):
+    """A transformer of names and codes: its density, and how `captioned` reads it."""
+    ids, num_symbols = texts(names)
+    num_codes = math.prod(-(-n // 2 ** len(config.hidden)) for n in shape[:2])
+    density = ar.transformer(
+        ids.shape[1] + num_codes,
+        likelihoods.categorical(num_symbols + config.num_categories),
+        hidden=config.prior_hidden,
+        num_layers=config.prior_layers,
+        num_heads=config.prior_heads,
+        dropout=config.prior_dropout,
+    )
+    return density, {"length": ids.shape[1], "num_symbols": num_symbols}
+
+
+@runs.builder
+def build(config: Config, shape: tuple[int, ...], num_levels: int, names: tuple[str, ...]):
+    """Both stages: a latent variable model of pictures under the condition of a text."""
+    density, reading = sequence_of(config, shape, tuple(names))
+    return quantized.captioned(build_coder(config, shape, num_levels), density, **reading)
+
+
+# ------------------------------------------------------------------------------------ stages
+def fit_coder(config, recipe, rows):
+    model = recipe.model()
+    rate = -math.log(config.least_temperature) / (config.num_steps / 2)
+    schedule = quantized.temperature_schedule(max(rate, 0.0), least=config.least_temperature)
+
+    def loss(model, params, key, x, parts_key=None, **weights):
+        return quantized.relaxed_loss(model, params, key, x, **weights)
+
+    options = {"test_samples": config.test_samples, "test_rows": config.test_rows}
+    return model, fitting.maximum_bound(
+        config,
+        "dalle-codes",
+        model,
+        rows,
+        fitting.bound_task(model, rows, eval_batch=100, **options),
+        loss=loss,
+        weights={"temperature": schedule},
+        beta_steps=config.beta_steps,
+        clip=200.0,
+        warm_up=config.num_steps // 20,
+        recipe=recipe,
+    )
+
+
+def encoded(coder, params, x):
+    """The likeliest codes of all rows, integers [n, h, w] on the host."""
+    encode = jax.jit(lambda params, x: quantized.as_integers(coder.posterior(params, x).mode()))
+    size = stages.ENCODED
+    return np.concatenate([encode(params, x[i : i + size]) for i in range(0, len(x), size)])
+
+
+def fit_prior(config, recipe, density, reading, first, codes, rows):
+    """Stage two; stage one is carried in its state, and does not move."""
+    model = recipe.model()
+    lines = {
+        split: np.asarray(
+            quantized.sequences(rows[split][1], c, num_symbols=reading["num_symbols"])
+        )
+        for split, c in codes.items()
+    }
+
+    def loss(params, key, line, *, state):
+        value, told = objectives.nll(density, params, key, line)
+        return value, (told, state)
+
+    optimizer = fitting.adamw(
+        config.prior_rate,
+        config.prior_steps,
+        weight_decay=config.prior_decay,
+        warm_up=config.prior_steps // 20,
+    )
+    descent = learning.gradient_descent(
+        density.init,
+        loss,
+        optimizer,
+        init_state=lambda key, params: first.params,
+        ema_decay=config.ema_decay,
+    )
+    algorithm = descent._replace(
+        params=lambda state: {"model": state.state, "prior": learning.averaged(state)}
+    )
+    score = fitting.scorer(lambda params, key, line: density.dist(params["prior"]).log_prob(line))
+    options = {"test_samples": config.test_samples, "test_rows": config.test_rows}
+    bound = fitting.bound_task(model, rows, eval_batch=100, **options)
+    task = fitting.Task(
+        lambda params, key: {"valid_nll": -float(score(params, key, lines["valid"]).mean())},
+        bound.report,
+        monitor="valid_nll",
+        data=bound.data,
+    )
+    return model, fitting.fit(
+        config,
+        "dalle",
+        algorithm,
+        task,
+        lines["train"],
+        num_steps=config.prior_steps,
+        eval_every=config.eval_every,
+        patience=config.patience,
+        mesh=fitting.mesh(config.devices),
+        start=first.params,
+        recipe=recipe,
+    )
+
+
+def main(config: Config) -> dict:
+    check(config)
+    data = sets.images(config)
+    names = names_of(config, data)
+    ids = texts(names)[0]
+    x = {split: part for split, (part,) in data.rows.items()}
+    rows = {split: (x[split], ids[data.labels[split]]) for split in sets.SPLITS}
+    given = {"config": config, "shape": data.shape, "num_levels": data.num_levels}
+    recipes = learning.Recipe(build_coder, given), learning.Recipe(build, given | {"names": names})
+    coder, first = fit_coder(config, recipes[0], x)
+    codes = {split: encoded(coder, first.params, x[split]) for split in sets.SPLITS}
+    density, reading = sequence_of(config, data.shape, names)
+    model, fitted = fit_prior(config, recipes[1], density, reading, first, codes, rows)
+    made = pictures(config, model, fitted.params, ids)
+    counts = quantized.counts(jnp.asarray(codes["train"]), config.num_categories)
+    train = x["train"].reshape(len(x["train"]), -1), data.labels["train"]
+    accuracy = functools.partial(nearest, *train)
+    bits = functools.partial(objectives.bits_per_dim, dim=data.dim)
+    fitted.row.update(
+        uniform_bits_per_dim=first.row["test_bits_per_dim"],
+        rate_bits_per_dim=float(bits(-fitted.row["kl_z"])),
+        distortion_bits_per_dim=float(bits(fitted.row["reconstruction_nats"])),
+        perplexity=float(quantized.perplexity(counts)),
+        num_codes=config.num_categories,
+        caption_accuracy=accuracy(made["samples"], np.tile(np.arange(len(ids)), config.per_name)),
+        nearest_accuracy=accuracy(x["test"], data.labels["test"]),
+        stage_one_steps=first.row["num_steps"],
+        train_seconds=fitted.row["train_seconds"] + first.row["train_seconds"],
+    )
+    if processes.first():
+        draw(config, data, names, coder, fitted, first, codes, made)
+    return {"models": {"dalle": fitted.row}, "data": config.data, "published": data.published}
+
+
+# ---------------------------------------------------------------------------------- pictures
+def pictures(config, model, params, ids):
+    """per_name pictures of each name, by name in turn: draws, and their means given the codes."""
+
+    @jax.jit
+    def make(params, key):
+        code_key, key = jax.random.split(key)
+        z = model.prior(params, ids).sample(seed=code_key, sample_shape=config.per_name)
+        of_codes = model.likelihood(params, z)
+        return {"samples": of_codes.sample(seed=key), "means": of_codes.mean()}
+
+    made = jax.device_get(make(params, jax.random.key(config.seed + 1)))
+    return {name: a.reshape(-1, *a.shape[2:]) for name, a in made.items()}
+
+
+def nearest(train, labels, x, wanted) -> float:
+    """The share of pictures whose nearest training picture is of the wanted class."""
+    x, train = x.reshape(len(x), -1).astype(np.float32), train.astype(np.float32)
+    some = slice(0, 20_000)
+    squares = (train[some] ** 2).sum(1)
+    found = [labels[some][np.argmin(squares - 2 * train[some] @ one)] for one in x[:2000]]
+    return float((np.array(found) == wanted[:2000]).mean())
+
+
+def draw(config, data, names, coder, fitted, first, codes, made):
+    shown, x = config.num_shown, data.rows["test"][0]
+    order = np.random.default_rng(config.seed).permutation(len(x))[:shown]
+    x, c = x[order], codes["test"][order]
+    one_hot = jax.nn.one_hot(c, config.num_categories)
+    again = jax.jit(lambda params, z: coder.likelihood(params, z).mean())(first.params, one_hot)
+    save = lambda figure, name: plots.save(figure, config.workdir / f"{name}.png")
+    both = np.concatenate([x, again])
+    save(
+        stages.images(both, len(x), ["test data", "E[x | codes]"], data.num_levels),
+        "reconstructions",
+    )
+    num = min(shown, config.per_name) * len(names)
+    by_name = plots.sample_grid(
+        made["means"][:num, ..., 0] if data.shape[2] == 1 else made["means"][:num],
+        columns=len(names),
+        vmin=0,
+        vmax=data.num_levels - 1,
+    )
+    save(by_name, "samples")
+    save(stages.code_maps(x, c[..., None], data.num_levels, config.num_categories), "codes")
+    save(stages.used(codes["train"], config.num_categories), "usage")
+    bits = {"stage one, uniform prior": first.curves["valid_bits_per_dim"]}
+    save(plots.curves(bits, xlabel="step", ylabel="validation bound, bits/dim"), "curves")
+    curves = {"names and codes": fitted.curves["valid_nll"]}
+    save(plots.curves(curves, xlabel="step", ylabel="validation, nats of a sequence"), "prior")
+
+
+def show(found):
+    rows = [
+        {
+            "model": name,
+            "bits/dim": f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}",
+            "rate": f"{r['rate_bits_per_dim']:.3f}",
+            "distortion": f"{r['distortion_bits_per_dim']:.3f}",
+            "uniform prior": f"{r['uniform_bits_per_dim']:.3f}",
+            "categories in use": f"{r['perplexity']:.1f} of {r['num_codes']}",
+            "caption accuracy": f"{r['caption_accuracy']:.3f}",
+            "of test data": f"{r['nearest_accuracy']:.3f}",
+            "parameters": r["num_params"],
+            "training s": round(r["train_seconds"]),
+        }
+        for name, r in found["models"].items()
+    ]
+    runs.table(rows, list(rows[0]))
+    print(
+        "Bits/dim: a bound of p(x | name) by hard codes; rate and distortion: those of one sample,"
+        "\nwithout what more samples add. In use: the perplexity of all training codes."
+    )
+    fitting.tell(found["models"])
+
+
+if __name__ == "__main__":
+    runs.experiment(Config, main, quick=QUICK, show=show)
