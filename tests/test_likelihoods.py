@@ -84,6 +84,24 @@ def test_levels_are_drawn_as_often_as_they_are_likely_and_impossible_ones_never(
     assert (np.abs(got - p) < 4.5 * np.sqrt(p * (1 - p) / len(x)) + 1e-9).all()
 
 
+def test_many_levels_are_drawn_block_by_block_as_often_as_they_are_likely():
+    """70 levels, of which whole blocks are impossible, the first and the last too."""
+    rng = np.random.default_rng(0)
+    p = np.where(rng.random((3, 70)) < 0.4, 0, rng.random((3, 70)))
+    p[0, :9], p[1, 16:40], p[2, 61:] = 0, 0, 0
+    p[1, 0], p[1, -1] = 1e-3, 0.4
+    p /= p.sum(-1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        logits = jnp.asarray(np.log(p) - 5, jnp.float32)
+    draw = jit(lambda key, f: categorical(70).dist(f).sample(seed=key, sample_shape=40_000))
+    x = np.asarray(draw(jax.random.key(0), logits))
+    got = np.stack([np.bincount(column, minlength=70) for column in x.T]) / len(x)
+    assert (got[p == 0] == 0).all() and got.shape == p.shape
+    assert (np.abs(got - p) < 4.5 * np.sqrt(p * (1 - p) / len(x)) + 1e-9).all()
+    bad = jnp.full((4, 70), 0.0).at[0].set(-jnp.inf).at[1, 3].set(jnp.nan).at[2, 5].set(jnp.inf)
+    assert np.asarray(draw(jax.random.key(1), bad)).max(0)[:3].tolist() == [-1, -1, -1]
+
+
 def test_half_precision_draws_all_levels():
     """Sixteen bits hold 128 numbers of [0.5, 1): a uniform one of them misses every odd level."""
     draw = jit(lambda key, f: categorical(256).dist(f).sample(seed=key))

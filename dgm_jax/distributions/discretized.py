@@ -9,6 +9,7 @@ from ..arrays import same_rank, wide
 from ..protocol import Array
 from .divergence import exact
 from .drawn import Drawn
+from .levels import Levels
 
 
 class OnLevels(Drawn):
@@ -126,7 +127,10 @@ class DiscretizedLogisticMixture(OnLevels):
         """A component, its logistic by the inverse of its CDF, and the nearest level."""
         component_key, logistic_key = jax.random.split(key)
         shape = (n, *self.batch_shape)
-        j = jax.random.categorical(component_key, self._log_weights, shape=shape)[..., None]
+        weights = jnp.broadcast_to(
+            self._log_weights, (*self.batch_shape, self._log_weights.shape[-1])
+        )
+        j = Levels(weights).sample(seed=component_key, sample_shape=n)[..., None]
 
         def of_component(parameter):
             parameter = jnp.broadcast_to(parameter, (*shape, parameter.shape[-1]))

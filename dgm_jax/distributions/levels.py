@@ -1,5 +1,7 @@
 """A categorical distribution that is cheap to draw from."""
 
+import math
+
 import distrax
 import jax
 import jax.numpy as jnp
@@ -46,9 +48,36 @@ class Levels(Drawn, distrax.Categorical):
         return super().log_prob(value)
 
     def _sample_n(self, key, n):
+        """By blocks of about √K levels: which block, then which of its levels.
+
+        A cumulative sum over all K would be most of the time. t stays below the sum of the block,
+        so that rounding leads to no level that is impossible.
+        """
         logits = self.logits.astype(wide(self.logits))  # or u would have 128 values
-        cdf = jnp.cumsum(jax.nn.softmax(logits), -1)
-        u = jax.random.uniform(key, (n, *cdf.shape[:-1]), cdf.dtype)
-        cdf = cdf[None]
-        drawn = (cdf <= (cdf[..., -1] * u)[..., None]).sum(-1, dtype=jnp.int32)
-        return jnp.where(cdf[..., -1] > 0, drawn, -1)
+        p = _in_blocks(jnp.exp(logits - logits.max(-1, keepdims=True)))  # [*batch, blocks, size]
+        until = jnp.cumsum(p.sum(-1), -1)[None]
+        t = until[..., -1] * jax.random.uniform(key, (n, *p.shape[:-2]), p.dtype)
+        block = _first_above(until, t)
+        before = jnp.concatenate([jnp.zeros_like(until[..., :1]), until[..., :-1]], -1)
+        t = t - jnp.take_along_axis(before, block[..., None], -1)[..., 0]
+        within = jnp.take_along_axis(p[None], block[..., None, None], -2)[..., 0, :]
+        within = jnp.cumsum(within, -1)
+        t = jnp.minimum(t, jnp.nextafter(within[..., -1], jnp.zeros_like(t)))
+        drawn = block * p.shape[-1] + _first_above(within, t)
+        return jnp.where(until[..., -1] > 0, drawn, -1)
+
+
+def _in_blocks(p: Array) -> Array:
+    """p [..., K] as [..., blocks, size], 0 where K is no product of both; few K are one block."""
+    num = p.shape[-1]
+    size = num if num < 32 else 2 ** round(math.log2(num) / 2)
+    blocks = -(-num // size)
+    if blocks * size > num:
+        p = jnp.pad(p, [(0, 0)] * (p.ndim - 1) + [(0, blocks * size - num)])
+    return p.reshape(*p.shape[:-1], blocks, size)
+
+
+def _first_above(rising: Array, t: Array) -> Array:
+    """The first place of rising [..., m] that is above t [...]; the last where none is."""
+    place = (rising <= t[..., None]).sum(-1, dtype=jnp.int32)
+    return jnp.minimum(place, rising.shape[-1] - 1)

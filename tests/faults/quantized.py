@@ -7,7 +7,62 @@ GUMBEL = "dgm_jax/quantized/gumbel.py"
 OF_RELAXED = "distributions/test_relaxed.py::"
 OF_GUMBEL = "quantized/test_gumbel.py::"
 
+DVAE = "dgm_jax/quantized/dvae.py"
+LAPLACE = "dgm_jax/distributions/logit_laplace.py"
+
 FAULTS = (
+    Fault(
+        "codes-that-pay-for-symbols",
+        "log p(z | text) of all levels, symbols too: it sums to less than 1",
+        DVAE,
+        "of_codes = logits[..., text.shape[-1] :, self._num_symbols :]",
+        (
+            "of_codes = jax.nn.log_softmax(logits)[..., text.shape[-1] :, self._num_symbols :]\n"
+            "        return jnp.take_along_axis(of_codes, codes[..., None], -1).sum((-2, -1))"
+        ),
+        (
+            "quantized/test_dvae.py::"
+            "test_codes_given_a_text_are_those_of_the_sequence_renormalised_over_codes"
+        ),
+    ),
+    Fault(
+        "codes-drawn-among-symbols",
+        "a symbol that is drawn is no code",
+        DVAE,
+        "allowed=np.arange(levels) >= self._num_symbols",
+        "allowed=np.arange(levels) >= 1",
+        (
+            "quantized/test_dvae.py::"
+            "test_codes_given_a_text_are_those_of_the_sequence_renormalised_over_codes"
+        ),
+    ),
+    Fault(
+        "a-density-without-its-jacobian",
+        "Laplace of logit x, without 1 / (x (1 - x))",
+        LAPLACE,
+        "jnp.log(scale * x * (1 - x))",
+        "jnp.log(scale)",
+        "distributions/test_logit_laplace.py::"
+        "test_the_density_integrates_to_one_and_draws_follow_it",
+    ),
+    Fault(
+        "an-outer-level-without-its-tail",
+        "the first level ends half a level below",
+        LAPLACE,
+        "inner = ~(first | final)",
+        "inner = ~final",
+        "distributions/test_logit_laplace.py::"
+        "test_levels_have_the_mass_of_their_part_and_are_drawn_as_often",
+    ),
+    Fault(
+        "a-block-of-levels-too-far",
+        "rounding in a sum over blocks leads to a level that is impossible",
+        "dgm_jax/distributions/levels.py",
+        "t = t - jnp.take_along_axis(before, block[..., None], -1)[..., 0]",
+        "t = t - 0.9 * jnp.take_along_axis(before, block[..., None], -1)[..., 0]",
+        "test_likelihoods.py::"
+        "test_many_levels_are_drawn_block_by_block_as_often_as_they_are_likely",
+    ),
     Fault(
         "noise-of-a-uniform-zero",
         "T58: -log(-log u) at u = 0",

@@ -1,0 +1,118 @@
+"""What quantised latents cost most often: draws of categories.
+
+    taskset -c 0 python -m benchmarks.quantized --clock cpu
+
+Every prior of codes and every sampler of levels draws categories in its innermost loop. Here are
+3136 rows of 512 logits and 256 rows of 32, by one uniform number and a cumulative sum
+(`distributions.Levels`) and by `jax.random.categorical`, which takes a number for each category.
+*error* is the largest distance of a frequency from its probability in standard errors, of a
+thousand draws of a few rows. Aim: at most a quarter of the time of `jax.random.categorical`.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import times
+from dgm_jax import checks, distributions, measure, plots, runs
+from dgm_jax.measure import timing
+
+CHECKED = 8, 1000  # rows, and draws of each, by which frequencies are compared
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.ReportOptions):
+    rows: tuple[int, ...] = (3136, 256)
+    """drawn at once"""
+    categories: tuple[int, ...] = (512, 32)
+    """in each row"""
+    clock: Literal["wall", "cpu"] = "wall"
+    """time that passes, or that this process computes: pin it to one core then"""
+    repeats: int = 7
+    """rounds in which all calls take turns"""
+    min_seconds: float = 0.0
+    """of rounds, for each size"""
+
+
+DRAWS = {
+    "dgm_jax": lambda key, logits: distributions.Levels(logits).sample(seed=key),
+    "jax.random.categorical": lambda key, logits: jax.random.categorical(key, logits),
+}
+
+
+def logits_of(rows: int, categories: int):
+    return jnp.asarray(np.random.default_rng(0).normal(size=(rows, categories)), jnp.float32)
+
+
+def error(draw, logits) -> float:
+    """Of frequencies, in standard errors: about 4 at most where they are right."""
+    num_rows, num = CHECKED
+    logits = logits[:num_rows]
+    keys = jax.random.split(jax.random.key(1), num)
+    drawn = np.asarray(jax.jit(jax.vmap(draw, (0, None)))(keys, logits))
+    p = np.asarray(jax.nn.softmax(logits), np.float64)
+    share = np.stack([np.bincount(x, minlength=p.shape[1]) for x in drawn.T]) / num
+    expected = p * num >= 5  # of rarer ones the normal law says little
+    off = np.abs(share - p) / np.sqrt(p * (1 - p) / num)
+    return float(off[expected].max()) if expected.any() else 0.0
+
+
+def main(config: Config) -> dict:
+    for name in ("rows", "categories"):
+        checks.widths(getattr(config, name), name, fewest=1)
+    if len(config.rows) != len(config.categories):
+        raise checks.InputError(
+            f"rows and categories must be as many; got {len(config.rows)} and "
+            f"{len(config.categories)}."
+        )
+    machine, rows = measure.machine(), []
+    for size in zip(config.rows, config.categories, strict=True):
+        logits, key = logits_of(*size), jax.random.key(0)
+        compiled = {name: jax.jit(draw) for name, draw in DRAWS.items()}
+        timed = timing.compare(
+            {
+                name: lambda draw=draw: jax.block_until_ready(draw(jax.random.clone(key), logits))
+                for name, draw in compiled.items()
+            },
+            repeats=config.repeats,
+            min_seconds=config.min_seconds,
+            clock=config.clock,
+        )
+        for name, result in timed.items():
+            rows.append(
+                {
+                    "draws": f"{size[0]} of {size[1]}",
+                    "by": name,
+                    "error": error(DRAWS[name], logits),
+                    **times.measured(result),
+                    "to_ours": result.median_ms / timed["dgm_jax"].median_ms,
+                }
+            )
+    return {"rows": rows, "machine": machine | {"clock": config.clock}}
+
+
+def tables(found):
+    return [
+        [
+            {
+                "draws": r["draws"],
+                "by": r["by"],
+                "error": f"{r['error']:.1f}",
+                **times.cells(r),
+                "/ ours": f"{r['to_ours']:.2f}",
+            }
+            for r in found["rows"]
+        ]
+    ]
+
+
+def draw(config, found):
+    """Milliseconds, a bar for each way."""
+    return times.bars(found["rows"], "draws", "by", title="Draws of categories")
+
+
+if __name__ == "__main__":
+    runs.benchmark(Config, main, tables, draw, save=plots.save)
