@@ -43,7 +43,8 @@ class Growing(Data):
     channel_max: int = 64
     """and at most this"""
     eval_every: int = 500
-    """steps between two judgements; the samples nearest to the validation split are kept"""
+    """steps between two judgements; the samples nearest to the validation split are kept. They are
+    of full size, so that those of the first stages come from layers that have not learned yet"""
     num_judged: int = 500
     """samples that are judged"""
 

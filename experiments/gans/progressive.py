@@ -72,7 +72,7 @@ def draw(config, rows, fitted):
         groups |= {name: x, f"{name}: nearest data": growing.nearest(x, rows["train"])}
     growing.grid(config, "samples", groups, COLUMNS)
     curves = {name: found.curves["valid_sliced"] for name, found in fitted.items()}
-    ylabel = "sliced Wasserstein distance to the validation split"
+    ylabel = "sliced Wasserstein distance, validation"
     plots.save(plots.curves(curves, xlabel="step", ylabel=ylabel), config.workdir / "curves.png")
 
 

@@ -139,7 +139,7 @@ def draw(config, rows, found):
     noisy = np.concatenate([made["noisy"], spread[:, None]], 1)
     groups = {f"style {i + 1}": row for i, row in enumerate(noisy)}
     growing.grid(config, "noise", groups, COLUMNS + 1)
-    ylabel = "sliced Wasserstein distance to the validation split"
+    ylabel = "sliced Wasserstein distance, validation"
     curves = plots.curves({"style": found.curves["valid_sliced"]}, xlabel="step", ylabel=ylabel)
     plots.save(curves, config.workdir / "curves.png")
     return {"noise_deviation": float(made["deviation"].mean())}
