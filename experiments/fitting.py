@@ -27,7 +27,6 @@ import optax
 from dgm_jax import autoregressive as ar
 from dgm_jax import checks, learning, metrics, objectives
 from dgm_jax import data as datasets
-from dgm_jax.metrics.likelihood import in_batches
 from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
 from experiments import baselines
@@ -341,7 +340,7 @@ def _each(function, params, key, rows, eval_batch):
     """(name, values [n, ...]) of what function(params, key, *rows) tells of each row."""
     function = jax.jit(function)
     of_batch = lambda key, *batch: function(params, key, *batch)
-    return in_batches(of_batch, key, _parts(rows), eval_batch).items()
+    return metrics.likelihood.in_batches(of_batch, key, _parts(rows), eval_batch).items()
 
 
 def _with_surgery(task, model, valid):

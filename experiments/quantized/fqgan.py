@@ -19,6 +19,7 @@ Zhao et al. (2020), "Feature quantization improves GAN training".
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 import jax
 import numpy as np
@@ -47,6 +48,7 @@ MODELS = ("plain", "quantised")
 
 @dataclasses.dataclass(frozen=True)
 class Config(Data, runs.RunOptions):
+    inception: ClassVar[int] = 0
     models: tuple[str, ...] = MODELS
     """the twin without a codebook, and the FQ-GAN"""
     num_seeds: int = 2

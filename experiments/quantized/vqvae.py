@@ -109,7 +109,8 @@ QUICK |= {
 
 
 # ------------------------------------------------------------------------------- models
-def quantiser_of(config) -> quantized.Quantiser:
+def quantiser_of(config):
+    """How vectors become codes, as the options say."""
     if config.quantiser == "finite-scalar":
         one = quantized.finite_scalar(config.levels)
     elif config.quantiser == "gradient":

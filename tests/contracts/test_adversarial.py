@@ -18,9 +18,10 @@ from tests.contracts.compiled import jit
 from tests.disentangled import cases as disentangled
 from tests.gans import cases as gans
 from tests.helpers import perturb, points
+from tests.quantized import cases as quantized
 
 NUM = 4
-MODELS = gans.MODELS | disentangled.MODELS
+MODELS = gans.MODELS | disentangled.MODELS | quantized.GAMES
 cases = pytest.mark.parametrize(
     "name",
     [

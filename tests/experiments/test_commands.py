@@ -21,7 +21,7 @@ FILES = [
         if f.suffix in (".py", ".md")
     ),
 ]
-COMMAND = re.compile(r"python -m ((?:experiments|benchmarks)\.[a-z_.]+[a-z])([^\n`#&]*)")
+COMMAND = re.compile(r"python -m ((?:experiments|benchmarks)\.[a-z0-9_.]+[a-z0-9])([^\n`#&]*)")
 STANDS_FOR = {  # what the reader puts in its place
     "S": "0",
     "MODEL": "gru",

@@ -1,4 +1,4 @@
-"""Faults of codes that are relaxed or drawn, and of the gradients through them."""
+"""Faults of codes that are looked up, relaxed or drawn, and of the gradients through them."""
 
 from tests.faults.planting import Fault
 
@@ -10,7 +10,148 @@ OF_GUMBEL = "quantized/test_gumbel.py::"
 DVAE = "dgm_jax/quantized/dvae.py"
 LAPLACE = "dgm_jax/distributions/logit_laplace.py"
 
+VQ = "dgm_jax/quantized/vq.py"
+CODEBOOKS = "dgm_jax/quantized/codebooks.py"
+VQVAE = "dgm_jax/quantized/vqvae.py"
+OF_VQ, OF_CODEBOOKS = "quantized/test_vq.py::", "quantized/test_codebooks.py::"
+OF_VQVAE, OF_VQVAE2 = "quantized/test_vqvae.py::", "quantized/test_vqvae2.py::"
+
 FAULTS = (
+    Fault(
+        "no-code-read-as-the-last",
+        "T119: the index -1 wraps",
+        VQ,
+        "fill_value=jnp.nan, wrap_negative_indices=False)",
+        "fill_value=jnp.nan)",
+        OF_VQ + "test_no_code_has_no_vector",
+    ),
+    Fault(
+        "nan-has-the-first-code",
+        "T119: a NaN is no distance, and 0 the index of none",
+        VQ,
+        "return jnp.where(known, index, -1)",
+        "return jnp.where(known, index, 0)",
+        OF_VQ + "test_what_is_no_number_has_no_code_and_the_losses_say_so",
+    ),
+    Fault(
+        "distances-of-the-wrong-sign",
+        "‖e‖² + 2 e·z",
+        VQ,
+        "jnp.square(e).sum(-1) - 2 * products",
+        "jnp.square(e).sum(-1) - products",
+        OF_VQ + "test_the_nearest_code_is_that_of_the_least_distance_and_the_lowest_of_equal_ones",
+    ),
+    Fault(
+        "losses-after-the-straight-through",
+        "T55: vectors are tied to z before the losses, which move no codebook",
+        VQ,
+        "mean_square(stop_gradient(features), vectors),",
+        "mean_square(stop_gradient(features), straight_through(vectors, features)),",
+        OF_VQ + "test_each_loss_moves_its_own_side",
+    ),
+    Fault(
+        "losses-that-are-means-over-a-vector",
+        "T113: .mean() over all",
+        VQ,
+        "jnp.square(a - b).sum(-1).mean()",
+        "jnp.square(a - b).mean()",
+        OF_VQ + "test_losses_are_sums_over_a_vector_and_means_over_vectors",
+    ),
+    Fault(
+        "smoothing-that-is-written-back",
+        "T114: what is read for one step becomes the average of the next",
+        CODEBOOKS,
+        '"shares": moved(state["shares"], shares),',
+        '"shares": moved(state["shares"] + smoothing, shares),',
+        OF_CODEBOOKS
+        + "test_shares_and_means_are_moving_averages_with_the_closed_form_whatever_is_read",
+    ),
+    Fault(
+        "codes-without-hits-that-fall-to-zero",
+        "T115: m / N of a code that was never hit",
+        CODEBOOKS,
+        'means, state["codebook"])',
+        'means, 0 * state["codebook"])',
+        OF_CODEBOOKS + "test_with_decay_0_a_step_is_one_of_lloyds",
+    ),
+    Fault(
+        "averages-of-sums",
+        "sums over a batch in the place of means: two halves do not average to the whole",
+        CODEBOOKS,
+        "jax.ops.segment_sum(values, codes, num_codes) / len(codes)",
+        "jax.ops.segment_sum(values, codes, num_codes)",
+        OF_CODEBOOKS + "test_states_of_two_halves_average_to_that_of_the_whole_batch",
+    ),
+    Fault(
+        "codes-that-are-never-revived",
+        "a dead code keeps its place",
+        CODEBOOKS,
+        "codebook = jnp.where(dead, _rows(key, features, len(codebook)), codebook)",
+        "codebook = jnp.where(dead & False, _rows(key, features, len(codebook)), codebook)",
+        OF_CODEBOOKS + "test_codes_that_are_hardly_hit_start_anew_at_features_of_the_batch",
+    ),
+    Fault(
+        "finite-scalars-at-the-edges",
+        "levels at -1 and 1, not at the middles of equal parts",
+        "dgm_jax/quantized/fsq.py",
+        "return (2 * parts + 1) / sizes - 1",
+        "return 2 * parts / (sizes - 1) - 1",
+        "quantized/test_fsq.py::test_every_code_is_the_code_of_its_vector_and_vectors_are_the_"
+        "middles_of_equal_parts",
+    ),
+    Fault(
+        "stages-that-quantise-the-same",
+        "what is left over is not what the next stage sees",
+        "dgm_jax/quantized/residual.py",
+        "left = left - stop_gradient(found.vectors)",
+        "left = left - 0 * stop_gradient(found.vectors)",
+        "quantized/test_residual.py::test_each_stage_quantises_what_is_left_and_leaves_less",
+    ),
+    Fault(
+        "beta-on-the-codebook",
+        "T112: β weighs the loss of the codebook",
+        VQVAE,
+        "distortion + found.codebook_loss + beta * found.commitment_loss",
+        "distortion + beta * found.codebook_loss + found.commitment_loss",
+        OF_VQVAE + "test_beta_weighs_what_moves_the_encoder_and_never_the_codebook",
+    ),
+    Fault(
+        "a-mean-over-places-beside-a-sum-over-pixels",
+        "the losses of one vector beside the distortion of the whole picture",
+        VQVAE,
+        "losses = (math.prod(places) * loss for loss in",
+        "losses = (1 * loss for loss in",
+        OF_VQVAE + "test_the_loss_is_the_distortion_and_sums_over_the_vectors_of_an_example",
+    ),
+    Fault(
+        "a-bottom-that-does-not-know-its-top",
+        "levels are quantised each by itself",
+        "dgm_jax/quantized/vqvae2.py",
+        'at, z = (params["quantisers"][i], state[i]), self.z(params, i, maps[i], u)\n'
+        "            q, s",
+        'at = (params["quantisers"][i], state[i])\n'
+        "            z = self.z(params, i, maps[i], u if u is None else 0 * u)\n"
+        "            q, s",
+        OF_VQVAE2 + "test_the_bottom_is_quantised_and_decoded_given_the_top_and_the_top_by_itself",
+    ),
+    Fault(
+        "a-codebook-that-a-critic-alone-does-not-mind",
+        "the loss of the codebook is left out of the game",
+        "dgm_jax/quantized/fqgan.py",
+        "return loss + weight * quantisation,",
+        "return loss + 0 * weight * quantisation,",
+        "quantized/test_fqgan.py::"
+        "test_the_loss_adds_the_quantisation_of_data_and_samples_and_averages_are_of_both",
+    ),
+    Fault(
+        "certainty-that-costs-nothing",
+        "T117: the rate is forgotten",
+        "dgm_jax/distributions/dirac.py",
+        "return -other.log_prob(self._value)",
+        "return 0 * other.log_prob(self._value)",
+        "distributions/test_dirac.py::"
+        "test_it_is_sure_of_one_value_and_its_divergence_is_what_that_costs",
+    ),
     Fault(
         "codes-that-pay-for-symbols",
         "log p(z | text) of all levels, symbols too: it sums to less than 1",

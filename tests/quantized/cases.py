@@ -1,9 +1,18 @@
 """The latent variable models of this chapter that the contracts test: a name, and its maker."""
 
+from dgm_jax.combinators import adversarial
+from dgm_jax.distributions import standard_normal
 from dgm_jax.likelihoods import bernoulli, categorical
 from dgm_jax.nets import mlp
-from dgm_jax.quantized import categorical_vae, learned_codes, relaxed
+from dgm_jax.quantized import (
+    averaged_codebook,
+    categorical_vae,
+    learned_codes,
+    quantised_critic,
+    relaxed,
+)
 from tests.contracts.cases import LatentCase
+from tests.gans.cases import AdversarialCase, value_of
 
 
 def of_categories(likelihood, num_params=1, **prior):
@@ -26,3 +35,12 @@ MODELS = {  # of which x alone is summed over
         lambda: relaxed(of_categories(bernoulli(), prior=learned_codes(2, 3)), 0.7), (2,), 2, None
     ),
 }
+
+
+def fqgan():
+    trunk, head = mlp(3, 2, hidden=(4,)), value_of(mlp(2, 1, hidden=(4,)))
+    critic = quantised_critic(trunk, averaged_codebook(5, 2), head)
+    return adversarial(standard_normal(2), mlp(2, 3, hidden=(4,)), critic)
+
+
+GAMES = {"fqgan": AdversarialCase(fqgan, (3,))}

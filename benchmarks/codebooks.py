@@ -1,0 +1,310 @@
+"""Vector quantisation beside vector-quantize-pytorch, and a step of a VQ-VAE beside torch.
+
+    taskset -c 1 python -m benchmarks.codebooks --clock cpu
+
+times *look-up*: the codes of 8192 features of 64 numbers in a codebook of 512, and the moving
+averages of that codebook, in `quantized.averaged_codebook` and in VectorQuantize of the peer, from
+the same codebook with the same smoothing. Before that both learn from the same 100 batches:
+*codes* is the share of codes of the last one that are the same, *codebook* the largest difference
+of the vectors. *step* is one of Adam on pictures 32x32x3, 32 a batch: two strided convolutions of
+64 channels, one codebook by gradients, two transposed ones, squared error; the loss of the first
+one stands beside it. Both peers are left out where they are not installed (`.[peers-torch]`, and
+vector-quantize-pytorch). Aims: the peer's look-up takes 4 times ours, and our step 0.8 of torch's.
+A minute.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from benchmarks import peers, times
+from dgm_jax import checks, learning, measure, nets, plots, quantized, runs
+from dgm_jax.measure import timing
+
+Part = Literal["look-up", "step"]
+DECAY, EPSILON, RATE, BETA = 0.8, 1e-5, 2e-4, 0.25
+SHAPE = (32, 32, 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(runs.ReportOptions):
+    parts: tuple[Part, ...] = ("look-up", "step")
+    torch: bool = True
+    """beside ours; left out where it is not installed"""
+    num_vectors: int = 8192
+    """features of a look-up"""
+    dim: int = 64
+    """numbers of a vector, and channels of the nets"""
+    num_codes: int = 512
+    batch: int = 32
+    """pictures of a step"""
+    num_batches: int = 100
+    """from which both codebooks learn before they are compared"""
+    clock: Literal["wall", "cpu"] = "wall"
+    """time that passes, or that this process computes: pin it to one core then"""
+    repeats: int = 20
+    """rounds in which all calls take turns"""
+    min_seconds: float = 5.0
+    """of rounds, for each part"""
+
+
+class Peer(NamedTuple):
+    call: Callable[[], Any]
+    told: dict  # what of its result is compared: codes and codebook, or a loss
+
+
+def features(config, step: int) -> np.ndarray:
+    """The features of a batch; they move a little, as those of an encoder do."""
+    rng = np.random.default_rng(step)
+    centres = np.random.default_rng(0).normal(size=(config.num_codes, config.dim))
+    chosen = centres[rng.integers(0, config.num_codes, config.num_vectors)] * (1 + 0.002 * step)
+    return (chosen + 0.3 * rng.normal(size=chosen.shape)).astype(np.float32)
+
+
+def first_codebook(config) -> np.ndarray:
+    return np.random.default_rng(7).normal(size=(config.num_codes, config.dim)).astype(np.float32)
+
+
+# ----------------------------------------------------------------------------------------- ours
+def our_look_up(config) -> Peer:
+    num, e = config.num_vectors, first_codebook(config)
+    quantiser = quantized.averaged_codebook(
+        config.num_codes, config.dim, decay=DECAY, smoothing=EPSILON / num
+    )
+    # the peer starts with one hit a code
+    shares = jnp.full(config.num_codes, 1 / num)
+    state = {"codebook": jnp.asarray(e), "shares": shares, "means": jnp.asarray(e / num)}
+
+    @jax.jit
+    def step(state, z):
+        found, state = quantiser.apply({}, state, z, train=True)
+        return state, (found.codes, found.vectors, found.commitment_loss)
+
+    for i in range(config.num_batches):
+        state, (codes, *_) = step(state, features(config, i))
+    codebook = quantiser.vectors({}, state, jnp.arange(config.num_codes))
+    z = jnp.asarray(features(config, config.num_batches))
+    return Peer(
+        lambda: step(state, z)[1], {"codes": np.asarray(codes), "codebook": np.asarray(codebook)}
+    )
+
+
+def model_of(config):
+    """Encoder, codebook and decoder with parameters; a squared error in the place of p(x | c)."""
+    hidden, dim = (config.dim,) * 2, config.dim
+    encoder = nets.map_encoder(SHAPE, dim, hidden=hidden, activation=jax.nn.relu)
+    decoder = nets.map_decoder(dim, SHAPE, SHAPE[2], hidden=hidden, activation=jax.nn.relu)
+    keys = jax.random.split(jax.random.key(0))
+    params = {"encoder": encoder.init(keys[0]), "decoder": decoder.init(keys[1])}
+    params["codebook"] = 0.1 * jnp.asarray(first_codebook(config))
+    return encoder, decoder, params
+
+
+def pictures(config) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-1, 1, (config.batch, *SHAPE)).astype(np.float32)
+
+
+def our_step(config) -> Peer:
+    encoder, decoder, params = model_of(config)
+
+    def loss(params, key, x):
+        found = quantized.quantise(params["codebook"], encoder.apply(params["encoder"], x))
+        error = jnp.square(decoder.apply(params["decoder"], found.vectors) - x).mean()
+        mean = (found.codebook_loss + BETA * found.commitment_loss) / config.dim
+        return error + mean, {}
+
+    algorithm = learning.gradient_descent(lambda key: params, loss, optax.adam(RATE))
+    step, x = jax.jit(algorithm.step, donate_argnums=0), jnp.asarray(pictures(config))
+    first = float(jax.jit(loss)(params, None, x)[0])
+    states = [jax.jit(algorithm.init)(jax.random.key(0))]
+
+    def call():
+        states[0], told = step(states[0], jax.random.key(1), x)
+        return told
+
+    return Peer(call, {"loss": first})
+
+
+# ----------------------------------------------------------------------------------------- theirs
+def their_look_up(config) -> Peer:
+    import torch
+    from vector_quantize_pytorch import VectorQuantize
+
+    e = torch.tensor(first_codebook(config))
+    layer = VectorQuantize(
+        config.dim,
+        config.num_codes,
+        decay=DECAY,
+        eps=EPSILON,
+        commitment_weight=1.0,
+        rotation_trick=False,
+    )
+    book = layer._codebook
+    book.embed.data.copy_(e[None])
+    book.embed_avg.data.copy_(e[None])
+    book.cluster_size.data.fill_(1.0)
+    layer.train()
+
+    def step(z):
+        with torch.no_grad():
+            return layer(z[None])
+
+    for i in range(config.num_batches):
+        _, codes, _ = step(torch.tensor(features(config, i)))
+    told = {"codes": codes[0].numpy(), "codebook": book.embed[0].numpy().copy()}
+    z = torch.tensor(features(config, config.num_batches))
+    return Peer(lambda: step(z), told)
+
+
+def their_step(config) -> Peer:
+    """The published steps in torch, with our weights."""
+    import torch
+
+    _, _, params = model_of(config)
+
+    def tensor(array):
+        return torch.nn.Parameter(torch.tensor(np.ascontiguousarray(array)))
+
+    def with_weights(layer, p):
+        layer.weight = tensor(np.asarray(p["kernel"]).transpose(3, 2, 0, 1))
+        layer.bias = tensor(np.asarray(p["bias"]))
+        return layer
+
+    dim, relu = config.dim, torch.nn.ReLU
+    up, down = params["encoder"], params["decoder"]
+    encoder = torch.nn.Sequential(
+        with_weights(torch.nn.Conv2d(3, dim, 4, stride=2, padding=1), up["Conv_0"]),
+        relu(),
+        with_weights(torch.nn.Conv2d(dim, dim, 4, stride=2, padding=1), up["Conv_1"]),
+        relu(),
+        with_weights(torch.nn.Conv2d(dim, dim, 1), up["last"]),
+    )
+    doubled = lambda out: torch.nn.ConvTranspose2d(dim, out, 4, stride=2, padding=1)
+    decoder = torch.nn.Sequential(
+        with_weights(torch.nn.Conv2d(dim, dim, 3, padding=1), down["Conv_0"]),
+        relu(),
+        with_weights(doubled(dim), down["UpConv_0"]),
+        relu(),
+        with_weights(doubled(3), down["UpConv_1"]),
+    )
+    codebook = tensor(params["codebook"])
+    x = torch.tensor(pictures(config).transpose(0, 3, 1, 2))
+    weights = [*encoder.parameters(), *decoder.parameters(), codebook]
+    optimiser = torch.optim.Adam(weights, RATE)
+
+    def loss():
+        z = encoder(x).permute(0, 2, 3, 1)
+        with torch.no_grad():
+            flat = z.reshape(-1, dim)
+            codes = (codebook.square().sum(1) - 2 * flat @ codebook.T).argmin(1)
+        e = codebook[codes].reshape(z.shape)
+        of_codes = (z.detach() - e).square().mean() + BETA * (z - e.detach()).square().mean()
+        tied = z + (e - z).detach()
+        return (decoder(tied.permute(0, 3, 1, 2)) - x).square().mean() + of_codes
+
+    def call():
+        optimiser.zero_grad()
+        value = loss()
+        value.backward()
+        optimiser.step()
+        return value
+
+    return Peer(call, {"loss": float(loss().detach())})
+
+
+# -------------------------------------------------------------------------------------- the run
+OURS = {"look-up": our_look_up, "step": our_step}
+THEIRS = {"look-up": ("vector-quantize-pytorch", their_look_up), "step": ("torch", their_step)}
+
+
+def contestants(config) -> dict:
+    """{(part, who): Peer}."""
+    found = {}
+    for part in config.parts:
+        found[part, "dgm_jax"] = OURS[part](config)
+        who, make = THEIRS[part]
+        if config.torch:
+            try:
+                found[part, who] = make(config)
+            except ImportError as error:
+                print(f"{who} is not installed ({error})", flush=True)
+    return found
+
+
+def main(config: Config) -> dict:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
+    for name in ("num_vectors", "dim", "num_codes", "batch", "num_batches"):
+        checks.positive_int(getattr(config, name), name)
+    if not config.parts:
+        raise checks.InputError("parts is empty; name at least one, as --parts look-up.")
+    if config.torch:
+        _one_thread_each()
+    machine, found = measure.machine(), contestants(config)
+    timed = timing.compare(
+        {name: peer.call for name, peer in found.items()},
+        repeats=config.repeats,
+        min_seconds=config.min_seconds * len(config.parts),
+        clock=config.clock,
+    )
+    rows = [row(name, found, timed) for name in found]
+    machine |= peers.versions(("vector-quantize-pytorch",))
+    return {"rows": rows, "machine": machine | {"batch": config.batch, "clock": config.clock}}
+
+
+def _one_thread_each():
+    """Of torch, as many threads as there are cores for it."""
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+
+
+def row(name, found, timed):
+    """Times, in units of ours, and how far the result is from ours."""
+    part, who = name
+    own, peer, result = found[part, "dgm_jax"].told, found[name].told, timed[name]
+    told = {"loss": peer["loss"]} if "loss" in peer else {}
+    if "codes" in peer:
+        told["codes"] = float((peer["codes"] == own["codes"]).mean())
+        told["codebook"] = float(np.abs(peer["codebook"] - own["codebook"]).max())
+    return {
+        "part": part,
+        "who": who,
+        **times.measured(result),
+        "relative": result.median_ms / timed[part, "dgm_jax"].median_ms,
+        "first_call_s": result.first_call_s,
+        **told,
+    }
+
+
+def tables(found):
+    """Milliseconds, in units of ours; what is compared beside them."""
+    lines = [
+        {
+            "part": r["part"],
+            "who": r["who"],
+            **times.cells(r),
+            "relative": f"{r['relative']:.2f}",
+            "loss": f"{r['loss']:.5f}" if "loss" in r else "",
+            "same codes": f"{r['codes']:.4%}" if "codes" in r else "",
+            "codebook apart": f"{r['codebook']:.1e}" if "codebook" in r else "",
+        }
+        for r in found["rows"]
+    ]
+    return [lines]
+
+
+def draw(config, found):
+    """Milliseconds, a bar for each."""
+    return times.bars(found["rows"], "part", "who", title="Vector quantisation")
+
+
+if __name__ == "__main__":
+    runs.benchmark(Config, main, tables, draw, save=plots.save)
