@@ -230,6 +230,7 @@ def test_sharpened_conditionals_are_tempered_and_cut():
             "same": conditionals(),
             "cold": conditionals(temperature=0.5),
             "cut": conditionals(top_k=2),
+            "kept": conditionals(allowed=np.arange(LEVELS) > 0),
             "total": jnp.exp(dist.sharpened(temperature=0.7, top_k=2).log_prob(STATES)).sum(),
             "likeliest": dist.sharpened(top_k=1).sample(seed=key, sample_shape=4),
         }
@@ -241,6 +242,8 @@ def test_sharpened_conditionals_are_tempered_and_cut():
     cut = np.where(p >= np.sort(p)[..., [1]], p, 0)
     cut = cut / cut.sum(-1, keepdims=True)
     np.testing.assert_allclose(found["cut"], cut, rtol=1e-5, atol=1e-7)
+    kept = p * (np.arange(LEVELS) > 0)
+    np.testing.assert_allclose(found["kept"], kept / kept.sum(-1, keepdims=True), rtol=1e-5)
     assert abs(found["total"] - 1) < 1e-5
     assert (found["likeliest"] == found["likeliest"][0]).all()
 
@@ -352,6 +355,9 @@ def test_bad_completions_and_temperatures_are_refused():
         dist.sharpened(temperature=0)
     with pytest.raises(ValueError, match="top_k must be an integer of at least 1"):
         dist.sharpened(top_k=0)
+    for allowed in ([True], [False, False], [1, 0]):
+        with pytest.raises(ValueError, match="allowed must"):
+            dist.sharpened(allowed=allowed)
 
 
 def test_batches_that_do_not_fit_are_named_where_x_is_completed():
