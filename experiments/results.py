@@ -212,7 +212,7 @@ def _told(numbers, name):
     value = numbers.get(name)
     if value is None:
         return ""
-    return f"{value:.1e}" if isinstance(value, float) else f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else f"{value:,}"
 
 
 def _minutes(group):

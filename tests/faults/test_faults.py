@@ -36,6 +36,7 @@ from tests.faults import (
     nets,
     objectives,
     players,
+    quantized,
     samples,
     vae,
 )
@@ -72,6 +73,7 @@ AREAS = (
     samples,
     codes,
     disentangled,
+    quantized,
     diffusion,
 )
 FAULTS = [fault for area in AREAS for fault in area.FAULTS]
