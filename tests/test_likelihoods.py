@@ -102,6 +102,12 @@ def test_many_levels_are_drawn_block_by_block_as_often_as_they_are_likely():
     assert np.asarray(draw(jax.random.key(1), bad)).max(0)[:3].tolist() == [-1, -1, -1]
 
 
+def test_draws_within_a_loss_have_a_gradient_of_zero():
+    """As in a score-function loss, which is differentiated with the draw in it."""
+    draw = lambda f: categorical(40).dist(f).sample(seed=jax.random.key(0)).astype(float)
+    assert (jit(jax.grad(draw))(jnp.linspace(0.0, 1.0, 40)) == 0).all()
+
+
 def test_half_precision_draws_all_levels():
     """Sixteen bits hold 128 numbers of [0.5, 1): a uniform one of them misses every odd level."""
     draw = jit(lambda key, f: categorical(256).dist(f).sample(seed=key))

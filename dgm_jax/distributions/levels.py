@@ -53,7 +53,8 @@ class Levels(Drawn, distrax.Categorical):
         A cumulative sum over all K would be most of the time. t stays below the sum of the block,
         so that rounding leads to no level that is impossible.
         """
-        logits = self.logits.astype(wide(self.logits))  # or u would have 128 values
+        logits = jax.lax.stop_gradient(self.logits)  # a choice has no gradient
+        logits = logits.astype(wide(logits))  # or u would have 128 values
         p = _in_blocks(jnp.exp(logits - logits.max(-1, keepdims=True)))  # [*batch, blocks, size]
         until = jnp.cumsum(p.sum(-1), -1)[None]
         t = until[..., -1] * jax.random.uniform(key, (n, *p.shape[:-2]), p.dtype)

@@ -30,6 +30,7 @@ def dvae(
     num_blocks: int = 1,
     kernel_size: int = 4,
     num_groups: int | None = None,
+    dropout: float = 0.0,
 ) -> LatentVariable:
     """p(x | z) and q(z | x) of pictures x [..., H, W, C], z one-hot [..., h, w, K]; p(z) = K^-hw.
 
@@ -44,7 +45,8 @@ def dvae(
     checks.noun(likelihood, Conditional, "likelihood")
     num_categories = checks.positive_int(num_categories, "num_categories", least=2)
     hidden = checks.widths(hidden, fewest=1)
-    options = {"num_blocks": num_blocks, "kernel_size": kernel_size, "num_groups": num_groups}
+    options = {"num_blocks": num_blocks, "kernel_size": kernel_size}
+    options |= {"num_groups": num_groups, "dropout": dropout}
     height, width, channels = shape
     for _ in hidden:
         height, width = -(-height // 2), -(-width // 2)

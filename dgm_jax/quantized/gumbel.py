@@ -16,8 +16,9 @@ Here h(z) = f(q) + f'(q) (z - q) is the linear part of f at the probabilities q.
 exact gradient by the parameters of the decoder at the z that it draws. `enumerated_elbo` is the
 bound itself, where all codes can be listed, and its gradient is what the others estimate.
 
-All of them are of nets with one layer of codes. Reported bounds are of hard codes always: the model
-is a `LatentVariable` over one-hot z, of `objectives.log_weights` and `metrics.importance_log_prob`.
+All are of one layer of codes; their parts_key is for dropout, which without it is off. Reported
+bounds are of hard codes always: the model is a `LatentVariable` over one-hot z, of
+`objectives.log_weights` and `metrics.importance_log_prob`.
 """
 
 import math
@@ -34,7 +35,19 @@ from ..combinators import conditional, latent_variable
 from ..distributions import OneHot, Relaxed, StraightThroughOneHot
 from ..distributions.relaxed import checked_temperature
 from ..likelihoods import Conditional, as_numbers, factorised
-from ..protocol import Array, Density, Key, LatentVariable, Metrics, Net, Params, Shape, State
+from ..protocol import (
+    Array,
+    Density,
+    Key,
+    LatentVariable,
+    Metrics,
+    Net,
+    Params,
+    Shape,
+    State,
+    again,
+    split,
+)
 
 MOST_CODES = 65_536  # that are listed
 
@@ -152,6 +165,7 @@ def score_function_loss(
     num_samples: int = 1,
     baseline: float | Array = 0.0,
     beta: float | Array = 1.0,
+    parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
     """-ELBO of hard codes, ∇ by (f(z) - b) ∇ log q(z): `objectives.score_function`. In nats.
 
@@ -164,7 +178,7 @@ def score_function_loss(
         options = {"num_samples": num_samples, "baseline": baseline}
         return objectives.score_function(q, params, key, function, x, **options)
 
-    return _by_estimator(model, params, x, beta, estimate)
+    return _by_estimator(model, params, x, beta, estimate, parts_key)
 
 
 def leave_one_out_loss(
@@ -175,13 +189,14 @@ def leave_one_out_loss(
     *,
     num_samples: int = 2,
     beta: float | Array = 1.0,
+    parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
     """-ELBO of hard codes by `objectives.leave_one_out`: `score_function_loss` of 2 or more."""
 
     def estimate(q, function):
         return objectives.leave_one_out(q, params, key, function, x, num_samples=num_samples)
 
-    return _by_estimator(model, params, x, beta, estimate)
+    return _by_estimator(model, params, x, beta, estimate, parts_key)
 
 
 def running_mean_loss(
@@ -216,6 +231,7 @@ def muprop_loss(
     *,
     num_samples: int = 1,
     beta: float | Array = 1.0,
+    parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
     """-ELBO of hard codes, ∇ by (f(z) - h(z)) ∇ log q(z) + f'(q) ∇ q, without bias. In nats.
 
@@ -224,8 +240,7 @@ def muprop_loss(
     Gu et al. (2016), "MuProp: unbiased backpropagation for stochastic neural networks".
     """
     num_samples = checks.positive_int(num_samples, "num_samples")
-    q, kl = _parts(model, params, x)
-    f = lambda z: model.likelihood(params, z).log_prob(x)
+    q, kl, f = _parts(model, params, x, parts_key)
     z = stop_gradient(q.sample(seed=key, sample_shape=num_samples))
     log_q, log_p = q.log_prob(z), f(z)
     mean = stop_gradient(q.probs)
@@ -246,6 +261,7 @@ def straight_through_loss(
     temperature: float | Array = 1.0,
     num_samples: int = 1,
     beta: float | Array = 1.0,
+    parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
     """-ELBO of hard codes z ~ q, ∇ by f'(z) ∇ softmax(a / τ): a draw counts as its mean. Biased.
 
@@ -260,7 +276,7 @@ def straight_through_loss(
         soft = jax.nn.softmax(q.logits / temperature)
         return straight_through(q.sample(seed=key, sample_shape=num), soft[None])
 
-    return _by_path(model, params, x, draw, num_samples, beta)
+    return _by_path(model, params, x, draw, num_samples, beta, parts_key)
 
 
 def relaxed_loss(
@@ -273,6 +289,7 @@ def relaxed_loss(
     hard: bool = False,
     num_samples: int = 1,
     beta: float | Array = 1.0,
+    parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
     """-E f(z) + β KL(q ‖ p), z = softmax((a + g) / τ) and KL that of the categories. Biased.
 
@@ -288,7 +305,7 @@ def relaxed_loss(
         dist = (StraightThroughOneHot if hard else Relaxed)(q.logits, temperature, **options)
         return dist.sample(seed=key, sample_shape=num)
 
-    loss, told = _by_path(model, params, x, draw, num_samples, beta)
+    loss, told = _by_path(model, params, x, draw, num_samples, beta, parts_key)
     if not hard:
         told = {name if name == "kl" else f"relaxed_{name}": value for name, value in told.items()}
     return loss, told
@@ -360,13 +377,20 @@ def _column(z, x, q):
 
 
 # ---------------------------------------------------------------------------- parts of the losses
-def _parts(model, params, x):
-    """q(z | x) and KL(q ‖ p), [*batch]."""
+def _parts(model, params, x, parts_key):
+    """q(z | x), KL(q ‖ p) [*batch], and f(z) = log p(x | z)."""
     checks.noun(model, LatentVariable, "model")
     checks.parameters(params, model.init)
     checks.rows_of(x, "x")
-    q = _codes(model.posterior(params, x))
-    return q, q.kl_divergence(model.prior(params))
+    if parts_key is not None:
+        checks.key(parts_key, "parts_key")
+    posterior_key, prior_key, likelihood_key = split(parts_key, 3)
+    q = _codes(model.posterior(params, x, key=posterior_key))
+
+    def f(z):
+        return model.likelihood(params, z, key=again(likelihood_key)).log_prob(x)
+
+    return q, q.kl_divergence(model.prior(params, key=prior_key)), f
 
 
 def _codes(dist):
@@ -378,19 +402,17 @@ def _codes(dist):
     return dist
 
 
-def _by_estimator(model, params, x, beta, estimate):
+def _by_estimator(model, params, x, beta, estimate, parts_key):
     """By an estimator of `objectives`, of f(z) under the density q(z | x)."""
-    _, kl = _parts(model, params, x)
-    q = Density(model.init, lambda params, x=None, *, key=None: model.posterior(params, x))
-    f = lambda z: model.likelihood(params, z).log_prob(x)
-    return _loss(estimate(q, f), kl, beta)
+    q, kl, f = _parts(model, params, x, parts_key)
+    return _loss(estimate(Density(model.init, lambda *_: q), f), kl, beta)
 
 
-def _by_path(model, params, x, draw, num_samples, beta):
+def _by_path(model, params, x, draw, num_samples, beta, parts_key):
     """Through z = draw(q, K), whatever gradient that has."""
     num_samples = checks.positive_int(num_samples, "num_samples")
-    q, kl = _parts(model, params, x)
-    return _loss(model.likelihood(params, draw(q, num_samples)).log_prob(x), kl, beta)
+    q, kl, f = _parts(model, params, x, parts_key)
+    return _loss(f(draw(q, num_samples)), kl, beta)
 
 
 def _loss(log_likelihood, kl, beta):

@@ -199,6 +199,37 @@ def test_the_divergence_is_log_k_less_the_entropy_and_beta_weighs_it():
     np.testing.assert_allclose([one - none, three - none], [kl, 3 * kl], rtol=1e-4)
 
 
+def test_a_key_of_the_parts_is_for_dropout_in_both_nets_and_one_draw_of_it_is_for_all():
+    """MuProp looks at the decoder twice: under two masks its linear part would be another's."""
+    keys = []
+
+    def noisy(net):
+        def apply(params, x, *, key=None):
+            keys.append(key)
+            scale = 1.0 if key is None else 1 + jax.random.bernoulli(key, 0.5)
+            return scale * net.apply(params, x)
+
+        return net._replace(apply=apply)
+
+    nets_ = (noisy(nets.mlp(DIM, CODES * K, hidden=())), noisy(nets.mlp(CODES * K, DIM, hidden=())))
+    options = {"codes": CODES, "num_categories": K}
+    model = categorical_vae(*nets_, likelihoods.bernoulli(), DIM, **options)
+    params, key = drawn(model, 1.0), jax.random.key(7)
+
+    @jit
+    def run(key):
+        def told(parts_key):
+            return muprop_loss(model, params, again(key), X, parts_key=parts_key)[0]
+
+        parts = jax.random.split(jax.random.key(8), 6)
+        return told(None), jnp.stack([told(k) for k in parts])
+
+    keys.clear()
+    without, losses = run(key)
+    assert len({float(a) for a in losses} | {float(without)}) >= 3
+    assert keys[0] is None and keys[-1] is not None
+
+
 def test_the_relaxed_model_is_bounded_by_an_elbo_of_its_own():
     """Its KL is that of relaxed densities, above the one of codes (T58), and the same for all τ."""
 

@@ -501,7 +501,7 @@ OF_A_LOSS = {
     "beta": WEIGHT,
     "baseline": arrays("fib", event=0, numbers=True, nan=EITHER),
     "hard": FLAG,
-    "decay": SHARE,
+    "parts_key": optional(KEY),
 }
 
 OF_VARIANCES = Kind(
@@ -1834,7 +1834,7 @@ TABLE = {
         f"quantized.{name}": of(
             traced(getattr(quantized, name)),
             OF_CATEGORIES | more,
-            **{what: OF_A_LOSS[what] for what in ("model", "x", "beta", *kinds)},
+            **{what: OF_A_LOSS[what] for what in ("model", "x", "beta", "parts_key", *kinds)},
             **({"num_samples": whole(2)} if name == "leave_one_out_loss" else {}),
         )
         for name, more, kinds in (
