@@ -33,7 +33,7 @@ def soft_bound(x: Array, bound: float) -> Array:
 def straight_through(value: Array, soft: Array) -> Array:
     """`value`, to the last bit, whose gradient is taken to be that of `soft`.
 
-    The usual soft + stop_gradient(value - soft) would round: 0.3 + (1 - 0.3) need not be 1.
+    The usual soft + stop_gradient(value - soft) would round, as 100 + (0.1 - 100) does.
     Bengio et al. (2013), "Estimating or propagating gradients through stochastic neurons".
     """
     return jax.lax.stop_gradient(value) + (soft - jax.lax.stop_gradient(soft))

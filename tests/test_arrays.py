@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.arrays import mid_quantiles, parted, soft_bound, wide, within_cell
+from dgm_jax.arrays import (
+    mid_quantiles,
+    parted,
+    soft_bound,
+    straight_through,
+    wide,
+    within_cell,
+)
 from tests.contracts.compiled import jit
 
 
@@ -47,3 +54,10 @@ def test_what_is_added_to_a_level_stays_in_its_cell():
     floor = jit(lambda x, u: jnp.floor(within_cell(x, u)))
     for u in (largest, jnp.zeros_like(x), jnp.full_like(x, 0.5)):
         np.testing.assert_array_equal(floor(x, u), x)
+
+
+def test_a_straight_through_value_is_exact_and_moves_as_another():
+    value, soft = jnp.asarray([0.1, 1.0, -3.0]), jnp.asarray([100.0, 0.3, 1e6])
+    through = lambda soft: straight_through(value, 2 * soft)
+    assert (through(soft) == value).all()
+    assert (jax.grad(lambda soft: through(soft).sum())(soft) == 2).all()
