@@ -33,6 +33,7 @@ def test_another_name_is_refused():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_short_run_writes_results_and_pictures(tmp_path):
     config = fqgan.Config(workdir=tmp_path, progress=False, **fqgan.QUICK)
     found = runs.keep(config, fqgan.main, show=fqgan.show)

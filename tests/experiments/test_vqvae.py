@@ -65,6 +65,7 @@ def test_usage_is_that_of_all_codes_and_of_each_level():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_run_writes_results_and_pictures_loads_in_a_line_and_goes_on_bit_by_bit(tmp_path):
     config = vqvae.Config(workdir=tmp_path / "a", progress=False, **SHORT)
     results = runs.keep(config, vqvae.main, show=vqvae.show)
@@ -95,6 +96,7 @@ def test_a_run_writes_results_and_pictures_loads_in_a_line_and_goes_on_bit_by_bi
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_short_run_of_levels_writes_results_and_pictures(tmp_path):
     config = vqvae2.Config(workdir=tmp_path, progress=False, **vqvae2.QUICK)
     row = runs.keep(config, vqvae2.main, show=vqvae2.show)["models"]["vqvae2"]
