@@ -65,6 +65,8 @@ class Config(Optimisation, Data, runs.RunOptions):
     the same backwards"""
     num_blocks: int = 1
     """residual blocks of a stage"""
+    dropout: float = 0.0
+    """in the nets of stage one"""
     head: Literal["logit-laplace", "logistic"] = "logit-laplace"
     """the likelihood of a pixel"""
     beta: float = 1.0
@@ -138,6 +140,7 @@ def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
         num_categories=config.num_categories,
         hidden=config.hidden,
         num_blocks=config.num_blocks,
+        dropout=config.dropout,
     )
 
 
@@ -169,9 +172,6 @@ def fit_coder(config, recipe, rows):
     rate = -math.log(config.least_temperature) / (config.num_steps / 2)
     schedule = quantized.temperature_schedule(max(rate, 0.0), least=config.least_temperature)
 
-    def loss(model, params, key, x, parts_key=None, **weights):
-        return quantized.relaxed_loss(model, params, key, x, **weights)
-
     options = {"test_samples": config.test_samples, "test_rows": config.test_rows}
     return model, fitting.maximum_bound(
         config,
@@ -179,7 +179,7 @@ def fit_coder(config, recipe, rows):
         model,
         rows,
         fitting.bound_task(model, rows, eval_batch=100, **options),
-        loss=loss,
+        loss=quantized.relaxed_loss,
         weights={"temperature": schedule},
         beta_steps=config.beta_steps,
         clip=200.0,

@@ -120,8 +120,9 @@ def temperature(config):
 def loss_of(name, model):
     """(init_state, loss) of an estimator; a state is carried by the running mean alone."""
     if name == "score-function":
-        return quantized.running_mean_loss(model)
-    loss = {
+        init_state, loss = quantized.running_mean_loss(model)
+        return init_state, lambda model, *args, **options: loss(*args, **options)
+    return None, {
         "no-baseline": quantized.score_function_loss,
         "leave-one-out": quantized.leave_one_out_loss,
         "muprop": quantized.muprop_loss,
@@ -130,7 +131,6 @@ def loss_of(name, model):
         "gumbel": quantized.relaxed_loss,
         "gumbel-hard": functools.partial(quantized.relaxed_loss, hard=True),
     }[name]
-    return None, functools.partial(loss, model)
 
 
 def fit(config, name, rows):
@@ -139,10 +139,6 @@ def fit(config, name, rows):
     recipe = learning.Recipe(build, {"mean": rows["train"].mean(0), **sizes})
     model = recipe.model()
     init_state, loss = loss_of(name, model)
-
-    def without_parts(model, *args, parts_key=None, **options):  # the nets have no dropout
-        return loss(*args, **options)
-
     task = fitting.bound_task(
         model,
         rows,
@@ -156,7 +152,7 @@ def fit(config, name, rows):
         model,
         rows,
         task,
-        loss=without_parts,
+        loss=loss,
         weights={"temperature": temperature(config)} if name in COOLED else None,
         init_state=init_state,
         beta_steps=config.beta_steps,
