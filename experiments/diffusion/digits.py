@@ -37,7 +37,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from dgm_jax import diffusion, learning, nets, objectives, plots, runs
-from dgm_jax.diffusion.losses import decoded
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.gans import judge
@@ -176,7 +175,7 @@ def ode_log_prob(model, num_levels):
         entropy = jnp.square(noise).reshape(len(x), -1) / 2 + jnp.log(2 * jnp.pi) / 2
         entropy = (entropy + jnp.log(sigma)[:, None]).sum(-1)
         flat = noisy.reshape(len(x), -1)
-        kept = decoded(process, noisy, x, num_levels)
+        kept = diffusion.losses.decoded(process, noisy, x, num_levels)
         return density.dist(params, key=trace_key).log_prob(flat) + kept + entropy
 
     return log_prob

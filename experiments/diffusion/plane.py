@@ -33,11 +33,11 @@ from experiments import fitting
 from experiments.options import check
 
 ModelName = Literal["bound", "noise", "exploding", "velocity", "implicit", "sliced"]
-DENOISERS = {
-    "bound": (diffusion.linear_log_snr, "v"),
-    "noise": (diffusion.linear_beta, "noise"),
-    "exploding": (lambda: diffusion.variance_exploding(0.01, 20.0), "noise"),
-    "velocity": (diffusion.straight, "velocity"),
+DENOISERS = {  # the process, by its name and options, and the dress
+    "bound": ("linear_log_snr", {}, "v"),
+    "noise": ("linear_beta", {}, "noise"),
+    "exploding": ("variance_exploding", {"most": 20.0}, "noise"),
+    "velocity": ("straight", {}, "velocity"),
 }
 
 
@@ -84,8 +84,8 @@ def build(config: Config, name: str):
     net = nets.time_mlp(2, hidden=config.hidden)
     if name not in DENOISERS:
         return net
-    process, dress = DENOISERS[name]
-    return diffusion.denoiser(net, (2,), process(), dress=dress)
+    process, options, dress = DENOISERS[name]
+    return diffusion.denoiser(net, (2,), getattr(diffusion, process)(**options), dress=dress)
 
 
 def score_of(model, params):

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax import metrics, plots, runs
-from dgm_jax.protocol import again
+from dgm_jax import metrics, plots, protocol, runs
 from experiments.disentangled.methods import unit_kl
 
 SCORES = ("betavae_score", "factorvae_score", "mig", "dci", "modularity", "sap")
@@ -35,7 +34,7 @@ def judged(key, found, factors) -> dict:
         "reconstruction": float(np.mean(found["distortion"])),
         "kl": float(kl.sum()),
         "total_correlation": float(terms.total_correlation),
-        "coarse_total_correlation": coarse_total_correlation(again(term_key), mean, scale),
+        "coarse_total_correlation": coarse_total_correlation(protocol.again(term_key), mean, scale),
         "mutual_information": float(terms.mutual_information),
         "dimension_kl": float(terms.dimension_kl),
         "active_units": int(metrics.active_units(mean).sum()),
