@@ -8,7 +8,7 @@ only. Encoder and decoder are those of Locatello et al. (2019): four convolution
 stride 2, of 32, 32, 64, 64 channels, a layer of 256, z of 10, and back. There a run has 300,000
 steps of 64 images at a learning rate of 1e-4, and a method six strengths of 50 seeds. Two cores
 afford --num-steps 3000 at 5e-4, one seed and the strength that is in the middle there: a step takes
-some 0.1 s of one core, a run about six minutes. On an accelerator:
+some 0.2 s of one core, a run about ten minutes. On an accelerator:
 
     python -m experiments.disentangled.dsprites --data-dir FOLDER --num-steps 300000 \\
         --learning-rate 1e-4 --critic-rate 1e-4 --critic-hidden 1000 1000 1000 1000 1000 1000 \\
