@@ -247,6 +247,8 @@ STATEFUL = {
     "strided_features": (lambda: nets.strided_features(PICTURE, 3, hidden=4), PICTURE),
     "residual_generator": (lambda: nets.residual_generator(3, PICTURE, hidden=4), (3,)),
     "residual_critic": (lambda: nets.residual_critic(PICTURE, hidden=4), PICTURE),
+    "residual_features": (lambda: nets.residual_features(PICTURE, hidden=4), PICTURE),
+    "residual_head": (lambda: nets.residual_head((4, 4, 4)), (4, 4, 4)),
 }
 INPUTS = {
     "equalised_dense": ((3,),),
