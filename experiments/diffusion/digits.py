@@ -36,7 +36,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax import diffusion, learning, nets, objectives, plots, runs
+from dgm_jax import checks, diffusion, learning, nets, objectives, plots, runs
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.gans import judge
@@ -315,8 +315,12 @@ def save(config, groups: dict, columns: int, file: str):
 
 def main(config: Config) -> dict:
     check(config, "models")
+    for name in ("chain_steps", "few_steps"):
+        checks.positive_int(getattr(config, name), name, least=2)
     images = sets.images(config)
     num_classes = images.num_classes
+    for name in config.models:  # of all, before any learns
+        fitting.check_size(config, name, build(config, name, images.shape, num_classes).init)
     rows = images.rows
     num_levels = images.num_levels
     real = np.asarray(diffusion.scaled(rows["test"][0], num_levels))
