@@ -34,7 +34,7 @@ class Prediction(NamedTuple):
     data: Array  # E[x | x_t], [batch, *shape]
     noise: Array  # E[ε | x_t]
     target: Array  # in the dress of the net
-    fraction: Array | None = None  # of a net that has learned variances: see `ddpm.reverse`
+    fraction: Array | None = None  # of a net that has learned variances: see `chain.variance`
 
 
 class Denoiser(NamedTuple):
@@ -66,7 +66,7 @@ def denoiser(
 
     net: apply(params, x [batch, *shape], λ [batch][, cond], key=None) -> [batch, *shape], such as
     `nets.unet` or `nets.time_mlp`; with learned_variance it has twice as many outputs along the
-    last axis, of which the second half is the `fraction` of `ddpm.reverse`. The net is told λ and
+    last axis, of which the second half is the `fraction` of `chain.variance`. The net is told λ and
     no time, since that is what it needs to know of a schedule: a net that was trained with one may
     be sampled with another. With a `LearnedProcess` the parameters are {"net", "process"}, else
     those of the net.

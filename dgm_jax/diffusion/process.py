@@ -83,9 +83,7 @@ def from_log_snr(log_snr: Callable[[Array], Array]) -> Process:
 
 def linear_log_snr(most: float = 9.0, least: float = -5.0) -> Process:
     """λ_t = most + (least - most) t. Kingma et al. (2021), the fixed schedule of section 6."""
-    most, least = checks.number(most, "most"), checks.number(least, "least")
-    if least >= most:
-        raise checks.InputError(f"least must be below most={most}; got {least}.")
+    least, most = _ordered(least, most, checks.number)
     return from_log_snr(lambda t: most + (least - most) * t)
 
 
@@ -98,9 +96,7 @@ def learned_log_snr(*, hidden: int = 64, most: float = 9.0, least: float = -5.0)
     Kingma et al. (2021), appendix H.
     """
     hidden = checks.positive_int(hidden, "hidden")
-    most, least = checks.number(most, "most"), checks.number(least, "least")
-    if least >= most:
-        raise checks.InputError(f"least must be below most={most}; got {least}.")
+    least, most = _ordered(least, most, checks.number)
 
     def init(key):
         checks.key(key)
@@ -235,8 +231,8 @@ def _rate(least, most):
     return lambda t: least * jnp.asarray(t, float) + (most - least) * jnp.asarray(t, float) ** 2 / 2
 
 
-def _ordered(least, most):
-    least, most = checks.positive(least, "least"), checks.positive(most, "most")
+def _ordered(least, most, check=checks.positive):
+    least, most = check(least, "least"), check(most, "most")
     if least >= most:
         raise checks.InputError(f"least must be below most={most}; got {least}.")
     return least, most

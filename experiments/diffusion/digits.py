@@ -39,11 +39,11 @@ import numpy as np
 from dgm_jax import checks, diffusion, learning, nets, objectives, plots, runs
 from dgm_jax.runs import processes
 from experiments import fitting, sets
-from experiments.gans import judge
+from experiments.gans import growing, judge
 from experiments.options import Data, Optimisation, check, filled
 
 ModelName = Literal["ddpm", "classes", "simple", "hybrid", "learned"]
-GUESSES = (0.0, 1.0, 3.0)  # scales of guidance
+SCALES = (0.0, 1.0, 3.0)  # scales of guidance
 ROWS = 16
 
 
@@ -252,7 +252,7 @@ def fit(config, name, images, rows):
 
 # -------------------------------------------------------------------------------------- samplers
 def samplers(config):
-    """{name: (sampler, passes of the net)}."""
+    """{name, with the passes of the net: sampler}."""
     many, few = config.chain_steps, config.few_steps
     half = max(few // 2, 2)
     clip = {"clip": 1.0}
@@ -267,7 +267,7 @@ def samplers(config):
     }
 
 
-def judged(config, model, params, images, real):
+def judged(config, model, params, real):
     """{sampler: {"sliced", "seconds"}}, and samples of each; without a condition."""
     found, shown = {}, {}
     for name, sampler in samplers(config).items():
@@ -287,7 +287,7 @@ def guided(config, model, params, num_classes, classifier, real):
     features, guess = classifier
     pictures, told = {}, {}
     c = np.resize(np.arange(num_classes), config.num_judged)
-    for scale in GUESSES:
+    for scale in SCALES:
         leaning = diffusion.classifier_free(model, scale, jnp.zeros(num_classes))
         draw = jax.jit(
             lambda params, key, c: diffusion.sample(
@@ -299,18 +299,6 @@ def guided(config, model, params, num_classes, classifier, real):
         told[f"{scale:g}"] = {"right": float((guess(x) == c).mean()), **found}
         pictures[f"scale {scale:g}"] = x
     return pictures, told
-
-
-def save(config, groups: dict, columns: int, file: str):
-    x = np.concatenate(list(groups.values()))
-    figure = plots.sample_grid(
-        x[..., 0] if x.shape[-1] == 1 else x,
-        columns=columns,
-        row_names=list(groups),
-        vmin=-1,
-        vmax=1,
-    )
-    plots.save(figure, config.workdir / f"{file}.png")
 
 
 def main(config: Config) -> dict:
@@ -330,26 +318,25 @@ def main(config: Config) -> dict:
         results[name] = fitted.row
         curves[name] = fitted.curves["valid_bits_per_dim"]
         if name == "classes":
-            x = diffusion.scaled
-            scaled = {split: (np.asarray(x(a, num_levels)),) for split, (a, _) in rows.items()}
-            of_classes = images._replace(rows={s: a for s, (a,) in scaled.items()})
+            scaled = {
+                split: np.asarray(diffusion.scaled(x, num_levels)) for split, (x, _) in rows.items()
+            }
+            of_classes = images._replace(rows=scaled)
             features, guess, missed = judge.fit_classifier(config, of_classes)
             params, classifier = fitted.params, (features, guess)
             pictures, told = guided(config, model, params, num_classes, classifier, real)
-            few = min(config.num_judged, len(real), len(scaled["train"][0]))
-            told["training rows"] = judge.by_features(
-                features, scaled["train"][0][:few], real[:few]
-            )
+            few = min(config.num_judged, len(real), len(scaled["train"]))
+            told["training rows"] = judge.by_features(features, scaled["train"][:few], real[:few])
             results[name] |= {"guidance": told, "classifier_error": missed}
             pictures = {label: x[: 3 * num_classes] for label, x in pictures.items()}
             if processes.first():
-                save(config, pictures, num_classes, "guidance")
+                growing.grid(config, "guidance", pictures, num_classes)
             continue
-        told, samples = judged(config, model, fitted.params, images, real)
+        told, samples = judged(config, model, fitted.params, real)
         results[name] |= {"samplers": told}
         shown |= {f"{name}: {label}": x[:ROWS] for label, x in samples.items()}
     if processes.first():
-        save(config, shown, ROWS, "samples")
+        growing.grid(config, "samples", shown, ROWS)
         figure = plots.curves(
             curves, xlabel="step", ylabel="bound of the validation split, bits/dim"
         )
