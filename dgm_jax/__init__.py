@@ -3,8 +3,8 @@
     import dgm_jax
     flow = dgm_jax.flows.maf(64, hidden=(512, 512))
 
-Sub-modules are loaded when something of them is first used, so that importing them is free. Read
-`dgm_jax.protocol` first: it has the nouns that all models are made of.
+A sub-module is loaded when it is first used, so `import dgm_jax` is fast. Read `dgm_jax.protocol`
+first: it defines the types that all models are made of.
 """
 
 import importlib.util

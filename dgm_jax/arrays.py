@@ -1,4 +1,4 @@
-"""Small things done with arrays in many places."""
+"""Small functions of arrays that are needed in many places."""
 
 import math
 from collections.abc import Callable
@@ -11,89 +11,89 @@ from jax.typing import ArrayLike, DTypeLike
 
 
 def wide(*arrays_or_dtypes: ArrayLike | DTypeLike) -> jnp.dtype:
-    """The dtype of all of them together, float32 at least: what 16 bits are too coarse for."""
+    """The common dtype of all arguments, but at least float32, where 16 bits are too coarse."""
     return jnp.promote_types(jnp.result_type(*arrays_or_dtypes), jnp.float32)
 
 
 def same_rank(*arrays: Array) -> tuple[Array, ...]:
-    """The arrays with axes of 1 in front, so that all have as many axes as the one with most.
+    """The arrays with axes of size 1 in front, so that all have the same number of axes.
 
-    They broadcast as they did, also with `jax_numpy_rank_promotion="raise"`, under which an array
-    does not silently take on axes of another.
+    They broadcast as before, and also under `jax_numpy_rank_promotion="raise"`, which forbids
+    operations between arrays of different rank.
     """
     ndim = max(map(jnp.ndim, arrays))
     return tuple(jnp.expand_dims(a, range(ndim - jnp.ndim(a))) for a in arrays)
 
 
 def soft_bound(x: Array, bound: float) -> Array:
-    """b tanh(x / b), in (-b, b) and near x for small x: the way log-scales are limited."""
+    """b tanh(x / b), in (-b, b) and close to x for small x: a smooth bound, used for log-scales."""
     return bound * jnp.tanh(x / bound)
 
 
 def straight_through(value: Array, soft: Array) -> Array:
-    """`value`, to the last bit, whose gradient is taken to be that of `soft`.
-
-    The usual soft + stop_gradient(value - soft) would round, as 100 + (0.1 - 100) does.
-    Bengio et al. (2013), "Estimating or propagating gradients through stochastic neurons".
+    """`value` in the forward pass, with the gradient of `soft`: the straight-through estimator.
+     The result equals `value` exactly. The usual form, soft + stop_gradient(value - soft), can
+    differ from it by rounding. Bengio et al. (2013), "Estimating or propagating gradients through
+    stochastic neurons".
     """
     return jax.lax.stop_gradient(value) + (soft - jax.lax.stop_gradient(soft))
 
 
 def mid_quantiles(num: int) -> np.ndarray:
-    """(j + ½) / K for j = 0..K-1: the middles of K equal shares of probability."""
+    """(j + ½) / K for j = 0..K-1: the midpoints of K intervals of equal probability."""
     return (np.arange(num) + 0.5) / num
 
 
 def parted(shifts: Array, scales: Array, points: Array, bound: float) -> tuple[Array, Array]:
     """Means μ_j = m_j + z_j (1 - s_j) and log-scales log s_j of K components, each [..., K].
-
-    Equal components would get equal gradients and stay equal for ever. So component j shrinks onto
-    a point z_j of its own, one of the `mid_quantiles` of the standard component. Every (μ, s) can
-    be reached; at zero all are the standard component, and their gradients by s_j differ.
-    log s_j = soft_bound(scales_j, bound).
+     Here m = `shifts`, log s = soft_bound(`scales`, `bound`) and z = `points`, the `mid_quantiles`
+    of the standard component. Components that start equal would receive equal gradients and stay
+    equal. In this parametrisation all components are still the standard one at m = 0, log s = 0,
+    but their gradients with respect to s_j differ: component j shrinks onto its own point z_j.
+    Every (μ, s) within the bound can be reached.
     """
     log_scales, points = same_rank(soft_bound(scales, bound), points)
     return shifts - points * jnp.expm1(log_scales), log_scales
 
 
 def places(order: np.ndarray) -> np.ndarray:
-    """The inverse of a permutation, in its dtype: x[order][places(order)] is x."""
+    """The inverse of a permutation, in the same dtype: x[order][places(order)] is x."""
     return np.argsort(order).astype(order.dtype)
 
 
 def within_cell(corner: Array, u: Array) -> Array:
-    """corner + u for u in [0, 1), rounded down where it would reach corner + 1.
+    """corner + u for u in [0, 1), rounded down where it would round to corner + 1.
 
-    In float32, 255 + 0.999999 is 256; what is dequantised must stay in its own cell.
+    In float32, 255 + 0.99999999 is 256. A dequantised value must stay in the cell of its level.
     """
     return jnp.minimum(corner + u, jnp.nextafter(corner + 1, corner))
 
 
 def total(log_det: Array, event_ndims: int = 1) -> Array:
-    """Σ over the last event_ndims axes, as a product with ones: [..., *event] -> [...].
+    """Σ over the last event_ndims axes, [..., *event] -> [...], written as a product with ones.
 
-    XLA's reduction on a CPU would pull the whole of τ' into its loop and evaluate it one number at
-    a time, which is far slower.
+    On a CPU, XLA would fuse a plain sum with the function before it and evaluate that function one
+    number at a time, which is much slower.
     """
     log_det = jax.lax.collapse(log_det, log_det.ndim - event_ndims)
     return jnp.dot(log_det, jnp.ones(log_det.shape[-1], log_det.dtype), precision="highest")
 
 
 def no_log_det(x: Array, event_ndims: int = 1) -> Array:
-    """The log-det of a map that only moves entries: zeros, one for each event of x."""
+    """The log-determinant of a map that only moves entries: one zero for each event of x."""
     return jnp.zeros(x.shape[: x.ndim - event_ndims], x.dtype)
 
 
 def as_vectors(x: Array, event_ndims: int) -> Array:
-    """[..., *event] -> [..., n]: each event of event_ndims axes as a vector."""
+    """[..., *event] -> [..., n]: flattens each event, which is the last event_ndims axes."""
     batch_shape = x.shape[: x.ndim - event_ndims]
     return x.reshape(*batch_shape, math.prod(x.shape[len(batch_shape) :]))
 
 
 def squeezed(x: Array) -> Array:
-    """[..., H, W, C] -> [..., H/2, W/2, 4C]: each square of 2×2 pixels becomes one pixel.
+    """[..., H, W, C] -> [..., H/2, W/2, 4C]: each 2×2 square of pixels becomes one pixel.
 
-    Its channels are those of the top left pixel, top right, bottom left, bottom right.
+    The channels are ordered: top left pixel, top right, bottom left, bottom right.
     """
     *batch, h, w, c = x.shape
     x = jnp.swapaxes(x.reshape(*batch, h // 2, 2, w // 2, 2, c), -4, -3)
@@ -101,22 +101,22 @@ def squeezed(x: Array) -> Array:
 
 
 def unsqueezed(y: Array) -> Array:
-    """[..., H, W, 4C] -> [..., 2H, 2W, C]: takes back `squeezed`."""
+    """[..., H, W, 4C] -> [..., 2H, 2W, C]: the inverse of `squeezed`."""
     *batch, h, w, c = y.shape
     y = jnp.swapaxes(y.reshape(*batch, h, w, 2, 2, c // 4), -4, -3)
     return y.reshape(*batch, 2 * h, 2 * w, c // 4)
 
 
 def compiled_once(function: Callable, *, static_argnums: tuple[int, ...] = ()) -> Callable:
-    """The function, compiled once outside of `jit`; within `jit` as if it were written out there.
-
-    JAX knows a program by the Python function that it was traced from. A loop (`lax.scan`) outside
-    of `jit` has a body that is made anew at every call, so it would be compiled at every call. Wrap
-    the function around such a loop in this, once, and give it all that changes as arguments.
+    """The function, compiled once when called outside of `jit`, and inlined inside of `jit`.
+     JAX caches a compiled program under the Python function it was traced from. A `lax.scan`
+    outside of `jit` gets a new body function at every call and is therefore compiled at every call.
+    Wrap the function that contains such a loop in `compiled_once`, once, and pass all that changes
+    as arguments. `static_argnums` are those of `jax.jit`.
     """
     return jax.jit(function, static_argnums=static_argnums, inline=True)
 
 
 def on_host_generator(key: Array) -> np.random.Generator:
-    """NumPy's generator of a key, for what is drawn on the host; one key gives the same draws."""
+    """A NumPy generator seeded by a JAX key; equal keys give equal draws."""
     return np.random.default_rng(np.asarray(jax.random.key_data(key)))

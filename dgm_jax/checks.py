@@ -1,8 +1,8 @@
-"""Checks at the public boundary: each raises one line naming argument, value and remedy.
+"""Checks of arguments: each raises one line that names the argument, its value and the remedy.
 
-Everything here looks at shapes, dtypes and Python values, so it is free under `jit`, and runs
-before anything is compiled. The exceptions are `finite_rows` and `within`, which read data on the
-host; `readable` says where they can.
+The checks look at shapes, dtypes and Python values. They run before anything is compiled and cost
+nothing under `jit`. Those that need the numbers themselves (`finite_rows`, `within`, `moments`,
+`positive_definite`) read them only where they are known on this host (`readable`).
 """
 
 import difflib
@@ -22,31 +22,31 @@ LARGEST = 2**31 - 1  # of what is counted: sizes and steps are int32 on the devi
 
 
 class InputError(ValueError):
-    """Input that whoever gave it can mend: the message names argument, value and remedy.
+    """A wrong input that the caller can correct: the message names argument, value and remedy.
 
-    A command tells it in one line and ends with `exit_code` (see `dgm_jax.runs.errors`).
+    A command prints the message as one line and exits with `exit_code` (see `dgm_jax.runs.errors`).
     """
 
     exit_code = 2
 
 
 class InputTypeError(InputError, TypeError):
-    """Input of another type than is wanted, such as an integer in the place of a key."""
+    """An input of the wrong type, such as an integer in place of a key."""
 
 
 class NoClosedForm(InputError):
-    """No formula is known here for what was asked; the message names the estimate by samples."""
+    """There is no closed form for this; the message names the Monte Carlo estimate to use."""
 
 
 def sample_shape(value: Any, name: str = "sample_shape") -> tuple[int, ...]:
-    """How many draws: a number of them, or the axes that they fill; it may be 0."""
+    """A number of samples or a shape of samples, as a tuple; sizes of 0 are allowed."""
     one = isinstance(value, (int, np.integer))
     sizes = (value,) if one else _integers(value, name, "a number or a shape")
     return tuple(positive_int(n, name, least=0) for n in sizes)
 
 
 def key(value: Any, name: str = "key") -> None:
-    """A scalar typed key; `InputTypeError` for integers and for legacy uint32 keys."""
+    """Checks for one typed key; integers and legacy uint32 keys raise `InputTypeError`."""
     if not (hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)):
         got = type(value).__name__ if not hasattr(value, "dtype") else f"{value.dtype} array"
         raise InputTypeError(
@@ -60,7 +60,7 @@ def key(value: Any, name: str = "key") -> None:
 
 
 def shown(value: Any) -> str:
-    """A value in one short line, whatever it is: arrays by dtype and shape."""
+    """Any value in one short line for a message; an array by its type and shape."""
     if getattr(value, "shape", ()) != ():
         return f"{type(value).__name__} of shape {value.shape}"
     if hasattr(value, "_fields"):  # a noun
@@ -81,9 +81,9 @@ def _kind(value):
 
 
 def integer(value: Any, name: str, *, least: int = 0, most: int | None = None) -> int:
-    """An integer in least..most, as Python's int: of Python or NumPy, True and 2.0 being none.
+    """An integer in least..most, returned as a Python int; True and 2.0 are refused.
 
-    NumPy's own would wrap around where Python's does not: np.uint8(100) * 3 is 44.
+    NumPy integers overflow where Python's do not: np.uint8(100) * 3 is 44.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise InputError(f"{name} must be an integer of at least {least}; got {shown(value)}.")
@@ -93,7 +93,7 @@ def integer(value: Any, name: str, *, least: int = 0, most: int | None = None) -
 
 
 def positive_int(value: Any, name: str, *, least: int = 1) -> int:
-    """The number of something: an `integer` of at least `least` that an int32 holds."""
+    """A count: an `integer` of at least `least` that fits into an int32."""
     return integer(value, name, least=least, most=LARGEST)
 
 
@@ -109,28 +109,28 @@ def _real(value):
 
 
 def number(value: Any, name: str) -> float:
-    """A finite number of Python or NumPy, as Python's float, which no dtype of arrays follows."""
+    """A finite Python or NumPy number, returned as a Python float, which promotes no dtype."""
     if not math.isfinite(_real(value)):
         raise InputError(f"{name} must be a finite number; got {shown(value)}.")
     return _real(value)
 
 
 def positive(value: Any, name: str) -> float:
-    """A finite `number` above zero (rates, scales, tolerances)."""
+    """A finite `number` above zero, such as a rate, a scale or a tolerance."""
     if not 0 < _real(value) < math.inf:
         raise InputError(f"{name} must be a finite number above 0; got {shown(value)}.")
     return _real(value)
 
 
 def not_negative(value: Any, name: str) -> float:
-    """A finite `number`, zero or above (weights of penalties, smoothing)."""
+    """A finite `number` of at least zero, such as the weight of a penalty."""
     if not 0 <= _real(value) < math.inf:
         raise InputError(f"{name} must be a finite number of at least 0; got {shown(value)}.")
     return _real(value)
 
 
 def weight(value: Any, name: str) -> Any:
-    """A number of at least 0, or one that a step computes: a jax array of shape ()."""
+    """A number of at least 0, or a jax array of shape () that was computed in the training step."""
     if not isinstance(value, jax.Array):
         return not_negative(value, name)
     array(value, name)
@@ -142,21 +142,21 @@ def weight(value: Any, name: str) -> Any:
 
 
 def rate(value: Any, name: str) -> float:
-    """A share below one, such as that of dropped units."""
+    """A fraction in [0, 1), such as a dropout rate."""
     if not 0 <= _real(value) < 1:
         raise InputError(f"{name} must be in [0, 1); got {shown(value)}.")
     return _real(value)
 
 
 def flag(value: Any, name: str) -> bool:
-    """True or False; 1, "no" and None are neither."""
+    """True or False; 1, "no" and None are refused."""
     if not isinstance(value, (bool, np.bool_)):
         raise InputError(f"{name} must be True or False; got {shown(value)}.")
     return bool(value)
 
 
 def dtype(value: Any, name: str) -> np.dtype:
-    """A floating dtype, such as jnp.bfloat16."""
+    """A floating-point dtype, such as jnp.bfloat16."""
     try:
         found = jnp.dtype(value) if isinstance(value, (str, type, np.dtype)) else None
     except TypeError:
@@ -167,7 +167,7 @@ def dtype(value: Any, name: str) -> np.dtype:
 
 
 def instance(value: Any, kind: type, name: str) -> None:
-    """An object of a class, such as a distrax bijector."""
+    """Checks that value is an object of the class `kind`, such as a distrax bijector."""
     if not isinstance(value, kind):
         what = f"{kind.__module__.partition('.')[0]} {kind.__name__}"
         hint = " Call it first." if isinstance(value, type) or callable(value) else ""
@@ -182,14 +182,14 @@ def text(value: Any, name: str) -> str:
 
 
 def texts(value: Any, name: str) -> tuple[str, ...]:
-    """A sequence of strings, as a tuple."""
+    """A sequence of strings, returned as a tuple."""
     if not isinstance(value, (list, tuple)):
         raise InputError(f"{name} must be a sequence of strings; got {shown(value)}.")
     return tuple(text(one, f"each of {name}") for one in value)
 
 
 def mapping(value: Any, name: str) -> dict[str, Any]:
-    """A dict {name: something} whose names are strings."""
+    """A dict whose keys are strings."""
     if not isinstance(value, Mapping):
         raise InputError(f"{name} must be a dict {{name: ...}}; got {shown(value)}.")
     for key in value:
@@ -198,7 +198,7 @@ def mapping(value: Any, name: str) -> dict[str, Any]:
 
 
 def path(value: Any, name: str) -> Path:
-    """The name of a file or folder, as a string or a path."""
+    """The path of a file or folder, given as a string or a path."""
     if not isinstance(value, (str, os.PathLike)) or not str(value) or "\0" in str(value):
         raise InputError(f"{name} must be a path; got {shown(value)}.")
     return Path(value)
@@ -213,7 +213,7 @@ def _integers(value, name, such_as):
 
 
 def widths(value: Any, name: str = "hidden", *, fewest: int = 0) -> tuple[int, ...]:
-    """A sequence of layer widths, such as (512, 512), as a tuple of at least `fewest`."""
+    """The widths of layers, such as (512, 512), as a tuple with at least `fewest` entries."""
     sizes = _integers(value, name, "a sequence of widths such as (64, 64)")
     if len(sizes) < fewest:
         raise InputError(f"{name} must name at least one layer, such as (64, 64); got ().")
@@ -221,7 +221,7 @@ def widths(value: Any, name: str = "hidden", *, fewest: int = 0) -> tuple[int, .
 
 
 def choice(value: Any, options: Iterable[str], name: str) -> None:
-    """A known name; the error suggests the nearest one."""
+    """Checks that value is one of the options; the error suggests the nearest option."""
     options = tuple(options)
     if not isinstance(value, str) or value not in options:
         near = difflib.get_close_matches(str(value), options, 1) if isinstance(value, str) else ()
@@ -230,7 +230,7 @@ def choice(value: Any, options: Iterable[str], name: str) -> None:
 
 
 def array(value: Any, name: str) -> None:
-    """A jax or numpy array of real numbers; lists of numbers are not read as one."""
+    """Checks for a jax or numpy array of real numbers; lists are refused."""
     if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
         raise InputError(
             f"{name} must be an array; got {type(value).__name__}. Make one with jnp.asarray."
@@ -246,7 +246,7 @@ def _is_real(dtype):
 
 
 def numbers(value: Any, name: str) -> None:
-    """An array of real numbers, or one number of Python."""
+    """Checks for an array of real numbers, or one Python number."""
     if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
         raise InputError(f"{name} must be numbers that int32 or a float holds; got {shown(value)}.")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -254,14 +254,14 @@ def numbers(value: Any, name: str) -> None:
 
 
 def rows_of(value: Any, name: str) -> None:
-    """An array with an entry or more: a mean over none would be NaN."""
+    """Checks for an array with at least one entry: the mean of none would be NaN."""
     array(value, name)
     if not np.size(value):
         raise InputError(f"{name} is empty (shape {np.shape(value)}); it needs at least one row.")
 
 
 def floating(value: Any, name: str, shape: tuple[int | None, ...] | None = None) -> None:
-    """An array of floating numbers, of this shape where one is given; None stands for any size."""
+    """Checks for a floating-point array, of the given shape if any; None stands for any size."""
     array(value, name)
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise InputError(f"{name} must be floating; got {value.dtype}. Try {name}.astype(float).")
@@ -282,7 +282,7 @@ def _read(value):
 
 
 def on_host(value: Any, name: str) -> np.ndarray:
-    """Real numbers that are known here, as a numpy array: of an array, or of nested lists."""
+    """An array or nested lists of real numbers, as a numpy array; refuses traced values."""
     if isinstance(value, jax.core.Tracer):
         raise InputError(f"{name} must be known on the host; got a traced array. Leave jit first.")
     found = _read(value)
@@ -293,10 +293,10 @@ def on_host(value: Any, name: str) -> np.ndarray:
 
 
 def permutation(value: Any, dim: int | None = None, name: str = "order") -> np.ndarray:
-    """Each of the integers 0..dim-1 once; returns them as int32. By default dim is its length.
+    """A permutation of 0..dim-1, returned as int32; by default dim is its length.
 
-    numpy's own integers have 64 bits. A program made of them under `jax.enable_x64` would not fit
-    the same function outside of it.
+    NumPy's default integers have 64 bits. A program traced with them under `jax.enable_x64` would
+    differ from the one traced without.
     """
     order = _read(value)
     dim = max(order.size, 1) if dim is None else dim
@@ -308,7 +308,7 @@ def permutation(value: Any, dim: int | None = None, name: str = "order") -> np.n
 
 
 def mask(value: Any, dim: int | None = None, name: str = "mask") -> np.ndarray:
-    """dim booleans, or any number of them, some True and some False, as a numpy array."""
+    """Booleans [dim], some True and some False, as a numpy array; dim=None allows any length."""
     found = _read(value)
     if found.dtype != bool or found.ndim != 1 or dim not in (None, len(found)):
         many = "" if dim is None else f"{dim} "
@@ -322,7 +322,7 @@ def mask(value: Any, dim: int | None = None, name: str = "mask") -> np.ndarray:
 
 
 def events(x: Any, dim: int, name: str = "x") -> None:
-    """An array of floating vectors, [..., dim]."""
+    """Checks for floating-point vectors [..., dim]."""
     array(x, name)
     shape = jnp.shape(x)
     if not shape or shape[-1] != dim:
@@ -335,7 +335,7 @@ def events(x: Any, dim: int, name: str = "x") -> None:
 
 
 def shape(value: Any, name: str = "shape", what: str = "a shape such as (10,)") -> tuple[int, ...]:
-    """The shape of one event, a sequence of positive integers, as a tuple."""
+    """The shape of one event, as a tuple of positive integers; `what` describes it in the error."""
     sizes = _integers(value, name, what)
     if not sizes:
         raise InputError(f"{name} must be {what}, not empty; got {shown(value)}.")
@@ -343,13 +343,13 @@ def shape(value: Any, name: str = "shape", what: str = "a shape such as (10,)") 
 
 
 def one_or_more(value: Any, name: str) -> tuple[int, ...]:
-    """A `shape` of any axes, or the size of one axis, as a tuple."""
+    """A `shape`, or the size of a single axis, as a tuple."""
     one = isinstance(value, (int, np.integer))
     return (positive_int(value, name),) if one else shape(value, name)
 
 
 def cond_shape(value: Any, name: str = "cond_shape") -> tuple[int, ...] | None:
-    """The shape of one condition: a tuple of positive integers, or None where there is none."""
+    """The shape of one condition, a tuple of positive integers, or None for no condition."""
     if value is None:
         return None
     if not isinstance(value, (tuple, list)) or not value:
@@ -361,9 +361,9 @@ def cond_shape(value: Any, name: str = "cond_shape") -> tuple[int, ...] | None:
 
 
 def condition(cond: Any, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """cond [..., *cond_shape] where a model is conditional, None where it is not.
+    """Checks cond [..., *cond_shape]; it must be None where cond_shape is None.
 
-    Returns the batch shape of the condition, () where there is none.
+    Returns the batch shape of the condition, () without a condition.
     """
     if cond is None and cond_shape is not None:
         raise InputError(f"cond is missing: the model was built with cond_shape={cond_shape}.")
@@ -385,7 +385,7 @@ def condition(cond: Any, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
 
 
 def common_batch(batch_shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """The batch shape of all {name: shape}, by broadcasting; the error names each and its own."""
+    """The broadcast of all shapes in {name: shape}; the error lists each name with its shape."""
     try:
         return jnp.broadcast_shapes(*batch_shapes.values())
     except ValueError:
@@ -400,7 +400,10 @@ _SHAPES = weakref.WeakKeyDictionary()  # init -> (tree, {path: shape}), traced o
 
 
 def parameters(params: Any, init: Callable) -> None:
-    """A tree like that of init(key), shape by shape, of any dtypes; tuples may stand for lists."""
+    """Checks that params has the tree structure and the shapes of init(key); dtypes may differ.
+
+    A tuple may stand for a list.
+    """
     if init not in _SHAPES:
         made = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
         _SHAPES[init] = jax.tree.structure(made), _shapes(made)
@@ -419,7 +422,7 @@ def parameters(params: Any, init: Callable) -> None:
 
 
 def joint_parameters(params: Any, inits: dict[str, Callable]) -> None:
-    """A dict with the `parameters` of each init, under its name, and of no others."""
+    """Checks a dict of `parameters`, one entry for each name in inits and no others."""
     if not isinstance(params, dict) or params.keys() != inits.keys():
         raise InputError(
             f"params must be a dict of {' and '.join(map(repr, inits))}; got {shown(params)}."
@@ -438,12 +441,12 @@ def _shape_of(leaf):
 
 
 def readable(value: Any) -> bool:
-    """Whether the numbers are known here: not in traced code, nor where others hold a part."""
+    """Whether the numbers are available on this host: not traced, not sharded over hosts."""
     return not isinstance(value, jax.core.Tracer) and getattr(value, "is_fully_addressable", True)
 
 
 def within(value: Any, least: float, most: float, name: str) -> None:
-    """No entry outside of least..most, where they are `readable`."""
+    """Checks that all entries are in least..most, if they are `readable`."""
     if readable(value) and np.size(value):
         host = np.asarray(value)  # in traced code even np.min of a known array is traced
         low, high = host.min(), host.max()
@@ -452,7 +455,7 @@ def within(value: Any, least: float, most: float, name: str) -> None:
 
 
 def finite_rows(x: Any, name: str = "data") -> np.ndarray:
-    """A data set on the host: real, not empty, no NaN or infinity. Reads all of it once."""
+    """A data set as a numpy array: real, not empty, no NaN or infinity. Reads all of it once."""
     x = on_host(x, name)
     if x.ndim == 0:
         raise InputError(f"{name} must be rows, [n, ...]; got one number, {shown(x.item())}.")
@@ -471,7 +474,10 @@ def finite_rows(x: Any, name: str = "data") -> np.ndarray:
 
 
 def divisible(batch: Any, parts: int, among: str) -> None:
-    """A batch whose rows divide among so many parts; the error names the nearest numbers."""
+    """Checks that the rows of a batch divide evenly; the error suggests the nearest batch sizes.
+
+    parts: the number of equal parts; among: what they are, such as "devices".
+    """
     rows = np.shape(batch)[0] if np.shape(batch) else 0
     if rows == 0 or rows % parts:
         near = sorted({rows - rows % parts, rows - rows % parts + parts} - {0})
@@ -482,7 +488,7 @@ def divisible(batch: Any, parts: int, among: str) -> None:
 
 
 def function(value: Any, name: str) -> None:
-    """Something to call; the usual slip is to pass its result instead."""
+    """Checks for a callable; the usual mistake is to pass the result of a call."""
     if not callable(value):
         raise InputError(
             f"{name} must be a function; got {_kind(value)}. "
@@ -491,7 +497,7 @@ def function(value: Any, name: str) -> None:
 
 
 def noun(value: Any, kind: type, name: str) -> None:
-    """A noun of `protocol`, known by its fields; the usual slip is a constructor not yet called."""
+    """Checks for a type of `protocol` by its fields; the usual mistake is an uncalled constructor."""
     if isinstance(value, type) or not all(hasattr(value, field) for field in kind._fields):
         hint = f" Call it first: {value.__name__}(...)." if hasattr(value, "__name__") else ""
         if hasattr(value, "bijector") and kind.__name__ == "Density":
@@ -500,7 +506,7 @@ def noun(value: Any, kind: type, name: str) -> None:
 
 
 def image_shape(value: Any, name: str = "shape") -> tuple[int, int, int]:
-    """(H, W, C), three positive integers, as a tuple."""
+    """The shape (H, W, C) of an image, three positive integers, as a tuple."""
     sizes = _integers(value, name, "(height, width, channels)")
     if len(sizes) != 3:
         raise InputError(f"{name} must be (height, width, channels); got {shown(value)}.")
@@ -508,7 +514,7 @@ def image_shape(value: Any, name: str = "shape") -> tuple[int, int, int]:
 
 
 def image_cond_shape(value: Any, shape: tuple[int, int, int]) -> tuple[int, ...] | None:
-    """Of conditions of images: (n,), alike at all pixels, or (H, W, n), a map; or None."""
+    """The shape of the condition of an image: (n,), the same at all pixels, (H, W, n), or None."""
     value = cond_shape(value)
     if value is not None and value[:-1] not in ((), (1, 1), tuple(shape[:2])):
         raise InputError(
@@ -519,7 +525,7 @@ def image_cond_shape(value: Any, shape: tuple[int, int, int]) -> tuple[int, ...]
 
 
 def event_shape(x: Any, shape: tuple[int, ...], name: str = "x") -> None:
-    """An array of events of one shape, [..., *shape]."""
+    """Checks for an array of events [..., *shape], of any real dtype."""
     array(x, name)
     if jnp.shape(x)[max(jnp.ndim(x) - len(shape), 0) :] != tuple(shape):
         wanted = ", ".join(map(str, shape))
@@ -527,13 +533,13 @@ def event_shape(x: Any, shape: tuple[int, ...], name: str = "x") -> None:
 
 
 def event_of(x: Any, shape: tuple[int, ...], name: str = "x") -> None:
-    """An array of floating events of one shape, [..., *shape]."""
+    """Checks for floating-point events [..., *shape]."""
     event_shape(x, shape, name)
     events(x, shape[-1], name)
 
 
 def images(x: Any, name: str = "x") -> None:
-    """An array of floating images of any size, [..., height, width, channels]."""
+    """Checks for floating-point images [..., H, W, C] of any size."""
     floating(x, name)
     if jnp.ndim(x) < 3:
         raise InputError(
@@ -542,7 +548,7 @@ def images(x: Any, name: str = "x") -> None:
 
 
 def levels(x: Any, dim: int, num_levels: int, name: str = "x") -> None:
-    """An array of integers, [..., dim]; how large they are is not known under `jit`."""
+    """Checks for integers [..., dim] in 0..num_levels-1; their values only where `readable`."""
     array(x, name)
     if not jnp.shape(x) or jnp.shape(x)[-1] != dim:
         raise InputError(f"{name} must have shape [..., {dim}]; got {jnp.shape(x)}.")
@@ -554,17 +560,16 @@ def levels(x: Any, dim: int, num_levels: int, name: str = "x") -> None:
 
 
 def levels_of(x: Any, shape: tuple[int, ...], num_levels: int, name: str = "x") -> None:
-    """An array of integer events of one shape, [..., *shape]."""
+    """Checks for integer events [..., *shape] in 0..num_levels-1; values only where `readable`."""
     event_shape(x, shape, name)
     levels(x, shape[-1], num_levels, name)
 
 
 def same_bijector(one: Any, other: Any) -> bool:
-    """`same_as` of a bijector: True of itself. Of others it is not known, and so refused.
-
-    distrax asks for it before it takes the divergence of two distributions for that of their bases.
-    Of others it would go on to compare the text of their programs, in which parameters do not
-    stand, and find two flows of one architecture the same.
+    """Bijector.same_as: True for the same object; for any other, the comparison is refused.
+     distrax calls it before it replaces a divergence of two distributions by that of their bases.
+    Its own rule compares the traced programs, which do not contain the parameters, so it would
+    declare two flows of one architecture equal.
     """
     if one is other:
         return True
@@ -577,7 +582,7 @@ def same_bijector(one: Any, other: Any) -> bool:
 
 
 def moments(mean: Any, matrix: Any, name: str) -> int:
-    """A mean [d] and a matrix [d, d], floating, and finite where they are `readable`; returns d."""
+    """Checks a mean [d] and a matrix [d, d], finite where `readable`; returns d."""
     for value, what in ((mean, "mean"), (matrix, name)):
         floating(value, what)
         if readable(value) and not np.isfinite(np.asarray(value, np.float64)).all():
@@ -591,7 +596,7 @@ def moments(mean: Any, matrix: Any, name: str) -> int:
 
 
 def positive_definite(value: Any, name: str) -> None:
-    """A symmetric matrix with positive eigenvalues, where its numbers are `readable`."""
+    """Checks for a symmetric matrix with positive eigenvalues, where its numbers are `readable`."""
     if readable(value):
         matrix = np.asarray(value, np.float64)
         if not np.allclose(matrix, matrix.T, rtol=1e-5):

@@ -1,7 +1,7 @@
 """Models made of models, as on the blackboard.
 
-A combinator hands a condition to those of its parts that take one, and a key of its own to each of
-its parts. `cond_shape` is that of the parts, which must agree.
+A combinator passes a condition to those of its parts that take one, and a separate key to each
+part. Its `cond_shape` is that of the parts, which must agree.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ from .protocol import (
 
 
 def compose(*flows: Flow) -> Flow:
-    """compose(f, g) = f ∘ g: the last is nearest to the noise. Parameters: a list, one each."""
+    """compose(f, g) = f ∘ g: the last flow is nearest to the noise. Parameters: one per flow."""
     if not flows:
         raise checks.InputError("compose needs at least one flow; got none.")
     for i, flow in enumerate(flows):
@@ -64,10 +64,10 @@ def compose(*flows: Flow) -> Flow:
 
 
 def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
-    """T_K ∘ ... ∘ T_1: K layers of one form, with parameters of their own, stacked.
-
-    One `jax.lax.scan`, so compile time does not depend on K. unroll=True writes the layers out,
-    with the same parameters and values (`bijectors.Scan` has the trade).
+    """T_K ∘ ... ∘ T_1: K = num_layers copies of `flow`, each with its own parameters.
+     The parameters are stacked along a new first axis, and the layers run in one `jax.lax.scan`, so
+    that compile time does not depend on K. unroll=True writes the layers out instead, with the same
+    parameters and results (`bijectors.Scan` compares the two).
     """
     checks.noun(flow, Flow, "flow")
     num_layers = checks.positive_int(num_layers, "num_layers")
@@ -99,10 +99,10 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
 
 
 def invert(flow: Flow) -> Flow:
-    """T⁻¹, with the same parameters: forward and inverse change places, and so do their costs.
+    """T⁻¹ with the parameters of T: forward and inverse change places, and so do their costs.
 
-    Data-dependent parameters of T are set from batches at its forward side, which here is noise:
-    `adapt` refuses. Keep such a part (`flows.actnorm`) out of `invert`, and compose them.
+    `adapt` is refused for T⁻¹ if T has parameters that are initialised from data (`flows.actnorm`),
+    because the forward side of T would receive data. Compose such a layer outside of `invert`.
     """
     checks.noun(flow, Flow, "flow")
 
@@ -119,12 +119,13 @@ def invert(flow: Flow) -> Flow:
 
 
 def factor_out(rest: Flow, shape: tuple[int, int, int]) -> Flow:
-    """x [H, W, C] = [T(z_rest), z_out]: half of the channels is noise already, T makes the other.
+    """x [H, W, C] = [T(z_rest), z_out]: half of the channels is noise, T makes the other half.
 
-    rest: a flow from vectors [H·W·C/2] to images [H, W, C/2]; here z = [z_rest, z_out] is a vector
-    too. A prior of z_out given what is kept, as in Glow, is one more coupling after it:
-    compose(flows.channel_coupling(shape, ...), factor_out(rest, shape)).
-    Dinh et al. (2017), section 3.6.
+    rest: the flow T from vectors [H·W·C/2] to images [H, W, C/2]. z = [z_rest, z_out] is a vector
+    [H·W·C]. shape: that of x. For a prior of z_out that depends on the other half, as in Glow, add
+    a
+    coupling: compose(flows.channel_coupling(shape, ...), factor_out(rest, shape)).
+    Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
     """
     checks.noun(rest, Flow, "rest")
     shape = checks.image_shape(shape)
@@ -159,11 +160,11 @@ def fixed(bijector: distrax.Bijector) -> Flow:
 
 
 def pushforward(flow: Flow, base: Density) -> Density:
-    """p_θ(x | c), the distribution of x = T_θ(z; c), z from the base. Parameters {"base", "flow"}.
+    """p_θ(x | c), the distribution of x = T_θ(z; c) with z ~ base. Parameters {"base", "flow"}.
 
-    log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats. Either part may be conditional, or
-    both under one condition. A batch of conditions [*batch, *cond_shape] is a batch of densities,
-    each with noise of its own. A key acts in both parts.
+    log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats. The flow, the base, or both may be
+    conditional. A batch of conditions [*batch, *cond_shape] gives a batch of distributions with
+    independent noise.
     """
     checks.noun(flow, Flow, "flow")
     checks.noun(base, Density, "base")
@@ -193,10 +194,9 @@ def pushforward(flow: Flow, base: Density) -> Density:
 
 
 def preprocessed(model: Density, preprocessing: distrax.Bijector) -> Density:
-    """p(x | c) = p_θ(g(x) | c) |det ∂g/∂x|: a model of y = g(x) as a density of the data x.
-
-    The parameters are those of the model, so what it learned from y scores and samples x. g is
-    fixed, such as `data.standardize` with the mean and deviation of the training rows.
+    """p(x | c) = p_θ(g(x) | c) |det ∂g/∂x|: a model of y = g(x) as a density of x itself.
+     The parameters are those of the model: after training on y, it scores and samples x. g is
+    fixed, such as `data.standardize` with the mean and standard deviation of the training set.
     """
     checks.noun(model, Density, "model")
     checks.instance(preprocessing, distrax.Bijector, "preprocessing")
@@ -211,12 +211,12 @@ def preprocessed(model: Density, preprocessing: distrax.Bijector) -> Density:
 
 
 def quantized(model: Density, num_levels: int, noise: Density | None = None) -> Density:
-    """P(x | c) of levels x in 0..num_levels-1 by a density of the numbers x + u, u in [0, 1)^D.
-
-    dist(...).log_prob(x) is a bound by one draw of u (`distributions.Quantized`), from the key of
-    `dist` or a fixed one; samples are levels. Without `noise` u is uniform and the parameters are
-    those of the model; with a density q(u | x), as `flows.variational_noise`, they are
-    {"model", "noise"}, as in `objectives.dequantized_log_prob`.
+    """P(x | c) = ∫ p_θ(x + u | c) du over u ∈ [0, 1)^D, for levels x in 0..num_levels-1.
+     `log_prob(x)` is a lower bound, estimated with one draw of u (`distributions.Quantized`) from
+    the key of `dist`, or from a fixed key without one. Samples are levels. Without `noise` u is
+    uniform, and the parameters are those of the model. With a density q(u | x), such as
+    `flows.variational_noise`, they are {"model", "noise"}, as in `objectives.dequantized_log_prob`.
+    Theis et al. (2016), "A note on the evaluation of generative models", section 3.1.
     """
     checks.noun(model, Density, "model")
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
@@ -256,11 +256,10 @@ def quantized(model: Density, num_levels: int, noise: Density | None = None) -> 
 def conditional(
     net: Net, to_dist: Callable[[Array], distrax.Distribution], *, cond_shape: Shape
 ) -> Density:
-    """p_θ(x | c) = to_dist(f_θ(c)), for conditions c [..., *cond_shape]. Parameters: the net's.
-
-    Such are the encoders and decoders of a variational autoencoder: a net names a Gaussian, say,
-    with to_dist = lambda f: distrax.MultivariateNormalDiag(f[..., :2], jnp.exp(f[..., 2:])).
-    A key is for dropout in the net.
+    """p_θ(x | c) = to_dist(f_θ(c)), for conditions c [..., *cond_shape].
+     The parameters are those of the net. Encoders and decoders of a variational autoencoder have
+    this form. For example, the output of a net is read as mean and log-scale of a Gaussian by
+    to_dist = lambda f: distrax.MultivariateNormalDiag(f[..., :2], jnp.exp(f[..., 2:])).
     """
     checks.noun(net, Net, "net")
     checks.function(to_dist, "to_dist")
@@ -274,12 +273,13 @@ def conditional(
 
 
 def encoded(net: Net, density: Density, *, cond_shape: Shape) -> Density:
-    """p_θ(x | f_θ(c)): a density that sees its condition through a net, both trained as one.
+    """p_θ(x | f_θ(c)): a density conditioned on features of c. Parameters {"net", "density"}.
 
-    net: c [..., *cond_shape] -> f_θ(c) [..., *density.cond_shape]. Parameters {"net", "density"}.
-    The posterior of Kingma et al. (2016) is an inverse autoregressive flow and its Gaussian base on
-    the features of one encoder: encoded(encoder, pushforward(iaf(..., cond_shape=(n,)), head)).
-    Cost: one pass of the net, then that of the density.
+    net: maps c [..., *cond_shape] to the condition [..., *density.cond_shape] of `density`. Net and
+    density are trained together. An inverse autoregressive flow as an approximate posterior, whose
+    layers see the features of one encoder (Kingma et al., 2016), is
+    encoded(encoder, pushforward(iaf(..., cond_shape=(n,)), head)).
+    Cost: one pass of the net and that of the density.
     """
     checks.noun(net, Net, "net")
     checks.noun(density, Density, "density")
@@ -313,16 +313,16 @@ def encoded(net: Net, density: Density, *, cond_shape: Shape) -> Density:
 def latent_variable(
     prior: Density, likelihood: Density, posterior: Density, *, cond_shape: Shape | None = None
 ) -> LatentVariable:
-    """p_θ(x, z) = p(z) p(x | z) and q(z | x), from three densities with weights of their own.
+    """p_θ(x, z) = p(z) p(x | z) and q(z | x), from three densities with separate parameters.
+     Parameters {"prior", "likelihood", "posterior"}. `likelihood` is a density of x with condition
+    z, `posterior` a density of z with condition x: their cond_shape are the shapes of z and of x.
+    Make them by `conditional` or `encoded`.
 
-    Parameters {"prior", "likelihood", "posterior"}. `likelihood` is a density of x under the
-    condition z, `posterior` one of z under the condition x: their cond_shape are the shapes of z
-    and of x. Decoders and encoders are made by `conditional` and `encoded`.
-
-    With cond_shape=(n,) all three see a condition c [..., n] too: p(z | c) p(x | z, c), q(z | x, c)
-    (a prior without cond_shape does not depend on it). Likelihood and posterior get it joined to z
-    and to x on the last axis, the same at every position, so that their cond_shape is n larger.
-    Kingma and Welling (2014), "Auto-encoding variational Bayes"; Sohn et al. (2015) with c.
+    With cond_shape=(n,) the model is conditional, p(z | c) p(x | z, c) and q(z | x, c), c [..., n].
+    Likelihood and posterior then receive c concatenated to z and to x along the last axis (at every
+    position), so that the last size of their cond_shape is n larger. A prior without cond_shape
+    does not depend on c. Kingma and Welling (2014), "Auto-encoding variational Bayes"; Sohn et al.
+    (2015) with c.
     """
     parts = {"prior": prior, "likelihood": likelihood, "posterior": posterior}
     for name, part in parts.items():
@@ -361,14 +361,15 @@ def adversarial(
     *,
     cond_shape: Shape | None = None,
 ) -> Adversarial:
-    """x = G_θ(z), z ~ p(z), beside a critic D_φ(x): a game of two nets.
+    """x = G_θ(z), z ~ p(z), and a critic D_φ(x): the two players of a GAN.
 
-    Parameters and state are {"generator", "critic"}. generator: z [batch, ...] -> x [batch, ...];
-    critic: x -> values [batch], without a last axis of 1. A plain `Net` is one whose state is {}.
-    prior: of z, such as `distributions.standard_normal(n)`; it has no parameters, since no player
-        would move them.
-    cond_shape: with it both nets are given a condition after z and x, one for each sample: (n,)
-        for vectors [batch, n], () for classes as integers [batch].
+    Parameters and state are {"generator", "critic"}. A plain `Net` counts as one with the state {}.
+    prior: a density of z without parameters, such as `distributions.standard_normal(n)`; no
+        player would train any.
+    generator: z [batch, ...] -> x [batch, ...]; critic: x -> values [batch], without a last axis of
+    1.
+    cond_shape: if given, both nets receive one condition per sample after z and x: (n,) for
+        vectors [batch, n], () for classes as integers [batch].
     Goodfellow et al. (2014), "Generative adversarial nets"; Mirza and Osindero (2014) with c.
     """
     checks.noun(prior, Density, "prior")
@@ -404,17 +405,17 @@ def _with_state(net, name):
 
 
 def adapt(model: Flow | Density, params: Params, x: Array, cond: Array | None = None) -> Params:
-    """The parameters with those that start from data set from the batch x [n, ...].
+    """params, with the data-dependent ones (`flows.actnorm`) set from the batch x [n, ...].
 
-    Call it once, before training, on a batch like those of training, under `jit` and on any layout:
+    Call it once before training, with a batch like those of training, under `jit`:
 
         params = jax.jit(functools.partial(adapt, model))(model.init(key), x)
 
-    The statistics are those of the whole batch also where it is spread over devices. A batch with
-    NaN is refused; under `jit`, which cannot see it, they are NaN. A second call with the same
-    batch changes nothing beyond rounding, and a model without such parameters is returned as it is.
-    Nothing is random: dropout is off. Cost: about one inverse.
-    Salimans and Kingma (2016), section 3.
+    A batch sharded over devices gives the statistics of the whole batch. NaN in x is refused; under
+    `jit`, where it cannot be seen, the parameters become NaN. A second call with the same batch
+    changes nothing beyond rounding. A model without such parameters is returned unchanged. Dropout
+    is off. Cost: about one inverse pass. Salimans and Kingma (2016), "Weight normalization",
+    section 3.
     """
     checks.noun(model, Density if hasattr(model, "dist") else Flow, "model")
     checks.parameters(params, model.init)

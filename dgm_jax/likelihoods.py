@@ -1,12 +1,13 @@
-"""f ↦ p(x_i; f): what a net says of one entry of x, by family: bits, levels or numbers.
+"""f ↦ p(x_i; f): the distribution of one entry of x, given the outputs f of a net.
 
-The net says how the parameters f arise, the likelihood what they are parameters of. So every net
-takes every likelihood, and both uses of it read alike:
+A net computes the parameters f, and a likelihood says which family they are parameters of. Every
+net works with every likelihood, in autoregressive models and in decoders alike:
 
-    made(784, bernoulli(), hidden=(500,))             p(x) = ∏_i p(x_i; f_i(x_<i)), autoregressive
-    factorised(mlp(8, 784, ...), bernoulli(), 784)    p(x | z) = ∏_i p(x_i; f_i(z)), a decoder
+    made(784, bernoulli(), hidden=(500,))             p(x) = ∏_i p(x_i; f_i(x_<i))
+    factorised(mlp(8, 784, ...), bernoulli(), 784)    p(x | z) = ∏_i p(x_i; f_i(z))
 
-f = 0, where nets start, is the fair coin, the uniform distribution or the standard normal.
+Nets start near f = 0, which is a fair coin, the uniform distribution or the standard normal. x_i is
+a bit (0 or 1), a level (an integer in 0..K-1) or a real number.
 """
 
 import math
@@ -37,7 +38,8 @@ from .protocol import Array, Density, Net, Shape
 class Conditional(NamedTuple):
     """f ↦ p(x_i; f), the conditional distribution of one entry of x, with f ∈ R^num_params.
 
-    x_i is a level, an integer in 0..K-1, where `encoding` says how nets see it; else a number.
+    If `encoding` is given, x_i is a level, an integer in 0..K-1, which causal nets see through the
+    encoding. If it is None, x_i is a real number.
     """
 
     num_params: int
@@ -48,7 +50,7 @@ class Conditional(NamedTuple):
 
 
 def bernoulli() -> Conditional:
-    """p(x_i = 1) = σ(f), for bits 0 and 1, integers. 1 parameter; f = 0 is a fair coin."""
+    """p(x_i = 1) = σ(f), for integers x_i in {0, 1}. 1 parameter; f = 0 is a fair coin."""
 
     def marginal(x):
         log_probs = _log_frequencies(x, 2)
@@ -60,12 +62,12 @@ def bernoulli() -> Conditional:
 
 
 def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditional:
-    """p(x_i = v) = softmax(f)_v for levels v = 0..K-1, integers. K parameters; f = 0 is uniform.
+    """p(x_i = v) = softmax(f)_v for levels v = 0..K-1. K parameters; f = 0 is uniform.
 
-    encoding: how a causal net sees the levels before x_i. `nets.one_hot(K)`, the default, has a
-    weight for each level, which is right for symbols, whose order means nothing, and makes the
-    first matrix K - 1 times as large. `nets.scaled(K)` has one weight for all levels, which is
-    right for grey levels, above all where there are few examples.
+    num_levels: K. encoding: how a causal net sees the preceding levels. `nets.one_hot(K)`, the
+    default, has one weight per level. It suits symbols without an order, and makes the first weight
+    matrix K - 1 times as large. `nets.scaled(K)` has one weight for all levels. It suits grey
+    levels, above all with few training examples.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     encoding = nets.one_hot(num_levels) if encoding is None else encoding
@@ -80,17 +82,16 @@ def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditi
 
 def discretized_logistic(num_levels: int, *, num_components: int = 5) -> Conditional:
     """p(x_i = v) = Σ_j π_j [σ((v⁺ - μ_j) / s_j) - σ((v⁻ - μ_j) / s_j)], for many ordered levels.
+     v⁻ and v⁺ are the edges of the bin of level v, where 0..K-1 are spread over [-1, 1]
+    (`distributions.DiscretizedLogisticMixture`). 3 parameters per component, for any K =
+    num_levels. Causal nets see the levels as numbers in [-1, 1]. f = 0 places num_components
+    components side by side over [-1, 1], which is nearly uniform. Log-scales are clipped to ±7.
 
-    v⁻ and v⁺ are the edges of level v, with 0..K-1 spread over [-1, 1]: the distribution is
-    `DiscretizedLogisticMixture`. It has 3 parameters a component, whatever K is, and causal nets
-    see levels as numbers in [-1, 1]. f = 0 are components side by side over [-1, 1], together
-    nearly uniform. Log-scales are cut off at ±7, beyond which nothing fits better.
-
-    The channels of a pixel, where a causal net of images makes several, share their components:
+    In a causal net of images, the channels of a pixel share their mixture component j:
         p(x_1, x_2, x_3) = Σ_j π_j Π_c p_j(x_c; μ_cj + Σ_{b<c} tanh(α_cbj) x_b, s_cj)    (eq. 3)
-    which is, as conditionals, a mixture for each channel: of logits log π_j + Σ_{b<c} log p_j(x_b),
-    the posterior of j, and of means moved by the channels before. `Conditional.head` makes these;
-    the tanh is that of the authors' program.
+    As a product of conditionals this is one mixture per channel, with logits
+    log π_j + Σ_{b<c} log p_j(x_b) and with means that depend linearly on the preceding channels.
+    `Conditional.head` computes these. The tanh is not in the paper but in the authors' program.
     Salimans et al. (2017), "PixelCNN++", equations 1-3.
     """
     num_components = checks.positive_int(num_components, "num_components")
@@ -145,11 +146,10 @@ class _Logistics(NamedTuple):
 
 def logit_laplace(num_levels: int | None = None) -> Conditional:
     """p(x_i) = exp(-|logit x_i - μ| / b) / (2 b x_i (1 - x_i)), f = (μ, log b). 2 parameters.
-
-    For numbers in (0, 1); with num_levels K for levels, of which level v is the part
-    [v / K, (v + 1) / K] of (0, 1) and has its mass. f = 0 is near the uniform distribution;
-    log b = s tanh(f / s) with s = 7. The decoder of DALL-E, in RGB for each channel.
-    Ramesh et al. (2021), "Zero-shot text-to-image generation", appendix A.3.
+     For x_i in (0, 1). With num_levels=K for levels: level v has the probability of the interval
+    [v / K, (v + 1) / K]. f = 0 is close to the uniform distribution. log b is bounded smoothly to
+    ±7. This is the likelihood of DALL-E's decoder. Ramesh et al. (2021), "Zero-shot text-to-image
+    generation", appendix A.3.
     """
     bounded = lambda f: (f[..., 0], jnp.exp(soft_bound(f[..., 1], 7.0)))
     if num_levels is None:
@@ -160,11 +160,10 @@ def logit_laplace(num_levels: int | None = None) -> Conditional:
 
 
 def gaussian(law: Law | None = None) -> Conditional:
-    """N(x_i; μ, σ²) with σ = e^-s and μ = -m e^-s, for numbers. 2 parameters; f = 0 is N(0, 1).
-
-    m and s are the shift and log-scale of the map ε = x_i e^s + m that whitens x_i, so that a
-    `made` of it is the one-layer `flows.maf` with the same weights. law: the coupling law that
-    makes them of f, affine() by default, whose s stays in ±3, or additive() for σ = 1.
+    """N(x_i; μ, σ²) with σ = e^-s and μ = -m e^-s, for real x_i. 2 parameters; f = 0 is N(0, 1).
+     m and s are the shift and the log-scale of the whitening map ε = x_i e^s + m, so that a `made`
+    with this likelihood equals a one-layer `flows.maf` with the same weights. law: the element-wise
+    map that f parametrises, affine() by default, with s in ±3, or additive(), with σ = 1.
     Papamakarios et al. (2017), "Masked autoregressive flow", section 3.1.
     """
     law = affine() if law is None else law
@@ -196,13 +195,13 @@ KINDS = {"gaussian": (ndtri, distrax.Normal), "logistic": (logit, _Logistic)}
 
 
 def mixture(num_components: int = 10, *, kind: str = "gaussian", bound: float = 3.0) -> Conditional:
-    """Σ_j π_j N(x_i; μ_j, s_j²), or of logistics, for numbers. 3 parameters a component.
+    """Σ_j π_j N(x_i; μ_j, s_j²), or of logistics, for real x_i. 3 parameters per component.
 
-    f = 0 is the standard normal, or the standard logistic of kind="logistic". All components are
-    equal there, and yet part at the first step: each shrinks onto a point of its own, see
-    `arrays.parted`. Log-scales stay in ±bound.
-    Bishop (1994), "Mixture density networks"; Papamakarios et al. (2017), where a MADE of it is
-    called MADE MoG.
+    num_components: how many. kind: "gaussian" or "logistic". bound: log-scales stay in ±bound.
+    f = 0 is the standard normal (or logistic): all components are equal there, but each receives a
+    gradient of its own, so that they separate in training (`arrays.parted`).
+    Bishop (1994), "Mixture density networks"; Papamakarios et al. (2017), where a MADE with this
+    likelihood is called MADE MoG.
     """
     num_components = checks.positive_int(num_components, "num_components")
     bound = checks.positive(bound, "bound")
@@ -219,9 +218,10 @@ def mixture(num_components: int = 10, *, kind: str = "gaussian", bound: float = 
 
 
 def as_numbers(x: Array, shape: Shape, likelihood: Conditional, dtype: jnp.dtype) -> Array:
-    """What an encoder sees of x [..., *shape]: bits as 0 and 1, levels over [-1, 1], numbers as is.
+    """x [..., *shape] for an encoder: bits as 0 and 1, levels scaled to [-1, 1], numbers as is.
 
-    What lies between two levels is taken too, as pseudo-inputs do.
+    likelihood: the family of x. dtype: that of the result for bits and levels. Values between two
+    levels are accepted, because the pseudo-inputs of a VampPrior are such.
     """
     checks.noun(likelihood, Conditional, "likelihood")
     shape, dtype = checks.one_or_more(shape, "shape"), checks.dtype(dtype, "dtype")
@@ -239,19 +239,20 @@ def as_numbers(x: Array, shape: Shape, likelihood: Conditional, dtype: jnp.dtype
 def factorised(
     net: Net, conditional: Conditional, shape: int | Shape, *, cond_shape: Shape | None = None
 ) -> Density:
-    """log p_θ(x | z) = Σ_i log p(x_i; f_i), f = f_θ(z), in nats: independent entries, given z.
+    """log p_θ(x | z) = Σ_i log p(x_i; f_i), f = f_θ(z), in nats: independent entries given z.
+     The likelihood of a decoder `net`, for events x of the given shape; `conditional` is the family
+    of each entry, such as bernoulli(). `dist(params, z)` has the batch shape of z. `mean()` is
+    E[x | z], also for levels; `mode()` exists for bits, levels and Gaussians. cond_shape: the shape
+    of one z, which is checked if given.
 
-    The likelihood p(x | z) of a decoder f_θ, for events x of one shape: `dist(params, z)` has the
-    batch shape of z. `mean()` is E[x | z], of levels too; `mode()` is there for bits, levels and
-    Gaussians. cond_shape: that of one z, which is then checked.
-
-    net gives f as [..., *shape, num_params], or with the last two axes as one, as the channels of
-    a convolutional net, or all axes as one, as an MLP does:
+    The net returns f as [..., *shape, num_params], or with the last two axes joined (the channels
+    of a convolutional net), or with all axes joined (an MLP):
 
         decoder = factorised(mlp(8, 784, hidden=(200,)), bernoulli(), (28, 28, 1))
         log_prob = decoder.dist(params, z).log_prob(x)  # z [..., 8], x [..., 28, 28, 1] integers
 
-    Cost: one pass of the net. Kingma and Welling (2014), appendix C.
+    Cost: one pass of the net. Kingma and Welling (2014), "Auto-encoding variational Bayes",
+    appendix C.
     """
     checks.noun(net, Net, "net")
     checks.noun(conditional, Conditional, "conditional")

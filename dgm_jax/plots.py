@@ -1,8 +1,8 @@
-"""Pictures: samples side by side, densities on the plane, curves over training.
+"""Pictures: grids of samples, densities on the plane, curves over training.
 
-Every function returns a `matplotlib.figure.Figure` and touches no global state, so it works in a
-script, a notebook and a thread alike; `save` writes it, and a notebook shows it where it is the
-last value of a cell. Matplotlib is imported on first use.
+Every function returns a `matplotlib.figure.Figure` and touches no global state, so it works in
+scripts, notebooks and threads. `save` writes the figure; a notebook shows it as the last value of a
+cell. Matplotlib is imported on first use.
 """
 
 import functools
@@ -38,12 +38,11 @@ def sample_grid(
     vmax: float | None = None,
     title: str = "",
 ) -> "Figure":
-    """Images [n, h, w] or [n, h, w, 3], row by row, with square pixels that are never smoothed.
-
-    `vmin` is black and `vmax` white, values outside are clipped; by default they are the smallest
-    and largest value of `images`. Give both to compare two grids. Default `columns`: ⌈√n⌉.
-    `row_names` names equal groups of rows, top to bottom, at their left; `column_names` every
-    column, above it.
+    """Images [n, h, w] or [n, h, w, 3] in a grid, row by row, with sharp square pixels.
+     `vmin` is black and `vmax` white; values outside are clipped. By default they are the minimum
+    and maximum of `images`. Give both to compare two grids. columns: ⌈√n⌉ by default. `row_names`
+    label equal groups of rows at the left, `column_names` label each column above. `title` is above
+    all.
     """
     images = _in_colour(checks.finite_rows(images, "images"), vmin, vmax)
     row_names = checks.texts(row_names, "row_names")
@@ -93,10 +92,10 @@ def image_rows(
     vmax: float | None = None,
     title: str = "",
 ) -> "Figure":
-    """{name: images [n, h, w] or [n, h, w, 3]}: a row of n images each, its name at its left.
-
-    Reconstructions below the images they are of, or traversals: what a decoder makes while one
-    number of its code moves. All rows have one grey scale, as in `sample_grid`.
+    """{name: images [n, h, w] or [n, h, w, 3]}: one row of n images per name, labelled at its left.
+     For reconstructions below their originals, or latent traversals (decoder outputs while one
+    latent changes). All rows share one grey scale; `column_names`, `vmin` and `vmax` are as in
+    `sample_grid`.
     """
     rows = checks.mapping(rows, "rows")
     if not rows:
@@ -141,7 +140,7 @@ def _check_names(rows, across, row_names, column_names):
 
 
 def tile(images: np.ndarray, columns: int) -> np.ndarray:
-    """[n, h, w, 3] -> [rows (h + gap) + gap, columns (w + gap) + gap, 3], white around each."""
+    """[n, h, w, 3] -> [rows (h + gap) + gap, columns (w + gap) + gap, 3], with white gaps."""
     n, h, w, _ = images.shape
     gap = max(1, round(min(h, w) / 16))
     rows, columns = math.ceil(n / columns), min(n, columns)
@@ -160,11 +159,12 @@ def densities(
     samples: Mapping[str, np.ndarray] | None = None,
     title: str = "",
 ) -> "Figure":
-    """p(x) = exp log_prob(x) on the square [low, high]², one panel a density, one colour scale.
+    """p(x) = exp log_prob(x) on the square [low, high]², one panel per density, one colour scale.
 
-    The first density sets the scale (put the truth first); where another is higher, it shows the
-    top colour. Each log_prob maps [resolution², 2] to [resolution²] and is called once; jit it.
-    `samples` lays points [n, 2] over the panel of their name.
+    log_probs: {name: function from points [resolution², 2] to log-densities [resolution²]}; each is
+    called once, so `jit` it. The first sets the colour scale (put the true density first); larger
+    values elsewhere get the top colour. bounds: (low, high). `samples` draws points [n, 2] over the
+    panel of the same name.
     """
     log_probs = checks.mapping(log_probs, "log_probs")
     for name, log_prob in log_probs.items():
@@ -229,11 +229,11 @@ def planes(
     fields: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     title: str = "",
 ) -> "Figure":
-    """Points [n, 2] on the square [low, high]², a panel each: {row: {column: points}}.
+    """Points [n, 2] on the square [low, high]², one panel each, given as {row: {column: points}}.
 
-    `fields` lays values [r, r] (y first, of the same rows and columns) behind the points, each
-    panel on a colour scale of its own with 0 in white: those of a critic, whose zero and unit
-    move while it learns. All rows have the columns of the first, whose names stand above.
+    bounds: (low, high). `fields` draws values [r, r] (y first) behind the points of the same row
+    and column, such as those of a critic, each on its own colour scale with 0 in white. All rows
+    must have the columns of the first, whose names are written above.
     """
     rows, title = checks.mapping(rows, "rows"), checks.text(title, "title")
     if not rows or not all(checks.mapping(row, f"rows[{name!r}]") for name, row in rows.items()):
@@ -273,7 +273,7 @@ def _field(axes, values, extent):
 
 
 def plane_points(name: str, x) -> np.ndarray:
-    """Points [n, 2] of the samples of that name."""
+    """Checks that the samples of that name are points [n, 2] and returns them as a numpy array."""
     x = checks.on_host(x, f"samples[{name!r}]")
     if x.ndim != 2 or x.shape[1] != 2:
         raise checks.InputError(f"samples[{name!r}] must have shape [n, 2]; got {x.shape}.")
@@ -281,7 +281,10 @@ def plane_points(name: str, x) -> np.ndarray:
 
 
 def on_grid(name: str, log_prob: Callable, grid: np.ndarray, resolution: int) -> np.ndarray:
-    """Density [resolution, resolution] (y first) from one call of log_prob."""
+    """exp log_prob at the points of a grid, [resolution, resolution] (y first), from one call.
+
+    grid: points [resolution², 2]; name: that of the density, for errors.
+    """
     log_p = checks.on_host(log_prob(grid), f"log_probs[{name!r}](x)")
     if log_p.shape != (len(grid),):
         raise checks.InputError(
@@ -306,10 +309,11 @@ def curves(
     colours: Mapping[str, str] | None = None,
     title: str = "",
 ) -> "Figure":
-    """One line for each {name: (steps [n], values [n])}, its name at its end; no legend to decode.
+    """One line for each {name: (steps [n], values [n])}, with its name written at its end.
 
-    Not-finite values leave a gap, as a diverged run should. `baselines` are dashed levels. Colours
-    follow the order of `series`; give `colours` to keep a model's colour from picture to picture.
+    xlabel, ylabel: the axes, with units; logx, logy: logarithmic axes. Values that are not finite
+    leave a gap. `baselines` are dashed horizontal lines. Colours follow the order of `series`; give
+    `colours` to keep the colour of a model across pictures.
     """
     series = checks.mapping(series, "series")
     xlabel, ylabel = checks.text(xlabel, "xlabel"), checks.text(ylabel, "ylabel")
@@ -360,10 +364,9 @@ def bars(
     logy: bool = False,
     title: str = "",
 ) -> "Figure":
-    """{group: {bar: value}} as groups of bars with their values written on top, bars in one order.
-
-    `outlines` {(group, bar): (value, words)} draws a second value of a bar, what it would have
-    been otherwise, as an empty bar behind it with its words on top.
+    """{group: {bar: value}} as groups of bars, with the values written on top.
+     `outlines` {(group, bar): (value, text)} draws a second value as an empty bar behind the first,
+    with its text on top. ylabel: the axis, with units; logy: a logarithmic axis.
     """
     ylabel, title = checks.text(ylabel, "ylabel"), checks.text(title, "title")
     logy = checks.flag(logy, "logy")
@@ -426,10 +429,10 @@ def latent_space(
     *,
     title: str = "",
 ) -> "Figure":
-    """Codes [n, k] of each name as a panel of points, coloured by class; labels: integers [n].
-
-    Of k > 2 the plane of the first two principal components is shown, and how much of the variance
-    lies in it is told. One class is one colour in all panels, with its number at its mean.
+    """Latents [n, k] of each name as a panel of points, coloured by class; labels: integers [n].
+     For k > 2 the first two principal components are shown, and the title says which fraction of
+    the variance they explain. Colours of classes agree across panels; the number of a class is
+    written at its mean.
     """
     codes, title = checks.mapping(codes, "codes"), checks.text(title, "title")
     if not codes:
@@ -452,7 +455,7 @@ def latent_space(
 
 
 def principal_plane(name: str, codes) -> tuple[np.ndarray, float | None]:
-    """Codes [n, k] on the plane where they vary most, [n, 2], and the share of variance there."""
+    """Latents [n, k] in their first two principal components [n, 2], and the explained variance."""
     codes = checks.finite_rows(codes, f"codes[{name!r}]").astype(np.float64)
     if codes.ndim != 2 or codes.shape[1] < 2:
         raise checks.InputError(
@@ -515,7 +518,10 @@ def _outline(place, behind):
 
 
 def line(name: str, pair, logx: bool, logy: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values [n] of the series of that name, as float64."""
+    """Checks a pair (steps [n], values [n]) of a series and returns it as float64.
+
+    name: that of the series, for errors. On a logarithmic axis (logx, logy) all must be positive.
+    """
     if not isinstance(pair, (list, tuple)) or len(pair) != 2:
         raise checks.InputError(
             f"series[{name!r}] must be (steps [n], values [n]); got {checks.shown(pair)}."
@@ -539,7 +545,7 @@ def line(name: str, pair, logx: bool, logy: bool) -> tuple[np.ndarray, np.ndarra
 
 
 def label_ends(axes, ends: list[tuple]) -> None:
-    """Write each ((x, y), text, colour) right of the axes near height y, apart from the others."""
+    """Writes each ((x, y), text, colour) right of the axes near height y, without overlap."""
     from sklearn.isotonic import isotonic_regression
 
     axes.autoscale_view()
@@ -564,7 +570,7 @@ def label_ends(axes, ends: list[tuple]) -> None:
 
 
 def save(figure: "Figure", path: str | os.PathLike) -> None:
-    """Write a PNG in one piece: a reader sees the old file or the new one, never half of one."""
+    """Writes a PNG atomically: a reader sees the old file or the new one, never part of one."""
     path = checks.path(path, "path")
     if not hasattr(figure, "savefig"):
         raise checks.InputError(f"figure must be one of matplotlib; got {checks.shown(figure)}.")
@@ -583,9 +589,9 @@ def save(figure: "Figure", path: str | os.PathLike) -> None:
 
 
 def new_figure(size: tuple[float, float], *, dpi: int = 160, **options) -> "Figure":
-    """A figure that shows itself in a notebook, once, as the last value of a cell.
+    """A figure that a notebook shows once, as the last value of a cell.
 
-    No window and no list of open figures knows it, which is how pyplot's would be shown.
+    It is not registered with pyplot, which would open a window or show it a second time.
     """
     from matplotlib.figure import Figure
 
@@ -606,9 +612,9 @@ def _write(figure, file):
 
 
 def plain(axes, *, frame: bool) -> None:
-    """Readable ticks, and at most the two axis lines that carry a scale.
+    """Readable ticks; `frame` keeps the two axis lines that carry a scale, else there are none.
 
-    Ticks of a logarithmic axis are placed for its limits at this moment: call it at the end.
+    The ticks of a logarithmic axis depend on its current limits: call this last.
     """
     axes.tick_params(labelsize=10, colors=INK, length=3 if frame else 0)
     for axis in (axes.xaxis, axes.yaxis):

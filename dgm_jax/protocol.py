@@ -1,4 +1,4 @@
-"""The nouns. A model is a function of its parameters that returns a mathematical object.
+"""The nouns: the few types that all models are made of. A model is a function of its parameters.
 
     Net             θ ↦ f_θ               net.apply(params, x)
     StatefulNet     θ, s ↦ f_θ,s          net.apply(params, state, x, train=True)
@@ -8,27 +8,43 @@
     LatentVariable  θ ↦ p_θ(x, z), q_θ(z | x)
     Adversarial     θ, φ ↦ G_θ, D_φ       x = G_θ(z), judged by a critic D_φ
 
-One noun says how something moves (θ under a gradient, samples under Langevin dynamics, ...):
+One more says how something moves (θ under a gradient, samples under Langevin dynamics, ...):
 
     Algorithm  (init, step)       state, metrics = algorithm.step(state, key, batch)
 
-One rule keeps everything simple: a distrax object is made and used inside one traced function,
-and never leaves it. What crosses `jit`, `grad`, `vmap`, `scan`, a device mesh or a checkpoint is
-`params`, a plain tree of arrays:
+One rule: a distrax object is made and used inside one traced function and never leaves it. What
+crosses `jit`, `grad`, `vmap`, `scan`, a device mesh or a checkpoint is `params`, a plain tree of
+arrays:
 
     log_prob = jax.jit(lambda params, x: model.dist(params).log_prob(x))
 
-A noun itself, such as `model` here, is used by the function from outside (a closure) and is never
-one of its arguments.
+The model itself is used in the function as a closure and is never one of its arguments.
 
-Three arguments mean the same everywhere:
+Some words mean the same everywhere. An event is one x, of shape `shape`; [..., *shape] has any
+batch axes in front. A level is an integer in 0..K-1, such as a grey level. A pass is one evaluation
+of a net on a batch. Log-probabilities and log-determinants are in nats. So do some arguments:
 
-- `cond` is the condition c, an array [..., *cond_shape]. A noun states the shape of one condition
-  as `cond_shape`, (n,) for a vector; None where it takes none. The axes before it are batch axes.
-- `key`, made by `jax.random.key`, is for what is random in a model itself: dropout, or an estimate
-  of a log-determinant. A model splits it among its parts (`split`). With None, the default, nothing
-  is random.
-- `params` is what `init(key)` returned, or any tree of that structure.
+    params        what `init(key)` returned, or any tree of the same structure
+    key           made by `jax.random.key`; in a model, for dropout and stochastic estimates of a
+                  log-determinant. With None, the default, nothing is random
+    cond          the condition c, [..., *cond_shape], or None
+    cond_shape    the shape of one condition, (n,) for a vector; None for an unconditional model
+    dim, shape    the size d of one vector x; the shape of one event x, (H, W, C) of an image
+    event_ndims   the number of last axes that make one event
+    num_levels    K, the number of levels
+    num_latents   the size of one latent vector z
+    num_classes   the number of classes of a conditional model
+    num_layers    the number of layers, each with its own parameters
+    num_blocks    the number of residual blocks
+    num_heads     the number of attention heads
+    num_outputs   k, the number of outputs of a causal net for each x_i
+    hidden        the width of a hidden layer, or the widths of all
+    kernel_size   the side of a convolution's kernel, in pixels
+    activation    the non-linearity, a function of an array
+    dropout       the fraction of hidden units that is set to 0 where a key is given
+    zero_last     whether the last layer starts at zero, and with it the output of the net
+    encoding      how a causal net sees levels (`nets.one_hot`, `nets.scaled`)
+    axis_name     the axis of `jax.pmap` over which statistics are averaged; None under `jit`
 """
 
 from collections.abc import Callable
@@ -67,23 +83,24 @@ class StatefulNet(NamedTuple):
 
 
 class CausalNet(NamedTuple):
-    """θ ↦ f_θ: R^d → R^{d×k}, whose output i depends on the inputs before i only.
+    """θ ↦ f_θ: R^d → R^{d×k}, where output i depends only on the inputs before i.
 
-    One net, run two ways:
+    One net, run in two ways:
 
     - `apply(params, x, cond=None, *, key=None)` -> f [..., d, k]: all outputs at a given x, in one
       parallel pass.
     - `unroll(params, emit, batch_shape, cond=None, *, key=None)` -> (x [..., d], f [..., d, k],
-      units): makes x one coordinate after the other, x_i = emit(i, f_i(x_<i)). The caller says by
-      `emit` what x_i is: a sampler draws it from p(x_i; f_i), and the inverse of a flow solves
-      τ(x_i; f_i) = y_i. f_i is [*batch_shape, k], and i a traced integer.
+      units): computes x one coordinate after the other, x_i = emit(i, f_i(x_<i)), with a traced
+      integer i and f_i [*batch_shape, k]. A sampler passes an `emit` that draws x_i from p(x_i;
+      f_i). The inverse of a flow passes one that solves τ(x_i; f_i) = y_i.
 
-    The lecture unrolls by d passes of `apply`, and that is the definition (`nets.naive`). The nets
-    here compute each hidden unit once, so that all of x costs the arithmetic of one pass.
+    The lecture unrolls by d passes of `apply`, which is the definition (`nets.naive`). The nets
+    here compute each hidden unit once, so that unrolling costs the arithmetic of one pass.
 
-    Only flows need the rest. `linearize(params, x, units, cond, key=None)` is the derivative of the
-    net at x (`nets.causal.linearized.LinearCausalNet`), None where the net has no derivative by x.
-    `units`, the third result of `unroll`, is what the net knew at x; nothing else reads it.
+    The rest is for the derivatives of flows. `linearize(params, x, units, cond, key=None)` is the
+    derivative of the net at x (`nets.causal.linearized.LinearCausalNet`), or None where a net has
+    none. `units`, the third result of `unroll`, holds the net's sums at x before its activations,
+    which `linearize` reuses.
     """
 
     init: Callable[[Key], Params]
@@ -95,10 +112,10 @@ class CausalNet(NamedTuple):
 
 class Flow(NamedTuple):
     """θ ↦ T_θ: a parametrised bijection; `forward` maps noise z to data x.
-
-    Some flows have parameters whose first values are computed from a batch of data (`actnorm`).
-    `adapt(params, x, cond=None)` -> (params, z) sets them from the batch x, and returns z = T⁻¹(x)
-    for the next flow. It is None where there are no such parameters. Call `combinators.adapt`.
+     Some flows initialise parameters from a batch of data (`actnorm`).
+    `adapt(params, x, cond=None)` -> (params, z) sets them from the batch x and returns z = T⁻¹(x)
+    for the next flow. It is None for a flow without such parameters. Call it through
+    `combinators.adapt`.
     """
 
     init: Callable[[Key], Params]
@@ -117,12 +134,11 @@ class Density(NamedTuple):
 
 
 class Inferred(NamedTuple):
-    """z ~ q(z | x) and what a latent variable model says of it; K samples are the first axis.
-
-    Where z has several groups, as the layers of a hierarchy, `z` is a tree of them. `kl` names each
-    group: KL(q ‖ p) of it in nats, given the groups that it depends on. It is in closed form where
-    there is one, one number for each entry if the entries are independent, [K, *batch, *entries];
-    else log q - log p at the sample, [K, *batch]. So E[log_likelihood - Σ kl] is the ELBO.
+    """Samples z ~ q(z | x) and their log-densities, in nats; the first axis is that of K samples.
+     If z has several groups, such as the layers of a hierarchy, `z` is a tree of them, and `kl` has
+    one entry for each: its KL(q ‖ p), given the groups it depends on. In closed form it has one
+    number for each independent entry, [K, *batch, *entries]; otherwise it is log q - log p at the
+    sample, [K, *batch]. The ELBO is E[log_likelihood - Σ kl].
     """
 
     z: Any  # [K, *batch, ...]
@@ -133,15 +149,14 @@ class Inferred(NamedTuple):
 
 
 class LatentVariable(NamedTuple):
-    """θ ↦ p_θ(x, z) = p_θ(z) p_θ(x | z), with q_θ(z | x) to infer z.
+    """θ ↦ p_θ(x, z) = p_θ(z) p_θ(x | z), with an approximate posterior q_θ(z | x).
+     The three distributions have one tree of parameters, because some models share weights among
+    them. `combinators.latent_variable` makes a `LatentVariable` from three separate densities.
 
-    The three distributions have one tree of parameters, because in some models they share weights.
-    Where they do not, `combinators.latent_variable` makes this noun of three densities.
-
-    A hierarchy computes much of the prior and the likelihood on its way to z. `infer(params, key,
-    x, cond=None, *, num_samples=1, parts_key=None)` -> `Inferred` then draws z by `key` and scores
-    it in one pass; `parts_key` is the `key` of the distributions. None, where nothing is shared:
-    call `objectives.infer`, which serves both.
+    `infer(params, key, x, cond=None, *, num_samples=1, parts_key=None)` -> `Inferred` draws z with
+    `key` and scores it in one pass; `parts_key` is the `key` of the distributions. Only models
+    whose distributions share computation, such as hierarchies, have it. `objectives.infer` works
+    for all.
     """
 
     init: Callable[[Key], Params]
@@ -154,13 +169,12 @@ class LatentVariable(NamedTuple):
 
 class Adversarial(NamedTuple):
     """θ, φ ↦ G_θ, D_φ: samples x = G_θ(z) with z ~ p(z), and a critic D_φ(x) that judges them.
-
-    `init(key)` = (params, state), both {"generator": ..., "critic": ...}. A generator maps z
-    [batch, ...] to x [batch, ...], and a critic x to values [batch]: logits of "x is data" or
-    the numbers of a Wasserstein critic; which of them, a game says (`objectives.Game`). A
-    conditional model hands its condition to both after z and x, one for each sample; there
-    cond_shape is (n,) for a vector and () for a class as an integer. There is no p(x) to
-    compute. `combinators.adversarial` makes this noun of its parts.
+     `init(key)` = (params, state), both {"generator": ..., "critic": ...}. The generator maps z
+    [batch, ...] to x [batch, ...], the critic x to values [batch]. A game (`objectives.Game`) says
+    whether these are logits of "x is data" or the values of a Wasserstein critic. A conditional
+    model passes one condition per sample to both nets, after z and x; its cond_shape is (n,) for a
+    vector and () for a class as an integer. There is no density p(x). Made by
+    `combinators.adversarial`.
     """
 
     init: Callable[[Key], tuple[dict[str, Params], dict[str, State]]]
@@ -172,11 +186,10 @@ class Adversarial(NamedTuple):
 
 class Algorithm(NamedTuple):
     """s ← step(s, key, batch): how a state moves, from s = init(key).
-
-    `step` returns (state, metrics), as the body of `jax.lax.scan` does. `params(state)` selects the
-    parts of the state to evaluate, to sample with and to load, such as the averaged parameters of
-    `gradient_descent`; by default all of it. It computes nothing, so that a checkpoint can record
-    where in the state these parts are.
+     `step` returns (state, metrics), as the body of `jax.lax.scan` does. `params(state)` selects
+    the parts of the state to evaluate, to sample with and to load, such as the averaged parameters
+    of `gradient_descent`; by default it is the whole state. It only selects and computes nothing,
+    so that a checkpoint can record where these parts are.
     """
 
     init: Callable[[Key], State]
@@ -185,14 +198,14 @@ class Algorithm(NamedTuple):
 
 
 def split(key: Key | None, num: int) -> list[Key | None]:
-    """One key for each of `num` parts, or None for each where `key` is None."""
+    """One key for each of `num` parts, or None for each if `key` is None."""
     return [None] * num if key is None else list(jax.random.split(key, num))
 
 
 def again(key: Key | None) -> Key | None:
     """A copy of the key, for a second draw that must equal the first.
 
-    Both directions of a bijection, for example, need the same dropout. The copy marks the reuse as
-    intended: JAX can be configured to report a key that is used twice (`jax_debug_key_reuse`).
+    For example, both directions of a bijection need the same dropout. The copy marks the reuse as
+    intended; with `jax_debug_key_reuse` JAX reports keys that are used twice.
     """
     return None if key is None else jax.random.clone(key)
