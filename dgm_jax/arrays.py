@@ -32,7 +32,8 @@ def soft_bound(x: Array, bound: float) -> Array:
 
 def straight_through(value: Array, soft: Array) -> Array:
     """`value` in the forward pass, with the gradient of `soft`: the straight-through estimator.
-     The result equals `value` exactly. The usual form, soft + stop_gradient(value - soft), can
+
+    The result equals `value` exactly. The usual form, soft + stop_gradient(value - soft), can
     differ from it by rounding. Bengio et al. (2013), "Estimating or propagating gradients through
     stochastic neurons".
     """
@@ -46,7 +47,8 @@ def mid_quantiles(num: int) -> np.ndarray:
 
 def parted(shifts: Array, scales: Array, points: Array, bound: float) -> tuple[Array, Array]:
     """Means μ_j = m_j + z_j (1 - s_j) and log-scales log s_j of K components, each [..., K].
-     Here m = `shifts`, log s = soft_bound(`scales`, `bound`) and z = `points`, the `mid_quantiles`
+
+    Here m = `shifts`, log s = soft_bound(`scales`, `bound`) and z = `points`, the `mid_quantiles`
     of the standard component. Components that start equal would receive equal gradients and stay
     equal. In this parametrisation all components are still the standard one at m = 0, log s = 0,
     but their gradients with respect to s_j differ: component j shrinks onto its own point z_j.
@@ -109,10 +111,11 @@ def unsqueezed(y: Array) -> Array:
 
 def compiled_once(function: Callable, *, static_argnums: tuple[int, ...] = ()) -> Callable:
     """The function, compiled once when called outside of `jit`, and inlined inside of `jit`.
-     JAX caches a compiled program under the Python function it was traced from. A `lax.scan`
-    outside of `jit` gets a new body function at every call and is therefore compiled at every call.
-    Wrap the function that contains such a loop in `compiled_once`, once, and pass all that changes
-    as arguments. `static_argnums` are those of `jax.jit`.
+
+    JAX caches a compiled program under the Python function it was traced from. A `lax.scan` outside
+    of `jit` gets a new body function at every call and is therefore compiled at every call. Wrap
+    the function that contains such a loop in `compiled_once`, once, and pass all that changes as
+    arguments. `static_argnums` are those of `jax.jit`.
     """
     return jax.jit(function, static_argnums=static_argnums, inline=True)
 

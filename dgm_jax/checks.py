@@ -497,7 +497,7 @@ def function(value: Any, name: str) -> None:
 
 
 def noun(value: Any, kind: type, name: str) -> None:
-    """Checks for a type of `protocol` by its fields; the usual mistake is an uncalled constructor."""
+    """Checks for a type of `protocol` by its fields; a common mistake: an uncalled constructor."""
     if isinstance(value, type) or not all(hasattr(value, field) for field in kind._fields):
         hint = f" Call it first: {value.__name__}(...)." if hasattr(value, "__name__") else ""
         if hasattr(value, "bijector") and kind.__name__ == "Density":
@@ -567,7 +567,8 @@ def levels_of(x: Any, shape: tuple[int, ...], num_levels: int, name: str = "x") 
 
 def same_bijector(one: Any, other: Any) -> bool:
     """Bijector.same_as: True for the same object; for any other, the comparison is refused.
-     distrax calls it before it replaces a divergence of two distributions by that of their bases.
+
+    distrax calls it before it replaces a divergence of two distributions by that of their bases.
     Its own rule compares the traced programs, which do not contain the parameters, so it would
     declare two flows of one architecture equal.
     """

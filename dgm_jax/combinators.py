@@ -65,7 +65,8 @@ def compose(*flows: Flow) -> Flow:
 
 def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
     """T_K ∘ ... ∘ T_1: K = num_layers copies of `flow`, each with its own parameters.
-     The parameters are stacked along a new first axis, and the layers run in one `jax.lax.scan`, so
+
+    The parameters are stacked along a new first axis, and the layers run in one `jax.lax.scan`, so
     that compile time does not depend on K. unroll=True writes the layers out instead, with the same
     parameters and results (`bijectors.Scan` compares the two).
     """
@@ -195,8 +196,9 @@ def pushforward(flow: Flow, base: Density) -> Density:
 
 def preprocessed(model: Density, preprocessing: distrax.Bijector) -> Density:
     """p(x | c) = p_θ(g(x) | c) |det ∂g/∂x|: a model of y = g(x) as a density of x itself.
-     The parameters are those of the model: after training on y, it scores and samples x. g is
-    fixed, such as `data.standardize` with the mean and standard deviation of the training set.
+
+    The parameters are those of the model: after training on y, it scores and samples x. g is fixed,
+    such as `data.standardize` with the mean and standard deviation of the training set.
     """
     checks.noun(model, Density, "model")
     checks.instance(preprocessing, distrax.Bijector, "preprocessing")
@@ -212,7 +214,8 @@ def preprocessed(model: Density, preprocessing: distrax.Bijector) -> Density:
 
 def quantized(model: Density, num_levels: int, noise: Density | None = None) -> Density:
     """P(x | c) = ∫ p_θ(x + u | c) du over u ∈ [0, 1)^D, for levels x in 0..num_levels-1.
-     `log_prob(x)` is a lower bound, estimated with one draw of u (`distributions.Quantized`) from
+
+    `log_prob(x)` is a lower bound, estimated with one draw of u (`distributions.Quantized`) from
     the key of `dist`, or from a fixed key without one. Samples are levels. Without `noise` u is
     uniform, and the parameters are those of the model. With a density q(u | x), such as
     `flows.variational_noise`, they are {"model", "noise"}, as in `objectives.dequantized_log_prob`.
@@ -257,7 +260,8 @@ def conditional(
     net: Net, to_dist: Callable[[Array], distrax.Distribution], *, cond_shape: Shape
 ) -> Density:
     """p_θ(x | c) = to_dist(f_θ(c)), for conditions c [..., *cond_shape].
-     The parameters are those of the net. Encoders and decoders of a variational autoencoder have
+
+    The parameters are those of the net. Encoders and decoders of a variational autoencoder have
     this form. For example, the output of a net is read as mean and log-scale of a Gaussian by
     to_dist = lambda f: distrax.MultivariateNormalDiag(f[..., :2], jnp.exp(f[..., 2:])).
     """
@@ -314,7 +318,8 @@ def latent_variable(
     prior: Density, likelihood: Density, posterior: Density, *, cond_shape: Shape | None = None
 ) -> LatentVariable:
     """p_θ(x, z) = p(z) p(x | z) and q(z | x), from three densities with separate parameters.
-     Parameters {"prior", "likelihood", "posterior"}. `likelihood` is a density of x with condition
+
+    Parameters {"prior", "likelihood", "posterior"}. `likelihood` is a density of x with condition
     z, `posterior` a density of z with condition x: their cond_shape are the shapes of z and of x.
     Make them by `conditional` or `encoded`.
 

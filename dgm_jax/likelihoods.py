@@ -82,7 +82,8 @@ def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditi
 
 def discretized_logistic(num_levels: int, *, num_components: int = 5) -> Conditional:
     """p(x_i = v) = Σ_j π_j [σ((v⁺ - μ_j) / s_j) - σ((v⁻ - μ_j) / s_j)], for many ordered levels.
-     v⁻ and v⁺ are the edges of the bin of level v, where 0..K-1 are spread over [-1, 1]
+
+    v⁻ and v⁺ are the edges of the bin of level v, where 0..K-1 are spread over [-1, 1]
     (`distributions.DiscretizedLogisticMixture`). 3 parameters per component, for any K =
     num_levels. Causal nets see the levels as numbers in [-1, 1]. f = 0 places num_components
     components side by side over [-1, 1], which is nearly uniform. Log-scales are clipped to ±7.
@@ -146,7 +147,8 @@ class _Logistics(NamedTuple):
 
 def logit_laplace(num_levels: int | None = None) -> Conditional:
     """p(x_i) = exp(-|logit x_i - μ| / b) / (2 b x_i (1 - x_i)), f = (μ, log b). 2 parameters.
-     For x_i in (0, 1). With num_levels=K for levels: level v has the probability of the interval
+
+    For x_i in (0, 1). With num_levels=K for levels: level v has the probability of the interval
     [v / K, (v + 1) / K]. f = 0 is close to the uniform distribution. log b is bounded smoothly to
     ±7. This is the likelihood of DALL-E's decoder. Ramesh et al. (2021), "Zero-shot text-to-image
     generation", appendix A.3.
@@ -161,7 +163,8 @@ def logit_laplace(num_levels: int | None = None) -> Conditional:
 
 def gaussian(law: Law | None = None) -> Conditional:
     """N(x_i; μ, σ²) with σ = e^-s and μ = -m e^-s, for real x_i. 2 parameters; f = 0 is N(0, 1).
-     m and s are the shift and the log-scale of the whitening map ε = x_i e^s + m, so that a `made`
+
+    m and s are the shift and the log-scale of the whitening map ε = x_i e^s + m, so that a `made`
     with this likelihood equals a one-layer `flows.maf` with the same weights. law: the element-wise
     map that f parametrises, affine() by default, with s in ±3, or additive(), with σ = 1.
     Papamakarios et al. (2017), "Masked autoregressive flow", section 3.1.
@@ -240,7 +243,8 @@ def factorised(
     net: Net, conditional: Conditional, shape: int | Shape, *, cond_shape: Shape | None = None
 ) -> Density:
     """log p_θ(x | z) = Σ_i log p(x_i; f_i), f = f_θ(z), in nats: independent entries given z.
-     The likelihood of a decoder `net`, for events x of the given shape; `conditional` is the family
+
+    The likelihood of a decoder `net`, for events x of the given shape; `conditional` is the family
     of each entry, such as bernoulli(). `dist(params, z)` has the batch shape of z. `mean()` is
     E[x | z], also for levels; `mode()` exists for bits, levels and Gaussians. cond_shape: the shape
     of one z, which is checked if given.

@@ -39,7 +39,8 @@ def sample_grid(
     title: str = "",
 ) -> "Figure":
     """Images [n, h, w] or [n, h, w, 3] in a grid, row by row, with sharp square pixels.
-     `vmin` is black and `vmax` white; values outside are clipped. By default they are the minimum
+
+    `vmin` is black and `vmax` white; values outside are clipped. By default they are the minimum
     and maximum of `images`. Give both to compare two grids. columns: ⌈√n⌉ by default. `row_names`
     label equal groups of rows at the left, `column_names` label each column above. `title` is above
     all.
@@ -93,7 +94,8 @@ def image_rows(
     title: str = "",
 ) -> "Figure":
     """{name: images [n, h, w] or [n, h, w, 3]}: one row of n images per name, labelled at its left.
-     For reconstructions below their originals, or latent traversals (decoder outputs while one
+
+    For reconstructions below their originals, or latent traversals (decoder outputs while one
     latent changes). All rows share one grey scale; `column_names`, `vmin` and `vmax` are as in
     `sample_grid`.
     """
@@ -365,7 +367,8 @@ def bars(
     title: str = "",
 ) -> "Figure":
     """{group: {bar: value}} as groups of bars, with the values written on top.
-     `outlines` {(group, bar): (value, text)} draws a second value as an empty bar behind the first,
+
+    `outlines` {(group, bar): (value, text)} draws a second value as an empty bar behind the first,
     with its text on top. ylabel: the axis, with units; logy: a logarithmic axis.
     """
     ylabel, title = checks.text(ylabel, "ylabel"), checks.text(title, "title")
@@ -430,8 +433,9 @@ def latent_space(
     title: str = "",
 ) -> "Figure":
     """Latents [n, k] of each name as a panel of points, coloured by class; labels: integers [n].
-     For k > 2 the first two principal components are shown, and the title says which fraction of
-    the variance they explain. Colours of classes agree across panels; the number of a class is
+
+    For k > 2 the first two principal components are shown, and the title says which fraction of the
+    variance they explain. Classes have the same colours in all panels; the number of a class is
     written at its mean.
     """
     codes, title = checks.mapping(codes, "codes"), checks.text(title, "title")

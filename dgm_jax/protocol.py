@@ -99,8 +99,8 @@ class CausalNet(NamedTuple):
 
     The rest is for the derivatives of flows. `linearize(params, x, units, cond, key=None)` is the
     derivative of the net at x (`nets.causal.linearized.LinearCausalNet`), or None where a net has
-    none. `units`, the third result of `unroll`, holds the net's sums at x before its activations,
-    which `linearize` reuses.
+    none. `units`, the third result of `unroll`, holds the pre-activations of all units at x, which
+    `linearize` reuses.
     """
 
     init: Callable[[Key], Params]
@@ -112,10 +112,10 @@ class CausalNet(NamedTuple):
 
 class Flow(NamedTuple):
     """θ ↦ T_θ: a parametrised bijection; `forward` maps noise z to data x.
-     Some flows initialise parameters from a batch of data (`actnorm`).
-    `adapt(params, x, cond=None)` -> (params, z) sets them from the batch x and returns z = T⁻¹(x)
-    for the next flow. It is None for a flow without such parameters. Call it through
-    `combinators.adapt`.
+
+    Some flows initialise parameters from a batch of data (`actnorm`). `adapt(params, x, cond=None)`
+    -> (params, z) sets them from the batch x and returns z = T⁻¹(x) for the next flow. It is None
+    for a flow without such parameters. Call it through `combinators.adapt`.
     """
 
     init: Callable[[Key], Params]
@@ -135,7 +135,8 @@ class Density(NamedTuple):
 
 class Inferred(NamedTuple):
     """Samples z ~ q(z | x) and their log-densities, in nats; the first axis is that of K samples.
-     If z has several groups, such as the layers of a hierarchy, `z` is a tree of them, and `kl` has
+
+    If z has several groups, such as the layers of a hierarchy, `z` is a tree of them, and `kl` has
     one entry for each: its KL(q ‖ p), given the groups it depends on. In closed form it has one
     number for each independent entry, [K, *batch, *entries]; otherwise it is log q - log p at the
     sample, [K, *batch]. The ELBO is E[log_likelihood - Σ kl].
@@ -150,7 +151,8 @@ class Inferred(NamedTuple):
 
 class LatentVariable(NamedTuple):
     """θ ↦ p_θ(x, z) = p_θ(z) p_θ(x | z), with an approximate posterior q_θ(z | x).
-     The three distributions have one tree of parameters, because some models share weights among
+
+    The three distributions have one tree of parameters, because some models share weights among
     them. `combinators.latent_variable` makes a `LatentVariable` from three separate densities.
 
     `infer(params, key, x, cond=None, *, num_samples=1, parts_key=None)` -> `Inferred` draws z with
@@ -169,7 +171,8 @@ class LatentVariable(NamedTuple):
 
 class Adversarial(NamedTuple):
     """θ, φ ↦ G_θ, D_φ: samples x = G_θ(z) with z ~ p(z), and a critic D_φ(x) that judges them.
-     `init(key)` = (params, state), both {"generator": ..., "critic": ...}. The generator maps z
+
+    `init(key)` = (params, state), both {"generator": ..., "critic": ...}. The generator maps z
     [batch, ...] to x [batch, ...], the critic x to values [batch]. A game (`objectives.Game`) says
     whether these are logits of "x is data" or the values of a Wasserstein critic. A conditional
     model passes one condition per sample to both nets, after z and x; its cond_shape is (n,) for a
@@ -186,10 +189,11 @@ class Adversarial(NamedTuple):
 
 class Algorithm(NamedTuple):
     """s ← step(s, key, batch): how a state moves, from s = init(key).
-     `step` returns (state, metrics), as the body of `jax.lax.scan` does. `params(state)` selects
-    the parts of the state to evaluate, to sample with and to load, such as the averaged parameters
-    of `gradient_descent`; by default it is the whole state. It only selects and computes nothing,
-    so that a checkpoint can record where these parts are.
+
+    `step` returns (state, metrics), as the body of `jax.lax.scan` does. `params(state)` selects the
+    parts of the state to evaluate, to sample with and to load, such as the averaged parameters of
+    `gradient_descent`; by default it is the whole state. It only selects and computes nothing, so
+    that a checkpoint can record where these parts are.
     """
 
     init: Callable[[Key], State]

@@ -1,4 +1,4 @@
-"""Data: toy densities, readers of real sets, batches, and preprocessing with its log-det."""
+"""Data: toy densities, readers of real data sets, batches, and preprocessing."""
 
 from .batches import batches as batches
 from .energies import ENERGIES as ENERGIES

@@ -1,4 +1,4 @@
-"""Batches as a function of (seed, step), so that a resumed run sees what it would have seen."""
+"""Batches as a function of (seed, step), so that a resumed run sees the same batches."""
 
 import functools
 from collections.abc import Callable
@@ -13,13 +13,13 @@ def batches(
 ) -> Callable[[int], object]:
     """step ↦ the rows π_epoch[i·B : (i+1)·B] of data, with epoch, i = divmod(step, ⌊n/B⌋).
 
-    data is an array [n, ...] or a tuple of such; a batch has the same structure, in numpy. Each
-    epoch has its own permutation π from np.random.default_rng([seed, epoch]), without replacement.
-    The n mod B rows left at its end are dropped: every batch has one shape, so `step` is compiled
-    once, and over many epochs every row is seen equally often.
+    data: an array [n, ...] or a tuple of arrays; a batch has the same structure, in numpy.
+    batch_size: B. Each epoch has its own permutation π by np.random.default_rng([seed, epoch]). The
+    n mod B rows left at its end are dropped: all batches have one shape, so that the step is
+    compiled once, and over many epochs every row is seen equally often.
 
     Raises ValueError for empty data, parts of unequal length, a batch larger than the data, and a
-    negative step. A first step of an epoch costs O(n), any other O(B).
+    negative step. The first step of an epoch costs O(n), any other O(B).
     """
     parts = data if isinstance(data, tuple) else (data,)
     if isinstance(data, list) and any(np.ndim(part) for part in data):

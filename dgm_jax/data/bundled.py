@@ -1,7 +1,7 @@
-"""Sets that need no file: from scikit-learn, from Python itself, or rendered here.
+"""Data sets that need no download: from scikit-learn, from Python itself, or rendered here.
 
-Each function returns (parts, labels, num_levels, description): arrays of train, valid and test, and
-their classes, or None.
+Each function returns (parts, labels, num_levels, description). parts and labels hold one array each
+for train, valid and test; labels may be None.
 """
 
 import sys
@@ -19,9 +19,9 @@ TILE = 64  # pixels a side of the parts of a photograph
 
 
 def digits() -> Bundled:
-    """Pictures [n, 8, 8] of levels 0..16, and which digit each is.
+    """Images [n, 8, 8] of levels 0..16; the labels are the digits.
 
-    1297, 200 and 300 of them, after RandomState(0).permutation.
+    1297 for training, 200 for validation, 300 for testing, by RandomState(0).permutation.
     """
     from sklearn.datasets import load_digits  # slow to import, and only needed here
 
@@ -32,17 +32,18 @@ def digits() -> Bundled:
 
 
 def digits_bits() -> Bundled:
-    """The rows of `digits` as [n, 8, 8] bits, 1 where a level is above 8."""
+    """The images of `digits` as bits [n, 8, 8]: 1 where a level is above 8."""
     parts, labels, *_ = digits()
     described = "Handwritten digits of scikit-learn in one bit, 1 = more than half of the ink."
     return [(x > 8).astype(np.uint8) for x in parts], labels, 2, described
 
 
 def photo_patches() -> Bundled:
-    """The recipe of BSDS300 on both photographs.
+    """Patches of two photographs, [n, 63], by the recipe of BSDS300.
 
-    Each is cut into tiles of 64×64 pixels, a sixth of which are for validation, a sixth for
-    testing. A tile for training gives patches at every fourth pixel, the others each pixel once.
+    The photographs are cut into tiles of 64×64 pixels: one sixth of the tiles is for validation,
+    one sixth for testing. Training tiles give patches at every fourth pixel, the others disjoint
+    patches.
     """
     from sklearn.datasets import load_sample_images
 
@@ -64,12 +65,12 @@ def _patches(image, size, step) -> np.ndarray:
 
 
 def breast_cancer() -> Bundled:
-    """Measurements [n, 30] as they are; class 0 is malignant, 1 benign. 457, 56 and 56 rows."""
+    """Measurements [n, 30], unscaled; class 0 is malignant, 1 benign. 457, 56 and 56 rows."""
     return _table("load_breast_cancer", "Cell nuclei of 569 breast tumours (Wisconsin), 30 numbers")
 
 
 def wine() -> Bundled:
-    """Measurements [n, 13] as they are; the classes are three growers. 144, 17 and 17 rows."""
+    """Measurements [n, 13], unscaled; the classes are three growers. 144, 17 and 17 rows."""
     return _table("load_wine", "Chemistry of 178 Italian wines, 13 numbers")
 
 
@@ -87,8 +88,9 @@ def _table(loader, described) -> Bundled:
 def plucked_strings() -> Bundled:
     """x_t = (1 - loss) (x_{t-p} + x_{t-p-1}) / 2 after a burst of noise, p + 1/2 = rate / pitch.
 
-    Karplus and Strong (1983), "Digital synthesis of plucked-string and drum timbres". Ten notes,
-    the classes; loudness, loss, tuning and start vary. 400, 50 and 50 clips by default_rng(0).
+    Clips [n, 4096] of ten notes, which are the classes; loudness, loss, tuning and start vary.
+    400, 50 and 50 clips by default_rng(0).
+    Karplus and Strong (1983), "Digital synthesis of plucked-string and drum timbres".
     """
     rng, num = np.random.default_rng(0), 500
     notes = rng.permutation(np.arange(num) % len(NOTES))
@@ -113,7 +115,7 @@ def plucked_strings() -> Bundled:
 
 
 def python_topics() -> Bundled:
-    """Characters in order; id i is the i-th of `python_vocabulary`."""
+    """Characters of Python's language reference, in order, as ids of `python_vocabulary`."""
     text, vocabulary = _python_text(), python_vocabulary()
     ids = np.searchsorted(np.array(list(vocabulary)), list(text))
     version = ".".join(map(str, sys.version_info[:2]))
@@ -122,7 +124,7 @@ def python_topics() -> Bundled:
 
 
 def python_vocabulary() -> str:
-    """All characters of the text, sorted."""
+    """All characters of `python_topics`, sorted."""
     return "".join(sorted(set(_python_text())))
 
 
@@ -133,7 +135,7 @@ def _python_text():
 
 
 def in_order(ids: np.ndarray) -> list[np.ndarray]:
-    """The first 90 % of a sequence for training, then 5 % for validation, and 5 %."""
+    """The first 90 % of a sequence for training, then 5 % for validation and 5 % for testing."""
     return np.split(ids, [int(0.9 * len(ids)), int(0.95 * len(ids))])
 
 

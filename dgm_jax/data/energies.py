@@ -1,6 +1,6 @@
-"""The lecture's four densities on the plane that are known up to a constant: log p̃(x) = -U(x).
+"""Four densities on the plane that are known up to a constant: log p̃(x) = -U(x).
 
-A flow learns one from `log_density` alone, by reverse KL: there are no samples. All live in about
+A flow learns them by reverse KL from `log_density` alone, without samples. All lie in about
 [-4, 4]². With w_1(x) = sin(2πx_1/4), w_2 = 3 exp(-½ ((x_1 - 1)/0.6)²), w_3 = 3 σ((x_1 - 1)/0.3):
 
 | name | -U(x)                                                                                     |
@@ -10,8 +10,8 @@ A flow learns one from `log_density` alone, by reverse KL: there are no samples.
 | u3   | log(e^{-½((x_2 - w_1)/0.35)²} + e^{-½((x_2 - w_1 + w_2)/0.35)²})                          |
 | u4   | log(e^{-½((x_2 - w_1)/0.4)²} + e^{-½((x_2 - w_1 + w_3)/0.35)²})                           |
 
-The last three do not end along x_1, where they would have an infinite mass: like others who learn
-them, each is taken times a window, e^{-½ ((|x_1| - 4)₊ / 0.2)²}: 1 on [-4, 4].
+u2, u3 and u4 are not integrable, because they extend along x_1 without end. As is usual, each is
+multiplied by a window e^{-½ ((|x_1| - 4)₊ / 0.2)²}, which is 1 on [-4, 4].
 Rezende and Mohamed (2015), "Variational inference with normalizing flows", table 1.
 """
 

@@ -1,4 +1,4 @@
-"""Sets of images whose factors are known: x_n is drawn from v_n, and from nothing else.
+"""Images with known factors of variation: an image x_n is a function of its factors v_n.
 
 | name            | rows  | a row  | factors and their states                             |
 |-----------------|-------|--------|------------------------------------------------------|
@@ -6,14 +6,14 @@
 | dsprites        | 46080 | 64, 64 | shape 3, scale 6, orientation 10, x 16, y 16: all    |
 | dsprites_random | 18754 | 64, 64 | shape 3, scale 6, orientation 39, x 32, y 32: random |
 
-All are bits. `shapes` is rendered here and needs no file. `dsprites` has every fourth orientation
-and every second x and y of the published grid, `dsprites_random` images between these. There
-orientations 0 and 39 are 0 and 2π, one and the same image: no code of an image tells them apart,
-and so both are state 0 here, one of 39; and one row in 160 is an image of the grid. The grid has
-only the first of both.
+All are bits. `shapes` is rendered here and needs no file. `dsprites` is a grid of every fourth
+orientation and every second x and y of the published images; `dsprites_random` holds random
+published images that are not in that grid. The published orientations 0 and 39 are the same
+angle (0 and 2π), so that an image cannot tell them apart: here both are state 0 of 39 states. For
+this reason one row in 160 of `dsprites_random` is an image of the grid.
 
-In the grids no two images are the same, so that a uniform distribution of rows has the entropy
-log n, and no model can have E log p(x) above -log n: -6.87 nats of `shapes`, -10.74 of `dsprites`.
+The images of a grid are all different. A uniform distribution over n rows has the entropy log n, so
+no model has E log p(x) above -log n: -6.87 nats for `shapes`, -10.74 for `dsprites`.
 """
 
 import os
@@ -34,7 +34,7 @@ STEPS = (1, 1, 4, 2, 2)  # of its grid, in each factor
 
 
 class Factored(NamedTuple):
-    """Images and their factors. A grid has an axis for each: x.reshape(*sizes, height, width)."""
+    """Images and their factors; x.reshape(*sizes, height, width) of a grid has an axis for each."""
 
     name: str
     x: np.ndarray  # int32 bits [n, height, width]
@@ -45,7 +45,7 @@ class Factored(NamedTuple):
 
 
 def load_factored(name: str, data_dir: str | os.PathLike | None = None) -> Factored:
-    """The set called `name`, one of `FACTORED`; dSprites is read as `data.load` reads it.
+    """The data set called `name`, one of `FACTORED`; for `data_dir` see `data.load`.
 
     Raises ValueError for an unknown name or a damaged file, FileNotFoundError for a missing one.
     """
@@ -56,10 +56,10 @@ def load_factored(name: str, data_dir: str | os.PathLike | None = None) -> Facto
 
 
 def shapes(data_dir: str | os.PathLike | None = None) -> Factored:
-    """Every square, disc and triangle of 5 to 9 pixels in every of 8×8 places, all different.
+    """All squares, discs and triangles of 5 to 9 pixels at 8×8 positions, all different.
 
-    The shape fills a box, whose middle pixel (of two the right and lower one) is in column 4 + x
-    and row 4 + y. data_dir is not used.
+    The middle pixel of the bounding box (of two, the right and lower one) is in column 4 + x and
+    row 4 + y. data_dir is not used.
     """
     sizes = (len(SHAPES), len(WIDTHS), PLACES, PLACES)
     factors = np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes), -1).astype(np.int32)
@@ -73,7 +73,7 @@ def shapes(data_dir: str | os.PathLike | None = None) -> Factored:
 
 
 def dsprites(data_dir: str | os.PathLike | None = None) -> Factored:
-    """All combinations of 3 shapes, 6 scales, 10 orientations and 16×16 places of dSprites."""
+    """All combinations of 3 shapes, 6 scales, 10 orientations and 16×16 positions of dSprites."""
     data = readers.load("dsprites", data_dir)
     factors = data.labels["train"] // np.array(STEPS, np.int32)
     sizes = tuple(full // step for full, step in zip(readers.FACTORS, STEPS))
@@ -82,7 +82,7 @@ def dsprites(data_dir: str | os.PathLike | None = None) -> Factored:
 
 
 def dsprites_random(data_dir: str | os.PathLike | None = None) -> Factored:
-    """Images of dSprites at random that are not in its grid; orientation 39 is told as 0."""
+    """Random images of dSprites that are not in its grid; orientation 39 has the label 0."""
     data = readers.load("dsprites", data_dir)
     x, factors = (
         np.concatenate([parts["valid"], parts["test"]]) for parts in (data._asdict(), data.labels)

@@ -1,8 +1,8 @@
-"""Files as they were published, read into numpy arrays. No file can run code here.
+"""Readers of published file formats, into numpy arrays. No file can run code here.
 
-Sizes come before memory: what a file says of itself is held against its length, against the row
-that is wanted and against MOST_BYTES before anything of that size is allocated or inflated.
-Whatever a decoder raises on a damaged file becomes one `InputError` that names it.
+Sizes are checked before memory is allocated: what a file declares is compared with its length, with
+the expected row and with MOST_BYTES. Any error of a decoder becomes one `InputError` that names the
+file.
 """
 
 import ast
@@ -38,7 +38,7 @@ NPY = {b"\x93NUMPY\1\0": 2, b"\x93NUMPY\2\0": 4}  # version -> bytes of the leng
 
 @contextlib.contextmanager
 def naming(what: str | os.PathLike) -> Iterator[None]:
-    """Turns whatever a decoder raises on a damaged file into one `InputError` with its name."""
+    """Turns any error of a decoder into one `InputError` that names the damaged file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a decoder in doubt is no reader
@@ -69,7 +69,7 @@ def _opened(path) -> Iterator[tuple[io.BufferedIOBase, int]]:
 
 
 def allow(size: int) -> None:
-    """An InputError for more bytes than MOST_BYTES."""
+    """`InputError` for more than MOST_BYTES bytes."""
     if size > MOST_BYTES:
         raise checks.InputError(
             f"it holds {size / 2**30:.3g} GiB of numbers, above the limit of "
@@ -107,9 +107,10 @@ def _numbers(file, room, dtype, shape) -> np.ndarray:
 
 
 def read_idx(path: str | os.PathLike, row: Row = None) -> np.ndarray:
-    """The idx format of MNIST (uint8), gzipped where the name ends in .gz. -> [n, *row]
+    """The idx format of MNIST (uint8), also gzipped (.gz). -> [n, *row].
 
-    Two zero bytes, the type (8 = uint8), the number of dimensions, each as a big-endian int32.
+    A file is: two zero bytes, the type (8 = uint8), the number of dimensions, each as a big-endian
+    int32, and the data.
     """
     with _opened(path) as (file, size):
         head = file.read(4)
@@ -142,7 +143,7 @@ def _npy(file, size, row) -> np.ndarray:
 
 
 def read_npy(path: str | os.PathLike, row: Row = None) -> np.ndarray:
-    """The array of an .npy, [n, *row]; pickled objects, records and text are refused."""
+    """The array of an .npy file, [n, *row]; pickled objects, records and text are refused."""
     with _opened(path) as (file, size):
         return _npy(file, size, row)
 
@@ -150,9 +151,9 @@ def read_npy(path: str | os.PathLike, row: Row = None) -> np.ndarray:
 def read_arrays(
     path: str | os.PathLike, rows: dict[str, Row] | None = None
 ) -> dict[str, np.ndarray]:
-    """Arrays of an .npz by name: those of `rows`, {name: shape of its rows}, or all of any shape.
+    """Arrays of an .npz file by name: those in `rows`, {name: shape of a row}, or all.
 
-    No other is inflated. Pickled objects, records and text are refused.
+    Other arrays are not decompressed. Pickled objects, records and text are refused.
     """
     with _opened(path) as (file, size), zipfile.ZipFile(file) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -181,16 +182,16 @@ def _member(archive, info, size, row) -> np.ndarray:
 
 
 def read_npz(path: str | os.PathLike, **rows: Row) -> list[np.ndarray]:
-    """Arrays of an .npz, in the order of `rows`, name=shape of its rows: x=(28, 28), y=()."""
+    """Arrays of an .npz file in the order of `rows`, name=shape of a row: x=(28, 28), y=()."""
     return list(read_arrays(path, rows).values())
 
 
 def read_text(path: str | os.PathLike, *, columns: int | None = None, spare: int = 0) -> np.ndarray:
-    """A table of numbers, one row a line: .csv, .amat, .data. -> float64 [n, columns]
+    """A table of numbers, one row per line: .csv, .amat, .data. -> float64 [n, columns].
 
-    columns: how many there must be, all of any number by default; spare: how many may follow them,
-    which are not read. Tabs, semicolons, commas or white space, by what the first line has; a first
-    line without a number is a header. Every other line is a row: a remark among them is an error.
+    path: the file. columns: the expected number of columns, any by default; spare: how many further
+    columns are allowed and ignored. The separator (tab, semicolon, comma or white space) is that of
+    the first line; a first line without a number is a header. Any other line must be a row.
     """
     with _lines(path) as (text, words, delimiter):
         if columns is not None and not columns <= len(words) <= columns + spare:
@@ -201,10 +202,10 @@ def read_text(path: str | os.PathLike, *, columns: int | None = None, spare: int
 def read_table(
     path: str | os.PathLike, labels: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """`read_text`, and apart from it the column that the header calls by one of the names `labels`.
+    """`read_text`, with the labels apart: the column whose header is one of the names `labels`.
 
-    Labels are whole numbers, or words, which become their places among all in the order of sorting.
-    -> float64 [n, columns], [n]
+    Labels are integers, or words, which are numbered in sorted order.
+    -> float64 [n, columns], labels [n] or None.
     """
     with _lines(path) as (text, words, delimiter):
         heads = [word.strip().strip("\"'").lower() for word in words]
@@ -292,7 +293,7 @@ def _is_number(word) -> bool:
 
 
 def read_ids(path: str | os.PathLike, vocabulary: str) -> np.ndarray:
-    """A text as ids, i for the character vocabulary[i] of ASCII. -> int64 [n]"""
+    """An ASCII text as ids, where i stands for the character vocabulary[i]. -> int64 [n]."""
     with _opened(path) as (file, size):
         allow(8 * size)
         codes = np.frombuffer(file.read().replace(b"\r\n", b"\n"), np.uint8)
@@ -306,7 +307,7 @@ def read_ids(path: str | os.PathLike, vocabulary: str) -> np.ndarray:
 
 
 def read_characters(path: str | os.PathLike) -> str:
-    """A text in UTF-8; lines end in a newline, also where they were written otherwise."""
+    """A text in UTF-8, with all line ends as newlines."""
     with _opened(path) as (file, size):
         if isinstance(file, gzip.GzipFile):
             size = _inflated(file)
@@ -315,7 +316,7 @@ def read_characters(path: str | os.PathLike) -> str:
 
 
 def read_cifar_binary(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
-    """A file of cifar-10-batches-bin: rows of 1 label and 3072 bytes. -> [n, 32, 32, 3], [n]"""
+    """A file of cifar-10-batches-bin: rows of 1 label and 3072 bytes. -> [n, 32, 32, 3], [n]."""
     with _opened(path) as (file, size):
         if size == 0 or size % (1 + 3072):
             raise EOFError(f"{size} bytes are no rows of 3073")
@@ -324,7 +325,7 @@ def read_cifar_binary(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_cifar_pickle(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
-    """A file of cifar-10-batches-py, read without running it. -> [n, 32, 32, 3], [n]"""
+    """A file of cifar-10-batches-py, read without executing the pickle. -> [n, 32, 32, 3], [n]."""
     with _opened(path) as (file, size):
         allow(size)
         told = pickles.read(file.read())
@@ -344,9 +345,9 @@ def _channels_last(flat) -> np.ndarray:
 
 
 def read_frame(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The columns of a pandas.DataFrame by name, from a pickle of pandas before 1.3, as published.
+    """{column: array} of a pandas.DataFrame, from a pickle of pandas before 1.3.
 
-    It is read without running it. A column is a view of its block.
+    The pickle is not executed. A column is a view of its block.
     """
     with _opened(path) as (file, size):
         allow(size)

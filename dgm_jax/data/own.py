@@ -1,15 +1,15 @@
-"""Data of one's own: a file, or a folder of files, as train, valid and test.
+"""Your own data: a file or a folder of files, as train, valid and test.
 
-The name of an array says what it is: of an .npz those inside, in a folder those of the files. Its
-words are split at _ - . and blanks, in small letters:
+The name of an array, inside an .npz file or as a file in a folder, says what it is. Names are split
+at _ - . and blanks, in lower case:
 
     train, training; valid, validation, val, dev; test, testing      a split
-    y, label, labels, class, classes, target, targets                labels, one integer a row
+    y, label, labels, class, classes, target, targets                labels, one integer per row
     x, data, images, rows, features                                  the rows
 
-so that x_train and y_train, or train.csv and train_labels.csv, are a split with its labels. An
-array alone may have any name. In a table, a column headed label, labels, class, target or
-species are the labels; they may be words there.
+so that x_train and y_train, or train.csv and train_labels.csv, are a split with its labels. A
+single array may have any name. In a table, a column headed label, labels, class, target or
+species holds the labels, as integers or words.
 """
 
 import re
@@ -44,7 +44,7 @@ class Own(NamedTuple):
 
 
 def read(path: Path, seed: int) -> Own:
-    """The splits of a file or a folder; what has none is split by default_rng(seed)."""
+    """The splits of a file or a folder; data without splits are split by default_rng(seed)."""
     arrays = _arrays(path)
     for x in arrays.values():
         if x.ndim == 0:
@@ -66,13 +66,13 @@ def _names(parts):
 
 # ----------------------------------------------------------------------------------------- reading
 def kind(path: Path) -> str | None:
-    """The suffix that says how a file is read, that before .gz; None for others."""
+    """The suffix that says how to read a file, before any .gz; None if it cannot be read."""
     name = path.name.lower().removesuffix(".gz")
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
 
 
 def files(path: Path) -> list[Path]:
-    """A file, those of a folder that can be read, or kdd.train.data and others for kdd."""
+    """A file, the readable files of a folder, or kdd.train.data and its like for kdd."""
     if path.is_file():
         return [path]
     folder, begin = (path, "") if path.is_dir() else (path.parent, path.name + ".")
@@ -117,10 +117,10 @@ def _of_file(file) -> Arrays:
 
 
 def read_text(path: Path) -> tuple[list[np.ndarray], str, str]:
-    """The characters of a text as integers [n] of each split, the vocabulary, and how it was split.
+    """The characters of a text as integers [n] per split, the vocabulary, and how it was split.
 
-    A file, or the .txt files of a folder: train, valid and test where these are their names, else
-    all in the order of their names. What has no split is split 90/5/5, in order.
+    path: a file, or a folder of .txt files, named train, valid and test or else joined in the order
+    of their names. A text without splits is split 90/5/5 %, in order.
     """
     found = [path] if path.is_file() else [f for f in files(path) if kind(f) == ".txt"]
     if not found:

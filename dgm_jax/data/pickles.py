@@ -1,13 +1,13 @@
-"""Pickles of arrays and of data frames, read by a machine that can run nothing.
+"""Pickles of arrays and data frames, read by an interpreter that cannot run code.
 
-A pickle is a program: it may name any callable of any module, give it arguments and a state. The
-machine here knows the opcodes that make containers, numbers and text; whatever a pickle names stays
-a note, `Made(name, args, state)`, of which `array` reads those of numpy. Nothing is looked up,
-called or restored: `ndarray.__setstate__` would take the bytes of a file for addresses if it is
-told that they are objects.
+A pickle is a program: it may name any callable of any module, and call it with arguments. This
+interpreter knows only the opcodes for containers, numbers and text. Whatever else a pickle names
+becomes a note, `Made(name, args, state)`, from which `array` reads numpy's arrays. Nothing is
+looked up, called or restored; even `ndarray.__setstate__` would read the bytes of a file as
+addresses if the file said that they were objects.
 
-Time and memory are those of the file, which may have MOST_STEPS opcodes: none allocates by a number
-that the file states, keys are text, and nothing walks what may be nested deeply or shared.
+Time and memory are bounded by the file, which may have MOST_STEPS opcodes: no allocation depends on
+a number stated in the file, keys must be text, and nothing recurses into nested or shared values.
 """
 
 import codecs
@@ -42,7 +42,7 @@ SHORT = 2**16  # bytes that are copied out of a file
 
 
 class Made:
-    """What a pickle would have made: a name called with arguments, then told a state."""
+    """What a pickle would have made: a name, called with arguments, then given a state."""
 
     __slots__ = ("args", "name", "state")
 
@@ -51,10 +51,11 @@ class Made:
 
 
 def read(content: bytes, *, pandas: bool = False) -> object:
-    """What the pickle holds: containers, numbers, text, bytes, and `Made` for all the rest.
+    """The content of a pickle: containers, numbers, text, bytes, and `Made` for all else.
 
-    Text of Python 2 stays bytes. pandas: whether names of pandas may stand there, beside numpy's.
-    Raises UnpicklingError with the place in the file, and InputError for what may not stand there.
+    Text of Python 2 stays bytes. pandas: whether names of pandas are allowed, besides those of
+    numpy. Raises UnpicklingError with the position in the file, and InputError for what is not
+    allowed.
     """
     machine = _Machine(content, pandas)
     try:
@@ -74,10 +75,9 @@ def read(content: bytes, *, pandas: bool = False) -> object:
 
 
 def array(made: object) -> np.ndarray:
-    """A numeric array that numpy pickled: its shape, kind and bytes, in the machine's byte order.
+    """A numeric array that numpy pickled: its shape, dtype and bytes, in native byte order.
 
-    It may not be written to, where it needs no copy. The flags of the kind are not read; bytes that
-    do not fill the shape are an InputError.
+    The array is read-only unless it was copied. InputError if the bytes do not fill the shape.
     """
     shape, kind, by_columns, content = _state(made)
     code, order = _kind(kind)
@@ -94,7 +94,7 @@ def array(made: object) -> np.ndarray:
 
 
 def names(told: object) -> list[str]:
-    """A list of text, or an array of it as numpy pickled that."""
+    """A list of strings, or an array of strings that numpy pickled."""
     if isinstance(told, Made):
         shape, kind, _, told = _state(told)
         if _kind(kind)[0] not in ("O4", "O8") or not isinstance(told, list):
@@ -107,10 +107,10 @@ def names(told: object) -> list[str]:
 
 
 def frame(made: object, most: int) -> dict[str, np.ndarray]:
-    """The columns of a pandas.DataFrame by name, as pandas before 1.3 pickled it.
+    """{column: array} of a pandas.DataFrame that pandas before 1.3 pickled.
 
     Its state is (axes, blocks, items, ...): arrays [c, n], and the names of the c columns of each.
-    most: the bytes that all may have: those of the file, unless a block stands there twice.
+    most: the largest number of bytes of all columns together.
     """
     told = _told(made)  # {"_data": the block manager, ...}
     state = _told(item(told, "_data") or item(told, "_mgr"))
@@ -132,7 +132,7 @@ def frame(made: object, most: int) -> dict[str, np.ndarray]:
 
 
 def item(told: object, key: str) -> object:
-    """Of a dict, by its key as Python 3 or 2 wrote it; None where there is none."""
+    """A value of a dict, by its key as Python 3 or 2 wrote it; None if there is none."""
     return told.get(key, told.get(key.encode())) if isinstance(told, dict) else None
 
 

@@ -1,12 +1,13 @@
-"""What is done to data before a continuous density sees them, each step with its log-det.
+"""Preprocessing of data for continuous densities, each step with its log-determinant.
 
 Integers x in {0, ..., K-1}^d get a density by adding uniform noise (`dequantize`). By Jensen's
-inequality -E_u log p(x + u) >= -log P(x), so the score of dequantised data is an upper bound on the
-code length, at evaluation as in training. `logit_map` then takes [0, K)^d to R^d, where flows live:
+inequality E_u log p(x + u) <= log P(x): the density of dequantised data is a lower bound on the
+log-likelihood of the levels. `logit_map` then maps [0, K)^d to R^d, where flows are defined:
 
     bits/dim = -(log p(y) + log |det ∂y/∂x|) / (d log 2),    y = logit_map(K).forward(x + u)
 
-No further constant: x is in units of one grey level. A uniform density on [0, 256)^d scores 8.
+There is no further constant, because x is in units of one level. A uniform density on [0, 256)^d
+has 8 bits/dim.
 """
 
 import distrax
@@ -23,8 +24,9 @@ from ..protocol import Array, Key
 def dequantize(key: Key, x: ArrayLike) -> Array:
     """x + u, u ~ U[0, 1)^d, float32, for integers x; ⌊x + u⌋ = x always.
 
-    Uria et al. (2013); Theis et al. (2016), section 3.1, for the bound. ValueError for fractions,
-    and, where x is known, for integers beyond ±2^24, which float32 does not tell apart.
+    ValueError for fractions, and, if the values of x are known, for integers beyond ±2^24, which
+    float32 does not represent exactly. Uria et al. (2013), "RNADE"; Theis et al. (2016), section
+    3.1.
     """
     checks.key(key)
     checks.numbers(x, "x")
@@ -38,9 +40,9 @@ def dequantize(key: Key, x: ArrayLike) -> Array:
 
 
 def quantize(x: ArrayLike, num_levels: int) -> Array:
-    """⌊x⌋ clipped to {0, ..., num_levels - 1}, int32: takes back `dequantize`.
+    """⌊x⌋ clipped to {0, ..., num_levels - 1}, int32: the inverse of `dequantize`.
 
-    NaN is -1, which is no level.
+    NaN becomes -1, which is no level.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     checks.numbers(x, "x")
@@ -51,10 +53,11 @@ def quantize(x: ArrayLike, num_levels: int) -> Array:
 def logit_map(num_levels: int, *, alpha: float = 0.05, event_ndims: int = 1) -> distrax.Bijector:
     """y = logit(α + (1 - 2α) x / K) from [0, K)^d to R^d, K = `num_levels`, α in (0, 1/2).
 
-    log |det ∂y/∂x| = Σ_i log((1 - 2α) / K) - log s_i - log(1 - s_i), with s the argument of logit.
-    `inverse` of any y lies in [-αK/(1-2α), K + αK/(1-2α)]: beyond [0, K) by the margin α at most.
-    `forward` of an x beyond that margin is NaN, of raw integers a ValueError. Dinh et al. (2017),
-    section 4.1, and Papamakarios et al. (2017), who take α = 1e-6 for MNIST, 0.05 for CIFAR-10.
+    log |det ∂y/∂x| = Σ_i log((1 - 2α) / K) - log s_i - log(1 - s_i), where s is the argument of the
+    logit. alpha: α. event_ndims: the number of last axes that the sum is over. `inverse` of any y
+    lies in [-αK/(1-2α), K + αK/(1-2α)], beyond [0, K) by the margin α at most. `forward` of an x
+    beyond that margin is NaN; raw integers raise a ValueError. Dinh et al. (2017), section 4.1;
+    Papamakarios et al. (2017) take α = 1e-6 for MNIST and 0.05 for CIFAR-10.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     event_ndims = checks.positive_int(event_ndims, "event_ndims", least=0)
@@ -96,7 +99,8 @@ class _LogitMap(distrax.Bijector):
 def standardize(mean: ArrayLike, std: ArrayLike, event_ndims: int = 1) -> distrax.Bijector:
     """z = (x - mean) / std, log |det ∂z/∂x| = -Σ_i log std_i over the last `event_ndims` axes.
 
-    mean and std are constants of the training set, scalars or arrays of the shape of a row.
+    mean and std are constants, such as those of the training set: scalars or arrays of one row's
+    shape.
     """
     event_ndims = checks.positive_int(event_ndims, "event_ndims", least=0)
     mean = checks.on_host(mean, "mean").astype(np.float32)
@@ -165,9 +169,10 @@ def _sum_event(bijector, log_det) -> Array:
 def mu_law_encode(x: ArrayLike, num_levels: int = 256) -> Array:
     """Levels of f(x) = sign(x) log(1 + μ|x|) / log(1 + μ), μ = K - 1, for x in [-1, 1]; int32.
 
-    The K levels lie evenly over f in [-1, 1], the nearest is taken: fine steps where sound is
-    quiet, 2e-4 for K = 256, coarse where it is loud. x beyond ±1 is clipped; NaN is -1, which is
-    no level. ITU-T G.711 (in a piecewise linear form); van den Oord et al. (2016), section 2.2.
+    f in [-1, 1] is rounded to the nearest of K = num_levels equally spaced values. The steps in x
+    are fine near 0 (2e-4 for K = 256) and coarse near ±1. x beyond ±1 is clipped; NaN becomes -1,
+    which is no level. ITU-T G.711 (in a piecewise linear form); van den Oord et al. (2016),
+    "WaveNet", section 2.2.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     checks.numbers(x, "x")
@@ -183,9 +188,9 @@ def mu_law_encode(x: ArrayLike, num_levels: int = 256) -> Array:
 
 
 def mu_law_decode(levels: ArrayLike, num_levels: int = 256) -> Array:
-    """x in [-1, 1], float32, of levels 0..K-1: the inverse of f there. encode(decode(l)) = l.
+    """x in [-1, 1], float32, from levels 0..K-1; mu_law_encode(mu_law_decode(l)) = l.
 
-    Other levels are refused; in traced code, which cannot, they are NaN.
+    Other levels raise an error; in traced code, where they cannot be seen, they become NaN.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     checks.numbers(levels, "levels")

@@ -123,7 +123,7 @@ CLASSES = {  # how many a label tells apart
 
 
 class Dataset(NamedTuple):
-    """Three parts of one set: int32 in 0..num_levels-1, or float32 where num_levels is None."""
+    """Three splits of a data set: int32 in 0..num_levels-1, or float32 if num_levels is None."""
 
     name: str
     train: np.ndarray  # [n, ...]
@@ -135,8 +135,9 @@ class Dataset(NamedTuple):
 
 
 def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
-    """The set called `name`, with its fixed split (see the table above).
+    """The data set called `name`, with its fixed split (see the table above).
 
+    data_dir: the data folder, by default the environment variable DGM_DATA.
     Raises ValueError for an unknown name or a damaged file, FileNotFoundError for a missing one.
     """
     checks.choice(name, LOADERS, "name")
@@ -146,30 +147,30 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
 
 
 def load_file(path: str | os.PathLike, *, seed: int = 0) -> Dataset:
-    """A table or array of your own, one row an example, from a file or a folder of files.
+    """A table or array of your own, one row per example, from a file or a folder of files.
 
-    Files: .npy, .npz, .csv, .tsv, .txt, .data, .amat and idx, each also gzipped (.gz). `own.read`
-    says which names mean train, valid, test and labels. What has no split is shuffled by
-    default_rng(seed) and split 80/10/10; without a validation split it is a tenth of train.
+    Files: .npy, .npz, .csv, .tsv, .txt, .data, .amat and idx, each also gzipped (.gz). `data.own`
+    says which names mean train, valid, test and labels. Data without splits are shuffled by
+    default_rng(seed) and split 80/10/10 %; without a validation split it is a tenth of train.
 
-    Bits, of whatever type, become num_levels 2; other bytes 256; other whole numbers the largest
-    value + 1; all int32. Data with a fraction or a negative number become float32. Refused: whole
-    numbers beyond 2^24, of which float32 would merge neighbours; complex numbers; an array of one
-    dimension, whose rows are unknown; labels that are no whole numbers.
+    Bits, of any dtype, get num_levels 2; other bytes 256; other non-negative integers the largest
+    value + 1; all are int32. Data with a fraction or a negative number become float32. Refused are
+    integers beyond 2^24, which float32 does not represent exactly; complex numbers; an array of one
+    dimension, whose rows are unknown; labels that are not integers.
     """
     seed, path = checks.integer(seed, "seed"), checks.path(path, "path")
     return _own(path, *own.read(path, seed))
 
 
 def vocabulary(name: str) -> str:
-    """The characters of a set of text: id i stands for the i-th."""
+    """The characters of a text data set: id i stands for the i-th."""
     found = {"tiny_shakespeare": lambda: SHAKESPEARE, "python_topics": bundled.python_vocabulary}
     checks.choice(name, found, "name")
     return found[name]()
 
 
 def subset(x: np.ndarray, num: int, seed: int = 0) -> np.ndarray:
-    """`num` rows of x drawn without replacement by default_rng(seed): some sets are sorted."""
+    """`num` rows of x, drawn without replacement by default_rng(seed); some sets are sorted."""
     x = checks.on_host(x, "x")
     num, seed = checks.positive_int(num, "num"), checks.integer(seed, "seed")
     if not x.ndim:
@@ -267,7 +268,10 @@ def _as_float32(x, path) -> np.ndarray:
 
 
 def find(name: str, folder: str | os.PathLike | None, candidates: list[str], source: str) -> Path:
-    """The first of the `candidates` that exists in the data folder."""
+    """The first of the `candidates` that exists in the data folder of the set `name`.
+
+    The error names all candidates and `source`, where the set is published.
+    """
     for candidate in candidates:
         if folder and (Path(folder) / candidate).is_file():
             return Path(folder) / candidate

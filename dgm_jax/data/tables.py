@@ -1,8 +1,8 @@
-"""The published preprocessing of patches, and of four tables from UCI to (train, valid, test).
+"""The published preprocessing of image patches and of four UCI tables, into (train, valid, test).
 
-Papamakarios et al. (2017), "Masked autoregressive flow for density estimation", appendix D, whose
-arrays these functions take: what they drop, the noise of what is discrete, the scale, the split.
-Arithmetic in float64.
+The functions take the published arrays: which columns they drop, which noise they add to discrete
+columns, how they scale and split. Arithmetic is in float64.
+Papamakarios et al. (2017), "Masked autoregressive flow for density estimation", appendix D.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def tenths(x: np.ndarray) -> Parts:
 
 
 def scaled(parts: Parts) -> Parts:
-    """By the mean and deviation over train and valid."""
+    """Standardised by the mean and standard deviation of train and valid together."""
     seen = np.concatenate(parts[:2])
     mean, std = _moments(seen)
     return [(x - mean) / std for x in parts]
@@ -52,10 +52,11 @@ def _numbers(x: np.ndarray, columns: int | None = None) -> np.ndarray:
 
 
 def power(x: np.ndarray) -> Parts:
-    """Electric power of a household [n, 8] -> 6 columns, shuffled by RandomState(42).
+    """POWER, electric power of a household [n, 8] -> 6 columns, shuffled by RandomState(42).
 
-    Reactive power and intensity (1, 3) go. Uniform noise of one unit of the last digit is added:
-    0.001 kW to active power, 0.01 V to the voltage, 1 Wh to the three meters; none to the time.
+    Columns 1 and 3 (reactive power and intensity) are dropped. Uniform noise of one unit of the
+    last digit is added: 0.001 kW to active power, 0.01 V to voltage, 1 Wh to the meters, none to
+    time.
     """
     rng = np.random.RandomState(42)
     x = np.array(_numbers(x, 8))
@@ -68,10 +69,10 @@ def power(x: np.ndarray) -> Parts:
 
 
 def gas(columns: dict[str, np.ndarray]) -> Parts:
-    """Readings of gas sensors in a mixture of ethylene and CO, by name -> 8 columns.
+    """GAS, {column: array} of sensors in a mixture of ethylene and CO -> 8 columns.
 
-    Time and the two concentrations go, then from the left each sensor that correlates above 0.98
-    with one that is left. Scaled by all rows, in order.
+    Time and both concentrations are dropped, then, from the left, each sensor with a correlation
+    above 0.98 with a remaining one. Standardised by all rows; not shuffled.
     """
     sensors = [x for name, x in columns.items() if name not in ("Time", "Meth", "Eth")]
     if len(sensors) < 2:
@@ -88,10 +89,11 @@ def gas(columns: dict[str, np.ndarray]) -> Parts:
 
 
 def hepmass(train: np.ndarray, test: np.ndarray) -> Parts:
-    """Collisions of particles of mass 1000, [n, 28] with the class first -> 21 columns.
+    """HEPMASS, collisions of particles of mass 1000, [n, 28], class first -> 21 columns.
 
-    Background (class 0) goes, and each column whose least value is there more than five times in
-    train. Scaled by train with the tenth of it that is for validation.
+    Background rows (class 0) are dropped, and each column whose smallest value occurs more than
+    five times in train. Standardised by all of train, before a tenth of it becomes the validation
+    set.
     """
     train, test = (_numbers(x, 28) for x in (train, test))
     for x in (train, test):
@@ -107,14 +109,15 @@ def hepmass(train: np.ndarray, test: np.ndarray) -> Parts:
 
 
 def miniboone(x: np.ndarray) -> Parts:
-    """Neutrinos of MiniBooNE, cleaned already [n, 43]: split, then scaled."""
+    """MINIBOONE, neutrinos, already cleaned [n, 43]: split, then standardised."""
     return scaled(tenths(_numbers(x, 43)))
 
 
 def patches(x: np.ndarray, seed: int) -> np.ndarray:
-    """Grey patches [n, 8, 8] of levels 0..255 -> 63 columns, without the mean and the last pixel.
+    """Grey patches [n, 8, 8] of levels 0..255 -> 63 columns.
 
-    Noise of default_rng(seed) is added first, and the sum divided by 256.
+    Uniform noise of default_rng(seed) is added, the sum divided by 256, the mean of the patch
+    subtracted and the last pixel dropped.
     """
     x = x.reshape(-1, 64)
     x = (x + np.random.default_rng(seed).random(x.shape)) / 256

@@ -1,20 +1,20 @@
-"""Densities on the plane whose log-density and entropy are known exactly.
+"""Toy densities on the plane, whose log-density and entropy are known exactly.
 
-A toy is what a model should become: its score is right when -E log p_θ(x) reaches `entropy`, and no
-model can do better. All live in about [-4, 4]²; all numbers are in nats.
+A model of a toy is perfect when -E log p_θ(x) reaches `entropy`; none can be better. All lie in
+about [-4, 4]²; all numbers are in nats.
 
 | toy          | distribution of x                                                | entropy   |
 |--------------|------------------------------------------------------------------|-----------|
 | checkerboard | uniform on the 32 like-coloured unit cells of an 8x8 board       | log 32    |
-| gaussians    | `num` round Gaussians on a circle                                | on a grid |
+| gaussians    | `num` isotropic Gaussians on a circle                            | on a grid |
 | moons        | two half circles, each a string of 64 Gaussians                  | constant  |
 | rings        | four circles plus Gaussian noise: a Bessel function              | constant  |
 | spirals      | two arms of 3/2 turns, each a string of 256 Gaussians            | constant  |
 | pinwheel     | five long Gaussians, rotated by an angle that grows with radius² | on a grid |
 
-An entropy "on a grid" is summed when the toy is built, a constant was summed once; tests redo both.
-A string of Gaussians stands for a curve blurred by noise: its beads lie closer than one standard
-deviation and do not show, and the log-density is a finite sum, thus exact.
+An entropy "on a grid" is integrated numerically when the toy is made; a "constant" was integrated
+once and is checked by a test. A curve with Gaussian noise is replaced by a string of Gaussians
+closer than one standard deviation, so that the log-density is a finite sum and thus exact.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from ..protocol import Array, Key
 
 
 class Toy(NamedTuple):
-    """p(x) on the plane: a sampler, its log-density in nats, and -E log p(x)."""
+    """p(x) on the plane: a sampler, its log-density in nats, and the entropy -E log p(x)."""
 
     sample: Callable[[Key, int], Array]  # sample(key, num) -> x [num, 2]
     log_prob: Callable[[Array], Array]  # x [..., 2] -> [...]; -inf outside the support
@@ -56,7 +56,10 @@ def checkerboard() -> Toy:
 
 
 def gaussians(num: int = 8, *, radius: float = 3.0, scale: float = 0.3) -> Toy:
-    """p(x) = 1/K Σ_k N(x; μ_k, σ² I), the K = `num` means evenly on a circle of `radius`."""
+    """p(x) = 1/K Σ_k N(x; μ_k, σ² I), with K = `num` means evenly on a circle.
+
+    radius: that of the circle; scale: σ.
+    """
     num = checks.positive_int(num, "num")
     radius = checks.positive(radius, "radius")
     scale = checks.positive(scale, "scale")

@@ -1,4 +1,4 @@
-"""The training of a generator and a critic, as an `Algorithm`."""
+"""Training of a generator and a critic, as an `Algorithm`."""
 
 import functools
 from collections.abc import Callable
@@ -24,24 +24,26 @@ def adversaries(
     ema_decay: float | None = None,
     axis_name: str | None = None,
 ) -> Algorithm:
-    """φ ← φ - η ∇_φ L_D, k times, then θ ← θ - η ∇_θ L_G: a step of the game.
+    """φ ← φ - η ∇_φ L_D, k times, then θ ← θ - η ∇_θ L_G: one step of a game.
 
-    critic, generator: an optimiser each; Adam with b1 = 0 or 0.5 is usual, and twice to five times
-        the rate for the critic (Heusel et al., 2017).
-    num_critic_updates: k. A batch has rows for k + 1 updates, x [(k + 1) n, ...] or (x, cond).
+    model, game: the two nets and their losses, such as objectives.wasserstein().
+    critic, generator: one optimiser each. Adam with b1 = 0 or 0.5 is usual, with a learning rate of
+        the critic two to five times that of the generator (Heusel et al., 2017).
+    num_critic_updates: k. A batch holds the rows of k + 1 updates, x [(k + 1) n, ...] or (x, cond).
     penalty, penalty_weight: those of `objectives.critic_loss`.
-    ema_decay: averages the generator's iterates, which makes samples much better (Yazıcı et al.,
-        2019); samples are those of the average. None: the last.
+    ema_decay: decay of an exponential moving average of the generator's parameters, which is then
+        the one to sample with and improves samples much (Yazıcı et al., 2019). None: no average.
+    axis_name: as in `gradient_descent`.
 
-    `algorithm.params` selects (params, state), what `objectives.generated` takes. It is
-    `alternate` of two players; games with other losses write these themselves:
+    `algorithm.params` selects (params, state), which `objectives.generated` takes. The algorithm is
+    `alternate` with two players; write games with other losses in the same way:
 
         players = {"critic": Player(loss, optimizer, 5), "generator": Player(...)}
         alternate(players, lambda key: model.init(key)[0],
                   init_state=lambda key, params: model.init(key)[1])
 
     Metrics: critic/loss, critic/real, critic/fake, critic/penalty, generator/loss, generator/fake.
-    Goodfellow et al. (2014), algorithm 1.
+    Goodfellow et al. (2014), "Generative adversarial nets", algorithm 1.
     """
     checks.noun(model, Adversarial, "model")
     checks.noun(game, Game, "game")

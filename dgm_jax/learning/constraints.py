@@ -1,4 +1,4 @@
-"""What holds parameters near a set or near their past, as steps of an optimiser of optax."""
+"""Constraints on parameters, as gradient transformations of optax."""
 
 from typing import NamedTuple
 
@@ -11,12 +11,12 @@ from ..protocol import Array, Params
 
 
 def clip_weights(limit: float) -> optax.GradientTransformation:
-    """θ ← clip(θ + update, -c, c) for each entry: the last of a chain.
+    """θ ← clip(θ + update, -c, c), entry by entry: the last transformation of a chain.
 
         optax.chain(optax.rmsprop(5e-5), clip_weights(0.01))
 
-    It bounds the slope of a critic, by a constant that depends on its widths and depth.
-    limit: c. Arjovsky et al. (2017), "Wasserstein GAN", algorithm 1.
+    limit: c. It bounds the Lipschitz constant of a critic, by a value that depends on its widths
+    and depth. Arjovsky et al. (2017), "Wasserstein GAN", algorithm 1.
     """
     limit = checks.positive(limit, "limit")
 
@@ -33,12 +33,13 @@ class HistoryState(NamedTuple):
 
 
 def historical_averaging(weight: float) -> optax.GradientTransformation:
-    """Adds to the gradient that of λ ‖θ - θ̄_t‖², θ̄_t = 1/t Σ_{s≤t} θ_s: the first of a chain.
+    """Adds ∇_θ λ ‖θ - θ̄_t‖², θ̄_t = 1/t Σ_{s≤t} θ_s, to the gradient: the first of a chain.
 
         optax.chain(historical_averaging(0.1), optax.adam(1e-3))
 
-    Players that run around an equilibrium, as those of min_x max_y x y do, are pulled to the
-    middle of their orbit. The gradient leaves θ̄ alone. weight: λ. Salimans et al. (2016), 3.3.
+    Players that orbit an equilibrium, as in min_x max_y x y, are pulled towards its centre. θ̄ is
+    constant in the gradient. weight: λ.
+    Salimans et al. (2016), "Improved techniques for training GANs", section 3.3.
     """
     weight = checks.not_negative(weight, "weight")
 

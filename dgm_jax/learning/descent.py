@@ -1,4 +1,4 @@
-"""One step of gradient descent: what `gradient_descent` and `alternate` share."""
+"""One step of gradient descent, shared by `gradient_descent` and `alternate`."""
 
 import traceback
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class TrainState(NamedTuple):
 
 
 def averaged(state: TrainState) -> Params:
-    """The parameters to evaluate and to sample with: the average if there is one, else the last."""
+    """The parameters to evaluate and to sample with: the moving average if there is one, else θ."""
     checks.noun(state, TrainState, "state")
     return state.params if state.ema is None else state.ema
 
@@ -31,7 +31,7 @@ def averaged(state: TrainState) -> Params:
 def first(
     params: Params, optimizer: optax.GradientTransformation, ema_decay: float | None
 ) -> TrainState:
-    """The state before the first step, with nothing in `state`."""
+    """The training state before the first step; its `state` field is still empty."""
     ema = None if ema_decay is None else params
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), ema)
 
@@ -44,11 +44,10 @@ def descend(
     ema_decay: float | None,
     axis_name: str | None,
 ) -> tuple[TrainState, Metrics]:
-    """One step down loss(params) = (scalar, (metrics, new state)).
+    """One step down the gradient of loss(params) = (scalar, (metrics, new state)).
 
-    Nothing but the count of steps moves where the gradient or the new state is not finite.
-    `axis_name` is the axis of `jax.pmap` over which everything is averaged, None where there is
-    none.
+    optimizer, ema_decay: those of `gradient_descent`. If the gradient or the new state is not
+    finite, only the step counter moves. axis_name: the axis of `jax.pmap` to average over, or None.
     """
     (value, (metrics, carried)), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
     metrics = {"loss": value, **metrics}
@@ -100,7 +99,7 @@ def _either(finite, moved, state):
 def initial(
     init: Callable[[Key], Params], init_state: Callable[[Key, Params], State] | None, key: Key
 ) -> tuple[Params, State]:
-    """(θ_0, s_0); s_0 is None where there is no `init_state`, and `init` then has the whole key."""
+    """(θ_0, s_0). Without `init_state`, s_0 is None and `init` gets the whole key."""
     if init_state is None:
         return init(key), None
     params_key, state_key = jax.random.split(key)
@@ -109,9 +108,9 @@ def initial(
 
 
 def in_full(loss: Callable[..., tuple[Array, Any]], stateful: bool) -> Callable:
-    """loss as a function (params, key, batch, state, **given) ↦ (scalar, (metrics, new state)).
+    """The loss as a function (params, key, batch, state, **given) ↦ (scalar, (metrics, new state)).
 
-    Where the loss has no state (`stateful` is False), the one it is given comes back as it is.
+    With stateful=False the loss has no state, and the given one is returned unchanged.
     """
 
     def stateless(params, key, batch, state, **given):
@@ -133,7 +132,7 @@ def in_full(loss: Callable[..., tuple[Array, Any]], stateful: bool) -> Callable:
 
 
 def scalar_and_aux(found: Any) -> tuple[Array, Any]:
-    """What a loss returned, which must be a pair that begins with a scalar."""
+    """What a loss returned, checked to be a pair that begins with a scalar."""
     value, aux = pair(found, "loss", "scalar")
     if jnp.shape(value) != ():
         raise checks.InputError(
@@ -143,7 +142,7 @@ def scalar_and_aux(found: Any) -> tuple[Array, Any]:
 
 
 def pair(found: Any, function: str, first: str) -> tuple[Any, Any]:
-    """What `function` returned, which must be a pair (first, metrics)."""
+    """What `function` returned (`found`), checked to be a pair (first, metrics)."""
     if not (isinstance(found, (tuple, list)) and len(found) == 2):
         got = "one array" if hasattr(found, "dtype") else type(found).__name__
         raise checks.InputError(
@@ -154,7 +153,7 @@ def pair(found: Any, function: str, first: str) -> tuple[Any, Any]:
 
 
 def check_metrics(metrics: Any, function: str) -> None:
-    """`InputError` where what `function` gave for metrics is no dict with names of its own."""
+    """`InputError` unless the metrics of `function` are a dict without reserved names."""
     if not isinstance(metrics, dict):
         raise checks.InputError(
             f"{function} must give metrics as a dict {{name: scalar}}; got "
@@ -169,14 +168,14 @@ def check_metrics(metrics: Any, function: str) -> None:
 
 
 def given(fixed: Any) -> dict[str, Any]:
-    """`fixed` as a keyword, if there is any: else a step or a loss need not have that argument."""
+    """{"fixed": fixed} if there is any, else {}: a step or loss need not take that argument."""
     return {} if fixed is None else {"fixed": fixed}
 
 
 def extras(
     weights: dict[str, Schedule | float] | None, step: Array | None, fixed: Any
 ) -> dict[str, Any]:
-    """What a loss is given by keyword at this step: its weights and what stays fixed, if any."""
+    """The keyword arguments of a loss at this step: the values of its weights, and `fixed`."""
     extra = given(fixed)
     if weights is not None:
         values = {name: w(step) if callable(w) else w for name, w in weights.items()}
@@ -185,12 +184,12 @@ def extras(
 
 
 def own_key(key: Key, axis_name: str | None) -> Key:
-    """A key for each device of the axis; `key` itself where there is none."""
+    """A different key on each device of the axis; `key` itself without an axis."""
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
 
 def checked_decay(optimizer: Any, ema_decay: Any, name: str = "optimizer") -> float | None:
-    """The decay; `InputError` for one outside of (0, 1), and for what is no optimiser of optax."""
+    """ema_decay in (0, 1) or None; also checks that `optimizer` is an optax transformation."""
     if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
         raise checks.InputError(
             f"{name} must be one of optax, as optax.adam(1e-3); got {checks.shown(optimizer)}."
@@ -206,13 +205,13 @@ def checked_decay(optimizer: Any, ema_decay: Any, name: str = "optimizer") -> fl
 
 
 def check_axis_name(axis_name: Any) -> None:
-    """`InputError` for what is no name of an axis of `jax.pmap`; None is none."""
+    """`InputError` unless axis_name is the name of an axis of `jax.pmap`, or None."""
     if axis_name is not None:
         checks.text(axis_name, "axis_name")
 
 
 def check_carried(init_state: Any, weights: Any) -> None:
-    """`InputError` where `init_state` is no function or `weights` are no schedules."""
+    """`InputError` unless `init_state` is a function and `weights` are schedules, or None."""
     if init_state is not None:
         checks.function(init_state, "init_state")
     if weights is not None and not isinstance(weights, dict):
@@ -254,7 +253,7 @@ def _raised_in(error, package):
 
 
 def all_finite(tree: Any) -> Array:
-    """Whether no floating number of the tree is NaN or infinite."""
+    """Whether no floating-point number of the tree is NaN or infinite."""
     floating = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
     return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in floating])) if floating else True
 

@@ -1,13 +1,12 @@
-"""Data parallelism: the unchanged `Algorithm.step` under `jit`, its batch spread over a mesh.
+"""Data parallelism: the unchanged `Algorithm.step` under `jit`, with a batch sharded over a mesh.
 
     mesh = data_mesh()
     state = replicate(state, mesh)
     state, metrics = jax.jit(algorithm.step)(state, key, shard_batch(batch, mesh))
 
-The compiler adds the one all-reduce of the gradients, and random numbers are those of a single
-device. `train(..., mesh=mesh)` does these three lines, on one process or several
-(`dgm_jax.runs.processes`). The older way, the same by value for a loss that draws no random
-numbers:
+The compiler adds one all-reduce of the gradients, and random numbers equal those on one device.
+`train(..., mesh=mesh)` does these three lines, in one process or several
+(`dgm_jax.runs.processes`). `jax.pmap` gives the same values for a loss without random numbers:
 
     algorithm = gradient_descent(init, loss, optimizer, axis_name="data")
     step = jax.pmap(algorithm.step, "data", in_axes=(None, None, 0), out_axes=None)
@@ -23,10 +22,10 @@ from ..protocol import Batch, Params
 
 
 def data_mesh(num_devices: int | None = None) -> Mesh:
-    """One axis, "data", over the first `num_devices` devices (all of them by default).
+    """A mesh with one axis, "data", over the first `num_devices` devices (by default all).
 
-    The axis is `Auto`: the compiler places the arrays. (`Explicit`, jax's default, puts the mesh
-    into the types, where a scanned flow does not type-check.)
+    The axis is of type `Auto`: the compiler decides the sharding of every array. (With `Explicit`,
+    JAX's default, shardings are part of array types, and a scanned flow does not type-check.)
     """
     devices = jax.devices()
     if num_devices is not None:
@@ -40,16 +39,15 @@ def data_mesh(num_devices: int | None = None) -> Mesh:
 
 
 def replicate(tree: Params, mesh: Mesh) -> Params:
-    """All of `tree` on every device."""
+    """A copy of all of `tree` on every device."""
     checks.instance(mesh, Mesh, "mesh")
     return _put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
-    """An equal share of the rows of every leaf [batch, ...] on each device.
+    """An equal part of the rows of every leaf [batch, ...] on each device.
 
-    `batch` is the whole one, in every process. `ValueError` where the rows do not divide among
-    the devices.
+    Every process passes the whole batch. `ValueError` if the rows do not divide among the devices.
     """
     checks.instance(mesh, Mesh, "mesh")
     check_rows(batch, mesh)
@@ -57,7 +55,7 @@ def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
 
 
 def check_batch(batch: Batch, mesh: Mesh | None) -> None:
-    """`InputError` for a first batch without rows or with NaN, or that does not fit the mesh."""
+    """`InputError` for a first batch that is empty, has NaN or does not fit the devices."""
     for leaf in jax.tree.leaves(batch):
         checks.finite_rows(leaf, "batch(0)")
     if mesh is not None:
@@ -65,13 +63,13 @@ def check_batch(batch: Batch, mesh: Mesh | None) -> None:
 
 
 def check_rows(batch: Batch, mesh: Mesh) -> None:
-    """`ValueError` where the rows of a leaf do not divide among the devices of `mesh`."""
+    """`ValueError` if the rows of a leaf do not divide among the devices of `mesh`."""
     for leaf in jax.tree.leaves(batch):
         checks.divisible(leaf, mesh.size, f"{mesh.size} devices")
 
 
 def first_copy(tree: Params) -> Params:
-    """Of what `replicate` spread, the copy on the first device of this process; no transfer."""
+    """The copy of a replicated tree on the first device of this process, without a transfer."""
     return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, tree)
 
 

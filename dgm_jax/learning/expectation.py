@@ -1,4 +1,4 @@
-"""Expectation maximisation as an `Algorithm`: no gradients, and the likelihood never falls."""
+"""Expectation maximisation as an `Algorithm`: no gradients, and the likelihood never decreases."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,17 +19,17 @@ def expectation_maximization(
 ) -> Algorithm:
     """θ ← m_step(θ, s) with (s, metrics) = e_step(θ, batch), from θ_0 = init(key).
 
-    The E-step computes the expected statistics s of the batch under the posterior p_θ(z | x), and
-    the M-step the parameters that maximise E log p_θ(x, z) given these. With all of the data as
-    the batch the log-likelihood never falls (Dempster, Laird & Rubin, 1977, theorem 1); an E-step
-    that returns it as a metric shows it in every row. The state is θ itself.
+    e_step computes the expected sufficient statistics s of the batch under the posterior p_θ(z |
+    x). m_step returns the parameters that maximise E log p_θ(x, z) given s. If the batch is the
+    whole data set, the log-likelihood never decreases (Dempster, Laird & Rubin, 1977, theorem 1);
+    let the E-step return it as a metric to see this in every row. The state is θ itself.
 
-    s is any tree. Let it hold means over the rows of the batch: under `jit` with a sharded batch
-    they are those of the whole batch, and under `jax.pmap` they are averaged over `axis_name`,
+    s is any tree. It should hold means over the rows of the batch: under `jit` with a sharded batch
+    they are means over the whole batch, and under `jax.pmap` they are averaged over `axis_name`,
     as the metrics are. With `train(..., fixed=tree)` the E-step is e_step(θ, batch, fixed=tree).
 
-    Nothing is drawn, and nothing is skipped: NaN in a metric or in the parameters ends `train`.
-    Raises `ValueError` for what is not a function.
+    Nothing is random and no step is skipped: NaN in a metric or in the parameters ends `train`.
+    Raises `ValueError` for an argument that is not a function.
     """
     for function, name in ((init, "init"), (e_step, "e_step"), (m_step, "m_step")):
         checks.function(function, name)

@@ -1,4 +1,4 @@
-"""From an array to a density that scores and samples in its units: `fit_to_data`, for notebooks."""
+"""From an array to a density in the units of the data in one call, for notebooks: `fit_to_data`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -30,7 +30,7 @@ EVALUATIONS = 50  # of a run that is not stopped early
 
 
 class FittedDensity(NamedTuple):
-    """What `fit_to_data` returns."""
+    """The result of `fit_to_data`."""
 
     model: Density  # of x as it was given: model.dist(params, cond)
     params: Params  # the averaged ones, of the step that was best on the validation rows
@@ -72,38 +72,40 @@ def fit_to_data(
     workdir: Path | str | None = None,
     progress: bool = True,
 ) -> FittedDensity:
-    """argmax_θ E log p_θ(x | c) over the rows of x [n, *event], stopped early; in nats.
+    """argmax_θ E log p_θ(x | c) over the rows of x [n, *event], with early stopping; in nats.
 
         model = combinators.pushforward(flows.maf(5), distributions.standard_normal(5))
         fitted = learning.fit_to_data(model, table, jax.random.key(0))
-        fitted.log_prob(table)                      # nats, of the table as it is
-        fitted.sample(jax.random.key(1), 100)       # rows like those of the table
+        fitted.log_prob(table)                      # [n], nats, of the table as it is
+        fitted.sample(jax.random.key(1), 100)       # 100 rows like those of the table
 
-    What the model learns depends on the data:
+    What the model is trained on depends on the data:
 
-    - Numbers: g(x) = (x - mean) / deviation of each entry over the training rows, or g =
-      `preprocessing` (`data.standardize(0, 1)` for none). Its log-determinant counts.
-    - Levels, integers in 0, 1, ..., by a model of levels, such as `autoregressive.made(64,
-      likelihoods.categorical(17))`: as they are. Scores are exact.
-    - Levels by a model of numbers, such as a flow, with `num_levels`: x + u with uniform noise u,
-      by default then a logit of margin ALPHA, standardised. Scores are a bound by one draw of the
-      noise, and samples are levels.
+    - Real numbers: g(x) = (x - mean) / standard deviation, per entry, from the training rows; or g
+      = `preprocessing` (`data.standardize(0, 1)` for the identity). log_prob includes log|det
+      ∂g/∂x|.
+    - Levels (integers 0, 1, ...) with a model of levels, such as `autoregressive.made(64,
+      likelihoods.categorical(17))`: x itself. log_prob is exact.
+    - Levels with a model of real numbers, such as a flow, and `num_levels`: x + u with uniform
+      noise u, by default followed by a logit with margin ALPHA and standardisation. log_prob is a
+      lower bound estimated with one draw of u, and samples are levels.
 
-    cond: conditions [n, *cond_shape] of a model that is built with cond_shape=...; or classes,
-        integers [n], for one with cond_shape=(num_classes,), which become one-hot here and in
-        `log_prob` and `sample` (there [m], with samples [*sample_shape, m, *event]).
-    valid_share, test_share: of the rows, at random by `split_seed`, that are kept from training.
-        The first stop it and choose its best step, the others only judge that.
-    num_steps: at most. AdamW falls from `learning_rate` to 0 as a cosine meanwhile, on batches of
-        `batch_size`, with gradients of norm 5 at most; `ema_decay` is that of `gradient_descent`.
-    eval_every, patience: training ends after `patience` evaluations in a row on the validation rows
-        that were not better, or with None at num_steps. By default there is one an epoch, or each
-        fiftieth of the steps.
-    workdir, progress: as in `train`; with `workdir` the same call goes on where it was stopped, and
-        returns what it has found once it has ended.
+    cond: conditions [n, *cond_shape] of a conditional model; or classes, integers [n], for
+        cond_shape=(num_classes,). Classes become one-hot vectors, also in `log_prob` and `sample`
+        (there [m], with samples [*sample_shape, m, *event]).
+    valid_share, test_share: the fractions of the rows held out for validation and test, drawn with
+        `split_seed`. Validation decides when to stop and which step is best; test only reports.
+    num_steps: the maximal number of steps of AdamW with `weight_decay`, on batches of `batch_size`
+        rows. The learning rate decays from `learning_rate` to 0 by a cosine, and the norm of the
+        gradient is clipped to 5. ema_decay: as in `gradient_descent`.
+    eval_every, patience: training stops after `patience` evaluations in a row without improvement
+        on the validation rows; with None at num_steps. eval_every defaults to one epoch or a
+        fiftieth of num_steps.
+    workdir, progress: as in `train`. With `workdir` the same call resumes a stopped run, and
+        returns the result of a finished one.
 
-    Everything random follows from `key` and `split_seed`. For a loop of your own: `learning.train`.
-    Raises `InputError` for data that do not fit the model, before anything is trained.
+    All randomness comes from `key` and `split_seed`. To write the loop yourself, use
+    `learning.train`. Raises `InputError` before training if the data do not fit the model.
     """
     checks.key(key)
     checks.noun(model, Density, "model")

@@ -1,4 +1,4 @@
-"""Gradient descent as an `Algorithm`: any `optax` optimiser, an average of iterates, a guard."""
+"""Gradient descent as an `Algorithm`: any optax optimiser, averaging, and skipping of bad steps."""
 
 from collections.abc import Callable
 from typing import Any
@@ -37,40 +37,38 @@ def gradient_descent(
 ) -> Algorithm:
     """θ ← θ - η ∇ loss(θ, key, batch), with init(key) = θ_0 and loss(...) = (scalar, metrics).
 
-    The metrics are those of `loss`, and "loss" (where it gives none), "grad_norm" (‖∇‖₂ before
-    the optimiser clips it) and "skipped". The loss may be given more, each by keyword and only
-    where it is asked for:
+    optimizer: one of optax. The metrics are those of the loss, and "loss" (unless it has its own),
+    "grad_norm" (‖∇‖₂ before the optimiser) and "skipped". The loss gets further keyword arguments,
+    each only if it is asked for here:
 
-    - With `init_state`, s_0 = init_state(key, θ_0) is a state that no gradient moves, such as the
-      running statistics of batch normalisation. Then loss(..., state=s) = (scalar, (metrics, s')).
-    - With `weights` = {"beta": schedule, ...} it is loss(..., weights={"beta": value, ...}). A
-      schedule is a function of the number of steps made, skipped ones included, as those of
-      optax are; a number stays what it is.
-    - With `train(..., fixed=tree)` it is loss(..., fixed=tree), for parameters that stay as they
-      are, such as those of a teacher.
+    - init_state: s_0 = init_state(key, θ_0) is a state that no gradient moves, such as the running
+      statistics of batch normalisation. Then loss(..., state=s) = (scalar, (metrics, s')).
+    - weights: {"beta": schedule, ...} gives loss(..., weights={"beta": value, ...}). A schedule is
+      a function of the number of steps made (skipped ones included), as in optax, or a constant.
+    - `train(..., fixed=tree)` gives loss(..., fixed=tree), for arrays that training does not
+      change, such as the parameters of a teacher.
 
-    A step whose gradient or new state is NaN or infinite is skipped: params, opt_state, ema and
-    state stay as they were, and its metric "skipped" is 1. (`optax.apply_if_finite` gives in
-    after some such steps; this never does, and `train` stops instead.)
+    A step with a NaN or infinite gradient or new state is skipped: parameters, optimiser state,
+    average and state stay unchanged, and the metric "skipped" is 1. (`optax.apply_if_finite`
+    accepts such a step after several in a row; this never does, and `train` stops instead.)
 
-    With `ema_decay` = d, ema ← d_t ema + (1 - d_t) θ with d_t = min(d, (1 + t) / (10 + t)) at
-    step t: the average starts at θ_0 and forgets it within tens of steps, with no other bias
-    correction. It costs one more copy of the parameters.
+    ema_decay: d of ema ← d_t ema + (1 - d_t) θ with d_t = min(d, (1 + t) / (10 + t)) at step t. The
+    small d_t at the beginning takes the place of a bias correction. It costs one copy of the
+    parameters.
 
     `algorithm.params` selects the average if there is one, else the last parameters (`averaged`);
-    with `init_state` it selects the pair (parameters, state), as `StatefulNet.init` gives it.
+    with `init_state` the pair (parameters, state), in the form of `StatefulNet.init`.
 
-    With `axis_name`, every device draws its own randomness, and gradients, metrics and the
-    floating part of the state are averaged over that axis, which is what
-    `jax.pmap(algorithm.step, axis_name)` needs. A mean over the batch is then that of the whole
-    batch; any other statistic, such as a variance, the loss must average itself. Under `jit` with
-    a sharded batch leave `axis_name` out, and every statistic is that of the whole batch: see
-    `dgm_jax.learning.devices`.
+    axis_name: for `jax.pmap(algorithm.step, axis_name)`. Every device draws its own random numbers,
+    and gradients, metrics and the floating-point part of the state are averaged over the axis. A
+    mean over the batch is then that of the whole batch; any other statistic, such as a variance,
+    the loss must average itself. Under `jit` with a sharded batch leave it out: every statistic is
+    that of the whole batch (`dgm_jax.learning.devices`).
 
-    With `compute_dtype=jnp.bfloat16` the loss sees floating parameters, batches, weights and what
-    is fixed in that dtype; parameters, gradients, optimiser, average, state and metrics stay as
-    they are without it. It pays on hardware that multiplies in bfloat16. Its 8 bits are too few
-    for data that need more, so look at a loss in float32 before the numbers are told.
+    compute_dtype: with jnp.bfloat16 the loss sees floating-point parameters, batches, weights and
+    fixed arrays in that dtype. Parameters, gradients, optimiser, average, state and metrics keep
+    their dtype. It is faster on hardware with bfloat16 arithmetic. bfloat16 has 8 significant bits,
+    so evaluate the final loss in float32.
 
     Raises `ValueError` for a wrong argument.
     """

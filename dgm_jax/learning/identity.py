@@ -1,4 +1,4 @@
-"""What a run is: two calls of `train` are the same run where they agree in this.
+"""The identity of a run: two calls of `train` are the same run if these agree.
 
     identity = {dgm_jax, jax,                       versions
                 key, num_steps, eval_every, monitor, minimise, patience,
@@ -7,18 +7,17 @@
                 params,                             what is selected of the state
                 **those of the caller}              train(..., identity={name: JSON})
 
-Every checkpoint holds the identity of its run, and `train` resumes from no other. Not in it is what
-changes no number (how often is logged and saved, the devices, the directory) and what cannot be
-seen here: the batches after the first, and how `evaluate` and functions on the host (those of
-`jax.pure_callback`) compute. A caller who changes these says so in `identity`, as
-`experiments.fitting` does with all options and the bits of all rows.
+Every checkpoint holds the identity of its run, and `train` resumes only its own run. The identity
+leaves out what changes no number (how often to log and save, the devices, the directory), and what
+`train` cannot see: the batches after the first, and the code of `evaluate` and of host callbacks
+(`jax.pure_callback`). Callers add these through `identity`; `experiments.fitting`, for example,
+adds all options and a fingerprint of the data.
 
-A program is a jaxpr, which does not depend on the devices. Its fingerprint is that of all
-operations with what they work on: shapes, dtypes and parameters, and the values of constants. Left
-out are the names of functions and the addresses of objects, which are others in each process. A
-loss under one more `jax.jit` is another program, as its operations are others. The programs are
-those that a run traces anyway, so a run that goes on or has ended costs its tracing and no
-compilation before it is refused or returned.
+A program is a jaxpr, which does not depend on the devices. Its fingerprint covers all operations
+with their shapes, dtypes and parameters, and the values of constants. It leaves out the names of
+functions and the addresses of objects, which differ between processes. A loss wrapped in another
+`jax.jit` is a different program, because its operations differ. A run traces these programs
+anyway, so the check costs no compilation.
 """
 
 import hashlib
@@ -53,9 +52,9 @@ IGNORED = frozenset(
 
 
 def arguments(key: Key, plan: Any, given: dict[str, Any] | None) -> dict[str, Any]:
-    """The part of the identity that is known before anything is traced.
+    """The part of the identity that is known before tracing.
 
-    `plan` has the attributes of ARGUMENTS; `given` is what the caller adds.
+    plan: has the attributes listed in ARGUMENTS; given: what the caller adds.
     """
     if given is not None and not isinstance(given, dict):
         raise checks.InputTypeError(
@@ -82,7 +81,10 @@ def _version():
 def traced(
     init: core.ClosedJaxpr, steps: dict[int, core.ClosedJaxpr], first_batch: Any, fixed: Any
 ) -> dict[str, str]:
-    """The other part, fingerprints of programs and arrays. `steps` are {first step: program}."""
+    """The rest of the identity: fingerprints of programs and arrays.
+
+    init: the program of `algorithm.init`; steps: {first step: program}; first_batch, fixed: arrays.
+    """
     step = " ".join(
         f"{first}:{of_program(program)}" if first else of_program(program)
         for first, program in steps.items()
@@ -92,7 +94,10 @@ def traced(
 
 
 def check(there: Any, here: dict[str, Any], where: Any) -> None:
-    """`InputError` with all that differs, where the run in `where` is another one."""
+    """`InputError` that lists all differences, if the run in the directory `where` is another one.
+
+    there, here: the two identities.
+    """
     if not there:
         raise checks.InputError(
             f"{where} holds checkpoints that train did not write. Give another workdir."
@@ -105,7 +110,7 @@ def check(there: Any, here: dict[str, Any], where: Any) -> None:
 
 
 def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    """["num_steps is 70 there and 30 here", ...]; empty where the two are one run."""
+    """["num_steps is 70 there and 30 here", ...]; empty if both are the same run."""
     there, here = dict(leaves(there)), dict(leaves(here))
     names = [name for name in {**here, **there} if there.get(name, ...) != here.get(name, ...)]
     if set(names) <= set(TOLD):
@@ -122,10 +127,7 @@ def _said(values, name):
 
 # ------------------------------------------------------------------------------------ fingerprints
 def fingerprint(tree: Any) -> str:
-    """Of the bits, shapes, dtypes and places of all arrays of a tree.
-
-    The arrays are read on the host, at about a gigabyte a second.
-    """
+    """A hash of the bits, shapes, dtypes and paths of all arrays of a tree, read on the host."""
     digest = hashlib.blake2b(digest_size=8)
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         digest.update(jax.tree_util.keystr(path).encode())
@@ -134,9 +136,9 @@ def fingerprint(tree: Any) -> str:
 
 
 def of_program(program: core.ClosedJaxpr) -> str:
-    """Of all operations of a program and of those within them, and of its constants.
+    """A hash of all operations of a program, nested ones included, and of its constants.
 
-    The same in every process, on every number of devices. Costs about a tenth of the tracing.
+    It is the same in every process and for every number of devices.
     """
     return _program(program.jaxpr, program.consts, {}).hex()
 

@@ -1,4 +1,4 @@
-"""Langevin dynamics as an `Algorithm`: samples that move along a score."""
+"""Langevin dynamics as an `Algorithm`: samples that follow a score."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -27,19 +27,20 @@ def langevin(
 ) -> Algorithm:
     """x ← x + η_t score(x) + √(2 η_t T) ξ, with ξ ~ N(0, I) and x_0 = init(key).
 
-    The unadjusted Langevin algorithm (Roberts & Tweedie, 1996): with score(x) = ∇ log p(x) and
-    small η its samples come to have the density p^{1/T}, up to an error of order η. For N(μ, s²)
-    the error is known: the variance becomes T s² / (1 - η / 2s²).
+    The unadjusted Langevin algorithm (Roberts & Tweedie, 1996). With score(x) = ∇ log p(x) and
+    small η, the samples converge to the density p^{1/T} up to an error of order η. For N(μ, s²) the
+    stationary variance is T s² / (1 - η / 2s²).
 
-    x is any tree of arrays, such as many chains [num_chains, ...], and score(x) one like it. η is
-    a number, or a schedule of the number of steps made. The score may be given more, each by
-    keyword and only where it is asked for: the batch of `train` or `fit` where it is not None
-    (batch=...: stochastic gradient Langevin dynamics), weights={"sigma": value, ...} that depend
-    on the step (the noise levels of annealed dynamics), and fixed=... (the parameters of a learned
-    score). `weights` and `fixed` are those of `gradient_descent`.
+    x is any tree of arrays, such as many chains [num_chains, ...], and score(x) has the same
+    structure.
+    step_size: η, a number or a schedule of the number of steps made. temperature: T. The score gets
+    further keyword arguments if they are given: batch=..., the batch of `train` or `fit`
+    (stochastic gradient Langevin dynamics); weights={"sigma": value, ...}, which depend on the step
+    (the noise levels of annealed dynamics); fixed=..., such as the parameters of a learned score.
+    `weights` and `fixed` are those of `gradient_descent`.
 
     The metrics are "score_norm" (‖score(x)‖₂) and "step_size". `algorithm.params` selects x.
-    Nothing is skipped: a score that is not finite ends `train`. Raises `ValueError` for a wrong
+    No step is skipped: a score that is not finite ends `train`. Raises `ValueError` for a wrong
     argument.
     """
     checks.function(init, "init")

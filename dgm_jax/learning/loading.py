@@ -1,4 +1,4 @@
-"""What a run has learned, in one line: its options, its parameters and its model."""
+"""Loads what a run has learned: its options, its parameters and its model."""
 
 import contextlib
 import sys
@@ -27,10 +27,9 @@ class Loaded(NamedTuple):
 
     @property
     def model(self) -> Any:
-        """The model of `params`, built anew at every access.
+        """The model of `params`, rebuilt at every access.
 
-        `InputError` where the run was trained without a recipe, and where its builder cannot be
-        imported here.
+        `InputError` if the run has no recipe, or if its builder cannot be imported here.
         """
         if self.recipe is None:
             raise checks.InputError(
@@ -41,24 +40,24 @@ class Loaded(NamedTuple):
 
 
 def load(workdir: Path | str) -> Loaded:
-    """What `train` kept in `workdir`, or in the one run that is in a folder there:
+    """The result of the run in `workdir`, or of the only run below it.
 
         loaded = load("runs/flows/compare/maf")
         log_prob = jax.jit(lambda params, x: loaded.model.dist(params).log_prob(x))
         log_prob(loaded.params, x)
 
-    All experiments say how `model` is built; it scores and samples in the units of the data. A run
-    of a notebook has one if `train` or `save` was given a recipe.
+    `model` is there if `train` or `save` was given a recipe, as in all experiments. It scores and
+    samples in the units of the data.
 
-    `params` is what algorithm.params selects, of the best state, or of the last checkpoint where
-    nothing was monitored. Tuples come back as lists, named tuples as dicts. The arrays are checked
-    bit by bit and go to the first device, whatever machine they come from; the rest of the state,
-    such as that of an optimiser, stays on disk.
+    `params` is what algorithm.params selects from the best state, or from the last checkpoint if
+    nothing was monitored. Tuples come back as lists, named tuples as dicts. The arrays are verified
+    bit by bit and placed on the first device. The rest of the state, such as that of an optimiser,
+    is not read.
 
-    `config` is the config.json in `workdir` or in the folder above. Where the newest checkpoint
-    is damaged a line on stderr says so, and the one before it is taken; nothing is changed on
-    disk, so a run in progress may be loaded. `FileNotFoundError` where there is no run,
-    `InputError` where there are several, `NoUsableCheckpoint` where all of it is damaged.
+    `config` is read from config.json in `workdir` or in the folder above. If the newest checkpoint
+    is damaged, the one before it is loaded and a line on stderr says so. Nothing is changed on
+    disk, so that a run in progress can be loaded. `FileNotFoundError` if there is no run,
+    `InputError` if there are several, `NoUsableCheckpoint` if all checkpoints are damaged.
     """
     directory = _directory(checks.path(workdir, "workdir"))
     with quiet():
@@ -76,14 +75,14 @@ def load(workdir: Path | str) -> Loaded:
 
 
 def save(workdir: Path | str, params: Params, *, recipe: Recipe | None = None) -> None:
-    """Keeps parameters for `load` that `train` has not, such as those that `fit` has learned.
+    """Saves parameters for `load`, such as those that `fit` returned.
 
         learning.save("runs/moons", params)
         params = learning.load("runs/moons").params
 
-    recipe: how their model is built, for `load(workdir).model`. A directory of its own; saved
-    again, the newest are loaded, and the three newest kept. `InputError` for parameters that are
-    not finite, or that are not those of the recipe's model.
+    recipe: how to build their model, for `load(workdir).model`. `workdir` must be a directory of
+    its own. Saving again adds a version: the newest is loaded, the three newest are kept.
+    `InputError` for parameters that are not finite or do not fit the model of the recipe.
     """
     workdir = checks.path(workdir, "workdir")
     for part in jax.tree.leaves(params) or [None]:
@@ -99,11 +98,11 @@ def save(workdir: Path | str, params: Params, *, recipe: Recipe | None = None) -
 
 
 def places(select: Callable[[State], Params], template: State) -> Any:
-    """Where the parts that `select` picks stand in a state, in what JSON can hold.
+    """Where in a state the parts are that `select` picks, as JSON.
 
     A part of the template is its name, such as "params" or "players/critic/ema" ("" is all of it);
-    a dict, list or tuple of parts is one of names. `select` sees a state whose leaves are their
-    own names, so it can pick parts and compute nothing: else `ValueError`.
+    a dict, list or tuple of parts is one of names. `select` is called with a state whose leaves are
+    their own names, so it can only select; if it computes, it raises a `ValueError`.
     """
     names = jax.tree_util.tree_map_with_path(lambda path, _: name(path), template)
     try:

@@ -1,4 +1,4 @@
-"""Training: `fit` is a pure function of a key, `train` a run that may be killed and resumed."""
+"""Training: `fit` is a pure function of a key; `train` is a run that can be stopped and resumed."""
 
 import contextlib
 from collections.abc import Callable
@@ -33,10 +33,10 @@ def fit(
 ) -> tuple[State, Metrics]:
     """(s_T, metrics [T, ...]) with s_{t+1} = step(s_t, key_t, draw(key'_t, t)): pure in `key`.
 
-    All steps are one `lax.scan`: `jit` it, or `vmap` it over keys for an ensemble. It is for data
-    that a function draws from a key, draw(key, t) at step t = 0, 1, ..., and for runs short enough
-    to be one computation; `train` is for all others. Without `draw` the batch of every step is
-    None. `fixed` is that of `train`; make it an argument of the jitted function too.
+    All `num_steps` steps of the algorithm are one `lax.scan`: `jit` it, or `vmap` it over keys for
+    an ensemble. Use it for short runs on data that a function draws from a key: draw(key, t) is the
+    batch of step t = 0, 1, ...; without `draw` it is None. `fixed` is that of `train`; make it an
+    argument of the jitted function. For everything else there is `train`.
     """
     checks.noun(algorithm, Algorithm, "algorithm")
     checks.key(key)
@@ -78,60 +78,57 @@ def train(
 ) -> Trained:
     """s_{t+1} = step(s_t, fold_in(key, t), batch(t)), logged, evaluated, checkpointed, resumed.
 
-    `batch(t)` is the batch of step t = 0, 1, ...; it may be None, and without `batch` it is None at
-    every step. Batches and keys are functions of t alone. So a run that was killed, and is started
-    again with the same arguments and `workdir`, ends with exactly the same numbers. A run that has
-    already ended, at `num_steps` or by `patience`, is returned without a step. `workdir` belongs to
-    one run: with another key, data, algorithm or plan it is refused, and the error says what
-    differs. A longer run goes on from a shorter one, if the shorter one has evaluated nothing that
-    the longer one does not. `dgm_jax.learning.identity` says what a run is; `identity` are further
-    values, of JSON, that it depends on: the options and the data of an experiment.
+    batch: batch(t) is the batch of step t = 0, 1, ...; without it the batch is None. Batches and
+    keys are functions of t alone. So a run that was killed and is started again with the same
+    arguments and `workdir` ends with exactly the same numbers. A finished run is returned without a
+    step. `workdir` belongs to one run: a call with another key, data or algorithm is refused with a
+    list of the differences. A longer run continues a shorter one, unless the shorter one has made
+    an evaluation that the longer one would not make. `identity` adds JSON values to what defines
+    the run, such as the options of an experiment (`dgm_jax.learning.identity`).
 
-    - Every `log_every` steps, and with every evaluation, every checkpoint and the last step, a row
-      goes to `history`, to `<workdir>/metrics.jsonl` and to `on_log(step, row)`. It has the mean of
-      each metric over the steps since the last row, without those that were skipped, and the
-      number of these.
-    - Every `eval_every` steps, and after the last, `evaluate(params, key)` adds its numbers to the
-      row; with `eval_every` also before the first step, whose row has these numbers alone. params
-      is algorithm.params(state); key follows from the key of the run and is the same at every
-      evaluation. `monitor` names one of these numbers: `best` is the state in which it was lowest,
-      or highest with minimise=False, and training stops after `patience` evaluations in a row that
-      were not better. A number that is not finite is never better, and is told on stderr.
-    - `stages` = {t: its algorithm} are for what is learned in stages, such as images that grow:
-      from step t on the state moves by the step of that algorithm, in a program of its own. The
-      state, what is selected of it and the names of the metrics stay those of `algorithm`, with
-      which the run begins. (One step with a branch for each stage is slow on CPUs, where a
-      convolution within a branch costs ten times as much or more.)
-    - `fixed` is a tree of arrays that training does not change, such as a teacher's parameters. The
-      step is then step(..., fixed=fixed), and the compiled step has them as an argument. An array
-      that a loss closes over would become a constant of the program instead.
-    - Every `checkpoint_every` steps, and after the last, the run is saved in
-      `<workdir>/checkpoints`, in the background. By default it is saved at the first row after a
-      minute, or later where saving would take more than 1 % of the time. The newest three
-      checkpoints are kept. Each has all rows, at 27 bytes a number: a million numbers hold up the
-      run for a second. Where metrics.jsonl has lost or changed some it is written again, and a
-      line on stderr says so. `learning.load(workdir)` gives algorithm.params(best), and their model
-      if `recipe`, a `learning.Recipe`, says how it is built.
-    - With `workdir`, a SIGTERM saves at the current step and raises `Preempted`, a `SystemExit`
-      with code 85; a control-C, or the stop of a notebook, saves too and raises
-      `KeyboardInterrupt`, and a second one does so at once.
+    - log_every: after so many steps, and with every evaluation, every checkpoint and the last step,
+      a row is added to `history` and `<workdir>/metrics.jsonl` and passed to `on_log(step, row)`.
+      It holds the mean of each metric over the steps since the last row, skipped steps excluded,
+      and the number of skipped steps.
+    - eval_every: after so many steps, before the first and after the last, the numbers of
+      `evaluate(params, key)` are added to the row (without eval_every only after the last). params
+      is algorithm.params(state); the key is the same at every evaluation. `monitor` names one of
+      these numbers: `best` is the state with its lowest value (highest with minimise=False), and
+      training stops after `patience` evaluations in a row without improvement. A number that is not
+      finite is never better, and is reported on stderr.
+    - stages: {t: algorithm} for training in stages, such as growing images: from step t on, the
+      state moves by the step of that algorithm, compiled separately. The structure of the state and
+      the names of the metrics stay those of `algorithm`. (A branch for each stage within one step
+      would be slow on CPUs.)
+    - fixed: a tree of arrays that training does not change, such as the parameters of a teacher.
+      The step is called as step(..., fixed=fixed), and the arrays are arguments of the compiled
+      program. An array in a closure would become a constant of it instead.
+    - checkpoint_every: after so many steps, and after the last, the run is saved to
+      `<workdir>/checkpoints` in the background. By default it is saved once a minute, less often if
+      saving would take more than 1 % of the time. The newest three checkpoints are kept. Each
+      holds all rows, from which metrics.jsonl is repaired if it was changed, with a line on stderr.
+      `learning.load(workdir)` returns algorithm.params(best), and the model if `recipe`, a
+      `learning.Recipe`, says how it is built.
+    - SIGTERM, with a `workdir`, saves at the current step and raises `Preempted`, a `SystemExit`
+      with code 85. A control-C, or the stop button of a notebook, saves and raises
+      `KeyboardInterrupt`; a second one raises at once.
     - A damaged checkpoint is renamed, and the run resumes from the one before it.
-    - With `mesh` (see `dgm_jax.learning.devices`) the batch is spread over its devices; its rows
-      must divide among them. State and `fixed` are on all devices; `evaluate` and `Trained` have
-      the copy on the first device.
-    - On several processes (`dgm_jax.runs.processes`) all call `train` with the same arguments, and
-      the mesh is all devices by default. All evaluate, but only the numbers of the first process
-      count, and it alone writes rows, calls `on_log` and shows a progress bar.
+    - mesh: the batch is sharded over its devices, among which its rows must divide. State and
+      `fixed` are replicated; `evaluate` and `Trained` get the copy of the first device
+      (`dgm_jax.learning.devices`).
+    - In several processes (`dgm_jax.runs.processes`) all call `train` with the same arguments; the
+      mesh defaults to all devices. All evaluate, but only the numbers of the first process count.
+      Only it writes rows, calls `on_log` and shows a progress bar.
+    - progress, description: whether to show a progress bar, and the text in front of it.
 
-    The host waits for the device only where it writes a row, and there the state is read once, to
-    see that it is finite. `evaluate` must not keep the parameters that it is given, because the
-    next step reuses their memory.
+    The host waits for the device only to write a row; then it also checks that the state is finite.
+    `evaluate` must not keep its parameters, because the next step reuses their memory.
 
     Raises `ValueError` for wrong arguments and for a first batch that is empty or not finite,
-    before anything is compiled, and for a `workdir` another process is using; `Diverged`, a
+    before anything is compiled, and for a `workdir` in use by another process; `Diverged`, a
     `RuntimeError`, for a metric or a state that is not finite and after 10 skipped steps in a row;
-    `NoUsableCheckpoint` where all are damaged; `OSError` where the disk is full;
-    `processes.PeerLost` where another process of the run is gone.
+    `NoUsableCheckpoint` if all checkpoints are damaged; `OSError` if the disk is full;
+    `processes.PeerLost` if another process of the run is lost.
     """
     checks.noun(algorithm, Algorithm, "algorithm")
     checks.key(key)

@@ -1,4 +1,4 @@
-"""Players who learn in turns: each has a loss of its own, and moves its own parameters only."""
+"""Players that learn in turns: each has its own loss and moves only its own parameters."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -27,11 +27,11 @@ from .descent import (
 
 
 class Player(NamedTuple):
-    """One of those who learn in turns.
+    """One player of `alternate`.
 
-    `loss(params, key, batch)` = (scalar, metrics) sees the parameters of all, {name: params}; only
-    those of its own name move. `num_updates` is how many updates the player makes in its turn, and
-    `ema_decay` averages the iterates as that of `gradient_descent`.
+    `loss(params, key, batch)` = (scalar, metrics) sees the parameters of all players, {name:
+    params}, and moves only those of its own. `num_updates` is the number of its updates per step;
+    `ema_decay` averages its parameters as in `gradient_descent`.
     """
 
     loss: Callable[..., tuple[Array, Any]]
@@ -56,31 +56,28 @@ def alternate(
 ) -> Algorithm:
     """θ_i ← θ_i - η_i ∇_{θ_i} L_i(θ_1, ..., θ_n), for i = 1, ..., n in turn.
 
-    For two-player games (Goodfellow et al., 2014, algorithm 1: the critic first, with
-    num_updates=k), and for any model beside which another one learns. init(key) = {name: params}
-    has an entry for each player. In a step the players move in the order of `players`, each
-    num_updates times, and see what those before them have just learned.
+    For two-player games (Goodfellow et al., 2014, algorithm 1: first the critic, with
+    num_updates=k), and for any model that is trained beside another. init(key) = {name: params} has
+    one entry for each player. In a step the players move in the order of `players`, each
+    num_updates times, and see the latest parameters of the others.
 
-    - A loss may use all parameters, but its gradient is taken with respect to the player's own.
-    - The rows of the batch are shared out, so that each of the Σ num_updates updates of a step
-      gets a part of its own, and a key of its own: with k updates, update j gets the rows j,
-      j + k, j + 2k, ... Dealt out like this, the parts of a batch that is spread over devices
-      stay where they are, as long as the rows of each device divide by k. `ValueError`, before
-      anything is compiled, where the rows of the batch do not divide by k.
-    - `init_state`, `weights` and `fixed` are those of `gradient_descent`, and reach every loss by
-      keyword; init_state(key, params) sees the parameters of all. Each update hands its new state
-      to the next.
-    - An update whose gradient is NaN or infinite is skipped, as in `gradient_descent`.
+    - The gradient of a loss is taken with respect to the player's own parameters only.
+    - Each of the k = Σ num_updates updates of a step gets its own key and its own rows of the
+      batch: update j gets rows j, j + k, j + 2k, ... In this order the rows of a sharded batch stay
+      on their device if the rows of each device divide by k. `ValueError`, before anything is
+      compiled, if the rows of the batch do not divide by k.
+    - `init_state`, `weights` and `fixed` are those of `gradient_descent` and are passed to every
+      loss; init_state(key, params) sees the parameters of all. Each update passes its new state on.
+    - An update with a NaN or infinite gradient is skipped, as in `gradient_descent`.
 
-    The metrics are "player/loss", "player/grad_norm" and those of its loss, each the mean over the
-    updates of the step, and "player/skipped", the number of updates that were skipped.
+    The metrics are "player/loss", "player/grad_norm" and those of its loss, averaged over the
+    updates of the step, and "player/skipped", the number of skipped updates.
 
-    `algorithm.params` selects {name: the averaged parameters, or the last where there is no
-    average}; with `init_state` the pair of this and the state. `axis_name` is that of
-    `gradient_descent`.
+    `algorithm.params` selects {name: averaged parameters, or the last ones without an average},
+    with `init_state` the pair of these and the state. axis_name: as in `gradient_descent`.
 
-    On accelerators the updates of one player are one program (`lax.scan`), however many they are.
-    On CPUs they are written out: a convolution within a loop costs ten times as much there.
+    On accelerators the updates of a player are a `lax.scan`. On CPUs they are unrolled, because
+    gradients of convolutions within a loop are slow there.
     """
     _check_players(players)
     checks.function(init, "init")

@@ -1,4 +1,4 @@
-"""How a model was built, so that a run can say it and `load` can build the model again.
+"""A recipe records how a model was built, so that `load` can build it again.
 
     @runs.builder
     def build(config: Config, dim: int) -> Density: ...
@@ -10,9 +10,9 @@
     loaded = learning.load("runs/mine")
     loaded.model.dist(loaded.params).log_prob(x)
 
-A checkpoint has the name of the builder and the arguments in JSON, and no code. To build the model
-is to import the module of that name and to call that function, so the module must be importable
-where the run is loaded, and only a function that `runs.builder` has marked is called.
+A checkpoint holds the name of the builder and its arguments as JSON, and no code. To rebuild the
+model, the module of that name is imported and the function is called. So the module must be
+importable where the run is loaded, and only functions marked by `runs.builder` are called.
 """
 
 import base64
@@ -36,24 +36,24 @@ from ..runs.values import plain
 class Recipe(NamedTuple):
     """model = builder(**arguments).
 
-    builder: a function of a module, marked by `runs.builder`, that returns a noun with an `init`.
-    arguments: {name: value}; a value is one of JSON (no NaN or infinity), an array (kept with all
-        its bits), a dataclass, or a dict, list or tuple of these. Lists come back as tuples. A
-        dataclass needs its type as the annotation of the parameter, and comes back without its
-        paths, of which no model is made: these have their default then.
+    builder: a function of a module, marked by `runs.builder`, that returns a model with an `init`.
+    arguments: {name: value}. A value is a JSON value (no NaN or infinity), an array (kept bit by
+        bit), a dataclass, or a dict, list or tuple of these. Lists come back as tuples. For a
+        dataclass, the parameter of the builder must be annotated with its type. Its fields that are
+        paths come back with their default values.
     """
 
     builder: Callable[..., Any]
     arguments: dict[str, Any]
 
     def model(self) -> Any:
-        """The model, built from what would be kept of the arguments."""
+        """The model, built from the arguments as they would be recorded."""
         return _built(self.builder, self.record()["arguments"])
 
     def record(self) -> dict[str, Any]:
-        """{"builder": "module:function", "arguments": {...}} of JSON, which `rebuilt` reads.
+        """{"builder": "module:function", "arguments": {...}} as JSON, which `rebuilt` reads.
 
-        `InputError` for a builder that could not be found again, and for other arguments.
+        `InputError` for a builder that cannot be imported by name, and for unsupported arguments.
         """
         checks.function(self.builder, "builder of the recipe")
         name = getattr(self.builder, "__qualname__", "")
@@ -73,7 +73,7 @@ class Recipe(NamedTuple):
         return {"builder": f"{module}:{name}", "arguments": arguments}
 
     def check(self, params: Params) -> None:
-        """`InputError` where the model that is built has other parameters than these, by shape."""
+        """`InputError` unless the shapes of `params` are those of the model of this recipe."""
         try:
             checks.parameters(params, self.model().init)
         except checks.InputError as error:
@@ -85,7 +85,7 @@ class Recipe(NamedTuple):
 def recorded(
     recipe: Recipe | None, algorithm: Algorithm, workdir: Path | str | None
 ) -> dict[str, Any] | None:
-    """The record of a recipe for a run in `workdir`, once it is seen to fit the algorithm."""
+    """The record of a recipe for a run in `workdir`, after checking that it fits the algorithm."""
     if recipe is None:
         return None
     if workdir is None:
@@ -95,15 +95,17 @@ def recorded(
 
 
 def checked(recipe: Recipe, params: Params) -> dict[str, Any]:
-    """The record of a recipe, once it is seen to build the model of these parameters."""
+    """The record of a recipe, after checking that it builds the model of these parameters."""
     checks.noun(recipe, Recipe, "recipe")
     recipe.check(params)
     return recipe.record()
 
 
 def rebuilt(record: dict[str, Any]) -> Any:
-    """The model of a record. `InputError` where the builder is not here, or takes no such
-    arguments any more."""
+    """The model of a record.
+
+    `InputError` if the builder cannot be imported, or no longer takes these arguments.
+    """
     where = record["builder"]
     module, _, name = where.partition(":")
     try:

@@ -1,4 +1,4 @@
-"""Rows of metrics: what the steps since the last row were like, and whether they went well."""
+"""Rows of metrics: a summary of the steps since the last row, and the check that they went well."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ MAX_SKIPPED = 10  # steps in a row with a gradient that is not finite, and a run
 
 
 class Diverged(RuntimeError):
-    """Training met NaN or infinity; the message says where, and what to do."""
+    """Training met NaN or infinity; the message says where and what to do."""
 
     exit_code = 4
 
@@ -26,14 +26,14 @@ class Diverged(RuntimeError):
 
 
 def summary(step: int, window: Sequence[Metrics], in_a_row: int) -> tuple[dict[str, float], int]:
-    """(row, in_a_row) of the steps up to `step` whose metrics are `window`.
+    """(row, in_a_row) of the steps up to `step`, whose metrics are `window`.
 
-    The row has the mean of each metric. The metric "skipped" says that a step, and "name/skipped"
-    that the step of one player, changed nothing: of these the row has the sum, and what they
-    announce is left out of the means ("name/..." for a player; NaN where nothing is left).
+    The row holds the mean of each metric over the steps. "skipped" marks a skipped step, and
+    "name/skipped" a skipped update of one player. Their row is the sum, and the metrics of skipped
+    steps (for a player those named "name/...") are left out of the means, NaN if none remain.
 
-    `in_a_row` counts the steps up to the last in which something was skipped. Raises `Diverged`
-    where it reaches `MAX_SKIPPED`, and for any other metric that is not finite.
+    in_a_row: the number of consecutive steps, up to the last, with something skipped. Raises
+    `Diverged` when it reaches `MAX_SKIPPED`, and for any other metric that is not finite.
     """
     kept = {name: [] for name in window[0]}
     steps = range(step - len(window) + 1, step + 1)

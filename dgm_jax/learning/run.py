@@ -1,4 +1,4 @@
-"""A training run in progress: its state, its rows and its checkpoints. `train` is the loop."""
+"""A training run in progress: its state, rows and checkpoints. The loop itself is in `train`."""
 
 import contextlib
 import functools
@@ -42,7 +42,7 @@ class Trained(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a run is told to do, and when: the arguments of `train` of these names."""
+    """What a run has to do and when: the arguments of `train` of the same names."""
 
     num_steps: int
     log_every: int
@@ -81,13 +81,15 @@ class Plan(NamedTuple):
         return step == self.num_steps or (every is not None and step % every == 0)
 
     def continues(self, num_steps: int, step: int) -> bool:
-        """Whether a run of `num_steps`, saved at `step`, is the beginning of this one: it is
-        shorter, and no evaluation was made that this one would not make."""
+        """Whether a run of `num_steps` steps, saved at `step`, is the beginning of this one.
+
+        It must be shorter and have made no evaluation that this one would not make.
+        """
         evaluated_here = self.evaluate is None or self.due(num_steps, self.eval_every)
         return num_steps < self.num_steps and (step < num_steps or evaluated_here)
 
     def better(self, value: float, best: float | None) -> bool:
-        """Whether the monitored number is better than the best so far; NaN and infinity are not."""
+        """Whether the monitored value improves on the best so far; NaN and infinity never do."""
         if not math.isfinite(value):
             return False
         sign = 1 if self.minimise else -1
@@ -95,14 +97,14 @@ class Plan(NamedTuple):
 
 
 class Run:
-    """A run in progress, and what `train` does with it, in this order:
+    """A run in progress. `train` calls its methods in this order:
 
-    identify() says which run it is; begin() and open_log() find where it stands; start() starts the
-    clock; then advance() makes a step, and write_row() and save() follow where they are due, until
-    `over`.
+    identify() computes which run it is; begin() and open_log() restore where it stands; start()
+    starts the clock; then advance() makes a step, and write_row() and save() follow when they are
+    due, until `over`.
 
     A checkpoint holds `state`, the best state, what NOTED names, the identity, all rows, and the
-    metrics of the steps since the last one (`window`).
+    metrics of the steps since the last row (`window`).
     """
 
     NOTED = ("best_value", "stale", "skipped", "seconds", "told")
@@ -134,19 +136,22 @@ class Run:
         self.recipe = recipe  # the record of how the model is built, if it is known
 
     def put(self, tree: Any) -> Any:
-        """Puts a tree on every device of the run.
+        """Copies a tree to every device of the run.
 
-        Every transfer is explicit, so that the run also works under `jax.transfer_guard`.
+        All transfers are explicit, so that a run also works under `jax.transfer_guard`.
         """
         return placed(tree) if self.mesh is None else replicate(tree, self.mesh)
 
     def copy(self, tree: Any) -> Any:
-        """The copy on the first device of a tree that is on every device of the run."""
+        """The copy on the first device of a tree that is replicated over the devices of the run."""
         return tree if self.mesh is None else first_copy(tree)
 
     # ------------------------------------------------------------------------- begin and end
     def identify(self, said: dict[str, Any], first_batch: Batch, fixed: Any) -> None:
-        """Traces the run and completes its identity, of which `arguments` are `said`."""
+        """Traces the run and completes its identity.
+
+        said: the arguments part of it; first_batch, fixed: the arrays that it depends on.
+        """
         init = self.compiled_init.trace(self.init_key)
         self.template = self._like(init.out_info)
         given = (
@@ -170,9 +175,9 @@ class Run:
         )
 
     def begin(self) -> None:
-        """Restores the newest intact checkpoint, or makes the state of step 0 without one.
+        """Restores the newest intact checkpoint, or initialises the state of step 0.
 
-        `InputError` where the checkpoints are those of another run.
+        `InputError` if the checkpoints belong to another run.
         """
         if self.checkpoints is not None:
             self.places = places(self.algorithm.params, self.template)
@@ -207,15 +212,17 @@ class Run:
         identity.check(there, here, self.checkpoints.directory)
 
     def open_log(self, workdir: Path | str | None, on_log: Callable | None) -> None:
-        """Opens metrics.jsonl with the rows up to here. The first process writes, all have them."""
+        """Opens metrics.jsonl with the rows so far; only the first process writes them."""
         mine = workdir is not None and processes.first()
         self.log = MetricsLog(Path(workdir) / "metrics.jsonl" if mine else None, self.history)
         processes.from_first(self.log.repair)
         self.on_log = on_log
 
     def start(self, show: Callable[..., None]) -> None:
-        """Starts the clock, of a new run once it is evaluated. show(step, row=None) moves the
-        progress bar."""
+        """Starts the clock, after the evaluation before the first step of a new run.
+
+        show(step, row=None) moves the progress bar.
+        """
         self.show = show
         if self.step == 0 and self.plan.evaluate is not None and self.plan.eval_every is not None:
             row = {"step": 0}
@@ -226,12 +233,12 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Whether all steps are made, or `patience` ends the run."""
+        """Whether all steps are made, or `patience` is exhausted."""
         patience = self.plan.patience
         return self.step >= self.plan.num_steps or (patience is not None and self.stale >= patience)
 
     def trained(self) -> Trained:
-        """What `train` returns."""
+        """The result of `train`."""
         state, best = self.copy(self.state), self.copy(self.best)
         if self.plan.monitor is not None and best is None:
             self.say(f"{self.plan.monitor} was never a finite number: the last state is kept")
@@ -239,7 +246,7 @@ class Run:
         return Trained(state, best, self.algorithm.params(best), self.log.rows, self.seconds)
 
     def leave(self, how: type[BaseException]) -> NoReturn:
-        """Raises `Preempted` or `KeyboardInterrupt`, once the checkpoint is on disk."""
+        """Raises `Preempted` or `KeyboardInterrupt` after the checkpoint is written."""
         where = self.checkpoints.directory / str(self.checkpoints.latest)  # waits until it is there
         said = f"saved {where}; the same command resumes"
         if how is KeyboardInterrupt:
@@ -249,13 +256,13 @@ class Run:
         raise Preempted
 
     def say(self, *lines: str) -> None:
-        """Lines on stderr, of the first process."""
+        """Prints lines on stderr, in the first process only."""
         for line in lines if processes.first() else ():
             print(line, file=sys.stderr)
 
     # -------------------------------------------------------------------------------- a step
     def advance(self, batch: Batch) -> None:
-        """One step. The device may still be computing it when this returns."""
+        """Makes one step, asynchronously: the device may still compute it when this returns."""
         batch = self.put(batch) if self.mesh is None else shard_batch(batch, self.mesh)
         t, step = self.put(np.int32(self.step)), self._step_now()
         self.state, metrics = step(self.state, t, self.loop_key, batch, self.fixed)
@@ -286,7 +293,7 @@ class Run:
     def write_row(self) -> bool:
         """Writes the row of the steps since the last one; returns whether it is time to save.
 
-        All processes return the same.
+        It returns the same in all processes.
         """
         jax.block_until_ready(self.state)
         with self._diverging():
@@ -302,7 +309,7 @@ class Run:
         return self.save_is_due or self.over or processes.from_first(lambda: late)
 
     def evaluate(self, row: dict[str, float]) -> dict[str, float]:
-        """The numbers of `evaluate`. Keeps the state as the best if the monitored one is better."""
+        """The numbers of `evaluate`; keeps the state as the best if the monitored one improves."""
         params = self.copy(self.algorithm.params(self.state))
         found = jax.device_get(self.plan.evaluate(params, jax.random.clone(self.eval_key)))
         if not isinstance(found, dict) or any(np.ndim(x) for x in found.values()):
@@ -340,7 +347,7 @@ class Run:
             raise NotFinite(f"{min(name for name, (_, ok) in found if not ok)} is not finite")
 
     def record(self, row: dict[str, float]) -> None:
-        """Keeps a row. The first process writes it, and if that fails all processes raise."""
+        """Keeps a row. The first process writes it, and if that fails, all processes raise."""
 
         def write():
             self.log.append(row)
@@ -353,7 +360,7 @@ class Run:
 
     # --------------------------------------------------------------------------- checkpoints
     def save(self) -> None:
-        """Starts writing a checkpoint, in the background."""
+        """Starts to write a checkpoint in the background."""
         began = time.perf_counter()
         if self.window:
             self.seconds += began - self.clock

@@ -1,4 +1,4 @@
-"""What a computation costs: time, arithmetic, memory, and the machine that it was measured on."""
+"""The cost of a computation: time, arithmetic, memory, and a description of the machine."""
 
 from .flops import made_pass as made_pass
 from .flops import products as products

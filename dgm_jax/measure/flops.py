@@ -1,7 +1,7 @@
-"""The arithmetic of a program, loops and all.
+"""The arithmetic of a program, loops included.
 
-XLA counts the body of a loop once, whatever its number of turns, and here both the layers of a
-flow and the steps of an inversion are loops. So the products are counted in the traced program.
+XLA's own count takes the body of a loop once, whatever its number of iterations. The layers of a
+flow and the steps of an inversion are loops, so the operations are counted in the traced program.
 """
 
 import math
@@ -27,8 +27,9 @@ def made_pass(
 ) -> int:
     """2 · batch · layers · (d h_1 + h_1 h_2 + ... + h_n d k [+ d d k]): one dense masked pass.
 
-    Every entry of every matrix is one multiplication and one addition an example, masked or not;
-    the last term is the direct connections of `nets.made`. Biases and activations are left out.
+    d, h, layers, k: dim, hidden, num_layers, num_outputs. Every entry of every matrix costs one
+    multiplication and one addition per example, masked or not. The last term is that of the
+    `direct` connections of `nets.made`. Biases and activations are not counted.
     """
     dim, hidden = checks.positive_int(dim, "dim"), checks.widths(hidden, fewest=1)
     num_layers = checks.positive_int(num_layers, "num_layers")
@@ -44,9 +45,9 @@ def made_pass(
 def products(function: Callable, *args) -> int | None:
     """Multiplications and additions in the matrix products and convolutions of function(*args).
 
-    It is traced only. Convolutions count the zeros that pad them too. A `scan` counts its turns,
-    `cond` its dearest branch, and what no result needs is not counted. None where a `while` loop
-    multiplies matrices: its turns depend on the data.
+    The function is traced, not run. Zero padding of a convolution is counted. A `scan` counts all
+    its iterations, `cond` its most expensive branch; unused results are not counted. Returns None
+    if a `while` loop multiplies matrices, because its number of iterations depends on the data.
     """
     checks.function(function, "function")
     jaxpr = jax.make_jaxpr(function)(*args).jaxpr

@@ -1,4 +1,4 @@
-"""What a table of times must say about where it was made."""
+"""A description of the machine, for tables of times."""
 
 import datetime
 import os
@@ -11,7 +11,7 @@ import jaxlib
 
 
 def machine() -> dict[str, Any]:
-    """What a table of times must say about where it was made."""
+    """Processor, cores, devices and versions: what every table of times must state."""
     device = jax.devices()[0]
     ours = getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count()))(0)
     return {
@@ -27,7 +27,7 @@ def machine() -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """The name of the processor, as its maker has it where Linux tells."""
+    """The model name of the processor, as Linux reports it."""
     info = Path("/proc/cpuinfo")  # Linux; platform.processor() is empty there
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -1,7 +1,7 @@
-"""Time functions side by side, after compilation, with their spread.
+"""Times functions side by side, after compilation, with their spread.
 
-On a shared machine absolute times drift by far more than the differences of interest. So the
-contestants take turns, round by round, and only ratios within one `compare` mean anything.
+On a shared machine absolute times drift by more than the differences of interest. So the functions
+take turns, round by round, and only ratios within one `compare` are meaningful.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ A_DAY = 86_400  # seconds
 
 
 class Timing(NamedTuple):
-    """Milliseconds a call over the rounds (median and quartiles), and the first call in seconds."""
+    """Milliseconds per call (median and quartiles over rounds), and the first call in seconds."""
 
     median_ms: float
     low_ms: float  # first quartile
@@ -33,16 +33,17 @@ def compare(
     warm_up: bool = True,
     clock: str = "wall",
 ) -> dict[str, Timing]:
-    """Time each function of no arguments, all in the same interleaved rounds. Names are any keys.
+    """Times each function of no arguments in the same interleaved rounds.
 
-    The first call stands apart, since it compiles; a second one warms up unrecorded (not so with
-    warm_up=False, for calls of many seconds). Then every round calls each thunk once, in an order
-    drawn anew, since a call finds the caches as the one before has left them, and waits for its
-    result. There are at least `repeats` rounds, and more until they have taken `min_seconds`.
+    thunks: {name: function}. The first call, which compiles, is timed separately, and a second one
+    warms up (not with warm_up=False, for calls of many seconds). Then every round calls each
+    function once, in random order because a call finds the caches as the one before left them, and
+    waits for its result. There are at least `repeats` rounds, and more until they have taken
+    `min_seconds`.
 
-    clock: "wall", or "cpu", the time that this process computed, on all its cores together. Where
-    others use the machine too it is the steadier of the two; pin the process to one core
-    (`taskset -c 0`), so that threads which wait for one another do not count.
+    clock: "wall", or "cpu" for the processor time of this process, summed over cores. On a machine
+    shared with others "cpu" is steadier; pin the process to one core (`taskset -c 0`), so that
+    waiting threads do not count.
 
         timings = compare({"maf": lambda: sample(params, key), "iaf": ...}, min_seconds=1.0)
     """
@@ -72,7 +73,7 @@ def compare(
 
 
 def seconds(thunk: Callable[[], Any], now: Callable[[], float] | None = None) -> float:
-    """One call, until its result is there: JAX returns before the device has finished."""
+    """The time of one call until its result is ready; JAX itself returns earlier."""
     now = now or perf_counter
     start = now()
     jax.block_until_ready(thunk())
@@ -80,7 +81,7 @@ def seconds(thunk: Callable[[], Any], now: Callable[[], float] | None = None) ->
 
 
 def timing(rounds: list[float], first_call: float) -> Timing:
-    """The quartiles of rounds in seconds, as milliseconds."""
+    """Quartiles of rounds in seconds, as milliseconds."""
     low, median, high = np.percentile(np.array(rounds) * 1e3, [25, 50, 75])
     return Timing(float(median), float(low), float(high), first_call)
 
@@ -94,7 +95,7 @@ class Program(NamedTuple):
 
 
 def program(function: Callable, *args) -> Program:
-    """Compiles `function` for `args` ahead of the first call, so that compile time stands alone."""
+    """Compiles `function` for `args` ahead of time, so that compile time is measured separately."""
     checks.function(function, "function")
     start = perf_counter()
     compiled = jax.jit(function).lower(*args).compile()
@@ -106,16 +107,16 @@ def program(function: Callable, *args) -> Program:
 
 
 def matmul(size: int = 1024) -> Callable[[], Any]:
-    """A square product of matrices to time beside the rest: 2 size³ operations at the peak."""
+    """A square matrix product of 2 size³ operations, as a reference for peak speed."""
     ones = jax.numpy.ones((size, size))
     return program(jax.numpy.matmul, ones, ones).run
 
 
 def flops(jitted, *args, **kwargs) -> float | None:
-    """Floating-point operations of `jitted(*args)` by XLA's own count; None where it gives none.
+    """Floating-point operations of `jitted(*args)` by XLA's own count, or None without one.
 
-    Compiles, runs nothing. XLA counts the body of a loop once, whatever its number of turns: a
-    `scan` over n layers shows the operations of one.
+    Compiles but does not run. XLA counts the body of a loop once, whatever its number of
+    iterations: a `scan` over n layers shows the operations of one.
     """
     if not hasattr(jitted, "lower"):
         raise checks.InputError(f"jitted must be a function made by jax.jit; got {jitted!r}.")

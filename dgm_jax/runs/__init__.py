@@ -1,4 +1,4 @@
-"""A command and its run on a machine: options, directory, processes, end. It knows no model."""
+"""What surrounds a computation: command line, run directory, processes, exit codes. No models."""
 
 from .builders import builder as builder
 from .command_line import ReportOptions as ReportOptions

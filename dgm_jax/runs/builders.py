@@ -1,4 +1,4 @@
-"""Functions that build a model, known by a mark: a run names one, and no other is called."""
+"""Functions that build a model are marked, and `learning.load` calls no others."""
 
 import inspect
 from collections.abc import Callable
@@ -10,7 +10,7 @@ Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
 def builder(function: Builder) -> Builder:
-    """Marks a function of a module as one that builds a model, which `learning.load` may call."""
+    """Marks a module-level function that builds a model, so that `learning.load` may call it."""
     if not inspect.isfunction(function):
         raise checks.InputError(f"function must be one of a module; got {checks.shown(function)}.")
     function.builds_a_model = True
@@ -18,5 +18,5 @@ def builder(function: Builder) -> Builder:
 
 
 def builds(function: Any) -> bool:
-    """Whether it is a function with that mark."""
+    """Whether a function has that mark."""
     return inspect.isfunction(function) and getattr(function, "builds_a_model", False) is True

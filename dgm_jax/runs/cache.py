@@ -1,4 +1,4 @@
-"""Compiled programs are kept on disk, so that the second start of a program compiles nothing."""
+"""Keeps compiled programs on disk, so that a second start of the same program compiles nothing."""
 
 import os
 import platform
@@ -12,10 +12,10 @@ from .. import checks
 
 
 def keep_compiled(directory: Path | str | None = None) -> None:
-    """Keeps compiled programs in `directory`.
+    """Turns on JAX's persistent compilation cache in `directory`.
 
-    By default that is what JAX_COMPILATION_CACHE_DIR says, else ~/.cache/dgm_jax (or the folder of
-    XDG_CACHE_HOME); where there is no such place, a line on stderr says that none are kept.
+    The default is JAX_COMPILATION_CACHE_DIR, else ~/.cache/dgm_jax (or the folder of
+    XDG_CACHE_HOME). If the folder cannot be made, a line on stderr says that nothing is kept.
     JAX_ENABLE_COMPILATION_CACHE=false turns it off.
     """
     if directory is not None:

@@ -1,6 +1,6 @@
-"""Commands: options of a frozen dataclass, read from the command line before anything is computed.
+"""Commands: the options of a frozen dataclass, read from the command line.
 
-An experiment keeps a run in a directory:
+An experiment keeps its run in a directory:
 
     '''One paragraph, a promise: command, machine, time, expected number.'''
     import dataclasses
@@ -28,25 +28,24 @@ A benchmark prints tables and writes the files that its options ask for:
     if __name__ == "__main__":
         runs.benchmark(Config, main, tables, draw, save=plots.save)
 
-Imports stand at the top of a module, as everywhere. Those of modules, `from dgm_jax import flows`,
-are executed when something of them is first used, so `--help`, and the refusal of a wrong option or
-of a directory in use, take less than a second. No module computes anything when it is imported, so
-options that must be known before jax starts (processes, the folder of compiled programs) come in
-time.
+Import modules, `from dgm_jax import flows`, not names from them. They are loaded on first use, so
+that `--help`, a wrong option and a directory in use are answered in less than a second. Nothing is
+computed at import, so options that must be set before JAX starts (processes, the compilation cache)
+take effect.
 
-With --quick the values of `quick` are the defaults; options that are given keep their value.
+--quick replaces the defaults by the values of `quick`; options that are given keep their value.
 
-On several machines, with one directory they all see, the same command is started on each:
+To run on several machines, start the same command on each, with a directory that all of them see:
 
     python -m experiments.flows.compare --coordinator HOST:PORT --num-processes N --process-id I
 
-with I from 0 to N-1, and HOST that of process 0; on a cluster that jax detects (Slurm, Open MPI,
-TPU pods) `--distributed` alone. Process 0 writes and prints, the others are silent.
+I is 0 to N-1, and HOST is the machine of process 0. On a cluster that JAX detects (Slurm, Open MPI,
+TPU pods) `--distributed` is enough. Only process 0 writes and prints.
 
-An experiment with an option `devices` gets that many CPU devices, where it runs on CPUs.
+An experiment with an option `devices` gets that many CPU devices if it runs on CPUs.
 
-`dgm_jax.runs.directory` says what a run leaves, `dgm_jax.runs.errors` how a command ends. What a
-run learned is `dgm_jax.learning.load(directory)`.
+`dgm_jax.runs.directory` describes the files of a run, `dgm_jax.runs.errors` the exit codes.
+`dgm_jax.learning.load(directory)` loads what a run has learned.
 """
 
 import contextlib
@@ -69,7 +68,7 @@ Options = TypeVar("Options")
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """What every experiment can be told."""
+    """The options of every experiment."""
 
     workdir: Path | None = None
     """where the run is kept and resumed from; runs/<experiment> by default"""
@@ -101,7 +100,7 @@ class RunOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ReportOptions:
-    """What every benchmark can be told."""
+    """The options of every benchmark."""
 
     out: Path | None = None
     """a JSON file for the rows, with the machine"""
@@ -121,7 +120,11 @@ def experiment(
     show: Callable[[dict], None] = tables.listing,
     args: Sequence[str] | None = None,
 ) -> dict:
-    """Reads the options, then keeps the run of main(config): see `dgm_jax.runs.keep`."""
+    """Reads the options, then keeps the run of main(config): see `dgm_jax.runs.keep`.
+
+    config_type: the dataclass of the options; quick: their defaults under --quick; show: prints the
+    results; args: the command line, by default that of the program.
+    """
     with leaving_at_once(signal.SIGTERM, signal.SIGINT):
         name = program(main)
         config = errors.told(lambda: parse(config_type, name, quick=quick, args=args))
@@ -151,9 +154,10 @@ def benchmark(
     save: Callable,
     args: Sequence[str] | None = None,
 ) -> None:
-    """Reads the options, measures main(config), prints the tables and writes the files.
+    """Reads the options, measures main(config), prints to_tables(found) and writes the files.
 
-    save(figure, path) writes what draw(config, found) returns.
+    config_type: the dataclass of the options; save(figure, path) writes what draw(config, found)
+    returns; args: the command line, by default that of the program.
     """
     name = program(main)
     config = errors.told(lambda: parse(config_type, name, args=args))
@@ -170,10 +174,10 @@ def parse(
     quick: Mapping[str, Any] | None = None,
     args: Sequence[str] | None = None,
 ) -> Options:
-    """The options of `python -m <name>`.
+    """The options of `python -m <name>`, an object of config_type.
 
-    With --quick, those that are not given have the values of `quick`. Leaves the program with 0
-    after --help, and with 2 where an option is wrong.
+    args: the command line, by default that of the program. With --quick, options that are not given
+    have the values of `quick`. Exits with code 0 after --help and with 2 for a wrong option.
     """
     import tyro
 

@@ -1,11 +1,10 @@
-"""The directory of a run: its options, its results, and one process at a time that has it.
+"""The directory of a run: its options, its results, and a lock for one process at a time.
 
-`config.json` holds the options, the machine and the day of the last start, `results.json` what the
-run found. The directory belongs to one configuration: the same command finds a finished run and
-shows it, or resumes one that was stopped, and other options are refused. Where config.json is gone,
-it or results.json was changed, it names another folder of data, or files of data were changed, the
-results may be those of another run: the command looks again, and a training refuses checkpoints
-that are not its own (`dgm_jax.learning.identity`).
+`config.json` holds the options, the machine and the date of the last start, `results.json` the
+results. A directory belongs to one configuration: the same command shows the results of a finished
+run, or resumes a stopped one; other options are refused. If config.json or results.json is missing
+or was changed, or the data are in another folder or have changed, the command computes the results
+anew, and training refuses checkpoints of another run (`dgm_jax.learning.identity`).
 """
 
 import contextlib
@@ -51,23 +50,23 @@ AGAIN = "Delete it: the same command makes it again, from the checkpoints."
 def keep(
     config: Any, main: Callable[[Any], dict], *, show: Callable[[dict], None] = tables.listing
 ) -> dict:
-    """main(config), or what an earlier run of it found; shows the results, and returns them.
+    """main(config), or the results of an earlier run of it; shows and returns them.
 
-    `config` has the fields of `RunOptions`, and `show` prints what results.json holds. An error
-    ends the program as `dgm_jax.runs.errors` says.
+    `config` has the fields of `RunOptions`; `show` prints the results. An error ends the program as
+    described in `dgm_jax.runs.errors`.
     """
     with leaving_at_once(signal.SIGTERM):
         return processes.together(lambda: _kept(config, main, show))
 
 
 def defining(config: Any) -> dict[str, Any]:
-    """The options that make a run what it is, as JSON holds them: all but those of PLACES."""
+    """The options that define a run, as JSON: all except those listed in PLACES."""
     options = plain(dataclasses.asdict(config), "config")
     return {name: value for name, value in options.items() if name not in PLACES}
 
 
 def program(main: Callable) -> str:
-    """experiments.flows.compare, also where that is the program; the file's name for a script."""
+    """The name of the program, such as experiments.flows.compare, or the file name of a script."""
     module = sys.modules[main.__module__]
     if getattr(module, "__spec__", None) is not None:
         return module.__spec__.name

@@ -1,28 +1,25 @@
-"""How a command ends. What the user can mend is told in one line on stderr, without a traceback.
+"""Exit codes of a command. An error that the user can correct is one line on stderr.
 
     0    done
-    1    a mistake in the program, with its traceback
+    1    a bug in the program, with its traceback
     2    wrong input, a directory in use, a full disk: change something
-    3    there are checkpoints, and none is intact
-    4    diverged: NaN or infinity that skipping steps did not cure
-    75   a peer process was lost: run the same command again on all (runs of several processes;
-         what jax would end with SIGABRT, it ends with this)
-    85   told to end (SIGTERM), and a training has saved: run the same command again (of several
-         processes all leave with it, at one step of a training; between trainings they do not
-         hear of it)
-    130  interrupted (control-C): the same command resumes, where a training was interrupted from
-         that step; a second control-C ends at once, and it resumes from the last checkpoint
-    141  the reader of its output is gone (`| head`): the same command resumes
-    143  told to end (SIGTERM) in its first second, before it had read its options: run it again
+    3    there are checkpoints, and all are damaged
+    4    diverged: NaN or infinity, in spite of skipped steps
+    75   another process of the run was lost: run the same command again on all
+    85   told to end (SIGTERM), and training has saved: run the same command again. Of several
+         processes all leave at the same training step; between trainings they are not told
+    130  interrupted (control-C): the same command resumes from the step of the interruption;
+         after a second control-C, from the last checkpoint
+    141  the reader of the output is gone (`| head`): the same command resumes
+    143  told to end (SIGTERM) in the first second, before the options were read: run it again
 
-So a queue restarts on three of them:
+A job queue restarts on three of them:
 `until COMMAND; do case $? in 75|85|143) ;; *) break;; esac; done`.
 With DGM_TRACEBACK=1 in the environment every error shows its traceback.
 
-The type of an exception says whose it is. One with an attribute `exit_code` is for the user: 2 for
-`checks.InputError`, which all checks of arguments raise, 3 for `learning.NoUsableCheckpoint`, 4 for
-`learning.Diverged`, 75 for `processes.PeerLost`. So is an `OSError`. Anything else, such as a
-`ValueError` of jax, is a mistake in the program.
+An exception with an attribute `exit_code` is for the user: 2 for `checks.InputError`, which all
+checks of arguments raise, 3 for `learning.NoUsableCheckpoint`, 4 for `learning.Diverged`, 75 for
+`processes.PeerLost`. So is an `OSError`. Any other, such as a `ValueError` of JAX, is a bug.
 """
 
 import contextlib
@@ -36,14 +33,14 @@ UNHEARD = 141  # as a shell says of what SIGPIPE ended
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code of an error; 1 for a mistake in the program."""
+    """The exit code of an error; 1 for a bug in the program."""
     return getattr(error, "exit_code", 2 if isinstance(error, OSError) else 1)
 
 
 def told(work: Callable[[], Any]) -> Any:
-    """work(); an error of the user's becomes one line on stderr, and `SystemExit` with its code.
+    """work(); an error for the user becomes one line on stderr, and `SystemExit` with its code.
 
-    What is printed cannot fail for its letters: those that the terminal lacks become "?".
+    Characters that the terminal cannot show are printed as "?".
     """
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):

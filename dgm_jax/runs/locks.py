@@ -1,4 +1,4 @@
-"""One run to a directory: a lock that goes with the process that holds it, however it ends."""
+"""One process at a time in a directory: a file lock, which ends with the process that holds it."""
 
 import contextlib
 import fcntl
@@ -15,7 +15,7 @@ from .. import checks
 
 
 class Held(NamedTuple):
-    """A lock of this process."""
+    """A lock that this process holds."""
 
     text: str  # what stands in the file: the process, the machine, a number nobody else has
     thread: int
@@ -27,11 +27,11 @@ _held: dict[Path, Held] = {}  # by directory
 
 @contextlib.contextmanager
 def locked(directory: Path | str) -> Iterator[None]:
-    """Holds `<directory>/.lock`, in which stand the process and the machine that hold it.
+    """Holds `<directory>/.lock`, a file with the process and the machine that hold it.
 
-    `InputError` names both where another process has it, or another thread of this one; a thread
-    may lock a directory twice. Where the file system knows no locks, one line on stderr says so
-    and the run goes on: then `confirm` ends the first of two that write to one directory.
+    `InputError` names both if another process, or another thread of this one, holds the lock; a
+    thread may lock a directory twice. On a file system without locks a line on stderr says so and
+    the run goes on; `confirm` then stops the first of two processes that write to one directory.
     """
     where = checks.path(directory, "directory").resolve()
     if where in _held and _held[where].thread == threading.get_ident():
@@ -52,10 +52,10 @@ def locked(directory: Path | str) -> Iterator[None]:
 
 
 def confirm(directory: Path | str) -> None:
-    """`InputError` where this process held the lock of a directory and it is no longer its own.
+    """`InputError` if this process has lost its lock of a directory.
 
-    So it is where the directory was removed, and perhaps made again for another run. To be asked
-    before anything is written there.
+    This happens if the directory was removed, and perhaps made again by another run. Call it before
+    writing there.
     """
     mine = _held.get(Path(directory).resolve())
     if mine is None:

@@ -1,4 +1,4 @@
-"""What a run says while it learns: `metrics.jsonl` for later, a progress bar for now."""
+"""The log of a training: `metrics.jsonl` on disk, a progress bar on the screen."""
 
 import contextlib
 import itertools
@@ -18,11 +18,11 @@ from .locks import confirm
 
 
 class MetricsLog:
-    """Rows of metrics, kept in `rows` and appended to a file as whole lines of JSON.
+    """Rows of metrics, kept in `rows` and appended to a file as lines of JSON.
 
-    The file is for the eyes and for other programs. Nothing is ever computed from it: the rows of a
-    run that goes on come from its checkpoint, as the `history` of the log that wrote it. NaN, which
-    JSON lacks, is null in the file, and an infinity is "Infinity" or "-Infinity".
+    The file is for people and other programs; it is never read back. A resumed run takes its rows
+    from its checkpoint, where `history` stored them. NaN, which JSON lacks, is written as null,
+    infinity as "Infinity" or "-Infinity".
     """
 
     def __init__(self, path: Path | None, history: str = ""):
@@ -32,14 +32,14 @@ class MetricsLog:
 
     @property
     def history(self) -> str:
-        """All rows as text with all their bits, about 25 bytes a number."""
+        """All rows as text without loss of precision, about 25 bytes per number."""
         return "\n".join(self._lines)
 
     def repair(self) -> None:
-        """Makes the file hold these rows alone; says so on stderr where it had lost or changed one.
+        """Makes the file hold exactly these rows; says on stderr if any were lost or changed.
 
-        Rows that came after them, and the half line of a process that was killed, go in silence.
-        The first rows may stand in another file, to which the log was moved.
+        Later rows, and a half-written line of a killed process, are removed silently. If the log
+        was moved, the first rows may be in another file.
         """
         if self.path is None:
             return
@@ -89,7 +89,11 @@ def _plain(x):
 
 @contextlib.contextmanager
 def progress_bar(description: str, step: int, num_steps: int, *, show: bool):
-    """update(step, row=None) moves a bar, on a terminal and in a notebook; nothing elsewhere."""
+    """update(step, row=None) moves a progress bar, on a terminal and in a notebook.
+
+    description: the text in front; step: where it starts; num_steps: where it ends; show: False for
+    no bar.
+    """
     console = Console(stderr=True)
     notebook = console.is_jupyter
     if notebook:  # no widgets: a line that is written anew from its start
@@ -131,9 +135,9 @@ def _text(row):
 
 
 def tensorboard(folder: Path | str) -> Callable[[int, dict], None]:
-    """train(..., on_log=tensorboard("runs/board")) writes each number of a row for TensorBoard.
+    """on_log=tensorboard("runs/board") in `train` writes each number of a row for TensorBoard.
 
-    Needs tensorboardX (pip install 'dgm_jax[log]'). Any other logger is as many lines.
+    Needs tensorboardX (pip install 'dgm_jax[log]'). Other loggers take as few lines.
     """
     folder = checks.path(folder, "folder")
     try:

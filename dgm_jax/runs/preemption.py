@@ -1,5 +1,4 @@
-"""A machine that takes itself back says so with SIGTERM, and a user with control-C: a training
-saves at the current step, and leaves."""
+"""SIGTERM and control-C during training: save at the current step, then leave."""
 
 import contextlib
 import functools
@@ -31,13 +30,13 @@ NOT_HEARD = (None, signal.SIG_IGN)  # handlers that are not of Python, and of no
 
 @contextlib.contextmanager
 def termination() -> Iterator[Callable[[], type[BaseException] | None]]:
-    """told_to_end(), which is None until this process gets SIGTERM or a control-C, and then the
-    exception to leave with: `Preempted` or `KeyboardInterrupt`.
+    """told_to_end(): None until SIGTERM or control-C arrives, then the exception to raise.
 
-    A second control-C is as ever, and ends at once. A signal that was not acted on is sent again on
-    leaving. Python delivers signals to its main thread only: in another one this is always None. On
-    several processes jax has the SIGTERM: all of them are told at one later step, whichever got it
-    (or a control-C, with which that one leaves); each must ask at every step.
+    The exception is `Preempted` or `KeyboardInterrupt`. A second control-C interrupts at once. A
+    signal that was not acted on is sent again on leaving. Python delivers signals to its main
+    thread only; in any other thread the function always returns None. With several processes, JAX
+    receives SIGTERM and all of them are told at the same later step (a process that got a control-C
+    leaves with that). Every process must call the function at every step.
     """
     if threading.current_thread() is not threading.main_thread():
         told = _told_together if processes.several() else _never
@@ -84,11 +83,10 @@ def _never(_):
 
 @contextlib.contextmanager
 def leaving_at_once(*signums: signal.Signals) -> Iterator[None]:
-    """Ends this process at these signals before, between and after trainings: what they saved is
-    all there is. The exit code is 85 for SIGTERM, and 130 for a control-C.
+    """Ends this process at once at these signals: outside of training, nothing needs to be saved.
 
-    At once, since an exception would be lost where the signal comes in a callback of the garbage
-    collector.
+    The exit code is 85 for SIGTERM and 130 for control-C. It raises no exception, because one
+    raised in a callback of the garbage collector would be lost.
     """
 
     def leave(signum, _):

@@ -1,12 +1,12 @@
-"""One run on several processes: `jax.distributed`, and what its first process does for all.
+"""One run in several processes: `jax.distributed`, and what the first process does for all.
 
-    processes.start("10.0.0.1:8476", num_processes=4, process_id=I)  # before anything of jax
+    processes.start("10.0.0.1:8476", num_processes=4, process_id=I)  # before any use of JAX
     train(...)                                                       # the same call in each
 
-Every process runs the same program over one mesh of all devices. The first one alone touches
-files (but for the arrays of a checkpoint, which all write) and decides what a clock or a disk
-decides. Nobody goes on without the others: when one is lost the rest leave with `LOST`, and the
-same command, started again on all, resumes.
+Every process runs the same program over one mesh of all devices. Only the first writes files
+(except the arrays of a checkpoint, which all write) and makes the decisions that depend on a clock
+or a disk. If a process is lost, the others exit with `LOST`; the same command, started again on
+all, resumes the run.
 """
 
 import contextlib
@@ -43,13 +43,13 @@ HEARTBEAT_SECONDS = 20  # until a process that neither works nor closes its conn
 
 
 class PeerLost(RuntimeError):
-    """Another process of the run is gone; the same command, started again on all, resumes."""
+    """Another process of the run is lost; the same command, started again on all, resumes."""
 
     exit_code = LOST
 
 
 class FailedElsewhere(RuntimeError):
-    """The first process met an error, and says which; `exit_code` is its own."""
+    """The first process failed, with the error in the message; `exit_code` is that of the error."""
 
 
 def start(
@@ -58,9 +58,10 @@ def start(
     num_processes: int | None = None,
     process_id: int | None = None,
 ) -> None:
-    """Joins the processes of a run; all arguments, or none on a cluster that jax detects.
+    """Joins the processes of a run. Give all arguments, or none on a cluster that JAX detects.
 
-    `coordinator` is "host:port", where process 0 listens. Waits five minutes for the others.
+    coordinator: "host:port", where process 0 listens; num_processes: how many; process_id: which of
+    them this is, from 0. Waits up to five minutes for the others.
     """
     given = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
     missing = [name for name, value in given.items() if value is None]
@@ -111,19 +112,20 @@ def _aborted(signum):
 
 
 def several() -> bool:
-    """Whether this process has peers; asking starts no backend of jax where it has none."""
+    """Whether this process is one of several; the question does not start a JAX backend."""
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def first() -> bool:
-    """Whether this is the process that writes and prints; True where there is one only."""
+    """Whether this process writes and prints; True if there is only one."""
     return not several() or jax.process_index() == 0
 
 
 def from_first(work: Callable[[], Any]) -> Any:
-    """work() of the first process, in all of them: None or what JSON holds. All must call it.
+    """The result of work() in the first process, in all of them; all must call it.
 
-    An error of it is raised there, and in the others as `FailedElsewhere`.
+    The result is None or a JSON value. An error is raised there, and elsewhere as
+    `FailedElsewhere`.
     """
     if not several():
         return work()
@@ -145,14 +147,14 @@ def from_first(work: Callable[[], Any]) -> Any:
 
 
 def any_of(flag: bool) -> bool:
-    """Whether `flag` is true in one of the processes. All must call it."""
+    """Whether `flag` is true in any of the processes; all must call it."""
     return bool(multihost_utils.process_allgather(np.bool_(flag)).any())
 
 
 def same(value: Any, what: str) -> None:
-    """`InputError` in all processes where `value` is not what the first has. All must call it.
+    """`InputError` in all processes unless `value` is the same in all of them; all must call it.
 
-    value: None or what JSON holds. Of dicts the error names the entries that differ.
+    value: None or a JSON value. For dicts the error names the entries that differ. what: its name.
     """
     if not several():
         return
@@ -205,7 +207,7 @@ def _broadcast(told):
 
 @contextlib.contextmanager
 def peers() -> Iterator[None]:
-    """`PeerLost` in the place of whatever the runtime raises where another process is gone."""
+    """Raises `PeerLost` instead of the runtime's errors when another process is lost."""
     try:
         yield
     except Exception as error:
@@ -218,7 +220,7 @@ def peers() -> Iterator[None]:
 
 
 def lost_peer(error: BaseException | None) -> bool:
-    """Whether `error`, or an error that led to it, is how the loss of another process shows."""
+    """Whether `error`, or one of its causes, is a sign that another process is lost."""
     return several() and any(map(_shows_loss, _led_to(error, [])))
 
 
@@ -239,7 +241,7 @@ def _shows_loss(error):
 
 
 def together(work: Callable[[], Any]) -> Any:
-    """work(), with errors told as `errors.told` does; no process waits for one that has failed."""
+    """work(), with errors reported as by `errors.told`; no process waits for a failed one."""
 
     def guarded():
         with peers():
@@ -258,9 +260,9 @@ def together(work: Callable[[], Any]) -> Any:
 
 
 def leave(code: int, *, alone: bool = False, seconds: float = 5.0) -> NoReturn:
-    """Ends this process at once; unless `alone`, after waiting `seconds` for the others.
+    """Ends this process at once with exit code `code`, after waiting `seconds` unless `alone`.
 
-    The usual way out waits for minutes for a process that may never come.
+    The usual exit would wait minutes for a process that may never come.
     """
     if not alone:
         waiting = threading.Thread(target=_shut_down, daemon=True)

@@ -1,4 +1,4 @@
-"""What a benchmark leaves: tables on the terminal, rows in JSON, a picture, a dated record."""
+"""The outputs of a benchmark: tables on the terminal, rows in JSON, a figure, a dated record."""
 
 import os
 import shlex
@@ -19,11 +19,11 @@ def report(
     draw: Callable,
     save: Callable,
 ) -> None:
-    """Measures main(config), prints its tables, and writes the files that `config` asks for.
+    """Measures main(config), prints to_tables(found), and writes the files that `config` names.
 
-    `config` has the fields of `ReportOptions`; `name` is the program and `words` are the options
-    that it was given. A file that cannot be written is refused before
-    anything is measured.
+    `config` has the fields of `ReportOptions`; `name` is the program and `words` its options on the
+    command line. save(figure, path) writes what draw(config, found) returns. A file that cannot be
+    written is refused before the measurement.
     """
     refuse_files(config)
     found = main(config)
@@ -40,7 +40,7 @@ def report(
 
 
 def command_line(name: str, args: Sequence[str]) -> str:
-    """The command that measures the same, without the files it wrote and the remark."""
+    """The command that repeats the measurement, without its output files and its note."""
     kept, words = [], iter(args)
     for word in words:
         option, equals, _ = word.partition("=")
@@ -52,7 +52,11 @@ def command_line(name: str, args: Sequence[str]) -> str:
 
 
 def section(name: str, line: str, machine: Mapping, note: str, tables: list) -> str:
-    """One dated record in Markdown."""
+    """One dated record in Markdown.
+
+    name: the program; line: its command; machine: where it ran; note: a remark; tables: lists of
+    rows.
+    """
     where = [f"{what} {machine[what]}" for what in machine if what not in ("date", "cpu", "device")]
     facts = "; ".join([machine["cpu"], machine["device"], *where, *([note] if note else [])])
     text = f"\n## {machine['date']}, {name}\n\n`{line}`\n\n{facts}.\n"
@@ -60,7 +64,7 @@ def section(name: str, line: str, machine: Mapping, note: str, tables: list) -> 
 
 
 def refuse_files(config: Any) -> None:
-    """Makes the folders of the files; names one that cannot be written."""
+    """Makes the folders of the output files; `InputError` names a file that cannot be written."""
     if config.figure.suffix != ".png":
         raise checks.InputError(f"figure must end in .png; got {str(config.figure)!r}.")
     for option in ("out", "figure", "record"):

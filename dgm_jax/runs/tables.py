@@ -10,7 +10,7 @@ from .values import leaves
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Prints `rows` under `columns` (by default all), numbers to the right; None stays empty."""
+    """Prints `rows` under `columns` (by default all), numbers right-aligned; None is left blank."""
     if not isinstance(rows, (list, tuple)):
         raise checks.InputError(f"rows must be a list of dicts; got {checks.shown(rows)}.")
     rows = [checks.mapping(row, "each of rows") for row in rows]
@@ -39,7 +39,7 @@ def listing(results: Mapping[str, Any]) -> None:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table in Markdown, a line for each row."""
+    """A table in Markdown, one line per row."""
     names = columns_of(rows)
     body = [[_written(row.get(name)) for name in names] for row in rows]
     lines = [names, ["---"] * len(names), *body]
@@ -47,12 +47,12 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Every column that some row has, in the order of their first appearance."""
+    """All columns of the rows, in the order of their first appearance."""
     return list(dict.fromkeys(column for row in rows for column in row))
 
 
 def short(value: float) -> float:
-    """Four digits, for a table."""
+    """A number rounded to four digits, for a table."""
     return float(f"{checks.number(value, 'value'):.4g}")
 
 

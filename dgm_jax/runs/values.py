@@ -1,4 +1,4 @@
-"""What a file can hold of a result: JSON, written whole or not at all."""
+"""Results as JSON files, written completely or not at all."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from .. import checks
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Writes `value` whole or not at all; arrays and array scalars become lists and numbers.
+    """Writes `value` atomically; arrays and array scalars become lists and numbers.
 
     Raises `ValueError` for NaN and infinity and `TypeError` for what JSON cannot hold; both name
     the place within `value`.
@@ -27,8 +27,11 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def read_json(path: Path | str, remedy: str = "") -> dict[str, Any]:
-    """The dict that `write_json` wrote; `InputError` with the remedy for a file that holds less,
-    more or anything else than one could have, `PermissionError` for one that may not be read."""
+    """The dict in a file of `write_json`.
+
+    `InputError`, with the remedy, for a damaged file or one with other content; `PermissionError`
+    for one that may not be read.
+    """
     try:
         found = json.loads(
             Path(path).read_text(encoding="utf-8"),
@@ -74,7 +77,7 @@ def _finite(text):
 
 
 def plain(value: Any, place: str) -> Any:
-    """`value` as JSON holds it: dicts, lists, strings, numbers, None. `place` is its name."""
+    """`value` as JSON values: dicts, lists, strings, numbers, None; `place` names it in errors."""
     if isinstance(value, Mapping):
         return {str(name): plain(inner, f"{place}/{name}") for name, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,10 +1,10 @@
-"""Checkpoints: a tree of arrays on disk, whole or not at all, that know when they are damaged.
+"""Checkpoints: trees of arrays on disk, written atomically and verified when read.
 
-A checkpoint is a directory `<directory>/<step>` that appears by one rename, so a process killed
-while writing leaves the older checkpoints as they were. Beside the arrays stand a fingerprint of
-each of them and a checksum of all that is said about them. Arrays come back bit by bit, bfloat16
-and typed keys included, on whatever devices the template asks for, or not at all: where the newest
-checkpoint is damaged the one before it is taken.
+A checkpoint is a directory `<directory>/<step>` that appears by one rename, so a process that is
+killed while writing leaves the older checkpoints intact. It holds a fingerprint of each array and a
+checksum of the metadata. Arrays come back bit by bit, bfloat16 and typed keys included, on
+whatever devices the template asks for. If the newest checkpoint is damaged, the one before it is
+used.
 """
 
 from .fingerprints import fingerprints as fingerprints

@@ -1,4 +1,4 @@
-"""A number for the bits of each array: it tells a damaged array, on any layout of devices."""
+"""A hash of the bits of each array, which detects damage and is the same on any device layout."""
 
 from typing import Any
 
@@ -10,17 +10,17 @@ from .leaves import named
 
 
 def fingerprints(tree: Any) -> dict[str, int]:
-    """{"params/w": Σ_i mix(w_i + i φ) mod 2^32, ...} over the bit words w_i of each array.
+    """{"params/w": Σ_i mix(w_i + i φ) mod 2^32, ...} over the 32-bit words w_i of each array.
 
-    The same on every layout of devices. mix is a bijection of 32 bits, so a change of one word
-    is always seen, any other with probability 1 - 2^-32. (A sum of w_i times odd weights is
-    simpler and blind: 2^k equal words of few bits, such as ones, weigh the same as zeros.)
+    The same on every layout of devices. mix is a bijection of 32 bits, so a change of one word is
+    always detected, any other with probability 1 - 2^-32. (A sum of w_i times odd weights would not
+    do: 2^k equal words of few bits, such as ones, have the same sum as zeros.)
     """
     return {name: int(fingerprint) for name, (fingerprint, _) in inspected(tree).items()}
 
 
 def inspected(tree: Any) -> dict[str, tuple[Array, Array]]:
-    """{"params/w": (fingerprint, whether all is finite), ...}"""
+    """{"params/w": (fingerprint, whether all entries are finite), ...}."""
     return jax.device_get({name: _inspect(leaf) for name, leaf in named(tree).items()})
 
 

@@ -1,4 +1,4 @@
-"""A tree by the names of its parts: "state/params/w" is what state.params["w"] holds."""
+"""Names of the parts of a tree: "state/params/w" is state.params["w"]."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from ...protocol import Array
 
 
 def named(tree: Any) -> dict[str, Array]:
-    """{"params/w": array, ...}: the leaves of a tree, without those that were not loaded (...)."""
+    """{"params/w": array, ...}: the leaves of a tree, except placeholders of those not loaded."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {name(path): leaf for path, leaf in leaves if leaf is not ...}
 
@@ -20,7 +20,7 @@ def describe(tree: Any) -> dict[str, str]:
 
 
 def parts(tree: Any, path: tuple = ()) -> Iterator[tuple[str, Any]]:
-    """("params/w", part) of all parts of a tree, leaves or not; "" is the tree itself."""
+    """("params/w", part) for all parts of a tree, inner nodes included; "" is the tree itself."""
     yield name(path), tree
     for key, child in jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: x is not tree):
         if key:  # a leaf has no children, and is given as its own
@@ -33,5 +33,5 @@ def name(path: tuple) -> str:
 
 
 def within(leaf: str, part: str) -> bool:
-    """Whether the leaf "state/params/w" lies in the part "state/params"; all do in ""."""
+    """Whether the leaf "state/params/w" lies in the part "state/params"; every leaf lies in ""."""
     return not part or f"{leaf}/".startswith(f"{part}/")

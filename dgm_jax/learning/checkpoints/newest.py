@@ -1,4 +1,4 @@
-"""The newest intact checkpoint of a directory, and what becomes of damaged ones."""
+"""The newest intact checkpoint of a directory; damaged ones are set aside."""
 
 import contextlib
 import json
@@ -21,17 +21,16 @@ ASIDE = "corrupt-"  # a damaged checkpoint is kept under this name
 
 
 class NoUsableCheckpoint(RuntimeError):
-    """There are checkpoints, and all are damaged; the message has each step and what is wrong."""
+    """There are checkpoints, but all are damaged; the message lists each step and its damage."""
 
     exit_code = 3
 
 
 def newest_intact(directory: Path, read: Callable[[int], Any]) -> tuple[Any, dict[int, str]]:
-    """(read(step), damaged) of the newest checkpoint that is what was saved.
+    """(read(step), damaged) of the newest intact checkpoint; (None, {}) without any.
 
-    read(step) raises `reading.Damaged` where it is not, and `damaged` is {step: what is wrong} of
-    those that are newer. (None, {}) where there is no checkpoint. `NoUsableCheckpoint` where all
-    are damaged.
+    read(step) raises `reading.Damaged` for a damaged one; `damaged` = {step: what is wrong} lists
+    those that are newer. `NoUsableCheckpoint` if all are damaged.
     """
     damaged = {}
     for step in sorted(steps(directory), reverse=True):
@@ -52,12 +51,16 @@ def newest_intact(directory: Path, read: Callable[[int], Any]) -> tuple[Any, dic
 
 
 def say_damaged(where: Path, reason: str, kept: str, step: int) -> None:
-    """One line on stderr: which one is damaged, what became of it, which one is taken instead."""
+    """One line on stderr: what is damaged, what happens to it, and which checkpoint is used.
+
+    where: the damaged one; reason: what is wrong; kept: what happens to it; step: the one that is
+    used.
+    """
     print(f"checkpoint {where} is damaged ({reason}), {kept}; taking step {step}", file=sys.stderr)
 
 
 def newest_alone(directory: Path, read: Callable[[int], Any]) -> tuple[Any, dict[int, str]]:
-    """`newest_intact`, which renames the damaged ones that are newer and says so on stderr."""
+    """`newest_intact`, which also renames the damaged newer ones and reports them on stderr."""
     aside = sorted(path.name for path in directory.glob(f"{ASIDE}*"))
     if aside and not steps(directory):
         raise NoUsableCheckpoint(
@@ -73,10 +76,10 @@ def newest_alone(directory: Path, read: Callable[[int], Any]) -> tuple[Any, dict
 
 
 def choose_apart(directory: Path) -> dict[str, Any] | None:
-    """{"step", "damaged"} of the newest intact checkpoint, chosen by a process of its own.
+    """{"step", "damaged"} of the newest intact checkpoint, chosen in a separate process.
 
-    For one of several processes: here orbax would wait for the others before it reads anything.
-    None where there is no checkpoint.
+    For runs of several processes, where orbax in this process would wait for the others before
+    reading. None without a checkpoint.
     """
     if not steps(directory) and not list(directory.glob(f"{ASIDE}*")):
         return None
@@ -96,7 +99,7 @@ def choose_apart(directory: Path) -> dict[str, Any] | None:
 
 
 def choose(directory: str) -> None:
-    """Prints what `choose_apart` returns, or {"error"}, as JSON; renames what is damaged."""
+    """Prints the result of `choose_apart`, or {"error"}, as JSON; renames damaged checkpoints."""
     directory = Path(directory)
     with quiet():
         checkpointer = ocp.training.Checkpointer(directory)
@@ -125,5 +128,5 @@ def _set_aside(directory, step):
 
 
 def steps(directory: Path) -> list[int]:
-    """The steps of all that looks like a checkpoint, whatever is in it."""
+    """The steps of all directories that look like a checkpoint, whatever their content."""
     return [int(path.name) for path in directory.iterdir() if STEP.fullmatch(path.name)]

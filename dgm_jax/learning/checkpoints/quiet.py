@@ -1,4 +1,4 @@
-"""Orbax without its logs and warnings: what matters is raised, in one line."""
+"""Orbax without its logs and warnings; errors are raised as one line."""
 
 import contextlib
 import functools
@@ -18,7 +18,7 @@ TROUBLES = (  # as the system says it, and orbax of it
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences what orbax logs and warns of, for the calls in the block."""
+    """Silences logs and warnings of orbax for the calls in the block."""
     with _muted("", "absl", "asyncio"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -26,7 +26,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_threads() -> Iterator[None]:
-    """Silences the threads that write in the background, as long as there may be any.
+    """Silences the threads that write in the background, as long as there are any.
 
     The error of such a thread is raised again by the next call that waits for it.
     """
@@ -47,7 +47,7 @@ def reason(error: BaseException) -> str:
 
 
 def of_the_machine(error: BaseException) -> tuple[str, str] | None:
-    """(what is wrong, what to do) where an error tells of the machine and not of a file."""
+    """(what is wrong, what to do) if an error is about the machine and not about a file."""
     told = ""
     while error is not None:
         told, error = f"{told} {type(error).__name__} {error}", error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""One checkpoint, read bit by bit as it was saved, or known to be damaged."""
+"""Reads one checkpoint bit by bit as it was saved, or reports it as damaged."""
 
 import contextlib
 import gc
@@ -26,7 +26,7 @@ class Saved(NamedTuple):
 
 
 class Damaged(Exception):
-    """What is wrong with one checkpoint."""
+    """A damaged checkpoint; the message says what is wrong."""
 
 
 def restore(
@@ -35,9 +35,9 @@ def restore(
     template: State,
     check: Callable[[int, dict], None] | None = None,
 ) -> Saved:
-    """One checkpoint, as `template`: each leaf by its name, whatever holds it on disk.
+    """One checkpoint with the structure of `template`, matched by the names of the leaves.
 
-    check(step, note) may refuse it before anything else is read.
+    check(step, note) may refuse it before any array is read; checkpointer, step: where it is.
     """
     about = description(checkpointer, step)
     if check is not None:
@@ -54,7 +54,7 @@ def restore(
 
 
 def description(checkpointer: ocp.training.Checkpointer, step: int) -> dict[str, Any]:
-    """{"step", "leaves", "fingerprints", "note"} of one checkpoint: what `save` wrote beside it."""
+    """{"step", "leaves", "fingerprints", "note"}: the metadata of one checkpoint."""
     about = _attempt(lambda: checkpointer.metadata(step).custom_metadata)
     if not isinstance(about, dict) or about.pop("checksum", None) != checksum(about):
         raise Damaged("its description fails its checksum")
@@ -64,12 +64,12 @@ def description(checkpointer: ocp.training.Checkpointer, step: int) -> dict[str,
 
 
 def structure(checkpointer: ocp.training.Checkpointer, step: int) -> State:
-    """The tree of one checkpoint as it is on disk: dicts and lists of what has shape and dtype."""
+    """The tree of one checkpoint on disk: dicts and lists with shapes and dtypes as leaves."""
     return _attempt(lambda: checkpointer.metadata(step).metadata)
 
 
 def here(leaf: Any) -> jax.ShapeDtypeStruct:
-    """What asks for a leaf on the first device of this process."""
+    """A request for a leaf on the first device of this process."""
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device)
 
@@ -81,10 +81,10 @@ def verified(
     about: dict[str, Any],
     parts: Sequence[str] = ("",),
 ) -> State:
-    """The `parts` of one checkpoint (by name; "" is all of it), if they are what was saved.
+    """The `parts` of one checkpoint (by name; "" is all of it), if their fingerprints are right.
 
-    `abstract` is the tree of `structure` with a `jax.ShapeDtypeStruct` for each leaf of the parts
-    and orbax's placeholder for the others; `about` is its `description`.
+    abstract: the tree of `structure`, with a `jax.ShapeDtypeStruct` for each leaf of the parts and
+    orbax's placeholder for the others; about: its `description`; checkpointer, step: where it is.
     """
     state = _attempt(lambda: checkpointer.load(step, abstract))
     types = describe(state)
@@ -130,7 +130,7 @@ def _compare(saved, wanted, where):
 
 
 def checksum(about: dict[str, Any]) -> int:
-    """Of all that is said about a checkpoint."""
+    """A checksum of the metadata of a checkpoint."""
     return zlib.crc32(json.dumps(about, sort_keys=True).encode())
 
 

@@ -26,7 +26,7 @@ ROOM = 1_000_000  # bytes of a checkpoint besides its arrays, at most
 
 
 class NotFinite(ValueError):
-    """An array to be saved holds NaN or infinity: the checkpoints before it are better."""
+    """An array to be saved holds NaN or infinity, so the older checkpoints are kept instead."""
 
 
 class Checkpoints:
@@ -36,10 +36,10 @@ class Checkpoints:
             saved = checkpoints.restore(template)  # None, or (step, state, note)
             checkpoints.save(100, state)
 
-    `save` blocks while the arrays are copied to the host and writes in the background; an error
-    of the writing (a full disk) is an `OSError` of the next `save`, or on leaving the block.
+    `save` blocks while the arrays are copied to the host and writes in the background. An error in
+    writing, such as a full disk, is an `OSError` of the next `save` or at the end of the block.
 
-    On several processes all of them call everything here, and all see one directory.
+    In runs of several processes all of them make all calls here, and all see one directory.
     """
 
     def __init__(self, directory: Path | str, *, keep: int = 3):
@@ -71,12 +71,12 @@ class Checkpoints:
 
     @property
     def latest(self) -> int | None:
-        """The step of the newest checkpoint on disk, damaged or not (waits for it), or None."""
+        """The step of the newest checkpoint, damaged or not, or None; waits for pending writes."""
         self._wait()
         return processes.from_first(lambda: max(newest.steps(self.directory), default=None))
 
     def save(self, step: int, state: State, *, note: dict[str, Any] | None = None) -> None:
-        """Starts writing `state`, and with it `note`: a dict of what JSON can hold.
+        """Starts to write `state`, and with it `note`, a dict of JSON values.
 
         `NotFinite`, a `ValueError`, names an array with NaN or infinity; then nothing is written.
         """
@@ -98,11 +98,12 @@ class Checkpoints:
     ) -> reading.Saved | None:
         """The newest intact checkpoint, with the shapes, dtypes and devices of `template`.
 
-        `template` has arrays or `jax.ShapeDtypeStruct` for leaves. Damaged checkpoints that are
-        newer are renamed corrupt-<step>, each with a line on stderr. None where nothing was ever
-        saved. `NoUsableCheckpoint` where all are damaged; then none is renamed. `ValueError`
-        names the leaves that differ from the template: nothing is cast or reshaped. Before that
-        check(step, note) may raise for a checkpoint that is not wanted.
+        `template` has arrays or `jax.ShapeDtypeStruct` as leaves. Newer, damaged checkpoints are
+        renamed corrupt-<step>, each with a line on stderr. Returns None if nothing was saved.
+        `NoUsableCheckpoint` if all are damaged; then none is renamed. `ValueError` names the leaves
+        that differ from the
+        template: nothing is cast or reshaped. check(step, note) may raise before that, to refuse a
+        checkpoint.
         """
         self._wait()
         if processes.several():
