@@ -267,8 +267,6 @@ def tables(found):
             line = {name: r[name] for name in ("net", "devices")} | {"ms": runs.short(r["ms"])}
             steps.append(line | {"speed-up": f"{r['speed_up']:.2f}"})
             continue
-        facts = {name: r[name] for name in ("case", "library")}
-        facts |= {"difference": f"{r['difference']:.0e}"}
         facts = {"operation": r["case"], "library": r["library"]}
         facts |= {"difference": f"{r['difference']:.0e}"}
         line = lines.setdefault((r["case"], r["library"]), facts)

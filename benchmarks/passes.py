@@ -14,6 +14,7 @@ from typing import Literal
 
 import jax
 
+from benchmarks import times
 from dgm_jax import (
     bijectors,
     checks,
@@ -210,10 +211,10 @@ def row(config, name, dim, inverse, measured):
         "inverse": inverse,
         "density_passes": passes("density"),
         "sample_passes": passes("sample"),
-        "density_ms": found("density")[0].median_ms,
-        "dense_density_ms": dense[0].median_ms,
-        "gradient_ms": found("gradient")[0].median_ms,
-        "sample_ms": found("sample")[0].median_ms,
+        **times.measured(found("density")[0], name="density_"),
+        **times.measured(dense[0], name="dense_density_"),
+        **times.measured(found("gradient")[0], name="gradient_"),
+        **times.measured(found("sample")[0], name="sample_"),
         "density_flops": found("density")[2],
         "sample_flops": found("sample")[2],
     }

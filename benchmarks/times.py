@@ -7,12 +7,12 @@ from dgm_jax import plots, runs
 from dgm_jax.measure.timing import Timing
 
 
-def measured(timing: Timing, steps: int = 1) -> dict[str, float]:
-    """{"ms", "low_ms", "high_ms"} of one of the steps that a call makes."""
+def measured(timing: Timing, steps: float = 1, name: str = "") -> dict[str, float]:
+    """{"ms", "low_ms", "high_ms"} of one of the steps that a call makes, each after `name`."""
     return {
-        "ms": timing.median_ms / steps,
-        "low_ms": timing.low_ms / steps,
-        "high_ms": timing.high_ms / steps,
+        f"{name}ms": timing.median_ms / steps,
+        f"{name}low_ms": timing.low_ms / steps,
+        f"{name}high_ms": timing.high_ms / steps,
     }
 
 

@@ -30,7 +30,8 @@ def report(
     for rows in to_tables(found):
         table(rows)
     if config.out:
-        write_json(config.out, {part: found[part] for part in ("rows", "machine")})
+        parts = {part: found[part] for part in ("rows", "machine")}
+        write_json(config.out, {"benchmark": name} | parts)
     save(draw(config, found), config.figure)
     print(f"The picture is {config.figure}")
     if config.record:

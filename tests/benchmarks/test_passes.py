@@ -24,6 +24,11 @@ ROW = {
     "density_flops",
     "sample_flops",
 }
+SPREADS = {
+    f"{way}_{end}_ms"
+    for way in ("density", "dense_density", "gradient", "sample")
+    for end in ("low", "high")
+}
 TINY = ["--batch", 4, "--num-layers", 1, "--hidden", 8, "--min-seconds", 0, "--repeats", 2]
 
 
@@ -31,8 +36,9 @@ def test_a_tiny_run_writes_its_rows_its_picture_and_a_record(command, tmp_path, 
     args = ["--dims", 3, "--inverse", "unit_once", "naive", *TINY, "--out", "p.json"]
     command("passes", *args, "--figure", "p.png", "--record", "r.md", "--note", "a test")
     found = json.loads((tmp_path / "p.json").read_text())
-    assert set(found) == {"rows", "machine"} and found["machine"]["jax"] == jax.__version__
-    assert all(set(row) == ROW for row in found["rows"])
+    assert found["benchmark"] == "benchmarks.passes"
+    assert found["machine"]["jax"] == jax.__version__
+    assert all(set(row) == ROW | SPREADS for row in found["rows"])
     assert [(row["model"], row["inverse"]) for row in found["rows"]] == [
         ("maf", "unit_once"),
         ("maf", "naive"),

@@ -38,7 +38,9 @@ def test_a_benchmark_prints_its_tables_and_writes_its_files(tmp_path, capsys):
     out, figure, record = (tmp_path / "new" / name for name in ("a.json", "b.png", "c.md"))
     args = ["--out", out, "--figure", figure, "--record", record, "--note", "alone"]
     assert benchmark("--batch", 2, *args) == [("a figure", figure)]
-    assert json.loads(out.read_text()) == {"rows": [{"model": "maf", "ms": 3}], "machine": MACHINE}
+    rows = [{"model": "maf", "ms": 3}]
+    written = {"benchmark": __name__, "rows": rows, "machine": MACHINE}
+    assert json.loads(out.read_text()) == written
     assert "maf" in capsys.readouterr().out
     assert "a cpu; 1 x cpu; jax 0.10.2; alone" in record.read_text()
     assert "| maf | 3 |" in record.read_text()
