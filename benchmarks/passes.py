@@ -318,4 +318,4 @@ def mark(figure, values):
 
 
 if __name__ == "__main__":
-    runs.benchmark(Config, main, tables, draw, save=plots.save)
+    runs.benchmark(Config, main, tables, draw, save=plots.save, minutes=3)

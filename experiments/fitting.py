@@ -78,7 +78,8 @@ def fit(
     the options that matter.
     """
     train_key, task_key = jax.random.split(jax.random.key(config.seed))
-    check_size(config, name, lambda key: algorithm.params(algorithm.init(key)))
+    size = check_size(config, name, lambda key: algorithm.params(algorithm.init(key)))
+    print(f"{name}: {size:,} parameters, {num_steps:,} steps at most")
     draw = rows if callable(rows) else _batches(config, rows)
     trained = learning.train(
         algorithm,
@@ -579,8 +580,8 @@ def tell(rows: dict[str, dict], *, steps: str = "--num-steps") -> None:
         print(f"\n{line}")
 
 
-def check_size(config, name: str, init: Callable[[Key], Params]) -> None:
-    """`InputError` where init makes more than config.max_params numbers; nothing is allocated."""
+def check_size(config, name: str, init: Callable[[Key], Params]) -> int:
+    """The size of what init makes, which is not made; `InputError` above config.max_params."""
     num = num_params(jax.eval_shape(init, jax.random.key(0)))
     if num > config.max_params:
         raise checks.InputError(
@@ -588,6 +589,7 @@ def check_size(config, name: str, init: Callable[[Key], Params]) -> None:
             f"{16 * num / 2**30:.0f} GiB with the state of its optimiser. Take a smaller model or "
             f"data of fewer dimensions or levels; --max-params {num} allows it."
         )
+    return num
 
 
 def num_params(params: Params) -> int:

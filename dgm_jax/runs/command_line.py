@@ -16,7 +16,7 @@ An experiment keeps its run in a directory:
         return {"test_nll": nll}
 
     if __name__ == "__main__":
-        runs.experiment(Config, main, quick={"num_steps": 20})
+        runs.experiment(Config, main, quick={"num_steps": 20}, minutes=3)
 
 A benchmark prints tables and writes the files that its options ask for:
 
@@ -26,7 +26,10 @@ A benchmark prints tables and writes the files that its options ask for:
     def draw(config, found):      # the figure
 
     if __name__ == "__main__":
-        runs.benchmark(Config, main, tables, draw, save=plots.save)
+        runs.benchmark(Config, main, tables, draw, save=plots.save, minutes=2)
+
+`minutes` is what the command takes by its defaults on two CPU cores: it is told at the start, and
+in the lists of `python -m experiments` and `python -m benchmarks`.
 
 Import modules, `from dgm_jax import flows`, not names from them. They are loaded on first use, so
 that `--help`, a wrong option and a directory in use are answered in less than a second. Nothing is
@@ -59,7 +62,7 @@ from typing import Any, TypeVar
 import jax
 
 from . import errors, tables
-from .directory import keep, program
+from .directory import duration, keep, program
 from .preemption import leaving_at_once
 from .report import report
 
@@ -118,12 +121,14 @@ def experiment(
     *,
     quick: Mapping[str, Any] | None = None,
     show: Callable[[dict], None] = tables.listing,
+    minutes: float | None = None,
     args: Sequence[str] | None = None,
 ) -> dict:
     """Reads the options, then keeps the run of main(config): see `dgm_jax.runs.keep`.
 
     config_type: the dataclass of the options; quick: their defaults under --quick; show: prints the
-    results; args: the command line, by default that of the program.
+    results; minutes: what a default run takes on two CPU cores; args: the command line, by default
+    that of the program.
     """
     with leaving_at_once(signal.SIGTERM, signal.SIGINT):
         name = program(main)
@@ -133,7 +138,7 @@ def experiment(
             quickly = folder.with_name(folder.name + "-quick")
             config = dataclasses.replace(config, workdir=quickly if config.quick else folder)
         _part_the_cpu(config)
-        return keep(config, main, show=show)
+        return keep(config, main, show=show, minutes=minutes)
 
 
 def _part_the_cpu(config):
@@ -152,18 +157,22 @@ def benchmark(
     draw: Callable,
     *,
     save: Callable,
+    minutes: float | None = None,
     args: Sequence[str] | None = None,
 ) -> None:
     """Reads the options, measures main(config), prints to_tables(found) and writes the files.
 
     config_type: the dataclass of the options; save(figure, path) writes what draw(config, found)
-    returns; args: the command line, by default that of the program.
+    returns; minutes: what it takes by default on two CPU cores; args: the command line, by default
+    that of the program.
     """
     name = program(main)
     config = errors.told(lambda: parse(config_type, name, args=args))
     figure = config.figure or Path("runs", *name.split(".")).with_suffix(".png")
     config = dataclasses.replace(config, figure=figure)
     words = sys.argv[1:] if args is None else args
+    if minutes is not None:
+        print(f"Measuring takes {duration(minutes)} by default.", file=sys.stderr)
     errors.told(lambda: report(config, name, words, main, to_tables, draw, save))
 
 

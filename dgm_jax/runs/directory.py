@@ -48,15 +48,29 @@ AGAIN = "Delete it: the same command makes it again, from the checkpoints."
 
 
 def keep(
-    config: Any, main: Callable[[Any], dict], *, show: Callable[[dict], None] = tables.listing
+    config: Any,
+    main: Callable[[Any], dict],
+    *,
+    show: Callable[[dict], None] = tables.listing,
+    minutes: float | None = None,
 ) -> dict:
     """main(config), or the results of an earlier run of it; shows and returns them.
 
-    `config` has the fields of `RunOptions`; `show` prints the results. An error ends the program as
-    described in `dgm_jax.runs.errors`.
+    `config` has the fields of `RunOptions`; `show` prints the results. minutes: what the run takes
+    by its defaults, told at its start unless it is quick. An error ends the program as described in
+    `dgm_jax.runs.errors`.
     """
     with leaving_at_once(signal.SIGTERM):
-        return processes.together(lambda: _kept(config, main, show))
+        return processes.together(lambda: _kept(config, main, show, minutes))
+
+
+def duration(minutes: float) -> str:
+    """Minutes in words: seconds below one, hours above 90."""
+    if minutes < 1:
+        return f"about {60 * minutes:.0f} seconds"
+    if minutes > 90:
+        return f"about {minutes / 60:.2g} hours"
+    return f"about {minutes:.2g} minute{'s' * (minutes != 1)}"
 
 
 def defining(config: Any) -> dict[str, Any]:
@@ -73,7 +87,7 @@ def program(main: Callable) -> str:
     return Path(module.__file__).stem if hasattr(module, "__file__") else main.__module__
 
 
-def _kept(config, main, show):
+def _kept(config, main, show, minutes):
     options = {"experiment": program(main), **plain(dataclasses.asdict(config), "config")}
     options |= {"data_dir": _data_dir(config), "files": _files(config)}
     if config.joins:  # from here on this process and its peers are one run
@@ -89,6 +103,8 @@ def _kept(config, main, show):
     with contextlib.ExitStack() as stack:
         done = processes.from_first(lambda: _opened(config, options, stack))
         if not done:
+            length = "" if config.quick or minutes is None else f", {duration(minutes)} by default"
+            print(f"A run in {config.workdir}{length}")
             keep_compiled(config.cache_dir)
             found = main(config)
             confirm(config.workdir)

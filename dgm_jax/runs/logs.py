@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from .. import checks
 from .locks import confirm
@@ -87,9 +88,22 @@ def _plain(x):
     return None if math.isnan(x) else f"{'-' * (x < 0)}Infinity"
 
 
+class _Clock(TimeRemainingColumn):
+    """The time left; until the first step, which compiles, is done: the time that has passed."""
+
+    max_refresh = None  # the seconds of a compilation go by while no step is done
+
+    def render(self, task):
+        if task.completed == task.fields["begun"] and not task.finished:
+            return Text(f"compiling, {task.elapsed or 0.0:.0f} s", style="progress.elapsed")
+        return super().render(task)
+
+
 @contextlib.contextmanager
 def progress_bar(description: str, step: int, num_steps: int, *, show: bool):
     """update(step, row=None) moves a progress bar, on a terminal and in a notebook.
+
+    Until the first update it says that the step is being compiled, and for how long.
 
     description: the text in front; step: where it starts; num_steps: where it ends; show: False for
     no bar.
@@ -104,13 +118,15 @@ def progress_bar(description: str, step: int, num_steps: int, *, show: bool):
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]:.3g}/s"),
-        TimeRemainingColumn(),
+        _Clock(),
         TextColumn("{task.fields[latest]}"),
     )
     own = {"auto_refresh": not notebook, "redirect_stdout": not notebook}
     own["redirect_stderr"] = not notebook  # a cell shows what else is printed by itself
     with Progress(*columns, console=console, disable=quiet, **own) as bar:
-        task = bar.add_task(description, total=num_steps, completed=step, rate=0.0, latest="")
+        fields = {"begun": step, "rate": 0.0, "latest": ""}
+        task = bar.add_task(description, total=num_steps, completed=step, **fields)
+        bar.refresh()
         drawn = time.perf_counter()
 
         def update(step, row=None):

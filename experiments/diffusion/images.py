@@ -43,4 +43,4 @@ QUICK = digits.QUICK | {"data": "digits"}
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, digits.main, quick=QUICK, show=digits.show)
+    runs.experiment(Config, digits.main, quick=QUICK, show=digits.show, minutes=20)

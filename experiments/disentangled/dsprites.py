@@ -174,4 +174,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, main, quick=QUICK, show=judge.show)
+    runs.experiment(Config, main, quick=QUICK, show=judge.show, minutes=20)

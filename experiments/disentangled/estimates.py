@@ -149,4 +149,4 @@ def draw(config, found):
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show, minutes=0.5)

@@ -217,4 +217,4 @@ def draw(config, model, params, found):
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show, minutes=1)

@@ -292,4 +292,4 @@ def latents(config, noise, category, numbers):
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show, minutes=5)

@@ -139,4 +139,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, main, quick={"num_steps": 20, "toys": ("moons",)}, show=show)
+    runs.experiment(Config, main, quick={"num_steps": 20, "toys": ("moons",)}, show=show, minutes=6)

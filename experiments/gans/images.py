@@ -425,4 +425,4 @@ def arithmetic(model, params, key, guess, num=10, most=2000):
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show, minutes=15)

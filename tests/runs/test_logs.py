@@ -23,7 +23,9 @@ def test_a_notebook_shows_one_line_that_moves_and_needs_no_widgets(monkeypatch, 
     said = capsys.readouterr()
     lines = [line.strip() for line in said.err.replace("\x1b[2K", "").split("\r")]
     assert said.out == "of the user\n"
+    assert "compiling, 0 s" in next(line for line in lines if "0/40" in line)
     assert any("20/40" in line and "loss 1.5" in line for line in lines)
+    assert not any("compiling" in line for line in lines if "20/40" in line)
     assert "40/40" in lines[-1] and "loss 0.5" in lines[-1]
     assert said.err.count("\n") == 1  # after the last
 
