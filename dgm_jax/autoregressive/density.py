@@ -23,13 +23,13 @@ def density(
 ) -> Density:
     """log p(x | c) = Σ_i log p(x_i; f_i(x_<i, c)), in nats, for events x of one shape.
 
-    x_i is entry i of x.ravel(). A condition c has the shape that the net states,
-    [..., *net.cond_shape], and its batch is that of the density.
+    x_i is entry i of x.ravel(), and `conditional` its family. The condition c is
+    [..., *net.cond_shape]; its batch shape is that of the density.
 
     `dist(params, cond)` is a `distributions.Autoregressive`: besides `log_prob` and `sample` it has
-    `conditionals(x)`, all p(x_i | x_<i) in one pass, and `complete(x, given, seed=key)`; of
-    discrete x also `sharpened(temperature=..., top_k=...)`.
-    family: its class, where more is known of it than of others.
+    `conditionals(x)`, all p(x_i | x_<i) in one pass, and `complete(x, given, seed=key)`; for
+    discrete x also `sharpened(temperature=..., top_k=...)`. family: a subclass of it to use
+    instead.
     Costs: `log_prob` one pass of the net; `sample` one unroll of it, the arithmetic of one pass.
     """
     checks.noun(net, CausalNet, "net")
@@ -64,9 +64,9 @@ class _OfItsOutputs(NamedTuple):
 
 
 def outputs_of(conditional: Conditional, *, channels: int = 1) -> dict:
-    """The options of a net that its conditional decides: outputs, inputs, and how channels share.
+    """The options of a net that follow from its conditional: outputs, encoding, and head.
 
-    channels: how many a pixel has, which a conditional with a head makes together.
+    channels: the number of channels of a pixel, which a conditional with a `head` models jointly.
     """
     checks.noun(conditional, Conditional, "conditional")
     options = {"num_outputs": conditional.num_params, "encoding": conditional.encoding}

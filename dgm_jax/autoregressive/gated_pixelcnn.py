@@ -20,17 +20,18 @@ def gated_pixelcnn(
 
     van den Oord et al. (2016), "Conditional image generation with PixelCNN decoders". The net is
     `nets.gated_pixelcnn`: a vertical stack reads the rows above, a horizontal one the row to the
-    left; together they see all earlier pixels, given depth enough.
+    left. If it is deep enough, each output depends on all preceding pixels.
 
-    shape: (H, W, C) of an image x [..., H, W, C]; the channels of one pixel are made one after the
-        other, so that the upper part of an image is completed by exact draws (`complete`)
-    conditional: any likelihood of one value, such as `bernoulli()` or `discretized_logistic(256)`
-    hidden: channels of both stacks
-    kernel_size, first_kernel_size: of the layers and of the first convolution, odd
-    cond_shape: of a condition c [..., *cond_shape], (n,) for the whole image, such as a one-hot
-        class, (H, W, n) for a map with a vector for each pixel; None for p(x)
-    Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net; `sample` the
-    arithmetic of one pass in H·W steps.
+    shape: (H, W, C) of an image x [..., H, W, C]; the channels of a pixel are generated in turn.
+        The lower part of an image can be completed by exact samples (`complete`)
+    conditional: any likelihood of one entry, such as `bernoulli()` or `discretized_logistic(256)`
+    hidden, num_layers: channels and layers of both stacks
+    kernel_size, first_kernel_size: sides of the kernels of the layers and of the first convolution,
+    odd
+    cond_shape: of a condition c [..., *cond_shape], (n,) for one vector per image, such as a
+        one-hot class, (H, W, n) for one vector per pixel; None for p(x) Starts as the conditional
+        at f = 0. Costs: `log_prob` one pass of the net; `sample` the arithmetic of one pass in H·W
+        steps.
     """
     shape = checks.image_shape(shape)
     net = nets.gated_pixelcnn(

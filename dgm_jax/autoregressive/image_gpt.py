@@ -1,4 +1,4 @@
-"""Image GPT: a picture read as a text, pixel by pixel."""
+"""Image GPT: a transformer on the sequence of the pixels of an image."""
 
 import math
 from collections.abc import Sequence
@@ -25,22 +25,23 @@ def image_gpt(
     dropout: float = 0.0,
     cond_shape: Shape | None = None,
 ) -> Density:
-    """p(x | c) = ∏_i p(x_i | x_<i, c) of images [..., H, W, C]: a `transformer` of x.ravel().
+    """p(x | c) = ∏_i p(x_i | x_<i, c) for images [..., H, W, C]: a `transformer` of x.ravel().
 
     Chen et al. (2020), "Generative pretraining from pixels". There one step is a pixel, one of 512
     colours found by k-means. Here one step is one channel of a pixel, red first, as in Child et
-    al. (2019), "Sparse transformers": a text three times as long, of the picture as it is.
+    al. (2019), "Sparse transformers": a sequence three times as long, without loss of colours.
 
-    conditional: any likelihood of one value, such as `bernoulli()` or `categorical(256)`
-    hidden, num_layers, num_heads: width, depth, and heads of an attention, which divide `hidden`
-    window: how many of the last steps a layer sees, a row being W·C of them; None sees all
-    positions: "learned", a vector for each step, or "rotary", where the rows, columns and channels
-        between two steps count
-    order: order[t] is the pixel made at step t, of 0..H·W-1; None is the raster, row by row
-    dropout: the share of numbers left out in training, where `dist` gets a key
-    cond_shape: of a condition c [..., *cond_shape], (n,) for the whole image, such as a one-hot
-        class, (H, W, n) for a map with a vector for each pixel; None for p(x)
-    Starts as the conditional of f = 0. Costs: as `transformer`, of H·W·C steps.
+    shape: (H, W, C)
+    conditional: any likelihood of one entry, such as `bernoulli()` or `categorical(256)`
+    hidden, num_layers, num_heads: width, depth, and attention heads, whose number divides `hidden`
+    window: how many of the last steps a layer sees, of which a row has W·C; None sees all
+    positions: "learned", a vector for each step, or "rotary", which depends on the distances
+        between two steps in rows, columns and channels
+    order: order[t] is the pixel generated t-th, in 0..H·W-1; None is the raster order
+    dropout: the fraction of units set to 0 in training, when `dist` gets a key
+    cond_shape: of a condition c [..., *cond_shape], (n,) for one vector per image, such as a
+        one-hot class, (H, W, n) for one vector per pixel; None for p(x) Starts as the conditional
+        at f = 0. Costs: those of `transformer` with H·W·C steps.
     """
     shape = checks.image_shape(shape)
     cond_shape = checks.cond_shape(cond_shape)

@@ -1,4 +1,4 @@
-"""MADE: p(x) = ∏_i p(x_i | x_<i) from one masked net, for bits, levels and numbers."""
+"""MADE: p(x) = ∏_i p(x_i | x_<i) from one masked net, for bits, levels and real numbers."""
 
 from collections.abc import Callable, Sequence
 
@@ -33,7 +33,7 @@ def made(
     """log p(x | c) = Σ_i log p(x_i; f_i(x_<i, c)), in nats, with f one masked net.
 
     Germain et al. (2015), "MADE: masked autoencoder for distribution estimation", equations 2-7.
-    The net is `nets.made`, which says more of each option.
+    The net is `nets.made`, which describes its options in more detail.
 
         model = made(784, bernoulli(), hidden=(500,))
         params = model.init(jax.random.key(0))
@@ -41,29 +41,29 @@ def made(
 
     conditional: `bernoulli()`, `categorical(K)`, `discretized_logistic(K)`, `gaussian()` or
         `mixture()`
-    hidden: widths of the hidden layers
-    order: order[t] is the coordinate made at step t; None is 0..dim-1
+    hidden, activation: widths of the hidden layers, and the non-linearity between them
+    order: order[t] is the coordinate generated t-th; None is 0..dim-1
     cond_shape: of a condition c [..., *cond_shape], for all coordinates; None for p(x)
-    masks: one mask by default; `Masks(num=32)` trains one of 32 random masks each step, and
+    masks: one mask by default; `Masks(num=32)` trains with one of 32 random masks each step, and
         evaluates the ensemble of all
-    residual: hidden layers in residual blocks, an odd number of equal widths
+    residual: hidden layers in residual blocks; they must be an odd number of equal widths
     direct: connections from inputs to outputs beside the hidden layers, a linear model of each
-        coordinate; None has them only where a hidden layer is too narrow
-    dropout: the share of hidden units left out in training, where `dist` gets a key
-    inverse, num_blocks, density_blocks, tolerance: how a sample and a pass are computed
+        coordinate; None has them only if a hidden layer is too narrow
+    dropout: the fraction of hidden units set to 0 in training, when `dist` gets a key
+    inverse, num_blocks, density_blocks, tolerance: how samples and passes are computed
 
-    Starts as the conditional of f = 0. For bits and levels of a softmax, `combinators.adapt(model,
-    params, x)` sets fresh parameters to the histogram of each coordinate of x [n, dim], with half a
-    count added to each level. That start matters where some levels hardly ever occur: the Adam
-    optimiser moves a parameter by about its rate a step, and their log-odds are far from 0.
+    Starts as the conditional at f = 0. For bits and categorical levels,
+    `combinators.adapt(model, params, x)` sets fresh parameters to the histogram of each coordinate
+    of x [n, dim], with half a count added to each level. This start helps if some levels are rare:
+    their log-odds are far from 0, and Adam moves a parameter by about its learning rate per step.
 
-    To impute missing values, give the parameters to the constructor with
-    order=`observed_first(given)` and one mask, whose `complete` draws from p(x_missing | x_given).
-    Parameters learned under many masks (thousands) serve every such order; those of one order serve
-    that order alone.
+    To impute missing values, build the model with order=`observed_first(given)` and one mask, and
+    use the trained parameters with it: `complete` then samples from p(x_missing | x_given).
+    Parameters trained with many masks (thousands) serve every such order; those of one order only
+    that order.
 
     Costs: `log_prob` one pass, `sample` the arithmetic of one pass in dim small steps; an ensemble
-    of M masks M times that. ValueError for options that do not go together.
+    of M masks M times that. ValueError for options that exclude each other.
     """
     dim = checks.positive_int(dim, "dim")
     net = nets.made(
@@ -111,7 +111,7 @@ def _from_histograms(net, conditional, dim):
 
 
 def observed_first(given: np.ndarray) -> np.ndarray:
-    """An order that makes the given coordinates first: given [d] booleans -> order [d]."""
+    """An order in which the given coordinates come first: given [d] booleans -> order [d]."""
     given = checks.on_host(given, "given")
     if given.dtype != bool or given.ndim != 1:
         raise checks.InputError(

@@ -1,8 +1,9 @@
-"""One set of weights under many masks: orders and connections drawn at random, and ensembles.
+"""One set of weights under many masks: random orders and connections, and their ensembles.
 
-A mask of a MADE follows from the order of the coordinates and the degrees of the hidden units. To
-change them is to give the coordinates and units other places in one and the same triangular net:
-the mask stays, the weights move. So a mask is data, a few permutations, and may differ every step.
+The mask of a MADE follows from the order of the coordinates and the degrees of the hidden units.
+Another mask is equivalent to permuting the coordinates and the units of the same net, with their
+weights, under the same mask. So a mask is represented by a few permutations, which are data and
+may change every step.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,18 +24,18 @@ AGNOSTIC = ("order", "connectivity")
 
 
 class Masks(NamedTuple):
-    """Which masks a `made` learns under: p(x) = (1/M) Σ_m p_m(x), M = num.
+    """The masks that a `made` is trained with: p(x) = (1/M) Σ_m p_m(x), M = num.
 
-    num: 1 is the one mask of `order`. With more, `dist(params, key=key)` is one of them at random,
-        which is how `objectives.nll` trains, and `dist(params)` is the ensemble of all
-    agnostic_to: what the masks differ in, "order" and "connectivity" (the degrees of the units)
-    roaming: the share of the hidden units that take another degree in each mask. 1, as in the
-        paper, moves all units; a unit that must serve at any degree learns slowly. With 0.1 nine
-        units in ten keep theirs, and the masks are learned nearly as fast as one
-    seed: which masks; by NumPy, so that a seed means the same masks on every machine
+    num: 1 is the one mask of `order`. With more, `dist(params, key=key)` is the density of one
+        random mask, which is how `objectives.nll` trains, and `dist(params)` is the ensemble of all
+    agnostic_to: in what the masks differ, "order" and "connectivity" (the degrees of the units)
+    roaming: the fraction of the hidden units whose degree differs between masks. The paper has 1,
+        but units that must work at every degree train slowly; with 0.1 training is nearly as fast
+        as with one mask
+    seed: of the masks; by NumPy, so that a seed gives the same masks on every machine
 
-    Germain et al. (2015), "MADE", sections 4.1 and 4.2, where the degrees are drawn one by one;
-    here they are dealt out evenly, in random places. Example: made(784, bernoulli(),
+    Germain et al. (2015), "MADE", sections 4.1 and 4.2. There degrees are drawn independently; here
+    each degree occurs equally often, at random units. Example: made(784, bernoulli(),
     hidden=(8000,), masks=Masks(num=32, agnostic_to=("connectivity",), roaming=0.1)).
     """
 
@@ -48,7 +49,7 @@ ONE_MASK = Masks()
 
 
 def checked_masks(masks: Masks, hidden: Sequence[int]) -> Masks:
-    """Refuses masks that cannot be, or of which no unit could move, for these layers."""
+    """Refuses masks that are invalid, or that could move no unit of these layers."""
     checks.noun(masks, Masks, "masks")
     masks = masks._replace(
         num=checks.positive_int(masks.num, "masks.num"),
@@ -84,12 +85,12 @@ def _check_that_units_move(masks, widest):
 
 
 def num_roaming(roaming: float, width: int) -> int:
-    """How many of a layer's units change places."""
+    """The number of a layer's units that change places between masks."""
     return round(roaming * width)
 
 
 class Places(NamedTuple):
-    """place j of the net is taken by coordinate order[j]; in layer n, by unit units[n][j]."""
+    """Place j of the net is taken by coordinate order[j]; in layer n, by unit units[n][j]."""
 
     order: Array  # [d]
     units: list[Array]  # layer n: [h_n]
@@ -98,7 +99,10 @@ class Places(NamedTuple):
 def random_places(
     dim: int, hidden: Sequence[int], masks: Masks, *, residual: bool = False
 ) -> Places:
-    """Random masks, stacked: order [num, d], units [num, h_n]."""
+    """Random masks for `dim` inputs and `hidden` units, stacked: order [num, d], units [num, h_n].
+
+    residual: whether the layers are residual blocks, whose units move together.
+    """
     order_rng, unit_rng, which_rng = np.random.default_rng(masks.seed).spawn(3)
 
     def places(rng, size, num_moving):
@@ -116,10 +120,10 @@ def random_places(
 
 
 def replaced(net: CausalNet, places: Places) -> CausalNet:
-    """The MADE `net` with coordinates and hidden units in other places, the weights going along.
+    """The MADE `net` with its coordinates and hidden units permuted, together with their weights.
 
-    The places may be traced. It has no `linearize`: many masks are for densities, a flow has one
-    order. Cost: that of the net, and one copy of its weights.
+    The places may be traced. The result has no `linearize`: many masks are for densities, flows
+    have one order. Cost: that of the net, and one copy of its weights.
     """
     order, rank = places.order, jnp.argsort(places.order)
 
@@ -140,7 +144,7 @@ def replaced(net: CausalNet, places: Places) -> CausalNet:
 
 
 def moved(params: Params, places: Places) -> Params:
-    """The parameters of a `nets.made` with each weight where its two ends are placed."""
+    """The parameters of a `nets.made`, with the rows and columns of its weights permuted."""
     order, first, last = places.order, places.units[0], places.units[-1]
     params = jax.tree.map(jnp.asarray, params)  # an array of numpy has no traced index
 
@@ -165,10 +169,10 @@ def moved(params: Params, places: Places) -> Params:
 
 @exact
 class Ensemble(drawn.Drawn):
-    """p(x) = (1/M) Σ_m p_m(x): the same weights under M masks, a mixture in equal parts.
+    """p(x) = (1/M) Σ_m p_m(x): the same weights under M masks, a uniform mixture.
 
-    Costs: `log_prob` M passes, one after the other. `sample` draws every member and keeps one, so
-    M times that of a member; `dist(params, cond, key=key)` is a member at its own price.
+    Costs: `log_prob` M passes, one after the other. `sample` samples every member and keeps one, so
+    M times that of a member; `dist(params, cond, key=key)` is one member, at its cost.
     """
 
     def __init__(self, member: Callable[[Array | int], Autoregressive], num_masks: int):
@@ -202,11 +206,11 @@ class Ensemble(drawn.Drawn):
         return Ensemble(member, self._num_masks)
 
     def conditionals(self, x):
-        """Refused: the members' orders differ, and so does what they condition on."""
+        """Refused: the orders of the members differ, and so do their conditionals."""
         raise checks.InputError(f"conditionals: {self._one_order()}")
 
     def complete(self, x, given, *, seed):
-        """Refused: a draw is exact only where an order makes all given coordinates first."""
+        """Refused: a completion is exact only if all given coordinates come first in the order."""
         raise checks.InputError(f"complete: {self._one_order()}")
 
     def _one_order(self):
@@ -231,10 +235,10 @@ class Ensemble(drawn.Drawn):
 def under_masks(
     net: CausalNet, conditional: Conditional, dim: int, places: Places, *, free: bool = True
 ) -> Density:
-    """The ensemble over all masks; with a key one of them at random, as training draws them.
+    """The ensemble of `net` over all masks in `places`; with a key, one random member of it.
 
-    free: one scale of the first weights for all units, since each meets every degree; else that
-        of one mask.
+    conditional, dim: as in `made`. free: the first weights of all units start with the same scale,
+    because each unit takes every degree; False: with the scale of one mask.
     """
     num_masks = len(places.order)
     widths = [dim, *(units.shape[1] for units in places.units)]

@@ -19,18 +19,19 @@ def pixelcnn(
     """p(x | c) = ∏_i p(x_i | x_<i, c) over the pixels of an image in raster order.
 
     van den Oord et al. (2016), "Pixel recurrent neural networks", section 3.4. The net is
-    `nets.pixelcnn`: one masked convolution, then num_layers residual blocks of them. It has a blind
-    spot to the right above a pixel, whatever its depth; `gated_pixelcnn` has none.
+    `nets.pixelcnn`: one masked convolution, then num_layers residual blocks of them. At any depth
+    it has a blind spot above and to the right of a pixel; `gated_pixelcnn` has none.
 
-    shape: (H, W, C) of an image x [..., H, W, C]; the channels of one pixel are made one after the
-        other, so that the upper part of an image is completed by exact draws (`complete`)
-    conditional: any likelihood of one value, such as `bernoulli()` or `discretized_logistic(256)`
-    hidden: channels of a residual block inside, twice as many between blocks
-    kernel_size, first_kernel_size: of the blocks and of the first convolution, odd
-    cond_shape: of a condition c [..., *cond_shape], (n,) for the whole image, such as a one-hot
-        class, (H, W, n) for a map with a vector for each pixel; None for p(x)
-    Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net; `sample` the
-    arithmetic of one pass in H·W steps.
+    shape: (H, W, C) of an image x [..., H, W, C]; the channels of a pixel are generated in turn.
+        The lower part of an image can be completed by exact samples (`complete`)
+    conditional: any likelihood of one entry, such as `bernoulli()` or `discretized_logistic(256)`
+    hidden: channels inside a residual block; there are twice as many between blocks
+    kernel_size, first_kernel_size: sides of the kernels of the blocks and of the first convolution,
+    odd
+    cond_shape: of a condition c [..., *cond_shape], (n,) for one vector per image, such as a
+        one-hot class, (H, W, n) for one vector per pixel; None for p(x) Starts as the conditional
+        at f = 0. Costs: `log_prob` one pass of the net; `sample` the arithmetic of one pass in H·W
+        steps.
     """
     shape = checks.image_shape(shape)
     net = nets.pixelcnn(

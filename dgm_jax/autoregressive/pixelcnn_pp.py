@@ -1,4 +1,4 @@
-"""PixelCNN++: gated residual blocks with short cuts, and colours that share a mixture."""
+"""PixelCNN++: gated residual blocks with short cuts, and channels that share a mixture."""
 
 from .. import checks, nets
 from ..likelihoods import Conditional
@@ -18,19 +18,20 @@ def pixelcnn_pp(
 ) -> Density:
     """p(x | c) = ∏_i p(x_i | x_<i, c) over pixels in raster order, by two streams with short cuts.
 
-    Salimans et al. (2017), "PixelCNN++", whose model is that of
-    `discretized_logistic(256, num_components=10)` with 3 channels. The net is `nets.pixelcnn_pp`,
-    where all blocks have full resolution.
+    Salimans et al. (2017), "PixelCNN++", whose model has the conditional
+    `discretized_logistic(256, num_components=10)` and 3 channels. The net is `nets.pixelcnn_pp`, in
+    which all blocks have full resolution.
 
-    shape: (H, W, C) of an image x [..., H, W, C]; the channels of one pixel are made one after the
-        other, so that the upper part of an image is completed by exact draws (`complete`)
-    conditional: any likelihood of one value
+    shape: (H, W, C) of an image x [..., H, W, C]; the channels of a pixel are generated in turn.
+        The lower part of an image can be completed by exact samples (`complete`)
+    conditional: any likelihood of one entry
+    hidden, kernel_size: channels of a block, and the side of its kernels, odd
     num_layers: residual blocks of each half
-    dropout: the share of numbers left out in training, where `dist` gets a key
-    cond_shape: of a condition c [..., *cond_shape], (n,) for the whole image, such as a one-hot
-        class, (H, W, n) for a map with a vector for each pixel; None for p(x)
-    Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net; `sample` the
-    arithmetic of one pass in H·W steps.
+    dropout: the fraction of units set to 0 in training, when `dist` gets a key
+    cond_shape: of a condition c [..., *cond_shape], (n,) for one vector per image, such as a
+        one-hot class, (H, W, n) for one vector per pixel; None for p(x) Starts as the conditional
+        at f = 0. Costs: `log_prob` one pass of the net; `sample` the arithmetic of one pass in H·W
+        steps.
     """
     shape = checks.image_shape(shape)
     net = nets.pixelcnn_pp(

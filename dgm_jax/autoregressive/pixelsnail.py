@@ -1,4 +1,4 @@
-"""PixelSNAIL: causal convolutions, and attention to all earlier pixels."""
+"""PixelSNAIL: causal convolutions, and attention to all preceding pixels."""
 
 from .. import checks, nets
 from ..likelihoods import Conditional
@@ -18,21 +18,22 @@ def pixelsnail(
     dropout: float = 0.0,
     cond_shape: Shape | None = None,
 ) -> Density:
-    """p(x | c) = ∏_i p(x_i | x_<i, c) over pixels in raster order; one block sees all before.
+    """p(x | c) = ∏_i p(x_i | x_<i, c) over pixels in raster order, with causal attention.
 
     Chen et al. (2018), "PixelSNAIL: an improved autoregressive generative model". The net is
-    `nets.pixelsnail`.
+    `nets.pixelsnail`. One block already sees all preceding pixels.
 
-    shape: (H, W, C) of an image x [..., H, W, C]; the channels of one pixel are made one after the
-        other, so that the upper part of an image is completed by exact draws (`complete`)
-    conditional: any likelihood of one value, such as `bernoulli()` or `discretized_logistic(256)`
+    shape: (H, W, C) of an image x [..., H, W, C]; the channels of a pixel are generated in turn.
+        The lower part of an image can be completed by exact samples (`complete`)
+    conditional: any likelihood of one entry, such as `bernoulli()` or `discretized_logistic(256)`
+    hidden, kernel_size: channels, and the side of the kernels, odd
     num_layers, num_convs: blocks, and gated residual convolutions in each before its attention
-    num_heads: of an attention; they divide `hidden`
-    dropout: the share of numbers left out in training, where `dist` gets a key
-    cond_shape: of a condition c [..., *cond_shape], (n,) for the whole image, such as a one-hot
-        class, (H, W, n) for a map with a vector for each pixel; None for p(x)
-    Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net, whose attention takes
-    (H·W)² products; `sample` the arithmetic of one pass in H·W steps.
+    num_heads: attention heads; their number divides `hidden`
+    dropout: the fraction of units set to 0 in training, when `dist` gets a key
+    cond_shape: of a condition c [..., *cond_shape], (n,) for one vector per image, such as a
+        one-hot class, (H, W, n) for one vector per pixel; None for p(x) Starts as the conditional
+        at f = 0. Costs: `log_prob` one pass of the net, whose attention computes (H·W)² products;
+        `sample` the arithmetic of one pass in H·W steps.
     """
     shape = checks.image_shape(shape)
     net = nets.pixelsnail(

@@ -1,4 +1,4 @@
-"""Recurrent neural networks: all of the past, in a state of fixed size."""
+"""Recurrent neural networks: the past is summarised in a state of fixed size."""
 
 from .. import nets
 from ..likelihoods import Conditional
@@ -19,15 +19,15 @@ def rnn(
 
     Lecture: recurrent networks as autoregressive models. The net is `nets.rnn`.
 
-    dim: the length of a sequence x [..., dim]; no parameter depends on it, so that parameters
-        learned on short sequences serve long ones
-    conditional: any likelihood of one value, such as `categorical(K)` or `mixture()`
-    hidden: the numbers of a state
+    dim: the length of a sequence x [..., dim]. No parameter depends on it, so that parameters
+        trained on short sequences can be used for long ones
+    conditional: any likelihood of one entry, such as `categorical(K)` or `mixture()`
+    hidden, num_layers: the size of a state, and the number of recurrent layers
     cell: "gru", Cho et al. (2014), or "lstm", Hochreiter and Schmidhuber (1997)
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence, (dim, n) with a
-        value for each step; None for p(x)
-    Starts as the conditional of f = 0. Costs: `log_prob` and `sample` one pass of the net each,
-    both in dim steps one after the other.
+        vector for each step; None for p(x)
+    Starts as the conditional at f = 0. Costs: `log_prob` and `sample` one pass of the net each,
+    both in dim sequential steps.
     """
     net = nets.rnn(
         dim,

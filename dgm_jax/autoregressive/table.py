@@ -1,8 +1,8 @@
-"""Tables of probabilities: what a density costs before any network is assumed.
+"""Tables of probabilities: the size of a distribution without a neural network.
 
-A distribution of d variables with K levels each has K^d - 1 free parameters. Two assumptions make
-them fewer: independence, and the Markov property, x_i ⊥ x_<i-k | x_{i-k}, ..., x_{i-1}. All three
-are a table of p(x_i | the k values before it): k = 0 is independence, k = d-1 the full joint.
+A distribution of d variables with K levels each has K^d - 1 free parameters. Two assumptions reduce
+them: independence, and the Markov property, x_i ⊥ x_<i-k | x_{i-k}, ..., x_{i-1}. All three are
+tables of p(x_i | the k values before it): k = 0 is independence, k = d-1 the full joint.
 """
 
 import distrax
@@ -24,7 +24,8 @@ LARGEST = 2**28  # entries of a table
 def num_parameters(dim: int, num_levels: int, *, window: int, shared: bool = False) -> int:
     """Free parameters of p(x) = ∏_i p(x_i | x_{i-k}, ..., x_{i-1}), k the window; exact integers.
 
-    Each context of coordinate i has K-1 of them, Σ_i K^min(i,k) (K-1) together:
+    With d = dim and K = num_levels, each context of coordinate i has K-1, in total Σ_i K^min(i,k)
+    (K-1):
         the full joint, k = d-1:  K^d - 1
         independence, k = 0:      d (K-1)
         Markov of order k:        K^k - 1 + (d-k) K^k (K-1)
@@ -39,16 +40,18 @@ def num_parameters(dim: int, num_levels: int, *, window: int, shared: bool = Fal
 def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> Density:
     """p(x) = ∏_i p(x_i | x_{i-k}, ..., x_{i-1}), each a row of a table; x integers [..., d].
 
+    num_levels: K, with x_i in 0..K-1; dim: d
     window: k; 0 is a histogram for each coordinate, d-1 the full joint
     shared: one table for all i ≥ k, a homogeneous Markov chain; with k = 0 one histogram for all
-    Parameters {"logits": [d, K^k, K]}, of shared ones [min(k+1, d), K^k, K]. They start uniform;
-    `fit_table` gives those of maximum likelihood, without gradients:
+    Parameters {"logits": [d, K^k, K]}, if shared [min(k+1, d), K^k, K]. They start uniform;
+    `fit_table` computes those of maximum likelihood, without gradients:
 
         model = table(64, num_levels=17, window=1)
         params = fit_table(x, num_levels=17, window=1, smoothing=0.1)  # x [n, 64] integers
 
-    Its `entropy`, `mean` and `variance`, and divergences of two tables, are exact (`Table`).
-    Costs: d look-ups for `log_prob` and for `sample`.
+    `entropy`, `mean`, `variance` and the KL of two tables are exact (`Table`).
+    Lecture: how many parameters does a joint distribution have? Costs: d look-ups for `log_prob`
+    and for `sample`.
     """
     dim, num_levels, window, shared = _checked(dim, num_levels, window, shared)
     rows, contexts = _shape(dim, num_levels, window, shared)
@@ -82,11 +85,11 @@ def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> De
 
 @exact
 class Table(Autoregressive):
-    """∏_i p(x_i | x_{i-k}, ..., x_{i-1}) as a distribution: what chains have in closed form.
+    """∏_i p(x_i | x_{i-k}, ..., x_{i-1}) as a distribution, with closed forms for Markov chains.
 
-    With π_i(c) the probability that the k levels before x_i are the context c, the chain rule is
-    H = Σ_i Σ_c π_i(c) H(p(x_i | c)), and so for divergences: O(d K^{k+1}), where a sum over all x
-    would be K^d. Cover and Thomas, "Elements of information theory", theorems 2.2.1 and 2.5.3.
+    If π_i(c) is the probability that the k levels before x_i are the context c, the chain rule
+    gives H = Σ_i Σ_c π_i(c) H(p(x_i | c)), and likewise the KL: O(d K^{k+1}), where a sum over all
+    x would cost K^d. Cover and Thomas, "Elements of information theory", theorems 2.2.1 and 2.5.3.
     """
 
     def entropy(self):
@@ -103,7 +106,7 @@ class Table(Autoregressive):
         return second - first**2
 
     def kl_to(self, other: distrax.Distribution) -> Array | None:
-        """KL(p ‖ q) in nats of two tables of as many levels, of any windows; of others None."""
+        """KL(p ‖ q) in nats of two tables of equal numbers of levels, any windows; else None."""
         if not isinstance(other, Table) or other.num_levels != self.num_levels:
             return None
         contexts = max(self._logits.shape[1], other._logits.shape[1])
@@ -159,10 +162,11 @@ def fit_table(
 ) -> Params:
     """p(v | context) = (n(context, v) + λ) / (n(context) + λ K): counts, smoothed by λ.
 
-    The parameters of a `table`. λ = smoothing = 0 is maximum likelihood; of a full table its mean
-    negative log-likelihood on x is the empirical entropy. Levels never seen in a context then have
-    probability 0, and contexts never seen the uniform distribution. x: integers [n, d], on the
-    host. ValueError for what is not in 0..K-1.
+    The parameters of a `table` with the same num_levels (K), window and `shared`. smoothing: λ; 0
+    is maximum likelihood, and for a full table the mean negative log-likelihood of x is then the
+    empirical entropy. With λ = 0 a level never seen in a context has probability 0, and a context
+    never seen has the uniform distribution. x: integers [n, d] in 0..K-1, on the host; others raise
+    a ValueError.
     """
     x = checks.finite_rows(x, "x")
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)

@@ -1,4 +1,4 @@
-"""Decoder-only transformers: each value is told from all before it by attention."""
+"""Decoder-only transformers: each value is predicted from all before it by attention."""
 
 from collections.abc import Sequence
 
@@ -25,28 +25,28 @@ def transformer(
     """log p(x | c) = Σ_i log p(x_i; f_i(x_<i, c)), in nats, with f a transformer of x [..., dim].
 
     Vaswani et al. (2017), "Attention is all you need"; Radford et al. (2019), "GPT-2". The net is
-    `nets.transformer`, which says more of each option.
+    `nets.transformer`, which describes its options in more detail.
 
-    conditional: any likelihood of one value, such as `categorical(K)` for texts of K characters
-    hidden, num_layers, num_heads: width, depth, and heads of an attention, which divide `hidden`
+    conditional: any likelihood of one entry, such as `categorical(K)` for text with K characters
+    hidden, num_layers, num_heads: width, depth, and attention heads, whose number divides `hidden`
     window: how many of the last inputs a layer sees; None sees all
-    positions: "learned", a vector for each place, or "rotary", where distances alone count
-    grid: the shape that the steps walk, such as (H, W, C), of dim places; None is a line
-    order: order[t] is the coordinate made at step t; None is 0..dim-1
-    dropout: the share of numbers left out in training, where `dist` gets a key
+    positions: "learned", a vector for each place, or "rotary", which depends on distances only
+    grid: the shape of the grid of the steps, such as (H, W, C), with dim places; None is a line
+    order: order[t] is the coordinate generated t-th; None is 0..dim-1
+    dropout: the fraction of units set to 0 in training, when `dist` gets a key
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence, (dim, n) with a
-        value for each step; None for p(x)
+        vector for each step; None for p(x)
 
-    With positions="rotary" and a window no parameter depends on dim. Learned on short texts, they
-    score and write texts of any length, in a time linear in it:
+    With positions="rotary" and a window no parameter depends on dim. Trained on short texts, the
+    model scores and writes texts of any length, in time linear in the length:
 
         options = dict(hidden=128, num_layers=4, num_heads=4, positions="rotary", window=64)
         short = transformer(256, categorical(65), **options)
         long = transformer(10_000, categorical(65), **options)
         text = long.dist(params).sample(seed=key)  # params of `short`
 
-    Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net; `sample` one unroll,
-    which keeps keys and values, the arithmetic of one pass in dim steps.
+    Starts as the conditional at f = 0. Costs: `log_prob` one pass of the net; `sample` one unroll,
+    which caches keys and values, the arithmetic of one pass in dim steps.
     """
     net = nets.transformer(
         dim,

@@ -21,24 +21,24 @@ def wavenet(
     """p(x | c) = ∏_i p(x_i | x_{i-R}, ..., x_{i-1}, c), R = 1 + (kernel_size - 1) Σ dilations.
 
     van den Oord et al. (2016), "WaveNet: a generative model for raw audio", equations 1 to 3. The
-    net is `nets.wavenet`, R is `nets.receptive_field(dilations, kernel_size)`: 1024 values for the
+    net is `nets.wavenet`, and R is `nets.receptive_field(dilations, kernel_size)`: 1024 values for
     dilations (1, 2, 4, ..., 512), and 1023 more for each repetition of them.
 
-    dim: the length of a sequence x [..., dim]; no parameter depends on it, so that training on
-        short sequences makes long samples
-    conditional: any likelihood of one value. In the paper x are the µ-law levels of
-        `data.mu_law_encode` with `categorical(256)`; later work took `discretized_logistic(256)`
+    dim: the length of a sequence x [..., dim]. No parameter depends on it, so that one can train on
+        short sequences and sample long ones
+    conditional: any likelihood of one entry. In the paper x are the µ-law levels of
+        `data.mu_law_encode` with `categorical(256)`; later work uses `discretized_logistic(256)`
     hidden: channels of a layer
     dilations: one for each layer, such as (1, 2, 4, ..., 512) * 3
     skip: channels of the sum of all layers; None is 2 · hidden
-    cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence (the paper's global
-        conditioning, of a speaker), (dim, n) with a value for each step (local conditioning, of a
-        text); None for p(x)
+    cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence (global
+        conditioning, such as on a speaker), (dim, n) with a vector for each step (local
+        conditioning, such as on a text); None for p(x)
 
         model = wavenet(16_000, discretized_logistic(256), hidden=32, dilations=(1, 2, 4, 8) * 2)
         sound = mu_law_decode(model.dist(params).sample(seed=key))
 
-    Starts as the conditional of f = 0. Costs: `log_prob` one pass of the net; `sample` the
+    Starts as the conditional at f = 0. Costs: `log_prob` one pass of the net; `sample` the
     arithmetic of one pass in dim small steps, each layer with a queue of its last inputs.
     """
     net = nets.wavenet(

@@ -1,4 +1,4 @@
-"""Bijections with their log-determinants, as distrax objects: what flows are made of."""
+"""Bijections with their log-determinants, as distrax objects: the parts of flows."""
 
 from .autoregressive import Autoregressive as Autoregressive
 from .cdf import Mixture as Mixture

@@ -1,4 +1,4 @@
-"""The autoregressive bijection y_i = τ(x_i; f_i(x_<i)): one pass forward, d steps back."""
+"""The autoregressive bijection y_i = τ(x_i; f_i(x_<i)): one pass forward, d steps inverse."""
 
 import distrax
 import jax
@@ -14,15 +14,14 @@ from .laws import Law
 class Autoregressive(distrax.Bijector):
     """y_i = τ(x_i; f_i(x_<i, c)), log|det ∂y/∂x| = Σ_i log τ'(x_i; f_i).
 
-    `forward` is one pass of the causal net (this direction is IAF). `inverse` needs x_<i to make
-    x_i, so it is an unroll: d passes for a naive net, the arithmetic of one for a net such as
+    `forward` is one pass of the causal net (this direction is IAF). `inverse` computes x_i from
+    x_<i and is an unroll: d passes for `nets.naive`, the arithmetic of one pass for a net such as
     `nets.made` (`distrax.Inverse` of this bijector is MAF).
 
-    The inverse is differentiated by the implicit function theorem, in forward and in reverse mode
-    and to any order (`bijectors.implicit`). The linear equations for the derivative are triangular,
-    so that an unroll solves them too, and the cost of a gradient does not depend on how the inverse
-    was found.
-    Kingma et al. (2016), eq. 10; Papamakarios et al. (2017), eqs. 3-6.
+    The inverse is differentiated by the implicit function theorem, in forward and reverse mode and
+    to any order (`bijectors.implicit`). The linear equations for the derivative are triangular, so
+    that an unroll solves them too, and the cost of a gradient does not depend on how the inverse
+    was computed. Kingma et al. (2016), eq. 10; Papamakarios et al. (2017), eqs. 3-6.
     """
 
     same_as = checks.same_bijector

@@ -1,4 +1,4 @@
-"""The distribution function of a mixture of logistics, as a map of the line onto itself."""
+"""The cumulative distribution function of a mixture of logistics, as a map from R to R."""
 
 from typing import NamedTuple
 
@@ -27,18 +27,19 @@ class Mixture(NamedTuple):
 def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
     """τ(x; c) = e^a logit(Σ_j π_j σ((x - μ_j) / s_j)) + b.
 
-    c holds the logits of K weights, K shifts m_j, K log-scales, a and b: num_params = 3K + 2. The
-    log-scales and a are limited to (-bound, bound) by tanh, as in `affine`.
+    c holds the logits of K = num_components weights, K shifts m_j, K log-scales, a and b:
+    num_params = 3K + 2. The log-scales and a are bounded to (-bound, bound) by tanh, as in
+    `affine`.
 
-    Component j shrinks onto a point z_j of its own, μ_j = m_j + z_j (1 - s_j), the z_j being the K
-    mid-quantiles of the standard logistic (`arrays.parted`). So c = 0 (s_j = 1) is the identity,
-    logit(σ(x)), and there ∂τ/∂s_j ∝ z_j - x differs between components, so that they part in
-    training. (A mixture spread from the start would need no time for it, but not be the identity.)
+    c = 0 is the identity, logit(σ(x)). There all components are equal, but their gradients
+    ∂τ/∂s_j ∝ z_j - x differ, because component j shrinks onto its own point z_j: μ_j = m_j +
+    z_j (1 - s_j), with z_j the mid-quantiles of the standard logistic (`arrays.parted`). So they
+    separate in training.
 
-    Where components are narrow and far apart τ is nearly flat between them: there log τ' may be
-    -100, and the inverse and its gradient as ill-conditioned as that says.
-    Cost: `inverse` is a bisection, one evaluation of τ for each bit of the mantissa; its gradient,
-    by the implicit function theorem, does not run through it. Arithmetic in float32 at
+    If components are narrow and far apart, τ is nearly flat between them: there log τ' may be -100,
+    and the inverse and its gradient are as ill-conditioned as that.
+    Cost: `inverse` is a bisection, with one evaluation of τ per bit of the mantissa; its gradient,
+    by the implicit function theorem, does not differentiate the bisection. Arithmetic in float32 at
     least. Ho et al. (2019), "Flow++".
     """
     num_components = checks.positive_int(num_components, "num_components")
@@ -57,7 +58,7 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
 
 
 class MixtureLogisticCDF(distrax.Bijector):
-    """y = e^a logit(F(x)) + b; results have the dtype of x and c together."""
+    """y = e^a logit(F(x)) + b; results have the common dtype of x and c."""
 
     same_as = checks.same_bijector
 
@@ -108,9 +109,9 @@ def logit_cdf(mixture: Mixture, x: Array) -> Array:
 def log_slope(mixture: Mixture, x: Array) -> Array:
     """log d logit(F) / dx = log(F' / (F (1 - F))) = log Σ_j p_j q_j / (π_j s_j).
 
-    p_j = π_j σ(u_j) / F and q_j = π_j σ(-u_j) / (1 - F) are the shares of component j below and
-    above x: softmaxes, whose logarithms stay moderate in the tails, where those of F' / (F (1 - F))
-    are large and cancel.
+    p_j = π_j σ(u_j) / F and q_j = π_j σ(-u_j) / (1 - F) are the posterior probabilities of
+    component j below and above x. As softmaxes they have moderate logarithms in the tails, where
+    the terms of F' / (F (1 - F)) are large and cancel.
     """
     u = standardised(mixture, x)
     below = log_softmax(mixture.log_weights + log_sigmoid(u))
@@ -122,8 +123,7 @@ def log_slope(mixture: Mixture, x: Array) -> Array:
 def quantile(mixture: Mixture, logit: Array) -> Array:
     """The x with logit F(x) = logit.
 
-    Component j alone reaches it at μ_j + s_j logit. At the least of these no component is above it,
-    at the greatest none below, so they enclose x.
+    Component j alone has it at μ_j + s_j logit; the smallest and the largest of these enclose x.
     """
     ends = mixture.means + jnp.exp(mixture.log_scales) * logit[..., None]
     # Compare on the side where F or 1 - F is small: one logarithm, without cancellation.
@@ -142,7 +142,7 @@ def quantile(mixture: Mixture, logit: Array) -> Array:
 
 @quantile.defjvp
 def quantile_jvp(primals, tangents):
-    """Differentiates G(x; mixture) = logit:  G_x ẋ + ∂_mixture G · mixturė = logiṫ."""
+    """Differentiates G(x; mixture) = logit:  G_x ẋ + ∂_mixture G · mixturė = logiṫ."""
     mixture, logit = primals
     x = quantile(mixture, logit)
     push = jax.jvp(lambda mixture: logit_cdf(mixture, x), (mixture,), tangents[:1])[1]

@@ -1,4 +1,4 @@
-"""Continuous flows: the bijection that an ordinary differential equation is, and its log-det."""
+"""Continuous flows: the solution of an ordinary differential equation and its log-determinant."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,8 +21,8 @@ class Field(NamedTuple):
     """θ ↦ f_θ: the velocity dx/dt = f_θ(x, t, c), with the trace of its Jacobian.
 
     - `velocity(params, x, t, cond=None)` -> f [..., d], for x [..., d] and a number t
-    - `divergence(params, x, t, cond=None)` -> (f [..., d], tr ∂f/∂x [...]), exact;
-      `divergence_by_autodiff(velocity)` where nothing cheaper is known
+    - `divergence(params, x, t, cond=None)` -> (f [..., d], tr ∂f/∂x [...]), exact; use
+      `divergence_by_autodiff(velocity)` if there is no cheaper formula
     """
 
     init: Callable[[Key], Params]
@@ -31,7 +31,7 @@ class Field(NamedTuple):
 
 
 def divergence_by_autodiff(velocity: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:
-    """tr ∂f/∂x = Σ_i e_iᵀ (∂f/∂x) e_i of any field, exact; costs d derivatives of f."""
+    """tr ∂f/∂x = Σ_i e_iᵀ (∂f/∂x) e_i of any velocity, exact; costs d derivatives of f."""
 
     checks.function(velocity, "velocity")
 
@@ -43,7 +43,7 @@ def divergence_by_autodiff(velocity: Callable[..., Array]) -> Callable[..., tupl
 
 
 class Solver(NamedTuple):
-    """How an ODE is solved: made by `ode_solver`."""
+    """The options of an ODE solver: made by `ode_solver`."""
 
     time: float
     rtol: float
@@ -60,18 +60,20 @@ def ode_solver(
     max_steps: int = 500,
     adjoint: str = "recursive",
 ) -> Solver:
-    """Tsit5 (order 5, adaptive steps) on [0, time].
+    """Tsit5 (order 5, adaptive step size) on [0, time].
 
-    A step is made where the error of every example (the root mean square over its coordinates, and
-    its log-det) is below atol + rtol·|x|. max_steps: accepted and rejected ones together; an ODE
-    that needs more has no solution (`Continuous`). adjoint: where gradients come from.
+    rtol, atol: a step is accepted if the error of every example (the root mean square over its
+    coordinates, and its log-determinant) is below atol + rtol·|x|. max_steps: accepted and rejected
+    steps together; an ODE that needs more fails (`Continuous`). adjoint: how gradients are
+    computed.
 
-    - "recursive": reverse mode through the steps made, some of them kept and the others made again
-      (memory O(√max_steps) states). The gradient of the numbers computed: the default.
-    - "backsolve": the lecture's adjoint ODE, solved backward in time; memory of one state. Its
-      gradient has an error of its own, because the path found on the way back is not quite the
-      one on the way there. Chen et al. (2018), "Neural ordinary differential equations", alg. 1.
-    - "direct": forward mode too (`jax.jvp`, `jax.jacfwd`); reverse mode is several times dearer.
+    - "recursive", the default: reverse mode through the steps of the solver, with checkpoints
+      (memory O(√max_steps) states). It is the exact gradient of the computed numbers.
+    - "backsolve": the lecture's adjoint ODE, solved backwards in time, with the memory of one
+      state. It has an additional error, because the path found backwards is not quite the one found
+      forwards. Chen et al. (2018), "Neural ordinary differential equations", alg. 1.
+    - "direct": supports forward mode too (`jax.jvp`, `jax.jacfwd`); reverse mode is several times
+      more expensive.
     """
     time = checks.positive(time, "time")
     rtol, atol = checks.positive(rtol, "rtol"), checks.positive(atol, "atol")
@@ -84,7 +86,7 @@ DEFAULT_SOLVER = ode_solver()
 
 
 class Path(NamedTuple):
-    """What there is to say of the way from one end to the other."""
+    """The end point of a solved ODE, with its log-determinant, regularisers and costs."""
 
     end: Array  # [..., d]
     log_det: Array  # [...]
@@ -97,15 +99,15 @@ class Path(NamedTuple):
 class Continuous(distrax.Bijector):
     """x = z + ∫_0^T f(x_t, t) dt, log|det ∂x/∂z| = ∫_0^T tr ∂f/∂x dt; the inverse goes T to 0.
 
-    With a key the trace is Hutchinson's estimate εᵀ (∂f/∂x) ε, unbiased, for one derivative of f
-    instead of d. ε, of `noise` rademacher or gaussian, is drawn once for each example and stays as
-    it is along the path, in all methods: there is one ODE to solve, and two calls are one number.
+    With a key the trace is Hutchinson's unbiased estimate εᵀ (∂f/∂x) ε, which costs one derivative
+    of f instead of d. ε, from `noise` "rademacher" or "gaussian", is drawn once per example and
+    kept along the path and in all methods, so that two calls give the same number.
 
-    The batch is one ODE: its examples share their steps, so that each evaluation of f is a matrix
-    product. The numbers of an example then depend on the others of its batch, within the tolerance.
-    Half precision is solved as float32. Where the solver gives up (`max_steps`, NaN in f) it raises
-    a ValueError that says why. Traced code (`jit`, `vmap`) cannot: there all that is returned is
-    NaN, and so are its gradients, which training skips and tells, and `Path.failure` is the reason.
+    The batch is one ODE with common steps, so that each evaluation of f is a matrix product. The
+    result for an example thus depends on its batch, within the tolerance. Half precision is solved
+    in float32. If the solver fails (`max_steps`, NaN in f) it raises a ValueError with the reason.
+    Traced code (`jit`, `vmap`) cannot raise: there all results and gradients are NaN, training
+    skips the step and reports it, and `Path.failure` is the reason.
 
     Cost: `Path.num_evals` evaluations of f; `forward` and `inverse` alone need no trace.
     Chen et al. (2018), theorem 1; Grathwohl et al. (2019), "FFJORD", section 3.
@@ -150,13 +152,13 @@ class Continuous(distrax.Bijector):
         return self._solve(y, self._with_trace, 1, backward=True)[0]
 
     def forward_path(self, x: Array) -> Path:
-        """`forward_and_log_det`, with what a loss may penalise and what the solution cost."""
+        """`forward_and_log_det`, with the regularisers of the path and the cost of the solution."""
         return self._path(x, backward=False)
 
     def inverse_path(self, y: Array) -> Path:
-        """`inverse_and_log_det`, with what a loss may penalise and what the solution cost.
+        """`inverse_and_log_det`, with the regularisers of the path and the cost of the solution.
 
-        Without a key ∂f/∂x is computed whole, for d derivatives of f.
+        Without a key the whole Jacobian ∂f/∂x is computed, for d derivatives of f.
         Finlay et al. (2020), "How to train your neural ODE", section 4.
         """
         return self._path(y, backward=True)

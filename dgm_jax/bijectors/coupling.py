@@ -1,4 +1,4 @@
-"""The coupling bijection: one part of x stays and parametrises the map of the other part."""
+"""The coupling bijection: one part of x is kept and parametrises the map of the other part."""
 
 from collections.abc import Callable
 
@@ -15,13 +15,13 @@ from .laws import Law
 class Coupling(distrax.Bijector):
     """y_a = x_a, y_b = τ(x_b; f(x_a)), log|det ∂y/∂x| = Σ_b log τ'; a is where `mask` is True.
 
-    Both directions are one pass of the conditioner, which sees the kept part only:
-    x_a [..., |a|] -> [..., law.num_params · |b|], the first parameter of all of b, then the second
-    of all, ...: each is then one contiguous slice. It is the `Autoregressive` bijection whose
-    order begins with a, which is the identity on a, and whose outputs for b see a alone.
-    With event_ndims=3 the events are images [..., H, W, C], the mask is of their channels, and the
-    conditioner maps images to images; a checkerboard is that too (`squeeze.checkerboard`).
-    Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.
+    Both directions cost one pass of the conditioner f, which sees only the kept part: x_a
+    [..., |a|] -> [..., law.num_params · |b|], with the first parameter of all of b, then the second
+    of all, and so on. It is the `Autoregressive` bijection whose order begins with a, which is the
+    identity on a, and whose outputs for b depend only on a. With event_ndims=3 the events are
+    images [..., H, W, C], the mask is one of channels, and the conditioner maps images to images;
+    for a checkerboard see `squeeze.checkerboard`. Dinh et al. (2017), "Density estimation using
+    Real NVP", eqs. 4-8.
     """
 
     same_as = checks.same_bijector

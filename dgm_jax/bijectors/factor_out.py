@@ -1,4 +1,4 @@
-"""Multi-scale flows: half of the channels is noise already, the other half goes on."""
+"""Multi-scale flows: half of the channels is noise already, the other half is transformed."""
 
 import math
 
@@ -10,10 +10,10 @@ from .squeeze import flatten
 
 
 class FactorOut(distrax.Bijector):
-    """[z_rest, z_out] -> x [H, W, C]: the first half of the channels T(z_rest), the second z_out.
+    """[z_rest, z_out] -> x [H, W, C]: half of the channels is T(z_rest), the other half z_out.
 
-    Read backwards: half of the channels is done and leaves as noise, `rest` goes on with the other.
-    rest: a bijector from vectors [H·W·C/2] to images [H, W, C/2].
+    In the inverse direction half of the channels leaves as noise, and T⁻¹ maps the other half on.
+    rest: T, a bijector from vectors [H·W·C/2] to images [H, W, C/2]. Its half comes first.
     Dinh et al. (2017), section 3.6.
     """
 

@@ -1,18 +1,19 @@
 """The derivative of an autoregressive inverse, by the implicit function theorem.
 
 The inverse finds the x with τ(x; f(x)) = y, where f(x) are the outputs of a causal net. Let u be
-the sums (pre-activations) of all units of the net at x, with the outputs f among them. A dot marks
-a tangent. When y, the parameters θ and the condition c move by ẏ, θ̇ and ċ, then x and u move by ẋ
+the pre-activations of all units of the net at x, with the outputs f among them. A dot marks a
+tangent. When y, the parameters θ and the condition c move by ẏ, θ̇ and ċ, then x and u move by ẋ
 and u̇. Differentiating the equations that define x and u gives
 
     τ_x ẋ + τ_f · ḟ      = ẏ                    with τ_x = ∂τ/∂x, τ_f = ∂τ/∂f
-    u̇ - spread(ẋ, u̇)     = added(θ̇, ċ)          the sums move with what they read, and with weights
+    u̇ - spread(ẋ, u̇)     = added(θ̇, ċ)          u moves with the inputs of the units and the
+    weights
 
-These equations are linear in the unknowns (ẋ, u̇) and triangular in the order of the coordinates, so
-an unroll solves them, and an unroll from the last coordinate to the first solves their transpose,
-which reverse mode needs. Each costs about as much as the inverse. Because the sums are among the
-unknowns, the transpose also yields the cotangents of the sums, and from these the gradient of each
-matrix of weights is one product.
+These equations are linear in the unknowns (ẋ, u̇) and triangular in the order of the coordinates,
+so an unroll solves them, and an unroll from the last coordinate to the first solves their
+transpose, which reverse mode needs. Each costs about as much as the inverse. Because u is among the
+unknowns, the transpose also yields the cotangents of the pre-activations, from which the gradient
+of each weight matrix is one product.
 """
 
 from collections.abc import Callable
@@ -27,8 +28,8 @@ from ..protocol import Array
 class Equations(NamedTuple):
     """The linear equations for (ẋ, u̇) at a solution x.
 
-    Both unknowns are joined in one vector, since `custom_linear_solve` is transposed only where its
-    whole right-hand side is linear.
+    Both unknowns are joined into one vector, since `custom_linear_solve` can be transposed only if
+    its whole right-hand side is linear.
     """
 
     net: Any  # the derivative of the causal net at x: `nets.causal.linearized.LinearCausalNet`
@@ -37,7 +38,7 @@ class Equations(NamedTuple):
     units_shape: tuple[int, ...]
 
     def solve(self, y_dot: Array, added: Array) -> tuple[Array, Array]:
-        """(ẋ [..., d], u̇) for the right-hand sides ẏ and added(θ̇, ċ); differentiable itself."""
+        """(ẋ [..., d], u̇) for the right-hand sides ẏ and added(θ̇, ċ); itself differentiable."""
         right = self._join(y_dot, added)
         return self._split(
             jax.lax.custom_linear_solve(
@@ -99,7 +100,7 @@ class Equations(NamedTuple):
 def equations(
     net: Any, tau: Callable[[Array, Array], Array], x: Array, f: Array, units: Array
 ) -> Equations:
-    """The equations at x, where the net has outputs f [..., d, k] and sums `units`.
+    """The equations at x, where the net has outputs f [..., d, k] and pre-activations `units`.
 
     net: the derivative of the net there; tau(x, f): the law τ, coordinate by coordinate.
     """

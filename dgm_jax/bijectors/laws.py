@@ -1,4 +1,4 @@
-"""Laws: the scalar bijections y_i = τ(x_i; c_i) that couplings and autoregressions share."""
+"""Laws: the scalar bijections y_i = τ(x_i; c_i) inside coupling and autoregressive layers."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from ..protocol import Array
 
 
 class Law(NamedTuple):
-    """τ(·; c), an increasing map of the line for each c ∈ R^num_params; c = 0 is the identity."""
+    """τ(·; c), an increasing map of R for each c ∈ R^num_params; c = 0 is the identity."""
 
     num_params: int
     bijector: Callable[[Array], distrax.Bijector]  # c [..., num_params] -> scalar bijector [...]
@@ -21,10 +21,10 @@ class Law(NamedTuple):
 
 
 def affine(*, bound: float = 3.0) -> Law:
-    """τ(x; c) = x e^s + c_0, with log-scale s = b tanh(c_1 / b) in (-b, b).
+    """τ(x; c) = x e^s + c_0, with log-scale s = b tanh(c_1 / b) in (-b, b), b = `bound`.
 
-    The bound keeps one layer from scaling beyond e^±b, so that no sample overflows; stacked layers
-    reach further. Dinh et al. (2017), "Density estimation using Real NVP", eq. 7.
+    The bound limits the scale of one layer to e^±b, which prevents overflow; stacked layers reach
+    further. Dinh et al. (2017), "Density estimation using Real NVP", eq. 7.
     """
     bound = checks.positive(bound, "bound")
     return Law(
@@ -36,11 +36,11 @@ def affine(*, bound: float = 3.0) -> Law:
 def contraction(*, least: float = 1e-3) -> Law:
     """τ(x; c) = x / s + c_0, s = (σ(c_1 + 2) + ε) / (σ(2) + ε) with ε = `least`: affine, s < 1.14.
 
-    The way of densities, (y - c_0) s, can then stretch by 1.14 a layer at most, whatever the net
-    says of data it has not seen: values and gradients stay bounded through the many layers of a
-    flow of images, where those of `affine` reach e^3 a layer. Sampling may stretch by
-    (σ(2) + ε) / ε, 882 for 1e-3. As in the code of Glow, Kingma and Dhariwal (2018), with ε as in
-    that of neural spline flows, Durkan et al. (2019).
+    The density direction, (y - c_0) s, stretches by at most 1.14 per layer, whatever the net
+    outputs. So values and gradients stay bounded through the many layers of a flow of images, where
+    `affine` allows e^3 per layer. Sampling may stretch by (σ(2) + ε) / ε per layer, 882 for ε =
+    1e-3. From the authors' program of Glow, Kingma and Dhariwal (2018), with ε from that of neural
+    spline flows, Durkan et al. (2019).
     """
     least = checks.positive(least, "least")
     if least >= 1:
@@ -58,5 +58,5 @@ def contraction(*, least: float = 1e-3) -> Law:
 
 
 def additive() -> Law:
-    """τ(x; c) = x + c_0, of log-det 0. Dinh et al. (2015), "NICE", eq. 3."""
+    """τ(x; c) = x + c_0, with log-determinant 0. Dinh et al. (2015), "NICE", eq. 3."""
     return Law(1, lambda c: distrax.ScalarAffine(shift=c[..., 0]), constant_log_det=True)

@@ -1,8 +1,8 @@
-"""The factors of linear maps: each is inverted and has its log-det by reading its diagonal.
+"""Factors of linear maps, whose inverse and log-determinant are cheap.
 
-All act on the last axis. With event_ndims=1 an event is a vector [..., d]; with event_ndims=3 it is
-an image [..., H, W, C] whose channels are mapped alike at every pixel (a 1×1 convolution), so the
-log-det counts H·W times. A product such as P L U is a `distrax.Chain` of its factors.
+All act on the last axis. With event_ndims=1 an event is a vector [..., d]. With event_ndims=3 it is
+an image [..., H, W, C] whose channels are mapped at every pixel (a 1×1 convolution), so the
+log-determinant is H·W times that of one pixel. A product such as P L U is a `distrax.Chain`.
 """
 
 import math
@@ -19,7 +19,7 @@ from ..protocol import Array
 
 
 class Diagonal(distrax.Bijector):
-    """y = e^s ⊙ x + b, log-det Σ_i s_i; s and b are [d]."""
+    """y = e^s ⊙ x + b, log-determinant Σ_i s_i; s and b are [d]."""
 
     same_as = checks.same_bijector
 
@@ -46,10 +46,10 @@ class Diagonal(distrax.Bijector):
 
 
 class Triangular(distrax.Bijector):
-    """y = M x with the off-diagonal triangle of `matrix` [d, d] and the diagonal e^s, s [d].
+    """y = M x, with the off-diagonal triangle of `matrix` [d, d] and the diagonal e^s, s [d].
 
-    log-det Σ_i s_i: O(d), where slogdet of a full matrix is O(d³). The inverse is a substitution,
-    O(d²) as the product is. Arithmetic in float32 at least.
+    The log-determinant Σ_i s_i costs O(d), where that of a full matrix costs O(d³). The inverse is
+    a substitution, O(d²) as is the product. Arithmetic in float32 at least.
     """
 
     same_as = checks.same_bijector
@@ -85,7 +85,7 @@ class Triangular(distrax.Bijector):
 class Orthogonal(distrax.Bijector):
     """y = Q x for a matrix [d, d] with QᵀQ = I: the inverse is Qᵀ, log|det Q| = 0.
 
-    Outside of traced code another matrix is refused; within it nobody can see the numbers.
+    Any other matrix is refused, except in traced code, where its values are not known.
     """
 
     same_as = checks.same_bijector
@@ -112,10 +112,9 @@ class Orthogonal(distrax.Bijector):
 def householder(vectors: Array) -> Array:
     """Q = H_1 H_2 ... H_k with H_i = I - 2 v_i v_iᵀ / ‖v_i‖²; vectors [..., k, d] -> Q [..., d, d].
 
-    Without the k steps one after the other: with unit v_i as the columns of V,
-    Q = I - V (½I + striu(VᵀV))⁻¹ Vᵀ, two products and a substitution. A vector of zeros is H = I.
-    Arithmetic in float32 at least. The formula: Joffrain et al. (2006), "Accumulating Householder
-    transformations, revisited".
+    Computed without a loop: with unit v_i as the columns of V, Q = I - V (½I + striu(VᵀV))⁻¹ Vᵀ,
+    two products and a substitution. A zero vector gives H = I. Arithmetic in float32 at least.
+    Joffrain et al. (2006), "Accumulating Householder transformations, revisited".
     """
     checks.floating(vectors, "vectors")
     if jnp.ndim(vectors) < 2:

@@ -1,4 +1,4 @@
-"""The distribution function of the standard normal on the logit scale, where no tail rounds."""
+"""The CDF of the standard normal on the logit scale, which is precise in both tails."""
 
 import math
 
@@ -16,10 +16,10 @@ FRACTIONS = 16  # of it: the rounding of float64 at TAIL, less farther out
 
 
 class NormalLogitCDF(distrax.Bijector):
-    """y = logit Φ(x) = log Φ(x) - log Φ(-x): N(0, 1) becomes the standard logistic distribution.
+    """y = logit Φ(x) = log Φ(x) - log Φ(-x): maps N(0, 1) to the standard logistic distribution.
 
-    dy/dx = φ(x) / (Φ(x) Φ(-x)), in the tails by the hazard rate φ(x) / Φ(-x), of which nothing
-    cancels. The inverse, Φ⁻¹(σ(y)), is a bracketed root (no formula holds in the tails), found to
+    dy/dx = φ(x) / (Φ(x) Φ(-x)), in the tails by the hazard rate φ(x) / Φ(-x), without cancellation.
+    The inverse, Φ⁻¹(σ(y)), has no formula that is precise in the tails; it is found by bisection to
     rounding and differentiated by the implicit function theorem. Arithmetic in float32 at least.
     """
 

@@ -8,7 +8,7 @@ from ..arrays import no_log_det, places
 
 
 class Permutation(distrax.Bijector):
-    """y_i = x_{order[i]} over the last axis; log-det exactly 0. One gather with a constant index.
+    """y_i = x_{order[i]} over the last axis; log-determinant 0. One gather with a constant index.
 
     event_ndims: 1 for vectors, 3 for the channels of images [..., H, W, C].
     """

@@ -1,4 +1,4 @@
-"""Roots of increasing functions: slow and sure to find, exact to differentiate."""
+"""Roots of increasing functions, by bisection, with gradients by the implicit function theorem."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,9 @@ from ..protocol import Array
 def bisect(excess: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array]:
     """Brackets low <= x <= high of the x with excess(x) = 0, halved to the dtype's precision.
 
-    excess is increasing, entry by entry; low and high enclose the root and are floating. The last
-    bracket is 2^-(p+1) of the first, p the bits of the dtype's mantissa: 24 halvings in float32, 53
-    in float64. Nothing faster is safe: where a curve has flat pieces and sharp bends Newton steps
-    creep or leave.
+    excess: an increasing function, entry by entry; low and high enclose the root. The last bracket
+    is 2^-(p+1) of the first, with p bits in the mantissa: 24 halvings in float32, 53 in float64.
+    Newton steps would be faster but can fail for curves with flat pieces and sharp bends.
     """
 
     def halve(_, ends):
@@ -28,7 +27,10 @@ def bisect(excess: Callable[[Array], Array], low: Array, high: Array) -> tuple[A
 
 
 def newton_within(step: Callable[[Array], Array], low: Array, high: Array) -> Array:
-    """The root in a bracket that `bisect` has left, by two Newton steps x + step(x) kept in it."""
+    """The root in a bracket left by `bisect`, by two Newton steps clipped to [low, high].
+
+    step(x): the Newton step -f / f' at x.
+    """
     x = (low + high) / 2
     return jax.lax.fori_loop(0, 2, lambda _, x: jnp.clip(x + step(x), low, high), x)
 
@@ -36,8 +38,8 @@ def newton_within(step: Callable[[Array], Array], low: Array, high: Array) -> Ar
 def find_root(f: Callable[[Array], Array], low: Array, high: Array) -> Array:
     """The x in [low, high] with f(x) = 0, to rounding of the bracket's width and of f.
 
-    f is increasing with f' > 0, entry by entry. Cost: as many evaluations as the mantissa has bits,
-    and two. Not to be differentiated; `increasing_root` is.
+    f is increasing with f' > 0, entry by entry. Cost: one evaluation per bit of the mantissa, and
+    two. Not differentiable; use `increasing_root`.
     """
     low, high = bisect(f, low, high)
 
@@ -51,10 +53,9 @@ def find_root(f: Callable[[Array], Array], low: Array, high: Array) -> Array:
 def increasing_root(f: Callable[[Array], Array], low: Array, high: Array) -> Array:
     """`find_root`, differentiated by the implicit function theorem: f_x ẋ + ∂_θ f θ̇ = 0.
 
-    In forward and reverse mode and to any order, with respect to all that f closes over; the cost
-    of a gradient does not depend on how the root was found.
-    Where there is no root in [low, high], `InputError`; in traced code, which cannot raise, the
-    root is NaN there, as where f is NaN.
+    It is differentiable in forward and reverse mode and to any order, with respect to all that f
+    closes over; the cost of a gradient does not depend on how the root was found. If there is no
+    root in [low, high] it raises `InputError`; traced code cannot raise, and there the root is NaN.
     """
     checks.function(f, "f")
     for value, name in ((low, "low"), (high, "high")):
@@ -87,7 +88,7 @@ def _nan_without_root(f, low, high):
 def implicit_root(
     f: Callable[[Array], Array], low: Array, high: Array, *, solve: Callable = find_root
 ) -> Array:
-    """`increasing_root` for brackets that are known to enclose it."""
+    """`increasing_root` of f, for low and high known to enclose the root; `solve` finds it."""
     low, high = jax.lax.stop_gradient((low, high))
     return jax.lax.custom_root(
         f,

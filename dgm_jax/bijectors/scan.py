@@ -1,4 +1,4 @@
-"""Many layers of one form: stacked parameters, compiled once."""
+"""Many layers of the same form: stacked parameters, compiled once."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,15 +13,15 @@ from ..protocol import Params
 
 
 class Scan(distrax.Bijector):
-    """T = T_K ∘ ... ∘ T_1, log-dets added; layer k has the k-th slice of each stacked parameter.
+    """T = T_K ∘ ... ∘ T_1, with the sum of log-determinants; T_k has slice k of stacked parameters.
 
-    layer(params_k, *context) is the bijector T_k, where context, such as a condition, is the same
-    for all layers. `forward` runs layer 1 first, `inverse` layer K first.
+    layer(params_k, *context) is the bijector T_k; `context`, such as a condition, is the same for
+    all layers. `forward` runs layer 1 first, `inverse` layer K first.
 
-    As one `jax.lax.scan` the compile time does not depend on K; `unroll=True` writes the K layers
-    out instead, which compiles K times the code and makes gradients faster where slicing the
-    weights is what costs. Outside of `jit` each method is compiled once for each function `layer`
-    and shape of its arguments (`arrays.compiled_once`): keep the function.
+    In one `jax.lax.scan` the compile time does not depend on K. unroll=True writes the K layers
+    out, which compiles K times the code, and makes gradients faster where slicing the weights
+    dominates. Outside of `jit` each method is compiled once per function `layer` and shape of its
+    arguments (`arrays.compiled_once`): keep the function object.
     """
 
     same_as = checks.same_bijector

@@ -1,4 +1,4 @@
-"""The neural spline: a monotone rational-quadratic curve between knots, the identity outside."""
+"""Neural splines: monotone rational-quadratic curves between knots, the identity outside."""
 
 import math
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from .laws import Law
 
 
 class Spline(NamedTuple):
-    """The hyper-parameters of a spline; the least width and height are shares of the interval."""
+    """The options of a spline; min_width and min_height are fractions of the interval."""
 
     num_bins: int
     bound: float
@@ -45,13 +45,13 @@ def rational_quadratic_spline(
 ) -> Law:
     """τ(x; c) = y_k + h ξ(s ξ + δ_k(1-ξ)) / (s + (δ_k + δ_{k+1} - 2s) ξ(1-ξ)) in [-bound, bound].
 
-    ξ = (x - x_k) / w for the bin k of x, w its width, h its height, s = h / w, and δ the slopes at
-    its knots; τ(x) = x outside. c holds the logits of K widths and of K heights and K-1 slopes, so
-    num_params = 3K - 1; the slope at ±bound is 1. τ is once continuously differentiable.
+    ξ = (x - x_k) / w in the bin k of x, with width w, height h, s = h / w, and slopes δ at its
+    knots; τ(x) = x outside. c holds the logits of K = num_bins widths, of K heights, and K-1
+    slopes, so num_params = 3K - 1; the slope at ±bound is 1. τ is once continuously differentiable.
 
-    min_width, min_height: least share of the interval that a bin takes; min_slope: least slope at
-    a knot. They bound how steep, and so how ill-conditioned, a spline can be.
-    Both directions are closed forms of one cost. Arithmetic in float32 at least.
+    min_width, min_height: the smallest fraction of the interval that a bin takes; min_slope: the
+    smallest slope at a knot. They bound how steep, and so how ill-conditioned, a spline can be.
+    Both directions are closed forms of equal cost. Arithmetic in float32 at least.
     Durkan et al. (2019), "Neural spline flows".
     """
     num_bins = checks.positive_int(num_bins, "num_bins")
@@ -100,9 +100,10 @@ class RationalQuadraticSpline(distrax.Bijector):
 
 
 def choose_bin(spline: Spline, c: Array, at: Array, by: str) -> Bin:
-    """The bin where `at` lies, by width or by height: comparisons and sums, no gathers.
+    """The bin of `spline` with parameters c that contains `at`; by: "width" or "height".
 
-    The bins are the first axis here, so that the arithmetic runs over long axes.
+    Comparisons and sums instead of gathers; the bins are the first axis, so that the arithmetic
+    runs over long axes.
     """
     c = jnp.expand_dims(c, range(at.ndim + 1 - c.ndim))  # as many batch axes as `at`
     k = spline.num_bins
@@ -131,7 +132,7 @@ def choose_bin(spline: Spline, c: Array, at: Array, by: str) -> Bin:
 
 
 def curve(x: Array, piece: Bin) -> tuple[Array, Array]:
-    """y and log dy/dx; ξ and 1-ξ both by subtraction, so that no term below cancels another."""
+    """y and log dy/dx; ξ and 1-ξ are both computed by subtraction, to avoid cancellation."""
     width, height = piece.right - piece.left, piece.top - piece.bottom
     s = height / width
     xi, rest = (x - piece.left) / width, (piece.right - x) / width
@@ -143,9 +144,9 @@ def curve(x: Array, piece: Bin) -> tuple[Array, Array]:
 def inverse_curve(y: Array, piece: Bin) -> tuple[Array, Array]:
     """x and log dx/dy: the root ξ in [0, 1] of a quadratic equation.
 
-    With η = (y - y_k) / h, e = δ_k(1-η) - δ_{k+1}η and D = e² + 4s²η(1-η), a sum of two squares,
-    ξ = 2sη / (2sη + e + √D), which is 2c / (-b - √(b² - 4ac)) of the paper. Where e < 0 it would
-    cancel, and the same formula runs from the right end: 1-ξ = 2s(1-η) / (2s(1-η) - e + √D).
+    With η = (y - y_k) / h, e = δ_k(1-η) - δ_{k+1}η and D = e² + 4s²η(1-η), a sum of two squares, ξ
+    = 2sη / (2sη + e + √D), which is the paper's 2c / (-b - √(b² - 4ac)). For e < 0 it would cancel,
+    and the same formula is used from the right end: 1-ξ = 2s(1-η) / (2s(1-η) - e + √D).
     """
     width, height = piece.right - piece.left, piece.top - piece.bottom
     slope = height / width
@@ -164,12 +165,15 @@ def inverse_curve(y: Array, piece: Bin) -> tuple[Array, Array]:
 
 
 def denominator(xi, rest, s, piece):
-    """s + (δ_k + δ_{k+1} - 2s) ξ(1-ξ), without its differences; at least s / 2."""
+    """s + (δ_k + δ_{k+1} - 2s) ξ(1-ξ) without cancellation; at least s / 2.
+
+    xi: ξ; rest: 1 - ξ; s: the mean slope of the `piece`.
+    """
     return s * (xi * xi + rest * rest) + (piece.slope_left + piece.slope_right) * xi * rest
 
 
 def log_slope(xi, rest, s, piece):
-    """log dy/dx, of the piece with mean slope s where ξ = xi and 1-ξ = rest."""
+    """log dy/dx of the `piece` with mean slope s, at ξ = xi and 1-ξ = rest."""
     ratio = s / denominator(xi, rest, s, piece)
     ends = piece.slope_right * xi * xi + 2 * s * xi * rest + piece.slope_left * rest * rest
     return 2 * jnp.log(ratio) + jnp.log(ends)  # ratio² may be 0 where log τ' is but -100

@@ -1,9 +1,10 @@
-"""Images seen in other shapes: rearrangements of their entries, all of log-det exactly 0.
+"""Rearrangements of the entries of images, all with log-determinant 0.
 
-The two masks of image couplings are the same coupling of channels, seen through one of these: after
-`checkerboard` the first half of the channels are the black pixels and the second half the white
-ones; after `squeeze` they are pixels of a coarser image. So a conditioner gets the pixels that are
-kept and no zeros between them, and moves the others only: half the work of a masked image.
+The checkerboard and the channel mask of image couplings are one coupling of channels, after one of
+these rearrangements: after `checkerboard` the first half of the channels holds the black pixels and
+the second half the white ones; after `squeeze` the channels are pixels of a coarser image. So a
+conditioner sees the kept pixels without zeros in between and outputs only what moves, which is half
+the work of a masked image.
 """
 
 import math
@@ -19,7 +20,7 @@ from ..protocol import Array, Shape
 
 
 class Rearrangement(distrax.Bijector):
-    """y holds the entries of x in other places: events of one shape to events of another."""
+    """y holds the entries of x in other places, in events of another shape."""
 
     same_as = checks.same_bijector
 
@@ -67,10 +68,10 @@ def flatten(shape: tuple[int, int, int]) -> Rearrangement:
 
 
 def squeeze(shape: tuple[int, int, int]) -> Rearrangement:
-    """[H, W, C] -> [H/2, W/2, 4C]: each square of 2×2 pixels becomes one pixel of 4C channels.
+    """[H, W, C] -> [H/2, W/2, 4C]: each 2×2 square of pixels becomes one pixel of 4C channels.
 
-    Its channels are those of the top left pixel, top right, bottom left, bottom right.
-    Dinh et al. (2017), section 3.6.
+    The channels are ordered: top left pixel, top right, bottom left, bottom right. shape: (H, W,
+    C). Dinh et al. (2017), section 3.6.
     """
     shape = checks.image_shape(shape)
     h, w, c = shape
@@ -82,7 +83,7 @@ def squeeze(shape: tuple[int, int, int]) -> Rearrangement:
 def checkerboard(shape: tuple[int, int, int]) -> Rearrangement:
     """[H, W, C] -> [H, W/2, 2C]: C channels of the black pixels (i + j even), then C of the white.
 
-    Pixel (i, k) of the result holds the black and the white one of columns 2k and 2k + 1.
+    Pixel (i, k) of the result holds the black and the white pixel of columns 2k and 2k + 1.
     Dinh et al. (2017), section 3.4; as a split into two images, Ho et al. (2019).
     """
     shape = checks.image_shape(shape)

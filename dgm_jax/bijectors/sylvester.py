@@ -1,4 +1,4 @@
-"""Residual maps whose determinant is small by the determinant lemma: planar and Sylvester flows."""
+"""Residual maps with a cheap determinant, by the determinant lemma: planar and Sylvester flows."""
 
 import distrax
 import jax
@@ -18,13 +18,13 @@ class Sylvester(distrax.Bijector):
     By Sylvester's identity det(I_d + A diag(h') B) = det(I_m + diag(h') T), so
     log|det ∂y/∂x| = Σ_i log(1 + h'_i t_ii), h' = tanh'(B x + b): O(m).
 
-    The inverse solves v + T tanh(v) = B y + b for v, last entry first, each an increasing function
-    of one number, by bisection to the precision of the dtype; then x = y - A tanh(v). Its gradient,
-    by the implicit function theorem, is one triangular system. The rounding of B y reaches v
-    ‖(I + T diag(h'))⁻¹‖ times as large: 1 / (1 + h' t) with m = 1, and with more the product of
-    such factors and of the entries of T above the diagonal, which nothing bounds.
-    Cost: `forward` O(dm); `inverse` O(dm) and m solves one after the other. Arithmetic in float32
-    at least, results in the dtype of x and of the parameters: `dtype`, or that of the arrays.
+    The inverse solves v + T tanh(v) = B y + b for v, last entry first, each by bisection of an
+    increasing scalar function to the precision of the dtype; then x = y - A tanh(v). Its gradient,
+    by the implicit function theorem, is one triangular system. Rounding errors of B y are amplified
+    in v by ‖(I + T diag(h'))⁻¹‖: 1 / (1 + h' t) for m = 1; for larger m products of such factors
+    with the off-diagonal entries of T, which are not bounded.
+    Cost: `forward` O(dm); `inverse` O(dm) and m sequential root searches. Arithmetic in float32 at
+    least, results in the common dtype of x and the parameters (or of `dtype`).
     Rezende and Mohamed (2015), eq. 10; van den Berg et al. (2018), eqs. 8-15.
     """
 

@@ -1,7 +1,7 @@
-"""Disentanglement: codes each entry of which tells one thing, and why data alone cannot say which.
+"""Disentanglement: codes whose entries each encode one factor, and why data alone cannot decide it.
 
-Variations of the VAE are losses over any `LatentVariable`, such as `vae.vae`, with one z for each
-row: `beta_vae_loss`, `capacity_loss`, `tc_vae_loss`, `factor_vae_loss` and `dip_vae_loss`.
+The variants of the VAE are losses for any `LatentVariable` with one z per row, such as `vae.vae`:
+`beta_vae_loss`, `capacity_loss`, `tc_vae_loss`, `factor_vae_loss` and `dip_vae_loss`.
 """
 
 from .beta_vae import beta_vae_loss as beta_vae_loss

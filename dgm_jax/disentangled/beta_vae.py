@@ -1,4 +1,4 @@
-"""The β-VAE: more weight on the KL, or a capacity that it must meet."""
+"""The β-VAE: a larger weight of the KL, or a target capacity for it."""
 
 import jax.numpy as jnp
 
@@ -19,12 +19,13 @@ def beta_vae_loss(
     num_data: int,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E log p(x | z) + β E KL(q(z | x) ‖ p(z)), in nats an example: `objectives.elbo` with a β.
+    """-E log p(x | z) + β E KL(q(z | x) ‖ p(z)), in nats per example: `objectives.elbo` with a β.
 
-    β > 1 presses all three parts of the KL down: the total correlation, and with it what codes know
-    of the data. β = 1 is the negative ELBO. β may be a weight of the step.
-    num_data: N, the rows of the set, for the metrics alone, which are those of `elbo_terms`:
+    beta: β, or a weight of the step. β = 1 is the negative ELBO. β > 1 reduces all three parts of
+    the KL: the total correlation, but also the information that codes have about the data.
+    num_data: N, the rows of the data set, used only by the metrics, those of `elbo_terms`:
     neg_elbo, distortion, kl, mutual_information, total_correlation, dimension_kl.
+    parts_key: the key of the distributions (dropout).
     Higgins et al. (2017), "beta-VAE: learning basic visual concepts", equation 4.
     """
     beta = checks.weight(beta, "beta")
@@ -44,16 +45,16 @@ def capacity_loss(
     num_data: int,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E log p(x | z) + γ |E KL(q(z | x) ‖ p(z)) - C|: codes of C nats, whatever else they cost.
+    """-E log p(x | z) + γ |E KL(q(z | x) ‖ p(z)) - C|: codes with C nats of information.
 
-    capacity: C in nats. It grows in training, so that what gains most likelihood for a nat enters
-        the code first, one entry after the other:
+    capacity: C in nats. It grows in training, so that the factors that gain most likelihood per nat
+        enter the code first, one after the other:
 
             loss = lambda params, key, x, weights: disentangled.capacity_loss(
                 model, params, key, x, capacity=weights["capacity"], num_data=N)
             weights = {"capacity": optax.linear_schedule(0.0, 25.0, 100_000)}
 
-    gamma: γ. num_data and metrics as in `beta_vae_loss`.
+    gamma: γ. num_data, parts_key and metrics as in `beta_vae_loss`.
     Burgess et al. (2018), "Understanding disentangling in β-VAE", equation 8.
     """
     capacity, gamma = checks.weight(capacity, "capacity"), checks.weight(gamma, "gamma")

@@ -1,4 +1,4 @@
-"""Codes of an InfoGAN: what a part of z says, and how much of it can be read in x."""
+"""The latent code of an InfoGAN, and how much of it can be recognised in x."""
 
 import itertools
 import math
@@ -17,9 +17,9 @@ LARGEST_LOG_SCALE = 3.0  # of Q for a number in (-1, 1): e^-3 = 0.05 is as good 
 
 
 class Codes(NamedTuple):
-    """z = (noise, c): n Gaussian numbers, then a one-hot vector a category, then uniform numbers.
+    """z = (noise, c): n Gaussian numbers, one one-hot vector per category, then uniform numbers.
 
-    c has a category of K_i, each with probability 1/K_i, for every entry of `categories`, and
+    c has one categorical variable with K_i equally likely values for every K_i in `categories`, and
     num_continuous numbers uniform on (-1, 1). All are independent.
     """
 
@@ -29,12 +29,12 @@ class Codes(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Numbers in z."""
+        """The size of z."""
         return self.num_noise + sum(self.categories) + self.num_continuous
 
     @property
     def num_outputs(self) -> int:
-        """Numbers of Q(c | x): logits of each category, and mean and log-scale of each number."""
+        """The number of parameters of Q(c | x): logits, and mean and log-scale of each number."""
         return sum(self.categories) + 2 * self.num_continuous
 
     @property
@@ -63,7 +63,7 @@ def code_prior(codes: Codes) -> Density:
 
 
 def parts(codes: Codes, z: Array) -> tuple[Array, list[Array], Array]:
-    """(noise, [a one-hot vector for each category], numbers) of z [..., codes.size]."""
+    """(noise, [one-hot vectors of each category], continuous numbers) of z [..., codes.size]."""
     checks.events(z, codes.size, "z")
     ends = itertools.accumulate((codes.num_noise, *codes.categories))
     noise, *one_hots, numbers = jnp.split(z, list(ends), -1)
@@ -71,7 +71,7 @@ def parts(codes: Codes, z: Array) -> tuple[Array, list[Array], Array]:
 
 
 def recognised(codes: Codes, outputs: Array) -> Recognised:
-    """Q(c | x) of the codes.num_outputs numbers that a net makes of x, [batch, num_outputs]."""
+    """Q(c | x) from the outputs of a net, [batch, codes.num_outputs]."""
     codes = checked_codes(codes)
     checks.floating(outputs, "outputs", (None, codes.num_outputs))
     *logits, rest = jnp.split(outputs, list(itertools.accumulate(codes.categories)), -1)
@@ -81,11 +81,12 @@ def recognised(codes: Codes, outputs: Array) -> Recognised:
 
 
 def information(codes: Codes, q: Recognised, z: Array) -> tuple[Array, Array]:
-    """E log Q(c | x) + H(c) <= I(c; x) in nats, of the categories and of the numbers.
+    """E log Q(c | x) + H(c) <= I(c; x) in nats, for the categories and for the numbers.
 
-    A mean over the batch, of which q is Q at x = G(z). With Q(c | x) = p(c | x) it is I(c; x) on
-    average; of categories that x tells without error Σ log K_i, all that there is. Of a number it
-    has no such end: a Q that is N(c, σ²) with the true c tells log 2 - log σ - ½ log 2πe.
+    A mean over the batch z, with q = Q(c | G(z)). If Q(c | x) = p(c | x) it is I(c; x) in
+    expectation. For categories that x determines it is Σ log K_i, the maximum. For continuous
+    numbers it has no
+    maximum: a Q = N(c, σ²) with the true c gives log 2 - log σ - ½ log 2πe.
     Chen et al. (2016), "InfoGAN", equation 5.
     """
     codes = checked_codes(codes)
@@ -137,7 +138,7 @@ class _Latents(Drawn):
 
 
 def checked_codes(codes: Codes) -> Codes:
-    """The codes with numbers that are what they must be."""
+    """The codes, with all sizes checked."""
     checks.noun(codes, Codes, "codes")
     noise = checks.positive_int(codes.num_noise, "num_noise", least=0)
     categories = tuple(

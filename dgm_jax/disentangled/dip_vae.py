@@ -1,4 +1,4 @@
-"""The DIP-VAE: codes whose covariance over the data is that of the prior, I."""
+"""The DIP-VAE: the covariance of codes over the data is drawn towards that of the prior, I."""
 
 import jax.numpy as jnp
 
@@ -26,10 +26,10 @@ def dip_vae_loss(
     """-ELBO + λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii - 1)², C a covariance of codes over the batch.
 
     kind: "I", C = Cov_x(μ(x)) of the means of q(z | x); "II", C = Cov_x(μ(x)) + E_x diag σ(x)²,
-        which is the covariance of q(z) itself (`dip_penalty`).
-    off_diagonal, diagonal: λ_od and λ_d, or weights of the step. Without λ_d it is 10 λ_od for "I"
-        and λ_od for "II", as in the paper.
-    num_data and metrics as in `beta_vae_loss`, and "penalty", what is added to -ELBO.
+        the covariance of q(z) itself (`dip_penalty`)
+    off_diagonal, diagonal: λ_od and λ_d, or weights of the step. By default λ_d is 10 λ_od for "I"
+        and λ_od for "II", as in the paper
+    num_data, parts_key and metrics as in `beta_vae_loss`, and "penalty", what is added to -ELBO.
     Kumar, Sattigeri and Balakrishnan (2018), "Variational inference of disentangled latent
     concepts from unlabeled observations", equations 6 and 7.
     """
@@ -45,11 +45,11 @@ def dip_vae_loss(
 
 
 def dip_penalty(mean: Array, scale: Array | None = None) -> tuple[Array, Array]:
-    """(Σ_{i≠j} C_ij², Σ_i (C_ii - 1)²) of codes with means μ and deviations σ, each [batch, n].
+    """(Σ_{i≠j} C_ij², Σ_i (C_ii - 1)²) for codes with means μ and standard deviations σ [batch, n].
 
-    C = Cov(μ) without scale, that of DIP-VAE-I; Cov(μ) + mean of diag σ² with it, of DIP-VAE-II.
-    Both sums are 0 where C = I. Cov divides by the rows of the batch. Squares of estimates are too
-    high on average, by about (1 + [i=j]) C_ii C_jj / B for each entry of C.
+    mean: μ; scale: σ. C = Cov(μ) without scale, for DIP-VAE-I; Cov(μ) + mean of diag σ² with it,
+    for DIP-VAE-II. Both sums are 0 for C = I. Cov divides by the number B of rows. The squares of
+    estimates are biased upwards, by about (1 + [i=j]) C_ii C_jj / B for each entry of C.
     """
     checks.floating(mean, "mean", (None, None))
     checks.rows_of(mean, "mean")

@@ -1,9 +1,9 @@
-"""The FactorVAE: total correlation by a critic that tells codes from codes with permuted entries.
+"""The FactorVAE: total correlation, by a critic that compares codes with permuted codes.
 
-The aggregate posterior q(z) is easily drawn from, and so is ∏_j q(z_j): permute each entry of a
-batch of codes by itself. A critic T that tells the two apart is at best T* = log q(z) - Σ_j
-log q(z_j), whose mean over codes is the total correlation. Two players of `learning.alternate`, of
-the parameters {"model", "critic"}, with a batch of as many rows for each:
+It is easy to sample from the aggregate posterior q(z), and from ∏_j q(z_j): permute each entry
+separately within a batch of codes. A critic T that discriminates the two has the optimum
+T* = log q(z) - Σ_j log q(z_j), whose mean over codes is the total correlation. The two players of
+`learning.alternate` have the parameters {"model", "critic"}, and batches of equally many rows:
 
     loss = functools.partial(disentangled.factor_vae_loss, model, critic, gamma=35, num_data=N)
     critic_loss = functools.partial(disentangled.factor_critic_loss, model, critic)
@@ -11,11 +11,12 @@ the parameters {"model", "critic"}, with a batch of as many rows for each:
                "critic": Player(critic_loss, optax.adam(1e-4, b1=0.5))}
     learning.alternate(players, lambda key: {"model": model.init(key), "critic": critic.init(key)})
 
-A critic of samples sees how entries depend on each other, and hardly that sharp codes of few rows
-are isolated points, which is total correlation too: at least KL - log N - Σ_j KL(q(z_j) ‖ p(z_j)).
+A critic learns the dependence between entries, but hardly that narrow posteriors of few rows are
+isolated points, which also counts as total correlation: at least
+KL - log N - Σ_j KL(q(z_j) ‖ p(z_j)).
 
-Kim and Mnih (2018), "Disentangling by factorising", algorithm 2. There the critic is a
-`nets.mlp(n, 1, hidden=(1000,) * 5)` with leaky ReLU, and γ is near 35 for dSprites.
+Kim and Mnih (2018), "Disentangling by factorising", algorithm 2, with the critic
+`nets.mlp(n, 1, hidden=(1000,) * 5)` with leaky ReLU, and γ near 35 for dSprites.
 """
 
 import jax
@@ -39,12 +40,11 @@ def factor_vae_loss(
     gamma: float | Array,
     num_data: int,
 ) -> tuple[Array, Metrics]:
-    """-ELBO + γ E_q(z) T(z), of {"model", "critic"}; T at its best makes it -ELBO + γ TC, in nats.
+    """-ELBO + γ E_q(z) T(z), for params {"model", "critic"}; with optimal T, -ELBO + γ TC, in nats.
 
-    critic: T, z [batch, n] -> [batch, 1], in logits. Its own parameters get no gradient here.
-    gamma: γ, or a weight of the step. num_data and metrics as in `beta_vae_loss`, and "ratio_kl",
-    what the critic takes for the total correlation: no bound of it.
-    Kim and Mnih (2018), equation 2.
+    critic: T, z [batch, n] -> logits [batch, 1]. Its parameters get no gradient here. gamma: γ, or
+    a weight of the step. num_data and metrics as in `beta_vae_loss`, and "ratio_kl", the critic's
+    estimate of the total correlation, which is not a bound. Kim and Mnih (2018), equation 2.
     """
     _check(model, critic, params, key, x)
     gamma = checks.weight(gamma, "gamma")
@@ -62,12 +62,11 @@ def factor_critic_loss(
     x: Array,
     other: Array | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E_q(z) log σ(T(z)) - E_q̄ log σ(-T(z)), q̄ = ∏_j q(z_j): what the critic minimises, in nats.
+    """-E_q(z) log σ(T(z)) - E_q̄ log σ(-T(z)), q̄ = ∏_j q(z_j): the loss of the critic, in nats.
 
-    Codes of x are as they are; those of `other` rows have each entry `permuted` by itself. Without
-    `other` these are the second half of x, and the codes those of the first. No gradient reaches
-    the model. Metrics are those of `density_ratio_loss`: accuracy, 1/2 where entries are
-    independent, and ratio_kl.
+    Codes of x are samples of q(z), and `permuted` codes of the rows `other` samples of q̄; without
+    `other` x is split into halves for the two. The model gets no gradient. Metrics are those of
+    `density_ratio_loss`: accuracy, 1/2 if entries are independent, and ratio_kl.
     """
     _check(model, critic, params, key, x)
     if other is None:
@@ -87,9 +86,9 @@ def factor_critic_loss(
 
 
 def permuted(key: Key, z: Array) -> Array:
-    """z [batch, n] with each entry in an order of its own: draws of q(z) made draws of ∏_j q(z_j).
+    """z [batch, n] with each entry permuted separately over the batch: samples of ∏_j q(z_j).
 
-    Entries come from other rows than their neighbours do, so that what they had in common is lost.
+    The entries of a row then come from different rows, so that their dependence is lost.
     """
     checks.floating(z, "z", (None, None))
     checks.key(key)

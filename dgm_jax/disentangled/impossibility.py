@@ -1,10 +1,9 @@
-"""Why data alone cannot say which codes are disentangled.
+"""Why data alone cannot decide which codes are disentangled.
 
-Let z have independent entries, with a density. There is a bijection f of codes that leaves their
-distribution as it is, f(z) ~ p(z), and whose every entry depends on every entry of z. The model
-with the codes f(z) has the p(x) of the one with the codes z: nothing that is computed from x alone
-tells the two apart. What favours one is the form of the model, its training and the data set, and
-it takes labels to see which these favour.
+Let z have independent entries with a density. There is a bijection f of codes with f(z) ~ p(z), in
+which every output depends on every entry of z. The model with codes f(z) has the same p(x) as the
+one with codes z: nothing that is computed from x alone can distinguish them. What favours one of
+them is the form of the model, its training and the data set, and labels are needed to see which.
 Locatello et al. (2019), "Challenging common assumptions in the unsupervised learning of
 disentangled representations", theorem 1.
 """
@@ -19,16 +18,16 @@ from ..protocol import Array, LatentVariable
 
 
 def entangling(matrix: Array, to_logistic: distrax.Bijector | None = None) -> distrax.Bijector:
-    """f = g⁻¹ ∘ h⁻¹ ∘ A ∘ h ∘ g: f(z) ~ p(z) = ∏_i p(z_i), and ∂f_i/∂z_j is 0 for no i and j.
+    """f = g⁻¹ ∘ h⁻¹ ∘ A ∘ h ∘ g: f(z) ~ p(z) = ∏_i p(z_i), with ∂f_i/∂z_j ≠ 0 for all i and j.
 
-    g_i(v) = P(z_i <= v) makes each entry uniform, h = Φ⁻¹ Gaussian; a rotation A of N(0, I) mixes
-    all of them and leaves N(0, I) as it is; h⁻¹ and g⁻¹ go back.
-    matrix: A [d, d], orthogonal, no entry 0, such as `bijectors.householder` of random vectors.
-        In two dimensions [[1, -1], [1, 1]] / √2 makes both entries tell as much of both.
-    to_logistic: logit g, each entry's distribution function on the logit scale, where no tail
-        rounds: z_i becomes a standard logistic variable. None for p(z) = N(0, I), where f = A;
+    g_i(v) = P(z_i <= v) makes each entry uniform, and h = Φ⁻¹ Gaussian; a rotation A mixes all
+    entries and leaves N(0, I) invariant; h⁻¹ and g⁻¹ go back.
+    matrix: A [d, d], orthogonal without zeros, such as `bijectors.householder` of random vectors.
+        In two dimensions [[1, -1], [1, 1]] / √2 mixes both entries equally
+    to_logistic: logit g, each entry's distribution function on the logit scale, which is precise in
+        the tails: z_i becomes a standard logistic variable. None for p(z) = N(0, I), where f = A;
         `bijectors.MixtureLogisticCDF` for mixtures, `distrax.Inverse(distrax.Sigmoid())` for z
-        uniform on (0, 1). A bijector of numbers, or of vectors entry by entry.
+        uniform on (0, 1). A bijector of numbers, or of vectors entry by entry
     """
     checks.floating(matrix, "matrix", (None, None))
     if checks.readable(matrix) and (np.asarray(matrix) == 0).any():
@@ -50,11 +49,11 @@ def entangling(matrix: Array, to_logistic: distrax.Bijector | None = None) -> di
 
 
 def entangled(model: LatentVariable, bijector: distrax.Bijector) -> LatentVariable:
-    """The model with the codes f(z): p(z) p(x | f⁻¹(z)) and q(f⁻¹(z) | x) |det ∂f⁻¹/∂z|.
+    """The model with codes f(z): p(z) p(x | f⁻¹(z)) and q(f⁻¹(z) | x) |det ∂f⁻¹/∂z|.
 
-    bijector: f, such as `entangling`, under which the prior must be what it was. The parameters
-    are those of the model, and for one key so is the ELBO, x by x, up to rounding; p(x) is the
-    same. Where f is affine, as for a Gaussian prior, q is a Gaussian with correlated entries.
+    bijector: f, such as `entangling`, which must leave the prior invariant. The parameters are
+    those of the model, and for the same key so is the ELBO of every x, up to rounding; p(x) is the
+    same. If f is affine, as for a Gaussian prior, q is a Gaussian with correlated entries.
     """
     checks.noun(model, LatentVariable, "model")
     checks.instance(bijector, distrax.Bijector, "bijector")

@@ -1,4 +1,4 @@
-"""InfoGAN: a GAN whose samples tell what a part of their noise was, so that it means something."""
+"""InfoGAN: a GAN whose samples reveal a part of their noise, which thus becomes meaningful."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,11 +15,11 @@ from .codes import Codes, Recognised, checked_codes, code_prior, information, re
 
 
 class InfoGAN(NamedTuple):
-    """x = G(z) with z = (noise, c), a critic D(x), and Q(c | x) by the trunk of the critic.
+    """x = G(z) with z = (noise, c), a critic D(x), and Q(c | x) on the trunk of the critic.
 
-    `adversarial` is the model that any game plays, and `objectives.generated` samples. The critic's
-    parameters are {"trunk", "value", "codes"}; `judge.apply(params["critic"], state["critic"], x,
-    train=...)` -> ((values [batch], numbers of Q [batch, codes.num_outputs]), state).
+    `adversarial` is the model for any game, and for `objectives.generated`. The critic's parameters
+    are {"trunk", "value", "codes"}; `judge.apply(params["critic"], state["critic"], x, train=...)`
+    -> ((values [batch], parameters of Q [batch, codes.num_outputs]), state).
     """
 
     init: Callable[[Key], tuple[Params, State]]  # that of `adversarial`
@@ -41,8 +41,8 @@ def infogan(
     """min_{G, Q} max_D V(D, G) - λ [E log Q(c | G(z, c)) + H(c)].
 
     generator: z [batch, n] -> x, n = num_noise + Σ categories + num_continuous (`Codes`).
-    trunk: x -> features [batch, num_features], of which a linear map makes the critic's value, and
-        a net with `hidden` layers the numbers of Q(c | x).
+    trunk: x -> features [batch, num_features], from which a linear map computes the critic's value,
+        and a net with `hidden` layers the parameters of Q(c | x).
 
         generator = nets.strided_generator(62 + 10 + 2, (28, 28, 1))
         trunk = nets.strided_features((28, 28, 1), 1024)
@@ -58,7 +58,7 @@ def infogan(
                            init_state=lambda key, params: model.init(key)[1])
 
     Chen et al. (2016), "InfoGAN: interpretable representation learning by information maximizing
-    generative adversarial nets", equation 6; there Q learns with the critic, and so it does here.
+    generative adversarial nets", equation 6; Q is trained together with the critic, as there.
     """
     num_features = checks.positive_int(num_features, "num_features")
     codes = checked_codes(Codes(num_noise, categories, num_continuous))
@@ -108,9 +108,9 @@ def infogan_critic_loss(
 ) -> tuple[Array, tuple[Metrics, State]]:
     """game.critic(D(x), D(G(z))) - λ [E log Q(c | G(z)) + H(c)], for trunk, D and Q.
 
-    weight, continuous_weight: λ of categories and of numbers, or weights of the step.
-    Returns (loss, (metrics, state)) as `objectives.critic_loss`, with the metrics real and fake,
-    the mean values, and categorical and continuous, the bounds in nats (`information`).
+    weight, continuous_weight: λ of categories and of numbers, or weights of the step. Returns
+    (loss, (metrics, state)) as `objectives.critic_loss`, with the metrics real and fake, the mean
+    values, and categorical and continuous, the bounds of information in nats.
     """
     weights = _checked(model, game, params, key, x, state, weight, continuous_weight)
     z_key, real_key, fake_key = jax.random.split(key, 3)
@@ -138,7 +138,8 @@ def infogan_generator_loss(
 ) -> tuple[Array, tuple[Metrics, State]]:
     """game.generator(D(G(z)), D(x)) - λ [E log Q(c | G(z)) + H(c)], for the generator.
 
-    Arguments, metrics and results are those of `infogan_critic_loss`; the critic does not move.
+    weight, continuous_weight, metrics and results are those of `infogan_critic_loss`; the critic
+    gets no gradient.
     """
     weights = _checked(model, game, params, key, x, state, weight, continuous_weight)
     z_key, real_key, fake_key = jax.random.split(key, 3)
@@ -153,9 +154,9 @@ def infogan_generator_loss(
 
 
 def infer_codes(model: InfoGAN, params: Params, state: State, x: Array) -> Recognised:
-    """Q(c | x) of images x [batch, ...], in evaluation: log_probs[0].argmax(-1) is its category.
+    """Q(c | x) for images x [batch, ...], in evaluation: log_probs[0].argmax(-1) is the category.
 
-    params and state are those of both players, as `learning.load` returns them.
+    params, state: those of both players, as `learning.load` returns them.
     """
     checks.noun(model, InfoGAN, "model")
     check_both(params, state)

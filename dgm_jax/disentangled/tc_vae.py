@@ -1,4 +1,4 @@
-"""The β-TCVAE: a weight for each of the three parts of the KL."""
+"""The β-TCVAE: separate weights for the three parts of the KL."""
 
 from .. import checks
 from ..objectives import elbo_terms
@@ -22,12 +22,12 @@ def tc_vae_loss(
 ) -> tuple[Array, Metrics]:
     """-E log p(x | z) + α I(n; z) + β KL(q(z) ‖ ∏_j q(z_j)) + γ KL(∏_j q(z_j) ‖ p(z)), in nats.
 
-    With β > 1 = α = γ only the total correlation of the entries of z costs more: codes may keep
-    what they know of the data. The three parts sum to the KL in closed form, so α = β = γ = 1 is
-    the negative ELBO to the bit, whatever the estimate; its noise enters by weights other than 1.
-    num_data: N, the rows of the set. estimate: of q(z), that of `elbo_terms`. Weights may be those
-    of the step. Metrics as in `beta_vae_loss`.
-    Chen et al. (2018), "Isolating sources of disentanglement in VAEs", equation 4.
+    alpha, beta, gamma: the weights, numbers or weights of the step. With β > 1 = α = γ only the
+    total correlation of the entries of z is penalised, not the information that codes have about
+    the data. The three parts sum to the KL in closed form, so that α = β = γ = 1 is exactly the
+    negative ELBO; other weights add the noise of the estimates. num_data: N, the rows of the data
+    set. estimate: of q(z), as in `elbo_terms`. parts_key and metrics as in `beta_vae_loss`. Chen et
+    al. (2018), "Isolating sources of disentanglement in VAEs", equation 4.
     """
     alpha, beta = checks.weight(alpha, "alpha"), checks.weight(beta, "beta")
     gamma = checks.weight(gamma, "gamma")

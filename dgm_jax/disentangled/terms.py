@@ -1,11 +1,11 @@
-"""What all losses of this chapter tell of the ELBO."""
+"""The metrics that all losses of this chapter report."""
 
 from ..objectives.aggregate import ElboTerms
 from ..protocol import Metrics
 
 
 def told(terms: ElboTerms) -> Metrics:
-    """The metrics of `objectives.elbo`, and the three parts of the KL, in nats an example."""
+    """The metrics of `objectives.elbo`, and the three parts of the KL, in nats per example."""
     return {
         "neg_elbo": terms.distortion + terms.kl,
         "distortion": terms.distortion,

@@ -1,4 +1,4 @@
-"""Distributions: the base of flows, pushforwards, autoregressive ones, and noise for levels."""
+"""Distributions: base distributions, pushforwards, autoregressive ones, and those of levels."""
 
 from .ancestral import Ancestral as Ancestral
 from .autoregressive import Autoregressive as Autoregressive

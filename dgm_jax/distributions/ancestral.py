@@ -1,4 +1,4 @@
-"""The joint distribution of several groups of variables, each drawn given those before it."""
+"""A joint distribution of groups of variables, each sampled given the groups before it."""
 
 from collections.abc import Callable
 
@@ -16,14 +16,14 @@ from .drawn import Drawn
 class Ancestral(Drawn):
     """log p(z_1, ..., z_L) = Σ_l log p(z_l | the groups before it), in nats, for tuples z.
 
-    walk: walk(choose, seen) -> (z, told) visits the groups in the order in which they are drawn. Of
-        each it makes the distribution given those before, and asks what z_l is to be:
-        z_l, told_l = choose(dist_l, seen[l]). seen, z and told have L entries, in the order of z.
+    walk: walk(choose, seen) -> (z, told) visits the groups in the order of sampling. For each group
+        it computes the distribution dist_l given the groups before it, and calls z_l, told_l =
+        choose(dist_l, seen[l]). seen, z and told have L entries, in the order of z.
     num_groups: L
-    batch_shape: that of what the walk is given, such as of x
+    batch_shape: the batch shape of the arrays that the walk depends on, such as x
 
-    What z_l is, is then a view: a draw for `sample`, the z at hand for `log_prob`, the mean for
-    `means`. `told_l` is log p(z_l | ...) in the first two. Cost of each: one walk.
+    `choose` decides what z_l is: a sample in `sample`, the given z in `log_prob`, the mean in
+    `means`. told_l is log p(z_l | ...) in the first two. Each costs one walk.
     """
 
     def __init__(
@@ -41,8 +41,10 @@ class Ancestral(Drawn):
 
     @property
     def walk(self) -> Callable:
-        """walk(choose, seen) -> (z, told), for a view of one's own, as one that draws some groups
-        and is given others."""
+        """walk(choose, seen) -> (z, told), for a `choose` of your own.
+
+        For example, one that samples some groups and is given the others.
+        """
         return self._walk
 
     @property
@@ -56,26 +58,26 @@ class Ancestral(Drawn):
 
     @property
     def dtype(self):
-        """That of each group."""
+        """The dtype of each group."""
         return tuple(z.dtype for z in self._one_draw())
 
     def log_prob(self, value):
         return total(self._walk(score, groups_of(value, self._num_groups))[1])
 
     def means(self) -> tuple[Array, ...]:
-        """E[z_l | the groups before it, at their means]: a code without noise.
+        """E[z_l | the groups before it at their means], a tuple: a deterministic code.
 
-        Of the group that is drawn first, and where what follows is linear, these are E[z_l].
+        For the group that is sampled first, and where all conditional means are linear, this is
+        E[z_l].
         """
         return self._walk(middle, (None,) * self._num_groups)[0]
 
     def tempered(self, temperature: float) -> "Ancestral":
-        """Every p(z_l | ...) = N(μ, σ²) narrowed to N(μ, t² σ²): of a prior, less varied samples.
+        """N(μ, σ²) replaced by N(μ, t² σ²) for every p(z_l | ...): less varied samples of a prior.
 
-        temperature: t, a number above 0 or a traced one; it multiplies standard deviations, so that
-        those of draws at t = 0.5 are half. For groups of Gaussians with independent entries, of
-        others InputError. The result is a distribution of its own, and scores as it draws.
-        Child (2021), "Very deep VAEs", section 4.3.
+        temperature: t, a number above 0 or a traced one, which multiplies standard deviations. Only
+        for groups of Gaussians with independent entries; others raise InputError. `log_prob` of the
+        result is that of its own samples. Child (2021), "Very deep VAEs", section 4.3.
         """
         if not isinstance(temperature, jax.Array):  # one that is may be traced
             temperature = checks.positive(temperature, "temperature")
@@ -99,9 +101,10 @@ class Ancestral(Drawn):
 
 # ---------------------------------------------------------------------------------- the views
 def draw(batch_shape: Shape) -> Callable:
-    """choose(dist, key) -> (z, log p(z)), z a draw [*batch_shape, *event].
+    """choose(dist, key) -> (z, log p(z)), with a sample z [*batch_shape, *event].
 
-    Groups have a batch of their own only from the first draw on, so the first draws all of it.
+    The first group is sampled for the whole batch; the distributions of the later groups depend on
+    it and have its batch shape.
     """
 
     def choose(dist: distrax.Distribution, key):
@@ -112,7 +115,7 @@ def draw(batch_shape: Shape) -> Callable:
 
 
 def score(dist: distrax.Distribution, z: Array) -> tuple[Array, Array]:
-    """(z, log p(z)) of the z at hand."""
+    """(z, log p(z)) of a given z."""
     return z, dist.log_prob(z)
 
 
@@ -136,12 +139,12 @@ def _narrowed(dist, temperature):
 
 
 def total(log_probs: tuple[Array, ...]) -> Array:
-    """Σ_l of the groups, which broadcast."""
+    """The sum of the log-probabilities of all groups, which broadcast."""
     return sum(log_probs[1:], start=log_probs[0])
 
 
 def groups_of(value: tuple[Array, ...], num_groups: int, name: str = "z") -> tuple[Array, ...]:
-    """The groups as a tuple; `InputError` where there are more or less."""
+    """The groups as a tuple; `InputError` if their number is not num_groups."""
     is_tuple = isinstance(value, (tuple, list))
     if not is_tuple or len(value) != num_groups:
         got = len(value) if is_tuple else checks.shown(value)

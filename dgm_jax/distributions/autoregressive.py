@@ -22,10 +22,9 @@ from .levels import Levels
 class Autoregressive(Drawn):
     """log p(x | c) = Σ_i log p(x_i | x_<i, c), in nats, with p(x_i | x_<i, c) = to_dist(f_i).
 
-    f_i = f_i(x_<i, c) ∈ R^num_outputs comes from a causal net. The batch shape is that of the
-    condition c [..., *net.cond_shape], () without one. With a key, what is random in the net
-    (dropout) depends on that key and the shape of the batch alone: what is drawn by `sample` is
-    scored alike by `log_prob`.
+    f_i = f_i(x_<i, c) ∈ R^num_outputs is computed by a causal net. The batch shape is that of the
+    condition c [..., *net.cond_shape], () without one. With a key, dropout depends only on that key
+    and the shape of the batch, so that `log_prob` of a sample uses the same dropout as `sample`.
     Costs: `log_prob` and `conditionals` one pass of the net; `sample`, `sample_and_log_prob` and
     `complete` one unroll of it, the arithmetic of one pass in d steps.
     """
@@ -63,7 +62,7 @@ class Autoregressive(Drawn):
         return self._batch_shape
 
     def conditionals(self, x: Array) -> distrax.Distribution:
-        """All p(x_i | x_<i), a distribution with batch shape [..., *event_shape]."""
+        """All p(x_i | x_<i), as one distribution with batch shape [..., *event_shape]."""
         f = self._net.apply(self._params, self._flat(x), self._cond, key=again(self._key))
         check_outputs(f, self._num_outputs)
         return self._to_dist(self._shaped(f, f.shape[-1]))
@@ -74,15 +73,15 @@ class Autoregressive(Drawn):
         return self._total(each.log_prob(jnp.expand_dims(value, axes_of_cond)))
 
     def complete(self, x: Array, given: Array, *, seed: Key) -> Array:
-        """x where `given`, and draws p(x_i | x_<i) elsewhere: inpainting, imputation.
+        """x where `given` is True, and samples of p(x_i | x_<i) elsewhere: inpainting, imputation.
 
-        given: booleans of the shape of x, one for all or [..., *event_shape] for each row its own;
-        what x holds elsewhere is not read. What is given must be finite, and levels in range. Under
-        `jit` this cannot be checked, and a completion of such an x has probability 0.
-        The completion is an exact sample of p(x_missing | x_given) where the order makes all given
-        coordinates first. Where it makes a missing coordinate before a given one, the missing one
-        is drawn without knowing it: the draw is then of ∏_missing p(x_i | x_<i), which is not the
-        conditional distribution.
+        given: booleans of the shape of one event, or [..., *event_shape] with one mask per row.
+        seed: the key. Values of x where `given` is False are not used. Given values must be finite,
+        and levels in range; under `jit` this cannot be checked, and a completion of an invalid x
+        has probability 0. The result is an exact sample of p(x_missing | x_given) if all given
+        coordinates come first in the order of the net. A missing coordinate that comes before a
+        given one is sampled without knowledge of it: the result then follows ∏_missing p(x_i |
+        x_<i), which is not the conditional distribution.
         """
         checks.key(seed, "seed")
         given = jnp.asarray(given)
@@ -124,15 +123,14 @@ class Autoregressive(Drawn):
         top_k: int | None = None,
         allowed: np.ndarray | None = None,
     ) -> "Autoregressive":
-        """∏_i p(x_i | x_<i)^{1/T} / Z_i, of each only the top_k likeliest levels: for discrete x.
+        """∏_i p(x_i | x_<i)^{1/T} / Z_i over the top_k most likely levels, for discrete x.
 
-        temperature: T < 1 prefers likely levels, 1 changes nothing; a number, or an array, which
-            may be traced
-        top_k: levels as likely as the k-th likeliest are kept; None keeps all
-        allowed: booleans [K], the levels that may be drawn; None allows all
-        The result is a distribution of its own, which can be drawn from, completed and scored.
-        Costs: the same passes, and the logits of all levels of each x_i. ValueError where x_i are
-        numbers.
+        temperature: T, a number or an array, possibly traced; T < 1 prefers likely levels, 1
+            changes nothing
+        top_k: keeps all levels at least as likely as the k-th; None keeps all
+        allowed: booleans [K], the levels that may be sampled; None allows all The result is again a
+        distribution, with `sample`, `complete` and `log_prob`. Costs: the same passes, and the
+        logits of all K levels of each x_i. ValueError for real-valued x_i.
         """
         if not isinstance(temperature, jax.Array):  # one that is may be traced
             temperature = checks.positive(temperature, "temperature")
@@ -185,7 +183,7 @@ class Autoregressive(Drawn):
 
 
 def check_outputs(f: Array, num_outputs: int) -> None:
-    """`InputError` where a net says more or less of each x_i, f [..., k], than is wanted."""
+    """`InputError` unless the net's output is f [..., num_outputs]."""
     if f.shape[-1] != num_outputs:
         raise checks.InputError(
             f"net must have the {num_outputs} outputs a coordinate that its conditional takes; got "

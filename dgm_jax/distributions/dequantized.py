@@ -1,4 +1,4 @@
-"""Noise that turns levels into numbers, and the distribution of the levels of numbers."""
+"""Noise that turns levels into real numbers, and the distribution of quantised real numbers."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ from .drawn import Drawn
 
 
 def uniform_noise(shape: Shape) -> Density:
-    """q(u | x) = 1 on [0, 1)^D for levels x [..., *shape], of D entries. No parameters.
+    """q(u | x) = 1 on [0, 1)^D for levels x [..., *shape] with D entries. No parameters.
 
-    `dist(params, x)` has the levels as its condition. `data.preprocessing.dequantize` draws x + u
-    at once; as a density it is the case that a learned q (`flows.variational_noise`) must beat.
+    `dist(params, x)` takes the levels as its condition. It is the baseline of a learned q
+    (`flows.variational_noise`). `data.preprocessing.dequantize` computes x + u directly.
     """
     shape = checks.shape(shape)
 
@@ -41,12 +41,12 @@ class _Uniform(Drawn, distrax.Independent):
 
 @exact
 class Quantized(Drawn):
-    """P(x) = ∫ p(x + u) du over [0, 1)^D: levels x = ⌊y⌋, in 0..num_levels-1, of numbers y ~ p.
+    """P(x) = ∫ p(x + u) du over [0, 1)^D: levels x = ⌊y⌋ in 0..num_levels-1 of real y ~ p.
 
-    log_prob(x) is log p(x + u) - log q(u | x) for one u ~ q(· | x) drawn from the key of the
-    distribution: at most log P(x) in expectation, in nats. q is uniform, or `noise(x)`. Without a
-    key u is drawn from one that is fixed, so that scores repeat. A sample y beyond the levels
-    becomes the nearest. Theis et al. (2016), section 3.1; Ho et al. (2019), eq. 12.
+    log_prob(x) = log p(x + u) - log q(u | x) for one u ~ q(· | x), in nats: a lower bound of log
+    P(x) in expectation. q is uniform, or `noise(x)`. u is drawn from the key of the distribution,
+    or from a fixed key without one, so that scores repeat. A sample y outside of the levels is
+    clipped. Theis et al. (2016), section 3.1; Ho et al. (2019), "Flow++", eq. 12.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The distribution of what is certain, such as the codes that an encoder gives a picture."""
+"""A point mass, such as the posterior of a deterministic encoder of discrete codes."""
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +11,10 @@ from .drawn import Drawn
 
 @exact
 class Dirac(Drawn):
-    """P(z) = 1 for one z of whole numbers, 0 for any other; in nats log P is 0 or -∞.
+    """P(z) = 1 for one z of integers, and 0 for any other; log P is 0 or -∞, in nats.
 
-    value: z, an array [*batch_shape, *event] of integers, or a tuple of such, as of `Ancestral`.
-    KL(δ_z ‖ p) = -log p(z), which is what z costs under p.
+    value: z, an array [*batch_shape, *event] of integers, or a tuple of such, as in `Ancestral`.
+    KL(δ_z ‖ p) = -log p(z), the code length of z under p.
     """
 
     def __init__(self, value: Array | tuple[Array, ...], *, batch_shape: Shape = ()):
@@ -33,7 +33,7 @@ class Dirac(Drawn):
 
     @property
     def event_shape(self):
-        """Of each array, where z is a tuple."""
+        """The shape of one event, or of each array of a tuple."""
         return jax.tree.map(lambda z: z.shape[len(self._batch) :], self._value)
 
     @property

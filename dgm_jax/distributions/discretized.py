@@ -1,4 +1,4 @@
-"""Distributions cut into levels, and a mixture of logistics of them: the output of PixelCNN++."""
+"""Distributions on levels, and the discretised mixture of logistics of PixelCNN++."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from .levels import Levels
 
 
 class OnLevels(Drawn):
-    """Levels 0..K-1 with a log P(v) of each: what follows from that."""
+    """Base class of distributions on levels 0..K-1 with log-probabilities `logits`."""
 
     def __init__(self, num_levels: int):
         super().__init__()
@@ -55,7 +55,7 @@ class OnLevels(Drawn):
         return -(jnp.exp(log_p) * log_p).sum(-1)
 
     def mode(self):
-        """The likeliest level, at the cost of `logits`."""
+        """The most likely level, at the cost of `logits`."""
         return jnp.argmax(self.logits, -1).astype(self.dtype)
 
     def _check_levels(self, value):
@@ -71,16 +71,16 @@ class OnLevels(Drawn):
 class DiscretizedLogisticMixture(OnLevels):
     """P(v) = Σ_j π_j [σ((v⁺ - μ_j) / s_j) - σ((v⁻ - μ_j) / s_j)] for levels v = 0..K-1, in nats.
 
-    The K levels are spread evenly over [-1, 1] and v⁻, v⁺ lie half a level below and above v, but
-    v⁻ = -∞ for v = 0 and v⁺ = ∞ for v = K-1: the outer levels take the tails, so that Σ_v P(v) = 1
-    whatever the parameters (for s → ∞ each outer level gets a half).
+    The K = num_levels levels are spread evenly over [-1, 1], and v⁻, v⁺ lie half a level below and
+    above v, except that v⁻ = -∞ for v = 0 and v⁺ = ∞ for v = K-1. The outer levels contain the
+    tails, so that Σ_v P(v) = 1 for all parameters.
 
-    logits, means, log_scales [..., components], on the scale of [-1, 1]; arithmetic in float32 at
+    logits, means, log_scales: [..., components], on the scale of [-1, 1]. Arithmetic in float32 at
     least. With a = (v⁺ - μ) / s and b = (v⁻ - μ) / s,
-        σ(a) - σ(b) = σ(a) σ(-b) (1 - e^{b-a}),    and b - a does not depend on μ,
-    so the logarithm is a sum of three terms, each finite with its gradient, also where both σ
+        σ(a) - σ(b) = σ(a) σ(-b) (1 - e^{b-a}),    where b - a does not depend on μ,
+    so the logarithm is a sum of three terms. Each is finite, and so is its gradient, even if both σ
     round to 0 or to 1. Salimans et al. (2017), "PixelCNN++", equation 2.
-    Costs: `log_prob` 4 logarithms a component; `logits`, all K of them, K times that.
+    Costs: `log_prob` 4 logarithms per component; `logits`, all K of them, K times that.
     """
 
     def __init__(self, logits: Array, means: Array, log_scales: Array, *, num_levels: int = 256):
@@ -142,7 +142,7 @@ class DiscretizedLogisticMixture(OnLevels):
 
 
 def log1mexp(x):
-    """log(1 - e^-x) for x > 0: of -expm1 where e^-x is near 1, of log1p where it is near 0."""
+    """log(1 - e^-x) for x > 0, computed by expm1 for small x and by log1p for large x."""
     near = x < 0.6931
     small, large = jnp.where(near, x, 1.0), jnp.where(near, 1.0, x)
     return jnp.where(near, jnp.log(-jnp.expm1(-small)), jnp.log1p(-jnp.exp(-large)))

@@ -1,4 +1,4 @@
-"""A normal distribution, cut into levels: the last step of a diffusion model of images."""
+"""A normal distribution on levels: the last step of a diffusion model of images."""
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,11 @@ from .drawn import Drawn
 class DiscretizedNormal(Drawn):
     """P(v) = Φ((v⁺ - μ) / s) - Φ((v⁻ - μ) / s) for levels v = 0..K-1, in nats.
 
-    Levels are spread evenly over [-1, 1] and have edges v⁻, v⁺ as in `DiscretizedLogisticMixture`:
-    the outer levels take the tails, so that Σ_v P(v) = 1. mean, log_scale [...], on the scale of
-    [-1, 1]; arithmetic in float32 at least. Both Φ are of the tail where they are small, so that
-    their difference keeps its digits far from the mean.
-    Ho et al. (2020), "Denoising diffusion probabilistic models", equation 13.
+    The levels are spread evenly over [-1, 1] and have the edges v⁻, v⁺ of
+    `DiscretizedLogisticMixture`, so that Σ_v P(v) = 1. mean (μ), log_scale (log s): [...], on the
+    scale of [-1, 1]. Arithmetic in float32 at least. Above the mean the difference is taken of
+    Φ(-·), so that it keeps its precision in both tails. Ho et al. (2020), "Denoising diffusion
+    probabilistic models", equation 13.
     """
 
     def __init__(self, mean: Array, log_scale: Array, *, num_levels: int = 256):

@@ -1,8 +1,8 @@
-"""KL(p ‖ q) in closed form, or refused, where p or q is a distribution of this library.
+"""KL(p ‖ q) in closed form, or refused, for the distributions of this library.
 
-distrax finds a divergence in a register of pairs of classes, and what a class inherits there need
-not hold for it: two `distrax.Transformed` count as one map if their programs read alike, whatever
-the parameters in them are. So every class here enters the register itself (`exact`).
+distrax looks up a divergence by the classes of p and q, and a subclass inherits formulas that may
+not hold for it: two `distrax.Transformed`, for example, count as the same map if their programs
+agree, whatever their parameters. Every class here therefore registers itself (`exact`).
 """
 
 import math
@@ -27,10 +27,10 @@ ESTIMATES = {
 
 
 def exact(cls: type) -> type:
-    """A class decorator: what has no closed form is refused by a line that names the estimate.
+    """Class decorator: divergences without a closed form raise `NoClosedForm`.
 
-    Divergences from it and to it are `kl_divergence`, whatever the other one is. Moments and
-    entropy are those of the class, if it has them.
+    All divergences from and to the class are computed by `kl_divergence`. Moments and entropy are
+    those that the class defines.
     """
     for name, estimate in ESTIMATES.items():
         if getattr(cls, name) is getattr(distrax.Distribution, name):
@@ -53,18 +53,18 @@ def _refused(name, estimate):
 
 
 def kl_divergence(p: distrax.Distribution, q: distrax.Distribution, **unused) -> Array:
-    """KL(p ‖ q) = E_p [log p(x) - log q(x)], in nats, for each of a batch.
+    """KL(p ‖ q) = E_p [log p(x) - log q(x)], in nats, [*batch].
 
-    In closed form, of one kind of events:
+    Closed forms are known for:
 
-    - levels of one number K: a sum over all of them
-    - T(z) and T(z'), T one and the same object: KL(z ‖ z'), as T changes no divergence
+    - two distributions on the same number K of levels: a sum over the levels
+    - T(z) and T(z') with the same bijector object T: KL(z ‖ z'), because T preserves divergences
     - independent entries: the sum of their divergences (`by_entries`)
-    - Gaussians: also linear flows of Gaussians, and independent normal entries
-    - what a class knows of its own kind: tables
+    - Gaussians, including linear flows of Gaussians, and independent normal entries
+    - two tables (`autoregressive.table`)
 
-    Of others NoClosedForm, an InputError that names the estimate by samples.
-    `p.kl_divergence(q)` comes here.
+    Any other pair raises NoClosedForm, an InputError that names the Monte Carlo estimate.
+    `p.kl_divergence(q)` calls this function.
     """
     _check_events(p, q)
     for closed_form in (
@@ -88,9 +88,9 @@ def kl_divergence(p: distrax.Distribution, q: distrax.Distribution, **unused) ->
 def by_entries(p: distrax.Distribution, q: distrax.Distribution) -> Array | None:
     """KL(p_i ‖ q_i) of each entry i, in nats, [*batch, *event]; their sum is KL(p ‖ q).
 
-    Of two distributions whose entries are independent, each with a closed form: Gaussians with a
-    scale for each entry (`distrax.MultivariateNormalDiag`, a Gaussian decoder, `standard_normal`),
-    and `distrax.Independent` of others. None of any other two.
+    For two distributions with independent entries and closed forms: Gaussians with diagonal
+    covariance (`distrax.MultivariateNormalDiag`, a Gaussian decoder, `standard_normal`), and
+    `distrax.Independent`. Returns None for any other pair.
     """
     _check_events(p, q)
     p, q = getattr(p, "one", p), getattr(q, "one", q)
@@ -105,11 +105,12 @@ def by_entries(p: distrax.Distribution, q: distrax.Distribution) -> Array | None
 
 
 def divergence_at(p: distrax.Distribution, q: distrax.Distribution, log_ratio: Array) -> Array:
-    """KL(p ‖ q), in nats, for samples x of p that have log_ratio = log p(x) - log q(x), [...].
+    """KL(p ‖ q), in nats, or an estimate of it at samples x ~ p.
 
-    One rule: `by_entries` where it is known, [..., *event]; else the closed form of
-    `kl_divergence`, [...]; else log_ratio itself, whose mean over samples is the divergence.
-    The closed forms are the same for all samples.
+    log_ratio = log p(x) - log q(x), [...], is used only where there is no closed form. Returns, in
+    this order of preference, `by_entries`, [..., *event]; the closed form of `kl_divergence`,
+    [...]; or log_ratio itself, whose mean over samples is unbiased. Closed forms are equal for all
+    samples.
     """
     checks.floating(log_ratio, "log_ratio")
     found, event = by_entries(p, q), tuple(p.event_shape)
@@ -119,7 +120,7 @@ def divergence_at(p: distrax.Distribution, q: distrax.Distribution, log_ratio: A
 
 
 def closed_form(p: distrax.Distribution, q: distrax.Distribution) -> Array | None:
-    """`kl_divergence`, None where it has no closed form."""
+    """`kl_divergence`, or None if there is no closed form."""
     try:
         return kl_divergence(p, q)
     except checks.NoClosedForm:
@@ -129,7 +130,7 @@ def closed_form(p: distrax.Distribution, q: distrax.Distribution) -> Array | Non
 def normal_entries(dist: distrax.Distribution) -> tuple[Array, Array] | None:
     """(mean, scale) of each entry, [*batch, *event], of a Gaussian with independent entries.
 
-    None of any other distribution.
+    None for any other distribution.
     """
     if isinstance(dist, distrax.MultivariateNormalDiag):
         return dist.loc, dist.scale_diag
@@ -139,7 +140,7 @@ def normal_entries(dist: distrax.Distribution) -> tuple[Array, Array] | None:
 
 
 def level_logits(dist: distrax.Distribution) -> Array | None:
-    """log p of every level up to a constant, [..., K], or None where events are no levels."""
+    """log p of every level up to a constant, [..., K], or None if events are not levels."""
     logits = None if tuple(dist.event_shape) else getattr(dist, "logits", None)
     if logits is None or not jnp.issubdtype(dist.dtype, jnp.integer):
         return None
@@ -149,7 +150,7 @@ def level_logits(dist: distrax.Distribution) -> Array | None:
 
 
 def affine_map(dist: distrax.Distribution) -> tuple[distrax.Bijector, tuple[int, ...]] | None:
-    """T and the shape of ε, where the distribution is that of T(ε), T affine and ε ~ N(0, I)."""
+    """(T, shape of ε) of a distribution of T(ε) with T affine and ε ~ N(0, I); None for others."""
     dist = getattr(dist, "one", dist)
     if isinstance(dist, distrax.Independent) and isinstance(dist.distribution, distrax.Normal):
         each = distrax.ScalarAffine(dist.distribution.loc, dist.distribution.scale)
@@ -162,14 +163,14 @@ def affine_map(dist: distrax.Distribution) -> tuple[distrax.Bijector, tuple[int,
 
 
 def columns(function: Callable[[Array], Array], shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """f(0) [..., *event] and the columns of an affine f, f(e_k) - f(0) [k, ..., *event]."""
+    """f(0) [..., *event] and the columns f(e_k) - f(0), [k, ..., *event], of an affine f."""
     centre, push = jax.linearize(function, jnp.zeros(shape))
     units = jnp.eye(math.prod(shape)).reshape(-1, *shape)
     return centre, jax.vmap(push)(units)
 
 
 def kl_of_logits(p: Array, q: Array) -> Array:
-    """Σ_k p_k (log p_k - log q_k) of logits [..., K], in nats."""
+    """Σ_k p_k (log p_k - log q_k) for logits p and q [..., K], in nats."""
     log_p, log_q = log_softmax(p), log_softmax(q)
     never = log_p == -jnp.inf  # of which 0 log 0 = 0, whatever q says
     ratio = jnp.where(never, 0, log_p) - jnp.where(never, 0, log_q)

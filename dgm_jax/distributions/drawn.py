@@ -1,4 +1,4 @@
-"""What all distributions here refuse when they are asked for draws."""
+"""Checks of the arguments of `sample`, for all distributions of this library."""
 
 import distrax
 import jax
@@ -8,9 +8,9 @@ from ..protocol import Array, Key, Shape
 
 
 class Drawn(distrax.Distribution):
-    """Draws by a typed key, and of a shape that is one.
+    """Mixin that samples only with a typed key and a valid sample_shape.
 
-    distrax itself would draw 2 for a sample_shape of 2.5, and make a legacy key of an integer.
+    distrax itself takes a sample_shape of 2.5 as 2, and turns an integer into a legacy key.
     """
 
     def sample(self, *, seed: Key, sample_shape: int | Shape = ()) -> Array:
@@ -26,5 +26,5 @@ class Drawn(distrax.Distribution):
 
     @property
     def dtype(self):
-        """That of a draw, asked for with a typed key; distrax takes a legacy one."""
+        """The dtype of a sample; distrax's own rule would need a legacy key."""
         return jax.eval_shape(lambda: self._sample_n(jax.random.key(0), 1)).dtype

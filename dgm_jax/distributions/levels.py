@@ -1,4 +1,4 @@
-"""A categorical distribution that is cheap to draw from."""
+"""A categorical distribution that is cheap to sample from."""
 
 import math
 
@@ -15,10 +15,11 @@ from .drawn import Drawn
 
 @exact
 class Levels(Drawn, distrax.Categorical):
-    """p(v) = softmax(logits)_v of levels v = 0..K-1, drawn by the inverse of its CDF.
+    """p(v) = softmax(logits)_v of levels v = 0..K-1, sampled by inverting its CDF.
 
-    A draw takes one uniform number, where distrax takes K, which matters in the small steps of a
-    sampler. Where the logits are no distribution (NaN, +∞, or all -∞) the draw is -1, no level.
+    logits: [..., K]. A sample takes one uniform random number, where distrax takes K, which matters
+    in the small steps of a sampler. If the logits are invalid (NaN, +∞, or all -∞) it is -1, no
+    level.
     """
 
     def __init__(self, logits: Array):
@@ -41,7 +42,7 @@ class Levels(Drawn, distrax.Categorical):
         return (self.probs * (levels - self.mean()[..., None]) ** 2).sum(-1)
 
     def log_prob(self, value):
-        """log p(v), -inf outside of 0..K-1; of 2.5 distrax would say 0."""
+        """log p(v), and -inf outside of 0..K-1; distrax would give 0 for v = 2.5."""
         checks.numbers(value, "value")
         if not jnp.issubdtype(jnp.result_type(value), jnp.integer):
             raise checks.InputError(f"value must be integers; got {jnp.result_type(value)}.")

@@ -1,4 +1,4 @@
-"""The logit-Laplace distribution of a number in (0, 1), and its mass on equal parts of (0, 1)."""
+"""The logit-Laplace distribution on (0, 1), and its discretisation to levels."""
 
 import jax
 import jax.numpy as jnp
@@ -40,9 +40,9 @@ class _Located:
 class LogitLaplace(_Located, Drawn):
     """p(x) = exp(-|logit x - μ| / b) / (2 b x (1 - x)) for x in (0, 1): logit x is Laplace(μ, b).
 
-    Ramesh et al. (2021), "Zero-shot text-to-image generation", appendix A.3. Their pixels are
-    squeezed into [0.1, 0.9], since the density is infinite at 0 and 1 where b > 1; levels are
-    scored without that by `DiscretizedLogitLaplace`.
+    The density is infinite at 0 and 1 if b > 1, and so the paper maps pixels into [0.1, 0.9].
+    `DiscretizedLogitLaplace` scores levels without such a map.
+    Ramesh et al. (2021), "Zero-shot text-to-image generation", appendix A.3.
     """
 
     def __init__(self, loc: Array, scale: Array):
@@ -72,11 +72,10 @@ class LogitLaplace(_Located, Drawn):
 
 @exact
 class DiscretizedLogitLaplace(_Located, OnLevels):
-    """P(v) = ∫ p(x) dx over the part [v / K, (v + 1) / K] of (0, 1), p logit-Laplace, v = 0..K-1.
+    """P(v) = ∫ p(x) dx over [v / K, (v + 1) / K], p logit-Laplace, for levels v = 0..K-1.
 
-    What `LogitLaplace` says of a level with uniform noise, with the noise integrated out: so a code
-    length is one of levels, and nothing is squeezed. Each logarithm and its gradient is finite,
-    however far μ is from a level.
+    It is `LogitLaplace` with uniform dequantisation noise integrated out, so that -log P is the
+    code length of a level. Every logarithm and its gradient is finite, however far μ is from v.
     Cost: `log_prob` two logarithms; `logits` K times that.
     """
 

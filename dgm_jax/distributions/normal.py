@@ -1,4 +1,4 @@
-"""The base of most flows."""
+"""The standard normal distribution, the base of most flows."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Whether the gradient of a sample by the parameters tells how the distribution moves."""
+"""Whether a sample is a differentiable function of the parameters of its distribution."""
 
 import distrax
 import jax
@@ -17,12 +17,11 @@ NOT_PATHWISE = (  # draws that choose; those of levels are known by their dtype
 
 
 def reparametrised(dist: distrax.Distribution) -> bool:
-    """Whether ∇ E_q f(z) = E ∇ f(z), the gradient on the right through the sample z = z(ε; q).
+    """Whether ∇ E_q f(z) = E ∇ f(z), with the gradient through the sample z = z(ε; q).
 
-    Not so of levels, nor of what chooses one of its components by a draw: the choice has no
-    gradient, so that ∂z/∂q misses how its probability changes. A distribution may say of itself
-    what it is, by an attribute `reparametrised`; what is made of another one, as the pushforward
-    of a flow is of its base, is as that one. All others are taken to be.
+    This is False for levels, and for a mixture that samples its component, because the choice has
+    no gradient. A distribution may declare it by an attribute `reparametrised`; one that is built
+    on another, such as a pushforward, inherits it from that; any other counts as reparametrised.
     """
     checks.instance(dist, distrax.Distribution, "dist")
     says = getattr(dist, "reparametrised", None)

@@ -1,4 +1,4 @@
-"""The distribution of T(z) for z from a base distribution."""
+"""The distribution of T(z), with z from a base distribution."""
 
 import distrax
 import jax.numpy as jnp
@@ -13,15 +13,14 @@ from .drawn import Drawn
 class Pushforward(Drawn, distrax.Transformed):
     """log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats.
 
-    batch_shape: that of the conditions of T, () without; each has a z of its own, also where the
-    base is one distribution for all.
-    distrax maps the bijector over samples one by one; the bijectors here broadcast over batches,
-    so all samples go through T together, which is what fast matrix products want.
+    batch_shape: that of the conditions of T, () without. Each condition has its own z, also if the
+    base is a single distribution. distrax maps its bijectors over samples one by one; the bijectors
+    here broadcast over batches, so that all samples go through T in the same matrix products.
     Costs: `log_prob` one inverse of T; `sample` and `sample_and_log_prob` one forward.
 
-    In closed form there are `mean` where T is affine, `variance` where the base is Gaussian too,
-    `mode` and `entropy` where the log-det of T is constant, as of additive couplings. Elsewhere
-    these are refused with an InputError, as divergences are (`divergence.kl_divergence`).
+    In closed form there are `mean` for affine T, `variance` for affine T and a Gaussian base,
+    `mode` and `entropy` for a T with constant log-determinant, such as additive couplings.
+    Otherwise they raise an InputError, as divergences do (`divergence.kl_divergence`).
     """
 
     def __init__(
@@ -52,23 +51,23 @@ class Pushforward(Drawn, distrax.Transformed):
         return self.distribution.log_prob(z) + log_det
 
     def mean(self):
-        """T(E[z]), of an affine T."""
+        """T(E[z]), for affine T."""
         self._check(self.bijector.is_constant_jacobian, "mean", "T is not affine")
         return super().mean()
 
     def mode(self):
-        """T(mode of z), of a T with constant log-det."""
+        """T(mode of z), for T with a constant log-determinant."""
         self._check(self.bijector.is_constant_log_det, "mode", "the log-det of T varies")
         return super().mode()
 
     def entropy(self, input_hint=None):
-        """H(z) + log|det J_T|, in nats, of a T with constant log-det."""
+        """H(z) + log|det J_T|, in nats, for T with a constant log-determinant."""
         constant = self.bijector.is_constant_log_det
         self._check(constant, "entropy", "the log-det of T varies")
         return super().entropy(input_hint)
 
     def variance(self):
-        """Of each entry of x, of an affine T of Gaussian z: Σ_k (∂x_i/∂ε_k)², ε ~ N(0, I)."""
+        """Σ_k (∂x_i/∂ε_k)² for each entry of x, ε ~ N(0, I), for affine T and a Gaussian base."""
         found = affine_map(self)
         self._check(found is not None, "variance", "T is not affine, or z not Gaussian")
         value = (columns(found[0].forward, found[1])[1] ** 2).sum(0)

@@ -1,11 +1,11 @@
-"""One-hot codes, and what relaxes them: numbers on the simplex, with a gradient through the draw.
+"""One-hot variables, and their relaxations on the simplex, which are differentiable samples.
 
 With Gumbel noise g_k = -log(-log u_k) for each category,
 
     e_argmax(a + g)        is the category k with probability softmax(a)_k      (Gumbel-max)
-    softmax((a + g) / τ)   is near to it for a small τ, and differentiable      (Gumbel-softmax)
+    softmax((a + g) / τ)   is close to it for small τ, and differentiable       (Gumbel-softmax)
 
-Both are distributions of z [..., K], so that what reads one reads the other.
+Both are distributions of z [..., K], so that a net that reads one can read the other.
 """
 
 import math
@@ -58,11 +58,11 @@ class _Categories(Drawn):
 
 @exact
 class OneHot(_Categories):
-    """P(z = e_k) = softmax(logits)_k, z one-hot numbers [..., K]; of independent codes a product.
+    """P(z = e_k) = softmax(logits)_k, for one-hot z [..., K]; independent codes are a product.
 
-    event_ndims: axes of one event, 1 for one code, 2 for a vector of codes [n, K], 3 for a grid.
-    A draw takes one uniform number a code (`Levels`). Where the logits are no distribution it is
-    all zeros, which is no code: its density is 0.
+    event_ndims: the axes of one event, 1 for one code, 2 for a vector of codes [n, K], 3 for a
+    grid. A sample takes one uniform random number per code (`Levels`). If the logits are invalid it
+    is all zeros, which is no code and has probability 0.
     """
 
     reparametrised = False
@@ -73,7 +73,7 @@ class OneHot(_Categories):
         return jax.nn.softmax(self._logits)
 
     def log_prob(self, value):
-        """Σ over codes of log softmax(logits)_k where z = e_k; -∞ of what is not one-hot."""
+        """Σ over codes of log softmax(logits)_k where z = e_k; -∞ if z is not one-hot."""
         checks.event_shape(value, self.event_shape, "value")
         value, log_p = same_rank(value, log_softmax(self._logits))
         chosen = jnp.where(value == 1, log_p, 0).sum(-1)
@@ -84,20 +84,20 @@ class OneHot(_Categories):
         return self.probs
 
     def variance(self):
-        """p (1 - p) of each entry."""
+        """p (1 - p) for each entry."""
         return self.probs * (1 - self.probs)
 
     def mode(self):
         return one_hot(jnp.argmax(self._logits, -1), self.event_shape[-1], dtype=self.dtype)
 
     def entropy(self):
-        """-Σ_k p_k log p_k, a sum over the codes of an event, in nats."""
+        """-Σ_k p_k log p_k, summed over the codes of an event, in nats."""
         log_p = log_softmax(self._logits)
         held = jnp.where(log_p == -jnp.inf, 0, log_p)
         return self._total(-(jnp.exp(log_p) * held).sum(-1))
 
     def kl_to(self, other: distrax.Distribution) -> Array | None:
-        """KL in nats, a sum over codes: log K - H for each against the uniform distribution."""
+        """KL in nats, summed over codes; log K - H of each against the uniform distribution."""
         if not isinstance(other, OneHot):
             return None
         return self._total(kl_of_logits(*same_rank(self._logits, other.logits)))
@@ -117,20 +117,20 @@ class OneHot(_Categories):
 
 @exact
 class Relaxed(_Categories):
-    """Concrete or Gumbel-softmax, z = softmax((a + g) / τ) inside of the simplex, with density
+    """z = softmax((a + g) / τ) on the simplex: the Concrete or Gumbel-softmax distribution.
 
         p(z) = (K - 1)! τ^{K-1} ∏_k e^{a_k} z_k^{-τ-1} / (Σ_k e^{a_k} z_k^{-τ})^K
 
-    by the first K - 1 coordinates. Of independent codes a product; event_ndims as in `OneHot`.
+    is its density with respect to the first K - 1 coordinates. logits: a [..., K]. temperature: τ,
+    a number or a traced scalar. event_ndims: as in `OneHot`; independent codes are a product.
 
-    The argmax of z is the category k with probability softmax(a)_k, whatever τ > 0 is. But z itself
-    is no code. KL between two of these has no closed form here. With one τ for both it is the same
-    for every τ, since z ↦ z^τ / Σ z^τ makes one of another; and it is above the divergence of their
-    categories, as z tells more than its argmax. Draws are reparametrised, scored by log z, and not
-    below about the smallest number of their dtype: so each has a density, here and elsewhere.
-    temperature: τ, a number or a traced scalar.
-    Maddison et al. (2017), "The Concrete distribution", definition 1; Jang et al. (2017),
-    "Categorical reparameterization with Gumbel-softmax", equation 8 in the appendix.
+    For any τ > 0 the argmax of z is category k with probability softmax(a)_k. KL between two of
+    these has no closed form. If both have the same τ it does not depend on τ, since z ↦ z^τ / Σ z^τ
+    maps one to the other, and it is larger than the KL of their categories. Samples are
+    reparametrised. They are scored by log z and bounded below by about the smallest number of their
+    dtype, so that each has a finite density. Maddison et al. (2017), "The Concrete distribution",
+    definition 1; Jang et al. (2017), "Categorical reparameterization with Gumbel-softmax", equation
+    8 in the appendix.
     """
 
     reparametrised = True
@@ -148,7 +148,7 @@ class Relaxed(_Categories):
         return self._logits.dtype
 
     def log_prob(self, value):
-        """log p(z) in nats; -∞ off the simplex and on its border, where no draw is."""
+        """log p(z) in nats; -∞ outside of the simplex and on its boundary."""
         checks.event_of(value, self.event_shape, "value")
         inside = (value > 0).all(-1)
         off = jnp.abs(value.sum(-1) - 1) > 8 * value.shape[-1] * jnp.finfo(value.dtype).eps
@@ -179,10 +179,11 @@ class Relaxed(_Categories):
 
 @exact
 class StraightThroughOneHot(OneHot):
-    """`OneHot`, whose draws e_argmax(a + g) have the gradient of softmax((a + g) / τ).
+    """`OneHot`, whose samples e_argmax(a + g) have the gradient of softmax((a + g) / τ).
 
-    The law is that of `OneHot`; the gradient is that of a relaxed draw of the same noise, taken at
-    the code: a biased one, so it is not `reparametrised`. Jang et al. (2017), section 2.2.
+    Its probabilities are those of `OneHot`. The gradient is that of a relaxed sample with the same
+    noise; it is biased, so the distribution is not `reparametrised`. Jang et al. (2017), section
+    2.2.
     """
 
     def __init__(self, logits: Array, temperature: float | Array, *, event_ndims: int = 1):
@@ -196,17 +197,17 @@ class StraightThroughOneHot(OneHot):
 
 
 def noisy(logits: Array, key: Array, num: int) -> Array:
-    """a + g [num, ...], g of Gumbel's law: the largest is that of category k with softmax(a)_k.
+    """a + g [num, ...] with Gumbel noise g; the argmax is category k with probability softmax(a)_k.
 
-    `jax.random.gumbel` draws u above 0, so that every g is finite; in float32 at least, since 16
-    bits hold too few u.
+    logits: a. `jax.random.gumbel` draws u above 0, so every g is finite. Arithmetic in float32 at
+    least, since 16 bits hold too few values of u.
     """
     dtype = wide(logits)
     return logits[None].astype(dtype) + jax.random.gumbel(key, (num, *logits.shape), dtype)
 
 
 def checked_temperature(value: Any, name: str = "temperature") -> float | Array:
-    """A number above 0, or a traced scalar, of which it is not known."""
+    """A number above 0, or a traced scalar, whose value cannot be checked."""
     if not isinstance(value, jax.Array):
         return checks.positive(value, name)
     if value.shape or not jnp.issubdtype(value.dtype, jnp.floating):

@@ -1,4 +1,4 @@
-"""The distribution of one of K proposals, drawn by its importance weight."""
+"""The distribution of one of K proposals, chosen by its importance weight."""
 
 import math
 from collections.abc import Callable
@@ -17,15 +17,15 @@ from .drawn import Drawn
 class ImportanceResampled(Drawn):
     """q*(z) = E q(z) w(z) K / (w(z) + w(z_2) + ... + w(z_K)), w = p̃ / q and z_2, ..., z_K ~ q.
 
-    A sample is one of z_1, ..., z_K ~ q, drawn with probabilities w_k / Σ_j w_j. K = 1 is the
-    proposal q, and with K the target p̃ / ∫ p̃ is approached. Of z [n, *batch, *event] log_target
-    gives log p̃(z) [n, *batch], normalised or not.
+    A sample is one of z_1, ..., z_K ~ q, chosen with probabilities w_k / Σ_j w_j. For K = 1 it is
+    the proposal q; for K → ∞ the target p̃ / ∫ p̃. log_target maps z [n, *batch, *event] to log
+    p̃(z) [n, *batch], which need not be normalised.
 
     log_prob(z) is the logarithm of a mean over num_draws draws of z_2, ..., z_K, from `key` or a
-    fixed one, the same for all z: the density without bias, so its logarithm from below, by about
-    its relative variance / (2 num_draws). It is exact for K = 1.
-    Costs: a sample K draws of q and K calls of log_target; `log_prob` num_draws (K - 1) of each,
-    at once, and one more for each z. Samples are not reparametrised.
+    fixed one, the same for all z. The mean is unbiased, so its logarithm is below log q*(z) in
+    expectation, by about its relative variance / (2 num_draws). It is exact for K = 1.
+    Costs: a sample takes K draws of q and K evaluations of log_target; `log_prob` takes
+    num_draws (K - 1) of each and one more for each z. Samples are not reparametrised.
     Cremer, Morris and Duvenaud (2017), "Reinterpreting importance-weighted autoencoders", section
     3; Bachman and Precup (2015).
     """

@@ -1,4 +1,4 @@
-"""Normalizing flows: θ ↦ T_θ, bijections from noise z to data x = T_θ(z)."""
+"""Normalising flows: θ ↦ T_θ, bijections from noise z to data x = T_θ(z)."""
 
 from .actnorm import actnorm as actnorm
 from .autoregression import autoregression as autoregression

@@ -1,4 +1,4 @@
-"""Activation normalisation: a diagonal affine map whose parameters start from data."""
+"""Activation normalisation: a diagonal affine map that is initialised from data."""
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,12 @@ from ..protocol import Array, Flow
 
 
 def actnorm(dim: int, *, event_ndims: int = 1) -> Flow:
-    """x = e^s ⊙ z + b; `adapt` sets s, b so that a batch has mean 0 and std 1 at the noise side.
+    """x = e^s ⊙ z + b; `adapt` sets s, b so that z of a batch has mean 0 and standard deviation 1.
 
-    With event_ndims=3 the statistics of a channel are over all pixels of the batch. Starts as the
-    identity and is no different from any layer once adapted: p(x_i) never depends on other
-    examples, as it would with batch normalisation. A coordinate that is constant in the batch is
-    shifted and not scaled. Kingma and Dhariwal (2018), "Glow", section 3.1.
+    With event_ndims=3 the statistics of a channel are over all pixels of the batch. Before `adapt`
+    it is the identity, afterwards an ordinary layer: unlike with batch normalisation, p(x_i) never
+    depends on other examples. A coordinate that is constant in the batch is shifted and not scaled.
+    Kingma and Dhariwal (2018), "Glow", section 3.1.
     """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")

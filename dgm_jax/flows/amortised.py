@@ -18,12 +18,13 @@ def amortised(
     *,
     cond_shape: Shape | None = None,
 ) -> Flow:
-    """T(·; θ + c·Θ), Θ = 0 at the start; T(·; θ) without a condition, with parameters θ alone.
+    """T(·; θ + c·Θ), with Θ = 0 at the start; without a condition T(·; θ).
 
-    start(key) -> θ, a dict of arrays; layer(θ, dtype=dtype) -> the bijector of these, each with the
-    batch axes of c before its own, and results in that dtype. A condition of any shape enters as a
-    vector. Half precision is computed as float32: in bfloat16 a bound of 0.999 is 1.
-    Parameters with cond_shape: {"own": θ, "cond": Θ}, each of Θ being [n, *shape].
+    start(key) -> θ, a dict of arrays; layer(θ, dtype=dtype) -> the bijector with these parameters,
+    each with the batch axes of c in front, and results in that dtype. A condition of any shape is
+    flattened to a vector. Half precision is computed in float32, because a bound of 0.999 is 1 in
+    bfloat16.
+    Parameters: θ; with cond_shape {"own": θ, "cond": Θ}, where each array of Θ is [n, *shape].
     """
     cond_shape = checks.cond_shape(cond_shape)
 

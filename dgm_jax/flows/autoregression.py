@@ -1,4 +1,4 @@
-"""The autoregressive layer, of which IAF and MAF are made."""
+"""The autoregressive layer of IAF and MAF."""
 
 from collections.abc import Callable, Sequence
 
@@ -28,9 +28,9 @@ def autoregression(
 ) -> Flow:
     """One layer x_i = τ(z_i; f_i(z_<i, c)) with a MADE for f. Starts as the identity.
 
-    law: τ, by default `bijectors.affine()`. The other options are those of the net, `nets.made`;
-    of these `inverse` names the way back: all are exact, and what they cost is told there. dropout
-    acts where the bijector gets a key, alike in both directions.
+    law: τ, by default `bijectors.affine()`. The other options are those of the net, `nets.made`.
+    `inverse` selects how the inverse is computed; all choices are exact and differ in cost. dropout
+    acts if the bijector gets a key, with the same units in both directions.
     Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow",
     eq. 10.
     """

@@ -1,4 +1,4 @@
-"""Flows of one variable: from the distribution function of the noise to that of the data."""
+"""Flows of one variable: from the CDF of the noise to that of the data."""
 
 import math
 from statistics import NormalDist
@@ -19,10 +19,11 @@ from .elementwise import Each
 def cdf(dim: int = 1, *, num_components: int = 8) -> Flow:
     """x_i = F_i⁻¹(Φ(z_i)) and z_i = Φ⁻¹(F_i(x_i)), F_i a mixture of K logistics: exact in 1-D.
 
-    Pushing N(0, 1) through it gives x the density F_i' = Σ_j π_j logistic(x; μ_j, s_j), whatever
-    the parameters: in one dimension a flow is a change from one distribution function to another.
-    Starts with mean 0 and variance 1, near the normal: means at its mid-quantiles.
-    Cost: both directions are bisections, and their gradients do not run through them.
+    With z ~ N(0, 1), x has the density F_i' = Σ_j π_j logistic(x; μ_j, s_j) for any parameters: in
+    one dimension a flow is a change from one cumulative distribution function to another. K =
+    num_components. Starts near the standard normal, with mean 0 and variance 1.
+    Lecture: one-dimensional flows. Cost: both directions are bisections, and their gradients do not
+    differentiate the bisection.
     """
     dim = checks.positive_int(dim, "dim")
     num_components = checks.positive_int(num_components, "num_components")

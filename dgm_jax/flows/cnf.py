@@ -20,9 +20,9 @@ def cnf(
 ) -> Flow:
     """x = z + ∫ f(x_t, t, c) dt, log-det ∫ tr ∂f/∂x dt, exact. Starts as the identity.
 
-    f is an `mlp_field` with layers of `hidden` units, whose trace has a closed form for one or two.
-    solver: how the ODE is solved, made by `bijectors.ode_solver`. Both directions solve it once
-    (errors and costs: `bijectors.Continuous`).
+    f is an `mlp_field` with layers of `hidden` units, whose trace has a closed form for one or two
+    layers. solver: made by `bijectors.ode_solver`. Both directions solve one ODE (errors and costs:
+    `bijectors.Continuous`).
     Chen et al. (2018), "Neural ordinary differential equations", section 4.
     """
     field = mlp_field(dim, hidden=hidden, activation=activation, cond_shape=cond_shape)

@@ -26,10 +26,10 @@ def coupling(
 ) -> Flow:
     """x_a = z_a, x_b = τ(z_b; f(z_a, c)), one pass each way. Starts as the identity.
 
-    mask: True where a coordinate is kept (part a); default every other one, beginning with the
-    first. Both parts must have a member. dim may be odd. law: τ, by default `bijectors.affine()`.
-    f is an `mlp` with layers of `hidden` units; a condition of any shape enters it as a vector.
-    dropout: the share of hidden units set to 0 where the bijector gets a key, the same ones in both
+    mask: True where a coordinate is kept (part a); by default every other one, beginning with the
+    first. Neither part may be empty; dim may be odd. law: τ, by default `bijectors.affine()`.
+    f is an `mlp` with layers of `hidden` units; a condition of any shape is flattened to a vector.
+    dropout: the fraction of hidden units set to 0 if the bijector gets a key, the same ones in both
     directions. Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.
     """
     dim = checks.positive_int(dim, "dim")

@@ -1,4 +1,4 @@
-"""Variational dequantisation: the noise that turns levels into numbers is a flow, and learns."""
+"""Variational dequantisation: the noise that turns levels into real numbers is a learned flow."""
 
 import math
 from collections.abc import Callable
@@ -27,14 +27,14 @@ def variational_noise(
     dropout: float = 0.0,
     unroll: bool = False,
 ) -> Density:
-    """q(u | x) on [0, 1)^{H×W×C}: u = Φ(T(z; x)) for normal z, T checkerboard couplings that see x.
+    """q(u | x) on [0, 1)^{H×W×C}: u = σ(logit Φ(T(z; x))) with normal z, T conditioned on x.
 
-    Φ is a sigmoid after the logit of the normal's distribution function. Where T is the identity,
-    as at the start, u is uniform: the bound begins at that of uniform dequantisation.
-    dist(params, x) takes integers x [..., H, W, C] in 0..num_levels-1 as its condition, as those
-    that `objectives.dequantized_nll` gives it; sampling with its log-density is one pass.
-    law, net, hidden, num_blocks, dropout: those of each `channel_coupling`; unroll: see
-    `combinators.repeat`. Ho et al. (2019), "Flow++", section 3.1.
+    T consists of num_couplings checkerboard couplings. It starts as the identity, with uniform u:
+    the bound starts at that of uniform dequantisation. dist(params, x) takes integers x
+    [..., H, W, C] in 0..num_levels-1 as its condition, as in `objectives.dequantized_nll`; sampling
+    with its log-density is one pass. shape: (H, W, C). law, net, hidden, num_blocks, dropout: as in
+    `channel_coupling`;
+    unroll: see `combinators.repeat`. Ho et al. (2019), "Flow++", section 3.1.
     """
     shape = checks.image_shape(shape)
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)

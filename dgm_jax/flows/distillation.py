@@ -1,4 +1,4 @@
-"""Probability density distillation: a fast sampler learns from a density that is slow to sample."""
+"""Probability density distillation: a fast sampler learns from a density that samples slowly."""
 
 import distrax
 import jax
@@ -20,16 +20,16 @@ def distillation(
 ) -> tuple[Array, Metrics]:
     """KL(P_S ‖ P_T) = H(P_S, P_T) - H(P_S), in nats, over num_samples samples of the student.
 
-    `objectives.reverse_kl` from the teacher's density, with the two terms told.
+    It is `objectives.reverse_kl` with the density of the teacher, `teacher` with `teacher_params`.
 
-    The student, `pushforward(iaf, base)` or any that is reparametrised, samples in one pass; the
-    teacher, a MAF or an autoregressive model, scores these samples in one pass: nobody takes d. No
-    data are needed. The teacher is frozen: it gets no gradient.
+    The student, `pushforward(iaf, base)` or any reparametrised density, samples in one pass, and
+    the teacher, a MAF or an autoregressive model, scores the samples in one pass: neither takes d
+    passes. No data are needed, and the teacher gets no gradient.
 
-    The loss is the mean of log p_S(x) - log p_T(x): 0 on every sample where the two are one. Its
-    metrics tell the two terms, with the student's entropy exact in the base,
-    H(P_S) = H(base) + E log|det ∂x/∂z|. (For a logistic base of scale s that is log s + 2 a
-    coordinate.) The gradient is that of the same difference, as log p(z) does not depend on θ.
+    The loss is the mean of log p_S(x) - log p_T(x), which is 0 on every sample if both are equal.
+    Its metrics report the two terms, with H(P_S) = H(base) + E log|det ∂x/∂z| exact in the base.
+    (For a logistic base of scale s, H(base) is log s + 2 per coordinate.) The gradient is the same,
+    because log p(z) does not depend on θ.
     Cost: one `forward_and_log_det` of the student, one `log_prob` of the teacher.
     van den Oord et al. (2018), "Parallel WaveNet", section 4.
     """

@@ -1,4 +1,4 @@
-"""Each coordinate through an increasing function of its own."""
+"""Element-wise flows: one increasing function for each coordinate."""
 
 import distrax
 import jax.numpy as jnp
@@ -10,7 +10,10 @@ from ..protocol import Flow
 
 
 def elementwise(dim: int, *, law: Law) -> Flow:
-    """x_i = τ(z_i; c_i), a law without a conditioner. Starts as the identity, c = 0."""
+    """x_i = τ(z_i; c_i) with trained c_i: a law without a conditioner. Starts as the identity.
+
+    law: τ, such as `bijectors.rational_quadratic_spline()`. Log-det Σ_i log τ'(z_i; c_i).
+    """
     dim = checks.positive_int(dim, "dim")
     checks.noun(law, Law, "law")
 

@@ -1,4 +1,4 @@
-"""FFJORD: a continuous flow trained with an estimate of its log-det, and paths that are short."""
+"""FFJORD: a continuous flow trained with a stochastic log-determinant, and its regularisation."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,11 +20,11 @@ def ffjord(
     cond_shape: Shape | None = None,
     solver: Solver = DEFAULT_SOLVER,
 ) -> Flow:
-    """A `cnf` whose log-det is Hutchinson's estimate where a key is given, and exact without one.
+    """A `cnf` whose log-det is Hutchinson's estimate if a key is given, and exact without one.
 
-    So `nll(model, params, key, x)` trains with the estimate, for O(1) derivatives of the field of
-    whatever depth, and `model.dist(params).log_prob(x)` reports the exact density. noise: of the
-    estimate, "rademacher" or "gaussian". The other options are those of `cnf`.
+    So `nll(model, params, key, x)` trains with the estimate, for O(1) derivatives of a field of any
+    depth, and `model.dist(params).log_prob(x)` is the exact density. noise: that of the estimate,
+    "rademacher" or "gaussian". The other options are those of `cnf`.
     Grathwohl et al. (2019), "FFJORD: free-form continuous dynamics".
     """
     checks.choice(noise, NOISES, "noise")
@@ -42,12 +42,12 @@ def regularized_nll(
     kinetic: float = 0.01,
     frobenius: float = 0.01,
 ) -> tuple[Array, Metrics]:
-    """E [-log p(x) + λ_K ∫ ‖f‖² dt + λ_J ∫ ‖∂f/∂x‖² dt]: paths that are short and straight.
+    """E [-log p(x) + λ_K ∫ ‖f‖² dt + λ_J ∫ ‖∂f/∂x‖² dt]: prefers short and straight paths.
 
-    For a model `pushforward(flow, base)` with a continuous flow; its metrics have each term, the
-    evaluations of f, and the `failure` of the path: where it is not 0, the loss and its gradient
-    are NaN (outside of `jit` an error). Finlay et al. (2020), "How to train your neural ODE",
-    section 4.
+    For a model `pushforward(flow, base)` with a continuous flow. kinetic, frobenius: λ_K, λ_J. The
+    metrics report each term, the evaluations of f, and the `failure` of the path: if it is not 0,
+    the loss and its gradient are NaN (outside of `jit` an error). Finlay et al. (2020), "How to
+    train your neural ODE", section 4.
     """
     checks.noun(model, Density, "model")
     checks.parameters(params, model.init)

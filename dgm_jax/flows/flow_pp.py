@@ -1,4 +1,4 @@
-"""Flow++: couplings by the distribution function of a mixture of logistics, with self-attention."""
+"""Flow++: couplings by the CDF of a mixture of logistics, with self-attention."""
 
 from collections.abc import Callable
 from functools import partial
@@ -33,20 +33,20 @@ def flow_pp(
     dropout: float = 0.0,
     unroll: bool = False,
 ) -> Flow:
-    """z [H·W·C] -> x [H, W, C]: checkerboard couplings, a squeeze, channel couplings, checkerboard
-    couplings again.
+    """z [H·W·C] -> x [H, W, C] by checkerboard, channel and again checkerboard couplings.
 
-    Each is actnorm, 1×1 convolution and a coupling by the distribution function of num_components
-    logistics (`mixture_logistic_cdf`); num_couplings has their numbers. Call `combinators.adapt` on
-    a batch before training.
-    net, hidden, num_blocks, cond_shape, dropout: those of each `channel_coupling`; a condition is a
-    vector (n,), the same at every pixel, or a map (H, W, n) beside the image.
+    Between the data side's checkerboards and the channels is a squeeze. Each layer is actnorm, 1×1
+    convolution and a coupling by the CDF of num_components logistics (`mixture_logistic_cdf`);
+    num_couplings has the three numbers of layers. Call `combinators.adapt` on a batch before
+    training.
+    shape: (H, W, C). net, hidden, num_blocks, cond_shape, dropout: as in `channel_coupling`; a
+    condition is a vector (n,), the same at every pixel, or a map (H, W, n).
 
-    Density costs one pass of every net; sampling inverts the law by bisection too. Layers of one
-    form are one scan, so they compile once. unroll=True writes them out. Train with unroll=True on
-    a CPU, where the gradient of a convolution is far slower inside a scan than outside.
-    Variational dequantisation: `flows.variational_noise`.
-    Ho et al. (2019), "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
+    Density costs one pass of every net; sampling also inverts the law by bisection. Layers of the
+    same form are one scan, so they compile once; unroll=True writes them out. Train with
+    unroll=True on a CPU, where the gradient of a convolution is far slower inside a scan than
+    outside. Variational dequantisation: `flows.variational_noise`. Ho et al. (2019), "Flow++", with
+    (4, 2, 3), 96 channels, 10 blocks and 32 components there.
     """
     num_couplings = checks.widths(num_couplings, "num_couplings")
     if len(num_couplings) != 3:

@@ -33,19 +33,20 @@ def glow(
     dropout: float = 0.0,
     unroll: bool = False,
 ) -> Flow:
-    """z [H·W·C] -> x [H, W, C]: at each scale a squeeze and num_steps of actnorm, 1×1 convolution,
-    channel coupling.
+    """z [H·W·C] -> x [H, W, C]: num_scales times a squeeze and num_steps steps of Glow.
 
-    Half of the channels then leaves as noise, N(m(h), s(h)²) given the other half h: a further
-    coupling. The 1×1 convolutions, of a `form` of `conv1x1`, are inverted, so that density is their
-    product and sampling their substitution. Call `combinators.adapt` on a batch before training.
-    law, net, hidden, num_blocks, cond_shape, dropout: those of each `channel_coupling`; a condition
-    is a vector (n,), the same at every pixel, or a map (H, W, n) beside the image.
-    law=bijectors.contraction(), that of the code of Glow, bounds what many steps can do, and keeps
-    32 of them invertible in float32, where `affine` may overflow; `affine` learns faster.
+    A step is actnorm, an invertible 1×1 convolution and a channel coupling. After each scale half
+    of the channels leaves as noise with prior N(m(h), s(h)²) given the other half h, by one more
+    coupling. The 1×1 convolutions (`form`: see `conv1x1`) are inverted, so that density is a
+    product with their factors and sampling a substitution. Call `combinators.adapt` on a batch
+    before training.
+    shape: (H, W, C). law, net, hidden, num_blocks, cond_shape, dropout: as in `channel_coupling`; a
+    condition is a vector (n,), the same at every pixel, or a map (H, W, n).
+    law=bijectors.contraction(), as in the authors' program, keeps 32 steps invertible in float32,
+    where `affine` may overflow; `affine` trains faster.
 
     Both directions cost one pass of every net. The steps of a scale are one scan, so 32 compile in
-    the time of one. unroll=True writes them out. Train with unroll=True on a CPU, where the
+    the time of one; unroll=True writes them out. Train with unroll=True on a CPU, where the
     gradient of a convolution is far slower inside a scan than outside.
     The paper has num_scales=3, num_steps=32, 512 hidden channels.
     Kingma and Dhariwal (2018), "Glow", figure 2.

@@ -1,4 +1,4 @@
-"""Inverse autoregressive flow: cheap to sample from, with the density of the samples."""
+"""Inverse autoregressive flow: fast sampling, with the density of the samples."""
 
 from collections.abc import Callable, Sequence
 
@@ -31,11 +31,11 @@ def iaf(
 ) -> Flow:
     """x = T_K ∘ ... ∘ T_1(z), each T_k an autoregression of z, then a reversal of the coordinates.
 
-    Sampling (`forward`) is one pass. Density (`inverse`) needs the noise one coordinate at a time:
-    d passes in the lecture, the arithmetic of one with the default inverse="unit_once".
-    law: τ, by default `bijectors.affine()`. The other options are those of the net of each layer
-    (`nets.made`); unroll: see `combinators.repeat`. dropout acts where the bijector gets a key.
-    Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow".
+    Sampling (`forward`) is one pass. Density (`inverse`) computes the noise one coordinate at a
+    time: d passes in the lecture, the arithmetic of one with the default inverse="unit_once".
+    num_layers: K. law: τ, by default `bijectors.affine()`. The other options are those of the net
+    of each layer (`nets.made`); unroll: see `combinators.repeat`. dropout acts if the bijector gets
+    a key. Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow".
     """
     layer = autoregression(
         dim,

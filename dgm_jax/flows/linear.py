@@ -1,7 +1,7 @@
-"""Linear flows x = W z, each kept in the factors that make its inverse and its log-det cheap.
+"""Linear flows x = W z, with W in factors whose inverse and log-determinant are cheap.
 
-With event_ndims=3 they map the channels of images [..., H, W, C], alike at every pixel.
-They take no condition: what it says enters through other layers.
+With event_ndims=3 they map the channels of images [..., H, W, C], the same way at every pixel.
+They take no condition.
 """
 
 import distrax
@@ -15,7 +15,7 @@ from ..protocol import Flow
 
 
 def diagonal(dim: int, *, event_ndims: int = 1) -> Flow:
-    """x = e^s ⊙ z, log-det Σ_i s_i. Starts as the identity."""
+    """x = e^s ⊙ z, log-det Σ_i s_i. Starts as the identity. Lecture: linear flows."""
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")
 
@@ -31,7 +31,10 @@ def diagonal(dim: int, *, event_ndims: int = 1) -> Flow:
 
 
 def triangular(dim: int, *, lower: bool = True, event_ndims: int = 1) -> Flow:
-    """x = M z, M triangular with the diagonal e^s; log-det Σ_i s_i. Starts as the identity."""
+    """x = M z, M triangular with the diagonal e^s; log-det Σ_i s_i. Starts as the identity.
+
+    lower: whether M is lower or upper triangular. Lecture: linear flows.
+    """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")
     lower = checks.flag(lower, "lower")
@@ -52,10 +55,10 @@ def triangular(dim: int, *, lower: bool = True, event_ndims: int = 1) -> Flow:
 def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
     """x = P L U z, with L unit lower and U upper triangular; log|det| = Σ_i log u_ii.
 
-    P is one fixed permutation, drawn from the seed; L and U are trained. Starts as an orthogonal
-    matrix: a random rotation is decomposed once, R = P_R L U, and P L U = P P_Rᵀ R is orthogonal
-    too. The columns' signs are chosen so that u_ii > 0, kept by u_ii = e^s.
-    Cost: O(d²) both ways, O(d) for the log-det. Kingma and Dhariwal (2018), eq. 10.
+    P is a fixed permutation drawn with `seed`; L and U are trained. Starts as an orthogonal matrix:
+    for a random rotation R = P_R L U, the product P L U = P P_Rᵀ R is orthogonal. The signs of its
+    columns are chosen such that u_ii > 0, which the parametrisation u_ii = e^s preserves.
+    Cost: O(d²) both ways, O(d) for the log-det. Kingma and Dhariwal (2018), "Glow", eq. 10.
     """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")
@@ -92,9 +95,9 @@ def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
 def qr(dim: int, *, num_reflections: int | None = None, event_ndims: int = 1) -> Flow:
     """x = Q R z, Q = H_1 ... H_k a product of Householder reflections, R upper triangular.
 
-    log|det| = Σ_i log r_ii, with r_ii = e^s > 0. Starts as a random orthogonal matrix in this form,
-    R = I. num_reflections: k; the default d reaches every Q with det (-1)^d.
-    Cost: O(d²k) for Q, once a call, and O(d²) an example. Tomczak and Welling (2016);
+    log|det| = Σ_i log r_ii, with r_ii = e^s > 0. Starts with R = I and a random orthogonal Q.
+    num_reflections: k; the default d reaches every Q with det (-1)^d.
+    Cost: O(d²k) for Q, once per call, and O(d²) per example. Tomczak and Welling (2016);
     Hoogeboom et al. (2019), "Emerging convolutions", section 4.
     """
     dim = checks.positive_int(dim, "dim")

@@ -1,4 +1,4 @@
-"""Masked autoregressive flow: cheap to score, so to train by likelihood."""
+"""Masked autoregressive flow: a fast density, trained by maximum likelihood."""
 
 from collections.abc import Callable, Sequence
 
@@ -28,12 +28,12 @@ def maf(
     tolerance: float = 0.0,
     unroll: bool = False,
 ) -> Flow:
-    """IAF run the other way, T_MAF = T_IAF⁻¹: u_i = τ(x_i; f_i(x_<i, c)), with the same parameters.
+    """T_MAF = T_IAF⁻¹: u_i = τ(x_i; f_i(x_<i, c)), with the same parameters as `iaf`.
 
-    Density (`inverse`) is one pass. Sampling (`forward`) makes x one coordinate at a time: d passes
-    in the lecture, the arithmetic of one with the default inverse="unit_once".
+    Density (`inverse`) is one pass. Sampling (`forward`) computes x one coordinate at a time: d
+    passes in the lecture, the arithmetic of one with the default inverse="unit_once".
     law: τ, by default `bijectors.affine()`. The other options are those of the net of each layer
-    (`nets.made`); unroll: see `combinators.repeat`. dropout acts where the bijector gets a key.
+    (`nets.made`); unroll: see `combinators.repeat`. dropout acts if the bijector gets a key.
     Papamakarios et al. (2017), "Masked autoregressive flow for density estimation".
     """
     flow = iaf(

@@ -1,9 +1,8 @@
-"""What flows of images are made of: channel couplings, seen through rearrangements, at many scales.
+"""The parts of flows of images: channel couplings after rearrangements, at several scales.
 
-All take vectors of noise [H·W·C] or images to images [H, W, C]. With cond_shape they have a
-condition: a vector (n,), such as a one-hot class, is the same at every pixel; a map (H, W, n) lies
-beside the image and is rearranged as the image is, so that a net sees of it what belongs to its
-pixels.
+All map vectors of noise [H·W·C] or images to images [H, W, C]. With cond_shape they take a
+condition: a vector (n,), such as a one-hot class, is the same at every pixel; a map (H, W, n) is
+rearranged together with the image, so that a net sees the condition of its own pixels.
 """
 
 from collections.abc import Callable
@@ -37,9 +36,9 @@ def channel_coupling(
 
     f is net(shape of a, channels of its output, hidden=hidden, num_blocks=num_blocks,
     cond_shape=cond_shape, dropout=dropout), such as `nets.conv_resnet` or `nets.gated_attention`;
-    give their other options by `functools.partial`. law: τ, by default `bijectors.affine()`.
-    dropout acts where the bijector gets a key, alike in both directions. Starts as the identity.
-    Dinh et al. (2017), "Density estimation using Real NVP", section 3.4.
+    set further options of it by `functools.partial`. law: τ, by default `bijectors.affine()`.
+    dropout acts if the bijector gets a key, with the same units in both directions. Starts as the
+    identity. Dinh et al. (2017), "Density estimation using Real NVP", section 3.4.
     """
     shape = checks.image_shape(shape)
     h, w, c = shape
@@ -73,9 +72,10 @@ def channel_coupling(
 def alternating(
     coupling: Flow, num_channels: int, num_layers: int, *before: Flow, unroll: bool = False
 ) -> Flow:
-    """num_layers channel couplings that move the two halves of the channels in turn, as one scan.
+    """num_layers channel couplings that move the two halves of num_channels channels in turn.
 
-    Each layer is compose(*before, coupling): what is given comes after the coupling.
+    Each layer is compose(*before, coupling), so the flows in `before` act after the coupling. The
+    layers are one scan; unroll=True writes them out.
     """
     channels = np.arange(num_channels)
 
@@ -90,9 +90,9 @@ def alternating(
 def through(
     rearrange: Rearrange, make: OfShape, shape: ImageShape, cond_shape: Shape | None
 ) -> Flow:
-    """R⁻¹ ∘ T ∘ R: the flow of images that is T where they, and a map beside them, are seen by R.
+    """R⁻¹ ∘ T ∘ R: the flow T on images after a rearrangement R, `rearrange`.
 
-    T = make(shape of an image after R, shape of a condition after R).
+    T = make(shape of an image after R, shape of a condition after R); shape, cond_shape: before R.
     """
     r = rearrange(shape)
     flow = make(r.shape_out, seen_shape(rearrange, cond_shape))
@@ -100,12 +100,12 @@ def through(
 
 
 def seen_shape(rearrange: Rearrange, cond_shape: Shape | None) -> Shape | None:
-    """The shape of a condition after a rearrangement, which a vector does not feel."""
+    """The shape of a condition after a rearrangement, which leaves a vector unchanged."""
     return rearrange(cond_shape).shape_out if _is_map(cond_shape) else cond_shape
 
 
 def seeing(rearrange: Rearrange, flow: Flow, cond_shape: Shape | None) -> Flow:
-    """T(·; R(c)): the flow of conditions [..., *cond_shape] that are rearranged for it."""
+    """T(·; R(c)): the flow on a condition [..., *cond_shape] rearranged by R, `rearrange`."""
     if not _is_map(cond_shape) or flow.cond_shape is None:
         return flow
     r = rearrange(cond_shape)
@@ -132,11 +132,11 @@ def multiscale(
     *,
     cond_shape: Shape | None = None,
 ) -> Flow:
-    """Scales from the data inwards; half of the channels leaves as noise after each but the last.
+    """num_scales scales; after each but the last, half of the channels leaves as noise.
 
     scale(shape, cond_shape): a flow from images [H/2, W/2, 4C] to shape = [H, W, C]; final(shape,
     cond_shape): one from vectors to images of the last shape, [H/2ᵏ, W/2ᵏ, 2ᵏC] after k scales.
-    Both get the shape of a condition there. Dinh et al. (2017), section 3.6.
+    Both get the shape of the condition there. Dinh et al. (2017), section 3.6.
     """
     shape, cond_shape = checks.image_shape(shape), checks.cond_shape(cond_shape)
     checks.function(scale, "scale")
@@ -156,14 +156,14 @@ def multiscale(
 
 
 def on_checkerboard(make: OfShape, shape: ImageShape, cond_shape: Shape | None) -> Flow:
-    """`through` a checkerboard: channel couplings there move every other pixel here."""
+    """`through` a checkerboard: channel couplings of `make` move every other pixel of the image."""
     return through(checkerboard, make, shape, cond_shape)
 
 
 def checked_sides(
     shape: ImageShape, cond_shape: Shape | None, height: int, width: int, what: str
 ) -> tuple[ImageShape, Shape | None]:
-    """Both shapes; sides must be multiples of what the squeezes and checkerboards halve."""
+    """Checks both shapes: the sides must be multiples of height and width, because of `what`."""
     shape = checks.image_shape(shape)
     cond_shape = checks.image_cond_shape(cond_shape, shape)
     if shape[0] % height or shape[1] % width:

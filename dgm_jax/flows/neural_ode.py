@@ -22,13 +22,13 @@ def mlp_field(
 ) -> Field:
     """f(x, t, c) = W_L s(... s(W_1 x + u_1) ...) + u_L, u_l = b_l + V_l [t, c]; starts as 0.
 
-    The trace of ∂f/∂x is exact. With one hidden layer it costs O(H), and with two one product of
-    H×H, less than f itself, by the diagonal slopes S_l of the layers:
+    The trace of ∂f/∂x is exact. With one hidden layer of H units it costs O(H), with two one
+    product of H×H, less than f itself. With the diagonal matrices S_l of activation slopes:
 
         tr W_2 S_1 W_1     = Σ_i s_1i (W_1 W_2)_ii
         tr W_3 S_2 W_2 S_1 W_1 = s_2ᵀ (W_2 ∘ (W_1 W_3)ᵀ) s_1
 
-    With more it costs d derivatives of f. activation: smooth, as an ODE solver wants.
+    With more layers it costs d derivatives of f. activation: should be smooth, for the ODE solver.
     """
     dim = checks.positive_int(dim, "dim")
     cond_shape = checks.cond_shape(cond_shape)
@@ -100,12 +100,11 @@ def neural_ode(
     noise: str | None = None,
     solver: Solver = DEFAULT_SOLVER,
 ) -> Flow:
-    """x = x(T) of dx/dt = f(x, t, c), x(0) = z, for any field; invertible as it stands.
+    """x = x(T) of dx/dt = f(x, t, c), x(0) = z; invertible for any field f.
 
-    The log-det is exact, unless `noise` is named here ("rademacher" or "gaussian") and the bijector
-    gets a key; then it is Hutchinson's estimate. solver: how the ODE is solved, made by
-    `bijectors.ode_solver`. Errors and costs: see `bijectors.Continuous`.
-    Chen et al. (2018), "Neural ordinary differential equations".
+    The log-det is exact, unless `noise` is given ("rademacher" or "gaussian") and the bijector gets
+    a key; then it is Hutchinson's estimate. solver: made by `bijectors.ode_solver`. Errors and
+    costs: see `bijectors.Continuous`. Chen et al. (2018), "Neural ordinary differential equations".
     """
     checks.noun(field, Field, "field")
     dim = checks.positive_int(dim, "dim")

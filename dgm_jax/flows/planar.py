@@ -1,8 +1,8 @@
-"""The planar flow: x = z + u h(wᵀz + b), one hidden unit and a log-det that costs O(d).
+"""The planar flow: x = z + u h(wᵀz + b), one hidden unit and a log-determinant that costs O(d).
 
-Sampling with its log-det (`forward`) is two products, which is what variational inference and
-training by an unnormalised density need. Density (`inverse`) solves for z numerically. Layers are
-stacked with `combinators.repeat`. Half precision is computed as float32, and returned as it came.
+Sampling with its log-determinant (`forward`) is two products, as variational inference and training
+on an unnormalised density need it. Density (`inverse`) solves for z numerically. Stack layers with
+`combinators.repeat`. Half precision is computed in float32 and returned in the dtype of the input.
 """
 
 import math
@@ -22,12 +22,13 @@ LEAST_ROUNDINGS = 32  # the least slope in units of the rounding of wᵀû
 def planar(dim: int, *, cond_shape: Shape | None = None) -> Flow:
     """x = z + û tanh(wᵀz + b), log|det| = log(1 + h' wᵀû). Starts as the identity.
 
-    Invertible where wᵀû > -1, which û = u + (m(wᵀu) - wᵀu) w / ‖w‖² enforces with
-    m(a) = softplus(a + c) - 1 + 0.001, where c makes m(0) = 0. So the slope is at least 0.001, and
-    at least 32 roundings of wᵀû, which is more where ‖w‖ ‖u‖ > 260 in float32: no rounding makes x
-    fold, and an inverse is found to 0.005 of ‖û‖ there, to rounding over the slope elsewhere.
-    With cond_shape, w, u and b are affine functions of the condition, as in an amortised posterior.
-    Rezende and Mohamed (2015), "Variational inference with normalizing flows", eq. 10 and A.1.
+    It is invertible if wᵀû > -1, which û = u + (m(wᵀu) - wᵀu) w / ‖w‖² ensures with m(a) =
+    softplus(a + c) - 1 + 0.001, c chosen for m(0) = 0. So the slope along w is at least 0.001; for
+    ‖w‖ ‖u‖ > 260 in float32 the bound is larger, 32 times the rounding error of wᵀû, so that
+    rounding cannot make the map non-invertible. The inverse is precise to rounding over the slope,
+    and to 0.005 ‖û‖ in the latter case. With cond_shape, w, u and b are affine functions of the
+    condition, as in an amortised posterior. Rezende and Mohamed (2015), "Variational inference with
+    normalizing flows", eq. 10 and A.1.
     """
     dim = checks.positive_int(dim, "dim")
 

@@ -27,9 +27,9 @@ def realnvp(
 ) -> Flow:
     """num_layers couplings that keep and move the even and the odd coordinates in turn.
 
-    Density and sampling are both one pass of every layer. shuffle: a seed of one fixed permutation
-    after each pair of layers, so that over the layers each coordinate meets every other; None for
-    none. hidden, law, cond_shape, activation and dropout are those of each `coupling`; unroll: see
+    Density and sampling are both one pass of every layer. shuffle: the seed of a fixed permutation
+    after each pair of layers, so that every coordinate interacts with every other; None for no
+    permutation. hidden, law, cond_shape, activation and dropout: as in `coupling`; unroll: see
     `combinators.repeat`. Dinh et al. (2017), "Density estimation using Real NVP".
     """
     dim = checks.positive_int(dim, "dim")

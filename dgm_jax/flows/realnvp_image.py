@@ -34,19 +34,20 @@ def realnvp_image(
     dropout: float = 0.0,
     unroll: bool = False,
 ) -> Flow:
-    """z [H·W·C] -> x [H, W, C]: at each scale num_couplings with checkerboards, a squeeze, as many
-    of channels; half of the channels leaves as noise; num_couplings + 1 checkerboards at the end.
+    """z [H·W·C] -> x [H, W, C]: couplings on checkerboards and on channels, at num_scales scales.
 
-    An end of odd width, as 28 -> 14 -> 7 with three scales, has channel couplings there instead.
-    The noise that leaves has a standard normal prior. Before each coupling is an `actnorm`, where
-    the paper has batch normalisation: call `combinators.adapt` on a batch before training.
-    law, net, hidden, num_blocks, cond_shape, dropout: those of each `channel_coupling`; a condition
-    is a vector (n,), the same at every pixel, or a map (H, W, n) beside the image.
+    Each scale has num_couplings on checkerboards, a squeeze, and num_couplings on channels; then
+    half of the channels leaves as noise with a standard normal prior. The last scale has
+    num_couplings + 1 on checkerboards, or on channels if its width is odd, such as 28 -> 14 -> 7.
+    Before each coupling is an `actnorm`, where the paper has batch normalisation: call
+    `combinators.adapt` on a batch before training. shape: (H, W, C). law, net, hidden, num_blocks,
+    cond_shape, dropout: as in `channel_coupling`; a condition is a vector (n,), the same at every
+    pixel, or a map (H, W, n).
 
-    Both directions cost one pass of every net. Layers of one form are one scan, so they compile
-    once. unroll=True writes them out. Train with unroll=True on a CPU, where the gradient of a
-    convolution is far slower inside a scan than outside.
-    Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
+    Both directions cost one pass of every net. Layers of the same form are one scan, so they
+    compile once; unroll=True writes them out. Train with unroll=True on a CPU, where the gradient
+    of a convolution is far slower inside a scan than outside. Dinh et al. (2017), "Density
+    estimation using Real NVP", section 3.6.
     """
     num_scales = checks.positive_int(num_scales, "num_scales")
     num_couplings = checks.positive_int(num_couplings, "num_couplings")

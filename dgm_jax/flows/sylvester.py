@@ -1,8 +1,9 @@
 """Sylvester flows: x = z + A h(B z + b) with B A triangular, of m hidden units.
 
-Sampling with its log-det (`forward`) is a few products, which is what variational inference and
-training by an unnormalised density need. Density (`inverse`) solves for z numerically. Layers are
-stacked with `combinators.repeat`. Half precision is computed as float32, and returned as it came.
+Sampling with its log-determinant (`forward`) is a few products, as variational inference and
+training on an unnormalised density need it. Density (`inverse`) solves for z numerically. Stack
+layers with `combinators.repeat`. Half precision is computed in float32 and returned in the dtype of
+the input.
 """
 
 import math
@@ -30,17 +31,18 @@ def sylvester(
 ) -> Flow:
     """x = z + Q R tanh(R̃ Qᵀz + b), log|det| = Σ log(1 + h'_i r_ii r̃_ii). Starts as the identity.
 
-    Q [d, m] has orthonormal columns, R and R̃ are upper triangular [m, m]; their diagonals are
-    0.999 tanh(·), so r_ii r̃_ii > -1 and a slope is at least 0.001. form:
+    Q [d, m] has orthonormal columns, R and R̃ are upper triangular [m, m]. Their diagonals are
+    0.999 tanh(·), so that r_ii r̃_ii > -1 and each slope is at least 0.001. form:
 
     - "orthogonal": Q is the orthonormal factor of a free matrix [d, num_units] (by QR, where the
-      paper iterates towards it); num_units is m, at most d, by default ⌈d/2⌉.
-    - "householder": Q a product of num_reflections reflections (default d), m = d.
+      paper iterates); num_units is m, at most d, by default ⌈d/2⌉.
+    - "householder": Q is a product of num_reflections reflections (by default d), m = d.
     - "triangular": Q = I, m = d; reverse the coordinates between layers.
 
-    With cond_shape all parameters are affine functions of the condition. The entries of R and R̃ off
-    the diagonal are free, and the conditioning of the inverse with them (`bijectors.Sylvester`).
-    van den Berg et al. (2018), "Sylvester normalizing flows", eqs. 12-15 and section 3.
+    With cond_shape all parameters are affine functions of the condition. The off-diagonal entries
+    of R and R̃ are not bounded, and neither is the condition number of the inverse
+    (`bijectors.Sylvester`). van den Berg et al. (2018), "Sylvester normalizing flows", eqs. 12-15
+    and section 3.
     """
     dim, num_units, num_reflections = _checked(dim, form, num_units, num_reflections)
     m = dim if form != "orthogonal" else (dim + 1) // 2 if num_units is None else num_units

@@ -1,7 +1,7 @@
-"""Generative adversarial networks: nets that make samples, each beside a critic that judges them.
+"""Generative adversarial networks: generators of samples, each trained against a critic.
 
-Their games are `objectives.non_saturating` and its neighbours, which any of these models plays, and
-`learning.adversaries` is the training of both.
+Losses are `objectives.non_saturating` and its siblings, for all models; `learning.adversaries`
+trains both nets.
 """
 
 from .avb import avb as avb

@@ -1,19 +1,21 @@
-"""Adversarial variational Bayes: a VAE whose q(z | x) can be drawn from, and has no density.
+"""Adversarial variational Bayes: a VAE whose q(z | x) can be sampled but has no known density.
 
-z = f_φ(x, ε) with noise ε ~ N(0, I) can have any shape given x. What the ELBO needs of q,
-KL(q ‖ p) = E_q [log q(z | x) - log p(z)], comes from a critic T(x, z) that tells pairs (x, z) with
-z ~ q(z | x) from pairs with z ~ p(z): at its best T* = log q(z | x) - log p(z).
+z = f_φ(x, ε) with noise ε ~ N(0, I) can have any distribution given x. The term of the ELBO that
+needs the density of q, KL(q ‖ p) = E_q [log q(z | x) - log p(z)], is estimated by a critic T(x, z)
+that discriminates pairs (x, z) with z ~ q(z | x) from pairs with z ~ p(z): its optimum is
+T* = log q(z | x) - log p(z).
 Mescheder, Nowozin and Geiger (2017), "Adversarial variational Bayes".
 
-The two players of `learning.alternate` are `avb_loss`, of the parameters {"model"}, and
-`avb_critic_loss`, of {"critic"}. With num_moments both use *adaptive contrast* (section 4): the
-critic compares q(z | x) with the Gaussian r(z | x) of its own mean and variances, which are
-estimated by so many draws, and not with the prior, which for most x is far from q. Then
+The two players of `learning.alternate` are `avb_loss`, for the parameters {"model"}, and
+`avb_critic_loss`, for {"critic"}. With num_moments both use *adaptive contrast* (section 4): the
+critic compares q(z | x) not with the prior, which is far from q for most x, but with the Gaussian
+r(z | x) of the same mean and variances, estimated from that many samples. Then
 
     log q - log p = [log q - log r] + [log r - log p],   of which only the first is learned.
 
-With a T that is not at its best, E [log p(x | z)] - E T is no bound of log p(x): judge the model by
-`metrics.annealed_log_prob`, which needs no q, or by importance samples from `gaussian_proposal`.
+With a T that is not optimal, E [log p(x | z)] - E T is not a bound of log p(x). Evaluate the model
+by `metrics.annealed_log_prob`, which needs no q, or by importance sampling from
+`gaussian_proposal`.
 """
 
 import math
@@ -48,11 +50,11 @@ def avb(
 ) -> LatentVariable:
     """p(x, z) = p(z) ∏_i p(x_i; f_i(z)), and z = g(x, ε) with ε ~ N(0, I) for z ~ q(z | x).
 
-    inference: g, of x [..., *shape] as floating numbers and ε [..., num_noise] -> z [...,
-    num_latents]; the axes before broadcast (`implicit_net`, or any `nets.mlp` of two inputs).
-    decoder, likelihood and shape as in `vae.vae`; prior: `standard_normal` by default.
-    Parameters {"prior", "likelihood", "posterior"}. The posterior is `Implicit`: it has draws, and
-    refuses to score them.
+    inference: g, maps x [..., *shape] as real numbers and ε [..., num_noise] to z
+    [..., num_latents], with broadcasting batch axes (`implicit_net`, or a `nets.mlp` with two
+    inputs). decoder, likelihood and shape as in `vae.vae`; prior: `standard_normal` by default.
+    Parameters {"prior", "likelihood", "posterior"}. The posterior is `Implicit`: it can be sampled
+    but not scored. Mescheder, Nowozin and Geiger (2017), "Adversarial variational Bayes".
     """
     checks.noun(inference, Net, "inference")
     checks.noun(decoder, Net, "decoder")
@@ -87,10 +89,11 @@ def implicit_net(
 ) -> Net:
     """z = b(x) + Σ_k a_k(x) v_k(ε) / √K: K = num_basis random functions, weighted by x.
 
-    One net gives b and a_k of x [..., in_dim], another v_k of ε [..., num_noise]; a_k and v_k have
-    num_latents entries and are multiplied entry by entry. So many draws for one x cost the net of
-    x once, and moments of q(z | x) for a whole batch need few passes of the net of ε, the same for
-    all x. Mescheder et al. (2017), supplement, with v_k that may depend on one another.
+    One MLP with layers `hidden` computes b and a_k from x [..., in_dim], another with layers
+    `noise_hidden` v_k from ε [..., num_noise]; a_k and v_k have num_latents entries and are
+    multiplied entry by entry. So many samples for one x cost one pass of the first net, and moments
+    of q(z | x) for a whole batch need few passes of the second, whose ε can be the same for all x.
+    Mescheder et al. (2017), supplement, with v_k that may depend on one another.
     """
     dim = checks.positive_int(in_dim, "in_dim")
     num = checks.positive_int(num_latents, "num_latents")
@@ -116,7 +119,7 @@ def implicit_net(
 
 @exact
 class Implicit(Drawn):
-    """z = g(x, ε), ε ~ N(0, I): draws, and moments by draws; log q(z | x) is not known."""
+    """z = g(x, ε), ε ~ N(0, I): samples and estimated moments; log q(z | x) is not known."""
 
     def __init__(self, net: Net, params: Params, x: Array, event_ndims: int, num_noise: int):
         super().__init__()
@@ -124,7 +127,10 @@ class Implicit(Drawn):
         self._batch = x.shape[: x.ndim - event_ndims]
 
     def moments(self, key: Key, num_draws: int) -> tuple[Array, Array]:
-        """Mean and deviation of each entry, [*batch, n], by draws with the same ε for all x."""
+        """Mean and standard deviation of each entry, [*batch, n], from num_draws samples of ε.
+
+        The same samples of ε are used for all x.
+        """
         shape = (num_draws, *[1] * len(self._batch), self._num_noise)
         z = self._net.apply(self._params, self._x[None], jax.random.normal(key, shape))
         return z.mean(0), jnp.sqrt(z.var(0, ddof=1) + SMALLEST)
@@ -159,12 +165,13 @@ def avb_loss(
     *,
     num_moments: int = 0,
 ) -> tuple[Array, Metrics]:
-    """E_data E_q [T(x, z) + log r(z | x) - log p(z) - log p(x | z)], of {"model", "critic"}.
+    """E_data E_q [T(x, z) + log r(z | x) - log p(z) - log p(x | z)], the negative ELBO in nats.
 
-    The negative ELBO in nats if T is at its best; the gradient by φ passes through z, since E ∇_φ
-    T* = 0 (proposition 2). num_moments: draws for the moments of r(z | x), at least 2; 0 is no
-    adaptive contrast, r = p. No gradient passes through these moments. x [batch, *shape].
-    Metrics: "distortion", -E log p(x | z), and "ratio_kl", what stands for the KL.
+    It is the ELBO if T is optimal. params: {"model", "critic"}; critic: T; x [batch, *shape]. The
+    gradient with respect to φ passes through z only, since E ∇_φ T* = 0 (proposition 2).
+    num_moments: the number of samples for the moments of r(z | x), at least 2; 0 is no adaptive
+    contrast, r = p. The moments are constants in the gradient. Metrics: "distortion", -E log p(x |
+    z), and "ratio_kl", the estimate of the KL.
     """
     num_moments = _checked(model, critic, params, key, x, num_moments)
     posterior = model.posterior(params["model"], x)
@@ -188,9 +195,9 @@ def avb_critic_loss(
 ) -> tuple[Array, Metrics]:
     """-E log σ(T(x, z)) - E log σ(-T(x, z')), z ~ q(z | x) and z' ~ p(z), for the critic.
 
-    critic: T, of x as floating numbers and z -> [..., 1]. With num_moments it sees the standardised
-    z̃ = (z - μ(x)) / σ(x) in place of z, and z' ~ N(0, I). Arguments as in `avb_loss`; metrics are
-    those of `objectives.density_ratio_loss`.
+    critic: T, maps x as real numbers and z to [..., 1]. With num_moments it sees the standardised
+    z̃ = (z - μ(x)) / σ(x) in place of z, and z' ~ N(0, I). Arguments are those of `avb_loss`,
+    metrics those of `objectives.density_ratio_loss`.
     """
     num_moments = _checked(model, critic, params, key, x, num_moments)
     q_key, p_key = jax.random.split(key)
@@ -207,11 +214,11 @@ def avb_critic_loss(
 def gaussian_proposal(
     model: LatentVariable, *, num_moments: int = 200, widen: float = 1.2
 ) -> LatentVariable:
-    """The model with q(z | x) = N(μ(x), (widen σ(x))²), by the moments of its implicit posterior.
+    """The model with q(z | x) = N(μ(x), (widen σ(x))²), from moments of its implicit posterior.
 
-    A density that can be scored, near the implicit one: for `metrics.importance_log_prob`, and as
-    the start of `metrics.annealed_log_prob`. Wider than the posterior, so that weights stay
-    bounded. Moments are those of num_moments draws, always the same.
+    A posterior with a density, for `metrics.importance_log_prob` and as the start of
+    `metrics.annealed_log_prob`. widen > 1 keeps importance weights bounded. The moments are those
+    of num_moments samples with a fixed key.
     """
     checks.noun(model, LatentVariable, "model")
     num_moments = checks.positive_int(num_moments, "num_moments", least=2)

@@ -1,4 +1,4 @@
-"""BigGAN: classes by one shared embedding, z at every scale, and what its samples need."""
+"""BigGAN: a shared class embedding, z at every scale, and orthogonal regularisation."""
 
 import jax
 import jax.numpy as jnp
@@ -21,23 +21,23 @@ def biggan(
     attention: int | None = None,
     axis_name: str | None = None,
 ) -> Adversarial:
-    """x = G(z, y), z ~ N(0, I), of a class y, an integer (cond_shape = ()).
+    """x = G(z, y), z ~ N(0, I), for a class y, an integer (cond_shape = ()).
 
-    - One vector of `embedding` numbers a class, from which every batch norm computes its gain and
-      shift by a linear map of its own.
-    - z is cut into equal parts: one makes the first image, and each block's batch norms see another
-      beside the class. By default a part has 20 numbers.
-    - The critic adds ⟨v_y, φ(x)⟩; weights have the norm 1 on both sides, and start orthogonal.
-    - `attention` as in `sagan`.
+    - Each class has a vector of `embedding` numbers, from which every batch norm computes its scale
+      and shift by its own linear map.
+    - z is split into equal parts: one makes the first image, and the batch norms of each block see
+      another one beside the class. By default a part has 20 numbers.
+    - The critic adds ⟨v_y, φ(x)⟩; weights of both nets are spectrally normalised and start
+      orthogonal.
+    - attention: as in `sagan`; hidden, num_latents, num_classes, axis_name: as in `sngan`.
 
-    Trained by `objectives.hinge()`, with `orthogonal_penalty` of the generator's parameters, Adam
-    of b1 = 0 and rates 5e-5 and 2e-4, two updates of the critic, batches as large as there is room
-    for, and averaged weights (ema_decay 0.9999), whose batch norms then need
-    `standing_statistics`. Samples are better and fewer of a kind with a `truncated` prior.
-    At 128×128 with 1000 classes: 70,433,988 and 87,982,370 parameters, 158.4 million as published.
-    Here the maps of the batch norms start as zero and are not normalised, so that each starts as a
-    plain one. Brock, Donahue and Simonyan (2019), "Large scale GAN training for high fidelity
-    natural image synthesis".
+    Train it with `objectives.hinge()`, `orthogonal_penalty` of the generator's parameters, Adam
+    with b1 = 0 and learning rates 5e-5 and 2e-4, two updates of the critic, large batches, and
+    averaged weights (ema_decay 0.9999), whose batch norms then need `standing_statistics`. A
+    `truncated` prior trades variety for quality. At 128×128 with 1000 classes: 70,433,988 and
+    87,982,370 parameters, 158.4 million as published. Here the linear maps of the batch norms start
+    at zero and are not spectrally normalised. Brock, Donahue and Simonyan (2019), "Large scale GAN
+    training for high fidelity natural image synthesis".
     """
     shape = checks.image_shape(shape)
     embedding = checks.positive_int(embedding, "embedding")
@@ -58,11 +58,11 @@ def biggan(
 
 
 def orthogonal_penalty(params: Params) -> Array:
-    """Σ_W ‖Wᵀ W ⊙ (1 - I)‖²: columns of each W are to be orthogonal, of any length.
+    """Σ_W ‖Wᵀ W ⊙ (1 - I)‖²: penalises columns of each W that are not orthogonal, at any length.
 
-    Of every weight with two axes or more, [..., out] as a matrix; biases, gains and the embedding
-    of classes ("embedding") have none. Weighed by 1e-4 and added to the generator's loss it makes
-    more models bear a truncated z. Brock et al. (2019), equation 3.
+    For every weight with two axes or more, [..., out] as a matrix; biases, scales and the class
+    embedding ("embedding") are left out. Added to the generator's loss with weight 1e-4, it makes
+    more models work with a truncated z. Brock et al. (2019), equation 3.
     """
     found = []
 

@@ -18,11 +18,12 @@ def dcgan(
 ) -> Adversarial:
     """x = G(z), z ~ N(0, I), by convolutions that double the image; D by those that halve it.
 
-    shape: (H, W, C) with sides of at least 8; x lies in (-1, 1). hidden: channels of both nets at
-    half the image; with each halving they double, to 8 hidden at most.
+    shape: (H, W, C) with sides of at least 8; x lies in (-1, 1). num_latents: the size of z.
+    hidden: channels of both nets at half the image; they double with each halving, to at most 8
+    hidden.
     generator_norm: "batch", "virtual" or "none" (`nets.strided_generator`). critic_norm: "batch",
-    "layer", "spectral" or "none" (`nets.strided_critic`). A WGAN-GP is a critic with "layer" or
-    "none" in the game `objectives.wasserstein()` with `objectives.gradient_penalty`.
+    "layer", "spectral" or "none" (`nets.strided_critic`). For a WGAN-GP, use "layer" or "none" in
+    the critic with `objectives.wasserstein()` and `objectives.gradient_penalty`.
     num_reference: inputs of the virtual batch norm. axis_name: of `jax.pmap`, for batch norms.
 
         model = gans.dcgan((28, 28, 1))
@@ -31,7 +32,7 @@ def dcgan(
             model, objectives.non_saturating(), critic=adam, generator=adam
         )
 
-    At 64×64×3 it is the net of the paper's code: 3.6 and 2.8 million parameters.
+    At 64×64×3 it is the net of the authors' program: 3.6 and 2.8 million parameters.
     Radford, Metz and Chintala (2016), "Unsupervised representation learning with deep convolutional
     generative adversarial networks".
     """

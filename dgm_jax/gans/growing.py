@@ -1,4 +1,4 @@
-"""What grows with the images: sizes and channels, the fade-in, and the critic."""
+"""Shared parts of growing GANs: sizes and channels, the fade-in, and the critic."""
 
 import math
 from collections.abc import Callable
@@ -29,9 +29,10 @@ def growing_critic(
     group_size: int | None = 4,
     axis_name: str | None = None,
 ) -> Callable[..., Net]:
-    """The critic of `progressive` as a function (size=None, alpha=1.0) -> Net, x -> values [...].
+    """The critic of `progressive`, a function (size=None, alpha=1.0) -> Net, x -> values [...].
 
-    smooth: a low-pass filter before each halving, which that of StyleGAN has.
+    shape, channel_base, channel_max, group_size, axis_name: as in `progressive`. smooth: a low-pass
+    filter before each halving, as in StyleGAN.
     """
     sizes, width = grown_sizes(shape, channel_base, channel_max)
     smooth = checks.flag(smooth, "smooth")
@@ -95,7 +96,10 @@ def growing_critic(
 def grown_sizes(
     shape: tuple[int, int, int], channel_base: int, channel_max: int
 ) -> tuple[list[int], dict[int, int]]:
-    """(4, 8, ..., the size of `shape`), and the channels of each."""
+    """(4, 8, ..., the size of `shape`), and the channels at each (see `progressive`).
+
+    channel_base, channel_max: size s has channel_base / s channels, at most channel_max.
+    """
     shape = checks.image_shape(shape)
     channel_base = checks.positive_int(channel_base, "channel_base")
     channel_max = checks.positive_int(channel_max, "channel_max")
@@ -109,7 +113,7 @@ def grown_sizes(
 
 
 def stage(size: int | None, alpha: float | Array, largest: int) -> tuple[int, float | Array]:
-    """A size that there is, and α in [0, 1] where it is known."""
+    """A valid size, at most `largest`, and alpha in [0, 1] if its value is known."""
     size = largest if size is None else power_of_two(size, "size")
     if size > largest:
         raise checks.InputError(f"size must be at most {largest}, that of shape; got {size}.")
@@ -118,7 +122,7 @@ def stage(size: int | None, alpha: float | Array, largest: int) -> tuple[int, fl
 
 
 def share(value: float | Array, name: str) -> None:
-    """One number in [0, 1], which may be traced."""
+    """Checks for one number in [0, 1], which may be traced."""
     checks.numbers(value, name)
     if jnp.ndim(value):
         raise checks.InputError(f"{name} must be one number; got shape {jnp.shape(value)}.")
@@ -126,7 +130,10 @@ def share(value: float | Array, name: str) -> None:
 
 
 def faded(small: Array | Callable[[], Array], large: Array, alpha: float | Array) -> Array:
-    """(1 - α) small + α large, exact at both ends; where α is the number 1, small is not needed."""
+    """(1 - α) small + α large, exact at both ends.
+
+    alpha: α. For the Python number 1 small is not computed.
+    """
     if isinstance(alpha, (int, float)) and alpha == 1:
         return large
     small = small() if callable(small) else small
@@ -134,7 +141,10 @@ def faded(small: Array | Callable[[], Array], large: Array, alpha: float | Array
 
 
 def to_images(sizes: list[int], width: dict[int, int], colours: int) -> dict[str, Net]:
-    """The 1×1 convolution from features of each size to an image."""
+    """The 1×1 convolutions from features to images, {size: net}.
+
+    sizes, width: those of `grown_sizes`; colours: channels of an image.
+    """
     return {name_of(s): equalised_conv(width[s], colours, kernel_size=1, gain=1.0) for s in sizes}
 
 
@@ -145,7 +155,10 @@ def drawn(
     size: int,
     alpha: float | Array,
 ) -> Array:
-    """The image of a size, faded in over that of half the size."""
+    """The image of a size, faded in over that of half the size by alpha.
+
+    nets: those of `to_images`; features: {size: array}.
+    """
 
     def image(s):
         return nets[name_of(s)].apply(params[name_of(s)], features[s])
@@ -156,7 +169,7 @@ def drawn(
 
 
 def joint_init(parts) -> Callable[[Key], Params]:
-    """init(key) of a tree of nets: the tree of their parameters."""
+    """init(key) of a tree of nets, which returns the tree of their parameters."""
 
     def init(key: Key) -> Params:
         checks.key(key)
@@ -168,17 +181,17 @@ def joint_init(parts) -> Callable[[Key], Params]:
 
 
 def leaky(x: Array) -> Array:
-    """max(x, x / 5)."""
+    """max(x, x / 5), the leaky ReLU."""
     return jax.nn.leaky_relu(x, 0.2)
 
 
 def name_of(size: int) -> str:
-    """Of a size, among the parameters."""
+    """The name of a size among the parameters."""
     return f"{size}x{size}"
 
 
 def power_of_two(size: int, name: str) -> int:
-    """A side of square images that halve down to the smallest."""
+    """The side of square images: a power of two, at least the smallest size."""
     size = checks.positive_int(size, name, least=FIRST)
     if size & (size - 1):
         raise checks.InputError(

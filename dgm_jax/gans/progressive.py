@@ -1,4 +1,4 @@
-"""Progressive growing: first small images, then larger ones by further layers of the same nets."""
+"""Progressive growing: first small images, then larger ones by adding layers to the same nets."""
 
 import math
 from collections.abc import Callable
@@ -37,12 +37,12 @@ def progressive(
 ) -> Callable[..., Adversarial]:
     """grown(size, α): x = (1 - α) up(G_{size/2}(z)) + α G_size(z), and the critic likewise.
 
-    The result is a function grown(size=None, alpha=1.0) -> `Adversarial`, of images [size, size, C]
-    with size = 4, 8, ... up to that of `shape`, which is the default. All sizes have one tree of
-    parameters, of which the layers up to its own size are used. So growing is to go on with the
-    same parameters and a larger size, while α rises from 0 to 1: at α = 0 the game is exactly that
-    of half the size, its pixels doubled; at α = 1 the lower way is out of use. The layers that a
-    size does not use have gradient 0. α may be traced, such as a weight that depends on the step:
+    Returns a function grown(size=None, alpha=1.0) -> `Adversarial` for images [size, size, C], size
+    = 4, 8, ... up to that of `shape`, the default. All sizes share one tree of parameters, of which
+    each uses the layers up to its own size. To grow, continue with the same parameters and twice
+    the size while α rises from 0 to 1: at α = 0 the game is exactly that of half the size with
+    pixels repeated; at α = 1 the old path is unused. Unused layers have gradient 0. α may be
+    traced, such as a weight that depends on the step:
 
         grown = gans.progressive((32, 32, 1))
 
@@ -51,14 +51,14 @@ def progressive(
             model, x = grown(16, alpha), gans.shrunk(x, 16, alpha)
             return objectives.critic_loss(model, game, params, key, x, state=state)
 
-    z ~ N(0, I) is brought to length √num_latents first. Images of side s have channel_base / s
-    channels, channel_max at most. Both nets have weights of an equalised learning rate, the
-    generator normalises each pixel, and the critic sees the deviation within groups of group_size
-    images (`nets.minibatch_deviation`, which `axis_name` is for).
+    z ~ N(0, I) with num_latents entries is scaled to length √num_latents. Images of side s have
+    channel_base / s channels, at most channel_max. Both nets have an equalised learning rate, the
+    generator normalises each pixel, and the critic sees the standard deviation within groups of
+    group_size images (`nets.minibatch_deviation`, which uses `axis_name`).
 
-    Cost: a size has about as much arithmetic as all smaller ones together at full channels. At
-    1024×1024 both nets have 23.1 million parameters. Raises `ValueError` unless height and width
-    are one power of two, 4 or more. Karras et al. (2018), "Progressive growing of GANs".
+    Cost: each size has about as much arithmetic as all smaller ones together. At 1024×1024 both
+    nets have 23.1 million parameters. Raises `ValueError` unless height and width are the same
+    power of two, at least 4. Karras et al. (2018), "Progressive growing of GANs".
     """
     sizes, width = grown_sizes(shape, channel_base, channel_max)
     num_latents = checks.positive_int(num_latents, "num_latents")
@@ -79,9 +79,9 @@ def progressive(
 
 
 def shrunk(x: Array, size: int, alpha: float | Array = 1.0) -> Array:
-    """Data for the game of a size: x [..., H, W, C] -> [..., size, size, C], means of pixels.
+    """Data for the game of one size: x [..., H, W, C] -> [..., size, size, C], averaged.
 
-    With α < 1 they are (1 - α) doubled(halved(x)) + α x, as sharp as what the generator makes.
+    For α < 1 they are (1 - α) doubled(halved(x)) + α x, as sharp as the images of the generator.
     """
     checks.images(x)
     share(alpha, "alpha")

@@ -1,4 +1,4 @@
-"""Residual nets whose pixels attend to one another, normalised spectrally on both sides."""
+"""SAGAN: residual nets with self-attention, spectrally normalised on both sides."""
 
 from .. import checks
 from ..combinators import adversarial
@@ -16,14 +16,14 @@ def sagan(
     num_classes: int | None = None,
     axis_name: str | None = None,
 ) -> Adversarial:
-    """`sngan` with self-attention in both nets, and weights of norm 1 in the generator as well.
+    """`sngan` with self-attention in both nets, and spectral normalisation in the generator too.
 
-    attention: the height of the images that attend to themselves; half of that of x by default.
-    The layer starts as the identity. The other options are those of `sngan`. It is trained by
-    `objectives.hinge()`, one update of each player, and Adam of b1 = 0 with the rates 1e-4 for
-    the generator and 4e-4 for the critic. At 128×128 with 1000 classes the nets have 81.5 million
-    parameters together, as the baseline of table 1 of Brock et al. (2019).
-    Zhang et al. (2019), "Self-attention generative adversarial networks".
+    attention: the height of the images with self-attention, by default half of that of x; the layer
+    starts as the identity. The other options (shape, num_latents, hidden, num_classes, axis_name)
+    are those of `sngan`. Train it with `objectives.hinge()`, one update of each player, and Adam
+    with b1 = 0 and learning rates 1e-4 for the generator and 4e-4 for the critic. At 128×128 with
+    1000 classes both nets together have 81.5 million parameters, as the baseline in table 1 of
+    Brock et al. (2019). Zhang et al. (2019), "Self-attention generative adversarial networks".
     """
     shape = checks.image_shape(shape)
     both = {

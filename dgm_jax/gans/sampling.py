@@ -1,4 +1,4 @@
-"""How a trained generator is sampled from: latents near their mean, and settled batch norms."""
+"""Sampling from a trained generator: truncated latents, and standing statistics of batch norms."""
 
 import distrax
 import jax
@@ -12,12 +12,12 @@ BOUND = 2.0  # deviations
 
 
 def truncated(model: Adversarial, truncation: float) -> Adversarial:
-    """The model with z = ψ ε, ε ~ N(0, I) within [-2, 2]: samples nearer to the typical one.
+    """The model with z = ψ ε, ε ~ N(0, I) truncated to [-2, 2]: samples closer to the typical one.
 
-    truncation: ψ in [0, 1]. At 1 only the tails are cut; at 0 z = 0, one image (of each class).
-    What lies between trades variety for quality: a curve of Fréchet distances or of precision and
-    recall over ψ shows it. The model's prior must be that of `standard_normal`.
-    Brock et al. (2019), section 3.1, in the form of their published models.
+    truncation: ψ in [0, 1]. At 1 only the tails are cut off; at 0 z = 0, one image (per class).
+    Values in between trade variety for quality: plot Fréchet distances, or precision and recall,
+    over ψ. The model's prior must be `standard_normal`. Brock et al. (2019), section 3.1, as in
+    their published models.
     """
     checks.noun(model, Adversarial, "model")
     if not 0 <= checks.not_negative(truncation, "truncation") <= 1:
@@ -28,7 +28,7 @@ def truncated(model: Adversarial, truncation: float) -> Adversarial:
 
 
 class TruncatedNormal(distrax.Distribution):
-    """ψ ε with independent entries ε ~ N(0, 1) within [-2, 2]."""
+    """ψ ε with independent entries ε ~ N(0, 1) truncated to [-2, 2]."""
 
     def __init__(self, shape, scale):
         super().__init__()
@@ -40,7 +40,7 @@ class TruncatedNormal(distrax.Distribution):
         return self._scale * jax.random.truncated_normal(key, -BOUND, BOUND, (n, *self._shape))
 
     def log_prob(self, value: Array) -> Array:
-        """In nats; for ψ = 0, a point, there is none."""
+        """log p(z) in nats; for ψ = 0, a point mass, there is none."""
         axes = tuple(range(-len(self._shape), 0))
         return truncnorm.logpdf(value, -BOUND, BOUND, scale=self._scale).sum(axes)
 
@@ -55,14 +55,15 @@ def standing_statistics(
     *,
     batch_size: int = 64,
 ) -> State:
-    """The state with the generator's batch norms as the mean over batches of its own samples.
+    """The state with batch-norm statistics of the generator averaged over batches of its samples.
 
-    Averaged weights never saw a batch, and the statistics of the last ones are not theirs. So the
-    averaged generator makes num samples in batches, of which the means and variances are averaged.
-    params, state: those of both players, as `objectives.generated` takes them. cond: [num,
-    *cond_shape] for a conditional model, in an order in which each batch is like the others.
-    num: a multiple of batch_size, of at most a hundred batches. Only the generator's state changes,
-    in which the vectors of spectral norms become those of the averaged weights too.
+    Averaged weights need statistics of their own, because those in the state belong to the last
+    weights. So the generator makes `num` samples in batches of batch_size, whose means and
+    variances are averaged.
+    params, state: those of both players, as in `objectives.generated`. cond: [num, *cond_shape] for
+    a conditional model, in an order in which all batches are alike. num: a multiple of batch_size,
+    for at most a hundred batches. Only the generator's state changes, including its singular
+    vectors of spectral normalisation. Brock et al. (2019), section 3.
     """
     checks.noun(model, Adversarial, "model")
     checks.key(key)

@@ -1,4 +1,4 @@
-"""Residual nets with a spectrally normalised critic, with classes or without."""
+"""SNGAN: residual nets with a spectrally normalised critic, with or without classes."""
 
 from collections.abc import Sequence
 
@@ -18,17 +18,17 @@ def sngan(
     num_classes: int | None = None,
     axis_name: str | None = None,
 ) -> Adversarial:
-    """x = G(z), z ~ N(0, I), and a critic whose layers have the norm 1: W / σ(W) each.
+    """x = G(z), z ~ N(0, I), and a critic with spectrally normalised layers W / σ(W).
 
-    So its slope is bounded without a penalty: a product of norms, of relu's 1, and of 2 for each
-    block, which is a sum of two paths. It is trained by `objectives.hinge()` with Adam of b1 = 0.
-    shape: (H, W, C), even sides of at least 8; x lies in (-1, 1). hidden: channels at the whole
-    image. generator_widths, critic_widths: of the blocks (`nets.residual_generator` and
-    `nets.residual_critic`); the nets of the paper for CIFAR-10 have (256, 256, 256, 256) and
-    (128, 128, 128, 128). num_classes: batch norms by class and a projection in the critic; the
-    model's condition is then the class, an integer (cond_shape = ()).
-    axis_name: of `jax.pmap`, for batch norms.
-    Miyato et al. (2018), "Spectral normalization for generative adversarial networks".
+    This bounds the critic's Lipschitz constant without a penalty, by 2 per residual block (a sum of
+    two paths). Train it with `objectives.hinge()` and Adam with b1 = 0. shape: (H, W, C), even
+    sides of at least 8; x lies in (-1, 1). num_latents: the size of z. hidden: channels at full
+    resolution.
+    generator_widths, critic_widths: of the blocks (`nets.residual_generator` and
+    `nets.residual_critic`); the paper's nets for CIFAR-10 have (256, 256, 256, 256) and (128, 128,
+    128, 128). num_classes: batch norms conditional on the class and a projection in the critic; the
+    condition is then the class, an integer (cond_shape = ()). axis_name: of `jax.pmap`, for batch
+    norms. Miyato et al. (2018), "Spectral normalization for generative adversarial networks".
     """
     generator = residual_generator(
         num_latents,

@@ -1,4 +1,4 @@
-"""StyleGAN: a net makes a style w of z, and w says what each layer of the generator does."""
+"""StyleGAN: a mapping net computes a style w from z, which modulates each generator layer."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -26,16 +26,16 @@ from .growing import (
 
 
 class StyleGAN(NamedTuple):
-    """x = g(w_1, ..., w_L; noise) with w = f(z), the game of it, and its two nets by themselves.
+    """x = g(w_1, ..., w_L; noise) with w = f(z), its adversarial model, and its two nets.
 
     The nets use params["generator"]["mapping"] and params["generator"]["synthesis"]:
 
     - `mapping.apply(params, z)` -> w [..., num_styles]
-    - `synthesis.apply(params, styles, key=None)` -> x at full size, of `styles`
+    - `synthesis.apply(params, styles, key=None)` -> x at full size, from `styles`
       [..., L, num_styles], one w for each layer. The key is for the noise; with None there is none.
 
     `grown(size=None, alpha=1.0, truncation=1.0, cutoff=None)` is the `Adversarial` model of images
-    of a size, as that of `progressive`. Its generator's state is {"mean_style"}, the average of w.
+    of a size, as in `progressive`. Its generator's state is {"mean_style"}, the average of w.
     """
 
     mapping: Net
@@ -58,28 +58,29 @@ def stylegan(
     group_size: int | None = 4,
     axis_name: str | None = None,
 ) -> StyleGAN:
-    """h ← AdaIN(lrelu(conv(h) + b_l n_l), A_l w) in layer l, from a learned constant [4, 4, C].
+    """h ← AdaIN(lrelu(conv(h) + b_l n_l), A_l w) in layer l, from a trained constant [4, 4, C].
 
-    w = f(z), z ~ N(0, I), by `mapping_layers` dense layers of width num_styles that learn at
-    lr_multiplier times the rate. n_l is noise, one number a pixel, with a strength b_l a channel
-    that starts at 0. A_l w are the scale and shift of each channel (`nets.adain`), from 1 and 0.
+    w = f(z), z ~ N(0, I) with num_latents entries, by mapping_layers dense layers of width
+    num_styles, with the learning rate multiplied by lr_multiplier. n_l is noise, one number per
+    pixel, with a strength b_l per channel that starts at 0. A_l w are the scale and shift of each
+    channel (`nets.adain`), which start at 1 and 0.
 
-    - *Style mixing*, in training and where there is a key: with probability `mixing` the layers
-      from a random crossover on get the style of a second z (`mixed_styles`).
-    - *Truncation*, outside of training: w ← w̄ + ψ (w - w̄) in the first `cutoff` layers, by default
-      in all (`truncated_styles`). w̄ is the running average of w in training, with `style_decay`.
-      ψ = truncation = 0 is one image, but for the noise.
+    - *Style mixing*, in training and if there is a key: with probability `mixing` the layers after
+      a random crossover get the style of a second z (`mixed_styles`).
+    - *Truncation*, outside of training: w ← w̄ + ψ (w - w̄) in the first `cutoff` layers, by
+      default in all (`truncated_styles`). w̄ is the moving average of w in training, with decay
+      style_decay. ψ = truncation = 0 is one image, up to noise.
 
         style = gans.stylegan((32, 32, 1), channel_base=1024, channel_max=64)
         model = style.grown()                                    # to train
         typical = style.grown(truncation=0.7)                    # to sample
         x = objectives.generated(typical, params, state, key, 16)
 
-    It may be grown as `progressive` is, whose critic it has, with a low-pass filter before each
-    halving and after each doubling; channel_base, channel_max, group_size and axis_name are those
-    of `progressive`. At 1024×1024 the generator has 26.2 million parameters. One detail is of its
-    successor: the constant starts as N(0, 1), since of equal numbers AdaIN has no use.
-    Karras et al. (2019), "A style-based generator architecture for GANs".
+    It can be grown like `progressive`, whose critic it has, with a low-pass filter before each
+    halving and after each doubling; shape, channel_base, channel_max, group_size and axis_name are
+    those of `progressive`. At 1024×1024 the generator has 26.2 million parameters. As in its
+    successor, the constant starts as N(0, 1), because AdaIN maps a constant image to one without
+    content. Karras et al. (2019), "A style-based generator architecture for GANs".
     """
     sizes, width = grown_sizes(shape, channel_base, channel_max)
     num_latents = checks.positive_int(num_latents, "num_latents")
@@ -115,9 +116,9 @@ def stylegan(
 def mixed_styles(first: Array, second: Array, crossover: int | Array) -> Array:
     """Styles [..., L, n]: those of `first` [..., L, n] before the layer `crossover`, then `second`.
 
-    crossover is an integer in 0..L, or one for each image, [...]. At 0 all are of the second, and
-    of the L layers the first ones say pose and shape, the last ones colours.
-    Karras et al. (2019), section 3.1.
+    crossover: an integer in 0..L, or one per image, [...]; at 0 all styles are those of `second`.
+    The first layers determine pose and shape, the last ones colours. Karras et al. (2019), section
+    3.1.
     """
     for styles, name in ((first, "first"), (second, "second")):
         checks.floating(styles, name)
@@ -141,10 +142,10 @@ def mixed_styles(first: Array, second: Array, crossover: int | Array) -> Array:
 def truncated_styles(
     styles: Array, mean: Array, truncation: float | Array, *, cutoff: int | None = None
 ) -> Array:
-    """w̄ + ψ (w - w̄) in the first `cutoff` layers, in all by default: styles [..., L, n] likewise.
+    """w̄ + ψ (w - w̄) in the first `cutoff` layers, by default in all: styles [..., L, n] likewise.
 
-    mean: w̄ [n]; truncation: ψ in [0, 1]. Styles near the mean make images that are less varied and
-    more often good; those far from it were rare in training. Karras et al. (2019), appendix B.
+    mean: w̄ [n]; truncation: ψ in [0, 1]. Styles near the mean give images with less variety and
+    higher quality, since those far from it were rare in training. Karras et al. (2019), appendix B.
     """
     checks.floating(styles, "styles")
     checks.floating(mean, "mean", (jnp.shape(styles)[-1] if jnp.ndim(styles) else None,))

@@ -1,4 +1,4 @@
-"""p(x) = Σ_k π_k Π_i p_ki^x_i (1 - p_ki)^(1 - x_i) of bits, and EM for it."""
+"""p(x) = Σ_k π_k Π_i p_ki^x_i (1 - p_ki)^(1 - x_i) for bits, and its EM algorithm."""
 
 import functools
 import math
@@ -23,10 +23,12 @@ from .restarts import FittedMixture, best_of, direction, fitted, reseeded, until
 def bernoulli_mixture(dim: int, num_components: int) -> Density:
     """log p(x) = log Σ_k π_k Π_i Bernoulli(x_i; p_ki), in nats, for bits x [..., d], integers.
 
-    Parameters {"logits": [K], "bits": [K, d]}: π = softmax(logits) and p_ki = σ(bits_ki). Any
-    numbers are a mixture. Bits start as draws of N(0, 1), so that gradients part the components; EM
-    is `bernoulli_mixture_em`. The distribution has `responsibilities(x)` p(k | x) [..., K], and
-    exact `mean`, `variance` and `covariance`. Cost: K d a row, one product of matrices.
+    dim, num_components: d and K. Parameters {"logits": [K], "bits": [K, d]}: π = softmax(logits)
+    and p_ki = σ(bits_ki), without constraints. The bits start as samples of N(0, 1), so that
+    gradients separate the components; for EM see `bernoulli_mixture_em`. The distribution has
+    `responsibilities(x)`, p(k | x) [..., K], and exact `mean`, `variance` and `covariance`.
+    Cost: K d per row, one matrix product. Bishop (2006), "Pattern recognition and machine
+    learning", section 9.3.3.
     """
     dim = checks.positive_int(dim, "dim")
     num_components = checks.positive_int(num_components, "num_components")
@@ -62,7 +64,7 @@ class BernoulliMixture(Drawn, distrax.Distribution):
         return ()
 
     def log_prob(self, value):
-        """log p(x), [..., d] -> [...]; -inf for what is not 0 or 1."""
+        """log p(x), [..., d] -> [...]; -inf if an entry is not 0 or 1."""
         log_p = jax.nn.logsumexp(self._log_joint(value), axis=-1)
         are_bits = ((value == 0) | (value == 1)).all(-1)
         return jnp.where(are_bits, log_p, -jnp.inf)
@@ -76,11 +78,11 @@ class BernoulliMixture(Drawn, distrax.Distribution):
         return jax.nn.softmax(self._logits) @ jax.nn.sigmoid(self._bits)
 
     def variance(self):
-        """Var[x_i], [d]: that of a bit."""
+        """Var[x_i] = E[x_i] (1 - E[x_i]), [d]."""
         return self.mean() * (1 - self.mean())
 
     def covariance(self) -> Array:
-        """Cov[x] = Σ_k π_k (p_k - p)(p_k - p)ᵀ beside its diagonal, which is `variance`, [d, d]."""
+        """Cov[x], [d, d]: Σ_k π_k (p_k - p)(p_k - p)ᵀ off its diagonal, and `variance` on it."""
         weights, apart = jax.nn.softmax(self._logits), jax.nn.sigmoid(self._bits) - self.mean()
         between = jnp.einsum("k,ki,kj->ij", weights, apart, apart)
         return jnp.where(jnp.eye(len(between), dtype=bool), jnp.diag(self.variance()), between)
@@ -122,18 +124,19 @@ def bernoulli_mixture_em(
 ) -> Algorithm:
     """θ ← argmax_θ' E_{p_θ(k | x)} log p_θ'(x, k): EM for the parameters of `bernoulli_mixture`.
 
-    step(params, key, x) takes all rows x [n, d] of bits; key is not used. Its metrics, in nats a
-    row, are those of θ before the step: "log_likelihood"; "log_posterior", which adds the log prior
-    / N and never falls but where a component is reseeded (with smoothing=0 the two are one); and
-    "reseeded", how many components died.
+    step(params, key, x) takes all rows x [n, d] of bits; the key is not used. Its metrics, in nats
+    per row, are those of θ before the step: "log_likelihood"; "log_posterior", which adds the log
+    prior / N and never decreases unless a component is reseeded (equal to the former for
+    smoothing=0); and "reseeded", the number of components that died.
 
-    smoothing: λ rows of the mean of the data, p̄, are added to each component: the mode under the
-        prior p_ki ~ Beta(1 + λ p̄_i, 1 + λ (1 - p̄_i)), p_ki = (Σ_n r_nk x_ni + λ p̄_i) / (n_k + λ).
-        p̄ is that of the step's rows. Without it a few rows are learned by heart.
+    num_components: K
+    smoothing: λ rows of the mean of the data, p̄, are added to each component. This is the mode
+        under the prior p_ki ~ Beta(1 + λ p̄_i, 1 + λ (1 - p̄_i)), with p̄ that of the step's rows:
+        p_ki = (Σ_n r_nk x_ni + λ p̄_i) / (n_k + λ). With few rows it prevents overfitting
     floor: p_ki stays in [floor, 1 - floor], so that no bit is impossible
     start, start_steps, min_rows, chunk, axis_name: as in `gaussian_mixture_em`
 
-    Cost a step: 4nKd operations, two products of matrices; memory of a chunk.
+    Cost per step: 4nKd operations, two matrix products; memory of one chunk.
     McLachlan and Peel (2000), "Finite mixture models"; Bishop (2006), section 9.3.3.
     """
     num_components = checks.positive_int(num_components, "num_components")
@@ -146,7 +149,7 @@ def bernoulli_mixture_em(
 
 
 class Options(NamedTuple):
-    """What a program is compiled for; smoothing and floor are numbers that it is given."""
+    """The options that a program is compiled for; smoothing and floor are arguments of it."""
 
     min_rows: float
     start_steps: int
@@ -191,7 +194,10 @@ def _em(start, num_components, smoothing, floor, options):
 
 
 def counts(x, params, num_components, chunk, hard=False):
-    """({"weight": mean r_nk [K], "bits": mean r_nk x_n [K, d]}, mean log Σ_k), in chunks."""
+    """({"weight": mean r_nk [K], "bits": mean r_nk x_n [K, d]}, mean log Σ_k), in chunks of rows.
+
+    x: bits [n, d]; num_components: K; chunk: rows at a time; hard: r_nk is 1 for the best k only.
+    """
     dtype = params["bits"].dtype
     chunk = default_chunk(x.shape[1], num_components, dtype, True) if chunk is None else chunk
 
@@ -257,13 +263,15 @@ def fit_bernoulli_mixture(
     min_rows: float = 0.5,
     chunk: int | None = None,
 ) -> FittedMixture:
-    """argmax_θ Σ_n log p_θ(x_n) of bits x [n, d] by `bernoulli_mixture_em`, restarted; in nats.
+    """argmax_θ Σ_n log p_θ(x_n) for bits x [n, d] by `bernoulli_mixture_em`, in nats.
 
         fitted = inference.fit_bernoulli_mixture(x, jax.random.key(0), num_components=50)
         fitted.model.dist(fitted.params).log_prob(x)
 
-    Restarts begin from other k-means, run side by side under `vmap`, and the one that ends highest
-    is kept. A run ends where a step gains less than `tolerance` nats a row, or after num_steps.
+    num_restarts: restarts from different k-means initialisations run side by side under `vmap`, and
+    the best is kept. A run ends when a step gains less than `tolerance` nats per row, or after
+    num_steps.
+    smoothing, floor, start_steps, min_rows, chunk: as in `bernoulli_mixture_em`.
     """
     x = rows(x, num_components, bits=True)
     checks.key(key)

@@ -1,8 +1,8 @@
-"""The conjugate prior of a mixture of Gaussians, its density, and divergences from it.
+"""The conjugate prior of a mixture of Gaussians, its density, and its KL divergences.
 
     π ~ Dirichlet(α, ..., α),   Σ_k ~ inverse-Wishart(Ψ, ν),   m_k | Σ_k ~ N(m_0, Σ_k / κ)
 
-The same said of precisions Λ_k = Σ_k⁻¹ is the Normal-Wishart with W = Ψ⁻¹.
+For precisions Λ_k = Σ_k⁻¹ this is the Normal-Wishart distribution with W = Ψ⁻¹.
 """
 
 import math
@@ -17,7 +17,7 @@ from .gaussian_mixture import whitening
 
 
 class Conjugate(NamedTuple):
-    """Dirichlet(α) and Normal-inverse-Wishart(m_0, κ, Ψ, ν), of a prior or of each component."""
+    """Dirichlet(α) and Normal-inverse-Wishart(m_0, κ, Ψ, ν), as a prior or for each component."""
 
     concentration: float | Array  # α, [K] of a posterior
     mean: Array  # m_0, [..., d]
@@ -34,12 +34,12 @@ def normal_inverse_wishart(
     mean_precision: float = 1.0,
     degrees: float | None = None,
 ) -> Conjugate:
-    """Dirichlet(α) of weights with Normal-inverse-Wishart(m_0, κ, Ψ, ν) of means and covariances.
+    """Dirichlet(α) for weights, Normal-inverse-Wishart(m_0, κ, Ψ, ν) for means and covariances.
 
-    mean m_0 [d] and scale Ψ [d, d]; concentration α, mean_precision κ, degrees ν, by default d.
-    With ν > d - 1 it is a distribution, which the variational posterior needs. As the prior of a
-    mode it may be less: α = 1, κ = 0, Ψ = 0 and ν = -d - 2 is flat, and the mode is then the
-    maximum of the likelihood.
+    mean: m_0 [d]; scale: Ψ [d, d]; concentration: α; mean_precision: κ; degrees: ν, by default d.
+    For ν > d - 1 it is a proper distribution, which variational inference needs. As the prior of a
+    posterior mode it may be improper: α = 1, κ = 0, Ψ = 0 and ν = -d - 2 is flat, and the mode is
+    then the maximum of the likelihood. Bishop (2006), section 10.2.
     """
     checks.floating(mean, "mean", (None,))
     dim = jnp.shape(mean)[0]
@@ -57,9 +57,9 @@ def normal_inverse_wishart(
 
 
 def log_density(prior: Conjugate, log_weights: Array, means: Array, scale: Array) -> Array:
-    """log p(π, m, Σ) up to a constant that does not depend on these, in nats; Σ_k = L_k L_kᵀ.
+    """log p(π, m, Σ) under `prior` up to a constant, in nats; Σ_k = L_k L_kᵀ.
 
-    log_weights log π [K], means [K, d], scale L [K, d, d].
+    log_weights: log π [K]; means: [K, d]; scale: L [K, d, d].
     """
     num_components, dim = means.shape
     whiten = whitening(scale)
@@ -72,15 +72,15 @@ def log_density(prior: Conjugate, log_weights: Array, means: Array, scale: Array
 
 
 def kl_dirichlet(a: Array, b: Array) -> Array:
-    """KL(Dirichlet(a) ‖ Dirichlet(b)) in nats, of concentrations [K]."""
+    """KL(Dirichlet(a) ‖ Dirichlet(b)) in nats, for concentrations a and b [K]."""
     found = gammaln(a.sum()) - gammaln(b.sum()) - (gammaln(a) - gammaln(b)).sum()
     return found + ((a - b) * (digamma(a) - digamma(a.sum()))).sum()
 
 
 def kl_normal_wishart(q: Conjugate, p: Conjugate, factor: Array, prior_factor: Array) -> Array:
-    """KL(q ‖ p) in nats of each component, [K]: of the normal given Λ, and of the Wishart.
+    """KL(q ‖ p) in nats of each component, [K]: of the Wishart, and of the normal given Λ.
 
-    factor, prior_factor: Cholesky factors of the scales [K, d, d] and [d, d].
+    factor, prior_factor: Cholesky factors of the scales of q [K, d, d] and of p [d, d].
     """
     dim = q.mean.shape[-1]
     whiten = whitening(factor)  # W = whitenᵀ whiten
@@ -118,9 +118,9 @@ def expected_log_weights(concentration: Array) -> Array:
 
 
 def evidence(prior: Conjugate, x: Array) -> Array:
-    """log p(X) in nats of rows x [n, d] from one Gaussian with m, Σ unknown: in closed form.
+    """log p(X) in nats of rows x [n, d] of one Gaussian with unknown m, Σ, in closed form.
 
-    Murphy (2012), "Machine learning: a probabilistic perspective", equation 5.29 (of the Wishart).
+    Murphy (2012), "Machine learning: a probabilistic perspective", equation 5.29 (for the Wishart).
     """
     checks.rows_of(x, "x")
     num, dim = x.shape
@@ -136,7 +136,10 @@ def evidence(prior: Conjugate, x: Array) -> Array:
 
 
 def posterior(prior: Conjugate, num: Array, means: Array, covariances: Array) -> Conjugate:
-    """The posterior of each component that has `num` [K] rows of these means and covariances."""
+    """The posterior of each component under `prior`, given sufficient statistics of its rows.
+
+    num: the number of rows [K]; means [K, d] and covariances [K, d, d] of the rows.
+    """
     kappa = prior.mean_precision + num
     shift = means - prior.mean
     shrunk = (

@@ -1,4 +1,4 @@
-"""EM of a mixture of Gaussians: maximum likelihood, or the mode under the conjugate prior."""
+"""EM for a mixture of Gaussians: maximum likelihood, or the mode under the conjugate prior."""
 
 import functools
 from typing import NamedTuple
@@ -40,27 +40,28 @@ def gaussian_mixture_em(
 ) -> Algorithm:
     """θ ← argmax_θ' E_{p_θ(k | x)} log p_θ'(x, k): EM for the parameters of `gaussian_mixture`.
 
-    step(params, key, x) takes all rows x [n, d] of the data; key is not used. Its metrics, in nats
-    a row, are those of θ before the step:
+    step(params, key, x) takes all rows x [n, d] of the data; the key is not used. Its metrics, in
+    nats per row, are those of θ before the step:
 
-    - "log_likelihood", which the E-step's bound equals. With floor=0 it never falls, but where a
-      component is reseeded.
-    - "log_posterior", with a prior: (log p(X | θ) + log p(θ)) / N up to a constant, which is what
-      never falls then.
-    - "reseeded": how many components died.
+    - "log_likelihood". With floor=0 it never decreases, unless a component is reseeded.
+    - "log_posterior", with a prior: (log p(X | θ) + log p(θ)) / N up to a constant, which then
+      never decreases.
+    - "reseeded": the number of components that died.
 
-    start: rows [m, d] from which init(key) takes `kmeans`, of start_steps steps, and then one
+    start: rows [m, d] that init(key) clusters by `kmeans` with start_steps steps, followed by one
         M-step with each row in the component of its nearest centre. In `learning.train` they are
-        constants of a compiled program: a few thousand do.
+        constants of a compiled program: a few thousand are enough
+    num_components, covariance: as in `gaussian_mixture`
     floor: added to the variances, as reg_covar in scikit-learn, so that no Σ is singular
-    prior: `normal_inverse_wishart`, for full covariances. θ is then the mode of p(θ | X), where
-        Σ_k = (Ψ + ...) / (ν + n_k + d + 2); a flat prior is no prior. Nothing dies under a prior.
-    min_rows: a component of less than this many rows, Σ_n r_nk, is dead, and becomes a half of the
-        heaviest one (`restarts.reseeded`); the likelihood may fall in such a step.
-    form, chunk: those of `moments.moments`. axis_name: that of `expectation_maximization`.
+    prior: `normal_inverse_wishart`, for full covariances. θ is then the mode of p(θ | X), with Σ_k
+        = (Ψ + ...) / (ν + n_k + d + 2); a flat prior is the same as none. With a prior no component
+        dies
+    min_rows: a component with fewer rows, Σ_n r_nk, is dead and replaced by a half of the heaviest
+        one (`restarts.reseeded`); the likelihood may decrease in such a step
+    form, chunk: those of `moments.moments`. axis_name: that of `expectation_maximization`
 
-    Dempster, Laird and Rubin (1977). Cost a step: 2nKd² operations in float64, 4nKd² in float32, of
-    diagonals 4nKd; memory of a chunk.
+    Dempster, Laird and Rubin (1977). Cost per step: 2nKd² operations in float64, 4nKd² in float32,
+    for diagonal covariances 4nKd; memory of one chunk.
     """
     num_components = checks.positive_int(num_components, "num_components")
     start = rows(start, num_components)
@@ -72,7 +73,7 @@ def gaussian_mixture_em(
 
 
 class Options(NamedTuple):
-    """What a program is compiled for; floor and prior are numbers that it is given."""
+    """The options that a program is compiled for; floor and prior are arguments of it."""
 
     covariance: str
     min_rows: float
@@ -122,7 +123,11 @@ def _em(start, num_components, floor, prior, options):
 
 
 def moments_of_nearest(key, x, num_components, matrices, num_steps, form, chunk):
-    """Centres of `kmeans` and the moments about them, each row in the component of its nearest."""
+    """The centres of `kmeans`, and the moments about them of the rows nearest to each.
+
+    num_components: K; matrices: whether second moments are matrices; num_steps: of k-means; form,
+    chunk: those of `moments.moments`.
+    """
     centres = kmeans(key, x, num_components, num_steps=num_steps)
     unit = jnp.tile(eye(x), (num_components, 1, 1)) if matrices else jnp.ones_like(centres)
     even = jnp.zeros(num_components, x.dtype)
@@ -166,7 +171,7 @@ def _dead(found, prior, min_rows):
 
 
 def about_own_means(means: Array, found: Moments) -> tuple[Array, Array]:
-    """Means [K, d] and covariances [K, d, d] (or variances [K, d]) of the rows of each."""
+    """Means [K, d] and covariances [K, d, d] (or variances [K, d]) of each component's rows."""
     per = jnp.where(found.weight > 0, found.weight, 1)
     shift = found.first / per[:, None]
     second = found.second / per.reshape(-1, *[1] * (found.second.ndim - 1))
@@ -204,7 +209,7 @@ def _mode(prior, num, means, covariances):
 
 
 def factors(covariances: Array, floor: float) -> Array:
-    """Cholesky factors of Σ + floor I; what rounding may have made indefinite is lifted too."""
+    """Cholesky factors of Σ + floor I; a Σ that is indefinite by rounding is corrected."""
     dim = covariances.shape[-1]
     rounding = dim * jnp.finfo(covariances.dtype).eps
     lift = floor + rounding * jnp.trace(covariances, axis1=-2, axis2=-1)[..., None, None] / dim
@@ -228,14 +233,16 @@ def fit_gaussian_mixture(
     form: str | None = None,
     chunk: int | None = None,
 ) -> FittedMixture:
-    """argmax_θ Σ_n log p_θ(x_n) of rows x [n, d] by `gaussian_mixture_em`, restarted; in nats.
+    """argmax_θ Σ_n log p_θ(x_n) for rows x [n, d] by `gaussian_mixture_em`, in nats.
 
         fitted = inference.fit_gaussian_mixture(x, jax.random.key(0), num_components=10)
         fitted.model.dist(fitted.params).log_prob(x)
 
-    Restarts begin from other k-means, run side by side under `vmap`, and the one that ends with the
-    highest likelihood is kept (with a prior: the highest posterior density). A run ends where a
-    step gains less than `tolerance` nats a row, or after num_steps. The dtype is that of x.
+    num_restarts: restarts from different k-means initialisations run side by side under `vmap`, and
+    the one with the highest likelihood (with a prior: posterior density) is kept. A run ends when a
+    step gains less than `tolerance` nats per row, or after num_steps. covariance, floor, prior,
+    start_steps,
+    min_rows, form, chunk: as in `gaussian_mixture_em`. The dtype is that of x.
     """
     x = rows(x, num_components)
     checks.key(key)

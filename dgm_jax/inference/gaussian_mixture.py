@@ -1,4 +1,4 @@
-"""p(x) = Σ_k π_k N(x; m_k, Σ_k), with four shapes of the covariances."""
+"""p(x) = Σ_k π_k N(x; m_k, Σ_k), with four forms of the covariances."""
 
 import math
 
@@ -21,20 +21,20 @@ COVARIANCES = ("full", "tied", "diagonal", "spherical")
 def gaussian_mixture(dim: int, num_components: int, *, covariance: str = "full") -> Density:
     """log p(x) = log Σ_k π_k N(x; m_k, Σ_k), in nats, for vectors x [..., d].
 
-    π = softmax(logits) and Σ_k = L_k L_kᵀ, L_k lower triangular with diagonal exp(log_scales).
-    covariance: "full"; "tied", one Σ for all k; "diagonal"; "spherical", Σ_k = σ_k² I. Parameters
+    dim, num_components: d and K. π = softmax(logits) and Σ_k = L_k L_kᵀ, L_k lower triangular with
+    diagonal exp(log_scales). covariance: "full"; "tied", one Σ for all k; "diagonal"; "spherical",
+    Σ_k = σ_k² I. Parameters
 
         logits [K], means [K, d]
-        log_scales [K, d], of tied [d], of spherical [K]
-        lower [K, d(d-1)/2] of full, [d(d-1)/2] of tied: what of L lies below the diagonal, row by
-              row
+        log_scales [K, d], tied [d], spherical [K]
+        lower [K, d(d-1)/2] for full, [d(d-1)/2] for tied: L below the diagonal, row by row
 
-    Any numbers are a mixture, so gradients may move them: it is a prior or a base like any other.
-    Means start as draws of N(0, I), all covariances as I. EM is `gaussian_mixture_em`;
-    `gaussian_parameters` makes parameters of weights, means and covariances.
+    They have no constraints, so the model can be trained by gradients, as a prior or a base. Means
+    start as samples of N(0, I), all covariances as I. For EM see `gaussian_mixture_em`;
+    `gaussian_parameters` converts weights, means and covariances.
 
-    The distribution has `responsibilities(x)` p(k | x) [..., K], exact `mean`, `variance` and
-    `covariance`. Cost: K d² a row (K d of diagonals), for one component after the other.
+    The distribution has `responsibilities(x)`, p(k | x) [..., K], and exact `mean`, `variance` and
+    `covariance`. Cost: K d² per row (diagonal K d), one component after the other.
     Dempster, Laird and Rubin (1977); Bishop (2006), "Pattern recognition and machine learning",
     section 9.2.
     """
@@ -70,7 +70,7 @@ def _shapes(dim, num_components, covariance):
 
 
 def scales(params: Params, covariance: str) -> Array:
-    """L_k of every component: [K, d, d], or of diagonal and spherical ones the diagonals [K, d]."""
+    """L_k of every component: [K, d, d], or the diagonals [K, d] of diagonal and spherical ones."""
     num_components, dim = jnp.shape(params["means"])
     diagonal = jnp.exp(params["log_scales"])
     if covariance == "spherical":
@@ -85,14 +85,14 @@ def scales(params: Params, covariance: str) -> Array:
 
 
 def whitening(scale: Array) -> Array:
-    """W = L⁻¹, of matrices [K, d, d] or of diagonals [K, d]."""
+    """W = L⁻¹ for matrices [K, d, d] or diagonals [K, d]."""
     if scale.ndim == 2:
         return 1 / scale
     return solve_triangular(scale, jnp.broadcast_to(eye(scale), scale.shape), lower=True)
 
 
 def eye(matrix: Array) -> Array:
-    """I of the size and dtype of a matrix [..., d, d]."""
+    """I with the size and dtype of a matrix [..., d, d]."""
     return jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
 
 
@@ -185,8 +185,9 @@ def gaussian_parameters(
 ) -> Params:
     """The parameters of `gaussian_mixture` with these weights [K], means [K, d] and covariances.
 
-    covariances: [K, d, d]; of tied [d, d], of diagonal the variances [K, d], of spherical [K], as
-    in scikit-learn. `InputError` where they are known and one is not positive definite.
+    covariances: [K, d, d] if covariance="full", [d, d] if "tied", variances [K, d] if "diagonal",
+    [K] if "spherical", as in scikit-learn. `InputError` if one is known not to be positive
+    definite.
     """
     checks.choice(covariance, COVARIANCES, "covariance")
     checks.floating(means, "means", (None, None))
@@ -218,7 +219,10 @@ def gaussian_parameters(
 
 
 def packed(weights: Array, means: Array, factor: Array, matrices: bool) -> Params:
-    """Parameters of weights, means and L: lower triangular, or what stands on its diagonal."""
+    """Parameters with these weights and means, and L: triangular, or its diagonal.
+
+    factor: L [K, d, d] if `matrices`, else [K, d].
+    """
     tiny = jnp.finfo(means.dtype).tiny  # of a component without rows: -inf has no gradient
     logits = jnp.log(jnp.maximum(weights, tiny))
     params = {"logits": jax.nn.log_softmax(logits), "means": means}

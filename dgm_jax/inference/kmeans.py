@@ -1,4 +1,4 @@
-"""k-means, the limit of EM for Gaussians of one variance that goes to 0, and how EM starts."""
+"""k-means, the limit of EM for Gaussians whose common variance goes to 0, used to initialise EM."""
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +11,11 @@ from .moments import moments
 
 
 def kmeans_plus_plus(key: Key, x: Array, num_components: int) -> Array:
-    """K rows of x [n, d] as centres [K, d]: each is drawn with p ∝ D(x)² to the nearest before it.
+    """K rows of x [n, d] as centres [K, d], each drawn with p ∝ D(x)², the squared distance so far.
 
-    Cost: K passes over the rows, one number kept for each. Of rows that are all alike, centres are
-    alike. Arthur and Vassilvitskii (2007), "k-means++: the advantages of careful seeding".
+    D(x) is the distance to the nearest centre drawn before; num_components: K. Cost: K passes over
+    the rows. If all rows are equal, so are the centres. Arthur and Vassilvitskii (2007),
+    "k-means++: the advantages of careful seeding".
     """
     x, num_components = _checked(key, x, num_components)
     first_key, key = jax.random.split(key)
@@ -32,10 +33,11 @@ def kmeans_plus_plus(key: Key, x: Array, num_components: int) -> Array:
 
 
 def kmeans(key: Key, x: Array, num_components: int, *, num_steps: int = 10) -> Array:
-    """argmin Σ_n min_k ‖x_n - m_k‖² by Lloyd's steps from `kmeans_plus_plus`: centres [K, d].
+    """argmin Σ_n min_k ‖x_n - m_k‖² by Lloyd's algorithm from `kmeans_plus_plus`: centres [K, d].
 
-    A step sets each centre to the mean of the rows that are nearest to it; a centre that is nearest
-    to none stays. Cost: one pass a step, in chunks. Lloyd (1982).
+    Each of num_steps steps sets each of the K = num_components centres to the mean of the rows
+    nearest to it; a centre without rows stays. Cost: one pass per step, in chunks. Lloyd (1982),
+    "Least squares quantization in PCM".
     """
     x, num_components = _checked(key, x, num_components)
     num_steps = checks.positive_int(num_steps, "num_steps", least=0)
@@ -55,7 +57,7 @@ def _checked(key, x, num_components):
 
 
 def rows(x: Array, num_components: int, *, bits: bool = False) -> Array:
-    """x [n, d] of as many rows as components or more: of numbers, or of 0 and 1."""
+    """Checks x [n, d], real numbers or bits, with at least as many rows as components."""
     num_components = checks.positive_int(num_components, "num_components")
     checks.array(x, "x")
     if jnp.ndim(x) != 2:

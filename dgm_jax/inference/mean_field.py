@@ -1,9 +1,8 @@
-"""Variational inference by coordinate ascent (CAVI) where every update is in closed form.
+"""Variational inference by coordinate ascent (CAVI) with closed-form updates.
 
-q(z) = ∏_i q_i(z_i) maximises the ELBO E_q [log p(x, z) - log q(z)] one factor after the other:
-log q_i(z_i) = E_{-i} log p(x, z) + const. No update lowers it. Both problems of the lecture are
-here, with what is known of their exact answers: a correlated Gaussian, and a Gaussian of unknown
-mean and precision.
+q(z) = ∏_i q_i(z_i) maximises the ELBO E_q [log p(x, z) - log q(z)] over one factor after the other:
+log q_i(z_i) = E_{-i} log p(x, z) + const. No update decreases it. Both examples of the lecture are
+here, with their exact answers: a correlated Gaussian, and a Gaussian of unknown mean and precision.
 Bishop (2006), "Pattern recognition and machine learning", sections 10.1.1 to 10.1.3.
 """
 
@@ -21,14 +20,16 @@ from ..protocol import Algorithm, Array
 def gaussian_mean_field(mean: Array, precision: Array) -> Algorithm:
     """q(z) = ∏_i N(m_i, 1 / Λ_ii) for p(z) = N(μ, Λ⁻¹).
 
-    m_i ← μ_i - Σ_{j≠i} Λ_ij (m_j - μ_j) / Λ_ii. A step updates every coordinate once, in turn. The
-    state is {"mean": m [d], "variance": [d]}. The variances are right from the start and too
-    small: 1 / Λ_ii = Var(z_i | the others), not Var(z_i). m ends at μ, and with correlation ρ of
-    two coordinates its error falls by ρ² a step: Gauss-Seidel's iteration for Λ m = Λ μ.
+    m_i ← μ_i - Σ_{j≠i} Λ_ij (m_j - μ_j) / Λ_ii, for every coordinate in turn. mean: μ [d];
+    precision: Λ [d, d]. The state is {"mean": m [d], "variance": [d]}. The variances are optimal
+    from the start and too small: 1 / Λ_ii = Var(z_i | the others), not Var(z_i). m converges to μ
+    (the Gauss-Seidel iteration for Λ m = Λ μ); for two coordinates with correlation ρ by a factor
+    ρ² per step.
 
-    The metric "elbo" is -KL(q ‖ p) of the new q; it ends at ½ log(|Λ| / ∏ Λ_ii), ½ log(1 - ρ²) of
-    two coordinates. `init(key)` draws m from N(0, I). The batch of a step is not looked at.
-    Raises `ValueError` for a precision that is not symmetric and positive definite, if it is known.
+    The metric "elbo" is -KL(q ‖ p) of the new q; it converges to ½ log(|Λ| / ∏ Λ_ii), ½ log(1 - ρ²)
+    for two coordinates. `init(key)` draws m from N(0, I). The batch of a step is ignored. Raises
+    `ValueError` for a precision that is known not to be symmetric and positive definite. Bishop
+    (2006), section 10.1.2.
     """
     dim = checks.moments(mean, precision, "precision")
     checks.positive_definite(precision, "precision")
@@ -62,11 +63,10 @@ def _kl_to_gaussian(state, mean, precision):
 
 # ------------------------------------------- a Gaussian whose mean and precision are not known
 class NormalGamma(NamedTuple):
-    """p(μ, τ) = N(μ; mean, 1 / (strength τ)) Gamma(τ; concentration, rate),
-    conjugate to x_n ~ N(μ, 1/τ).
+    """p(μ, τ) = N(μ; mean, 1 / (strength τ)) Gamma(τ; concentration, rate).
 
-    As a prior: `strength` rows that had this mean, and 2 concentration rows of variance rate /
-    concentration.
+    Conjugate to x_n ~ N(μ, 1/τ). As a prior it is worth `strength` rows with this mean and
+    2 concentration rows with variance rate / concentration.
     """
 
     mean: Array | float
@@ -76,7 +76,7 @@ class NormalGamma(NamedTuple):
 
 
 def normal_gamma_posterior(prior: NormalGamma, x: Array) -> NormalGamma:
-    """p(μ, τ | x) for x [n], which is a `NormalGamma` again: what mean field cannot say exactly."""
+    """p(μ, τ | x) for x [n], again a `NormalGamma`: the exact answer, for comparison."""
     prior = _checked(prior)
     num, centre, squares = _moments(prior, x)
     strength = prior.strength + num
@@ -90,7 +90,7 @@ def normal_gamma_posterior(prior: NormalGamma, x: Array) -> NormalGamma:
 
 
 def normal_gamma_evidence(prior: NormalGamma, x: Array) -> Array:
-    """log p(x) for x [n], μ and τ integrated out, in nats: the quotient of two normalisers.
+    """log p(x) for x [n], with μ and τ integrated out, in nats: the ratio of two normalisers.
 
     log Γ(a_n) - log Γ(a_0) + a_0 log b_0 - a_n log b_n + ½ log(λ_0 / λ_n) - n/2 log 2π.
     """
@@ -112,11 +112,12 @@ def normal_gamma_mean_field(prior: NormalGamma) -> Algorithm:
     m = (λ_0 μ_0 + n x̄) / (λ_0 + n),  l ← (λ_0 + n) a / b,  a = a_0 + (n + 1) / 2,
     b ← b_0 + ½ (Σ (x_n - m)² + λ_0 (m - μ_0)² + (n + λ_0) / l)
 
-    A step does these once for the rows x [n] of its batch, which must be all of them. The state is
-    {"mean": m, "precision": l, "concentration": a, "rate": b}.
-    The metric "elbo" is that of the new q, exact and with all constants, in nats: it never falls
-    and stays below `normal_gamma_evidence`, since the exact posterior ties μ to τ. The fixed point
-    is known: E τ = a / b = (2 a - 1) / (2 b_0 + Σ (x_n - m)² + λ_0 (m - μ_0)²).
+    A step makes these updates once for the rows x [n] of its batch, which must be all rows. The
+    state is {"mean": m, "precision": l, "concentration": a, "rate": b}. The metric "elbo" is that
+    of the new q, exact with all constants, in nats: it never decreases, and stays below
+    `normal_gamma_evidence`, since μ and τ are dependent in the exact posterior. The fixed point is
+    known: E τ = a / b = (2 a - 1) / (2 b_0 + Σ (x_n - m)² + λ_0 (m - μ_0)²). Bishop (2006), section
+    10.1.3.
     """
     prior = _checked(prior)
 

@@ -1,8 +1,8 @@
 """The E-step of mixtures of Gaussians: moments of the rows under each component, in chunks.
 
-Responsibilities r_nk = p(k | x_n) are made for some rows at a time, used, and forgotten: memory is
-that of a chunk, whatever the number of rows. All mixtures of Gaussians here come to this one pass:
-EM, MAP, k-means and variational inference differ in `log_weights` and `whiten`.
+Responsibilities r_nk = p(k | x_n) are computed for a chunk of rows at a time and not kept, so
+memory does not depend on the number of rows. All mixtures of Gaussians use this pass: EM, MAP,
+k-means and variational inference differ in `log_weights` and `whiten`.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ CHUNK_BYTES = 2**20  # of what is made of a chunk: half the second cache of many
 
 
 class Moments(NamedTuple):
-    """Means over the rows, of x relative to the means m_k that the E-step had."""
+    """Means over the rows, with x relative to the means m_k used in the E-step."""
 
     weight: Array  # r_nk, [K]
     first: Array  # r_nk (x_n - m_k), [K, d]
@@ -40,15 +40,15 @@ def moments(
 ) -> tuple[Moments, Array]:
     """r_nk ∝ exp(ρ_nk), ρ_nk = w_k - ½ ‖W_k (x_n - m_k)‖²: (`Moments`, mean_n log Σ_k exp ρ_nk).
 
-    x [n, d], log_weights w [K], means m [K, d], whiten W [K, d, d], or its diagonals [K, d].
+    x: [n, d]; log_weights: w [K]; means: m [K, d]; whiten: W [K, d, d], or its diagonals [K, d].
     hard: r_nk is 1 for the best k and 0 for others, and the second result is the mean of its ρ.
-    form: how the quadratic form is taken.
+    form: how the quadratic form is computed.
 
-    - "features": as a linear function of the d(d+1)/2 products x_i x_j, which serve ρ and the
-      second moments alike: 2nKd² operations. x is taken relative to `centre` [d], and the error
-      of ρ is some ‖W_k (m_k - centre)‖² units of the last digit: for float64, its default.
-    - "centred": of x - m_k for one k after the other: 4nKd² operations, no cancellation. The
-      default of other dtypes, where products would lose what is small beside the means.
+    - "features": as a linear function of the d(d+1)/2 products x_i x_j, which give ρ and the second
+      moments: 2nKd² operations. x is taken relative to `centre` [d], and the rounding error of ρ is
+      about ‖W_k (m_k - centre)‖² units of the last digit. The default in float64.
+    - "centred": from x - m_k, for one k after the other: 4nKd² operations, no cancellation. The
+      default in other dtypes.
 
     chunk: rows at a time; by default what fits into a cache. Memory is O(chunk (d² + K)).
     """
@@ -74,13 +74,16 @@ def _default_form(dtype):
 
 
 def default_chunk(dim: int, num_components: int, dtype, diagonal: bool) -> int:
-    """Rows whose products and responsibilities fill a cache."""
+    """The number of rows whose products and responsibilities fill a cache.
+
+    dim, num_components: d and K; diagonal: whether covariances are.
+    """
     width = num_components + (2 * dim if diagonal else dim * (dim + 1) // 2)
     return max(64, min(4096, CHUNK_BYTES // (width * jnp.dtype(dtype).itemsize)))
 
 
 def sum_over_chunks(function: Callable[[Array], Any], x: Array, chunk: int) -> Any:
-    """Σ function(rows) over consecutive `chunk` rows of x [n, ...] and what is left of them."""
+    """Σ function(rows) over consecutive chunks of `chunk` rows of x [n, ...], and the rest."""
     num = len(x) // chunk
 
     def add(i, total):
@@ -101,7 +104,10 @@ def sum_over_chunks(function: Callable[[Array], Any], x: Array, chunk: int) -> A
 
 
 def assigned(log_joint: Array, hard: bool, axis: int = -1) -> tuple[Array, Array]:
-    """r and the normalisers [rows] of ρ, whose `axis` counts the K components: the last, or 0."""
+    """Responsibilities r and normalisers [rows] of ρ = log_joint, with the components along `axis`.
+
+    hard: r is 1 for the best component, and the normaliser its ρ.
+    """
     if hard:
         best, num = jnp.argmax(log_joint, axis), log_joint.shape[axis]
         return jax.nn.one_hot(best, num, dtype=log_joint.dtype, axis=axis), log_joint.max(axis)

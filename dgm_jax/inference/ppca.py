@@ -1,10 +1,10 @@
-"""Probabilistic principal component analysis: a latent variable model whose truth is known.
+"""Probabilistic principal component analysis: a latent variable model with exact answers.
 
     z ~ N(0, I_q),  x | z ~ N(W z + μ, σ² I)
     x ~ N(μ, W Wᵀ + σ² I),  z | x ~ N(M⁻¹ Wᵀ (x - μ), σ² M⁻¹),  M = Wᵀ W + σ² I
 
-One tree of parameters serves all that is here: {"weights": W [d, q], "mean": μ [d], "log_scale":
-log σ []}. W is known up to a rotation W R of the latents, so compare W Wᵀ + σ² I and not W. The
+All functions here share one tree of parameters: {"weights": W [d, q], "mean": μ [d], "log_scale":
+log σ []}. W is determined up to a rotation W R of the latents, so compare W Wᵀ + σ² I, not W. The
 lecture's linear variational autoencoder has its optimum here.
 Tipping and Bishop (1999), "Probabilistic principal component analysis".
 """
@@ -24,25 +24,26 @@ from ..protocol import Algorithm, Array, Density, LatentVariable, Params, Shape
 def ppca(dim: int, *, num_latents: int) -> LatentVariable:
     """p(z) p(x | z) with the exact q(z | x) = N(M⁻¹ Wᵀ (x - μ), σ² M⁻¹), for vectors x [..., dim].
 
-    Its ELBO is log p(x), for every sample. Starts from a random W of unit columns, μ = 0, σ = 1.
-    Cost: O(d q) a row, and O(d q² + q³) once a call.
+    num_latents: q. Its ELBO equals log p(x), for every sample. Starts with random unit columns of
+    W, μ = 0, σ = 1. Cost: O(d q) per row, and O(d q² + q³) once per call. Tipping and Bishop
+    (1999), "Probabilistic principal component analysis".
     """
     return linear_gaussian(dim, num_latents, ())
 
 
 def ppca_density(dim: int, *, num_latents: int) -> Density:
-    """p(x) = N(x; μ, W Wᵀ + σ² I), of the parameters of `ppca`. Cost: O(d³) once a call."""
+    """p(x) = N(x; μ, W Wᵀ + σ² I), with the parameters of `ppca`. Cost: O(d³) once per call."""
     return linear_gaussian_density(dim, num_latents, ())
 
 
 def ppca_optimum(mean: Array, covariance: Array, *, num_latents: int) -> Params:
-    """W = U (Λ - σ² I)^½, σ² = the mean of the d - q smallest eigenvalues: the most likely one.
+    """W = U (Λ - σ² I)^½, σ² the mean of the d - q smallest eigenvalues: maximum likelihood.
 
     mean [d] and covariance [d, d] are the moments of the data, np.cov(x.T, bias=True) for maximum
-    likelihood; scikit-learn divides by n - 1. Λ are the q largest eigenvalues and U their vectors.
-    The columns of W are orthogonal, so that z | x has independent entries, and columns with λ_i =
-    σ² are zero: that number of latents does nothing. Cost: O(d³). Raises `ValueError` for
-    num_latents that is not below d. Tipping and Bishop (1999), equations 7 and 8.
+    likelihood (scikit-learn divides by n - 1). Λ are the q = num_latents largest eigenvalues and U
+    their eigenvectors. The columns of W are orthogonal, so that z | x has independent entries;
+    columns with λ_i = σ² are zero, and their latents unused. Cost: O(d³). Raises `ValueError`
+    unless num_latents < d. Tipping and Bishop (1999), equations 7 and 8.
     """
     dim = checks.moments(mean, covariance, "covariance")
     num_latents = _latents(num_latents, dim)
@@ -58,20 +59,24 @@ def ppca_optimum(mean: Array, covariance: Array, *, num_latents: int) -> Params:
 def ppca_em(
     dim: int, *, num_latents: int, floor: float = 1e-6, axis_name: str | None = None
 ) -> Algorithm:
-    """EM of `ppca`: μ ← x̄; E[z | x] and E[z zᵀ | x]; then the regression of x on z. The state is θ.
+    """EM for `ppca`: μ ← x̄; E[z | x] and E[z zᵀ | x]; then the regression of x on z.
 
-    The metric "log_likelihood" is that of θ before the step, a row in nats. With all rows as the
-    batch it never falls, and ends at `ppca_optimum`, by about a factor σ² / λ_q a step in what is
-    off. Never forms the covariance: O(n d q) a step. floor: of σ², which would go to zero where q
-    latents explain all. axis_name: that of `learning.expectation_maximization`.
-    Tipping and Bishop (1999), appendix B.
+    The state is θ. The metric "log_likelihood" is that of θ before the step, in nats per row. If
+    all rows are the batch, it never decreases and converges to `ppca_optimum`, with an error that
+    falls by a factor of about σ² / λ_q per step. The covariance is never formed: O(n d q) per step.
+    dim,
+    num_latents: d and q. floor: lower bound of σ², which would go to zero if q latents explain all.
+    axis_name: that of `learning.expectation_maximization`. Tipping and Bishop (1999), appendix B.
     """
     return linear_gaussian_em(dim, num_latents, (), floor, axis_name)
 
 
 # ------------------------------------------- the same for a σ of every entry (factor analysis)
 def linear_gaussian(dim: int, num_latents: int, scales: Shape) -> LatentVariable:
-    """x | z ~ N(W z + μ, diag σ²), with log σ of shape `scales`: () for one, (dim,) for each."""
+    """x | z ~ N(W z + μ, diag σ²), with log σ of shape `scales`: () for one, (dim,) for each entry.
+
+    num_latents: the size of z.
+    """
     dim = checks.positive_int(dim, "dim")
     num_latents = _latents(num_latents, dim)
     init = _start(dim, num_latents, scales)
@@ -98,7 +103,7 @@ def linear_gaussian(dim: int, num_latents: int, scales: Shape) -> LatentVariable
 
 
 def linear_gaussian_density(dim: int, num_latents: int, scales: Shape) -> Density:
-    """N(μ, W Wᵀ + diag σ²)."""
+    """N(μ, W Wᵀ + diag σ²), with the parameters of `linear_gaussian(dim, num_latents, scales)`."""
     dim = checks.positive_int(dim, "dim")
     init = _start(dim, _latents(num_latents, dim), scales)
 
@@ -115,7 +120,7 @@ def linear_gaussian_density(dim: int, num_latents: int, scales: Shape) -> Densit
 def linear_gaussian_em(
     dim: int, num_latents: int, scales: Shape, floor: float, axis_name: str | None
 ) -> Algorithm:
-    """EM of both: the noise of all entries, or of each."""
+    """EM for `linear_gaussian(dim, num_latents, scales)`; floor, axis_name: as in `ppca_em`."""
     dim = checks.positive_int(dim, "dim")
     floor = checks.positive(floor, "floor")
     init = _start(dim, _latents(num_latents, dim), scales)
@@ -159,7 +164,7 @@ def explained(params: Params, y: Array) -> tuple[Array, Array]:
 
 
 def log_likelihood(params: Params, y: Array) -> Array:
-    """log N(y; 0, W Wᵀ + Ψ), [...], in O(d q) a row: by ‖Ψ^-½ y‖² less what z explains of it."""
+    """log N(y; 0, W Wᵀ + Ψ), [...], in O(d q) per row: ‖Ψ^-½ y‖² minus the part explained by z."""
     scaled, gram = _gram(params)
     seen = jnp.einsum("...d,dq->...q", y, scaled)
     of_latents = (seen * jnp.linalg.solve(gram, seen[..., None])[..., 0]).sum(-1)

@@ -1,4 +1,4 @@
-"""What EM and variational inference share: components that die, and restarts."""
+"""Dead components and restarts, for EM and variational inference."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from ..protocol import Algorithm, Array, Density, Key, Params
 
 
 class FittedMixture(NamedTuple):
-    """What `fit_gaussian_mixture` and its like return."""
+    """The result of `fit_gaussian_mixture` and its siblings."""
 
     model: Density
     params: Params  # of the best restart, after its last step
@@ -29,7 +29,7 @@ class FittedMixture(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A restart, as arrays."""
+    """One restart, as arrays."""
 
     state: Params
     history: Array  # [num_steps], NaN after the last
@@ -44,9 +44,9 @@ class Run(NamedTuple):
 def until_still(
     algorithm: Algorithm, key: Key, x: Array, *, monitor: str, num_steps: int, tolerance: float
 ) -> Run:
-    """Steps on all rows until `monitor` rises by less than the tolerance, num_steps at most.
+    """Steps of `algorithm` on all rows until `monitor` rises by less than the tolerance.
 
-    A step that reseeds a component is not the last one.
+    At most num_steps steps; a step that reseeds a component is not the last one.
     """
     init_key, step_key = jax.random.split(key)
     state = algorithm.init(init_key)
@@ -74,7 +74,7 @@ def until_still(
 
 
 def best_of(run: Callable[[Key], Run], key: Key, num_restarts: int) -> tuple[Run, Array]:
-    """The run that ends highest, of num_restarts side by side under `vmap`; and how each ended."""
+    """The best of num_restarts runs, side by side under `vmap`, and the final value of each."""
     if num_restarts == 1:
         one = run(key)
         return one, one.last[None]
@@ -85,7 +85,7 @@ def best_of(run: Callable[[Key], Run], key: Key, num_restarts: int) -> tuple[Run
 
 
 def fitted(model: Density, params: Params, best: Run, ends: Array) -> FittedMixture:
-    """The record of a run, on the host."""
+    """The `FittedMixture` of a run, on the host."""
     num_steps = int(best.num_steps)
     return FittedMixture(
         model,
@@ -99,7 +99,7 @@ def fitted(model: Density, params: Params, best: Run, ends: Array) -> FittedMixt
 
 # ------------------------------------------------------------------------- components that die
 class Reseeded(NamedTuple):
-    """Where components come from, the dead from halves of the heaviest."""
+    """The origin of each component; the dead ones become halves of the heaviest."""
 
     source: Array  # the component that each is a copy of, its own number where it lives, [K]
     weights: Array  # [K]
@@ -107,10 +107,10 @@ class Reseeded(NamedTuple):
 
 
 def reseeded(weights: Array, dead: Array) -> Reseeded:
-    """The i-th of the dead becomes a half of the i-th heaviest component that lives.
+    """Replaces the i-th dead component by a half of the i-th heaviest live one.
 
-    The halves are moved apart, to sides of opposite sign, since EM would never part equals. This is
-    a function of statistics, so it is the same on any layout of the rows.
+    The halves are moved apart in opposite directions, since EM would never separate equal ones.
+    This is a function of statistics, and so does not depend on how the rows are sharded.
     """
     alive = jnp.maximum((~dead).sum(), 1)
     heaviest = jnp.argsort(jnp.where(dead, -jnp.inf, weights), descending=True)
@@ -122,6 +122,6 @@ def reseeded(weights: Array, dead: Array) -> Reseeded:
 
 
 def direction(dim: int, dtype: jnp.dtype) -> Array:
-    """A unit vector of signs, which no symmetry of data prefers, [d]."""
+    """A unit vector of signs [d], unlikely to be orthogonal to any structure of the data."""
     signs = np.random.default_rng(0).choice([-1.0, 1.0], dim)
     return jnp.asarray(signs / np.sqrt(dim), dtype)

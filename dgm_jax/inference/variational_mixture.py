@@ -1,4 +1,4 @@
-"""The Bayesian mixture of Gaussians by coordinate ascent on the ELBO, with all of its constants."""
+"""The Bayesian mixture of Gaussians by coordinate ascent on the exact ELBO."""
 
 import functools
 import math
@@ -36,21 +36,22 @@ def variational_mixture(
     chunk: int | None = None,
     axis_name: str | None = None,
 ) -> Algorithm:
-    """max over q(z) q(π, m, Λ) of the ELBO = E_q log p(X, z, π, m, Λ) - E_q log q, by turns.
+    """max over q(z) q(π, m, Λ) of the ELBO = E_q log p(X, z, π, m, Λ) - E_q log q, in turn.
 
     The state is q(π, m, Λ), a `Conjugate` of K components: concentration [K], mean [K, d],
     mean_precision [K], degrees [K], scale [K, d, d]. step(q, key, x) takes all rows x [n, d]: it
-    sets q(z_n = k) = r_nk ∝ exp E_q log p(x_n, z_n = k), and then q(π, m, Λ) to the posterior under
-    these. Its metric "elbo" is (ELBO / N) of q before the step with its best q(z), in nats a row:
+    sets q(z_n = k) = r_nk ∝ exp E_q log p(x_n, z_n = k), then q(π, m, Λ) to the posterior given
+    these. Its metric "elbo" is ELBO / N of q before the step with its best q(z), in nats per row:
 
         N elbo = Σ_n log Σ_k exp E_q log p(x_n, z_n = k) - KL(q(π, m, Λ) ‖ p(π, m, Λ))
 
-    No constant is left out: it is a lower bound of log p(X) and never falls; with K = 1 it is
-    log p(X) after one step, and it compares numbers of components (but for the K! orders of a
-    mixture). `scikit-learn` leaves constants out.
+    with all constants, which scikit-learn omits. It is a lower bound of log p(X) and never
+    decreases; for K = 1 it is log p(X) after one step. It can be used to choose K (up to the K!
+    orderings of a mixture).
 
+    num_components: K
     prior: `normal_inverse_wishart` with ν > d - 1, κ > 0 and a positive definite Ψ
-    start, start_steps: as in `gaussian_mixture_em`; form, chunk, axis_name too
+    start, start_steps, form, chunk, axis_name: as in `gaussian_mixture_em`
     Bishop (2006), section 10.2. Cost: that of `gaussian_mixture_em`.
     """
     num_components = checks.positive_int(num_components, "num_components")
@@ -121,9 +122,10 @@ def _checked(dim, prior, start_steps, form, chunk):
 
 
 def prior_of(x: Array, num_components: int) -> Conjugate:
-    """A weak prior in the units of rows x [n, d]: α = 1/K, m_0 their mean, κ = 1, ν = d, Ψ = Cov x.
+    """A weak prior in the units of x [n, d]: α = 1/K, m_0 the mean, κ = 1, ν = d, Ψ = Cov x.
 
-    What scikit-learn takes by default. A column that does not vary gets a little of the others.
+    These are scikit-learn's defaults, with K = num_components. The variance of a constant column is
+    replaced by a small fraction of that of the others.
     """
     x = rows(x, num_components)
     dim = x.shape[1]
@@ -154,15 +156,17 @@ def fit_variational_mixture(
     form: str | None = None,
     chunk: int | None = None,
 ) -> FittedMixture:
-    """max ELBO of rows x [n, d] by `variational_mixture`, restarted: the highest is kept.
+    """max ELBO of rows x [n, d] by `variational_mixture`, with restarts: the best is kept.
 
         fitted = inference.fit_variational_mixture(x, jax.random.key(0), num_components=10)
         fitted.history[-1] * len(x)                        # a lower bound of log p(X), in nats
-        fitted.model.dist(fitted.params).log_prob(x)       # the mixture of the expected parameters
+        fitted.model.dist(fitted.params).log_prob(x)       # the mixture with expected parameters
 
     `fitted.posterior` is q(π, m, Λ). prior: `prior_of(x, num_components)` by default. Components
-    that the data do not need keep their prior, with weights near 0. A run ends where a step gains
-    less than `tolerance` nats a row, or after num_steps. The dtype is that of x.
+    that the data do not need keep their prior, with weights near 0. num_restarts: runs from
+    different initialisations, side by side. A run ends when a step gains less than `tolerance` nats
+    per row, or after num_steps. start_steps, form, chunk: as in `gaussian_mixture_em`. The dtype is
+    that of x.
     """
     x = rows(x, num_components)
     checks.key(key)

@@ -1,4 +1,4 @@
-"""Metrics: how good a model is, in numbers."""
+"""Metrics: numbers that say how good a model is."""
 
 from .aggregate import KLTerms as KLTerms
 from .aggregate import kl_terms as kl_terms

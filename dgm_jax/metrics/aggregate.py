@@ -1,4 +1,4 @@
-"""The three parts of the KL of the ELBO by sums over a whole set, from arrays of codes."""
+"""The three parts of the KL of the ELBO over a whole data set, from arrays of codes."""
 
 import math
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from ..protocol import Array, Key
 class KLTerms(NamedTuple):
     """E KL(q(z | x) ‖ N(0, I)) = mutual_information + total_correlation + dimension_kl, in nats.
 
-    Means over one draw of z for each row, so the sum holds but for the noise of the draws.
+    Means over one sample of z per row, so the sum holds up to the noise of the samples.
     """
 
     mutual_information: Array  # I(n; z) <= log N, of the index n of a row and its code
@@ -35,15 +35,15 @@ def kl_terms(
 ) -> KLTerms:
     """I(n; z), KL(q(z) ‖ ∏_j q(z_j)) and Σ_j KL(q(z_j) ‖ p(z_j)) of q(z | x_n) = N(μ_n, diag σ_n²).
 
-    mean, scale: μ_n and σ_n of all rows, [N, d], as `objectives.elbo_terms` has them of a batch.
-    q(z) = 1/N Σ_n q(z | x_n) is the sum over all rows at one z for each of num_codes rows, drawn
-    without replacement; all N by default. Nothing is estimated but the mean over z.
+    mean, scale: μ_n and σ_n of all rows, [N, d], as `objectives.elbo_terms` returns them for a
+    batch. q(z) = 1/N Σ_n q(z | x_n) is summed over all rows, at one z for each of num_codes rows
+    drawn without replacement, by default all. Only the mean over z is estimated.
 
-    With a batch_size it is the estimate that training sees, from batches of rows in random order,
-    those left over dropped: `objectives.log_aggregate`, "stratified", "plain" or "weighted".
-    chunk: how many rows and codes meet at once, [chunk, chunk, d]. Jit it. Cost: N num_codes d
-    Gaussians, about 2 s a core for N = 50,000, d = 10 and 1,000 codes; or N batch_size d.
-    Chen et al. (2018), "Isolating sources of disentanglement in VAEs", equation 2.
+    With a batch_size it is instead the estimate used in training, from batches of rows in random
+    order (incomplete batches are dropped): `objectives.log_aggregate`, with estimate "stratified",
+    "plain" or "weighted". chunk: how many rows and codes are compared at once, [chunk, chunk, d].
+    Jit it. Cost: N num_codes d Gaussians, or N batch_size d. Chen et al. (2018), "Isolating sources
+    of disentanglement in VAEs", equation 2.
     """
     checks.key(key)
     checks.floating(mean, "mean", (None, None))

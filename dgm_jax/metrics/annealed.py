@@ -28,7 +28,7 @@ class Bidirectional(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What a program is compiled for."""
+    """The options that a program is compiled for."""
 
     start: str
     num_steps: int
@@ -56,21 +56,20 @@ def annealed_log_prob(
     """log 1/K Σ_k w_k, log w = Σ_t (β_t - β_{t-1}) [log p(x, z_{t-1}) - log p_0(z_{t-1})], in nats.
 
     K = num_chains chains for each row of x [n, ...], each from z_0 ~ p_0 through z_t ~ T_t(· |
-    z_{t-1}), where T_t is a step of Hamiltonian Monte Carlo (blackjax) that leaves p_0^{1-β_t}
-    p(x, ·)^{β_t} as it is. E w = p(x), so the estimate is low on average, and the weights vary the
-    less the more steps there are. start: p_0, the prior p(z), or the encoder's q(z | x), which
-    needs far fewer steps where it is good. β_t rises from 0 to 1 in num_steps steps, slowly at both
-    ends (a sigmoid over ±4).
+    z_{t-1}), where T_t is a step of Hamiltonian Monte Carlo (blackjax) with num_leapfrogs leapfrog
+    steps, which leaves p_0^{1-β_t} p(x, ·)^{β_t} invariant. E w = p(x), so the estimate is a lower
+    bound in expectation, and the variance of w decreases with the number of steps. start: p_0,
+    "prior" for p(z) or "posterior" for the encoder's q(z | x), which needs far fewer steps if it is
+    good. β_t rises from 0 to 1 in num_steps steps, slowly at both ends (a sigmoid over ±4).
 
-    Step sizes start at `step_size` and follow the acceptance that is wanted, one sequence for each
-    row, in a chain that runs before and is then thrown away. A chain that adapted itself would not
-    have E w = p(x). z must be continuous and may be a tree.
+    The step size starts at `step_size` and is adapted to the target rate `acceptance`, for each
+    row, in a preliminary chain that is discarded; adaptation in the chain itself would violate E w
+    = p(x). z must be continuous and may be a tree.
 
-    Cost: n (K + 1) num_steps (num_leapfrogs + 2) gradients of log p(x, z) by z. Memory: that of
-    batch_size · K of them. Raises `ValueError` for wrong numbers, or rows as in
-    `importance_log_prob`.
-    Neal (2001); Wu et al. (2017), "On the quantitative analysis of decoder-based generative
-    models", section 3 and appendix.
+    Cost: n (K + 1) num_steps (num_leapfrogs + 2) gradients of log p(x, z) with respect to z.
+    Memory: that of batch_size · K of them. Raises `ValueError` for wrong numbers, or rows as in
+    `importance_log_prob`. Neal (2001); Wu et al. (2017), "On the quantitative analysis of
+    decoder-based generative models", section 3 and appendix.
     """
     options = (start, num_steps, num_chains, num_leapfrogs, step_size, acceptance)
     settings, batch_size = _settings(*options), checks.positive_int(batch_size, "batch_size")
@@ -97,17 +96,17 @@ def bidirectional_log_prob(
     acceptance: float = 0.65,
     batch_size: int = 100,
 ) -> Bidirectional:
-    """log p(x) between two bounds, for rows x ~ p(x | z), z ~ p(z) that the model makes itself.
+    """log p(x) between two bounds, for num_rows rows x ~ p(x | z), z ~ p(z) sampled from the model.
 
-    The z of such an x is a sample of its true posterior. Chains from there, annealed back from
-    β = 1 to 0, have E 1/w = 1/p(x), so that -log 1/K Σ_k 1/w_k is high on average, as
-    `annealed_log_prob` of the same x is low. How far the two are apart is what either can be wrong
-    by on these data, and tells whether num_steps are enough for data that are like them.
+    The z of such an x is a sample of its true posterior. Chains that start there, annealed back
+    from β = 1 to 0, have E 1/w = 1/p(x), so that -log 1/K Σ_k 1/w_k is an upper bound in
+    expectation, as `annealed_log_prob` of the same x is a lower one. Their difference bounds the
+    error of either on these data, and shows whether num_steps are enough for similar data.
 
-    cond: one for each of num_rows rows, or one for all. Options, cost (twice) and errors are those
-    of `annealed_log_prob`; both directions take the step sizes of one chain.
-    Grosse, Ghahramani and Adams (2015), "Sandwiching the marginal likelihood using bidirectional
-    Monte Carlo".
+    cond: one per row, or one for all. num_chains, start, num_leapfrogs, step_size, acceptance,
+    batch_size, cost (twice) and errors are those of `annealed_log_prob`; both directions use the
+    step sizes of one chain. Grosse, Ghahramani and Adams (2015), "Sandwiching the marginal
+    likelihood using bidirectional Monte Carlo".
     """
     options = (start, num_steps, num_chains, num_leapfrogs, step_size, acceptance)
     settings, batch_size = _settings(*options), checks.positive_int(batch_size, "batch_size")
@@ -150,7 +149,7 @@ def _estimate(found, settings, direction=""):
 
 
 def temperatures(num_steps: int) -> np.ndarray:
-    """β_0 = 0, ..., β_T = 1: the sigmoid from -4 to 4, scaled to reach both ends, [T + 1]."""
+    """β_0 = 0, ..., β_T = 1: the sigmoid from -4 to 4, rescaled to reach both ends, [T + 1]."""
     s = 1 / (1 + np.exp(-np.linspace(-4, 4, num_steps + 1)))
     return (s - s[0]) / (s[-1] - s[0])
 

@@ -1,4 +1,4 @@
-"""All metrics of codes whose factors are known, at once."""
+"""All metrics of codes with known factors, at once."""
 
 import jax
 import numpy as np
@@ -18,14 +18,14 @@ SHUFFLES = 20
 def code_scores(
     key: Key, codes: Array, factors: Array, *, predictor: Predictor | None = None
 ) -> dict[str, float]:
-    """Each metric of `metrics.codes` of codes [n, d] and factors [n, k], by the published protocol.
+    """Each metric of `metrics.codes` for codes [n, d] and factors [n, k], as published.
 
-    betavae_score, factorvae_score, mig, modularity, explicitness, sap, and of DCI dci (its
-    disentanglement), completeness and informativeness. mig and modularity are there twice, also as
-    mig_adjusted and modularity_adjusted: without the bias of finite samples, in bins of equally
-    many rows, as many as the factor with most states has, 20 at least. sap standardises codes
-    first. All rows serve for mig and modularity, up to 15,000 for the others. predictor: of `dci`.
-    Cost: about 15 s on one core for 46,080 rows of 10 units and dSprites' factors.
+    betavae_score, factorvae_score, mig, modularity, explicitness, sap, and those of DCI: dci (its
+    disentanglement), completeness and informativeness. mig_adjusted and modularity_adjusted are
+    corrected for the bias of finite samples, with quantile bins, as many as the factor with most
+    states has, at least 20. sap standardises codes first. mig and modularity use all rows, the
+    others up to 15,000.
+    predictor: that of `dci`. Cost: seconds for tens of thousands of rows.
     """
     checks.key(key)
     _, states = codes_and_factors(codes, factors)

@@ -1,9 +1,9 @@
-"""What a code z of data x keeps of them, and of the factors v that made them.
+"""How a code z of data x represents the factors v from which x was generated.
 
-Codes are rows [n, d], by custom the means of q(z | x), and factors rows [n, k] of whole numbers,
-whose values are states without an order: shape 0, 1 or 2, one of 16 places. The rows are best all
+Codes are rows [n, d], usually the means of q(z | x), and factors rows [n, k] of integers whose
+values are states without an order, such as the shape or the position. The rows should be all
 combinations of the factors, or a random sample of these. A code is disentangled if each factor is
-in a unit of its own. Each metric says this in its own way:
+encoded in its own unit. The metrics differ in how they measure this:
 
 | question                                                      | function           | of noise |
 |---------------------------------------------------------------|--------------------|----------|
@@ -16,11 +16,11 @@ in a unit of its own. Each metric says this in its own way:
 | how are factors and the units that predict them paired?       | `dci`              | 0 (b)    |
 | do models trained from other seeds find the same units?       | `udr`              | small    |
 
-(a) 0 with num_shuffles. (b) Its informativeness is that of guessing.
-Codes that are the factors, in any order, at any scale and with any signs, have 1 in all but where a
-docstring says otherwise. Of two factors alone, two units that are these turned by 45 degrees have 0
-in `mig`, `sap`, `modularity` and `dci`, and ½ in the first two. `code_scores` tells all but the
-last. Locatello et al. (2019), "Challenging common assumptions", compare them.
+(a) 0 with num_shuffles. (b) Its informativeness is that of guessing. Codes equal to the factors, in
+any order, scale and sign, score 1 unless a docstring says otherwise. Two units that are two factors
+rotated by 45 degrees score 0 in `mig`, `sap`, `modularity` and `dci`, and ½ in the first two.
+`code_scores` computes all but the last. Locatello et al. (2019), "Challenging common assumptions",
+compare them.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def active_units(means: Array, *, threshold: float = 0.01) -> np.ndarray:
     """Var_x(E[z_i | x]) > threshold for each unit i of z: whether z_i depends on x.
 
     means: E[z | x_n] of the posterior at many x, [n, ...]; returns booleans [...]. A unit that
-    ignores the data has the same posterior mean everywhere. Raises `ValueError` for means that are
+    ignores the data has the same posterior mean for all x. Raises `ValueError` for means that are
     not finite. Burda et al. (2016), "Importance weighted autoencoders", section 5.2.
     """
     means = checks.finite_rows(means, "means").astype(np.float64)
@@ -43,7 +43,7 @@ def active_units(means: Array, *, threshold: float = 0.01) -> np.ndarray:
 
 # ------------------------------------------------------------- what metrics of factors need too
 def code_rows(codes: Array, name: str = "codes") -> np.ndarray:
-    """Rows [n, d] on the host in float64, finite, of two units or more."""
+    """Codes [n, d] on the host in float64, finite, with at least two units."""
     codes = checks.finite_rows(codes, name)
     if codes.ndim != 2 or codes.shape[1] < 2:
         raise checks.InputError(
@@ -53,7 +53,7 @@ def code_rows(codes: Array, name: str = "codes") -> np.ndarray:
 
 
 def codes_and_factors(codes: Array, factors: Array) -> tuple[np.ndarray, np.ndarray]:
-    """Codes [n, d], and the states 0, 1, ... of each factor [n, k], numbered by their values."""
+    """Codes [n, d], and the states of each factor [n, k] as 0, 1, ... in the order of values."""
     codes, factors = code_rows(codes), checks.finite_rows(factors, "factors")
     if factors.ndim != 2 or factors.shape[1] < 2 or len(factors) != len(codes):
         raise checks.InputError(
@@ -75,9 +75,9 @@ def codes_and_factors(codes: Array, factors: Array) -> tuple[np.ndarray, np.ndar
 
 
 def standardised(codes: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Codes less the means of the rows `of`, over their deviations; constant units are not scaled.
+    """Codes minus the mean of the rows `of`, divided by their standard deviation.
 
-    The deviation of numbers that are all 0.1 is not 0, for their mean is rounded.
+    Constant units are not scaled: the computed deviation of a constant 0.1 is not 0, by rounding.
     """
     scale = np.where(np.ptp(of, axis=0) > 0, of.std(0), 1)
     return (codes - of.mean(0)) / scale
@@ -89,7 +89,7 @@ def entropy(p: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
 
 
 def average_ranks(x: np.ndarray) -> np.ndarray:
-    """Ranks 1..n in each column of [n, d]; equal numbers share the mean of theirs."""
+    """Ranks 1..n in each column of [n, d]; equal numbers share their mean rank."""
 
     ranks = np.empty(x.shape)
     for i, column in enumerate(x.T):
@@ -101,9 +101,9 @@ def average_ranks(x: np.ndarray) -> np.ndarray:
 def train_and_test(
     generator: np.random.Generator, num_rows: int, num_train: int, num_test: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of different rows for training and for testing, in random order.
+    """Indices of num_train and num_test different rows out of num_rows, in random order.
 
-    So many of each as are asked for, or 2/3 and 1/3 of all where there are fewer.
+    If there are fewer rows, 2/3 and 1/3 of all. generator: of NumPy.
     """
     num_train = checks.positive_int(num_train, "num_train")
     num_test = checks.positive_int(num_test, "num_test")

@@ -1,4 +1,4 @@
-"""Which units of a code a predictor of each factor looks at."""
+"""DCI: which units of a code a predictor uses for each factor."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,7 +15,7 @@ Predictor = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.
 
 
 class Dci(NamedTuple):
-    """Disentanglement, completeness and informativeness, by R_ij, what unit i is to factor j."""
+    """Disentanglement, completeness and informativeness, from R_ij, the importance of i for j."""
 
     disentanglement: float
     completeness: float
@@ -27,10 +27,9 @@ class Dci(NamedTuple):
 
 
 def random_forest(*, num_trees: int = 10, min_rows: int = 5) -> Predictor:
-    """Trees that look at all units at each split; importance is how much purer a unit makes leaves.
+    """A random forest that considers all units at each split, with the importance by impurity.
 
-    No leaf has fewer than min_rows rows, so that noise is not learned by heart. About a second for
-    10,000 rows of 10 units and a factor of 40 states.
+    num_trees trees; no leaf has fewer than min_rows rows, which prevents overfitting to noise.
     """
     num_trees = checks.positive_int(num_trees, "num_trees")
     min_rows = checks.positive_int(min_rows, "min_rows")
@@ -45,10 +44,10 @@ def random_forest(*, num_trees: int = 10, min_rows: int = 5) -> Predictor:
 
 
 def gradient_boosting(*, num_trees: int = 100) -> Predictor:
-    """Small trees one after the other, for each state, each on what is left: the published choice.
+    """Gradient boosted trees for each state, the predictor of the paper.
 
-    scikit-learn's GradientBoostingClassifier as it comes. About five minutes for 10,000 rows of
-    dSprites, whose factors have 81 states.
+    scikit-learn's GradientBoostingClassifier with num_trees trees. Slow: minutes for 10,000 rows
+    and factors with tens of states.
     """
     num_trees = checks.positive_int(num_trees, "num_trees")
 
@@ -69,17 +68,17 @@ def dci(
     num_train: int = 10_000,
     num_test: int = 5_000,
 ) -> Dci:
-    """D = Σ_i ρ_i [1 - H_k(P_i)], C = Σ_j γ_j [1 - H_d(P'_j)], of importances R [d, k].
+    """D = Σ_i ρ_i [1 - H_k(P_i)], C = Σ_j γ_j [1 - H_d(P'_j)], from importances R [d, k].
 
-    Of each factor a predictor is fitted on num_train rows, which says how important each unit was
-    for it, R_ij, and predicts num_test other rows: their accuracy is the informativeness. P_i is R
-    over its sum over factors, P'_j over that over units; H_k is the entropy to the base k; ρ_i and
-    γ_j are the shares of row i and of column j in the sum of R. So a unit that is important for
-    one factor only has disentanglement 1, and a dead one does no harm. All three are 1 for codes
-    that are their factors; D and C are near 0 of noise, and informativeness is that of guessing.
-    predictor: `random_forest()` by default, `gradient_boosting()` as published, or a function of
-    one's own: predict(z, v, z_test) -> (importance [d], v of z_test). Figures of different
-    predictors do not compare. Eastwood and Williams (2018), "A framework for the quantitative
+    For each factor a predictor is fitted on num_train rows, which gives the importance R_ij of each
+    unit, and tested on num_test other rows: its accuracy is the informativeness. P_i is row i of R,
+    divided by its sum, P'_j column j; H_k is the entropy to base k; ρ_i and γ_j are the fractions
+    of row i and column j in the sum of R. So a unit that is important for one factor only has
+    disentanglement 1, and an unused unit does not count. All three are 1 for codes equal to their
+    factors; for noise D and C are near 0, and informativeness is that of guessing.
+    predictor: `random_forest()` by default, `gradient_boosting()` as published, or your own
+    function predict(z, v, z_test) -> (importance [d], v of z_test). Scores with different
+    predictors are not comparable. Eastwood and Williams (2018), "A framework for the quantitative
     evaluation of disentangled representations", section 2.
     """
     checks.key(key)

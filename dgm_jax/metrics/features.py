@@ -1,4 +1,4 @@
-"""Features of images by published networks, for metrics that compare samples with real data.
+"""Features of images from published networks, for metrics that compare samples with real data.
 
 | name                | network            | a row | what it is for                           |
 |---------------------|--------------------|-------|------------------------------------------|
@@ -7,8 +7,8 @@
 | efficientnet_logits | EfficientNet-Lite0 | 1000  | `inception_score`, by another classifier |
 
 Weights are read from the data folder (`data_dir`, else the environment variable DGM_DATA); nothing
-is downloaded. All networks saw photographs alone: of digits, features of a classifier that was
-trained on digits say more.
+is downloaded. All networks were trained on photographs only: for digits, features of a classifier
+trained on digits are more informative.
 """
 
 import os
@@ -55,13 +55,14 @@ def features(
 ) -> Callable[[Array], np.ndarray]:
     """images ↦ f(images): a function of integers [n, H, W(, 1 or 3)] in 0..255 to rows [n, d].
 
-    name: a network of the table above. Which it was belongs beside every figure: a Fréchet distance
-    is an FID on "inception" only. Images have any size and go through the network batch_size at a
-    time, all batches of one shape, so that it is compiled once for each size of images. Floats are
-    refused, whose range nobody can see: (255 * x).round().astype(int), of x in [0, 1].
+    name: a network of the table above. State it beside every result: a Fréchet distance is an FID
+    on "inception" only. Images may have any size. They pass through the network batch_size at a
+    time, in batches of one shape, so that it is compiled once per image size. Floats are refused,
+    because their range is not known: use (255 * x).round().astype(int) for x in [0, 1].
 
-    Cost: on one core of a CPU 0.1 to 0.3 s an image by "inception", 0.02 by "efficientnet".
-    Raises FileNotFoundError where the data folder lacks the weights, `ValueError` for damaged ones.
+    Cost: about 0.2 s per image and CPU core for "inception", 0.02 for "efficientnet". Raises
+    FileNotFoundError if the weights are missing in the data folder `data_dir`, `ValueError` if
+    damaged.
     """
     checks.choice(name, NETWORKS, "name")
     batch_size = checks.positive_int(batch_size, "batch_size")

@@ -1,4 +1,4 @@
-"""What changes in a code while one factor of the data stays fixed, and all others are random."""
+"""How a code changes while one factor of the data is fixed and all others are random."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ CHUNK = 500  # batches at once
 
 
 class FixedFactor(NamedTuple):
-    """How often the factor that stayed was told from the codes of a batch."""
+    """The accuracy with which the fixed factor is recognised from the codes of a batch."""
 
     accuracy: float  # on new batches
     train_accuracy: float
@@ -24,7 +24,7 @@ class FixedFactor(NamedTuple):
 
 
 class FactorVotes(NamedTuple):
-    """`FixedFactor`, and the votes of the batches for training."""
+    """`FixedFactor`, and the votes of the training batches."""
 
     accuracy: float
     train_accuracy: float
@@ -44,15 +44,17 @@ def beta_vae_score(
     num_test: int = 5_000,
     batch_size: int = 64,
 ) -> FixedFactor:
-    """P(a linear classifier tells j from 1/L Σ_l |z_l - z_l'|), v_j being that of both of a pair.
+    """P(a linear classifier predicts j from 1/L Σ_l |z_l - z_l'|), where pairs agree in factor j.
 
-    For each point a factor j is drawn, and L = batch_size pairs of rows that agree in v_j, each
-    with a value of its own, and are random in all else: the first of all rows, the second of those
-    with its v_j. The classifier is a multinomial logistic regression with weights ½ ‖w‖² beside
-    the sum of losses (scikit-learn's C = 1), on differences as they are: codes that vary much less
-    than 1 have less. Units without information do no harm. 1 for codes that are their factors, and
-    for any linear map of them that leaves each unit few factors; 1/k of noise.
-    Higgins et al. (2017), "β-VAE", section 3. Cost: (num_train + num_test) L d, about a second.
+    For each point a factor j is drawn, and L = batch_size pairs of rows that agree in v_j and are
+    random
+    otherwise: the first from all rows, the second from those with its v_j. The classifier is
+    multinomial logistic regression with penalty ½ ‖w‖² on the sum of losses (scikit-learn's C = 1),
+    on unscaled
+    differences: codes with much smaller variance than 1 score less. Uninformative units do no harm.
+    1 for codes equal to their factors, and for linear maps of them in which each unit has few
+    factors; 1/k for noise. num_train, num_test: the numbers of points. Cost: (num_train + num_test)
+    L d. Higgins et al. (2017), "beta-VAE", section 3.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 
@@ -72,15 +74,16 @@ def factor_vae_score(
     batch_size: int = 64,
     threshold: float = 0.05,
 ) -> FactorVotes:
-    """P(the unit that moved least tells j), where v_j is the same in all rows of a batch.
+    """P(the unit with the smallest variance predicts j), where v_j is equal in all rows of a batch.
 
     For each vote a factor j and a value of it (that of a random row) are drawn, and batch_size rows
     with that value. The unit with the smallest variance in the batch, relative to that over all
-    rows (both over n - 1), votes for j. A unit tells the factor that most of its num_train votes
-    were for, and the accuracy is of num_test other votes. Units whose deviation over all rows is
-    below `threshold` take no part, for the noise of a dead unit is least of all; 0 where none is
-    left. 1 for codes that are their factors; 1/k of noise, and as a rule where factors are mixed.
-    Kim and Mnih (2018), "Disentangling by factorising", section 4. Cost as `beta_vae_score`.
+    rows (both with n - 1), votes for j. A unit predicts the factor with most of its num_train
+    votes; the accuracy is that of num_test other votes. Units whose standard deviation over all
+    rows is below `threshold` are left out, because an unused unit would vary least of all; 0 if
+    none is left. 1 for codes equal to their factors; 1/k for noise, and usually if factors are
+    mixed. Kim and Mnih (2018), "Disentangling by factorising", section 4. Cost: as
+    `beta_vae_score`.
     """
     threshold = checks.not_negative(threshold, "threshold")
     draws = _Draws(key, codes, factors, num_train, num_test, batch_size)

@@ -1,4 +1,4 @@
-"""The Fréchet distance of two sets of features, each taken for a Gaussian."""
+"""The Fréchet distance of two sets of features, each approximated by a Gaussian."""
 
 import warnings
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from .samples import feature_rows
 
 
 class Moments(NamedTuple):
-    """Mean and covariance (the unbiased one, over n - 1) of n rows of features, in float64."""
+    """Mean and (unbiased) covariance of n rows of features, in float64."""
 
     mean: np.ndarray  # [d]
     covariance: np.ndarray  # [d, d]
@@ -19,7 +19,7 @@ class Moments(NamedTuple):
 
 
 class Frechet(NamedTuple):
-    """d² = ‖μ - μ'‖² + tr(S + S' - 2 (S S')^½). Figures compare at the same two sizes only."""
+    """d² = ‖μ - μ'‖² + tr(S + S' - 2 (S S')^½). Comparable only for the same two sample sizes."""
 
     distance: float  # d², as every table has it
     means: float  # ‖μ - μ'‖²
@@ -34,8 +34,8 @@ class Frechet(NamedTuple):
 def moments(features: Array) -> Moments:
     """μ = 1/n Σ x, S = 1/(n - 1) Σ (x - μ)(x - μ)ᵀ of rows [n, d], in float64.
 
-    Real data need it once: `frechet_distance` takes moments in the place of rows. Cost: n d².
-    Raises `ValueError` for fewer than two rows or numbers that are not finite.
+    Compute it once for the real data: `frechet_distance` takes moments in place of rows. Cost: n
+    d². Raises `ValueError` for fewer than two rows or numbers that are not finite.
     """
     features = feature_rows(features, "features").astype(np.float64)
     mean = features.mean(0)
@@ -44,19 +44,19 @@ def moments(features: Array) -> Moments:
 
 
 def frechet_distance(real: Array | Moments, fake: Array | Moments) -> Frechet:
-    """d² = ‖μ - μ'‖² + tr S + tr S' - 2 tr (S S')^½, of two Gaussians with the moments of each set.
+    """d² = ‖μ - μ'‖² + tr S + tr S' - 2 tr (S S')^½, of the two Gaussians with the sets' moments.
 
-    real [n, d] and fake [m, d]: rows of features, or their `Moments`. On the features of FID's
-    Inception, and on no others, it is the FID. Heusel et al. (2017), equation 6; it is the squared
+    real [n, d] and fake [m, d]: rows of features, or their `Moments`. With the features of FID's
+    Inception, and only then, it is the FID (Heusel et al., 2017, equation 6). It is the squared
     2-Wasserstein distance of the Gaussians (Dowson and Landau, 1982).
 
-    (S S')^½ is not symmetric and its numerical square root may be complex. With S = A Aᵀ its trace
-    is that of (Aᵀ S' A)^½, which is the sum of the roots of real eigenvalues: A is the Cholesky
-    factor, or where S is singular its eigenvectors of positive eigenvalues.
+    S S' is not symmetric, and its numerical square root may be complex. With S = A Aᵀ the trace is
+    that of (Aᵀ S' A)^½, a sum of roots of real eigenvalues: A is the Cholesky factor, or for a
+    singular S its eigenvectors with positive eigenvalues.
 
-    Two finite sets of one distribution are apart by about b/n + b'/m (`frechet_floor`). With no
-    more rows than features a covariance is singular and that is most of the figure: a warning says
-    so. Cost: (n + m) d² + O(d³), in float64. Raises `ValueError` below two rows.
+    Two finite samples of one distribution have a distance of about b/n + b'/m (`frechet_floor`).
+    With fewer rows than features this dominates, and a warning says so. Cost: (n + m) d² + O(d³),
+    in float64. Raises `ValueError` for fewer than two rows.
     """
     real, fake = _moments(real, "real"), _moments(fake, "fake")
     dim = len(real.mean)
@@ -73,12 +73,13 @@ def frechet_distance(real: Array | Moments, fake: Array | Moments) -> Frechet:
 
 
 def frechet_floor(covariance: Array, num_real: int, num_fake: int) -> float:
-    """E d² of two samples of one Gaussian N(μ, S), to first order in 1/n and 1/m.
+    """E d² for two samples of one Gaussian N(μ, S), to first order in 1/n and 1/m.
 
-    (1/n + 1/m) (5/4 tr S + ½ Σ_ij λ_i λ_j / (λ_i + λ_j)), λ the eigenvalues of S [d, d]; for S = I
-    it is (1/n + 1/m) (d + d (d + 1)/4). Of it tr S is by the means. The rest is by Wishart errors E
-    of the covariances, since d² ≈ ½ Σ_ij E_ij² / (λ_i + λ_j) near 0. It holds where n and m are
-    well above d; with fewer rows it is too large. Cost: O(d³).
+    (1/n + 1/m) (5/4 tr S + ½ Σ_ij λ_i λ_j / (λ_i + λ_j)), with λ the eigenvalues of the covariance
+    S [d, d] and n, m = num_real, num_fake; for S = I it is (1/n + 1/m) (d + d (d + 1)/4). The means
+    contribute tr S, the Wishart errors E of the covariances the rest, since d² ≈ ½ Σ_ij E_ij² /
+    (λ_i + λ_j) near 0. It holds for n and m well above d, and is too large for fewer rows. Cost:
+    O(d³).
     """
     checks.floating(covariance, "covariance", (None, None))
     covariance = checks.finite_rows(covariance, "covariance").astype(np.float64)

@@ -1,4 +1,4 @@
-"""log p(x) of latent variable models by sampling z: from the prior, or from q(z | x)."""
+"""log p(x) of latent variable models by importance sampling from the prior or from q(z | x)."""
 
 import functools
 import math
@@ -17,10 +17,11 @@ from .likelihood import in_batches
 
 
 class Estimate(NamedTuple):
-    """log p(x_n) of each row as log 1/K Σ_k w_k, with E w_k = p(x_n), and how it was made.
+    """log p(x_n) of each row as log 1/K Σ_k w_k with E w_k = p(x_n), and how it was computed.
 
-    By Jensen's inequality it is low on average, by about the relative variance of w over 2K where K
-    is large (a reverse chain is high instead). So estimates compare only at one K: `str` tells it.
+    By Jensen's inequality it is too low in expectation, for large K by about the relative variance
+    of w over 2K (a reverse chain is too high instead). Compare estimates only at equal K, which
+    `str` shows.
     """
 
     log_prob: np.ndarray  # [n], in nats
@@ -39,7 +40,7 @@ class Estimate(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Σ w and Σ w² of weights seen so far, in units of the largest: a running logsumexp."""
+    """Σ w and Σ w² of the weights seen so far, relative to the largest: a running logsumexp."""
 
     peak: Array  # max log w, [b]
     total: Array  # Σ exp(log w - peak)
@@ -59,13 +60,13 @@ def importance_log_prob(
 ) -> Estimate:
     """log 1/K Σ_k p(x, z_k) / q(z_k | x), z_k ~ q(z | x), for each row of x [n, ...], in nats.
 
-    The bound L_K of Burda et al. (2016, equation 8), a lower bound on average that rises with K to
-    log p(x); K = 1 is the ELBO. num_samples: K. cond: one condition for each row, or one for all.
-    Any model goes, hierarchies too. Called with other parameters it is not compiled again.
+    The bound L_K of Burda et al. (2016, equation 8), a lower bound in expectation that rises with K
+    to log p(x); K = 1 is the ELBO. num_samples: K. cond: one condition per row, or one for all. It
+    works for any model, hierarchies included. Other parameters need no recompilation.
 
-    Memory: chunk_size · batch_size samples at a time, whatever K and n are. Cost: n passes of the
-    encoder for each chunk and exactly n · K of the decoder (of the last, smaller batch as many as
-    of a full one). Raises `ValueError` for counts below 1, for x without rows or not finite.
+    Memory: chunk_size · batch_size samples at a time, for any K and n. Cost: n passes of the
+    encoder for each chunk and n · K of the decoder (an incomplete last batch costs as much as a
+    full one). Raises `ValueError` for counts below 1, and for x that is empty or not finite.
     """
     return _estimate(
         _by_posterior, "importance sampling", model, params, key, x, cond,
@@ -86,9 +87,10 @@ def naive_log_prob(
 ) -> Estimate:
     """log 1/K Σ_k p(x | z_k), z_k ~ p(z), for each row of x [n, ...], in nats.
 
-    Naive Monte Carlo: unbiased for p(x), and useless for log p(x) once few z of the prior explain
-    x, since K must grow as e^KL(p(z | x) ‖ p(z)). It looks at no encoder, and so tells what one is
-    worth. Arguments, memory and errors are those of `importance_log_prob`; the cost is its decoder.
+    Naive Monte Carlo: unbiased for p(x), but useless for log p(x) if few samples of the prior
+    explain x, since K must grow as e^KL(p(z | x) ‖ p(z)). It uses no encoder, and so shows what an
+    encoder contributes. num_samples (K), chunk_size, batch_size, memory and errors are those of
+    `importance_log_prob`; the cost is that of the decoder.
     """
     return _estimate(
         _by_prior, "naive Monte Carlo", model, params, key, x, cond,
@@ -114,9 +116,9 @@ def _estimate(
 def rows_of(
     model: LatentVariable, params: Params, key: Key, x: Array | int, cond: Array | None
 ) -> tuple[np.ndarray, ...]:
-    """(x,) or (x, cond) with as many rows, on the host; refuses what is wrong with any of these.
+    """(x,) or (x, cond), checked, with equally many rows, on the host.
 
-    Of a number of rows that are to be made x is a vector that only counts them.
+    An integer x is a number of rows to be generated; it is returned as a vector of that length.
     """
     checks.noun(model, LatentVariable, "model")
     checks.parameters(params, model.init)
@@ -176,7 +178,7 @@ def _by_prior(model, params, key, num, x, cond=None):
 def from_prior(
     model: LatentVariable, params: Params, key: Key, num: int, rows: int, cond: Array | None
 ) -> Any:
-    """z ~ p(z | c) for each row, [num, rows, ...], whether or not the prior looks at c."""
+    """z ~ p(z | c) for each row, [num, rows, ...], whether or not the prior depends on c."""
     if cond is None:
         return model.prior(params).sample(seed=key, sample_shape=(num, rows))
 
@@ -209,7 +211,7 @@ _scored = compiled_once(_all_samples, static_argnums=(0, 1, 2, 3))
 
 
 def gathered(log_w: Array) -> Weights:
-    """Of log-weights [K, b]. A row whose weights are all zero has a peak of -inf, and no NaN."""
+    """The `Weights` of log-weights [K, b]; a row whose weights are all zero has the peak -inf."""
     peak = log_w.max(0)
     w = jnp.exp(log_w - jnp.where(peak == -jnp.inf, 0, peak)[None])
     return Weights(peak, w.sum(0), (w**2).sum(0))
@@ -222,7 +224,7 @@ def _no_weights(like: Weights) -> Weights:
 
 
 def merged(a: Weights, b: Weights) -> Weights:
-    """Of both sets of weights."""
+    """The `Weights` of two sets together."""
     peak = jnp.maximum(a.peak, b.peak)
     safe = jnp.where(peak == -jnp.inf, 0, peak)
     a_scale, b_scale = jnp.exp(a.peak - safe), jnp.exp(b.peak - safe)

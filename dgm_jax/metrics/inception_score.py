@@ -1,4 +1,4 @@
-"""The Inception score: what a classifier says of samples alone."""
+"""The Inception score: the class probabilities of samples under a classifier."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from .samples import feature_rows
 
 
 class InceptionScore(NamedTuple):
-    """Within 1..C of C classes. Comparable at one number of samples and one number of splits."""
+    """A score in 1..C for C classes; comparable only for equal numbers of samples and splits."""
 
     score: float  # the mean of all splits
     spread: float  # their standard deviation, 0 of one split
@@ -23,16 +23,15 @@ class InceptionScore(NamedTuple):
 
 
 def inception_score(logits: Array, *, num_splits: int = 1) -> InceptionScore:
-    """exp(E_x KL(p(y | x) ‖ p(y))), with p(y) = E_x p(y | x) of all samples x.
+    """exp(E_x KL(p(y | x) ‖ p(y))), with p(y) = E_x p(y | x) over all samples x.
 
-    logits [n, C] of a classifier at the samples. It is 1 if all are judged alike, and C if each is
-    judged with certainty and all classes are as frequent. It never sees real data, so one perfect
-    sample of each class has the score C.
+    logits: [n, C], of a classifier at the samples. The score is 1 if all samples have the same
+    class probabilities, and C if each is classified with certainty and all classes are equally
+    frequent. Real data do not enter, so one perfect sample of each class has the score C.
 
-    num_splits: the published protocol has 10 splits of 5000 samples, each with a p(y) of its own;
-    the score of a split is then low, by fewer samples of p(y). The order of rows matters: samples
-    that are sorted by class need a shuffle. On another classifier than Inception's it is another
-    score. Raises `ValueError` for fewer rows than splits.
+    num_splits: the published protocol has 10 splits of 5000 samples, each with its own p(y); with
+    fewer samples the score is biased downwards. Shuffle samples that are sorted by class. Scores of
+    different classifiers are not comparable. Raises `ValueError` for fewer rows than splits.
     Salimans et al. (2016), "Improved techniques for training GANs", section 4.
     """
     num_splits = checks.positive_int(num_splits, "num_splits")

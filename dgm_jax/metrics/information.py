@@ -1,4 +1,4 @@
-"""Mutual information of single units of a code and single factors, by counting; and its gap."""
+"""Mutual information of single units of a code and single factors, from histograms; and the MIG."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ DEVIATIONS = 5  # above the mean of shuffled rows, from which on a unit is said 
 
 
 class Information(NamedTuple):
-    """I(z_i; v_j) in nats, and what shuffled rows give, whose true information is 0."""
+    """I(z_i; v_j) in nats, and the values for shuffled rows, whose true information is 0."""
 
     mutual: np.ndarray  # [d, k]
     entropy: np.ndarray  # H(v_j) [k]
@@ -24,21 +24,21 @@ class Information(NamedTuple):
 
     @property
     def above_chance(self) -> np.ndarray:
-        """I less its mean over shuffles, 0 at least, [d, k]."""
+        """I minus its mean over shuffles, at least 0, [d, k]."""
         return np.maximum(self.mutual - self.chance, 0)
 
     @property
     def informative(self) -> np.ndarray:
-        """Whether a unit knows more of a factor than five deviations of shuffles, [d].
+        """Whether a unit is more informative than the mean of shuffles plus five deviations, [d].
 
-        Without shuffles all units count.
+        Without shuffles all units count as informative.
         """
         known = self.mutual > self.chance + DEVIATIONS * self.spread
         return known.any(1) if self.num_shuffles else np.ones(len(known), bool)
 
 
 class InformationGap(NamedTuple):
-    """MIG = mean over factors of `gaps`."""
+    """MIG, the mean of `gaps` over factors."""
 
     score: float
     gaps: np.ndarray  # of each factor, [k], shares of its entropy
@@ -56,14 +56,17 @@ def mutual_information(
 ) -> Information:
     """I(z_i; v_j) = Σ p(z, v) log p(z, v) / (p(z) p(v)) over bins of z_i and states of v_j, nats.
 
-    codes [n, d], factors [n, k]. Bins lose information: where they are fewer than the states of a
-    factor, even a code that is the factor knows less than H(v_j).
-    binning: "width", num_bins of equal width between the smallest and the largest value, as is
-        published; one far outlier makes all other rows one bin. "quantile", bins of equally many
-        rows, with equal values in one bin, and a bin for each value of a unit that has no more.
-    num_shuffles: from n rows even noise has some (b - 1)(s - 1) / 2n nats, b bins and s states.
-        It is found by shuffling the rows of the factors so many times (by default_rng(0)).
-    Cost: (1 + num_shuffles) n d k additions.
+    codes [n, d], factors [n, k]. Binning loses information: with fewer bins than a factor has
+    states, even a code equal to the factor has less than H(v_j).
+    binning: "width", num_bins bins of equal width between the minimum and the maximum, as
+        published; a far outlier puts all other rows into one bin. "quantile", bins with equally
+        many rows, where equal values share a bin, and one bin per value if there are no more values
+        than bins
+    num_shuffles: with n rows even noise has about (b - 1)(s - 1) / 2n nats, for b bins and s
+        states. This bias is estimated from so many random shuffles of the rows of the factors (by
+        default_rng(0))
+    Cost: (1 + num_shuffles) n d k additions. Chen et al. (2018), "Isolating sources of
+    disentanglement in VAEs", section 4.
     """
     codes, states = codes_and_factors(codes, factors)
     num_bins = checks.positive_int(num_bins, "num_bins", least=2)
@@ -91,15 +94,15 @@ def mig(
     binning: str = "width",
     num_shuffles: int = 0,
 ) -> InformationGap:
-    """1/k Σ_j [I(z_(1); v_j) - I(z_(2); v_j)] / H(v_j), (1), (2) the units that know most of v_j.
+    """1/k Σ_j [I(z_(1); v_j) - I(z_(2); v_j)] / H(v_j), (1), (2) the most informative units of v_j.
 
-    1 where one unit knows all of a factor and no other anything; 0 of noise, and where a factor is
-    spread over two units equally. Units that know nothing do no harm. The defaults are the
-    published protocol, which has no 1 where bins are fewer than states: 0.90 for the factors of
-    dSprites. For that take num_bins of the most states of a factor or more, binning="quantile" and
-    some 20 `num_shuffles`, by which shares are (I - c) / (H - c), c the information of shuffled
-    rows. `mutual_information` says what the options mean.
-    Chen et al. (2018), "Isolating sources of disentanglement", equation 6.
+    1 if one unit determines each factor and no other unit is informative of it; 0 for noise, and if
+    a factor is spread over two units equally. Uninformative units do no harm. The defaults are the
+    published protocol, which cannot reach 1 if there are fewer bins than states. To reach it, use
+    at least as many num_bins as the largest number of states, binning="quantile" and about 20
+    num_shuffles: then terms are (I - c) / (H - c), with c the information of shuffled rows. For the
+    options see `mutual_information`. Chen et al. (2018), "Isolating sources of disentanglement",
+    equation 6.
     """
     options = {"num_bins": num_bins, "binning": binning, "num_shuffles": num_shuffles}
     found = mutual_information(codes, factors, **options)

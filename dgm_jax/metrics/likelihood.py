@@ -1,4 +1,4 @@
-"""The log-likelihood of a whole set, example by example."""
+"""The log-likelihood of a whole data set, row by row."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,12 +18,12 @@ def expected_log_prob(
     num_draws: int = 1,
     batch_size: int = 1000,
 ) -> np.ndarray:
-    """E log p(x_n), one value for each row of x [n, ...], in nats: the mean of num_draws draws.
+    """E log p(x_n) for each row of x [n, ...], in nats: the mean of num_draws evaluations.
 
-    log_prob(key, batch) -> [b], jitted by the caller, may be random, as dequantization at
-    evaluation is: log p(x + u) for a fresh u. A tuple such as (x, cond) gives batches that are
-    tuples. The rows go through it in batches of one shape, so it is compiled once. Cost: num_draws
-    times one evaluation of the set.
+    log_prob(key, batch) -> [b], jitted by the caller, may be random, such as log p(x + u) with
+    fresh dequantisation noise u. A tuple such as (x, cond) gives batches that are tuples. The rows
+    pass in batches of batch_size, all of one shape, so log_prob is compiled once. Cost: num_draws
+    evaluations of the data set.
     """
     checks.function(log_prob, "log_prob")
     checks.key(key)
@@ -60,9 +60,9 @@ def in_batches(
 ) -> Any:
     """function(key, *batch) -> a tree of [b, ...], for all rows: a tree of [n, ...] on the host.
 
-    parts: arrays [n, ...] that are cut alike. Each batch has a key of its own, and all are of one
-    shape, so that a jitted function is compiled once: the last is filled up with rows that are then
-    left out.
+    parts: arrays [n, ...], cut into batches of batch_size rows. Each batch has its own key, and all
+    have the same shape, so that a jitted function is compiled once: the last one is padded with
+    rows whose results are dropped.
     """
     num = len(parts[0])
     size = min(batch_size, num)

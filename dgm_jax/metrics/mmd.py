@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy: how far the means of two sets are in the space of a kernel."""
+"""Maximum mean discrepancy: the distance of two samples' mean embeddings under a kernel."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +17,7 @@ Kernel = Callable[[Array, Array], Array]  # x [n, d], y [m, d] -> k(x_i, y_j) [n
 
 
 class Discrepancy(NamedTuple):
-    """An unbiased estimate of MMD², which may be negative where the sets are alike."""
+    """An unbiased estimate of MMD², which may be negative for similar samples."""
 
     squared: float
     spread: float  # standard deviation over subsets, 0 of one
@@ -36,8 +36,8 @@ class Discrepancy(NamedTuple):
 def rbf_kernel(bandwidth: float) -> Kernel:
     """k(x, y) = exp(-‖x - y‖² / 2h²) with bandwidth h.
 
-    Between Gaussians on the line it is, on average, √(h² / v) exp(-(μ - μ')² / 2v) with
-    v = h² + s² + s'². Gretton et al. (2012), "A kernel two-sample test".
+    Its mean for two Gaussians on the line is √(h² / v) exp(-(μ - μ')² / 2v) with v = h² + s² + s'².
+    Gretton et al. (2012), "A kernel two-sample test".
     """
     bandwidth = checks.positive(bandwidth, "bandwidth")
 
@@ -52,9 +52,10 @@ def rbf_kernel(bandwidth: float) -> Kernel:
 def polynomial_kernel(
     *, degree: int = 3, scale: float | None = None, offset: float = 1.0
 ) -> Kernel:
-    """k(x, y) = (s x·y + c)^p with s = 1/d by default: it sees the moments up to degree p.
+    """k(x, y) = (s x·y + c)^p: it compares the moments up to degree p.
 
-    Bińkowski et al. (2018), "Demystifying MMD GANs", whose kernel distance has the default.
+    degree: p; scale: s, by default 1/d; offset: c. The default is that of the kernel distance
+    (KID). Bińkowski et al. (2018), "Demystifying MMD GANs".
     """
     degree = checks.positive_int(degree, "degree")
     scale = None if scale is None else checks.positive(scale, "scale")
@@ -70,10 +71,10 @@ def polynomial_kernel(
 def mmd(real: Array, fake: Array, kernel: Kernel) -> Discrepancy:
     """MMD² = E k(x, x') + E k(y, y') - 2 E k(x, y), each over pairs of different rows.
 
-    real [n, d] is x and fake [m, d] is y. Without the pairs of a row and itself the estimate has no
-    bias, and is negative about as often as not if the distributions are equal. Cost: (n + m)²
-    kernels, in float32. Raises `ValueError` for fewer than two rows.
-    Gretton et al. (2012), "A kernel two-sample test", equation 3.
+    real [n, d] is x and fake [m, d] is y. Leaving out the pairs of a row with itself makes the
+    estimate unbiased; for equal distributions it is negative about half of the time. Cost: (n + m)²
+    kernels, in float32. Raises `ValueError` for fewer than two rows. Gretton et al. (2012), "A
+    kernel two-sample test", equation 3.
     """
     real, fake = real_and_fake(real, fake)
     checks.function(kernel, "kernel")
@@ -90,13 +91,13 @@ def kernel_distance(
     num_subsets: int = 100,
     subset_size: int = 1000,
 ) -> Discrepancy:
-    """The mean of `mmd` over random subsets of both sets; its kernel is the cubic one by default.
+    """The mean of `mmd` over num_subsets random subsets of both samples, with a cubic kernel.
 
-    On the features of FID's Inception, and on no others, it is the KID. Unlike a Fréchet distance
-    it has no bias by the number of rows, and so compares across sizes; `spread` is that of one
-    subset, of which the error of the mean is a part. Cost: num_subsets · 4 subset_size² kernels.
-    Raises `ValueError` for subsets larger than a set.
-    Bińkowski et al. (2018), "Demystifying MMD GANs", section 4.
+    real [n, d], fake [m, d]; kernel: another one. With the features of FID's Inception, and only
+    then, it is the KID. Unlike a Fréchet distance it is unbiased for any number of rows. `spread`
+    is the standard deviation over subsets of subset_size rows, larger than the error of the mean.
+    Cost: num_subsets · 4 subset_size² kernels. Raises `ValueError` for subsets larger than a
+    sample. Bińkowski et al. (2018), "Demystifying MMD GANs", section 4.
     """
     checks.key(key)
     real, fake = real_and_fake(real, fake)

@@ -1,4 +1,4 @@
-"""Whether each unit of a code knows of one factor only, and whether all together know every one."""
+"""Modularity: each unit encodes one factor. Explicitness: all units together determine each."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from .information import mutual_information
 
 
 class Modularity(NamedTuple):
-    """The mean of `units` over those that count."""
+    """The mean of `units` over the units that count."""
 
     score: float
     units: np.ndarray  # [d], 0 for those that know nothing
@@ -20,7 +20,7 @@ class Modularity(NamedTuple):
 
 
 class Explicitness(NamedTuple):
-    """Areas under the ROC curve: 1 where a linear classifier tells a state, ½ where it guesses."""
+    """Areas under the ROC curve: 1 if a linear classifier recognises a state, ½ for guessing."""
 
     score: float  # the mean over factors
     areas: np.ndarray  # of each factor, the mean over its states, [k]
@@ -34,14 +34,14 @@ def modularity(
     binning: str = "width",
     num_shuffles: int = 0,
 ) -> Modularity:
-    """1/d Σ_i [1 - Σ_{j≠j*} I(z_i; v_j)² / (k - 1) I(z_i; v_j*)²], j* what z_i knows most of.
+    """1/d Σ_i [1 - Σ_{j≠j*} I(z_i; v_j)² / (k - 1) I(z_i; v_j*)²], j* the main factor of z_i.
 
-    1 where each unit knows of one factor only, whether or not the factor is in other units too; 0
-    for a unit that knows as much of all. A unit without any information, such as a constant one,
-    has 0. The published protocol, the defaults, has 0.67 of pure noise, for it compares what
-    finite samples show by chance. With some 20 `num_shuffles` that is subtracted, and units that
-    know no more than by chance are left out; 0 if none is left. `mutual_information` says what the
-    options mean. Ridgeway and Mozer (2018), "Learning deep disentangled embeddings", section 3.
+    codes [n, d], factors [n, k]. 1 if each unit encodes one factor only, even if several units
+    encode the same; 0 for a unit that is equally informative of all factors, or of none. The
+    published protocol (the defaults) gives 0.67 for noise, because it compares what finite samples
+    show by chance. With about 20 num_shuffles this is subtracted, and units no more informative
+    than chance are left out; 0 if none is left. num_bins, binning: see `mutual_information`.
+    Ridgeway and Mozer (2018), "Learning deep disentangled embeddings", section 3.
     """
     options = {"num_bins": num_bins, "binning": binning, "num_shuffles": num_shuffles}
     found = mutual_information(codes, factors, **options)
@@ -57,14 +57,15 @@ def modularity(
 def explicitness(
     key: Key, codes: Array, factors: Array, *, num_train: int = 10_000, num_test: int = 5_000
 ) -> Explicitness:
-    """1/k Σ_j 1/s_j Σ_v AUC of "v_j = v", by a logistic regression of each factor on all of z.
+    """1/k Σ_j 1/s_j Σ_v AUC of "v_j = v", by logistic regression of each factor on all of z.
 
-    The classifier is multinomial, with weights ½ ‖w‖² beside the sum of losses (scikit-learn's
-    C = 1), on standardised codes of num_train rows; areas are of num_test other rows, without
-    states that are all or none of them. It asks what a code knows and not where: a rotation of the
-    code has the same. So ½ is chance, and codes that are their factors have less than 1 where a
-    state lies between others, which no linear map of one unit tells from both sides at once.
-    Ridgeway and Mozer (2018), section 4. Cost: seconds, most for factors of many states.
+    The classifier is multinomial, with penalty ½ ‖w‖² on the sum of losses (scikit-learn's C = 1),
+    on standardised codes of num_train rows; the areas are computed on num_test other rows, without
+    states that are in all or none of them. It does not depend on where a factor is encoded: a
+    rotation of the code has the same score. ½ is chance. Codes equal to their factors score less
+    than 1 if a state lies between others, because a linear function of one unit cannot separate it
+    from both sides. Ridgeway and Mozer (2018), section 4. Cost: seconds, most for factors with many
+    states.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 

@@ -1,14 +1,14 @@
-"""Precision and recall, density and coverage: balls around points in the place of densities.
+"""Precision and recall, density and coverage, by balls around points.
 
 Each point of a set has a ball that reaches to its k-th nearest neighbour in that set, not counting
-itself. The union of balls stands for where the distribution has mass.
+itself. The union of the balls approximates the support of the distribution.
 
-Ties: a point on the surface of a ball is in it (`<=`, as the code of Kynkäänniemi et al. has it;
-some libraries take `<`). So sets that are one point repeated have precision and recall 1, and a
-generator that only makes copies of one of n real points has precision 1 and recall 1/n. Distances
-are computed in float32 by products of matrices, and those within their rounding, relative to the
-norms of both points less the mean of all, are 0. They are made in blocks of chunk × chunk that stay
-in the cache of a processor, once for each pair of rows.
+A point on the surface of a ball is in it (`<=`, as in the program of Kynkäänniemi et al.; some
+libraries use `<`). So two sets that repeat one point have precision and recall 1, and a generator
+that only copies one of n real points has precision 1 and recall 1/n. Distances are computed in
+float32 by matrix products, after subtracting the common mean, and set to 0 if below their rounding
+error. They are computed in blocks of chunk × chunk, which fit into the cache, once per pair of
+rows.
 """
 
 from typing import NamedTuple
@@ -52,10 +52,10 @@ def precision_recall(real: Array, fake: Array, *, k: int = 3, chunk: int = 512) 
     """precision = 1/m Σ_j 1[y_j ∈ ∪_i B(x_i)], recall = 1/n Σ_i 1[x_i ∈ ∪_j B(y_j)].
 
     B(x) is the ball from x to its k-th nearest neighbour in its own set. real [n, d] is x, fake
-    [m, d] is y. Both saturate: samples that are a little narrower than the data, in many
-    dimensions, have precision 1 and recall 0. Cost: (n + m)² d / 2 multiplications; memory: chunk²
-    distances at a time. Raises `ValueError` for no more than k rows.
-    Kynkäänniemi et al. (2019), "Improved precision and recall metric", equations 1 and 2.
+    [m, d] is y. Both saturate: in many dimensions, samples that are slightly narrower than the data
+    have precision 1 and recall 0. Cost: (n + m)² d / 2 multiplications; memory: chunk² distances at
+    a time. Raises `ValueError` for no more than k rows. Kynkäänniemi et al. (2019), "Improved
+    precision and recall metric", equations 1 and 2.
     """
     x, y, k, chunk = _checked(real, fake, k, chunk, of_fake=True)
     found = _in_balls(x, y, _radii(x, k, chunk), _radii(y, k, chunk), chunk)
@@ -64,13 +64,13 @@ def precision_recall(real: Array, fake: Array, *, k: int = 3, chunk: int = 512) 
 
 
 def density_coverage(real: Array, fake: Array, *, k: int = 5, chunk: int = 512) -> DensityCoverage:
-    """density = 1/(k m) Σ_j Σ_i 1[y_j ∈ B(x_i)], coverage = 1/n Σ_i 1[B(x_i) holds a y_j].
+    """density = 1/(k m) Σ_j Σ_i 1[y_j ∈ B(x_i)], coverage = 1/n Σ_i 1[B(x_i) contains a y_j].
 
-    B(x_i) is the ball from a real row to its k-th nearest neighbour among the real rows: one fake
-    outlier does not cover much, as it does in recall. Of equal distributions the density is 1 and
-    the coverage 1 - Π_{j=1..k} (n - j)/(n + m - j) on average, whatever they are: 0.97 for k = 5
-    and n = m. Density has no upper bound. Cost and errors as `precision_recall`.
-    Naeem et al. (2020), "Reliable fidelity and diversity metrics", equations 3 and 4.
+    B(x_i) is the ball from a real row to its k-th nearest neighbour among the real rows. Unlike
+    recall, coverage is robust to fake outliers. For equal distributions the density is 1 and the
+    coverage 1 - Π_{j=1..k} (n - j)/(n + m - j) in expectation: 0.97 for k = 5 and n = m. Density
+    has no upper bound. real, fake, chunk, cost and errors: as in `precision_recall`. Naeem et al.
+    (2020), "Reliable fidelity and diversity metrics", equations 3 and 4.
     """
     x, y, k, chunk = _checked(real, fake, k, chunk, of_fake=False)
     found = _in_balls(x, y, _radii(x, k, chunk), np.zeros(len(y), np.float32), chunk)

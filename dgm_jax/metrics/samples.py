@@ -10,9 +10,9 @@
 | how far must mass move, on lines?      | `sliced_wasserstein`          | `sliced.py`          |
 | can a classifier tell them apart?      | `two_sample_test`             | `two_sample.py`      |
 
-`features` makes rows of images; any other function will do, and data of few dimensions need none.
-Real rows come first, and a result names the numbers of both: most of these figures depend on them.
-The floor to read any of them against is the same figure of real data against other real data.
+`features` computes rows from images; any other function works too, and low-dimensional data need
+none. Real rows are the first argument. A result states the number of rows of both, because most of
+these metrics depend on it. Compare each value with the same metric between two sets of real data.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ from ..protocol import Array
 
 
 def feature_rows(x: Array, name: str, *, least: int = 2) -> np.ndarray:
-    """Rows [n, d] on the host, finite, at least `least` of them; booleans and integers too."""
+    """Checks rows [n, d], finite and at least `least` of them, and returns them on the host."""
     x = checks.finite_rows(x, name)
     if x.ndim != 2:
         raise checks.InputError(
@@ -35,7 +35,7 @@ def feature_rows(x: Array, name: str, *, least: int = 2) -> np.ndarray:
 
 
 def real_and_fake(real: Array, fake: Array, *, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of real data [n, d] and of samples [m, d], of as many features."""
+    """Checks rows of real data [n, d] and of samples [m, d], at least `least` of each."""
     real = feature_rows(real, "real", least=least)
     fake = feature_rows(fake, "fake", least=least)
     if real.shape[1] != fake.shape[1]:
@@ -46,7 +46,7 @@ def real_and_fake(real: Array, fake: Array, *, least: int = 2) -> tuple[np.ndarr
 
 
 def centred(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both less the mean of all rows, in float32: distances stay, and lose fewer digits."""
+    """Both minus the mean of all rows, in float32: distances stay, with less rounding error."""
     real, fake = (x.astype(np.float64) for x in (real, fake))
     mean = (real.sum(0) + fake.sum(0)) / (len(real) + len(fake))
     return (real - mean).astype(np.float32), (fake - mean).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How much better the best single unit predicts a factor than the second best."""
+"""SAP: how much better the best unit predicts a factor than the second best."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from .codes import codes_and_factors, standardised, train_and_test
 
 
 class Sap(NamedTuple):
-    """The mean over factors of `gaps`."""
+    """SAP, the mean of `gaps` over factors."""
 
     score: float
     gaps: np.ndarray  # of each factor, [k]
@@ -27,17 +27,17 @@ def sap(
     num_test: int = 5_000,
     standardise: bool = True,
 ) -> Sap:
-    """SAP = 1/k Σ_j (A_(1)j - A_(2)j), A_ij the accuracy of v_j as predicted from z_i alone.
+    """SAP = 1/k Σ_j (A_(1)j - A_(2)j), A_ij the accuracy of predicting v_j from z_i alone.
 
-    The two best units of each factor are compared. A predictor is a linear support vector machine
-    of one number, a state against all others, states weighed by the inverse of their frequency
-    (scikit-learn's LinearSVC with C = 0.01), on num_train rows; accuracies are of num_test others.
-    A linear classifier of one number cannot tell all states of more than three, so that codes which
-    are their factors do not have 1, and a factor with two states that one unit tells has at most ½.
-    standardise: at this C the score depends on the scale of codes. True makes their deviations 1
-        first; the published protocol does not.
-    0 of noise. Kumar et al. (2018), "Variational inference of disentangled latent concepts",
-    section 3.
+    codes [n, d], factors [n, k]. The two best units of each factor are compared. The predictor is a
+    linear support vector machine on one number, one state against the others, with states weighted
+    by their inverse frequency (scikit-learn's LinearSVC with C = 0.01), trained on num_train rows;
+    accuracies are those of num_test others. A linear classifier of one number cannot separate more
+    than three states, so codes equal to their factors do not reach 1; a factor with two states has
+    at most ½.
+    standardise: at this C the score depends on the scale of codes. True standardises them first;
+        the published protocol does not 0 for noise. Kumar et al. (2018), "Variational inference of
+        disentangled latent concepts", section 3.
     """
     from sklearn.svm import LinearSVC  # slow to import
 

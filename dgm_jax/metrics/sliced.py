@@ -29,11 +29,11 @@ def sliced_wasserstein(
 ) -> SlicedWasserstein:
     """(E_θ W_p(θ·x, θ·y)^p)^(1/p), over directions θ drawn uniformly from the unit sphere.
 
-    On the line W_p^p = ∫_0^1 |F⁻¹(u) - G⁻¹(u)|^p du: of two sets of one size it is the mean of
-    |sorted difference|^p, and of sets of two sizes quantile functions are steps, integrated
-    exactly. In one dimension it is W_p itself. A shift by μ has (E_θ |θ·μ|²)^½ = ‖μ‖/√d for p = 2.
+    In one dimension W_p^p = ∫_0^1 |F⁻¹(u) - G⁻¹(u)|^p du: for samples of equal size the mean of
+    |sorted difference|^p; for other sizes the integral of the step functions, exactly. For d = 1 it
+    is W_p itself. A shift by μ has (E_θ |θ·μ|²)^½ = ‖μ‖/√d for p = 2.
 
-    real [n, d], fake [m, d]; order: p. Of equal distributions it is not 0 but of the order n^-½.
+    real [n, d], fake [m, d]; order: p. For equal distributions it is of the order n^-½, not 0.
     Cost: num_directions sorts of n + m numbers.
     Rabin et al. (2012), "Wasserstein barycenter and its application to texture mixing".
     """

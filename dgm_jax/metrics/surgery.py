@@ -1,4 +1,4 @@
-"""What the KL term of the ELBO is made of: what codes know of their data, and how they lie."""
+"""The KL term of the ELBO in two parts: information about the data, and distance to the prior."""
 
 import math
 from typing import NamedTuple
@@ -14,8 +14,8 @@ from ..protocol import Array, Key, LatentVariable, Params
 class Surgery(NamedTuple):
     """ELBO = reconstruction - mutual_information - marginal_kl, means over rows in nats.
 
-    kl = mutual_information + marginal_kl, and mutual_information is at most `most`. All are of the
-    same samples, so the sums hold up to rounding.
+    kl = mutual_information + marginal_kl, and mutual_information is at most `most`. All are
+    computed from the same samples, so the sums hold up to rounding.
     """
 
     elbo: Array
@@ -37,24 +37,25 @@ def elbo_surgery(
     stratified: bool = False,
     chunk: int = 256,
 ) -> Surgery:
-    """E KL(q(z | x_n) ‖ p) = I(n; z) + KL(q(z) ‖ p), of one z_n ~ q(z | x_n) for each row, in nats.
+    """E KL(q(z | x_n) ‖ p) = I(n; z) + KL(q(z) ‖ p), with one z_n ~ q(z | x_n) per row, in nats.
 
-    With batch_size=None q(z) is the sum over all rows x [N, ...] of the set, by log-sum-exp:
-    exact but for the draw of z_n. I(n; z) <= log N, and that of codes which tell all rows apart is
-    log N: it says no more than that about more data.
+    With batch_size=None q(z) is the sum over all rows x [N, ...] of the data set, exact up to the
+    samples z_n. I(n; z) <= log N, with equality if codes identify all rows: then more data would
+    have more.
 
-    With a batch_size B, q(z) is estimated within batches of rows in random order, those left over
-    dropped, and the mutual information has a bias, which the marginal KL has with the other sign:
+    With a batch_size B, q(z) is estimated within batches of rows in random order (incomplete
+    batches are dropped), and the mutual information has a bias, which the marginal KL has with the
+    opposite sign:
 
-    - stratified=False: 1/B Σ_m q(z | x_m). On average it is I(n; z | batch) <= log B, too low by
+    - stratified=False: 1/B Σ_m q(z | x_m). Its expectation is I(n; z | batch) <= log B, too low by
       I(batch; z), which is between 0 and log N/B.
-    - stratified=True: 1/N q(z | x_n) + (N - 1)/N · 1/(B - 1) Σ_{m≠n} q(z | x_m), which is right on
-      average, so that the mutual information is too high by Jensen's inequality, and <= log N.
+    - stratified=True: 1/N q(z | x_n) + (N - 1)/N · 1/(B - 1) Σ_{m≠n} q(z | x_m), which is unbiased,
+      so that the mutual information is too high by Jensen's inequality, and <= log N.
 
-    z may be a tree, where `model.posterior(...)` scores it. Under conditions a row is (x_n, c_n),
-    and p(z | c_n) stands for p. chunk: how many rows are scored at once, [chunk, chunk, *z].
+    z may be a tree if `model.posterior(...)` scores it. With conditions a row is (x_n, c_n), and p
+    is p(z | c_n). chunk: how many rows are scored at once, [chunk, chunk, *z].
     Cost: N² densities q(z_n | x_m), or N B; N²/chunk, or N B/chunk, encoders; N decoders. Jit it.
-    Raises `ValueError` for fewer than two rows or a batch_size that is below 2 or above N.
+    Raises `ValueError` for fewer than two rows or a batch_size below 2 or above N.
     Hoffman and Johnson (2016), "ELBO surgery", equation 9; Chen et al. (2018), appendix C.1.
     """
     checks.noun(model, LatentVariable, "model")

@@ -1,4 +1,4 @@
-"""Classifier two-sample tests: two sets are alike if nothing can tell their rows apart."""
+"""Classifier two-sample tests: two sets are alike if no classifier can separate them."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 class TwoSample(NamedTuple):
-    """Accuracy near 1/2: the classifier cannot tell them apart."""
+    """The accuracy of the classifier; near 1/2 it cannot separate the sets."""
 
     accuracy: float  # on held-out rows, half of them real
     p_value: float  # P(this accuracy or a higher one) of equal distributions
@@ -30,7 +30,7 @@ class TwoSample(NamedTuple):
 
 
 def nearest_neighbours(*, k: int | None = None) -> Classifier:
-    """The share of real rows among the k nearest ones, less 1/2; k is √n by default, and odd."""
+    """The fraction of real rows among the k nearest, minus 1/2; k is √n by default, and odd."""
     k = None if k is None else checks.positive_int(k, "k")
 
     def classify(x, is_real, x_test):
@@ -49,8 +49,8 @@ def nearest_neighbours(*, k: int | None = None) -> Classifier:
 def logistic_regression(*, penalty: float = 1.0, num_steps: int = 20) -> Classifier:
     """w·x + b that maximises Σ log σ(±(w·x + b)) - penalty ‖w‖²/2, by Newton's method.
 
-    Features are standardised first. It sees means only: sets that differ in their spread alone are
-    alike to it.
+    Features are standardised first; num_steps steps. It compares means only: sets that differ in
+    their variance alone are alike to it.
     """
     penalty = checks.positive(penalty, "penalty")
     num_steps = checks.positive_int(num_steps, "num_steps")
@@ -76,16 +76,16 @@ def logistic_regression(*, penalty: float = 1.0, num_steps: int = 20) -> Classif
 def two_sample_test(
     key: Key, real: Array, fake: Array, *, classifier: Classifier | None = None
 ) -> TwoSample:
-    """Accuracy of a classifier, trained on half of the rows to tell real from fake, on the others.
+    """Test accuracy of a classifier, trained on half of the rows to separate real from fake.
 
-    Of equal distributions the number of right answers among m is binomial with probability ½, so
-    that accuracies above ½ + 1.64 √(1/4m) have a p-value below 0.05. The larger set is cut, at
-    random, to the size of the smaller, and `key` splits both.
+    For equal distributions the number of correct answers among m is binomial with probability ½, so
+    an accuracy above ½ + 1.64 √(1/4m) has a p-value below 0.05. real [n, d], fake [m, d]: the
+    larger set is subsampled to the size of the smaller, and `key` splits both.
 
     classifier(x, is_real, x_test) -> scores, above 0 for real: `nearest_neighbours()` by default,
-    `logistic_regression()`, or any function of one's own, such as one that trains a net. Raises
-    `ValueError` for fewer than four rows of either set.
-    Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample tests".
+    `logistic_regression()`, or your own function, such as one that trains a net. Raises
+    `ValueError` for fewer than four rows of either set. Lopez-Paz and Oquab (2017), "Revisiting
+    classifier two-sample tests".
     """
     checks.key(key)
     real, fake = real_and_fake(real, fake, least=4)

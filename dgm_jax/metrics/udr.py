@@ -1,4 +1,4 @@
-"""Whether models that were trained alike, but for their seeds, found the same units: no factors."""
+"""UDR: whether models trained from different seeds found the same units; it needs no factors."""
 
 from collections.abc import Sequence
 
@@ -12,20 +12,20 @@ from .codes import average_ranks, code_rows
 def udr(
     codes: Sequence[Array], kl: Sequence[Array] | None = None, *, threshold: float = 0.01
 ) -> np.ndarray:
-    """The median over models m' ≠ m of how well units of m and of m' pair off, for each m.
+    """The median over models m' ≠ m of how well the units of m and of m' match, for each m.
 
     1/(a + b) [Σ_j max_i R_ij² / Σ_i R_ij + Σ_i max_j R_ij² / Σ_j R_ij] for the a and b informative
-    units of two models, R_ij the absolute rank correlation (Spearman) of unit i of one and unit j
-    of the other. 1 where each unit is a monotone map of one unit of the other model; low where it
-    is a mixture. It needs no factors, and rests on the finding that disentangled models are
-    alike, while others differ each in its own way.
+    units of two models, R_ij the absolute (Spearman) rank correlation of unit i of one and unit j
+    of the other. 1 if each unit is a monotone function of one unit of the other model; low if it is
+    a mixture. It rests on the observation that disentangled models are alike, while others differ
+    in different ways.
 
-    codes: at least two arrays [n, d_m], of the same rows of data. kl: the mean KL(q ‖ p) of each
-    unit of each model, [d_m]; units below `threshold` nats are left out, as uninformative. Without
-    it those that are constant. A model without informative units has 0. Returns [models].
-    Duan et al. (2020), "Unsupervised model selection for variational disentangled representation
-    learning", equation 2; its published code has the mean of the two means, which is the same where
-    a = b. Cost: d² n of each pair.
+    codes: at least two arrays [n, d_m], for the same rows of data. kl: the mean KL(q ‖ p) of each
+    unit of each model, [d_m]; units below `threshold` nats are left out as uninformative. Without
+    kl, constant units are. A model without informative units scores 0. Returns [models]. Duan et
+    al. (2020), "Unsupervised model selection for variational disentangled representation learning",
+    equation 2; the authors' program has the mean of the two means, which is equal for a = b.
+    Cost: d² n per pair.
     """
     threshold = checks.not_negative(threshold, "threshold")
     if not isinstance(codes, (list, tuple)) or len(codes) < 2:

@@ -1,4 +1,4 @@
-"""The one file that knows flax linen: a linen module becomes a noun, a pair of pure functions."""
+"""The one module that uses flax linen: it turns a linen module into a pair of pure functions."""
 
 import inspect
 import math
@@ -44,11 +44,10 @@ Attention, BatchNorm, Conv, Dense, LayerNorm = (
 
 
 def from_linen(module: linen.Module, *shapes: Shape) -> Net:
-    """A linen module as a `Net`, for inputs of these shapes (one event each, without a batch).
+    """A linen module as a `Net`, for inputs of these shapes (one event each, without batch axes).
 
-    A module that has randomness (dropout) declares `deterministic` in `__call__`; it is True where
-    `apply` gets no key. A module with state that is no parameter (batch normalisation) is refused:
-    `stateful` takes it.
+    A module with dropout declares `deterministic` in `__call__`, which is True if `apply` gets no
+    key. A module with a state (batch normalisation) is refused; use `stateful`.
     """
     _check_module(module)
     shapes = _checked(shapes)
@@ -76,7 +75,7 @@ def from_linen(module: linen.Module, *shapes: Shape) -> Net:
 def stateful(module: linen.Module, *shapes: Shape) -> StatefulNet:
     """A linen module with a state as a `StatefulNet`: θ, s ↦ f_θ,s, for inputs of these shapes.
 
-    The module declares `train` in `__call__`, and its layers take their switch from it:
+    The module declares `train` in `__call__` and passes it on to its layers:
 
         class Critic(linen.Module):
             @linen.compact
@@ -88,14 +87,14 @@ def stateful(module: linen.Module, *shapes: Shape) -> StatefulNet:
         params, state = critic.init(key)
         y, state = critic.apply(params, state, x, train=True)  # x [batch, 2]
 
-    The state is all that the module keeps beside its parameters, such as {"batch_stats": ...}. With
-    train=True it comes back updated, with the shapes and dtypes it had, as a loop wants; with
-    train=False as it was given. A module that has dropout declares `deterministic` as well, which
-    is True where `apply` gets no key.
+    The state is all variables of the module except its parameters, such as {"batch_stats": ...}.
+    With train=True it is returned updated, with the same shapes and dtypes; with train=False
+    unchanged. A module with dropout also declares `deterministic`, which is True if `apply` gets no
+    key.
 
-    Statistics of a batch are those of the whole batch: under `jit` also where the batch is spread
-    over devices; under `jax.pmap` where its layers are told the name of the axis,
-    linen.BatchNorm(axis_name="batch"). Ioffe and Szegedy (2015), "Batch normalization".
+    Batch statistics are those of the whole batch: under `jit` also if it is sharded over devices;
+    under `jax.pmap` if the layers get the name of the axis, linen.BatchNorm(axis_name="batch").
+    Ioffe and Szegedy (2015), "Batch normalization".
     """
     _check_module(module)
     if not _declares(module, "train"):

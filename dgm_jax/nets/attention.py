@@ -1,4 +1,4 @@
-"""Self-attention of the pixels of an image."""
+"""Self-attention over the pixels of an image."""
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +10,13 @@ from .weights import Convolution
 class SelfAttention(linen.Module):
     """y = x + γ · W_o Σ_j softmax_j(q_i · k_j) v_j, over the pixels j: [..., H, W, C].
 
-    q and k have C/8 channels and v has C/2, each at least one, from 1×1 convolutions. γ is a number
-    that starts at 0, where the layer is the identity: a net first learns from what is near.
-    pool: keys and values are the largest of 2×2 pixels, so that there are a quarter of them; where
-    height or width is odd they are all. Spectral: the four maps have the norm 1.
+    q and k have C/8 channels and v has C/2 (at least one), computed by 1×1 convolutions. The scalar
+    γ starts at 0, so that the layer starts as the identity and a net first learns local structure.
+    pool: max-pools keys and values over 2×2 pixels, if height and width are even. spectral: the
+    four maps are spectrally normalised.
     Cost: (H W)² C · 5/8 multiplications, a quarter of that with `pool`.
     Zhang et al. (2019), "Self-attention generative adversarial networks", equations 1 to 3; `pool`
-    and the sizes are those of its published code.
+    and the sizes are those of the authors' program.
     """
 
     spectral: bool = False

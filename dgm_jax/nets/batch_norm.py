@@ -1,4 +1,4 @@
-"""Normalisation by the statistics of a batch, by those of a fixed one, and with a condition."""
+"""Batch normalisation: plain, conditional, and virtual (by a fixed reference batch)."""
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +16,14 @@ COLLECTION = "batch_stats"
 class BatchNorm(linen.Module):
     """y = γ (x - m) / √(v + ε) + β, with mean and variance over all axes but the last.
 
-    With train=True they are those of the batch, and the state moves: after n batches it is the mean
-    of their m and v as long as n ≤ 1 / (1 - momentum), and then a moving average that forgets at
-    this rate. With train=False they are the state, so that no example depends on another; before
-    any batch these are 0 and 1.
+    With train=True m and v are those of the batch, and the state is updated: it is the plain mean
+    of the first n batches while n ≤ 1 / (1 - momentum), then an exponential moving average. With
+    train=False they are read from the state, so that no example depends on another; before any
+    batch they are 0 and 1.
 
-    The batch is the whole batch on every layout: under `jit` also where it is spread over devices,
-    under `jax.pmap` where `axis_name` is the name of that axis. affine: learn γ and β, which start
-    as 1 and 0. Ioffe and Szegedy (2015), "Batch normalization".
+    The batch is the whole batch: under `jit` also if it is sharded over devices, under `jax.pmap`
+    if `axis_name` is the name of its axis. affine: train γ and β, which start as 1 and 0. Ioffe and
+    Szegedy (2015), "Batch normalization".
     """
 
     affine: bool = True
@@ -58,10 +58,9 @@ class BatchNorm(linen.Module):
 class ConditionalBatchNorm(linen.Module):
     """y = (1 + γ(c)) (x - m) / √(v + ε) + β(c), with linear γ and β of the condition c.
 
-    x [batch, ..., C]; c [batch, n], such as a one-hot class, whose γ and β are then a table, or an
-    embedding. γ = β = 0 at the start, where it is plain batch normalisation; a gain of γ(c) alone
-    would start at 0 and let nothing through. Dumoulin et al. (2017), "A learned representation for
-    artistic style"; de Vries et al. (2017).
+    x [batch, ..., C]; c [batch, n], such as an embedding or a one-hot class, for which γ and β are
+    tables. At the start γ = β = 0, which is plain batch normalisation. Dumoulin et al. (2017), "A
+    learned representation for artistic style"; de Vries et al. (2017).
     """
 
     axis_name: str | None = None
@@ -80,11 +79,11 @@ class ConditionalBatchNorm(linen.Module):
 def virtual_batch_norm(
     x: Array, scale: Array, bias: Array, *, num_reference: int, epsilon: float = EPSILON
 ) -> Array:
-    """Batch normalisation of each example by itself and n others, which are always the same.
+    """(x - m) / √(v + ε) · scale + bias, by statistics of an example and a fixed reference batch.
 
-    x [n + batch, ..., C], of which the first n = num_reference are the reference batch. These are
-    normalised by their own mean and variance. An example with its own sums over the pixels is
-    normalised by those of the n + 1 together, so that no example depends on another of its batch.
+    x [n + batch, ..., C], of which the first n = num_reference examples are the reference batch,
+    normalised by their own mean m and variance v. Any other example is normalised by the statistics
+    of the n + 1 examples together, so that it does not depend on the rest of its batch. epsilon: ε.
     Salimans et al. (2016), "Improved techniques for training GANs", section 3.4.
     """
     n = checks.positive_int(num_reference, "num_reference")
@@ -111,7 +110,7 @@ def virtual_batch_norm(
 
 
 class VirtualBatchNorm(linen.Module):
-    """`virtual_batch_norm` with learned scale and bias, which start as 1 and 0."""
+    """`virtual_batch_norm` with trained scale and bias, which start as 1 and 0."""
 
     num_reference: int
 
@@ -123,10 +122,10 @@ class VirtualBatchNorm(linen.Module):
 
 
 def forgotten(state: State) -> State:
-    """The state of a net whose batch norms have seen no batch yet; all else stays.
+    """The state of a net with its batch-norm statistics reset, as before the first batch.
 
-    Batches that then go through the net with train=True are averaged evenly, up to a hundred: these
-    are its "standing statistics" (Brock et al., 2019, "Large scale GAN training", section 3).
+    Batches that then pass through the net with train=True are averaged evenly, up to a hundred: the
+    "standing statistics" of Brock et al. (2019), "Large scale GAN training", section 3.
     """
     if not isinstance(state, dict):
         raise checks.InputError(

@@ -1,4 +1,4 @@
-"""A stack of small maps at each pixel or of each vector, as the blocks of deep ladders are."""
+"""Bottleneck blocks of deep hierarchical VAEs, and stacks of dense layers of the same form."""
 
 from collections.abc import Callable, Sequence
 
@@ -49,15 +49,15 @@ def bottleneck(
     last_scale: float = 1.0,
     dropout: float = 0.0,
 ) -> Net:
-    """f(x, c, ...) = A_n s(... s(A_1 s([x, c, ...]))), A_i of kernels 1×1 or larger.
+    """f(x, c, ...) = A_n s(... s(A_1 s([x, c, ...]))), each A_i a convolution.
 
-    [..., in_dim] for each input -> [..., out_dim], or of images [..., H, W, in_dim]; every size of
-    them, since A_i is the same at all pixels.
-    hidden: the channels between; kernels: the size of each A_i, all 1 by default
-    first_activated: whether s comes before A_1 too, as in residual blocks: h + f(h)
-    last_scale: A_n starts as its usual random weights by this factor. 1/√n, in each of n residual
-        blocks, keeps their sum of one size; 0 starts as f = 0
-    dropout: the share of what A_n sees that is set to 0 where `apply` gets a key
+    in_dims: the channels of each input, vectors [..., in_dim] or images [..., H, W, in_dim] of any
+        size; the output has out_dim channels
+    hidden: the channels between; kernels: the side of each kernel, all 1 by default
+    activation: s; first_activated: whether s comes before A_1 too, as in residual blocks h + f(h)
+    last_scale: factor of the initial weights of A_n. With 1/√n in each of n residual blocks their
+        sum keeps its scale; 0 starts as f = 0
+    dropout: the fraction of the inputs of A_n set to 0 if `apply` gets a key
     Child (2021), "Very deep VAEs", sections 4.1 and 4.2, with kernels (1, 3, 3, 1).
     """
     dims = checks.sample_shape(in_dims, "in_dims")

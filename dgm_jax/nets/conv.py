@@ -1,4 +1,4 @@
-"""Convolutional nets from images to images of one size, such as the conditioners of couplings."""
+"""Convolutional nets from images to images of the same size, such as conditioners of couplings."""
 
 from collections.abc import Callable
 
@@ -69,12 +69,13 @@ def conv_resnet(
 ) -> Net:
     """f(x, c): x [..., H, W, C] -> [..., H, W, out]: residual blocks of two 3×3 convolutions.
 
-    cond_shape: (n,) for a condition that is the same at every pixel, such as a one-hot class, or
-    (H, W, n) for one that is a map beside the image; (1, 1, n) is (n,) with its pixel axes. A
-    linear map of it is added to the first layer. zero_last: start as f = 0. dropout: the share of
-    the inner activations of a block that are set to 0 where `apply` gets a key.
-    A pixel sees those within 2 + 2 num_blocks of it. Cost: about 18 hidden² H W multiplications a
-    block. He et al. (2016), "Identity mappings in deep residual networks".
+    shape: (H, W, C). out_channels: out. hidden: channels of a block. cond_shape: (n,) for a
+    condition that is the same at every pixel, such as a one-hot class, or (H, W, n) for one vector
+    per pixel; (1, 1, n) is (n,) with pixel axes. A linear map of it is added to the first layer.
+    zero_last: start as f = 0. dropout: the fraction of the inner activations of a block set to 0 if
+    `apply` gets a key. The receptive field of a pixel has the radius 2 + 2 num_blocks. Cost: about
+    18 hidden² H W multiplications per block. He et al. (2016), "Identity mappings in deep residual
+    networks".
     """
     shape, cond_shape, *sizes = _checked(shape, cond_shape, hidden, num_blocks, out_channels)
     module = ConvResNet(*sizes, *_switches(activation, zero_last, dropout))
@@ -93,11 +94,11 @@ def gated_attention(
     zero_last: bool = True,
     dropout: float = 0.0,
 ) -> Net:
-    """f(x, c) as `conv_resnet`, each block a gated convolution and a gated self-attention.
+    """f(x, c) as `conv_resnet`, where each block is a gated convolution and gated self-attention.
 
-    h ← norm(h + a ⊙ σ(b)) with (a, b) from a convolution, then again with (a, b) from attention of
-    every pixel to all, with learned positions: each pixel sees the whole image.
-    Cost: (H W)² hidden more a block than convolutions. Ho et al. (2019), "Flow++", section 3.3.
+    h ← norm(h + a ⊙ σ(b)) with (a, b) from a convolution, then again with (a, b) from attention
+    over all pixels, with learned positions: each pixel sees the whole image.
+    Cost: (H W)² hidden more per block than `conv_resnet`. Ho et al. (2019), "Flow++", section 3.3.
     """
     shape, cond_shape, *sizes = _checked(shape, cond_shape, hidden, num_blocks, out_channels)
     num_heads = checks.positive_int(num_heads, "num_heads")

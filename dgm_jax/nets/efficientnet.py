@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, a small classifier of ImageNet: image ↦ features, or logits."""
+"""EfficientNet-Lite0, a small ImageNet classifier: image ↦ features, or logits."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ STAGES = (  # repeats, kernel, stride, expansion, width
 
 
 class Layer(NamedTuple):
-    """A convolution with batch normalisation, by its published names."""
+    """The published names of a convolution and its batch normalisation."""
 
     conv: str
     norm: str
@@ -43,15 +43,15 @@ class Layer(NamedTuple):
 def efficientnet_lite0(*, output: str = "features") -> Net:
     """f(x): images [n, H, W, 3] in 0..255 -> features [n, 1280], or logits [n, 1000] of ImageNet.
 
-    Images of any size are resized to 224×224 bilinearly. Inverted residual blocks (wide inside,
-    narrow between) without squeeze and excitation, and with ReLU6 for an activation. params =
-    {layer: {"kernel", "bias"}} have batch normalisation folded in, so nothing is stateful; `init`
-    draws them at random, and `efficientnet_params` makes them of the published weights.
+    Images of any size are resized to 224×224 bilinearly. The net consists of inverted residual
+    blocks (wide inside, narrow between) without squeeze-and-excitation, with ReLU6 activations.
+    params = {layer: {"kernel", "bias"}}, with batch normalisation folded in, so there is no state.
+    `init` draws them at random; `efficientnet_params` converts the published weights.
 
-    output: "features", the mean over pixels of the last convolution, for a Fréchet distance (which
-    is no FID) or neighbours; "logits" for `metrics.inception_score`. Cost: 4 · 10⁸ multiplications
-    an image, a fourteenth of FID's Inception. Tan and Le (2019), "EfficientNet"; its Lite variants
-    are Google's, of 2020.
+    output: "features", the mean over pixels of the last convolution, for a Fréchet distance (not
+    the FID) or neighbours; "logits" for `metrics.inception_score`. Cost: 4 · 10⁸ multiplications
+    per image, a fourteenth of FID's Inception. Tan and Le (2019), "EfficientNet"; the Lite variants
+    are by Google (2020).
     """
     checks.choice(output, ("features", "logits"), "output")
 
@@ -78,9 +78,10 @@ def efficientnet_lite0(*, output: str = "features") -> Net:
 
 
 def efficientnet_params(arrays: dict[str, np.ndarray]) -> Params:
-    """Of the published arrays: NAME.weight of each convolution, and four of each normalisation.
+    """The params of `efficientnet_lite0` from the published arrays {name: array}.
 
-    Batch normalisation γ (y - mean)/√(var + 10⁻³) + β is folded into the convolution before it.
+    NAME.weight of each convolution, and four arrays of each batch normalisation
+    γ (y - mean)/√(var + 10⁻³) + β, which is folded into the convolution before it.
     """
     arrays = checks.mapping(arrays, "arrays")
     made = {}

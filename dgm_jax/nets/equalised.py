@@ -1,8 +1,8 @@
-"""Layers whose weights are scaled in use and not at the start: an equalised learning rate.
+"""Equalised learning rate: layers whose weights are scaled in use instead of at initialisation.
 
-Adam's step is as large for each weight, whatever its gradient. A layer that starts with small
-weights would therefore learn relatively faster than one with large ones. Here every weight starts
-as N(0, 1) and is multiplied by √(2 / fan_in) when it is used, so that all learn at one pace.
+The size of an Adam step does not depend on the size of the gradient or the weight, so a layer that
+starts with small weights changes relatively faster than one with large ones. Here every weight
+starts as N(0, 1) and is multiplied by √(2 / fan_in) in use, so that all change at the same pace.
 Karras et al. (2018), "Progressive growing of GANs", section 4.1.
 """
 
@@ -31,9 +31,10 @@ def equalised_dense(
 ) -> Net:
     """y = c W x + m b with c = m gain / √in: x [..., in] -> y [..., out].
 
-    W_ij starts as N(0, 1 / m²). m is lr_multiplier: with m = 0.01 the layer computes what it would
-    with m = 1, and a step of Adam moves that by a hundredth (the mapping net of StyleGAN).
-    gain: √2 where a ReLU follows, 1 where nothing does. start_bias: what is added at first.
+    in_dim, out_dim: in, out. W_ij starts as N(0, 1 / m²), m = lr_multiplier. With m = 0.01 the
+    initial function is that of m = 1, and an Adam step changes it a hundredth as much (the mapping
+    net of StyleGAN). gain: √2 before a ReLU, 1 at the end. start_bias: the initial m b; use_bias:
+    whether there is one.
     """
     in_dim, out_dim = checks.positive_int(in_dim, "in_dim"), checks.positive_int(out_dim, "out_dim")
     init, factor, multiplier = _weights(
@@ -59,11 +60,12 @@ def equalised_conv(
 ) -> Net:
     """y = c w * x + b with c = gain / √(in k²): x [..., H, W, in] -> [..., H, W, out], w ~ N(0, 1).
 
-    resizing: "up" is the convolution of x with each pixel made 2×2 equal ones, "down" is the mean
-    over each 2×2 pixels of the convolution. Both are one convolution of stride 2 whose kernel of
-    k + 1 is the sum of four shifted copies of w: the same numbers, and for k = 3 in 16 products for
-    each pixel of the small image and pair of channels in place of 36. kernel_size is odd.
-    Cost: in · out · k² multiplications a pixel, or (k + 1)² for each pixel of the small image.
+    in_channels, out_channels: in, out. use_bias: whether there is b. resizing: "up" convolves x
+    with each pixel repeated 2×2 times, "down" averages the convolution over 2×2 pixels. Both are
+    computed as one convolution of stride 2 whose kernel, of side k + 1, is the sum of four shifted
+    copies of w: the same values, for k = 3 with 16 instead of 36 products per pixel of the small
+    image and pair of channels. kernel_size: k, odd.
+    Cost: in · out · k² multiplications per pixel, or (k + 1)² per pixel of the small image.
     """
     in_channels = checks.positive_int(in_channels, "in_channels")
     out_channels = checks.positive_int(out_channels, "out_channels")
@@ -92,7 +94,7 @@ def equalised_conv(
 
 
 def doubled(x: Array) -> Array:
-    """Each pixel as 2×2 equal ones: [..., H, W, C] -> [..., 2H, 2W, C]."""
+    """Each pixel repeated 2×2 times: [..., H, W, C] -> [..., 2H, 2W, C]."""
     checks.images(x)
     *batch, h, w, c = x.shape
     wide = jnp.broadcast_to(x[..., :, None, :, None, :], (*batch, h, 2, w, 2, c))
@@ -100,7 +102,7 @@ def doubled(x: Array) -> Array:
 
 
 def halved(x: Array) -> Array:
-    """The mean of each 2×2 pixels: [..., H, W, C] -> [..., H/2, W/2, C], of even H and W."""
+    """The mean over 2×2 pixels: [..., H, W, C] -> [..., H/2, W/2, C], for even H and W."""
     checks.images(x)
     *batch, h, w, c = x.shape
     if h % 2 or w % 2:
@@ -109,11 +111,11 @@ def halved(x: Array) -> Array:
 
 
 def smoothed(x: Array) -> Array:
-    """x * [1, 2, 1] / 4 along height and width, with zeros around: [..., H, W, C].
+    """x * [1, 2, 1] / 4 along height and width, with zero padding: [..., H, W, C].
 
-    The low-pass filter that StyleGAN has after each upsampling and before each downsampling, which
-    makes of repeated pixels their linear interpolation. Zhang (2019), "Making convolutional
-    networks shift-invariant again".
+    StyleGAN's low-pass filter after each upsampling and before each downsampling. It turns repeated
+    pixels into their linear interpolation. Zhang (2019), "Making convolutional networks
+    shift-invariant again".
     """
     checks.images(x)
     for axis in (x.ndim - 3, x.ndim - 2):

@@ -1,6 +1,6 @@
-"""Encoders and decoders of images: convolutions that halve the image, or double it, stage by stage.
+"""Convolutional encoders and decoders of images, which halve or double the image stage by stage.
 
-They are what a variational autoencoder or the two players of a GAN are made of.
+For variational autoencoders and for the players of a GAN.
 """
 
 import math
@@ -18,7 +18,7 @@ from .weights import Convolution
 
 
 class UpConv(linen.Module):
-    """`up_conv` by two with learned kernel and bias, from [..., h, w, in] to [..., *size, out]."""
+    """`up_conv` by two with trained kernel and bias: [..., h, w, in] -> [..., *size, out]."""
 
     features: int
     size: tuple[int, int]
@@ -154,12 +154,13 @@ def conv_encoder(
 ) -> Net:
     """f(x): x [..., H, W, C] -> [..., out]: strided convolutions, then a linear map of all pixels.
 
-    hidden: channels of each stage, which halves height and width, rounded up: 28 becomes 14 and 7,
-    and 7 becomes 4. num_blocks: residual blocks of two 3×3 convolutions after each. num_groups: of
-    a `group_norm` before each activation; None is without. zero_last: start as f = 0. dropout: the
-    share of the activations that are set to 0 where `apply` gets a key.
-    Cost: about H W C k² hidden_0 / 4 multiplications in the first stage; with twice the channels
-    each further stage costs as much as the one before, times its share of the first's channels.
+    shape: (H, W, C). out_dim: out. hidden: channels of each stage, a convolution of stride 2 with
+    kernels of side kernel_size, which halves height and width, rounded up: 28 -> 14 -> 7 -> 4.
+    num_blocks: residual blocks of two 3×3 convolutions after each. num_groups: of a `group_norm`
+    before each activation; None for no norm. zero_last: start as f = 0. dropout: the fraction of
+    the activations set to 0 if `apply` gets a key.
+    Cost: about H W C k² hidden_0 / 4 multiplications in the first stage. Stages cost the same if
+    their channels double.
     """
     shape = checks.image_shape(shape)
     out_dim = checks.positive_int(out_dim, "out_dim")
@@ -190,10 +191,11 @@ def conv_decoder(
 ) -> Net:
     """f(z): z [..., in] -> [..., H, W, out]: a linear map to a small image, then `up_conv` by two.
 
-    shape: (H, W, C) of the images x that f decodes to, of which f has the height and width.
-    out_channels: numbers a pixel, such as C · num_params of a likelihood. hidden: channels of the
-    image before each stage; the stages are those of `conv_encoder` backwards, such as 4, 7, 14, 28.
-    The other options are those of `conv_encoder`.
+    in_dim: in. shape: (H, W, C) of the images x; f has their height and width. out_channels: out,
+    such as C · num_params of a likelihood. hidden: channels of the image before each stage; the
+    stages are those of `conv_encoder` in reverse, such as 4 -> 7 -> 14 -> 28. The other options
+    (kernel_size, num_blocks, num_groups, activation, zero_last, dropout) are those of
+    `conv_encoder`.
 
         decoder = factorised(conv_decoder(8, (28, 28, 1), 1), bernoulli(), (28, 28, 1))
     """
@@ -226,11 +228,12 @@ def map_encoder(
     zero_last: bool = False,
     dropout: float = 0.0,
 ) -> Net:
-    """f(x): x [..., H, W, C] -> a map [..., h, w, out]: a `conv_encoder` that ends in 1×1 taps.
+    """f(x): x [..., H, W, C] -> a feature map [..., h, w, out]: `conv_encoder` without dense layer.
 
-    Each stage of `hidden` halves height and width, rounded up, so that 32 becomes 8 by two. The
-    options are those of `conv_encoder`. A vector for each place of a map, and no vector of the
-    whole, is what codes of a picture are made of.
+    It ends with a 1×1 convolution to out = out_channels. Each stage of `hidden` halves height and
+    width, rounded up: 32 -> 16 -> 8 with two stages. The options (shape, kernel_size, num_blocks,
+    num_groups, activation, zero_last, dropout) are those of `conv_encoder`. Used where each
+    position of the map is encoded separately, as in a VQ-VAE.
     """
     shape = checks.image_shape(shape)
     out_channels = checks.positive_int(out_channels, "out_channels")
@@ -253,10 +256,12 @@ def map_decoder(
     zero_last: bool = False,
     dropout: float = 0.0,
 ) -> Net:
-    """f(z): a map z [..., h, w, in] -> [..., H, W, out]: 3×3 taps, then stages as `conv_decoder`.
+    """f(z): a feature map z [..., h, w, in] -> [..., H, W, out], by the stages of `conv_decoder`.
 
-    shape: (H, W, C) of the images x that f decodes to; h and w are those of the `map_encoder` with
-    as many stages. The options are those of `conv_decoder`.
+    It begins with a 3×3 convolution. in_channels: in. shape: (H, W, C) of the images x; h and w are
+    those of the `map_encoder` with as many stages. out_channels: out. The options (hidden,
+    kernel_size, num_blocks, num_groups, activation, zero_last, dropout) are those of
+    `conv_decoder`.
     """
     in_channels = checks.positive_int(in_channels, "in_channels")
     shape = checks.image_shape(shape)

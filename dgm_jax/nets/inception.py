@@ -1,4 +1,4 @@
-"""The Inception network of FID, image ↦ features: that of 2015-12-05, up to its last pooling."""
+"""The Inception network of the FID, image ↦ features: the version of 2015-12-05."""
 
 from collections.abc import Callable
 
@@ -15,16 +15,17 @@ DIM = 2048
 
 
 def inception() -> Net:
-    """f(x): images [n, H, W, 3] in 0..255 -> features [n, 2048], all of them positive.
+    """f(x): images [n, H, W, 3] in 0..255 -> features [n, 2048], all non-negative.
 
-    H and W are any: images are resized to 299×299 as TensorFlow 1 did, which is a part of FID's
-    definition: bilinearly, row i from row i·H/299, so not by the middles of pixels. Grey images
-    [n, H, W, 1] are taken for coloured ones. `apply` is a pure function of the images and of
-    params = {layer: {"kernel", "bias"}}, without a state; `init` draws them at random.
-    `inception_params` makes them of the published weights.
+    Images of any size are resized to 299×299 as in TensorFlow 1, which is part of the definition of
+    the
+    FID: bilinearly, row i from row i·H/299, which does not align the centres of pixels. Grey images
+    [n, H, W, 1] are repeated over the channels. params = {layer: {"kernel", "bias"}}, with batch
+    normalisation folded in, so there is no state. `init` draws them at random; `inception_params`
+    converts the published weights.
 
-    Cost: 5.7 · 10⁹ multiplications an image. Szegedy et al. (2016), "Rethinking the Inception
-    architecture"; Heusel et al. (2017) for the distance that is named after it.
+    Cost: 5.7 · 10⁹ multiplications per image. Szegedy et al. (2016), "Rethinking the Inception
+    architecture"; Heusel et al. (2017) for the distance.
     """
 
     def init(key: Key) -> Params:
@@ -41,10 +42,11 @@ def inception() -> Net:
 
 
 def inception_params(arrays: dict[str, np.ndarray]) -> Params:
-    """Of published arrays NAME.weight [out, in, h, w], .beta, .mean and .var [out] for each layer.
+    """The params of `inception` from the published arrays {name: array}.
 
-    Batch normalisation (y - mean)/√(var + 10⁻³) + beta of y = W * x is a convolution by W/√(...)
-    with a bias. Arrays of other names are not looked at.
+    NAME.weight [out, in, h, w], .beta, .mean and .var [out] for each layer; other names are
+    ignored. Batch normalisation (y - mean)/√(var + 10⁻³) + beta of y = W * x is a convolution by
+    W/√(...) with a bias.
     """
     arrays = checks.mapping(arrays, "arrays")
     made = {}
@@ -66,7 +68,10 @@ def published(arrays: dict[str, np.ndarray], names: list[str]) -> list[np.ndarra
 def folded(
     weight: np.ndarray, scale: np.ndarray, bias: np.ndarray, shape: tuple[int, ...], name: str
 ) -> Params:
-    """A kernel [h, w, in, out] with its scale in it, of a weight [out, in, h, w]."""
+    """{"kernel" [h, w, in, out], "bias"} of a weight [out, in, h, w] times scale [out].
+
+    bias: [out]; shape: the expected shape of the weight; name: its layer, for errors.
+    """
     kernel = weight.transpose(2, 3, 1, 0)
     if kernel.shape != shape or bias.shape != shape[-1:]:
         raise checks.InputError(
@@ -76,7 +81,7 @@ def folded(
 
 
 def pictures(x: Array) -> Array:
-    """[n, H, W, 3] in float32, of those with 1 or 3 channels."""
+    """Images with 1 or 3 channels as [n, H, W, 3] in float32."""
     checks.array(x, "x")
     if jnp.ndim(x) != 4 or x.shape[-1] not in (1, 3):
         raise checks.InputError(

@@ -11,7 +11,7 @@ from .adapter import Dense, from_linen, linen
 
 
 class MLP(linen.Module):
-    """Dense layers with an activation between; several inputs are joined on the last axis."""
+    """Dense layers with an activation between; several inputs are concatenated on the last axis."""
 
     features: Sequence[int]
     activation: Callable
@@ -40,9 +40,13 @@ def mlp(
 ) -> Net:
     """f(x, c, ...) = W_L s(... s(W_1 [x, c, ...] + b_1) ...) + b_L.
 
-    [..., in_dim] for each input -> [..., out_dim].
-    in_dims: the width of each input, or one width. zero_last: start as f = 0, so that what the
-    net parametrises starts as the identity. Dropout acts where `apply` gets a key.
+    [..., in_dim] for each input -> [..., out_dim]. in_dims: the size of each input, or one size.
+    hidden: widths of the hidden layers; activation: s. zero_last: start as f = 0, so that what the
+    net parametrises starts as the identity. dropout: the fraction of hidden units set to 0 if
+    `apply` gets a key.
+
+        net = mlp(8, 784, hidden=(200, 200))
+        y = net.apply(net.init(key), x)  # x [..., 8] -> [..., 784]
     """
     dims = checks.sample_shape(in_dims, "in_dims")
     if not dims:

@@ -1,4 +1,4 @@
-"""Normalisation by statistics of one example."""
+"""Normalisation by the statistics of one example."""
 
 from functools import partial
 
@@ -15,14 +15,12 @@ from .adapter import linen
 def group_norm(
     x: Array, scale: Array, bias: Array, *, num_groups: int, epsilon: float = 1e-6
 ) -> Array:
-    """y_c = a_c x_c + b_c with a_c = scale_c / √(v_g + ε), b_c = bias_c - m_g a_c: [..., H, W, C].
+    """y_c = scale_c (x_c - m_g) / √(v_g + ε) + bias_c, for channel c in group g: [..., H, W, C].
 
-    m_g and v_g are mean and variance of the group g of C / num_groups channels that c belongs to,
-    over all pixels of one image. Once they are known the norm is one affine map a channel, which
-    reads x once. The sums over a group are a product with a [C, C] matrix of blocks.
-    float16 and bfloat16 are summed in float32, and the variance is that of x - m_g, so that a large
-    mean costs it no digits. Cost: three passes over x and C² multiplications.
-    Wu and He (2018), "Group normalization".
+    m_g and v_g are mean and variance over all pixels and the C / num_groups channels of the group,
+    for one image. epsilon: ε. float16 and bfloat16 are summed in float32, and the variance is
+    computed from x - m_g, so that a large mean does not reduce its precision. Cost: three passes
+    over x and C² multiplications. Wu and He (2018), "Group normalization".
     """
     num_groups = checks.positive_int(num_groups, "num_groups")
     epsilon = checks.positive(epsilon, "epsilon")
@@ -71,7 +69,7 @@ def _at_pixels(a):
 
 
 class GroupNorm(linen.Module):
-    """`group_norm` with learned scale and bias, which start as 1 and 0."""
+    """`group_norm` with trained scale and bias, which start as 1 and 0."""
 
     num_groups: int
 

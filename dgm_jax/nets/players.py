@@ -1,4 +1,4 @@
-"""What the nets of a game are given, checked before anything is compiled."""
+"""Checks of what the nets of a GAN are given, before anything is compiled."""
 
 import jax.numpy as jnp
 
@@ -7,7 +7,10 @@ from ..protocol import Shape, StatefulNet
 
 
 def on_latents(net: StatefulNet, num_latents: int, num_classes: int | None = None) -> StatefulNet:
-    """A generator of z [batch, n] and, where there are classes, integers [batch]."""
+    """The generator `net`, with checks of z [batch, num_latents] and classes [batch] (or none).
+
+    num_classes: the number of classes, None for an unconditional net.
+    """
 
     def check(z):
         checks.events(z, num_latents, "z")
@@ -16,7 +19,10 @@ def on_latents(net: StatefulNet, num_latents: int, num_classes: int | None = Non
 
 
 def on_images(net: StatefulNet, shape: Shape, num_classes: int | None = None) -> StatefulNet:
-    """A critic of x [batch, H, W, C] and, where there are classes, integers [batch]."""
+    """The critic `net`, with checks of x [batch, *shape] and classes [batch] (or none).
+
+    num_classes: the number of classes, None for an unconditional net.
+    """
 
     def check(x):
         checks.event_of(x, shape)
@@ -25,7 +31,7 @@ def on_images(net: StatefulNet, shape: Shape, num_classes: int | None = None) ->
 
 
 def classes(cond, num_classes: int | None, batch: Shape) -> None:
-    """One integer in 0..num_classes - 1 for each of the batch; None where there are no classes."""
+    """Checks for one integer in 0..num_classes - 1 per example; None without classes."""
     checks.condition(cond, None if num_classes is None else ())
     if num_classes is None:
         return

@@ -1,9 +1,9 @@
-"""A convolution of an enlarged image, or means of a convolution: one strided convolution each.
+"""Convolution after upsampling, or before downsampling, as a single strided convolution.
 
-Each pixel of y becomes 2×2 equal ones in `nearest`, and `pooled` takes the mean of 2×2 pixels. Both
-are convolutions with a kernel of 2×2 equal numbers and stride 2. So the convolution of w [3, 3]
-before or after them is one of stride 2 whose kernel is 4×4: w convolved with those 2×2 numbers. It
-is the same function of the same parameters, for 16 multiplications where there were 36.
+`nearest` repeats each pixel 2×2 times, and `pooled` averages over 2×2 pixels. Both are convolutions
+with a constant 2×2 kernel and stride 2. Combined with a convolution by w [3, 3], they are one
+convolution of stride 2 whose 4×4 kernel is w convolved with that constant kernel: the same function
+of the same parameters, for 16 multiplications instead of 36.
 """
 
 import jax
@@ -30,9 +30,9 @@ def pooled(x: Array) -> Array:
 
 
 def nearest_conv(y: Array, kernel: Array) -> Array:
-    """conv(nearest(y), w), zeros around the image: [..., h, w, in] -> [..., 2h, 2w, out].
+    """conv(nearest(y), w), with zero padding: [..., h, w, in] -> [..., 2h, 2w, out].
 
-    kernel: w [k, k, in, out] with an odd k. Cost: h w (k + 1)² in out multiplications, where the
+    kernel: w [k, k, in, out] with odd k. Cost: h w (k + 1)² in out multiplications, where the
     convolution of the enlarged image takes 4 h w k² in out.
     """
     _check(y, "y", kernel)
@@ -44,10 +44,10 @@ def nearest_conv(y: Array, kernel: Array) -> Array:
 
 
 def pooled_conv(x: Array, kernel: Array) -> Array:
-    """pooled(conv(x, w)), zeros around the image: [..., H, W, in] -> [..., H/2, W/2, out].
+    """pooled(conv(x, w)), with zero padding: [..., H, W, in] -> [..., H/2, W/2, out].
 
-    kernel: w [k, k, in, out] with an odd k. Cost: H W (k + 1)² in out / 4 multiplications, where
-    the convolution takes H W k² in out.
+    kernel: w [k, k, in, out] with odd k. Cost: H W (k + 1)² in out / 4 multiplications, where the
+    convolution takes H W k² in out.
     """
     _check(x, "x", kernel, even=True)
     taps = kernel.shape[0]
@@ -55,9 +55,9 @@ def pooled_conv(x: Array, kernel: Array) -> Array:
 
 
 def same_conv(x: Array, kernel: Array, *, stride: int = 1) -> Array:
-    """y[i] = Σ_k x[stride · i + k - low] w[k] as `down_conv` with padding "SAME", at any stride.
+    """y[i] = Σ_k x[stride · i + k - low] w[k]: `down_conv` with padding "SAME", at any stride.
 
-    A stride of 1 is left to `jax.lax`, whose derivatives are fast.
+    At stride 1 it is `jax.lax`'s convolution, whose derivatives are fast.
     """
     _check(x, "x", kernel, odd=False)
     stride = checks.positive_int(stride, "stride")

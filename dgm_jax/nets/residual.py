@@ -1,4 +1,4 @@
-"""Residual generators and critics of images: those of SNGAN, SAGAN and BigGAN are one family."""
+"""Residual generators and critics of images: the family of SNGAN, SAGAN and BigGAN."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ SMALLEST, WIDEST = 4, 16  # sides of the first image; channels of it by those of
 
 
 class UpBlock(linen.Module):
-    """h ↦ conv(r(conv(r(h) enlarged))) + conv1(h) enlarged, r(h) = relu(norm(h))."""
+    """h ↦ conv(r(conv(up(r(h))))) + up(conv1(h)), with r(h) = relu(norm(h))."""
 
     features: int
     spectral: bool
@@ -43,9 +43,9 @@ class UpBlock(linen.Module):
 
 
 class DownBlock(linen.Module):
-    """h ↦ pool(conv(relu(conv(relu(h))))) + pool(conv1(h)), the first block without its first relu.
+    """h ↦ pool(conv(relu(conv(relu(h))))) + pool(conv1(h)); the first block has no first relu.
 
-    Where nothing is pooled and the channels stay, the second term is h itself.
+    If nothing is pooled and the channels stay, the second term is h itself.
     """
 
     features: int
@@ -101,7 +101,7 @@ class ResidualGenerator(linen.Module):
         return SelfAttention(self.spectral)(h, train) if h.shape[-3] == self.attention else h
 
     def shared(self, labels, train):
-        """What all blocks are told of the class: a one-hot vector, or a learned one."""
+        """The class as all blocks see it: a one-hot vector or a trained embedding."""
         if not labels:
             return None
         one_hot = jax.nn.one_hot(labels[0].astype(int), self.num_classes)
@@ -185,18 +185,20 @@ def residual_generator(
     """G(z[, y]) = tanh(...): z [batch, n], classes y [batch] -> x [batch, H, W, C] in (-1, 1).
 
     A linear map to the first image, then blocks that double it: two 3×3 convolutions with batch
-    norms, beside a 1×1 convolution of the image itself, enlarged.
-    widths: channels of the first image, and of the result of each block, one for each doubling of
-        (H, W) / 2^k, and k is as large as sides of at least 4 allow. By default `hidden` after the
-        last block, twice as many after each before it, and 16 hidden at most; the first image has
-        as many as the first block.
-    attention: the height of the images that attend to themselves, after their block; None: none.
-    spectral: weights have the norm 1, but for the tables of classes.
-    num_classes: with it batch norms are conditional, by a table of each, or, with `embedding`, by a
-        linear map of a vector of so many numbers a class that all share.
-    hierarchical: z is k + 1 equal parts; the first is mapped to the first image, and each block's
-        norms see one of the others beside the class.
-    orthogonal: weights start orthogonal, else as Glorot's uniform ones.
+    norms, and a 1×1 convolution as a short cut.
+    num_latents, shape: n and (H, W, C)
+    widths: channels of the first image and of the output of each block. There is one block for each
+        doubling from (H, W) / 2^k, with the largest k that leaves sides of at least 4. By default
+        `hidden` for the last block, twice as many for each one before, at most 16 hidden; the first
+        image has as many as the first block
+    attention: the height of the images with self-attention after their block; None: no attention
+    spectral: spectrally normalises all weights, except tables of classes
+    num_classes: makes batch norms conditional, by one table each or, with `embedding`, by linear
+        maps of a shared class embedding of that size
+    hierarchical: z is split into k + 1 equal parts; the first makes the first image, and the norms
+        of each block see one of the others beside the class
+    orthogonal: orthogonal initial weights, else Glorot's uniform ones
+    axis_name: of `jax.pmap`, for the batch norms
     Miyato et al. (2018), tables 3 and 4; Brock et al. (2019), appendix B.
     """
     num_latents = checks.positive_int(num_latents, "num_latents")
@@ -246,12 +248,15 @@ def residual_critic(
 ) -> StatefulNet:
     """D(x[, y]) = w · φ(x) + b + ⟨v_y, φ(x)⟩: x [batch, H, W, C], classes y [batch] -> [batch].
 
-    φ sums over the pixels that blocks leave of x. The first blocks, one for each halving down to
-    sides of at least 4, take means of 2×2 pixels at their end; those after them do not.
-    widths: channels of each block; by default hidden, 2 hidden, ... up to 16 hidden, and one block
-        more that halves nothing. spectral: all weights have the norm 1. The other options are those
-        of `residual_generator`. Without `num_classes` there is no ⟨v_y, φ⟩.
-    Miyato and Koyama (2018), "cGANs with projection discriminator", on the last term.
+    φ(x) is a sum over the pixels of the last block. The first blocks, one for each halving down to
+    sides of at least 4, end with a mean over 2×2 pixels; later ones keep the size. shape: (H, W,
+    C).
+    widths: channels of each block; by default hidden, 2 hidden, ..., at most 16 hidden, and one
+        more block that does not halve
+    spectral: spectrally normalises all weights
+    attention, orthogonal: as in `residual_generator`
+    num_classes: for a conditional critic; without it there is no ⟨v_y, φ⟩
+    Miyato and Koyama (2018), "cGANs with projection discriminator", for the last term.
     """
     shape, num_halvings, hidden = _stages(shape, hidden)
     if widths is None:
@@ -287,8 +292,9 @@ def residual_features(
 ) -> StatefulNet:
     """φ(x): x [batch, H, W, C] -> [batch, h, w, widths[-1]], the blocks of a `residual_critic`.
 
-    What follows them may be another net than its head, or something between the two. Options are
-    those of `residual_critic`; fewer widths are the first blocks alone.
+    For a critic with another head, or with something between body and head. The options (shape,
+    hidden, spectral, orthogonal) are those of `residual_critic`; fewer widths give its first
+    blocks.
     """
     shape, num_halvings, hidden = _stages(shape, hidden)
     if widths is None:
@@ -307,8 +313,11 @@ def residual_head(
     num_classes: int | None = None,
     orthogonal: bool = False,
 ) -> StatefulNet:
-    """g(h[, y]) = w · φ + b + ⟨v_y, φ⟩ with φ the sum of relu(h) over pixels: [batch, *shape] ->
-    [batch], the end of a `residual_critic`, whose options these are."""
+    """g(h[, y]) = w · φ + b + ⟨v_y, φ⟩, with φ the sum of relu(h) over pixels.
+
+    h [batch, *shape] -> [batch]: the head of a `residual_critic`, with its options spectral,
+    num_classes and orthogonal.
+    """
     shape, num_classes = checks.image_shape(shape), num_of_classes(num_classes)
     module = ResidualHead(checks.flag(spectral, "spectral"), num_classes, _init(orthogonal))
     net = stateful(module, shape, *([()] if num_classes else []))
@@ -316,12 +325,12 @@ def residual_head(
 
 
 def default_widths(hidden: int, num: int) -> tuple[int, ...]:
-    """Channels of `num` images from the smallest to the largest: 16 h at most, ..., 2 h, h."""
+    """Channels of `num` images, from the smallest to the largest: at most 16 h, ..., 2 h, h."""
     return tuple(hidden * min(2**i, WIDEST) for i in reversed(range(num)))
 
 
 def halvings(shape: Shape) -> int:
-    """k, the most with H / 2^k and W / 2^k whole and at least 4."""
+    """k, the largest integer such that H / 2^k and W / 2^k are integers of at least 4."""
     height, width, _ = checks.image_shape(shape)
     num = 0
     while not (height % 2 or width % 2) and min(height, width) >= 2 * SMALLEST:

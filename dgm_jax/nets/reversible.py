@@ -1,4 +1,4 @@
-"""RevNet and i-RevNet: nets as deep as you like in the memory of one layer."""
+"""RevNet and i-RevNet: nets of any depth in the memory of one layer."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,7 @@ from .conv import conv_resnet
 
 
 class Reversible(NamedTuple):
-    """A `Net` that is a bijection of arrays of one size: inverse(params, apply(params, x)) = x."""
+    """A `Net` that is a bijection: inverse(params, apply(params, x)) = x."""
 
     init: Callable[[Key], Params]
     apply: Callable[..., Array]  # apply(params, x, key=None)
@@ -24,18 +24,18 @@ class Reversible(NamedTuple):
 def revnet(block: Net, *, num_layers: int) -> Reversible:
     """num_layers of y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1), with halves x_1, x_2 of the last axis.
 
-    block: the form of F and of G, from a half [..., c/2] to a half; each has parameters of its own.
-    The backward pass finds the activations of a layer again from those after it, x_2 = y_2 - G(y_1)
-    and x_1 = y_1 - F(x_2), so it keeps none: the memory of a gradient does not depend on the depth,
-    for one evaluation of F and G more, the share of the forward pass (a third of the arithmetic).
+    block: the form of F and G, from a half [..., c/2] to a half; each has its own parameters. The
+    backward pass recomputes the activations of a layer from its outputs, x_2 = y_2 - G(y_1) and
+    x_1 = y_1 - F(x_2), and stores none: the memory of a gradient does not depend on the depth. This
+    costs one more evaluation of F and G, about a third more arithmetic.
 
-    Rounding is multiplied by the slopes of all the layers on the way back, so blocks must be small
-    where layers are many: build them to start at 0, with zero_last=True. Without it, 32 layers
-    cannot be inverted in float32 (figures in benchmarks/RESULTS.md).
+    Rounding errors grow with the slopes of all layers on the way back, so F and G must be small in
+    deep nets: start them at 0 with zero_last=True. Otherwise 32 layers cannot be inverted in
+    float32 (figures in benchmarks/RESULTS.md).
 
-    Forward mode (`jax.jvp`, `jax.jacfwd`) is not there: the backward pass is a rule of its own.
-    With a key (dropout) each block draws by its own, and the way back draws the same.
-    Gomez et al. (2017), "The reversible residual network", section 3.
+    Forward mode (`jax.jvp`, `jax.jacfwd`) is not supported, because the backward pass is a custom
+    rule. With a key, each block has its own dropout, the same on the way back. Gomez et al. (2017),
+    "The reversible residual network", section 3.
     """
     checks.noun(block, Net, "block")
     num_layers = checks.positive_int(num_layers, "num_layers")
@@ -51,11 +51,11 @@ def irevnet(
 ) -> Reversible:
     """[..., H, W, C] -> [..., H/2^S, W/2^S, 4^S C], invertible: no information of an image is lost.
 
-    S = num_stages, each of a squeeze, 2×2 pixels to channels, and num_layers of `revnet`.
-    Where a residual net pools, it folds space into channels, so the whole net can be run backward.
-    block: (shape, channels) -> the F of a stage, from `shape` to `channels`; by default two 3×3
-    convolutions in a residual block. A gradient keeps one activation a stage.
-    Jacobsen et al. (2018), "i-RevNet: deep invertible networks", section 3.
+    S = num_stages. Each stage is a squeeze (2×2 pixels become channels, in place of pooling) and
+    num_layers of `revnet`. shape: (H, W, C). block: (shape, channels) -> the F of a stage, from
+    `shape` to `channels`; by default two 3×3 convolutions in a residual block. A gradient stores
+    one activation per stage. Jacobsen et al. (2018), "i-RevNet: deep invertible networks", section
+    3.
     """
     shape = checks.image_shape(shape)
     num_stages = checks.positive_int(num_stages, "num_stages")

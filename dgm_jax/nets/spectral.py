@@ -1,4 +1,4 @@
-"""The largest singular value σ(W) = max ‖W x‖ / ‖x‖ of a linear map, and weights divided by it."""
+"""Spectral normalisation: weights divided by the largest singular value σ(W) = max ‖W x‖ / ‖x‖."""
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +15,10 @@ AT_START = 20  # iterations on the first weights, so that the first step is norm
 def power_iteration(matrix: Array, u: Array, *, num_steps: int = 1) -> tuple[Array, Array]:
     """v ← W u / ‖W u‖, u ← Wᵀ v / ‖Wᵀ v‖, num_steps times; then σ̂ = vᵀ W u ≤ σ(W).
 
-    matrix: W [m, n]; u [n], which converges to the first right singular vector by the factor
-    (σ_2 / σ_1)² a step. Returns (σ̂, u). No gradient passes through u and v: that of σ̂ by W is
-    v uᵀ, which for singular vectors is the gradient of σ. With num_steps=0 σ̂ = ‖W u‖.
-    Cost: 2 m n multiplications a step.
+    matrix: W [m, n]; u [n], which converges to the first right singular vector by a factor (σ_2 /
+    σ_1)² per step. Returns (σ̂, u). u and v are constants in the gradient: ∂σ̂/∂W = v uᵀ, which for
+    singular vectors is the gradient of σ. With num_steps=0 σ̂ = ‖W u‖.
+    Cost: 2 m n multiplications per step.
     Miyato et al. (2018), "Spectral normalization for generative adversarial networks", algorithm 1.
     """
     num_steps = checks.positive_int(num_steps, "num_steps", least=0)
@@ -42,11 +42,11 @@ def operator_norm(kernel: Array, size: tuple[int, int]) -> Array:
     """max_ω σ(Σ_k w[k] e^{-i ω·k}): the norm of the circular convolution of images of this size.
 
     kernel: w [kh, kw, in, out], no larger than size = (H, W). A circular convolution is one matrix
-    [in, out] for each frequency ω, and its singular values are theirs. With zeros around the image
-    the norm is at most that at size (H + kh - 1, W + kw - 1), of which it is a part.
+    [in, out] for each frequency ω, and its singular values are theirs. With zero padding the norm
+    is at most that at size (H + kh - 1, W + kw - 1).
 
-    Spectral normalisation takes σ of the kernel as a matrix [kh kw in, out] instead. The norm is
-    at most √(kh kw) times that, and may be less.
+    Spectral normalisation uses σ of the kernel as a matrix [kh kw in, out] instead. The norm of the
+    convolution is at most √(kh kw) times that, and can be smaller.
     Cost: H W singular value decompositions of in × out matrices.
     Sedghi, Gupta and Long (2019), "The singular values of convolutional layers".
     """
@@ -70,9 +70,9 @@ def _unit(x):
 class SpectralNorm(linen.Module):
     """W / σ̂(W), with the vector u of `power_iteration` as state, in the collection "spectral".
 
-    Weights [..., out] are a matrix [..., out]: a kernel [kh, kw, in, out] is [kh kw in, out].
-    With train=True u moves by one iteration; with train=False it stays, so that evaluation changes
-    nothing. The gradient goes through σ̂ too: what would only scale W is projected out of it.
+    Weights [..., out] are read as a matrix: a kernel [kh, kw, in, out] as [kh kw in, out]. With
+    train=True u moves by one iteration; with train=False it stays, so that evaluation changes
+    nothing. The gradient passes through σ̂, which removes its component along W.
     """
 
     @linen.compact

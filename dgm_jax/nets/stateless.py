@@ -5,9 +5,9 @@ from ..protocol import Net, StatefulNet
 
 
 def stateless(net: Net) -> StatefulNet:
-    """θ ↦ f_θ as θ, s ↦ f_θ,s with the state s = {}, which stays as it is.
+    """A `Net` as a `StatefulNet` with the state {}: θ, s ↦ f_θ.
 
-    `train` says nothing to such a net: dropout, where it has any, follows the key.
+    `train` has no effect; dropout follows the key.
     """
     checks.noun(net, Net, "net")
 

@@ -1,4 +1,4 @@
-"""The two nets of a DCGAN: convolutions that double an image, and convolutions that halve it."""
+"""The two nets of a DCGAN: strided convolutions that double an image, or halve it."""
 
 import math
 from collections.abc import Callable
@@ -94,14 +94,16 @@ def strided_generator(
     num_reference: int = 64,
     axis_name: str | None = None,
 ) -> StatefulNet:
-    """G(z) = tanh(...): z [batch, n] -> x [batch, H, W, C] in (-1, 1), by `up_conv`s with 4×4 taps.
+    """G(z) = tanh(...): z [batch, n] -> x [batch, H, W, C] in (-1, 1), by 4×4 `up_conv`s.
 
-    The first image has sides from 4 to 7, and of x with sides below 16 from 2 to 4; each next one
-    has twice its sides and half its channels. hidden: channels of the last image before x.
-    norm: "batch", with the whole batch on every layout; "virtual", with num_reference inputs that
-        stay the same (`virtual_batch_norm`), whose images are computed beside those of z; "none".
+    num_latents, shape: n and (H, W, C). The first image has sides from 4 to 7 (2 to 4 if x has
+    sides below 16); each next one has twice the sides and half the channels. hidden: channels of
+    the last image before x.
+    norm: "batch"; "virtual", with num_reference fixed inputs (`virtual_batch_norm`), whose images
+        are computed together with those of z; "none"
     axis_name: of `jax.pmap`, for the batch norm. Weights start as N(0, 0.02²).
-    Cost: about 4 H W hidden² multiplications a stage. Radford, Metz and Chintala (2016), figure 1.
+    Cost: about 4 H W hidden² multiplications per stage. Radford, Metz and Chintala (2016), figure
+    1.
     """
     num_latents = checks.positive_int(num_latents, "num_latents")
     sizes, widths = stages(shape, hidden)
@@ -116,13 +118,14 @@ def strided_generator(
 def strided_critic(
     shape: Shape, *, hidden: int = 64, norm: str = "batch", axis_name: str | None = None
 ) -> StatefulNet:
-    """D(x): x [batch, H, W, C] -> [batch], by convolutions with 4×4 taps and stride 2, then linear.
+    """D(x): x [batch, H, W, C] -> [batch], by 4×4 convolutions of stride 2, then a dense layer.
 
-    The images are those of `strided_generator` backwards, of hidden, 2 hidden, ... channels, and at
-    most 8 hidden. norm: of all but the first convolution. A critic whose gradient is penalised must
-    not mix examples: "layer", of all numbers of one image, "spectral" or "none" then, not "batch".
-    Spectral normalises all weights. Leaky ReLU with slope 0.2; weights start as N(0, 0.02²), or at
-    random directions where they are divided by their norm.
+    shape: (H, W, C). The images are those of `strided_generator` in reverse, with hidden, 2 hidden,
+    ..., at most 8 hidden channels. norm: of all but the first convolution, "batch", "layer" (over
+    all entries of an image), "spectral" (of all weights) or "none". With a gradient penalty do not
+    use "batch", because a critic must then not mix examples. axis_name: of `jax.pmap`, for the
+    batch norm. Leaky ReLU with slope 0.2; weights start as N(0, 0.02²), or random directions for
+    "spectral". Radford, Metz and Chintala (2016), "DCGAN".
     """
     widths = stages(shape, hidden)[1]
     checks.choice(norm, CRITIC_NORMS, "norm")
@@ -138,11 +141,12 @@ def strided_features(
     norm: str = "batch",
     axis_name: str | None = None,
 ) -> StatefulNet:
-    """f(x): x [batch, H, W, C] -> [batch, num_features], a `strided_critic` up to its last layer.
+    """f(x): x [batch, H, W, C] -> [batch, num_features], a `strided_critic` without its last layer.
 
-    In the place of that is a dense layer, with the norm and the leaky ReLU of the others: a trunk
-    that several heads share, as critic and recognition of an InfoGAN. Options are those of
-    `strided_critic`. Chen et al. (2016), "InfoGAN", appendix C.1, has 1024 features of MNIST.
+    It ends with a dense layer with the same norm and leaky ReLU: a trunk shared by several heads,
+    such as critic and recognition net of an InfoGAN. The options (shape, hidden, norm, axis_name)
+    are those of `strided_critic`. Chen et al. (2016), "InfoGAN", appendix C.1, with 1024 features
+    for MNIST.
     """
     widths = stages(shape, hidden)[1]
     num_features = checks.positive_int(num_features, "num_features")

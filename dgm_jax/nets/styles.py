@@ -1,6 +1,6 @@
-"""What the generators and critics of growing GANs do with their features, beside convolving them.
+"""Operations on features in the generators and critics of growing GANs.
 
-All act on features [..., H, W, C] of images, and have no parameters of their own.
+All act on features [..., H, W, C] of images and have no parameters of their own.
 """
 
 import math
@@ -17,8 +17,8 @@ from ..protocol import Array, Key
 def pixel_norm(x: Array, *, epsilon: float = 1e-8) -> Array:
     """y = x / √(mean_c x_c² + ε), for the channels of each pixel or vector: [..., C] -> [..., C].
 
-    Karras et al. (2018), "Progressive growing of GANs", section 4.2: the magnitudes of generator
-    and critic cannot spiral out of control.
+    It prevents the magnitudes of generator and critic from growing in competition. epsilon: ε.
+    Karras et al. (2018), "Progressive growing of GANs", section 4.2.
     """
     checks.floating(x, "x")
     epsilon = checks.positive(epsilon, "epsilon")
@@ -30,12 +30,12 @@ def pixel_norm(x: Array, *, epsilon: float = 1e-8) -> Array:
 
 
 def adain(x: Array, scale: Array, shift: Array, *, epsilon: float = 1e-8) -> Array:
-    """AdaIN(x, s) = s_c (x_c - μ_c) / √(σ_c² + ε) + b_c, with μ_c, σ_c² of the pixels of an image.
+    """AdaIN(x, s) = s_c (x_c - μ_c) / √(σ_c² + ε) + b_c, μ_c, σ_c² over the pixels of an image.
 
-    So channel c of each image has mean b_c and deviation |s_c|, whatever it had. x [..., H, W, C];
-    scale and shift [..., C], one style for each image. A channel that is constant becomes b_c.
-    Huang and Belongie (2017), "Arbitrary style transfer in real-time with AdaIN", equation 8;
-    Karras et al. (2019), "A style-based generator architecture", equation 1.
+    The result has mean b_c and standard deviation |s_c| in channel c. x [..., H, W, C]; scale (s)
+    and shift (b) [..., C], one style per image. epsilon: ε. A constant channel becomes b_c. Huang
+    and Belongie (2017), "Arbitrary style transfer in real-time with AdaIN", equation 8; Karras et
+    al. (2019), "A style-based generator architecture", equation 1.
     """
     checks.images(x)
     epsilon = checks.positive(epsilon, "epsilon")
@@ -55,8 +55,8 @@ def adain(x: Array, scale: Array, shift: Array, *, epsilon: float = 1e-8) -> Arr
 def add_noise(x: Array, strength: Array, key: Key | None) -> Array:
     """x + strength_c n with n ~ N(0, 1), one number for each pixel of each image: [..., H, W, C].
 
-    strength [C], one number a channel. None in place of the key: no noise.
-    Karras et al. (2019), section 2: noise a layer is what stochastic detail is made of.
+    strength: [C]. key: None for no noise. The noise of each layer is the source of stochastic
+    detail. Karras et al. (2019), "A style-based generator architecture", section 2.
     """
     checks.images(x)
     checks.floating(strength, "strength", (x.shape[-1],))
@@ -74,19 +74,20 @@ def minibatch_deviation(
     epsilon: float = 1e-8,
     axis_name: str | None = None,
 ) -> Array:
-    """x with one channel more, how much the images of a group differ: [..., H, W, C + 1].
+    """x [..., H, W, C] with one more channel, which measures how much the images of a group differ.
 
         d = mean over pixels and channels of √(v + ε) - √ε,   v the variance over the group
 
-    is one number a group, repeated at all pixels of its images. A critic that is given it sees a
-    generator that makes one image only. It is 0 for equal images, with derivatives of all orders.
+    is one number per group, repeated at all pixels of its images. With it a critic can detect a
+    generator that has collapsed to one image. It is 0 for equal images, with derivatives of all
+    orders.
+    epsilon: ε.
 
-    All axes before the last three are one batch of n images, and image i is of group i mod g with
-    g = ⌊n / group_size⌋, or 1 where that is 0: each group has group_size images, or more where n
-    does not divide. group_size None is the whole batch. A batch of one has d = 0.
-    Groups go over the whole batch: under `jit` on any layout; under `jax.pmap` with the name of its
-    axis, in the order of the devices.
-    Karras et al. (2018), "Progressive growing of GANs", section 3.
+    All axes before the last three are one batch of n images. Image i belongs to group i mod g with
+    g = ⌊n / group_size⌋, at least 1: groups have group_size images, or more if n does not divide.
+    group_size None is the whole batch. A batch of one has d = 0. Groups are formed over the whole
+    batch: under `jit` with any sharding; under `jax.pmap` with axis_name, in the order of the
+    devices. Karras et al. (2018), "Progressive growing of GANs", section 3.
     """
     checks.images(x)
     epsilon = checks.positive(epsilon, "epsilon")

@@ -1,4 +1,4 @@
-"""Nets that are told how noisy their input is: the U-Net of images, and a perceptron of vectors."""
+"""Nets with a noise level as input: the U-Net for images, and an MLP for vectors."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from .weights import Convolution
 
 
 class Block(linen.Module):
-    """h + conv(drop(s(norm(conv(s(norm(h))) · (1 + a) + b)))), a and b linear in what is told."""
+    """h + conv(drop(s(norm(conv(s(norm(h))) · (1 + a) + b)))), a, b linear in the embedding."""
 
     features: int
     dropout: float
@@ -77,7 +77,7 @@ class UNet(linen.Module):
         return Convolution(self.out_channels, kernel_init=linen.initializers.zeros)(h, False)
 
     def seen(self, x):
-        """x, with waves of it: fine levels that a net of smooth functions would not tell apart."""
+        """x, with sines and cosines of it, by which a net can tell neighbouring levels apart."""
         angles = [2.0**n * math.pi * x for n in self.fourier]
         return jnp.concatenate([x, *map(jnp.sin, angles), *map(jnp.cos, angles)], -1)
 
@@ -92,7 +92,7 @@ class UNet(linen.Module):
         return self.attended(h) if h.shape[-3] in self.attention else h
 
     def attended(self, h):
-        """h + attention of every pixel to all."""
+        """h plus self-attention over all pixels."""
         pixels = GroupNorm(math.gcd(self.num_groups, h.shape[-1]))(h)
         *batch, height, width, channels = h.shape
         pixels = pixels.reshape(*batch, height * width, channels)
@@ -117,18 +117,22 @@ def unet(
 ) -> Net:
     """f(x, λ, c): images [batch, H, W, C] at log-SNRs λ [batch] -> [batch, H, W, out]; starts as 0.
 
-    Residual blocks down to smaller images and up again; each block on the way up also sees what
-    its counterpart on the way down made. hidden · multipliers: the channels by size, which is
-    halved from one to the next; (1,) is a residual net at one size. num_blocks: of each size down,
-    and one more up. attention: the sides of images whose blocks end with self-attention of
-    num_heads heads; middle: whether the smallest image has it, between two more blocks.
-    num_groups: of the group norms, or as many as divide the channels. fourier: exponents n, so that
-    the net sees sin and cos of 2ⁿ π x as well, for bits per dimension (Kingma et al. 2021, appendix
-    C). cond_shape: (n,), a
-    vector such as a one-hot class, whose linear map is added to that of λ; zeros tell nothing.
-    dropout: within blocks, where `apply` gets a key.
-    Cost: about 18 H W channels² multiplications a block. Ho et al. (2020), appendix B; scale and
-    shift by what is told: Nichol and Dhariwal (2021).
+    Residual blocks down to smaller images and up again; each block on the way up also gets the
+    output of its counterpart on the way down.
+    shape, out_channels: (H, W, C), and out, by default C
+    hidden, multipliers: the channels at each size are hidden · multipliers; the size is halved from
+        one to the next. (1,) is a residual net at one size
+    num_blocks: blocks at each size on the way down; there is one more on the way up
+    attention, num_heads: the sides of images whose blocks end with self-attention, and its heads
+    middle: whether the smallest image has self-attention, between two more blocks
+    num_groups: of the group norms, reduced until it divides the channels
+    fourier: exponents n; the net also sees sin and cos of 2ⁿ π x, which improves bits per dimension
+        (Kingma et al., 2021, appendix C)
+    cond_shape: (n,), a vector such as a one-hot class, whose linear map is added to that of λ;
+        zeros are no condition
+    dropout: within blocks, if `apply` gets a key
+    Cost: about 18 H W channels² multiplications per block. Ho et al. (2020), "Denoising diffusion
+    probabilistic models", appendix B; scale and shift by the embedding: Nichol and Dhariwal (2021).
     """
     shape = checks.image_shape(shape)
     multipliers = checks.widths(multipliers, "multipliers", fewest=1)
@@ -171,7 +175,13 @@ def time_mlp(
     cond_shape: Shape | None = None,
     out_dim: int | None = None,
 ) -> Net:
-    """f(x, λ, c) = mlp([x, waves of λ, c]): vectors [batch, d] -> [batch, out_dim]; starts as 0."""
+    """f(x, λ, c) = mlp([x, waves of λ, c]): vectors [batch, d] -> [batch, out_dim]; starts as 0.
+
+    λ: a noise level per example, [batch], such as a log-SNR, embedded by num_waves sines and
+    cosines.
+    dim: d; out_dim: d by default. hidden, activation, cond_shape: as in `mlp` and `conv_resnet`.
+    Vaswani et al. (2017), section 3.5, for the embedding.
+    """
     dim = checks.positive_int(dim, "dim")
     hidden = checks.widths(hidden)
     num_waves = checks.positive_int(num_waves, "num_waves", least=2)

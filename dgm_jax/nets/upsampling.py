@@ -7,9 +7,9 @@ down, up and W, the kernel gradient, are the derivatives of one another:
     d up(y, w)   = up(dy, w) + up(y, dw)                          down(g, w),  W(g, y)
     d W(x, y)    = W(dx, y) + W(x, dy)                            up(y, g),    down(x, g)
 
-So derivatives of every order and in both modes are made of the same three convolutions, each of
-which XLA knows how to do fast. `jax.lax.conv_transpose` is the same function as `up`, but JAX makes
-its kernel gradient of the dilated y, a convolution for which XLA's CPU backend has slow code only
+So derivatives of every order and in both modes consist of the same three convolutions, each of
+which XLA computes fast. `jax.lax.conv_transpose` is the same function as `up`, but JAX computes its
+kernel gradient by a convolution of the dilated y, which is slow on XLA's CPU backend
 (jax-ml/jax, issue 23783). Dumoulin and Visin (2016), "A guide to convolution arithmetic for deep
 learning", chapter 4, on the transpose.
 """
@@ -65,17 +65,17 @@ def up_conv(
     """x[j] = Σ_{i, k: stride · i + k - low = j} y[i] w[k], the transpose of `down_conv`.
 
     y [..., h, w, in] -> x [..., H, W, out]. kernel: w [kh, kw, out, in], that of the `down_conv`
-    from the images x to the images y; padding: its padding. size: (H, W), any size that it brings
-    down to (h, w); by default stride · (h, w) with "SAME", else the smallest.
+    from images x to images y; stride, padding: those of the `down_conv`. size: (H, W), any size
+    that the `down_conv` maps to (h, w); by default stride · (h, w) with "SAME", else the smallest.
 
-    form: which convolution is the kernel gradient, "adjoint", that of `down_conv`, or "plain", the
-    one that JAX makes for `lax.conv_transpose`. None is the adjoint on CPUs, where it is ten times
-    faster, and plain elsewhere. Values and derivatives, forward and reverse, are the same.
+    form: the convolution that computes the kernel gradient, "adjoint", that of `down_conv`, or
+    "plain", JAX's for `lax.conv_transpose`. None is "adjoint" on CPUs, where it is faster, and
+    "plain" elsewhere. Values and derivatives, forward and reverse, are the same.
 
-    A kernel of other libraries: w of `torch.nn.ConvTranspose2d(in, out, ...)` is
-    weight.permute(2, 3, 1, 0), with padding ((p, p), (p, p)) and size as its output. The kernel of
-    `lax.conv_transpose` is w[::-1, ::-1] with the last two axes exchanged, or with
-    transpose_kernel=True is w. Cost: h w kh kw in out multiplications.
+    Kernels of other libraries: for `torch.nn.ConvTranspose2d(in, out, ...)` w is
+    weight.permute(2, 3, 1, 0), with padding ((p, p), (p, p)) and its output size. For
+    `lax.conv_transpose` it is the kernel's w[::-1, ::-1] with the last two axes exchanged, or the
+    kernel itself with transpose_kernel=True. Cost: h w kh kw in out multiplications.
     """
     _check(y, kernel, "y", 3)
     stride = checks.positive_int(stride, "stride")
@@ -151,7 +151,10 @@ def up(y, w, *, stride, padding, size, form):
 
 
 def kernel_gradient(x, y, *, stride, padding, taps, form):
-    """W(x, y), as the gradient of `down` or, in the plain form, of `up`."""
+    """W(x, y), the kernel gradient of `down` or, with form "plain", of `up`.
+
+    taps: (kh, kw); stride, padding: as in `down_conv`.
+    """
     w = jax.ShapeDtypeStruct((*taps, x.shape[-1], y.shape[-1]), y.dtype)
     if form != "plain":
         strided = lambda w: down(x, w, stride=stride, padding=padding, form=form)
@@ -163,9 +166,9 @@ def kernel_gradient(x, y, *, stride, padding, taps, form):
 
 # ----------------------------------------------------------------- what JAX is to know about them
 def primitive(function, fold):
-    """An operation of JAX that is linear in each of its two arguments.
+    """A JAX primitive that is linear in each of its two arguments.
 
-    fold: only the first of them has a batch axis, so that `vmap` may join its own axis to it.
+    fold: whether only the first argument has a batch axis, so that `vmap` may join its axis to it.
     """
     made = Primitive(f"strided_{function.__name__}")
 

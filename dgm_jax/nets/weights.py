@@ -1,6 +1,6 @@
-"""Linear maps of nets whose weights may be divided by their largest singular value.
+"""Linear layers whose weights may be divided by their largest singular value.
 
-`train` tells those that keep a state whether to move it, as `nets.stateful` wants it.
+`train` says whether to update the singular vectors, as in `nets.stateful`.
 """
 
 from collections.abc import Callable
@@ -32,8 +32,8 @@ class Linear(linen.Module):
 class Convolution(linen.Module):
     """conv(x, w) + b with a k×k kernel; spectral: w is divided by σ̂ of [k k in, out].
 
-    resample: "up" convolves the image with each pixel doubled (`nearest_conv`), "down" takes means
-    of 2×2 pixels of the result (`pooled_conv`); None keeps the size, divided by `stride`.
+    resample: "up" doubles the image before the convolution (`nearest_conv`), "down" averages its
+    result over 2×2 pixels (`pooled_conv`); None keeps the size, divided by `stride`.
     """
 
     features: int

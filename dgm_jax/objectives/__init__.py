@@ -1,4 +1,4 @@
-"""Objectives: what training minimises, as functions of a model and its parameters."""
+"""Objectives: the losses of training, as functions of a model and its parameters."""
 
 from .adversarial import Game as Game
 from .adversarial import critic_loss as critic_loss

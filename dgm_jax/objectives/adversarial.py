@@ -1,4 +1,4 @@
-"""Games of a generator x = G_θ(z) and a critic D_φ(x): what each of the two minimises.
+"""Games of a generator x = G_θ(z) and a critic D_φ(x): the losses of both.
 
 A `Game` is two functions of the critic's values, and `critic_loss` and `generator_loss` compute
 these values for an `Adversarial` model. With v = D_φ(x) at data and w = D_φ(G_θ(z)) at samples, and
@@ -13,7 +13,7 @@ these values for an `Adversarial` model. With v = D_φ(x) at data and w = D_φ(G
 | wasserstein    | E w - E v, the slope of D ≤ 1     | -E w              | a potential of W_1      |
 | relativistic   | -E log σ(v - w)                   | -E log σ(w - v)   | log π / p + constant    |
 
-All are written in logits, so that values and gradients are finite where σ is 0 or 1 in float32.
+All are computed from logits, so that values and gradients are finite even if σ rounds to 0 or 1.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from .penalties import check_rows
 
 
 class Game(NamedTuple):
-    """Two losses of the critic's values at data and at samples, each [batch] and a mean of it."""
+    """Two losses, means over the critic's values at data and at samples, each [batch]."""
 
     critic: Callable[[Array, Array], Array]  # (values at data, values at samples) -> scalar
     generator: Callable[[Array, Array], Array]  # (values at samples, values at data) -> scalar
@@ -38,19 +38,19 @@ class Game(NamedTuple):
 def minimax() -> Game:
     """min_G max_D V, V = E log D(x) + E log(1 - D(G(z))), D = σ(logit).
 
-    At the best critic D* = π / (π + p) it is V = 2 JSD(π ‖ p) - log 4, in nats: the critic's loss
-    is -V. Where the critic is sure, the generator's gradient vanishes.
-    Goodfellow et al. (2014), equation 1.
+    At the optimal critic D* = π / (π + p), V = 2 JSD(π ‖ p) - log 4, in nats; the critic's loss is
+    -V. If the critic is certain, the generator's gradient vanishes. Goodfellow et al. (2014),
+    "Generative adversarial nets", equation 1.
     """
     return Game(_cross_entropy(1.0), lambda fake, real: -jax.nn.softplus(fake).mean())
 
 
 def non_saturating(*, smoothing: float = 1.0) -> Game:
-    """The critic of `minimax`; the generator minimises -E log D(G(z)).
+    """-E log D(G(z)) for the generator; the critic is that of `minimax`.
 
-    Its gradient is large where the critic is sure that the samples are none of the data.
-    smoothing: a, the label of data in the critic's loss, -E [a log D + (1 - a) log(1 - D)]: then
-        D* = a π / (π + p). One-sided: the label of samples stays 0.
+    The generator's gradient does not vanish if the critic is certain that samples are not data.
+    smoothing: a, the label of data in the critic's loss, -E [a log D + (1 - a) log(1 - D)]; then
+        D* = a π / (π + p). One-sided: the label of samples stays 0
     Goodfellow et al. (2014), section 3; Salimans et al. (2016), section 3.4.
     """
     smoothing = checks.number(smoothing, "smoothing")
@@ -65,7 +65,8 @@ def least_squares(*, fake: float = 0.0, real: float = 1.0, wanted: float = 1.0) 
     """½ E (D(x) - b)² + ½ E (D(G(z)) - a)² for the critic, ½ E (D(G(z)) - c)² for the generator.
 
     fake, real, wanted: the labels a, b and c. With b - c = 1 and b - a = 2 the generator minimises
-    a half of Pearson's χ²(π + p ‖ 2 p). Mao et al. (2017), equations 2, 8 and 9.
+    half of Pearson's χ²(π + p ‖ 2 p). Mao et al. (2017), "Least squares GANs", equations 2, 8 and
+    9.
     """
     a, b, c = (
         checks.number(label, name)
@@ -80,7 +81,7 @@ def least_squares(*, fake: float = 0.0, real: float = 1.0, wanted: float = 1.0) 
 def hinge() -> Game:
     """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) for the critic, -E D(G(z)) for the generator.
 
-    At the best critic the losses are 2 - 2 TV(π, p) and that of sign(π - p).
+    At the optimal critic, sign(π - p), the critic's loss is 2 - 2 TV(π, p).
     Lim and Ye (2017), "Geometric GAN"; Miyato et al. (2018), equations 16 and 17.
     """
     return Game(
@@ -92,9 +93,9 @@ def hinge() -> Game:
 def wasserstein() -> Game:
     """W_1(π, p) = max over D with Lipschitz constant 1 of E D(x) - E D(G(z)).
 
-    The critic minimises the negative of it, the generator -E D(G(z)). Something must hold the
-    critic's slope: `gradient_penalty`, `learning.clip_weights` or spectral normalisation.
-    Arjovsky et al. (2017), equation 2.
+    The critic minimises the negative of it, the generator -E D(G(z)). The Lipschitz constant of the
+    critic must be bounded by `gradient_penalty`, `learning.clip_weights` or spectral normalisation.
+    Arjovsky et al. (2017), "Wasserstein GAN", equation 2.
     """
     return Game(
         lambda real, fake: fake.mean() - real.mean(),
@@ -105,9 +106,9 @@ def wasserstein() -> Game:
 def relativistic() -> Game:
     """-E log σ(D(x) - D(G(z))) for the critic, -E log σ(D(G(z)) - D(x)) for the generator.
 
-    Pairs of a datum and a sample: only differences of values matter, and samples gain where they
-    are taken for data more than data themselves. With `r1` and `r2` together it converges locally.
-    Jolicoeur-Martineau (2018); Huang et al. (2024), "The GAN is dead; long live the GAN!".
+    Each data point is paired with a sample, and only differences of values matter. With `r1` and
+    `r2` together it converges locally. Jolicoeur-Martineau (2018); Huang et al. (2024), "The GAN is
+    dead; long live the GAN!".
     """
     return Game(
         lambda real, fake: jax.nn.softplus(fake - real).mean(),
@@ -142,10 +143,10 @@ def generated(
 ) -> Array:
     """x_i = G_θ(z_i), z_i ~ p(z), i = 1..num: samples [num, *shape].
 
-    cond: [num, *cond_shape] for a conditional model, one for each sample. The key draws z and what
-    is random in the generator itself, such as the noise of a StyleGAN. params and state are those
-    of both players, {"generator", "critic"}, as `learning.load` returns them.
-    With train=False, the default, a sample does not depend on those drawn beside it.
+    cond: [num, *cond_shape] for a conditional model, one per sample. The key draws z and what is
+    random in the generator, such as the noise of a StyleGAN. params and state are those of both
+    players, {"generator", "critic"}, as `learning.load` returns them. With train=False, the
+    default, a sample does not depend on the others.
     """
     checks.noun(model, Adversarial, "model")
     check_both(params, state)
@@ -167,16 +168,16 @@ def critic_loss(
     penalty: Callable[..., Array] | None = None,
     penalty_weight: float | Array = 1.0,
 ) -> tuple[Array, tuple[Metrics, State]]:
-    """game.critic(D_φ(x), D_φ(G_θ(z))) + λ penalty, with fresh samples as many as rows of x.
+    """game.critic(D_φ(x), D_φ(G_θ(z))) + λ penalty, with as many samples as rows of x.
 
-    penalty: (critic: x -> values, key, real, fake) -> scalar, such as `gradient_penalty` (with
-        λ = 10 that of WGAN-GP) and `r1`; several are added by a function of your own.
-    penalty_weight: λ, a number or a weight of the step.
+    penalty: (critic: x -> values, key, real, fake) -> scalar, such as `gradient_penalty` (with λ =
+        10 that of WGAN-GP) and `r1`; to add several, write a function
+    penalty_weight: λ, a number or a weight of the step
 
-    Returns (loss, (metrics, state)), where the critic's part of the state has moved, and the
-    generator's has not. Real and fake rows are two batches, seen by the same critic; statistics of
-    them are averaged, and what depends on weights only, such as the vectors of spectral
-    normalisation, moves once. Metrics: real and fake, the mean values, and the penalty.
+    Returns (loss, (metrics, state)), with the critic's part of the state updated. Real and fake
+    rows are two batches for the same critic; batch statistics of both are averaged, and states that
+    depend on the weights only, such as singular vectors of spectral normalisation, are updated
+    once. Metrics: real and fake, the mean values, and the penalty.
     """
     check_game(model, game, params, key, x, cond, state)
     penalty_weight = _weight(penalty_weight)
@@ -210,8 +211,8 @@ def generator_loss(
 ) -> tuple[Array, tuple[Metrics, State]]:
     """game.generator(D_φ(G_θ(z)), D_φ(x)), with as many samples as rows of x.
 
-    Returns (loss, (metrics, state)), where the generator's part of the state has moved, and the
-    critic's has not. Most games do not look at D_φ(x), and then it is not computed under `jit`.
+    Returns (loss, (metrics, state)), with the generator's part of the state updated. Most games do
+    not use D_φ(x), which is then not computed under `jit`.
     """
     check_game(model, game, params, key, x, cond, state)
     z_key, fake_key, real_key = jax.random.split(key, 3)
@@ -224,10 +225,11 @@ def generator_loss(
 
 
 def feature_matching(features: Callable[[Array], Array], real: Array, fake: Array) -> Array:
-    """‖E f(x) - E f(G(z))‖²: a loss of the generator by features of the critic.
+    """‖E f(x) - E f(G(z))‖²: a loss of the generator, by features f of the critic.
 
-    features: x [batch, ...] -> [batch, ...], such as a layer within the critic. Its mean over the
-    batch of samples is to equal that over the data. Salimans et al. (2016), section 3.1.
+    features: f, x [batch, ...] -> [batch, ...], such as a layer of the critic; real, fake: batches
+    of data and of samples. Salimans et al. (2016), "Improved techniques for training GANs", section
+    3.1.
     """
     checks.function(features, "features")
     check_rows(real, fake)
@@ -239,7 +241,7 @@ def feature_matching(features: Callable[[Array], Array], real: Array, fake: Arra
 
 # -------------------------------------------------------------------- what other games need too
 def drawn(model, params, state, key, num, cond, train):
-    """(z, x, the generator's state): samples by the generator's parameters."""
+    """(z, x, the generator's state): samples x with the generator's parameters."""
     z_key, noise_key = jax.random.split(key)
     conditional = model.prior.cond_shape is not None
     prior = model.prior.dist({}, cond) if conditional else model.prior.dist({})
@@ -268,7 +270,7 @@ def _critic(model, params, state, cond):
 
 
 def mean_state(a, b):
-    """Of two batches; what does not depend on them is the same in both, and stays exactly."""
+    """The mean of two states, where parts that are equal in both stay exactly."""
     return (a + b) / 2 if jnp.issubdtype(a.dtype, jnp.inexact) else a
 
 

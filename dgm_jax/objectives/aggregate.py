@@ -1,21 +1,21 @@
-"""The aggregate posterior q(z) = 1/N Σ_m q(z | x_m) of N rows of data, seen from a batch of them.
+"""The aggregate posterior q(z) = 1/N Σ_m q(z | x_m) of N rows of data, estimated from a batch.
 
 The KL term of the ELBO has three parts, means over rows in nats (`elbo_terms`):
 
     E KL(q(z | x) ‖ p(z)) = I(n; z) + KL(q(z) ‖ ∏_j q(z_j)) + KL(∏_j q(z_j) ‖ p(z))
 
 the mutual information of a row's index and its code, the total correlation of the entries of the
-code, and for a prior of independent entries the divergence of each entry, Σ_j KL(q(z_j) ‖ p(z_j)).
+code, and, for a prior with independent entries, the KL of each entry, Σ_j KL(q(z_j) ‖ p(z_j)).
 Chen, Li, Grosse and Duvenaud (2018), "Isolating sources of disentanglement in VAEs", equation 2.
 
 q(z) is a sum over all N rows, of which a step sees B. At z_n ~ q(z | x_n) the estimates are
 
-- "stratified": 1/N q(z_n | x_n) + (N - 1)/N · 1/(B - 1) Σ_{m≠n} q(z_n | x_m), which is q(z_n) on
-  average. It is that of appendix C.1, with equal weights for all other rows.
+- "stratified": 1/N q(z_n | x_n) + (N - 1)/N · 1/(B - 1) Σ_{m≠n} q(z_n | x_m), which is unbiased for
+  q(z_n). It is that of appendix C.1, with equal weights for all other rows.
 - "plain": 1/B Σ_m q(z_n | x_m), where x_n counts as one of B and not as one of N, so that the
   mutual information cannot exceed log B.
 - "weighted": 1/(N B) Σ_m q(z_n | x_m), equation 5. It is the plain one over N: mutual information
-  is log N higher than by "plain", and the total correlation of d entries (d - 1) log N. Gradients
+  is log N higher than with "plain", and the total correlation of d entries (d - 1) log N. Gradients
   are those of "plain".
 """
 
@@ -37,7 +37,7 @@ ESTIMATES = ("stratified", "plain", "weighted")
 class ElboTerms(NamedTuple):
     """ELBO = -distortion - kl, and kl = mutual_information + total_correlation + dimension_kl.
 
-    The first five are means over the batch, in nats. z is the one draw for each row, from
+    The first five are means over the batch, in nats. z is one sample per row from
     q(z | x) = ∏_j N(mean_j, scale_j²); all three are [batch, n].
     """
 
@@ -62,14 +62,14 @@ def elbo_terms(
     estimate: str = "stratified",
     parts_key: Key | None = None,
 ) -> ElboTerms:
-    """The ELBO with its KL in three parts, of one z_n ~ q(z | x_n) for each row of a batch.
+    """The ELBO with its KL in three parts, from one z_n ~ q(z | x_n) for each row of a batch.
 
-    num_data: N, the rows of the whole set, of which x [B, ...] are B >= 2 different ones.
-    estimate: of q(z) and of each q(z_j), "stratified", "plain" or "weighted". All have a bias, as
-        the logarithm of an estimate has; `metrics.kl_terms` sums over the set.
-    cond, parts_key: those of `elbo`. The posterior must be a Gaussian of independent entries.
-    Under conditions a row is (x_n, c_n). Differentiable in params; under `jax.pmap` a batch is
-    that of a device. Cost: one pass of the model, and B² n scalar Gaussians.
+    num_data: N, the rows of the whole data set, of which x [B, ...] are B >= 2 different ones.
+    estimate: of q(z) and of each q(z_j), "stratified", "plain" or "weighted". Their logarithms are
+        biased; `metrics.kl_terms` sums over the whole data set
+    cond, parts_key: those of `elbo`. The posterior must be a Gaussian with independent entries.
+    With conditions a row is (x_n, c_n). Differentiable in params; under `jax.pmap` the batch is
+    that of one device. Cost: one pass of the model, and B² n scalar Gaussians.
     """
     checked(model, params, key, x, 1, parts_key)
     checks.choice(estimate, ESTIMATES, "estimate")
@@ -93,10 +93,10 @@ def elbo_terms(
 
 
 def log_aggregate(log_q: Array, num_data: int, *, estimate: str = "stratified") -> Array:
-    """log q(z_n) of a batch, [B, ...], by log_q = log q(z_n | x_m) of all pairs, [n, m, ...].
+    """log q(z_n) for a batch, [B, ...], from log_q = log q(z_n | x_m) of all pairs, [n, m, ...].
 
-    Axes after the first two are entries of z, of which each is estimated by itself; see the top of
-    the module for the estimates. num_data: N >= B >= 2.
+    Axes after the first two are entries of z, each estimated separately. num_data: N >= B >= 2.
+    estimate: see the top of the module.
     """
     checks.floating(log_q, "log_q")
     checks.choice(estimate, ESTIMATES, "estimate")
@@ -117,21 +117,21 @@ def log_aggregate(log_q: Array, num_data: int, *, estimate: str = "stratified") 
 
 
 def log_shares(num: int, total: int) -> tuple[float, float]:
-    """log of what q(z_n | x_n), and each of the num - 1 others of a batch, stands for in q(z_n).
+    """Log-weights in q(z_n) of q(z_n | x_n), and of each of the num - 1 others of a batch.
 
-    1/N, and (N - 1)/N · 1/(B - 1). With N = B both are 1/B, the share of a whole set.
+    1/N, and (N - 1)/N · 1/(B - 1). With N = B both are 1/B.
     """
     return -math.log(total), math.log1p(-1 / total) - math.log(num - 1)
 
 
 def log_pairs(z: Array, mean: Array, scale: Array) -> Array:
-    """log N(z_ij; mean_mj, scale_mj²) of codes [i, j] and rows [m, j]: [i, m, j], in nats."""
+    """log N(z_ij; mean_mj, scale_mj²) for codes [i, j] and rows [m, j]: [i, m, j], in nats."""
     standard = (z[:, None] - mean[None]) / scale[None]
     return -0.5 * jnp.square(standard) - jnp.log(scale)[None] - 0.5 * math.log(2 * math.pi)
 
 
 def independent_entries(posterior) -> tuple[Array, Array]:
-    """(mean, scale) [batch, n] of q(z | x), refused where it is no Gaussian of independent ones."""
+    """(mean, scale) [batch, n] of q(z | x), which must be a Gaussian with independent entries."""
     entries = normal_entries(posterior)
     if entries is None:
         raise checks.InputError(

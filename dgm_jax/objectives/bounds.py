@@ -1,7 +1,7 @@
-"""Bounds of log p(x) of a latent variable model, by samples of its posterior.
+"""Bounds of log p(x) of a latent variable model, from samples of its posterior.
 
-`infer` draws z and scores it. Of what it finds, `elbo` and `iwae` are losses for gradient descent;
-`path_gradients` has the same two bounds with gradients of less variance.
+`infer` draws z and scores it. `elbo` and `iwae` are losses for gradient descent; `path_gradients`
+has the same bounds with gradients of lower variance.
 """
 
 import math
@@ -26,17 +26,17 @@ def infer(
     num_samples: int = 1,
     parts_key: Key | None = None,
 ) -> Inferred:
-    """z_k ~ q(z | x), k = 1..K, with log p(x | z), log p(z), log q(z | x) and KL(q ‖ p).
+    """z_k ~ q(z | x), k = 1..K, with log p(x | z), log p(z), log q(z | x) and KL(q ‖ p), in nats.
 
-    Reparameterised where the posterior's samples are. `key` draws z; `parts_key` is handed to the
-    parts of the model, for dropout in training. The condition is one for each x, or one for all.
-    The likelihood gets it with z [K, *batch, ...], against which its batch broadcasts. In nats.
-    KL(q ‖ p) follows one rule, that of `distributions.divergence_at`: one number for each entry of
-    z where these are independent under q and under p and have a closed form, as of two diagonal
-    Gaussians, [K, *batch, *entries]; else the closed form of `kl_divergence`, [K, *batch]; else
-    log q - log p at the samples, [K, *batch].
-    Cost: one pass of the posterior, K of the likelihood. Raises `ValueError` for num_samples
-    below 1.
+    num_samples: K. Reparametrised if the posterior's samples are. `key` draws z; `parts_key` is
+    passed to the distributions, for dropout in training. cond: one condition per x, or one for all;
+    the likelihood gets it with z [K, *batch, ...], and its batch axes broadcast. KL(q ‖ p) follows
+    `distributions.divergence_at`: one number for each entry of z, [K, *batch, *entries], if the
+    entries are independent under q and p and have a closed form, such as for two diagonal
+    Gaussians; else the closed form of `kl_divergence`, [K, *batch]; else log q - log p at the
+    samples, [K, *batch].
+    Cost: one pass of the posterior, K of the likelihood. Raises `ValueError` for num_samples below
+    1. Kingma and Welling (2014), "Auto-encoding variational Bayes".
     """
     return _inferred(model, params, key, x, cond, num_samples, parts_key)
 
@@ -53,8 +53,9 @@ def log_weights(
 ) -> Array:
     """log w_k = log p(x | z_k) + log p(z_k) - log q(z_k | x) with z_k ~ q(z | x), [K, *batch].
 
-    The mean over k is the ELBO (Kingma & Welling 2014), and log 1/K Σ_k w_k the tighter bound of
-    Burda et al. (2016, equation 8); E w_k = p(x). Arguments and cost are those of `infer`.
+    num_samples: K. The mean over k is the ELBO (Kingma & Welling, 2014), log 1/K Σ_k w_k the
+    tighter bound of Burda et al. (2016, equation 8); E w_k = p(x). cond, parts_key and cost are
+    those of `infer`.
     """
     found = infer(model, params, key, x, cond, num_samples=num_samples, parts_key=parts_key)
     return _weights(found)
@@ -73,16 +74,17 @@ def elbo(
     per: str = "entry",
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E_data [E_q log p(x | z) - β KL(q ‖ p)], in nats an example, z from num_samples draws.
+    """-E_data [E_q log p(x | z) - β KL(q ‖ p)], in nats per example, from num_samples samples of z.
 
-    With β = 1 and no free bits it is the negative ELBO of Kingma and Welling (2014); other β are
-    those of Higgins et al. (2017). KL(q ‖ p) is in closed form or sampled by the rule of `infer`.
-    free_bits: λ in nats. KL = Σ_j max(λ, mean over the batch of KL_j), so that a part j below λ is
-        left alone: its gradient is 0, and the others do not see it. Kingma et al. (2016), eq. 15
-    per: what a part is, an "entry" of z or a "group" of them: each layer of a hierarchy, all of z
-        in a model without layers. Entries are refused where the KL has none in closed form.
+    beta: β. With β = 1 and no free bits it is the negative ELBO of Kingma and Welling (2014); for
+        other β see Higgins et al. (2017). KL(q ‖ p) is in closed form or sampled, as in `infer`
+    free_bits: λ in nats. KL = Σ_j max(λ, mean over the batch of KL_j), so that a part j with less
+        than λ has gradient 0. Kingma et al. (2016), eq. 15
+    per: what a part is: an "entry" of z, or a "group", which is a layer of a hierarchy, or all of z
+        in other models. "entry" needs a closed form of the KL of each entry
+    parts_key: for dropout in the distributions, which is off without it
 
-    β and λ may change in training: they may be traced numbers, such as weights of the step,
+    β and λ may be traced numbers, such as weights of the step:
 
         def loss(params, key, x, weights):
             return objectives.elbo(model, params, key, x, beta=weights["beta"])
@@ -90,10 +92,9 @@ def elbo(
         schedules = {"beta": optax.linear_schedule(0.0, 1.0, 1000)}
         learning.gradient_descent(model.init, loss, optimizer, weights=schedules)
 
-    `key` draws z. parts_key is for dropout in the parts, which without it is off.
-    The metrics neg_elbo, distortion (-E log p(x | z)) and kl, by group too where there are several,
-    know neither β nor λ. Refuses a posterior whose samples are not reparametrised, for which
-    `objectives.leave_one_out` gives gradients. Under `jax.pmap` λ holds for the mean of a device.
+    The metrics neg_elbo, distortion (-E log p(x | z)) and kl, also by group if there are several,
+    do not depend on β and λ. Refuses a posterior whose samples are not reparametrised; for these
+    use `objectives.leave_one_out`. Under `jax.pmap` λ applies to the mean of one device.
     """
     checks.choice(per, PER, "per")
     beta, free_bits = checks.weight(beta, "beta"), checks.weight(free_bits, "free_bits")
@@ -117,10 +118,10 @@ def iwae(
 ) -> tuple[Array, Metrics]:
     """-E_data L_K, L_K = E log 1/K Σ_k w_k with the weights w_k of `log_weights`, in nats.
 
-    L_1 is the ELBO; L_K rises to log p(x) as K does, from below by about relvar(w) / 2K. The
-    gradient of the posterior drowns in noise on the way, as 1/√K (Rainforth et al. 2018): `dreg`
-    is the same bound without that. Arguments, cost and refusals are those of `infer` and `elbo`.
-    Burda et al. (2016), "Importance weighted autoencoders", equation 8.
+    num_samples: K. L_1 is the ELBO; L_K rises with K to log p(x), from which it differs by about
+    relvar(w) / 2K. The signal-to-noise ratio of the posterior's gradient falls as 1/√K (Rainforth
+    et al., 2018); `dreg` avoids this for the same bound. parts_key, cost and errors are those of
+    `infer` and `elbo`. Burda et al. (2016), "Importance weighted autoencoders", equation 8.
     """
     found = _inferred(model, params, key, x, cond, num_samples, parts_key, pathwise=True)
     loss = -log_mean_weight(_weights(found)).mean()
@@ -129,7 +130,7 @@ def iwae(
 
 # ------------------------------------------------------------------- what other bounds need too
 def checked(model, params, key, x, num_samples, parts_key):
-    """The number of samples, of arguments that are what they must be."""
+    """The number of samples, after checking all arguments."""
     checks.noun(model, LatentVariable, "model")
     checks.parameters(params, model.init)
     checks.key(key)
@@ -140,7 +141,7 @@ def checked(model, params, key, x, num_samples, parts_key):
 
 
 def check_pathwise(x, posterior):
-    """Refuses no rows, whose mean is NaN, and draws whose gradient is not that of E_q."""
+    """Refuses an empty x, and posteriors whose samples are not reparametrised."""
     checks.rows_of(x, "x")
     if not reparametrised(posterior):
         raise checks.InputError(
@@ -170,7 +171,10 @@ def _inferred(model, params, key, x, cond, num_samples, parts_key, *, pathwise=F
 
 
 def scored(model, params, posterior, key, x, cond, num_samples, prior_key, likelihood_key):
-    """`Inferred` of draws from a posterior, which is that of the model at x."""
+    """`Inferred` of num_samples samples of the given posterior, which is that of the model at x.
+
+    prior_key, likelihood_key: the keys of the distributions.
+    """
     prior = model.prior(params, cond, key=prior_key)
     z, log_q = posterior.sample_and_log_prob(seed=key, sample_shape=num_samples)
     log_prior = prior.log_prob(z)

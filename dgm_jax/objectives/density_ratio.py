@@ -1,8 +1,8 @@
-"""The density-ratio trick: p(x) / q(x) of two distributions that one can only draw from.
+"""The density-ratio trick: p(x) / q(x) for two distributions of which only samples are known.
 
-A classifier T(x), in logits, that tells samples of P from samples of Q, as many of each, is at its
-best T* = log p/q. So the mean of T* over samples of P is KL(P ‖ Q), with neither density known. An
-adversarial variational Bayes takes its KL term from it, and a FactorVAE its total correlation.
+A classifier T(x), in logits, of equally many samples of P and Q has the optimum T* = log p/q. The
+mean of T* over samples of P is KL(P ‖ Q), without either density. Adversarial variational Bayes
+computes its KL term in this way, and a FactorVAE its total correlation.
 """
 
 import jax.numpy as jnp
@@ -13,13 +13,13 @@ from ..protocol import Array, Metrics
 
 
 def density_ratio_loss(logits_p: Array, logits_q: Array) -> tuple[Array, Metrics]:
-    """-E_P log σ(T(x)) - E_Q log σ(-T(x)), whose lowest T is log p(x) / q(x); in nats.
+    """-E_P log σ(T(x)) - E_Q log σ(-T(x)), with the optimum T* = log p(x) / q(x); in nats.
 
-    There it is log 4 - 2 JSD(P, Q); T = 0 has log 4. logits_p, logits_q: T at samples of P and of
-    Q, any shapes. Each side is a mean of its own, so that unequal numbers of samples do not move
-    T*. Metrics: "accuracy", the share of samples on the right side of T = 0 (ties count ½), and
-    "ratio_kl", the estimate of KL(P ‖ Q).
-    Sugiyama, Suzuki and Kanamori (2012), "Density ratio estimation in machine learning".
+    Its minimum is log 4 - 2 JSD(P, Q); T = 0 has log 4. logits_p, logits_q: T at samples of P and
+    of Q, any shapes. Each side is a separate mean, so unequal numbers of samples do not change T*.
+    Metrics: "accuracy", the fraction of samples on the right side of T = 0 (ties count ½), and
+    "ratio_kl", the estimate of KL(P ‖ Q). Sugiyama, Suzuki and Kanamori (2012), "Density ratio
+    estimation in machine learning".
     """
     logits_p, logits_q = _checked(logits_p, "logits_p"), _checked(logits_q, "logits_q")
     loss = softplus(-logits_p).mean() + softplus(logits_q).mean()
@@ -28,10 +28,10 @@ def density_ratio_loss(logits_p: Array, logits_q: Array) -> tuple[Array, Metrics
 
 
 def ratio_kl(logits_p: Array) -> Array:
-    """E_P T(x), which is KL(P ‖ Q) in nats where T = log p/q, the best T of `density_ratio_loss`.
+    """E_P T(x), which is KL(P ‖ Q) in nats for T = log p/q, the optimum of `density_ratio_loss`.
 
-    It is no bound: a T that is not trained to the end says too little or too much. T = 0 says 0,
-    and twice T* says twice the KL. A bound from below by any T is `f_bound` of "kl".
+    logits_p: T at samples of P. For any other T it is not a bound: T = 0 gives 0, and 2 T* twice
+    the KL. For a lower bound with any T see `f_bound` with "kl".
     """
     return _checked(logits_p, "logits_p").mean()
 

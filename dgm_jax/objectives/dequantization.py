@@ -1,4 +1,4 @@
-"""A density of numbers as a bound on the probability of levels."""
+"""A density of real numbers as a lower bound of the probability of levels."""
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +20,12 @@ def dequantized_log_prob(
 ) -> Array:
     """log p(x + u | c) - log q(u | x) for one u ~ q(· | x): at most log P(x | c) in expectation.
 
-    P(x) = ∫ p(x + u) du over [0, 1)^D. In nats, one value for each integer x [n, ...]; params:
-    {"model", "noise"}. The gap is KL(q(u | x) ‖ p(x + u) / P(x)), 0 at the true posterior. It is
-    the score of evaluation too: without noise there is no bound. model_key is for what is random
-    within the model and the noise, such as dropout: None, as in evaluation, for nothing.
-    Ho et al. (2019), eq. 12; with uniform q Theis et al. (2016), section 3.1.
+    P(x) = ∫ p(x + u) du over [0, 1)^D. In nats, one value for each integer x [n, ...]. noise: q(u |
+    x);
+    params: {"model", "noise"}. The gap is KL(q(u | x) ‖ p(x + u) / P(x)), 0 for the true posterior.
+    Use it in evaluation too: without noise p(x) is no bound. model_key: for dropout in the model
+    and the noise; None, as in evaluation, for none. Ho et al. (2019), "Flow++", eq. 12; with
+    uniform q Theis et al. (2016), section 3.1.
     """
     checks.noun(model, Density, "model")
     checks.noun(noise, Density, "noise")
@@ -51,9 +52,9 @@ def dequantized_nll(
     x: Array,
     cond: Array | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E_data of `dequantized_log_prob`, in nats an example: trains the model and its noise.
+    """-E_data of `dequantized_log_prob`, in nats per example: trains the model and its noise.
 
-    The key draws u, and what is random within the model and the noise, such as dropout.
+    The key draws u, and dropout in the model and the noise. params: {"model", "noise"}.
     """
     checks.key(key)
     model_key = jax.random.fold_in(again(key), 1)

@@ -1,4 +1,4 @@
-"""The Kullback-Leibler divergence of a model one can sample from a density one can score."""
+"""The reverse KL: from a model that can be sampled to a density that can be evaluated."""
 
 from collections.abc import Callable
 
@@ -18,9 +18,10 @@ def reverse_kl(
 ) -> tuple[Array, Metrics]:
     """KL(p_θ ‖ p) = E_{x ~ p_θ} [log p_θ(x) - log p(x)], in nats, for a reparametrised p_θ.
 
-    log_density: x [num, d] -> log p(x) [num], normalised or not (then the value is the KL minus
-    log of the normaliser). The key draws the samples, and what is random within the model, such as
-    dropout. Cost: one `sample_and_log_prob`, so IAF is the cheap direction.
+    log_density: x [num, d] -> log p(x) [num]; if it is not normalised, the value is the KL minus
+    the log of the normaliser. num_samples: samples of the model. The key draws them, and dropout in
+    the model.
+    Cost: one `sample_and_log_prob`, which is cheap for an IAF.
     """
     checks.noun(model, Density, "model")
     checks.parameters(params, model.init)
@@ -34,9 +35,9 @@ def reverse_kl(
 
 
 def mean_log_ratio(log_p: Array, log_q: Array) -> Array:
-    """The mean of log p(x) - log q(x), of samples x from p an estimate of KL(p ‖ q) in nats.
+    """The mean of log p(x) - log q(x), for samples x from p an estimate of KL(p ‖ q) in nats.
 
-    It is 0 on every sample where the two are one. Both have a number for each sample.
+    log_p, log_q: one number per sample. It is 0 on every sample if p = q.
     """
     checks.floating(log_p, "log_p")
     checks.floating(log_q, "log_q")

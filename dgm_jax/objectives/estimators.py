@@ -1,13 +1,12 @@
 """Estimators of ∇_φ E_{z ~ q_φ} f(z), as losses: `jax.grad` of the value is the estimator.
 
-The value of each is the mean of f over K samples, which estimates E f(z). What differs is the
-gradient, and its variance. Where f itself depends on parameters that are differentiated, its own
-derivative is part of the gradient in all of them.
+The value of each is the mean of f over K samples, which estimates E f(z). They differ in the
+gradient and its variance. If f itself depends on the parameters, all include its own derivative.
 
-For f(z) = z² and z ~ N(μ, 1) the gradient by μ is 2μ in expectation. A sample of it has variance 4
-by `pathwise`, and μ⁴ + 14 μ² + 15 by `score_function`, of which the best constant baseline leaves
-8 μ² + 6. Only pathwise gradients keep their variance as z gets more coordinates.
-Mohamed et al. (2020), "Monte Carlo gradient estimation in machine learning".
+For f(z) = z² and z ~ N(μ, 1) the expected gradient with respect to μ is 2μ. One sample of it has
+the variance 4 with `pathwise`, and μ⁴ + 14 μ² + 15 with `score_function`, which the best constant
+baseline reduces to 8 μ² + 6. Only the variance of pathwise gradients does not grow with the number
+of coordinates of z. Mohamed et al. (2020), "Monte Carlo gradient estimation in machine learning".
 """
 
 from collections.abc import Callable
@@ -30,12 +29,12 @@ def score_function(
     num_samples: int,
     baseline: float | Array = 0.0,
 ) -> Array:
-    """∇ = 1/K Σ_k (f(z_k) - b) ∇ log q_φ(z_k | c), for any f and any q: levels too. [*batch].
+    """∇ = 1/K Σ_k (f(z_k) - b) ∇ log q_φ(z_k | c), for any f and any q, also of levels. [*batch].
 
-    function: z [K, *batch, *event] -> f(z) [K, *batch]. baseline: b, the same for all samples, as
-    a running mean of f is, a number or [*batch]; E ∇ log q = 0, so it changes no expectation as
-    long as it knows nothing of these samples. It is not differentiated.
-    Cost: K draws with their density. Williams (1992), "Simple statistical gradient-following
+    model: q; function: f, z [K, *batch, *event] -> [K, *batch]; num_samples: K. baseline: b, a
+    number or [*batch], such as a running mean of f. Since E ∇ log q = 0 it does not change the
+    expectation, if it does not depend on these samples. It is not differentiated.
+    Cost: K samples with their density. Williams (1992), "Simple statistical gradient-following
     algorithms" (REINFORCE).
     """
     f, log_q = _scored(model, params, key, function, cond, num_samples)
@@ -58,11 +57,11 @@ def leave_one_out(
     *,
     num_samples: int,
 ) -> Array:
-    """∇ = 1/K Σ_k (f(z_k) - 1/(K-1) Σ_{j≠k} f(z_j)) ∇ log q_φ(z_k | c), K of at least 2. [*batch].
+    """∇ = 1/K Σ_k (f(z_k) - 1/(K-1) Σ_{j≠k} f(z_j)) ∇ log q_φ(z_k | c), for K ≥ 2. [*batch].
 
-    `score_function` with the mean of the other samples as the baseline of each, which has no bias
-    as it does not know the sample it corrects. Arguments and cost are those of `score_function`.
-    Kool et al. (2019), "Buy 4 REINFORCE samples, get a baseline for free!".
+    `score_function` with the mean over the other samples as baseline, which causes no bias because
+    it is independent of the sample itself. function, num_samples and cost are those of
+    `score_function`. Kool et al. (2019), "Buy 4 REINFORCE samples, get a baseline for free!".
     """
     num_samples = checks.positive_int(num_samples, "num_samples", least=2)
     f, log_q = _scored(model, params, key, function, cond, num_samples)
@@ -79,10 +78,10 @@ def pathwise(
     *,
     num_samples: int,
 ) -> Array:
-    """∇ = 1/K Σ_k ∇_φ f(z_φ(ε_k)): the reparametrised gradient, through the samples. [*batch].
+    """∇ = 1/K Σ_k ∇_φ f(z_φ(ε_k)): the reparametrisation gradient, through the samples. [*batch].
 
-    For a differentiable f and a q_φ whose samples are reparametrised; another is refused.
-    Arguments as in `score_function`. Kingma and Welling (2014); Rezende et al. (2014).
+    For a differentiable f and a q_φ with reparametrised samples; any other is refused. function,
+    num_samples: as in `score_function`. Kingma and Welling (2014); Rezende et al. (2014).
     """
     dist, num_samples = _dist(model, params, key, function, cond, num_samples)
     _check_pathwise(dist)
@@ -98,12 +97,13 @@ def sticking_the_landing(
     *,
     num_samples: int,
 ) -> Array:
-    """1/K Σ_k f(z_k) - log q_φ(z_k | c), whose ∇ goes through the samples alone. [*batch].
+    """1/K Σ_k f(z_k) - log q_φ(z_k | c), with the gradient through the samples only. [*batch].
 
-    For E [f(z) - log q_φ(z)], as an ELBO is: f = log p(x, ·). Beside `pathwise` it leaves out the
-    score ∇ log q, which is 0 in expectation. Where q_φ ∝ e^f every sample gives a gradient of 0.
-    Arguments as in `score_function`. Cost: K draws, and the density of them as of given z.
-    Roeder et al. (2017), "Sticking the landing"; of a latent variable model, `objectives.stl`.
+    For E [f(z) - log q_φ(z)], such as an ELBO with f = log p(x, ·). Compared with `pathwise` it
+    omits the score ∇ log q, which is 0 in expectation. If q_φ ∝ e^f, the gradient of every sample
+    is 0. function,
+    num_samples: as in `score_function`. Cost: K samples, and their density as that of given z.
+    Roeder et al. (2017), "Sticking the landing"; for a latent variable model see `objectives.stl`.
     """
     dist, num_samples = _dist(model, params, key, function, cond, num_samples)
     _check_pathwise(dist)

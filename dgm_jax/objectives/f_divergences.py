@@ -1,12 +1,12 @@
-"""D_f(P ‖ Q) = E_Q f(p(x) / q(x)), its bound by a critic, and the game that lowers the bound.
+"""D_f(P ‖ Q) = E_Q f(p(x) / q(x)), its lower bound by a critic, and the game that minimises it.
 
 For a convex f with the conjugate f*(t) = sup_u [u t - f(u)], and any critic T into its domain,
 
     D_f(P ‖ Q) ≥ E_P T(x) - E_Q f*(T(x)),     with equality at T* = f'(p / q).
 
-So a divergence of two distributions that one can only draw from is bounded from below, and the
-better the critic the tighter (Nguyen, Wainwright and Jordan, 2010). A net gives any number v; its
-activation g_f takes it into the domain of f*.
+So a divergence of two distributions of which only samples are known has a lower bound, which a
+better critic makes tighter (Nguyen, Wainwright and Jordan, 2010). A net returns any real v; the
+activation g_f maps it into the domain of f*.
 
     name             f(u)                           T* by r = log p/q    f*(t)            domain
     kl               u log u                        1 + r                e^(t-1)          R
@@ -20,8 +20,8 @@ activation g_f takes it into the domain of f*.
     alpha            (u^α - 1 - α (u-1)) / (α² - α) see `f_divergence`
 
 jensen_shannon is KL(P ‖ M) + KL(Q ‖ M) with M = (P + Q) / 2, which is 2 JSD; gan is 2 JSD - log 4,
-the value of the game of Goodfellow et al. (2014), and alone has f(1) ≠ 0. jeffreys is the symmetric
-KL(P ‖ Q) + KL(Q ‖ P); its W is Lambert's function at e^(1-t), the root of W + log W = 1 - t.
+the value of the game of Goodfellow et al. (2014), and the only one with f(1) ≠ 0. jeffreys is the
+symmetric KL(P ‖ Q) + KL(Q ‖ P); W is Lambert's function at e^(1-t), the root of W + log W = 1 - t.
 """
 
 import math
@@ -53,14 +53,13 @@ class FDivergence(NamedTuple):
 
 
 def f_divergence(name: str, *, alpha: float | None = None) -> FDivergence:
-    """One of the table above, by its name.
+    """The `FDivergence` of the table above with this name.
 
-    alpha: α, of "alpha" only, any number but 0 and 1. With β = α - 1, T* = (e^{β r} - 1) / β and
-    f*(t) = ((1 + β t)^(α/β) - 1) / α where 1 + β t > 0. α → 1 is KL(P ‖ Q), α → 0 KL(Q ‖ P), 2 is
-    half of "pearson" and ½ twice "hellinger".
-    The activations are those of Nowozin et al. (2016), table 6, but for alpha and jeffreys: there v
-    is r itself, so that a net need not reach -e^-r; of alpha it is divided by max(1, |α|, |β|), so
-    that nothing overflows for |v| ≤ 80.
+    alpha: α, for "alpha" only, any number except 0 and 1. With β = α - 1, T* = (e^{β r} - 1) / β
+    and f*(t) = ((1 + β t)^(α/β) - 1) / α where 1 + β t > 0. α → 1 is KL(P ‖ Q), α → 0 KL(Q ‖ P); 2
+    is half of "pearson" and ½ twice "hellinger". The activations are those of Nowozin et al.
+    (2016), table 6, except for jeffreys, where v is r itself, so that a net need not reach -e^-r,
+    and alpha, where v is divided by max(1, |α|, |β|), so that nothing overflows for |v| ≤ 80.
     """
     checks.choice(name, NAMES, "name")
     if name == "alpha":
@@ -71,11 +70,11 @@ def f_divergence(name: str, *, alpha: float | None = None) -> FDivergence:
 
 
 def f_bound(divergence: FDivergence, values_p: Array, values_q: Array) -> Array:
-    """E_P g_f(V) - E_Q f*(g_f(V)) ≤ D_f(P ‖ Q), by samples of both.
+    """E_P g_f(V) - E_Q f*(g_f(V)) ≤ D_f(P ‖ Q), from samples of both.
 
-    values_p, values_q: what a net V says of samples of P and of Q, any shapes, before the
-    activation. The bound holds for the expectations; the means vary around them.
-    Nowozin, Cseke and Tomioka (2016), "f-GAN", equation 6.
+    divergence: f; values_p, values_q: outputs of a net V at samples of P and of Q, any shapes,
+    before the activation g_f. The bound holds in expectation. Nowozin, Cseke and Tomioka (2016),
+    "f-GAN", equation 6.
     """
     checks.noun(divergence, FDivergence, "divergence")
     checks.floating(values_p, "values_p")
@@ -88,12 +87,12 @@ def f_bound(divergence: FDivergence, values_p: Array, values_q: Array) -> Array:
 
 
 def f_gan(divergence: FDivergence, *, saturating: bool = True) -> Game:
-    """min_G max_V E_data g_f(V(x)) - E_z f*(g_f(V(G(z)))): the game that lowers a divergence.
+    """min_G max_V E_data g_f(V(x)) - E_z f*(g_f(V(G(z)))): the game that minimises a divergence.
 
-    The critic raises `f_bound` of the data P and the samples Q, and the generator lowers its part
-    of it, -E f*(g_f(V)). saturating=False: the generator raises E g_f(V) instead, as it does in
-    `non_saturating` (section 3.2 of the paper); it has the same fixed point where P = Q, and its
-    gradient does not vanish where V tells samples from data. For "gan" the two are `minimax` and
+    The critic maximises `f_bound` of the data P and the samples Q, and the generator minimises its
+    part of it, -E f*(g_f(V)). saturating=False: the generator maximises E g_f(V) instead, as in
+    `non_saturating` (section 3.2 of the paper); it has the same fixed point P = Q, and its gradient
+    does not vanish if V separates samples from data. For "gan" the two are `minimax` and
     `non_saturating`. Nowozin, Cseke and Tomioka (2016), "f-GAN".
     """
     checks.noun(divergence, FDivergence, "divergence")

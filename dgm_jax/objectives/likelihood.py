@@ -1,4 +1,4 @@
-"""Fitting a density by its likelihood, and the units in which the result is told."""
+"""Maximum likelihood, and the units in which it is reported."""
 
 import math
 
@@ -11,10 +11,13 @@ from ..protocol import Array, Density, Key, Metrics, Params
 def nll(
     model: Density, params: Params, key: Key | None, x: Array, cond: Array | None = None
 ) -> tuple[Array, Metrics]:
-    """-E_data log p_θ(x | c), in nats an example: the forward KL(data ‖ p_θ) up to a constant.
+    """-E_data log p_θ(x | c), in nats per example: the forward KL(data ‖ p_θ) up to a constant.
 
-    key: for what is random within the model, such as dropout or the estimated log-det of
-    `flows.ffjord`; with None the density is exact, as in evaluation.
+    key: for dropout, or the stochastic log-determinant of `flows.ffjord`; with None the density is
+    exact, as in evaluation.
+
+        loss = functools.partial(objectives.nll, model)
+        algorithm = learning.gradient_descent(model.init, loss, optax.adam(1e-3))
     """
     checks.noun(model, Density, "model")
     checks.parameters(params, model.init)
@@ -26,11 +29,12 @@ def nll(
 
 
 def bits_per_dim(log_prob: Array, dim: int, log_det: Array | float = 0.0) -> Array:
-    """-log₂ p(x) / d from log p in nats: the code length of a level, where x counts levels.
+    """-(log p(x) + log_det) / (d log 2) from log p in nats: the code length of one level, in bits.
 
-    x must be dequantized levels in [0, K)^d, so that a bin of one level has volume 1 and a uniform
-    density costs log₂ K. Where the model lives on y = g(x) instead, give log_det = log|det ∂g/∂x|,
-    or push the model through g⁻¹ (`combinators.pushforward`) and give none.
+    log_prob: log p; dim: d. x must be dequantised levels in [0, K)^d, so that the bin of a level
+    has volume 1 and a uniform density costs log₂ K. If the model is one of y = g(x) instead, give
+    log_det = log|det ∂g/∂x|, or push the model through g⁻¹ (`combinators.pushforward`) and give
+    none.
     """
     dim = checks.positive_int(dim, "dim")
     checks.numbers(log_prob, "log_prob")

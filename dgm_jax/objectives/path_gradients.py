@@ -1,11 +1,12 @@
-"""The bounds of `bounds` with the gradient of the posterior through its samples alone.
+"""The bounds of `bounds`, with the gradient of the posterior through its samples only.
 
-log q_φ(z_φ | x) moves with φ in two ways, by z and by q itself. The second, the score of q, is 0 in
-expectation (or is traded for what is), and is noise: with the exact posterior all of the noise.
-Here it is left out. The parameters are parted by paths and not by names, so that prior, decoder
-and posterior may share weights: z = z(params), and then, for z held still,
+log q_φ(z_φ | x) depends on φ through z and through q itself. The second part, the score of q, is 0
+in expectation (or can be replaced by a term of lower variance) and is only noise: if the posterior
+is exact, all of the noise. Here it is left out. The parameters are separated by paths, not by
+names, so that prior, decoder and posterior may share weights: z = z(params), and then, for constant
+z,
 
-    F(params, z) = log p_params(x, z) - log q(z | x)      whose q sees stop_gradient(params).
+    F(params, z) = log p_params(x, z) - log q(z | x)      with stop_gradient(params) in q.
 """
 
 import functools
@@ -27,13 +28,13 @@ def stl(
     num_samples: int = 1,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E_data E_q [log p(x, z) - log q(z | x)], whose gradient sticks the landing; in nats.
+    """-E_data E_q [log p(x, z) - log q(z | x)] with the "sticking the landing" gradient; in nats.
 
-    The value is the sampled negative ELBO, and the gradient that of the ELBO in expectation. Where
-    q is the exact posterior the gradient of the posterior is 0 for every sample.
-    Arguments as in `iwae`. log q is scored at given z: of a posterior whose `log_prob` costs d
-    passes, as an IAF has it, that is the price. Of a hierarchy the three distributions are asked.
-    Roeder et al. (2017), "Sticking the landing".
+    The value is the sampled negative ELBO, and the gradient that of the ELBO in expectation. If q
+    is the exact posterior, the gradient with respect to it is 0 for every sample. num_samples,
+    parts_key: as in `iwae`. log q is evaluated at given z, which costs d passes for an IAF
+    posterior. A hierarchy does not use its `infer` here. Roeder et al. (2017), "Sticking the
+    landing".
     """
     num_samples = checked(model, params, key, x, num_samples, parts_key)
     of_q, *of_p = split(parts_key, 3)
@@ -58,10 +59,10 @@ def dreg(
 
         ∇ L_K = E Σ_k [v_k ∂F/∂params + v_k² ∂F/∂z_k ∂z_k/∂params],
 
-    which is that of `iwae` in expectation. Its signal-to-noise ratio for the posterior rises with
-    K, as √K, where that of `iwae` falls. K = 1 is `stl`. Value, for one key, and arguments are
-    those of `iwae`.
-    Cost: the decoder forward once and backward once, as for `iwae`; log q is scored at given z
+    which equals that of `iwae` in expectation. Its signal-to-noise ratio for the posterior rises as
+    √K, where that of `iwae` falls. K = 1 is `stl`. The value, for the same key, num_samples and
+    parts_key are those of `iwae`.
+    Cost: the decoder forward once and backward once, as for `iwae`; log q is evaluated at given z
     (see `stl`). Reverse mode only. Tucker et al. (2019), "Doubly reparameterized gradient
     estimators", equation 8.
     """

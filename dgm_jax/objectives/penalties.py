@@ -1,4 +1,4 @@
-"""Penalties on the slope of a critic, one for each sample: the norm is over all its axes.
+"""Penalties on the gradient of a critic, one per sample: the norm is over all its axes.
 
 Each is a function of (critic: x [batch, ...] -> values [batch], key, real, fake), as the `penalty`
 of `objectives.critic_loss`. Cost: one pass through the critic, and two gradients of it.
@@ -24,11 +24,12 @@ def gradient_penalty(
     target: float = 1.0,
     one_sided: bool = False,
 ) -> Array:
-    """E (‖∇_x D(x)‖₂ - 1)² at x = u x_real + (1 - u) x_fake, one u ~ U(0, 1) for each sample.
+    """E (‖∇_x D(x)‖₂ - 1)² at x = u x_real + (1 - u) x_fake, with one u ~ U(0, 1) per sample.
 
-    target: the norm that is wanted. 0 is the zero-centred penalty of Thanh-Tung et al. (2019).
-    one_sided: only norms above the target cost, as a slope below 1 breaks no Lipschitz bound.
-    Gulrajani et al. (2017), equation 3, with the weight 10.
+    critic: D; real, fake: batches [batch, ...]. target: the norm in place of 1; 0 is the
+    zero-centred penalty of Thanh-Tung et al. (2019). one_sided: only norms above the target are
+    penalised. Gulrajani et al. (2017), "Improved training of Wasserstein GANs", equation 3, with
+    weight 10.
     """
     checks.function(critic, "critic")
     target = checks.not_negative(target, "target")
@@ -45,10 +46,10 @@ def gradient_penalty(
 
 
 def r1(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> Array:
-    """½ E ‖∇_x D(x)‖² at the data: with the weight γ, R_1 of Mescheder et al. (2018), equation 9.
+    """½ E ‖∇_x D(x)‖² at the data: R_1 of Mescheder et al. (2018), equation 9, with weight γ.
 
-    At equilibrium, where samples are data, the critic is flat and the penalty 0. Its γ is of the
-    order of 10 for images and lower on the plane. The key and the samples are not used.
+    critic: D; real: the data. At equilibrium, where samples are data, the critic is flat and the
+    penalty 0. γ is of the order of 10 for images and lower on the plane. key and fake are not used.
     """
     checks.function(critic, "critic")
     checks.key(key)
@@ -57,7 +58,10 @@ def r1(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> 
 
 
 def r2(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> Array:
-    """½ E ‖∇_x D(x)‖² at the samples: R_2 of Mescheder et al. (2018). See `r1`."""
+    """½ E ‖∇_x D(x)‖² at the samples: R_2 of Mescheder et al. (2018).
+
+    critic: D; fake: the samples. key and real are not used. See `r1`.
+    """
     checks.function(critic, "critic")
     checks.key(key)
     check_rows(real, fake)
@@ -65,7 +69,7 @@ def r2(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> 
 
 
 def check_rows(real: Array, fake: Array) -> None:
-    """Floating rows [batch, ...] of one shape, but for their number."""
+    """Checks floating-point rows [batch, ...] with one event shape."""
     for x, name in ((real, "real"), (fake, "fake")):
         checks.floating(x, name)
     if real.ndim < 2 or real.shape[1:] != fake.shape[1:] or not real.size or not fake.size:

@@ -1,4 +1,4 @@
-"""The posterior that the importance weighted bound has in truth."""
+"""The posterior that the importance weighted bound implies."""
 
 import distrax
 
@@ -17,13 +17,13 @@ def importance_resampled(
     num_draws: int = 100,
     key: Key | None = None,
 ) -> distrax.Distribution:
-    """q*(z | x) of K = num_samples: one of z_1, ..., z_K ~ q(z | x), chosen with w_k / Σ_j w_j.
+    """q*(z | x) for K = num_samples: one of z_1, ..., z_K ~ q(z | x), chosen with w_k / Σ_j w_j.
 
-    The weights are those of `log_weights`. L_K of `iwae` is at most the ELBO of q*, which is at
-    most log p(x): an importance weighted autoencoder is better seen by samples of q* than of q.
-    A distribution of z with the batch shape of x, `distributions.ImportanceResampled`: made and
-    used inside one traced function. Its log_prob is an estimate by num_draws, from `key`.
-    Cremer, Morris and Duvenaud (2017).
+    The weights are those of `log_weights`. L_K of `iwae` is at most the ELBO with q*, which is at
+    most log p(x): samples of q* represent an importance weighted autoencoder better than those of
+    q. Returns a distribution of z with the batch shape of x, `distributions.ImportanceResampled`,
+    for use inside one traced function. Its log_prob is an estimate by num_draws draws with `key`.
+    Cremer, Morris and Duvenaud (2017), "Reinterpreting importance-weighted autoencoders".
     """
     checks.noun(model, LatentVariable, "model")
     checks.parameters(params, model.init)

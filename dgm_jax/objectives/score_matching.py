@@ -1,11 +1,11 @@
-"""Score matching: s(x) ≈ ∇ log p(x) learned from data, without p and without its normaliser.
+"""Score matching: s(x) ≈ ∇ log p(x) learned from data, without p and its normaliser.
 
-Hyvärinen's theorem: under p, ½ E‖s - ∇ log p‖² = E[tr ∂s/∂x + ½ ‖s‖²] + const, by parts. Its trace
-is what costs, and the three losses here differ in how they have it: exactly, by projections, or not
-at all, for data with noise on them. At s = ∇ log p of N(m, Σ) the first is -½ tr Σ⁻¹.
+Hyvärinen's theorem, by partial integration: ½ E‖s - ∇ log p‖² = E[tr ∂s/∂x + ½ ‖s‖²] + const under
+p. The trace is expensive. The three losses here compute it exactly, estimate it by projections, or
+avoid it by adding noise to the data. At s = ∇ log p of N(m, Σ) the first is -½ tr Σ⁻¹.
 
-`score` is a function x [batch, *event] -> [batch, *event] whose rows do not see one another: of a
-net, or of an energy model, the gradient of a scalar net, `jax.grad(lambda x: log_p(x).sum())`.
+`score` is a function x [batch, *event] -> [batch, *event] with independent rows: a net, or the
+gradient of an energy model, `jax.grad(lambda x: log_p(x).sum())`.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,8 @@ def implicit_score_matching(
 ) -> Array:
     """E[tr ∂s/∂x + ½ ‖s‖²], exact, for vectors x [batch, d].
 
-    with_trace: x -> (s, tr ∂s/∂x [batch]) where it has a closed form, as of the field of an MLP
-    (`flows.mlp_field(...).divergence`); else the trace costs d forward derivatives of s.
+    with_trace: x -> (s, tr ∂s/∂x [batch]), if it has a closed form, such as for the field of an MLP
+    (`flows.mlp_field(...).divergence`); otherwise the trace costs d forward derivatives of s.
     Hyvärinen (2005), "Estimation of non-normalized statistical models by score matching", eq. 4.
     """
     _check(score, x)
@@ -49,12 +49,12 @@ def sliced_score_matching(
     projections: str = "rademacher",
     num: int = 1,
 ) -> Array:
-    """E[vᵀ (∂s/∂x) v + ½ ‖s‖²] for random directions v: unbiased of the exact loss.
+    """E[vᵀ (∂s/∂x) v + ½ ‖s‖²] for random directions v: an unbiased estimate of the exact loss.
 
-    With projections v of the covariance I, drawn anew for each x and each call, "rademacher" or
-    "gaussian"; the first has the smaller variance. num: of them for each x. ½ ‖s‖² is exact, which
-    is the variant with reduced variance. Cost: num forward derivatives of s in one direction.
-    Song et al. (2019), "Sliced score matching", equation 8.
+    projections: v with covariance I, drawn for each x and each call, "rademacher" (lower variance)
+    or "gaussian". num: of them for each x. ½ ‖s‖² is exact, the paper's variant with reduced
+    variance. Cost: num forward derivatives of s in one direction. Song et al. (2019), "Sliced score
+    matching", equation 8.
     """
     _check(score, x)
     checks.key(key)
@@ -74,12 +74,12 @@ def sliced_score_matching(
 def denoising_score_matching(
     score: Callable[..., Array], key: Key, x: Array, sigma: float | Array
 ) -> Array:
-    """E σ² ‖s(x + σ ε) + ε / σ‖² / d: its best s is the score of the data with noise N(0, σ²).
+    """E σ² ‖s(x + σ ε) + ε / σ‖² / d: the optimal s is the score of the data with noise N(0, σ²).
 
-    sigma: one number, and score(x); or one for each row, [batch], and score(x, sigma): a net of
-    many scales. The weight σ² makes all scales count alike. Cost: one pass, and no derivative of s.
-    Vincent (2011), "A connection between score matching and denoising autoencoders"; Song and Ermon
-    (2019), equation 6.
+    sigma: one number, with score(x); or one per row, [batch], with score(x, sigma), a net of many
+    scales. The weight σ² gives all scales a similar magnitude. Cost: one pass, and no derivative of
+    s. Vincent (2011), "A connection between score matching and denoising autoencoders"; Song and
+    Ermon (2019), equation 6.
     """
     _check(score, x)
     checks.key(key)

@@ -1,4 +1,4 @@
-"""Variational autoencoders: p(z) p(x | z) with nets, and a net that infers z."""
+"""Variational autoencoders: p(z) p(x | z) by neural nets, and a net q(z | x) that infers z."""
 
 from .collapse import best_posterior as best_posterior
 from .collapse import linear_bound as linear_bound

@@ -1,12 +1,12 @@
-"""Posterior collapse where it is known exactly: linear VAEs, and what a code keeps of a class.
+"""Posterior collapse in closed form: linear VAEs; and a probe of what a code says about a class.
 
 In a linear VAE p(z) = N(0, I), p(x | z) = N(W z + μ, σ² I), q(z | x) = N(V (x - μ), S), every
-expectation has a closed form, so that "z_i is not used" is a number and not an impression:
+expectation has a closed form, so that whether z_i is used can be computed exactly:
 
-- with σ² given, the directions of the data whose variance λ_i is at most σ² carry nothing, and the
-  best of all models leaves a unit of z for each of them idle (`linear_optimum`)
-- with a diagonal S, a model whose units explain x together pays for it (`best_posterior`), so that
-  of two units that could share one direction one gives up; with a full S no split costs anything.
+- for fixed σ², principal directions of the data with variance λ_i at most σ² carry no information,
+  and the optimal model leaves one unit of z unused for each of them (`linear_optimum`)
+- with a diagonal S, a model in which several units explain the same direction loses likelihood
+  (`best_posterior`), so that all but one of them collapse; with a full S it loses nothing.
 
 Lucas et al. (2019), "Don't blame the ELBO! A linear VAE perspective on posterior collapse".
 """
@@ -27,7 +27,7 @@ SHAPES = ("diagonal", "full")  # of the covariance of a posterior
 
 
 class LinearOptimum(NamedTuple):
-    """The best linear VAE of a Gaussian, and what its units carry."""
+    """The optimal linear VAE of a Gaussian, and the information in each unit."""
 
     params: Params  # those of `linear_vae`
     kl: np.ndarray  # E_x KL(q(z_i | x) ‖ p(z_i)) in nats, the largest first, [num_latents]
@@ -40,10 +40,10 @@ def linear_vae(
 ) -> LatentVariable:
     """p(z) = N(0, I), p(x | z) = N(W z + μ, σ² I), q(z | x) = N(V (x - μ), L Lᵀ), for x in R^dim.
 
-    Parameters {"mean": μ [d], "decoder": W [d, n], "encoder": V [n, d], "scale": L}: the logarithm
-    of its diagonal, [n], or for covariance="full" a triangle [n, n] with that logarithm on its
-    diagonal. variance: σ², which is given and not learned. Starts at random W and V and L = I.
-    Its ELBO needs no samples: `linear_bound`.
+    Parameters {"mean": μ [d], "decoder": W [d, n], "encoder": V [n, d], "scale": L}, with n =
+    num_latents. L is the logarithm of its diagonal, [n], or for covariance="full" a triangle [n, n]
+    with that logarithm on its diagonal. variance: σ², which is fixed. Starts with random W and V
+    and L = I. Its ELBO needs no samples: `linear_bound`. Lucas et al. (2019), section 4.
     """
     dim = checks.positive_int(dim, "dim")
     num_latents = checks.positive_int(num_latents, "num_latents")
@@ -107,8 +107,9 @@ def linear_bound(params: Params, x: Array, *, variance: float) -> tuple[Array, A
     """The ELBO of a `linear_vae` in closed form, [...], and its KL_i [..., n], both in nats.
 
     E_q log p(x | z) = -½ (‖x - μ - W m‖² + tr(Wᵀ W S)) / σ² - d/2 log 2πσ², m = V (x - μ).
-    KL_i is that of the marginal of unit i, N(m_i, S_ii) against N(0, 1). With a full S the ELBO has
-    that of the whole, Σ_i KL_i + ½ (Σ_i log S_ii - log |S|). Cost: two products with W and V.
+    variance: σ². KL_i is that of the marginal of unit i, N(m_i, S_ii) against N(0, 1). With a full
+    S the ELBO contains the joint KL, Σ_i KL_i + ½ (Σ_i log S_ii - log |S|). Cost: two products with
+    W and V.
     """
     variance = checks.positive(variance, "variance")
     _check(params)
@@ -128,14 +129,14 @@ def linear_bound(params: Params, x: Array, *, variance: float) -> tuple[Array, A
 def linear_optimum(
     mean: Array, covariance: Array, num_latents: int, *, variance: float
 ) -> LinearOptimum:
-    """The largest E_x ELBO of a `linear_vae` over x of this mean and covariance C = U Λ Uᵀ.
+    """The largest E_x ELBO of a `linear_vae` over x with this mean and covariance C = U Λ Uᵀ.
 
-    W = U (Λ - σ²)₊^½ over the num_latents largest λ, V = Wᵀ / max(λ, σ²), S = σ² / max(λ, σ²).
-    Unit i is active if λ_i > σ², with KL_i = ½ log(λ_i / σ²) on average over x; the others equal
-    the prior for every x. The bound is tight: it is E_x log p(x) of probabilistic PCA of this σ²,
-    and no posterior of another form has a better one. Any W R with R orthogonal has the same
-    likelihood, but a diagonal S keeps only R that permute and reflect (for λ that differ).
-    Lucas et al. (2019), section 4; Tipping and Bishop (1999).
+    W = U (Λ - σ²)₊^½ over the num_latents largest λ, V = Wᵀ / max(λ, σ²), S = σ² / max(λ, σ²), with
+    σ² = `variance`. Unit i is active if λ_i > σ², with KL_i = ½ log(λ_i / σ²) on average over x;
+    for any other unit q(z_i | x) is the prior. The bound is tight: it equals E_x log p(x) of
+    probabilistic PCA with this σ², so no other posterior is better. W R with any orthogonal R has
+    the same likelihood, but a diagonal S allows only permutations and reflections R (for distinct
+    λ). Lucas et al. (2019), section 4; Tipping and Bishop (1999).
     """
     mean, values, vectors = _spectrum(mean, covariance)
     dim = len(mean)
@@ -182,11 +183,12 @@ def best_posterior(
 ) -> tuple[Array, Array]:
     """S of the best q(z | x) = N(m, S) given W [d, n], and its gap KL(q ‖ p(z | x)) in nats.
 
-    p(z | x) has precision P = I + Wᵀ W / σ² for every x, and the m of the best q is its mean. With
-    a full S = P⁻¹ nothing is lost; the best diagonal one is S_ii = 1 / P_ii, narrower than the
-    marginals (P⁻¹)_ii, and loses ½ (Σ_i log P_ii - log |P|), 0 only if the columns of W are
-    orthogonal. So of x = w_1 z_1 + w_2 z_2 + ε, whose likelihood depends on w_1² + w_2² alone, a
-    diagonal posterior trains to w_1 = 0 or w_2 = 0: a unit collapses. Returns (S [n, n], gap).
+    decoder: W; variance: σ²; covariance: "diagonal" or "full". p(z | x) has precision P = I + Wᵀ W
+    / σ² for every x, and the best m is its mean. A full S = P⁻¹ has no gap. The best diagonal one
+    is S_ii = 1 / P_ii, narrower than the marginals (P⁻¹)_ii, with the gap ½ (Σ_i log P_ii - log
+    |P|), which is 0 only if the columns of W are orthogonal. So for x = w_1 z_1 + w_2 z_2 + ε,
+    whose likelihood depends on w_1² + w_2² alone, training with a diagonal posterior leads to w_1 =
+    0 or w_2 = 0: a unit collapses. Returns (S [n, n], gap). Lucas et al. (2019), section 4.
     """
     checks.floating(decoder, "decoder", (None, None))
     variance = checks.positive(variance, "variance")
@@ -202,11 +204,12 @@ def best_posterior(
 def linear_probe(
     codes: Array, labels: Array, new_codes: Array, new_labels: Array, *, ridge: float = 1.0
 ) -> float:
-    """The share of new rows whose class a linear map of their code names: what z knows of it.
+    """The accuracy with which a linear classifier predicts the class of new rows from their code.
 
-    Least squares from standardised codes [n, k] to classes one-hot with penalty ridge ‖B‖², in
-    closed form, and the largest of its outputs. codes: posterior means, not samples. Codes that say
-    nothing score the share of the most frequent class.
+    Least squares from standardised codes [n, k] to the one-hot labels [n], with penalty ridge ‖B‖²,
+    in closed form; the prediction is the largest output. It is trained on (codes, labels) and
+    scored on (new_codes, new_labels). codes: posterior means, not samples. Uninformative codes
+    score the frequency of the most frequent class.
     """
     codes, labels = _labelled(codes, labels, "codes", "labels")
     new_codes, new_labels = _labelled(new_codes, new_labels, "new_codes", "new_labels")

@@ -1,4 +1,4 @@
-"""Several stochastic layers, each seeing the one below or above: p(z_1 | z_2), q(z_2 | z_1)."""
+"""Several stochastic layers, each conditioned on the next: p(z_1 | z_2), q(z_2 | z_1)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,19 +22,19 @@ def hierarchy(
 ) -> LatentVariable:
     """p(x, z) = p(z_L) ... p(z_1 | z_2) p(x | z_1) and q(z | x) = q(z_1 | x) ... q(z_L | z_{L-1}).
 
-    posteriors: q(z_1 | x), q(z_2 | z_1), ..., densities under conditions of the shape of what they
-        see, as `conditional` and `encoded` make them
+    posteriors: q(z_1 | x), q(z_2 | z_1), ..., densities whose condition is x, z_1, ..., made by
+        `conditional` or `encoded`
     priors: p(z_1 | z_2), ..., p(z_{L-1} | z_L) and p(z_L), the last without a condition
-    likelihood: p(x | z_1), a density under the condition z_1, such as `likelihoods.factorised`
+    likelihood: p(x | z_1), a density with condition z_1, such as `likelihoods.factorised`
 
     z = (z_1, ..., z_L) is a tuple of arrays. Prior and posterior are distributions of such tuples
-    (`distributions.Ancestral`). Parameters {"posteriors", "priors", "likelihood"}, two of lists.
+    (`distributions.Ancestral`). Parameters {"posteriors": list, "priors": list, "likelihood"}.
 
     `infer` makes one pass of each density. kl["z_l"] is log q(z_l | z_{l-1}) - log p(z_l | z_{l+1})
-    at the sample, even of Gaussians: z_{l+1} was drawn given z_l, so that the divergence of the
-    two is not its mean. Of the last group, which nothing follows, it is KL(q(z_L | z_{L-1}) ‖
-    p(z_L)), in closed form where there is one.
-    Burda, Grosse and Salakhutdinov (2016), "Importance weighted autoencoders", equation 2.
+    at the sample, also for Gaussians: z_{l+1} depends on z_l, so the KL of the two is not its mean.
+    For the last group, on which nothing depends, it is KL(q(z_L | z_{L-1}) ‖ p(z_L)), in closed
+    form if there is one. Burda, Grosse and Salakhutdinov (2016), "Importance weighted
+    autoencoders", equation 2.
     """
     posteriors, priors = _checked(posteriors, priors, likelihood)
     num = len(posteriors)
@@ -86,16 +86,16 @@ def stochastic_layers(
     activation: Callable = jnp.tanh,
     dropout: float = 0.0,
 ) -> LatentVariable:
-    """x ↔ z_1 ↔ z_2 ↔ ...: a `hierarchy` of Gaussians by MLPs, a layer for each of num_latents.
+    """x ↔ z_1 ↔ z_2 ↔ ...: a `hierarchy` of Gaussians by MLPs, one layer for each of num_latents.
 
     shape: that of x; likelihood: of its entries, such as `likelihoods.bernoulli()`
-    num_latents: how many numbers z_1, z_2, ... have
-    hidden: the layers between x and z_1, between z_1 and z_2, ...; on the way down reversed
+    num_latents: the sizes of z_1, z_2, ...
+    hidden: the hidden layers between x and z_1, between z_1 and z_2, ...; reversed in the decoder
 
-    Every conditional of z is a Gaussian with independent entries; p(z_L) is standard. The defaults
-    are the two stochastic layers of the paper: x-200-200-100 and 100-100-100-50, tanh. The net of
-    q(z_1 | x) sees bits as 0 and 1, and levels spread over [-1, 1]. Dropout acts in training.
-    Burda et al. (2016), section 5.
+    Every conditional of z is a Gaussian with independent entries; p(z_L) is N(0, I). The defaults
+    are the two stochastic layers of the paper: x-200-200-100 and 100-100-100-50, activation tanh.
+    The encoder sees bits as 0 and 1, and levels scaled to [-1, 1]. dropout acts in training. Burda
+    et al. (2016), "Importance weighted autoencoders", section 5.
     """
     shape = checks.one_or_more(shape, "shape")
     checks.noun(likelihood, Conditional, "likelihood")

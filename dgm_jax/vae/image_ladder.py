@@ -1,4 +1,4 @@
-"""Very deep ladders of images: z_l are maps, from 1×1 on top to the resolution of x."""
+"""Very deep hierarchies for images: the z_l are maps, from 1×1 up to the resolution of x."""
 
 from collections.abc import Callable, Sequence
 
@@ -32,26 +32,25 @@ def image_ladder(
     """p(x, z) = ∏_l p(z_l | z_>l) p(x | z), q(z | x) = ∏_l q(z_l | z_>l, x): a very deep VAE.
 
     shape: (H, H, C); likelihood: of its entries, such as `likelihoods.discretized_logistic(256)`
-    resolutions: of the maps, the lowest first, H or a part of it; each divides the one before
-    num_layers: how many groups of z each has, maps [r, r, num_latents]; z_1 is at resolutions[0]
-    num_blocks: residual blocks of each on the way up; by default half as many as layers
-    width: channels of both ways; hidden: those within a block, a quarter of them by default
+    resolutions: of the maps, the bottom first, H or a divisor of it; each divides the one before
+    num_layers: the number of groups z_l at each, maps [r, r, num_latents]; z_1 is at resolutions[0]
+    num_blocks: residual blocks at each resolution bottom-up; by default half as many as layers
+    width: channels of both paths; hidden: channels within a block, by default a quarter of them
     unroll: whether equal layers are written out. In a scan, the default, they compile once. On CPUs
-        a 3×3 convolution within a loop costs five times as much (gradients of three blocks of 64
-        channels: 100 ms in a scan, 19 ms written out), so that True pays in any training there. The
-        parameters are stacked for both
+        training is several times faster with True. The parameters are the same
     cond_shape: (n,) of a condition, as in `ladder`
 
     The defaults are the 43 groups of the paper for CIFAR-10; with num_blocks=(12, 7, 7, 4, 3) and
-    10 logistics it has its 39 million parameters. The way up averages to the next resolution; the
-    way down repeats them and adds a learned start. A block is convolutions 1×1, 3×3, 3×3, 1×1,
-    all of them 1×1 up to 2×2 pixels. The last of a block, and what z goes through, start smaller by
-    √(1/n) for n blocks; the last of a prior starts at 0, so that every p(z_l | z_>l) starts as the
-    standard normal. The rest is that of `ladder`: z is a tuple, `infer` one way up and one down.
+    10 logistics it has the paper's 39 million parameters. The bottom-up path average-pools to the
+    next resolution; the top-down path repeats pixels and adds a trained bias. A block is
+    convolutions 1×1, 3×3, 3×3, 1×1 with `activation`, up to 2×2 pixels all 1×1. The initial weights
+    of the last convolution of a block, and of the projection of z, are scaled by √(1/n) for n
+    blocks; those of the prior are 0, so that every p(z_l | z_>l) starts as the standard normal.
+    Otherwise as `ladder`: z is a tuple, `infer` is one bottom-up and one top-down pass.
 
-    Ladders as deep as this meet single gradients of enormous norm. The paper skips these steps; a
-    threshold must not skip them all for ever, so clip the norm, as `experiments.fitting.adamw`
-    does. Its channels are independent given h, where the paper's mixture joins those of a pixel.
+    Deep hierarchies have rare gradients of enormous norm. The paper skips such steps. Clip the norm
+    instead, as `experiments.fitting.adamw` does: a fixed threshold for skipping may stop training
+    for good. The channels of a pixel are independent given h; the paper's mixture joins them.
     Child (2021), "Very deep VAEs generalize autoregressive models", section 4.
     """
     shape = checks.image_shape(shape)

@@ -1,4 +1,4 @@
-"""Ladders of vectors: x and z_1, ..., z_L with one shared way down."""
+"""Ladder VAEs on vectors: x and z_1, ..., z_L with a shared top-down path."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -30,21 +30,21 @@ def ladder(
     """p(x, z) = p(z_L) ∏_l p(z_l | z_>l) p(x | z), q(z | x) = ∏_l q(z_l | z_>l, x): a ladder VAE.
 
     shape: that of x; likelihood: of its entries, such as `likelihoods.bernoulli()`
-    num_latents: how many numbers z_1, ..., z_L have; z_L is drawn first, by both
-    hidden: the width of both ways at each of them
-    num_blocks: residual blocks of each layer on the way up
-    posterior: "free" is a Gaussian by a net of the way down and of the features of x; for
-        "precision_weighted" the net says N(μ, σ²) of the features alone, and the posterior is the
-        normalised product of it and the prior (Sønderby et al. 2016, equations 17 to 19)
-    cond_shape: (n,) of a condition c, such as a class as one-hot numbers: then all of this is given
-        c, which says where the way down begins, and so reaches prior, posterior and likelihood
+    num_latents: the sizes of z_1, ..., z_L; z_L is sampled first, in prior and posterior
+    hidden: the width of both paths at each layer
+    num_blocks: residual blocks of each layer bottom-up
+    posterior: "free" is a Gaussian by a net of the top-down state and of the features of x. For
+        "precision_weighted" a net of the features alone gives N(μ, σ²), and the posterior is the
+        normalised product of it and the prior (Sønderby et al., 2016, equations 17 to 19)
+    cond_shape: (n,) of a condition c, such as a one-hot class. c enters at the start of the
+        top-down path, and so conditions prior, posterior and likelihood
 
-    Prior and posterior share all of the way down but for the net that names the Gaussian, and x is
-    seen through z alone (`vae.topdown`). z is a tuple. `infer` costs one way up, and one down for
-    each of K samples; kl["z_l"] = KL(q(z_l | z_>l, x) ‖ p(z_l | z_>l)) is in closed form, one
-    number for each entry of z_l. Every p(z_l | z_>l) starts as the standard normal.
-    Sønderby et al. (2016), "Ladder variational autoencoders"; Kingma et al. (2016), section 4 and
-    appendix C; residual layers as in Child (2021), "Very deep VAEs".
+    Prior and posterior share the top-down path except for the net that computes the Gaussian, and
+    the path depends on x only through z (`vae.topdown`). z is a tuple. `infer` costs one bottom-up
+    pass, and one top-down pass for each of K samples; kl["z_l"] = KL(q(z_l | z_>l, x) ‖ p(z_l |
+    z_>l)) is in closed form, one number for each entry of z_l. Every p(z_l | z_>l) starts as the
+    standard normal. Sønderby et al. (2016), "Ladder variational autoencoders"; Kingma et al.
+    (2016), section 4 and appendix C; residual layers as in Child (2021), "Very deep VAEs".
     """
     shape = checks.one_or_more(shape, "shape")
     checks.noun(likelihood, Conditional, "likelihood")
@@ -90,7 +90,7 @@ def _layer(num_latents, width, num_layers, weighs, options):
 
 
 def of_each(value: Sequence[int], num: int, name: str, of: str) -> tuple[int, ...]:
-    """A positive integer for each of so many."""
+    """`num` positive integers, one for each of what `of` names."""
     value = checks.widths(value, name)
     if len(value) != num:
         raise checks.InputError(

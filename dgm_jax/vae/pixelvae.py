@@ -1,4 +1,4 @@
-"""PixelVAE: the decoder of a variational autoencoder is an autoregressive density of the pixels."""
+"""PixelVAE: a variational autoencoder whose decoder is an autoregressive density of the pixels."""
 
 import math
 
@@ -21,20 +21,20 @@ def pixelvae(
     posterior: Density | None = None,
     cond_shape: Shape | None = None,
 ) -> LatentVariable:
-    """p(x | z) = ∏_i p(x_i | x_<i, h_i(z)): z says the whole, a causal net the detail given it.
+    """p(x | z) = ∏_i p(x_i | x_<i, h_i(z)): z holds global structure, a causal net the details.
 
-    decoder: z -> the map h [..., H, W, n], or all its axes as one, as an MLP gives it
-    causal: a density of x [..., *shape] whose condition is h, so that every layer at every pixel
-        reads its place in the map: `autoregressive.gated_pixelcnn(shape, likelihood,
-        cond_shape=(H, W, n))`, or any other of that chapter; (n,) is one vector for all pixels
-    likelihood: of which `causal` is made; it tells the encoder what values mean
-    The other arguments, and how the encoder sees x, are those of `vae`; so is the condition.
+    decoder: z -> the map h [..., H, W, n], or with all its axes joined, as from an MLP
+    causal: a density of x [..., *shape] with condition h, which every layer reads at its own pixel:
+        `autoregressive.gated_pixelcnn(shape, likelihood, cond_shape=(H, W, n))`, or any other of
+        that chapter; (n,) is one vector for all pixels
+    likelihood: the family used in `causal`; it says how the encoder sees x
+    encoder, num_latents, prior, posterior, cond_shape: as in `vae`
 
-    Costs: the likelihood of one z is one pass of the causal net, and to sample the arithmetic of
-    one pass, a pixel at a time. Parameters {"prior", "likelihood": {"net", "density"},
-    "posterior"}. The stronger the net, the less is left for z: see `vae.vlae`, and
-    `experiments.vae.collapse` for what each remedy does.
-    Gulrajani et al. (2017), "PixelVAE: a latent variable model for natural images".
+    Costs: the likelihood of one z is one pass of the causal net; a sample has the arithmetic of one
+    pass, pixel by pixel. Parameters {"prior", "likelihood": {"net", "density"}, "posterior"}. The
+    more expressive the causal net, the less information is in z: see `vae.vlae`, and
+    `experiments.vae.collapse` for the effect of each remedy. Gulrajani et al. (2017), "PixelVAE: a
+    latent variable model for natural images".
     """
     checks.noun(decoder, Net, "decoder")
     checks.noun(causal, Density, "causal")

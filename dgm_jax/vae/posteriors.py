@@ -1,7 +1,7 @@
-"""q(z | f): what the numbers f = f_θ(x) that an encoder gives are parameters of.
+"""q(z | f): approximate posteriors, with parameters f = f_θ(x) from an encoder.
 
-A posterior is a `Density` whose condition is f, so its `cond_shape` says how many numbers the
-encoder is to give. f = 0, where nets may be started, is the standard normal.
+A posterior is a `Density` with condition f, so its `cond_shape` is the output size of the encoder.
+f = 0 is the standard normal.
 """
 
 import math
@@ -24,7 +24,7 @@ LARGEST_LOG_SCALE = 7.0  # e^±7: beyond it a Gaussian of codes says nothing mor
 def diagonal(num_latents: int) -> Density:
     """q(z | f) = ∏_i N(z_i; μ_i, σ_i²) for f = (μ, log σ), [..., 2 n]. No parameters of its own.
 
-    Log-scales are b tanh(f / b) with b = 7, so that no step of training overflows.
+    n = num_latents. Log-scales are bounded by b tanh(f / b) with b = 7, so that no step overflows.
     Kingma and Welling (2014), "Auto-encoding variational Bayes", equation 9.
     """
     num = checks.positive_int(num_latents, "num_latents")
@@ -40,8 +40,9 @@ def diagonal(num_latents: int) -> Density:
 def full_rank(num_latents: int) -> Density:
     """q(z | f) = N(μ, L Lᵀ), L lower triangular; f = (μ, log diag L, the rest of L row by row).
 
-    f is [..., 2 n + n (n - 1) / 2]. The logarithms are bounded as those of `diagonal`, of which
-    this is the case where the rest of L is 0. Cost: O(n²) for a draw and for its density.
+    f is [..., 2 n + n (n - 1) / 2], n = num_latents. The logarithms are bounded as in `diagonal`,
+    which is the special case of a diagonal L. Cost: O(n²) for a sample and for its density. Kingma
+    and Welling (2019), "An introduction to variational autoencoders", section 2.5.1.
     """
     num = checks.positive_int(num_latents, "num_latents")
     rows, columns = np.tril_indices(num, -1)
@@ -62,15 +63,15 @@ def full_rank(num_latents: int) -> Density:
 def flow_posterior(flow: Flow, base: Density) -> Density:
     """q(z | f), the distribution of z = T(ε; h) with ε ~ q_0(ε | f_0), f = (f_0, h).
 
-    base: q_0, such as `diagonal`, whose f_0 are the first numbers of the encoder. flow: T, under a
-    condition h of a vector, the encoder's other numbers; one without cond_shape is the same for
+    base: q_0, such as `diagonal`, whose parameters f_0 are the first outputs of the encoder. flow:
+    T, with a vector h, the other outputs, as its condition; without cond_shape T is the same for
     all x. log q(z | f) = log q_0(ε | f_0) - log|det ∂T/∂ε|. Parameters {"base", "flow"}.
 
     With `flows.iaf(n, cond_shape=(m,))` it is the posterior of Kingma et al. (2016), algorithm 1,
-    whose encoder gives μ, σ and h; with repeated `flows.planar` or `flows.sylvester` under a
-    condition, whose parameters are affine in h, those of Rezende and Mohamed (2015) and of van den
-    Berg et al. (2018).
-    Cost: a draw with its density is one pass of T; only the density of a given z inverts T.
+    whose encoder gives μ, σ and h; with repeated conditional `flows.planar` or `flows.sylvester`,
+    whose parameters are affine in h, those of Rezende and Mohamed (2015) and of van den Berg et al.
+    (2018).
+    Cost: a sample with its density is one pass of T; only the density of a given z inverts T.
     """
     checks.noun(flow, Flow, "flow")
     checks.noun(base, Density, "base")
@@ -107,7 +108,7 @@ def _vector(part, name):
 
 @exact
 class Normal(Drawn, distrax.MultivariateNormalDiag):
-    """∏_i N(z_i; μ_i, σ_i²) as distrax knows it, with the arithmetic of the formula."""
+    """∏_i N(z_i; μ_i, σ_i²), a distrax distribution with the arithmetic of the formula."""
 
     @property
     def dtype(self):

@@ -1,4 +1,4 @@
-"""p(z) that is learned: mixtures. Flows and autoregressive densities are priors as they are.
+"""Learned priors p(z): mixtures. Flows and autoregressive densities can be priors as they are.
 
 vae(..., prior=pushforward(flows.realnvp(n), standard_normal(n)))
 vae(..., prior=autoregressive.made(n, likelihoods.gaussian(), hidden=(100,)))
@@ -21,10 +21,11 @@ from .posteriors import LARGEST_LOG_SCALE, Normal
 
 
 def mixture_prior(num_latents: int, *, num_components: int) -> Density:
-    """p(z) = Σ_k π_k N(z; μ_k, diag σ_k²), of learned weights, means and scales.
+    """p(z) = Σ_k π_k N(z; μ_k, diag σ_k²), with trained weights, means and scales.
 
-    Parameters {"logits" [K], "means" [K, n], "log_scales" [K, n]}. It starts near N(0, I): means
-    drawn from N(0, ½ I), variances ½, equal weights. Cost: K n for each z.
+    num_components: K. Parameters {"logits" [K], "means" [K, n], "log_scales" [K, n]}. It starts
+    near N(0, I): means drawn from N(0, ½ I), variances ½, equal weights. Cost: K n for each z.
+    Tomczak and Welling (2018), "VAE with a VampPrior", section 5, has it as a baseline.
     """
     num_latents = checks.positive_int(num_latents, "num_latents")
     num = checks.positive_int(num_components, "num_components")
@@ -52,11 +53,11 @@ def mixture_prior(num_latents: int, *, num_components: int) -> Density:
 class Mixture(Drawn, distrax.Distribution):
     """Σ_k π_k p(z; θ_k): log p(z) = log Σ_k exp(log π_k + log p(z; θ_k)), in nats.
 
-    component: θ [..., *] -> the distributions p(z; θ) of batch shape [...]; each: θ_k, a tree of
-    arrays with the K components as first axis; batch_shape: what else is in the batch of a
-    component, such as conditions. Costs: `log_prob` makes all K components and scores each z by
-    all, of diagonal Gaussians by two matrix products; a sample makes one, that of its own k. The
-    choice of k has no gradient.
+    component: maps θ [..., *] to the distributions p(z; θ) with batch shape [...]; each: the θ_k, a
+    tree of arrays with the K components as first axis; batch_shape: further batch axes of a
+    component, such as those of conditions. Costs: `log_prob` scores each z under all K components,
+    for diagonal Gaussians by two matrix products; a sample evaluates one component. The choice of k
+    has no gradient.
     """
 
     reparametrised = False
@@ -99,7 +100,7 @@ class Mixture(Drawn, distrax.Distribution):
         return self._average(self._all.mean())
 
     def variance(self):
-        """Of each entry: Σ_k π_k (σ_k² + μ_k²) - μ²."""
+        """Σ_k π_k (σ_k² + μ_k²) - μ² of each entry."""
         spread = jnp.square(self._all.mean() - self.mean()[None])
         return self._average(self._all.variance() + spread)
 

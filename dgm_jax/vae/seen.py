@@ -1,4 +1,4 @@
-"""What the nets of a latent variable model see of x, and the Gaussian that they name."""
+"""How the nets of a latent variable model see x, and the Gaussian with parameters from a net."""
 
 import math
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def normal_of(f: Array, event_ndims: int = 1) -> distrax.Distribution:
 
 
 def numbers(likelihood: Conditional, shape: Shape, *, flat: bool) -> Callable[[Array], Array]:
-    """x ↦ `as_numbers`, of float32 by default; flat: [..., d]."""
+    """x ↦ `as_numbers` for this likelihood and shape, as float32 by default; flat: [..., d]."""
 
     def see(x):
         y = as_numbers(x, shape, likelihood, jnp.result_type(float))
@@ -32,7 +32,7 @@ def numbers(likelihood: Conditional, shape: Shape, *, flat: bool) -> Callable[[A
 
 
 def vector_cond(cond_shape: Shape | None) -> Shape | None:
-    """The shape (n,) of a condition, or None; what is no vector is refused."""
+    """The shape (n,) of a condition, or None; others are refused."""
     cond_shape = checks.cond_shape(cond_shape)
     if cond_shape is not None and len(cond_shape) != 1:
         raise checks.InputError(f"cond_shape must be that of a vector, (n,); got {cond_shape}.")

@@ -1,4 +1,4 @@
-"""A decoder with one learned standard deviation, for a Gaussian likelihood."""
+"""A decoder with one trained standard deviation, for a Gaussian likelihood."""
 
 import math
 
@@ -12,14 +12,14 @@ BOUND = 3.0  # of log σ, that of the law of likelihoods.gaussian()
 
 
 def shared_scale(net: Net, *, scale: float = 1.0) -> Net:
-    """f(z) of N(x_i; μ_i(z), σ²), μ given by the net and one σ for all entries and all z.
+    """f(z) of N(x_i; μ_i(z), σ²): means from the net, and one σ for all entries and all z.
 
-    For `likelihoods.gaussian()`, of which a plain decoder gives a σ_i(z) for each entry. The net
-    gives one number for each entry; two for each come out, on the last axis. σ starts at `scale`,
-    is learned, and stays in e^±3, so data are to be standardised. Parameters {"net", "log_scale"}.
-    At the optimum σ² is the mean squared error of the reconstructions, and the weight of the KL
-    against it needs no tuning: Rybkin et al. (2021), "Simple and effective VAE training with
-    calibrated decoders", section 3.
+    For `likelihoods.gaussian()`, with which a plain decoder gives a σ_i(z) for each entry. The net
+    returns one number per entry; the result has two, on the last axis. σ starts at `scale`, is
+    trained, and stays in e^±3, so standardise the data. Parameters {"net", "log_scale"}. At the
+    optimum σ² is the mean squared reconstruction error, so that the weight of the KL needs no
+    tuning: Rybkin et al. (2021), "Simple and effective VAE training with calibrated decoders",
+    section 3.
     """
     checks.noun(net, Net, "net")
     scale = checks.positive(scale, "scale")

@@ -1,14 +1,13 @@
-"""The top-down ladder: what prior, posterior and likelihood share is one path, written once.
+"""The top-down path, which prior, posterior and likelihood of a ladder VAE share.
 
-On the way down h is what is known so far. A layer adds z to it:
+The state h on the path summarises the groups sampled so far. A layer adds z_l to it:
 
-    prior      p(z_l | h)                  h says it all
-    posterior  q(z_l | h, a)               a, the features of x at this stage, made bottom-up
-    h ← h + Δ(h) + W z_l;  h ← h + f(h)    the same for both: x is seen through z alone
+    prior      p(z_l | h)                  from the state alone
+    posterior  q(z_l | h, a)               a, the bottom-up features of x at this stage
+    h ← h + Δ(h) + W z_l;  h ← h + f(h)    the same for both: it depends on x only through z
 
-A view says what z_l is: view(p, q, seen_l) -> (z_l, told_l). With the prior's view z ~ p the path
-samples, with the posterior's z ~ q it infers, and with z at hand it scores either; where it ends, h
-names p(x | z).
+A view says what z_l is: view(p, q, seen_l) -> (z_l, told_l). The path samples with z ~ p, infers
+with z ~ q, and scores a given z under either; at its end, h gives p(x | z).
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from .seen import normal_of
 
 
 class Layer(NamedTuple):
-    """One group of z, as nets."""
+    """The nets of one group of z."""
 
     prior: Net  # h -> [μ, s, Δ]
     posterior: Net  # (h, a), or a alone where `weighs` -> [μ, s]
@@ -35,7 +34,7 @@ class Layer(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """Layers of one form, at one width or resolution; equal ones have their parameters stacked."""
+    """Layers at one width or resolution; the parameters of equal layers are stacked."""
 
     shape: Shape  # of h and of the features
     shrink: Net  # features of the stage below, or x -> features of this one
@@ -66,7 +65,7 @@ def init_stage(stage: Stage, key: Key) -> Params:
 
 
 def ascend(stages: Sequence[Stage], params: Sequence, x: Array, key: Key | None) -> list[Array]:
-    """The features of x at each stage, the lowest first: one deterministic pass."""
+    """The features of x at each stage, the bottom first: one deterministic pass."""
     features = []
     for stage, p, k in zip(stages, params, split(key, len(stages))):
         first_key, *keys = split(k, 1 + stage.num_up)
@@ -90,11 +89,12 @@ def descend(
     key: Key | None,
     top: Array | None = None,
 ) -> tuple[Array, tuple, tuple]:
-    """(h at the end, z, told), z and told and seen in the order z_1, ..., z_L; z_L is made first.
+    """(h at the end, z, told), with z, told and seen in the order z_1, ..., z_L; z_L comes first.
 
-    features: those of `ascend`, or None where nothing is seen of x
-    top: what a condition adds to h where the way begins
-    Cost: one pass of each layer, without the nets of its posterior where there are no features.
+    stages, view, seen: the path, what z_l is, and the arguments of the view
+    features: those of `ascend`, or None without x
+    top: what a condition adds to h at the start of the path
+    Cost: one pass of each layer, without the nets of its posterior if there are no features.
     """
     features = [None] * len(stages) if features is None else features
     left, found, h = list(seen)[::-1], [], None
@@ -126,7 +126,7 @@ def visit(
     seen,
     key: Key | None,
 ) -> tuple[Array, tuple]:
-    """One layer of the path: (h, (z, told))."""
+    """One layer of the path: (h, (z, told)); features, view, seen: as in `descend`."""
     prior_key, posterior_key, project_key, block_key = split(key, 4)
     f = layer.prior.apply(params["prior"], h, key=prior_key)
     of_prior, push = jnp.split(f, [2 * layer.num_latents], -1)
@@ -142,7 +142,7 @@ def visit(
 
 
 def product(p: distrax.Independent, q: distrax.Independent) -> distrax.Independent:
-    """N(μ, σ²) ∝ p(z) q(z): 1/σ² = 1/σ_p² + 1/σ_q², and μ the mean weighted by these."""
+    """N(μ, σ²) ∝ p(z) q(z): 1/σ² = 1/σ_p² + 1/σ_q², and μ is the mean weighted by precision."""
     p, q, event_ndims = p.distribution, q.distribution, p.reinterpreted_batch_ndims
     by_p, by_q = p.scale**-2, q.scale**-2
     mean = (p.loc * by_p + q.loc * by_q) / (by_p + by_q)

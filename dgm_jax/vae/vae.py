@@ -1,4 +1,4 @@
-"""The variational autoencoder: a decoder p(x | z), and an encoder q(z | x) that inverts it."""
+"""The variational autoencoder: a decoder p(x | z) and an encoder q(z | x)."""
 
 import jax
 import jax.numpy as jnp
@@ -25,19 +25,19 @@ def vae(
 ) -> LatentVariable:
     """p(x, z) = p(z) ∏_i p(x_i; f_i(z)) and q(z | x) = q(z; g(x)), f the decoder, g the encoder.
 
-    shape: that of one x. z is [..., num_latents]. decoder: z -> the numbers of the likelihood for
-    each entry of x, in one of the layouts of `likelihoods.factorised`. encoder: x [..., *shape],
-    as numbers, -> the numbers that the posterior takes, its `cond_shape`. It sees bits as 0 and 1,
-    more levels spread over [-1, 1], and numbers as they are.
-    prior: a density of z, `standard_normal` by default. posterior: a density of z given what the
-    encoder says, `diagonal(num_latents)` by default, for which the encoder gives 2 num_latents.
+    shape: that of one x. num_latents: n, with z [..., n]. decoder: maps z to the parameters of
+    `likelihood` for each entry of x, in a layout of `likelihoods.factorised`. encoder: maps x
+    [..., *shape], as real numbers, to the parameters of the posterior, its `cond_shape`. It sees
+    bits as 0 and 1, levels scaled to [-1, 1], and numbers as they are.
+    prior: a density of z, by default `standard_normal`. posterior: a density of z given the output
+    of the encoder, by default `diagonal(num_latents)`, which takes 2 num_latents numbers.
 
         model = vae(
             mlp(784, 2 * 50, hidden=(200, 200)), mlp(50, 784, hidden=(200, 200)),
             likelihoods.bernoulli(), 784, num_latents=50)
 
-    With cond_shape=(n,) encoder and decoder see a condition c, joined to x and to z on the last
-    axis, and so does a prior that takes one. Parameters {"prior", "likelihood", "posterior"}.
+    With cond_shape=(n,) encoder and decoder see a condition c, concatenated to x and to z on the
+    last axis, and so does a prior that takes one. Parameters {"prior", "likelihood", "posterior"}.
     Kingma and Welling (2014), "Auto-encoding variational Bayes"; Rezende et al. (2014).
     """
     for name, net in (("encoder", encoder), ("decoder", decoder)):
@@ -71,7 +71,10 @@ def decoded_by(
     posterior: Density | None,
     cond_shape: Shape | None,
 ) -> LatentVariable:
-    """`vae` whose p(x | z) is any density of x under the condition z, or z and c joined."""
+    """`vae` with any density p(x | z) whose condition is z, or z and c concatenated.
+
+    encoder, likelihood, shape, num_latents, prior, posterior, cond_shape: as in `vae`.
+    """
     checks.noun(encoder, Net, "encoder")
     checks.noun(likelihood, Conditional, "likelihood")
     shape = checks.one_or_more(shape, "shape")
@@ -98,7 +101,7 @@ def decoded_by(
 
 # ------------------------------------------------------ what does not fit, before it is compiled
 def output_shape(net: Net, shape: Shape, name: str) -> Shape:
-    """The shape of what a net gives for one input of this shape."""
+    """The output shape of a net for one input of this shape."""
     try:
         return jax.eval_shape(lambda key, x: net.apply(net.init(key), x), *_abstract(shape)).shape
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The VampPrior: what the posterior says of a few learned inputs, as the prior."""
+"""The VampPrior: a mixture of the approximate posteriors of a few trained pseudo-inputs."""
 
 import functools
 
@@ -19,19 +19,18 @@ def vamp(
     high: float,
     start: Array | None = None,
 ) -> LatentVariable:
-    """The model with the prior p(z) = 1/K Σ_k q(z | u_k) of its own posterior and K inputs u_k.
+    """The model with the prior p(z) = 1/K Σ_k q(z | u_k), of its own posterior at K pseudo-inputs.
 
-    With all data as inputs it is the aggregate posterior, the prior that is best for the ELBO; of
-    one input it is one posterior. The u_k [K, *shape] are learned in the units of the data, and
-    kept in low..high: 0..1 for bits, 0..K-1 for levels, between which they are real numbers. They
-    start uniform over the range, or at `start` [K, *shape], such as rows of the training data. At
-    an end of the range a step inwards is taken, and one outwards is not.
+    With all data as pseudo-inputs it would be the aggregate posterior, the optimal prior for the
+    ELBO. The u_k [K, *shape] are trained, in the units of the data, and stay in low..high: 0..1 for
+    bits, 0..K-1 for levels, where they take real values. They start uniform over the range, or at
+    `start` [K, *shape], such as rows of the training data. num_pseudo_inputs: K.
 
-    Parameters {"model", "pseudo_inputs"}; the model's own prior is not used. Under a condition the
-    inputs are those of all conditions. Cost: K passes of the encoder, and K densities q of each z.
-    Where q is a flow (`flow_posterior`) each of the K inverts it, which for `flows.iaf` of n
-    latents is n passes of its net, K n times the cost of the draw; `flows.realnvp` inverts in one.
-    Tomczak and Welling (2018), "VAE with a VampPrior", equation 9.
+    Parameters {"model", "pseudo_inputs"}; the model's own prior is not used. In a conditional model
+    the pseudo-inputs are shared by all conditions. Cost: K passes of the encoder, and K densities q
+    of each z. If q is a flow (`flow_posterior`), each of the K inverts it, which for `flows.iaf`
+    with n latents is n passes of its net; `flows.realnvp` inverts in one. Tomczak and Welling
+    (2018), "VAE with a VampPrior", equation 9.
     """
     checks.noun(model, LatentVariable, "model")
     shape = checks.one_or_more(shape, "shape")

@@ -1,4 +1,4 @@
-"""A ladder as a latent variable model: each of its distributions is a view of the one way down."""
+"""A ladder as a latent variable model: its distributions are views of one top-down path."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,12 +23,12 @@ def of_stages(
     *,
     cond_shape: Shape | None = None,
 ) -> LatentVariable:
-    """The model whose way down goes through `stages`, the lowest first, and ends in p(x | h).
+    """The model whose top-down path goes through `stages` (the bottom first) and ends in p(x | h).
 
-    decoder: a density under the condition h; see: x [..., *shape] as the first stage sees it.
-    cond_shape: (n,) of a condition c, a linear map of which is added where the way down begins, so
-    that prior, posterior and likelihood know of it.
-    Parameters {"stages": a list, "decoder"[, "condition"]}.
+    decoder: a density with condition h; see: x [..., *shape] as the first stage sees it.
+    cond_shape: (n,) of a condition c, of which a linear map is added at the start of the path, so
+    that prior, posterior and likelihood depend on it. Parameters {"stages": list,
+    "decoder"[, "condition"]}.
     """
     cond_shape = vector_cond(cond_shape)
     z_shapes = [_z_shape(stage) for stage in stages for _ in range(stage.num_layers)]

@@ -1,4 +1,4 @@
-"""Variational lossy autoencoders: local detail is left to the decoder, the code is global."""
+"""Variational lossy autoencoders: the decoder models local detail, the code global structure."""
 
 from typing import NamedTuple
 
@@ -29,24 +29,25 @@ def vlae(
     flow_in: str = "prior",
     posterior: Density | None = None,
 ) -> LatentVariable:
-    """p(x | z) = ∏_i p(x_i | x_{window of i}, z), z = T(ε), ε ~ N(0, I): a code of what is far.
+    """p(x | z) = ∏_i p(x_i | x_{window of i}, z), z = T(ε), ε ~ N(0, I): a global code.
 
-    A decoder that sees all earlier pixels explains all by itself, and z is not used. One that sees
-    a small window explains texture; what joins parts that are farther away than the window must go
-    through z. Which information is lost is chosen by the window, hence the name.
+    A decoder that sees all preceding pixels explains everything by itself, and z is not used. One
+    with a small window explains texture; dependence over longer distances must go through z. The
+    window decides which information the code loses.
 
-    local: an autoregressive density of x whose condition is the map that `decoder` makes of z, and
-        whose pixels see a window: of few layers and small kernels, `autoregressive.pixelcnn(shape,
-        likelihood, num_layers=1, first_kernel_size=3, cond_shape=(H, W, n))` sees 2 rows up and 2
-        columns aside; or `autoregressive.markov`. `window_of` tells what it sees.
-    flow: T. With an autoregressive T⁻¹, `flows.maf(num_latents)`, p(z) = ∏_i p(z_i | z_<i).
+    encoder, likelihood, shape, num_latents, posterior: as in `vae`
+    decoder: z -> a map of features, the condition of `local`
+    local: an autoregressive density of x with a small window: with few layers and small kernels,
+        `autoregressive.pixelcnn(shape, likelihood, num_layers=1, first_kernel_size=3,
+        cond_shape=(H, W, n))` sees 2 rows up and 2 columns aside; or `autoregressive.markov`.
+        `window_of` measures the window
+    flow: T. With an autoregressive T⁻¹, `flows.maf(num_latents)`, p(z) = ∏_i p(z_i | z_<i)
     flow_in: "prior": the latent is z, with prior T_# N(0, I) and posterior q(z | x). "posterior":
-        the latent is ε, with prior N(0, I) and posterior T⁻¹_# q(z | x), which for this T is an
-        inverse autoregressive flow, with decoder p(x | T(ε)). Both have the same parameters, and
-        with the same key the same z and weight, sample by sample: an autoregressive prior is an IAF
-        posterior whose flow the decoder shares. They differ in cost alone: T runs to decode in the
-        second, and only to sample in the first.
-    The rest is that of `pixelvae`. Chen et al. (2017), "Variational lossy autoencoder", 3.1, 3.2.
+        the latent is ε, with prior N(0, I), posterior T⁻¹_# q(z | x), which for this T is an
+        inverse autoregressive flow, and decoder p(x | T(ε)). Both have the same parameters and, for
+        the same key, the same z and weights: an autoregressive prior is an IAF posterior whose flow
+        the decoder shares. Only costs differ: in the second, T is evaluated to decode, in the first
+        only to sample Chen et al. (2017), "Variational lossy autoencoder", 3.1, 3.2.
     """
     checks.noun(flow, Flow, "flow")
     if flow.cond_shape is not None:
@@ -118,11 +119,12 @@ class Window(NamedTuple):
 def window_of(
     local: Density, params: Params, key: Key, shape: Shape, *, num_levels: int, cond: Array
 ) -> Window:
-    """What the conditionals of an autoregressive density of levels [H, W, C] see, found by trying.
+    """The window of an autoregressive density of levels [H, W, C], found by perturbation.
 
-    A pixel j is seen from i if p(x_i | x_<i, c) changes when x_j does, at a random x, the given
-    params and the condition `cond` [*cond_shape]. At fresh parameters, where f = 0, nothing is
-    seen: give ones that are moved or trained. Cost: 1 + H·W pictures through the net.
+    local, params: the density; shape: (H, W, C); num_levels: of x. Pixel j is in the window of i if
+    p(x_i | x_<i, c) changes with x_j, at a random x and the condition `cond` [*cond_shape]. At
+    fresh parameters f = 0 and the window is empty: pass perturbed or trained ones. Cost: a batch of
+    1 + H·W images.
     """
     checks.noun(local, Density, "local")
     checks.parameters(params, local.init)

@@ -1,4 +1,4 @@
-"""Nets whose output i sees the inputs before i only, run in one pass or one step at a time."""
+"""Nets whose output i depends only on the inputs before i, in one pass or one step at a time."""
 
 from .channels import Head as Head
 from .definition import naive as naive

@@ -1,4 +1,4 @@
-"""The affine layer of the nets of sequences."""
+"""The affine layer of sequence nets."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from .conditions import of_condition
 class Affine(linen.Module):
     """x W + b on the last axis, as one product of matrices [rows, in] and [in, out].
 
-    linen.Dense multiplies [batch, steps, in] as it is, whose gradient is slower on a CPU.
+    The gradient of linen.Dense, which multiplies [batch, steps, in] directly, is slower on a CPU.
     """
 
     features: int
@@ -27,7 +27,7 @@ class Affine(linen.Module):
 
 
 def output_layer(size: int) -> Affine:
-    """The last layer, which starts as zero."""
+    """The last layer, with zero weights at the start."""
     return Affine(size, kernel_init=linen.initializers.zeros)
 
 

@@ -1,4 +1,4 @@
-"""Softmax attention to earlier steps, to all of them or to the nearest."""
+"""Softmax attention to preceding steps, to all of them or to the nearest."""
 
 import math
 
@@ -10,10 +10,10 @@ from ...protocol import Array
 
 
 def attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
-    """Σ_s softmax_s(q_t·k_s / √c) v_s over the seen s; the softmax in float32 at least.
+    """Σ_s softmax_s(q_t·k_s / √c) v_s over the s with `seen`; the softmax in float32 at least.
 
     q [..., t, c], k and v [..., s, c], seen [..., t, s] -> [..., t, c].
-    Not jax.nn.dot_product_attention, whose softmax is in float32 even for float64.
+    (jax.nn.dot_product_attention has its softmax in float32 also for float64.)
     """
     dtype = wide(q)
     scores = jnp.einsum("...tc,...sc->...ts", q, k, preferred_element_type=dtype)
@@ -23,15 +23,15 @@ def attention(q: Array, k: Array, v: Array, seen: Array) -> Array:
 
 
 def near(t: Array, s: Array, size: int) -> Array:
-    """Whether step t sees step s: its own and the size - 1 before it. [t, s]"""
+    """Whether step t sees step s, [t, s]: its own step and the size - 1 before it."""
     lag = t[:, None] - s[None]
     return (lag >= 0) & (lag < size)
 
 
 def attention_to_near(q: Array, k: Array, v: Array, size: int) -> Array:
-    """`attention` of each step to `size` steps, its own the last; q, k, v [..., steps, c].
+    """`attention` of each step to `size` steps, the last being its own; q, k, v [..., steps, c].
 
-    Cost: steps keys for each step, or 2 size where that is less.
+    Cost: products with all keys for each step, or with 2 size of them if that is less.
     """
     steps = q.shape[-2]
     if 2 * size < steps:

@@ -1,4 +1,4 @@
-"""The channels of one pixel, which are made one after the other, each given those before it."""
+"""The channels of one pixel, generated one after the other, each given the preceding ones."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from .encodings import Encoding, check_encoding, encoded
 
 
 class Head(NamedTuple):
-    """f_c(h, x_<c): the outputs of the channels of one pixel, from what the body says of it, h."""
+    """f_c(h, x_<c): the outputs for the channels of one pixel, from the body's output h."""
 
     size: int  # how many numbers h has
     apply: Callable[[Array, Array], Array]  # h [..., size], x [..., C] -> f [..., C, num_outputs]
@@ -41,7 +41,7 @@ class LinearHead(linen.Module):
 
 
 class Channels(NamedTuple):
-    """What a net sees of a pixel, and how the outputs f are made of what its body says, h."""
+    """How a net sees a pixel, and how its outputs f are computed from the body's output h."""
 
     num: int  # C
     num_outputs: int
@@ -50,7 +50,7 @@ class Channels(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many numbers the body gives for a pixel."""
+        """The size of the body's output for one pixel."""
         return self.num_outputs * self.num if self.head is None else self.head.size
 
     @property
@@ -62,7 +62,10 @@ class Channels(NamedTuple):
         return self.linear.init(key, h, u, range(self.num))["params"]
 
     def outputs(self, params: Params, h: Array, x: Array, of: range | None = None) -> Array:
-        """h [..., size], x [..., C] -> f [..., n, num_outputs] of n channels, `of`, or of all."""
+        """h [..., size], x [..., C] -> f [..., n, num_outputs] of n channels.
+
+        params: those of the head; of: which channels, by default all.
+        """
         of = range(self.num) if of is None else of
         if self.head is not None:
             return self.head.apply(h, x)[..., of.start : of.stop, :]
@@ -71,20 +74,20 @@ class Channels(NamedTuple):
         return h[..., None, :]
 
     def token(self, x: Array, dtype) -> Array:
-        """What the next step sees of a pixel: its entries and a 1, [..., C] -> [..., C·e + 1].
+        """The input of the next step: the encoded pixel and a 1, [..., C] -> [..., C·e + 1].
 
-        The 1 distinguishes a pixel of zeros from the zeros that the first step sees.
+        The 1 distinguishes a pixel of zeros from the zeros at the first step.
         """
         u = self._entries(x, dtype)
         u = u.reshape(*x.shape[:-1], math.prod(u.shape[-2:]))  # no -1: the batch may be empty
         return jnp.concatenate([u, jnp.ones((*u.shape[:-1], 1), dtype)], -1)
 
     def start(self, dtype, *batch: int) -> Array:
-        """What the first step sees: zeros in the place of a token."""
+        """The input of the first step: zeros in place of a token."""
         return jnp.zeros_like(self.token(self.nothing(dtype, *batch), dtype))
 
     def nothing(self, dtype, *batch: int) -> Array:
-        """Pixels yet to be made, [*batch, channels]."""
+        """Zeros in place of pixels that are not yet generated, [*batch, channels]."""
         return jnp.zeros((*batch, self.num), dtype if self.encoding is None else jnp.int32)
 
     def _entries(self, x, dtype):
@@ -93,7 +96,7 @@ class Channels(NamedTuple):
 
 
 def check_channels(encoding: Encoding | None, head: Head | None) -> None:
-    """`InputError` for what is no encoding or no head; None is the one of numbers, the linear."""
+    """`InputError` unless these are an encoding (or None) and a head (or None, a linear one)."""
     check_encoding(encoding)
     if head is not None:
         checks.noun(head, Head, "head")

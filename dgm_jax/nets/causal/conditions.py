@@ -1,4 +1,4 @@
-"""Conditions of stepwise nets: one vector for all steps, or one for each."""
+"""Conditions of stepwise nets: one vector for all steps, or one per step."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from .time import View
 class PerStep(NamedTuple):
     """A vector c_t for each step: value [batch, (steps,) n].
 
-    The condition that is one for all steps is a plain array [batch, n] instead.
+    A condition for all steps is a plain array [batch, n] instead.
     """
 
     value: Array
@@ -21,7 +21,11 @@ Condition = PerStep | Array | None  # what a body gets
 
 
 def of_condition(view: View, cond: Condition, features: int, layer=Dense, **named):
-    """V c for one condition for all steps, V c_t for one for each step, 0 without a condition."""
+    """V c for a condition for all steps, V c_t for one per step, 0 without a condition.
+
+    view: the view of time; features: the size of the result; layer: the type of V, with options
+    `named`.
+    """
     if cond is None:
         return 0
     # Built also where `everywhere` will not call it: linen names layers by the order of building.
@@ -30,13 +34,13 @@ def of_condition(view: View, cond: Condition, features: int, layer=Dense, **name
 
 
 def of_row(view: View, cond: Condition, features: int):
-    """`of_condition` where a step is a row: V c at all its columns, or V c_hw at each."""
+    """`of_condition` if a step is a row of pixels: V c at all its columns, or V c_hw at each."""
     v = of_condition(view, cond, features)
     return v if cond is None or isinstance(cond, PerStep) else v[..., None, :]
 
 
 def check_per_step(cond_shape: Shape, height: int, width: int) -> None:
-    """Refuses all but (n,), (H, W, n) for a picture, and (T, n) for a sequence, of one row."""
+    """Allows cond_shape (n,), (height, width, n) for images, and (T, n) for sequences."""
     fits = [(height, width)] + [(width,)] * (height == 1)
     if len(cond_shape) > 1 and tuple(cond_shape[:-1]) not in fits:
         each = f"({height}, {width}, n)" if height > 1 else f"({width}, n)"

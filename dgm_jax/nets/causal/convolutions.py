@@ -1,7 +1,7 @@
-"""Convolutions of pictures that look back only, in both views of time (`nets.causal.time`).
+"""Causal convolutions of images, in both views of time (`nets.causal.time`).
 
-The weights are those of the legal taps alone: there is none that a mask makes idle, the fan-in of
-the initial weights is right, and a step by itself multiplies what it needs and no more.
+Only the weights that a mask would keep exist, so the fan-in of their initial values is right, and a
+single step computes no products with zeros.
 """
 
 import jax
@@ -17,14 +17,15 @@ CHANNELS_LAST = ("NHWC", "HWIO", "NHWC")
 
 
 class CausalConv(linen.Module):
-    """y_t = b + Σ_taps K_tap x_{t - lag}: a step a pixel in raster order, x [B, (T,) c].
+    """y_t = b + Σ_lag K_lag x_{t - lag}, where a step is a pixel in raster order, x [B, (T,) c].
 
-    Taps: of each of `up` rows above, the columns from `left` ones to the left to `right` ones to
-    the right; of the own row, `left` ones to the left and the own pixel. Beyond the edges x is 0;
-    a tap that is beyond them for every pixel does not exist.
-    late: x is what the body is given, x_t = pixel t - 1. The taps are those of the pixels, without
-    the own one.
-    Costs: all steps, also those products that the mask of the own row makes 0; one step, none.
+    Kernel: in each of the `up` rows above, the columns from `left` to the left to `right` to the
+    right; in the same row, `left` columns to the left and the pixel itself. x is 0 outside of the
+    image; kernel entries that are outside for every pixel are left out.
+    late: True if x_t is the input of a body, which is pixel t - 1. Then the kernel covers the same
+        pixels except pixel t itself (mask A).
+    Costs: with all steps at once, the masked products of the same row are computed too; with one
+    step none of them.
     """
 
     features: int
@@ -51,7 +52,10 @@ class CausalConv(linen.Module):
         return y + bias
 
     def at_all_steps(self, view, x, kernel, up, left, columns):
-        """One convolution, whose kernel is 0 to the right of the own pixel."""
+        """One convolution, with a kernel that is 0 to the right of the pixel itself.
+
+        up, left, columns: the extent of the kernel.
+        """
         height = view.num_steps // self.width
         if self.late:  # the last pixel is one that no tap reaches
             x = jnp.pad(x[:, 1:], [(0, 0), (0, 1), (0, 0)])
@@ -67,7 +71,10 @@ class CausalConv(linen.Module):
         return y.reshape(*x.shape[:-1], self.features)
 
     def at_one_step(self, view, x, kernel, up, left, columns):
-        """One product of the kernel with what the taps see, 0 beyond the edges."""
+        """One product of the kernel with the pixels under it, 0 outside of the image.
+
+        up, left, columns: the extent of the kernel.
+        """
         tap_row, tap_column = np.divmod(np.arange(len(kernel)), columns)
         above, aside = up - tap_row, tap_column - left
         row, column = np.divmod(np.arange(view.num_steps)[:, None], self.width)
@@ -80,10 +87,10 @@ class CausalConv(linen.Module):
 
 
 class RowConv(linen.Module):
-    """y_r = b + Σ_{j≤up} Σ_{|s|≤side} K_js x_{r-j}[column + s]: a step a row, x [B, (H,) W, c].
+    """y_r = b + Σ_{j≤up} Σ_{|s|≤side} K_js x_{r-j}[column + s]: a step is a row, x [B, (H,) W, c].
 
-    Rows are causal, columns are seen to both sides. late: x_r is row r - 1, as `rows` are given it.
-    A tap that is beyond the edges for every pixel does not exist.
+    Causal in rows; both sides are seen in columns. late: True if x_r is row r - 1, the input of
+    `rows`. Kernel entries that are outside of the image for every pixel are left out.
     """
 
     features: int
@@ -112,7 +119,7 @@ class RowConv(linen.Module):
 
 
 def odd(size: int, name: str) -> int:
-    """A kernel's size: at least 3, and odd."""
+    """A kernel size: odd, and at least 3."""
     size = checks.positive_int(size, name, least=3)
     if size % 2 == 0:
         raise checks.InputError(f"{name} must be odd, to have a middle; got {size}.")

@@ -1,8 +1,8 @@
-"""Any causal net one coordinate at a time, by the definition.
+"""Any causal net, one coordinate at a time, by definition.
 
-A net is causal when output i depends on the inputs before i only. To invert a flow or to sample
-from a density, the inputs are made one after the other, and the lecture does this by d full passes.
-That is `naive`. A net that knows its own layers needs less: see `nets.causal.triangular`.
+A net is causal if output i depends only on the inputs before i. To invert a flow or to sample from
+a density, the inputs are computed one after the other; the lecture does this by d full passes,
+which is `naive`. A net that uses its own structure needs less: see `nets.causal.triangular`.
 """
 
 import math
@@ -29,11 +29,13 @@ def naive(
 ) -> CausalNet:
     """x_i = emit(i, f_i(x_<i)) by d full passes: any causal `apply` as a `CausalNet`.
 
-    Every faster unroll must equal this one. apply(params, x, cond, key=key) -> f [..., d, k]; with
-    a key, all passes draw the same.
+    Every faster unroll must equal this one. init(key) -> params; apply(params, x, cond, key=key) ->
+    f [..., d, k], with d = dim. With a key, all passes use the same dropout.
 
-    order: order[t] is the coordinate made at step t; default 0..d-1.
-    levels: whether x holds integers. Such a net has no derivative by x, and so no `linearize`.
+    order: order[t] is the coordinate computed at step t; default 0..d-1.
+    levels: whether x holds integers. Such a net has no derivative with respect to x, and no
+    `linearize`.
+    cond_shape: the shape of one condition, or None.
     Cost: `unroll` d + 1 passes.
     """
     checks.function(init, "init")

@@ -1,4 +1,4 @@
-"""What causal nets take: numbers, or levels 0..K-1 that they see as numbers."""
+"""Inputs of causal nets: real numbers, or levels 0..K-1 encoded as vectors."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -18,10 +18,10 @@ class Encoding(NamedTuple):
 
 
 def one_hot(num_levels: int) -> Encoding:
-    """A weight of its own for each level but level 0, which is the vector 0: K-1 entries.
+    """A one-hot vector without its first entry: level 0 is the vector 0, of K-1 entries.
 
-    A unit can then tell levels apart in any way, where one number would make it monotone in them.
-    Level 0 needs no weights, the bias has them; so two levels are one entry, the bit itself.
+    A unit then has one weight for each level, where a single number would make it monotone in the
+    level. The bias serves as the weight of level 0. Two levels have one entry, the bit itself.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     size = num_levels - 1
@@ -33,7 +33,7 @@ def one_hot(num_levels: int) -> Encoding:
 
 
 def scaled(num_levels: int) -> Encoding:
-    """One number, the K levels spread evenly over [-1, 1]: for many, ordered levels."""
+    """One number, with the K levels evenly over [-1, 1]: for many, ordered levels."""
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     half = (num_levels - 1) / 2
     return Encoding(
@@ -44,20 +44,23 @@ def scaled(num_levels: int) -> Encoding:
 
 
 def check_encoding(encoding: Encoding | None) -> None:
-    """`InputError` for what is no encoding; None is the one of numbers."""
+    """`InputError` unless this is an encoding, or None for real numbers."""
     if encoding is not None:
         checks.noun(encoding, Encoding, "encoding")
 
 
 def encoded(x: Array, encoding: Encoding | None, dtype) -> Array:
-    """x [...] as the net sees it, [..., size]: levels in a dtype; numbers as they are, size 1."""
+    """x [...] as the net sees it, [..., size]: encoded levels, or numbers as they are (size 1)."""
     return x[..., None] if encoding is None else encoding.encode(x).astype(dtype)
 
 
 def batch_of(
     x, cond, dim: int, cond_shape: Shape | None, encoding: Encoding | None
 ) -> tuple[int, ...]:
-    """The batch shape that x [..., dim] and the condition have together; refuses bad ones."""
+    """The common batch shape of x [..., dim] and cond [..., *cond_shape]; checks both.
+
+    encoding: that of x, None for real numbers.
+    """
     if encoding is None:
         checks.events(x, dim)
     else:

@@ -27,11 +27,12 @@ def gated_pixelcnn(
 ) -> CausalNet:
     """h ← h + W (tanh(a) σ(b)), (a, b) = conv_{1×k}(h) + V conv_{k/2×k}(v) + U c: two stacks.
 
-    The vertical one, v, sees all columns of the rows above; the horizontal one adds the own row to
-    the left. Together they have no blind spot: with depth enough all earlier pixels are seen, each
-    layer k // 2 further up and to the sides. A map for a condition is seen by both stacks.
-    The options that all nets of pictures have are told at `nets.pixelcnn`.
-    Cost: ((k + 1)² + 5) hidden² multiplications a layer and pixel.
+    The vertical stack v sees all columns of the rows above; the horizontal stack h adds the pixels
+    to the left in the same row. Together they have no blind spot: each layer sees k // 2 further up
+    and to the sides, so that a deep enough net sees all preceding pixels. Both stacks see a
+    condition that is a map. Options (shape, num_outputs, encoding, cond_shape, head): see
+    `nets.pixelcnn`. hidden, num_layers, kernel_size (k), first_kernel_size: of both stacks.
+    Cost: ((k + 1)² + 5) hidden² multiplications per layer and pixel.
     van den Oord et al. (2016), "Conditional image generation with PixelCNN decoders", figure 2.
     """
     shape = checks.image_shape(shape)
@@ -56,7 +57,7 @@ def gated_pixelcnn(
 
 
 class VerticalStack(linen.Module):
-    """Of each layer what the rows above give to the gates of the horizontal stack."""
+    """For each layer, what the rows above add to the gates of the horizontal stack."""
 
     hidden: int
     num_layers: int
@@ -77,7 +78,7 @@ class VerticalStack(linen.Module):
 
 
 class HorizontalStack(linen.Module):
-    """The own row to the left, beside what the rows above give; a picture of one row has none."""
+    """The stack of the same row to the left, which also gets the features of the rows above."""
 
     size: int
     width: int

@@ -1,4 +1,4 @@
-"""Gates and activations that several nets of pictures share."""
+"""Gates and activations shared by several nets of images."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ from .time import View
 
 
 def tanh_gate(a: Array) -> Array:
-    """tanh(a) σ(b) of the halves (a, b) of the channels."""
+    """tanh(a) σ(b), with a and b the two halves of the channels."""
     a, b = jnp.split(a, 2, -1)
     return jnp.tanh(a) * jax.nn.sigmoid(b)
 
 
 def concat_elu(a: Array) -> Array:
-    """elu(a) and elu(-a), side by side: twice the channels."""
+    """elu(a) and elu(-a), concatenated: twice the channels."""
     return jax.nn.elu(jnp.concatenate([a, -a], -1))
 
 
@@ -34,8 +34,9 @@ def gated_residual(
 ) -> Array:
     """h + a σ(b), (a, b) = conv(drop(e(conv(e(h)) + W e(beside)))) + V c, with e the concat-ELU.
 
-    conv(features) builds a convolution, of_cond is `of_condition` or `of_row`. Salimans et al.
-    (2017), "PixelCNN++", whose code is the definition.
+    view: the view of time; conv(features): makes a convolution; of_cond: `of_condition` or
+    `of_row`;
+    dropout: its rate. Salimans et al. (2017), "PixelCNN++", as in the authors' program.
     """
     hidden = h.shape[-1]
     a = conv(hidden)(view, concat_elu(h))

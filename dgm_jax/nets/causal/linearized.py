@@ -1,23 +1,23 @@
-"""The derivative of a triangular net, which is a triangular net too and is solved like one.
+"""The derivative of a triangular net, which is itself a triangular net and is solved like one.
 
-The sums (pre-activations) of a net are u_n = W_n s(u_{n-1}) + b_n, layer by layer, and its outputs
-f are the last of them. A dot marks a tangent: when the inputs x and the weights move by ẋ, Ẇ and ḃ,
-the sums move by
+The pre-activations of a net are u_n = W_n s(u_{n-1}) + b_n, layer by layer, and its outputs f are
+the last of them. A dot marks a tangent: when the inputs x and the weights move by ẋ, Ẇ and ḃ, the
+pre-activations move by
 
     u̇_n = W_n s'(u_{n-1}) u̇_{n-1}  +  Ẇ_n s(u_{n-1}) + ḃ_n        (in layer 1, ẋ for s' u̇)
           `spread(ẋ, u̇)`              `added`: the `sums` of the weights (Ẇ, ḃ)
 
-This is the same net with linear units, a ↦ s'(u) a, and with other offsets. So whatever is done
-with a net can be done with its derivative:
+This is the same net with linear units, a ↦ s'(u) a, and with other offsets. So the same algorithms
+apply:
 
 - for given ẋ and u̇ the right-hand side is one pass, all layers at once (`spread`);
-- where ẋ_t depends on ḟ_t, as in the inverse of a flow, they are made one after the other
+- if ẋ_t depends on ḟ_t, as in the inverse of a flow, they are computed one after the other
   (`unroll`), each unit once;
-- the cotangents of the sums obey the transpose, ū_{n-1} = s'(u_{n-1}) W_nᵀ ū_n + r_{n-1}, which is
+- the cotangents obey the transposed equation, ū_{n-1} = s'(u_{n-1}) W_nᵀ ū_n + r_{n-1}, which is
   solved from the last coordinate to the first (`unroll_back`), each unit once.
 
-All sums are in one array, [units and outputs, batch]. In a residual block they include what its
-skip connection adds.
+All pre-activations are in one array `units`, [units and outputs, batch]. In a residual block they
+include the skip connection.
 """
 
 from collections.abc import Callable
@@ -34,9 +34,9 @@ from .triangular import Layers, sums, transposed
 class LinearCausalNet(NamedTuple):
     """u̇ = spread(ẋ, u̇) + added(θ̇, ċ): the derivative of a causal net at a point.
 
-    u are the sums of all units, the outputs f among them. A sum moves because what it reads moves
-    (`spread`), and because its own weights and the condition do (`added`). Both maps are linear. A
-    sum reads only what is made before it, so the equation is solved unit by unit.
+    u are the pre-activations of all units, including the outputs f. They move with the inputs of
+    the units (`spread`), and with their weights and the condition (`added`). Both maps are linear.
+    A unit depends only on units computed before it, so the equation is solved unit by unit.
 
     - `outputs(u̇)` -> ḟ [..., d, k], a part of u̇.
     - `unroll(emit, right)` -> (ẋ [..., d], u̇) solves u̇ = spread(ẋ, u̇) + right with
@@ -54,9 +54,9 @@ class LinearCausalNet(NamedTuple):
 
 
 class Derivative(NamedTuple):
-    """The parts of a `LinearCausalNet`, for arrays as layers take them.
+    """The parts of a `LinearCausalNet`, for arrays in the layout of the layers.
 
-    These are feature-major and in the order of the steps: x [d·p, batch], u [units, batch].
+    Arrays are feature-major and in the order of the steps: x [d·p, batch], u [units, batch].
     """
 
     layers: Layers
@@ -68,11 +68,11 @@ class Derivative(NamedTuple):
     num_blocks: int  # of a pass
 
     def sums(self, layers: Layers) -> Array:
-        """The sums of these weights, from what the units read at the point: linear in weights."""
+        """Pre-activations for these weights, with the units' inputs fixed; linear in them."""
         return self._sums(layers, self.x, self.streams, self.values)
 
     def spread(self, x_dot: Array, units_dot: Array) -> Array:
-        """The part of u̇ that comes from ẋ and u̇, by the weights at the point."""
+        """The part of u̇ that comes from ẋ and u̇, with the weights at the point."""
         *pushed, _ = self._split(units_dot)
         moved = [slope * stream for slope, stream in zip(self.slopes, pushed)]
         still = self.layers._replace(
@@ -82,7 +82,7 @@ class Derivative(NamedTuple):
         return self._sums(still, x_dot, pushed, moved)
 
     def outputs(self, units_dot: Array) -> Array:
-        """ḟ [d·q, batch], the last of the sums."""
+        """ḟ [d·q, batch], the last part of u̇."""
         return units_dot[self._ends()[-1] :]
 
     def unroll(self, emit: Callable, right: Array) -> tuple[Array, Array]:
@@ -142,9 +142,9 @@ def derivative(
     substitute: Callable,
     num_blocks: int,
 ) -> Derivative:
-    """The derivative at inputs x [d·p, batch] and the sums `units` that these have.
+    """The derivative at inputs x [d·p, batch] with pre-activations `units`.
 
-    activate(n, u) is what the layer above reads of the sums of layer n; substitute:
+    activate(n, u): what the next layer reads of the pre-activations u of layer n; substitute:
     `substitution.unroll` of one batch size, as (layers, emit, unit); num_blocks: those of a pass.
     """
     *streams, _ = jnp.split(units, np.cumsum([len(own) for own in layers.steps]))
@@ -157,5 +157,5 @@ def derivative(
 
 
 def rows_from(array: Array, start: Array | int, like: Array) -> Array:
-    """As many rows of `array` as `like` has, from row `start` on."""
+    """Rows of `array` from row `start` on, as many as `like` has."""
     return jax.lax.dynamic_slice_in_dim(array, start, len(like))

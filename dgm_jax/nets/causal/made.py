@@ -1,8 +1,8 @@
-"""MADE: a masked multilayer perceptron whose output i sees the inputs before i only.
+"""MADE: a masked multilayer perceptron whose output i depends only on the inputs before i.
 
-`_Wiring` says which unit may see which, `_Batch` turns arrays into the columns that layers take,
-and `_Made` is the net. Its arithmetic is elsewhere, since it serves any net of this kind:
-`triangular` has the parallel pass, `substitution` the unroll and `linearized` the derivative.
+`_Wiring` says which unit may read which, `_Batch` brings arrays into the layout of the layers, and
+`_Made` is the net. The arithmetic serves any triangular net: `triangular` has the parallel pass,
+`substitution` the unroll and `linearized` the derivative.
 """
 
 import math
@@ -45,41 +45,43 @@ def made(
 ) -> CausalNet:
     """f_i(x_<i, c) ∈ R^k for all i from one masked pass: [..., d] -> [..., d, k].
 
-    Every hidden unit has a degree, the number of inputs that it may see: the first ones in the
-    order. It reads units of the layer below whose degree is at most its own. Output t, the t-th in
+    Every hidden unit has a degree, the number of inputs that it may depend on: the first ones in
+    the order. It reads units of the layer below with at most its own degree. Output t, the t-th in
     the order, reads units of degree at most t, counted from t = 0. The degrees of a layer are
     spread evenly over 1..d-1, so that every input reaches every later output; with a condition they
-    begin at 0, for units that see the condition alone. The outputs start at zero.
-    Germain et al. (2015), "MADE: masked autoencoder for distribution estimation", eqs. 12-15.
+    begin at 0, for units that depend on the condition alone. The outputs start at zero. Germain et
+    al. (2015), "MADE: masked autoencoder for distribution estimation", eqs. 12-15.
 
-    order: order[t] is the coordinate made at step t; default 0..d-1.
-    cond_shape: the shape of one condition c. It is read as one vector by all units of the first
-        layer, whose biases become b_1 + C c.
+    dim, num_outputs: d and k
+    hidden, activation: widths of the hidden layers, and the non-linearity between them
+    order: order[t] is the coordinate computed at step t; default 0..d-1
+    cond_shape: the shape of one condition c. It is flattened and read by all units of the first
+        layer, whose biases become b_1 + C c
     encoding: how the net sees levels; x then holds integers (`nets.one_hot`, `nets.scaled`). Such a
-        net has no derivative by x, and so no `linearize`.
+        net has no derivative with respect to x, and no `linearize`
     residual: after the first layer, every two layers are a residual block h + W' s(W s(h)). The
         number of layers must be odd and their widths equal.
-        Durkan & Nash (2019), "Autoregressive energy machines", ResMADE.
-    direct: whether each output also reads the inputs before it directly. By default it does where a
-        hidden layer has fewer units than there are degrees, since an output might else miss one of
-        these inputs.
-    dropout: the share of hidden units that are set to 0 where a key is given; the others are
+        Durkan & Nash (2019), "Autoregressive energy machines", ResMADE
+    direct: whether each output also reads the inputs before it directly. By default it does if a
+        hidden layer has fewer units than there are degrees, since an output might otherwise miss an
+        input
+    dropout: the fraction of hidden units that are set to 0 if a key is given; the others are
         multiplied by 1 / (1 - dropout). `apply`, `unroll` and `linearize` drop the same units for
-        the same key and batch shape. Srivastava et al. (2014), "Dropout".
-    inverse: how `unroll` makes x; all four ways are exact. "unit_once" computes each unit once: the
-        arithmetic of one pass, in d small steps. "block_fixed_point" repeats a pass over a block of
-        coordinates until nothing changes, then goes on to the next block: fewer and larger steps,
-        for devices where small steps are slow. "fixed_point" does so with all of x as one block, in
-        at most d passes. "naive" makes the lecture's d passes.
+        the same key and batch shape. Srivastava et al. (2014), "Dropout"
+    inverse: how `unroll` computes x; all four ways are exact. "unit_once" computes each unit once:
+        the arithmetic of one pass, in d small steps. "block_fixed_point" repeats a pass over a
+        block of coordinates until nothing changes, then goes on to the next block: fewer and larger
+        steps, for devices on which small steps are slow. "fixed_point" does so with all of x as one
+        block, in at most d passes. "naive" makes the lecture's d passes
     num_blocks: blocks of coordinates in the unroll, by default about √d / 4, and 2 or 3 up to
-        d = 16. More blocks take longer to compile.
+        d = 16. More blocks take longer to compile
     density_blocks: row blocks of the parallel pass, which leave out products with zeros
-        (`nets.causal.triangular`); 1 is the dense pass. The default is 1 where a layer has fewer
-        than 256 units, since small products cost what the blocks save; else 2 from d = 8, and 4
-        from d = 512.
-    tolerance: the largest change at which a fixed-point iteration stops; with 0 it is exact.
+        (`nets.causal.triangular`); 1 is the dense pass. The default is 1 if a layer has fewer than
+        256 units, where small products cost more than they save; else 2 from d = 8, and 4 from
+        d = 512
+    tolerance: the largest change at which a fixed-point iteration stops; with 0 it is exact
     Cost: `apply`, and `unroll` with "unit_once", each take at most one dense pass, Σ in·out
-    multiply-adds an example.
+    multiply-adds per example.
     """
     dim = checks.positive_int(dim, "dim")
     hidden = checks.widths(hidden, fewest=1)

@@ -24,9 +24,10 @@ def markov(
 ) -> CausalNet:
     """f_i = MLP(x_{i-w}, ..., x_{i-1}, c), the same for all i: a Markov chain of order w = window.
 
-    What lies before the start is told from every value. Starts as f = 0. With e entries a value,
-    `apply` and `unroll` multiply dim · (w e + c) · hidden[0] and so on; the step keeps w values.
-    Lecture: the Markov property; here with a net where a table would need K^w rows.
+    Positions before the start have a special value. Starts as f = 0. num_outputs: k numbers for
+    each x_i; encoding, cond_shape: as in `nets.made`. With encoding size e, `apply` and `unroll`
+    cost dim · (w e + c) · hidden[0] and so on; a step stores w values.
+    Lecture: the Markov property, with a net in place of a table of K^w rows.
     """
     dim = checks.positive_int(dim, "dim")
     window = checks.positive_int(window, "window")

@@ -26,18 +26,18 @@ def pixelcnn(
 ) -> CausalNet:
     """Convolutions masked to the pixels above and to the left, in num_layers residual blocks.
 
-    The first mask (A) leaves out the own pixel, later ones (B) do not; a block is 1×1 to `hidden`
-    channels, k×k, and 1×1 back to 2 · hidden.
+    The first mask (A) excludes the pixel itself, later ones (B) do not. A block is a 1×1
+    convolution to `hidden` channels, one of kernel_size k, and a 1×1 back to 2 · hidden.
 
-    Of all nets of pictures: shape is (H, W, C), and x [..., H·W·C]; num_outputs, how many numbers
-    for each x_i; encoding, how levels are seen; cond_shape, (n,) for one condition of a picture,
-    such as a one-hot class, or (H, W, n) for a map beside it; head, how the channels of a pixel
-    hang together, by default linearly.
+    Options of all nets of images: shape is (H, W, C), for x [..., H·W·C]; num_outputs, the outputs
+    for each x_i; encoding, how levels are seen; cond_shape, (n,) for one condition of an image,
+    such as a one-hot class, or (H, W, n) for one vector per pixel; head, how the outputs of a
+    channel depend on the preceding channels of the pixel, by default linearly.
 
-    It has a blind spot: to the right a pixel sees first_kernel_size // 2 columns of the row above
-    it, and k // 2 more of each row further up (3, 4, 5, ... at the default sizes), so it never sees
-    those beyond, whatever the depth.
-    Cost: (4 + (k² + 1) / 2) hidden² multiplications a block and pixel, in the parallel pass
+    It has a blind spot: to the right, a pixel sees first_kernel_size // 2 columns of the row above
+    it, and k // 2 more of each further row (3, 4, 5, ... at the default sizes), but none beyond
+    these, at any depth.
+    Cost: (4 + (k² + 1) / 2) hidden² multiplications per block and pixel, in the parallel pass
     (4 + k (k + 1) / 2) hidden². van den Oord et al. (2016), "Pixel recurrent neural networks", 3.4.
     """
     shape = checks.image_shape(shape)
@@ -76,5 +76,5 @@ class PixelCNN(linen.Module):
 
 
 def square(size: int) -> dict[str, int]:
-    """The taps of a kernel that is square before its mask."""
+    """The extent of a square kernel before masking."""
     return {"up": size // 2, "left": size // 2, "right": size // 2}

@@ -1,4 +1,4 @@
-"""PixelCNN++: two streams of gated residual blocks, with short cuts from one half to the other."""
+"""PixelCNN++: two streams of gated residual blocks, with short cuts between the halves."""
 
 from functools import partial
 
@@ -30,17 +30,18 @@ def pixelcnn_pp(
 ) -> CausalNet:
     """Two streams of gated residual blocks h + a σ(b), with short cuts from one half to the other.
 
-    num_layers blocks a half. One stream has the rows above (convolutions shifted down), the other
-    also the pixels to the left (shifted down and right), and is given the first at every block; a
-    block of the second half is given its mirror image in the first. Concat-ELU throughout.
-    dropout: the share of numbers between the two convolutions of a block that are 0, where a key is
-    given; 0.5 in the paper.
-    The options that all nets of pictures have are told at `nets.pixelcnn`.
+    num_layers blocks per half. One stream sees the rows above (convolutions shifted down), the
+    other also the pixels to the left (shifted down and right) and the first stream at every block;
+    a block of the second half also gets its mirror image in the first. The activation is the
+    concat-ELU.
+    dropout: the fraction of activations between the two convolutions of a block that are set to 0
+    if a key is given; 0.5 in the paper. hidden, kernel_size (k): of all blocks. Options (shape,
+    num_outputs, encoding, cond_shape, head): see `nets.pixelcnn`.
 
-    All blocks have the full resolution. The paper halves it twice; a coarse pixel is then done only
-    every fourth step, which a step at a time would need a clock for: here one definition serves
-    both views of time, and the field grows with depth alone, 2 (k // 2) a block.
-    Cost: about (3 k (k + 1) + 6 (k // 2 + 1)²) hidden² multiplications a block and pixel.
+    All blocks have full resolution, where the paper halves it twice: then the net can be run one
+    pixel at a time by the same code. So its receptive field grows with depth alone, by 2 (k // 2)
+    per block.
+    Cost: about (3 k (k + 1) + 6 (k // 2 + 1)²) hidden² multiplications per block and pixel.
     Salimans et al. (2017), "PixelCNN++", 2.3-2.5; its mixture of logistics for colours is
     `likelihoods.discretized_logistic`.
     """
@@ -64,7 +65,7 @@ def pixelcnn_pp(
 
 
 class RowsAbove(linen.Module):
-    """The stream of the rows above, as it is after each block of the first and the second half."""
+    """The stream of the rows above, after each block of the first and the second half."""
 
     hidden: int
     num_layers: int
@@ -87,7 +88,7 @@ class RowsAbove(linen.Module):
 
 
 class Pixels(linen.Module):
-    """The stream of the pixels above and to the left, beside that of the rows."""
+    """The stream of the pixels above and to the left, which also gets the stream of the rows."""
 
     size: int
     width: int

@@ -1,4 +1,4 @@
-"""PixelSNAIL: causal convolutions, and attention to all earlier pixels."""
+"""PixelSNAIL: causal convolutions, and attention to all preceding pixels."""
 
 from functools import partial
 
@@ -31,14 +31,15 @@ def pixelsnail(
     cond_shape: Shape | None = None,
     head: Head | None = None,
 ) -> CausalNet:
-    """Blocks of num_convs gated residual convolutions, then softmax(q·k) v over all earlier pixels.
+    """Blocks of num_convs gated residual convolutions, then causal attention softmax(q·k) v.
 
-    Queries are made of features, keys and values of features and input, all with their places: one
-    block sees everything before a pixel.
-    dropout: the share of numbers between the two convolutions of a residual block that are 0, where
-    a key is given.
-    The options that all nets of pictures have are told at `nets.pixelcnn`.
-    Cost: 6 (k // 2 + 1)² hidden² multiplications a pixel for each of the num_convs, and
+    Queries are computed from features, keys and values from features and input, all with positions.
+    One block already sees all preceding pixels. num_layers blocks of `hidden` channels; num_heads:
+    of an attention; kernel_size: k.
+    dropout: the fraction of activations between the two convolutions of a residual block that are
+    set to 0 if a key is given. Options (shape, num_outputs, encoding, cond_shape, head): see
+    `nets.pixelcnn`.
+    Cost: 6 (k // 2 + 1)² hidden² multiplications per pixel for each of the num_convs, and
     2 (H W)² hidden for each attention. Chen et al. (2018), "PixelSNAIL", figure 2.
     """
     shape = checks.image_shape(shape)
@@ -94,6 +95,6 @@ class PixelSNAIL(linen.Module):
 
 
 def places(num_steps: int, width: int) -> np.ndarray:
-    """Row and column of each step, each from -1/2 to 1/2. [steps, 2]"""
+    """Row and column of each step, each scaled to [-1/2, 1/2], [steps, 2]."""
     at = np.stack(np.divmod(np.arange(num_steps), width), -1)
     return at / np.maximum(at[-1], 1) - 0.5

@@ -1,4 +1,4 @@
-"""A recurrent net: all of the past in a state of fixed size, by a GRU or an LSTM."""
+"""A recurrent net, GRU or LSTM: the past is summarised in a state of fixed size."""
 
 from functools import partial
 
@@ -25,13 +25,14 @@ def rnn(
     encoding: Encoding | None = None,
     cond_shape: Shape | None = None,
 ) -> CausalNet:
-    """f_i = V h_i + b with h_i = cell(h_{i-1}, x_{i-1}, c): all of the past, in `hidden` numbers.
+    """f_i = V h_i + b with h_i = cell(h_{i-1}, x_{i-1}, c) ∈ R^hidden.
 
     cell: "gru", n = tanh(W x + r ∘ (U h + b)), h ← (1 - z) ∘ n + z ∘ h, with gates r and z; or
-        "lstm", s ← σ(f) ∘ s + σ(i) ∘ tanh(g), h = σ(o) ∘ tanh(s).
-    Starts as f = 0. `apply` makes W x for all steps at once and then U h one after the other: one
-    pass in arithmetic, dim small steps in time; `unroll` takes no more, and keeps the state only.
-    Cho et al. (2014); Hochreiter & Schmidhuber (1997), forget gate open at the start (bias 1).
+        "lstm", s ← σ(f) ∘ s + σ(i) ∘ tanh(g), h = σ(o) ∘ tanh(s)
+    num_layers: the number of recurrent layers; num_outputs, encoding, cond_shape: as in `nets.made`
+    Starts as f = 0. `apply` computes W x for all steps at once, then U h sequentially: one pass in
+    arithmetic, dim small steps in time. `unroll` costs the same and stores only the state. Cho et
+    al. (2014); Hochreiter & Schmidhuber (1997), with forget gates open at the start (bias 1).
     """
     dim = checks.positive_int(dim, "dim")
     checks.choice(cell, CELLS, "cell")
@@ -67,13 +68,16 @@ class Recurrent(linen.Module):
 
 
 def orthogonal(key, shape):
-    """U for each gate, side by side: [n, gates n]."""
+    """Orthogonal initial weights U of all gates, side by side: [n, gates n]."""
     gates, n = shape
     return jnp.moveaxis(jax.random.orthogonal(key, n, (gates,)), 0, 1).reshape(n, gates * n)
 
 
 def gru(recurrent, inner, h, a):
-    """(h', h') with h' = (1 - z) ∘ n + z ∘ h; a = W x + b of the gates r, z and of n. [B, 3 n]"""
+    """(h', h') with h' = (1 - z) ∘ n + z ∘ h; a = W x + b of the gates r, z and of n, [B, 3 n].
+
+    recurrent: U [n, 3 n]; inner: the bias b of U h + b inside of n.
+    """
     a_r, a_z, a_n = jnp.split(a, 3, -1)
     u_r, u_z, u_n = jnp.split(h @ recurrent, 3, -1)
     z = jax.nn.sigmoid(a_z + u_z)

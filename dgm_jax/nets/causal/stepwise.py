@@ -1,11 +1,11 @@
 """Causal nets written once and run two ways: all steps in parallel, or one step after the other.
 
-The body of such a net is a linen module that works on each step alone. It sees other steps only
-through a view of time (`nets.causal.time`), which looks back and never ahead. A step makes one
-pixel, in raster order or another; a sequence is a picture of one row.
+The body of such a net is a linen module that works on each step by itself. It sees other steps only
+through a view of time (`nets.causal.time`), which looks back and never ahead. A step computes one
+pixel, in raster order or another; a sequence is an image of one row.
 
 `_Stepwise` has the parallel pass, in which the body gets all steps at once. `_Unrolling` is the
-loop, in which it gets one step at a time and the view keeps what later steps need.
+loop, in which it gets one step at a time and the view stores what later steps need.
 """
 
 import math
@@ -38,24 +38,24 @@ def stepwise(
     head: Head | None = None,
     order: Sequence[int] | None = None,
 ) -> CausalNet:
-    """f_i(x_<i, c) of pictures x [..., H·W·C]: the causal net whose steps are computed by `body`.
+    """f_i(x_<i, c) for images x [..., H·W·C]: the causal net whose steps are computed by `body`.
 
-    Step t makes one pixel, and its channels one after the other. shape is (H, W, C); a sequence of
-    T numbers is (1, T, 1).
+    Step t computes one pixel, and its channels one after the other. shape is (H, W, C); a sequence
+    of T numbers is (1, T, 1). num_outputs: the outputs for each x_i.
 
     body: body(view, u, cond, *features) -> h. The input u_t is the pixel of step t - 1, encoded,
         and a 1; at step 0 it is all zeros. u is [B, T, e] in the parallel pass, and [B, e] in a
         step. h is [B, (T,) size] with size = num_outputs · C, or the size of `head`.
-    rows: rows(view, u, cond) -> features, a tuple of arrays [B, (H,) W, ·], for nets whose steps
-        read whole rows above. Here a step is a row: u_r is row r - 1, [B, (H,) W, e], and the
-        features of row r are given to `body` at the pixels of that row.
-    head: makes the outputs of the C channels of h; by default `channels.LinearHead`.
-    encoding: how levels are seen; None where x holds numbers.
-    cond_shape: (n,) for one condition for all steps, or one for each step: (H, W, n), a map beside
-        the picture, or (T, n) for a sequence. The step that makes a pixel sees that of the pixel.
-    order: order[t] is the pixel made at step t; by default the raster, row by row. A net with
-        `rows` has no other.
-    With a key, `apply` and `unroll` of one batch shape have the same dropout.
+    rows: rows(view, u, cond) -> features, a tuple of arrays [B, (H,) W, ·], for nets that read
+        whole rows above. Here a step is a row: u_r is row r - 1, [B, (H,) W, e], and the features
+        of row r are given to `body` at the pixels of that row.
+    head: computes the outputs of the C channels from h; by default `channels.LinearHead`.
+    encoding: how levels are seen; None if x holds real numbers.
+    cond_shape: (n,) for one condition for all steps, or one per step: (H, W, n) for an image, or
+        (T, n) for a sequence. The step that computes a pixel sees the condition of that pixel.
+    order: order[t] is the pixel computed at step t; by default the raster, row by row, which a net
+        with `rows` requires. With a key, `apply` and `unroll` of the same batch shape have the same
+        dropout.
     Cost: `apply` one pass; `unroll` the arithmetic of one pass, in H·W small steps.
     """
     num_outputs = checks.positive_int(num_outputs, "num_outputs")
@@ -275,7 +275,7 @@ class _Unrolling(NamedTuple):
 
 
 def by_step(cond):
-    """A condition for each step as a loop takes it, [steps, batch, ...]; None for any other."""
+    """A condition per step with steps as first axis, [steps, batch, ...]; None for any other."""
     return jnp.moveaxis(cond.value, 1, 0) if isinstance(cond, PerStep) else None
 
 
@@ -285,7 +285,7 @@ def _first(cond):
 
 
 def zeros_like(tree):
-    """Zeros in the place of each leaf."""
+    """A tree of zeros with the shapes and dtypes of `tree`."""
     return jax.tree.map(jnp.zeros_like, tree)
 
 

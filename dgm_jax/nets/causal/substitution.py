@@ -1,8 +1,8 @@
-"""Forward substitution: the inputs of a triangular net made one after the other, each unit once.
+"""Forward substitution: the inputs of a triangular net one after the other, each unit once.
 
-The coordinates are made in blocks. A block first takes in all that is known already, by one product
-for each matrix, which is nearly all of the arithmetic. What is left is a small corner of each
-matrix, in which the units of the block read one another. It is walked coordinate by coordinate, or
+The coordinates are computed in blocks. For each block, everything that is known already enters by
+one product per matrix, which is nearly all of the arithmetic. A small corner of each matrix
+remains, in which the units of the block read one another. It is solved coordinate by coordinate, or
 iterated for all coordinates of the block together (Jacobi's method).
 """
 
@@ -32,16 +32,17 @@ def unroll(
 ) -> tuple[Array, Any, Array, list[Array]]:
     """x_t, kept_t = emit(t, f_t(x_<t)) for t = 0..d-1, from f [q, batch] to x_t [p, batch].
 
-    Returns x [d·p, batch], what `emit` kept of each step (such as the level that x_t encodes),
-    stacked [d, ...], f(x) [d·q, batch], and the streams of all layers.
+    unit: the activations of the layers; batch: the batch size. Returns x [d·p, batch], what `emit`
+    kept of each step (such as the level that x_t encodes), stacked [d, ...], f(x) [d·q, batch], and
+    the streams of all layers.
 
-    By default a block is walked coordinate by coordinate, and each unit is computed once. With
-    `iterate`, all coordinates of the block are computed again and again, until none changes by more
-    than `tolerance`. That is exact after as many rounds as the block has coordinates.
+    By default the num_blocks blocks are solved coordinate by coordinate, and each unit is computed
+    once. With `iterate`, all coordinates of a block are recomputed until none changes by more than
+    `tolerance`, which is exact after as many rounds as the block has coordinates.
 
-    Cost: walking takes the arithmetic of one pass, in d small steps one after the other. Iterating
-    takes fewer and larger steps, and several times the arithmetic in the corners. Compile time
-    grows with num_blocks.
+    Cost: coordinate by coordinate, the arithmetic of one pass in d small sequential steps.
+    Iterating takes fewer and larger steps, and several times the arithmetic in the corners. Compile
+    time grows with num_blocks.
     """
     f = jnp.zeros((layers.q, batch), layers.readout.dtype)
     dtype = jnp.result_type(f, jax.eval_shape(emit, 0, f)[0])

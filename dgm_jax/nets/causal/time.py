@@ -1,14 +1,14 @@
-"""Two views of time, through which the body of a causal net sees earlier steps and no later ones.
+"""Two views of time, through which the body of a causal net sees preceding steps only.
 
     view.past(x, lags)        x_{t-l} for each lag l, zeros before the start: for convolutions
     view.recur(cell, h, x)    y_t of (h_t, y_t) = cell(h_{t-1}, x_t): for recurrent nets
     view.attend(q, k, v)      Σ_{s≤t} softmax_s(q_t·k_s / √c) v_s: for attention
     view.along(table)         table[t], such as the vector of a position
     view.everywhere(f, c)     f(c), the same at all steps, such as a map of the condition
-    view.dropout(h, rate)     h, a share `rate` of it set to 0 where the view has a key
+    view.dropout(h, rate)     h, with a fraction `rate` set to 0 if the view has a key
 
 A body is written once, with these six. `AllSteps` runs it on all steps in parallel. `OneStep` runs
-it on step t alone and keeps what later steps will read: a queue of inputs, a recurrent state, keys
+it on step t alone and stores what later steps will read: a queue of inputs, a recurrent state, keys
 and values. A step then computes only what is new, and all steps together cost the arithmetic of the
 parallel pass. Paine et al. (2016), "Fast WaveNet"; Ramachandran et al. (2017), "Fast generation for
 convolutional autoregressive models".
@@ -60,9 +60,9 @@ class AllSteps(_View):
         return jnp.moveaxis(y, 0, 1)
 
     def attend(self, q: Array, k: Array, v: Array, *, window: int | None = None) -> Array:
-        """q, k, v [batch, steps, heads, c]; window: how many steps are seen, with step t itself.
+        """Causal attention of q, k, v [batch, steps, heads, c] to `window` steps, including step t.
 
-        Cost: each step takes products with all keys, or with 2 window of them where that is less.
+        Cost: products with all keys for each step, or with 2 window of them if that is less.
         """
         size = min(window or q.shape[1], q.shape[1])
         q, k, v = (jnp.moveaxis(a, 2, 1) for a in (q, k, v))
@@ -83,11 +83,11 @@ class AllSteps(_View):
 
 
 class OneStep(_View):
-    """One step: x [batch, ...] of step t.
+    """One step: x [batch, ...] at step t.
 
-    A body calls the methods in the same order at every step. Each call adds what it keeps to
-    `memory`, for the view of step t + 1, or to `shared`, for the views of all steps; the view of
-    the first step is given None for both.
+    A body must call the methods in the same order at every step. Each call stores what later steps
+    read in `memory`, for the view of step t + 1, or in `shared`, for the views of all steps; the
+    view of the first step is given None for both.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class OneStep(_View):
         return y
 
     def attend(self, q: Array, k: Array, v: Array, *, window: int | None = None) -> Array:
-        """q, k, v [batch, heads, c]; the keys and values of the last `window` steps are kept."""
+        """Attention of q, k, v [batch, heads, c] to the stored keys of the last `window` steps."""
         shape = q.shape
         size = min(window or self.num_steps, self.num_steps)
         q, k, v = (a.reshape(-1, a.shape[-1]) for a in (q, k, v))  # [batch · heads, c]

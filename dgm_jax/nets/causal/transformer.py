@@ -1,8 +1,8 @@
-"""A decoder-only transformer: what step t writes, it writes from the inputs before it.
+"""A decoder-only transformer, whose outputs at step t depend on the inputs before step t.
 
-Each step is the vector of the last input, or of the start, plus where it stands; layers add to it
-what they read in the steps before (attention) and what they make of it (an MLP). Vaswani et al.
-(2017); pre-norm, GELU and scaled residual projections as Radford et al. (2019), "GPT-2".
+The state of each step starts as the embedding of the last input (or of the start) plus that of its
+position. Layers add attention to the preceding steps and an MLP. Vaswani et al. (2017); pre-norm,
+GELU and scaled residual projections as in Radford et al. (2019), "GPT-2".
 """
 
 import math
@@ -40,24 +40,26 @@ def transformer(
 ) -> CausalNet:
     """f_i of x_<i by L layers h ← h + attention(norm h), h ← h + MLP(norm h), an MLP of 4 hidden.
 
-    window: how many of the last inputs a layer sees, L (window - 1) + 1 all L of them; None: all
-    positions: "learned", a vector for each place; "rotary", keys and queries turned by their place,
-        so that products know distances alone (Su et al. 2021): then no parameter knows dim, and a
-        net of another dim takes the same parameters
-    grid: the shape that the steps walk in raster order, such as (H, W, C), of dim places; None: a
-        line. Rotary places are then one for each axis longer than 1, of an equal share of the
-        numbers of a head (so hidden / num_heads is a multiple of 2 · axes), and what is above is as
-        near as what is to the left (Heo et al. 2024). Learned ones are of any grid
-    order: order[t] is the coordinate made at step t. Position vectors are then two, of the place
-        the input comes from and of the place to make; the same parameters serve every order.
-    dropout: the share of numbers that are 0 where a key is given, of the vectors that go into the
-        first layer and of what each branch adds; the weights of attention are all kept
-    cond_shape: (n,), one condition for all steps, or (dim, n), one for each
-    Starts as zero, by the last layer; vectors of inputs and places start as N(0, 1), and all
-    branches together add the variance 1. 12 hidden² parameters a layer.
-    Costs of a step, multiplications a layer: 12 hidden² and, of attention, 2 hidden · dim, or with
-    a window 4 hidden · window at most. `unroll` keeps keys and values, 2 hidden · min(window, dim)
-    numbers a layer, and costs no more than the pass: linear in dim with a window.
+    hidden, num_layers, num_heads: width, L, and the attention heads of a layer
+    window: how many of the last inputs a layer sees, so that L layers see L (window - 1) + 1; None:
+    all
+    positions: "learned", a vector for each place; "rotary", keys and queries rotated by their
+        place, so that their products depend on distances only (Su et al., 2021): then no parameter
+        depends on dim, and the same parameters serve a net of another dim
+    grid: the shape of the grid of the steps in raster order, such as (H, W, C), with dim places;
+        None: a line. Rotary positions then have an equal part of each head for each axis longer
+        than 1 (so hidden / num_heads must be a multiple of 2 · axes), and the pixel above is as
+        near as the pixel to the left (Heo et al., 2024)
+    order: order[t] is the coordinate computed at step t. There are then two position embeddings, of
+        the place of the input and of the place to compute; the same parameters serve every order
+    dropout: the fraction of entries set to 0 if a key is given, in the input of the first layer and
+        in the output of each branch; attention weights have no dropout
+    cond_shape: (n,), one condition for all steps, or (dim, n), one per step
+    num_outputs, encoding: as in `nets.made` The last layer starts at zero; embeddings start as N(0,
+    1), and all branches together add the variance 1. 12 hidden² parameters per layer. Costs per
+    step and layer, in multiplications: 12 hidden², and for attention 2 hidden · dim, or with a
+    window at most 4 hidden · window. `unroll` stores keys and values, 2 hidden · min(window, dim)
+    numbers per layer, and costs no more than the pass: linear in dim with a window.
     """
     dim = checks.positive_int(dim, "dim")
     num_outputs = checks.positive_int(num_outputs, "num_outputs")
@@ -140,7 +142,7 @@ class Decoder(linen.Module):
         return Dense(self.size, kernel_init=zeros, name="output")(LayerNorm()(h))
 
     def places(self):
-        """Of each table of vectors its rows, and which one each step takes."""
+        """For each table of position vectors its number of rows, and the row of each step."""
         if self.positions == "rotary":
             return {}
         if self.order is None:  # step t makes place t of an input from place t - 1
@@ -162,17 +164,17 @@ class Decoder(linen.Module):
         return self.residual(jax.nn.gelu(Dense(4 * self.hidden)(h)))
 
     def residual(self, y):
-        """The 2 L of them together add the variance of one."""
+        """A residual branch, scaled so that the 2 L branches together add the variance 1."""
         init = linen.initializers.variance_scaling(0.5 / self.num_layers, "fan_in", "normal")
         return Dense(self.hidden, kernel_init=init)(y)
 
 
 def rotated(view, a, grid):
-    """Each step's pairs (a_j, a_{j+c/2}) turned by its place: products know differences alone.
+    """Pairs (a_j, a_{j+c/2}) rotated by their place, so that products depend on distances only.
 
-    a [..., steps, heads, c], of which a step at a time is [..., heads, c]; c / 2 a multiple of
-    len(grid). The n pairs of an axis turn by place · base^(-j/n), j < n, in radians. A line may be
-    long, base 10,000; what is far in a picture is a hundred away, base 100.
+    view: of time. a [..., steps, heads, c], in one step [..., heads, c]; c / 2 a multiple of
+    len(grid). The n pairs of an axis of `grid` rotate by place · base^(-j/n), j < n, in radians;
+    base is 10,000 for a line, 100 for the shorter axes of an image.
     """
     half, base = a.shape[-1] // 2, 10_000.0 if len(grid) == 1 else 100.0
     n = half // len(grid)

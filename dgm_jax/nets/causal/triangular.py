@@ -1,15 +1,15 @@
-"""Block-triangular nets: the layers of a causal net, its units in the order they become known.
+"""Block-triangular nets: the layers of a causal net, with units sorted by the step they depend on.
 
 In a causal net a unit is known as soon as the inputs that it depends on are. Sort the units of each
 layer by the step that completes them, and every weight matrix is block triangular. Three things
-follow, and none is an approximation:
+follow, all exact:
 
 - the parallel pass multiplies the lower blocks only (`evaluate`);
-- making the inputs one after the other, as the inverse of a flow or a sampler must, is a forward
+- computing the inputs one after the other, for the inverse of a flow or a sampler, is a forward
   substitution: no unit is computed twice, so it costs the arithmetic of one pass
   (`nets.causal.substitution`);
-- the transpose of such a net is such a net, made from the last coordinate to the first
-  (`transposed`), so that cotangents are solved for in the same way.
+- the transpose of such a net is such a net, from the last coordinate to the first (`transposed`),
+  so that cotangents are solved for in the same way.
 
 All arrays are feature-major, [features, batch]: a step of the substitution writes whole rows.
 """
@@ -29,7 +29,7 @@ EVERYTHING = slice(None)
 class Layers(NamedTuple):
     """Inputs [d·p, batch] -> layers of units -> outputs [d·q, batch], coordinates in their order.
 
-    Step t makes input t and completes the units of step t. A unit may read inputs and units of
+    Step t computes input t and completes the units of step t. A unit may read inputs and units of
     steps up to its own, output t those of steps before t. Entries of the matrices that break this
     rule are read as 0.
     """
@@ -46,24 +46,24 @@ class Layers(NamedTuple):
     q: int = 1
 
     def input_steps(self) -> np.ndarray:
-        """The step of each row of the inputs. [d·p]"""
+        """The step of each row of the inputs, [d·p]."""
         return np.repeat(np.arange(self.dim), self.p)
 
     def output_steps(self) -> np.ndarray:
-        """The last step that each row of the outputs may read. [d·q]"""
+        """The last step that each row of the outputs may read, [d·q]."""
         return np.repeat(np.arange(self.dim), self.q) - 1
 
     def steps_below(self, n: int) -> np.ndarray:
-        """The steps of what layer n reads; of n = len(steps), of what the readout reads."""
+        """The steps of the rows that layer n reads; for n = len(steps), that the readout reads."""
         return self.steps[n - 1] if n else self.input_steps()
 
     def bounds(self, num_blocks: int) -> list[int]:
-        """The first step of each of so many blocks of steps, and their end."""
+        """The first step of each of num_blocks blocks of steps, and the end of the last."""
         bounds = np.linspace(0, self.dim, num_blocks + 1).round().astype(int)
         return [int(b) for b in bounds]
 
     def skip(self, n: int, streams: Sequence[Array], rows: slice = EVERYTHING) -> Array | float:
-        """What layer n adds to its own stream."""
+        """The skip connection that layer n adds to its own rows, from the streams of all layers."""
         source = self.skips[n]
         return 0.0 if source is None else streams[source][rows]
 
@@ -75,9 +75,10 @@ Unit = Callable[[int, Array | int, Array, Array | float], tuple[Array, Array]]
 
 
 def evaluate(layers: Layers, x: Array, unit: Unit, *, num_blocks: int) -> tuple[list[Array], Array]:
-    """All streams, and f [d·q, batch], for given inputs x [d·p, batch]: one pass.
+    """All streams of the layers, and f [d·q, batch], for inputs x [d·p, batch]: one pass.
 
-    Cost: (1 + 1/num_blocks) / 2 of the multiplications of the dense masked matrices.
+    unit: the activations. Cost: (1 + 1/num_blocks) / 2 of the multiplications of the dense masked
+    matrices.
     """
     values, streams = [x], []
     for n in range(len(layers.weights)):
@@ -91,10 +92,11 @@ def evaluate(layers: Layers, x: Array, unit: Unit, *, num_blocks: int) -> tuple[
 def sums(
     layers: Layers, x: Array, streams: list[Array], values: list[Array], *, num_blocks: int
 ) -> tuple[list[Array], Array]:
-    """The sums that `evaluate` makes, of all layers at once, each from given values below it.
+    """The pre-activations of `evaluate`, of all layers at once, for given values of the units.
 
-    Linear in the weights, and in the inputs, streams and values; returns ([units, batch] for each
-    layer, skips added, and f).
+    Linear in the weights, and in the inputs x, the streams and the values of the layers below.
+    Returns ([units, batch] for each layer, with skip connections, and f). num_blocks: as in
+    `evaluate`.
     """
     below = [x, *values]
     made = [
@@ -105,10 +107,10 @@ def sums(
 
 
 def transposed(layers: Layers) -> Layers:
-    """The same connections backwards: outputs to inputs, last layer and last coordinate first.
+    """The transposed net, from outputs to inputs, last layer and last coordinate first.
 
-    Offsets are zero, since it is the linear part that has a transpose. With p and q exchanged, step
-    t makes what belongs to coordinate d-1-t.
+    Its offsets are zero, since only a linear map has a transpose. p and q are exchanged, and step t
+    computes coordinate d-1-t.
     """
     dim, depth, dtype = layers.dim, len(layers.weights), layers.readout.dtype
     weights = [_backwards(layers.readout, groups_out=dim)]
@@ -132,7 +134,7 @@ def transposed(layers: Layers) -> Layers:
 
 
 def span(steps: np.ndarray, lo: int, hi: int) -> slice:
-    """The rows whose step is in [lo, hi), for ascending steps."""
+    """The rows with steps in [lo, hi), for ascending steps."""
     return slice(*(int(i) for i in np.searchsorted(steps, (lo, hi))))
 
 

@@ -28,7 +28,8 @@ def wavenet(
 
     A layer of dilation d: z = tanh(a) ∘ σ(b), (a, b) = Σ_j W_j h_{t-jd} + V c, h ← h + W z, with
     `hidden` channels; f = MLP(Σ_layers S z) with `skip` channels, by default twice `hidden`.
-    dilations: one a layer, such as (1, 2, 4, ..., 512) * 3. Starts as f = 0.
+    dilations: one per layer, such as (1, 2, 4, ..., 512) * 3. num_outputs, encoding, cond_shape: as
+    in `nets.made`. Starts as f = 0.
     Costs: `apply` 2 dim · layers · hidden (2 k hidden + hidden + skip) and the MLP; `unroll` the
     same, and for each layer a queue of (k - 1) d + 1 steps. van den Oord et al. (2016), eqs. 2-3.
     """
@@ -45,7 +46,7 @@ def wavenet(
 
 
 def receptive_field(dilations: Sequence[int], kernel_size: int = 2) -> int:
-    """R = 1 + (kernel_size - 1) Σ dilations: what an output of `wavenet` sees, in values."""
+    """R = 1 + (kernel_size - 1) Σ dilations: how many values an output of `wavenet` sees."""
     dilations, kernel_size = _checked(dilations, kernel_size)
     return 1 + (kernel_size - 1) * sum(dilations)
 
