@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Array, Key, Net, Params, Shape, State, StatefulNet
+from .upsampling import down_conv
 
 
 def _product(x, kernel, dimension_numbers, **options):
@@ -29,6 +30,18 @@ def _product(x, kernel, dimension_numbers, **options):
     )
 
 
+def _convolve(
+    x, kernel, strides, padding, *, lhs_dilation, rhs_dilation, feature_group_count, **rest
+):
+    """`down_conv`, whose gradients are as fast in a loop as outside of one."""
+    if len({*strides}) > 1 or {*lhs_dilation, *rhs_dilation, feature_group_count} != {1}:
+        raise checks.InputError(
+            "Conv has one stride for both axes, no dilation and one group of channels; take "
+            "linen.Conv with param_dtype=float for others."
+        )
+    return down_conv(x, kernel, stride=strides[0], padding=padding)
+
+
 # The layers of linen with parameters of the default float, as those of `self.param` are: float64
 # where x64 is enabled. Linen's own would be float32 beside them.
 Attention, BatchNorm, Conv, Dense, LayerNorm = (
@@ -36,7 +49,7 @@ Attention, BatchNorm, Conv, Dense, LayerNorm = (
     for layer in (
         linen.MultiHeadDotProductAttention,
         linen.BatchNorm,
-        linen.Conv,
+        partial(linen.Conv, conv_general_dilated=_convolve),
         partial(linen.Dense, dot_general=_product),
         linen.LayerNorm,
     )

@@ -6,7 +6,6 @@ convolution of stride 2 whose 4×4 kernel is w convolved with that constant kern
 of the same parameters, for 16 multiplications instead of 36.
 """
 
-import jax
 import jax.numpy as jnp
 
 from .. import checks
@@ -54,22 +53,6 @@ def pooled_conv(x: Array, kernel: Array) -> Array:
     return down_conv(x, _spread(kernel) / 4, padding=((taps // 2,) * 2,) * 2)
 
 
-def same_conv(x: Array, kernel: Array, *, stride: int = 1) -> Array:
-    """y[i] = Σ_k x[stride · i + k - low] w[k]: `down_conv` with padding "SAME", at any stride.
-
-    At stride 1 it is `jax.lax`'s convolution, whose derivatives are fast.
-    """
-    _check(x, "x", kernel, odd=False)
-    stride = checks.positive_int(stride, "stride")
-    if stride > 1:
-        return down_conv(x, kernel, stride=stride)
-    batch = x.shape[:-3]
-    flat = x.reshape(-1 if 0 not in batch else 0, *x.shape[-3:])
-    layout = ("NHWC", "HWIO", "NHWC")
-    y = jax.lax.conv_general_dilated(flat, kernel, (1, 1), "SAME", dimension_numbers=layout)
-    return y.reshape(*batch, *y.shape[1:])
-
-
 def _spread(kernel):
     """w ∗ the 2×2 ones: [k, k, in, out] -> [k + 1, k + 1, in, out]."""
     moved = [(a, 1 - a) for a in (0, 1)]
@@ -78,7 +61,7 @@ def _spread(kernel):
     )
 
 
-def _check(x, name, kernel=None, even=False, odd=True):
+def _check(x, name, kernel=None, even=False):
     checks.floating(x, name)
     if jnp.ndim(x) < 3:
         raise checks.InputError(
@@ -92,7 +75,7 @@ def _check(x, name, kernel=None, even=False, odd=True):
     if kernel is None:
         return
     checks.floating(kernel, "kernel", (None, None, x.shape[-1], None))
-    if odd and not (kernel.shape[0] % 2 and kernel.shape[0] == kernel.shape[1]):
+    if not (kernel.shape[0] % 2 and kernel.shape[0] == kernel.shape[1]):
         raise checks.InputError(
             f"kernel must have an odd number of taps, alike in both axes; got {kernel.shape}."
         )

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from ..protocol import Array
 from .adapter import linen
-from .resampling import nearest_conv, pooled_conv, same_conv
+from .resampling import nearest_conv, pooled_conv
 from .spectral import SpectralNorm
+from .upsampling import down_conv
 
 RESAMPLING = {"up": nearest_conv, "down": pooled_conv}
 
@@ -51,7 +52,7 @@ class Convolution(linen.Module):
         if self.spectral:
             kernel = SpectralNorm()(kernel, train)
         if self.resample is None:
-            return _with_bias(self, same_conv(x, kernel, stride=self.stride))
+            return _with_bias(self, down_conv(x, kernel, stride=self.stride))
         return _with_bias(self, RESAMPLING[self.resample](x, kernel))
 
 

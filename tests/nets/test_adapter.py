@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from dgm_jax import nets
+from dgm_jax import checks, nets
 from dgm_jax.learning import data_mesh
-from dgm_jax.nets import from_linen, stateful
+from dgm_jax.nets import adapter, from_linen, stateful
 from dgm_jax.nets.adapter import Dense
 from tests.contracts.compiled import jit
+from tests.helpers import points
 
 
 class Noisy(linen.Module):
@@ -307,3 +308,12 @@ def test_the_table_has_every_net():
     others |= {"inception_params", "efficientnet_params"}
     functions = {n for n, f in vars(nets).items() if callable(f) and not isinstance(f, type)}
     assert functions - others == set(NETS)
+
+
+def test_a_convolution_is_that_of_linen_and_has_no_options_that_it_would_ignore(key):
+    x = points(2, 3, 5, 4, 3)
+    ours, theirs = (conv(2, (3, 3)) for conv in (adapter.Conv, linen.Conv))
+    params = ours.init(key, x)
+    np.testing.assert_allclose(ours.apply(params, x), theirs.apply(params, x), atol=1e-5)
+    with pytest.raises(checks.InputError, match="Conv has one stride for both axes"):
+        adapter.Conv(2, (3, 3), kernel_dilation=2).init(jax.random.key(1), x)

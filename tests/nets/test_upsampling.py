@@ -91,6 +91,26 @@ def test_values_and_all_derivatives_are_those_of_autodiff(case):
         assert all(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(found))
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="how XLA orders axes on a CPU")
+@pytest.mark.parametrize(("stride", "taps"), [(1, 3), (2, 4)])
+def test_gradients_in_a_loop_have_the_order_of_axes_for_which_xla_has_fast_code(stride, taps):
+    x, w = points(2, 12, 12, 3), points(taps, taps, 3, 2, seed=2)  # larger than any kernel
+    y = points(2, 12 // stride, 12 // stride, 2, seed=3)
+
+    def loss(x, y, w):
+        found = down_conv(x, w, stride=stride), up_conv(y, w, stride=stride)
+        return sum(jnp.sin(image).sum() for image in found)
+
+    def step(args, _):
+        return jax.tree.map(jnp.subtract, args, jax.grad(loss, (0, 1, 2))(*args)), None
+
+    program = jit(lambda *args: jax.lax.scan(step, args, length=2)[0]).lower(x, y, w)
+    lines = program.compile().as_text().splitlines()
+    made = [line for line in lines if " convolution(" in line]
+    assert len(made) == 6
+    assert all("dim_labels=b01f_01io->b01f" in line and "reversal" not in line for line in made)
+
+
 def test_up_is_the_transposed_convolution_of_lax_and_its_kernel_is_not_flipped():
     _, y, w = data("dcgan")
     options = {"strides": (2, 2), "padding": "SAME"}

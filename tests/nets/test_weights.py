@@ -1,16 +1,19 @@
 """Linear maps and convolutions, whose weights may have the norm one."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.nets.resampling import nearest_conv, pooled_conv, same_conv
+from dgm_jax.nets.resampling import nearest_conv, pooled_conv
+from dgm_jax.nets.upsampling import down_conv
 from dgm_jax.nets.weights import Convolution, Linear
 from tests.contracts.compiled import jit
 from tests.helpers import points
 
-FORMS = {"up": nearest_conv, "down": pooled_conv, None: same_conv}
+FORMS = {"up": nearest_conv, "down": pooled_conv, None: partial(down_conv, stride=1)}
 
 
 @pytest.mark.parametrize("resample", FORMS)

@@ -4,16 +4,14 @@ Only the weights that a mask would keep exist, so the fan-in of their initial va
 single step computes no products with zeros.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
 from ...arrays import same_rank
 from ..adapter import linen
+from ..upsampling import down_conv
 from .time import AllSteps, View
-
-CHANNELS_LAST = ("NHWC", "HWIO", "NHWC")
 
 
 class CausalConv(linen.Module):
@@ -61,12 +59,11 @@ class CausalConv(linen.Module):
             x = jnp.pad(x[:, 1:], [(0, 0), (0, 1), (0, 0)])
         unused = (up + 1) * columns - len(kernel)
         kernel = jnp.pad(kernel, [(0, unused), (0, 0), (0, 0)])
-        y = jax.lax.conv_general_dilated(
+        y = down_conv(
             x.reshape(len(x), height, self.width, x.shape[-1]),
             kernel.reshape(up + 1, columns, *kernel.shape[1:]),
-            (1, 1),
-            ((up, 0), (left, columns - 1 - left)),
-            dimension_numbers=CHANNELS_LAST,
+            stride=1,
+            padding=((up, 0), (left, columns - 1 - left)),
         )
         return y.reshape(*x.shape[:-1], self.features)
 
@@ -113,7 +110,7 @@ class RowConv(linen.Module):
             x = jnp.concatenate(view.past(x, range(up, -1, -1)), -1)[:, None]
             kernel = jnp.moveaxis(kernel, 0, 1).reshape(1, 2 * side + 1, -1, self.features)
             edges = ((0, 0), (side, side))
-        y = jax.lax.conv_general_dilated(x, kernel, (1, 1), edges, dimension_numbers=CHANNELS_LAST)
+        y = down_conv(x, kernel, stride=1, padding=edges)
         y, bias = same_rank(y if isinstance(view, AllSteps) else y[:, 0], bias)
         return y + bias
 
