@@ -70,6 +70,7 @@ LEAST = {  # of a whole number, where it is not 1
     "naive_limit": 0,  # never
     "digits_steps": 0,  # no digits
     "pixels_steps": 0,  # no density of pixels
+    "classifier_steps": 0,  # pixels judge
     "num_test": 2,  # a standard error needs two
     "num_written": 2,
 }

@@ -16,6 +16,7 @@ from .gumbel import enumerated_elbo as enumerated_elbo
 from .gumbel import enumerated_log_prob as enumerated_log_prob
 from .gumbel import learned_codes as learned_codes
 from .gumbel import leave_one_out_loss as leave_one_out_loss
+from .gumbel import linear_baseline_loss as linear_baseline_loss
 from .gumbel import muprop_loss as muprop_loss
 from .gumbel import relaxed as relaxed
 from .gumbel import relaxed_loss as relaxed_loss

@@ -169,16 +169,13 @@ def score_function_loss(
 ) -> tuple[Array, Metrics]:
     """-ELBO of hard codes, ∇ by (f(z) - b) ∇ log q(z): `objectives.score_function`. In nats.
 
-    baseline: b, a number or [*batch], that knows nothing of these samples (`running_mean_loss`).
+    baseline: b, a number or [*batch], that knows nothing of these samples (`running_mean_loss`,
+        `linear_baseline_loss`).
     The metrics neg_elbo, distortion and kl are those of `objectives.elbo`, of hard codes.
     Mnih and Gregor (2014), "Neural variational inference and learning in belief networks".
     """
 
-    def estimate(q, function):
-        options = {"num_samples": num_samples, "baseline": baseline}
-        return objectives.score_function(q, params, key, function, x, **options)
-
-    return _by_estimator(model, params, x, beta, estimate, parts_key)
+    return _score_function(model, params, key, x, num_samples, baseline, beta, parts_key)[0]
 
 
 def leave_one_out_loss(
@@ -223,6 +220,62 @@ def running_mean_loss(
     return lambda key, params: {"mean": jnp.zeros(()), "weight": jnp.zeros(())}, loss
 
 
+def linear_baseline_loss(
+    model: LatentVariable,
+    shape: int | Shape,
+    *,
+    muprop: bool = False,
+    decay: float = 0.99,
+    rate: float = 1.0,
+) -> tuple[Callable[[Key, Params], State], Callable[..., tuple[Array, tuple[Metrics, State]]]]:
+    """(init_state, loss) of `score_function_loss` with b(x) = m + w · (x - c), learned beside it.
+
+        init_state, loss = linear_baseline_loss(model, 784)
+        learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
+
+    What f(z) owes to x, its ink above all, is no news about z; b takes it out. m and c are running
+    means of f and of x as those of `running_mean_loss`, and w descends on the squared error: a step
+    is w + rate · E[(f - b) (x - c)] / E ‖x - c‖², means over the batch, stable below 2.
+
+    shape: of x. muprop: the same of `muprop_loss`, whose signal is f(z) - h(z).
+    Mnih and Gregor (2014), section 2.3, and Gu et al. (2016), section 4, have a net for b.
+    """
+    checks.noun(model, LatentVariable, "model")
+    shape, muprop = checks.one_or_more(shape, "shape"), checks.flag(muprop, "muprop")
+    decay, rate = checks.rate(decay, "decay"), checks.positive(rate, "rate")
+    estimate = _muprop if muprop else _score_function
+
+    def init_state(key, params):
+        nothing = {"mean": jnp.zeros(()), "weight": jnp.zeros(())}
+        return nothing | {"centre": jnp.zeros(shape), "slope": jnp.zeros(shape)}
+
+    def loss(params, key, x, *, state, num_samples=1, beta=1.0, parts_key=None):
+        checks.event_shape(x, shape, "x")
+        weight = jnp.maximum(state["weight"], 1e-6)
+        rows = x.reshape(-1, *shape).astype(state["slope"].dtype)
+        off = rows - state["centre"] / weight
+        constant = state["mean"] / weight
+        baseline = constant + (off * state["slope"]).reshape(len(rows), -1).sum(1)
+        given = (num_samples, baseline.reshape(x.shape[: x.ndim - len(shape)]), beta, parts_key)
+        (value, told), signal = estimate(model, params, key, x, *given)
+        signal = stop_gradient(signal).reshape(-1)
+        error = jnp.expand_dims(signal - baseline, range(1, rows.ndim))
+        step = rate * (error * off).mean(0) / ((off**2).mean(0).sum() + 1e-6)
+        moved = lambda name, new: decay * state[name] + (1 - decay) * new
+        started = state["weight"] > 0  # before it f and x have no means to be apart from
+        return value, (
+            told,
+            {
+                "mean": moved("mean", signal.mean()),
+                "weight": moved("weight", 1.0),
+                "centre": moved("centre", rows.mean(0)),
+                "slope": state["slope"] + jnp.where(started, step, 0.0),
+            },
+        )
+
+    return init_state, loss
+
+
 def muprop_loss(
     model: LatentVariable,
     params: Params,
@@ -230,26 +283,18 @@ def muprop_loss(
     x: Array,
     *,
     num_samples: int = 1,
+    baseline: float | Array = 0.0,
     beta: float | Array = 1.0,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-ELBO of hard codes, ∇ by (f(z) - h(z)) ∇ log q(z) + f'(q) ∇ q, without bias. In nats.
+    """-ELBO of hard codes, ∇ by (f(z) - h(z) - b) ∇ log q(z) + f'(q) ∇ q, without bias. In nats.
 
     h(z) = f(q) + f'(q) (z - q), linear in z, has the mean f(q) and the gradient f'(q) ∇ q: what it
-    takes from the noisy term is put back exactly. One more pass of the decoder, at q.
+    takes from the noisy term is put back exactly. One more pass of the decoder, at q. baseline: b,
+    as that of `score_function_loss`; f bends, so that f - h is not 0 in the mean.
     Gu et al. (2016), "MuProp: unbiased backpropagation for stochastic neural networks".
     """
-    num_samples = checks.positive_int(num_samples, "num_samples")
-    q, kl, f = _parts(model, params, x, parts_key)
-    z = stop_gradient(q.sample(seed=key, sample_shape=num_samples))
-    log_q, log_p = q.log_prob(z), f(z)
-    mean = stop_gradient(q.probs)
-    of_mean, slope = stop_gradient(_value_and_slope(f, mean))
-    axes = tuple(range(-len(q.event_shape), 0))
-    linear = of_mean[None] + (slope[None] * (z - mean[None])).sum(axes)
-    through = (slope * q.probs).sum(axes)
-    bonus = stop_gradient(log_p - linear) * (log_q - stop_gradient(log_q))
-    return _loss(log_p + bonus + (through - stop_gradient(through))[None], kl, beta)
+    return _muprop(model, params, key, x, num_samples, baseline, beta, parts_key)[0]
 
 
 def straight_through_loss(
@@ -263,9 +308,11 @@ def straight_through_loss(
     beta: float | Array = 1.0,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-ELBO of hard codes z ~ q, ∇ by f'(z) ∇ softmax(a / τ): a draw counts as its mean. Biased.
+    """-ELBO of hard codes z ~ softmax(a / τ), ∇ by f'(z) ∇ softmax(a / τ): a draw counts as its
+    mean. Biased.
 
-    temperature: τ, the slope of the gradient; 1 is plain, and one that falls is annealed.
+    temperature: τ; 1 is q(z | x) as it is. One that falls to 1 anneals the slope 1 / τ: broad codes
+        at first, and those of the model in the end. Draws, gradient and KL are of one τ.
     Bengio et al. (2013); Chung et al. (2017), "Hierarchical multiscale recurrent neural networks",
     who anneal the slope.
     """
@@ -273,10 +320,9 @@ def straight_through_loss(
     temperature = checked_temperature(temperature)
 
     def draw(q, num):
-        soft = jax.nn.softmax(q.logits / temperature)
-        return straight_through(q.sample(seed=key, sample_shape=num), soft[None])
+        return straight_through(q.sample(seed=key, sample_shape=num), q.probs[None])
 
-    return _by_path(model, params, x, draw, num_samples, beta, parts_key)
+    return _by_path(model, params, x, draw, num_samples, beta, parts_key, temperature)
 
 
 def relaxed_loss(
@@ -377,8 +423,8 @@ def _column(z, x, q):
 
 
 # ---------------------------------------------------------------------------- parts of the losses
-def _parts(model, params, x, parts_key):
-    """q(z | x), KL(q ‖ p) [*batch], and f(z) = log p(x | z)."""
+def _parts(model, params, x, parts_key, temperature=None):
+    """q(z | x), at a temperature if there is one, KL(q ‖ p) [*batch], and f(z) = log p(x | z)."""
     checks.noun(model, LatentVariable, "model")
     checks.parameters(params, model.init)
     checks.rows_of(x, "x")
@@ -386,6 +432,8 @@ def _parts(model, params, x, parts_key):
         checks.key(parts_key, "parts_key")
     posterior_key, prior_key, likelihood_key = split(parts_key, 3)
     q = _codes(model.posterior(params, x, key=posterior_key))
+    if temperature is not None:
+        q = OneHot(q.logits / temperature, event_ndims=len(q.event_shape))
 
     def f(z):
         return model.likelihood(params, z, key=again(likelihood_key)).log_prob(x)
@@ -408,10 +456,40 @@ def _by_estimator(model, params, x, beta, estimate, parts_key):
     return _loss(estimate(Density(model.init, lambda *_: q), f), kl, beta)
 
 
-def _by_path(model, params, x, draw, num_samples, beta, parts_key):
+def _score_function(model, params, key, x, num_samples, baseline, beta, parts_key):
+    """(loss, metrics), and f(z) [*batch], the mean over samples."""
+    signal = []
+
+    def estimate(q, function):
+        options = {"num_samples": num_samples, "baseline": baseline}
+        signal.append(objectives.score_function(q, params, key, function, x, **options))
+        return signal[0]
+
+    return _by_estimator(model, params, x, beta, estimate, parts_key), signal[0]
+
+
+def _muprop(model, params, key, x, num_samples, baseline, beta, parts_key):
+    """(loss, metrics), and f(z) - h(z) [*batch], the mean over samples."""
+    num_samples = checks.positive_int(num_samples, "num_samples")
+    checks.numbers(baseline, "baseline")
+    q, kl, f = _parts(model, params, x, parts_key)
+    z = stop_gradient(q.sample(seed=key, sample_shape=num_samples))
+    log_q, log_p = q.log_prob(z), f(z)
+    mean = stop_gradient(q.probs)
+    of_mean, slope = stop_gradient(_value_and_slope(f, mean))
+    axes = tuple(range(-len(q.event_shape), 0))
+    linear = of_mean[None] + (slope[None] * (z - mean[None])).sum(axes)
+    through = (slope * q.probs).sum(axes)
+    signal = stop_gradient(log_p - linear)
+    bonus = stop_gradient(signal - baseline) * (log_q - stop_gradient(log_q))
+    value = log_p + bonus + (through - stop_gradient(through))[None]
+    return _loss(value, kl, beta), signal.mean(0)
+
+
+def _by_path(model, params, x, draw, num_samples, beta, parts_key, temperature=None):
     """Through z = draw(q, K), whatever gradient that has."""
     num_samples = checks.positive_int(num_samples, "num_samples")
-    q, kl, f = _parts(model, params, x, parts_key)
+    q, kl, f = _parts(model, params, x, parts_key, temperature)
     return _loss(f(draw(q, num_samples)), kl, beta)
 
 

@@ -174,8 +174,10 @@ def with_prior(coder: Coder, prior: Density | None = None) -> LatentVariable:
         `level_prior` where there are levels; None is the uniform one, under which each number of a
         code costs log num_codes, whatever it is
 
-    Parameters {"coder", "prior"}, the first a pair (params, state). What the bound leaves out is
-    that other codes too may have made x; a training of c by this bound has no gradient.
+    A condition is that of the prior, such as a class, and reaches the picture by its codes alone.
+    Parameters {"coder", "prior"}, the first a pair (params, state). What the
+    bound leaves out is that other codes too may have made x; a training of c by this bound has no
+    gradient.
     van den Oord et al. (2017), section 4.1, report it with the uniform prior.
     """
     checks.noun(coder, Coder, "coder")
@@ -188,22 +190,25 @@ def with_prior(coder: Coder, prior: Density | None = None) -> LatentVariable:
         return {"coder": coder.init(coder_key), "prior": prior.init(prior_key)}
 
     def of_prior(params, cond=None, *, key=None):
-        checks.condition(cond, None)
-        return prior.dist(params["prior"], key=key)
+        return prior.dist(params["prior"], cond, key=key)
 
     def likelihood(params, z, cond=None, *, key=None):
-        checks.condition(cond, None)
+        _check_unread(cond)
         return coder.decode(*params["coder"], z)
 
     def posterior(params, x, cond=None, *, key=None):
-        checks.condition(cond, None)
+        _check_unread(cond)
         codes = coder.encode(*params["coder"], x)
         one, shape = (codes, coder.code_shape)
         if isinstance(codes, tuple):
             one, shape = codes[0], coder.code_shape[0]
         return Dirac(codes, batch_shape=one.shape[: one.ndim - len(shape)])
 
-    return LatentVariable(init, of_prior, likelihood, posterior)
+    def _check_unread(cond):
+        """A condition that neither reads is right where there is one."""
+        checks.condition(cond, None if cond is None else prior.cond_shape)
+
+    return LatentVariable(init, of_prior, likelihood, posterior, cond_shape=prior.cond_shape)
 
 
 def uniform(code_shape: Shape, num_codes: int) -> Density:

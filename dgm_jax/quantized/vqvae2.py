@@ -183,8 +183,10 @@ def level_prior(
     """p(c) = p(c_1) p(c_2 | c_1) ... p(c_L | c_<L), codes of a `vqvae2`, the top drawn first.
 
     priors: a density of each level, top first, of codes [*coder.code_shape[l]]: the first without
-        a condition, the others under a map, cond_shape=(H_l, W_l, n), such as
+        a condition, or under one of the whole picture, cond_shape=(m,), such as a one-hot class;
+        the others under a map, cond_shape=(H_l, W_l, n), such as
         `autoregressive.gated_pixelcnn(coder.code_shape[1], categorical(...), cond_shape=...)`.
+        A condition of the first is one of all: each map holds it at every place.
     embedding, hidden, num_blocks: of the nets that make the maps: a vector of so many numbers for
         each code above, at every place it covers, then residual blocks of so many channels.
 
@@ -192,12 +194,10 @@ def level_prior(
     each. Parameters {"priors", "maps"}, lists.
     """
     checks.noun(coder, Coder, "coder")
-    num = _check_priors(coder, priors)
+    num, cond_shape = _check_priors(coder, priors)
     embedding = checks.positive_int(embedding, "embedding")
-    maps = [
-        _map_of(coder, i, priors[i].cond_shape, embedding, hidden, num_blocks)
-        for i in range(1, num)
-    ]
+    given, options = cond_shape or (0,), (embedding, hidden, num_blocks)
+    maps = [_map_of(coder, i, priors[i].cond_shape, *given, *options) for i in range(1, num)]
 
     def init(key):
         checks.key(key)
@@ -209,29 +209,31 @@ def level_prior(
         }
 
     def dist(params, cond=None, *, key=None):
-        checks.condition(cond, None)
-        keys = split(key, num)
+        batch_shape, keys = checks.condition(cond, cond_shape), split(key, num)
 
         def walk(choose, seen):
             codes, told = [], []
             for i, prior in enumerate(priors):
-                cond = None if i == 0 else maps[i - 1].apply(params["maps"][i - 1], tuple(codes))
-                given = prior.dist(params["priors"][i], cond, key=keys[i])
+                of_level = cond
+                if i:
+                    of_level = maps[i - 1].apply(params["maps"][i - 1], tuple(codes), cond)
+                given = prior.dist(params["priors"][i], of_level, key=keys[i])
                 c, said = choose(given, seen[i])
                 codes.append(c)
                 told.append(said)
             return tuple(codes), tuple(told)
 
-        return Ancestral(walk, num)
+        return Ancestral(walk, num, batch_shape=batch_shape)
 
-    return Density(init, dist)
+    return Density(init, dist, cond_shape=cond_shape)
 
 
-def _map_of(coder, level, cond_shape, embedding, hidden, num_blocks) -> Net:
-    """(c_1, ..., c_{l-1}) -> the condition of level l: embedded, enlarged, and looked around."""
+def _map_of(coder, level, cond_shape, given, embedding, hidden, num_blocks) -> Net:
+    """(c_1, ..., c_{l-1}) and `given` numbers -> the condition of level l: codes are embedded,
+    enlarged, and looked around."""
     height, width, _ = coder.code_shape[level]
     above = list(zip(coder.code_shape[:level], coder.num_codes[:level]))
-    channels = sum(shape[-1] for shape, _ in above) * embedding
+    channels = sum(shape[-1] for shape, _ in above) * embedding + given
     net = conv_resnet(
         (height, width, channels),
         cond_shape[-1],
@@ -248,8 +250,12 @@ def _map_of(coder, level, cond_shape, embedding, hidden, num_blocks) -> Net:
         ]
         return {"tables": tables, "net": net.init(key)}
 
-    def apply(params, codes, key=None):
+    def apply(params, codes, cond=None, key=None):
         parts = [_enlarged(t, c, (height, width)) for t, c in zip(params["tables"], codes)]
+        if given:
+            parts.append(jnp.asarray(cond, parts[0].dtype)[..., None, None, :])
+        places = jnp.broadcast_shapes(*(part.shape[:-1] for part in parts))
+        parts = [jnp.broadcast_to(part, (*places, part.shape[-1])) for part in parts]
         return net.apply(params["net"], jnp.concatenate(parts, -1), key=key)
 
     return Net(init, apply)
@@ -303,6 +309,7 @@ def _checked(quantisers, halvings):
 
 
 def _check_priors(coder, priors):
+    """How many levels there are, and the condition of the top."""
     num = len(coder.num_codes) if isinstance(coder.num_codes, tuple) else 1
     if not isinstance(priors, (tuple, list)) or len(priors) != num or num < 2:
         raise checks.InputError(
@@ -312,8 +319,9 @@ def _check_priors(coder, priors):
     for i, (prior, shape) in enumerate(zip(priors, coder.code_shape)):
         checks.noun(prior, Density, f"priors[{i}]")
         got = prior.cond_shape
-        fits = got is None if i == 0 else got is not None and tuple(got[:-1]) == shape[:2]
+        a_map = got is not None and tuple(got[:-1]) == shape[:2]
+        fits = a_map if i else got is None or len(got) == 1
         if not fits:
-            wanted = "None" if i == 0 else f"({shape[0]}, {shape[1]}, n), a map"
+            wanted = f"({shape[0]}, {shape[1]}, n), a map" if i else "None or (m,), of the whole"
             raise checks.InputError(f"priors[{i}] must have cond_shape {wanted}; got {got}.")
-    return num
+    return num, priors[0].cond_shape

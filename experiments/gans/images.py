@@ -77,7 +77,7 @@ class Config(Data, runs.RunOptions):
     num_samples: int = 1000
     """samples that are judged; no more than held-out rows are needed for digits"""
     classifier_steps: int = 1000
-    """of the classifier whose features judge samples"""
+    """of the classifier whose features judge samples; with 0 pixels judge"""
     num_features: int = 32
     """of these"""
     inception: int = 0
@@ -138,7 +138,7 @@ def pictures(config) -> tuple:
     for split in sets.SPLITS:
         x = getattr(data, split)
         x = x[..., None] if x.ndim == 3 else x
-        rows[split] = (2.0 * x / (data.num_levels - 1) - 1).astype(np.float32)
+        rows[split] = judge.scaled(x, data.num_levels)
     labelled = data.labels is not None and data.labels["train"].ndim == 1
     labels = {s: np.asarray(y, np.int32) for s, y in data.labels.items()} if labelled else None
     if not labelled and "biggan" in config.models:
@@ -297,9 +297,7 @@ def main(config: Config) -> dict:
     for name in config.models:  # one that is too large is told at once
         model = build(config, name, data.shape, data.num_classes)
         fitting.check_size(config, name, lambda key: model.init(key)[0])
-    features, guess, error = judge.pixels, None, None
-    if data.labels is not None:
-        features, guess, error = judge.fit_classifier(config, data)
+    features, guess, error = judge.features_of(config, data)
     found = {name: fit(config, name, data, features) for name in config.models}
     results = {name: fitted.row for name, (_, fitted) in found.items()}
     inception, num = None, config.inception

@@ -33,6 +33,13 @@ def classifier(config, shape, num_classes):
     return init, features, logits
 
 
+def features_of(config, data):
+    """`fit_classifier`; (pixels, None, None) without classes or with no steps for a classifier."""
+    if data.labels is None or not config.classifier_steps:
+        return pixels, None, None
+    return fit_classifier(config, data)
+
+
 def fit_classifier(config, data):
     """(features, logits) of images [n, H, W, C], and the share of test images that it misses."""
     init, features, logits = classifier(config, data.shape, data.num_classes)
@@ -66,6 +73,11 @@ def fit_classifier(config, data):
     )
     bound = functools.partial(in_parts(features), fitted.params)
     return bound, functools.partial(guess, fitted.params), fitted.row["test_error"]
+
+
+def scaled(levels: np.ndarray, num_levels: int) -> np.ndarray:
+    """Levels 0..K-1 as numbers in [-1, 1], which the classifier sees."""
+    return (2.0 * np.asarray(levels) / (num_levels - 1) - 1).astype(np.float32)
 
 
 def in_parts(function, size=500):

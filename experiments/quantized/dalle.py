@@ -13,7 +13,8 @@ Expect 1.94 bits/dim, and nine of ten pictures near their name.
 A name that is given is then continued to a picture, by one pass of the transformer and one of the
 decoder. The bound of log p(x | name) is told in bits/dim, of hard codes, and its parts: the rate,
 KL(q(z | x) ‖ p(z | name)), and the distortion. caption_accuracy is the share of pictures made of a
-name whose nearest training picture has that name; of test pictures it is nearest_accuracy.
+name whose nearest training picture has that name; of test pictures it is nearest_accuracy. The
+same pictures are judged as in experiments.gans.images, by features of a classifier of this run.
 
 It leaves reconstructions.png, samples.png (a column for each name), codes.png (pictures above the
 maps of their codes), usage.png and curves.png. One line loads both stages:
@@ -56,7 +57,7 @@ NAMES |= {name: NAMES["digits"] for name in ("mnist", "digits_bits")}
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Optimisation, Data, runs.RunOptions):
+class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     class_conditional: ClassVar[bool] = False
     num_categories: int = 32
     """of each code"""
@@ -97,15 +98,14 @@ class Config(Optimisation, Data, runs.RunOptions):
     test_rows: int = 300
     """test rows that get all of these samples; all rows get a hundredth of them, and the mean is
     corrected by what the others add"""
-    per_name: int = 20
-    """pictures made of each name, for caption_accuracy"""
     num_shown: int = 16
-    """pictures in a row, and rows of samples.png at most"""
+    """pictures in a row, and rows of samples.png"""
 
 
 QUICK = {"num_steps": 20, "prior_steps": 20, "eval_every": 10, "hidden": (4,), "num_blocks": 0}
 QUICK |= {"num_categories": 5, "prior_hidden": 8, "prior_layers": 1, "prior_heads": 2}
-QUICK |= {"test_samples": 5, "test_rows": 20, "per_name": 2, "num_shown": 8}
+QUICK |= {"test_samples": 5, "test_rows": 20, "num_shown": 8, "num_samples": 20}
+QUICK |= {"classifier_steps": 0}
 
 
 # ------------------------------------------------------------------------------------- texts
@@ -262,7 +262,7 @@ def main(config: Config) -> dict:
     codes = {split: encoded(coder, first.params, x[split]) for split in sets.SPLITS}
     density, reading = sequence_of(config, data.shape, names)
     model, fitted = fit_prior(config, recipes[1], density, reading, first, codes, rows)
-    made = pictures(config, model, fitted.params, ids)
+    made, classes = pictures(config, model, fitted.params, ids)
     counts = quantized.counts(jnp.asarray(codes["train"]), config.num_categories)
     train = x["train"].reshape(len(x["train"]), -1), data.labels["train"]
     accuracy = functools.partial(nearest, *train)
@@ -273,29 +273,37 @@ def main(config: Config) -> dict:
         distortion_bits_per_dim=float(bits(fitted.row["reconstruction_nats"])),
         perplexity=float(quantized.perplexity(counts)),
         num_codes=config.num_categories,
-        caption_accuracy=accuracy(made["samples"], np.tile(np.arange(len(ids)), config.per_name)),
+        caption_accuracy=accuracy(made["samples"], classes),
         nearest_accuracy=accuracy(x["test"], data.labels["test"]),
         stage_one_steps=first.row["num_steps"],
         train_seconds=fitted.row["train_seconds"] + first.row["train_seconds"],
     )
     if processes.first():
         draw(config, data, names, coder, fitted, first, codes, made)
-    return {"models": {"dalle": fitted.row}, "data": config.data, "published": data.published}
+    return {
+        "models": {"dalle": fitted.row},
+        "data": config.data,
+        "published": data.published,
+        **stages.judged(config, data, {"pictures of a name": (made["samples"], classes)}),
+    }
 
 
 # ---------------------------------------------------------------------------------- pictures
 def pictures(config, model, params, ids):
-    """per_name pictures of each name, by name in turn: draws, and their means given the codes."""
+    """num_samples pictures, or a few more, of the names in turn: draws, their means given the
+    codes; and which name each is of."""
+    num = -(-max(config.num_samples, config.num_shown * len(ids)) // len(ids))
 
     @jax.jit
     def make(params, key):
         code_key, key = jax.random.split(key)
-        z = model.prior(params, ids).sample(seed=code_key, sample_shape=config.per_name)
+        z = model.prior(params, ids).sample(seed=code_key, sample_shape=num)
         of_codes = model.likelihood(params, z)
         return {"samples": of_codes.sample(seed=key), "means": of_codes.mean()}
 
     made = jax.device_get(make(params, jax.random.key(config.seed + 1)))
-    return {name: a.reshape(-1, *a.shape[2:]) for name, a in made.items()}
+    made = {name: a.reshape(-1, *a.shape[2:]) for name, a in made.items()}
+    return made, np.tile(np.arange(len(ids)), num)
 
 
 def nearest(train, labels, x, wanted) -> float:
@@ -319,14 +327,7 @@ def draw(config, data, names, coder, fitted, first, codes, made):
         stages.images(both, len(x), ["test data", "E[x | codes]"], data.num_levels),
         "reconstructions",
     )
-    num = min(shown, config.per_name) * len(names)
-    by_name = plots.sample_grid(
-        made["means"][:num, ..., 0] if data.shape[2] == 1 else made["means"][:num],
-        columns=len(names),
-        vmin=0,
-        vmax=data.num_levels - 1,
-    )
-    save(by_name, "samples")
+    save(stages.by_class(made["means"], names, shown, data.num_levels), "samples")
     save(stages.code_maps(x, c[..., None], data.num_levels, config.num_categories), "codes")
     save(stages.used(codes["train"], config.num_categories), "usage")
     bits = {"stage one, uniform prior": first.curves["valid_bits_per_dim"]}
@@ -356,6 +357,7 @@ def show(found):
         "Bits/dim: a bound of p(x | name) by hard codes; rate and distortion: those of one sample,"
         "\nwithout what more samples add. In use: the perplexity of all training codes."
     )
+    stages.show_judged(found)
     fitting.tell(found["models"])
 
 

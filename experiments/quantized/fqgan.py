@@ -57,11 +57,13 @@ class Config(Data, runs.RunOptions):
     """vectors of the codebook"""
     decay: float = 0.8
     """of its averages"""
+    revive: float = 0.1
+    """codes of a smaller part of an average share start anew; 0 is never"""
     beta: float = 1.0
     """weight of the commitment in the loss of the codebook"""
     weight: float = 1.0
     """weight of that loss in the critic's"""
-    num_steps: int = 1500
+    num_steps: int = 3000
     """steps of a game, each with one update of the generator"""
     hidden: int = 32
     """channels at the whole image"""
@@ -75,12 +77,12 @@ class Config(Data, runs.RunOptions):
     """examples of an update"""
     ema_decay: float = 0.999
     """of the averaged generator, which is evaluated"""
-    eval_every: int = 250
+    eval_every: int = 500
     """steps between two evaluations"""
     num_samples: int = 1000
     """samples that are judged"""
     classifier_steps: int = 1000
-    """of the classifier whose features judge samples"""
+    """of the classifier whose features judge samples; with 0 pixels judge"""
     num_features: int = 32
     """of these"""
     devices: int | None = None
@@ -98,7 +100,8 @@ def parts(config, name, shape):
     places = trunk_shape(trunk, shape)
     quantiser = None
     if name == "quantised":
-        quantiser = quantized.averaged_codebook(config.num_codes, places[-1], decay=config.decay)
+        options = {"decay": config.decay, "revive": config.revive}
+        quantiser = quantized.averaged_codebook(config.num_codes, places[-1], **options)
     return trunk, quantiser, nets.residual_head(places)
 
 
@@ -198,9 +201,7 @@ def main(config: Config) -> dict:
     check(config, "models")
     _, data = images.pictures(config)
     judge.check_samples(config, {split: data.rows[split] for split in ("valid", "test")})
-    features, error = judge.pixels, None
-    if data.labels is not None:
-        features, _, error = judge.fit_classifier(config, data)
+    features, _, error = judge.features_of(config, data)
     found = {}
     for seed in range(config.seed, config.seed + config.num_seeds):
         for name in config.models:

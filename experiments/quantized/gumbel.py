@@ -1,4 +1,4 @@
-"""Categories as the code of a VAE: eight gradients of one bound, by 1000 samples of hard codes.
+"""Categories as the code of a VAE: nine gradients of one bound, by 1000 samples of hard codes.
 
     python -m experiments.quantized.gumbel                  # the digits in one bit
     python -m experiments.quantized.gumbel --data binarized_mnist --data-dir FOLDER \\
@@ -10,12 +10,13 @@
 trains x-(20 codes of 10 categories)-x, with linear maps to the logits of the codes and back and a
 learned distribution of each code as the prior, by each of
 
-    score-function      (f(z) - b) ∇ log q(z), b the running mean of f; published as SF
+    score-function      (f(z) - b(x)) ∇ log q(z), b linear in x and learned; published as SF
+    running-mean        ... with b the running mean of f
     no-baseline         ... with b = 0
     leave-one-out       two draws, each the baseline of the other
-    muprop              ... with the linear part of f taken out and put back exactly
+    muprop              (f(z) - h(z) - b(x)) ∇ log q(z), h the linear part of f, put back exactly
     straight-through    f'(z) ∇ q
-    annealed            ... of the slope of softmax(a / τ), τ falling; published as annealed ST
+    annealed            ... of codes softmax(a / τ), τ falling to 1; published as annealed ST
     gumbel              f at softmax((a + g) / τ), and through it
     gumbel-hard         f at the code of it; published as ST-Gumbel
 
@@ -45,6 +46,7 @@ from experiments.vae.bits import COLUMNS, drawn, from_coins, standardised
 
 Estimator = Literal[
     "score-function",
+    "running-mean",
     "no-baseline",
     "leave-one-out",
     "muprop",
@@ -107,25 +109,30 @@ def build(mean: np.ndarray, num_codes: int, num_categories: int, hidden: tuple[i
     )
 
 
-def temperature(config):
-    """τ of each step."""
-    rate = config.temperature_rate
+def temperature(config, name="gumbel"):
+    """τ of each step: from 1 to the least; for annealed, which ends at 1, as many times larger."""
+    least, rate = config.least_temperature, config.temperature_rate
     if rate is None:
-        rate = -np.log(config.least_temperature) / (config.num_steps / 2)
-    return quantized.temperature_schedule(
-        float(max(rate, 0.0)), least=config.least_temperature, every=config.temperature_every
+        rate = -np.log(least) / (config.num_steps / 2)
+    falling = quantized.temperature_schedule(
+        float(max(rate, 0.0)), least=least, every=config.temperature_every
     )
+    return falling if name != "annealed" else lambda step: falling(step) / least
 
 
-def loss_of(name, model):
-    """(init_state, loss) of an estimator; a state is carried by the running mean alone."""
-    if name == "score-function":
-        init_state, loss = quantized.running_mean_loss(model)
+def loss_of(name, model, dim):
+    """(init_state, loss) of an estimator; a state is carried by baselines that learn."""
+    learned = {
+        "score-function": lambda: quantized.linear_baseline_loss(model, dim),
+        "muprop": lambda: quantized.linear_baseline_loss(model, dim, muprop=True),
+        "running-mean": lambda: quantized.running_mean_loss(model),
+    }
+    if name in learned:
+        init_state, loss = learned[name]()
         return init_state, lambda model, *args, **options: loss(*args, **options)
     return None, {
         "no-baseline": quantized.score_function_loss,
         "leave-one-out": quantized.leave_one_out_loss,
-        "muprop": quantized.muprop_loss,
         "straight-through": quantized.straight_through_loss,
         "annealed": quantized.straight_through_loss,
         "gumbel": quantized.relaxed_loss,
@@ -138,7 +145,7 @@ def fit(config, name, rows):
     sizes = {what: getattr(config, what) for what in ("num_codes", "num_categories", "hidden")}
     recipe = learning.Recipe(build, {"mean": rows["train"].mean(0), **sizes})
     model = recipe.model()
-    init_state, loss = loss_of(name, model)
+    init_state, loss = loss_of(name, model, rows["train"].shape[1])
     task = fitting.bound_task(
         model,
         rows,
@@ -153,7 +160,7 @@ def fit(config, name, rows):
         rows,
         task,
         loss=loss,
-        weights={"temperature": temperature(config)} if name in COOLED else None,
+        weights={"temperature": temperature(config, name)} if name in COOLED else None,
         init_state=init_state,
         beta_steps=config.beta_steps,
         clip=200.0,

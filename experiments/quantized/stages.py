@@ -11,22 +11,38 @@ is both: a `LatentVariable`, whose bound of log p(x) is rate and distortion.
 
 from __future__ import annotations  # types are not looked up: distrax takes a second
 
+import dataclasses
 import functools
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax import learning, objectives, plots, quantized, runs
+from dgm_jax import autoregressive as ar
+from dgm_jax import learning, likelihoods, objectives, plots, quantized, runs
 from experiments import baselines, fitting, sets
+from experiments.gans import judge
 
 if TYPE_CHECKING:
     from dgm_jax.protocol import Array, Density, Key, LatentVariable, Params
 
 ENCODED = 500  # rows that are encoded at a time
 STARTED = 2048  # rows from which codebooks start
+PriorName = Literal["gated-pixelcnn", "pixelsnail", "transformer"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """How samples are judged."""
+
+    num_samples: int = 1000
+    """samples that are judged by features"""
+    classifier_steps: int = 1000
+    """of the classifier whose features these are; with 0 pixels judge"""
+    num_features: int = 32
+    """of these"""
 
 
 class Stage(NamedTuple):
@@ -113,6 +129,25 @@ def encoded(coder: quantized.Coder, params: Params, x: Array) -> Array:
 
 
 # ------------------------------------------------------------------------------- stage two
+def density_of_codes(
+    config, name: PriorName, shape: tuple[int, int, int], num_codes: int, cond_shape=None
+) -> Density:
+    """A density of maps of codes, of prior_layers layers of prior_hidden channels.
+
+    A Gated PixelCNN sees near codes first; a block of PixelSNAIL, and each layer of a transformer
+    of the codes in raster order, all that came before.
+    """
+    one = likelihoods.categorical(num_codes)
+    options = {"hidden": config.prior_hidden, "num_layers": config.prior_layers}
+    options |= {"cond_shape": cond_shape}
+    if name == "gated-pixelcnn":
+        return ar.gated_pixelcnn(shape, one, first_kernel_size=5, **options)
+    heads = {"num_heads": config.prior_heads}
+    if name == "pixelsnail":
+        return ar.pixelsnail(shape, one, **heads, **options)
+    return ar.image_gpt(shape, one, **heads, **options)
+
+
 def fit_prior(
     config,
     name: str,
@@ -122,17 +157,33 @@ def fit_prior(
     first: fitting.Fitted,
     rows: dict,
     stage: Stage,
+    *,
+    conds: dict | None = None,
 ) -> tuple[LatentVariable, fitting.Fitted, dict]:
     """The prior of codes that stage one, which stays as it is, gives the rows.
+
+    conds: by split the condition of each row, where the prior has one.
 
     Returns the model of both, what was found, and the codes by split. The row is of both stages:
     test_bits_per_dim is rate and distortion, uniform_bits_per_dim the same with a uniform prior.
     """
     model = recipe.model()
     codes = {split: encoded(coder, first.params, rows[split]) for split in sets.SPLITS}
+    lines, held_out = codes, rows
+    if conds is not None:  # of codes, then of the condition
+        several = isinstance(coder.num_codes, tuple)
+        parts = {split: c if several else (c,) for split, c in codes.items()}
+        lines = {split: (*parts[split], conds[split]) for split in sets.SPLITS}
+        held_out = {split: (rows[split], conds[split]) for split in sets.SPLITS}
 
-    def loss(params, key, codes, *, state):
-        rate = -prior.dist(params, key=key).log_prob(codes).mean()
+    def log_prob(params, line, key=None):
+        if conds is None:
+            return prior.dist(params, key=key).log_prob(line)
+        *c, cond = line
+        return prior.dist(params, cond, key=key).log_prob(tuple(c) if several else c[0])
+
+    def loss(params, key, line, *, state):
+        rate = -log_prob(params, line, key).mean()
         return rate, ({"rate": rate}, state)
 
     descent = learning.gradient_descent(
@@ -146,24 +197,25 @@ def fit_prior(
         params=lambda state: {"coder": state.state, "prior": learning.averaged(state)}
     )
     rate = fitting.scorer(
-        lambda params, key, c: prior.dist(params["prior"]).log_prob(c), eval_batch=ENCODED
+        lambda params, key, line: log_prob(params["prior"], line), eval_batch=ENCODED
     )
 
     def evaluate(params, key):
-        return {"valid_rate": -float(rate(params, key, codes["valid"]).mean())}
+        return {"valid_rate": -float(rate(params, key, lines["valid"]).mean())}
 
+    test = held_out["test"] if conds is not None else (rows["test"],)
     task = fitting.Task(
         evaluate,
-        functools.partial(_report, model, coder, codes, rows["test"]),
+        functools.partial(_report, model, coder, codes, test),
         monitor="valid_rate",
-        data=learning.fingerprint({split: rows[split] for split in ("valid", "test")}),
+        data=learning.fingerprint({split: held_out[split] for split in ("valid", "test")}),
     )
     fitted = fitting.fit(
         config,
         name,
         algorithm,
         task,
-        codes["train"],
+        lines["train"],
         start=first.params,
         recipe=recipe,
         **stage.options(config),
@@ -180,17 +232,18 @@ def fit_prior(
     return model, fitted, codes
 
 
-def _report(model, coder, codes, x, params, key):
-    """The bound of the test rows and its two parts, and how the codebook is used."""
-    dim = math.prod(x.shape[1:])
+def _report(model, coder, codes, rows, params, key):
+    """The bound of the test rows, (x,) or (x, cond), its two parts, and how codes are used."""
+    dim = math.prod(rows[0].shape[1:])
 
-    def parts(params, row_key, x):
-        found = objectives.infer(model, params, row_key, x)
+    def parts(params, row_key, *row):
+        found = objectives.infer(model, params, row_key, *row)
         return found.log_prior[0], found.log_likelihood[0]
 
     parts, each = jax.jit(parts), []
-    for i in range(0, len(x), ENCODED):
-        each.append(jax.device_get(parts(params, jax.random.fold_in(key, i), x[i : i + ENCODED])))
+    for i in range(0, len(rows[0]), ENCODED):
+        some = (part[i : i + ENCODED] for part in rows)
+        each.append(jax.device_get(parts(params, jax.random.fold_in(key, i), *some)))
     log_prior, log_likelihood = (np.concatenate(part) for part in zip(*each))
     return {
         **fitting.summary(log_prior + log_likelihood, dim),
@@ -214,6 +267,48 @@ def usage(coder: quantized.Coder, codes: Array) -> dict:
 
 
 # -------------------------------------------------------------------- what is told beside it
+def judged(config, data, made: dict) -> dict:
+    """How near samples are to the test split by features of a classifier of this run, or by pixels.
+
+    made: {name: (levels [n, H, W, C], the classes asked for, or None)}. Of each, and of as many
+    training rows, the Fréchet distance, precision and recall; and `right`, the share that the
+    classifier takes for the class asked for, of the test split that of its own classes.
+    """
+    labelled = data.labels is not None and data.labels["train"].ndim == 1
+    seen = data._replace(
+        rows={split: judge.scaled(x, data.num_levels) for split, (x, *_) in data.rows.items()},
+        labels=data.labels if labelled else None,
+        num_classes=sets.num_classes(data) if labelled else 0,
+    )
+    judge.check_samples(config, {split: seen.rows[split] for split in ("valid", "test")})
+    features, guess, error = judge.features_of(config, seen)
+    real = seen.rows["test"][: config.num_samples]
+    found = {"training rows": judge.by_features(features, seen.rows["train"][: len(real)], real)}
+    for name, (x, wanted) in made.items():
+        x = judge.scaled(x, data.num_levels)
+        found[name] = judge.by_features(features, x, real)
+        if guess is not None and wanted is not None:
+            found[name]["right"] = float((guess(x) == wanted).mean())
+    return {
+        "features": "pixels" if error is None else "classifier",
+        "classifier_error": error,
+        "num_held_out": len(real),
+        "samples": found,
+    }
+
+
+def show_judged(found: dict) -> None:
+    """The table of what judged samples."""
+    rows = []
+    for name, told in found["samples"].items():
+        numbers = {what: f"{value:.3f}" for what, value in told.items()}
+        rows.append({"samples": name, **numbers})
+    runs.table(rows, list(max(rows, key=len)))
+    error = found["classifier_error"]
+    of = "of the pixels" if error is None else f"of a classifier that misses {error:.3f} of them"
+    print(f"Samples: against {found['num_held_out']} test images, by features {of}; no FID.")
+
+
 def simple(data) -> dict:
     """A histogram of each pixel, and one Gaussian of noisy pixels: a bound by one draw."""
     rows = data.vectors
@@ -255,27 +350,36 @@ def _in_use(row):
 
 
 # -------------------------------------------------------------------------------- pictures
-def drawn(model: LatentVariable, params: Params, key: Key, num: int) -> Array:
-    """Samples x [num, ...]: codes of the prior, and pictures given them."""
+def drawn(
+    model: LatentVariable, params: Params, key: Key, num: int, cond: Array | None = None
+) -> Array:
+    """Pictures x [num, ...] of codes of the prior, under num conditions if there are any."""
 
     @jax.jit
     def draw(params, key):
         code_key, key = jax.random.split(key)
-        codes = model.prior(params).sample(seed=code_key, sample_shape=num)
+        shape = num if cond is None else ()
+        codes = model.prior(params, cond).sample(seed=code_key, sample_shape=shape)
         return model.likelihood(params, codes).sample(seed=key)
 
     return draw(params, key)
 
 
-def images(x, columns, names, num_levels):
+def images(x, columns, names, num_levels, column_names=()):
     """A figure of rows of pictures, with grey values from 0 to the largest level."""
     return plots.sample_grid(
         x[..., 0] if x.shape[-1] == 1 else x,
         columns=columns,
         row_names=names,
+        column_names=column_names,
         vmin=0,
         vmax=num_levels - 1,
     )
+
+
+def by_class(x, names: tuple[str, ...], num_rows: int, num_levels: int):
+    """Pictures whose classes come in turn, a column for each, with its name."""
+    return images(x[: num_rows * len(names)], len(names), (), num_levels, names)
 
 
 def code_maps(x, codes, num_levels: int, num_codes: int):

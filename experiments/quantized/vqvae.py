@@ -10,9 +10,11 @@ what the picture costs given its codes. With the uniform prior every code costs 
 Expect 1.96 bits/dim of the digits, 0.36 of it the rate, and 1.97 with the uniform prior: the four
 codes, 61 of 64 in use, say nearly all that they could. A VAE with convolutions has 1.89.
 
-It leaves reconstructions.png, samples.png (of codes drawn uniformly, and from the prior),
-codes.png (pictures above the maps of their codes), usage.png (how often each code is used over all
-training rows) and curves.png. One line loads both stages:
+Samples are judged as in experiments.gans.images, by features of a classifier that the run trains.
+--priors gated-pixelcnn pixelsnail transformer learns three priors of the same codes. It leaves
+reconstructions.png, samples.png (of codes drawn uniformly, and from each prior), codes.png
+(pictures above the maps of their codes), usage.png (how often each code is used over all training
+rows), curves.png and prior.png. One line loads both stages:
 
     loaded = learning.load("runs/quantized/vqvae/vqvae")
 
@@ -38,7 +40,7 @@ import jax
 import numpy as np
 
 from dgm_jax import autoregressive as ar
-from dgm_jax import learning, likelihoods, nets, plots, quantized, runs
+from dgm_jax import learning, nets, plots, quantized, runs
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Optimisation, check
@@ -47,7 +49,7 @@ from experiments.vae.compare import head
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Optimisation, Data, runs.RunOptions):
+class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     class_conditional: ClassVar[bool] = False
     quantiser: Literal["averaged", "gradient", "finite-scalar"] = "averaged"
     """how the codebook learns: as averages of features, by gradients, or that there is none"""
@@ -80,9 +82,13 @@ class Config(Optimisation, Data, runs.RunOptions):
     weight_decay: float = 0.1
     batch_size: int = 64
     ema_decay: float = 0.99
+    priors: tuple[stages.PriorName, ...] = ("gated-pixelcnn",)
+    """of the codes, each learned of the same ones; the first is that of the pictures"""
     prior_hidden: int = 32
-    """channels of the prior"""
+    """channels of a prior"""
     prior_layers: int = 2
+    prior_heads: int = 4
+    """of the attention of pixelsnail and transformer; they divide prior_hidden"""
     prior_steps: int = 400
     """gradient steps of stage two"""
     prior_rate: float = 2e-3
@@ -108,6 +114,8 @@ QUICK |= {
     "num_blocks": 0,
     "num_components": 2,
     "num_shown": 8,
+    "num_samples": 64,
+    "classifier_steps": 20,
 }
 
 
@@ -140,22 +148,16 @@ def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
     return quantized.vqvae(encoder, decoder, likelihood, shape, quantiser)
 
 
-def prior_of(config, coder):
+def prior_of(config, name, coder):
     """A density of maps of codes."""
-    return ar.gated_pixelcnn(
-        coder.code_shape,
-        likelihoods.categorical(coder.num_codes),
-        hidden=config.prior_hidden,
-        num_layers=config.prior_layers,
-        first_kernel_size=5,
-    )
+    return stages.density_of_codes(config, name, coder.code_shape, coder.num_codes)
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, ...], num_levels: int):
-    """Both stages: a latent variable model of pictures."""
+def build(config: Config, prior: str, shape: tuple[int, ...], num_levels: int):
+    """Both stages, the second by the name of its prior: a latent variable model of pictures."""
     coder = build_coder(config, shape, num_levels)
-    return quantized.with_prior(coder, prior_of(config, coder))
+    return quantized.with_prior(coder, prior_of(config, prior, coder))
 
 
 @runs.builder
@@ -185,64 +187,92 @@ def fit_pixels(config, given, rows):
     )
 
 
+def fit_priors(config, given, coder, first, rows) -> dict:
+    """(model, what was found, codes) of each prior: vqvae is the first, others by their names."""
+    found = {}
+    for prior in config.priors:
+        name = f"vqvae-{prior}" if found else "vqvae"
+        recipe = learning.Recipe(build, {"config": config, "prior": prior} | given)
+        found[name] = stages.fit_prior(
+            config,
+            name,
+            recipe,
+            coder,
+            prior_of(config, prior, coder),
+            first,
+            rows,
+            stages.two(config)[1],
+        )
+    return found
+
+
 def main(config: Config) -> dict:
-    check(config)
+    check(config, "priors")
     data = sets.images(config)
     rows = {split: x for split, (x,) in data.rows.items()}
     given = {"shape": data.shape, "num_levels": data.num_levels}
-    recipes = [learning.Recipe(f, {"config": config} | given) for f in (build_coder, build)]
-    coder = recipes[0].model()
-    one, two = stages.two(config)
-    first = stages.fit_codes(config, "vqvae", recipes[0], rows, one, beta=config.beta)
-    prior = prior_of(config, coder)
-    model, fitted, codes = stages.fit_prior(
-        config, "vqvae", recipes[1], coder, prior, first, rows, two
-    )
-    models = {"vqvae": fitted.row}
+    recipe = learning.Recipe(build_coder, {"config": config} | given)
+    coder, one = recipe.model(), stages.two(config)[0]
+    first = stages.fit_codes(config, "vqvae", recipe, rows, one, beta=config.beta)
+    found = fit_priors(config, given, coder, first, rows)
+    models = {name: fitted.row for name, (_, fitted, _) in found.items()}
     if config.pixels_steps:
         models["pixelcnn"] = fit_pixels(config, given, rows).row
+    made = samples(config, coder, found, jax.random.key(config.seed + 1))
     if processes.first():
-        draw(config, data, coder, model, fitted, first, codes)
+        draw(config, data, coder, found, first, made)
     return {
         "models": models | stages.simple(data),
         "data": config.data,
         "published": data.published,
+        **stages.judged(config, data, {name: (x, None) for name, x in made.items()}),
     }
 
 
 # -------------------------------------------------------------------------------- pictures
-def draw(config, data, coder, model, fitted, first, codes):
+def samples(config, coder, found, key) -> dict:
+    """Pictures by codes at random, and by codes of each prior."""
+    num = max(config.num_samples, 2 * config.num_shown)
+    coder_params = next(iter(found.values()))[1].params["coder"]
+    alone = quantized.with_prior(coder), {"coder": coder_params, "prior": {}}
+    named = {"codes at random": alone}
+    for prior, (model, fitted, _) in zip(config.priors, found.values()):
+        named["codes of the prior" if len(found) == 1 else prior] = model, fitted.params
+    keys = jax.random.split(key, len(named))
+    return {
+        name: np.asarray(stages.drawn(model, params, key, num))
+        for key, (name, (model, params)) in zip(keys, named.items())
+    }
+
+
+def draw(config, data, coder, found, first, made):
     shown, x = config.num_shown, data.rows["test"][0]
     order = np.random.default_rng(config.seed).permutation(len(x))[: 2 * config.num_shown]
     x = x[np.resize(order, 2 * shown)]
-    key = jax.random.key(config.seed + 1)
-    decoded = jax.jit(lambda params, c: model.likelihood(params, c).mean())
+    model, fitted, codes = found["vqvae"]
     seen = stages.encoded(coder, first.params, x)
+    again = jax.jit(lambda params, c: model.likelihood(params, c).mean())(fitted.params, seen)
     save = lambda figure, name: plots.save(figure, config.workdir / f"{name}.png")
     grid = lambda rows, name: save(
         stages.images(np.concatenate(list(rows.values())), shown, list(rows), data.num_levels), name
     )
-    again = decoded(fitted.params, seen)
     grid({"test data": x[:shown], "E[x | codes]": again[:shown]}, "reconstructions")
-    uniform = quantized.with_prior(coder)
-    alone = {"coder": fitted.params["coder"], "prior": {}}
-    keys = jax.random.split(key)
-    samples = {
-        "test data": x,
-        "codes at random": stages.drawn(uniform, alone, keys[0], 2 * shown),
-        "codes of the prior": stages.drawn(model, fitted.params, keys[1], 2 * shown),
-    }
-    grid(samples, "samples")
+    some = {name: of_name[: 2 * shown] for name, of_name in made.items()}
+    grid({"test data": x} | some, "samples")
     save(stages.code_maps(x[:shown], seen[:shown], data.num_levels, coder.num_codes), "codes")
     save(stages.used(codes["train"], coder.num_codes), "usage")
     bits = {"stage one, uniform prior": first.curves["valid_bits_per_dim"]}
-    rate = fitted.curves["valid_rate"]
     save(plots.curves(bits, xlabel="step", ylabel="validation bound, bits/dim"), "curves")
-    save(plots.curves({"prior": rate}, xlabel="step", ylabel="validation rate, nats"), "prior")
+    rates = {
+        prior: fitted.curves["valid_rate"]
+        for prior, (_, fitted, _) in zip(config.priors, found.values())
+    }
+    save(plots.curves(rates, xlabel="step", ylabel="validation rate, nats"), "prior")
 
 
 def show(found):
     stages.show(found)
+    stages.show_judged(found)
     fitting.tell(found["models"])
 
 

@@ -8,8 +8,10 @@ of each level below that reads a map of the codes above; they learn together, on
 encoded once. The bound of log p(x) is told with its rate and its distortion, as in
 experiments.quantized.vqvae.
 
+Samples are judged as in experiments.gans.images, by features of a classifier that the run trains.
 It leaves reconstructions.png, levels.png (the test data with the codes of the top alone kept, and
-those below drawn from their prior), samples.png and curves.png. One line loads all:
+those below drawn from their prior), samples.png, curves.png, and with --class-conditional
+classes.png, a column for each. One line loads all:
 
     loaded = learning.load("runs/quantized/vqvae2/vqvae2")
 
@@ -23,13 +25,11 @@ MNIST (--data mnist --data-dir FOLDER) has maps of 7x7 and 14x14, CIFAR-10 of 8x
 """
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import numpy as np
 
-from dgm_jax import autoregressive as ar
-from dgm_jax import checks, learning, likelihoods, plots, quantized, runs
+from dgm_jax import checks, learning, plots, quantized, runs
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Optimisation, check
@@ -38,9 +38,10 @@ from experiments.vae.compare import head
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Optimisation, Data, runs.RunOptions):
-    class_conditional: ClassVar[bool] = False
-    num_codes: tuple[int, ...] = (32, 16)
+class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
+    class_conditional: bool = False
+    """priors are told the class of the picture, and bounds are those of p(x | class)"""
+    num_codes: tuple[int, ...] = (32, 4)
     """vectors of the codebook of each level, top first"""
     halvings: tuple[int, ...] = (1, 1)
     """how often the map of each level is halved from the one below, and the last from x"""
@@ -66,9 +67,13 @@ class Config(Optimisation, Data, runs.RunOptions):
     weight_decay: float = 0.1
     batch_size: int = 64
     ema_decay: float = 0.99
+    prior: stages.PriorName = "gated-pixelcnn"
+    """of the top; below it is a Gated PixelCNN"""
     prior_hidden: int = 32
     """channels of each prior"""
     prior_layers: int = 3
+    prior_heads: int = 4
+    """of the attention of pixelsnail and transformer; they divide prior_hidden"""
     prior_steps: int = 600
     """gradient steps of stage two"""
     prior_rate: float = 2e-3
@@ -81,7 +86,7 @@ class Config(Optimisation, Data, runs.RunOptions):
 
 QUICK = {"num_steps": 10, "prior_steps": 10, "eval_every": 5, "num_codes": (4, 4), "dim": 4}
 QUICK |= {"hidden": 4, "prior_hidden": 4, "prior_layers": 1, "num_blocks": 0, "num_shown": 8}
-QUICK |= {"num_components": 2}
+QUICK |= {"num_components": 2, "num_samples": 64, "classifier_steps": 20}
 
 
 @runs.builder
@@ -104,49 +109,74 @@ def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
     )
 
 
-def prior_of(config, coder):
-    """A Gated PixelCNN of each level, those below the top under a map of the codes above."""
-    options = {"hidden": config.prior_hidden, "num_layers": config.prior_layers}
-    options |= {"first_kernel_size": 5}
-    priors = [
-        ar.gated_pixelcnn(
-            shape,
-            likelihoods.categorical(num),
-            cond_shape=(*shape[:2], config.prior_hidden) if level else None,
-            **options,
-        )
-        for level, (shape, num) in enumerate(zip(coder.code_shape, coder.num_codes))
-    ]
+def prior_of(config, coder, num_classes):
+    """A density of the top, under a class if there are any, and of each level below under a map of
+    the codes above."""
+    priors = []
+    for shape, num in zip(coder.code_shape, coder.num_codes):
+        cond = (*shape[:2], config.prior_hidden) if priors else (num_classes,)
+        name = "gated-pixelcnn" if priors else config.prior
+        of_level = None if cond == (0,) else cond
+        priors.append(stages.density_of_codes(config, name, shape, num, of_level))
     return quantized.level_prior(coder, priors, hidden=config.prior_hidden)
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, ...], num_levels: int):
-    """Both stages: a latent variable model of pictures."""
+def build(config: Config, shape: tuple[int, ...], num_levels: int, num_classes: int = 0):
+    """Both stages: a latent variable model of pictures, under a class if there are any."""
     coder = build_coder(config, shape, num_levels)
-    return quantized.with_prior(coder, prior_of(config, coder))
+    return quantized.with_prior(coder, prior_of(config, coder, num_classes))
 
 
 def main(config: Config) -> dict:
     check(config)
     data = sets.images(config)
-    rows = {split: x for split, (x,) in data.rows.items()}
-    given = {"shape": data.shape, "num_levels": data.num_levels}
-    recipes = [learning.Recipe(f, {"config": config} | given) for f in (build_coder, build)]
-    coder = recipes[0].model()
-    one, two = stages.two(config)
-    first = stages.fit_codes(config, "vqvae2", recipes[0], rows, one, beta=config.beta)
-    prior = prior_of(config, coder)
+    rows = {split: x for split, (x, *_) in data.rows.items()}
+    conds = None
+    if config.class_conditional:
+        conds = {split: cond for split, (_, cond) in data.rows.items()}
+    given = {"config": config, "shape": data.shape, "num_levels": data.num_levels}
+    recipe = learning.Recipe(build_coder, given)
+    coder, (one, two) = recipe.model(), stages.two(config)
+    first = stages.fit_codes(config, "vqvae2", recipe, rows, one, beta=config.beta)
     model, fitted, _ = stages.fit_prior(
-        config, "vqvae2", recipes[1], coder, prior, first, rows, two
+        config,
+        "vqvae2",
+        learning.Recipe(build, given | {"num_classes": data.num_classes}),
+        coder,
+        prior_of(config, coder, data.num_classes),
+        first,
+        rows,
+        two,
+        conds=conds,
     )
+    made, classes = samples(config, data, coder, model, fitted)
     if processes.first():
-        draw(config, data, coder, model, fitted, first)
-    found = {"vqvae2": fitted.row} | stages.simple(data)
-    return {"models": found, "data": config.data, "published": data.published}
+        draw(config, data, coder, model, fitted, first, made)
+    wanted = {name: (x, classes) for name, x in made.items()}
+    return {
+        "models": {"vqvae2": fitted.row} | stages.simple(data),
+        "data": config.data,
+        "published": data.published,
+        **stages.judged(config, data, wanted),
+    }
 
 
-def completed(model, params, key, codes):
+def samples(config, data, coder, model, fitted):
+    """Pictures by codes at random and by those of the prior; and the classes asked for, in turn."""
+    num = max(config.num_samples, 2 * config.num_shown)
+    classes = np.arange(num) % data.num_classes if data.num_classes else None
+    cond = None if classes is None else sets.one_hot(classes, data.num_classes)
+    alone = {"coder": fitted.params["coder"], "prior": {}}
+    uniform_key, key = jax.random.split(jax.random.key(config.seed + 2))
+    made = {
+        "codes at random": stages.drawn(quantized.with_prior(coder), alone, uniform_key, num),
+        "codes of the prior": stages.drawn(model, fitted.params, key, num, cond),
+    }
+    return {name: np.asarray(x) for name, x in made.items()}, classes
+
+
+def completed(model, params, key, codes, cond):
     """Pictures of the top of these codes, the levels below drawn from their prior given it."""
     top = codes[0]
 
@@ -159,20 +189,24 @@ def completed(model, params, key, codes):
 
     keys = jax.random.split(key, len(codes) + 1)
     seen = [(k, top if i == 0 else None) for i, k in enumerate(keys[:-1])]
-    drawn, _ = model.prior(params).walk(choose, tuple(seen))
+    drawn, _ = model.prior(params, cond).walk(choose, tuple(seen))
     return model.likelihood(params, drawn).mean()
 
 
-def draw(config, data, coder, model, fitted, first):
-    shown, x = config.num_shown, data.rows["test"][0]
-    order = np.random.default_rng(config.seed).permutation(len(x))
-    x = x[np.resize(order, 2 * shown)]
+def draw(config, data, coder, model, fitted, first, made):
+    shown = config.num_shown
+    order = np.random.default_rng(config.seed).permutation(len(data.rows["test"][0]))
+    x, *cond = (part[np.resize(order, 2 * shown)] for part in data.rows["test"])
+    of_shown = cond[0][:shown] if cond else None
     codes = stages.encoded(coder, first.params, x[:shown])
-    keys = jax.random.split(jax.random.key(config.seed + 1), 4)
+    keys = jax.random.split(jax.random.key(config.seed + 1))
     again = jax.jit(lambda params, c: model.likelihood(params, c).mean())(fitted.params, codes)
-    fill = jax.jit(lambda params, key, c: completed(model, params, key, c))
-    tops = [fill(fitted.params, key, codes) for key in keys[:2]]
-    alone = {"coder": fitted.params["coder"], "prior": {}}
+    fill = jax.jit(lambda params, key, c: completed(model, params, key, c, of_shown))
+    tops = [fill(fitted.params, key, codes) for key in keys]
+    if data.num_classes:
+        names = tuple(map(str, range(data.num_classes)))
+        figure = stages.by_class(made["codes of the prior"], names, shown, data.num_levels)
+        plots.save(figure, config.workdir / "classes.png")
     rows = {
         "reconstructions": {"test data": x[:shown], "E[x | codes]": again},
         "levels": {
@@ -181,11 +215,7 @@ def draw(config, data, coder, model, fitted, first):
             "top kept, the rest drawn": tops[0],
             "... drawn again": tops[1],
         },
-        "samples": {
-            "test data": x,
-            "codes at random": stages.drawn(quantized.with_prior(coder), alone, keys[2], 2 * shown),
-            "codes of the prior": stages.drawn(model, fitted.params, keys[3], 2 * shown),
-        },
+        "samples": {"test data": x} | {name: of[: 2 * shown] for name, of in made.items()},
     }
     for name, groups in rows.items():
         pictures = np.concatenate(list(groups.values()))
@@ -198,6 +228,7 @@ def draw(config, data, coder, model, fitted, first):
 
 def show(found):
     stages.show(found)
+    stages.show_judged(found)
     fitting.tell(found["models"])
 
 

@@ -1,5 +1,7 @@
 """Names of classes become pictures: texts as integers, and a run as small as can be."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from dgm_jax import learning
 from dgm_jax.data import Dataset
 from experiments.quantized import dalle
+from tests.experiments.stopping import check_goes_on
 
 
 def test_names_are_letters_of_one_length():
@@ -42,6 +45,7 @@ def test_a_run_makes_pictures_of_names_and_both_stages_load_in_one_line(tmp_path
     assert "bits/dim" in capsys.readouterr().out
     parts = row["rate_bits_per_dim"] + row["distortion_bits_per_dim"]
     np.testing.assert_allclose(parts, row["elbo_bits_per_dim"], rtol=1e-3)
+    assert set(found["samples"]) == {"training rows", "pictures of a name"}
     assert row["test_bits_per_dim"] < parts + 0.05 and 1 <= row["perplexity"] <= row["num_codes"]
     for picture in ("reconstructions", "samples", "codes", "usage", "curves", "prior"):
         assert (tmp_path / f"{picture}.png").exists()
@@ -51,3 +55,13 @@ def test_a_run_makes_pictures_of_names_and_both_stages_load_in_one_line(tmp_path
     assert z.shape == (4, 4, 5) and (np.asarray(z).sum(-1) == 1).all()
     x = loaded.model.likelihood(loaded.params, z).mean()
     assert x.shape == (8, 8, 1) and np.isfinite(x).all()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_stopped_in_its_second_stage_goes_on_bit_by_bit(tmp_path, monkeypatch):
+    options = dalle.QUICK | {"num_steps": 4, "prior_steps": 4, "eval_every": 2, "dropout": 0.1}
+    config = dalle.Config(workdir=tmp_path / "a", progress=False, **options)
+    row = dalle.main(config)["models"]["dalle"]
+    again = dataclasses.replace(config, workdir=tmp_path / "b")
+    check_goes_on(monkeypatch, again, dalle.main, row, "dalle", training=1, step=3)

@@ -24,6 +24,9 @@ def test_a_temperature_is_at_its_least_after_half_of_the_steps_or_by_a_rate():
     got = [float(of_steps(np.int32(t))) for t in (0, 25, 50, 99)]
     np.testing.assert_allclose(got, [1, 0.5**0.5, 0.5, 0.5], rtol=1e-5)
     np.testing.assert_allclose(float(by_rate(np.int32(250))), np.exp(-0.2), rtol=1e-5)
+    slope = gumbel.temperature(gumbel.Config(num_steps=100, temperature_every=1), "annealed")
+    got = [float(slope(np.int32(t))) for t in (0, 25, 50, 99)]
+    np.testing.assert_allclose(got, [2, 2**0.5, 1, 1], rtol=1e-5)
 
 
 def test_a_run_tells_each_estimator_by_hard_codes_and_its_parameters_load(tmp_path, capsys):

@@ -18,6 +18,7 @@ from dgm_jax.quantized import (
     enumerated_log_prob,
     learned_codes,
     leave_one_out_loss,
+    linear_baseline_loss,
     muprop_loss,
     relaxed_loss,
     running_mean_loss,
@@ -53,6 +54,7 @@ LOSSES = {  # whether its gradient by the encoder has no bias
     "baseline": (lambda *args: score_function_loss(*args, baseline=-3.0), True),
     "leave one out": (leave_one_out_loss, True),
     "muprop": (muprop_loss, True),
+    "muprop, baseline": (lambda *args: muprop_loss(*args, baseline=-0.1), True),
     "straight through": (straight_through_loss, False),
     "relaxed, hard": (lambda *args: relaxed_loss(*args, temperature=1.0, hard=True), False),
     "relaxed": (lambda *args: relaxed_loss(*args, temperature=1.0), False),
@@ -263,6 +265,61 @@ def test_a_running_mean_is_that_of_all_steps_before():
     np.testing.assert_allclose(of_a, a, rtol=1e-5)
     np.testing.assert_allclose(of_b, (a + 2 * b) / 3, rtol=1e-5)
     np.testing.assert_allclose(of_c, (a + 2 * b + 4 * c) / 7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("muprop", [False, True])
+def test_a_linear_baseline_learns_what_the_signal_owes_to_x_and_takes_noise_out(muprop):
+    """A decoder by which x_0 = 1 costs 8 nats more: the running mean leaves that in the signal."""
+    params = PARAMS | {"likelihood": jax.tree.map(jnp.zeros_like, PARAMS["likelihood"])}
+    bias = params["likelihood"]["Dense_1"]["bias"]
+    params["likelihood"]["Dense_1"]["bias"] = bias.at[0].set(-8.0)
+    init_state, loss = linear_baseline_loss(MODEL, DIM, muprop=muprop, rate=0.5)
+
+    @jit
+    def run(key):
+        key, start_key = jax.random.split(key)
+        learn = lambda state, key: (loss(params, key, X, state=state)[1][1], None)
+        state = jax.lax.scan(
+            learn, init_state(start_key, params), jax.random.split(start_key, 600)
+        )[0]
+        without = {"slope": jnp.zeros(DIM)}
+        variance = []
+        for given in (state, state | without):
+            of = lambda params, key: loss(params, key, X, state=given)[0]
+            grads = jax.vmap(jax.grad(of), (None, 0))(
+                params, jax.random.split(jax.random.clone(key), 2000)
+            )
+            variance.append(sum(g.var(0).sum() for g in jax.tree.leaves(grads["posterior"])))
+        return state, variance
+
+    state, (learned, constant) = run(jax.random.key(9))
+    centre, weight = state["centre"], state["weight"]
+    np.testing.assert_allclose(centre / weight, X.mean(0), rtol=1e-4)
+    if muprop:  # f is linear in z here: nothing is left to learn
+        np.testing.assert_allclose(state["slope"], 0, atol=1e-3)
+        return
+    assert abs(state["slope"][0] + 8) < 0.1 and np.abs(state["slope"][1:]).max() < 0.1
+    assert learned < 1e-3 * constant
+
+
+def test_codes_of_a_temperature_are_those_of_logits_over_it():
+    """Draws, gradient and KL: the loss at τ is that at 1 of an encoder whose last layer is / τ."""
+    last = jax.tree.map(lambda a: a / 2, PARAMS["posterior"]["Dense_1"])
+    scaled = PARAMS | {"posterior": PARAMS["posterior"] | {"Dense_1": last}}
+
+    @jit
+    def run(key):
+        loss = lambda params, t: straight_through_loss(
+            MODEL, params, again(key), X, temperature=t, num_samples=3
+        )[0]
+        of_first = lambda grads: grads["posterior"]["Dense_0"]
+        warm, plain = (jax.value_and_grad(loss) for _ in range(2))
+        (a, da), (b, db) = warm(PARAMS, 2.0), plain(scaled, 1.0)
+        return a, of_first(da), b, of_first(db)
+
+    a, da, b, db = run(jax.random.key(10))
+    np.testing.assert_allclose(a, b, rtol=1e-5)
+    jax.tree.map(lambda g, h: np.testing.assert_allclose(g, h, rtol=1e-4, atol=1e-6), da, db)
 
 
 def test_a_temperature_falls_to_its_least_in_steps():

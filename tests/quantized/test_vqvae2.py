@@ -37,10 +37,10 @@ def at(coder, seed=0):
 PARAMS, STATE = at(CODER)
 
 
-def prior_of(coder, hidden=4):
+def prior_of(coder, hidden=4, cond_shape=None):
     options = {"hidden": hidden, "num_layers": 1, "first_kernel_size": 3}
     top, *below = zip(coder.code_shape, coder.num_codes)
-    priors = [gated_pixelcnn(top[0], categorical(top[1]), **options)]
+    priors = [gated_pixelcnn(top[0], categorical(top[1]), cond_shape=cond_shape, **options)]
     priors += [
         gated_pixelcnn(shape, categorical(num), cond_shape=(*shape[:2], 3), **options)
         for shape, num in below
@@ -116,6 +116,34 @@ def test_every_place_of_the_bottom_is_told_of_the_code_above_it():
         slope.append(prior.dist(params).log_prob((top, codes[1])))
     same = prior.dist(params).log_prob(codes)
     assert all((other != same).all() for other in slope)
+
+
+def test_under_a_class_the_codes_of_all_levels_have_a_density_of_their_own():
+    """Σ_c p(c | class) = 1 over 2 codes of a top of one place and 2^4 of a bottom of four."""
+    books = gradient_codebook(2, 2), gradient_codebook(2, 2)
+    coder = vqvae2((4, 4, 1), bernoulli(), books, halvings=(1, 1), **SMALL)
+    prior = prior_of(coder, cond_shape=(3,))
+    params = perturb(prior.init(jax.random.key(3)), jax.random.key(4), 1.0)
+    bits = np.indices((2,) * 5).reshape(5, -1).T
+    codes = bits[:, None, :1].reshape(-1, 1, 1, 1, 1), bits[:, None, 1:].reshape(-1, 1, 2, 2, 1)
+    model = with_prior(coder, prior)
+
+    @jit
+    def run(params, cond, key):
+        dist = model.prior({"prior": params}, cond)
+        return dist.log_prob(codes), dist.sample(seed=key, sample_shape=5)
+
+    each, z = run(params, jnp.eye(3), jax.random.key(0))
+    assert each.shape == (32, 3) and [c.shape for c in z] == [(5, 3, 1, 1, 1), (5, 3, 2, 2, 1)]
+    np.testing.assert_allclose(np.exp(each).sum(0), 1, rtol=1e-5)
+    given_top = each.reshape(2, 16, 3) - jax.nn.logsumexp(each.reshape(2, 16, 3), 1)[:, None]
+    for what in (each, given_top):  # the bottom is told of the class, not by the top alone
+        assert np.abs(what[..., :1] - what[..., 1:]).max() > 1e-3
+    assert model.cond_shape == (3,)
+    with pytest.raises(checks.InputError, match="cond is missing"):
+        prior.dist(params)
+    with pytest.raises(checks.InputError, match="given to an unconditional model"):
+        with_prior(coder).likelihood({"coder": coder.init(jax.random.key(0))}, codes, jnp.eye(3))
 
 
 def test_three_levels_and_codes_of_several_numbers():

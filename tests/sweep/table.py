@@ -1840,7 +1840,7 @@ TABLE = {
         for name, more, kinds in (
             ("score_function_loss", {}, ("baseline",)),
             ("leave_one_out_loss", {}, ()),
-            ("muprop_loss", {}, ()),
+            ("muprop_loss", {}, ("baseline",)),
             ("straight_through_loss", {}, ("temperature",)),
             ("relaxed_loss", {"temperature": 0.5}, ("temperature", "hard")),
         )
@@ -1882,6 +1882,15 @@ TABLE = {
         {"model": CATEGORICAL_VAE},
         model=noun(combinators.latent_variable),
         decay=SHARE,
+    ),
+    "quantized.linear_baseline_loss": of(
+        quantized.linear_baseline_loss,
+        {"model": CATEGORICAL_VAE, "shape": 2},
+        model=noun(combinators.latent_variable),
+        shape=or_one(SHAPE),
+        muprop=FLAG,
+        decay=SHARE,
+        rate=POSITIVE,
     ),
     "quantized.temperature_schedule": of(
         quantized.temperature_schedule,
