@@ -261,6 +261,31 @@ FAULTS = (
         OF_GUMBEL + "test_a_running_mean_is_that_of_all_steps_before",
     ),
     Fault(
+        "a-baseline-that-never-learns",
+        "what f owes to x stays in the signal",
+        GUMBEL,
+        '"slope": state["slope"] + jnp.where(started, step, 0.0)',
+        '"slope": state["slope"]',
+        OF_GUMBEL
+        + "test_a_linear_baseline_learns_what_the_signal_owes_to_x_and_takes_noise_out",
+    ),
+    Fault(
+        "a-temperature-of-no-draw",
+        "codes and KL are those of τ = 1",
+        GUMBEL,
+        "draw, num_samples, beta, parts_key, temperature)",
+        "draw, num_samples, beta, parts_key)",
+        OF_GUMBEL + "test_codes_of_a_temperature_are_those_of_logits_over_it",
+    ),
+    Fault(
+        "a-class-that-the-top-alone-is-told",
+        "the map of a level below holds no condition",
+        "dgm_jax/quantized/vqvae2.py",
+        "jnp.asarray(cond, parts[0].dtype)[..., None, None, :]",
+        "0 * jnp.asarray(cond, parts[0].dtype)[..., None, None, :]",
+        OF_VQVAE2 + "test_under_a_class_the_codes_of_all_levels_have_a_density_of_their_own",
+    ),
+    Fault(
         "a-relaxed-loss-told-as-a-bound",
         "T118: relaxed samples are reported as the bound",
         GUMBEL,
