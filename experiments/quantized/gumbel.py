@@ -71,6 +71,8 @@ class Config(Training, Data, runs.RunOptions):
     hidden: tuple[int, ...] = ()
     """widths of tanh layers of encoder and decoder; none by default, which makes a decoder that is
     linear in z"""
+    decoder_hidden: tuple[int, ...] | None = None
+    """those of the decoder, where they are others"""
     temperature_rate: float | None = None
     """r; by default τ is at its least after half of the steps"""
     least_temperature: float = 0.5
@@ -95,13 +97,22 @@ QUICK |= {"estimators": ("score-function", "gumbel"), "test_samples": 10}
 
 
 @runs.builder
-def build(mean: np.ndarray, num_codes: int, num_categories: int, hidden: tuple[int, ...]):
+def build(
+    mean: np.ndarray,
+    num_codes: int,
+    num_categories: int,
+    hidden: tuple[int, ...],
+    decoder_hidden: tuple[int, ...] | None = None,
+):
     """The model of rows of bits that are 1 with probability `mean`."""
     dim, codes = len(mean), {"codes": num_codes, "num_categories": num_categories}
-    options = {"hidden": hidden, "activation": jax.numpy.tanh}
+    tanh, size = jax.numpy.tanh, num_codes * num_categories
+    encoder = nets.mlp(dim, size, hidden=hidden, activation=tanh)
+    widths = hidden if decoder_hidden is None else decoder_hidden
+    decoder = nets.mlp(size, dim, hidden=widths, activation=tanh)
     return quantized.categorical_vae(
-        standardised(nets.mlp(dim, num_codes * num_categories, **options), mean),
-        from_coins(nets.mlp(num_codes * num_categories, dim, **options), mean),
+        standardised(encoder, mean),
+        from_coins(decoder, mean),
         likelihoods.bernoulli(),
         dim,
         prior=quantized.learned_codes(**codes),
@@ -142,7 +153,8 @@ def loss_of(name, model, dim):
 
 def fit(config, name, rows):
     """A model and what was fitted, by the estimator of a name."""
-    sizes = {what: getattr(config, what) for what in ("num_codes", "num_categories", "hidden")}
+    names = ("num_codes", "num_categories", "hidden", "decoder_hidden")
+    sizes = {what: getattr(config, what) for what in names}
     recipe = learning.Recipe(build, {"mean": rows["train"].mean(0), **sizes})
     model = recipe.model()
     init_state, loss = loss_of(name, model, rows["train"].shape[1])
