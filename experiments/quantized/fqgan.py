@@ -19,7 +19,6 @@ Zhao et al. (2020), "Feature quantization improves GAN training".
 
 import dataclasses
 import functools
-from typing import ClassVar
 
 import jax
 import numpy as np
@@ -42,13 +41,13 @@ from dgm_jax.runs import processes
 from experiments import fitting
 from experiments.gans import images, judge
 from experiments.options import Data, check
+from experiments.quantized import stages
 
 MODELS = ("plain", "quantised")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(Data, runs.RunOptions):
-    inception: ClassVar[int] = 0
+class Config(stages.Judged, Data, runs.RunOptions):
     models: tuple[str, ...] = MODELS
     """the twin without a codebook, and the FQ-GAN"""
     num_seeds: int = 2
@@ -79,12 +78,6 @@ class Config(Data, runs.RunOptions):
     """of the averaged generator, which is evaluated"""
     eval_every: int = 500
     """steps between two evaluations"""
-    num_samples: int = 1000
-    """samples that are judged"""
-    classifier_steps: int = 1000
-    """of the classifier whose features judge samples; with 0 pixels judge"""
-    num_features: int = 32
-    """of these"""
     devices: int | None = None
     """devices that share each batch; all accelerators by default, one where there are CPUs only"""
 

@@ -14,7 +14,7 @@ from __future__ import annotations  # types are not looked up: distrax takes a s
 import dataclasses
 import functools
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,7 @@ PriorName = Literal["gated-pixelcnn", "pixelsnail", "transformer"]
 class Judged:
     """How samples are judged."""
 
+    inception: ClassVar[int] = 0
     num_samples: int = 1000
     """samples that are judged by features"""
     classifier_steps: int = 1000

@@ -154,7 +154,7 @@ def prior_of(config, name, coder):
 
 
 @runs.builder
-def build(config: Config, prior: str, shape: tuple[int, ...], num_levels: int):
+def build(config: Config, shape: tuple[int, ...], num_levels: int, prior: str = "gated-pixelcnn"):
     """Both stages, the second by the name of its prior: a latent variable model of pictures."""
     coder = build_coder(config, shape, num_levels)
     return quantized.with_prior(coder, prior_of(config, prior, coder))

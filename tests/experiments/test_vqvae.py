@@ -71,7 +71,7 @@ def test_each_prior_is_one_of_codes_by_its_name(prior):
     """Traced only: of a map, under a class, and as the top of levels."""
     config = vqvae.Config(**TINY | {"prior_hidden": 8, "prior_heads": 2})
     density = stages.density_of_codes(config, prior, (3, 2, 1), 5, (4,))
-    kinds = {"gated-pixelcnn": "vertical", "pixelsnail": "attention", "transformer": "positions"}
+    kinds = {"gated-pixelcnn": "rowconv", "pixelsnail": "causalconv_9", "transformer": "place"}
 
     def trace(key, codes, classes):
         params = density.init(key)

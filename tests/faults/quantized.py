@@ -266,8 +266,7 @@ FAULTS = (
         GUMBEL,
         '"slope": state["slope"] + jnp.where(started, step, 0.0)',
         '"slope": state["slope"]',
-        OF_GUMBEL
-        + "test_a_linear_baseline_learns_what_the_signal_owes_to_x_and_takes_noise_out",
+        OF_GUMBEL + "test_a_linear_baseline_learns_what_the_signal_owes_to_x_and_takes_noise_out",
     ),
     Fault(
         "a-temperature-of-no-draw",
