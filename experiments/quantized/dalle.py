@@ -104,7 +104,7 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
 
 QUICK = {"num_steps": 20, "prior_steps": 20, "eval_every": 10, "hidden": (4,), "num_blocks": 0}
 QUICK |= {"num_categories": 5, "prior_hidden": 8, "prior_layers": 1, "prior_heads": 2}
-QUICK |= {"test_samples": 5, "test_rows": 20, "num_shown": 8, "num_samples": 20}
+QUICK |= {"test_samples": 5, "test_rows": 20, "num_shown": 7, "num_samples": 70}
 QUICK |= {"classifier_steps": 0}
 
 

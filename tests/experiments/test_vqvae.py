@@ -15,7 +15,7 @@ from tests.experiments.stopping import check_goes_on
 TINY = {"hidden": (4,), "num_blocks": 0, "dim": 4, "num_codes": 5, "num_components": 2}
 TINY |= {"prior_hidden": 4, "prior_layers": 1, "dropout": 0.0}
 SHORT = TINY | {"num_steps": 4, "prior_steps": 4, "eval_every": 2, "pixels_steps": 0}
-SHORT |= {"num_shown": 2, "num_samples": 8, "classifier_steps": 0}
+SHORT |= {"num_shown": 2, "num_samples": 70, "classifier_steps": 0}
 SHORT |= {"priors": ("gated-pixelcnn", "transformer")}
 
 
