@@ -76,6 +76,7 @@ CELLS = {
     "quantized": Cells(("draws",), "by"),
     "samples": Cells(("metric",), "library"),
     "sampling": Cells(("model", "dim"), unit="density_ms"),
+    "scores": Cells(("part",), "who", ours=""),
 }
 
 
