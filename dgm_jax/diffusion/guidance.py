@@ -49,8 +49,8 @@ def classifier_free(model: Denoiser, scale: float, nothing: Array) -> Denoiser:
 
     model: with a condition that is `nothing` [*cond_shape] where nothing is told, as it was for
     some of the rows in training (`dropped`). w = 0 is the model without a condition, and w = 1 the
-    one with it. Two passes a step. Ho and Salimans (2022), "Classifier-free diffusion guidance"
-    (whose w is one less).
+    one with it. One pass of twice the rows a step. Ho and Salimans (2022), "Classifier-free
+    diffusion guidance" (whose w is one less).
     """
     checks.noun(model, Denoiser, "model")
     scale = checks.number(scale, "scale")
@@ -60,8 +60,13 @@ def classifier_free(model: Denoiser, scale: float, nothing: Array) -> Denoiser:
 
     def predict(params, x, t, cond=None, *, key=None):
         checks.condition(cond, model.cond_shape)
-        found = model.predict(params, x, t, cond, key=key)
-        without = model.predict(params, x, t, jnp.broadcast_to(nothing, jnp.shape(cond)), key=key)
+        t = times_of(t, x, model.shape)
+        # One net of twice as many rows compiles in half the time of two.
+        conds = jnp.concatenate([cond, jnp.broadcast_to(nothing, jnp.shape(cond))])
+        both = model.predict(params, *(jnp.concatenate([a, a]) for a in (x, t)), conds, key=key)
+        found, without = (
+            jax.tree.map(lambda a: a[rows], both) for rows in (slice(len(x)), slice(len(x), None))
+        )
         noise = without.noise + scale * (found.noise - without.noise)
         return _with_noise(model, params, x, t, found, noise)
 

@@ -37,6 +37,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dgm_jax import checks, diffusion, learning, nets, objectives, plots, runs
+from dgm_jax.measure import timing
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.gans import growing, judge
@@ -271,10 +272,13 @@ def judged(config, model, params, real):
     """{sampler: {"sliced", "seconds"}}, and samples of each; without a condition."""
     found, shown = {}, {}
     for name, sampler in samplers(config).items():
-        draw = jax.jit(lambda params, key: sampler(model, params, key, config.num_judged))
-        x = np.asarray(draw(params, jax.random.key(config.seed)))
+        draw = timing.program(
+            lambda params, key: sampler(model, params, key, config.num_judged),
+            params,
+            jax.random.key(config.seed),
+        )
         start = time.perf_counter()
-        jax.block_until_ready(draw(params, jax.random.key(config.seed)))
+        x = np.asarray(draw.run())
         seconds = time.perf_counter() - start
         told = judge.by_pixels(x, real)
         found[name], shown[name] = told | {"seconds": seconds}, x
