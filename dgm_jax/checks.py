@@ -49,6 +49,8 @@ def key(value: Any, name: str = "key") -> None:
     """Checks for one typed key; integers and legacy uint32 keys raise `InputTypeError`."""
     if not (hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)):
         got = type(value).__name__ if not hasattr(value, "dtype") else f"{value.dtype} array"
+        if got == "uint32 array":
+            got += ", a legacy key, such as distrax makes of an integer"
         raise InputTypeError(
             f"{name} must be a typed key; got {got}. Make one with jax.random.key(seed)."
         )

@@ -48,6 +48,10 @@ class Conditional(NamedTuple):
     head: Callable[[int], Head] | None = None  # of so many channels of a pixel, where they share f
     marginal: Callable[[Array], Array] | None = None  # the fit of x [n, d]: f [d, num_params]
 
+    def __repr__(self):
+        of = "numbers" if self.encoding is None else f"levels 0..{self.encoding.num_levels - 1}"
+        return f"Conditional: {of}, num_params {self.num_params}"
+
 
 def bernoulli() -> Conditional:
     """p(x_i = 1) = σ(f), for integers x_i in {0, 1}. 1 parameter; f = 0 is a fair coin."""

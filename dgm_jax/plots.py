@@ -163,7 +163,7 @@ def densities(
 ) -> "Figure":
     """p(x) = exp log_prob(x) on the square [low, high]², one panel per density, one colour scale.
 
-    log_probs: {name: function from points [resolution², 2] to log-densities [resolution²]}; each is
+    log_probs: {name: function from points [r², 2] to log-densities [r²]}, r = resolution; each is
     called once, so `jit` it. The first sets the colour scale (put the true density first); larger
     values elsewhere get the top colour. bounds: (low, high). `samples` draws points [n, 2] over the
     panel of the same name.

@@ -52,6 +52,7 @@ from typing import Any, NamedTuple
 
 import distrax
 import jax
+import jax.numpy as jnp
 
 Array = jax.Array
 Key = jax.Array  # a scalar typed key, made by jax.random.key
@@ -213,3 +214,53 @@ def again(key: Key | None) -> Key | None:
     intended; with `jax_debug_key_reuse` JAX reports keys that are used twice.
     """
     return None if key is None else jax.random.clone(key)
+
+
+def _described(noun: Any) -> str:
+    """'Density: Pushforward, event shape (5,), 1,234 parameters', for example, by tracing alone."""
+    facts: list[str] = []
+
+    def look():
+        params = noun.init(jax.random.key(0))
+        if isinstance(noun, (StatefulNet, Adversarial)):
+            params, _ = params
+        size = sum(leaf.size for leaf in jax.tree.leaves(params))
+        try:
+            facts.extend(_families(noun, params))
+        except Exception:  # a condition of another kind than floating numbers, for example
+            facts.clear()
+        if getattr(noun, "cond_shape", None) is not None:
+            facts.append(f"condition {noun.cond_shape}")
+        facts.append(f"{size:,} parameters")
+
+    if isinstance(noun, Algorithm):
+        facts.append(noun.step.__qualname__.split(".")[0])
+    else:
+        try:
+            jax.eval_shape(look)
+        except Exception:  # an error while another one is shown would hide that
+            facts.append("not described, since init fails")
+    return f"{type(noun).__name__}: {', '.join(facts)}"
+
+
+def _families(noun, params):
+    """What the distributions and bijections of a noun are, and of which events."""
+    if not isinstance(noun, (Density, Flow, LatentVariable)):
+        return []
+    cond = None if noun.cond_shape is None else jnp.zeros(noun.cond_shape)
+    if isinstance(noun, Flow):
+        return [type(noun.bijector(params, cond)).__name__]
+    if isinstance(noun, Density):
+        return [family(noun.dist(params, cond))]
+    prior = noun.prior(params, cond)
+    likelihood = noun.likelihood(params, prior.sample(seed=jax.random.key(1)), cond)
+    return [f"z {family(prior)}", f"x {family(likelihood)}"]
+
+
+def family(dist: distrax.Distribution) -> str:
+    """'Pushforward, event shape (5,)': the class of a distribution and the shape of its events."""
+    return f"{type(dist).__name__.lstrip('_')}, event shape {dist.event_shape}"
+
+
+for _noun in (Net, StatefulNet, CausalNet, Flow, Density, LatentVariable, Adversarial, Algorithm):
+    _noun.__repr__ = _described  # function addresses say nothing

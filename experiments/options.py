@@ -18,9 +18,9 @@ class Data:
     gas, hepmass, miniboone, miniboone_head, spoken_digits, tiny_shakespeare; of bits nltcs, baudio,
     jester, bnetflix, accidents, mushrooms, adult, pumsb_star, bbc, voting"""
     split_seed: int = 0
-    """by it a file without splits is shuffled and split"""
+    """the seed that shuffles and splits a file without splits"""
     max_params: int = 100_000_000
-    """a model of more parameters is refused before memory is taken for it"""
+    """the largest number of parameters; a larger model is refused before memory is allocated"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,20 +28,21 @@ class Optimisation:
     """How a model learns: AdamW on batches, the best step on the validation split is kept."""
 
     batch_size: int = 128
-    """examples a step"""
+    """examples per step"""
     devices: int | None = None
-    """devices that share each batch; all accelerators by default, one where there are CPUs only: as
-    many as cores pay for convolutional models there, and cost time for dense ones"""
+    """the number of devices that share each batch; by default all accelerators, or one CPU device.
+    On CPUs one per core makes convolutional models faster and dense ones slower"""
     learning_rate: float = 1e-3
-    """of AdamW at its highest; falls to 0 as a cosine"""
+    """the highest learning rate of AdamW, which decays to 0 by a cosine"""
     weight_decay: float = 0.0
-    """of AdamW: what each step takes from the weights, times the learning rate"""
+    """the weight decay of AdamW: the fraction of each weight subtracted per step, in units of the
+    learning rate"""
     ema_decay: float = 0.999
-    """of the averaged parameters, which are evaluated"""
+    """the decay of the moving average of the parameters, which is what is evaluated"""
     eval_every: int = 100
-    """steps between two evaluations on the validation split"""
+    """steps between evaluations on the validation split"""
     patience: int | None = 20
-    """evaluations in a row without a new best, after which a model is done; None: never"""
+    """stop a model after so many evaluations in a row without improvement; None: never"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Training(Optimisation):
     """How a model learns, in how many steps."""
 
     num_steps: int = 1000
-    """gradient steps a model; the best on the validation split is kept"""
+    """gradient steps per model; the step that is best on the validation split is kept"""
 
 
 def filled(config, settings: dict):

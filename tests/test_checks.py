@@ -362,3 +362,11 @@ def test_the_shapes_of_parameters_are_traced_once_a_model_and_leave_with_it():
     kept, one = weakref.ref(one), None
     gc.collect()
     assert kept() is None
+
+
+def test_a_legacy_key_is_told_to_be_one():
+    """distrax makes it of seed=0, whose giver never saw an array."""
+    with pytest.raises(TypeError, match=r"got uint32 array, a legacy key, such as distrax makes"):
+        checks.key(np.zeros(2, np.uint32), "seed")
+    with pytest.raises(TypeError, match=r"got int32 array\. Make one"):
+        checks.key(np.zeros(2, np.int32), "seed")

@@ -1,11 +1,24 @@
-"""What `help` shows of a public name: every option with its default, and what each argument is."""
+"""What `help` shows: every option and what each argument is; and what a model prints as."""
 
 import dataclasses
+import importlib
 import inspect
+import pkgutil
+import re
 
+import jax
 import pytest
 
 import dgm_jax
+from dgm_jax import (
+    autoregressive,
+    distributions,
+    flows,
+    inference,
+    likelihoods,
+    nets,
+    protocol,
+)
 
 PUBLIC = (
     "autoregressive",
@@ -13,9 +26,12 @@ PUBLIC = (
     "checks",
     "combinators",
     "data",
+    "diffusion",
+    "disentangled",
     "distributions",
     "flows",
     "gans",
+    "inference",
     "learning",
     "likelihoods",
     "metrics",
@@ -93,3 +109,116 @@ def test_what_would_be_wrong_is_found():
     assert gathers_options(wrong) and not gathers_options(right)
     assert without_annotation(wrong) == ["y", "return"]
     assert without_annotation(Wrong) == ["x"] and without_annotation(right) == []
+
+
+# ------------------------------------------------------------------------ the form of docstrings
+TO_COME = ("diffusion", "quantized")  # whose docstrings are yet to be brought to this form
+MODULES = {
+    f"{info.name.removeprefix('dgm_jax.')}": info.name
+    for info in pkgutil.walk_packages(dgm_jax.__path__, "dgm_jax.")
+    if not info.name.startswith(tuple(f"dgm_jax.{package}." for package in TO_COME))
+}
+CHAPTERS = ("autoregressive", "disentangled", "flows", "gans", "inference", "vae")
+MODELS = (protocol.Density, protocol.Flow, protocol.LatentVariable, protocol.Adversarial)
+SOURCE = re.compile(r"\b(19|20)\d\d\b|Lecture:")
+EVERYWHERE = {"x", "y", "z", "name", "model", "state", "title", "batch", "value"}
+
+
+def shared_arguments() -> set[str]:
+    """The arguments that dgm_jax.protocol explains once for all functions."""
+    rows = re.findall(r"^    (\w+(?:, \w+)*) {2,}\S", protocol.__doc__, re.MULTILINE)
+    return {name for row in rows for name in row.split(", ")} | EVERYWHERE
+
+
+def first_line(documented) -> str:
+    return (inspect.getdoc(documented) or "").partition("\n")[0].rstrip()
+
+
+def documented_in(module):
+    """The module, and its public functions and classes with their public methods."""
+    yield module
+    for name, value in vars(module).items():
+        if name.startswith("_") or getattr(value, "__module__", "") != module.__name__:
+            continue
+        if inspect.isroutine(value) or inspect.isclass(value):
+            yield value
+        if inspect.isclass(value):
+            members = [m for n, m in vars(value).items() if not n.startswith("_")]
+            yield from (m for m in members if inspect.isroutine(m) or isinstance(m, property))
+
+
+def of_us(documented) -> bool:
+    """A NamedTuple without a docstring has one of Python's."""
+    doc = documented.__doc__
+    return bool(doc) and not re.match(r"\w+\(", doc)
+
+
+def unexplained(function) -> list[str]:
+    """Of more than two arguments of its own, those that the docstring does not name."""
+    own = [p.name for p in parameters(function) if p.name not in shared_arguments()]
+    doc = inspect.getdoc(function)
+    return [n for n in own if not re.search(rf"\b{n}\b", doc)] if len(own) > 2 else []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_first_line_is_a_sentence_or_a_formula_and_ends_with_a_full_stop(name):
+    documented = filter(of_us, documented_in(importlib.import_module(MODULES[name])))
+    lines = {getattr(d, "__qualname__", name): first_line(d) for d in documented}
+    assert {where: line for where, line in lines.items() if not line.endswith(".")} == {}
+
+
+def test_arguments_are_explained_by_name_where_there_are_more_than_two():
+    functions = {
+        n: f for n, f in NAMES.items() if inspect.isfunction(f) and not n.startswith(TO_COME)
+    }
+    found = {name: unexplained(f) for name, f in functions.items()}
+    assert {name: missing for name, missing in found.items() if missing} == {}
+
+
+def test_every_constructor_of_a_model_names_its_source():
+    """A paper with its year, or the lecture."""
+    made = {
+        name: f
+        for name, f in NAMES.items()
+        if name.startswith(CHAPTERS)
+        and inspect.isfunction(f)
+        and inspect.signature(f).return_annotation in MODELS
+    }
+    assert len(made) > 50
+    assert [name for name, f in made.items() if not SOURCE.search(inspect.getdoc(f))] == []
+
+
+def test_a_docstring_of_another_form_is_found():
+    def wrong(params, one: int, two: int, three: int):
+        """What one and three are"""
+
+    assert first_line(wrong)[-1] != "." and not SOURCE.search(wrong.__doc__)
+    assert unexplained(wrong) == ["two"]
+    assert {"cond_shape", "hidden", "params", "key", "dim"} <= shared_arguments()
+
+
+# ---------------------------------------------------------------------- what a model prints as
+def test_models_and_distributions_print_what_they_are():
+    made = autoregressive.made(5, likelihoods.bernoulli(), hidden=(8,), cond_shape=(3,))
+    sizes = jax.eval_shape(made.init, jax.random.key(0))
+    count = sum(leaf.size for leaf in jax.tree.leaves(sizes))
+    assert repr(made) == (
+        f"Density: Autoregressive, event shape (5,), condition (3,), {count} parameters"
+    )
+    assert repr(nets.mlp(3, 4, hidden=())) == "Net: 16 parameters"
+    assert repr(flows.diagonal(2)) == "Flow: Diagonal, 2 parameters"
+    assert repr(inference.ppca(4, num_latents=2)) == (
+        "LatentVariable: z Normal, event shape (2,), x Normal, event shape (4,), 13 parameters"
+    )
+    assert repr(distributions.standard_normal(3).dist({})) == (
+        "Normal, event shape (3,), batch shape ()"
+    )
+    assert repr(likelihoods.categorical(4)) == "Conditional: levels 0..3, num_params 4"
+    assert repr(likelihoods.gaussian()) == "Conditional: numbers, num_params 2"
+
+
+def test_a_model_of_integer_conditions_and_one_that_fails_print_too():
+    noise = flows.variational_noise((2, 2, 1), 4, num_couplings=1, hidden=2, num_blocks=1)
+    assert repr(noise).startswith("Density: ") and "condition (2, 2, 1)" in repr(noise)
+    broken = protocol.Net(lambda key: 1 / 0, lambda params, x: x)
+    assert repr(broken) == "Net: not described, since init fails"

@@ -23,8 +23,8 @@ def density(
 ) -> Density:
     """log p(x | c) = Σ_i log p(x_i; f_i(x_<i, c)), in nats, for events x of one shape.
 
-    x_i is entry i of x.ravel(), and `conditional` its family. The condition c is
-    [..., *net.cond_shape]; its batch shape is that of the density.
+    Lecture: the chain rule of probability. x_i is entry i of x.ravel(), and `conditional` its
+    family. The condition c is [..., *net.cond_shape]; its batch shape is that of the density.
 
     `dist(params, cond)` is a `distributions.Autoregressive`: besides `log_prob` and `sample` it has
     `conditionals(x)`, all p(x_i | x_<i) in one pass, and `complete(x, given, seed=key)`; for

@@ -238,7 +238,7 @@ def under_masks(
     """The ensemble of `net` over all masks in `places`; with a key, one random member of it.
 
     conditional, dim: as in `made`. free: the first weights of all units start with the same scale,
-    because each unit takes every degree; False: with the scale of one mask.
+    because each unit takes every degree; False: with the scale of one mask. Germain et al. (2015).
     """
     num_masks = len(places.order)
     widths = [dim, *(units.shape[1] for units in places.units)]

@@ -261,8 +261,11 @@ def _table(text, words, delimiter, converters=None) -> np.ndarray:
         raise
     except ValueError as error:
         reason = str(error).partition(";")[0].rstrip(".")[:200]
+        words = re.search(r"could not convert string '\s*[^'\s]", reason)
+        remedy = ". Write words as numbers, or head their column label if they are classes"
         raise checks.InputError(
             f"{reason}; every row needs as many entries, all of them numbers, and none missing"
+            f"{remedy if words else ''}"
         ) from error
     except UserWarning as error:  # of no data, where warnings are errors
         raise checks.InputError("it holds no numbers") from error

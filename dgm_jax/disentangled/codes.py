@@ -52,7 +52,10 @@ class Recognised(NamedTuple):
 
 
 def code_prior(codes: Codes) -> Density:
-    """p(z) = N(noise; 0, I) ∏_i 1/K_i ∏_j 1/2, a density without parameters of z [codes.size]."""
+    """p(z) = N(noise; 0, I) ∏_i 1/K_i ∏_j 1/2, a density without parameters of z [codes.size].
+
+    Chen et al. (2016), "InfoGAN", section 7.
+    """
     codes = checked_codes(codes)
 
     def dist(params, cond=None, *, key=None):

@@ -54,6 +54,7 @@ def entangled(model: LatentVariable, bijector: distrax.Bijector) -> LatentVariab
     bijector: f, such as `entangling`, which must leave the prior invariant. The parameters are
     those of the model, and for the same key so is the ELBO of every x, up to rounding; p(x) is the
     same. If f is affine, as for a Gaussian prior, q is a Gaussian with correlated entries.
+    Locatello et al. (2019), "Challenging common assumptions", theorem 1.
     """
     checks.noun(model, LatentVariable, "model")
     checks.instance(bijector, distrax.Bijector, "bijector")

@@ -4,7 +4,7 @@ import distrax
 import jax
 
 from .. import checks
-from ..protocol import Array, Key, Shape
+from ..protocol import Array, Key, Shape, family
 
 
 class Drawn(distrax.Distribution):
@@ -23,6 +23,12 @@ class Drawn(distrax.Distribution):
         checks.key(seed, "seed")
         shape = checks.sample_shape(sample_shape)
         return super().sample_and_log_prob(seed=seed, sample_shape=shape)
+
+    def __repr__(self):
+        try:
+            return f"{family(self)}, batch shape {self.batch_shape}"
+        except Exception:  # half made: an error while another one is shown would hide that
+            return type(self).__name__
 
     @property
     def dtype(self):

@@ -12,9 +12,9 @@ def conv1x1(
 ) -> Flow:
     """x_hw = W z_hw at every pixel; log-det H·W log|det W|. Starts as a random rotation.
 
-    form: "plu", W = P L U with the permutation P drawn with `seed`; or "qr", W = Q R with
-    num_reflections Householder reflections in Q, by default as many as channels (`flows.plu`,
-    `flows.qr`). Kingma and Dhariwal (2018), "Glow", section 3.2.
+    num_channels: the size of W. form: "plu", W = P L U with the permutation P drawn with `seed`; or
+    "qr", W = Q R with num_reflections Householder reflections in Q, by default as many as channels
+    (`flows.plu`, `flows.qr`). Kingma and Dhariwal (2018), "Glow", section 3.2.
     """
     num_channels = checks.positive_int(num_channels, "num_channels")
     checks.choice(form, FORMS, "form")

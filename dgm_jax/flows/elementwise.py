@@ -13,6 +13,7 @@ def elementwise(dim: int, *, law: Law) -> Flow:
     """x_i = τ(z_i; c_i) with trained c_i: a law without a conditioner. Starts as the identity.
 
     law: τ, such as `bijectors.rational_quadratic_spline()`. Log-det Σ_i log τ'(z_i; c_i).
+    Lecture: element-wise flows.
     """
     dim = checks.positive_int(dim, "dim")
     checks.noun(law, Law, "law")

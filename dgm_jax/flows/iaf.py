@@ -33,9 +33,10 @@ def iaf(
 
     Sampling (`forward`) is one pass. Density (`inverse`) computes the noise one coordinate at a
     time: d passes in the lecture, the arithmetic of one with the default inverse="unit_once".
-    num_layers: K. law: τ, by default `bijectors.affine()`. The other options are those of the net
-    of each layer (`nets.made`); unroll: see `combinators.repeat`. dropout acts if the bijector gets
-    a key. Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow".
+    num_layers: K. law: τ, by default `bijectors.affine()`. order, residual, direct, inverse,
+    num_blocks, density_blocks and tolerance are those of the net of each layer (`nets.made`);
+    unroll: see `combinators.repeat`. dropout acts if the bijector gets a key. Kingma et al. (2016),
+    "Improving variational inference with inverse autoregressive flow".
     """
     layer = autoregression(
         dim,

@@ -32,8 +32,14 @@ def maf(
 
     Density (`inverse`) is one pass. Sampling (`forward`) computes x one coordinate at a time: d
     passes in the lecture, the arithmetic of one with the default inverse="unit_once".
-    law: τ, by default `bijectors.affine()`. The other options are those of the net of each layer
-    (`nets.made`); unroll: see `combinators.repeat`. dropout acts if the bijector gets a key.
+    law: τ, by default `bijectors.affine()`. order, residual, direct, inverse, num_blocks,
+    density_blocks and tolerance are those of the net of each layer (`nets.made`); unroll: see
+    `combinators.repeat`. dropout acts if the bijector gets a key.
+
+        flow = maf(5, hidden=(64, 64))
+        model = combinators.pushforward(flow, distributions.standard_normal(5))
+        log_prob = jax.jit(lambda params, x: model.dist(params).log_prob(x))  # x [..., 5] -> [...]
+
     Papamakarios et al. (2017), "Masked autoregressive flow for density estimation".
     """
     flow = iaf(

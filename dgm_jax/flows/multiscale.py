@@ -75,7 +75,7 @@ def alternating(
     """num_layers channel couplings that move the two halves of num_channels channels in turn.
 
     Each layer is compose(*before, coupling), so the flows in `before` act after the coupling. The
-    layers are one scan; unroll=True writes them out.
+    layers are one scan; unroll=True writes them out. Dinh et al. (2017), section 3.5.
     """
     channels = np.arange(num_channels)
 

@@ -218,7 +218,7 @@ def gaussian_proposal(
 
     A posterior with a density, for `metrics.importance_log_prob` and as the start of
     `metrics.annealed_log_prob`. widen > 1 keeps importance weights bounded. The moments are those
-    of num_moments samples with a fixed key.
+    of num_moments samples with a fixed key. Mescheder, Nowozin and Geiger (2017), section 4.
     """
     checks.noun(model, LatentVariable, "model")
     num_moments = checks.positive_int(num_moments, "num_moments", least=2)

@@ -22,7 +22,10 @@ def factor_analysis(dim: int, *, num_latents: int) -> LatentVariable:
 
 
 def factor_analysis_density(dim: int, *, num_latents: int) -> Density:
-    """p(x) = N(x; μ, W Wᵀ + Ψ), with the parameters of `factor_analysis`. Cost: O(d³) per call."""
+    """p(x) = N(x; μ, W Wᵀ + Ψ), with the parameters of `factor_analysis`. Cost: O(d³) per call.
+
+    Rubin and Thayer (1982), "EM algorithms for ML factor analysis".
+    """
     return linear_gaussian_density(dim, num_latents, (dim,))
 
 

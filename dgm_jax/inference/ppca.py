@@ -32,7 +32,10 @@ def ppca(dim: int, *, num_latents: int) -> LatentVariable:
 
 
 def ppca_density(dim: int, *, num_latents: int) -> Density:
-    """p(x) = N(x; μ, W Wᵀ + σ² I), with the parameters of `ppca`. Cost: O(d³) once per call."""
+    """p(x) = N(x; μ, W Wᵀ + σ² I), with the parameters of `ppca`. Cost: O(d³) once per call.
+
+    Tipping and Bishop (1999), "Probabilistic principal component analysis".
+    """
     return linear_gaussian_density(dim, num_latents, ())
 
 

@@ -33,10 +33,10 @@ def fit(
 ) -> tuple[State, Metrics]:
     """(s_T, metrics [T, ...]) with s_{t+1} = step(s_t, key_t, draw(key'_t, t)): pure in `key`.
 
-    All `num_steps` steps of the algorithm are one `lax.scan`: `jit` it, or `vmap` it over keys for
-    an ensemble. Use it for short runs on data that a function draws from a key: draw(key, t) is the
-    batch of step t = 0, 1, ...; without `draw` it is None. `fixed` is that of `train`; make it an
-    argument of the jitted function. For everything else there is `train`.
+    All num_steps = T steps of the algorithm are one `lax.scan`: `jit` it, or `vmap` it over keys
+    for an ensemble. Use it for short runs on data that a function draws from a key: draw(key, t) is
+    the batch of step t = 0, 1, ...; without `draw` it is None. `fixed` is that of `train`; make it
+    an argument of the jitted function. For everything else there is `train`.
     """
     checks.noun(algorithm, Algorithm, "algorithm")
     checks.key(key)
@@ -78,13 +78,14 @@ def train(
 ) -> Trained:
     """s_{t+1} = step(s_t, fold_in(key, t), batch(t)), logged, evaluated, checkpointed, resumed.
 
-    batch: batch(t) is the batch of step t = 0, 1, ...; without it the batch is None. Batches and
-    keys are functions of t alone. So a run that was killed and is started again with the same
-    arguments and `workdir` ends with exactly the same numbers. A finished run is returned without a
-    step. `workdir` belongs to one run: a call with another key, data or algorithm is refused with a
-    list of the differences. A longer run continues a shorter one, unless the shorter one has made
-    an evaluation that the longer one would not make. `identity` adds JSON values to what defines
-    the run, such as the options of an experiment (`dgm_jax.learning.identity`).
+    num_steps, batch: batch(t) is the batch of step t = 0..num_steps-1; without it the batch is
+    None. Batches and keys are functions of t alone. So a run that was killed and is started again
+    with the same arguments and `workdir` ends with exactly the same numbers. A finished run is
+    returned without a step. `workdir` belongs to one run: a call with another key, data or
+    algorithm is refused with a list of the differences. A longer run continues a shorter one,
+    unless the shorter one has made an evaluation that the longer one would not make. `identity`
+    adds JSON values to what defines the run, such as the options of an experiment
+    (`dgm_jax.learning.identity`).
 
     - log_every: after so many steps, and with every evaluation, every checkpoint and the last step,
       a row is added to `history` and `<workdir>/metrics.jsonl` and passed to `on_log(step, row)`.

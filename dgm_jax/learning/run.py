@@ -97,7 +97,7 @@ class Plan(NamedTuple):
 
 
 class Run:
-    """A run in progress. `train` calls its methods in this order:
+    """A run in progress, and its parts as `train` calls them.
 
     identify() computes which run it is; begin() and open_log() restore where it stands; start()
     starts the clock; then advance() makes a step, and write_row() and save() follow when they are

@@ -53,9 +53,9 @@ def precision_recall(real: Array, fake: Array, *, k: int = 3, chunk: int = 512) 
 
     B(x) is the ball from x to its k-th nearest neighbour in its own set. real [n, d] is x, fake
     [m, d] is y. Both saturate: in many dimensions, samples that are slightly narrower than the data
-    have precision 1 and recall 0. Cost: (n + m)² d / 2 multiplications; memory: chunk² distances at
-    a time. Raises `ValueError` for no more than k rows. Kynkäänniemi et al. (2019), "Improved
-    precision and recall metric", equations 1 and 2.
+    have precision 1 and recall 0. Cost: (n + m)² d / 2 multiplications; chunk: memory is chunk²
+    distances at a time. Raises `ValueError` for no more than k rows. Kynkäänniemi et al. (2019),
+    "Improved precision and recall metric", equations 1 and 2.
     """
     x, y, k, chunk = _checked(real, fake, k, chunk, of_fake=True)
     found = _in_balls(x, y, _radii(x, k, chunk), _radii(y, k, chunk), chunk)

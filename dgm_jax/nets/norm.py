@@ -17,10 +17,10 @@ def group_norm(
 ) -> Array:
     """y_c = scale_c (x_c - m_g) / √(v_g + ε) + bias_c, for channel c in group g: [..., H, W, C].
 
-    m_g and v_g are mean and variance over all pixels and the C / num_groups channels of the group,
-    for one image. epsilon: ε. float16 and bfloat16 are summed in float32, and the variance is
-    computed from x - m_g, so that a large mean does not reduce its precision. Cost: three passes
-    over x and C² multiplications. Wu and He (2018), "Group normalization".
+    scale, bias: [C]. m_g and v_g are mean and variance over all pixels and the C / num_groups
+    channels of the group, for one image. epsilon: ε. float16 and bfloat16 are summed in float32,
+    and the variance is computed from x - m_g, so that a large mean does not reduce its precision.
+    Cost: three passes over x and C² multiplications. Wu and He (2018), "Group normalization".
     """
     num_groups = checks.positive_int(num_groups, "num_groups")
     epsilon = checks.positive(epsilon, "epsilon")

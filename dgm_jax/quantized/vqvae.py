@@ -27,7 +27,9 @@ from .vq import Quantiser, check_codes
 
 
 class Coded(NamedTuple):
-    """x by its codes. Both losses are sums over the vectors of one x, as log p(x | c) is over its
+    """x by its codes.
+
+    Both losses are sums over the vectors of one x, as log p(x | c) is over its
     entries, and means over the batch."""
 
     likelihood: distrax.Distribution  # p(x | c), straight through to the encoder

@@ -74,25 +74,25 @@ class RunOptions:
     """The options of every experiment."""
 
     workdir: Path | None = None
-    """where the run is kept and resumed from; runs/<experiment> by default"""
+    """the directory of the run, from which it is also resumed; runs/<experiment> by default"""
     data_dir: Path | None = None
     """the folder of the data sets; the environment variable DGM_DATA by default"""
     cache_dir: Path | None = None
     """the folder of compiled programs; ~/.cache/dgm_jax by default"""
     seed: int = 0
-    """every random number follows from it"""
+    """the seed of all random numbers"""
     quick: bool = False
-    """a run of seconds, to see that everything works; its numbers mean nothing"""
+    """a run of seconds that shows that everything works; its results are meaningless"""
     progress: bool = True
-    """a progress bar, on a terminal"""
+    """show a progress bar, on a terminal and in notebooks"""
     distributed: bool = False
-    """one of several processes, on a cluster that jax detects; elsewhere the next three tell"""
+    """this process is one of several on a cluster that JAX detects; elsewhere use the next three"""
     coordinator: str | None = None
     """HOST:PORT of process 0"""
     num_processes: int | None = None
-    """how many processes there are"""
+    """the number of processes"""
     process_id: int | None = None
-    """which of them this is, from 0"""
+    """the number of this process, from 0"""
 
     @property
     def joins(self) -> bool:
@@ -112,7 +112,7 @@ class ReportOptions:
     record: Path | None = None
     """a Markdown file to which the tables are added, such as benchmarks/RESULTS.md"""
     note: str = ""
-    """a remark for the record: who else used the machine"""
+    """a note for the record, such as who else used the machine"""
 
 
 def experiment(

@@ -1,14 +1,14 @@
-"""WaveNet on raw sound, 8000 µ-law levels a second, in exact bits per sample.
+"""WaveNet on raw sound, 8000 µ-law levels per second, in exact bits per sample.
 
     python -m experiments.autoregressive.audio
 
-learns plucked strings that are rendered by the program itself, no recordings. On spoken digits,
+learns the sounds of plucked strings, which the program renders itself. On spoken digits,
 
     python -m experiments.autoregressive.audio --data spoken_digits --data-dir FOLDER
 
 it counts Markov tables of order 0, 1 and 2, and trains a WaveNet by maximum likelihood on the first
 quarter of a second of 1200 clips, in nine minutes on one CPU core. Expect 7.22, 5.56 and 5.46 bits
-a sample for the tables (the last has 17 million numbers) and 4.62 for the WaveNet, which has 136
+per sample for the tables (the last has 17 million numbers) and 4.62 for the WaveNet, which has 136
 thousand and sees 1023 samples, 0.128 s (standard error of the test set 0.05).
 --models wavenet gru markov trains a GRU and a Markov MLP too: expect 4.60 and 5.15, the GRU with a
 quarter of the numbers of the WaveNet, and seeing all of the past, but step by step.
@@ -17,8 +17,8 @@ It leaves a picture of waves and spectrograms, and sound to hear: test clips, sa
 voices and pauses, no words) and test clips continued, which keep their voice for some hundredths of
 a second. Samples are half a second long: parameters learned with one length serve any other.
 
-Mixtures of logistics learn as fast as a softmax of 256 levels that are seen as numbers, in less
-time a step, and both faster than one that sees them one-hot (figures in RESULTS.md).
+Mixtures of logistics learn as fast as a softmax with levels encoded as numbers, in less time per
+step, and both learn faster than with one-hot levels (figures in RESULTS.md).
 """
 
 import dataclasses
@@ -47,30 +47,30 @@ from experiments.options import Data, Training, check
 @dataclasses.dataclass(frozen=True)
 class Config(Training, Data, runs.RunOptions):
     data: str = "plucked_strings"
-    """plucked_strings, rendered and not recorded; spoken_digits; or a file or folder of clips of
-    your own, [n, samples] in [-1, 1] or of 16 bits, taken to have 8000 samples a second"""
+    """plucked_strings (rendered); spoken_digits; or a file or folder of your own
+    clips, [n, samples] in [-1, 1] or 16-bit integers, taken as 8000 samples per second"""
     models: tuple[Literal["wavenet", "gru", "lstm", "markov"], ...] = ("wavenet",)
     """which nets to train"""
     class_conditional: bool = False
-    """p(x | class): the class enters every layer; samples are of the classes 0, 1, ..."""
+    """p(x | class): every layer gets the class; samples are of the classes 0, 1, ..."""
     conditional: Literal["mixture", "categorical"] = "mixture"
     """p(x_i | x_<i) of the 256 levels: a discretised mixture of logistics, or a softmax"""
     encoding: Literal["scaled", "one-hot"] = "scaled"
-    """how the nets see a level, where the conditional is categorical"""
+    """how the nets see a level, if the conditional is categorical"""
     num_components: int = 10
-    """logistics of a mixture"""
+    """components of a mixture of logistics"""
     length: int = 2048
-    """samples of a clip, from its start; most clips are longer, and the file has 4096 at most"""
+    """samples of each clip, from its start; most clips are longer, the longest have 4096"""
     orders: tuple[int, ...] = (0, 1, 2)
-    """of the Markov tables"""
+    """orders of the Markov tables"""
     hidden: int = 32
     """channels of the WaveNet"""
     cycle: int = 9
-    """layers of dilations 1, 2, 4, ... before they start at 1 again"""
+    """layers with dilations 1, 2, 4, ... in one cycle"""
     num_cycles: int = 2
-    """how often they do"""
+    """the number of such cycles"""
     units: int = 96
-    """of the recurrent state"""
+    """the size of the recurrent state"""
     window: int = 32
     """values that the Markov MLP sees"""
     widths: tuple[int, ...] = (128, 128)
@@ -78,14 +78,14 @@ class Config(Training, Data, runs.RunOptions):
     num_steps: int = 4000
     batch_size: int = 2
     learning_rate: float = 6e-3
-    """of AdamW after a warm-up of a twentieth of the steps; falls to 0 as a cosine"""
+    """the learning rate of AdamW after a warm-up of 1/20 of the steps; decays to 0 by a cosine"""
     weight_decay: float = 0.01
     ema_decay: float = 0.99
     eval_every: int = 400
     num_shown: int = 10
     """clips in samples.wav and in the picture"""
     sample_length: int = 4096
-    """of what is drawn: the nets do not know how long they were trained"""
+    """the length of samples, which may differ from --length"""
 
 
 QUICK = {

@@ -4,9 +4,9 @@
     python -m experiments.autoregressive.binary --data mushrooms --data-dir FOLDER
     python -m experiments.autoregressive.binary --data mushrooms --data-dir FOLDER --num-masks 32
 
-trains one Bernoulli MADE by maximum likelihood and prints its test log-likelihood beside one coin
-for each bit and each bit given the last; a model that does not beat these is told, with what to
-try. Width, steps, rate and decay follow from rows and bits, and are printed. --num-masks 32 draws
+trains one Bernoulli MADE by maximum likelihood and prints its test log-likelihood beside those of
+independent bits and of a Markov chain; if the model does not beat these, a line says so and what to
+try. Width, steps, rate and decay depend on the data and are printed. --num-masks 32 draws
 one of 32 random orders and connections each step, and scores the ensemble of all: it needs more
 steps, and overfits these small sets less. The two take half a minute and some minutes on one shared
 CPU core. Expect, in nats, about -9.76 and -9.7 on mushrooms, -13.26 and -13.2 on adult (--data
@@ -22,11 +22,12 @@ takes a quarter of an hour of a CPU core: expect -87.3 (published: -88.40). 32 m
         --hidden 8000 --num-masks 32 --agnostic-to connectivity --roaming 0.1 --batch-size 200 \\
         --num-steps 4000 --eval-every 1000 --learning-rate 5e-3 --weight-decay 0.25
 
-take 40 minutes to learn and ten to score, where a tenth of the units takes other degrees in each
-mask: expect -87.2 (published: -88.04). Where all do they learn slowly, and want an accelerator.
+take 40 minutes to train and ten to score, with a tenth of the units in other places in each mask:
+expect -87.2 (published: -88.04). With all units in other places they train slowly and need an
+accelerator.
 
-On the digits, without options, it takes ten seconds of learning: expect -16.46, where coins have
--24.51 and each bit given the last -23.59 (standard errors 0.24).
+On the digits, without options, it takes ten seconds of learning: expect -16.46, where independent
+bits have -24.51 and the Markov chain -23.59 (standard errors 0.24).
 
 A set of pictures also leaves samples, and with one mask completions of upper halves.
 """
@@ -56,22 +57,22 @@ class Config(Training, Data, runs.RunOptions):
     data: str = "digits_bits"
     """a set of bits by its name, or a file or folder of your own (README, Data)"""
     hidden: tuple[int, ...] | None = None
-    """widths of the hidden layers; this and the four below follow from rows and bits by default
+    """widths of the hidden layers. By default this and the next four depend on the data
     (`experiments.defaults.of_bits`)"""
     num_steps: int | None = None
     learning_rate: float | None = None
     weight_decay: float | None = None
-    """of the weights; offsets do not decay"""
+    """the decay of weights; biases do not decay"""
     eval_every: int | None = None
     direct: bool = True
-    """connections from the inputs to the outputs beside the hidden layers, a logistic regression of
-    each bit: the layers learn what it leaves"""
+    """direct connections from inputs to outputs beside the hidden layers, a logistic regression of
+    each bit"""
     num_masks: int = 1
-    """1: one order, that of the data; more: an ensemble of so many random masks"""
+    """1: one order, that of the data; more: an ensemble of that many random masks"""
     agnostic_to: tuple[Literal["order", "connectivity"], ...] = ("order", "connectivity")
-    """what the masks differ in; without order, that of the data is kept"""
+    """in what the masks differ; without "order" that of the data is kept"""
     roaming: float = 1.0
-    """share of the hidden units that take another degree in each mask"""
+    """the fraction of the hidden units whose degree differs between masks"""
     batch_size: int = 100
     ema_decay: float = 0.999
 

@@ -6,8 +6,8 @@ fits tables by counting (one histogram for all pixels, one for each, a Markov ch
 and MADEs by maximum likelihood: with a softmax of 17 levels, with discretised logistic mixtures,
 and these under 16 random masks. Two minutes on two CPU cores. Expect 2.974, 2.431 and 2.296
 bits/dim for the tables and 2.07, 1.94 and 1.88 for the MADEs (standard error of the test set 0.02).
-What helps is that the mixtures know which levels are near, and the masks that they overfit less:
-with --models one-hot the net is not told the order of the levels, and scores 2.46.
+The mixtures know the order of the levels, and random masks reduce overfitting; with --models
+one-hot the net does not know the order of the levels, and scores 2.46.
 It leaves two pictures: samples, and completions of test digits whose upper half is given, by the
 models that make it first.
 
@@ -48,14 +48,14 @@ class Config(Training, Data, runs.RunOptions):
         "mixture",
         "masks",
     )
-    """which MADEs to train; one-hot is categorical with a weight for each level of each input,
-    any-order a mixture that learns 2000 masks, is scored by --num-masks others, and imputes"""
+    """which MADEs to train; one-hot is categorical with one weight per level of each input;
+    any-order is a mixture trained under 2000 masks, scored under --num-masks others, and imputes"""
     hidden: tuple[int, ...] = (500,)
     """widths of the hidden layers"""
     num_masks: int = 16
-    """random orders and connections of the ensemble `masks`, whose conditionals are mixtures"""
+    """random masks of the ensemble `masks`, whose conditionals are mixtures"""
     num_components: int = 5
-    """logistics of a mixture"""
+    """components of a mixture of logistics"""
     num_steps: int = 1500
     batch_size: int = 128
     learning_rate: float = 4e-3

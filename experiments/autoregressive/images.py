@@ -1,4 +1,4 @@
-"""PixelCNN, Gated PixelCNN, PixelCNN++ and PixelSNAIL: images a pixel at a time, in exact nats.
+"""PixelCNN, Gated PixelCNN, PixelCNN++ and PixelSNAIL: images pixel by pixel, in exact nats.
 
     python -m experiments.autoregressive.images
 
@@ -6,9 +6,9 @@ trains the first three by maximum likelihood on the 8x8 digits: about five minut
 Expect 1.83, 1.81 and 1.75 bits/dim (standard error of the test set 0.015), where the best MADE has
 1.88 (`experiments.autoregressive.digits`). PixelCNN++ overfits these 1297 images after 400 steps;
 the step that is best on the validation split is kept. It leaves samples, completions of test images
-whose upper half is given, and receptive.png: what four pixels (white) see of the others at random
-weights, brighter where more, and orange what they could but do not. PixelCNN has its blind spot
-there, the others have none. That picture alone takes a minute:
+whose upper half is given, and receptive.png: how much four pixels (white) depend on the others
+at random weights (brighter is more), and in orange the preceding pixels on which they do not
+depend. That is the blind spot of PixelCNN; the others have none. This picture alone takes a minute:
 
     python -m experiments.autoregressive.images --quick --models pixelcnn gated --num-layers 6
 
@@ -24,8 +24,8 @@ is one epoch of bits, about six minutes of one CPU core: expect -91.9 nats (Pixe
         --eval-every 5000 --learning-rate 4e-4 --weight-decay 0.01 --ema-decay 0.9995
 
 --class-conditional gives the class to every layer. --models image-gpt --hidden 64 reads the digits
-as texts of 64 pixels: 1.86 bits/dim, in about three minutes of a core. On larger pictures it learns
-faster with --positions rotary --rows-seen 2: it knows rows and columns, and looks back over few.
+as sequences of 64 pixels: 1.86 bits/dim, in about three minutes of a core. Larger pictures train
+faster with --positions rotary --rows-seen 2.
 """
 
 import dataclasses
@@ -58,30 +58,30 @@ class Config(Training, Data, runs.RunOptions):
     models: tuple[ModelName, ...] = ("pixelcnn", "gated", "pixelcnn++")
     """which nets to train"""
     class_conditional: bool = False
-    """p(x | class): the class, one-hot, enters every layer; pictures then have a class a column"""
+    """p(x | class): every layer gets the one-hot class; pictures then have one class per column"""
     conditional: Literal["mixture", "categorical"] = "mixture"
-    """p(x_i | x_<i) of grey levels: discretised logistics, coupled over colours, or a softmax of
-    all levels; bits are Bernoulli"""
+    """p(x_i | x_<i) of levels: discretised logistics, coupled over colours, or a softmax; bits are
+    Bernoulli"""
     num_components: int = 5
-    """logistics of a mixture"""
+    """components of a mixture of logistics"""
     hidden: int = 32
     """channels of each layer"""
     num_layers: int | None = None
-    """blocks (of each half, for pixelcnn++); by default that of each model"""
+    """blocks (of each half in pixelcnn++); the default depends on the model"""
     positions: Literal["learned", "rotary"] = "learned"
-    """how image-gpt knows places: a vector for each, or turned by rows and columns, which tells
-    what is above from the first step on (then --hidden is a multiple of 16, in colour of 24)"""
+    """positions in image-gpt: a learned vector for each, or rotary by rows and columns, which knows
+    neighbours from the start (then --hidden is a multiple of 16, for colour of 24)"""
     rows_seen: int | None = None
-    """rows that each layer of image-gpt looks back over; all by default. Few cost less"""
+    """rows above that each layer of image-gpt sees; by default all. Few cost less"""
     num_steps: int = 600
     batch_size: int = 64
     learning_rate: float = 3e-3
-    """of AdamW after a warm-up of a twentieth of the steps; falls to 0 as a cosine"""
+    """the learning rate of AdamW after a warm-up of 1/20 of the steps; decays to 0 by a cosine"""
     weight_decay: float = 1.0
     ema_decay: float = 0.99
     eval_every: int = 100
     num_shown: int = 16
-    """images in a row of the pictures"""
+    """images per row of the pictures"""
 
 
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": 16, "num_layers": 1, "num_shown": 8}

@@ -1,15 +1,15 @@
-"""A transformer writes texts, a character at a time, in bits per character.
+"""A transformer on text, character by character, in bits per character.
 
     python -m experiments.autoregressive.text
 
-learns the language reference that every Python carries; --data FILE.txt any other text. On
+learns the language reference that comes with Python; --data FILE.txt any other text. On
 
     python -m experiments.autoregressive.text --data tiny_shakespeare --data-dir FOLDER
 
 it counts tables of one, two and three characters, and trains a transformer on texts of 256
-characters, each of which sees the last 64 in each layer. Places are distances and the memory is the
-window, so the same parameters then score texts seven times as long, and write one six times as
-long, in samples.txt beside one of the last table. Ten minutes on one CPU core. Expect 4.85, 3.60
+characters, each of which sees the last 64 in each layer. Positions are relative and the memory is
+the window, so the same parameters then score texts seven times as long, and write one six times as
+long to samples.txt, beside one of the last table. Ten minutes on one CPU core. Expect 4.85, 3.60
 and 3.05 bits per character of Shakespeare's test text for the tables and 2.35 for the transformer
 (standard error 0.05; 2.16 on the validation text). Each scored text, of 1859 characters, starts
 without a past, for all models alike.
@@ -20,8 +20,8 @@ With an accelerator (not run):
         --hidden 384 --num-layers 6 --num-heads 6 --length 1024 --window 192 --batch-size 64 \\
         --num-steps 5000 --learning-rate 1e-3
 
-A million characters are few for 10 million parameters: what is kept is the step that is best on the
-validation split.
+A million characters are few for 10 million parameters, so the step that is best on the validation
+split is kept.
 """
 
 import dataclasses
@@ -44,20 +44,20 @@ from experiments.options import Data, Training, check
 @dataclasses.dataclass(frozen=True)
 class Config(Training, Data, runs.RunOptions):
     data: str = "python_topics"
-    """python_topics, the language reference within the Python that runs this; tiny_shakespeare; or
-    a text in UTF-8, or a folder with train.txt, valid.txt and test.txt"""
+    """python_topics, the language reference that comes with Python; tiny_shakespeare; or a text in
+    UTF-8, or a folder with train.txt, valid.txt and test.txt"""
     hidden: int = 128
     """width of the transformer"""
     num_layers: int = 4
     num_heads: int = 4
     window: int = 64
-    """how many characters a layer sees"""
+    """the number of preceding characters that a layer sees"""
     length: int = 256
-    """characters of a text in training"""
+    """characters of each text in training"""
     num_steps: int = 800
     batch_size: int = 16
     learning_rate: float = 5e-3
-    """of AdamW after a warm-up of a twentieth of the steps; falls to 0 as a cosine"""
+    """the learning rate of AdamW after a warm-up of 1/20 of the steps; decays to 0 by a cosine"""
     weight_decay: float = 0.1
     ema_decay: float = 0.99
     eval_every: int = 100

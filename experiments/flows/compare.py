@@ -1,4 +1,4 @@
-"""MAF, IAF and RealNVP on real data: who is how good, and which direction costs what.
+"""MAF, IAF and RealNVP on real data: their likelihood, and the cost of both directions.
 
     python -m experiments.flows.compare
 
@@ -37,14 +37,14 @@ class Config(Training, Data, runs.RunOptions):
     weight_decay: float = 2.0
     ema_decay: float = 0.999
     alpha: float = 0.01
-    """margin of the logit map of the pixels"""
+    """the margin α of the logit map of the pixels"""
     eval_every: int = 50
     timing_batch: int = 256
-    """examples a call when density and sampling are timed"""
+    """examples per call when density and sampling are timed"""
     timing_repeats: int = 20
-    """calls whose median is told"""
+    """calls over which the median time is taken"""
     naive_limit: int = 256
-    """the lecture's d passes are timed for comparison up to this d; beyond, a call takes minutes"""
+    """the largest d for which the lecture's d passes are timed too; beyond, a call takes minutes"""
 
 
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32, 32), "timing_repeats": 3}

@@ -2,14 +2,14 @@
 
     python -m experiments.flows.distill
 
-trains a MAF on the 8x8 digits by maximum likelihood, freezes it, and trains an IAF on its scores
-alone by KL(student ‖ teacher), without data, as Parallel WaveNet does with audio. Prints that KL in
+trains a MAF on the 8x8 digits by maximum likelihood, freezes it, and trains an IAF by
+KL(student ‖ teacher), without data, as Parallel WaveNet does with audio. Prints that KL in
 nats with its standard error over fresh samples, the test bits per dimension of both, and the
 milliseconds to sample: the student's one pass, the teacher's d passes of the lecture, and the
 teacher's here, which computes each hidden unit once. samples.png shows data, teacher and student.
 Two minutes on two quiet CPU cores. Expect KL about 1.0 nats (0.016 a dimension; 0.8 with
---student-layers 8), 2.12 bits/dim for the teacher and 2.27 for the student, which pays for being
-fitted to samples of its own, and sampling about 30 times faster than d passes.
+--student-layers 8), 2.12 bits/dim for the teacher and 2.27 for the student, which is
+fitted to its own samples and not to data, and sampling about 30 times faster than d passes.
 Any set of vectors or images works the same way: --data bsds300_patches --data-dir FOLDER.
 """
 
@@ -41,18 +41,18 @@ class Config(Data, runs.RunOptions):
     """gradient steps on samples of the student"""
     batch_size: int = 128
     learning_rate: float = 1e-3
-    """of AdamW (teacher) and Adam (student) at the start; falls to 0 as a cosine"""
+    """the initial learning rate of AdamW (teacher) and Adam (student); decays to 0 by a cosine"""
     weight_decay: float = 2.0
-    """of the teacher"""
+    """the weight decay of the teacher"""
     alpha: float = 0.01
-    """margin of the logit map of the pixels"""
+    """the margin α of the logit map of the pixels"""
     num_test: int = 20000
-    """fresh samples for the KL"""
+    """the number of new samples for the KL"""
     timing_batch: int = 256
-    """samples a call when sampling is timed"""
+    """samples per call when sampling is timed"""
     timing_repeats: int = 10
     naive_limit: int = 256
-    """the lecture's d passes are timed up to this d; beyond, a call takes minutes"""
+    """the largest d for which the lecture's d passes are timed; beyond, a call takes minutes"""
 
 
 QUICK = {
@@ -67,7 +67,7 @@ QUICK = {
 
 
 def build(config, dim, name, *, inverse="unit_once"):
-    """A density of z, the data on a scale of mean 0 and deviation 1."""
+    """The density of z, the standardised data."""
     make = flows.maf if name == "teacher" else flows.iaf
     num_layers = config.num_layers if name == "teacher" else config.student_layers
     flow = make(dim, num_layers=num_layers, hidden=config.hidden, inverse=inverse)

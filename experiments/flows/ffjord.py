@@ -1,4 +1,4 @@
-"""FFJORD: continuous flows on the plane, where the truth is known, and on the handwritten digits.
+"""FFJORD: continuous flows on toy densities of the plane, and on the handwritten digits.
 
     python -m experiments.flows.ffjord
 
@@ -44,26 +44,26 @@ ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "sp
 @dataclasses.dataclass(frozen=True)
 class Config(Data, runs.RunOptions):
     toys: tuple[ToyName, ...] = ("moons", "checkerboard")
-    """which densities to learn; none with --toys alone"""
+    """which toy densities to learn; none with --toys alone"""
     toy_steps: int = 1000
-    """steps on each toy; RealNVP makes three times as many, in less time"""
+    """steps for each toy; RealNVP makes three times as many, in less time"""
     toy_hidden: tuple[int, ...] = (64, 64)
     digits_steps: int = 1000
-    """steps on the digits, or what --data names; none with 0"""
+    """steps for the digits, or the data that --data names; 0 for none"""
     digits_hidden: tuple[int, ...] = (256, 256)
     batch_size: int = 128
-    """examples a step on the digits; 256 on a toy"""
+    """examples per step for the digits; 256 for a toy"""
     noise: Literal["rademacher", "gaussian"] = "rademacher"
-    """of Hutchinson's estimate"""
+    """the noise of Hutchinson's estimate"""
     penalty: float = 0.01
     """weight of ∫ ‖f‖² dt and of ∫ ‖∂f/∂x‖² dt on the digits"""
     learning_rate: float = 3e-3
-    """of AdamW on the digits at the start; falls to 0 as a cosine; 1e-2 on a toy"""
+    """the initial learning rate of AdamW (1e-2 for a toy); decays to 0 by a cosine"""
     weight_decay: float = 1.0
     tolerance: float = 1e-3
-    """of the solver in training; scores are computed with 1e-5"""
+    """the tolerance of the ODE solver in training; 1e-5 in evaluation"""
     num_test: int = 20000
-    """fresh samples for the KL"""
+    """the number of new samples for the KL"""
 
 
 QUICK = {

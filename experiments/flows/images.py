@@ -10,7 +10,7 @@ RealNVP and 2.06 for Glow (standard error of the test set 0.016), errors about 1
 
     python -m experiments.flows.images --models flow++ --dequantization variational
 
-learns the noise of dequantization with the flow; compare with --dequantization uniform. With
+trains the dequantisation noise with the flow; compare with --dequantization uniform. With
 --models glow --num-updates 800 the learned noise scores 1.99 where the uniform one scores 2.06.
 For MNIST or CIFAR-10 on an accelerator (none of these was run): RealNVP of 9.7 M parameters; Glow
 with the scales, steps and channels of its paper, whose nets have one more 1×1 convolution in the
@@ -29,7 +29,7 @@ components, blocks and channels of its paper (26 M). What smaller runs reach is 
         --hidden 96 --num-blocks 10 --num-components 32 --num-couplings 4 2 3 \
         --dequantization variational --num-updates 200000 --batch-size 64 --weight-decay 0.01
 
---class-conditional makes each p(x | class), whose samples have a class a column.
+--class-conditional makes each model p(x | class), whose samples have one class per column.
 """
 
 import dataclasses
@@ -62,44 +62,44 @@ class Config(Optimisation, Data, runs.RunOptions):
     models: tuple[ModelName, ...] = ("realnvp", "glow")
     """which flows to train"""
     dequantization: Literal["uniform", "variational"] = "uniform"
-    """the noise that turns levels into numbers: fixed, or learned with the flow"""
+    """the noise that is added to levels: uniform, or a flow that is trained with the model"""
     noise_couplings: int = 4
-    """couplings of the learned noise"""
+    """the number of couplings of the learned noise"""
     class_conditional: bool = False
-    """p(x | class): the class, one-hot, enters every net; samples then have a class a column"""
+    """p(x | class): every net gets the one-hot class; samples then have one class per column"""
     num_scales: int | None = None
-    """scales of RealNVP and Glow; this, channels, updates, batch, decay and evaluations follow from
-    rows and pixels by default (`experiments.defaults.of_images`)"""
+    """scales of RealNVP and Glow. By default this, channels, updates, batch, decay and evaluations
+    depend on the data (`experiments.defaults.of_images`)"""
     num_steps: int = 6
-    """steps of flow a scale of Glow; half as many couplings a part of RealNVP"""
+    """steps per scale of Glow; RealNVP has half as many couplings per part"""
     law: Literal["affine", "contraction"] = "affine"
-    """of the couplings of RealNVP and Glow; contraction, as in the code of Glow, is safer in many
-    steps, slower"""
+    """the law of the couplings of RealNVP and Glow; contraction, as in the authors' program of
+    Glow, is safer with many steps and trains more slowly"""
     scale_bound: float = 1.0
-    """of the log-scales of affine couplings; with 3 a RealNVP of large images diverged"""
+    """the bound of log-scales in affine couplings; with 3 a RealNVP of large images diverged"""
     hidden: int | None = None
     """channels of each conditioner"""
     num_blocks: int = 1
     """residual blocks of each conditioner"""
     num_components: int = 4
-    """logistics in the law of Flow++"""
+    """components of the mixture of logistics in Flow++"""
     num_couplings: tuple[int, int, int] = (4, 2, 3)
-    """of Flow++: on a checkerboard, of channels, on a checkerboard again"""
+    """couplings of Flow++ on checkerboards, on channels, and on checkerboards again"""
     num_updates: int | None = None
-    """gradient steps a model; the best on the validation split is kept"""
+    """gradient steps per model; the step that is best on the validation split is kept"""
     batch_size: int | None = None
     learning_rate: float = 2e-3
-    """of AdamW after a warm-up of a twentieth of the updates; falls to 0 as a cosine"""
+    """the learning rate of AdamW after a warm-up of 1/20 of the updates; decays to 0 by a cosine"""
     weight_decay: float | None = None
     ema_decay: float = 0.999
     alpha: float = 0.05
-    """margin of the logit map of the pixels"""
+    """the margin α of the logit map of the pixels"""
     by_pixel: bool | None = None
-    """start at one Gaussian a pixel, by its own deviation; on digits that costs 0.05 bits/dim"""
+    """start with one Gaussian per pixel, of its own variance; on digits this costs 0.05 bits/dim"""
     eval_every: int | None = None
     patience: int | None = 5
     num_shown: int = 16
-    """images a row of the pictures"""
+    """images per row of the pictures"""
 
 
 QUICK = {

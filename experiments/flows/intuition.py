@@ -30,17 +30,17 @@ ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "sp
 @dataclasses.dataclass(frozen=True)
 class Config(runs.RunOptions):
     toy: ToyName = "moons"
-    """which density bends the plane"""
+    """the toy density that the flow learns"""
     num_layers: int = 6
     """couplings of the RealNVP"""
     hidden: tuple[int, ...] = (32, 32)
     num_steps: int = 600
     num_noise: int = 20000
-    """draws of the histogram"""
+    """samples in the histogram"""
     num_cells: int = 24
-    """cells of the grid a side of [-3, 3]²"""
+    """cells of the grid along each side of [-3, 3]²"""
     parts: tuple[int, ...] = (1, 4, 16)
-    """into how many a side of a cell is cut for its area; drawn with the last"""
+    """parts of each side of a cell for its area; the picture has the last"""
 
 
 QUICK = {"num_steps": 50, "num_noise": 2000, "num_cells": 8, "parts": (1, 4)}

@@ -10,8 +10,8 @@ worse than with 2: a local optimum) and 0.005 to 0.05 with 32.
 
     python -m experiments.flows.planar --flows planar householder
 
-puts Sylvester flows of as many layers beside them, whose layers bend the plane in two directions at
-once: orthogonal, householder and triangular are the three forms of their paper.
+trains Sylvester flows with as many layers too, each with two hidden units: orthogonal, householder
+and triangular are the three forms of their paper.
 """
 
 import dataclasses
@@ -51,13 +51,13 @@ class Config(runs.RunOptions):
     """numbers of layers"""
     num_steps: int = 8000
     batch_size: int = 256
-    """samples of the flow a step"""
+    """samples of the flow per step"""
     learning_rate: float = 5e-3
-    """of Adam at the start; falls to 0 as a cosine"""
+    """the initial learning rate of Adam, which decays to 0 by a cosine"""
     anneal: float = 0.4
-    """share of the steps in which the target p̃^β warms up from β = 0.01 to 1, as in the paper"""
+    """the fraction of the steps in which β of the target p̃^β rises from 0.01 to 1 (the paper)"""
     num_test: int = 20000
-    """fresh samples for the KL"""
+    """the number of new samples for the KL"""
 
 
 QUICK = {"num_steps": 50, "targets": ("u2",), "depths": (2, 4), "num_test": 500}

@@ -4,18 +4,18 @@ r"""Density estimation on tables: MAF, RealNVP and neural spline flows, in nats.
 
 learns patches of the two photographs in scikit-learn in a minute of one CPU core: expect 175 nats
 for the MAF where one Gaussian has 78.6 (two standard errors: 6 and 4, since two patches in five
-are of nearly one grey). --data FILE.csv learns any other table. On
+are nearly constant). --data FILE.csv learns any other table. On
 
     python -m experiments.flows.tabular --data bsds300_patches --data-dir FOLDER
 
 it trains a MAF of 5 layers and prints its test log-likelihood with two standard errors, beside one
 Gaussian of full covariance and the published figures; --models realnvp nsf-coupling nsf trains the
-others, made made-mog the autoregressive densities that are no flows. Data are whitened first by
+other flows, made made-mog autoregressive densities that are not flows. Data are whitened first by
 the covariance of the Gaussian (a fixed linear map, whose log-determinant counts), so every flow
-starts at just that Gaussian; one that ends below it is told, with what to try. Widths, batches,
-decay and the bound of log-scales follow from rows and columns. Six to nine minutes on one CPU core.
+starts as that Gaussian; if one ends below it, a line says so and what to try. Widths, batches,
+decay and the bound of log-scales depend on the data. Six to nine minutes on one CPU core.
 Expect about 151 ± 0.6 nats for the MAF, 96.3 for the Gaussian, and still learning: with 6000 steps
-and log-scales up to ±3 it scores 152.5, but for two test patches that it puts near infinity.
+and log-scales up to ±3 it scores 152.5, except for two test patches that it maps to near infinity.
 
     python -m experiments.flows.tabular --data bsds300_patches --data-dir FOLDER \
         --models nsf-coupling --num-layers 3 --hidden 256 256 --batch-size 128 --num-steps 1500
@@ -60,20 +60,20 @@ class Config(Training, Data, runs.RunOptions):
     data: str = "photo_patches"
     """a set of rows of real numbers, or a file or folder of your own (README, Data)"""
     models: tuple[ModelName, ...] = ("maf",)
-    """which to train; nsf: rational-quadratic splines, autoregressive or in couplings; made: no
-    flow, but p(x_i | x_<i) Gaussian, or a mixture of ten"""
+    """which models to train; nsf: rational-quadratic splines, autoregressive or in couplings; made:
+    no flow, but Gaussian p(x_i | x_<i), or mixtures of ten Gaussians"""
     num_layers: int = 5
-    """autoregressive layers; couplings are twice as many"""
+    """autoregressive layers; there are twice as many couplings"""
     hidden: tuple[int, ...] | None = None
-    """widths of the hidden layers of each conditioner; this, the bound of log-scales, batch, decay
-    and evaluations follow from rows and columns by default (`experiments.defaults.of_table`)"""
+    """widths of the hidden layers of each conditioner. By default this, the bound of log-scales,
+    batch, decay and evaluations depend on the data (`experiments.defaults.of_table`)"""
     scale_bound: float | None = None
-    """of log-scales in each layer: 1 by default, and 3 for made and made-mog on 10,000 rows or
-    more; with 3 a MAF told one patch in 50,000 to be near infinity"""
+    """the bound of log-scales in each layer: 1 by default, and 3 for made and made-mog on 10,000
+    rows or more; with 3 a MAF mapped one patch in 50,000 to near infinity"""
     num_bins: int = 8
-    """of a spline"""
+    """bins of a spline"""
     bound: float = 3.0
-    """a spline is the identity beyond it; whitened data have deviation 1"""
+    """splines are the identity outside of ±bound; whitened data have standard deviation 1"""
     num_steps: int = 3000
     batch_size: int | None = None
     learning_rate: float = 1e-3

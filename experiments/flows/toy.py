@@ -1,4 +1,4 @@
-"""Flows on the plane, where the truth is known: the learned density beside the true one.
+"""Flows on toy densities of the plane: the learned density beside the true one.
 
     python -m experiments.flows.toy
 
@@ -6,14 +6,14 @@ trains MAF, IAF and RealNVP on six toy densities and prints KL(truth ‖ flow) i
 standard error over fresh samples; densities-<toy>.png shows truth and flows on one scale. The
 entropy of the truth is what a perfect flow would score: log 32 = 3.466 nats for the checkerboard.
 Five to eight minutes on two CPU cores. Expect about 0.01 nats for the moons, 0.1 for gaussians and
-pinwheel, 0.1 to 0.3 for the spirals, 0.5 for the checkerboard and 0.6 for the rings: what affine
-laws cannot bend.
+pinwheel, 0.1 to 0.3 for the spirals, 0.5 for the checkerboard and 0.6 for the rings, which affine
+laws fit poorly.
 
     python -m experiments.flows.toy --models maf nice nsf mixture qr --num-layers 4
 
-has other laws in the same places: additive in couplings (NICE), rational-quadratic splines and the
-distribution function of a mixture of logistics in autoregressive form; and linear flows (diagonal,
-triangular, plu, qr), which can only be one Gaussian.
+uses other laws: additive couplings (NICE), autoregressive rational-quadratic splines and CDFs of a
+mixture of logistics; and linear flows (diagonal, triangular, plu, qr), which can only be one
+Gaussian.
 """
 
 import dataclasses
@@ -64,9 +64,9 @@ class Config(runs.RunOptions):
     num_steps: int = 3000
     batch_size: int = 256
     learning_rate: float = 3e-3
-    """of Adam at the start; falls to 0 as a cosine"""
+    """the initial learning rate of Adam, which decays to 0 by a cosine"""
     num_test: int = 20000
-    """fresh samples for the KL"""
+    """the number of new samples for the KL"""
 
 
 def flow_of(config, name):

@@ -358,3 +358,12 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
 def test_ids_are_places_in_the_vocabulary_and_line_ends_are_one(tmp_path):
     (tmp_path / "x.txt").write_bytes(b"ba\r\nb\n")
     assert formats.read_ids(tmp_path / "x.txt", "\nab").tolist() == [2, 1, 0, 2, 0]
+
+
+def test_a_column_of_words_is_told_what_to_do_with_and_a_missing_number_is_not(tmp_path):
+    for text, words in (("a,b\n1,sand\n", True), ("a,b\n1,\n", False), ("a,b\n1\n2,3\n", False)):
+        (tmp_path / "x.csv").write_text(text)
+        with pytest.raises(checks.InputError, match="every row needs as many entries") as refused:
+            formats.read_text(tmp_path / "x.csv")
+        assert ("Write words as numbers" in str(refused.value)) == words
+        assert "damaged" not in str(refused.value)

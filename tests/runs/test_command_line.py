@@ -37,7 +37,7 @@ def test_help_says_what_each_option_does(capsys):
     assert stop.value.code == 0
     for text in ("python -m experiments.flows.fake", __doc__[:20], "--num-steps", "steps of"):
         assert text in said
-    assert "widths of the" in said and "where the run is kept" in said
+    assert "widths of the" in said and "the directory of the run" in said
 
 
 def test_a_slip_is_refused_with_a_hint(capsys):

@@ -87,7 +87,10 @@ def gru(recurrent, inner, h, a):
 
 
 def lstm(recurrent, state, a):
-    """((s', h'), h') with h' = σ(o) ∘ tanh(s'); a = W x + b of i, f, g and o. [B, 4 n]"""
+    """((s', h'), h') with h' = σ(o) ∘ tanh(s'); a = W x + b of i, f, g and o, [B, 4 n].
+
+    recurrent: U [n, 4 n]; state: (s, h).
+    """
     s, h = state
     i, f, g, o = jnp.split(a + h @ recurrent, 4, -1)
     s = jax.nn.sigmoid(f + 1) * s + jax.nn.sigmoid(i) * jnp.tanh(g)
