@@ -398,4 +398,4 @@ def draw(config, found):
 
 
 if __name__ == "__main__":
-    runs.benchmark(Config, main, tables, draw, save=plots.save)
+    runs.benchmark(Config, main, tables, draw, save=plots.save, minutes=4)

@@ -39,7 +39,7 @@ FLOOR_OF = {unit: floor for floor, units in FLOORS.items() for unit in units}
 # library: the only files of dgm_jax that may import it
 HOMES = {
     "blackjax": ("dgm_jax/metrics/annealed.py",),
-    "flax": ("dgm_jax/nets/adapter.py",),
+    "flax": ("dgm_jax/nets/adapter.py", "experiments/notebooks/own_data.py"),  # a net of one's own
     "diffrax": ("dgm_jax/bijectors/continuous.py", "dgm_jax/diffusion/sde.py"),
     "lineax": ("dgm_jax/diffusion/sde.py",),
     "optax": ("dgm_jax/learning/",),
