@@ -75,7 +75,6 @@ CELLS = {
     "peers": Cells(("model", "dim", "way"), "library"),
     "quantized": Cells(("draws",), "by"),
     "samples": Cells(("metric",), "library"),
-    "scores": Cells(("part",), "who"),
     "sampling": Cells(("model", "dim"), unit="density_ms"),
     "scores": Cells(("part",), "who", ours=""),
 }
