@@ -25,6 +25,11 @@ def same_rank(*arrays: Array) -> tuple[Array, ...]:
     return tuple(jnp.expand_dims(a, range(ndim - jnp.ndim(a))) for a in arrays)
 
 
+def row_sums(a: Array) -> Array:
+    """Σ over all axes but the first: [n, ...] -> [n]."""
+    return a.reshape(len(a), -1).sum(-1)
+
+
 def soft_bound(x: Array, bound: float) -> Array:
     """b tanh(x / b), in (-b, b) and close to x for small x: a smooth bound, used for log-scales."""
     return bound * jnp.tanh(x / bound)

@@ -9,6 +9,7 @@ from .denoiser import score as score
 from .guidance import classifier_free as classifier_free
 from .guidance import classifier_guided as classifier_guided
 from .guidance import dropped as dropped
+from .importance import importance_bound as importance_bound
 from .langevin import annealed_langevin as annealed_langevin
 from .langevin import metropolis_langevin as metropolis_langevin
 from .langevin import unadjusted_langevin as unadjusted_langevin

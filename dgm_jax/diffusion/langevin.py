@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
+from ..arrays import row_sums
 from ..protocol import Array, Key
 
 
@@ -42,7 +43,7 @@ def metropolis_langevin(
         return value, pull(jnp.ones_like(value))[0]
 
     def log_step(y, x, slope):
-        return -_sum(jnp.square(y - x - eta * slope)) / (4 * eta)
+        return -row_sums(jnp.square(y - x - eta * slope)) / (4 * eta)
 
     def body(i, state):
         x, value, slope, accepted = state
@@ -110,10 +111,6 @@ def _step(score, key, eta):
         return x + eta * score(x) + jnp.sqrt(2 * eta) * noise
 
     return body
-
-
-def _sum(a):
-    return a.reshape(len(a), -1).sum(-1)
 
 
 def _checked(function, key, x, step_size, num_steps, name="score"):

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..arrays import wide
+from ..arrays import row_sums, wide
 from ..distributions import DiscretizedNormal
 from ..protocol import Array, Key, Metrics, Params
 from .chain import CLEAN, Level, level, step, variance
-from .denoiser import DRESSES, Denoiser, dressed, noised, times_of
+from .denoiser import DRESSES, Denoiser, Prediction, dressed, noised, times_of
 from .process import Process, beside, log_snr, times
 
 
@@ -32,11 +32,15 @@ class Terms(NamedTuple):
         return self.prior + self.steps + self.reconstruction
 
 
+def spread(key: Key, num: int, dtype=float) -> Array:
+    """u_i = (u + i / num) mod 1: each uniform in [0, 1), and spread evenly among themselves."""
+    return (jax.random.uniform(key, (), dtype) + jnp.arange(num, dtype=dtype) / num) % 1
+
+
 def drawn_times(key: Key, process: Process, num: int, dtype=float) -> Array:
     """B times, each uniform between the ends of the process, spread evenly among themselves."""
     first, last = process.ends
-    u = (jax.random.uniform(key, (), dtype) + jnp.arange(num, dtype=dtype) / num) % 1
-    return first + (last - first) * u
+    return first + (last - first) * spread(key, num, dtype)
 
 
 def simple_loss(
@@ -89,23 +93,10 @@ def continuous_bound(
     ∝ N(x_{t_0}; α x, σ²) over the levels, entry by entry; else x are numbers, with p(x | x_{t_0}) =
     N(x_{t_0} / α, σ² / α²). Cost: one pass. Kingma et al. (2021), equations 11 to 18.
     """
-    x, levels = _both(model, params, key, x, num_levels, parts_key)
-    process = model.process(params)
+    given = as_given(model, params, key, x, cond, num_levels, parts_key)
     time_key, noise_key, first_key = jax.random.split(key, 3)
-    t = drawn_times(time_key, process, len(x), x.dtype)
-    noisy, noise = noised(noise_key, process, x, t)
-    found = model.predict(params, noisy, t, cond, key=parts_key)
-    rate = jax.jvp(lambda t: log_snr(process, t), (t,), (jnp.ones_like(t),))[1]
-    first, last = process.ends
-    steps = -(last - first) / 2 * rate * _sum(jnp.square(noise - found.noise))
-    first = jnp.full_like(t, first)
-    noisy, _ = noised(first_key, process, x, first)
-    if num_levels is None:
-        alpha, sigma = process.alpha(first), process.sigma(first)
-        log_p = _normal(x, noisy / beside(alpha, x), beside(sigma / alpha, x))
-    else:
-        log_p = decoded(process, noisy, levels, num_levels)
-    return Terms(_prior(process, x), steps, -log_p)
+    t = drawn_times(time_key, given.process, len(x), given.x.dtype)
+    return continuous_ends(given, first_key)._replace(steps=slope(given, noise_key, t))
 
 
 def bound_loss(
@@ -148,43 +139,25 @@ def chain_bound(
     every: sum over all steps with one draw each, for T passes; else T - 1 times one step drawn for
     each row, for two passes, unbiased. Ho et al. (2020), equation 5.
     """
-    x, levels = _both(model, params, key, x, num_levels, parts_key)
+    given = as_given(model, params, key, x, cond, num_levels, parts_key)
     every = checks.flag(every, "every")
-    process = model.process(params)
-    grid = times(process, num_steps).astype(x.dtype)
+    grid = times(given.process, num_steps).astype(given.x.dtype)
     step_key, noise_key, first_key = jax.random.split(key, 3)
-
-    def kl(key, i):
-        """KL of the step from i to i - 1, at i [batch]."""
-        s, t = grid[i - 1], grid[i]
-        noisy, _ = noised(key, process, x, t)
-        found = model.predict(params, noisy, t, cond, key=parts_key)
-        return _step_kl(level(process, s), level(process, t), x, found, kind)
-
     if every:
         keys = jax.random.split(noise_key, num_steps - 1)
 
         def add(total, at):
             key, i = at
-            return total + kl(key, jnp.full(len(x), i)).astype(total.dtype), None
+            kl = step_kl(given, key, grid, jnp.full(len(x), i), kind)
+            return total + kl.astype(total.dtype), None
 
         indices = jnp.arange(1, num_steps)
-        steps = jax.lax.scan(add, jnp.zeros(len(x), wide(x)), (keys, indices))[0]
+        steps = jax.lax.scan(add, jnp.zeros(len(x), wide(given.x)), (keys, indices))[0]
     else:
-        u = (jax.random.uniform(step_key) + jnp.arange(len(x)) / len(x)) % 1
-        i = 1 + jnp.minimum((u * (num_steps - 1)).astype(int), num_steps - 2)
-        steps = (num_steps - 1) * kl(noise_key, i)
-    t = jnp.full(len(x), grid[0])
-    noisy, _ = noised(first_key, process, x, t)
-    found = model.predict(params, noisy, t, cond, key=parts_key)
-    of_data = Level(*(jnp.full(len(x), a, x.dtype) for a in CLEAN))
-    std = jnp.sqrt(beside(variance(kind, of_data, level(process, t), found.fraction), x))
-    if num_levels is None:
-        log_p = _normal(x, found.data, std)
-    else:
-        cut = DiscretizedNormal(found.data, jnp.log(std), num_levels=num_levels)
-        log_p = _sum(cut.log_prob(levels))
-    return Terms(_prior(process, x), steps, -log_p)
+        i = 1 + (spread(step_key, len(x)) * (num_steps - 1)).astype(int)
+        i = jnp.minimum(i, num_steps - 1)
+        steps = (num_steps - 1) * step_kl(given, noise_key, grid, i, kind)
+    return chain_ends(given, first_key, grid, kind)._replace(steps=steps)
 
 
 def hybrid_loss(
@@ -205,9 +178,9 @@ def hybrid_loss(
     Nichol and Dhariwal (2021), equation 16 and section 3.1.
     """
     weight = checks.not_negative(weight, "weight")
-    x, levels = _both(model, params, key, x, num_levels, parts_key)
+    given = as_given(model, params, key, x, cond, num_levels, parts_key)
     simple_key, bound_key = jax.random.split(key)
-    simple, _ = simple_loss(model, params, simple_key, x, cond, parts_key=parts_key)
+    simple, _ = simple_loss(model, params, simple_key, given.x, cond, parts_key=parts_key)
 
     def predict(params, *args, **options):
         found = model.predict(params, *args, **options)
@@ -218,7 +191,7 @@ def hybrid_loss(
         model._replace(predict=predict),
         params,
         bound_key,
-        x if num_levels is None else levels,
+        x,
         cond,
         num_steps=num_steps,
         num_levels=num_levels,
@@ -226,12 +199,40 @@ def hybrid_loss(
         every=False,
         parts_key=parts_key,
     )
-    bound = terms.total.mean() / x[0].size
+    bound = terms.total.mean() / given.x[0].size
     loss = simple + weight * bound
     return loss, {"loss": loss, "simple": simple, "bound": bound}
 
 
 # --------------------------------------------------------------------------------------- the parts
+class Given(NamedTuple):
+    """What a bound is of."""
+
+    model: Denoiser
+    params: Params
+    process: Process
+    x: Array  # numbers, [batch, *shape]
+    levels: Array | None  # where they stand for levels
+    cond: Array | None
+    num_levels: int | None
+    parts_key: Key | None
+
+    def predict(self, noisy: Array, t: Array) -> Prediction:
+        return self.model.predict(self.params, noisy, t, self.cond, key=self.parts_key)
+
+
+def as_given(model, params, key, x, cond, num_levels, parts_key) -> Given:
+    """All of it checked, and levels as numbers."""
+    levels = None
+    if num_levels is not None:
+        num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+        checks.noun(model, Denoiser, "model")
+        checks.levels_of(x, model.shape, num_levels)
+        x, levels = scaled(x, num_levels), x
+    x = _data(model, params, key, x, parts_key)
+    return Given(model, params, model.process(params), x, levels, cond, num_levels, parts_key)
+
+
 def scaled(levels: Array, num_levels: int) -> Array:
     """Levels 0..K-1 spread evenly over [-1, 1]."""
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
@@ -254,16 +255,62 @@ def decoded(process: Process, noisy: Array, levels: Array, num_levels: int) -> A
     gaps = (noisy[..., None] - process.alpha(first) * points) / process.sigma(first)
     logits = -jnp.square(gaps) / 2
     at = jnp.take_along_axis(logits, levels[..., None].astype(int), -1)[..., 0]
-    return _sum(at - jax.nn.logsumexp(logits, -1))
+    return row_sums(at - jax.nn.logsumexp(logits, -1))
 
 
-def _step_kl(s, t, x, found, kind):
-    """KL(N(m, β̃) ‖ N(m_θ, v)) = ½ Σ [β̃ / v - 1 - log(β̃ / v) + c² (x - x_θ)² / v]."""
+def slope(given: Given, key: Key, t: Array) -> Array:
+    """(t_1 - t_0) (-λ'_t) ½ ‖ε - ε_θ(x_t)‖², whose mean over t is the integral; [batch]."""
+    process, x = given.process, given.x
+    noisy, noise = noised(key, process, x, t)
+    found = given.predict(noisy, t)
+    rate = jax.jvp(lambda t: log_snr(process, t), (t,), (jnp.ones_like(t),))[1]
+    first, last = process.ends
+    return -(last - first) / 2 * rate * row_sums(jnp.square(noise - found.noise))
+
+
+def continuous_ends(given: Given, key: Key) -> Terms:
+    """The bound without its steps: the prior, and p(x | x_t) at the first time."""
+    process, x = given.process, given.x
+    first = jnp.full(len(x), process.ends[0], x.dtype)
+    noisy, _ = noised(key, process, x, first)
+    if given.levels is None:
+        alpha, sigma = process.alpha(first), process.sigma(first)
+        log_p = _normal(x, noisy / beside(alpha, x), beside(sigma / alpha, x))
+    else:
+        log_p = decoded(process, noisy, given.levels, given.num_levels)
+    return Terms(_prior(process, x), jnp.zeros_like(log_p), -log_p)
+
+
+def step_kl(given: Given, key: Key, grid: Array, i: Array, kind: str | Callable) -> Array:
+    """KL(N(m, β̃) ‖ N(m_θ, v)) of the step from i to i - 1, at i [batch]; [batch].
+
+    ½ Σ [β̃ / v - 1 - log(β̃ / v) + c² (x - x_θ)² / v]
+    """
+    process, x = given.process, given.x
+    noisy, _ = noised(key, process, x, grid[i])
+    found = given.predict(noisy, grid[i])
+    s, t = level(process, grid[i - 1]), level(process, grid[i])
     of = step(s, t)
     v = beside(variance(kind, s, t, found.fraction), x)
     ratio = beside(of.lower, x) / v
     gap = jnp.square(beside(of.by_data, x) * (x - found.data)) / v
-    return _sum(ratio - 1 - jnp.log(ratio) + gap) / 2
+    return row_sums(ratio - 1 - jnp.log(ratio) + gap) / 2
+
+
+def chain_ends(given: Given, key: Key, grid: Array, kind: str | Callable) -> Terms:
+    """The bound without its steps: the prior, and p(x | x_1) of the last step."""
+    process, x = given.process, given.x
+    t = jnp.full(len(x), grid[0])
+    noisy, _ = noised(key, process, x, t)
+    found = given.predict(noisy, t)
+    of_data = Level(*(jnp.full(len(x), a, x.dtype) for a in CLEAN))
+    std = jnp.sqrt(beside(variance(kind, of_data, level(process, t), found.fraction), x))
+    if given.levels is None:
+        log_p = _normal(x, found.data, std)
+    else:
+        cut = DiscretizedNormal(found.data, jnp.log(std), num_levels=given.num_levels)
+        log_p = row_sums(cut.log_prob(given.levels))
+    return Terms(_prior(process, x), jnp.zeros_like(log_p), -log_p)
 
 
 def _prior(process, x):
@@ -271,26 +318,12 @@ def _prior(process, x):
     last = jnp.asarray(process.ends[1], x.dtype)
     ratio = (process.sigma(last) / process.scale) ** 2
     mean = process.alpha(last) * x / process.scale
-    return _sum(ratio - 1 - jnp.log(ratio) + jnp.square(mean)) / 2
+    return row_sums(ratio - 1 - jnp.log(ratio) + jnp.square(mean)) / 2
 
 
 def _normal(x, mean, std):
     """log N(x; mean, std²)"""
-    return _sum(-jnp.square((x - mean) / std) / 2 - jnp.log(std) - jnp.log(2 * jnp.pi) / 2)
-
-
-def _sum(a):
-    return a.reshape(len(a), -1).sum(-1)
-
-
-def _both(model, params, key, x, num_levels, parts_key):
-    """x as numbers, and as levels where they are levels."""
-    if num_levels is None:
-        return _data(model, params, key, x, parts_key), None
-    num_levels = checks.positive_int(num_levels, "num_levels", least=2)
-    checks.noun(model, Denoiser, "model")
-    checks.levels_of(x, model.shape, num_levels)
-    return _data(model, params, key, scaled(x, num_levels), parts_key), x
+    return row_sums(-jnp.square((x - mean) / std) / 2 - jnp.log(std) - jnp.log(2 * jnp.pi) / 2)
 
 
 def _data(model, params, key, x, parts_key):

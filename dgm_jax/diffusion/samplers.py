@@ -40,8 +40,7 @@ def sample(
     there. Cost: T passes, one compiled loop. Song et al. (2021), "Denoising diffusion implicit
     models", equation 12; Ho et al. (2020), algorithm 2.
     """
-    process, grid = _start(model, params, key, num, num_steps, cond)
-    clip = None if clip is None else checks.positive(clip, "clip")
+    process, grid, clip = _start(model, params, key, num, num_steps, cond, clip)
     eta = checks.not_negative(eta, "eta")
     if eta > 1:
         raise checks.InputError(f"eta must be in [0, 1]; got {eta}.")
@@ -80,8 +79,7 @@ def heun(
     little, and few steps do. Cost: 2 T - 1 passes. Karras et al. (2022), "Elucidating the design
     space of diffusion-based generative models", algorithm 1 without noise.
     """
-    process, grid = _start(model, params, key, num, num_steps, cond)
-    clip = None if clip is None else checks.positive(clip, "clip")
+    process, grid, clip = _start(model, params, key, num, num_steps, cond, clip)
 
     def velocity(x, t):
         found, (d_alpha, d_sigma) = _predict(model, params, x, t, cond, clip), slopes(process, t)
@@ -114,8 +112,7 @@ def dpm_solver(
     x_s = (α_s / α_t) x - σ_s (e^h - 1) (ε_t + (ε_m - ε_t) / 2r).
     Cost: 2 T - 1 passes. Lu et al. (2022), "DPM-Solver", algorithm 4.
     """
-    process, grid = _start(model, params, key, num, num_steps, cond)
-    clip = None if clip is None else checks.positive(clip, "clip")
+    process, grid, clip = _start(model, params, key, num, num_steps, cond, clip)
 
     def half_log_snr(at):
         return jnp.log(at.alpha) - jnp.log(at.sigma)
@@ -153,14 +150,16 @@ def _predict(model, params, x, t, cond, clip):
     return found._replace(data=data, noise=(x - process.alpha(t) * data) / process.sigma(t))
 
 
-def _start(model, params, key, num, num_steps, cond) -> tuple[Process, Array]:
+def _start(model, params, key, num, num_steps, cond, clip) -> tuple[Process, Array, float | None]:
+    """All of it checked: the process, its times, and the bound of the data if there is one."""
     checks.noun(model, Denoiser, "model")
     checks.key(key)
     checks.condition(cond, model.cond_shape)
     checks.positive_int(num, "num")
     checks.parameters(params, model.init)
     process = model.process(params)
-    return process, times(process, num_steps)
+    clip = None if clip is None else checks.positive(clip, "clip")
+    return process, times(process, num_steps), clip
 
 
 def _pairs(grid):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
+from ..arrays import row_sums
 from ..protocol import Array, Key
 
 PROJECTIONS = {"rademacher": jax.random.rademacher, "gaussian": jax.random.normal}
@@ -64,11 +65,11 @@ def sliced_score_matching(
     directions = PROJECTIONS[projections](key, (num, *x.shape), x.dtype)
     if num == 1:
         s, along = jax.jvp(score, (x,), (directions[0],))
-        slopes = _sum(along * directions[0])
+        slopes = row_sums(along * directions[0])
     else:
         s, push = jax.linearize(score, x)
-        slopes = jax.vmap(lambda v: _sum(push(v) * v))(directions).mean(0)
-    return (slopes + _sum(jnp.square(s)) / 2).mean()
+        slopes = jax.vmap(lambda v: row_sums(push(v) * v))(directions).mean(0)
+    return (slopes + row_sums(jnp.square(s)) / 2).mean()
 
 
 def denoising_score_matching(
@@ -105,10 +106,6 @@ def _traced(score, x):
     units = jnp.eye(x.shape[-1], dtype=x.dtype)
     columns = jax.vmap(lambda e: push(jnp.broadcast_to(e, x.shape)))(units)  # [d, batch, d]
     return s, jnp.trace(columns, axis1=0, axis2=2)
-
-
-def _sum(a):
-    return a.reshape(len(a), -1).sum(-1)
 
 
 def _check(score, x):

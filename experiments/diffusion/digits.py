@@ -10,13 +10,15 @@ one core, eight of which judge. Expect 1.76 bits/dim by the bound of ddpm.
 
 and, by name, what the first is compared with:
 
+    learned    the bound, with a log-SNR that is learned between the same ends
+    importance the bound, with times that are drawn by the history of its losses
     simple     by the squared error of the noise on the cosine process, L_simple
     hybrid     the same, with variances that are learned by a bound of --chain-steps steps
-    learned    the bound, with a log-SNR that is learned between the same ends
+    chain      that bound alone, by steps that are drawn by the history of its losses
 
 Bits per dimension of the test split: `test_bits_per_dim` is the bound in continuous time (of hybrid
-the chain's), of --test-draws draws a row, with its parts; `ode_bits_per_dim` that of the
-probability-flow ODE on --ode-rows rows,
+and chain that of the chain), of --test-draws draws a row, with its parts; `ode_bits_per_dim` that
+of the probability-flow ODE on --ode-rows rows,
     log p(x) >= E [log p_ode(x_t) + log p(x | x_t) - log q(x_t | x)] at the first time t,
 with Hutchinson's estimate of the trace. Samplers are compared by the sliced Wasserstein distance of
 as many samples to the test split, and by seconds; samples.png has them. guidance.png has samples by
@@ -29,21 +31,22 @@ PixelCNN++ of `experiments.autoregressive.images` has 1.746 bits/dim here, a his
 
 import dataclasses
 import functools
-import time
 from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax import checks, diffusion, learning, nets, objectives, plots, runs
-from dgm_jax.measure import timing
+from dgm_jax import checks, diffusion, learning, metrics, nets, objectives, plots, runs
 from dgm_jax.runs import processes
 from experiments import fitting, sets
+from experiments.diffusion import steps
 from experiments.gans import growing, judge
 from experiments.options import Data, Optimisation, check, filled
 
-ModelName = Literal["ddpm", "classes", "simple", "hybrid", "learned"]
+ModelName = Literal["ddpm", "classes", "learned", "importance", "simple", "hybrid", "chain"]
+OF_CHAINS = ("hybrid", "chain")  # with learned variances
+OF_NOISE = ("simple", *OF_CHAINS)  # on the cosine process
 SCALES = (0.0, 1.0, 3.0)  # scales of guidance
 ROWS = 16
 
@@ -76,6 +79,8 @@ class Config(Optimisation, Data, runs.RunOptions):
     """the same of the test split, at the end"""
     ode_rows: int = 100
     """test rows whose code length the ODE tells"""
+    held_out: int | None = None
+    """rows of the validation split, and of the test split, that are looked at; all by default"""
     num_judged: int = 300
     """samples of each sampler"""
     num_features: int = 64
@@ -90,7 +95,7 @@ STEPS = {"classes": 1000}
 
 
 def process_of(name):
-    if name in ("simple", "hybrid"):
+    if name in OF_NOISE:
         return diffusion.cosine()
     return diffusion.learned_log_snr() if name == "learned" else diffusion.linear_log_snr()
 
@@ -101,7 +106,7 @@ def build(config: Config, name: str, shape: tuple[int, ...], num_classes: int):
     cond_shape = (num_classes,) if name == "classes" else None
     net = nets.unet(
         shape,
-        out_channels=shape[2] * (2 if name == "hybrid" else 1),
+        out_channels=shape[2] * (2 if name in OF_CHAINS else 1),
         hidden=config.hidden,
         multipliers=config.multipliers,
         num_blocks=config.num_blocks,
@@ -113,21 +118,30 @@ def build(config: Config, name: str, shape: tuple[int, ...], num_classes: int):
         net,
         shape,
         process_of(name),
-        dress="noise" if name in ("simple", "hybrid") else "v",
-        learned_variance=name == "hybrid",
+        dress="noise" if name in OF_NOISE else "v",
+        learned_variance=name in OF_CHAINS,
         cond_shape=cond_shape,
     )
 
 
 # --------------------------------------------------------------------------------------- training
 def loss_of(config, name, model, num_levels):
-    """loss(params, key, batch), with dropout."""
+    """(init_state, loss(params, key, batch)), with dropout; times drawn by history carry it."""
+    steps = {"num_steps": config.chain_steps, "num_levels": num_levels}
+    if name in ("importance", "chain"):
+        options = steps | {"kind": "learned"} if name == "chain" else {"num_levels": num_levels}
+        init_state, by_history = diffusion.importance_bound(model, **options)
+
+        def loss(params, key, batch, *, state):
+            key, parts_key = jax.random.split(key)
+            return by_history(params, key, batch[0], state=state, parts_key=parts_key)
+
+        return init_state, loss
 
     def loss(params, key, batch):
         key, parts_key, drop_key = jax.random.split(key, 3)
         x, c = batch
         if name == "hybrid":
-            steps = {"num_steps": config.chain_steps, "num_levels": num_levels}
             return diffusion.hybrid_loss(model, params, key, x, parts_key=parts_key, **steps)
         if name in ("ddpm", "learned"):
             return diffusion.bound_loss(
@@ -139,7 +153,7 @@ def loss_of(config, name, model, num_levels):
         x = diffusion.scaled(x, num_levels)
         return diffusion.simple_loss(model, params, key, x, cond, parts_key=parts_key)
 
-    return loss
+    return None, loss
 
 
 def bound(config, name, model, num_levels):
@@ -147,7 +161,7 @@ def bound(config, name, model, num_levels):
 
     def terms(params, key, x, c=None):
         given = (c,) if name == "classes" else ()
-        if name == "hybrid":
+        if name in OF_CHAINS:
             return diffusion.chain_bound(
                 model,
                 params,
@@ -188,7 +202,7 @@ def task_of(config, name, model, images, rows):
     scores = fitting.scorer(
         lambda params, key, row: -terms(params, key, *row).total, eval_batch=500
     )
-    each = jax.jit(lambda params, key, row: terms(params, key, *row))
+    each = jax.jit(terms)
 
     def evaluate(params, key):
         return {"valid_nll": -scores(params, key, rows["valid"], config.valid_draws).mean()}
@@ -196,9 +210,11 @@ def task_of(config, name, model, images, rows):
     def report(params, key):
         bound_key, parts_key, ode_key = jax.random.split(key, 3)
         row = fitting.summary(scores(params, bound_key, rows["test"], config.test_draws), dim)
-        found = each(params, parts_key, rows["test"])
+        found = metrics.likelihood.in_batches(
+            functools.partial(each, params), parts_key, rows["test"], 500
+        )
         row |= {f"{part}_nats": float(value.mean()) for part, value in found._asdict().items()}
-        if name in ("ddpm", "learned"):
+        if name in ("ddpm", "learned", "importance"):
             x = rows["test"][0][: config.ode_rows]
             nats = np.asarray(jax.jit(ode_log_prob(model, num_levels))(params, ode_key, x))
             told = fitting.summary(nats, dim)
@@ -231,12 +247,10 @@ def fit(config, name, images, rows):
         clip=50.0,
         warm_up=config.num_steps // 20,
     )
+    init_state, loss = loss_of(config, name, model, images.num_levels)
     algorithm = learning.gradient_descent(
-        model.init,
-        loss_of(config, name, model, images.num_levels),
-        adam,
-        ema_decay=config.ema_decay,
-    )
+        model.init, loss, adam, ema_decay=config.ema_decay, init_state=init_state
+    )._replace(params=learning.averaged)  # without the state
     return model, fitting.fit(
         config,
         name,
@@ -252,37 +266,16 @@ def fit(config, name, images, rows):
 
 
 # -------------------------------------------------------------------------------------- samplers
-def samplers(config):
-    """{name, with the passes of the net: sampler}."""
-    many, few = config.chain_steps, config.few_steps
-    half = max(few // 2, 2)
-    clip = {"clip": 1.0}
-    return {
-        f"chain, {many}": functools.partial(diffusion.sample, num_steps=many, **clip),
-        f"chain, {few}": functools.partial(diffusion.sample, num_steps=few, **clip),
-        f"DDIM, {few}": functools.partial(diffusion.sample, num_steps=few, eta=0.0, **clip),
-        f"Heun, {2 * half - 1}": functools.partial(diffusion.heun, num_steps=half, **clip),
-        f"DPM-Solver-2, {2 * half - 1}": functools.partial(
-            diffusion.dpm_solver, num_steps=half, **clip
-        ),
-    }
-
-
 def judged(config, model, params, real):
-    """{sampler: {"sliced", "seconds"}}, and samples of each; without a condition."""
-    found, shown = {}, {}
-    for name, sampler in samplers(config).items():
-        draw = timing.program(
-            lambda params, key: sampler(model, params, key, config.num_judged),
-            params,
-            jax.random.key(config.seed),
-        )
-        start = time.perf_counter()
-        x = np.asarray(draw.run())
-        seconds = time.perf_counter() - start
-        told = judge.by_pixels(x, real)
-        found[name], shown[name] = told | {"seconds": seconds}, x
-    return found, shown
+    """{sampler, with its passes of the net: figures}, and samples of each; without a condition."""
+    many, few = config.chain_steps, config.few_steps
+    samplers = {f"chain, {many}": steps.samplers(many)["chain"]}
+    samplers |= {f"{name}, {few}": sampler for name, sampler in steps.samplers(few).items()}
+    found = {
+        name: steps.judged(config, model, params, sampler, real)
+        for name, sampler in samplers.items()
+    }
+    return {name: told for name, (told, _) in found.items()}, {n: x for n, (_, x) in found.items()}
 
 
 def guided(config, model, params, num_classes, classifier, real):
@@ -305,16 +298,27 @@ def guided(config, model, params, num_classes, classifier, real):
     return pictures, told
 
 
+def of_rows(images, num: int | None, seed: int):
+    """The images with `num` rows of each split that is not trained on, drawn at random."""
+    if num is None:
+        return images
+    rows, labels = dict(images.rows), dict(images.labels)
+    for split in ("valid", "test"):
+        taken = np.random.default_rng(seed).permutation(len(labels[split]))[:num]
+        rows[split] = tuple(part[taken] for part in rows[split])
+        labels[split] = labels[split][taken]
+    return images._replace(rows=rows, labels=labels)
+
+
 def main(config: Config) -> dict:
     check(config, "models")
     for name in ("chain_steps", "few_steps"):
         checks.positive_int(getattr(config, name), name, least=2)
-    images = sets.images(config)
+    images = of_rows(sets.images(config), config.held_out, config.split_seed)
     num_classes = images.num_classes
     for name in config.models:  # of all, before any learns
         fitting.check_size(config, name, build(config, name, images.shape, num_classes).init)
-    rows = images.rows
-    num_levels = images.num_levels
+    rows, num_levels = images.rows, images.num_levels
     real = np.asarray(diffusion.scaled(rows["test"][0], num_levels))
     results, curves, shown = {}, {}, {"test data": real[:ROWS]}
     for name in config.models:

@@ -9,6 +9,7 @@ core, most of which compiles.
 """
 
 import dataclasses
+import functools
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -17,6 +18,7 @@ import jax
 import numpy as np
 
 from dgm_jax import checks, diffusion, learning, plots, runs
+from dgm_jax.measure import timing
 from dgm_jax.runs import processes
 from experiments import sets
 from experiments.gans import judge
@@ -38,25 +40,28 @@ QUICK = {"passes": (3, 4), "num_judged": 16}
 
 
 def samplers(passes: int) -> dict:
-    """{name: (sampler, its options)} of about so many passes."""
-    half = {"num_steps": max((passes + 1) // 2, 2)}
+    """{name: sampler} of so many passes; of second order, one less where that is even."""
+    half = max((passes + 1) // 2, 2)
     return {
-        "chain": (diffusion.sample, {"num_steps": passes}),
-        "DDIM": (diffusion.sample, {"num_steps": passes, "eta": 0.0}),
-        "Heun": (diffusion.heun, half),
-        "DPM-Solver-2": (diffusion.dpm_solver, half),
+        "chain": functools.partial(diffusion.sample, num_steps=passes),
+        "DDIM": functools.partial(diffusion.sample, num_steps=passes, eta=0.0),
+        "Heun": functools.partial(diffusion.heun, num_steps=half),
+        "DPM-Solver-2": functools.partial(diffusion.dpm_solver, num_steps=half),
     }
 
 
-def judged(config, model, params, sampler, options, real):
-    def sample(params, key):
-        return sampler(model, params, key, config.num_judged, clip=1.0, **options)
+def judged(config, model, params, sampler, real) -> tuple[dict, np.ndarray]:
+    """What pixels and the clock tell of config.num_judged samples, and these."""
 
-    draw = jax.jit(sample)
-    x = np.asarray(draw(params, jax.random.key(config.seed)))
+    draw = timing.program(
+        lambda params, key: sampler(model, params, key, config.num_judged, clip=1.0),
+        params,
+        jax.random.key(config.seed),
+    )
     start = time.perf_counter()
-    jax.block_until_ready(draw(params, jax.random.key(config.seed)))
-    return judge.by_pixels(x, real) | {"seconds": time.perf_counter() - start}
+    x = np.asarray(draw.run())
+    seconds = time.perf_counter() - start
+    return judge.by_pixels(x, real) | {"seconds": seconds}, x
 
 
 def main(config: Config) -> dict:
@@ -75,8 +80,8 @@ def main(config: Config) -> dict:
     floor = judge.by_pixels(scaled["train"][: config.num_judged], real)
     found = {}
     for passes in config.passes:
-        for name, (sampler, options) in samplers(passes).items():
-            row = judged(config, model, loaded.params, sampler, options, real)
+        for name, sampler in samplers(passes).items():
+            row, _ = judged(config, model, loaded.params, sampler, real)
             found.setdefault(name, {})[str(passes)] = row
     if processes.first():
         curves = {

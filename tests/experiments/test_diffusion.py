@@ -69,7 +69,7 @@ def test_langevin_tells_biases_and_weights(tmp_path):
 
 def test_passes_of_samplers_are_those_that_are_told(tmp_path, key):
     """Counted by calls of the net, outside of any loop."""
-    for name, (sampler, options) in steps.samplers(5).items():
+    for name, sampler in steps.samplers(5).items():
         count = []
 
         def apply(params, x, level, key=None):
@@ -78,7 +78,7 @@ def test_passes_of_samplers_are_those_that_are_told(tmp_path, key):
 
         model = diffusion.denoiser(Net(lambda key: {}, apply), (2,), diffusion.cosine())
         with jax.disable_jit():
-            sampler(model, {}, jax.random.clone(key), 3, **options)
+            sampler(model, {}, jax.random.clone(key), 3)
         assert len(count) == 5, name
 
 

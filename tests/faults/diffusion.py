@@ -33,8 +33,8 @@ FAULTS = (
         "bound-without-the-weight-of-the-steps",
         "T60: one step drawn stands for all, and is not multiplied by their number",
         LOSSES,
-        "steps = (num_steps - 1) * kl(noise_key, i)",
-        "steps = kl(noise_key, i)",
+        "steps = (num_steps - 1) * step_kl(given, noise_key, grid, i, kind)",
+        "steps = step_kl(given, noise_key, grid, i, kind)",
         "diffusion/test_losses.py::test_one_step_for_each_row_estimates_the_sum_over_all",
     ),
     Fault(
@@ -134,8 +134,8 @@ FAULTS = (
         "sliced-without-half",
         "T63: ‖s‖² counts whole",
         SCORES,
-        "(slopes + _sum(jnp.square(s)) / 2).mean()",
-        "(slopes + _sum(jnp.square(s))).mean()",
+        "(slopes + row_sums(jnp.square(s)) / 2).mean()",
+        "(slopes + row_sums(jnp.square(s))).mean()",
         "objectives/test_score_matching.py::test_projections_are_unbiased",
     ),
     Fault(

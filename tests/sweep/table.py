@@ -1222,6 +1222,22 @@ TABLE = {
             ),
         )
     },
+    "diffusion.importance_bound": of(
+        diffusion.importance_bound,
+        {"model": DENOISER},
+        model=noun(diffusion.denoiser),
+        num_steps=optional(whole(3, 1000)),
+        num_bins=whole(2, 1000),
+        num_levels=optional(whole(2, 1000)),
+        kind=Kind(
+            lambda v: (
+                EITHER
+                if callable(v) or isinstance(v, str) and v in ("posterior", "upper", "learned")
+                else REFUSED
+            )
+        ),
+        decay=SHARE,
+    ),
     **{
         f"diffusion.{name}": of(
             traced(getattr(diffusion, name)),

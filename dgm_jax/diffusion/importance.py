@@ -1,0 +1,124 @@
+"""Times drawn where the bound varies: importance sampling by a history of its losses.
+
+The bound is a mean of terms, (1/T) Σ_t L_t, and one t a row estimates it by L_t / (T p_t) without
+bias, whatever p > 0 it is drawn from; its variance is least for p_t ∝ √E[L_t²]. These change as the
+net learns, so they are carried beside it, each a running mean of the squares that were seen.
+Nichol and Dhariwal (2021), "Improved denoising diffusion probabilistic models", equation 18.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from .. import checks
+from ..protocol import Array, Key, Metrics, Params, State
+from .chain import VARIANCES
+from .denoiser import Denoiser
+from .losses import as_given, chain_ends, continuous_ends, slope, spread, step_kl
+from .process import times
+
+SEEN = 10  # losses of each t before p is anything but even
+EVEN = 0.001  # the share of p that stays even, so that no t is forgotten
+
+
+def importance_bound(
+    model: Denoiser,
+    *,
+    num_steps: int | None = None,
+    num_bins: int = 100,
+    num_levels: int | None = None,
+    kind: str | Callable = "posterior",
+    decay: float = 0.9,
+) -> tuple[Callable[[Key, Params], State], Callable[..., tuple[Array, tuple[Metrics, State]]]]:
+    """(init_state, loss) of the mean bound in nats, with t drawn from p_t ∝ √E[L_t²].
+
+        init_state, loss = importance_bound(model)
+        learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
+
+    loss(params, key, x, cond=None, *, state, parts_key=None). Without num_steps it is that of
+    `continuous_bound`, t uniform within each of num_bins equal parts of its range; with num_steps
+    that of `chain_bound` with its `kind` of variance, t one of the num_steps - 1 steps. num_levels
+    as there. decay: of the running mean of squares, 0.9 for about the last ten losses of each t
+    (the paper keeps ten). Until every t has been drawn ten times, p is even.
+    The state is three numbers for each t. Its mean over devices is a state of them all, so that
+    `gradient_descent` may be given an `axis_name`. Cost: that of the bound.
+    """
+    checks.noun(model, Denoiser, "model")
+    decay = checks.rate(decay, "decay")
+    if num_levels is not None:
+        num_levels = checks.positive_int(num_levels, "num_levels", least=2)
+    if not callable(kind):
+        checks.choice(kind, VARIANCES, "kind")
+    if num_steps is None:
+        num_parts = checks.positive_int(num_bins, "num_bins", least=2)
+    else:
+        num_parts = checks.positive_int(num_steps, "num_steps", least=3) - 1
+
+    def loss(params, key, x, cond=None, *, state, parts_key=None):
+        given = as_given(model, params, key, x, cond, num_levels, parts_key)
+        part_key, noise_key, ends_key = jax.random.split(key, 3)
+        part, place, weight = parts_at(chances(state), spread(part_key, len(x), given.x.dtype))
+        if num_steps is None:
+            first, last = given.process.ends
+            t = first + (last - first) * (part + place) / num_parts
+            each = slope(given, noise_key, t)
+            ends = continuous_ends(given, ends_key)
+        else:
+            grid = times(given.process, num_steps).astype(given.x.dtype)
+            each = num_parts * step_kl(given, noise_key, grid, part + 1, kind)
+            ends = chain_ends(given, ends_key, grid, kind)
+        terms = ends._replace(steps=weight * each)
+        means = {name: value.mean() for name, value in terms._asdict().items()}
+        value = terms.total.mean()
+        state = told(state, part, jax.lax.stop_gradient(each), decay)
+        return value, ({"loss": value, **means}, state)
+
+    return lambda key, params: nothing_seen(num_parts), loss
+
+
+def nothing_seen(num_parts: int) -> State:
+    """The history of no loss."""
+    return {name: jnp.zeros(num_parts) for name in ("squares", "weight", "seen")}
+
+
+def chances(state: State) -> Array:
+    """p_t ∝ √E[L_t²] and a little more, [T]; even until all have been seen ten times."""
+    mean = state["squares"] / jnp.maximum(state["weight"], 1e-6)
+    root = jnp.sqrt(jnp.maximum(mean, 0))
+    total = root.sum()
+    known = (state["seen"].min() >= SEEN) & (total > 0)
+    even = 1 / root.size
+    p = (1 - EVEN) * root / jnp.where(total > 0, total, 1) + EVEN * even
+    return jnp.where(known, p, even)
+
+
+def parts_at(p: Array, u: Array) -> tuple[Array, Array, Array]:
+    """(part, place within it, 1 / (T p)) of u uniform in [0, 1), each [batch].
+
+    The inverse of the distribution function: place is uniform in [0, 1) given the part.
+    """
+    edges = jnp.cumsum(p)
+    edges = edges / edges[-1]
+    widths = jnp.diff(edges, prepend=0.0)  # p as the sum has it, for weights without bias
+    part = jnp.minimum(jnp.searchsorted(edges, u, side="right"), len(p) - 1)
+    width = widths[part]
+    place = jnp.clip((u - (edges[part] - width)) / width, 0, 1)
+    return part, place, 1 / (len(p) * width)
+
+
+def told(state: State, part: Array, losses: Array, decay: float) -> State:
+    """The history with the losses of a batch: those of one part count alike."""
+    num_parts = len(state["seen"])
+
+    def sums(values):
+        return jax.ops.segment_sum(values.astype(jnp.float32), part, num_parts)
+
+    count = sums(jnp.ones(len(losses)))
+    mean = sums(jnp.square(losses)) / jnp.maximum(count, 1)
+    kept = decay**count
+    return {
+        "squares": kept * state["squares"] + (1 - kept) * mean,
+        "weight": kept * state["weight"] + (1 - kept),
+        "seen": state["seen"] + count,
+    }
