@@ -152,14 +152,19 @@ def _curves(task, evaluated):
 
 # ------------------------------------------------------------------------------------------ tasks
 def likelihood_task(
-    log_prob: Callable, rows: dict, *, num_draws: int = 1, eval_batch: int = 1000
+    log_prob: Callable,
+    rows: dict,
+    *,
+    num_draws: int = 1,
+    valid_draws: int = 1,
+    eval_batch: int = 1000,
 ) -> Task:
     """E log p(x) of held-out rows, which training maximises.
 
     log_prob(params, key, x) -> [n] in nats. Where levels get noise to become numbers it draws that
     noise from the key, and is a bound on the code length; where it is exact it leaves the key
     alone. rows: {"valid", "test"}, each an array [n, ...], or a tuple that begins with the data,
-    such as (x, cond). num_draws: draws of the noise for the report.
+    such as (x, cond). num_draws: draws of the noise for the report; valid_draws: for evaluations.
 
     Reports test_nats and test_bits_per_dim, means over the split each with its ..._stderr, and
     valid_nats and valid_bits_per_dim of the step that was kept.
@@ -168,7 +173,7 @@ def likelihood_task(
     dim = _dim(rows["test"])
 
     def evaluate(params, key):
-        return {"valid_nll": -scores(params, key, rows["valid"]).mean()}
+        return {"valid_nll": -scores(params, key, rows["valid"], valid_draws).mean()}
 
     def report(params, key):
         return summary(scores(params, key, rows["test"], num_draws), dim)

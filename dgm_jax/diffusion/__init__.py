@@ -6,8 +6,10 @@ from .denoiser import Prediction as Prediction
 from .denoiser import denoiser as denoiser
 from .denoiser import noised as noised
 from .denoiser import score as score
+from .guidance import class_log_prob as class_log_prob
 from .guidance import classifier_free as classifier_free
 from .guidance import classifier_guided as classifier_guided
+from .guidance import classifier_loss as classifier_loss
 from .guidance import dropped as dropped
 from .importance import importance_bound as importance_bound
 from .langevin import annealed_langevin as annealed_langevin

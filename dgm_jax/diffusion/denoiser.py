@@ -95,16 +95,21 @@ def denoiser(
         checks.condition(cond, cond_shape)
         of_now = process_of(params)
         t = times_of(t, x, shape)
-        alpha, sigma = (beside(a, x) for a in (of_now.alpha(t), of_now.sigma(t)))
-        told = jnp.clip(log_snr(of_now, t), -MOST_LOG_SNR, MOST_LOG_SNR)
-        seen = x / jnp.sqrt(alpha**2 + sigma**2)
         conds = () if cond_shape is None else (cond,)
-        out = net.apply(params["net"] if learns else params, seen, told, *conds, key=key)
+        of_net = params["net"] if learns else params
+        out = net.apply(of_net, *seen(of_now, x, t), *conds, key=key)
         _check_out(out, x, learned_variance)
         target, fraction = jnp.split(out, 2, -1) if learned_variance else (out, None)
         return Prediction(*undressed(dress, of_now, x, t, target), target, fraction)
 
     return Denoiser(init, process_of, predict, shape, dress, cond_shape)
+
+
+def seen(process: Process, x: Array, t: Array) -> tuple[Array, Array]:
+    """(x_t / r, λ_t): what a net is told of x_t [batch, *shape] at times t [batch]."""
+    alpha, sigma = (beside(a, x) for a in (process.alpha(t), process.sigma(t)))
+    told = jnp.clip(log_snr(process, t), -MOST_LOG_SNR, MOST_LOG_SNR)
+    return x / jnp.sqrt(alpha**2 + sigma**2), told
 
 
 def undressed(

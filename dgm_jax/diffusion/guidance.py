@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array
-from .denoiser import Denoiser, Prediction, dressed, times_of
-from .process import beside
+from ..protocol import Array, Key, Metrics, Net, Params
+from .denoiser import Denoiser, Prediction, dressed, noised, seen, times_of
+from .losses import drawn_times
+from .process import Process, beside
 
 
 def classifier_guided(
@@ -42,6 +43,47 @@ def classifier_guided(
         return _with_noise(model, params, x, t, found, found.noise - scale * sigma * slope)
 
     return model._replace(predict=predict, cond_shape=())
+
+
+def class_log_prob(
+    net: Net, params: Params, process: Process
+) -> Callable[[Array, Array, Array], Array]:
+    """(x_t [batch, *shape], t [batch], y [batch]) -> log p(y | x_t) [batch], of logits.
+
+    What `classifier_guided` takes. net: apply(params, x_t / r, λ_t) -> logits [batch, K], told as
+    the net of a `denoiser` is, and trained by `classifier_loss`.
+    """
+    checks.noun(net, Net, "net")
+    checks.parameters(params, net.init)
+    checks.noun(process, Process, "process")
+    return lambda x, t, y: _of_class(_logits(net, params, process, x, t), y)
+
+
+def classifier_loss(
+    net: Net, params: Params, key: Key, process: Process, x: Array, y: Array
+) -> tuple[Array, Metrics]:
+    """-E log p(y | x_t), t uniform between the ends of the process: of rows x and classes y.
+
+    x: data [batch, *shape], to which noise is added here; y: integers [batch]. "error" is the share
+    of rows of which another class is likelier: it falls short of that of clean data, since nothing
+    is left of the class at t_1. Cost: one pass of the net.
+    """
+    checks.noun(net, Net, "net")
+    checks.key(key)
+    checks.parameters(params, net.init)
+    checks.noun(process, Process, "process")
+    checks.rows_of(x, "x")
+    checks.floating(x, "x")
+    checks.array(y, "y")
+    if not jnp.issubdtype(y.dtype, jnp.integer) or y.shape != x.shape[:1]:
+        raise checks.InputError(
+            f"y must be the class of each of {len(x)} rows, integers; got {y.dtype} {y.shape}."
+        )
+    time_key, noise_key = jax.random.split(key)
+    t = drawn_times(time_key, process, len(x), x.dtype)
+    logits = _logits(net, params, process, noised(noise_key, process, x, t)[0], t)
+    loss = -_of_class(logits, y).mean()
+    return loss, {"loss": loss, "error": (logits.argmax(-1) != y).mean()}
 
 
 def classifier_free(model: Denoiser, scale: float, nothing: Array) -> Denoiser:
@@ -87,6 +129,14 @@ def dropped(key: jax.Array, cond: Array, nothing: Array, share: float = 0.1) -> 
         )
     keep = jax.random.uniform(key, (len(cond),)) >= share
     return jnp.where(keep.reshape(-1, *[1] * (jnp.ndim(cond) - 1)), cond, nothing)
+
+
+def _logits(net, params, process, x, t):
+    return net.apply(params, *seen(process, x, t))
+
+
+def _of_class(logits, y):
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], -1)[:, 0]
 
 
 def _with_noise(model, params, x, t, found, noise) -> Prediction:

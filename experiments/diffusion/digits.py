@@ -47,8 +47,10 @@ from experiments.options import Data, Optimisation, check, filled
 ModelName = Literal["ddpm", "classes", "learned", "importance", "simple", "hybrid", "chain"]
 OF_CHAINS = ("hybrid", "chain")  # with learned variances
 OF_NOISE = ("simple", *OF_CHAINS)  # on the cosine process
+OF_ODE = ("ddpm", "learned", "importance")  # whose ODE is solved
 SCALES = (0.0, 1.0, 3.0)  # scales of guidance
 ROWS = 16
+EVALUATED = 500  # rows at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,40 +201,40 @@ def ode_log_prob(model, num_levels):
 def task_of(config, name, model, images, rows):
     dim, num_levels = images.dim, images.num_levels
     terms = bound(config, name, model, num_levels)
-    scores = fitting.scorer(
-        lambda params, key, row: -terms(params, key, *row).total, eval_batch=500
-    )
     each = jax.jit(terms)
 
-    def evaluate(params, key):
-        return {"valid_nll": -scores(params, key, rows["valid"], config.valid_draws).mean()}
+    def log_prob(params, key, row):
+        return -terms(params, key, *row).total
+
+    task = fitting.likelihood_task(
+        log_prob,
+        rows,
+        num_draws=config.test_draws,
+        valid_draws=config.valid_draws,
+        eval_batch=EVALUATED,
+    )
 
     def report(params, key):
         bound_key, parts_key, ode_key = jax.random.split(key, 3)
-        row = fitting.summary(scores(params, bound_key, rows["test"], config.test_draws), dim)
         found = metrics.likelihood.in_batches(
-            functools.partial(each, params), parts_key, rows["test"], 500
+            functools.partial(each, params), parts_key, rows["test"], EVALUATED
         )
+        row = task.report(params, bound_key)
         row |= {f"{part}_nats": float(value.mean()) for part, value in found._asdict().items()}
-        if name in ("ddpm", "learned", "importance"):
-            x = rows["test"][0][: config.ode_rows]
-            nats = np.asarray(jax.jit(ode_log_prob(model, num_levels))(params, ode_key, x))
+        if name in OF_ODE:
+            some = tuple(part[: config.ode_rows] for part in rows["test"])
+            nats = np.asarray(jax.jit(ode_log_prob(model, num_levels))(params, ode_key, some[0]))
             told = fitting.summary(nats, dim)
-            same = scores(params, bound_key, (x, rows["test"][1][: len(x)]), config.test_draws)
+            same = fitting.scorer(log_prob)(params, bound_key, some, config.test_draws)
             row |= {
                 "ode_bits_per_dim": told["test_bits_per_dim"],
                 "ode_bits_per_dim_stderr": told["test_bits_per_dim_stderr"],
-                "ode_rows": len(x),
+                "ode_rows": len(nats),
                 "bound_of_ode_rows": float(objectives.bits_per_dim(same.mean(), dim)),
             }
         return row
 
-    def units(found):
-        nats = -found["valid_nll"]
-        return {"valid_nats": nats, "valid_bits_per_dim": objectives.bits_per_dim(nats, dim)}
-
-    held_out = learning.fingerprint({split: rows[split] for split in ("valid", "test")})
-    return fitting.Task(evaluate, report, monitor="valid_nll", units=units, data=held_out)
+    return task._replace(report=report)
 
 
 def fit(config, name, images, rows):

@@ -86,7 +86,11 @@ def test_guidance_without_a_classifier_is_the_same_where_the_scores_are_exact():
     )
 
 
-@pytest.mark.parametrize("sampler", [diffusion.sample, diffusion.heun])
+def ddim(*args, **options):
+    return diffusion.sample(*args, eta=0.0, **options)
+
+
+@pytest.mark.parametrize("sampler", [diffusion.sample, ddim, diffusion.heun])
 def test_guided_samples_are_of_the_class(key, sampler):
     """At scale 1 with its moments; a larger scale pushes away from the other class."""
     plain = of_scores(mixture_score)
@@ -108,6 +112,56 @@ def test_guided_samples_are_of_the_class(key, sampler):
     assert pushed[1].mean() > found[1].mean() - 0.01
 
 
+def test_the_ode_of_a_guided_model_has_the_density_of_the_class():
+    """At scale 1, by a classifier and without one: of x_{t_0}, whose noise is small."""
+    x, y = jnp.array([[-1.3], [1.2]]), jnp.array([0, 1])
+    by_classifier = diffusion.classifier_guided(of_scores(mixture_score), log_class, 1.0)
+    free = diffusion.classifier_free(of_scores(told, cond_shape=(1,)), 1.0, -jnp.ones(1))
+
+    @jit
+    def log_p(x):
+        return [
+            diffusion.ode_density(model).dist({}, cond).log_prob(x)
+            for model, cond in ((by_classifier, y), (free, y[:, None].astype(float)))
+        ]
+
+    variance = STD**2 + PROCESS.sigma(0.0) ** 2
+    exact = -((x[:, 0] - CENTRES) ** 2 / variance + jnp.log(2 * jnp.pi * variance)) / 2
+    for found in log_p(x):
+        np.testing.assert_allclose(found, exact, atol=0.02)
+
+
+def exact_logits():
+    """w log p(x_t | y) for both classes, best at w = 1."""
+
+    def apply(w, x, level, key=None):
+        return w * log_normal(x, times_of(level)[:, None], CENTRES)
+
+    return Net(lambda key: jnp.ones(()), apply)
+
+
+def test_the_best_noisy_classifier_is_bayes_rule(key):
+    """The gradient of its loss is 0 at the true posterior, and it tells log p(y | x_t)."""
+    found = diffusion.class_log_prob(exact_logits(), jnp.ones(()), PROCESS)(X, T, Y)
+    np.testing.assert_allclose(found, log_class(X, T, Y), rtol=1e-4, atol=1e-5)
+    row_key, noise_key = jax.random.split(key)
+    y = jnp.arange(40_000) % 2
+    x = CENTRES[y][:, None] + STD * jax.random.normal(row_key, (40_000, 1))
+
+    @jit
+    def slopes(w, key):
+        def loss(w):
+            return diffusion.classifier_loss(
+                exact_logits(), w, jax.random.clone(key), PROCESS, x, y
+            )[0]
+
+        return jax.grad(loss)(w), jax.grad(jax.grad(loss))(w)
+
+    first, second = slopes(jnp.ones(()), noise_key)
+    assert second > 0.02
+    assert abs(first) < 0.05 * second
+
+
 def test_conditions_are_dropped_whole_and_in_their_share(key):
     cond = jnp.ones((4000, 3))
     kept = diffusion.dropped(key, cond, jnp.zeros(3), 0.25)
@@ -123,3 +177,6 @@ def test_what_cannot_be_guided_is_refused():
         diffusion.classifier_guided(conditional, log_class, 1.0)
     with pytest.raises(InputError, match="got None"):
         diffusion.classifier_guided(plain, log_class, 1.0).predict({}, X, T)
+    with pytest.raises(InputError, match="the class of each of 6 rows"):
+        key = jax.random.key(0)
+        diffusion.classifier_loss(exact_logits(), jnp.ones(()), key, PROCESS, X, Y[:5])

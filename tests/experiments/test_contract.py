@@ -5,19 +5,21 @@ shapes of a state are those after a step, a loss is a number, and a score is one
 """
 
 import json
+import typing
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax import objectives
+from dgm_jax import diffusion, objectives
 from dgm_jax.data import ENERGIES, TOYS
 from dgm_jax.learning.recipes import rebuilt
 from dgm_jax.protocol import LatentVariable
 from experiments import fitting
 from experiments.autoregressive import audio, binary, digits, text
 from experiments.autoregressive import images as pixels
+from experiments.diffusion import digits as noised
 from experiments.flows import compare, distill, ffjord, images, planar, tabular, toy
 from experiments.quantized import gumbel
 from experiments.vae import bits
@@ -31,6 +33,7 @@ IMAGES |= {"num_couplings": (1, 1, 1), "noise_couplings": 1}
 SOUND = {"length": 20, "hidden": 2, "cycle": 2, "num_cycles": 1, "units": 2, "window": 2}
 SOUND |= {"widths": (3,), "num_components": 2, "orders": ()}
 CODES = {"hidden": (4, 4), "num_latents": 2, "num_components": 2, "channels": 2, "num_layers": 1}
+NOISED = {"hidden": 4, "num_steps": 2, "chain_steps": 4}
 CASES = [
     *((compare, {"models": (name,), **SMALL}) for name in ("maf", "iaf", "realnvp")),
     (images, {"models": ("realnvp",), **IMAGES}),
@@ -63,6 +66,7 @@ CASES = [
         (bits, {"models": (name,), "hidden": (3,), "num_latents": 2})
         for name in ("dreg", "vamp", "two-layers")
     ),
+    *((noised, {"models": (name,), **NOISED}) for name in typing.get_args(noised.ModelName)),
     *(
         (gumbel, {"estimators": (name,), "num_codes": 2, "num_categories": 3})
         for name in ("score-function", "leave-one-out", "muprop", "annealed", "gumbel-hard")
@@ -89,16 +93,25 @@ def check_recipe(recipe, params):
     score = jax.eval_shape(lambda p: log_prob(model, p, x, *cond), params)
     drawn = jax.eval_shape(lambda p: sample(model, p, *cond), params)
     assert score.shape == (3,) and drawn.shape[drawn.ndim - x.ndim + 1 :] == x.shape[1:]
+    if isinstance(model, diffusion.Denoiser):
+        return
     assert jnp.issubdtype(drawn.dtype, jnp.integer) == jnp.issubdtype(x.dtype, jnp.integer)
 
 
 def log_prob(model, params, x, *cond):
     if isinstance(model, LatentVariable):
         return objectives.log_weights(model, params, jax.random.key(0), x, *cond)[0]
+    if isinstance(model, diffusion.Denoiser):
+        x = diffusion.scaled(x, 17)
+        given = cond if model.cond_shape else []
+        return diffusion.continuous_bound(model, params, jax.random.key(0), x, *given).total
     return model.dist(params, *cond).log_prob(x)
 
 
 def sample(model, params, *cond):
+    if isinstance(model, diffusion.Denoiser):
+        given = cond if model.cond_shape else []
+        return diffusion.sample(model, params, jax.random.key(0), 3, *given, num_steps=2)
     if not isinstance(model, LatentVariable):
         return model.dist(params, *cond).sample(seed=jax.random.key(0))
     z = model.prior(params, *cond).sample(seed=jax.random.key(0))

@@ -256,6 +256,7 @@ WITH_VARIANCES = diffusion.denoiser(
     diffusion.linear_log_snr(),
     learned_variance=True,
 )
+NOISY_NET = nets.time_mlp(3, hidden=(3,), num_waves=2, out_dim=2)
 DENOISED = {"model": DENOISER, "params": drawn(DENOISER), "key": RAW_KEY, "x": X}
 OF_DRESSES = choice("noise", "data", "v", "score", "velocity")
 
@@ -1281,6 +1282,22 @@ TABLE = {
         model=noun(diffusion.denoiser),
         log_prob=FUNCTION,
         scale=NUMBER,
+    ),
+    "diffusion.class_log_prob": of(
+        traced(diffusion.class_log_prob),
+        {"net": NOISY_NET, "params": drawn(NOISY_NET), "process": diffusion.cosine()},
+        net=noun(nets.time_mlp),
+        process=noun(diffusion.cosine),
+    ),
+    "diffusion.classifier_loss": of(
+        traced(diffusion.classifier_loss),
+        {"net": NOISY_NET, "params": drawn(NOISY_NET), "key": RAW_KEY}
+        | {"process": diffusion.cosine(), "x": X, "y": np.arange(5) % 2},
+        net=noun(nets.time_mlp),
+        process=noun(diffusion.cosine),
+        x=arrays("f", event=1, nan=EITHER),
+        y=arrays("i", event=-1),
+        raises=(TypeError, ValueError),
     ),
     "diffusion.classifier_free": of(
         diffusion.classifier_free,
