@@ -50,7 +50,7 @@ OF_NOISE = ("simple", *OF_CHAINS)  # on the cosine process
 OF_ODE = ("ddpm", "learned", "importance")  # whose ODE is solved
 SCALES = (0.0, 1.0, 3.0)  # scales of guidance
 ROWS = 16
-EVALUATED = 500  # rows at once
+EVALUATED = 100  # rows at once: with 256 levels each number of a row takes 256
 
 
 @dataclasses.dataclass(frozen=True)

@@ -225,4 +225,4 @@ def show(found):
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, main, quick=QUICK, show=show)
+    runs.experiment(Config, main, quick=QUICK, show=show, minutes=10)
