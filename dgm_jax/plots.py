@@ -229,15 +229,21 @@ def planes(
     *,
     bounds: tuple[float, float] = (-4.0, 4.0),
     fields: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    scale: float | None = None,
+    label: str = "",
     title: str = "",
 ) -> "Figure":
     """Points [n, 2] on the square [low, high]², one panel each, given as {row: {column: points}}.
 
     bounds: (low, high). `fields` draws values [r, r] (y first) behind the points of the same row
-    and column, such as those of a critic, each on its own colour scale with 0 in white. All rows
-    must have the columns of the first, whose names are written above.
+    and column, such as those of a critic, each on its own colour scale with 0 in white. With a
+    `scale` all share one, from -scale to scale, and a bar beside them tells it, with a `label` of
+    what the values are; values beyond it have its last colours. All rows must have the columns of
+    the first, whose names are written above.
     """
     rows, title = checks.mapping(rows, "rows"), checks.text(title, "title")
+    label = checks.text(label, "label")
+    scale = None if scale is None else checks.positive(scale, "scale")
     if not rows or not all(checks.mapping(row, f"rows[{name!r}]") for name, row in rows.items()):
         raise checks.InputError("rows must be {row: {column: points}} with a panel at least.")
     low, high = _bounds(bounds)
@@ -245,9 +251,11 @@ def planes(
     for name, field in fields.items():
         checks.mapping(field, f"fields[{name!r}]")
     columns = list(next(iter(rows.values())))
-    size = (1.3 * len(columns) + 0.4, 1.3 * len(rows) + 0.3 + (0.3 if title else 0))
+    bar = fields and scale is not None
+    size = (1.3 * len(columns) + (1.2 if bar else 0.4), 1.3 * len(rows) + (0.6 if title else 0.3))
     figure = new_figure(size, dpi=100, layout="constrained")
     panels = figure.subplots(len(rows), len(columns), squeeze=False)
+    shown = None
     for name, of_row in zip(rows, panels, strict=True):
         if list(rows[name]) != columns:
             raise checks.InputError(
@@ -256,22 +264,27 @@ def planes(
         of_row[0].set_ylabel(name, fontsize=9, color=INK)
         for column, axes in zip(columns, of_row, strict=True):
             if name in fields:
-                _field(axes, np.asarray(fields[name][column]), (low, high, low, high))
+                values = np.asarray(fields[name][column])
+                shown = _field(axes, values, (low, high, low, high), scale)
             points = plane_points(column, rows[name][column])
             axes.scatter(*points.T, s=1, c="black", alpha=0.5, linewidths=0)
             axes.set(xlim=(low, high), ylim=(low, high), xticks=[], yticks=[], aspect="equal")
             plain(axes, frame=False)
     for column, axes in zip(columns, panels[0], strict=True):
         axes.set_title(column, fontsize=7 if len(columns) > 8 else 9, color=INK)
+    if bar:
+        legend = figure.colorbar(shown, ax=panels, extend="both", aspect=30)
+        legend.set_label(label, fontsize=9, color=INK)
+        legend.ax.tick_params(labelsize=8, colors=INK)
     if title:
         figure.suptitle(title, fontsize=11, color=INK)
     return figure
 
 
-def _field(axes, values, extent):
-    most = np.abs(values).max() or 1.0
+def _field(axes, values, extent, scale):
+    most = scale or np.abs(values).max() or 1.0
     options = {"cmap": "RdBu", "vmin": -most, "vmax": most, "interpolation": "bilinear"}
-    axes.imshow(values, origin="lower", extent=extent, **options)
+    return axes.imshow(values, origin="lower", extent=extent, **options)
 
 
 def plane_points(name: str, x) -> np.ndarray:

@@ -138,6 +138,11 @@ def test_planes_have_points_over_the_field_of_their_panel():
     assert [len(a.images) for a in axes] == [0, 0, 1, 1]
     assert axes[2].images[0].get_clim() == (-3, 3) and axes[2].images[0].origin == "lower"
     np.testing.assert_allclose(axes[1].collections[0].get_offsets(), points["b"])
+    same = {"one": {"a": field, "b": field / 10}}
+    figure = plots.planes({"one": points}, fields=same, scale=2.0, label="score")
+    *panels, bar = figure.axes
+    assert [a.images[0].get_clim() for a in panels] == [(-2, 2)] * 2
+    assert bar.get_ylabel() == "score" and bar.get_ylim() == (-2, 2)
     with pytest.raises(ValueError, match="must have the columns"):
         plots.planes({"one": points, "two": {"a": points["a"]}})
     with pytest.raises(ValueError, match="with a panel at least"):

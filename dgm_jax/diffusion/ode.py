@@ -36,11 +36,16 @@ def ode_density(model: Denoiser, *, solver: Solver | None = None) -> Density:
         batch_shape = checks.condition(cond, model.cond_shape)
         process = model.process(params)
         first, last = process.ends
+        # A class alone, the condition of a model that a classifier guides, is held as a vector.
+        alone = model.cond_shape == ()
+        cond_shape = (1,) if alone else model.cond_shape
+        cond = cond[..., None] if alone else cond
 
         def velocity(params, x, tau, cond=None):
             t = last - tau
             rows = x.reshape(-1, *model.shape)
-            found = model.predict(params, rows, t, _rows(cond, model.cond_shape, x))
+            given = _rows(cond, cond_shape, x)
+            found = model.predict(params, rows, t, given[:, 0] if alone else given)
             d_alpha, d_sigma = slopes(process, t)
             return -(d_alpha * found.data + d_sigma * found.noise).reshape(x.shape)
 
@@ -50,7 +55,7 @@ def ode_density(model: Denoiser, *, solver: Solver | None = None) -> Density:
             dim,
             solver=solver._replace(time=last - first),
             cond=cond,
-            cond_shape=model.cond_shape,
+            cond_shape=cond_shape,
             key=key,
         )
         noise = distrax.MultivariateNormalDiag(jnp.zeros(dim), jnp.full(dim, process.scale))

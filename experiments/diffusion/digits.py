@@ -240,7 +240,8 @@ def task_of(config, name, model, images, rows):
 def fit(config, name, images, rows):
     config = filled(config, {"num_steps": STEPS.get(name, 2200)})
     given = {"name": name, "shape": images.shape, "num_classes": rows["train"][1].shape[1]}
-    recipe = learning.Recipe(build, {"config": config} | given)
+    options = {field.name: getattr(config, field.name) for field in dataclasses.fields(Config)}
+    recipe = learning.Recipe(build, {"config": Config(**options)} | given)
     model = recipe.model()
     adam = fitting.adamw(
         config.learning_rate,

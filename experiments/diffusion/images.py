@@ -45,7 +45,8 @@ class Config(digits.Config):
 
 
 QUICK = digits.QUICK | {"data": "digits"}
+main, show = digits.main, digits.show
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, digits.main, quick=QUICK, show=digits.show, minutes=20)
+    runs.experiment(Config, main, quick=QUICK, show=show, minutes=20)

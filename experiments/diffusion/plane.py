@@ -15,11 +15,13 @@ and tells, in nats, KL(p ‖ p_ode) of the probability-flow ODE of the first fou
 of the toy; and of each sampler the sliced Wasserstein distance of its samples to as many draws,
 beside that of draws to draws, the floor. The last two know the score at one scale only, and are
 sampled by Langevin dynamics from uniform starts. Two minutes of one CPU core a toy.
-TOY-samples.png has a column for each model; TOY-MODEL-scores.png both entries of the learned score
-at t = 1/4, beside those of the score of 4000 draws with as much noise, nearly the true one.
+TOY-samples.png has a column for each model; TOY-scores.png a row for each process: both entries of
+the score at t = 1/4 of 4000 draws with as much noise, nearly the true one, of the learned one, and
+their difference, all on one scale; far from the draws a net has not been taught.
 """
 
 import dataclasses
+import functools
 from typing import Literal
 
 import jax
@@ -39,6 +41,7 @@ DENOISERS = {  # the process, by its name and options, and the dress
     "exploding": ("variance_exploding", {"most": 20.0}, "noise"),
     "velocity": ("straight", {}, "velocity"),
 }
+SHOWN = 0.25  # the time of the pictures of scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,50 +196,61 @@ def shown(config, name, model, params):
     return x[:1000]
 
 
-def scores(config, toy, model, params, path):
-    """<path> of the learned score at t = 1/4 and that of 4000 draws as noisy, entry by entry."""
-    process = model.process(params)
-    t = 0.25
-    alpha, sigma = float(process.alpha(t)), float(process.sigma(t))
+def scores(config, toy, learned, path):
+    """<path> of each learned score of a process at t = 1/4, below that of 4000 draws as noisy.
+
+    learned: {name: (model, parameters)}. A row for each process: two entries, each of the draws, of
+    the model, and of their difference, all on one scale, times σ_t so that they are of order 1.
+    """
     axis = np.linspace(-4, 4, 61)
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2).astype(np.float32)
-    draws = np.asarray(toy.sample(jax.random.key(config.seed + 3), 4000)) * alpha
+    draws = np.asarray(toy.sample(jax.random.key(config.seed + 3), 4000))
+    points, fields = {}, {}
+    for name, (model, params) in learned.items():
+        both = jax.jit(functools.partial(true_and_learned, model))
+        true, made = (np.asarray(s).reshape(61, 61, 2) for s in both(params, draws, grid))
+        panels = {"draws": true, "learned": made, "difference": made - true}
+        fields[name] = {
+            f"{label}, {entry}": s[..., i]
+            for i, entry in enumerate(("x", "y"))
+            for label, s in panels.items()
+        }
+        alpha = np.asarray(model.process(params).alpha(SHOWN))
+        points[name] = dict.fromkeys(fields[name], alpha * draws[:200])
+    figure = plots.planes(points, fields=fields, scale=3.0, label=f"σ × score at t = {SHOWN}")
+    plots.save(figure, path)
 
-    @jax.jit
-    def both(params, x):
-        def log_blurred(x):
-            squares = ((x[:, None] - draws) ** 2).sum(-1)
-            return jax.nn.logsumexp(-squares / (2 * sigma**2), -1)
 
-        true = jax.grad(lambda x: log_blurred(x).sum())(x)
-        return true, diffusion.score(model, params, x, jnp.full(len(x), t))
+def true_and_learned(model, params, draws, x):
+    """σ ∇ log of the mean of N(α d, σ²) over draws d at the time that is shown, and the model's."""
+    process, t = model.process(params), jnp.full(len(x), SHOWN)
+    alpha, sigma = process.alpha(SHOWN), process.sigma(SHOWN)
 
-    true, learned = (np.asarray(s).reshape(61, 61, 2) for s in both(params, grid))
-    names = ("along x", "along y")
-    fields = {
-        label: {name: s[..., i] for i, name in enumerate(names)}
-        for label, s in (("4000 draws", true), ("learned", learned))
-    }
-    points = {label: {name: draws[:200] for name in names} for label in fields}
-    plots.save(plots.planes(points, fields=fields), path)
+    def log_blurred(x):
+        squares = ((x[:, None] - alpha * draws) ** 2).sum(-1)
+        return jax.nn.logsumexp(-squares / (2 * sigma**2), -1)
+
+    true = jax.grad(lambda x: log_blurred(x).sum())(x)
+    return sigma * true, sigma * diffusion.score(model, params, x, t)
 
 
 def main(config: Config) -> dict:
     check(config, "toys", "models")
     found = {}
     for toy_name in config.toys:
-        toy, rows, pictures = data.TOYS[toy_name](), {}, {}
+        toy, rows, pictures, learned = data.TOYS[toy_name](), {}, {}, {}
         for name in config.models:
             model, fitted = fit(config, toy_name, name)
             rows[name] = fitted.row
             pictures[name] = shown(config, name, model, fitted.params)
-            if name in DENOISERS and processes.first():
-                path = config.workdir / f"{toy_name}-{name}-scores.png"
-                scores(config, toy, model, fitted.params, path)
+            if name in DENOISERS:
+                learned[name] = model, fitted.params
         truth = np.asarray(toy.sample(jax.random.key(config.seed + 4), 1000))
         if processes.first():
             figure = plots.planes({toy_name: {"data": truth, **pictures}})
             plots.save(figure, config.workdir / f"{toy_name}-samples.png")
+            if learned:
+                scores(config, toy, learned, config.workdir / f"{toy_name}-scores.png")
         found[toy_name] = {"models": rows, "entropy": toy.entropy}
     return {"toys": found}
 

@@ -113,7 +113,7 @@ def test_guided_samples_are_of_the_class(key, sampler):
 
 
 def test_the_ode_of_a_guided_model_has_the_density_of_the_class():
-    """At scale 1, by a classifier and without one: of x_{t_0}, whose noise is small."""
+    """At scale 1, by a classifier and without one: from N(0, 1) along the line of a Gaussian."""
     x, y = jnp.array([[-1.3], [1.2]]), jnp.array([0, 1])
     by_classifier = diffusion.classifier_guided(of_scores(mixture_score), log_class, 1.0)
     free = diffusion.classifier_free(of_scores(told, cond_shape=(1,)), 1.0, -jnp.ones(1))
@@ -125,8 +125,10 @@ def test_the_ode_of_a_guided_model_has_the_density_of_the_class():
             for model, cond in ((by_classifier, y), (free, y[:, None].astype(float)))
         ]
 
-    variance = STD**2 + PROCESS.sigma(0.0) ** 2
-    exact = -((x[:, 0] - CENTRES) ** 2 / variance + jnp.log(2 * jnp.pi * variance)) / 2
+    alpha, sigma = PROCESS.alpha(jnp.arange(2.0)), PROCESS.sigma(jnp.arange(2.0))
+    std = jnp.sqrt(alpha**2 * STD**2 + sigma**2)  # of x_t of a class, at both ends
+    z = alpha[1] * CENTRES + std[1] * (x[:, 0] - alpha[0] * CENTRES) / std[0]
+    exact = -(z**2) / 2 - jnp.log(2 * jnp.pi) / 2 + jnp.log(std[1] / std[0])
     for found in log_p(x):
         np.testing.assert_allclose(found, exact, atol=0.02)
 

@@ -20,6 +20,7 @@ from experiments import fitting
 from experiments.autoregressive import audio, binary, digits, text
 from experiments.autoregressive import images as pixels
 from experiments.diffusion import digits as noised
+from experiments.diffusion import images as larger
 from experiments.flows import compare, distill, ffjord, images, planar, tabular, toy
 from experiments.quantized import gumbel
 from experiments.vae import bits
@@ -66,6 +67,7 @@ CASES = [
         (bits, {"models": (name,), "hidden": (3,), "num_latents": 2})
         for name in ("dreg", "vamp", "two-layers")
     ),
+    (larger, {"data": "digits", **NOISED}),
     *((noised, {"models": (name,), **NOISED}) for name in typing.get_args(noised.ModelName)),
     *(
         (gumbel, {"estimators": (name,), "num_codes": 2, "num_categories": 3})

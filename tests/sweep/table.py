@@ -2621,6 +2621,8 @@ TABLE = {
         rows=noun(),
         bounds=Kind(lambda v: EITHER if isinstance(v, (list, tuple)) else REFUSED),
         fields=optional(noun()),
+        scale=optional(POSITIVE),
+        label=TEXT,
     ),
     "plots.image_rows": of(
         plots.image_rows,
