@@ -89,6 +89,30 @@ def test_the_chain_tends_to_the_continuous_bound_on_levels(key):
     np.testing.assert_allclose(chain.steps.mean(), limit.steps.mean(), rtol=0.03)
 
 
+def test_the_last_step_of_a_chain_is_a_distribution_of_levels(key):
+    """Of a net that does not look at x_t, so that one p(x | x_1) serves all levels: Σ_v p = 1."""
+    net = Net(lambda key: {}, lambda params, x, level, key=None: jnp.full_like(x, 0.3))
+    model = diffusion.denoiser(net, (1,), diffusion.linear_log_snr(1.0, -5.0), dress="data")
+    levels = jnp.arange(5)[:, None]
+    terms = diffusion.chain_bound(model, {}, key, levels, num_steps=3, num_levels=5)
+    np.testing.assert_allclose(jnp.exp(-terms.reconstruction).sum(), 1, rtol=1e-5)
+
+
+def test_the_least_error_of_the_noise_is_the_known_one(key):
+    """α² S / (α² S + σ²), the mean over t and both entries; x_t has the variance α² S + σ²."""
+    process, x = diffusion.linear_log_snr(3.0, -3.0), gaussian.draws(jax.random.key(7), NUM)
+    model = gaussian.denoiser(process)
+    noise_key, key = jax.random.split(key)
+    loss, _ = jit(lambda key: diffusion.simple_loss(model, {}, key, x, dress="noise"))(key)
+    t = (jnp.arange(1000)[:, None] + 0.5) / 1000
+    signal = process.alpha(t) ** 2 * gaussian.VARIANCES
+    least = signal / (signal + process.sigma(t) ** 2)
+    np.testing.assert_allclose(loss, least.mean(), rtol=0.02)
+    noisy, _ = diffusion.noised(noise_key, process, x, 0.4)
+    wanted = process.alpha(0.4) ** 2 * gaussian.VARIANCES + process.sigma(0.4) ** 2
+    np.testing.assert_allclose((noisy**2).mean(0), wanted, rtol=0.03)
+
+
 def test_the_decoder_of_levels_is_a_distribution():
     process, noisy = diffusion.linear_log_snr(2.0, -5.0), points(3, 1)
     levels = jnp.arange(4)

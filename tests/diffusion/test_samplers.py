@@ -7,6 +7,7 @@ import pytest
 
 from dgm_jax import diffusion
 from dgm_jax.checks import InputError
+from dgm_jax.protocol import Net
 from tests.contracts.compiled import jit
 from tests.diffusion import gaussian
 
@@ -62,6 +63,15 @@ def test_clipping_keeps_the_prediction_and_with_it_the_sample(key):
     model = gaussian.denoiser(PROCESSES["vp"])
     x = diffusion.sample(model, {}, key, 64, num_steps=5, clip=0.5)
     assert jnp.abs(x).max() <= 0.5
+
+
+def test_the_last_step_of_a_chain_has_no_noise(key):
+    """Of a net that is sure of its datum, at every eta and with either variance."""
+    net = Net(lambda key: {}, lambda params, x, level, key=None: jnp.full_like(x, 0.3))
+    model = diffusion.denoiser(net, (2,), diffusion.cosine(), dress="data")
+    for options in ({"eta": 0.0}, {"eta": 0.5}, {"kind": "upper"}, {"kind": "posterior"}):
+        x = diffusion.sample(model, {}, jax.random.clone(key), 3, num_steps=4, **options)
+        np.testing.assert_allclose(x, 0.3, rtol=1e-6)
 
 
 def test_bad_options_are_refused(key):

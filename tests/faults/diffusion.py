@@ -5,6 +5,7 @@ from tests.faults.planting import Fault
 CHAIN = "dgm_jax/diffusion/chain.py"
 DENOISER = "dgm_jax/diffusion/denoiser.py"
 GUIDANCE = "dgm_jax/diffusion/guidance.py"
+IMPORTANCE = "dgm_jax/diffusion/importance.py"
 LANGEVIN = "dgm_jax/diffusion/langevin.py"
 LOSSES = "dgm_jax/diffusion/losses.py"
 PROCESS = "dgm_jax/diffusion/process.py"
@@ -103,6 +104,38 @@ FAULTS = (
         "jax.random.fold_in(jax.random.fold_in(key, i), number + 1)",
         "jax.random.fold_in(jax.random.fold_in(key, i + num), number + 1)",
         "diffusion/test_samplers.py::test_a_sample_does_not_depend_on_the_others_of_its_batch",
+    ),
+    Fault(
+        "noise-after-the-last-step",
+        "T59: a sample is x at the first time, with its noise",
+        SAMPLERS,
+        "    x = jax.lax.scan(body, x, _pairs(grid))[0]",
+        "    return jax.lax.scan(body, x, _pairs(grid))[0]",
+        "diffusion/test_samplers.py::test_the_last_step_of_a_chain_has_no_noise",
+    ),
+    Fault(
+        "importance-without-weights",
+        "T124: times that are drawn often count for more",
+        IMPORTANCE,
+        "terms = ends._replace(steps=weight * each)",
+        "terms = ends._replace(steps=each)",
+        "diffusion/test_importance.py::test_over_all_t_the_weighted_loss_is_the_sum_over_all_steps",
+    ),
+    Fault(
+        "importance-before-all-are-known",
+        "T124: a time that has hardly been drawn is judged",
+        IMPORTANCE,
+        'known = (state["seen"].min() >= SEEN)',
+        'known = (state["seen"].max() >= SEEN)',
+        "diffusion/test_importance.py::test_until_all_have_been_seen_ten_times_all_are_as_likely",
+    ),
+    Fault(
+        "classifier-of-clean-data",
+        "T64: what leads has seen no noise",
+        GUIDANCE,
+        "logits = _logits(net, params, process, noised(noise_key, process, x, t)[0], t)",
+        "logits = _logits(net, params, process, x, t)",
+        "diffusion/test_guidance.py::test_the_best_noisy_classifier_is_bayes_rule",
     ),
     Fault(
         "annealing-with-steps-of-one-size",
