@@ -16,8 +16,8 @@ configuration of Ho et al. (2020) and of Nichol and Dhariwal (2021), for an acce
         --eval-every 10000 --ema-decay 0.9999 --chain-steps 4000 --few-steps 50 --test-draws 4 \\
         --held-out None --num-judged 2000 --patience None
 
-Published for CIFAR-10: 3.75 bits/dim by L_simple, 2.94 by the hybrid loss, 2.65 by variational
-diffusion.
+Published for CIFAR-10: at most 3.75 bits/dim by L_simple, 2.94 by Nichol and Dhariwal, 2.65 by
+variational diffusion.
 """
 
 import dataclasses

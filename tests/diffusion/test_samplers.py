@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax import diffusion
+from dgm_jax import diffusion, learning
 from dgm_jax.checks import InputError
 from dgm_jax.protocol import Net
 from tests.contracts.compiled import jit
@@ -57,6 +57,19 @@ def test_a_sample_does_not_depend_on_the_others_of_its_batch(key):
     model = gaussian.denoiser(PROCESSES["vp"])
     draw = lambda num: diffusion.sample(model, {}, jax.random.clone(key), num, num_steps=5)
     np.testing.assert_allclose(draw(3), draw(8)[:3], rtol=1e-6)
+
+
+def test_a_sample_does_not_depend_on_the_layout_of_its_batch(key):
+    model = gaussian.denoiser(PROCESSES["vp"])
+    over = jax.sharding.NamedSharding(learning.data_mesh(4), jax.sharding.PartitionSpec("data"))
+
+    def draw(key, layout):
+        sample = lambda key: diffusion.sample(model, {}, key, 8, num_steps=5)
+        return jax.jit(sample, out_shardings=layout)(jax.random.clone(key))
+
+    spread = draw(key, over)
+    assert len(spread.sharding.device_set) == 4
+    np.testing.assert_allclose(spread, draw(key, None), rtol=1e-5, atol=1e-6)
 
 
 def test_clipping_keeps_the_prediction_and_with_it_the_sample(key):

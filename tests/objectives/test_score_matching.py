@@ -76,6 +76,22 @@ def test_the_closed_form_of_a_field_is_the_trace():
     np.testing.assert_allclose(closed, exact, rtol=1e-5)
 
 
+def test_an_energy_model_is_learned_by_the_gradient_of_its_scalar():
+    """Of log p = -½ xᵀ A x + const, known without the constant: best at A = Σ⁻¹, and there alone."""
+    x = data()
+
+    @jit
+    def slope(a):
+        def loss(a):
+            score = jax.grad(lambda x: -jnp.einsum("ni,ij,nj->", x, a, x) / 2)
+            return implicit_score_matching(score, x)
+
+        return jax.grad(loss)(a)
+
+    np.testing.assert_allclose(slope(PRECISION), 0, atol=1e-4)
+    assert jnp.abs(slope(1.1 * PRECISION)).max() > 0.05
+
+
 def test_the_best_denoising_score_is_that_of_the_data_with_noise(key):
     """Of all linear scores: the gradient at -(Σ + σ²)⁻¹ is 0, and at -Σ⁻¹ it is not."""
     x, sigma = data(), 0.7
