@@ -78,7 +78,7 @@ def test_the_closed_form_of_a_field_is_the_trace():
 
 def test_an_energy_model_is_learned_by_the_gradient_of_its_scalar():
     """Of log p = -½ xᵀ A x, known up to a constant: best at A = Σ⁻¹, and there alone."""
-    x = data()
+    x = data(4000)
 
     @jit
     def slope(a):
