@@ -220,7 +220,9 @@ def task_of(config, name, model, images, rows):
             functools.partial(each, params), parts_key, rows["test"], EVALUATED
         )
         row = task.report(params, bound_key)
-        row |= {f"{part}_nats": float(value.mean()) for part, value in found._asdict().items()}
+        prior, last = float(found.prior.mean()), float(found.reconstruction.mean())
+        row |= {"prior_nats": prior, "reconstruction_nats": last}
+        row["steps_nats"] = -row["test_nats"] - prior - last  # of all draws
         if name in OF_ODE:
             some = tuple(part[: config.ode_rows] for part in rows["test"])
             nats = np.asarray(jax.jit(ode_log_prob(model, num_levels))(params, ode_key, some[0]))
