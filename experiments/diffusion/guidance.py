@@ -174,7 +174,7 @@ def main(config: Config) -> dict:
     features, guess, missed = judge.fit_classifier(config, images._replace(rows=rows))
     params = {"ddpm": first, "classes": second, "noisy": noisy.params}
     c = np.resize(np.arange(images.num_classes), config.num_judged)
-    found = {}
+    found, columns = {}, min(2 * images.num_classes, config.num_judged)
     for kind, (guided, as_told) in leaning(plain, conditional, net, images.num_classes).items():
         rows_of, pictures = {}, {}
         for label, sampler in samplers(config).items():
@@ -189,10 +189,10 @@ def main(config: Config) -> dict:
                 told = {"right": float((guess(x) == c).mean())}
                 told |= judge.by_features(features, x, rows["test"])
                 rows_of.setdefault(label, {})[f"{scale:g}"] = told
-                pictures[f"{label}, scale {scale:g}"] = x[: 2 * images.num_classes]
+                pictures[f"{label}, scale {scale:g}"] = x[:columns]
         found[kind] = rows_of
         if processes.first():
-            growing.grid(config, kind, pictures, 2 * images.num_classes)
+            growing.grid(config, kind, pictures, columns)
     few = min(config.num_judged, len(rows["train"]))
     return {
         "data": config.data,
