@@ -330,10 +330,15 @@ def _log_frequencies(x, num_levels):
 
 @exact
 class _Mixture(drawn.Drawn, distrax.MixtureSameFamily):
-    """Draws of the dtype of the components: distrax picks one of them by a sum in float32."""
+    """Draws of one component each: distrax draws from all, and picks by a sum in float32."""
 
     def _sample_n(self, key, n):
-        return super()._sample_n(key, n).astype(self.components_distribution.loc.dtype)
+        which_key, noise_key = jax.random.split(key)
+        j = Levels(self.mixture_distribution.logits).sample(seed=which_key, sample_shape=n)
+        of_one = lambda a: jnp.take_along_axis(a[None], j[..., None], -1)[..., 0]
+        all_of_them = self.components_distribution
+        one = type(all_of_them)(of_one(all_of_them.loc), of_one(all_of_them.scale))
+        return one.sample(seed=noise_key)
 
 
 @jax.custom_jvp

@@ -102,6 +102,18 @@ def test_many_levels_are_drawn_block_by_block_as_often_as_they_are_likely():
     assert np.asarray(draw(jax.random.key(1), bad)).max(0)[:3].tolist() == [-1, -1, -1]
 
 
+@pytest.mark.parametrize("num", [2, 64, 70, 5000])
+def test_levels_are_those_at_which_their_cdf_passes_one_uniform_number(num):
+    """Of equal probabilities, whose sums are whole: the ⌊n u⌋-th of the n that are possible."""
+    possible = np.random.default_rng(num).random(num) < 0.6
+    possible[num // 2] = True
+    logits = jnp.where(possible, 3.0, -jnp.inf)
+    key, places = jax.random.key(0), np.flatnonzero(possible)
+    x = jit(lambda f: categorical(num).dist(f).sample(seed=key, sample_shape=2000))(logits)
+    u = np.asarray(jax.random.uniform(jax.random.clone(key), (2000,)))
+    np.testing.assert_array_equal(x, places[(np.float32(len(places)) * u).astype(int)])
+
+
 def test_draws_within_a_loss_have_a_gradient_of_zero():
     """As in a score-function loss, which is differentiated with the draw in it."""
     draw = lambda f: categorical(40).dist(f).sample(seed=jax.random.key(0)).astype(float)

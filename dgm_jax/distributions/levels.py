@@ -1,5 +1,6 @@
 """A categorical distribution that is cheap to sample from."""
 
+import itertools
 import math
 
 import distrax
@@ -27,6 +28,7 @@ class Levels(Drawn, distrax.Categorical):
         if not jnp.ndim(logits):
             raise checks.InputError("logits must have shape [..., K]; got ().")
         super().__init__(logits=logits)
+        self._given = logits  # those of distrax are normalised, for which a draw has no use
 
     @property
     def batch_shape(self):
@@ -49,37 +51,62 @@ class Levels(Drawn, distrax.Categorical):
         return super().log_prob(value)
 
     def _sample_n(self, key, n):
-        """By blocks of about √K levels: which block, then which of its levels.
+        """By groups of levels first, then by the levels of the group drawn: see `_group_sizes`.
 
-        A cumulative sum over all K would be most of the time. t stays below the sum of the block,
-        so that rounding leads to no level that is impossible.
+        t stays below the sum of the group, so that rounding leads to no level that is impossible.
         """
-        logits = jax.lax.stop_gradient(self.logits)  # a choice has no gradient
+        logits = jax.lax.stop_gradient(self._given)  # a choice has no gradient
         logits = logits.astype(wide(logits))  # or u would have 128 values
-        p = _in_blocks(jnp.exp(logits - logits.max(-1, keepdims=True)))  # [*batch, blocks, size]
-        until = jnp.cumsum(p.sum(-1), -1)[None]
-        t = until[..., -1] * jax.random.uniform(key, (n, *p.shape[:-2]), p.dtype)
-        block = _first_above(until, t)
-        before = jnp.concatenate([jnp.zeros_like(until[..., :1]), until[..., :-1]], -1)
-        t = t - jnp.take_along_axis(before, block[..., None], -1)[..., 0]
-        within = jnp.take_along_axis(p[None], block[..., None, None], -2)[..., 0, :]
-        within = jnp.cumsum(within, -1)
-        t = jnp.minimum(t, jnp.nextafter(within[..., -1], jnp.zeros_like(t)))
-        drawn = block * p.shape[-1] + _first_above(within, t)
-        return jnp.where(until[..., -1] > 0, drawn, -1)
+        left = jnp.exp(logits - logits.max(-1, keepdims=True))[None]  # p of what may yet be drawn
+        u = jax.random.uniform(key, (n, *self.batch_shape), left.dtype)
+        drawn, t, total = 0, None, None
+        for size in _group_sizes(self.num_categories):
+            groups = _in_groups(left, size)  # [n, *batch, groups, size]
+            until = _running_sums(groups.sum(-1))
+            if total is None:
+                total, t = until[-1], until[-1] * u
+            else:
+                t = jnp.minimum(t, jnp.nextafter(until[-1], jnp.zeros_like(t)))
+            place, before = _first_above(until, t)
+            drawn, t = drawn + place * size, t - before
+            left = jnp.take_along_axis(groups, place[..., None, None], -2)[..., 0, :]
+        return jnp.where(total > 0, drawn, -1)
 
 
-def _in_blocks(p: Array) -> Array:
-    """p [..., K] as [..., blocks, size], 0 where K is no product of both; few K are one block."""
-    num = p.shape[-1]
-    size = num if num < 32 else 2 ** round(math.log2(num) / 2)
-    blocks = -(-num // size)
-    if blocks * size > num:
-        p = jnp.pad(p, [(0, 0)] * (p.ndim - 1) + [(0, blocks * size - num)])
-    return p.reshape(*p.shape[:-1], blocks, size)
+WRITTEN_OUT = 64  # the most sums written out one by one
 
 
-def _first_above(rising: Array, t: Array) -> Array:
-    """The first place of rising [..., m] that is above t [...]; the last where none is."""
-    place = (rising <= t[..., None]).sum(-1, dtype=jnp.int32)
-    return jnp.minimum(place, rising.shape[-1] - 1)
+def _group_sizes(num: int) -> list[int]:
+    """Levels of a group in each choice, the last 1: [1] for few levels, [16, 1] for 512.
+
+    Sums over all levels would be most of the time where there are more than 64.
+    """
+    depth = 1
+    while WRITTEN_OUT**depth < num:
+        depth += 1
+    return [2 ** round(math.log2(num) * (depth - i) / depth) for i in range(1, depth)] + [1]
+
+
+def _in_groups(p: Array, size: int) -> Array:
+    """p [..., K] as [..., groups, size], 0 where K is no product of both."""
+    groups = -(-p.shape[-1] // size)
+    p = jnp.pad(p, [(0, 0)] * (p.ndim - 1) + [(0, groups * size - p.shape[-1])])
+    return p.reshape(*p.shape[:-1], groups, size)
+
+
+def _running_sums(p: Array) -> list[Array]:
+    """Σ_{j ≤ k} p_j [...] of p [..., m] for k = 0..m-1.
+
+    Written out, they are one loop over the rows, in which what is made of them is part of the same
+    loop; `jnp.cumsum` takes a CPU up to five times as long.
+    """
+    return list(itertools.accumulate(jnp.moveaxis(p, -1, 0)))
+
+
+def _first_above(rising: list[Array], t: Array) -> tuple[Array, Array]:
+    """The first place whose sum is above t, the last where none is; and the sum before it."""
+    place, before = jnp.zeros(t.shape, jnp.int32), jnp.zeros_like(t)
+    for sum_until in rising[:-1]:
+        below = sum_until <= t
+        place, before = place + below, jnp.where(below, sum_until, before)
+    return place, before

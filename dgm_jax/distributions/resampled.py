@@ -11,6 +11,7 @@ from .. import checks
 from ..protocol import Array, Key
 from .divergence import exact
 from .drawn import Drawn
+from .levels import Levels
 
 
 @exact
@@ -82,7 +83,7 @@ class ImportanceResampled(Drawn):
         draw_key, choice_key = jax.random.split(key)
         z, log_w = self._weighed(draw_key, n * self.num_samples)
         log_w = log_w.reshape(n, self.num_samples, *log_w.shape[1:])
-        chosen = jax.random.categorical(choice_key, log_w, axis=1)  # [n, *batch]
+        chosen = Levels(jnp.moveaxis(log_w, 1, -1)).sample(seed=choice_key)  # [n, *batch]
 
         def chosen_of(z):
             z = z.reshape(n, self.num_samples, *z.shape[1:])

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..arrays import same_rank, soft_bound
+from ..distributions import Levels
 from ..distributions.divergence import exact
 from ..distributions.drawn import Drawn
 from ..protocol import Array, Density, Params, Shape
@@ -114,7 +115,7 @@ class Mixture(Drawn, distrax.Distribution):
     def _sample_n(self, key, n):
         which_key, key = jax.random.split(key)
         shape = (n, *self._batch_shape)
-        which = jax.random.categorical(which_key, self._log_weights, shape=shape)
+        which = Levels(self._log_weights).sample(seed=which_key, sample_shape=shape)
         return self._component(jax.tree.map(lambda a: a[which], self._each)).sample(seed=key)
 
     def _sample_n_and_log_prob(self, key, n):

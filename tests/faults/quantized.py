@@ -196,13 +196,13 @@ FAULTS = (
         "test_levels_have_the_mass_of_their_part_and_are_drawn_as_often",
     ),
     Fault(
-        "a-block-of-levels-too-far",
-        "rounding in a sum over blocks leads to a level that is impossible",
+        "a-group-of-levels-too-far",
+        "what is left of the uniform number, after a group, is too much",
         "dgm_jax/distributions/levels.py",
-        "t = t - jnp.take_along_axis(before, block[..., None], -1)[..., 0]",
-        "t = t - 0.9 * jnp.take_along_axis(before, block[..., None], -1)[..., 0]",
+        "drawn + place * size, t - before",
+        "drawn + place * size, t - 0.9 * before",
         "test_likelihoods.py::"
-        "test_many_levels_are_drawn_block_by_block_as_often_as_they_are_likely",
+        "test_levels_are_those_at_which_their_cdf_passes_one_uniform_number[70]",
     ),
     Fault(
         "noise-of-a-uniform-zero",
