@@ -39,6 +39,18 @@ def equal(a, b):
     )
 
 
+def test_the_norm_told_is_that_of_numbers_vectors_and_matrices_together():
+    """Gradients 2 (6 entries), -3 (4), and 1: 24 + 36 + 1."""
+    slopes = {"matrix": jnp.full((2, 3), 2.0), "vector": jnp.full(4, -3.0), "number": jnp.ones(())}
+    total = lambda params: sum((slopes[k] * params[k]).sum() for k in slopes)
+    loss = lambda params, key, batch: (total(params) + 0 * batch, {})
+    algorithm = gradient_descent(
+        lambda key: jax.tree.map(jnp.zeros_like, slopes), loss, optax.sgd(0.1)
+    )
+    _, metrics = run(algorithm, [0.0])
+    np.testing.assert_allclose(metrics[0]["grad_norm"], np.sqrt(61), rtol=1e-6)
+
+
 def test_sgd_on_a_quadratic_contracts_by_its_closed_form():
     algorithm = gradient_descent(init, quadratic, optax.sgd(0.1))
     start = algorithm.init(jax.random.key(0))
