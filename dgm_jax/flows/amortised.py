@@ -25,7 +25,7 @@ def amortised(
     flattened to a vector. Half precision is computed in float32, because a bound of 0.999 is 1 in
     bfloat16.
     Parameters: θ; with cond_shape {"own": θ, "cond": Θ}, where each array of Θ is [n, *shape].
-    Rezende and Mohamed (2015), "Variational inference with normalizing flows", section 4.2.
+    Rezende and Mohamed (2015), "Variational inference with normalizing flows", section 4.
     """
     cond_shape = checks.cond_shape(cond_shape)
 
