@@ -7,17 +7,20 @@ nothing under `jit`. Those that need the numbers themselves (`finite_rows`, `wit
 
 import difflib
 import functools
+import inspect
 import math
 import os
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+P, R = ParamSpec("P"), TypeVar("R")
 LARGEST = 2**31 - 1  # of what is counted: sizes and steps are int32 on the devices
 
 
@@ -229,6 +232,26 @@ def choice(value: Any, options: Iterable[str], name: str) -> None:
         near = difflib.get_close_matches(str(value), options, 1) if isinstance(value, str) else ()
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(f"{name} must be one of {', '.join(options)}; got {shown(value)}.{hint}")
+
+
+def spelled(function: Callable[P, R]) -> Callable[P, R]:
+    """A decorator: the error for an unknown argument suggests the nearest one.
+
+    From version 3.13 on Python does so itself, and the function is returned as it is.
+    """
+    if sys.version_info >= (3, 13):
+        return function
+    known = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs.keys() - set(known):
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known)}."
+            raise InputTypeError(f"{function.__name__}() has no argument {name!r}. {hint}")
+        return function(*args, **kwargs)
+
+    return call
 
 
 def array(value: Any, name: str) -> None:

@@ -370,3 +370,16 @@ def test_a_legacy_key_is_told_to_be_one():
         checks.key(np.zeros(2, np.uint32), "seed")
     with pytest.raises(TypeError, match=r"got int32 array\. Make one"):
         checks.key(np.zeros(2, np.int32), "seed")
+
+
+def test_an_unknown_argument_is_told_the_nearest_one():
+    def of_options(dim, *, hidden=3, num_layers=2):
+        """Its docstring."""
+        return dim, hidden, num_layers
+
+    spelled = checks.spelled(of_options)
+    assert spelled(1, hidden=4) == (1, 4, 2) and spelled.__doc__ == "Its docstring."
+    with pytest.raises(TypeError, match=r"of_options\(\) .* 'hiden'.* Did you mean 'hidden'\?"):
+        spelled(1, hiden=4)
+    with pytest.raises(TypeError, match=r"of_options\(\) .* 'foo'"):
+        spelled(1, foo=4)

@@ -197,6 +197,28 @@ def test_a_docstring_of_another_form_is_found():
     assert {"cond_shape", "hidden", "params", "key", "dim"} <= shared_arguments()
 
 
+def options(function) -> list[str]:
+    return [p.name for p in parameters(function) if p.kind is p.KEYWORD_ONLY]
+
+
+def test_a_slip_in_an_option_is_told_the_nearest_one():
+    """Of all functions with three or more, by the name of the function that was called."""
+    many = {
+        name: f
+        for name, f in NAMES.items()
+        if inspect.isfunction(f)
+        and len(options(f)) >= 3
+        and not name.startswith((*TO_COME, "plots"))
+    }
+    assert len(many) > 100
+    for name, function in many.items():
+        option = max(options(function), key=len)
+        with pytest.raises(TypeError) as refused:
+            function(**{option[:-1]: 1})
+        assert f"Did you mean {option!r}?" in str(refused.value), name
+        assert f"{name.split('.')[1]}()" in str(refused.value)
+
+
 # ---------------------------------------------------------------------- what a model prints as
 def test_models_and_distributions_print_what_they_are():
     made = autoregressive.made(5, likelihoods.bernoulli(), hidden=(8,), cond_shape=(3,))

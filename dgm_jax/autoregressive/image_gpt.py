@@ -12,6 +12,7 @@ from ..protocol import CausalNet, Density, Shape
 from .density import density, outputs_of
 
 
+@checks.spelled
 def image_gpt(
     shape: tuple[int, int, int],
     conditional: Conditional,

@@ -13,6 +13,7 @@ from .density import density, outputs_of
 from .masks import ONE_MASK, Masks, checked_masks, random_places, under_masks
 
 
+@checks.spelled
 def made(
     dim: int,
     conditional: Conditional,

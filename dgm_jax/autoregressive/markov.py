@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from .. import nets
+from .. import checks, nets
 from ..likelihoods import Conditional
 from ..protocol import Density, Shape
 from .density import density, outputs_of
 
 
+@checks.spelled
 def markov(
     dim: int,
     conditional: Conditional,

@@ -6,6 +6,7 @@ from ..protocol import Density, Shape
 from .density import density, outputs_of
 
 
+@checks.spelled
 def pixelsnail(
     shape: tuple[int, int, int],
     conditional: Conditional,

@@ -1,11 +1,12 @@
 """Recurrent neural networks: the past is summarised in a state of fixed size."""
 
-from .. import nets
+from .. import checks, nets
 from ..likelihoods import Conditional
 from ..protocol import Density, Shape
 from .density import density, outputs_of
 
 
+@checks.spelled
 def rnn(
     dim: int,
     conditional: Conditional,

@@ -37,6 +37,7 @@ def num_parameters(dim: int, num_levels: int, *, window: int, shared: bool = Fal
     return sum(num_levels ** min(i, window) * (num_levels - 1) for i in range(rows))
 
 
+@checks.spelled
 def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> Density:
     """p(x) = ∏_i p(x_i | x_{i-k}, ..., x_{i-1}), each a row of a table; x integers [..., d].
 
@@ -157,6 +158,7 @@ def _mean_log(p, log_q):
     return jnp.where(p > 0, p * jnp.where(p > 0, log_q, 0), 0).sum(-1)
 
 
+@checks.spelled
 def fit_table(
     x: np.ndarray, *, num_levels: int, window: int, shared: bool = False, smoothing: float = 0.0
 ) -> Params:

@@ -52,6 +52,7 @@ class Solver(NamedTuple):
     adjoint: str
 
 
+@checks.spelled
 def ode_solver(
     *,
     time: float = 1.0,

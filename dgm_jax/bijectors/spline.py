@@ -35,6 +35,7 @@ class Bin(NamedTuple):
     overflows: Array  # whether a slope is beyond the dtype; then log τ' is -∞ between the knots
 
 
+@checks.spelled
 def rational_quadratic_spline(
     *,
     num_bins: int = 8,

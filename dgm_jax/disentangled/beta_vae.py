@@ -8,6 +8,7 @@ from ..protocol import Array, Key, LatentVariable, Metrics, Params
 from .terms import told
 
 
+@checks.spelled
 def beta_vae_loss(
     model: LatentVariable,
     params: Params,
@@ -33,6 +34,7 @@ def beta_vae_loss(
     return terms.distortion + beta * terms.kl, told(terms)
 
 
+@checks.spelled
 def capacity_loss(
     model: LatentVariable,
     params: Params,

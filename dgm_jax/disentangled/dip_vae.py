@@ -10,6 +10,7 @@ from .terms import told
 KINDS = ("I", "II")
 
 
+@checks.spelled
 def dip_vae_loss(
     model: LatentVariable,
     params: Params,

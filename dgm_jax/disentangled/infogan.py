@@ -28,6 +28,7 @@ class InfoGAN(NamedTuple):
     codes: Codes
 
 
+@checks.spelled
 def infogan(
     generator: Net | StatefulNet,
     trunk: Net | StatefulNet,
@@ -95,6 +96,7 @@ def infogan(
     return InfoGAN(model.init, model, StatefulNet(init, judge), codes)
 
 
+@checks.spelled
 def infogan_critic_loss(
     model: InfoGAN,
     game: Game,
@@ -125,6 +127,7 @@ def infogan_critic_loss(
     return game.critic(real_values, fake_values) - gain, (told, moved)
 
 
+@checks.spelled
 def infogan_generator_loss(
     model: InfoGAN,
     game: Game,

@@ -6,6 +6,7 @@ from ..protocol import Array, Key, LatentVariable, Metrics, Params
 from .terms import told
 
 
+@checks.spelled
 def tc_vae_loss(
     model: LatentVariable,
     params: Params,

@@ -10,6 +10,7 @@ from ..nets import made
 from ..protocol import Flow, Shape
 
 
+@checks.spelled
 def autoregression(
     dim: int,
     *,

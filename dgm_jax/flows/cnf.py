@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 
+from .. import checks
 from ..bijectors import Solver
 from ..bijectors.continuous import DEFAULT_SOLVER
 from ..protocol import Flow, Shape
 from .neural_ode import mlp_field, neural_ode
 
 
+@checks.spelled
 def cnf(
     dim: int,
     *,

@@ -7,6 +7,7 @@ from .linear import plu, qr
 FORMS = ("plu", "qr")
 
 
+@checks.spelled
 def conv1x1(
     num_channels: int, *, form: str = "plu", seed: int = 0, num_reflections: int | None = None
 ) -> Flow:

@@ -14,6 +14,7 @@ from ..nets import mlp
 from ..protocol import Flow, Shape, again
 
 
+@checks.spelled
 def coupling(
     dim: int,
     *,

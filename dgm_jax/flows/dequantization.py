@@ -15,6 +15,7 @@ from ..protocol import Density, Net
 from .multiscale import ImageShape, alternating, channel_coupling, on_checkerboard
 
 
+@checks.spelled
 def variational_noise(
     shape: ImageShape,
     num_levels: int,

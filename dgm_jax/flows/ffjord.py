@@ -11,6 +11,7 @@ from ..protocol import Array, Density, Flow, Key, Metrics, Params, Shape
 from .neural_ode import mlp_field, neural_ode
 
 
+@checks.spelled
 def ffjord(
     dim: int,
     *,

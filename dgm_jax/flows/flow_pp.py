@@ -21,6 +21,7 @@ from .multiscale import (
 )
 
 
+@checks.spelled
 def flow_pp(
     shape: ImageShape,
     *,

@@ -19,6 +19,7 @@ from .multiscale import (
 )
 
 
+@checks.spelled
 def glow(
     shape: ImageShape,
     *,

@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from .. import checks
 from ..bijectors import Law, Permutation
 from ..combinators import compose, fixed, repeat
 from ..protocol import Flow, Shape
 from .autoregression import autoregression
 
 
+@checks.spelled
 def iaf(
     dim: int,
     *,

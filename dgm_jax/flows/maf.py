@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 
 import jax
 
+from .. import checks
 from ..bijectors import Law
 from ..combinators import invert
 from ..protocol import Flow, Shape
 from .iaf import iaf
 
 
+@checks.spelled
 def maf(
     dim: int,
     *,

@@ -22,6 +22,7 @@ Rearrange = Callable[[Shape], Rearrangement]
 OfShape = Callable[[ImageShape, Shape | None], Flow]  # of the shapes of an image and a condition
 
 
+@checks.spelled
 def channel_coupling(
     shape: ImageShape,
     *,

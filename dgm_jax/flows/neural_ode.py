@@ -13,6 +13,7 @@ from ..bijectors.continuous import DEFAULT_SOLVER, NOISES
 from ..protocol import Flow, Shape
 
 
+@checks.spelled
 def mlp_field(
     dim: int,
     *,
@@ -92,6 +93,7 @@ def _trace(kernels, slopes):
     return (slopes[0] @ (middle[0] * (last @ first).T) * slopes[1]).sum(-1)
 
 
+@checks.spelled
 def neural_ode(
     field: Field,
     dim: int,

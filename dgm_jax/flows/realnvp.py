@@ -13,6 +13,7 @@ from ..protocol import Flow, Shape
 from .coupling import coupling
 
 
+@checks.spelled
 def realnvp(
     dim: int,
     *,

@@ -21,6 +21,7 @@ from .multiscale import (
 )
 
 
+@checks.spelled
 def realnvp_image(
     shape: ImageShape,
     *,

@@ -21,6 +21,7 @@ FORMS = ("orthogonal", "householder", "triangular")
 LEAST_SLOPE = 1e-3  # of a layer along one of its units, where R and R̃ are diagonal
 
 
+@checks.spelled
 def sylvester(
     dim: int,
     *,

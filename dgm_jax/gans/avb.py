@@ -38,6 +38,7 @@ from ..protocol import Array, Density, Key, LatentVariable, Metrics, Net, Params
 SMALLEST = 1e-4  # added to each variance by which adaptive contrast divides
 
 
+@checks.spelled
 def avb(
     inference: Net,
     decoder: Net,
@@ -78,6 +79,7 @@ def avb(
     )
 
 
+@checks.spelled
 def implicit_net(
     in_dim: int,
     num_latents: int,

@@ -11,6 +11,7 @@ from ..nets.residual import halvings
 from ..protocol import Adversarial, Array, Params, Shape
 
 
+@checks.spelled
 def biggan(
     shape: Shape,
     num_classes: int,

@@ -1,11 +1,13 @@
 """The deep convolutional GAN."""
 
+from .. import checks
 from ..combinators import adversarial
 from ..distributions import standard_normal
 from ..nets import strided_critic, strided_generator
 from ..protocol import Adversarial, Shape
 
 
+@checks.spelled
 def dcgan(
     shape: Shape,
     *,

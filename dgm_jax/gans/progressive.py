@@ -26,6 +26,7 @@ from .growing import (
 )
 
 
+@checks.spelled
 def progressive(
     shape: tuple[int, int, int],
     *,

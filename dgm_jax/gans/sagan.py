@@ -7,6 +7,7 @@ from ..nets import residual_critic, residual_generator
 from ..protocol import Adversarial, Shape
 
 
+@checks.spelled
 def sagan(
     shape: Shape,
     *,

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from .. import checks
 from ..combinators import adversarial
 from ..distributions import standard_normal
 from ..nets import residual_critic, residual_generator
 from ..protocol import Adversarial, Shape
 
 
+@checks.spelled
 def sngan(
     shape: Shape,
     *,

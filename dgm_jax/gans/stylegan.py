@@ -44,6 +44,7 @@ class StyleGAN(NamedTuple):
     num_layers: int  # L, two for each size
 
 
+@checks.spelled
 def stylegan(
     shape: tuple[int, int, int],
     *,

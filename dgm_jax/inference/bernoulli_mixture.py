@@ -111,6 +111,7 @@ def log_joint(logits: Array, bits: Array, x: Array) -> Array:
 
 
 # ------------------------------------------------------------------------------------------- EM
+@checks.spelled
 def bernoulli_mixture_em(
     start: Array,
     num_components: int,
@@ -249,6 +250,7 @@ def _checked(smoothing, floor, min_rows, start_steps, chunk):
 
 
 # --------------------------------------------------------------------------------- in one call
+@checks.spelled
 def fit_bernoulli_mixture(
     x: Array,
     key: Key,

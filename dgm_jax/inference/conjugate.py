@@ -26,6 +26,7 @@ class Conjugate(NamedTuple):
     scale: Array  # Ψ, [..., d, d], about ν times a covariance
 
 
+@checks.spelled
 def normal_inverse_wishart(
     mean: Array,
     scale: Array,

@@ -8,6 +8,7 @@ leaves z unchanged. The maximum has no closed form; EM converges to a local one.
 algorithms for ML factor analysis".
 """
 
+from .. import checks
 from ..protocol import Algorithm, Density, LatentVariable
 from .ppca import linear_gaussian, linear_gaussian_density, linear_gaussian_em
 
@@ -29,6 +30,7 @@ def factor_analysis_density(dim: int, *, num_latents: int) -> Density:
     return linear_gaussian_density(dim, num_latents, (dim,))
 
 
+@checks.spelled
 def factor_analysis_em(
     dim: int, *, num_latents: int, floor: float = 1e-6, axis_name: str | None = None
 ) -> Algorithm:

@@ -25,6 +25,7 @@ from .moments import FORMS, Moments, moments
 from .restarts import FittedMixture, best_of, direction, fitted, reseeded, until_still
 
 
+@checks.spelled
 def gaussian_mixture_em(
     start: Array,
     num_components: int,
@@ -217,6 +218,7 @@ def factors(covariances: Array, floor: float) -> Array:
 
 
 # --------------------------------------------------------------------------------- in one call
+@checks.spelled
 def fit_gaussian_mixture(
     x: Array,
     key: Key,

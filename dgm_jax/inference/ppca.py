@@ -59,6 +59,7 @@ def ppca_optimum(mean: Array, covariance: Array, *, num_latents: int) -> Params:
     return {"weights": weights, "mean": jnp.asarray(mean), "log_scale": jnp.log(variance) / 2}
 
 
+@checks.spelled
 def ppca_em(
     dim: int, *, num_latents: int, floor: float = 1e-6, axis_name: str | None = None
 ) -> Algorithm:

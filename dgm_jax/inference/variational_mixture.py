@@ -26,6 +26,7 @@ from .moments import FORMS, moments
 from .restarts import FittedMixture, best_of, fitted, until_still
 
 
+@checks.spelled
 def variational_mixture(
     start: Array,
     num_components: int,
@@ -143,6 +144,7 @@ def expected_parameters(q: Conjugate) -> Params:
 
 
 # --------------------------------------------------------------------------------- in one call
+@checks.spelled
 def fit_variational_mixture(
     x: Array,
     key: Key,

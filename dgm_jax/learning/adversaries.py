@@ -12,6 +12,7 @@ from .descent import checked_decay
 from .players import Player, alternate
 
 
+@checks.spelled
 def adversaries(
     model: Adversarial,
     game: Game,

@@ -51,6 +51,7 @@ class FittedDensity(NamedTuple):
         )
 
 
+@checks.spelled
 def fit_to_data(
     model: Density,
     x: ArrayLike,

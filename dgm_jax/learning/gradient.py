@@ -24,6 +24,7 @@ from .descent import (
 )
 
 
+@checks.spelled
 def gradient_descent(
     init: Callable[[Key], Params],
     loss: Callable[..., tuple[Array, Any]],

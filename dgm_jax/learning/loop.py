@@ -53,6 +53,7 @@ def fit(
     return jax.lax.scan(body, algorithm.init(init_key), jnp.arange(num_steps))
 
 
+@checks.spelled
 def train(
     algorithm: Algorithm,
     key: Key,

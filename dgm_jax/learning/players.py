@@ -46,6 +46,7 @@ class PlayersState(NamedTuple):
     state: State = None  # what no gradient moves, shared by all; None without
 
 
+@checks.spelled
 def alternate(
     players: dict[str, Player],
     init: Callable[[Key], dict[str, Params]],

@@ -23,6 +23,7 @@ class KLTerms(NamedTuple):
     dimension_kl: Array  # Σ_j KL(q(z_j) ‖ N(0, 1))
 
 
+@checks.spelled
 def kl_terms(
     key: Key,
     mean: Array,

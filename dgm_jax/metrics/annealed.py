@@ -38,6 +38,7 @@ class Settings(NamedTuple):
     acceptance: float
 
 
+@checks.spelled
 def annealed_log_prob(
     model: LatentVariable,
     params: Params,
@@ -81,6 +82,7 @@ def annealed_log_prob(
     return _estimate(in_batches(scored, key, parts, batch_size), settings)
 
 
+@checks.spelled
 def bidirectional_log_prob(
     model: LatentVariable,
     params: Params,

@@ -59,6 +59,7 @@ def gradient_boosting(*, num_trees: int = 100) -> Predictor:
     return _predictor(make)
 
 
+@checks.spelled
 def dci(
     key: Key,
     codes: Array,

@@ -35,6 +35,7 @@ class FactorVotes(NamedTuple):
     __str__ = FixedFactor.__str__
 
 
+@checks.spelled
 def beta_vae_score(
     key: Key,
     codes: Array,
@@ -64,6 +65,7 @@ def beta_vae_score(
     return FixedFactor(fitted.score(*x_test), fitted.score(*x), 1 / draws.num_factors)
 
 
+@checks.spelled
 def factor_vae_score(
     key: Key,
     codes: Array,

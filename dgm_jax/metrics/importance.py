@@ -47,6 +47,7 @@ class Weights(NamedTuple):
     squares: Array  # Σ exp(2 log w - 2 peak)
 
 
+@checks.spelled
 def importance_log_prob(
     model: LatentVariable,
     params: Params,
@@ -74,6 +75,7 @@ def importance_log_prob(
     )  # fmt: skip
 
 
+@checks.spelled
 def naive_log_prob(
     model: LatentVariable,
     params: Params,

@@ -46,6 +46,7 @@ class InformationGap(NamedTuple):
     shares: np.ndarray  # what unit i knows of factor j, of all there is to know, [d, k]
 
 
+@checks.spelled
 def mutual_information(
     codes: Array,
     factors: Array,
@@ -86,6 +87,7 @@ def mutual_information(
     return Information(mutual, of_factors, chance, spread, num_shuffles)
 
 
+@checks.spelled
 def mig(
     codes: Array,
     factors: Array,

@@ -49,6 +49,7 @@ def rbf_kernel(bandwidth: float) -> Kernel:
     return kernel
 
 
+@checks.spelled
 def polynomial_kernel(
     *, degree: int = 3, scale: float | None = None, offset: float = 1.0
 ) -> Kernel:
@@ -82,6 +83,7 @@ def mmd(real: Array, fake: Array, kernel: Kernel) -> Discrepancy:
     return Discrepancy(squared, 0.0, len(real), len(fake), 1, None)
 
 
+@checks.spelled
 def kernel_distance(
     key: Key,
     real: Array,

@@ -26,6 +26,7 @@ class Explicitness(NamedTuple):
     areas: np.ndarray  # of each factor, the mean over its states, [k]
 
 
+@checks.spelled
 def modularity(
     codes: Array,
     factors: Array,

@@ -18,6 +18,7 @@ class Sap(NamedTuple):
     accuracy: np.ndarray  # of each unit for each factor, on rows for testing, [d, k]
 
 
+@checks.spelled
 def sap(
     key: Key,
     codes: Array,

@@ -26,6 +26,7 @@ class Surgery(NamedTuple):
     most: Array  # log N, or log B of batches
 
 
+@checks.spelled
 def elbo_surgery(
     model: LatentVariable,
     params: Params,

@@ -38,6 +38,7 @@ class Bottleneck(linen.Module):
         return x
 
 
+@checks.spelled
 def bottleneck(
     in_dims: int | Sequence[int],
     out_dim: int,

@@ -56,6 +56,7 @@ class GatedAttention(linen.Module):
         return _last(self.out_channels, self.activation(h), self.zero_last)
 
 
+@checks.spelled
 def conv_resnet(
     shape: tuple[int, int, int],
     out_channels: int,
@@ -82,6 +83,7 @@ def conv_resnet(
     return _on_images(module, shape, cond_shape)
 
 
+@checks.spelled
 def gated_attention(
     shape: tuple[int, int, int],
     out_channels: int,

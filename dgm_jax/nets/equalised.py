@@ -20,6 +20,7 @@ GAIN = math.sqrt(2.0)  # of a layer that a leaky ReLU follows
 RESIZING = ("same", "up", "down")
 
 
+@checks.spelled
 def equalised_dense(
     in_dim: int,
     out_dim: int,
@@ -49,6 +50,7 @@ def equalised_dense(
     return Net(init, apply)
 
 
+@checks.spelled
 def equalised_conv(
     in_channels: int,
     out_channels: int,

@@ -140,6 +140,7 @@ def _doubled(h, net, deterministic):
     return UpConv(net.out_channels, net.sizes[-1], net.kernel_size, last)(h)
 
 
+@checks.spelled
 def conv_encoder(
     shape: tuple[int, int, int],
     out_dim: int,
@@ -176,6 +177,7 @@ def conv_encoder(
     return Net(net.init, apply)
 
 
+@checks.spelled
 def conv_decoder(
     in_dim: int,
     shape: tuple[int, int, int],
@@ -216,6 +218,7 @@ def conv_decoder(
     return Net(net.init, apply)
 
 
+@checks.spelled
 def map_encoder(
     shape: tuple[int, int, int],
     out_channels: int,
@@ -243,6 +246,7 @@ def map_encoder(
     return _on(from_linen(MapEncoder(out_channels, hidden, *options), shape), shape, "x")
 
 
+@checks.spelled
 def map_decoder(
     in_channels: int,
     shape: tuple[int, int, int],

@@ -29,6 +29,7 @@ class MLP(linen.Module):
         return Dense(self.features[-1], kernel_init=last)(x)
 
 
+@checks.spelled
 def mlp(
     in_dims: int | Sequence[int],
     out_dim: int,

@@ -168,6 +168,7 @@ def _value(net, h, labels, train):
     return value + (table[labels[0].astype(int)] * h).sum(-1)
 
 
+@checks.spelled
 def residual_generator(
     num_latents: int,
     shape: Shape,
@@ -236,6 +237,7 @@ def residual_generator(
     return on_latents(net, num_latents, num_classes)
 
 
+@checks.spelled
 def residual_critic(
     shape: Shape,
     *,
@@ -282,6 +284,7 @@ def residual_critic(
     return on_images(net, shape, num_classes)
 
 
+@checks.spelled
 def residual_features(
     shape: Shape,
     *,
@@ -306,6 +309,7 @@ def residual_features(
     return on_images(stateful(module, shape), shape)
 
 
+@checks.spelled
 def residual_head(
     shape: Shape,
     *,

@@ -42,6 +42,7 @@ def revnet(block: Net, *, num_layers: int) -> Reversible:
     return _couplings(block, 2 * num_layers)
 
 
+@checks.spelled
 def irevnet(
     shape: tuple[int, int, int],
     *,

@@ -85,6 +85,7 @@ class StridedCritic(linen.Module):
         return GroupNorm(1)(x) if x.ndim > 3 else GroupNorm(1)(x[..., None, None, :])[..., 0, 0, :]
 
 
+@checks.spelled
 def strided_generator(
     num_latents: int,
     shape: Shape,
@@ -115,6 +116,7 @@ def strided_generator(
     return on_latents(stateful(module, (num_latents,)), num_latents)
 
 
+@checks.spelled
 def strided_critic(
     shape: Shape, *, hidden: int = 64, norm: str = "batch", axis_name: str | None = None
 ) -> StatefulNet:
@@ -133,6 +135,7 @@ def strided_critic(
     return on_images(stateful(module, tuple(shape)), shape)
 
 
+@checks.spelled
 def strided_features(
     shape: Shape,
     num_features: int,

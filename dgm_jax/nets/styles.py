@@ -67,6 +67,7 @@ def add_noise(x: Array, strength: Array, key: Key | None) -> Array:
     return x + noise * strength.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
+@checks.spelled
 def minibatch_deviation(
     x: Array,
     *,

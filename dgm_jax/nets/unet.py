@@ -100,6 +100,7 @@ class UNet(linen.Module):
         return h + seen.reshape(h.shape)
 
 
+@checks.spelled
 def unet(
     shape: tuple[int, int, int],
     *,
@@ -166,6 +167,7 @@ def unet(
     return _told(module, shape, cond_shape)
 
 
+@checks.spelled
 def time_mlp(
     dim: int,
     *,

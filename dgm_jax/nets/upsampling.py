@@ -58,6 +58,7 @@ def down_conv(
     return _over_batch(_down, x, kernel, stride=stride, padding=padding, form="adjoint")
 
 
+@checks.spelled
 def up_conv(
     y: Array,
     kernel: Array,

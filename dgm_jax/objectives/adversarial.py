@@ -61,6 +61,7 @@ def non_saturating(*, smoothing: float = 1.0) -> Game:
     return Game(_cross_entropy(smoothing), lambda fake, real: jax.nn.softplus(-fake).mean())
 
 
+@checks.spelled
 def least_squares(*, fake: float = 0.0, real: float = 1.0, wanted: float = 1.0) -> Game:
     """½ E (D(x) - b)² + ½ E (D(G(z)) - a)² for the critic, ½ E (D(G(z)) - c)² for the generator.
 
@@ -156,6 +157,7 @@ def generated(
     return drawn(model, params["generator"], state, key, num, cond, train)[1]
 
 
+@checks.spelled
 def critic_loss(
     model: Adversarial,
     game: Game,

@@ -51,6 +51,7 @@ class ElboTerms(NamedTuple):
     scale: Array
 
 
+@checks.spelled
 def elbo_terms(
     model: LatentVariable,
     params: Params,

@@ -61,6 +61,7 @@ def log_weights(
     return _weights(found)
 
 
+@checks.spelled
 def elbo(
     model: LatentVariable,
     params: Params,

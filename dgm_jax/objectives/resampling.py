@@ -7,6 +7,7 @@ from ..distributions import ImportanceResampled
 from ..protocol import Array, Key, LatentVariable, Params
 
 
+@checks.spelled
 def importance_resampled(
     model: LatentVariable,
     params: Params,

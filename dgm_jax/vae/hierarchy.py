@@ -77,6 +77,7 @@ def hierarchy(
     return LatentVariable(init, prior, of_likelihood, posterior, infer)
 
 
+@checks.spelled
 def stochastic_layers(
     shape: int | Shape,
     likelihood: Conditional,

@@ -14,6 +14,7 @@ from .topdown import Layer, Stage
 from .views import of_stages
 
 
+@checks.spelled
 def image_ladder(
     shape: tuple[int, int, int],
     likelihood: Conditional,

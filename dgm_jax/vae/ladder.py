@@ -15,6 +15,7 @@ from .views import of_stages
 POSTERIORS = ("free", "precision_weighted")
 
 
+@checks.spelled
 def ladder(
     shape: int | Shape,
     likelihood: Conditional,

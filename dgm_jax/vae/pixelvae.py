@@ -9,6 +9,7 @@ from ..protocol import Density, LatentVariable, Net, Shape
 from .vae import decoded_by, output_shape
 
 
+@checks.spelled
 def pixelvae(
     encoder: Net,
     decoder: Net,

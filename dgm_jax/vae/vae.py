@@ -12,6 +12,7 @@ from .posteriors import diagonal
 from .seen import vector_cond
 
 
+@checks.spelled
 def vae(
     encoder: Net,
     decoder: Net,

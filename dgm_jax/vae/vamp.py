@@ -10,6 +10,7 @@ from ..protocol import Array, LatentVariable, Shape, again
 from .priors import Mixture
 
 
+@checks.spelled
 def vamp(
     model: LatentVariable,
     shape: int | Shape,

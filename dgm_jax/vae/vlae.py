@@ -17,6 +17,7 @@ from .pixelvae import pixelvae
 PLACES = ("prior", "posterior")  # of the flow
 
 
+@checks.spelled
 def vlae(
     encoder: Net,
     decoder: Net,

@@ -13,6 +13,7 @@ from .gates import tanh_gate
 from .stepwise import stepwise
 
 
+@checks.spelled
 def gated_pixelcnn(
     shape: tuple[int, int, int],
     *,

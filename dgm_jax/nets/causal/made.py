@@ -26,6 +26,7 @@ from .triangular import Layers, evaluate
 INVERSES = ("unit_once", "fixed_point", "block_fixed_point", "naive")
 
 
+@checks.spelled
 def made(
     dim: int,
     *,

@@ -12,6 +12,7 @@ from .encodings import Encoding
 from .stepwise import stepwise
 
 
+@checks.spelled
 def pixelcnn(
     shape: tuple[int, int, int],
     *,

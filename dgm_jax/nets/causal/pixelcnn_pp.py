@@ -16,6 +16,7 @@ from .gates import gated_residual
 from .stepwise import stepwise
 
 
+@checks.spelled
 def pixelcnn_pp(
     shape: tuple[int, int, int],
     *,

@@ -17,6 +17,7 @@ from .gates import gated_residual
 from .stepwise import stepwise
 
 
+@checks.spelled
 def pixelsnail(
     shape: tuple[int, int, int],
     *,

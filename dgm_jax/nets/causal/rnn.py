@@ -15,6 +15,7 @@ from .stepwise import stepwise
 CELLS = ("gru", "lstm")
 
 
+@checks.spelled
 def rnn(
     dim: int,
     *,

@@ -23,6 +23,7 @@ from .stepwise import stepwise
 POSITIONS = ("learned", "rotary")
 
 
+@checks.spelled
 def transformer(
     dim: int,
     *,

@@ -13,6 +13,7 @@ from .encodings import Encoding
 from .stepwise import stepwise
 
 
+@checks.spelled
 def wavenet(
     dim: int,
     *,
