@@ -124,9 +124,8 @@ def factor_out(rest: Flow, shape: tuple[int, int, int]) -> Flow:
 
     rest: the flow T from vectors [H·W·C/2] to images [H, W, C/2]. z = [z_rest, z_out] is a vector
     [H·W·C]. shape: that of x. For a prior of z_out that depends on the other half, as in Glow, add
-    a
-    coupling: compose(flows.channel_coupling(shape, ...), factor_out(rest, shape)).
-    Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
+    a coupling: compose(flows.channel_coupling(shape, ...), factor_out(rest, shape)). Dinh et al.
+    (2017), "Density estimation using Real NVP", section 3.6.
     """
     checks.noun(rest, Flow, "rest")
     shape = checks.image_shape(shape)

@@ -88,9 +88,8 @@ def information(codes: Codes, q: Recognised, z: Array) -> tuple[Array, Array]:
 
     A mean over the batch z, with q = Q(c | G(z)). If Q(c | x) = p(c | x) it is I(c; x) in
     expectation. For categories that x determines it is Σ log K_i, the maximum. For continuous
-    numbers it has no
-    maximum: a Q = N(c, σ²) with the true c gives log 2 - log σ - ½ log 2πe.
-    Chen et al. (2016), "InfoGAN", equation 5.
+    numbers it has no maximum: a Q = N(c, σ²) with the true c gives log 2 - log σ - ½ log 2πe. Chen
+    et al. (2016), "InfoGAN", equation 5.
     """
     codes = checked_codes(codes)
     checks.noun(q, Recognised, "q")

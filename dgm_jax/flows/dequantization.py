@@ -33,9 +33,9 @@ def variational_noise(
     T consists of num_couplings checkerboard couplings. It starts as the identity, with uniform u:
     the bound starts at that of uniform dequantisation. dist(params, x) takes integers x
     [..., H, W, C] in 0..num_levels-1 as its condition, as in `objectives.dequantized_nll`; sampling
-    with its log-density is one pass. shape: (H, W, C). law, net, hidden, num_blocks, dropout: as in
-    `channel_coupling`;
-    unroll: see `combinators.repeat`. Ho et al. (2019), "Flow++", section 3.1.
+    with its log-density is one pass. shape: (H, W, C). law, net, hidden, num_blocks and dropout
+    are those of `channel_coupling`, unroll that of `combinators.repeat`.
+    Ho et al. (2019), "Flow++", section 3.1.
     """
     shape = checks.image_shape(shape)
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)

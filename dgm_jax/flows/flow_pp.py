@@ -44,10 +44,9 @@ def flow_pp(
     condition is a vector (n,), the same at every pixel, or a map (H, W, n).
 
     Density costs one pass of every net; sampling also inverts the law by bisection. Layers of the
-    same form are one scan, so they compile once; unroll=True writes them out. Train with
-    unroll=True on a CPU, where the gradient of a convolution is far slower inside a scan than
-    outside. Variational dequantisation: `flows.variational_noise`. Ho et al. (2019), "Flow++", with
-    (4, 2, 3), 96 channels, 10 blocks and 32 components there.
+    same form are one scan, so they compile once; unroll=True writes them out (`bijectors.Scan`
+    compares the two). Variational dequantisation: `flows.variational_noise`.
+    Ho et al. (2019), "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
     """
     num_couplings = checks.widths(num_couplings, "num_couplings")
     if len(num_couplings) != 3:

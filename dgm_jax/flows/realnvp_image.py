@@ -46,9 +46,8 @@ def realnvp_image(
     pixel, or a map (H, W, n).
 
     Both directions cost one pass of every net. Layers of the same form are one scan, so they
-    compile once; unroll=True writes them out. Train with unroll=True on a CPU, where the gradient
-    of a convolution is far slower inside a scan than outside. Dinh et al. (2017), "Density
-    estimation using Real NVP", section 3.6.
+    compile once; unroll=True writes them out (`bijectors.Scan` compares the two).
+    Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
     """
     num_scales = checks.positive_int(num_scales, "num_scales")
     num_couplings = checks.positive_int(num_couplings, "num_couplings")

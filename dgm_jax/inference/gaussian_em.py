@@ -243,8 +243,7 @@ def fit_gaussian_mixture(
     num_restarts: restarts from different k-means initialisations run side by side under `vmap`, and
     the one with the highest likelihood (with a prior: posterior density) is kept. A run ends when a
     step gains less than `tolerance` nats per row, or after num_steps. covariance, floor, prior,
-    start_steps,
-    min_rows, form, chunk: as in `gaussian_mixture_em`. The dtype is that of x.
+    start_steps, min_rows, form, chunk: as in `gaussian_mixture_em`. The dtype is that of x.
     """
     x = rows(x, num_components)
     checks.key(key)

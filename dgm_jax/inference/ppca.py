@@ -68,9 +68,9 @@ def ppca_em(
     The state is θ. The metric "log_likelihood" is that of θ before the step, in nats per row. If
     all rows are the batch, it never decreases and converges to `ppca_optimum`, with an error that
     falls by a factor of about σ² / λ_q per step. The covariance is never formed: O(n d q) per step.
-    dim,
-    num_latents: d and q. floor: lower bound of σ², which would go to zero if q latents explain all.
-    axis_name: that of `learning.expectation_maximization`. Tipping and Bishop (1999), appendix B.
+    dim, num_latents: d and q. floor: lower bound of σ², which would go to zero if q latents explain
+    all. axis_name: that of `learning.expectation_maximization`. Tipping and Bishop (1999), appendix
+    B.
     """
     return linear_gaussian_em(dim, num_latents, (), floor, axis_name)
 

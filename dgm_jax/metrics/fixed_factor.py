@@ -48,14 +48,12 @@ def beta_vae_score(
     """P(a linear classifier predicts j from 1/L Σ_l |z_l - z_l'|), where pairs agree in factor j.
 
     For each point a factor j is drawn, and L = batch_size pairs of rows that agree in v_j and are
-    random
-    otherwise: the first from all rows, the second from those with its v_j. The classifier is
+    random otherwise: the first from all rows, the second from those with its v_j. The classifier is
     multinomial logistic regression with penalty ½ ‖w‖² on the sum of losses (scikit-learn's C = 1),
-    on unscaled
-    differences: codes with much smaller variance than 1 score less. Uninformative units do no harm.
-    1 for codes equal to their factors, and for linear maps of them in which each unit has few
-    factors; 1/k for noise. num_train, num_test: the numbers of points. Cost: (num_train + num_test)
-    L d. Higgins et al. (2017), "beta-VAE", section 3.
+    on unscaled differences: codes with much smaller variance than 1 score less. Uninformative units
+    do no harm. 1 for codes equal to their factors, and for linear maps of them in which each unit
+    has few factors; 1/k for noise. num_train, num_test: the numbers of points. Cost: (num_train +
+    num_test) L d. Higgins et al. (2017), "beta-VAE", section 3.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 

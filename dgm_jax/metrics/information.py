@@ -102,10 +102,9 @@ def mig(
     informative of it; 0 for noise, and if a factor is spread over two units equally. Uninformative
     units do no harm. The defaults are the published protocol, which cannot reach 1 if there are
     fewer bins than states. To reach it, use at least as many num_bins as the largest number of
-    states, binning="quantile" and about 20
-    num_shuffles: then terms are (I - c) / (H - c), with c the information of shuffled rows. For the
-    options see `mutual_information`.
-    Chen et al. (2018), "Isolating sources of disentanglement in VAEs", equation 6.
+    states, binning="quantile" and about 20 num_shuffles: then terms are (I - c) / (H - c), with c
+    the information of shuffled rows. For the options see `mutual_information`. Chen et al. (2018),
+    "Isolating sources of disentanglement in VAEs", equation 6.
     """
     options = {"num_bins": num_bins, "binning": binning, "num_shuffles": num_shuffles}
     found = mutual_information(codes, factors, **options)

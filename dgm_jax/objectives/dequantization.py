@@ -20,12 +20,11 @@ def dequantized_log_prob(
 ) -> Array:
     """log p(x + u | c) - log q(u | x) for one u ~ q(· | x): at most log P(x | c) in expectation.
 
-    P(x) = ∫ p(x + u) du over [0, 1)^D. In nats, one value for each integer x [n, ...]. noise: q(u |
-    x);
-    params: {"model", "noise"}. The gap is KL(q(u | x) ‖ p(x + u) / P(x)), 0 for the true posterior.
-    Use it in evaluation too: without noise p(x) is no bound. model_key: for dropout in the model
-    and the noise; None, as in evaluation, for none. Ho et al. (2019), "Flow++", eq. 12; with
-    uniform q Theis et al. (2016), section 3.1.
+    P(x) = ∫ p(x + u) du over [0, 1)^D. In nats, one value for each integer x [n, ...]. noise is
+    q(u | x), params {"model", "noise"}. The gap is KL(q(u | x) ‖ p(x + u) / P(x)), 0 for the true
+    posterior. Use it in evaluation too: without noise p(x) is no bound. model_key: for dropout in
+    the model and the noise; None, as in evaluation, for none.
+    Ho et al. (2019), "Flow++", eq. 12; with uniform q Theis et al. (2016), section 3.1.
     """
     checks.noun(model, Density, "model")
     checks.noun(noise, Density, "noise")

@@ -101,9 +101,9 @@ def sticking_the_landing(
 
     For E [f(z) - log q_φ(z)], such as an ELBO with f = log p(x, ·). Compared with `pathwise` it
     omits the score ∇ log q, which is 0 in expectation. If q_φ ∝ e^f, the gradient of every sample
-    is 0. function,
-    num_samples: as in `score_function`. Cost: K samples, and their density as that of given z.
-    Roeder et al. (2017), "Sticking the landing"; for a latent variable model see `objectives.stl`.
+    is 0. function, num_samples: as in `score_function`. Cost: K samples, and their density as that
+    of given z. Roeder et al. (2017), "Sticking the landing"; for a latent variable model see
+    `objectives.stl`.
     """
     dist, num_samples = _dist(model, params, key, function, cond, num_samples)
     _check_pathwise(dist)

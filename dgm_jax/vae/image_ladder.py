@@ -37,8 +37,8 @@ def image_ladder(
     num_layers: the number of groups z_l at each, maps [r, r, num_latents]; z_1 is at resolutions[0]
     num_blocks: residual blocks at each resolution bottom-up; by default half as many as layers
     width: channels of both paths; hidden: channels within a block, by default a quarter of them
-    unroll: whether equal layers are written out. In a scan, the default, they compile once. On CPUs
-        training is several times faster with True. The parameters are the same
+    unroll: whether equal layers are written out. In a scan, the default, they compile once
+        (`bijectors.Scan` compares the two). The parameters are the same
     cond_shape: (n,) of a condition, as in `ladder`
 
     The defaults are the 43 groups of the paper for CIFAR-10; with num_blocks=(12, 7, 7, 4, 3) and

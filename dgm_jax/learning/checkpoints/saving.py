@@ -101,9 +101,8 @@ class Checkpoints:
         `template` has arrays or `jax.ShapeDtypeStruct` as leaves. Newer, damaged checkpoints are
         renamed corrupt-<step>, each with a line on stderr. Returns None if nothing was saved.
         `NoUsableCheckpoint` if all are damaged; then none is renamed. `ValueError` names the leaves
-        that differ from the
-        template: nothing is cast or reshaped. check(step, note) may raise before that, to refuse a
-        checkpoint.
+        that differ from the template: nothing is cast or reshaped. check(step, note) may raise
+        before that, to refuse a checkpoint.
         """
         self._wait()
         if processes.several():

@@ -34,9 +34,8 @@ def gated_residual(
 ) -> Array:
     """h + a σ(b), (a, b) = conv(drop(e(conv(e(h)) + W e(beside)))) + V c, with e the concat-ELU.
 
-    view: the view of time; conv(features): makes a convolution; of_cond: `of_condition` or
-    `of_row`;
-    dropout: its rate. Salimans et al. (2017), "PixelCNN++", as in the authors' program.
+    view: the view of time; conv(features) makes a convolution; of_cond is `of_condition` or
+    `of_row`; dropout: its rate. Salimans et al. (2017), "PixelCNN++", as in the authors' program.
     """
     hidden = h.shape[-1]
     a = conv(hidden)(view, concat_elu(h))
