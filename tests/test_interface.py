@@ -148,9 +148,10 @@ def documented_in(module):
 
 
 def of_us(documented) -> bool:
-    """A NamedTuple without a docstring has one of Python's."""
-    doc = documented.__doc__
-    return bool(doc) and not re.match(r"\w+\(", doc)
+    """A NamedTuple or a dataclass without a docstring has one of Python's."""
+    doc, name = documented.__doc__, getattr(documented, "__name__", "")
+    made = inspect.isclass(documented) and re.fullmatch(rf"{name}\(.*\)", doc or "", re.DOTALL)
+    return bool(doc) and not made
 
 
 def unexplained(function) -> list[str]:
@@ -165,6 +166,20 @@ def test_the_first_line_is_a_sentence_or_a_formula_and_ends_with_a_full_stop(nam
     documented = filter(of_us, documented_in(importlib.import_module(MODULES[name])))
     lines = {getattr(d, "__qualname__", name): first_line(d) for d in documented}
     assert {where: line for where, line in lines.items() if not line.endswith(".")} == {}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_public_class_and_function_has_a_docstring_of_its_own(name):
+    named = vars(importlib.import_module(MODULES[name])).items()
+    here = [
+        (n, value)
+        for n, value in named
+        if not n.startswith("_")
+        and getattr(value, "__module__", "") == MODULES[name]
+        and (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__name__ == n
+    ]
+    assert [n for n, value in here if not of_us(value)] == []
 
 
 def test_arguments_are_explained_by_name_where_there_are_more_than_two():

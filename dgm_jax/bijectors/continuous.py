@@ -93,7 +93,7 @@ class Path(NamedTuple):
     log_det: Array  # [...]
     kinetic: Array  # ∫ ‖f‖² dt [...]
     frobenius: Array  # ∫ ‖∂f/∂x‖² dt [...], or its estimate ∫ ‖εᵀ ∂f/∂x‖² dt
-    num_evals: Array  # of f: six a step, rejected ones too (one more, not told, if the first is)
+    num_evals: Array  # of f: six per step, rejected ones too (one more, uncounted, if the first is)
     failure: Array  # 0 solved; 1 max_steps reached; 2 steps vanish: f is not finite, or too steep
 
 

@@ -38,6 +38,8 @@ Arrays = dict[str, np.ndarray]
 
 
 class Own(NamedTuple):
+    """The splits of your own data, as `read` returns them."""
+
     parts: list[np.ndarray]  # of SPLITS, [n, ...]
     labels: list[np.ndarray] | None  # integers [n]
     how: str  # where the splits are from

@@ -15,11 +15,11 @@ class FittedMixture(NamedTuple):
 
     model: Density
     params: Params  # of the best restart, after its last step
-    history: np.ndarray  # what rises, in nats a row, before each step of the best restart
+    history: np.ndarray  # the objective, in nats per row, before each step of the best restart
     restarts: np.ndarray  # its last value in each restart
     num_steps: int
-    num_reseeded: int  # components that died on the way and were put elsewhere
-    posterior: Params | None = None  # of the parameters, where it is not a point
+    num_reseeded: int  # components that died and were reseeded
+    posterior: Params | None = None  # of the parameters, in variational inference
 
     def __repr__(self):
         return (

@@ -28,6 +28,8 @@ def clip_weights(limit: float) -> optax.GradientTransformation:
 
 
 class HistoryState(NamedTuple):
+    """The state of `historical_averaging`: the mean of the past parameters."""
+
     count: Array  # parameters averaged so far
     mean: Params
 

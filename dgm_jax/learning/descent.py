@@ -15,6 +15,8 @@ Schedule = Callable[[Array], Array]  # step ↦ a number, such as optax.linear_s
 
 
 class TrainState(NamedTuple):
+    """The state of gradient descent: parameters, optimiser, moving average, and what else moves."""
+
     step: Array  # number of steps made, skipped ones included; int32
     params: Params
     opt_state: optax.OptState

@@ -37,7 +37,7 @@ class FittedDensity(NamedTuple):
     log_prob: Callable[..., np.ndarray]  # log_prob(x, cond=None): nats [n], compiled
     sample: Callable[..., Array]  # sample(key, sample_shape=(), cond=None), compiled
     valid_nats: float  # the mean log p of the validation rows
-    test_nats: float  # and of the test rows, which no choice has seen
+    test_nats: float  # the mean log p of the test rows, which no choice depends on
     test_nats_stderr: float  # its standard error over the rows
     best_step: int  # of the parameters
     history: list[dict[str, float]]  # the rows of `train`: "step", "loss", "valid_nats", ...

@@ -13,6 +13,8 @@ from .descent import Schedule, check_carried, extras
 
 
 class LangevinState(NamedTuple):
+    """The state of `langevin`: the samples and the number of steps."""
+
     step: Array  # number of steps made; int32
     x: Any  # the samples
 

@@ -20,6 +20,8 @@ from .recipes import Recipe, checked, rebuilt
 
 
 class Loaded(NamedTuple):
+    """The result of `load`."""
+
     config: dict[str, Any] | None  # config.json of the experiment; None where there is none
     params: Params  # what to evaluate and to sample with
     step: int  # of the checkpoint

@@ -41,6 +41,8 @@ class Player(NamedTuple):
 
 
 class PlayersState(NamedTuple):
+    """The state of `alternate`: a `TrainState` for each player, and the state they share."""
+
     step: Array  # number of steps made, each with a turn of every player; int32
     players: dict[str, TrainState]  # the `step` of a player counts its own updates
     state: State = None  # what no gradient moves, shared by all; None without

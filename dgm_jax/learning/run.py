@@ -34,11 +34,13 @@ SAVE_SHARE = 0.01  # of the time at most that saving may take
 
 
 class Trained(NamedTuple):
+    """The result of `train`."""
+
     state: State  # the last one
     best: State  # the one with the best `monitor`; the last one where nothing is monitored
     params: Params  # algorithm.params(best): what to evaluate and to sample with
     history: list[dict[str, float]]  # the rows of metrics.jsonl, each with its "step"
-    seconds: float  # in steps: with compilation, without evaluation; a resumed run adds its past
+    seconds: float  # of training: with compilation, without evaluation, before a resume too
 
 
 class Plan(NamedTuple):

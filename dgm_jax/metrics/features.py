@@ -25,6 +25,8 @@ from ..protocol import Array, Net, Params
 
 
 class Published(NamedTuple):
+    """A published network: its file, and how to make a `Net` and its parameters."""
+
     file: str  # in the data folder
     source: str
     params: Callable[[dict[str, np.ndarray]], Params]

@@ -27,7 +27,7 @@ class Estimate(NamedTuple):
     log_prob: np.ndarray  # [n], in nats
     stderr: np.ndarray  # [n]: that of log_prob by the spread of its weights, √(1/ESS - 1/K);
     # of one sample 0, since it shows none
-    effective_samples: np.ndarray  # [n]: ESS = (Σ w)² / Σ w²; near 1 even `stderr` means nothing
+    effective_samples: np.ndarray  # [n]: ESS = (Σ w)² / Σ w²; if near 1, `stderr` is unreliable
     num_samples: int  # K
     method: str
 

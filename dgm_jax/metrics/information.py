@@ -41,9 +41,9 @@ class InformationGap(NamedTuple):
     """MIG, the mean of `gaps` over factors."""
 
     score: float
-    gaps: np.ndarray  # of each factor, [k], shares of its entropy
-    best: np.ndarray  # the unit that knows most of it, [k]
-    shares: np.ndarray  # what unit i knows of factor j, of all there is to know, [d, k]
+    gaps: np.ndarray  # of each factor, [k], as fractions of its entropy
+    best: np.ndarray  # the most informative unit of each factor, [k]
+    shares: np.ndarray  # I(z_i; v_j) / H(v_j), [d, k]
 
 
 @checks.spelled

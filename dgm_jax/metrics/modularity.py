@@ -15,7 +15,7 @@ class Modularity(NamedTuple):
     """The mean of `units` over the units that count."""
 
     score: float
-    units: np.ndarray  # [d], 0 for those that know nothing
+    units: np.ndarray  # [d], 0 for uninformative ones
     counted: np.ndarray  # [d], booleans
 
 

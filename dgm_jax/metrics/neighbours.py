@@ -25,8 +25,10 @@ ROUNDING = 1e-6  # of the sum of two squared norms: below it, a squared distance
 
 
 class PrecisionRecall(NamedTuple):
-    precision: float  # share of fake rows within the balls of the real ones: quality
-    recall: float  # share of real rows within the balls of the fake ones: variety
+    """The result of `precision_recall`."""
+
+    precision: float  # fraction of fake rows within the balls of the real ones: quality
+    recall: float  # fraction of real rows within the balls of the fake ones: variety
     k: int
     num_real: int
     num_fake: int
@@ -37,8 +39,10 @@ class PrecisionRecall(NamedTuple):
 
 
 class DensityCoverage(NamedTuple):
+    """The result of `density_coverage`."""
+
     density: float  # real balls around a fake row, over k: 1 on average of equal distributions
-    coverage: float  # share of real balls that hold a fake row
+    coverage: float  # fraction of real balls that contain a fake row
     k: int
     num_real: int
     num_fake: int

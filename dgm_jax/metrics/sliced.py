@@ -13,6 +13,8 @@ from .samples import centred, real_and_fake
 
 
 class SlicedWasserstein(NamedTuple):
+    """The result of `sliced_wasserstein`."""
+
     distance: float
     order: int
     num_directions: int

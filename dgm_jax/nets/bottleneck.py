@@ -11,6 +11,8 @@ from .adapter import Conv, Dense, from_linen, linen
 
 
 class Bottleneck(linen.Module):
+    """The linen module of `bottleneck`."""
+
     features: Sequence[int]
     kernels: Sequence[int]
     activation: Callable

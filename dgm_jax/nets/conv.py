@@ -12,6 +12,8 @@ from .adapter import Attention, Conv, Dense, LayerNorm, from_linen, linen
 
 
 class ConvResNet(linen.Module):
+    """The linen module of `conv_resnet`."""
+
     hidden: int
     num_blocks: int
     out_channels: int
@@ -30,6 +32,8 @@ class ConvResNet(linen.Module):
 
 
 class GatedAttention(linen.Module):
+    """The linen module of `gated_attention`."""
+
     hidden: int
     num_blocks: int
     out_channels: int

@@ -66,6 +66,8 @@ class Stage(linen.Module):
 
 
 class Encoder(linen.Module):
+    """The linen module of `conv_encoder`."""
+
     out_dim: int
     hidden: Sequence[int]
     kernel_size: int
@@ -80,6 +82,8 @@ class Encoder(linen.Module):
 
 
 class MapEncoder(linen.Module):
+    """The linen module of `map_encoder`."""
+
     out_channels: int
     hidden: Sequence[int]
     kernel_size: int
@@ -94,6 +98,8 @@ class MapEncoder(linen.Module):
 
 
 class Decoder(linen.Module):
+    """The linen module of `conv_decoder`."""
+
     sizes: Sequence[tuple[int, int]]  # of the image before each stage, and of the result
     out_channels: int
     hidden: Sequence[int]
@@ -109,6 +115,8 @@ class Decoder(linen.Module):
 
 
 class MapDecoder(linen.Module):
+    """The linen module of `map_decoder`."""
+
     sizes: Sequence[tuple[int, int]]
     out_channels: int
     hidden: Sequence[int]

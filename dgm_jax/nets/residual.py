@@ -68,6 +68,8 @@ class DownBlock(linen.Module):
 
 
 class ResidualGenerator(linen.Module):
+    """The linen module of `residual_generator`."""
+
     size: tuple[int, int]  # of the first image
     widths: tuple[int, ...]  # of the first image, ..., of the last
     out_channels: int
@@ -112,6 +114,8 @@ class ResidualGenerator(linen.Module):
 
 
 class ResidualCritic(linen.Module):
+    """The linen module of `residual_critic`."""
+
     widths: tuple[int, ...]  # of each block
     num_halvings: int  # blocks that halve the image, the first ones
     attention: int | None
@@ -125,6 +129,8 @@ class ResidualCritic(linen.Module):
 
 
 class ResidualFeatures(linen.Module):
+    """The linen module of `residual_features`."""
+
     widths: tuple[int, ...]
     num_halvings: int
     attention: int | None
@@ -137,6 +143,8 @@ class ResidualFeatures(linen.Module):
 
 
 class ResidualHead(linen.Module):
+    """The linen module of `residual_head`."""
+
     spectral: bool
     num_classes: int | None
     kernel_init: Callable
@@ -348,6 +356,7 @@ def halvings(shape: Shape) -> int:
 
 
 def num_of_classes(value: int | None) -> int | None:
+    """A positive number of classes, or None for none."""
     return None if value is None else checks.positive_int(value, "num_classes")
 
 

@@ -21,6 +21,8 @@ FEWEST = 2  # doublings
 
 
 class StridedGenerator(linen.Module):
+    """The linen module of `strided_generator`."""
+
     sizes: tuple[tuple[int, int], ...]  # of the first image, ..., of the result
     widths: tuple[int, ...]  # channels of each image but the last
     out_channels: int
@@ -59,6 +61,8 @@ class StridedGenerator(linen.Module):
 
 
 class StridedCritic(linen.Module):
+    """The linen module of `strided_critic`."""
+
     widths: tuple[int, ...]
     num_features: int | None  # None for one value of each image
     norm: str

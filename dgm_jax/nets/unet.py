@@ -40,6 +40,8 @@ class Block(linen.Module):
 
 
 class UNet(linen.Module):
+    """The linen module of `unet`."""
+
     out_channels: int
     hidden: int
     multipliers: tuple[int, ...]

@@ -147,10 +147,12 @@ def _over_batch(primitive, x, kernel, **params):
 
 # ------------------------------------------------------------ the three maps, written with jax.lax
 def down(x, w, *, stride, padding, form, ordered=False):
+    """down(x, w), the strided convolution, in the one way that `jax.lax` has it."""
     return jax.lax.conv_general_dilated(x, w, (stride,) * 2, padding, dimension_numbers=LAYOUT)
 
 
 def up(y, w, *, stride, padding, size, form, ordered=False):
+    """up(y, w), the transpose of `down` for images of this size."""
     if not ordered:
         x = jax.ShapeDtypeStruct((y.shape[0], *size, w.shape[2]), y.dtype)
         strided = partial(down, w=w, stride=stride, padding=padding, form=form)

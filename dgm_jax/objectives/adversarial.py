@@ -277,6 +277,7 @@ def mean_state(a, b):
 
 
 def check_both(params, state):
+    """Checks that both hold an entry for the generator and one for the critic."""
     for tree, name in ((params, "params"), (state, "state")):
         if not isinstance(tree, dict) or not {"generator", "critic"} <= tree.keys():
             raise checks.InputError(
@@ -286,6 +287,7 @@ def check_both(params, state):
 
 
 def check_game(model, game, params, key, x, cond, state):
+    """Checks the arguments of a loss of a game."""
     checks.noun(model, Adversarial, "model")
     checks.noun(game, Game, "game")
     check_both(params, state)
@@ -297,6 +299,7 @@ def check_game(model, game, params, key, x, cond, state):
 
 
 def check_like(x, fake):
+    """Checks that data and samples have the same shape."""
     if x.shape != fake.shape:
         raise checks.InputError(
             f"x must have the shape of the samples, {fake.shape}; got {x.shape}."

@@ -20,6 +20,8 @@ from .quiet import of_the_machine, quiet, reason
 
 
 class Saved(NamedTuple):
+    """One checkpoint, as `restore` returns it."""
+
     step: int
     state: State
     note: dict[str, Any]  # what `save` was told to note

@@ -41,6 +41,8 @@ def markov(
 
 
 class Markov(linen.Module):
+    """The linen module of `markov`."""
+
     size: int
     window: int
     hidden: tuple[int, ...]

@@ -56,6 +56,8 @@ def pixelcnn(
 
 
 class PixelCNN(linen.Module):
+    """The linen module of `pixelcnn`."""
+
     size: int
     width: int
     hidden: int

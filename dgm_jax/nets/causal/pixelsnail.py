@@ -63,6 +63,8 @@ def pixelsnail(
 
 
 class PixelSNAIL(linen.Module):
+    """The linen module of `pixelsnail`."""
+
     size: int
     width: int
     hidden: int

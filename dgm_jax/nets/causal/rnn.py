@@ -47,6 +47,8 @@ def rnn(
 
 
 class Recurrent(linen.Module):
+    """The linen module of `rnn`."""
+
     size: int
     cell: str
     hidden: int

@@ -114,6 +114,8 @@ def _order(order, dim, positions):
 
 
 class Decoder(linen.Module):
+    """The linen module of `transformer`."""
+
     size: int
     num_steps: int
     hidden: int

@@ -58,6 +58,8 @@ def _checked(dilations, kernel_size):
 
 
 class WaveNet(linen.Module):
+    """The linen module of `wavenet`."""
+
     size: int
     hidden: int
     skip: int
