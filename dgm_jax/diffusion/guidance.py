@@ -74,6 +74,8 @@ def classifier_loss(
     checks.noun(process, Process, "process")
     checks.rows_of(x, "x")
     checks.floating(x, "x")
+    if not jnp.ndim(x):
+        raise checks.InputError("x must be rows [batch, *shape]; got one number.")
     checks.array(y, "y")
     if not jnp.issubdtype(y.dtype, jnp.integer) or y.shape != x.shape[:1]:
         raise checks.InputError(
