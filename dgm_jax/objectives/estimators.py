@@ -16,7 +16,7 @@ from jax.lax import stop_gradient
 
 from .. import checks
 from ..distributions import reparametrised
-from ..protocol import Array, Density, Key, Params
+from ..protocol import Array, Density, Key, Params, Shape
 
 
 def score_function(
@@ -38,14 +38,19 @@ def score_function(
     algorithms" (REINFORCE).
     """
     f, log_q = _scored(model, params, key, function, cond, num_samples)
+    check_baseline(baseline, f.shape[1:])
+    return _by_score(f, log_q, stop_gradient(f - jnp.expand_dims(baseline, 0)))
+
+
+def check_baseline(baseline: float | Array, batch_shape: Shape) -> None:
+    """`InputError` for what is neither one number nor one for each of a batch."""
     checks.numbers(baseline, "baseline")
-    shapes = {"baseline": jnp.shape(baseline), "function(z)": f.shape[1:]}
-    if checks.common_batch(shapes) != f.shape[1:]:
+    shapes = {"baseline": jnp.shape(baseline), "function(z)": batch_shape}
+    if checks.common_batch(shapes) != batch_shape:
         raise checks.InputError(
-            f"baseline must be one number, or one for each of a batch {f.shape[1:]}; got shape "
+            f"baseline must be one number, or one for each of a batch {batch_shape}; got shape "
             f"{jnp.shape(baseline)}."
         )
-    return _by_score(f, log_q, stop_gradient(f - jnp.expand_dims(baseline, 0)))
 
 
 def leave_one_out(

@@ -35,6 +35,7 @@ from ..combinators import conditional, latent_variable
 from ..distributions import OneHot, Relaxed, StraightThroughOneHot
 from ..distributions.relaxed import checked_temperature
 from ..likelihoods import Conditional, as_numbers, factorised
+from ..objectives.estimators import check_baseline
 from ..protocol import (
     Array,
     Density,
@@ -471,8 +472,8 @@ def _score_function(model, params, key, x, num_samples, baseline, beta, parts_ke
 def _muprop(model, params, key, x, num_samples, baseline, beta, parts_key):
     """(loss, metrics), and f(z) - h(z) [*batch], the mean over samples."""
     num_samples = checks.positive_int(num_samples, "num_samples")
-    checks.numbers(baseline, "baseline")
     q, kl, f = _parts(model, params, x, parts_key)
+    check_baseline(baseline, q.batch_shape)
     z = stop_gradient(q.sample(seed=key, sample_shape=num_samples))
     log_q, log_p = q.log_prob(z), f(z)
     mean = stop_gradient(q.probs)

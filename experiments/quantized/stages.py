@@ -283,8 +283,8 @@ def judged(config, data, made: dict) -> dict:
     )
     judge.check_samples(config, {split: seen.rows[split] for split in ("valid", "test")})
     features, guess, error = judge.features_of(config, seen)
-    real = seen.rows["test"][: config.num_samples]
-    found = {"training rows": judge.by_features(features, seen.rows["train"][: len(real)], real)}
+    train, real = (seen.rows[split][: config.num_samples] for split in ("train", "test"))
+    found = {"training rows": judge.by_features(features, train, real)}
     for name, (x, wanted) in made.items():
         x = judge.scaled(x, data.num_levels)
         found[name] = judge.by_features(features, x, real)
