@@ -22,7 +22,7 @@ class Timing(NamedTuple):
     median_ms: float
     low_ms: float  # first quartile
     high_ms: float  # third quartile
-    first_call_s: float  # trace, compile and run
+    first_call_s: float  # trace, compile and run, by the same clock
 
 
 def compare(
@@ -60,7 +60,7 @@ def compare(
         raise checks.InputError(f"min_seconds must be at most {A_DAY}, a day; got {min_seconds:g}.")
 
     now = {"wall": perf_counter, "cpu": process_time}[clock]
-    first_call = {name: seconds(thunk) for name, thunk in thunks.items()}
+    first_call = {name: seconds(thunk, now) for name, thunk in thunks.items()}
     for thunk in thunks.values() if warm_up else ():
         seconds(thunk)
     rounds = {name: [] for name in thunks}
