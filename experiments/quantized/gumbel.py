@@ -22,7 +22,8 @@ learned distribution of each code as the prior, by each of
 τ falls as max(0.5, e^(-r t)). The second command is of the published table of 20 x 10 categories,
 784-(20x10)-200-784; with --num-codes 200 --num-categories 2 and no layer of the decoder it is that
 of 200 Bernoulli variables. Jang et al. (2017) trained by SGD with momentum and with rates chosen
-for each gradient, here it is Adam with one rate. The digits take four minutes of one core, the
+for each gradient, here it is Adam with one rate. Expect all six to pass the published figures, from
+-99.4 of gumbel-hard to -109.2 of the score function. The digits take four minutes of one core, the
 second command a quarter of an hour.
 
 What is told is log 1/K Σ w of --test-samples hard codes, never of relaxed ones; the published bound

@@ -2,8 +2,9 @@
 
     python -m experiments.quantized.vqvae2
 
-trains two levels of the 8x8 digits, 2x2 codes above 4x4, in about a quarter of an hour of one core;
---halvings 1 1 1 --num-codes 32 32 32 are three. Stage two is a Gated PixelCNN of the top, and one
+trains two levels of the 8x8 digits, 2x2 codes above 4x4, in about five minutes of one core; with
+--class-conditional expect 2.03 bits/dim, 0.67 of it the rate, and five of six pictures of their
+class. --halvings 1 1 1 --num-codes 32 32 32 are three levels. Stage two is a Gated PixelCNN of the top, and one
 of each level below that reads a map of the codes above; they learn together, on codes that are
 encoded once. The bound of log p(x) is told with its rate and its distortion, as in
 experiments.quantized.vqvae.
