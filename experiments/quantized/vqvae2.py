@@ -4,10 +4,10 @@
 
 trains two levels of the 8x8 digits, 2x2 codes above 4x4, in about five minutes of one core; with
 --class-conditional expect 2.03 bits/dim, 0.67 of it the rate, and five of six pictures of their
-class. --halvings 1 1 1 --num-codes 32 32 32 are three levels. Stage two is a Gated PixelCNN of the top, and one
-of each level below that reads a map of the codes above; they learn together, on codes that are
-encoded once. The bound of log p(x) is told with its rate and its distortion, as in
-experiments.quantized.vqvae.
+class. --halvings 1 1 1 --num-codes 32 32 32 are three levels. Stage two is a Gated PixelCNN of the
+top (or another --prior), and one of each level below that reads a map of the codes above; they
+learn together, on codes that are encoded once. The bound of log p(x) is told with its rate and its
+distortion, as in experiments.quantized.vqvae.
 
 Samples are judged as in experiments.gans.images, by features of a classifier that the run trains.
 It leaves reconstructions.png, levels.png (the test data with the codes of the top alone kept, and
