@@ -11,12 +11,12 @@ from jax.typing import ArrayLike, DTypeLike
 
 
 def wide(*arrays_or_dtypes: ArrayLike | DTypeLike) -> jnp.dtype:
-    """The common dtype of all arguments, but at least float32, where 16 bits are too coarse."""
+    """The common dtype of arrays of any shape, but at least float32: 16 bits are too coarse."""
     return jnp.promote_types(jnp.result_type(*arrays_or_dtypes), jnp.float32)
 
 
 def same_rank(*arrays: Array) -> tuple[Array, ...]:
-    """The arrays with axes of size 1 in front, so that all have the same number of axes.
+    """The arrays, of any shapes, with axes of size 1 in front: all get the same number of axes.
 
     They broadcast as before, and also under `jax_numpy_rank_promotion="raise"`, which forbids
     operations between arrays of different rank.
@@ -31,7 +31,7 @@ def row_sums(a: Array) -> Array:
 
 
 def soft_bound(x: Array, bound: float) -> Array:
-    """b tanh(x / b), in (-b, b) and close to x for small x: a smooth bound, used for log-scales."""
+    """b tanh(x / b), in (-b, b) and close to x for small x: a smooth bound for x of any shape."""
     return bound * jnp.tanh(x / bound)
 
 
@@ -71,7 +71,8 @@ def places(order: np.ndarray) -> np.ndarray:
 def within_cell(corner: Array, u: Array) -> Array:
     """corner + u for u in [0, 1), rounded down where it would round to corner + 1.
 
-    In float32, 255 + 0.99999999 is 256. A dequantised value must stay in the cell of its level.
+    Any shapes. In float32, 255 + 0.99999999 is 256. A dequantised value must stay in the cell of
+    its level.
     """
     return jnp.minimum(corner + u, jnp.nextafter(corner + 1, corner))
 

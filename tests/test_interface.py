@@ -190,6 +190,26 @@ def test_arguments_are_explained_by_name_where_there_are_more_than_two():
     assert {name: missing for name, missing in found.items() if missing} == {}
 
 
+SHAPE = re.compile(r"\[[^\]]*\]|[Aa]ny shape")
+NO_DATA = ("key", "cond", "params", "seed")  # of one shape everywhere, that of protocol
+
+
+def takes_arrays(function) -> bool:
+    """Whether an argument is an array of data, and not a key, a number or a function."""
+    of_data = [str(p.annotation) for p in parameters(function) if not p.name.endswith(NO_DATA)]
+    scalar = re.compile("Callable|float \\|")
+    return any(re.search("Array|ndarray", a) and not scalar.search(a) for a in of_data)
+
+
+def test_arrays_have_a_shape():
+    functions = {
+        n: f for n, f in NAMES.items() if inspect.isfunction(f) and not n.startswith(TO_COME)
+    }
+    shapes = {n: inspect.getdoc(f) for n, f in functions.items() if takes_arrays(f)}
+    assert len(shapes) > 80
+    assert [name for name, doc in shapes.items() if not SHAPE.search(doc)] == []
+
+
 def test_every_constructor_of_a_model_names_its_source():
     """A paper with its year, or the lecture."""
     made = {

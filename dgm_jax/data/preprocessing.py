@@ -22,7 +22,7 @@ from ..protocol import Array, Key
 
 
 def dequantize(key: Key, x: ArrayLike) -> Array:
-    """x + u, u ~ U[0, 1)^d, float32, for integers x; ⌊x + u⌋ = x always.
+    """x + u, u ~ U[0, 1)^d, float32, for integers x of any shape; ⌊x + u⌋ = x always.
 
     ValueError for fractions, and, if the values of x are known, for integers beyond ±2^24, which
     float32 does not represent exactly. Uria et al. (2013), "RNADE"; Theis et al. (2016), section
@@ -40,7 +40,7 @@ def dequantize(key: Key, x: ArrayLike) -> Array:
 
 
 def quantize(x: ArrayLike, num_levels: int) -> Array:
-    """⌊x⌋ clipped to {0, ..., num_levels - 1}, int32: the inverse of `dequantize`.
+    """⌊x⌋ clipped to {0, ..., num_levels - 1}, int32: the inverse of `dequantize`, any shape.
 
     NaN becomes -1, which is no level.
     """
@@ -99,8 +99,7 @@ class _LogitMap(distrax.Bijector):
 def standardize(mean: ArrayLike, std: ArrayLike, event_ndims: int = 1) -> distrax.Bijector:
     """z = (x - mean) / std, log |det ∂z/∂x| = -Σ_i log std_i over the last `event_ndims` axes.
 
-    mean and std are constants, such as those of the training set: scalars or arrays of one row's
-    shape.
+    mean and std are constants, such as those of the training set: scalars, or [*event].
     """
     event_ndims = checks.positive_int(event_ndims, "event_ndims", least=0)
     mean = checks.on_host(mean, "mean").astype(np.float32)

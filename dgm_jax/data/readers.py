@@ -170,7 +170,7 @@ def vocabulary(name: str) -> str:
 
 
 def subset(x: np.ndarray, num: int, seed: int = 0) -> np.ndarray:
-    """`num` rows of x, drawn without replacement by default_rng(seed); some sets are sorted."""
+    """`num` rows of x [n, ...], without replacement, by default_rng(seed); some sets are sorted."""
     x = checks.on_host(x, "x")
     num, seed = checks.positive_int(num, "num"), checks.integer(seed, "seed")
     if not x.ndim:

@@ -22,8 +22,9 @@ def beta_vae_loss(
 ) -> tuple[Array, Metrics]:
     """-E log p(x | z) + β E KL(q(z | x) ‖ p(z)), in nats per example: `objectives.elbo` with a β.
 
-    beta: β, or a weight of the step. β = 1 is the negative ELBO. β > 1 reduces all three parts of
-    the KL: the total correlation, but also the information that codes have about the data.
+    x: [batch, *shape]. beta: β, or a weight of the step. β = 1 is the negative ELBO. β > 1 reduces
+    all three parts of the KL: the total correlation, but also the information that codes have about
+    the data.
     num_data: N, the rows of the data set, used only by the metrics, those of `elbo_terms`:
     neg_elbo, distortion, kl, mutual_information, total_correlation, dimension_kl.
     parts_key: the key of the distributions (dropout).

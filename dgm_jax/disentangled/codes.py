@@ -86,7 +86,7 @@ def recognised(codes: Codes, outputs: Array) -> Recognised:
 def information(codes: Codes, q: Recognised, z: Array) -> tuple[Array, Array]:
     """E log Q(c | x) + H(c) <= I(c; x) in nats, for the categories and for the numbers.
 
-    A mean over the batch z, with q = Q(c | G(z)). If Q(c | x) = p(c | x) it is I(c; x) in
+    A mean over a batch z [batch, n], with q = Q(c | G(z)). If Q(c | x) = p(c | x) it is I(c; x) in
     expectation. For categories that x determines it is Σ log K_i, the maximum. For continuous
     numbers it has no maximum: a Q = N(c, σ²) with the true c gives log 2 - log σ - ½ log 2πe. Chen
     et al. (2016), "InfoGAN", equation 5.

@@ -29,10 +29,10 @@ def dip_vae_loss(
     kind: "I", C = Cov_x(μ(x)) of the means of q(z | x); "II", C = Cov_x(μ(x)) + E_x diag σ(x)²,
         the covariance of q(z) itself (`dip_penalty`)
     off_diagonal, diagonal: λ_od and λ_d, or weights of the step. By default λ_d is 10 λ_od for "I"
-        and λ_od for "II", as in the paper
-    num_data, parts_key and metrics as in `beta_vae_loss`, and "penalty", what is added to -ELBO.
-    Kumar, Sattigeri and Balakrishnan (2018), "Variational inference of disentangled latent
-    concepts from unlabeled observations", equations 6 and 7.
+        and λ_od for "II", as in the paper x [batch, *shape], num_data, parts_key and metrics are
+        those of `beta_vae_loss`; "penalty" is what is added to -ELBO. Kumar, Sattigeri and
+        Balakrishnan (2018), "Variational inference of disentangled latent concepts from unlabeled
+        observations", equations 6 and 7.
     """
     checks.choice(kind, KINDS, "kind")
     off_diagonal = checks.weight(off_diagonal, "off_diagonal")

@@ -64,8 +64,9 @@ def factor_critic_loss(
 ) -> tuple[Array, Metrics]:
     """-E_q(z) log σ(T(z)) - E_q̄ log σ(-T(z)), q̄ = ∏_j q(z_j): the loss of the critic, in nats.
 
-    Codes of x are samples of q(z), and `permuted` codes of the rows `other` samples of q̄; without
-    `other` x is split into halves for the two. The model gets no gradient. Metrics are those of
+    Codes of x [batch, *shape] are samples of q(z), and `permuted` codes of the rows `other` samples
+    of q̄; without `other` x is split into halves for the two. The model gets no gradient. Metrics
+    are those of
     `density_ratio_loss`: accuracy, 1/2 if entries are independent, and ratio_kl.
     """
     _check(model, critic, params, key, x)

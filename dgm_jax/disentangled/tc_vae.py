@@ -23,12 +23,12 @@ def tc_vae_loss(
 ) -> tuple[Array, Metrics]:
     """-E log p(x | z) + α I(n; z) + β KL(q(z) ‖ ∏_j q(z_j)) + γ KL(∏_j q(z_j) ‖ p(z)), in nats.
 
-    alpha, beta, gamma: the weights, numbers or weights of the step. With β > 1 = α = γ only the
-    total correlation of the entries of z is penalised, not the information that codes have about
-    the data. The three parts sum to the KL in closed form, so that α = β = γ = 1 is exactly the
-    negative ELBO; other weights add the noise of the estimates. num_data: N, the rows of the data
-    set. estimate: of q(z), as in `elbo_terms`. parts_key and metrics as in `beta_vae_loss`. Chen et
-    al. (2018), "Isolating sources of disentanglement in VAEs", equation 4.
+    x: [batch, *shape]. alpha, beta, gamma: the weights, numbers or weights of the step. With β > 1
+    = α = γ only the total correlation of the entries of z is penalised, not the information that
+    codes have about the data. The three parts sum to the KL in closed form, so that α = β = γ = 1
+    is exactly the negative ELBO; other weights add the noise of the estimates. num_data: N, the
+    rows of the data set. estimate: of q(z), as in `elbo_terms`. parts_key and metrics as in
+    `beta_vae_loss`. Chen et al. (2018), "Isolating sources of disentanglement in VAEs", equation 4.
     """
     alpha, beta = checks.weight(alpha, "alpha"), checks.weight(beta, "beta")
     gamma = checks.weight(gamma, "gamma")

@@ -47,13 +47,13 @@ def beta_vae_score(
 ) -> FixedFactor:
     """P(a linear classifier predicts j from 1/L Σ_l |z_l - z_l'|), where pairs agree in factor j.
 
-    For each point a factor j is drawn, and L = batch_size pairs of rows that agree in v_j and are
-    random otherwise: the first from all rows, the second from those with its v_j. The classifier is
-    multinomial logistic regression with penalty ½ ‖w‖² on the sum of losses (scikit-learn's C = 1),
-    on unscaled differences: codes with much smaller variance than 1 score less. Uninformative units
-    do no harm. 1 for codes equal to their factors, and for linear maps of them in which each unit
-    has few factors; 1/k for noise. num_train, num_test: the numbers of points. Cost: (num_train +
-    num_test) L d. Higgins et al. (2017), "beta-VAE", section 3.
+    codes [n, d], factors [n, k]. For each point a factor j is drawn, and L = batch_size pairs of
+    rows that agree in v_j and are random otherwise: the first from all rows, the second from those
+    with its v_j. The classifier is multinomial logistic regression with penalty ½ ‖w‖² on the sum
+    of losses (scikit-learn's C = 1), on unscaled differences: codes with much smaller variance than
+    1 score less. Uninformative units do no harm. 1 for codes equal to their factors, and for linear
+    maps of them in which each unit has few factors; 1/k for noise. num_train, num_test: the numbers
+    of points. Cost: (num_train + num_test) L d. Higgins et al. (2017), "beta-VAE", section 3.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 
@@ -76,14 +76,14 @@ def factor_vae_score(
 ) -> FactorVotes:
     """P(the unit with the smallest variance predicts j), where v_j is equal in all rows of a batch.
 
-    For each vote a factor j and a value of it (that of a random row) are drawn, and batch_size rows
-    with that value. The unit with the smallest variance in the batch, relative to that over all
-    rows (both with n - 1), votes for j. A unit predicts the factor with most of its num_train
-    votes; the accuracy is that of num_test other votes. Units whose standard deviation over all
-    rows is below `threshold` are left out, because an unused unit would vary least of all; 0 if
-    none is left. 1 for codes equal to their factors; 1/k for noise, and usually if factors are
-    mixed. Kim and Mnih (2018), "Disentangling by factorising", section 4. Cost: as
-    `beta_vae_score`.
+    codes [n, d], factors [n, k]. For each vote a factor j and a value of it (that of a random row)
+    are drawn, and batch_size rows with that value. The unit with the smallest variance in the
+    batch, relative to that over all rows (both with n - 1), votes for j. A unit predicts the factor
+    with most of its num_train votes; the accuracy is that of num_test other votes. Units whose
+    standard deviation over all rows is below `threshold` are left out, because an unused unit would
+    vary least of all; 0 if none is left. 1 for codes equal to their factors; 1/k for noise, and
+    usually if factors are mixed. Kim and Mnih (2018), "Disentangling by factorising", section 4.
+    Cost: as `beta_vae_score`.
     """
     threshold = checks.not_negative(threshold, "threshold")
     draws = _Draws(key, codes, factors, num_train, num_test, batch_size)

@@ -34,7 +34,7 @@ class Discrepancy(NamedTuple):
 
 
 def rbf_kernel(bandwidth: float) -> Kernel:
-    """k(x, y) = exp(-‖x - y‖² / 2h²) with bandwidth h.
+    """k(x, y) = exp(-‖x - y‖² / 2h²) with bandwidth h: [n, d], [m, d] -> [n, m].
 
     Its mean for two Gaussians on the line is √(h² / v) exp(-(μ - μ')² / 2v) with v = h² + s² + s'².
     Gretton et al. (2012), "A kernel two-sample test".

@@ -60,13 +60,13 @@ def explicitness(
 ) -> Explicitness:
     """1/k Σ_j 1/s_j Σ_v AUC of "v_j = v", by logistic regression of each factor on all of z.
 
-    The classifier is multinomial, with penalty ½ ‖w‖² on the sum of losses (scikit-learn's C = 1),
-    on standardised codes of num_train rows; the areas are computed on num_test other rows, without
-    states that are in all or none of them. It does not depend on where a factor is encoded: a
-    rotation of the code has the same score. ½ is chance. Codes equal to their factors score less
-    than 1 if a state lies between others, because a linear function of one unit cannot separate it
-    from both sides. Ridgeway and Mozer (2018), section 4. Cost: seconds, most for factors with many
-    states.
+    codes [n, d], factors [n, k]. The classifier is multinomial, with penalty ½ ‖w‖² on the sum of
+    losses (scikit-learn's C = 1), on standardised codes of num_train rows; the areas are computed
+    on num_test other rows, without states that are in all or none of them. It does not depend on
+    where a factor is encoded: a rotation of the code has the same score. ½ is chance. Codes equal
+    to their factors score less than 1 if a state lies between others, because a linear function of
+    one unit cannot separate it from both sides. Ridgeway and Mozer (2018), section 4. Cost:
+    seconds, most for factors with many states.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 

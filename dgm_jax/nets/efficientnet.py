@@ -80,8 +80,8 @@ def efficientnet_lite0(*, output: str = "features") -> Net:
 def efficientnet_params(arrays: dict[str, np.ndarray]) -> Params:
     """The params of `efficientnet_lite0` from the published arrays {name: array}.
 
-    NAME.weight of each convolution, and four arrays of each batch normalisation
-    γ (y - mean)/√(var + 10⁻³) + β, which is folded into the convolution before it.
+    NAME.weight [out, in, h, w] of each convolution, and four arrays [out] of each batch
+    normalisation γ (y - mean)/√(var + 10⁻³) + β, which is folded into the convolution before it.
     """
     arrays = checks.mapping(arrays, "arrays")
     made = {}

@@ -172,6 +172,7 @@ def critic_loss(
 ) -> tuple[Array, tuple[Metrics, State]]:
     """game.critic(D_φ(x), D_φ(G_θ(z))) + λ penalty, with as many samples as rows of x.
 
+    x: [batch, *shape]
     penalty: (critic: x -> values, key, real, fake) -> scalar, such as `gradient_penalty` (with λ =
         10 that of WGAN-GP) and `r1`; to add several, write a function
     penalty_weight: λ, a number or a weight of the step
@@ -213,8 +214,8 @@ def generator_loss(
 ) -> tuple[Array, tuple[Metrics, State]]:
     """game.generator(D_φ(G_θ(z)), D_φ(x)), with as many samples as rows of x.
 
-    Returns (loss, (metrics, state)), with the generator's part of the state updated. Most games do
-    not use D_φ(x), which is then not computed under `jit`.
+    x: [batch, *shape]. Returns (loss, (metrics, state)), with the generator's part of the state
+    updated. Most games do not use D_φ(x), which is then not computed under `jit`.
     """
     check_game(model, game, params, key, x, cond, state)
     z_key, fake_key, real_key = jax.random.split(key, 3)

@@ -119,10 +119,11 @@ def iwae(
 ) -> tuple[Array, Metrics]:
     """-E_data L_K, L_K = E log 1/K Σ_k w_k with the weights w_k of `log_weights`, in nats.
 
-    num_samples: K. L_1 is the ELBO; L_K rises with K to log p(x), from which it differs by about
-    relvar(w) / 2K. The signal-to-noise ratio of the posterior's gradient falls as 1/√K (Rainforth
-    et al., 2018); `dreg` avoids this for the same bound. parts_key, cost and errors are those of
-    `infer` and `elbo`. Burda et al. (2016), "Importance weighted autoencoders", equation 8.
+    x: [batch, *shape]. num_samples: K. L_1 is the ELBO; L_K rises with K to log p(x), from which it
+    differs by about relvar(w) / 2K. The signal-to-noise ratio of the posterior's gradient falls as
+    1/√K (Rainforth et al., 2018); `dreg` avoids this for the same bound. parts_key, cost and errors
+    are those of `infer` and `elbo`. Burda et al. (2016), "Importance weighted autoencoders",
+    equation 8.
     """
     found = _inferred(model, params, key, x, cond, num_samples, parts_key, pathwise=True)
     loss = -log_mean_weight(_weights(found)).mean()

@@ -30,8 +30,8 @@ def density_ratio_loss(logits_p: Array, logits_q: Array) -> tuple[Array, Metrics
 def ratio_kl(logits_p: Array) -> Array:
     """E_P T(x), which is KL(P ‖ Q) in nats for T = log p/q, the optimum of `density_ratio_loss`.
 
-    logits_p: T at samples of P. For any other T it is not a bound: T = 0 gives 0, and 2 T* twice
-    the KL. For a lower bound with any T see `f_bound` with "kl".
+    logits_p: T at samples of P, any shape. For any other T it is not a bound: T = 0 gives 0, and 2
+    T* twice the KL. For a lower bound with any T see `f_bound` with "kl".
     """
     return _checked(logits_p, "logits_p").mean()
 

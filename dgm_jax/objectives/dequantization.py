@@ -53,7 +53,8 @@ def dequantized_nll(
 ) -> tuple[Array, Metrics]:
     """-E_data of `dequantized_log_prob`, in nats per example: trains the model and its noise.
 
-    The key draws u, and dropout in the model and the noise. params: {"model", "noise"}.
+    x: integers [batch, *shape]. The key draws u, and dropout in the model and the noise. params:
+    {"model", "noise"}.
     """
     checks.key(key)
     model_key = jax.random.fold_in(again(key), 1)

@@ -37,7 +37,7 @@ def reverse_kl(
 def mean_log_ratio(log_p: Array, log_q: Array) -> Array:
     """The mean of log p(x) - log q(x), for samples x from p an estimate of KL(p ‖ q) in nats.
 
-    log_p, log_q: one number per sample. It is 0 on every sample if p = q.
+    log_p, log_q: one number per sample, any shape. It is 0 on every sample if p = q.
     """
     checks.floating(log_p, "log_p")
     checks.floating(log_q, "log_q")

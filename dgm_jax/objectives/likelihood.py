@@ -13,8 +13,8 @@ def nll(
 ) -> tuple[Array, Metrics]:
     """-E_data log p_θ(x | c), in nats per example: the forward KL(data ‖ p_θ) up to a constant.
 
-    key: for dropout, or the stochastic log-determinant of `flows.ffjord`; with None the density is
-    exact, as in evaluation.
+    x: [batch, *shape]. key: for dropout, or the stochastic log-determinant of `flows.ffjord`; with
+    None the density is exact, as in evaluation.
 
         loss = functools.partial(objectives.nll, model)
         algorithm = learning.gradient_descent(model.init, loss, optax.adam(1e-3))
@@ -31,10 +31,10 @@ def nll(
 def bits_per_dim(log_prob: Array, dim: int, log_det: Array | float = 0.0) -> Array:
     """-(log p(x) + log_det) / (d log 2) from log p in nats: the code length of one level, in bits.
 
-    log_prob: log p; dim: d. x must be dequantised levels in [0, K)^d, so that the bin of a level
-    has volume 1 and a uniform density costs log₂ K. If the model is one of y = g(x) instead, give
-    log_det = log|det ∂g/∂x|, or push the model through g⁻¹ (`combinators.pushforward`) and give
-    none.
+    log_prob: log p, any shape; dim: d. x must be dequantised levels in [0, K)^d, so that the bin of
+    a level has volume 1 and a uniform density costs log₂ K. If the model is one of y = g(x)
+    instead, give log_det = log|det ∂g/∂x|, or push the model through g⁻¹
+    (`combinators.pushforward`) and give none.
     """
     dim = checks.positive_int(dim, "dim")
     checks.numbers(log_prob, "log_prob")

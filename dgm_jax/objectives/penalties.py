@@ -48,8 +48,9 @@ def gradient_penalty(
 def r1(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> Array:
     """½ E ‖∇_x D(x)‖² at the data: R_1 of Mescheder et al. (2018), equation 9, with weight γ.
 
-    critic: D; real: the data. At equilibrium, where samples are data, the critic is flat and the
-    penalty 0. γ is of the order of 10 for images and lower on the plane. key and fake are not used.
+    critic: D; real: the data [batch, ...]. At equilibrium, where samples are data, the critic is
+    flat and the penalty 0. γ is of the order of 10 for images and lower on the plane. key and fake
+    are not used.
     """
     checks.function(critic, "critic")
     checks.key(key)
@@ -60,7 +61,7 @@ def r1(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> 
 def r2(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> Array:
     """½ E ‖∇_x D(x)‖² at the samples: R_2 of Mescheder et al. (2018).
 
-    critic: D; fake: the samples. key and real are not used. See `r1`.
+    critic: D; fake: the samples [batch, ...]. key and real are not used. See `r1`.
     """
     checks.function(critic, "critic")
     checks.key(key)

@@ -20,11 +20,12 @@ def importance_resampled(
 ) -> distrax.Distribution:
     """q*(z | x) for K = num_samples: one of z_1, ..., z_K ~ q(z | x), chosen with w_k / Σ_j w_j.
 
-    The weights are those of `log_weights`. L_K of `iwae` is at most the ELBO with q*, which is at
-    most log p(x): samples of q* represent an importance weighted autoencoder better than those of
-    q. Returns a distribution of z with the batch shape of x, `distributions.ImportanceResampled`,
-    for use inside one traced function. Its log_prob is an estimate by num_draws draws with `key`.
-    Cremer, Morris and Duvenaud (2017), "Reinterpreting importance-weighted autoencoders".
+    x: [batch, *shape]. The weights are those of `log_weights`. L_K of `iwae` is at most the ELBO
+    with q*, which is at most log p(x): samples of q* represent an importance weighted autoencoder
+    better than those of q. Returns a distribution of z with the batch shape of x,
+    `distributions.ImportanceResampled`, for use inside one traced function. Its log_prob is an
+    estimate by num_draws draws with `key`. Cremer, Morris and Duvenaud (2017), "Reinterpreting
+    importance-weighted autoencoders".
     """
     checks.noun(model, LatentVariable, "model")
     checks.parameters(params, model.init)

@@ -129,7 +129,7 @@ def linear_bound(params: Params, x: Array, *, variance: float) -> tuple[Array, A
 def linear_optimum(
     mean: Array, covariance: Array, num_latents: int, *, variance: float
 ) -> LinearOptimum:
-    """The largest E_x ELBO of a `linear_vae` over x with this mean and covariance C = U Λ Uᵀ.
+    """The largest E_x ELBO of a `linear_vae` over x with mean [d] and covariance C = U Λ Uᵀ [d, d].
 
     W = U (Λ - σ²)₊^½ over the num_latents largest λ, V = Wᵀ / max(λ, σ²), S = σ² / max(λ, σ²), with
     σ² = `variance`. Unit i is active if λ_i > σ², with KL_i = ½ log(λ_i / σ²) on average over x;
