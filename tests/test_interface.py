@@ -15,6 +15,7 @@ from dgm_jax import (
     distributions,
     flows,
     inference,
+    learning,
     likelihoods,
     nets,
     protocol,
@@ -279,3 +280,14 @@ def test_a_model_of_integer_conditions_and_one_that_fails_print_too():
     assert repr(noise).startswith("Density: ") and "condition (2, 2, 1)" in repr(noise)
     broken = protocol.Net(lambda key: 1 / 0, lambda params, x: x)
     assert repr(broken) == "Net: not described, since init fails"
+
+
+def test_results_of_training_print_no_arrays():
+    params = {"w": jax.numpy.zeros((2, 3)), "b": 0.0}
+    trained = learning.Trained(params, params, params, [{"step": 0}, {"step": 40}], 1.23456)
+    assert repr(trained) == "Trained: step 40, 1.23 s, 7 parameters"
+    assert repr(learning.Loaded(None, params, 40, None)) == "Loaded: step 40, 7 parameters"
+    recipe = {"builder": "experiments.flows.compare:build", "arguments": {}}
+    assert repr(learning.Loaded(None, params, 40, recipe)).endswith(
+        ", model by experiments.flows.compare:build"
+    )

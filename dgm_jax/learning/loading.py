@@ -27,6 +27,11 @@ class Loaded(NamedTuple):
     step: int  # of the checkpoint
     recipe: dict[str, Any] | None  # how the model is built (`learning.Recipe`), if the run says it
 
+    def __repr__(self):
+        size = sum(getattr(leaf, "size", 1) for leaf in jax.tree.leaves(self.params))
+        model = f", model by {self.recipe['builder']}" if self.recipe else ""
+        return f"Loaded: step {self.step}, {size:,} parameters{model}"
+
     @property
     def model(self) -> Any:
         """The model of `params`, rebuilt at every access.

@@ -42,6 +42,11 @@ class Trained(NamedTuple):
     history: list[dict[str, float]]  # the rows of metrics.jsonl, each with its "step"
     seconds: float  # of training: with compilation, without evaluation, before a resume too
 
+    def __repr__(self):
+        steps = self.history[-1]["step"] if self.history else 0
+        size = sum(getattr(leaf, "size", 1) for leaf in jax.tree.leaves(self.params))
+        return f"Trained: step {steps}, {self.seconds:.3g} s, {size:,} parameters"
+
 
 class Plan(NamedTuple):
     """What a run has to do and when: the arguments of `train` of the same names."""
