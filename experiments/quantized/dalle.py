@@ -251,7 +251,7 @@ def fit_prior(config, recipe, density, reading, first, codes, rows):
 
 def main(config: Config) -> dict:
     check(config)
-    data = sets.images(config)
+    data = stages.pictures(config)
     names = names_of(config, data)
     ids = texts(names)[0]
     x = {split: part for split, (part,) in data.rows.items()}

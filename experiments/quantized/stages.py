@@ -81,6 +81,13 @@ def two(config) -> tuple[Stage, Stage]:
     return first, second
 
 
+def pictures(config) -> sets.Images:
+    """`sets.images`, of which there must be as many as the judging of samples needs."""
+    data = sets.images(config)
+    judge.check_samples(config, {split: data.rows[split][0] for split in ("valid", "test")})
+    return data
+
+
 # ------------------------------------------------------------------------------- stage one
 def fit_codes(
     config, name: str, recipe: learning.Recipe, rows: dict, stage: Stage, *, beta: float
@@ -281,7 +288,6 @@ def judged(config, data, made: dict) -> dict:
         labels=data.labels if labelled else None,
         num_classes=sets.num_classes(data) if labelled else 0,
     )
-    judge.check_samples(config, {split: seen.rows[split] for split in ("valid", "test")})
     features, guess, error = judge.features_of(config, seen)
     train, real = (seen.rows[split][: config.num_samples] for split in ("train", "test"))
     found = {"training rows": judge.by_features(features, train, real)}

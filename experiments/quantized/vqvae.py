@@ -42,7 +42,7 @@ import numpy as np
 from dgm_jax import autoregressive as ar
 from dgm_jax import learning, nets, plots, quantized, runs
 from dgm_jax.runs import processes
-from experiments import fitting, sets
+from experiments import fitting
 from experiments.options import Data, Optimisation, check
 from experiments.quantized import stages
 from experiments.vae.compare import head
@@ -208,7 +208,7 @@ def fit_priors(config, given, coder, first, rows) -> dict:
 
 def main(config: Config) -> dict:
     check(config, "priors")
-    data = sets.images(config)
+    data = stages.pictures(config)
     rows = {split: x for split, (x,) in data.rows.items()}
     given = {"shape": data.shape, "num_levels": data.num_levels}
     recipe = learning.Recipe(build_coder, {"config": config} | given)

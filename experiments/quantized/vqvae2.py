@@ -131,7 +131,7 @@ def build(config: Config, shape: tuple[int, ...], num_levels: int, num_classes: 
 
 def main(config: Config) -> dict:
     check(config)
-    data = sets.images(config)
+    data = stages.pictures(config)
     rows = {split: x for split, (x, *_) in data.rows.items()}
     conds = None
     if config.class_conditional:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import checks, learning, objectives, quantized, runs
-from experiments.quantized import stages, vqvae, vqvae2
+from experiments.quantized import dalle, stages, vqvae, vqvae2
 from tests.experiments.stopping import check_goes_on
 
 TINY = {"hidden": (4,), "num_blocks": 0, "dim": 4, "num_codes": 5, "num_components": 2}
@@ -54,6 +54,14 @@ def test_levels_are_a_model_of_pictures(levels):
     assert (loss.shape, log_w.shape) == ((), (1, 3))
     with pytest.raises(checks.InputError, match="num_codes must be as many as halvings"):
         vqvae2.build_coder(vqvae2.Config(halvings=(1,)), (8, 8, 1), 17)
+
+
+def test_samples_too_few_to_judge_are_refused_before_anything_learns(tmp_path):
+    for module in (vqvae, vqvae2, dalle):
+        config = module.Config(workdir=tmp_path, num_samples=3)
+        with pytest.raises(checks.InputError, match="num_samples and the held-out rows must be"):
+            module.main(config)
+    assert not list(tmp_path.iterdir())
 
 
 def test_usage_is_that_of_all_codes_and_of_each_level():
