@@ -47,8 +47,8 @@ def sample(
     if eta != 1 and kind != "posterior":
         raise checks.InputError(f'kind must be "posterior" where eta is not 1; got {kind!r}.')
 
-    def body(x, at):
-        i, s, t = at
+    def body(state, at):
+        (x, _), (i, s, t) = state, at
         of_s, of_t = (level(process, jnp.full(num, time)) for time in (s, t))
         found = _predict(model, params, x, t, cond, clip)
         v = eta**2 * beside(variance(kind, of_s, of_t, found.fraction), x)
@@ -56,11 +56,13 @@ def sample(
         left = of_s.sigma**2 - eta**2 * step(of_s, of_t).lower
         kept = jnp.sqrt(jnp.maximum(left, 0))
         x = beside(of_s.alpha, x) * found.data + beside(kept, x) * found.noise
-        return x + jnp.sqrt(v) * _noise(key, i, num, model.shape, x.dtype), None
+        x = x + jnp.sqrt(v) * _noise(key, i, num, model.shape, x.dtype)
+        return (x, found.data), None
 
+    # One turn more, of which the prediction is taken and x is not: so the net is compiled once.
     x = _first(process, key, num, model.shape)
-    x = jax.lax.scan(body, x, _pairs(grid))[0]
-    return _predict(model, params, x, grid[0], cond, clip).data
+    turns = jnp.arange(len(grid)), jnp.append(grid[-2::-1], grid[0]), grid[::-1]
+    return jax.lax.scan(body, (x, x), turns)[0][1]
 
 
 def heun(

@@ -109,8 +109,8 @@ FAULTS = (
         "noise-after-the-last-step",
         "T59: a sample is x at the first time, with its noise",
         SAMPLERS,
-        "    x = jax.lax.scan(body, x, _pairs(grid))[0]",
-        "    return jax.lax.scan(body, x, _pairs(grid))[0]",
+        "jax.lax.scan(body, (x, x), turns)[0][1]",
+        "jax.lax.scan(body, (x, x), turns)[0][0]",
         "diffusion/test_samplers.py::test_the_last_step_of_a_chain_has_no_noise",
     ),
     Fault(
