@@ -26,12 +26,11 @@ def sngan(
     two paths, times the norm of each convolution, which may exceed that of its kernel
     (`nets.operator_norm`). Train it with `objectives.hinge()` and Adam with b1 = 0. shape: (H, W,
     C), even sides of at least 8; x lies in (-1, 1). num_latents: the size of z. hidden: channels at
-    full resolution. generator_widths,
-    critic_widths: of the blocks (`nets.residual_generator` and `nets.residual_critic`); the paper's
-    nets for CIFAR-10 have (256, 256, 256, 256) and (128, 128, 128, 128). num_classes: batch norms
-    conditional on the class and a projection in the critic; the condition is then the class, an
-    integer (cond_shape = ()). axis_name: of `jax.pmap`, for batch norms. Miyato et al. (2018),
-    "Spectral normalization for generative adversarial networks".
+    full resolution. generator_widths, critic_widths: of the blocks (`nets.residual_generator` and
+    `nets.residual_critic`); the paper's nets for CIFAR-10 have (256, 256, 256, 256) and (128, 128,
+    128, 128). num_classes: batch norms conditional on the class and a projection in the critic; the
+    condition is then the class, an integer (cond_shape = ()). axis_name: of `jax.pmap`, for batch
+    norms. Miyato et al. (2018), "Spectral normalization for generative adversarial networks".
     """
     generator = residual_generator(
         num_latents,

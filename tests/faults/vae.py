@@ -40,8 +40,8 @@ FAULTS = (
         "components-drawn-alike",
         "a mixture draws its components whatever their weights are",
         PRIORS,
-        "jax.random.categorical(which_key, self._log_weights, shape=shape)",
-        "jax.random.categorical(which_key, 0 * self._log_weights, shape=shape)",
+        "which = Levels(self._log_weights)",
+        "which = Levels(0 * self._log_weights)",
         (
             "vae/test_priors.py::test_it_draws_each_component_as_often_as_its_weight_says_and_"
             "knows_its_moments"
