@@ -16,7 +16,7 @@ of the toy; and of each sampler the sliced Wasserstein distance of its samples t
 beside that of draws to draws, the floor. The last two know the score at one scale only, and are
 sampled by Langevin dynamics from uniform starts. Two minutes of one CPU core a toy.
 TOY-samples.png has a column for each model; TOY-scores.png a row for each process: both entries of
-the score at t = 1/4 of 4000 draws with as much noise, nearly the true one, of the learned one, and
+the score of 4000 draws with noise of 0.5 on them, nearly the true one, of the learned one, and
 their difference, all on one scale; far from the draws a net has not been taught.
 """
 
@@ -41,7 +41,7 @@ DENOISERS = {  # the process, by its name and options, and the dress
     "exploding": ("variance_exploding", {"most": 20.0}, "noise"),
     "velocity": ("straight", {}, "velocity"),
 }
-SHOWN = 0.25  # the time of the pictures of scores
+SHOWN = 0.5  # σ / α of the pictures of scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +197,7 @@ def shown(config, name, model, params):
 
 
 def scores(config, toy, learned, path):
-    """<path> of each learned score of a process at t = 1/4, below that of 4000 draws as noisy.
+    """<path> of each learned score where σ / α is 0.5, below that of 4000 draws as noisy.
 
     learned: {name: (model, parameters)}. A row for each process: two entries, each of the draws, of
     the model, and of their difference, all on one scale, times σ_t so that they are of order 1.
@@ -215,16 +215,26 @@ def scores(config, toy, learned, path):
             for i, entry in enumerate(("x", "y"))
             for label, s in panels.items()
         }
-        alpha = np.asarray(model.process(params).alpha(SHOWN))
+        process = model.process(params)
+        alpha = np.asarray(process.alpha(shown_time(process)))
         points[name] = dict.fromkeys(fields[name], alpha * draws[:200])
-    figure = plots.planes(points, fields=fields, scale=3.0, label=f"σ × score at t = {SHOWN}")
+    figure = plots.planes(
+        points, fields=fields, scale=3.0, label=f"σ × score, noise {SHOWN} of the data"
+    )
     plots.save(figure, path)
+
+
+def shown_time(process):
+    """t at which σ / α is SHOWN, so that all processes are seen at one noise."""
+    grid = diffusion.process.times(process, 1000)
+    return jnp.interp(SHOWN, process.sigma(grid) / process.alpha(grid), grid)
 
 
 def true_and_learned(model, params, draws, x):
     """σ ∇ log of the mean of N(α d, σ²) over draws d at the time that is shown, and the model's."""
-    process, t = model.process(params), jnp.full(len(x), SHOWN)
-    alpha, sigma = process.alpha(SHOWN), process.sigma(SHOWN)
+    process = model.process(params)
+    t = jnp.full(len(x), shown_time(process))
+    alpha, sigma = process.alpha(t[0]), process.sigma(t[0])
 
     def log_blurred(x):
         squares = ((x[:, None] - alpha * draws) ** 2).sum(-1)
