@@ -54,7 +54,8 @@ def _lazily(name):
     """The module of a name, which is executed when something of it is first looked at."""
     if name not in sys.modules:
         spec = importlib.util.find_spec(name)
-        spec.loader = importlib.util.LazyLoader(spec.loader)
+        assert spec is not None and spec.loader is not None  # a file beside this one
+        spec.loader = loader = importlib.util.LazyLoader(spec.loader)
         sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
+        loader.exec_module(sys.modules[name])
     return sys.modules[name]

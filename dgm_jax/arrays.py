@@ -15,7 +15,7 @@ def wide(*arrays_or_dtypes: ArrayLike | DTypeLike) -> jnp.dtype:
     return jnp.promote_types(jnp.result_type(*arrays_or_dtypes), jnp.float32)
 
 
-def same_rank(*arrays: Array) -> tuple[Array, ...]:
+def same_rank(*arrays: ArrayLike) -> tuple[Array, ...]:
     """The arrays, of any shapes, with axes of size 1 in front: all get the same number of axes.
 
     They broadcast as before, and also under `jax_numpy_rank_promotion="raise"`, which forbids

@@ -14,13 +14,17 @@ import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
+Kind = TypeVar("Kind")
+
 LARGEST = 2**31 - 1  # of what is counted: sizes and steps are int32 on the devices
 
 
@@ -171,12 +175,13 @@ def dtype(value: Any, name: str) -> np.dtype:
     return found
 
 
-def instance(value: Any, kind: type, name: str) -> None:
-    """Checks that value is an object of the class `kind`, such as a distrax bijector."""
+def instance(value: Any, kind: type[Kind], name: str) -> Kind:
+    """The value, if it is an object of the class `kind`, such as a distrax bijector."""
     if not isinstance(value, kind):
         what = f"{kind.__module__.partition('.')[0]} {kind.__name__}"
         hint = " Call it first." if isinstance(value, type) or callable(value) else ""
         raise InputError(f"{name} must be a {what}; got {_kind(value)}.{hint}")
+    return value
 
 
 def text(value: Any, name: str) -> str:
@@ -248,7 +253,7 @@ def spelled(function: Callable[P, R]) -> Callable[P, R]:
         for name in kwargs.keys() - set(known):
             near = difflib.get_close_matches(name, known, 1)
             hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known)}."
-            raise InputTypeError(f"{function.__name__}() has no argument {name!r}. {hint}")
+            raise InputTypeError(f"{call.__name__}() has no argument {name!r}. {hint}")
         return function(*args, **kwargs)
 
     return call
@@ -308,7 +313,7 @@ def _read(value):
 
 def on_host(value: Any, name: str) -> np.ndarray:
     """An array or nested lists of real numbers, as a numpy array; refuses traced values."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise InputError(f"{name} must be known on the host; got a traced array. Leave jit first.")
     found = _read(value)
     if not _is_real(found.dtype):
@@ -397,7 +402,7 @@ def condition(cond: Any, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
         raise InputError(
             f"cond {what} was given to an unconditional model; build it with cond_shape=..."
         )
-    if cond is None:
+    if cond is None or cond_shape is None:
         return ()
     array(cond, "cond")
     batch_ndim = max(jnp.ndim(cond) - len(cond_shape), 0)
@@ -467,7 +472,7 @@ def _shape_of(leaf):
 
 def readable(value: Any) -> bool:
     """Whether the numbers are available on this host: not traced, not sharded over hosts."""
-    return not isinstance(value, jax.core.Tracer) and getattr(value, "is_fully_addressable", True)
+    return not isinstance(value, Tracer) and getattr(value, "is_fully_addressable", True)
 
 
 def within(value: Any, least: float, most: float, name: str) -> None:
@@ -521,7 +526,7 @@ def function(value: Any, name: str) -> None:
         )
 
 
-def noun(value: Any, kind: type, name: str) -> None:
+def noun(value: Any, kind: type[NamedTuple], name: str) -> None:
     """Checks for a type of `protocol` by its fields; a common mistake: an uncalled constructor."""
     if isinstance(value, type) or not all(hasattr(value, field) for field in kind._fields):
         hint = f" Call it first: {value.__name__}(...)." if hasattr(value, "__name__") else ""
@@ -535,7 +540,8 @@ def image_shape(value: Any, name: str = "shape") -> tuple[int, int, int]:
     sizes = _integers(value, name, "(height, width, channels)")
     if len(sizes) != 3:
         raise InputError(f"{name} must be (height, width, channels); got {shown(value)}.")
-    return shape(sizes, name)
+    height, width, channels = shape(sizes, name)
+    return height, width, channels
 
 
 def image_cond_shape(value: Any, shape: tuple[int, int, int]) -> tuple[int, ...] | None:

@@ -138,7 +138,7 @@ def factor_out(rest: Flow, shape: tuple[int, int, int]) -> Flow:
     def adapt(params, x, cond=None):
         checks.event_of(x, shape)
         kept, out = jnp.split(x, 2, -1)
-        params, z_rest = rest.adapt(params, kept, cond)
+        params, z_rest = _adapted(rest, params, kept, cond)
         return params, jnp.concatenate([z_rest, out.reshape(*out.shape[:-3], -1)], -1)
 
     return rest._replace(bijector=bijector, adapt=adapt if rest.adapt else None)
@@ -206,6 +206,7 @@ def preprocessed(model: Density, preprocessing: distrax.Bijector) -> Density:
         return Pushforward(model.dist(params, cond, key=key), distrax.Inverse(preprocessing))
 
     def adapt(params, x, cond=None):
+        assert model.adapt is not None
         return model.adapt(params, preprocessing.forward(x), cond)
 
     return model._replace(dist=dist, adapt=adapt if model.adapt else None)
@@ -226,6 +227,7 @@ def quantized(model: Density, num_levels: int, noise: Density | None = None) -> 
         checks.noun(noise, Density, "noise")
 
     def both(key):
+        assert noise is not None
         checks.key(key)
         model_key, noise_key = jax.random.split(key)
         return {"model": model.init(model_key), "noise": noise.init(noise_key)}
@@ -242,6 +244,7 @@ def quantized(model: Density, num_levels: int, noise: Density | None = None) -> 
     def adapt(params, x, cond=None):
         u = jax.random.uniform(jax.random.key(0), jnp.shape(x))
         y = within_cell(jnp.asarray(x, u.dtype), u)
+        assert model.adapt is not None
         if noise is None:
             return model.adapt(params, y, cond)
         adapted, z = model.adapt(params["model"], y, cond)
@@ -307,6 +310,7 @@ def encoded(net: Net, density: Density, *, cond_shape: Shape) -> Density:
 
     def adapt(params, x, cond=None):
         seen = net.apply(params["net"], cond)
+        assert density.adapt is not None
         density_params, z = density.adapt(params["density"], x, seen)
         return {"net": params["net"], "density": density_params}, z
 
@@ -346,7 +350,7 @@ def latent_variable(
     def given(name, params, value, cond, key):
         checks.condition(cond, cond_shape)
         _check_seen(value, "z" if name == "likelihood" else "x", parts[name], cond_shape)
-        seen = value if cond is None else _joined(value, cond, len(parts[name].cond_shape))
+        seen = value if cond is None else _joined(value, cond, parts[name].cond_shape)
         return parts[name].dist(params[name], seen, key=key)
 
     def of_likelihood(params, z, cond=None, *, key=None):
@@ -481,8 +485,9 @@ def _check_seen(value, name, part, cond_shape):
     checks.event_shape(value, (*front, last - (0 if cond_shape is None else cond_shape[0])), name)
 
 
-def _joined(value, cond, event_ndims):
+def _joined(value, cond, seen_shape):
     """value [..., *event] and cond [..., n] on the last axis, cond the same at every position."""
+    event_ndims = len(seen_shape)
     cond = cond.reshape(*cond.shape[:-1], *[1] * (event_ndims - 1), cond.shape[-1])
     batch = jnp.broadcast_shapes(value.shape[:-event_ndims], cond.shape[:-event_ndims])
     shape = (*batch, *value.shape[value.ndim - event_ndims : -1])

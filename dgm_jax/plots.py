@@ -11,13 +11,15 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import checks
+from .protocol import Rows
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito (2008): told apart by colour-blind readers too. Curves take them in this order.
@@ -272,7 +274,7 @@ def planes(
             plain(axes, frame=False)
     for column, axes in zip(columns, panels[0], strict=True):
         axes.set_title(column, fontsize=7 if len(columns) > 8 else 9, color=INK)
-    if bar:
+    if bar and shown is not None:
         legend = figure.colorbar(shown, ax=panels, extend="both", aspect=30)
         legend.set_label(label, fontsize=9, color=INK)
         legend.ax.tick_params(labelsize=8, colors=INK)
@@ -287,7 +289,7 @@ def _field(axes, values, extent, scale):
     return axes.imshow(values, origin="lower", extent=extent, **options)
 
 
-def plane_points(name: str, x) -> np.ndarray:
+def plane_points(name: str, x: Rows) -> np.ndarray:
     """Checks that the samples of that name are points [n, 2] and returns them as a numpy array."""
     x = checks.on_host(x, f"samples[{name!r}]")
     if x.ndim != 2 or x.shape[1] != 2:
@@ -471,7 +473,7 @@ def latent_space(
     return figure
 
 
-def principal_plane(name: str, codes) -> tuple[np.ndarray, float | None]:
+def principal_plane(name: str, codes: Rows) -> tuple[np.ndarray, float | None]:
     """Latents [n, k] in their first two principal components [n, 2], and the explained variance."""
     codes = checks.finite_rows(codes, f"codes[{name!r}]").astype(np.float64)
     if codes.ndim != 2 or codes.shape[1] < 2:
@@ -534,7 +536,7 @@ def _outline(place, behind):
     return checks.number(behind[0], f"outlines[{place}]")
 
 
-def line(name: str, pair, logx: bool, logy: bool) -> tuple[np.ndarray, np.ndarray]:
+def line(name: str, pair: Any, logx: bool, logy: bool) -> tuple[np.ndarray, np.ndarray]:
     """Checks a pair (steps [n], values [n]) of a series and returns it as float64.
 
     name: that of the series, for errors. On a logarithmic axis (logx, logy) all must be positive.
@@ -561,7 +563,7 @@ def line(name: str, pair, logx: bool, logy: bool) -> tuple[np.ndarray, np.ndarra
     return steps, values
 
 
-def label_ends(axes, ends: list[tuple]) -> None:
+def label_ends(axes: "Axes", ends: list[tuple]) -> None:
     """Writes each ((x, y), text, colour) right of the axes near height y, without overlap."""
     from sklearn.isotonic import isotonic_regression
 
@@ -605,7 +607,7 @@ def save(figure: "Figure", path: str | os.PathLike) -> None:
         partial.unlink(missing_ok=True)
 
 
-def new_figure(size: tuple[float, float], *, dpi: int = 160, **options) -> "Figure":
+def new_figure(size: tuple[float, float], *, dpi: int = 160, **options: Any) -> "Figure":
     """A figure that a notebook shows once, as the last value of a cell.
 
     It is not registered with pyplot, which would open a window or show it a second time.
@@ -613,7 +615,8 @@ def new_figure(size: tuple[float, float], *, dpi: int = 160, **options) -> "Figu
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, dpi=dpi, facecolor="white", **options)
-    figure._repr_png_ = functools.partial(_png, figure)  # the name that notebooks look for
+    # The name that notebooks look for, which is none of matplotlib's
+    figure._repr_png_ = functools.partial(_png, figure)  # ty: ignore[missing-attribute]
     return figure
 
 
@@ -628,7 +631,7 @@ def _write(figure, file):
     figure.savefig(file, format="png", dpi=max(figure.dpi, 100), facecolor="white")
 
 
-def plain(axes, *, frame: bool) -> None:
+def plain(axes: "Axes", *, frame: bool) -> None:
     """Readable ticks; `frame` keeps the two axis lines that carry a scale, else there are none.
 
     The ticks of a logarithmic axis depend on its current limits: call this last.

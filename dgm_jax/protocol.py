@@ -48,13 +48,15 @@ of a net on a batch. Log-probabilities and log-determinants are in nats. So do s
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import distrax
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Array = jax.Array
+Rows = jax.Array | np.ndarray  # a data set [n, ...], on a device or on the host
 Key = jax.Array  # a scalar typed key, made by jax.random.key
 Params = Any  # a tree of arrays: dicts, lists, tuples
 State = Any
@@ -202,11 +204,19 @@ class Algorithm(NamedTuple):
     params: Callable[[State], Params] = lambda state: state
 
 
-def split(key: Key | None, num: int) -> list[Key | None]:
+@overload
+def split(key: Key, num: int) -> list[Key]: ...
+@overload
+def split(key: None, num: int) -> list[None]: ...
+def split(key: Key | None, num: int) -> list[Key] | list[None]:
     """One key for each of `num` parts, or None for each if `key` is None."""
     return [None] * num if key is None else list(jax.random.split(key, num))
 
 
+@overload
+def again(key: Key) -> Key: ...
+@overload
+def again(key: None) -> None: ...
 def again(key: Key | None) -> Key | None:
     """A copy of the key, for a second draw that must equal the first.
 
@@ -263,4 +273,5 @@ def family(dist: distrax.Distribution) -> str:
 
 
 for _noun in (Net, StatefulNet, CausalNet, Flow, Density, LatentVariable, Adversarial, Algorithm):
-    _noun.__repr__ = _described  # function addresses say nothing
+    # Function addresses say nothing. The type checker allows no method to be set from outside.
+    _noun.__repr__ = _described  # ty: ignore[invalid-assignment]

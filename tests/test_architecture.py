@@ -138,6 +138,8 @@ def violations(path: str, source: str) -> list[str]:
     if path.startswith(("dgm_jax/", "experiments/")):
         found += [v for name in names for v in library_violations(path, name)]
     found += absolute_violations(path, tree)
+    if path.startswith("dgm_jax/"):
+        found += unnamed_types(path, tree)
     found += [v for name in names for v in stranger_violations(path, name)]
     if not path.startswith("tests/"):
         found += raise_violations(path, tree)
@@ -172,6 +174,18 @@ def raise_violations(path: str, tree: ast.Module) -> list[str]:
         f"{path}:{call.lineno} raises ValueError: checks.InputError is for wrong input"
         for call in calls
         if isinstance(call.func, ast.Name) and call.func.id == "ValueError"
+    ]
+
+
+def unnamed_types(path: str, tree: ast.Module) -> list[str]:
+    """Arrays and keys have their names of dgm_jax.protocol in annotations."""
+    annotated = [getattr(node, "annotation", None) for node in ast.walk(tree)]
+    annotated += [getattr(node, "returns", None) for node in ast.walk(tree)]
+    parts = [part for node in annotated if node is not None for part in ast.walk(node)]
+    return [
+        f"{path}:{part.lineno} has a type without a name: Array, Key, ... of dgm_jax.protocol"
+        for part in parts
+        if isinstance(part, ast.Attribute) and ast.unparse(part) in ("jax.Array", "jnp.ndarray")
     ]
 
 
@@ -302,6 +316,8 @@ PLANTED = {
     ),
     "wrong input has no type of its own": ("dgm_jax/flows/maf.py", "raise ValueError('dim')"),
     "... in an experiment": ("experiments/flows/a.py", "def main():\n    raise ValueError('x')"),
+    "an array without a name": ("dgm_jax/flows/maf.py", "def f(key: jax.Array): pass"),
+    "... as a result": ("dgm_jax/flows/maf.py", "def f() -> tuple[jnp.ndarray, int]: pass"),
     "__init__ holds code": ("dgm_jax/nets/__init__.py", '"""Nets."""\nx = 1'),
     "__init__ imports without export": ("dgm_jax/nets/__init__.py", "from .dense import mlp"),
     "__init__ renames": ("dgm_jax/nets/__init__.py", "from .dense import mlp as net"),
@@ -400,6 +416,23 @@ def test_ruff_finds_nothing(command):
     ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]
     done = subprocess.run(ruff, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def types_checked(*paths: Path | str) -> subprocess.CompletedProcess:
+    ty = [sys.executable, "-m", "ty", "check", "--python", sys.prefix, "--output-format", "concise"]
+    return subprocess.run([*ty, *paths], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_type_checker_finds_nothing():
+    done = types_checked("dgm_jax")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_wrong_type_is_found(tmp_path):
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("from dgm_jax import nets\n\nnets.mlp('2', 3).forward\n")
+    found = types_checked(wrong).stdout
+    assert all(kind in found for kind in ("invalid-argument-type", "missing-attribute")), found
 
 
 @pytest.mark.parametrize("path", python_files("dgm_jax"))

@@ -79,6 +79,7 @@ NAMES = {
     for package in PUBLIC
     for name, value in public(getattr(dgm_jax, package))
 }
+EVERY_MODULE = [info.name for info in pkgutil.walk_packages(dgm_jax.__path__, "dgm_jax.")]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,6 +90,19 @@ def test_options_are_spelled_out(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_argument_and_result_has_a_type(name):
     assert without_annotation(NAMES[name]) == []
+
+
+@pytest.mark.parametrize("name", EVERY_MODULE)
+def test_every_function_that_modules_share_has_types(name):
+    public_here = {
+        n: f for n, f in vars(importlib.import_module(name)).items() if not n.startswith("_")
+    }
+    missing = {
+        n: without_annotation(f)
+        for n, f in public_here.items()
+        if inspect.isfunction(f) and f.__module__ == name
+    }
+    assert {n: what for n, what in missing.items() if what} == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -115,9 +129,9 @@ def test_what_would_be_wrong_is_found():
 # ------------------------------------------------------------------------ the form of docstrings
 TO_COME = ("diffusion", "quantized")  # whose docstrings are yet to be brought to this form
 MODULES = {
-    f"{info.name.removeprefix('dgm_jax.')}": info.name
-    for info in pkgutil.walk_packages(dgm_jax.__path__, "dgm_jax.")
-    if not info.name.startswith(tuple(f"dgm_jax.{package}." for package in TO_COME))
+    name.removeprefix("dgm_jax."): name
+    for name in EVERY_MODULE
+    if not name.startswith(tuple(f"dgm_jax.{package}." for package in TO_COME))
 }
 CHAPTERS = ("autoregressive", "disentangled", "flows", "gans", "inference", "vae")
 MODELS = (protocol.Density, protocol.Flow, protocol.LatentVariable, protocol.Adversarial)

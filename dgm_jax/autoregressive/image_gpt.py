@@ -22,7 +22,7 @@ def image_gpt(
     num_heads: int,
     window: int | None = None,
     positions: str = "learned",
-    order: Sequence[int] | None = None,
+    order: Sequence[int] | np.ndarray | None = None,
     dropout: float = 0.0,
     cond_shape: Shape | None = None,
 ) -> Density:
@@ -84,6 +84,7 @@ def _given_a_map(net: CausalNet, shape, cond_shape) -> CausalNet:
 
     def by_step(cond):
         batch_shape = checks.condition(cond, cond_shape)
+        assert net.cond_shape is not None
         return jnp.repeat(cond, shape[2], -2).reshape(*batch_shape, *net.cond_shape)
 
     def apply(params, x, cond=None, *, key=None):

@@ -19,7 +19,7 @@ def made(
     conditional: Conditional,
     *,
     hidden: Sequence[int],
-    order: Sequence[int] | None = None,
+    order: Sequence[int] | np.ndarray | None = None,
     cond_shape: Shape | None = None,
     masks: Masks = ONE_MASK,
     activation: Callable = jax.nn.silu,

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from .. import checks, nets
 from ..likelihoods import Conditional
 from ..protocol import Density, Shape
@@ -19,7 +21,7 @@ def transformer(
     window: int | None = None,
     positions: str = "learned",
     grid: Sequence[int] | None = None,
-    order: Sequence[int] | None = None,
+    order: Sequence[int] | np.ndarray | None = None,
     dropout: float = 0.0,
     cond_shape: Shape | None = None,
 ) -> Density:

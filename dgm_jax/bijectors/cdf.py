@@ -141,7 +141,7 @@ def quantile(mixture: Mixture, logit: Array) -> Array:
 
 
 @quantile.defjvp
-def quantile_jvp(primals, tangents):
+def quantile_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     """Differentiates G(x; mixture) = logit:  G_x ẋ + ∂_mixture G · mixturė = logiṫ."""
     mixture, logit = primals
     x = quantile(mixture, logit)

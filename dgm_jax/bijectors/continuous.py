@@ -7,6 +7,7 @@ import diffrax
 import distrax
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from .. import checks
 from ..arrays import wide
@@ -244,7 +245,7 @@ def _failure(result, solver):
     """0, 1 or 2 as in `Path`; where the number is known, outside of `jit`, an error instead."""
     out_of_steps = result == diffrax.RESULTS.max_steps_reached
     failure = jnp.where(result == diffrax.RESULTS.successful, 0, jnp.where(out_of_steps, 1, 2))
-    if not isinstance(failure, jax.core.Tracer) and failure:
+    if not isinstance(failure, Tracer) and failure:
         why, remedy = (
             (f"it needs more than max_steps={solver.max_steps}", "raise max_steps, rtol or atol")
             if failure == 1
@@ -259,8 +260,9 @@ def _failure(result, solver):
 
 def _nan_where(failed, inputs, outputs):
     """outputs, or NaN of which the gradient in all inputs is NaN too."""
-    total = sum(jnp.sum(leaf, dtype=outputs[0].dtype) for leaf in jax.tree.leaves(inputs))
-    nothing = jnp.where(failed, jnp.nan, 0.0).astype(total.dtype) * total
+    dtype = outputs[0].dtype
+    total = sum(jnp.sum(leaf, dtype=dtype) for leaf in jax.tree.leaves(inputs))
+    nothing = jnp.where(failed, jnp.nan, 0.0).astype(dtype) * total
     return tuple(part + nothing for part in outputs)
 
 

@@ -41,16 +41,16 @@ class FactorOut(distrax.Bijector):
         self._rest, self._shape = rest, tuple(shape)
         self._half = flatten((*shape[:2], shape[2] // 2))
 
-    def forward_and_log_det(self, z):
-        checks.events(z, math.prod(self._shape), "z")
-        z_rest, z_out = jnp.split(z, 2, -1)
+    def forward_and_log_det(self, x):
+        checks.events(x, math.prod(self._shape), "z")
+        z_rest, z_out = jnp.split(x, 2, -1)
         kept, log_det = self._rest.forward_and_log_det(z_rest)
         out = jnp.broadcast_to(self._half.inverse(z_out), kept.shape).astype(kept.dtype)
         return jnp.concatenate([kept, out], -1), log_det
 
-    def inverse_and_log_det(self, x):
-        checks.event_of(x, self._shape)
-        kept, out = jnp.split(x, 2, -1)
+    def inverse_and_log_det(self, y):
+        checks.event_of(y, self._shape)
+        kept, out = jnp.split(y, 2, -1)
         z_rest, log_det = self._rest.inverse_and_log_det(kept)
         z_out = jnp.broadcast_to(self._half.forward(out), z_rest.shape).astype(z_rest.dtype)
         return jnp.concatenate([z_rest, z_out], -1), log_det

@@ -124,9 +124,10 @@ def householder(vectors: Array) -> Array:
     v = vectors * jax.lax.rsqrt(jnp.where(squares > 0, squares, 1))  # [..., k, d]
     v_t = jnp.swapaxes(v, -1, -2)
     unit = partial(jnp.eye, dtype=v.dtype)
-    middle = sum(same_rank(jnp.triu(v @ v_t, 1), unit(v.shape[-2]) / 2))
-    moved = v_t @ jax.scipy.linalg.solve_triangular(middle, v)
-    return sum(same_rank(unit(v.shape[-1]), -moved))
+    above, half = same_rank(jnp.triu(v @ v_t, 1), unit(v.shape[-2]) / 2)
+    moved = v_t @ jax.scipy.linalg.solve_triangular(above + half, v)
+    one, moved = same_rank(unit(v.shape[-1]), moved)
+    return one - moved
 
 
 def _check_square(matrix):

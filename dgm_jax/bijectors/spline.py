@@ -165,7 +165,7 @@ def inverse_curve(y: Array, piece: Bin) -> tuple[Array, Array]:
     return piece.left + width * xi, log_det
 
 
-def denominator(xi, rest, s, piece):
+def denominator(xi: Array, rest: Array, s: Array, piece: Bin) -> Array:
     """s + (δ_k + δ_{k+1} - 2s) ξ(1-ξ) without cancellation; at least s / 2.
 
     xi: ξ; rest: 1 - ξ; s: the mean slope of the `piece`.
@@ -173,7 +173,7 @@ def denominator(xi, rest, s, piece):
     return s * (xi * xi + rest * rest) + (piece.slope_left + piece.slope_right) * xi * rest
 
 
-def log_slope(xi, rest, s, piece):
+def log_slope(xi: Array, rest: Array, s: Array, piece: Bin) -> Array:
     """log dy/dx of the `piece` with mean slope s, at ξ = xi and 1-ξ = rest."""
     ratio = s / denominator(xi, rest, s, piece)
     ends = piece.slope_right * xi * xi + 2 * s * xi * rest + piece.slope_left * rest * rest

@@ -75,6 +75,7 @@ def shapes(data_dir: str | os.PathLike | None = None) -> Factored:
 def dsprites(data_dir: str | os.PathLike | None = None) -> Factored:
     """All combinations of 3 shapes, 6 scales, 10 orientations and 16×16 positions of dSprites."""
     data = readers.load("dsprites", data_dir)
+    assert data.labels is not None
     factors = data.labels["train"] // np.array(STEPS, np.int32)
     sizes = tuple(full // step for full, step in zip(readers.FACTORS, STEPS))
     described = "The grid of dSprites with every 4th orientation and every 2nd place."
@@ -84,6 +85,7 @@ def dsprites(data_dir: str | os.PathLike | None = None) -> Factored:
 def dsprites_random(data_dir: str | os.PathLike | None = None) -> Factored:
     """Random images of dSprites that are not in its grid; orientation 39 has the label 0."""
     data = readers.load("dsprites", data_dir)
+    assert data.labels is not None
     x, factors = (
         np.concatenate([parts["valid"], parts["test"]]) for parts in (data._asdict(), data.labels)
     )

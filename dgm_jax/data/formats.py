@@ -16,7 +16,7 @@ import stat
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ NPY = {b"\x93NUMPY\1\0": 2, b"\x93NUMPY\2\0": 4}  # version -> bytes of the leng
 
 
 @contextlib.contextmanager
-def naming(what: str | os.PathLike) -> Iterator[None]:
+def naming(what: str | os.PathLike) -> Generator[None]:
     """Turns any error of a decoder into one `InputError` that names the damaged file."""
     try:
         with warnings.catch_warnings():
@@ -56,7 +56,7 @@ def naming(what: str | os.PathLike) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(path) -> Iterator[tuple[io.BufferedIOBase, int]]:
+def _opened(path) -> Generator[tuple[io.BufferedReader | gzip.GzipFile, int]]:
     """A regular file, inflated where its name ends in .gz, and how many bytes it has at most."""
     with naming(path), contextlib.ExitStack() as stack:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -94,7 +94,7 @@ def _numbers(file, room, dtype, shape) -> np.ndarray:
     if size > room:
         raise EOFError(f"{size} bytes by its head, {room} by its length")
     x = np.empty(math.prod(shape), dtype)
-    content, at = memoryview(x.view(np.uint8)), 0
+    content, at = x.view(np.uint8).data, 0
     while at < size:
         if not (got := file.readinto(content[at : at + CHUNK])):
             raise EOFError(f"it ends after {at} of {size} bytes")
@@ -231,7 +231,7 @@ def read_table(
 
 
 @contextlib.contextmanager
-def _lines(path) -> Iterator[tuple[io.TextIOWrapper, list[str], str | None]]:
+def _lines(path) -> Generator[tuple[io.TextIOWrapper, list[str], str | None]]:
     """A text at its start, the words of its first line, and what is between them."""
     with _opened(path) as (file, size):
         if isinstance(file, gzip.GzipFile):

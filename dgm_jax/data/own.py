@@ -94,7 +94,7 @@ def _arrays(path) -> Arrays:
         return _of_file(found[0])
     arrays = {}
     for file in found:
-        stem = file.name.lower().removesuffix(".gz").removesuffix(kind(file))
+        stem = file.name.lower().removesuffix(".gz").removesuffix(kind(file) or "")
         for name, x in _of_file(file).items():
             name = f"{stem} {name}" if name else stem
             if name in arrays:

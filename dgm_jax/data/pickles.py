@@ -16,6 +16,7 @@ import pickle
 import struct
 from collections.abc import Callable
 from pickletools import opcodes
+from typing import Literal
 
 import numpy as np
 
@@ -161,7 +162,7 @@ def _state(made) -> tuple:
     return shape, kind, bool(by_columns), content
 
 
-def _kind(made) -> tuple[str, str]:
+def _kind(made) -> tuple[str, Literal["<", ">", "|"]]:
     """Of a dtype: its code, such as "f8", and its byte order, such as "<"."""
     is_kind = isinstance(made, Made) and made.name == ("numpy", "dtype")
     if not is_kind or not made.args or not isinstance(made.state, tuple) or len(made.state) < 2:
@@ -169,9 +170,10 @@ def _kind(made) -> tuple[str, str]:
     code, order = made.args[0], made.state[1]
     if not all(isinstance(word, (str, bytes)) for word in (code, order)):
         raise checks.InputError("an array in it is of no kind that has a name")
-    if _text(order) not in ("<", ">", "|"):
+    order = _text(order)
+    if order not in ("<", ">", "|"):
         raise checks.InputError("an array in it has no byte order")
-    return _text(code)[:80], _text(order)
+    return _text(code)[:80], order
 
 
 def _called(made) -> str:

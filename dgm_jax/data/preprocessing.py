@@ -132,9 +132,9 @@ class _Standardize(distrax.Bijector):
         x, mean, std = same_rank(x, self.mean, self.std)
         return (x - mean) / std, -log_std
 
-    def inverse_and_log_det(self, z):
-        log_std = self._log_std(z, "z")
-        z, mean, std = same_rank(z, self.mean, self.std)
+    def inverse_and_log_det(self, y):
+        log_std = self._log_std(y, "z")
+        z, mean, std = same_rank(y, self.mean, self.std)
         return z * std + mean, log_std
 
     def _log_std(self, x, name):

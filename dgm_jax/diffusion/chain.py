@@ -23,8 +23,8 @@ VARIANCES = ("posterior", "upper", "learned")
 class Level(NamedTuple):
     """α and σ at one time, for each row: [batch], or numbers."""
 
-    alpha: Array
-    sigma: Array
+    alpha: Array | float
+    sigma: Array | float
 
 
 CLEAN = Level(1.0, 0.0)
@@ -38,9 +38,9 @@ def level(process: Process, t: Array) -> Level:
 class Step(NamedTuple):
     """From t to s: x_s = α_s x + √(σ_s² - β̃) ε + √variance ξ. All like the levels."""
 
-    upper: Array  # β, the variance of x_t given x_s: right for data that are N(0, I)
-    lower: Array  # β̃, the variance of x_s given x_t and x: right for one datum
-    by_data: Array  # ∂ mean / ∂ x at fixed x_t, which is α_s β / σ_t²
+    upper: Array | float  # β, the variance of x_t given x_s: right for data that are N(0, I)
+    lower: Array | float  # β̃, the variance of x_s given x_t and x: right for one datum
+    by_data: Array | float  # ∂ mean / ∂ x at fixed x_t, which is α_s β / σ_t²
 
 
 def step(s: Level, t: Level) -> Step:
@@ -60,7 +60,7 @@ def variance(kind: str | Callable, s: Level, t: Level, fraction: Array | None = 
     Nichol and Dhariwal (2021), equation 15: it interpolates logarithms.
     """
     found = step(s, t)
-    if callable(kind):
+    if callable(kind) and not isinstance(kind, str):
         return kind(s, t)
     checks.choice(kind, VARIANCES, "kind")
     lower = jnp.where(found.lower > 0, found.lower, found.upper)
@@ -71,4 +71,4 @@ def variance(kind: str | Callable, s: Level, t: Level, fraction: Array | None = 
             )
         width = jnp.where(found.lower > 0, jnp.log(found.upper / lower), 1.0)
         return beside(lower, fraction) * jnp.exp(fraction * beside(width, fraction))
-    return found.upper if kind == "upper" else lower
+    return jnp.asarray(found.upper) if kind == "upper" else lower

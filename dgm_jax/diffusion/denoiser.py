@@ -81,14 +81,16 @@ def denoiser(
     cond_shape = checks.cond_shape(cond_shape)
 
     def init(key):
-        if not learns:
+        if not isinstance(process, LearnedProcess):
             return net.init(key)
         checks.key(key)
         net_key, process_key = jax.random.split(key)
         return {"net": net.init(net_key), "process": process.init(process_key)}
 
     def process_of(params):
-        return process.process(params["process"]) if learns else process
+        if isinstance(process, LearnedProcess):
+            return process.process(params["process"])
+        return process
 
     def predict(params, x, t, cond=None, *, key=None):
         checks.event_of(x, shape)
@@ -166,7 +168,7 @@ def noised(key: Key, process: Process, x: Array, t: Array) -> tuple[Array, Array
     return beside(process.alpha(t), x) * x + beside(process.sigma(t), x) * noise, noise
 
 
-def times_of(t: Array, x: Array, shape: Shape) -> Array:
+def times_of(t: Array | float, x: Array, shape: Shape) -> Array:
     """The time of each row of x [batch, *shape]; [batch], also where t is one number for all."""
     if jnp.ndim(x) != len(shape) + 1:
         wanted = ", ".join(map(str, shape))

@@ -106,6 +106,7 @@ def classifier_free(model: Denoiser, scale: float, nothing: Array) -> Denoiser:
         checks.condition(cond, model.cond_shape)
         t = times_of(t, x, model.shape)
         # One net of twice as many rows compiles in half the time of two.
+        assert cond is not None
         conds = jnp.concatenate([cond, jnp.broadcast_to(nothing, jnp.shape(cond))])
         both = model.predict(params, *(jnp.concatenate([a, a]) for a in (x, t)), conds, key=key)
         found, without = (
@@ -117,7 +118,7 @@ def classifier_free(model: Denoiser, scale: float, nothing: Array) -> Denoiser:
     return model._replace(predict=predict)
 
 
-def dropped(key: jax.Array, cond: Array, nothing: Array, share: float = 0.1) -> Array:
+def dropped(key: Key, cond: Array, nothing: Array, share: float = 0.1) -> Array:
     """The conditions [batch, *cond_shape] with a share of them replaced by `nothing`."""
     checks.key(key)
     share = checks.rate(share, "share")

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import row_sums
-from ..protocol import Array, Key
+from ..protocol import Array, Key, Rows
 
 
 def unadjusted_langevin(
@@ -70,7 +70,7 @@ def annealed_langevin(
     score: Callable[[Array, Array], Array],
     key: Key,
     x: Array,
-    sigmas: Sequence[float],
+    sigmas: Sequence[float] | Rows,
     *,
     step_size: float,
     num_steps: int,

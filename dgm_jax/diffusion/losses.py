@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from .. import checks
 from ..arrays import row_sums, wide
@@ -32,12 +33,12 @@ class Terms(NamedTuple):
         return self.prior + self.steps + self.reconstruction
 
 
-def spread(key: Key, num: int, dtype=float) -> Array:
+def spread(key: Key, num: int, dtype: DTypeLike = float) -> Array:
     """u_i = (u + i / num) mod 1: each uniform in [0, 1), and spread evenly among themselves."""
     return (jax.random.uniform(key, (), dtype) + jnp.arange(num, dtype=dtype) / num) % 1
 
 
-def drawn_times(key: Key, process: Process, num: int, dtype=float) -> Array:
+def drawn_times(key: Key, process: Process, num: int, dtype: DTypeLike = float) -> Array:
     """B times, each uniform between the ends of the process, spread evenly among themselves."""
     first, last = process.ends
     return first + (last - first) * spread(key, num, dtype)
@@ -221,7 +222,15 @@ class Given(NamedTuple):
         return self.model.predict(self.params, noisy, t, self.cond, key=self.parts_key)
 
 
-def as_given(model, params, key, x, cond, num_levels, parts_key) -> Given:
+def as_given(
+    model: Denoiser,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None,
+    num_levels: int | None,
+    parts_key: Key | None,
+) -> Given:
     """All of it checked, and levels as numbers."""
     levels = None
     if num_levels is not None:
@@ -273,7 +282,7 @@ def continuous_ends(given: Given, key: Key) -> Terms:
     process, x = given.process, given.x
     first = jnp.full(len(x), process.ends[0], x.dtype)
     noisy, _ = noised(key, process, x, first)
-    if given.levels is None:
+    if given.levels is None or given.num_levels is None:
         alpha, sigma = process.alpha(first), process.sigma(first)
         log_p = _normal(x, noisy / beside(alpha, x), beside(sigma / alpha, x))
     else:
@@ -305,7 +314,7 @@ def chain_ends(given: Given, key: Key, grid: Array, kind: str | Callable) -> Ter
     found = given.predict(noisy, t)
     of_data = Level(*(jnp.full(len(x), a, x.dtype) for a in CLEAN))
     std = jnp.sqrt(beside(variance(kind, of_data, level(process, t), found.fraction), x))
-    if given.levels is None:
+    if given.levels is None or given.num_levels is None:
         log_p = _normal(x, found.data, std)
     else:
         cut = DiscretizedNormal(found.data, jnp.log(std), num_levels=given.num_levels)

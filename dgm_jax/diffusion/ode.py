@@ -39,7 +39,7 @@ def ode_density(model: Denoiser, *, solver: Solver | None = None) -> Density:
         # A class alone, the condition of a model that a classifier guides, is held as a vector.
         alone = model.cond_shape == ()
         cond_shape = (1,) if alone else model.cond_shape
-        cond = cond[..., None] if alone else cond
+        cond = cond[..., None] if alone and cond is not None else cond
 
         def velocity(params, x, tau, cond=None):
             t = last - tau
@@ -66,6 +66,6 @@ def ode_density(model: Denoiser, *, solver: Solver | None = None) -> Density:
 
 def _rows(cond, cond_shape: Shape | None, x):
     """The condition of each row of x."""
-    if cond is None:
+    if cond is None or cond_shape is None:
         return None
     return jnp.broadcast_to(cond, (*x.shape[:-1], *cond_shape)).reshape(-1, *cond_shape)

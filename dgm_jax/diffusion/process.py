@@ -64,7 +64,7 @@ def times(process: Process, num_steps: int) -> Array:
     return jnp.linspace(*process.ends, checks.positive_int(num_steps, "num_steps", least=2))
 
 
-def beside(a: Array, x: Array) -> Array:
+def beside(a: Array | float, x: Array) -> Array:
     """[batch] -> [batch, 1, ...], beside x [batch, *shape]; a number stays as it is."""
     a = jnp.asarray(a, x.dtype)
     return a.reshape(*a.shape, *[1] * (x.ndim - a.ndim)) if a.ndim else a

@@ -8,11 +8,12 @@ import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.tree_util import Partial
 
 from .. import checks
 from ..arrays import same_rank
-from ..protocol import Array, CausalNet, Key, Params, again
+from ..protocol import Array, CausalNet, Key, Params, Rows, again
 from .divergence import exact, level_logits
 from .drawn import Drawn
 from .levels import Levels
@@ -72,7 +73,7 @@ class Autoregressive(Drawn):
         axes_of_cond = range(len(each.batch_shape) - jnp.ndim(value))
         return self._total(each.log_prob(jnp.expand_dims(value, axes_of_cond)))
 
-    def complete(self, x: Array, given: Array, *, seed: Key) -> Array:
+    def complete(self, x: Array, given: Rows, *, seed: Key) -> Array:
         """x where `given` is True, and samples of p(x_i | x_<i) elsewhere: inpainting, imputation.
 
         given: booleans of the shape of one event, or [..., *event_shape] with one mask per row.
@@ -104,7 +105,7 @@ class Autoregressive(Drawn):
         return checks.common_batch({"x": of_x, "given": of_given, "cond": self.batch_shape})
 
     def _check_given(self, x, given):
-        if any(isinstance(a, jax.core.Tracer) for a in (x, given)):
+        if any(isinstance(a, Tracer) for a in (x, given)):
             return
         held = np.where(given, x, 0)
         bad = ~np.isfinite(held)

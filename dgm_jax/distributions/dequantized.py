@@ -22,8 +22,7 @@ def uniform_noise(shape: Shape) -> Density:
     shape = checks.shape(shape)
 
     def dist(params, cond=None, *, key=None):
-        checks.condition(cond, shape)
-        zeros = jnp.zeros(jnp.shape(cond))
+        zeros = jnp.zeros((*checks.condition(cond, shape), *shape))
         return _Uniform(distrax.Uniform(zeros, zeros + 1), len(shape))
 
     return Density(lambda key: {}, dist, cond_shape=shape)

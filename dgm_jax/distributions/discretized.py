@@ -141,7 +141,7 @@ class DiscretizedLogisticMixture(OnLevels):
         return jnp.clip(jnp.round(x), 0, self._num_levels - 1).astype(self.dtype)
 
 
-def log1mexp(x):
+def log1mexp(x: Array) -> Array:
     """log(1 - e^-x) for x > 0, computed by expm1 for small x and by log1p for large x."""
     near = x < 0.6931
     small, large = jnp.where(near, x, 1.0), jnp.where(near, 1.0, x)

@@ -10,14 +10,17 @@ from ..protocol import Array, Key, Shape, family
 class Drawn(distrax.Distribution):
     """Mixin that samples only with a typed key and a valid sample_shape.
 
-    distrax itself takes a sample_shape of 2.5 as 2, and turns an integer into a legacy key.
+    distrax itself takes a sample_shape of 2.5 as 2, and turns an integer into a legacy key. Fewer
+    types than in distrax are allowed here, which a type checker calls an incompatible override.
     """
 
-    def sample(self, *, seed: Key, sample_shape: int | Shape = ()) -> Array:
+    def sample(  # ty: ignore[incompatible-method-override]
+        self, *, seed: Key, sample_shape: int | Shape = ()
+    ) -> Array:
         checks.key(seed, "seed")
         return super().sample(seed=seed, sample_shape=checks.sample_shape(sample_shape))
 
-    def sample_and_log_prob(
+    def sample_and_log_prob(  # ty: ignore[incompatible-method-override]
         self, *, seed: Key, sample_shape: int | Shape = ()
     ) -> tuple[Array, Array]:
         checks.key(seed, "seed")

@@ -63,13 +63,14 @@ class Levels(Drawn, distrax.Categorical):
         for size in _group_sizes(self.num_categories):
             groups = _in_groups(left, size)  # [n, *batch, groups, size]
             until = _running_sums(groups.sum(-1))
-            if total is None:
+            if total is None or t is None:
                 total, t = until[-1], until[-1] * u
             else:
                 t = jnp.minimum(t, jnp.nextafter(until[-1], jnp.zeros_like(t)))
             place, before = _first_above(until, t)
             drawn, t = drawn + place * size, t - before
             left = jnp.take_along_axis(groups, place[..., None, None], -2)[..., 0, :]
+        assert total is not None
         return jnp.where(total > 0, drawn, -1)
 
 

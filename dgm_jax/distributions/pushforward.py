@@ -70,6 +70,7 @@ class Pushforward(Drawn, distrax.Transformed):
         """Σ_k (∂x_i/∂ε_k)² for each entry of x, ε ~ N(0, I), for affine T and a Gaussian base."""
         found = affine_map(self)
         self._check(found is not None, "variance", "T is not affine, or z not Gaussian")
+        assert found is not None
         value = (columns(found[0].forward, found[1])[1] ** 2).sum(0)
         return jnp.broadcast_to(value, (*self.batch_shape, *self.event_shape))
 

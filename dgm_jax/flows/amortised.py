@@ -41,7 +41,7 @@ def amortised(
         checks.condition(cond, cond_shape)
         dtype = jnp.result_type(*jax.tree.leaves(params))
         params = jax.tree.map(lambda a: a.astype(wide(a)), params)
-        if cond is not None:
+        if cond is not None and cond_shape is not None:
             vectors = as_vectors(cond, len(cond_shape))
             params = jax.tree.map(
                 lambda own, slope: sum(same_rank(own, jnp.tensordot(vectors, slope, 1))),

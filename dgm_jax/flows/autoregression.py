@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import jax
+import numpy as np
 
 from .. import checks
 from ..bijectors import Autoregressive, Law, affine
@@ -16,7 +17,7 @@ def autoregression(
     *,
     hidden: Sequence[int],
     law: Law | None = None,
-    order: Sequence[int] | None = None,
+    order: Sequence[int] | np.ndarray | None = None,
     cond_shape: Shape | None = None,
     activation: Callable = jax.nn.silu,
     residual: bool = False,

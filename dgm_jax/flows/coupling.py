@@ -19,7 +19,7 @@ def coupling(
     dim: int,
     *,
     hidden: Sequence[int],
-    mask: Sequence[bool] | None = None,
+    mask: Sequence[bool] | np.ndarray | None = None,
     law: Law | None = None,
     cond_shape: Shape | None = None,
     activation: Callable = jax.nn.silu,
@@ -57,7 +57,9 @@ def coupling(
 
     def bijector(params, cond=None, *, key=None):
         checks.condition(cond, cond_shape)
-        context = () if cond is None else (as_vectors(cond, len(cond_shape)),)
+        context = ()
+        if cond is not None and cond_shape is not None:
+            context = (as_vectors(cond, len(cond_shape)),)
         return Coupling(mask, Partial(conditioner, params, context, key), law)
 
     return Flow(net.init, bijector, cond_shape=cond_shape)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import distrax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ def variational_noise(
     shape = checks.image_shape(shape)
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     num_couplings = checks.positive_int(num_couplings, "num_couplings")
-    options = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
+    options: dict[str, Any] = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
 
     def couplings(shape, cond_shape):
         coupling = channel_coupling(shape, law=law, net=net, cond_shape=cond_shape, **options)

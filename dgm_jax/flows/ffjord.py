@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from .. import checks
 from ..bijectors import Continuous, Solver
 from ..bijectors.continuous import DEFAULT_SOLVER, NOISES
+from ..distributions import Pushforward
 from ..protocol import Array, Density, Flow, Key, Metrics, Params, Shape
 from .neural_ode import mlp_field, neural_ode
 
@@ -58,7 +59,7 @@ def regularized_nll(
     kinetic = checks.not_negative(kinetic, "kinetic")
     frobenius = checks.not_negative(frobenius, "frobenius")
     dist = model.dist(params, cond, key=key)
-    if not isinstance(getattr(dist, "bijector", None), Continuous):
+    if not isinstance(dist, Pushforward) or not isinstance(dist.bijector, Continuous):
         raise checks.InputError(
             "model must be pushforward(flow, base) of one continuous flow, which has a path; "
             f"got a {type(dist).__name__}."

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from .. import checks
 from ..bijectors import flatten, mixture_logistic_cdf, squeeze
@@ -48,14 +49,12 @@ def flow_pp(
     compares the two). Variational dequantisation: `flows.variational_noise`.
     Ho et al. (2019), "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
     """
-    num_couplings = checks.widths(num_couplings, "num_couplings")
-    if len(num_couplings) != 3:
-        raise checks.InputError(
-            f"num_couplings must be three numbers (4, 2, 3); got {num_couplings}."
-        )
+    counts = checks.widths(num_couplings, "num_couplings")
+    if len(counts) != 3:
+        raise checks.InputError(f"num_couplings must be three numbers (4, 2, 3); got {counts}.")
     shape, cond_shape = checked_sides(shape, cond_shape, 2, 4, "flow_pp")
     law = mixture_logistic_cdf(num_components=num_components)
-    options = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
+    options: dict[str, Any] = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
 
     def couplings(num, shape, cond_shape):
         c = shape[-1]
@@ -63,7 +62,7 @@ def flow_pp(
         before = actnorm(c, event_ndims=3), invert(conv1x1(c))
         return alternating(coupling, c, num, *before, unroll=unroll)
 
-    first, middle, last = num_couplings
+    first, middle, last = counts
     h, w, c = shape
     inner = (h // 2, w // 2, 4 * c), seen_shape(squeeze, cond_shape)
     return compose(

@@ -1,6 +1,7 @@
 """Glow: actnorm, an invertible 1×1 convolution and a channel coupling, many times at each scale."""
 
 from collections.abc import Callable
+from typing import Any
 
 from .. import checks
 from ..bijectors import Law, flatten, squeeze
@@ -57,7 +58,7 @@ def glow(
     shape, cond_shape = checked_sides(
         shape, cond_shape, multiple, multiple, f"glow with num_scales={num_scales}"
     )
-    options = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
+    options: dict[str, Any] = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
 
     def coupling(shape, cond_shape):
         return channel_coupling(shape, law=law, net=net, cond_shape=cond_shape, **options)

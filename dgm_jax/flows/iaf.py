@@ -19,7 +19,7 @@ def iaf(
     num_layers: int = 5,
     hidden: Sequence[int] = (512, 512),
     law: Law | None = None,
-    order: Sequence[int] | None = None,
+    order: Sequence[int] | np.ndarray | None = None,
     cond_shape: Shape | None = None,
     activation: Callable = jax.nn.silu,
     residual: bool = False,

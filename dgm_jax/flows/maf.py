@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import jax
+import numpy as np
 
 from .. import checks
 from ..bijectors import Law
@@ -18,7 +19,7 @@ def maf(
     num_layers: int = 5,
     hidden: Sequence[int] = (512, 512),
     law: Law | None = None,
-    order: Sequence[int] | None = None,
+    order: Sequence[int] | np.ndarray | None = None,
     cond_shape: Shape | None = None,
     activation: Callable = jax.nn.silu,
     residual: bool = False,

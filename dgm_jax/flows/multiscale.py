@@ -6,6 +6,7 @@ rearranged together with the image, so that a net sees the condition of its own 
 """
 
 from collections.abc import Callable
+from typing import TypeGuard
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +19,7 @@ from ..nets import conv_resnet
 from ..protocol import Flow, Net, Shape, again
 
 ImageShape = tuple[int, int, int]
-Rearrange = Callable[[Shape], Rearrangement]
+Rearrange = Callable[[ImageShape], Rearrangement]
 OfShape = Callable[[ImageShape, Shape | None], Flow]  # of the shapes of an image and a condition
 
 
@@ -96,7 +97,7 @@ def through(
     T = make(shape of an image after R, shape of a condition after R); shape, cond_shape: before R.
     """
     r = rearrange(shape)
-    flow = make(r.shape_out, seen_shape(rearrange, cond_shape))
+    flow = make(checks.image_shape(r.shape_out), seen_shape(rearrange, cond_shape))
     return compose(invert(fixed(r)), seeing(rearrange, flow, cond_shape), fixed(r))
 
 
@@ -120,6 +121,7 @@ def seeing(rearrange: Rearrange, flow: Flow, cond_shape: Shape | None) -> Flow:
         return flow.bijector(params, seen(cond), key=key)
 
     def adapt(params, x, cond=None):
+        assert flow.adapt is not None
         return flow.adapt(params, x, seen(cond))
 
     return Flow(flow.init, bijector, adapt if flow.adapt else None, tuple(cond_shape))
@@ -175,5 +177,5 @@ def checked_sides(
     return shape, cond_shape
 
 
-def _is_map(cond_shape):
+def _is_map(cond_shape: Shape | None) -> TypeGuard[ImageShape]:
     return cond_shape is not None and len(cond_shape) == 3

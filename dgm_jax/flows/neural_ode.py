@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +48,7 @@ def mlp_field(
 
     def context(t, cond):  # what all layers see beside x: [t, c]
         t = jnp.reshape(t, (1,))
-        if cond is None:
+        if cond is None or cond_shape is None:
             return t
         c = as_vectors(cond, len(cond_shape))
         return jnp.concatenate([jnp.broadcast_to(t, (*c.shape[:-1], 1)), c], -1)
@@ -116,8 +117,9 @@ def neural_ode(
         checks.choice(noise, NOISES, "noise")
 
     def bijector(params, cond=None, *, key=None):
-        estimate = {} if noise is None else {"key": key, "noise": noise}
-        options = {"solver": solver, "cond": cond, "cond_shape": cond_shape, **estimate}
-        return Continuous(field, params, dim, **options)
+        given: dict[str, Any] = {} if noise is None else {"key": key, "noise": noise}
+        return Continuous(
+            field, params, dim, solver=solver, cond=cond, cond_shape=cond_shape, **given
+        )
 
     return Flow(field.init, bijector, cond_shape=cond_shape)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from .. import checks
 from ..bijectors import Law, flatten, squeeze
@@ -55,7 +56,7 @@ def realnvp_image(
     shape, cond_shape = checked_sides(
         shape, cond_shape, multiple, multiple, f"realnvp_image with num_scales={num_scales}"
     )
-    options = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
+    options: dict[str, Any] = {"hidden": hidden, "num_blocks": num_blocks, "dropout": dropout}
 
     def couplings(num, shape, cond_shape):
         coupling = channel_coupling(shape, law=law, net=net, cond_shape=cond_shape, **options)

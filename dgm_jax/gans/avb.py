@@ -228,7 +228,7 @@ def gaussian_proposal(
 
     def posterior(params, x, cond=None, *, key=None):
         found = model.posterior(params, x, cond)
-        checks.instance(found, Implicit, "the posterior of model")
+        found = checks.instance(found, Implicit, "the posterior of model")
         mean, scale = found.moments(jax.random.key(0), num_moments)
         return distrax.MultivariateNormalDiag(mean, widen * scale)
 

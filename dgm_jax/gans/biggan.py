@@ -1,5 +1,7 @@
 """BigGAN: a shared class embedding, z at every scale, and orthogonal regularisation."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -44,7 +46,7 @@ def biggan(
     embedding = checks.positive_int(embedding, "embedding")
     if num_latents is None:
         num_latents = 20 * (halvings(shape) + 1)
-    both = {
+    both: dict[str, Any] = {
         "hidden": hidden,
         "attention": shape[0] // 2 if attention is None else attention,
         "spectral": True,

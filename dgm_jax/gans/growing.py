@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ def growing_critic(
     if axis_name is not None:
         checks.text(axis_name, "axis_name")
     last, top = width[FIRST], sizes[-1]
-    parts = {
+    parts: dict[str, Any] = {
         "from_image": {
             name_of(s): equalised_conv(shape[2], width[s], kernel_size=1) for s in sizes
         },
@@ -136,8 +137,8 @@ def faded(small: Array | Callable[[], Array], large: Array, alpha: float | Array
     """
     if isinstance(alpha, (int, float)) and alpha == 1:
         return large
-    small = small() if callable(small) else small
-    return (1 - alpha) * small + alpha * large
+    given: Any = small() if callable(small) else small
+    return (1 - alpha) * given + alpha * large
 
 
 def to_images(sizes: list[int], width: dict[int, int], colours: int) -> dict[str, Net]:
@@ -168,7 +169,7 @@ def drawn(
     return faded(lambda: doubled(image(size // 2)), image(size), alpha)
 
 
-def joint_init(parts) -> Callable[[Key], Params]:
+def joint_init(parts: Any) -> Callable[[Key], Params]:
     """init(key) of a tree of nets, which returns the tree of their parameters."""
 
     def init(key: Key) -> Params:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -102,7 +103,7 @@ def shrunk(x: Array, size: int, alpha: float | Array = 1.0) -> Array:
 
 def _maker(num_latents, sizes, width, colours):
     """The generator as a function (size, alpha) -> Net."""
-    parts = {
+    parts: dict[str, Any] = {
         "first": _first(num_latents, width[FIRST]),
         "blocks": {name_of(FIRST): [equalised_conv(width[FIRST], width[FIRST])]},
         "to_image": to_images(sizes, width, colours),

@@ -1,5 +1,7 @@
 """SAGAN: residual nets with self-attention, spectrally normalised on both sides."""
 
+from typing import Any
+
 from .. import checks
 from ..combinators import adversarial
 from ..distributions import standard_normal
@@ -27,7 +29,7 @@ def sagan(
     Brock et al. (2019). Zhang et al. (2019), "Self-attention generative adversarial networks".
     """
     shape = checks.image_shape(shape)
-    both = {
+    both: dict[str, Any] = {
         "hidden": hidden,
         "attention": shape[0] // 2 if attention is None else attention,
         "spectral": True,

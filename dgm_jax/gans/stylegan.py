@@ -1,7 +1,7 @@
 """StyleGAN: a mapping net computes a style w from z, which modulates each generator layer."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -194,7 +194,7 @@ def _generator(mapping, synthesis, styled, num_styles):
         styles = in_all_layers(w, styled.num_layers)
         if train:
             state = {"mean_style": _moved(state["mean_style"], w, styled)}
-            if key is not None and styled.mixing:
+            if other_key is not None and styled.mixing:
                 other = mapping.apply(params["mapping"], jax.random.normal(other_key, z.shape))
                 styles = _crossed(
                     styles, in_all_layers(other, styled.num_layers), styled, cross_key
@@ -254,8 +254,12 @@ def _synthesis(num_styles, sizes, width, colours):
         ]
         for s, (name, convs) in zip(sizes, blocks.items())
     }
-    parts = {
-        "constant": Net(lambda key: jax.random.normal(key, (FIRST, FIRST, width[FIRST])), None),
+
+    def constant(key):
+        return jax.random.normal(key, (FIRST, FIRST, width[FIRST]))
+
+    parts: dict[str, Any] = {
+        "constant": Net(constant, lambda params: params),
         "layers": layers,
         "to_image": to_images(sizes, width, colours),
     }

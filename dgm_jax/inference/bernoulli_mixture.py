@@ -14,7 +14,7 @@ from ..distributions import Levels
 from ..distributions.divergence import exact
 from ..distributions.drawn import Drawn
 from ..learning import expectation_maximization
-from ..protocol import Algorithm, Array, Density, Key
+from ..protocol import Algorithm, Array, Density, Key, Params
 from .kmeans import kmeans, rows
 from .moments import assigned, default_chunk, sum_over_chunks
 from .restarts import FittedMixture, best_of, direction, fitted, reseeded, until_still
@@ -194,7 +194,13 @@ def _em(start, num_components, smoothing, floor, options):
     return expectation_maximization(init, e_step, m_step, axis_name=axis_name)
 
 
-def counts(x, params, num_components, chunk, hard=False):
+def counts(
+    x: Array,
+    params: Params,
+    num_components: int,
+    chunk: int | None,
+    hard: bool = False,
+) -> tuple[dict[str, Array], Array]:
     """({"weight": mean r_nk [K], "bits": mean r_nk x_n [K, d]}, mean log Σ_k), in chunks of rows.
 
     x: bits [n, d]; num_components: K; chunk: rows at a time; hard: r_nk is 1 for the best k only.

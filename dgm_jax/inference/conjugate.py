@@ -92,7 +92,7 @@ def kl_normal_wishart(q: Conjugate, p: Conjugate, factor: Array, prior_factor: A
     trace = jnp.square(jnp.einsum("kij,jl->kil", whiten, prior_factor)).sum((-1, -2))
     log_det = log_det_of(factor) - log_det_of(prior_factor)  # log |Ψ_q| - log |Ψ_p|
     wishart = p.degrees * log_det + q.degrees * (trace - dim)
-    wishart = wishart + (q.degrees - p.degrees) * multidigamma(q.degrees / 2, dim)
+    wishart = wishart + (q.degrees - p.degrees) * multidigamma(jnp.asarray(q.degrees / 2), dim)
     log_gammas = multigammaln(jnp.asarray(p.degrees / 2, trace.dtype), dim)
     return normal / 2 + wishart / 2 + log_gammas - multigammaln(q.degrees / 2, dim)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .. import checks
 from ..learning import expectation_maximization
@@ -123,7 +124,15 @@ def _em(start, num_components, floor, prior, options):
     return expectation_maximization(init, e_step, m_step, axis_name=axis_name)
 
 
-def moments_of_nearest(key, x, num_components, matrices, num_steps, form, chunk):
+def moments_of_nearest(
+    key: Key,
+    x: Array,
+    num_components: int,
+    matrices: bool,
+    num_steps: int,
+    form: str | None,
+    chunk: int | None,
+) -> tuple[Array, Moments]:
     """The centres of `kmeans`, and the moments about them of the rows nearest to each.
 
     num_components: K; matrices: whether second moments are matrices; num_steps: of k-means; form,
@@ -159,7 +168,7 @@ def _check_prior(dim, covariance, prior):
         raise checks.InputError(
             f"prior must be one of {dim} numbers; its mean has shape {np.shape(prior.mean)}."
         )
-    if not isinstance(prior.concentration, jax.core.Tracer) and prior.concentration < 1:
+    if not isinstance(prior.concentration, Tracer) and prior.concentration < 1:
         raise checks.InputError(
             f"prior must have concentration of at least 1; got {prior.concentration:g}: the mode "
             "would have weights of 0. The variational mixture takes it."
@@ -206,7 +215,7 @@ def _mode(prior, num, means, covariances):
     of_each = posterior(prior, num, means, covariances)
     weights = of_each.concentration - 1
     covariances = of_each.scale / (of_each.degrees + means.shape[1] + 2)[:, None, None]
-    return weights / weights.sum(), of_each.mean, covariances
+    return weights / jnp.sum(weights), of_each.mean, covariances
 
 
 def factors(covariances: Array, floor: float) -> Array:

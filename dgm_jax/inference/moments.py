@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from ..protocol import Array
 
@@ -73,7 +74,7 @@ def _default_form(dtype):
     return "features" if dtype == jnp.float64 else "centred"
 
 
-def default_chunk(dim: int, num_components: int, dtype, diagonal: bool) -> int:
+def default_chunk(dim: int, num_components: int, dtype: DTypeLike, diagonal: bool) -> int:
     """The number of rows whose products and responsibilities fill a cache.
 
     dim, num_components: d and K; diagonal: whether covariances are.

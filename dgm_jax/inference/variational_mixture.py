@@ -6,6 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .. import checks
 from ..learning import expectation_maximization
@@ -105,7 +106,7 @@ def _checked(dim, prior, start_steps, form, chunk):
         raise checks.InputError(
             f"prior must be one of {dim} numbers; its mean has shape {np.shape(prior.mean)}."
         )
-    if not isinstance(prior.degrees, jax.core.Tracer):
+    if not isinstance(prior.degrees, Tracer):
         if prior.degrees <= dim - 1:
             raise checks.InputError(
                 f"prior must have degrees above d - 1 = {dim - 1}; got {prior.degrees:g}, which is "
@@ -139,8 +140,9 @@ def prior_of(x: Array, num_components: int) -> Conjugate:
 def expected_parameters(q: Conjugate) -> Params:
     """The parameters of `gaussian_mixture` with E π, E m and (E Λ)⁻¹ under q."""
     checks.noun(q, Conjugate, "q")
-    weights = q.concentration / q.concentration.sum()
-    return gaussian_parameters(weights, q.mean, q.scale / q.degrees[:, None, None])
+    weights = q.concentration / jnp.sum(q.concentration)
+    covariances = q.scale / jnp.asarray(q.degrees)[:, None, None]
+    return gaussian_parameters(weights, q.mean, covariances)
 
 
 # --------------------------------------------------------------------------------- in one call

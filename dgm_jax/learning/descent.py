@@ -179,7 +179,7 @@ def extras(
 ) -> dict[str, Any]:
     """The keyword arguments of a loss at this step: the values of its weights, and `fixed`."""
     extra = given(fixed)
-    if weights is not None:
+    if weights is not None and step is not None:
         values = {name: w(step) if callable(w) else w for name, w in weights.items()}
         extra["weights"] = {name: jnp.asarray(value, float) for name, value in values.items()}
     return extra
@@ -257,7 +257,9 @@ def _raised_in(error, package):
 def all_finite(tree: Any) -> Array:
     """Whether no floating-point number of the tree is NaN or infinite."""
     floating = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in floating])) if floating else True
+    if not floating:
+        return jnp.asarray(True)
+    return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in floating]))
 
 
 def _norm(tree):

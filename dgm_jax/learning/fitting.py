@@ -169,7 +169,7 @@ def fit_to_data(
         best["valid_nats"],
         float(test_nats),
         float(stderr),
-        best["step"],
+        int(best["step"]),
         trained.history,
         rows,
     )

@@ -150,7 +150,7 @@ def _array(x):
     if x.dtype.hasobject:
         raise checks.InputTypeError(f"tree must hold arrays of numbers; got one of {x.dtype}.")
     digest = hashlib.blake2b(f"{x.dtype}{x.shape}".encode(), digest_size=8)
-    digest.update(np.ascontiguousarray(x).reshape(-1).view(np.uint8))
+    digest.update(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data)
     return digest.digest()
 
 

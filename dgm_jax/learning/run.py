@@ -216,6 +216,7 @@ class Run:
         if self.plan.continues(there.get("num_steps", math.inf), step):
             here = here | {"num_steps": there["num_steps"]}
         there, here = ({n: x for n, x in it.items() if n not in without} for it in (there, here))
+        assert self.checkpoints is not None
         identity.check(there, here, self.checkpoints.directory)
 
     def open_log(self, workdir: Path | str | None, on_log: Callable | None) -> None:
@@ -232,7 +233,7 @@ class Run:
         """
         self.show = show
         if self.step == 0 and self.plan.evaluate is not None and self.plan.eval_every is not None:
-            row = {"step": 0}
+            row: dict[str, float] = {"step": 0}
             self.record(row | self.evaluate(row))
         self.clock = time.perf_counter()  # when the steps of the window began
         by_clock = self.plan.checkpoint_every is None
@@ -254,6 +255,7 @@ class Run:
 
     def leave(self, how: type[BaseException]) -> NoReturn:
         """Raises `Preempted` or `KeyboardInterrupt` after the checkpoint is written."""
+        assert self.checkpoints is not None
         where = self.checkpoints.directory / str(self.checkpoints.latest)  # waits until it is there
         said = f"saved {where}; the same command resumes"
         if how is KeyboardInterrupt:
@@ -318,6 +320,7 @@ class Run:
     def evaluate(self, row: dict[str, float]) -> dict[str, float]:
         """The numbers of `evaluate`; keeps the state as the best if the monitored one improves."""
         params = self.copy(self.algorithm.params(self.state))
+        assert self.plan.evaluate is not None
         found = jax.device_get(self.plan.evaluate(params, jax.random.clone(self.eval_key)))
         if not isinstance(found, dict) or any(np.ndim(x) for x in found.values()):
             got = type(found).__name__ if not isinstance(found, dict) else "arrays in it"
@@ -378,6 +381,7 @@ class Run:
         window = jax.device_get(self.window)
         note["window"] = json.dumps([{n: float(x) for n, x in m.items()} for m in window])
         note["history"] = self.log.history
+        assert self.checkpoints is not None
         with self._diverging():
             self.checkpoints.save(self.step, tree, note=note | {"params": self.places})
         self.clock = time.perf_counter()
@@ -391,8 +395,8 @@ class Run:
             yield
         except (rows.Diverged, NotFinite) as error:
             step, what = getattr(error, "step", self.step), getattr(error, "what", str(error))
-            saved, latest = "There is no checkpoint.", self.checkpoints and self.checkpoints.latest
-            if latest is not None:
+            saved = "There is no checkpoint."
+            if self.checkpoints is not None and (latest := self.checkpoints.latest) is not None:
                 saved = f"The last good checkpoint is {self.checkpoints.directory / str(latest)}."
             raise rows.Diverged(step, what, saved) from None
 

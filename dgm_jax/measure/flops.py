@@ -6,6 +6,7 @@ flow and the steps of an inversion are loops, so the operations are counted in t
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 from jax.extend.core import Literal
@@ -42,7 +43,7 @@ def made_pass(
     return 2 * batch * num_layers * entries
 
 
-def products(function: Callable, *args) -> int | None:
+def products(function: Callable, *args: Any) -> int | None:
     """Multiplications and additions in the matrix products and convolutions of function(*args).
 
     The function is traced, not run. Zero padding of a convolution is counted. A `scan` counts all

@@ -13,7 +13,7 @@ import jaxlib
 def machine() -> dict[str, Any]:
     """Processor, cores, devices and versions: what every table of times must state."""
     device = jax.devices()[0]
-    ours = getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count()))(0)
+    ours = getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count() or 1))(0)
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cpu": cpu_model(),

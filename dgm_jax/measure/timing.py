@@ -94,7 +94,7 @@ class Program(NamedTuple):
     peak_mb: float | None  # arguments, results and what lies between, in 10^6 bytes
 
 
-def program(function: Callable, *args) -> Program:
+def program(function: Callable, *args: Any) -> Program:
     """Compiles `function` for `args` ahead of time, so that compile time is measured separately."""
     checks.function(function, "function")
     start = perf_counter()
@@ -112,7 +112,7 @@ def matmul(size: int = 1024) -> Callable[[], Any]:
     return program(jax.numpy.matmul, ones, ones).run
 
 
-def flops(jitted, *args, **kwargs) -> float | None:
+def flops(jitted: Any, *args: Any, **kwargs: Any) -> float | None:
     """Floating-point operations of `jitted(*args)` by XLA's own count, or None without one.
 
     Compiles but does not run. XLA counts the body of a loop once, whatever its number of

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from .. import checks
 from ..arrays import compiled_once
-from ..protocol import Array, Key, LatentVariable, Params
+from ..protocol import Array, Key, LatentVariable, Params, Rows
 from .importance import Estimate, from_prior, gathered, rows_of, told
 from .likelihood import in_batches
 
@@ -43,8 +43,8 @@ def annealed_log_prob(
     model: LatentVariable,
     params: Params,
     key: Key,
-    x: Array,
-    cond: Array | None = None,
+    x: Rows,
+    cond: Rows | None = None,
     *,
     num_steps: int = 1000,
     num_chains: int = 16,
@@ -87,7 +87,7 @@ def bidirectional_log_prob(
     model: LatentVariable,
     params: Params,
     key: Key,
-    cond: Array | None = None,
+    cond: Rows | None = None,
     *,
     num_rows: int = 100,
     num_steps: int = 1000,
@@ -113,20 +113,20 @@ def bidirectional_log_prob(
     options = (start, num_steps, num_chains, num_leapfrogs, step_size, acceptance)
     settings, batch_size = _settings(*options), checks.positive_int(batch_size, "batch_size")
     num_rows = checks.positive_int(num_rows, "num_rows")
-    rows, *cond = rows_of(model, params, key, num_rows, cond)
+    rows, *of_rows = rows_of(model, params, key, num_rows, cond)
     simulate_key, key = jax.random.split(key)
 
     def simulated(batch_key, rows, *cond):
         return _simulated(model, len(rows), params, batch_key, *cond)
 
-    x, z = in_batches(simulated, simulate_key, (rows, *cond), batch_size)
+    x, z = in_batches(simulated, simulate_key, (rows, *of_rows), batch_size)
     leaves, tree = jax.tree.flatten(z)
 
     def scored(batch_key, x, *rest):
         z, cond = tree.unflatten(rest[: len(leaves)]), rest[len(leaves) :]
         return _both_ways(model, settings, params, batch_key, z, x, *cond)
 
-    lower, upper = in_batches(scored, key, (x, *leaves, *cond), batch_size)
+    lower, upper = in_batches(scored, key, (x, *leaves, *of_rows), batch_size)
     return Bidirectional(x, z, _estimate(lower, settings), _estimate(upper, settings, "reverse "))
 
 
@@ -147,7 +147,7 @@ def _estimate(found, settings, direction=""):
         f"{direction}annealed importance sampling, {settings.num_steps} steps "
         f"{STARTS[settings.start]}"
     )
-    return Estimate(*(np.float64(a) for a in found), settings.num_chains, method)
+    return Estimate(*(np.asarray(a, float) for a in found), settings.num_chains, method)
 
 
 def temperatures(num_steps: int) -> np.ndarray:

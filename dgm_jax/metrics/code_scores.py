@@ -1,10 +1,12 @@
 """All metrics of codes with known factors, at once."""
 
+from typing import Any
+
 import jax
 import numpy as np
 
 from .. import checks
-from ..protocol import Array, Key
+from ..protocol import Key, Rows
 from .codes import codes_and_factors
 from .dci import Predictor, dci
 from .fixed_factor import beta_vae_score, factor_vae_score
@@ -16,7 +18,7 @@ SHUFFLES = 20
 
 
 def code_scores(
-    key: Key, codes: Array, factors: Array, *, predictor: Predictor | None = None
+    key: Key, codes: Rows, factors: Rows, *, predictor: Predictor | None = None
 ) -> dict[str, float]:
     """Each metric of `metrics.codes` for codes [n, d] and factors [n, k], as published.
 
@@ -29,7 +31,8 @@ def code_scores(
     """
     checks.key(key)
     _, states = codes_and_factors(codes, factors)
-    adjusted = {"num_bins": max(20, int(np.max(states)) + 1), "num_shuffles": SHUFFLES}
+    num_bins = max(20, int(np.max(states)) + 1)
+    adjusted: dict[str, Any] = {"num_bins": num_bins, "num_shuffles": SHUFFLES}
     adjusted |= {"binning": "quantile"}
     keys, given = jax.random.split(key, 5), (codes, factors)
     pairs = dci(keys[0], *given, predictor=predictor)

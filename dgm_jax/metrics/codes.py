@@ -26,10 +26,10 @@ compare them.
 import numpy as np
 
 from .. import checks
-from ..protocol import Array
+from ..protocol import Rows
 
 
-def active_units(means: Array, *, threshold: float = 0.01) -> np.ndarray:
+def active_units(means: Rows, *, threshold: float = 0.01) -> np.ndarray:
     """Var_x(E[z_i | x]) > threshold for each unit i of z: whether z_i depends on x.
 
     means: E[z | x_n] of the posterior at many x, [n, ...]; returns booleans [...]. A unit that
@@ -42,7 +42,7 @@ def active_units(means: Array, *, threshold: float = 0.01) -> np.ndarray:
 
 
 # ------------------------------------------------------------- what metrics of factors need too
-def code_rows(codes: Array, name: str = "codes") -> np.ndarray:
+def code_rows(codes: Rows, name: str = "codes") -> np.ndarray:
     """Codes [n, d] on the host in float64, finite, with at least two units."""
     codes = checks.finite_rows(codes, name)
     if codes.ndim != 2 or codes.shape[1] < 2:
@@ -52,7 +52,7 @@ def code_rows(codes: Array, name: str = "codes") -> np.ndarray:
     return codes.astype(np.float64)
 
 
-def codes_and_factors(codes: Array, factors: Array) -> tuple[np.ndarray, np.ndarray]:
+def codes_and_factors(codes: Rows, factors: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Codes [n, d], and the states of each factor [n, k] as 0, 1, ... in the order of values."""
     codes, factors = code_rows(codes), checks.finite_rows(factors, "factors")
     if factors.ndim != 2 or factors.shape[1] < 2 or len(factors) != len(codes):

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import on_host_generator
-from ..protocol import Array, Key
+from ..protocol import Key, Rows
 from .codes import codes_and_factors, entropy, train_and_test
 
 Predictor = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -62,8 +62,8 @@ def gradient_boosting(*, num_trees: int = 100) -> Predictor:
 @checks.spelled
 def dci(
     key: Key,
-    codes: Array,
-    factors: Array,
+    codes: Rows,
+    factors: Rows,
     *,
     predictor: Predictor | None = None,
     num_train: int = 10_000,

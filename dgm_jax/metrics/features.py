@@ -21,7 +21,7 @@ import numpy as np
 from .. import checks
 from ..data import formats, readers
 from ..nets import efficientnet_lite0, efficientnet_params, inception, inception_params
-from ..protocol import Array, Net, Params
+from ..protocol import Net, Params, Rows
 
 
 class Published(NamedTuple):
@@ -54,7 +54,7 @@ NETWORKS = {
 
 def features(
     name: str, data_dir: str | os.PathLike | None = None, *, batch_size: int = 50
-) -> Callable[[Array], np.ndarray]:
+) -> Callable[[Rows], np.ndarray]:
     """images ↦ f(images): a function of integers [n, H, W(, 1 or 3)] in 0..255 to rows [n, d].
 
     name: a network of the table above. State it beside every result: a Fréchet distance is an FID
@@ -76,7 +76,7 @@ def features(
         params = jax.device_put(network.params(arrays))
     apply = jax.jit(network.net().apply)
 
-    def of_images(images: Array) -> np.ndarray:
+    def of_images(images: Rows) -> np.ndarray:
         images = _pictures(images)
         size = min(batch_size, len(images))
         found = []

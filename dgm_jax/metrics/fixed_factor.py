@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import on_host_generator
-from ..protocol import Array, Key
+from ..protocol import Key, Rows
 from .codes import codes_and_factors
 
 CHUNK = 500  # batches at once
@@ -38,8 +38,8 @@ class FactorVotes(NamedTuple):
 @checks.spelled
 def beta_vae_score(
     key: Key,
-    codes: Array,
-    factors: Array,
+    codes: Rows,
+    factors: Rows,
     *,
     num_train: int = 10_000,
     num_test: int = 5_000,
@@ -66,8 +66,8 @@ def beta_vae_score(
 @checks.spelled
 def factor_vae_score(
     key: Key,
-    codes: Array,
-    factors: Array,
+    codes: Rows,
+    factors: Rows,
     *,
     num_train: int = 10_000,
     num_test: int = 5_000,

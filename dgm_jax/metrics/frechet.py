@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checks
-from ..protocol import Array
+from ..protocol import Rows
 from .samples import feature_rows
 
 
@@ -31,7 +31,7 @@ class Frechet(NamedTuple):
         return f"{self.distance:.4g} ({self.num_real} real, {self.num_fake} fake)"
 
 
-def moments(features: Array) -> Moments:
+def moments(features: Rows) -> Moments:
     """μ = 1/n Σ x, S = 1/(n - 1) Σ (x - μ)(x - μ)ᵀ of rows [n, d], in float64.
 
     Compute it once for the real data: `frechet_distance` takes moments in place of rows. Cost: n
@@ -43,7 +43,7 @@ def moments(features: Array) -> Moments:
     return Moments(mean, rest.T @ rest / (len(rest) - 1), len(rest))
 
 
-def frechet_distance(real: Array | Moments, fake: Array | Moments) -> Frechet:
+def frechet_distance(real: Rows | Moments, fake: Rows | Moments) -> Frechet:
     """d² = ‖μ - μ'‖² + tr S + tr S' - 2 tr (S S')^½, of the two Gaussians with the sets' moments.
 
     real [n, d] and fake [m, d]: rows of features, or their `Moments`. With the features of FID's
@@ -72,7 +72,7 @@ def frechet_distance(real: Array | Moments, fake: Array | Moments) -> Frechet:
     return Frechet(means + covariances, means, covariances, real.num, fake.num)
 
 
-def frechet_floor(covariance: Array, num_real: int, num_fake: int) -> float:
+def frechet_floor(covariance: Rows, num_real: int, num_fake: int) -> float:
     """E d² for two samples of one Gaussian N(μ, S), to first order in 1/n and 1/m.
 
     (1/n + 1/m) (5/4 tr S + ½ Σ_ij λ_i λ_j / (λ_i + λ_j)), with λ the eigenvalues of the covariance

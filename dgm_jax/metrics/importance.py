@@ -12,7 +12,7 @@ import numpy as np
 from .. import checks
 from ..arrays import compiled_once
 from ..objectives import log_weights, mean_and_stderr
-from ..protocol import Array, Key, LatentVariable, Params
+from ..protocol import Array, Key, LatentVariable, Params, Rows
 from .likelihood import in_batches
 
 
@@ -52,8 +52,8 @@ def importance_log_prob(
     model: LatentVariable,
     params: Params,
     key: Key,
-    x: Array,
-    cond: Array | None = None,
+    x: Rows,
+    cond: Rows | None = None,
     *,
     num_samples: int,
     chunk_size: int = 50,
@@ -80,8 +80,8 @@ def naive_log_prob(
     model: LatentVariable,
     params: Params,
     key: Key,
-    x: Array,
-    cond: Array | None = None,
+    x: Rows,
+    cond: Rows | None = None,
     *,
     num_samples: int,
     chunk_size: int = 50,
@@ -112,11 +112,11 @@ def _estimate(
         return _scored(weigh, model, num_samples, chunk, params, batch_key, *batch)
 
     found = in_batches(scored, key, parts, batch_size)
-    return Estimate(*(np.float64(a) for a in found), num_samples, method)
+    return Estimate(*(np.asarray(a, float) for a in found), num_samples, method)
 
 
 def rows_of(
-    model: LatentVariable, params: Params, key: Key, x: Array | int, cond: Array | None
+    model: LatentVariable, params: Params, key: Key, x: Rows | int, cond: Rows | None
 ) -> tuple[np.ndarray, ...]:
     """(x,) or (x, cond), checked, with equally many rows, on the host.
 
@@ -131,7 +131,7 @@ def rows_of(
         x = checks.finite_rows(x, "x")
         _check_events(x, model)
     checks.condition(cond, model.cond_shape)
-    if cond is None:
+    if cond is None or model.cond_shape is None:
         return (x,)
     cond = checks.finite_rows(cond, "cond")
     shape = (len(x), *model.cond_shape)

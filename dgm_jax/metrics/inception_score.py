@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checks
-from ..protocol import Array
+from ..protocol import Rows
 from .samples import feature_rows
 
 
@@ -22,7 +22,7 @@ class InceptionScore(NamedTuple):
         return f"{self.score:.3f} ± {self.spread:.3f} ({sizes})"
 
 
-def inception_score(logits: Array, *, num_splits: int = 1) -> InceptionScore:
+def inception_score(logits: Rows, *, num_splits: int = 1) -> InceptionScore:
     """exp(E_x KL(p(y | x) ‖ p(y))), with p(y) = E_x p(y | x) over all samples x.
 
     logits: [n, C], of a classifier at the samples. The score is 1 if all samples have the same

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import checks
-from ..protocol import Array
+from ..protocol import Rows
 from .codes import codes_and_factors, entropy
 
 BINNINGS = ("width", "quantile")
@@ -34,7 +34,7 @@ class Information(NamedTuple):
         Without shuffles all units count as informative.
         """
         known = self.mutual > self.chance + DEVIATIONS * self.spread
-        return known.any(1) if self.num_shuffles else np.ones(len(known), bool)
+        return np.any(known, 1) if self.num_shuffles else np.ones(len(known), bool)
 
 
 class InformationGap(NamedTuple):
@@ -48,8 +48,8 @@ class InformationGap(NamedTuple):
 
 @checks.spelled
 def mutual_information(
-    codes: Array,
-    factors: Array,
+    codes: Rows,
+    factors: Rows,
     *,
     num_bins: int = 20,
     binning: str = "width",
@@ -89,8 +89,8 @@ def mutual_information(
 
 @checks.spelled
 def mig(
-    codes: Array,
-    factors: Array,
+    codes: Rows,
+    factors: Rows,
     *,
     num_bins: int = 20,
     binning: str = "width",

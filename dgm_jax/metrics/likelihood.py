@@ -11,7 +11,7 @@ from ..protocol import Array, Key
 
 
 def expected_log_prob(
-    log_prob: Callable[[Key, Array], Array],
+    log_prob: Callable[[Key, Any], Array],
     key: Key,
     x: np.ndarray | tuple[np.ndarray, ...],
     *,

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import compiled_once, on_host_generator
-from ..protocol import Array, Key
+from ..protocol import Array, Key, Rows
 from .samples import real_and_fake
 
 Kernel = Callable[[Array, Array], Array]  # x [n, d], y [m, d] -> k(x_i, y_j) [n, m]
@@ -69,7 +69,7 @@ def polynomial_kernel(
     return kernel
 
 
-def mmd(real: Array, fake: Array, kernel: Kernel) -> Discrepancy:
+def mmd(real: Rows, fake: Rows, kernel: Kernel) -> Discrepancy:
     """MMD² = E k(x, x') + E k(y, y') - 2 E k(x, y), each over pairs of different rows.
 
     real [n, d] is x and fake [m, d] is y. Leaving out the pairs of a row with itself makes the
@@ -86,8 +86,8 @@ def mmd(real: Array, fake: Array, kernel: Kernel) -> Discrepancy:
 @checks.spelled
 def kernel_distance(
     key: Key,
-    real: Array,
-    fake: Array,
+    real: Rows,
+    fake: Rows,
     *,
     kernel: Kernel | None = None,
     num_subsets: int = 100,

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import on_host_generator
-from ..protocol import Array, Key
+from ..protocol import Key, Rows
 from .codes import average_ranks, codes_and_factors, standardised, train_and_test
 from .information import mutual_information
 
@@ -28,8 +28,8 @@ class Explicitness(NamedTuple):
 
 @checks.spelled
 def modularity(
-    codes: Array,
-    factors: Array,
+    codes: Rows,
+    factors: Rows,
     *,
     num_bins: int = 20,
     binning: str = "width",
@@ -56,7 +56,7 @@ def modularity(
 
 
 def explicitness(
-    key: Key, codes: Array, factors: Array, *, num_train: int = 10_000, num_test: int = 5_000
+    key: Key, codes: Rows, factors: Rows, *, num_train: int = 10_000, num_test: int = 5_000
 ) -> Explicitness:
     """1/k Σ_j 1/s_j Σ_v AUC of "v_j = v", by logistic regression of each factor on all of z.
 

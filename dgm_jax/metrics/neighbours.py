@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import compiled_once
-from ..protocol import Array
+from ..protocol import Rows
 from .samples import centred, real_and_fake
 
 ROUNDING = 1e-6  # of the sum of two squared norms: below it, a squared distance is 0
@@ -52,7 +52,7 @@ class DensityCoverage(NamedTuple):
         return f"density {self.density:.3f}, coverage {self.coverage:.3f} ({sizes})"
 
 
-def precision_recall(real: Array, fake: Array, *, k: int = 3, chunk: int = 512) -> PrecisionRecall:
+def precision_recall(real: Rows, fake: Rows, *, k: int = 3, chunk: int = 512) -> PrecisionRecall:
     """precision = 1/m Σ_j 1[y_j ∈ ∪_i B(x_i)], recall = 1/n Σ_i 1[x_i ∈ ∪_j B(y_j)].
 
     B(x) is the ball from x to its k-th nearest neighbour in its own set. real [n, d] is x, fake
@@ -67,7 +67,7 @@ def precision_recall(real: Array, fake: Array, *, k: int = 3, chunk: int = 512) 
     return PrecisionRecall(float(precision), float(recall), k, len(x), len(y))
 
 
-def density_coverage(real: Array, fake: Array, *, k: int = 5, chunk: int = 512) -> DensityCoverage:
+def density_coverage(real: Rows, fake: Rows, *, k: int = 5, chunk: int = 512) -> DensityCoverage:
     """density = 1/(k m) Σ_j Σ_i 1[y_j ∈ B(x_i)], coverage = 1/n Σ_i 1[B(x_i) contains a y_j].
 
     B(x_i) is the ball from a real row to its k-th nearest neighbour among the real rows. Unlike

@@ -18,10 +18,10 @@ these metrics depend on it. Compare each value with the same metric between two 
 import numpy as np
 
 from .. import checks
-from ..protocol import Array
+from ..protocol import Rows
 
 
-def feature_rows(x: Array, name: str, *, least: int = 2) -> np.ndarray:
+def feature_rows(x: Rows, name: str, *, least: int = 2) -> np.ndarray:
     """Checks rows [n, d], finite and at least `least` of them, and returns them on the host."""
     x = checks.finite_rows(x, name)
     if x.ndim != 2:
@@ -34,7 +34,7 @@ def feature_rows(x: Array, name: str, *, least: int = 2) -> np.ndarray:
     return x
 
 
-def real_and_fake(real: Array, fake: Array, *, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
+def real_and_fake(real: Rows, fake: Rows, *, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """Checks rows of real data [n, d] and of samples [m, d], at least `least` of each."""
     real = feature_rows(real, "real", least=least)
     fake = feature_rows(fake, "fake", least=least)

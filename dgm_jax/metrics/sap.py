@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import on_host_generator
-from ..protocol import Array, Key
+from ..protocol import Key, Rows
 from .codes import codes_and_factors, standardised, train_and_test
 
 
@@ -21,8 +21,8 @@ class Sap(NamedTuple):
 @checks.spelled
 def sap(
     key: Key,
-    codes: Array,
-    factors: Array,
+    codes: Rows,
+    factors: Rows,
     *,
     num_train: int = 10_000,
     num_test: int = 5_000,

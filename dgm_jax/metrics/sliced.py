@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import compiled_once
-from ..protocol import Array, Key
+from ..protocol import Key, Rows
 from .samples import centred, real_and_fake
 
 
@@ -27,7 +27,7 @@ class SlicedWasserstein(NamedTuple):
 
 
 def sliced_wasserstein(
-    key: Key, real: Array, fake: Array, *, num_directions: int = 128, order: int = 1
+    key: Key, real: Rows, fake: Rows, *, num_directions: int = 128, order: int = 1
 ) -> SlicedWasserstein:
     """(E_θ W_p(θ·x, θ·y)^p)^(1/p), over directions θ drawn uniformly from the unit sphere.
 

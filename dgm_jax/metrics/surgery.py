@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..objectives import infer
-from ..protocol import Array, Key, LatentVariable, Params
+from ..protocol import Array, Key, LatentVariable, Params, Rows
 
 
 class Surgery(NamedTuple):
@@ -31,8 +31,8 @@ def elbo_surgery(
     model: LatentVariable,
     params: Params,
     key: Key,
-    x: Array,
-    cond: Array | None = None,
+    x: Rows,
+    cond: Rows | None = None,
     *,
     batch_size: int | None = None,
     stratified: bool = False,

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import on_host_generator
-from ..protocol import Array, Key
+from ..protocol import Key, Rows
 from .samples import real_and_fake
 
 Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -74,7 +74,7 @@ def logistic_regression(*, penalty: float = 1.0, num_steps: int = 20) -> Classif
 
 
 def two_sample_test(
-    key: Key, real: Array, fake: Array, *, classifier: Classifier | None = None
+    key: Key, real: Rows, fake: Rows, *, classifier: Classifier | None = None
 ) -> TwoSample:
     """Test accuracy of a classifier, trained on half of the rows to separate real from fake.
 

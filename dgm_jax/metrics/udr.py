@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import checks
-from ..protocol import Array
+from ..protocol import Rows
 from .codes import average_ranks, code_rows
 
 
 def udr(
-    codes: Sequence[Array], kl: Sequence[Array] | None = None, *, threshold: float = 0.01
+    codes: Sequence[Rows], kl: Sequence[Rows] | None = None, *, threshold: float = 0.01
 ) -> np.ndarray:
     """The median over models m' ≠ m of how well the units of m and of m' match, for each m.
 

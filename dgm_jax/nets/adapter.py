@@ -3,6 +3,7 @@
 import inspect
 import math
 from functools import partial
+from typing import Any
 
 import flax.linen as linen
 import jax
@@ -68,7 +69,7 @@ def from_linen(module: linen.Module, *shapes: Shape) -> Net:
 
     def init(key: Key) -> Params:
         checks.key(key)
-        switch = {"deterministic": True} if has_switch else {}
+        switch: dict[str, Any] = {"deterministic": True} if has_switch else {}
         variables = module.init(key, *(jnp.zeros(shape) for shape in shapes), **switch)
         if extra := sorted(set(variables) - {"params"}):
             raise checks.InputError(
@@ -79,8 +80,9 @@ def from_linen(module: linen.Module, *shapes: Shape) -> Net:
         return variables.get("params", {})
 
     def apply(params: Params, *inputs: Array, key: Key | None = None) -> Array:
-        switch = {"deterministic": key is None} if has_switch else {}
-        return module.apply({"params": params}, *inputs, rngs=_rngs(key), **switch)
+        switch: dict[str, Any] = {"deterministic": key is None} if has_switch else {}
+        y: Any = module.apply({"params": params}, *inputs, rngs=_rngs(key), **switch)
+        return y
 
     return Net(init, apply)
 
@@ -120,7 +122,7 @@ def stateful(module: linen.Module, *shapes: Shape) -> StatefulNet:
 
     def init(key: Key) -> tuple[Params, State]:
         checks.key(key)
-        switch = {"deterministic": True} if has_switch else {}
+        switch: dict[str, Any] = {"deterministic": True} if has_switch else {}
         inputs = (jnp.zeros(shape) for shape in shapes)
         state = dict(module.init(key, *inputs, train=False, **switch))
         return state.pop("params", {}), state
@@ -128,10 +130,12 @@ def stateful(module: linen.Module, *shapes: Shape) -> StatefulNet:
     def apply(
         params: Params, state: State, *inputs: Array, train: bool, key: Key | None = None
     ) -> tuple[Array, State]:
-        switch = {"train": train} | ({"deterministic": key is None} if has_switch else {})
+        switch: dict[str, Any] = {"deterministic": key is None} if has_switch else {}
+        switch["train"] = train
         variables = {"params": params, **state}
         if not train:
-            return module.apply(variables, *inputs, rngs=_rngs(key), **switch), state
+            y: Any = module.apply(variables, *inputs, rngs=_rngs(key), **switch)
+            return y, state
         mutable = list(state)
         y, moved = module.apply(variables, *inputs, rngs=_rngs(key), mutable=mutable, **switch)
         return y, jax.tree.map(lambda new, old: new.astype(old.dtype), dict(moved), state)

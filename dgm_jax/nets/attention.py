@@ -1,5 +1,7 @@
 """Self-attention over the pixels of an image."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -28,7 +30,7 @@ class SelfAttention(linen.Module):
         few, half = max(channels // 8, 1), max(channels // 2, 1)
 
         def mapped(name, features, h):
-            options = {"taps": 1, "use_bias": False, "spectral": self.spectral}
+            options: dict[str, Any] = {"taps": 1, "use_bias": False, "spectral": self.spectral}
             return Convolution(features, name=name, **options)(h, train)
 
         query, key, value = (

@@ -1,5 +1,7 @@
 """Batch normalisation: plain, conditional, and virtual (by a fixed reference batch)."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -67,7 +69,7 @@ class ConditionalBatchNorm(linen.Module):
 
     @linen.compact
     def __call__(self, x, c, train):
-        zeros = {"use_bias": False, "kernel_init": linen.initializers.zeros}
+        zeros: dict[str, Any] = {"use_bias": False, "kernel_init": linen.initializers.zeros}
         at_pixels = (*c.shape[:-1], *[1] * (x.ndim - c.ndim), x.shape[-1])
         gain, shift = (
             Linear(x.shape[-1], name=name, **zeros)(c, train).reshape(at_pixels)

@@ -53,7 +53,8 @@ class GatedAttention(linen.Module):
             inner = linen.Dropout(self.dropout, deterministic=deterministic)(inner)
             h = LayerNorm()(h + _gate(Conv(2 * self.hidden, (1, 1))(inner)))
             steps = h.shape[-3] * h.shape[-2]  # no -1: the batch may be empty
-            pixels = sum(same_rank(h, position)).reshape(*h.shape[:-3], steps, self.hidden)
+            content, place = same_rank(h, position)
+            pixels = (content + place).reshape(*h.shape[:-3], steps, self.hidden)
             seen = Attention(self.num_heads)(pixels)
             seen = Dense(2 * self.hidden)(seen).reshape(*h.shape[:-1], 2 * self.hidden)
             h = LayerNorm()(h + _gate(seen))
@@ -117,7 +118,8 @@ def gated_attention(
 def _first(hidden, x, cond):
     h = Conv(hidden, (3, 3))(x)
     for c in cond:
-        h = sum(same_rank(h, Dense(hidden, use_bias=False)(c)))
+        h, of_c = same_rank(h, Dense(hidden, use_bias=False)(c))
+        h = h + of_c
     return h
 
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Shape, StatefulNet
+from ..protocol import Array, Shape, StatefulNet
 
 
 def on_latents(net: StatefulNet, num_latents: int, num_classes: int | None = None) -> StatefulNet:
@@ -30,10 +30,10 @@ def on_images(net: StatefulNet, shape: Shape, num_classes: int | None = None) ->
     return _checked(net, check, num_classes)
 
 
-def classes(cond, num_classes: int | None, batch: Shape) -> None:
+def classes(cond: Array | None, num_classes: int | None, batch: Shape) -> None:
     """Checks for one integer in 0..num_classes - 1 per example; None without classes."""
     checks.condition(cond, None if num_classes is None else ())
-    if num_classes is None:
+    if num_classes is None or cond is None:
         return
     if not jnp.issubdtype(cond.dtype, jnp.integer) or jnp.shape(cond) != batch:
         raise checks.InputError(

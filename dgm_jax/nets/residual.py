@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ class UpBlock(linen.Module):
 
     @linen.compact
     def __call__(self, h, c, train):
-        options = {"spectral": self.spectral, "kernel_init": self.kernel_init}
+        options: dict[str, Any] = {"spectral": self.spectral, "kernel_init": self.kernel_init}
         inner = jax.nn.relu(self.norm(h, c, train))
         inner = Convolution(self.features, resample="up", **options)(inner, train)
         inner = jax.nn.relu(self.norm(inner, c, train))
@@ -56,7 +57,7 @@ class DownBlock(linen.Module):
 
     @linen.compact
     def __call__(self, h, train):
-        options = {"spectral": self.spectral, "kernel_init": self.kernel_init}
+        options: dict[str, Any] = {"spectral": self.spectral, "kernel_init": self.kernel_init}
         inner = h if self.is_first else jax.nn.relu(h)
         inner = jax.nn.relu(Convolution(self.features, **options)(inner, train))
         last = "down" if self.halves else None
@@ -83,7 +84,7 @@ class ResidualGenerator(linen.Module):
 
     @linen.compact
     def __call__(self, z, *labels, train):
-        options = {"spectral": self.spectral, "kernel_init": self.kernel_init}
+        options: dict[str, Any] = {"spectral": self.spectral, "kernel_init": self.kernel_init}
         num = len(self.widths) - 1
         first, *rest = jnp.split(z, num + 1, -1) if self.hierarchical else [z] + [None] * num
         shared = self.shared(labels, train)
@@ -104,12 +105,12 @@ class ResidualGenerator(linen.Module):
 
     def shared(self, labels, train):
         """The class as all blocks see it: a one-hot vector or a trained embedding."""
-        if not labels:
+        if not labels or self.num_classes is None:
             return None
         one_hot = jax.nn.one_hot(labels[0].astype(int), self.num_classes)
         if self.embedding is None:
             return one_hot
-        options = {"use_bias": False, "kernel_init": self.kernel_init}
+        options: dict[str, Any] = {"use_bias": False, "kernel_init": self.kernel_init}
         return Linear(self.embedding, name="embedding", **options)(one_hot, train)
 
 

@@ -51,15 +51,15 @@ def operator_norm(kernel: Array, size: tuple[int, int]) -> Array:
     Sedghi, Gupta and Long (2019), "The singular values of convolutional layers".
     """
     checks.floating(kernel, "kernel", (None,) * 4)
-    size = checks.shape(size, "size", "a height and a width such as (28, 28)")
-    if len(size) != 2 or size[0] < kernel.shape[0] or size[1] < kernel.shape[1]:
+    sizes = checks.shape(size, "size", "a height and a width such as (28, 28)")
+    if len(sizes) != 2 or sizes[0] < kernel.shape[0] or sizes[1] < kernel.shape[1]:
         raise checks.InputError(
             f"size must be a height and a width of at least those of the kernel, "
-            f"{kernel.shape[:2]}; got {size}."
+            f"{kernel.shape[:2]}; got {sizes}."
         )
     if 0 in kernel.shape:
         raise checks.InputError(f"kernel must not be empty; got shape {kernel.shape}.")
-    responses = jnp.fft.fft2(kernel.astype(wide(kernel)), size, axes=(0, 1))  # [H, W, in, out]
+    responses = jnp.fft.fft2(kernel.astype(wide(kernel)), sizes, axes=(0, 1))  # [H, W, in, out]
     return jnp.linalg.svd(responses, compute_uv=False)[..., 0].max()
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -71,7 +72,10 @@ class StridedCritic(linen.Module):
 
     @linen.compact
     def __call__(self, x, train):
-        options = {"spectral": self.norm == "spectral", "kernel_init": self.kernel_init}
+        options: dict[str, Any] = {
+            "spectral": self.norm == "spectral",
+            "kernel_init": self.kernel_init,
+        }
         for i, width in enumerate(self.widths):
             plain = i == 0 or self.norm in ("spectral", "none")
             x = Convolution(width, taps=4, stride=2, use_bias=plain, **options)(x, train)

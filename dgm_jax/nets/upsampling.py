@@ -20,14 +20,19 @@ in a `scan` its code for them takes 5 to 100 times as long. These take the same 
 
 from collections.abc import Sequence
 from functools import partial
+from types import FunctionType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from .. import checks
-from ..protocol import Array
+from ..protocol import Array, Shape
+
+Padding = Sequence[tuple[int, int]]  # zeros before and after, of each axis
 
 # Where W is measured to be the faster kernel gradient of `up`, and the order of axes to matter;
 # other platforms do as JAX does.
@@ -146,12 +151,29 @@ def _over_batch(primitive, x, kernel, **params):
 
 
 # ------------------------------------------------------------ the three maps, written with jax.lax
-def down(x, w, *, stride, padding, form, ordered=False):
+def down(
+    x: Array,
+    w: Array,
+    *,
+    stride: int,
+    padding: Padding,
+    form: str,
+    ordered: bool = False,
+) -> Array:
     """down(x, w), the strided convolution, in the one way that `jax.lax` has it."""
     return jax.lax.conv_general_dilated(x, w, (stride,) * 2, padding, dimension_numbers=LAYOUT)
 
 
-def up(y, w, *, stride, padding, size, form, ordered=False):
+def up(
+    y: Array,
+    w: Array,
+    *,
+    stride: int,
+    padding: Padding,
+    size: Shape,
+    form: str,
+    ordered: bool = False,
+) -> Array:
     """up(y, w), the transpose of `down` for images of this size."""
     if not ordered:
         x = jax.ShapeDtypeStruct((y.shape[0], *size, w.shape[2]), y.dtype)
@@ -167,13 +189,22 @@ def up(y, w, *, stride, padding, size, form, ordered=False):
     )
 
 
-def kernel_gradient(x, y, *, stride, padding, taps, form, ordered=False):
+def kernel_gradient(
+    x: Array,
+    y: Array,
+    *,
+    stride: int,
+    padding: Padding,
+    taps: Shape,
+    form: str,
+    ordered: bool = False,
+) -> Array:
     """W(x, y), the kernel gradient of `down` or, with form "plain", of `up`.
 
     taps: (kh, kw); stride, padding: as in `down_conv`. ordered: write it as a convolution of x
     whose kernel is y, with examples in the place of channels.
     """
-    of = {"stride": stride, "padding": padding, "form": form}
+    of: dict[str, Any] = {"stride": stride, "padding": padding, "form": form}
     w = jax.ShapeDtypeStruct((*taps, x.shape[-1], y.shape[-1]), y.dtype)
     if form == "plain":
         return jax.linear_transpose(lambda w: up(y, w, size=x.shape[1:3], **of), w)(x)[0]
@@ -191,7 +222,7 @@ def kernel_gradient(x, y, *, stride, padding, taps, form, ordered=False):
 
 
 # ----------------------------------------------------------------- what JAX is to know about them
-def primitive(function, fold):
+def primitive(function: FunctionType, fold: bool) -> Primitive:
     """A JAX primitive that is linear in each of its two arguments.
 
     fold: whether only the first argument has a batch axis, so that `vmap` may join its axis to it.
@@ -202,7 +233,7 @@ def primitive(function, fold):
     def shape_of(a, b, **params):
         args = (jax.ShapeDtypeStruct(v.shape, v.dtype) for v in (a, b))
         out = jax.eval_shape(partial(function, **params), *args)
-        return jax.core.ShapedArray(out.shape, out.dtype)
+        return ShapedArray(out.shape, out.dtype)
 
     @made.def_impl
     def evaluate(a, b, **params):

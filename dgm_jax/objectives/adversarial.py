@@ -243,7 +243,15 @@ def feature_matching(features: Callable[[Array], Array], real: Array, fake: Arra
 
 
 # -------------------------------------------------------------------- what other games need too
-def drawn(model, params, state, key, num, cond, train):
+def drawn(
+    model: Adversarial,
+    params: Params,
+    state: State,
+    key: Key,
+    num: int,
+    cond: Array | None,
+    train: bool,
+) -> tuple[Array, Array, State]:
     """(z, x, the generator's state): samples x with the generator's parameters."""
     z_key, noise_key = jax.random.split(key)
     conditional = model.prior.cond_shape is not None
@@ -272,12 +280,12 @@ def _critic(model, params, state, cond):
     return critic
 
 
-def mean_state(a, b):
+def mean_state(a: Array, b: Array) -> Array:
     """The mean of two states, where parts that are equal in both stay exactly."""
     return (a + b) / 2 if jnp.issubdtype(a.dtype, jnp.inexact) else a
 
 
-def check_both(params, state):
+def check_both(params: Params, state: State) -> None:
     """Checks that both hold an entry for the generator and one for the critic."""
     for tree, name in ((params, "params"), (state, "state")):
         if not isinstance(tree, dict) or not {"generator", "critic"} <= tree.keys():
@@ -287,7 +295,15 @@ def check_both(params, state):
             )
 
 
-def check_game(model, game, params, key, x, cond, state):
+def check_game(
+    model: Adversarial,
+    game: Game,
+    params: Params,
+    key: Key,
+    x: Array,
+    cond: Array | None,
+    state: State,
+) -> None:
     """Checks the arguments of a loss of a game."""
     checks.noun(model, Adversarial, "model")
     checks.noun(game, Game, "game")
@@ -299,7 +315,7 @@ def check_game(model, game, params, key, x, cond, state):
     _check_cond(model, cond, len(x), "the rows of x")
 
 
-def check_like(x, fake):
+def check_like(x: Array, fake: Array) -> None:
     """Checks that data and samples have the same shape."""
     if x.shape != fake.shape:
         raise checks.InputError(

@@ -22,6 +22,7 @@ q(z) is a sum over all N rows, of which a step sees B. At z_n ~ q(z | x_n) the e
 import math
 from typing import NamedTuple
 
+import distrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -131,7 +132,7 @@ def log_pairs(z: Array, mean: Array, scale: Array) -> Array:
     return -0.5 * jnp.square(standard) - jnp.log(scale)[None] - 0.5 * math.log(2 * math.pi)
 
 
-def independent_entries(posterior) -> tuple[Array, Array]:
+def independent_entries(posterior: distrax.Distribution) -> tuple[Array, Array]:
     """(mean, scale) [batch, n] of q(z | x), which must be a Gaussian with independent entries."""
     entries = normal_entries(posterior)
     if entries is None:

@@ -6,6 +6,7 @@ has the same bounds with gradients of lower variance.
 
 import math
 
+import distrax
 import jax
 import jax.numpy as jnp
 
@@ -131,7 +132,14 @@ def iwae(
 
 
 # ------------------------------------------------------------------- what other bounds need too
-def checked(model, params, key, x, num_samples, parts_key):
+def checked(
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    num_samples: int,
+    parts_key: Key | None,
+) -> int:
     """The number of samples, after checking all arguments."""
     checks.noun(model, LatentVariable, "model")
     checks.parameters(params, model.init)
@@ -142,7 +150,7 @@ def checked(model, params, key, x, num_samples, parts_key):
     return checks.positive_int(num_samples, "num_samples")
 
 
-def check_pathwise(x, posterior):
+def check_pathwise(x: Array, posterior: distrax.Distribution) -> None:
     """Refuses an empty x, and posteriors whose samples are not reparametrised."""
     checks.rows_of(x, "x")
     if not reparametrised(posterior):
@@ -172,7 +180,17 @@ def _inferred(model, params, key, x, cond, num_samples, parts_key, *, pathwise=F
     return scored(model, params, posterior, key, x, cond, num_samples, prior_key, likelihood_key)
 
 
-def scored(model, params, posterior, key, x, cond, num_samples, prior_key, likelihood_key):
+def scored(
+    model: LatentVariable,
+    params: Params,
+    posterior: distrax.Distribution,
+    key: Key,
+    x: Array,
+    cond: Array | None,
+    num_samples: int,
+    prior_key: Key | None,
+    likelihood_key: Key | None,
+) -> Inferred:
     """`Inferred` of num_samples samples of the given posterior, which is that of the model at x.
 
     prior_key, likelihood_key: the keys of the distributions.

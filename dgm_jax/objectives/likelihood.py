@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array, Density, Key, Metrics, Params
+from ..protocol import Array, Density, Key, Metrics, Params, Rows
 
 
 def nll(
@@ -43,7 +43,7 @@ def bits_per_dim(log_prob: Array, dim: int, log_det: Array | float = 0.0) -> Arr
     return -(log_prob + log_det) / (dim * math.log(2))
 
 
-def mean_and_stderr(values: Array) -> tuple[Array, Array]:
+def mean_and_stderr(values: Rows) -> tuple[Array, Array]:
     """The mean over examples [n] and its standard error, s / √n."""
     checks.array(values, "values")
     if values.ndim != 1 or len(values) < 2:

@@ -6,6 +6,7 @@ together: one latent variable model of hard codes, p(x, z | text).
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +46,7 @@ def dvae(
     checks.noun(likelihood, Conditional, "likelihood")
     num_categories = checks.positive_int(num_categories, "num_categories", least=2)
     hidden = checks.widths(hidden, fewest=1)
-    options = {"num_blocks": num_blocks, "kernel_size": kernel_size}
+    options: dict[str, Any] = {"num_blocks": num_blocks, "kernel_size": kernel_size}
     options |= {"num_groups": num_groups, "dropout": dropout}
     height, width, channels = shape
     for _ in hidden:
@@ -105,7 +106,9 @@ def captioned(
 
     def prior(params, cond=None, *, key=None):
         checks.condition(cond, (length,))
+        assert cond is not None
         whole = sequence.dist(params["prior"], key=key)
+        whole = checks.instance(whole, Autoregressive, "the distribution of sequence")
         return _Continued(whole, cond.astype(jnp.int32), num_symbols, event)
 
     def likelihood(params, z, cond=None, *, key=None):
@@ -178,6 +181,7 @@ class _Continued(Drawn):
         codes = jnp.broadcast_to(as_integers(flat), (*batch, flat.shape[-2]))
         text = jnp.broadcast_to(self._text, (*batch, self._text.shape[-1]))
         logits = level_logits(self._whole.conditionals(self._sequence(text, codes)))
+        assert logits is not None
         self._check_levels(logits)
         of_codes = logits[..., text.shape[-1] :, self._num_symbols :]
         return OneHot(of_codes, event_ndims=2).log_prob(flat)

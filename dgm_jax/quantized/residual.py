@@ -36,6 +36,7 @@ def residual(quantiser: Quantiser, num_stages: int) -> Quantiser:
         left, adapted = features, []
         keys = jax.random.split(key, num_stages)
         for at in zip(params, state, keys, strict=True):
+            assert quantiser.adapt is not None
             adapted.append(quantiser.adapt(*at, left))
             left = left - quantiser.apply(*adapted[-1], left, train=False)[0].vectors
         return tuple(map(list, zip(*adapted)))
@@ -73,6 +74,7 @@ def grouped(quantiser: Quantiser, num_groups: int) -> Quantiser:
     def adapt(params, state, key, features):
         keys = jax.random.split(key, num_groups)
         given = zip(params, state, keys, parts(features), strict=True)
+        assert quantiser.adapt is not None
         return tuple(map(list, zip(*(quantiser.adapt(*at) for at in given))))
 
     return quantiser._replace(

@@ -133,7 +133,7 @@ def _check(codebook, features):
         )
 
 
-def check_codes(codes):
+def check_codes(codes: Array) -> None:
     checks.array(codes, "codes")
     if not jnp.issubdtype(jnp.result_type(codes), jnp.integer):
         raise checks.InputError(f"codes must be integers; got {jnp.result_type(codes)}.")

@@ -23,7 +23,7 @@ from ..protocol import (
     State,
     split,
 )
-from .vq import Quantiser, check_codes
+from .vq import Quantised, Quantiser, check_codes
 
 
 class Coded(NamedTuple):
@@ -120,12 +120,13 @@ def vqvae(
 
     def adapt(params, state, key, x):
         z = features(params, x)
+        assert quantiser.adapt is not None
         started, state = quantiser.adapt(params["quantiser"], state, key, z)
         return params | {"quantiser": started}, state
 
     code_shape = (*places, *(quantiser.code_shape or (1,)))
-    adapt = adapt if quantiser.adapt else None
-    return Coder(init, apply, encode, decode, code_shape, quantiser.num_codes, adapt)
+    start = adapt if quantiser.adapt else None
+    return Coder(init, apply, encode, decode, code_shape, quantiser.num_codes, start)
 
 
 def vqvae_loss(
@@ -232,7 +233,11 @@ def uniform(code_shape: Shape, num_codes: int) -> Density:
             distrax.Independent(Levels(jnp.zeros((*shape, num))), len(shape))
             for shape, num in pairs
         ]
-        walk = lambda choose, seen: tuple(zip(*map(choose, each, seen)))
+
+        def walk(choose, seen):
+            z, told = zip(*map(choose, each, seen))
+            return z, told
+
         return Ancestral(walk, len(each)) if several else each[0]
 
     return Density(init, dist)
@@ -243,18 +248,23 @@ def _at_least_two(num_codes):
 
 
 # ------------------------------------------------------------------ what several levels need too
-def coded(likelihood, found, places, quantiser):
+def coded(
+    likelihood: Any,
+    found: Quantised,
+    places: Shape,
+    quantiser: Quantiser,
+) -> Coded:
     """`Coded` of what a quantiser says of a map."""
     losses = (math.prod(places) * loss for loss in (found.codebook_loss, found.commitment_loss))
     return Coded(likelihood, with_axis(found.codes, quantiser), *losses)
 
 
-def with_axis(codes, quantiser):
+def with_axis(codes: Array, quantiser: Quantiser) -> Array:
     """Codes whose last axis is that of the numbers of one code."""
     return codes if quantiser.code_shape else codes[..., None]
 
 
-def without_axis(codes, places, quantiser):
+def without_axis(codes: Array, places: Shape, quantiser: Quantiser) -> Array:
     check_codes(codes)
     checks.event_shape(codes, (*places, *(quantiser.code_shape or (1,))), "codes")
     return codes if quantiser.code_shape else codes[..., 0]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +48,7 @@ def vqvae2(
     checks.noun(likelihood, Conditional, "likelihood")
     quantisers, halvings = _checked(quantisers, halvings)
     hidden = checks.positive_int(hidden, "hidden")
-    options = {"num_blocks": num_blocks, "dropout": dropout}
+    options: dict[str, Any] = {"num_blocks": num_blocks, "dropout": dropout}
     num = len(quantisers)
     sizes = _sizes(shape, halvings)  # of each level, top first
     seen = [(*size, hidden) for size in sizes[1:]] + [shape]  # what each level is halved from
@@ -274,13 +274,13 @@ def _covered_by(large: int, small: int) -> Array:
     return jnp.arange(large) * small // large
 
 
-def _sizes(shape, halvings) -> list[Shape]:
+def _sizes(shape, halvings) -> list[tuple[int, int]]:
     """(height, width) of each level, top first."""
-    size, found = shape[:2], []
+    (height, width, _), found = shape, []
     for times in reversed(halvings):
         for _ in range(times):
-            size = tuple(-(-n // 2) for n in size)
-        found.insert(0, size)
+            height, width = -(-height // 2), -(-width // 2)
+        found.insert(0, (height, width))
     return found
 
 

@@ -13,7 +13,7 @@ def builder(function: Builder) -> Builder:
     """Marks a module-level function that builds a model, so that `learning.load` may call it."""
     if not inspect.isfunction(function):
         raise checks.InputError(f"function must be one of a module; got {checks.shown(function)}.")
-    function.builds_a_model = True
+    function.__dict__["builds_a_model"] = True
     return function
 
 

@@ -20,7 +20,8 @@ def keep_compiled(directory: Path | str | None = None) -> None:
     """
     if directory is not None:
         _make(directory)
-    elif jax.config.jax_compilation_cache_dir is None:
+    elif jax.config.jax_compilation_cache_dir is None:  # ty: ignore[missing-attribute]
+        # (jax gives its options their names when it starts, which no type checker sees)
         try:
             cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
             directory = Path(cache, "dgm_jax", f"cpu-{_cpu():08x}")

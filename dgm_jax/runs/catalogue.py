@@ -2,7 +2,7 @@
 
 import ast
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from . import errors
 from .directory import duration
@@ -39,7 +39,7 @@ def tell(folder: Path, *more: str) -> None:
     errors.told(lambda: print("\n".join([*lines, *more])))
 
 
-def _starts(node):
+def _starts(node: ast.AST) -> TypeGuard[ast.Call]:
     """Whether it is a call of runs.experiment or runs.benchmark."""
     function = getattr(node, "func", None)
     named = isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)

@@ -144,7 +144,8 @@ def experiment(
 def _part_the_cpu(config):
     """All cores are one device of JAX, unless it is told before it starts that they are more."""
     count = getattr(config, "devices", None)
-    if isinstance(count, int) and count > max(jax.config.jax_num_cpu_devices, 1):
+    held = jax.config.jax_num_cpu_devices  # ty: ignore[missing-attribute]  # set when jax starts
+    if isinstance(count, int) and count > max(held, 1):
         if not config.joins:
             with contextlib.suppress(RuntimeError):  # JAX has started: they are what they are
                 jax.config.update("jax_num_cpu_devices", count)
@@ -190,7 +191,7 @@ def parse(
     """
     import tyro
 
-    described = {
+    described: dict[str, Any] = {
         "prog": f"python -m {name}",
         "description": sys.modules[config_type.__module__].__doc__,
         "args": args,

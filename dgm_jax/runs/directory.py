@@ -82,9 +82,10 @@ def defining(config: Any) -> dict[str, Any]:
 def program(main: Callable) -> str:
     """The name of the program, such as experiments.flows.compare, or the file name of a script."""
     module = sys.modules[main.__module__]
-    if getattr(module, "__spec__", None) is not None:
-        return module.__spec__.name
-    return Path(module.__file__).stem if hasattr(module, "__file__") else main.__module__
+    spec, file = getattr(module, "__spec__", None), getattr(module, "__file__", None)
+    if spec is not None:
+        return spec.name
+    return main.__module__ if file is None else Path(file).stem
 
 
 def _kept(config, main, show, minutes):
@@ -132,7 +133,7 @@ def _found(results):
 def _follow(config, main):
     """What the other processes do: the same computation, in silence."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        if processes.from_first(None):
+        if processes.from_first(lambda: None):
             return _found(config.workdir / "results.json")
         keep_compiled(config.cache_dir)
         return main(config)
@@ -179,7 +180,9 @@ def _data_dir(config):
 def _files(config):
     """{path: [files, bytes, time of the last change]} of the files or folders of `config.data`."""
     data, found = getattr(config, "data", None), {}
-    for folder in (".", _data_dir(config)) if isinstance(data, (str, Path)) and data else ():
+    if not isinstance(data, (str, Path)) or not data:
+        return found
+    for folder in (".", _data_dir(config)):
         path = Path(os.path.abspath(os.path.join(folder or ".", data)))
         files = [path, *path.rglob("*")] if path.exists() else []
         stats = [file.stat() for file in files if file.is_file()]

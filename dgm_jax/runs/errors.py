@@ -43,8 +43,9 @@ def told(work: Callable[[], Any]) -> Any:
     Characters that the terminal cannot show are printed as "?".
     """
     for stream in (sys.stdout, sys.stderr):
-        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+        reconfigure = getattr(stream, "reconfigure", None)
+        if getattr(stream, "errors", None) == "strict" and reconfigure is not None:
+            reconfigure(errors="replace")
     try:
         return _told(work)
     except BaseException:

@@ -7,7 +7,7 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -26,7 +26,7 @@ _held: dict[Path, Held] = {}  # by directory
 
 
 @contextlib.contextmanager
-def locked(directory: Path | str) -> Iterator[None]:
+def locked(directory: Path | str) -> Generator[None]:
     """Holds `<directory>/.lock`, a file with the process and the machine that hold it.
 
     `InputError` names both if another process, or another thread of this one, holds the lock; a

@@ -7,8 +7,9 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -100,7 +101,9 @@ class _Clock(TimeRemainingColumn):
 
 
 @contextlib.contextmanager
-def progress_bar(description: str, step: int, num_steps: int, *, show: bool):
+def progress_bar(
+    description: str, step: int, num_steps: int, *, show: bool
+) -> Generator[Callable[..., None]]:
     """update(step, row=None) moves a progress bar, on a terminal and in a notebook.
 
     Until the first update it says that the step is being compiled, and for how long.
@@ -121,10 +124,10 @@ def progress_bar(description: str, step: int, num_steps: int, *, show: bool):
         _Clock(),
         TextColumn("{task.fields[latest]}"),
     )
-    own = {"auto_refresh": not notebook, "redirect_stdout": not notebook}
+    own: dict[str, Any] = {"auto_refresh": not notebook, "redirect_stdout": not notebook}
     own["redirect_stderr"] = not notebook  # a cell shows what else is printed by itself
     with Progress(*columns, console=console, disable=quiet, **own) as bar:
-        fields = {"begun": step, "rate": 0.0, "latest": ""}
+        fields: dict[str, Any] = {"begun": step, "rate": 0.0, "latest": ""}
         task = bar.add_task(description, total=num_steps, completed=step, **fields)
         bar.refresh()
         drawn = time.perf_counter()

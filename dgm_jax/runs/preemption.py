@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from jax.experimental import multihost_utils
 
@@ -29,7 +29,7 @@ NOT_HEARD = (None, signal.SIG_IGN)  # handlers that are not of Python, and of no
 
 
 @contextlib.contextmanager
-def termination() -> Iterator[Callable[[], type[BaseException] | None]]:
+def termination() -> Generator[Callable[[], type[BaseException] | None]]:
     """told_to_end(): None until SIGTERM or control-C arrives, then the exception to raise.
 
     The exception is `Preempted` or `KeyboardInterrupt`. A second control-C interrupts at once. A
@@ -82,7 +82,7 @@ def _never(_):
 
 
 @contextlib.contextmanager
-def leaving_at_once(*signums: signal.Signals) -> Iterator[None]:
+def leaving_at_once(*signums: signal.Signals) -> Generator[None]:
     """Ends this process at once at these signals: outside of training, nothing needs to be saved.
 
     The exit code is 85 for SIGTERM and 130 for control-C. It raises no exception, because one

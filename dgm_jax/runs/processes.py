@@ -20,7 +20,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
 import jax
@@ -51,6 +51,8 @@ class PeerLost(RuntimeError):
 class FailedElsewhere(RuntimeError):
     """The first process failed, with the error in the message; `exit_code` is that of the error."""
 
+    exit_code: int
+
 
 def start(
     coordinator: str | None = None,
@@ -69,7 +71,7 @@ def start(
         raise checks.InputError(
             f"{missing[0]} is missing; give {', '.join(given)}, or none of them."
         )
-    if not missing:
+    if coordinator is not None:
         num_processes = checks.positive_int(num_processes, "num_processes")
         process_id = checks.positive_int(process_id, "process_id", least=0)
         if process_id >= num_processes:
@@ -206,7 +208,7 @@ def _broadcast(told):
 
 
 @contextlib.contextmanager
-def peers() -> Iterator[None]:
+def peers() -> Generator[None]:
     """Raises `PeerLost` instead of the runtime's errors when another process is lost."""
     try:
         yield

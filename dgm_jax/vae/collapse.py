@@ -85,7 +85,7 @@ def linear_vae(
 def _check(params):
     """Those of a linear VAE, of either form."""
     decoder = params.get("decoder") if isinstance(params, dict) else None
-    if jnp.ndim(decoder) != 2:
+    if decoder is None or jnp.ndim(decoder) != 2:
         raise checks.InputError(
             f"params must be those of a linear_vae; got {checks.shown(params)}."
         )

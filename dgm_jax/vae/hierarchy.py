@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -101,8 +102,8 @@ def stochastic_layers(
     shape = checks.one_or_more(shape, "shape")
     checks.noun(likelihood, Conditional, "likelihood")
     num_latents, hidden = _layers(num_latents, hidden)
-    sizes, options = (math.prod(shape), *num_latents), {"activation": activation}
-    options |= {"dropout": dropout}
+    sizes = math.prod(shape), *num_latents
+    options: dict[str, Any] = {"activation": activation, "dropout": dropout}
     see = numbers(likelihood, shape, flat=True)
 
     def net(seen, made, widths):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 
@@ -53,7 +54,7 @@ def ladder(
     hidden = of_each(hidden, len(num_latents), "hidden", "num_latents")
     num_blocks = checks.positive_int(num_blocks, "num_blocks", least=0)
     checks.choice(posterior, POSTERIORS, "posterior")
-    options = {"activation": activation, "dropout": dropout}
+    options: dict[str, Any] = {"activation": activation, "dropout": dropout}
     sizes = (math.prod(shape), *hidden)
     stages = []
     for i, (n, w) in enumerate(zip(num_latents, hidden)):

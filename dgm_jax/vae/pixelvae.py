@@ -44,7 +44,8 @@ def pixelvae(
         raise checks.InputError(
             "causal must read a map of z: build it with cond_shape=(H, W, n); got none."
         )
-    more = 0 if cond_shape is None else math.prod(checks.cond_shape(cond_shape))
+    cond_shape = checks.cond_shape(cond_shape)
+    more = 0 if cond_shape is None else math.prod(cond_shape)
     reads = (num_latents + more,)
     return decoded_by(
         encoded(_to_map(decoder, reads, causal.cond_shape), causal, cond_shape=reads),

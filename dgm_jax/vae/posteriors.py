@@ -31,6 +31,7 @@ def diagonal(num_latents: int) -> Density:
 
     def dist(params, cond=None, *, key=None):
         checks.condition(cond, (2 * num,))
+        assert cond is not None
         mean, log_scale = jnp.split(cond, 2, -1)
         return Normal(mean, jnp.exp(soft_bound(log_scale, LARGEST_LOG_SCALE)))
 
@@ -50,6 +51,7 @@ def full_rank(num_latents: int) -> Density:
 
     def dist(params, cond=None, *, key=None):
         checks.condition(cond, (size,))
+        assert cond is not None
         mean, log_scale, below = jnp.split(cond, [num, 2 * num], -1)
         scale = jnp.exp(soft_bound(log_scale, LARGEST_LOG_SCALE))
         tri = jnp.zeros((*scale.shape, num), scale.dtype)
@@ -82,11 +84,12 @@ def flow_posterior(flow: Flow, base: Density) -> Density:
 
     def of_first(params, cond=None, *, key=None):
         checks.condition(cond, (total,))
+        assert cond is not None
         return base.dist(params, cond[..., :first], key=key)
 
     def of_others(params, cond=None, *, key=None):
         checks.condition(cond, (total,))
-        seen = None if flow.cond_shape is None else cond[..., first:]
+        seen = None if flow.cond_shape is None or cond is None else cond[..., first:]
         return flow.bijector(params, seen, key=key)
 
     return pushforward(

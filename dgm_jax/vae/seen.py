@@ -14,7 +14,7 @@ from ..protocol import Array, Shape
 LARGEST = 6.0  # log-scales stay within ±LARGEST, softly: near 0 they are what the net says
 
 
-def normal_of(f: Array, event_ndims: int = 1) -> distrax.Distribution:
+def normal_of(f: Array, event_ndims: int = 1) -> distrax.Independent:
     """N(μ, e^{2s}) with independent entries, f = [μ, s] on the last axis; f = 0 is N(0, 1)."""
     mean, log_scale = jnp.split(f, 2, -1)
     scale = jnp.exp(soft_bound(log_scale, LARGEST))

@@ -11,7 +11,7 @@ with z ~ q, and scores a given z under either; at its end, h gives p(x | z).
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import distrax
 import jax
@@ -96,15 +96,18 @@ def descend(
     top: what a condition adds to h at the start of the path
     Cost: one pass of each layer, without the nets of its posterior if there are no features.
     """
-    features = [None] * len(stages) if features is None else features
+    of_x = [None] * len(stages) if features is None else features
     left, found, h = list(seen)[::-1], [], None
-    top_first = [*zip(stages, params, features, split(key, len(stages)))][::-1]
+    top_first = [*zip(stages, params, of_x, split(key, len(stages)))][::-1]
     for stage, p, a, k in top_first:
         first_key, *keys = split(k, 1 + stage.num_layers)
         here, left = left[: stage.num_layers], left[stage.num_layers :]
-        grown = None if h is None else stage.grow.apply(p["grow"], h, key=first_key)
-        start = p["start"] if h is None else grown + p["start"]
-        start = start + top if h is None and top is not None else start
+        start = p["start"]
+        if h is not None:
+            assert stage.grow is not None
+            start = stage.grow.apply(p["grow"], h, key=first_key) + start
+        elif top is not None:
+            start = start + top
 
         def body(h, of_layer, stage=stage, a=a):
             params, key, seen = of_layer
@@ -114,6 +117,7 @@ def descend(
         h, made = _run(body, start, (p["layers"], keys, here), stage.num_layers, direct)
         found += made
     z, told = zip(*found[::-1])
+    assert h is not None
     return h, z, told
 
 
@@ -123,7 +127,7 @@ def visit(
     h: Array,
     features: Array | None,
     view: Callable,
-    seen,
+    seen: Any,
     key: Key | None,
 ) -> tuple[Array, tuple]:
     """One layer of the path: (h, (z, told)); features, view, seen: as in `descend`."""

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array, LatentVariable, Shape, again
+from ..protocol import LatentVariable, Rows, Shape, again
 from .priors import Mixture
 
 
@@ -18,7 +18,7 @@ def vamp(
     num_pseudo_inputs: int,
     low: float,
     high: float,
-    start: Array | None = None,
+    start: Rows | None = None,
 ) -> LatentVariable:
     """The model with the prior p(z) = 1/K Σ_k q(z | u_k), of its own posterior at K pseudo-inputs.
 

@@ -44,11 +44,13 @@ def of_stages(
         *keys, last_key = jax.random.split(stages_key, len(stages) + 1)
         made = [init_stage(stage, k) for stage, k in zip(stages, keys)]
         params = {"stages": made, "decoder": decoder.init(last_key)}
-        return params if of_cond is None else params | {"condition": of_cond.init(cond_key)}
+        if of_cond is None or cond_key is None:
+            return params
+        return params | {"condition": of_cond.init(cond_key)}
 
     def way_down(params, cond, features, view, seen, key):
         top = None
-        if cond is not None:
+        if cond is not None and of_cond is not None:
             top = of_cond.apply(params["condition"], jnp.asarray(cond, float))
             top = top.reshape(*top.shape[:-1], *(1 for _ in places), width)
         return descend(stages, params["stages"], view, seen, features, key, top)

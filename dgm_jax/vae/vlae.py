@@ -1,6 +1,6 @@
 """Variational lossy autoencoders: the decoder models local detail, the code global structure."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import distrax
 import jax
@@ -140,7 +140,8 @@ def window_of(
 
     @jax.jit
     def scores(params, tried):
-        each = local.dist(params, cond).conditionals(tried)
+        dist: Any = local.dist(params, cond)  # autoregressive
+        each = dist.conditionals(tried)
         return each.log_prob(jnp.zeros_like(tried)).reshape(len(tried), num, channels)
 
     found = np.asarray(scores(params, tried))

@@ -26,7 +26,7 @@ def inspected(tree: Any) -> dict[str, tuple[Array, Array]]:
 
 @jax.jit
 def _inspect(x: Array) -> tuple[Array, Array]:
-    finite = jnp.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else True
+    finite = jnp.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.asarray(True)
     return _fingerprint(x), finite
 
 

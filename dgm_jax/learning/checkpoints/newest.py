@@ -50,7 +50,7 @@ def newest_intact(directory: Path, read: Callable[[int], Any]) -> tuple[Any, dic
     return None, {}
 
 
-def say_damaged(where: Path, reason: str, kept: str, step: int) -> None:
+def say_damaged(where: Path, reason: str, kept: str, step: int | None) -> None:
     """One line on stderr: what is damaged, what happens to it, and which checkpoint is used.
 
     where: the damaged one; reason: what is wrong; kept: what happens to it; step: the one that is
@@ -100,7 +100,6 @@ def choose_apart(directory: Path) -> dict[str, Any] | None:
 
 def choose(directory: str) -> None:
     """Prints the result of `choose_apart`, or {"error"}, as JSON; renames damaged checkpoints."""
-    directory = Path(directory)
     with quiet():
         checkpointer = ocp.training.Checkpointer(directory)
 
@@ -111,7 +110,7 @@ def choose(directory: str) -> None:
 
     with contextlib.closing(checkpointer):
         try:
-            step, damaged = newest_alone(directory, read)
+            step, damaged = newest_alone(Path(directory), read)
         except NoUsableCheckpoint as error:
             print(json.dumps({"error": str(error)}))
         else:

@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 
 TROUBLES = (  # as the system says it, and orbax of it
     ("Too many open files", ("too many open files", "raise the limit (ulimit -n 4096)")),
@@ -17,7 +17,7 @@ TROUBLES = (  # as the system says it, and orbax of it
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """Silences logs and warnings of orbax for the calls in the block."""
     with _muted("", "absl", "asyncio"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -25,7 +25,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet_threads() -> Iterator[None]:
+def quiet_threads() -> Generator[None]:
     """Silences the threads that write in the background, as long as there are any.
 
     The error of such a thread is raised again by the next call that waits for it.
@@ -48,9 +48,9 @@ def reason(error: BaseException) -> str:
 
 def of_the_machine(error: BaseException) -> tuple[str, str] | None:
     """(what is wrong, what to do) if an error is about the machine and not about a file."""
-    told = ""
-    while error is not None:
-        told, error = f"{told} {type(error).__name__} {error}", error.__cause__ or error.__context__
+    told, met = "", error
+    while met is not None:
+        told, met = f"{told} {type(met).__name__} {met}", met.__cause__ or met.__context__
     return next((said for words, said in TROUBLES if re.search(words, told)), None)
 
 

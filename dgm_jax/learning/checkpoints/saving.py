@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,12 @@ class Checkpoints:
         self._open()
 
     def _open(self):
+        policy = ocp.training.preservation_policies.LatestN(self._keep)
         with quiet():
             self._checkpointer = ocp.training.Checkpointer(
-                self.directory,
-                preservation_policy=ocp.training.preservation_policies.LatestN(self._keep),
+                str(self.directory),
+                # orbax's types want other metrics of its policies than these declare
+                preservation_policy=policy,  # ty: ignore[invalid-argument-type]
                 cleanup_tmp_directories=True,
             )
 
@@ -152,7 +154,7 @@ class Checkpoints:
         self._open()
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self) -> Generator[None]:
         """An error of writing, whatever orbax makes of it, as one line about the disk."""
         try:
             with quiet():

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -59,7 +59,9 @@ class Channels(NamedTuple):
 
     def init(self, key: Key, h: Array) -> Params:
         u = jnp.zeros((1, self.num, 1 if self.encoding is None else self.encoding.size))
-        return self.linear.init(key, h, u, range(self.num))["params"]
+        linear = self.linear
+        assert linear is not None
+        return linear.init(key, h, u, range(self.num))["params"]
 
     def outputs(self, params: Params, h: Array, x: Array, of: range | None = None) -> Array:
         """h [..., size], x [..., C] -> f [..., n, num_outputs] of n channels.
@@ -70,7 +72,9 @@ class Channels(NamedTuple):
         if self.head is not None:
             return self.head.apply(h, x)[..., of.start : of.stop, :]
         if self.linear is not None:
-            return self.linear.apply({"params": params["head"]}, h, self._entries(x, h.dtype), of)
+            u = self._entries(x, h.dtype)
+            f: Any = self.linear.apply({"params": params["head"]}, h, u, of)
+            return f
         return h[..., None, :]
 
     def token(self, x: Array, dtype) -> Array:

@@ -1,6 +1,7 @@
 """Conditions of stepwise nets: one vector for all steps, or one per step."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from ... import checks
 from ...protocol import Array, Shape
@@ -20,7 +21,13 @@ class PerStep(NamedTuple):
 Condition = PerStep | Array | None  # what a body gets
 
 
-def of_condition(view: View, cond: Condition, features: int, layer=Dense, **named):
+def of_condition(
+    view: View,
+    cond: Condition,
+    features: int,
+    layer: Callable[..., Any] = Dense,
+    **named: Any,
+) -> Any:
     """V c for a condition for all steps, V c_t for one per step, 0 without a condition.
 
     view: the view of time; features: the size of the result; layer: the type of V, with options
@@ -33,7 +40,7 @@ def of_condition(view: View, cond: Condition, features: int, layer=Dense, **name
     return v(cond.value) if isinstance(cond, PerStep) else view.everywhere(v, cond)
 
 
-def of_row(view: View, cond: Condition, features: int):
+def of_row(view: View, cond: Condition, features: int) -> Any:
     """`of_condition` if a step is a row of pixels: V c at all its columns, or V c_hw at each."""
     v = of_condition(view, cond, features)
     return v if cond is None or isinstance(cond, PerStep) else v[..., None, :]

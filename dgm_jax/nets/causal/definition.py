@@ -22,7 +22,7 @@ def naive(
     init: Callable[[Key], Params],
     apply: Callable[..., Array],
     dim: int,
-    order: Sequence[int] | None = None,
+    order: Sequence[int] | np.ndarray | None = None,
     *,
     levels: bool = False,
     cond_shape: Shape | None = None,

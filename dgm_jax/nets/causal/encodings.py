@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+from jax.typing import DTypeLike
 
 from ... import checks
 from ...protocol import Array, Shape
@@ -49,13 +50,17 @@ def check_encoding(encoding: Encoding | None) -> None:
         checks.noun(encoding, Encoding, "encoding")
 
 
-def encoded(x: Array, encoding: Encoding | None, dtype) -> Array:
+def encoded(x: Array, encoding: Encoding | None, dtype: DTypeLike) -> Array:
     """x [...] as the net sees it, [..., size]: encoded levels, or numbers as they are (size 1)."""
     return x[..., None] if encoding is None else encoding.encode(x).astype(dtype)
 
 
 def batch_of(
-    x, cond, dim: int, cond_shape: Shape | None, encoding: Encoding | None
+    x: Array,
+    cond: Array | None,
+    dim: int,
+    cond_shape: Shape | None,
+    encoding: Encoding | None,
 ) -> tuple[int, ...]:
     """The common batch shape of x [..., dim] and cond [..., *cond_shape]; checks both.
 

@@ -103,13 +103,13 @@ class Derivative(NamedTuple):
         Layers, units and coordinates are all reversed; the p entries of a coordinate are not.
         """
         dim, q = self.layers.dim, self.layers.q
-        *right, right_f = self._split(right)
-        right = [part[::-1] for part in right[::-1]]
+        *right_h, right_f = self._split(right)
+        right_h = [part[::-1] for part in right_h[::-1]]
         right_f = right_f.reshape(dim, q, -1)[::-1]
         slopes = [slope[::-1] for slope in self.slopes[::-1]]
 
         def pull(n, start, a, skip):
-            own = rows_from(right[n], start, a)
+            own = rows_from(right_h[n], start, a)
             stream = rows_from(slopes[n], start, a) * a + skip + own
             return stream, stream
 

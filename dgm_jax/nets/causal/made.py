@@ -32,7 +32,7 @@ def made(
     *,
     hidden: Sequence[int],
     num_outputs: int,
-    order: Sequence[int] | None = None,
+    order: Sequence[int] | np.ndarray | None = None,
     cond_shape: Shape | None = None,
     encoding: Encoding | None = None,
     activation: Callable[[Array], Array] = jax.nn.silu,

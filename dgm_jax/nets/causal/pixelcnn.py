@@ -1,5 +1,7 @@
 """PixelCNN: masked convolutions, which see the pixels above and to the left."""
 
+from typing import Any
+
 import jax
 
 from ... import checks
@@ -78,6 +80,6 @@ class PixelCNN(linen.Module):
         return Dense(self.size, kernel_init=linen.initializers.zeros)(jax.nn.relu(h))
 
 
-def square(size: int) -> dict[str, int]:
+def square(size: int) -> dict[str, Any]:
     """The extent of a square kernel before masking."""
     return {"up": size // 2, "left": size // 2, "right": size // 2}

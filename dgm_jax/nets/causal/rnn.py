@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ... import checks
-from ...protocol import CausalNet, Shape
+from ...protocol import Array, CausalNet, Key, Shape
 from ..adapter import linen
 from .affine import Affine, affine_of_condition, output_layer
 from .encodings import Encoding
@@ -70,13 +70,13 @@ class Recurrent(linen.Module):
         return output_layer(self.size)(h)
 
 
-def orthogonal(key, shape):
+def orthogonal(key: Key, shape: Shape) -> Array:
     """Orthogonal initial weights U of all gates, side by side: [n, gates n]."""
     gates, n = shape
     return jnp.moveaxis(jax.random.orthogonal(key, n, (gates,)), 0, 1).reshape(n, gates * n)
 
 
-def gru(recurrent, inner, h, a):
+def gru(recurrent: Array, inner: Array, h: Array, a: Array) -> tuple[Array, Array]:
     """(h', h') with h' = (1 - z) ∘ n + z ∘ h; a = W x + b of the gates r, z and of n, [B, 3 n].
 
     recurrent: U [n, 3 n]; inner: the bias b of U h + b inside of n.
@@ -89,7 +89,11 @@ def gru(recurrent, inner, h, a):
     return h, h
 
 
-def lstm(recurrent, state, a):
+def lstm(
+    recurrent: Array,
+    state: tuple[Array, Array],
+    a: Array,
+) -> tuple[tuple[Array, Array], Array]:
     """((s', h'), h') with h' = σ(o) ∘ tanh(s'); a = W x + b of i, f, g and o, [B, 4 n].
 
     recurrent: U [n, 4 n]; state: (s, h).

@@ -10,7 +10,7 @@ loop, in which it gets one step at a time and the view stores what later steps n
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from ...arrays import places
 from ...protocol import Array, CausalNet, Key, Params, Shape, split
 from ..adapter import linen
 from .channels import Channels, Head, check_channels
-from .conditions import PerStep, check_per_step
+from .conditions import Condition, PerStep, check_per_step
 from .definition import naive
 from .encodings import Encoding, batch_of
 from .time import AllSteps, OneStep, later
@@ -36,7 +36,7 @@ def stepwise(
     cond_shape: Shape | None = None,
     rows: linen.Module | None = None,
     head: Head | None = None,
-    order: Sequence[int] | None = None,
+    order: Sequence[int] | np.ndarray | None = None,
 ) -> CausalNet:
     """f_i(x_<i, c) for images x [..., H·W·C]: the causal net whose steps are computed by `body`.
 
@@ -159,12 +159,13 @@ class _Stepwise(NamedTuple):
         return self.body.apply({"params": params["body"]}, view, u, cond, *features)
 
     def run_rows(self, params, view, above, cond):
+        assert self.rows is not None
         return self.rows.apply({"params": params["rows"]}, view, above, cond)
 
     def steps_of(self, cond, batch_shape, dtype=float):
         """A condition as the body gets it: [batch, n] for all steps, or a `PerStep` of values
         [batch, steps, n], in the order of the steps."""
-        if cond is None:
+        if cond is None or self.cond_shape is None:
             return None
         batch, size = math.prod(batch_shape), self.cond_shape[-1]
         cond = jnp.broadcast_to(cond, (*batch_shape, *self.cond_shape)).astype(dtype)
@@ -274,7 +275,7 @@ class _Unrolling(NamedTuple):
         return self.cond if own is None else PerStep(own)
 
 
-def by_step(cond):
+def by_step(cond: Condition) -> Array | None:
     """A condition per step with steps as first axis, [steps, batch, ...]; None for any other."""
     return jnp.moveaxis(cond.value, 1, 0) if isinstance(cond, PerStep) else None
 
@@ -284,11 +285,11 @@ def _first(cond):
     return PerStep(cond.value[:, 0]) if isinstance(cond, PerStep) else cond
 
 
-def zeros_like(tree):
+def zeros_like(tree: Any) -> Any:
     """A tree of zeros with the shapes and dtypes of `tree`."""
     return jax.tree.map(jnp.zeros_like, tree)
 
 
-def dtype_of(params):
+def dtype_of(params: Params) -> np.dtype:
     """The dtype of the parameters, in which a net computes."""
     return jax.tree.leaves(params)[0].dtype

@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ...protocol import Array, Key
+from ...protocol import Array, Key, Rows
 from .attention import attention, attention_to_near
 
 
@@ -43,6 +43,10 @@ class _View:
         key = jax.random.fold_in(self._key, self._num_dropouts)
         self._num_dropouts += 1
         return jnp.where(self._draw(key, 1 - rate, h), h / (1 - rate), 0)
+
+    def _draw(self, key, keep, h) -> Array:
+        """The mask, True with probability `keep`, as the view holds the steps."""
+        raise NotImplementedError
 
 
 class AllSteps(_View):
@@ -68,7 +72,7 @@ class AllSteps(_View):
         q, k, v = (jnp.moveaxis(a, 2, 1) for a in (q, k, v))
         return jnp.moveaxis(attention_to_near(q, k, v, size), 1, 2)
 
-    def along(self, table: Array) -> Array:
+    def along(self, table: Rows) -> Array:
         return jnp.asarray(table)
 
     def everywhere(self, f: Callable[[Array], Array], c: Array) -> Array:
@@ -129,7 +133,7 @@ class OneStep(_View):
         y = attention(q[:, None], keys, values, jnp.arange(size) <= self.t)
         return y.reshape(shape)
 
-    def along(self, table: Array) -> Array:
+    def along(self, table: Rows) -> Array:
         return jax.lax.dynamic_index_in_dim(jnp.asarray(table), self.t, 0, keepdims=False)
 
     def everywhere(self, f: Callable[[Array], Array], c: Array) -> Array:

@@ -14,11 +14,12 @@ import numpy as np
 
 from ... import checks
 from ...arrays import same_rank
-from ...protocol import CausalNet, Shape
+from ...protocol import Array, CausalNet, Shape
 from ..adapter import Dense, LayerNorm, linen
 from .conditions import of_condition
 from .encodings import Encoding
 from .stepwise import stepwise
+from .time import View
 
 POSITIONS = ("learned", "rotary")
 
@@ -34,7 +35,7 @@ def transformer(
     window: int | None = None,
     positions: str = "learned",
     grid: Sequence[int] | None = None,
-    order: Sequence[int] | None = None,
+    order: Sequence[int] | np.ndarray | None = None,
     dropout: float = 0.0,
     encoding: Encoding | None = None,
     cond_shape: Shape | None = None,
@@ -172,7 +173,7 @@ class Decoder(linen.Module):
         return Dense(self.hidden, kernel_init=init)(y)
 
 
-def rotated(view, a, grid):
+def rotated(view: View, a: Array, grid: Shape) -> Array:
     """Pairs (a_j, a_{j+c/2}) rotated by their place, so that products depend on distances only.
 
     view: of time. a [..., steps, heads, c], in one step [..., heads, c]; c / 2 a multiple of
