@@ -308,7 +308,7 @@ class _Factorised(drawn.Drawn, distrax.Independent):
         super().__init__(conditional.dist(f), len(shape))
         self._conditional, self._f, self._event = conditional, f, shape
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         encoding = self._conditional.encoding
         if encoding is None:
             checks.event_of(value, self._event)
@@ -383,7 +383,7 @@ _sigmoid_of_negative.defjvps(lambda dx, sigmoid, x: -dx * sigmoid * _sigmoid_of_
 class _Bit(drawn.Drawn, distrax.Bernoulli):
     """0 and 1 only: distrax would score any other number, such as a grey level, likewise."""
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         log_prob = _log_sigmoid(jnp.where(value == 1, self.logits, -self.logits))
         return jnp.where((value == 0) | (value == 1), log_prob, -jnp.inf)
 

@@ -7,7 +7,7 @@ may change every step.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from .. import checks
 from ..distributions import Autoregressive, drawn
 from ..distributions.divergence import exact
 from ..likelihoods import Conditional
-from ..protocol import Array, CausalNet, Density, Key, Params, again
+from ..protocol import Array, CausalNet, Density, Key, Params, Rows, Shape, again
 from .density import density
 
 AGNOSTIC = ("order", "connectivity")
@@ -180,18 +180,18 @@ class Ensemble(drawn.Drawn):
         self._member, self._num_masks = member, num_masks
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return self._member(0).event_shape
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return self._member(0).batch_shape
 
     @property
-    def dtype(self):
+    def dtype(self) -> jnp.dtype:
         return self._member(0).dtype
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         members = jnp.arange(self._num_masks)
         log_probs = jax.lax.map(lambda m: self._member(m).log_prob(value), members)
         return jax.nn.logsumexp(log_probs, 0) - np.log(self._num_masks)
@@ -205,11 +205,11 @@ class Ensemble(drawn.Drawn):
         member(0)  # what is refused is refused here
         return Ensemble(member, self._num_masks)
 
-    def conditionals(self, x):
+    def conditionals(self, x: Array) -> NoReturn:
         """Refused: the orders of the members differ, and so do their conditionals."""
         raise checks.InputError(f"conditionals: {self._one_order()}")
 
-    def complete(self, x, given, *, seed):
+    def complete(self, x: Array, given: Rows, *, seed: Key) -> NoReturn:
         """Refused: a completion is exact only if all given coordinates come first in the order."""
         raise checks.InputError(f"complete: {self._one_order()}")
 

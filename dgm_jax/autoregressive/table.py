@@ -93,15 +93,15 @@ class Table(Autoregressive):
     x would cost K^d. Cover and Thomas, "Elements of information theory", theorems 2.2.1 and 2.5.3.
     """
 
-    def entropy(self):
+    def entropy(self) -> Array:
         """H(p) in nats."""
         return -self._mean_of(lambda p, log_p, i: _mean_log(p, log_p))
 
-    def mean(self):
+    def mean(self) -> Array:
         """E[x_i] of each coordinate, [d]."""
         return self._moments()[0]
 
-    def variance(self):
+    def variance(self) -> Array:
         """E[(x_i - E[x_i])²] of each coordinate, [d]."""
         first, second = self._moments()
         return second - first**2

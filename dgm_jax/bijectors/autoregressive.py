@@ -50,20 +50,20 @@ class Autoregressive(distrax.Bijector):
         self._net, self._params, self._law, self._cond = net, params, law, cond
         self._dim, self._key = checks.positive_int(dim, "dim"), key
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         f = self._net.apply(self._params, x, self._cond, key=again(self._key))
         _check_outputs(f, self._law)
         x = _rows(jnp.broadcast_to(x, f.shape[:-1]))  # one point may meet a batch of conditions
         y, log_det = self._law.bijector(_rows(f, -2)).forward_and_log_det(x)
         return jnp.moveaxis(y, 0, -1), total(jnp.moveaxis(log_det, 0, -1))
 
-    def forward(self, x):
+    def forward(self, x: Array) -> Array:
         return self.forward_and_log_det(x)[0]
 
-    def inverse(self, y):
+    def inverse(self, y: Array) -> Array:
         return self._solve(y)[0]
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         x, f = self._solve(y)
         log_det = self._law.bijector(_rows(f, -2)).forward_log_det_jacobian(_rows(x))
         return x, -total(jnp.moveaxis(log_det, 0, -1))

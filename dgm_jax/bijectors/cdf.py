@@ -73,12 +73,12 @@ class MixtureLogisticCDF(distrax.Bijector):
         self._mixture, self._log_scale, self._shift = mixture, log_scale, shift
         self._dtype = dtype
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         exact, mixture, log_scale, shift = self._aligned(x)
         y = jnp.exp(log_scale) * logit_cdf(mixture, exact) + shift
         return self._narrow(x, y, log_scale + log_slope(mixture, exact))
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         exact, mixture, log_scale, shift = self._aligned(y)
         x = quantile(mixture, (exact - shift) * jnp.exp(-log_scale))
         return self._narrow(y, x, -log_scale - log_slope(mixture, x))

@@ -141,16 +141,16 @@ class Continuous(distrax.Bijector):
         self._solver = solver
         self._key, self._noise = key, noise
 
-    def forward(self, x):
+    def forward(self, x: Array) -> Array:
         return self._solve(x, self._velocity, 0, backward=False)[0][0]
 
-    def inverse(self, y):
+    def inverse(self, y: Array) -> Array:
         return self._solve(y, self._velocity, 0, backward=True)[0][0]
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         return self._solve(x, self._with_trace, 1, backward=False)[0]
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         return self._solve(y, self._with_trace, 1, backward=True)[0]
 
     def forward_path(self, x: Array) -> Path:

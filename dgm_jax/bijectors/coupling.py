@@ -42,10 +42,10 @@ class Coupling(distrax.Bijector):
         self._mask = tuple(checks.mask(mask).tolist())
         self._conditioner, self._law = conditioner, law
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         return self._run(x, "forward_and_log_det")
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         return self._run(y, "inverse_and_log_det")
 
     def _run(self, x, method):

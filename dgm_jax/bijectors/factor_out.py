@@ -6,6 +6,7 @@ import distrax
 import jax.numpy as jnp
 
 from .. import checks
+from ..protocol import Array
 from .squeeze import flatten
 
 
@@ -41,14 +42,14 @@ class FactorOut(distrax.Bijector):
         self._rest, self._shape = rest, tuple(shape)
         self._half = flatten((*shape[:2], shape[2] // 2))
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         checks.events(x, math.prod(self._shape), "z")
         z_rest, z_out = jnp.split(x, 2, -1)
         kept, log_det = self._rest.forward_and_log_det(z_rest)
         out = jnp.broadcast_to(self._half.inverse(z_out), kept.shape).astype(kept.dtype)
         return jnp.concatenate([kept, out], -1), log_det
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         checks.event_of(y, self._shape)
         kept, out = jnp.split(y, 2, -1)
         z_rest, log_det = self._rest.inverse_and_log_det(kept)

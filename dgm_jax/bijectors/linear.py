@@ -32,13 +32,13 @@ class Diagonal(distrax.Bijector):
         self._log_scale = log_scale
         self._shift = jnp.zeros_like(log_scale) if shift is None else shift
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         checks.events(x, self._log_scale.shape[-1])
         x, log_scale, shift = same_rank(x, self._log_scale, self._shift)
         y = x * jnp.exp(log_scale) + shift
         return y, _log_det(self._log_scale, x, self.event_ndims_in)
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         checks.events(y, self._log_scale.shape[-1], "y")
         y, log_scale, shift = same_rank(y, self._log_scale, self._shift)
         x = (y - shift) * jnp.exp(-log_scale)
@@ -65,12 +65,12 @@ class Triangular(distrax.Bijector):
         self._matrix = strict.astype(dtype) + jnp.diag(jnp.exp(log_diagonal.astype(dtype)))
         self._log_diagonal, self._lower = log_diagonal, lower
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         checks.events(x, len(self._log_diagonal))
         y = (x.astype(self._dtype(x)) @ self._matrix.T).astype(x.dtype)
         return y, _log_det(self._log_diagonal, x, self.event_ndims_in)
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         checks.events(y, len(self._log_diagonal), "y")
         rows = y.astype(self._dtype(y)).reshape(-1, y.shape[-1])  # [n, d]: one solve for all
         matrix = self._matrix.astype(rows.dtype)
@@ -97,10 +97,10 @@ class Orthogonal(distrax.Bijector):
         _check_orthogonal(matrix)
         self._matrix = matrix
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         return self._multiply(x, self._matrix.T)
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         return self._multiply(y, self._matrix)
 
     def _multiply(self, x, matrix):

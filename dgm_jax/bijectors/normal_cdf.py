@@ -9,6 +9,7 @@ from jax.scipy.special import log_ndtr
 
 from .. import checks
 from ..arrays import wide
+from ..protocol import Array
 from .roots import implicit_root
 
 TAIL = 6.0  # beyond it the hazard rate of the normal is a continued fraction
@@ -28,11 +29,11 @@ class NormalLogitCDF(distrax.Bijector):
     def __init__(self):
         super().__init__(event_ndims_in=0)
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         x, dtype = jnp.asarray(x, wide(x)), x.dtype
         return _logit_cdf(x).astype(dtype), _log_slope(x).astype(dtype)
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         y, dtype = jnp.asarray(y, wide(y)), y.dtype
         # The slope is at least 4 φ(0) = 1.596, and |y| at least x²/2, as Φ(-|x|) < e^{-x²/2}.
         reach = jnp.minimum(jnp.abs(y) / 1.5, 1.5 * jnp.sqrt(jnp.abs(y))) + jnp.finfo(y.dtype).tiny

@@ -5,6 +5,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import no_log_det, places
+from ..protocol import Array
 
 
 class Permutation(distrax.Bijector):
@@ -21,10 +22,10 @@ class Permutation(distrax.Bijector):
         self._order = checks.permutation(order)
         self._back = places(self._order)
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         return self._take(x, self._order)
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         return self._take(y, self._back)
 
     def _take(self, x, index):

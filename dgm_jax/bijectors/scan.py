@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..arrays import compiled_once
-from ..protocol import Params
+from ..protocol import Array, Params
 
 
 class Scan(distrax.Bijector):
@@ -52,16 +52,16 @@ class Scan(distrax.Bijector):
         self._options = layer, num_layers, unroll
         self._params, self._context = params, context
 
-    def forward(self, x):
+    def forward(self, x: Array) -> Array:
         return _run("forward", *self._options, self._params, self._context, x)
 
-    def inverse(self, y):
+    def inverse(self, y: Array) -> Array:
         return _run("inverse", *self._options, self._params, self._context, y)
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         return _run("forward_and_log_det", *self._options, self._params, self._context, x)
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         return _run("inverse_and_log_det", *self._options, self._params, self._context, y)
 
 

@@ -82,10 +82,10 @@ class RationalQuadraticSpline(distrax.Bijector):
         super().__init__(event_ndims_in=0)
         self._c, self._spline = c, spline
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         return self._run(x, curve, by="width")
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         return self._run(y, inverse_curve, by="height")
 
     def _run(self, x, formula, by):

@@ -49,11 +49,11 @@ class Rearrangement(distrax.Bijector):
     def shape_out(self) -> Shape:
         return self._shape_out
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         checks.event_of(x, self._shape_in)
         return self._to(x), no_log_det(x, len(self._shape_in))
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         checks.event_of(y, self._shape_out)
         return self._back(y), no_log_det(y, len(self._shape_out))
 

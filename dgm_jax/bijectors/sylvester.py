@@ -40,13 +40,13 @@ class Sylvester(distrax.Bijector):
         parts = (jnp.asarray(part, wide(own)) for part in (a, b, shift, t))
         self._a, self._b, self._shift, self._t = parts
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         checks.events(x, self._a.shape[-2])
         v = self._project(x)
         y = sum(same_rank(x, _times(self._a, jnp.tanh(v))))
         return self._results(x, y, self._log_det(v))
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         checks.events(y, self._a.shape[-2], "y")
         v = _triangular_root(self._t, self._project(y))
         x = sum(same_rank(y, -_times(self._a, jnp.tanh(v))))

@@ -76,13 +76,13 @@ class _LogitMap(distrax.Bijector):
         self.alpha = alpha
         self.log_slope = float(np.log1p(-2 * alpha) - np.log(num_levels))
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         _check_event(self, x, "x")
         # 1 - s is computed from K - x, not from s: near x = K the difference would lose all digits
         log_s, log_1ms = self._log(x), self._log(self.num_levels - x)
         return log_s - log_1ms, _sum_event(self, self.log_slope - log_s - log_1ms)
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         _check_event(self, y, "y")
         span = self.num_levels / (1 - 2 * self.alpha)
         above_0 = span * (jax.nn.sigmoid(y) - self.alpha)  # each form is exact near its own end
@@ -127,12 +127,12 @@ class _Standardize(distrax.Bijector):
         self.mean = mean
         self.std = std
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         log_std = self._log_std(x, "x")
         x, mean, std = same_rank(x, self.mean, self.std)
         return (x - mean) / std, -log_std
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         log_std = self._log_std(y, "z")
         z, mean, std = same_rank(y, self.mean, self.std)
         return z * std + mean, log_std

@@ -11,7 +11,7 @@ from .. import checks
 from ..arrays import soft_bound
 from ..distributions.divergence import exact
 from ..distributions.drawn import Drawn
-from ..protocol import Array, Density
+from ..protocol import Array, Density, Shape
 
 LARGEST_LOG_SCALE = 3.0  # of Q for a number in (-1, 1): e^-3 = 0.05 is as good as exact
 
@@ -113,11 +113,11 @@ class _Latents(Drawn):
         self._codes = codes
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return (self._codes.size,)
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return ()
 
     def _sample_n(self, key, n):
@@ -130,7 +130,7 @@ class _Latents(Drawn):
         numbers = jax.random.uniform(number_key, (n, self._codes.num_continuous), minval=-1)
         return jnp.concatenate([noise, *one_hots, numbers], -1)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         noise, one_hots, numbers = parts(self._codes, value)
         inside = (jnp.abs(numbers) <= 1).all(-1)
         for one_hot in one_hots:

@@ -1,6 +1,7 @@
 """A joint distribution of groups of variables, each sampled given the groups before it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import distrax
 import jax
@@ -48,20 +49,20 @@ class Ancestral(Drawn):
         return self._walk
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> tuple[Shape, ...]:
         """The shape of each group."""
         return tuple(z.shape[1 + len(self._batch) :] for z in self._one_draw())
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return self._batch
 
     @property
-    def dtype(self):
+    def dtype(self) -> Any:
         """The dtype of each group."""
         return tuple(z.dtype for z in self._one_draw())
 
-    def log_prob(self, value):
+    def log_prob(self, value: Any) -> Array:
         return total(self._walk(score, groups_of(value, self._num_groups))[1])
 
     def means(self) -> tuple[Array, ...]:

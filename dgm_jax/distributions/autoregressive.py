@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from .. import checks
 from ..arrays import same_rank
-from ..protocol import Array, CausalNet, Key, Params, Rows, again
+from ..protocol import Array, CausalNet, Key, Params, Rows, Shape, again
 from .divergence import exact, level_logits
 from .drawn import Drawn
 from .levels import Levels
@@ -55,11 +55,11 @@ class Autoregressive(Drawn):
         self._key = key
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return self._shape
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return self._batch_shape
 
     def conditionals(self, x: Array) -> distrax.Distribution:
@@ -68,7 +68,7 @@ class Autoregressive(Drawn):
         check_outputs(f, self._num_outputs)
         return self._to_dist(self._shaped(f, f.shape[-1]))
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         each = self.conditionals(value)
         axes_of_cond = range(len(each.batch_shape) - jnp.ndim(value))
         return self._total(each.log_prob(jnp.expand_dims(value, axes_of_cond)))

@@ -32,7 +32,7 @@ def uniform_noise(shape: Shape) -> Density:
 class _Uniform(Drawn, distrax.Independent):
     """Independent uniform numbers."""
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         each = self.distribution
         low, high, value = same_rank(each.low, each.high, value)
         return self._reduce(jnp.sum, distrax.Uniform(low, high).log_prob(value))
@@ -68,18 +68,18 @@ class Quantized(Drawn):
         self._key = jax.random.key(0) if key is None else key
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return self.distribution.event_shape
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return self.distribution.batch_shape
 
     @property
-    def dtype(self):
+    def dtype(self) -> jnp.dtype:
         return jnp.int32
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         checks.levels_of(value, tuple(self.event_shape), self.num_levels)
         key = jax.random.clone(self._key)
         if self._noise is None:

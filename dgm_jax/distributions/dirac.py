@@ -1,5 +1,8 @@
 """A point mass, such as the posterior of a deterministic encoder of discrete codes."""
 
+from typing import Any
+
+import distrax
 import jax
 import jax.numpy as jnp
 
@@ -32,21 +35,21 @@ class Dirac(Drawn):
         self._value = value
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Any:
         """The shape of one event, or of each array of a tuple."""
         return jax.tree.map(lambda z: z.shape[len(self._batch) :], self._value)
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return self._batch
 
-    def mode(self):
+    def mode(self) -> Array | tuple[Array, ...]:
         return self._value
 
-    def entropy(self):
+    def entropy(self) -> Array:
         return jnp.zeros(self._batch)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array | tuple[Array, ...]) -> Array:
         if jax.tree.structure(value) != jax.tree.structure(self._value):
             raise checks.InputError("value must be an array, or a tuple of as many as z.")
         same = [
@@ -55,7 +58,7 @@ class Dirac(Drawn):
         ]
         return jnp.where(jnp.stack(jnp.broadcast_arrays(*same)).all(0), 0.0, -jnp.inf)
 
-    def kl_to(self, other):
+    def kl_to(self, other: distrax.Distribution) -> Array:
         return -other.log_prob(self._value)
 
     def _sample_n(self, key, n):

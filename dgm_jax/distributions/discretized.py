@@ -6,7 +6,7 @@ from jax.nn import log_sigmoid, log_softmax, logsumexp
 
 from .. import checks
 from ..arrays import same_rank, wide
-from ..protocol import Array
+from ..protocol import Array, Shape
 from .divergence import exact
 from .drawn import Drawn
 from .levels import Levels
@@ -20,11 +20,11 @@ class OnLevels(Drawn):
         self._num_levels = checks.positive_int(num_levels, "num_levels", least=2)
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return ()
 
     @property
-    def dtype(self):
+    def dtype(self) -> jnp.dtype:
         return jnp.int32
 
     @property
@@ -38,23 +38,23 @@ class OnLevels(Drawn):
         levels = levels.reshape(-1, *[1] * len(self.batch_shape))
         return jnp.moveaxis(self.log_prob(levels), 0, -1)
 
-    def mean(self):
+    def mean(self) -> Array:
         """E[v] = Σ_v v P(v), at the cost of `logits`."""
         p = jnp.exp(self.logits)
         return p @ jnp.arange(self._num_levels, dtype=p.dtype)
 
-    def variance(self):
+    def variance(self) -> Array:
         """E[(v - E[v])²] = Σ_v (v - E[v])² P(v), at the cost of `logits`."""
         p = jnp.exp(self.logits)
         levels = jnp.arange(self._num_levels, dtype=p.dtype)
         return (p * (levels - (p @ levels)[..., None]) ** 2).sum(-1)
 
-    def entropy(self):
+    def entropy(self) -> Array:
         """-Σ_v P(v) log P(v), in nats, at the cost of `logits`."""
         log_p = self.logits
         return -(jnp.exp(log_p) * log_p).sum(-1)
 
-    def mode(self):
+    def mode(self) -> Array:
         """The most likely level, at the cost of `logits`."""
         return jnp.argmax(self.logits, -1).astype(self.dtype)
 
@@ -101,11 +101,11 @@ class DiscretizedLogisticMixture(OnLevels):
         self._log_scales = log_scales + jnp.log(half).astype(jnp.result_type(log_scales))
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         parts = (self._log_weights, self._means, self._log_scales)
         return jnp.broadcast_shapes(*(a.shape for a in parts))[:-1]
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         """log P(v); -inf outside of 0..K-1."""
         self._check_levels(value)
         last = self._num_levels - 1

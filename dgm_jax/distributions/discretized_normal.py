@@ -6,7 +6,7 @@ from jax.scipy.special import log_ndtr
 
 from .. import checks
 from ..arrays import same_rank, wide
-from ..protocol import Array
+from ..protocol import Array, Shape
 from .discretized import log1mexp
 from .divergence import exact
 from .drawn import Drawn
@@ -37,22 +37,22 @@ class DiscretizedNormal(Drawn):
         )
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return ()
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return self._mean.shape
 
     @property
-    def dtype(self):
+    def dtype(self) -> jnp.dtype:
         return jnp.int32
 
     @property
     def num_levels(self) -> int:
         return self._num_levels
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         """log P(v); -inf outside of 0..K-1."""
         checks.numbers(value, "value")
         if not jnp.issubdtype(jnp.result_type(value), jnp.integer):

@@ -2,6 +2,7 @@
 
 import distrax
 import jax
+import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Array, Key, Shape, family
@@ -34,6 +35,6 @@ class Drawn(distrax.Distribution):
             return type(self).__name__
 
     @property
-    def dtype(self):
+    def dtype(self) -> jnp.dtype:
         """The dtype of a sample; distrax's own rule would need a legacy key."""
         return jax.eval_shape(lambda: self._sample_n(jax.random.key(0), 1)).dtype

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..arrays import wide
-from ..protocol import Array
+from ..protocol import Array, Shape
 from .divergence import exact
 from .drawn import Drawn
 
@@ -31,19 +31,19 @@ class Levels(Drawn, distrax.Categorical):
         self._given = logits  # those of distrax are normalised, for which a draw has no use
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return self.logits.shape[:-1]
 
-    def mean(self):
+    def mean(self) -> Array:
         """E[v] = Σ_v v p(v)."""
         return self.probs @ jnp.arange(self.num_categories, dtype=self.probs.dtype)
 
-    def variance(self):
+    def variance(self) -> Array:
         """E[(v - E[v])²] = Σ_v (v - E[v])² p(v)."""
         levels = jnp.arange(self.num_categories, dtype=self.probs.dtype)
         return (self.probs * (levels - self.mean()[..., None]) ** 2).sum(-1)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         """log p(v), and -inf outside of 0..K-1; distrax would give 0 for v = 2.5."""
         checks.numbers(value, "value")
         if not jnp.issubdtype(jnp.result_type(value), jnp.integer):

@@ -6,7 +6,7 @@ from jax.scipy.special import logit
 
 from .. import checks
 from ..arrays import same_rank, wide
-from ..protocol import Array
+from ..protocol import Array, Shape
 from .discretized import OnLevels, log1mexp
 from .divergence import exact
 from .drawn import Drawn
@@ -24,7 +24,7 @@ class _Located:
         self._loc, self._scale = same_rank(loc, scale)
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return jnp.broadcast_shapes(self._loc.shape, self._scale.shape)
 
     def _noisy(self, key, n):
@@ -50,14 +50,14 @@ class LogitLaplace(_Located, Drawn):
         self._locate(loc, scale)
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return ()
 
     @property
-    def dtype(self):
+    def dtype(self) -> jnp.dtype:
         return jnp.result_type(self._loc, self._scale)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         """log p(x) in nats; -∞ outside of (0, 1)."""
         checks.numbers(value, "value")
         value, loc, scale = same_rank(jnp.asarray(value), self._loc, self._scale)
@@ -83,7 +83,7 @@ class DiscretizedLogitLaplace(_Located, OnLevels):
         super().__init__(num_levels)
         self._locate(loc, scale)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         """log P(v) in nats; -∞ outside of 0..K-1."""
         self._check_levels(value)
         value, loc, scale = same_rank(jnp.asarray(value), self._loc, self._scale)

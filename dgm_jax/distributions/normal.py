@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Density
+from ..protocol import Array, Density
 from .divergence import exact
 from .drawn import Drawn
 
@@ -27,13 +27,13 @@ def standard_normal(dim: int) -> Density:
 class _Normal(Drawn, distrax.MultivariateNormalDiag):
     """N(0, I) as distrax knows it, with the arithmetic of the formula."""
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         checks.event_shape(value, self.event_shape, "value")
         value = jnp.asarray(value, jnp.result_type(value, self.dtype))
         return -0.5 * jnp.square(value).sum(-1) - 0.5 * math.log(2 * math.pi) * self.event_shape[0]
 
     @property
-    def dtype(self):
+    def dtype(self) -> jnp.dtype:
         return self.loc.dtype
 
     def _sample_n(self, key, n):

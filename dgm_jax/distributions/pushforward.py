@@ -4,7 +4,7 @@ import distrax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Shape
+from ..protocol import Array, Shape
 from .divergence import ESTIMATES, affine_map, columns, exact
 from .drawn import Drawn
 
@@ -38,7 +38,7 @@ class Pushforward(Drawn, distrax.Transformed):
             distribution = _Copies(distribution, batch_shape[: max(missing, 0)])
         super().__init__(distribution, bijector)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         value_batch = jnp.shape(value)[: max(jnp.ndim(value) - self.bijector.event_ndims_out, 0)]
         checks.common_batch({"x": value_batch, "cond": tuple(self.distribution.batch_shape)})
         z, log_det = self.bijector.inverse_and_log_det(value)
@@ -50,23 +50,23 @@ class Pushforward(Drawn, distrax.Transformed):
             )
         return self.distribution.log_prob(z) + log_det
 
-    def mean(self):
+    def mean(self) -> Array:
         """T(E[z]), for affine T."""
         self._check(self.bijector.is_constant_jacobian, "mean", "T is not affine")
         return super().mean()
 
-    def mode(self):
+    def mode(self) -> Array:
         """T(mode of z), for T with a constant log-determinant."""
         self._check(self.bijector.is_constant_log_det, "mode", "the log-det of T varies")
         return super().mode()
 
-    def entropy(self, input_hint=None):
+    def entropy(self, input_hint: Array | None = None) -> Array:
         """H(z) + log|det J_T|, in nats, for T with a constant log-determinant."""
         constant = self.bijector.is_constant_log_det
         self._check(constant, "entropy", "the log-det of T varies")
         return super().entropy(input_hint)
 
-    def variance(self):
+    def variance(self) -> Array:
         """Σ_k (∂x_i/∂ε_k)² for each entry of x, ε ~ N(0, I), for affine T and a Gaussian base."""
         found = affine_map(self)
         self._check(found is not None, "variance", "T is not affine, or z not Gaussian")
@@ -102,30 +102,30 @@ class _Copies(distrax.Distribution):
         return self._one
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return self._one.event_shape
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return (*self._copies, *self._one.batch_shape)
 
     @property
-    def dtype(self):
+    def dtype(self) -> jnp.dtype:
         return self._one.dtype
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         return self._one.log_prob(value)
 
-    def entropy(self):
+    def entropy(self) -> Array:
         return jnp.broadcast_to(self._one.entropy(), self.batch_shape)
 
-    def mean(self):
+    def mean(self) -> Array:
         return self._of_each(self._one.mean())
 
-    def mode(self):
+    def mode(self) -> Array:
         return self._of_each(self._one.mode())
 
-    def variance(self):
+    def variance(self) -> Array:
         return self._of_each(self._one.variance())
 
     def _of_each(self, value):

@@ -18,7 +18,7 @@ from jax.nn import log_softmax, one_hot
 
 from .. import checks
 from ..arrays import same_rank, straight_through, wide
-from ..protocol import Array
+from ..protocol import Array, Shape
 from .divergence import exact, kl_of_logits
 from .drawn import Drawn
 from .levels import Levels
@@ -44,11 +44,11 @@ class _Categories(Drawn):
         return self._logits
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return self._logits.shape[self._logits.ndim - self._event_ndims :]
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return self._logits.shape[: self._logits.ndim - self._event_ndims]
 
     def _total(self, each):
@@ -72,7 +72,7 @@ class OneHot(_Categories):
         """P(z = e_k), [..., *codes, K]."""
         return jax.nn.softmax(self._logits)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         """Σ over codes of log softmax(logits)_k where z = e_k; -∞ if z is not one-hot."""
         checks.event_shape(value, self.event_shape, "value")
         value, log_p = same_rank(value, log_softmax(self._logits))
@@ -80,17 +80,17 @@ class OneHot(_Categories):
         possible = ((value == 0) | (value == 1)).all(-1) & ((value == 1).sum(-1) == 1)
         return self._total(jnp.where(possible, chosen, -jnp.inf))
 
-    def mean(self):
+    def mean(self) -> Array:
         return self.probs
 
-    def variance(self):
+    def variance(self) -> Array:
         """p (1 - p) for each entry."""
         return self.probs * (1 - self.probs)
 
-    def mode(self):
+    def mode(self) -> Array:
         return one_hot(jnp.argmax(self._logits, -1), self.event_shape[-1], dtype=self.dtype)
 
-    def entropy(self):
+    def entropy(self) -> Array:
         """-Σ_k p_k log p_k, summed over the codes of an event, in nats."""
         log_p = log_softmax(self._logits)
         held = jnp.where(log_p == -jnp.inf, 0, log_p)
@@ -103,7 +103,7 @@ class OneHot(_Categories):
         return self._total(kl_of_logits(*same_rank(self._logits, other.logits)))
 
     @property
-    def dtype(self):
+    def dtype(self) -> jnp.dtype:
         return self._logits.dtype
 
     def _sample_n(self, key, n):
@@ -144,10 +144,10 @@ class Relaxed(_Categories):
         return self._temperature
 
     @property
-    def dtype(self):
+    def dtype(self) -> jnp.dtype:
         return self._logits.dtype
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         """log p(z) in nats; -∞ outside of the simplex and on its boundary."""
         checks.event_of(value, self.event_shape, "value")
         inside = (value > 0).all(-1)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Array, Key
+from ..protocol import Array, Key, Shape
 from .divergence import exact
 from .drawn import Drawn
 from .levels import Levels
@@ -54,14 +54,14 @@ class ImportanceResampled(Drawn):
         self._key = jax.random.key(0) if key is None else key
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return self.proposal.event_shape
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return self.proposal.batch_shape
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         if self.num_samples == 1:
             return self.proposal.log_prob(value)
         draws, others = self._num_draws, self.num_samples - 1

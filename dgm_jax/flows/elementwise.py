@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from .. import checks
 from ..arrays import total
 from ..bijectors import Law
-from ..protocol import Flow
+from ..protocol import Array, Flow
 
 
 def elementwise(dim: int, *, law: Law) -> Flow:
@@ -42,12 +42,12 @@ class Each(distrax.Bijector):
         )
         self._scalar, self._dim = scalar, dim
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
         checks.events(x, self._dim)
         y, log_det = self._scalar.forward_and_log_det(x)
         return y, total(log_det)
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
         checks.events(y, self._dim, "y")
         x, log_det = self._scalar.inverse_and_log_det(y)
         return x, total(log_det)

@@ -148,11 +148,11 @@ class Implicit(Drawn):
         )
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return self._batch
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         draw = jax.eval_shape(lambda: self._sample_n(jax.random.key(0), 1))
         return draw.shape[1 + len(self._batch) :]
 

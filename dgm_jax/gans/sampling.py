@@ -6,7 +6,7 @@ from jax.scipy.stats import truncnorm
 
 from .. import checks
 from ..nets.batch_norm import forgotten
-from ..protocol import Adversarial, Array, Density, Key, Params, State
+from ..protocol import Adversarial, Array, Density, Key, Params, Shape, State
 
 BOUND = 2.0  # deviations
 
@@ -30,7 +30,7 @@ def truncated(model: Adversarial, truncation: float) -> Adversarial:
 class TruncatedNormal(distrax.Distribution):
     """ψ ε with independent entries ε ~ N(0, 1) truncated to [-2, 2]."""
 
-    def __init__(self, shape, scale):
+    def __init__(self, shape: Shape, scale: float):
         super().__init__()
         self._shape, self._scale = tuple(shape), float(scale)
 

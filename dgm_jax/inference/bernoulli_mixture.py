@@ -14,7 +14,7 @@ from ..distributions import Levels
 from ..distributions.divergence import exact
 from ..distributions.drawn import Drawn
 from ..learning import expectation_maximization
-from ..protocol import Algorithm, Array, Density, Key, Params
+from ..protocol import Algorithm, Array, Density, Key, Params, Shape
 from .kmeans import kmeans, rows
 from .moments import assigned, default_chunk, sum_over_chunks
 from .restarts import FittedMixture, best_of, direction, fitted, reseeded, until_still
@@ -56,14 +56,14 @@ class BernoulliMixture(Drawn, distrax.Distribution):
         self._logits, self._bits = jnp.asarray(logits), jnp.asarray(bits)
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return self._bits.shape[1:]
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return ()
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         """log p(x), [..., d] -> [...]; -inf if an entry is not 0 or 1."""
         log_p = jax.nn.logsumexp(self._log_joint(value), axis=-1)
         are_bits = ((value == 0) | (value == 1)).all(-1)
@@ -73,11 +73,11 @@ class BernoulliMixture(Drawn, distrax.Distribution):
         """p(k | x), [..., d] -> [..., K]."""
         return jax.nn.softmax(self._log_joint(value))
 
-    def mean(self):
+    def mean(self) -> Array:
         """E[x_i] = Σ_k π_k p_ki, [d]."""
         return jax.nn.softmax(self._logits) @ jax.nn.sigmoid(self._bits)
 
-    def variance(self):
+    def variance(self) -> Array:
         """Var[x_i] = E[x_i] (1 - E[x_i]), [d]."""
         return self.mean() * (1 - self.mean())
 

@@ -13,7 +13,7 @@ from ..arrays import wide
 from ..distributions import Levels
 from ..distributions.divergence import exact
 from ..distributions.drawn import Drawn
-from ..protocol import Array, Density, Params
+from ..protocol import Array, Density, Params, Shape
 
 COVARIANCES = ("full", "tied", "diagonal", "spherical")
 
@@ -106,14 +106,14 @@ class GaussianMixture(Drawn, distrax.Distribution):
         self._logits, self._means, self._scale = map(jnp.asarray, (logits, means, scale))
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return self._means.shape[1:]
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return ()
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         """log p(x), [..., d] -> [...]."""
         return jax.nn.logsumexp(self._log_joint(value), axis=0)
 
@@ -121,7 +121,7 @@ class GaussianMixture(Drawn, distrax.Distribution):
         """p(k | x), [..., d] -> [..., K]."""
         return jnp.moveaxis(jax.nn.softmax(self._log_joint(value), axis=0), 0, -1)
 
-    def mean(self):
+    def mean(self) -> Array:
         """E[x] = Σ_k π_k m_k, [d]."""
         return jax.nn.softmax(self._logits) @ self._means
 
@@ -133,7 +133,7 @@ class GaussianMixture(Drawn, distrax.Distribution):
             return between + jnp.diag(weights @ self._scale**2)
         return between + jnp.einsum("k,kil,kjl->ij", weights, self._scale, self._scale)
 
-    def variance(self):
+    def variance(self) -> Array:
         """Var[x_i], [d]."""
         weights, apart = jax.nn.softmax(self._logits), self._means - self.mean()
         within = jnp.square(self._scale)

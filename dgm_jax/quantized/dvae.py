@@ -165,14 +165,14 @@ class _Continued(Drawn):
         self._event = event
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return self._event
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return self._text.shape[:-1]
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         """log p(z | text) in nats; -∞ of what is not one-hot."""
         checks.event_shape(value, self._event, "value")
         batch = value.shape[: value.ndim - len(self._event)]

@@ -16,7 +16,7 @@ from ..arrays import same_rank, soft_bound
 from ..combinators import pushforward
 from ..distributions.divergence import exact
 from ..distributions.drawn import Drawn
-from ..protocol import Density, Flow
+from ..protocol import Array, Density, Flow
 
 LARGEST_LOG_SCALE = 7.0  # e^±7: beyond it a Gaussian of codes says nothing more
 
@@ -114,10 +114,10 @@ class Normal(Drawn, distrax.MultivariateNormalDiag):
     """∏_i N(z_i; μ_i, σ_i²), a distrax distribution with the arithmetic of the formula."""
 
     @property
-    def dtype(self):
+    def dtype(self) -> jnp.dtype:
         return jnp.result_type(self.loc, self.scale_diag)
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         checks.event_shape(value, self.event_shape, "value")
         value, mean, scale = same_rank(value, self.loc, self.scale_diag)
         each = -0.5 * jnp.square((value - mean) / scale) - jnp.log(scale)

@@ -78,14 +78,14 @@ class Mixture(Drawn, distrax.Distribution):
         self._all, self._batch_shape = component(apart), tuple(batch_shape)
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Shape:
         return self._all.event_shape
 
     @property
-    def batch_shape(self):
+    def batch_shape(self) -> Shape:
         return self._batch_shape
 
-    def log_prob(self, value):
+    def log_prob(self, value: Array) -> Array:
         checks.event_shape(value, self.event_shape, "value")
         behind = self._batch_ndim + len(self.event_shape)
         value = jnp.reshape(value, (1,) * (behind - jnp.ndim(value)) + jnp.shape(value))
@@ -96,11 +96,11 @@ class Mixture(Drawn, distrax.Distribution):
             of_each = jnp.moveaxis(of_each, -1 - self._batch_ndim, -1)
         return jax.nn.logsumexp(sum(same_rank(of_each, self._log_weights)), axis=-1)
 
-    def mean(self):
+    def mean(self) -> Array:
         """Σ_k π_k μ_k."""
         return self._average(self._all.mean())
 
-    def variance(self):
+    def variance(self) -> Array:
         """Σ_k π_k (σ_k² + μ_k²) - μ² of each entry."""
         spread = jnp.square(self._all.mean() - self.mean()[None])
         return self._average(self._all.variance() + spread)

@@ -201,7 +201,7 @@ class _Unrolling(NamedTuple):
         return math.prod(self.batch_shape)
 
     @property
-    def dtype(self):
+    def dtype(self) -> jnp.dtype:
         return dtype_of(self.params)
 
     def by_pixel(self):
