@@ -28,13 +28,13 @@ def autoregression(
     density_blocks: int | None = None,
     tolerance: float = 0.0,
 ) -> Flow:
-    """One layer x_i = τ(z_i; f_i(z_<i, c)) with a MADE for f. Starts as the identity.
+    """One layer x_i = τ(z_i; f_i(z_<i, c)) on vectors [..., dim], with a MADE for f.
 
-    law: τ, by default `bijectors.affine()`. order, residual, direct, num_blocks, density_blocks,
-    tolerance and `inverse`, which selects how the inverse is computed, are those of the net
-    (`nets.made`); all inverses are exact and differ in cost. dropout acts if the bijector gets a
-    key, with the same units in both directions. Kingma et al. (2016), "Improving variational
-    inference with inverse autoregressive flow", eq. 10.
+    Starts as the identity. law: τ, by default `bijectors.affine()`. order, residual, direct,
+    num_blocks, density_blocks, tolerance and `inverse`, which selects how the inverse is computed,
+    are those of the net (`nets.made`); all inverses are exact and differ in cost. dropout acts if
+    the bijector gets a key, with the same units in both directions. Kingma et al. (2016),
+    "Improving variational inference with inverse autoregressive flow", eq. 10.
     """
     dim, cond_shape = checks.positive_int(dim, "dim"), checks.cond_shape(cond_shape)
     law = affine() if law is None else law

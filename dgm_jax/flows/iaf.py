@@ -31,7 +31,7 @@ def iaf(
     tolerance: float = 0.0,
     unroll: bool = False,
 ) -> Flow:
-    """x = T_K ∘ ... ∘ T_1(z), each T_k an autoregression of z, then a reversal of the coordinates.
+    """x = T_K ∘ ... ∘ T_1(z), each T_k an autoregression of z [..., dim], then a reversal of it.
 
     Sampling (`forward`) is one pass. Density (`inverse`) computes the noise one coordinate at a
     time: d passes in the lecture, the arithmetic of one with the default inverse="unit_once".
