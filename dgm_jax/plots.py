@@ -31,7 +31,7 @@ LINE, LETTER = 22, 9  # dots of a line of text and of a letter, in grids of imag
 
 
 def sample_grid(
-    images: np.ndarray,
+    images: Rows,
     *,
     columns: int | None = None,
     row_names: Sequence[str] = (),
@@ -88,7 +88,7 @@ def sample_grid(
 
 
 def image_rows(
-    rows: Mapping[str, np.ndarray],
+    rows: Mapping[str, Rows],
     *,
     column_names: Sequence[str] = (),
     vmin: float | None = None,
@@ -160,7 +160,7 @@ def densities(
     *,
     bounds: tuple[float, float] = (-4.0, 4.0),
     resolution: int = 200,
-    samples: Mapping[str, np.ndarray] | None = None,
+    samples: Mapping[str, Rows] | None = None,
     title: str = "",
 ) -> "Figure":
     """p(x) = exp log_prob(x) on the square [low, high]², one panel per density, one colour scale.
@@ -227,10 +227,10 @@ def _bounds(bounds) -> tuple[float, float]:
 
 
 def planes(
-    rows: Mapping[str, Mapping[str, np.ndarray]],
+    rows: Mapping[str, Mapping[str, Rows]],
     *,
     bounds: tuple[float, float] = (-4.0, 4.0),
-    fields: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    fields: Mapping[str, Mapping[str, Rows]] | None = None,
     scale: float | None = None,
     label: str = "",
     title: str = "",
@@ -442,8 +442,8 @@ def bars(
 
 
 def latent_space(
-    codes: Mapping[str, np.ndarray],
-    labels: np.ndarray | None = None,
+    codes: Mapping[str, Rows],
+    labels: Rows | None = None,
     *,
     title: str = "",
 ) -> "Figure":

@@ -1,7 +1,7 @@
 """One step of gradient descent, shared by `gradient_descent` and `alternate`."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -175,7 +175,7 @@ def given(fixed: Any) -> dict[str, Any]:
 
 
 def extras(
-    weights: dict[str, Schedule | float] | None, step: Array | None, fixed: Any
+    weights: Mapping[str, Schedule | float] | None, step: Array | None, fixed: Any
 ) -> dict[str, Any]:
     """The keyword arguments of a loss at this step: the values of its weights, and `fixed`."""
     extra = given(fixed)

@@ -1,6 +1,6 @@
 """Gradient descent as an `Algorithm`: any optax optimiser, averaging, and skipping of bad steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -31,7 +31,7 @@ def gradient_descent(
     optimizer: optax.GradientTransformation,
     *,
     init_state: Callable[[Key, Params], State] | None = None,
-    weights: dict[str, Schedule | float] | None = None,
+    weights: Mapping[str, Schedule | float] | None = None,
     ema_decay: float | None = None,
     axis_name: str | None = None,
     compute_dtype: Any = None,

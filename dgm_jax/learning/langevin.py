@@ -1,6 +1,6 @@
 """Langevin dynamics as an `Algorithm`: samples that follow a score."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +25,7 @@ def langevin(
     step_size: Schedule | float,
     *,
     temperature: float = 1.0,
-    weights: dict[str, Schedule | float] | None = None,
+    weights: Mapping[str, Schedule | float] | None = None,
 ) -> Algorithm:
     """x ← x + η_t score(x) + √(2 η_t T) ξ, with ξ ~ N(0, I) and x_0 = init(key).
 

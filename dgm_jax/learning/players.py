@@ -1,6 +1,6 @@
 """Players that learn in turns: each has its own loss and moves only its own parameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -54,7 +54,7 @@ def alternate(
     init: Callable[[Key], dict[str, Params]],
     *,
     init_state: Callable[[Key, dict[str, Params]], State] | None = None,
-    weights: dict[str, Schedule | float] | None = None,
+    weights: Mapping[str, Schedule | float] | None = None,
     axis_name: str | None = None,
 ) -> Algorithm:
     """θ_i ← θ_i - η_i ∇_{θ_i} L_i(θ_1, ..., θ_n), for i = 1, ..., n in turn.

@@ -4,15 +4,16 @@ On a shared machine absolute times drift by more than the differences of interes
 take turns, round by round, and only ratios within one `compare` are meaningful.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from time import perf_counter, process_time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
 from .. import checks
 
+Name = TypeVar("Name", bound=Hashable)
 A_DAY = 86_400  # seconds
 
 
@@ -26,13 +27,13 @@ class Timing(NamedTuple):
 
 
 def compare(
-    thunks: Mapping[str, Callable[[], Any]],
+    thunks: Mapping[Name, Callable[[], Any]],
     *,
     repeats: int = 20,
     min_seconds: float = 0.0,
     warm_up: bool = True,
     clock: str = "wall",
-) -> dict[str, Timing]:
+) -> dict[Name, Timing]:
     """Times each function of no arguments in the same interleaved rounds.
 
     thunks: {name: function}. The first call, which compiles, is timed separately, and a second one

@@ -15,7 +15,7 @@ from jax.lax import stop_gradient
 
 from .. import checks
 from ..arrays import straight_through, wide
-from ..protocol import Array, Key, Params, Shape, State
+from ..protocol import Array, Key, Params, Rows, Shape, State
 
 
 class Quantised(NamedTuple):
@@ -111,7 +111,7 @@ def counts(codes: Array, num_codes: int) -> Array:
     return jax.ops.segment_sum(ones, codes.ravel(), num_codes)
 
 
-def perplexity(counts: Array) -> Array:
+def perplexity(counts: Rows) -> Array:
     """exp(-Σ_k p_k log p_k) of shares p_k = n_k / n: how many codes are in use, 1..K.
 
     A batch of n vectors has min(n, K) at most: count over a whole epoch. NaN of no counts.

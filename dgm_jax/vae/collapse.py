@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import checks
 from ..distributions import standard_normal
-from ..protocol import Array, LatentVariable, Params
+from ..protocol import Array, LatentVariable, Params, Rows
 
 SHAPES = ("diagonal", "full")  # of the covariance of a posterior
 
@@ -202,7 +202,7 @@ def best_posterior(
 
 
 def linear_probe(
-    codes: Array, labels: Array, new_codes: Array, new_labels: Array, *, ridge: float = 1.0
+    codes: Rows, labels: Rows, new_codes: Rows, new_labels: Rows, *, ridge: float = 1.0
 ) -> float:
     """The accuracy with which a linear classifier predicts the class of new rows from their code.
 
