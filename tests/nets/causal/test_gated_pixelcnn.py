@@ -86,6 +86,6 @@ def test_bad_sizes_are_refused(options, message):
 
 def test_an_option_that_is_misspelt_is_refused_by_the_function_that_was_called():
     with pytest.raises(
-        TypeError, match=r"^gated_pixelcnn\(\) got an unexpected .*argument 'hiden'"
+        TypeError, match=r"^gated_pixelcnn\(\) .* argument 'hiden'. Did you mean 'hidden'\?"
     ):
         gated_pixelcnn((2, 2, 1), hiden=3)

@@ -65,5 +65,7 @@ def test_bad_sizes_are_refused(options, message):
 
 
 def test_an_option_that_is_misspelt_is_refused_by_the_function_that_was_called():
-    with pytest.raises(TypeError, match=r"^pixelcnn_pp\(\) got an unexpected .*argument 'hiden'"):
+    with pytest.raises(
+        TypeError, match=r"^pixelcnn_pp\(\) .* argument 'hiden'. Did you mean 'hidden'\?"
+    ):
         pixelcnn_pp((2, 2, 1), hiden=3)
