@@ -127,13 +127,17 @@ def test_what_would_be_wrong_is_found():
 
 
 # ------------------------------------------------------------------------ the form of docstrings
-TO_COME = ("diffusion", "quantized")  # whose docstrings are yet to be brought to this form
-MODULES = {
-    name.removeprefix("dgm_jax."): name
-    for name in EVERY_MODULE
-    if not name.startswith(tuple(f"dgm_jax.{package}." for package in TO_COME))
-}
-CHAPTERS = ("autoregressive", "disentangled", "flows", "gans", "inference", "vae")
+MODULES = {name.removeprefix("dgm_jax."): name for name in EVERY_MODULE}
+CHAPTERS = (
+    "autoregressive",
+    "diffusion",
+    "disentangled",
+    "flows",
+    "gans",
+    "inference",
+    "quantized",
+    "vae",
+)
 MODELS = (protocol.Density, protocol.Flow, protocol.LatentVariable, protocol.Adversarial)
 SOURCE = re.compile(r"\b(19|20)\d\d\b|Lecture:")
 EVERYWHERE = {"x", "y", "z", "name", "model", "state", "title", "batch", "value"}
@@ -198,9 +202,7 @@ def test_every_public_class_and_function_has_a_docstring_of_its_own(name):
 
 
 def test_arguments_are_explained_by_name_where_there_are_more_than_two():
-    functions = {
-        n: f for n, f in NAMES.items() if inspect.isfunction(f) and not n.startswith(TO_COME)
-    }
+    functions = {n: f for n, f in NAMES.items() if inspect.isfunction(f)}
     found = {name: unexplained(f) for name, f in functions.items()}
     assert {name: missing for name, missing in found.items() if missing} == {}
 
@@ -217,9 +219,7 @@ def takes_arrays(function) -> bool:
 
 
 def test_arrays_have_a_shape():
-    functions = {
-        n: f for n, f in NAMES.items() if inspect.isfunction(f) and not n.startswith(TO_COME)
-    }
+    functions = {n: f for n, f in NAMES.items() if inspect.isfunction(f)}
     shapes = {n: inspect.getdoc(f) for n, f in functions.items() if takes_arrays(f)}
     assert len(shapes) > 80
     assert [name for name, doc in shapes.items() if not SHAPE.search(doc)] == []
@@ -256,9 +256,7 @@ def test_a_slip_in_an_option_is_told_the_nearest_one():
     many = {
         name: f
         for name, f in NAMES.items()
-        if inspect.isfunction(f)
-        and len(options(f)) >= 3
-        and not name.startswith((*TO_COME, "plots"))
+        if inspect.isfunction(f) and len(options(f)) >= 3 and not name.startswith("plots")
     }
     assert len(many) > 100
     for name, function in many.items():

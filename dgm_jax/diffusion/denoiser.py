@@ -53,6 +53,7 @@ class Denoiser(NamedTuple):
     cond_shape: Shape | None = None
 
 
+@checks.spelled
 def denoiser(
     net: Net,
     shape: Shape,

@@ -22,6 +22,7 @@ SEEN = 10  # losses of each t before p is anything but even
 EVEN = 0.001  # the share of p that stays even, so that no t is forgotten
 
 
+@checks.spelled
 def importance_bound(
     model: Denoiser,
     *,

@@ -19,6 +19,7 @@ def unadjusted_langevin(
 ) -> Array:
     """x ← x + η s(x) + √(2η) ξ, num_steps times, of chains x [num, *event].
 
+    score: s, x -> an array like x; step_size: η.
     Its law is p up to an error of order η: of N(0, s²) the variance is s² / (1 - η / 2s²). A chain
     that starts between two far modes ends in either as its start says, whatever their weights.
     Cost: num_steps scores, one compiled loop. Roberts and Tweedie (1996).
@@ -32,9 +33,10 @@ def metropolis_langevin(
 ) -> tuple[Array, Array]:
     """Langevin steps that are accepted or refused, so that their law is p exactly: (x, share).
 
-    log_prob: x [num, *event] -> [num], up to a constant. A step y from x is taken with probability
-    min(1, p(y) q(x | y) / p(x) q(y | x)), q the density of the step. share: of steps accepted, each
-    chain's, [num]; near 0.57 is best. Cost: num_steps gradients. Roberts and Tweedie (1996), MALA.
+    log_prob: x [num, *event] -> [num], up to a constant; step_size: η. A step y from x is taken
+    with probability min(1, p(y) q(x | y) / p(x) q(y | x)), q the density of the step. share: of
+    steps accepted, each chain's, [num]; near 0.57 is best. Cost: num_steps gradients. Roberts and
+    Tweedie (1996), MALA.
     """
     eta, num_steps = _checked(log_prob, key, x, step_size, num_steps, "log_prob")
 
@@ -66,6 +68,7 @@ def metropolis_langevin(
     return x, accepted / max(num_steps, 1)
 
 
+@checks.spelled
 def annealed_langevin(
     score: Callable[[Array, Array], Array],
     key: Key,
@@ -78,7 +81,8 @@ def annealed_langevin(
 ) -> Array:
     """num_steps Langevin steps at each of the noise levels σ_1 > ... > σ_L, with η_i ∝ σ_i².
 
-    score: (x [num, *event], σ) -> the score of the data with noise of σ. step_size: η at σ_L, so
+    score: (x [num, *event], σ) -> the score of the data with noise of σ. sigmas: σ_1, ..., σ_L,
+    the largest first. step_size: η at σ_L, so
     that η_i = step_size σ_i² / σ_L²: the ratio of a step to its noise is the same at all levels.
     At σ_1, as wide as the data are apart, chains forget where they started, and modes get their
     weights. denoise: end with x + σ_L² s(x), the mean of the data given x, without which noise of

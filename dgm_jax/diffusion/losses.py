@@ -56,9 +56,9 @@ def simple_loss(
 ) -> tuple[Array, Metrics]:
     """E ‖target - target_θ(x_t)‖² / d with t uniform: L_simple, flow matching, denoising scores.
 
-    dress: in which the error is measured, that of the net by default. "noise" is L_simple of Ho et
-    al. (2020), equation 14; "velocity" on `straight` paths is flow matching; "score" times σ² is
-    "noise" again. parts_key: for the dropout of the net. Cost: one pass.
+    x: [n, *shape]. dress: in which the error is measured, that of the net by default. "noise" is
+    L_simple of Ho et al. (2020), equation 14; "velocity" on `straight` paths is flow matching;
+    "score" times σ² is "noise" again. parts_key: for the dropout of the net. Cost: one pass.
     """
     x = _data(model, params, key, x, parts_key)
     dress = model.dress if dress is None else dress
@@ -110,7 +110,7 @@ def bound_loss(
     num_levels: int | None = None,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """The mean of `continuous_bound` over the batch, in nats, with its terms as metrics."""
+    """The mean of `continuous_bound` over x [n, *shape], in nats, with its terms as metrics."""
     terms = continuous_bound(
         model, params, key, x, cond, num_levels=num_levels, parts_key=parts_key
     )
@@ -119,6 +119,7 @@ def bound_loss(
     return loss, {"loss": loss, **means}
 
 
+@checks.spelled
 def chain_bound(
     model: Denoiser,
     params: Params,
@@ -134,11 +135,12 @@ def chain_bound(
 ) -> Terms:
     """-log p(x) ≤ KL(q(x_T | x) ‖ p(x_T)) + Σ_i E KL(q(x_{i-1} | x_i, x) ‖ p) - E log p(x | x_1).
 
-    T = num_steps times of the process. kind: the variance of p (`chain.variance`). num_levels: as
-    in `continuous_bound`, but p(x | x_1) is the normal of the last step, cut into the levels, of
-    which the outer ones take the tails.
-    every: sum over all steps with one draw each, for T passes; else T - 1 times one step drawn for
-    each row, for two passes, unbiased. Ho et al. (2020), equation 5.
+    x: [n, *shape]. T = num_steps times of the process. kind: the variance of p (`chain.variance`).
+    num_levels: as in `continuous_bound`, but p(x | x_1) is the normal of the last step, cut into
+    the levels, of which the outer ones take the tails.
+    parts_key: for the dropout of the net. every: sum over all steps with one draw each, for T
+    passes; else T - 1 times one step drawn for each row, for two passes, unbiased. Ho et al.
+    (2020), equation 5.
     """
     given = as_given(model, params, key, x, cond, num_levels, parts_key)
     every = checks.flag(every, "every")
@@ -161,6 +163,7 @@ def chain_bound(
     return chain_ends(given, first_key, grid, kind)._replace(steps=steps)
 
 
+@checks.spelled
 def hybrid_loss(
     model: Denoiser,
     params: Params,
@@ -175,8 +178,9 @@ def hybrid_loss(
 ) -> tuple[Array, Metrics]:
     """L_simple + weight · (bound in nats per entry), the bound for the learned variances alone.
 
-    The gradient of the bound does not reach the mean of p(x_s | x_t): it is what L_simple trains.
-    Nichol and Dhariwal (2021), equation 16 and section 3.1.
+    x: [n, *shape]. num_steps: T of the chain whose bound it is. parts_key: for the dropout of the
+    net. The gradient of the bound does not reach the mean of p(x_s | x_t): it is what L_simple
+    trains. Nichol and Dhariwal (2021), equation 16 and section 3.1.
     """
     weight = checks.not_negative(weight, "weight")
     given = as_given(model, params, key, x, cond, num_levels, parts_key)

@@ -87,6 +87,7 @@ def linear_log_snr(most: float = 9.0, least: float = -5.0) -> Process:
     return from_log_snr(lambda t: most + (least - most) * t)
 
 
+@checks.spelled
 def learned_log_snr(*, hidden: int = 64, most: float = 9.0, least: float = -5.0) -> LearnedProcess:
     """λ_t falls from `most` to `least` along a curve that is learned; starts as nearly a line.
 

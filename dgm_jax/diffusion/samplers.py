@@ -20,6 +20,7 @@ from .denoiser import Denoiser
 from .process import Process, beside, slopes, times
 
 
+@checks.spelled
 def sample(
     model: Denoiser,
     params: Params,
@@ -37,8 +38,8 @@ def sample(
     eta = 1 draws from the reverse chain, "ancestral sampling", with v as `chain.variance` has it
     for `kind`; eta = 0 is the deterministic DDIM, with v = eta² β̃ between them. The last step
     has no noise: x = x_θ. cond: [num, *cond_shape]. clip: of images in [-1, 1], 1.0 keeps x_θ
-    there. Cost: T passes, one compiled loop. Song et al. (2021), "Denoising diffusion implicit
-    models", equation 12; Ho et al. (2020), algorithm 2.
+    there. num_steps: T. Cost: T passes, one compiled loop. Song et al. (2021), "Denoising diffusion
+    implicit models", equation 12; Ho et al. (2020), algorithm 2.
     """
     process, grid, clip = _start(model, params, key, num, num_steps, cond, clip)
     eta = checks.not_negative(eta, "eta")
@@ -78,8 +79,9 @@ def heun(
     """x_s = x + (s - t) (u(x_t, t) + u(x_s', s)) / 2, Heun's steps of dx/dt = u: [num, *shape].
 
     u = α' E[x | x_t] + σ' E[ε | x_t], and x_s' is Euler's step. On `straight` paths u changes
-    little, and few steps do. Cost: 2 T - 1 passes. Karras et al. (2022), "Elucidating the design
-    space of diffusion-based generative models", algorithm 1 without noise.
+    little, and few steps do. num_steps: T; clip: as in `sample`. Cost: 2 T - 1 passes. Karras et
+    al. (2022), "Elucidating the design space of diffusion-based generative models", algorithm 1
+    without noise.
     """
     process, grid, clip = _start(model, params, key, num, num_steps, cond, clip)
 
@@ -112,7 +114,8 @@ def dpm_solver(
     With h = (λ_s - λ_t) / 2, and the point at the share r of h,
     x_m = (α_m / α_t) x - σ_m (e^{r h} - 1) ε_t, and
     x_s = (α_s / α_t) x - σ_s (e^h - 1) (ε_t + (ε_m - ε_t) / 2r).
-    Cost: 2 T - 1 passes. Lu et al. (2022), "DPM-Solver", algorithm 4.
+    num_steps: T; clip: as in `sample`. Cost: 2 T - 1 passes. Lu et al. (2022), "DPM-Solver",
+    algorithm 4.
     """
     process, grid, clip = _start(model, params, key, num, num_steps, cond, clip)
 

@@ -35,6 +35,7 @@ def gradient_codebook(num_codes: int, dim: int) -> Quantiser:
     return Quantiser(init, apply, vectors, dim, num_codes, adapt=adapt)
 
 
+@checks.spelled
 def averaged_codebook(
     num_codes: int,
     dim: int,
@@ -50,7 +51,7 @@ def averaged_codebook(
     was not hit stays where it is. Vectors are those of the codebook that chose the codes; what it
     learns from a batch shows in the next.
 
-    decay: γ. With 0 a step is one of Lloyd's algorithm, k-means.
+    num_codes: K; dim: d of a vector. decay: γ. With 0 a step is one of Lloyd's algorithm, k-means.
     smoothing: ε of Laplace, m_k / N̂_k with N̂_k = (N_k + ε) N / (N + K ε), N = Σ_k N_k. It is
         added where e_k is read and is no part of the averages. It draws rare codes to 0.
     revive: a code with less than this part of an average share, N_k < revive · N / K, is first put
@@ -106,7 +107,8 @@ def averaged_codebook(
 def k_means(key: Key, features: Array, num_codes: int, *, num_steps: int = 10) -> Array:
     """A codebook [K, d] for features [..., d]: K of them at random, then steps of Lloyd's.
 
-    Where there are fewer features than codes, some are taken twice.
+    num_codes: K; num_steps: how many steps. Where there are fewer features than codes, some are
+    taken twice.
     """
     checks.key(key)
     num_codes = checks.positive_int(num_codes, "num_codes")

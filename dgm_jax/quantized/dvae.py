@@ -22,6 +22,7 @@ from ..protocol import Array, Density, LatentVariable, Shape
 from .gumbel import categorical_vae
 
 
+@checks.spelled
 def dvae(
     shape: tuple[int, int, int],
     likelihood: Conditional,
@@ -38,7 +39,7 @@ def dvae(
     A `categorical_vae` of `nets.map_encoder` and `nets.map_decoder`, which halve and double a
     picture once for each width in `hidden`: of two, 28x28 becomes 7x7 codes.
     likelihood: such as `logit_laplace(256)`, the authors' head for levels. num_categories: K. The
-    others are options of the nets.
+    others, num_groups of the group norms among them, are options of the nets.
     Ramesh et al. (2021), "Zero-shot text-to-image generation", section 2.1, who give KL(q ‖ p) the
     weight 6.6, by which more of the codes are used, and τ from 1 to 1/16.
     """
@@ -121,7 +122,11 @@ def captioned(
 
 
 def sequences(text: Array, codes: Array, *, num_symbols: int) -> Array:
-    """Texts [..., length] and codes [..., *codes], integers, as one sequence for `captioned`."""
+    """Texts [..., length] and codes [..., *codes], integers, as one sequence for `captioned`.
+
+    text: in 0..num_symbols - 1; num_symbols: how many letters there are. The codes follow, each
+    plus num_symbols.
+    """
     num_symbols = checks.positive_int(num_symbols, "num_symbols")
     for value, name in ((text, "text"), (codes, "codes")):
         checks.array(value, name)

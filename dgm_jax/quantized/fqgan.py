@@ -26,11 +26,11 @@ def quantised_critic(
         critic = quantised_critic(nets.residual_features(...), codebook, nets.residual_head(...))
         model = combinators.adversarial(prior, generator, critic)
 
-    trunk: x -> f. head: e -> values [batch], and after e it is given the class, where there are
-    classes. quantiser: of vectors of d numbers; None leaves f as it is, the twin without.
+    beta: β. trunk: x -> f. head: e -> values [batch], and after e it is given the class, where
+    there are classes. quantiser: of vectors of d numbers; None leaves f as it is, the twin without.
     Parameters {"trunk", "quantiser", "head"}; the state is that of the three, and "quantisation",
-    codebook loss + β commitment loss of the last batch, which `fq_critic_loss` adds to a game.
-    Zhao et al. (2020), "Feature quantization improves GAN training": decay 0.8, β = 1, 2^8 codes.
+    codebook loss + β commitment loss of the last batch, which `fq_critic_loss` adds to a game. Zhao
+    et al. (2020), "Feature quantization improves GAN training": decay 0.8, β = 1, 2^8 codes.
     """
     trunk, head = (_with_state(net, name) for net, name in ((trunk, "trunk"), (head, "head")))
     if quantiser is not None:
@@ -78,9 +78,9 @@ def fq_critic_loss(
 ) -> tuple[Array, tuple[Metrics, State]]:
     """The loss of the critic in a game, and λ times that of its codebook, of data and samples.
 
-    As `objectives.critic_loss`, for a model whose critic is a `quantised_critic`. weight: λ. The
-    averages of the codebook are those of both batches together. The generator's loss is that of
-    the game: `objectives.generator_loss`. Zhao et al. (2020), equation 5.
+    x: [n, *shape]. As `objectives.critic_loss`, for a model whose critic is a `quantised_critic`.
+    weight: λ. The averages of the codebook are those of both batches together. The generator's loss
+    is that of the game: `objectives.generator_loss`. Zhao et al. (2020), equation 5.
     """
     weight = checks.weight(weight, "weight")
     if not isinstance(state, dict) or "quantisation" not in state.get("critic", {}):

@@ -53,6 +53,7 @@ from ..protocol import (
 MOST_CODES = 65_536  # that are listed
 
 
+@checks.spelled
 def categorical_vae(
     encoder: Net,
     decoder: Net,
@@ -110,7 +111,7 @@ def categorical_vae(
 
 
 def uniform_codes(codes: int | Shape, num_categories: int) -> Density:
-    """p(z) = K^-n of one-hot z [*codes, K]. No parameters."""
+    """p(z) = K^-n of one-hot z [*codes, K]. No parameters. Ramesh et al. (2021), section 2.1."""
     event = _event(codes, num_categories)
 
     def dist(params, cond=None, *, key=None):
@@ -121,7 +122,10 @@ def uniform_codes(codes: int | Shape, num_categories: int) -> Density:
 
 
 def learned_codes(codes: int | Shape, num_categories: int) -> Density:
-    """p(z) = ∏_j softmax(a_j), a learned distribution for each code; starts as the uniform one."""
+    """p(z) = ∏_j softmax(a_j), a learned distribution for each code; starts as the uniform one.
+
+    As in the categorical VAE of Jang et al. (2017).
+    """
     event = _event(codes, num_categories)
 
     def init(key):
@@ -157,6 +161,7 @@ def relaxed(model: LatentVariable, temperature: float | Array) -> LatentVariable
 
 
 # ---------------------------------------------------------------------------------- the losses
+@checks.spelled
 def score_function_loss(
     model: LatentVariable,
     params: Params,
@@ -170,6 +175,7 @@ def score_function_loss(
 ) -> tuple[Array, Metrics]:
     """-ELBO of hard codes, ∇ by (f(z) - b) ∇ log q(z): `objectives.score_function`. In nats.
 
+    num_samples, beta, parts_key: as in `objectives.elbo`.
     baseline: b, a number or [*batch], that knows nothing of these samples (`running_mean_loss`,
         `linear_baseline_loss`).
     The metrics neg_elbo, distortion and kl are those of `objectives.elbo`, of hard codes.
@@ -179,6 +185,7 @@ def score_function_loss(
     return _score_function(model, params, key, x, num_samples, baseline, beta, parts_key)[0]
 
 
+@checks.spelled
 def leave_one_out_loss(
     model: LatentVariable,
     params: Params,
@@ -189,7 +196,12 @@ def leave_one_out_loss(
     beta: float | Array = 1.0,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-ELBO of hard codes by `objectives.leave_one_out`: `score_function_loss` of 2 or more."""
+    """-ELBO of hard codes by `objectives.leave_one_out`, in nats.
+
+    The baseline of a draw is the mean of the others. x: [n, *shape]; num_samples: 2 or more; beta,
+    parts_key: as in `objectives.elbo`. Kool et al. (2019), "Buy 4 REINFORCE samples, get a baseline
+    for free!".
+    """
 
     def estimate(q, function):
         return objectives.leave_one_out(q, params, key, function, x, num_samples=num_samples)
@@ -221,6 +233,7 @@ def running_mean_loss(
     return lambda key, params: {"mean": jnp.zeros(()), "weight": jnp.zeros(())}, loss
 
 
+@checks.spelled
 def linear_baseline_loss(
     model: LatentVariable,
     shape: int | Shape,
@@ -238,8 +251,9 @@ def linear_baseline_loss(
     means of f and of x as those of `running_mean_loss`, and w descends on the squared error: a step
     is w + rate · E[(f - b) (x - c)] / E ‖x - c‖², means over the batch, stable below 2.
 
-    shape: of x. muprop: the same of `muprop_loss`, whose signal is f(z) - h(z).
-    Mnih and Gregor (2014), section 2.3, and Gu et al. (2016), section 4, have a net for b.
+    shape: of x. decay: of the running means. muprop: the same of `muprop_loss`, whose signal is
+    f(z) - h(z). Mnih and Gregor (2014), section 2.3, and Gu et al. (2016), section 4, have a net
+    for b.
     """
     checks.noun(model, LatentVariable, "model")
     shape, muprop = checks.one_or_more(shape, "shape"), checks.flag(muprop, "muprop")
@@ -277,6 +291,7 @@ def linear_baseline_loss(
     return init_state, loss
 
 
+@checks.spelled
 def muprop_loss(
     model: LatentVariable,
     params: Params,
@@ -290,6 +305,7 @@ def muprop_loss(
 ) -> tuple[Array, Metrics]:
     """-ELBO of hard codes, ∇ by (f(z) - h(z) - b) ∇ log q(z) + f'(q) ∇ q, without bias. In nats.
 
+    x: [n, *shape]; num_samples, beta, parts_key: as in `objectives.elbo`.
     h(z) = f(q) + f'(q) (z - q), linear in z, has the mean f(q) and the gradient f'(q) ∇ q: what it
     takes from the noisy term is put back exactly. One more pass of the decoder, at q. baseline: b,
     as that of `score_function_loss`; f bends, so that f - h is not 0 in the mean.
@@ -298,6 +314,7 @@ def muprop_loss(
     return _muprop(model, params, key, x, num_samples, baseline, beta, parts_key)[0]
 
 
+@checks.spelled
 def straight_through_loss(
     model: LatentVariable,
     params: Params,
@@ -309,9 +326,10 @@ def straight_through_loss(
     beta: float | Array = 1.0,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-ELBO of hard codes z ~ softmax(a / τ), ∇ by f'(z) ∇ softmax(a / τ): a draw counts as its
-    mean. Biased.
+    """-ELBO of hard codes z ~ softmax(a / τ), ∇ by f'(z) ∇ softmax(a / τ). Biased.
 
+    A draw counts as its mean. x: [n, *shape]; num_samples, beta, parts_key: as in
+    `objectives.elbo`.
     temperature: τ; 1 is q(z | x) as it is. One that falls to 1 anneals the slope 1 / τ: broad codes
         at first, and those of the model in the end. Draws, gradient and KL are of one τ.
     Bengio et al. (2013); Chung et al. (2017), "Hierarchical multiscale recurrent neural networks",
@@ -326,6 +344,7 @@ def straight_through_loss(
     return _by_path(model, params, x, draw, num_samples, beta, parts_key, temperature)
 
 
+@checks.spelled
 def relaxed_loss(
     model: LatentVariable,
     params: Params,
@@ -340,6 +359,7 @@ def relaxed_loss(
 ) -> tuple[Array, Metrics]:
     """-E f(z) + β KL(q ‖ p), z = softmax((a + g) / τ) and KL that of the categories. Biased.
 
+    x: [n, *shape]; num_samples, beta, parts_key: as in `objectives.elbo`.
     The loss of Jang et al. (2017). At a relaxed z it is no bound: the metrics are therefore called
     relaxed_neg_elbo and relaxed_distortion. hard: f is taken at e_argmax(a + g), a code, and the
     gradient still through the relaxed z; then the metrics are those of hard codes.

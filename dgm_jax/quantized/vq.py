@@ -114,7 +114,8 @@ def counts(codes: Array, num_codes: int) -> Array:
 def perplexity(counts: Rows) -> Array:
     """exp(-Σ_k p_k log p_k) of shares p_k = n_k / n: how many codes are in use, 1..K.
 
-    A batch of n vectors has min(n, K) at most: count over a whole epoch. NaN of no counts.
+    counts: n_k, [K]. A batch of n vectors has min(n, K) at most: count over a whole epoch. NaN of
+    no counts.
     """
     checks.rows_of(counts, "counts")
     if not jnp.ndim(counts):
@@ -134,6 +135,7 @@ def _check(codebook, features):
 
 
 def check_codes(codes: Array) -> None:
+    """`InputError` unless they are integers, of any shape."""
     checks.array(codes, "codes")
     if not jnp.issubdtype(jnp.result_type(codes), jnp.integer):
         raise checks.InputError(f"codes must be integers; got {jnp.result_type(codes)}.")

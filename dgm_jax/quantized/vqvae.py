@@ -217,7 +217,8 @@ def with_prior(coder: Coder, prior: Density | None = None) -> LatentVariable:
 def uniform(code_shape: Shape, num_codes: int) -> Density:
     """p(c) = num_codes^-n for codes of n numbers [*code_shape], without parameters.
 
-    Of tuples of both, as the levels of a `vqvae2` have them, a density of tuples.
+    Of tuples of both, as the levels of a `vqvae2` have them, a density of tuples. The prior of
+    van den Oord et al. (2017), section 3.2, while the codes are learned.
     """
     several = isinstance(num_codes, tuple)
     pairs = list(zip(code_shape, num_codes, strict=True)) if several else [(code_shape, num_codes)]
@@ -265,6 +266,7 @@ def with_axis(codes: Array, quantiser: Quantiser) -> Array:
 
 
 def without_axis(codes: Array, places: Shape, quantiser: Quantiser) -> Array:
+    """Codes [..., *places, 1] without their last axis; where a code has parts, as they are."""
     check_codes(codes)
     checks.event_shape(codes, (*places, *(quantiser.code_shape or (1,))), "codes")
     return codes if quantiser.code_shape else codes[..., 0]

@@ -16,6 +16,7 @@ from .vq import Quantiser, check_codes
 from .vqvae import Coded, Coder, coded, without_axis
 
 
+@checks.spelled
 def vqvae2(
     shape: tuple[int, int, int],
     likelihood: Conditional,
@@ -36,7 +37,8 @@ def vqvae2(
     shape: (H, W, C) of x. quantisers, halvings: of each level, top first: how often its map is
         halved from the one below, that of the bottom from x. (1, 2) of 256×256 are the maps 32×32
         and 64×64 of the paper.
-    hidden: channels of all maps h and u; num_blocks: residual blocks of each halving or doubling
+    likelihood: p of levels given numbers. hidden: channels of all maps h and u; num_blocks:
+    residual blocks of each halving or doubling
 
     Codes are a tuple, top first, of integers [..., *code_shape[l]] in 0..num_codes[l] - 1; their
     prior is a `level_prior`. It is learned by `vqvae_loss`. Parameters {"up", "features", "down",
@@ -172,6 +174,7 @@ def _joined(h, u):
     return h if u is None else jnp.concatenate([h, u], -1)
 
 
+@checks.spelled
 def level_prior(
     coder: Coder,
     priors: Sequence[Density],
@@ -191,7 +194,7 @@ def level_prior(
         each code above, at every place it covers, then residual blocks of so many channels.
 
     log p of all levels is one pass of each prior; so to sample costs the arithmetic of one pass of
-    each. Parameters {"priors", "maps"}, lists.
+    each. Parameters {"priors", "maps"}, lists. Razavi et al. (2019), section 3.2.
     """
     checks.noun(coder, Coder, "coder")
     num, cond_shape = _check_priors(coder, priors)
