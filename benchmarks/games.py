@@ -317,19 +317,8 @@ def row(name, found, timed):
 
 def tables(found):
     """Milliseconds a turn, in units of ours; those of seeds in units of as many games alone."""
-    lines = [
-        {
-            "turn": r["turn"],
-            "who": r["who"],
-            "loss": f"{r['loss']:.2f}",
-            "params": r["params"],
-            **times.cells(r),
-            "relative": f"{r['relative']:.2f}",
-            "first call s": runs.short(r["first_call_s"]),
-        }
-        for r in found["rows"]
-    ]
-    return [lines]
+    rows = [r | {"loss": f"{r['loss']:.2f}"} for r in found["rows"]]
+    return [[times.relative(r, "turn", "who", "loss", "params") for r in rows]]
 
 
 def draw(config, found):

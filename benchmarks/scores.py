@@ -380,18 +380,7 @@ def row(name, found, timed):
 
 def tables(found):
     """Milliseconds, in units of the first of a group, and what compilation takes."""
-    lines = [
-        {
-            "part": r["part"],
-            "who": r["who"],
-            "params": r["params"],
-            **times.cells(r),
-            "relative": f"{r['relative']:.2f}",
-            "first call s": runs.short(r["first_call_s"]),
-        }
-        for r in found["rows"]
-    ]
-    return [lines]
+    return [[times.relative(r, "part", "who", "params") for r in found["rows"]]]
 
 
 def draw(config, found):

@@ -27,3 +27,13 @@ def bars(rows: Sequence[Mapping[str, Any]], group: str, bar: str, *, title: str)
     for row in rows:
         values.setdefault(row[group], {})[row[bar]] = row["ms"]
     return plots.bars(values, ylabel="milliseconds", logy=True, title=title)
+
+
+def relative(row: Mapping[str, Any], *facts: str) -> dict[str, Any]:
+    """A line of a table: the columns `facts`, times, those in units of the first, compilation."""
+    return {
+        **{name: row[name] for name in facts},
+        **cells(row),
+        "relative": f"{row['relative']:.2f}",
+        "first call s": runs.short(row["first_call_s"]),
+    }
