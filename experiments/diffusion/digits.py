@@ -405,4 +405,4 @@ def show(found):
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, main, quick=QUICK, show=show, minutes=25)
+    runs.experiment(Config, main, quick=QUICK, show=show, minutes=19)

@@ -237,4 +237,4 @@ def main(config: Config) -> dict:
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, main, quick=QUICK, show=show, minutes=3)
+    runs.experiment(Config, main, quick=QUICK, show=show, minutes=4)

@@ -234,4 +234,4 @@ def show(found):
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, main, quick=QUICK, show=show, minutes=4)
+    runs.experiment(Config, main, quick=QUICK, show=show, minutes=5)
