@@ -118,10 +118,7 @@ def ours(config, objective) -> dict[str, Peer]:
         return Peer(call, first, sum(a.size for a in jax.tree.leaves(params)), steps)
 
     first = float(jax.jit(loss)(params, key, x)[0])
-    found = {"dgm_jax": peer(algorithm.step, 1)}
-    if objective != "conv":  # whose gradients are some 40 times slower inside a loop on a CPU
-        found["dgm_jax scan"] = peer(several, config.scanned)
-    return found
+    return {"dgm_jax": peer(algorithm.step, 1), "dgm_jax scan": peer(several, config.scanned)}
 
 
 # ---------------------------------------------------------------------------------------- peers
