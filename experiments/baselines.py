@@ -1,16 +1,19 @@
-"""What a model must beat: densities without a network, tuned on the validation set.
+"""Baselines that a model must beat: densities without a network, tuned on the validation split.
 
-Each returns log p(x) [n] of the test rows, in nats, so that the same units and errors apply.
-`verdicts` says which models did not beat them, and what to try.
+`histogram` and `gaussian` return log p(x) of each test row, [n] in nats, so that they are compared
+with a model in the same units and with the same standard errors. `verdicts` says which models of a
+run did not beat them, and what to try.
 """
 
 import numpy as np
 
 
 def histogram(train, valid, test, num_levels: int) -> np.ndarray:
-    """p(x) = ∏_i p_i(x_i), a histogram a pixel: p_i(v) = (n_iv + λ) / (n + λK).
+    """p(x) = ∏_i p_i(x_i), one histogram for each pixel: p_i(v) = (n_iv + λ) / (n + λK).
 
-    Integer rows [n, d] with values in 0..K-1; λ is the best of five on the validation set.
+    Here n_iv counts the training rows in which pixel i has value v. Rows are integers [n, d] with
+    values in 0..K-1, K = num_levels. λ is the one of five values that is best on the validation
+    split. Returns log p(x) of the test rows, [n] in nats.
     """
     counts = np.stack([(train == v).sum(0) for v in range(num_levels)])  # [K, d]
 
@@ -23,16 +26,17 @@ def histogram(train, valid, test, num_levels: int) -> np.ndarray:
 
 
 def gaussian(train, valid, test) -> np.ndarray:
-    """N(x; m, C) of continuous rows [n, d], with m and C those of `fit_gaussian`."""
+    """log N(x; m, C) in nats of continuous test rows, [n]; m and C are those of `fit_gaussian`."""
     mean, covariance = fit_gaussian(train, valid)
     return _log_normal(np.asarray(test, np.float64), mean, covariance)
 
 
 def fit_gaussian(train, valid) -> tuple[np.ndarray, np.ndarray]:
-    """(m, C + λ·diag C): the mean [d] and covariance [d, d] of rows [n, d], in float64.
+    """(m, C + λ·diag C): mean [d] and regularised covariance [d, d] of rows [n, d], in float64.
 
-    The columns may have any units, since λ is relative to each variance; it is the best of seven on
-    the validation set. A column that does not vary has a millionth of their mean for a variance.
+    λ is relative to the variance of each column, so columns may be in different units; it is the
+    one of seven values that is best on the validation split. A column that does not vary is given a
+    millionth of the mean variance of the columns.
     """
     train, valid = (np.asarray(x, np.float64) for x in (train, valid))
     mean = train.mean(0)
@@ -49,10 +53,11 @@ def fit_gaussian(train, valid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit_independent(train, valid) -> tuple[np.ndarray, np.ndarray]:
-    """(m_i, s_i): the mean and deviation of each number of rows [n, ...], s_i² = v_i + λ·mean v.
+    """(m_i, s_i): mean and deviation of each entry of rows [n, ...], s_i² = v_i + λ·mean v.
 
-    λ is the best of six on the validation set: a number that hardly varies in training, such as a
-    pixel at the edge, is not taken for a constant.
+    v_i is the variance of entry i in training. λ is the one of six values that is best on the
+    validation split; it keeps an entry that hardly varies in training, such as a pixel at the edge
+    of a picture, from being treated as a constant.
     """
     train, valid = (np.asarray(x, np.float64).reshape(len(x), -1) for x in (train, valid))
     mean, variances = train.mean(0), train.var(0)
@@ -73,11 +78,14 @@ def _log_normal(x, mean, covariance):
 
 
 def verdicts(rows: dict[str, dict], *, steps: str = "--num-steps") -> list[str]:
-    """A line for each model of a run that went wrong, with what to try: empty where none did.
+    """One line for each model of a run that went wrong, with what to try; empty if none did.
 
-    rows: {name: row of the results}; a row with "best_step" is of a trained model, the others are
-    of baselines. A model went wrong if a baseline has more test_nats, or if no step was better on
-    the validation split than the start. steps: the option that says how long to train.
+    rows: {name: row of results.json}. A row with "best_step" is that of a trained model, the others
+    are those of baselines.
+    steps: the option that sets the length of training, for the advice.
+
+    A model went wrong if a baseline has a higher test_nats, or if no step of training was better on
+    the validation split than the initial parameters.
     """
     trained = {name: row for name, row in rows.items() if "best_step" in row}
     others = {name: row["test_nats"] for name, row in rows.items() if name not in trained}

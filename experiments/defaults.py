@@ -1,17 +1,20 @@
-"""Settings that follow from the rows and dimensions of the data, for options that are not given.
+"""Default hyperparameters that follow from the number of rows and the dimension of the data.
 
-An experiment whose option is None learns by what these functions say of a training split of
-num_rows rows, and prints it. What a user gives, such as a number of steps, the others follow. They
-are rules of thumb, tried on sets from 400 to 200,000 rows and 16 to 4096 dimensions (RESULTS.md),
-and the best for none of these:
+Where an option of an experiment is None, its value comes from these functions, which see the size
+of the training split, and the run prints it. If a user gives one of the options, such as the number
+of steps, the others are adapted to it. These are rules of thumb, tried on data sets of 400 to
+200,000 rows and 16 to 4096 dimensions (RESULTS.md); they are the best setting for none of them. The
+reasons:
 
-- AdamW moves each weight by about its learning rate a step, whatever the gradient. A step then
-  moves a sum of d inputs by up to d times the rate, so the rate of a direct connection is 1 / d.
-- A weight that only noise moves ends where decay holds it, at √(batch / rows) / decay, since that
-  is what the mean gradient of all rows is, measured in deviations of that of a batch. Noise adds up
-  over d inputs to √d of that, so the decay goes with √(d · batch / rows).
-- Units beyond the number of rows only learn these by heart.
-- Evaluations are an epoch apart at most, so that a net that overfits is caught in time.
+- In each step AdamW moves each weight by about the learning rate, whatever the size of the
+  gradient. A step can then change a sum over d inputs by d times the learning rate, so a direct
+  connection gets a learning rate of about 1 / d.
+- A weight whose gradient is only noise settles at a size of about √(batch / rows) / decay, where
+  weight decay balances it: √(batch / rows) is the mean gradient over all rows, in standard
+  deviations of the gradient of one batch. In a sum over d inputs this noise grows by √d, so the
+  weight decay is proportional to √(d · batch / rows).
+- Hidden units beyond the number of rows only memorise the rows.
+- Evaluations are at most one epoch apart, so that a net that overfits is caught in time.
 """
 
 import dataclasses
@@ -24,9 +27,9 @@ Config = TypeVar("Config")
 
 
 def completed(config: Config, settings: dict) -> tuple[Config, dict]:
-    """The config with `settings` in place of each None, and the settings that were put there.
+    """The config with the None options replaced by `settings`, and the settings that were used.
 
-    Prints these: what a run learned with is part of what it tells.
+    Prints them too, since they are part of what a run has done. settings: {option: value}.
     """
     taken = {name: value for name, value in settings.items() if getattr(config, name) is None}
     if taken:
@@ -38,10 +41,11 @@ def completed(config: Config, settings: dict) -> tuple[Config, dict]:
 def of_bits(
     num_rows: int, dim: int, *, batch_size: int, num_steps: int | None = None, num_masks: int = 1
 ) -> dict:
-    """A MADE of one hidden layer beside direct connections, on num_rows rows of dim bits.
+    """Options of a MADE with a hidden layer and direct connections, for num_rows rows of dim bits.
 
-    An ensemble of masks is regularised by them: it wants little decay and more steps, and each of
-    its evaluations is one of all masks. A step costs d², so wide rows get fewer.
+    num_masks: the number of masks of an ensemble (more than one regularises the net, so it gets
+    little weight decay and more steps; each of its evaluations averages over all masks). The cost
+    of a step grows as dim², so wide rows get fewer steps. Returns {option: value}.
     """
     _check(num_rows, dim, batch_size)
     one = num_masks == 1
@@ -58,9 +62,10 @@ def of_bits(
 
 
 def of_table(num_rows: int, dim: int, *, num_steps: int, batch_size: int | None = None) -> dict:
-    """A flow of vectors with two hidden layers in each net: as wide as the root of the rows allows.
+    """Options of a flow on rows of real numbers, each of whose nets has two hidden layers.
 
-    Batches are an eighth of the rows at most, since the noise of small ones regularises too.
+    The width grows as the square root of num_rows. A batch has at most an eighth of the rows,
+    because the gradient noise of small batches regularises too. Returns {option: value}.
     """
     _check(num_rows, dim, 1 if batch_size is None else batch_size)
     width = 2 ** round(math.log2(2 * math.sqrt(num_rows)))
@@ -75,10 +80,12 @@ def of_table(num_rows: int, dim: int, *, num_steps: int, batch_size: int | None 
 
 
 def scale_bound(num_rows: int, one_layer: bool) -> float:
-    """Of the log-scales of a layer, in (-b, b).
+    """The bound b of the log-scales of one layer, which are in (-b, b).
 
-    Scales of several layers multiply: with more than 1 in each, a flow puts single rows near
-    infinity. Few rows do not tell a narrow component from one row.
+    The scales of several layers multiply: with a bound above 1 in each, a flow maps single rows
+    almost to infinity. one_layer: whether the model has a single layer, which may have a bound of 3
+    if the data have at least 10,000 rows; with fewer rows, a narrow component cannot be told from a
+    single row.
     """
     return 3.0 if one_layer and num_rows >= 10_000 else 1.0
 
@@ -90,11 +97,12 @@ def of_images(
     num_updates: int | None = None,
     batch_size: int | None = None,
 ) -> dict:
-    """A flow of images [H, W, C]: minutes of two CPU cores, whatever their size.
+    """Options of a flow of images [H, W, C] of any size that trains in minutes on two CPU cores.
 
-    The arithmetic of an update goes with the pixels of its batch, so larger images come in smaller
-    batches, and from a thousand pixels on in fewer updates of half as many channels. Up to three
-    scales halve the sides, to 2 at least.
+    The cost of an update is proportional to the number of pixels in its batch. Larger images
+    therefore get smaller batches, and above a thousand pixels also fewer updates and half as many
+    channels. There are up to three scales, each of which halves the sides, to no less than 2
+    pixels. Returns {option: value}.
     """
     height, width, channels = shape
     dim = height * width * channels
@@ -116,7 +124,7 @@ def of_images(
 
 
 def _every(num_rows, batch_size, num_steps):
-    """An epoch, but between 16 and 200 evaluations."""
+    """One epoch, limited so that a run has between 16 and 200 evaluations."""
     return _within(num_rows // batch_size, max(num_steps // 200, 1), max(num_steps // 16, 1))
 
 
@@ -130,7 +138,7 @@ def _within(value, low, high):
 
 
 def _rounded(value):
-    """Two digits, as one would give it."""
+    """Rounded to two significant digits, as a person would give it."""
     return float(f"{value:.2g}")
 
 

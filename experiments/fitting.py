@@ -1,14 +1,14 @@
-"""Training as every experiment does it: learn, keep the step that is best on validation, report.
+"""Training, the same for all experiments: train, keep the step best on validation, report on test.
 
-A `Task` says what of the parameters is evaluated while they learn, which number is monitored and
-in which direction, and what is reported of those that are kept. Three kinds serve:
+A `Task` says what is evaluated during training, which of these numbers is monitored and in which
+direction, and what is reported of the parameters that are kept. There are three kinds:
 
-- `likelihood_task`: log p(x) of the test split, in nats and in bits per dimension;
-- `bound_task`: a bound of log p(x) of a latent variable model, and its active units;
-- `samples_task`: numbers that judge samples.
+- `likelihood_task`: log p(x) of held-out rows, in nats and in bits per dimension;
+- `bound_task`: a lower bound of log p(x) of a latent variable model, and its active units;
+- `samples_task`: metrics of the quality of samples.
 
-`row` is what results.json says of a model: the report of its task, the evaluation of the step that
-was kept, and num_params, num_steps, best_step, train_seconds.
+`Fitted.row` is what results.json says of a model: the report of its task, the evaluation of the
+step that was kept, and num_params, num_steps, best_step, train_seconds.
 """
 
 from __future__ import annotations  # types are not looked up: distrax takes a second
@@ -39,7 +39,7 @@ NO_MEAN = (checks.InputError, NotImplementedError, AttributeError)  # what says 
 
 
 class Task(NamedTuple):
-    """What parameters are trained for. The two keys are the same at every call of a run."""
+    """What a model is trained for. Both functions get the same key at every call of a run."""
 
     evaluate: Callable[[Params, Key], dict[str, float]]  # of the validation split, in training
     report: Callable[[Params, Key], dict[str, float]]  # of the test split, at the end
@@ -69,13 +69,16 @@ def fit(
     start: Params | None = None,
     **options,
 ) -> Fitted:
-    """Trains on `rows` in <workdir>/<name>, and reports what the task asks of the best step.
+    """Trains `algorithm` on `rows` in the folder <workdir>/<name>, and reports on the best step.
 
-    rows: the training split, an array [n, ...] or a tuple of such (x, cond), from which batches of
-    config.batch_size are drawn, or of all rows if they are fewer; or a function of the step that
-    makes its batch. start: parameters that `algorithm` starts from, if they are no function of the
-    key. options: those of `learning.train`. The directory belongs to the rows, to `start` and to
-    the options that matter.
+    rows: the training split, an array [n, ...] or a tuple of such arrays (x, cond), from which
+    batches of config.batch_size rows are drawn (of all rows if there are fewer); or a function of
+    the step t that returns its batch.
+    start: parameters from which `algorithm` starts, if they are not a function of the key alone.
+    options: those of `learning.train`.
+
+    A run is resumed if it was interrupted. The folder is refused for other rows, another `start` or
+    other options that change the result.
     """
     train_key, task_key = jax.random.split(jax.random.key(config.seed))
     size = check_size(config, name, lambda key: algorithm.params(algorithm.init(key)))
@@ -116,7 +119,7 @@ def fit(
 
 
 def _tell_not_finite(name, row):
-    """Before other models train: results.json can hold no such number, and the run ends with 2."""
+    """Names NaN and inf before other models train: results.json cannot hold them, exit code 2."""
     floats = {what: x for what, x in row.items() if isinstance(x, (float, np.floating))}
     bad = [f"{what} is {x}" for what, x in floats.items() if not math.isfinite(x)]
     if bad and processes.first():
@@ -124,7 +127,7 @@ def _tell_not_finite(name, row):
 
 
 def _batches(config, rows):
-    """Of config.batch_size rows; of all, where there are fewer."""
+    """Batches of config.batch_size rows; of all rows, if there are fewer."""
     num_rows = len(_parts(rows)[0])
     if num_rows < config.batch_size:
         print(f"each batch is all {num_rows} rows, fewer than --batch-size {config.batch_size}")
@@ -132,7 +135,7 @@ def _batches(config, rows):
 
 
 def _kept(evaluated, task):
-    """The row of the step that `train` kept: the best, or the last where none was a number."""
+    """The row of the step that `train` kept: the best, or the last if no value was finite."""
     sign = 1 if task.minimise else -1
     better = [row for row in evaluated if math.isfinite(row[task.monitor])]
     return min(better, key=lambda row: sign * row[task.monitor], default=evaluated[-1])
@@ -143,7 +146,7 @@ def _units(task, row):
 
 
 def _curves(task, evaluated):
-    """What was evaluated after the start, whose numbers would flatten a picture of the others."""
+    """What was evaluated after step 0, whose large values would flatten a plot of the rest."""
     evaluated = [row for row in evaluated if row["step"]]
     steps = tuple(row["step"] for row in evaluated)
     found = [_units(task, row) for row in evaluated]
@@ -161,13 +164,17 @@ def likelihood_task(
 ) -> Task:
     """E log p(x) of held-out rows, which training maximises.
 
-    log_prob(params, key, x) -> [n] in nats. Where levels get noise to become numbers it draws that
-    noise from the key, and is a bound on the code length; where it is exact it leaves the key
-    alone. rows: {"valid", "test"}, each an array [n, ...], or a tuple that begins with the data,
-    such as (x, cond). num_draws: draws of the noise for the report; valid_draws: for evaluations.
+    log_prob: log_prob(params, key, x) -> [n] in nats. If the data are levels that need
+    dequantisation noise, it draws this noise from the key, and is a lower bound; if it is exact, it
+    ignores the key.
+    rows: {"valid", "test"}, each an array [n, ...] or a tuple that begins with the data, such as
+    (x, cond).
+    num_draws: draws of the noise for each row of the final report.
+    valid_draws: the same for each evaluation during training.
+    eval_batch: rows per call of log_prob.
 
-    Reports test_nats and test_bits_per_dim, means over the split each with its ..._stderr, and
-    valid_nats and valid_bits_per_dim of the step that was kept.
+    Reports test_nats and test_bits_per_dim (means over the test split, each with its standard error
+    ..._stderr), and valid_nats and valid_bits_per_dim of the step that was kept.
     """
     scores = scorer(log_prob, eval_batch=eval_batch)
     dim = _dim(rows["test"])
@@ -200,23 +207,28 @@ def bound_task(
 ) -> Task:
     """E log 1/K Σ_k p(x, z_k) / q(z_k | x), z_k ~ q(z | x): a lower bound of log p(x).
 
-    With num_samples K = 1 it is the ELBO (Kingma & Welling 2014), with more it is tighter (Burda
-    et al. 2016, equation 8). rows as in `likelihood_task`.
+    With K = num_samples = 1 it is the ELBO (Kingma & Welling 2014); with more samples it is tighter
+    (Burda et al. 2016, equation 8).
 
-    Reports what a likelihood task does, of the bound of test_samples, which compares only with
-    bounds of as many: `num_samples` tells it. Beside it the ELBO in the same units (elbo_nats,
-    elbo_bits_per_dim) and its parts, reconstruction_nats and kl_NAME of each group of z in nats;
-    and active_units of num_units: the numbers of z whose posterior mean varies over the test
-    split, Var_x E[z_i | x] > threshold (Burda et al. 2016, section 5.2).
+    rows: as in `likelihood_task`.
+    num_samples: K of the evaluations during training.
+    test_samples: K of the final report, num_samples by default.
+    test_rows: the number of test rows that get all test_samples, if this is expensive. All rows
+    then get a hundredth as many samples, and their mean is corrected by the mean difference between
+    both bounds on the first test_rows rows. This is unbiased for the mean of the bound, and its
+    standard error includes both parts. The active units are then estimated on these rows too, if
+    the posterior mean has no closed form, by 128 draws for each row.
+    chunk_size, eval_batch: chunk_size · eval_batch samples are in memory at once.
+    threshold: the least variance of the posterior mean of an active unit.
+    surgery: also evaluate the two parts of the KL term during training, valid_information and
+    valid_marginal_kl in nats, on the first 1000 validation rows (`metrics.elbo_surgery`).
 
-    test_rows: where test_samples are many, they are drawn for so many rows of the test split. All
-    rows get a hundredth of them, and the mean is corrected by what the others add on these rows:
-    right on average, with a standard error that knows of both. These rows also tell the active
-    units where a posterior mean takes draws, 128 of each row.
-
-    chunk_size · eval_batch samples are in memory at once. surgery: evaluations in training tell
-    the two parts of the KL term too, valid_information and valid_marginal_kl in nats, of the first
-    1000 rows (`metrics.elbo_surgery`).
+    Reports what a likelihood task reports, for the bound with test_samples samples. Compare it only
+    with bounds of the same number of samples, which results.json tells as `num_samples`. Also
+    reported: the ELBO in the same units (elbo_nats, elbo_bits_per_dim); its parts in nats,
+    reconstruction_nats and kl_NAME for each group NAME of z; and active_units out of num_units, the
+    entries of z whose posterior mean varies over the test split, Var_x E[z_i | x] > threshold
+    (Burda et al. 2016, section 5.2).
     """
     test_samples = num_samples if test_samples is None else test_samples
     dim = _dim(rows["test"])
@@ -259,7 +271,9 @@ def _bounds(model, params, key, rows, num_samples, **options):
 
 
 def _bound_of_set(bounds, rows, num_samples, num_rows):
-    """The summary of bounds(rows, num_samples), by those of num_rows rows and of fewer samples."""
+    """The summary of bounds(rows, num_samples), estimated from fewer samples for all rows and
+    num_samples for the first num_rows rows.
+    """
     dim, num = _dim(rows), len(_parts(rows)[0])
     told = {"num_samples": num_samples}
     if num_rows is None or num_rows >= num:
@@ -274,7 +288,7 @@ def _bound_of_set(bounds, rows, num_samples, num_rows):
 
 
 def _elbo_parts(model, params, key, rows, dim, eval_batch):
-    """The ELBO of a set, and what it is made of, by ten draws a row, or 10,000 in all."""
+    """The mean ELBO of a set and its terms, with up to ten draws a row, or 10,000 in all."""
     num_draws = min(max(10_000 // len(_parts(rows)[0]), 1), 10)
 
     def parts(params, key, *row):
@@ -292,10 +306,11 @@ def _elbo_parts(model, params, key, rows, dim, eval_batch):
 
 
 def _units_in_use(model, params, key, rows, threshold, *, num_rows, eval_batch, num_at_once):
-    """The units whose posterior mean varies: by two means of draws where it has no closed form, of
-    num_rows rows and num_at_once draws in memory.
+    """The number of units whose posterior mean varies over x, and the number of units.
 
-    The noise of two such means is independent, so that their covariance over x is Var_x E[z | x].
+    Where the mean has no closed form it is estimated twice, each time by the mean of MEAN_DRAWS
+    draws, on the first num_rows rows, with num_at_once draws in memory. The errors of the two
+    estimates are independent, so their covariance over x is an unbiased estimate of Var_x E[z | x].
     """
     if not _has_mean(model, params, rows):
         rows = jax.tree.map(lambda part: part[:num_rows], rows)
@@ -313,9 +328,10 @@ def _units_in_use(model, params, key, rows, threshold, *, num_rows, eval_batch, 
 def posterior_means(
     model: LatentVariable, params: Params, key: Key, *row: Array, num_draws: int = MEAN_DRAWS
 ) -> tuple[Array, Array]:
-    """E[z | x] of rows, [n, units]: twice the same, or the means of two times num_draws draws.
+    """E[z | x] of rows, two arrays [n, units]: the exact mean twice, or two estimates of it.
 
-    Groups of z are joined. There is no closed form, for instance, for a posterior that is a flow.
+    If the posterior has no mean in closed form (it is a flow, for instance), each of the two is the
+    mean of num_draws independent draws. Groups of z are concatenated.
     """
     posterior = model.posterior(params, *row)
     try:
@@ -327,7 +343,7 @@ def posterior_means(
 
 
 def _has_mean(model, params, rows):
-    """Whether the posterior has a mean in closed form; traced only."""
+    """Whether the posterior has a mean in closed form; nothing is computed."""
     some = [part[:1] for part in _parts(rows)]
     try:
         jax.eval_shape(lambda params: model.posterior(params, *some).mean(), params)
@@ -337,13 +353,13 @@ def _has_mean(model, params, rows):
 
 
 def _joined(z, batch_ndims):
-    """A tree of [*batch, ...] as one array [*batch, units]."""
+    """A tree of arrays [*batch, ...] as one array [*batch, units]."""
     leaves = [leaf.reshape(*leaf.shape[:batch_ndims], -1) for leaf in jax.tree.leaves(z)]
     return jnp.concatenate(leaves, -1)
 
 
 def _each(function, params, key, rows, eval_batch):
-    """(name, values [n, ...]) of what function(params, key, *rows) tells of each row."""
+    """(name, values [n, ...]) of the dictionary that function(params, key, *rows) returns."""
     function = jax.jit(function)
     of_batch = lambda key, *batch: function(params, key, *batch)
     return metrics.likelihood.in_batches(of_batch, key, _parts(rows), eval_batch).items()
@@ -376,11 +392,14 @@ def samples_task(
     monitor: str,
     minimise: bool,
 ) -> Task:
-    """How good samples are: judge(samples, held-out rows) gives numbers such as {"fid": 12.3}.
+    """Metrics of samples: judge(samples, held-out rows) returns numbers such as {"fid": 12.3}.
 
-    sample(params, key) draws them. rows: {"valid", "test"}, each an array [n, ...]. Evaluates
-    valid_fid, ... and reports test_fid, ...; `monitor` is one of the names that `judge` gives, and
-    `minimise` says whether less of it is better.
+    sample: sample(params, key) draws the samples.
+    rows: {"valid", "test"}, each an array [n, ...].
+    monitor: the name of the metric that chooses the step that is kept.
+    minimise: whether lower values of it are better.
+
+    Evaluates valid_fid, ... during training, and reports test_fid, ...
     """
     draw = jax.jit(sample)
 
@@ -406,7 +425,7 @@ def _parts(rows):
 
 
 def _dim(rows):
-    """How many numbers a row has, its condition not counted."""
+    """The number of entries of a row, without its condition."""
     return math.prod(_parts(rows)[0].shape[1:])
 
 
@@ -448,15 +467,20 @@ def maximum_likelihood(
     eval_batch: int = 1000,
     **options,
 ) -> Fitted:
-    """`fit` of a density to rows x, or (x, cond), by the settings of a config.
+    """`fit` of a density to rows x, or (x, cond), by maximum likelihood, as a config says.
 
-    An ensemble of masks draws one of them each step, and is scored as a whole.
-    noisy: noisy(key, x) makes numbers of levels; the key of a step is then for this noise alone,
-        and the model gets none (no dropout)
-    scored: the density of the validation and test splits, if it is not `model`: longer texts
-    per: the loss is divided by this, such as the numbers in x; it scales gradients
-    decayed, clip, warm_up: those of `adamw`
-    num_draws, eval_batch: those of `likelihood_task`
+    If the model is an ensemble of masks, each step draws one of them, and evaluations average over
+    all.
+
+    noisy: noisy(key, x) adds the dequantisation noise to levels. The key of a step is then used for
+    this noise, and the model gets none (no dropout).
+    scored: the density that is evaluated on the validation and test splits, if it is not `model`:
+    one of longer texts, for instance.
+    per: the loss is divided by this, for instance by the number of entries of x; it scales the
+    gradients.
+    decayed, clip, warm_up: as in `adamw`.
+    num_draws, eval_batch: as in `likelihood_task`.
+    options: those of `fit`.
     """
     scored = model if scored is None else scored
 
@@ -496,15 +520,17 @@ def maximum_bound(
     warm_up: int = 0,
     **options,
 ) -> Fitted:
-    """`fit` of a latent variable model to rows x, or (x, cond), by the settings of a config.
+    """`fit` of a latent variable model to rows x, or (x, cond), with the options of a config.
 
-    loss: `objectives.elbo`, `iwae`, `dreg` or `stl`, with its options filled in
-    beta_steps: the first steps, in which the weight of KL(q ‖ p) rises from 0 to 1, if the loss
-        takes it as beta
-    weights: schedules of other weights that the loss takes, such as a temperature
-    init_state: of a loss that carries a state, such as a running mean (`gradient_descent`)
-    start: parameters from which training starts, in place of those of `model.init`
-    decayed, clip, warm_up: those of `adamw`
+    loss: `objectives.elbo`, `iwae`, `dreg` or `stl`, with its options filled in.
+    beta_steps: the number of first steps in which the weight β of KL(q ‖ p) rises from 0 to 1; the
+    loss must take it as beta.
+    weights: schedules of other weights that the loss takes, such as a temperature.
+    init_state: the initial state of a loss that carries one, such as a running mean
+    (`gradient_descent`).
+    start: parameters from which training starts, in place of those of `model.init`.
+    decayed, clip, warm_up: as in `adamw`.
+    options: those of `fit`.
     """
 
     def objective(params, key, row, weights=None, **state):
@@ -535,7 +561,7 @@ def _descended(
     init_state: Callable | None = None,
     **options,
 ) -> Fitted:
-    """`fit` by AdamW with averaged parameters, as the config says."""
+    """`fit` by AdamW with a moving average of the parameters, as the config says."""
     optimizer = adamw(
         config.learning_rate,
         config.num_steps,
@@ -554,7 +580,7 @@ def _descended(
 
 
 def scorer(log_prob: Callable, *, eval_batch: int = 1000) -> Callable:
-    """scores(params, key, rows, num_draws=1) -> E log p [n] in nats, compiled once."""
+    """scores(params, key, rows, num_draws=1) -> mean of log p over draws, [n] in nats; compiled."""
     log_prob = jax.jit(log_prob)
 
     def scores(params, key, rows, num_draws=1):
@@ -568,7 +594,7 @@ def scorer(log_prob: Callable, *, eval_batch: int = 1000) -> Callable:
 
 
 def summary(log_prob: np.ndarray, dim: int) -> dict:
-    """Nats and bits per dimension of log p [n], with the standard error over the examples."""
+    """The means of log_prob [n] in nats and in bits per dimension, each with its standard error."""
     nats, nats_stderr = objectives.mean_and_stderr(log_prob)
     bits, bits_stderr = objectives.mean_and_stderr(objectives.bits_per_dim(log_prob, dim))
     return {
@@ -586,7 +612,10 @@ def tell(rows: dict[str, dict], *, steps: str = "--num-steps") -> None:
 
 
 def check_size(config, name: str, init: Callable[[Key], Params]) -> int:
-    """The size of what init makes, which is not made; `InputError` above config.max_params."""
+    """The number of parameters that init would make, found without memory for them.
+
+    `InputError` if it is above config.max_params.
+    """
     num = num_params(jax.eval_shape(init, jax.random.key(0)))
     if num > config.max_params:
         raise checks.InputError(
@@ -602,14 +631,14 @@ def num_params(params: Params) -> int:
 
 
 def mesh(devices: int | None):
-    """The devices that share each batch; None is one, or all of a run of several processes."""
+    """The devices that share each batch: by default one, or all if several processes take part."""
     by_default = 1 if jax.default_backend() == "cpu" else jax.device_count()
     count = by_default if devices is None else devices
     return None if processes.several() or count == 1 else learning.data_mesh(count)
 
 
 def affordable(config, tables: dict[str, dict], dim: int, num_levels: int) -> dict[str, dict]:
-    """Those of `tables`, {name: options of a table}, that check_size would let pass."""
+    """Those of `tables`, {name: options of a table}, that are not too large for `check_size`."""
     found = {}
     for name, table in tables.items():
         num = ar.num_parameters(dim, num_levels, **table)
@@ -621,9 +650,10 @@ def affordable(config, tables: dict[str, dict], dim: int, num_levels: int) -> di
 
 
 def fit_table(rows: dict, dim: int, num_levels: int, smoothing, **table):
-    """The table counted on the training split, smoothed as is best on the validation split.
+    """The table of frequencies in the training split, smoothed as is best on the validation split.
 
-    Returns the model, its parameters, and its row.
+    smoothing: the pseudo-counts to try. Returns the model, its parameters and its row of
+    results.json.
     """
     model = ar.table(dim, num_levels=num_levels, **table)
     scores = scorer(lambda params, key, x: model.dist(params).log_prob(x))

@@ -1,4 +1,4 @@
-"""Options that many experiments share, each said once."""
+"""Options that several experiments share, each described once."""
 
 import dataclasses
 import math
@@ -8,32 +8,32 @@ from dgm_jax import checks, runs
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """What is learned."""
+    """Which data are learned."""
 
     data: str = "digits"
-    """a file or folder of your own (.npy, .npz, .csv, .tsv, .gz; README, Data), or a set by its
-    name. Without a download: digits, digits_bits, photo_patches, breast_cancer, wine,
+    """a file or folder of your own (.npy, .npz, .csv, .tsv, .gz; see Data in the README), or the
+    name of a set. Without a download: digits, digits_bits, photo_patches, breast_cancer, wine,
     plucked_strings, python_topics. From --data-dir: mnist, fashion_mnist, binarized_mnist, cifar10,
     omniglot, caltech_silhouettes, frey_faces, olivetti_faces, dsprites, bsds300_patches, power,
-    gas, hepmass, miniboone, miniboone_head, spoken_digits, tiny_shakespeare; of bits nltcs, baudio,
-    jester, bnetflix, accidents, mushrooms, adult, pumsb_star, bbc, voting"""
+    gas, hepmass, miniboone, miniboone_head, spoken_digits, tiny_shakespeare; and of bits nltcs,
+    baudio, jester, bnetflix, accidents, mushrooms, adult, pumsb_star, bbc, voting"""
     split_seed: int = 0
-    """the seed that shuffles and splits a file without splits"""
+    """the seed by which a file without splits is shuffled and split"""
     max_params: int = 100_000_000
     """the largest number of parameters; a larger model is refused before memory is allocated"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Optimisation:
-    """How a model learns: AdamW on batches, the best step on the validation split is kept."""
+    """How a model is trained: AdamW on batches, keeping the step that is best on validation."""
 
     batch_size: int = 128
     """examples per step"""
     devices: int | None = None
     """the number of devices that share each batch; by default all accelerators, or one CPU device.
-    On CPUs one per core makes convolutional models faster and dense ones slower"""
+    On a CPU, one device per core makes convolutional models faster and dense models slower"""
     learning_rate: float = 1e-3
-    """the highest learning rate of AdamW, which decays to 0 by a cosine"""
+    """the highest learning rate of AdamW; it decays to 0 by a cosine schedule"""
     weight_decay: float = 0.0
     """the weight decay of AdamW: the fraction of each weight subtracted per step, in units of the
     learning rate"""
@@ -42,24 +42,24 @@ class Optimisation:
     eval_every: int = 100
     """steps between evaluations on the validation split"""
     patience: int | None = 20
-    """stop a model after so many evaluations in a row without improvement; None: never"""
+    """stop training after this many evaluations in a row without improvement; None: never"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Training(Optimisation):
-    """How a model learns, in how many steps."""
+    """How a model is trained, and for how many steps."""
 
     num_steps: int = 1000
     """gradient steps per model; the step that is best on the validation split is kept"""
 
 
 def filled(config, settings: dict):
-    """The config with `settings`, {option: value}, where it says None."""
+    """The config, with its value in `settings`, {option: value}, for each option that is None."""
     unsaid = {name: value for name, value in settings.items() if getattr(config, name) is None}
     return dataclasses.replace(config, **unsaid)
 
 
-LEAST = {  # of a whole number, where it is not 1
+LEAST = {  # the least value of a whole number, where it is not 1
     "seed": 0,
     "split_seed": 0,
     "orders": 0,  # of Markov chains: 0 is a histogram
@@ -76,7 +76,7 @@ LEAST = {  # of a whole number, where it is not 1
     "num_written": 2,
 }
 SHARES = ("roaming", "anneal")  # from 0 to 1
-BELOW = {  # of a number that may be 0, all others are above
+BELOW = {  # numbers that may be 0, and must be below this; all other real numbers are above 0
     "ema_decay": 1.0,
     "alpha": 0.5,
     "beta1": 1.0,
@@ -92,11 +92,11 @@ BELOW = {  # of a number that may be 0, all others are above
 
 
 def check(config, *lists: str) -> None:
-    """`InputError` for a number that no experiment can mean, before anything is computed.
+    """`InputError` for a number that makes sense in no experiment, before anything is computed.
 
-    Whole numbers are at least 1 and others above 0, but for those of LEAST, SHARES and BELOW; None,
-    where an option may be it, stays. `lists` are options that list what to do, and must name
-    something.
+    Whole numbers must be at least 1 and real numbers above 0, except for the options named in
+    LEAST, SHARES and BELOW; None is left alone, where an option may be None. lists: names of
+    options that are lists and must not be empty.
     """
     of_a_run = {field.name for field in dataclasses.fields(runs.RunOptions)} - {"seed"}
     for field in dataclasses.fields(config):

@@ -1,11 +1,12 @@
-"""What papers report, beside which our numbers are put.
+"""Figures that papers report, to print beside our own.
 
-The figures of a table are in the order of its sets. All are of the published splits; those of a
-source that is `recalled` were not read again in the paper: check them before you cite them. How
-many masks the ensembles on adult and mushrooms have is not known here.
+The figures of a table are in the order of its sets, and all are for the published splits. Those
+whose source is marked `recalled` were not looked up in the paper again: check them before you cite
+them. For the ensembles on adult and mushrooms the number of masks is not known here.
 
-A set is known by its content, `known`, whatever it is called: a part of it, patches drawn anew by
-the published recipe (bsds300_patches) or another set in a file of its name have no figures.
+A data set is recognised by its content (`known`), whatever its name. A part of a set, patches drawn
+anew by the published recipe (bsds300_patches) or another set in a file of the same name have no
+published figures.
 """
 
 import hashlib
@@ -173,7 +174,7 @@ TABLES = (
 
 
 class Content(NamedTuple):
-    """What a set is known by."""
+    """What a published set is recognised by."""
 
     rows: tuple[int, int, int]  # in train, valid and test
     columns: int
@@ -217,7 +218,7 @@ CONTENTS = {
 
 
 def known(data: "datasets.Dataset") -> str | None:
-    """The name in TABLES of the set that these rows are, in whatever order; None for any other."""
+    """The name in TABLES of the set of these rows, in any order; None if it is none of them."""
     parts = (data.train, data.valid, data.test)
     here = tuple(map(len, parts)), math.prod(data.train.shape[1:]), data.num_levels
     for name, there in CONTENTS.items():
@@ -229,14 +230,14 @@ def known(data: "datasets.Dataset") -> str | None:
 
 
 def mark(x: np.ndarray) -> str:
-    """A fingerprint of rows of levels up to 256, which does not depend on their order."""
+    """A fingerprint of rows of up to 256 levels, which does not depend on the order of the rows."""
     rows = np.ascontiguousarray(x.reshape(len(x), -1), np.uint8)
     total = sum(int.from_bytes(hashlib.blake2b(row, digest_size=8).digest()) for row in rows)
     return f"{total % 2**64:016x}"
 
 
 def of(data: str | None, unit: str) -> dict[str, Figure]:
-    """All figures of a set that is `known`, by model."""
+    """{model: figure} of all published figures of a set, by its name that `known` returns."""
     return {
         name: Figure(values[table.sets.index(data)], table.source)
         for table in TABLES
@@ -246,5 +247,5 @@ def of(data: str | None, unit: str) -> dict[str, Figure]:
 
 
 def find(data: str | None, unit: str, model: str) -> Figure | None:
-    """The figure of a model, whose name may differ in capitals."""
+    """The published figure of a model, whose name may differ in upper and lower case."""
     return {name.lower(): figure for name, figure in of(data, unit).items()}.get(model.lower())

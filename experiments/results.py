@@ -1,18 +1,18 @@
-"""Rewrites the tables of RESULTS.md from finished runs; what stands around them is kept.
+"""Rewrites the tables of RESULTS.md from finished runs; the text around them stays as it is.
 
     python -m experiments.results --runs runs
 
-A table stands between two lines of RESULTS.md, of which the first says what it is of:
+A table stands between two lines of RESULTS.md, the first of which says what it contains:
 
     <!-- results of experiments.flows.tabular in nats where data=bsds300_patches -->
     <!-- end -->
 
-The unit is a name of UNITS, which say whether more or less is better: the best row stands first.
-` with NAME ...` before the condition adds columns. Any dict in a results.json that holds this
-number is a row, named by the path that leads to it (models/maf is maf; toys/moons/models/maf a
-cell, moons by maf). Runs that differ in their seeds alone are one row. Quick runs are left out, and
-a table of which no run is found stays as it is. Published figures are those of
-experiments/published.py.
+The unit is a name in UNITS, which says whether higher or lower is better: the best row stands
+first. ` with NAME ...` before the condition adds columns. Each dictionary in a results.json that
+holds this number becomes a row, named by the path that leads to it: models/maf is the row maf, and
+toys/moons/models/maf is the cell in row moons and column maf. Runs that differ only in their seeds
+are one row. Runs with --quick are left out, and a table stays as it is if no run for it is found.
+Published figures are those of experiments/published.py.
 """
 
 import datetime
@@ -37,12 +37,12 @@ TABLE = re.compile(
 
 
 class Unit(NamedTuple):
-    """A number of the results, and how a table tells it."""
+    """A number of results.json, and how a table shows it."""
 
     key: str  # its name in results.json
     higher: bool  # whether more is better: the best stands first
     digits: int = 3
-    errors: int = 1  # how many standard errors are told, as in the papers
+    errors: int = 1  # how many standard errors stand after ±, as in the papers
 
 
 UNITS = {
@@ -77,7 +77,7 @@ class Row(NamedTuple):
 
 
 def collect(runs: Path = Path("runs"), file: Path = FILE) -> list[str]:
-    """Rewrites `file` from the runs below a folder; returns what became of each table."""
+    """Rewrites `file` from the finished runs below the folder `runs`; a line for each table."""
     finished, told = list(_finished(runs)), []
 
     def rewritten(match):
@@ -110,7 +110,7 @@ def _finished(folder: Path) -> Iterator[tuple[dict, dict]]:
 
 
 def _rows(match, config, results) -> list[Row]:
-    """Those of one run, none where it is not what the table is of."""
+    """The rows of one run; none if it does not belong to the table."""
     wanted = [part.split("=", 1) for part in re.split(r",\s*", match["where"] or "") if part]
     same = all(str(config.get(name.strip())) == value.strip() for name, value in wanted)
     if config.get("experiment") != match["experiment"] or not same:
@@ -120,7 +120,7 @@ def _rows(match, config, results) -> list[Row]:
 
 
 def _leaves(results, key, names=()):
-    """(names, numbers) of every dict below that holds the key."""
+    """(names, numbers) of every dictionary in `results` that holds the key."""
     if isinstance(results.get(key), (int, float)):
         yield names, results
     for name, inner in results.items():
@@ -138,7 +138,7 @@ def _table(rows: list[Row], unit: str, extra: list[str]) -> str:
 
 
 def _listed(rows, unit, extra):
-    """A line for each model and each set of options, its seeds together."""
+    """One line for each model and each set of options, with all its seeds together."""
     varying = {
         name
         for row in rows
@@ -170,7 +170,7 @@ def _listed(rows, unit, extra):
 
 
 def _crossed(rows, unit):
-    """names[0] down, names[1] across."""
+    """A table with names[0] in rows and names[1] in columns."""
     down, across = (list(dict.fromkeys(row.names[i] for row in rows)) for i in (0, 1))
     lines = [[_unit(unit), *across]]
     for first in down:
@@ -195,7 +195,7 @@ def _unit(unit):
 
 
 def _values(group, unit):
-    """The mean over seeds with the error of the test set, and the seeds where there are many."""
+    """The mean over seeds ± the standard error of the test set, then each seed if several."""
     key, _, digits, times = UNITS[unit]
     value = f"{_mean(group, unit):.{digits}f}"
     error = group[0].numbers.get(f"{key}_stderr")
@@ -216,13 +216,13 @@ def _told(numbers, name):
 
 
 def _minutes(group):
-    """A seed's, on average."""
+    """The mean over seeds."""
     seconds = [row.numbers.get("train_seconds") for row in group]
     return "" if None in seconds else f"{sum(seconds) / len(seconds) / 60:.1f}"
 
 
 def _where(rows):
-    """When, on what, and with which seeds."""
+    """The date, the machine and the seeds of the runs."""
     places = []
     for row in rows:
         machine = row.config.get("machine")

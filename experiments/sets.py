@@ -1,6 +1,7 @@
-"""Data in the form that experiments learn from: a set by its name, or a file of one's own.
+"""The data of experiments: a published or built-in set by its name, or a file of your own.
 
-`load` reads both and says what it read; the others ask for rows that an experiment can learn.
+`load` reads both and prints what it has read. The other functions return the rows in the form that
+an experiment needs (vectors, bits, images, sound, text), and refuse data of another form.
 """
 
 from __future__ import annotations  # types are not looked up: distrax takes a second
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
     import distrax
 
 SPLITS = ("train", "valid", "test")
-MOST_LEVELS = 1024  # that histograms and conditionals of levels are made for
+MOST_LEVELS = 1024  # more are refused: histograms and likelihoods of levels would be too large
 TEXTS = ("python_topics", "tiny_shakespeare")
 
 
 # ----------------------------------------------------------------------------------- what is read
 def load(config) -> datasets.Dataset:
-    """config.data: the name of a set, else a path, else a name in config.data_dir.
+    """The data of config.data: a set by its name, else a path, else a name in config.data_dir.
 
-    There also the other sets of the folder binary_density are found by their names.
+    The sets in the folder binary_density of config.data_dir are found by their names too.
     """
     path = _own_path(config)
     if path is None:
@@ -89,9 +90,11 @@ def vectors(data) -> dict:
 
 
 def scaling(data, *, alpha: float, seed: int) -> tuple[dict, dict, Callable]:
-    """Rows by split, what `standard` is told of them, and the noise.
+    """Rows by split, the arguments of `standard` for them, and the function that adds noise.
 
-    noise(key, x) is uniform for levels, and none for real numbers.
+    noise(key, x) adds uniform noise to levels, and returns real numbers as they are. alpha: the
+    margin of the logit map of levels. seed: of the noise in the training rows whose mean and
+    deviation are found.
     """
     rows = vectors(data)
     y, noise = rows["train"], lambda key, x: x
@@ -103,7 +106,7 @@ def scaling(data, *, alpha: float, seed: int) -> tuple[dict, dict, Callable]:
 
 
 def standard(num_levels, mean, std, *, alpha: float) -> distrax.Bijector:
-    """The map of noisy rows to numbers of mean 0 and deviation 1; of levels by the logit first."""
+    """The bijector from (noisy) rows to mean 0 and deviation 1; levels first go through a logit."""
     import distrax
 
     whiten = datasets.standardize(mean, std)
@@ -113,7 +116,7 @@ def standard(num_levels, mean, std, *, alpha: float) -> distrax.Bijector:
 
 
 def few_levels(data) -> None:
-    """`InputError` for whole numbers that are no levels."""
+    """`InputError` for whole numbers that are too many to be treated as levels."""
     if data.num_levels is not None and data.num_levels > MOST_LEVELS:
         raise checks.InputError(
             f"data={data.name!r} has whole numbers up to {data.num_levels - 1}, above the "
@@ -123,7 +126,7 @@ def few_levels(data) -> None:
 
 
 def levels(config) -> tuple[datasets.Dataset, dict]:
-    """A set of levels, of bits too, and its rows."""
+    """A set of levels or bits, and its rows by split."""
     data = load(config)
     if data.num_levels is None or data.train.ndim < 2:
         raise _refused(config, "rows of levels", "digits")
@@ -131,7 +134,7 @@ def levels(config) -> tuple[datasets.Dataset, dict]:
 
 
 def bits(config) -> tuple[datasets.Dataset, dict]:
-    """A set of bits, and its rows."""
+    """A set of bits, and its rows by split."""
     data = load(config)
     if data.num_levels != 2 or data.train.ndim < 2:
         raise _refused(config, "bits", "digits_bits, binarized_mnist, mushrooms or adult")
@@ -139,9 +142,10 @@ def bits(config) -> tuple[datasets.Dataset, dict]:
 
 
 def table(config) -> tuple[datasets.Dataset, dict]:
-    """A set of rows of real numbers, float32 [n, d].
+    """A set of rows of real numbers, and its rows by split, float32 [n, d].
 
-    Whole numbers get noise, uniform in [0, 1): their own density has no bound.
+    Uniform noise in [0, 1) is added to whole numbers, since a density on real numbers could grow
+    without a bound at them.
     """
     data = load(config)
     if data.train.ndim != 2:
@@ -156,7 +160,7 @@ def table(config) -> tuple[datasets.Dataset, dict]:
 
 
 def _warn_of_spikes(x):
-    """A value that comes again and again is a spike, on which a density grows without a bound."""
+    """Warns of a value that many rows share: the likelihood has no upper bound there."""
     often = [i for i, column in enumerate(x.T) if _most_frequent(column) > max(len(x) / 10, 2)]
     if often:
         told = ", ".join(map(str, often[:10])) + (", ..." if len(often) > 10 else "")
@@ -190,7 +194,7 @@ class Images(NamedTuple):
 
 
 def images(config) -> Images:
-    """Pictures with grey levels, with classes if config.class_conditional."""
+    """Pictures with grey levels, and their classes if config.class_conditional."""
     data = load(config)
     if data.num_levels is None or data.train.ndim not in (3, 4):
         raise _refused(config, "images of levels, [n, height, width] or with 3 colours", "digits")
@@ -212,10 +216,11 @@ def images(config) -> Images:
 
 
 def grid(data, groups: dict, columns: int):
-    """A figure of rows [n, d], a group below the other, each of as many rows of pictures.
+    """A figure of pictures: as many lines of pictures for each group, {name: rows [n, d]}.
 
-    `columns` pictures side by side; vectors are strips, one below the other. The groups are cut to
-    the shortest, and to full rows; the colours are those of all levels, or of the first group.
+    columns: pictures in a line; if the data are vectors, each is drawn as a strip on a line of its
+    own. All groups are cut to the length of the shortest, and to full lines. The colour scale
+    covers all levels of the data, or the range of the first group.
     """
     shape = data.train.shape[1:]
     pictures = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
@@ -236,7 +241,7 @@ def grid(data, groups: dict, columns: int):
 
 # ------------------------------------------------------------------------------------------ classes
 def classes(data) -> tuple[int, dict]:
-    """How many classes there are, and {split: one-hot [n, num_classes]}."""
+    """The number of classes, and {split: one-hot classes [n, num_classes]}."""
     if data.labels is None or data.labels["train"].ndim != 1:
         raise checks.InputError(f"data={data.name!r} has no classes; leave class_conditional out.")
     num = num_classes(data)
@@ -249,13 +254,13 @@ def classes(data) -> tuple[int, dict]:
 
 
 def one_hot(labels, num_classes: int) -> np.ndarray:
-    """Classes as conditions, [..., num_classes]."""
+    """Classes as one-hot vectors, float32 [..., num_classes]."""
     return np.eye(num_classes, dtype=np.float32)[labels]
 
 
 # ----------------------------------------------------------------------------------- sound and text
 def sound(config) -> tuple[datasets.Dataset, dict]:
-    """Clips, and {split: [n, length] in [-1, 1]}; whole numbers of 16 bits are divided by 32768."""
+    """Clips by split, [n, length] in [-1, 1]; whole numbers of 16 bits are divided by 32768."""
     data = load(config)
     parts = {split: np.asarray(getattr(data, split), np.float32) for split in SPLITS}
     loudest = max(np.abs(x).max() for x in parts.values())
@@ -274,7 +279,7 @@ def sound(config) -> tuple[datasets.Dataset, dict]:
 
 
 def text(config) -> tuple[dict, str]:
-    """{split: characters as integers [n]}, and the vocabulary: i is its i-th character."""
+    """{split: characters as integers [n]}, and the vocabulary: integer i is its character i."""
     if config.data in TEXTS:
         data = load(config)
         vocabulary = datasets.readers.vocabulary(config.data)

@@ -2,15 +2,18 @@
 
     python -m experiments.flows.ffjord
 
-trains a CNF with the exact trace on toy densities, beside a RealNVP, and prints KL(truth ‖ flow) in
-nats; then FFJORD on the 8x8 digits with Hutchinson's estimate, short paths preferred (RNODE), and
-prints its test likelihood by the exact trace, in bits per dimension, with the evaluations of the
-field and max |x - T(T⁻¹(x))| in grey levels, float32, solved both ways at the tolerance of scores.
-densities-<toy>.png shows truth and flows, digits.png samples beside data.
-About three minutes on two quiet CPU cores. Expect KL 0.01 nats for the moons (RealNVP the same) and
-0.35 for the checkerboard (RealNVP 0.50), and 2.08 bits/dim on the digits (standard error of the
-test set 0.013; RealNVP of experiments.flows.compare 2.09), with 19 evaluations of the field in
-training and 37 for a score, and digits that come back to 2e-4 grey levels.
+first trains a continuous normalizing flow (CNF) with the exact trace on toy densities, beside a
+RealNVP, and prints KL(truth ‖ flow) in nats. Then it trains FFJORD on the 8x8 digits, with
+Hutchinson's estimate of the trace and a penalty on long paths (RNODE). It prints the test
+likelihood by the exact trace in bits per dimension (bits/dim), the number of evaluations of the
+vector field, and max |x - T(T⁻¹(x))| in grey levels in float32, both directions solved at the
+tolerance of the scores. densities-<toy>.png shows the true and the learned densities, digits.png
+test digits and samples.
+
+It takes about three minutes on two quiet CPU cores. Expect a KL of 0.01 nats for the moons (RealNVP
+the same) and 0.35 for the checkerboard (RealNVP 0.50), and 2.08 bits/dim on the digits (standard
+error of the test set 0.013; the RealNVP of experiments.flows.compare has 2.09), with 19 evaluations
+of the field for a training step and 37 for a score, and a round-trip error of 2e-4 grey levels.
 """
 
 import dataclasses
@@ -44,26 +47,26 @@ ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "sp
 @dataclasses.dataclass(frozen=True)
 class Config(Data, runs.RunOptions):
     toys: tuple[ToyName, ...] = ("moons", "checkerboard")
-    """which toy densities to learn; none with --toys alone"""
+    """which toy densities to learn; --toys without a name means none"""
     toy_steps: int = 1000
-    """steps for each toy; RealNVP makes three times as many, in less time"""
+    """training steps for each toy; RealNVP makes three times as many, in less time"""
     toy_hidden: tuple[int, ...] = (64, 64)
     digits_steps: int = 1000
-    """steps for the digits, or the data that --data names; 0 for none"""
+    """training steps for the digits, or for the data that --data names; 0 leaves them out"""
     digits_hidden: tuple[int, ...] = (256, 256)
     batch_size: int = 128
     """examples per step for the digits; 256 for a toy"""
     noise: Literal["rademacher", "gaussian"] = "rademacher"
     """the noise of Hutchinson's estimate"""
     penalty: float = 0.01
-    """weight of ∫ ‖f‖² dt and of ∫ ‖∂f/∂x‖² dt on the digits"""
+    """the weight of both penalties on the digits, ∫ ‖f‖² dt and ∫ ‖∂f/∂x‖² dt"""
     learning_rate: float = 3e-3
-    """the initial learning rate of AdamW (1e-2 for a toy); decays to 0 by a cosine"""
+    """the initial learning rate of AdamW (1e-2 for a toy); it decays to 0 by a cosine"""
     weight_decay: float = 1.0
     tolerance: float = 1e-3
     """the tolerance of the ODE solver in training; 1e-5 in evaluation"""
     num_test: int = 20000
-    """the number of new samples for the KL"""
+    """the number of new samples by which the KL is estimated"""
 
 
 QUICK = {
@@ -76,7 +79,7 @@ QUICK = {
 }
 
 ALPHA = 0.01  # margin of the logit map of levels
-EXACT = 1e-5  # the tolerance of scores; a tenth of it moves log p by less than 1e-3
+EXACT = 1e-5  # the tolerance of scores; with a tenth of it log p changes by less than 1e-3
 
 
 def descent(loss, init, rate, num_steps, weight_decay=0.0):
@@ -96,7 +99,7 @@ def on_the_plane(config: Config, name, tolerance):
 
 
 def learn_toy(config, name, toy, key):
-    """The averaged parameters after all of training, one compiled function of a key."""
+    """The moving average of the parameters after training, one compiled function of a key."""
     model = on_the_plane(config, name, 1e-4)
     num_steps = config.toy_steps * (3 if name == "realnvp" else 1)
     loss = lambda params, key, x: objectives.nll(model, params, None, x)
@@ -109,7 +112,7 @@ def learn_toy(config, name, toy, key):
 
 
 def evaluations(model, params, x):
-    """Of the field, to score the batch x."""
+    """The number of evaluations of the vector field to score the batch x."""
     return jax.jit(lambda p, x: model.dist(p).bijector.inverse_path(x).num_evals)(params, x)
 
 
@@ -143,14 +146,16 @@ def toy_results(config, toy_name):
 # -------------------------------------------------------------------------------- on the digits
 @runs.builder
 def density(config: Config, num_levels, mean, std):
-    """p(x) of the data as they are, by the exact trace; of levels a bound, by noise."""
+    """p(x) of the data, by the exact trace. Of levels a lower bound, by uniform noise."""
     to_z = sets.standard(num_levels, mean, std, alpha=ALPHA)
     model = combinators.preprocessed(on_the_digits(config, len(mean), EXACT), to_z)
     return model if num_levels is None else combinators.quantized(model, num_levels)
 
 
 def learn_digits(config, rows, scaling, noisy):
-    """FFJORD on z = g(x + u), best on validation; each step draws its u and its ε."""
+    """FFJORD on z = g(x + u), best on validation; each step draws its noise u, and ε of the
+    trace.
+    """
     dim, to_model = rows["train"].shape[1], sets.standard(**scaling, alpha=ALPHA)
     model = on_the_digits(config, dim, config.tolerance)
     score_model = on_the_digits(config, dim, EXACT)

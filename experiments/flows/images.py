@@ -1,21 +1,26 @@
-r"""RealNVP, Glow and Flow++ on images: bits per dimension, samples, and how exactly they invert.
+r"""RealNVP, Glow and Flow++ on images: bits per dimension, samples, and errors of their inverses.
 
     python -m experiments.flows.images
 
-trains RealNVP and Glow by maximum likelihood on the 8x8 digits and prints test bits per dimension
-beside the per-pixel histogram (2.43), and max |x - T(T⁻¹(x))| over the whole test set in grey
-levels, in float32. samples.png and reconstructions.png show what that means. About three minutes on
-two CPU cores, of which one is compilation (kept for the next time). Expect 2.04 bits/dim for
-RealNVP and 2.06 for Glow (standard error of the test set 0.016), errors about 1e-5.
+trains RealNVP and Glow by maximum likelihood on the 8x8 digits. It prints test bits per dimension
+(bits/dim) beside a histogram of each pixel (2.43), and max |x - T(T⁻¹(x))| over the whole test set,
+in grey levels and float32. samples.png shows test images and samples; reconstructions.png test
+images, T(T⁻¹(x)) and the error, magnified; curves.png the validation bits/dim in training. It takes
+about three minutes on two CPU cores, one of which is compilation (kept for the next time). Expect
+2.04 bits/dim for RealNVP and 2.06 for Glow (standard error of the test set 0.016), and errors of
+about 1e-5.
 
     python -m experiments.flows.images --models flow++ --dequantization variational
 
-trains the dequantisation noise with the flow; compare with --dequantization uniform. With
---models glow --num-updates 800 the learned noise scores 1.99 where the uniform one scores 2.06.
-For MNIST or CIFAR-10 on an accelerator (none of these was run): RealNVP of 9.7 M parameters; Glow
-with the scales, steps and channels of its paper, whose nets have one more 1×1 convolution in the
-middle (19 M parameters here, 44 M there; --num-blocks 1 makes it 482 M); Flow++ with the couplings,
-components, blocks and channels of its paper (26 M). What smaller runs reach is in RESULTS.md.
+trains the distribution of the dequantisation noise together with the flow; compare it with
+--dequantization uniform. With --models glow --num-updates 800, Glow with learned noise has 1.99
+bits/dim where it has 2.06 with uniform noise.
+
+The next four commands are for MNIST or CIFAR-10 on an accelerator (none of these was run): RealNVP
+with 9.7 M parameters; Glow with the scales, steps and channels of its paper, whose nets have one
+more 1×1 convolution in the middle (19 M parameters here, 44 M there; --num-blocks 1 makes it 482
+M); Flow++ with the couplings, components, blocks and channels of its paper (26 M). RESULTS.md tells
+what smaller runs reach.
 
     python -m experiments.flows.images --data mnist --data-dir FOLDER --hidden 128 --num-blocks 2 \
         --num-steps 16 --num-updates 40000 --batch-size 64 --weight-decay 0.01
@@ -29,7 +34,7 @@ components, blocks and channels of its paper (26 M). What smaller runs reach is 
         --hidden 96 --num-blocks 10 --num-components 32 --num-couplings 4 2 3 \
         --dequantization variational --num-updates 200000 --batch-size 64 --weight-decay 0.01
 
---class-conditional makes each model p(x | class), whose samples have one class per column.
+With --class-conditional each model is p(x | class), and each column of its samples is one class.
 """
 
 import dataclasses
@@ -62,21 +67,23 @@ class Config(Optimisation, Data, runs.RunOptions):
     models: tuple[ModelName, ...] = ("realnvp", "glow")
     """which flows to train"""
     dequantization: Literal["uniform", "variational"] = "uniform"
-    """the noise that is added to levels: uniform, or a flow that is trained with the model"""
+    """the noise that is added to levels: uniform, or from a flow that is trained with the model"""
     noise_couplings: int = 4
-    """the number of couplings of the learned noise"""
+    """the number of couplings of the flow that makes learned noise"""
     class_conditional: bool = False
-    """p(x | class): every net gets the one-hot class; samples then have one class per column"""
+    """learn p(x | class): every net gets the one-hot class; each column of samples is one class"""
     num_scales: int | None = None
-    """scales of RealNVP and Glow. By default this, channels, updates, batch, decay and evaluations
-    depend on the data (`experiments.defaults.of_images`)"""
+    """the number of scales of RealNVP and Glow. By default this, --hidden, --num-updates,
+    --batch-size, --weight-decay, --eval-every and --by-pixel depend on the data
+    (`experiments.defaults.of_images`)"""
     num_steps: int = 6
-    """steps per scale of Glow; RealNVP has half as many couplings per part"""
+    """steps of Glow per scale; RealNVP has half as many couplings per mask type and scale"""
     law: Literal["affine", "contraction"] = "affine"
-    """the law of the couplings of RealNVP and Glow; contraction, as in the authors' program of
-    Glow, is safer with many steps and trains more slowly"""
+    """the scalar map in the couplings of RealNVP and Glow. contraction, as in the program of Glow's
+    authors, has scales below 1: it is safer with many steps, and trains more slowly"""
     scale_bound: float = 1.0
-    """the bound of log-scales in affine couplings; with 3 a RealNVP of large images diverged"""
+    """the bound b of the log-scales in affine couplings, which are in (-b, b); with 3 a RealNVP of
+    large images diverged"""
     hidden: int | None = None
     """channels of each conditioner"""
     num_blocks: int = 1
@@ -89,13 +96,15 @@ class Config(Optimisation, Data, runs.RunOptions):
     """gradient steps per model; the step that is best on the validation split is kept"""
     batch_size: int | None = None
     learning_rate: float = 2e-3
-    """the learning rate of AdamW after a warm-up of 1/20 of the updates; decays to 0 by a cosine"""
+    """the learning rate of AdamW after a warm-up of 1/20 of the updates; then it decays to 0 by a
+    cosine"""
     weight_decay: float | None = None
     ema_decay: float = 0.999
     alpha: float = 0.05
     """the margin α of the logit map of the pixels"""
     by_pixel: bool | None = None
-    """start with one Gaussian per pixel, of its own variance; on digits this costs 0.05 bits/dim"""
+    """standardise each pixel by its own mean and variance, so that the flow starts as one Gaussian
+    per pixel; on digits this costs 0.05 bits/dim"""
     eval_every: int | None = None
     patience: int | None = 5
     num_shown: int = 16
@@ -115,10 +124,10 @@ QUICK = {
 
 
 def standard_pixels(config, num_levels, mean, std):
-    """[0, K)^{H×W×C} -> R^{H×W×C}: the logit map, then each pixel minus its mean, by its deviation.
+    """[0, K)^{H×W×C} -> R^{H×W×C}: the logit map, then (y - mean) / std for each pixel.
 
-    With the statistics of `of_pixels` a flow then starts at one Gaussian a pixel, and not at the
-    same one for a pixel in the middle and one at the edge.
+    With the mean and std of `of_pixels` the flow starts as one Gaussian for each pixel; otherwise
+    it starts with the same Gaussian for a pixel in the middle of the image and one at its edge.
     """
     import distrax
 
@@ -127,9 +136,9 @@ def standard_pixels(config, num_levels, mean, std):
 
 
 def of_pixels(config, rows, num_levels):
-    """The mean and deviation of each pixel of the training split, with noise, after the logit.
+    """The mean and deviation of each pixel of the training split, after noise and logit.
 
-    0 and 1 without config.by_pixel.
+    They are 0 and 1 if config.by_pixel is False.
     """
     shape = rows["train"][0].shape[1:]
     if not config.by_pixel:
@@ -144,9 +153,10 @@ def of_pixels(config, rows, num_levels):
 
 
 def build(config, name, shape, pixels, num_levels, num_classes=0):
-    """p(y | c) of images y in [0, K)^{H×W×C}; q(u | x) of the noise that makes them from levels.
+    """(p(y | c), q(u | x)): the density of images y in [0, K)^{H×W×C}, and that of the noise u.
 
-    pixels: a bijector from there to R^{H×W×C}, of `standard_pixels`.
+    The images y = x + u are those of the levels x, K = num_levels, with noise u. pixels: the
+    bijector of `standard_pixels`, from [0, K)^{H×W×C} to R^{H×W×C}.
     """
     on_cpu = jax.default_backend() == "cpu"  # gradients of convolutions in a scan are slow there
     net = dict(hidden=config.hidden, num_blocks=config.num_blocks, unroll=on_cpu)
@@ -180,19 +190,19 @@ def build(config, name, shape, pixels, num_levels, num_classes=0):
 
 @runs.builder
 def density(config: Config, name, shape, num_levels, num_classes, mean, std):
-    """P(x | c) of images of levels, a bound by noise; parameters {"model", "noise"}."""
+    """P(x | c) of images of levels, by a lower bound of its log; parameters {"model", "noise"}."""
     pixels = standard_pixels(config, num_levels, mean, std)
     model, noise = build(config, name, shape, pixels, num_levels, num_classes)
     return combinators.quantized(model, num_levels, noise)
 
 
 def fit(config, name, model, noise, rows, recipe):
-    """Maximum likelihood on rows (images,) or (images, classes)."""
+    """Maximum likelihood on rows (images,) or (images, one-hot classes)."""
     order = np.random.default_rng(config.seed).permutation(len(rows["train"][0]))[:512]
     first, *cond = (part[order] for part in rows["train"])
 
     def init(key):
-        """Actnorms start from a batch of data, once."""
+        """The initial parameters; the actnorms are set from a batch of training data."""
         model_key, noise_key, draw_key = jax.random.split(key, 3)
         params = combinators.adapt(
             model, model.init(model_key), datasets.dequantize(draw_key, first), *cond
@@ -228,7 +238,7 @@ def fit(config, name, model, noise, rows, recipe):
 
 
 def reconstructions(model, params, y, *cond, batch_size=200):
-    """T(T⁻¹(y)) for images y [n, H, W, C], in float32 as everything."""
+    """T(T⁻¹(y)) of images y [n, H, W, C], in float32."""
 
     @jax.jit
     def there_and_back(params, y, *cond):
@@ -242,7 +252,7 @@ def reconstructions(model, params, y, *cond, batch_size=200):
 
 
 def sampled(config, model, params, key, num_classes):
-    """Two rows of samples; of given classes, 0 in the first column, where there are any."""
+    """Two rows of samples. If there are classes, column i is of class i modulo their number."""
     num = 2 * config.num_shown
     cond, shape = (), num
     if num_classes:
@@ -272,7 +282,7 @@ def show(found):
 
 
 def draw(config, num_levels, shown, samples, curves, reference):
-    """samples.png, reconstructions.png (with the error magnified) and curves.png."""
+    """Saves samples.png, reconstructions.png (with the error, magnified) and curves.png."""
 
     def grid(groups, path):
         rows = np.concatenate(list(groups.values()))

@@ -1,15 +1,19 @@
-"""Two pictures of what a flow is: F⁻¹(G(z)) on the line, areas that grow by |det J| on the plane.
+"""Two pictures of a flow: F⁻¹(G(z)) on the line, and areas that grow by |det J| on the plane.
 
     python -m experiments.flows.intuition
 
-needs no data. line.png: for a mixture of three logistics with distribution function F and the
-normal G, the map x = F⁻¹(G(z)) that carries one onto the other, and a histogram of mapped noise
-over the density; nothing is learned there. plane.png: a small RealNVP, learned on a toy density, as
-the grid it bends, each cell in the colour of its log|det J|. The area of a cell after the map,
-within its bent boundary, is compared with ∫ |det J| over the cell, both by finer and finer parts.
-Fifteen seconds on one CPU core, most of it compilation. Expect errors of rounding on the line
-(1e-7 of the density, 5e-7 there and back), and areas that agree to 20 % on average by |det J| in
-the middle of a cell, to 2 % by 4×4 parts of it and to 0.1 % by 16×16.
+needs no data. line.png is about a mixture of three logistics with distribution function F: it shows
+F and the distribution function G of the normal, the map x = F⁻¹(G(z)) that takes a normal z to the
+mixture, and a histogram of mapped noise beside the density. Nothing is learned there.
+
+plane.png shows a small RealNVP that has learned a toy density: the density, a grid of squares in
+the space of z, and the same grid after the map T, with each cell coloured by its log|det J|. The
+area of each mapped cell, within its curved boundary, is compared with ∫ |det J| dz over the cell;
+the boundary and the integral are computed with 1, 4 and 16 parts of each side of the cell.
+
+It takes fifteen seconds on one CPU core, most of it compilation. Expect errors of rounding on the
+line (1e-7 of the density, 5e-7 of F⁻¹(G(z)) and back). On the plane the areas agree on average to
+20 % if |det J| is taken at the middle of the cell, to 2 % by 4×4 parts and to 0.1 % by 16×16 parts.
 """
 
 import dataclasses
@@ -32,15 +36,15 @@ class Config(runs.RunOptions):
     toy: ToyName = "moons"
     """the toy density that the flow learns"""
     num_layers: int = 6
-    """couplings of the RealNVP"""
+    """coupling layers of the RealNVP"""
     hidden: tuple[int, ...] = (32, 32)
     num_steps: int = 600
     num_noise: int = 20000
-    """samples in the histogram"""
+    """samples in the histogram of line.png"""
     num_cells: int = 24
     """cells of the grid along each side of [-3, 3]²"""
     parts: tuple[int, ...] = (1, 4, 16)
-    """parts of each side of a cell for its area; the picture has the last"""
+    """parts of each side of a cell by which its area is computed; the picture shows the last"""
 
 
 QUICK = {"num_steps": 50, "num_noise": 2000, "num_cells": 8, "parts": (1, 4)}
@@ -55,7 +59,7 @@ SIDE = 3.0  # of the square of noise that is drawn and measured
 
 # ---------------------------------------------------------------------------------- on the line
 def mixture(x):
-    """(F(x), F'(x)) of MIXTURE in float64, from the formula."""
+    """(F(x), F'(x)): distribution function and density of MIXTURE at x, in float64."""
     logits, means, log_scales = (MIXTURE[name].astype(np.float64) for name in MIXTURE)
     weights, scales = np.exp(logits) / np.exp(logits).sum(), np.exp(log_scales)
     sigmoid = 0.5 * (1 + np.tanh(0.5 * (x[:, None] - means) / scales))
@@ -63,7 +67,7 @@ def mixture(x):
 
 
 def on_the_line(config):
-    """The numbers of the flow F⁻¹ ∘ G, and what is drawn."""
+    """The numerical errors of the flow F⁻¹ ∘ G, and the arrays that `draw_line` shows."""
     flow = flows.cdf(1, num_components=MIXTURE["means"].size)
     params = {"base": {}, "flow": MIXTURE}
     model = combinators.pushforward(flow, distributions.standard_normal(1))
@@ -115,7 +119,9 @@ def draw_line(z, there, x, noise):
 
 # --------------------------------------------------------------------------------- on the plane
 def polygons(corners, parts):
-    """The boundaries [n², 4 parts, 2] of n² cells, of corners [n parts + 1, n parts + 1, 2]."""
+    """The boundaries [n², 4 parts, 2] of n² cells, from grid points
+    [n parts + 1, n parts + 1, 2].
+    """
     steps, first, last = np.arange(parts), np.zeros(parts, int), np.full(parts, parts)
     i = np.concatenate([steps, last, parts - steps, first])  # once around
     j = np.concatenate([first, steps, last, parts - steps])
@@ -125,13 +131,13 @@ def polygons(corners, parts):
 
 
 def areas(polygons):
-    """½ |Σ_i x_i y_{i+1} - x_{i+1} y_i| of each, [n]."""
+    """½ |Σ_i x_i y_{i+1} - x_{i+1} y_i| of polygons [n, corners, 2], [n]."""
     x, y = np.moveaxis(polygons, -1, 0)
     return 0.5 * np.abs((x * np.roll(y, -1, -1) - np.roll(x, -1, -1) * y).sum(-1))
 
 
 def on_the_plane(config):
-    """How far the areas of cells are from ∫ |det J| over what they were, and what is drawn."""
+    """The errors of the areas of mapped cells against ∫ |det J| dz, and what `draw_plane` shows."""
     options = {"num_layers": config.num_layers, "hidden": config.hidden}
     learning = toy.Config(num_steps=config.num_steps, **options)
     model = toy.build(learning, "realnvp")
@@ -155,7 +161,7 @@ def on_the_plane(config):
 
 
 def draw_plane(before, after, log_det, truth):
-    """The density to learn, the grid of noise, and what the flow makes of it."""
+    """Three panels: the density to learn, the grid of z, and the grid after the flow."""
     from matplotlib.collections import PolyCollection
 
     figure = plots.new_figure((11.0, 3.6), layout="constrained")

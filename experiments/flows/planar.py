@@ -2,15 +2,16 @@
 
     python -m experiments.flows.planar
 
-trains x = T_K ∘ ... ∘ T_1(s ⊙ z + m), K planar layers on a diagonal Gaussian, by reverse KL for
-K = 2, 8, 32, and prints KL(flow ‖ target) in nats with its standard error over fresh samples (log Z
-of the target by quadrature); densities-<target>-<flow>.png shows them on one scale. One
-minute on two CPU cores. Expect 0.2 to 0.5 nats with 2 layers, 0.02 to 0.3 with 8 (u2 may come out
-worse than with 2: a local optimum) and 0.005 to 0.05 with 32.
+trains x = T_K ∘ ... ∘ T_1(s ⊙ z + m), K planar layers on a diagonal Gaussian, to four unnormalised
+densities p̃ by minimising the reverse KL, for K = 2, 8, 32. It prints KL(flow ‖ target) in nats
+with its standard error over new samples; log Z of the target is found by quadrature.
+densities-<target>-<flow>.png shows target and flows on one colour scale. It takes one minute on two
+CPU cores. Expect 0.2 to 0.5 nats with 2 layers, 0.02 to 0.3 with 8 (u2 may come out worse than with
+2: a local optimum) and 0.005 to 0.05 with 32.
 
     python -m experiments.flows.planar --flows planar householder
 
-trains Sylvester flows with as many layers too, each with two hidden units: orthogonal, householder
+trains Sylvester flows with as many layers too, each with two hidden units. orthogonal, householder
 and triangular are the three forms of their paper.
 """
 
@@ -44,20 +45,21 @@ FlowName = Literal["planar", "orthogonal", "householder", "triangular"]
 @dataclasses.dataclass(frozen=True)
 class Config(runs.RunOptions):
     targets: tuple[Target, ...] = ("u1", "u2", "u3", "u4")
-    """which densities to learn, rows of the paper's table 1"""
+    """which densities to learn, the rows of table 1 of Rezende and Mohamed (2015)"""
     flows: tuple[FlowName, ...] = ("planar",)
-    """planar, or a form of Sylvester flow with two units a layer"""
+    """which flows to train: planar, or a form of Sylvester flow with two hidden units per layer"""
     depths: tuple[int, ...] = (2, 8, 32)
-    """numbers of layers"""
+    """the numbers of layers K to compare"""
     num_steps: int = 8000
     batch_size: int = 256
     """samples of the flow per step"""
     learning_rate: float = 5e-3
-    """the initial learning rate of Adam, which decays to 0 by a cosine"""
+    """the initial learning rate of Adam; it decays to 0 by a cosine"""
     anneal: float = 0.4
-    """the fraction of the steps in which β of the target p̃^β rises from 0.01 to 1 (the paper)"""
+    """the fraction of the steps in which β of the target p̃^β rises from 0.01 to 1, as in the
+    paper"""
     num_test: int = 20000
-    """the number of new samples for the KL"""
+    """the number of new samples by which the KL is estimated"""
 
 
 QUICK = {"num_steps": 50, "targets": ("u2",), "depths": (2, 4), "num_test": 500}
@@ -68,7 +70,7 @@ def layer_of(name):
         return flows.planar(2)
     units = {"num_units": 2} if name == "orthogonal" else {}
     layer = flows.sylvester(2, form=name, **units)
-    if name == "triangular":  # Q = I: the coordinates take turns
+    if name == "triangular":  # Q = I: the order of the coordinates alternates
         return combinators.compose(
             combinators.fixed(bijectors.Permutation(np.array([1, 0]))), layer
         )
@@ -82,7 +84,7 @@ def build(name, depth):
 
 
 def learn(config, model, log_density, key):
-    """The parameters after all of training, which is one compiled function of a key."""
+    """The parameters after training, which is one compiled function of a key."""
 
     def loss(params, key, beta):
         target = lambda x: beta * log_density(x)
@@ -107,14 +109,14 @@ def learn(config, model, log_density, key):
 
 
 def log_normaliser(log_density):
-    """log ∫ p̃ dx by a sum over a grid; nothing of these densities lies outside of it."""
+    """log Z = log ∫ p̃ dx by a sum over a grid, outside of which these densities have no mass."""
     axis = np.linspace(-8, 8, 1601, dtype=np.float32)
     log_p = jax.jit(log_density)(np.stack(np.meshgrid(axis, axis), -1))
     return float(jax.scipy.special.logsumexp(log_p) + 2 * np.log(axis[1] - axis[0]))
 
 
 def kl(config, model, params, log_density, log_z, key):
-    """KL(flow ‖ target) and its standard error, by fresh samples."""
+    """KL(flow ‖ target) in nats and its standard error, from new samples."""
 
     @jax.jit
     def differences(params, key):
@@ -126,7 +128,7 @@ def kl(config, model, params, log_density, log_z, key):
 
 
 def fit(config, recipe, log_density, log_z, folder):
-    """What results.json says of one flow, and its log-density; keeps its parameters."""
+    """The row of results.json of one flow, and its log-density; saves its parameters too."""
     model = recipe.model()
     train_key, test_key = jax.random.split(jax.random.key(config.seed))
     start = time.perf_counter()

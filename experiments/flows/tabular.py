@@ -2,29 +2,32 @@ r"""Density estimation on tables: MAF, RealNVP and neural spline flows, in nats.
 
     python -m experiments.flows.tabular
 
-learns patches of the two photographs in scikit-learn in a minute of one CPU core: expect 175 nats
-for the MAF where one Gaussian has 78.6 (two standard errors: 6 and 4, since two patches in five
-are nearly constant). --data FILE.csv learns any other table. On
+learns patches of the two photographs in scikit-learn, in a minute of one CPU core. Expect 175 nats
+for the MAF, where one Gaussian has 78.6 (two standard errors: 6 and 4, since two patches in five
+are nearly constant). --data FILE.csv learns any other table. curves.png shows the log-likelihood of
+the validation split in training. On
 
     python -m experiments.flows.tabular --data bsds300_patches --data-dir FOLDER
 
-it trains a MAF of 5 layers and prints its test log-likelihood with two standard errors, beside one
-Gaussian of full covariance and the published figures; --models realnvp nsf-coupling nsf trains the
-other flows, made made-mog autoregressive densities that are not flows. Data are whitened first by
-the covariance of the Gaussian (a fixed linear map, whose log-determinant counts), so every flow
-starts as that Gaussian; if one ends below it, a line says so and what to try. Widths, batches,
-decay and the bound of log-scales depend on the data. Six to nine minutes on one CPU core.
-Expect about 151 ± 0.6 nats for the MAF, 96.3 for the Gaussian, and still learning: with 6000 steps
-and log-scales up to ±3 it scores 152.5, except for two test patches that it maps to near infinity.
+it trains a MAF of 5 layers and prints its test log-likelihood with two standard errors, beside a
+Gaussian with a full covariance and the published figures. --models realnvp nsf-coupling nsf trains
+the other flows, and made made-mog autoregressive densities that are not flows. Data are first
+whitened by the mean and covariance of the Gaussian (a fixed linear map, whose log-determinant
+counts), so every flow starts as this Gaussian; if one ends below it, a line says so and what to
+try. Widths, batches, weight decay and the bound of log-scales depend on the data. It takes six to
+nine minutes on one CPU core. Expect about 151 ± 0.6 nats for the MAF, which is still learning, and
+96.3 for the Gaussian. With 6000 steps and log-scales up to ±3 the MAF has 152.5, except for two
+test patches that it maps almost to infinity.
 
     python -m experiments.flows.tabular --data bsds300_patches --data-dir FOLDER \
         --models nsf-coupling --num-layers 3 --hidden 256 256 --batch-size 128 --num-steps 1500
 
-is a neural spline flow of 6 couplings, 144.2 ± 0.7 nats after three minutes. bsds300_patches are
-200,000 training patches drawn anew by the published recipe, so that published figures are no
-target; miniboone_head is the first 1523 rows of MINIBOONE, and no figure of it means anything.
-With the published files of POWER, GAS, HEPMASS and MINIBOONE in FOLDER, on an accelerator (not
-run):
+trains a neural spline flow of 6 couplings: expect 144.2 ± 0.7 nats after three minutes.
+
+Note on the data: bsds300_patches are 200,000 training patches drawn anew by the published recipe,
+so the published figures are no target. miniboone_head is the first 1523 rows of MINIBOONE, too few
+for its figures to mean anything. With the published files of POWER, GAS, HEPMASS and MINIBOONE in
+FOLDER, on an accelerator (not run):
 
     python -m experiments.flows.tabular --data hepmass --data-dir FOLDER --num-steps 200000 \
         --models maf realnvp nsf-coupling nsf --eval-every 2000 --batch-size 512
@@ -58,22 +61,25 @@ ModelName = Literal["maf", "realnvp", "nsf-coupling", "nsf", "made", "made-mog"]
 @dataclasses.dataclass(frozen=True)
 class Config(Training, Data, runs.RunOptions):
     data: str = "photo_patches"
-    """a set of rows of real numbers, or a file or folder of your own (README, Data)"""
+    """a set of rows of real numbers, or a file or folder of your own (see Data in the README)"""
     models: tuple[ModelName, ...] = ("maf",)
-    """which models to train; nsf: rational-quadratic splines, autoregressive or in couplings; made:
-    no flow, but Gaussian p(x_i | x_<i), or mixtures of ten Gaussians"""
+    """which models to train. nsf and nsf-coupling: rational-quadratic splines, autoregressive and
+    in couplings. made and made-mog are no flows: p(x_i | x_<i) is one Gaussian, or a mixture of
+    ten"""
     num_layers: int = 5
-    """autoregressive layers; there are twice as many couplings"""
+    """autoregressive layers; flows of couplings have twice as many"""
     hidden: tuple[int, ...] | None = None
-    """widths of the hidden layers of each conditioner. By default this, the bound of log-scales,
-    batch, decay and evaluations depend on the data (`experiments.defaults.of_table`)"""
+    """widths of the hidden layers of each conditioner. By default this, --scale-bound,
+    --batch-size, --weight-decay and --eval-every depend on the data
+    (`experiments.defaults.of_table`)"""
     scale_bound: float | None = None
-    """the bound of log-scales in each layer: 1 by default, and 3 for made and made-mog on 10,000
-    rows or more; with 3 a MAF mapped one patch in 50,000 to near infinity"""
+    """the bound b of the log-scales in each layer, which are in (-b, b): 1 by default, and 3 for
+    made and made-mog on 10,000 rows or more; with 3 a MAF mapped one patch in 50,000 almost to
+    infinity"""
     num_bins: int = 8
     """bins of a spline"""
     bound: float = 3.0
-    """splines are the identity outside of ±bound; whitened data have standard deviation 1"""
+    """splines are the identity outside [-bound, bound]; whitened data have standard deviation 1"""
     num_steps: int = 3000
     batch_size: int | None = None
     learning_rate: float = 1e-3
@@ -86,7 +92,7 @@ QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32,), "num_layers": 2}
 
 
 def title(config, name):
-    """As in the published tables."""
+    """The name of a model, as in the published tables."""
     return {
         "maf": f"MAF ({config.num_layers})",
         "realnvp": f"RealNVP ({2 * config.num_layers})",
@@ -98,7 +104,7 @@ def title(config, name):
 
 
 def settled(config, name, num_rows):
-    """The config with the bound of log-scales of a model, where it was not given."""
+    """The config with the default bound of log-scales of a model, if none was given."""
     if config.scale_bound is not None:
         return config
     one_layer = name in ("made", "made-mog")
@@ -106,7 +112,7 @@ def settled(config, name, num_rows):
 
 
 def flow_of(config, name, dim):
-    """Splines have a learned linear map between them, as in Durkan et al. (2019)."""
+    """A flow by its name. Splines have a learned linear map between them (Durkan et al. 2019)."""
     num, hidden = config.num_layers, config.hidden
     unroll = jax.default_backend() == "cpu"  # gradients of a scan take longer there
     if name in ("maf", "realnvp"):
@@ -150,7 +156,7 @@ def build(config, name, whiten, dim):
 
 @runs.builder
 def density(config: Config, name, mean, covariance):
-    """Of the data as they are; mean and covariance are those of the whitening."""
+    """p(x) of the data; mean and covariance are those of the whitening."""
     return build(config, name, whitening(mean, covariance), len(mean))
 
 

@@ -2,18 +2,18 @@
 
     python -m experiments.flows.toy
 
-trains MAF, IAF and RealNVP on six toy densities and prints KL(truth ‖ flow) in nats, with its
-standard error over fresh samples; densities-<toy>.png shows truth and flows on one scale. The
-entropy of the truth is what a perfect flow would score: log 32 = 3.466 nats for the checkerboard.
-Five to eight minutes on two CPU cores. Expect about 0.01 nats for the moons, 0.1 for gaussians and
-pinwheel, 0.1 to 0.3 for the spirals, 0.5 for the checkerboard and 0.6 for the rings, which affine
-laws fit poorly.
+trains MAF, IAF and RealNVP on six toy densities. It prints KL(truth ‖ flow) in nats with its
+standard error over new samples, and the entropy of the truth, which is the negative log-likelihood
+of a perfect flow: log 32 = 3.466 nats for the checkerboard. densities-<toy>.png shows truth and
+flows on one colour scale. It takes five to eight minutes on two CPU cores. Expect about 0.01 nats
+for the moons, 0.1 for gaussians and pinwheel, 0.1 to 0.3 for the spirals, 0.5 for the checkerboard
+and 0.6 for the rings, to which affine maps fit poorly.
 
     python -m experiments.flows.toy --models maf nice nsf mixture qr --num-layers 4
 
-uses other laws: additive couplings (NICE), autoregressive rational-quadratic splines and CDFs of a
-mixture of logistics; and linear flows (diagonal, triangular, plu, qr), which can only be one
-Gaussian.
+uses other scalar maps: additive couplings (NICE), autoregressive rational-quadratic splines (nsf)
+and CDFs of a mixture of logistics (mixture). Linear flows (diagonal, triangular, plu, qr) can only
+learn one Gaussian.
 """
 
 import dataclasses
@@ -57,16 +57,17 @@ class Config(runs.RunOptions):
     )
     """which densities to learn"""
     models: tuple[ModelName, ...] = ("maf", "iaf", "realnvp")
-    """which flows to train; nice, nsf and mixture have other laws, the last four are linear"""
+    """which flows to train; nice, nsf and mixture have other scalar maps, the last four are
+    linear"""
     num_layers: int = 12
-    """autoregressive layers, couplings of RealNVP and NICE; linear flows have one"""
+    """autoregressive layers of MAF and IAF, couplings of RealNVP and NICE; linear flows have one"""
     hidden: tuple[int, ...] = (64, 64)
     num_steps: int = 3000
     batch_size: int = 256
     learning_rate: float = 3e-3
-    """the initial learning rate of Adam, which decays to 0 by a cosine"""
+    """the initial learning rate of Adam; it decays to 0 by a cosine"""
     num_test: int = 20000
-    """the number of new samples for the KL"""
+    """the number of new samples by which the KL is estimated"""
 
 
 def flow_of(config, name):
@@ -90,7 +91,7 @@ def build(config: Config, name):
 
 
 def learn(config, model, toy, key):
-    """The parameters after all of training, which is one compiled function of a key."""
+    """The parameters after training, which is one compiled function of a key."""
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
     optimizer = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(rate))
     algorithm = learning.gradient_descent(model.init, partial(objectives.nll, model), optimizer)
