@@ -1,24 +1,28 @@
-"""WaveNet on raw sound, 8000 µ-law levels per second, in exact bits per sample.
+"""WaveNet on raw sound, 8000 samples per second in 256 µ-law levels, in exact bits per sample.
 
     python -m experiments.autoregressive.audio
 
-learns the sounds of plucked strings, which the program renders itself. On spoken digits,
+learns the sounds of plucked strings, which the program renders itself. On recordings of spoken
+digits,
 
     python -m experiments.autoregressive.audio --data spoken_digits --data-dir FOLDER
 
-it counts Markov tables of order 0, 1 and 2, and trains a WaveNet by maximum likelihood on the first
-quarter of a second of 1200 clips, in nine minutes on one CPU core. Expect 7.22, 5.56 and 5.46 bits
-per sample for the tables (the last has 17 million numbers) and 4.62 for the WaveNet, which has 136
-thousand and sees 1023 samples, 0.128 s (standard error of the test set 0.05).
---models wavenet gru markov trains a GRU and a Markov MLP too: expect 4.60 and 5.15, the GRU with a
-quarter of the numbers of the WaveNet, and seeing all of the past, but step by step.
+it fits Markov tables of order 0, 1 and 2 by counting, and trains a WaveNet by maximum likelihood on
+the first quarter of a second of 1200 clips, in nine minutes on one CPU core. Expect 7.22, 5.56 and
+5.46 bits per sample for the tables (the last has 17 million parameters), and 4.62 for the WaveNet,
+which has 136 thousand parameters and sees the last 1023 samples, 0.128 s (standard error of the
+test set 0.05). --models wavenet gru markov also trains a GRU and a Markov model by an MLP: expect
+4.60 and 5.15. The GRU has a quarter of the WaveNet's parameters and sees all of the past, but must
+be computed step by step.
 
-It leaves a picture of waves and spectrograms, and sound to hear: test clips, samples (babble:
-voices and pauses, no words) and test clips continued, which keep their voice for some hundredths of
-a second. Samples are half a second long: parameters learned with one length serve any other.
+samples.png shows waveforms and spectrograms of test clips, of samples and of test clips that the
+model continues. The same are kept as sound (.wav): samples sound like babble, with voices and
+pauses but no words, and continued clips keep their voice for some hundredths of a second. Samples
+are half a second long, since parameters that were learned at one length serve any other.
 
-Mixtures of logistics learn as fast as a softmax with levels encoded as numbers, in less time per
-step, and both learn faster than with one-hot levels (figures in RESULTS.md).
+Discretised mixtures of logistics learn as fast as a softmax whose input levels are encoded as
+numbers, and take less time per step. Both learn faster than a softmax with one-hot inputs (figures
+in RESULTS.md).
 """
 
 import dataclasses
@@ -47,45 +51,46 @@ from experiments.options import Data, Training, check
 @dataclasses.dataclass(frozen=True)
 class Config(Training, Data, runs.RunOptions):
     data: str = "plucked_strings"
-    """plucked_strings (rendered); spoken_digits; or a file or folder of your own
-    clips, [n, samples] in [-1, 1] or 16-bit integers, taken as 8000 samples per second"""
+    """plucked_strings (rendered); spoken_digits; or a file or folder of your own clips,
+    [n, samples] in [-1, 1] or 16-bit integers, taken to have 8000 samples per second"""
     models: tuple[Literal["wavenet", "gru", "lstm", "markov"], ...] = ("wavenet",)
     """which nets to train"""
     class_conditional: bool = False
-    """p(x | class): every layer gets the class; samples are of the classes 0, 1, ..."""
+    """learn p(x | class): every layer gets the class; samples are of the classes 0, 1, ..."""
     conditional: Literal["mixture", "categorical"] = "mixture"
-    """p(x_i | x_<i) of the 256 levels: a discretised mixture of logistics, or a softmax"""
+    """the form of p(x_i | x_<i) on 256 levels: a discretised mixture of logistics, or a softmax"""
     encoding: Literal["scaled", "one-hot"] = "scaled"
-    """how the nets see a level, if the conditional is categorical"""
+    """how a level is given to the net, if --conditional is categorical"""
     num_components: int = 10
-    """components of a mixture of logistics"""
+    """components of the mixture of logistics"""
     length: int = 2048
-    """samples of each clip, from its start; most clips are longer, the longest have 4096"""
+    """samples taken from the start of each clip; most clips are longer, the longest have 4096"""
     orders: tuple[int, ...] = (0, 1, 2)
     """orders of the Markov tables"""
     hidden: int = 32
     """channels of the WaveNet"""
     cycle: int = 9
-    """layers with dilations 1, 2, 4, ... in one cycle"""
+    """layers of the WaveNet in one cycle, with dilations 1, 2, 4, ..."""
     num_cycles: int = 2
     """the number of such cycles"""
     units: int = 96
-    """the size of the recurrent state"""
+    """the size of the state of the GRU and the LSTM"""
     window: int = 32
-    """values that the Markov MLP sees"""
+    """preceding samples that the Markov MLP sees"""
     widths: tuple[int, ...] = (128, 128)
-    """hidden layers of the Markov MLP"""
+    """widths of the hidden layers of the Markov MLP"""
     num_steps: int = 4000
     batch_size: int = 2
     learning_rate: float = 6e-3
-    """the learning rate of AdamW after a warm-up of 1/20 of the steps; decays to 0 by a cosine"""
+    """the learning rate of AdamW after a warm-up of 1/20 of the steps; then it decays to 0 by a
+    cosine"""
     weight_decay: float = 0.01
     ema_decay: float = 0.99
     eval_every: int = 400
     num_shown: int = 10
     """clips in samples.wav and in the picture"""
     sample_length: int = 4096
-    """the length of samples, which may differ from --length"""
+    """the length of the model's own clips in samples, which may differ from --length"""
 
 
 QUICK = {
@@ -112,14 +117,14 @@ def dilations(config):
 
 
 def reach(config, name):
-    """How many values before it a sample sees; None for all."""
+    """The number of preceding samples that a prediction depends on; None for all."""
     stated = {"wavenet": nets.receptive_field(dilations(config)), "markov": config.window}
     return stated.get(name)
 
 
 @runs.builder
 def build(config: Config, name, length, num_classes):
-    """The density of a name for clips of so many samples; the parameters are the same for all."""
+    """The density `name` of clips of this length; the parameters are the same for any length."""
     if config.conditional == "mixture":
         conditional = likelihoods.discretized_logistic(K, num_components=config.num_components)
     else:
@@ -136,7 +141,7 @@ def build(config: Config, name, length, num_classes):
 
 
 def load_levels(config):
-    """{split: (levels [n, length],) or (levels, classes one-hot)}, and how many classes."""
+    """{split: (levels [n, length],) or (levels, one-hot classes)}, and the number of classes."""
     data, parts = sets.sound(config)
     longest = data.train.shape[1]
     if not 2 <= config.length <= longest:
@@ -154,7 +159,7 @@ def load_levels(config):
 
 
 def fit_tables(config, rows):
-    """Homogeneous chains, by counting: one table for all places."""
+    """Homogeneous Markov chains by counting: the same table of frequencies at all times."""
     alone = {split: parts[0] for split, parts in rows.items()}
     tables = {f"Markov table of order {n}": {"window": n, "shared": True} for n in config.orders}
     return {
@@ -164,7 +169,7 @@ def fit_tables(config, rows):
 
 
 def fit(config, name, rows, num_classes):
-    """Maximum likelihood of levels, or of (levels, classes), in nats a sample."""
+    """Maximum likelihood of levels, or of (levels, classes); the loss is in nats per sample."""
     given = {"length": config.length, "num_classes": num_classes}
     recipe = learning.Recipe(build, {"config": config, "name": name} | given)
     return fitting.maximum_likelihood(
@@ -181,10 +186,10 @@ def fit(config, name, rows, num_classes):
 
 
 def drawn(config, name, params, shown, num_classes):
-    """Levels [num, sample_length]: samples, and the clips shown, continued after 0.125 s.
+    """Levels [num, sample_length]: samples, and the clips in `shown`, continued after 0.125 s.
 
-    With classes, samples of 0, 1, ..., and continuations under the true class. Both
-    are one loop: a sample is the completion of nothing.
+    If there are classes, samples are of the classes 0, 1, ..., and clips are continued under their
+    true class. Both are made by one loop, since a sample is the completion of an empty clip.
     """
     model = build(config, name, config.sample_length, num_classes)
     x, *cond = shown
@@ -206,7 +211,7 @@ def drawn(config, name, params, shown, num_classes):
 
 
 def write_wav(path, levels):
-    """Clips [n, length], one after the other with a tenth of a second between them, 16 bits."""
+    """Writes clips [n, length] as one 16-bit file, with a tenth of a second of silence between."""
     sound = np.asarray(datasets.mu_law_decode(levels))
     sound = np.pad(sound, [(0, 0), (0, RATE // 10)]).ravel()
     with wave.open(str(path), "wb") as file:
@@ -217,16 +222,16 @@ def write_wav(path, levels):
 
 
 def spectrogram(sound, *, size=256, hop=32):
-    """Loudness in dB against the loudest, [frequencies, frames], by a Hann window of 32 ms."""
+    """Loudness in dB relative to the loudest, [frequencies, frames], by a Hann window of 32 ms."""
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, size // 2), size)[::hop]
     power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=-1)).T ** 2
     return 10 * np.log10(power / max(power.max(), 1e-12) + 1e-12)
 
 
 def picture(clips, digits):
-    """{name: levels [n, length]}: of each clip its wave above its spectrogram, one time axis.
+    """For each clip its waveform above its spectrogram, on one time axis.
 
-    digits: {name: what the clips say}, of those of which it is known.
+    clips: {name: levels [n, length]}. digits: {name: the digits that the clips say}, where known.
     """
     num = min(5, *(len(levels) for levels in clips.values()))
     longest = max(levels.shape[1] for levels in clips.values()) / RATE
@@ -260,7 +265,7 @@ def picture(clips, digits):
 
 
 def show(found):
-    """One table, from what results.json holds."""
+    """Prints one table, from the contents of results.json."""
     rows = [{"model": "uniform", "parameters": 0, "bits/sample": f"{np.log2(K):.3f}"}]
     for name, r in (found["tables"] | found["models"]).items():
         bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"

@@ -1,35 +1,40 @@
-"""MADE on bits: binarized MNIST and the binary density sets, in nats, beside the published figures.
+"""MADE on bits: binarized MNIST and tables of bits, in nats, beside the published figures.
 
     python -m experiments.autoregressive.binary                   # the digits in one bit
     python -m experiments.autoregressive.binary --data mushrooms --data-dir FOLDER
     python -m experiments.autoregressive.binary --data mushrooms --data-dir FOLDER --num-masks 32
 
-trains one Bernoulli MADE by maximum likelihood and prints its test log-likelihood beside those of
-independent bits and of a Markov chain; if the model does not beat these, a line says so and what to
-try. Width, steps, rate and decay depend on the data and are printed. --num-masks 32 draws
-one of 32 random orders and connections each step, and scores the ensemble of all: it needs more
-steps, and overfits these small sets less. The two take half a minute and some minutes on one shared
-CPU core. Expect, in nats, about -9.76 and -9.7 on mushrooms, -13.26 and -13.2 on adult (--data
-adult). With as many units as the published MADE of binarized MNIST
+each train one MADE with Bernoulli outputs by maximum likelihood. They print its test log-likelihood
+beside those of independent bits and of a Markov chain; if the model does not beat these, a line
+says so and what to try. The width, the number of steps, the learning rate and the weight decay
+depend on the data and are printed.
 
-    python -m experiments.autoregressive.binary --data binarized_mnist --data-dir FOLDER \\
-        --hidden 8000 --batch-size 200 --num-steps 2400 --eval-every 400 --learning-rate 5e-3 \\
-        --weight-decay 0.25
-
-takes a quarter of an hour of a CPU core: expect -87.3 (published: -88.40). 32 masks of it
-
-    python -m experiments.autoregressive.binary --data binarized_mnist --data-dir FOLDER \\
-        --hidden 8000 --num-masks 32 --agnostic-to connectivity --roaming 0.1 --batch-size 200 \\
-        --num-steps 4000 --eval-every 1000 --learning-rate 5e-3 --weight-decay 0.25
-
-take 40 minutes to train and ten to score, with a tenth of the units in other places in each mask:
-expect -87.2 (published: -88.04). With all units in other places they train slowly and need an
-accelerator.
-
-On the digits, without options, it takes ten seconds of learning: expect -16.46, where independent
+On the digits, without options, training takes ten seconds: expect -16.46 nats, where independent
 bits have -24.51 and the Markov chain -23.59 (standard errors 0.24).
 
-A set of pictures also leaves samples, and with one mask completions of upper halves.
+With --num-masks 32 each step uses one of 32 random orders and connectivities, and the ensemble
+averages the probabilities of all. It needs more steps and overfits these small sets less. On
+mushrooms the single mask takes half a minute and the ensemble some minutes on one shared CPU core.
+Expect about -9.76 and -9.7 nats on mushrooms, and -13.26 and -13.2 on adult (--data adult).
+
+With as many hidden units as the published MADE of binarized MNIST,
+
+    python -m experiments.autoregressive.binary --data binarized_mnist --data-dir FOLDER \
+        --hidden 8000 --batch-size 200 --num-steps 2400 --eval-every 400 --learning-rate 5e-3 \
+        --weight-decay 0.25
+
+takes a quarter of an hour of a CPU core: expect -87.3 (published: -88.40). The same with 32 masks,
+
+    python -m experiments.autoregressive.binary --data binarized_mnist --data-dir FOLDER \
+        --hidden 8000 --num-masks 32 --agnostic-to connectivity --roaming 0.1 --batch-size 200 \
+        --num-steps 4000 --eval-every 1000 --learning-rate 5e-3 --weight-decay 0.25
+
+takes 40 minutes to train and ten to score: expect -87.2 (published: -88.04). Here a tenth of the
+hidden units has another degree in each mask. If all units have, training is slow and needs an
+accelerator.
+
+For a set of pictures, samples.png shows samples and test pictures and, with one mask, test pictures
+whose lower half the model completes.
 """
 
 import dataclasses
@@ -55,7 +60,7 @@ from experiments.options import Data, Training, check
 @dataclasses.dataclass(frozen=True)
 class Config(Training, Data, runs.RunOptions):
     data: str = "digits_bits"
-    """a set of bits by its name, or a file or folder of your own (README, Data)"""
+    """a set of bits by its name, or a file or folder of your own (see Data in the README)"""
     hidden: tuple[int, ...] | None = None
     """widths of the hidden layers. By default this and the next four depend on the data
     (`experiments.defaults.of_bits`)"""
@@ -65,14 +70,15 @@ class Config(Training, Data, runs.RunOptions):
     """the decay of weights; biases do not decay"""
     eval_every: int | None = None
     direct: bool = True
-    """direct connections from inputs to outputs beside the hidden layers, a logistic regression of
-    each bit"""
+    """whether inputs are also connected to outputs directly, which adds a logistic regression of
+    each bit on the preceding ones"""
     num_masks: int = 1
-    """1: one order, that of the data; more: an ensemble of that many random masks"""
+    """1: a single mask, in the order of the data; more: an ensemble of that many random masks"""
     agnostic_to: tuple[Literal["order", "connectivity"], ...] = ("order", "connectivity")
-    """in what the masks differ; without "order" that of the data is kept"""
+    """in what the masks of an ensemble differ; without "order" all have the order of the data"""
     roaming: float = 1.0
-    """the fraction of the hidden units whose degree differs between masks"""
+    """the fraction of the hidden units whose degree (the number of inputs that a unit may see)
+    differs between masks"""
     batch_size: int = 100
     ema_decay: float = 0.999
 
@@ -84,7 +90,7 @@ COLUMNS = 16  # of the pictures
 
 
 def fit_tables(rows, dim):
-    """Coins, and each bit given the one before it."""
+    """The rows of two baselines: independent bits, and each bit given the one before it."""
     windows = {"a coin for each bit": 0, "each bit given the last": 1}
     return {
         name: fitting.fit_table(rows, dim, 2, SMOOTHING, window=window)[-1]
@@ -104,7 +110,7 @@ def build(config: Config, dim):
 
 
 def from_coins(model, x):
-    """The model, its parameters starting as a coin for each bit."""
+    """The model with another init: its output offsets start at the frequencies of the bits in x."""
     coins = jax.jit(lambda x: combinators.adapt(model, model.init(jax.random.key(0)), x)["offset"])(
         x
     )
@@ -112,15 +118,16 @@ def from_coins(model, x):
 
 
 def decayed(params):
-    """Weights only: a bit that is always 0 needs an offset far from 0."""
+    """True for the weights only: a bit that is always 0 needs an offset far from 0."""
     offsets = ("biases", "offset")
     return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key not in offsets, params)
 
 
 def draw(config, model, params, data):
-    """samples.png, with completions of upper halves: exact, since a raster makes these first.
+    """Saves samples.png: samples, test data and, with one mask, completions of upper halves.
 
-    An ensemble of random orders completes nothing: few masks do not teach a raster.
+    A completion is exact, since upper halves come first in the order of the data. An ensemble of
+    random orders completes nothing: a few masks do not teach this order.
     """
     test = data.test.reshape(len(data.test), -1)
     shown = test[np.random.default_rng(config.seed).permutation(len(test))[:COLUMNS]]
@@ -143,7 +150,7 @@ def draw(config, model, params, data):
 
 
 def show(found):
-    """One table, from what results.json holds."""
+    """Prints one table, from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():
         row = {"model": name, "parameters": r["num_params"]}

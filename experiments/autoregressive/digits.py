@@ -2,22 +2,26 @@
 
     python -m experiments.autoregressive.digits
 
-fits tables by counting (one histogram for all pixels, one for each, a Markov chain of order one)
-and MADEs by maximum likelihood: with a softmax of 17 levels, with discretised logistic mixtures,
-and these under 16 random masks. Two minutes on two CPU cores. Expect 2.974, 2.431 and 2.296
-bits/dim for the tables and 2.07, 1.94 and 1.88 for the MADEs (standard error of the test set 0.02).
-The mixtures know the order of the levels, and random masks reduce overfitting; with --models
-one-hot the net does not know the order of the levels, and scores 2.46.
-It leaves two pictures: samples, and completions of test digits whose upper half is given, by the
-models that make it first.
+fits tables by counting (one histogram for all pixels, one for each pixel, and a Markov chain of
+order one) and trains MADEs by maximum likelihood: `categorical` with a softmax over the 17 levels,
+`mixture` with discretised mixtures of logistics, and `masks` with mixtures and an ensemble of 16
+random masks. It takes two minutes on two CPU cores. Expect 2.974, 2.431 and 2.296 bits per
+dimension (bits/dim) for the tables and 2.07, 1.94 and 1.88 for the MADEs (standard error of the
+test set 0.02). Mixtures make use of the order of the levels, and random masks reduce overfitting.
+With --models one-hot the input does not show the order of the levels either, and the model has
+2.46.
+
+samples.png shows test digits and samples of each model. completions.png shows test digits whose
+upper half is given and whose lower half is drawn, by the models that generate the upper half first.
 
     python -m experiments.autoregressive.digits --models mixture any-order
 
-trains under 2000 random masks, which teach every order, and imputes: imputed.png shows test digits
-whose lower half, right half or 32 random pixels are missing and drawn given the others, and a table
-tells the bits a missing pixel costs. Expect 2.18, 2.29 and 2.39, where a histogram of each pixel,
-which looks at none of the others, has 2.45, 2.53 and 2.81, and the mixture, which has learned the
-raster alone and serves lower halves only, 1.81. Three minutes. --data takes any set of levels.
+trains a MADE under 2000 random masks (any-order), which can then be used in every order and imputes
+missing pixels. imputed.png shows test digits whose lower half, right half or 32 random pixels are
+missing and are drawn given the others; a table says how many bits each missing pixel costs. Expect
+2.18, 2.29 and 2.39 bits. A histogram of each pixel, which uses no other pixel, has 2.45, 2.53 and
+2.81; `mixture`, which has learned the raster order alone and can only impute lower halves, has
+1.81. It takes three minutes. --data takes any set of levels.
 """
 
 import dataclasses
@@ -48,12 +52,12 @@ class Config(Training, Data, runs.RunOptions):
         "mixture",
         "masks",
     )
-    """which MADEs to train; one-hot is categorical with one weight per level of each input;
-    any-order is a mixture trained under 2000 masks, scored under --num-masks others, and imputes"""
+    """which MADEs to train; one-hot is categorical with a one-hot code of each input; any-order is
+    a mixture that is trained under 2000 masks and scored under --num-masks others, and imputes"""
     hidden: tuple[int, ...] = (500,)
     """widths of the hidden layers"""
     num_masks: int = 16
-    """random masks of the ensemble `masks`, whose conditionals are mixtures"""
+    """the number of random masks of the ensemble `masks`, whose conditionals are mixtures"""
     num_components: int = 5
     """components of a mixture of logistics"""
     num_steps: int = 1500
@@ -73,12 +77,12 @@ TABLES = {
 }
 SMOOTHING = (0.01, 0.03, 0.1, 0.3, 1.0)  # the best on the validation split is taken
 COLUMNS = 16  # of the pictures
-NUM_ORDERS = 2000  # so many masks teach an order that none of them has
+NUM_ORDERS = 2000  # with so many masks the model also learns orders that none of them has
 MISSING = "bits_a_missing_pixel"
 
 
 class Pixels(NamedTuple):
-    """What is learned: rows of d levels, of pictures or of vectors."""
+    """What is learned: rows of d levels, from pictures or vectors."""
 
     data: "datasets.Dataset"
     rows: dict  # {split: [n, d]}
@@ -93,7 +97,7 @@ class Pixels(NamedTuple):
 
     @property
     def given(self) -> dict:
-        """{what is missing: which pixels are given}; the lower half of a vector is its second."""
+        """{what is missing: given pixels}; the upper half of a vector is its first half."""
         shape = self.data.train.shape[1:]
         column = np.indices(shape)[1 if len(shape) > 1 else 0].ravel()
         width = shape[1] if len(shape) > 1 else shape[0]
@@ -106,7 +110,7 @@ class Pixels(NamedTuple):
 
 
 def build(config, name, dim, num_levels, **options):
-    """The density of a name; the weights of an ensemble fit one mask of any order too."""
+    """The MADE `name`. An ensemble has the same parameters as a single mask of any order."""
     mixture = likelihoods.discretized_logistic(num_levels, num_components=config.num_components)
     conditional = {
         "one-hot": likelihoods.categorical(num_levels),
@@ -117,14 +121,14 @@ def build(config, name, dim, num_levels, **options):
 
 @runs.builder
 def scored(config: Config, name, dim, num_levels):
-    """The density that is scored; of any-order, the ensemble of masks it has not met."""
+    """The density that is scored; for any-order, an ensemble of masks that training did not use."""
     num_masks = config.num_masks if name in ("masks", "any-order") else 1
     masks = ar.Masks(num_masks, seed=int(name == "any-order"))
     return build(config, name, dim, num_levels, masks=masks)
 
 
 def fit(config, name, pixels):
-    """A MADE, its parameters and its row."""
+    """A trained MADE: its density, its parameters and its row of results.json."""
     given = {"dim": pixels.dim, "num_levels": pixels.num_levels}
     recipe = learning.Recipe(scored, {"config": config, "name": name} | given)
     model = density = recipe.model()
@@ -137,7 +141,7 @@ def fit(config, name, pixels):
 
 
 def fit_tables(config, pixels):
-    """Results, and (model, params) of each."""
+    """The rows of results.json of the tables, and (model, params) of each."""
     results, fitted = {}, {}
     rows, dim, num_levels = pixels.rows, pixels.dim, pixels.num_levels
     for name, table in fitting.affordable(config, TABLES, dim, num_levels).items():
@@ -147,7 +151,7 @@ def fit_tables(config, pixels):
 
 
 def completed(model, params, key, x, given):
-    """x [n, d] where given, and drawn elsewhere: exact, if the order makes the given first."""
+    """x [n, d] where `given`, drawn elsewhere; exact if given entries come first in the order."""
     complete = jax.jit(lambda p, key: model.dist(p).complete(x, given, seed=key))
     return complete(params, jax.random.clone(key))
 
@@ -158,7 +162,7 @@ def draw_two_rows(model, params, key):
 
 
 def imputers(config, fitted, pixels, pattern):
-    """{name: (model, params)} of those fitted that make the given pixels first, or need not."""
+    """{name: (model, params)} of the models that can impute: in any order, or these pixels last."""
     found, given = {}, pixels.given[pattern]
     if "a histogram of each pixel" in fitted:
         found = {"a histogram of each pixel": fitted["a histogram of each pixel"]}
@@ -172,7 +176,10 @@ def imputers(config, fitted, pixels, pattern):
 
 
 def impute(config, fitted, pixels):
-    """imputed.png, and {pattern: {name: bits}}, log₂ 1/p(x_missing | x_given) a missing pixel."""
+    """Saves imputed.png. Returns the bits for each missing pixel, {pattern: {name: bits}}.
+
+    They are log₂ 1/p(x_missing | x_given), divided by the number of missing pixels.
+    """
     test = pixels.rows["test"]
     shown = test[np.random.default_rng(config.seed).permutation(len(test))[:COLUMNS]]
     key, pictures, found = jax.random.key(config.seed + 2), {"test data": shown}, {}
@@ -191,7 +198,7 @@ def impute(config, fitted, pixels):
 
 
 def draw(config, fitted, pixels):
-    """samples.png and completions.png."""
+    """Saves samples.png and completions.png."""
     names = [name for name in fitted if "histogram" not in name]
     keys = jax.random.split(jax.random.key(config.seed + 1), (len(names), 2))
     test, given = pixels.rows["test"], pixels.given["lower half"]
@@ -202,7 +209,7 @@ def draw(config, fitted, pixels):
     for name, (sample_key, complete_key) in zip(names, keys, strict=True):
         model, params = fitted[name]
         samples[name] = draw_two_rows(model, params, sample_key)
-        if name not in ("masks", "any-order"):  # these have no one order
+        if name not in ("masks", "any-order"):  # these have no single order
             completions[name] = completed(model, params, complete_key, begun, given)
     for file, rows in (("samples", samples), ("completions", completions)):
         figure = sets.grid(pixels.data, rows, columns=COLUMNS)
@@ -210,7 +217,7 @@ def draw(config, fitted, pixels):
 
 
 def show(found):
-    """One table, from what results.json holds."""
+    """Prints one table, from the contents of results.json."""
     uniform = {
         "model": "uniform",
         "parameters": 0,

@@ -2,30 +2,35 @@
 
     python -m experiments.autoregressive.images
 
-trains the first three by maximum likelihood on the 8x8 digits: about five minutes on one CPU core.
-Expect 1.83, 1.81 and 1.75 bits/dim (standard error of the test set 0.015), where the best MADE has
-1.88 (`experiments.autoregressive.digits`). PixelCNN++ overfits these 1297 images after 400 steps;
-the step that is best on the validation split is kept. It leaves samples, completions of test images
-whose upper half is given, and receptive.png: how much four pixels (white) depend on the others
-at random weights (brighter is more), and in orange the preceding pixels on which they do not
-depend. That is the blind spot of PixelCNN; the others have none. This picture alone takes a minute:
+trains the first three by maximum likelihood on the 8x8 digits, in about five minutes on one CPU
+core. Expect 1.83, 1.81 and 1.75 bits per dimension (bits/dim; standard error of the test set
+0.015), where the best MADE of `experiments.autoregressive.digits` has 1.88. PixelCNN++ overfits
+these 1297 images after 400 steps; the step that is best on the validation split is kept.
+
+samples.png shows test images and samples, and completions.png test images whose upper half is
+given. receptive.png shows on which pixels the prediction of four pixels (white) depends, for random
+weights: the brighter a pixel, the larger the dependence. Pixels that come earlier in the order but
+have no influence are orange: these are the blind spot of PixelCNN, and the other nets have none.
+For this picture alone, which takes a minute:
 
     python -m experiments.autoregressive.images --quick --models pixelcnn gated --num-layers 6
 
-    python -m experiments.autoregressive.images --data binarized_mnist --data-dir FOLDER \\
-        --models gated --hidden 16 --num-layers 6 --num-steps 1500 --eval-every 500 \\
+On bits, one epoch of binarized MNIST
+
+    python -m experiments.autoregressive.images --data binarized_mnist --data-dir FOLDER \
+        --models gated --hidden 16 --num-layers 6 --num-steps 1500 --eval-every 500 \
         --batch-size 32 --weight-decay 0.01
 
-is one epoch of bits, about six minutes of one CPU core: expect -91.9 nats (PixelCNN as published,
--81.3), from a net that sees 8 rows up. With an accelerator, near the size of the paper (not run):
+takes about six minutes of one CPU core: expect -91.9 nats (published for PixelCNN: -81.3), from a
+net that sees 8 rows up. With an accelerator, near the size of the paper (not run):
 
-    python -m experiments.autoregressive.images --data cifar10 --data-dir FOLDER \\
-        --models pixelcnn++ --num-components 10 --hidden 160 --num-layers 15 --num-steps 200000 \\
+    python -m experiments.autoregressive.images --data cifar10 --data-dir FOLDER \
+        --models pixelcnn++ --num-components 10 --hidden 160 --num-layers 15 --num-steps 200000 \
         --eval-every 5000 --learning-rate 4e-4 --weight-decay 0.01 --ema-decay 0.9995
 
---class-conditional gives the class to every layer. --models image-gpt --hidden 64 reads the digits
-as sequences of 64 pixels: 1.86 bits/dim, in about three minutes of a core. Larger pictures train
-faster with --positions rotary --rows-seen 2.
+With --class-conditional every layer gets the class. --models image-gpt --hidden 64 reads the digits
+as sequences of 64 pixels, by a transformer: expect 1.86 bits/dim in about three minutes of a core.
+On larger pictures it trains faster with --positions rotary --rows-seen 2.
 """
 
 import dataclasses
@@ -58,25 +63,29 @@ class Config(Training, Data, runs.RunOptions):
     models: tuple[ModelName, ...] = ("pixelcnn", "gated", "pixelcnn++")
     """which nets to train"""
     class_conditional: bool = False
-    """p(x | class): every layer gets the one-hot class; pictures then have one class per column"""
+    """learn p(x | class): every layer gets the one-hot class; each column of the pictures is one
+    class"""
     conditional: Literal["mixture", "categorical"] = "mixture"
-    """p(x_i | x_<i) of levels: discretised logistics, coupled over colours, or a softmax; bits are
-    Bernoulli"""
+    """the form of p(x_i | x_<i) on levels: a discretised mixture of logistics, in which a colour
+    depends on the ones before it, or a softmax. Bits are Bernoulli"""
     num_components: int = 5
-    """components of a mixture of logistics"""
+    """components of the mixture of logistics"""
     hidden: int = 32
     """channels of each layer"""
     num_layers: int | None = None
-    """blocks (of each half in pixelcnn++); the default depends on the model"""
+    """the number of blocks (in pixelcnn++ of each half); the default depends on the model"""
     positions: Literal["learned", "rotary"] = "learned"
-    """positions in image-gpt: a learned vector for each, or rotary by rows and columns, which knows
-    neighbours from the start (then --hidden is a multiple of 16, for colour of 24)"""
+    """how image-gpt is told positions: by a learned vector for each, or by rotary embeddings of row
+    and column, which make neighbours alike from the start (then --hidden must be a multiple of
+    16, of 24 for colour)"""
     rows_seen: int | None = None
-    """rows above that each layer of image-gpt sees; by default all. Few cost less"""
+    """the number of rows above a pixel that each layer of image-gpt sees; by default all. A few
+    rows cost less"""
     num_steps: int = 600
     batch_size: int = 64
     learning_rate: float = 3e-3
-    """the learning rate of AdamW after a warm-up of 1/20 of the steps; decays to 0 by a cosine"""
+    """the learning rate of AdamW after a warm-up of 1/20 of the steps; then it decays to 0 by a
+    cosine"""
     weight_decay: float = 1.0
     ema_decay: float = 0.99
     eval_every: int = 100
@@ -127,14 +136,14 @@ def density(config: Config, name, shape, num_levels, num_classes):
 
 
 def of_columns(config, num_classes):
-    """The classes of two rows of pictures, 0, 1, ... from left to right."""
+    """The class of each column of two rows of pictures, 0, 1, ... from left to right."""
     return np.tile(np.arange(config.num_shown) % num_classes, 2)
 
 
 def shown(config, images, labels, num_classes):
-    """Which test images are shown, in two rows: at random, or of the classes of the columns.
+    """The indices of the test images of two rows: random ones, or of the class of each column.
 
-    A class with too few of them shows one again, a class with none one of another class.
+    If a class has too few images they are repeated; if it has none, random images take their place.
     """
     order = np.random.default_rng(config.seed).permutation(len(images))
     if not num_classes:
@@ -146,7 +155,7 @@ def shown(config, images, labels, num_classes):
 
 
 def drawn(config, model, params, key, test, num_classes):
-    """Two rows of samples, of the classes of the columns if there are any; one of completions."""
+    """Two rows of samples (of the class of each column, if there are any), one of completions."""
     x, *cond = (part[: config.num_shown] for part in test)
     given = np.zeros(x.shape[1:], bool)
     given[: x.shape[1] // 2] = True
@@ -164,9 +173,11 @@ def drawn(config, model, params, key, test, num_classes):
 
 
 def fields(config, name, shape):
-    """What some pixels see at random weights, [pixels, H, W]: 0 is not seen, 1 the pixel itself.
+    """The receptive fields of four pixels at random weights, [pixels, H, W].
 
-    The mean of |∂f_i/∂x| over random images, on a logarithmic scale, of the same net of numbers.
+    0 is a pixel without influence, 1 the pixel itself; in between is the mean of |∂f_i/∂x| over
+    random images, on a logarithmic scale. The net is built for real numbers, so that it has
+    derivatives.
     """
     height, width, _ = shape
     model = build(config, name, shape, likelihoods.gaussian())
@@ -177,7 +188,7 @@ def fields(config, name, shape):
         (height // 2, width - 1),
     ]
 
-    # Called four times: half the time to compile is worth slower calls.
+    # Called only four times, so a faster compilation is worth more than faster calls.
     @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def slopes(key, row, column):
         init_key, noise_key, x_key = jax.random.split(key, 3)
@@ -198,7 +209,7 @@ def fields(config, name, shape):
 
 
 def coloured(seen):
-    """Fields [pixels, H, W] in colour: orange is what is made before the pixel and not seen."""
+    """Fields [pixels, H, W] as colours; earlier pixels without influence are orange."""
     picture = np.repeat(seen[..., None], 3, -1)
     for field, own in zip(seen, picture):
         earlier = np.arange(field.size).reshape(field.shape) < field.argmax()
@@ -207,7 +218,7 @@ def coloured(seen):
 
 
 def draw(config, shape, num_levels, test, pictures, num_classes):
-    """samples.png, completions.png and receptive.png."""
+    """Saves samples.png, completions.png and receptive.png."""
     x = test[0]
     halves = np.where(np.arange(shape[0])[:, None, None] < shape[0] // 2, x, (num_levels - 1) / 2)
     samples, completions = {"test data": x}, {"test data": x[: config.num_shown]}

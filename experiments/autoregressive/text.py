@@ -2,26 +2,26 @@
 
     python -m experiments.autoregressive.text
 
-learns the language reference that comes with Python; --data FILE.txt any other text. On
+learns the language reference that comes with Python; --data FILE.txt learns any other text. On
 
     python -m experiments.autoregressive.text --data tiny_shakespeare --data-dir FOLDER
 
-it counts tables of one, two and three characters, and trains a transformer on texts of 256
-characters, each of which sees the last 64 in each layer. Positions are relative and the memory is
-the window, so the same parameters then score texts seven times as long, and write one six times as
-long to samples.txt, beside one of the last table. Ten minutes on one CPU core. Expect 4.85, 3.60
-and 3.05 bits per character of Shakespeare's test text for the tables and 2.35 for the transformer
-(standard error 0.05; 2.16 on the validation text). Each scored text, of 1859 characters, starts
-without a past, for all models alike.
+it fits tables of one, two and three characters by counting, and trains a transformer on texts of
+256 characters. Each layer sees the last 64 characters, and positions are relative. So the same
+parameters can then score texts that are seven times as long, and write a text six times as long,
+which is kept in samples.txt beside one of the largest table. It takes ten minutes on one CPU core.
+Expect 4.85, 3.60 and 3.05 bits per character of Shakespeare's test text for the tables and 2.35 for
+the transformer (standard error 0.05; 2.16 on the validation text). The test text is scored in parts
+of 1859 characters, each without the text before it, for all models alike.
 
 With an accelerator (not run):
 
-    python -m experiments.autoregressive.text --data tiny_shakespeare --data-dir FOLDER \\
-        --hidden 384 --num-layers 6 --num-heads 6 --length 1024 --window 192 --batch-size 64 \\
+    python -m experiments.autoregressive.text --data tiny_shakespeare --data-dir FOLDER \
+        --hidden 384 --num-layers 6 --num-heads 6 --length 1024 --window 192 --batch-size 64 \
         --num-steps 5000 --learning-rate 1e-3
 
-A million characters are few for 10 million parameters, so the step that is best on the validation
-split is kept.
+A million characters are few for the 10 million parameters of this model, so that it overfits; the
+step that is best on the validation split is kept.
 """
 
 import dataclasses
@@ -51,13 +51,14 @@ class Config(Training, Data, runs.RunOptions):
     num_layers: int = 4
     num_heads: int = 4
     window: int = 64
-    """the number of preceding characters that a layer sees"""
+    """the number of preceding characters that each layer sees"""
     length: int = 256
     """characters of each text in training"""
     num_steps: int = 800
     batch_size: int = 16
     learning_rate: float = 5e-3
-    """the learning rate of AdamW after a warm-up of 1/20 of the steps; decays to 0 by a cosine"""
+    """the learning rate of AdamW after a warm-up of 1/20 of the steps; then it decays to 0 by a
+    cosine"""
     weight_decay: float = 0.1
     ema_decay: float = 0.99
     eval_every: int = 100
@@ -87,14 +88,14 @@ SMOOTHING = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # the best on the validat
 
 
 def pieces(ids, length):
-    """[n, length], without what is left at the end."""
+    """The text as rows [n, length]; characters left over at its end are dropped."""
     num = len(ids) // length
     return ids[: num * length].reshape(num, length)
 
 
 @runs.builder
 def build(config: Config, dim, num_characters):
-    """Of texts of dim characters; the parameters know no dim."""
+    """The density of texts of `dim` characters; the parameters are the same for any dim."""
     return ar.transformer(
         dim,
         likelihoods.categorical(num_characters),
@@ -107,7 +108,10 @@ def build(config: Config, dim, num_characters):
 
 
 def fit(config, parts, scored, num_characters):
-    """Learns texts of `length` from any place of `parts`; `scored` are longer ones, by split."""
+    """Learns texts of config.length characters, cut anywhere from the training text in `parts`.
+
+    scored: {"valid", "test"}: rows of longer texts, on which the model is evaluated.
+    """
     short = build(config, config.length, num_characters)
     length = scored["test"].shape[1]
     arguments = {"config": config, "dim": length, "num_characters": num_characters}
@@ -127,7 +131,7 @@ def fit(config, parts, scored, num_characters):
 
 
 def write(config, key, alphabet, table, params, start):
-    """samples.txt: the last table beside the transformer, which also continues a given start."""
+    """Saves samples.txt: texts of the largest table and of the transformer, and a continuation."""
     table_key, key, sharp_key, complete_key = jax.random.split(key, 4)
     num, k = config.num_written, len(alphabet)
     name, table = table
@@ -159,7 +163,7 @@ def write(config, key, alphabet, table, params, start):
 
 
 def show(found):
-    """One table, from what results.json holds."""
+    """Prints one table, from the contents of results.json."""
     rows = [{"model": "uniform", "bits/character": f"{np.log2(found['num_characters']):.3f}"}]
     for name, r in found["models"].items():
         bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"

@@ -1,32 +1,38 @@
-"""Diffusion of the 8x8 digits: code lengths by the bound and by the ODE, and samples by class.
+"""Diffusion models of the 8x8 digits: bits per dimension by two bounds, and samples by class.
 
     python -m experiments.diffusion.digits
 
-trains two models of the 17 levels of the digits; the data need no download; nineteen minutes of
-one core, four of which judge. Expect 1.76 bits/dim by the bound of ddpm.
+trains two models on the 17 levels of the digits. The data need no download. It takes nineteen
+minutes of one core, four of which are spent on evaluation. Expect a bound of 1.76 bits per
+dimension (bits/dim) for ddpm.
 
-    ddpm       by the bound in continuous time, linear log-SNR from 9 to -5
-    classes    by the squared error of v, told the class of nine rows in ten: samples by class
+    ddpm       is trained by the bound in continuous time; linear log-SNR from 9 to -5
+    classes    is trained by the squared error of v, and gets the class of nine rows in ten;
+               samples are drawn by class
 
-and, by name, what the first is compared with:
+Other models, by --models, are variations of ddpm:
 
-    learned    the bound, with a log-SNR that is learned between the same ends
-    importance the bound, with times that are drawn by the history of its losses
-    simple     by the squared error of the noise on the cosine process, L_simple
-    hybrid     the same, with variances that are learned by a bound of --chain-steps steps
-    chain      that bound alone, by steps that are drawn by the history of its losses
+    learned    the same bound, with a learned log-SNR between the same ends
+    importance the same bound; times are drawn by importance, from a history of the losses
+    simple     L_simple, the squared error of the noise, on the cosine process
+    hybrid     the same, and learned variances by the bound of a chain of --chain-steps steps
+    chain      the bound of this chain alone; steps are drawn from a history of the losses
 
-Bits per dimension of the test split: `test_bits_per_dim` is the bound in continuous time (of the
-last three that of the chain), of --test-draws draws a row, with its parts; `ode_bits_per_dim` that
-of the probability-flow ODE on --ode-rows rows,
+The table gives bits/dim of the test split. `test_bits_per_dim` is the bound, in continuous time or
+(for the last three) of the chain, by --test-draws draws of the time for each row; its parts are
+given in nats. `ode_bits_per_dim` is a bound by the probability-flow ODE on --ode-rows rows,
+
     log p(x) >= E [log p_ode(x_t) + log p(x | x_t) - log q(x_t | x)] at the first time t,
-with Hutchinson's estimate of the trace. Samplers are compared by the sliced Wasserstein distance of
-as many samples to the test split, and by seconds; samples.png has them. guidance.png has samples by
-class and scale of guidance; features of a classifier, trained here, tell how many are of their
-class, and their Fréchet distance, precision and recall.
 
-PixelCNN++ of `experiments.autoregressive.images` has 1.746 bits/dim here, a histogram 2.974.
---data takes any images with levels.
+with Hutchinson's estimate of the trace. Samplers are compared by their time in seconds and by the
+sliced Wasserstein distance between their samples and as many test digits. Samples of `classes` are
+judged by a classifier that the run trains: how many have the right class and, by its features,
+their Fréchet distance, precision and recall. A histogram of all pixels has 2.974 bits/dim here, and
+PixelCNN++ of `experiments.autoregressive.images` has 1.746.
+
+samples.png shows samples of each sampler, guidance.png samples by class (columns) and scale of
+guidance, and curves.png the bound on the validation split during training. --data takes any images
+with levels.
 """
 
 import dataclasses
@@ -46,48 +52,48 @@ from experiments.gans import growing, judge
 from experiments.options import Data, Optimisation, check, filled
 
 ModelName = Literal["ddpm", "classes", "learned", "importance", "simple", "hybrid", "chain"]
-OF_CHAINS = ("hybrid", "chain")  # with learned variances
-OF_NOISE = ("simple", *OF_CHAINS)  # on the cosine process
-OF_ODE = ("ddpm", "learned", "importance")  # whose ODE is solved
+OF_CHAINS = ("hybrid", "chain")  # models with learned variances
+OF_NOISE = ("simple", *OF_CHAINS)  # models on the cosine process
+OF_ODE = ("ddpm", "learned", "importance")  # models that are also scored by the ODE
 SCALES = (0.0, 1.0, 3.0)  # scales of guidance
 ROWS = 16
-EVALUATED = 100  # rows at once: with 256 levels each number of a row takes 256
+EVALUATED = 100  # rows at once: with 256 levels, each entry of a row needs 256 numbers
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(Optimisation, Data, runs.RunOptions):
     class_conditional: ClassVar[bool] = True
     models: tuple[ModelName, ...] = ("ddpm", "classes")
-    """which to train"""
+    """which models to train"""
     hidden: int = 48
-    """channels of the largest images"""
+    """channels of the U-Net at the size of the images"""
     multipliers: tuple[int, ...] = (1,)
-    """of the channels by size, each half the one before"""
+    """the channels at each size, in units of --hidden; each size is half the one before"""
     num_blocks: int = 1
-    """residual blocks of each size on the way down"""
+    """residual blocks at each size on the way down"""
     dropout: float = 0.1
     num_steps: int | None = None
-    """gradient steps of a model; by default 2200, and 1000 for classes"""
+    """gradient steps of each model; by default 2200, and 1000 for classes"""
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     ema_decay: float = 0.998
     eval_every: int = 250
     chain_steps: int = 250
-    """of the chains that are sampled from and, of hybrid, trained"""
+    """steps of the chain, for sampling and for the bounds of hybrid and chain"""
     few_steps: int = 20
-    """passes of the samplers that take few"""
+    """passes of the net in each of the fast samplers"""
     valid_draws: int = 4
-    """times a row, at which the bound of the validation split is looked at"""
+    """times drawn for each row when the bound is evaluated on the validation split"""
     test_draws: int = 50
-    """the same of the test split, at the end"""
+    """the same for the test split, at the end"""
     ode_rows: int = 100
-    """test rows whose code length the ODE tells"""
+    """test rows that are scored by the ODE"""
     held_out: int | None = None
-    """rows of the validation split, and of the test split, that are looked at; all by default"""
+    """rows of the validation split and of the test split that are used; all by default"""
     num_judged: int = 300
-    """samples of each sampler"""
+    """samples of each sampler that are judged"""
     num_features: int = 64
-    """of the classifier that tells the classes of samples"""
+    """features of the classifier that judges samples"""
     classifier_steps: int = 400
 
 
@@ -98,9 +104,10 @@ STEPS = {"classes": 1000}
 
 
 def process_of(name, num_levels):
-    """Cosine, or from a log-SNR of 9, or as much as leaves no doubt of a level, down to -5.
+    """The process of a model: cosine, or a log-SNR that falls from 9 or more to -5.
 
-    2 log 3 (K - 1), 13.3 for 256 levels, makes the least noise a sixth of the gap between two.
+    The first log-SNR is 2 log 3 (K - 1) if that is more than 9 (13.3 for K = 256 levels): then the
+    least noise has a deviation of a sixth of the gap between two levels, and x_t determines x.
     """
     if name in OF_NOISE:
         return diffusion.cosine()
@@ -113,7 +120,7 @@ def process_of(name, num_levels):
 def build(
     config: Config, name: str, shape: tuple[int, ...], num_classes: int, num_levels: int = 17
 ):
-    """The denoiser of a name, of images [H, W, C] in [-1, 1]."""
+    """The denoiser `name` of images [H, W, C] in [-1, 1]."""
     cond_shape = (num_classes,) if name == "classes" else None
     net = nets.unet(
         shape,
@@ -137,7 +144,10 @@ def build(
 
 # --------------------------------------------------------------------------------------- training
 def loss_of(config, name, model, num_levels):
-    """(init_state, loss(params, key, batch)), with dropout; times drawn by history carry it."""
+    """(init_state, loss(params, key, batch)), with dropout.
+
+    The state is the history of losses from which importance and chain draw times; others have None.
+    """
     steps = {"num_steps": config.chain_steps, "num_levels": num_levels}
     if name in ("importance", "chain"):
         options = steps | {"kind": "learned"} if name == "chain" else {"num_levels": num_levels}
@@ -168,7 +178,7 @@ def loss_of(config, name, model, num_levels):
 
 
 def bound(config, name, model, num_levels):
-    """terms(params, key, x[, c]): parts of the bound in nats, each [n]."""
+    """terms(params, key, x[, c]): the terms of the bound in nats, each [n]."""
 
     def terms(params, key, x, c=None):
         given = (c,) if name == "classes" else ()
@@ -189,7 +199,10 @@ def bound(config, name, model, num_levels):
 
 
 def ode_log_prob(model, num_levels):
-    """log p(x) of levels by the ODE, a bound by one draw of x_t at its first time; [n] nats."""
+    """log_prob(params, key, x): a lower bound of log p(x) of levels by the ODE, [n] in nats.
+
+    It is an estimate by a single draw of x_t at the first time t.
+    """
     density = diffusion.ode_density(model)
 
     def log_prob(params, key, x):
@@ -282,7 +295,7 @@ def fit(config, name, images, rows):
 
 # -------------------------------------------------------------------------------------- samplers
 def judged(config, model, params, real):
-    """{sampler, with its passes of the net: figures}, and samples of each; without a condition."""
+    """The metrics of each unconditional sampler, {sampler, passes: metrics}, and their samples."""
     many, few = config.chain_steps, config.few_steps
     samplers = {f"chain, {many}": steps.samplers(many)["chain"]}
     samplers |= {f"{name}, {few}": sampler for name, sampler in steps.samplers(few).items()}
@@ -294,8 +307,11 @@ def judged(config, model, params, real):
 
 
 def guided(config, model, params, num_classes, classifier, real):
-    """Classes in columns for each scale; the share whose class is told right, and what features of
-    the classifier tell of them: {scale: {"right", "frechet", "precision", "recall"}}."""
+    """Samples by class at each scale of guidance, and what the classifier says of them.
+
+    Returns {scale: images} and {scale: {"right", "frechet", "precision", "recall"}}, where "right"
+    is the share of samples whose class the classifier recognises.
+    """
     features, guess = classifier
     pictures, told = {}, {}
     c = np.resize(np.arange(num_classes), config.num_judged)
@@ -314,7 +330,7 @@ def guided(config, model, params, num_classes, classifier, real):
 
 
 def of_rows(images, num: int | None, seed: int):
-    """The images with `num` rows of each split that is not trained on, drawn at random."""
+    """The images with only `num` random rows in the validation split and in the test split."""
     if num is None:
         return images
     rows, labels = dict(images.rows), dict(images.labels)

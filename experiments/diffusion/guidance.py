@@ -1,15 +1,18 @@
-"""Guidance by a classifier of noisy data and without one, at several scales, by three samplers.
+"""Guidance by a classifier and classifier-free guidance, at several scales, by three samplers.
 
     python -m experiments.diffusion.guidance --run runs/experiments.diffusion.digits
 
-loads ddpm and classes of a run of `experiments.diffusion.digits`. A classifier of x_t and λ_t, a
-perceptron, learns the classes of the noised training rows and leads ddpm, which knows of none;
-classes leads itself. Samples of both by the chain, by DDIM and by the probability-flow ODE, at each
-of --scales, are judged by a second classifier, of clean data: how many are of their class, and by
-its features the Fréchet distance to the test split, precision and recall. Scale 0 is no guidance,
-1 the score of the class, and above it samples are more typical and less various.
-classifier.png and classifier-free.png have a row of samples for each sampler and scale. Ten minutes
-of one CPU core, half of which solves ODEs.
+loads the models ddpm and classes of a run of `experiments.diffusion.digits`. It trains a classifier
+of noisy images (a perceptron that gets x_t and its log-SNR λ_t) on the training rows, which guides
+ddpm, a model that knows no classes. The model classes is guided without a classifier. Both are
+sampled by the chain, by DDIM and by the probability-flow ODE, at each of --scales. At scale 0 there
+is no guidance, at scale 1 the score is that of p(x | class), and above 1 samples are more typical
+and less diverse.
+
+Samples are judged by a second classifier, of images without noise: how many have the right class,
+and by its features the Fréchet distance to the test split, precision and recall. classifier.png and
+classifier-free.png have one row of samples for each sampler and scale. It takes ten minutes of one
+CPU core, half of which is spent on ODEs.
 """
 
 import dataclasses
@@ -39,23 +42,23 @@ class Config(Data, runs.RunOptions):
     """the directory of a run of `experiments.diffusion.digits` with the models ddpm and classes"""
     scales: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0)
     chain_steps: int = 50
-    """passes of the chain"""
+    """steps of the chain, each one pass of the net"""
     few_steps: int = 20
-    """passes of DDIM"""
+    """steps of DDIM, each one pass of the net"""
     tolerance: float = 1e-2
-    """of the solver of the ODE, relative and absolute"""
+    """the relative and absolute tolerance of the ODE solver"""
     num_judged: int = 200
-    """samples of each"""
+    """samples for each sampler and scale"""
     hidden: tuple[int, ...] = (256, 256)
-    """of the classifier of noisy data"""
+    """widths of the hidden layers of the classifier of noisy images"""
     noisy_steps: int = 3000
-    """gradient steps of it"""
+    """gradient steps of the classifier of noisy images"""
     classifier_steps: int = 400
-    """of the classifier that judges"""
+    """gradient steps of the classifier that judges"""
     num_features: int = 64
     batch_size: int = 128
     held_out: int | None = None
-    """test rows that samples are compared with; all by default"""
+    """the number of test rows that samples are compared with; all by default"""
 
 
 QUICK = {"scales": (0.0, 2.0), "chain_steps": 3, "few_steps": 2, "num_judged": 16, "hidden": (8,)}
@@ -63,7 +66,7 @@ QUICK |= {"noisy_steps": 4, "classifier_steps": 4, "num_features": 4, "tolerance
 
 
 def noisy_net(config, shape, num_classes):
-    """Logits of images and their log-SNR."""
+    """The classifier of noisy images: class logits from images x_t and their log-SNR."""
     net = nets.time_mlp(math.prod(shape), hidden=config.hidden, out_dim=num_classes)
 
     def apply(params, x, level, *, key=None):
@@ -73,7 +76,7 @@ def noisy_net(config, shape, num_classes):
 
 
 def fit_noisy(config, net, process, rows, labels):
-    """The classifier of noised rows, with the share of them that it misses."""
+    """Trains the classifier of noisy images; its row has test_error, the share it gets wrong."""
 
     def loss(params, key, batch):
         return diffusion.classifier_loss(net, params, key, process, *batch)
@@ -128,9 +131,11 @@ def samplers(config) -> dict:
 
 
 def leaning(plain, conditional, net, num_classes) -> dict:
-    """{kind: (parameters, scale) -> (the guided model, its parameters), and classes as it is told}.
+    """The two kinds of guidance, {kind: (guided, encode)}.
 
-    parameters: {"ddpm", "classes", "noisy"}.
+    guided(parameters, scale) returns the guided model and its parameters, where parameters are
+    those of {"ddpm", "classes", "noisy"}; encode(c) is the form in which it takes the classes c
+    [n].
     """
 
     def by_classifier(params, scale):
@@ -155,7 +160,7 @@ def loaded(config, name):
 
 
 def main(config: Config) -> dict:
-    check(dataclasses.replace(config, scales=()))  # any number is a scale
+    check(dataclasses.replace(config, scales=()))  # a scale may be any number
     if config.run is None:
         raise checks.InputError("run must name the directory of a run of digits; see --help.")
     if not config.scales:

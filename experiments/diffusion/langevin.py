@@ -1,13 +1,17 @@
-"""Langevin dynamics where the answer is known: its bias, and the weights of modes far apart.
+"""Langevin dynamics where the answer is known: its bias, and the weights of distant modes.
 
     python -m experiments.diffusion.langevin
 
-needs no data and learns nothing; ten seconds of one CPU core. bias.png: the variance of chains
-of N(0, 1) by the step size, measured and in closed form, 1 / (1 - η/2), beside that of steps that
-are accepted or refused, which is 1 for every step. modes.png: chains of a mixture with the weights
-0.2 and 0.8 from uniform starts: without annealing each ends in the mode that it started nearest to,
-0.5 and 0.5; from much noise to little the weights are right. The mixture is that of Song and Ermon
-(2019), section 3.2.2; all scores here are exact.
+needs no data and learns nothing; all scores are exact. It takes ten seconds of one CPU core.
+
+bias.png is about chains that sample N(0, 1). It shows their variance against the step size η: as
+measured, in closed form, 1 / (1 - η/2), and with steps that are accepted or rejected by the
+Metropolis rule (MALA), for which it is 1 at any step size.
+
+modes.png shows chains that sample a mixture with the weights 0.2 and 0.8, from uniform starting
+points. Without annealing each chain stays in the mode nearest to its start, so the weights come out
+as 0.5 and 0.5; if the noise is reduced from large to small (annealing) the weights are right. The
+mixture is that of Song and Ermon (2019), section 3.2.2.
 """
 
 import dataclasses
@@ -26,14 +30,14 @@ CENTRES, WEIGHTS = np.array([[-5.0, -5.0], [5.0, 5.0]]), np.array([0.2, 0.8])
 @dataclasses.dataclass(frozen=True)
 class Config(runs.RunOptions):
     step_sizes: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2)
-    """η, of chains of N(0, 1)"""
+    """the step sizes η of the chains that sample N(0, 1)"""
     num_chains: int = 20_000
     num_steps: int = 200
-    """of each chain of N(0, 1)"""
+    """steps of each chain that samples N(0, 1)"""
     plain_steps: int = 1000
-    """of the chains of the mixture without annealing, η = 0.1"""
+    """steps of the chains that sample the mixture without annealing, with η = 0.1"""
     levels: int = 10
-    """noise levels of the annealed chains, from 20 to 1"""
+    """the number of noise levels of the annealed chains, with deviations from 20 to 1"""
     steps_a_level: int = 100
 
 
@@ -42,8 +46,11 @@ QUICK |= {"levels": 3, "steps_a_level": 5}
 
 
 def variances(config, step_size):
-    """The variance of chains that start in N(0, 1), without correction and with, and the share
-    of accepted steps."""
+    """The variances of chains that start in N(0, 1), with and without correction.
+
+    Returns {"plain", "exact", "corrected", "accepted"}: measured without correction, its closed
+    form, measured with the Metropolis correction, and the share of accepted steps.
+    """
     start_key, key, other = jax.random.split(jax.random.key(config.seed), 3)
     options = {"step_size": step_size, "num_steps": config.num_steps}
 
@@ -62,7 +69,7 @@ def variances(config, step_size):
 
 
 def log_mixture(x, sigma):
-    """log p of the mixture with noise of sigma on it, up to a constant."""
+    """log p(x) of the mixture with added noise N(0, sigma² I), up to a constant."""
     variance = 1 + sigma**2
     squares = ((x[:, None] - CENTRES) ** 2).sum(-1)
     return jax.nn.logsumexp(jnp.log(WEIGHTS) - squares / (2 * variance), -1) - jnp.log(variance)
@@ -73,7 +80,7 @@ def score(x, sigma):
 
 
 def modes(config):
-    """{name: chains [n, 2] at their end}."""
+    """The last states of the chains that sample the mixture, {name: [n, 2]}."""
     keys = jax.random.split(jax.random.key(config.seed + 1), 4)
     sigmas = np.geomspace(20.0, 1.0, config.levels)
 

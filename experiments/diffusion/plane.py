@@ -1,23 +1,27 @@
-"""Scores and diffusion on the plane, where log p is known: five dresses, two losses without noise.
+"""Scores and diffusion models on the plane, where log p is known: six ways to train.
 
     python -m experiments.diffusion.plane
 
-learns each toy by each of
+trains six models for each toy density:
 
-    bound      the bound in continuous time, linear log-SNR, v
-    noise      L_simple, the process of Ho et al.
-    exploding  denoising scores of all scales, variance exploding
+    bound      the bound in continuous time, linear log-SNR; predicts v
+    noise      L_simple on the process of Ho et al.; predicts the noise
+    exploding  denoising score matching at all scales, variance exploding
     velocity   flow matching on straight paths
-    implicit   implicit score matching, the exact trace, of data with noise of --blur
+    implicit   implicit score matching with the exact trace, on data with noise of
+               deviation --blur
     sliced     the same by random projections
 
-and tells, in nats, KL(p ‖ p_ode) of the probability-flow ODE of the first four on --num-test draws
-of the toy; and of each sampler the sliced Wasserstein distance of its samples to as many draws,
-beside that of draws to draws, the floor. The last two know the score at one scale only, and are
-sampled by Langevin dynamics from uniform starts. Two minutes of one CPU core a toy.
-TOY-samples.png has a column for each model; TOY-scores.png a row for each process: both entries of
-the score of 4000 draws with noise of 0.5 on them, nearly the true one, of the learned one, and
-their difference, all on one scale; far from the draws a net has not been taught.
+For the first four it prints KL(p ‖ p_ode) in nats, of the probability-flow ODE, on --num-test draws
+of the toy. For each sampler it prints the sliced Wasserstein distance between its samples and as
+many draws of the toy. A line names the floor of this distance, that between two sets of draws. The
+last two models know the score at a single noise level, and are sampled by Langevin dynamics from
+uniform starting points. It takes two minutes of one CPU core for each toy.
+
+TOY-samples.png has a column of samples for each model. TOY-scores.png shows scores at the time when
+the deviation of the noise is half of the scale of the data, in a row for each process: both entries
+of the score of 4000 draws with that noise (almost the true one), those of the learned score, and
+their difference, all on one colour scale. Far from the draws a net has seen no data.
 """
 
 import dataclasses
@@ -35,7 +39,7 @@ from experiments import fitting
 from experiments.options import check
 
 ModelName = Literal["bound", "noise", "exploding", "velocity", "implicit", "sliced"]
-DENOISERS = {  # the process, by its name and options, and the dress
+DENOISERS = {  # the process, by its name and options, and what the net predicts
     "bound": ("linear_log_snr", {}, "v"),
     "noise": ("linear_beta", {}, "noise"),
     "exploding": ("variance_exploding", {"most": 20.0}, "noise"),
@@ -62,19 +66,19 @@ class Config(runs.RunOptions):
     num_steps: int = 5000
     """gradient steps of each model"""
     batch_size: int = 256
-    """draws of the toy a step"""
+    """draws of the toy per step"""
     learning_rate: float = 2e-3
     ema_decay: float = 0.999
     eval_every: int = 1000
     blur: float = 0.2
-    """deviation of the noise on the data of the losses without noise levels"""
+    """the deviation of the noise that is added to the data for implicit and sliced"""
     passes: int = 40
-    """of the net, by each sampler of the first four"""
+    """passes of the net in each sampler of the first four models"""
     langevin_steps: int = 1000
-    """of the samplers of the last two"""
+    """steps of the Langevin dynamics that samples the last two models"""
     num_test: int = 2000
     max_params: int = 100_000_000
-    """a model of more parameters is refused before memory is taken for it"""
+    """the largest number of parameters; a larger model is refused before memory is allocated"""
 
 
 QUICK = {"toys": ("gaussians",), "num_steps": 4, "eval_every": 2, "hidden": (4,), "passes": 4}
@@ -83,7 +87,7 @@ QUICK |= {"langevin_steps": 4, "num_test": 50, "batch_size": 16}
 
 @runs.builder
 def build(config: Config, name: str):
-    """A denoiser of the plane, or for a score at one scale its net, told λ = 0."""
+    """A denoiser of the plane; for implicit and sliced, a net of the score at one noise level."""
     net = nets.time_mlp(2, hidden=config.hidden)
     if name not in DENOISERS:
         return net
@@ -92,7 +96,7 @@ def build(config: Config, name: str):
 
 
 def score_of(model, params):
-    """x -> s(x), of a net that is told λ = 0."""
+    """x -> s(x) of such a net, which takes a log-SNR too and always gets 0."""
     return lambda x: model.apply(params, x, jnp.zeros(len(x), x.dtype))
 
 
@@ -113,7 +117,7 @@ def loss_of(config, name, model):
 
 
 def samplers(config, name, model):
-    """{sampler: draw(params, key)}, of num_test samples each."""
+    """{sampler: draw(params, key)}, each of num_test samples."""
     num, passes = config.num_test, config.passes
     half = max(passes // 2, 2)
     if name not in DENOISERS:
@@ -190,17 +194,18 @@ def fit(config, toy_name, name):
 
 
 def shown(config, name, model, params):
-    """1000 samples of the first sampler."""
+    """Up to 1000 samples of a model's first sampler."""
     sampler = next(iter(samplers(config, name, model).values()))
     x = np.asarray(jax.jit(sampler)(params, jax.random.key(config.seed + 2)))
     return x[:1000]
 
 
 def scores(config, toy, learned, path):
-    """<path> of each learned score where σ / α is 0.5, below that of 4000 draws as noisy.
+    """Saves at `path` the learned scores where σ / α is 0.5, beside those of 4000 noisy draws.
 
-    learned: {name: (model, parameters)}. A row for each process: two entries, each of the draws, of
-    the model, and of their difference, all on one scale, times σ_t so that they are of order 1.
+    learned: {name: (model, parameters)}. There is a row for each process, and in it both entries of
+    the score of the draws, of the model and of their difference. All are multiplied by σ_t, so that
+    they are of order 1, and on one colour scale.
     """
     axis = np.linspace(-4, 4, 61)
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2).astype(np.float32)
@@ -225,13 +230,16 @@ def scores(config, toy, learned, path):
 
 
 def shown_time(process):
-    """t at which σ / α is SHOWN, so that all processes are seen at one noise."""
+    """The time t at which σ / α is SHOWN, so that all processes are shown at the same noise."""
     grid = diffusion.process.times(process, 1000)
     return jnp.interp(SHOWN, process.sigma(grid) / process.alpha(grid), grid)
 
 
 def true_and_learned(model, params, draws, x):
-    """σ ∇ log of the mean of N(α d, σ²) over draws d at the time that is shown, and the model's."""
+    """σ times the true and the learned score at x, at the time that is shown, both [n, 2].
+
+    The true one is ∇ log of the mean of N(α d, σ²) over the draws d.
+    """
     process = model.process(params)
     t = jnp.full(len(x), shown_time(process))
     alpha, sigma = process.alpha(t[0]), process.sigma(t[0])

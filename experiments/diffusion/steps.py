@@ -1,11 +1,12 @@
-"""Quality against the number of passes, for every sampler of one trained model.
+"""Quality of samples against the number of passes of the net, for each sampler of one model.
 
     python -m experiments.diffusion.steps --run runs/experiments.diffusion.digits/ddpm
 
-loads the model of `experiments.diffusion.digits` and samples it by each sampler with each number of
-passes: of the test split, the sliced Wasserstein distance, density and coverage of pixels, beside
-those of as many training rows, and seconds. steps.png has the distances. A few minutes of one CPU
-core, most of which compiles.
+loads a model that `experiments.diffusion.digits` trained and draws samples by each sampler with
+each number of passes. For each it prints the sliced Wasserstein distance to the test split, the
+density and coverage of the pixels, and the seconds; the last line has the same for training rows in
+place of samples. steps.png shows the distances. It takes a few minutes of one CPU core, most of it
+compilation.
 """
 
 import dataclasses
@@ -31,16 +32,16 @@ class Config(Data, runs.RunOptions):
     """the directory of a model that `experiments.diffusion.digits` trained"""
     class_conditional: ClassVar[bool] = False
     passes: tuple[int, ...] = (5, 10, 20, 50, 100, 250)
-    """of the net, by each sampler"""
+    """the numbers of passes of the net to compare"""
     num_judged: int = 300
-    """samples of each"""
+    """samples for each sampler and number of passes"""
 
 
 QUICK = {"passes": (3, 4), "num_judged": 16}
 
 
 def samplers(passes: int) -> dict:
-    """{name: sampler} of so many passes; of second order, one less where that is even."""
+    """{name: sampler} with this many passes; those of second order make an odd number of passes."""
     half = max((passes + 1) // 2, 2)
     return {
         "chain": functools.partial(diffusion.sample, num_steps=passes),
@@ -51,7 +52,7 @@ def samplers(passes: int) -> dict:
 
 
 def judged(config, model, params, sampler, real) -> tuple[dict, np.ndarray]:
-    """What pixels and the clock tell of config.num_judged samples, and these."""
+    """The metrics of config.num_judged samples with the seconds they took, and the samples."""
 
     draw = timing.program(
         lambda params, key: sampler(model, params, key, config.num_judged, clip=1.0),

@@ -1,17 +1,20 @@
-"""How much a step's bound and gradient vary with the times that are drawn for it.
+"""How much the bound and the gradient of a step vary with the times that are drawn for it.
 
     python -m experiments.diffusion.variance --run runs/experiments.diffusion.digits/ddpm
 
-loads a model of `experiments.diffusion.digits` and estimates its bound, and the gradient, on
-batches of training rows, with times
+loads a model of `experiments.diffusion.digits` and estimates its bound and the gradient on batches
+of training rows, with times that are
 
-    alone      drawn for each row by itself, evenly over their range
-    spread     even for each row, and spread evenly over the batch: what ddpm learns by
-    history    spread, from p_t ∝ √E[L_t²] of a history of losses: what importance learns by
+    alone      drawn uniformly and independently for each row
+    spread     uniform for each row, but evenly spread over the batch; ddpm learns so
+    history    spread, with density p_t ∝ √E[L_t²] from a history of losses L_t; importance
+               learns so
 
-all without bias. Of the steps of the bound it tells the mean and the standard deviation over
-batches in nats, and of the gradient the trace of its covariance beside the square of its mean. What
-is left is due to rows and noise. chances.png has p_t by the log-SNR. Three minutes of one CPU core.
+All three are unbiased. It prints the mean and the standard deviation over batches of the sum of the
+bound's steps, in nats, and the noise of the gradient: the trace of its covariance divided by the
+squared norm of its mean. What remains with the best choice of times is due to the rows and the
+noise. chances.png shows the probability p_t of each part of the time against its log-SNR. It takes
+three minutes of one CPU core.
 """
 
 import dataclasses
@@ -36,20 +39,20 @@ class Config(Data, runs.RunOptions):
     """the directory of a model that `experiments.diffusion.digits` trained by the bound"""
     batch_size: int = 128
     num_bins: int = 100
-    """parts of the time that the history tells apart"""
+    """the number of parts of the time for which the history keeps losses"""
     warm_up: int = 200
-    """batches that fill the history"""
+    """the number of batches that fill the history first"""
     num_bounds: int = 200
-    """batches of which the bound is looked at"""
+    """the number of batches on which the bound is estimated"""
     num_gradients: int = 40
-    """and the gradient"""
+    """the number of batches on which the gradient is estimated"""
 
 
 QUICK = {"batch_size": 16, "num_bins": 4, "warm_up": 4, "num_bounds": 3, "num_gradients": 2}
 
 
 def steps_of(model, loss, num_levels) -> dict:
-    """{way: (params, key, x, state) -> the steps of the bound, a mean over the batch}."""
+    """{choice of times: (params, key, x, state) -> the mean over a batch of the bound's steps}."""
 
     def history(params, key, x, state):
         return loss(params, key, x, state=state)[1][0]["steps"]
@@ -65,7 +68,7 @@ def steps_of(model, loss, num_levels) -> dict:
 
 
 def noise_of(gradient, params, state, batches, key) -> float:
-    """E‖g - E g‖² / ‖E g‖² of the gradients of batches."""
+    """E‖g - E g‖² / ‖E g‖² of the gradients g of batches."""
     total, squares = None, 0.0
     for i, x in enumerate(batches):
         g = gradient(params, jax.random.fold_in(key, i), x, state)
@@ -73,7 +76,7 @@ def noise_of(gradient, params, state, batches, key) -> float:
         total = g if total is None else total + g
         squares += g @ g
     num = len(batches)
-    mean = total @ total / num**2  # ‖ḡ‖², which is E‖g‖² / num too large of the noise
+    mean = total @ total / num**2  # ‖ḡ‖², too large by the variance of the mean
     noise = (squares / num - mean) * num / (num - 1)
     return float(noise / max(mean - noise / num, 1e-12))
 

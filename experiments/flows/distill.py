@@ -44,7 +44,7 @@ class Config(Data, runs.RunOptions):
     """gradient steps of the student, on its own samples"""
     batch_size: int = 128
     learning_rate: float = 1e-3
-    """the initial learning rate of AdamW (teacher) and Adam (student); it decays to 0 by a cosine"""
+    """the initial learning rate of AdamW (teacher) and Adam (student); decays to 0 by a cosine"""
     weight_decay: float = 2.0
     """the weight decay of the teacher"""
     alpha: float = 0.01

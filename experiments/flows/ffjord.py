@@ -153,9 +153,7 @@ def density(config: Config, num_levels, mean, std):
 
 
 def learn_digits(config, rows, scaling, noisy):
-    """FFJORD on z = g(x + u), best on validation; each step draws its noise u, and ε of the
-    trace.
-    """
+    """FFJORD on z = g(x + u), best on validation; each step draws new noise u and ε."""
     dim, to_model = rows["train"].shape[1], sets.standard(**scaling, alpha=ALPHA)
     model = on_the_digits(config, dim, config.tolerance)
     score_model = on_the_digits(config, dim, EXACT)

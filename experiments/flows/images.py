@@ -80,7 +80,8 @@ class Config(Optimisation, Data, runs.RunOptions):
     """steps of Glow per scale; RealNVP has half as many couplings per mask type and scale"""
     law: Literal["affine", "contraction"] = "affine"
     """the scalar map in the couplings of RealNVP and Glow. contraction, as in the program of Glow's
-    authors, has scales below 1: it is safer with many steps, and trains more slowly"""
+    authors, bounds each scale of the density direction by 1.14: it is safer with many steps, and
+    trains more slowly"""
     scale_bound: float = 1.0
     """the bound b of the log-scales in affine couplings, which are in (-b, b); with 3 a RealNVP of
     large images diverged"""

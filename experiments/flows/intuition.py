@@ -119,9 +119,7 @@ def draw_line(z, there, x, noise):
 
 # --------------------------------------------------------------------------------- on the plane
 def polygons(corners, parts):
-    """The boundaries [n², 4 parts, 2] of n² cells, from grid points
-    [n parts + 1, n parts + 1, 2].
-    """
+    """The boundaries [n², 4 parts, 2] of n² cells, from points [n parts + 1, n parts + 1, 2]."""
     steps, first, last = np.arange(parts), np.zeros(parts, int), np.full(parts, parts)
     i = np.concatenate([steps, last, parts - steps, first])  # once around
     j = np.concatenate([first, steps, last, parts - steps])
