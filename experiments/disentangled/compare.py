@@ -1,37 +1,40 @@
-"""Six ways to disentangle, three strengths of each and five seeds, by six metrics with the truth.
+"""Six methods of disentanglement, at three strengths and with five seeds, by six metrics.
 
     python -m experiments.disentangled.compare
 
-trains 80 VAEs of the rendered shapes, whose 960 images are all combinations of a shape, a size, x
-and y; it is sized for ten minutes of one CPU core. Each is judged by the codes E[z | x] of all
-images and their factors (`metrics.code_scores`):
+trains 80 VAEs on rendered shapes. The 960 images are all combinations of a shape, a size and
+positions x and y, so their factors are known. The experiment takes about ten minutes of one CPU
+core. The codes E[z | x] of all images are compared with the factors (`metrics.code_scores`). The
+methods and their strengths:
 
     vae            the ELBO
-    beta-vae       2, 4, 8 times the KL
+    beta-vae       the ELBO with 2, 4, 8 times the KL term
     annealed-vae   the KL held at a capacity C that grows to 3, 5, 7 nats
-    beta-tcvae     2, 4, 8 times the total correlation, estimated by batches
-    factor-vae     2, 5, 10 times the total correlation above that of the ELBO, by a critic
-    dip-vae        the covariance of q(z) drawn to I
+    beta-tcvae     the ELBO with 2, 4, 8 times the total correlation, estimated by batches
+    factor-vae     the ELBO less 2, 5, 10 times the total correlation, by a critic
+    dip-vae        the ELBO with a penalty that draws the covariance of q(z) to I
 
-results.json has models.NAME, the name with the strength after a comma ("beta-vae, 4"), with lists
-over seeds: betavae_score, factorvae_score, mig, dci, modularity, sap, also completeness,
-informativeness, explicitness, udr (which looks at no factor), mig_adjusted and modularity_adjusted;
-reconstruction, -E log p(x | z), kl, total_correlation and mutual_information, in nats by sums over
-all 960 codes; coarse_total_correlation, that of codes seen through noise of deviation 0.2; and
-active_units. `references` has the same of codes that are the factors, and of noise: what can be
-reached, and what chance gives.
+Expect that a larger β lowers the KL and the total correlation, and costs likelihood; methods that
+penalise the total correlation alone lower it at a better reconstruction. The factor-vae lowers the
+coarse total correlation: its critic sees how entries depend on each other, and not that 960 sharp
+codes are isolated points, which is most of the total correlation of such a small set. The scores of
+one method vary from seed to seed about as much as they vary between methods.
 
-Expect more β to lower the KL and the total correlation and to cost likelihood, and the methods that
-penalise the total correlation alone to lower it at a better reconstruction. The factor-vae lowers
-the coarse one: its critic sees how entries depend on each other, and not that 960 sharp codes are
-isolated points, which is most of the total correlation of a set so small. Scores of one method
-differ from seed to seed about as much as methods do.
+results.json has a row models.NAME for each method and strength, such as "beta-vae, 4", with lists
+over seeds. Scores: betavae_score, factorvae_score, mig, dci, modularity, sap; also completeness,
+informativeness, explicitness, udr (which uses no factors), mig_adjusted and modularity_adjusted. In
+nats, by sums over all 960 codes: reconstruction, -E log p(x | z), kl, total_correlation and
+mutual_information; and coarse_total_correlation, of codes with added noise of deviation 0.2.
+active_units counts units. `references` has the scores of two known kinds of codes: the factors
+themselves, which show what can be reached, and random noise, which shows what chance gives.
 
-It leaves scores.png (each score against the reconstruction), ranks.png (whether metrics agree),
-traversals.png (the units of the first seed at the middle strength, most KL first) and capacity.png
-(how units of the annealed-vae fill up, one after the other).
-The runs of a method are one program: side by side by `vmap` on an accelerator; on a CPU, where that
-takes a tenth to a third more time, one after the other.
+The pictures: scores.png, each score against the reconstruction; ranks.png, whether metrics agree in
+how they rank the models; traversals.png, images as one unit of z moves, for the first seed at the
+middle strength, with units sorted by their KL; capacity.png, how the units of the annealed-vae come
+into use one after the other.
+
+All runs of a method are one compiled program: in parallel by `vmap` on an accelerator, and one
+after the other on a CPU, where `vmap` would take a tenth to a third more time.
 """
 
 import dataclasses
@@ -47,7 +50,7 @@ from dgm_jax.runs.directory import defining
 from experiments.disentangled import judge, methods
 from experiments.options import check
 
-NUM_LOOKS = 25  # at the runs while they train
+NUM_LOOKS = 25  # evaluations of the runs during training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +69,7 @@ QUICK |= {"capacities": (3.0,), "gammas": (2.0,)}
 
 
 def build(config: Config, dim: int) -> "protocol.LatentVariable":
-    """A VAE of bits [dim]."""
+    """A VAE of rows of `dim` bits."""
     n, options = config.num_latents, {"activation": jax.nn.relu}
     encoder = nets.mlp(dim, 2 * n, hidden=config.hidden, **options)
     decoder = nets.mlp(n, dim, hidden=config.hidden[::-1], **options)
@@ -75,17 +78,17 @@ def build(config: Config, dim: int) -> "protocol.LatentVariable":
 
 # --------------------------------------------------------------------------------------- training
 def each(function):
-    """A function of one run as one of all, stacked: side by side, on a CPU one after the other."""
+    """A function of one run, as a function of stacked runs: in parallel, on a CPU one by one."""
     if jax.default_backend() != "cpu":
         return jax.vmap(function)
     return lambda *runs: jax.lax.map(lambda one: function(*one), runs)
 
 
 def stacked(algorithm, *, num_runs, num_seeds, num_rows, chunk):
-    """An `Algorithm` of many runs, strengths by seeds, whose step is `chunk` steps of each.
+    """An `Algorithm` that trains all runs (strengths × seeds); its step is `chunk` steps of each.
 
-    fixed={"strength": [runs], "rows": [n, d]}. One seed starts at the same parameters and sees the
-    same batches at each strength.
+    Its step takes fixed={"strength": [runs], "rows": [n, d]}. Runs of the same seed start from the
+    same parameters and see the same batches of num_rows rows, at every strength.
     """
 
     def per_run(key):
@@ -115,13 +118,13 @@ def stacked(algorithm, *, num_runs, num_seeds, num_rows, chunk):
 
 
 def chunks(config):
-    """(how many, their length): what is one step of `learning.train`."""
+    """The number of steps of `learning.train`, and the number of training steps in each of them."""
     length = max(config.num_steps // NUM_LOOKS, 1)
     return -(-config.num_steps // length), length
 
 
 def fit(config, name, rows):
-    """The model, what was trained, and what is seen of each run."""
+    """The model, what `learning.train` returns, and `methods.seen` of all runs."""
     model, values = build(config, rows.shape[1]), methods.strengths(config, name)
     num, chunk = chunks(config)
     one = methods.learner(config, name, model, len(rows), num * chunk)
@@ -158,7 +161,7 @@ def fit(config, name, rows):
 
 
 def told(config, name, found, factors, seconds):
-    """{title: what results.json says of the method at a strength}."""
+    """{title: what results.json says of the method at one strength}."""
     rows = {}
     for i, strength in enumerate(methods.strengths(config, name)):
         own = range(i * config.num_seeds, (i + 1) * config.num_seeds)

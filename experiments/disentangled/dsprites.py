@@ -1,23 +1,23 @@
-"""dSprites with the published architecture: six ways to disentangle, by six metrics with the truth.
+"""dSprites with the published architecture: six methods of disentanglement, by six metrics.
 
     python -m experiments.disentangled.dsprites --data-dir FOLDER
 
-The 46,080 images are every combination of 3 shapes, 6 scales, 10 orientations and 16×16 places; no
-two are the same, for of the orientations 0 and 2π, which are one image, the grid has the first
-only. Encoder and decoder are those of Locatello et al. (2019): four convolutions with 4×4 taps and
-stride 2, of 32, 32, 64, 64 channels, a layer of 256, z of 10, and back. There a run has 300,000
-steps of 64 images at a learning rate of 1e-4, and a method six strengths of 50 seeds. Two cores
-afford --num-steps 3000 at 5e-4, one seed and the strength that is in the middle there: a step takes
-some 0.2 s of one core, a run about ten minutes. On an accelerator:
+The 46,080 images are all combinations of 3 shapes, 6 scales, 10 orientations and 16×16 positions, a
+grid of those of dSprites. No two are the same: of the orientations 0 and 2π, which look the same,
+only the first is in the grid. Encoder and decoder are those of Locatello et al. (2019): four 4×4
+convolutions of stride 2 with 32, 32, 64, 64 channels, a dense layer of 256, z of 10 entries, and
+the same in reverse. There a run has 300,000 steps of 64 images at a learning rate of 1e-4, and each
+method six strengths and 50 seeds. On two cores, --num-steps 3000 at a learning rate of 5e-4 is
+affordable, with one seed and a strength in the middle of theirs, which is the default: a step takes
+some 0.2 s of one core, and a run about ten minutes. On an accelerator (not run at that length):
 
-    python -m experiments.disentangled.dsprites --data-dir FOLDER --num-steps 300000 \\
-        --learning-rate 1e-4 --critic-rate 1e-4 --critic-hidden 1000 1000 1000 1000 1000 1000 \\
-        --num-seeds 5 --capacity-weight 1000 --betas 1 2 4 6 8 16 --tc-betas 2 4 6 8 10 \\
+    python -m experiments.disentangled.dsprites --data-dir FOLDER --num-steps 300000 \
+        --learning-rate 1e-4 --critic-rate 1e-4 --critic-hidden 1000 1000 1000 1000 1000 1000 \
+        --num-seeds 5 --capacity-weight 1000 --betas 1 2 4 6 8 16 --tc-betas 2 4 6 8 10 \
         --capacities 5 10 25 50 75 100 --gammas 10 20 30 40 50 100 --penalties 1 2 5 10 20 50
 
-Not run at that length. results.json and the pictures are those of
-`experiments.disentangled.compare`; there the total correlation is a sum over all rows at 2000 of
-their codes. --data shapes takes the rendered shapes.
+results.json and the pictures are described in `experiments.disentangled.compare`; here the total
+correlation is a sum over all rows at 2000 of their codes. --data shapes takes the rendered shapes.
 """
 
 import dataclasses
@@ -34,14 +34,14 @@ from dgm_jax.runs.directory import defining
 from experiments.disentangled import judge, methods
 from experiments.options import check
 
-BATCH = 512  # rows that are looked at together
-NUM_WATCHED = 1000  # rows on which units are watched in training
+BATCH = 512  # rows that are evaluated at once
+NUM_WATCHED = 1000  # rows on which units are evaluated during training
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(methods.Strengths, runs.RunOptions):
     data: Literal["dsprites", "shapes"] = "dsprites"
-    """the grid of dSprites, from --data-dir, or the rendered shapes, which need no file"""
+    """images from dSprites, in --data-dir, or the rendered shapes, which need no file"""
     betas: tuple[float, ...] = (4.0,)
     capacities: tuple[float, ...] = (15.0,)
     tc_betas: tuple[float, ...] = (6.0,)
@@ -53,11 +53,11 @@ class Config(methods.Strengths, runs.RunOptions):
     num_steps: int = 3000
     """gradient steps of each run"""
     channels: tuple[int, ...] = (32, 32, 64, 64)
-    """of the convolutions of the encoder; those of the decoder are the same in reverse"""
+    """channels of the encoder's convolutions; the decoder has the same in reverse"""
     width: int = 256
-    """of the layer between convolutions and z"""
+    """the width of the dense layer between the convolutions and z"""
     eval_every: int = 300
-    """steps between two looks at the units of the annealed-vae"""
+    """steps between two evaluations of the units of the annealed-vae"""
 
 
 QUICK = {"num_steps": 4, "eval_every": 2, "channels": (4, 4), "width": 8, "num_latents": 3}
@@ -78,7 +78,7 @@ def build(config: Config, shape: tuple[int, ...]) -> "protocol.LatentVariable":
 
 
 def chained(first, second):
-    """x ↦ second(relu(first(x)))."""
+    """The net x ↦ second(relu(first(x)))."""
 
     def init(key):
         first_key, second_key = jax.random.split(key)
@@ -93,7 +93,7 @@ def chained(first, second):
 
 
 def fit(config, name, strength, seed, rows):
-    """The model, what was trained, and what is seen of all rows, of one run."""
+    """The model, what `learning.train` returns, and `methods.seen` of all rows, of one run."""
     recipe = learning.Recipe(build, {"config": config, "shape": rows.shape[1:]})
     model, title = recipe.model(), methods.titled(name, strength)
     look = jax.jit(functools.partial(methods.seen, model))
@@ -132,7 +132,7 @@ def fit(config, name, strength, seed, rows):
 
 
 def told(config, name, strength, rows, factors):
-    """What results.json says of a method at a strength; and the model and the end of a run."""
+    """What results.json says of a method at a strength; then the model and result of a run."""
     fitted = [fit(config, name, strength, seed, rows) for seed in range(config.num_seeds)]
     seen = [found for *_, found in fitted]
     keys = jax.random.split(jax.random.key(config.seed + 2), len(seen))

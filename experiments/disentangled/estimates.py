@@ -1,21 +1,26 @@
-"""Total correlation and mutual information of codes by batches, against sums over the data.
+"""Total correlation and mutual information of codes: estimates by batches, and sums over the data.
 
     python -m experiments.disentangled.estimates
 
-Codes of N = 50,000 rows have means N(0, 1 - s²) and posteriors of deviation s = 0.3 in each of ten
-entries, so that the z of infinitely many rows would be N(0, I): TC 0 and I(n; z) = 12.04 nats. Of
-50,000 rows I(n; z) <= log N = 10.82, and the sums over all rows, which are exact but for the draws
-of z, say 10.1 and TC 1.8. Beside them the estimates of a batch of B rows, means over batches:
+The codes are made so that the answer is known. Each of N = 50,000 rows has a posterior q(z | n)
+whose means are drawn from N(0, 1 - s²) and whose deviation is s = 0.3, in each of ten entries. For
+infinitely many rows q(z) would be N(0, I), with TC = 0 and I(n; z) = 12.04 nats. For 50,000 rows
+I(n; z) <= log N = 10.82. The sums over all rows, which are exact but for the draws of z, give I
+about 10.1 and TC 1.8. They are compared with estimates from batches of B rows, which weight the
+rows of the batch in q(z) ≈ Σ w_n q(z | n) in one of four ways; the table has their means over
+batches:
 
-    stratified    1/N for the row of z itself, the rest in equal shares for the others
-    plain         1/B for every row: as if the batch were the set
-    weighted      1/(N B) for every row (MWS): plain, and constants of log N
-    first column  the matrix of published code, whose 1/N is in its first column and not on its
-                  diagonal; it is hardly other than plain
+    stratified    w = 1/N for the row of z itself, and equal shares of the rest for the others
+    plain         w = 1/B for every row, as if the batch were the data set
+    weighted      w = 1/(N B) for every row (minibatch-weighted sampling, MWS): plain, up to
+                  constants of log N
+    first column  the matrix of published code, which has 1/N in its first column and not on its
+                  diagonal; it hardly differs from plain
 
-and the same of codes in two entries, where all but the constants of `weighted` agree. Half a minute
-of one CPU core; it leaves estimates.png.
-Chen et al. (2018), "Isolating sources of disentanglement in VAEs", equation 5 and appendix C.1.
+The same is done with codes of two entries, where all agree, except for the constants in `weighted`.
+It takes half a minute of one CPU core. estimates.png shows the total correlation against the batch
+size. Chen et al. (2018), "Isolating sources of disentanglement in VAEs", equation 5 and appendix
+C.1.
 """
 
 import dataclasses
@@ -36,13 +41,13 @@ ESTIMATES = ("stratified", "plain", "weighted")
 @dataclasses.dataclass(frozen=True)
 class Config(runs.RunOptions):
     num_rows: int = 50_000
-    """of the set"""
+    """the number of rows N of the data set"""
     batch_sizes: tuple[int, ...] = (64, 256, 1024)
-    """of the estimates"""
+    """the batch sizes B of the estimates"""
     num_codes: int = 1000
-    """draws of z for which the sums over all rows are computed"""
+    """the number of draws of z at which the sums over all rows are computed"""
     num_batches: int = 100
-    """that the published matrix is averaged over"""
+    """the number of batches over which the estimate by the published matrix is averaged"""
 
 
 QUICK = {"num_rows": 500, "batch_sizes": (16, 64), "num_codes": 50, "num_batches": 4}
@@ -56,10 +61,10 @@ def numbers(terms) -> dict:
 
 
 def first_column(key, mean, scale, size, num_batches) -> dict:
-    """TC and MI by the weights of published code, of batches of rows at random.
+    """TC and MI with the weights of published code, on random batches.
 
     W = 1/(B - 1) everywhere, then 1/N in column 0 and (N - B + 1) / (N (B - 1)) in column 1, and
-    that also in the first column of the row before the last.
+    the latter also in the first column of the last row but one.
     """
     num = len(mean)
     w = np.full((size, size), 1 / (size - 1))
@@ -84,7 +89,7 @@ def first_column(key, mean, scale, size, num_batches) -> dict:
 
 
 def fit(config, dim, width):
-    """{"exact": ..., B: {estimate: ...}} of codes in so many entries."""
+    """{"exact": ..., B: {estimate: ...}} of codes with `dim` entries."""
     rng = np.random.default_rng(config.seed)
     shape = (config.num_rows, dim)
     mean = jnp.asarray(rng.normal(0, np.sqrt(1 - width**2), shape), jnp.float32)
@@ -131,7 +136,7 @@ def show(found):
 
 
 def draw(config, found):
-    """estimates.png: TC of the first case by the rows of a batch."""
+    """Saves estimates.png: the TC of the first case against the batch size."""
     case = next(iter(found.values()))
     sizes = np.array(config.batch_sizes, float)
     curves = {

@@ -2,19 +2,20 @@
 
     python -m experiments.disentangled.impossible
 
-takes the rendered shapes, of which all 960 are data with four factors, and with the labels in hand
-trains a VAE of four units, so that each unit is one factor: about a minute on two CPU cores. Then
-it takes the codes f(z) in place of z, with f = g⁻¹ ∘ h⁻¹ ∘ A ∘ h ∘ g of the theorem's proof
-(`disentangled.entangling`) and A the 4×4 Hadamard matrix over 2. No number that is made of images
-changes; every metric that sees the factors falls:
+takes about a minute on two CPU cores. It first trains a VAE with four units on the rendered shapes,
+whose 960 images are all combinations of four factors. Training uses the factors as labels, so that
+each unit becomes one factor. Then it replaces the codes z by f(z), with f = g⁻¹ ∘ h⁻¹ ∘ A ∘ h ∘ g
+from the proof of the theorem (`disentangled.entangling`) and A half of the 4×4 Hadamard matrix,
+which mixes all units. No number that depends on images alone changes, but every metric that uses
+the factors falls:
 
     elbo, log_prob   means over all images in nats, log_prob by importance sampling; at most -6.87
-    mig, dci, ...    `metrics.code_scores` of the codes of all images, that is of posterior means
-                     for the normal prior, and of what they are moved to for the others
+    mig, dci, ...    `metrics.code_scores` of the codes of all images: of posterior means for the
+                     normal prior, and of their images under the change of prior for the others
 
-for three factorised priors: normal; uniform on (0, 1); and, for each unit another, a mixture of two
-logistics. Expect a MIG near 0.9 of the one and below 0.1 of the other.
-It leaves traversals.png: each unit of both models in turn from its 5 % to its 95 % quantile.
+It does this for three factorised priors: normal, uniform on (0, 1), and a different mixture of two
+logistics for each unit. Expect a MIG of about 0.9 for the first model and below 0.1 for the second.
+traversals.png shows images of both models as each unit moves from its 5 % to its 95 % quantile.
 
 Locatello et al. (2019), "Challenging common assumptions in the unsupervised learning of
 disentangled representations", theorem 1.
@@ -49,24 +50,24 @@ from experiments.options import check
 
 HADAMARD = np.float32([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
 PRIORS = ("normal", "uniform", "mixture")
-COLUMNS = 9  # of the picture
+COLUMNS = 9  # images in a row of the picture
 EDGE = 1.645  # the 95 % quantile of a standard normal variable
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(runs.RunOptions):
     num_steps: int = 4000
-    """of training"""
+    """gradient steps of training"""
     hidden: tuple[int, ...] = (256, 256)
-    """widths of encoder and decoder"""
+    """widths of the hidden layers of encoder and decoder"""
     batch_size: int = 128
-    """images a step"""
+    """images per step"""
     learning_rate: float = 2e-3
-    """of Adam at its highest; falls to 0 as a cosine"""
+    """the highest learning rate of Adam; it decays to 0 by a cosine"""
     labels: float = 10.0
-    """weight of the loss that puts factors into units"""
+    """the weight of the loss that ties each factor to a unit"""
     num_samples: int = 100
-    """draws of z for each image, of the two likelihoods"""
+    """draws of z for each image, by which elbo and log_prob are estimated"""
 
 
 QUICK = {"num_steps": 20, "hidden": (16,), "num_samples": 2}
@@ -75,7 +76,7 @@ QUICK = {"num_steps": 20, "hidden": (16,), "num_samples": 2}
 # ----------------------------------------------------------------------------------------- models
 @runs.builder
 def build(config: Config, num_latents: int, dim: int) -> "protocol.LatentVariable":
-    """A VAE of bits with a normal prior."""
+    """A VAE of rows of `dim` bits with a normal prior."""
     return vae.vae(
         nets.mlp(dim, 2 * num_latents, hidden=config.hidden),
         nets.mlp(num_latents, dim, hidden=config.hidden),
@@ -86,7 +87,7 @@ def build(config: Config, num_latents: int, dim: int) -> "protocol.LatentVariabl
 
 
 def to_logistic(prior: str, dim: int):
-    """The distribution functions of the entries of z on the logit scale, None for the normal."""
+    """The distribution functions of the entries of z on the logit scale; None if it is normal."""
     import distrax  # takes a second
 
     if prior == "normal":
@@ -104,7 +105,7 @@ def to_logistic(prior: str, dim: int):
 
 
 def moved(model, prior: str, dim: int):
-    """(the model with codes of this prior, the bijection that makes them of normal ones)."""
+    """(the model with this prior, the bijector from codes with the normal prior to its codes)."""
     import distrax
 
     logit = to_logistic(prior, dim)
@@ -122,9 +123,9 @@ def moved(model, prior: str, dim: int):
 
 # --------------------------------------------------------------------------------------- training
 def labelled(model, sizes, weight, params, key, batch):
-    """-ELBO - w E log q(z | x) of a z that is drawn within the cell of the factors of x.
+    """-ELBO - w E log q(z | x), with z drawn in the cell of the factors of x.
 
-    Factor j with K states has in unit j the cells between the v / K quantiles of N(0, 1).
+    If factor j has K states, unit j has K cells between the quantiles v / K of N(0, 1).
     """
     x, factors = batch
     draw_key, key = jax.random.split(key)
@@ -155,7 +156,7 @@ def train(config, model, found):
 
 # ---------------------------------------------------------------------------------------- figures
 def judge(config, params, found, model, codes) -> dict:
-    """What images tell of the model, and what factors tell of its codes [n, d]."""
+    """The likelihoods of the model on images, and the scores of its codes [n, d] by the factors."""
     x = found.x.reshape(len(found.x), -1)
     of_images, of_draws, of_scores = jax.random.split(jax.random.key(config.seed + 1), 3)
     bound = functools.partial(objectives.elbo, model, num_samples=config.num_samples)
@@ -202,7 +203,7 @@ def show(found):
 
 
 def draw(config, model, params, found):
-    """traversals.png: means of images as a unit of z, or of f(z), moves and the others stay."""
+    """Saves traversals.png: mean images as one unit of z, or of f(z), moves and the others stay."""
     dim, side = len(found.sizes), found.x.shape[1:]
     at = jnp.linspace(-EDGE, EDGE, COLUMNS)
     rows, names = [], []

@@ -1,21 +1,23 @@
-"""InfoGAN: categories that come to be the digits, without a label in training.
+"""InfoGAN: a categorical code that comes to mean the digits, without labels in training.
 
     python -m experiments.disentangled.infogan
 
-plays an InfoGAN of the 8x8 digits with a category of 10 and two numbers, and beside it the same GAN
-whose codes nobody reads (weights of 0): each in about five minutes on two CPU cores.
+trains an InfoGAN on the 8x8 digits, whose code has a category out of 10 and two real numbers, and
+for comparison the same GAN without the information term (weights of 0). Each takes about five
+minutes on two CPU cores. The table shows
 
-    categorical   E log Q(c | G(z, c)) + H(c) of samples in nats, which is at most log 10 = 2.303
-    error         test images whose category, the most likely by Q(c | x), is not that of their
-                  digit; categories are paired with digits one to one by the training labels, which
-                  nothing else sees. Guessing is 0.9
-    majority      the same where each category is the digit that most training rows in it are
-    frechet       of samples to test rows, by means of pixels to 8x8
+    categorical   E log Q(c | G(z, c)) + H(c) of samples in nats, a lower bound of the information
+                  that a sample has about its category; at most log 10 = 2.303
+    error         the share of test images whose most likely category by Q(c | x) is not that of
+                  their digit. Categories are matched to digits one to one by the training labels,
+                  which are used nowhere else. Guessing gives 0.9
+    majority      the same if each category stands for the most frequent digit in it
+    frechet       the Fréchet distance of samples to test rows, by pixels averaged to 8x8
 
-It leaves codes.png, a row of samples for each category, the same noise in each column;
-numbers.png, where one number goes from -2 to 2 along a row (it was drawn within (-1, 1)), a row
-for each of five categories; and curves.png, the error and the bound along the training.
---data takes any images with levels: on mnist the error is 5 % in the paper.
+codes.png has a row of samples for each category, with the same noise in each column. In numbers.png
+one of the real numbers goes from -2 to 2 along a row (in training it was drawn from (-1, 1)), with
+a row for each of five categories. curves.png shows the error and the bound during training. --data
+takes any images with levels: for mnist the paper reports an error of 5 %.
 
 Chen et al. (2016), "InfoGAN", section 7.1.
 """
@@ -43,33 +45,33 @@ COLUMNS, ROWS, REACH = 10, 5, 2.0  # of the pictures
 @dataclasses.dataclass(frozen=True)
 class Config(Data, runs.RunOptions):
     models: tuple[Literal["infogan", "gan"], ...] = ("infogan", "gan")
-    """which to train; a gan has the codes, and no gain from them"""
+    """which models to train; gan has the same codes, without the information term"""
     num_steps: int = 6000
-    """with one update of each player"""
+    """training steps, each with one update of each player"""
     categories: int = 10
-    """of the categorical code"""
+    """the number of categories of the code"""
     num_continuous: int = 2
-    """numbers in the code"""
+    """real numbers in the code"""
     num_noise: int = 62
-    """numbers that mean nothing"""
+    """entries of the noise z beside the code"""
     hidden: int = 32
-    """channels of both nets at half of the image"""
+    """channels of both nets at half of the image's size"""
     num_features: int = 256
-    """that critic and Q share"""
+    """the number of features that the critic and Q share"""
     weight: float = 1.0
-    """λ of the category"""
+    """the weight λ of the information about the category"""
     continuous_weight: float = 0.1
-    """λ of the numbers"""
+    """the weight λ of the information about the real numbers"""
     learning_rate: float = 1e-3
-    """of the generator's Adam"""
+    """the learning rate of the generator's Adam"""
     critic_rate: float = 2e-4
-    """of the critic's, with Q"""
+    """the learning rate of the Adam of the critic and Q"""
     beta1: float = 0.5
-    """of both: how much of the last gradients a step has"""
+    """β_1 of both Adams, the decay of the moving average of gradients"""
     batch_size: int = 64
-    """examples of an update"""
+    """examples per update"""
     ema_decay: float = 0.999
-    """of the averaged generator, which makes the samples"""
+    """the decay of the moving average of the generator's parameters, which makes the samples"""
     eval_every: int = 500
     """steps between two evaluations"""
     num_samples: int = 1000
@@ -82,7 +84,7 @@ QUICK |= {"num_noise": 4}
 
 @runs.builder
 def build(config: Config, shape: tuple[int, int, int]) -> "disentangled.InfoGAN":
-    """The model, of images [H, W, C] in (-1, 1)."""
+    """The model of images [H, W, C] in (-1, 1)."""
     codes = disentangled.Codes(config.num_noise, (config.categories,), config.num_continuous)
     return disentangled.infogan(
         nets.strided_generator(codes.size, shape, hidden=config.hidden),
@@ -93,7 +95,7 @@ def build(config: Config, shape: tuple[int, int, int]) -> "disentangled.InfoGAN"
 
 
 def game(config, name, model):
-    """The `Algorithm` of a model."""
+    """The `Algorithm` that trains a model."""
     gains = {"weight": config.weight, "continuous_weight": config.continuous_weight}
     gains = gains if name == "infogan" else dict.fromkeys(gains, 0.0)
 
@@ -120,7 +122,7 @@ def game(config, name, model):
 
 # ------------------------------------------------------------------------- categories and digits
 def paired(categories, labels, num: int) -> np.ndarray:
-    """[num]: for each category a class of its own, so that most rows are in the one of theirs."""
+    """The class of each category, [num], each class once, such that most rows agree."""
     from scipy.optimize import linear_sum_assignment
 
     counts = np.zeros((num, max(num, labels.max() + 1)), int)
@@ -129,14 +131,17 @@ def paired(categories, labels, num: int) -> np.ndarray:
 
 
 def majority(categories, labels, num: int) -> np.ndarray:
-    """[num]: for each category the class that most of its rows have."""
+    """The most frequent class of the rows of each category, [num]."""
     counts = np.zeros((num, labels.max() + 1), int)
     np.add.at(counts, (categories, labels), 1)
     return counts.argmax(1)
 
 
 def errors(given, seen, num):
-    """{"error", "majority"} of the rows `seen`, (categories, labels), by the pairs of `given`."""
+    """{"error", "majority"} of the rows `seen`; categories are matched to classes on `given`.
+
+    Both are pairs (categories [n], labels [n]).
+    """
     found = {}
     for name, pair in (("error", paired), ("majority", majority)):
         found[name] = float((pair(*given, num)[seen[0]] != seen[1]).mean())
@@ -144,7 +149,7 @@ def errors(given, seen, num):
 
 
 def judge(config, model, pictures, params, key) -> dict:
-    """What an evaluation tells."""
+    """The numbers of an evaluation."""
     params, state = params
     guess = functools.partial(_guess(model), (params, state))
     found = {}
@@ -162,7 +167,7 @@ def judge(config, model, pictures, params, key) -> dict:
 
 @functools.cache
 def _guess(model):
-    """(params, x [n, ...]) -> the likeliest category of each, [n]."""
+    """A function (params, x [n, ...]) -> the most likely category of each image, [n]."""
 
     def likeliest(params, x):
         return disentangled.infer_codes(model, *params, x).log_probs[0].argmax(-1)
@@ -172,7 +177,7 @@ def _guess(model):
 
 @functools.cache
 def _drawn(config, model):
-    """(params, key) -> samples of the averaged generator, and what Q tells of their categories."""
+    """A function (params, key) -> samples of the averaged generator, and Q's bound for them."""
 
     def draw(params, key):
         params, state = params
@@ -195,7 +200,7 @@ class Fitted(NamedTuple):
 
 
 def fit(config, name, pictures):
-    """The game of a name to its end: nothing without labels says which step is best."""
+    """Trains a model to its last step: without labels nothing says which step is the best."""
     recipe = learning.Recipe(build, {"config": config, "shape": pictures.shape})
     model = recipe.model()
     judged = functools.partial(judge, config, model, pictures)
@@ -252,7 +257,7 @@ def show(found):
 
 # ---------------------------------------------------------------------------------------- pictures
 def draw(config, raw, found):
-    """codes, numbers and curves, each a .png."""
+    """Saves codes.png, numbers.png and curves.png."""
     name, (model, fitted) = next(iter(found.items()))
     settle_key, z_key = jax.random.split(jax.random.key(config.seed + 1))
     params = jax.jit(functools.partial(images.settled, config, model.adversarial, num_classes=0))(
@@ -285,7 +290,7 @@ def draw(config, raw, found):
 
 
 def latents(config, noise, category, numbers):
-    """z [n, size] of noise [n, num_noise], one category for all, and numbers [n, m] or [m]."""
+    """z [n, size]: noise [n, num_noise], one category for all, and real numbers [n, m] or [m]."""
     one_hot = sets.one_hot(np.full(len(noise), category), config.categories)
     numbers = jnp.broadcast_to(numbers, (len(noise), config.num_continuous))
     return jnp.concatenate([noise, one_hot, numbers], -1)

@@ -1,4 +1,4 @@
-"""What `compare` and `dsprites` tell of codes, beside codes whose scores are known, and draw."""
+"""Scores, tables and pictures of codes, which `compare` and `dsprites` share."""
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +16,16 @@ WORDS = {
     "modularity": "modularity",
     "sap": "SAP",
 }
-DRAWS = 5  # of noise
-MOST_CODES = 2000  # at which the total correlation is a sum over all rows
-COARSE = 0.2  # deviation of the noise through which codes are looked at coarsely
-SHOWN = 5  # units of a traversal
+DRAWS = 5  # draws of random codes
+MOST_CODES = 2000  # codes at which the density q(z) is computed, by a sum over all rows
+COARSE = 0.2  # the deviation of the noise of the coarse total correlation
+SHOWN = 5  # units in a picture
 STEPS = np.linspace(-2, 2, 9)
 
 
 # --------------------------------------------------------------------------------------- numbers
 def judged(key, found, factors) -> dict:
-    """Of what `methods.seen` says of all rows of a set: every score, and the parts of the ELBO."""
+    """All scores and the terms of the ELBO, from the `methods.seen` of all rows of a set."""
     score_key, term_key = jax.random.split(key)
     mean, scale = found["mean"], found["scale"]
     terms = _terms(term_key, mean, scale)
@@ -48,18 +48,21 @@ def _terms(key, mean, scale):
 
 
 def coarse_total_correlation(key, mean, scale) -> float:
-    """The total correlation of z + 0.2 ε, in nats; at most that of z, as each entry gets its own ε.
+    """The total correlation of z + 0.2 ε in nats, at most that of z.
 
-    TC + Σ_j KL(q(z_j) ‖ p(z_j)) = KL - I(n; z) >= KL - log n for n rows. Entries that say more than
-    it takes to tell n rows apart make q(z) n islands, and ∏_j q(z_j) fills the sea between them. It
-    is detail that no critic of samples sees. This is the total correlation without it.
+    For n rows, TC + Σ_j KL(q(z_j) ‖ p(z_j)) = KL - I(n; z) >= KL - log n. If codes are more precise
+    than is needed to tell n rows apart, q(z) consists of n separate peaks, which ∏_j q(z_j) does
+    not have, and the total correlation is large. No critic of samples sees this detail; noise of
+    its own on each entry removes it.
     """
     blurred = jnp.sqrt(jnp.square(scale) + COARSE**2)
     return float(_terms(key, mean, blurred).total_correlation)
 
 
 def gathered(rows: list[dict], seen: list[dict]) -> dict:
-    """{what: [of each seed]} of the runs of one method at one strength, with UDR of two or more."""
+    """{score: values over seeds} of one method and strength; with UDR if there are several
+    seeds.
+    """
     found = {what: [row[what] for row in rows] for what in rows[0]}
     if len(rows) > 1:
         kl = [np.asarray(unit_kl(run["mean"], run["scale"])).mean(0) for run in seen]
@@ -68,7 +71,7 @@ def gathered(rows: list[dict], seen: list[dict]) -> dict:
 
 
 def references(key, factors, num_latents) -> dict:
-    """Scores of codes that are known: the factors themselves, a unit each, and noise."""
+    """The scores of known codes: of the factors themselves, one per unit, and of random noise."""
     key, *keys = jax.random.split(key, DRAWS + 1)
     rng = np.random.default_rng(0)
     noise = [
@@ -82,7 +85,7 @@ def references(key, factors, num_latents) -> dict:
 
 
 def correlations(models: dict) -> list[list[float]]:
-    """Spearman's, of each two of SCORES over all models and seeds, as in the lecture's table."""
+    """Spearman's rank correlation of each two of SCORES, over all models and seeds."""
     values = np.stack([np.concatenate([row[s] for row in models.values()]) for s in SCORES], 1)
     ranks = metrics.codes.average_ranks(values)
     ranks = ranks - ranks.mean(0)
@@ -118,7 +121,7 @@ def show(found):
 
 
 def _table(every, words):
-    """{what: (its column, digits)} of each of {model: {what: values over seeds}}."""
+    """Prints {model: {score: values over seeds}}; words: {score: (its column, digits)}."""
     rows = [
         {"model": name} | {word: _spread(row[what], n) for what, (word, n) in words.items()}
         for name, row in every.items()
@@ -133,7 +136,7 @@ def _spread(values, digits):
 
 # --------------------------------------------------------------------------------------- pictures
 def draw_scores(config, models, chance):
-    """scores.png: each score against the reconstruction, a point a seed, a line a method."""
+    """Saves scores.png: each score against the reconstruction, with a point for each seed."""
     figure = plots.new_figure((11.0, 6.8), layout="constrained")
     methods = list(dict.fromkeys(name.partition(",")[0] for name in models))
     colours = dict(zip(methods, plots.COLOURS))
@@ -161,7 +164,7 @@ def draw_scores(config, models, chance):
 
 
 def draw_ranks(config, correlation):
-    """ranks.png: whether two metrics put all models in the same order."""
+    """Saves ranks.png: the rank correlations of the metrics."""
     figure = plots.new_figure((5.4, 4.8), layout="constrained")
     axes, names = figure.add_subplot(), [WORDS[s] for s in SCORES]
     axes.imshow(correlation, vmin=-1, vmax=1, cmap="RdBu")
@@ -176,7 +179,7 @@ def draw_ranks(config, correlation):
 
 
 def traversed(model, params, x):
-    """The units with most KL, how much, and E[x | z] as each moves, [units, steps, ...]."""
+    """The units with the largest KL, their KL, and E[x | z] as each moves, [units, steps, ...]."""
     posterior = model.posterior(params, x)
     mean, scale = posterior.mean(), posterior.stddev()
     kl = unit_kl(mean, scale).mean(0)
@@ -191,7 +194,7 @@ def traversed(model, params, x):
 
 
 def draw_traversals(config, shape, models: dict):
-    """traversals.png, of {name: what `traversed` says}: a panel each, units with most KL first."""
+    """Saves traversals.png, a panel for each of {name: what `traversed` returns}."""
     across = min(len(models), 3)
     down = -(-len(models) // across)
     height = 0.6 + 0.42 * max(len(units) for units, *_ in models.values())
@@ -214,12 +217,12 @@ def draw_traversals(config, shape, models: dict):
 
 
 def _middles(length, num):
-    """Of `num` equal parts of an axis of so many pixels."""
+    """The middles of `num` equal parts of an axis with `length` pixels."""
     return (np.arange(num) + 0.5) * length / num
 
 
 def draw_capacity(config, history, chunk, strength):
-    """capacity.png: what each unit of the annealed-vae carries while C grows."""
+    """Saves capacity.png: the KL of each unit of the annealed-vae as its capacity C grows."""
     rows = [row for row in history if "kl_0" in row]
     if len(rows) < 2:
         return

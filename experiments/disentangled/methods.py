@@ -1,4 +1,4 @@
-"""What `compare` and `dsprites` share: the methods, each with one number that says how strong."""
+"""The methods of `compare` and `dsprites`, each with one number for its strength."""
 
 import dataclasses
 import functools
@@ -19,32 +19,34 @@ DEFAULT = ("vae", "beta-vae", "annealed-vae", "beta-tcvae", "factor-vae", "dip-v
 
 @dataclasses.dataclass(frozen=True)
 class Strengths:
-    """Options of both: which methods, and how strong."""
+    """Options of both experiments: the methods, and their strengths."""
 
     models: tuple[Name, ...] = DEFAULT
-    """which to train; --num-seeds times at each of their strengths"""
+    """which methods to train, with --num-seeds seeds at each of their strengths"""
     betas: tuple[float, ...] = (2.0, 4.0, 8.0)
-    """β of the beta-vae"""
+    """the weights β of the KL term, for the beta-vae"""
     capacities: tuple[float, ...] = (3.0, 5.0, 7.0)
-    """C of the annealed-vae in nats, to which it grows in the first two thirds of the steps"""
+    """the capacities C in nats, for the annealed-vae; they grow from 0 in the first two thirds of
+    the steps"""
     tc_betas: tuple[float, ...] = (2.0, 4.0, 8.0)
-    """β of the total correlation, of the beta-tcvae"""
+    """the weights β of the total correlation, for the beta-tcvae"""
     gammas: tuple[float, ...] = (2.0, 5.0, 10.0)
-    """γ of the total correlation by a critic, of the factor-vae"""
+    """the weights γ of the total correlation by a critic, for the factor-vae"""
     penalties: tuple[float, ...] = (1.0, 5.0, 20.0)
-    """λ_od of the DIP-VAEs; λ_d is the same for kind II, dip-vae, and ten times it for kind I"""
+    """the weights λ_od of the off-diagonal of the covariance, for the DIP-VAEs; the weight λ_d of
+    the diagonal is the same for kind II (dip-vae), and ten times as large for kind I"""
     capacity_weight: float = 30.0
-    """γ of |KL - C|, of the annealed-vae"""
+    """the weight γ of |KL - C|, for the annealed-vae"""
     critic_hidden: tuple[int, ...] = (256, 256, 256)
-    """widths of the critic of the factor-vae"""
+    """widths of the hidden layers of the factor-vae's critic"""
     critic_rate: float = 1e-3
-    """learning rate of the critic, of Adam with b1 = 0.5 and b2 = 0.9"""
+    """the learning rate of the critic, by Adam with b1 = 0.5 and b2 = 0.9"""
     learning_rate: float = 1e-3
-    """of Adam"""
+    """the learning rate of Adam"""
     batch_size: int = 64
-    """images a step; the critic of the factor-vae gets as many others"""
+    """images per step; the critic of the factor-vae gets as many further ones"""
     num_latents: int = 10
-    """numbers in z"""
+    """the number of entries of z"""
 
 
 def strengths(config, name: str) -> tuple[float, ...]:
@@ -61,14 +63,14 @@ def strengths(config, name: str) -> tuple[float, ...]:
 
 
 def titled(name: str, strength: float) -> str:
-    """What results.json calls a method at a strength."""
+    """The name of a method and strength in results.json."""
     return name if name == "vae" else f"{name}, {strength:g}"
 
 
 def learner(
     config, name: str, model: "protocol.LatentVariable", num_data: int, num_steps: int
 ) -> "protocol.Algorithm":
-    """An `Algorithm` whose step takes fixed={"strength": a number} and `num_rows` rows."""
+    """An `Algorithm` whose step takes `num_rows` rows and fixed={"strength": a number}."""
     adam = optax.adam(config.learning_rate)
     if name == "factor-vae":
         return _with_critic(config, model, adam, num_data)
@@ -114,12 +116,12 @@ def _with_critic(config, model, adam, num_data):
 
 
 def num_rows(config, name: str) -> int:
-    """Rows of a step."""
+    """The number of rows of a step."""
     return config.batch_size * (2 if name == "factor-vae" else 1)
 
 
 def seen(model, params, key, x):
-    """Of each row the mean and the deviations of q(z | x), [n, d], and -log p(x | z) of a draw."""
+    """The mean and deviation of q(z | x), each [n, d], and -log p(x | z) [n] for one draw of z."""
     posterior = model.posterior(params, x)
     z = posterior.sample(seed=key)
     distortion = -model.likelihood(params, z).log_prob(x)
@@ -128,5 +130,5 @@ def seen(model, params, key, x):
 
 
 def unit_kl(mean, scale):
-    """KL(q(z_j | x) ‖ N(0, 1)) of each row and unit, in nats."""
+    """KL(q(z_j | x) ‖ N(0, 1)) of each row and unit in nats, [..., n, d]."""
     return 0.5 * (mean**2 + scale**2 - 1) - jnp.log(scale)
