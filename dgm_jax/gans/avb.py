@@ -9,9 +9,12 @@ Mescheder, Nowozin and Geiger (2017), "Adversarial variational Bayes".
 The two players of `learning.alternate` are `avb_loss`, for the parameters {"model"}, and
 `avb_critic_loss`, for {"critic"}. With num_moments both use *adaptive contrast* (section 4): the
 critic compares q(z | x) not with the prior, which is far from q for most x, but with the Gaussian
-r(z | x) of the same mean and variances, estimated from that many samples. Then
+r(z | x) of the same mean and covariance, estimated from that many samples. Then
 
     log q - log p = [log q - log r] + [log r - log p],   of which only the first is learned.
+
+The covariance is a full one. With variances alone q can put its samples on a line, where every
+entry of z has a large variance and so r a large entropy, at a cost that no critic can measure.
 
 With a T that is not optimal, E [log p(x | z)] - E T is not a bound of log p(x). Evaluate the model
 by `metrics.annealed_log_prob`, which needs no q, or by importance sampling from
@@ -24,6 +27,7 @@ import distrax
 import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
+from jax.scipy.linalg import solve_triangular
 
 from .. import checks
 from ..combinators import latent_variable
@@ -35,7 +39,7 @@ from ..nets import mlp
 from ..objectives import density_ratio_loss
 from ..protocol import Array, Density, Key, LatentVariable, Metrics, Net, Params, Shape
 
-SMALLEST = 1e-4  # added to each variance by which adaptive contrast divides
+SMALLEST = 1e-4  # added to the variances of r(z | x), so that its covariance can be inverted
 
 
 @checks.spelled
@@ -129,13 +133,15 @@ class Implicit(Drawn):
         self._batch = x.shape[: x.ndim - event_ndims]
 
     def moments(self, key: Key, num_draws: int) -> tuple[Array, Array]:
-        """Mean and standard deviation of each entry, [*batch, n], from num_draws samples of ε.
+        """Mean [*batch, n] and Cholesky factor of the covariance [*batch, n, n], of num_draws ε.
 
-        The same samples of ε are used for all x.
+        The same samples of ε are used for all x. The covariance has 1e-4 added to its diagonal.
         """
         shape = (num_draws, *[1] * len(self._batch), self._num_noise)
         z = self._net.apply(self._params, self._x[None], jax.random.normal(key, shape))
-        return z.mean(0), jnp.sqrt(z.var(0, ddof=1) + SMALLEST)
+        mean = z.mean(0)
+        covariance = jnp.einsum("k...i,k...j->...ij", z - mean, z - mean) / (num_draws - 1)
+        return mean, jnp.linalg.cholesky(covariance + SMALLEST * jnp.eye(z.shape[-1]))
 
     def _sample_n(self, key, n):
         noise = jax.random.normal(key, (n, *self._batch, self._num_noise), self._x.dtype)
@@ -171,9 +177,9 @@ def avb_loss(
 
     It is the ELBO if T is optimal. params: {"model", "critic"}; critic: T; x [batch, *shape]. The
     gradient with respect to φ passes through z only, since E ∇_φ T* = 0 (proposition 2).
-    num_moments: the number of samples for the moments of r(z | x), at least 2; 0 is no adaptive
-    contrast, r = p. The moments are constants in the gradient. Metrics: "distortion", -E log p(x |
-    z), and "ratio_kl", the estimate of the KL.
+    num_moments: the number of samples for the moments of r(z | x), more than z has numbers, and
+    better ten times as many; 0 is no adaptive contrast, r = p. The moments are constants in the
+    gradient. Metrics: "distortion", -E log p(x | z), and "ratio_kl", the estimate of the KL.
     """
     num_moments = _checked(model, critic, params, key, x, num_moments)
     posterior = model.posterior(params["model"], x)
@@ -198,8 +204,8 @@ def avb_critic_loss(
     """-E log σ(T(x, z)) - E log σ(-T(x, z')), z ~ q(z | x) and z' ~ p(z), for the critic.
 
     critic: T, maps x as real numbers and z to [..., 1]. With num_moments it sees the standardised
-    z̃ = (z - μ(x)) / σ(x) in place of z, and z' ~ N(0, I). Arguments are those of `avb_loss`,
-    metrics those of `objectives.density_ratio_loss`.
+    z̃ = L(x)^-1 (z - μ(x)) in place of z, of the covariance L L^T, and z' ~ N(0, I). Arguments are
+    those of `avb_loss`, metrics those of `objectives.density_ratio_loss`.
     """
     num_moments = _checked(model, critic, params, key, x, num_moments)
     q_key, p_key = jax.random.split(key)
@@ -216,11 +222,12 @@ def avb_critic_loss(
 def gaussian_proposal(
     model: LatentVariable, *, num_moments: int = 200, widen: float = 1.2
 ) -> LatentVariable:
-    """The model with q(z | x) = N(μ(x), (widen σ(x))²), from moments of its implicit posterior.
+    """The model with q(z | x) = N(μ(x), widen² Σ(x)), from moments of its implicit posterior.
 
     A posterior with a density, for `metrics.importance_log_prob` and as the start of
     `metrics.annealed_log_prob`. widen > 1 keeps importance weights bounded. The moments are those
-    of num_moments samples with a fixed key. Mescheder, Nowozin and Geiger (2017), section 4.
+    of num_moments samples with a fixed key, more than z has numbers. Mescheder, Nowozin and Geiger
+    (2017), section 4, with variances alone.
     """
     checks.noun(model, LatentVariable, "model")
     num_moments = checks.positive_int(num_moments, "num_moments", least=2)
@@ -229,8 +236,9 @@ def gaussian_proposal(
     def posterior(params, x, cond=None, *, key=None):
         found = model.posterior(params, x, cond)
         found = checks.instance(found, Implicit, "the posterior of model")
-        mean, scale = found.moments(jax.random.key(0), num_moments)
-        return distrax.MultivariateNormalDiag(mean, widen * scale)
+        _enough(num_moments, found)
+        mean, factor = found.moments(jax.random.key(0), num_moments)
+        return distrax.MultivariateNormalTri(mean, widen * factor)
 
     return model._replace(posterior=posterior)
 
@@ -241,8 +249,20 @@ def _drawn(model, params, posterior, key, num_moments):
     z = posterior.sample(seed=draw_key)
     if not num_moments:
         return z, z, None
-    mean, scale = stop_gradient(posterior.moments(moments_key, num_moments))
-    return z, (z - mean) / scale, distrax.MultivariateNormalDiag(mean, scale).log_prob(z)
+    _enough(num_moments, posterior)
+    mean, factor = stop_gradient(posterior.moments(moments_key, num_moments))
+    seen = solve_triangular(factor, (z - mean)[..., None], lower=True)[..., 0]
+    return z, seen, distrax.MultivariateNormalTri(mean, factor).log_prob(z)
+
+
+def _enough(num_moments, posterior):
+    """A covariance of no more samples than numbers in z is singular."""
+    (num,) = posterior.event_shape
+    if num_moments <= num:
+        raise checks.InputError(
+            f"num_moments must exceed the {num} numbers of z, for a covariance that can be "
+            f"inverted; got {num_moments}. Ten times as many give a good one."
+        )
 
 
 def _values(critic, params, x, z):
@@ -258,10 +278,7 @@ def _checked(model, critic, params, key, x, num_moments):
     checks.joint_parameters(params, {"model": model.init, "critic": critic.init})
     checks.key(key)
     checks.rows_of(x, "x")
-    num_moments = checks.positive_int(num_moments, "num_moments", least=0)
-    if num_moments == 1:
-        raise checks.InputError("num_moments must be 0, or at least 2 for a variance; got 1.")
-    return num_moments
+    return checks.positive_int(num_moments, "num_moments", least=0)
 
 
 def _check_inference(inference, shape, num_latents, num_noise):

@@ -66,7 +66,7 @@ class Config(Training, Data, runs.RunOptions):
     """numbers in ε"""
     num_basis: int = 16
     """functions of ε, weighted by x"""
-    num_moments: int = 25
+    num_moments: int = 100
     """draws for the moments of adaptive contrast"""
     critic_rate: float = 1e-3
     """learning rate of the critic at its highest"""
@@ -363,7 +363,7 @@ def draw(config, data, rows, fitted, clouds):
 
 def main(config: Config) -> dict:
     check(config, "models")
-    checks.positive_int(config.num_moments, "num_moments", least=2)
+    checks.positive_int(config.num_moments, "num_moments", least=config.num_latents + 1)
     data, rows = sets.bits(config)
     order = np.random.default_rng(0).permutation(len(rows["test"]))  # sets are often sorted
     rows = rows | {"test": rows["test"][order]}

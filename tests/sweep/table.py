@@ -1687,7 +1687,7 @@ TABLE = {
             critic=noun(nets.mlp),
             x=arrays("fib", event=1, nan=EITHER),
             num_moments=Kind(
-                lambda v: REFUSED if is_whole(v) and v == 1 else whole(0).canonical(v)
+                lambda v: REFUSED if is_whole(v) and 1 <= v <= 2 else whole(0).canonical(v)
             ),
         )
         for name in ("avb_loss", "avb_critic_loss")
