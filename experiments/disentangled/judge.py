@@ -60,9 +60,7 @@ def coarse_total_correlation(key, mean, scale) -> float:
 
 
 def gathered(rows: list[dict], seen: list[dict]) -> dict:
-    """{score: values over seeds} of one method and strength; with UDR if there are several
-    seeds.
-    """
+    """{score: values over seeds} of one method and strength, with UDR if seeds are several."""
     found = {what: [row[what] for row in rows] for what in rows[0]}
     if len(rows) > 1:
         kl = [np.asarray(unit_kl(run["mean"], run["scale"])).mean(0) for run in seen]

@@ -1,24 +1,28 @@
-"""Adversarial variational Bayes beside a VAE of the same decoder, judged by annealing, in nats.
+"""Adversarial variational Bayes (AVB) beside a VAE with the same decoder, in nats.
 
     python -m experiments.gans.avb                   # the digits in one bit
-    python -m experiments.gans.avb --data binarized_mnist --data-dir FOLDER --num-steps 20000 \\
+    python -m experiments.gans.avb --data binarized_mnist --data-dir FOLDER --num-steps 20000 \
         --eval-every 1000 --learning-rate 1e-3
 
-trains three models with --num-latents 8 numbers in z and decoders of one shape:
+train three models with --num-latents 8 entries of z and decoders of the same form, on the digits
+in about four minutes:
 
     vae      q(z | x) is a Gaussian with independent entries
     avb      z = g(x, ε), with a critic that compares q(z | x) with the prior
-    avb-ac   the same with adaptive contrast: the critic compares it with its own Gaussian
+    avb-ac   the same with adaptive contrast: the critic compares q(z | x) with a Gaussian that
+             has its mean and covariance
 
-They are told by log p(x): by importance samples, and by annealing from there (--ais-steps), on the
-same --ais-rows rows of the test split. The proposal of both is the Gaussian of the moments of
-q(z | x), 1.2 times as wide. Beside it stands what the model claims by its critic, E log p(x | z)
-- E T, which is no bound of anything while the critic learns. On the few digits the VAE is best:
-expect bounds of -17 on the validation rows for it, -18.5 for avb-ac and below -25 for avb.
+The models are compared by log p(x) on the same --ais-rows test rows, estimated by importance
+sampling and by annealed importance sampling that starts from it (--ais-steps). The proposal of both
+is a Gaussian with the moments of q(z | x), 1.2 times as wide. The table also shows what the model's
+own critic claims, E log p(x | z) - E T, which is no bound of anything as long as the critic is not
+optimal. On the few digits the VAE is best: expect bounds of -17 nats on the validation rows for it,
+-18.5 for avb-ac and below -25 for avb.
 
-points.png is the example of Mescheder et al. (2017), section 6.1: four data, a latent of two
-numbers, and what q(z | x) becomes of each; log p(x) is by quadrature, and at best -log 4 = -1.386.
-It leaves samples.png (E[x | z] of z from the prior), reconstructions.png and curves.png too.
+points.png is the example of Mescheder et al. (2017), section 6.1: four data points, a latent of two
+entries, and the q(z | x) that each model finds for each point; log p(x) is computed by quadrature,
+and is at most -log 4 = -1.386. The other pictures are samples.png (E[x | z] for z from the prior),
+reconstructions.png and curves.png (the bound on the validation rows during training).
 """
 
 import dataclasses
@@ -55,34 +59,34 @@ PAPER = {"vae": -90.9, "avb": -91.2, "avb-ac": -89.6}  # by AIS, convolutional, 
 @dataclasses.dataclass(frozen=True)
 class Config(Training, Data, runs.RunOptions):
     data: str = "digits_bits"
-    """a set of bits by its name, or a file or folder of your own (README, Data)"""
+    """a set of bits by its name, or a file or folder of your own (see Data in the README)"""
     models: tuple[Literal["vae", "avb", "avb-ac"], ...] = MODELS
-    """which to train"""
+    """which models to train"""
     num_latents: int = 8
-    """numbers in z"""
+    """the number of entries of z"""
     hidden: tuple[int, ...] = (256, 256)
-    """widths of the layers of encoder, decoder and critic"""
+    """widths of the hidden layers of encoder, decoder and critic"""
     num_noise: int = 32
-    """numbers in ε"""
+    """the number of entries of the noise ε"""
     num_basis: int = 16
-    """functions of ε, weighted by x"""
+    """the number of basis functions of ε, which are summed with weights that depend on x"""
     num_moments: int = 100
-    """draws for the moments of adaptive contrast"""
+    """draws of z by which adaptive contrast estimates the moments of q(z | x)"""
     critic_rate: float = 1e-3
-    """learning rate of the critic at its highest"""
+    """the highest learning rate of the critic"""
     num_steps: int = 2500
     batch_size: int = 100
-    """examples for each player; a step of two players takes twice as many"""
+    """examples per update of each player; a step with two players takes twice as many"""
     valid_samples: int = 20
-    """K of the bound by which the step that is kept is chosen"""
+    """samples K of the bound on the validation split, which chooses the step that is kept"""
     test_samples: int = 1000
-    """K of the importance samples"""
+    """samples K of the importance sampling at the end"""
     ais_rows: int = 300
-    """rows of the test split by which models are told"""
+    """the number of test rows on which models are compared"""
     ais_steps: int = 100
-    """temperatures of the annealing"""
+    """temperatures of the annealed importance sampling"""
     points_steps: int = 3000
-    """steps of the example with four data"""
+    """training steps of the example with four data points"""
 
 
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (16,), "num_latents": 4, "batch_size": 20}
@@ -93,9 +97,10 @@ COLUMNS = 16  # of the pictures
 
 @runs.builder
 def build(config: Config, name: str, mean: np.ndarray) -> "protocol.LatentVariable":
-    """The model of a name, of rows of bits that are 1 with probability `mean`.
+    """The model `name` of rows of bits, which are 1 with frequency `mean` [d].
 
-    With a critic its parameters are those of both players, {"model", "critic"}, as they are kept.
+    If it has a critic, its parameters are those of both players, {"model", "critic"}, as they are
+    saved.
     """
     model, critic = parts(config, name, mean)
     if critic is None:
@@ -113,7 +118,7 @@ def build(config: Config, name: str, mean: np.ndarray) -> "protocol.LatentVariab
 
 
 def parts(config, name, mean):
-    """(model, critic) of a name; a VAE has no critic."""
+    """(model, critic) of a name; the critic of a VAE is None."""
     dim, n = len(mean), config.num_latents
     options = {"hidden": config.hidden}
     decoder = from_coins(nets.mlp(n, dim, **options), mean)
@@ -135,7 +140,7 @@ def parts(config, name, mean):
 
 
 def centred(net, mean):
-    """A net of x and z, or of x and ε, as one of the bits less their mean."""
+    """A net of (x, z) or (x, ε), as a net whose x are bits, from which their mean is subtracted."""
     mean = np.asarray(mean, np.float32)
     apply = lambda params, x, z, key=None: net.apply(params, 2 * (x - mean), z, key=key)
     return net._replace(apply=apply)
@@ -152,7 +157,7 @@ def both(model, critic):
 
 
 def players(config, name, model, critic, num_steps, rate):
-    """Two players of a step; the critic moves first."""
+    """The two players of a step; the critic moves first."""
     given = {"num_moments": config.num_moments if name == "avb-ac" else 0}
 
     def player(loss, rate):
@@ -169,13 +174,13 @@ def players(config, name, model, critic, num_steps, rate):
 
 # ------------------------------------------------------------------------------------- what is told
 def claim(config, name, model, critic, params, key, x):
-    """E log p(x | z) - E T, what stands for the ELBO."""
+    """E log p(x | z) - E T, the critic's estimate of the ELBO."""
     moments = config.num_moments if name == "avb-ac" else 0
     return -gans.avb_loss(model, critic, params, key, x, num_moments=moments)[0]
 
 
 def annealed(config, model, params, key, rows):
-    """{ais_nats, ...} of some test rows."""
+    """{ais_nats, ...}: log p(x) of the first test rows by annealed importance sampling."""
     found = metrics.annealed_log_prob(
         model,
         params,
@@ -191,7 +196,7 @@ def annealed(config, model, params, key, rows):
 
 
 def adversarial_task(config, name, model, critic, rows):
-    """Importance samples of the Gaussian proposal, annealing, and what the critic claims."""
+    """Importance sampling, annealed importance sampling and the critic's claim, of an AVB model."""
     proposed = gans.gaussian_proposal(model)
     some = rows | {"test": rows["test"][: config.ais_rows]}
     task = fitting.bound_task(
@@ -239,7 +244,7 @@ def plain_task(config, model, rows):
 
 
 def fit(config, name, rows):
-    """A model and what was fitted."""
+    """A model, its own parameters, and what `fitting` returns."""
     recipe = learning.Recipe(build, {"config": config, "name": name, "mean": rows["train"].mean(0)})
     model, critic = parts(config, name, recipe.arguments["mean"])
     if critic is None:
@@ -261,10 +266,14 @@ AXIS = np.linspace(-4, 4, 81, dtype=np.float32)
 
 
 def points(config, name):
-    """{log_prob, claimed} of a model of four one-hot data, and 500 draws of q(z | x) for each."""
+    """The example with four one-hot data points.
+
+    Returns {log_prob, claimed} of the trained model `name`, and 500 draws of q(z | x) for each
+    point.
+    """
     small = dataclasses.replace(config, num_latents=2, hidden=(64, 64), num_noise=3)
     model, critic = parts(small, name, np.full(4, 0.25))
-    # in random order, for each player to see all four: they share the rows of a batch
+    # in random order, so that each player sees all four: the players share the rows of a batch
     draw = lambda key, t: jnp.asarray(POINTS)[jax.random.permutation(key, 512) % 4]
     if critic is None:
         loss = functools.partial(objectives.elbo, model)
@@ -292,7 +301,7 @@ def points(config, name):
 
 
 def exact(model, params):
-    """E log ∫ p(z) p(x | z) dz of the four data, by a sum over a grid of z."""
+    """The mean of log ∫ p(z) p(x | z) dz over the four points, by a sum over a grid of z."""
     grid = np.stack(np.meshgrid(AXIS, AXIS), -1).reshape(-1, 1, 2)
     log_joint = model.likelihood(params, grid).log_prob(POINTS) + model.prior(params).log_prob(grid)
     cell = 2 * np.log(AXIS[1] - AXIS[0])
@@ -313,7 +322,7 @@ def draw_points(found):
 
 # ------------------------------------------------------------------------------------------ the run
 def show(found):
-    """Two tables, from what results.json holds."""
+    """Prints two tables, from the contents of results.json."""
     rows, known = [], found["published"] == "binarized_mnist"
     for name, r in found["models"].items():
         rows.append(
@@ -337,7 +346,7 @@ def show(found):
 
 
 def pictures(model, params, key, x):
-    """E[x | z] of z from the prior, and of z ~ q(z | x)."""
+    """E[x | z] of z from the prior, and of z ~ q(z | x) for the rows x."""
     prior_key, code_key = jax.random.split(key)
     z = model.prior(params).sample(seed=prior_key, sample_shape=len(x))
     code = model.posterior(params, x).sample(seed=code_key)

@@ -1,23 +1,26 @@
-"""f-GANs of one dimension against quadrature, and what a Wasserstein distance has beside them.
+"""f-GANs in one dimension against quadrature, and the Wasserstein distance beside them.
 
     python -m experiments.gans.fdivergences
 
-A Gaussian N(μ, σ²) is fitted to a mixture of two Gaussians by each f-divergence D_f(data ‖ model),
-as in Nowozin et al. (2016), section 2.5: a critic of two layers of 64 (tanh) raises the bound, and
-the generator x = μ + σ z lowers it. Both the bound and the divergence at the learned (μ, σ) are
-then integrals over a grid, so the one must lie below the other; the best (μ, σ) is found by descent
-of the divergence itself. Expect bounds that miss less than 1 % of the divergence, and μ and σ
-within 0.03 of the best; gan is told as gan + log 4, which is 0 where model and data are one. The
-game of total variation does not settle: its best critic is a step, whose slope tells the generator
-nothing. fits.png shows the mixture, the fits, and T* beside what was learned.
+needs no data and takes three minutes of one CPU core. A Gaussian N(μ, σ²) is fitted to a mixture of
+two Gaussians by each f-divergence D_f(data ‖ model), as in Nowozin et al. (2016), section 2.5: a
+critic with two layers of 64 units (tanh) raises the variational bound, and the generator x = μ + σ
+z lowers it. At the learned (μ, σ), the bound and the divergence are then computed as integrals over
+a grid, so the bound must be the smaller one. The best (μ, σ) is found by gradient descent on the
+divergence itself. Expect bounds that are less than 1 % below the divergence, and μ and σ within
+0.03 of the best. The divergence of gan is given plus log 4, so that it is 0 if model and data
+agree. The game of the total variation does not converge: its optimal critic is a step function,
+whose slope tells the generator nothing. fits.png shows the mixture, the fits, and the optimal
+critic T* beside the learned one.
 
-distances.png is example 1 of Arjovsky et al. (2017): point masses at 0 and at θ have W_1 = |θ|,
-JSD = log 2 and KL = ∞ for every θ but 0; beside them Gaussians of deviation 0.1 in their place.
+distances.png is example 1 of Arjovsky et al. (2017): point masses at 0 and at θ have W_1 = |θ|, but
+JSD = log 2 and KL = ∞ for every θ except 0. Beside them it shows the same for Gaussians of
+deviation 0.1.
 
-transport.png: a WGAN-GP critic between two rings, of which one is the other moved outwards by 2,
-so that W_1 = 2 and the best critic is the radius. Its slope along the lines of transport is 1
-(Gulrajani et al., 2017, proposition 1), or with a penalty in place of a constraint somewhat more:
-expect 1.1, and a distance of 2.2. No data; three minutes of one CPU core.
+transport.png shows a WGAN-GP critic between two rings, where one is the other moved outwards by 2,
+so that W_1 = 2 and the optimal critic is the radius. Its slope along the lines of transport is 1
+(Gulrajani et al., 2017, proposition 1); with a penalty in place of a constraint it is somewhat
+larger. Expect a slope of 1.1 and a distance of 2.2.
 """
 
 import dataclasses
@@ -57,19 +60,19 @@ PAPER = {  # D, bound, best and learned μ, best and learned σ of another mixtu
 @dataclasses.dataclass(frozen=True)
 class Config(runs.RunOptions):
     divergences: tuple[Divergence, ...] = get_args(Divergence)
-    """which to fit by"""
+    """which f-divergences to minimise"""
     alpha_order: float = 0.5
-    """α of alpha"""
+    """the order α of the divergence alpha"""
     num_steps: int = 4000
     """steps of the game, each with two updates of the critic and one of the generator"""
     batch_size: int = 512
-    """samples of each update"""
+    """samples per update"""
     learning_rate: float = 5e-3
-    """of Adam for both at its highest; it falls to 0 as a cosine"""
+    """the highest learning rate of Adam, for both players; it decays to 0 by a cosine"""
     transport_steps: int = 3000
-    """of the critic between two rings"""
+    """training steps of the critic between two rings"""
     penalty: float = 10.0
-    """weight of its gradient penalty"""
+    """the weight of its gradient penalty"""
 
 
 QUICK = {"divergences": ("kl", "alpha"), "num_steps": 20, "batch_size": 16, "transport_steps": 20}
@@ -90,14 +93,14 @@ def log_data(x):
 
 
 def quadrature(divergence, mean, scale):
-    """D_f(data ‖ N(mean, scale²)), a sum over the grid."""
+    """D_f(data ‖ N(mean, scale²)), by a sum over the grid."""
     log_p, log_q = log_data(X), log_normal(X, mean, scale)
     ratio = jnp.exp(jnp.clip(log_p - log_q, -300, 300))
     return (jnp.exp(log_q) * divergence.f(ratio)).sum() * CELL
 
 
 def best(divergence, start=(1.0, 1.5)):
-    """The (mean, scale) of the lowest divergence, by descent in float64."""
+    """(mean, scale, divergence) at the lowest divergence, by gradient descent in float64."""
     adam = optax.adam(optax.cosine_decay_schedule(0.05, 1500))
     loss = lambda params: quadrature(divergence, params[0], jnp.exp(params[1]))
 
@@ -115,7 +118,10 @@ def best(divergence, start=(1.0, 1.5)):
 
 
 def bound(divergence, critic, mean, scale):
-    """E_data g_f(V) - E_model f*(g_f(V)) and the divergence, both by quadrature in float64."""
+    """The bound E_data g_f(V) - E_model f*(g_f(V)) and the divergence, by quadrature in float64.
+
+    critic: the values V of the critic on the grid.
+    """
     v = np.asarray(critic, np.float64)
     with jax.enable_x64(True):
         p, q = jnp.exp(log_data(X)), jnp.exp(log_normal(X, mean, scale))
@@ -127,7 +133,7 @@ def bound(divergence, critic, mean, scale):
 
 # ------------------------------------------------------------------------------------ the game
 def gaussian_game():
-    """x = μ + e^s z, and a critic of two layers of 64 on x."""
+    """The generator x = μ + e^s z, and a critic of x with two layers of 64 units."""
     generator = protocol.Net(
         lambda key: {"mean": jnp.zeros(()), "log_scale": jnp.zeros(())},
         lambda params, z, key=None: params["mean"] + jnp.exp(params["log_scale"]) * z,
@@ -148,7 +154,7 @@ def data(key, num):
 
 
 def play(config, divergence, key):
-    """(mean, scale, the critic's values on the grid) of a game."""
+    """(mean, scale, the critic's values on the grid) at the end of a game."""
     model, num_updates = gaussian_game(), 2
     adam = functools.partial(
         optax.cosine_decay_schedule, decay_steps=config.num_steps * num_updates
@@ -201,12 +207,12 @@ def divergence_of(config, name):
 
 # ------------------------------------------------------------------------------ Wasserstein
 def sorted_distance(x, y):
-    """W_1 of two sets of as many numbers: the mean |x_(i) - y_(i)| of both in order."""
+    """W_1 of two sets of equally many numbers: the mean of |x_(i) - y_(i)| over sorted values."""
     return float(np.abs(np.sort(x) - np.sort(y)).mean())
 
 
 def in_one_dimension(config):
-    """W_1 of the mixture and N(1, 1), by draws in order and as ∫ |F - G|."""
+    """W_1 of the mixture and N(1, 1): by sorted samples, and as ∫ |F - G|."""
     x_key, y_key = jax.random.split(jax.random.key(config.seed + 2))
     x, y = data(x_key, 100_000)[:, 0], 1 + jax.random.normal(y_key, (100_000,))
     cdf = lambda x, mean, scale: jax.scipy.stats.norm.cdf(x, mean, scale)
@@ -216,7 +222,7 @@ def in_one_dimension(config):
 
 
 def distances(thetas, scale=0.1):
-    """{name: values by θ} of N(0, scale²) and N(θ, scale²), by quadrature."""
+    """{name: [its value for each θ]}, between N(0, scale²) and N(θ, scale²), by quadrature."""
     x = np.linspace(-2, 2, 8001)
     found = {"W_1": [], "JSD": [], "KL": []}
     for theta in thetas:
@@ -238,7 +244,7 @@ def ring(key, num, low, high):
 
 
 def transport(config):
-    """A critic between rings of radius 0.5..1 and 2.5..3, and its slopes between them."""
+    """A critic between rings of radius 0.5..1 and 2.5..3, and its slopes between the rings."""
     critic, game = values_of(2, (128, 128)), objectives.wasserstein()
 
     def loss(params, key, batch):
@@ -362,10 +368,11 @@ def show(found):
     runs.table(rows, list(rows[0]))
     line, t = found["one_dimension"], found["transport"]
     print(
-        f"W_1 of the mixture and N(1, 1): {line['sorted']:.4f} by draws in order, "
-        f"{line['integral']:.4f} as an integral.\nCritic between the rings: {t['distance']:.3f} of "
-        f"W_1 = 2; its slope along the transport has the norm {t['norm']:.3f} ± {t['norm_std']:.3f}"
-        f" and the cosine {t['cosine']:.3f} with it.\nThe paper's mixture is another."
+        f"W_1 of the mixture and N(1, 1): {line['sorted']:.4f} by sorted samples, "
+        f"{line['integral']:.4f} by an integral.\nCritic between the rings: it estimates "
+        f"{t['distance']:.3f} where W_1 = 2; its gradient has the norm {t['norm']:.3f} ± "
+        f"{t['norm_std']:.3f} and the cosine {t['cosine']:.3f} with the direction of transport.\n"
+        "The paper's figures are for another mixture."
     )
 
 

@@ -1,18 +1,19 @@
-"""What metrics of samples say of real data against real data, and of a Gaussian too narrow or wide.
+"""Metrics of samples for real against real data (their floor), and for Gaussians of a wrong width.
 
     python -m experiments.gans.floor --data-dir ...
 
-compares `num` pictures of the training split with as many of the test split, by all metrics and on
-features of a published network: the floor that the samples of a generator are read against. On the
-Inception of FID, of 2048 features, 2500 pictures a side take a quarter of an hour of one CPU core
-for each set; `--network efficientnet` takes half of that. Expect a Fréchet distance that is all
-bias, as its expansion in 1/n says (`frechet_floor`, for Gaussians), a kernel distance of 0 within
-its error, precision and recall alike, and density and coverage near 1 and 0.97.
+compares `num` pictures of the training split with as many of the test split by all metrics, on the
+features of a published network. This is the floor with which the figures of a generator must be
+compared. On the Inception network of FID, with 2048 features, 2500 pictures on each side take a
+quarter of an hour of one CPU core for each set; `--network efficientnet` takes half of that. Expect
+a Fréchet distance that is all bias, as its expansion in 1/n predicts (`frechet_floor`, for
+Gaussians), a kernel distance of 0 within its error, equal precision and recall, and density and
+coverage near 1 and 0.97.
 
-widths.png is without data: samples of N(0, w² I) against N(0, I) of the same size, over w. In 64
-dimensions w = 0.8 has precision 1 and recall 0.05, and w = 1.2 precision 0.1 and recall 1, although
-both look like the data; and of equal distributions neither is 1. Coverage falls on the wide side
-alone, and density grows without a bound on the narrow one.
+widths.png needs no data. It compares samples of N(0, w² I) with as many of N(0, I), for several w.
+In 64 dimensions w = 0.8 has precision 1 and recall 0.05, and w = 1.2 precision 0.1 and recall 1,
+although both look like the data; even for equal distributions neither is 1. Coverage falls only if
+samples are too wide, and density grows without a bound if they are too narrow.
 """
 
 import dataclasses
@@ -33,15 +34,15 @@ class Config(runs.RunOptions):
         "mnist",
         "fashion_mnist",
     )
-    """whose pictures to compare"""
+    """the data sets whose pictures are compared"""
     network: Literal["inception", "efficientnet", "pixels"] = "inception"
-    """whose features; pixels are the picture itself, for which no file is needed"""
+    """the network that gives features; pixels takes the pictures themselves, and needs no file"""
     num: int = 2500
-    """pictures of each side, at most those of the smaller split"""
+    """pictures on each side, at most as many as the smaller split has"""
     dim: int = 64
-    """of the Gaussians in widths.png"""
+    """the dimension of the Gaussians in widths.png"""
     num_gaussian: int = 2000
-    """samples of each Gaussian"""
+    """samples of each Gaussian in widths.png"""
 
 
 QUICK = {"sets": ("digits",), "network": "pixels", "num": 200, "num_gaussian": 100}
@@ -49,7 +50,7 @@ WIDTHS = np.round(np.arange(0.5, 1.525, 0.05), 2)
 
 
 def compared(key, real, fake) -> dict:
-    """Every metric of one pair of sets."""
+    """All metrics of one pair of sets of features."""
     kernel_key, slice_key, test_key = jax.random.split(key, 3)
     real_moments = metrics.moments(real)
     size = min(1000, len(real) // 2, len(fake) // 2)
@@ -65,7 +66,7 @@ def compared(key, real, fake) -> dict:
 
 
 def floor(config, name, of_images) -> dict:
-    """Rows of train against rows of test."""
+    """All metrics of training rows against test rows of one data set."""
     found = data.load(name, config.data_dir)
     num = min(config.num, len(found.test), len(found.train))
     if num < 10:
@@ -78,7 +79,7 @@ def floor(config, name, of_images) -> dict:
 
 
 def features_of(config):
-    """(images, their grey levels) -> rows of features."""
+    """A function (images, number of grey levels) -> features [n, f]."""
     if config.network == "pixels":
         return lambda images, levels: images.reshape(len(images), -1) / (levels - 1)
     network = metrics.features(config.network, config.data_dir)
@@ -86,7 +87,7 @@ def features_of(config):
 
 
 def widths(config) -> dict:
-    """{metric: its value for each w}, of N(0, w² I) against N(0, I)."""
+    """{metric: [its value for each w]} of N(0, w² I) against N(0, I)."""
     rng = np.random.default_rng(config.seed)
     real, fake = rng.normal(size=(2, config.num_gaussian, config.dim))
     found = {"precision": [], "recall": [], "density": [], "coverage": []}
@@ -129,7 +130,8 @@ def show(found):
     ]
     runs.table(rows, list(rows[0]))
     print(
-        f"Features: {found['network']}. Told apart: accuracy of nearest neighbours, half is none."
+        f"Features: {found['network']}. Told apart: the accuracy of a nearest-neighbour classifier "
+        "of both sets; 0.5 is that of a guess."
     )
 
 

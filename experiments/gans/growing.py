@@ -1,4 +1,4 @@
-"""What `progressive` and `style` share: images, a game that grows by a schedule, its training."""
+"""What `progressive` and `style` share: images, a game that grows by a schedule, and training."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,35 +16,36 @@ from experiments.options import Data
 
 @dataclasses.dataclass(frozen=True)
 class Growing(Data):
-    """Options of both."""
+    """Options of both experiments."""
 
     class_conditional: ClassVar[bool] = False
     size: int | None = None
-    """pixels a side, a power of two: means of pixels where the data are larger. By default that of
-    the data, made square and a power of two by repeating their borders"""
+    """pixels per side, a power of two; larger images are reduced by averaging pixels. By default
+    the size of the data, made square and a power of two by repeating their borders"""
     first_size: int = 4
-    """pixels a side of the first stage; each stage doubles them"""
+    """pixels per side in the first stage; each further stage doubles them"""
     num_steps: int = 3000
-    """steps of all stages together, of the same length each; a step is one update of each player"""
+    """steps of all stages together, which are equally long; a step is one update of each player"""
     batch_size: int = 64
-    """rows a step, a half of which each player sees, beside as many samples"""
+    """rows per step; each player sees half of them, beside as many samples"""
     devices: int | None = None
-    """devices that share each batch"""
+    """the number of devices that share each batch"""
     learning_rate: float = 2e-3
-    """of Adam, of both players; its b1 is 0"""
+    """the learning rate of Adam for both players, whose b1 is 0"""
     penalty: float = 1.0
-    """γ of the R_1 penalty on the critic's slope at data"""
+    """the weight γ of the R_1 penalty on the critic's gradient at data"""
     ema_decay: float = 0.998
-    """of the generator's averaged parameters, which are judged"""
+    """the decay of the moving average of the generator's parameters, which is what is judged"""
     num_latents: int = 64
-    """numbers in z, and in a style"""
+    """the number of entries of z, and of a style"""
     channel_base: int = 256
-    """channels of images of side s are this over s"""
+    """layers at s×s pixels have this number divided by s channels"""
     channel_max: int = 64
-    """and at most this"""
+    """the largest number of channels"""
     eval_every: int = 500
-    """steps between two judgements; the samples nearest to the validation split are kept. They are
-    of full size, so that those of the first stages come from layers that have not learned yet"""
+    """steps between two evaluations; the step whose samples are nearest to the validation split is
+    kept. Samples are always of full size, so in the first stages they come from layers that have
+    not been trained yet"""
     num_judged: int = 500
     """samples that are judged"""
 
@@ -63,7 +64,10 @@ def images(config) -> tuple[sets.Images, dict]:
 
 
 def squared(x: np.ndarray, size: int | None) -> np.ndarray:
-    """Images [n, H, W, C] made square, a power of two a side, by their borders; then `size`."""
+    """Images [n, H, W, C] made square with a power of two per side, then averaged down to `size`.
+
+    They are extended by repeating their borders.
+    """
     height, width = x.shape[1:3]
     side = max(4, 1 << (max(height, width) - 1).bit_length())
     around = [((side - n) // 2, side - n - (side - n) // 2) for n in (height, width)]
@@ -79,7 +83,7 @@ def squared(x: np.ndarray, size: int | None) -> np.ndarray:
 
 
 def stages(config, size: int) -> list[int]:
-    """The sizes that the game goes through."""
+    """The sizes of all stages, in pixels per side."""
     first = config.first_size
     if first < 4 or first & (first - 1) or first > size:
         raise checks.InputError(f"first_size must be a power of two from 4 to {size}; got {first}.")
@@ -88,7 +92,7 @@ def stages(config, size: int) -> list[int]:
 
 # -------------------------------------------------------------------------------------- the game
 def games(config, grown: Callable, sizes: list[int]) -> dict[int, "protocol.Algorithm"]:
-    """{first step: the game of that stage}: each has as many steps, and its own program."""
+    """{first step of a stage: its game}; stages are equally long, and each is its own program."""
     length = max(config.num_steps // len(sizes), 1)
     return {
         i * length: game(config, grown, size, i * length, length) for i, size in enumerate(sizes)
@@ -96,8 +100,11 @@ def games(config, grown: Callable, sizes: list[int]) -> dict[int, "protocol.Algo
 
 
 def game(config, grown, size, first, length) -> "protocol.Algorithm":
-    """Both players in turn, at one size. α rises to 1 in the first half of the `length` steps from
-    `first` on; the stage that training begins with has nothing to fade in."""
+    """Both players in turn, at one size.
+
+    first: the step at which this stage begins. The weight α of the new layers rises to 1 in the
+    first half of its `length` steps; the stage with which training begins has nothing to fade in.
+    """
     whole = grown()
 
     def of_stage(loss, **options):
@@ -127,7 +134,7 @@ def game(config, grown, size, first, length) -> "protocol.Algorithm":
 
 # --------------------------------------------------------------------------------------- training
 def sampled(model, num: int) -> Callable:
-    """draw((params, state), key) -> samples."""
+    """A function ((params, state), key) -> num samples."""
     return lambda learned, key: objectives.generated(model, *learned, key, num)
 
 
@@ -155,7 +162,7 @@ def train(config, name, grown, recipe, rows, sizes) -> fitting.Fitted:
 
 # -------------------------------------------------------------------------------------- pictures
 def grid(config, file: str, groups: dict, columns: int, **options):
-    """<file>.png of groups {name: images [n, size, size, C] in [-1, 1]} below one another."""
+    """Saves <file>.png: images {name: [n, size, size, C] in [-1, 1]}, one group below another."""
     x = np.concatenate([np.asarray(images) for images in groups.values()])
     figure = plots.sample_grid(
         x[..., 0] if x.shape[-1] == 1 else x,
@@ -169,14 +176,14 @@ def grid(config, file: str, groups: dict, columns: int, **options):
 
 
 def nearest(x: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Of each image the nearest one of the training split, by pixels."""
+    """For each image its nearest image of the training split, by squared differences of pixels."""
     flat, rows = x.reshape(len(x), -1), train.reshape(len(train), -1)
     squares = (rows**2).sum(1) - 2 * flat @ rows.T
     return train[squares.argmin(1)]
 
 
 def told(name: str, row: dict) -> dict:
-    """One line of a table."""
+    """One row of a table."""
     columns = {"model": name}
     for what in ("sliced", "density", "coverage"):
         columns[what] = f"{row[f'test_{what}']:.3f}"

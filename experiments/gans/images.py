@@ -2,27 +2,31 @@
 
     python -m experiments.gans.images
 
-trains five of the 8x8 digits on two CPU cores in about a quarter of an hour:
+trains all five on the 8x8 digits in about a quarter of an hour on two CPU cores:
 
     dcgan     strided convolutions with batch norms; the non-saturating game
-    wgan-gp   its generator, a critic with layer norms; the Wasserstein game with a gradient penalty
-    sngan     residual nets, the critic spectrally normalised; the hinge game
-    sagan     ... with self-attention, normalised on both sides, and two rates
-    biggan    ... by class, with a projection critic, z at every scale and a penalty on directions
+    wgan-gp   the same generator, a critic with layer norms; the Wasserstein game with a
+              gradient penalty
+    sngan     residual nets, a critic with spectral norms; the hinge game
+    sagan     sngan with self-attention, spectral norms in both nets, and two learning rates
+    biggan    sagan by class: a projection critic, parts of z at every scale, and a penalty that
+              draws weights to orthogonal ones
 
-Samples are those of averaged weights whose batch norms are settled on their own samples. They are
-judged by features of a classifier that the run trains first, so figures compare within a run only:
-the Fréchet distance to held-out rows (the step with the lowest to the validation split is kept),
-and precision and recall. The floor beside them is that of as many training rows in the place of
-samples. Without labels the features are the pixels, in means to 8x8 at most. --inception N adds an
-FID and a KID of N samples.
+Samples come from a moving average of the generator's parameters, whose batch norms then get the
+statistics of its own samples. They are judged by the features of a classifier that the run trains
+first, so figures can only be compared within a run: by the Fréchet distance to held-out rows (the
+step that is best on the validation split is kept), and by precision and recall. The table begins
+with the floor, that is the same figures for training rows in the place of samples. If the data have
+no labels, the features are pixels, averaged to at most 8x8. --inception N adds an FID and a KID of
+N samples.
 
-Expect Fréchet distances of 4.1 (WGAN-GP) to 7.0 (BigGAN) on the digits; training rows have 2.3.
+Expect Fréchet distances from 4.1 (WGAN-GP) to 7.0 (BigGAN) on the digits; training rows have 2.3.
 
-It leaves samples.png, interpolations.png (along the arc between two z), arithmetic.png (of the
-DCGAN: mean z of samples that the classifier takes for one digit, less another, and a third),
-truncation.png (of the BigGAN), curves.png and critic.png (what the critic's loss tells of it).
---data takes any images with levels, such as mnist, fashion_mnist and cifar10.
+The pictures: samples.png; interpolations.png, along an arc between two z; arithmetic.png, of the
+DCGAN: the mean z of samples that the classifier takes for an 8, minus that of a 3, plus that of a
+5; truncation.png, of the BigGAN; curves.png, the Fréchet distance on the validation split; and
+critic.png, the loss of the critic. --data takes any images with levels, such as mnist,
+fashion_mnist and cifar10.
 """
 
 import dataclasses
@@ -48,43 +52,44 @@ MODELS = ("dcgan", "wgan-gp", "sngan", "sagan", "biggan")
 @dataclasses.dataclass(frozen=True)
 class Config(Data, runs.RunOptions):
     models: tuple[Literal["dcgan", "wgan-gp", "sngan", "sagan", "biggan"], ...] = MODELS
-    """which to train"""
+    """which models to train"""
     num_steps: int | None = None
-    """steps of a model, each with one update of the generator; this and the six below are those of
-    SETTINGS by default"""
+    """steps of each model, each with one update of the generator. By default this and the six
+    options below depend on the model (SETTINGS in the source)"""
     hidden: int | None = None
-    """channels of a DCGAN at half of the image, and of the others at all of it"""
+    """channels at half of the image's size for dcgan and wgan-gp, at full size for the others"""
     learning_rate: float | None = None
-    """of the generator's Adam"""
+    """the learning rate of the generator's Adam"""
     critic_rate: float | None = None
-    """of the critic's Adam"""
+    """the learning rate of the critic's Adam"""
     beta1: float | None = None
-    """of both: how much of the last gradients a step has"""
+    """β_1 of both Adams, the decay of the moving average of gradients"""
     critic_updates: int | None = None
-    """of the critic in a step"""
+    """updates of the critic per step"""
     num_latents: int | None = None
-    """numbers in z; a BigGAN has 20 for each of its parts"""
+    """the number of entries of z; a BigGAN has 20 for each scale"""
     batch_size: int = 64
-    """examples of an update"""
+    """examples per update"""
     gradient_penalty: float = 10.0
-    """its weight in the WGAN-GP"""
+    """the weight of the gradient penalty of the WGAN-GP"""
     orthogonal: float = 1e-4
-    """weight of the penalty on directions in the BigGAN's generator"""
+    """the weight of the orthogonality penalty on the weights of the BigGAN's generator"""
     ema_decay: float = 0.999
-    """of the averaged generator, which is evaluated"""
+    """the decay of the moving average of the generator's parameters, which is what is evaluated"""
     eval_every: int = 500
     """steps between two evaluations"""
     num_samples: int = 1000
-    """samples that are judged; no more than held-out rows are needed for digits"""
+    """samples that are judged; at most as many held-out rows are used"""
     classifier_steps: int = 1000
-    """of the classifier whose features judge samples; with 0 pixels judge"""
+    """training steps of the classifier whose features judge samples; 0: pixels are the features"""
     num_features: int = 32
-    """of these"""
+    """the number of these features"""
     inception: int = 0
-    """samples that are judged at the end by the Inception of FID too, whose weights are read from
-    --data-dir: at 0.1 to 0.3 s an image, and more than 2048 for a Fréchet distance of full rank"""
+    """the number of samples that are also judged by the Inception network of FID, at the end, with
+    weights from --data-dir. It takes 0.1 to 0.3 s an image; a covariance of full rank needs more
+    than 2048"""
     devices: int | None = None
-    """devices that share each batch; all accelerators by default, one where there are CPUs only"""
+    """the number of devices that share each batch; by default all accelerators, or one CPU"""
 
 
 SETTINGS = {
@@ -113,8 +118,8 @@ QUICK = {"num_steps": 4, "eval_every": 2, "hidden": 4, "num_samples": 64, "class
 QUICK |= {"models": ("dcgan", "wgan-gp", "biggan"), "critic_updates": 1}
 COLUMNS = 16  # of the pictures
 TRUNCATIONS = (1.0, 0.75, 0.5, 0.25, 0.0)
-DIGITS = (8, 3, 5)  # of the arithmetic: what is left of an 8 without a 3, put onto a 5
-SETTLING = 16  # batches of samples that settle batch norms
+DIGITS = (8, 3, 5)  # of the arithmetic, 8 - 3 + 5
+SETTLING = 16  # batches of samples that give batch norms their statistics
 
 
 class Pictures(NamedTuple):
@@ -125,12 +130,12 @@ class Pictures(NamedTuple):
 
 
 def of_model(config, name):
-    """The config with the settings of a model where none is given."""
+    """The config, with the default settings of a model for the options that are None."""
     return filled(config, SETTINGS[name])
 
 
 def pictures(config) -> tuple:
-    """The data set, and its images with levels as numbers in [-1, 1]."""
+    """The data set, and its images with levels scaled to [-1, 1]."""
     data, _ = sets.levels(config)
     if data.train.ndim not in (3, 4):
         raise checks.InputError(f"data={config.data!r} has no images; try digits, mnist, cifar10.")
@@ -153,7 +158,7 @@ def pictures(config) -> tuple:
 def build(
     config: Config, name: str, shape: tuple[int, int, int], num_classes: int
 ) -> "protocol.Adversarial":
-    """The model of a name, of images [H, W, C]."""
+    """The model `name` of images [H, W, C]."""
     config = of_model(config, name)
     sizes = {"num_latents": config.num_latents, "hidden": config.hidden}
     if name in ("dcgan", "wgan-gp"):
@@ -165,7 +170,7 @@ def build(
 
 # ------------------------------------------------------------------------------------------- games
 def game(config, name, model):
-    """The `Algorithm` of a model."""
+    """The `Algorithm` that trains a model."""
     config = of_model(config, name)
     critic, generator = (
         optax.adam(rate, b1=config.beta1, b2=0.999)
@@ -185,7 +190,7 @@ def game(config, name, model):
 
 
 def by_class(config, model, critic, generator):
-    """The hinge game with classes, and a penalty on the directions of the generator's weights."""
+    """The hinge game with classes, and an orthogonality penalty on the generator's weights."""
 
     def of_critic(params, key, batch, *, state):
         return objectives.critic_loss(model, objectives.hinge(), params, key, *batch, state=state)
@@ -210,12 +215,12 @@ def by_class(config, model, critic, generator):
 
 # ----------------------------------------------------------------------------------------- samples
 def classes(model, num, num_classes):
-    """As many of each class as can be, in turn; None for a model without."""
+    """num classes, 0, 1, ... in turn; None for a model without classes."""
     return None if model.cond_shape is None else jnp.arange(num) % num_classes
 
 
 def settled(config, model, params, key, num_classes):
-    """(params, state) with the generator's batch norms settled on samples of its average."""
+    """(params, state); the generator's batch norms have the statistics of its own samples."""
     params, state = params
     num = SETTLING * config.batch_size
     cond = classes(model, num, num_classes)
@@ -225,7 +230,7 @@ def settled(config, model, params, key, num_classes):
 
 
 def sampled(config, model, num, num_classes, params, key):
-    """num samples, made in parts of a batch."""
+    """num samples, generated in parts of one batch."""
     settle_key, key = jax.random.split(key)
     params, state = settled(config, model, params, settle_key, num_classes)
     size, parts = config.batch_size, -(-num // config.batch_size)
@@ -241,7 +246,7 @@ def sampled(config, model, num, num_classes, params, key):
 
 
 def many(config, data, found, num):
-    """(name, num images) of training rows, and of each model."""
+    """Pairs (name, num images): first of training rows ("floor"), then of each model."""
     yield "floor", data.rows["train"][:num]
     for i, (name, (model, fitted)) in enumerate(found.items()):
         draw = functools.partial(sampled, of_model(config, name), model, num, data.num_classes)
@@ -250,7 +255,7 @@ def many(config, data, found, num):
 
 
 def along(model, params, z, cond=None):
-    """G(z) in evaluation."""
+    """G(z) in evaluation mode."""
     params, state = params
     seen = () if cond is None else (cond,)
     return model.generator.apply(params["generator"], state["generator"], z, *seen, train=False)[0]
@@ -329,8 +334,8 @@ def show(found):
     runs.table(rows, list(rows[-1]))
     print(
         f"{found['num_samples']} samples against {found['num_held_out']} test images, by features "
-        f"of {'the pixels' if found['features'] == 'pixels' else 'a classifier of this run'}; not "
-        "an FID, and to compare with this run only."
+        f"of {'the pixels' if found['features'] == 'pixels' else 'a classifier of this run'}. The "
+        "distance is no FID; compare it within this run only."
     )
     for name, r in (found["inception"] or {}).items():
         print(f"By Inception, {name}: FID {r['fid']:.2f}, KID {r['kid']:.4f}.")
@@ -342,7 +347,7 @@ def _numbers(judged):
 
 # ---------------------------------------------------------------------------------------- pictures
 def draw(config, raw, data, found, guess):
-    """samples, interpolations, arithmetic, truncation, curves and critic, each a .png."""
+    """Saves samples, interpolations, arithmetic, truncation, curves and critic as .png files."""
     samples, between = {"training data": data.rows["train"][: 2 * COLUMNS]}, {}
     for i, (name, (model, fitted)) in enumerate(found.items()):
         key, other = jax.random.split(jax.random.fold_in(jax.random.key(config.seed + 1), i))
@@ -371,14 +376,17 @@ def draw(config, raw, data, found, guess):
 
 
 def save(config, raw, file, groups, columns):
-    """A picture of rows in [-1, 1]: as levels, which is what the grid knows the range of."""
+    """Saves a picture of images in [-1, 1], as levels, whose range the grid knows."""
     rows = {name: (np.asarray(x) + 1) / 2 * (raw.num_levels - 1) for name, x in groups.items()}
     plots.save(sets.grid(raw, rows, columns=columns), config.workdir / f"{file}.png")
 
 
 def shown(config, model, num_classes, params, key):
-    """(settled parameters, images): samples; then those along the arcs between two pairs of z, of
-    one class each; then, of a BigGAN, one ε at all TRUNCATIONS, of all classes."""
+    """(settled parameters, images) for the pictures.
+
+    The images are samples; then those along arcs between two pairs of z, each of one class; then,
+    for a BigGAN, the same z of every class at all TRUNCATIONS.
+    """
     settle_key, z_key, ends_key, narrow_key = jax.random.split(key, 4)
     params = settled(config, model, params, settle_key, num_classes)
     prior = model.prior.dist({})
@@ -395,8 +403,11 @@ def shown(config, model, num_classes, params, key):
 
 
 def arc(one, other):
-    """[COLUMNS, n]: from one to the other at equal angles, where samples of a Gaussian lie; on the
-    straight line between them they would be shorter than any that the generator has met."""
+    """[COLUMNS, n]: points from one z to the other at equal angles, on a great circle.
+
+    Samples of a Gaussian in many dimensions have almost the same norm; points on the straight line
+    between two of them would be shorter than any that the generator has seen.
+    """
     steps = jnp.linspace(0, 1, COLUMNS)[:, None]
     cosine = jnp.vdot(one, other) / jnp.linalg.norm(one) / jnp.linalg.norm(other)
     angle = jnp.arccos(jnp.clip(cosine, -1, 1))
@@ -404,14 +415,17 @@ def arc(one, other):
 
 
 def arithmetic(model, params, key, guess, num=10, most=2000):
-    """Mean z of samples that are taken for each of DIGITS, and the first less the second plus the
-    third: a column for each of `num` disjoint means."""
+    """Images of the mean z of each of DIGITS, and of the first minus the second plus the third.
+
+    The z of a digit are those whose samples the classifier takes for it; each of the `num` columns
+    uses a disjoint set of them. All means are scaled to the norm √n of samples.
+    """
     z = model.prior.dist({}).sample(seed=key, sample_shape=most)
     images = jax.jit(functools.partial(along, model))
     taken = guess(np.asarray(images(params, z)))
     each = [z[taken == digit] for digit in DIGITS]
     if min(map(len, each)) < num:
-        each = [z] * len(DIGITS)  # a digit is missing
+        each = [z] * len(DIGITS)  # the samples lack a digit
     size = max(min(map(len, each)) // num, 1)
     means = [one[: num * size].reshape(num, size, -1).mean(1) for one in each]
     means = [m / jnp.linalg.norm(m, axis=-1, keepdims=True) * math.sqrt(m.shape[-1]) for m in means]

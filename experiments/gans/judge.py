@@ -1,4 +1,4 @@
-"""What judges samples: features of a classifier that a run trains, or pixels; and Inception."""
+"""What samples are judged by: features of a classifier that a run trains, pixels, or Inception."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -10,8 +10,8 @@ import optax
 from dgm_jax import checks, learning, metrics, nets
 from experiments import fitting
 
-DIRECTIONS = 256  # of the sliced Wasserstein distance
-NEIGHBOURS = 3  # of precision and recall
+DIRECTIONS = 256  # projections of the sliced Wasserstein distance
+NEIGHBOURS = 3  # k of precision and recall
 
 
 def classifier(config, shape, num_classes):
@@ -34,14 +34,18 @@ def classifier(config, shape, num_classes):
 
 
 def features_of(config, data):
-    """`fit_classifier`; (pixels, None, None) without classes or with no steps for a classifier."""
+    """`fit_classifier`; (pixels, None, None) without classes, or without steps for a classifier."""
     if data.labels is None or not config.classifier_steps:
         return pixels, None, None
     return fit_classifier(config, data)
 
 
 def fit_classifier(config, data):
-    """(features, logits) of images [n, H, W, C], and the share of test images that it misses."""
+    """(features, guess, error) of a classifier that is trained on images [n, H, W, C].
+
+    features(x) and guess(x) are its features and its most likely class of each image; error is the
+    share of test images that it gets wrong.
+    """
     init, features, logits = classifier(config, data.shape, data.num_classes)
 
     def loss(params, key, batch):
@@ -76,12 +80,12 @@ def fit_classifier(config, data):
 
 
 def scaled(levels: np.ndarray, num_levels: int) -> np.ndarray:
-    """Levels 0..K-1 as numbers in [-1, 1], which the classifier sees."""
+    """Levels 0..K-1 scaled to [-1, 1], the range that the classifier takes."""
     return (2.0 * np.asarray(levels) / (num_levels - 1) - 1).astype(np.float32)
 
 
 def in_parts(function, size=500):
-    """function(params, x [n, ...]) of rows in parts of one size, on the host."""
+    """function(params, x [n, ...]) compiled, and called for `size` rows at once; returns NumPy."""
     function = jax.jit(function)
 
     def over(params, x):
@@ -93,7 +97,7 @@ def in_parts(function, size=500):
 
 
 def pixels(x):
-    """Means of equal squares, 8x8 of them at most, as rows."""
+    """Images averaged over equal squares, to at most 8x8, as rows [n, d]."""
     step = [max(n // 8, 1) for n in x.shape[1:3]]
     x = x[:, : x.shape[1] // step[0] * step[0], : x.shape[2] // step[1] * step[1]]
     parts = x.reshape(len(x), -1, step[0], x.shape[2] // step[1], step[1], x.shape[3])
@@ -101,7 +105,7 @@ def pixels(x):
 
 
 def by_features(features, samples: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """What the features tell of samples and rows, and of no others."""
+    """{"frechet", "precision", "recall"} of the features of samples against real images."""
     real, fake = features(real), features(samples)
     near = metrics.precision_recall(real, fake, k=NEIGHBOURS)
     return {
@@ -112,7 +116,10 @@ def by_features(features, samples: np.ndarray, real: np.ndarray) -> dict[str, fl
 
 
 def by_pixels(samples: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """Distances of pixels as they are, [n, size, size, C] each."""
+    """{"sliced", "density", "coverage"} of samples against real images [n, size, size, C].
+
+    These are the sliced Wasserstein distance, density and coverage, of the pixels themselves.
+    """
     fake, real = (x.reshape(len(x), -1) for x in (samples, real))
     sliced = metrics.sliced_wasserstein(
         jax.random.key(0), real, fake, num_directions=DIRECTIONS, order=2
@@ -122,7 +129,7 @@ def by_pixels(samples: np.ndarray, real: np.ndarray) -> dict[str, float]:
 
 
 def check_samples(config, held_out: dict) -> None:
-    """`InputError` for fewer samples, or held-out rows, than metrics need."""
+    """`InputError` for fewer samples or held-out rows than the metrics need."""
     num = min(config.num_samples, *map(len, held_out.values()))
     if num <= NEIGHBOURS:
         raise checks.InputError(
@@ -135,7 +142,7 @@ def check_samples(config, held_out: dict) -> None:
 
 
 def inception(config):
-    """images [n, H, W, C] in [-1, 1] -> rows of features of FID's Inception."""
+    """A function from images [n, H, W, C] in [-1, 1] to the features of FID's Inception network."""
     features = metrics.features("inception", config.data_dir)
     return lambda x: features(np.round((np.asarray(x) + 1) * 127.5).astype(int))
 
@@ -143,7 +150,10 @@ def inception(config):
 def by_inception(
     config, seen: Callable, real: np.ndarray, made: Iterable[tuple[str, np.ndarray]]
 ) -> dict:
-    """{"fid", "kid"} of images of each name against real ones, by `inception`."""
+    """{name: {"fid", "kid"}} of images against real ones.
+
+    seen: the function that `inception` returns. made: pairs (name, images).
+    """
     real, judged = seen(real), {}
     for name, x in made:
         fake = seen(x)

@@ -1,27 +1,27 @@
-"""Games on the plane: what each objective finds of modes that are known, on five seeds at once.
+"""Games on the plane: how many of the known modes each objective finds, on five seeds at once.
 
     python -m experiments.gans.plane
 
-plays every objective of GAMES on 8 Gaussians on a ring, on 25 Gaussians on a grid (σ = 0.05 at a
-spacing of 1) and on a Swiss roll; it is sized for a quarter of an hour on two CPU cores. The seeds
-of a game play side by side under `vmap`, tens of steps a call. Of 2500 samples of each it tells
+trains a GAN by every objective of GAMES (in the source) on three data sets: 8 Gaussians on a ring,
+25 Gaussians on a grid (σ = 0.05, at a spacing of 1), and a Swiss roll. It takes about a quarter of
+an hour on two CPU cores. All seeds of a game are trained in parallel under `vmap`. For 2500 samples
+of each it reports, in results.json as toys.NAME.models.OBJECTIVE, lists over the seeds of
 
-    modes       how many of the centres have at least a tenth of their even share of good samples
-    good_share  samples within three deviations of a centre; the data have 0.989
-    kl          of the centres nearest to good samples from the even distribution, in nats
-    spread      of good samples around their centre, in deviations; of the data 0.97, if the centres
-                are points, and a curve has no spread along it
+    modes       the number of centres with at least a tenth of an even share of good samples
+    good_share  the share of samples within three deviations of a centre; of the data it is 0.989
+    kl          KL(centres nearest to good samples ‖ uniform), in nats
+    spread      the deviation of good samples around their centre, in units of σ; of the data it
+                is 0.97 where centres are points, and of no meaning for the Swiss roll
 
-as lists over the seeds, in results.json as toys.NAME.models.OBJECTIVE, where the grid is the toy
-`grid`. The centres of the Swiss roll are 50 points at even distances along it, and good is what is
-near the curve.
+The centres of the Swiss roll are 50 points at even distances along it, and a sample near the curve
+is good.
 
-Expect 25 of 25 modes and 0.77 to 0.92 of good samples on the grid from `clusters`; of the games
-without them 2 to 19 modes and 0.07 to 0.31.
+Expect 25 of 25 modes and 0.77 to 0.92 of good samples on the grid from `clusters`, whose z is a
+mixture; of the games with a Gaussian z expect 2 to 19 modes and 0.07 to 0.31 of good samples.
 
-It leaves samples.png, of the first seed, and strip.png: its samples over the critic's values, blue
-where that takes them for data, as the game goes on. --games and --toys take some of them;
---num-steps plays longer.
+samples.png shows samples of the first seed. strip.png shows them as training proceeds, over the
+values of the critic: blue where it takes points for data. --games and --toys select some of them;
+--num-steps trains longer.
 """
 
 import dataclasses
@@ -50,18 +50,21 @@ from dgm_jax.runs.directory import defining
 from experiments.options import check
 
 NUM_JUDGED, NUM_SHOWN, RESOLUTION, FRAMES = 2500, 800, 60, 6
-SPREAD = 0.07  # of each cluster of z
+SPREAD = 0.07  # the deviation of each cluster of z
 JUDGED = ("modes", "good_share", "kl", "spread")
 
 
 # ---------------------------------------------------------------------------------------- targets
 class Target(NamedTuple):
-    """A mixture of round Gaussians of one scale. `beads` draw, `centres` judge."""
+    """A mixture of isotropic Gaussians of one scale.
+
+    Samples are drawn around `beads`, and judged by `centres`.
+    """
 
     beads: np.ndarray  # [num, 2]
     centres: np.ndarray  # [modes, 2]
     scale: float
-    bound: float  # of pictures
+    bound: float  # pictures show [-bound, bound]²
 
 
 def ring():
@@ -76,7 +79,7 @@ def grid():
 
 
 def roll():
-    """A spiral of 1.5 turns, at even distances along it; 1000 beads stand for the curve."""
+    """A spiral of 1.5 turns; 1000 beads at even distances along it stand for the curve."""
     turn = np.linspace(1.5 * np.pi, 4.5 * np.pi, 20_000)
     curve = turn[:, None] * np.stack([np.cos(turn), np.sin(turn)], -1) / 6
     length = np.concatenate([[0.0], np.linalg.norm(np.diff(curve, axis=0), axis=1).cumsum()])
@@ -92,7 +95,7 @@ TARGETS = {"ring": ring, "grid": grid, "roll": roll}
 
 
 def drawn(target, key, num):
-    """x [num, 2]."""
+    """num samples x [num, 2] of a target."""
     which_key, noise_key = jax.random.split(key)
     beads = jnp.asarray(target.beads, jnp.float32)
     which = jax.random.randint(which_key, (num,), 0, len(beads))
@@ -100,7 +103,7 @@ def drawn(target, key, num):
 
 
 def judged(target, x):
-    """{"modes", "good_share", "kl"} of samples x [num, 2]."""
+    """{"modes", "good_share", "kl", "spread"} of samples x [num, 2]."""
     distances = _distances(x, target.beads).min(1)
     good = distances < 3 * target.scale
     nearest = _distances(x, target.centres).argmin(1)
@@ -122,29 +125,29 @@ def _distances(x, centres):
 
 # ------------------------------------------------------------------------------------------ games
 class Play(NamedTuple):
-    """An objective with what holds its critic."""
+    """An objective, and what regularises its critic."""
 
     game: "objectives.Game"
     penalty: Callable | None = None
     weight: float = 0.0
-    clip: float | None = None  # of the critic's weights
-    num_updates: int = 1  # of the critic in a step
+    clip: float | None = None  # the bound of the critic's weights
+    num_updates: int = 1  # updates of the critic per step
     packed: int = 1  # samples that the critic sees together
-    octaves: int = 0  # sines that the critic sees beside x
-    clusters: int = 0  # of z; 0 is one Gaussian
+    octaves: int = 0  # frequencies of sin and cos that the critic sees beside x
+    clusters: int = 0  # clusters of z; 0 means one Gaussian
 
 
 def both(critic, key, real, fake):
-    """R1 + R2."""
+    """The sum of the penalties R1 and R2."""
     return objectives.r1(critic, key, real, fake) + objectives.r2(critic, key, real, fake)
 
 
 def centred(critic, key, real, fake):
-    """A gradient penalty whose target is a slope of 0."""
+    """A gradient penalty that draws the norm of the gradient to 0."""
     return objectives.gradient_penalty(critic, key, real, fake, target=0.0)
 
 
-GAMES = {  # made when they are played: the objectives take a second to load
+GAMES = {  # functions, since the objectives take a second to load
     "minimax": lambda: Play(objectives.minimax()),
     "non-saturating": lambda: Play(objectives.non_saturating()),
     "smoothed labels": lambda: Play(objectives.non_saturating(smoothing=0.9)),
@@ -169,23 +172,23 @@ IN_STRIP = ("minimax", "wasserstein, penalty", "non-saturating, R1", "clusters")
 @dataclasses.dataclass(frozen=True)
 class Config(runs.RunOptions):
     toys: tuple[Literal["ring", "grid", "roll"], ...] = tuple(TARGETS)
-    """what is learned"""
+    """which data to learn"""
     games: tuple[str, ...] = tuple(GAMES)
-    """objectives, by their names in GAMES"""
+    """which objectives to train by, by their names in GAMES"""
     num_seeds: int = 5
-    """games of each objective, side by side"""
+    """seeds of each objective, trained in parallel"""
     num_steps: int = 3000
-    """a game: each has a turn of the critic and one of the generator"""
+    """training steps, each with a turn of the critic and one of the generator"""
     batch_size: int = 128
-    """examples an update"""
+    """examples per update"""
     hidden: tuple[int, ...] = (64, 64, 64)
-    """widths of both nets"""
+    """widths of the hidden layers of both nets"""
     num_latents: int = 8
-    """numbers in z"""
+    """the number of entries of z"""
     learning_rate: float = 2e-3
-    """of Adam for both players; falls to a fiftieth as a cosine"""
+    """the learning rate of Adam for both players; it decays to a fiftieth by a cosine"""
     ema_decay: float = 0.998
-    """of the generator's average, which makes the samples"""
+    """the decay of the moving average of the generator's parameters, which makes the samples"""
 
 
 QUICK = {"num_steps": 60, "num_seeds": 2, "hidden": (8,), "games": ("hinge", "packed", "clusters")}
@@ -193,11 +196,12 @@ QUICK |= {"toys": ("ring", "roll"), "batch_size": 16}
 
 
 def clustered(generator, num, dim):
-    """A generator of z [dim + 1], whose first number picks one of `num` points for the others.
+    """A generator of z [dim + 1] whose first entry selects one of `num` fixed points.
 
-    So the z that it maps is a mixture of small Gaussians around points drawn once. A continuous
-    map of one Gaussian puts samples between separate modes; of separate clusters it need not.
-    Gurumurthy et al. (2017), "DeLiGAN", where the points are learned.
+    The other entries are small Gaussian noise around this point, so the generator maps a mixture of
+    small Gaussians. A continuous map of a single Gaussian puts samples between separate modes; a
+    map of separate clusters need not. Gurumurthy et al. (2017), "DeLiGAN", where the points are
+    learned.
     """
     centres = np.random.default_rng(0).normal(size=(num, dim)).astype(np.float32)
 
@@ -209,7 +213,7 @@ def clustered(generator, num, dim):
 
 
 def build(config: Config, play: Play):
-    """The model that plays."""
+    """The model of an objective: prior, generator and critic."""
     activation = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
     options = {"hidden": config.hidden, "activation": activation}
     generator = nets.mlp(config.num_latents, 2, **options)
@@ -233,7 +237,7 @@ def adam(config, num_updates):
 
 
 def played(config, play, target, chunk):
-    """An `Algorithm` whose step is `chunk` steps of num_seeds games, each with data of its own."""
+    """An `Algorithm` whose step is `chunk` steps of num_seeds games, each with its own data."""
     num_steps = chunks(config)[0] * chunk
     critic = adam(config, num_steps * play.num_updates)
     if play.clip is not None:
@@ -268,7 +272,7 @@ def played(config, play, target, chunk):
 
 
 def chunks(config):
-    """(how many, their length): 60 a game, so that rows and checkpoints come now and then."""
+    """The number of steps of `learning.train` (60 a game), and the training steps in each."""
     length = max(config.num_steps // 60, 1)
     return -(-config.num_steps // length), length
 
@@ -281,7 +285,7 @@ class Fitted(NamedTuple):
 
 
 def fit(config, toy, name):
-    """The games of an objective, one for each seed."""
+    """Trains the games of an objective, one for each seed."""
     target, play = TARGETS[toy](), GAMES[name]()
     model, (num, length) = build(config, play), chunks(config)
     folder = config.workdir / toy / name.replace(", ", "-").replace(" ", "-")
@@ -313,7 +317,7 @@ def fit(config, toy, name):
 
 
 def over_training(frames, num, every):
-    """FRAMES of those of all evaluations; none, if a run went on from a checkpoint."""
+    """FRAMES of the evaluations, evenly chosen; none if a run was resumed from a checkpoint."""
     steps = [*range(0, num, every), num]
     if len(frames) != len(steps):
         return {}
@@ -322,7 +326,7 @@ def over_training(frames, num, every):
 
 
 def looked_at(model, target, packed, params_and_state, key):
-    """What is judged of one seed; samples and the critic's values for a picture."""
+    """The metrics of one seed, with samples and the critic's values for a picture."""
     params, state = params_and_state
     x = objectives.generated(model, params, state, key, NUM_JUDGED)
     cells = target.bound * (2 * (jnp.arange(RESOLUTION) + 0.5) / RESOLUTION - 1)
@@ -333,7 +337,7 @@ def looked_at(model, target, packed, params_and_state, key):
 
 # --------------------------------------------------------------------------------------- pictures
 def draw(config, toys):
-    """samples.png by toy and objective, and strip.png: both players as games go on."""
+    """Saves samples.png, by toy and objective, and strip.png, both players during training."""
     samples, bound = {}, max(TARGETS[toy]().bound for toy in toys)
     for toy, found in toys.items():
         data = drawn(TARGETS[toy](), jax.random.key(config.seed), NUM_SHOWN)
@@ -343,7 +347,7 @@ def draw(config, toys):
     toy = "grid" if "grid" in toys else list(toys)[0]
     games = {name: toys[toy][name].frames for name in IN_STRIP if name in toys[toy]}
     if not games or not all(games.values()):
-        return print("no strip: these games are not in it, or some went on from a checkpoint")
+        return print("no strip.png: it shows none of these games, or a run was resumed")
     points, values = (
         {game: {when: both[i] for when, both in frames.items()} for game, frames in games.items()}
         for i in (0, 1)

@@ -2,20 +2,21 @@
 
     python -m experiments.gans.progressive
 
-learns the 8x8 digits in two stages, beside a game of the same nets and steps at full size from the
-start (--models grown full). The larger images fade in over the first half of their stage. Both play
-the non-saturating game with R_1 on the critic, by Adam with b1 = 0; the generator's average is
-judged, by distances of pixels: the sliced Wasserstein distance of 500 samples to the test split,
-with density and coverage, each beside that of 500 training images. It leaves samples.png (with the
-nearest training images, which show what was learned by heart) and curves.png.
+learns the 8x8 digits in two stages (grown), and for comparison by the same nets and number of steps
+at full size from the start (full). The layers of larger images fade in over the first half of their
+stage. Both play the non-saturating game with R_1 on the critic, by Adam with b1 = 0. A moving
+average of the generator is judged by the pixels of 500 samples: by the sliced Wasserstein distance
+to the test split, density and coverage, each beside that of 500 training images. samples.png shows
+samples with the training images nearest to them, which would show memorised ones; curves.png shows
+the distance to the validation split during training. It takes about three minutes.
 
-    python -m experiments.gans.progressive --data olivetti_faces --size 32 --data-dir FOLDER \\
+    python -m experiments.gans.progressive --data olivetti_faces --size 32 --data-dir FOLDER \
         --channel-base 512 --models grown
     python -m experiments.gans.progressive --data mnist --data-dir FOLDER --models grown
 
-Images are made square and a power of two a side by repeating their borders, and --size takes means
-of pixels. The sizes of the paper, 1024x1024 with 23.1 million parameters for each net, are
---channel-base 16384 --channel-max 512 --num-latents 512, for an accelerator.
+Images are made square with a power of two pixels per side by repeating their borders; --size
+averages pixels. The sizes of the paper, 1024x1024 pixels with 23.1 million parameters for each net,
+are --channel-base 16384 --channel-max 512 --num-latents 512, for an accelerator.
 """
 
 import dataclasses
@@ -37,7 +38,7 @@ COLUMNS = 16
 @dataclasses.dataclass(frozen=True)
 class Config(growing.Growing, runs.RunOptions):
     models: tuple[Literal["grown", "full"], ...] = ("grown", "full")
-    """which to train: stage by stage, or at full size from the first step"""
+    """which models to train: stage by stage, or at full size from the first step"""
 
 
 def players(config: Config, shape: tuple[int, ...]):
@@ -51,7 +52,7 @@ def players(config: Config, shape: tuple[int, ...]):
 
 @runs.builder
 def build(config: Config, shape: tuple[int, ...]):
-    """The game at full size, of images [size, size, C]."""
+    """The model at full size, of images [size, size, C]."""
     return players(config, shape)()
 
 
@@ -79,7 +80,7 @@ def draw(config, rows, fitted):
 def show(found):
     rows = [growing.told(name, row) for name, row in found["models"].items()]
     runs.table(rows, list(rows[0]))
-    print("Of pixels, on the test split; 'of data': of as many training images.")
+    print("By pixels, on the test split; 'of data' is the same for as many training images.")
     fitting.tell(found["models"])
 
 

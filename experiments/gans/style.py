@@ -1,21 +1,25 @@
-"""StyleGAN: styles that say what each layer does, mixed, truncated and interpolated.
+"""StyleGAN: styles that control what each layer does, mixed, truncated and interpolated.
 
     python -m experiments.gans.style
 
 learns the 8x8 digits at full size, without growing (--first-size 4 grows them), by the
-non-saturating game with R_1 on the critic; the generator's average is judged as in
-`experiments.gans.progressive`. It leaves
+non-saturating game with R_1 on the critic, in about four minutes. A moving average of the generator
+is judged as in `experiments.gans.progressive`. The pictures:
 
-    samples.png         beside test data and the nearest training images
-    mixing.png          each row has the styles of the image at its left in the first layers, from a
-                        crossover on those of the column
-    truncation.png      w̄ + ψ (w - w̄) for ψ from -1 to 1: at 0 all rows are one image
-    noise.png           one style with fresh noise, and at the right of it the deviation of pixels
+    samples.png         samples, test data, and the training images nearest to the samples
+    mixing.png          each image has the style of the image at its left in the first layers, and
+                        that of the image above its column in the layers from --crossover on
+    truncation.png      w̄ + ψ (w - w̄) for ψ from -1 to 1: at ψ = 0 all rows are the same image
+    noise.png           one style with different noise, and in the last column the deviation of
+                        each pixel
     interpolation.png   from one style to another along a line in w
+    curves.png          the sliced Wasserstein distance to the validation split
 
-    python -m experiments.gans.style --data olivetti_faces --size 32 --data-dir FOLDER \\
+On larger images:
+
+    python -m experiments.gans.style --data olivetti_faces --size 32 --data-dir FOLDER \
         --channel-base 512
-    python -m experiments.gans.style --data frey_faces --size 32 --data-dir FOLDER \\
+    python -m experiments.gans.style --data frey_faces --size 32 --data-dir FOLDER \
         --channel-base 512
 
 The sizes of the paper are --channel-base 16384 --channel-max 512 --num-latents 512.
@@ -36,19 +40,19 @@ from experiments.options import check
 QUICK = growing.QUICK | {"mapping_layers": 2}
 COLUMNS, ROWS = 8, 4
 PSIS = np.linspace(-1, 1, 9)
-NUM_MEAN = 4096  # styles that the mean style of the averaged parameters is made of
+NUM_MEAN = 4096  # styles over which the mean style w̄ is taken
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(growing.Growing, runs.RunOptions):
     first_size: int | None = None
-    """pixels a side of the first stage, where the game grows; by default it does not"""
+    """pixels per side of the first stage, if the model grows; by default it does not"""
     mapping_layers: int = 8
     """dense layers between z and w"""
     mixing: float = 0.9
-    """share of the images that are made of two styles, in training"""
+    """the share of the images in training that are made from two styles"""
     crossover: int | None = None
-    """layer from which mixing.png has the styles of the columns; half of them by default"""
+    """the first layer with the style of the column in mixing.png; by default half of all layers"""
 
 
 def styled(config: Config, shape: tuple[int, ...]) -> "gans.StyleGAN":
@@ -69,7 +73,7 @@ def crossover_of(config: Config, num_layers: int) -> int:
 
 @runs.builder
 def build(config: Config, shape: tuple[int, ...]):
-    """The game at full size, of images [size, size, C]."""
+    """The model at full size, of images [size, size, C]."""
     return styled(config, shape).grown()
 
 
@@ -81,7 +85,7 @@ def fit(config, rows):
 
 
 def pictures(style, params, key, num_latents, crossover):
-    """What the pictures show, of averaged parameters of the generator."""
+    """The images of all pictures, by the averaged parameters of the generator."""
     z_key, mean_key, noise_key = jax.random.split(key, 3)
 
     def style_of(key, num):
@@ -148,7 +152,7 @@ def draw(config, rows, found):
 def show(found):
     rows = [growing.told("style", found["models"]["style"])]
     runs.table(rows, list(rows[0]))
-    print("Of pixels, on the test split; 'of data': of as many training images.")
+    print("By pixels, on the test split; 'of data' is the same for as many training images.")
     fitting.tell(found["models"])
 
 
