@@ -2,19 +2,25 @@
 
     python -m experiments.inference.estimators
 
-needs no data and learns nothing. variance.png, left: the variance of one sample of the gradient of
-E ‖z‖², z ~ N(μ, I), by μ_1, for z of more and more coordinates. The score function pays for every
-coordinate, with a baseline in proportion to their number and without one in proportion to its
-square; the pathwise gradient pays for none. Right: the gradient of E [log N(z; 0, 1) - log q(z)]
-by the mean of q = N(μ, σ²), from which "sticking the landing" leaves out the score: 0 at σ = 1,
-where q has the shape of the target, and more than pathwise below σ = 1/√2. Points are measured,
-lines are the closed forms.
-snr.png: |E g| / deviation of g for the gradients of a bound of K samples, of the linear Gaussian
-model of Rainforth et al. (2018), z ~ N(μ, I), x | z ~ N(z, I), q(z | x) = N(a x + b, ⅔ I) in 20
-dimensions: by μ, and by b of the posterior, from IWAE and from DReG.
-Two minutes of one CPU core. Expect measured variances within 5 % of the closed forms, and powers
-of K from 10 to 1000 of 0.44 for the decoder, -0.47 for the posterior by IWAE and 0.22 for it by
-DReG, which is flat up to K = 30 and nears its ½ only beyond 300.
+needs no data and learns nothing. It takes two minutes of one CPU core.
+
+variance.png, left: the variance of a one-sample estimate of the derivative of E ‖z‖², z ~ N(μ, I),
+with respect to μ_1, as z gets more coordinates. Every coordinate adds to the variance of the
+score-function estimator: with a baseline it grows with their number, without one with the square of
+it. That of the pathwise estimator does not grow. Right: the derivative of E
+[log N(z; 0, 1) - log q(z)] with respect to the mean of q = N(μ, σ²), pathwise and by "sticking the
+landing", which omits the score term: its variance is 0 at σ = 1, where q has the shape of the
+target, and larger than the pathwise one below σ = 1/√2. Points are measured, lines are the closed
+forms.
+
+snr.png: the signal-to-noise ratio |E g| / deviation of g of the gradients g of a bound with K
+samples. The model is the linear Gaussian one of Rainforth et al. (2018), z ~ N(μ, I), x | z ~ N(z,
+I), q(z | x) = N(a x + b, ⅔ I), in 20 dimensions; gradients are with respect to μ of the model and
+to b of the posterior, from IWAE and from DReG.
+
+Expect measured variances within 5 % of the closed forms. Between K = 10 and K = 1000, expect the
+ratio to grow as K^0.44 for μ; for b it shrinks as K^-0.47 by IWAE and grows as K^0.22 by DReG,
+where it is flat up to K = 30 and approaches its √K only beyond 300.
 """
 
 import dataclasses
@@ -33,25 +39,26 @@ from experiments.options import check
 @dataclasses.dataclass(frozen=True)
 class Config(runs.RunOptions):
     dims: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
-    """coordinates of z"""
+    """the numbers of coordinates of z"""
     mean: float = 0.7
-    """μ, of every coordinate"""
+    """the mean μ of every coordinate"""
     others: int = 4
-    """samples of leave-one-out; variances are told for one"""
+    """samples of the leave-one-out estimator; its variance is multiplied by this, to compare it
+    with those of one sample"""
     scales: tuple[float, ...] = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0)
-    """σ, of the picture of sticking the landing"""
+    """the deviations σ of q, in the picture of sticking the landing"""
     counts: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)
-    """K, the samples of a bound"""
+    """the numbers of samples K of a bound"""
     latents: int = 20
-    """dimensions of the linear Gaussian model"""
+    """the dimension of the linear Gaussian model"""
     offset: float = 0.1
-    """how far its parameters are from the optimum: a deviation"""
+    """the deviation of its parameters from the optimum, at which gradients are taken"""
     num_draws: int = 20_000
-    """gradients of each kind"""
+    """gradients drawn of each kind"""
 
 
 QUICK = {"dims": (1, 4), "scales": (0.5, 1.0), "counts": (1, 10), "latents": 3, "num_draws": 500}
-CHUNK = 100  # gradients at once
+CHUNK = 100  # gradients computed at once
 Q_VARIANCE = 2 / 3
 
 
@@ -62,7 +69,7 @@ def normal(mean, scale):
 
 
 def gradients(config, loss, params, key):
-    """∇ loss(params, key) for each of many keys, a chunk of them at once."""
+    """∇ loss(params, key) for config.num_draws keys, CHUNK of them at once."""
     keys = jax.random.split(key, config.num_draws)
     return jax.lax.map(lambda key: jax.grad(loss)(params, key), keys, batch_size=CHUNK)
 
@@ -86,10 +93,11 @@ def gaussian(dim, scale=1.0):
 
 
 def closed_forms(config, dim):
-    """The variance of ∂/∂μ_1 for one sample of each estimator, f = ‖z‖² of dim coordinates.
+    """The variance of each estimator of ∂/∂μ_1 E f, f = ‖z‖², z of `dim` coordinates, per sample.
 
-    With f = s + (μ + ε)², s of the other coordinates and ε those of z_1, the score function is
-    (f - b) ε, and leave-one-out a sample covariance of f and ε.
+    Let f = s + (μ + ε)², with s from the other coordinates and ε the noise of z_1. Then the
+    score-function estimator is (f - b) ε with baseline b, and leave-one-out is a sample covariance
+    of f and ε.
     """
     mu, num = config.mean**2, config.others
     mean_s, var_s = (dim - 1) * (mu + 1), (dim - 1) * (4 * mu + 2)
@@ -109,12 +117,12 @@ def closed_forms(config, dim):
 
 
 def best_baseline(config, dim):
-    """E[f ε²] / E[ε²] = E f + 2."""
+    """The constant baseline of least variance, E[f ε²] / E[ε²] = E f + 2."""
     return dim * (config.mean**2 + 1) + 2
 
 
 def measured(config, dim):
-    """The same variances, of gradients that were drawn."""
+    """The same variances, measured on gradients that are drawn."""
     one = {"num_samples": 1}
     baseline = best_baseline(config, dim)
     estimators = {
@@ -138,7 +146,10 @@ def measured(config, dim):
 
 
 def landing(config):
-    """Variances by the mean at σ, measured and in closed form; the means are 0 and μ."""
+    """Variances of the derivative by the mean for each σ, measured and in closed form.
+
+    The mean of the target is 0, that of q is μ.
+    """
     estimators = {
         "pathwise": lambda model: (
             lambda mean, key: objectives.pathwise(
@@ -196,10 +207,10 @@ def linear_gaussian(config):
 
 
 def ratio(gradient):
-    """|E g| / deviation, over the entries of a parameter, [n, d]: as root mean squares.
+    """|E g| / deviation of gradients [n, d] of a parameter, both as root mean squares over entries.
 
-    The square of a mean of n is its variance / n too large, which is taken off; NaN where no signal
-    is left of it.
+    The square of a mean of n gradients is too large by its variance, the noise / n, which is
+    subtracted. NaN if nothing is left.
     """
     gradient = np.float64(gradient)
     noise = gradient.var(0).mean()
@@ -208,7 +219,7 @@ def ratio(gradient):
 
 
 def signal_to_noise(config):
-    """{bound: {parameter: [one for each K]}}, at parameters off the optimum."""
+    """{bound: {parameter: [its ratio for each K]}}, at parameters near the optimum."""
     model = linear_gaussian(config)
     start_key, x_key, key = jax.random.split(jax.random.key(config.seed), 3)
     x = math.sqrt(2) * jax.random.normal(x_key, (1, config.latents))
@@ -233,7 +244,7 @@ def signal_to_noise(config):
 
 
 def power(counts, ratios):
-    """p of ratio ~ K^p from K = 10 on, where there are two of them; else of all."""
+    """The exponent p of ratio ~ K^p, fitted to all K from 10 on (to all, if there are not two)."""
     counts, ratios = np.float64(counts), np.float64(ratios)
     some = np.isfinite(ratios) & ((counts >= 10) | ((counts >= 10).sum() < 2))
     if some.sum() < 2:
@@ -311,7 +322,7 @@ def show(found):
         for name, of in found["powers"].items()
     ]
     runs.table(rows, list(rows[0]))
-    print("The error is that of the measured variance beside its closed form, over all dimensions.")
+    print("largest error: of the measured variance relative to the closed form, over dimensions")
 
 
 def main(config: Config) -> dict:

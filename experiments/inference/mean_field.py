@@ -1,12 +1,13 @@
-"""Mean field by coordinate ascent, beside exact answers: what it gets wrong, and how fast it ends.
+"""Mean field by coordinate ascent, beside exact answers: its errors, and how fast it converges.
 
     python -m experiments.inference.mean_field
 
-needs no data. mean-field.png, left: of two Gaussian coordinates of correlation ρ, q(z_1) q(z_2) has
-variances that are 1 - ρ² of the true ones, and a bound ½ log(1 - ρ²) below the truth. Right: rows
-x_n ~ N(μ, 1/τ) with both unknown; the ELBO of q(μ) q(τ) after each step, below log p(x), which is
-known. Seconds on one CPU core. Expect every figure within 1e-4 of its closed form, steps that grow
-as 1 / log(1 / ρ²), and a gap to log p(x) that shrinks as 1 / n (Bishop 2006, section 10.1).
+needs no data, and takes seconds on one CPU core. mean-field.png, left: for two Gaussian coordinates
+with correlation ρ, the variances of the optimal q(z_1) q(z_2) are 1 - ρ² times the true ones, and
+its bound is -½ log(1 - ρ²) nats below the true log-evidence. Right: rows x_n ~ N(μ, 1/τ) with both
+μ and τ unknown; the gap between log p(x), which is known, and the ELBO of q(μ) q(τ) after each
+step. Expect every figure within 1e-4 of its closed form, a number of steps that grows as 1 / log(1
+/ ρ²), and a gap to log p(x) that shrinks as 1 / n (Bishop 2006, section 10.1).
 """
 
 import dataclasses
@@ -24,13 +25,13 @@ from experiments.options import check
 @dataclasses.dataclass(frozen=True)
 class Config(runs.RunOptions):
     correlations: tuple[float, ...] = (0.3, 0.6, 0.9, 0.97)
-    """ρ of the two coordinates"""
+    """the correlations ρ of the two coordinates"""
     tolerance: float = 1e-4
-    """how far the means may still be off, in deviations, where steps are counted"""
+    """steps are counted until the errors of the means are below this, in standard deviations"""
     num_rows: tuple[int, ...] = (3, 10, 100)
-    """n of the Gaussian with unknown mean and precision"""
+    """the numbers of rows n for the Gaussian with unknown mean and precision"""
     num_steps: int = 500
-    """at most, of each"""
+    """the number of steps of each ascent"""
 
 
 QUICK = {"correlations": (0.6,), "num_rows": (3,), "num_steps": 50}
@@ -39,7 +40,7 @@ PRIOR = {"mean": 0.0, "strength": 1.0, "concentration": 1.0, "rate": 1.0}  # a N
 
 
 def ascended(algorithm, state, batch, num_steps):
-    """The states and the ELBO after each step."""
+    """(states, ELBO) after each step."""
 
     def step(state, t):
         state, metrics = algorithm.step(state, jax.random.key(0), batch)
@@ -49,7 +50,7 @@ def ascended(algorithm, state, batch, num_steps):
 
 
 def correlated(config, correlation):
-    """q(z_1) q(z_2) for N(0, [[1, ρ], [ρ, 1]]), from a start one deviation off."""
+    """q(z_1) q(z_2) for N(0, [[1, ρ], [ρ, 1]]), from means that are one deviation off."""
     precision = np.linalg.inv([[1.0, correlation], [correlation, 1.0]]).astype(np.float32)
     algorithm = inference.gaussian_mean_field(jnp.zeros(2), precision)
     start = algorithm.init(jax.random.key(config.seed)) | {"mean": jnp.ones(2)}
@@ -67,7 +68,7 @@ def correlated(config, correlation):
 
 
 def unknown(config, num):
-    """q(μ) q(τ) of n rows of N(1, 4)."""
+    """q(μ) q(τ) for n rows of N(1, 4)."""
     rng = np.random.default_rng(config.seed)
     x = jnp.asarray(1 + 2 * rng.normal(size=num), jnp.float32)
     prior = inference.NormalGamma(**PRIOR)

@@ -1,25 +1,30 @@
-r"""Mixtures by EM and by variational inference, beside scikit-learn: Gaussians, and Bernoullis.
+r"""Mixtures of Gaussians and of Bernoullis, by EM and by variational inference, and scikit-learn's.
 
     python -m experiments.inference.mixtures
 
-learns the 8x8 digits by mixtures of Gaussians with four shapes of covariances, by the mode under
-the conjugate prior and by the Bayesian mixture, each with as many components, and with as high a
-floor under the variances, as the validation split says is best. Levels are numbers by noise and a
-logit, whose log-determinant counts, so that bits/dim are those of flows: expect 2.16 for the
-Bayesian mixture, 2.18 for full covariances, 2.19, 2.29 and 2.40 for tied, diagonal and spherical
-ones (standard error 0.015), where one Gaussian has 2.97. Some minutes of a CPU core, with its
-compilation. --data FILE learns any table. A set of bits is learned by mixtures of Bernoullis:
+fits mixtures of Gaussians to the 8x8 digits, with four forms of covariances, by the mode under the
+conjugate prior (map), and by the Bayesian mixture (variational). The number of components and the
+floor of the variances are those that are best on the validation split. Levels become real numbers
+by noise and a logit, whose log-determinant counts, so that bits per dimension (bits/dim) compare
+with those of flows. Expect 2.16 for the Bayesian mixture, 2.18 for full covariances, and 2.19, 2.29
+and 2.40 for tied, diagonal and spherical ones (standard error 0.015), where one Gaussian has 2.97.
+It takes some minutes of a CPU core, including compilation.
+
+components.png shows the validation likelihood against the number of components, bounds.png what is
+maximised against the step and, for pictures, means.png the means of the components and samples.
+--data FILE takes any table. A set of bits is learned by mixtures of Bernoullis:
 
     python -m experiments.inference.mixtures --data mushrooms --data-dir FOLDER
     python -m experiments.inference.mixtures --data adult --data-dir FOLDER
 
-Expect -13.81 and -18.96 nats; published (recalled) are -14.46 and -20.44. On
+Expect -13.81 and -18.96 nats; the published figures (recalled) are -14.46 and -20.44.
 
     python -m experiments.inference.mixtures --data bsds300_patches --data-dir FOLDER \
         --models full --num-components 32 --max-rows 30000 --num-restarts 1 --floors 1e-6 \
         --tolerance 0.02 --num-steps 30 --no-scikit-learn
 
-one mixture of full Gaussians stands beside the flows of `experiments.flows.tabular`.
+fits one mixture of full Gaussians to patches of photographs, to compare with the flows of
+`experiments.flows.tabular`.
 """
 
 import dataclasses
@@ -45,30 +50,32 @@ THEIRS = {"full": "full", "tied": "tied", "diagonal": "diag", "spherical": "sphe
 @dataclasses.dataclass(frozen=True)
 class Config(Data, runs.RunOptions):
     models: tuple[ModelName, ...] | None = None
-    """which to fit: by default bernoulli of bits, and all others of numbers. map: full covariances,
-    their mode under the conjugate prior; variational: the Bayesian mixture, scored with its
-    expected parameters"""
+    """which mixtures to fit: by default bernoulli for bits, and all others for real numbers. map:
+    full covariances, at their mode under the conjugate prior; variational: the Bayesian mixture,
+    scored with its expected parameters"""
     num_components: tuple[int, ...] | None = None
-    """those to try; 5 and 20 by default, of bits 25, 50, 100, 200"""
+    """the numbers of components to try; by default 5 and 20, for bits 25, 50, 100, 200"""
     floors: tuple[float, ...] = (1e-2, 1e-1)
-    """to try, of variances where data have variance 1"""
+    """the floors of variances to try, in units of the variance of the data"""
     prior_rows: tuple[float, ...] = (1.0, 10.0)
-    """to try, of map and variational: the prior of a covariance is that of all rows, with the
-    highest floor, and weighs as much as so many rows for each dimension"""
+    """the weights of the prior to try, for map and variational: the prior of a covariance is the
+    covariance of all rows, with the highest floor, and counts as much as this many rows for each
+    dimension"""
     smoothings: tuple[float, ...] = (0.1, 0.3, 1.0)
-    """to try, of Bernoullis: rows of the mean that each component gets"""
+    """the smoothings to try, for Bernoullis: each component gets this many additional rows, equal
+    to the mean of all rows"""
     num_restarts: int = 2
-    """side by side; the one with the highest likelihood is kept"""
+    """random restarts in parallel; the one with the highest likelihood is kept"""
     num_steps: int = 200
-    """of EM at most"""
+    """the largest number of steps of EM"""
     tolerance: float = 1e-3
-    """nats a row; a run ends where a step gains less"""
+    """a fit ends when a step gains less than this, in nats per row"""
     max_rows: int | None = None
-    """of the training split, from which components are learned; all by default"""
+    """the number of training rows from which mixtures are learned; by default all"""
     alpha: float = 0.01
-    """margin of the logit map of levels"""
+    """the margin α of the logit map of levels"""
     scikit_learn: bool = True
-    """its mixtures with the same options, in float64"""
+    """whether mixtures of scikit-learn are fitted with the same options, in float64"""
 
 
 QUICK = {
@@ -80,14 +87,14 @@ QUICK = {
     "num_restarts": 1,
     "max_rows": 300,
 }
-DRAWS = 8  # of the noise of levels, for the report
+DRAWS = 8  # draws of the noise of each row, for the report
 COLUMNS = 10  # of the picture
 
 
 # ------------------------------------------------------------------------------------------ models
 @runs.builder
 def density(config: Config, name, dim, num_components, num_levels=None, mean=None, std=None):
-    """Of the data as they are; of levels other than bits a bound, by noise."""
+    """p(x) of the data. Of more than two levels it is a lower bound of log P(x), by noise."""
     if name == "bernoulli":
         return inference.bernoulli_mixture(dim, num_components)
     covariance = name if name in THEIRS else "full"
@@ -98,7 +105,7 @@ def density(config: Config, name, dim, num_components, num_levels=None, mean=Non
 
 
 def fit_one(config, name, x, num_components, strength):
-    """A `FittedMixture` of rows that are ready to be learned."""
+    """The `FittedMixture` of rows that are already standardised."""
     key = jax.random.key(config.seed)
     options = {
         "num_components": num_components,
@@ -112,13 +119,13 @@ def fit_one(config, name, x, num_components, strength):
         prior = prior_of(config, x, num_components, strength)
         if name == "variational":
             return inference.fit_variational_mixture(x, key, prior=prior, **options)
-        prior = prior._replace(concentration=1.0)  # below 1 a mode has components of no weight
+        prior = prior._replace(concentration=1.0)  # below 1 a mode has weights of 0
         return inference.fit_gaussian_mixture(x, key, prior=prior, floor=0.0, **options)
     return inference.fit_gaussian_mixture(x, key, covariance=name, floor=strength, **options)
 
 
 def prior_of(config, x, num_components, rows_a_dimension):
-    """Centred at the mean and covariance of all rows."""
+    """The conjugate prior, centred at the mean and covariance of all rows."""
     plain, dim = inference.prior_of(x, num_components), x.shape[1]
     degrees = float(rows_a_dimension * dim)
     covariance = plain.scale + max(config.floors) * jnp.eye(dim)
@@ -126,14 +133,14 @@ def prior_of(config, x, num_components, rows_a_dimension):
 
 
 def strengths(config, name):
-    """What is tried beside numbers of components: a floor, a smoothing, or rows of a prior."""
+    """What is tried for each number of components: a floor, a smoothing, or rows of a prior."""
     if name == "bernoulli":
         return config.smoothings
     return config.prior_rows if name in ("map", "variational") else config.floors
 
 
 class Judge:
-    """Scores of parameters, on the data as they are."""
+    """Scores parameters of a model on the data."""
 
     def __init__(self, model, noise, rows):
         def log_prob(params, key, x):
@@ -151,7 +158,7 @@ class Judge:
 
 
 class Problem:
-    """A set of rows: what is learned, x, and how its parameters are scored."""
+    """A data set: the rows x to learn from, and how parameters are scored."""
 
     def __init__(self, config, data):
         self.config, self.bits = config, data.num_levels == 2
@@ -177,7 +184,7 @@ class Problem:
 
     def judge(self, name, num_components):
         model = self.recipe(name, num_components).model()
-        if self.given.get("num_levels") is not None:  # noise is drawn here, by a key
+        if self.given.get("num_levels") is not None:  # the noise is drawn here, from a key
             mixture = self.mixture(name, num_components)
             standard = sets.standard(**self.given, alpha=self.config.alpha)
             model = combinators.preprocessed(mixture, standard)
@@ -220,7 +227,7 @@ def choose(config, problem, name, nums):
 
 
 def of_scikit_learn(config, problem, name, row):
-    """Its mixture with the options that were chosen here, scored here."""
+    """The row of scikit-learn's mixture with the chosen options, scored as ours."""
     from sklearn import mixture
 
     options = {
@@ -260,7 +267,7 @@ def of_scikit_learn(config, problem, name, row):
 
 
 def references(problem, data):
-    """What a mixture must beat."""
+    """The baselines of a mixture."""
     rows, dim = problem.rows, problem.dim
     if problem.bits:
         tables = {"a coin for each bit": 0, "each bit given the last": 1}
@@ -278,7 +285,7 @@ def references(problem, data):
 
 # ---------------------------------------------------------------------------------------- pictures
 def means(problem, name, params):
-    """E[x | k] in the units of the data, of the heaviest components first, [K, d]."""
+    """E[x | k] in the units of the data, [K, d], from the largest weight to the smallest."""
     heaviest = np.argsort(-np.asarray(params["logits"]))
     if name == "bernoulli":
         return np.asarray(jax.nn.sigmoid(params["bits"]))[heaviest]
@@ -287,8 +294,7 @@ def means(problem, name, params):
 
 
 def draw(config, problem, data, fits, curves, reference):
-    """components.png: how many are best; bounds.png: how they rise; means.png where x is a picture,
-    beside samples."""
+    """Saves components.png, bounds.png and, for pictures, means.png."""
     levels = {name: row["test_nats"] for name, row in reference.items()}
     if len(next(iter(curves.values()))[0]) > 1:
         figure = plots.curves(
@@ -317,7 +323,7 @@ def draw(config, problem, data, fits, curves, reference):
 
 
 def show(found):
-    """One table, from what results.json holds."""
+    """Prints one table, from the contents of results.json."""
     rows = []
     groups = found["baselines"] | found["models"]
     groups |= {f"{name}, scikit-learn": row for name, row in found["scikit-learn"].items()}
@@ -332,7 +338,8 @@ def show(found):
         rows.append({"model": f"{name} ({figure.source})", "test nats": f"{figure.value:.2f}"})
     runs.table(rows, ["model", "components", "test nats", "bits/dim", "parameters", "fitting s"])
     print(
-        "Seconds of all fits that were tried, with compilation; of scikit-learn of the one chosen."
+        "Seconds are those of all fits that were tried, with compilation; for scikit-learn, those "
+        "of the chosen fit."
     )
     for name, r in found["models"].items():
         better = [n for n, b in found["baselines"].items() if b["test_nats"] > r["test_nats"]]
@@ -341,7 +348,7 @@ def show(found):
 
 
 def chosen(config, problem):
-    """Which models with which numbers of components, all of them fit for the data."""
+    """The mixtures to fit and the numbers of components to try, checked against the data."""
     names, nums = config.models, config.num_components
     if names is None:
         names = ("bernoulli",) if problem.bits else OF_NUMBERS

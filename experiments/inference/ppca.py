@@ -1,21 +1,24 @@
-"""PPCA four ways, and how the likelihood of a latent variable model is (not) found by sampling.
+"""PPCA four ways, and which estimators still find the likelihood with many latents.
 
     python -m experiments.inference.ppca
 
-Linear models of the 8x8 digits (levels with uniform noise, so that bits/dim are those of the
-tables): PPCA in closed form, by EM, by scikit-learn, and as a linear variational autoencoder
-trained by its ELBO; factor analysis by EM and by scikit-learn. spectrum.png: the eigenvalues of the
-data beside σ². active.png: what each latent of the autoencoder knows, beside ½ log(λ_i / σ²).
-latents.png: bits/dim against the number of latents. Then, for PPCA with more and more latents,
-log p(x) of rows that it makes itself: naive Monte Carlo, importance sampling from a q(z | x) that
-is somewhat wrong, annealed importance sampling and its reverse, all beside the truth; sampling.png
-has their errors.
-Three minutes on two CPU cores. Expect 3.506 bits/dim for PPCA with 16 latents in closed form and by
-EM, whose covariances agree to 1e-5; as a linear autoencoder it stays 0.03 nats short of that on the
-rows it learned. Factor analysis, with a noise for each pixel, has 3.026.
-Naive Monte Carlo with 10,000 samples is right up to 4 latents, and 22 nats low with 16, 150 with
-32. The annealed bounds enclose the truth, 0.1 and 0.2 nats from it with 8 latents, 1.3 and 1.5 with
-32, which more --annealing-steps tighten.
+fits linear models to the 8x8 digits (levels with uniform noise, so that bits per dimension,
+bits/dim, compare with those of flows): PPCA in closed form, by EM, by scikit-learn, and as a linear
+variational autoencoder trained by its ELBO; and factor analysis by EM and by scikit-learn. Then it
+takes PPCA with more and more latents and rows that the model itself generates, and compares
+estimates of log p(x) with the truth: naive Monte Carlo, importance sampling from a slightly wrong
+q(z | x), annealed importance sampling (AIS) and its reverse.
+
+spectrum.png shows the eigenvalues of the data beside σ²; active.png the KL of each latent of the
+autoencoder beside ½ log(λ_i / σ²); latents.png bits/dim against the number of latents; sampling.png
+the errors of the estimates of log p(x).
+
+It takes three minutes on two CPU cores. Expect 3.506 bits/dim for PPCA with 16 latents, in closed
+form and by EM, whose covariances agree to 1e-5. The linear autoencoder stays 0.03 nats below it on
+the rows it has learned. Factor analysis, which has a noise variance for each pixel, has 3.026.
+Naive Monte Carlo with 10,000 samples is right up to 4 latents, but 22 nats too low with 16 and 150
+with 32. The bounds of AIS enclose the truth, at 0.1 and 0.2 nats from it with 8 latents and 1.3 and
+1.5 with 32; more --annealing-steps tighten them.
 """
 
 import dataclasses
@@ -47,26 +50,26 @@ from experiments.options import Data, Training, check
 @dataclasses.dataclass(frozen=True)
 class Config(Training, Data, runs.RunOptions):
     num_latents: int = 16
-    """of all models"""
+    """the number of latents of all models"""
     em_steps: int = 500
     num_steps: int = 6000
-    """of the linear variational autoencoder"""
+    """gradient steps of the linear variational autoencoder"""
     learning_rate: float = 1e-2
     eval_every: int = 500
     patience: int | None = None
     dims: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-    """numbers of latents with which the likelihood is found by sampling"""
+    """the numbers of latents with which estimates of the likelihood are compared"""
     num_rows: int = 100
-    """rows that each of these models makes"""
+    """rows that each of these models generates"""
     num_samples: tuple[int, ...] = (100, 10_000)
-    """of naive Monte Carlo and of importance sampling"""
+    """the numbers of samples of naive Monte Carlo and importance sampling"""
     annealing_steps: int = 300
     num_chains: int = 8
-    """of annealed importance sampling, for each row"""
+    """chains of AIS for each row"""
     shift: float = 0.3
-    """by how many of its deviations the q(z | x) of importance sampling is off, in every latent"""
+    """the error of the mean of q(z | x) for importance sampling, in deviations of each latent"""
     spread: float = 0.8
-    """its deviations, in those of the true posterior"""
+    """the deviations of this q(z | x), in units of those of the true posterior"""
 
 
 SPLITS = sets.SPLITS
@@ -78,7 +81,7 @@ QUICK = {
 
 # ------------------------------------------------------------------------------------- the data
 def scaled(config, data):
-    """Rows as numbers about 0 of deviation 1 on average, {split: [n, d]}, and that deviation."""
+    """({split: rows [n, d]} centred, with a mean deviation of 1 over columns; this deviation)."""
     rows, noise_key = sets.vectors(data), jax.random.key(config.seed)
     if data.num_levels is not None:
         keys = jax.random.split(noise_key, len(rows))
@@ -93,7 +96,7 @@ def moments(x):
 
 
 class Scores:
-    """log p of a split in the units of the data, of N(μ, W Wᵀ + Ψ), in float64 on the host."""
+    """log p of a split under N(μ, W Wᵀ + Ψ) in the units of the data, in float64."""
 
     def __init__(self, rows, scale):
         self.rows, self.dim = rows, rows["train"].shape[1]
@@ -114,7 +117,10 @@ class Scores:
 
 # ------------------------------------------------------------------------------------ the models
 def closed_forms(scores, rows):
-    """Bits/dim of each split, of PPCA with 1, ..., d - 1 latents: Λ below the q-th becomes σ²."""
+    """{split: bits/dim} of PPCA with q = 1, ..., d - 1 latents.
+
+    All eigenvalues of the data but the largest q are replaced by their mean, σ².
+    """
     mean, data = moments(rows["train"])
     values, vectors = np.linalg.eigh(np.float64(data))
     bits = {split: [] for split in SPLITS}
@@ -128,14 +134,14 @@ def closed_forms(scores, rows):
 
 
 def by_em(config, algorithm, x):
-    """Parameters after em_steps steps on all rows, and the log-likelihood on the way."""
+    """The parameters after em_steps steps on all rows, and the log-likelihood after each step."""
     run = jax.jit(lambda key: learning.fit(algorithm, key, lambda *_: x, num_steps=config.em_steps))
     params, told = run(jax.random.key(config.seed))
     return params, np.asarray(told["log_likelihood"])
 
 
 def by_peer(name, x, num_latents):
-    """Parameters of scikit-learn's PCA or FactorAnalysis, in our form."""
+    """The parameters of scikit-learn's PCA or FactorAnalysis, in the form of ours."""
     from sklearn.decomposition import PCA, FactorAnalysis
 
     mean, covariance = moments(x)
@@ -145,7 +151,7 @@ def by_peer(name, x, num_latents):
         weights = peer.components_ * np.sqrt(peer.explained_variance_ - noise)[:, None]
     else:
         root = np.linalg.cholesky(np.float64(covariance)).T * len(mean) ** 0.5
-        few = np.concatenate([root, -root])  # rows of the same covariance, which is all it sees
+        few = np.concatenate([root, -root])  # of the same covariance, all it uses
         peer = FactorAnalysis(num_latents, svd_method="lapack", max_iter=1000, tol=1e-3).fit(few)
         weights, noise = peer.components_, peer.noise_variance_
     params = {"weights": weights.T, "mean": mean, "log_scale": np.log(noise) / 2}
@@ -154,7 +160,7 @@ def by_peer(name, x, num_latents):
 
 @runs.builder
 def linear_vae(dim, num_latents):
-    """One affine map each way, one σ for all entries, and a diagonal q(z | x)."""
+    """A VAE of one affine map each way, with one σ for all entries and a diagonal q(z | x)."""
     return vae.vae(
         nets.mlp(dim, 2 * num_latents, hidden=()),
         vae.shared_scale(nets.mlp(num_latents, dim, hidden=())),
@@ -165,14 +171,14 @@ def linear_vae(dim, num_latents):
 
 
 def as_ppca(params):
-    """What the decoder of a linear autoencoder says, in the form of PPCA."""
+    """The decoder of a linear autoencoder as parameters of PPCA."""
     decoder = params["likelihood"]["net"]["Dense_0"]
-    log_scale = 3 * jnp.tanh(params["likelihood"]["log_scale"] / 3)  # as its law bounds it
+    log_scale = 3 * jnp.tanh(params["likelihood"]["log_scale"] / 3)  # as the likelihood bounds it
     return {"weights": decoder["kernel"].T, "mean": decoder["bias"], "log_scale": log_scale}
 
 
 def learn(config, model, rows):
-    """The linear autoencoder, trained by the ELBO with path gradients."""
+    """Trains the linear autoencoder by the ELBO with path gradients."""
 
     def loss(params, key, x):
         return objectives.stl(model, params, key, x)
@@ -183,7 +189,7 @@ def learn(config, model, rows):
         fitting.adamw(config.learning_rate, config.num_steps, weight_decay=config.weight_decay),
         ema_decay=config.ema_decay,
     )
-    # which step is kept: the one nearest to the optimum, that of the rows it learns
+    # the step that is best on the training rows is kept, since the optimum is that of these rows
     task = fitting.bound_task(model, {"valid": rows["train"], "test": rows["test"]})
     return fitting.fit(
         config, "linear-vae", algorithm, task, rows["train"], num_steps=config.num_steps,
@@ -192,14 +198,14 @@ def learn(config, model, rows):
 
 
 def covariance(params):
-    """W Wᵀ + Ψ, which is what there is to compare: W is known up to a rotation."""
+    """W Wᵀ + Ψ, by which models are compared, since W is only known up to a rotation."""
     weights = np.asarray(params["weights"], np.float64)
     noise = np.broadcast_to(np.exp(2 * np.asarray(params["log_scale"], np.float64)), len(weights))
     return weights @ weights.T + np.diag(noise)
 
 
 def fit_all(config, rows, scores, optimum, num_latents):
-    """{name: row}, and the KL of each latent of the autoencoder, the largest first."""
+    """{name: row of results.json}, and the KL of each latent of the autoencoder, sorted."""
     dim, options = scores.dim, {"num_latents": num_latents}
     model = linear_vae(dim, num_latents)
     fitted = learn(config, model, rows)
@@ -223,7 +229,7 @@ def fit_all(config, rows, scores, optimum, num_latents):
         off = np.linalg.norm(covariance(found[name][0]) - truth) / np.linalg.norm(truth)
         table[name]["covariance_off"] = float(off)
     for name, climb in climbs.items():
-        table[name]["least_rise"] = float(np.diff(climb).min())  # rounding, and never a fall
+        table[name]["least_rise"] = float(np.diff(climb).min())  # negative by rounding alone
     elbo = objectives.bits_per_dim(fitted.row["elbo_nats"] - scores.log_scale, dim)
     told = {name: fitted.row[name] for name in ("active_units", "num_steps", "best_step")}
     table["linear-vae"] |= told | {"elbo_bits_per_dim": float(elbo)}
@@ -231,7 +237,7 @@ def fit_all(config, rows, scores, optimum, num_latents):
 
 
 def learned_kl(model, params, x):
-    """KL(q(z_i | x) ‖ p(z_i)) of each latent, on average over x, the largest first."""
+    """The mean over x of KL(q(z_i | x) ‖ p(z_i)) in nats for each latent, the largest first."""
     found = jax.jit(
         lambda params, key: objectives.infer(model, params, key, x).kl["z"].mean((0, 1))
     )
@@ -240,7 +246,7 @@ def learned_kl(model, params, x):
 
 # -------------------------------------------------------------------------- likelihoods by sampling
 def off_target(model, shift, spread):
-    """The model with a q(z | x) whose mean and deviation are wrong by so many deviations."""
+    """The model with a wrong q(z | x): its mean shifted by `shift` deviations, which are scaled."""
 
     def posterior(params, x, cond=None, *, key=None):
         import distrax
@@ -254,7 +260,7 @@ def off_target(model, shift, spread):
 
 
 def sampled(config, params):
-    """Each estimate of E log p(x) beside the truth, for one PPCA and rows that it makes."""
+    """Each estimate of E log p(x) beside the truth, on rows that the model itself generates."""
     dim, num_latents = params["weights"].shape
     exact = inference.ppca(dim, num_latents=num_latents)
     model = off_target(exact, config.shift, config.spread)
@@ -282,14 +288,17 @@ def sampled(config, params):
 
 
 def posterior_kl(params):
-    """E KL(p(z | x) ‖ p(z)) = Σ_i ½ log(λ_i / σ²): a naive estimate needs about e to that."""
+    """E KL(p(z | x) ‖ p(z)) = Σ_i ½ log(λ_i / σ²) in nats.
+
+    A naive estimate needs about the exponential of it in samples.
+    """
     w, variance = np.asarray(params["weights"], np.float64), np.exp(2 * float(params["log_scale"]))
     return 0.5 * np.linalg.slogdet(np.eye(w.shape[1]) + w.T @ w / variance)[1]
 
 
 # --------------------------------------------------------------------------------------- telling
 def draw(config, found, bits):
-    """spectrum.png, latents.png and sampling.png."""
+    """Saves spectrum.png, active.png, latents.png and sampling.png."""
     spectrum, kl = np.array(found["spectrum"]), np.array(found["learned_kl"])
     ranks = np.arange(1, len(spectrum) + 1)
     plots.save(
@@ -354,9 +363,9 @@ def show(found):
         rows.append(row)
     runs.table(rows, list(rows[0]))
     print(
-        "Errors of the mean log p(x), in nats, of rows that each model makes. Annealing goes up "
-        "from the\nprior; reverse annealing comes back from the z that made x, and is an upper "
-        f"bound on average. The\nmodels above have {found['num_latents']} latents."
+        "Errors of the mean log p(x) in nats, on rows that each model generates. Annealing starts "
+        "from the\nprior; reverse annealing starts from the z that generated x, and is an upper "
+        f"bound on average. The\nmodels of the first table have {found['num_latents']} latents."
     )
 
 
