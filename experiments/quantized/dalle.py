@@ -2,28 +2,30 @@
 
     python -m experiments.quantized.dalle
 
-trains both of the 8x8 digits, on one CPU core in about five minutes; the data need no download.
-Expect 1.94 bits/dim, and nine of ten pictures near their name.
+trains both stages on the 8x8 digits, on one CPU core in about five minutes; the data need no
+download. Expect 1.94 bits per dimension (bits/dim), and nine of ten pictures near their name.
 
-1. A discrete VAE makes 4x4 codes of 32 categories of each picture, by relaxed draws whose
-   temperature falls, with the logit-Laplace likelihood of the authors.
-2. The pictures are encoded once, as the likeliest codes, and a transformer learns sequences: the
-   letters of a name ("seven  "), then the codes.
+1. A discrete VAE turns each picture into 4x4 codes of 32 categories. It is trained with relaxed
+draws of the codes, at a falling temperature, and with the authors' logit-Laplace likelihood. 2. The
+pictures are encoded once, by their most likely codes. A transformer learns sequences of the letters
+of a name ("seven  ") and then the codes.
 
-A name that is given is then continued to a picture, by one pass of the transformer and one of the
-decoder. The bound of log p(x | name) is told in bits/dim, of hard codes, and its parts: the rate,
-KL(q(z | x) ‖ p(z | name)), and the distortion. caption_accuracy is the share of pictures made of a
-name whose nearest training picture has that name; of test pictures it is nearest_accuracy. The
-same pictures are judged as in experiments.gans.images, by features of a classifier of this run.
+A name is then continued to a picture, by one pass of the transformer and one of the decoder. A
+bound of log p(x | name) with hard codes is reported in bits/dim, with its two parts: the rate
+KL(q(z | x) ‖ p(z | name)), and the distortion -E log p(x | z). caption_accuracy is the share of
+generated pictures whose nearest training picture has the name that was asked for; nearest_accuracy
+is the same for test pictures. The generated pictures are also judged as in experiments.gans.images,
+by the features of a classifier that the run trains.
 
-It leaves reconstructions.png, samples.png (a column for each name), codes.png (pictures above the
-maps of their codes), usage.png and curves.png. One line loads both stages:
+The pictures: reconstructions.png; samples.png, with a column for each name; codes.png, pictures
+above the maps of their codes; usage.png, how often each code is used; curves.png and prior.png,
+what is evaluated on the validation split in stage one and stage two. One line loads both stages:
 
     loaded = learning.load("runs/quantized/dalle/dalle")
 
-Fashion-MNIST and MNIST have 28x28 pixels, for 7x7 codes by two stages of convolutions:
+Fashion-MNIST and MNIST have 28x28 pixels, and get 7x7 codes by two stages of convolutions:
 
-    python -m experiments.quantized.dalle --data fashion_mnist --data-dir FOLDER --hidden 32 64 \\
+    python -m experiments.quantized.dalle --data fashion_mnist --data-dir FOLDER --hidden 32 64 \
         --num-categories 128 --num-steps 4000 --prior-steps 4000 --prior-hidden 128
 
 (about an hour of two cores; not run).
@@ -60,44 +62,44 @@ NAMES |= {name: NAMES["digits"] for name in ("mnist", "digits_bits")}
 class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     class_conditional: ClassVar[bool] = False
     num_categories: int = 32
-    """of each code"""
+    """categories of each code"""
     hidden: tuple[int, ...] = (48,)
-    """channels of the stages of the encoder, each of which halves the picture; the decoder's are
-    the same backwards"""
+    """channels of the encoder, for each halving of the picture; the decoder has the same in
+    reverse"""
     num_blocks: int = 1
-    """residual blocks of a stage"""
+    """residual blocks for each halving or doubling"""
     dropout: float = 0.0
-    """in the nets of stage one"""
+    """the dropout rate in the nets of stage one"""
     head: Literal["logit-laplace", "logistic"] = "logit-laplace"
     """the likelihood of a pixel"""
     beta: float = 1.0
-    """weight of KL(q ‖ uniform); the authors have 6.6"""
+    """the weight of KL(q ‖ uniform) in stage one; the authors have 6.6"""
     beta_steps: int = 500
-    """steps in which it rises from 0"""
+    """the number of first steps in which this weight rises from 0"""
     least_temperature: float = 0.3
-    """where the temperature, 1 at first, stays after half of the steps"""
+    """the temperature of relaxed draws falls from 1 to this in the first half of the steps"""
     num_steps: int = 1500
-    """gradient steps of stage one; the best on the validation split is kept"""
+    """gradient steps of stage one; the step that is best on the validation split is kept"""
     learning_rate: float = 3e-3
     weight_decay: float = 0.1
     batch_size: int = 64
     ema_decay: float = 0.99
     prior_hidden: int = 64
-    """width of the transformer"""
+    """the width of the transformer"""
     prior_layers: int = 2
     prior_heads: int = 4
     prior_dropout: float = 0.1
     prior_steps: int = 800
     """gradient steps of stage two"""
     prior_rate: float = 2e-3
-    """its learning rate"""
+    """the learning rate of stage two"""
     prior_decay: float = 0.1
-    """its weight decay"""
+    """the weight decay of stage two"""
     test_samples: int = 100
-    """K of the bound of the test split"""
+    """samples K of the bound on the test split"""
     test_rows: int = 300
-    """test rows that get all of these samples; all rows get a hundredth of them, and the mean is
-    corrected by what the others add"""
+    """the number of test rows that get all of these samples. All rows get a hundredth of them, and
+    their mean is corrected by what the further samples add on the former"""
     num_shown: int = 16
     """pictures in a row, and rows of samples.png"""
 
@@ -110,8 +112,7 @@ QUICK |= {"classifier_steps": 0}
 
 # ------------------------------------------------------------------------------------- texts
 def texts(names: tuple[str, ...]) -> tuple[np.ndarray, int]:
-    """Names as integers [classes, length], the short ones filled with spaces; and how many there
-    are, of the letters in use."""
+    """Names as integers [classes, length], padded with spaces, and the number of letters in use."""
     length = max(map(len, names))
     padded = [name.ljust(length) for name in names]
     letters = sorted(set("".join(padded)))
@@ -119,7 +120,7 @@ def texts(names: tuple[str, ...]) -> tuple[np.ndarray, int]:
 
 
 def names_of(config, data) -> tuple[str, ...]:
-    """Of the classes of a set; their numbers, where there are no words for them."""
+    """The names of the classes of a set; numbers if there are no words for them."""
     if data.labels is None:
         raise checks.InputError(f"data={config.data!r} has no classes to name; try digits.")
     num = 1 + max(int(y.max()) for y in data.labels.values())
@@ -130,7 +131,7 @@ def names_of(config, data) -> tuple[str, ...]:
 # ------------------------------------------------------------------------------------ models
 @runs.builder
 def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
-    """Stage one, of pictures [H, W, C]."""
+    """Stage one, for pictures [H, W, C]."""
     head = (
         likelihoods.discretized_logistic if config.head == "logistic" else likelihoods.logit_laplace
     )
@@ -145,7 +146,7 @@ def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
 
 
 def sequence_of(config, shape, names):
-    """A transformer of names and codes: its density, and how `captioned` reads it."""
+    """The transformer of names and codes: its density, and how `captioned` reads its sequences."""
     ids, num_symbols = texts(names)
     num_codes = math.prod(-(-n // 2 ** len(config.hidden)) for n in shape[:2])
     density = ar.transformer(
@@ -161,7 +162,7 @@ def sequence_of(config, shape, names):
 
 @runs.builder
 def build(config: Config, shape: tuple[int, ...], num_levels: int, names: tuple[str, ...]):
-    """Both stages: a latent variable model of pictures under the condition of a text."""
+    """Both stages: a latent variable model of pictures, conditional on a text."""
     density, reading = sequence_of(config, shape, tuple(names))
     return quantized.captioned(build_coder(config, shape, num_levels), density, **reading)
 
@@ -189,14 +190,14 @@ def fit_coder(config, recipe, rows):
 
 
 def encoded(coder, params, x):
-    """The likeliest codes of all rows, integers [n, h, w] on the host."""
+    """The most likely codes of all rows, integers [n, h, w] in NumPy."""
     encode = jax.jit(lambda params, x: quantized.as_integers(coder.posterior(params, x).mode()))
     size = stages.ENCODED
     return np.concatenate([encode(params, x[i : i + size]) for i in range(0, len(x), size)])
 
 
 def fit_prior(config, recipe, density, reading, first, codes, rows):
-    """Stage two; stage one is carried in its state, and does not move."""
+    """Stage two. The parameters of stage one are carried in its state and do not change."""
     model = recipe.model()
     lines = {
         split: np.asarray(
@@ -290,8 +291,11 @@ def main(config: Config) -> dict:
 
 # ---------------------------------------------------------------------------------- pictures
 def pictures(config, model, params, ids):
-    """num_samples pictures, or a few more, of the names in turn: draws, their means given the
-    codes; and which name each is of."""
+    """At least num_samples pictures, of all names in turn.
+
+    Returns {"samples", "means"}, pictures drawn given their codes and the means of these, and the
+    index of the name of each.
+    """
     num = -(-max(config.num_samples, config.num_shown * len(ids)) // len(ids))
 
     @jax.jit
@@ -354,8 +358,8 @@ def show(found):
     ]
     runs.table(rows, list(rows[0]))
     print(
-        "Bits/dim: a bound of p(x | name) by hard codes; rate and distortion: those of one sample,"
-        "\nwithout what more samples add. In use: the perplexity of all training codes."
+        "Bits/dim: a bound of p(x | name) by hard codes; rate and distortion: the parts of the "
+        "bound\nwith one sample, which is less tight. In use: the perplexity of all training codes."
     )
     stages.show_judged(found)
     fitting.tell(found["models"])

@@ -1,21 +1,23 @@
-"""FQ-GAN: an SNGAN whose critic sees features through a codebook, beside its twin without.
+"""FQ-GAN: an SNGAN whose critic quantises its features by a codebook, beside the same GAN without.
 
     python -m experiments.quantized.fqgan
 
-trains both of the 8x8 digits on the same seeds, which start alike and see the same batches, in
-about five minutes of one core. The critic is residual blocks, a codebook of 2^6 vectors whose
-averages forget with 0.8, and a linear map of what is left; the game is the hinge loss, with
---weight times the commitment of features to the codebook.
+trains both on the 8x8 digits, for two seeds each, in about five minutes of one core. The two models
+of a seed start from the same parameters and see the same batches. The critic consists of residual
+blocks, a codebook of 2^6 vectors (moving averages of features with decay 0.8), and a linear map of
+the quantised features. The game is the hinge loss, to which the critic adds --weight times the
+commitment loss of its features.
 
-Samples are judged as in experiments.gans.images, by features of a classifier that the run trains:
-figures compare within a run. Expect 57 of 64 codes in use, and no gain beyond the difference of two
-seeds. It leaves samples.png and curves.png.
+Samples are judged as in experiments.gans.images, by the features of a classifier that the run
+trains, so figures can only be compared within a run. Expect 57 of 64 codes in use, and a gain that
+is no larger than the difference between two seeds. The pictures are samples.png and curves.png (the
+Fréchet distance on the validation split).
 
-    python -m experiments.quantized.fqgan --data cifar10 --data-dir FOLDER --num-steps 100000 \\
+    python -m experiments.quantized.fqgan --data cifar10 --data-dir FOLDER --num-steps 100000 \
         --hidden 128 --num-codes 256 --eval-every 5000
 
-is near the paper (for an accelerator; not run), which has CIFAR-10 FID 6.30 -> 5.59 of a BigGAN.
-Zhao et al. (2020), "Feature quantization improves GAN training".
+is near the setting of the paper (for an accelerator; not run), where the FID of a BigGAN on
+CIFAR-10 falls from 6.30 to 5.59. Zhao et al. (2020), "Feature quantization improves GAN training".
 """
 
 import dataclasses
@@ -50,37 +52,38 @@ MODELS = ("plain", "quantised")
 @dataclasses.dataclass(frozen=True)
 class Config(stages.Judged, Data, runs.RunOptions):
     models: tuple[str, ...] = MODELS
-    """the twin without a codebook, and the FQ-GAN"""
+    """which models to train: the GAN without a codebook, and the FQ-GAN (quantised)"""
     num_seeds: int = 2
-    """games of each model, from --seed on"""
+    """the number of seeds of each model, from --seed on"""
     num_codes: int = 64
-    """vectors of the codebook"""
+    """the number of vectors in the codebook"""
     decay: float = 0.8
-    """of its averages"""
+    """the decay of the moving averages in the codebook"""
     revive: float = 0.1
-    """codes of a smaller part of an average share start anew; 0 is never"""
+    """a code that is used less often than this fraction of an equal share is set to a feature of
+    the batch; 0: never"""
     beta: float = 1.0
-    """weight of the commitment in the loss of the codebook"""
+    """the weight of the commitment in the loss of the codebook"""
     weight: float = 1.0
-    """weight of that loss in the critic's"""
+    """the weight of the codebook's loss in the loss of the critic"""
     num_steps: int = 2000
-    """steps of a game, each with one update of the generator"""
+    """training steps, each with one update of the generator"""
     hidden: int = 32
-    """channels at the whole image"""
+    """channels at the full size of the image"""
     num_latents: int = 64
-    """numbers in z"""
+    """the number of entries of z"""
     learning_rate: float = 2e-4
-    """of both players' Adam"""
+    """the learning rate of Adam for both players"""
     critic_updates: int = 2
-    """of the critic in a step"""
+    """updates of the critic per step"""
     batch_size: int = 64
-    """examples of an update"""
+    """examples per update"""
     ema_decay: float = 0.999
-    """of the averaged generator, which is evaluated"""
+    """the decay of the moving average of the generator's parameters, which is what is evaluated"""
     eval_every: int = 500
     """steps between two evaluations"""
     devices: int | None = None
-    """devices that share each batch; all accelerators by default, one where there are CPUs only"""
+    """the number of devices that share each batch; by default all accelerators, or one CPU"""
 
 
 QUICK = {"num_steps": 4, "eval_every": 2, "hidden": 4, "num_samples": 64, "classifier_steps": 20}
@@ -89,7 +92,7 @@ COLUMNS = 16  # of the picture
 
 
 def parts(config, name, shape):
-    """The critic's blocks, its codebook (None of the twin), and what follows them."""
+    """The critic's residual blocks, its codebook (None without one), and its last layers."""
     trunk = nets.residual_features(shape, hidden=config.hidden)
     places = trunk_shape(trunk, shape)
     quantiser = None
@@ -101,7 +104,7 @@ def parts(config, name, shape):
 
 @runs.builder
 def build(config: Config, name: str, shape: tuple[int, int, int]) -> "protocol.Adversarial":
-    """An SNGAN; with a codebook between the blocks of its critic and what follows them."""
+    """An SNGAN; if quantised, with a codebook before the last layers of its critic."""
     checks.choice(name, MODELS, "models")
     generator = nets.residual_generator(config.num_latents, shape, hidden=config.hidden)
     critic = quantized.quantised_critic(*parts(config, name, shape), beta=config.beta)
@@ -120,7 +123,9 @@ def trunk_shape(trunk, shape):
 
 
 def game(config, model):
-    """The `Algorithm`: the hinge game, and the codebook's loss beside the critic's."""
+    """The `Algorithm` that trains: the hinge game, with the codebook's loss added for the
+    critic.
+    """
     hinge = objectives.hinge()
 
     def of_critic(params, key, x, *, state):
@@ -144,7 +149,7 @@ def game(config, model):
 
 
 def usage(config, data, params) -> dict:
-    """Perplexity of the codes of all training rows."""
+    """The perplexity of the codes of all training rows."""
     params, state = (part["critic"] for part in params)
     trunk, quantiser, _ = parts(config, "quantised", data.shape)
 
@@ -160,7 +165,7 @@ def usage(config, data, params) -> dict:
 
 
 def fit(config, name, data, features):
-    """A game of one seed: the model, and what was found."""
+    """The model of one seed, and what `fitting.fit` returns for it."""
     recipe = learning.Recipe(build, {"config": config, "name": name, "shape": data.shape})
     model = recipe.model()
     sample = functools.partial(images.sampled, config, model, config.num_samples, 0)
@@ -217,7 +222,7 @@ def main(config: Config) -> dict:
 
 
 def draw(config, data, found):
-    """samples.png and curves.png."""
+    """Saves samples.png and curves.png."""
     key = jax.random.key(config.seed + 1)
     rows = {"training rows": data.rows["train"][: 2 * COLUMNS]}
     for name, (model, fitted) in found.items():

@@ -1,34 +1,40 @@
-"""Categories as the code of a VAE: nine gradients of one bound, by 1000 samples of hard codes.
+"""VAEs with categorical codes: nine gradient estimators of one bound, compared with hard codes.
 
     python -m experiments.quantized.gumbel                  # the digits in one bit
-    python -m experiments.quantized.gumbel --data binarized_mnist --data-dir FOLDER \\
-        --estimators score-function muprop straight-through annealed gumbel gumbel-hard \\
-        --decoder-hidden 200 --num-steps 15000 --eval-every 5000 --patience None \\
+    python -m experiments.quantized.gumbel --data binarized_mnist --data-dir FOLDER \
+        --estimators score-function muprop straight-through annealed gumbel gumbel-hard \
+        --decoder-hidden 200 --num-steps 15000 --eval-every 5000 --patience None \
         --learning-rate 3e-3 --weight-decay 0 --beta-steps 0
 
-trains x-(20 codes of 10 categories)-x, with linear maps to the logits of the codes and back and a
-learned distribution of each code as the prior, by each of
+train x-(20 codes of 10 categories)-x: a linear map to the logits of the codes, a linear map back,
+and as prior a learned distribution of each code. A model is trained by each of these estimators of
+the gradient, where f is the integrand of the bound:
 
     score-function      (f(z) - b(x)) ∇ log q(z), b linear in x and learned; published as SF
-    running-mean        ... with b the running mean of f
-    no-baseline         ... with b = 0
+    running-mean        the same, where b is a running mean of f
+    no-baseline         the same, where b = 0
     leave-one-out       two draws, each the baseline of the other
-    muprop              (f(z) - h(z) - b(x)) ∇ log q(z), h the linear part of f, put back exactly
+    muprop              (f(z) - h(z) - b(x)) ∇ log q(z), where h is the linear part of f, whose
+                        gradient is added exactly
     straight-through    f'(z) ∇ q
-    annealed            ... of codes softmax(a / τ), τ falling to 1; published as annealed ST
-    gumbel              f at softmax((a + g) / τ), and through it
-    gumbel-hard         f at the code of it; published as ST-Gumbel
+    annealed            straight-through with codes softmax(a / τ), where τ falls to 1; published
+                        as annealed ST
+    gumbel              f at softmax((a + g) / τ), a relaxed draw, and the gradient through it
+    gumbel-hard         f at the hard code of this draw, the gradient through the relaxed one;
+                        published as ST-Gumbel
 
-τ falls as max(0.5, e^(-r t)). The second command is of the published table of 20 x 10 categories,
-784-(20x10)-200-784; with --num-codes 200 --num-categories 2 and no layer of the decoder it is that
-of 200 Bernoulli variables. Jang et al. (2017) trained by SGD with momentum and with rates chosen
-for each gradient, here it is Adam with one rate. Expect all six to pass the published figures, from
--99.4 of gumbel-hard to -109.2 of the score function. The digits take four minutes of one core, the
-second command a quarter of an hour.
+The temperature falls as τ = max(0.5, e^(-r t)). The second command is the setting of the published
+table with 20 codes of 10 categories, 784-(20x10)-200-784; with --num-codes 200 --num-categories 2
+and no hidden layer of the decoder it is that of 200 Bernoulli variables. Jang et al. (2017) trained
+by SGD with momentum and tuned the learning rate for each estimator; here all have Adam with one
+learning rate. Expect all six to be better than the published figures, from -99.4 nats for
+gumbel-hard to -109.2 for the score function. The digits take four minutes of one core, the second
+command a quarter of an hour.
 
-What is told is log 1/K Σ w of --test-samples hard codes, never of relaxed ones; the published bound
-is of as many. It leaves samples.png (E[x | z] of z from the prior), reconstructions.png and
-curves.png.
+What is compared is the bound log 1/K Σ w with K = --test-samples hard codes, never relaxed ones;
+the published bound has the same K. samples.png shows E[x | z] for z from the prior,
+reconstructions.png E[x | z] for codes of test rows, and curves.png the ELBO of the validation
+split.
 """
 
 import dataclasses
@@ -55,36 +61,36 @@ Estimator = Literal[
     "gumbel",
     "gumbel-hard",
 ]
-COOLED = ("annealed", "gumbel", "gumbel-hard")  # whose temperature falls
+COOLED = ("annealed", "gumbel", "gumbel-hard")  # estimators with a temperature
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(Training, Data, runs.RunOptions):
     data: str = "digits_bits"
-    """a set of bits by its name, or a file or folder of your own (README, Data)"""
+    """a set of bits by its name, or a file or folder of your own (see Data in the README)"""
     estimators: tuple[Estimator, ...] = get_args(Estimator)
-    """of the gradient, by each of which a model is trained"""
+    """which estimators of the gradient to compare; a model is trained by each"""
     num_codes: int = 20
-    """in z"""
+    """the number of codes in z"""
     num_categories: int = 10
-    """of each code; 2 are Bernoulli variables"""
+    """categories of each code; 2 make Bernoulli variables"""
     hidden: tuple[int, ...] = ()
-    """widths of tanh layers of encoder and decoder; none by default, which makes a decoder that is
-    linear in z"""
+    """widths of the hidden layers (tanh) of encoder and decoder; by default none, so the logits of
+    x are linear in z"""
     decoder_hidden: tuple[int, ...] | None = None
-    """those of the decoder, where they are others"""
+    """widths of the hidden layers of the decoder, if they differ from --hidden"""
     temperature_rate: float | None = None
-    """r; by default τ is at its least after half of the steps"""
+    """the rate r of the temperature; by default τ is at its lowest after half of the steps"""
     least_temperature: float = 0.5
     temperature_every: int = 500
-    """steps for which τ is held"""
+    """steps between two changes of τ"""
     beta_steps: int = 500
-    """steps in which the weight of the KL rises from 0 to 1"""
+    """the number of first steps in which the weight of the KL rises from 0 to 1"""
     test_samples: int = 1000
-    """K of the bound by which all are compared"""
+    """samples K of the bound by which all are compared"""
     test_rows: int = 500
-    """test rows that get all of these samples; all rows get a hundredth of them, and the mean is
-    corrected by what the others add"""
+    """the number of test rows that get all of these samples. All rows get a hundredth of them, and
+    their mean is corrected by what the further samples add on the former"""
     num_steps: int = 2000
     batch_size: int = 100
     learning_rate: float = 3e-3
@@ -104,7 +110,7 @@ def build(
     hidden: tuple[int, ...],
     decoder_hidden: tuple[int, ...] | None = None,
 ):
-    """The model of rows of bits that are 1 with probability `mean`."""
+    """The model of rows of bits, which are 1 with frequency `mean` [d]."""
     dim, codes = len(mean), {"codes": num_codes, "num_categories": num_categories}
     tanh, size = jax.numpy.tanh, num_codes * num_categories
     encoder = nets.mlp(dim, size, hidden=hidden, activation=tanh)
@@ -121,7 +127,7 @@ def build(
 
 
 def temperature(config, name="gumbel"):
-    """τ of each step: from 1 to the least; for annealed, which ends at 1, as many times larger."""
+    """τ as a function of the step, from 1 to the least; for annealed 1 / least times larger."""
     least, rate = config.least_temperature, config.temperature_rate
     if rate is None:
         rate = -np.log(least) / (config.num_steps / 2)
@@ -132,7 +138,7 @@ def temperature(config, name="gumbel"):
 
 
 def loss_of(name, model, dim):
-    """(init_state, loss) of an estimator; a state is carried by baselines that learn."""
+    """(init_state, loss) of an estimator; baselines that are learned carry a state."""
     learned = {
         "score-function": lambda: quantized.linear_baseline_loss(model, dim),
         "muprop": lambda: quantized.linear_baseline_loss(model, dim, muprop=True),
@@ -152,7 +158,7 @@ def loss_of(name, model, dim):
 
 
 def fit(config, name, rows):
-    """A model and what was fitted, by the estimator of a name."""
+    """The model trained by the estimator `name`, and what `fitting` returns."""
     names = ("num_codes", "num_categories", "hidden", "decoder_hidden")
     sizes = {what: getattr(config, what) for what in names}
     recipe = learning.Recipe(build, {"mean": rows["train"].mean(0), **sizes})
@@ -181,7 +187,7 @@ def fit(config, name, rows):
 
 
 def show(found):
-    """One table, from what results.json holds."""
+    """Prints one table, from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():
         figure = published.find(found["published"], "nats", name)
@@ -200,14 +206,14 @@ def show(found):
     runs.table(rows, list(rows[0]))
     of = f", corrected from {r['test_rows']} rows" if "test_rows" in r else ""
     print(
-        f"Test nats: the bound of {r['num_samples']} samples of hard codes{of}; ELBO: that of one."
+        f"Test nats: the bound with {r['num_samples']} samples of hard codes{of}; ELBO: with one."
         "\nIn use: categories whose probability varies with x. Published: Jang et al. (2017)."
     )
     fitting.tell(found["models"])
 
 
 def draw(config, data, rows, fitted):
-    """samples.png, reconstructions.png and curves.png."""
+    """Saves samples.png, reconstructions.png and curves.png."""
     x = rows["test"][np.random.default_rng(config.seed).permutation(len(rows["test"]))[:32]]
     made, key = {}, jax.random.key(config.seed + 1)
     for i, (name, (model, found)) in enumerate(fitted.items()):

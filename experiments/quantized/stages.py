@@ -1,12 +1,13 @@
-"""Two stages: pictures become codes, and a prior learns these codes, encoded once.
+"""Two stages: pictures are encoded as codes, and a prior of these codes is learned.
 
-Stage one is a run of `quantized.Coder` in <workdir>/<name>-codes, stage two one of its prior in
-<workdir>/<name>. The state of stage two holds stage one too, so that
+Stage one trains a `quantized.Coder` in <workdir>/<name>-codes. Its codes are computed once, and
+stage two trains their prior in <workdir>/<name>. The state of stage two holds stage one too, so
+that
 
     loaded = learning.load("runs/quantized/vqvae/vqvae")
     loaded.model.prior(loaded.params), loaded.model.likelihood(loaded.params, codes)
 
-is both: a `LatentVariable`, whose bound of log p(x) is rate and distortion.
+is both: a `LatentVariable`, whose bound of log p(x) consists of rate and distortion.
 """
 
 from __future__ import annotations  # types are not looked up: distrax takes a second
@@ -28,26 +29,26 @@ from experiments.gans import judge
 if TYPE_CHECKING:
     from dgm_jax.protocol import Array, Density, Key, LatentVariable, Params
 
-ENCODED = 500  # rows that are encoded at a time
-STARTED = 2048  # rows from which codebooks start
+ENCODED = 500  # rows that are encoded at once
+STARTED = 2048  # rows from which codebooks are initialised
 PriorName = Literal["gated-pixelcnn", "pixelsnail", "transformer"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """How samples are judged."""
+    """Options of how samples are judged."""
 
     inception: ClassVar[int] = 0
     num_samples: int = 1000
-    """samples that are judged by features"""
+    """the number of samples that are judged"""
     classifier_steps: int = 1000
-    """of the classifier whose features these are; with 0 pixels judge"""
+    """training steps of the classifier whose features judge samples; 0: pixels are the features"""
     num_features: int = 32
-    """of these"""
+    """the number of these features"""
 
 
 class Stage(NamedTuple):
-    """How a stage learns: AdamW, warmed up, then falling as a cosine."""
+    """How a stage is trained: by AdamW with a warm-up, and then a cosine decay."""
 
     num_steps: int
     learning_rate: float
@@ -73,7 +74,7 @@ class Stage(NamedTuple):
 
 
 def two(config) -> tuple[Stage, Stage]:
-    """Both stages as the options say."""
+    """Both stages, from the options of a config."""
     shared = {name: getattr(config, name) for name in ("batch_size", "ema_decay", "eval_every")}
     shared |= {"patience": config.patience}
     first = Stage(config.num_steps, config.learning_rate, config.weight_decay, **shared)
@@ -82,7 +83,7 @@ def two(config) -> tuple[Stage, Stage]:
 
 
 def pictures(config) -> sets.Images:
-    """`sets.images`, of which there must be as many as the judging of samples needs."""
+    """`sets.images`, checked to have as many rows as the judging of samples needs."""
     data = sets.images(config)
     judge.check_samples(config, {split: data.rows[split][0] for split in ("valid", "test")})
     return data
@@ -92,7 +93,7 @@ def pictures(config) -> sets.Images:
 def fit_codes(
     config, name: str, recipe: learning.Recipe, rows: dict, stage: Stage, *, beta: float
 ) -> fitting.Fitted:
-    """Encoder, codebook and decoder, scored under the uniform prior of codes."""
+    """Stage one: trains encoder, codebook and decoder, evaluated with a uniform prior of codes."""
     coder = recipe.model()
     uniform = quantized.with_prior(coder)
     first = rows["train"][:STARTED]
@@ -130,7 +131,7 @@ def fit_codes(
 
 
 def encoded(coder: quantized.Coder, params: Params, x: Array) -> Array:
-    """The codes of all rows, on the host; a tuple of them where there are levels."""
+    """The codes of all rows as NumPy arrays; a tuple of them if there are several levels."""
     encode = jax.jit(lambda params, x: coder.encode(*params, x))
     parts = [jax.device_get(encode(params, x[i : i + ENCODED])) for i in range(0, len(x), ENCODED)]
     return jax.tree.map(lambda *each: np.concatenate(each), *parts)
@@ -140,10 +141,11 @@ def encoded(coder: quantized.Coder, params: Params, x: Array) -> Array:
 def density_of_codes(
     config, name: PriorName, shape: tuple[int, int, int], num_codes: int, cond_shape=None
 ) -> Density:
-    """A density of maps of codes, of prior_layers layers of prior_hidden channels.
+    """A density of maps of codes, with config.prior_layers layers of config.prior_hidden channels.
 
-    A Gated PixelCNN sees near codes first; a block of PixelSNAIL, and each layer of a transformer
-    of the codes in raster order, all that came before.
+    name: "gated-pixelcnn" depends on near codes first, and on farther ones by more layers; each
+    block of "pixelsnail", and each layer of "transformer" (of codes in raster order), depends on
+    all preceding codes.
     """
     one = likelihoods.categorical(num_codes)
     options = {"hidden": config.prior_hidden, "num_layers": config.prior_layers}
@@ -168,17 +170,19 @@ def fit_prior(
     *,
     conds: dict | None = None,
 ) -> tuple[LatentVariable, fitting.Fitted, dict]:
-    """The prior of codes that stage one, which stays as it is, gives the rows.
+    """Stage two: trains the prior on the codes of stage one, whose parameters do not change.
 
-    conds: by split the condition of each row, where the prior has one.
+    first: what `fit_codes` returned. rows: {split: x [n, ...]}.
+    conds: {split: the condition of each row}, if the prior has one.
 
-    Returns the model of both, what was found, and the codes by split. The row is of both stages:
-    test_bits_per_dim is rate and distortion, uniform_bits_per_dim the same with a uniform prior.
+    Returns the model of both stages, what `fitting.fit` returns, and the codes by split. The row is
+    of both stages: test_bits_per_dim is the sum of rate and distortion, uniform_bits_per_dim the
+    same with a uniform prior.
     """
     model = recipe.model()
     codes = {split: encoded(coder, first.params, rows[split]) for split in sets.SPLITS}
     lines, held_out = codes, rows
-    if conds is not None:  # of codes, then of the condition
+    if conds is not None:  # rows are the codes, then the condition
         several = isinstance(coder.num_codes, tuple)
         parts = {split: c if several else (c,) for split, c in codes.items()}
         lines = {split: (*parts[split], conds[split]) for split in sets.SPLITS}
@@ -241,7 +245,7 @@ def fit_prior(
 
 
 def _report(model, coder, codes, rows, params, key):
-    """The bound of the test rows, (x,) or (x, cond), its two parts, and how codes are used."""
+    """The bound on the test rows, (x,) or (x, cond), its two parts, and how codes are used."""
     dim = math.prod(rows[0].shape[1:])
 
     def parts(params, row_key, *row):
@@ -262,7 +266,7 @@ def _report(model, coder, codes, rows, params, key):
 
 
 def usage(coder: quantized.Coder, codes: Array) -> dict:
-    """Perplexity of the codes of a whole epoch, in all and of each level that there is."""
+    """The perplexity of the codes of all training rows; of each level, if there are several."""
     if not isinstance(codes, tuple):
         count = quantized.counts(jnp.asarray(codes), coder.num_codes)
         return {"perplexity": float(quantized.perplexity(count)), "num_codes": coder.num_codes}
@@ -276,11 +280,11 @@ def usage(coder: quantized.Coder, codes: Array) -> dict:
 
 # -------------------------------------------------------------------- what is told beside it
 def judged(config, data, made: dict) -> dict:
-    """How near samples are to the test split by features of a classifier of this run, or by pixels.
+    """Metrics of samples against the test split, by the features of a classifier or by pixels.
 
-    made: {name: (levels [n, H, W, C], the classes asked for, or None)}. Of each, and of as many
-    training rows, the Fréchet distance, precision and recall; and `right`, the share that the
-    classifier takes for the class asked for, of the test split that of its own classes.
+    made: {name: (levels [n, H, W, C], the classes asked for, or None)}. For each of these, and for
+    as many training rows, the Fréchet distance, precision and recall; and `right`, the share whose
+    class the classifier recognises.
     """
     labelled = data.labels is not None and data.labels["train"].ndim == 1
     seen = data._replace(
@@ -305,19 +309,19 @@ def judged(config, data, made: dict) -> dict:
 
 
 def show_judged(found: dict) -> None:
-    """The table of what judged samples."""
+    """Prints the table of these metrics."""
     rows = []
     for name, told in found["samples"].items():
         numbers = {what: f"{value:.3f}" for what, value in told.items()}
         rows.append({"samples": name, **numbers})
     runs.table(rows, list(max(rows, key=len)))
     error = found["classifier_error"]
-    of = "of the pixels" if error is None else f"of a classifier that misses {error:.3f} of them"
-    print(f"Samples: against {found['num_held_out']} test images, by features {of}; no FID.")
+    of = "of the pixels" if error is None else f"of a classifier with a test error of {error:.3f}"
+    print(f"Samples against {found['num_held_out']} test images, by features {of}; no FID.")
 
 
 def simple(data) -> dict:
-    """A histogram of each pixel, and one Gaussian of noisy pixels: a bound by one draw."""
+    """Two baselines: a histogram of each pixel, and a Gaussian of pixels with noise (a bound)."""
     rows = data.vectors
     histogram = baselines.histogram(*(rows[s] for s in sets.SPLITS), data.num_levels)
     rng = np.random.default_rng(0)
@@ -327,7 +331,7 @@ def simple(data) -> dict:
 
 
 def show(found: dict) -> None:
-    """The table of results.json."""
+    """Prints the table of bounds from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():
         bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"
@@ -344,13 +348,13 @@ def show(found: dict) -> None:
         rows.append(row)
     runs.table(rows, list(rows[0]))
     print(
-        "Test set. Of a VQ-VAE it is a bound: rate + distortion, the code length of the codes and "
-        "that of the\npicture given them. Codes in use: perplexity over all training rows."
+        "On the test set. For a VQ-VAE it is a bound, rate + distortion: the code length of the "
+        "codes, and\nthat of the picture given them. Codes in use: perplexity over training rows."
     )
 
 
 def _in_use(row):
-    """Perplexity of each level, of how many codes."""
+    """The perplexity of each level and its number of codes, in words."""
     names = [name for name in row if name.startswith("perplexity")]
     sizes = [name.replace("perplexity", "num_codes") for name in names]
     return ", ".join(f"{row[name]:.1f} of {row[size]}" for name, size in zip(names, sizes))
@@ -360,7 +364,7 @@ def _in_use(row):
 def drawn(
     model: LatentVariable, params: Params, key: Key, num: int, cond: Array | None = None
 ) -> Array:
-    """Pictures x [num, ...] of codes of the prior, under num conditions if there are any."""
+    """Pictures x [num, ...] from codes of the prior, under num conditions if there are any."""
 
     @jax.jit
     def draw(params, key):
@@ -385,12 +389,12 @@ def images(x, columns, names, num_levels, column_names=()):
 
 
 def by_class(x, names: tuple[str, ...], num_rows: int, num_levels: int):
-    """Pictures whose classes come in turn, a column for each, with its name."""
+    """A figure of pictures whose classes come in turn, with a column for each, named above it."""
     return images(x[: num_rows * len(names)], len(names), (), num_levels, names)
 
 
 def code_maps(x, codes, num_levels: int, num_codes: int):
-    """Pictures above the maps of their codes, each code a grey of its own."""
+    """A figure of pictures above the maps of their codes, with a grey value for each code."""
     *_, height, width, parts = codes.shape
     first = codes[..., 0] if parts == 1 else codes.transpose(0, 1, 3, 2).reshape(len(x), height, -1)
     tall, wide = -(-x.shape[1] // first.shape[1]), -(-x.shape[2] // first.shape[2])
@@ -403,7 +407,7 @@ def code_maps(x, codes, num_levels: int, num_codes: int):
 
 
 def used(codes: Array, num_codes: int):
-    """How often each code is used, the most frequent first, beside equal shares."""
+    """A figure of how often each code is used, sorted, beside equal shares."""
     shares = np.sort(np.bincount(codes.ravel(), minlength=num_codes))[::-1] / codes.size
     return plots.curves(
         {"share of all codes": (np.arange(num_codes), shares)},

@@ -2,31 +2,35 @@
 
     python -m experiments.quantized.vqvae
 
-trains both of the 8x8 digits, and a Gated PixelCNN of the pixels of the same size beside them, on
-two CPU cores in about ten minutes; the data need no download. The bound of log p(x) is told in
-bits/dim and in its two parts: the rate, what the codes cost under the prior, and the distortion,
-what the picture costs given its codes. With the uniform prior every code costs log2 num_codes bits.
+trains both stages on the 8x8 digits, and beside them a Gated PixelCNN of the pixels with as many
+parameters, on two CPU cores in about ten minutes; the data need no download. It reports a bound of
+log p(x) in bits per dimension (bits/dim) and its two parts: the rate, which is the code length of
+the codes under the prior, and the distortion, which is that of the picture given its codes. With
+the uniform prior every code has the length log2 num_codes.
 
-Expect 1.96 bits/dim of the digits, 0.36 of it the rate, and 1.97 with the uniform prior: the four
-codes, 61 of 64 in use, say nearly all that they could. A VAE with convolutions has 1.89.
+Expect 1.96 bits/dim for the digits, with a rate of 0.36, and 1.97 with the uniform prior: the four
+codes of a digit, 61 of 64 in use, are nearly uniform and independent. A VAE with convolutions has
+1.89.
 
-Samples are judged as in experiments.gans.images, by features of a classifier that the run trains.
---priors gated-pixelcnn pixelsnail transformer learns three priors of the same codes. It leaves
-reconstructions.png, samples.png (of codes drawn uniformly, and from each prior), codes.png
-(pictures above the maps of their codes), usage.png (how often each code is used over all training
-rows), curves.png and prior.png. One line loads both stages:
+Samples are judged as in experiments.gans.images, by the features of a classifier that the run
+trains. --priors gated-pixelcnn pixelsnail transformer trains three priors on the same codes. The
+pictures: reconstructions.png; samples.png, from uniformly drawn codes and from codes of each prior;
+codes.png, pictures above the maps of their codes; usage.png, how often each code is used over all
+training rows; curves.png and prior.png, the validation bound of stage one and the validation rate
+of stage two. One line loads both stages:
 
     loaded = learning.load("runs/quantized/vqvae/vqvae")
 
-MNIST, Fashion-MNIST and CIFAR-10 (--data, with --data-dir) have more pixels, and want more of all:
+MNIST, Fashion-MNIST and CIFAR-10 (--data, with --data-dir) have more pixels, and need more of
+everything:
 
-    python -m experiments.quantized.vqvae --data mnist --num-codes 128 --hidden 32 64 \\
+    python -m experiments.quantized.vqvae --data mnist --num-codes 128 --hidden 32 64 \
         --num-steps 4000 --prior-steps 4000 --prior-hidden 48 --prior-layers 6
 
 The net of the paper for CIFAR-10, whose bound with the uniform prior is 4.67 bits/dim there:
 
-    python -m experiments.quantized.vqvae --data cifar10 --hidden 256 256 --num-blocks 2 \\
-        --num-codes 512 --dim 64 --num-components 10 --num-steps 250000 --batch-size 128 \\
+    python -m experiments.quantized.vqvae --data cifar10 --hidden 256 256 --num-blocks 2 \
+        --num-codes 512 --dim 64 --num-components 10 --num-steps 250000 --batch-size 128 \
         --learning-rate 2e-4 --prior-hidden 128 --prior-layers 12 --prior-steps 100000
 
 (for an accelerator; not run).
@@ -52,56 +56,60 @@ from experiments.vae.compare import head
 class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     class_conditional: ClassVar[bool] = False
     quantiser: Literal["averaged", "gradient", "finite-scalar"] = "averaged"
-    """how the codebook learns: as averages of features, by gradients, or that there is none"""
+    """the quantiser: a codebook of moving averages of features, a codebook that is trained by
+    gradients, or finite scalar quantisation without a codebook"""
     num_codes: int = 64
-    """vectors of the codebook"""
+    """the number of vectors in the codebook"""
     levels: tuple[int, ...] = (4, 4, 4)
-    """of the numbers of a finite scalar quantiser, in the place of num_codes and dim"""
+    """the number of levels of each entry, for finite-scalar; it replaces num_codes and dim"""
     dim: int = 16
-    """numbers of a vector"""
+    """the dimension of the vectors"""
     num_parts: int = 1
-    """numbers of a code: as many codebooks, of equal parts of a vector"""
+    """the number of codes at each place: the vector is split into as many parts, each of which has
+    a codebook"""
     decay: float = 0.99
-    """of the averages of a codebook"""
+    """the decay of the moving averages in the codebook"""
     revive: float = 0.1
-    """codes of a smaller part of an average share start anew; 0 is never"""
+    """a code that is used less often than this fraction of an equal share is set to a feature of
+    the batch; 0: never"""
     beta: float = 0.25
-    """weight of the commitment loss"""
+    """the weight β of the commitment loss"""
     hidden: tuple[int, ...] = (32, 64)
-    """channels of the stages of the encoder, each of which halves the picture; the decoder's are
-    the same backwards"""
+    """channels of the encoder, for each halving of the picture; the decoder has the same in
+    reverse"""
     num_blocks: int = 1
-    """residual blocks of a stage"""
+    """residual blocks for each halving or doubling"""
     dropout: float = 0.1
-    """in the nets of stage one"""
+    """the dropout rate in the nets of stage one"""
     num_components: int = 5
-    """logistics of a pixel; bits are Bernoulli"""
+    """components of the mixture of logistics of a pixel; bits are Bernoulli"""
     num_steps: int = 2000
-    """gradient steps of stage one; the best on the validation split is kept"""
+    """gradient steps of stage one; the step that is best on the validation split is kept"""
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
     batch_size: int = 64
     ema_decay: float = 0.99
     priors: tuple[stages.PriorName, ...] = ("gated-pixelcnn",)
-    """of the codes, each learned of the same ones; the first is that of the pictures"""
+    """the priors to train, all on the same codes; the first is the one of the model vqvae"""
     prior_hidden: int = 32
-    """channels of a prior"""
+    """channels of each prior"""
     prior_layers: int = 2
     prior_heads: int = 4
-    """of the attention of pixelsnail and transformer; they divide prior_hidden"""
+    """attention heads of pixelsnail and transformer; must divide --prior-hidden"""
     prior_steps: int = 400
     """gradient steps of stage two"""
     prior_rate: float = 2e-3
-    """its learning rate"""
+    """the learning rate of stage two"""
     prior_decay: float = 0.3
-    """its weight decay"""
+    """the weight decay of stage two"""
     pixels_steps: int = 500
-    """gradient steps of a Gated PixelCNN of pixels; 0 is without"""
+    """gradient steps of the Gated PixelCNN of pixels; 0 leaves it out"""
     pixels_hidden: int = 64
-    """its channels: with 4 layers it has as many parameters as both stages of digits"""
+    """channels of the Gated PixelCNN of pixels; with 64 and 4 layers it has as many parameters as
+    both stages on the digits"""
     pixels_layers: int = 4
     pixels_decay: float = 1.0
-    """its weight decay"""
+    """the weight decay of the Gated PixelCNN of pixels"""
     num_shown: int = 16
     """pictures in a row"""
 
@@ -121,7 +129,7 @@ QUICK |= {
 
 # ------------------------------------------------------------------------------- models
 def quantiser_of(config):
-    """How vectors become codes, as the options say."""
+    """The quantiser that the options describe."""
     if config.quantiser == "finite-scalar":
         one = quantized.finite_scalar(config.levels)
     elif config.quantiser == "gradient":
@@ -134,7 +142,7 @@ def quantiser_of(config):
 
 @runs.builder
 def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
-    """Stage one, of pictures [H, W, C]."""
+    """Stage one, for pictures [H, W, C]."""
     likelihood, quantiser = head(config, num_levels), quantiser_of(config)
     options = {"num_blocks": config.num_blocks, "dropout": config.dropout}
     encoder = nets.map_encoder(shape, quantiser.dim, hidden=config.hidden, **options)
@@ -149,20 +157,20 @@ def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
 
 
 def prior_of(config, name, coder):
-    """A density of maps of codes."""
+    """The prior `name` of maps of codes."""
     return stages.density_of_codes(config, name, coder.code_shape, coder.num_codes)
 
 
 @runs.builder
 def build(config: Config, shape: tuple[int, ...], num_levels: int, prior: str = "gated-pixelcnn"):
-    """Both stages, the second by the name of its prior: a latent variable model of pictures."""
+    """Both stages, with the prior of this name: a latent variable model of pictures."""
     coder = build_coder(config, shape, num_levels)
     return quantized.with_prior(coder, prior_of(config, prior, coder))
 
 
 @runs.builder
 def build_pixels(config: Config, shape: tuple[int, ...], num_levels: int):
-    """A density of pixels, without codes."""
+    """A Gated PixelCNN of pixels, without codes."""
     return ar.gated_pixelcnn(
         shape,
         head(config, num_levels),
@@ -188,7 +196,7 @@ def fit_pixels(config, given, rows):
 
 
 def fit_priors(config, given, coder, first, rows) -> dict:
-    """(model, what was found, codes) of each prior: vqvae is the first, others by their names."""
+    """{name: (model, what `fitting` returns, codes)} of each prior; the first is named vqvae."""
     found = {}
     for prior in config.priors:
         name = f"vqvae-{prior}" if found else "vqvae"
@@ -231,7 +239,7 @@ def main(config: Config) -> dict:
 
 # -------------------------------------------------------------------------------- pictures
 def samples(config, coder, found, key) -> dict:
-    """Pictures by codes at random, and by codes of each prior."""
+    """{name: pictures} from uniformly drawn codes, and from codes of each prior."""
     num = max(config.num_samples, 2 * config.num_shown)
     coder_params = next(iter(found.values()))[1].params["coder"]
     alone = quantized.with_prior(coder), {"coder": coder_params, "prior": {}}

@@ -1,25 +1,27 @@
-"""VQ-VAE-2: maps of codes at two or three resolutions, and a prior of each given those above.
+"""VQ-VAE-2: maps of codes at two or three resolutions, with a prior of each given those above.
 
     python -m experiments.quantized.vqvae2
 
-trains two levels of the 8x8 digits, 2x2 codes above 4x4, in about five minutes of one core; with
---class-conditional expect 2.03 bits/dim, 0.67 of it the rate, and five of six pictures of their
-class. --halvings 1 1 1 --num-codes 32 32 32 are three levels. Stage two is a Gated PixelCNN of the
-top (or another --prior), and one of each level below that reads a map of the codes above; they
-learn together, on codes that are encoded once. The bound of log p(x) is told with its rate and its
-distortion, as in experiments.quantized.vqvae.
+trains a model with two levels on the 8x8 digits, 2x2 codes at the top and 4x4 codes below, in about
+five minutes of one core. With --class-conditional expect 2.03 bits per dimension (bits/dim), with a
+rate of 0.67, and five of six generated pictures of the class that was asked for. --halvings 1 1 1
+--num-codes 32 32 32 makes three levels. Stage two trains a Gated PixelCNN (or another --prior) of
+the top level, and for each level below a Gated PixelCNN that is conditional on the codes above.
+They are trained together, on codes that are computed once. The bound of log p(x) is reported with
+its rate and distortion, as in experiments.quantized.vqvae.
 
-Samples are judged as in experiments.gans.images, by features of a classifier that the run trains.
-It leaves reconstructions.png, levels.png (the test data with the codes of the top alone kept, and
-those below drawn from their prior), samples.png, curves.png, and with --class-conditional
-classes.png, a column for each. One line loads all:
+Samples are judged as in experiments.gans.images, by the features of a classifier that the run
+trains. The pictures: reconstructions.png; levels.png, test data with all their codes, and with
+those of the top alone, where those below are drawn from their prior; samples.png; curves.png, the
+validation bound of stage one; and, with --class-conditional, classes.png, with a column for each
+class. One line loads both stages:
 
     loaded = learning.load("runs/quantized/vqvae2/vqvae2")
 
-MNIST (--data mnist --data-dir FOLDER) has maps of 7x7 and 14x14, CIFAR-10 of 8x8 and 16x16:
+MNIST (--data mnist --data-dir FOLDER) has maps of 7x7 and 14x14 codes, CIFAR-10 of 8x8 and 16x16:
 
-    python -m experiments.quantized.vqvae2 --data cifar10 --num-codes 512 512 --hidden 128 \\
-        --dim 64 --num-components 10 --num-steps 200000 --prior-hidden 128 --prior-layers 12 \\
+    python -m experiments.quantized.vqvae2 --data cifar10 --num-codes 512 512 --hidden 128 \
+        --dim 64 --num-components 10 --num-steps 200000 --prior-hidden 128 --prior-layers 12 \
         --prior-steps 100000
 
 (for an accelerator; not run). Razavi, van den Oord and Vinyals (2019).
@@ -41,46 +43,48 @@ from experiments.vae.compare import head
 @dataclasses.dataclass(frozen=True)
 class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     class_conditional: bool = False
-    """priors are told the class of the picture, and bounds are those of p(x | class)"""
+    """learn p(x | class): the prior of the top level gets the class of the picture"""
     num_codes: tuple[int, ...] = (32, 4)
-    """vectors of the codebook of each level, top first"""
+    """the number of vectors in the codebook of each level, from the top down"""
     halvings: tuple[int, ...] = (1, 1)
-    """how often the map of each level is halved from the one below, and the last from x"""
+    """how many times the map of each level is halved from the one below it, from the top down; the
+    last is halved from x"""
     dim: int = 16
-    """numbers of a vector"""
+    """the dimension of the vectors"""
     decay: float = 0.99
-    """of the averages of a codebook"""
+    """the decay of the moving averages in the codebooks"""
     revive: float = 0.1
-    """codes of a smaller part of an average share start anew; 0 is never"""
+    """a code that is used less often than this fraction of an equal share is set to a feature of
+    the batch; 0: never"""
     beta: float = 0.25
-    """weight of the commitment loss"""
+    """the weight β of the commitment loss"""
     hidden: int = 48
     """channels of the maps"""
     num_blocks: int = 1
-    """residual blocks of a halving or doubling"""
+    """residual blocks for each halving or doubling"""
     dropout: float = 0.1
-    """in the nets of stage one"""
+    """the dropout rate in the nets of stage one"""
     num_components: int = 5
-    """logistics of a pixel; bits are Bernoulli"""
+    """components of the mixture of logistics of a pixel; bits are Bernoulli"""
     num_steps: int = 1500
-    """gradient steps of stage one; the best on the validation split is kept"""
+    """gradient steps of stage one; the step that is best on the validation split is kept"""
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
     batch_size: int = 64
     ema_decay: float = 0.99
     prior: stages.PriorName = "gated-pixelcnn"
-    """of the top; below it is a Gated PixelCNN"""
+    """the prior of the top level; the levels below have a Gated PixelCNN"""
     prior_hidden: int = 32
     """channels of each prior"""
     prior_layers: int = 3
     prior_heads: int = 4
-    """of the attention of pixelsnail and transformer; they divide prior_hidden"""
+    """attention heads of pixelsnail and transformer; must divide --prior-hidden"""
     prior_steps: int = 600
     """gradient steps of stage two"""
     prior_rate: float = 2e-3
-    """its learning rate"""
+    """the learning rate of stage two"""
     prior_decay: float = 0.5
-    """its weight decay"""
+    """the weight decay of stage two"""
     num_shown: int = 16
     """pictures in a row"""
 
@@ -92,7 +96,7 @@ QUICK |= {"num_components": 2, "num_samples": 64, "classifier_steps": 20}
 
 @runs.builder
 def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
-    """Stage one, of pictures [H, W, C]."""
+    """Stage one, for pictures [H, W, C]."""
     if len(config.num_codes) != len(config.halvings):
         raise checks.InputError(
             f"num_codes must be as many as halvings, one a level; got {config.num_codes} and "
@@ -111,8 +115,7 @@ def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
 
 
 def prior_of(config, coder, num_classes):
-    """A density of the top, under a class if there are any, and of each level below under a map of
-    the codes above."""
+    """The prior: of the top level under a class, if any, and of each other given those above."""
     priors = []
     for shape, num in zip(coder.code_shape, coder.num_codes):
         cond = (*shape[:2], config.prior_hidden) if priors else (num_classes,)
@@ -164,7 +167,7 @@ def main(config: Config) -> dict:
 
 
 def samples(config, data, coder, model, fitted):
-    """Pictures by codes at random and by those of the prior; and the classes asked for, in turn."""
+    """{name: pictures} from uniform codes and from the prior; and the classes asked for."""
     num = max(config.num_samples, 2 * config.num_shown)
     classes = np.arange(num) % data.num_classes if data.num_classes else None
     cond = None if classes is None else sets.one_hot(classes, data.num_classes)
@@ -178,11 +181,11 @@ def samples(config, data, coder, model, fitted):
 
 
 def completed(model, params, key, codes, cond):
-    """Pictures of the top of these codes, the levels below drawn from their prior given it."""
+    """Pictures with the top codes of `codes`; the levels below are drawn from their prior."""
     top = codes[0]
 
     def choose(dist, seen):
-        """The top as it is; below a draw for each."""
+        """The given codes at the top; a draw at each level below."""
         key, fixed = seen
         if fixed is not None:
             return fixed, dist.log_prob(fixed)
