@@ -123,9 +123,7 @@ def trunk_shape(trunk, shape):
 
 
 def game(config, model):
-    """The `Algorithm` that trains: the hinge game, with the codebook's loss added for the
-    critic.
-    """
+    """The `Algorithm` that trains: the hinge game; the critic also has the codebook's loss."""
     hinge = objectives.hinge()
 
     def of_critic(params, key, x, *, state):

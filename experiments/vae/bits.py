@@ -1,37 +1,42 @@
-"""Latent variables of bits, in nats by 5000 importance samples, beside the published figures.
+"""Latent variable models of bits, in nats by 5000 importance samples, beside published figures.
 
     python -m experiments.vae.bits                   # the digits in one bit
-    python -m experiments.vae.bits --data binarized_mnist --data-dir FOLDER --models ladder \\
+    python -m experiments.vae.bits --data binarized_mnist --data-dir FOLDER --models ladder \
         --num-steps 32000 --eval-every 4000 --patience None
 
-trains latent variable models of one shape, x-200-200-50 and back (tanh), as Burda et al. (2016):
+train latent variable models of the same form as in Burda et al. (2016), x-200-200-50 and back
+(tanh):
 
-    vae, iwae, dreg   by the ELBO and, with 5 samples, by the two gradients of the IWAE bound
-    vamp              the prior is the posterior at 500 learned inputs
-    flow-prior        ... a RealNVP of 6 layers
+    vae, iwae, dreg   trained by the ELBO and, with 5 samples, by two gradients of the IWAE bound
+    vamp              the prior is the mixture of the posteriors at 500 learned inputs
+    flow-prior        the prior is a RealNVP of 6 layers
     iaf-posterior     the posterior goes through 4 inverse autoregressive layers
     two-layers        x-200-200-100 and 100-100-100-50, two stochastic layers
-    ladder            three groups of 32, 16 and 8 latents, one way down through layers of 200
+    ladder            three groups of 32, 16 and 8 latents with a shared top-down path, layers of
+                      200
 
-Two things make them learn in thousands of steps: the encoder sees the bits less their mean, and the
-decoder starts as a coin for each bit. What is told is the bound of --test-samples, log 1/K Σ w: of
-all of them on --test-rows rows, from which the mean of all rows is corrected. It is a lower bound
-of log p(x), and compares with others of as many samples. The ladder of the second line takes ten
-minutes of one core: expect -84.7 nats, and -88.0 of the ELBO.
+Two tricks let them learn in thousands of steps: the mean of the bits is subtracted before the
+encoder, and the decoder starts at the frequency of each bit. Models are compared by the bound log
+1/K Σ w with K = --test-samples importance samples: --test-rows rows get all samples, and correct
+the mean over all rows. It is a lower bound of log p(x), and compares only with bounds of as many
+samples. The digits take two minutes; the ladder of the second command takes ten minutes of one
+core: expect -84.7 nats, and an ELBO of -88.0.
 
-A plain VAE is trained long, and at last with a hundredth of the decay (half an hour and three
-minutes: -88.5). To train the others from it, which shows what bound, prior and posterior add:
+A plain VAE can be trained long, and at last with a hundredth of the weight decay (half an hour and
+three minutes: -88.5), and other models can start from it. This shows what the bound, the prior and
+the posterior add:
 
-    python -m experiments.vae.bits --data binarized_mnist --data-dir FOLDER --models vae \\
+    python -m experiments.vae.bits --data binarized_mnist --data-dir FOLDER --models vae \
         --num-steps 400000 --eval-every 10000 --patience None --workdir runs/vae/long
-    python -m experiments.vae.bits --data binarized_mnist --data-dir FOLDER --models vae \\
-        --start runs/vae/long/vae --num-steps 40000 --eval-every 5000 --patience None \\
+    python -m experiments.vae.bits --data binarized_mnist --data-dir FOLDER --models vae \
+        --start runs/vae/long/vae --num-steps 40000 --eval-every 5000 --patience None \
         --learning-rate 1.5e-3 --weight-decay 0.001 --workdir runs/vae/longer
-    python -m experiments.vae.bits --data binarized_mnist --data-dir FOLDER \\
-        --start runs/vae/longer/vae --models vamp flow-prior --num-steps 12000 --eval-every 3000 \\
+    python -m experiments.vae.bits --data binarized_mnist --data-dir FOLDER \
+        --start runs/vae/longer/vae --models vamp flow-prior --num-steps 12000 --eval-every 3000 \
         --patience None --learning-rate 1.5e-3 --weight-decay 0.001
 
-It leaves samples.png (E[x | z] of z from the prior), reconstructions.png and curves.png.
+samples.png shows E[x | z] for z from the prior, reconstructions.png E[x | z] for z ~ q(z | x) of
+test rows, and curves.png the bound on the validation split during training.
 """
 
 import dataclasses
@@ -67,40 +72,43 @@ MODELS = ("vae", "iwae", "dreg", "vamp", "flow-prior", "iaf-posterior", "two-lay
 @dataclasses.dataclass(frozen=True)
 class Config(Training, Data, runs.RunOptions):
     data: str = "digits_bits"
-    """a set of bits by its name, or a file or folder of your own (README, Data)"""
+    """a set of bits by its name, or a file or folder of your own (see Data in the README)"""
     models: tuple[
         Literal[
             "vae", "iwae", "dreg", "vamp", "flow-prior", "iaf-posterior", "two-layers", "ladder"
         ],
         ...,
     ] = MODELS
-    """which to train"""
+    """which models to train"""
     start: Path | None = None
-    """the folder of a trained plain vae, such as runs/vae/bits/vae: encoders and decoders of the
-    models with one layer start there, the plain vae too, and all then learn for --num-steps"""
+    """the folder of a trained plain vae, such as runs/vae/bits/vae. Encoder and decoder of the
+    models with one stochastic layer start from its parameters, and are trained for --num-steps"""
     num_latents: int = 50
-    """numbers in z"""
+    """the number of entries of z"""
     hidden: tuple[int, ...] = (200, 200)
-    """widths of the tanh layers of encoder and decoder"""
+    """widths of the hidden layers (tanh) of encoder and decoder"""
     iwae_samples: int = 5
-    """K of the bound that iwae and dreg are trained by"""
+    """samples K of the bound by which iwae and dreg are trained"""
     num_pseudo_inputs: int = 500
-    """of the VampPrior"""
+    """pseudo-inputs of the VampPrior (vamp)"""
     beta_steps: int = 500
-    """steps in which the weight of the KL rises from 0 to 1; none with --start, nor of a ladder"""
+    """the number of first steps in which the weight of the KL rises from 0 to 1; none with --start
+    or for a ladder"""
     free_bits: float = 0.5
-    """nats of each group of a ladder that come free, without which its upper groups are not used"""
+    """nats of the KL of each group of a ladder that cost nothing in training; without them its
+    upper groups are not used"""
     test_samples: int = 5000
-    """K of the bound by which all are compared"""
+    """samples K of the bound by which all are compared"""
     test_rows: int = 500
-    """test rows that get all of these samples; all rows get a hundredth of them, and the mean is
-    corrected by what the others add"""
+    """the number of test rows that get all of these samples. All rows get a hundredth of them, and
+    their mean is corrected by what the further samples add on the former"""
     num_steps: int = 3000
     batch_size: int = 100
     learning_rate: float = 3e-3
     weight_decay: float = 0.1
     surgery: bool = False
-    """what codes know of their rows, in the metrics of training (`metrics.elbo_surgery`)"""
+    """also evaluate the two parts of the KL term during training, the information in z about the
+    row and the KL of the marginal q(z) (`metrics.elbo_surgery`)"""
 
 
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (16,), "num_latents": 4}
@@ -111,21 +119,21 @@ LADDER = {"num_latents": (32, 16, 8), "hidden": (200, 200, 200)}
 
 
 def standardised(net, mean):
-    """The net of 2 (x - E[x]): bits that are nearly always 0 then say little, and learn faster."""
+    """The net of 2 (x - E[x]), so that bits that are almost always 0 contribute little."""
     mean = np.asarray(mean, np.float32)
     apply = lambda params, x, key=None: net.apply(params, 2 * (x - mean), key=key)
     return net._replace(apply=apply)
 
 
 def from_coins(net, mean):
-    """A decoder that starts near a coin for each bit, whatever z is."""
+    """A decoder of bits that starts near the frequency of each bit, for any z."""
     mean = np.clip(np.asarray(mean, np.float32), 1e-3, 1 - 1e-3)
     offset = np.log(mean / (1 - mean))
     return net._replace(apply=lambda params, z, key=None: net.apply(params, z, key=key) + offset)
 
 
 def centred(ladder, mean):
-    """The same of a ladder, by where its offsets start."""
+    """A ladder for which both are true, by the initial values of its biases."""
     mean = np.clip(np.asarray(mean, np.float32), 1e-3, 1 - 1e-3)
 
     def init(key):
@@ -147,7 +155,7 @@ def build(
     num_latents: int,
     num_pseudo_inputs: int,
 ):
-    """The model of a name, of rows of bits that are 1 with probability `mean`."""
+    """The model `name` of rows of bits, which are 1 with frequency `mean` [d]."""
     dim, n = len(mean), num_latents
     options = {"hidden": hidden, "activation": jnp.tanh}
     if name == "two-layers":
@@ -199,7 +207,7 @@ def two_layers(mean, options):
 
 
 def decayed(params):
-    """Weights, and neither offsets nor pseudo-inputs."""
+    """True for weights; false for biases and pseudo-inputs, which do not decay."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaf.ndim > 1 and path[0].key != "pseudo_inputs", params
     )
@@ -215,9 +223,9 @@ def loss(config, name):
 
 
 def started(config, name, model, rows):
-    """Parameters from which a model learns; None for those of its own `init`.
+    """The parameters from which training starts; None for those of the model's own `init`.
 
-    A VampPrior starts at rows of the training split, whether its nets have learned or not.
+    The pseudo-inputs of a VampPrior start at rows of the training split, with --start or without.
     """
     goes_on = config.start is not None and name not in ("two-layers", "ladder")
     if not goes_on and name != "vamp":
@@ -234,7 +242,10 @@ def started(config, name, model, rows):
 
 
 def carried(new, old):
-    """The parameters `new`, with those of `old` where it has them, or the first of an array."""
+    """The parameters `new`, with the values of `old` where it has them.
+
+    An array of `old` may be smaller than that of `new`, of which it then fills the first entries.
+    """
     if isinstance(new, dict):
         return {name: carried(x, old[name]) if name in old else x for name, x in new.items()}
     if isinstance(new, (list, tuple)):
@@ -254,7 +265,7 @@ def recipe_of(config, name, rows):
 
 
 def fit(config, name, rows):
-    """A model and what was fitted."""
+    """A trained model, and what `fitting` returns."""
     recipe = recipe_of(config, name, rows)
     model = recipe.model()
     task = fitting.bound_task(
@@ -284,7 +295,7 @@ def fit(config, name, rows):
 
 
 def show(found):
-    """One table, from what results.json holds."""
+    """Prints one table, from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():
         kl = [f"{value:.1f}" for what, value in r.items() if what.startswith("kl_")]
@@ -305,14 +316,14 @@ def show(found):
     runs.table(rows, columns)
     of = f", corrected from {r['test_rows']} rows" if "test_rows" in r else ""
     print(
-        f"Test nats: the bound of {r['num_samples']} samples{of}; ELBO: that of one. KL of each "
-        "group of z,\nthe lowest first. Active: units whose posterior mean varies."
+        f"Test nats: the bound with {r['num_samples']} samples{of}; ELBO: with one. KL of each "
+        "group of z,\nthe lowest first. Active: units whose posterior mean varies with x."
     )
     fitting.tell(found["models"])
 
 
 def draw(config, data, rows, fitted):
-    """samples.png, reconstructions.png and curves.png."""
+    """Saves samples.png, reconstructions.png and curves.png."""
     x = rows["test"][np.random.default_rng(config.seed).permutation(len(rows["test"]))[:32]]
     made, key = {}, jax.random.key(config.seed + 1)
     for i, (name, (model, found)) in enumerate(fitted.items()):

@@ -2,19 +2,23 @@
 
     python -m experiments.vae.collapse
 
-in a few minutes of two CPU cores, by an estimate, from the digits that come along:
+shows three things about the 8x8 digits, in about four minutes of two CPU cores (an estimate):
 
-- toy.png: x = w_1 z_1 + w_2 z_2 + ε, whose likelihood depends on w_1² + w_2² alone. A diagonal
-  posterior costs ½ log (P_11 P_22 / |P|) at each split but those where one unit is idle, so from an
-  even split training ends in one of these; a full one costs nothing, and both units stay.
-- linear.png: linear VAEs of the 64 pixels with given σ². As many units are active as directions of
-  the data have a variance λ_i > σ², and carry ½ log(λ_i / σ²) nats: by the closed form, and after
-  training from random weights.
-- strong.png, kl.png: VAEs of the digits whose decoder is a PixelCNN. `plain` sees all earlier
-  pixels, so that little is left for z. The remedies are a KL term that is warmed up (`annealed`) or
-  free below 0.5 nats a unit (`free bits`), and a decoder that sees two rows and columns (`window`);
-  `none` sees no pixel at all. What z knows of the class is told by a linear map of the posterior
-  means (guessing has 10 %), beside the bound in bits/dim: a remedy may fill z and lose by it.
+- A toy, x = w_1 z_1 + w_2 z_2 + ε, whose likelihood depends only on w_1² + w_2². With a diagonal
+  posterior the bound is lower by ½ log (P_11 P_22 / |P|), for the precision P of the true
+  posterior, unless one of the two units is unused. So training from an even split ends with one
+  unit unused. With a full covariance the bound is tight for every split, and both units stay in
+  use. toy.png shows the bound for each split, and w_1, w_2 during training.
+- Linear VAEs of the 64 pixels with a given noise variance σ². The number of active units is that of
+  the directions in which the data have a variance λ_i > σ², and each carries ½ log(λ_i / σ²) nats.
+  linear.png shows this closed form, and the result of training from random weights.
+- VAEs whose decoder is a PixelCNN. The decoder of `plain` sees all earlier pixels, so that z is
+  hardly used. The remedies: the weight of the KL term rises slowly (`annealed`), it is not
+  penalised below 0.5 nats a unit (`free bits`), or the decoder sees only two rows and columns
+  (`window`); the decoder of `none` sees no pixel at all. What z knows of the class is measured by a
+  linear classifier of the posterior means (guessing is right for 10 %), beside the bound in bits
+  per dimension (bits/dim): a remedy may fill z, but make the bound worse. kl.png shows the KL
+  during training, strong.png the two entries of z that vary most, coloured by class.
 """
 
 import dataclasses
@@ -53,20 +57,21 @@ class Config(Training, Data, runs.RunOptions):
         "window",
         "none",
     )
-    """decoders and remedies on images"""
+    """which decoders and remedies to train on images"""
     num_latents: int = 8
-    """numbers in z"""
+    """the number of entries of z"""
     hidden: int = 16
-    """channels of the PixelCNN; the nets of z are eight times as wide"""
+    """channels of the PixelCNN; the hidden layers of the other nets are eight times as wide"""
     num_layers: int = 3
-    """blocks of the PixelCNN, of `window` one"""
+    """blocks of the PixelCNN; `window` has one"""
     free_bits: float = 0.5
-    """nats a unit below which the KL term is left alone, of `free bits`"""
+    """nats per unit below which the KL term is not penalised, for `free bits`"""
     anneal: float = 0.5
-    """share of the steps in which the weight of the KL term rises from 0, of `annealed`"""
+    """the share of the steps in which the weight of the KL term rises from 0 to 1, for
+    `annealed`"""
     dropout: float = 0.2
     test_samples: int = 50
-    """K of the bound of the test split"""
+    """samples K of the bound on the test split"""
     num_steps: int = 600
     batch_size: int = 64
     learning_rate: float = 3e-3
@@ -74,10 +79,10 @@ class Config(Training, Data, runs.RunOptions):
     ema_decay: float = 0.99
     eval_every: int = 100
     variances: tuple[float, ...] = (5.0, 20.0, 80.0)
-    """σ² of the linear VAEs, in squares of a pixel's levels"""
+    """the noise variances σ² of the linear VAEs, in squared grey levels"""
     linear_latents: int = 32
     linear_steps: int = 3000
-    """steps of all rows, of the toy too"""
+    """training steps of the linear VAEs and of the toy, each on all rows"""
 
 
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": 4, "num_layers": 1, "test_samples": 5}
@@ -91,12 +96,12 @@ RADIUS, VARIANCE = 2.0, 0.5  # w_1² + w_2² = 4
 
 
 def toy(config):
-    """The bound at each split of one direction, and where training from an even split ends."""
+    """The bound for each split of one direction over two units, and training from an even split."""
     turns = np.linspace(0, np.pi / 2, 91)
     total = RADIUS**2 + VARIANCE  # the variance of x
     log_prob = -(math.log(2 * math.pi * total) + 1) / 2
     found = {"degrees": np.rad2deg(turns), "log_prob": log_prob}
-    x = jnp.asarray(np.sqrt(total) * np.array([[-1.0], [1.0]]), jnp.float32)  # of this variance
+    x = jnp.asarray(np.sqrt(total) * np.array([[-1.0], [1.0]]), jnp.float32)  # two points
     for shape in SHAPES:
         gap = jax.jit(functools.partial(toy_gap, covariance=shape))(jnp.asarray(turns))
         params, path = jax.jit(functools.partial(learn_toy, config, shape))(x)
@@ -117,7 +122,7 @@ def toy_gap(turns, covariance):
 
 
 def learn_toy(config, covariance, x):
-    """Parameters after training from w_1 ≈ w_2, and w_1, w_2 on the way [steps, 2]."""
+    """The parameters after training from w_1 ≈ w_2, and (w_1, w_2) at each step, [steps, 2]."""
     model = vae.linear_vae(1, 2, variance=VARIANCE, covariance=covariance)
     start = {"decoder": jnp.array([[1.0, 0.95]]), "encoder": jnp.array([[0.4], [0.4]])}
     init = lambda key: model.init(key) | start
@@ -142,7 +147,10 @@ def linear_loss(variance):
 
 
 def same_moments(x):
-    """2 d points with the mean and the covariance of rows x [n, d], all that a linear VAE sees."""
+    """The mean and covariance of rows x [n, d], and 2 d points that have the same.
+
+    A linear VAE depends on nothing else.
+    """
     mean, covariance = x.mean(0), np.cov(x.T, bias=True)
     values, vectors = np.linalg.eigh(covariance)
     spread = vectors * np.sqrt(np.maximum(values, 0) * len(mean))
@@ -184,7 +192,7 @@ def linear(config, x, variance):
 # -------------------------------------------------------------------------- strong decoders
 @runs.builder
 def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
-    """A VAE of images [H, W, C] whose decoder sees what its name says."""
+    """A VAE of images [H, W, C] with the decoder of this name."""
     dim, n, width = math.prod(shape), config.num_latents, 8 * config.hidden
     levels = likelihoods.bernoulli()
     if num_levels > 2:
@@ -205,7 +213,7 @@ def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
 
 
 def strong(config, name, data, rows, labels):
-    """The row of a decoder, what its z knows of the class, and its KL in training."""
+    """The row of a model, its (steps, KL) in training, and its posterior means of the test rows."""
     given = {"name": name, "shape": data.shape, "num_levels": data.num_levels}
     recipe = learning.Recipe(build, {"config": config} | given)
     model = recipe.model()
@@ -271,7 +279,7 @@ def draw_linear(config, found):
 
 
 def draw_strong(config, results, curves, codes, labels):
-    """KL in training, and the two codes that vary most, coloured by class."""
+    """Saves kl.png and strong.png."""
     figure = plots.curves(curves, xlabel="step", ylabel="KL(q ‖ p) of a batch, nats")
     plots.save(figure, config.workdir / "kl.png")
     figure = plots.new_figure((3.0 * len(codes), 3.2), layout="constrained")

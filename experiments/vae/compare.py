@@ -3,28 +3,30 @@
     python -m experiments.vae.compare
 
 trains seven models of the 8x8 digits with 17 levels, on two CPU cores in about a quarter of an
-hour, and compares them by the importance-sampled bound of 500 samples (--test-samples) on the test
-split, which is a bound of log p(x) as the ELBO beside it is, and tighter:
+hour. It compares them on the test split by the bound of log p(x) with 500 importance samples
+(--test-samples); the ELBO beside it is a bound too, and less tight:
 
-    vae            two layers of 256, 12 latents, 5 discretised logistics a pixel
-    iwae           trained by the bound of 5 samples
-    vamp           the prior is the posterior at 100 learned inputs
-    flow-prior     ... a RealNVP of 4 layers
+    vae            two layers of 256, 12 latents, 5 discretised logistics for each pixel
+    iwae           trained by the bound with 5 samples
+    vamp           the prior is the mixture of the posteriors at 100 learned inputs
+    flow-prior     the prior is a RealNVP of 4 layers
     iaf-posterior  the posterior goes through 2 inverse autoregressive layers
-    ladder         two groups of latents, one way down
+    ladder         two groups of latents with a shared top-down path
     pixelvae       the decoder is a PixelCNN++ that reads a map of z
 
-More priors and posteriors by name, in the places of those of the vae:
+There are more priors and posteriors, which replace those of the vae:
 
-    python -m experiments.vae.compare --models mixture-prior maf-prior made-prior \\
+    python -m experiments.vae.compare --models mixture-prior maf-prior made-prior \
         full-rank-posterior planar-posterior sylvester-posterior realnvp-posterior
 
-It leaves samples.png, reconstructions.png, latents.png (posterior means by class), traversals.png
-(a row for each of the two units of z that vary most, from -2 to 2 deviations) and curves.png.
-The weight of the KL rises in a third of the steps, but for the IWAE and the PixelVAE: so more of z
-is used, and the vae and the VampPrior are better on the validation split.
---surgery tells in training what codes know of their rows, and how far they are from the prior.
---data takes any set of images with levels, and --models some of the models.
+The pictures: samples.png; reconstructions.png; latents.png, posterior means coloured by class;
+traversals.png, with a row for each of the two entries of z that vary most, moved from -2 to 2
+standard deviations; and curves.png, the bound on the validation split during training.
+
+The weight of the KL rises in the first third of the steps, except for the IWAE and the PixelVAE.
+More of z is then used, and the vae and the VampPrior are better on the validation split. --surgery
+evaluates during training how much codes know of their rows, and how far they are from the prior.
+--data takes any set of images with levels, and --models selects models.
 """
 
 import dataclasses
@@ -75,41 +77,45 @@ class Config(Optimisation, Data, runs.RunOptions):
         ],
         ...,
     ] = MODELS  # fmt: skip
-    """which to train"""
+    """which models to train"""
     num_steps: int | None = None
-    """gradient steps a model; this and the eight below are those of SETTINGS by default"""
+    """gradient steps of each model. By default this and the eight options below depend on the model
+    (SETTINGS in the source)"""
     batch_size: int | None = None
     learning_rate: float | None = None
-    """of AdamW at its highest; it rises for a twentieth of the steps, then falls as a cosine"""
+    """the highest learning rate of AdamW, after a warm-up of 1/20 of the steps; then it decays to 0
+    by a cosine"""
     weight_decay: float | None = None
     ema_decay: float | None = None
     dropout: float | None = None
-    """of the nets in training"""
+    """the dropout rate of the nets in training"""
     hidden: tuple[int, ...] | None = None
-    """widths of the layers of encoder and decoder; of a ladder, of each of its groups"""
+    """widths of the hidden layers of encoder and decoder; for a ladder, of each of its groups"""
     num_latents: int | None = None
-    """numbers in z; a ladder has two thirds of them in its lowest group, and groups above it"""
+    """the number of entries of z; a ladder has two thirds of them in its lowest group, and half as
+    many in each group above"""
     anneal: float | None = None
-    """share of the steps in which the weight of the KL rises from 0 to 1; none of an IWAE"""
+    """the share of the steps in which the weight of the KL rises from 0 to 1; none for an IWAE"""
     num_components: int = 5
-    """logistics of a pixel"""
+    """components of the mixture of logistics of a pixel"""
     iwae_samples: int = 5
-    """K of the bound that the IWAE is trained by"""
+    """samples K of the bound by which the IWAE is trained"""
     num_pseudo_inputs: int = 100
-    """of the VampPrior, and Gaussians of the mixture prior"""
+    """pseudo-inputs of the VampPrior, and Gaussians of the mixture prior"""
     channels: int = 32
-    """of the PixelCNN++ that is the decoder of the PixelVAE"""
+    """channels of the PixelCNN++ in the decoder of the PixelVAE"""
     num_layers: int = 2
-    """of each half of that PixelCNN++"""
+    """layers of each half of that PixelCNN++"""
     test_samples: int = 500
-    """K of the bound by which all are compared"""
+    """samples K of the bound by which all are compared"""
     eval_every: int = 100
     patience: int | None = 15
     surgery: bool = False
-    """what codes know of their rows, in the metrics of training (`metrics.elbo_surgery`)"""
+    """also evaluate the two parts of the KL term during training, the information in z about the
+    row and the KL of the marginal q(z) (`metrics.elbo_surgery`)"""
 
 
-SETTINGS = {  # by model; what is not here is as for the vae
+SETTINGS = {  # by model; what is missing is as for the vae
     "vae": {
         "num_steps": 4000,
         "batch_size": 128,
@@ -145,13 +151,13 @@ QUICK |= {
     "num_components": 2,
     "num_latents": 4,
 }
-FEATURES = 32  # that a flow of the posterior sees of x
+FEATURES = 32  # features of x that a flow in the posterior gets
 COLUMNS = 16  # of the pictures
 STEPS = np.linspace(-2, 2, 9)  # of a traversal, in deviations
 
 
 def of_model(config, name):
-    """The config with the settings of a model where none is given."""
+    """The config, with the default settings of a model for the options that are None."""
     return filled(config, SETTINGS[name])
 
 
@@ -162,7 +168,7 @@ def head(config, num_levels):
 
 
 def flat(net, shape):
-    """A net of vectors as one of x [..., *shape]."""
+    """A net of vectors, as a net of x [..., *shape]."""
     dim = math.prod(shape)
 
     def apply(params, x, key=None):
@@ -173,7 +179,7 @@ def flat(net, shape):
 
 @runs.builder
 def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
-    """The model of a name, of pixels [*shape]."""
+    """The model `name` of images of this shape."""
     config = of_model(config, name)
     n, dim = config.num_latents, math.prod(shape)
     likelihood, options = head(config, num_levels), {"dropout": config.dropout}
@@ -195,7 +201,7 @@ def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
 
 
 def prior_of(config, name, n):
-    """The density of z [n] of a model with such a prior; None is N(0, I)."""
+    """The prior of z [n] of this model; None means N(0, I)."""
     through = {
         "flow-prior": lambda: flows.realnvp(n, num_layers=4, hidden=(64,), shuffle=0),
         "maf-prior": lambda: flows.maf(n, num_layers=2, hidden=(64,)),
@@ -210,7 +216,7 @@ def prior_of(config, name, n):
 
 
 def posterior_of(name, n):
-    """The density of z [n] whose condition the encoder gives: a Gaussian, or a flow of one."""
+    """The posterior of z [n], conditional on the encoder's output: a Gaussian, or a flow of one."""
     if name == "full-rank-posterior":
         return vae.full_rank(n)
     seen = {"cond_shape": (FEATURES,)}
@@ -226,7 +232,7 @@ def posterior_of(name, n):
 
 
 def pixelvae(config, encoder, likelihood, shape, given):
-    """The decoder draws a map for a PixelCNN."""
+    """A PixelVAE, whose decoder turns z into a map of features that a PixelCNN++ reads."""
     maps = (*shape[:2], 8)
     options = {"hidden": config.hidden, "dropout": config.dropout}
     decoder = nets.mlp(given["num_latents"], math.prod(maps), **options)
@@ -248,7 +254,10 @@ def loss(config, name):
 
 
 def started(config, name, model, rows):
-    """A VampPrior starts at rows of the training split; the others by their own `init`, None."""
+    """The parameters from which training starts; None for those of the model's own `init`.
+
+    The pseudo-inputs of a VampPrior start at rows of the training split.
+    """
     if name != "vamp":
         return None
     taken = np.random.default_rng(config.seed).permutation(len(rows["train"]))
@@ -257,14 +266,14 @@ def started(config, name, model, rows):
 
 
 def decayed(params):
-    """All but pseudo-inputs, which would decay to blank images."""
+    """True for all parameters but pseudo-inputs, which would decay to blank images."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: getattr(path[0], "key", None) != "pseudo_inputs", params
     )
 
 
 def fit(config, name, rows, shape, num_levels):
-    """A model and what was fitted."""
+    """A trained model, and what `fitting` returns."""
     given = {"name": name, "shape": shape, "num_levels": num_levels}
     recipe = learning.Recipe(build, {"config": config} | given)
     model, config = recipe.model(), of_model(config, name)
@@ -293,7 +302,7 @@ def fit(config, name, rows, shape, num_levels):
 
 
 def show(found):
-    """One table, from what results.json holds."""
+    """Prints one table, from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():
         kl = [f"{value:.2f}" for what, value in r.items() if what.startswith("kl_")]
@@ -310,16 +319,16 @@ def show(found):
         )
     runs.table(rows, list(rows[0]))
     print(
-        f"bits/dim: the bound of {r['num_samples']} samples, ± the standard error of the test set; "
-        "ELBO: that of one.\nKL of each group of z, the lowest first. Active: units whose "
-        "posterior mean varies."
+        f"bits/dim: the bound with {r['num_samples']} samples, ± the standard error of the test "
+        "set; ELBO: with one.\nKL of each group of z, the lowest first. Active: units whose "
+        "posterior mean varies with x."
     )
     fitting.tell(found["models"])
 
 
 # ----------------------------------------------------------------------------------------- pictures
 def shown(dist, key):
-    """E[x | z], or a draw where the mean has no closed form, as that of a PixelCNN."""
+    """E[x | z], or a draw if the mean has no closed form, as for a PixelCNN."""
     try:
         return dist.mean()
     except (checks.InputError, NotImplementedError, AttributeError):
@@ -329,7 +338,7 @@ def shown(dist, key):
 def pictures(model, params, key, x):
     """Samples, reconstructions of x [n, ...], codes, and two traversals of the code of x_0."""
     prior_key, draw_key, code_key, decode_key, mean_key = jax.random.split(key, 5)
-    again = jax.random.clone  # pictures side by side have one noise
+    again = jax.random.clone  # pictures side by side share their noise
     prior = model.prior(params).sample(seed=prior_key, sample_shape=len(x))
     of_prior = model.likelihood(params, prior)
     z = model.posterior(params, x).sample(seed=code_key)
@@ -360,7 +369,7 @@ def traversed(z, means):
 
 
 def draw(config, data, fitted):
-    """samples, reconstructions, latents, traversals and curves, each a .png."""
+    """Saves samples, reconstructions, latents, traversals and curves as .png files."""
     order = np.random.default_rng(config.seed).permutation(len(data.test))
     x = with_channels(data.test[order])
     made, key = {}, jax.random.key(config.seed + 1)

@@ -2,39 +2,42 @@
 
     python -m experiments.vae.images
 
-trains five models of the 8x8 digits; the data need no download. Bits/dim of the test set by
-importance sampling with 500 samples; half an hour of one core.
+trains five models of the 8x8 digits, in half an hour of one core; the data need no download. It
+reports bits per dimension (bits/dim) of the test set, by importance sampling with 500 samples.
 
     pixelvae   a PixelCNN++ with dropout that reads a map of z
-    without-z  the same PixelCNN++ alone: what dropout does, and what z
-    vlae       a PixelCNN that sees 2 rows up and 2 columns aside, of z an autoregressive prior
-    ladder     nine groups of maps of z from 1x1 to 8x8 (`vae.image_ladder`), all pixels at once
-    conv       one z and convolutions, all pixels at once
+    without-z  the same PixelCNN++ alone, to tell the effect of dropout from that of z
+    vlae       a PixelCNN that sees 2 rows up and 2 columns aside; z has an autoregressive prior
+    ladder     nine groups of maps of z from 1x1 to 8x8 (`vae.image_ladder`); pixels are
+               independent given z
+    conv       one z and convolutions; pixels are independent given z
 
 Expect 1.73 for the PixelVAE and 1.73 without z, 1.77 for the VLAE, 1.82 for the ladder and 1.89 for
-conv. The PixelCNN++ leaves z nothing to tell, and what brings it below the 1.746 that it has in
-`experiments.autoregressive.images` is dropout. codes.png shows what draws for one z share.
+conv. The PixelCNN++ leaves z nothing to tell; what brings it below the 1.746 that it has in
+`experiments.autoregressive.images` is dropout. samples.png shows samples, codes.png pairs of images
+drawn from the same z, which show what z determines, and curves.png the ELBO on the validation
+split.
 
-    python -m experiments.vae.images --data binarized_mnist --data-dir FOLDER --models pixelvae \\
-        --causal gated --hidden 24 --num-layers 4 --num-latents 32 --batch-size 32 --dropout 0 \\
-        --weight-decay 0.01 --ema-decay 0.999 --learning-rate 2e-3 --num-steps 1800 \\
+    python -m experiments.vae.images --data binarized_mnist --data-dir FOLDER --models pixelvae \
+        --causal gated --hidden 24 --num-layers 4 --num-latents 32 --batch-size 32 --dropout 0 \
+        --weight-decay 0.01 --ema-decay 0.999 --learning-rate 2e-3 --num-steps 1800 \
         --eval-every 600 --beta-steps 400 --test-samples 100 --test-rows 300
 
-is an epoch of binarized MNIST in ten minutes of one core: expect -85.6 nats, and -85.8 from the
-VLAE with --models vlae --window 3. The ladder there takes --groups 1 4 4 1.
-MNIST (--data mnist) has 256 levels, and CIFAR-10 three colours, which the discretised logistics of
-a pixel share. With an accelerator, near the size of the papers (not run):
+trains for one epoch of binarized MNIST in ten minutes of one core: expect -85.6 nats, and -85.8 for
+the VLAE with --models vlae --window 3. The ladder needs --groups 1 4 4 1 there. MNIST (--data
+mnist) has 256 levels, and CIFAR-10 three colours, which share the discretised logistics of a pixel.
+With an accelerator, near the size of the papers (not run):
 
-    python -m experiments.vae.images --data cifar10 --data-dir FOLDER --models pixelvae vlae \\
-        --num-latents 64 --hidden 160 --num-layers 6 --num-components 10 --num-steps 200000 \\
-        --eval-every 5000 --learning-rate 4e-4 --weight-decay 0.01 --ema-decay 0.9995 \\
+    python -m experiments.vae.images --data cifar10 --data-dir FOLDER --models pixelvae vlae \
+        --num-latents 64 --hidden 160 --num-layers 6 --num-components 10 --num-steps 200000 \
+        --eval-every 5000 --learning-rate 4e-4 --weight-decay 0.01 --ema-decay 0.9995 \
         --patience None
-    python -m experiments.vae.images --data cifar10 --data-dir FOLDER --models ladder \\
-        --groups 22 11 6 3 1 --width 384 --group-latents 16 --num-components 10 --batch-size 32 \\
-        --num-steps 1000000 --eval-every 10000 --learning-rate 2e-4 --weight-decay 0.01 \\
+    python -m experiments.vae.images --data cifar10 --data-dir FOLDER --models ladder \
+        --groups 22 11 6 3 1 --width 384 --group-latents 16 --num-components 10 --batch-size 32 \
+        --num-steps 1000000 --eval-every 10000 --learning-rate 2e-4 --weight-decay 0.01 \
         --ema-decay 0.9998 --dropout 0 --patience None
 
-Every figure is of as many samples as --test-samples says, and compares with no other.
+Figures are bounds with --test-samples samples; compare them only with bounds of as many samples.
 """
 
 import dataclasses
@@ -66,47 +69,51 @@ ModelName = Literal["pixelvae", "without-z", "vlae", "ladder", "conv"]
 class Config(Optimisation, Data, runs.RunOptions):
     class_conditional: ClassVar[bool] = False
     models: tuple[ModelName, ...] = ("pixelvae", "without-z", "vlae", "ladder", "conv")
-    """which to train: without-z is the decoder of the PixelVAE alone, ladder the very deep one of
-    images, conv a plain VAE with convolutions"""
+    """which models to train: without-z is the decoder of the PixelVAE alone, ladder a very deep
+    ladder of images, conv a plain VAE with convolutions"""
     causal: Literal["pixelcnn++", "gated", "pixelcnn"] = "pixelcnn++"
     """the decoder of the PixelVAE, which sees all earlier pixels"""
     window: int = 2
-    """rows up and columns aside that the decoder of the VLAE sees, a PixelCNN of 3x3 kernels"""
+    """the number of rows up and columns aside that the decoder of the VLAE sees, a PixelCNN with
+    3x3 kernels"""
     hidden: int = 32
-    """channels of the causal nets, and of the first stage of convolutions, which double"""
+    """channels of the autoregressive nets, and of the first convolutions of the other nets, which
+    double at each halving"""
     num_layers: int = 2
-    """blocks of the causal net of the PixelVAE (of each half, for pixelcnn++)"""
+    """blocks of the autoregressive net of the PixelVAE (of each half, for pixelcnn++)"""
     num_latents: int = 8
-    """numbers in z, but for a ladder"""
+    """the number of entries of z, except for a ladder"""
     groups: tuple[int, ...] = (3, 3, 2, 1)
-    """maps of z of the ladder at each resolution: that of the image, its halves, and at last one
-    pixel"""
+    """the number of maps of z of the ladder at each resolution: that of the image, each half of the
+    one before, and at last one pixel"""
     group_latents: int = 4
-    """numbers in each pixel of these maps"""
+    """the number of entries of z at each pixel of these maps"""
     width: int = 48
-    """channels of the ladder, four times those inside of its blocks"""
+    """channels of the ladder; inside its blocks there are a quarter as many"""
     map_channels: int = 8
-    """of the map of z that a causal net reads at each pixel"""
+    """channels of the map of z that the autoregressive nets read"""
     num_components: int = 5
-    """logistics of a pixel; bits are Bernoulli"""
+    """components of the mixture of logistics of a pixel; bits are Bernoulli"""
     dropout: float | None = None
-    """in nets; by default what SETTINGS has for a model, as for the next three"""
+    """the dropout rate of the nets. By default this, the three options below and --beta-steps
+    depend on the model (SETTINGS in the source)"""
     num_steps: int | None = None
-    """gradient steps a model; the best on the validation split is kept"""
+    """gradient steps of each model; the step that is best on the validation split is kept"""
     learning_rate: float | None = None
     weight_decay: float | None = None
     batch_size: int = 64
     ema_decay: float = 0.99
     eval_every: int = 100
     beta_steps: int | None = None
-    """first steps, in which the weight of the KL term rises from 0 to 1; none by default"""
+    """the number of first steps in which the weight of the KL term rises from 0 to 1; by default
+    none, except for the ladder"""
     test_samples: int = 500
-    """K of the bound of the test split"""
+    """samples K of the bound on the test split"""
     test_rows: int = 500
-    """test rows that get all of these samples; all rows get a hundredth of them, and the mean is
-    corrected by what the others add"""
+    """the number of test rows that get all of these samples. All rows get a hundredth of them, and
+    their mean is corrected by what the further samples add on the former"""
     held_out: int | None = None
-    """rows of the validation split, and of the test split, that are looked at; all by default"""
+    """rows of the validation split and of the test split that are used; all by default"""
     num_shown: int = 16
     """images in a row of the pictures"""
 
@@ -142,12 +149,12 @@ QUICK |= {
 
 
 def of_model(config, name):
-    """The config with the settings of a model where none is given."""
+    """The config, with the default settings of a model for the options that are None."""
     return filled(config, SETTINGS[name])
 
 
 def causal_net(config, shape, levels, cond_shape=None):
-    """The decoder that sees all earlier pixels, of a PixelVAE; alone it has no condition."""
+    """The autoregressive decoder of a PixelVAE, which sees all earlier pixels."""
     sizes = {"hidden": config.hidden, "num_layers": config.num_layers, "cond_shape": cond_shape}
     if config.causal == "pixelcnn++":
         return ar.pixelcnn_pp(shape, levels, dropout=config.dropout, **sizes)
@@ -156,7 +163,7 @@ def causal_net(config, shape, levels, cond_shape=None):
 
 
 def local_net(config, shape, levels):
-    """The decoder that sees a window, of a VLAE: 1 by its first layer, 1 more by each block."""
+    """The decoder of a VLAE, which sees a window: its first layer 1 pixel, each block 1 more."""
     return ar.pixelcnn(
         shape,
         levels,
@@ -168,7 +175,7 @@ def local_net(config, shape, levels):
 
 
 def encoder_of(config, shape, outputs):
-    """Convolutions that halve the image twice, or once where it is small."""
+    """Convolutions that halve the image twice, or once if it is small."""
     return nets.conv_encoder(
         shape,
         outputs,
@@ -191,7 +198,7 @@ def decoder_of(config, shape, channels):
 
 @runs.builder
 def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
-    """The model of a name, of images [H, W, C]."""
+    """The model `name` of images [H, W, C]."""
     config, n, levels = of_model(config, name), config.num_latents, head(config, num_levels)
     if name == "without-z":
         return causal_net(config, shape, levels)
@@ -234,7 +241,7 @@ def fit(config, name, data, rows):
         test_samples=config.test_samples,
         test_rows=config.test_rows,
         eval_batch=50,
-        chunk_size=max(50 * 64 // (data.shape[0] * data.shape[1]), 1),  # what memory holds
+        chunk_size=max(50 * 64 // (data.shape[0] * data.shape[1]), 1),  # to fit into memory
     )
     return model, fitting.maximum_bound(
         config,
@@ -249,7 +256,7 @@ def fit(config, name, data, rows):
 
 
 def drawn(model, params, key, x):
-    """Samples of the model, and two draws from p(x | z) with z ~ q(z | x), as many as x.
+    """Samples, and two draws from p(x | z) with the same z ~ q(z | x) for each of the images x.
 
     A model without z has samples alone.
     """
@@ -271,7 +278,7 @@ def drawn(model, params, key, x):
 
 
 def draw(config, data, x, pictures, curves):
-    """samples.png, codes.png and curves.png."""
+    """Saves samples.png, codes.png and curves.png."""
     shown = config.num_shown
     samples, codes = {"test data": x}, {"test data": x[:shown]}
     for name, (sample, *again) in pictures.items():
@@ -314,8 +321,8 @@ def show(found):
     runs.table(rows, list(rows[0]))
     print(
         f"{found['num_test']} test rows; bits/dim and nats by importance sampling, K = "
-        f"{found['num_samples']}; exact where there is no z.\nKL is what z carries of x; a unit is "
-        "active if its posterior mean varies with x, by more than 0.01."
+        f"{found['num_samples']}; exact where there is no z.\nKL: what z tells about x. A unit is "
+        "active if the variance of its posterior mean is above 0.01."
     )
     fitting.tell(found["models"])
 

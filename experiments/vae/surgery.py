@@ -1,18 +1,19 @@
-"""ELBO surgery: what codes know of their rows, and how far they lie from the prior.
+"""ELBO surgery: how much codes know of their rows, and how far they are from the prior.
 
     python -m experiments.vae.surgery
 
-trains VAEs of the 8x8 digits with three priors and looks at the two parts of their KL term,
+trains VAEs of the 8x8 digits with three priors and evaluates the two parts of their KL term,
 
     E KL(q(z | x_n) ‖ p(z)) = I(n; z) + KL(q(z) ‖ p(z)),    q(z) = 1/N Σ_n q(z | x_n),
 
-along the training, on the validation split, and at the end on all of the training and the test
-split: some minutes on two CPU cores. Expect that a learned prior lowers the marginal KL and not the
-information, which is close to log N, all that an index can tell: the codes know which digit it is.
+during training on the validation split, and at the end on all of the training split and of the test
+split. It takes about four minutes on two CPU cores. Expect that a learned prior lowers the marginal
+KL, and not the information I(n; z). This is close to log N, the largest value it can have, so the
+codes identify the digit among the N rows.
 
-It leaves parts.png, both parts along the training, and batches.png: the estimates of I(n; z) of the
-first model by batches of B rows, plain (at most log B) and stratified (too high on average), where
-the exact one is a line.
+parts.png shows both parts during training. batches.png shows estimates of I(n; z) of the first
+model from batches of B rows, plain (at most log B) and stratified (too high on average), beside the
+exact value as a line.
 """
 
 import dataclasses
@@ -34,27 +35,27 @@ class Config(compare.Config):
     models: tuple[
         Literal["vae", "iwae", "vamp", "flow-prior", "iaf-posterior", "ladder", "pixelvae"], ...
     ] = ("vae", "vamp", "flow-prior")
-    """which to train"""
+    """which models to train"""
     num_steps: int | None = 2000
     anneal: float | None = 0.0
-    """share of the steps in which the weight of the KL rises from 0 to 1; none of an IWAE"""
+    """the share of the steps in which the weight of the KL rises from 0 to 1; none for an IWAE"""
     surgery: bool = True
-    """what codes know of their rows, in the metrics of training too"""
+    """evaluate both parts of the KL term during training too"""
     batch_sizes: tuple[int, ...] = (4, 16, 64, 256, 1024)
-    """of the estimates by batches; those above the number of rows are left out"""
+    """the batch sizes B of the estimates; those above the number of rows are left out"""
 
 
 QUICK = compare.QUICK | {"models": ("vae",), "batch_sizes": (4, 64)}
 
 
 def operated(model, params, key, x, **options) -> dict:
-    """The parts of the ELBO of all rows, in nats."""
+    """The terms of the ELBO over all rows, in nats."""
     operate = jax.jit(functools.partial(metrics.elbo_surgery, model, **options))
     return {name: float(value) for name, value in operate(params, key, x)._asdict().items()}
 
 
 def by_batches(config, model, params, x):
-    """{B: {"plain": I(n; z), "stratified": I(n; z)}}."""
+    """{B: {"plain": estimate of I(n; z), "stratified": estimate of I(n; z)}} in nats."""
     key = jax.random.key(config.seed + 2)
     sizes = [size for size in config.batch_sizes if 2 <= size <= len(x)]
     return {
@@ -74,7 +75,7 @@ def by_batches(config, model, params, x):
 
 
 def show(found):
-    """One table for the whole sets, one for the batches."""
+    """Prints one table for the whole splits and one for the batches."""
     rows = []
     for name, splits in found["models"].items():
         for split in ("train", "test"):
@@ -103,7 +104,7 @@ def show(found):
 
 
 def draw(config, fitted, found):
-    """parts.png and batches.png."""
+    """Saves parts.png and batches.png."""
     curves = {}
     for name, (_, learned) in fitted.items():
         curves[f"{name}: I(n; z)"] = learned.curves["valid_information"]
