@@ -1,14 +1,16 @@
-"""Bounds of log p(x) as losses: a step of DReG and STL beside one of IWAE and of the ELBO.
+"""Bounds of log p(x) as losses: a training step by DReG and STL beside one by IWAE and the ELBO.
 
     python -m benchmarks.bounds
 
-times a step of Adam of one VAE, 784-200-200-50 with tanh on bits, for every bound at the same
-number of samples K, all in turns. DReG multiplies the cotangent of z by a weight on its way from
-the decoder to the encoder, so the decoder is evaluated forward once and backward once, as by IWAE,
-and `arithmetic` is that of the matrix products of the step as traced, relative to IWAE: above 1 by
-the pass of the encoder that scores log q without its parameters, which a compiler finds to be the
-one before. STL of K samples is the ELBO by K samples with the same score left out.
-Expect ratios of 1.0 to 1.25. A minute on two CPU cores.
+times a step of Adam for the same VAE, 784-200-200-50 with tanh on bits, by every bound with the
+same number of samples K, in interleaved calls. DReG multiplies the gradient with respect to z by a
+weight on its way from the decoder back to the encoder, so the decoder is evaluated forward once and
+backward once, as for IWAE. The column `arithmetic` counts the matrix products of the step as it is
+written, relative to IWAE. It is above 1 because log q is scored by a second pass of the encoder,
+whose parameters get no gradient; a compiler finds out that it equals the first pass. STL with K
+samples is the ELBO with K samples and without the gradient of this score.
+
+Expect ratios of time from 1.0 to 1.25. It takes a minute on two CPU cores.
 """
 
 import dataclasses
@@ -27,18 +29,18 @@ Bound = Literal["iwae", "dreg", "elbo", "stl"]
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     bounds: tuple[Bound, ...] = ("iwae", "dreg", "elbo", "stl")
-    """the first is what the others are told relative to"""
+    """the bounds to compare; ratios are relative to the first"""
     samples: tuple[int, ...] = (1, 5, 50)
-    """K, for each x"""
+    """the numbers of samples K for each x"""
     batch: int = 100
     dim: int = 784
-    """bits of x"""
+    """the number of bits of x"""
     hidden: tuple[int, ...] = (200, 200)
     latents: int = 50
     repeats: int = 20
-    """rounds in which all steps take turns"""
+    """rounds of timing; in each, all steps are called in turn"""
     min_seconds: float = 3.0
-    """of rounds, for each K"""
+    """the least duration of all rounds, in seconds, for each K"""
 
 
 def build(config):
@@ -49,7 +51,7 @@ def build(config):
 
 
 def steps(config, num):
-    """{bound: (program of a step, its arithmetic)} at K = num."""
+    """{bound: (program of a step, its FLOPs)} for K = num samples."""
     import optax
 
     model = build(config)
@@ -117,7 +119,7 @@ def tables(found):
 
 
 def draw(config, found):
-    """Milliseconds of a step against K."""
+    """The milliseconds of a step against K."""
     lines = {
         name: tuple(
             zip(

@@ -2,15 +2,18 @@
 
     taskset -c 1 python -m benchmarks.codebooks --clock cpu
 
-times *look-up*: the codes of 8192 features of 64 numbers in a codebook of 512, and the moving
-averages of that codebook, in `quantized.averaged_codebook` and in VectorQuantize of the peer, from
-the same codebook with the same smoothing. Before that both learn from the same 100 batches:
-*codes* is the share of codes of the last one that are the same, *codebook* the largest difference
-of the vectors. *step* is one of Adam on pictures 32x32x3, 32 a batch: two strided convolutions of
-64 channels, one codebook by gradients, two transposed ones, squared error; the loss of the first
-one stands beside it. Both peers are left out where they are not installed (`.[peers-torch]`, and
-vector-quantize-pytorch). Aims: the peer's look-up takes 4 times ours, and our step 0.8 of torch's,
-which takes 0.89 of it yet. A minute.
+has two parts and takes a minute. *look-up* finds the codes of 8192 features of dimension 64 in a
+codebook of 512 vectors and updates the moving averages of this codebook, by
+`quantized.averaged_codebook` and by VectorQuantize of vector-quantize-pytorch, from the same
+codebook and with the same smoothing. Before that both learn from the same 100 batches: *same codes*
+is the share of the codes of the last batch that are equal, *codebook apart* the largest difference
+of the codebooks' entries.
+
+*step* is a step of Adam on 32 pictures of 32x32x3: two strided convolutions of 64 channels, one
+codebook trained by gradients, two transposed convolutions, and a squared error. *loss* is that of
+the first step. Libraries that are not installed are left out (`.[peers-torch]`, and
+vector-quantize-pytorch). Goals: the look-up of the peer takes 4 times as long as ours, and our step
+0.8 of the time of torch's; at present it takes 0.89.
 """
 
 import dataclasses
@@ -36,31 +39,32 @@ SHAPE = (32, 32, 3)
 class Config(runs.ReportOptions):
     parts: tuple[Part, ...] = ("look-up", "step")
     torch: bool = True
-    """beside ours; left out where it is not installed"""
+    """whether torch is timed too; left out if it is not installed"""
     num_vectors: int = 8192
-    """features of a look-up"""
+    """the number of features in a look-up"""
     dim: int = 64
-    """numbers of a vector, and channels of the nets"""
+    """the dimension of the vectors, and the channels of the nets"""
     num_codes: int = 512
     batch: int = 32
-    """pictures of a step"""
+    """pictures per step"""
     num_batches: int = 100
-    """from which both codebooks learn before they are compared"""
+    """batches from which both codebooks learn before they are compared"""
     clock: Literal["wall", "cpu"] = "wall"
-    """time that passes, or that this process computes: pin it to one core then"""
+    """what is measured: elapsed time, or the processor time of this process, which should then be
+    pinned to one core"""
     repeats: int = 20
-    """rounds in which all calls take turns"""
+    """rounds of timing; in each, all calls are made in turn"""
     min_seconds: float = 5.0
-    """of rounds, for each part"""
+    """the least duration of all rounds, in seconds, for each part"""
 
 
 class Peer(NamedTuple):
     call: Callable[[], Any]
-    told: dict  # what of its result is compared: codes and codebook, or a loss
+    told: dict  # the results that are compared: codes and codebook, or a loss
 
 
 def features(config, step: int) -> np.ndarray:
-    """The features of a batch; they move a little, as those of an encoder do."""
+    """The features of a batch; like those of an encoder, they change a little from step to step."""
     rng = np.random.default_rng(step)
     centres = np.random.default_rng(0).normal(size=(config.num_codes, config.dim))
     chosen = centres[rng.integers(0, config.num_codes, config.num_vectors)] * (1 + 0.002 * step)
@@ -77,7 +81,7 @@ def our_look_up(config) -> Peer:
     quantiser = quantized.averaged_codebook(
         config.num_codes, config.dim, decay=DECAY, smoothing=EPSILON / num
     )
-    # the peer starts with one hit a code
+    # the peer starts with a count of one for each code
     shares = jnp.full(config.num_codes, 1 / num)
     state = {"codebook": jnp.asarray(e), "shares": shares, "means": jnp.asarray(e / num)}
 
@@ -96,7 +100,7 @@ def our_look_up(config) -> Peer:
 
 
 def model_of(config):
-    """Encoder, codebook and decoder with parameters; a squared error in the place of p(x | c)."""
+    """Encoder, codebook and decoder with parameters; a squared error stands for -log p(x | c)."""
     hidden, dim = (config.dim,) * 2, config.dim
     encoder = nets.map_encoder(SHAPE, dim, hidden=hidden, activation=jax.nn.relu)
     decoder = nets.map_decoder(dim, SHAPE, SHAPE[2], hidden=hidden, activation=jax.nn.relu)
@@ -163,7 +167,7 @@ def their_look_up(config) -> Peer:
 
 
 def their_step(config) -> Peer:
-    """The published steps in torch, with our weights."""
+    """The same step in torch, with our weights."""
     import torch
 
     _, _, params = model_of(config)
@@ -258,7 +262,7 @@ def main(config: Config) -> dict:
 
 
 def _one_thread_each():
-    """Of torch, as many threads as there are cores for it."""
+    """Gives torch one thread for each core of this process."""
     try:
         import torch
     except ImportError:
@@ -267,7 +271,7 @@ def _one_thread_each():
 
 
 def row(name, found, timed):
-    """Times, in units of ours, and how far the result is from ours."""
+    """One row of the results: times, their ratio to ours, and differences to our result."""
     part, who = name
     own, peer, result = found[part, "dgm_jax"].told, found[name].told, timed[name]
     told = {"loss": peer["loss"]} if "loss" in peer else {}
@@ -285,7 +289,7 @@ def row(name, found, timed):
 
 
 def tables(found):
-    """Milliseconds, in units of ours; what is compared beside them."""
+    """Milliseconds, ratios to ours, and what is compared."""
     lines = [
         {
             "part": r["part"],
@@ -302,7 +306,7 @@ def tables(found):
 
 
 def draw(config, found):
-    """Milliseconds, a bar for each."""
+    """A bar of milliseconds for each contestant."""
     return times.bars(found["rows"], "part", "who", title="Vector quantisation")
 
 

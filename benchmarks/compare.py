@@ -3,16 +3,17 @@
     python -m benchmarks.passes --out new.json
     python -m benchmarks.compare benchmarks/ratios.json new.json
 
-Times of two days, or of two machines, do not compare; ratios of calls that took turns in one run
-do. So each ratio of NEW stands beside that of OLD: the time of ours to that of a peer, or of
-sampling to a density pass. Less is better in all of them. The spread of a ratio divides opposite
-quartiles of its two times. A ratio is *worse* if it has grown by more than --margin and the two
-spreads do not overlap; any worse one ends the command with exit code 1, for a script to see. One
-that has grown as much within the spread is told as noise: measure again, on a quiet machine.
+Times of different days or machines cannot be compared, but ratios of calls that were interleaved in
+one run can. So each ratio of NEW is printed beside that of OLD, such as the time of ours to that of
+another library, or of sampling to a density pass; for all of them less is better. The spread of a
+ratio is the range between the quotients of opposite quartiles of its two times. A ratio is *worse*
+if it has grown by more than --margin and the two spreads do not overlap; if any is worse, the
+command ends with exit code 1, for scripts. If it has grown as much but the spreads overlap it is
+called *noise*: measure again, on a quiet machine.
 
-OLD and NEW are files of --out of any benchmark, or records of several of them. --keep writes the
-ratios of NEW into OLD, in the place of those of the same benchmark: so benchmarks/ratios.json, the
-record that the project keeps, is made. It takes no time: nothing is measured.
+OLD and NEW are files that --out of a benchmark wrote, or records of several of them. --keep writes
+the ratios of NEW into OLD in place of those of the same benchmark; the project's record
+benchmarks/ratios.json is made in this way. Nothing is measured, so this takes no time.
 """
 
 import dataclasses
@@ -31,17 +32,17 @@ from dgm_jax.runs.values import read_json, write_json
 @dataclasses.dataclass(frozen=True)
 class Config:
     old: Annotated[Path, tyro.conf.Positional]
-    """a record, or what --out of a benchmark wrote"""
+    """a record, or a file that --out of a benchmark wrote"""
     new: Annotated[Path, tyro.conf.Positional]
     """the same of a later run"""
     margin: float = 0.1
-    """by which share a ratio may grow before it is worse"""
+    """the fraction by which a ratio may grow before it counts as worse"""
     keep: bool = False
     """write the ratios of NEW into OLD"""
 
 
 class Ratio(NamedTuple):
-    """One ratio of times, and the quotients of opposite quartiles."""
+    """A ratio of two times, and the two quotients of their opposite quartiles."""
 
     value: float
     low: float
@@ -49,11 +50,12 @@ class Ratio(NamedTuple):
 
 
 class Cells(NamedTuple):
-    """Which ratios the rows of a benchmark hold.
+    """How the ratios of a benchmark are found in its rows.
 
-    The columns `name` tell a cell. `who` is the column of the contestants in it, and each ratio is
-    the time of ours to that of another; with ours="" all are ours, and each is divided by the
-    first. With `unit` in the place of `who`, each column WAY_ms is divided by the column `unit`.
+    Rows with the same values in the columns `name` belong together. The column `who` names a
+    contestant, and each ratio is the time of `ours` divided by that of another; with ours="" all
+    are ours, and each is divided by the first. If `unit` is given instead of `who`, each column
+    WAY_ms of a row is divided by its column `unit`.
     """
 
     name: tuple[str, ...]
@@ -81,7 +83,7 @@ CELLS = {
 
 
 def ratios(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Ratio]:
-    """{name of the cell and of what is divided: its ratio}, of the rows of `benchmarks.<NAME>`."""
+    """{name of the ratio: ratio} from the rows of the benchmark `benchmarks.<NAME>`."""
     checks.choice(benchmark, tuple(CELLS), "the benchmark of a file")
     cells = CELLS[benchmark]
     known = [row for row in rows if all(name in row for name in cells.name)]
@@ -89,7 +91,7 @@ def ratios(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Ratio
 
 
 def within(cells, rows):
-    """Of the columns of one row."""
+    """Ratios of the columns of each row."""
     for row in rows:
         for column in row:
             if column.endswith("_ms") and not column.endswith(("_low_ms", "_high_ms")):
@@ -100,7 +102,7 @@ def within(cells, rows):
 
 
 def between(cells, rows):
-    """Of the rows of one cell."""
+    """Ratios of rows that belong together."""
     for row in rows:
         cell = [r for r in rows if called(cells, r) == called(cells, row) and r["ms"]]
         unit = next((r for r in cell if cells.ours in ("", r[cells.who])), None)
@@ -117,7 +119,7 @@ def called(cells, row):
 
 
 def divided(above, a, below, b):
-    """The ratio of two columns of milliseconds; where no quartiles are kept, without a spread."""
+    """The ratio of two columns of milliseconds; without a spread if no quartiles are kept."""
 
     def quartiles(row, column):
         name = column.removesuffix("ms")
@@ -128,7 +130,7 @@ def divided(above, a, below, b):
 
 
 def read(path: Path) -> dict[str, dict[str, Ratio]]:
-    """{benchmark: {name: ratio}} of a record, or of one file of --out."""
+    """{benchmark: {name: ratio}} of a record, or of a file that --out wrote."""
     found = read_json(path)
     if isinstance(found, dict) and isinstance(found.get("ratios"), dict):
         return {
@@ -144,7 +146,7 @@ def read(path: Path) -> dict[str, dict[str, Ratio]]:
 
 
 def compared(old: Mapping[str, Ratio], new: Mapping[str, Ratio], margin: float) -> list[dict]:
-    """A row for each ratio that both have: before, now, the change, and what is to say of it."""
+    """A table row for each ratio that both have: before, now, the change, and a verdict."""
     rows = []
     for what in (name for name in new if name in old):
         before, now = old[what], new[what]
@@ -165,7 +167,7 @@ def compared(old: Mapping[str, Ratio], new: Mapping[str, Ratio], margin: float) 
 
 
 def keep(path: Path, ratios_of: Mapping[str, Mapping[str, Ratio]]) -> None:
-    """Writes a record with those ratios in the place of the former ones of the same benchmarks."""
+    """Writes the ratios into the record at `path`, in place of those of the same benchmarks."""
     known = {name: dict(each) for name, each in read(path).items()} if path.exists() else {}
     kept = dict(sorted((known | {name: dict(each) for name, each in ratios_of.items()}).items()))
     short = {
@@ -176,7 +178,7 @@ def keep(path: Path, ratios_of: Mapping[str, Mapping[str, Ratio]]) -> None:
 
 
 def main(config: Config) -> int:
-    """The number of ratios that are worse."""
+    """Prints the comparison; returns the number of ratios that are worse."""
     checks.not_negative(config.margin, "margin")
     new = read(config.new)
     old = read(config.old) if config.old.exists() or not config.keep else {}
@@ -185,7 +187,7 @@ def main(config: Config) -> int:
         rows += compared(old.get(name, {}), new[name], config.margin)
         missing = len(new[name].keys() ^ old.get(name, {}).keys())
         if missing:
-            print(f"{name}: {missing} ratios stand in one of the two alone")
+            print(f"{name}: {missing} ratios are in only one of the two")
     if rows:
         runs.table(rows)
     elif not config.keep:

@@ -1,18 +1,19 @@
-"""Continuous flows: what the trace costs as d grows, here and in zuko.
+"""Continuous flows: what the trace of the Jacobian costs as d grows, here and in zuko.
 
     python -m benchmarks.continuous
 
-times density, gradient (of the mean negative log-likelihood, in all parameters) and sampling of a
-CNF with two hidden layers, solved to one tolerance, with five traces of its Jacobian:
+times density, gradient (of the mean negative log-likelihood, with respect to all parameters) and
+sampling of a continuous normalizing flow with two hidden layers, solved to the same tolerance, with
+five traces of its Jacobian:
 
-- exact: the closed form of `flows.mlp_field`, one product of H×H more than the field;
+- exact: the closed form of `flows.mlp_field`, one more product of H×H matrices than the field;
 - exact by autodiff: d derivatives of the field, as for a field of unknown form;
-- hutchinson: the estimate, one derivative (`flows.ffjord` with a key);
-- zuko, and zuko hutchinson: the same of zuko, where it is installed. FlowJAX has no such flow.
+- hutchinson: Hutchinson's estimate, one derivative (`flows.ffjord` with a key);
+- zuko, and zuko hutchinson: the same in zuko, if it is installed. FlowJAX has no such flow.
 
-All parameters are drawn from one distribution, so that the fields are alike; `evaluations` is how
-often ours was evaluated. Two to four minutes on two CPU cores. Times drift on a shared machine:
-only the ratios within one run count.
+All parameters are drawn from the same distribution, so that the fields are comparable;
+`evaluations` is the number of evaluations of our field. It takes two to four minutes on two CPU
+cores. Times drift on a shared machine: only ratios within one run mean anything.
 """
 
 import dataclasses
@@ -39,22 +40,22 @@ class Config(runs.ReportOptions):
     )
     dims: tuple[int, ...] = (2, 8, 64)
     batch: int = 256
-    """examples a call"""
+    """examples per call"""
     hidden: tuple[int, ...] = (64, 64)
     """widths of the hidden layers of the field"""
     tolerance: float = 1e-5
-    """relative and absolute, of the solver"""
+    """the relative and absolute tolerance of the solver"""
     repeats: int = 5
-    """rounds in which all calls take turns"""
+    """rounds of timing; in each, all calls are made in turn"""
     min_seconds: float = 3.0
-    """of rounds, for each d"""
+    """the least duration of all rounds, in seconds, for each d"""
 
 
 WAYS = ("density", "gradient", "sample")
 
 
 def build(config, dim, trace):
-    """The density, and the key of its log-det: None where that is exact."""
+    """The density, and the key of its log-determinant (None if that is exact)."""
     solver = bijectors.ode_solver(rtol=config.tolerance, atol=config.tolerance)
     field = flows.mlp_field(dim, hidden=config.hidden)
     if trace == "exact by autodiff":
@@ -66,7 +67,7 @@ def build(config, dim, trace):
 
 
 def parameters(model, key):
-    """Uniform on ±1/√fan_in for every layer, which is how torch starts: a new field would be 0."""
+    """Parameters uniform on ±1/√fan_in, the default of torch; a new field of ours would be 0."""
     params = model.init(jax.random.clone(key))
 
     def draw(key, leaf, fan_in):
@@ -81,7 +82,7 @@ def parameters(model, key):
 
 
 def ours(config, trace, x):
-    """A `Peer`, and the evaluations of the field for a density."""
+    """A `Peer`, and the number of evaluations of the field for a density."""
     model, trace_key = build(config, x.shape[1], trace)
     params = parameters(model, jax.random.key(0))
 
@@ -128,7 +129,7 @@ def zuko(config, trace, x):
 
 
 def contestants(config, dim):
-    """{trace: Peer}, {trace: evaluations}, {trace: why not}."""
+    """({trace: Peer}, {trace: number of evaluations}, {trace: why it is left out})."""
     x = jax.random.normal(jax.random.key(1), (config.batch, dim))
     found, evaluations, missing = {}, {}, {}
     for trace in config.traces:
@@ -187,7 +188,7 @@ def main(config: Config) -> dict:
 
 
 def tables(found):
-    """Times, and their ratios to the first trace; the first call compiles."""
+    """Times, and their ratios to the first trace; the first call includes compilation."""
     lines = {}
     for r in found["rows"]:
         line = lines.setdefault(
@@ -206,7 +207,7 @@ def tables(found):
 
 
 def draw(config, found):
-    """The time of a density against d, a line for each trace."""
+    """The time of a density against d, with a line for each trace."""
     lines = {}
     for r in found["rows"]:
         if r["way"] == "density":

@@ -1,17 +1,18 @@
-"""Upsampling convolutions and group norm, beside the same of lax, flax and torch.
+"""Upsampling convolutions and group norm, beside those of lax, flax and torch.
 
     taskset -c 0 python -m benchmarks.convolutions --clock cpu --devices
 
-times `nets.up_conv` (4×4 kernels, stride 2) and `nets.group_norm` before a SiLU, forward, with the
-gradient in all arguments, and with the gradient of a function of the gradients, as the penalty of
-a critic needs it. Beside them stand `lax.conv_transpose`, whose kernel gradient JAX makes of its
-dilated input, the layer of flax, and torch where it is installed. *difference* is the largest one
-of the gradients from ours, relative to the largest entry. On one core expect 0.1 or less of
-the time of lax for a gradient with many channels, and that of torch or less.
+times `nets.up_conv` (4×4 kernels, stride 2) and `nets.group_norm` before a SiLU: forward, with the
+gradient with respect to all arguments, and with the gradient of a function of these gradients,
+which a critic with gradient penalty needs. They are compared with `lax.conv_transpose`, for which
+JAX computes the gradient of the kernel from the dilated input, with the layer of flax, and with
+torch if it is installed. *difference* is the largest difference of the gradients from ours,
+relative to the largest entry. On one core expect 0.1 or less of the time of lax for a gradient with
+many channels, and the time of torch or less.
 
-Without --devices one gradient step of convolutional nets is timed too, on a batch that one device
-has to itself and that two share: --devices 2 of the experiments. That needs as many free cores.
-A minute and a half on two cores.
+Without --devices, a gradient step of convolutional nets is timed too, with its batch on one device
+and shared by two, as with --devices 2 of the experiments. This needs as many free cores. It takes a
+minute and a half on two cores.
 """
 
 import dataclasses
@@ -31,7 +32,7 @@ Library = Literal["lax", "flax", "torch"]
 
 
 class Up(NamedTuple):
-    """One upsampling: images of `size` squared, from `channels` to `out` of them."""
+    """One upsampling of images of size×size pixels, from `channels` to `out` channels."""
 
     batch: int
     size: int
@@ -43,7 +44,7 @@ class Up(NamedTuple):
 
 
 class Norm(NamedTuple):
-    """One group norm of 8 groups."""
+    """One group norm with 8 groups."""
 
     batch: int
     size: int
@@ -68,15 +69,17 @@ GROUPS = 8
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     libraries: tuple[Library, ...] = ("lax", "flax", "torch")
-    """those that are not installed are left out"""
+    """the libraries to compare; those that are not installed are left out"""
     devices: tuple[int, ...] = (1, 2)
-    """CPU devices that share the batch of a training step; none: no such rows"""
+    """the numbers of CPU devices that share the batch of a training step; --devices without a
+    number leaves this out"""
     clock: Literal["wall", "cpu"] = "wall"
-    """time that passes, or that this process computes: pin it to one core then"""
+    """what is measured: elapsed time, or the processor time of this process, which should then be
+    pinned to one core"""
     repeats: int = 20
-    """rounds in which all calls take turns"""
+    """rounds of timing; in each, all calls are made in turn"""
     min_seconds: float = 1.0
-    """of rounds, for each operation"""
+    """the least duration of all rounds, in seconds, for each operation"""
 
 
 # --------------------------------------------------------------------- one operation, three ways
@@ -88,7 +91,7 @@ class Contestant(NamedTuple):
 
 
 def arguments(case) -> tuple[np.ndarray, ...]:
-    """Images, then the kernel [4, 4, out, in], or scale and bias."""
+    """The images, then the kernel [4, 4, out, in], or scale and bias."""
     rng = np.random.default_rng(0)
     normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
     x = normal(case.batch, case.size, case.size, case.channels)
@@ -210,7 +213,7 @@ def operations(config):
 
 # ----------------------------------------------------------------------- a device for each core
 def training(config):
-    """A gradient of convolutional nets, its batch shared by 1, 2, ... devices."""
+    """Gradient steps of convolutional nets whose batch is shared by 1, 2, ... devices."""
     shape = (28, 28, 1)
     pixels = nets.gated_pixelcnn(shape, num_outputs=1, hidden=32, num_layers=5)
     coder = nets.conv_encoder(shape, 64), nets.conv_decoder(64, shape, 1)
@@ -276,7 +279,7 @@ def tables(found):
 
 
 def draw(config, found):
-    """Time of a gradient relative to ours, a bar for each library."""
+    """The time of a gradient relative to ours, with a bar for each library."""
     names = {"dgm_jax": "dgm_jax", "lax": "lax, flax", "flax": "lax, flax", "torch": "torch"}
     values = {}
     for r in found["rows"]:

@@ -2,19 +2,20 @@
 
     taskset -c 0 python -m benchmarks.disentangled --clock cpu
 
-has two parts. *steps* times one step of Adam on a batch of 64 rows of bits, with dense nets
-784-400-400-10 and back with tanh: `tc-vae`, with the stratified estimate of q(z); `factor-vae`, a
-step of both players, whose critic has five layers of 1000. There 32 rows are for the VAE, and the
-codes of 32 and the permuted codes of 32 others for the critic, here as in pythae. *scan* is a step
-of ours among 20 in one `lax.scan`. pythae (`.[peers-vae]`) starts with our weights: *loss* is that
-of the first step in nats an example, of the VAE alone in the second case, and differs by the draws
-of z. Aims on one quiet core: pythae takes 1.7 times our step of a β-TCVAE, and 1.3 times that of a
-FactorVAE.
+has two parts and takes three minutes. *steps* times one step of Adam on a batch of 64 rows of bits,
+with dense nets 784-400-400-10 and back with tanh: `tc-vae`, with the stratified estimate of q(z),
+and `factor-vae`, a step of both players, whose critic has five layers of 1000. In the latter, here
+as in pythae, 32 rows are for the VAE, and the critic gets the codes of these 32 and the permuted
+codes of 32 others. *scan* is a step of ours among 20 in one `lax.scan`. pythae (`.[peers-vae]`)
+starts with our
+weights: *loss* is that of the first step in nats per example, in the second case of the VAE alone;
+it differs because z is drawn differently. Goals on one quiet core: pythae takes 1.7 times as long
+as our step of a β-TCVAE, and 1.3 times as long for a FactorVAE.
 
-*scores* times every metric of `metrics.codes` with its defaults, of ten numbers for each of the
-46,080 combinations of factors of dSprites: a smooth map of the factors, and noise; it reads no
-file. The first call imports scikit-learn; nothing is compiled. Aims: MIG, modularity, BetaVAE and
-FactorVAE scores together in less than 5 s, all metrics in less than a minute.
+*scores* times every metric of `metrics.codes` with its defaults, on codes of ten entries for each
+of the 46,080 combinations of factors of dSprites: a smooth map of the factors, and noise; no file
+is read. The first call imports scikit-learn; nothing is compiled. Goals: MIG, modularity, BetaVAE
+and FactorVAE scores together in less than 5 s, all metrics in less than a minute.
 """
 
 import dataclasses
@@ -32,7 +33,7 @@ from dgm_jax import checks, disentangled, learning, measure, metrics, nets, plot
 from dgm_jax.measure import timing
 
 NUM_DATA, BETA, GAMMA = 60_000, 4.0, 10.0
-FACTORS = (3, 6, 10, 16, 16)  # states of those of dSprites' grid
+FACTORS = (3, 6, 10, 16, 16)  # the numbers of values of the factors of dSprites' grid
 SEEDS = 5  # models that `udr` compares
 FOUR = ("mig", "modularity", "beta_vae_score", "factor_vae_score")
 
@@ -42,22 +43,22 @@ class Config(latent.Config):
     parts: tuple[Literal["steps", "scores"], ...] = ("steps", "scores")
     objectives: tuple[Literal["tc-vae", "factor-vae"], ...] = ("tc-vae", "factor-vae")
     libraries: tuple[Literal["pythae"], ...] = ("pythae",)
-    """left out where it is not installed"""
+    """left out if it is not installed"""
     batch: int = 64
-    """rows a step"""
+    """rows per step"""
     hidden: tuple[int, ...] = (400, 400)
-    """widths of the dense nets"""
+    """widths of the hidden layers of encoder and decoder"""
     num_latents: int = 10
     critic: tuple[int, ...] = (1000,) * 5
-    """widths of the critic"""
+    """widths of the hidden layers of the critic"""
     num_codes: int = 46_080
-    """rows of the codes that are scored, at random where they are not all"""
+    """the number of codes that are scored; random ones if they are not all"""
     score_repeats: int = 5
-    """rounds in which all metrics take turns"""
+    """rounds of timing; in each, all metrics are called in turn"""
 
 
 def logits(config):
-    """A critic of two outputs, as pythae has it; T(z) is their difference."""
+    """A critic with two outputs, as in pythae; T(z) is their difference."""
     leaky = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
     net = nets.mlp(config.num_latents, 2, hidden=config.critic, activation=leaky)
 
@@ -69,7 +70,7 @@ def logits(config):
 
 
 def start(config):
-    """{"model", "critic"}, the same in both libraries."""
+    """The parameters {"model", "critic"}, the same for both libraries."""
     critic = jax.jit(logits(config).init)(jax.random.key(2))
     return {"model": latent.start(config, "vae"), "critic": critic}
 
@@ -157,7 +158,7 @@ def pythae(config, objective) -> latent.Peer:
 
 
 def factor_peer(built, x) -> latent.Peer:
-    """A step as its adversarial trainer makes it."""
+    """A step as pythae's trainer of adversarial models makes it."""
     import torch
 
     own = [*built.encoder.parameters(), *built.decoder.parameters()]
@@ -181,7 +182,7 @@ def factor_peer(built, x) -> latent.Peer:
 
 # ------------------------------------------------------------------------------------ the metrics
 def coded(num, seed):
-    """Codes [num, 10], a smooth random map of factors with noise, and the factors [num, 5]."""
+    """Codes [num, 10], a smooth random map of factors plus noise, and the factors [num, 5]."""
     rng = np.random.default_rng(0)
     factors = np.stack(np.unravel_index(np.arange(np.prod(FACTORS)), FACTORS), -1)
     factors = rng.permutation(factors)[:num]
@@ -194,7 +195,7 @@ def coded(num, seed):
 
 
 def scores(config) -> list[dict]:
-    """A row for each metric; `code_scores` is all but `udr`."""
+    """A row for each metric; `code_scores` is all of them except `udr`."""
     models = [coded(config.num_codes, seed) for seed in range(SEEDS)]
     given, key = models[0], jax.random.key(0)
     calls = {name: functools.partial(getattr(metrics, name), *given) for name in FOUR[:2]}
@@ -211,7 +212,7 @@ def scores(config) -> list[dict]:
 
 # ------------------------------------------------------------------------------------------ the run
 def steps(config):
-    """Rows of training steps, and {what: why it is left out}."""
+    """The rows of training steps, and {what is left out: why}."""
     if not config.objectives:
         raise checks.InputError("objectives is empty; name at least one, as --objectives tc-vae.")
     checks.divisible(np.zeros(config.batch), 2, "the VAE and the critic")
@@ -248,7 +249,7 @@ def of_parts(rows):
 
 
 def tables(found):
-    """Steps as `latent` tells them; each metric; and those that have an aim together."""
+    """Three tables: steps, as in `latent`; each metric; and the metrics that share a goal."""
     stepped, scored = of_parts(found["rows"])
     told = latent.tables({"rows": stepped}) if stepped else []
     if not scored:
@@ -278,7 +279,7 @@ def tables(found):
 
 
 def draw(config, found):
-    """Milliseconds of a step, or of each metric, as bars."""
+    """Bars of milliseconds, of steps or of metrics."""
     stepped, scored = of_parts(found["rows"])
     if stepped:
         title = f"One step of training, {config.batch} rows"

@@ -2,15 +2,15 @@
 
     taskset -c 0 python -m benchmarks.games --clock cpu
 
-times, on batches of 64 pictures 28x28, one turn of the critic of WGAN-GP (samples, two passes,
-penalty, Adam) and one turn of the generator, each here and in torch from the same weights: *loss*
-is that of the first turn, which differs by the draws. The nets are `nets.conv_encoder` and
-`nets.conv_decoder` with 32 and 64 channels. *spectral* is a turn of a hinge critic of strided
-convolutions with spectral normalisation, beside the same without it; *seeds* a step of 1, 2, 5 and
-10 games on the plane under `vmap`, beside as many steps of one. torch takes part where it is
-installed (`.[peers-torch]`). Aims on one quiet core: torch takes 1.33 times our turns, spectral
-normalisation 1.05 of what the critic takes without it, and seeds cost less than their number. A
-minute.
+takes a minute. It times, on batches of 64 pictures of 28x28, one turn of the critic of WGAN-GP
+(samples, two passes, the penalty, Adam) and one turn of the generator, each here and in torch from
+the same weights. *loss* is that of the first turn; it differs because the noise is drawn
+differently. The nets are `nets.conv_encoder` and `nets.conv_decoder` with 32 and 64 channels.
+*spectral* is a turn of a hinge critic of strided convolutions with spectral normalisation, beside
+the same without it; *seeds* is a step of 1, 2, 5 and 10 games on the plane under `vmap`, beside as
+many steps of a single game. torch is left out if it is not installed (`.[peers-torch]`). Goals on
+one quiet core: torch takes 1.33 times as long as our turns, spectral normalisation makes a critic's
+turn 1.05 times as long, and several seeds cost less than as many single games.
 """
 
 import dataclasses
@@ -46,20 +46,21 @@ Turn = Literal["critic", "generator", "spectral", "seeds"]
 class Config(runs.ReportOptions):
     turns: tuple[Turn, ...] = ("critic", "generator", "spectral", "seeds")
     torch: bool = True
-    """beside ours; left out where it is not installed"""
+    """whether torch is timed too; left out if it is not installed"""
     batch: int = 64
-    """pictures a turn"""
+    """pictures per turn"""
     channels: tuple[int, ...] = (32, 64)
-    """of the critic; the generator has them backwards"""
+    """channels of the critic; the generator has the same in reverse"""
     num_latents: int = 64
     seeds: tuple[int, ...] = (1, 2, 5, 10)
-    """games under `vmap`"""
+    """the numbers of games under one `vmap`"""
     clock: Literal["wall", "cpu"] = "wall"
-    """time that passes, or that this process computes: pin it to one core then"""
+    """what is measured: elapsed time, or the processor time of this process, which should then be
+    pinned to one core"""
     repeats: int = 20
-    """rounds in which all calls take turns"""
+    """rounds of timing; in each, all calls are made in turn"""
     min_seconds: float = 5.0
-    """of rounds, for each kind of turn"""
+    """the least duration of all rounds, in seconds, for each kind of turn"""
 
 
 SHAPE = (28, 28, 1)
@@ -67,12 +68,12 @@ RATE, WEIGHT = 1e-4, 10.0
 
 
 class Step(NamedTuple):
-    """One turn of one library."""
+    """One turn of one player, in one library."""
 
     call: Callable[[], Any]
     loss: float  # of the first turn
     num_params: int
-    games: int = 1  # that one call plays
+    games: int = 1  # games that are played in one call
 
 
 # ----------------------------------------------------------------------------------------- ours
@@ -114,7 +115,7 @@ def ours(config, turn) -> Step:
 
 
 def normalised(config, norm) -> Step:
-    """A turn of a hinge critic of strided convolutions, with norms of 1 or as they are."""
+    """A turn of a hinge critic of strided convolutions, with spectral norms or without."""
     model, params, _ = start(config)
     critic = nets.strided_critic(SHAPE, hidden=config.channels[0], norm=norm)
     model = combinators.adversarial(model.prior, model.generator, critic)
@@ -124,7 +125,7 @@ def normalised(config, norm) -> Step:
 
 
 def turn_of(config, turn, loss, params, state) -> Step:
-    """One update of Adam by loss(params, key, x, state=state)."""
+    """One update of Adam by the gradient of loss(params, key, x, state=state)."""
     others = {name: value for name, value in params.items() if name != turn}
 
     def of_player(own, key, x, fixed, state):
@@ -150,7 +151,7 @@ def turn_of(config, turn, loss, params, state) -> Step:
 
 
 def seeds(num) -> Step:
-    """Two turns of `num` games on the plane, nets of three layers of 64, batches of 128."""
+    """Two turns of `num` games on the plane, with nets of three layers of 64 and batches of 128."""
     prior, options = distributions.standard_normal(4), {"hidden": (64, 64, 64), "activation": relu}
     model = combinators.adversarial(
         prior, nets.mlp(4, 2, **options), value_of(nets.mlp(2, 1, **options))
@@ -182,7 +183,7 @@ def seeds(num) -> Step:
 
 # ----------------------------------------------------------------------------------------- torch
 def torch_nets(config):
-    """Generator and critic as modules with our weights, channels before rows."""
+    """Generator and critic in torch with our weights, with channels first."""
     import torch
 
     def tensor(array):
@@ -241,7 +242,7 @@ def torch_peer(config, turn) -> Step:
         return critic(fake).mean() - critic(x).mean() + WEIGHT * penalty
 
     def of_generator():
-        for weight in critic.parameters():  # as those who care for speed do
+        for weight in critic.parameters():  # the faster way in torch
             weight.requires_grad_(False)
         return -critic(generator(torch.randn(config.batch, config.num_latents))).mean()
 
@@ -299,7 +300,7 @@ def main(config: Config) -> dict:
 
 
 def row(name, found, timed):
-    """Of a turn: times that of ours; of several games: times as many times that of one."""
+    """One row of the results: times relative to ours; several games relative to as many single."""
     turn, who = name
     first = next(other for other in found if other[0] == turn)
     result, step = timed[name], found[name]
@@ -316,13 +317,13 @@ def row(name, found, timed):
 
 
 def tables(found):
-    """Milliseconds a turn, in units of ours; those of seeds in units of as many games alone."""
+    """Milliseconds per turn, and their ratios."""
     rows = [r | {"loss": f"{r['loss']:.2f}"} for r in found["rows"]]
     return [[times.relative(r, "turn", "who", "loss", "params") for r in rows]]
 
 
 def draw(config, found):
-    """Milliseconds, a bar for each."""
+    """A bar of milliseconds for each contestant."""
     return times.bars(found["rows"], "turn", "who", title="One turn of a game")
 
 

@@ -2,15 +2,16 @@
 
     taskset -c 0 python -m benchmarks.latent --clock cpu
 
-times one step of Adam on one batch: `vae`, the ELBO with one sample; `iwae`, the bound of K
-samples; `dreg`, the same bound with its own gradient; `conv`, the ELBO with convolutional nets
-(`nets.conv_encoder`, `nets.conv_decoder`). The first three have dense nets 784-200-200-50 and back
-with tanh; the data are bits. *scan* is a step of ours among 20 in one `lax.scan`, as `learning.fit`
-makes them. Peers of `.[peers]`, `.[peers-torch]` and `.[peers-vae]` take part where they are
-installed, with our weights: *loss* is that of the first step in nats an example, which differs by
-the draws of z, and tells that the models are the same. Aims on one quiet core: torch takes 1.3
-times our step, pythae 1.4, numpyro 1.0, torch 1.7 times ours in a scan; with K = 5 pythae takes
-twice ours, and `dreg` at most 1.25 of `iwae`. Two minutes.
+takes two minutes. It times one step of Adam on one batch: `vae`, the ELBO with one sample; `iwae`,
+the bound with K samples; `dreg`, the same bound with its own gradient; `conv`, the ELBO with
+convolutional nets (`nets.conv_encoder`, `nets.conv_decoder`). The first three have dense nets
+784-200-200-50 and back with tanh; the data are bits. *scan* is a step of ours among 20 in one
+`lax.scan`, as `learning.fit` makes them. The libraries of `.[peers]`, `.[peers-torch]` and
+`.[peers-vae]` are included if they are installed, with our weights: *loss* is that of the first
+step in nats per example. It differs only because z is drawn differently, and shows that the models
+are the same. Goals on one quiet core: torch takes 1.3 times as long as our step, pythae 1.4,
+numpyro 1.0, and torch 1.7 times as long as ours in a scan; with K = 5 pythae takes twice as long as
+ours, and `dreg` at most 1.25 times as long as `iwae`.
 """
 
 import dataclasses
@@ -36,26 +37,27 @@ Library = Literal["torch", "pythae", "numpyro"]
 class Config(runs.ReportOptions):
     objectives: tuple[Objective, ...] = ("vae", "iwae", "dreg", "conv")
     libraries: tuple[Library, ...] = ("torch", "pythae", "numpyro")
-    """those that are not installed are left out"""
+    """the libraries to compare; those that are not installed are left out"""
     batch: int = 100
-    """examples a step"""
+    """examples per step"""
     num_samples: int = 5
-    """K of iwae and dreg"""
+    """samples K of iwae and dreg"""
     hidden: tuple[int, ...] = (200, 200)
-    """widths of the dense nets"""
+    """widths of the hidden layers of the dense nets"""
     num_latents: int = 50
     scanned: int = 20
     """steps in one scan"""
     clock: Literal["wall", "cpu"] = "wall"
-    """time that passes, or that this process computes: pin it to one core then"""
+    """what is measured: elapsed time, or the processor time of this process, which should then be
+    pinned to one core"""
     repeats: int = 20
-    """rounds in which all calls take turns"""
+    """rounds of timing; in each, all calls are made in turn"""
     min_seconds: float = 5.0
-    """of rounds, for each objective"""
+    """the least duration of all rounds, in seconds, for each objective"""
 
 
 SHAPE = (28, 28, 1)
-CHANNELS = (32, 64)  # of the convolutional encoder; the decoder has them backwards
+CHANNELS = (32, 64)  # of the convolutional encoder; the decoder has the same in reverse
 LEARNING_RATE = 1e-3
 
 
@@ -63,9 +65,9 @@ class Peer(NamedTuple):
     """One training step of one library, from the same weights."""
 
     step: Callable[[], Any]
-    loss: float  # of the first step, nats an example
+    loss: float  # of the first step, in nats per example
     num_params: int
-    steps: int = 1  # that one call makes
+    steps: int = 1  # steps that are made in one call
 
 
 # ----------------------------------------------------------------------------------------- ours
@@ -87,7 +89,7 @@ def bits(config, objective):
 
 
 def start(config, objective):
-    """Parameters that are the same in all libraries; the biases too are not zero."""
+    """Parameters that are the same in all libraries; biases are not zero either."""
     made = jax.jit(model(config, objective).init)(jax.random.key(0))
     rng = np.random.default_rng(1)
     return jax.tree.map(lambda a: a + 0.01 * rng.normal(size=a.shape).astype(np.float32), made)
@@ -123,13 +125,13 @@ def ours(config, objective) -> dict[str, Peer]:
 
 # ---------------------------------------------------------------------------------------- peers
 def dense_layers(params):
-    """[(kernel [in, out], bias)] of an MLP of ours."""
+    """[(kernel [in, out], bias [out])] of one of our MLPs."""
     layers = (params[f"Dense_{i}"] for i in range(len(params)))
     return [(np.asarray(layer["kernel"]), np.asarray(layer["bias"])) for layer in layers]
 
 
 def torch_nets(config, objective):
-    """Encoder and decoder as modules, with our weights."""
+    """Encoder and decoder in torch, with our weights."""
     import torch
 
     def tensor(array):
@@ -186,7 +188,7 @@ def conv_decoder(params, tensor):
 
 
 def torch_peer(module, loss) -> Peer:
-    """loss() is that of one step, with draws of its own."""
+    """A step in torch; loss() is the loss of one step, with new draws of z."""
     import torch
 
     optimiser = torch.optim.Adam(module.parameters(), LEARNING_RATE)
@@ -316,7 +318,7 @@ LIBRARIES = {f.__name__: f for f in (torch, pythae, numpyro)}
 
 # -------------------------------------------------------------------------------------- the run
 def contestants(config, objective):
-    """{library: Peer}, ours first, and {library: why not}."""
+    """({library: Peer}, ours first, and {library: why it is left out})."""
     found, missing = ours(config, objective), {}
     for library in config.libraries:
         try:
@@ -329,7 +331,7 @@ def contestants(config, objective):
 
 
 def measurements(config, found):
-    """One row for each objective and library; all of them take turns."""
+    """One row for each objective and library, all timed in interleaved calls."""
     rows = []
     thunks = {(o, library): p.step for o, made in found.items() for library, p in made.items()}
     timed = timing.compare(
@@ -376,7 +378,7 @@ def main(config: Config) -> dict:
 
 
 def tables(found):
-    """Milliseconds a step, and in units of ours; then DReG beside IWAE."""
+    """Milliseconds per step and ratios to ours; then DReG beside IWAE."""
     lines = [
         {
             "objective": r["objective"],
@@ -397,7 +399,7 @@ def tables(found):
 
 
 def draw(config, found):
-    """Milliseconds a step, a bar for each library."""
+    """Milliseconds per step, with a bar for each library."""
     title = f"One step of training, {config.batch} images"
     return times.bars(found["rows"], "objective", "library", title=title)
 

@@ -1,15 +1,17 @@
-"""What a gradient of a RevNet keeps in memory as it gets deeper, beside ordinary backpropagation.
+"""The memory that a gradient of a RevNet needs as it gets deeper, beside ordinary backpropagation.
 
     python -m benchmarks.memory
 
 compiles the gradient of a RevNet and of an i-RevNet in three ways and reads from the compiled
-programs what lies between their arguments and results, the activations that are kept: the backward
-pass that finds them again (`nets.revnet`), backpropagation through the same layers, and
-backpropagation in which each block recomputes its inner values (`jax.checkpoint`). Parameters and
-their gradients, which grow with depth in all three, are not in it. The last column is how far the
-gradient is from that of backpropagation, in float32, relative to its largest entry, for weights of
-deviation 0.1. Expect one value of memory for all depths, 1.9 MB for the RevNet, where the others
-grow in proportion, to 77 and 9.7 MB with 32 layers. Half a minute on one CPU core, all of it
+programs the memory between arguments and results, which is that of the stored activations. The
+three ways are a backward pass that reconstructs activations from the output (`nets.revnet`),
+backpropagation through the same layers, and backpropagation in which each block recomputes its
+inner values (`jax.checkpoint`). Parameters and their gradients, which grow with depth in all three,
+are not included. The last column is the difference of the gradient to that of backpropagation, in
+float32, relative to its largest entry, for weights of deviation 0.1.
+
+Expect the same memory for all depths, 1.9 MB for the RevNet, where the other two grow in proportion
+to depth, to 77 and 9.7 MB with 32 layers. It takes half a minute on one CPU core, all of it
 compilation; nothing is timed.
 """
 
@@ -27,12 +29,12 @@ from dgm_jax import bijectors, checks, measure, nets, plots, runs
 class Config(runs.ReportOptions):
     nets: tuple[Literal["revnet", "irevnet"], ...] = ("revnet", "irevnet")
     depths: tuple[int, ...] = (2, 8, 32)
-    """layers, of each stage of the i-RevNet"""
+    """the numbers of layers (for the i-RevNet, in each stage)"""
     batch: int = 1024
     dim: int = 64
-    """numbers an example of the RevNet; the images are 8×8 with one channel"""
+    """the dimension of an example of the RevNet; those of the i-RevNet are images of 8×8×1"""
     width: int = 64
-    """of the hidden layer of each block"""
+    """the width of the hidden layer of each block"""
 
 
 WAYS = ("found again", "backprop", "checkpoint")
@@ -40,12 +42,12 @@ IMAGE = (8, 8, 1)
 
 
 def block(config, size):
-    """F, from a half of `size` numbers to a half; on images it sees one pixel."""
+    """The net F from one half of the entries to the other, `size` each, at each pixel."""
     return nets.mlp(size, size, hidden=(config.width,))
 
 
 def couplings(f, params, x, remember):
-    """The layers of `nets.revnet` for plain autodiff: (a, b) -> (b, a + F(b)), stacked."""
+    """The layers of `nets.revnet`, (a, b) -> (b, a + F(b)), for ordinary backpropagation."""
 
     def body(halves, p):
         a, b = halves
@@ -56,7 +58,7 @@ def couplings(f, params, x, remember):
 
 
 def case(config, name, depth):
-    """The net, the shape of its batch, and its layers once more, for plain autodiff."""
+    """The net, the shape of its batch, and its layers for ordinary automatic differentiation."""
     if name == "revnet":
         f = block(config, config.dim // 2)
         net = nets.revnet(f, num_layers=depth)
@@ -77,7 +79,7 @@ def case(config, name, depth):
 
 
 def measurements(config, name, depth):
-    """One row: the memory of three gradients, and how far they are from one another."""
+    """One row: the memory of the three gradients, and the difference of the first two."""
     net, shape, plain = case(config, name, depth)
     rng = np.random.default_rng(0)
     drawn = lambda a: rng.normal(scale=0.1, size=a.shape).astype(a.dtype)
@@ -129,7 +131,7 @@ def tables(found):
 
 
 def draw(config, found):
-    """Memory against depth, of the first net."""
+    """Memory against depth, for the first net."""
     rows = [row for row in found["rows"] if row["net"] == config.nets[0]]
     depths = [row["depth"] for row in rows]
     series = {way: (depths, [row[f"{way} MB"] for row in rows]) for way in WAYS}

@@ -2,13 +2,14 @@
 
     python -m benchmarks.mixtures
 
-times an E-step with its M-step on n = 50,000 rows of d = 64 numbers with K = 32 full covariances,
-in float64 and float32, in interleaved rounds in one process: ours in chunks, scikit-learn with all
-of [n, K] (and of [n, d] for each k) in memory. Ratios are scikit-learn's time to ours. `gap` is the
-largest difference of log-likelihoods, nats a row, relative, after --num-agree iterations of both
-from the same start. Memory is what the compiled step takes beside its arguments, and the peak of
-numpy's allocations in a step of theirs. --clock cpu compares the time of the processor, which other
-work on the machine disturbs less.
+times an E-step with its M-step on n = 50,000 rows of dimension d = 64 with K = 32 full covariances,
+in float64 and float32, in interleaved calls within one process, in about three minutes. Ours goes
+through the rows in chunks, scikit-learn keeps an array [n, K] (and [n, d] for each k) in memory.
+Ratios are the time of scikit-learn to ours. The two gaps are the largest relative differences of
+the log-likelihood per row and of the means, after --num-agree iterations of both from the same
+start. Memory is, for ours, what the compiled step needs beside its arguments, and for scikit-learn
+the peak of NumPy's allocations in a step. --clock cpu compares processor times, which other work on
+the machine disturbs less.
 """
 
 import dataclasses
@@ -33,19 +34,19 @@ class Config(runs.ReportOptions):
     dim: int = 64
     num_components: int = 32
     chunks: tuple[int, ...] = ()
-    """rows at a time, each a row of the table; by default what fits into a cache"""
+    """the chunk sizes to compare, in rows; by default one that fits into a cache"""
     num_agree: int = 3
-    """iterations after which the two are compared"""
+    """iterations after which the results of both are compared"""
     repeats: int = 5
-    """rounds in which all take turns"""
+    """rounds of timing; in each, all are called in turn"""
     min_seconds: float = 0.0
     clock: Literal["wall", "cpu"] = "wall"
     threads: int | None = None
-    """of scikit-learn's BLAS; all cores by default"""
+    """threads of scikit-learn's BLAS; by default one for each core"""
 
 
 def rows_of_data(config, dtype):
-    """Clusters that overlap: each an own covariance."""
+    """Overlapping clusters, each with its own covariance."""
     rng = np.random.default_rng(0)
     labels = rng.integers(config.num_components, size=config.num_rows)
     spread = rng.uniform(0.5, 1.5, (config.num_components, config.dim))
@@ -56,7 +57,7 @@ def rows_of_data(config, dtype):
 
 # ------------------------------------------------------------------------------------ theirs
 def start(config, x):
-    """Weights, means and covariances that both begin with."""
+    """The weights, means and covariances from which both begin."""
     num, dim = config.num_components, config.dim
     weights = np.full(num, 1 / num, x.dtype)
     return weights, x[:num].copy(), np.tile(np.eye(dim, dtype=x.dtype), (num, 1, 1))
@@ -72,7 +73,7 @@ def prior_of(config, x):
 
 
 def theirs(kind, config, x):
-    """The estimator at the start, whose E- and M-steps are then called one by one."""
+    """The estimator of scikit-learn at the start; its E- and M-steps are then called one by one."""
     from sklearn import mixture
 
     weights, means, covariances = start(config, x)
@@ -100,7 +101,7 @@ def theirs(kind, config, x):
 
 
 def their_step(found, x):
-    """An E-step and an M-step; the log-likelihood before it, nats a row."""
+    """An E-step and an M-step; returns the log-likelihood before it, in nats per row."""
     log_likelihood, log_r = found._e_step(x)
     found._m_step(x, log_r)
     return log_likelihood
@@ -108,7 +109,7 @@ def their_step(found, x):
 
 # -------------------------------------------------------------------------------------- ours
 def ours(kind, config, x, found, chunk):
-    """(step, state) at the parameters of theirs."""
+    """(step, state) at the parameters of scikit-learn's estimator."""
     num = config.num_components
     if kind == "em":
         algorithm = inference.gaussian_mixture_em(x[: 4 * num], num, chunk=chunk)
@@ -132,7 +133,7 @@ def posterior_of(found):
 
 
 def gap(kind, config, step, state, found, x):
-    """After some iterations of both: the relative difference of their means, and of likelihoods."""
+    """The relative differences of log-likelihoods and of means, after some iterations of both."""
     largest = 0.0
     for _ in range(config.num_agree):
         state, metrics = step(state, None, x)
@@ -153,7 +154,7 @@ def their_peak_mb(found, x):
 
 # ----------------------------------------------------------------------------------- the run
 def compared(config, kind, dtype):
-    """Rows of the table: ours for each chunk, and theirs."""
+    """The rows of the table: ours for each chunk size, and scikit-learn's."""
     with jax.enable_x64(dtype == "float64"):
         x = rows_of_data(config, dtype)
         on_device = jnp.asarray(x)
@@ -199,7 +200,7 @@ def compared(config, kind, dtype):
 
 
 def main(config: Config) -> dict:
-    # Threads of BLAS that wait must not spin: they would slow down whoever's turn is next.
+    # Waiting threads of BLAS must not spin: they would slow down the call that is timed next.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     checks.positive_int(config.num_components, "num_components")
     checks.positive_int(config.dim, "dim")
@@ -229,7 +230,7 @@ def tables(found):
 
 
 def draw(config, found):
-    """The ratio of each iteration."""
+    """The ratio of times for each kind of iteration and chunk size."""
     lines = {}
     for r in found["rows"]:
         if "ratio" in r:

@@ -2,11 +2,11 @@
 
     python -m benchmarks.passes
 
-times density, its gradient (of the mean negative log-likelihood, in all parameters) and sampling,
-and draws what the slow direction costs in units of one dense masked pass, the pass that every
-library runs. The lecture says d; with each hidden unit computed once it is about 1. Under three
-minutes on two CPU cores, most of it compilation and the naive inversion. Times drift on a shared
-machine: only the ratios within one run count.
+times density, its gradient (of the mean negative log-likelihood, with respect to all parameters)
+and sampling. It draws the time of the slow direction in units of one dense masked pass, the pass
+that every library makes: the lecture says d; if each hidden unit is computed once, it is about 1.
+It takes under three minutes on two CPU cores, most of it compilation and the naive inversion. Times
+drift on a shared machine: only ratios within one run mean anything.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from dgm_jax import (
 )
 from dgm_jax.measure import flops, timing
 
-# nsf_ar and nsf_c are MAF and RealNVP with a rational-quadratic spline of 8 bins for a law.
+# nsf_ar and nsf_c are MAF and RealNVP with rational-quadratic splines of 8 bins.
 Model = Literal["maf", "iaf", "realnvp", "nsf_ar", "nsf_c"]
 
 
@@ -38,19 +38,19 @@ class Config(runs.ReportOptions):
     models: tuple[Model, ...] = ("maf", "iaf", "realnvp")
     dims: tuple[int, ...] = (8, 64, 256, 784)
     batch: int = 256
-    """examples a call"""
+    """examples per call"""
     inverse: tuple[str, ...] = ("unit_once", "naive")
-    """ways to invert an autoregression, names of nets.INVERSES"""
+    """ways to invert an autoregression, by their names in nets.INVERSES"""
     num_layers: int = 5
     """autoregressive layers; RealNVP has twice as many couplings"""
     hidden: tuple[int, ...] = (512, 512)
     """widths of the hidden layers of each conditioner"""
     naive_limit: int = 256
-    """the largest d at which the naive inverse, d passes a call, is timed"""
+    """the largest d at which the naive inverse, which makes d passes, is timed"""
     repeats: int = 10
-    """rounds in which all calls but the naive ones take turns"""
+    """rounds of timing; in each, all calls but the naive ones are made in turn"""
     min_seconds: float = 1.0
-    """of rounds, for each d"""
+    """the least duration of all rounds, in seconds, for each d"""
 
 
 WAYS = ("density", "gradient", "sample")
@@ -68,16 +68,16 @@ SEQUENTIAL = dict.fromkeys(MAKE, ()) | {
     "iaf": ("density", "gradient"),
 }
 NUM_BINS = 8
-# How often the whole network runs, one run after the other, in the sequential direction of an
-# inverse. "unit_once" uses each weight once. What a fixed point needs depends on the data: counted.
+# How many times the whole network is evaluated in the sequential direction of an inverse.
+# "unit_once" uses each weight once. For a fixed point it depends on the data and is counted.
 PASSES = {"unit_once": lambda dim: 1, "naive": lambda dim: dim}
-DENSE = {"density_blocks": 1}  # every library's pass: no block of the masked matrices is left out
+DENSE = {"density_blocks": 1}  # as every library: zero blocks of masked matrices are not skipped
 
 
 def build(name, dim, inverse, *, num_layers, hidden, **options):
-    """p(x) = noise -> flow -> x. inverse: "" where none is run; options: of each layer.
+    """p(x) = noise -> flow -> x, with ReLU as in the other libraries (others cost more).
 
-    With ReLU, as in the other libraries; smooth activations cost more.
+    inverse: "" if none is computed. options: of each layer.
     """
     law = (
         bijectors.rational_quadratic_spline(num_bins=NUM_BINS)
@@ -95,7 +95,7 @@ def build(name, dim, inverse, *, num_layers, hidden, **options):
 
 
 def parameters(model, key):
-    """Perturbed: a new flow is the identity, and an iteration would find its inverse at once."""
+    """Perturbed parameters: a new flow is the identity, which an iteration inverts at once."""
 
     init_key, noise_key = jax.random.split(key)
     leaves, tree = jax.tree.flatten(model.init(init_key))
@@ -105,7 +105,7 @@ def parameters(model, key):
 
 
 def function(model, way, batch):
-    """What is timed: (params, x, key) -> result."""
+    """The function that is timed: (params, x, key) -> result."""
     if way == "density":
         return lambda params, x, key: model.dist(params).log_prob(x)
     if way == "gradient":
@@ -114,9 +114,10 @@ def function(model, way, batch):
 
 
 def unrolled(name, way, dim):
-    """Whether the layers are written out or scanned: the faster in each case, as measured.
+    """Whether layers are unrolled or scanned, whichever was faster when measured.
 
-    Of the parallel passes of MADEs gradients are written out, and samples where d is not large."""
+    For parallel passes of MADEs, gradients are unrolled, and samples too if d is not large.
+    """
     parallel = name not in COUPLINGS and way not in SEQUENTIAL[name]
     return parallel and (way == "gradient" or way == "sample" and dim <= 256)
 
@@ -127,14 +128,14 @@ def one_pass(name):
 
 
 def variants(config, name, dim):
-    """The inverses of `name` that are timed at this d."""
+    """The inverses of the model `name` that are timed at this d."""
     if name in COUPLINGS:
         return ("closed_form",)
     return tuple(i for i in config.inverse if i != "naive" or dim <= config.naive_limit)
 
 
 def calls(config, dim):
-    """{(name, way, inverse): (program, its arithmetic)}; inverse is "" where none is run."""
+    """{(name, way, inverse): (program, its FLOPs)}; inverse is "" if none is computed."""
     x_key, params_key, key = jax.random.split(jax.random.key(0), 3)
     x, made = jax.random.normal(x_key, (config.batch, dim)), {}
 
@@ -160,20 +161,20 @@ def calls(config, dim):
 
 
 def measurements(config, dim):
-    """{(name, way, inverse): (timing, program, arithmetic)}, and the machine's matmul in GF/s."""
+    """{(name, way, inverse): (timing, program, FLOPs)}, and the GFLOP/s of a matrix product."""
     made = calls(config, dim)
     slow = {what: p.run for what, (p, _) in made.items() if what[2] == "naive"}
     fast = {what: p.run for what, (p, _) in made.items() if what not in slow}
     fast["matmul"] = timing.matmul()
     timed = timing.compare(fast, repeats=config.repeats, min_seconds=config.min_seconds)
     peak = 2 * 1024**3 / timed.pop("matmul").median_ms / 1e6
-    for what, run in slow.items():  # up to seconds a call: not among the others, and few of them
+    for what, run in slow.items():  # calls of up to seconds: timed apart, and few times
         timed[what] = timing.timing([timing.seconds(run) for _ in range(1 + 64 // dim)], 0.0)
     return {what: (timed[what], *made[what]) for what in made}, peak
 
 
 def counted_passes(config, name, dim, inverse):
-    """Units evaluated in the sequential direction, in units of one pass of all layers."""
+    """The hidden units evaluated in the sequential direction, in units of one pass of the net."""
     evaluated = []
 
     def relu(a):  # [units, batch]
@@ -191,7 +192,7 @@ def counted_passes(config, name, dim, inverse):
 
 
 def row(config, name, dim, inverse, measured):
-    """One line of the results, for one model, d and inverse."""
+    """One row of the results, for one model, d and inverse."""
 
     def passes(way):
         if way not in SEQUENTIAL[name]:
@@ -221,7 +222,7 @@ def row(config, name, dim, inverse, measured):
 
 
 def detail(what, dim, measured, peak):
-    """Spread, compile time, memory, and how near the arithmetic comes to the machine's peak."""
+    """Quartiles, compile time, memory, and the share of the machine's peak that is reached."""
     (name, way, inverse), (timed, program, count) = what, measured
     rate = count and count / timed.median_ms / 1e6
     return {
@@ -279,7 +280,7 @@ def tables(found):
 
 
 def draw(config, found):
-    """The slow direction in units of one dense pass against d, on two logarithmic axes."""
+    """The time of the slow direction in units of one dense pass against d, on logarithmic axes."""
     dims = sorted(config.dims)
     lines = {"d passes (the lecture)": (dims, dims)}
     colours = {"d passes (the lecture)": plots.QUIET}
@@ -308,7 +309,7 @@ def draw(config, found):
 
 
 def mark(figure, values):
-    """A tick at each value that was timed, and a dot on the lines there."""
+    """Draws a tick at each value that was timed, and a dot on the lines there."""
     axes = figure.axes[0]
     axes.set_xticks(values, [str(value) for value in values])
     axes.minorticks_off()

@@ -1,16 +1,17 @@
-"""The same flows in other libraries, of the same sizes, in one interleaved run.
+"""The same flows in other libraries, with the same sizes, in one interleaved run.
 
     python -m benchmarks.peers
 
-times density, gradient (of the mean negative log-likelihood, in all parameters) and sampling of
-MAF, IAF and RealNVP (`--models nsf_ar nsf_c`: with splines of 8 bins) here and in every library of
-`.[peers]` and `.[peers-torch]` that is installed: flowjax, numpyro, bijx, distrax, zuko, nflows,
-normflows. A peer takes part if it can build the model and T(T⁻¹(x)) = x holds for it; its number of
-parameters, relative to ours, stands in the table, with a * beyond 3 %: another size, another cost.
-Ratios are to the fastest peer.
+times density, gradient (of the mean negative log-likelihood, with respect to all parameters) and
+sampling of MAF, IAF and RealNVP (`--models nsf_ar nsf_c`: with splines of 8 bins), here and in
+every library of `.[peers]` and `.[peers-torch]` that is installed: flowjax, numpyro, bijx, distrax,
+zuko, nflows, normflows. A library is included if it can build the model and satisfies T(T⁻¹(x)) =
+x. The table shows its number of parameters relative to ours, with a * if they differ by more than 3
+%, since another size has another cost. Ratios are to the fastest of these libraries.
 
-Peers invert an autoregressive flow by d passes. What would last longer than --longest-call is left
-out and said so; such calls are timed once, after the fast ones. A quarter of an hour on two cores.
+Other libraries invert an autoregressive flow by d passes. Calls that would take longer than
+--longest-call are left out, and named; other calls of d passes are timed once, after the fast ones.
+It takes a quarter of an hour on two cores.
 """
 
 import dataclasses
@@ -44,22 +45,22 @@ class Config(runs.ReportOptions):
         "nflows",
         "normflows",
     )
-    """those that are not installed are left out"""
+    """the libraries to compare; those that are not installed are left out"""
     dims: tuple[int, ...] = (64, 256, 784)
     batch: int = 256
-    """examples a call"""
+    """examples per call"""
     inverse: tuple[str, ...] = ()
-    """our ways to invert an autoregression; all but the naive one by default"""
+    """our ways to invert an autoregression; by default all but the naive one"""
     num_layers: int = 5
     """autoregressive layers; RealNVP has twice as many couplings"""
     hidden: tuple[int, ...] = (512, 512)
-    """widths of the hidden layers of each conditioner; all equal, some peers have one width"""
+    """widths of the hidden layers of each conditioner; all equal, as some libraries require"""
     longest_call: float = 30.0
-    """seconds; a call of d passes that would last longer is left out"""
+    """a call of d passes that would take more than this many seconds is left out"""
     repeats: int = 10
-    """rounds in which all fast calls take turns"""
+    """rounds of timing; in each, all fast calls are made in turn"""
     min_seconds: float = 3.0
-    """of rounds, for each model and d"""
+    """the least duration of all rounds, in seconds, for each model and d"""
 
 
 WAYS = ("density", "gradient", "sample")
@@ -68,7 +69,7 @@ SAME_SIZE = 0.03  # parameters, relative: peers differ in biases, base and trans
 
 
 class Peer(NamedTuple):
-    """One model of one library, with its data: three calls to time and two facts to check."""
+    """One model of one library with its data: three calls to time, and two facts to check."""
 
     density: Callable[[], Any]
     gradient: Callable[[], Any]
@@ -79,7 +80,10 @@ class Peer(NamedTuple):
 
 # ------------------------------------------------------------------------------- JAX libraries
 def jax_peer(params, log_prob, sample, round_trip, x) -> Peer:
-    """log_prob(params, x), sample(params, key), round_trip(params, x), compiled at first use."""
+    """A `Peer` from functions of JAX, compiled at first use.
+
+    log_prob(params, x), sample(params, key), round_trip(params, x).
+    """
     key = jax.random.key(1)
     density, draw, back = jax.jit(log_prob), jax.jit(sample), jax.jit(round_trip)
     gradient = jax.jit(jax.grad(lambda params, x: -log_prob(params, x).mean()))
@@ -101,7 +105,7 @@ def ours(name, config, x, key, inverse) -> Peer:
         unroll = passes.unrolled(name, way, x.shape[1])
         return passes.build(name, x.shape[1], inverse, unroll=unroll, **options)
 
-    params = passes.parameters(build("density"), key)  # one set for all ways, as peers have it
+    params = passes.parameters(build("density"), key)  # the same for all calls, as elsewhere
 
     def peer(way):
         model = build(way)
@@ -237,7 +241,7 @@ def bijx(name, config, x, key) -> Peer:
 
 
 def distrax(name, config, x, key) -> Peer:
-    """Masked, not split: its conditioners read and write all d coordinates."""
+    """Masked couplings, not split ones: their conditioners read and write all d coordinates."""
     import distrax
 
     if name not in passes.COUPLINGS:
@@ -278,7 +282,10 @@ def distrax(name, config, x, key) -> Peer:
 
 # ----------------------------------------------------------------------------- torch libraries
 def torch_peer(module, log_prob, sample, round_trip, x) -> Peer:
-    """log_prob(x), sample(number), round_trip(x), on torch's own copy of x, with all our cores."""
+    """A `Peer` from functions of torch: log_prob(x), sample(number), round_trip(x).
+
+    They get torch's own copy of x, and use all cores of this process.
+    """
     import torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
@@ -416,7 +423,7 @@ LIBRARIES = {f.__name__: f for f in (flowjax, numpyro, bijx, distrax, zuko, nflo
 
 # ----------------------------------------------------------------------------------- the run
 def contestants(config, name, dim, batch):
-    """{library: Peer}, ours first, and {library: why not}."""
+    """({library: Peer}, ours first, and {library: why it is left out})."""
     key = jax.random.key(0)
     x = jax.random.normal(key, (batch, dim))
     found, missing = {}, {}
@@ -440,7 +447,7 @@ def our_inverses(config, name):
 
 
 def round_trips(config, name):
-    """max |T(T⁻¹(x)) - x| for each library at a small d, where d passes cost nothing."""
+    """max |T(T⁻¹(x)) - x| of each library at a small d, where d passes are cheap."""
     dim = min(8, *config.hidden)
     found, _ = contestants(config, name, dim + dim % 2, 16)
     x = np.asarray(jax.random.normal(jax.random.key(0), (16, dim + dim % 2)))
@@ -448,7 +455,7 @@ def round_trips(config, name):
 
 
 def measurements(config, name, dim, peers):
-    """{(library, way): Timing}; a call of d passes that would last too long is not in it."""
+    """{(library, way): Timing}, without calls of d passes that would take too long."""
     thunks = {(library, way): getattr(p, way) for library, p in peers.items() for way in WAYS}
     for library in list(peers)[1:]:  # our inverses differ in the sequential direction only
         for way in WAYS if library.startswith("dgm_jax") else ():
@@ -473,7 +480,7 @@ def measurements(config, name, dim, peers):
 
 
 def rows_of(name, dim, config, peers, timed, trips):
-    """One row for each library and way; a call that was left out has no time."""
+    """One row for each library and way; calls that were left out have no time."""
     size, rows = next(iter(peers.values())).num_params, []
     for way in WAYS:
         rivals = [
@@ -509,7 +516,7 @@ def rows_of(name, dim, config, peers, timed, trips):
 
 
 def main(config: Config) -> dict:
-    # Threads of torch that wait must not spin: they would slow down whoever's turn is next.
+    # Waiting threads of torch must not spin: they would slow down the call that is timed next.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
     for dim in config.dims:
         checks.positive_int(dim, "each of dims", least=2)
@@ -545,7 +552,7 @@ def versions(libraries):
 
 
 def tables(found):
-    """Milliseconds by library, and ours in units of the fastest peer."""
+    """Milliseconds by library, and the ratio of ours to the fastest other library."""
     lines = {}
     for r in found["rows"]:
         line = lines.setdefault(

@@ -1,12 +1,13 @@
-"""What quantised latents cost most often: draws of categories.
+"""The most frequent cost of quantised latents: drawing categories.
 
     taskset -c 0 python -m benchmarks.quantized --clock cpu
 
-Every prior of codes and every sampler of levels draws categories in its innermost loop. Here are
-3136 rows of 512 logits and 256 rows of 32, by one uniform number and a cumulative sum
-(`distributions.Levels`) and by `jax.random.categorical`, which takes a number for each category.
-*error* is the largest distance of a frequency from its probability in standard errors, of a
-thousand draws of a few rows. Aim: at most a quarter of the time of `jax.random.categorical`.
+Every prior of codes and every sampler of levels draws categories in its innermost loop. This times
+draws for 3136 rows of 512 logits and for 256 rows of 32 logits, by one uniform number and a
+cumulative sum (`distributions.Levels`) and by `jax.random.categorical`, which needs a random number
+for each category. *error* is the largest difference between a frequency and its probability, in
+standard errors, over a thousand draws of a few rows. The goal is at most a quarter of the time of
+`jax.random.categorical`. It takes half a minute.
 """
 
 import dataclasses
@@ -26,15 +27,16 @@ CHECKED = 8, 1000  # rows, and draws of each, by which frequencies are compared
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     rows: tuple[int, ...] = (3136, 256)
-    """drawn at once"""
+    """the numbers of rows that are drawn at once"""
     categories: tuple[int, ...] = (512, 32)
-    """in each row"""
+    """the number of categories, for each of --rows"""
     clock: Literal["wall", "cpu"] = "wall"
-    """time that passes, or that this process computes: pin it to one core then"""
+    """what is measured: elapsed time, or the processor time of this process, which should then be
+    pinned to one core"""
     repeats: int = 7
-    """rounds in which all calls take turns"""
+    """rounds of timing; in each, all calls are made in turn"""
     min_seconds: float = 0.0
-    """of rounds, for each size"""
+    """the least duration of all rounds, in seconds, for each size"""
 
 
 DRAWS = {
@@ -48,20 +50,20 @@ def logits_of(rows: int, categories: int):
 
 
 def called(draw, key, logits):
-    """A call of one compiled program; a copy of the key made outside would take longer than it."""
+    """A call of one compiled program; copying the key outside would take longer than a draw."""
     program = jax.jit(lambda key, logits: draw(jax.random.clone(key), logits))
     return lambda: program(key, logits)
 
 
 def error(draw, logits) -> float:
-    """Of frequencies, in standard errors: about 4 at most where they are right."""
+    """The largest error of a frequency in standard errors: about 4 at most if draws are right."""
     num_rows, num = CHECKED
     logits = logits[:num_rows]
     keys = jax.random.split(jax.random.key(1), num)
     drawn = np.asarray(jax.jit(jax.vmap(draw, (0, None)))(keys, logits))
     p = np.asarray(jax.nn.softmax(logits), np.float64)
     share = np.stack([np.bincount(x, minlength=p.shape[1]) for x in drawn.T]) / num
-    expected = p * num >= 5  # of rarer ones the normal law says little
+    expected = p * num >= 5  # rarer ones are not nearly normal
     off = np.abs(share - p) / np.sqrt(p * (1 - p) / num)
     return float(off[expected].max()) if expected.any() else 0.0
 
@@ -112,7 +114,7 @@ def tables(found):
 
 
 def draw(config, found):
-    """Milliseconds, a bar for each way."""
+    """A bar of milliseconds for each way."""
     return times.bars(found["rows"], "draws", "by", title="Draws of categories")
 
 

@@ -2,14 +2,14 @@
 
     taskset -c 0 python -m benchmarks.samples --clock cpu
 
-times the Fréchet distance of two sets of moments (2048 features), precision and recall (2000 rows
-against 2000 of 512 features, k = 3) and the kernel distance (20 subsets of 500 of these). The
-formulas of the peers are retyped here, on the same features: torch-fidelity 0.4.0 takes the
-eigenvalues of S S', `torch.cdist` and `kthvalue`, and numpy's kernels; clean-fid 0.1.35 the square
-root of S S' by scipy; prdc 0.2 distances by scikit-learn and `argpartition`, for four numbers in
-the place of two. *value* is what each found. Aims on one quiet core: the Fréchet distance in at
-most 0.4 of torch-fidelity's time and the same to 1e-8, precision and recall in at most 0.7, the
-kernel distance in about as much. Two minutes.
+takes two minutes. It times the Fréchet distance of two sets of moments (2048 features), precision
+and recall (2000 rows against 2000 with 512 features, k = 3) and the kernel distance (20 subsets of
+500 of these rows). The formulas of the other libraries are written out here and used on the same
+features. torch-fidelity 0.4.0: the eigenvalues of S S', `torch.cdist` and `kthvalue`, and kernels
+in NumPy; clean-fid 0.1.35: the square root of S S' by SciPy; prdc 0.2: distances by scikit-learn
+and `argpartition`, for four numbers in place of two. *value* is the result of each. Goals on one
+quiet core: the Fréchet distance in at most 0.4 of torch-fidelity's time and equal to 1e-8,
+precision and recall in at most 0.7, the kernel distance in about the same time.
 """
 
 import dataclasses
@@ -32,20 +32,21 @@ K = 3  # of precision and recall
 class Config(runs.ReportOptions):
     metrics: tuple[Metric, ...] = ("frechet", "neighbours", "kernel")
     frechet_dim: int = 2048
-    """features of the Fréchet distance"""
+    """the number of features for the Fréchet distance"""
     dim: int = 512
-    """features of the other two"""
+    """the number of features for the other two metrics"""
     rows: int = 2000
-    """of each of the two sets of these"""
+    """rows in each of the two sets, for the other two metrics"""
     num_subsets: int = 20
-    """of the kernel distance"""
+    """subsets of the kernel distance"""
     subset_size: int = 500
     clock: Literal["wall", "cpu"] = "wall"
-    """time that passes, or that this process computes: pin it to one core then"""
+    """what is measured: elapsed time, or the processor time of this process, which should then be
+    pinned to one core"""
     repeats: int = 5
-    """rounds in which all calls take turns"""
+    """rounds of timing; in each, all calls are made in turn"""
     min_seconds: float = 0.0
-    """of rounds, for each metric"""
+    """the least duration of all rounds, in seconds, for each metric"""
 
 
 class Peer(NamedTuple):
@@ -54,7 +55,7 @@ class Peer(NamedTuple):
 
 
 def peer(call) -> Peer:
-    """Its value is that of a first call."""
+    """A `Peer` with the value of a first call."""
     return Peer(call, float(call()))
 
 
@@ -63,7 +64,7 @@ def frechet(config) -> dict[str, Callable]:
     import scipy.linalg
 
     dim, rng = config.frechet_dim, np.random.default_rng(0)
-    decay = 1 / np.sqrt(1 + np.arange(dim))  # eigenvalues fall, as those of images do
+    decay = 1 / np.sqrt(1 + np.arange(dim))  # eigenvalues decrease as those of images
     draw = lambda: (rng.normal(size=(2 * dim, dim)) * decay) @ rng.normal(size=(dim, dim)) / dim
     real, fake = metrics.moments(draw()), metrics.moments(draw() + 0.01)
 
@@ -82,7 +83,7 @@ def frechet(config) -> dict[str, Callable]:
 
 
 def pair(config) -> np.ndarray:
-    """Two sets, the second a little wider, in float32."""
+    """Two sets of rows in float32, the second a little wider than the first."""
     real, fake = np.random.default_rng(1).normal(size=(2, config.rows, config.dim))
     return real.astype(np.float32), (1.02 * fake).astype(np.float32)
 
@@ -203,7 +204,7 @@ def tables(found):
 
 
 def draw(config, found):
-    """Milliseconds, a bar for each library."""
+    """A bar of milliseconds for each library."""
     return times.bars(found["rows"], "metric", "library", title="Metrics of samples")
 
 

@@ -2,18 +2,21 @@
 
     python -m benchmarks.sampling
 
-The lecture says that a sample of d values costs d passes of the network. Every family here has a
-sampler that computes each activation once: this counts and times it beside one density pass and
-beside the d passes, of which the first `naive_passes` are timed where d is large, times d / as
-many.
-d = 64, 784 and 3072 are images of 8×8, 28×28 and 32×32×3 pixels, 16000 is two seconds of sound; 256
-levels, discretised mixtures of logistics. What is left of the lecture's claim is that the steps are
-small and follow one another: `us a step` is their price. FLOPs are those of the matrix products and
-convolutions of the program as traced, loops included, and milliseconds those of a call, both for
-`batch` examples. A transformer has a window of 64 values at d = 3072 and 16000, which makes it
-linear in the length; without one, as at 64 and 784, its attention grows with the square, in a
-density pass and in a sample alike.
-Seven minutes on two CPU cores.
+The lecture says that a sample of d values takes d passes of the network. Every model here has a
+sampler that computes each activation once. This counts its arithmetic and times it, beside one
+density pass and beside the d passes of the lecture; if d is large, only the first `naive_passes` of
+these are timed, and the time is multiplied by d / naive_passes.
+
+d = 64, 784 and 3072 are images of 8×8, 28×28 and 32×32×3 pixels, 16000 is two seconds of sound; all
+have 256 levels and discretised mixtures of logistics. What remains of the lecture's claim is that
+the steps are small and must follow one another: `us a step` is the time of each, in microseconds.
+FLOPs are those of the matrix products and convolutions of the program as it is written, including
+loops, and milliseconds are those of a call, both for `batch` examples. At d = 3072 and 16000 a
+transformer has a window of 64 values, which makes its cost linear in the length; without a window,
+as at 64 and 784, the cost of attention grows with the square of the length, both for a density pass
+and for a sample.
+
+It takes seven minutes on two CPU cores.
 """
 
 import dataclasses
@@ -63,23 +66,23 @@ class Config(runs.ReportOptions):
     )
     dims: tuple[int, ...] = (64, 784, 3072, 16000)
     batch: int = 8
-    """examples a call"""
+    """examples per call"""
     hidden: int = 64
-    """channels; 4 times as many units in a MADE and a Markov window"""
+    """channels of the nets; hidden layers of MADE and Markov models have 4 times as many units"""
     naive_limit: int = 64
     """the largest d at which all d passes of the naive sampler are timed"""
     naive_passes: int = 4
     """how many of them are timed at larger d"""
     repeats: int = 3
-    """rounds in which all calls take turns"""
+    """rounds of timing; in each, all calls are made in turn"""
     min_seconds: float = 1.0
-    """of rounds, for each model and d"""
+    """the least duration of all rounds, in seconds, for each model and d"""
 
 
 LEVELS = 256
 SHAPES = {64: (8, 8, 1), 784: (28, 28, 1), 3072: (32, 32, 3)}
 DILATIONS = tuple(2**n for n in range(8)) * 2
-WINDOW = 64  # of Markov nets; of transformers from d = 3072 on
+WINDOW = 64  # of Markov models, and of transformers from d = 3072 on
 
 
 def made(shape, hidden, outputs):
@@ -116,14 +119,17 @@ PICTURES = {n: of_pixels(n) for n in ("pixelcnn", "gated_pixelcnn", "pixelcnn_pp
 
 
 def fits(name, dim):
-    """A net on pictures needs one; a MADE of 16000 has a billion weights; else all."""
+    """Whether a model is timed at this d.
+
+    Nets on pictures need a picture; a MADE of d = 16000 would have a billion weights.
+    """
     if name in PICTURES:
         return dim in SHAPES
     return name != "made" or dim <= 3072
 
 
 def build(config, name, dim):
-    """The net and the conditional."""
+    """The net, and the likelihood of one value."""
     conditional = likelihoods.discretized_logistic(LEVELS)
     shape = SHAPES.get(dim, (1, dim, 1))
     outputs = {"num_outputs": conditional.num_params, "encoding": conditional.encoding}
@@ -131,7 +137,7 @@ def build(config, name, dim):
 
 
 def first_values(net, conditional, num_passes):
-    """The lecture's sampler, stopped after so many of its d equal steps: a pass, and a draw."""
+    """The lecture's sampler, stopped after num_passes of its d equal steps."""
 
     def sample(params, x, key):
         def step(x, t):
@@ -145,7 +151,7 @@ def first_values(net, conditional, num_passes):
 
 
 def programs(config, name, dim):
-    """{way: (program, its arithmetic)} of density, sample and naive, which may stop early."""
+    """{way: (program, its FLOPs)} of density, sample and naive, which may stop early."""
     net, conditional = build(config, name, dim)
     model = ar.density(net, conditional, dim)
     x_key, params_key, key = jax.random.split(jax.random.key(0), 3)
@@ -226,7 +232,7 @@ def tables(found):
 
 
 def draw(config, found):
-    """Time of a sample in units of a density pass, against d, beside the lecture's count."""
+    """The time of a sample in units of a density pass, against d, beside the lecture's d passes."""
     dims = sorted(config.dims)
     lines = {"d passes, by count": (dims, dims)}
     for name in config.models:

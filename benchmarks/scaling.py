@@ -1,13 +1,13 @@
-"""What the cost of a flow grows with: d, width, depth, batch, layers, devices.
+"""How the cost of a flow grows with d, width, depth, batch, layers and devices.
 
     python -m benchmarks.scaling
 
-varies one size at a time around one base (d = 64, two hidden layers of 512, 5 layers, batch 256)
-and times density, its gradient and sampling of one model; then compares scanned with unrolled
-layers (one `lax.scan` compiles once whatever the number of layers, unrolled layers run faster
-gradients), and spreads the batch over 1 to 8 virtual devices of this machine, which share its
-cores. The picture has the logarithmic slopes: 1 is linear. Under three minutes on two CPU cores,
-most of it compilation.
+varies one size at a time around a base (d = 64, two hidden layers of 512, 5 layers, batch 256) and
+times density, its gradient and sampling of one model. Then it compares scanned with unrolled layers
+(the compile time of a `lax.scan` does not depend on the number of layers; gradients of unrolled
+layers are faster), and shares the batch among 1 to 8 virtual devices, which share the cores of this
+machine. The picture shows the slopes on logarithmic axes: 1 is linear growth. It takes under three
+minutes on two CPU cores, most of it compilation.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ Size = Literal["dim", "width", "depth", "batch", "num_layers", "devices"]
 class Config(runs.ReportOptions):
     model: Literal["maf", "iaf", "realnvp"] = "maf"
     sizes: tuple[Size, ...] = ("dim", "width", "depth", "batch", "num_layers", "devices")
-    """what to vary, one at a time"""
+    """which sizes to vary, one at a time"""
     dim: int = 64
     width: int = 512
     depth: int = 2
@@ -36,19 +36,19 @@ class Config(runs.ReportOptions):
     num_layers: int = 5
     """autoregressive layers, or pairs of couplings"""
     inverse: str = "unit_once"
-    """of the autoregression, a name of nets.INVERSES"""
+    """how the autoregression is inverted, by its name in nets.INVERSES"""
     dims: tuple[int, ...] = (16, 64, 256)
     widths: tuple[int, ...] = (128, 512, 1024)
     depths: tuple[int, ...] = (1, 2, 4)
     batches: tuple[int, ...] = (16, 256, 1024)
     layers: tuple[int, ...] = (2, 5, 10)
-    """numbers of layers, each scanned and unrolled"""
+    """the numbers of layers, each scanned and unrolled"""
     devices: tuple[int, ...] = (1, 2, 4, 8)
-    """numbers of virtual devices among which the batch is spread; each must divide it"""
+    """the numbers of virtual devices that share the batch; each must divide it"""
     repeats: int = 5
-    """rounds in which the values of one size take turns"""
+    """rounds of timing; in each, all values of one size are called in turn"""
     min_seconds: float = 1.0
-    """of rounds, for each size"""
+    """the least duration of all rounds, in seconds, for each size"""
 
 
 WAYS = ("density", "gradient", "sample")
@@ -71,7 +71,7 @@ TITLES = {
 
 
 class Case(NamedTuple):
-    """One model with its sizes and the way it is run."""
+    """One model with its sizes, and how it is run."""
 
     dim: int
     width: int
@@ -83,7 +83,7 @@ class Case(NamedTuple):
 
 
 def cases(config, size):
-    """The base with one size varied."""
+    """The cases of one size: the base, with this size varied."""
     base = Case(config.dim, config.width, config.depth, config.batch, config.num_layers)
     varied = [base._replace(**{size: value}) for value in getattr(config, VALUES[size])]
     if size == "num_layers":
@@ -92,7 +92,7 @@ def cases(config, size):
 
 
 def programs(config, case):
-    """{way: (program, its arithmetic)} of one case, its batch spread over its devices."""
+    """{way: (program, its FLOPs)} of one case, with the batch shared by its devices."""
     options = {"num_layers": case.num_layers, "hidden": (case.width,) * case.depth}
     inverse = "" if config.model == "realnvp" else config.inverse
     model = passes.build(config.model, case.dim, inverse, unroll=case.unroll, **options)
@@ -111,7 +111,7 @@ def programs(config, case):
 
 
 def measurements(config, size, made):
-    """One row for each case of `size`; `made` keeps the programs from one size to the next."""
+    """One row for each case of `size`; `made` keeps programs that another size needs again."""
     varied = cases(config, size)
     for case in varied:
         if case not in made:
@@ -146,7 +146,7 @@ def main(config: Config) -> dict:
             )
     too_many = [n for n in config.devices if n > jax.device_count()]
     if too_many:
-        print(f"{jax.device_count()} devices are there: {too_many} are left out")
+        print(f"there are {jax.device_count()} devices: {too_many} are left out")
         config = dataclasses.replace(
             config, devices=tuple(n for n in config.devices if n not in too_many)
         )
@@ -158,7 +158,7 @@ def main(config: Config) -> dict:
 
 
 def slope(rows, way):
-    """The exponent a of time ~ value^a: the least-squares line through the logarithms."""
+    """The exponent a of time ~ value^a, by least squares through the logarithms."""
     values = np.log([r["value"] for r in rows])
     if len(set(values)) < 2:
         return None
@@ -166,7 +166,7 @@ def slope(rows, way):
 
 
 def tables(found):
-    """Times and compile times of every case; then how they grow."""
+    """Times and compile times of every case; then the exponents."""
     lines, growth = [], []
     for r in found["rows"]:
         line = {"vary": r["vary"], "value": r["value"], "layers": layers(r)}
@@ -186,7 +186,7 @@ def layers(row):
 
 
 def draw(config, found):
-    """A panel for each size, all with one scale of milliseconds."""
+    """A panel for each size, all with the same scale of milliseconds."""
     sizes = list(dict.fromkeys(r["vary"] for r in found["rows"]))
     columns = min(3, len(sizes))
     lines = -(-len(sizes) // columns)

@@ -2,21 +2,25 @@
 
     taskset -c 1 python -m benchmarks.scores --clock cpu
 
-times, on batches of 32 pictures 28x28, *forward*, one pass of a U-Net with 32, 64 and 64 channels
-and attention at 14x14; *sampling*, DDIM by five passes, one compiled program; and *step*, one of
-Adam on the squared error of the noise, alone and among four in one `lax.scan`: here and by
-UNet2DModel and DDIMScheduler of diffusers, whose net has the same blocks, scale and shift by the
-time included. It halves an image by a strided convolution of 9 taps where ours takes means of four
-pixels of one, 16 taps; and it doubles one by copies and 9 taps for each large pixel, ours by 4.
+takes four minutes, most of which is compilation; *first call s* shows it.
 
-*matching* is the gradient of a loss of score matching, d = 16 and 64, of a net 256x2: denoising,
-sliced, and implicit with its exact trace, by the closed form and by d derivatives of the net.
-*langevin* is 200 steps of 256 chains in 64 dimensions, without and with correction, and blackjax.
+*forward*, *sampling* and *step* are timed on batches of 32 pictures of 28x28: one pass of a U-Net
+with 32, 64 and 64 channels and attention at 14x14; DDIM with five passes, as one compiled program;
+and one step of Adam on the squared error of the noise, alone and among four in one `lax.scan`. They
+are compared with UNet2DModel and DDIMScheduler of diffusers, whose net has the same blocks,
+including scale and shift by the time. It differs in two ways: it halves an image by a strided
+convolution with 9 taps, where ours averages four pixels in one convolution with 16 taps; and it
+doubles an image by copies and 9 taps for each large pixel, where ours has 4.
 
-*relative* is to the first row of a group. Peers are left out where they are not installed
-(`.[peers-torch,peers-diffusion]`). Aims on one quiet core: forward and sampling 0.95 of diffusers,
-a step 1.25; implicit 2.5 of sliced, whose arithmetic is twice that of denoising; Langevin steps as
-fast as those of blackjax. Four minutes, most of which compile; `first call s` tells them.
+*matching* is the gradient of a loss of score matching, for d = 16 and 64, of a net with two layers
+of 256: denoising, sliced, and implicit with the exact trace, in closed form and by d derivatives of
+the net. *langevin* is 200 steps of 256 chains in 64 dimensions, with and without correction, here
+and in blackjax.
+
+*relative* is the ratio to the first row of a group. Libraries that are not installed are left out
+(`.[peers-torch,peers-diffusion]`). Goals on one quiet core: forward and sampling in 0.95 of the
+time of diffusers, a step in 1.25; implicit in 2.5 of the time of sliced, whose arithmetic is twice
+that of denoising; Langevin steps as fast as those of blackjax.
 """
 
 import dataclasses
@@ -36,7 +40,7 @@ from dgm_jax.measure import timing
 
 Part = Literal["forward", "sampling", "step", "matching", "langevin"]
 SIZE = 28
-GROUPS = 8  # of the group norms
+GROUPS = 8  # groups of the group norms
 RATE, STEP_SIZE = 1e-3, 0.05
 
 
@@ -44,35 +48,36 @@ RATE, STEP_SIZE = 1e-3, 0.05
 class Config(runs.ReportOptions):
     parts: tuple[Part, ...] = ("forward", "sampling", "step", "matching", "langevin")
     peers: bool = True
-    """beside ours; those that are not installed are left out"""
+    """whether other libraries are timed too; left out if they are not installed"""
     batch: int = 32
     """pictures"""
     hidden: int = 32
-    """channels of the largest pictures; the smaller ones have twice as many"""
+    """channels at the size of the pictures; smaller sizes have twice as many"""
     passes: int = 5
-    """of the sampler"""
+    """passes of the sampler"""
     scanned: int = 4
     """steps of training in one scan"""
     dims: tuple[int, ...] = (16, 64)
-    """of score matching; the last one is that of the chains too"""
+    """the dimensions d for score matching; the last one is also that of the chains"""
     width: int = 256
-    """of the nets of score matching, and rows of its batches"""
+    """the width of the nets for score matching, and the number of rows in their batches"""
     chains: int = 256
     chain_steps: int = 200
     clock: Literal["wall", "cpu"] = "wall"
-    """time that passes, or that this process computes: pin it to one core then"""
+    """what is measured: elapsed time, or the processor time of this process, which should then be
+    pinned to one core"""
     repeats: int = 10
-    """rounds in which all calls of a part take turns"""
+    """rounds of timing; in each, all calls of a part are made in turn"""
     min_seconds: float = 5.0
-    """of rounds, for each part"""
+    """the least duration of all rounds, in seconds, for each part"""
 
 
 class Contestant(NamedTuple):
-    """What is timed, under the name of a group and of itself."""
+    """A call to time."""
 
     call: Callable[[], Any]
     num_params: int | None = None
-    steps: int = 1  # that one call makes
+    steps: int = 1  # steps that are made in one call
 
 
 def count(params) -> int:
@@ -87,7 +92,7 @@ def pictures(config) -> np.ndarray:
 
 @functools.cache
 def model_of(config):
-    """A denoiser with parameters; those that start as zeros are moved."""
+    """A denoiser with parameters, which are perturbed where they start at zero."""
     shape = (SIZE, SIZE, 1)
     net = nets.unet(
         shape,
@@ -231,7 +236,7 @@ def their_step(config) -> dict[str, Contestant]:
 
 # ---------------------------------------------------------------------------------- score matching
 def matching(config, dim) -> dict[str, Contestant]:
-    """Gradients of the losses of one field."""
+    """The gradients of all losses of one vector field."""
     field = flows.mlp_field(dim, hidden=(config.width,) * 2)
     rng = np.random.default_rng(0)
     made = field.init(jax.random.key(0))
@@ -266,7 +271,7 @@ def matching(config, dim) -> dict[str, Contestant]:
 
 # ---------------------------------------------------------------------------------------- Langevin
 def log_prob(x):
-    """Of N(0, diag(s²)) with scales between 1 and 2, up to a constant; [..., d]."""
+    """log N(x; 0, diag(s²)) up to a constant, with scales s between 1 and 2; x [..., d]."""
     scales = jnp.linspace(1.0, 2.0, x.shape[-1], dtype=x.dtype)
     return -jnp.square(x / scales).sum(-1) / 2
 
@@ -320,7 +325,7 @@ THEIRS = {"forward": their_forward, "sampling": their_sampling, "step": their_st
 
 
 def contestants(config, part) -> dict[tuple[str, str], Contestant]:
-    """{(group, who): Contestant} of one part; the first of a group is what the rest is told in."""
+    """{(group, who): Contestant} of one part; ratios are to the first of a group."""
     if part == "matching":
         groups = {f"matching, d = {dim}": matching(config, dim) for dim in config.dims}
     else:
@@ -363,7 +368,7 @@ def main(config: Config) -> dict:
 
 
 def row(name, found, timed):
-    """Times, and in units of the first of the group."""
+    """One row of the results: times, and their ratio to the first of the group."""
     group, who = name
     first = next(other for other in found if other[0] == group)
     result, own = timed[name], found[name]
@@ -379,12 +384,12 @@ def row(name, found, timed):
 
 
 def tables(found):
-    """Milliseconds, in units of the first of a group, and what compilation takes."""
+    """Milliseconds, ratios to the first of a group, and compilation."""
     return [[times.relative(r, "part", "who", "params") for r in found["rows"]]]
 
 
 def draw(config, found):
-    """Milliseconds, a bar for each."""
+    """A bar of milliseconds for each contestant."""
     return times.bars(found["rows"], "part", "who", title="Diffusion and scores")
 
 

@@ -1,4 +1,4 @@
-"""What rows of times have in common: milliseconds with quartiles, in results, tables and bars."""
+"""Times in milliseconds with quartiles, as benchmarks keep them, print them and draw them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,10 @@ from dgm_jax.measure.timing import Timing
 
 
 def measured(timing: Timing, steps: float = 1, name: str = "") -> dict[str, float]:
-    """{"ms", "low_ms", "high_ms"} of one of the steps that a call makes, each after `name`."""
+    """{"ms", "low_ms", "high_ms"}, each with `name` before it: the median and the quartiles.
+
+    steps: the number of steps in a call; times are those of one step.
+    """
     return {
         f"{name}ms": timing.median_ms / steps,
         f"{name}low_ms": timing.low_ms / steps,
@@ -17,12 +20,12 @@ def measured(timing: Timing, steps: float = 1, name: str = "") -> dict[str, floa
 
 
 def cells(row: Mapping[str, Any], name: str = "ms") -> dict[str, Any]:
-    """Two cells of a table."""
+    """Two cells of a table: the median and the quartiles."""
     return {name: runs.short(row["ms"]), "quartiles": f"{row['low_ms']:.3g}-{row['high_ms']:.3g}"}
 
 
 def bars(rows: Sequence[Mapping[str, Any]], group: str, bar: str, *, title: str):
-    """Milliseconds of rows as bars, by the columns `group` and `bar`, on a logarithmic axis."""
+    """Bars of milliseconds on a logarithmic axis, grouped by the columns `group` and `bar`."""
     values = {}
     for row in rows:
         values.setdefault(row[group], {})[row[bar]] = row["ms"]
@@ -30,7 +33,7 @@ def bars(rows: Sequence[Mapping[str, Any]], group: str, bar: str, *, title: str)
 
 
 def relative(row: Mapping[str, Any], *facts: str) -> dict[str, Any]:
-    """A line of a table: the columns `facts`, times, those in units of the first, compilation."""
+    """A row of a table: the columns `facts`, times, their ratio to the first, and compilation."""
     return {
         **{name: row[name] for name in facts},
         **cells(row),
