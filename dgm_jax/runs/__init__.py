@@ -9,6 +9,7 @@ from .command_line import parse as parse
 from .directory import keep as keep
 from .locks import locked as locked
 from .logs import tensorboard as tensorboard
+from .memory import keep_memory as keep_memory
 from .preemption import Preempted as Preempted
 from .tables import short as short
 from .tables import table as table

@@ -63,6 +63,7 @@ import jax
 
 from . import errors, tables
 from .directory import duration, keep, program
+from .memory import keep_memory
 from .preemption import leaving_at_once
 from .report import report
 
@@ -138,6 +139,7 @@ def experiment(
             quickly = folder.with_name(folder.name + "-quick")
             config = dataclasses.replace(config, workdir=quickly if config.quick else folder)
         _part_the_cpu(config)
+        keep_memory()
         return keep(config, main, show=show, minutes=minutes)
 
 
@@ -172,6 +174,7 @@ def benchmark(
     figure = config.figure or Path("runs", *name.split(".")).with_suffix(".png")
     config = dataclasses.replace(config, figure=figure)
     words = sys.argv[1:] if args is None else args
+    keep_memory()
     if minutes is not None:
         print(f"Measuring takes {duration(minutes)} by default.", file=sys.stderr)
     errors.told(lambda: report(config, name, words, main, to_tables, draw, save))

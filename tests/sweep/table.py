@@ -91,6 +91,7 @@ INNER = {  # public to their own package, or given code and not values
     "runs.benchmark": "the frame of a command, given its code",
     "runs.experiment": "the frame of a command, given its code",
     "runs.keep": "the frame of a command, given its code",
+    "runs.keep_memory": "takes nothing",
     "runs.parse": "the frame of a command, given its code",
     "plots.tile": "a part of sample_grid",
     "plots.principal_plane": "a part of latent_space",

@@ -1,0 +1,33 @@
+"""Keeps the memory of a process, so that a CPU does not clear the same pages at every call."""
+
+import ctypes
+import platform
+
+# Of mallopt in <malloc.h> of the GNU C library, and what each is set to.
+TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
+LARGEST = 2**31 - 1
+
+
+def keep_memory() -> bool:
+    """Lets this process keep the memory that it frees; returns whether it could be told to.
+
+    A compiled function of JAX takes the memory for its intermediate values at each call and frees
+    it afterwards. On a CPU the GNU C library gives large blocks back to the system, which clears
+    every page of them at the next call. That is a third of the gradient of a MAF of 64 dimensions,
+    a quarter of one of 784, and a tenth of a step of a small U-Net (benchmarks/RESULTS.md). The
+    price is that the process stays as large as it ever was.
+
+    Call it before the first computation. Experiments and benchmarks do; in a notebook it is
+
+        from dgm_jax import runs
+        runs.keep_memory()
+
+    It changes nothing in results, nor on a GPU or TPU. Without the GNU C library (on macOS, Windows
+    or musl) it does nothing and returns False.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    told = ctypes.CDLL(None).mallopt
+    # all threads take from one heap, which grows as needed: others end at 64 MB
+    settings = ((ARENA_MAX, 1), (MMAP_MAX, 0), (TRIM_THRESHOLD, LARGEST))
+    return all([told(name, value) == 1 for name, value in settings])
