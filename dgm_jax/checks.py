@@ -476,7 +476,7 @@ def readable(value: Any) -> bool:
 
 
 def within(value: Any, least: float, most: float, name: str) -> None:
-    """Checks that all entries are in least..most, if they are `readable`."""
+    """Checks that all entries are in least..most, unless `value` is traced and cannot be read."""
     if readable(value) and np.size(value):
         host = np.asarray(value)  # in traced code even np.min of a known array is traced
         low, high = host.min(), host.max()

@@ -31,7 +31,10 @@ from .protocol import (
 
 
 def compose(*flows: Flow) -> Flow:
-    """compose(f, g) = f ∘ g: the last flow is nearest to the noise. Parameters: one per flow."""
+    """compose(f, g) = f ∘ g: the last flow is nearest to the noise.
+
+    Parameters: a list of trees, one for each flow.
+    """
     if not flows:
         raise checks.InputError("compose needs at least one flow; got none.")
     for i, flow in enumerate(flows):

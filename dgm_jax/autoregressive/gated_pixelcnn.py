@@ -27,12 +27,13 @@ def gated_pixelcnn(
         The lower part of an image can be completed by exact samples (`complete`)
     conditional: any likelihood of one entry, such as `bernoulli()` or `discretized_logistic(256)`
     hidden, num_layers: channels and layers of both stacks
-    kernel_size, first_kernel_size: sides of the kernels of the layers and of the first convolution,
-    odd
+    kernel_size, first_kernel_size: sides of the kernels of the layers and of the first
+        convolution, odd
     cond_shape: of a condition c [..., *cond_shape], (n,) for one vector per image, such as a
-        one-hot class, (H, W, n) for one vector per pixel; None for p(x) Starts as the conditional
-        at f = 0. Costs: `log_prob` one pass of the net; `sample` the arithmetic of one pass in H·W
-        steps.
+        one-hot class, (H, W, n) for one vector per pixel; None for p(x)
+
+    Starts as the conditional at f = 0. Costs: `log_prob` one pass of the net; `sample` the
+    arithmetic of one pass in H·W steps.
     """
     shape = checks.image_shape(shape)
     net = nets.gated_pixelcnn(

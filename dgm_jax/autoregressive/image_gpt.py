@@ -41,8 +41,9 @@ def image_gpt(
     order: order[t] is the pixel generated t-th, in 0..H·W-1; None is the raster order
     dropout: the fraction of units set to 0 in training, when `dist` gets a key
     cond_shape: of a condition c [..., *cond_shape], (n,) for one vector per image, such as a
-        one-hot class, (H, W, n) for one vector per pixel; None for p(x) Starts as the conditional
-        at f = 0. Costs: those of `transformer` with H·W·C steps.
+        one-hot class, (H, W, n) for one vector per pixel; None for p(x)
+
+    Starts as the conditional at f = 0. Costs: those of `transformer` with H·W·C steps.
     """
     shape = checks.image_shape(shape)
     cond_shape = checks.cond_shape(cond_shape)

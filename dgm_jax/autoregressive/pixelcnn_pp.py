@@ -30,9 +30,10 @@ def pixelcnn_pp(
     num_layers: residual blocks of each half
     dropout: the fraction of units set to 0 in training, when `dist` gets a key
     cond_shape: of a condition c [..., *cond_shape], (n,) for one vector per image, such as a
-        one-hot class, (H, W, n) for one vector per pixel; None for p(x) Starts as the conditional
-        at f = 0. Costs: `log_prob` one pass of the net; `sample` the arithmetic of one pass in H·W
-        steps.
+        one-hot class, (H, W, n) for one vector per pixel; None for p(x)
+
+    Starts as the conditional at f = 0. Costs: `log_prob` one pass of the net; `sample` the
+    arithmetic of one pass in H·W steps.
     """
     shape = checks.image_shape(shape)
     net = nets.pixelcnn_pp(

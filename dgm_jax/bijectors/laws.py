@@ -23,8 +23,9 @@ class Law(NamedTuple):
 def affine(*, bound: float = 3.0) -> Law:
     """τ(x; c) = x e^s + c_0, with log-scale s = b tanh(c_1 / b) in (-b, b), b = `bound`.
 
-    The bound limits the scale of one layer to e^±b, which prevents overflow; stacked layers reach
-    further. Dinh et al. (2017), "Density estimation using Real NVP", eq. 7.
+    A law for coupling and autoregressive layers, whose net computes the two parameters c = (c_0,
+    c_1) of each entry x. The bound limits the scale of one layer to e^±b, which prevents overflow;
+    stacked layers reach further. Dinh et al. (2017), "Density estimation using Real NVP", eq. 7.
     """
     bound = checks.positive(bound, "bound")
     return Law(

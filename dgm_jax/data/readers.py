@@ -135,10 +135,11 @@ class Dataset(NamedTuple):
 
 
 def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
-    """The data set called `name`, with its fixed split (see the table above).
+    """The data set called `name`, with its fixed split; `data.LOADERS` lists the names.
 
-    data_dir: the data folder, by default the environment variable DGM_DATA.
-    Raises ValueError for an unknown name or a damaged file, FileNotFoundError for a missing one.
+    data_dir: the data folder, by default the environment variable DGM_DATA; the sets that come with
+    Python and scikit-learn, such as "digits", need none. Raises ValueError for an unknown name or a
+    damaged file, FileNotFoundError for a missing one.
     """
     checks.choice(name, LOADERS, "name")
     if data_dir is not None:

@@ -88,11 +88,16 @@ def continuous_bound(
 ) -> Terms:
     """-log p(x) ≤ KL at t_1 + ½ ∫ -λ'_t E‖ε - ε_θ(x_t)‖² dt - E log p(x | x_{t_0}), by one t a row.
 
-    The limit of `chain_bound` for T → ∞, and an integral over λ: it depends on the ends of the
-    schedule, and not on the way between them, which the variance of this estimate depends on.
-    num_levels: x are levels 0..K-1, integers, seen by the net in [-1, 1], and p(x | x_{t_0}) is
-    ∝ N(x_{t_0}; α x, σ²) over the levels, entry by entry; else x are numbers, with p(x | x_{t_0}) =
-    N(x_{t_0} / α, σ² / α²). Cost: one pass. Kingma et al. (2021), equations 11 to 18.
+    Here x_t = α_t x + σ_t ε, t runs from t_0 (nearly clean) to t_1 (noise), λ_t = log(α_t² / σ_t²),
+    and KL at t_1 is that of q(x_{t_1} | x) from the noise. It is the limit of `chain_bound` for T →
+    ∞ steps. As an integral over λ it depends only on the ends of the schedule; the curve between
+    them changes the variance of this estimate. The integral is estimated by one time t for each
+    row. Returns the three terms, each [batch], in nats.
+
+    num_levels: if given, x are integer levels 0..K-1, which the net sees in [-1, 1], and p(x |
+    x_{t_0}) is proportional to N(x_{t_0}; α x, σ²) over the levels of each entry; otherwise x are
+    real numbers, with p(x | x_{t_0}) = N(x_{t_0} / α, σ² / α²). parts_key: for the dropout of the
+    net. Cost: one pass. Kingma et al. (2021), equations 11 to 18.
     """
     given = as_given(model, params, key, x, cond, num_levels, parts_key)
     time_key, noise_key, first_key = jax.random.split(key, 3)

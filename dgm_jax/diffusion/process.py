@@ -72,7 +72,10 @@ def beside(a: Array | float, x: Array) -> Array:
 
 # ---------------------------------------------------------------------------------- the processes
 def from_log_snr(log_snr: Callable[[Array], Array]) -> Process:
-    """α² = sigmoid(λ_t), σ² = sigmoid(-λ_t) for any falling λ: variance preserving, α² + σ² = 1."""
+    """α² = sigmoid(λ_t), σ² = sigmoid(-λ_t) for any falling λ: variance preserving, α² + σ² = 1.
+
+    The process x_t = α_t x + σ_t ε with the log-SNR λ_t = log(α_t² / σ_t²). log_snr: t [...] ↦ λ_t.
+    """
     checks.function(log_snr, "log_snr")
 
     def root(sign):
@@ -82,19 +85,24 @@ def from_log_snr(log_snr: Callable[[Array], Array]) -> Process:
 
 
 def linear_log_snr(most: float = 9.0, least: float = -5.0) -> Process:
-    """λ_t = most + (least - most) t. Kingma et al. (2021), the fixed schedule of section 6."""
+    """λ_t = most + (least - most) t: the log-SNR λ_t = log(α_t² / σ_t²) falls linearly in t.
+
+    The process is x_t = α_t x + σ_t ε, ε ~ N(0, I), with α_t² + σ_t² = 1 and t from 0 (data) to 1
+    (noise); most is λ_0 and least λ_1. Kingma et al. (2021), "Variational diffusion models", the
+    fixed schedule of section 6.
+    """
     least, most = _ordered(least, most, checks.number)
     return from_log_snr(lambda t: most + (least - most) * t)
 
 
 @checks.spelled
 def learned_log_snr(*, hidden: int = 64, most: float = 9.0, least: float = -5.0) -> LearnedProcess:
-    """λ_t falls from `most` to `least` along a curve that is learned; starts as nearly a line.
+    """The log-SNR λ_t falls from `most` to `least` along a learned curve, at first nearly a line.
 
     λ_t = most - (most - least) (g(t) - g(0)) / (g(1) - g(0)), with g(t) = w t + Σ_j a_j σ(b_j t +
-    c_j) whose weights w, a and b are positive. The ends stay where they are: the continuous bound
-    depends on them alone, and the curve between is what its variance depends on.
-    Kingma et al. (2021), appendix H.
+    c_j) whose weights w, a and b are positive; hidden: the number of terms j. The ends do not
+    change: the bound in continuous time depends on them alone, and the curve between them
+    determines only the variance of its estimates. Kingma et al. (2021), appendix H.
     """
     hidden = checks.positive_int(hidden, "hidden")
     least, most = _ordered(least, most, checks.number)
@@ -129,8 +137,9 @@ def learned_log_snr(*, hidden: int = 64, most: float = 9.0, least: float = -5.0)
 def linear_beta(least: float = 0.1, most: float = 20.0) -> Process:
     """α_t = e^{-B_t / 2}, σ_t² = 1 - e^{-B_t}, B_t = least t + (most - least) t² / 2: "VP".
 
-    The limit of the chain of Ho et al. (2020) for many steps. ends: t_0 = 10⁻³.
-    Song et al. (2021), appendix B.
+    The process x_t = α_t x + σ_t ε, whose noise rate β_t = dB_t/dt rises linearly from `least` to
+    `most`. It is the limit of the chain of Ho et al. (2020) for many steps. t is in [10⁻³, 1]. Song
+    et al. (2021), appendix B.
     """
     rate = _rate(least, most)
     return Process(
@@ -141,6 +150,7 @@ def linear_beta(least: float = 0.1, most: float = 20.0) -> Process:
 def sub_vp(least: float = 0.1, most: float = 20.0) -> Process:
     """α_t = e^{-B_t / 2}, σ_t = 1 - e^{-B_t}: less noise than `linear_beta` at every t, "sub-VP".
 
+    The process x_t = α_t x + σ_t ε with B_t, least and most as in `linear_beta`. t is in [10⁻³, 1].
     Song et al. (2021), section 3.4.
     """
     rate = _rate(least, most)
@@ -148,10 +158,11 @@ def sub_vp(least: float = 0.1, most: float = 20.0) -> Process:
 
 
 def variance_exploding(least: float = 0.01, most: float = 50.0) -> Process:
-    """α_t = 1, σ_t = least (most / least)^t: "VE". The noise is N(0, most² I).
+    """x_t = x + σ_t ε, σ_t = least (most / least)^t, t in [0, 1]: "VE". The noise is N(0, most² I).
 
-    most: as large as the largest distance between two data, so that x_1 knows nothing of x.
-    Song and Ermon (2020), "Improved techniques for training score-based generative models".
+    least, most: the deviations of the noise at t = 0 and t = 1; `most` should be as large as the
+    largest distance between two data, so that x_1 tells nothing about x. Song and Ermon (2020),
+    "Improved techniques for training score-based generative models".
     """
     least, most = _ordered(least, most)
     return Process(
@@ -162,10 +173,10 @@ def variance_exploding(least: float = 0.01, most: float = 50.0) -> Process:
 
 
 def cosine(offset: float = 0.008) -> Process:
-    """α_t = cos(u_t) / cos(u_0), u_t = π/2 (t + s) / (1 + s), variance preserving.
+    """x_t = α_t x + σ_t ε with α_t = cos(u_t) / cos(u_0), u_t = π/2 (t + s) / (1 + s), α² + σ² = 1.
 
-    ends: (10⁻³, 0.999), since α_1 = 0. Nichol and Dhariwal (2021), "Improved denoising diffusion
-    probabilistic models", equation 17.
+    s = offset. t is in [10⁻³, 0.999], since α_1 = 0. Nichol and Dhariwal (2021), "Improved
+    denoising diffusion probabilistic models", equation 17.
     """
     offset = checks.positive(offset, "offset")
 
@@ -181,10 +192,10 @@ def cosine(offset: float = 0.008) -> Process:
 
 
 def straight() -> Process:
-    """α_t = 1 - t, σ_t = t: a straight line from each datum to its noise, as in flow matching.
+    """x_t = (1 - t) x + t ε: a straight line from each datum to its noise, as in flow matching.
 
-    ends: (10⁻³, 0.999), since σ_0 = 0 and α_1 = 0. Lipman et al. (2023), "Flow matching for
-    generative modeling"; Liu et al. (2023), "Flow straight and fast".
+    t is in [10⁻³, 0.999], since σ_t = t is 0 at t = 0 and α_t = 1 - t is 0 at t = 1. Lipman et al.
+    (2023), "Flow matching for generative modeling"; Liu et al. (2023), "Flow straight and fast".
     """
     return Process(
         lambda t: 1 - jnp.asarray(t, float), lambda t: jnp.asarray(t, float), (1e-3, 0.999)

@@ -13,9 +13,10 @@ from .drawn import Drawn
 class Pushforward(Drawn, distrax.Transformed):
     """log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats.
 
-    batch_shape: that of the conditions of T, () without. Each condition has its own z, also if the
-    base is a single distribution. distrax maps its bijectors over samples one by one; the bijectors
-    here broadcast over batches, so that all samples go through T in the same matrix products.
+    batch_shape: the shape of the conditions on which T depends, () if there are none. Each
+    condition has its own z, also if the base is a single distribution. distrax maps its bijectors
+    over samples one by one; the bijectors here broadcast over batches, so that all samples go
+    through T in the same matrix products.
     Costs: `log_prob` one inverse of T; `sample` and `sample_and_log_prob` one forward.
 
     In closed form there are `mean` for affine T, `variance` for affine T and a Gaussian base,

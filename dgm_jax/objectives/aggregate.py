@@ -97,8 +97,11 @@ def elbo_terms(
 def log_aggregate(log_q: Array, num_data: int, *, estimate: str = "stratified") -> Array:
     """log q(z_n) for a batch, [B, ...], from log_q = log q(z_n | x_m) of all pairs, [n, m, ...].
 
-    Axes after the first two are entries of z, each estimated separately. num_data: N >= B >= 2.
-    estimate: see the top of the module.
+    Axes after the first two are entries of z, each estimated separately. num_data: N, the number of
+    rows of the data set, N >= B >= 2.
+    estimate: how q(z) = 1/N Σ_m q(z | x_m) is estimated from the B rows: "stratified", 1/N q(z_n |
+    x_n) + (N - 1)/N · mean over m ≠ n of q(z_n | x_m), without bias; "plain", the mean over all m,
+    as if the batch were the data set; "weighted", the plain one divided by N.
     """
     checks.floating(log_q, "log_q")
     checks.choice(estimate, ESTIMATES, "estimate")

@@ -53,13 +53,18 @@ class FDivergence(NamedTuple):
 
 
 def f_divergence(name: str, *, alpha: float | None = None) -> FDivergence:
-    """The `FDivergence` of the table above with this name.
+    """The functions f, f* and T* of an f-divergence D_f(P ‖ Q) = E_Q f(p / q), by its name.
 
+    name: "kl", "reverse_kl", "jeffreys", "pearson", "hellinger", "jensen_shannon", "gan",
+    "total_variation" or "alpha"; the module's docstring has their formulas.
     alpha: α, for "alpha" only, any number except 0 and 1. With β = α - 1, T* = (e^{β r} - 1) / β
     and f*(t) = ((1 + β t)^(α/β) - 1) / α where 1 + β t > 0. α → 1 is KL(P ‖ Q), α → 0 KL(Q ‖ P); 2
-    is half of "pearson" and ½ twice "hellinger". The activations are those of Nowozin et al.
-    (2016), table 6, except for jeffreys, where v is r itself, so that a net need not reach -e^-r,
-    and alpha, where v is divided by max(1, |α|, |β|), so that nothing overflows for |v| ≤ 80.
+    is half of "pearson" and ½ twice "hellinger".
+
+    The activations, which map the value v of a net into the domain of f*, are those of Nowozin et
+    al. (2016), table 6, except for jeffreys, where v is r = log p/q itself, so that a net need not
+    reach -e^-r, and alpha, where v is divided by max(1, |α|, |β|), so that nothing overflows for
+    |v| ≤ 80.
     """
     checks.choice(name, NAMES, "name")
     if name == "alpha":

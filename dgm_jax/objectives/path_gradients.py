@@ -55,13 +55,15 @@ def dreg(
 ) -> tuple[Array, Metrics]:
     """-E_data L_K, the bound of `iwae`, with a doubly reparametrised gradient; in nats.
 
-    With the normalised weights v_k = w_k / Σ_j w_j and F above,
+    L_K = E log 1/K Σ_k w_k with K = num_samples and z_k ~ q(z | x). Let F = log w = log p(x, z) -
+    log q(z | x) be a function of params and z in which the parameters of q are held constant, and
+    v_k = w_k / Σ_j w_j the normalised weights. Then
 
         ∇ L_K = E Σ_k [v_k ∂F/∂params + v_k² ∂F/∂z_k ∂z_k/∂params],
 
-    which equals that of `iwae` in expectation. Its signal-to-noise ratio for the posterior rises as
-    √K, where that of `iwae` falls. K = 1 is `stl`. The value, for the same key, num_samples and
-    parts_key are those of `iwae`.
+    which equals the gradient of `iwae` in expectation. Its signal-to-noise ratio for the posterior
+    rises as √K, where that of `iwae` falls. K = 1 is `stl`. The value is that of `iwae` for the
+    same key, num_samples and parts_key.
     Cost: the decoder forward once and backward once, as for `iwae`; log q is evaluated at given z
     (see `stl`). Reverse mode only. Tucker et al. (2019), "Doubly reparameterized gradient
     estimators", equation 8.

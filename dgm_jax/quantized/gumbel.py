@@ -242,18 +242,19 @@ def linear_baseline_loss(
     decay: float = 0.99,
     rate: float = 1.0,
 ) -> tuple[Callable[[Key, Params], State], Callable[..., tuple[Array, tuple[Metrics, State]]]]:
-    """(init_state, loss) of `score_function_loss` with b(x) = m + w · (x - c), learned beside it.
+    """(init_state, loss) of `score_function_loss` with a learned baseline b(x) = m + w · (x - c).
 
         init_state, loss = linear_baseline_loss(model, 784)
         learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
 
-    What f(z) owes to x, its ink above all, is no news about z; b takes it out. m and c are running
-    means of f and of x as those of `running_mean_loss`, and w descends on the squared error: a step
-    is w + rate · E[(f - b) (x - c)] / E ‖x - c‖², means over the batch, stable below 2.
+    A part of f(z) depends on x alone, for instance on how much ink a picture has, and says nothing
+    about z; b removes it. m and c are running means of f and of x as in `running_mean_loss`, and w
+    descends on the squared error: a step is w + rate · E[(f - b) (x - c)] / E ‖x - c‖², with means
+    over the batch; it is stable for a rate below 2.
 
-    shape: of x. decay: of the running means. muprop: the same of `muprop_loss`, whose signal is
-    f(z) - h(z). Mnih and Gregor (2014), section 2.3, and Gu et al. (2016), section 4, have a net
-    for b.
+    shape: of x. decay: of the running means. muprop: use `muprop_loss` in place of
+    `score_function_loss`, whose signal is f(z) - h(z). Mnih and Gregor (2014), section 2.3, and Gu
+    et al. (2016), section 4, have a net for b.
     """
     checks.noun(model, LatentVariable, "model")
     shape, muprop = checks.one_or_more(shape, "shape"), checks.flag(muprop, "muprop")

@@ -83,10 +83,12 @@ def look_up(codebook: Array, codes: Array) -> Array:
 def quantise(codebook: Array, features: Array) -> Quantised:
     """The nearest vector of the codebook e [K, d] for each of the features z [..., d].
 
-    loss = E ‖sg(z) - e‖² + β E ‖z - sg(e)‖² is codebook_loss + β commitment_loss: β is of the
-    encoder's side. Both are taken of z and e themselves, and only then are the vectors tied to z,
-    straight through; so the gradient of a reconstruction is that of z, and the codebook has none
-    of it. van den Oord et al. (2017), equation 3.
+    Two losses are returned separately; the loss of a VQ-VAE is codebook_loss + β commitment_loss =
+    E ‖sg(z) - e‖² + β E ‖z - sg(e)‖², where sg stops the gradient. The first moves the codebook to
+    the features, the second the encoder to the codebook. The returned vectors are those of the
+    codebook, but a gradient of a reconstruction passes straight through them to z, and does not
+    reach the codebook. van den Oord et al. (2017), "Neural discrete representation learning",
+    equation 3.
     """
     codes = nearest(codebook, features)
     return tied(codes, look_up(codebook, codes), features)

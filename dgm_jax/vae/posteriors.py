@@ -22,10 +22,11 @@ LARGEST_LOG_SCALE = 7.0  # e^±7: beyond it a Gaussian of codes says nothing mor
 
 
 def diagonal(num_latents: int) -> Density:
-    """q(z | f) = ∏_i N(z_i; μ_i, σ_i²) for f = (μ, log σ), [..., 2 n]. No parameters of its own.
+    """q(z | f) = ∏_i N(z_i; μ_i, σ_i²) for f = (μ, log σ), [..., 2 n], such as an encoder's output.
 
-    n = num_latents. Log-scales are bounded by b tanh(f / b) with b = 7, so that no step overflows.
-    Kingma and Welling (2014), "Auto-encoding variational Bayes", equation 9.
+    n = num_latents. The density has no parameters of its own: f is its condition. Log-scales are
+    bounded by b tanh(f / b) with b = 7, so that no step overflows. Kingma and Welling (2014),
+    "Auto-encoding variational Bayes", equation 9.
     """
     num = checks.positive_int(num_latents, "num_latents")
 
