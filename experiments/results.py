@@ -15,6 +15,7 @@ are one row. Runs with --quick are left out, and a table stays as it is if no ru
 Published figures are those of experiments/published.py.
 """
 
+import dataclasses
 import datetime
 import re
 import sys
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dgm_jax import checks
-from dgm_jax.runs import errors
+from dgm_jax.runs import command_line, errors
 from dgm_jax.runs.directory import PLACES
 from dgm_jax.runs.values import read_json
 from experiments import published
@@ -241,10 +242,14 @@ def _words(value):
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-if __name__ == "__main__":
-    import tyro
+@dataclasses.dataclass(frozen=True)
+class Config:
+    runs: Path = Path("runs")
+    """the folder of finished runs"""
+    file: Path = FILE
+    """the file whose tables are rewritten"""
 
-    found = errors.told(
-        lambda: tyro.cli(collect, prog="python -m experiments.results", description=__doc__)
-    )
-    print("\n".join(found))
+
+if __name__ == "__main__":
+    config = errors.told(lambda: command_line.parse(Config, "experiments.results"))
+    print("\n".join(errors.told(lambda: collect(config.runs, config.file))))

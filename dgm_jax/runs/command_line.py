@@ -53,8 +53,11 @@ An experiment with an option `devices` gets that many CPU devices if it runs on 
 
 import contextlib
 import dataclasses
+import itertools
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -132,7 +135,7 @@ def experiment(
     that of the program.
     """
     with leaving_at_once(signal.SIGTERM, signal.SIGINT):
-        name = program(main)
+        name = program(config_type)
         config = errors.told(lambda: parse(config_type, name, quick=quick, args=args))
         if config.workdir is None:
             folder = Path("runs", *name.split(".")[1:] or [name])
@@ -169,7 +172,7 @@ def benchmark(
     returns; minutes: what it takes by default on two CPU cores; args: the command line, by default
     that of the program.
     """
-    name = program(main)
+    name = program(config_type)
     config = errors.told(lambda: parse(config_type, name, args=args))
     figure = config.figure or Path("runs", *name.split(".")).with_suffix(".png")
     config = dataclasses.replace(config, figure=figure)
@@ -190,16 +193,36 @@ def parse(
     """The options of `python -m <name>`, an object of config_type.
 
     args: the command line, by default that of the program. With --quick, options that are not given
-    have the values of `quick`. Exits with code 0 after --help and with 2 for a wrong option.
+    have the values of `quick`. Exits with code 0 after --help, which begins with the docstring of
+    the module of config_type, and with 2 for a wrong option.
     """
     import tyro
 
-    described: dict[str, Any] = {
-        "prog": f"python -m {name}",
-        "description": sys.modules[config_type.__module__].__doc__,
-        "args": args,
-    }
+    words = sys.argv[1:] if args is None else args
+    if {"-h", "--help"} & set(words):
+        print(_wrapped(sys.modules[config_type.__module__].__doc__ or ""), end="\n\n")
+    # Without a description of its own, which it would print in lines of any length.
+    described: dict[str, Any] = {"prog": f"python -m {name}", "description": "", "args": args}
     config = tyro.cli(config_type, **described)
     if quick and config.quick:
         config = tyro.cli(config_type, default=config_type(**quick), **described)
     return config
+
+
+def _wrapped(text):
+    """A docstring in lines that fit the terminal, or 80 columns where there is none.
+
+    Paragraphs are filled anew. What is indented, such as commands, formulas and tables, stays as it
+    is, and so do the items of lists.
+    """
+    width = min(shutil.get_terminal_size().columns, 100)
+    fill = textwrap.TextWrapper(width, break_on_hyphens=False, break_long_words=False).wrap
+    told = []
+    for prose, group in itertools.groupby(text.strip().split("\n"), _is_prose):
+        lines = list(group)
+        told += fill(" ".join(lines)) if prose else lines
+    return "\n".join(told)
+
+
+def _is_prose(line):
+    return bool(line) and not line.startswith((" ", "- ", "|"))

@@ -79,17 +79,18 @@ def defining(config: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in PLACES}
 
 
-def program(main: Callable) -> str:
-    """The name of the program, such as experiments.flows.compare, or the file name of a script."""
-    module = sys.modules[main.__module__]
+def program(defined: Callable | type) -> str:
+    """The module in which a function or class is defined: its name, such as
+    experiments.flows.compare, or the file name of a script."""
+    module = sys.modules[defined.__module__]
     spec, file = getattr(module, "__spec__", None), getattr(module, "__file__", None)
     if spec is not None:
         return spec.name
-    return main.__module__ if file is None else Path(file).stem
+    return defined.__module__ if file is None else Path(file).stem
 
 
 def _kept(config, main, show, minutes):
-    options = {"experiment": program(main), **plain(dataclasses.asdict(config), "config")}
+    options = {"experiment": program(type(config)), **plain(dataclasses.asdict(config), "config")}
     options |= {"data_dir": _data_dir(config), "files": _files(config)}
     if config.joins:  # from here on this process and its peers are one run
         processes.start(

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import tyro
 
+from dgm_jax.runs.catalogue import catalogue
+from dgm_jax.runs.directory import program
+
 ROOT = Path(__file__).parents[2]
 FILES = [
     *ROOT.glob("*.md"),
@@ -63,6 +66,21 @@ def test_help_takes_a_second():
     done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0 and "bits/dim" in done.stdout and "tiny_shakespeare" in done.stdout
     assert os.times().children_user - before < 1.5
+
+
+def test_every_command_calls_itself_by_its_name():
+    """In its usage, and in the config.json of its runs: also where `main` is that of another."""
+    names = [row["command"].removeprefix("python -m ") for row in catalogue(ROOT / "experiments")]
+    names += [row["command"].removeprefix("python -m ") for row in catalogue(ROOT / "benchmarks")]
+    assert len(names) > 60
+    for name in names:
+        module = importlib.import_module(name)
+        (options,) = re.findall(
+            r"^    runs\.(?:experiment|benchmark)\(\s*(\w+)",
+            Path(module.__file__).read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+        assert program(getattr(module, options)) == name
 
 
 def told():

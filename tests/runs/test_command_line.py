@@ -1,4 +1,15 @@
-"""Options of a command: read and refused before anything is computed; --quick changes defaults."""
+"""Options of a command: read and refused before anything is computed; --quick changes defaults.
+
+    python -m experiments.flows.fake --some-option of-a-command --that-is-longer than-eighty-columns
+
+These paragraphs are what --help tells of a command of this module, so that a test sees them filled.
+--quick begins a line here.
+    log p(x) = log p(z) + log |det dz/dx|    for a formula in the midst of it
+It goes on below that formula, and is prose again.
+
+- an item of a list
+- and another one, neither of which is joined to the other, however short they may be, nor cut at 80
+"""
 
 import dataclasses
 import json
@@ -38,6 +49,19 @@ def test_help_says_what_each_option_does(capsys):
     for text in ("python -m experiments.flows.fake", __doc__[:20], "--num-steps", "steps of"):
         assert text in said
     assert "widths of the" in said and "the directory of the run" in said
+
+
+def test_help_fills_prose_and_leaves_code_formulas_and_lists(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    prose, usage = capsys.readouterr().out.split("usage: ")
+    kept = [line for line in __doc__.splitlines() if line.startswith((" ", "- "))]
+    lines = prose.splitlines()
+    assert len(kept) == 4 and all(line in lines for line in kept)
+    assert max(len(line) for line in lines if line not in kept) in range(50, 61)
+    assert "tells of a" in prose and " ".join(prose.split()) == " ".join(__doc__.split())
+    assert usage.startswith("python -m experiments.flows.fake")
 
 
 def test_a_slip_is_refused_with_a_hint(capsys):
