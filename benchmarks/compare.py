@@ -73,11 +73,12 @@ CELLS = {
     "games": Cells(("turn",), "who"),
     "latent": Cells(("objective",), "library"),
     "mixtures": Cells(("kind", "dtype"), "library"),
-    "passes": Cells(("model", "dim", "inverse"), unit="dense_density_ms"),
+    "layouts": Cells(("work", "what"), "devices", ours=""),
+    "passes": Cells(("model", "dim", "inverse", "devices"), unit="dense_density_ms"),
     "peers": Cells(("model", "dim", "way"), "library"),
     "quantized": Cells(("draws",), "by"),
     "samples": Cells(("metric",), "library"),
-    "sampling": Cells(("model", "dim"), unit="density_ms"),
+    "sampling": Cells(("model", "dim", "devices"), unit="density_ms"),
     "scores": Cells(("part",), "who", ours=""),
 }
 

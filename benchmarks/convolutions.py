@@ -1,6 +1,6 @@
 """Upsampling convolutions and group norm, beside those of lax, flax and torch.
 
-    taskset -c 0 python -m benchmarks.convolutions --clock cpu --devices
+    taskset -c 0 python -m benchmarks.convolutions --clock cpu
 
 times `nets.up_conv` (4×4 kernels, stride 2) and `nets.group_norm` before a SiLU: forward, with the
 gradient with respect to all arguments, and with the gradient of a function of these gradients,
@@ -10,9 +10,7 @@ torch if it is installed. *difference* is the largest difference of the gradient
 relative to the largest entry. On one core expect 0.1 or less of the time of lax for a gradient with
 many channels, and the time of torch or less.
 
-Without --devices, a gradient step of convolutional nets is timed too, with its batch on one device
-and shared by two, as with --devices 2 of the experiments. This needs as many free cores. It takes a
-minute and a half on two cores.
+It takes a minute on two cores.
 """
 
 import dataclasses
@@ -25,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import peers
-from dgm_jax import checks, learning, measure, nets, plots, runs
+from dgm_jax import measure, nets, plots, runs
 from dgm_jax.measure import timing
 
 Library = Literal["lax", "flax", "torch"]
@@ -70,9 +68,6 @@ GROUPS = 8
 class Config(runs.ReportOptions):
     libraries: tuple[Library, ...] = ("lax", "flax", "torch")
     """the libraries to compare; those that are not installed are left out"""
-    devices: tuple[int, ...] = (1, 2)
-    """the numbers of CPU devices that share the batch of a training step; --devices without a
-    number leaves this out"""
     clock: Literal["wall", "cpu"] = "wall"
     """what is measured: elapsed time, or the processor time of this process, which should then be
     pinned to one core"""
@@ -211,71 +206,23 @@ def operations(config):
     return rows
 
 
-# ----------------------------------------------------------------------- a device for each core
-def training(config):
-    """Gradient steps of convolutional nets whose batch is shared by 1, 2, ... devices."""
-    shape = (28, 28, 1)
-    pixels = nets.gated_pixelcnn(shape, num_outputs=1, hidden=32, num_layers=5)
-    coder = nets.conv_encoder(shape, 64), nets.conv_decoder(64, shape, 1)
-    init = lambda key: [net.init(k) for net, k in zip(coder, jax.random.split(key))]
-    through = lambda p, x: coder[1].apply(p[1], coder[0].apply(p[0], x))
-    x = np.random.default_rng(0).integers(0, 2, (64, *shape)).astype(np.float32)
-    cases = {
-        "gated_pixelcnn, batch 32": (pixels.init, pixels.apply, x[:32].reshape(32, -1)),
-        "conv_encoder and conv_decoder, batch 64": (init, through, x),
-    }
-    rows = []
-    for name, (init, apply, x) in cases.items():
-        loss = lambda params, x, apply=apply: jnp.logaddexp(0.0, apply(params, x)).mean()
-        gradient, params = jax.jit(jax.grad(loss)), init(jax.random.key(0))
-        thunks = {}
-        for count in config.devices:
-            mesh = learning.data_mesh(count)
-            args = learning.replicate(params, mesh), learning.shard_batch(x, mesh)
-            thunks[count] = lambda args=args, gradient=gradient: gradient(*args)
-        timed = timing.compare(thunks, repeats=config.repeats, min_seconds=config.min_seconds)
-        first = timed[config.devices[0]].median_ms
-        rows += [
-            {
-                "net": name,
-                "devices": count,
-                "ms": result.median_ms,
-                "low_ms": result.low_ms,
-                "high_ms": result.high_ms,
-                "speed_up": first / result.median_ms,
-            }
-            for count, result in timed.items()
-        ]
-        print(f"{name} is done")
-    return rows
-
-
 # ----------------------------------------------------------------------------------- the run
 def main(config: Config) -> dict:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
-    for count in config.devices:
-        checks.positive_int(count, "each of devices")
-    if max(config.devices, default=1) > jax.config.jax_num_cpu_devices:
-        jax.config.update("jax_num_cpu_devices", max(config.devices, default=1))  # before any array
     rows, machine = operations(config), measure.machine()
-    rows += training(config) if config.devices else []
     return {"rows": rows, "machine": machine | peers.versions(("flax",)) | {"clock": config.clock}}
 
 
 def tables(found):
-    """Milliseconds and ratios of the operations; then those of training by devices."""
-    lines, steps = {}, []
+    """Milliseconds and ratios of the operations."""
+    lines = {}
     for r in found["rows"]:
-        if "net" in r:
-            line = {name: r[name] for name in ("net", "devices")} | {"ms": runs.short(r["ms"])}
-            steps.append(line | {"speed-up": f"{r['speed_up']:.2f}"})
-            continue
         facts = {"operation": r["case"], "library": r["library"]}
         facts |= {"difference": f"{r['difference']:.0e}"}
         line = lines.setdefault((r["case"], r["library"]), facts)
         line[f"{r['way']} ms"] = runs.short(r["ms"])
         line[f"{r['way']} / ours"] = f"{r['to_ours']:.2f}"
-    return [list(lines.values())] + ([steps] if steps else [])
+    return [list(lines.values())]
 
 
 def draw(config, found):
@@ -283,7 +230,7 @@ def draw(config, found):
     names = {"dgm_jax": "dgm_jax", "lax": "lax, flax", "flax": "lax, flax", "torch": "torch"}
     values = {}
     for r in found["rows"]:
-        if r.get("way") == "gradient":
+        if r["way"] == "gradient":
             group = r["case"].replace(", ", "\n").replace("up ", "").replace("norm ", "norm\n")
             values.setdefault(group, {})[names[r["library"]]] = r["to_ours"]
     title = "Gradients of upsampling convolutions and of group norm"
@@ -291,4 +238,4 @@ def draw(config, found):
 
 
 if __name__ == "__main__":
-    runs.benchmark(Config, main, tables, draw, save=plots.save, minutes=1.5)
+    runs.benchmark(Config, main, tables, draw, save=plots.save, minutes=1)

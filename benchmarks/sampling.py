@@ -67,6 +67,8 @@ class Config(runs.ReportOptions):
     dims: tuple[int, ...] = (64, 784, 3072, 16000)
     batch: int = 8
     """examples per call"""
+    devices: int = 1
+    """devices, also of a CPU, that share the batch of a sample; passes have one"""
     hidden: int = 64
     """channels of the nets; hidden layers of MADE and Markov models have 4 times as many units"""
     naive_limit: int = 64
@@ -159,8 +161,12 @@ def programs(config, name, dim):
     params = passes.parameters(model, params_key)
     calls = {way: passes.function(model, way, config.batch) for way in ("density", "sample")}
     calls["naive"] = first_values(net, conditional, timed_passes(config, dim))
+    devices = {"sample": config.devices}
     made = {
-        way: (timing.program(call, params, x, key), flops.products(call, params, x, key))
+        way: (
+            times.program(call, devices.get(way, 1), params, x, key),
+            flops.products(call, params, x, key),
+        )
         for way, call in calls.items()
     }
     return made, sum(leaf.size for leaf in jax.tree.leaves(params))
@@ -183,6 +189,7 @@ def row(config, name, dim):
         "model": name,
         "dim": dim,
         "batch": config.batch,
+        "devices": config.devices,
         "params": num_params,
         "timed_passes": part,
         **told,
@@ -196,6 +203,7 @@ def main(config: Config) -> dict:
     for dim in config.dims:
         checks.positive_int(dim, "each of dims", least=2)
     checks.positive_int(config.batch, "batch")
+    checks.positive_int(config.devices, "devices")
     checks.positive_int(config.hidden, "hidden")
     checks.positive_int(config.naive_passes, "naive_passes")
     machine, rows = measure.machine() | {"hidden": config.hidden, "batch": config.batch}, []
@@ -215,6 +223,7 @@ def tables(found):
         return {
             "model": r["model"],
             "d": r["dim"],
+            "devices": r["devices"],
             "parameters": r["params"],
             "density MFLOP": runs.short(r["density_flops"] / 1e6),
             "sampling / density": f"{r['sample_flops'] / r['density_flops']:.2f}",

@@ -135,9 +135,6 @@ def measurements(config, size, made):
 
 
 def main(config: Config) -> dict:
-    num_devices = max(config.devices, default=1)
-    if num_devices > jax.config.jax_num_cpu_devices:
-        jax.config.update("jax_num_cpu_devices", num_devices)  # before any array
     checks.choice(config.inverse, nets.INVERSES, "inverse")
     for size in config.sizes:
         if not getattr(config, VALUES[size]):

@@ -1,10 +1,21 @@
 """Times in milliseconds with quartiles, as benchmarks keep them, print them and draw them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dgm_jax import plots, runs
+from dgm_jax import learning, plots, runs
+from dgm_jax.measure import timing
 from dgm_jax.measure.timing import Timing
+
+
+def program(call: Callable, devices: int, params: Any, *rest: Any) -> timing.Program:
+    """call(params, *rest), its rows shared by so many devices, which hold the parameters."""
+    if devices == 1:
+        return timing.program(call, params, *rest)
+    over = learning.over_devices(call, num_devices=devices)
+    params = learning.replicate(params, learning.data_mesh(devices))
+    run = lambda: over(params, *rest)
+    return timing.Program(run, timing.seconds(run), None)
 
 
 def measured(timing: Timing, steps: float = 1, name: str = "") -> dict[str, float]:

@@ -75,7 +75,8 @@ def fit(
     batches of config.batch_size rows are drawn (of all rows if there are fewer); or a function of
     the step t that returns its batch.
     start: parameters from which `algorithm` starts, if they are not a function of the key alone.
-    options: those of `learning.train`.
+    options: those of `learning.train`. config.devices devices share a batch; by default those of
+    `learning.training_mesh`.
 
     A run is resumed if it was interrupted. The folder is refused for other rows, another `start` or
     other options that change the result.
@@ -102,6 +103,7 @@ def fit(
         workdir=config.workdir / name,
         progress=config.progress,
         description=name,
+        mesh=_mesh(config, algorithm, draw, options.get("fixed")),
         **options,
     )
     evaluated = [row for row in trained.history if task.monitor in row]
@@ -116,6 +118,14 @@ def fit(
     }
     _tell_not_finite(name, row)
     return Fitted(trained.params, row, _curves(task, evaluated), trained.history)
+
+
+def _mesh(config, algorithm, draw, fixed):
+    """The devices that share each batch; None is one, or all of a run of several processes."""
+    count = getattr(config, "devices", 1)
+    if count is None:
+        return learning.training_mesh(algorithm, draw(0), fixed=fixed)
+    return None if processes.several() or count == 1 else learning.data_mesh(count)
 
 
 def _tell_not_finite(name, row):
@@ -360,7 +370,7 @@ def _joined(z, batch_ndims):
 
 def _each(function, params, key, rows, eval_batch):
     """(name, values [n, ...]) of the dictionary that function(params, key, *rows) returns."""
-    function = jax.jit(function)
+    function = learning.over_devices(function)
     of_batch = lambda key, *batch: function(params, key, *batch)
     return metrics.likelihood.in_batches(of_batch, key, _parts(rows), eval_batch).items()
 
@@ -575,8 +585,7 @@ def _descended(
     )
     algorithm = algorithm._replace(params=learning.averaged)  # without the state
     steps = {name: getattr(config, name) for name in ("num_steps", "eval_every", "patience")}
-    options = steps | {"mesh": mesh(config.devices)} | options
-    return fit(config, name, algorithm, task, rows, **options)
+    return fit(config, name, algorithm, task, rows, **steps, **options)
 
 
 def scorer(log_prob: Callable, *, eval_batch: int = 1000) -> Callable:
@@ -628,13 +637,6 @@ def check_size(config, name: str, init: Callable[[Key], Params]) -> int:
 
 def num_params(params: Params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def mesh(devices: int | None):
-    """The devices that share each batch: by default one, or all if several processes take part."""
-    by_default = 1 if jax.default_backend() == "cpu" else jax.device_count()
-    count = by_default if devices is None else devices
-    return None if processes.several() or count == 1 else learning.data_mesh(count)
 
 
 def affordable(config, tables: dict[str, dict], dim: int, num_levels: int) -> dict[str, dict]:

@@ -30,8 +30,8 @@ class Optimisation:
     batch_size: int = 128
     """examples per step"""
     devices: int | None = None
-    """the number of devices that share each batch; by default all accelerators, or one CPU device.
-    On a CPU, one device per core makes convolutional models faster and dense models slower"""
+    """the number of devices that share each batch; by default all accelerators, or on a CPU one
+    per core for models with convolutions or attention, which makes them faster, else one"""
     learning_rate: float = 1e-3
     """the highest learning rate of AdamW; it decays to 0 by a cosine schedule"""
     weight_decay: float = 0.0

@@ -8,8 +8,10 @@ from .constraints import historical_averaging as historical_averaging
 from .descent import TrainState as TrainState
 from .descent import averaged as averaged
 from .devices import data_mesh as data_mesh
+from .devices import over_devices as over_devices
 from .devices import replicate as replicate
 from .devices import shard_batch as shard_batch
+from .devices import training_mesh as training_mesh
 from .expectation import expectation_maximization as expectation_maximization
 from .fitting import FittedDensity as FittedDensity
 from .fitting import fit_to_data as fit_to_data

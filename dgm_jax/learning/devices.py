@@ -1,24 +1,56 @@
-"""Data parallelism: the unchanged `Algorithm.step` under `jit`, with a batch sharded over a mesh.
+"""Devices: training, sampling and scoring with the rows of a batch spread over a mesh.
 
     mesh = data_mesh()
     state = replicate(state, mesh)
-    state, metrics = jax.jit(algorithm.step)(state, key, shard_batch(batch, mesh))
+    with jax.set_mesh(mesh):
+        state, metrics = jax.jit(algorithm.step)(state, key, shard_batch(batch, mesh))
 
 The compiler adds one all-reduce of the gradients, and random numbers equal those on one device.
-`train(..., mesh=mesh)` does these three lines, in one process or several
-(`dgm_jax.runs.processes`). `jax.pmap` gives the same values for a loss without random numbers:
+`train(..., mesh=mesh)` does these lines, in one process or several (`dgm_jax.runs.processes`).
+(`set_mesh` tells layers that there are several devices; without it some make all rows on each.)
+`jax.pmap` gives the same values for a loss without random numbers:
 
     algorithm = gradient_descent(init, loss, optimizer, axis_name="data")
     step = jax.pmap(algorithm.step, "data", in_axes=(None, None, 0), out_axes=None)
     state, metrics = step(state, key, batch)            # each leaf of batch is [devices, rows, ...]
+
+Sampling and scoring, on all devices of the process:
+
+    score = over_devices(lambda params, x: model.dist(params).log_prob(x))
+    score(params, x)
+
+All cores of a CPU are one device, unless JAX is told before it starts that they are more
+(`jax.config.update("jax_num_cpu_devices", 2)`). What is faster depends on the kind of work, and
+`python -m benchmarks.layouts` measures it:
+
+    sampling, scoring                                       one per core: `over_devices`
+    training, from 5000 FLOPs per parameter and step on     one per core: `training_mesh`
+    training with fewer                                     one
+
+Convolutions, attention and recurrence use each parameter at many places, a dense net once for each
+row: six FLOPs in a step. One device shares single large operations among the cores, and runs a loop
+of small ones on one of them. Several each make their rows from beginning to end, but all of them
+hold and update all parameters.
 """
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from .. import checks
-from ..protocol import Batch, Params
+from ..measure import num_cores, products
+from ..protocol import Algorithm, Batch, Params
+from ..runs import processes
+from .descent import given
+
+R = TypeVar("R")
+WORTH = 5000  # FLOPs per parameter of a step, from which several CPU devices are faster
+FEWEST_ROWS = 8  # of a device in training: fewer were not measured
 
 
 def data_mesh(num_devices: int | None = None) -> Mesh:
@@ -28,14 +60,129 @@ def data_mesh(num_devices: int | None = None) -> Mesh:
     JAX's default, shardings are part of array types, and a scanned flow does not type-check.)
     """
     devices = jax.devices()
+    return _mesh(devices if num_devices is None else _first(devices, num_devices))
+
+
+def _mesh(devices):
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def training_mesh(algorithm: Algorithm, batch: Batch, *, fixed: Any = None) -> Mesh | None:
+    """The devices that share batches like this one, for `train(..., mesh=mesh)`; None is one.
+
+    On accelerators all of them. On a CPU one per core where a step has at least WORTH FLOPs per
+    parameter, as many as divide the rows into parts of at least FEWEST_ROWS; else one. In a run of
+    several processes None: `train` takes all devices.
+
+    fixed: that of `train`. Cost: on a CPU with several devices the step is traced once.
+    """
+    checks.noun(algorithm, Algorithm, "algorithm")
+    if processes.several() or jax.device_count() == 1:
+        return None
+    if jax.default_backend() != "cpu":
+        return data_mesh()
+    most = min(len(_local()), len(jax.tree.leaves(batch)[0]) // FEWEST_ROWS)
+    count = max((n for n in range(2, most + 1) if _divides(n, batch)), default=1)
+    return data_mesh(count) if count > 1 and _is_worth(algorithm, batch, fixed) else None
+
+
+def _divides(count, batch):
+    return all(len(leaf) % count == 0 for leaf in jax.tree.leaves(batch))
+
+
+def _is_worth(algorithm, batch, fixed):
+    """Whether a step computes much for each parameter that every device must update."""
+    key = jax.random.key(0)
+    state = jax.eval_shape(algorithm.init, key)
+    step = lambda *args: algorithm.step(*args, **given(fixed))
+    params = jax.tree.leaves(jax.eval_shape(algorithm.params, state))
+    count = products(step, state, key, batch)  # None where loops depend on the data
+    return count is not None and count >= WORTH * sum(leaf.size for leaf in params)
+
+
+def over_devices(
+    function: Callable[..., R],
+    *,
+    num_devices: int | None = None,
+    static_argnums: int | tuple[int, ...] = (),
+) -> Callable[..., R]:
+    """function(params, *rest), compiled, with the rows of its arrays on all devices of the process.
+
+        score = over_devices(lambda params, x: model.dist(params).log_prob(x))
+        draw = lambda params, key: model.dist(params).sample(seed=key, sample_shape=1000)
+        sample = over_devices(draw)
+        score(params, x), sample(params, key)
+
+    The results are those of `jax.jit(function)`, random numbers included, whatever the number of
+    devices and of rows: rows that do not divide are padded by the compiler. They are on the first
+    device. params is copied to every device, at each call if it is not there yet
+    (`replicate(params, data_mesh())`); arrays [n, ...] in `rest` and results [n, ...] are spread by
+    their first axis, and numbers and keys are everywhere. (Rows made part by part in a loop are
+    made by every device: nothing is gained.) static_argnums: those of `jax.jit`.
+
+    num_devices: the first so many; by default all, but of CPU devices no more than the process has
+    cores. With one, and where it is called inside of `jit` or another transformation, this is
+    `jax.jit(function)`.
+    """
+    checks.function(function, "function")
     if num_devices is not None:
         num_devices = checks.positive_int(num_devices, "num_devices")
-        if num_devices > len(devices):
-            raise checks.InputError(
-                f"num_devices is {num_devices}, but there are {len(devices)} devices."
-            )
-        devices = devices[:num_devices]
-    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+    still = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    alone = jax.jit(function, static_argnums=still)
+
+    @functools.wraps(function)
+    def rows_apart(params, *rest):
+        rest = [a if i in still else _spread(a) for i, a in enumerate(rest, start=1)]
+        return _together(_spread(function(params, *rest)))
+
+    spread = jax.jit(rows_apart, static_argnums=still)
+
+    @functools.wraps(function)
+    def call(*args):
+        devices = _local(num_devices)
+        inside = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(args))
+        if inside or len(devices) == 1:
+            return alone(*args)
+        mesh = _mesh(devices)
+        args = [a if i in still else replicate(a, mesh) for i, a in enumerate(args)]
+        with jax.set_mesh(mesh):
+            return first_copy(spread(*args))
+
+    return call
+
+
+def _local(num_devices=None):
+    """The devices of this process; by default of CPU devices no more than the cores it may use."""
+    devices = jax.local_devices()
+    if num_devices is None:
+        return devices[: num_cores()] if devices[0].platform == "cpu" else devices
+    return _first(devices, num_devices)
+
+
+def _first(devices, num_devices):
+    num_devices = checks.positive_int(num_devices, "num_devices")
+    if num_devices > len(devices):
+        raise checks.InputError(
+            f"num_devices is {num_devices}, but there are {len(devices)} devices."
+        )
+    return devices[:num_devices]
+
+
+def _spread(tree):
+    """Each array [n, ...] by its rows over the mesh that is set; the others stay as they are."""
+    return jax.tree.map(lambda a: _laid(a, "data") if _has_rows(a) else a, tree)
+
+
+def _together(tree):
+    return jax.tree.map(_laid, tree)
+
+
+def _laid(leaf, *axes):
+    return jax.lax.with_sharding_constraint(leaf, PartitionSpec(*axes))
+
+
+def _has_rows(leaf):
+    return leaf.ndim > 0 and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def replicate(tree: Params, mesh: Mesh) -> Params:

@@ -1,7 +1,6 @@
 """From an array to a density in the units of the data in one call, for notebooks: `fit_to_data`."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from ..data import batches, dequantize, logit_map, standardize
 from ..metrics import expected_log_prob
 from ..objectives import mean_and_stderr, nll
 from ..protocol import Array, Density, Key, Params, Shape
+from .devices import over_devices
 from .gradient import gradient_descent
 from .identity import fingerprint
 from .loop import train
@@ -34,8 +34,8 @@ class FittedDensity(NamedTuple):
 
     model: Density  # of x as it was given: model.dist(params, cond)
     params: Params  # the averaged ones, of the step that was best on the validation rows
-    log_prob: Callable[..., np.ndarray]  # log_prob(x, cond=None): nats [n], compiled
-    sample: Callable[..., Array]  # sample(key, sample_shape=(), cond=None), compiled
+    log_prob: Callable[..., np.ndarray]  # log_prob(x, cond=None): nats [n], on all devices
+    sample: Callable[..., Array]  # sample(key, sample_shape=(), cond=None), the same
     valid_nats: float  # the mean log p of the validation rows
     test_nats: float  # the mean log p of the test rows, which no choice depends on
     test_nats_stderr: float  # its standard error over the rows
@@ -123,7 +123,7 @@ def fit_to_data(
         for split in SPLITS
     }
     model = _of_the_data(model, *parts["train"][:1], num_levels, preprocessing, split_seed)
-    log_prob = jax.jit(lambda params, x, *cond: model.dist(params, *cond).log_prob(x))
+    log_prob = over_devices(lambda params, x, *cond: model.dist(params, *cond).log_prob(x))
 
     size = min(EVAL_BATCH, *(len(rows[split]) for split in ("valid", "test")))
 
@@ -339,9 +339,10 @@ def _scorer(model, params, scores):
 
 
 def _sampler(model, params):
-    @partial(jax.jit, static_argnums=3)
-    def drawn(params, key, cond, sample_shape):
+    def draw(params, key, cond, sample_shape):
         return model.dist(params, cond).sample(seed=key, sample_shape=sample_shape)
+
+    drawn = over_devices(draw, static_argnums=3)
 
     def sample(key: Key, sample_shape: int | Shape = (), cond: ArrayLike | None = None) -> Array:
         """Draws of x [*sample_shape, *event], or [*sample_shape, m, *event] of m conditions."""

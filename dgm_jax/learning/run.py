@@ -274,7 +274,8 @@ class Run:
         """Makes one step, asynchronously: the device may still compute it when this returns."""
         batch = self.put(batch) if self.mesh is None else shard_batch(batch, self.mesh)
         t, step = self.put(np.int32(self.step)), self._step_now()
-        self.state, metrics = step(self.state, t, self.loop_key, batch, self.fixed)
+        with contextlib.nullcontext() if self.mesh is None else jax.set_mesh(self.mesh):
+            self.state, metrics = step(self.state, t, self.loop_key, batch, self.fixed)
         self.step += 1
         self.window.append(metrics)
         if len(self.window) > AHEAD:

@@ -13,17 +13,21 @@ import jaxlib
 def machine() -> dict[str, Any]:
     """Processor, cores, devices and versions: what every table of times must state."""
     device = jax.devices()[0]
-    ours = getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count() or 1))(0)
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cpu": cpu_model(),
-        "cores": len(ours),  # those this process may use
+        "cores": num_cores(),
         "device": f"{jax.device_count()} x {device.device_kind}",
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,  # 1 minute
         "python": platform.python_version(),
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
     }
+
+
+def num_cores() -> int:
+    """How many cores this process may use."""
+    return len(getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count() or 1))(0))
 
 
 def cpu_model() -> str:

@@ -18,13 +18,14 @@ def _product(x, kernel, dimension_numbers, **options):
     """x [..., n] times a kernel [n, m], where one device has all rows as one matrix.
 
     Of two batch axes, such as samples and examples, XLA makes the kernel's gradient by a product
-    for which it first copies the gradient of the outputs, 1.3 times as slow on a CPU. Where there
-    are several devices, only axes of one entry are joined to another: XLA cannot split a joined
-    axis as one of its parts was, and every device would make all rows.
+    for which it first copies the gradient of the outputs, 1.3 times as slow on a CPU. Where the
+    batch is spread over a mesh, only axes of one entry are joined to another: XLA cannot split a
+    joined axis as one of its parts was, and every device would make all rows.
     """
     *batch, width = x.shape
     rows = math.prod(batch)
-    if len(batch) > 1 and (jax.device_count() == 1 or rows in batch):
+    one_device = jax.sharding.get_abstract_mesh().size <= 1  # of `jax.set_mesh`; none has size 0
+    if len(batch) > 1 and (one_device or rows in batch):
         x, dimension_numbers = x.reshape(rows, width), (((1,), (0,)), ((), ()))
     return jax.lax.dot_general(x, kernel, dimension_numbers, **options).reshape(
         *batch, kernel.shape[1]

@@ -45,7 +45,9 @@ To run on several machines, start the same command on each, with a directory tha
 I is 0 to N-1, and HOST is the machine of process 0. On a cluster that JAX detects (Slurm, Open MPI,
 TPU pods) `--distributed` is enough. Only process 0 writes and prints.
 
-An experiment with an option `devices` gets that many CPU devices if it runs on CPUs.
+If an experiment runs on CPUs, JAX gets a device for each core, for sampling, scoring and what else
+is faster so (`dgm_jax.learning.devices`), or as many as its option `devices` or the environment
+variable JAX_NUM_CPU_DEVICES says. A benchmark has one, if it has no option `devices`.
 
 `dgm_jax.runs.directory` describes the files of a run, `dgm_jax.runs.errors` the exit codes.
 `dgm_jax.learning.load(directory)` loads what a run has learned.
@@ -54,6 +56,7 @@ An experiment with an option `devices` gets that many CPU devices if it runs on 
 import contextlib
 import dataclasses
 import itertools
+import os
 import shutil
 import signal
 import sys
@@ -63,7 +66,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 
+from ..measure import num_cores
 from . import errors, tables
 from .directory import duration, keep, program
 from .memory import keep_memory
@@ -71,6 +76,8 @@ from .preemption import leaving_at_once
 from .report import report
 
 Options = TypeVar("Options")
+MOST = 8  # devices of a CPU by default: with more nothing was measured
+FORCED = "--xla_force_host_platform_device_count"  # the other way to say how many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,19 +148,24 @@ def experiment(
             folder = Path("runs", *name.split(".")[1:] or [name])
             quickly = folder.with_name(folder.name + "-quick")
             config = dataclasses.replace(config, workdir=quickly if config.quick else folder)
-        _part_the_cpu(config)
+        if not config.joins:
+            _part_the_cpu(getattr(config, "devices", None))
         keep_memory()
         return keep(config, main, show=show, minutes=minutes)
 
 
-def _part_the_cpu(config):
-    """All cores are one device of JAX, unless it is told before it starts that they are more."""
-    count = getattr(config, "devices", None)
+def _part_the_cpu(asked):
+    """All cores are one device of JAX, unless it is told before it starts that they are more.
+
+    asked: how many there are to be; by default one for each core.
+    """
     held = jax.config.jax_num_cpu_devices  # ty: ignore[missing-attribute]  # set when jax starts
-    if isinstance(count, int) and count > max(held, 1):
-        if not config.joins:
-            with contextlib.suppress(RuntimeError):  # JAX has started: they are what they are
-                jax.config.update("jax_num_cpu_devices", count)
+    if not isinstance(asked, int):
+        told = held > 0 or FORCED in os.environ.get("XLA_FLAGS", "")
+        asked = 1 if told else min(num_cores(), MOST)
+    if asked > max(held, 1):
+        with contextlib.suppress(RuntimeError):  # JAX has started: they are what they are
+            jax.config.update("jax_num_cpu_devices", asked)
 
 
 def benchmark(
@@ -176,6 +188,8 @@ def benchmark(
     config = errors.told(lambda: parse(config_type, name, args=args))
     figure = config.figure or Path("runs", *name.split(".")).with_suffix(".png")
     config = dataclasses.replace(config, figure=figure)
+    if hasattr(config, "devices"):
+        _part_the_cpu(max(np.atleast_1d(config.devices).tolist(), default=1))
     words = sys.argv[1:] if args is None else args
     keep_memory()
     if minutes is not None:

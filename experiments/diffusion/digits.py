@@ -288,7 +288,6 @@ def fit(config, name, images, rows):
         num_steps=config.num_steps,
         eval_every=config.eval_every,
         patience=config.patience,
-        mesh=fitting.mesh(config.devices),
         recipe=recipe,
     )
 

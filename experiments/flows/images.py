@@ -232,7 +232,6 @@ def fit(config, name, model, noise, rows, recipe):
         rows["train"],
         num_steps=config.num_updates,
         eval_every=config.eval_every,
-        mesh=fitting.mesh(config.devices),
         patience=config.patience,
         recipe=recipe,
     )

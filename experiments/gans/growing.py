@@ -29,7 +29,7 @@ class Growing(Data):
     batch_size: int = 64
     """rows per step; each player sees half of them, beside as many samples"""
     devices: int | None = None
-    """the number of devices that share each batch"""
+    """the number of devices that share each batch; by default all accelerators, or one per core"""
     learning_rate: float = 2e-3
     """the learning rate of Adam for both players, whose b1 is 0"""
     penalty: float = 1.0
@@ -153,7 +153,6 @@ def train(config, name, grown, recipe, rows, sizes) -> fitting.Fitted:
         num_steps=config.num_steps,
         eval_every=config.eval_every,
         recipe=recipe,
-        mesh=fitting.mesh(config.devices),
     )
     floor = by_pixels(rows["train"][: config.num_judged], rows["test"])
     fitted.row.update({f"floor_{name}": value for name, value in floor.items()})

@@ -89,7 +89,7 @@ class Config(Data, runs.RunOptions):
     weights from --data-dir. It takes 0.1 to 0.3 s an image; a covariance of full rank needs more
     than 2048"""
     devices: int | None = None
-    """the number of devices that share each batch; by default all accelerators, or one CPU"""
+    """the number of devices that share each batch; by default all accelerators, or one per core"""
 
 
 SETTINGS = {
@@ -287,7 +287,6 @@ def fit(config, name, data, features):
         datasets.batches(rows, size, seed=config.seed),
         num_steps=config.num_steps,
         eval_every=config.eval_every,
-        mesh=fitting.mesh(config.devices),
         recipe=recipe,
     )
     fitted.row["num_params"] = fitting.num_params(fitted.params[0])  # without the state

@@ -193,7 +193,7 @@ def learn(config, model, rows):
     task = fitting.bound_task(model, {"valid": rows["train"], "test": rows["test"]})
     return fitting.fit(
         config, "linear-vae", algorithm, task, rows["train"], num_steps=config.num_steps,
-        eval_every=config.eval_every, patience=config.patience, mesh=fitting.mesh(config.devices),
+        eval_every=config.eval_every, patience=config.patience,
     )  # fmt: skip
 
 

@@ -244,7 +244,6 @@ def fit_prior(config, recipe, density, reading, first, codes, rows):
         num_steps=config.prior_steps,
         eval_every=config.eval_every,
         patience=config.patience,
-        mesh=fitting.mesh(config.devices),
         start=first.params,
         recipe=recipe,
     )

@@ -83,7 +83,7 @@ class Config(stages.Judged, Data, runs.RunOptions):
     eval_every: int = 500
     """steps between two evaluations"""
     devices: int | None = None
-    """the number of devices that share each batch; by default all accelerators, or one CPU"""
+    """the number of devices that share each batch; by default all accelerators, or one per core"""
 
 
 QUICK = {"num_steps": 4, "eval_every": 2, "hidden": 4, "num_samples": 64, "classifier_steps": 20}
@@ -185,7 +185,6 @@ def fit(config, name, data, features):
         datasets.batches(data.rows["train"], size, seed=config.seed),
         num_steps=config.num_steps,
         eval_every=config.eval_every,
-        mesh=fitting.mesh(config.devices),
         recipe=recipe,
     )
     fitted.row["num_params"] = fitting.num_params(fitted.params[0])

@@ -68,9 +68,7 @@ class Stage(NamedTuple):
 
     def options(self, config):
         names = ("num_steps", "eval_every", "patience")
-        return {name: getattr(self, name) for name in names} | {
-            "mesh": fitting.mesh(config.devices)
-        }
+        return {name: getattr(self, name) for name in names}
 
 
 def two(config) -> tuple[Stage, Stage]:

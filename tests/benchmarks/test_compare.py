@@ -31,9 +31,9 @@ def test_a_ratio_is_ours_to_theirs_with_opposite_quartiles_and_ours_are_not_comp
 
 
 def test_ways_of_one_row_are_divided_by_its_dense_pass():
-    known = {"model": "maf", "dim": 8, "inverse": "naive", "dense_density_ms": 2.0}
+    known = {"model": "maf", "dim": 8, "inverse": "naive", "devices": 2, "dense_density_ms": 2.0}
     found = compare.ratios("passes", [known | {"sample_ms": 3.0, "sample_low_ms": 2.0}])
-    assert found == {"maf 8 naive: sample / dense_density": (1.5, 1.0, 1.5)}
+    assert found == {"maf 8 naive 2: sample / dense_density": (1.5, 1.0, 1.5)}
 
 
 def test_where_all_are_ours_each_is_divided_by_the_first():

@@ -15,6 +15,7 @@ ROW = {
     "dim",
     "batch",
     "inverse",
+    "devices",
     "density_passes",
     "sample_passes",
     "density_ms",

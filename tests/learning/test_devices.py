@@ -5,9 +5,18 @@ import optax
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from dgm_jax.learning import run
+from dgm_jax import flows
+from dgm_jax.combinators import pushforward
+from dgm_jax.distributions import standard_normal
+from dgm_jax.learning import devices, run
 from dgm_jax.learning.checkpoints import Checkpoints
-from dgm_jax.learning.devices import data_mesh, replicate, shard_batch
+from dgm_jax.learning.devices import (
+    data_mesh,
+    over_devices,
+    replicate,
+    shard_batch,
+    training_mesh,
+)
 from dgm_jax.learning.gradient import gradient_descent
 from dgm_jax.learning.loop import train
 
@@ -134,3 +143,61 @@ def test_what_does_not_divide_is_said_with_what_does():
         shard_batch(np.zeros((3,)), data_mesh(8))
     with pytest.raises(ValueError, match="num_devices is 9, but there are 8"):
         data_mesh(9)
+
+
+@pytest.fixture
+def three_cores(monkeypatch):
+    monkeypatch.setattr(devices, "num_cores", lambda: 3)
+
+
+def test_scores_and_samples_over_devices_are_those_of_one_whatever_their_number(three_cores):
+    """Of 7 rows: two devices have 3, and one has one; of the 8 that JAX has, three."""
+    seen, model = [], pushforward(flows.maf(4, hidden=(8,)), standard_normal(4))
+    params = jax.tree.map(lambda a: a + 0.1, model.init(jax.random.key(0)))
+
+    def score(params, x):
+        log_prob = model.dist(params).log_prob(x)
+        jax.debug.inspect_array_sharding(log_prob, callback=seen.append)
+        return log_prob, x.sum()
+
+    def sample(params, key, num):
+        one, other = jax.random.split(key)
+        x = model.dist(params).sample(seed=one, sample_shape=num)
+        jax.debug.inspect_array_sharding(x, callback=seen.append)
+        return x, jax.random.bits(other, (num, 2))
+
+    x = batch(0)[:7]
+    found = over_devices(score)(params, x)
+    assert_close(found, jax.jit(score)(params, x))
+    drawn = over_devices(sample, static_argnums=2)(params, jax.random.key(1), 7)
+    alone = jax.jit(sample, static_argnums=2)(params, jax.random.key(1), 7)
+    assert_close(drawn[0], alone[0])
+    np.testing.assert_array_equal(drawn[1], alone[1])
+    assert [len(leaf.devices()) for leaf in (*found, *drawn)] == [1] * 4
+    spread = [at for at in seen if at.num_devices > 1]
+    assert [(at.num_devices, at.spec) for at in spread] == [(3, PartitionSpec("data"))] * 2
+
+
+def test_inside_of_another_transformation_rows_stay_where_they_are(three_cores):
+    double = over_devices(lambda params, x: params * x)
+    assert jax.jit(jax.grad(lambda p: double(p, jnp.ones(6)).sum()))(2.0) == 6
+
+
+def test_a_step_of_many_flops_per_parameter_is_shared_by_the_cores_and_of_few_is_not(monkeypatch):
+    """n rows times w cost 4 n FLOPs per parameter: 2 n forward, and 2 n for the gradient in w."""
+    monkeypatch.setattr(devices, "num_cores", lambda: 4)
+
+    def of(copies):
+        def loss(params, key, x):
+            return jnp.tanh(jnp.concatenate([x] * copies) @ params).mean(), {}
+
+        return gradient_descent(lambda key: jnp.ones((3, 2)), loss, optax.sgd(0.1))
+
+    x = lambda num: np.ones((num, 3), np.float32)
+    assert training_mesh(of(devices.WORTH // (4 * 64)), x(64)) is None
+    sizes = {32: 4, 27: 3, 16: 2, 15: 1, 31: 1}  # of which each device has 8 rows at least
+    for num_rows, size in sizes.items():
+        mesh = training_mesh(of(devices.WORTH // (4 * num_rows) + 1), x(num_rows))
+        assert (1 if mesh is None else mesh.size) == size
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # there all share a batch
+    assert training_mesh(of(1), x(64)).size == 8

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from dgm_jax import nets
 from dgm_jax.learning import identity, run
 from dgm_jax.learning.checkpoints import Checkpoints
 from dgm_jax.learning.devices import data_mesh
@@ -160,11 +161,18 @@ def spread_program():
     )
 
 
+def of_samples(_):
+    """A dense layer of two samples of each row, which joins them where there is no mesh."""
+    net = nets.mlp(4, 1, hidden=(2,))
+    loss = lambda params, key, batch: (net.apply(params, jnp.stack([batch] * 2)).var(), {})
+    return gradient_descent(net.init, loss, optax.sgd(0.1))
+
+
 def identities(num_devices):
     """Of a short run of each kind, on so many devices, and of a program that is spread."""
     made, identify = {"spread": identity.of_program(spread_program())}, run.Run.identify
     mesh = data_mesh(num_devices) if num_devices > 1 else None
-    for kind, algorithm in algorithms.KINDS.items():
+    for kind, algorithm in (algorithms.KINDS | {"samples": of_samples}).items():
 
         def kept(self, *args, kind=kind):
             identify(self, *args)

@@ -88,10 +88,12 @@ def test_a_dense_layer_takes_any_batch_axes_row_by_row(key, monkeypatch, batch, 
 
 def test_a_dense_layer_of_many_samples_leaves_a_batch_on_the_devices_that_hold_it(key):
     """Of 5 samples of each of 8 examples a device makes 5 rows; the one that gathers makes 40."""
-    net, rows = from_linen(Dense(4), (3,)), NamedSharding(data_mesh(), PartitionSpec(None, "data"))
-    params, x = net.init(key), jax.device_put(jnp.ones((5, 8, 3)), rows)
+    net, mesh = from_linen(Dense(4), (3,)), data_mesh()
+    params = net.init(key)
+    x = jax.device_put(jnp.ones((5, 8, 3)), NamedSharding(mesh, PartitionSpec(None, "data")))
     loss = lambda params, x: (net.apply(params, x) ** 2).sum()
-    program = jit(jax.grad(loss)).lower(params, x).compile().as_text()
+    with jax.set_mesh(mesh):
+        program = jit(jax.grad(loss)).lower(params, x).compile().as_text()
     assert "all-reduce" in program and "all-gather" not in program
 
 

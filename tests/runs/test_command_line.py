@@ -17,10 +17,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dgm_jax import runs
+from dgm_jax.runs import command_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +94,7 @@ def test_a_run_has_a_directory_by_its_name(tmp_path, monkeypatch):
 PARTED = """
 import dataclasses, jax
 from dgm_jax import runs
+from dgm_jax.runs import command_line
 
 @dataclasses.dataclass(frozen=True)
 class Config(runs.RunOptions):
@@ -104,6 +107,31 @@ runs.experiment(Config, main, args=["--devices", "3"])
 again = runs.experiment(Config, main, args=["--devices", "5", "--workdir", "again"])
 assert again == {"there": 3}, again  # JAX has started, and keeps what it has
 """
+
+
+@pytest.mark.parametrize(
+    ("asked", "held", "flags", "cores", "given"),
+    [
+        (None, -1, "", 2, 2),  # one a core
+        (None, -1, "", 64, 8),  # as many as were measured
+        (None, -1, "", 1, None),  # JAX's own
+        (None, 3, "", 2, None),  # JAX_NUM_CPU_DEVICES
+        (None, -1, "--xla_force_host_platform_device_count=3", 2, None),
+        (1, -1, "", 2, None),
+        (4, 2, "", 2, 4),
+        (2, 4, "", 2, None),
+    ],
+)
+def test_cpu_devices_are_as_many_as_cores_if_nothing_else_is_said(
+    monkeypatch, asked, held, flags, cores, given
+):
+    told = []
+    config = SimpleNamespace(jax_num_cpu_devices=held, update=lambda _, count: told.append(count))
+    monkeypatch.setattr(command_line, "jax", SimpleNamespace(config=config))
+    monkeypatch.setattr(command_line, "num_cores", lambda: cores)
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    command_line._part_the_cpu(asked)
+    assert told == ([] if given is None else [given])
 
 
 def test_an_experiment_gets_as_many_cpu_devices_as_share_its_batches(tmp_path):

@@ -2669,6 +2669,20 @@ TABLE = {
         learning.averaged, {"state": DESCENT.init(RAW_KEY)}, state=noun(learning.TrainState)
     ),
     "learning.data_mesh": of(learning.data_mesh, num_devices=optional(whole())),
+    "learning.over_devices": of(
+        learning.over_devices,
+        {"function": square},
+        function=FUNCTION,
+        num_devices=optional(whole()),
+        static_argnums=ANYTHING,
+    ),
+    "learning.training_mesh": of(
+        learning.training_mesh,
+        {"algorithm": DESCENT, "batch": np.ones((2, 3))},
+        algorithm=noun(learning.gradient_descent),
+        batch=ANYTHING,
+        fixed=ANYTHING,
+    ),
     "learning.replicate": of(
         learning.replicate,
         {"tree": np.ones(2), "mesh": learning.data_mesh(1)},
@@ -3138,6 +3152,7 @@ TABLE = {
         raises=(TypeError,),
     ),
     "measure.machine": of(measure.machine),
+    "measure.num_cores": of(measure.num_cores),
     "measure.compare": of(
         functools.wraps(measure.compare)(
             lambda thunks, **options: list(measure.compare(thunks, **options))
