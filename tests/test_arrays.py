@@ -8,6 +8,7 @@ import pytest
 from dgm_jax.arrays import (
     mid_quantiles,
     parted,
+    rearranged,
     soft_bound,
     straight_through,
     wide,
@@ -54,6 +55,24 @@ def test_what_is_added_to_a_level_stays_in_its_cell():
     floor = jit(lambda x, u: jnp.floor(within_cell(x, u)))
     for u in (largest, jnp.zeros_like(x), jnp.full_like(x, 0.5)):
         np.testing.assert_array_equal(floor(x, u), x)
+
+
+def test_a_rearranged_array_has_its_entries_elsewhere_and_gives_their_cotangents_back():
+    """One axis stays; the derivative is a gather too, of traced orders and of a batch of them."""
+    a = jnp.arange(24.0).reshape(2, 3, 4)
+    first, last = jnp.array([1, 0]), jnp.array([[2, 0, 3, 1], [3, 1, 0, 2]])
+
+    def moved(a, last):
+        return rearranged(a, first, None, last)
+
+    def pulled(last):
+        return jax.vjp(lambda a: moved(a, last), a)[1](jnp.sin(a))[0]
+
+    y, back = jit(jax.vmap(lambda last: (moved(a, last), pulled(last))))(last)
+    for order, got, given_back in zip(last, y, back, strict=True):
+        np.testing.assert_array_equal(got, np.asarray(a)[::-1][..., order])
+        np.testing.assert_array_equal(np.asarray(given_back)[::-1][..., order], jnp.sin(a))
+    assert "scatter" not in jax.jit(pulled).lower(last[0]).as_text()
 
 
 def test_a_straight_through_value_is_exact_and_moves_as_another():

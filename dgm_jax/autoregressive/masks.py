@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
+from ..arrays import rearranged
 from ..distributions import Autoregressive, drawn
 from ..distributions.divergence import exact
 from ..likelihoods import Conditional
@@ -131,7 +132,8 @@ def replaced(net: CausalNet, places: Places) -> CausalNet:
         checks.array(x, "x")
         if jnp.shape(x)[-1:] == order.shape:  # else the net refuses it
             x = jnp.asarray(x)[..., order]
-        return net.apply(moved(params, places), x, cond, key=key)[..., rank, :]
+        f = net.apply(moved(params, places), x, cond, key=key)
+        return rearranged(f, *[None] * (f.ndim - 2), rank, None)
 
     def unroll(params, emit, batch_shape, cond=None, *, key=None):
         def emit_there(place, f):
@@ -145,25 +147,24 @@ def replaced(net: CausalNet, places: Places) -> CausalNet:
 
 def moved(params: Params, places: Places) -> Params:
     """The parameters of a `nets.made`, with the rows and columns of its weights permuted."""
-    order, first, last = places.order, places.units[0], places.units[-1]
+    order, units, dim = places.order, places.units, len(places.order)
     params = jax.tree.map(jnp.asarray, params)  # an array of numpy has no traced index
-
-    def by_coordinate(array, axis):  # entries of one coordinate stay together
-        dim, shape = len(order), array.shape
-        parts = array.reshape(*shape[:axis], dim, -1, *shape[axis + 1 :])
-        return jnp.take(parts, order, axis).reshape(shape)
-
-    ins, *between = [w[own] for w, own in zip(params["weights"], places.units)]
+    ins, *_ = params["weights"]
+    num_entries = ins.shape[1] // dim  # those of one coordinate stay together
+    inputs = (order[:, None] * num_entries + jnp.arange(num_entries)).reshape(-1)
     moving = params | {
-        "weights": [by_coordinate(ins, 1), *(w[:, b] for w, b in zip(between, places.units))],
-        "biases": [b[own] for b, own in zip(params["biases"], places.units)],
-        "readout": params["readout"][order][..., last],
-        "offset": params["offset"][order],
+        "weights": [
+            rearranged(w, own, below)
+            for w, own, below in zip(params["weights"], units, [inputs, *units])
+        ],
+        "biases": [rearranged(b, own) for b, own in zip(params["biases"], units)],
+        "readout": rearranged(params["readout"], order, None, units[-1]),
+        "offset": rearranged(params["offset"], order, None),
     }
     if "direct" in params:
-        moving["direct"] = by_coordinate(params["direct"][order], 2)
+        moving["direct"] = rearranged(params["direct"], order, None, inputs)
     if "cond" in params:
-        moving["cond"] = params["cond"][:, first]
+        moving["cond"] = rearranged(params["cond"], None, units[0])
     return moving
 
 

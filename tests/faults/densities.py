@@ -240,7 +240,7 @@ FAULTS = (
         "masks-that-leave-biases-behind",
         "T3: the bias of a unit does not move with it",
         MASKS,
-        '"biases": [b[own] for b, own in zip(params["biases"], places.units)],',
+        '"biases": [rearranged(b, own) for b, own in zip(params["biases"], units)],',
         '"biases": params["biases"],',
         (
             "autoregressive/test_masks.py::"

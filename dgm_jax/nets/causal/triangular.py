@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -155,12 +156,19 @@ def _backwards(matrix, groups_out=None, groups_in=None):
 
 def _product(weight, values, own, below, bounds):
     """weight @ values by blocks of rows, each times the columns it may read."""
-    parts = []
-    for lo, hi in pairwise((-1, *bounds[1:])):
-        rows, left, here = span(own, lo, hi), span(below, -1, lo), span(below, lo, hi)
-        a = legal(weight, own, below, rows, here) @ values[here]
-        parts.append(a + weight[rows, left] @ values[left] if left.stop else a)
+    blocks = list(pairwise((-1, *bounds[1:])))
+    rows, columns = ([span(steps, lo, hi) for lo, hi in blocks] for steps in (own, below))
+    # Split: the gradient is joined. That of slices adds up padded ones as large as the matrix.
+    split, parts = _split(weight, 0, [r.stop for r in rows]), []
+    for row, here, block in zip(rows, columns, split):
+        left, corner, _ = _split(block, 1, [here.start, here.stop, len(below)])
+        a = legal(corner, own[row], below[here], EVERYTHING, EVERYTHING) @ values[here]
+        parts.append(a + left @ values[: here.start] if here.start else a)
     return jnp.concatenate(parts)
+
+
+def _split(matrix, axis, ends):
+    return jax.lax.split(matrix, np.diff(ends, prepend=0).tolist(), axis)
 
 
 def _layer(layers, n, below, num_blocks):
