@@ -86,6 +86,27 @@ def test_a_dense_layer_takes_any_batch_axes_row_by_row(key, monkeypatch, batch, 
     np.testing.assert_allclose(at_params["kernel"], rows(x).T @ rows(y), rtol=1e-5, atol=1e-6)
 
 
+def test_a_dense_layer_of_many_rows_and_few_outputs_is_the_same_product(key):
+    """Its kernel is transposed first; derivatives in both modes, for several kernels under vmap."""
+    net = from_linen(Dense(2), (8,))
+    params = jax.vmap(net.init)(jax.random.split(jax.random.clone(key), 3))
+    x = jax.random.normal(key, (2, 70, 8))
+
+    @jit
+    def run(params, x):
+        y, pull = jax.vjp(net.apply, params, x)
+        return y, *pull(jnp.sin(y)), jax.jvp(net.apply, (params, x), (params, x))[1]
+
+    kernel = params["kernel"]
+    y, at_params, at_x, moved = jax.vmap(run, (0, None))(params, x)
+    np.testing.assert_allclose(y, jnp.einsum("bni,kio->kbno", x, kernel), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(moved, 2 * y, rtol=1e-5, atol=1e-6)
+    pulled = jnp.einsum("bni,kbno->kio", x, jnp.sin(y))
+    np.testing.assert_allclose(at_params["kernel"], pulled, rtol=1e-5, atol=1e-5)
+    pulled = jnp.einsum("kbno,kio->kbni", jnp.sin(y), kernel)
+    np.testing.assert_allclose(at_x, pulled, rtol=1e-5, atol=1e-6)
+
+
 def test_a_dense_layer_of_many_samples_leaves_a_batch_on_the_devices_that_hold_it(key):
     """Of 5 samples of each of 8 examples a device makes 5 rows; the one that gathers makes 40."""
     net, mesh = from_linen(Dense(4), (3,)), data_mesh()
