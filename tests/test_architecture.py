@@ -93,6 +93,7 @@ OF_NO_MODULE = {
     "test_architecture.py": "of the repository",
     "test_bad_inputs.py": "of what every public function refuses",
     "test_budget.py": "of tests/budget.py",
+    "test_docs.py": "of .docs, which builds the reference",
     "test_helpers.py": "of tests/helpers.py and tests/conftest.py",
     "test_interface.py": "of every public signature",
     "test_readme.py": "of README.md",

@@ -129,9 +129,9 @@ class Autoregressive(Drawn):
         temperature: T, a number or an array, possibly traced; T < 1 prefers likely levels, 1
             changes nothing
         top_k: keeps all levels at least as likely as the k-th; None keeps all
-        allowed: booleans [K], the levels that may be sampled; None allows all The result is again a
-        distribution, with `sample`, `complete` and `log_prob`. Costs: the same passes, and the
-        logits of all K levels of each x_i. ValueError for real-valued x_i.
+        allowed: booleans [K], the levels that may be sampled; None allows all
+        The result is again a distribution, with `sample`, `complete` and `log_prob`. Costs: the
+        same passes, and the logits of all K levels of each x_i. ValueError for real-valued x_i.
         """
         if not isinstance(temperature, jax.Array):  # one that is may be traced
             temperature = checks.positive(temperature, "temperature")
