@@ -14,6 +14,7 @@ python_maximum_signature_line_length = 80
 toc_object_entries_show_parents = "hide"
 highlight_language = "none"
 
+myst_heading_anchors = 6  # links to headings, as the README has them
 smartquotes = False  # quotes and dots of programs stay what they are
 
 html_theme = "furo"

@@ -1,7 +1,8 @@
 """The pages of the API reference, in reStructuredText and Markdown: none is written by hand.
 
-The start page and the guide are the sections of README.md, the others the docstrings: a page for
-each file of the library, with the names that users call, and one for each package.
+The start page and the guide are the sections of README.md and the records of results. The others
+are the docstrings: a page for each file of the library, with the names that users call, and one for
+each package.
 """
 
 import ast
@@ -14,6 +15,7 @@ from library import Library, Module, Thing, Types, arguments, fields, members
 from plain import inline, text
 
 ON_THE_START_PAGE = ("Two commands", "Quick start")
+RECORDS = ("experiments/RESULTS.md", "benchmarks/RESULTS.md")
 
 
 def write(root: Path, folder: Path) -> list[str]:
@@ -149,7 +151,10 @@ def _member(library, thing, node):
 
 
 class Readme:
-    """README.md as pages of Markdown, one for each of its sections; `files`: what they link to."""
+    """README.md as pages of Markdown, one for each of its sections, and the records it links to.
+
+    files: what else they link to; images: what they show.
+    """
 
     def __init__(self, root: Path, library: Library):
         self.root, self.library = root, library
@@ -157,6 +162,10 @@ class Readme:
         self.images: set[str] = set()
         head, *sections = re.split(r"^## ", (root / "README.md").read_text("utf-8"), flags=re.M)
         self.head = self._linked(head)
+        self.records = {name: (root / name).read_text("utf-8") for name in RECORDS}
+        for name, record in self.records.items():
+            shown = re.findall(r"\]\(([^)\s]+\.png)\)", record)
+            self.images |= {f"{name.rpartition('/')[0]}/{image}" for image in shown}
         self.sections = {}
         for section in sections:
             title, _, content = section.partition("\n")
@@ -165,10 +174,10 @@ class Readme:
     def pages(self) -> dict[str, str]:
         start = {title: self.sections[title] for title in ON_THE_START_PAGE}
         guide = {_slug(t): (t, c) for t, c in self.sections.items() if t not in ON_THE_START_PAGE}
-        index = [self.head, *self._contents(list(guide))]
+        index = [self.head, *self._contents([*guide, *RECORDS])]
         index += [f"## {title}\n{content}" for title, content in start.items()]
         pages = {f"{slug}.md": f"# {title}\n{content}" for slug, (title, content) in guide.items()}
-        return pages | {"index.md": "\n".join(index)}
+        return pages | self.records | {"index.md": "\n".join(index)}
 
     def _contents(self, guide):
         """A table of all packages by their docstrings, and what the side of a page shows."""
@@ -189,6 +198,8 @@ class Readme:
         image, label, target = found.groups()
         if image:
             self.images.add(target)
+            return found[0]
+        if target.partition("#")[0] in RECORDS:
             return found[0]
         module = target.removesuffix(".py").replace("/", ".")
         if module not in self.library.modules:
