@@ -105,7 +105,9 @@ class Library:
             for name, node in module.definitions.items():
                 if name.startswith("_") or module.name == self.name:
                     continue
-                is_type = isinstance(node, ast.Assign) and not name.isupper()
+                is_type = (
+                    isinstance(node, ast.Assign) and not name.isupper() and not _variable(node)
+                )
                 is_code = isinstance(node, (ast.FunctionDef, ast.ClassDef))
                 if is_type and name.istitle() or is_code and module.name not in exporting:
                     self._add(found, (module.name, name), f"{module.name}.{name}")
@@ -186,6 +188,11 @@ class Library:
             return None if path == thing.path else path  # no link to where it stands
 
         return Context(frozenset(own), find)
+
+
+def _variable(node):
+    """Whether an assignment makes a type variable."""
+    return ast.unparse(node.value).startswith(("TypeVar(", "ParamSpec("))
 
 
 def _depth(module):

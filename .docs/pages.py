@@ -87,7 +87,7 @@ def _summary(library, things):
     yield from ("", ".. list-table::", "   :class: summary", "   :widths: auto", "")
     for thing in things:
         yield f"   * - :py:obj:`{thing.name} <{thing.path}>`"
-        line = _first_line(thing.doc) or f"`{ast.unparse(thing.node.value)}`"  # of a type
+        line = _first_line(thing.doc) or f"`{_value(thing.node)}`"
         yield f"     - \\ {inline(line, library.context(thing))}"
     yield ""
 
@@ -107,9 +107,8 @@ def _described(library: Library, thing: Thing) -> Iterator[str]:
         taken = types.signature(made[0]).rpartition(" -> ")[0] if made else ""
         yield f".. py:class:: {thing.name}{taken}"
     elif thing.name.isupper():
-        value = ast.unparse(node.value)
         yield f".. py:data:: {thing.name}"
-        yield f"   :value: {value if len(value) < 100 else '...'}"
+        yield f"   :value: {_value(node)}"
     else:
         yield f".. py:type:: {thing.name}"
         yield f"   :canonical: {types.shown(node.value)}"
@@ -118,6 +117,15 @@ def _described(library: Library, thing: Thing) -> Iterator[str]:
         yield from _inside(_fields(thing))
         for member in members(thing):
             yield from _inside(_member(library, thing, member))
+
+
+def _value(node):
+    """The value of a constant or a type, or the keys of a long one."""
+    value = ast.unparse(node.value)
+    if len(value) > 100 and isinstance(node.value, ast.Dict):
+        keys = [ast.unparse(key) for key in node.value.keys if key]
+        value = f"{{{': ..., '.join([*keys, '...'])}}}"
+    return value if len(value) < 400 else "..."
 
 
 def _inside(lines):

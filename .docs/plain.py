@@ -161,7 +161,8 @@ def _columns(lines):
 def _table(rows, context, headed=False):
     size = max(map(len, rows))
     if all(re.fullmatch(r"\w+(, \w+)*", row[0]) for row in rows):
-        rows = [[", ".join(f"`{name}`" for name in row[0].split(", ")), *row[1:]] for row in rows]
+        named = [[re.sub(r"(\w+)", r"`\1`", row[0]), *row[1:]] for row in rows]
+        rows = [*rows[:headed], *named[headed:]]
     yield from ("", ".. list-table::", "   :class: plain", "   :widths: auto")
     if headed:
         yield "   :header-rows: 1"
@@ -192,7 +193,7 @@ def _indented(lines: Iterable[str], first: str, rest: str) -> Iterator[str]:
 # ------------------------------------------------------------------------------------------ inline
 # Bases of subscripts: one letter, with primes and marks over it, or the name of an operator.
 _MARKS = "\u0300-\u036f'′*"
-_OPERATOR = r"(?:max|min|argmax|argmin|sup|softmax|KL|Var|Cov)(?=_(?:\{|\w\b))"
+_OPERATOR = r"(?:max|min|argmax|argmin|sup|softmax|std|KL|Var|Cov)(?=_(?:\{|\w\b))"
 _BASE = rf"(?<![\w.])(?:{_OPERATOR}|\w+(?=_\{{)|[^\W\d_]|[Σ∏∫∇Π∂])[{_MARKS}]*"
 _LOW = r"\{[^{}]*\}|[θφ],\w|[<>≤≥]=?\w+|[^\W_ᵀ¹²³ᵏⁿ]+[′']*|\*"
 _HIGH = r"\{[^{}]*\}|(?:min|max)?\([^()]*\)|-?½|[a-z]+_\w+|-?[^\W_]+[′']*"
@@ -205,7 +206,7 @@ _PIECES = re.compile(
   | \^(?P<power>{_HIGH})
   | (?P<names>(?<![\w.`*])\w+(?:(?:,\ |\ and\ )\w+)*)(?=:(?:\s|$))
   | (?P<list>(?<![\w.`*"])\w+(?:(?:,\ |,?\ and\ )\w+)+)(?![\w`(])
-  | (?P<name>(?<![\w.`*"])[A-Za-z]\w*_\w*\w)(?![\w`"])
+  | (?P<name>(?<![\w.`*"])[A-Za-z]\w*_\w*\w(?:\((?:[^()]|\([^()]*\))*\))?)(?![\w`"])
     """,
     re.VERBOSE,
 )
@@ -239,8 +240,10 @@ def _markup(found, context):
         return escaped(found["base"]) + _script("sub", found["low"]) + high
     if kind == "power":
         return _script("sup", found["power"])
+    if kind == "name":
+        return _name(found[0])
     names = re.split("(, |,? and )", found[0])
-    if kind != "name" and not set(names[::2]) <= context.arguments:
+    if not set(names[::2]) <= context.arguments:
         return None
     return "".join(name if i % 2 else _name(name) for i, name in enumerate(names))
 
