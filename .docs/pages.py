@@ -29,7 +29,7 @@ def write(root: Path, folder: Path) -> list[str]:
     readme = Readme(root, library)
     pages |= readme.pages()
     if library.broken:
-        raise ValueError("\n".join(library.broken))
+        raise ValueError("\n".join(dict.fromkeys(library.broken)))
     for name, content in pages.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)

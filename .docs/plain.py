@@ -195,8 +195,9 @@ def _indented(lines: Iterable[str], first: str, rest: str) -> Iterator[str]:
 _MARKS = "\u0300-\u036f'′*"
 _OPERATOR = r"(?:max|min|argmax|argmin|sup|softmax|std|KL|Var|Cov)(?=_(?:\{|\w\b))"
 _BASE = rf"(?<![\w.])(?:{_OPERATOR}|\w+(?=_\{{)|[^\W\d_]|[Σ∏∫∇Π∂])[{_MARKS}]*"
-_LOW = r"\{[^{}]*\}|[θφ],\w|[<>≤≥]=?\w+|[^\W_ᵀ¹²³ᵏⁿ]+[′']*|\*"
-_HIGH = r"\{[^{}]*\}|(?:min|max)?\([^()]*\)|-?½|[a-z]+_\w+|-?[^\W_]+[′']*"
+_LOW = r"\{[^{}]*\}|[θφ],\w|[<>≤≥]=?\w+|[^\W_ᵀ¹²³ᵏⁿ]+[′']*|\(\d\)\w*|[*#]"
+_HIGH = r"\{[^{}]*\}|(?:min|max)?\([^()]*\)|-?½|[^\W\d_]+_\w+|[-±]?[^\W_]+[′']*"
+_SUBSCRIPTS = str.maketrans("0123456789aeijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉ₐₑᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
 _PIECES = re.compile(
     rf"""
     `(?P<code>[^`]+)`
@@ -206,7 +207,7 @@ _PIECES = re.compile(
   | \^(?P<power>{_HIGH})
   | (?P<names>(?<![\w.`*])\w+(?:(?:,\ |\ and\ )\w+)*)(?=:(?:\s|$))
   | (?P<list>(?<![\w.`*"])\w+(?:(?:,\ |,?\ and\ )\w+)+)(?![\w`(])
-  | (?P<name>(?<![\w.`*"])[A-Za-z]\w*_\w*\w(?:\((?:[^()]|\([^()]*\))*\))?)(?![\w`"])
+  | (?P<name>(?:(?<=\.\.)|(?<![\w.`*"]))[A-Za-z]\w*_\w*\w(?:\((?:[^()]|\([^()]*\))*\))?)(?![\w`"])
     """,
     re.VERBOSE,
 )
@@ -253,8 +254,9 @@ def _name(name):
 
 
 def _script(role, content):
-    """An index or a power; one inside of it is written out, since markup does not nest."""
+    """An index or a power. One inside of it is a letter of Unicode, since markup does not nest."""
     content = content.removeprefix("{").removesuffix("}") if content[0] == "{" else content
+    content = re.sub(r"(?<=\w)_(\w)(?!\w)", lambda found: found[1].translate(_SUBSCRIPTS), content)
     return rf"\ :{role}:`{escaped(content)}`\ "
 
 
