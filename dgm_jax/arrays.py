@@ -135,6 +135,18 @@ def unsqueezed(y: Array) -> Array:
     return y.reshape(*batch, 2 * h, 2 * w, c // 4)
 
 
+def in_a_row(
+    draw: Callable[..., Array], key: Array, shape: tuple[int, ...], *options: DTypeLike | float
+) -> Array:
+    """draw(key, shape, *options), of `jax.random`, drawn as one vector: the same numbers.
+
+    For weights, and for noise whose first axis is the batch. XLA's CPU backend compiles the random
+    bits of an array with three or four axes up to ten times as long as those of a vector. Where a
+    batch is the second axis, as in [samples, batch, ...], several devices could not share them.
+    """
+    return draw(key, (math.prod(shape),), *options).reshape(shape)
+
+
 def compiled_once(function: Callable, *, static_argnums: tuple[int, ...] = ()) -> Callable:
     """The function, compiled once when called outside of `jit`, and inlined inside of `jit`.
 

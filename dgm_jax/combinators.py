@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from . import checks
-from .arrays import within_cell
+from .arrays import in_a_row, within_cell
 from .bijectors import FactorOut, Scan
 from .distributions import Pushforward, Quantized
 from .nets import stateless
@@ -245,7 +245,7 @@ def quantized(model: Density, num_levels: int, noise: Density | None = None) -> 
         return Quantized(numbers, num_levels, of_noise, key=key)
 
     def adapt(params, x, cond=None):
-        u = jax.random.uniform(jax.random.key(0), jnp.shape(x))
+        u = in_a_row(jax.random.uniform, jax.random.key(0), jnp.shape(x))
         y = within_cell(jnp.asarray(x, u.dtype), u)
         assert model.adapt is not None
         if noise is None:

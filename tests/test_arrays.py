@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dgm_jax.arrays import (
+    in_a_row,
     mid_quantiles,
     parted,
     rearranged,
@@ -80,3 +81,11 @@ def test_a_straight_through_value_is_exact_and_moves_as_another():
     through = lambda soft: straight_through(value, 2 * soft)
     assert (through(soft) == value).all()
     assert (jax.grad(lambda soft: through(soft).sum())(soft) == 2).all()
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (5,), (3, 2, 5), (2, 3, 1, 7)])
+def test_numbers_drawn_in_a_row_are_those_of_their_shape(shape):
+    key = jax.random.key(3)
+    for draw, options in ((jax.random.normal, ()), (jax.random.uniform, (jnp.float32, -1.0, 2.0))):
+        found = in_a_row(draw, jax.random.clone(key), shape, *options)
+        np.testing.assert_array_equal(found, draw(jax.random.clone(key), shape, *options))

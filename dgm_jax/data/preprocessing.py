@@ -17,7 +17,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from .. import checks
-from ..arrays import same_rank, wide, within_cell
+from ..arrays import in_a_row, same_rank, wide, within_cell
 from ..protocol import Array, Key
 
 
@@ -36,7 +36,7 @@ def dequantize(key: Key, x: ArrayLike) -> Array:
         )
     checks.within(x, -(2**24), 2**24, "x")
     x = jnp.asarray(x, jnp.float32)
-    return within_cell(x, jax.random.uniform(key, x.shape, jnp.float32))
+    return within_cell(x, in_a_row(jax.random.uniform, key, x.shape, jnp.float32))
 
 
 def quantize(x: ArrayLike, num_levels: int) -> Array:

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
+from ..arrays import in_a_row
 from ..protocol import Array, Key, Net, Params, Shape
 from .process import LearnedProcess, Process, beside, log_snr, slopes
 
@@ -165,7 +166,7 @@ def noised(key: Key, process: Process, x: Array, t: Array) -> tuple[Array, Array
     checks.rows_of(x, "x")
     checks.floating(x, "x")
     t = times_of(t, x, x.shape[1:])
-    noise = jax.random.normal(key, x.shape, x.dtype)
+    noise = in_a_row(jax.random.normal, key, x.shape, x.dtype)
     return beside(process.alpha(t), x) * x + beside(process.sigma(t), x) * noise, noise
 
 

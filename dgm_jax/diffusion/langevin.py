@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..arrays import row_sums
+from ..arrays import in_a_row, row_sums
 from ..protocol import Array, Key, Rows
 
 
@@ -50,7 +50,7 @@ def metropolis_langevin(
     def body(i, state):
         x, value, slope, accepted = state
         noise_key, accept_key = jax.random.split(jax.random.fold_in(key, i))
-        noise = jax.random.normal(noise_key, x.shape, x.dtype)
+        noise = in_a_row(jax.random.normal, noise_key, x.shape, x.dtype)
         y = x + eta * slope + jnp.sqrt(2 * eta) * noise
         value_y, slope_y = both(y)
         log_ratio = value_y - value + log_step(x, y, slope_y) - log_step(y, x, slope)
@@ -111,7 +111,7 @@ def annealed_langevin(
 
 def _step(score, key, eta):
     def body(i, x):
-        noise = jax.random.normal(jax.random.fold_in(key, i), x.shape, x.dtype)
+        noise = in_a_row(jax.random.normal, jax.random.fold_in(key, i), x.shape, x.dtype)
         return x + eta * score(x) + jnp.sqrt(2 * eta) * noise
 
     return body

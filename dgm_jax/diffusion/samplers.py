@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
+from ..arrays import in_a_row
 from ..protocol import Array, Key, Params
 from .chain import level, step, variance
 from .denoiser import Denoiser
@@ -181,8 +182,7 @@ def _noise(key, number, num, shape, dtype):
     """N(0, I) for each sample, from its own key at this step."""
 
     def one(i):
-        return jax.random.normal(
-            jax.random.fold_in(jax.random.fold_in(key, i), number + 1), shape, dtype
-        )
+        own_key = jax.random.fold_in(jax.random.fold_in(key, i), number + 1)
+        return in_a_row(jax.random.normal, own_key, shape, dtype)
 
     return jax.vmap(one)(jnp.arange(num))

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import lineax  # the library of linear maps that diffrax is told them by
 
 from .. import checks
+from ..arrays import in_a_row
 from ..protocol import Array, Key, Params
 from .denoiser import Denoiser
 from .process import drift_and_diffusion
@@ -54,7 +55,7 @@ def reverse_sde(
 
     def one(i, cond):
         start_key, path_key = jax.random.split(jax.random.fold_in(key, i))
-        x = process.scale * jax.random.normal(start_key, model.shape)
+        x = process.scale * in_a_row(jax.random.normal, start_key, model.shape)
         step = (last - first) / num_steps
         shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
         # The tree splits its key along a search, which JAX takes for a second use of a typed one.

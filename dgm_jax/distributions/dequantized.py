@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..arrays import same_rank, within_cell
+from ..arrays import in_a_row, same_rank, within_cell
 from ..protocol import Array, Density, Key, Shape
 from .divergence import exact
 from .drawn import Drawn
@@ -83,7 +83,7 @@ class Quantized(Drawn):
         checks.levels_of(value, tuple(self.event_shape), self.num_levels)
         key = jax.random.clone(self._key)
         if self._noise is None:
-            u, log_q = jax.random.uniform(key, jnp.shape(value), jnp.float32), 0.0
+            u, log_q = in_a_row(jax.random.uniform, key, jnp.shape(value), jnp.float32), 0.0
         else:
             u, log_q = self._noise(value).sample_and_log_prob(seed=key)
         log_p = self.distribution.log_prob(within_cell(jnp.asarray(value, u.dtype), u)) - log_q

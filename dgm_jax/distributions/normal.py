@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
+from ..arrays import in_a_row
 from ..protocol import Array, Density
 from .divergence import exact
 from .drawn import Drawn
@@ -37,7 +38,7 @@ class _Normal(Drawn, distrax.MultivariateNormalDiag):
         return self.loc.dtype
 
     def _sample_n(self, key, n):
-        return jax.random.normal(key, (n, *self.event_shape), self.dtype)
+        return in_a_row(jax.random.normal, key, (n, *self.event_shape), self.dtype)
 
     def _sample_n_and_log_prob(self, key, n):
         x = self._sample_n(key, n)

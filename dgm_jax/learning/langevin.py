@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from .. import checks
+from ..arrays import in_a_row
 from ..protocol import Algorithm, Array, Key
 from .descent import Schedule, check_carried, extras
 
@@ -86,5 +87,5 @@ def _normal_like(tree, key):
     leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(key, len(leaves))
     return structure.unflatten(
-        jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves)
+        in_a_row(jax.random.normal, k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves)
     )

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Array, Key, Net, Params, Shape, State, StatefulNet
+from .starts import scaled
 from .upsampling import down_conv
 
 
@@ -52,10 +53,10 @@ def _convolve(
 Attention, BatchNorm, Conv, Dense, LayerNorm = (
     partial(layer, param_dtype=float)
     for layer in (
-        linen.MultiHeadDotProductAttention,
+        partial(linen.MultiHeadDotProductAttention, kernel_init=scaled()),
         linen.BatchNorm,
-        partial(linen.Conv, conv_general_dilated=_convolve),
-        partial(linen.Dense, dot_general=_product),
+        partial(linen.Conv, conv_general_dilated=_convolve, kernel_init=scaled()),
+        partial(linen.Dense, dot_general=_product, kernel_init=scaled()),
         linen.LayerNorm,
     )
 )

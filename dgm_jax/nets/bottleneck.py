@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Net
+from . import starts
 from .adapter import Conv, Dense, from_linen, linen
 
 
@@ -32,7 +33,7 @@ class Bottleneck(linen.Module):
                 x = linen.Dropout(self.dropout, deterministic=deterministic)(x)
                 init = _scaled(self.last_scale)
             else:
-                init = linen.initializers.lecun_normal()
+                init = starts.scaled()
             if kernel == 1:  # a product of matrices, also of images
                 x = Dense(width, kernel_init=init)(x)
             else:
@@ -99,4 +100,4 @@ def _scaled(factor):
     """lecun_normal by a factor."""
     if not factor:
         return linen.initializers.zeros
-    return linen.initializers.variance_scaling(factor**2, "fan_in", "truncated_normal")
+    return starts.scaled(factor**2)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from .. import checks
 from ..arrays import same_rank
 from ..protocol import Net, Shape
+from . import starts
 from .adapter import Attention, Conv, Dense, LayerNorm, from_linen, linen
 
 
@@ -45,9 +46,7 @@ class GatedAttention(linen.Module):
     @linen.compact
     def __call__(self, x, *cond, deterministic=True):
         h = _first(self.hidden, x, cond)
-        position = self.param(
-            "position", linen.initializers.normal(0.01), (*h.shape[-3:-1], self.hidden)
-        )
+        position = self.param("position", starts.normal(0.01), (*h.shape[-3:-1], self.hidden))
         for _ in range(self.num_blocks):
             inner = self.activation(Conv(self.hidden, (3, 3))(self.activation(h)))
             inner = linen.Dropout(self.dropout, deterministic=deterministic)(inner)
@@ -124,7 +123,7 @@ def _first(hidden, x, cond):
 
 
 def _last(out_channels, h, zero):
-    init = linen.initializers.zeros if zero else linen.initializers.lecun_normal()
+    init = linen.initializers.zeros if zero else starts.scaled()
     return Conv(out_channels, (3, 3), kernel_init=init)(h)
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..arrays import same_rank
+from ..arrays import in_a_row, same_rank
 from ..protocol import Array, Key, Net, Params
 from .upsampling import down_conv, up_conv
 
@@ -141,7 +141,7 @@ def _weights(shape, fan_in, gain, lr_multiplier, use_bias, start_bias):
 
     def init(key: Key) -> Params:
         checks.key(key)
-        params = {"kernel": jax.random.normal(key, shape) / multiplier}
+        params = {"kernel": in_a_row(jax.random.normal, key, shape) / multiplier}
         if use_bias:
             params["bias"] = jnp.full(shape[-1:], start_bias / multiplier)
         return params

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Net
+from . import starts
 from .adapter import Conv, Dense, from_linen, linen
 from .norm import GroupNorm
 from .upsampling import up_conv
@@ -23,7 +24,7 @@ class UpConv(linen.Module):
     features: int
     size: tuple[int, int]
     kernel_size: int
-    kernel_init: Callable = linen.initializers.lecun_normal()
+    kernel_init: Callable = starts.scaled()
     use_bias: bool = True
 
     @linen.compact
@@ -304,7 +305,7 @@ def _on(net, shape, name):
 
 
 def _last(zero):
-    return linen.initializers.zeros if zero else linen.initializers.lecun_normal()
+    return linen.initializers.zeros if zero else starts.scaled()
 
 
 def _checked(hidden, kernel_size, num_blocks, num_groups, activation, zero_last, dropout):

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
+from ..arrays import in_a_row
 from ..protocol import Shape, StatefulNet
+from . import starts
 from .adapter import linen, stateful
 from .batch_norm import BatchNorm, VirtualBatchNorm
 from .images import UpConv
@@ -57,7 +59,7 @@ class StridedGenerator(linen.Module):
 
     def reference(self, z):
         shape = (self.num_reference, z.shape[-1])
-        draw = lambda: jax.random.normal(self.make_rng("params"), shape, z.dtype)
+        draw = lambda: in_a_row(jax.random.normal, self.make_rng("params"), shape, z.dtype)
         return self.variable("reference", "z", draw).value
 
 
@@ -180,7 +182,7 @@ def stages(shape: Shape, hidden: int) -> tuple[tuple, tuple[int, ...]]:
 
 
 def _normal():
-    return linen.initializers.normal(0.02)
+    return starts.normal(0.02)
 
 
 def _halved(init):

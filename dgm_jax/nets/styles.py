@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..arrays import wide
+from ..arrays import in_a_row, wide
 from ..protocol import Array, Key
 
 
@@ -63,7 +63,7 @@ def add_noise(x: Array, strength: Array, key: Key | None) -> Array:
     if key is None:
         return x
     checks.key(key)
-    noise = jax.random.normal(key, (*x.shape[:-1], 1), x.dtype)
+    noise = in_a_row(jax.random.normal, key, (*x.shape[:-1], 1), x.dtype)
     return x + noise * strength.reshape((1,) * (x.ndim - 1) + (-1,))
 
 

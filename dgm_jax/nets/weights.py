@@ -6,6 +6,7 @@
 from collections.abc import Callable
 
 from ..protocol import Array
+from . import starts
 from .adapter import linen
 from .resampling import nearest_conv, pooled_conv
 from .spectral import SpectralNorm
@@ -20,7 +21,7 @@ class Linear(linen.Module):
     features: int
     spectral: bool = False
     use_bias: bool = True
-    kernel_init: Callable = linen.initializers.lecun_normal()
+    kernel_init: Callable = starts.scaled()
 
     @linen.compact
     def __call__(self, x, train):
@@ -43,7 +44,7 @@ class Convolution(linen.Module):
     resample: str | None = None
     spectral: bool = False
     use_bias: bool = True
-    kernel_init: Callable = linen.initializers.lecun_normal()
+    kernel_init: Callable = starts.scaled()
 
     @linen.compact
     def __call__(self, x, train):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..arrays import row_sums
+from ..arrays import in_a_row, row_sums
 from ..protocol import Array, Key
 
 PROJECTIONS = {"rademacher": jax.random.rademacher, "gaussian": jax.random.normal}
@@ -93,7 +93,7 @@ def denoising_score_matching(
         raise checks.InputError(
             f"sigma must be a number, or one for each of {len(x)} rows; got {jnp.shape(sigma)}."
         )
-    noise = jax.random.normal(key, x.shape, x.dtype)
+    noise = in_a_row(jax.random.normal, key, x.shape, x.dtype)
     scale = jnp.asarray(sigma, x.dtype).reshape(-1, *[1] * (x.ndim - 1))
     noisy = x + scale * noise
     s = score(noisy, sigma) if many else score(noisy)

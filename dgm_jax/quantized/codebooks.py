@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from .. import checks
+from ..arrays import in_a_row
 from ..protocol import Array, Key
 from .vq import Quantiser, look_up, nearest, quantise
 
@@ -158,7 +159,7 @@ def _averages_of(codebook):
 
 
 def _start(key, num_codes, dim):
-    return jax.random.normal(key, (num_codes, dim)) / dim**0.5
+    return in_a_row(jax.random.normal, key, (num_codes, dim)) / dim**0.5
 
 
 def _sizes(num_codes, dim):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
+from ..arrays import in_a_row
 from ..protocol import LatentVariable, Rows, Shape, again
 from .priors import Mixture
 
@@ -53,7 +54,7 @@ def vamp(
     def init(key):
         checks.key(key)
         model_key, inputs_key = jax.random.split(key)
-        drawn = jax.random.uniform(inputs_key, (num, *shape), minval=low, maxval=high)
+        drawn = in_a_row(jax.random.uniform, inputs_key, (num, *shape), float, low, high)
         inputs = drawn if start is None else jnp.asarray(start, drawn.dtype)
         return {"model": model.init(model_key), "pseudo_inputs": inputs}
 

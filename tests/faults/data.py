@@ -53,8 +53,8 @@ FAULTS = (
         "dequantized-around-the-level",
         "T20: noise on [-1/2, 1/2), so that ⌊x + u⌋ is not x",
         PREPROCESSING,
-        "jax.random.uniform(key, x.shape, jnp.float32)",
-        "jax.random.uniform(key, x.shape, jnp.float32) - 0.5",
+        "in_a_row(jax.random.uniform, key, x.shape, jnp.float32)",
+        "in_a_row(jax.random.uniform, key, x.shape, jnp.float32) - 0.5",
         "data/test_preprocessing.py::test_dequantized_values_floor_back_to_all_256_levels",
     ),
     Fault(

@@ -95,8 +95,8 @@ FAULTS = (
         "a-factor-of-weights-as-one-of-variances",
         "what starts smaller by √(1/n) starts smaller by its root",
         "dgm_jax/nets/bottleneck.py",
-        "variance_scaling(factor**2,",
-        "variance_scaling(factor,",
+        "starts.scaled(factor**2)",
+        "starts.scaled(factor)",
         "nets/test_bottleneck.py::test_the_last_map_starts_smaller_by_the_factor",
     ),
 )

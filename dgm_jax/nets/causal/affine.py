@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
+from .. import starts
 from ..adapter import linen
 from .conditions import of_condition
 
@@ -15,7 +16,7 @@ class Affine(linen.Module):
 
     features: int
     use_bias: bool = True
-    kernel_init: Callable = linen.initializers.lecun_normal()
+    kernel_init: Callable = starts.scaled()
 
     @linen.compact
     def __call__(self, x):

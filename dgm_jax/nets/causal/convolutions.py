@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import checks
 from ...arrays import same_rank
+from .. import starts
 from ..adapter import linen
 from ..upsampling import down_conv
 from .time import AllSteps, View
@@ -43,7 +44,7 @@ class CausalConv(linen.Module):
         bias = self.param("bias", linen.initializers.zeros, (self.features,))
         if not num_taps:
             return jnp.broadcast_to(bias, (*x.shape[:-1], self.features))
-        init = linen.initializers.variance_scaling(self.scale, "fan_in", "truncated_normal")
+        init = starts.scaled(self.scale)
         kernel = self.param("kernel", init, (num_taps, x.shape[-1], self.features))
         convolve = self.at_all_steps if isinstance(view, AllSteps) else self.at_one_step
         y, bias = same_rank(convolve(view, x, kernel, up, left, columns), bias)
@@ -101,7 +102,7 @@ class RowConv(linen.Module):
         up = min(self.up, view.num_steps - 1 - self.late)
         side = min(self.side, x.shape[-2] - 1)
         bias = self.param("bias", linen.initializers.zeros, (self.features,))
-        init = linen.initializers.variance_scaling(self.scale, "fan_in", "truncated_normal")
+        init = starts.scaled(self.scale)
         shape = (up + 1, 2 * side + 1, x.shape[-1], self.features)
         kernel = self.param("kernel", init, shape)
         if isinstance(view, AllSteps):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import checks
-from ...arrays import places, same_rank
+from ...arrays import in_a_row, places, same_rank
 from ...protocol import Array, CausalNet, Key, Params, Shape
 from .definition import naive
 from .encodings import Encoding, batch_of, check_encoding, encoded
@@ -184,7 +184,7 @@ class _Wiring(NamedTuple):
         weights = []
         for weight_key, inputs, fan_in in zip(weight_keys, (d * p, *hidden), fans_in):
             scale = 1 / np.sqrt(np.maximum(fan_in, 1))[:, None]
-            weights.append(scale * jax.random.normal(weight_key, (len(fan_in), inputs)))
+            weights.append(scale * in_a_row(jax.random.normal, weight_key, (len(fan_in), inputs)))
         params = {
             "weights": weights,  # [out, in]
             "biases": [jnp.zeros(h) for h in hidden],

@@ -15,6 +15,7 @@ import numpy as np
 from ... import checks
 from ...arrays import same_rank
 from ...protocol import Array, CausalNet, Shape
+from .. import starts
 from ..adapter import Dense, LayerNorm, linen
 from .conditions import of_condition
 from .encodings import Encoding
@@ -130,7 +131,7 @@ class Decoder(linen.Module):
 
     @linen.compact
     def __call__(self, view, u, cond):
-        unit = linen.initializers.normal(1.0)
+        unit = starts.normal(1.0)
         # The bias is the start: as zeros it would have no norm, and the norms endless slopes there.
         h = Dense(self.hidden, kernel_init=unit, bias_init=unit, name="input")(u)
         for name, (num, places) in self.places().items():
@@ -169,7 +170,7 @@ class Decoder(linen.Module):
 
     def residual(self, y):
         """A residual branch, scaled so that the 2 L branches together add the variance 1."""
-        init = linen.initializers.variance_scaling(0.5 / self.num_layers, "fan_in", "normal")
+        init = starts.scaled(0.5 / self.num_layers, cut=False)
         return Dense(self.hidden, kernel_init=init)(y)
 
 
