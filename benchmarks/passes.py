@@ -120,10 +120,11 @@ def function(model, way, batch):
 def unrolled(name, way, dim):
     """Whether layers are unrolled or scanned, whichever was faster when measured.
 
-    For parallel passes of MADEs, gradients are unrolled, and samples too if d is not large.
+    Gradients of parallel passes are unrolled, and samples of MADEs too if d is not large.
     """
-    parallel = name not in COUPLINGS and way not in SEQUENTIAL[name]
-    return parallel and (way == "gradient" or way == "sample" and dim <= 256)
+    if way in SEQUENTIAL[name]:
+        return False
+    return way == "gradient" or way == "sample" and name not in COUPLINGS and dim <= 256
 
 
 def one_pass(name):
