@@ -109,7 +109,7 @@ class Library:
                     isinstance(node, ast.Assign) and not name.isupper() and not _variable(node)
                 )
                 is_code = isinstance(node, (ast.FunctionDef, ast.ClassDef))
-                if is_type and name.istitle() or is_code and module.name not in exporting:
+                if is_type and name[0].isupper() or is_code and module.name not in exporting:
                     self._add(found, (module.name, name), f"{module.name}.{name}")
         return found
 
@@ -153,11 +153,17 @@ class Library:
         for scope in dict.fromkeys(scopes):
             found = self._walk(scope, names)
             if found is not None:
-                return found
+                return found if len(names) > 1 or self._meant(found, module) else None
         of_library = first == self.name or f"{self.name}.{first}" in self.contents
         if of_library and rest and rest[-1] not in ("py", "json", "jsonl"):
             self.broken.append(f"{module.file}: `{code}` names nothing of the library")
         return None
+
+    def _meant(self, path, module):
+        """Whether a bare name means this: not a function inside of another module, by chance."""
+        owner, _, name = path.rpartition(".")
+        public = owner in self.contents or owner not in self.modules
+        return public or self.modules[owner].is_package or owner == module.name or name[0].isupper()
 
     def _walk(self, place, names):
         """The path of what attribute after attribute leads to, from a module on."""
@@ -179,7 +185,8 @@ class Library:
         if isinstance(thing, Module):
             return Context(find=lambda code: self.find(code, thing), width=100)
         own = arguments(thing.node)
-        hidden = re.compile(rf"({'|'.join(map(re.escape, own))})\b") if own else None
+        first = [*own, *(member.name for member in members(thing))]
+        hidden = re.compile(rf"({'|'.join(first)})\b") if first else None
 
         def find(code):
             if hidden and hidden.match(code):

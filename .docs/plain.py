@@ -48,15 +48,18 @@ def _blocks(lines: list[str], context: Context) -> Iterator[str]:
             yield from _table([rows[0], *rows[2:]], context, headed=True)
         elif _BULLET.match(line):
             block, at = _item(lines, at)
-            yield from _indented(_blocks([line[2:], *block[1:]], context), "- ", "  ")
+            inside = context._replace(width=context.width - 2)
+            yield from _indented(_blocks([line[2:], *block[1:]], inside), "- ", "  ")
         elif _NOTE.match(line):
             block, at = _item(lines, at)
             yield from (_paragraph(block, context), "")
         elif (terms := _terms(line, context)) and not _runs_on(lines, at, context):
             block, at = _item(lines, at)
             yield ", ".join(f"``{name}``" for name in re.split(", | and ", terms))
-            content = [line[len(terms) + 2 :], *block[1:]]
-            yield from _indented(_blocks(content, context), "  ", "  ")
+            # The first line stays as long as it was, for the question where lines are broken.
+            content = [line[len(terms) + 2 :].ljust(len(line) - 4), *block[1:]]
+            inside = context._replace(width=context.width - 4)
+            yield from _indented(_blocks(content, inside), "  ", "  ")
         else:
             begin = at
             block, at = _while(lines, at, lambda i: i == begin or _goes_on(lines, i, context))
@@ -92,7 +95,9 @@ def _goes_on(lines, at, context):
     if not line.strip() or line.startswith(" ") or _BULLET.match(line):
         return False
     begins = _NOTE.match(line) or _terms(line, context) or _LABEL.match(line)
-    return not (_broken(before, line, context) and (begins or before.endswith((".", ":", '"'))))
+    return not (
+        _broken(before, line, context) and (begins or before.rstrip().endswith((".", ":", '"')))
+    )
 
 
 def _runs_on(lines, at, context):
@@ -109,7 +114,7 @@ def _broken(before, line, context):
 
 
 def _paragraph(lines, context):
-    joined = " ".join(lines)
+    joined = " ".join(line.strip() for line in lines)
     label = _LABEL.match(joined)
     if not label:
         return rf"\ {inline(joined, context)}"  # a paragraph, whatever it begins with
@@ -194,7 +199,7 @@ def _indented(lines: Iterable[str], first: str, rest: str) -> Iterator[str]:
 # Bases of subscripts: one letter, with primes and marks over it, or the name of an operator.
 _MARKS = "\u0300-\u036f'′*"
 _OPERATOR = r"(?:max|min|argmax|argmin|sup|softmax|std|KL|Var|Cov)(?=_(?:\{|\w\b))"
-_BASE = rf"(?<![\w.])(?:{_OPERATOR}|\w+(?=_\{{)|[^\W\d_]|[Σ∏∫∇Π∂])[{_MARKS}]*"
+_BASE = rf"(?<![\w.])(?:{_OPERATOR}|\w+(?=_\{{)|d?[^\W\d_]|[Σ∏∫∇Π∂])[{_MARKS}]*|[)\]‖]"
 _LOW = r"\{[^{}]*\}|[θφ],\w|[<>≤≥]=?\w+|[^\W_ᵀ¹²³ᵏⁿ]+[′']*|\(\d\)\w*|[*#]"
 _HIGH = r"\{[^{}]*\}|(?:min|max)?\([^()]*\)|-?½|[^\W\d_]+_\w+|[-±]?[^\W_]+[′']*"
 _SUBSCRIPTS = str.maketrans("0123456789aeijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉ₐₑᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")

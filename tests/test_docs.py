@@ -34,6 +34,7 @@ def marked(docstring: str, *arguments: str) -> str:
         ("max_D σ_t² of conv_{1×k}", "max:sub:`D` σ:sub:`t`² of conv:sub:`1×k`"),
         ("[*batch, *shape] is *one* |x|", r"[\*batch, \*shape] is *one* \|x\|"),
         ("`maf` and `other`", ":py:obj:`maf <dgm_jax.flows.maf>` and ``other``"),
+        ("log softmax(a)_k, dB_t / dt", "log softmax(a):sub:`k`, dB:sub:`t` / dt"),
         ("e^{-B_t} in 0..num_levels-1", "e:sup:`-Bₜ` in 0..``num_levels``-1"),
         ("K^x_i, R^num_rows, T_#", r"K:sup:`xᵢ`, R:sup:`num\_rows`, T:sub:`#`"),
         ("num_rows of log_prob(x_1)", "``num_rows`` of ``log_prob(x_1)``"),

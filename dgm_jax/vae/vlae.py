@@ -48,7 +48,9 @@ def vlae(
         inverse autoregressive flow, and decoder p(x | T(ε)). Both have the same parameters and, for
         the same key, the same z and weights: an autoregressive prior is an IAF posterior whose flow
         the decoder shares. Only costs differ: in the second, T is evaluated to decode, in the first
-        only to sample Chen et al. (2017), "Variational lossy autoencoder", 3.1, 3.2.
+        only to sample
+
+    Chen et al. (2017), "Variational lossy autoencoder", 3.1, 3.2.
     """
     checks.noun(flow, Flow, "flow")
     if flow.cond_shape is not None:
