@@ -27,11 +27,11 @@ def normal(std: float) -> Start:
 
 
 def scaled(scale: float = 1.0, *, cut: bool = True) -> Start:
-    """N(0, scale / n) for kernels [..., out] of n inputs to each output: with inputs of variance 1,
-    outputs have the variance `scale`.
+    """N(0, scale / n) for kernels [..., out] of n inputs to each output.
 
-    cut: whether it is cut off at two deviations, without a change of its variance. LeCun et al.
-    (1998), "Efficient backprop", section 4.6.
+    With inputs of variance 1 the outputs have the variance `scale`. cut: whether it is cut off at
+    two deviations, without a change of its variance. LeCun et al. (1998), "Efficient backprop",
+    section 4.6.
     """
 
     def start(key, shape, dtype=float):
