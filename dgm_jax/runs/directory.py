@@ -80,8 +80,10 @@ def defining(config: Any) -> dict[str, Any]:
 
 
 def program(defined: Callable | type) -> str:
-    """The module in which a function or class is defined: its name, such as
-    experiments.flows.compare, or the file name of a script."""
+    """The name of the module that defines a function or class, or the file name of a script.
+
+    Such as experiments.flows.compare.
+    """
     module = sys.modules[defined.__module__]
     spec, file = getattr(module, "__spec__", None), getattr(module, "__file__", None)
     if spec is not None:
