@@ -67,6 +67,7 @@ def fit(
     num_steps: int,
     eval_every: int,
     start: Params | None = None,
+    clip: float | None = None,
     **options,
 ) -> Fitted:
     """Trains `algorithm` on `rows` in the folder <workdir>/<name>, and reports on the best step.
@@ -75,6 +76,8 @@ def fit(
     batches of config.batch_size rows are drawn (of all rows if there are fewer); or a function of
     the step t that returns its batch.
     start: parameters from which `algorithm` starts, if they are not a function of the key alone.
+    clip: the norm to which the optimiser of `algorithm` clips gradients; a line says if most are
+    longer.
     options: those of `learning.train`. config.devices devices share a batch; by default those of
     `learning.training_mesh`.
 
@@ -106,6 +109,8 @@ def fit(
         mesh=_mesh(config, algorithm, draw, options.get("fixed")),
         **options,
     )
+    if clip is not None and (said := learning.rows.mostly_clipped(trained.history, clip)):
+        print(f"{name}: {said}")
     evaluated = [row for row in trained.history if task.monitor in row]
     best = _kept(evaluated, task)
     row = {
@@ -585,7 +590,7 @@ def _descended(
     )
     algorithm = algorithm._replace(params=learning.averaged)  # without the state
     steps = {name: getattr(config, name) for name in ("num_steps", "eval_every", "patience")}
-    return fit(config, name, algorithm, task, rows, **steps, **options)
+    return fit(config, name, algorithm, task, rows, clip=clip, **steps, **options)
 
 
 def scorer(log_prob: Callable, *, eval_batch: int = 1000) -> Callable:

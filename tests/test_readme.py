@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import published
-
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -155,6 +153,17 @@ def test_every_file_of_a_chapter_has_a_line(chapter):
         assert name.startswith("_") or file.replace(".", "/") + ".py" in known, name
 
 
+def test_the_files_of_a_run_have_the_names_that_experiments_give_them():
+    told = re.search(r"<!-- files of a run -->\n\n(.*?)\n\n", README, re.DOTALL).group(1)
+    code = [f.read_text(encoding="utf-8") for f in ROOT.glob("experiments/*/*.py")]
+    for picture in re.findall(r"`([a-z]+)(?:-TOY)?\.png`", told):
+        assert sum(f'"{picture}' in text or f"{picture}-{{" in text for text in code) > 1, picture
+    of_models = (ROOT / "experiments" / "fitting.py").read_text(encoding="utf-8")
+    of_models += "".join(f.read_text(encoding="utf-8") for f in ROOT.glob("dgm_jax/learning/*.py"))
+    keys = re.findall(r"`((?:test|num|best|train|valid|grad)_\w+|step|loss|skipped)`", told)
+    assert len(keys) == 11 and all(f'"{key}"' in of_models for key in keys), keys
+
+
 def sections(text):
     """{anchor: text} of each heading, up to the next, by the names that GitHub gives them."""
     found, times = {}, collections.Counter()
@@ -166,39 +175,6 @@ def sections(text):
 
 
 RECORDS = sections((ROOT / "experiments" / "RESULTS.md").read_text(encoding="utf-8"))
-MEASURED = re.compile(
-    r"\[(?P<ours>[^]`]+)\]\(experiments/RESULTS\.md#(?P<record>\S+)\) (?P<unit>[^,|]+)"
-    r"(?:, (?P<data>[^|]*?))?(?: \((?P<paper>−?[\d.]+(?: %)?)\))? \|$"
-)
-
-
-def stands(number, text):
-    """Whether a figure stands in a text, and is no part of a longer one."""
-    return re.search(rf"(?<![\d.]){re.escape(number)}(?!\.?\d)", text.replace("-", "−"))
-
-
-def test_every_figure_of_the_table_stands_in_its_record_and_every_published_one_in_ours():
-    found = [match for line in SYSTEMS if (match := MEASURED.search(line))]
-    linked = [line for line in SYSTEMS if "RESULTS.md#" in line]
-    assert len(found) == len(linked) > 90 and all(line.count("|") == 8 for line in SYSTEMS)
-    papers = 0
-    for match in found:
-        record = RECORDS[match["record"]]
-        assert stands(match["ours"].replace("e-", "e−"), record), match[0]
-        if match["paper"] is not None:
-            papers += 1
-            name = match["data"].split(",")[0].lower().replace(" ", "_")
-            known = published.of(name, match["unit"]).values()
-            value = float(match["paper"].replace("−", "-").rstrip(" %"))
-            ours = any(figure.value == value for figure in known)
-            assert ours or stands(match["paper"], record), match[0]
-    assert papers > 12
-
-
-def test_a_figure_is_not_found_in_a_longer_one_nor_in_another_record():
-    assert stands("−1.5", "a -1.5 b") and stands("2", "of 2.") and not stands("1.5", "1.53, 11.5")
-    told = sections("# A\n1\n## B, b\n2\n## A\n3\n")
-    assert told == {"a": "A\n1\n", "b-b": "B, b\n2\n", "a-1": "A\n3\n"}
 
 
 def test_links_lead_to_files_of_the_project():

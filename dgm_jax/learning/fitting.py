@@ -1,5 +1,6 @@
 """From an array to a density in the units of the data in one call, for notebooks: `fit_to_data`."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +22,13 @@ from .devices import over_devices
 from .gradient import gradient_descent
 from .identity import fingerprint
 from .loop import train
+from .rows import mostly_clipped
 
 SPLITS = ("train", "valid", "test")
 ALPHA = 0.01  # the margin of the logit map of levels
 EVAL_BATCH = 500  # rows that are scored at a time
 ADAPT_BATCH = 4096  # rows from which data-dependent parameters start
+CLIP = 5.0  # the largest norm of a gradient
 EVALUATIONS = 50  # of a run that is not stopped early
 
 
@@ -157,6 +160,8 @@ def fit_to_data(
         progress=progress,
         description="fit_to_data",
     )
+    if progress and (said := mostly_clipped(trained.history, CLIP)):
+        print(said, file=sys.stderr)
     test_nats, stderr = mean_and_stderr(scores(trained.params, parts["test"]))
     evaluated = [row for row in trained.history if "valid_nats" in row]
     finite = [row for row in evaluated if np.isfinite(row["valid_nats"])]
@@ -189,7 +194,7 @@ def _check_plan(ema_decay, eval_every, patience, workdir, progress):
 def _optimizer(learning_rate, num_steps, weight_decay):
     rate = optax.cosine_decay_schedule(learning_rate, num_steps)
     adam = optax.adamw(rate, weight_decay=weight_decay)
-    return optax.chain(optax.clip_by_global_norm(5.0), adam)
+    return optax.chain(optax.clip_by_global_norm(CLIP), adam)
 
 
 # ------------------------------------------------------------------------------------------ data

@@ -9,6 +9,7 @@ import numpy as np
 from .. import checks
 from ..protocol import Metrics
 
+OFTEN = 0.01  # the share of steps from which it is told that they were skipped
 MAX_SKIPPED = 10  # steps in a row with a gradient that is not finite, and a run gives up
 
 
@@ -51,6 +52,30 @@ def summary(step: int, window: Sequence[Metrics], in_a_row: int) -> tuple[dict[s
             if _counts_skipped(name) or not name.startswith(skipped):
                 kept[name].append(_finite(name, value, t))
     return {"step": step} | {name: _joined(name, values) for name, values in kept.items()}, in_a_row
+
+
+def often_skipped(history: Sequence[dict[str, float]]) -> list[str]:
+    """A line for each kind of update that was skipped in more than one step of a hundred."""
+    told, steps = [], history[-1]["step"] if history else 0
+    for name in filter(_counts_skipped, history[-1] if history else ()):
+        skipped = int(sum(row.get(name, 0) for row in history))
+        if skipped > OFTEN * steps:
+            told.append(
+                f"{name}: {skipped} updates in {steps} steps, whose gradient was not finite; lower "
+                "the learning rate, or look for bad rows in the data"
+            )
+    return told
+
+
+def mostly_clipped(history: Sequence[dict[str, float]], norm: float) -> str | None:
+    """A line that says so, if in most rows the mean norm of the gradient was above `norm`."""
+    norms = sorted(row["grad_norm"] for row in history if row.get("grad_norm", 0) > 0)
+    if not norms or norms[len(norms) // 2] <= norm:
+        return None
+    return (
+        f"the gradient was clipped to a norm of {norm:g} in most steps: its norm was "
+        f"{norms[len(norms) // 2]:.3g} (median)"
+    )
 
 
 def _counts_skipped(name):

@@ -250,6 +250,7 @@ class Run:
         state, best = self.copy(self.state), self.copy(self.best)
         if self.plan.monitor is not None and best is None:
             self.say(f"{self.plan.monitor} was never a finite number: the last state is kept")
+        self.say(*rows.often_skipped(self.log.rows))
         best = state if best is None else best
         return Trained(state, best, self.algorithm.params(best), self.log.rows, self.seconds)
 

@@ -8,10 +8,9 @@ core. Expect 1.83, 1.81 and 1.75 bits per dimension (bits/dim; standard error of
 these 1297 images after 400 steps; the step that is best on the validation split is kept.
 
 samples.png shows test images and samples, and completions.png test images whose upper half is
-given. receptive.png shows on which pixels the prediction of four pixels (white) depends, for random
-weights: the brighter a pixel, the larger the dependence. Pixels that come earlier in the order but
-have no influence are orange: these are the blind spot of PixelCNN, and the other nets have none.
-For this picture alone, which takes a minute:
+given. receptive.png shows on which pixels the prediction of four pixels depends, for random
+weights. Pixels that come earlier in the order but have no influence are the blind spot of PixelCNN;
+the other nets have none. For this picture alone, which takes a minute:
 
     python -m experiments.autoregressive.images --quick --models pixelcnn gated --num-layers 6
 
@@ -239,7 +238,12 @@ def draw(config, shape, num_levels, test, pictures, num_classes):
         plots.save(figure, config.workdir / f"{file}.png")
     seen = {name: coloured(fields(config, name, shape)) for name in pictures}
     figure = plots.sample_grid(
-        np.concatenate(list(seen.values())), columns=4, row_names=list(seen), vmin=0, vmax=1
+        np.concatenate(list(seen.values())),
+        columns=4,
+        row_names=list(seen),
+        vmin=0,
+        vmax=1,
+        title="White: a pixel. Grey: what it sees. Orange: earlier, not seen",
     )
     plots.save(figure, config.workdir / "receptive.png")
 

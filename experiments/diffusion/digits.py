@@ -57,6 +57,7 @@ OF_NOISE = ("simple", *OF_CHAINS)  # models on the cosine process
 OF_ODE = ("ddpm", "learned", "importance")  # models that are also scored by the ODE
 SCALES = (0.0, 1.0, 3.0)  # scales of guidance
 ROWS = 16
+CLIP = 50.0  # the largest norm of a gradient
 EVALUATED = 100  # rows at once: with 256 levels, each entry of a row needs 256 numbers
 
 
@@ -272,7 +273,7 @@ def fit(config, name, images, rows):
         config.learning_rate,
         config.num_steps,
         weight_decay=config.weight_decay,
-        clip=50.0,
+        clip=CLIP,
         warm_up=config.num_steps // 20,
     )
     init_state, loss = loss_of(config, name, model, images.num_levels)
@@ -289,6 +290,7 @@ def fit(config, name, images, rows):
         eval_every=config.eval_every,
         patience=config.patience,
         recipe=recipe,
+        clip=CLIP,
     )
 
 

@@ -18,7 +18,7 @@ many draws of the toy. A line names the floor of this distance, that between two
 last two models know the score at a single noise level, and are sampled by Langevin dynamics from
 uniform starting points. It takes two minutes of one CPU core for each toy.
 
-TOY-samples.png has a column of samples for each model. TOY-scores.png shows scores at the time when
+samples-TOY.png has a column of samples for each model. scores-TOY.png shows scores at the time when
 the deviation of the noise is half of the scale of the data, in a row for each process: both entries
 of the score of 4000 draws with that noise (almost the true one), those of the learned score, and
 their difference, all on one colour scale. Far from the draws a net has seen no data.
@@ -266,9 +266,9 @@ def main(config: Config) -> dict:
         truth = np.asarray(toy.sample(jax.random.key(config.seed + 4), 1000))
         if processes.first():
             figure = plots.planes({toy_name: {"data": truth, **pictures}})
-            plots.save(figure, config.workdir / f"{toy_name}-samples.png")
+            plots.save(figure, config.workdir / f"samples-{toy_name}.png")
             if learned:
-                scores(config, toy, learned, config.workdir / f"{toy_name}-scores.png")
+                scores(config, toy, learned, config.workdir / f"scores-{toy_name}.png")
         found[toy_name] = {"models": rows, "entropy": toy.entropy}
     return {"toys": found}
 

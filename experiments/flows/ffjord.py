@@ -7,7 +7,7 @@ RealNVP, and prints KL(truth ‖ flow) in nats. Then it trains FFJORD on the 8x8
 Hutchinson's estimate of the trace and a penalty on long paths (RNODE). It prints the test
 likelihood by the exact trace in bits per dimension (bits/dim), the number of evaluations of the
 vector field, and max |x - T(T⁻¹(x))| in grey levels in float32, both directions solved at the
-tolerance of the scores. densities-<toy>.png shows the true and the learned densities, digits.png
+tolerance of the scores. densities-<toy>.png shows the true and the learned densities, samples.png
 test digits and samples.
 
 It takes about three minutes on two quiet CPU cores. Expect a KL of 0.01 nats for the moons (RealNVP
@@ -218,7 +218,7 @@ def digits_results(config, data):
         shuffled = np.random.default_rng(config.seed).permutation(len(rows["test"]))[:32]
         shown = {"test data": rows["test"][shuffled], "ffjord": samples}
         figure = sets.grid(data, shown, columns=16)
-        plots.save(figure, config.workdir / "digits.png")
+        plots.save(figure, config.workdir / "samples.png")
     return {
         **row,
         "num_evals_in_training": history[-1]["num_evals"],

@@ -112,6 +112,7 @@ class Config(Optimisation, Data, runs.RunOptions):
     """images per row of the pictures"""
 
 
+CLIP = 10.0  # the largest norm of a gradient
 QUICK = {
     "num_updates": 20,
     "eval_every": 10,
@@ -214,7 +215,7 @@ def fit(config, name, model, noise, rows, recipe):
         config.learning_rate,
         config.num_updates,
         weight_decay=config.weight_decay,
-        clip=10.0,
+        clip=CLIP,
         warm_up=config.num_updates // 20,
     )
 
@@ -232,6 +233,7 @@ def fit(config, name, model, noise, rows, recipe):
         rows["train"],
         num_steps=config.num_updates,
         eval_every=config.eval_every,
+        clip=CLIP,
         patience=config.patience,
         recipe=recipe,
     )

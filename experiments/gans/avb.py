@@ -309,14 +309,17 @@ def exact(model, params):
 
 
 def draw_points(found):
-    figure = plots.new_figure((3.2 * len(found), 3.4))
+    figure = plots.new_figure((3.2 * len(found), 3.7), layout="constrained")
     for i, (name, z) in enumerate(found.items()):
         axes = figure.add_subplot(1, len(found), i + 1)
-        for colour, cloud in zip(plots.COLOURS, z):
-            axes.plot(*cloud.T, ".", ms=2, color=colour)
+        for number, cloud in enumerate(z):
+            label = f"datum {number + 1}"
+            axes.plot(*cloud.T, ".", ms=2, color=plots.COLOURS[number], label=label)
         axes.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal")
         axes.set_title(f"{name}: z ~ q(z | x)", fontsize=11, color=plots.INK)
         plots.plain(axes, frame=True)
+    clouds = axes.get_legend_handles_labels()
+    figure.legend(*clouds, loc="outside lower center", ncols=4, frameon=False, markerscale=5)
     return figure
 
 

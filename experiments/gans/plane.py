@@ -20,8 +20,7 @@ Expect 25 of 25 modes and 0.77 to 0.92 of good samples on the grid from `cluster
 mixture; of the games with a Gaussian z expect 2 to 19 modes and 0.07 to 0.31 of good samples.
 
 samples.png shows samples of the first seed. strip.png shows them as training proceeds, over the
-values of the critic: blue where it takes points for data. --games and --toys select some of them;
---num-steps trains longer.
+values of the critic. --games and --toys select some of them; --num-steps trains longer.
 """
 
 import dataclasses
@@ -352,7 +351,9 @@ def draw(config, toys):
         {game: {when: both[i] for when, both in frames.items()} for game, frames in games.items()}
         for i in (0, 1)
     )
-    plots.save(plots.planes(points, fields=values, bounds=bounds), config.workdir / "strip.png")
+    title = "Samples over the critic's values: blue where it takes a point for data"
+    figure = plots.planes(points, fields=values, bounds=bounds, title=title)
+    plots.save(figure, config.workdir / "strip.png")
 
 
 def main(config: Config) -> dict:

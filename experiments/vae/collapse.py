@@ -282,15 +282,11 @@ def draw_strong(config, results, curves, codes, labels):
     """Saves kl.png and strong.png."""
     figure = plots.curves(curves, xlabel="step", ylabel="KL(q ‖ p) of a batch, nats")
     plots.save(figure, config.workdir / "kl.png")
-    figure = plots.new_figure((3.0 * len(codes), 3.2), layout="constrained")
-    for axes, (name, z) in zip(figure.subplots(1, len(codes), squeeze=False)[0], codes.items()):
-        most = np.argsort(z.var(0))[-2:]
-        classes = None if labels is None else labels["test"]
-        axes.scatter(*z[:, most].T, c=classes, cmap="tab10", s=6)
-        axes.set_title(f"{name}: KL {results[name]['kl_z']:.1f}")
-        axes.set(xlim=(-4, 4), ylim=(-4, 4))
-        axes.set_aspect("equal")
-        plots.plain(axes, frame=True)
+    panels = {
+        f"{name}: KL {results[name]['kl_z']:.1f}": z[:, np.argsort(z.var(0))[-2:]]
+        for name, z in codes.items()
+    }
+    figure = plots.latent_space(panels, None if labels is None else labels["test"])
     plots.save(figure, config.workdir / "strong.png")
 
 

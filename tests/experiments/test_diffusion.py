@@ -51,7 +51,7 @@ def test_a_run_of_the_plane_tells_kl_and_distances(tmp_path):
     )
     rows = found["toys"]["gaussians"]["models"]
     assert rows["velocity"]["kl"] > -0.1 and rows["sliced"]["sliced_langevin"] > 0
-    for picture in ("gaussians-samples", "gaussians-scores"):
+    for picture in ("samples-gaussians", "scores-gaussians"):
         assert (tmp_path / f"{picture}.png").exists()
 
 

@@ -31,5 +31,5 @@ def test_a_short_run_on_the_digits_learns_and_draws(tmp_path, capsys):
     assert digits["log_prob_moved_by_a_tenth_of_the_tolerance"] < 1e-3
     assert digits["num_evals_of_a_score"] >= 13
     assert 0 < digits["max_reconstruction_error"] < 1e-2  # grey levels, of 17
-    assert (tmp_path / "digits.png").stat().st_size > 5_000
+    assert (tmp_path / "samples.png").stat().st_size > 5_000
     assert "bits" in capsys.readouterr().out

@@ -1,10 +1,13 @@
 """What stands beside our numbers: figures of the papers, of the very sets they belong to."""
 
+import re
+
 import numpy as np
 import pytest
 
 from dgm_jax.data import Dataset
 from experiments import published
+from tests.test_readme import RECORDS, SYSTEMS, sections
 
 
 def test_published_figures_are_found_by_set_unit_and_model():
@@ -67,3 +70,39 @@ def test_a_file_of_a_published_name_is_not_the_set():
 def test_every_set_with_figures_has_a_content_and_none_is_drawn_anew():
     assert {name for table in published.TABLES for name in table.sets} == published.CONTENTS.keys()
     assert "bsds300_patches" not in published.CONTENTS
+
+
+# -------------------------------------------------------------------- the table of the README
+MEASURED = re.compile(
+    r"\[(?P<ours>[^]`]+)\]\(experiments/RESULTS\.md#(?P<record>\S+)\) (?P<unit>[^,|]+)"
+    r"(?:, (?P<data>[^|]*?))?(?: \((?P<paper>−?[\d.]+(?: %)?)\))? \|$"
+)
+
+
+def stands(number, text):
+    """Whether a figure stands in a text, and is no part of a longer one."""
+    return re.search(rf"(?<![\d.]){re.escape(number)}(?!\.?\d)", text.replace("-", "−"))
+
+
+def test_every_figure_of_the_table_stands_in_its_record_and_every_published_one_in_ours():
+    found = [match for line in SYSTEMS if (match := MEASURED.search(line))]
+    linked = [line for line in SYSTEMS if "RESULTS.md#" in line]
+    assert len(found) == len(linked) > 90 and all(line.count("|") == 8 for line in SYSTEMS)
+    papers = 0
+    for match in found:
+        record = RECORDS[match["record"]]
+        assert stands(match["ours"].replace("e-", "e−"), record), match[0]
+        if match["paper"] is not None:
+            papers += 1
+            name = match["data"].split(",")[0].lower().replace(" ", "_")
+            known = published.of(name, match["unit"]).values()
+            value = float(match["paper"].replace("−", "-").rstrip(" %"))
+            ours = any(figure.value == value for figure in known)
+            assert ours or stands(match["paper"], record), match[0]
+    assert papers > 12
+
+
+def test_a_figure_is_not_found_in_a_longer_one_nor_in_another_record():
+    assert stands("−1.5", "a -1.5 b") and stands("2", "of 2.") and not stands("1.5", "1.53, 11.5")
+    told = sections("# A\n1\n## B, b\n2\n## A\n3\n")
+    assert told == {"a": "A\n1\n", "b-b": "B, b\n2\n", "a-1": "A\n3\n"}

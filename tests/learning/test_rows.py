@@ -3,7 +3,13 @@ import math
 import numpy as np
 import pytest
 
-from dgm_jax.learning.rows import MAX_SKIPPED, Diverged, summary
+from dgm_jax.learning.rows import (
+    MAX_SKIPPED,
+    Diverged,
+    mostly_clipped,
+    often_skipped,
+    summary,
+)
 
 
 def test_a_row_has_the_means_of_the_steps_since_the_last():
@@ -45,3 +51,16 @@ def test_many_skipped_steps_in_a_row_are_the_end(name):
 def test_a_metric_that_is_no_scalar_is_named():
     with pytest.raises(ValueError, match=r"metric 'kl' must be a scalar; got shape \(3,\)"):
         summary(1, [{"kl": np.zeros(3)}], 0)
+
+
+def test_updates_that_are_often_skipped_are_told_by_their_player():
+    rows = [{"step": 50, "skipped": 0, "a/skipped": 1}, {"step": 100, "skipped": 1, "a/skipped": 3}]
+    (said,) = often_skipped(rows)  # one step of a hundred is not often
+    assert said.startswith("a/skipped: 4 updates in 100 steps")
+    assert often_skipped([]) == often_skipped([{"step": 0, "far": 2.0}]) == []
+
+
+def test_clipping_is_told_where_most_gradients_are_longer():
+    rows = [{"step": 0, "far": 1.0}, *({"step": i, "grad_norm": float(i)} for i in range(1, 6))]
+    assert mostly_clipped(rows, 3.0) is None and mostly_clipped([], 3.0) is None
+    assert "norm of 2.9 in most steps: its norm was 3 (median)" in mostly_clipped(rows, 2.9)
