@@ -9,7 +9,11 @@ from benchmarks import compare
 from dgm_jax import checks
 from tests.benchmarks.test_commands import FOLDER, NAMES
 
-UNTIMED = {"memory": "megabytes, which do not vary", "scaling": "how times grow, of ours alone"}
+UNTIMED = {
+    "memory": "megabytes, which do not vary",
+    "scaling": "how times grow, of ours alone",
+    "start": "seconds of ours alone",
+}
 
 
 def row(library, ms, spread=0.1, **more):
