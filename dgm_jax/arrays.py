@@ -68,22 +68,31 @@ def places(order: np.ndarray) -> np.ndarray:
     return np.argsort(order).astype(order.dtype)
 
 
-def rearranged(array: Array, *orders: Array | None) -> Array:
+def rearranged(array: Array, *orders: Array | np.ndarray | None) -> Array:
     """a[i[j], k[l], ...]: each axis in an order of its own, with a derivative as fast as the value.
 
     array: of floats; orders: for each axis a permutation, which may be traced, or None if it stays.
     The result solves the equation that takes it back, and so its derivative is the gather by the
     inverse permutations. That of a gather is a scatter, which takes ten times as long on a CPU.
-    Cost: one pass over the array, in each direction.
+    Cost: one pass over the array, in each direction; least if only the first axis moves.
     """
-    stay = [jnp.arange(size) for size in array.shape]
-    there = [same if own is None else own for same, own in zip(stay, orders, strict=True)]
-    back = [same if own is None else jnp.argsort(own) for same, own in zip(stay, orders)]
+
+    def stays(own, same):
+        return own is None or isinstance(own, np.ndarray) and bool((own == same).all())
+
+    here = [np.arange(size) for size in array.shape]
+    there = [None if stays(own, same) else own for own, same in zip(orders, here, strict=True)]
+    num_moved = max((n + 1 for n, own in enumerate(there) if own is not None), default=0)
+    here, there = here[:num_moved], there[:num_moved]  # of the axes behind, slices are copied
+    back = [same if own is None else jnp.argsort(own) for same, own in zip(here, there)]
+    there = [same if own is None else own for same, own in zip(here, there)]
 
     def gather(index):  # one of all axes: one axis after the other, XLA may transpose between
         index = jnp.ix_(*index)
         return lambda a: a.at[index].get(mode="promise_in_bounds", unique_indices=True)
 
+    if not num_moved:
+        return array
     move, undo = gather(there), gather(back)
     return jax.lax.custom_linear_solve(undo, array, lambda _, a: move(a), lambda _, a: undo(a))
 

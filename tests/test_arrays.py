@@ -73,6 +73,8 @@ def test_a_rearranged_array_has_its_entries_elsewhere_and_gives_their_cotangents
     for order, got, given_back in zip(last, y, back, strict=True):
         np.testing.assert_array_equal(got, np.asarray(a)[::-1][..., order])
         np.testing.assert_array_equal(np.asarray(given_back)[::-1][..., order], jnp.sin(a))
+    np.testing.assert_array_equal(rearranged(a, first, np.arange(3), None), a[::-1])
+    assert rearranged(a, None, np.arange(3), None) is a
     assert "scatter" not in jax.jit(pulled).lower(last[0]).as_text()
 
 

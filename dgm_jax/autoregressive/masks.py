@@ -137,7 +137,7 @@ def replaced(net: CausalNet, places: Places) -> CausalNet:
 
     def unroll(params, emit, batch_shape, cond=None, *, key=None):
         def emit_there(place, f):
-            return emit(order[place], f)
+            return emit(jnp.asarray(order)[place], f)
 
         x, f, units = net.unroll(moved(params, places), emit_there, batch_shape, cond, key=key)
         return x[..., rank], f[..., rank, :], units
@@ -151,7 +151,7 @@ def moved(params: Params, places: Places) -> Params:
     params = jax.tree.map(jnp.asarray, params)  # an array of numpy has no traced index
     ins, *_ = params["weights"]
     num_entries = ins.shape[1] // dim  # those of one coordinate stay together
-    inputs = (order[:, None] * num_entries + jnp.arange(num_entries)).reshape(-1)
+    inputs = (order[:, None] * num_entries + np.arange(num_entries)).reshape(-1)
     moving = params | {
         "weights": [
             rearranged(w, own, below)
@@ -241,7 +241,7 @@ def under_masks(
     conditional, dim: as in `made`. free: the first weights of all units start with the same scale,
     because each unit takes every degree; False: with the scale of one mask. Germain et al. (2015).
     """
-    num_masks = len(places.order)
+    num_masks, in_raster = len(places.order), bool((places.order == np.arange(dim)).all())
     widths = [dim, *(units.shape[1] for units in places.units)]
 
     def init(key):
@@ -261,6 +261,8 @@ def under_masks(
 
         def member(m, net_key=None):
             own = jax.tree.map(lambda stacked: jnp.asarray(stacked)[m], places)
+            if in_raster:  # known here, so that nothing is gathered by it
+                own = own._replace(order=np.arange(dim))
             model = density(replaced(net, own), conditional, dim)
             return model.dist(params, cond, key=net_key)
 
