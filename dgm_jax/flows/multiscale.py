@@ -171,7 +171,7 @@ def checked_sides(
     cond_shape = checks.image_cond_shape(cond_shape, shape)
     if shape[0] % height or shape[1] % width:
         raise checks.InputError(
-            f"{what} needs a height that is a multiple of {height} and a width of {width}; "
+            f"{what} needs multiples of {height} for the height and of {width} for the width; "
             f"got shape {shape}."
         )
     return shape, cond_shape
