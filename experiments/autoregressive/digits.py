@@ -152,13 +152,13 @@ def fit_tables(config, pixels):
 
 def completed(model, params, key, x, given):
     """x [n, d] where `given`, drawn elsewhere; exact if given entries come first in the order."""
-    complete = jax.jit(lambda p, key: model.dist(p).complete(x, given, seed=key))
-    return complete(params, jax.random.clone(key))
+    complete = lambda p, key: model.dist(p).complete(x, given, seed=key)
+    return learning.over_devices(complete)(params, jax.random.clone(key))
 
 
 def draw_two_rows(model, params, key):
-    sample = jax.jit(lambda p, key: model.dist(p).sample(seed=key, sample_shape=2 * COLUMNS))
-    return sample(params, key)
+    sample = lambda p, key: model.dist(p).sample(seed=key, sample_shape=2 * COLUMNS)
+    return learning.over_devices(sample)(params, key)
 
 
 def imputers(config, fitted, pixels, pattern):

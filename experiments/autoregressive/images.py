@@ -162,7 +162,7 @@ def drawn(config, model, params, key, test, num_classes):
     if num_classes:
         classes, num = (sets.one_hot(of_columns(config, num_classes), num_classes),), ()
 
-    @jax.jit
+    @learning.over_devices
     def draw(params, key):
         sample_key, complete_key = jax.random.split(key)
         samples = model.dist(params, *classes).sample(seed=sample_key, sample_shape=num)

@@ -261,8 +261,8 @@ def sampled(config, model, params, key, num_classes):
         row = sets.one_hot(np.arange(config.num_shown) % num_classes, num_classes)
         cond = (np.tile(row, (2, 1)),)
         shape = ()
-    sample = jax.jit(lambda p, key: model.dist(p, *cond).sample(seed=key, sample_shape=shape))
-    return sample(params, key)
+    sample = lambda p, key: model.dist(p, *cond).sample(seed=key, sample_shape=shape)
+    return learning.over_devices(sample)(params, key)
 
 
 def show(found):
