@@ -27,10 +27,11 @@ All cores of a CPU are one device, unless JAX is told before it starts that they
     training, from 5000 FLOPs per parameter and step on     one per core: `training_mesh`
     training with fewer                                     one
 
-Convolutions, attention and recurrence use each parameter at many places, a dense net once for each
-row: six FLOPs in a step. One device shares single large operations among the cores, and runs a loop
-of small ones on one of them. Several each make their rows from beginning to end, but all of them
-hold and update all parameters.
+Convolutions and attention use each parameter at many places, a dense net once for each row: six
+FLOPs in a step. One device shares single large operations among the cores, and runs a loop of small
+ones on one of them. Several each make their rows from beginning to end, but all of them hold and
+update all parameters. The rule is wrong for recurrent nets, whose devices wait for one another at
+every time: they want one.
 """
 
 import functools

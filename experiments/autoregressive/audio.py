@@ -172,6 +172,8 @@ def fit(config, name, rows, num_classes):
     """Maximum likelihood of levels, or of (levels, classes); the loss is in nats per sample."""
     given = {"length": config.length, "num_classes": num_classes}
     recipe = learning.Recipe(build, {"config": config, "name": name} | given)
+    if name == "gru" and config.devices is None and jax.default_backend() == "cpu":
+        config = dataclasses.replace(config, devices=1)  # several wait for one another at each time
     return fitting.maximum_likelihood(
         config,
         name,
