@@ -124,7 +124,10 @@ def flax(case):
     import flax.linen as linen
 
     layer = linen.GroupNorm(GROUPS)
-    norm = lambda x, scale, bias: layer.apply({"params": {"scale": scale, "bias": bias}}, x)
+
+    def norm(x, scale, bias):
+        return jnp.asarray(layer.apply({"params": {"scale": scale, "bias": bias}}, x))
+
     return of_jax(lambda *a: jax.nn.silu(norm(*a)), arguments(case))
 
 

@@ -21,7 +21,8 @@ and FactorVAE scores together in less than 5 s, all metrics in less than a minut
 import dataclasses
 import functools
 import os
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -38,10 +39,11 @@ SEEDS = 5  # models that `udr` compares
 FOUR = ("mig", "modularity", "beta_vae_score", "factor_vae_score")
 
 
+# `objectives` has other values than in `latent`, whose objectives are not measured here.
 @dataclasses.dataclass(frozen=True)
 class Config(latent.Config):
     parts: tuple[Literal["steps", "scores"], ...] = ("steps", "scores")
-    objectives: tuple[Literal["tc-vae", "factor-vae"], ...] = ("tc-vae", "factor-vae")
+    objectives: tuple[Literal["tc-vae", "factor-vae"], ...] = ("tc-vae", "factor-vae")  # ty: ignore[incompatible-attribute-override]
     libraries: tuple[Literal["pythae"], ...] = ("pythae",)
     """left out if it is not installed"""
     batch: int = 64
@@ -84,7 +86,7 @@ def ours(config, objective) -> dict[str, latent.Peer]:
         algorithm = learning.gradient_descent(lambda key: params, loss, adam)
     else:
         critic, batch = logits(config), (x, x[::-1])
-        options = {"gamma": GAMMA, "num_data": NUM_DATA}
+        options: dict[str, Any] = {"gamma": GAMMA, "num_data": NUM_DATA}
 
         def loss(params, key, batch):
             return disentangled.factor_vae_loss(built, critic, params, key, batch[0], **options)
@@ -198,7 +200,9 @@ def scores(config) -> list[dict]:
     """A row for each metric; `code_scores` is all of them except `udr`."""
     models = [coded(config.num_codes, seed) for seed in range(SEEDS)]
     given, key = models[0], jax.random.key(0)
-    calls = {name: functools.partial(getattr(metrics, name), *given) for name in FOUR[:2]}
+    calls: dict[str, Callable[[], Any]] = {
+        name: functools.partial(getattr(metrics, name), *given) for name in FOUR[:2]
+    }
     for name in (*FOUR[2:], "sap", "explicitness", "dci", "code_scores"):
         calls[name] = functools.partial(getattr(metrics, name), key, *given)
     calls["udr"] = lambda: metrics.udr([codes for codes, _ in models])

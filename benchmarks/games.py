@@ -152,7 +152,8 @@ def turn_of(config, turn, loss, params, state) -> Step:
 
 def seeds(num) -> Step:
     """Two turns of `num` games on the plane, with nets of three layers of 64 and batches of 128."""
-    prior, options = distributions.standard_normal(4), {"hidden": (64, 64, 64), "activation": relu}
+    prior = distributions.standard_normal(4)
+    options: dict[str, Any] = {"hidden": (64, 64, 64), "activation": relu}
     model = combinators.adversarial(
         prior, nets.mlp(4, 2, **options), value_of(nets.mlp(2, 1, **options))
     )

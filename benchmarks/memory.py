@@ -53,8 +53,8 @@ def couplings(f, params, x, remember):
         a, b = halves
         return (b, a + f.apply(p, b)), None
 
-    body = body if remember else jax.checkpoint(body)
-    return jnp.concatenate(jax.lax.scan(body, tuple(jnp.split(x, 2, -1)), params)[0], -1)
+    layer = body if remember else jax.checkpoint(body)
+    return jnp.concatenate(jax.lax.scan(layer, tuple(jnp.split(x, 2, -1)), params)[0], -1)
 
 
 def case(config, name, depth):

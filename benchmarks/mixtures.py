@@ -66,7 +66,7 @@ def start(config, x):
 def prior_of(config, x):
     return inference.normal_inverse_wishart(
         x.mean(0),
-        np.cov(x.T).astype(x.dtype),
+        jnp.asarray(np.cov(x.T).astype(x.dtype)),
         concentration=1 / config.num_components,
         degrees=float(config.dim),
     )

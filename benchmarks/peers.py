@@ -128,7 +128,7 @@ def flowjax(name, config, x, key) -> Peer:
     import equinox as eqx
     from flowjax import bijections, distributions, flows
 
-    options = dict(
+    options: dict[str, Any] = dict(
         base_dist=distributions.Normal(jnp.zeros(x.shape[1])),
         nn_width=config.hidden[0],
         nn_depth=len(config.hidden),

@@ -85,7 +85,7 @@ def frechet(config) -> dict[str, Callable]:
 def pair(config) -> np.ndarray:
     """Two sets of rows in float32, the second a little wider than the first."""
     real, fake = np.random.default_rng(1).normal(size=(2, config.rows, config.dim))
-    return real.astype(np.float32), (1.02 * fake).astype(np.float32)
+    return np.stack([real, 1.02 * fake]).astype(np.float32)
 
 
 def neighbours(config) -> dict[str, Callable]:

@@ -21,7 +21,7 @@ It takes seven minutes on two CPU cores.
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +105,7 @@ def wavenet(shape, hidden, outputs):
 
 def transformer(shape, hidden, outputs):
     dim = math.prod(shape)
-    window = {"window": WINDOW, "positions": "rotary"} if dim >= 3072 else {}
+    window: dict[str, Any] = {"window": WINDOW, "positions": "rotary"} if dim >= 3072 else {}
     return nets.transformer(dim, hidden=hidden, num_layers=4, num_heads=4, **window, **outputs)
 
 

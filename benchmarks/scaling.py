@@ -11,7 +11,7 @@ minutes on two CPU cores, most of it compilation.
 """
 
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -191,7 +191,7 @@ def draw(config, found):
     panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
     for axes in panels[len(sizes) :]:
         axes.set_axis_off()
-    drawn = {}
+    drawn: dict[str, Any] = {}
     for size, axes in zip(sizes, panels):
         ticks = sorted({r["value"] for r in found["rows"] if r["vary"] == size})
         for unroll, style in ((False, "-"), (True, ":")):
@@ -209,7 +209,9 @@ def draw(config, found):
         plots.plain(axes, frame=True)
     for axes in panels[::columns]:
         axes.set_ylabel("milliseconds a call", color=plots.INK)
-    figure.legend(drawn.values(), drawn.keys(), loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(
+        list(drawn.values()), list(drawn), loc="outside upper center", ncols=3, frameon=False
+    )
     return figure
 
 

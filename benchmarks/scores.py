@@ -282,7 +282,7 @@ def starts(config):
 
 def our_chains(config) -> dict[str, dict[str, Contestant]]:
     x, key = starts(config), jax.random.key(1)
-    options = {"step_size": STEP_SIZE, "num_steps": config.chain_steps}
+    options: dict[str, Any] = {"step_size": STEP_SIZE, "num_steps": config.chain_steps}
     score = jax.grad(lambda x: log_prob(x).sum())
     ula = jax.jit(lambda key, x: diffusion.unadjusted_langevin(score, key, x, **options))
     mala = jax.jit(lambda key, x: diffusion.metropolis_langevin(log_prob, key, x, **options))

@@ -93,7 +93,7 @@ def verdicts(rows: dict[str, dict], *, steps: str = "--num-steps") -> list[str]:
     for name, row in trained.items():
         better = {other: nats for other, nats in others.items() if nats > row["test_nats"]}
         if better:
-            best = max(better, key=better.get)
+            best = max(better, key=lambda name: better[name])
             found = f"{row['test_nats']:.2f} nats, worse than {best} ({better[best]:.2f})"
             told.append(f"{name} ends at {found}: {_advice(row, steps)}")
         elif row["best_step"] == 0:

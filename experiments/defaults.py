@@ -21,9 +21,9 @@ import dataclasses
 import math
 from typing import TypeVar
 
-from dgm_jax import checks
+from dgm_jax import checks, runs
 
-Config = TypeVar("Config")
+Config = TypeVar("Config", bound=runs.RunOptions)
 
 
 def completed(config: Config, settings: dict) -> tuple[Config, dict]:

@@ -32,7 +32,7 @@ from dgm_jax.runs.directory import defining
 from experiments import baselines
 
 if TYPE_CHECKING:
-    from dgm_jax.protocol import Algorithm, Array, Batch, Density, Key, LatentVariable, Params
+    from dgm_jax.protocol import Algorithm, Array, Batch, Density, Key, LatentVariable, Params, Rows
 
 MEAN_DRAWS = 64  # of a posterior mean that has no closed form, twice
 NO_MEAN = (checks.InputError, NotImplementedError, AttributeError)  # what says that it has none
@@ -62,7 +62,7 @@ def fit(
     name: str,
     algorithm: Algorithm,
     task: Task,
-    rows: Array | tuple[Array, ...] | Callable[[int], Batch],
+    rows: Rows | tuple[Rows, ...] | Callable[[int], Batch],
     *,
     num_steps: int,
     eval_every: int,
@@ -401,7 +401,7 @@ def _with_surgery(task, model, valid):
 
 def samples_task(
     sample: Callable[[Params, Key], Array],
-    judge: Callable[[Array, Array], dict[str, float]],
+    judge: Callable[[np.ndarray, np.ndarray], dict[str, float]],
     rows: dict,
     *,
     monitor: str,
@@ -610,7 +610,9 @@ def scorer(log_prob: Callable, *, eval_batch: int = 1000) -> Callable:
 def summary(log_prob: np.ndarray, dim: int) -> dict:
     """The means of log_prob [n] in nats and in bits per dimension, each with its standard error."""
     nats, nats_stderr = objectives.mean_and_stderr(log_prob)
-    bits, bits_stderr = objectives.mean_and_stderr(objectives.bits_per_dim(log_prob, dim))
+    bits, bits_stderr = objectives.mean_and_stderr(
+        jnp.asarray(objectives.bits_per_dim(log_prob, dim))
+    )
     return {
         "test_nats": float(nats),
         "test_nats_stderr": float(nats_stderr),

@@ -23,6 +23,7 @@ pixel by pixel. The picture has a palette of 256 colours, so that it is small.
 
 import dataclasses
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -142,7 +143,8 @@ def of_inference(config, key):
     )
     p = fitted.model.dist(fitted.params)
     nats = p.log_prob(x).mean()
-    who, x = np.asarray(p.responsibilities(x), np.float64), np.asarray(x, np.float64)
+    who = p.responsibilities(x)  # ty: ignore[missing-attribute]  # which a mixture has
+    who, x = np.asarray(who, np.float64), np.asarray(x, np.float64)
 
     def draw(axes):
         from matplotlib import colormaps
@@ -155,7 +157,11 @@ def of_inference(config, key):
             values, turn = np.linalg.eigh(covariance)
             width, height = 4 * np.sqrt(values)
             angle = np.degrees(np.arctan2(turn[1, 0], turn[0, 0]))
-            axes.add_patch(Ellipse(mean, width, height, angle=angle, fill=False, ec=colour, lw=1.6))
+            axes.add_patch(
+                Ellipse(
+                    (mean[0], mean[1]), width, height, angle=angle, fill=False, ec=colour, lw=1.6
+                )
+            )
         axes.set(xlim=(-4, 4), ylim=(-4, 4))
 
     return {"nats a row": nats}, draw
@@ -383,10 +389,9 @@ def poster(panels):
         draw(axes)
         axes.set(xticks=[], yticks=[], box_aspect=1, anchor="N")
         plots.plain(axes, frame=False)
-        for above, text, style in (
-            (0.27, name, {"fontsize": 13, "weight": "bold", "color": plots.INK}),
-            (0.08, PANELS[name][0], {"fontsize": 9, "color": plots.QUIET}),
-        ):
+        title: dict[str, Any] = {"fontsize": 13, "weight": "bold", "color": plots.INK}
+        caption: dict[str, Any] = {"fontsize": 9, "color": plots.QUIET}
+        for above, text, style in ((0.27, name, title), (0.08, PANELS[name][0], caption)):
             figure.text(left / width, (bottom + side + above) / height, text, **style)
     return figure
 
@@ -417,7 +422,7 @@ def main(config: Config) -> dict:
         told[name]["seconds"] = time.perf_counter() - start
         print(f"{name}: {told[name]['seconds']:.0f} s")
     if processes.first():
-        path = config.workdir / "poster.png"
+        path = config.directory / "poster.png"
         plots.save(poster(panels), path)
         in_few_colours(path)
     return {"chapters": told}

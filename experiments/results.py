@@ -19,7 +19,7 @@ import dataclasses
 import datetime
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,7 +129,7 @@ def _leaves(results, key, names=()):
             yield from _leaves(inner, key, names if name in GROUPS else (*names, name))
 
 
-def _table(rows: list[Row], unit: str, extra: list[str]) -> str:
+def _table(rows: list[Row], unit: str, extra: Sequence[str]) -> str:
     if all(len(row.names) == 2 for row in rows):
         lines = _crossed(rows, unit)
     else:

@@ -50,10 +50,12 @@ def load(config) -> datasets.Dataset:
 def _own_path(config) -> Path | None:
     if config.data in datasets.LOADERS:
         return None
+    from dgm_jax.data import own  # not above: it loads distrax, for which --help need not wait
+
     folder = config.data_dir or os.environ.get("DGM_DATA")
     below = [Path(folder), Path(folder, "binary_density")] if folder else []
     for path in (Path(config.data), *(place / config.data for place in below)):
-        if path.is_dir() or datasets.own.files(path):
+        if path.is_dir() or own.files(path):
             return path
     if Path(config.data).suffix or os.sep in config.data:
         raise checks.InputError(f"data={config.data!r}: there is no such file or folder.")
@@ -131,6 +133,13 @@ def levels(config) -> tuple[datasets.Dataset, dict]:
     if data.num_levels is None or data.train.ndim < 2:
         raise _refused(config, "rows of levels", "digits")
     return data, vectors(data)
+
+
+def num_levels(data) -> int:
+    """K of a set whose entries are levels 0..K-1."""
+    if data.num_levels is None:
+        raise checks.InputError(f"data={data.name!r} has real numbers; levels are needed.")
+    return data.num_levels
 
 
 def bits(config) -> tuple[datasets.Dataset, dict]:
@@ -280,6 +289,8 @@ def sound(config) -> tuple[datasets.Dataset, dict]:
 
 def text(config) -> tuple[dict, str]:
     """{split: characters as integers [n]}, and the vocabulary: integer i is its character i."""
+    from dgm_jax.data import own
+
     if config.data in TEXTS:
         data = load(config)
         vocabulary = datasets.readers.vocabulary(config.data)
@@ -288,7 +299,7 @@ def text(config) -> tuple[dict, str]:
     if path is None:
         known = ", ".join(TEXTS)
         raise checks.InputError(f"data must be {known}, or a file of text; got {config.data!r}.")
-    parts, vocabulary, how = datasets.own.read_text(path)
+    parts, vocabulary, how = own.read_text(path)
     sizes = "/".join(str(len(ids)) for ids in parts)
     print(f"{path}: {sizes} characters, {how}; {len(vocabulary)} different ones.")
     return dict(zip(SPLITS, parts, strict=True)), vocabulary

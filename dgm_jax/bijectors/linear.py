@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import checks
 from ..arrays import no_log_det, same_rank, wide
-from ..protocol import Array
+from ..protocol import Array, Rows
 
 
 class Diagonal(distrax.Bijector):
@@ -54,7 +54,7 @@ class Triangular(distrax.Bijector):
 
     same_as = checks.same_bijector
 
-    def __init__(self, matrix: Array, log_diagonal: Array, *, lower: bool, event_ndims: int = 1):
+    def __init__(self, matrix: Rows, log_diagonal: Rows, *, lower: bool, event_ndims: int = 1):
         event_ndims = checks.positive_int(event_ndims, "event_ndims")
         super().__init__(event_ndims_in=event_ndims, is_constant_jacobian=True)
         _check_square(matrix)

@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from .. import checks
 from ..protocol import Array, Key, Metrics, Params, State
 
-Schedule = Callable[[Array], Array]  # step ↦ a number, such as optax.linear_schedule(0, 1, 1000)
+Schedule = Callable[
+    [Array], ArrayLike
+]  # step ↦ a number, such as optax.linear_schedule(0, 1, 1000)
 
 
 class TrainState(NamedTuple):

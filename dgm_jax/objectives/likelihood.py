@@ -28,7 +28,7 @@ def nll(
     return loss, {"nll": loss}
 
 
-def bits_per_dim(log_prob: Array, dim: int, log_det: Array | float = 0.0) -> Array:
+def bits_per_dim(log_prob: Rows | float, dim: int, log_det: Array | float = 0.0) -> Rows | float:
     """-(log p(x) + log_det) / (d log 2) from log p in nats: the code length of one level, in bits.
 
     log_prob: log p, any shape; dim: d. x must be dequantised levels in [0, K)^d, so that the bin of

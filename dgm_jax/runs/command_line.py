@@ -68,6 +68,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
+from .. import checks
 from ..measure import num_cores
 from . import errors, tables
 from .directory import duration, keep, program
@@ -104,6 +105,13 @@ class RunOptions:
     """the number of processes"""
     process_id: int | None = None
     """the number of this process, from 0"""
+
+    @property
+    def directory(self) -> Path:
+        """`workdir`, which `experiment` fills in where it is not given."""
+        if self.workdir is None:
+            raise checks.InputError("workdir is missing; give the directory that keeps the run.")
+        return self.workdir
 
     @property
     def joins(self) -> bool:

@@ -28,7 +28,8 @@ in RESULTS.md).
 import dataclasses
 import time
 import wave
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -40,6 +41,7 @@ from dgm_jax import (
     likelihoods,
     nets,
     plots,
+    protocol,
     runs,
 )
 from dgm_jax import data as datasets
@@ -130,12 +132,13 @@ def build(config: Config, name, length, num_classes):
     else:
         encoding = {"scaled": nets.scaled, "one-hot": nets.one_hot}[config.encoding](K)
         conditional = likelihoods.categorical(K, encoding=encoding)
-    make, options = {
+    makers: dict[str, tuple[Callable[..., protocol.Density], dict[str, Any]]] = {
         "wavenet": (ar.wavenet, {"hidden": config.hidden, "dilations": dilations(config)}),
         "gru": (ar.rnn, {"hidden": config.units}),
         "lstm": (ar.rnn, {"hidden": config.units, "cell": "lstm"}),
         "markov": (ar.markov, {"window": config.window, "hidden": config.widths}),
-    }[name]
+    }
+    make, options = makers[name]
     cond_shape = (num_classes,) if num_classes else None
     return make(length, conditional, cond_shape=cond_shape, **options)
 
@@ -299,13 +302,13 @@ def main(config: Config) -> dict:
         models[name] |= {"sees": reach(config, name), "sample_seconds": seconds}
         clips |= {name: samples, f"{name}, after test data": continued}
         sounds |= {name: samples, f"{name}-continued": continued}
-        if config.class_conditional:
+        if said is not None:
             told = {name: np.arange(len(said)) % num_classes, f"{name}, after test data": said}
             digits |= {"test data": said} | told
     if processes.first():
         for name, levels in sounds.items():
-            write_wav(config.workdir / f"{name}.wav", levels)
-        plots.save(picture(clips, digits), config.workdir / "samples.png")
+            write_wav(config.directory / f"{name}.wav", levels)
+        plots.save(picture(clips, digits), config.directory / "samples.png")
     return {"tables": tables, "models": models, "sample_length": config.sample_length}
 
 

@@ -46,6 +46,7 @@ import numpy as np
 
 from dgm_jax import autoregressive as ar
 from dgm_jax import (
+    checks,
     combinators,
     learning,
     likelihoods,
@@ -57,6 +58,8 @@ from experiments import defaults, fitting, published, sets
 from experiments.options import Data, Training, check
 
 
+# Options that `experiments.options` declares as numbers may be None here:
+# `experiments.defaults.of_bits` fills them before they are read.
 @dataclasses.dataclass(frozen=True)
 class Config(Training, Data, runs.RunOptions):
     data: str = "digits_bits"
@@ -64,11 +67,11 @@ class Config(Training, Data, runs.RunOptions):
     hidden: tuple[int, ...] | None = None
     """widths of the hidden layers. By default this and the next four depend on the data
     (`experiments.defaults.of_bits`)"""
-    num_steps: int | None = None
-    learning_rate: float | None = None
-    weight_decay: float | None = None
+    num_steps: int | None = None  # ty: ignore[incompatible-attribute-override]
+    learning_rate: float | None = None  # ty: ignore[incompatible-attribute-override]
+    weight_decay: float | None = None  # ty: ignore[incompatible-attribute-override]
     """the decay of weights; biases do not decay"""
-    eval_every: int | None = None
+    eval_every: int | None = None  # ty: ignore[incompatible-attribute-override]
     direct: bool = True
     """whether inputs are also connected to outputs directly, which adds a logistic regression of
     each bit on the preceding ones"""
@@ -100,6 +103,8 @@ def fit_tables(rows, dim):
 
 @runs.builder
 def build(config: Config, dim):
+    if config.hidden is None:
+        raise checks.InputError("hidden is missing; `defaults.of_bits` gives it.")
     return ar.made(
         dim,
         likelihoods.bernoulli(),

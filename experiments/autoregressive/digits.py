@@ -93,7 +93,7 @@ class Pixels(NamedTuple):
 
     @property
     def num_levels(self) -> int:
-        return self.data.num_levels
+        return sets.num_levels(self.data)
 
     @property
     def given(self) -> dict:

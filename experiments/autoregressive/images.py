@@ -34,7 +34,7 @@ On larger pictures it trains faster with --positions rotary --rows-seen 2.
 
 import dataclasses
 import functools
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -270,7 +270,7 @@ def main(config: Config) -> dict:
     check(config, "models")
     data = sets.images(config)
     num_classes = data.num_classes
-    labels = data.labels["test"] if num_classes else None
+    labels = data.labels["test"] if num_classes and data.labels is not None else None
     chosen = shown(config, data.rows["test"][0], labels, num_classes)
     test = tuple(part[chosen] for part in data.rows["test"])
     results, pictures = {}, {}
@@ -285,7 +285,11 @@ def main(config: Config) -> dict:
         fitting.check_size(config, name, model.init)
     keys = jax.random.split(jax.random.key(config.seed + 1), len(models))
     for (name, model), key in zip(models.items(), keys):
-        options = {"warm_up": config.num_steps // 20, "eval_batch": 200, "recipe": recipes[name]}
+        options: dict[str, Any] = {
+            "warm_up": config.num_steps // 20,
+            "eval_batch": 200,
+            "recipe": recipes[name],
+        }
         fitted = fitting.maximum_likelihood(config, name, model, data.rows, **options)
         results[name] = fitted.row
         pictures[name] = drawn(config, model, fitted.params, key, test, num_classes)

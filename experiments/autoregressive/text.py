@@ -25,6 +25,7 @@ step that is best on the validation split is kept.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -77,10 +78,9 @@ QUICK = {
     "num_written": 60,
 }
 
-PIECE = (
-    1859  # characters that are scored as one text at most: Shakespeare's test split is 30 of them
-)
-TABLES = {
+# Characters that are scored as one text at most: the test split of Shakespeare is 30 such texts.
+PIECE = 1859
+TABLES: dict[str, dict[str, Any]] = {
     name: {"window": window, "shared": True}
     for window, name in enumerate(("one character", "given the last", "given the last two"))
 }

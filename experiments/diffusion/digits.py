@@ -38,7 +38,7 @@ with levels.
 import dataclasses
 import functools
 import math
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -119,7 +119,11 @@ def process_of(name, num_levels):
 
 @runs.builder
 def build(
-    config: Config, name: str, shape: tuple[int, ...], num_classes: int, num_levels: int = 17
+    config: Config,
+    name: str,
+    shape: tuple[int, int, int],
+    num_classes: int,
+    num_levels: int = 17,
 ):
     """The denoiser `name` of images [H, W, C] in [-1, 1]."""
     cond_shape = (num_classes,) if name == "classes" else None
@@ -151,7 +155,9 @@ def loss_of(config, name, model, num_levels):
     """
     steps = {"num_steps": config.chain_steps, "num_levels": num_levels}
     if name in ("importance", "chain"):
-        options = steps | {"kind": "learned"} if name == "chain" else {"num_levels": num_levels}
+        options: dict[str, Any] = {"num_levels": num_levels}
+        if name == "chain":
+            options |= steps | {"kind": "learned"}
         init_state, by_history = diffusion.importance_bound(model, **options)
 
         def loss(params, key, batch, *, state):
@@ -380,7 +386,7 @@ def main(config: Config) -> dict:
         figure = plots.curves(
             curves, xlabel="step", ylabel="bound of the validation split, bits/dim"
         )
-        plots.save(figure, config.workdir / "curves.png")
+        plots.save(figure, config.directory / "curves.png")
     return {"data": config.data, "published": images.published, "models": results}
 
 

@@ -19,7 +19,7 @@ import dataclasses
 import functools
 import math
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,13 @@ class Config(Data, runs.RunOptions):
     """the number of test rows that samples are compared with; all by default"""
 
 
-QUICK = {"scales": (0.0, 2.0), "chain_steps": 3, "few_steps": 2, "num_judged": 16, "hidden": (8,)}
+QUICK: dict[str, Any] = {
+    "scales": (0.0, 2.0),
+    "chain_steps": 3,
+    "few_steps": 2,
+    "num_judged": 16,
+    "hidden": (8,),
+}
 QUICK |= {"noisy_steps": 4, "classifier_steps": 4, "num_features": 4, "tolerance": 1.0}
 
 

@@ -116,9 +116,9 @@ def main(config: Config) -> dict:
             )
         }
         figure = plots.curves(series, xlabel="step size", ylabel="variance", logx=True)
-        plots.save(figure, config.workdir / "bias.png")
+        plots.save(figure, config.directory / "bias.png")
         figure = plots.planes({"mixture": chains}, bounds=(-10.0, 10.0))
-        plots.save(figure, config.workdir / "modes.png")
+        plots.save(figure, config.directory / "modes.png")
     return {"bias": bias, "share_of_larger_mode": shares}
 
 

@@ -266,9 +266,9 @@ def main(config: Config) -> dict:
         truth = np.asarray(toy.sample(jax.random.key(config.seed + 4), 1000))
         if processes.first():
             figure = plots.planes({toy_name: {"data": truth, **pictures}})
-            plots.save(figure, config.workdir / f"samples-{toy_name}.png")
+            plots.save(figure, config.directory / f"samples-{toy_name}.png")
             if learned:
-                scores(config, toy, learned, config.workdir / f"scores-{toy_name}.png")
+                scores(config, toy, learned, config.directory / f"scores-{toy_name}.png")
         found[toy_name] = {"models": rows, "entropy": toy.entropy}
     return {"toys": found}
 

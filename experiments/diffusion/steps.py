@@ -97,7 +97,7 @@ def main(config: Config) -> dict:
             logy=True,
             baselines={"training rows": floor["sliced"]},
         )
-        plots.save(figure, config.workdir / "steps.png")
+        plots.save(figure, config.directory / "steps.png")
     return {"data": config.data, "floor": floor, "samplers": found}
 
 

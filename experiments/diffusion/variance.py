@@ -69,11 +69,11 @@ def steps_of(model, loss, num_levels) -> dict:
 
 def noise_of(gradient, params, state, batches, key) -> float:
     """E‖g - E g‖² / ‖E g‖² of the gradients g of batches."""
-    total, squares = None, 0.0
+    total, squares = np.zeros(()), 0.0
     for i, x in enumerate(batches):
         g = gradient(params, jax.random.fold_in(key, i), x, state)
         g = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(g)]).astype(float)
-        total = g if total is None else total + g
+        total = total + g
         squares += g @ g
     num = len(batches)
     mean = total @ total / num**2  # ‖ḡ‖², too large by the variance of the mean
@@ -124,7 +124,7 @@ def main(config: Config) -> dict:
         even = {"even": 1 / config.num_bins}
         series = {"history": (levels[::-1], chances[::-1])}
         figure = plots.curves(series, xlabel="log-SNR", ylabel="chance", baselines=even)
-        plots.save(figure, config.workdir / "chances.png")
+        plots.save(figure, config.directory / "chances.png")
     return {"ways": found, "seen": float(state["seen"].min())}
 
 

@@ -39,6 +39,7 @@ after the other on a CPU, where `vmap` would take a tenth to a third more time.
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -63,14 +64,21 @@ class Config(methods.Strengths, runs.RunOptions):
     """widths of the encoder; those of the decoder are the same in reverse"""
 
 
-QUICK = {"num_steps": 25, "num_seeds": 2, "hidden": (8,), "num_latents": 3, "batch_size": 8}
+QUICK: dict[str, Any] = {
+    "num_steps": 25,
+    "num_seeds": 2,
+    "hidden": (8,),
+    "num_latents": 3,
+    "batch_size": 8,
+}
 QUICK |= {"critic_hidden": (8,), "models": ("vae", "annealed-vae", "factor-vae")}
 QUICK |= {"capacities": (3.0,), "gammas": (2.0,)}
 
 
 def build(config: Config, dim: int) -> "protocol.LatentVariable":
     """A VAE of rows of `dim` bits."""
-    n, options = config.num_latents, {"activation": jax.nn.relu}
+    n = config.num_latents
+    options: dict[str, Any] = {"activation": jax.nn.relu}
     encoder = nets.mlp(dim, 2 * n, hidden=config.hidden, **options)
     decoder = nets.mlp(n, dim, hidden=config.hidden[::-1], **options)
     return vae.vae(encoder, decoder, likelihoods.bernoulli(), dim, num_latents=n)
@@ -97,7 +105,7 @@ def stacked(algorithm, *, num_runs, num_seeds, num_rows, chunk):
     def init(key):
         return each(algorithm.init)(per_run(key))
 
-    def step(state, key, batch=None, fixed=None):
+    def step(state, key, batch=None, fixed: Any = None):
         rows, strength = fixed["rows"], fixed["strength"]
 
         def one_run(state, key, strength):
@@ -128,7 +136,7 @@ def fit(config, name, rows):
     model, values = build(config, rows.shape[1]), methods.strengths(config, name)
     num, chunk = chunks(config)
     one = methods.learner(config, name, model, len(rows), num * chunk)
-    strength = np.repeat(np.float32(values), config.num_seeds)
+    strength = np.repeat(np.array(values, np.float32), config.num_seeds)
     sizes = {"num_runs": len(strength), "num_seeds": config.num_seeds, "chunk": chunk}
     algorithm = stacked(one, num_rows=methods.num_rows(config, name), **sizes)
     look = jax.jit(

@@ -22,7 +22,7 @@ correlation is a sum over all rows at 2000 of their codes. --data shapes takes t
 
 import dataclasses
 import functools
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -60,15 +60,22 @@ class Config(methods.Strengths, runs.RunOptions):
     """steps between two evaluations of the units of the annealed-vae"""
 
 
-QUICK = {"num_steps": 4, "eval_every": 2, "channels": (4, 4), "width": 8, "num_latents": 3}
+QUICK: dict[str, Any] = {
+    "num_steps": 4,
+    "eval_every": 2,
+    "channels": (4, 4),
+    "width": 8,
+    "num_latents": 3,
+}
 QUICK |= {"critic_hidden": (8,), "models": ("vae", "annealed-vae", "factor-vae"), "batch_size": 8}
 QUICK |= {"data": "shapes"}
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, ...]) -> "protocol.LatentVariable":
+def build(config: Config, shape: tuple[int, int, int]) -> "protocol.LatentVariable":
     """A VAE of images [H, W, C] of bits."""
-    n, options = config.num_latents, {"activation": jax.nn.relu}
+    n = config.num_latents
+    options: dict[str, Any] = {"activation": jax.nn.relu}
     into = nets.conv_encoder(shape, config.width, hidden=config.channels, **options)
     back = config.channels[::-1]
     out = nets.conv_decoder(config.width, shape, shape[-1], hidden=back, **options)

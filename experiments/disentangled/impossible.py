@@ -48,7 +48,7 @@ from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
 from experiments.options import check
 
-HADAMARD = np.float32([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
+HADAMARD = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], np.float32) / 2
 PRIORS = ("normal", "uniform", "mixture")
 COLUMNS = 9  # images in a row of the picture
 EDGE = 1.645  # the 95 % quantile of a standard normal variable

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +76,8 @@ def learner(
         return _with_critic(config, model, adam, num_data)
 
     def loss(params, key, x, weights, fixed):
-        strength, given = fixed["strength"], {"num_data": num_data}
+        strength = fixed["strength"]
+        given: dict[str, Any] = {"num_data": num_data}
         if name == "annealed-vae":
             given |= {"capacity": strength * weights["share"], "gamma": config.capacity_weight}
             return disentangled.capacity_loss(model, params, key, x, **given)

@@ -39,7 +39,7 @@ With --class-conditional each model is p(x | class), and each column of its samp
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -62,6 +62,8 @@ from experiments.options import Data, Optimisation, check
 ModelName = Literal["realnvp", "glow", "flow++"]
 
 
+# Options that `experiments.options` declares as numbers may be None here:
+# `experiments.defaults.of_images` fills them before they are read.
 @dataclasses.dataclass(frozen=True)
 class Config(Optimisation, Data, runs.RunOptions):
     models: tuple[ModelName, ...] = ("realnvp", "glow")
@@ -95,18 +97,18 @@ class Config(Optimisation, Data, runs.RunOptions):
     """couplings of Flow++ on checkerboards, on channels, and on checkerboards again"""
     num_updates: int | None = None
     """gradient steps per model; the step that is best on the validation split is kept"""
-    batch_size: int | None = None
+    batch_size: int | None = None  # ty: ignore[incompatible-attribute-override]
     learning_rate: float = 2e-3
     """the learning rate of AdamW after a warm-up of 1/20 of the updates; then it decays to 0 by a
     cosine"""
-    weight_decay: float | None = None
+    weight_decay: float | None = None  # ty: ignore[incompatible-attribute-override]
     ema_decay: float = 0.999
     alpha: float = 0.05
     """the margin α of the logit map of the pixels"""
     by_pixel: bool | None = None
     """standardise each pixel by its own mean and variance, so that the flow starts as one Gaussian
     per pixel; on digits this costs 0.05 bits/dim"""
-    eval_every: int | None = None
+    eval_every: int | None = None  # ty: ignore[incompatible-attribute-override]
     patience: int | None = 5
     num_shown: int = 16
     """images per row of the pictures"""
@@ -161,8 +163,12 @@ def build(config, name, shape, pixels, num_levels, num_classes=0):
     bijector of `standard_pixels`, from [0, K)^{H×W×C} to R^{H×W×C}.
     """
     on_cpu = jax.default_backend() == "cpu"  # gradients in a scan take 4 to 12 % longer
-    net = dict(hidden=config.hidden, num_blocks=config.num_blocks, unroll=on_cpu)
-    seen = net | {"cond_shape": (num_classes,) if num_classes else None}
+    net: dict[str, Any] = {
+        "hidden": config.hidden,
+        "num_blocks": config.num_blocks,
+        "unroll": on_cpu,
+    }
+    seen: dict[str, Any] = net | {"cond_shape": (num_classes,) if num_classes else None}
     affine = config.law == "affine"
     law = bijectors.affine(bound=config.scale_bound) if affine else bijectors.contraction()
     if name == "realnvp":

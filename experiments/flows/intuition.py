@@ -76,8 +76,9 @@ def on_the_line(config):
     @jax.jit
     def compute(params, key):
         dist = model.dist(params)
-        there = dist.bijector.forward(z)
-        back = dist.bijector.inverse(there)
+        bijector = flow.bijector(params["flow"])
+        there = bijector.forward(z)
+        back = bijector.inverse(there)
         noise = dist.sample(seed=key, sample_shape=config.num_noise)
         return dist.prob(x), there, back, noise
 
@@ -204,8 +205,8 @@ def main(config: Config) -> dict:
     line, line_drawn = on_the_line(config)
     plane, plane_drawn = on_the_plane(config)
     if processes.first():
-        plots.save(draw_line(*line_drawn), config.workdir / "line.png")
-        plots.save(draw_plane(*plane_drawn), config.workdir / "plane.png")
+        plots.save(draw_line(*line_drawn), config.directory / "line.png")
+        plots.save(draw_plane(*plane_drawn), config.directory / "plane.png")
     return {"line": line, "plane": plane}
 
 

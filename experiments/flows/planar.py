@@ -17,7 +17,7 @@ and triangular are the three forms of their paper.
 
 import dataclasses
 import time
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -68,7 +68,7 @@ QUICK = {"num_steps": 50, "targets": ("u2",), "depths": (2, 4), "num_test": 500}
 def layer_of(name):
     if name == "planar":
         return flows.planar(2)
-    units = {"num_units": 2} if name == "orthogonal" else {}
+    units: dict[str, Any] = {"num_units": 2} if name == "orthogonal" else {}
     layer = flows.sylvester(2, form=name, **units)
     if name == "triangular":  # Q = I: the order of the coordinates alternates
         return combinators.compose(
@@ -169,7 +169,7 @@ def main(config: Config) -> dict:
                 panels[f"{depth} layers: KL {row['kl']:.2f}"] = log_prob
             figure = plots.densities(panels, title=f"{name}, {flow} flows by reverse KL")
             if processes.first():
-                plots.save(figure, config.workdir / f"densities-{name}-{flow}.png")
+                plots.save(figure, config.directory / f"densities-{name}-{flow}.png")
         results[name] = {"log_normaliser": log_z, "depths": learned}
         print(f"{name}: " + ", ".join(f"{k} {r['kl']:.3f}" for k, r in learned.items()))
     return {"targets": results}

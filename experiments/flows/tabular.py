@@ -34,7 +34,7 @@ FOLDER, on an accelerator (not run):
 """
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -58,6 +58,8 @@ from experiments.options import Data, Training, check
 ModelName = Literal["maf", "realnvp", "nsf-coupling", "nsf", "made", "made-mog"]
 
 
+# Options that `experiments.options` declares as numbers may be None here:
+# `experiments.defaults.of_table` fills them before they are read.
 @dataclasses.dataclass(frozen=True)
 class Config(Training, Data, runs.RunOptions):
     data: str = "photo_patches"
@@ -81,11 +83,11 @@ class Config(Training, Data, runs.RunOptions):
     bound: float = 3.0
     """splines are the identity outside [-bound, bound]; whitened data have standard deviation 1"""
     num_steps: int = 3000
-    batch_size: int | None = None
+    batch_size: int | None = None  # ty: ignore[incompatible-attribute-override]
     learning_rate: float = 1e-3
-    weight_decay: float | None = None
+    weight_decay: float | None = None  # ty: ignore[incompatible-attribute-override]
     ema_decay: float = 0.999
-    eval_every: int | None = None
+    eval_every: int | None = None  # ty: ignore[incompatible-attribute-override]
 
 
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32,), "num_layers": 2}
@@ -116,7 +118,7 @@ def flow_of(config, name, dim):
     num, hidden = config.num_layers, config.hidden
     unroll = jax.default_backend() == "cpu"  # gradients of a scan take longer there
     if name in ("maf", "realnvp"):
-        options = {
+        options: dict[str, Any] = {
             "hidden": hidden,
             "law": bijectors.affine(bound=config.scale_bound),
             "unroll": unroll,
@@ -201,7 +203,7 @@ def main(config: Config) -> dict:
     if processes.first():
         levels = {"Gaussian": gaussian["test_nats"]}
         figure = plots.curves(curves, xlabel="step", ylabel="validation nats", baselines=levels)
-        plots.save(figure, config.workdir / "curves.png")
+        plots.save(figure, config.directory / "curves.png")
     return {
         "data": config.data,
         "published": published.known(data),

@@ -127,7 +127,7 @@ def main(config: Config) -> dict:
             params = jax.block_until_ready(learn(config, model, toy, train_key))
             log_prob = jax.jit(lambda x, model=model, params=params: model.dist(params).log_prob(x))
             seconds = time.perf_counter() - start
-            learning.save(config.workdir / f"{toy_name}-{name}", params, recipe=recipe)
+            learning.save(config.directory / f"{toy_name}-{name}", params, recipe=recipe)
             kl, stderr = objectives.mean_and_stderr(truth - log_prob(x))
             learned[name] = {"kl": kl, "kl_stderr": stderr, "train_seconds": seconds}
             panels[f"{name}: KL {kl:.3f}"] = log_prob
@@ -135,7 +135,7 @@ def main(config: Config) -> dict:
         print(f"{toy_name}: " + ", ".join(f"{n} {r['kl']:.3f}" for n, r in learned.items()))
         figure = plots.densities(panels, title=f"{toy_name}, entropy {toy.entropy:.3f} nats")
         if processes.first():
-            plots.save(figure, config.workdir / f"densities-{toy_name}.png")
+            plots.save(figure, config.directory / f"densities-{toy_name}.png")
     return {"toys": results}
 
 

@@ -27,7 +27,7 @@ reconstructions.png and curves.png (the bound on the validation rows during trai
 
 import dataclasses
 import functools
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -248,7 +248,7 @@ def fit(config, name, rows):
     recipe = learning.Recipe(build, {"config": config, "name": name, "mean": rows["train"].mean(0)})
     model, critic = parts(config, name, recipe.arguments["mean"])
     if critic is None:
-        options = {"loss": objectives.elbo, "recipe": recipe}
+        options: dict[str, Any] = {"loss": objectives.elbo, "recipe": recipe}
         task = plain_task(config, model, rows)
         fitted = fitting.maximum_bound(config, name, model, rows, task, **options)
         return model, fitted.params, fitted

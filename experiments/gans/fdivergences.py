@@ -392,7 +392,7 @@ def main(config: Config) -> dict:
             ("distances", draw_distances(thetas, distances(thetas))),
             ("transport", draw_transport(*grid)),
         ):
-            plots.save(figure, config.workdir / f"{file}.png")
+            plots.save(figure, config.directory / f"{file}.png")
     return {"divergences": rows, "one_dimension": in_one_dimension(config), "transport": moved}
 
 

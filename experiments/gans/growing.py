@@ -135,7 +135,7 @@ def game(config, grown, size, first, length) -> "protocol.Algorithm":
 # --------------------------------------------------------------------------------------- training
 def sampled(model, num: int) -> Callable:
     """A function ((params, state), key) -> num samples."""
-    return lambda learned, key: objectives.generated(model, *learned, key, num)
+    return lambda learned, key: objectives.generated(model, learned[0], learned[1], key, num)
 
 
 def train(config, name, grown, recipe, rows, sizes) -> fitting.Fitted:

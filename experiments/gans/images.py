@@ -32,7 +32,7 @@ fashion_mnist and cifar10.
 import dataclasses
 import functools
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -114,7 +114,13 @@ SETTINGS = {
     },
 }
 SETTINGS = {name: SETTINGS["dcgan"] | SETTINGS[name] for name in MODELS}
-QUICK = {"num_steps": 4, "eval_every": 2, "hidden": 4, "num_samples": 64, "classifier_steps": 20}
+QUICK: dict[str, Any] = {
+    "num_steps": 4,
+    "eval_every": 2,
+    "hidden": 4,
+    "num_samples": 64,
+    "classifier_steps": 20,
+}
 QUICK |= {"models": ("dcgan", "wgan-gp", "biggan"), "critic_updates": 1}
 COLUMNS = 16  # of the pictures
 TRUNCATIONS = (1.0, 0.75, 0.5, 0.25, 0.0)
@@ -143,7 +149,7 @@ def pictures(config) -> tuple:
     for split in sets.SPLITS:
         x = getattr(data, split)
         x = x[..., None] if x.ndim == 3 else x
-        rows[split] = judge.scaled(x, data.num_levels)
+        rows[split] = judge.scaled(x, sets.num_levels(data))
     labelled = data.labels is not None and data.labels["train"].ndim == 1
     labels = {s: np.asarray(y, np.int32) for s, y in data.labels.items()} if labelled else None
     if not labelled and "biggan" in config.models:
@@ -176,12 +182,16 @@ def game(config, name, model):
         optax.adam(rate, b1=config.beta1, b2=0.999)
         for rate in (config.critic_rate, config.learning_rate)
     )
-    options = {"critic": critic, "generator": generator, "ema_decay": config.ema_decay}
+    options: dict[str, Any] = {
+        "critic": critic,
+        "generator": generator,
+        "ema_decay": config.ema_decay,
+    }
     options |= {"num_critic_updates": config.critic_updates}
     if name == "dcgan":
         return learning.adversaries(model, objectives.non_saturating(), **options)
     if name == "wgan-gp":
-        penalty = {"penalty": objectives.gradient_penalty}
+        penalty: dict[str, Any] = {"penalty": objectives.gradient_penalty}
         penalty |= {"penalty_weight": config.gradient_penalty}
         return learning.adversaries(model, objectives.wasserstein(), **options, **penalty)
     if name != "biggan":

@@ -26,7 +26,7 @@ values of the critic. --games and --toys select some of them; --num-steps trains
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -170,7 +170,7 @@ IN_STRIP = ("minimax", "wasserstein, penalty", "non-saturating, R1", "clusters")
 
 @dataclasses.dataclass(frozen=True)
 class Config(runs.RunOptions):
-    toys: tuple[Literal["ring", "grid", "roll"], ...] = tuple(TARGETS)
+    toys: tuple[Literal["ring", "grid", "roll"], ...] = ("ring", "grid", "roll")
     """which data to learn"""
     games: tuple[str, ...] = tuple(GAMES)
     """which objectives to train by, by their names in GAMES"""
@@ -190,7 +190,12 @@ class Config(runs.RunOptions):
     """the decay of the moving average of the generator's parameters, which makes the samples"""
 
 
-QUICK = {"num_steps": 60, "num_seeds": 2, "hidden": (8,), "games": ("hinge", "packed", "clusters")}
+QUICK: dict[str, Any] = {
+    "num_steps": 60,
+    "num_seeds": 2,
+    "hidden": (8,),
+    "games": ("hinge", "packed", "clusters"),
+}
 QUICK |= {"toys": ("ring", "roll"), "batch_size": 16}
 
 
@@ -214,7 +219,7 @@ def clustered(generator, num, dim):
 def build(config: Config, play: Play):
     """The model of an objective: prior, generator and critic."""
     activation = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
-    options = {"hidden": config.hidden, "activation": activation}
+    options: dict[str, Any] = {"hidden": config.hidden, "activation": activation}
     generator = nets.mlp(config.num_latents, 2, **options)
     net = nets.mlp(play.packed * (2 + 4 * play.octaves), 1, **options)
 

@@ -41,7 +41,7 @@ class Config(growing.Growing, runs.RunOptions):
     """which models to train: stage by stage, or at full size from the first step"""
 
 
-def players(config: Config, shape: tuple[int, ...]):
+def players(config: Config, shape: tuple[int, int, int]):
     return gans.progressive(
         shape,
         num_latents=config.num_latents,
@@ -51,7 +51,7 @@ def players(config: Config, shape: tuple[int, ...]):
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, ...]):
+def build(config: Config, shape: tuple[int, int, int]):
     """The model at full size, of images [size, size, C]."""
     return players(config, shape)()
 

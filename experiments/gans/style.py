@@ -43,9 +43,11 @@ PSIS = np.linspace(-1, 1, 9)
 NUM_MEAN = 4096  # styles over which the mean style w̄ is taken
 
 
+# `first_size` is a number in `Growing`; None here means that the model does not grow, and
+# `growing.stages`, which reads it, is not called then.
 @dataclasses.dataclass(frozen=True)
 class Config(growing.Growing, runs.RunOptions):
-    first_size: int | None = None
+    first_size: int | None = None  # ty: ignore[incompatible-attribute-override]
     """pixels per side of the first stage, if the model grows; by default it does not"""
     mapping_layers: int = 8
     """dense layers between z and w"""
@@ -55,7 +57,7 @@ class Config(growing.Growing, runs.RunOptions):
     """the first layer with the style of the column in mixing.png; by default half of all layers"""
 
 
-def styled(config: Config, shape: tuple[int, ...]) -> "gans.StyleGAN":
+def styled(config: Config, shape: tuple[int, int, int]) -> "gans.StyleGAN":
     return gans.stylegan(
         shape,
         num_latents=config.num_latents,
@@ -72,7 +74,7 @@ def crossover_of(config: Config, num_layers: int) -> int:
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, ...]):
+def build(config: Config, shape: tuple[int, int, int]):
     """The model at full size, of images [size, size, C]."""
     return styled(config, shape).grown()
 

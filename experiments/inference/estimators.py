@@ -26,6 +26,8 @@ where it is flat up to K = 30 and approaches its √K only beyond 300.
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -125,7 +127,7 @@ def measured(config, dim):
     """The same variances, measured on gradients that are drawn."""
     one = {"num_samples": 1}
     baseline = best_baseline(config, dim)
-    estimators = {
+    estimators: dict[str, tuple[Callable[..., protocol.Array], dict[str, Any]]] = {
         "score function": (objectives.score_function, one),
         "leave one out": (objectives.leave_one_out, {"num_samples": config.others}),
         "best constant baseline": (objectives.score_function, one | {"baseline": baseline}),
@@ -212,7 +214,7 @@ def ratio(gradient):
     The square of a mean of n gradients is too large by its variance, the noise / n, which is
     subtracted. NaN if nothing is left.
     """
-    gradient = np.float64(gradient)
+    gradient = np.asarray(gradient, np.float64)
     noise = gradient.var(0).mean()
     signal = (gradient.mean(0) ** 2).mean() - noise / len(gradient)
     return math.sqrt(signal / noise) if signal > 0 else math.nan
@@ -245,7 +247,7 @@ def signal_to_noise(config):
 
 def power(counts, ratios):
     """The exponent p of ratio ~ K^p, fitted to all K from 10 on (to all, if there are not two)."""
-    counts, ratios = np.float64(counts), np.float64(ratios)
+    counts, ratios = np.asarray(counts, np.float64), np.asarray(ratios, np.float64)
     some = np.isfinite(ratios) & ((counts >= 10) | ((counts >= 10).sum() < 2))
     if some.sum() < 2:
         return math.nan
@@ -340,8 +342,8 @@ def main(config: Config) -> dict:
     landed = landing(config)
     ratios = signal_to_noise(config)
     if processes.first():
-        plots.save(draw_variance(variance, landed), config.workdir / "variance.png")
-        plots.save(draw_ratios(config.counts, ratios), config.workdir / "snr.png")
+        plots.save(draw_variance(variance, landed), config.directory / "variance.png")
+        plots.save(draw_ratios(config.counts, ratios), config.directory / "snr.png")
     told = lambda value: value if math.isfinite(value) else None  # no signal above the noise
     return {
         "variance": variance,

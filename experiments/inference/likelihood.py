@@ -23,6 +23,7 @@ in 200 steps on test rows; Wu et al. (2017) found about one.
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +67,7 @@ QUICK = {
 
 @runs.builder
 def build(dim: int, hidden: tuple[int, ...], num_latents: int):
-    options = {"hidden": hidden, "activation": jnp.tanh}
+    options: dict[str, Any] = {"hidden": hidden, "activation": jnp.tanh}
     return vae.vae(
         nets.mlp(dim, 2 * num_latents, **options),
         nets.mlp(num_latents, dim, **options),

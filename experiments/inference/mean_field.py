@@ -52,7 +52,7 @@ def ascended(algorithm, state, batch, num_steps):
 def correlated(config, correlation):
     """q(z_1) q(z_2) for N(0, [[1, ρ], [ρ, 1]]), from means that are one deviation off."""
     precision = np.linalg.inv([[1.0, correlation], [correlation, 1.0]]).astype(np.float32)
-    algorithm = inference.gaussian_mean_field(jnp.zeros(2), precision)
+    algorithm = inference.gaussian_mean_field(jnp.zeros(2), jnp.asarray(precision))
     start = algorithm.init(jax.random.key(config.seed)) | {"mean": jnp.ones(2)}
     states, elbo = ascended(algorithm, start, None, config.num_steps)
     off = np.abs(states["mean"]).max(-1)
@@ -141,7 +141,7 @@ def main(config: Config) -> dict:
         "unknown": [unknown(config, num) for num in config.num_rows],
     }
     if processes.first():
-        plots.save(draw(found), config.workdir / "mean-field.png")
+        plots.save(draw(found), config.directory / "mean-field.png")
     return found
 
 

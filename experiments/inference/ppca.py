@@ -24,6 +24,7 @@ with 32. The bounds of AIS enclose the truth, at 0.1 and 0.2 nats from it with 8
 import dataclasses
 import math
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -271,7 +272,7 @@ def sampled(config, params):
     )  # fmt: skip
     estimates = {"annealed": both.lower, "reverse annealed": both.upper}
     for num in config.num_samples:
-        options = {"num_samples": num, "chunk_size": min(num, 500)}
+        options: dict[str, Any] = {"num_samples": num, "chunk_size": min(num, 500)}
         for name, estimate in (
             ("naive", metrics.naive_log_prob),
             ("importance", metrics.importance_log_prob),

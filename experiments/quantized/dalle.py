@@ -119,18 +119,23 @@ def texts(names: tuple[str, ...]) -> tuple[np.ndarray, int]:
     return np.array([[letters.index(c) for c in name] for name in padded], np.int32), len(letters)
 
 
-def names_of(config, data) -> tuple[str, ...]:
-    """The names of the classes of a set; numbers if there are no words for them."""
+def labels_of(config, data) -> dict[str, np.ndarray]:
+    """The classes of a set's pictures, by split."""
     if data.labels is None:
         raise checks.InputError(f"data={config.data!r} has no classes to name; try digits.")
-    num = 1 + max(int(y.max()) for y in data.labels.values())
+    return data.labels
+
+
+def names_of(config, data) -> tuple[str, ...]:
+    """The names of the classes of a set; numbers if there are no words for them."""
+    num = 1 + max(int(y.max()) for y in labels_of(config, data).values())
     known = NAMES.get(config.data, ())
     return known if len(known) == num else tuple(f"{i:0{len(str(num - 1))}}" for i in range(num))
 
 
 # ------------------------------------------------------------------------------------ models
 @runs.builder
-def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
+def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int):
     """Stage one, for pictures [H, W, C]."""
     head = (
         likelihoods.discretized_logistic if config.head == "logistic" else likelihoods.logit_laplace
@@ -161,7 +166,7 @@ def sequence_of(config, shape, names):
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, ...], num_levels: int, names: tuple[str, ...]):
+def build(config: Config, shape: tuple[int, int, int], num_levels: int, names: tuple[str, ...]):
     """Both stages: a latent variable model of pictures, conditional on a text."""
     density, reading = sequence_of(config, shape, tuple(names))
     return quantized.captioned(build_coder(config, shape, num_levels), density, **reading)
@@ -252,10 +257,10 @@ def fit_prior(config, recipe, density, reading, first, codes, rows):
 def main(config: Config) -> dict:
     check(config)
     data = stages.pictures(config)
-    names = names_of(config, data)
+    names, labels = names_of(config, data), labels_of(config, data)
     ids = texts(names)[0]
     x = {split: part for split, (part,) in data.rows.items()}
-    rows = {split: (x[split], ids[data.labels[split]]) for split in sets.SPLITS}
+    rows = {split: (x[split], ids[labels[split]]) for split in sets.SPLITS}
     given = {"config": config, "shape": data.shape, "num_levels": data.num_levels}
     recipes = learning.Recipe(build_coder, given), learning.Recipe(build, given | {"names": names})
     coder, first = fit_coder(config, recipes[0], x)
@@ -264,7 +269,7 @@ def main(config: Config) -> dict:
     model, fitted = fit_prior(config, recipes[1], density, reading, first, codes, rows)
     made, classes = pictures(config, model, fitted.params, ids)
     counts = quantized.counts(jnp.asarray(codes["train"]), config.num_categories)
-    train = x["train"].reshape(len(x["train"]), -1), data.labels["train"]
+    train = x["train"].reshape(len(x["train"]), -1), labels["train"]
     accuracy = functools.partial(nearest, *train)
     bits = functools.partial(objectives.bits_per_dim, dim=data.dim)
     fitted.row.update(
@@ -274,7 +279,7 @@ def main(config: Config) -> dict:
         perplexity=float(quantized.perplexity(counts)),
         num_codes=config.num_categories,
         caption_accuracy=accuracy(made["samples"], classes),
-        nearest_accuracy=accuracy(x["test"], data.labels["test"]),
+        nearest_accuracy=accuracy(x["test"], labels["test"]),
         stage_one_steps=first.row["num_steps"],
         train_seconds=fitted.row["train_seconds"] + first.row["train_seconds"],
     )

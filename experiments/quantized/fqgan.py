@@ -158,7 +158,8 @@ def usage(config, data, params) -> dict:
         return quantized.counts(found.codes, quantiser.num_codes)
 
     x, size = data.rows["train"], 500
-    count = sum(np.asarray(counted(params, state, x[i : i + size])) for i in range(0, len(x), size))
+    counts = [counted(params, state, x[i : i + size]) for i in range(0, len(x), size)]
+    count = np.sum(np.asarray(counts), 0)
     return {"perplexity": float(quantized.perplexity(count)), "num_codes": config.num_codes}
 
 

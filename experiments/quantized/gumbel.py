@@ -39,7 +39,7 @@ split.
 
 import dataclasses
 import functools
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import numpy as np
@@ -98,7 +98,7 @@ class Config(Training, Data, runs.RunOptions):
     eval_every: int = 200
 
 
-QUICK = {"num_steps": 20, "eval_every": 10, "num_codes": 3, "num_categories": 3}
+QUICK: dict[str, Any] = {"num_steps": 20, "eval_every": 10, "num_codes": 3, "num_categories": 3}
 QUICK |= {"estimators": ("score-function", "gumbel"), "test_samples": 10}
 
 

@@ -27,7 +27,7 @@ from experiments import baselines, fitting, sets
 from experiments.gans import judge
 
 if TYPE_CHECKING:
-    from dgm_jax.protocol import Array, Density, Key, LatentVariable, Params
+    from dgm_jax.protocol import Array, Density, Key, LatentVariable, Params, Rows
 
 ENCODED = 500  # rows that are encoded at once
 STARTED = 2048  # rows from which codebooks are initialised
@@ -250,10 +250,10 @@ def _report(model, coder, codes, rows, params, key):
         found = objectives.infer(model, params, row_key, *row)
         return found.log_prior[0], found.log_likelihood[0]
 
-    parts, each = jax.jit(parts), []
+    compiled, each = jax.jit(parts), []
     for i in range(0, len(rows[0]), ENCODED):
         some = (part[i : i + ENCODED] for part in rows)
-        each.append(jax.device_get(parts(params, jax.random.fold_in(key, i), *some)))
+        each.append(jax.device_get(compiled(params, jax.random.fold_in(key, i), *some)))
     log_prior, log_likelihood = (np.concatenate(part) for part in zip(*each))
     return {
         **fitting.summary(log_prior + log_likelihood, dim),
@@ -360,7 +360,7 @@ def _in_use(row):
 
 # -------------------------------------------------------------------------------- pictures
 def drawn(
-    model: LatentVariable, params: Params, key: Key, num: int, cond: Array | None = None
+    model: LatentVariable, params: Params, key: Key, num: int, cond: Rows | None = None
 ) -> Array:
     """Pictures x [num, ...] from codes of the prior, under num conditions if there are any."""
 

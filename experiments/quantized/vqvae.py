@@ -38,7 +38,7 @@ van den Oord et al. (2017), "Neural discrete representation learning".
 """
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -114,7 +114,7 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     """pictures in a row"""
 
 
-QUICK = {"num_steps": 20, "prior_steps": 20, "pixels_steps": 10, "eval_every": 10}
+QUICK: dict[str, Any] = {"num_steps": 20, "prior_steps": 20, "pixels_steps": 10, "eval_every": 10}
 QUICK |= {"hidden": (4, 8), "num_codes": 8, "dim": 4, "prior_hidden": 4, "prior_layers": 1}
 QUICK |= {
     "pixels_hidden": 4,
@@ -141,10 +141,10 @@ def quantiser_of(config):
 
 
 @runs.builder
-def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
+def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int):
     """Stage one, for pictures [H, W, C]."""
     likelihood, quantiser = head(config, num_levels), quantiser_of(config)
-    options = {"num_blocks": config.num_blocks, "dropout": config.dropout}
+    options: dict[str, Any] = {"num_blocks": config.num_blocks, "dropout": config.dropout}
     encoder = nets.map_encoder(shape, quantiser.dim, hidden=config.hidden, **options)
     decoder = nets.map_decoder(
         quantiser.dim,
@@ -162,14 +162,16 @@ def prior_of(config, name, coder):
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, ...], num_levels: int, prior: str = "gated-pixelcnn"):
+def build(
+    config: Config, shape: tuple[int, int, int], num_levels: int, prior: str = "gated-pixelcnn"
+):
     """Both stages, with the prior of this name: a latent variable model of pictures."""
     coder = build_coder(config, shape, num_levels)
     return quantized.with_prior(coder, prior_of(config, prior, coder))
 
 
 @runs.builder
-def build_pixels(config: Config, shape: tuple[int, ...], num_levels: int):
+def build_pixels(config: Config, shape: tuple[int, int, int], num_levels: int):
     """A Gated PixelCNN of pixels, without codes."""
     return ar.gated_pixelcnn(
         shape,

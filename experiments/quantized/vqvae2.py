@@ -95,7 +95,7 @@ QUICK |= {"num_components": 2, "num_samples": 64, "classifier_steps": 20}
 
 
 @runs.builder
-def build_coder(config: Config, shape: tuple[int, ...], num_levels: int):
+def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int):
     """Stage one, for pictures [H, W, C]."""
     if len(config.num_codes) != len(config.halvings):
         raise checks.InputError(
@@ -126,7 +126,7 @@ def prior_of(config, coder, num_classes):
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, ...], num_levels: int, num_classes: int = 0):
+def build(config: Config, shape: tuple[int, int, int], num_levels: int, num_classes: int = 0):
     """Both stages: a latent variable model of pictures, under a class if there are any."""
     coder = build_coder(config, shape, num_levels)
     return quantized.with_prior(coder, prior_of(config, coder, num_classes))

@@ -42,7 +42,7 @@ test rows, and curves.png the bound on the validation split during training.
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -111,11 +111,11 @@ class Config(Training, Data, runs.RunOptions):
     row and the KL of the marginal q(z) (`metrics.elbo_surgery`)"""
 
 
-QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (16,), "num_latents": 4}
+QUICK: dict[str, Any] = {"num_steps": 20, "eval_every": 10, "hidden": (16,), "num_latents": 4}
 QUICK |= {"models": ("vae", "two-layers"), "test_samples": 10, "num_pseudo_inputs": 5}
 COLUMNS = 16  # of the pictures
 LAYERS = (100, 50)  # of two-layers, with the nets of Burda et al.
-LADDER = {"num_latents": (32, 16, 8), "hidden": (200, 200, 200)}
+LADDER: dict[str, Any] = {"num_latents": (32, 16, 8), "hidden": (200, 200, 200)}
 
 
 def standardised(net, mean):
@@ -157,7 +157,7 @@ def build(
 ):
     """The model `name` of rows of bits, which are 1 with frequency `mean` [d]."""
     dim, n = len(mean), num_latents
-    options = {"hidden": hidden, "activation": jnp.tanh}
+    options: dict[str, Any] = {"hidden": hidden, "activation": jnp.tanh}
     if name == "two-layers":
         return two_layers(mean, options)
     if name == "ladder":

@@ -24,7 +24,7 @@ shows three things about the 8x8 digits, in about four minutes of two CPU cores 
 import dataclasses
 import functools
 import math
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +85,13 @@ class Config(Training, Data, runs.RunOptions):
     """training steps of the linear VAEs and of the toy, each on all rows"""
 
 
-QUICK = {"num_steps": 20, "eval_every": 10, "hidden": 4, "num_layers": 1, "test_samples": 5}
+QUICK: dict[str, Any] = {
+    "num_steps": 20,
+    "eval_every": 10,
+    "hidden": 4,
+    "num_layers": 1,
+    "test_samples": 5,
+}
 QUICK |= {"models": ("plain", "free bits"), "linear_steps": 300, "variances": (20.0,)}
 COLOURS = {"diagonal": "#d55e00", "full": "#0072b2"}
 SHAPES = tuple(COLOURS)  # of the covariance of a posterior
@@ -100,7 +106,7 @@ def toy(config):
     turns = np.linspace(0, np.pi / 2, 91)
     total = RADIUS**2 + VARIANCE  # the variance of x
     log_prob = -(math.log(2 * math.pi * total) + 1) / 2
-    found = {"degrees": np.rad2deg(turns), "log_prob": log_prob}
+    found: dict[str, Any] = {"degrees": np.rad2deg(turns), "log_prob": log_prob}
     x = jnp.asarray(np.sqrt(total) * np.array([[-1.0], [1.0]]), jnp.float32)  # two points
     for shape in SHAPES:
         gap = jax.jit(functools.partial(toy_gap, covariance=shape))(jnp.asarray(turns))
@@ -191,7 +197,7 @@ def linear(config, x, variance):
 
 # -------------------------------------------------------------------------- strong decoders
 @runs.builder
-def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
+def build(config: Config, name: str, shape: tuple[int, int, int], num_levels: int):
     """A VAE of images [H, W, C] with the decoder of this name."""
     dim, n, width = math.prod(shape), config.num_latents, 8 * config.hidden
     levels = likelihoods.bernoulli()
@@ -199,7 +205,8 @@ def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
         levels = likelihoods.discretized_logistic(num_levels)
     net = nets.mlp(dim, 2 * n, hidden=(width, width), dropout=config.dropout)
     flat = lambda params, x, key=None: net.apply(params, x.reshape(*x.shape[:-3], dim), key=key)
-    encoder, options = protocol.Net(net.init, flat), {"hidden": (width,), "dropout": config.dropout}
+    encoder = protocol.Net(net.init, flat)
+    options: dict[str, Any] = {"hidden": (width,), "dropout": config.dropout}
     if name == "none":
         decoder = nets.mlp(n, dim * levels.num_params, **options)
         return vae.vae(encoder, decoder, levels, shape, num_latents=n)

@@ -32,7 +32,7 @@ evaluates during training how much codes know of their rows, and how far they ar
 import dataclasses
 import functools
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +67,8 @@ POSTERIORS = (
 )
 
 
+# Options that `experiments.options` declares as numbers may be None here:
+# `of_model` fills them before they are read.
 @dataclasses.dataclass(frozen=True)
 class Config(Optimisation, Data, runs.RunOptions):
     models: tuple[
@@ -81,12 +83,12 @@ class Config(Optimisation, Data, runs.RunOptions):
     num_steps: int | None = None
     """gradient steps of each model. By default this and the eight options below depend on the model
     (SETTINGS in the source)"""
-    batch_size: int | None = None
-    learning_rate: float | None = None
+    batch_size: int | None = None  # ty: ignore[incompatible-attribute-override]
+    learning_rate: float | None = None  # ty: ignore[incompatible-attribute-override]
     """the highest learning rate of AdamW, after a warm-up of 1/20 of the steps; then it decays to 0
     by a cosine"""
-    weight_decay: float | None = None
-    ema_decay: float | None = None
+    weight_decay: float | None = None  # ty: ignore[incompatible-attribute-override]
+    ema_decay: float | None = None  # ty: ignore[incompatible-attribute-override]
     dropout: float | None = None
     """the dropout rate of the nets in training"""
     hidden: tuple[int, ...] | None = None
@@ -219,7 +221,7 @@ def posterior_of(name, n):
     """The posterior of z [n], conditional on the encoder's output: a Gaussian, or a flow of one."""
     if name == "full-rank-posterior":
         return vae.full_rank(n)
-    seen = {"cond_shape": (FEATURES,)}
+    seen: dict[str, Any] = {"cond_shape": (FEATURES,)}
     through = {
         "iaf-posterior": lambda: flows.iaf(n, num_layers=2, hidden=(64,), **seen),
         "planar-posterior": lambda: combinators.repeat(flows.planar(n, **seen), 8),

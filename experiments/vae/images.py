@@ -41,7 +41,7 @@ Figures are bounds with --test-samples samples; compare them only with bounds of
 """
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -65,6 +65,8 @@ from experiments.vae.compare import head
 ModelName = Literal["pixelvae", "without-z", "vlae", "ladder", "conv"]
 
 
+# Options that `experiments.options` declares as numbers may be None here:
+# `of_model` fills them before they are read.
 @dataclasses.dataclass(frozen=True)
 class Config(Optimisation, Data, runs.RunOptions):
     class_conditional: ClassVar[bool] = False
@@ -99,8 +101,8 @@ class Config(Optimisation, Data, runs.RunOptions):
     depend on the model (SETTINGS in the source)"""
     num_steps: int | None = None
     """gradient steps of each model; the step that is best on the validation split is kept"""
-    learning_rate: float | None = None
-    weight_decay: float | None = None
+    learning_rate: float | None = None  # ty: ignore[incompatible-attribute-override]
+    weight_decay: float | None = None  # ty: ignore[incompatible-attribute-override]
     batch_size: int = 64
     ema_decay: float = 0.99
     eval_every: int = 100
@@ -136,7 +138,13 @@ SETTINGS = {
     "conv": {"num_steps": 1500, "learning_rate": 2e-3, "weight_decay": 0.3, "dropout": 0.2},
 }
 SETTINGS["without-z"] = SETTINGS["pixelvae"]
-QUICK = {"num_steps": 20, "eval_every": 10, "hidden": 4, "num_latents": 4, "causal": "pixelcnn"}
+QUICK: dict[str, Any] = {
+    "num_steps": 20,
+    "eval_every": 10,
+    "hidden": 4,
+    "num_latents": 4,
+    "causal": "pixelcnn",
+}
 QUICK |= {
     "num_layers": 1,
     "test_samples": 5,
@@ -155,7 +163,11 @@ def of_model(config, name):
 
 def causal_net(config, shape, levels, cond_shape=None):
     """The autoregressive decoder of a PixelVAE, which sees all earlier pixels."""
-    sizes = {"hidden": config.hidden, "num_layers": config.num_layers, "cond_shape": cond_shape}
+    sizes: dict[str, Any] = {
+        "hidden": config.hidden,
+        "num_layers": config.num_layers,
+        "cond_shape": cond_shape,
+    }
     if config.causal == "pixelcnn++":
         return ar.pixelcnn_pp(shape, levels, dropout=config.dropout, **sizes)
     make = {"gated": ar.gated_pixelcnn, "pixelcnn": ar.pixelcnn}[config.causal]
@@ -197,7 +209,7 @@ def decoder_of(config, shape, channels):
 
 
 @runs.builder
-def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
+def build(config: Config, name: str, shape: tuple[int, int, int], num_levels: int):
     """The model `name` of images [H, W, C]."""
     config, n, levels = of_model(config, name), config.num_latents, head(config, num_levels)
     if name == "without-z":
@@ -231,7 +243,7 @@ def fit(config, name, data, rows):
     given = {"name": name, "shape": data.shape, "num_levels": data.num_levels}
     recipe = learning.Recipe(build, {"config": config} | given)
     model, config = recipe.model(), of_model(config, name)
-    options = {"warm_up": config.num_steps // 20, "recipe": recipe}
+    options: dict[str, Any] = {"warm_up": config.num_steps // 20, "recipe": recipe}
     if name == "without-z":
         options |= {"eval_batch": 100}
         return model, fitting.maximum_likelihood(config, name, model, rows, **options)
