@@ -135,7 +135,7 @@ def levels(config) -> tuple[datasets.Dataset, dict]:
     return data, vectors(data)
 
 
-def num_levels(data) -> int:
+def num_levels(data: datasets.Dataset) -> int:
     """K of a set whose entries are levels 0..K-1."""
     if data.num_levels is None:
         raise checks.InputError(f"data={data.name!r} has real numbers; levels are needed.")

@@ -99,11 +99,9 @@ def _kept(config, main, show, minutes):
             config.coordinator, num_processes=config.num_processes, process_id=config.process_id
         )
         processes.same({"experiment": options["experiment"], **defining(config)}, "options")
-    if config.workdir is None:
-        raise checks.InputError("workdir is missing; give the directory that keeps the run.")
+    results = config.directory / "results.json"
     if not processes.first():
         return _follow(config, main)
-    results = config.workdir / "results.json"
     with contextlib.ExitStack() as stack:
         done = processes.from_first(lambda: _opened(config, options, stack))
         if not done:
