@@ -22,9 +22,9 @@ from pathlib import Path
 import jax
 
 from dgm_jax import learning
-from dgm_jax.learning.run import Run
 from dgm_jax.runs import directory
 
+Run = learning.loop.Run  # not imported from its module, which would be loaded once more
 COMPILED = "/jax/core/compile/backend_compile_duration"  # what JAX says when a program is compiled
 
 
