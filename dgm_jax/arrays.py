@@ -74,7 +74,7 @@ def rearranged(array: Array, *orders: Array | np.ndarray | None) -> Array:
     array: of floats; orders: for each axis a permutation, which may be traced, or None if it stays.
     The result solves the equation that takes it back, and so its derivative is the gather by the
     inverse permutations. That of a gather is a scatter, which takes ten times as long on a CPU.
-    Cost: one pass over the array, in each direction; least if only the first axis moves.
+    Cost: one pass over the array, in each direction; least if only one axis moves.
     """
 
     def stays(own, same):
@@ -82,17 +82,18 @@ def rearranged(array: Array, *orders: Array | np.ndarray | None) -> Array:
 
     here = [np.arange(size) for size in array.shape]
     there = [None if stays(own, same) else own for own, same in zip(orders, here, strict=True)]
-    num_moved = max((n + 1 for n, own in enumerate(there) if own is not None), default=0)
-    here, there = here[:num_moved], there[:num_moved]  # of the axes behind, slices are copied
+    moved = [n for n, own in enumerate(there) if own is not None]
+    if not moved:
+        return array
+    between = slice(moved[0], moved[-1] + 1)  # others are slices: a batch stays where it is spread
+    here, there = here[between], there[between]
     back = [same if own is None else jnp.argsort(own) for same, own in zip(here, there)]
     there = [same if own is None else own for same, own in zip(here, there)]
 
-    def gather(index):  # one of all axes: one axis after the other, XLA may transpose between
-        index = jnp.ix_(*index)
+    def gather(index):  # one of all these axes: one after the other, XLA may transpose between
+        index = (slice(None),) * moved[0] + jnp.ix_(*index)
         return lambda a: a.at[index].get(mode="promise_in_bounds", unique_indices=True)
 
-    if not num_moved:
-        return array
     move, undo = gather(there), gather(back)
     return jax.lax.custom_linear_solve(undo, array, lambda _, a: move(a), lambda _, a: undo(a))
 

@@ -15,6 +15,7 @@ from dgm_jax.arrays import (
     wide,
     within_cell,
 )
+from dgm_jax.learning import data_mesh, replicate, shard_batch
 from tests.contracts.compiled import jit
 
 
@@ -76,6 +77,16 @@ def test_a_rearranged_array_has_its_entries_elsewhere_and_gives_their_cotangents
     np.testing.assert_array_equal(rearranged(a, first, np.arange(3), None), a[::-1])
     assert rearranged(a, None, np.arange(3), None) is a
     assert "scatter" not in jax.jit(pulled).lower(last[0]).as_text()
+
+
+def test_rows_on_several_devices_are_rearranged_where_they_are():
+    mesh = data_mesh()
+    rows, order = shard_batch(np.ones((8, 5, 3)), mesh), replicate(np.arange(5)[::-1], mesh)
+    moved = lambda a, order: jnp.sin(rearranged(a, None, order, None))
+    grad = jax.grad(lambda a, order: moved(a, order).sum())
+    for function in (moved, grad):
+        program = jax.jit(function).lower(rows, order).compile().as_text()
+        assert "all-reduce" not in program and "all-gather" not in program
 
 
 def test_a_straight_through_value_is_exact_and_moves_as_another():

@@ -126,7 +126,7 @@ def replaced(net: CausalNet, places: Places) -> CausalNet:
     The places may be traced. The result has no `linearize`: many masks are for densities, flows
     have one order. Cost: that of the net, and one copy of its weights.
     """
-    order, rank = places.order, jnp.argsort(places.order)
+    order, rank = places.order, places.order.argsort()  # known here where the order is
 
     def apply(params, x, cond=None, *, key=None):
         checks.array(x, "x")

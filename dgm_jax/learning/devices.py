@@ -39,8 +39,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from .. import checks
@@ -129,6 +129,8 @@ def over_devices(
     if num_devices is not None:
         num_devices = checks.positive_int(num_devices, "num_devices")
     still = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    for number in still:
+        checks.positive_int(number, "each of static_argnums", least=0)
     alone = jax.jit(function, static_argnums=still)
 
     @functools.wraps(function)
@@ -141,12 +143,15 @@ def over_devices(
     @functools.wraps(function)
     def call(*args):
         devices = _local(num_devices)
-        inside = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(args))
-        if inside or len(devices) == 1:
+        if len(devices) == 1:
             return alone(*args)
         mesh = _mesh(devices)
-        args = [a if i in still else replicate(a, mesh) for i, a in enumerate(args)]
-        with jax.set_mesh(mesh):
+        try:
+            with_mesh = jax.set_mesh(mesh)  # it is set from here on
+        except ValueError:  # JAX is tracing another function, and refuses
+            return alone(*args)
+        with with_mesh:
+            args = [a if i in still else replicate(a, mesh) for i, a in enumerate(args)]
             return first_copy(spread(*args))
 
     return call
@@ -183,7 +188,7 @@ def _laid(leaf, *axes):
 
 
 def _has_rows(leaf):
-    return leaf.ndim > 0 and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jnp.ndim(leaf) > 0 and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def replicate(tree: Params, mesh: Mesh) -> Params:

@@ -143,6 +143,8 @@ def test_what_does_not_divide_is_said_with_what_does():
         shard_batch(np.zeros((3,)), data_mesh(8))
     with pytest.raises(ValueError, match="num_devices is 9, but there are 8"):
         data_mesh(9)
+    with pytest.raises(ValueError, match="each of static_argnums must be .* at least 0; got -1"):
+        over_devices(np.add, static_argnums=-1)
 
 
 @pytest.fixture
@@ -181,6 +183,8 @@ def test_scores_and_samples_over_devices_are_those_of_one_whatever_their_number(
 def test_inside_of_another_transformation_rows_stay_where_they_are(three_cores):
     double = over_devices(lambda params, x: params * x)
     assert jax.jit(jax.grad(lambda p: double(p, jnp.ones(6)).sum()))(2.0) == 6
+    assert jax.grad(lambda p: p * double(2.0, np.ones(6)).sum())(1.0) == 12
+    assert jax.jit(lambda p: p * double(2.0, np.ones(6)).sum())(1.0) == 12
 
 
 def test_a_step_of_many_flops_per_parameter_is_shared_by_the_cores_and_of_few_is_not(monkeypatch):
