@@ -3,9 +3,9 @@
 import ctypes
 import platform
 
-# Of mallopt in <malloc.h> of the GNU C library, and what each is set to.
+# Of mallopt in <malloc.h> of the GNU C library.
 TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8
-LARGEST = 2**31 - 1
+NEVER = -1  # the largest number would let go of 2 GB and more
 
 
 def keep_memory() -> bool:
@@ -29,5 +29,5 @@ def keep_memory() -> bool:
         return False
     told = ctypes.CDLL(None).mallopt
     # all threads take from one heap, which grows as needed: others end at 64 MB
-    settings = ((ARENA_MAX, 1), (MMAP_MAX, 0), (TRIM_THRESHOLD, LARGEST))
+    settings = ((ARENA_MAX, 1), (MMAP_MAX, 0), (TRIM_THRESHOLD, NEVER))
     return all([told(name, value) == 1 for name, value in settings])
