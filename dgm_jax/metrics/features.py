@@ -64,7 +64,7 @@ def features(
     once per image size. Floats are refused, because their range is not known: use (255 *
     x).round().astype(int) for x in [0, 1].
 
-    Cost: about 0.2 s per image and CPU core for "inception", 0.02 for "efficientnet". Raises
+    Cost: about 0.15 s per image and CPU core for "inception", 0.02 for "efficientnet". Raises
     FileNotFoundError if the weights are missing in the data folder `data_dir`, `ValueError` if
     damaged.
     """
