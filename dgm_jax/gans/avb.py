@@ -135,13 +135,17 @@ class Implicit(Drawn):
     def moments(self, key: Key, num_draws: int) -> tuple[Array, Array]:
         """Mean [*batch, n] and Cholesky factor of the covariance [*batch, n, n], of num_draws ε.
 
-        The same samples of ε are used for all x. The covariance has 1e-4 added to its diagonal.
+        The same samples of ε are used for all x. To the diagonal of the covariance 1e-4 is added,
+        or 1e-4 of the mean variance if that is above 1.
         """
         shape = (num_draws, *[1] * len(self._batch), self._num_noise)
         z = self._net.apply(self._params, self._x[None], jax.random.normal(key, shape))
         mean = z.mean(0)
         covariance = jnp.einsum("k...i,k...j->...ij", z - mean, z - mean) / (num_draws - 1)
-        return mean, jnp.linalg.cholesky(covariance + SMALLEST * jnp.eye(z.shape[-1]))
+        # relative where z is large: in float32 an absolute one would be lost beside the variances
+        variance = jnp.trace(covariance, axis1=-2, axis2=-1)[..., None, None] / z.shape[-1]
+        least = SMALLEST * jnp.maximum(variance, 1)
+        return mean, jnp.linalg.cholesky(covariance + least * jnp.eye(z.shape[-1]))
 
     def _sample_n(self, key, n):
         noise = jax.random.normal(key, (n, *self._batch, self._num_noise), self._x.dtype)

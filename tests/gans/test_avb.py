@@ -116,6 +116,16 @@ def test_correlations_of_z_are_counted_in_the_kl_and_not_left_to_the_critic():
     np.testing.assert_allclose(found["ratio_kl"], wanted, atol=0.08)
 
 
+def test_samples_on_a_line_have_a_covariance_that_can_be_inverted_however_large_they_are():
+    line = lambda params, x, noise, key=None: x + 1000 * jnp.concatenate([noise] * 8, -1)
+    decoder = Net(lambda key: jnp.zeros(()), lambda params, z, key=None: z[..., :1])
+    inference = Net(lambda key: jnp.zeros(()), line)
+    model = gans.avb(inference, decoder, likelihoods.gaussian(), 1, num_latents=8, num_noise=1)
+    posterior = model.posterior(model.init(jax.random.key(0)), X)
+    _, factor = posterior.moments(jax.random.key(0), 100)
+    assert np.isfinite(factor).all()
+
+
 def test_the_bound_of_a_critic_that_did_not_learn_is_none():
     """T109: with T = 0 the "ELBO" exceeds log p(x), which importance sampling does not."""
     _, losses = learned()[0]
