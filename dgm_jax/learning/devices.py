@@ -35,6 +35,7 @@ every time: they want one.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -71,24 +72,24 @@ def _mesh(devices):
 def training_mesh(algorithm: Algorithm, batch: Batch, *, fixed: Any = None) -> Mesh | None:
     """The devices that share batches like this one, for `train(..., mesh=mesh)`; None is one.
 
-    On accelerators all of them. On a CPU one per core where a step has at least WORTH FLOPs per
-    parameter, as many as divide the rows into parts of at least FEWEST_ROWS; else one. In a run of
-    several processes None: `train` takes all devices.
+    On accelerators as many as divide the rows. On a CPU as many of one per core as divide them into
+    parts of at least FEWEST_ROWS, where a step has at least WORTH FLOPs per parameter; else one.
+    None too if there is nothing with rows to share, and in a run of several processes, where
+    `train` takes all devices.
 
     fixed: that of `train`. Cost: on a CPU with several devices the step is traced once.
     """
     checks.noun(algorithm, Algorithm, "algorithm")
-    if processes.several() or jax.device_count() == 1:
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(batch)]
+    if processes.several() or jax.device_count() == 1 or not shapes or () in shapes:
         return None
-    if jax.default_backend() != "cpu":
-        return data_mesh()
-    most = min(len(_local()), len(jax.tree.leaves(batch)[0]) // FEWEST_ROWS)
-    count = max((n for n in range(2, most + 1) if _divides(n, batch)), default=1)
-    return data_mesh(count) if count > 1 and _is_worth(algorithm, batch, fixed) else None
-
-
-def _divides(count, batch):
-    return all(len(leaf) % count == 0 for leaf in jax.tree.leaves(batch))
+    on_cpu = jax.default_backend() == "cpu"
+    rows = math.gcd(*(shape[0] for shape in shapes))  # what divides it divides each
+    most = min(len(_local()), rows // FEWEST_ROWS) if on_cpu else jax.device_count()
+    count = max((n for n in range(2, most + 1) if rows % n == 0), default=1)
+    if count == 1 or on_cpu and not _is_worth(algorithm, batch, fixed):
+        return None
+    return data_mesh(count)
 
 
 def _is_worth(algorithm, batch, fixed):

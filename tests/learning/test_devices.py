@@ -204,4 +204,5 @@ def test_a_step_of_many_flops_per_parameter_is_shared_by_the_cores_and_of_few_is
         mesh = training_mesh(of(devices.WORTH // (4 * num_rows) + 1), x(num_rows))
         assert (1 if mesh is None else mesh.size) == size
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # there all share a batch
-    assert training_mesh(of(1), x(64)).size == 8
+    assert [training_mesh(of(1), x(num)).size for num in (64, 60)] == [8, 6]
+    assert all(training_mesh(of(1), batch) is None for batch in ({}, x(7)[:1], (x(64), 3.0)))
