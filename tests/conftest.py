@@ -22,6 +22,7 @@ import jax
 import matplotlib
 import pytest
 
+from dgm_jax.runs import command_line
 from tests import budget
 from tests.contracts.compiled import QUICK
 
@@ -54,6 +55,14 @@ pytest_terminal_summary = budget.pytest_terminal_summary
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_is_given_back():
+    """Commands keep the memory that they free (`runs.keep_memory`): not that of all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command_line, "keep_memory", lambda: False)
+        yield
 
 
 @pytest.fixture
