@@ -24,7 +24,6 @@ import jax
 from dgm_jax import learning
 from dgm_jax.runs import directory
 
-Run = learning.loop.Run  # not imported from its module, which would be loaded once more
 COMPILED = "/jax/core/compile/backend_compile_duration"  # what JAX says when a program is compiled
 
 
@@ -67,8 +66,8 @@ def watch(marks: Marks) -> None:
     traced = []
 
     def ready(part, then=marks.mark):
-        def after(run):
-            jax.block_until_ready(run.state)
+        def after(of):
+            jax.block_until_ready(of.state)
             then(part)
 
         return after
@@ -78,10 +77,11 @@ def watch(marks: Marks) -> None:
             marks.leave("step")
 
     follow(directory, "keep_compiled", after=lambda _: marks.mark("import"))
-    follow(Run, "__init__", before=data)
-    follow(Run, "begin", after=ready("init"))
-    follow(Run, "start", after=ready("evaluation"))
-    follow(Run, "advance", after=ready("step", marks.leave))
+    run = learning.loop.Run  # not imported from its module, which would be loaded once more
+    follow(run, "__init__", before=data)
+    follow(run, "begin", after=ready("init"))
+    follow(run, "start", after=ready("evaluation"))
+    follow(run, "advance", after=ready("step", marks.leave))
     follow(learning, "fit", before=data, after=traced.append)
     jax.monitoring.register_event_duration_secs_listener(compiled)
 

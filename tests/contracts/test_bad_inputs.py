@@ -473,7 +473,7 @@ CASES |= {
     "glow, too many scales": (
         lambda: flows.glow((28, 28, 1), num_scales=3),
         "num_scales=3",
-        "multiple of 8",
+        "multiples of 8",
         "28",
     ),
     "glow, num_scales": (lambda: image_model(flows.glow, num_scales=0), "num_scales", "0"),

@@ -43,7 +43,7 @@ def test_the_run_writes_results_and_pictures_and_a_model_that_scores_images(tmp_
     results = run(tmp_path, models=("vae",))
     assert json.loads((tmp_path / "results.json").read_text()) == results
     check(results, tmp_path)
-    assert "the bound of 4 samples" in capsys.readouterr().out
+    assert "the bound with 4 samples" in capsys.readouterr().out
     loaded = learning.load(tmp_path)
     images = np.full((3, 8, 8, 1), 5, np.int32)
     log_w = objectives.log_weights(loaded.model, loaded.params, jax.random.key(0), images)
