@@ -16,8 +16,8 @@ The models are compared by log p(x) on the same --ais-rows test rows, estimated 
 sampling and by annealed importance sampling that starts from it (--ais-steps). The proposal of both
 is a Gaussian with the moments of q(z | x), 1.2 times as wide. The table also shows what the model's
 own critic claims, E log p(x | z) - E T, which is no bound of anything as long as the critic is not
-optimal. On the few digits the VAE is best: expect bounds of -17 nats on the validation rows for it,
--18.5 for avb-ac and below -25 for avb.
+optimal. On the few digits expect bounds of -17 nats on the validation rows for the VAE and for
+avb-ac, and below -25 for avb.
 
 points.png is the example of Mescheder et al. (2017), section 6.1: four data points, a latent of two
 entries, and the q(z | x) that each model finds for each point; log p(x) is computed by quadrature,
