@@ -129,9 +129,11 @@ def over_devices(
     checks.function(function, "function")
     if num_devices is not None:
         num_devices = checks.positive_int(num_devices, "num_devices")
-    still = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
-    for number in still:
-        checks.positive_int(number, "each of static_argnums", least=0)
+    several = isinstance(static_argnums, tuple | list)
+    still = tuple(
+        checks.positive_int(number, "static_argnums", least=0)
+        for number in (static_argnums if several else (static_argnums,))
+    )
     alone = jax.jit(function, static_argnums=still)
 
     @functools.wraps(function)

@@ -143,7 +143,7 @@ def test_what_does_not_divide_is_said_with_what_does():
         shard_batch(np.zeros((3,)), data_mesh(8))
     with pytest.raises(ValueError, match="num_devices is 9, but there are 8"):
         data_mesh(9)
-    with pytest.raises(ValueError, match="each of static_argnums must be .* at least 0; got -1"):
+    with pytest.raises(ValueError, match="static_argnums must be .* at least 0; got -1"):
         over_devices(np.add, static_argnums=-1)
 
 
