@@ -92,7 +92,9 @@ def annealed_langevin(
     """
     eta, num_steps = _checked(score, key, x, step_size, num_steps)
     if not isinstance(sigmas, (list, tuple)):
-        sigmas = checks.on_host(sigmas, "sigmas").reshape(-1)
+        sigmas = checks.on_host(sigmas, "sigmas")
+        if sigmas.ndim != 1:
+            raise checks.InputError(f"sigmas must be [L] numbers; got shape {sigmas.shape}.")
     levels = tuple(checks.positive(s, "each of sigmas") for s in sigmas)
     if not levels or any(b >= a for a, b in zip(levels, levels[1:])):
         raise checks.InputError(f"sigmas must fall, from most noise to least; got {levels}.")

@@ -75,7 +75,10 @@ def factor_critic_loss(
         half = len(x) // 2
     else:
         checks.rows_of(other, "other")
-        checks.event_shape(other, x.shape[1:], "other")
+        if jnp.shape(other)[1:] != x.shape[1:]:
+            raise checks.InputError(
+                f"other must be rows like those of x, [n, *{x.shape[1:]}]; got {jnp.shape(other)}."
+            )
         x, half = jnp.concatenate([x, other]), len(x)
     draw_key, order_key = jax.random.split(key)
     posterior = model.posterior(params["model"], x)

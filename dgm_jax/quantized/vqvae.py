@@ -221,7 +221,12 @@ def uniform(code_shape: Shape, num_codes: int) -> Density:
     van den Oord et al. (2017), section 3.2, while the codes are learned.
     """
     several = isinstance(num_codes, tuple)
-    pairs = list(zip(code_shape, num_codes, strict=True)) if several else [(code_shape, num_codes)]
+    if several and not (isinstance(code_shape, tuple) and len(code_shape) == len(num_codes)):
+        raise checks.InputError(
+            "num_codes is a tuple, one number a level, so code_shape must be a tuple of as many "
+            f"shapes; got {num_codes} and {code_shape}."
+        )
+    pairs = list(zip(code_shape, num_codes)) if several else [(code_shape, num_codes)]
     pairs = [(checks.one_or_more(s, "code_shape"), _at_least_two(num)) for s, num in pairs]
 
     def init(key):
