@@ -81,12 +81,11 @@ def annealed_langevin(
 ) -> Array:
     """num_steps Langevin steps at each of the noise levels σ_1 > ... > σ_L, with η_i ∝ σ_i².
 
-    score: (x [num, *event], σ) -> the score of the data with noise of σ. sigmas: σ_1, ..., σ_L,
-    the largest first. step_size: η at σ_L, so
-    that η_i = step_size σ_i² / σ_L²: the ratio of a step to its noise is the same at all levels.
-    At σ_1, as wide as the data are apart, chains forget where they started, and modes get their
-    weights. denoise: end with x + σ_L² s(x), the mean of the data given x, without which noise of
-    σ_L stays on it. Cost: L num_steps scores, one compiled loop.
+    score: (x [num, *event], σ) -> the score of the data with noise of σ. sigmas: σ_1, ..., σ_L, the
+    largest first. step_size: η at σ_L, so that η_i = step_size σ_i² / σ_L²: the ratio of a step to
+    its noise is the same at all levels. At σ_1, as wide as the data are apart, chains forget where
+    they started, and modes get their weights. denoise: end with x + σ_L² s(x), the mean of the data
+    given x, without which noise of σ_L stays on it. Cost: L num_steps scores, one compiled loop.
     Song and Ermon (2019), "Generative modeling by estimating gradients of the data distribution",
     algorithm 1; Jolicoeur-Martineau et al. (2021) on the last step.
     """

@@ -154,7 +154,8 @@ def over_devices(
         except ValueError:  # JAX is tracing another function, and refuses
             return alone(*args)
         with with_mesh:
-            args = [a if i in still else replicate(a, mesh) for i, a in enumerate(args)]
+            put = lambda i, a: replicate(a, mesh) if i == 0 else _in_rows(a, mesh)
+            args = [a if i in still else put(i, a) for i, a in enumerate(args)]
             return first_copy(spread(*args))
 
     return call
@@ -175,6 +176,16 @@ def _first(devices, num_devices):
             f"num_devices is {num_devices}, but there are {len(devices)} devices."
         )
     return devices[:num_devices]
+
+
+def _in_rows(tree, mesh):
+    """Each array [n, ...] by its rows where they divide: no device gets more than it needs."""
+
+    def place(leaf):
+        divides = _has_rows(leaf) and len(leaf) % mesh.size == 0
+        return (shard_batch if divides else replicate)(leaf, mesh)
+
+    return jax.tree.map(place, tree)
 
 
 def _spread(tree):

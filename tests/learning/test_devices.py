@@ -180,6 +180,14 @@ def test_scores_and_samples_over_devices_are_those_of_one_whatever_their_number(
     assert [(at.num_devices, at.spec) for at in spread] == [(3, PartitionSpec("data"))] * 2
 
 
+def test_rows_that_divide_are_placed_where_they_are_used_and_not_copied_to_every_device():
+    mesh = data_mesh(3)
+    x, odd, key = devices._in_rows((np.ones((6, 2)), np.ones((7, 2)), jax.random.key(0)), mesh)
+    assert [shard.data.shape for shard in x.addressable_shards] == [(2, 2)] * 3
+    assert [shard.data.shape for shard in odd.addressable_shards] == [(7, 2)] * 3
+    assert len(key.devices()) == 3
+
+
 def test_inside_of_another_transformation_rows_stay_where_they_are(three_cores):
     double = over_devices(lambda params, x: params * x)
     assert jax.jit(jax.grad(lambda p: double(p, jnp.ones(6)).sum()))(2.0) == 6
