@@ -48,7 +48,7 @@ of a net on a batch. Log-probabilities and log-determinants are in nats. So do s
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints, overload
 
 import distrax
 import jax
@@ -204,6 +204,11 @@ class Algorithm(NamedTuple):
     params: Callable[[State], Params] = lambda state: state
 
 
+def num_params(params: Params) -> int:
+    """How many numbers a tree of arrays holds; 0 for an empty one."""
+    return sum(getattr(leaf, "size", 1) for leaf in jax.tree.leaves(params))
+
+
 @overload
 def split(key: Key, num: int) -> list[Key]: ...
 @overload
@@ -226,31 +231,54 @@ def again(key: Key | None) -> Key | None:
     return None if key is None else jax.random.clone(key)
 
 
-def _described(noun: Any) -> str:
-    """'Density: Pushforward, event shape (5,), 1,234 parameters', for example, by tracing alone."""
+def described(noun: Any) -> str:
+    """'Density: Pushforward, event shape (5,), 1,234 parameters': a type of functions, in one line.
+
+    The `__repr__` of such types, since the addresses of functions say nothing. What has parameters
+    is described by tracing alone. The rest, such as a `Game` or an `Algorithm`, is described by the
+    constructors that made it and by its numbers: 'Law: affine, num_params 2'.
+    """
+    if isinstance(noun, Algorithm):
+        facts = _origins(noun.step)
+    elif hasattr(noun, "init"):
+        facts = _traced(noun)
+    else:
+        numbers = {k: v for k, v in noun._asdict().items() if type(v) in (int, float, str, tuple)}
+        shown = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in numbers.items()}
+        facts = _origins(*noun) + [f"{field} {value}" for field, value in shown.items()]
+    return f"{type(noun).__name__}: {', '.join(facts)}"
+
+
+def _origins(*values):
+    """The public functions in which those of the values that are functions were defined."""
+    names = [getattr(value, "__qualname__", "").split(".")[0] for value in values]
+    return [name for name in dict.fromkeys(names) if name.isidentifier() and name[0] != "_"]
+
+
+def _traced(noun):
+    """What the distributions of a noun are, its condition, and how many parameters it has."""
     facts: list[str] = []
+    _, returned = get_args(get_type_hints(type(noun))["init"])
 
     def look():
         params = noun.init(jax.random.key(0))
-        if isinstance(noun, (StatefulNet, Adversarial)):
+        if get_origin(returned) is tuple:  # (params, state)
             params, _ = params
-        size = sum(leaf.size for leaf in jax.tree.leaves(params))
         try:
             facts.extend(_families(noun, params))
         except Exception:  # a condition of another kind than floating numbers, for example
             facts.clear()
+        if getattr(noun, "shape", None) is not None:
+            facts.append(f"event shape {noun.shape}")
         if getattr(noun, "cond_shape", None) is not None:
             facts.append(f"condition {noun.cond_shape}")
-        facts.append(f"{size:,} parameters")
+        facts.append(f"{num_params(params):,} parameters")
 
-    if isinstance(noun, Algorithm):
-        facts.append(noun.step.__qualname__.split(".")[0])
-    else:
-        try:
-            jax.eval_shape(look)
-        except Exception:  # an error while another one is shown would hide that
-            facts.append("not described, since init fails")
-    return f"{type(noun).__name__}: {', '.join(facts)}"
+    try:
+        jax.eval_shape(look)
+    except Exception:  # an error while another one is shown would hide that
+        facts.append("not described, since init fails")
+    return facts
 
 
 def _families(noun, params):
@@ -273,5 +301,5 @@ def family(dist: distrax.Distribution) -> str:
 
 
 for _noun in (Net, StatefulNet, CausalNet, Flow, Density, LatentVariable, Adversarial, Algorithm):
-    # Function addresses say nothing. The type checker allows no method to be set from outside.
-    _noun.__repr__ = _described  # ty: ignore[invalid-assignment]
+    # The type checker allows no method to be set from outside.
+    _noun.__repr__ = described  # ty: ignore[invalid-assignment]

@@ -7,18 +7,23 @@ import pkgutil
 import re
 
 import jax
+import numpy as np
 import pytest
 
 import dgm_jax
 from dgm_jax import (
     autoregressive,
+    bijectors,
+    data,
     distributions,
     flows,
     inference,
     learning,
     likelihoods,
     nets,
+    objectives,
     protocol,
+    quantized,
 )
 
 PUBLIC = (
@@ -303,3 +308,45 @@ def test_results_of_training_print_no_arrays():
     assert repr(learning.Loaded(None, params, 40, recipe)).endswith(
         ", model by experiments.flows.compare:build"
     )
+    state = learning.TrainState(jax.numpy.asarray(40), params, (), None)
+    assert repr(state) == "TrainState: step 40, 7 parameters"
+    assert repr(state._replace(ema=params)).endswith(", with their moving average")
+    both = learning.PlayersState(state.step, {"critic": state, "generator": state})
+    assert repr(both) == "PlayersState: step 40, parameters: critic 7, generator 7"
+    moved = learning.LangevinState(state.step, jax.numpy.zeros((4, 2)))
+    assert repr(moved) == "LangevinState: step 40, samples (4, 2)"
+
+
+def test_data_sets_print_their_shapes_and_no_rows():
+    digits = data.load("digits")
+    shown = repr(digits).splitlines()
+    assert shown[0] == "Dataset digits: levels 0..16, labels 0..9"
+    assert (
+        f"valid int32 {digits.valid.shape}" in shown[1] and shown[2].strip() == digits.description
+    )
+    assert repr(data.load("breast_cancer")).startswith(
+        "Dataset breast_cancer: numbers, labels 0..1"
+    )
+    assert repr(digits._replace(labels=None)).startswith("Dataset digits: levels 0..16\n")
+    several = {split: np.zeros((2, 5), np.int32) for split in ("train", "valid", "test")}
+    assert "levels 0..16, 5 labels a row" in repr(digits._replace(labels=several))
+    shapes = "Factored shapes: int32 (960, 16, 16), of 3 shape × 5 size × 8 x × 8 y"
+    assert repr(data.load_factored("shapes")).splitlines()[0] == shapes
+
+
+def test_no_public_type_prints_the_addresses_of_functions():
+    for package in PUBLIC:
+        for name, kind in vars(importlib.import_module(f"dgm_jax.{package}")).items():
+            if (
+                inspect.isclass(kind)
+                and issubclass(kind, tuple)
+                and "Callable" in str(kind.__annotations__)
+            ):
+                assert kind.__repr__.__module__.startswith("dgm_jax"), name
+    assert repr(objectives.non_saturating()) == "Game: non_saturating"
+    assert repr(bijectors.affine()) == "Law: affine, num_params 2"
+    recipe = learning.Recipe(nets.mlp, {"num_outputs": 2})
+    assert repr(recipe) == "Recipe: mlp(num_outputs=2)"
+    assert repr(data.moons()) == "Toy: entropy 2.4848"
+    codebook = quantized.gradient_codebook(3, dim=4)  # init makes (params, state)
+    assert repr(codebook) == "Quantiser: 12 parameters"

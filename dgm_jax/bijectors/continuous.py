@@ -11,7 +11,7 @@ from jax.core import Tracer
 
 from .. import checks
 from ..arrays import wide
-from ..protocol import Array, Key, Params, Shape, again
+from ..protocol import Array, Key, Params, Shape, again, described
 
 ADJOINTS = ("recursive", "backsolve", "direct")
 NOISES = {"rademacher": jax.random.rademacher, "gaussian": jax.random.normal}
@@ -29,6 +29,8 @@ class Field(NamedTuple):
     init: Callable[[Key], Params]
     velocity: Callable[..., Array]
     divergence: Callable[..., tuple[Array, Array]]
+
+    __repr__ = described
 
 
 def divergence_by_autodiff(velocity: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..arrays import soft_bound
-from ..protocol import Array
+from ..protocol import Array, described
 
 
 class Law(NamedTuple):
@@ -18,6 +18,8 @@ class Law(NamedTuple):
     num_params: int
     bijector: Callable[[Array], distrax.Bijector]  # c [..., num_params] -> scalar bijector [...]
     constant_log_det: bool = False  # whether log τ' is one number, whatever x and c are
+
+    __repr__ = described
 
 
 def affine(*, bound: float = 3.0) -> Law:

@@ -43,6 +43,11 @@ class Factored(NamedTuple):
     sizes: tuple[int, ...]  # how many states each has
     description: str
 
+    def __repr__(self):
+        states = " × ".join(f"{size} {name}" for name, size in zip(self.names, self.sizes))
+        grid = f"{self.x.dtype} {self.x.shape}, of {states}"
+        return f"Factored {self.name}: {grid}\n  {self.description}"
+
 
 def load_factored(name: str, data_dir: str | os.PathLike | None = None) -> Factored:
     """The data set called `name`, one of `FACTORED`; for `data_dir` see `data.load`.

@@ -133,6 +133,15 @@ class Dataset(NamedTuple):
     num_levels: int | None
     description: str
 
+    def __repr__(self):
+        kind = "numbers" if self.num_levels is None else f"levels 0..{self.num_levels - 1}"
+        if self.labels is not None:
+            last = np.max([y.max(0, initial=0) for y in self.labels.values()], 0)
+            kind += f", labels 0..{last}" if last.ndim == 0 else f", {len(last)} labels a row"
+        parts = zip(SPLITS, (self.train, self.valid, self.test))
+        splits = (f"{split} {x.dtype} {x.shape}" for split, x in parts)
+        return f"Dataset {self.name}: {kind}\n  {', '.join(splits)}\n  {self.description}"
+
 
 def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     """The data set called `name`, with its fixed split; `data.LOADERS` lists the names.

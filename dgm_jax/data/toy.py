@@ -27,7 +27,7 @@ from jax.scipy.special import i0e, logsumexp
 
 from .. import checks
 from ..arrays import same_rank, within_cell
-from ..protocol import Array, Key
+from ..protocol import Array, Key, described
 
 
 class Toy(NamedTuple):
@@ -36,6 +36,8 @@ class Toy(NamedTuple):
     sample: Callable[[Key, int], Array]  # sample(key, num) -> x [num, 2]
     log_prob: Callable[[Array], Array]  # x [..., 2] -> [...]; -inf outside the support
     entropy: float
+
+    __repr__ = described
 
 
 def checkerboard() -> Toy:

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..arrays import in_a_row
-from ..protocol import Array, Key, Net, Params, Shape
+from ..protocol import Array, Key, Net, Params, Shape, described
 from .process import LearnedProcess, Process, beside, log_snr, slopes
 
 DRESSES = ("noise", "data", "v", "score", "velocity")
@@ -52,6 +52,8 @@ class Denoiser(NamedTuple):
     shape: Shape
     dress: str
     cond_shape: Shape | None = None
+
+    __repr__ = described
 
 
 @checks.spelled

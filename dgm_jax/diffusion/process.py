@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import checks
-from ..protocol import Array, Key, Params
+from ..protocol import Array, Key, Params, described
 
 
 class Process(NamedTuple):
@@ -32,12 +32,16 @@ class Process(NamedTuple):
     ends: tuple[float, float] = (0.0, 1.0)
     scale: float = 1.0
 
+    __repr__ = described
+
 
 class LearnedProcess(NamedTuple):
     """θ ↦ (α, σ): a process that is trained with the net."""
 
     init: Callable[[Key], Params]
     process: Callable[[Params], Process]
+
+    __repr__ = described
 
 
 # ------------------------------------------------------------------------- what follows from them

@@ -10,7 +10,18 @@ from .. import checks
 from ..combinators import adversarial
 from ..nets import mlp, stateless
 from ..objectives.adversarial import Game, check_both, check_game, check_like, drawn, mean_state
-from ..protocol import Adversarial, Array, Key, Metrics, Net, Params, State, StatefulNet, split
+from ..protocol import (
+    Adversarial,
+    Array,
+    Key,
+    Metrics,
+    Net,
+    Params,
+    State,
+    StatefulNet,
+    described,
+    split,
+)
 from .codes import Codes, Recognised, checked_codes, code_prior, information, recognised
 
 
@@ -26,6 +37,8 @@ class InfoGAN(NamedTuple):
     adversarial: Adversarial
     judge: StatefulNet
     codes: Codes
+
+    __repr__ = described
 
 
 @checks.spelled

@@ -10,7 +10,7 @@ from .. import checks
 from ..combinators import adversarial
 from ..distributions import standard_normal
 from ..nets import adain, add_noise, equalised_conv, equalised_dense, pixel_norm, smoothed
-from ..protocol import Adversarial, Array, Key, Net, Params, State, StatefulNet, split
+from ..protocol import Adversarial, Array, Key, Net, Params, State, StatefulNet, described, split
 from .growing import (
     FIRST,
     drawn,
@@ -42,6 +42,8 @@ class StyleGAN(NamedTuple):
     synthesis: Net
     grown: Callable[..., Adversarial]
     num_layers: int  # L, two for each size
+
+    __repr__ = described
 
 
 @checks.spelled

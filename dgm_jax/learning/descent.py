@@ -10,7 +10,7 @@ import optax
 from jax.typing import ArrayLike
 
 from .. import checks
-from ..protocol import Array, Key, Metrics, Params, State
+from ..protocol import Array, Key, Metrics, Params, State, num_params
 
 Schedule = Callable[
     [Array], ArrayLike
@@ -25,6 +25,10 @@ class TrainState(NamedTuple):
     opt_state: optax.OptState
     ema: Params | None  # the average of the iterates, None where it is off
     state: State = None  # what no gradient moves, such as running statistics; None without
+
+    def __repr__(self):
+        average = "" if self.ema is None else ", with their moving average"
+        return f"TrainState: step {self.step}, {num_params(self.params):,} parameters{average}"
 
 
 def averaged(state: TrainState) -> Params:

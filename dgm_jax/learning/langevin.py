@@ -19,6 +19,10 @@ class LangevinState(NamedTuple):
     step: Array  # number of steps made; int32
     x: Any  # the samples
 
+    def __repr__(self):
+        shapes = [jnp.shape(x) for x in jax.tree.leaves(self.x)]
+        return f"LangevinState: step {self.step}, samples {', '.join(map(str, shapes))}"
+
 
 def langevin(
     init: Callable[[Key], Any],

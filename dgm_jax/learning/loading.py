@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from orbax.checkpoint import v1 as ocp
 
 from .. import checks
-from ..protocol import Params, State
+from ..protocol import Params, State, num_params
 from ..runs.values import read_json
 from .checkpoints import Checkpoints, NotFinite, newest, reading
 from .checkpoints.leaves import name, parts, within
@@ -28,9 +28,8 @@ class Loaded(NamedTuple):
     recipe: dict[str, Any] | None  # how the model is built (`learning.Recipe`), if the run says it
 
     def __repr__(self):
-        size = sum(getattr(leaf, "size", 1) for leaf in jax.tree.leaves(self.params))
         model = f", model by {self.recipe['builder']}" if self.recipe else ""
-        return f"Loaded: step {self.step}, {size:,} parameters{model}"
+        return f"Loaded: step {self.step}, {num_params(self.params):,} parameters{model}"
 
     @property
     def model(self) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from .. import checks
-from ..protocol import Algorithm, Array, Batch, Key, Params, State
+from ..protocol import Algorithm, Array, Batch, Key, Params, State, described, num_params
 from .descent import (
     Schedule,
     TrainState,
@@ -39,6 +39,8 @@ class Player(NamedTuple):
     num_updates: int = 1
     ema_decay: float | None = None
 
+    __repr__ = described
+
 
 class PlayersState(NamedTuple):
     """The state of `alternate`: a `TrainState` for each player, and the state they share."""
@@ -46,6 +48,10 @@ class PlayersState(NamedTuple):
     step: Array  # number of steps made, each with a turn of every player; int32
     players: dict[str, TrainState]  # the `step` of a player counts its own updates
     state: State = None  # what no gradient moves, shared by all; None without
+
+    def __repr__(self):
+        sizes = (f"{name} {num_params(own.params):,}" for name, own in self.players.items())
+        return f"PlayersState: step {self.step}, parameters: {', '.join(sizes)}"
 
 
 @checks.spelled

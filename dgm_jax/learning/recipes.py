@@ -46,6 +46,10 @@ class Recipe(NamedTuple):
     builder: Callable[..., Any]
     arguments: dict[str, Any]
 
+    def __repr__(self):
+        given = (f"{name}={checks.shown(value)}" for name, value in self.arguments.items())
+        return f"Recipe: {getattr(self.builder, '__qualname__', self.builder)}({', '.join(given)})"
+
     def model(self) -> Any:
         """The model, built from the arguments as they would be recorded."""
         return _built(self.builder, self.record()["arguments"])

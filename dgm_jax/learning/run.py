@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .. import checks
-from ..protocol import Algorithm, Batch, Key, Params, State
+from ..protocol import Algorithm, Batch, Key, Params, State, num_params
 from ..runs import processes
 from ..runs.logs import MetricsLog
 from ..runs.preemption import Preempted
@@ -44,8 +44,8 @@ class Trained(NamedTuple):
 
     def __repr__(self):
         steps = self.history[-1]["step"] if self.history else 0
-        size = sum(getattr(leaf, "size", 1) for leaf in jax.tree.leaves(self.params))
-        return f"Trained: step {steps}, {self.seconds:.3g} s, {size:,} parameters"
+        size = f"{num_params(self.params):,} parameters"
+        return f"Trained: step {steps}, {self.seconds:.3g} s, {size}"
 
 
 class Plan(NamedTuple):

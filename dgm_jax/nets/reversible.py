@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..arrays import squeezed, unsqueezed
-from ..protocol import Array, Key, Net, Params, again, split
+from ..protocol import Array, Key, Net, Params, again, described, split
 from .conv import conv_resnet
 
 
@@ -19,6 +19,8 @@ class Reversible(NamedTuple):
     init: Callable[[Key], Params]
     apply: Callable[..., Array]  # apply(params, x, key=None)
     inverse: Callable[..., Array]  # inverse(params, y, key=None), with the same key
+
+    __repr__ = described
 
 
 def revnet(block: Net, *, num_layers: int) -> Reversible:

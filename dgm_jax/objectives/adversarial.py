@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import checks
-from ..protocol import Adversarial, Array, Key, Metrics, Params, State
+from ..protocol import Adversarial, Array, Key, Metrics, Params, State, described
 from .penalties import check_rows
 
 
@@ -32,6 +32,8 @@ class Game(NamedTuple):
 
     critic: Callable[[Array, Array], Array]  # (values at data, values at samples) -> scalar
     generator: Callable[[Array, Array], Array]  # (values at samples, values at data) -> scalar
+
+    __repr__ = described
 
 
 # ---------------------------------------------------------------------------------------- games

@@ -34,7 +34,7 @@ from jax.nn import log_sigmoid, softplus
 from jax.scipy.special import xlogy
 
 from .. import checks
-from ..protocol import Array
+from ..protocol import Array, described
 from .adversarial import Game
 
 LOG_2 = math.log(2)
@@ -50,6 +50,8 @@ class FDivergence(NamedTuple):
     domain: tuple[float, float]  # of f*: an interval, open where f* is infinite at its end
     activation: Callable[[Array], Array]  # g_f: any number -> the domain, increasing
     conjugate_of_activation: Callable[[Array], Array]  # v ↦ f*(g_f(v)), without overflow
+
+    __repr__ = described
 
 
 def f_divergence(name: str, *, alpha: float | None = None) -> FDivergence:

@@ -15,7 +15,7 @@ from jax.lax import stop_gradient
 
 from .. import checks
 from ..arrays import straight_through, wide
-from ..protocol import Array, Key, Params, Rows, Shape, State
+from ..protocol import Array, Key, Params, Rows, Shape, State, described
 
 
 class Quantised(NamedTuple):
@@ -46,6 +46,8 @@ class Quantiser(NamedTuple):
     num_codes: int  # of each number of a code
     code_shape: Shape = ()  # of the code of one vector
     adapt: Callable[..., tuple[Params, State]] | None = None
+
+    __repr__ = described
 
 
 # ---------------------------------------------------------------- (codebook, features) ↦ codes

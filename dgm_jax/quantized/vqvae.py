@@ -21,6 +21,7 @@ from ..protocol import (
     Params,
     Shape,
     State,
+    described,
     split,
 )
 from .vq import Quantised, Quantiser, check_codes
@@ -59,6 +60,8 @@ class Coder(NamedTuple):
     code_shape: Any
     num_codes: Any
     adapt: Callable[..., tuple[Params, State]] | None = None
+
+    __repr__ = described
 
 
 def vqvae(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from ... import checks
-from ...protocol import Array, Key, Params
+from ...protocol import Array, Key, Params, described
 from ..adapter import Dense, linen
 from .encodings import Encoding, check_encoding, encoded
 
@@ -17,6 +17,8 @@ class Head(NamedTuple):
 
     size: int  # how many numbers h has
     apply: Callable[[Array, Array], Array]  # h [..., size], x [..., C] -> f [..., C, num_outputs]
+
+    __repr__ = described
 
 
 class LinearHead(linen.Module):

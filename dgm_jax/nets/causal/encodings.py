@@ -7,7 +7,7 @@ import jax
 from jax.typing import DTypeLike
 
 from ... import checks
-from ...protocol import Array, Shape
+from ...protocol import Array, Shape, described
 
 
 class Encoding(NamedTuple):
@@ -16,6 +16,8 @@ class Encoding(NamedTuple):
     num_levels: int
     size: int
     encode: Callable[[Array], Array]  # levels [...] -> [..., size]
+
+    __repr__ = described
 
 
 def one_hot(num_levels: int) -> Encoding:
