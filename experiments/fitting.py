@@ -32,9 +32,20 @@ from dgm_jax.runs.directory import defining
 from experiments import baselines
 
 if TYPE_CHECKING:
-    from dgm_jax.protocol import Algorithm, Array, Batch, Density, Key, LatentVariable, Params, Rows
+    from dgm_jax.protocol import (
+        Algorithm,
+        Array,
+        Batch,
+        Density,
+        Key,
+        LatentVariable,
+        Params,
+        Rows,
+        State,
+    )
 
 MEAN_DRAWS = 64  # of a posterior mean that has no closed form, twice
+CLIP = 5.0  # the largest norm of a gradient
 NO_MEAN = (checks.InputError, NotImplementedError, AttributeError)  # what says that it has none
 
 
@@ -109,8 +120,8 @@ def fit(
         mesh=_mesh(config, algorithm, draw, options.get("fixed")),
         **options,
     )
-    if clip is not None and (said := learning.rows.mostly_clipped(trained.history, clip)):
-        print(f"{name}: {said}")
+    if clip is not None:
+        tell_clipped(name, trained.history, clip)
     evaluated = [row for row in trained.history if task.monitor in row]
     best = _kept(evaluated, task)
     row = {
@@ -123,6 +134,12 @@ def fit(
     }
     _tell_not_finite(name, row)
     return Fitted(trained.params, row, _curves(task, evaluated), trained.history)
+
+
+def tell_clipped(name: str, history: list[dict[str, float]], clip: float) -> None:
+    """Prints a line if, in most rows of metrics.jsonl, gradients were longer than `clip`."""
+    if said := learning.rows.mostly_clipped(history, clip):
+        print(f"{name}: {said}")
 
 
 def _mesh(config, algorithm, draw, fixed):
@@ -444,14 +461,14 @@ def _dim(rows):
     return math.prod(_parts(rows)[0].shape[1:])
 
 
-# ----------------------------------------------------------------------------- maximum likelihood
+# -------------------------------------------------------------------------------- gradient descent
 def adamw(
     learning_rate: float,
     num_steps: int,
     *,
     weight_decay: float = 0.0,
     decayed: Callable[[Params], Params] | None = None,
-    clip: float = 5.0,
+    clip: float = CLIP,
     warm_up: int = 0,
 ) -> optax.GradientTransformation:
     """AdamW on gradients of norm `clip` at most; the rate rises in warm_up steps, then falls to 0
@@ -466,6 +483,51 @@ def adamw(
     return optax.chain(optax.clip_by_global_norm(clip), adam)
 
 
+def fit_by_adamw(
+    config,
+    name: str,
+    init: Callable[[Key], Params],
+    loss: Callable,
+    task: Task,
+    rows: Rows | tuple[Rows, ...] | Callable[[int], Batch],
+    *,
+    num_steps: int,
+    learning_rate: float,
+    ema_decay: float,
+    weight_decay: float = 0.0,
+    decayed: Callable[[Params], Params] | None = None,
+    clip: float = CLIP,
+    warm_up: int = 0,
+    weights: dict | None = None,
+    init_state: Callable | None = None,
+    select: Callable[[State], Params] | None = None,
+    **options,
+) -> Fitted:
+    """`fit` of init(key) by gradients of a loss, with `adamw` and a moving average of parameters.
+
+    learning_rate, num_steps, weight_decay, decayed, clip, warm_up: as in `adamw`. A line says so if
+    most gradients are clipped.
+    ema_decay, weights, init_state: as in `learning.gradient_descent`.
+    select: what of a training state is evaluated and kept, by default as in `gradient_descent`.
+    options: those of `fit`.
+    """
+    optimizer = adamw(
+        learning_rate,
+        num_steps,
+        weight_decay=weight_decay,
+        decayed=decayed,
+        clip=clip,
+        warm_up=warm_up,
+    )
+    algorithm = learning.gradient_descent(
+        init, loss, optimizer, init_state=init_state, weights=weights, ema_decay=ema_decay
+    )
+    if select is not None:
+        algorithm = algorithm._replace(params=select)
+    return fit(config, name, algorithm, task, rows, num_steps=num_steps, clip=clip, **options)
+
+
+# ----------------------------------------------------------------------------- maximum likelihood
 def maximum_likelihood(
     config,
     name: str,
@@ -476,7 +538,7 @@ def maximum_likelihood(
     scored: Density | None = None,
     per: int = 1,
     decayed: Callable[[Params], Params] | None = None,
-    clip: float = 5.0,
+    clip: float = CLIP,
     warm_up: int = 0,
     num_draws: int = 1,
     eval_batch: int = 1000,
@@ -531,7 +593,7 @@ def maximum_bound(
     init_state: Callable | None = None,
     start: Params | None = None,
     decayed: Callable[[Params], Params] | None = None,
-    clip: float = 5.0,
+    clip: float = CLIP,
     warm_up: int = 0,
     **options,
 ) -> Fitted:
@@ -567,30 +629,14 @@ def _descended(
     init: Callable[[Key], Params],
     loss: Callable,
     task: Task,
-    rows: Array | tuple[Array, ...],
-    *,
-    decayed: Callable[[Params], Params] | None,
-    clip: float,
-    warm_up: int,
-    weights: dict | None = None,
-    init_state: Callable | None = None,
+    rows: Rows | tuple[Rows, ...],
     **options,
 ) -> Fitted:
-    """`fit` by AdamW with a moving average of the parameters, as the config says."""
-    optimizer = adamw(
-        config.learning_rate,
-        config.num_steps,
-        weight_decay=config.weight_decay,
-        decayed=decayed,
-        clip=clip,
-        warm_up=warm_up,
-    )
-    algorithm = learning.gradient_descent(
-        init, loss, optimizer, init_state=init_state, weights=weights, ema_decay=config.ema_decay
-    )
-    algorithm = algorithm._replace(params=learning.averaged)  # without the state
-    steps = {name: getattr(config, name) for name in ("num_steps", "eval_every", "patience")}
-    return fit(config, name, algorithm, task, rows, clip=clip, **steps, **options)
+    """`fit_by_adamw` as the config says; what a loss carries is not kept."""
+    names = ("num_steps", "learning_rate", "weight_decay", "ema_decay", "eval_every", "patience")
+    options |= {name: getattr(config, name) for name in names}
+    select = learning.averaged
+    return fit_by_adamw(config, name, init, loss, task, rows, select=select, **options)
 
 
 def scorer(log_prob: Callable, *, eval_batch: int = 1000) -> Callable:

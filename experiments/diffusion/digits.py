@@ -275,28 +275,25 @@ def fit(config, name, images, rows):
     options = {field.name: getattr(config, field.name) for field in dataclasses.fields(Config)}
     recipe = learning.Recipe(build, {"config": Config(**options)} | given)
     model = recipe.model()
-    adam = fitting.adamw(
-        config.learning_rate,
-        config.num_steps,
-        weight_decay=config.weight_decay,
-        clip=CLIP,
-        warm_up=config.num_steps // 20,
-    )
     init_state, loss = loss_of(config, name, model, images.num_levels)
-    algorithm = learning.gradient_descent(
-        model.init, loss, adam, ema_decay=config.ema_decay, init_state=init_state
-    )._replace(params=learning.averaged)  # without the state
-    return model, fitting.fit(
+    return model, fitting.fit_by_adamw(
         config,
         name,
-        algorithm,
+        model.init,
+        loss,
         task_of(config, name, model, images, rows),
         rows["train"],
         num_steps=config.num_steps,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        ema_decay=config.ema_decay,
+        clip=CLIP,
+        warm_up=config.num_steps // 20,
+        init_state=init_state,
+        select=learning.averaged,  # without the state
         eval_every=config.eval_every,
         patience=config.patience,
         recipe=recipe,
-        clip=CLIP,
     )
 
 

@@ -45,6 +45,7 @@ DENOISERS = {  # the process, by its name and options, and what the net predicts
     "exploding": ("variance_exploding", {"most": 20.0}, "noise"),
     "velocity": ("straight", {}, "velocity"),
 }
+CLIP = 10.0  # the largest norm of a gradient
 SHOWN = 0.5  # σ / α of the pictures of scores
 
 
@@ -175,7 +176,7 @@ def fit(config, toy_name, name):
     toy, recipe = data.TOYS[toy_name](), learning.Recipe(build, {"config": config, "name": name})
     model = recipe.model()
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
-    adam = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(rate, b2=0.99))
+    adam = optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(rate, b2=0.99))
     loss = loss_of(config, name, model)
     algorithm = learning.gradient_descent(model.init, loss, adam, ema_decay=config.ema_decay)
     key = jax.random.key(config.seed)
@@ -188,6 +189,7 @@ def fit(config, toy_name, name):
         draw,
         num_steps=config.num_steps,
         eval_every=config.eval_every,
+        clip=CLIP,
         recipe=recipe,
     )
     return model, fitted

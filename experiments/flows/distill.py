@@ -92,19 +92,17 @@ def recipe_of(config, name, scaling):
 def learn_teacher(config, model, rows, scaling, noisy):
     to_z = sets.standard(**scaling, alpha=config.alpha)
     log_prob = on_data(model, to_z, noisy)
-    algorithm = learning.gradient_descent(
-        model.init,
-        lambda params, key, x: objectives.nll(model, params, None, to_z.forward(noisy(key, x))),
-        fitting.adamw(config.learning_rate, config.teacher_steps, weight_decay=config.weight_decay),
-        ema_decay=0.999,
-    )
-    return fitting.fit(
+    return fitting.fit_by_adamw(
         config,
         "teacher",
-        algorithm,
+        model.init,
+        lambda params, key, x: objectives.nll(model, params, None, to_z.forward(noisy(key, x))),
         fitting.likelihood_task(log_prob, rows, num_draws=2),
         rows["train"],
         num_steps=config.teacher_steps,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        ema_decay=0.999,
         eval_every=max(1, config.teacher_steps // 12),
         recipe=recipe_of(config, "teacher", scaling),
     )
@@ -143,6 +141,7 @@ def learn_student(config, model, scaling, teacher, teacher_params):
         progress=config.progress,
         description="student",
     )
+    fitting.tell_clipped("student", trained.history, fitting.CLIP)
     return trained.params, trained
 
 

@@ -79,12 +79,8 @@ QUICK = {
 }
 
 ALPHA = 0.01  # margin of the logit map of levels
+EMA_DECAY = 0.99  # of the moving average of the parameters
 EXACT = 1e-5  # the tolerance of scores; with a tenth of it log p changes by less than 1e-3
-
-
-def descent(loss, init, rate, num_steps, weight_decay=0.0):
-    optimizer = fitting.adamw(rate, max(num_steps, 1), weight_decay=weight_decay)
-    return learning.gradient_descent(init, loss, optimizer, ema_decay=0.99)
 
 
 # -------------------------------------------------------------------------------- on the plane
@@ -103,7 +99,8 @@ def learn_toy(config, name, toy, key):
     model = on_the_plane(config, name, 1e-4)
     num_steps = config.toy_steps * (3 if name == "realnvp" else 1)
     loss = lambda params, key, x: objectives.nll(model, params, None, x)
-    algorithm = descent(loss, model.init, 3e-3 if name == "realnvp" else 1e-2, num_steps)
+    optimizer = fitting.adamw(3e-3 if name == "realnvp" else 1e-2, num_steps)
+    algorithm = learning.gradient_descent(model.init, loss, optimizer, ema_decay=EMA_DECAY)
     draw = lambda key, t: toy.sample(key, 256)
     state, _ = jax.jit(functools.partial(learning.fit, algorithm, draw=draw, num_steps=num_steps))(
         key
@@ -170,14 +167,17 @@ def learn_digits(config, rows, scaling, noisy):
         return score_model.dist(params).log_prob(z) + log_det
 
     num_steps = config.digits_steps
-    algorithm = descent(loss, model.init, config.learning_rate, num_steps, config.weight_decay)
-    return fitting.fit(
+    return fitting.fit_by_adamw(
         config,
         "digits",
-        algorithm,
+        model.init,
+        loss,
         fitting.likelihood_task(log_prob, rows, num_draws=2),
         rows["train"],
         num_steps=num_steps,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        ema_decay=EMA_DECAY,
         eval_every=max(1, num_steps // 5),
         recipe=learning.Recipe(density, {"config": config} | scaling),
     )

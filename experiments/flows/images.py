@@ -217,29 +217,26 @@ def fit(config, name, model, noise, rows, recipe):
         )
         return {"model": params, "noise": noise.init(noise_key)}
 
-    optimizer = fitting.adamw(
-        config.learning_rate,
-        config.num_updates,
-        weight_decay=config.weight_decay,
-        clip=CLIP,
-        warm_up=config.num_updates // 20,
-    )
-
     def loss(params, key, row):
         return objectives.dequantized_nll(model, noise, params, key, *row)
 
     def log_prob(params, key, row):
         return objectives.dequantized_log_prob(model, noise, params, key, *row)
 
-    return fitting.fit(
+    return fitting.fit_by_adamw(
         config,
         name,
-        learning.gradient_descent(init, loss, optimizer, ema_decay=config.ema_decay),
+        init,
+        loss,
         fitting.likelihood_task(log_prob, rows, num_draws=4, eval_batch=200),
         rows["train"],
         num_steps=config.num_updates,
-        eval_every=config.eval_every,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        ema_decay=config.ema_decay,
         clip=CLIP,
+        warm_up=config.num_updates // 20,
+        eval_every=config.eval_every,
         patience=config.patience,
         recipe=recipe,
     )

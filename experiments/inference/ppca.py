@@ -184,18 +184,13 @@ def learn(config, model, rows):
     def loss(params, key, x):
         return objectives.stl(model, params, key, x)
 
-    algorithm = learning.gradient_descent(
-        model.init,
-        loss,
-        fitting.adamw(config.learning_rate, config.num_steps, weight_decay=config.weight_decay),
-        ema_decay=config.ema_decay,
-    )
     # the step that is best on the training rows is kept, since the optimum is that of these rows
     task = fitting.bound_task(model, {"valid": rows["train"], "test": rows["test"]})
-    return fitting.fit(
-        config, "linear-vae", algorithm, task, rows["train"], num_steps=config.num_steps,
-        eval_every=config.eval_every, patience=config.patience,
-    )  # fmt: skip
+    names = ("num_steps", "learning_rate", "weight_decay", "ema_decay", "eval_every", "patience")
+    options = {name: getattr(config, name) for name in names}
+    return fitting.fit_by_adamw(
+        config, "linear-vae", model.init, loss, task, rows["train"], **options
+    )
 
 
 def covariance(params):

@@ -215,22 +215,6 @@ def fit_prior(config, recipe, density, reading, first, codes, rows):
         value, told = objectives.nll(density, params, key, line)
         return value, (told, state)
 
-    optimizer = fitting.adamw(
-        config.prior_rate,
-        config.prior_steps,
-        weight_decay=config.prior_decay,
-        warm_up=config.prior_steps // 20,
-    )
-    descent = learning.gradient_descent(
-        density.init,
-        loss,
-        optimizer,
-        init_state=lambda key, params: first.params,
-        ema_decay=config.ema_decay,
-    )
-    algorithm = descent._replace(
-        params=lambda state: {"model": state.state, "prior": learning.averaged(state)}
-    )
     score = fitting.scorer(lambda params, key, line: density.dist(params["prior"]).log_prob(line))
     options = {"test_samples": config.test_samples, "test_rows": config.test_rows}
     bound = fitting.bound_task(model, rows, eval_batch=100, **options)
@@ -240,15 +224,16 @@ def fit_prior(config, recipe, density, reading, first, codes, rows):
         monitor="valid_nll",
         data=bound.data,
     )
-    return model, fitting.fit(
+    return model, fitting.fit_by_adamw(
         config,
         "dalle",
-        algorithm,
+        density.init,
+        loss,
         task,
         lines["train"],
-        num_steps=config.prior_steps,
-        eval_every=config.eval_every,
-        patience=config.patience,
+        init_state=lambda key, params: first.params,
+        select=lambda state: {"model": state.state, "prior": learning.averaged(state)},
+        **stages.two(config)[1],
         start=first.params,
         recipe=recipe,
     )

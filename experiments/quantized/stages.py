@@ -15,7 +15,7 @@ from __future__ import annotations  # types are not looked up: distrax takes a s
 import dataclasses
 import functools
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -47,37 +47,16 @@ class Judged:
     """the number of these features"""
 
 
-class Stage(NamedTuple):
-    """How a stage is trained: by AdamW with a warm-up, and then a cosine decay."""
+def two(config) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How the stages are trained, from the options of a config: those of `fitting.fit_by_adamw`."""
+    shared = {name: getattr(config, name) for name in ("ema_decay", "eval_every", "patience")}
 
-    num_steps: int
-    learning_rate: float
-    weight_decay: float
-    batch_size: int
-    ema_decay: float
-    eval_every: int
-    patience: int | None
+    def stage(num_steps, learning_rate, weight_decay):
+        own = {"num_steps": num_steps, "learning_rate": learning_rate, "weight_decay": weight_decay}
+        return shared | own | {"warm_up": num_steps // 20}
 
-    def optimizer(self):
-        return fitting.adamw(
-            self.learning_rate,
-            self.num_steps,
-            weight_decay=self.weight_decay,
-            warm_up=self.num_steps // 20,
-        )
-
-    def options(self, config):
-        names = ("num_steps", "eval_every", "patience")
-        return {name: getattr(self, name) for name in names}
-
-
-def two(config) -> tuple[Stage, Stage]:
-    """Both stages, from the options of a config."""
-    shared = {name: getattr(config, name) for name in ("batch_size", "ema_decay", "eval_every")}
-    shared |= {"patience": config.patience}
-    first = Stage(config.num_steps, config.learning_rate, config.weight_decay, **shared)
-    second = Stage(config.prior_steps, config.prior_rate, config.prior_decay, **shared)
-    return first, second
+    first = stage(config.num_steps, config.learning_rate, config.weight_decay)
+    return first, stage(config.prior_steps, config.prior_rate, config.prior_decay)
 
 
 def pictures(config) -> sets.Images:
@@ -89,7 +68,7 @@ def pictures(config) -> sets.Images:
 
 # ------------------------------------------------------------------------------- stage one
 def fit_codes(
-    config, name: str, recipe: learning.Recipe, rows: dict, stage: Stage, *, beta: float
+    config, name: str, recipe: learning.Recipe, rows: dict, stage: dict, *, beta: float
 ) -> fitting.Fitted:
     """Stage one: trains encoder, codebook and decoder, evaluated with a uniform prior of codes."""
     coder = recipe.model()
@@ -112,17 +91,16 @@ def fit_codes(
     def log_prob(params, key, x):
         return objectives.log_weights(uniform, {"coder": params, "prior": {}}, key, x)[0]
 
-    algorithm = learning.gradient_descent(
-        init, loss, stage.optimizer(), init_state=init_state, ema_decay=stage.ema_decay
-    )
-    fitted = fitting.fit(
+    fitted = fitting.fit_by_adamw(
         config,
         f"{name}-codes",
-        algorithm,
+        init,
+        loss,
         fitting.likelihood_task(log_prob, rows, eval_batch=ENCODED),
         rows["train"],
+        init_state=init_state,
         recipe=recipe,
-        **stage.options(config),
+        **stage,
     )
     fitted.row["num_params"] = fitting.num_params(fitted.params[0])
     return fitted
@@ -164,7 +142,7 @@ def fit_prior(
     prior: Density,
     first: fitting.Fitted,
     rows: dict,
-    stage: Stage,
+    stage: dict,
     *,
     conds: dict | None = None,
 ) -> tuple[LatentVariable, fitting.Fitted, dict]:
@@ -196,16 +174,6 @@ def fit_prior(
         rate = -log_prob(params, line, key).mean()
         return rate, ({"rate": rate}, state)
 
-    descent = learning.gradient_descent(
-        prior.init,
-        loss,
-        stage.optimizer(),
-        init_state=lambda key, params: first.params,
-        ema_decay=stage.ema_decay,
-    )
-    algorithm = descent._replace(
-        params=lambda state: {"coder": state.state, "prior": learning.averaged(state)}
-    )
     rate = fitting.scorer(
         lambda params, key, line: log_prob(params["prior"], line), eval_batch=ENCODED
     )
@@ -220,15 +188,18 @@ def fit_prior(
         monitor="valid_rate",
         data=learning.fingerprint({split: held_out[split] for split in ("valid", "test")}),
     )
-    fitted = fitting.fit(
+    fitted = fitting.fit_by_adamw(
         config,
         name,
-        algorithm,
+        prior.init,
+        loss,
         task,
         lines["train"],
+        init_state=lambda key, params: first.params,
+        select=lambda state: {"coder": state.state, "prior": learning.averaged(state)},
         start=first.params,
         recipe=recipe,
-        **stage.options(config),
+        **stage,
     )
     sizes = [fitting.num_params(part) for part in (first.params[0], fitted.params["prior"])]
     told = {

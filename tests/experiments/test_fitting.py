@@ -312,6 +312,25 @@ def test_the_rate_rises_then_falls_as_a_cosine_and_long_gradients_are_clipped(wa
     np.testing.assert_allclose(updates(jnp.zeros(2)), -np.stack([rate] * 2, 1), rtol=1e-4)
 
 
+@pytest.mark.parametrize("slope", [100.0, 1.0])
+def test_it_is_told_where_gradients_are_clipped_in_most_steps(slope, tmp_path, capsys):
+    task = fitting.Task(lambda params, _: {"valid": float(params)}, lambda *_: {}, monitor="valid")
+    fitting.fit_by_adamw(
+        Config(tmp_path),
+        "line",
+        lambda key: jnp.zeros(()),
+        lambda params, key, x: (slope * params, {}),
+        task,
+        np.zeros((100, 1), np.float32),
+        num_steps=4,
+        learning_rate=0.1,
+        ema_decay=0.9,
+        eval_every=2,
+    )
+    said = "line: the gradient was clipped to a norm of 5 in most steps: its norm was 100 (median)"
+    assert (said in capsys.readouterr().out) == (slope > fitting.CLIP)
+
+
 def test_noise_is_the_same_at_every_score_and_conditions_keep_their_rows():
     def log_prob(params, key, batch):
         return batch[1] + jax.random.normal(key, batch[1].shape)
