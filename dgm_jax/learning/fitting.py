@@ -162,22 +162,7 @@ def fit_to_data(
     )
     if progress and (said := mostly_clipped(trained.history, CLIP)):
         print(said, file=sys.stderr)
-    test_nats, stderr = mean_and_stderr(scores(trained.params, parts["test"]))
-    evaluated = [row for row in trained.history if "valid_nats" in row]
-    finite = [row for row in evaluated if np.isfinite(row["valid_nats"])]
-    best = max(finite, key=lambda row: row["valid_nats"], default=evaluated[-1])
-    return FittedDensity(
-        model,
-        trained.params,
-        _scorer(model, trained.params, scores),
-        _sampler(model, trained.params),
-        best["valid_nats"],
-        float(test_nats),
-        float(stderr),
-        int(best["step"]),
-        trained.history,
-        rows,
-    )
+    return _reported(model, trained, scores, parts["test"], rows)
 
 
 def _check_plan(ema_decay, eval_every, patience, workdir, progress):
@@ -195,6 +180,26 @@ def _optimizer(learning_rate, num_steps, weight_decay):
     rate = optax.cosine_decay_schedule(learning_rate, num_steps)
     adam = optax.adamw(rate, weight_decay=weight_decay)
     return optax.chain(optax.clip_by_global_norm(CLIP), adam)
+
+
+def _reported(model, trained, scores, test, rows) -> FittedDensity:
+    """What `train` returned, with the scores of the test rows and of the step that is kept."""
+    test_nats, stderr = mean_and_stderr(scores(trained.params, test))
+    evaluated = [row for row in trained.history if "valid_nats" in row]
+    finite = [row for row in evaluated if np.isfinite(row["valid_nats"])]
+    best = max(finite, key=lambda row: row["valid_nats"], default=evaluated[-1])
+    return FittedDensity(
+        model,
+        trained.params,
+        _scorer(model, trained.params, scores),
+        _sampler(model, trained.params),
+        best["valid_nats"],
+        float(test_nats),
+        float(stderr),
+        int(best["step"]),
+        trained.history,
+        rows,
+    )
 
 
 # ------------------------------------------------------------------------------------------ data
