@@ -24,7 +24,6 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from benchmarks import peers, times
 from dgm_jax import checks, learning, measure, nets, plots, quantized, runs
@@ -123,7 +122,7 @@ def our_step(config) -> Peer:
         mean = (found.codebook_loss + BETA * found.commitment_loss) / config.dim
         return error + mean, {}
 
-    algorithm = learning.gradient_descent(lambda key: params, loss, optax.adam(RATE))
+    algorithm = learning.gradient_descent(lambda key: params, loss, learning.adam(RATE))
     step, x = jax.jit(algorithm.step, donate_argnums=0), jnp.asarray(pictures(config))
     first = float(jax.jit(loss)(params, None, x)[0])
     states = [jax.jit(algorithm.init)(jax.random.key(0))]

@@ -23,7 +23,6 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from benchmarks import peers, times
 from dgm_jax import checks, learning, likelihoods, measure, nets, objectives, plots, runs, vae
@@ -103,7 +102,7 @@ def ours(config, objective) -> dict[str, Peer]:
     options = {} if bound is objectives.elbo else {"num_samples": config.num_samples}
     loss = lambda params, key, x: bound(built, params, key, x, **options)
     params = start(config, objective)
-    algorithm = learning.gradient_descent(lambda key: params, loss, optax.adam(LEARNING_RATE))
+    algorithm = learning.gradient_descent(lambda key: params, loss, learning.adam(LEARNING_RATE))
     key = jax.random.key(1)
 
     def several(state, key, x):

@@ -32,7 +32,6 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from benchmarks import peers, times
 from dgm_jax import checks, diffusion, flows, learning, measure, nets, objectives, plots, runs
@@ -133,7 +132,7 @@ def our_step(config) -> dict[str, Contestant]:
     algorithm = learning.gradient_descent(
         lambda key: params,
         lambda params, key, x: diffusion.simple_loss(model, params, key, x),
-        optax.adam(RATE),
+        learning.adam(RATE),
     )
     key, x = jax.random.key(1), jnp.asarray(pictures(config))
 

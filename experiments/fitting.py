@@ -479,7 +479,7 @@ def adamw(
         rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warm_up, num_steps)
     else:
         rate = optax.cosine_decay_schedule(learning_rate, num_steps)
-    adam = optax.adamw(rate, weight_decay=weight_decay, mask=decayed)
+    adam = learning.adam(rate, weight_decay=weight_decay, decayed=decayed)
     return optax.chain(optax.clip_by_global_norm(clip), adam)
 
 

@@ -1,5 +1,6 @@
 """How parameters move: gradient descent, the training loop, checkpoints, devices."""
 
+from .adam import adam as adam
 from .adversaries import adversaries as adversaries
 from .checkpoints import Checkpoints as Checkpoints
 from .checkpoints import NoUsableCheckpoint as NoUsableCheckpoint

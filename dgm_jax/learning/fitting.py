@@ -18,6 +18,7 @@ from ..data import batches, dequantize, logit_map, standardize
 from ..metrics import expected_log_prob
 from ..objectives import mean_and_stderr, nll
 from ..protocol import Array, Density, Key, Params, Shape
+from .adam import adam
 from .devices import over_devices
 from .gradient import gradient_descent
 from .identity import fingerprint
@@ -178,8 +179,8 @@ def _check_plan(ema_decay, eval_every, patience, workdir, progress):
 
 def _optimizer(learning_rate, num_steps, weight_decay):
     rate = optax.cosine_decay_schedule(learning_rate, num_steps)
-    adam = optax.adamw(rate, weight_decay=weight_decay)
-    return optax.chain(optax.clip_by_global_norm(CLIP), adam)
+    descent = adam(rate, weight_decay=weight_decay)
+    return optax.chain(optax.clip_by_global_norm(CLIP), descent)
 
 
 def _reported(model, trained, scores, test, rows) -> FittedDensity:

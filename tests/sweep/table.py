@@ -2719,6 +2719,16 @@ TABLE = {
         penalty=optional(FUNCTION),
         penalty_weight=NOT_NEGATIVE,
     ),
+    "learning.adam": of(
+        learning.adam,
+        {"learning_rate": 1e-3},
+        learning_rate=Kind(lambda v: v if callable(v) else NOT_NEGATIVE.canonical(v)),
+        b1=SHARE,
+        b2=SHARE,
+        eps=POSITIVE,
+        weight_decay=NOT_NEGATIVE,
+        decayed=optional(FUNCTION),
+    ),
     "learning.clip_weights": of(learning.clip_weights, {"limit": 0.1}, limit=POSITIVE),
     "learning.historical_averaging": of(
         learning.historical_averaging, {"weight": 0.1}, weight=NOT_NEGATIVE
