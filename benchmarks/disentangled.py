@@ -6,11 +6,11 @@ has two parts and takes three minutes. *steps* times one step of Adam on a batch
 with dense nets 784-400-400-10 and back with tanh: `tc-vae`, with the stratified estimate of q(z),
 and `factor-vae`, a step of both players, whose critic has five layers of 1000. In the latter, here
 as in pythae, 32 rows are for the VAE, and the critic gets the codes of these 32 and the permuted
-codes of 32 others. *scan* is a step of ours among 20 in one `lax.scan`. pythae (`.[peers-vae]`)
-starts with our
-weights: *loss* is that of the first step in nats per example, in the second case of the VAE alone;
-it differs because z is drawn differently. Goals on one quiet core: pythae takes 1.7 times as long
-as our step of a β-TCVAE, and 1.3 times as long for a FactorVAE.
+codes of 32 others. Each library makes 20 steps in a row; *scan* is a step of ours among 20 in one
+`lax.scan`. pythae (`.[peers-vae]`) starts with our weights: *loss* is that of the first step in
+nats per example, in the second case of the VAE alone; it differs because z is drawn differently.
+Goals on one quiet core: pythae takes 1.7 times as long as our step of a β-TCVAE, and 1.3 times as
+long for a FactorVAE.
 
 *scores* times every metric of `metrics.codes` with its defaults, on codes of ten entries for each
 of the 46,080 combinations of factors of dSprites: a smooth map of the factors, and noise; no file
@@ -27,7 +27,6 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from benchmarks import latent, peers, times
 from dgm_jax import checks, disentangled, learning, measure, metrics, nets, plots, protocol, runs
@@ -79,7 +78,7 @@ def start(config):
 
 def ours(config, objective) -> dict[str, latent.Peer]:
     built, x = latent.model(config, "vae"), jnp.asarray(latent.bits(config, "vae"), jnp.int32)
-    params, adam, key = start(config), optax.adam(latent.LEARNING_RATE), jax.random.key(1)
+    params, adam, key = start(config), learning.adam(latent.LEARNING_RATE), jax.random.key(1)
     if objective == "tc-vae":
         params, batch = params["model"], x
         loss = functools.partial(disentangled.tc_vae_loss, built, beta=BETA, num_data=NUM_DATA)
@@ -100,21 +99,8 @@ def ours(config, objective) -> dict[str, latent.Peer]:
         }
         algorithm = learning.alternate(players, lambda key: params)
 
-    def several(state, key, batch):
-        body = lambda state, t: algorithm.step(state, jax.random.fold_in(key, t), batch)
-        return jax.lax.scan(body, state, jnp.arange(config.scanned))
-
-    def peer(step, steps):
-        step, states = jax.jit(step, donate_argnums=0), [jax.jit(algorithm.init)(key)]
-
-        def call():
-            states[0], metrics = step(states[0], key, batch)
-            return metrics
-
-        return latent.Peer(call, first, sum(a.size for a in jax.tree.leaves(params)), steps)
-
     first = float(jax.jit(loss)(params, key, batch)[0])
-    return {"dgm_jax": peer(algorithm.step, 1), "dgm_jax scan": peer(several, config.scanned)}
+    return latent.own_peers(algorithm, batch, first, num_steps=config.num_steps)
 
 
 def pythae(config, objective) -> latent.Peer:

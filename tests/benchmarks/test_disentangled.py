@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import disentangled
 
-CONFIG = disentangled.Config(batch=64, hidden=(16, 16), num_latents=4, critic=(8,) * 5, scanned=2)
+CONFIG = disentangled.Config(batch=64, hidden=(16, 16), num_latents=4, critic=(8,) * 5, num_steps=2)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import latent
 
-CONFIG = latent.Config(batch=64, hidden=(16, 16), num_latents=4, num_samples=3, scanned=2)
+CONFIG = latent.Config(batch=64, hidden=(16, 16), num_latents=4, num_samples=3, num_steps=2)
 CAN = {
     "torch": ("vae", "iwae", "conv"),
     "pythae": ("vae", "iwae", "conv"),
@@ -38,7 +38,8 @@ def test_a_step_of_ours_trains_and_a_scan_makes_several(objective):
         one, scan = found["dgm_jax"], found["dgm_jax scan"]
         before = float(one.step()["loss"])
         assert float(one.step()["loss"]) < before
-        assert scan.step()["loss"].shape == (scan.steps,) == (CONFIG.scanned,)
+        assert scan.run(CONFIG.num_steps)["loss"].shape == (CONFIG.num_steps,)
+        assert one.run(3)["loss"].shape == ()
 
 
 def test_a_library_that_cannot_is_said():
@@ -48,8 +49,19 @@ def test_a_library_that_cannot_is_said():
 
 @pytest.mark.slow
 def test_a_tiny_run_writes_its_rows_and_its_picture(command, tmp_path):
-    args = ["--libraries", "numpyro", "--objectives", "iwae", "dreg", "--batch", 4, "--scanned", 2]
-    args += ["--hidden", 8, "--num-latents", 2, "--min-seconds", 0, "--repeats", 1]
+    args = ["--libraries", "numpyro", "--objectives", "iwae", "dreg", "--batch", 4]
+    args += [
+        "--num-steps",
+        2,
+        "--hidden",
+        8,
+        "--num-latents",
+        2,
+        "--min-seconds",
+        0,
+        "--repeats",
+        1,
+    ]
     command("latent", *args, "--out", "q.json", "--figure", "q.png")
     rows = json.loads((tmp_path / "q.json").read_text())["rows"]
     assert {r["objective"] for r in rows} == {"iwae", "dreg"} and all(r["ms"] > 0 for r in rows)
