@@ -70,12 +70,6 @@ class Peer(NamedTuple):
     num_params: int
     in_one_call: bool = False  # whether one call makes all steps
 
-    def run(self, num_steps: int) -> Any:
-        """Makes `num_steps` steps; returns what the last call does."""
-        for _ in range(1 if self.in_one_call else num_steps):
-            last = self.step()
-        return last
-
 
 # ----------------------------------------------------------------------------------------- ours
 def model(config, objective):
@@ -347,7 +341,7 @@ def measurements(config, found):
     """One row for each objective and library, all timed in interleaved calls."""
     rows, num = [], config.num_steps
     thunks = {
-        (objective, library): functools.partial(peer.run, num)
+        (objective, library): times.in_a_row(peer.step, 1 if peer.in_one_call else num)
         for objective, made in found.items()
         for library, peer in made.items()
     }

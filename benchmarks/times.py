@@ -18,6 +18,21 @@ def program(call: Callable, devices: int, params: Any, *rest: Any) -> timing.Pro
     return timing.Program(run, timing.seconds(run), None)
 
 
+def in_a_row(step: Callable[[], Any], num_steps: int) -> Callable[[], Any]:
+    """A call that makes `num_steps` training steps and returns what the last one does.
+
+    In training a step finds its parameters where the step before left them in the caches. Timed one
+    by one between those of other libraries, each step would begin with the caches of another.
+    """
+
+    def run():
+        for _ in range(num_steps):
+            last = step()
+        return last
+
+    return run
+
+
 def measured(timing: Timing, steps: float = 1, name: str = "") -> dict[str, float]:
     """{"ms", "low_ms", "high_ms"}, each with `name` before it: the median and the quartiles.
 
