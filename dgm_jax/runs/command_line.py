@@ -63,7 +63,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import jax
 import numpy as np
@@ -223,12 +223,38 @@ def parse(
     words = sys.argv[1:] if args is None else args
     if {"-h", "--help"} & set(words):
         print(_wrapped(sys.modules[config_type.__module__].__doc__ or ""), end="\n\n")
+        config_type = _told_in_one_line(config_type)
     # Without a description of its own, which it would print in lines of any length.
     described: dict[str, Any] = {"prog": f"python -m {name}", "description": "", "args": args}
     config = tyro.cli(config_type, **described)
     if quick and config.quick:
         config = tyro.cli(config_type, default=config_type(**quick), **described)
     return config
+
+
+def _told_in_one_line(config_type):
+    """config_type with what is said of each option in one line, since tyro keeps its line breaks.
+
+    It has the name of config_type, whose source holds the comments that tyro looks for too.
+    """
+    import docstring_parser
+    import tyro
+
+    said = {
+        option.arg_name: " ".join(option.description.split())
+        for one in reversed(config_type.__mro__[:-1])
+        for option in docstring_parser.parse_from_object(one).params
+        if option.description
+    }
+    hints = get_type_hints(config_type, include_extras=True)
+    fields = [field for field in dataclasses.fields(config_type) if field.name in said]
+    body = {name: getattr(config_type, name) for name in ("__module__", "__qualname__", "__doc__")}
+    body |= {field.name: field.default for field in fields if hasattr(config_type, field.name)}
+    body["__annotations__"] = {
+        field.name: Annotated[hints[field.name], tyro.conf.arg(help=said[field.name])]
+        for field in fields
+    }
+    return dataclasses.dataclass(frozen=True)(type(config_type.__name__, (config_type,), body))
 
 
 def _wrapped(text):

@@ -29,6 +29,9 @@ from dgm_jax.runs import command_line
 class Config(runs.RunOptions):
     num_steps: int = 3000
     """steps of training"""
+    rate: float = 0.1
+    """of learning, which is said in two
+    lines here, and in one by --help"""
     hidden: tuple[int, ...] = (64, 64)  # widths of the layers
 
 
@@ -43,13 +46,15 @@ def steps(config):
     return {"steps": config.num_steps, "hidden": config.hidden}
 
 
-def test_help_says_what_each_option_does(capsys):
+def test_help_says_what_each_option_does(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     with pytest.raises(SystemExit) as stop:
         parsed("--help")
     said = capsys.readouterr().out
     assert stop.value.code == 0
     for text in ("python -m experiments.flows.fake", __doc__[:20], "--num-steps", "steps of"):
         assert text in said
+    assert "of learning, which is said in two lines here, and in one by --help" in said
     assert "widths of the" in said and "the directory of the run" in said
 
 
