@@ -228,17 +228,15 @@ OURS = {"look-up": our_look_up, "step": our_step}
 THEIRS = {"look-up": ("vector-quantize-pytorch", their_look_up), "step": ("torch", their_step)}
 
 
-def contestants(config) -> dict:
-    """{(part, who): Peer}."""
-    found = {}
-    for part in config.parts:
-        found[part, "dgm_jax"] = OURS[part](config)
-        who, make = THEIRS[part]
-        if config.torch:
-            try:
-                found[part, who] = make(config)
-            except ImportError as error:
-                print(f"{who} is not installed ({error})", flush=True)
+def contestants(config, part: Part) -> dict[str, Peer]:
+    """{who: Peer} of one part, ours first."""
+    found = {"dgm_jax": OURS[part](config)}
+    who, make = THEIRS[part]
+    if config.torch:
+        try:
+            found[who] = make(config)
+        except ImportError as error:
+            print(f"{who} is not installed ({error})", flush=True)
     return found
 
 
@@ -250,14 +248,9 @@ def main(config: Config) -> dict:
         raise checks.InputError("parts is empty; name at least one, as --parts look-up.")
     if config.torch:
         _one_thread_each()
-    machine, found = measure.machine(), contestants(config)
-    timed = timing.compare(
-        {name: times.in_a_row(peer.call, IN_A_ROW[name[0]]) for name, peer in found.items()},
-        repeats=config.repeats,
-        min_seconds=config.min_seconds * len(config.parts),
-        clock=config.clock,
-    )
-    rows = [row(name, found, timed) for name in found]
+    machine, rows = measure.machine(), []
+    for part in config.parts:
+        rows += measurements(config, part)
     machine |= peers.versions(("vector-quantize-pytorch",))
     return {"rows": rows, "machine": machine | {"batch": config.batch, "clock": config.clock}}
 
@@ -271,10 +264,21 @@ def _one_thread_each():
     torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
-def row(name, found, timed):
+def measurements(config, part: Part) -> list[dict]:
+    """One row for each library, all timed in interleaved calls."""
+    found = contestants(config, part)
+    timed = timing.compare(
+        {who: times.in_a_row(peer.call, IN_A_ROW[part]) for who, peer in found.items()},
+        repeats=config.repeats,
+        min_seconds=config.min_seconds,
+        clock=config.clock,
+    )
+    return [row(part, who, found, timed) for who in found]
+
+
+def row(part, who, found, timed):
     """One row of the results: times, their ratio to ours, and differences to our result."""
-    part, who = name
-    own, peer, result = found[part, "dgm_jax"].told, found[name].told, timed[name]
+    own, peer, result = found["dgm_jax"].told, found[who].told, timed[who]
     told = {"loss": peer["loss"]} if "loss" in peer else {}
     if "codes" in peer:
         told["codes"] = float((peer["codes"] == own["codes"]).mean())
@@ -283,7 +287,7 @@ def row(name, found, timed):
         "part": part,
         "who": who,
         **times.measured(result, IN_A_ROW[part]),
-        "relative": result.median_ms / timed[part, "dgm_jax"].median_ms,
+        "relative": result.median_ms / timed["dgm_jax"].median_ms,
         "first_call_s": result.first_call_s,
         **told,
     }
