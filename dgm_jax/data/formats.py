@@ -261,6 +261,10 @@ def _table(text, words, delimiter, converters=None) -> np.ndarray:
         raise
     except ValueError as error:
         reason = str(error).partition(";")[0].rstrip(".")[:200]
+        if reason.startswith("could not convert"):  # numpy counts from 0 here, else from 1
+            reason = re.sub(r"(?<= at row )\d+", lambda found: str(int(found[0]) + 1), reason)
+        if _is_header(words):
+            reason += " below the header"
         words = re.search(r"could not convert string '\s*[^'\s]", reason)
         remedy = ". Write words as numbers, or head their column label if they are classes"
         raise checks.InputError(

@@ -52,6 +52,12 @@ def read(path: Path, seed: int) -> Own:
         if x.ndim == 0:
             raise checks.InputError(f"{path} holds one number; it needs {LEAST} rows, [n, ...].")
     rows, labels = _by_split(path, arrays, ROW_WORDS), _by_split(path, arrays, LABEL_WORDS)
+    for x in rows.values():
+        if x.ndim < 2 or x.size == 0:
+            raise checks.InputError(
+                f"{path} holds {x.dtype} of shape {x.shape}; it needs rows of numbers, [n, ...]"
+                f"{', such as x[:, None]' if x.ndim == 1 else ''}."
+            )
     if labels and labels.keys() != rows.keys():
         raise checks.InputError(
             f"{path} has labels of {_names(labels)}, and rows of {_names(rows)}; give both or none."

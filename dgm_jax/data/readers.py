@@ -244,10 +244,6 @@ def _are_levels(x, num_levels) -> bool:
 def _own(path, parts, labels, how) -> Dataset:
     """A user's arrays, whose kind of number decides their levels."""
     for x in parts:
-        if x.ndim < 2 or x.size == 0:
-            raise checks.InputError(
-                f"{path} holds {x.dtype} of shape {x.shape}; it needs rows of numbers, [n, ...]."
-            )
         checks.finite_rows(x, str(path))
     num_levels = None
     if all(_are_levels(x, EXACT) for x in parts):

@@ -251,7 +251,7 @@ def _told_in_one_line(config_type):
     body = {name: getattr(config_type, name) for name in ("__module__", "__qualname__", "__doc__")}
     body |= {field.name: field.default for field in fields if hasattr(config_type, field.name)}
     body["__annotations__"] = {
-        field.name: Annotated[hints[field.name], tyro.conf.arg(help=said[field.name])]
+        field.name: Annotated[hints[field.name], tyro.conf.arg(help=said[field.name])]  # ty: ignore[invalid-type-form]
         for field in fields
     }
     return dataclasses.dataclass(frozen=True)(type(config_type.__name__, (config_type,), body))

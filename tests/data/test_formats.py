@@ -366,4 +366,7 @@ def test_a_column_of_words_is_told_what_to_do_with_and_a_missing_number_is_not(t
         with pytest.raises(checks.InputError, match="every row needs as many entries") as refused:
             formats.read_text(tmp_path / "x.csv")
         assert ("Write words as numbers" in str(refused.value)) == words
+        assert ("at row 1, column 2 below the header" in str(refused.value)) == (
+            text[-4:] != "2,3\n"
+        )
         assert "damaged" not in str(refused.value)

@@ -259,7 +259,7 @@ def test_own_numbers_are_int32_levels_or_float32(tmp_path, x, num_levels):
         (np.full((10, 2), np.nan), "NaN or infinite"),
         (np.full((10, 2), 1e300), "NaN or infinite"),
         (np.zeros((9, 2)), "needs 10 rows"),
-        (np.zeros(12), "needs rows of numbers"),
+        (np.zeros(12), r"of shape \(12,\); it needs rows of numbers.*such as x\[:, None\]"),
         (np.zeros(()), "needs 10 rows"),
         (np.full((10, 2), "a"), "needs rows of numbers"),
         (np.full((10, 2), 1j), "needs rows of numbers"),
