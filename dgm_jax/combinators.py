@@ -66,16 +66,17 @@ def compose(*flows: Flow) -> Flow:
     return Flow(init, bijector, adapt if any(flow.adapt for flow in flows) else None, cond_shape)
 
 
-def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
+def repeat(flow: Flow, num_layers: int, *, unroll: bool = False, recompute: bool = False) -> Flow:
     """T_K ∘ ... ∘ T_1: K = num_layers copies of `flow`, each with its own parameters.
 
     The parameters are stacked along a new first axis, and the layers run in one `jax.lax.scan`, so
     that compile time does not depend on K. unroll=True writes the layers out instead, with the same
-    parameters and results (`bijectors.Scan` compares the two).
+    parameters and results (`bijectors.Scan` compares the two). With recompute=True a gradient
+    computes what is inside of the layers of a scan once more, and keeps only their inputs.
     """
     checks.noun(flow, Flow, "flow")
     num_layers = checks.positive_int(num_layers, "num_layers")
-    unroll = checks.flag(unroll, "unroll")
+    unroll, recompute = checks.flag(unroll, "unroll"), checks.flag(recompute, "recompute")
 
     def init(key):
         checks.key(key)
@@ -88,7 +89,8 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False) -> Flow:
     def bijector(params, cond=None, *, key=None):
         checks.condition(cond, flow.cond_shape)
         keys = None if key is None else jax.random.split(key, num_layers)
-        return Scan(layer, (params, keys), num_layers, cond, unroll=unroll)
+        options = {"unroll": unroll, "recompute": recompute}
+        return Scan(layer, (params, keys), num_layers, cond, **options)
 
     def adapt(params, x, cond=None):
         def body(x, p):

@@ -20,8 +20,12 @@ class Scan(distrax.Bijector):
 
     In one `jax.lax.scan` the compile time does not depend on K. unroll=True writes the K layers
     out, which compiles K times the code, and makes gradients faster where slicing the weights
-    dominates. Outside of `jit` each method is compiled once per function `layer` and shape of its
-    arguments (`arrays.compiled_once`): keep the function object.
+    dominates. recompute=True keeps of each layer its input only, and a gradient computes the rest
+    once more: it takes less memory and compiles less, and is no slower where a layer has many small
+    operations. It acts in a scan only.
+
+    Outside of `jit` each method is compiled once per function `layer` and shape of its arguments
+    (`arrays.compiled_once`): keep the function object.
     """
 
     same_as = checks.same_bijector
@@ -33,10 +37,12 @@ class Scan(distrax.Bijector):
         num_layers: int,
         *context: Params,
         unroll: bool = False,
+        recompute: bool = False,
     ):
         checks.function(layer, "layer")
         num_layers = checks.positive_int(num_layers, "num_layers")
         unroll = checks.flag(unroll, "unroll")
+        recompute = checks.flag(recompute, "recompute") and not unroll
         if stacked := {jnp.shape(p)[:1] for p in jax.tree.leaves(params)} - {(num_layers,)}:
             raise checks.InputError(
                 f"params must stack {num_layers} layers on each first axis; got {stacked.pop()}. "
@@ -49,7 +55,7 @@ class Scan(distrax.Bijector):
             is_constant_jacobian=first.is_constant_jacobian,
             is_constant_log_det=first.is_constant_log_det,
         )
-        self._options = layer, num_layers, unroll
+        self._options = layer, num_layers, unroll, recompute
         self._params, self._context = params, context
 
     def forward(self, x: Array) -> Array:
@@ -65,8 +71,8 @@ class Scan(distrax.Bijector):
         return _run("inverse_and_log_det", *self._options, self._params, self._context, y)
 
 
-@partial(compiled_once, static_argnums=(0, 1, 2, 3))
-def _run(method, layer, num_layers, unroll, params, context, x):
+@partial(compiled_once, static_argnums=(0, 1, 2, 3, 4))
+def _run(method, layer, num_layers, unroll, recompute, params, context, x):
     """What a method of T returns, by running that method of each layer."""
     has_log_det = method.endswith("log_det")
 
@@ -74,7 +80,7 @@ def _run(method, layer, num_layers, unroll, params, context, x):
         result = getattr(layer(params, *context), method)(x)
         return result if has_log_det else (result, None)
 
-    def body(carry, params):
+    def layer_of(carry, params):
         x, total = carry
         x, log_det = step(params, x)
         return (x, jax.tree.map(jnp.add, total, log_det)), None
@@ -84,6 +90,7 @@ def _run(method, layer, num_layers, unroll, params, context, x):
     # A batch of conditions makes a batch of one point: x in the shape and dtype of an output.
     start = jnp.broadcast_to(x, y.shape).astype(y.dtype), jax.tree.map(_zeros, log_det)
     reverse = method.startswith("inverse")
+    body = jax.checkpoint(layer_of, prevent_cse=False) if recompute else layer_of
     carry, _ = jax.lax.scan(body, start, params, num_layers, reverse=reverse, unroll=unroll)
     return carry if has_log_det else carry[0]
 

@@ -44,9 +44,10 @@ def flow_pp(
     shape: (H, W, C). net, hidden, num_blocks, cond_shape, dropout: as in `channel_coupling`; a
     condition is a vector (n,), the same at every pixel, or a map (H, W, n).
 
-    Density costs one pass of every net; sampling also inverts the law by bisection. Layers of the
-    same form are one scan, so they compile once; unroll=True writes them out (`bijectors.Scan`
-    compares the two). Variational dequantisation: `flows.variational_noise`.
+    Density costs one pass of every net and law; sampling also inverts the law by bisection. Layers
+    of the same form are one scan, so they compile once, and a gradient computes each once more from
+    its input; unroll=True writes them out (`bijectors.Scan` compares the two). Variational
+    dequantisation: `flows.variational_noise`.
     Ho et al. (2019), "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
     """
     counts = checks.widths(num_couplings, "num_couplings")
@@ -58,9 +59,11 @@ def flow_pp(
 
     def couplings(num, shape, cond_shape):
         c = shape[-1]
-        coupling = channel_coupling(shape, law=law, net=net, cond_shape=cond_shape, **options)
+        coupling = invert(
+            channel_coupling(shape, law=law, net=net, cond_shape=cond_shape, **options)
+        )  # x_b ↦ z_b is the CDF, in closed form, and z_b ↦ x_b its root
         before = actnorm(c, event_ndims=3), invert(conv1x1(c))
-        return alternating(coupling, c, num, *before, unroll=unroll)
+        return alternating(coupling, c, num, *before, unroll=unroll, recompute=True)
 
     first, middle, last = counts
     h, w, c = shape

@@ -72,12 +72,18 @@ def channel_coupling(
 
 
 def alternating(
-    coupling: Flow, num_channels: int, num_layers: int, *before: Flow, unroll: bool = False
+    coupling: Flow,
+    num_channels: int,
+    num_layers: int,
+    *before: Flow,
+    unroll: bool = False,
+    recompute: bool = False,
 ) -> Flow:
     """num_layers channel couplings that move the two halves of num_channels channels in turn.
 
     Each layer is compose(*before, coupling), so the flows in `before` act after the coupling. The
-    layers are one scan; unroll=True writes them out. Dinh et al. (2017), section 3.5.
+    layers are one scan; unroll and recompute are those of `combinators.repeat`. Dinh et al. (2017),
+    section 3.5.
     """
     channels = np.arange(num_channels)
 
@@ -85,7 +91,8 @@ def alternating(
         return fixed(Permutation(np.roll(channels, by), event_ndims=3))
 
     half = num_channels // 2
-    layers = repeat(compose(*before, coupling, rolled(half)), num_layers, unroll=unroll)
+    layer = compose(*before, coupling, rolled(half))
+    layers = repeat(layer, num_layers, unroll=unroll, recompute=recompute)
     return compose(layers, rolled(-half * num_layers))  # brings each channel to its place
 
 

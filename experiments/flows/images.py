@@ -162,19 +162,22 @@ def build(config, name, shape, pixels, num_levels, num_classes=0):
     The images y = x + u are those of the levels x, K = num_levels, with noise u. pixels: the
     bijector of `standard_pixels`, from [0, K)^{H×W×C} to R^{H×W×C}.
     """
-    on_cpu = jax.default_backend() == "cpu"  # gradients in a scan take 4 to 12 % longer
-    net: dict[str, Any] = {
-        "hidden": config.hidden,
-        "num_blocks": config.num_blocks,
-        "unroll": on_cpu,
-    }
+    net: dict[str, Any] = {"hidden": config.hidden, "num_blocks": config.num_blocks}
     seen: dict[str, Any] = net | {"cond_shape": (num_classes,) if num_classes else None}
+    # In a scan on a CPU, the gradient of RealNVP takes 6 % longer, that of Glow 1 %, that of
+    # Flow++ no longer; they compile in half to two thirds of the time.
+    unroll = jax.default_backend() == "cpu"
     affine = config.law == "affine"
     law = bijectors.affine(bound=config.scale_bound) if affine else bijectors.contraction()
     if name == "realnvp":
         couplings = max(config.num_steps // 2, 1)
         flow = flows.realnvp_image(
-            shape, num_scales=config.num_scales, num_couplings=couplings, law=law, **seen
+            shape,
+            num_scales=config.num_scales,
+            num_couplings=couplings,
+            law=law,
+            unroll=unroll,
+            **seen,
         )
     elif name == "glow":
         flow = flows.glow(
@@ -190,7 +193,7 @@ def build(config, name, shape, pixels, num_levels, num_classes=0):
     )
     if config.dequantization == "variational":
         noise = flows.variational_noise(
-            shape, num_levels, num_couplings=config.noise_couplings, **net
+            shape, num_levels, num_couplings=config.noise_couplings, unroll=unroll, **net
         )
         return model, noise
     return model, distributions.uniform_noise(shape)

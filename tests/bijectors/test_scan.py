@@ -45,6 +45,24 @@ def test_the_code_does_not_grow_with_the_number_of_layers_unless_unrolled():
     assert len(code(30, True)) > 5 * len(code(3, True)) > 0
 
 
+def test_a_gradient_that_recomputes_keeps_the_input_of_each_layer_alone():
+    x = jnp.array([0.3, -1.0])
+
+    def value(params, recompute):
+        y, log_det = Scan(layer, params, 3, recompute=recompute).inverse_and_log_det(x)
+        return (y**2).sum() * log_det
+
+    def kept(recompute):
+        _, vjp = jax.vjp(lambda params: value(params, recompute), PARAMS)
+        return sum(leaf.size for leaf in jax.tree.leaves(vjp))
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6),
+        *(jax.grad(value)(PARAMS, recompute) for recompute in (False, True)),
+    )
+    assert kept(True) < kept(False)
+
+
 def test_layers_without_parameters_have_their_number_too():
     x = jnp.arange(3.0)
     t = Scan(lambda p: Permutation([1, 2, 0]), {}, 2)

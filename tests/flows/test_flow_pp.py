@@ -1,4 +1,4 @@
-"""Flow++: every parameter learns."""
+"""Flow++: every parameter learns, and its density inverts nothing."""
 
 from functools import partial
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.bijectors import mixture_logistic_cdf
+from dgm_jax.bijectors import MixtureLogisticCDF, mixture_logistic_cdf
 from dgm_jax.flows import channel_coupling, flow_pp
 from dgm_jax.nets import gated_attention
 from tests.contracts.compiled import jit
@@ -41,3 +41,19 @@ def test_every_parameter_of_flow_pp_has_a_gradient_but_the_bias_of_the_keys(name
         where = jax.tree_util.keystr(path)
         assert np.isfinite(grad).all(), where
         assert (np.abs(grad).max() > 1e-6) != where.endswith("['key']['bias']"), where
+
+
+def test_the_density_of_flow_pp_evaluates_cdfs_and_only_samples_invert_them(monkeypatch):
+    class InvertedError(Exception):
+        pass
+
+    def inverted(self, y):
+        raise InvertedError
+
+    monkeypatch.setattr(MixtureLogisticCDF, "inverse_and_log_det", inverted)
+    shape = (4, 4, 1)
+    flow, x = FLOWS["flow++"](shape), points(3, *shape)
+    bijector = flow.bijector(drawn(flow, 0.3), jnp.eye(3))
+    jax.eval_shape(bijector.inverse_and_log_det, x)
+    with pytest.raises(InvertedError):
+        jax.eval_shape(bijector.forward_and_log_det, x.reshape(3, -1))

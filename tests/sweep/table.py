@@ -395,6 +395,7 @@ USUAL = {
     "residual": FLAG,
     "direct": optional(FLAG),
     "unroll": FLAG,
+    "recompute": FLAG,
     "shared": FLAG,
     "zero_last": FLAG,
     "inverse": choice("unit_once", "fixed_point", "block_fixed_point", "naive"),
@@ -602,14 +603,15 @@ TABLE = {
         raises=(TypeError,),
     ),
     "bijectors.Scan": of(
-        lambda layer, params, num_layers, unroll: bijectors.Scan(
-            layer, params, num_layers, unroll=unroll
+        lambda layer, params, num_layers, unroll, recompute: bijectors.Scan(
+            layer, params, num_layers, unroll=unroll, recompute=recompute
         ),
         {
             "layer": bijectors.Diagonal,
             "params": np.zeros((2, 3), np.float32),
             "num_layers": 2,
             "unroll": False,
+            "recompute": False,
         },
         layer=Kind(lambda v: EITHER if callable(v) else REFUSED),
         params=ANYTHING,
