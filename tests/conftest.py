@@ -59,9 +59,10 @@ def key():
 
 @pytest.fixture(scope="session", autouse=True)
 def memory_is_given_back():
-    """Commands keep the memory that they free (`runs.keep_memory`): not that of all tests."""
+    """Commands keep the memory that they free, and collect it rarely: not that of all tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command_line, "keep_memory", lambda: False)
+        patch.setattr(command_line, "collect_rarely", lambda: None)
         yield
 
 

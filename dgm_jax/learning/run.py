@@ -129,7 +129,9 @@ class Run:
         self.init_key, loop_key, self.eval_key = jax.random.split(key, 3)
         self.algorithm, self.plan, self.mesh, self.checkpoints = stages[0], plan, mesh, checkpoints
         self.everywhere = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-        self.compiled_init = jax.jit(lambda key: _strong(stages[0].init(key)))
+        self.compiled_init = jax.jit(
+            lambda key: _strong(stages[0].init(key)), compiler_options=_quickly()
+        )
         self.compiled_steps = {t: _compiled(each, self.everywhere) for t, each in stages.items()}
         self.fixed, self.loop_key = self.put(fixed), self.put(loop_key)
         self.step, self.state = 0, None
@@ -404,6 +406,14 @@ class Run:
 
 
 _all_finite = jax.jit(all_finite)
+
+
+def _quickly():
+    """Options for a program that runs once: compiled with few optimisations, it is done earlier.
+
+    On CPUs, where the random numbers of a net compile in half the time or less; the numbers stay.
+    """
+    return {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
 
 
 def _compiled(algorithm, everywhere):

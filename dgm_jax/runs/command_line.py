@@ -72,7 +72,7 @@ from .. import checks
 from ..measure import num_cores
 from . import errors, tables
 from .directory import duration, keep, program
-from .memory import keep_memory
+from .memory import collect_rarely, keep_memory
 from .preemption import leaving_at_once
 from .report import report
 
@@ -159,6 +159,7 @@ def experiment(
         if not config.joins:
             _part_the_cpu(getattr(config, "devices", None))
         keep_memory()
+        collect_rarely()
         return keep(config, main, show=show, minutes=minutes)
 
 

@@ -1,11 +1,13 @@
 """Memory that a process keeps."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
 from dgm_jax import runs
+from dgm_jax.runs import memory
 
 CODE = """
 import resource, sys
@@ -46,3 +48,12 @@ def test_pages_are_not_cleared_again_at_every_call():
 def test_elsewhere_nothing_is_done(monkeypatch):
     monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
     assert runs.keep_memory() is False
+
+
+def test_cycles_are_looked_for_rarely():
+    before = gc.get_threshold()
+    try:
+        memory.collect_rarely()
+        assert gc.isenabled() and gc.get_threshold()[0] > 100 * 700 > before[0]
+    finally:
+        gc.set_threshold(*before)
