@@ -16,10 +16,12 @@ out (`.[peers-torch]`, and vector-quantize-pytorch). Goals: the look-up of the p
 long as ours, and our step 0.8 of the time of torch's.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,11 @@ import numpy as np
 from benchmarks import peers, times
 from dgm_jax import checks, learning, measure, nets, plots, quantized, runs
 from dgm_jax.measure import timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dgm_jax.protocol import Net
 
 Part = Literal["look-up", "step"]
 DECAY, EPSILON, RATE, BETA = 0.8, 1e-5, 2e-4, 0.25
@@ -63,7 +70,7 @@ class Peer(NamedTuple):
     told: dict  # the results that are compared: codes and codebook, or a loss
 
 
-def features(config, step: int) -> np.ndarray:
+def features(config: Config, step: int) -> np.ndarray:
     """The features of a batch; like those of an encoder, they change a little from step to step."""
     rng = np.random.default_rng(step)
     centres = np.random.default_rng(0).normal(size=(config.num_codes, config.dim))
@@ -71,12 +78,12 @@ def features(config, step: int) -> np.ndarray:
     return (chosen + 0.3 * rng.normal(size=chosen.shape)).astype(np.float32)
 
 
-def first_codebook(config) -> np.ndarray:
+def first_codebook(config: Config) -> np.ndarray:
     return np.random.default_rng(7).normal(size=(config.num_codes, config.dim)).astype(np.float32)
 
 
 # ----------------------------------------------------------------------------------------- ours
-def our_look_up(config) -> Peer:
+def our_look_up(config: Config) -> Peer:
     num, e = config.num_vectors, first_codebook(config)
     quantiser = quantized.averaged_codebook(
         config.num_codes, config.dim, decay=DECAY, smoothing=EPSILON / num
@@ -99,7 +106,7 @@ def our_look_up(config) -> Peer:
     )
 
 
-def model_of(config):
+def model_of(config: Config) -> tuple[Net, Net, dict]:
     """Encoder, codebook and decoder with parameters; a squared error stands for -log p(x | c)."""
     hidden, dim = (config.dim,) * 2, config.dim
     encoder = nets.map_encoder(SHAPE, dim, hidden=hidden, activation=jax.nn.relu)
@@ -110,11 +117,11 @@ def model_of(config):
     return encoder, decoder, params
 
 
-def pictures(config) -> np.ndarray:
+def pictures(config: Config) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, (config.batch, *SHAPE)).astype(np.float32)
 
 
-def our_step(config) -> Peer:
+def our_step(config: Config) -> Peer:
     encoder, decoder, params = model_of(config)
 
     def loss(params, key, x):
@@ -137,7 +144,7 @@ def our_step(config) -> Peer:
 
 
 # ----------------------------------------------------------------------------------------- theirs
-def their_look_up(config) -> Peer:
+def their_look_up(config: Config) -> Peer:
     import torch
     from vector_quantize_pytorch import VectorQuantize
 
@@ -167,7 +174,7 @@ def their_look_up(config) -> Peer:
     return Peer(lambda: step(z), told)
 
 
-def their_step(config) -> Peer:
+def their_step(config: Config) -> Peer:
     """The same step in torch, with our weights."""
     import torch
 
@@ -228,7 +235,7 @@ OURS = {"look-up": our_look_up, "step": our_step}
 THEIRS = {"look-up": ("vector-quantize-pytorch", their_look_up), "step": ("torch", their_step)}
 
 
-def contestants(config, part: Part) -> dict[str, Peer]:
+def contestants(config: Config, part: Part) -> dict[str, Peer]:
     """{who: Peer} of one part, ours first."""
     found = {"dgm_jax": OURS[part](config)}
     who, make = THEIRS[part]
@@ -264,7 +271,7 @@ def _one_thread_each():
     torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
-def measurements(config, part: Part) -> list[dict]:
+def measurements(config: Config, part: Part) -> list[dict]:
     """One row for each library, all timed in interleaved calls."""
     found = contestants(config, part)
     timed = timing.compare(
@@ -276,7 +283,7 @@ def measurements(config, part: Part) -> list[dict]:
     return [row(part, who, found, timed) for who in found]
 
 
-def row(part, who, found, timed):
+def row(part: Part, who: str, found: dict, timed: dict) -> dict:
     """One row of the results: times, their ratio to ours, and differences to our result."""
     own, peer, result = found["dgm_jax"].told, found[who].told, timed[who]
     told = {"loss": peer["loss"]} if "loss" in peer else {}
@@ -293,7 +300,7 @@ def row(part, who, found, timed):
     }
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     """Milliseconds, ratios to ours, and what is compared."""
     lines = [
         {
@@ -310,7 +317,7 @@ def tables(found):
     return [lines]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """A bar of milliseconds for each contestant."""
     return times.bars(found["rows"], "part", "who", title="Vector quantisation")
 

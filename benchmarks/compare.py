@@ -16,9 +16,11 @@ the ratios of NEW into OLD in place of those of the same benchmark; the project'
 benchmarks/ratios.json is made in this way. Nothing is measured, so this takes no time.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -91,7 +93,7 @@ def ratios(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Ratio
     return dict(within(cells, known) if cells.unit else between(cells, known))
 
 
-def within(cells, rows):
+def within(cells: Cells, rows: list) -> Iterator:
     """Ratios of the columns of each row."""
     for row in rows:
         for column in row:
@@ -102,7 +104,7 @@ def within(cells, rows):
                     yield f"{called(cells, row)}: {way} / {unit}", ratio
 
 
-def between(cells, rows):
+def between(cells: Cells, rows: list) -> Iterator:
     """Ratios of rows that belong together."""
     for row in rows:
         cell = [r for r in rows if called(cells, r) == called(cells, row) and r["ms"]]
@@ -115,11 +117,11 @@ def between(cells, rows):
         yield what, divided(above, "ms", below, "ms")
 
 
-def called(cells, row):
+def called(cells: Cells, row: dict) -> str:
     return " ".join(str(row[name]) for name in cells.name)
 
 
-def divided(above, a, below, b):
+def divided(above: dict, a: str, below: dict, b: str) -> Ratio:
     """The ratio of two columns of milliseconds; without a spread if no quartiles are kept."""
 
     def quartiles(row, column):

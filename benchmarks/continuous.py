@@ -16,8 +16,10 @@ All parameters are drawn from the same distribution, so that the fields are comp
 cores. Times drift on a shared machine: only ratios within one run mean anything.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import numpy as np
@@ -25,6 +27,11 @@ import numpy as np
 from benchmarks import passes, peers
 from dgm_jax import bijectors, checks, combinators, distributions, flows, measure, plots, runs
 from dgm_jax.measure import timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dgm_jax.protocol import Array, Density, Key
 
 Trace = Literal["exact", "exact by autodiff", "hutchinson", "zuko", "zuko hutchinson"]
 
@@ -54,7 +61,7 @@ class Config(runs.ReportOptions):
 WAYS = ("density", "gradient", "sample")
 
 
-def build(config, dim, trace):
+def build(config: Config, dim: int, trace: str) -> tuple:
     """The density, and the key of its log-determinant (None if that is exact)."""
     solver = bijectors.ode_solver(rtol=config.tolerance, atol=config.tolerance)
     field = flows.mlp_field(dim, hidden=config.hidden)
@@ -66,7 +73,7 @@ def build(config, dim, trace):
     return combinators.pushforward(flow, distributions.standard_normal(dim)), key
 
 
-def parameters(model, key):
+def parameters(model: Density, key: Key) -> dict:
     """Parameters uniform on ±1/√fan_in, the default of torch; a new field of ours would be 0."""
     params = model.init(jax.random.clone(key))
 
@@ -81,7 +88,7 @@ def parameters(model, key):
     return {"base": {}, "flow": layers}
 
 
-def ours(config, trace, x):
+def ours(config: Config, trace: str, x: Array) -> tuple:
     """A `Peer`, and the number of evaluations of the field for a density."""
     model, trace_key = build(config, x.shape[1], trace)
     params = parameters(model, jax.random.key(0))
@@ -105,7 +112,7 @@ def ours(config, trace, x):
     return peer, evaluations
 
 
-def zuko(config, trace, x):
+def zuko(config: Config, trace: str, x: Array) -> peers.Peer:
     import torch
     import zuko
 
@@ -128,7 +135,7 @@ def zuko(config, trace, x):
     )
 
 
-def contestants(config, dim):
+def contestants(config: Config, dim: int) -> tuple[dict[str, peers.Peer], dict[str, int], dict]:
     """({trace: Peer}, {trace: number of evaluations}, {trace: why it is left out})."""
     x = jax.random.normal(jax.random.key(1), (config.batch, dim))
     found, evaluations, missing = {}, {}, {}
@@ -143,7 +150,7 @@ def contestants(config, dim):
     return found, evaluations, missing
 
 
-def rows_of(config, dim):
+def rows_of(config: Config, dim: int) -> tuple[list[dict], dict]:
     found, evaluations, missing = contestants(config, dim)
     x = np.asarray(jax.random.normal(jax.random.key(1), (config.batch, dim)))
     trips = {trace: float(np.abs(peer.round_trip() - x).max()) for trace, peer in found.items()}
@@ -187,7 +194,7 @@ def main(config: Config) -> dict:
     return {"rows": rows, "machine": machine | {"left_out": left_out}}
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     """Times, and their ratios to the first trace; the first call includes compilation."""
     lines = {}
     for r in found["rows"]:
@@ -206,7 +213,7 @@ def tables(found):
     return [list(lines.values())]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """The time of a density against d, with a line for each trace."""
     lines = {}
     for r in found["rows"]:

@@ -13,10 +13,12 @@ many channels, and the time of torch or less.
 It takes a minute on two cores.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,9 @@ import numpy as np
 from benchmarks import peers
 from dgm_jax import measure, nets, plots, runs
 from dgm_jax.measure import timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Library = Literal["lax", "flax", "torch"]
 
@@ -85,7 +90,7 @@ class Contestant(NamedTuple):
     gradients: Callable[[], list[np.ndarray]]  # for the comparison of numbers
 
 
-def arguments(case) -> tuple[np.ndarray, ...]:
+def arguments(case: Up | Norm) -> tuple[np.ndarray, ...]:
     """The images, then the kernel [4, 4, out, in], or scale and bias."""
     rng = np.random.default_rng(0)
     normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
@@ -95,7 +100,7 @@ def arguments(case) -> tuple[np.ndarray, ...]:
     return x, 1 + 0.1 * normal(case.channels), 0.1 * normal(case.channels)
 
 
-def of_jax(function, args) -> Contestant:
+def of_jax(function: Callable, args: Any) -> Contestant:
     args, every = tuple(map(jnp.asarray, args)), tuple(range(len(args)))
     gradient = jax.grad(lambda *a: (function(*a) ** 2).sum() / 2, every)
     penalty = jax.grad(lambda *a: sum((g**2).sum() for g in gradient(*a)) / 2, every)
@@ -104,21 +109,21 @@ def of_jax(function, args) -> Contestant:
     return Contestant(*calls, lambda: [np.asarray(g) for g in run[1](*args)])
 
 
-def ours(case):
+def ours(case: Up | Norm) -> Contestant:
     if isinstance(case, Up):
         return of_jax(nets.up_conv, arguments(case))
     norm = lambda *a: jax.nn.silu(nets.group_norm(*a, num_groups=GROUPS))
     return of_jax(norm, arguments(case))
 
 
-def lax(case):
+def lax(case: Up) -> Contestant:
     if isinstance(case, Norm):
         raise NotImplementedError("has no norm")
     up = lambda y, w: jax.lax.conv_transpose(y, w, (2, 2), "SAME", transpose_kernel=True)
     return of_jax(up, arguments(case))
 
 
-def flax(case):
+def flax(case: Norm) -> Contestant:
     if isinstance(case, Up):
         raise NotImplementedError("has that of lax")
     import flax.linen as linen
@@ -131,7 +136,7 @@ def flax(case):
     return of_jax(lambda *a: jax.nn.silu(norm(*a)), arguments(case))
 
 
-def torch(case):
+def torch(case: Up | Norm) -> Contestant:
     import torch
     from torch.nn import functional
 
@@ -168,7 +173,7 @@ def torch(case):
 LIBRARIES = {f.__name__: f for f in (lax, flax, torch)}
 
 
-def contestants(config, case):
+def contestants(config: Config, case: Any) -> dict[str, Contestant]:
     found = {"dgm_jax": ours(case)}
     for library in config.libraries:
         try:
@@ -178,11 +183,11 @@ def contestants(config, case):
     return found
 
 
-def difference(found, wanted):
+def difference(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
     return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(found, wanted))
 
 
-def operations(config):
+def operations(config: Config) -> list[dict]:
     rows = []
     for case in CASES:
         found = contestants(config, case)
@@ -216,7 +221,7 @@ def main(config: Config) -> dict:
     return {"rows": rows, "machine": machine | peers.versions(("flax",)) | {"clock": config.clock}}
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     """Milliseconds and ratios of the operations."""
     lines = {}
     for r in found["rows"]:
@@ -228,7 +233,7 @@ def tables(found):
     return [list(lines.values())]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """The time of a gradient relative to ours, with a bar for each library."""
     names = {"dgm_jax": "dgm_jax", "lax": "lax, flax", "flax": "lax, flax", "torch": "torch"}
     values = {}

@@ -18,11 +18,13 @@ is read. The first call imports scikit-learn; nothing is compiled. Goals: MIG, m
 and FactorVAE scores together in less than 5 s, all metrics in less than a minute.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import os
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +33,9 @@ import numpy as np
 from benchmarks import latent, peers, times
 from dgm_jax import checks, disentangled, learning, measure, metrics, nets, plots, protocol, runs
 from dgm_jax.measure import timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NUM_DATA, BETA, GAMMA = 60_000, 4.0, 10.0
 FACTORS = (3, 6, 10, 16, 16)  # the numbers of values of the factors of dSprites' grid
@@ -58,7 +63,7 @@ class Config(latent.Config):
     """rounds of timing; in each, all metrics are called in turn"""
 
 
-def logits(config):
+def logits(config: Config) -> protocol.Net:
     """A critic with two outputs, as in pythae; T(z) is their difference."""
     leaky = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
     net = nets.mlp(config.num_latents, 2, hidden=config.critic, activation=leaky)
@@ -70,13 +75,13 @@ def logits(config):
     return protocol.Net(net.init, difference)
 
 
-def start(config):
+def start(config: Config) -> dict:
     """The parameters {"model", "critic"}, the same for both libraries."""
     critic = jax.jit(logits(config).init)(jax.random.key(2))
     return {"model": latent.start(config, "vae"), "critic": critic}
 
 
-def ours(config, objective) -> dict[str, latent.Peer]:
+def ours(config: Config, objective: str) -> dict[str, latent.Peer]:
     built, x = latent.model(config, "vae"), jnp.asarray(latent.bits(config, "vae"), jnp.int32)
     params, adam, key = start(config), learning.adam(latent.LEARNING_RATE), jax.random.key(1)
     if objective == "tc-vae":
@@ -103,7 +108,7 @@ def ours(config, objective) -> dict[str, latent.Peer]:
     return latent.own_peers(algorithm, batch, first, num_steps=config.num_steps)
 
 
-def pythae(config, objective) -> latent.Peer:
+def pythae(config: Config, objective: str) -> latent.Peer:
     import torch
     from pythae import models
     from pythae.models.base.base_utils import ModelOutput
@@ -145,7 +150,7 @@ def pythae(config, objective) -> latent.Peer:
     return factor_peer(built, x)
 
 
-def factor_peer(built, x) -> latent.Peer:
+def factor_peer(built: Any, x: Any) -> latent.Peer:
     """A step as pythae's trainer of adversarial models makes it."""
     import torch
 
@@ -169,7 +174,7 @@ def factor_peer(built, x) -> latent.Peer:
 
 
 # ------------------------------------------------------------------------------------ the metrics
-def coded(num, seed):
+def coded(num: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Codes [num, 10], a smooth random map of factors plus noise, and the factors [num, 5]."""
     rng = np.random.default_rng(0)
     factors = np.stack(np.unravel_index(np.arange(np.prod(FACTORS)), FACTORS), -1)
@@ -182,7 +187,7 @@ def coded(num, seed):
     return codes.astype(np.float32), factors
 
 
-def scores(config) -> list[dict]:
+def scores(config: Config) -> list[dict]:
     """A row for each metric; `code_scores` is all of them except `udr`."""
     models = [coded(config.num_codes, seed) for seed in range(SEEDS)]
     given, key = models[0], jax.random.key(0)
@@ -201,7 +206,7 @@ def scores(config) -> list[dict]:
 
 
 # ------------------------------------------------------------------------------------------ the run
-def steps(config):
+def steps(config: Config) -> tuple:
     """The rows of training steps, and {what is left out: why}."""
     if not config.objectives:
         raise checks.InputError("objectives is empty; name at least one, as --objectives tc-vae.")
@@ -233,12 +238,12 @@ def main(config: Config) -> dict:
     return {"rows": rows, "machine": machine}
 
 
-def of_parts(rows):
+def of_parts(rows: list[dict]) -> Iterator:
     """The rows of steps, and those of scores."""
     return ([row for row in rows if name in row] for name in ("objective", "metric"))
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     """Three tables: steps, as in `latent`; each metric; and the metrics that share a goal."""
     stepped, scored = of_parts(found["rows"])
     told = latent.tables({"rows": stepped}) if stepped else []
@@ -268,7 +273,7 @@ def tables(found):
     ]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """Bars of milliseconds, of steps or of metrics."""
     stepped, scored = of_parts(found["rows"])
     if stepped:

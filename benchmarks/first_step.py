@@ -11,6 +11,8 @@ a look at the clock. Where the steps are one compiled loop (`learning.fit`), no 
 of them, and the mark is the moment at which the loop is compiled and begins.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import functools
 import json
 import os
@@ -18,6 +20,7 @@ import runpy
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -44,7 +47,7 @@ class Marks:
         os._exit(0)
 
 
-def follow(owner, name, before=None, after=None):
+def follow(owner: Any, name: str, before: Any = None, after: Any = None) -> None:
     """Calls before() and after(first argument) at every call of a function or method."""
     function = getattr(owner, name)
 

@@ -13,11 +13,13 @@ one quiet core: torch takes 1.33 times as long as our turns, spectral normalisat
 turn 1.05 times as long, and several seeds cost less than as many single games.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +40,9 @@ from dgm_jax import (
     runs,
 )
 from dgm_jax.measure import timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Turn = Literal["critic", "generator", "spectral", "seeds"]
 
@@ -77,19 +82,19 @@ class Step(NamedTuple):
 
 
 # ----------------------------------------------------------------------------------------- ours
-def relu(x):
+def relu(x: protocol.Array) -> protocol.Array:
     return jax.nn.leaky_relu(x, 0.2)
 
 
-def value_of(net):
+def value_of(net: protocol.Net) -> protocol.Net:
     return protocol.Net(net.init, lambda params, x, key=None: net.apply(params, x, key=key)[..., 0])
 
 
-def pictures(config):
+def pictures(config: Config) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, (config.batch, *SHAPE)).astype(np.float32)
 
 
-def start(config):
+def start(config: Config) -> tuple[protocol.Adversarial, dict[str, dict], dict[str, dict]]:
     """The nets, and parameters that are the same in both libraries; no bias is zero."""
     critic = nets.conv_encoder(SHAPE, 1, hidden=config.channels, activation=relu)
     generator = nets.conv_decoder(
@@ -103,7 +108,7 @@ def start(config):
     return model, moved, state
 
 
-def ours(config, turn) -> Step:
+def ours(config: Config, turn: str) -> Step:
     model, params, state = start(config)
     critic = functools.partial(
         objectives.critic_loss, penalty=objectives.gradient_penalty, penalty_weight=WEIGHT
@@ -114,7 +119,7 @@ def ours(config, turn) -> Step:
     )
 
 
-def normalised(config, norm) -> Step:
+def normalised(config: Config, norm: str) -> Step:
     """A turn of a hinge critic of strided convolutions, with spectral norms or without."""
     model, params, _ = start(config)
     critic = nets.strided_critic(SHAPE, hidden=config.channels[0], norm=norm)
@@ -124,7 +129,9 @@ def normalised(config, norm) -> Step:
     return turn_of(config, "critic", loss, params | {"critic": made["critic"]}, state)
 
 
-def turn_of(config, turn, loss, params, state) -> Step:
+def turn_of(
+    config: Config, turn: str, loss: Callable, params: protocol.Params, state: protocol.State
+) -> Step:
     """One update of Adam by the gradient of loss(params, key, x, state=state)."""
     others = {name: value for name, value in params.items() if name != turn}
 
@@ -150,7 +157,7 @@ def turn_of(config, turn, loss, params, state) -> Step:
     return Step(call, first, size)
 
 
-def seeds(num) -> Step:
+def seeds(num: int) -> Step:
     """Two turns of `num` games on the plane, with nets of three layers of 64 and batches of 128."""
     prior = distributions.standard_normal(4)
     options: dict[str, Any] = {"hidden": (64, 64, 64), "activation": relu}
@@ -183,7 +190,7 @@ def seeds(num) -> Step:
 
 
 # ----------------------------------------------------------------------------------------- torch
-def torch_nets(config):
+def torch_nets(config: Config) -> tuple:
     """Generator and critic in torch with our weights, with channels first."""
     import torch
 
@@ -225,7 +232,7 @@ def torch_nets(config):
     return torch.nn.Sequential(*layers), critic
 
 
-def torch_peer(config, turn) -> Step:
+def torch_peer(config: Config, turn: str) -> Step:
     import torch
 
     generator, critic = torch_nets(config)
@@ -261,7 +268,7 @@ def torch_peer(config, turn) -> Step:
 
 
 # -------------------------------------------------------------------------------------- the run
-def contestants(config):
+def contestants(config: Config) -> dict:
     """{(turn, who): Step}."""
     found = {}
     for turn in config.turns:
@@ -300,7 +307,7 @@ def main(config: Config) -> dict:
     return {"rows": rows, "machine": machine}
 
 
-def row(name, found, timed):
+def row(name: tuple[str, ...], found: dict, timed: dict) -> dict:
     """One row of the results: times relative to ours; several games relative to as many single."""
     turn, who = name
     first = next(other for other in found if other[0] == turn)
@@ -317,13 +324,13 @@ def row(name, found, timed):
     }
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     """Milliseconds per turn, and their ratios."""
     rows = [r | {"loss": f"{r['loss']:.2f}"} for r in found["rows"]]
     return [[times.relative(r, "turn", "who", "loss", "params") for r in rows]]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """A bar of milliseconds for each contestant."""
     return times.bars(found["rows"], "turn", "who", title="One turn of a game")
 

@@ -16,11 +16,13 @@ numpyro 1.0, and torch 1.7 times as long as ours in a scan; with K = 5 pythae ta
 ours, and `dreg` at most 1.25 times as long as `iwae`.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +31,11 @@ import numpy as np
 from benchmarks import peers, times
 from dgm_jax import checks, learning, likelihoods, measure, nets, objectives, plots, runs, vae
 from dgm_jax.measure import timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dgm_jax.protocol import LatentVariable, Params
 
 Objective = Literal["vae", "iwae", "dreg", "conv"]
 Library = Literal["torch", "pythae", "numpyro"]
@@ -72,7 +79,7 @@ class Peer(NamedTuple):
 
 
 # ----------------------------------------------------------------------------------------- ours
-def model(config, objective):
+def model(config: Config, objective: str) -> LatentVariable:
     num, likelihood = config.num_latents, likelihoods.bernoulli()
     if objective == "conv":
         encoder = nets.conv_encoder(SHAPE, 2 * num, hidden=CHANNELS)
@@ -84,19 +91,19 @@ def model(config, objective):
     return vae.vae(encoder, decoder, likelihood, 784, num_latents=num)
 
 
-def bits(config, objective):
+def bits(config: Config, objective: str) -> np.ndarray:
     x = np.random.default_rng(0).integers(0, 2, (config.batch, 784))
     return x.reshape(config.batch, *SHAPE) if objective == "conv" else x
 
 
-def start(config, objective):
+def start(config: Config, objective: str) -> dict[str, dict]:
     """Parameters that are the same in all libraries; biases are not zero either."""
     made = jax.jit(model(config, objective).init)(jax.random.key(0))
     rng = np.random.default_rng(1)
     return jax.tree.map(lambda a: a + 0.01 * rng.normal(size=a.shape).astype(np.float32), made)
 
 
-def ours(config, objective) -> dict[str, Peer]:
+def ours(config: Any, objective: str) -> dict[str, Peer]:
     built, x = model(config, objective), jnp.asarray(bits(config, objective), jnp.int32)
     bound = {"vae": objectives.elbo, "conv": objectives.elbo, "iwae": objectives.iwae}.get(
         objective, objectives.dreg
@@ -109,7 +116,7 @@ def ours(config, objective) -> dict[str, Peer]:
     return own_peers(algorithm, x, first, num_steps=config.num_steps)
 
 
-def own_peers(algorithm, batch, first: float, *, num_steps: int) -> dict[str, Peer]:
+def own_peers(algorithm: Any, batch: Any, first: float, *, num_steps: int) -> dict[str, Peer]:
     """Steps of our own: call by call, and all in one scan. first: the loss of the first step."""
     key = jax.random.key(1)
 
@@ -131,13 +138,13 @@ def own_peers(algorithm, batch, first: float, *, num_steps: int) -> dict[str, Pe
 
 
 # ---------------------------------------------------------------------------------------- peers
-def dense_layers(params):
+def dense_layers(params: Params) -> Any:
     """[(kernel [in, out], bias [out])] of one of our MLPs."""
     layers = (params[f"Dense_{i}"] for i in range(len(params)))
     return [(np.asarray(layer["kernel"]), np.asarray(layer["bias"])) for layer in layers]
 
 
-def torch_nets(config, objective):
+def torch_nets(config: Config, objective: str) -> Any:
     """Encoder and decoder in torch, with our weights."""
     import torch
 
@@ -160,7 +167,7 @@ def torch_nets(config, objective):
     return conv_encoder(parts[0], tensor), conv_decoder(parts[1], tensor)
 
 
-def conv_encoder(params, tensor):
+def conv_encoder(params: Params, tensor: Any) -> Any:
     import torch
 
     layers = [torch.nn.Unflatten(1, (1, 28, 28))]
@@ -176,7 +183,7 @@ def conv_encoder(params, tensor):
     return torch.nn.Sequential(*layers, torch.nn.Flatten(), last)
 
 
-def conv_decoder(params, tensor):
+def conv_decoder(params: Params, tensor: Any) -> Any:
     import torch
 
     kernel, bias = (np.asarray(params["Dense_0"][name]) for name in ("kernel", "bias"))
@@ -194,7 +201,7 @@ def conv_decoder(params, tensor):
     return torch.nn.Sequential(*layers, torch.nn.Flatten())
 
 
-def torch_peer(module, loss) -> Peer:
+def torch_peer(module: Any, loss: Callable) -> Peer:
     """A step in torch; loss() is the loss of one step, with new draws of z."""
     import torch
 
@@ -212,7 +219,7 @@ def torch_peer(module, loss) -> Peer:
     return Peer(step, first, sum(p.numel() for p in module.parameters()))
 
 
-def torch(config, objective) -> Peer:
+def torch(config: Config, objective: str) -> Peer:
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -241,7 +248,7 @@ def torch(config, objective) -> Peer:
     return torch_peer(both, negative_iwae if objective == "iwae" else negative_elbo)
 
 
-def pythae(config, objective) -> Peer:
+def pythae(config: Config, objective: str) -> Peer:
     import torch
     from pythae import models
     from pythae.models.base.base_utils import ModelOutput
@@ -278,7 +285,7 @@ def pythae(config, objective) -> Peer:
     return torch_peer(built, lambda: built({"data": x}).loss)
 
 
-def numpyro(config, objective) -> Peer:
+def numpyro(config: Config, objective: str) -> Peer:
     if objective in ("dreg", "conv"):
         raise NotImplementedError("is compared with dense nets and the gradient of autodiff")
     import numpyro
@@ -292,7 +299,7 @@ def numpyro(config, objective) -> Peer:
     x = jnp.asarray(bits(config, objective), jnp.float32)
 
     def prior_and_likelihood(x):
-        p = numpyro.param("decoder", params["likelihood"])
+        p = numpyro.param("decoder", params["likelihood"])  # ty: ignore[invalid-argument-type]
         with numpyro.plate("batch", len(x)):
             z = numpyro.sample("z", dist.Normal(0, 1).expand([config.num_latents]).to_event(1))
             logits = decoder.apply(p, z)
@@ -324,7 +331,7 @@ LIBRARIES = {f.__name__: f for f in (torch, pythae, numpyro)}
 
 
 # -------------------------------------------------------------------------------------- the run
-def contestants(config, objective):
+def contestants(config: Config, objective: str) -> tuple[dict[str, Peer], dict[str, str]]:
     """({library: Peer}, ours first, and {library: why it is left out})."""
     found, missing = ours(config, objective), {}
     for library in config.libraries:
@@ -337,7 +344,7 @@ def contestants(config, objective):
     return found, missing
 
 
-def measurements(config, found):
+def measurements(config: Config, found: dict[str, dict]) -> list[dict]:
     """One row for each objective and library, all timed in interleaved calls."""
     rows, num = [], config.num_steps
     thunks = {
@@ -386,7 +393,7 @@ def main(config: Config) -> dict:
     return {"rows": rows, "machine": machine | facts}
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     """Milliseconds per step and ratios to ours; then DReG beside IWAE."""
     lines = [
         {
@@ -407,7 +414,7 @@ def tables(found):
     return [lines, [{"dreg / iwae": f"{own['dreg'] / own['iwae']:.2f}"}]]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """Milliseconds per step, with a bar for each library."""
     title = f"One step of training, {config.batch} images"
     return times.bars(found["rows"], "objective", "library", title=title)

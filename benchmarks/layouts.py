@@ -10,9 +10,11 @@ hold and update all parameters. *FLOPs per parameter* tells what a step computes
 takes three minutes on two CPU cores, most of it compilation.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,11 @@ from benchmarks import passes, sampling, times
 from dgm_jax import autoregressive as ar
 from dgm_jax import checks, learning, likelihoods, measure, nets, objectives, plots, runs
 from dgm_jax.measure import flops, timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dgm_jax.protocol import Algorithm, Density, Key, Net, Params, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,40 +60,40 @@ class Call(NamedTuple):
     batch: Any
 
 
-def numbers(*shape):
+def numbers(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
-def bits(*shape):
+def bits(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 2, shape)
 
 
-def likelihood(model, x):
+def likelihood(model: Density, x: np.ndarray) -> Step:
     """Of a density, by maximum likelihood."""
     return Step(model.init, lambda params, key, x: objectives.nll(model, params, None, x), x)
 
 
-def through(net, x):
+def through(net: Net, x: np.ndarray) -> Step:
     """Of any net, by some loss."""
     loss = lambda params, key, x: (jnp.logaddexp(0.0, net.apply(params, x)).mean(), {})
     return Step(net.init, loss, x)
 
 
-def denoised(net, x):
+def denoised(net: Net, x: np.ndarray) -> Step:
     loss = lambda params, key, x: ((net.apply(params, x, jnp.ones(len(x))) ** 2).mean(), {})
     return Step(net.init, loss, x)
 
 
-def flow(name, dim, width=512):
+def flow(name: str, dim: int, width: int = 512) -> Density:
     return passes.build(name, dim, "unit_once", num_layers=5, hidden=(width, width))
 
 
-def levels(name, dim):
+def levels(name: str, dim: int) -> Density:
     net, conditional = sampling.build(sampling.Config(hidden=32), name, dim)
     return ar.density(net, conditional, dim)
 
 
-def call(model, way, batch, x):
+def call(model: Density, way: str, batch: int, x: Any) -> Call:
     return Call(model.init, passes.function(model, way, batch), x)
 
 
@@ -151,7 +158,7 @@ WORKS: dict[str, dict[str, Callable[[], Step | Call]]] = {
 }
 
 
-def programs(config, work):
+def programs(config: Config, work: Call | Step) -> tuple:
     """{devices: call of no arguments}, and the FLOPs of one and the number of parameters."""
     key = jax.random.key(0)
     if isinstance(work, Call):
@@ -167,14 +174,16 @@ def programs(config, work):
     return made, count, size(algorithm.params(state))
 
 
-def step_of(algorithm, state, key, batch, devices):
+def step_of(
+    algorithm: Algorithm, state: State, key: Key, batch: np.ndarray, devices: int
+) -> Callable:
     mesh = learning.data_mesh(devices)
     args = *learning.replicate((state, key), mesh), learning.shard_batch(batch, mesh)
     with jax.set_mesh(mesh):
         return timing.program(algorithm.step, *args).run
 
 
-def size(params):
+def size(params: Params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
@@ -197,7 +206,7 @@ def main(config: Config) -> dict:
     return {"rows": rows, "machine": machine}
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     """Milliseconds, and how many times as fast as on the first number of devices."""
 
     def line(r):
@@ -211,7 +220,7 @@ def tables(found):
     return [[line(r) for r in found["rows"]]]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """The speed-up of each work by the last number of devices, a group of bars for each kind."""
     values = {}
     for r in found["rows"]:

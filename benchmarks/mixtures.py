@@ -12,11 +12,14 @@ the peak of NumPy's allocations in a step. --clock cpu compares processor times,
 the machine disturbs less.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import os
 import tracemalloc
 import warnings
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +27,11 @@ import numpy as np
 
 from dgm_jax import checks, inference, measure, plots, runs
 from dgm_jax.measure import timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dgm_jax.protocol import State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +53,7 @@ class Config(runs.ReportOptions):
     """threads of scikit-learn's BLAS; by default one for each core"""
 
 
-def rows_of_data(config, dtype):
+def rows_of_data(config: Config, dtype: str) -> np.ndarray:
     """Overlapping clusters, each with its own covariance."""
     rng = np.random.default_rng(0)
     labels = rng.integers(config.num_components, size=config.num_rows)
@@ -56,14 +64,14 @@ def rows_of_data(config, dtype):
 
 
 # ------------------------------------------------------------------------------------ theirs
-def start(config, x):
+def start(config: Config, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The weights, means and covariances from which both begin."""
     num, dim = config.num_components, config.dim
     weights = np.full(num, 1 / num, x.dtype)
     return weights, x[:num].copy(), np.tile(np.eye(dim, dtype=x.dtype), (num, 1, 1))
 
 
-def prior_of(config, x):
+def prior_of(config: Config, x: np.ndarray) -> inference.Conjugate:
     return inference.normal_inverse_wishart(
         x.mean(0),
         jnp.asarray(np.cov(x.T).astype(x.dtype)),
@@ -72,7 +80,7 @@ def prior_of(config, x):
     )
 
 
-def theirs(kind, config, x):
+def theirs(kind: str, config: Config, x: np.ndarray) -> Any:
     """The estimator of scikit-learn at the start; its E- and M-steps are then called one by one."""
     from sklearn import mixture
 
@@ -100,7 +108,7 @@ def theirs(kind, config, x):
         return found
 
 
-def their_step(found, x):
+def their_step(found: Any, x: np.ndarray) -> float:
     """An E-step and an M-step; returns the log-likelihood before it, in nats per row."""
     log_likelihood, log_r = found._e_step(x)
     found._m_step(x, log_r)
@@ -108,7 +116,7 @@ def their_step(found, x):
 
 
 # -------------------------------------------------------------------------------------- ours
-def ours(kind, config, x, found, chunk):
+def ours(kind: str, config: Config, x: Any, found: Any, chunk: int | None) -> tuple:
     """(step, state) at the parameters of scikit-learn's estimator."""
     num = config.num_components
     if kind == "em":
@@ -123,7 +131,7 @@ def ours(kind, config, x, found, chunk):
     return algorithm.step, posterior_of(found)
 
 
-def posterior_of(found):
+def posterior_of(found: Any) -> inference.Conjugate:
     degrees = found.degrees_of_freedom_
     return inference.Conjugate(
         *map(jnp.asarray, (found.weight_concentration_, found.means_, found.mean_precision_)),
@@ -132,7 +140,9 @@ def posterior_of(found):
     )
 
 
-def gap(kind, config, step, state, found, x):
+def gap(
+    kind: str, config: Config, step: Callable, state: State, found: Any, x: np.ndarray
+) -> tuple[float, float]:
     """The relative differences of log-likelihoods and of means, after some iterations of both."""
     largest = 0.0
     for _ in range(config.num_agree):
@@ -144,7 +154,7 @@ def gap(kind, config, step, state, found, x):
     return largest, float(np.abs(means - found.means_).max() / np.abs(found.means_).max())
 
 
-def their_peak_mb(found, x):
+def their_peak_mb(found: Any, x: np.ndarray) -> float:
     tracemalloc.start()
     their_step(found, x)
     peak = tracemalloc.get_traced_memory()[1] / 1e6
@@ -153,7 +163,7 @@ def their_peak_mb(found, x):
 
 
 # ----------------------------------------------------------------------------------- the run
-def compared(config, kind, dtype):
+def compared(config: Config, kind: str, dtype: str) -> list[dict]:
     """The rows of the table: ours for each chunk size, and scikit-learn's."""
     with jax.enable_x64(dtype == "float64"):
         x = rows_of_data(config, dtype)
@@ -215,7 +225,7 @@ def main(config: Config) -> dict:
     return {"rows": [row for rows in found for row in rows], "machine": machine}
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     def told(r):
         row = {"iteration": r["kind"], "dtype": r["dtype"], "library": r["library"]}
         row |= {"chunk": r.get("chunk"), f"ms ({r['clock']})": runs.short(r["ms"])}
@@ -229,7 +239,7 @@ def tables(found):
     return [[told(row) for row in found["rows"]]]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """The ratio of times for each kind of iteration and chunk size."""
     lines = {}
     for r in found["rows"]:

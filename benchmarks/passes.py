@@ -10,8 +10,11 @@ takes under three minutes on two CPU cores, most of it compilation and the naive
 drift on a shared machine: only ratios within one run mean anything.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 
@@ -29,6 +32,12 @@ from dgm_jax import (
     runs,
 )
 from dgm_jax.measure import flops, timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from benchmarks.layouts import Call
+    from dgm_jax.protocol import Density, Key
 
 # nsf_ar and nsf_c are MAF and RealNVP with rational-quadratic splines of 8 bins.
 Model = Literal["maf", "iaf", "realnvp", "nsf_ar", "nsf_c"]
@@ -78,7 +87,9 @@ PASSES = {"unit_once": lambda dim: 1, "naive": lambda dim: dim}
 DENSE = {"density_blocks": 1}  # as every library: zero blocks of masked matrices are not skipped
 
 
-def build(name, dim, inverse, *, num_layers, hidden, **options):
+def build(
+    name: str, dim: int, inverse: str, *, num_layers: int, hidden: tuple[int, ...], **options: Any
+) -> Density:
     """p(x) = noise -> flow -> x, with ReLU as in the other libraries (others cost more).
 
     inverse: "" if none is computed. options: of each layer.
@@ -98,7 +109,7 @@ def build(name, dim, inverse, *, num_layers, hidden, **options):
     )
 
 
-def parameters(model, key):
+def parameters(model: Call | Density, key: Key) -> dict:
     """Perturbed parameters: a new flow is the identity, which an iteration inverts at once."""
 
     init_key, noise_key = jax.random.split(key)
@@ -108,7 +119,7 @@ def parameters(model, key):
     return jax.tree.unflatten(tree, noisy)
 
 
-def function(model, way, batch):
+def function(model: Density, way: str, batch: int) -> Callable:
     """The function that is timed: (params, x, key) -> result."""
     if way == "density":
         return lambda params, x, key: model.dist(params).log_prob(x)
@@ -117,7 +128,7 @@ def function(model, way, batch):
     return lambda params, x, key: model.dist(params).sample(seed=key, sample_shape=batch)
 
 
-def unrolled(name, way, dim):
+def unrolled(name: str, way: str, dim: int) -> bool:
     """Whether layers are unrolled or scanned, whichever was faster when measured.
 
     Gradients of parallel passes are unrolled, and samples of MADEs too if d is not large.
@@ -127,19 +138,19 @@ def unrolled(name, way, dim):
     return way == "gradient" or way == "sample" and name not in COUPLINGS and dim <= 256
 
 
-def one_pass(name):
+def one_pass(name: str) -> str:
     """The model whose density is one parallel pass of the same net."""
     return "maf" if name == "iaf" else name
 
 
-def variants(config, name, dim):
+def variants(config: Config, name: str, dim: int) -> tuple[str, ...]:
     """The inverses of the model `name` that are timed at this d."""
     if name in COUPLINGS:
         return ("closed_form",)
     return tuple(i for i in config.inverse if i != "naive" or dim <= config.naive_limit)
 
 
-def calls(config, dim):
+def calls(config: Config, dim: int) -> dict:
     """{(name, way, inverse): (program, its FLOPs)}; inverse is "" if none is computed."""
     x_key, params_key, key = jax.random.split(jax.random.key(0), 3)
     x, made = jax.random.normal(x_key, (config.batch, dim)), {}
@@ -166,7 +177,7 @@ def calls(config, dim):
     return made
 
 
-def measurements(config, dim):
+def measurements(config: Config, dim: int) -> tuple[dict, float]:
     """{(name, way, inverse): (timing, program, FLOPs)}, and the GFLOP/s of a matrix product."""
     made = calls(config, dim)
     slow = {what: p.run for what, (p, _) in made.items() if what[2] == "naive"}
@@ -179,7 +190,7 @@ def measurements(config, dim):
     return {what: (timed[what], *made[what]) for what in made}, peak
 
 
-def counted_passes(config, name, dim, inverse):
+def counted_passes(config: Config, name: str, dim: int, inverse: str) -> float:
     """The hidden units evaluated in the sequential direction, in units of one pass of the net."""
     evaluated = []
 
@@ -197,7 +208,7 @@ def counted_passes(config, name, dim, inverse):
     return round(sum(evaluated) / (config.num_layers * sum(config.hidden)), 2)
 
 
-def row(config, name, dim, inverse, measured):
+def row(config: Config, name: str, dim: int, inverse: str, measured: dict) -> dict:
     """One row of the results, for one model, d and inverse."""
 
     def passes(way):
@@ -228,7 +239,12 @@ def row(config, name, dim, inverse, measured):
     }
 
 
-def detail(what, dim, measured, peak):
+def detail(
+    what: tuple[str, ...],
+    dim: int,
+    measured: tuple[measure.Timing, timing.Program, int],
+    peak: float,
+) -> dict:
     """Quartiles, compile time, memory, and the share of the machine's peak that is reached."""
     (name, way, inverse), (timed, program, count) = what, measured
     rate = count and count / timed.median_ms / 1e6
@@ -266,7 +282,7 @@ def main(config: Config) -> dict:
     return {"rows": rows, "machine": machine, "details": details}
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     """Times and their ratios to one dense masked pass; then the details of every call."""
 
     def line(r):
@@ -288,7 +304,7 @@ def tables(found):
     return [[line(r) for r in found["rows"]], found["details"]]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """The time of the slow direction in units of one dense pass against d, on logarithmic axes."""
     dims = sorted(config.dims)
     lines = {"d passes (the lecture)": (dims, dims)}
@@ -317,7 +333,7 @@ def draw(config, found):
     return figure
 
 
-def mark(figure, values):
+def mark(figure: Figure, values: list[int]) -> None:
     """Draws a tick at each value that was timed, and a dot on the lines there."""
     axes = figure.axes[0]
     axes.set_xticks(values, [str(value) for value in values])

@@ -14,12 +14,14 @@ Other libraries invert an autoregressive flow by d passes. Calls that would take
 It takes a quarter of an hour on two cores.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import os
 from collections.abc import Callable
 from importlib import metadata
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,11 @@ import numpy as np
 from benchmarks import passes
 from dgm_jax import checks, measure, nets, plots, runs
 from dgm_jax.measure import timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dgm_jax.protocol import Array, Key, Params
 
 Model = Literal["maf", "iaf", "realnvp", "nsf_ar", "nsf_c"]
 Library = Literal["flowjax", "numpyro", "bijx", "distrax", "zuko", "nflows", "normflows"]
@@ -79,7 +86,9 @@ class Peer(NamedTuple):
 
 
 # ------------------------------------------------------------------------------- JAX libraries
-def jax_peer(params, log_prob, sample, round_trip, x) -> Peer:
+def jax_peer(
+    params: Params, log_prob: Callable, sample: Callable, round_trip: Callable, x: Array
+) -> Peer:
     """A `Peer` from functions of JAX, compiled at first use.
 
     log_prob(params, x), sample(params, key), round_trip(params, x).
@@ -96,9 +105,9 @@ def jax_peer(params, log_prob, sample, round_trip, x) -> Peer:
     )
 
 
-def ours(name, config, x, key, inverse) -> Peer:
+def ours(name: str, config: Config, x: Array, key: Key, inverse: str) -> Peer:
     # Without the direct connections that our MADE adds to narrow layers, and no peer has.
-    options = {} if name in passes.COUPLINGS else {"direct": False}
+    options: dict[str, Any] = {} if name in passes.COUPLINGS else {"direct": False}
     options |= {"num_layers": config.num_layers, "hidden": config.hidden}
 
     def build(way):
@@ -124,7 +133,7 @@ def ours(name, config, x, key, inverse) -> Peer:
     )
 
 
-def flowjax(name, config, x, key) -> Peer:
+def flowjax(name: str, config: Config, x: Array, key: Key) -> Peer:
     import equinox as eqx
     from flowjax import bijections, distributions, flows
 
@@ -161,7 +170,7 @@ def flowjax(name, config, x, key) -> Peer:
     )
 
 
-def numpyro(name, config, x, key) -> Peer:
+def numpyro(name: str, config: Config, x: Array, key: Key) -> Peer:
     from numpyro import distributions
     from numpyro.distributions import transforms
     from numpyro.distributions.flows import InverseAutoregressiveTransform
@@ -202,7 +211,7 @@ def numpyro(name, config, x, key) -> Peer:
     )
 
 
-def bijx(name, config, x, key) -> Peer:
+def bijx(name: str, config: Config, x: Array, key: Key) -> Peer:
     import bijx
     from flax import nnx
 
@@ -240,7 +249,7 @@ def bijx(name, config, x, key) -> Peer:
     )
 
 
-def distrax(name, config, x, key) -> Peer:
+def distrax(name: str, config: Config, x: Array, key: Key) -> Peer:
     """Masked couplings, not split ones: their conditioners read and write all d coordinates."""
     import distrax
 
@@ -281,7 +290,9 @@ def distrax(name, config, x, key) -> Peer:
 
 
 # ----------------------------------------------------------------------------- torch libraries
-def torch_peer(module, log_prob, sample, round_trip, x) -> Peer:
+def torch_peer(
+    module: Any, log_prob: Callable, sample: Callable, round_trip: Callable, x: Array
+) -> Peer:
     """A `Peer` from functions of torch: log_prob(x), sample(number), round_trip(x).
 
     They get torch's own copy of x, and use all cores of this process.
@@ -308,7 +319,7 @@ def torch_peer(module, log_prob, sample, round_trip, x) -> Peer:
     )
 
 
-def zuko(name, config, x, key) -> Peer:
+def zuko(name: str, config: Config, x: Array, key: Key) -> Peer:
     import zuko
 
     dim = x.shape[1]
@@ -333,7 +344,7 @@ def zuko(name, config, x, key) -> Peer:
     )
 
 
-def nflows(name, config, x, key) -> Peer:
+def nflows(name: str, config: Config, x: Array, key: Key) -> Peer:
     import torch
     from nflows import transforms
     from nflows.distributions import StandardNormal
@@ -392,7 +403,7 @@ def nflows(name, config, x, key) -> Peer:
     return torch_peer(flow, flow.log_prob, flow.sample, there_and_back, x)
 
 
-def normflows(name, config, x, key) -> Peer:
+def normflows(name: str, config: Config, x: Array, key: Key) -> Peer:
     import normflows as nf
 
     dim, layers = x.shape[1], []
@@ -422,7 +433,7 @@ LIBRARIES = {f.__name__: f for f in (flowjax, numpyro, bijx, distrax, zuko, nflo
 
 
 # ----------------------------------------------------------------------------------- the run
-def contestants(config, name, dim, batch):
+def contestants(config: Config, name: str, dim: int, batch: int) -> tuple[dict[str, Peer], dict]:
     """({library: Peer}, ours first, and {library: why it is left out})."""
     key = jax.random.key(0)
     x = jax.random.normal(key, (batch, dim))
@@ -440,13 +451,13 @@ def contestants(config, name, dim, batch):
     return found, missing
 
 
-def our_inverses(config, name):
+def our_inverses(config: Config, name: str) -> tuple[str, ...]:
     if name in passes.COUPLINGS:
         return ("",)
     return config.inverse or tuple(i for i in nets.INVERSES if i != "naive")
 
 
-def round_trips(config, name):
+def round_trips(config: Config, name: str) -> dict[str, float]:
     """max |T(T⁻¹(x)) - x| of each library at a small d, where d passes are cheap."""
     dim = min(8, *config.hidden)
     found, _ = contestants(config, name, dim + dim % 2, 16)
@@ -454,7 +465,7 @@ def round_trips(config, name):
     return {library: float(np.abs(peer.round_trip() - x).max()) for library, peer in found.items()}
 
 
-def measurements(config, name, dim, peers):
+def measurements(config: Config, name: str, dim: int, peers: dict[str, Peer]) -> dict:
     """{(library, way): Timing}, without calls of d passes that would take too long."""
     thunks = {(library, way): getattr(p, way) for library, p in peers.items() for way in WAYS}
     for library in list(peers)[1:]:  # our inverses differ in the sequential direction only
@@ -479,7 +490,14 @@ def measurements(config, name, dim, peers):
     return timed | (timing.compare(slow, repeats=1, warm_up=False) if slow else {})
 
 
-def rows_of(name, dim, config, peers, timed, trips):
+def rows_of(
+    name: str,
+    dim: int,
+    config: Config,
+    peers: dict[str, Peer],
+    timed: dict,
+    trips: dict[str, float],
+) -> list[dict]:
     """One row for each library and way; calls that were left out have no time."""
     size, rows = next(iter(peers.values())).num_params, []
     for way in WAYS:
@@ -541,7 +559,7 @@ def main(config: Config) -> dict:
     return {"rows": rows, "machine": machine}
 
 
-def versions(libraries):
+def versions(libraries: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for library in (*libraries, "torch"):
         try:
@@ -551,7 +569,7 @@ def versions(libraries):
     return found
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     """Milliseconds by library, and the ratio of ours to the fastest other library."""
     lines = {}
     for r in found["rows"]:
@@ -574,7 +592,7 @@ def tables(found):
     return [[lines[what] for what in order]]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """Sampling (or the slow direction) of the first model against d, a line for each library."""
     name = config.models[0]
     way = (*passes.SEQUENTIAL[name], "sample")[0]

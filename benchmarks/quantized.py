@@ -10,8 +10,11 @@ standard errors, over a thousand draws of a few rows. The goal is at most a quar
 `jax.random.categorical`. It takes half a minute.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +23,11 @@ import numpy as np
 from benchmarks import times
 from dgm_jax import checks, distributions, measure, plots, runs
 from dgm_jax.measure import timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dgm_jax.protocol import Array, Key
 
 CHECKED = 8, 1000  # rows, and draws of each, by which frequencies are compared
 
@@ -45,17 +53,17 @@ DRAWS = {
 }
 
 
-def logits_of(rows: int, categories: int):
+def logits_of(rows: int, categories: int) -> Array:
     return jnp.asarray(np.random.default_rng(0).normal(size=(rows, categories)), jnp.float32)
 
 
-def called(draw, key, logits):
+def called(draw: Callable, key: Key, logits: Array) -> Callable:
     """A call of one compiled program; copying the key outside would take longer than a draw."""
     program = jax.jit(lambda key, logits: draw(jax.random.clone(key), logits))
     return lambda: program(key, logits)
 
 
-def error(draw, logits) -> float:
+def error(draw: Callable, logits: Array) -> float:
     """The largest error of a frequency in standard errors: about 4 at most if draws are right."""
     num_rows, num = CHECKED
     logits = logits[:num_rows]
@@ -98,7 +106,7 @@ def main(config: Config) -> dict:
     return {"rows": rows, "machine": machine | {"clock": config.clock}}
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     return [
         [
             {
@@ -113,7 +121,7 @@ def tables(found):
     ]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """A bar of milliseconds for each way."""
     return times.bars(found["rows"], "draws", "by", title="Draws of categories")
 

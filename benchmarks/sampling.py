@@ -19,9 +19,12 @@ and for a sample.
 It takes seven minutes on two CPU cores.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import math
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +40,11 @@ from dgm_jax import (
     runs,
 )
 from dgm_jax.measure import flops, timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dgm_jax.protocol import CausalNet
 
 Model = Literal[
     "made",
@@ -87,29 +95,29 @@ DILATIONS = tuple(2**n for n in range(8)) * 2
 WINDOW = 64  # of Markov models, and of transformers from d = 3072 on
 
 
-def made(shape, hidden, outputs):
+def made(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
     return nets.made(math.prod(shape), hidden=(4 * hidden,), **outputs)
 
 
-def markov(shape, hidden, outputs):
+def markov(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
     return nets.markov(math.prod(shape), window=WINDOW, hidden=(4 * hidden,), **outputs)
 
 
-def gru(shape, hidden, outputs):
+def gru(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
     return nets.rnn(math.prod(shape), cell="gru", hidden=hidden, **outputs)
 
 
-def wavenet(shape, hidden, outputs):
+def wavenet(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
     return nets.wavenet(math.prod(shape), hidden=hidden, dilations=DILATIONS, **outputs)
 
 
-def transformer(shape, hidden, outputs):
+def transformer(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
     dim = math.prod(shape)
     window: dict[str, Any] = {"window": WINDOW, "positions": "rotary"} if dim >= 3072 else {}
     return nets.transformer(dim, hidden=hidden, num_layers=4, num_heads=4, **window, **outputs)
 
 
-def of_pixels(name):
+def of_pixels(name: str) -> Callable:
     def make(shape, hidden, outputs):
         return getattr(nets, name)(shape, hidden=hidden, num_layers=4, **outputs)
 
@@ -120,7 +128,7 @@ LINES = {"made": made, "markov": markov, "gru": gru, "wavenet": wavenet, "transf
 PICTURES = {n: of_pixels(n) for n in ("pixelcnn", "gated_pixelcnn", "pixelcnn_pp", "pixelsnail")}
 
 
-def fits(name, dim):
+def fits(name: str, dim: int) -> bool:
     """Whether a model is timed at this d.
 
     Nets on pictures need a picture; a MADE of d = 16000 would have a billion weights.
@@ -130,7 +138,7 @@ def fits(name, dim):
     return name != "made" or dim <= 3072
 
 
-def build(config, name, dim):
+def build(config: Config, name: str, dim: int) -> tuple[CausalNet, likelihoods.Conditional]:
     """The net, and the likelihood of one value."""
     conditional = likelihoods.discretized_logistic(LEVELS)
     shape = SHAPES.get(dim, (1, dim, 1))
@@ -138,7 +146,7 @@ def build(config, name, dim):
     return (LINES | PICTURES)[name](shape, config.hidden, outputs), conditional
 
 
-def first_values(net, conditional, num_passes):
+def first_values(net: CausalNet, conditional: likelihoods.Conditional, num_passes: int) -> Callable:
     """The lecture's sampler, stopped after num_passes of its d equal steps."""
 
     def sample(params, x, key):
@@ -152,7 +160,7 @@ def first_values(net, conditional, num_passes):
     return sample
 
 
-def programs(config, name, dim):
+def programs(config: Config, name: str, dim: int) -> tuple[dict[str, tuple], int]:
     """{way: (program, its FLOPs)} of density, sample and naive, which may stop early."""
     net, conditional = build(config, name, dim)
     model = ar.density(net, conditional, dim)
@@ -172,11 +180,11 @@ def programs(config, name, dim):
     return made, sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def timed_passes(config, dim):
+def timed_passes(config: Config, dim: int) -> int:
     return dim if dim <= config.naive_limit else min(config.naive_passes, dim)
 
 
-def row(config, name, dim):
+def row(config: Config, name: str, dim: int) -> dict:
     made, num_params = programs(config, name, dim)
     runs = {way: program.run for way, (program, _) in made.items()}
     timed = timing.compare(runs, repeats=config.repeats, min_seconds=config.min_seconds)
@@ -218,7 +226,7 @@ def main(config: Config) -> dict:
     return {"rows": rows, "machine": machine}
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     def line(r):
         return {
             "model": r["model"],
@@ -240,7 +248,7 @@ def tables(found):
     return [[line(r) for r in found["rows"]]]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """The time of a sample in units of a density pass, against d, beside the lecture's d passes."""
     dims = sorted(config.dims)
     lines = {"d passes, by count": (dims, dims)}

@@ -10,8 +10,10 @@ machine. The picture shows the slopes on logarithmic axes: 1 is linear growth. I
 minutes on two CPU cores, most of it compilation.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -19,6 +21,9 @@ import numpy as np
 from benchmarks import passes
 from dgm_jax import checks, learning, measure, nets, plots, runs
 from dgm_jax.measure import flops, timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Size = Literal["dim", "width", "depth", "batch", "num_layers", "devices"]
 
@@ -82,7 +87,7 @@ class Case(NamedTuple):
     unroll: bool = False
 
 
-def cases(config, size):
+def cases(config: Config, size: str) -> list[Case]:
     """The cases of one size: the base, with this size varied."""
     base = Case(config.dim, config.width, config.depth, config.batch, config.num_layers)
     varied = [base._replace(**{size: value}) for value in getattr(config, VALUES[size])]
@@ -91,7 +96,7 @@ def cases(config, size):
     return varied
 
 
-def programs(config, case):
+def programs(config: Config, case: Case) -> dict[str, tuple]:
     """{way: (program, its FLOPs)} of one case, with the batch shared by its devices."""
     options = {"num_layers": case.num_layers, "hidden": (case.width,) * case.depth}
     inverse = "" if config.model == "realnvp" else config.inverse
@@ -101,7 +106,7 @@ def programs(config, case):
     x = learning.shard_batch(jax.random.normal(key, (case.batch, case.dim)), mesh)
 
     def sample(params, z, key):  # of given noise, which is spread as a batch of data is
-        return model.dist(params).bijector.forward(z)
+        return model.dist(params).bijector.forward(z)  # ty: ignore[missing-attribute]
 
     made = {}
     for way in WAYS:
@@ -110,7 +115,7 @@ def programs(config, case):
     return made
 
 
-def measurements(config, size, made):
+def measurements(config: Config, size: str, made: dict[Case, dict]) -> list[dict]:
     """One row for each case of `size`; `made` keeps programs that another size needs again."""
     varied = cases(config, size)
     for case in varied:
@@ -154,7 +159,7 @@ def main(config: Config) -> dict:
     return {"rows": rows, "machine": machine}
 
 
-def slope(rows, way):
+def slope(rows: list[dict], way: str) -> float | None:
     """The exponent a of time ~ value^a, by least squares through the logarithms."""
     values = np.log([r["value"] for r in rows])
     if len(set(values)) < 2:
@@ -162,7 +167,7 @@ def slope(rows, way):
     return np.polyfit(values, np.log([r[f"{way}_ms"] for r in rows]), 1)[0]
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     """Times and compile times of every case; then the exponents."""
     lines, growth = [], []
     for r in found["rows"]:
@@ -178,11 +183,11 @@ def tables(found):
     return [lines, growth]
 
 
-def layers(row):
+def layers(row: dict) -> str:
     return "unrolled" if row["unroll"] else "scanned"
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """A panel for each size, all with the same scale of milliseconds."""
     sizes = list(dict.fromkeys(r["vary"] for r in found["rows"]))
     columns = min(3, len(sizes))

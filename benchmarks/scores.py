@@ -23,11 +23,13 @@ time of diffusers, a step in 1.25; implicit in 2.5 of the time of sliced, whose 
 that of denoising; Langevin steps as fast as those of blackjax.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +38,11 @@ import numpy as np
 from benchmarks import peers, times
 from dgm_jax import checks, diffusion, flows, learning, measure, nets, objectives, plots, runs
 from dgm_jax.measure import timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dgm_jax.protocol import Array, Params
 
 Part = Literal["forward", "sampling", "step", "matching", "langevin"]
 SIZE = 28
@@ -79,18 +86,18 @@ class Contestant(NamedTuple):
     steps: int = 1  # steps that are made in one call
 
 
-def count(params) -> int:
+def count(params: Params) -> int:
     return sum(a.size for a in jax.tree.leaves(params))
 
 
 # ------------------------------------------------------------------------------------------ images
-def pictures(config) -> np.ndarray:
+def pictures(config: Config) -> np.ndarray:
     shape = (config.batch, SIZE, SIZE, 1)
     return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
 
 @functools.cache
-def model_of(config):
+def model_of(config: Config) -> tuple[diffusion.Denoiser, dict[str, dict]]:
     """A denoiser with parameters, which are perturbed where they start at zero."""
     shape = (SIZE, SIZE, 1)
     net = nets.unet(
@@ -109,14 +116,14 @@ def model_of(config):
     return model, jax.tree.map(lambda a: a + 0.01 * rng.normal(size=a.shape).astype("f"), made)
 
 
-def our_forward(config) -> dict[str, Contestant]:
+def our_forward(config: Config) -> dict[str, Contestant]:
     model, params = model_of(config)
     x, t = jnp.asarray(pictures(config)), jnp.full(config.batch, 0.5)
     apply = jax.jit(lambda params, x, t: model.predict(params, x, t).target)
     return {"dgm_jax": Contestant(lambda: apply(params, x, t), count(params))}
 
 
-def our_sampling(config) -> dict[str, Contestant]:
+def our_sampling(config: Config) -> dict[str, Contestant]:
     model, params = model_of(config)
     draw = jax.jit(
         lambda params, key: diffusion.sample(
@@ -127,7 +134,7 @@ def our_sampling(config) -> dict[str, Contestant]:
     return {"dgm_jax": Contestant(lambda: draw(params, key), count(params))}
 
 
-def our_step(config) -> dict[str, Contestant]:
+def our_step(config: Config) -> dict[str, Contestant]:
     model, params = model_of(config)
     algorithm = learning.gradient_descent(
         lambda key: params,
@@ -153,7 +160,7 @@ def our_step(config) -> dict[str, Contestant]:
     return {"dgm_jax": alone, "dgm_jax scan": scan}
 
 
-def their_net(config):
+def their_net(config: Config) -> Any:
     import diffusers
     import torch
 
@@ -174,17 +181,17 @@ def their_net(config):
     )
 
 
-def their_size(net) -> int:
+def their_size(net: Any) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-def their_pictures(config):
+def their_pictures(config: Config) -> Any:
     import torch
 
     return torch.tensor(pictures(config).transpose(0, 3, 1, 2))
 
 
-def their_forward(config) -> dict[str, Contestant]:
+def their_forward(config: Config) -> dict[str, Contestant]:
     import torch
 
     net, x, t = their_net(config).eval(), their_pictures(config), torch.full((config.batch,), 500)
@@ -196,7 +203,7 @@ def their_forward(config) -> dict[str, Contestant]:
     return {"diffusers": Contestant(call, their_size(net))}
 
 
-def their_sampling(config) -> dict[str, Contestant]:
+def their_sampling(config: Config) -> dict[str, Contestant]:
     import diffusers
     import torch
 
@@ -214,7 +221,7 @@ def their_sampling(config) -> dict[str, Contestant]:
     return {"diffusers": Contestant(call, their_size(net))}
 
 
-def their_step(config) -> dict[str, Contestant]:
+def their_step(config: Config) -> dict[str, Contestant]:
     import diffusers
     import torch
 
@@ -234,7 +241,7 @@ def their_step(config) -> dict[str, Contestant]:
 
 
 # ---------------------------------------------------------------------------------- score matching
-def matching(config, dim) -> dict[str, Contestant]:
+def matching(config: Config, dim: int) -> dict[str, Contestant]:
     """The gradients of all losses of one vector field."""
     field = flows.mlp_field(dim, hidden=(config.width,) * 2)
     rng = np.random.default_rng(0)
@@ -269,17 +276,17 @@ def matching(config, dim) -> dict[str, Contestant]:
 
 
 # ---------------------------------------------------------------------------------------- Langevin
-def log_prob(x):
+def log_prob(x: Array) -> Array:
     """log N(x; 0, diag(s²)) up to a constant, with scales s between 1 and 2; x [..., d]."""
     scales = jnp.linspace(1.0, 2.0, x.shape[-1], dtype=x.dtype)
     return -jnp.square(x / scales).sum(-1) / 2
 
 
-def starts(config):
+def starts(config: Config) -> Array:
     return jax.random.normal(jax.random.key(0), (config.chains, config.dims[-1]))
 
 
-def our_chains(config) -> dict[str, dict[str, Contestant]]:
+def our_chains(config: Config) -> dict[str, dict[str, Contestant]]:
     x, key = starts(config), jax.random.key(1)
     options: dict[str, Any] = {"step_size": STEP_SIZE, "num_steps": config.chain_steps}
     score = jax.grad(lambda x: log_prob(x).sum())
@@ -291,7 +298,7 @@ def our_chains(config) -> dict[str, dict[str, Contestant]]:
     }
 
 
-def their_chains(config) -> dict[str, dict[str, Contestant]]:
+def their_chains(config: Config) -> dict[str, dict[str, Contestant]]:
     import blackjax
 
     x, key = starts(config), jax.random.key(1)
@@ -323,7 +330,7 @@ OURS = {"forward": our_forward, "sampling": our_sampling, "step": our_step}
 THEIRS = {"forward": their_forward, "sampling": their_sampling, "step": their_step}
 
 
-def contestants(config, part) -> dict[tuple[str, str], Contestant]:
+def contestants(config: Config, part: str) -> dict[tuple[str, str], Contestant]:
     """{(group, who): Contestant} of one part; ratios are to the first of a group."""
     if part == "matching":
         groups = {f"matching, d = {dim}": matching(config, dim) for dim in config.dims}
@@ -366,7 +373,7 @@ def main(config: Config) -> dict:
     return {"rows": rows, "machine": machine | {"batch": config.batch, "clock": config.clock}}
 
 
-def row(name, found, timed):
+def row(name: tuple[str, ...], found: dict, timed: dict) -> dict:
     """One row of the results: times, and their ratio to the first of the group."""
     group, who = name
     first = next(other for other in found if other[0] == group)
@@ -382,12 +389,12 @@ def row(name, found, timed):
     }
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     """Milliseconds, ratios to the first of a group, and compilation."""
     return [[times.relative(r, "part", "who", "params") for r in found["rows"]]]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """A bar of milliseconds for each contestant."""
     return times.bars(found["rows"], "part", "who", title="Diffusion and scores")
 

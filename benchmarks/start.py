@@ -22,6 +22,8 @@ quarters of an hour on two CPU cores; one experiment takes half a minute:
     python -m benchmarks.start --experiments "flows.images --models flow++"
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import contextlib
 import dataclasses
 import json
@@ -31,11 +33,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dgm_jax import checks, measure, plots, runs
 from dgm_jax.runs import catalogue
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 MORE = ("flows.images --models glow", "flows.images --models flow++")  # beside the defaults
@@ -61,7 +67,7 @@ def commands() -> tuple[str, ...]:
     return (*names, *MORE)
 
 
-def started(config, words, folder, cache):
+def started(config: Config, words: str, folder: Path, cache: Path | None) -> Any:
     """The marks of one start, {part: (wall, processor)}; {} if it came to no step."""
     marks, workdir = folder / "marks.json", folder / "run"
     place = ["--workdir", str(workdir), "--cache-dir", str(cache)]
@@ -77,7 +83,7 @@ def started(config, words, folder, cache):
     return json.loads(marks.read_text("utf-8")) if marks.exists() else {}
 
 
-def parts(marks, clock):
+def parts(marks: dict[str, tuple], clock: str) -> dict:
     """{part: its seconds} and the total; a part that an experiment does not have takes none."""
     if "step" not in marks:
         return dict.fromkeys((*PARTS, "total"))
@@ -88,7 +94,7 @@ def parts(marks, clock):
     return times | {"total": before}
 
 
-def rows_of(config, words):
+def rows_of(config: Config, words: str) -> Iterator:
     """A row for each cache: the medians of the parts."""
     found = {cache: [] for cache in CACHES}
     for _ in range(config.repeats):
@@ -127,7 +133,7 @@ def _said(seconds):
     return "" if seconds is None else f"{seconds:.1f}"
 
 
-def tables(found):
+def tables(found: dict) -> list[list]:
     """A line for each experiment: its total warm, and its parts cold."""
     warm = {row["experiment"]: row["total"] for row in found["rows"] if row["cache"] == "warm"}
     lines = []
@@ -139,7 +145,7 @@ def tables(found):
     return [lines]
 
 
-def draw(config, found):
+def draw(config: Config, found: dict) -> Figure:
     """Seconds to the first step, cold and warm."""
     values = {}
     for row in found["rows"]:

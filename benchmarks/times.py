@@ -1,11 +1,16 @@
 """Times in milliseconds with quartiles, as benchmarks keep them, print them and draw them."""
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dgm_jax import learning, plots, runs
 from dgm_jax.measure import timing
 from dgm_jax.measure.timing import Timing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def program(call: Callable, devices: int, params: Any, *rest: Any) -> timing.Program:
@@ -50,7 +55,7 @@ def cells(row: Mapping[str, Any], name: str = "ms") -> dict[str, Any]:
     return {name: runs.short(row["ms"]), "quartiles": f"{row['low_ms']:.3g}-{row['high_ms']:.3g}"}
 
 
-def bars(rows: Sequence[Mapping[str, Any]], group: str, bar: str, *, title: str):
+def bars(rows: Sequence[Mapping[str, Any]], group: str, bar: str, *, title: str) -> Figure:
     """Bars of milliseconds on a logarithmic axis, grouped by the columns `group` and `bar`."""
     values = {}
     for row in rows:

@@ -5,10 +5,19 @@ with a model in the same units and with the same standard errors. `verdicts` say
 run did not beat them, and what to try.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Rows
 
-def histogram(train, valid, test, num_levels: int) -> np.ndarray:
+
+def histogram(
+    train: np.ndarray, valid: np.ndarray, test: np.ndarray, num_levels: int
+) -> np.ndarray:
     """p(x) = ∏_i p_i(x_i), one histogram for each pixel: p_i(v) = (n_iv + λ) / (n + λK).
 
     Here n_iv counts the training rows in which pixel i has value v. Rows are integers [n, d] with
@@ -25,13 +34,13 @@ def histogram(train, valid, test, num_levels: int) -> np.ndarray:
     return score(test, best)
 
 
-def gaussian(train, valid, test) -> np.ndarray:
+def gaussian(train: np.ndarray, valid: np.ndarray, test: np.ndarray) -> np.ndarray:
     """log N(x; m, C) in nats of continuous test rows, [n]; m and C are those of `fit_gaussian`."""
     mean, covariance = fit_gaussian(train, valid)
     return _log_normal(np.asarray(test, np.float64), mean, covariance)
 
 
-def fit_gaussian(train, valid) -> tuple[np.ndarray, np.ndarray]:
+def fit_gaussian(train: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(m, C + λ·diag C): mean [d] and regularised covariance [d, d] of rows [n, d], in float64.
 
     λ is relative to the variance of each column, so columns may be in different units; it is the
@@ -52,7 +61,7 @@ def fit_gaussian(train, valid) -> tuple[np.ndarray, np.ndarray]:
     return mean, ridged(best)
 
 
-def fit_independent(train, valid) -> tuple[np.ndarray, np.ndarray]:
+def fit_independent(train: Rows, valid: Rows) -> tuple[np.ndarray, np.ndarray]:
     """(m_i, s_i): mean and deviation of each entry of rows [n, ...], s_i² = v_i + λ·mean v.
 
     v_i is the variance of entry i in training. λ is the one of six values that is best on the

@@ -17,7 +17,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +70,7 @@ class Fitted(NamedTuple):
 
 # --------------------------------------------------------------------------------------- training
 def fit(
-    config,
+    config: Any,
     name: str,
     algorithm: Algorithm,
     task: Task,
@@ -80,7 +80,7 @@ def fit(
     eval_every: int,
     start: Params | None = None,
     clip: float | None = None,
-    **options,
+    **options: Any,
 ) -> Fitted:
     """Trains `algorithm` on `rows` in the folder <workdir>/<name>, and reports on the best step.
 
@@ -115,7 +115,7 @@ def fit(
             "data/held out": task.data,
             **({} if start is None else {"data/start": learning.fingerprint(start)}),
         },
-        workdir=config.workdir / name,
+        workdir=config.directory / name,
         progress=config.progress,
         description=name,
         mesh=_mesh(config, algorithm, draw, options.get("fixed")),
@@ -486,7 +486,7 @@ def adamw(
 
 
 def fit_by_adamw(
-    config,
+    config: Any,
     name: str,
     init: Callable[[Key], Params],
     loss: Callable,
@@ -503,7 +503,7 @@ def fit_by_adamw(
     weights: dict | None = None,
     init_state: Callable | None = None,
     select: Callable[[State], Params] | None = None,
-    **options,
+    **options: Any,
 ) -> Fitted:
     """`fit` of init(key) by gradients of a loss, with `adamw` and a moving average of parameters.
 
@@ -531,7 +531,7 @@ def fit_by_adamw(
 
 # ----------------------------------------------------------------------------- maximum likelihood
 def maximum_likelihood(
-    config,
+    config: Any,
     name: str,
     model: Density,
     rows: dict,
@@ -544,7 +544,7 @@ def maximum_likelihood(
     warm_up: int = 0,
     num_draws: int = 1,
     eval_batch: int = 1000,
-    **options,
+    **options: Any,
 ) -> Fitted:
     """`fit` of a density to rows x, or (x, cond), by maximum likelihood, as a config says.
 
@@ -583,7 +583,7 @@ def maximum_likelihood(
 
 
 def maximum_bound(
-    config,
+    config: Any,
     name: str,
     model: LatentVariable,
     rows: dict,
@@ -597,7 +597,7 @@ def maximum_bound(
     decayed: Callable[[Params], Params] | None = None,
     clip: float = CLIP,
     warm_up: int = 0,
-    **options,
+    **options: Any,
 ) -> Fitted:
     """`fit` of a latent variable model to rows x, or (x, cond), with the options of a config.
 
@@ -675,7 +675,7 @@ def tell(rows: dict[str, dict], *, steps: str = "--num-steps") -> None:
         print(f"\n{line}")
 
 
-def check_size(config, name: str, init: Callable[[Key], Params]) -> int:
+def check_size(config: Any, name: str, init: Callable[[Key], Params]) -> int:
     """The number of parameters that init would make, found without memory for them.
 
     `InputError` if it is above config.max_params.
@@ -694,7 +694,7 @@ def num_params(params: Params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def affordable(config, tables: dict[str, dict], dim: int, num_levels: int) -> dict[str, dict]:
+def affordable(config: Any, tables: dict[str, dict], dim: int, num_levels: int) -> dict[str, dict]:
     """Those of `tables`, {name: options of a table}, that are not too large for `check_size`."""
     found = {}
     for name, table in tables.items():
@@ -706,7 +706,9 @@ def affordable(config, tables: dict[str, dict], dim: int, num_levels: int) -> di
     return found
 
 
-def fit_table(rows: dict, dim: int, num_levels: int, smoothing, **table):
+def fit_table(
+    rows: dict, dim: int, num_levels: int, smoothing: tuple[float, ...], **table: Any
+) -> tuple[Density, dict[str, Array], dict[str, float]]:
     """The table of frequencies in the training split, smoothed as is best on the validation split.
 
     smoothing: the pseudo-counts to try. Returns the model, its parameters and its row of

@@ -1,7 +1,10 @@
 """Options that several experiments share, each described once."""
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import math
+from typing import Any
 
 from dgm_jax import checks, runs
 
@@ -53,7 +56,7 @@ class Training(Optimisation):
     """gradient steps per model; the step that is best on the validation split is kept"""
 
 
-def filled(config, settings: dict):
+def filled(config: Any, settings: dict) -> Any:
     """The config, with its value in `settings`, {option: value}, for each option that is None."""
     unsaid = {name: value for name, value in settings.items() if getattr(config, name) is None}
     return dataclasses.replace(config, **unsaid)
@@ -91,7 +94,7 @@ BELOW = {  # numbers that may be 0, and must be below this; all other real numbe
 }
 
 
-def check(config, *lists: str) -> None:
+def check(config: Any, *lists: str) -> None:
     """`InputError` for a number that makes sense in no experiment, before anything is computed.
 
     Whole numbers must be at least 1 and real numbers above 0, except for the options named in

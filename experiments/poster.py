@@ -21,9 +21,13 @@ the data on average. It takes three minutes on two CPU cores, a third of them fo
 pixel by pixel. The picture has a palette of 256 colours, so that it is small.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import time
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +56,12 @@ from experiments import fitting, sets
 from experiments.flows import intuition
 from experiments.gans import plane
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from dgm_jax.protocol import Key, Params
+
 NOT_YET = (0.84, 0.89, 0.94)  # the colour of pixels that are not drawn yet
 
 
@@ -64,24 +74,24 @@ class Config(runs.RunOptions):
 QUICK = {"share": 0.005}
 
 
-def steps(config, num):
+def steps(config: Config, num: int) -> int:
     return max(round(config.share * num), 2)
 
 
-def learned(descent, key, draw, num_steps):
+def learned(descent: Any, key: Key, draw: Any, num_steps: int) -> Params:
     """The parameters after all steps, which are one compiled function of the key."""
     fit = jax.jit(lambda key: learning.fit(descent, key, draw, num_steps=num_steps)[0])
     return descent.params(fit(key))
 
 
-def digits():
+def digits() -> tuple:
     """The digits as rows, {"train", "test"} [n, 64], and their classes."""
     found = datasets.load("digits")
     return {split: getattr(found, split).reshape(-1, 64) for split in ("train", "test")}, found
 
 
 # ------------------------------------------------- the chapters: a number and what draws the panel
-def of_autoregressive(config, key):
+def of_autoregressive(config: Config, key: Key) -> tuple:
     """Pixels in their order, on the way from none to all."""
     rows, found = digits()
     levels = likelihoods.discretized_logistic(17)
@@ -115,7 +125,7 @@ def of_autoregressive(config, key):
     return {"bits a pixel, given the class": bits}, lambda axes: images(axes, shown, 6)
 
 
-def of_flows(config, key):
+def of_flows(config: Config, key: Key) -> tuple:
     """The grid of `experiments.flows.intuition`, in the colours of p(x)."""
     fine = intuition.Config(
         seed=config.seed, num_steps=steps(config, 1500), hidden=(64, 64), num_cells=30, parts=(4,)
@@ -126,7 +136,7 @@ def of_flows(config, key):
     def draw(axes):
         from matplotlib.collections import PolyCollection
 
-        cells = PolyCollection(after, array=np.exp(log_prob), cmap=few("magma", 40), lw=0.35)
+        cells = PolyCollection(after, array=np.exp(log_prob), cmap=few("magma", 40), lw=0.35)  # ty: ignore[invalid-argument-type]
         cells.set_edgecolor((1.0, 1.0, 1.0, 0.45))
         axes.add_collection(cells)
         axes.set(xlim=(-4, 4), ylim=(-4, 4), facecolor="black")
@@ -134,7 +144,7 @@ def of_flows(config, key):
     return {"error of an area, relative": found["4"]["mean_area_error"]}, draw
 
 
-def of_inference(config, key):
+def of_inference(config: Config, key: Key) -> tuple:
     """Ellipses at two deviations, and responsibilities as mixtures of colours."""
     data_key, fit_key = jax.random.split(key)
     x = datasets.pinwheel().sample(data_key, 1500)
@@ -167,7 +177,7 @@ def of_inference(config, key):
     return {"nats a row": nats}, draw
 
 
-def of_vae(config, key):
+def of_vae(config: Config, key: Key) -> tuple:
     """The plane of codes at even quantiles of the prior."""
     rows, _ = digits()
     levels = likelihoods.discretized_logistic(17)
@@ -198,7 +208,7 @@ def of_vae(config, key):
     return {"bits a pixel, by the ELBO": bits}, lambda axes: images(axes, shown, 9)
 
 
-def of_gans(config, key):
+def of_gans(config: Config, key: Key) -> tuple:
     """A game of `experiments.gans.plane` on the ring."""
     own = plane.Config(num_seeds=1, num_steps=steps(config, 3000))
     target, play = plane.ring(), plane.GAMES["non-saturating, R1"]()
@@ -226,7 +236,7 @@ def of_gans(config, key):
     return {"modes of 8": found["modes"]}, draw
 
 
-def of_disentangled(config, key):
+def of_disentangled(config: Config, key: Key) -> tuple:
     """The five numbers of a code that vary most, from -2 to 2."""
     shapes = datasets.load_factored("shapes")
     x = jnp.asarray(shapes.x.reshape(-1, 256))
@@ -250,7 +260,7 @@ def of_disentangled(config, key):
     return {"MIG": score}, lambda axes: images(axes, shown, 5)
 
 
-def of_quantized(config, key):
+def of_quantized(config: Config, key: Key) -> tuple:
     """Two rows of digits; codes in colours, alike where their vectors are."""
     rows, _ = digits()
     train, test = (jnp.asarray(rows[split].reshape(-1, 8, 8, 1)) for split in ("train", "test"))
@@ -289,7 +299,7 @@ def of_quantized(config, key):
     return {"perplexity of 64 codes": perplexity}, lambda axes: images(axes, shown, 6)
 
 
-def colours_of(vectors):
+def colours_of(vectors: np.ndarray) -> np.ndarray:
     """Vectors [K, d] as colours [K, 3]: their three main directions, each by its ranks."""
     centred = vectors - vectors.mean(0)
     main = centred @ np.linalg.svd(centred, full_matrices=False)[2][:3].T
@@ -300,7 +310,7 @@ def colours_of(vectors):
 WEIGHTS, MEANS, SCALE = np.array([0.5, 0.2, 0.3]), np.array([-1.6, 0.3, 1.7]), 0.18
 
 
-def of_diffusion(config, key):
+def of_diffusion(config: Config, key: Key) -> tuple:
     """p_t of a mixture on the line, exact, from noise at the left to data at the right."""
     process = diffusion.linear_log_snr(most=7.0, least=-5.0)
     model = diffusion.denoiser(nets.time_mlp(1), (1,), process, dress="v")
@@ -368,14 +378,14 @@ PANELS = {  # chapter: what its panel shows, and what makes it
 
 
 # ------------------------------------------------------------------------------------ the picture
-def images(axes, shown, columns):
+def images(axes: Axes, shown: np.ndarray, columns: int) -> None:
     """Images [n, h, w] or [n, h, w, 3] in [0, 1] as a grid."""
     shown = np.clip(np.asarray(shown, np.float64), 0, 1)
     shown = shown if shown.ndim == 4 else np.repeat(shown[..., None], 3, -1)
     axes.imshow(plots.tile(shown, columns), interpolation="nearest")
 
 
-def poster(panels):
+def poster(panels: dict[str, Callable]) -> Figure:
     """{chapter: draw(axes)} as two rows of square panels, each with its name and what it shows."""
     columns = -(-len(panels) // 2)
     side, gap, words, margin = 2.4, 0.16, 0.6, 0.06  # inches
@@ -396,14 +406,14 @@ def poster(panels):
     return figure
 
 
-def few(name, num):
+def few(name: str, num: int) -> Any:
     """A colour map of so few colours that a palette of 256 holds those of all panels."""
     from matplotlib import colormaps
 
     return colormaps[name].resampled(num)
 
 
-def in_few_colours(path):
+def in_few_colours(path: Path) -> None:
     """The same picture with a palette of 256 colours, which takes a quarter of the bytes."""
     from PIL import Image
 
@@ -428,7 +438,7 @@ def main(config: Config) -> dict:
     return {"chapters": told}
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = []
     for name, row in found["chapters"].items():
         (what, value), *_ = row.items()

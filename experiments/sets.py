@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from experiments import published
 
 if TYPE_CHECKING:
     import distrax
+    from matplotlib.figure import Figure
 
 SPLITS = ("train", "valid", "test")
 MOST_LEVELS = 1024  # more are refused: histograms and likelihoods of levels would be too large
@@ -28,7 +29,7 @@ TEXTS = ("python_topics", "tiny_shakespeare")
 
 
 # ----------------------------------------------------------------------------------- what is read
-def load(config) -> datasets.Dataset:
+def load(config: Any) -> datasets.Dataset:
     """The data of config.data: a set by its name, else a path, else a name in config.data_dir.
 
     The sets in the folder binary_density of config.data_dir are found by their names too.
@@ -73,7 +74,7 @@ def _tell(data):
     print(f"{data.name}: {data.description} {told}.")
 
 
-def num_classes(data) -> int:
+def num_classes(data: Any) -> int:
     return 1 + max(int(y.max(initial=0)) for y in data.labels.values())
 
 
@@ -82,7 +83,7 @@ def _refused(config, wanted, others):
 
 
 # ---------------------------------------------------------------------------------- rows of numbers
-def vectors(data) -> dict:
+def vectors(data: Any) -> dict:
     """{split: rows [n, d]} of a set of vectors, or of images as vectors."""
     if data.train.ndim < 2:
         raise checks.InputError(f"data={data.name!r} is one long sequence; vectors are needed.")
@@ -91,7 +92,7 @@ def vectors(data) -> dict:
     return {split: getattr(data, split).reshape(-1, dim) for split in SPLITS}
 
 
-def scaling(data, *, alpha: float, seed: int) -> tuple[dict, dict, Callable]:
+def scaling(data: Any, *, alpha: float, seed: int) -> tuple[dict, dict, Callable]:
     """Rows by split, the arguments of `standard` for them, and the function that adds noise.
 
     noise(key, x) adds uniform noise to levels, and returns real numbers as they are. alpha: the
@@ -107,7 +108,7 @@ def scaling(data, *, alpha: float, seed: int) -> tuple[dict, dict, Callable]:
     return rows, {"num_levels": data.num_levels} | found, noise
 
 
-def standard(num_levels, mean, std, *, alpha: float) -> distrax.Bijector:
+def standard(num_levels: int | None, mean: Any, std: Any, *, alpha: float) -> distrax.Bijector:
     """The bijector from (noisy) rows to mean 0 and deviation 1; levels first go through a logit."""
     import distrax
 
@@ -117,7 +118,7 @@ def standard(num_levels, mean, std, *, alpha: float) -> distrax.Bijector:
     return distrax.Chain([whiten, datasets.logit_map(num_levels, alpha=alpha)])
 
 
-def few_levels(data) -> None:
+def few_levels(data: datasets.Dataset) -> None:
     """`InputError` for whole numbers that are too many to be treated as levels."""
     if data.num_levels is not None and data.num_levels > MOST_LEVELS:
         raise checks.InputError(
@@ -127,7 +128,7 @@ def few_levels(data) -> None:
         )
 
 
-def levels(config) -> tuple[datasets.Dataset, dict]:
+def levels(config: Any) -> tuple[datasets.Dataset, dict]:
     """A set of levels or bits, and its rows by split."""
     data = load(config)
     if data.num_levels is None or data.train.ndim < 2:
@@ -142,7 +143,7 @@ def num_levels(data: datasets.Dataset) -> int:
     return data.num_levels
 
 
-def bits(config) -> tuple[datasets.Dataset, dict]:
+def bits(config: Any) -> tuple[datasets.Dataset, dict]:
     """A set of bits, and its rows by split."""
     data = load(config)
     if data.num_levels != 2 or data.train.ndim < 2:
@@ -150,7 +151,7 @@ def bits(config) -> tuple[datasets.Dataset, dict]:
     return data, vectors(data)
 
 
-def table(config) -> tuple[datasets.Dataset, dict]:
+def table(config: Any) -> tuple[datasets.Dataset, dict]:
     """A set of rows of real numbers, and its rows by split, float32 [n, d].
 
     Uniform noise in [0, 1) is added to whole numbers, since a density on real numbers could grow
@@ -202,7 +203,7 @@ class Images(NamedTuple):
         return {split: x.reshape(-1, self.dim) for split, (x, *_) in self.rows.items()}
 
 
-def images(config) -> Images:
+def images(config: Any) -> Images:
     """Pictures with grey levels, and their classes if config.class_conditional."""
     data = load(config)
     if data.num_levels is None or data.train.ndim not in (3, 4):
@@ -224,7 +225,7 @@ def images(config) -> Images:
     )
 
 
-def grid(data, groups: dict, columns: int):
+def grid(data: datasets.Dataset, groups: dict, columns: int) -> Figure:
     """A figure of pictures: as many lines of pictures for each group, {name: rows [n, d]}.
 
     columns: pictures in a line; if the data are vectors, each is drawn as a strip on a line of its
@@ -240,7 +241,7 @@ def grid(data, groups: dict, columns: int):
     first = next(iter(groups.values()))
     low, high = (0, data.num_levels - 1) if data.num_levels else (first.min(), first.max())
     return plots.sample_grid(
-        images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images,
+        images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images,  # ty: ignore[index-out-of-bounds]
         columns=columns,
         row_names=list(groups),
         vmin=low,
@@ -249,7 +250,7 @@ def grid(data, groups: dict, columns: int):
 
 
 # ------------------------------------------------------------------------------------------ classes
-def classes(data) -> tuple[int, dict]:
+def classes(data: datasets.Dataset) -> tuple[int, dict]:
     """The number of classes, and {split: one-hot classes [n, num_classes]}."""
     if data.labels is None or data.labels["train"].ndim != 1:
         raise checks.InputError(f"data={data.name!r} has no classes; leave class_conditional out.")
@@ -262,13 +263,13 @@ def classes(data) -> tuple[int, dict]:
     return num, {split: one_hot(y, num) for split, y in data.labels.items()}
 
 
-def one_hot(labels, num_classes: int) -> np.ndarray:
+def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Classes as one-hot vectors, float32 [..., num_classes]."""
     return np.eye(num_classes, dtype=np.float32)[labels]
 
 
 # ----------------------------------------------------------------------------------- sound and text
-def sound(config) -> tuple[datasets.Dataset, dict]:
+def sound(config: Any) -> tuple[datasets.Dataset, dict]:
     """Clips by split, [n, length] in [-1, 1]; whole numbers of 16 bits are divided by 32768."""
     data = load(config)
     parts = {split: np.asarray(getattr(data, split), np.float32) for split in SPLITS}
@@ -287,7 +288,7 @@ def sound(config) -> tuple[datasets.Dataset, dict]:
     return data, parts
 
 
-def text(config) -> tuple[dict, str]:
+def text(config: Any) -> tuple[dict, str]:
     """{split: characters as integers [n]}, and the vocabulary: integer i is its character i."""
     from dgm_jax.data import own
 

@@ -25,11 +25,14 @@ numbers, and take less time per step. Both learn faster than a softmax with one-
 in RESULTS.md).
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import time
 import wave
 from collections.abc import Callable
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -48,6 +51,9 @@ from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Training, check
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,18 +120,18 @@ K, RATE = 256, 8000
 SMOOTHING = (0.003, 0.03, 0.3)  # the best on the validation split is taken
 
 
-def dilations(config):
+def dilations(config: Config) -> tuple[int, ...]:
     return tuple(2**i for i in range(config.cycle)) * config.num_cycles
 
 
-def reach(config, name):
+def reach(config: Config, name: str) -> int | None:
     """The number of preceding samples that a prediction depends on; None for all."""
     stated = {"wavenet": nets.receptive_field(dilations(config)), "markov": config.window}
     return stated.get(name)
 
 
 @runs.builder
-def build(config: Config, name, length, num_classes):
+def build(config: Config, name: str, length: int, num_classes: int) -> protocol.Density:
     """The density `name` of clips of this length; the parameters are the same for any length."""
     if config.conditional == "mixture":
         conditional = likelihoods.discretized_logistic(K, num_components=config.num_components)
@@ -143,7 +149,7 @@ def build(config: Config, name, length, num_classes):
     return make(length, conditional, cond_shape=cond_shape, **options)
 
 
-def load_levels(config):
+def load_levels(config: Config) -> tuple[dict[str, tuple], int]:
     """{split: (levels [n, length],) or (levels, one-hot classes)}, and the number of classes."""
     data, parts = sets.sound(config)
     longest = data.train.shape[1]
@@ -161,7 +167,7 @@ def load_levels(config):
     return {split: (*row, conditions[split]) for split, row in rows.items()}, num_classes
 
 
-def fit_tables(config, rows):
+def fit_tables(config: Config, rows: dict[str, tuple]) -> dict[str, dict]:
     """Homogeneous Markov chains by counting: the same table of frequencies at all times."""
     alone = {split: parts[0] for split, parts in rows.items()}
     tables = {f"Markov table of order {n}": {"window": n, "shared": True} for n in config.orders}
@@ -171,7 +177,7 @@ def fit_tables(config, rows):
     }
 
 
-def fit(config, name, rows, num_classes):
+def fit(config: Config, name: str, rows: dict[str, tuple], num_classes: int) -> fitting.Fitted:
     """Maximum likelihood of levels, or of (levels, classes); the loss is in nats per sample."""
     given = {"length": config.length, "num_classes": num_classes}
     recipe = learning.Recipe(build, {"config": config, "name": name} | given)
@@ -190,7 +196,13 @@ def fit(config, name, rows, num_classes):
     )
 
 
-def drawn(config, name, params, shown, num_classes):
+def drawn(
+    config: Config,
+    name: str,
+    params: protocol.Params,
+    shown: tuple[np.ndarray, ...],
+    num_classes: int,
+) -> tuple:
     """Levels [num, sample_length]: samples, and the clips in `shown`, continued after 0.125 s.
 
     If there are classes, samples are of the classes 0, 1, ..., and clips are continued under their
@@ -206,7 +218,7 @@ def drawn(config, name, params, shown, num_classes):
     given = np.zeros(begun.shape, bool)
     begun[1, :, :start], given[1, :, :start] = x[:, :start], True
     begun, given = (a.reshape(-1, config.sample_length) for a in (begun, given))
-    complete = jax.jit(lambda p, key: model.dist(p, *cond).complete(begun, given, seed=key))
+    complete = jax.jit(lambda p, key: model.dist(p, *cond).complete(begun, given, seed=key))  # ty: ignore[missing-attribute]
     key = jax.random.key(config.seed + 1)
     x = np.asarray(complete(params, key))
     begin = time.perf_counter()
@@ -215,7 +227,7 @@ def drawn(config, name, params, shown, num_classes):
     return *np.split(x, 2), seconds
 
 
-def write_wav(path, levels):
+def write_wav(path: Path, levels: np.ndarray) -> None:
     """Writes clips [n, length] as one 16-bit file, with a tenth of a second of silence between."""
     sound = np.asarray(datasets.mu_law_decode(levels))
     sound = np.pad(sound, [(0, 0), (0, RATE // 10)]).ravel()
@@ -226,14 +238,14 @@ def write_wav(path, levels):
         file.writeframes(np.round(32767 * sound).astype("<i2").tobytes())
 
 
-def spectrogram(sound, *, size=256, hop=32):
+def spectrogram(sound: np.ndarray, *, size: int = 256, hop: int = 32) -> np.ndarray:
     """Loudness in dB relative to the loudest, [frequencies, frames], by a Hann window of 32 ms."""
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, size // 2), size)[::hop]
-    power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=-1)).T ** 2
+    power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=-1)).T ** 2  # ty: ignore[unsupported-operator]
     return 10 * np.log10(power / max(power.max(), 1e-12) + 1e-12)
 
 
-def picture(clips, digits):
+def picture(clips: dict[str, np.ndarray], digits: dict[str, list]) -> Figure:
     """For each clip its waveform above its spectrogram, on one time axis.
 
     clips: {name: levels [n, length]}. digits: {name: the digits that the clips say}, where known.
@@ -269,7 +281,7 @@ def picture(clips, digits):
     return figure
 
 
-def show(found):
+def show(found: dict) -> None:
     """Prints one table, from the contents of results.json."""
     rows = [{"model": "uniform", "parameters": 0, "bits/sample": f"{np.log2(K):.3f}"}]
     for name, r in (found["tables"] | found["models"]).items():

@@ -37,8 +37,10 @@ For a set of pictures, samples.png shows samples and test pictures and, with one
 whose lower half the model completes.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
@@ -51,11 +53,16 @@ from dgm_jax import (
     learning,
     likelihoods,
     plots,
+    protocol,
     runs,
 )
 from dgm_jax.runs import processes
 from experiments import defaults, fitting, published, sets
 from experiments.options import Data, Training, check
+
+if TYPE_CHECKING:
+    from dgm_jax.data import Dataset
+    from dgm_jax.protocol import Density, Params
 
 
 # Options that `experiments.options` declares as numbers may be None here:
@@ -92,7 +99,7 @@ SMOOTHING = (0.01, 0.1, 1.0)  # the best on the validation split is taken
 COLUMNS = 16  # of the pictures
 
 
-def fit_tables(rows, dim):
+def fit_tables(rows: dict[str, np.ndarray], dim: int) -> dict[str, dict]:
     """The rows of two baselines: independent bits, and each bit given the one before it."""
     windows = {"a coin for each bit": 0, "each bit given the last": 1}
     return {
@@ -102,7 +109,7 @@ def fit_tables(rows, dim):
 
 
 @runs.builder
-def build(config: Config, dim):
+def build(config: Config, dim: int) -> protocol.Density:
     if config.hidden is None:
         raise checks.InputError("hidden is missing; `defaults.of_bits` gives it.")
     return ar.made(
@@ -114,7 +121,7 @@ def build(config: Config, dim):
     )
 
 
-def from_coins(model, x):
+def from_coins(model: Density, x: np.ndarray) -> Density:
     """The model with another init: its output offsets start at the frequencies of the bits in x."""
     coins = jax.jit(lambda x: combinators.adapt(model, model.init(jax.random.key(0)), x)["offset"])(
         x
@@ -122,13 +129,13 @@ def from_coins(model, x):
     return model._replace(init=lambda key: model.init(key) | {"offset": coins})
 
 
-def decayed(params):
+def decayed(params: Params) -> dict:
     """True for the weights only: a bit that is always 0 needs an offset far from 0."""
     offsets = ("biases", "offset")
     return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key not in offsets, params)
 
 
-def draw(config, model, params, data):
+def draw(config: Config, model: Density, params: Params, data: Dataset) -> None:
     """Saves samples.png: samples, test data and, with one mask, completions of upper halves.
 
     A completion is exact, since upper halves come first in the order of the data. An ensemble of
@@ -145,16 +152,16 @@ def draw(config, model, params, data):
         rows = {"samples": dist.sample(seed=sample_key, sample_shape=COLUMNS), "test data": shown}
         if config.num_masks == 1:
             rows["given"] = jnp.where(given, shown, 0.5)
-            rows["completed"] = dist.complete(shown, given, seed=complete_key)
+            rows["completed"] = dist.complete(shown, given, seed=complete_key)  # ty: ignore[missing-attribute]
         return rows
 
     rows = drawn(params, jax.random.key(config.seed + 1))
     order = [name for name in ("samples", "test data", "given", "completed") if name in rows]
     figure = sets.grid(data, {name: rows[name] for name in order}, columns=COLUMNS)
-    plots.save(figure, config.workdir / "samples.png")
+    plots.save(figure, config.directory / "samples.png")
 
 
-def show(found):
+def show(found: dict) -> None:
     """Prints one table, from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():

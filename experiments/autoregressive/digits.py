@@ -24,9 +24,11 @@ missing and are drawn given the others; a table says how many bits each missing 
 1.81. It takes three minutes. --data takes any set of levels.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import math
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -39,10 +41,14 @@ from dgm_jax import (
     nets,
     objectives,
     plots,
+    protocol,
     runs,
 )
 from experiments import fitting, sets
 from experiments.options import Data, Training, check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Array, Density, Key, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +90,7 @@ MISSING = "bits_a_missing_pixel"
 class Pixels(NamedTuple):
     """What is learned: rows of d levels, from pictures or vectors."""
 
-    data: "datasets.Dataset"
+    data: datasets.Dataset
     rows: dict  # {split: [n, d]}
 
     @property
@@ -109,7 +115,7 @@ class Pixels(NamedTuple):
         }
 
 
-def build(config, name, dim, num_levels, **options):
+def build(config: Config, name: str, dim: int, num_levels: int, **options: Any) -> Density:
     """The MADE `name`. An ensemble has the same parameters as a single mask of any order."""
     mixture = likelihoods.discretized_logistic(num_levels, num_components=config.num_components)
     conditional = {
@@ -120,14 +126,14 @@ def build(config, name, dim, num_levels, **options):
 
 
 @runs.builder
-def scored(config: Config, name, dim, num_levels):
+def scored(config: Config, name: str, dim: int, num_levels: int) -> protocol.Density:
     """The density that is scored; for any-order, an ensemble of masks that training did not use."""
     num_masks = config.num_masks if name in ("masks", "any-order") else 1
     masks = ar.Masks(num_masks, seed=int(name == "any-order"))
     return build(config, name, dim, num_levels, masks=masks)
 
 
-def fit(config, name, pixels):
+def fit(config: Config, name: str, pixels: Pixels) -> tuple[Density, dict, dict[str, float]]:
     """A trained MADE: its density, its parameters and its row of results.json."""
     given = {"dim": pixels.dim, "num_levels": pixels.num_levels}
     recipe = learning.Recipe(scored, {"config": config, "name": name} | given)
@@ -140,7 +146,7 @@ def fit(config, name, pixels):
     return density, params, row
 
 
-def fit_tables(config, pixels):
+def fit_tables(config: Config, pixels: Pixels) -> tuple[dict, dict]:
     """The rows of results.json of the tables, and (model, params) of each."""
     results, fitted = {}, {}
     rows, dim, num_levels = pixels.rows, pixels.dim, pixels.num_levels
@@ -150,18 +156,20 @@ def fit_tables(config, pixels):
     return results, fitted
 
 
-def completed(model, params, key, x, given):
+def completed(model: Density, params: Params, key: Key, x: np.ndarray, given: np.ndarray) -> Array:
     """x [n, d] where `given`, drawn elsewhere; exact if given entries come first in the order."""
-    complete = lambda p, key: model.dist(p).complete(x, given, seed=key)
+    complete = lambda p, key: model.dist(p).complete(x, given, seed=key)  # ty: ignore[missing-attribute]
     return learning.over_devices(complete)(params, jax.random.clone(key))
 
 
-def draw_two_rows(model, params, key):
+def draw_two_rows(model: Density, params: Params, key: Key) -> Array:
     sample = lambda p, key: model.dist(p).sample(seed=key, sample_shape=2 * COLUMNS)
     return learning.over_devices(sample)(params, key)
 
 
-def imputers(config, fitted, pixels, pattern):
+def imputers(
+    config: Config, fitted: dict[str, tuple], pixels: Pixels, pattern: str
+) -> dict[str, tuple]:
     """{name: (model, params)} of the models that can impute: in any order, or these pixels last."""
     found, given = {}, pixels.given[pattern]
     if "a histogram of each pixel" in fitted:
@@ -175,7 +183,7 @@ def imputers(config, fitted, pixels, pattern):
     return found | {"any-order": (in_order, fitted["any-order"][1])}
 
 
-def impute(config, fitted, pixels):
+def impute(config: Config, fitted: dict[str, tuple], pixels: Pixels) -> dict:
     """Saves imputed.png. Returns the bits for each missing pixel, {pattern: {name: bits}}.
 
     They are log₂ 1/p(x_missing | x_given), divided by the number of missing pixels.
@@ -193,11 +201,11 @@ def impute(config, fitted, pixels):
             bits, error = objectives.mean_and_stderr(nats.mean(1) / np.log(2))
             found[pattern][name] = {MISSING: float(bits), f"{MISSING}_stderr": float(error)}
     figure = sets.grid(pixels.data, pictures, columns=COLUMNS)
-    plots.save(figure, config.workdir / "imputed.png")
+    plots.save(figure, config.directory / "imputed.png")
     return found
 
 
-def draw(config, fitted, pixels):
+def draw(config: Config, fitted: dict, pixels: Pixels) -> None:
     """Saves samples.png and completions.png."""
     names = [name for name in fitted if "histogram" not in name]
     keys = jax.random.split(jax.random.key(config.seed + 1), (len(names), 2))
@@ -213,10 +221,10 @@ def draw(config, fitted, pixels):
             completions[name] = completed(model, params, complete_key, begun, given)
     for file, rows in (("samples", samples), ("completions", completions)):
         figure = sets.grid(pixels.data, rows, columns=COLUMNS)
-        plots.save(figure, config.workdir / f"{file}.png")
+        plots.save(figure, config.directory / f"{file}.png")
 
 
-def show(found):
+def show(found: dict) -> None:
     """Prints one table, from the contents of results.json."""
     uniform = {
         "model": "uniform",
@@ -242,7 +250,7 @@ def show(found):
     )
 
 
-def show_missing(found):
+def show_missing(found: dict) -> None:
     names = dict.fromkeys(name for imputed in found.values() for name in imputed)
     rows = []
     for pattern, imputed in found.items():
@@ -262,7 +270,7 @@ def main(config: Config) -> dict:
     for name in config.models:
         *fitted[name], models[name] = fit(config, name, pixels)
     draw(config, fitted, pixels)
-    results = {"tables": tables, "models": models}
+    results: dict[str, Any] = {"tables": tables, "models": models}
     results |= {"dim": pixels.dim, "num_levels": pixels.num_levels}
     if "any-order" in fitted:
         results["missing"] = impute(config, fitted, pixels)

@@ -32,9 +32,11 @@ as sequences of 64 pixels, by a transformer: expect 1.86 bits/dim in about three
 On larger pictures it trains faster with --positions rotary --rows-seen 2.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -48,11 +50,15 @@ from dgm_jax import (
     likelihoods,
     nets,
     plots,
+    protocol,
     runs,
 )
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Training, check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Array, Density, Key, Params
 
 ModelName = Literal["pixelcnn", "gated", "pixelcnn++", "pixelsnail", "image-gpt"]
 
@@ -103,7 +109,13 @@ MAKE = {  # names of constructors
 }
 
 
-def build(config, name, shape, conditional, num_classes=0):
+def build(
+    config: Config,
+    name: str,
+    shape: tuple[int, int, int],
+    conditional: likelihoods.Conditional,
+    num_classes: int = 0,
+) -> Density:
     options = {}
     if name == "image-gpt":
         options = {"num_layers": 4, "num_heads": 4, "positions": config.positions}
@@ -121,7 +133,7 @@ def build(config, name, shape, conditional, num_classes=0):
     )
 
 
-def conditional_of(config, num_levels):
+def conditional_of(config: Config, num_levels: int) -> likelihoods.Conditional:
     if num_levels == 2:
         return likelihoods.bernoulli()
     if config.conditional == "categorical":
@@ -130,16 +142,20 @@ def conditional_of(config, num_levels):
 
 
 @runs.builder
-def density(config: Config, name, shape, num_levels, num_classes):
+def density(
+    config: Config, name: str, shape: tuple[int, int, int], num_levels: int, num_classes: int
+) -> protocol.Density:
     return build(config, name, shape, conditional_of(config, num_levels), num_classes)
 
 
-def of_columns(config, num_classes):
+def of_columns(config: Config, num_classes: int) -> np.ndarray:
     """The class of each column of two rows of pictures, 0, 1, ... from left to right."""
     return np.tile(np.arange(config.num_shown) % num_classes, 2)
 
 
-def shown(config, images, labels, num_classes):
+def shown(
+    config: Config, images: np.ndarray, labels: Any, num_classes: int
+) -> list[int] | np.ndarray:
     """The indices of the test images of two rows: random ones, or of the class of each column.
 
     If a class has too few images they are repeated; if it has none, random images take their place.
@@ -153,7 +169,14 @@ def shown(config, images, labels, num_classes):
     return [members[c][(classes[:j] == c).sum() % len(members[c])] for j, c in enumerate(classes)]
 
 
-def drawn(config, model, params, key, test, num_classes):
+def drawn(
+    config: Config,
+    model: Density,
+    params: Params,
+    key: Key,
+    test: tuple[np.ndarray, ...],
+    num_classes: int,
+) -> tuple[Array, Array]:
     """Two rows of samples (of the class of each column, if there are any), one of completions."""
     x, *cond = (part[: config.num_shown] for part in test)
     given = np.zeros(x.shape[1:], bool)
@@ -166,12 +189,12 @@ def drawn(config, model, params, key, test, num_classes):
     def draw(params, key):
         sample_key, complete_key = jax.random.split(key)
         samples = model.dist(params, *classes).sample(seed=sample_key, sample_shape=num)
-        return samples, model.dist(params, *cond).complete(x, given, seed=complete_key)
+        return samples, model.dist(params, *cond).complete(x, given, seed=complete_key)  # ty: ignore[missing-attribute]
 
     return draw(params, key)
 
 
-def fields(config, name, shape):
+def fields(config: Config, name: str, shape: tuple[int, int, int]) -> np.ndarray:
     """The receptive fields of four pixels at random weights, [pixels, H, W].
 
     0 is a pixel without influence, 1 the pixel itself; in between is the mean of |∂f_i/∂x| over
@@ -193,7 +216,7 @@ def fields(config, name, shape):
         init_key, noise_key, x_key = jax.random.split(key, 3)
         params, fill = ravel_pytree(model.init(init_key))
         params = fill(params + 0.05 * jax.random.normal(noise_key, params.shape))
-        score = lambda x: model.dist(params).conditionals(x).mean()[row, column].sum()
+        score = lambda x: model.dist(params).conditionals(x).mean()[row, column].sum()  # ty: ignore[missing-attribute]
         x = jax.random.normal(x_key, (16, *shape))
         return jnp.abs(jax.vmap(jax.grad(score))(x)).mean(0).sum(-1)
 
@@ -207,7 +230,7 @@ def fields(config, name, shape):
     return np.stack(found)
 
 
-def coloured(seen):
+def coloured(seen: np.ndarray) -> np.ndarray:
     """Fields [pixels, H, W] as colours; earlier pixels without influence are orange."""
     picture = np.repeat(seen[..., None], 3, -1)
     for field, own in zip(seen, picture):
@@ -216,7 +239,14 @@ def coloured(seen):
     return picture
 
 
-def draw(config, shape, num_levels, test, pictures, num_classes):
+def draw(
+    config: Config,
+    shape: tuple[int, int, int],
+    num_levels: int,
+    test: tuple[np.ndarray, ...],
+    pictures: dict[str, tuple],
+    num_classes: int,
+) -> None:
     """Saves samples.png, completions.png and receptive.png."""
     x = test[0]
     halves = np.where(np.arange(shape[0])[:, None, None] < shape[0] // 2, x, (num_levels - 1) / 2)
@@ -235,7 +265,7 @@ def draw(config, shape, num_levels, test, pictures, num_classes):
             vmin=0,
             vmax=num_levels - 1,
         )
-        plots.save(figure, config.workdir / f"{file}.png")
+        plots.save(figure, config.directory / f"{file}.png")
     seen = {name: coloured(fields(config, name, shape)) for name in pictures}
     figure = plots.sample_grid(
         np.concatenate(list(seen.values())),
@@ -245,10 +275,10 @@ def draw(config, shape, num_levels, test, pictures, num_classes):
         vmax=1,
         title="White: a pixel. Grey: what it sees. Orange: earlier, not seen",
     )
-    plots.save(figure, config.workdir / "receptive.png")
+    plots.save(figure, config.directory / "receptive.png")
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = []
     for name, r in found["models"].items():
         rows.append(

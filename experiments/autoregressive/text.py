@@ -24,8 +24,10 @@ A million characters are few for the 10 million parameters of this model, so tha
 step that is best on the validation split is kept.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -35,11 +37,15 @@ from dgm_jax import (
     checks,
     learning,
     likelihoods,
+    protocol,
     runs,
 )
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Training, check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Key, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,14 +93,14 @@ TABLES: dict[str, dict[str, Any]] = {
 SMOOTHING = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # the best on the validation split is taken
 
 
-def pieces(ids, length):
+def pieces(ids: np.ndarray, length: int) -> np.ndarray:
     """The text as rows [n, length]; characters left over at its end are dropped."""
     num = len(ids) // length
     return ids[: num * length].reshape(num, length)
 
 
 @runs.builder
-def build(config: Config, dim, num_characters):
+def build(config: Config, dim: int, num_characters: int) -> protocol.Density:
     """The density of texts of `dim` characters; the parameters are the same for any dim."""
     return ar.transformer(
         dim,
@@ -107,7 +113,9 @@ def build(config: Config, dim, num_characters):
     )
 
 
-def fit(config, parts, scored, num_characters):
+def fit(
+    config: Config, parts: dict[str, np.ndarray], scored: dict[str, np.ndarray], num_characters: int
+) -> fitting.Fitted:
     """Learns texts of config.length characters, cut anywhere from the training text in `parts`.
 
     scored: {"valid", "test"}: rows of longer texts, on which the model is evaluated.
@@ -130,7 +138,14 @@ def fit(config, parts, scored, num_characters):
     )
 
 
-def write(config, key, alphabet, table, params, start):
+def write(
+    config: Config,
+    key: Key,
+    alphabet: str,
+    table: Any,
+    params: Params,
+    start: np.ndarray,
+) -> None:
     """Saves samples.txt: texts of the largest table and of the transformer, and a continuation."""
     table_key, key, sharp_key, complete_key = jax.random.split(key, 4)
     num, k = config.num_written, len(alphabet)
@@ -145,8 +160,8 @@ def write(config, key, alphabet, table, params, start):
         return (
             table_model.dist(table).sample(seed=table_key),
             dist.sample(seed=key),
-            dist.sharpened(temperature=0.7).sample(seed=sharp_key),
-            dist.complete(x, np.arange(num) < len(start), seed=complete_key),
+            dist.sharpened(temperature=0.7).sample(seed=sharp_key),  # ty: ignore[missing-attribute]
+            dist.complete(x, np.arange(num) < len(start), seed=complete_key),  # ty: ignore[missing-attribute]
         )
 
     names = (
@@ -159,10 +174,10 @@ def write(config, key, alphabet, table, params, start):
         f"===== {name} =====\n{''.join(alphabet[i] for i in ids)}\n"
         for name, ids in zip(names, draw(table, params), strict=True)
     ]
-    (config.workdir / "samples.txt").write_text("\n".join(texts), encoding="utf-8")
+    (config.directory / "samples.txt").write_text("\n".join(texts), encoding="utf-8")
 
 
-def show(found):
+def show(found: dict) -> None:
     """Prints one table, from the contents of results.json."""
     rows = [{"model": "uniform", "bits/character": f"{np.log2(found['num_characters']):.3f}"}]
     for name, r in found["models"].items():

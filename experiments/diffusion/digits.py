@@ -35,10 +35,13 @@ guidance, and curves.png the bound on the validation split during training. --da
 with levels.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import math
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +53,9 @@ from experiments import fitting, sets
 from experiments.diffusion import steps
 from experiments.gans import growing, judge
 from experiments.options import Data, Optimisation, check, filled
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Params
 
 ModelName = Literal["ddpm", "classes", "learned", "importance", "simple", "hybrid", "chain"]
 OF_CHAINS = ("hybrid", "chain")  # models with learned variances
@@ -104,7 +110,7 @@ QUICK |= {"classifier_steps": 4, "num_features": 4}
 STEPS = {"classes": 1000}
 
 
-def process_of(name, num_levels):
+def process_of(name: str, num_levels: int) -> diffusion.LearnedProcess | diffusion.Process:
     """The process of a model: cosine, or a log-SNR that falls from 9 or more to -5.
 
     The first log-SNR is 2 log 3 (K - 1) if that is more than 9 (13.3 for K = 256 levels): then the
@@ -124,7 +130,7 @@ def build(
     shape: tuple[int, int, int],
     num_classes: int,
     num_levels: int = 17,
-):
+) -> diffusion.Denoiser:
     """The denoiser `name` of images [H, W, C] in [-1, 1]."""
     cond_shape = (num_classes,) if name == "classes" else None
     net = nets.unet(
@@ -148,12 +154,12 @@ def build(
 
 
 # --------------------------------------------------------------------------------------- training
-def loss_of(config, name, model, num_levels):
+def loss_of(config: Config, name: str, model: diffusion.Denoiser, num_levels: int) -> tuple:
     """(init_state, loss(params, key, batch)), with dropout.
 
     The state is the history of losses from which importance and chain draw times; others have None.
     """
-    steps = {"num_steps": config.chain_steps, "num_levels": num_levels}
+    steps: dict[str, Any] = {"num_steps": config.chain_steps, "num_levels": num_levels}
     if name in ("importance", "chain"):
         options: dict[str, Any] = {"num_levels": num_levels}
         if name == "chain":
@@ -184,7 +190,7 @@ def loss_of(config, name, model, num_levels):
     return None, loss
 
 
-def bound(config, name, model, num_levels):
+def bound(config: Config, name: str, model: diffusion.Denoiser, num_levels: int) -> Callable:
     """terms(params, key, x[, c]): the terms of the bound in nats, each [n]."""
 
     def terms(params, key, x, c=None):
@@ -205,7 +211,7 @@ def bound(config, name, model, num_levels):
     return terms
 
 
-def ode_log_prob(model, num_levels):
+def ode_log_prob(model: diffusion.Denoiser, num_levels: int) -> Callable:
     """log_prob(params, key, x): a lower bound of log p(x) of levels by the ODE, [n] in nats.
 
     It is an estimate by a single draw of x_t at the first time t.
@@ -227,7 +233,13 @@ def ode_log_prob(model, num_levels):
     return log_prob
 
 
-def task_of(config, name, model, images, rows):
+def task_of(
+    config: Config,
+    name: str,
+    model: diffusion.Denoiser,
+    images: sets.Images,
+    rows: dict[str, tuple],
+) -> fitting.Task:
     dim, num_levels = images.dim, images.num_levels
     terms = bound(config, name, model, num_levels)
     each = jax.jit(terms)
@@ -268,7 +280,9 @@ def task_of(config, name, model, images, rows):
     return task._replace(report=report)
 
 
-def fit(config, name, images, rows):
+def fit(
+    config: Config, name: str, images: sets.Images, rows: dict[str, tuple]
+) -> tuple[diffusion.Denoiser, fitting.Fitted]:
     config = filled(config, {"num_steps": STEPS.get(name, 2200)})
     given = {"name": name, "shape": images.shape, "num_classes": rows["train"][1].shape[1]}
     given |= {"num_levels": images.num_levels}
@@ -298,7 +312,9 @@ def fit(config, name, images, rows):
 
 
 # -------------------------------------------------------------------------------------- samplers
-def judged(config, model, params, real):
+def judged(
+    config: Config, model: diffusion.Denoiser, params: Params, real: np.ndarray
+) -> tuple[dict[str, dict], dict[str, np.ndarray]]:
     """The metrics of each unconditional sampler, {sampler, passes: metrics}, and their samples."""
     many, few = config.chain_steps, config.few_steps
     samplers = {f"chain, {many}": steps.samplers(many)["chain"]}
@@ -310,7 +326,14 @@ def judged(config, model, params, real):
     return {name: told for name, (told, _) in found.items()}, {n: x for n, (_, x) in found.items()}
 
 
-def guided(config, model, params, num_classes, classifier, real):
+def guided(
+    config: Config,
+    model: diffusion.Denoiser,
+    params: Params,
+    num_classes: int,
+    classifier: tuple[Callable, Callable],
+    real: np.ndarray,
+) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
     """Samples by class at each scale of guidance, and what the classifier says of them.
 
     Returns {scale: images} and {scale: {"right", "frechet", "precision", "recall"}}, where "right"
@@ -333,7 +356,7 @@ def guided(config, model, params, num_classes, classifier, real):
     return pictures, told
 
 
-def of_rows(images, num: int | None, seed: int):
+def of_rows(images: Any, num: int | None, seed: int) -> sets.Images:
     """The images with only `num` random rows in the validation split and in the test split."""
     if num is None:
         return images
@@ -387,7 +410,7 @@ def main(config: Config) -> dict:
     return {"data": config.data, "published": images.published, "models": results}
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = []
     for name, r in found["models"].items():
         ode = f"{r['ode_bits_per_dim']:.3f}" if "ode_bits_per_dim" in r else ""

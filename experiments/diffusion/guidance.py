@@ -15,11 +15,13 @@ classifier-free.png have one row of samples for each sampler and scale. It takes
 CPU core, half of which is spent on ODEs.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +35,9 @@ from experiments import fitting, sets
 from experiments.diffusion import digits
 from experiments.gans import growing, judge
 from experiments.options import Data, check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Net
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +76,7 @@ QUICK: dict[str, Any] = {
 QUICK |= {"noisy_steps": 4, "classifier_steps": 4, "num_features": 4, "tolerance": 1.0}
 
 
-def noisy_net(config, shape, num_classes):
+def noisy_net(config: Config, shape: tuple[int, ...], num_classes: int) -> Net:
     """The classifier of noisy images: class logits from images x_t and their log-SNR."""
     net = nets.time_mlp(math.prod(shape), hidden=config.hidden, out_dim=num_classes)
 
@@ -81,7 +86,7 @@ def noisy_net(config, shape, num_classes):
     return net._replace(apply=apply)
 
 
-def fit_noisy(config, net, process, rows, labels):
+def fit_noisy(config: Config, net: Any, process: Any, rows: dict, labels: Any) -> fitting.Fitted:
     """Trains the classifier of noisy images; its row has test_error, the share it gets wrong."""
 
     def loss(params, key, batch):
@@ -118,9 +123,9 @@ def fit_noisy(config, net, process, rows, labels):
     )
 
 
-def samplers(config) -> dict:
+def samplers(config: Config) -> dict:
     """{name: sampler(model, params, key, num, cond)}."""
-    options = {"rtol": config.tolerance, "atol": config.tolerance}
+    options: dict[str, Any] = {"rtol": config.tolerance, "atol": config.tolerance}
     solver = bijectors.ode_solver(**options)
 
     def ode(model, params, key, num, cond):
@@ -136,7 +141,7 @@ def samplers(config) -> dict:
     }
 
 
-def leaning(plain, conditional, net, num_classes) -> dict:
+def leaning(plain: Any, conditional: Any, net: Any, num_classes: int) -> dict:
     """The two kinds of guidance, {kind: (guided, encode)}.
 
     guided(parameters, scale) returns the guided model and its parameters, where parameters are
@@ -159,7 +164,7 @@ def leaning(plain, conditional, net, num_classes) -> dict:
     }
 
 
-def loaded(config, name):
+def loaded(config: Any, name: str) -> tuple:
     found = learning.load(config.run / name)
     checks.noun(found.model, diffusion.Denoiser, f"{name} of run")
     return found.model, found.params
@@ -214,7 +219,7 @@ def main(config: Config) -> dict:
     }
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = [
         {
             "guidance": kind,

@@ -14,7 +14,10 @@ as 0.5 and 0.5; if the noise is reduced from large to small (annealing) the weig
 mixture is that of Song and Ermon (2019), section 3.2.2.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +26,9 @@ import numpy as np
 from dgm_jax import diffusion, plots, runs
 from dgm_jax.runs import processes
 from experiments.options import check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Array
 
 CENTRES, WEIGHTS = np.array([[-5.0, -5.0], [5.0, 5.0]]), np.array([0.2, 0.8])
 
@@ -45,14 +51,14 @@ QUICK = {"step_sizes": (0.1, 0.4), "num_chains": 200, "num_steps": 20, "plain_st
 QUICK |= {"levels": 3, "steps_a_level": 5}
 
 
-def variances(config, step_size):
+def variances(config: Config, step_size: float) -> dict[str, float]:
     """The variances of chains that start in N(0, 1), with and without correction.
 
     Returns {"plain", "exact", "corrected", "accepted"}: measured without correction, its closed
     form, measured with the Metropolis correction, and the share of accepted steps.
     """
     start_key, key, other = jax.random.split(jax.random.key(config.seed), 3)
-    options = {"step_size": step_size, "num_steps": config.num_steps}
+    options: dict[str, Any] = {"step_size": step_size, "num_steps": config.num_steps}
 
     @jax.jit
     def found(start_key, key, other):
@@ -68,18 +74,18 @@ def variances(config, step_size):
     return {"plain": plain, "exact": exact, "corrected": corrected, "accepted": share}
 
 
-def log_mixture(x, sigma):
+def log_mixture(x: Array, sigma: float | Array) -> Array:
     """log p(x) of the mixture with added noise N(0, sigma² I), up to a constant."""
     variance = 1 + sigma**2
     squares = ((x[:, None] - CENTRES) ** 2).sum(-1)
     return jax.nn.logsumexp(jnp.log(WEIGHTS) - squares / (2 * variance), -1) - jnp.log(variance)
 
 
-def score(x, sigma):
+def score(x: Array, sigma: float | Array) -> Array:
     return jax.grad(lambda x: log_mixture(x, sigma).sum())(x)
 
 
-def modes(config):
+def modes(config: Config) -> dict[str, np.ndarray]:
     """The last states of the chains that sample the mixture, {name: [n, 2]}."""
     keys = jax.random.split(jax.random.key(config.seed + 1), 4)
     sigmas = np.geomspace(20.0, 1.0, config.levels)
@@ -122,7 +128,7 @@ def main(config: Config) -> dict:
     return {"bias": bias, "share_of_larger_mode": shares}
 
 
-def show(found):
+def show(found: dict[str, dict]) -> None:
     rows = [
         {"step size": eta, **{name: f"{value:.3f}" for name, value in row.items()}}
         for eta, row in found["bias"].items()

@@ -24,19 +24,26 @@ of the score of 4000 draws with that noise (almost the true one), those of the l
 their difference, all on one colour scale. Far from the draws a net has seen no data.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
-from typing import Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dgm_jax import data, diffusion, learning, metrics, nets, objectives, plots, runs
+from dgm_jax import data, diffusion, learning, metrics, nets, objectives, plots, protocol, runs
 from dgm_jax.runs import processes
 from experiments import fitting
 from experiments.options import check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Array, Net, Params
 
 ModelName = Literal["bound", "noise", "exploding", "velocity", "implicit", "sliced"]
 DENOISERS = {  # the process, by its name and options, and what the net predicts
@@ -87,7 +94,7 @@ QUICK |= {"langevin_steps": 4, "num_test": 50, "batch_size": 16}
 
 
 @runs.builder
-def build(config: Config, name: str):
+def build(config: Config, name: str) -> protocol.Net | diffusion.Denoiser:
     """A denoiser of the plane; for implicit and sliced, a net of the score at one noise level."""
     net = nets.time_mlp(2, hidden=config.hidden)
     if name not in DENOISERS:
@@ -96,12 +103,12 @@ def build(config: Config, name: str):
     return diffusion.denoiser(net, (2,), getattr(diffusion, process)(**options), dress=dress)
 
 
-def score_of(model, params):
+def score_of(model: Any, params: Params) -> Callable:
     """x -> s(x) of such a net, which takes a log-SNR too and always gets 0."""
     return lambda x: model.apply(params, x, jnp.zeros(len(x), x.dtype))
 
 
-def loss_of(config, name, model):
+def loss_of(config: Config, name: str, model: Any) -> Callable:
     def loss(params, key, x):
         if name == "bound":
             return diffusion.bound_loss(model, params, key, x)
@@ -117,7 +124,7 @@ def loss_of(config, name, model):
     return loss
 
 
-def samplers(config, name, model):
+def samplers(config: Config, name: str, model: Any) -> dict[str, Callable]:
     """{sampler: draw(params, key)}, each of num_test samples."""
     num, passes = config.num_test, config.passes
     half = max(passes // 2, 2)
@@ -142,12 +149,12 @@ def samplers(config, name, model):
     }
 
 
-def distance(x, y):
+def distance(x: np.ndarray, y: np.ndarray) -> float:
     found = metrics.sliced_wasserstein(jax.random.key(0), y, x, num_directions=64, order=2)
     return found.distance
 
 
-def task_of(config, toy, name, model):
+def task_of(config: Config, toy: data.Toy, name: str, model: Any) -> fitting.Task:
     keys = jax.random.split(jax.random.key(config.seed + 1), 2)
     valid, test = (np.asarray(toy.sample(key, config.num_test)) for key in keys)
     loss = jax.jit(loss_of(config, name, model))
@@ -157,7 +164,7 @@ def task_of(config, toy, name, model):
     def report(params, key):
         row = {"floor": distance(valid, test)}
         if name in DENOISERS:
-            gap = toy.log_prob(test) - ode(params, test)
+            gap = toy.log_prob(test) - ode(params, test)  # ty: ignore[invalid-argument-type]
             row["kl"], row["kl_stderr"] = map(float, objectives.mean_and_stderr(np.asarray(gap)))
         for label, draw in draws.items():
             x = np.asarray(draw(params, jax.random.clone(key)))
@@ -172,7 +179,7 @@ def task_of(config, toy, name, model):
     )
 
 
-def fit(config, toy_name, name):
+def fit(config: Config, toy_name: str, name: str) -> tuple:
     toy, recipe = data.TOYS[toy_name](), learning.Recipe(build, {"config": config, "name": name})
     model = recipe.model()
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
@@ -195,14 +202,14 @@ def fit(config, toy_name, name):
     return model, fitted
 
 
-def shown(config, name, model, params):
+def shown(config: Config, name: str, model: Net | diffusion.Denoiser, params: Params) -> np.ndarray:
     """Up to 1000 samples of a model's first sampler."""
     sampler = next(iter(samplers(config, name, model).values()))
     x = np.asarray(jax.jit(sampler)(params, jax.random.key(config.seed + 2)))
     return x[:1000]
 
 
-def scores(config, toy, learned, path):
+def scores(config: Config, toy: data.Toy, learned: dict[str, tuple], path: Path) -> None:
     """Saves at `path` the learned scores where σ / α is 0.5, beside those of 4000 noisy draws.
 
     learned: {name: (model, parameters)}. There is a row for each process, and in it both entries of
@@ -231,13 +238,15 @@ def scores(config, toy, learned, path):
     plots.save(figure, path)
 
 
-def shown_time(process):
+def shown_time(process: diffusion.Process) -> Array:
     """The time t at which σ / α is SHOWN, so that all processes are shown at the same noise."""
     grid = diffusion.process.times(process, 1000)
     return jnp.interp(SHOWN, process.sigma(grid) / process.alpha(grid), grid)
 
 
-def true_and_learned(model, params, draws, x):
+def true_and_learned(
+    model: diffusion.Denoiser, params: Params, draws: Array, x: Array
+) -> tuple[Array, Array]:
     """σ times the true and the learned score at x, at the time that is shown, both [n, 2].
 
     The true one is ∇ log of the mean of N(α d, σ²) over the draws d.
@@ -275,7 +284,7 @@ def main(config: Config) -> dict:
     return {"toys": found}
 
 
-def show(found):
+def show(found: dict[str, dict]) -> None:
     for toy, told in found["toys"].items():
         rows = []
         for name, r in told["models"].items():

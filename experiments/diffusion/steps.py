@@ -9,11 +9,14 @@ place of samples. steps.png shows the distances. It takes a few minutes of one C
 compilation.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import numpy as np
@@ -24,6 +27,9 @@ from dgm_jax.runs import processes
 from experiments import sets
 from experiments.gans import judge
 from experiments.options import Data, check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +57,9 @@ def samplers(passes: int) -> dict:
     }
 
 
-def judged(config, model, params, sampler, real) -> tuple[dict, np.ndarray]:
+def judged(
+    config: Any, model: diffusion.Denoiser, params: Params, sampler: Callable, real: np.ndarray
+) -> tuple[dict, np.ndarray]:
     """The metrics of config.num_judged samples with the seconds they took, and the samples."""
 
     draw = timing.program(
@@ -101,7 +109,7 @@ def main(config: Config) -> dict:
     return {"data": config.data, "floor": floor, "samplers": found}
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = [
         {
             "sampler": name,

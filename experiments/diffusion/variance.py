@@ -17,9 +17,12 @@ noise. chances.png shows the probability p_t of each part of the time against it
 three minutes of one CPU core.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +33,9 @@ from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import sets
 from experiments.options import Data, check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Key, Params, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Config(Data, runs.RunOptions):
 QUICK = {"batch_size": 16, "num_bins": 4, "warm_up": 4, "num_bounds": 3, "num_gradients": 2}
 
 
-def steps_of(model, loss, num_levels) -> dict:
+def steps_of(model: Any, loss: Callable, num_levels: int) -> dict:
     """{choice of times: (params, key, x, state) -> the mean over a batch of the bound's steps}."""
 
     def history(params, key, x, state):
@@ -67,7 +73,7 @@ def steps_of(model, loss, num_levels) -> dict:
     return {"alone": alone, "spread": spread, "history": history}
 
 
-def noise_of(gradient, params, state, batches, key) -> float:
+def noise_of(gradient: Any, params: Params, state: State, batches: Any, key: Key) -> float:
     """E‖g - E g‖² / ‖E g‖² of the gradients g of batches."""
     total, squares = np.zeros(()), 0.0
     for i, x in enumerate(batches):
@@ -128,7 +134,7 @@ def main(config: Config) -> dict:
     return {"ways": found, "seen": float(state["seen"].min())}
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = [
         {
             "times": name,

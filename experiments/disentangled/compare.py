@@ -37,8 +37,11 @@ All runs of a method are one compiled program: in parallel by `vmap` on an accel
 after the other on a CPU, where `vmap` would take a tenth to a third more time.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -75,7 +78,7 @@ QUICK |= {"critic_hidden": (8,), "models": ("vae", "annealed-vae", "factor-vae")
 QUICK |= {"capacities": (3.0,), "gammas": (2.0,)}
 
 
-def build(config: Config, dim: int) -> "protocol.LatentVariable":
+def build(config: Config, dim: int) -> protocol.LatentVariable:
     """A VAE of rows of `dim` bits."""
     n = config.num_latents
     options: dict[str, Any] = {"activation": jax.nn.relu}
@@ -85,14 +88,16 @@ def build(config: Config, dim: int) -> "protocol.LatentVariable":
 
 
 # --------------------------------------------------------------------------------------- training
-def each(function):
+def each(function: Callable) -> Callable:
     """A function of one run, as a function of stacked runs: in parallel, on a CPU one by one."""
     if jax.default_backend() != "cpu":
         return jax.vmap(function)
     return lambda *runs: jax.lax.map(lambda one: function(*one), runs)
 
 
-def stacked(algorithm, *, num_runs, num_seeds, num_rows, chunk):
+def stacked(
+    algorithm: protocol.Algorithm, *, num_runs: int, num_seeds: int, num_rows: int, chunk: int
+) -> protocol.Algorithm:
     """An `Algorithm` that trains all runs (strengths × seeds); its step is `chunk` steps of each.
 
     Its step takes fixed={"strength": [runs], "rows": [n, d]}. Runs of the same seed start from the
@@ -125,13 +130,15 @@ def stacked(algorithm, *, num_runs, num_seeds, num_rows, chunk):
     return protocol.Algorithm(init, step, algorithm.params)
 
 
-def chunks(config):
+def chunks(config: Config) -> tuple[int, int]:
     """The number of steps of `learning.train`, and the number of training steps in each of them."""
     length = max(config.num_steps // NUM_LOOKS, 1)
     return -(-config.num_steps // length), length
 
 
-def fit(config, name, rows):
+def fit(
+    config: Config, name: str, rows: np.ndarray
+) -> tuple[protocol.LatentVariable, learning.Trained, dict[str, np.ndarray]]:
     """The model, what `learning.train` returns, and `methods.seen` of all runs."""
     model, values = build(config, rows.shape[1]), methods.strengths(config, name)
     num, chunk = chunks(config)
@@ -160,7 +167,7 @@ def fit(config, name, rows):
         eval_every=1,
         log_every=1,
         identity={"options": defining(config), "method": name},
-        workdir=config.workdir / name,
+        workdir=config.directory / name,
         progress=config.progress,
         description=name,
     )
@@ -168,7 +175,9 @@ def fit(config, name, rows):
     return model, trained, jax.tree.map(np.asarray, found)
 
 
-def told(config, name, found, factors, seconds):
+def told(
+    config: Config, name: str, found: dict[str, np.ndarray], factors: np.ndarray, seconds: float
+) -> dict[str, dict]:
     """{title: what results.json says of the method at one strength}."""
     rows = {}
     for i, strength in enumerate(methods.strengths(config, name)):

@@ -20,6 +20,8 @@ results.json and the pictures are described in `experiments.disentangled.compare
 correlation is a sum over all rows at 2000 of their codes. --data shapes takes the rendered shapes.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 from typing import Any, Literal
@@ -72,7 +74,7 @@ QUICK |= {"data": "shapes"}
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, int, int]) -> "protocol.LatentVariable":
+def build(config: Config, shape: tuple[int, int, int]) -> protocol.LatentVariable:
     """A VAE of images [H, W, C] of bits."""
     n = config.num_latents
     options: dict[str, Any] = {"activation": jax.nn.relu}
@@ -84,7 +86,7 @@ def build(config: Config, shape: tuple[int, int, int]) -> "protocol.LatentVariab
     return vae.vae(encoder, decoder, likelihoods.bernoulli(), shape, num_latents=n)
 
 
-def chained(first, second):
+def chained(first: protocol.Net, second: protocol.Net) -> protocol.Net:
     """The net x ↦ second(relu(first(x)))."""
 
     def init(key):
@@ -99,7 +101,9 @@ def chained(first, second):
     return protocol.Net(init, apply)
 
 
-def fit(config, name, strength, seed, rows):
+def fit(
+    config: Config, name: str, strength: float, seed: int, rows: np.ndarray
+) -> tuple[protocol.LatentVariable, learning.Trained, dict[str, np.ndarray]]:
     """The model, what `learning.train` returns, and `methods.seen` of all rows, of one run."""
     recipe = learning.Recipe(build, {"config": config, "shape": rows.shape[1:]})
     model, title = recipe.model(), methods.titled(name, strength)
@@ -125,7 +129,7 @@ def fit(config, name, strength, seed, rows):
             "run": [name, strength, seed],
             "data": learning.fingerprint(rows),
         },
-        workdir=config.workdir / f"{title.replace(', ', '-')}-seed-{seed}",
+        workdir=config.directory / f"{title.replace(', ', '-')}-seed-{seed}",
         progress=config.progress,
         description=f"{title}, seed {seed}",
         recipe=recipe,
@@ -138,7 +142,9 @@ def fit(config, name, strength, seed, rows):
     return model, trained, {what: np.concatenate([p[what] for p in parts]) for what in parts[0]}
 
 
-def told(config, name, strength, rows, factors):
+def told(
+    config: Config, name: str, strength: float, rows: np.ndarray, factors: np.ndarray
+) -> tuple[dict, tuple[protocol.LatentVariable, learning.Trained]]:
     """What results.json says of a method at a strength; then the model and result of a run."""
     fitted = [fit(config, name, strength, seed, rows) for seed in range(config.num_seeds)]
     seen = [found for *_, found in fitted]

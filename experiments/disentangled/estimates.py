@@ -23,8 +23,11 @@ size. Chen et al. (2018), "Isolating sources of disentanglement in VAEs", equati
 C.1.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +36,9 @@ import numpy as np
 from dgm_jax import checks, metrics, objectives, plots, runs
 from dgm_jax.runs import processes
 from experiments.options import check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Array, Key
 
 CASES = {"ten entries": (10, 0.3), "two entries": (2, 0.3), "ten, wide": (10, 0.7)}
 ESTIMATES = ("stratified", "plain", "weighted")
@@ -53,14 +59,14 @@ class Config(runs.RunOptions):
 QUICK = {"num_rows": 500, "batch_sizes": (16, 64), "num_codes": 50, "num_batches": 4}
 
 
-def numbers(terms) -> dict:
+def numbers(terms: metrics.KLTerms) -> dict:
     return {
         "total_correlation": float(terms.total_correlation),
         "mutual_information": float(terms.mutual_information),
     }
 
 
-def first_column(key, mean, scale, size, num_batches) -> dict:
+def first_column(key: Key, mean: Array, scale: Array, size: int, num_batches: int) -> dict:
     """TC and MI with the weights of published code, on random batches.
 
     W = 1/(B - 1) everywhere, then 1/N in column 0 and (N - B + 1) / (N (B - 1)) in column 1, and
@@ -88,7 +94,7 @@ def first_column(key, mean, scale, size, num_batches) -> dict:
     return dict(zip(("total_correlation", "mutual_information"), map(float, found)))
 
 
-def fit(config, dim, width):
+def fit(config: Config, dim: int, width: float) -> dict[str, dict]:
     """{"exact": ..., B: {estimate: ...}} of codes with `dim` entries."""
     rng = np.random.default_rng(config.seed)
     shape = (config.num_rows, dim)
@@ -123,7 +129,7 @@ def main(config: Config) -> dict:
     return {"codes": found, "log_num_rows": float(np.log(config.num_rows))}
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = []
     for name, case in found["codes"].items():
         for size, each in {"all": {"exact": case["exact"]}, **case["batches"]}.items():
@@ -135,7 +141,7 @@ def show(found):
     print(f"I(n; z) is at most {found['log_num_rows']:.2f} nats.")
 
 
-def draw(config, found):
+def draw(config: Config, found: dict[str, dict]) -> None:
     """Saves estimates.png: the TC of the first case against the batch size."""
     case = next(iter(found.values()))
     sizes = np.array(config.batch_sizes, float)
@@ -150,7 +156,7 @@ def draw(config, found):
         logx=True,
         baselines={"sum over all rows": case["exact"]["total_correlation"]},
     )
-    plots.save(figure, config.workdir / "estimates.png")
+    plots.save(figure, config.directory / "estimates.png")
 
 
 if __name__ == "__main__":

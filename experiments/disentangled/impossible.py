@@ -21,8 +21,11 @@ Locatello et al. (2019), "Challenging common assumptions in the unsupervised lea
 disentangled representations", theorem 1.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +50,9 @@ from dgm_jax import (
 from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
 from experiments.options import check
+
+if TYPE_CHECKING:
+    import distrax
 
 HADAMARD = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], np.float32) / 2
 PRIORS = ("normal", "uniform", "mixture")
@@ -75,7 +81,7 @@ QUICK = {"num_steps": 20, "hidden": (16,), "num_samples": 2}
 
 # ----------------------------------------------------------------------------------------- models
 @runs.builder
-def build(config: Config, num_latents: int, dim: int) -> "protocol.LatentVariable":
+def build(config: Config, num_latents: int, dim: int) -> protocol.LatentVariable:
     """A VAE of rows of `dim` bits with a normal prior."""
     return vae.vae(
         nets.mlp(dim, 2 * num_latents, hidden=config.hidden),
@@ -86,7 +92,7 @@ def build(config: Config, num_latents: int, dim: int) -> "protocol.LatentVariabl
     )
 
 
-def to_logistic(prior: str, dim: int):
+def to_logistic(prior: str, dim: int) -> distrax.Bijector | None:
     """The distribution functions of the entries of z on the logit scale; None if it is normal."""
     import distrax  # takes a second
 
@@ -104,7 +110,9 @@ def to_logistic(prior: str, dim: int):
     return bijectors.MixtureLogisticCDF(mixture, zero, zero, jnp.float32)
 
 
-def moved(model, prior: str, dim: int):
+def moved(
+    model: protocol.LatentVariable, prior: str, dim: int
+) -> tuple[protocol.LatentVariable, distrax.Bijector]:
     """(the model with this prior, the bijector from codes with the normal prior to its codes)."""
     import distrax
 
@@ -122,7 +130,14 @@ def moved(model, prior: str, dim: int):
 
 
 # --------------------------------------------------------------------------------------- training
-def labelled(model, sizes, weight, params, key, batch):
+def labelled(
+    model: protocol.LatentVariable,
+    sizes: tuple[int, ...],
+    weight: float,
+    params: protocol.Params,
+    key: protocol.Key,
+    batch: tuple[protocol.Array, protocol.Array],
+) -> tuple[protocol.Array, dict[str, protocol.Array]]:
     """-ELBO - w E log q(z | x), with z drawn in the cell of the factors of x.
 
     If factor j has K states, unit j has K cells between the quantiles v / K of N(0, 1).
@@ -136,7 +151,7 @@ def labelled(model, sizes, weight, params, key, batch):
     return loss + weight * fit, told | {"labels": fit}
 
 
-def train(config, model, found):
+def train(config: Config, model: protocol.LatentVariable, found: data.Factored) -> learning.Trained:
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
     loss = functools.partial(labelled, model, found.sizes, config.labels)
     rows = found.x.reshape(len(found.x), -1), found.factors
@@ -147,7 +162,7 @@ def train(config, model, found):
         data.batches(rows, config.batch_size, seed=config.seed),
         num_steps=config.num_steps,
         identity={"options": defining(config)},
-        workdir=config.workdir / "vae",
+        workdir=config.directory / "vae",
         progress=config.progress,
         description="vae",
         recipe=learning.Recipe(build, {"config": config} | given),
@@ -155,12 +170,18 @@ def train(config, model, found):
 
 
 # ---------------------------------------------------------------------------------------- figures
-def judge(config, params, found, model, codes) -> dict:
+def judge(
+    config: Config,
+    params: Any,
+    found: data.Factored,
+    model: protocol.LatentVariable,
+    codes: protocol.Array,
+) -> dict:
     """The likelihoods of the model on images, and the scores of its codes [n, d] by the factors."""
     x = found.x.reshape(len(found.x), -1)
     of_images, of_draws, of_scores = jax.random.split(jax.random.key(config.seed + 1), 3)
     bound = functools.partial(objectives.elbo, model, num_samples=config.num_samples)
-    told = jax.jit(lambda params, key: bound(params, key, x)[1])(params, of_draws)
+    told = jax.jit(lambda params, key: bound(params, key, x)[1])(params, of_draws)  # ty: ignore[invalid-argument-type]
     estimate = metrics.importance_log_prob(
         model, params, of_images, x, num_samples=config.num_samples
     )
@@ -190,7 +211,7 @@ def main(config: Config) -> dict:
     return {"priors": told, "most": -float(np.log(len(x))), "train_seconds": trained.seconds}
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = []
     for prior, both in found["priors"].items():
         for name, r in both.items():
@@ -202,7 +223,9 @@ def show(found):
     print(f"No model has more than {found['most']:.3f} nats of these images.")
 
 
-def draw(config, model, params, found):
+def draw(
+    config: Config, model: protocol.LatentVariable, params: protocol.Params, found: data.Factored
+) -> None:
     """Saves traversals.png: mean images as one unit of z, or of f(z), moves and the others stay."""
     dim, side = len(found.sizes), found.x.shape[1:]
     at = jnp.linspace(-EDGE, EDGE, COLUMNS)
@@ -214,7 +237,7 @@ def draw(config, model, params, found):
             names.append(f"{name}, unit {j + 1}")
     images = np.concatenate(rows).reshape(-1, *side)
     figure = plots.sample_grid(images, columns=COLUMNS, row_names=names, vmin=0, vmax=1)
-    plots.save(figure, config.workdir / "traversals.png")
+    plots.save(figure, config.directory / "traversals.png")
 
 
 if __name__ == "__main__":

@@ -22,9 +22,11 @@ takes any images with levels: for mnist the paper reports an error of 5 %.
 Chen et al. (2016), "InfoGAN", section 7.1.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +40,9 @@ from experiments import fitting, sets
 from experiments.gans import images
 from experiments.gans import judge as gan_judge
 from experiments.options import Data, check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Algorithm, Array, Key, Params
 
 COLUMNS, ROWS, REACH = 10, 5, 2.0  # of the pictures
 
@@ -83,7 +88,7 @@ QUICK |= {"num_noise": 4}
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, int, int]) -> "disentangled.InfoGAN":
+def build(config: Config, shape: tuple[int, int, int]) -> disentangled.InfoGAN:
     """The model of images [H, W, C] in (-1, 1)."""
     codes = disentangled.Codes(config.num_noise, (config.categories,), config.num_continuous)
     return disentangled.infogan(
@@ -94,7 +99,7 @@ def build(config: Config, shape: tuple[int, int, int]) -> "disentangled.InfoGAN"
     )
 
 
-def game(config, name, model):
+def game(config: Config, name: str, model: disentangled.InfoGAN) -> Algorithm:
     """The `Algorithm` that trains a model."""
     gains = {"weight": config.weight, "continuous_weight": config.continuous_weight}
     gains = gains if name == "infogan" else dict.fromkeys(gains, 0.0)
@@ -121,7 +126,7 @@ def game(config, name, model):
 
 
 # ------------------------------------------------------------------------- categories and digits
-def paired(categories, labels, num: int) -> np.ndarray:
+def paired(categories: np.ndarray, labels: np.ndarray, num: int) -> np.ndarray:
     """The class of each category, [num], each class once, such that most rows agree."""
     from scipy.optimize import linear_sum_assignment
 
@@ -130,14 +135,16 @@ def paired(categories, labels, num: int) -> np.ndarray:
     return linear_sum_assignment(counts, maximize=True)[1]
 
 
-def majority(categories, labels, num: int) -> np.ndarray:
+def majority(categories: np.ndarray, labels: np.ndarray, num: int) -> np.ndarray:
     """The most frequent class of the rows of each category, [num]."""
     counts = np.zeros((num, labels.max() + 1), int)
     np.add.at(counts, (categories, labels), 1)
     return counts.argmax(1)
 
 
-def errors(given, seen, num):
+def errors(
+    given: tuple[np.ndarray, np.ndarray], seen: tuple[np.ndarray, np.ndarray], num: int
+) -> dict[str, float]:
     """{"error", "majority"} of the rows `seen`; categories are matched to classes on `given`.
 
     Both are pairs (categories [n], labels [n]).
@@ -148,7 +155,9 @@ def errors(given, seen, num):
     return found
 
 
-def judge(config, model, pictures, params, key) -> dict:
+def judge(
+    config: Config, model: disentangled.InfoGAN, pictures: images.Pictures, params: Params, key: Key
+) -> dict:
     """The numbers of an evaluation."""
     params, state = params
     guess = functools.partial(_guess(model), (params, state))
@@ -199,7 +208,9 @@ class Fitted(NamedTuple):
     history: list
 
 
-def fit(config, name, pictures):
+def fit(
+    config: Config, name: str, pictures: images.Pictures
+) -> tuple[disentangled.InfoGAN, Fitted]:
     """Trains a model to its last step: without labels nothing says which step is the best."""
     recipe = learning.Recipe(build, {"config": config, "shape": pictures.shape})
     model = recipe.model()
@@ -218,7 +229,7 @@ def fit(config, name, pictures):
             "game": name,
             "data/train": learning.fingerprint(pictures.rows["train"]),
         },
-        workdir=config.workdir / name,
+        workdir=config.directory / name,
         progress=config.progress,
         description=name,
         recipe=recipe,
@@ -244,7 +255,7 @@ def main(config: Config) -> dict:
     return {"models": rows, "most": most, "data": config.data}
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = []
     for name, r in found["models"].items():
         told = {key: f"{100 * r[key]:.1f} %" for key in ("error", "majority") if key in r}
@@ -256,7 +267,7 @@ def show(found):
 
 
 # ---------------------------------------------------------------------------------------- pictures
-def draw(config, raw, found):
+def draw(config: Config, raw: data.Dataset, found: dict) -> None:
     """Saves codes.png, numbers.png and curves.png."""
     name, (model, fitted) = next(iter(found.items()))
     settle_key, z_key = jax.random.split(jax.random.key(config.seed + 1))
@@ -286,10 +297,10 @@ def draw(config, raw, found):
             if rows:
                 curves[f"{name}: {what}"] = [r["step"] for r in rows], [r[what] for r in rows]
     figure = plots.curves(curves, xlabel="step", ylabel="share of test rows, or nats")
-    plots.save(figure, config.workdir / "curves.png")
+    plots.save(figure, config.directory / "curves.png")
 
 
-def latents(config, noise, category, numbers):
+def latents(config: Config, noise: Array, category: int, numbers: Array) -> Array:
     """z [n, size]: noise [n, num_noise], one category for all, and real numbers [n, m] or [m]."""
     one_hot = sets.one_hot(np.full(len(noise), category), config.categories)
     numbers = jnp.broadcast_to(numbers, (len(noise), config.num_continuous))

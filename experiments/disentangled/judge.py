@@ -1,5 +1,9 @@
 """Scores, tables and pictures of codes, which `compare` and `dsprites` share."""
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +28,7 @@ STEPS = np.linspace(-2, 2, 9)
 
 
 # --------------------------------------------------------------------------------------- numbers
-def judged(key, found, factors) -> dict:
+def judged(key: protocol.Key, found: dict[str, np.ndarray], factors: np.ndarray) -> dict:
     """All scores and the terms of the ELBO, from the `methods.seen` of all rows of a set."""
     score_key, term_key = jax.random.split(key)
     mean, scale = found["mean"], found["scale"]
@@ -47,7 +51,7 @@ def _terms(key, mean, scale):
     return metrics.kl_terms(key, mean, scale, num_codes=min(len(mean), MOST_CODES))
 
 
-def coarse_total_correlation(key, mean, scale) -> float:
+def coarse_total_correlation(key: protocol.Key, mean: np.ndarray, scale: np.ndarray) -> float:
     """The total correlation of z + 0.2 ε in nats, at most that of z.
 
     For n rows, TC + Σ_j KL(q(z_j) ‖ p(z_j)) = KL - I(n; z) >= KL - log n. If codes are more precise
@@ -68,7 +72,7 @@ def gathered(rows: list[dict], seen: list[dict]) -> dict:
     return found
 
 
-def references(key, factors, num_latents) -> dict:
+def references(key: protocol.Key, factors: np.ndarray, num_latents: int) -> dict:
     """The scores of known codes: of the factors themselves, one per unit, and of random noise."""
     key, *keys = jax.random.split(key, DRAWS + 1)
     rng = np.random.default_rng(0)
@@ -93,7 +97,7 @@ def correlations(models: dict) -> list[list[float]]:
 
 
 # ------------------------------------------------------------------------------------- the tables
-def show(found):
+def show(found: dict) -> None:
     every = found["references"] | found["models"]
     words = WORDS | {"mig_adjusted": "MIG adj.", "modularity_adjusted": "mod. adj."}
     _table(every, {what: (word, 2) for what, word in words.items()})
@@ -133,7 +137,7 @@ def _spread(values, digits):
 
 
 # --------------------------------------------------------------------------------------- pictures
-def draw_scores(config, models, chance):
+def draw_scores(config: Any, models: dict[str, dict], chance: dict[str, list]) -> None:
     """Saves scores.png: each score against the reconstruction, with a point for each seed."""
     figure = plots.new_figure((11.0, 6.8), layout="constrained")
     methods = list(dict.fromkeys(name.partition(",")[0] for name in models))
@@ -158,10 +162,10 @@ def draw_scores(config, models, chance):
         ncols=len(methods),
         frameon=False,
     )
-    plots.save(figure, config.workdir / "scores.png")
+    plots.save(figure, config.directory / "scores.png")
 
 
-def draw_ranks(config, correlation):
+def draw_ranks(config: Any, correlation: list[list]) -> None:
     """Saves ranks.png: the rank correlations of the metrics."""
     figure = plots.new_figure((5.4, 4.8), layout="constrained")
     axes, names = figure.add_subplot(), [WORDS[s] for s in SCORES]
@@ -173,10 +177,12 @@ def draw_ranks(config, correlation):
     axes.set_yticks(range(len(names)), names)
     axes.set_title("Rank correlation of the metrics", fontsize=12, color=plots.INK)
     plots.plain(axes, frame=False)
-    plots.save(figure, config.workdir / "ranks.png")
+    plots.save(figure, config.directory / "ranks.png")
 
 
-def traversed(model, params, x):
+def traversed(
+    model: protocol.LatentVariable, params: protocol.Params, x: protocol.Array
+) -> tuple[protocol.Array, protocol.Array, protocol.Array]:
     """The units with the largest KL, their KL, and E[x | z] as each moves, [units, steps, ...]."""
     posterior = model.posterior(params, x)
     mean, scale = posterior.mean(), posterior.stddev()
@@ -191,7 +197,7 @@ def traversed(model, params, x):
     return units, kl[units], jax.lax.map(moved, units)
 
 
-def draw_traversals(config, shape, models: dict):
+def draw_traversals(config: Any, shape: tuple[int, int], models: dict) -> None:
     """Saves traversals.png, a panel for each of {name: what `traversed` returns}."""
     across = min(len(models), 3)
     down = -(-len(models) // across)
@@ -211,7 +217,7 @@ def draw_traversals(config, shape, models: dict):
         axes.set_axis_off()
     said = "E[x | z] as one unit moves and the others stay; at its left its KL in nats"
     figure.suptitle(said, fontsize=12, color=plots.INK)
-    plots.save(figure, config.workdir / "traversals.png")
+    plots.save(figure, config.directory / "traversals.png")
 
 
 def _middles(length, num):
@@ -219,7 +225,7 @@ def _middles(length, num):
     return (np.arange(num) + 0.5) * length / num
 
 
-def draw_capacity(config, history, chunk, strength):
+def draw_capacity(config: Any, history: list[dict], chunk: int, strength: float) -> None:
     """Saves capacity.png: the KL of each unit of the annealed-vae as its capacity C grows."""
     rows = [row for row in history if "kl_0" in row]
     if len(rows) < 2:
@@ -235,4 +241,4 @@ def draw_capacity(config, history, chunk, strength):
         baselines={"C at the end": strength},
         title="What each unit carries while the capacity grows",
     )
-    plots.save(figure, config.workdir / "capacity.png")
+    plots.save(figure, config.directory / "capacity.png")

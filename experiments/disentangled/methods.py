@@ -1,5 +1,7 @@
 """The methods of `compare` and `dsprites`, each with one number for its strength."""
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 from typing import Any, Literal
@@ -49,7 +51,7 @@ class Strengths:
     """the number of entries of z"""
 
 
-def strengths(config, name: str) -> tuple[float, ...]:
+def strengths(config: Any, name: str) -> tuple[float, ...]:
     found = {
         "vae": (1.0,),
         "beta-vae": config.betas,
@@ -68,8 +70,8 @@ def titled(name: str, strength: float) -> str:
 
 
 def learner(
-    config, name: str, model: "protocol.LatentVariable", num_data: int, num_steps: int
-) -> "protocol.Algorithm":
+    config: Any, name: str, model: protocol.LatentVariable, num_data: int, num_steps: int
+) -> protocol.Algorithm:
     """An `Algorithm` whose step takes `num_rows` rows and fixed={"strength": a number}."""
     adam = optax.adam(config.learning_rate)
     if name == "factor-vae":
@@ -116,12 +118,14 @@ def _with_critic(config, model, adam, num_data):
     return algorithm._replace(params=lambda state: algorithm.params(state)["model"])
 
 
-def num_rows(config, name: str) -> int:
+def num_rows(config: Any, name: str) -> int:
     """The number of rows of a step."""
     return config.batch_size * (2 if name == "factor-vae" else 1)
 
 
-def seen(model, params, key, x):
+def seen(
+    model: protocol.LatentVariable, params: protocol.Params, key: protocol.Key, x: protocol.Array
+) -> dict[str, protocol.Array]:
     """The mean and deviation of q(z | x), each [n, d], and -log p(x | z) [n] for one draw of z."""
     posterior = model.posterior(params, x)
     z = posterior.sample(seed=key)
@@ -130,6 +134,6 @@ def seen(model, params, key, x):
     return {"mean": mean, "scale": scale, "distortion": distortion}
 
 
-def unit_kl(mean, scale):
+def unit_kl(mean: protocol.Rows, scale: protocol.Rows) -> protocol.Array:
     """KL(q(z_j | x) ‖ N(0, 1)) of each row and unit in nats, [..., n, d]."""
     return 0.5 * (mean**2 + scale**2 - 1) - jnp.log(scale)

@@ -15,18 +15,26 @@ passes.
 Any set of vectors or images works the same way: --data mnist --data-dir FOLDER, or a file.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
 
-from dgm_jax import combinators, distributions, flows, learning, plots, runs
+from dgm_jax import combinators, distributions, flows, learning, plots, protocol, runs
 from dgm_jax import data as datasets
 from dgm_jax.measure import timing
 from dgm_jax.runs import processes
 from experiments import baselines, fitting, published, sets
 from experiments.options import Data, Training, check
+
+if TYPE_CHECKING:
+    import distrax
+
+    from dgm_jax.protocol import Array, Density, Flow, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +67,7 @@ SEQUENTIAL = {"maf": "sample", "iaf": "density"}  # the direction of d passes in
 DIRECTIONS = ("density", "sample")
 
 
-def flow_of(config, name, dim, inverse):
+def flow_of(config: Any, name: str, dim: int, inverse: str) -> Flow:
     options = dict(hidden=config.hidden)
     if name == "realnvp":
         return flows.realnvp(dim, num_layers=2 * config.num_layers, shuffle=0, **options)
@@ -67,7 +75,14 @@ def flow_of(config, name, dim, inverse):
     return make(dim, num_layers=config.num_layers, inverse=inverse, **options)
 
 
-def build(config, name, preprocessing, dim, *, inverse="unit_once"):
+def build(
+    config: Config,
+    name: str,
+    preprocessing: distrax.Bijector,
+    dim: int,
+    *,
+    inverse: str = "unit_once",
+) -> Density:
     """p(x) on the scale of the data: noise -> flow -> inverse of the preprocessing -> x.
 
     inverse: "unit_once" computes each hidden unit once, "naive" makes the lecture's d passes.
@@ -80,13 +95,15 @@ def build(config, name, preprocessing, dim, *, inverse="unit_once"):
 
 
 @runs.builder
-def density(config: Config, name, dim, num_levels, mean, std):
+def density(
+    config: Config, name: str, dim: int, num_levels: int, mean: None, std: None
+) -> protocol.Density:
     """p(x) of the data. Of levels it is a lower bound of log P(x), by uniform noise."""
     model = build(config, name, preprocessing(config, num_levels, mean, std), dim)
     return model if num_levels is None else combinators.quantized(model, num_levels)
 
 
-def directions(model):
+def directions(model: Density) -> dict[str, Callable]:
     """The compiled functions density(params, x) and sample(params, key, num)."""
 
     def sample(params, key, num):
@@ -98,7 +115,7 @@ def directions(model):
     }
 
 
-def time_directions(config, models, params, x):
+def time_directions(config: Config, models: dict, params: Params, x: np.ndarray) -> dict:
     """The time of a call of density and of sampling in milliseconds, {(name, inverse, way): ms}."""
     thunks = {"unit_once": {}, "naive": {}}
     for (name, inverse), model in models.items():
@@ -116,7 +133,7 @@ def time_directions(config, models, params, x):
     return {what: result.median_ms for what, result in timings.items()}
 
 
-def costs(name, dim, milliseconds):
+def costs(name: str, dim: int, milliseconds: dict) -> dict[str, float]:
     """Passes and milliseconds of the two directions of one model.
 
     Passes are counted as in the lecture: evaluations of the network that must follow one another.
@@ -131,7 +148,7 @@ def costs(name, dim, milliseconds):
     return cost | {"sample_to_density_ratio": cost["sample_ms"] / cost["density_ms"]}
 
 
-def precision(config, name, params, dim):
+def precision(config: Config, name: str, params: Params, dim: int) -> dict[str, float]:
     """The numerical error of the two directions of a trained flow T, in float32.
 
     round_trip: max |z - T⁻¹(T(z))|. to_naive: the largest difference to the results of d passes.
@@ -154,7 +171,7 @@ def precision(config, name, params, dim):
     return found
 
 
-def show(found):
+def show(found: dict) -> None:
     """Prints two tables, of quality and of cost, from the contents of results.json."""
     quality, cost = [], []
     for name, r in (found["baselines"] | found["models"]).items():
@@ -183,16 +200,24 @@ def show(found):
     fitting.tell(found["baselines"] | found["models"])
 
 
-def draw(config, data, results, reference, curves, samples, test):
+def draw(
+    config: Config,
+    data: datasets.Dataset,
+    results: dict[str, dict],
+    reference: dict[str, dict],
+    curves: dict[str, tuple],
+    samples: dict[str, Array],
+    test: np.ndarray,
+) -> None:
     """Saves samples.png, curves.png and passes.png."""
     figure = sets.grid(data, {"test data": test} | samples, columns=len(test) // 2 or 1)
-    plots.save(figure, config.workdir / "samples.png")
+    plots.save(figure, config.directory / "samples.png")
 
     levels = {name: r["test_bits_per_dim"] for name, r in reference.items()}
     figure = plots.curves(
         curves, xlabel="step", ylabel="validation bits per dimension", baselines=levels
     )
-    plots.save(figure, config.workdir / "curves.png")
+    plots.save(figure, config.directory / "curves.png")
 
     figure = plots.bars(
         {n: {"density": r["density_ms"], "sampling": r["sample_ms"]} for n, r in results.items()},
@@ -209,20 +234,22 @@ def draw(config, data, results, reference, curves, samples, test):
         logy=True,
         title="Each hidden unit once (full) and d passes (dashed)",
     )
-    plots.save(figure, config.workdir / "passes.png")
+    plots.save(figure, config.directory / "passes.png")
 
 
-def preprocessing(config, num_levels, mean, std):
+def preprocessing(config: Config, num_levels: int, mean: None, std: None) -> distrax.Bijector:
     """The fixed bijector from rows (of levels with noise) to what the flow learns."""
     if num_levels is None:
         return datasets.standardize(mean, std)
     return datasets.logit_map(num_levels, alpha=config.alpha)
 
 
-def learn(config, rows, num_levels):
+def learn(
+    config: Config, rows: dict[str, np.ndarray], num_levels: int | None
+) -> tuple[dict, dict[str, fitting.Fitted]]:
     """The models by (name, inverse), and the trained ones by name."""
     dim, models, fitted = rows["train"].shape[1], {}, {}
-    given = {"num_levels": num_levels, "mean": None, "std": None}
+    given: dict[str, Any] = {"num_levels": num_levels, "mean": None, "std": None}
     if num_levels is None:
         given |= {"mean": rows["train"].mean(0), "std": rows["train"].std(0)}
     to_flow = preprocessing(config, **given)
@@ -246,7 +273,9 @@ def learn(config, rows, num_levels):
     return models, fitted
 
 
-def references(data, rows, noisy_rows):
+def references(
+    data: datasets.Dataset, rows: dict[str, np.ndarray], noisy_rows: dict[str, np.ndarray]
+) -> dict[str, dict]:
     """The baselines: a Gaussian, and for levels a histogram of each pixel."""
     dim = rows["train"].shape[1]
     found = {"gaussian": fitting.summary(baselines.gaussian(*noisy_rows.values()), dim)}

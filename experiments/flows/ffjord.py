@@ -16,10 +16,13 @@ error of the test set 0.013; the RealNVP of experiments.flows.compare has 2.09),
 of the field for a training step and 37 for a score, and a round-trip error of 2e-4 grey levels.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import time
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -34,12 +37,16 @@ from dgm_jax import (
     learning,
     objectives,
     plots,
+    protocol,
     runs,
 )
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Array, Density, Key, Params
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 
@@ -85,7 +92,7 @@ EXACT = 1e-5  # the tolerance of scores; with a tenth of it log p changes by les
 
 # -------------------------------------------------------------------------------- on the plane
 @runs.builder
-def on_the_plane(config: Config, name, tolerance):
+def on_the_plane(config: Config, name: str, tolerance: float) -> protocol.Density:
     if name == "realnvp":
         flow = flows.realnvp(2, num_layers=12, hidden=config.toy_hidden)
     else:
@@ -94,7 +101,7 @@ def on_the_plane(config: Config, name, tolerance):
     return combinators.pushforward(flow, distributions.standard_normal(2))
 
 
-def learn_toy(config, name, toy, key):
+def learn_toy(config: Config, name: str, toy: datasets.Toy, key: Key) -> dict:
     """The moving average of the parameters after training, one compiled function of a key."""
     model = on_the_plane(config, name, 1e-4)
     num_steps = config.toy_steps * (3 if name == "realnvp" else 1)
@@ -108,12 +115,12 @@ def learn_toy(config, name, toy, key):
     return learning.averaged(state)
 
 
-def evaluations(model, params, x):
+def evaluations(model: Density, params: Params, x: Array) -> Array:
     """The number of evaluations of the vector field to score the batch x."""
-    return jax.jit(lambda p, x: model.dist(p).bijector.inverse_path(x).num_evals)(params, x)
+    return jax.jit(lambda p, x: model.dist(p).bijector.inverse_path(x).num_evals)(params, x)  # ty: ignore[missing-attribute]
 
 
-def toy_results(config, toy_name):
+def toy_results(config: Config, toy_name: str) -> dict:
     toy = datasets.TOYS[toy_name]()
     train_key, test_key = jax.random.split(jax.random.key(config.seed))
     x = toy.sample(test_key, config.num_test)
@@ -126,7 +133,7 @@ def toy_results(config, toy_name):
         given = {"config": config, "name": name, "tolerance": EXACT}
         recipe = learning.Recipe(on_the_plane, given)
         model = recipe.model()
-        learning.save(config.workdir / f"{toy_name}-{name}", params, recipe=recipe)
+        learning.save(config.directory / f"{toy_name}-{name}", params, recipe=recipe)
         log_prob = jax.jit(lambda x, model=model, params=params: model.dist(params).log_prob(x))
         kl, stderr = objectives.mean_and_stderr(truth - log_prob(x))
         learned[name] = {"kl": kl, "kl_stderr": stderr, "train_seconds": seconds}
@@ -135,21 +142,23 @@ def toy_results(config, toy_name):
             learned[name]["num_evals"] = evaluations(model, params, x)
     if processes.first():
         figure = plots.densities(panels, title=f"{toy_name}, entropy {toy.entropy:.3f} nats")
-        plots.save(figure, config.workdir / f"densities-{toy_name}.png")
+        plots.save(figure, config.directory / f"densities-{toy_name}.png")
     print(f"{toy_name}: " + ", ".join(f"{n} {r['kl']:.3f}" for n, r in learned.items()))
     return {"entropy": toy.entropy, "models": learned}
 
 
 # -------------------------------------------------------------------------------- on the digits
 @runs.builder
-def density(config: Config, num_levels, mean, std):
+def density(config: Config, num_levels: int, mean: np.ndarray, std: np.ndarray) -> protocol.Density:
     """p(x) of the data, by the exact trace. Of levels a lower bound, by uniform noise."""
     to_z = sets.standard(num_levels, mean, std, alpha=ALPHA)
     model = combinators.preprocessed(on_the_digits(config, len(mean), EXACT), to_z)
     return model if num_levels is None else combinators.quantized(model, num_levels)
 
 
-def learn_digits(config, rows, scaling, noisy):
+def learn_digits(
+    config: Config, rows: dict[str, np.ndarray], scaling: dict, noisy: Callable
+) -> fitting.Fitted:
     """FFJORD on z = g(x + u), best on validation; each step draws new noise u and ε."""
     dim, to_model = rows["train"].shape[1], sets.standard(**scaling, alpha=ALPHA)
     model = on_the_digits(config, dim, config.tolerance)
@@ -183,14 +192,14 @@ def learn_digits(config, rows, scaling, noisy):
     )
 
 
-def on_the_digits(config, dim, tolerance):
-    options = {"noise": config.noise, "hidden": config.digits_hidden}
+def on_the_digits(config: Config, dim: int, tolerance: float) -> Density:
+    options: dict[str, Any] = {"noise": config.noise, "hidden": config.digits_hidden}
     solver = bijectors.ode_solver(rtol=tolerance, atol=tolerance)
     flow = flows.ffjord(dim, solver=solver, **options)
     return combinators.pushforward(flow, distributions.standard_normal(dim))
 
 
-def digits_results(config, data):
+def digits_results(config: Config, data: Any) -> dict:
     rows, scaling, noisy = sets.scaling(data, alpha=ALPHA, seed=config.seed)
     to_model = sets.standard(**scaling, alpha=ALPHA)
     params, row, _, history = learn_digits(config, rows, scaling, noisy)
@@ -207,7 +216,7 @@ def digits_results(config, data):
 
     @jax.jit
     def reconstructed(params, z):
-        bijector = model.dist(params).bijector
+        bijector = model.dist(params).bijector  # ty: ignore[missing-attribute]
         return to_model.inverse(bijector.forward(bijector.inverse(z)))
 
     if processes.first():
@@ -218,7 +227,7 @@ def digits_results(config, data):
         shuffled = np.random.default_rng(config.seed).permutation(len(rows["test"]))[:32]
         shown = {"test data": rows["test"][shuffled], "ffjord": samples}
         figure = sets.grid(data, shown, columns=16)
-        plots.save(figure, config.workdir / "samples.png")
+        plots.save(figure, config.directory / "samples.png")
     return {
         **row,
         "num_evals_in_training": history[-1]["num_evals"],
@@ -228,7 +237,7 @@ def digits_results(config, data):
     }
 
 
-def show(found):
+def show(found: dict[str, dict]) -> None:
     rows = []
     for toy, result in found.get("toys", {}).items():
         row = {"toy": toy, "entropy": f"{result['entropy']:.3f}"}

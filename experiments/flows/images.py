@@ -37,9 +37,11 @@ what smaller runs reach.
 With --class-conditional each model is p(x | class), and each column of its samples is one class.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -52,12 +54,18 @@ from dgm_jax import (
     learning,
     objectives,
     plots,
+    protocol,
     runs,
 )
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import baselines, defaults, fitting, sets
 from experiments.options import Data, Optimisation, check
+
+if TYPE_CHECKING:
+    import distrax
+
+    from dgm_jax.protocol import Array, Density, Key, Params
 
 ModelName = Literal["realnvp", "glow", "flow++"]
 
@@ -127,7 +135,9 @@ QUICK = {
 }
 
 
-def standard_pixels(config, num_levels, mean, std):
+def standard_pixels(
+    config: Config, num_levels: int, mean: np.ndarray, std: np.ndarray
+) -> distrax.Bijector:
     """[0, K)^{H×W×C} -> R^{H×W×C}: the logit map, then (y - mean) / std for each pixel.
 
     With the mean and std of `of_pixels` the flow starts as one Gaussian for each pixel; otherwise
@@ -139,7 +149,7 @@ def standard_pixels(config, num_levels, mean, std):
     return distrax.Chain([datasets.standardize(mean, std, event_ndims=3), pixels])
 
 
-def of_pixels(config, rows, num_levels):
+def of_pixels(config: Config, rows: dict[str, tuple], num_levels: int) -> dict[str, np.ndarray]:
     """The mean and deviation of each pixel of the training split, after noise and logit.
 
     They are 0 and 1 if config.by_pixel is False.
@@ -156,7 +166,14 @@ def of_pixels(config, rows, num_levels):
     return {"mean": mean.reshape(shape), "std": std.reshape(shape)}
 
 
-def build(config, name, shape, pixels, num_levels, num_classes=0):
+def build(
+    config: Any,
+    name: str,
+    shape: tuple[int, int, int],
+    pixels: distrax.Bijector,
+    num_levels: int,
+    num_classes: int = 0,
+) -> tuple[Density, Density]:
     """(p(y | c), q(u | x)): the density of images y in [0, K)^{H×W×C}, and that of the noise u.
 
     The images y = x + u are those of the levels x, K = num_levels, with noise u. pixels: the
@@ -200,14 +217,29 @@ def build(config, name, shape, pixels, num_levels, num_classes=0):
 
 
 @runs.builder
-def density(config: Config, name, shape, num_levels, num_classes, mean, std):
+def density(
+    config: Config,
+    name: str,
+    shape: tuple[int, int, int],
+    num_levels: int,
+    num_classes: int,
+    mean: np.ndarray,
+    std: np.ndarray,
+) -> protocol.Density:
     """P(x | c) of images of levels, by a lower bound of its log; parameters {"model", "noise"}."""
     pixels = standard_pixels(config, num_levels, mean, std)
     model, noise = build(config, name, shape, pixels, num_levels, num_classes)
     return combinators.quantized(model, num_levels, noise)
 
 
-def fit(config, name, model, noise, rows, recipe):
+def fit(
+    config: Any,
+    name: str,
+    model: Density,
+    noise: Density,
+    rows: dict[str, tuple],
+    recipe: learning.Recipe,
+) -> fitting.Fitted:
     """Maximum likelihood on rows (images,) or (images, one-hot classes)."""
     order = np.random.default_rng(config.seed).permutation(len(rows["train"][0]))[:512]
     first, *cond = (part[order] for part in rows["train"])
@@ -245,12 +277,14 @@ def fit(config, name, model, noise, rows, recipe):
     )
 
 
-def reconstructions(model, params, y, *cond, batch_size=200):
+def reconstructions(
+    model: Density, params: Params, y: np.ndarray, *cond: Any, batch_size: int = 200
+) -> np.ndarray:
     """T(T⁻¹(y)) of images y [n, H, W, C], in float32."""
 
     @jax.jit
     def there_and_back(params, y, *cond):
-        bijector = model.dist(params, *cond).bijector
+        bijector = model.dist(params, *cond).bijector  # ty: ignore[missing-attribute]
         return bijector.forward(bijector.inverse(y))
 
     size = min(batch_size, len(y))  # one shape, compiled once: the last batch is filled up
@@ -259,7 +293,7 @@ def reconstructions(model, params, y, *cond, batch_size=200):
     return np.concatenate(parts)[: len(y)]
 
 
-def sampled(config, model, params, key, num_classes):
+def sampled(config: Config, model: Density, params: Params, key: Key, num_classes: int) -> Array:
     """Two rows of samples. If there are classes, column i is of class i modulo their number."""
     num = 2 * config.num_shown
     cond, shape = (), num
@@ -271,7 +305,7 @@ def sampled(config, model, params, key, num_classes):
     return learning.over_devices(sample)(params, key)
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = []
     for name, r in (found["baselines"] | found["models"]).items():
         bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"
@@ -289,7 +323,14 @@ def show(found):
     fitting.tell(found["baselines"] | found["models"], steps="--num-updates")
 
 
-def draw(config, num_levels, shown, samples, curves, reference):
+def draw(
+    config: Config,
+    num_levels: int,
+    shown: dict[str, tuple],
+    samples: dict[str, Array],
+    curves: dict[str, tuple],
+    reference: dict[str, dict],
+) -> None:
     """Saves samples.png, reconstructions.png (with the error, magnified) and curves.png."""
 
     def grid(groups, path):
@@ -298,7 +339,7 @@ def draw(config, num_levels, shown, samples, curves, reference):
         figure = plots.sample_grid(
             rows, columns=config.num_shown, row_names=list(groups), vmin=0, vmax=num_levels - 1
         )
-        plots.save(figure, config.workdir / path)
+        plots.save(figure, config.directory / path)
 
     test = next(iter(shown.values()))[0]
     grid({"test data": datasets.quantize(test, num_levels)} | samples, "samples.png")
@@ -312,7 +353,7 @@ def draw(config, num_levels, shown, samples, curves, reference):
     figure = plots.curves(
         curves, xlabel="update", ylabel="validation bits per dimension", baselines=levels
     )
-    plots.save(figure, config.workdir / "curves.png")
+    plots.save(figure, config.directory / "curves.png")
 
 
 def main(config: Config) -> dict:

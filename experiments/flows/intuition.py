@@ -16,8 +16,10 @@ line (1e-7 of the density, 5e-7 of F⁻¹(G(z)) and back). On the plane the area
 20 % if |det J| is taken at the middle of the cell, to 2 % by 4×4 parts and to 0.1 % by 16×16 parts.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -27,6 +29,9 @@ from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments.flows import toy
 from experiments.options import check
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 
@@ -58,7 +63,7 @@ SIDE = 3.0  # of the square of noise that is drawn and measured
 
 
 # ---------------------------------------------------------------------------------- on the line
-def mixture(x):
+def mixture(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(F(x), F'(x)): distribution function and density of MIXTURE at x, in float64."""
     logits, means, log_scales = (MIXTURE[name].astype(np.float64) for name in MIXTURE)
     weights, scales = np.exp(logits) / np.exp(logits).sum(), np.exp(log_scales)
@@ -66,7 +71,7 @@ def mixture(x):
     return (weights * sigmoid).sum(1), (weights * sigmoid * (1 - sigmoid) / scales).sum(1)
 
 
-def on_the_line(config):
+def on_the_line(config: Config) -> tuple[dict[str, float], tuple[np.ndarray, ...]]:
     """The numerical errors of the flow F⁻¹ ∘ G, and the arrays that `draw_line` shows."""
     flow = flows.cdf(1, num_components=MIXTURE["means"].size)
     params = {"base": {}, "flow": MIXTURE}
@@ -90,7 +95,7 @@ def on_the_line(config):
     return found, (z[:, 0], there[:, 0], x[:, 0], noise[:, 0])
 
 
-def draw_line(z, there, x, noise):
+def draw_line(z: np.ndarray, there: np.ndarray, x: np.ndarray, noise: np.ndarray) -> Figure:
     cdf, density = mixture(x)
     figure = plots.new_figure((11.0, 3.6), layout="constrained")
     panels = figure.subplots(1, 3)
@@ -119,7 +124,7 @@ def draw_line(z, there, x, noise):
 
 
 # --------------------------------------------------------------------------------- on the plane
-def polygons(corners, parts):
+def polygons(corners: np.ndarray, parts: int) -> np.ndarray:
     """The boundaries [n², 4 parts, 2] of n² cells, from points [n parts + 1, n parts + 1, 2]."""
     steps, first, last = np.arange(parts), np.zeros(parts, int), np.full(parts, parts)
     i = np.concatenate([steps, last, parts - steps, first])  # once around
@@ -129,20 +134,22 @@ def polygons(corners, parts):
     return corners[rows + i, columns + j].astype(np.float64)
 
 
-def areas(polygons):
+def areas(polygons: np.ndarray) -> np.ndarray:
     """½ |Σ_i x_i y_{i+1} - x_{i+1} y_i| of polygons [n, corners, 2], [n]."""
     x, y = np.moveaxis(polygons, -1, 0)
     return 0.5 * np.abs((x * np.roll(y, -1, -1) - np.roll(x, -1, -1) * y).sum(-1))
 
 
-def on_the_plane(config):
+def on_the_plane(
+    config: Config,
+) -> tuple[dict[str, dict], tuple[np.ndarray, np.ndarray, np.ndarray, datasets.Toy]]:
     """The errors of the areas of mapped cells against ∫ |det J| dz, and what `draw_plane` shows."""
-    options = {"num_layers": config.num_layers, "hidden": config.hidden}
+    options: dict[str, Any] = {"num_layers": config.num_layers, "hidden": config.hidden}
     learning = toy.Config(num_steps=config.num_steps, **options)
     model = toy.build(learning, "realnvp")
     truth = datasets.TOYS[config.toy]()
     params = toy.learn(learning, model, truth, jax.random.key(config.seed))
-    bend = jax.jit(lambda p, z: model.dist(p).bijector.forward_and_log_det(z))
+    bend = jax.jit(lambda p, z: model.dist(p).bijector.forward_and_log_det(z))  # ty: ignore[missing-attribute]
     n, found = config.num_cells, {}
     for parts in config.parts:
         lines = np.linspace(-SIDE, SIDE, n * parts + 1, dtype=np.float32)
@@ -159,7 +166,7 @@ def on_the_plane(config):
     return found, (before, after, np.log(det), truth)
 
 
-def draw_plane(before, after, log_det, truth):
+def draw_plane(before: np.ndarray, after: np.ndarray, log_det: Any, truth: datasets.Toy) -> Figure:
     """Three panels: the density to learn, the grid of z, and the grid after the flow."""
     from matplotlib.collections import PolyCollection
 
@@ -167,11 +174,11 @@ def draw_plane(before, after, log_det, truth):
     panels = figure.subplots(1, 3)
     edge = 1.05 * np.abs(after).max()
     axis = np.linspace(-edge, edge, 200, dtype=np.float32)
-    p = np.exp(truth.log_prob(np.stack(np.meshgrid(axis, axis), -1)))
+    p = np.exp(truth.log_prob(np.stack(np.meshgrid(axis, axis), -1)))  # ty: ignore[invalid-argument-type]
     panels[0].imshow(p, origin="lower", extent=(-edge, edge) * 2, cmap="magma")
     top = np.quantile(np.abs(log_det), 0.99)
     for axes, shapes in zip(panels[1:], (before, after)):
-        drawn = PolyCollection(shapes, array=log_det, cmap="RdBu", edgecolors="white", lw=0.2)
+        drawn = PolyCollection(shapes, array=log_det, cmap="RdBu", edgecolors="white", lw=0.2)  # ty: ignore[invalid-argument-type]
         drawn.set_clim(-top, top)
         axes.add_collection(drawn)
     bar = figure.colorbar(drawn, ax=panels[2], label="log |det J|", extend="both", pad=0.04)
@@ -185,7 +192,7 @@ def draw_plane(before, after, log_det, truth):
     return figure
 
 
-def show(found):
+def show(found: dict[str, dict]) -> None:
     for name, value in found["line"].items():
         print(f"on the line, {name.replace('_', ' ')}: {value:.1e}")
     rows = [

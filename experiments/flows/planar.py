@@ -15,9 +15,12 @@ trains Sylvester flows with as many layers too, each with two hidden units. orth
 and triangular are the three forms of their paper.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import time
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -31,12 +34,16 @@ from dgm_jax import (
     learning,
     objectives,
     plots,
+    protocol,
     runs,
 )
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import fitting
 from experiments.options import check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Array, Density, Flow, Key, Params
 
 Target = Literal["u1", "u2", "u3", "u4"]
 FlowName = Literal["planar", "orthogonal", "householder", "triangular"]
@@ -65,7 +72,7 @@ class Config(runs.RunOptions):
 QUICK = {"num_steps": 50, "targets": ("u2",), "depths": (2, 4), "num_test": 500}
 
 
-def layer_of(name):
+def layer_of(name: str) -> Flow:
     if name == "planar":
         return flows.planar(2)
     units: dict[str, Any] = {"num_units": 2} if name == "orthogonal" else {}
@@ -78,12 +85,12 @@ def layer_of(name):
 
 
 @runs.builder
-def build(name, depth):
+def build(name: str, depth: int) -> protocol.Density:
     flow = combinators.compose(combinators.repeat(layer_of(name), depth), flows.diagonal(2))
     return combinators.pushforward(flow, distributions.standard_normal(2))
 
 
-def learn(config, model, log_density, key):
+def learn(config: Config, model: Density, log_density: Callable, key: Key) -> dict:
     """The parameters after training, which is one compiled function of a key."""
 
     def loss(params, key, beta):
@@ -108,14 +115,16 @@ def learn(config, model, log_density, key):
     return run(key)
 
 
-def log_normaliser(log_density):
+def log_normaliser(log_density: Callable) -> float:
     """log Z = log ∫ p̃ dx by a sum over a grid, outside of which these densities have no mass."""
     axis = np.linspace(-8, 8, 1601, dtype=np.float32)
     log_p = jax.jit(log_density)(np.stack(np.meshgrid(axis, axis), -1))
     return float(jax.scipy.special.logsumexp(log_p) + 2 * np.log(axis[1] - axis[0]))
 
 
-def kl(config, model, params, log_density, log_z, key):
+def kl(
+    config: Config, model: Density, params: Params, log_density: Callable, log_z: float, key: Key
+) -> tuple[Array, Array]:
     """KL(flow ‖ target) in nats and its standard error, from new samples."""
 
     @jax.jit
@@ -127,21 +136,23 @@ def kl(config, model, params, log_density, log_z, key):
     return objectives.mean_and_stderr(differences(params, key))
 
 
-def fit(config, recipe, log_density, log_z, folder):
+def fit(
+    config: Config, recipe: learning.Recipe, log_density: Callable, log_z: float, folder: str
+) -> tuple[dict, Callable]:
     """The row of results.json of one flow, and its log-density; saves its parameters too."""
     model = recipe.model()
     train_key, test_key = jax.random.split(jax.random.key(config.seed))
     start = time.perf_counter()
     params = jax.block_until_ready(learn(config, model, log_density, train_key))
     seconds = time.perf_counter() - start
-    learning.save(config.workdir / folder, params, recipe=recipe)
+    learning.save(config.directory / folder, params, recipe=recipe)
     value, stderr = kl(config, model, params, log_density, log_z, test_key)
     row = {"kl": value, "kl_stderr": stderr, "train_seconds": seconds}
     log_prob = jax.jit(lambda x: model.dist(params).log_prob(x))
     return row | {"num_params": fitting.num_params(params)}, log_prob
 
 
-def show(found):
+def show(found: dict[str, dict]) -> None:
     rows = []
     for name, result in found["targets"].items():
         row = {"target": name, "log Z": f"{result['log_normaliser']:.3f}"}
@@ -160,7 +171,7 @@ def main(config: Config) -> dict:
         log_z, learned = log_normaliser(log_density), {}
         target = {"target": jax.jit(lambda x, f=log_density, log_z=log_z: f(x) - log_z)}
         for flow in config.flows:
-            panels = dict(target)
+            panels: dict[str, Callable] = dict(target)
             for depth in config.depths:
                 recipe = learning.Recipe(build, {"name": flow, "depth": depth})
                 folder = f"{name}-{flow}-{depth}"

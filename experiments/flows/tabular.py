@@ -33,8 +33,10 @@ FOLDER, on an accelerator (not run):
         --models maf realnvp nsf-coupling nsf --eval-every 2000 --batch-size 512
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -48,12 +50,18 @@ from dgm_jax import (
     learning,
     likelihoods,
     plots,
+    protocol,
     runs,
 )
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import baselines, defaults, fitting, published, sets
 from experiments.options import Data, Training, check
+
+if TYPE_CHECKING:
+    import distrax
+
+    from dgm_jax.protocol import Density, Flow
 
 ModelName = Literal["maf", "realnvp", "nsf-coupling", "nsf", "made", "made-mog"]
 
@@ -93,7 +101,7 @@ class Config(Training, Data, runs.RunOptions):
 QUICK = {"num_steps": 20, "eval_every": 10, "hidden": (32,), "num_layers": 2}
 
 
-def title(config, name):
+def title(config: Config, name: str) -> str:
     """The name of a model, as in the published tables."""
     return {
         "maf": f"MAF ({config.num_layers})",
@@ -105,7 +113,7 @@ def title(config, name):
     }[name]
 
 
-def settled(config, name, num_rows):
+def settled(config: Config, name: str, num_rows: int) -> Config:
     """The config with the default bound of log-scales of a model, if none was given."""
     if config.scale_bound is not None:
         return config
@@ -113,7 +121,7 @@ def settled(config, name, num_rows):
     return dataclasses.replace(config, scale_bound=defaults.scale_bound(num_rows, one_layer))
 
 
-def flow_of(config, name, dim):
+def flow_of(config: Any, name: str, dim: int) -> Flow:
     """A flow by its name. Splines have a learned linear map between them (Durkan et al. 2019)."""
     num, hidden = config.num_layers, config.hidden
     unroll = jax.default_backend() == "cpu"  # gradients of a scan take longer there
@@ -134,7 +142,7 @@ def flow_of(config, name, dim):
     return combinators.repeat(combinators.compose(layer, flows.plu(dim)), 2 * num, unroll=unroll)
 
 
-def whitening(mean, covariance):
+def whitening(mean: np.ndarray, covariance: np.ndarray) -> distrax.Bijector:
     """z = L⁻¹ (x - m), of mean 0 and covariance I; C = L Lᵀ by Cholesky, in float64."""
     import distrax
 
@@ -144,7 +152,7 @@ def whitening(mean, covariance):
     return distrax.Chain([linear, datasets.standardize(mean, 1.0)])
 
 
-def build(config, name, whiten, dim):
+def build(config: Any, name: str, whiten: distrax.Bijector, dim: int) -> Density:
     back = combinators.invert(combinators.fixed(whiten))
     if name in ("made", "made-mog"):
         bound = config.scale_bound
@@ -157,12 +165,14 @@ def build(config, name, whiten, dim):
 
 
 @runs.builder
-def density(config: Config, name, mean, covariance):
+def density(
+    config: Config, name: str, mean: np.ndarray, covariance: np.ndarray
+) -> protocol.Density:
     """p(x) of the data; mean and covariance are those of the whitening."""
     return build(config, name, whitening(mean, covariance), len(mean))
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = []
     for name, r in (found["baselines"] | found["models"]).items():
         nats = f"{r['test_nats']:.2f} ± {2 * r['test_nats_stderr']:.2f}"

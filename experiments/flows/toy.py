@@ -16,10 +16,12 @@ and CDFs of a mixture of logistics (mixture). Linear flows (diagonal, triangular
 learn one Gaussian.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import time
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import optax
@@ -32,11 +34,15 @@ from dgm_jax import (
     learning,
     objectives,
     plots,
+    protocol,
     runs,
 )
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments.options import check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Density, Flow, Key
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 ModelName = Literal[
@@ -70,8 +76,8 @@ class Config(runs.RunOptions):
     """the number of new samples by which the KL is estimated"""
 
 
-def flow_of(config, name):
-    options = {"num_layers": config.num_layers, "hidden": config.hidden}
+def flow_of(config: Config, name: str) -> Flow:
+    options: dict[str, Any] = {"num_layers": config.num_layers, "hidden": config.hidden}
     if name in LINEAR:  # actnorm has the shift: one Gaussian
         return combinators.compose(flows.actnorm(2), getattr(flows, name)(2))
     if name == "nice":  # volumes change in a last diagonal layer alone
@@ -86,11 +92,11 @@ def flow_of(config, name):
 
 
 @runs.builder
-def build(config: Config, name):
+def build(config: Config, name: str) -> protocol.Density:
     return combinators.pushforward(flow_of(config, name), distributions.standard_normal(2))
 
 
-def learn(config, model, toy, key):
+def learn(config: Config, model: Density, toy: datasets.Toy, key: Key) -> dict:
     """The parameters after training, which is one compiled function of a key."""
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
     optimizer = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(rate))
@@ -100,7 +106,7 @@ def learn(config, model, toy, key):
     return state.params
 
 
-def show(found):
+def show(found: dict[str, dict]) -> None:
     rows = []
     for toy, result in found["toys"].items():
         row = {"toy": toy, "entropy": f"{result['entropy']:.3f}"}

@@ -25,9 +25,12 @@ and is at most -log 4 = -1.386. The other pictures are samples.png (E[x | z] for
 reconstructions.png and curves.png (the bound on the validation rows during training).
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +54,11 @@ from dgm_jax.runs import processes
 from experiments import fitting, published, sets
 from experiments.options import Data, Training, check
 from experiments.vae.bits import from_coins, standardised
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dgm_jax.data import Dataset
 
 MODELS = ("vae", "avb", "avb-ac")
 PAPER = {"vae": -90.9, "avb": -91.2, "avb-ac": -89.6}  # by AIS, convolutional, z of 8, recalled
@@ -96,7 +104,7 @@ COLUMNS = 16  # of the pictures
 
 
 @runs.builder
-def build(config: Config, name: str, mean: np.ndarray) -> "protocol.LatentVariable":
+def build(config: Config, name: str, mean: np.ndarray) -> protocol.LatentVariable:
     """The model `name` of rows of bits, which are 1 with frequency `mean` [d].
 
     If it has a critic, its parameters are those of both players, {"model", "critic"}, as they are
@@ -117,10 +125,10 @@ def build(config: Config, name: str, mean: np.ndarray) -> "protocol.LatentVariab
     )
 
 
-def parts(config, name, mean):
+def parts(config: Config, name: str, mean: np.ndarray) -> tuple:
     """(model, critic) of a name; the critic of a VAE is None."""
     dim, n = len(mean), config.num_latents
-    options = {"hidden": config.hidden}
+    options: dict[str, Any] = {"hidden": config.hidden}
     decoder = from_coins(nets.mlp(n, dim, **options), mean)
     if name == "vae":
         encoder = standardised(nets.mlp(dim, 2 * n, **options), mean)
@@ -139,14 +147,14 @@ def parts(config, name, mean):
     return model, centred(nets.mlp((dim, n), 1, zero_last=True, **options), mean)
 
 
-def centred(net, mean):
+def centred(net: protocol.Net, mean: np.ndarray) -> protocol.Net:
     """A net of (x, z) or (x, ε), as a net whose x are bits, from which their mean is subtracted."""
     mean = np.asarray(mean, np.float32)
     apply = lambda params, x, z, key=None: net.apply(params, 2 * (x - mean), z, key=key)
     return net._replace(apply=apply)
 
 
-def both(model, critic):
+def both(model: protocol.LatentVariable, critic: protocol.Net) -> Callable:
     """`init` of the parameters of both players."""
 
     def init(key):
@@ -156,7 +164,14 @@ def both(model, critic):
     return init
 
 
-def players(config, name, model, critic, num_steps, rate):
+def players(
+    config: Config,
+    name: str,
+    model: protocol.LatentVariable,
+    critic: protocol.Net,
+    num_steps: int,
+    rate: float,
+) -> protocol.Algorithm:
     """The two players of a step; the critic moves first."""
     given = {"num_moments": config.num_moments if name == "avb-ac" else 0}
 
@@ -173,13 +188,27 @@ def players(config, name, model, critic, num_steps, rate):
 
 
 # ------------------------------------------------------------------------------------- what is told
-def claim(config, name, model, critic, params, key, x):
+def claim(
+    config: Config,
+    name: str,
+    model: protocol.LatentVariable,
+    critic: protocol.Net,
+    params: protocol.Params,
+    key: protocol.Key,
+    x: protocol.Array,
+) -> protocol.Array:
     """E log p(x | z) - E T, the critic's estimate of the ELBO."""
     moments = config.num_moments if name == "avb-ac" else 0
     return -gans.avb_loss(model, critic, params, key, x, num_moments=moments)[0]
 
 
-def annealed(config, model, params, key, rows):
+def annealed(
+    config: Config,
+    model: protocol.LatentVariable,
+    params: protocol.Params,
+    key: protocol.Key,
+    rows: dict[str, np.ndarray],
+) -> dict:
     """{ais_nats, ...}: log p(x) of the first test rows by annealed importance sampling."""
     found = metrics.annealed_log_prob(
         model,
@@ -195,7 +224,13 @@ def annealed(config, model, params, key, rows):
     return {"ais_nats": float(mean), "ais_nats_stderr": float(stderr), "ais": str(found)}
 
 
-def adversarial_task(config, name, model, critic, rows):
+def adversarial_task(
+    config: Config,
+    name: str,
+    model: protocol.LatentVariable,
+    critic: protocol.Net,
+    rows: dict[str, np.ndarray],
+) -> fitting.Task:
     """Importance sampling, annealed importance sampling and the critic's claim, of an AVB model."""
     proposed = gans.gaussian_proposal(model)
     some = rows | {"test": rows["test"][: config.ais_rows]}
@@ -223,7 +258,9 @@ def adversarial_task(config, name, model, critic, rows):
     return task._replace(evaluate=evaluate, report=report)
 
 
-def plain_task(config, model, rows):
+def plain_task(
+    config: Config, model: protocol.LatentVariable, rows: dict[str, np.ndarray]
+) -> fitting.Task:
     """The same of a VAE, whose claim is its ELBO."""
     some = rows | {"test": rows["test"][: config.ais_rows]}
     task = fitting.bound_task(
@@ -243,7 +280,9 @@ def plain_task(config, model, rows):
     return task._replace(report=report)
 
 
-def fit(config, name, rows):
+def fit(
+    config: Config, name: str, rows: dict[str, np.ndarray]
+) -> tuple[protocol.LatentVariable, dict[str, dict], fitting.Fitted]:
     """A model, its own parameters, and what `fitting` returns."""
     recipe = learning.Recipe(build, {"config": config, "name": name, "mean": rows["train"].mean(0)})
     model, critic = parts(config, name, recipe.arguments["mean"])
@@ -265,7 +304,7 @@ POINTS = np.eye(4, dtype=np.int32)
 AXIS = np.linspace(-4, 4, 81, dtype=np.float32)
 
 
-def points(config, name):
+def points(config: Config, name: str) -> tuple[dict[str, float], np.ndarray]:
     """The example with four one-hot data points.
 
     Returns {log_prob, claimed} of the trained model `name`, and 500 draws of q(z | x) for each
@@ -300,7 +339,7 @@ def points(config, name):
     return {what: float(value) for what, value in row.items()}, np.asarray(z).swapaxes(0, 1)
 
 
-def exact(model, params):
+def exact(model: protocol.LatentVariable, params: protocol.Params) -> protocol.Array:
     """The mean of log ∫ p(z) p(x | z) dz over the four points, by a sum over a grid of z."""
     grid = np.stack(np.meshgrid(AXIS, AXIS), -1).reshape(-1, 1, 2)
     log_joint = model.likelihood(params, grid).log_prob(POINTS) + model.prior(params).log_prob(grid)
@@ -308,7 +347,7 @@ def exact(model, params):
     return jax.scipy.special.logsumexp(log_joint, axis=0).mean() + cell
 
 
-def draw_points(found):
+def draw_points(found: dict[str, np.ndarray]) -> Figure:
     figure = plots.new_figure((3.2 * len(found), 3.7), layout="constrained")
     for i, (name, z) in enumerate(found.items()):
         axes = figure.add_subplot(1, len(found), i + 1)
@@ -324,7 +363,7 @@ def draw_points(found):
 
 
 # ------------------------------------------------------------------------------------------ the run
-def show(found):
+def show(found: dict) -> None:
     """Prints two tables, from the contents of results.json."""
     rows, known = [], found["published"] == "binarized_mnist"
     for name, r in found["models"].items():
@@ -348,7 +387,9 @@ def show(found):
     runs.table(rows, list(rows[0]))
 
 
-def pictures(model, params, key, x):
+def pictures(
+    model: protocol.LatentVariable, params: protocol.Params, key: protocol.Key, x: protocol.Array
+) -> dict[str, protocol.Array]:
     """E[x | z] of z from the prior, and of z ~ q(z | x) for the rows x."""
     prior_key, code_key = jax.random.split(key)
     z = model.prior(params).sample(seed=prior_key, sample_shape=len(x))
@@ -357,7 +398,13 @@ def pictures(model, params, key, x):
     return {name: model.likelihood(params, each).mean() for name, each in made.items()}
 
 
-def draw(config, data, rows, fitted, clouds):
+def draw(
+    config: Config,
+    data: Dataset,
+    rows: dict[str, np.ndarray],
+    fitted: dict,
+    clouds: dict[str, np.ndarray],
+) -> None:
     x = rows["test"][: 2 * COLUMNS]
     made, key = {}, jax.random.key(config.seed + 1)
     for i, (name, (model, params, _)) in enumerate(fitted.items()):
@@ -366,11 +413,11 @@ def draw(config, data, rows, fitted, clouds):
     for file, num in (("samples", 2 * COLUMNS), ("reconstructions", COLUMNS)):
         groups = {name: np.asarray(each[file][:num]) for name, each in made.items()}
         figure = sets.grid(data, {"test data": x[:num]} | groups, columns=COLUMNS)
-        plots.save(figure, config.workdir / f"{file}.png")
+        plots.save(figure, config.directory / f"{file}.png")
     curves = {name: found.curves["valid_nats"] for name, (*_, found) in fitted.items()}
     ylabel = f"bound of {config.valid_samples} samples, validation, nats"
-    plots.save(plots.curves(curves, xlabel="step", ylabel=ylabel), config.workdir / "curves.png")
-    plots.save(draw_points(clouds), config.workdir / "points.png")
+    plots.save(plots.curves(curves, xlabel="step", ylabel=ylabel), config.directory / "curves.png")
+    plots.save(draw_points(clouds), config.directory / "points.png")
 
 
 def main(config: Config) -> dict:

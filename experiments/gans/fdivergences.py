@@ -23,10 +23,12 @@ so that W_1 = 2 and the optimal critic is the radius. Its slope along the lines 
 larger. Expect a slope of 1.1 and a distance of 2.2.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import math
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +38,10 @@ import optax
 from dgm_jax import combinators, distributions, learning, nets, objectives, plots, protocol, runs
 from dgm_jax.runs import processes
 from experiments.options import check
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Divergence = Literal[
     "kl",
@@ -83,23 +89,25 @@ LOG_4 = math.log(4)
 
 
 # ------------------------------------------------------------------------------- by quadrature
-def log_normal(x, mean, scale):
+def log_normal(x: protocol.Rows, mean: Any, scale: Any) -> protocol.Array:
     return -0.5 * ((x - mean) / scale) ** 2 - jnp.log(scale) - 0.5 * math.log(2 * math.pi)
 
 
-def log_data(x):
+def log_data(x: np.ndarray) -> protocol.Array:
     parts = log_normal(jnp.asarray(x)[..., None], MEANS, SCALES) + np.log(WEIGHTS)
     return jax.scipy.special.logsumexp(parts, axis=-1)
 
 
-def quadrature(divergence, mean, scale):
+def quadrature(
+    divergence: objectives.FDivergence, mean: float | protocol.Array, scale: float | protocol.Array
+) -> protocol.Array:
     """D_f(data ‖ N(mean, scale²)), by a sum over the grid."""
     log_p, log_q = log_data(X), log_normal(X, mean, scale)
     ratio = jnp.exp(jnp.clip(log_p - log_q, -300, 300))
     return (jnp.exp(log_q) * divergence.f(ratio)).sum() * CELL
 
 
-def best(divergence, start=(1.0, 1.5)):
+def best(divergence: objectives.FDivergence, start: Any = (1.0, 1.5)) -> tuple:
     """(mean, scale, divergence) at the lowest divergence, by gradient descent in float64."""
     adam = optax.adam(optax.cosine_decay_schedule(0.05, 1500))
     loss = lambda params: quadrature(divergence, params[0], jnp.exp(params[1]))
@@ -117,7 +125,7 @@ def best(divergence, start=(1.0, 1.5)):
         return tuple(map(float, jax.jit(run)(jnp.array([start[0], math.log(start[1])]))))
 
 
-def bound(divergence, critic, mean, scale):
+def bound(divergence: Any, critic: np.ndarray, mean: float, scale: float) -> tuple[float, float]:
     """The bound E_data g_f(V) - E_model f*(g_f(V)) and the divergence, by quadrature in float64.
 
     critic: the values V of the critic on the grid.
@@ -132,7 +140,7 @@ def bound(divergence, critic, mean, scale):
 
 
 # ------------------------------------------------------------------------------------ the game
-def gaussian_game():
+def gaussian_game() -> protocol.Adversarial:
     """The generator x = μ + e^s z, and a critic of x with two layers of 64 units."""
     generator = protocol.Net(
         lambda key: {"mean": jnp.zeros(()), "log_scale": jnp.zeros(())},
@@ -141,19 +149,21 @@ def gaussian_game():
     return combinators.adversarial(distributions.standard_normal(1), generator, values_of(1))
 
 
-def values_of(dim, hidden=(64, 64)):
+def values_of(dim: int, hidden: tuple[int, int] = (64, 64)) -> protocol.Net:
     net = nets.mlp(dim, 1, hidden=hidden, activation=jnp.tanh)
     return net._replace(apply=lambda params, x, key=None: net.apply(params, x, key=key)[..., 0])
 
 
-def data(key, num):
+def data(key: protocol.Key, num: int) -> protocol.Array:
     part_key, noise_key = jax.random.split(key)
     parts = jax.random.categorical(part_key, np.log(WEIGHTS), shape=(num,))
     noise = jax.random.normal(noise_key, (num,))
     return (jnp.asarray(MEANS)[parts] + jnp.asarray(SCALES)[parts] * noise)[:, None]
 
 
-def play(config, divergence, key):
+def play(
+    config: Config, divergence: objectives.FDivergence, key: protocol.Key
+) -> tuple[float, float, np.ndarray]:
     """(mean, scale, the critic's values on the grid) at the end of a game."""
     model, num_updates = gaussian_game(), 2
     adam = functools.partial(
@@ -180,7 +190,9 @@ def play(config, divergence, key):
     return float(mean), float(scale), np.asarray(values)
 
 
-def fit(config, name, divergence, key):
+def fit(
+    config: Config, name: str, divergence: objectives.FDivergence, key: protocol.Key
+) -> tuple[dict[str, float], tuple[np.ndarray, np.ndarray]]:
     mean, scale, values = play(config, divergence, key)
     best_mean, best_scale, lowest = best(divergence)
     below, at = bound(divergence, values, mean, scale)
@@ -196,22 +208,22 @@ def fit(config, name, divergence, key):
     }
     with jax.enable_x64(True):
         log_ratio = log_data(X) - log_normal(X, mean, scale)
-        critics = divergence.critic(log_ratio), divergence.activation(values)
+        critics = divergence.critic(log_ratio), divergence.activation(values)  # ty: ignore[invalid-argument-type]
     return row, tuple(map(np.asarray, critics))
 
 
-def divergence_of(config, name):
+def divergence_of(config: Config, name: str) -> objectives.FDivergence:
     alpha = config.alpha_order if name == "alpha" else None
     return objectives.f_divergence(name, alpha=alpha)
 
 
 # ------------------------------------------------------------------------------ Wasserstein
-def sorted_distance(x, y):
+def sorted_distance(x: np.ndarray, y: np.ndarray) -> float:
     """W_1 of two sets of equally many numbers: the mean of |x_(i) - y_(i)| over sorted values."""
     return float(np.abs(np.sort(x) - np.sort(y)).mean())
 
 
-def in_one_dimension(config):
+def in_one_dimension(config: Config) -> dict[str, float]:
     """W_1 of the mixture and N(1, 1): by sorted samples, and as ∫ |F - G|."""
     x_key, y_key = jax.random.split(jax.random.key(config.seed + 2))
     x, y = data(x_key, 100_000)[:, 0], 1 + jax.random.normal(y_key, (100_000,))
@@ -221,7 +233,7 @@ def in_one_dimension(config):
     return {"sorted": sorted_distance(np.asarray(x), np.asarray(y)), "integral": integral}
 
 
-def distances(thetas, scale=0.1):
+def distances(thetas: list[float] | np.ndarray, scale: Any = 0.1) -> dict[str, list]:
     """{name: [its value for each θ]}, between N(0, scale²) and N(θ, scale²), by quadrature."""
     x = np.linspace(-2, 2, 8001)
     found = {"W_1": [], "JSD": [], "KL": []}
@@ -236,14 +248,14 @@ def distances(thetas, scale=0.1):
     return found
 
 
-def ring(key, num, low, high):
+def ring(key: protocol.Key, num: int, low: float, high: float) -> protocol.Array:
     angle_key, radius_key = jax.random.split(key)
     angle = jax.random.uniform(angle_key, (num,), maxval=2 * math.pi)
     radius = jax.random.uniform(radius_key, (num,), minval=low, maxval=high)
     return radius[:, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], -1)
 
 
-def transport(config):
+def transport(config: Config) -> tuple[dict[str, float], tuple[np.ndarray, protocol.Array]]:
     """A critic between rings of radius 0.5..1 and 2.5..3, and its slopes between the rings."""
     critic, game = values_of(2, (128, 128)), objectives.wasserstein()
 
@@ -284,7 +296,9 @@ def transport(config):
 
 
 # ------------------------------------------------------------------------------------ pictures
-def panel(figure, place, title, xlabel, ylabel):
+def panel(
+    figure: Figure, place: tuple[int, int, int], title: str, xlabel: str, ylabel: str
+) -> Axes:
     axes = figure.add_subplot(*place)
     axes.set_title(title, fontsize=11, color=plots.INK)
     axes.set_xlabel(xlabel, color=plots.INK)
@@ -293,7 +307,7 @@ def panel(figure, place, title, xlabel, ylabel):
     return axes
 
 
-def draw_fits(rows, critics):
+def draw_fits(rows: dict[str, dict], critics: dict[str, tuple]) -> Figure:
     figure = plots.new_figure((10.5, 4.0), dpi=110)
     left = panel(figure, (1, 2, 1), "the mixture, and its fits", "x", "density")
     right = panel(figure, (1, 2, 2), "critics: T* (dotted), learned", "x", "T(x)")
@@ -313,7 +327,7 @@ def draw_fits(rows, critics):
     return figure
 
 
-def draw_distances(thetas, smooth):
+def draw_distances(thetas: np.ndarray, smooth: dict[str, list]) -> Figure:
     figure = plots.new_figure((10.5, 3.6), dpi=110)
     points = {"W_1": np.abs(thetas), "JSD": np.where(thetas == 0, np.nan, math.log(2))}
     left = panel(figure, (1, 2, 1), "point masses at 0 and θ", "θ", "distance")
@@ -329,7 +343,7 @@ def draw_distances(thetas, smooth):
     return figure
 
 
-def draw_transport(axis, values):
+def draw_transport(axis: np.ndarray, values: Any) -> Figure:
     figure = plots.new_figure((4.6, 4.4), dpi=110)
     axes = panel(figure, (1, 1, 1), "a critic between two rings, ∇D in grey", "", "")
     values = np.asarray(values)
@@ -348,7 +362,7 @@ def draw_transport(axis, values):
 
 
 # --------------------------------------------------------------------------------------- the run
-def show(found):
+def show(found: dict[str, dict]) -> None:
     rows = []
     for name, r in found["divergences"].items():
         short = 1 - r["bound"] / r["divergence"]

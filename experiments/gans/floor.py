@@ -16,8 +16,11 @@ although both look like the data; even for equal distributions neither is 1. Cov
 samples are too wide, and density grows without a bound if they are too narrow.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import numpy as np
@@ -25,6 +28,9 @@ import numpy as np
 from dgm_jax import checks, data, metrics, plots, runs
 from dgm_jax.runs import processes
 from experiments.options import check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +55,7 @@ QUICK = {"sets": ("digits",), "network": "pixels", "num": 200, "num_gaussian": 1
 WIDTHS = np.round(np.arange(0.5, 1.525, 0.05), 2)
 
 
-def compared(key, real, fake) -> dict:
+def compared(key: Key, real: np.ndarray, fake: np.ndarray) -> dict:
     """All metrics of one pair of sets of features."""
     kernel_key, slice_key, test_key = jax.random.split(key, 3)
     real_moments = metrics.moments(real)
@@ -65,7 +71,7 @@ def compared(key, real, fake) -> dict:
     }
 
 
-def floor(config, name, of_images) -> dict:
+def floor(config: Config, name: str, of_images: Callable) -> dict:
     """All metrics of training rows against test rows of one data set."""
     found = data.load(name, config.data_dir)
     num = min(config.num, len(found.test), len(found.train))
@@ -78,7 +84,7 @@ def floor(config, name, of_images) -> dict:
     return compared(jax.random.key(config.seed), real, fake)
 
 
-def features_of(config):
+def features_of(config: Config) -> Callable:
     """A function (images, number of grey levels) -> features [n, f]."""
     if config.network == "pixels":
         return lambda images, levels: images.reshape(len(images), -1) / (levels - 1)
@@ -86,7 +92,7 @@ def features_of(config):
     return lambda images, levels: network(images * 255 // (levels - 1))
 
 
-def widths(config) -> dict:
+def widths(config: Config) -> dict:
     """{metric: [its value for each w]} of N(0, w² I) against N(0, I)."""
     rng = np.random.default_rng(config.seed)
     real, fake = rng.normal(size=(2, config.num_gaussian, config.dim))
@@ -100,16 +106,16 @@ def widths(config) -> dict:
     return found
 
 
-def draw(config, found):
+def draw(config: Config, found: dict[str, list]) -> None:
     figure = plots.curves(
         {name: (WIDTHS, np.minimum(values, 2)) for name, values in found.items()},
         xlabel=f"width w of the samples, in {config.dim} dimensions",
         ylabel="share; density up to 2",
     )
-    plots.save(figure, config.workdir / "widths.png")
+    plots.save(figure, config.directory / "widths.png")
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = [
         {
             "train against test": name,

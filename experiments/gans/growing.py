@@ -1,8 +1,10 @@
 """What `progressive` and `style` share: images, a game that grows by a schedule, and training."""
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -55,7 +57,7 @@ QUICK |= {"channel_max": 4, "num_judged": 20}
 
 
 # ------------------------------------------------------------------------------------------ data
-def images(config) -> tuple[sets.Images, dict]:
+def images(config: Any) -> tuple[sets.Images, dict]:
     """The data, and {split: x [n, size, size, C] in [-1, 1]}."""
     data = sets.images(config)
     most = data.num_levels - 1
@@ -82,7 +84,7 @@ def squared(x: np.ndarray, size: int | None) -> np.ndarray:
     return x
 
 
-def stages(config, size: int) -> list[int]:
+def stages(config: Any, size: int) -> list[int]:
     """The sizes of all stages, in pixels per side."""
     first = config.first_size
     if first < 4 or first & (first - 1) or first > size:
@@ -91,7 +93,7 @@ def stages(config, size: int) -> list[int]:
 
 
 # -------------------------------------------------------------------------------------- the game
-def games(config, grown: Callable, sizes: list[int]) -> dict[int, "protocol.Algorithm"]:
+def games(config: Any, grown: Callable, sizes: list[int]) -> dict[int, protocol.Algorithm]:
     """{first step of a stage: its game}; stages are equally long, and each is its own program."""
     length = max(config.num_steps // len(sizes), 1)
     return {
@@ -99,7 +101,7 @@ def games(config, grown: Callable, sizes: list[int]) -> dict[int, "protocol.Algo
     }
 
 
-def game(config, grown, size, first, length) -> "protocol.Algorithm":
+def game(config: Any, grown: Callable, size: int, first: int, length: int) -> protocol.Algorithm:
     """Both players in turn, at one size.
 
     first: the step at which this stage begins. The weight α of the new layers rises to 1 in the
@@ -133,12 +135,19 @@ def game(config, grown, size, first, length) -> "protocol.Algorithm":
 
 
 # --------------------------------------------------------------------------------------- training
-def sampled(model, num: int) -> Callable:
+def sampled(model: protocol.Adversarial, num: int) -> Callable:
     """A function ((params, state), key) -> num samples."""
     return lambda learned, key: objectives.generated(model, learned[0], learned[1], key, num)
 
 
-def train(config, name, grown, recipe, rows, sizes) -> fitting.Fitted:
+def train(
+    config: Any,
+    name: str,
+    grown: Callable,
+    recipe: learning.Recipe,
+    rows: dict[str, np.ndarray],
+    sizes: list[int],
+) -> fitting.Fitted:
     task = fitting.samples_task(
         sampled(grown(), config.num_judged), by_pixels, rows, monitor="sliced", minimise=True
     )
@@ -160,7 +169,7 @@ def train(config, name, grown, recipe, rows, sizes) -> fitting.Fitted:
 
 
 # -------------------------------------------------------------------------------------- pictures
-def grid(config, file: str, groups: dict, columns: int, **options):
+def grid(config: Any, file: str, groups: dict, columns: int, **options: Any) -> None:
     """Saves <file>.png: images {name: [n, size, size, C] in [-1, 1]}, one group below another."""
     x = np.concatenate([np.asarray(images) for images in groups.values()])
     figure = plots.sample_grid(
@@ -171,7 +180,7 @@ def grid(config, file: str, groups: dict, columns: int, **options):
         vmax=1,
         **options,
     )
-    plots.save(figure, config.workdir / f"{file}.png")
+    plots.save(figure, config.directory / f"{file}.png")
 
 
 def nearest(x: np.ndarray, train: np.ndarray) -> np.ndarray:

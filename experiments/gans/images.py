@@ -38,9 +38,12 @@ They report an FID (10,000 and 5,000 images) of 29.3 with spectral norms, 25.5 w
 too, 21.7 with residual nets, 40.2 for WGAN-GP, and 7.8 for training images.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -144,12 +147,12 @@ class Pictures(NamedTuple):
     num_classes: int
 
 
-def of_model(config, name):
+def of_model(config: Config, name: str) -> Any:
     """The config, with the default settings of a model for the options that are None."""
     return filled(config, SETTINGS[name])
 
 
-def pictures(config) -> tuple:
+def pictures(config: Any) -> tuple:
     """The data set, and its images with levels scaled to [-1, 1]."""
     data, _ = sets.levels(config)
     if data.train.ndim not in (3, 4):
@@ -172,10 +175,10 @@ def pictures(config) -> tuple:
 @runs.builder
 def build(
     config: Config, name: str, shape: tuple[int, int, int], num_classes: int
-) -> "protocol.Adversarial":
+) -> protocol.Adversarial:
     """The model `name` of images [H, W, C]."""
     config = of_model(config, name)
-    sizes = {"num_latents": config.num_latents, "hidden": config.hidden}
+    sizes: dict[str, Any] = {"num_latents": config.num_latents, "hidden": config.hidden}
     if name in ("dcgan", "wgan-gp"):
         return gans.dcgan(shape, critic_norm="batch" if name == "dcgan" else "layer", **sizes)
     if name == "biggan":
@@ -184,7 +187,7 @@ def build(
 
 
 # ------------------------------------------------------------------------------------------- games
-def game(config, name, model):
+def game(config: Any, name: str, model: protocol.Adversarial) -> protocol.Algorithm:
     """The `Algorithm` that trains a model."""
     config = of_model(config, name)
     critic, generator = (
@@ -208,7 +211,12 @@ def game(config, name, model):
     return by_class(config, model, critic, generator)
 
 
-def by_class(config, model, critic, generator):
+def by_class(
+    config: Any,
+    model: protocol.Adversarial,
+    critic: optax.GradientTransformation,
+    generator: optax.GradientTransformation,
+) -> protocol.Algorithm:
     """The hinge game with classes, and an orthogonality penalty on the generator's weights."""
 
     def of_critic(params, key, batch, *, state):
@@ -233,12 +241,18 @@ def by_class(config, model, critic, generator):
 
 
 # ----------------------------------------------------------------------------------------- samples
-def classes(model, num, num_classes):
+def classes(model: protocol.Adversarial, num: int, num_classes: int) -> protocol.Array | None:
     """num classes, 0, 1, ... in turn; None for a model without classes."""
     return None if model.cond_shape is None else jnp.arange(num) % num_classes
 
 
-def settled(config, model, params, key, num_classes):
+def settled(
+    config: Any,
+    model: protocol.Adversarial,
+    params: protocol.Params,
+    key: protocol.Key,
+    num_classes: int,
+) -> tuple[dict[str, dict], dict[str, dict]]:
     """(params, state); the generator's batch norms have the statistics of its own samples."""
     params, state = params
     num = SETTLING * config.batch_size
@@ -248,7 +262,14 @@ def settled(config, model, params, key, num_classes):
     )
 
 
-def sampled(config, model, num, num_classes, params, key):
+def sampled(
+    config: Any,
+    model: protocol.Adversarial,
+    num: int,
+    num_classes: int,
+    params: protocol.Params,
+    key: protocol.Key,
+) -> protocol.Array:
     """num samples, generated in parts of one batch."""
     settle_key, key = jax.random.split(key)
     params, state = settled(config, model, params, settle_key, num_classes)
@@ -264,7 +285,7 @@ def sampled(config, model, num, num_classes, params, key):
     return x.reshape(-1, *x.shape[2:])[:num]
 
 
-def many(config, data, found, num):
+def many(config: Config, data: Any, found: dict, num: int) -> Any:
     """Pairs (name, num images): first of training rows ("floor"), then of each model."""
     yield "floor", data.rows["train"][:num]
     for i, (name, (model, fitted)) in enumerate(found.items()):
@@ -273,7 +294,9 @@ def many(config, data, found, num):
         yield name, jax.jit(draw)(fitted.params, key)
 
 
-def along(model, params, z, cond=None):
+def along(
+    model: protocol.Adversarial, params: protocol.Params, z: protocol.Array, cond: Any = None
+) -> protocol.Array:
     """G(z) in evaluation mode."""
     params, state = params
     seen = () if cond is None else (cond,)
@@ -281,7 +304,7 @@ def along(model, params, z, cond=None):
 
 
 # ---------------------------------------------------------------------------------------- training
-def fit(config, name, data, features):
+def fit(config: Any, name: str, data: Any, features: Callable) -> tuple:
     given = {"name": name, "shape": data.shape, "num_classes": data.num_classes}
     recipe = learning.Recipe(build, {"config": config} | given)
     model, config = recipe.model(), of_model(config, name)
@@ -342,7 +365,7 @@ def main(config: Config) -> dict:
     }
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = [{"samples": "training rows", **_numbers(found["floor"])}]
     for name, r in found["models"].items():
         judged = {key.removeprefix("test_"): r[key] for key in r if key.startswith("test_")}
@@ -364,7 +387,7 @@ def _numbers(judged):
 
 
 # ---------------------------------------------------------------------------------------- pictures
-def draw(config, raw, data, found, guess):
+def draw(config: Config, raw: datasets.Dataset, data: Any, found: dict, guess: Any) -> None:
     """Saves samples, interpolations, arithmetic, truncation, curves and critic as .png files."""
     samples, between = {"training data": data.rows["train"][: 2 * COLUMNS]}, {}
     for i, (name, (model, fitted)) in enumerate(found.items()):
@@ -384,22 +407,28 @@ def draw(config, raw, data, found, guess):
     save(config, raw, "interpolations", between, COLUMNS)
     curves = {name: fitted.curves["valid_frechet"] for name, (_, fitted) in found.items()}
     figure = plots.curves(curves, xlabel="step", ylabel="Fréchet distance, validation", logy=True)
-    plots.save(figure, config.workdir / "curves.png")
+    plots.save(figure, config.directory / "curves.png")
     losses = {}
     for name, (_, fitted) in found.items():
         rows = [row for row in fitted.history if "critic/loss" in row]
         losses[name] = [row["step"] for row in rows], [row["critic/loss"] for row in rows]
     figure = plots.curves(losses, xlabel="step", ylabel="loss of the critic")
-    plots.save(figure, config.workdir / "critic.png")
+    plots.save(figure, config.directory / "critic.png")
 
 
-def save(config, raw, file, groups, columns):
+def save(config: Any, raw: Any, file: str, groups: dict, columns: int) -> None:
     """Saves a picture of images in [-1, 1], as levels, whose range the grid knows."""
     rows = {name: (np.asarray(x) + 1) / 2 * (raw.num_levels - 1) for name, x in groups.items()}
-    plots.save(sets.grid(raw, rows, columns=columns), config.workdir / f"{file}.png")
+    plots.save(sets.grid(raw, rows, columns=columns), config.directory / f"{file}.png")
 
 
-def shown(config, model, num_classes, params, key):
+def shown(
+    config: Config,
+    model: protocol.Adversarial,
+    num_classes: int,
+    params: protocol.Params,
+    key: protocol.Key,
+) -> tuple:
     """(settled parameters, images) for the pictures.
 
     The images are samples; then those along arcs between two pairs of z, each of one class; then,
@@ -420,7 +449,7 @@ def shown(config, model, num_classes, params, key):
     return params, along(model, params, jnp.concatenate(z), jnp.concatenate(cond) % num_classes)
 
 
-def arc(one, other):
+def arc(one: protocol.Array, other: protocol.Array) -> protocol.Array:
     """[COLUMNS, n]: points from one z to the other at equal angles, on a great circle.
 
     Samples of a Gaussian in many dimensions have almost the same norm; points on the straight line
@@ -432,7 +461,14 @@ def arc(one, other):
     return (jnp.sin((1 - steps) * angle) * one + jnp.sin(steps * angle) * other) / jnp.sin(angle)
 
 
-def arithmetic(model, params, key, guess, num=10, most=2000):
+def arithmetic(
+    model: protocol.Adversarial,
+    params: protocol.Params,
+    key: protocol.Key,
+    guess: Any,
+    num: int = 10,
+    most: int = 2000,
+) -> dict:
     """Images of the mean z of each of DIGITS, and of the first minus the second plus the third.
 
     The z of a digit are those whose samples the classifier takes for it; each of the `num` columns

@@ -1,7 +1,10 @@
 """What samples are judged by: features of a classifier that a run trains, pixels, or Inception."""
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import functools
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -10,11 +13,16 @@ import optax
 from dgm_jax import checks, learning, metrics, nets
 from experiments import fitting
 
+if TYPE_CHECKING:
+    from experiments.sets import Images
+
 DIRECTIONS = 256  # projections of the sliced Wasserstein distance
 NEIGHBOURS = 3  # k of precision and recall
 
 
-def classifier(config, shape, num_classes):
+def classifier(
+    config: Any, shape: tuple[int, int, int], num_classes: int
+) -> tuple[Callable, Callable, Callable]:
     """(init, features, logits): strided convolutions, then the features, then a linear map."""
     depth = 1 if min(shape[:2]) < 16 else 2
     encoder = nets.conv_encoder(shape, config.num_features, hidden=(32, 64)[:depth])
@@ -33,14 +41,14 @@ def classifier(config, shape, num_classes):
     return init, features, logits
 
 
-def features_of(config, data):
+def features_of(config: Any, data: Images) -> tuple:
     """`fit_classifier`; (pixels, None, None) without classes, or without steps for a classifier."""
     if data.labels is None or not config.classifier_steps:
         return pixels, None, None
     return fit_classifier(config, data)
 
 
-def fit_classifier(config, data):
+def fit_classifier(config: Any, data: Any) -> tuple[Callable, Callable, float]:
     """(features, guess, error) of a classifier that is trained on images [n, H, W, C].
 
     features(x) and guess(x) are its features and its most likely class of each image; error is the
@@ -84,7 +92,7 @@ def scaled(levels: np.ndarray, num_levels: int) -> np.ndarray:
     return (2.0 * np.asarray(levels) / (num_levels - 1) - 1).astype(np.float32)
 
 
-def in_parts(function, size=500):
+def in_parts(function: Callable, size: int = 500) -> Callable:
     """function(params, x [n, ...]) compiled, and called for `size` rows at once; returns NumPy."""
     function = jax.jit(function)
 
@@ -96,7 +104,7 @@ def in_parts(function, size=500):
     return over
 
 
-def pixels(x):
+def pixels(x: np.ndarray) -> np.ndarray:
     """Images averaged over equal squares, to at most 8x8, as rows [n, d]."""
     step = [max(n // 8, 1) for n in x.shape[1:3]]
     x = x[:, : x.shape[1] // step[0] * step[0], : x.shape[2] // step[1] * step[1]]
@@ -104,7 +112,7 @@ def pixels(x):
     return parts.mean((2, 4)).reshape(len(x), -1)
 
 
-def by_features(features, samples: np.ndarray, real: np.ndarray) -> dict[str, float]:
+def by_features(features: Callable, samples: np.ndarray, real: np.ndarray) -> dict[str, float]:
     """{"frechet", "precision", "recall"} of the features of samples against real images."""
     real, fake = features(real), features(samples)
     near = metrics.precision_recall(real, fake, k=NEIGHBOURS)
@@ -128,7 +136,7 @@ def by_pixels(samples: np.ndarray, real: np.ndarray) -> dict[str, float]:
     return {"sliced": sliced.distance, "density": near.density, "coverage": near.coverage}
 
 
-def check_samples(config, held_out: dict) -> None:
+def check_samples(config: Any, held_out: dict) -> None:
     """`InputError` for fewer samples or held-out rows than the metrics need."""
     num = min(config.num_samples, *map(len, held_out.values()))
     if num <= NEIGHBOURS:
@@ -141,14 +149,14 @@ def check_samples(config, held_out: dict) -> None:
         raise checks.InputError("inception must be 0, none, or at least 2 samples; got 1.")
 
 
-def inception(config):
+def inception(config: Any) -> Callable:
     """A function from images [n, H, W, C] in [-1, 1] to the features of FID's Inception network."""
     features = metrics.features("inception", config.data_dir)
     return lambda x: features(np.round((np.asarray(x) + 1) * 127.5).astype(int))
 
 
 def by_inception(
-    config, seen: Callable, real: np.ndarray, made: Iterable[tuple[str, np.ndarray]]
+    config: Any, seen: Callable, real: np.ndarray, made: Iterable[tuple[str, np.ndarray]]
 ) -> dict:
     """{name: {"fid", "kid"}} of images against real ones.
 

@@ -23,6 +23,8 @@ samples.png shows samples of the first seed. strip.png shows them as training pr
 values of the critic. --games and --toys select some of them; --num-steps trains longer.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -66,18 +68,18 @@ class Target(NamedTuple):
     bound: float  # pictures show [-bound, bound]²
 
 
-def ring():
+def ring() -> Target:
     angle = 2 * np.pi * np.arange(8) / 8
     centres = 2 * np.stack([np.cos(angle), np.sin(angle)], -1)
     return Target(centres, centres, 0.05, 2.8)
 
 
-def grid():
+def grid() -> Target:
     centres = np.stack(np.meshgrid(*[np.arange(-2.0, 3.0)] * 2), -1).reshape(-1, 2)
     return Target(centres, centres, 0.05, 2.8)
 
 
-def roll():
+def roll() -> Target:
     """A spiral of 1.5 turns; 1000 beads at even distances along it stand for the curve."""
     turn = np.linspace(1.5 * np.pi, 4.5 * np.pi, 20_000)
     curve = turn[:, None] * np.stack([np.cos(turn), np.sin(turn)], -1) / 6
@@ -93,7 +95,7 @@ def roll():
 TARGETS = {"ring": ring, "grid": grid, "roll": roll}
 
 
-def drawn(target, key, num):
+def drawn(target: Target, key: protocol.Key, num: int) -> protocol.Array:
     """num samples x [num, 2] of a target."""
     which_key, noise_key = jax.random.split(key)
     beads = jnp.asarray(target.beads, jnp.float32)
@@ -101,7 +103,7 @@ def drawn(target, key, num):
     return beads[which] + target.scale * jax.random.normal(noise_key, (num, 2))
 
 
-def judged(target, x):
+def judged(target: Target, x: protocol.Rows) -> dict[str, protocol.Array]:
     """{"modes", "good_share", "kl", "spread"} of samples x [num, 2]."""
     distances = _distances(x, target.beads).min(1)
     good = distances < 3 * target.scale
@@ -126,7 +128,7 @@ def _distances(x, centres):
 class Play(NamedTuple):
     """An objective, and what regularises its critic."""
 
-    game: "objectives.Game"
+    game: objectives.Game
     penalty: Callable | None = None
     weight: float = 0.0
     clip: float | None = None  # the bound of the critic's weights
@@ -136,12 +138,14 @@ class Play(NamedTuple):
     clusters: int = 0  # clusters of z; 0 means one Gaussian
 
 
-def both(critic, key, real, fake):
+def both(
+    critic: Callable, key: protocol.Key, real: protocol.Array, fake: protocol.Array
+) -> protocol.Array:
     """The sum of the penalties R1 and R2."""
     return objectives.r1(critic, key, real, fake) + objectives.r2(critic, key, real, fake)
 
 
-def centred(critic, key, real, fake):
+def centred(critic: Callable, key: protocol.Key, real: protocol.Array, fake: protocol.Array) -> Any:
     """A gradient penalty that draws the norm of the gradient to 0."""
     return objectives.gradient_penalty(critic, key, real, fake, target=0.0)
 
@@ -199,7 +203,7 @@ QUICK: dict[str, Any] = {
 QUICK |= {"toys": ("ring", "roll"), "batch_size": 16}
 
 
-def clustered(generator, num, dim):
+def clustered(generator: protocol.Net, num: int, dim: int) -> protocol.Net:
     """A generator of z [dim + 1] whose first entry selects one of `num` fixed points.
 
     The other entries are small Gaussian noise around this point, so the generator maps a mixture of
@@ -216,7 +220,7 @@ def clustered(generator, num, dim):
     return protocol.Net(generator.init, apply)
 
 
-def build(config: Config, play: Play):
+def build(config: Config, play: Play) -> protocol.Adversarial:
     """The model of an objective: prior, generator and critic."""
     activation = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
     options: dict[str, Any] = {"hidden": config.hidden, "activation": activation}
@@ -235,12 +239,12 @@ def build(config: Config, play: Play):
     return combinators.adversarial(prior, generator, protocol.Net(net.init, value))
 
 
-def adam(config, num_updates):
+def adam(config: Config, num_updates: int) -> optax.GradientTransformation:
     rate = optax.cosine_decay_schedule(config.learning_rate, num_updates, alpha=0.02)
     return optax.adam(rate, b1=0.0, b2=0.99)
 
 
-def played(config, play, target, chunk):
+def played(config: Config, play: Play, target: Target, chunk: int) -> protocol.Algorithm:
     """An `Algorithm` whose step is `chunk` steps of num_seeds games, each with its own data."""
     num_steps = chunks(config)[0] * chunk
     critic = adam(config, num_steps * play.num_updates)
@@ -275,7 +279,7 @@ def played(config, play, target, chunk):
     return protocol.Algorithm(init, step, one.params)
 
 
-def chunks(config):
+def chunks(config: Config) -> tuple[int, int]:
     """The number of steps of `learning.train` (60 a game), and the training steps in each."""
     length = max(config.num_steps // 60, 1)
     return -(-config.num_steps // length), length
@@ -288,11 +292,11 @@ class Fitted(NamedTuple):
     frames: dict  # {"20 %": (samples, values of the critic [r, r])} of the first seed
 
 
-def fit(config, toy, name):
+def fit(config: Config, toy: str, name: str) -> Fitted:
     """Trains the games of an objective, one for each seed."""
     target, play = TARGETS[toy](), GAMES[name]()
     model, (num, length) = build(config, play), chunks(config)
-    folder = config.workdir / toy / name.replace(", ", "-").replace(" ", "-")
+    folder = config.directory / toy / name.replace(", ", "-").replace(" ", "-")
     look = jax.jit(jax.vmap(functools.partial(looked_at, model, target, play.packed)))
     frames, every = [], max(num // (FRAMES - 1), 1)
 
@@ -320,7 +324,7 @@ def fit(config, toy, name):
     return Fitted(row, found["x"][0], over_training(frames, num, every))
 
 
-def over_training(frames, num, every):
+def over_training(frames: list, num: int, every: int) -> dict:
     """FRAMES of the evaluations, evenly chosen; none if a run was resumed from a checkpoint."""
     steps = [*range(0, num, every), num]
     if len(frames) != len(steps):
@@ -329,7 +333,13 @@ def over_training(frames, num, every):
     return {f"{100 * steps[i] // num} %": frames[i] for i in places}
 
 
-def looked_at(model, target, packed, params_and_state, key):
+def looked_at(
+    model: protocol.Adversarial,
+    target: Target,
+    packed: int,
+    params_and_state: tuple[dict[str, dict], dict[str, dict]],
+    key: protocol.Key,
+) -> dict[str, protocol.Array]:
     """The metrics of one seed, with samples and the critic's values for a picture."""
     params, state = params_and_state
     x = objectives.generated(model, params, state, key, NUM_JUDGED)
@@ -340,14 +350,14 @@ def looked_at(model, target, packed, params_and_state, key):
 
 
 # --------------------------------------------------------------------------------------- pictures
-def draw(config, toys):
+def draw(config: Config, toys: Any) -> Any:
     """Saves samples.png, by toy and objective, and strip.png, both players during training."""
     samples, bound = {}, max(TARGETS[toy]().bound for toy in toys)
     for toy, found in toys.items():
         data = drawn(TARGETS[toy](), jax.random.key(config.seed), NUM_SHOWN)
         samples[toy] = {"data": data} | {name: fitted.x for name, fitted in found.items()}
     bounds = (-bound, bound)
-    plots.save(plots.planes(samples, bounds=bounds), config.workdir / "samples.png")
+    plots.save(plots.planes(samples, bounds=bounds), config.directory / "samples.png")
     toy = "grid" if "grid" in toys else list(toys)[0]
     games = {name: toys[toy][name].frames for name in IN_STRIP if name in toys[toy]}
     if not games or not all(games.values()):
@@ -358,7 +368,7 @@ def draw(config, toys):
     )
     title = "Samples over the critic's values: blue where it takes a point for data"
     figure = plots.planes(points, fields=values, bounds=bounds, title=title)
-    plots.save(figure, config.workdir / "strip.png")
+    plots.save(figure, config.directory / "strip.png")
 
 
 def main(config: Config) -> dict:
@@ -374,7 +384,7 @@ def main(config: Config) -> dict:
     return {"toys": {toy: {"models": models} for toy, models in rows.items()}}
 
 
-def show(found):
+def show(found: dict) -> None:
     for toy, told in found["toys"].items():
         rows = [
             {

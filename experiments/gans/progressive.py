@@ -19,13 +19,16 @@ averages pixels. The sizes of the paper, 1024x1024 pixels with 23.1 million para
 are --channel-base 16384 --channel-max 512 --num-latents 512, for an accelerator.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
 import jax
 import numpy as np
 
-from dgm_jax import gans, learning, plots, runs
+from dgm_jax import gans, learning, plots, protocol, runs
 from dgm_jax.runs import processes
 from experiments import fitting
 from experiments.gans import growing
@@ -41,7 +44,7 @@ class Config(growing.Growing, runs.RunOptions):
     """which models to train: stage by stage, or at full size from the first step"""
 
 
-def players(config: Config, shape: tuple[int, int, int]):
+def players(config: Config, shape: tuple[int, int, int]) -> Callable:
     return gans.progressive(
         shape,
         num_latents=config.num_latents,
@@ -51,19 +54,19 @@ def players(config: Config, shape: tuple[int, int, int]):
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, int, int]):
+def build(config: Config, shape: tuple[int, int, int]) -> protocol.Adversarial:
     """The model at full size, of images [size, size, C]."""
     return players(config, shape)()
 
 
-def fit(config, name, rows):
+def fit(config: Config, name: str, rows: dict[str, np.ndarray]) -> fitting.Fitted:
     shape = rows["train"].shape[1:]
     sizes = growing.stages(config, shape[0]) if name == "grown" else [shape[0]]
     recipe = learning.Recipe(build, {"config": config, "shape": shape})
     return growing.train(config, name, players(config, shape), recipe, rows, sizes)
 
 
-def draw(config, rows, fitted):
+def draw(config: Config, rows: dict[str, np.ndarray], fitted: dict) -> None:
     shape, num = rows["train"].shape[1:], 2 * COLUMNS
     sample = jax.jit(growing.sampled(build(config, shape), num))
     some = np.random.default_rng(config.seed).permutation(len(rows["test"]))[:num]
@@ -74,10 +77,10 @@ def draw(config, rows, fitted):
     growing.grid(config, "samples", groups, COLUMNS)
     curves = {name: found.curves["valid_sliced"] for name, found in fitted.items()}
     ylabel = "sliced Wasserstein distance, validation"
-    plots.save(plots.curves(curves, xlabel="step", ylabel=ylabel), config.workdir / "curves.png")
+    plots.save(plots.curves(curves, xlabel="step", ylabel=ylabel), config.directory / "curves.png")
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = [growing.told(name, row) for name, row in found["models"].items()]
     runs.table(rows, list(rows[0]))
     print("By pixels, on the test split; 'of data' is the same for as many training images.")

@@ -25,17 +25,23 @@ On larger images:
 The sizes of the paper are --channel-base 16384 --channel-max 512 --num-latents 512.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax import checks, gans, learning, plots, runs
+from dgm_jax import checks, gans, learning, plots, protocol, runs
 from dgm_jax.runs import processes
 from experiments import fitting
 from experiments.gans import growing
 from experiments.options import check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Array, Key, Params
 
 QUICK = growing.QUICK | {"mapping_layers": 2}
 COLUMNS, ROWS = 8, 4
@@ -57,7 +63,7 @@ class Config(growing.Growing, runs.RunOptions):
     """the first layer with the style of the column in mixing.png; by default half of all layers"""
 
 
-def styled(config: Config, shape: tuple[int, int, int]) -> "gans.StyleGAN":
+def styled(config: Config, shape: tuple[int, int, int]) -> gans.StyleGAN:
     return gans.stylegan(
         shape,
         num_latents=config.num_latents,
@@ -74,19 +80,21 @@ def crossover_of(config: Config, num_layers: int) -> int:
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, int, int]):
+def build(config: Config, shape: tuple[int, int, int]) -> protocol.Adversarial:
     """The model at full size, of images [size, size, C]."""
     return styled(config, shape).grown()
 
 
-def fit(config, rows):
+def fit(config: Config, rows: dict[str, np.ndarray]) -> fitting.Fitted:
     shape = rows["train"].shape[1:]
     sizes = [shape[0]] if config.first_size is None else growing.stages(config, shape[0])
     recipe = learning.Recipe(build, {"config": config, "shape": shape})
     return growing.train(config, "style", styled(config, shape).grown, recipe, rows, sizes)
 
 
-def pictures(style, params, key, num_latents, crossover):
+def pictures(
+    style: gans.StyleGAN, params: Params, key: Key, num_latents: int, crossover: int
+) -> dict[str, Array]:
     """The images of all pictures, by the averaged parameters of the generator."""
     z_key, mean_key, noise_key = jax.random.split(key, 3)
 
@@ -118,7 +126,7 @@ def pictures(style, params, key, num_latents, crossover):
     }
 
 
-def draw(config, rows, found):
+def draw(config: Config, rows: dict[str, np.ndarray], found: fitting.Fitted) -> dict[str, float]:
     shape, num = rows["train"].shape[1:], 2 * COLUMNS
     style = styled(config, shape)
     crossover = crossover_of(config, style.num_layers)
@@ -147,11 +155,11 @@ def draw(config, rows, found):
     growing.grid(config, "noise", groups, COLUMNS + 1)
     ylabel = "sliced Wasserstein distance, validation"
     curves = plots.curves({"style": found.curves["valid_sliced"]}, xlabel="step", ylabel=ylabel)
-    plots.save(curves, config.workdir / "curves.png")
+    plots.save(curves, config.directory / "curves.png")
     return {"noise_deviation": float(made["deviation"].mean())}
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = [growing.told("style", found["models"]["style"])]
     runs.table(rows, list(rows[0]))
     print("By pixels, on the test split; 'of data' is the same for as many training images.")

@@ -23,11 +23,13 @@ ratio to grow as K^0.44 for μ; for b it shrinks as K^-0.47 by IWAE and grows as
 where it is flat up to K = 30 and approaches its √K only beyond 300.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +38,10 @@ import numpy as np
 from dgm_jax import objectives, plots, protocol, runs
 from dgm_jax.runs import processes
 from experiments.options import check
+
+if TYPE_CHECKING:
+    import distrax
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,28 +70,30 @@ CHUNK = 100  # gradients computed at once
 Q_VARIANCE = 2 / 3
 
 
-def normal(mean, scale):
+def normal(mean: protocol.Array, scale: float | protocol.Array) -> distrax.Distribution:
     import distrax
 
     return distrax.MultivariateNormalDiag(mean, scale * jnp.ones_like(mean))
 
 
-def gradients(config, loss, params, key):
+def gradients(
+    config: Config, loss: Callable, params: protocol.Params, key: protocol.Key
+) -> protocol.Params:
     """∇ loss(params, key) for config.num_draws keys, CHUNK of them at once."""
     keys = jax.random.split(key, config.num_draws)
     return jax.lax.map(lambda key: jax.grad(loss)(params, key), keys, batch_size=CHUNK)
 
 
 # --------------------------------------------------------------------------------- the variance
-def square(z):
+def square(z: protocol.Array) -> protocol.Array:
     return jnp.square(z).sum(-1)
 
 
-def log_target(z):
+def log_target(z: protocol.Array) -> protocol.Array:
     return normal(jnp.zeros(z.shape[-1]), 1.0).log_prob(z)
 
 
-def gaussian(dim, scale=1.0):
+def gaussian(dim: int, scale: Any = 1.0) -> protocol.Density:
     """N(μ, σ² I), with the parameter μ [dim]."""
 
     def dist(params, cond=None, *, key=None):
@@ -94,7 +102,7 @@ def gaussian(dim, scale=1.0):
     return protocol.Density(lambda key: jnp.zeros(dim), dist)
 
 
-def closed_forms(config, dim):
+def closed_forms(config: Config, dim: int) -> dict[str, float]:
     """The variance of each estimator of ∂/∂μ_1 E f, f = ‖z‖², z of `dim` coordinates, per sample.
 
     Let f = s + (μ + ε)², with s from the other coordinates and ε the noise of z_1. Then the
@@ -118,12 +126,12 @@ def closed_forms(config, dim):
     }
 
 
-def best_baseline(config, dim):
+def best_baseline(config: Config, dim: int) -> float:
     """The constant baseline of least variance, E[f ε²] / E[ε²] = E f + 2."""
     return dim * (config.mean**2 + 1) + 2
 
 
-def measured(config, dim):
+def measured(config: Any, dim: int) -> dict[str, np.ndarray]:
     """The same variances, measured on gradients that are drawn."""
     one = {"num_samples": 1}
     baseline = best_baseline(config, dim)
@@ -147,7 +155,7 @@ def measured(config, dim):
     return jax.device_get(variances(jax.random.key(config.seed)))
 
 
-def landing(config):
+def landing(config: Config) -> dict[str, dict]:
     """Variances of the derivative by the mean for each σ, measured and in closed form.
 
     The mean of the target is 0, that of q is μ.
@@ -191,7 +199,7 @@ def landing(config):
 
 
 # --------------------------------------------------------------------- the signal-to-noise ratio
-def linear_gaussian(config):
+def linear_gaussian(config: Config) -> protocol.LatentVariable:
     """z ~ N(μ, I), x | z ~ N(z, I), q(z | x) = N(a x + b, ⅔ I); params {"mu", "a", "b"}."""
     dim = config.latents
 
@@ -208,7 +216,7 @@ def linear_gaussian(config):
     )
 
 
-def ratio(gradient):
+def ratio(gradient: protocol.Rows) -> float:
     """|E g| / deviation of gradients [n, d] of a parameter, both as root mean squares over entries.
 
     The square of a mean of n gradients is too large by its variance, the noise / n, which is
@@ -220,12 +228,12 @@ def ratio(gradient):
     return math.sqrt(signal / noise) if signal > 0 else math.nan
 
 
-def signal_to_noise(config):
+def signal_to_noise(config: Any) -> dict[str, dict]:
     """{bound: {parameter: [its ratio for each K]}}, at parameters near the optimum."""
     model = linear_gaussian(config)
     start_key, x_key, key = jax.random.split(jax.random.key(config.seed), 3)
     x = math.sqrt(2) * jax.random.normal(x_key, (1, config.latents))
-    params = model.init(None)
+    params = model.init(None)  # ty: ignore[invalid-argument-type]
     offsets = jax.random.normal(start_key, (3, config.latents))
     params = {name: params[name] + config.offset * o for name, o in zip(params, offsets)}
     found = {name: {"mu": [], "b": []} for name in ("iwae", "dreg")}
@@ -245,7 +253,7 @@ def signal_to_noise(config):
     return found
 
 
-def power(counts, ratios):
+def power(counts: Any, ratios: Any) -> float:
     """The exponent p of ratio ~ K^p, fitted to all K from 10 on (to all, if there are not two)."""
     counts, ratios = np.asarray(counts, np.float64), np.asarray(ratios, np.float64)
     some = np.isfinite(ratios) & ((counts >= 10) | ((counts >= 10).sum() < 2))
@@ -255,7 +263,7 @@ def power(counts, ratios):
 
 
 # ------------------------------------------------------------------------------------- pictures
-def panels(titles):
+def panels(titles: list[tuple]) -> tuple[Figure, np.ndarray]:
     figure = plots.new_figure((11.0, 4.2), layout="constrained")
     axes = figure.subplots(1, 2)
     for one, (title, xlabel, ylabel) in zip(axes, titles):
@@ -265,7 +273,7 @@ def panels(titles):
     return figure, axes
 
 
-def draw_variance(variance, landing):
+def draw_variance(variance: dict[str, dict], landing: dict[str, dict]) -> Figure:
     figure, (left, right) = panels(
         [
             ("∇ E ‖z‖², one sample", "coordinates of z", "variance of the gradient by μ₁"),
@@ -283,7 +291,7 @@ def draw_variance(variance, landing):
     return figure
 
 
-def draw_ratios(counts, found):
+def draw_ratios(counts: tuple, found: dict[str, dict]) -> Figure:
     figure, axes = panels(
         [
             ("of the decoder: by μ of the prior", "samples K of the bound", "|E g| / deviation"),
@@ -302,7 +310,7 @@ def draw_ratios(counts, found):
 
 
 # -------------------------------------------------------------------------------------- the run
-def show(found):
+def show(found: dict) -> None:
     rows = []
     for name, line in found["variance"].items():
         off = np.float64(line["measured"]) / np.float64(line["closed_form"]) - 1

@@ -10,8 +10,11 @@ step. Expect every figure within 1e-4 of its closed form, a number of steps that
 / ρ²), and a gap to log p(x) that shrinks as 1 / n (Bishop 2006, section 10.1).
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +23,11 @@ import numpy as np
 from dgm_jax import inference, plots, runs
 from dgm_jax.runs import processes
 from experiments.options import check
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dgm_jax.protocol import Algorithm, Array, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +47,9 @@ SHOWN = 8  # steps of the picture
 PRIOR = {"mean": 0.0, "strength": 1.0, "concentration": 1.0, "rate": 1.0}  # a Normal-Gamma
 
 
-def ascended(algorithm, state, batch, num_steps):
+def ascended(
+    algorithm: Algorithm, state: State, batch: Array | None, num_steps: int
+) -> tuple[dict[str, Array], Array]:
     """(states, ELBO) after each step."""
 
     def step(state, t):
@@ -49,7 +59,7 @@ def ascended(algorithm, state, batch, num_steps):
     return jax.jit(lambda state: jax.lax.scan(step, state, jnp.arange(num_steps))[1])(state)
 
 
-def correlated(config, correlation):
+def correlated(config: Config, correlation: float) -> dict:
     """q(z_1) q(z_2) for N(0, [[1, ρ], [ρ, 1]]), from means that are one deviation off."""
     precision = np.linalg.inv([[1.0, correlation], [correlation, 1.0]]).astype(np.float32)
     algorithm = inference.gaussian_mean_field(jnp.zeros(2), jnp.asarray(precision))
@@ -67,7 +77,7 @@ def correlated(config, correlation):
     }
 
 
-def unknown(config, num):
+def unknown(config: Config, num: int) -> dict:
     """q(μ) q(τ) for n rows of N(1, 4)."""
     rng = np.random.default_rng(config.seed)
     x = jnp.asarray(1 + 2 * rng.normal(size=num), jnp.float32)
@@ -86,7 +96,7 @@ def unknown(config, num):
     }
 
 
-def draw(found):
+def draw(found: dict[str, list]) -> Figure:
     figure = plots.new_figure((11.0, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     rho = np.linspace(0, 0.99, 100)
@@ -109,7 +119,7 @@ def draw(found):
     return figure
 
 
-def show(found):
+def show(found: dict[str, list]) -> None:
     rows = [
         {
             "ρ": r["correlation"],

@@ -27,19 +27,25 @@ fits one mixture of full Gaussians to patches of photographs, to compare with th
 `experiments.flows.tabular`.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import time
 import warnings
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax import checks, combinators, inference, learning, plots, runs
+from dgm_jax import checks, combinators, inference, learning, plots, protocol, runs
 from dgm_jax.runs import processes
 from experiments import baselines, fitting, published, sets
 from experiments.options import Data, check
+
+if TYPE_CHECKING:
+    from dgm_jax.data import Dataset
+    from dgm_jax.protocol import Array, Params
 
 ModelName = Literal["full", "tied", "diagonal", "spherical", "map", "variational", "bernoulli"]
 OF_NUMBERS = ("full", "tied", "diagonal", "spherical", "map", "variational")
@@ -93,7 +99,15 @@ COLUMNS = 10  # of the picture
 
 # ------------------------------------------------------------------------------------------ models
 @runs.builder
-def density(config: Config, name, dim, num_components, num_levels=None, mean=None, std=None):
+def density(
+    config: Config,
+    name: str,
+    dim: int,
+    num_components: int,
+    num_levels: None = None,
+    mean: np.ndarray | None = None,
+    std: np.ndarray | None = None,
+) -> protocol.Density:
     """p(x) of the data. Of more than two levels it is a lower bound of log P(x), by noise."""
     if name == "bernoulli":
         return inference.bernoulli_mixture(dim, num_components)
@@ -104,10 +118,12 @@ def density(config: Config, name, dim, num_components, num_levels=None, mean=Non
     return model if num_levels is None else combinators.quantized(model, num_levels)
 
 
-def fit_one(config, name, x, num_components, strength):
+def fit_one(
+    config: Config, name: str, x: Array, num_components: int, strength: float
+) -> inference.FittedMixture:
     """The `FittedMixture` of rows that are already standardised."""
     key = jax.random.key(config.seed)
-    options = {
+    options: dict[str, Any] = {
         "num_components": num_components,
         "num_restarts": config.num_restarts,
         "num_steps": config.num_steps,
@@ -124,7 +140,9 @@ def fit_one(config, name, x, num_components, strength):
     return inference.fit_gaussian_mixture(x, key, covariance=name, floor=strength, **options)
 
 
-def prior_of(config, x, num_components, rows_a_dimension):
+def prior_of(
+    config: Config, x: Array, num_components: Any, rows_a_dimension: float
+) -> inference.Conjugate:
     """The conjugate prior, centred at the mean and covariance of all rows."""
     plain, dim = inference.prior_of(x, num_components), x.shape[1]
     degrees = float(rows_a_dimension * dim)
@@ -132,7 +150,7 @@ def prior_of(config, x, num_components, rows_a_dimension):
     return plain._replace(degrees=degrees, scale=degrees * covariance)
 
 
-def strengths(config, name):
+def strengths(config: Config, name: str) -> tuple[float, ...]:
     """What is tried for each number of components: a floor, a smoothing, or rows of a prior."""
     if name == "bernoulli":
         return config.smoothings
@@ -149,10 +167,10 @@ class Judge:
         self.rows, self.key = rows, jax.random.key(1)
         self.scores = fitting.scorer(log_prob)
 
-    def valid(self, params):
+    def valid(self, params: Params) -> float:
         return float(self.scores(params, self.key, self.rows["valid"]).mean())
 
-    def report(self, params, draws):
+    def report(self, params: Params, draws: int) -> dict[str, float]:
         dim = self.rows["test"].shape[1]
         return fitting.summary(self.scores(params, self.key, self.rows["test"], draws), dim)
 
@@ -178,11 +196,11 @@ class Problem:
             )
         self.x, self.dim = jnp.asarray(train), train.shape[1]
 
-    def recipe(self, name, num_components):
+    def recipe(self, name: str, num_components: int) -> learning.Recipe:
         arguments = {"config": self.config, "name": name, "dim": self.dim}
         return learning.Recipe(density, arguments | {"num_components": num_components} | self.given)
 
-    def judge(self, name, num_components):
+    def judge(self, name: str, num_components: Any) -> Judge:
         model = self.recipe(name, num_components).model()
         if self.given.get("num_levels") is not None:  # the noise is drawn here, from a key
             mixture = self.mixture(name, num_components)
@@ -190,13 +208,15 @@ class Problem:
             model = combinators.preprocessed(mixture, standard)
         return Judge(model, self.noise, self.rows)
 
-    def mixture(self, name, num_components):
+    def mixture(self, name: str, num_components: int) -> protocol.Density:
         covariance = name if name in THEIRS else "full"
         return inference.gaussian_mixture(self.dim, num_components, covariance=covariance)
 
 
 # ----------------------------------------------------------------------------------------- fitting
-def choose(config, problem, name, nums):
+def choose(
+    config: Config, problem: Problem, name: str, nums: tuple[int, ...]
+) -> tuple[inference.FittedMixture, dict[str, float], tuple[tuple, tuple]]:
     """The fit that is best on the validation split, its row, and the curve over components."""
     tried, seconds = {}, 0.0
     for num in nums:
@@ -226,11 +246,13 @@ def choose(config, problem, name, nums):
     return found, row, (tuple(nums), tuple(curve))
 
 
-def of_scikit_learn(config, problem, name, row):
+def of_scikit_learn(
+    config: Config, problem: Problem, name: str, row: dict[str, float]
+) -> dict[str, float]:
     """The row of scikit-learn's mixture with the chosen options, scored as ours."""
     from sklearn import mixture
 
-    options = {
+    options: dict[str, Any] = {
         "n_components": row["num_components"],
         "n_init": config.num_restarts,
         "max_iter": config.num_steps,
@@ -266,7 +288,7 @@ def of_scikit_learn(config, problem, name, row):
     }
 
 
-def references(problem, data):
+def references(problem: Problem, data: Dataset) -> dict[str, dict]:
     """The baselines of a mixture."""
     rows, dim = problem.rows, problem.dim
     if problem.bits:
@@ -284,7 +306,7 @@ def references(problem, data):
 
 
 # ---------------------------------------------------------------------------------------- pictures
-def means(problem, name, params):
+def means(problem: Problem, name: str, params: Params) -> np.ndarray:
     """E[x | k] in the units of the data, [K, d], from the largest weight to the smallest."""
     heaviest = np.argsort(-np.asarray(params["logits"]))
     if name == "bernoulli":
@@ -293,20 +315,27 @@ def means(problem, name, params):
     return np.asarray(standard.inverse(params["means"]))[heaviest]
 
 
-def draw(config, problem, data, fits, curves, reference):
+def draw(
+    config: Config,
+    problem: Problem,
+    data: Dataset,
+    fits: dict[str, inference.FittedMixture],
+    curves: dict[str, tuple],
+    reference: dict[str, dict],
+) -> None:
     """Saves components.png, bounds.png and, for pictures, means.png."""
     levels = {name: row["test_nats"] for name, row in reference.items()}
     if len(next(iter(curves.values()))[0]) > 1:
         figure = plots.curves(
             curves, xlabel="components", ylabel="validation nats", logx=True, baselines=levels
         )
-        plots.save(figure, config.workdir / "components.png")
+        plots.save(figure, config.directory / "components.png")
     rises = {
         name: (tuple(range(1, len(found.history) + 1)), tuple(map(float, found.history)))
         for name, found in fits.items()
     }
     figure = plots.curves(rises, xlabel="step", ylabel="what is maximised, nats a row", logx=True)
-    plots.save(figure, config.workdir / "bounds.png")
+    plots.save(figure, config.directory / "bounds.png")
     if data.test.ndim < 3:
         return
     groups = {}
@@ -319,10 +348,10 @@ def draw(config, problem, data, fits, curves, reference):
         groups["samples" if len(fits) == 1 else f"{name}: samples"] = np.asarray(
             sample(found.params, jax.random.key(config.seed + 1))
         )
-    plots.save(sets.grid(data, groups, columns=COLUMNS), config.workdir / "means.png")
+    plots.save(sets.grid(data, groups, columns=COLUMNS), config.directory / "means.png")
 
 
-def show(found):
+def show(found: dict) -> None:
     """Prints one table, from the contents of results.json."""
     rows = []
     groups = found["baselines"] | found["models"]
@@ -347,7 +376,7 @@ def show(found):
             print(f"{name} is worse than {better[0]}: try other --num-components and --floors.")
 
 
-def chosen(config, problem):
+def chosen(config: Config, problem: Problem) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """The mixtures to fit and the numbers of components to try, checked against the data."""
     names, nums = config.models, config.num_components
     if names is None:
@@ -379,7 +408,7 @@ def main(config: Config) -> dict:
         fits[name], models[told], curves[told] = choose(config, problem, name, nums)
         recipe = problem.recipe(name, models[told]["num_components"])
         if processes.first():
-            learning.save(config.workdir / name, fits[name].params, recipe=recipe)
+            learning.save(config.directory / name, fits[name].params, recipe=recipe)
         if config.scikit_learn and name in (*THEIRS, "variational"):
             peers[name] = of_scikit_learn(config, problem, name, models[told])
     reference = references(problem, data)

@@ -21,10 +21,12 @@ with 32. The bounds of AIS enclose the truth, at 0.1 and 0.2 nats from it with 8
 1.5 with 32; more --annealing-steps tighten them.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +41,7 @@ from dgm_jax import (
     nets,
     objectives,
     plots,
+    protocol,
     runs,
     vae,
 )
@@ -46,6 +49,9 @@ from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from experiments import baselines, fitting, sets
 from experiments.options import Data, Training, check
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Algorithm, Array, LatentVariable, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +87,7 @@ QUICK = {
 
 
 # ------------------------------------------------------------------------------------- the data
-def scaled(config, data):
+def scaled(config: Config, data: datasets.Dataset) -> tuple:
     """({split: rows [n, d]} centred, with a mean deviation of 1 over columns; this deviation)."""
     rows, noise_key = sets.vectors(data), jax.random.key(config.seed)
     if data.num_levels is not None:
@@ -91,7 +97,7 @@ def scaled(config, data):
     return {split: np.float32((x - mean) / scale) for split, x in rows.items()}, scale
 
 
-def moments(x):
+def moments(x: np.ndarray) -> tuple:
     x = np.asarray(x, np.float64)
     return np.float32(x.mean(0)), np.float32(np.cov(x.T, bias=True))
 
@@ -103,13 +109,13 @@ class Scores:
         self.rows, self.dim = rows, rows["train"].shape[1]
         self.log_scale = self.dim * math.log(scale)
 
-    def of(self, mean, covariance, split):
+    def of(self, mean: np.ndarray, covariance: np.ndarray, split: str) -> np.ndarray:
         factor = np.linalg.cholesky(covariance)
         white = np.linalg.solve(factor, (self.rows[split] - np.float64(mean)).T)
         log_det = 2 * np.log(np.diag(factor)).sum() + self.dim * math.log(2 * math.pi)
         return -0.5 * ((white**2).sum(0) + log_det) - self.log_scale
 
-    def row(self, params, seconds):
+    def row(self, params: Params, seconds: float) -> dict[str, float]:
         found = {split: self.of(params["mean"], covariance(params), split) for split in SPLITS}
         told = {f"{split}_nats": float(found[split].mean()) for split in ("train", "valid")}
         told |= {"num_params": fitting.num_params(params), "train_seconds": seconds}
@@ -117,7 +123,7 @@ class Scores:
 
 
 # ------------------------------------------------------------------------------------ the models
-def closed_forms(scores, rows):
+def closed_forms(scores: Scores, rows: dict[str, np.ndarray]) -> dict[str, list]:
     """{split: bits/dim} of PPCA with q = 1, ..., d - 1 latents.
 
     All eigenvalues of the data but the largest q are replaced by their mean, σ².
@@ -134,14 +140,16 @@ def closed_forms(scores, rows):
     return bits
 
 
-def by_em(config, algorithm, x):
+def by_em(
+    config: Config, algorithm: Algorithm, x: np.ndarray
+) -> tuple[dict[str, Array], np.ndarray]:
     """The parameters after em_steps steps on all rows, and the log-likelihood after each step."""
     run = jax.jit(lambda key: learning.fit(algorithm, key, lambda *_: x, num_steps=config.em_steps))
     params, told = run(jax.random.key(config.seed))
     return params, np.asarray(told["log_likelihood"])
 
 
-def by_peer(name, x, num_latents):
+def by_peer(name: str, x: np.ndarray, num_latents: int) -> dict[str, Array]:
     """The parameters of scikit-learn's PCA or FactorAnalysis, in the form of ours."""
     from sklearn.decomposition import PCA, FactorAnalysis
 
@@ -160,7 +168,7 @@ def by_peer(name, x, num_latents):
 
 
 @runs.builder
-def linear_vae(dim, num_latents):
+def linear_vae(dim: int, num_latents: int) -> protocol.LatentVariable:
     """A VAE of one affine map each way, with one σ for all entries and a diagonal q(z | x)."""
     return vae.vae(
         nets.mlp(dim, 2 * num_latents, hidden=()),
@@ -171,14 +179,14 @@ def linear_vae(dim, num_latents):
     )
 
 
-def as_ppca(params):
+def as_ppca(params: Params) -> dict[str, Array]:
     """The decoder of a linear autoencoder as parameters of PPCA."""
     decoder = params["likelihood"]["net"]["Dense_0"]
     log_scale = 3 * jnp.tanh(params["likelihood"]["log_scale"] / 3)  # as the likelihood bounds it
     return {"weights": decoder["kernel"].T, "mean": decoder["bias"], "log_scale": log_scale}
 
 
-def learn(config, model, rows):
+def learn(config: Config, model: LatentVariable, rows: dict[str, np.ndarray]) -> fitting.Fitted:
     """Trains the linear autoencoder by the ELBO with path gradients."""
 
     def loss(params, key, x):
@@ -193,16 +201,23 @@ def learn(config, model, rows):
     )
 
 
-def covariance(params):
+def covariance(params: Params) -> np.ndarray:
     """W Wᵀ + Ψ, by which models are compared, since W is only known up to a rotation."""
     weights = np.asarray(params["weights"], np.float64)
     noise = np.broadcast_to(np.exp(2 * np.asarray(params["log_scale"], np.float64)), len(weights))
     return weights @ weights.T + np.diag(noise)
 
 
-def fit_all(config, rows, scores, optimum, num_latents):
+def fit_all(
+    config: Any,
+    rows: dict[str, np.ndarray],
+    scores: Scores,
+    optimum: dict[str, Array],
+    num_latents: int,
+) -> tuple[dict[str, dict], list[float]]:
     """{name: row of results.json}, and the KL of each latent of the autoencoder, sorted."""
-    dim, options = scores.dim, {"num_latents": num_latents}
+    dim = scores.dim
+    options: dict[str, Any] = {"num_latents": num_latents}
     model = linear_vae(dim, num_latents)
     fitted = learn(config, model, rows)
     found, climbs = {"ppca": (optimum, 0.0)}, {}
@@ -232,7 +247,7 @@ def fit_all(config, rows, scores, optimum, num_latents):
     return table, learned_kl(model, fitted.params, rows["train"])
 
 
-def learned_kl(model, params, x):
+def learned_kl(model: LatentVariable, params: Params, x: Any) -> list[float]:
     """The mean over x of KL(q(z_i | x) ‖ p(z_i)) in nats for each latent, the largest first."""
     found = jax.jit(
         lambda params, key: objectives.infer(model, params, key, x).kl["z"].mean((0, 1))
@@ -241,7 +256,7 @@ def learned_kl(model, params, x):
 
 
 # -------------------------------------------------------------------------- likelihoods by sampling
-def off_target(model, shift, spread):
+def off_target(model: LatentVariable, shift: float, spread: float) -> LatentVariable:
     """The model with a wrong q(z | x): its mean shifted by `shift` deviations, which are scaled."""
 
     def posterior(params, x, cond=None, *, key=None):
@@ -249,13 +264,14 @@ def off_target(model, shift, spread):
 
         exact = model.posterior(params, x)
         return distrax.MultivariateNormalTri(
-            exact.mean() + shift * exact.stddev(), spread * exact.scale_tri
+            exact.mean() + shift * exact.stddev(),
+            spread * exact.scale_tri,  # ty: ignore[missing-attribute]
         )
 
     return model._replace(posterior=posterior)
 
 
-def sampled(config, params):
+def sampled(config: Config, params: Params) -> dict:
     """Each estimate of E log p(x) beside the truth, on rows that the model itself generates."""
     dim, num_latents = params["weights"].shape
     exact = inference.ppca(dim, num_latents=num_latents)
@@ -283,7 +299,7 @@ def sampled(config, params):
     return found
 
 
-def posterior_kl(params):
+def posterior_kl(params: Params) -> float:
     """E KL(p(z | x) ‖ p(z)) = Σ_i ½ log(λ_i / σ²) in nats.
 
     A naive estimate needs about the exponential of it in samples.
@@ -293,7 +309,7 @@ def posterior_kl(params):
 
 
 # --------------------------------------------------------------------------------------- telling
-def draw(config, found, bits):
+def draw(config: Config, found: dict, bits: dict[str, list]) -> None:
     """Saves spectrum.png, active.png, latents.png and sampling.png."""
     spectrum, kl = np.array(found["spectrum"]), np.array(found["learned_kl"])
     ranks = np.arange(1, len(spectrum) + 1)
@@ -303,7 +319,7 @@ def draw(config, found, bits):
             xlabel="rank", ylabel="variance, in units of the mean one", logy=True,
             baselines={"σ²": found["noise_variance"]}, title="What PPCA calls noise",
         ),
-        config.workdir / "spectrum.png",
+        config.directory / "spectrum.png",
     )  # fmt: skip
     q, factors = found["num_latents"], found["models"]["factor-analysis"]
     exact = 0.5 * np.log(spectrum[:q] / found["noise_variance"])
@@ -313,7 +329,7 @@ def draw(config, found, bits):
             xlabel="latent, the largest first", ylabel="KL(q ‖ p) in nats",
             title="What each latent knows of a digit",
         ),
-        config.workdir / "active.png",
+        config.directory / "active.png",
     )  # fmt: skip
     plots.save(
         plots.curves(
@@ -321,7 +337,7 @@ def draw(config, found, bits):
             xlabel="number of latents of PPCA", ylabel="bits per dimension",
             baselines={"factor analysis, test": factors["test_bits_per_dim"]},
         ),
-        config.workdir / "latents.png",
+        config.directory / "latents.png",
     )  # fmt: skip
     dims = np.array([int(q) for q in found["sampling"]])
     names = [
@@ -334,11 +350,11 @@ def draw(config, found, bits):
             xlabel="number of latents", ylabel="error of log p(x) in nats", logx=True, logy=True,
             title="Who still finds the likelihood",
         ),
-        config.workdir / "sampling.png",
+        config.directory / "sampling.png",
     )  # fmt: skip
 
 
-def show(found):
+def show(found: dict) -> None:
     table = []
     for name, row in (found["baselines"] | found["models"]).items():
         bits = f"{row['test_bits_per_dim']:.3f} ± {row['test_bits_per_dim_stderr']:.3f}"

@@ -32,21 +32,27 @@ Fashion-MNIST and MNIST have 28x28 pixels, and get 7x7 codes by two stages of co
 Ramesh et al. (2021), "Zero-shot text-to-image generation".
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import math
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from dgm_jax import autoregressive as ar
-from dgm_jax import checks, learning, likelihoods, objectives, plots, quantized, runs
+from dgm_jax import checks, learning, likelihoods, objectives, plots, protocol, quantized, runs
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Optimisation, check
 from experiments.quantized import stages
+
+if TYPE_CHECKING:
+    from dgm_jax.data import Dataset
+    from dgm_jax.protocol import Density, LatentVariable, Params
 
 NAMES = {
     "digits": ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
@@ -119,14 +125,14 @@ def texts(names: tuple[str, ...]) -> tuple[np.ndarray, int]:
     return np.array([[letters.index(c) for c in name] for name in padded], np.int32), len(letters)
 
 
-def labels_of(config, data) -> dict[str, np.ndarray]:
+def labels_of(config: Config, data: Dataset | sets.Images) -> dict[str, np.ndarray]:
     """The classes of a set's pictures, by split."""
     if data.labels is None:
         raise checks.InputError(f"data={config.data!r} has no classes to name; try digits.")
     return data.labels
 
 
-def names_of(config, data) -> tuple[str, ...]:
+def names_of(config: Config, data: Dataset | sets.Images) -> tuple[str, ...]:
     """The names of the classes of a set; numbers if there are no words for them."""
     num = 1 + max(int(y.max()) for y in labels_of(config, data).values())
     known = NAMES.get(config.data, ())
@@ -135,7 +141,9 @@ def names_of(config, data) -> tuple[str, ...]:
 
 # ------------------------------------------------------------------------------------ models
 @runs.builder
-def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int):
+def build_coder(
+    config: Config, shape: tuple[int, int, int], num_levels: int
+) -> protocol.LatentVariable:
     """Stage one, for pictures [H, W, C]."""
     head = (
         likelihoods.discretized_logistic if config.head == "logistic" else likelihoods.logit_laplace
@@ -150,7 +158,9 @@ def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int):
     )
 
 
-def sequence_of(config, shape, names):
+def sequence_of(
+    config: Config, shape: tuple[int, int, int], names: tuple[str, ...]
+) -> tuple[Density, dict[str, int]]:
     """The transformer of names and codes: its density, and how `captioned` reads its sequences."""
     ids, num_symbols = texts(names)
     num_codes = math.prod(-(-n // 2 ** len(config.hidden)) for n in shape[:2])
@@ -166,19 +176,23 @@ def sequence_of(config, shape, names):
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, int, int], num_levels: int, names: tuple[str, ...]):
+def build(
+    config: Config, shape: tuple[int, int, int], num_levels: int, names: tuple[str, ...]
+) -> protocol.LatentVariable:
     """Both stages: a latent variable model of pictures, conditional on a text."""
     density, reading = sequence_of(config, shape, tuple(names))
     return quantized.captioned(build_coder(config, shape, num_levels), density, **reading)
 
 
 # ------------------------------------------------------------------------------------ stages
-def fit_coder(config, recipe, rows):
+def fit_coder(
+    config: Config, recipe: learning.Recipe, rows: dict[str, np.ndarray]
+) -> tuple[LatentVariable, fitting.Fitted]:
     model = recipe.model()
     rate = -math.log(config.least_temperature) / (config.num_steps / 2)
     schedule = quantized.temperature_schedule(max(rate, 0.0), least=config.least_temperature)
 
-    options = {"test_samples": config.test_samples, "test_rows": config.test_rows}
+    options: dict[str, Any] = {"test_samples": config.test_samples, "test_rows": config.test_rows}
     return model, fitting.maximum_bound(
         config,
         "dalle-codes",
@@ -194,19 +208,27 @@ def fit_coder(config, recipe, rows):
     )
 
 
-def encoded(coder, params, x):
+def encoded(coder: LatentVariable, params: Params, x: np.ndarray) -> np.ndarray:
     """The most likely codes of all rows, integers [n, h, w] in NumPy."""
     encode = jax.jit(lambda params, x: quantized.as_integers(coder.posterior(params, x).mode()))
     size = stages.ENCODED
     return np.concatenate([encode(params, x[i : i + size]) for i in range(0, len(x), size)])
 
 
-def fit_prior(config, recipe, density, reading, first, codes, rows):
+def fit_prior(
+    config: Config,
+    recipe: learning.Recipe,
+    density: Density,
+    reading: Any,
+    first: fitting.Fitted,
+    codes: dict[str, np.ndarray],
+    rows: dict[str, tuple],
+) -> tuple[LatentVariable, fitting.Fitted]:
     """Stage two. The parameters of stage one are carried in its state and do not change."""
     model = recipe.model()
     lines = {
         split: np.asarray(
-            quantized.sequences(rows[split][1], c, num_symbols=reading["num_symbols"])
+            quantized.sequences(rows[split][1], c, num_symbols=reading["num_symbols"])  # ty: ignore[invalid-argument-type]
         )
         for split, c in codes.items()
     }
@@ -216,7 +238,7 @@ def fit_prior(config, recipe, density, reading, first, codes, rows):
         return value, (told, state)
 
     score = fitting.scorer(lambda params, key, line: density.dist(params["prior"]).log_prob(line))
-    options = {"test_samples": config.test_samples, "test_rows": config.test_rows}
+    options: dict[str, Any] = {"test_samples": config.test_samples, "test_rows": config.test_rows}
     bound = fitting.bound_task(model, rows, eval_batch=100, **options)
     task = fitting.Task(
         lambda params, key: {"valid_nll": -float(score(params, key, lines["valid"]).mean())},
@@ -279,7 +301,9 @@ def main(config: Config) -> dict:
 
 
 # ---------------------------------------------------------------------------------- pictures
-def pictures(config, model, params, ids):
+def pictures(
+    config: Config, model: LatentVariable, params: Params, ids: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """At least num_samples pictures, of all names in turn.
 
     Returns {"samples", "means"}, pictures drawn given their codes and the means of these, and the
@@ -299,7 +323,7 @@ def pictures(config, model, params, ids):
     return made, np.tile(np.arange(len(ids)), num)
 
 
-def nearest(train, labels, x, wanted) -> float:
+def nearest(train: np.ndarray, labels: np.ndarray, x: np.ndarray, wanted: np.ndarray) -> float:
     """The share of pictures whose nearest training picture is of the wanted class."""
     x, train = x.reshape(len(x), -1).astype(np.float32), train.astype(np.float32)
     some = slice(0, 20_000)
@@ -308,13 +332,22 @@ def nearest(train, labels, x, wanted) -> float:
     return float((np.array(found) == wanted[:2000]).mean())
 
 
-def draw(config, data, names, coder, fitted, first, codes, made):
+def draw(
+    config: Config,
+    data: sets.Images,
+    names: tuple[str, ...],
+    coder: LatentVariable,
+    fitted: fitting.Fitted,
+    first: fitting.Fitted,
+    codes: Any,
+    made: dict[str, np.ndarray],
+) -> None:
     shown, x = config.num_shown, data.rows["test"][0]
     order = np.random.default_rng(config.seed).permutation(len(x))[:shown]
     x, c = x[order], codes["test"][order]
     one_hot = jax.nn.one_hot(c, config.num_categories)
     again = jax.jit(lambda params, z: coder.likelihood(params, z).mean())(first.params, one_hot)
-    save = lambda figure, name: plots.save(figure, config.workdir / f"{name}.png")
+    save = lambda figure, name: plots.save(figure, config.directory / f"{name}.png")
     both = np.concatenate([x, again])
     save(
         stages.images(both, len(x), ["test data", "E[x | codes]"], data.num_levels),
@@ -329,7 +362,7 @@ def draw(config, data, names, coder, fitted, first, codes, made):
     save(plots.curves(curves, xlabel="step", ylabel="validation, nats of a sequence"), "prior")
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = [
         {
             "model": name,

@@ -20,8 +20,12 @@ is near the setting of the paper (for an accelerator; not run), where the FID of
 CIFAR-10 falls from 6.30 to 5.59. Zhao et al. (2020), "Feature quantization improves GAN training".
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -91,7 +95,7 @@ QUICK |= {"num_seeds": 1, "critic_updates": 1, "num_codes": 8}
 COLUMNS = 16  # of the picture
 
 
-def parts(config, name, shape):
+def parts(config: Config, name: str, shape: tuple[int, int, int]) -> tuple:
     """The critic's residual blocks, its codebook (None without one), and its last layers."""
     trunk = nets.residual_features(shape, hidden=config.hidden)
     places = trunk_shape(trunk, shape)
@@ -103,7 +107,7 @@ def parts(config, name, shape):
 
 
 @runs.builder
-def build(config: Config, name: str, shape: tuple[int, int, int]) -> "protocol.Adversarial":
+def build(config: Config, name: str, shape: tuple[int, int, int]) -> protocol.Adversarial:
     """An SNGAN; if quantised, with a codebook before the last layers of its critic."""
     checks.choice(name, MODELS, "models")
     generator = nets.residual_generator(config.num_latents, shape, hidden=config.hidden)
@@ -112,7 +116,7 @@ def build(config: Config, name: str, shape: tuple[int, int, int]) -> "protocol.A
     return combinators.adversarial(prior, generator, critic)
 
 
-def trunk_shape(trunk, shape):
+def trunk_shape(trunk: protocol.StatefulNet, shape: tuple[int, int, int]) -> tuple[int, int, int]:
     """The shape of the features of one picture."""
 
     def made(key, x):
@@ -122,7 +126,7 @@ def trunk_shape(trunk, shape):
     return jax.eval_shape(made, jax.random.key(0), x).shape[1:]
 
 
-def game(config, model):
+def game(config: Config, model: protocol.Adversarial) -> protocol.Algorithm:
     """The `Algorithm` that trains: the hinge game; the critic also has the codebook's loss."""
     hinge = objectives.hinge()
 
@@ -146,7 +150,7 @@ def game(config, model):
     )
 
 
-def usage(config, data, params) -> dict:
+def usage(config: Config, data: Any, params: protocol.Params) -> dict:
     """The perplexity of the codes of all training rows."""
     params, state = (part["critic"] for part in params)
     trunk, quantiser, _ = parts(config, "quantised", data.shape)
@@ -163,7 +167,7 @@ def usage(config, data, params) -> dict:
     return {"perplexity": float(quantized.perplexity(count)), "num_codes": config.num_codes}
 
 
-def fit(config, name, data, features):
+def fit(config: Config, name: str, data: Any, features: Callable) -> tuple:
     """The model of one seed, and what `fitting.fit` returns for it."""
     recipe = learning.Recipe(build, {"config": config, "name": name, "shape": data.shape})
     model = recipe.model()
@@ -219,7 +223,7 @@ def main(config: Config) -> dict:
     }
 
 
-def draw(config, data, found):
+def draw(config: Config, data: Any, found: dict) -> None:
     """Saves samples.png and curves.png."""
     key = jax.random.key(config.seed + 1)
     rows = {"training rows": data.rows["train"][: 2 * COLUMNS]}
@@ -234,13 +238,13 @@ def draw(config, data, found):
         vmin=-1,
         vmax=1,
     )
-    plots.save(figure, config.workdir / "samples.png")
+    plots.save(figure, config.directory / "samples.png")
     curves = {name: fitted.curves["valid_frechet"] for name, (_, fitted) in found.items()}
     figure = plots.curves(curves, xlabel="step", ylabel="Fréchet distance, validation", logy=True)
-    plots.save(figure, config.workdir / "curves.png")
+    plots.save(figure, config.directory / "curves.png")
 
 
-def show(found):
+def show(found: dict) -> None:
     images.show(found)
     for name, r in found["models"].items():
         if "perplexity" in r:

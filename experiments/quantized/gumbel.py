@@ -37,18 +37,25 @@ reconstructions.png E[x | z] for codes of test rows, and curves.png the ELBO of 
 split.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
-from typing import Any, Literal, get_args
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import jax
 import numpy as np
 
-from dgm_jax import learning, likelihoods, nets, plots, quantized, runs
+from dgm_jax import learning, likelihoods, nets, plots, protocol, quantized, runs
 from dgm_jax.runs import processes
 from experiments import fitting, published, sets
 from experiments.options import Data, Training, check
 from experiments.vae.bits import COLUMNS, drawn, from_coins, standardised
+
+if TYPE_CHECKING:
+    from dgm_jax.data import Dataset
+    from dgm_jax.protocol import LatentVariable
 
 Estimator = Literal[
     "score-function",
@@ -109,7 +116,7 @@ def build(
     num_categories: int,
     hidden: tuple[int, ...],
     decoder_hidden: tuple[int, ...] | None = None,
-):
+) -> protocol.LatentVariable:
     """The model of rows of bits, which are 1 with frequency `mean` [d]."""
     dim, codes = len(mean), {"codes": num_codes, "num_categories": num_categories}
     tanh, size = jax.numpy.tanh, num_codes * num_categories
@@ -126,7 +133,7 @@ def build(
     )
 
 
-def temperature(config, name="gumbel"):
+def temperature(config: Config, name: str = "gumbel") -> Callable:
     """τ as a function of the step, from 1 to the least; for annealed 1 / least times larger."""
     least, rate = config.least_temperature, config.temperature_rate
     if rate is None:
@@ -137,7 +144,7 @@ def temperature(config, name="gumbel"):
     return falling if name != "annealed" else lambda step: falling(step) / least
 
 
-def loss_of(name, model, dim):
+def loss_of(name: str, model: LatentVariable, dim: int) -> tuple:
     """(init_state, loss) of an estimator; baselines that are learned carry a state."""
     learned = {
         "score-function": lambda: quantized.linear_baseline_loss(model, dim),
@@ -157,7 +164,9 @@ def loss_of(name, model, dim):
     }[name]
 
 
-def fit(config, name, rows):
+def fit(
+    config: Config, name: str, rows: dict[str, np.ndarray]
+) -> tuple[LatentVariable, fitting.Fitted]:
     """The model trained by the estimator `name`, and what `fitting` returns."""
     names = ("num_codes", "num_categories", "hidden", "decoder_hidden")
     sizes = {what: getattr(config, what) for what in names}
@@ -186,7 +195,7 @@ def fit(config, name, rows):
     )
 
 
-def show(found):
+def show(found: dict) -> None:
     """Prints one table, from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():
@@ -212,7 +221,7 @@ def show(found):
     fitting.tell(found["models"])
 
 
-def draw(config, data, rows, fitted):
+def draw(config: Config, data: Dataset, rows: dict[str, np.ndarray], fitted: dict) -> None:
     """Saves samples.png, reconstructions.png and curves.png."""
     x = rows["test"][np.random.default_rng(config.seed).permutation(len(rows["test"]))[:32]]
     made, key = {}, jax.random.key(config.seed + 1)
@@ -222,10 +231,10 @@ def draw(config, data, rows, fitted):
     for file, pictures in (("samples", "means"), ("reconstructions", "reconstructions")):
         groups = {name: np.asarray(each[pictures][:COLUMNS]) for name, each in made.items()}
         figure = sets.grid(data, {"test data": x[:COLUMNS]} | groups, columns=COLUMNS)
-        plots.save(figure, config.workdir / f"{file}.png")
+        plots.save(figure, config.directory / f"{file}.png")
     curves = {name: found.curves["valid_nats"] for name, (_, found) in fitted.items()}
     figure = plots.curves(curves, xlabel="step", ylabel="ELBO of the validation split, nats")
-    plots.save(figure, config.workdir / "curves.png")
+    plots.save(figure, config.directory / "curves.png")
 
 
 def main(config: Config) -> dict:

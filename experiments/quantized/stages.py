@@ -27,6 +27,8 @@ from experiments import baselines, fitting, sets
 from experiments.gans import judge
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dgm_jax.protocol import Array, Density, Key, LatentVariable, Params, Rows
 
 ENCODED = 500  # rows that are encoded at once
@@ -47,7 +49,7 @@ class Judged:
     """the number of these features"""
 
 
-def two(config) -> tuple[dict[str, Any], dict[str, Any]]:
+def two(config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """How the stages are trained, from the options of a config: those of `fitting.fit_by_adamw`."""
     shared = {name: getattr(config, name) for name in ("ema_decay", "eval_every", "patience")}
 
@@ -59,7 +61,7 @@ def two(config) -> tuple[dict[str, Any], dict[str, Any]]:
     return first, stage(config.prior_steps, config.prior_rate, config.prior_decay)
 
 
-def pictures(config) -> sets.Images:
+def pictures(config: Any) -> sets.Images:
     """`sets.images`, checked to have as many rows as the judging of samples needs."""
     data = sets.images(config)
     judge.check_samples(config, {split: data.rows[split][0] for split in ("valid", "test")})
@@ -68,7 +70,7 @@ def pictures(config) -> sets.Images:
 
 # ------------------------------------------------------------------------------- stage one
 def fit_codes(
-    config, name: str, recipe: learning.Recipe, rows: dict, stage: dict, *, beta: float
+    config: Any, name: str, recipe: learning.Recipe, rows: dict, stage: dict, *, beta: float
 ) -> fitting.Fitted:
     """Stage one: trains encoder, codebook and decoder, evaluated with a uniform prior of codes."""
     coder = recipe.model()
@@ -115,7 +117,11 @@ def encoded(coder: quantized.Coder, params: Params, x: Array) -> Array:
 
 # ------------------------------------------------------------------------------- stage two
 def density_of_codes(
-    config, name: PriorName, shape: tuple[int, int, int], num_codes: int, cond_shape=None
+    config: Any,
+    name: str,
+    shape: tuple[int, int, int],
+    num_codes: int,
+    cond_shape: tuple[int, ...] | None = None,
 ) -> Density:
     """A density of maps of codes, with config.prior_layers layers of config.prior_hidden channels.
 
@@ -135,7 +141,7 @@ def density_of_codes(
 
 
 def fit_prior(
-    config,
+    config: Any,
     name: str,
     recipe: learning.Recipe,
     coder: quantized.Coder,
@@ -248,7 +254,7 @@ def usage(coder: quantized.Coder, codes: Array) -> dict:
 
 
 # -------------------------------------------------------------------- what is told beside it
-def judged(config, data, made: dict) -> dict:
+def judged(config: Any, data: sets.Images, made: dict) -> dict:
     """Metrics of samples against the test split, by the features of a classifier or by pixels.
 
     made: {name: (levels [n, H, W, C], the classes asked for, or None)}. For each of these, and for
@@ -289,7 +295,7 @@ def show_judged(found: dict) -> None:
     print(f"Samples against {found['num_held_out']} test images, by features {of}; no FID.")
 
 
-def simple(data) -> dict:
+def simple(data: sets.Images) -> dict:
     """Two baselines: a histogram of each pixel, and a Gaussian of pixels with noise (a bound)."""
     rows = data.vectors
     histogram = baselines.histogram(*(rows[s] for s in sets.SPLITS), data.num_levels)
@@ -345,7 +351,13 @@ def drawn(
     return draw(params, key)
 
 
-def images(x, columns, names, num_levels, column_names=()):
+def images(
+    x: np.ndarray,
+    columns: int,
+    names: list[str] | tuple,
+    num_levels: int,
+    column_names: tuple[str, ...] = (),
+) -> Figure:
     """A figure of rows of pictures, with grey values from 0 to the largest level."""
     return plots.sample_grid(
         x[..., 0] if x.shape[-1] == 1 else x,
@@ -357,12 +369,12 @@ def images(x, columns, names, num_levels, column_names=()):
     )
 
 
-def by_class(x, names: tuple[str, ...], num_rows: int, num_levels: int):
+def by_class(x: np.ndarray, names: tuple[str, ...], num_rows: int, num_levels: int) -> Figure:
     """A figure of pictures whose classes come in turn, with a column for each, named above it."""
     return images(x[: num_rows * len(names)], len(names), (), num_levels, names)
 
 
-def code_maps(x, codes, num_levels: int, num_codes: int):
+def code_maps(x: np.ndarray, codes: Rows, num_levels: int, num_codes: int) -> Figure:
     """A figure of pictures above the maps of their codes, with a grey value for each code."""
     *_, height, width, parts = codes.shape
     first = codes[..., 0] if parts == 1 else codes.transpose(0, 1, 3, 2).reshape(len(x), height, -1)
@@ -375,7 +387,7 @@ def code_maps(x, codes, num_levels: int, num_codes: int):
     )
 
 
-def used(codes: Array, num_codes: int):
+def used(codes: Array, num_codes: int) -> Figure:
     """A figure of how often each code is used, sorted, beside equal shares."""
     shares = np.sort(np.bincount(codes.ravel(), minlength=num_codes))[::-1] / codes.size
     return plots.curves(

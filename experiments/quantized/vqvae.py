@@ -37,19 +37,24 @@ The net of the paper for CIFAR-10, whose bound with the uniform prior is 4.67 bi
 van den Oord et al. (2017), "Neural discrete representation learning".
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import jax
 import numpy as np
 
 from dgm_jax import autoregressive as ar
-from dgm_jax import learning, nets, plots, quantized, runs
+from dgm_jax import learning, nets, plots, protocol, quantized, runs
 from dgm_jax.runs import processes
 from experiments import fitting
 from experiments.options import Data, Optimisation, check
 from experiments.quantized import stages
 from experiments.vae.compare import head
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Density, Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +133,7 @@ QUICK |= {
 
 
 # ------------------------------------------------------------------------------- models
-def quantiser_of(config):
+def quantiser_of(config: Config) -> quantized.Quantiser:
     """The quantiser that the options describe."""
     if config.quantiser == "finite-scalar":
         one = quantized.finite_scalar(config.levels)
@@ -141,7 +146,7 @@ def quantiser_of(config):
 
 
 @runs.builder
-def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int):
+def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int) -> quantized.Coder:
     """Stage one, for pictures [H, W, C]."""
     likelihood, quantiser = head(config, num_levels), quantiser_of(config)
     options: dict[str, Any] = {"num_blocks": config.num_blocks, "dropout": config.dropout}
@@ -156,7 +161,7 @@ def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int):
     return quantized.vqvae(encoder, decoder, likelihood, shape, quantiser)
 
 
-def prior_of(config, name, coder):
+def prior_of(config: Config, name: str, coder: quantized.Coder) -> Density:
     """The prior `name` of maps of codes."""
     return stages.density_of_codes(config, name, coder.code_shape, coder.num_codes)
 
@@ -164,14 +169,14 @@ def prior_of(config, name, coder):
 @runs.builder
 def build(
     config: Config, shape: tuple[int, int, int], num_levels: int, prior: str = "gated-pixelcnn"
-):
+) -> protocol.LatentVariable:
     """Both stages, with the prior of this name: a latent variable model of pictures."""
     coder = build_coder(config, shape, num_levels)
     return quantized.with_prior(coder, prior_of(config, prior, coder))
 
 
 @runs.builder
-def build_pixels(config: Config, shape: tuple[int, int, int], num_levels: int):
+def build_pixels(config: Config, shape: tuple[int, int, int], num_levels: int) -> Any:
     """A Gated PixelCNN of pixels, without codes."""
     return ar.gated_pixelcnn(
         shape,
@@ -182,7 +187,7 @@ def build_pixels(config: Config, shape: tuple[int, int, int], num_levels: int):
 
 
 # ------------------------------------------------------------------------------- stages
-def fit_pixels(config, given, rows):
+def fit_pixels(config: Config, given: dict, rows: dict) -> fitting.Fitted:
     recipe = learning.Recipe(build_pixels, {"config": config} | given)
     options = {"num_steps": config.pixels_steps, "weight_decay": config.pixels_decay}
     config = dataclasses.replace(config, **options)
@@ -197,7 +202,9 @@ def fit_pixels(config, given, rows):
     )
 
 
-def fit_priors(config, given, coder, first, rows) -> dict:
+def fit_priors(
+    config: Config, given: dict, coder: quantized.Coder, first: fitting.Fitted, rows: dict
+) -> dict:
     """{name: (model, what `fitting` returns, codes)} of each prior; the first is named vqvae."""
     found = {}
     for prior in config.priors:
@@ -240,7 +247,7 @@ def main(config: Config) -> dict:
 
 
 # -------------------------------------------------------------------------------- pictures
-def samples(config, coder, found, key) -> dict:
+def samples(config: Config, coder: quantized.Coder, found: dict, key: Key) -> dict:
     """{name: pictures} from uniformly drawn codes, and from codes of each prior."""
     num = max(config.num_samples, 2 * config.num_shown)
     coder_params = next(iter(found.values()))[1].params["coder"]
@@ -255,14 +262,16 @@ def samples(config, coder, found, key) -> dict:
     }
 
 
-def draw(config, data, coder, found, first, made):
+def draw(
+    config: Config, data: Any, coder: quantized.Coder, found: dict, first: fitting.Fitted, made: Any
+) -> None:
     shown, x = config.num_shown, data.rows["test"][0]
     order = np.random.default_rng(config.seed).permutation(len(x))[: 2 * config.num_shown]
     x = x[np.resize(order, 2 * shown)]
     model, fitted, codes = found["vqvae"]
     seen = stages.encoded(coder, first.params, x)
     again = jax.jit(lambda params, c: model.likelihood(params, c).mean())(fitted.params, seen)
-    save = lambda figure, name: plots.save(figure, config.workdir / f"{name}.png")
+    save = lambda figure, name: plots.save(figure, config.directory / f"{name}.png")
     grid = lambda rows, name: save(
         stages.images(np.concatenate(list(rows.values())), shown, list(rows), data.num_levels), name
     )
@@ -273,14 +282,14 @@ def draw(config, data, coder, found, first, made):
     save(stages.used(codes["train"], coder.num_codes), "usage")
     bits = {"stage one, uniform prior": first.curves["valid_bits_per_dim"]}
     save(plots.curves(bits, xlabel="step", ylabel="validation bound, bits/dim"), "curves")
-    rates = {
+    rates: dict[str, tuple] = {
         prior: fitted.curves["valid_rate"]
         for prior, (_, fitted, _) in zip(config.priors, found.values())
     }
     save(plots.curves(rates, xlabel="step", ylabel="validation rate, nats"), "prior")
 
 
-def show(found):
+def show(found: dict) -> None:
     stages.show(found)
     stages.show_judged(found)
     fitting.tell(found["models"])

@@ -27,17 +27,23 @@ MNIST (--data mnist --data-dir FOLDER) has maps of 7x7 and 14x14 codes, CIFAR-10
 (for an accelerator; not run). Razavi, van den Oord and Vinyals (2019).
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from dgm_jax import checks, learning, plots, quantized, runs
+from dgm_jax import checks, learning, plots, protocol, quantized, runs
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Optimisation, check
 from experiments.quantized import stages
 from experiments.vae.compare import head
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Density, Key, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +101,7 @@ QUICK |= {"num_components": 2, "num_samples": 64, "classifier_steps": 20}
 
 
 @runs.builder
-def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int):
+def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int) -> quantized.Coder:
     """Stage one, for pictures [H, W, C]."""
     if len(config.num_codes) != len(config.halvings):
         raise checks.InputError(
@@ -114,7 +120,7 @@ def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int):
     )
 
 
-def prior_of(config, coder, num_classes):
+def prior_of(config: Config, coder: quantized.Coder, num_classes: int) -> Density:
     """The prior: of the top level under a class, if any, and of each other given those above."""
     priors = []
     for shape, num in zip(coder.code_shape, coder.num_codes):
@@ -126,7 +132,9 @@ def prior_of(config, coder, num_classes):
 
 
 @runs.builder
-def build(config: Config, shape: tuple[int, int, int], num_levels: int, num_classes: int = 0):
+def build(
+    config: Config, shape: tuple[int, int, int], num_levels: int, num_classes: int = 0
+) -> protocol.LatentVariable:
     """Both stages: a latent variable model of pictures, under a class if there are any."""
     coder = build_coder(config, shape, num_levels)
     return quantized.with_prior(coder, prior_of(config, coder, num_classes))
@@ -166,7 +174,7 @@ def main(config: Config) -> dict:
     }
 
 
-def samples(config, data, coder, model, fitted):
+def samples(config: Config, data: Any, coder: quantized.Coder, model: Any, fitted: Any) -> tuple:
     """{name: pictures} from uniform codes and from the prior; and the classes asked for."""
     num = max(config.num_samples, 2 * config.num_shown)
     classes = np.arange(num) % data.num_classes if data.num_classes else None
@@ -180,7 +188,7 @@ def samples(config, data, coder, model, fitted):
     return {name: np.asarray(x) for name, x in made.items()}, classes
 
 
-def completed(model, params, key, codes, cond):
+def completed(model: Any, params: Params, key: Key, codes: Any, cond: Any) -> Any:
     """Pictures with the top codes of `codes`; the levels below are drawn from their prior."""
     top = codes[0]
 
@@ -197,7 +205,15 @@ def completed(model, params, key, codes, cond):
     return model.likelihood(params, drawn).mean()
 
 
-def draw(config, data, coder, model, fitted, first, made):
+def draw(
+    config: Config,
+    data: Any,
+    coder: quantized.Coder,
+    model: Any,
+    fitted: Any,
+    first: fitting.Fitted,
+    made: Any,
+) -> None:
     shown = config.num_shown
     order = np.random.default_rng(config.seed).permutation(len(data.rows["test"][0]))
     x, *cond = (part[np.resize(order, 2 * shown)] for part in data.rows["test"])
@@ -210,7 +226,7 @@ def draw(config, data, coder, model, fitted, first, made):
     if data.num_classes:
         names = tuple(map(str, range(data.num_classes)))
         figure = stages.by_class(made["codes of the prior"], names, shown, data.num_levels)
-        plots.save(figure, config.workdir / "classes.png")
+        plots.save(figure, config.directory / "classes.png")
     rows = {
         "reconstructions": {"test data": x[:shown], "E[x | codes]": again},
         "levels": {
@@ -224,13 +240,13 @@ def draw(config, data, coder, model, fitted, first, made):
     for name, groups in rows.items():
         pictures = np.concatenate(list(groups.values()))
         figure = stages.images(pictures, shown, list(groups), data.num_levels)
-        plots.save(figure, config.workdir / f"{name}.png")
+        plots.save(figure, config.directory / f"{name}.png")
     bits = {"stage one, uniform prior": first.curves["valid_bits_per_dim"]}
     figure = plots.curves(bits, xlabel="step", ylabel="validation bound, bits/dim")
-    plots.save(figure, config.workdir / "curves.png")
+    plots.save(figure, config.directory / "curves.png")
 
 
-def show(found):
+def show(found: dict) -> None:
     stages.show(found)
     stages.show_judged(found)
     fitting.tell(found["models"])

@@ -39,10 +39,13 @@ samples.png shows E[x | z] for z from the prior, reconstructions.png E[x | z] fo
 test rows, and curves.png the bound on the validation split during training.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +61,7 @@ from dgm_jax import (
     nets,
     objectives,
     plots,
+    protocol,
     runs,
     vae,
 )
@@ -65,6 +69,9 @@ from dgm_jax.runs import processes
 from experiments import fitting, published, sets
 from experiments.options import Data, Training, check
 from experiments.vae.compare import pictures
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Array, Key, LatentVariable, Net, Params
 
 MODELS = ("vae", "iwae", "dreg", "vamp", "flow-prior", "iaf-posterior", "two-layers", "ladder")
 
@@ -118,21 +125,21 @@ LAYERS = (100, 50)  # of two-layers, with the nets of Burda et al.
 LADDER: dict[str, Any] = {"num_latents": (32, 16, 8), "hidden": (200, 200, 200)}
 
 
-def standardised(net, mean):
+def standardised(net: Net, mean: np.ndarray) -> Net:
     """The net of 2 (x - E[x]), so that bits that are almost always 0 contribute little."""
     mean = np.asarray(mean, np.float32)
     apply = lambda params, x, key=None: net.apply(params, 2 * (x - mean), key=key)
     return net._replace(apply=apply)
 
 
-def from_coins(net, mean):
+def from_coins(net: Net, mean: np.ndarray) -> Net:
     """A decoder of bits that starts near the frequency of each bit, for any z."""
     mean = np.clip(np.asarray(mean, np.float32), 1e-3, 1 - 1e-3)
     offset = np.log(mean / (1 - mean))
     return net._replace(apply=lambda params, z, key=None: net.apply(params, z, key=key) + offset)
 
 
-def centred(ladder, mean):
+def centred(ladder: LatentVariable, mean: np.ndarray) -> LatentVariable:
     """A ladder for which both are true, by the initial values of its biases."""
     mean = np.clip(np.asarray(mean, np.float32), 1e-3, 1 - 1e-3)
 
@@ -154,7 +161,7 @@ def build(
     hidden: tuple[int, ...],
     num_latents: int,
     num_pseudo_inputs: int,
-):
+) -> protocol.LatentVariable:
     """The model `name` of rows of bits, which are 1 with frequency `mean` [d]."""
     dim, n = len(mean), num_latents
     options: dict[str, Any] = {"hidden": hidden, "activation": jnp.tanh}
@@ -183,10 +190,10 @@ def build(
     return model
 
 
-def two_layers(mean, options):
+def two_layers(mean: np.ndarray, options: dict) -> LatentVariable:
     """x - hidden - 100 - 100 - 100 - 50, the two stochastic layers of Burda et al. (2016)."""
     dim, (first, second) = len(mean), LAYERS
-    between = options | {"hidden": (100, 100)}
+    between: dict[str, Any] = options | {"hidden": (100, 100)}
 
     def gaussian(net, n, seen):
         return combinators.encoded(net, vae.diagonal(n), cond_shape=(seen,))
@@ -206,14 +213,14 @@ def two_layers(mean, options):
     )
 
 
-def decayed(params):
+def decayed(params: Params) -> dict:
     """True for weights; false for biases and pseudo-inputs, which do not decay."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaf.ndim > 1 and path[0].key != "pseudo_inputs", params
     )
 
 
-def loss(config, name):
+def loss(config: Config, name: str) -> Callable:
     if name in ("iwae", "dreg"):
         bound = {"iwae": objectives.iwae, "dreg": objectives.dreg}[name]
         return functools.partial(bound, num_samples=config.iwae_samples)
@@ -222,7 +229,7 @@ def loss(config, name):
     return objectives.elbo
 
 
-def started(config, name, model, rows):
+def started(config: Config, name: str, model: Any, rows: Any) -> Any:
     """The parameters from which training starts; None for those of the model's own `init`.
 
     The pseudo-inputs of a VampPrior start at rows of the training split, with --start or without.
@@ -241,7 +248,7 @@ def started(config, name, model, rows):
     return params | {"pseudo_inputs": jnp.asarray(inputs)}
 
 
-def carried(new, old):
+def carried(new: dict | Array, old: Any) -> Any:
     """The parameters `new`, with the values of `old` where it has them.
 
     An array of `old` may be smaller than that of `new`, of which it then fills the first entries.
@@ -258,13 +265,13 @@ def carried(new, old):
     return new.at[tuple(slice(n) for n in old.shape)].set(old)
 
 
-def recipe_of(config, name, rows):
+def recipe_of(config: Config, name: str, rows: Any) -> learning.Recipe:
     given = {"mean": rows["train"].mean(0), "hidden": config.hidden}
     given |= {"num_latents": config.num_latents, "num_pseudo_inputs": config.num_pseudo_inputs}
     return learning.Recipe(build, given | {"name": name})
 
 
-def fit(config, name, rows):
+def fit(config: Config, name: str, rows: Any) -> tuple:
     """A trained model, and what `fitting` returns."""
     recipe = recipe_of(config, name, rows)
     model = recipe.model()
@@ -294,7 +301,7 @@ def fit(config, name, rows):
     )
 
 
-def show(found):
+def show(found: dict) -> None:
     """Prints one table, from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():
@@ -322,7 +329,7 @@ def show(found):
     fitting.tell(found["models"])
 
 
-def draw(config, data, rows, fitted):
+def draw(config: Config, data: Any, rows: Any, fitted: Any) -> None:
     """Saves samples.png, reconstructions.png and curves.png."""
     x = rows["test"][np.random.default_rng(config.seed).permutation(len(rows["test"]))[:32]]
     made, key = {}, jax.random.key(config.seed + 1)
@@ -332,13 +339,13 @@ def draw(config, data, rows, fitted):
     for file, num in (("means", 2 * COLUMNS), ("reconstructions", COLUMNS)):
         groups = {name: np.asarray(each[file][:num]) for name, each in made.items()}
         figure = sets.grid(data, {"test data": x[:num]} | groups, columns=COLUMNS)
-        plots.save(figure, config.workdir / f"{file.replace('means', 'samples')}.png")
+        plots.save(figure, config.directory / f"{file.replace('means', 'samples')}.png")
     curves = {name: found.curves["valid_nats"] for name, (_, found) in fitted.items()}
     figure = plots.curves(curves, xlabel="step", ylabel="bound of the validation split, nats")
-    plots.save(figure, config.workdir / "curves.png")
+    plots.save(figure, config.directory / "curves.png")
 
 
-def drawn(model, params, key, x):
+def drawn(model: LatentVariable, params: Params, key: Key, x: Array) -> dict[str, Array]:
     found = pictures(model, params, key, x)
     return {name: found[name] for name in ("means", "reconstructions")}
 

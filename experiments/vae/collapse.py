@@ -21,9 +21,12 @@ shows three things about the 8x8 digits, in about four minutes of two CPU cores 
   during training, strong.png the two entries of z that vary most, coloured by class.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -101,7 +104,7 @@ SHAPES = tuple(COLOURS)  # of the covariance of a posterior
 RADIUS, VARIANCE = 2.0, 0.5  # w_1² + w_2² = 4
 
 
-def toy(config):
+def toy(config: Config) -> dict:
     """The bound for each split of one direction over two units, and training from an even split."""
     turns = np.linspace(0, np.pi / 2, 91)
     total = RADIUS**2 + VARIANCE  # the variance of x
@@ -119,7 +122,7 @@ def toy(config):
     return found
 
 
-def toy_gap(turns, covariance):
+def toy_gap(turns: protocol.Array, covariance: str) -> protocol.Array:
     def one(turn):
         decoder = RADIUS * jnp.array([[jnp.cos(turn), jnp.sin(turn)]])
         return vae.best_posterior(decoder, variance=VARIANCE, covariance=covariance)[1]
@@ -127,7 +130,9 @@ def toy_gap(turns, covariance):
     return jax.vmap(one)(turns)
 
 
-def learn_toy(config, covariance, x):
+def learn_toy(
+    config: Config, covariance: str, x: protocol.Array
+) -> tuple[dict[str, protocol.Array], protocol.Array]:
     """The parameters after training from w_1 ≈ w_2, and (w_1, w_2) at each step, [steps, 2]."""
     model = vae.linear_vae(1, 2, variance=VARIANCE, covariance=covariance)
     start = {"decoder": jnp.array([[1.0, 0.95]]), "encoder": jnp.array([[0.4], [0.4]])}
@@ -144,7 +149,7 @@ def learn_toy(config, covariance, x):
 
 
 # ------------------------------------------------------------------------------ linear VAEs
-def linear_loss(variance):
+def linear_loss(variance: float) -> Callable:
     def loss(params, key, rows):
         bound, kl = vae.linear_bound(params, rows, variance=variance)
         return -bound.mean(), {"kl": kl.sum(-1).mean()}
@@ -152,7 +157,7 @@ def linear_loss(variance):
     return loss
 
 
-def same_moments(x):
+def same_moments(x: np.ndarray) -> tuple:
     """The mean and covariance of rows x [n, d], and 2 d points that have the same.
 
     A linear VAE depends on nothing else.
@@ -163,7 +168,7 @@ def same_moments(x):
     return mean, covariance, np.concatenate([mean + spread.T, mean - spread.T])
 
 
-def linear(config, x, variance):
+def linear(config: Config, x: Any, variance: Any) -> dict:
     """What the units of a linear VAE of rows x carry: in closed form, and after training."""
     num = min(config.linear_latents, x.shape[1])
     mean, covariance, points = same_moments(x)
@@ -197,7 +202,9 @@ def linear(config, x, variance):
 
 # -------------------------------------------------------------------------- strong decoders
 @runs.builder
-def build(config: Config, name: str, shape: tuple[int, int, int], num_levels: int):
+def build(
+    config: Config, name: str, shape: tuple[int, int, int], num_levels: int
+) -> protocol.LatentVariable:
     """A VAE of images [H, W, C] with the decoder of this name."""
     dim, n, width = math.prod(shape), config.num_latents, 8 * config.hidden
     levels = likelihoods.bernoulli()
@@ -219,7 +226,7 @@ def build(config: Config, name: str, shape: tuple[int, int, int], num_levels: in
     return vae.pixelvae(encoder, decoder, causal, levels, shape, num_latents=n)
 
 
-def strong(config, name, data, rows, labels):
+def strong(config: Config, name: str, data: Any, rows: dict, labels: Any) -> tuple:
     """The row of a model, its (steps, KL) in training, and its posterior means of the test rows."""
     given = {"name": name, "shape": data.shape, "num_levels": data.num_levels}
     recipe = learning.Recipe(build, {"config": config} | given)
@@ -251,7 +258,7 @@ def strong(config, name, data, rows, labels):
 
 
 # ------------------------------------------------------------------------------- what is told
-def draw_toy(config, found):
+def draw_toy(config: Config, found: dict) -> None:
     figure = plots.new_figure((9.0, 3.6), layout="constrained")
     bound, path = figure.subplots(1, 2)
     for shape, colour in COLOURS.items():
@@ -267,10 +274,10 @@ def draw_toy(config, found):
     for axes in (bound, path):
         plots.plain(axes, frame=True)
         axes.legend(frameon=False, fontsize=9)
-    plots.save(figure, config.workdir / "toy.png")
+    plots.save(figure, config.directory / "toy.png")
 
 
-def draw_linear(config, found):
+def draw_linear(config: Config, found: dict) -> None:
     figure = plots.new_figure((4.0 * len(found), 3.2), layout="constrained")
     for axes, (variance, of) in zip(
         figure.subplots(1, len(found), squeeze=False)[0], found.items()
@@ -282,22 +289,22 @@ def draw_linear(config, found):
         axes.set_ylabel("KL, nats")
         axes.legend(frameon=False, fontsize=9)
         plots.plain(axes, frame=True)
-    plots.save(figure, config.workdir / "linear.png")
+    plots.save(figure, config.directory / "linear.png")
 
 
-def draw_strong(config, results, curves, codes, labels):
+def draw_strong(config: Config, results: Any, curves: Any, codes: Any, labels: Any) -> None:
     """Saves kl.png and strong.png."""
     figure = plots.curves(curves, xlabel="step", ylabel="KL(q ‖ p) of a batch, nats")
-    plots.save(figure, config.workdir / "kl.png")
+    plots.save(figure, config.directory / "kl.png")
     panels = {
         f"{name}: KL {results[name]['kl_z']:.1f}": z[:, np.argsort(z.var(0))[-2:]]
         for name, z in codes.items()
     }
     figure = plots.latent_space(panels, None if labels is None else labels["test"])
-    plots.save(figure, config.workdir / "strong.png")
+    plots.save(figure, config.directory / "strong.png")
 
 
-def show(found):
+def show(found: dict) -> None:
     toy_rows = [
         {"posterior": shape, "KL of the units after training": _few(found["toy"][shape])}
         for shape in COLOURS

@@ -29,10 +29,13 @@ evaluates during training how much codes know of their rows, and how far they ar
 --data takes any set of images with levels, and --models selects models.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
 import math
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -50,12 +53,19 @@ from dgm_jax import (
     nets,
     objectives,
     plots,
+    protocol,
     runs,
     vae,
 )
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Optimisation, check, filled
+
+if TYPE_CHECKING:
+    import distrax
+
+    from dgm_jax.data import Dataset
+    from dgm_jax.protocol import Array, Density, Key, LatentVariable, Net, Params
 
 MODELS = ("vae", "iwae", "vamp", "flow-prior", "iaf-posterior", "ladder", "pixelvae")
 PRIORS = ("mixture-prior", "maf-prior", "made-prior")
@@ -158,18 +168,18 @@ COLUMNS = 16  # of the pictures
 STEPS = np.linspace(-2, 2, 9)  # of a traversal, in deviations
 
 
-def of_model(config, name):
+def of_model(config: Config, name: str) -> Any:
     """The config, with the default settings of a model for the options that are None."""
     return filled(config, SETTINGS[name])
 
 
-def head(config, num_levels):
+def head(config: Any, num_levels: int) -> likelihoods.Conditional:
     if num_levels == 2:
         return likelihoods.bernoulli()
     return likelihoods.discretized_logistic(num_levels, num_components=config.num_components)
 
 
-def flat(net, shape):
+def flat(net: Net, shape: tuple) -> Net:
     """A net of vectors, as a net of x [..., *shape]."""
     dim = math.prod(shape)
 
@@ -180,7 +190,9 @@ def flat(net, shape):
 
 
 @runs.builder
-def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
+def build(
+    config: Config, name: str, shape: tuple[int, ...], num_levels: int
+) -> protocol.LatentVariable:
     """The model `name` of images of this shape."""
     config = of_model(config, name)
     n, dim = config.num_latents, math.prod(shape)
@@ -191,7 +203,11 @@ def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
     posterior = posterior_of(name, n)
     options |= {"hidden": config.hidden}
     encoder = flat(nets.mlp(dim, posterior.cond_shape[0], **options), shape)
-    given = {"num_latents": n, "prior": prior_of(config, name, n), "posterior": posterior}
+    given: dict[str, Any] = {
+        "num_latents": n,
+        "prior": prior_of(config, name, n),
+        "posterior": posterior,
+    }
     if name == "pixelvae":
         return pixelvae(config, encoder, likelihood, shape, given)
     decoder = nets.mlp(n, dim * likelihood.num_params, **options)
@@ -202,7 +218,7 @@ def build(config: Config, name: str, shape: tuple[int, ...], num_levels: int):
     return model
 
 
-def prior_of(config, name, n):
+def prior_of(config: Config, name: str, n: Any) -> Density | None:
     """The prior of z [n] of this model; None means N(0, I)."""
     through = {
         "flow-prior": lambda: flows.realnvp(n, num_layers=4, hidden=(64,), shuffle=0),
@@ -217,7 +233,7 @@ def prior_of(config, name, n):
     return None
 
 
-def posterior_of(name, n):
+def posterior_of(name: str, n: int) -> Any:
     """The posterior of z [n], conditional on the encoder's output: a Gaussian, or a flow of one."""
     if name == "full-rank-posterior":
         return vae.full_rank(n)
@@ -233,10 +249,16 @@ def posterior_of(name, n):
     return vae.flow_posterior(through[name](), vae.diagonal(n))
 
 
-def pixelvae(config, encoder, likelihood, shape, given):
+def pixelvae(
+    config: Any,
+    encoder: Net,
+    likelihood: likelihoods.Conditional,
+    shape: tuple,
+    given: dict,
+) -> LatentVariable:
     """A PixelVAE, whose decoder turns z into a map of features that a PixelCNN++ reads."""
     maps = (*shape[:2], 8)
-    options = {"hidden": config.hidden, "dropout": config.dropout}
+    options: dict[str, Any] = {"hidden": config.hidden, "dropout": config.dropout}
     decoder = nets.mlp(given["num_latents"], math.prod(maps), **options)
     causal = ar.pixelcnn_pp(
         shape,
@@ -249,13 +271,15 @@ def pixelvae(config, encoder, likelihood, shape, given):
     return vae.pixelvae(encoder, decoder, causal, likelihood, shape, **given)
 
 
-def loss(config, name):
+def loss(config: Config, name: str) -> Callable:
     if name == "iwae":
         return functools.partial(objectives.iwae, num_samples=config.iwae_samples)
     return objectives.elbo
 
 
-def started(config, name, model, rows):
+def started(
+    config: Config, name: str, model: LatentVariable, rows: dict[str, np.ndarray]
+) -> dict | None:
     """The parameters from which training starts; None for those of the model's own `init`.
 
     The pseudo-inputs of a VampPrior start at rows of the training split.
@@ -267,14 +291,20 @@ def started(config, name, model, rows):
     return model.init(jax.random.key(config.seed)) | {"pseudo_inputs": jnp.asarray(inputs)}
 
 
-def decayed(params):
+def decayed(params: Params) -> dict:
     """True for all parameters but pseudo-inputs, which would decay to blank images."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: getattr(path[0], "key", None) != "pseudo_inputs", params
     )
 
 
-def fit(config, name, rows, shape, num_levels):
+def fit(
+    config: Any,
+    name: str,
+    rows: dict[str, np.ndarray],
+    shape: tuple[int, int, int],
+    num_levels: int | None,
+) -> tuple[LatentVariable, fitting.Fitted]:
     """A trained model, and what `fitting` returns."""
     given = {"name": name, "shape": shape, "num_levels": num_levels}
     recipe = learning.Recipe(build, {"config": config} | given)
@@ -303,7 +333,7 @@ def fit(config, name, rows, shape, num_levels):
     return model, fitted
 
 
-def show(found):
+def show(found: dict[str, dict]) -> None:
     """Prints one table, from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():
@@ -329,7 +359,7 @@ def show(found):
 
 
 # ----------------------------------------------------------------------------------------- pictures
-def shown(dist, key):
+def shown(dist: distrax.Distribution, key: Key) -> Array:
     """E[x | z], or a draw if the mean has no closed form, as for a PixelCNN."""
     try:
         return dist.mean()
@@ -337,7 +367,7 @@ def shown(dist, key):
         return dist.sample(seed=key)
 
 
-def pictures(model, params, key, x):
+def pictures(model: LatentVariable, params: Params, key: Key, x: Array) -> dict:
     """Samples, reconstructions of x [n, ...], codes, and two traversals of the code of x_0."""
     prior_key, draw_key, code_key, decode_key, mean_key = jax.random.split(key, 5)
     again = jax.random.clone  # pictures side by side share their noise
@@ -357,7 +387,7 @@ def pictures(model, params, key, x):
     }
 
 
-def traversed(z, means):
+def traversed(z: Array, means: Array) -> tuple[Array, Array]:
     """The two units whose means vary most, and z_0 with each of them moved, [2, steps, ...]."""
     units = jnp.argsort(-means.var(0))[:2]
     codes = jax.vmap(lambda one: ravel_pytree(one)[0])(z)
@@ -370,7 +400,7 @@ def traversed(z, means):
     return units, jax.vmap(jax.vmap(with_unit, (None, 0)))(units, values)
 
 
-def draw(config, data, fitted):
+def draw(config: Config, data: Dataset, fitted: dict) -> None:
     """Saves samples, reconstructions, latents, traversals and curves as .png files."""
     order = np.random.default_rng(config.seed).permutation(len(data.test))
     x = with_channels(data.test[order])
@@ -380,7 +410,7 @@ def draw(config, data, fitted):
         made[name] = draws(found.params, jax.random.fold_in(key, i), x)
 
     def save(figure, file):
-        plots.save(figure, config.workdir / f"{file}.png")
+        plots.save(figure, config.directory / f"{file}.png")
 
     for file, num in (("samples", 2 * COLUMNS), ("reconstructions", COLUMNS)):
         rows = {name: np.asarray(each[file][:num]) for name, each in made.items()}
@@ -401,11 +431,11 @@ def draw(config, data, fitted):
     save(plots.curves(curves, xlabel="step", ylabel=ylabel, logx=True), "curves")
 
 
-def with_channels(x):
+def with_channels(x: np.ndarray) -> np.ndarray:
     return x if x.ndim != 3 else x[..., None]
 
 
-def images(config):
+def images(config: Config) -> tuple:
     """The data, {split: images [n, H, W, C]} and the shape of one."""
     data, _ = sets.levels(config)
     if data.train.ndim not in (3, 4):

@@ -40,8 +40,10 @@ With an accelerator, near the size of the papers (not run):
 Figures are bounds with --test-samples samples; compare them only with bounds of as many samples.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -54,6 +56,7 @@ from dgm_jax import (
     nets,
     objectives,
     plots,
+    protocol,
     runs,
     vae,
 )
@@ -61,6 +64,10 @@ from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Optimisation, check, filled
 from experiments.vae.compare import head
+
+if TYPE_CHECKING:
+    from dgm_jax.likelihoods import Conditional
+    from dgm_jax.protocol import Array, Density, Key, Net, Params
 
 ModelName = Literal["pixelvae", "without-z", "vlae", "ladder", "conv"]
 
@@ -156,12 +163,17 @@ QUICK |= {
 }
 
 
-def of_model(config, name):
+def of_model(config: Config, name: str) -> Any:
     """The config, with the default settings of a model for the options that are None."""
     return filled(config, SETTINGS[name])
 
 
-def causal_net(config, shape, levels, cond_shape=None):
+def causal_net(
+    config: Any,
+    shape: tuple[int, int, int],
+    levels: Conditional,
+    cond_shape: tuple[int, int, int] | None = None,
+) -> Density:
     """The autoregressive decoder of a PixelVAE, which sees all earlier pixels."""
     sizes: dict[str, Any] = {
         "hidden": config.hidden,
@@ -174,7 +186,7 @@ def causal_net(config, shape, levels, cond_shape=None):
     return make(shape, levels, **sizes)
 
 
-def local_net(config, shape, levels):
+def local_net(config: Config, shape: tuple[int, int, int], levels: Conditional) -> Density:
     """The decoder of a VLAE, which sees a window: its first layer 1 pixel, each block 1 more."""
     return ar.pixelcnn(
         shape,
@@ -186,7 +198,7 @@ def local_net(config, shape, levels):
     )
 
 
-def encoder_of(config, shape, outputs):
+def encoder_of(config: Any, shape: tuple[int, int, int], outputs: int) -> Net:
     """Convolutions that halve the image twice, or once if it is small."""
     return nets.conv_encoder(
         shape,
@@ -197,7 +209,7 @@ def encoder_of(config, shape, outputs):
     )
 
 
-def decoder_of(config, shape, channels):
+def decoder_of(config: Any, shape: tuple[int, int, int], channels: int) -> Net:
     return nets.conv_decoder(
         config.num_latents,
         shape,
@@ -209,7 +221,9 @@ def decoder_of(config, shape, channels):
 
 
 @runs.builder
-def build(config: Config, name: str, shape: tuple[int, int, int], num_levels: int):
+def build(
+    config: Config, name: str, shape: tuple[int, int, int], num_levels: int
+) -> protocol.LatentVariable | protocol.Density:
     """The model `name` of images [H, W, C]."""
     config, n, levels = of_model(config, name), config.num_latents, head(config, num_levels)
     if name == "without-z":
@@ -239,7 +253,7 @@ def build(config: Config, name: str, shape: tuple[int, int, int], num_levels: in
     return vae.vlae(encoder, to_map, local, levels, shape, num_latents=n, flow=flow)
 
 
-def fit(config, name, data, rows):
+def fit(config: Any, name: str, data: Any, rows: dict) -> tuple:
     given = {"name": name, "shape": data.shape, "num_levels": data.num_levels}
     recipe = learning.Recipe(build, {"config": config} | given)
     model, config = recipe.model(), of_model(config, name)
@@ -267,7 +281,7 @@ def fit(config, name, data, rows):
     )
 
 
-def drawn(model, params, key, x):
+def drawn(model: Any, params: Params, key: Key, x: Array) -> tuple[Array, ...]:
     """Samples, and two draws from p(x | z) with the same z ~ q(z | x) for each of the images x.
 
     A model without z has samples alone.
@@ -289,7 +303,7 @@ def drawn(model, params, key, x):
     return draw(params, key, x)
 
 
-def draw(config, data, x, pictures, curves):
+def draw(config: Config, data: Any, x: Array, pictures: Any, curves: Any) -> None:
     """Saves samples.png, codes.png and curves.png."""
     shown = config.num_shown
     samples, codes = {"test data": x}, {"test data": x[:shown]}
@@ -307,12 +321,12 @@ def draw(config, data, x, pictures, curves):
             vmin=0,
             vmax=data.num_levels - 1,
         )
-        plots.save(figure, config.workdir / f"{file}.png")
+        plots.save(figure, config.directory / f"{file}.png")
     figure = plots.curves(curves, xlabel="step", ylabel="validation ELBO, bits per dimension")
-    plots.save(figure, config.workdir / "curves.png")
+    plots.save(figure, config.directory / "curves.png")
 
 
-def show(found):
+def show(found: dict) -> None:
     rows = []
     for name, r in found["models"].items():
         kl = [value for key, value in r.items() if key.startswith("kl_")]

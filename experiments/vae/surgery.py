@@ -16,9 +16,11 @@ model from batches of B rows, plain (at most log B) and stratified (too high on 
 exact value as a line.
 """
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import dataclasses
 import functools
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -28,6 +30,9 @@ from dgm_jax.runs import processes
 from experiments import fitting
 from experiments.options import check
 from experiments.vae import compare
+
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Key, Params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +53,13 @@ class Config(compare.Config):
 QUICK = compare.QUICK | {"models": ("vae",), "batch_sizes": (4, 64)}
 
 
-def operated(model, params, key, x, **options) -> dict:
+def operated(model: Any, params: Params, key: Key, x: Any, **options: Any) -> dict:
     """The terms of the ELBO over all rows, in nats."""
     operate = jax.jit(functools.partial(metrics.elbo_surgery, model, **options))
     return {name: float(value) for name, value in operate(params, key, x)._asdict().items()}
 
 
-def by_batches(config, model, params, x):
+def by_batches(config: Config, model: Any, params: Params, x: Any) -> dict:
     """{B: {"plain": estimate of I(n; z), "stratified": estimate of I(n; z)}} in nats."""
     key = jax.random.key(config.seed + 2)
     sizes = [size for size in config.batch_sizes if 2 <= size <= len(x)]
@@ -74,7 +79,7 @@ def by_batches(config, model, params, x):
     }
 
 
-def show(found):
+def show(found: dict) -> None:
     """Prints one table for the whole splits and one for the batches."""
     rows = []
     for name, splits in found["models"].items():
@@ -103,7 +108,7 @@ def show(found):
     fitting.tell({name: r["row"] for name, r in found["models"].items()})
 
 
-def draw(config, fitted, found):
+def draw(config: Config, fitted: Any, found: dict) -> None:
     """Saves parts.png and batches.png."""
     curves = {}
     for name, (_, learned) in fitted.items():
@@ -113,7 +118,7 @@ def draw(config, fitted, found):
     figure = plots.curves(
         curves, xlabel="step", ylabel="nats, of the validation split", baselines=most
     )
-    plots.save(figure, config.workdir / "parts.png")
+    plots.save(figure, config.directory / "parts.png")
     sizes = np.array(list(found["batches"]), float)
     if not len(sizes):
         return
@@ -128,7 +133,7 @@ def draw(config, fitted, found):
         logx=True,
         baselines={"exact": first["mutual_information"], "log N": first["most"]},
     )
-    plots.save(figure, config.workdir / "batches.png")
+    plots.save(figure, config.directory / "batches.png")
 
 
 def main(config: Config) -> dict:
