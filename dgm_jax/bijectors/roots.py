@@ -51,11 +51,13 @@ def find_root(f: Callable[[Array], Array], low: Array, high: Array) -> Array:
 
 
 def increasing_root(f: Callable[[Array], Array], low: Array, high: Array) -> Array:
-    """`find_root`, differentiated by the implicit function theorem: f_x ẋ + ∂_θ f θ̇ = 0.
+    """The x in [low, high] with f(x) = 0, and its derivatives by f_x ẋ + ∂_θ f θ̇ = 0.
 
-    It is differentiable in forward and reverse mode and to any order, with respect to all that f
-    closes over; the cost of a gradient does not depend on how the root was found. If there is no
-    root in [low, high] it raises `InputError`; traced code cannot raise, and there the root is NaN.
+    f: increasing, entry by entry, with f' > 0. low, high: the ends of the interval, in the shape of
+    x. `find_root` finds x, and the implicit function theorem differentiates it, in forward and
+    reverse mode and to any order, with respect to all that f closes over; the cost of a gradient
+    does not depend on how the root was found. If there is no root in [low, high] it raises
+    `InputError`; traced code cannot raise, and there the root is NaN.
     """
     checks.function(f, "f")
     for value, name in ((low, "low"), (high, "high")):

@@ -91,10 +91,10 @@ def classifier_loss(
 def classifier_free(model: Denoiser, scale: float, nothing: Array) -> Denoiser:
     """ε ← ε_θ(x_t) + w (ε_θ(x_t, y) - ε_θ(x_t)): the classifier is the model's, by Bayes' rule.
 
-    model: with a condition that is `nothing` [*cond_shape] where nothing is told, as it was for
-    some of the rows in training (`dropped`). w = 0 is the model without a condition, and w = 1 the
-    one with it. One pass of twice the rows a step. Ho and Salimans (2022), "Classifier-free
-    diffusion guidance" (whose w is one less).
+    model: with a condition y that is `nothing` [*cond_shape] where nothing is told, as it was for
+    some of the rows in training (`dropped`). scale: w; 0 is the model without a condition, and 1
+    the one with it. Cost: one pass of twice the rows a step. Ho and Salimans (2022),
+    "Classifier-free diffusion guidance" (whose w is one less).
     """
     checks.noun(model, Denoiser, "model")
     scale = checks.number(scale, "scale")

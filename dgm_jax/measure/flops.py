@@ -28,9 +28,9 @@ def made_pass(
 ) -> int:
     """2 · batch · layers · (d h_1 + h_1 h_2 + ... + h_n d k [+ d d k]): one dense masked pass.
 
-    d, h, layers, k: dim, hidden, num_layers, num_outputs. Every entry of every matrix costs one
-    multiplication and one addition per example, masked or not. The last term is that of the
-    `direct` connections of `nets.made`. Biases and activations are not counted.
+    d, h, layers, k: dim, hidden, num_layers, num_outputs. In floating-point operations: every entry
+    of every matrix costs one multiplication and one addition per example, masked or not. The last
+    term is that of the `direct` connections of `nets.made`. Biases and activations are not counted.
     """
     dim, hidden = checks.positive_int(dim, "dim"), checks.widths(hidden, fewest=1)
     num_layers = checks.positive_int(num_layers, "num_layers")

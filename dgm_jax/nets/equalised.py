@@ -35,7 +35,8 @@ def equalised_dense(
     in_dim, out_dim: in, out. W_ij starts as N(0, 1 / m²), m = lr_multiplier. With m = 0.01 the
     initial function is that of m = 1, and an Adam step changes it a hundredth as much (the mapping
     net of StyleGAN). gain: √2 before a ReLU, 1 at the end. start_bias: the initial m b; use_bias:
-    whether there is one.
+    whether there is one. Karras et al. (2018), "Progressive growing of GANs for improved quality,
+    stability, and variation", section 4.1.
     """
     in_dim, out_dim = checks.positive_int(in_dim, "in_dim"), checks.positive_int(out_dim, "out_dim")
     init, factor, multiplier = _weights(

@@ -122,10 +122,11 @@ def captioned(
 
 
 def sequences(text: Array, codes: Array, *, num_symbols: int) -> Array:
-    """Texts [..., length] and codes [..., *codes], integers, as one sequence for `captioned`.
+    """(t_1, ..., t_m, S + c_1, ..., S + c_k): texts and their codes as sequences for `captioned`.
 
-    text: in 0..num_symbols - 1; num_symbols: how many letters there are. The codes follow, each
-    plus num_symbols.
+    text: letters t [..., m], integers in 0..S - 1, S = num_symbols. codes: c [..., *code_shape],
+    integers from 0, k of them for each text, which follow in raster order. Returns int32
+    [..., m + k]. Ramesh et al. (2021), "Zero-shot text-to-image generation", section 2.2.
     """
     num_symbols = checks.positive_int(num_symbols, "num_symbols")
     for value, name in ((text, "text"), (codes, "codes")):

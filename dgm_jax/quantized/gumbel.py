@@ -410,7 +410,9 @@ def all_codes(codes: int | Shape, num_categories: int) -> np.ndarray:
 def enumerated_elbo(model: LatentVariable, params: Params, x: Array) -> Array:
     """Σ_z q(z | x) [log p(x | z) + log p(z) - log q(z | x)] over all codes, [*batch], in nats.
 
-    Its gradient is the exact one of the ELBO. Cost: K^n passes of the decoder.
+    The exact ELBO of x [*batch, ...], and its exact gradient, where z is n variables with K values
+    each: K^n codes, each of which costs a pass of the decoder. `InputError` where there are too
+    many (`all_codes`), and for a z that is not of categories.
     """
     q, log_joint = _enumerated(model, params, x)
     log_q = q.log_prob(_column(all_codes_of(q), x, q))
