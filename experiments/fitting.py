@@ -115,7 +115,7 @@ def fit(
             "data/held out": task.data,
             **({} if start is None else {"data/start": learning.fingerprint(start)}),
         },
-        workdir=config.directory / name,
+        workdir=config.workdir / name,
         progress=config.progress,
         description=name,
         mesh=_mesh(config, algorithm, draw, options.get("fixed")),
