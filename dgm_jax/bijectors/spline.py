@@ -1,6 +1,7 @@
 """Neural splines: monotone rational-quadratic curves between knots, the identity outside."""
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import distrax
@@ -32,7 +33,15 @@ class Bin(NamedTuple):
     top: Array
     slope_left: Array
     slope_right: Array
-    overflows: Array  # whether a slope is beyond the dtype; then log τ' is -∞ between the knots
+
+    def width(self) -> Array:
+        return self.right - self.left
+
+    def height(self) -> Array:
+        return self.top - self.bottom
+
+    def mean_slope(self) -> Array:
+        return self.height() / self.width()
 
 
 @checks.spelled
@@ -93,74 +102,189 @@ class RationalQuadraticSpline(distrax.Bijector):
         x, c = jnp.asarray(x, wide(dtype)), self._c.astype(wide(dtype))
         inside = jnp.abs(x) < self._spline.bound
         safe = jnp.where(inside, x, 0)  # before the formula: a `where` after it would leak NaNs
-        y, log_det = formula(safe, choose_bin(self._spline, c, safe, by))
-        y, log_det = jnp.where(inside, y, x), jnp.where(inside, log_det, 0)
+        piece, overflows = choose_bin(self._spline, c, safe, by)
+        y, log_det = formula(safe, piece)
+        # Between knots of which a slope is beyond the dtype, log τ' is -∞.
+        log_det = jnp.where(inside, jnp.where(overflows, -jnp.inf, log_det), 0)
+        y = jnp.where(inside, y, x)
         return y.astype(dtype), log_det.astype(dtype)
 
 
-def choose_bin(spline: Spline, c: Array, at: Array, by: str) -> Bin:
-    """The bin of `spline` with parameters c that contains `at`; by: "width" or "height".
+def choose_bin(spline: Spline, c: Array, at: Array, by: str) -> tuple[Bin, Array]:
+    """The bin of `spline` with parameters c that contains `at`, and whether a slope overflows.
 
-    Comparisons and sums instead of gathers; the bins are the first axis, so that the arithmetic
-    runs over long axes.
+    by: "width" or "height". Comparisons and sums instead of gathers; the bins are the last axis but
+    one, as nets make their outputs, so that the arithmetic runs along the last one.
     """
     c = jnp.expand_dims(c, range(at.ndim + 1 - c.ndim))  # as many batch axes as `at`
-    k = spline.num_bins
-    widths, heights, slopes = jax.lax.split(jnp.moveaxis(c, -1, 0), [k, k, k - 1])
-    bound = jnp.full_like(widths[:1], spline.bound)
-    one = jnp.zeros_like(bound)  # unconstrained slope 0 is slope 1
-
-    def knots(logits, least):
-        shares = least + (1 - k * least) * jax.nn.softmax(logits, 0)
-        inner = spline.bound * (2 * jnp.cumsum(shares, 0)[:-1] - 1)
-        return jnp.concatenate([-bound, inner, bound])  # [K + 1, ...]
-
-    ends = [
-        knots(widths, spline.min_width),
-        knots(heights, spline.min_height),
-        jnp.concatenate([one, slopes, one]),
-    ]
-    edges = ends[0 if by == "width" else 1]
-    here = (edges[:-1] <= at[None]) & (at[None] < edges[1:])  # [K, ...], True once
-    picked = [jnp.where(here, e, 0).sum(0) for end in ends for e in (end[:-1], end[1:])]
+    at = jnp.expand_dims(at, range(c.ndim - 1 - at.ndim))
+    k, axis = spline.num_bins, max(c.ndim - 2, 0)
+    parts = jax.lax.split(jnp.moveaxis(c, -1, axis), [k, k, k - 1], axis)
+    logits, slopes = parts[:2], parts[2]
+    least = spline.min_width, spline.min_height
+    chosen = 0 if by == "width" else 1
+    edges = _knots(spline, axis, least[chosen], jax.lax.stop_gradient(logits[chosen]))
+    low, high = _both_ends(edges, axis)
+    at = jnp.expand_dims(at, axis)
+    before, here = high <= at, (low <= at) & (at < high)  # [..., K, ...]; `here` is True once
+    (left, right), (bottom, top) = (
+        _ends_of_bin(spline, axis, *own, before, here) for own in zip(least, logits)
+    )
     offset = math.log(math.expm1(1 - spline.min_slope))
-    slopes = [spline.min_slope + jax.nn.softplus(p + offset) for p in picked[4:]]
+    # Unconstrained slope 0, which the outermost knots have, is slope 1.
+    inner = _both_ends(here, axis)[::-1]  # whether an inner knot is the left end, or the right one
+    picked = [jnp.where(own, slopes, 0).sum(axis) for own in inner]
+    steep = [spline.min_slope + _softplus(p + offset) for p in picked]
     largest = jnp.finfo(at.dtype).max / 8  # sums of slopes are finite
-    overflows = jnp.maximum(*slopes) > largest
-    return Bin(*picked[:4], *(jnp.minimum(slope, largest) for slope in slopes), overflows)
+    overflows = jnp.maximum(*steep) > largest
+    return Bin(left, right, bottom, top, *(jnp.minimum(s, largest) for s in steep)), overflows
 
 
+def _both_ends(array, axis):
+    """All but the last, and all but the first, along the axis."""
+    size = array.shape[axis]
+    return [jax.lax.slice_in_dim(array, i, size - 1 + i, axis=axis) for i in (0, 1)]
+
+
+def _knots(spline, axis, least, logits):
+    """The K + 1 knots, for bins of at least the fraction `least` of the interval."""
+    k = spline.num_bins
+    shares = least + (1 - k * least) * jax.nn.softmax(logits, axis)
+    inner = spline.bound * (2 * _both_ends(jnp.cumsum(shares, axis), axis)[0] - 1)
+    bound = jnp.full_like(jax.lax.index_in_dim(logits, 0, axis), spline.bound)
+    return jnp.concatenate([-bound, inner, bound], axis)
+
+
+# The derivatives below are written so that their transposes end in a division. XLA computes these
+# once for each point, where sums and products would be computed anew for each bin.
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _ends_of_bin(spline, axis, least, logits, before, here):
+    """The two knots of the bin where `here` is True; the bins where `before` is are left of it."""
+    ends = _both_ends(_knots(spline, axis, least, logits), axis)
+    return tuple(jnp.where(here, end, 0).sum(axis) for end in ends)
+
+
+@_ends_of_bin.defjvp
+def _move_ends(spline, axis, least, primals, tangents):
+    """dx_k = Σ_j e_j (2bθ [j < k] - x_k - b + 2bεk) dl_j / Σ_j e_j, with e_j = exp(l_j).
+
+    For a knot x_k = 2b (εk + θ Σ_{j<k} e_j / Σ_j e_j) - b, with ε = `least` and θ = 1 - Kε: no sum
+    of sums over bins, as autodiff has for `cumsum`.
+    """
+    logits, before, here = primals
+    ends, twice = _ends_of_bin(spline, axis, least, *primals), 2 * spline.bound
+    weights = jnp.exp(logits - jax.lax.stop_gradient(logits.max(axis, keepdims=True)))
+    number = before.astype(logits.dtype).sum(axis)
+    moved = weights * tangents[0]
+    left, size = (jnp.where(own, moved, 0).sum(axis) for own in (before, here))
+    moves = [
+        twice * (1 - spline.num_bins * least) * own
+        - (end + spline.bound - twice * least * k) * moved.sum(axis)
+        for own, end, k in zip((left, left + size), ends, (number, number + 1))
+    ]
+    total = weights.sum(axis)
+    return ends, tuple(move / total for move in moves)
+
+
+@jax.custom_jvp
+def _softplus(a):
+    return jax.nn.softplus(a)
+
+
+@_softplus.defjvp
+def _move_softplus(primals, tangents):
+    return _softplus(*primals), tangents[0] / (1 + jnp.exp(-primals[0]))
+
+
+@jax.custom_jvp
 def curve(x: Array, piece: Bin) -> tuple[Array, Array]:
     """y and log dy/dx; ξ and 1-ξ are both computed by subtraction, to avoid cancellation."""
-    width, height = piece.right - piece.left, piece.top - piece.bottom
-    s = height / width
-    xi, rest = (x - piece.left) / width, (piece.right - x) / width
+    xi, rest = _place(x, piece)
+    s = piece.mean_slope()
     share = xi * (s * xi + piece.slope_left * rest) / denominator(xi, rest, s, piece)
-    log_det = jnp.where(piece.overflows, -jnp.inf, log_slope(xi, rest, s, piece))
-    return piece.bottom + height * share, log_det
+    return piece.bottom + piece.height() * share, log_slope(xi, rest, s, piece)
 
 
+@curve.defjvp
+def _move_curve(primals, tangents):
+    (x, piece), (dx, moved) = primals, tangents
+    xi, rest = _place(x, piece)
+    (y_by_xi, slope_by_xi), (dy, dslope) = differential(xi, rest, piece, moved)
+    dxi = (dx - rest * moved.left - xi * moved.right) / piece.width()
+    return curve(x, piece), (dy + y_by_xi * dxi, dslope + slope_by_xi * dxi)
+
+
+def _place(x, piece):
+    """ξ and 1-ξ."""
+    return (x - piece.left) / piece.width(), (piece.right - x) / piece.width()
+
+
+@jax.custom_jvp
 def inverse_curve(y: Array, piece: Bin) -> tuple[Array, Array]:
-    """x and log dx/dy: the root ξ in [0, 1] of a quadratic equation.
+    """x and log dx/dy; the derivative is that of `curve`, solved for dx."""
+    xi, rest = root(y, piece)
+    log_det = -log_slope(xi, rest, piece.mean_slope(), piece)
+    return piece.left + piece.width() * xi, log_det
+
+
+@inverse_curve.defjvp
+def _move_inverse_curve(primals, tangents):
+    (y, piece), (dy, moved) = primals, tangents
+    xi, rest = root(y, piece)
+    (y_by_xi, slope_by_xi), (y_by_piece, dslope) = differential(xi, rest, piece, moved)
+    dxi = (dy - y_by_piece) / y_by_xi
+    dx = rest * moved.left + xi * moved.right + piece.width() * dxi
+    return inverse_curve(y, piece), (dx, -(dslope + slope_by_xi * dxi))
+
+
+def root(y: Array, piece: Bin) -> tuple[Array, Array]:
+    """ξ and 1-ξ of the point that the `piece` maps to y, as the root of a quadratic equation.
 
     With η = (y - y_k) / h, e = δ_k(1-η) - δ_{k+1}η and D = e² + 4s²η(1-η), a sum of two squares, ξ
     = 2sη / (2sη + e + √D), which is the paper's 2c / (-b - √(b² - 4ac)). For e < 0 it would cancel,
     and the same formula is used from the right end: 1-ξ = 2s(1-η) / (2s(1-η) - e + √D).
     """
-    width, height = piece.right - piece.left, piece.top - piece.bottom
-    slope = height / width
-    eta, rest = (y - piece.bottom) / height, (piece.top - y) / height
+    slopes = piece.mean_slope(), piece.slope_left, piece.slope_right
     # In units of the largest slope, which cancel: no square overflows.
-    slopes = jnp.stack([slope, piece.slope_left, piece.slope_right])
-    s, left, right = slopes / jax.lax.stop_gradient(slopes.max(0, keepdims=True))
+    largest = jax.lax.stop_gradient(jnp.maximum(jnp.maximum(*slopes[:2]), slopes[2]))
+    s, left, right = (slope / largest for slope in slopes)
+    eta, rest = (y - piece.bottom) / piece.height(), (piece.top - y) / piece.height()
     e = left * rest - right * eta
     from_left = e >= 0
     root = jnp.where(from_left, e, -e) + jnp.sqrt(e * e + 4 * s * s * eta * rest)
     near = 2 * s * jnp.where(from_left, eta, rest)
     near, far = near / (near + root), root / (near + root)  # shares of the width from each end
-    xi, rest = jnp.where(from_left, near, far), jnp.where(from_left, far, near)
-    log_det = jnp.where(piece.overflows, -jnp.inf, -log_slope(xi, rest, slope, piece))
-    return piece.left + width * xi, log_det
+    return jnp.where(from_left, near, far), jnp.where(from_left, far, near)
+
+
+def differential(
+    xi: Array, rest: Array, piece: Bin, moved: Bin
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """(∂y/∂ξ, ∂ log τ'/∂ξ), and (dy, d log τ') at fixed ξ if the `piece` moves by `moved`.
+
+    With D that of `denominator`, E that of `ends`, y = y_k + g h, m = ξ(1-ξ) / D and the slopes a, b:
+    ∂g/∂a = m (1-g), ∂g/∂b = -m g, ∂g/∂s = m (bξ² - a(1-ξ)²) / D and ∂g/∂ξ = sE / D². No square is
+    computed that overflows where its quotient does not. xi, rest: ξ, 1-ξ.
+    """
+    a, b, s = piece.slope_left, piece.slope_right, piece.mean_slope()
+    below = denominator(xi, rest, s, piece)
+    above = ends(xi, rest, s, piece)
+    m = xi * rest / below
+    low, high = xi * (s * xi + a * rest) / below, rest * (s * rest + b * xi) / below  # g, 1-g
+    ds = (moved.height() - s * moved.width()) / piece.width()
+    by_s = (b * xi * xi - a * rest * rest) / below
+    by_slopes = m * (high * moved.slope_left - low * moved.slope_right + by_s * ds)
+    dy = high * moved.bottom + low * moved.top + piece.height() * by_slopes
+    dslope = (
+        (rest * rest / above - 2 * m) * moved.slope_left
+        + (xi * xi / above - 2 * m) * moved.slope_right
+        + 2 * (m * (a + b) / s + xi * rest / above) * ds
+    )
+    y_by_xi = piece.height() * (s / below) * (above / below)
+    bend = (b * xi + s * (rest - xi) - a * rest) / above - (rest - xi) * (a + b - 2 * s) / below
+    return (y_by_xi, 2 * bend), (dy, dslope)
 
 
 def denominator(xi: Array, rest: Array, s: Array, piece: Bin) -> Array:
@@ -171,8 +295,13 @@ def denominator(xi: Array, rest: Array, s: Array, piece: Bin) -> Array:
     return s * (xi * xi + rest * rest) + (piece.slope_left + piece.slope_right) * xi * rest
 
 
+def ends(xi: Array, rest: Array, s: Array, piece: Bin) -> Array:
+    """δ_{k+1} ξ² + 2s ξ(1-ξ) + δ_k (1-ξ)², for ξ, 1-ξ and s as in `denominator`."""
+    return piece.slope_right * xi * xi + 2 * s * xi * rest + piece.slope_left * rest * rest
+
+
 def log_slope(xi: Array, rest: Array, s: Array, piece: Bin) -> Array:
     """log dy/dx of the `piece` with mean slope s, at ξ = xi and 1-ξ = rest."""
     ratio = s / denominator(xi, rest, s, piece)
-    ends = piece.slope_right * xi * xi + 2 * s * xi * rest + piece.slope_left * rest * rest
-    return 2 * jnp.log(ratio) + jnp.log(ends)  # ratio² may be 0 where log τ' is but -100
+    above = ends(xi, rest, s, piece)
+    return 2 * jnp.log(ratio) + jnp.log(above)  # ratio² may be 0 where log τ' is but -100

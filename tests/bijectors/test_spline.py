@@ -8,6 +8,7 @@ import pytest
 
 from dgm_jax.bijectors import rational_quadratic_spline
 from tests.bijectors import scalar
+from tests.contracts.compiled import jit
 
 BOUND = 3.0
 LAW = rational_quadratic_spline(bound=BOUND)
@@ -37,6 +38,39 @@ def test_log_dets_are_the_derivatives_of_both_directions(float64):
 
 def test_gradients_are_finite_differences(float64):
     scalar.check_gradients_are_differences(LAW, *scalar.draw(LAW, scale=1.0, spread=1.5))
+
+
+def test_second_derivatives_are_those_of_the_formula(float64):
+    """Of value and log-det in parameters and point, against the formula that autodiff follows."""
+    law = rational_quadratic_spline(num_bins=3, bound=BOUND)
+    c, x = scalar.draw(law, 20, scale=1.0, spread=1.5)
+
+    def by_definition(c, x):
+        axes = [1e-3 + (1 - 3e-3) * jax.nn.softmax(part) for part in (c[:3], c[3:6])]
+        ends = [BOUND * (2 * jnp.cumsum(jnp.pad(sizes, (1, 0))) - 1) for sizes in axes]
+        inner = 1e-3 + jax.nn.softplus(c[6:] + np.log(np.expm1(1 - 1e-3)))
+        slopes = jnp.concatenate([jnp.ones(1), inner, jnp.ones(1)])
+        k = jnp.clip(jnp.searchsorted(ends[0], x, side="right") - 1, 0, 2)
+        width, height = (end[k + 1] - end[k] for end in ends)
+        xi, s = (x - ends[0][k]) / width, height / width
+        bend = slopes[k] + slopes[k + 1] - 2 * s
+        share = xi * (s * xi + slopes[k] * (1 - xi)) / (s + bend * xi * (1 - xi))
+        return ends[1][k] + height * share
+
+    def both(c, x):
+        y, slope = jax.value_and_grad(by_definition, 1)(c, x)
+        inside = abs(x) < BOUND
+        return jnp.where(inside, jnp.stack([y, jnp.log(slope)]), jnp.stack([x, 0 * x]))
+
+    def hessian(f):
+        return jit(jax.vmap(jax.jacfwd(jax.jacrev(f, (0, 1)), (0, 1))))
+
+    of_law = lambda c, x: jnp.stack(law.bijector(c).forward_and_log_det(x))
+    back = lambda c, x: law.bijector(c).inverse(law.bijector(c).forward(x))
+    wanted = hessian(both)(c, x)
+    jax.tree.map(lambda a, b: scalar.close(a, b, 1e-8), hessian(of_law)(c, x), wanted)
+    for leaf in jax.tree.leaves(hessian(back)(c, x)):
+        scalar.close(leaf, 0, 1e-8)
 
 
 @pytest.mark.full
