@@ -264,9 +264,9 @@ def differential(
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """(∂y/∂ξ, ∂ log τ'/∂ξ), and (dy, d log τ') at fixed ξ if the `piece` moves by `moved`.
 
-    With D that of `denominator`, E that of `ends`, y = y_k + g h, m = ξ(1-ξ) / D and the slopes a, b:
-    ∂g/∂a = m (1-g), ∂g/∂b = -m g, ∂g/∂s = m (bξ² - a(1-ξ)²) / D and ∂g/∂ξ = sE / D². No square is
-    computed that overflows where its quotient does not. xi, rest: ξ, 1-ξ.
+    D: `denominator`; E: `ends`; y = y_k + g h; m = ξ(1-ξ) / D; a, b: the slopes. ∂g/∂a = m (1-g),
+    ∂g/∂b = -m g, ∂g/∂s = m (bξ² - a(1-ξ)²) / D and ∂g/∂ξ = sE / D². No square is computed that
+    overflows where its quotient does not. xi, rest: ξ, 1-ξ.
     """
     a, b, s = piece.slope_left, piece.slope_right, piece.mean_slope()
     below = denominator(xi, rest, s, piece)
