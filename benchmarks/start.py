@@ -13,11 +13,13 @@ then with the programs that this start has kept (warm). The seconds are told by 
     step          compiling the step, and making it
 
 Experiments that train by a loop within one program (`learning.fit`) end when this program is
-compiled. Those that train nothing, miss their data, or come to no step within --limit seconds have
-no total. A run of several models begins with the first of them; its --models chooses another.
+compiled. Those that train nothing, have a loop of their own, need a trained run, miss their data,
+or come to no step within --limit seconds have no total. A run of several models begins with the
+first of them; its --models chooses another.
 
-Aims: 15 s for Flow++ and 30 s for all others, cold, on one core that does nothing else. Three
-quarters of an hour on two CPU cores; one experiment takes half a minute:
+Aims: 15 s for Flow++ and 30 s for all others, cold, on one core that does nothing else; RESULTS.md
+says which are reached. Three quarters of an hour on two CPU cores; one experiment takes half a
+minute:
 
     python -m benchmarks.start --experiments "flows.images --models flow++"
 """
