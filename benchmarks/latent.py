@@ -297,16 +297,17 @@ def numpyro(config: Config, objective: str) -> Peer:
     decoder = net(config.num_latents, 784, hidden=config.hidden[::-1])
     params = start(config, objective)
     x = jnp.asarray(bits(config, objective), jnp.float32)
+    param: Any = numpyro.param  # takes a tree too, which its types do not say
 
     def prior_and_likelihood(x):
-        p = numpyro.param("decoder", params["likelihood"])  # ty: ignore[invalid-argument-type]
+        p = param("decoder", params["likelihood"])
         with numpyro.plate("batch", len(x)):
             z = numpyro.sample("z", dist.Normal(0, 1).expand([config.num_latents]).to_event(1))
             logits = decoder.apply(p, z)
             numpyro.sample("x", dist.Bernoulli(logits=logits).to_event(1), obs=x)
 
     def guide(x):
-        p = numpyro.param("encoder", params["posterior"]["net"])
+        p = param("encoder", params["posterior"]["net"])
         mean, log_scale = jnp.split(encoder.apply(p, x), 2, -1)
         with numpyro.plate("batch", len(x)):
             numpyro.sample("z", dist.Normal(mean, jnp.exp(log_scale)).to_event(1))

@@ -1,12 +1,16 @@
 """An optimiser that sees all small arrays of parameters as one vector."""
 
+from __future__ import annotations  # types are not looked up: distrax takes a second
+
 import itertools
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from dgm_jax.protocol import Params
+if TYPE_CHECKING:
+    from dgm_jax.protocol import Params
 
 SMALL = 2**17  # entries; copying half a megabyte takes less than a kernel of its own would
 

@@ -170,8 +170,8 @@ FAULTS = (
         "gradients-are-not-clipped",
         "a gradient of any length moves the moments of Adam",
         FITTING,
-        "return optax.chain(optax.clip_by_global_norm(clip), adam)",
-        "return adam",
+        "optimizer = optax.chain(optax.clip_by_global_norm(clip), adam)",
+        "optimizer = adam",
         RATE_AND_CLIP,
     ),
     Fault(
