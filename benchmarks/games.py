@@ -147,7 +147,7 @@ def turn_of(
     step = jax.jit(algorithm.step, donate_argnums=0)
     key, x = jax.random.key(1), jnp.asarray(pictures(config))
     first = float(jax.jit(of_player)(params[turn], key, x, others, state)[0])
-    size = sum(a.size for a in jax.tree.leaves(params[turn]))
+    size = protocol.num_params(params[turn])
     states = [jax.jit(algorithm.init)(jax.random.key(0))]
 
     def call():
@@ -185,7 +185,7 @@ def seeds(num: int) -> Step:
         return metrics
 
     first = float(call()["critic/loss"].mean())
-    size = sum(a.size for a in jax.tree.leaves(algorithm.params(states[0])))
+    size = protocol.num_params(algorithm.params(states[0]))
     return Step(call, first, size // num, num)
 
 

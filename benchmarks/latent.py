@@ -8,12 +8,12 @@ convolutional nets (`nets.conv_encoder`, `nets.conv_decoder`). The first three h
 784-200-200-50 and back with tanh; the data are bits. Each library makes 20 steps in a row, call by
 call, as in training: parameters and moments of a step are then in the caches, where the step
 before left them, and not another library's. *scan* is a step of ours among 20 in one `lax.scan`, as
-`learning.fit` makes them. The libraries of `.[peers]`, `.[peers-torch]` and
-`.[peers-vae]` are included if they are installed, with our weights: *loss* is that of the first
-step in nats per example. It differs only because z is drawn differently, and shows that the models
-are the same. Goals on one quiet core: torch takes 1.3 times as long as our step, pythae 1.4,
-numpyro 1.0, and torch 1.7 times as long as ours in a scan; with K = 5 pythae takes twice as long as
-ours, and `dreg` at most 1.25 times as long as `iwae`.
+`learning.fit` makes them. The libraries of `.[peers]`, `.[peers-torch]` and `.[peers-vae]` are
+included if they are installed, with our weights: *loss* is that of the first step in nats per
+example. It differs only because z is drawn differently, and shows that the models are the same.
+Goals on one quiet core: torch takes 1.3 times as long as our step, pythae 1.4, numpyro 1.0, and
+torch 1.7 times as long as ours in a scan; with K = 5 pythae takes twice as long as ours, and `dreg`
+at most 1.25 times as long as `iwae`.
 """
 
 from __future__ import annotations  # types are not looked up: distrax takes a second
@@ -29,7 +29,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import peers, times
-from dgm_jax import checks, learning, likelihoods, measure, nets, objectives, plots, runs, vae
+from dgm_jax import (
+    checks,
+    learning,
+    likelihoods,
+    measure,
+    nets,
+    objectives,
+    plots,
+    protocol,
+    runs,
+    vae,
+)
 from dgm_jax.measure import timing
 
 if TYPE_CHECKING:
@@ -126,7 +137,7 @@ def own_peers(algorithm: Any, batch: Any, first: float, *, num_steps: int) -> di
 
     def peer(step, **options):
         step, states = jax.jit(step, donate_argnums=0), [jax.jit(algorithm.init)(key)]
-        num_params = sum(a.size for a in jax.tree.leaves(algorithm.params(states[0])))
+        num_params = protocol.num_params(algorithm.params(states[0]))
 
         def call():
             states[0], metrics = step(states[0], key, batch)
@@ -324,7 +335,7 @@ def numpyro(config: Config, objective: str) -> Peer:
         states[0], loss = step(states[0], x)
         return loss
 
-    size = sum(a.size for a in jax.tree.leaves(svi.get_params(states[0])))
+    size = protocol.num_params(svi.get_params(states[0]))
     return Peer(call, first, size)
 
 

@@ -23,13 +23,13 @@ import optax
 
 from benchmarks import passes, sampling, times
 from dgm_jax import autoregressive as ar
-from dgm_jax import checks, learning, likelihoods, measure, nets, objectives, plots, runs
+from dgm_jax import checks, learning, likelihoods, measure, nets, objectives, plots, protocol, runs
 from dgm_jax.measure import flops, timing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dgm_jax.protocol import Algorithm, Density, Key, Net, Params, State
+    from dgm_jax.protocol import Algorithm, Density, Key, Net, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,12 +166,12 @@ def programs(config: Config, work: Call | Step) -> tuple:
         args = params, work.batch, key
         count = flops.products(work.function, *args)
         made = {n: times.program(work.function, n, *args).run for n in config.devices}
-        return made, count, size(params)
+        return made, count, protocol.num_params(params)
     algorithm = learning.gradient_descent(work.init, work.loss, optax.adam(1e-3))
     state = algorithm.init(key)
     count = flops.products(algorithm.step, state, key, work.batch)
     made = {n: step_of(algorithm, state, key, work.batch, n) for n in config.devices}
-    return made, count, size(algorithm.params(state))
+    return made, count, protocol.num_params(algorithm.params(state))
 
 
 def step_of(
@@ -181,10 +181,6 @@ def step_of(
     args = *learning.replicate((state, key), mesh), learning.shard_batch(batch, mesh)
     with jax.set_mesh(mesh):
         return timing.program(algorithm.step, *args).run
-
-
-def size(params: Params) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def main(config: Config) -> dict:

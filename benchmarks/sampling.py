@@ -37,6 +37,7 @@ from dgm_jax import (
     measure,
     nets,
     plots,
+    protocol,
     runs,
 )
 from dgm_jax.measure import flops, timing
@@ -177,7 +178,7 @@ def programs(config: Config, name: str, dim: int) -> tuple[dict[str, tuple], int
         )
         for way, call in calls.items()
     }
-    return made, sum(leaf.size for leaf in jax.tree.leaves(params))
+    return made, protocol.num_params(params)
 
 
 def timed_passes(config: Config, dim: int) -> int:

@@ -36,13 +36,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import peers, times
-from dgm_jax import checks, diffusion, flows, learning, measure, nets, objectives, plots, runs
+from dgm_jax import (
+    checks,
+    diffusion,
+    flows,
+    learning,
+    measure,
+    nets,
+    objectives,
+    plots,
+    protocol,
+    runs,
+)
 from dgm_jax.measure import timing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dgm_jax.protocol import Array, Params
+    from dgm_jax.protocol import Array
 
 Part = Literal["forward", "sampling", "step", "matching", "langevin"]
 SIZE = 28
@@ -86,10 +97,6 @@ class Contestant(NamedTuple):
     steps: int = 1  # steps that are made in one call
 
 
-def count(params: Params) -> int:
-    return sum(a.size for a in jax.tree.leaves(params))
-
-
 # ------------------------------------------------------------------------------------------ images
 def pictures(config: Config) -> np.ndarray:
     shape = (config.batch, SIZE, SIZE, 1)
@@ -120,7 +127,7 @@ def our_forward(config: Config) -> dict[str, Contestant]:
     model, params = model_of(config)
     x, t = jnp.asarray(pictures(config)), jnp.full(config.batch, 0.5)
     apply = jax.jit(lambda params, x, t: model.predict(params, x, t).target)
-    return {"dgm_jax": Contestant(lambda: apply(params, x, t), count(params))}
+    return {"dgm_jax": Contestant(lambda: apply(params, x, t), protocol.num_params(params))}
 
 
 def our_sampling(config: Config) -> dict[str, Contestant]:
@@ -131,7 +138,7 @@ def our_sampling(config: Config) -> dict[str, Contestant]:
         )
     )
     key = jax.random.key(1)
-    return {"dgm_jax": Contestant(lambda: draw(params, key), count(params))}
+    return {"dgm_jax": Contestant(lambda: draw(params, key), protocol.num_params(params))}
 
 
 def our_step(config: Config) -> dict[str, Contestant]:
@@ -154,7 +161,7 @@ def our_step(config: Config) -> dict[str, Contestant]:
             states[0], told = step(states[0], key, x)
             return told
 
-        return Contestant(call, count(params), steps)
+        return Contestant(call, protocol.num_params(params), steps)
 
     alone, scan = contestant(algorithm.step, 1), contestant(several, config.scanned)
     return {"dgm_jax": alone, "dgm_jax scan": scan}
@@ -265,7 +272,7 @@ def matching(config: Config, dim: int) -> dict[str, Contestant]:
 
     def contestant(loss):
         gradient = jax.jit(jax.value_and_grad(loss))
-        return Contestant(lambda: gradient(params, key, x), count(params))
+        return Contestant(lambda: gradient(params, key, x), protocol.num_params(params))
 
     return {
         "denoising": contestant(denoising),

@@ -25,7 +25,7 @@ import numpy as np
 import optax
 
 from dgm_jax import autoregressive as ar
-from dgm_jax import checks, learning, metrics, objectives
+from dgm_jax import checks, learning, metrics, objectives, protocol
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
@@ -128,7 +128,7 @@ def fit(
     row = {
         **task.report(trained.params, jax.random.clone(task_key)),
         **_units(task, best),
-        "num_params": num_params(trained.params),
+        "num_params": protocol.num_params(trained.params),
         "num_steps": evaluated[-1]["step"],
         "best_step": best["step"],
         "train_seconds": trained.seconds,
@@ -680,7 +680,7 @@ def check_size(config: Any, name: str, init: Callable[[Key], Params]) -> int:
 
     `InputError` if it is above config.max_params.
     """
-    num = num_params(jax.eval_shape(init, jax.random.key(0)))
+    num = protocol.num_params(jax.eval_shape(init, jax.random.key(0)))
     if num > config.max_params:
         raise checks.InputError(
             f"{name} has {num:,} parameters, above the {config.max_params:,} of --max-params: "
@@ -688,10 +688,6 @@ def check_size(config: Any, name: str, init: Callable[[Key], Params]) -> int:
             f"data of fewer dimensions or levels; --max-params {num} allows it."
         )
     return num
-
-
-def num_params(params: Params) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def affordable(config: Any, tables: dict[str, dict], dim: int, num_levels: int) -> dict[str, dict]:

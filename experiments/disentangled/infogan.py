@@ -33,7 +33,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dgm_jax import checks, data, disentangled, learning, metrics, nets, objectives, plots, runs
+from dgm_jax import (
+    checks,
+    data,
+    disentangled,
+    learning,
+    metrics,
+    nets,
+    objectives,
+    plots,
+    protocol,
+    runs,
+)
 from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
 from experiments import fitting, sets
@@ -235,7 +246,7 @@ def fit(
         recipe=recipe,
     )
     row = judged(trained.params, jax.random.clone(key))
-    row |= {"num_params": fitting.num_params(trained.params[0]), "num_steps": config.num_steps}
+    row |= {"num_params": protocol.num_params(trained.params[0]), "num_steps": config.num_steps}
     row |= {"train_seconds": trained.seconds}
     return model, Fitted(trained.params, row, trained.history)
 

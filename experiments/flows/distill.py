@@ -254,7 +254,7 @@ def main(config: Config) -> dict:
     scores = fitting.scorer(on_data(models["student"], to_z, noisy))
     log_prob = scores(student, jax.random.key(config.seed), rows["test"], 2)
     learned = fitting.summary(log_prob, dim) | {
-        "num_params": fitting.num_params(student),
+        "num_params": protocol.num_params(student),
         "train_seconds": trained.seconds,
     }
     results = {"teacher": taught, "student": learned}

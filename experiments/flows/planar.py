@@ -39,7 +39,6 @@ from dgm_jax import (
 )
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
-from experiments import fitting
 from experiments.options import check
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ def fit(
     value, stderr = kl(config, model, params, log_density, log_z, test_key)
     row = {"kl": value, "kl_stderr": stderr, "train_seconds": seconds}
     log_prob = jax.jit(lambda x: model.dist(params).log_prob(x))
-    return row | {"num_params": fitting.num_params(params)}, log_prob
+    return row | {"num_params": protocol.num_params(params)}, log_prob
 
 
 def show(found: dict[str, dict]) -> None:

@@ -331,7 +331,7 @@ def fit(config: Any, name: str, data: Any, features: Callable) -> tuple:
         eval_every=config.eval_every,
         recipe=recipe,
     )
-    fitted.row["num_params"] = fitting.num_params(fitted.params[0])  # without the state
+    fitted.row["num_params"] = protocol.num_params(fitted.params[0])  # without the state
     return model, fitted
 
 

@@ -237,7 +237,7 @@ def choose(
         "train_objective": float(found.history[-1]),
         "num_components": num,
         "strength": strength,
-        "num_params": fitting.num_params(found.params),
+        "num_params": protocol.num_params(found.params),
         "num_steps": found.num_steps,
         "num_reseeded": found.num_reseeded,
         "train_seconds": seconds,
@@ -282,7 +282,7 @@ def of_scikit_learn(
     )
     judge = problem.judge(name, row["num_components"])
     return judge.report(params, DRAWS) | {
-        "num_params": fitting.num_params(params),
+        "num_params": protocol.num_params(params),
         "num_steps": found.n_iter_,
         "train_seconds": seconds,
     }

@@ -118,7 +118,7 @@ class Scores:
     def row(self, params: Params, seconds: float) -> dict[str, float]:
         found = {split: self.of(params["mean"], covariance(params), split) for split in SPLITS}
         told = {f"{split}_nats": float(found[split].mean()) for split in ("train", "valid")}
-        told |= {"num_params": fitting.num_params(params), "train_seconds": seconds}
+        told |= {"num_params": protocol.num_params(params), "train_seconds": seconds}
         return fitting.summary(found["test"], self.dim) | told
 
 

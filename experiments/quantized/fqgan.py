@@ -192,7 +192,7 @@ def fit(config: Config, name: str, data: Any, features: Callable) -> tuple:
         eval_every=config.eval_every,
         recipe=recipe,
     )
-    fitted.row["num_params"] = fitting.num_params(fitted.params[0])
+    fitted.row["num_params"] = protocol.num_params(fitted.params[0])
     if name == "quantised":
         fitted.row.update(usage(config, data, fitted.params))
     return model, fitted

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dgm_jax import autoregressive as ar
-from dgm_jax import learning, likelihoods, objectives, plots, quantized, runs
+from dgm_jax import learning, likelihoods, objectives, plots, protocol, quantized, runs
 from experiments import baselines, fitting, sets
 from experiments.gans import judge
 
@@ -104,7 +104,7 @@ def fit_codes(
         recipe=recipe,
         **stage,
     )
-    fitted.row["num_params"] = fitting.num_params(fitted.params[0])
+    fitted.row["num_params"] = protocol.num_params(fitted.params[0])
     return fitted
 
 
@@ -207,7 +207,7 @@ def fit_prior(
         recipe=recipe,
         **stage,
     )
-    sizes = [fitting.num_params(part) for part in (first.params[0], fitted.params["prior"])]
+    sizes = [protocol.num_params(part) for part in (first.params[0], fitted.params["prior"])]
     told = {
         "uniform_bits_per_dim": first.row["test_bits_per_dim"],
         "num_params": sum(sizes),
