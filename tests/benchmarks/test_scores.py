@@ -53,7 +53,7 @@ def test_chains_of_blackjax_have_the_same_law():
 @pytest.mark.slow
 def test_a_tiny_run_writes_its_rows(command, tmp_path):
     args = ["--no-peers", "--parts", "step", "matching", "langevin", "--batch", 2, "--hidden", 8]
-    args += ["--num-steps", 2, "--dims", 2, "--width", 8, "--chains", 4, "--chain-steps", 2]
+    args += ["--scanned", 2, "--dims", 2, "--width", 8, "--chains", 4, "--chain-steps", 2]
     args += ["--min-seconds", 0, "--repeats", 1, "--out", "q.json", "--figure", "q.png"]
     command("scores", *args)
     rows = json.loads((tmp_path / "q.json").read_text())["rows"]
