@@ -51,6 +51,7 @@ class Config(runs.ReportOptions):
 
 
 def build(config: Config) -> LatentVariable:
+    """The VAE that all bounds train: dim bits, the widths `hidden` with tanh in both nets."""
     net = functools.partial(nets.mlp, hidden=config.hidden, activation=jnp.tanh)
     encoder, decoder = net(config.dim, 2 * config.latents), net(config.latents, config.dim)
     bits = likelihoods.bernoulli()
@@ -75,6 +76,7 @@ def steps(config: Config, num: int) -> dict[str, tuple]:
 
 
 def rows_of(config: Config, num: int) -> list[dict]:
+    """A row for each bound with K = num samples, all timed in interleaved calls."""
     made = steps(config, num)
     calls = {name: program.run for name, (program, _) in made.items()}
     timed = timing.compare(calls, repeats=config.repeats, min_seconds=config.min_seconds)
@@ -108,6 +110,7 @@ def main(config: Config) -> dict:
 
 
 def tables(found: dict) -> list[list]:
+    """A line for each K and bound: a step's time, and its ratios to the first bound."""
     first = found["rows"][0]["bound"]
     return [
         [

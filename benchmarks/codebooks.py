@@ -66,6 +66,8 @@ class Config(runs.ReportOptions):
 
 
 class Peer(NamedTuple):
+    """One part as one library does it: a call to time, and what must agree."""
+
     call: Callable[[], Any]
     told: dict  # the results that are compared: codes and codebook, or a loss
 
@@ -79,11 +81,13 @@ def features(config: Config, step: int) -> np.ndarray:
 
 
 def first_codebook(config: Config) -> np.ndarray:
+    """The codebook [num_codes, dim] from which all begin, a normal draw."""
     return np.random.default_rng(7).normal(size=(config.num_codes, config.dim)).astype(np.float32)
 
 
 # ----------------------------------------------------------------------------------------- ours
 def our_look_up(config: Config) -> Peer:
+    """Codes of a batch and the update of the codebook, after num_batches other batches."""
     num, e = config.num_vectors, first_codebook(config)
     quantiser = quantized.averaged_codebook(
         config.num_codes, config.dim, decay=DECAY, smoothing=EPSILON / num
@@ -118,10 +122,12 @@ def model_of(config: Config) -> tuple[Net, Net, dict]:
 
 
 def pictures(config: Config) -> np.ndarray:
+    """The batch of a step, uniform noise in (-1, 1), [batch, 32, 32, 3]."""
     return np.random.default_rng(0).uniform(-1, 1, (config.batch, *SHAPE)).astype(np.float32)
 
 
 def our_step(config: Config) -> Peer:
+    """A step of Adam from the parameters of `model_of`; each call continues the last."""
     encoder, decoder, params = model_of(config)
 
     def loss(params, key, x):
@@ -145,6 +151,7 @@ def our_step(config: Config) -> Peer:
 
 # ----------------------------------------------------------------------------------------- theirs
 def their_look_up(config: Config) -> Peer:
+    """The same by VectorQuantize, whose averages are set to ours before the first batch."""
     import torch
     from vector_quantize_pytorch import VectorQuantize
 

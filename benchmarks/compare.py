@@ -118,6 +118,7 @@ def between(cells: Cells, rows: list) -> Iterator:
 
 
 def called(cells: Cells, row: dict) -> str:
+    """What names a group of rows: the values of the columns `cells.name`."""
     return " ".join(str(row[name]) for name in cells.name)
 
 

@@ -113,6 +113,7 @@ def ours(config: Config, trace: str, x: Array) -> tuple:
 
 
 def zuko(config: Config, trace: str, x: Array) -> peers.Peer:
+    """zuko's CNF of the same widths and tolerance, with tanh and the initial weights of torch."""
     import torch
     import zuko
 
@@ -151,6 +152,7 @@ def contestants(config: Config, dim: int) -> tuple[dict[str, peers.Peer], dict[s
 
 
 def rows_of(config: Config, dim: int) -> tuple[list[dict], dict]:
+    """A row for each trace and way at one d, and {trace: why it is left out}."""
     found, evaluations, missing = contestants(config, dim)
     x = np.asarray(jax.random.normal(jax.random.key(1), (config.batch, dim)))
     trips = {trace: float(np.abs(peer.round_trip() - x).max()) for trace, peer in found.items()}

@@ -84,6 +84,8 @@ class Config(runs.ReportOptions):
 
 # --------------------------------------------------------------------- one operation, three ways
 class Contestant(NamedTuple):
+    """One operation in one library, by a call for each of WAYS."""
+
     forward: Callable[[], Any]
     gradient: Callable[[], Any]
     second: Callable[[], Any]
@@ -101,6 +103,10 @@ def arguments(case: Up | Norm) -> tuple[np.ndarray, ...]:
 
 
 def of_jax(function: Callable, args: Any) -> Contestant:
+    """`function` of JAX on these arguments; all three calls are compiled.
+
+    gradient: that of ½ Σ f², by all arguments. second: that of half its squared norm.
+    """
     args, every = tuple(map(jnp.asarray, args)), tuple(range(len(args)))
     gradient = jax.grad(lambda *a: (function(*a) ** 2).sum() / 2, every)
     penalty = jax.grad(lambda *a: sum((g**2).sum() for g in gradient(*a)) / 2, every)
@@ -110,6 +116,7 @@ def of_jax(function: Callable, args: Any) -> Contestant:
 
 
 def ours(case: Up | Norm) -> Contestant:
+    """`nets.up_conv`, or `nets.group_norm` and a SiLU."""
     if isinstance(case, Up):
         return of_jax(nets.up_conv, arguments(case))
     norm = lambda *a: jax.nn.silu(nets.group_norm(*a, num_groups=GROUPS))
@@ -117,6 +124,7 @@ def ours(case: Up | Norm) -> Contestant:
 
 
 def lax(case: Up) -> Contestant:
+    """`lax.conv_transpose`; it has no group norm."""
     if isinstance(case, Norm):
         raise NotImplementedError("has no norm")
     up = lambda y, w: jax.lax.conv_transpose(y, w, (2, 2), "SAME", transpose_kernel=True)
@@ -124,6 +132,7 @@ def lax(case: Up) -> Contestant:
 
 
 def flax(case: Norm) -> Contestant:
+    """The group norm of flax and a SiLU; its upsampling is that of lax."""
     if isinstance(case, Up):
         raise NotImplementedError("has that of lax")
     import flax.linen as linen
@@ -137,6 +146,7 @@ def flax(case: Norm) -> Contestant:
 
 
 def torch(case: Up | Norm) -> Contestant:
+    """The same in torch, with channels first; its gradients are turned to our layout."""
     import torch
     from torch.nn import functional
 
@@ -174,6 +184,7 @@ LIBRARIES = {f.__name__: f for f in (lax, flax, torch)}
 
 
 def contestants(config: Config, case: Any) -> dict[str, Contestant]:
+    """{library: Contestant} of one case, ours first, without those that are not at hand."""
     found = {"dgm_jax": ours(case)}
     for library in config.libraries:
         try:
@@ -184,10 +195,12 @@ def contestants(config: Config, case: Any) -> dict[str, Contestant]:
 
 
 def difference(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
+    """The largest |a - b| / max |b|, over the gradients by all arguments."""
     return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(found, wanted))
 
 
 def operations(config: Config) -> list[dict]:
+    """A row for each case, library and way; all calls of a case are interleaved."""
     rows = []
     for case in CASES:
         found = contestants(config, case)

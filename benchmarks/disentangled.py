@@ -82,6 +82,7 @@ def start(config: Config) -> dict:
 
 
 def ours(config: Config, objective: str) -> dict[str, latent.Peer]:
+    """Steps of one objective, alone and in a scan, on the batch and weights of `latent`."""
     built, x = latent.model(config, "vae"), jnp.asarray(latent.bits(config, "vae"), jnp.int32)
     params, adam, key = start(config), learning.adam(latent.LEARNING_RATE), jax.random.key(1)
     if objective == "tc-vae":
@@ -109,6 +110,7 @@ def ours(config: Config, objective: str) -> dict[str, latent.Peer]:
 
 
 def pythae(config: Config, objective: str) -> latent.Peer:
+    """A step of one objective in pythae, from our weights and on the same batch."""
     import torch
     from pythae import models
     from pythae.models.base.base_utils import ModelOutput

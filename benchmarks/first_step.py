@@ -37,6 +37,7 @@ class Marks:
         self.file, self.began, self.found = file, began, {}
 
     def mark(self, part: str) -> None:
+        """Notes now as the end of a part, unless it has one."""
         self.found.setdefault(part, (time.time() - self.began, time.process_time()))
 
     def leave(self, part: str) -> None:

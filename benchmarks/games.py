@@ -83,14 +83,17 @@ class Step(NamedTuple):
 
 # ----------------------------------------------------------------------------------------- ours
 def relu(x: protocol.Array) -> protocol.Array:
+    """Leaky, with slope 0.2 below 0."""
     return jax.nn.leaky_relu(x, 0.2)
 
 
 def value_of(net: protocol.Net) -> protocol.Net:
+    """A net with outputs [n, 1] as a critic, whose values are [n]."""
     return protocol.Net(net.init, lambda params, x, key=None: net.apply(params, x, key=key)[..., 0])
 
 
 def pictures(config: Config) -> np.ndarray:
+    """The batch of a turn, uniform noise in (-1, 1), [batch, 28, 28, 1]."""
     return np.random.default_rng(0).uniform(-1, 1, (config.batch, *SHAPE)).astype(np.float32)
 
 
@@ -109,6 +112,7 @@ def start(config: Config) -> tuple[protocol.Adversarial, dict[str, dict], dict[s
 
 
 def ours(config: Config, turn: str) -> Step:
+    """One turn of the critic of WGAN-GP, or of its generator."""
     model, params, state = start(config)
     critic = functools.partial(
         objectives.critic_loss, penalty=objectives.gradient_penalty, penalty_weight=WEIGHT
@@ -233,6 +237,7 @@ def torch_nets(config: Config) -> tuple:
 
 
 def torch_peer(config: Config, turn: str) -> Step:
+    """The same turn in torch, with our weights; the critic's are frozen for the generator."""
     import torch
 
     generator, critic = torch_nets(config)

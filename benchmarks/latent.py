@@ -91,6 +91,7 @@ class Peer(NamedTuple):
 
 # ----------------------------------------------------------------------------------------- ours
 def model(config: Config, objective: str) -> LatentVariable:
+    """The VAE of 784 bits by dense nets with tanh, or, for conv, of 28x28 bits by convolutions."""
     num, likelihood = config.num_latents, likelihoods.bernoulli()
     if objective == "conv":
         encoder = nets.conv_encoder(SHAPE, 2 * num, hidden=CHANNELS)
@@ -103,6 +104,7 @@ def model(config: Config, objective: str) -> LatentVariable:
 
 
 def bits(config: Config, objective: str) -> np.ndarray:
+    """The batch of all steps, fair coins, [batch, 784]; for conv [batch, 28, 28, 1]."""
     x = np.random.default_rng(0).integers(0, 2, (config.batch, 784))
     return x.reshape(config.batch, *SHAPE) if objective == "conv" else x
 
@@ -115,6 +117,7 @@ def start(config: Config, objective: str) -> dict[str, dict]:
 
 
 def ours(config: Any, objective: str) -> dict[str, Peer]:
+    """Steps of one objective, alone and in a scan."""
     built, x = model(config, objective), jnp.asarray(bits(config, objective), jnp.int32)
     bound = {"vae": objectives.elbo, "conv": objectives.elbo, "iwae": objectives.iwae}.get(
         objective, objectives.dreg
@@ -179,6 +182,7 @@ def torch_nets(config: Config, objective: str) -> Any:
 
 
 def conv_encoder(params: Params, tensor: Any) -> Any:
+    """`nets.conv_encoder` in torch for rows of 784 bits; tensor: makes a parameter."""
     import torch
 
     layers = [torch.nn.Unflatten(1, (1, 28, 28))]
@@ -195,6 +199,7 @@ def conv_encoder(params: Params, tensor: Any) -> Any:
 
 
 def conv_decoder(params: Params, tensor: Any) -> Any:
+    """`nets.conv_decoder` in torch, with logits of 784 bits; tensor: makes a parameter."""
     import torch
 
     kernel, bias = (np.asarray(params["Dense_0"][name]) for name in ("kernel", "bias"))
@@ -231,6 +236,7 @@ def torch_peer(module: Any, loss: Callable) -> Peer:
 
 
 def torch(config: Config, objective: str) -> Peer:
+    """A step of the ELBO or the IWAE bound, written out in torch; there is no DReG."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -260,6 +266,7 @@ def torch(config: Config, objective: str) -> Peer:
 
 
 def pythae(config: Config, objective: str) -> Peer:
+    """A step of pythae's VAE or IWAE with our nets in torch; it has no DReG."""
     import torch
     from pythae import models
     from pythae.models.base.base_utils import ModelOutput
@@ -297,6 +304,7 @@ def pythae(config: Config, objective: str) -> Peer:
 
 
 def numpyro(config: Config, objective: str) -> Peer:
+    """A step of numpyro's SVI with our dense nets, by its ELBO, or Rényi's bound of order 0."""
     if objective in ("dreg", "conv"):
         raise NotImplementedError("is compared with dense nets and the gradient of autodiff")
     import numpyro

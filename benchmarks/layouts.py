@@ -61,10 +61,12 @@ class Call(NamedTuple):
 
 
 def numbers(*shape: int) -> np.ndarray:
+    """Normal draws of this shape, the same in every call."""
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
 def bits(*shape: int) -> np.ndarray:
+    """Fair coins of this shape, the same in every call."""
     return np.random.default_rng(0).integers(0, 2, shape)
 
 
@@ -80,20 +82,24 @@ def through(net: Net, x: np.ndarray) -> Step:
 
 
 def denoised(net: Net, x: np.ndarray) -> Step:
+    """Of a net of images and times, by its squared outputs."""
     loss = lambda params, key, x: ((net.apply(params, x, jnp.ones(len(x))) ** 2).mean(), {})
     return Step(net.init, loss, x)
 
 
 def flow(name: str, dim: int, width: int = 512) -> Density:
+    """A flow of `benchmarks.passes` with 5 layers, with two hidden layers of `width` in each."""
     return passes.build(name, dim, "unit_once", num_layers=5, hidden=(width, width))
 
 
 def levels(name: str, dim: int) -> Density:
+    """A model of `benchmarks.sampling` with 32 channels: 256 levels in `dim` places."""
     net, conditional = sampling.build(sampling.Config(hidden=32), name, dim)
     return ar.density(net, conditional, dim)
 
 
 def call(model: Density, way: str, batch: int, x: Any) -> Call:
+    """A call that `passes.function` names: of rows x, or a sample of `batch` rows."""
     return Call(model.init, passes.function(model, way, batch), x)
 
 
@@ -177,6 +183,7 @@ def programs(config: Config, work: Call | Step) -> tuple:
 def step_of(
     algorithm: Algorithm, state: State, key: Key, batch: np.ndarray, devices: int
 ) -> Callable:
+    """A call of a compiled step, whose batch so many devices share."""
     mesh = learning.data_mesh(devices)
     args = *learning.replicate((state, key), mesh), learning.shard_batch(batch, mesh)
     with jax.set_mesh(mesh):

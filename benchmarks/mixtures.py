@@ -72,6 +72,7 @@ def start(config: Config, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def prior_of(config: Config, x: np.ndarray) -> inference.Conjugate:
+    """The prior that scikit-learn takes by default, in our form."""
     return inference.normal_inverse_wishart(
         x.mean(0),
         jnp.asarray(np.cov(x.T).astype(x.dtype)),
@@ -132,6 +133,7 @@ def ours(kind: str, config: Config, x: Any, found: Any, chunk: int | None) -> tu
 
 
 def posterior_of(found: Any) -> inference.Conjugate:
+    """The q of scikit-learn's Bayesian mixture; ours has ν Σ_k where it has Σ_k."""
     degrees = found.degrees_of_freedom_
     return inference.Conjugate(
         *map(jnp.asarray, (found.weight_concentration_, found.means_, found.mean_precision_)),
@@ -155,6 +157,7 @@ def gap(
 
 
 def their_peak_mb(found: Any, x: np.ndarray) -> float:
+    """The most that NumPy holds at once in a step of scikit-learn, in MB."""
     tracemalloc.start()
     their_step(found, x)
     peak = tracemalloc.get_traced_memory()[1] / 1e6
@@ -226,6 +229,8 @@ def main(config: Config) -> dict:
 
 
 def tables(found: dict) -> list[list]:
+    """A line for each library, and each chunk of ours: time, memory and gaps."""
+
     def told(r):
         row = {"iteration": r["kind"], "dtype": r["dtype"], "library": r["library"]}
         row |= {"chunk": r.get("chunk"), f"ms ({r['clock']})": runs.short(r["ms"])}

@@ -106,6 +106,7 @@ def jax_peer(
 
 
 def ours(name: str, config: Config, x: Array, key: Key, inverse: str) -> Peer:
+    """Our model, with layers unrolled or scanned for each way as `passes.unrolled` says."""
     # Without the direct connections that our MADE adds to narrow layers, and no peer has.
     options: dict[str, Any] = {} if name in passes.COUPLINGS else {"direct": False}
     options |= {"num_layers": config.num_layers, "hidden": config.hidden}
@@ -134,6 +135,7 @@ def ours(name: str, config: Config, x: Array, key: Key, inverse: str) -> Peer:
 
 
 def flowjax(name: str, config: Config, x: Array, key: Key) -> Peer:
+    """Its masked autoregressive and coupling flows, also with splines."""
     import equinox as eqx
     from flowjax import bijections, distributions, flows
 
@@ -171,6 +173,7 @@ def flowjax(name: str, config: Config, x: Array, key: Key) -> Peer:
 
 
 def numpyro(name: str, config: Config, x: Array, key: Key) -> Peer:
+    """Its inverse autoregressive transforms, affine only, between which entries are reversed."""
     from numpyro import distributions
     from numpyro.distributions import transforms
     from numpyro.distributions.flows import InverseAutoregressiveTransform
@@ -212,6 +215,7 @@ def numpyro(name: str, config: Config, x: Array, key: Key) -> Peer:
 
 
 def bijx(name: str, config: Config, x: Array, key: Key) -> Peer:
+    """General coupling layers by a checkerboard; it has no autoregressive flow."""
     import bijx
     from flax import nnx
 
@@ -320,6 +324,7 @@ def torch_peer(
 
 
 def zuko(name: str, config: Config, x: Array, key: Key) -> Peer:
+    """Its MAF, NSF and RealNVP; IAF is its MAF with the transform inverted."""
     import zuko
 
     dim = x.shape[1]
@@ -345,6 +350,7 @@ def zuko(name: str, config: Config, x: Array, key: Key) -> Peer:
 
 
 def nflows(name: str, config: Config, x: Array, key: Key) -> Peer:
+    """Its flows without residual blocks; IAF is its MAF with the transform inverted."""
     import torch
     from nflows import transforms
     from nflows.distributions import StandardNormal
@@ -404,6 +410,7 @@ def nflows(name: str, config: Config, x: Array, key: Key) -> Peer:
 
 
 def normflows(name: str, config: Config, x: Array, key: Key) -> Peer:
+    """Its affine couplings and masked autoregressions, without residual blocks."""
     import normflows as nf
 
     dim, layers = x.shape[1], []
@@ -452,6 +459,7 @@ def contestants(config: Config, name: str, dim: int, batch: int) -> tuple[dict[s
 
 
 def our_inverses(config: Config, name: str) -> tuple[str, ...]:
+    """The inverses under which our model is timed; couplings have one, without a name."""
     if name in passes.COUPLINGS:
         return ("",)
     return config.inverse or tuple(i for i in nets.INVERSES if i != "naive")
@@ -560,6 +568,7 @@ def main(config: Config) -> dict:
 
 
 def versions(libraries: tuple[str, ...]) -> dict[str, str]:
+    """{library: version} of those that are installed, and of torch."""
     found = {}
     for library in (*libraries, "torch"):
         try:

@@ -55,6 +55,8 @@ class Config(runs.ReportOptions):
 
 
 class Peer(NamedTuple):
+    """One formula of a metric: a call to time, and its result."""
+
     call: Callable
     value: float
 
@@ -66,6 +68,7 @@ def peer(call: Callable) -> Peer:
 
 # -------------------------------------------------------------------------- each beside its peers
 def frechet(config: Config) -> dict[str, Callable]:
+    """The Fréchet distance of two sets of moments, given the moments."""
     import scipy.linalg
 
     dim, rng = config.frechet_dim, np.random.default_rng(0)
@@ -94,6 +97,7 @@ def pair(config: Config) -> np.ndarray:
 
 
 def neighbours(config: Config) -> dict[str, Callable]:
+    """Precision, with the recall (and for prdc density and coverage) computed too."""
     real, fake = pair(config)
     found = {"dgm_jax": lambda: metrics.precision_recall(real, fake, k=K).precision}
     try:
@@ -133,6 +137,7 @@ def neighbours(config: Config) -> dict[str, Callable]:
 
 
 def kernel(config: Config) -> dict[str, Callable]:
+    """The squared kernel distance, by the cubic kernel and as many subsets."""
     real, fake = pair(config)
     key, size = jax.random.key(0), config.subset_size
     ours = lambda: metrics.kernel_distance(
@@ -194,6 +199,7 @@ def main(config: Config) -> dict:
 
 
 def tables(found: dict) -> list[list]:
+    """A line for each metric and library: its value, times, the ratio to ours."""
     return [
         [
             {

@@ -97,28 +97,35 @@ WINDOW = 64  # of Markov models, and of transformers from d = 3072 on
 
 
 def made(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
+    """One hidden layer of 4 · hidden units."""
     return nets.made(math.prod(shape), hidden=(4 * hidden,), **outputs)
 
 
 def markov(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
+    """An MLP of the last WINDOW values, one hidden layer of 4 · hidden units."""
     return nets.markov(math.prod(shape), window=WINDOW, hidden=(4 * hidden,), **outputs)
 
 
 def gru(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
+    """One GRU with a state of `hidden` units."""
     return nets.rnn(math.prod(shape), cell="gru", hidden=hidden, **outputs)
 
 
 def wavenet(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
+    """Two cycles of dilations 1, 2, ..., 128."""
     return nets.wavenet(math.prod(shape), hidden=hidden, dilations=DILATIONS, **outputs)
 
 
 def transformer(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
+    """Four layers of four heads; from d = 3072 on with a window and rotary positions."""
     dim = math.prod(shape)
     window: dict[str, Any] = {"window": WINDOW, "positions": "rotary"} if dim >= 3072 else {}
     return nets.transformer(dim, hidden=hidden, num_layers=4, num_heads=4, **window, **outputs)
 
 
 def of_pixels(name: str) -> Callable:
+    """make(shape, hidden, outputs) of the net `nets.<name>`, with four layers."""
+
     def make(shape, hidden, outputs):
         return getattr(nets, name)(shape, hidden=hidden, num_layers=4, **outputs)
 
@@ -182,10 +189,12 @@ def programs(config: Config, name: str, dim: int) -> tuple[dict[str, tuple], int
 
 
 def timed_passes(config: Config, dim: int) -> int:
+    """How many of the naive sampler's d passes are timed."""
     return dim if dim <= config.naive_limit else min(config.naive_passes, dim)
 
 
 def row(config: Config, name: str, dim: int) -> dict:
+    """The row of one model and d; naive times and FLOPs are scaled up to all d passes."""
     made, num_params = programs(config, name, dim)
     runs = {way: program.run for way, (program, _) in made.items()}
     timed = timing.compare(runs, repeats=config.repeats, min_seconds=config.min_seconds)
@@ -228,6 +237,8 @@ def main(config: Config) -> dict:
 
 
 def tables(found: dict) -> list[list]:
+    """A line for each model and d: arithmetic, times, and ratios to a density pass."""
+
     def line(r):
         return {
             "model": r["model"],

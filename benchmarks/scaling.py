@@ -184,6 +184,7 @@ def tables(found: dict) -> list[list]:
 
 
 def layers(row: dict) -> str:
+    """How the layers of a row's model were run."""
     return "unrolled" if row["unroll"] else "scanned"
 
 

@@ -99,6 +99,7 @@ class Contestant(NamedTuple):
 
 # ------------------------------------------------------------------------------------------ images
 def pictures(config: Config) -> np.ndarray:
+    """The batch, uniform noise in (-1, 1), [batch, 28, 28, 1]."""
     shape = (config.batch, SIZE, SIZE, 1)
     return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
@@ -124,6 +125,7 @@ def model_of(config: Config) -> tuple[diffusion.Denoiser, dict[str, dict]]:
 
 
 def our_forward(config: Config) -> dict[str, Contestant]:
+    """A pass of the U-Net at t = 0.5."""
     model, params = model_of(config)
     x, t = jnp.asarray(pictures(config)), jnp.full(config.batch, 0.5)
     apply = jax.jit(lambda params, x, t: model.predict(params, x, t).target)
@@ -131,6 +133,7 @@ def our_forward(config: Config) -> dict[str, Contestant]:
 
 
 def our_sampling(config: Config) -> dict[str, Contestant]:
+    """A batch of samples by DDIM, one compiled program."""
     model, params = model_of(config)
     draw = jax.jit(
         lambda params, key: diffusion.sample(
@@ -142,6 +145,7 @@ def our_sampling(config: Config) -> dict[str, Contestant]:
 
 
 def our_step(config: Config) -> dict[str, Contestant]:
+    """A step of Adam on the squared error of the noise, alone and in a scan."""
     model, params = model_of(config)
     algorithm = learning.gradient_descent(
         lambda key: params,
@@ -168,6 +172,7 @@ def our_step(config: Config) -> dict[str, Contestant]:
 
 
 def their_net(config: Config) -> Any:
+    """UNet2DModel of diffusers with the blocks of our net, and its own initial weights."""
     import diffusers
     import torch
 
@@ -189,16 +194,19 @@ def their_net(config: Config) -> Any:
 
 
 def their_size(net: Any) -> int:
+    """The number of parameters of a module of torch."""
     return sum(p.numel() for p in net.parameters())
 
 
 def their_pictures(config: Config) -> Any:
+    """`pictures` as a tensor with channels first."""
     import torch
 
     return torch.tensor(pictures(config).transpose(0, 3, 1, 2))
 
 
 def their_forward(config: Config) -> dict[str, Contestant]:
+    """A pass of the net of diffusers, at step 500 of 1000."""
     import torch
 
     net, x, t = their_net(config).eval(), their_pictures(config), torch.full((config.batch,), 500)
@@ -211,6 +219,7 @@ def their_forward(config: Config) -> dict[str, Contestant]:
 
 
 def their_sampling(config: Config) -> dict[str, Contestant]:
+    """A batch of samples by DDIMScheduler, step by step from Python."""
     import diffusers
     import torch
 
@@ -229,6 +238,7 @@ def their_sampling(config: Config) -> dict[str, Contestant]:
 
 
 def their_step(config: Config) -> dict[str, Contestant]:
+    """A step of Adam on the squared error of the noise, with the schedule of diffusers."""
     import diffusers
     import torch
 
@@ -290,10 +300,12 @@ def log_prob(x: Array) -> Array:
 
 
 def starts(config: Config) -> Array:
+    """Where all chains begin, a normal draw [chains, d]."""
     return jax.random.normal(jax.random.key(0), (config.chains, config.dims[-1]))
 
 
 def our_chains(config: Config) -> dict[str, dict[str, Contestant]]:
+    """Compiled Langevin dynamics on `log_prob`, without and with correction."""
     x, key = starts(config), jax.random.key(1)
     options: dict[str, Any] = {"step_size": STEP_SIZE, "num_steps": config.chain_steps}
     score = jax.grad(lambda x: log_prob(x).sum())
@@ -306,6 +318,7 @@ def our_chains(config: Config) -> dict[str, dict[str, Contestant]]:
 
 
 def their_chains(config: Config) -> dict[str, dict[str, Contestant]]:
+    """The same by sgld (without minibatches) and mala of blackjax, each in one scan."""
     import blackjax
 
     x, key = starts(config), jax.random.key(1)

@@ -62,6 +62,8 @@ class Task(NamedTuple):
 
 
 class Fitted(NamedTuple):
+    """A trained model, and what is to be told of it."""
+
     params: Params  # the averaged ones, of the step that was best on the validation split
     row: dict  # what results.json says of the model
     curves: dict  # {"valid_nats": (steps, values), ...}: what was evaluated in training
@@ -472,8 +474,11 @@ def adamw(
     clip: float = CLIP,
     warm_up: int = 0,
 ) -> optax.GradientTransformation:
-    """AdamW on gradients of norm `clip` at most; the rate rises in warm_up steps, then falls to 0
-    as a cosine. decayed(params): whether each leaf decays; by default all do."""
+    """AdamW, whose rate rises in warm_up steps to learning_rate, then falls to 0 as a cosine.
+
+    decayed: decayed(params) says of each leaf whether it decays; by default all do. clip: the norm
+    to which longer gradients are cut.
+    """
     checks.positive_int(num_steps, "num_steps")
     checks.positive(learning_rate, "learning_rate")
     if warm_up:

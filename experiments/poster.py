@@ -75,6 +75,7 @@ QUICK = {"share": 0.005}
 
 
 def steps(config: Config, num: int) -> int:
+    """num · config.share, and at least 2."""
     return max(round(config.share * num), 2)
 
 

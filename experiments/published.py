@@ -19,11 +19,15 @@ from dgm_jax import data as datasets
 
 
 class Figure(NamedTuple):
+    """A number, and the paper that reports it."""
+
     value: float
     source: str
 
 
 class Table(NamedTuple):
+    """Figures of one paper, in one unit."""
+
     source: str
     unit: str
     sets: tuple[str, ...]

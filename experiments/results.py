@@ -72,6 +72,8 @@ ALIKE = {
 
 
 class Row(NamedTuple):
+    """A dictionary of results.json with the number of a table, its path and the run's options."""
+
     names: tuple[str, ...]
     config: dict
     numbers: dict

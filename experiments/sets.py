@@ -75,6 +75,7 @@ def _tell(data):
 
 
 def num_classes(data: Any) -> int:
+    """1 + the largest class of any split."""
     return 1 + max(int(y.max(initial=0)) for y in data.labels.values())
 
 
@@ -186,6 +187,8 @@ def _most_frequent(column):
 
 # ----------------------------------------------------------------------------------------- pictures
 class Images(NamedTuple):
+    """Pictures of levels, by split."""
+
     rows: dict  # {split: (x [n, H, W, C],)}, or (x, classes one-hot [n, num_classes])
     shape: tuple[int, int, int]
     num_levels: int
@@ -195,6 +198,7 @@ class Images(NamedTuple):
 
     @property
     def dim(self) -> int:
+        """H W C, the number of entries of a picture."""
         return math.prod(self.shape)
 
     @property

@@ -1,10 +1,12 @@
 """What `help` shows: every option and what each argument is; and what a model prints as."""
 
+import ast
 import dataclasses
 import importlib
 import inspect
 import pkgutil
 import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -204,6 +206,45 @@ def test_every_public_class_and_function_has_a_docstring_of_its_own(name):
         and value.__name__ == n
     ]
     assert [n for n, value in here if not of_us(value)] == []
+
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = [
+    path
+    for folder in ("experiments", "benchmarks")
+    for path in sorted(ROOT.glob(f"{folder}/**/*.py"))
+    if path.parent.name != "notebooks"  # whose cells are explained by the text between them
+]
+EXPLAINED_ONCE = {"Config", "main", "show"}  # by the docstrings of both packages
+
+
+def public_nodes(tree: ast.AST):
+    """(name, node) of the public functions and classes of a module, with their methods."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name, node
+            if isinstance(node, ast.ClassDef):
+                yield from ((f"{node.name}.{name}", inner) for name, inner in public_nodes(node))
+
+
+def without_a_sentence(tree: ast.AST) -> list[str]:
+    """The public names that have no docstring, or one without a full stop in its first line."""
+    docs = {name: ast.get_docstring(node) for name, node in public_nodes(tree)}
+    told = {name: doc for name, doc in docs.items() if doc or name not in EXPLAINED_ONCE}
+    return [name for name, doc in told.items() if not (doc or "").split("\n")[0].endswith(".")]
+
+
+def test_every_public_name_of_experiments_and_benchmarks_says_what_it_is():
+    trees = {str(p.relative_to(ROOT)): ast.parse(p.read_text(encoding="utf-8")) for p in COMMANDS}
+    found = {path: without_a_sentence(tree) for path, tree in trees.items()}
+    assert {path: names for path, names in found.items() if names} == {}
+    of_packages = ast.get_docstring(trees["experiments/__init__.py"])
+    assert all(f"\n    {name} " in of_packages for name in EXPLAINED_ONCE)
+
+
+def test_a_name_that_says_nothing_is_found():
+    source = "def main(): 0\ndef f(): 'No end'\ndef _g(): 0\nclass C:\n  'C.'\n  def m(self): 0"
+    assert without_a_sentence(ast.parse(source)) == ["f", "C.m"]
 
 
 def test_arguments_are_explained_by_name_where_there_are_more_than_two():

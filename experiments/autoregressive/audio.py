@@ -121,6 +121,7 @@ SMOOTHING = (0.003, 0.03, 0.3)  # the best on the validation split is taken
 
 
 def dilations(config: Config) -> tuple[int, ...]:
+    """1, 2, 4, ..., 2^(cycle - 1), and this num_cycles times: one for each WaveNet layer."""
     return tuple(2**i for i in range(config.cycle)) * config.num_cycles
 
 
@@ -282,7 +283,6 @@ def picture(clips: dict[str, np.ndarray], digits: dict[str, list]) -> Figure:
 
 
 def show(found: dict) -> None:
-    """Prints one table, from the contents of results.json."""
     rows = [{"model": "uniform", "parameters": 0, "bits/sample": f"{np.log2(K):.3f}"}]
     for name, r in (found["tables"] | found["models"]).items():
         bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"

@@ -110,6 +110,7 @@ def fit_tables(rows: dict[str, np.ndarray], dim: int) -> dict[str, dict]:
 
 @runs.builder
 def build(config: Config, dim: int) -> protocol.Density:
+    """A MADE of `dim` bits, an ensemble if num_masks is above 1; `InputError` without hidden."""
     if config.hidden is None:
         raise checks.InputError("hidden is missing; `defaults.of_bits` gives it.")
     return ar.made(
@@ -162,7 +163,6 @@ def draw(config: Config, model: Density, params: Params, data: Dataset) -> None:
 
 
 def show(found: dict) -> None:
-    """Prints one table, from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():
         row = {"model": name, "parameters": r["num_params"]}

@@ -95,10 +95,12 @@ class Pixels(NamedTuple):
 
     @property
     def dim(self) -> int:
+        """d, the number of pixels of a picture, or of entries of a vector."""
         return self.rows["train"].shape[1]
 
     @property
     def num_levels(self) -> int:
+        """K, where levels are 0..K-1."""
         return sets.num_levels(self.data)
 
     @property
@@ -163,6 +165,7 @@ def completed(model: Density, params: Params, key: Key, x: np.ndarray, given: np
 
 
 def draw_two_rows(model: Density, params: Params, key: Key) -> Array:
+    """Samples for two rows of a picture, [2 COLUMNS, d]."""
     sample = lambda p, key: model.dist(p).sample(seed=key, sample_shape=2 * COLUMNS)
     return learning.over_devices(sample)(params, key)
 
@@ -225,7 +228,6 @@ def draw(config: Config, fitted: dict, pixels: Pixels) -> None:
 
 
 def show(found: dict) -> None:
-    """Prints one table, from the contents of results.json."""
     uniform = {
         "model": "uniform",
         "parameters": 0,
@@ -251,6 +253,7 @@ def show(found: dict) -> None:
 
 
 def show_missing(found: dict) -> None:
+    """Prints the bits for each missing pixel, a row for each pattern, a column for each model."""
     names = dict.fromkeys(name for imputed in found.values() for name in imputed)
     rows = []
     for pattern, imputed in found.items():

@@ -116,6 +116,11 @@ def build(
     conditional: likelihoods.Conditional,
     num_classes: int = 0,
 ) -> Density:
+    """p(x) by the net `name`, or p(x | class), with the conditional p(x_i | x_<i) that is given.
+
+    What the config leaves open is the default of the constructor in MAKE; image-gpt has four layers
+    of four heads.
+    """
     options = {}
     if name == "image-gpt":
         options = {"num_layers": 4, "num_heads": 4, "positions": config.positions}
@@ -134,6 +139,7 @@ def build(
 
 
 def conditional_of(config: Config, num_levels: int) -> likelihoods.Conditional:
+    """p(x_i | x_<i) of levels: Bernoulli for two, else what config.conditional names."""
     if num_levels == 2:
         return likelihoods.bernoulli()
     if config.conditional == "categorical":
@@ -145,6 +151,7 @@ def conditional_of(config: Config, num_levels: int) -> likelihoods.Conditional:
 def density(
     config: Config, name: str, shape: tuple[int, int, int], num_levels: int, num_classes: int
 ) -> protocol.Density:
+    """The net `name` of images of levels; of each class, if num_classes is not 0."""
     return build(config, name, shape, conditional_of(config, num_levels), num_classes)
 
 

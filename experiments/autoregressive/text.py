@@ -178,7 +178,6 @@ def write(
 
 
 def show(found: dict) -> None:
-    """Prints one table, from the contents of results.json."""
     rows = [{"model": "uniform", "bits/character": f"{np.log2(found['num_characters']):.3f}"}]
     for name, r in found["models"].items():
         bits = f"{r['test_bits_per_dim']:.3f} ± {r['test_bits_per_dim_stderr']:.3f}"

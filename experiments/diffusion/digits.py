@@ -240,6 +240,12 @@ def task_of(
     images: sets.Images,
     rows: dict[str, tuple],
 ) -> fitting.Task:
+    """The bound of the validation split in training, by valid_draws times for each row.
+
+    The report has the bound of the test split and its three parts in nats. For the models in OF_ODE
+    it also has the bound by the ODE of the first ode_rows test rows, beside the other bound of
+    these rows.
+    """
     dim, num_levels = images.dim, images.num_levels
     terms = bound(config, name, model, num_levels)
     each = jax.jit(terms)
@@ -283,6 +289,7 @@ def task_of(
 def fit(
     config: Config, name: str, images: sets.Images, rows: dict[str, tuple]
 ) -> tuple[diffusion.Denoiser, fitting.Fitted]:
+    """The denoiser `name`, and what was fitted: by default in the steps of STEPS, or 2200."""
     config = filled(config, {"num_steps": STEPS.get(name, 2200)})
     given = {"name": name, "shape": images.shape, "num_classes": rows["train"][1].shape[1]}
     given |= {"num_levels": images.num_levels}

@@ -165,6 +165,7 @@ def leaning(plain: Any, conditional: Any, net: Any, num_classes: int) -> dict:
 
 
 def loaded(config: Any, name: str) -> tuple:
+    """(model, params) of the model `name` in config.run; `InputError` if it is no denoiser."""
     found = learning.load(config.run / name)
     checks.noun(found.model, diffusion.Denoiser, f"{name} of run")
     return found.model, found.params

@@ -82,6 +82,7 @@ def log_mixture(x: Array, sigma: float | Array) -> Array:
 
 
 def score(x: Array, sigma: float | Array) -> Array:
+    """∇ log p(x) of `log_mixture`, [n, 2]."""
     return jax.grad(lambda x: log_mixture(x, sigma).sum())(x)
 
 

@@ -60,6 +60,7 @@ QUICK = {"num_rows": 500, "batch_sizes": (16, 64), "num_codes": 50, "num_batches
 
 
 def numbers(terms: metrics.KLTerms) -> dict:
+    """The two terms that results.json keeps, in nats."""
     return {
         "total_correlation": float(terms.total_correlation),
         "mutual_information": float(terms.mutual_information),

@@ -152,6 +152,7 @@ def labelled(
 
 
 def train(config: Config, model: protocol.LatentVariable, found: data.Factored) -> learning.Trained:
+    """Minimises `labelled` by Adam; kept is the moving average of parameters at the last step."""
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
     loss = functools.partial(labelled, model, found.sizes, config.labels)
     rows = found.x.reshape(len(found.x), -1), found.factors

@@ -111,7 +111,7 @@ def build(config: Config, shape: tuple[int, int, int]) -> disentangled.InfoGAN:
 
 
 def game(config: Config, name: str, model: disentangled.InfoGAN) -> Algorithm:
-    """The `Algorithm` that trains a model."""
+    """Critic and generator in turn, by Adam; both information terms have the weight 0 for gan."""
     gains = {"weight": config.weight, "continuous_weight": config.continuous_weight}
     gains = gains if name == "infogan" else dict.fromkeys(gains, 0.0)
 
@@ -169,7 +169,7 @@ def errors(
 def judge(
     config: Config, model: disentangled.InfoGAN, pictures: images.Pictures, params: Params, key: Key
 ) -> dict:
-    """The numbers of an evaluation."""
+    """{"categorical", "frechet"} of samples; with labels {"error", "majority"} of test rows."""
     params, state = params
     guess = functools.partial(_guess(model), (params, state))
     found = {}
@@ -214,6 +214,8 @@ def _drawn(config, model):
 
 # ---------------------------------------------------------------------------------------- training
 class Fitted(NamedTuple):
+    """The result of training one model to its last step."""
+
     params: tuple  # (params, state) at the end
     row: dict  # of results.json
     history: list

@@ -98,6 +98,7 @@ def correlations(models: dict) -> list[list[float]]:
 
 # ------------------------------------------------------------------------------------- the tables
 def show(found: dict) -> None:
+    """Prints scores of references and models, the terms of the ELBO, and rank correlations."""
     every = found["references"] | found["models"]
     words = WORDS | {"mig_adjusted": "MIG adj.", "modularity_adjusted": "mod. adj."}
     _table(every, {what: (word, 2) for what, word in words.items()})

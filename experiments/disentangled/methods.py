@@ -52,6 +52,7 @@ class Strengths:
 
 
 def strengths(config: Any, name: str) -> tuple[float, ...]:
+    """The strengths of the method `name`; `InputError` if there is none, or one of them twice."""
     found = {
         "vae": (1.0,),
         "beta-vae": config.betas,

@@ -68,6 +68,10 @@ DIRECTIONS = ("density", "sample")
 
 
 def flow_of(config: Any, name: str, dim: int, inverse: str) -> Flow:
+    """T of vectors [dim]: MAF or IAF of num_layers layers, or RealNVP of twice as many couplings.
+
+    inverse: how the sequential direction of MAF and IAF is computed, as in `build`.
+    """
     options = dict(hidden=config.hidden)
     if name == "realnvp":
         return flows.realnvp(dim, num_layers=2 * config.num_layers, shuffle=0, **options)

@@ -97,12 +97,17 @@ def density(
 
 
 def recipe_of(config: Config, name: str, scaling: dict) -> learning.Recipe:
+    """How to build `density` of teacher or student; scaling: as `sets.scaling` returns it."""
     return learning.Recipe(density, {"config": config, "name": name} | scaling)
 
 
 def learn_teacher(
     config: Config, model: Density, rows: dict[str, np.ndarray], scaling: dict, noisy: Callable
 ) -> fitting.Fitted:
+    """Maximum likelihood of noisy(key, x), standardised, for rows x of levels or numbers.
+
+    Scored on the scale of the data; the step that is best on the validation split is kept.
+    """
     to_z = sets.standard(**scaling, alpha=config.alpha)
     log_prob = on_data(model, to_z, noisy)
     return fitting.fit_by_adamw(

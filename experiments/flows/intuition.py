@@ -96,6 +96,11 @@ def on_the_line(config: Config) -> tuple[dict[str, float], tuple[np.ndarray, ...
 
 
 def draw_line(z: np.ndarray, there: np.ndarray, x: np.ndarray, noise: np.ndarray) -> Figure:
+    """Three panels: F and G with one z on its way to x, the map F⁻¹(G(z)), and mapped noise.
+
+    z, there: noise and where it is mapped; x: where F and its density are drawn; noise: the samples
+    of the histogram.
+    """
     cdf, density = mixture(x)
     figure = plots.new_figure((11.0, 3.6), layout="constrained")
     panels = figure.subplots(1, 3)

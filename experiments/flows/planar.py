@@ -72,6 +72,7 @@ QUICK = {"num_steps": 50, "targets": ("u2",), "depths": (2, 4), "num_test": 500}
 
 
 def layer_of(name: str) -> Flow:
+    """A layer of the plane; Sylvester's have two units, triangular swaps the coordinates too."""
     if name == "planar":
         return flows.planar(2)
     units: dict[str, Any] = {"num_units": 2} if name == "orthogonal" else {}
@@ -85,6 +86,7 @@ def layer_of(name: str) -> Flow:
 
 @runs.builder
 def build(name: str, depth: int) -> protocol.Density:
+    """x = T_K ∘ ... ∘ T_1(s ⊙ z + m), z ~ N(0, I) on the plane, with K = depth equal layers."""
     flow = combinators.compose(combinators.repeat(layer_of(name), depth), flows.diagonal(2))
     return combinators.pushforward(flow, distributions.standard_normal(2))
 

@@ -153,6 +153,7 @@ def whitening(mean: np.ndarray, covariance: np.ndarray) -> distrax.Bijector:
 
 
 def build(config: Any, name: str, whiten: distrax.Bijector, dim: int) -> Density:
+    """p(x) of vectors [dim]: a flow, or for made and made-mog a MADE, of the whitened vectors."""
     back = combinators.invert(combinators.fixed(whiten))
     if name in ("made", "made-mog"):
         bound = config.scale_bound

@@ -77,6 +77,7 @@ class Config(runs.RunOptions):
 
 
 def flow_of(config: Config, name: str) -> Flow:
+    """The flow `name` of the plane; NICE has a diagonal layer too, and linear flows an actnorm."""
     options: dict[str, Any] = {"num_layers": config.num_layers, "hidden": config.hidden}
     if name in LINEAR:  # actnorm has the shift: one Gaussian
         return combinators.compose(flows.actnorm(2), getattr(flows, name)(2))
@@ -93,6 +94,7 @@ def flow_of(config: Config, name: str) -> Flow:
 
 @runs.builder
 def build(config: Config, name: str) -> protocol.Density:
+    """p(x) on the plane: `flow_of` applied to N(0, I)."""
     return combinators.pushforward(flow_of(config, name), distributions.standard_normal(2))
 
 

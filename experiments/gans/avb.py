@@ -348,6 +348,7 @@ def exact(model: protocol.LatentVariable, params: protocol.Params) -> protocol.A
 
 
 def draw_points(found: dict[str, np.ndarray]) -> Figure:
+    """A panel for each model: draws of q(z | x) in the colour of their point, {name: [4, n, 2]}."""
     figure = plots.new_figure((3.2 * len(found), 3.7), layout="constrained")
     for i, (name, z) in enumerate(found.items()):
         axes = figure.add_subplot(1, len(found), i + 1)
@@ -364,7 +365,6 @@ def draw_points(found: dict[str, np.ndarray]) -> Figure:
 
 # ------------------------------------------------------------------------------------------ the run
 def show(found: dict) -> None:
-    """Prints two tables, from the contents of results.json."""
     rows, known = [], found["published"] == "binarized_mnist"
     for name, r in found["models"].items():
         rows.append(
@@ -405,6 +405,7 @@ def draw(
     fitted: dict,
     clouds: dict[str, np.ndarray],
 ) -> None:
+    """Saves samples.png, reconstructions.png, curves.png and points.png."""
     x = rows["test"][: 2 * COLUMNS]
     made, key = {}, jax.random.key(config.seed + 1)
     for i, (name, (model, params, _)) in enumerate(fitted.items()):

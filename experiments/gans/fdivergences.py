@@ -90,10 +90,12 @@ LOG_4 = math.log(4)
 
 # ------------------------------------------------------------------------------- by quadrature
 def log_normal(x: protocol.Rows, mean: Any, scale: Any) -> protocol.Array:
+    """log N(x; mean, scale²) of each entry of x."""
     return -0.5 * ((x - mean) / scale) ** 2 - jnp.log(scale) - 0.5 * math.log(2 * math.pi)
 
 
 def log_data(x: np.ndarray) -> protocol.Array:
+    """log p(x) of the mixture of two Gaussians, for each entry of x."""
     parts = log_normal(jnp.asarray(x)[..., None], MEANS, SCALES) + np.log(WEIGHTS)
     return jax.scipy.special.logsumexp(parts, axis=-1)
 
@@ -150,11 +152,13 @@ def gaussian_game() -> protocol.Adversarial:
 
 
 def values_of(dim: int, hidden: tuple[int, int] = (64, 64)) -> protocol.Net:
+    """A critic of x [n, dim] with hidden layers of tanh; its values are [n]."""
     net = nets.mlp(dim, 1, hidden=hidden, activation=jnp.tanh)
     return net._replace(apply=lambda params, x, key=None: net.apply(params, x, key=key)[..., 0])
 
 
 def data(key: protocol.Key, num: int) -> protocol.Array:
+    """Samples of the mixture, [num, 1]."""
     part_key, noise_key = jax.random.split(key)
     parts = jax.random.categorical(part_key, np.log(WEIGHTS), shape=(num,))
     noise = jax.random.normal(noise_key, (num,))
@@ -193,6 +197,7 @@ def play(
 def fit(
     config: Config, name: str, divergence: objectives.FDivergence, key: protocol.Key
 ) -> tuple[dict[str, float], tuple[np.ndarray, np.ndarray]]:
+    """The row of a divergence, and its critics (T*, learned) on the grid, at the learned (μ, σ)."""
     mean, scale, values = play(config, divergence, key)
     best_mean, best_scale, lowest = best(divergence)
     below, at = bound(divergence, values, mean, scale)
@@ -213,6 +218,7 @@ def fit(
 
 
 def divergence_of(config: Config, name: str) -> objectives.FDivergence:
+    """The f-divergence `name`, of order config.alpha_order if it is alpha."""
     alpha = config.alpha_order if name == "alpha" else None
     return objectives.f_divergence(name, alpha=alpha)
 
@@ -249,6 +255,7 @@ def distances(thetas: list[float] | np.ndarray, scale: Any = 0.1) -> dict[str, l
 
 
 def ring(key: protocol.Key, num: int, low: float, high: float) -> protocol.Array:
+    """Points [num, 2] whose angle is uniform, and whose radius is uniform from low to high."""
     angle_key, radius_key = jax.random.split(key)
     angle = jax.random.uniform(angle_key, (num,), maxval=2 * math.pi)
     radius = jax.random.uniform(radius_key, (num,), minval=low, maxval=high)
@@ -299,6 +306,7 @@ def transport(config: Config) -> tuple[dict[str, float], tuple[np.ndarray, proto
 def panel(
     figure: Figure, place: tuple[int, int, int], title: str, xlabel: str, ylabel: str
 ) -> Axes:
+    """Axes at place = (rows, columns, number) of a figure, with a title and labels."""
     axes = figure.add_subplot(*place)
     axes.set_title(title, fontsize=11, color=plots.INK)
     axes.set_xlabel(xlabel, color=plots.INK)
@@ -308,6 +316,7 @@ def panel(
 
 
 def draw_fits(rows: dict[str, dict], critics: dict[str, tuple]) -> Figure:
+    """Left the mixture and its fits, right T* and the learned critic of three divergences."""
     figure = plots.new_figure((10.5, 4.0), dpi=110)
     left = panel(figure, (1, 2, 1), "the mixture, and its fits", "x", "density")
     right = panel(figure, (1, 2, 2), "critics: T* (dotted), learned", "x", "T(x)")
@@ -328,6 +337,7 @@ def draw_fits(rows: dict[str, dict], critics: dict[str, tuple]) -> Figure:
 
 
 def draw_distances(thetas: np.ndarray, smooth: dict[str, list]) -> Figure:
+    """W_1, JSD and KL against θ: left of point masses, right of narrow Gaussians."""
     figure = plots.new_figure((10.5, 3.6), dpi=110)
     points = {"W_1": np.abs(thetas), "JSD": np.where(thetas == 0, np.nan, math.log(2))}
     left = panel(figure, (1, 2, 1), "point masses at 0 and θ", "θ", "distance")
@@ -344,6 +354,7 @@ def draw_distances(thetas: np.ndarray, smooth: dict[str, list]) -> Figure:
 
 
 def draw_transport(axis: np.ndarray, values: Any) -> Figure:
+    """The critic's values [y, x] on the plane, with its gradient as arrows, and both rings."""
     figure = plots.new_figure((4.6, 4.4), dpi=110)
     axes = panel(figure, (1, 1, 1), "a critic between two rings, ∇D in grey", "", "")
     values = np.asarray(values)

@@ -107,6 +107,7 @@ def widths(config: Config) -> dict:
 
 
 def draw(config: Config, found: dict[str, list]) -> None:
+    """Saves widths.png: precision, recall, coverage, and density up to 2, against the width w."""
     figure = plots.curves(
         {name: (WIDTHS, np.minimum(values, 2)) for name, values in found.items()},
         xlabel=f"width w of the samples, in {config.dim} dimensions",

@@ -148,6 +148,12 @@ def train(
     rows: dict[str, np.ndarray],
     sizes: list[int],
 ) -> fitting.Fitted:
+    """Plays the games of all stages; the step of least sliced distance on validation is kept.
+
+    grown: what `gans.progressive` returns. sizes: those of the stages; a single one is a game
+    without growing. The row also has the metrics of training images in the place of samples, as
+    "floor_...".
+    """
     task = fitting.samples_task(
         sampled(grown(), config.num_judged), by_pixels, rows, monitor="sliced", minimise=True
     )
@@ -191,7 +197,7 @@ def nearest(x: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 
 def told(name: str, row: dict) -> dict:
-    """One row of a table."""
+    """The cells of a row: metrics of samples, each beside that of training images, and costs."""
     columns = {"model": name}
     for what in ("sliced", "density", "coverage"):
         columns[what] = f"{row[f'test_{what}']:.3f}"

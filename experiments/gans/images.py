@@ -141,6 +141,8 @@ SETTLING = 16  # batches of samples that give batch norms their statistics
 
 
 class Pictures(NamedTuple):
+    """Images, with their classes if the set has any."""
+
     rows: dict  # {split: [n, H, W, C] in [-1, 1]}
     labels: dict | None  # {split: [n]}
     shape: tuple[int, int, int]
@@ -188,7 +190,7 @@ def build(
 
 # ------------------------------------------------------------------------------------------- games
 def game(config: Any, name: str, model: protocol.Adversarial) -> protocol.Algorithm:
-    """The `Algorithm` that trains a model."""
+    """The game of the model `name` by Adam, with its own settings where the config has None."""
     config = of_model(config, name)
     critic, generator = (
         optax.adam(rate, b1=config.beta1, b2=0.999)
@@ -305,6 +307,7 @@ def along(
 
 # ---------------------------------------------------------------------------------------- training
 def fit(config: Any, name: str, data: Any, features: Callable) -> tuple:
+    """The model `name` and what was fitted: the step of least Fréchet distance on validation."""
     given = {"name": name, "shape": data.shape, "num_classes": data.num_classes}
     recipe = learning.Recipe(build, {"config": config} | given)
     model, config = recipe.model(), of_model(config, name)

@@ -69,12 +69,14 @@ class Target(NamedTuple):
 
 
 def ring() -> Target:
+    """Eight Gaussians at equal angles on a circle of radius 2."""
     angle = 2 * np.pi * np.arange(8) / 8
     centres = 2 * np.stack([np.cos(angle), np.sin(angle)], -1)
     return Target(centres, centres, 0.05, 2.8)
 
 
 def grid() -> Target:
+    """25 Gaussians at the points of {-2, ..., 2}²."""
     centres = np.stack(np.meshgrid(*[np.arange(-2.0, 3.0)] * 2), -1).reshape(-1, 2)
     return Target(centres, centres, 0.05, 2.8)
 
@@ -240,6 +242,7 @@ def build(config: Config, play: Play) -> protocol.Adversarial:
 
 
 def adam(config: Config, num_updates: int) -> optax.GradientTransformation:
+    """Adam with b1 = 0, whose rate falls to a fiftieth in num_updates updates, by a cosine."""
     rate = optax.cosine_decay_schedule(config.learning_rate, num_updates, alpha=0.02)
     return optax.adam(rate, b1=0.0, b2=0.99)
 
@@ -287,6 +290,8 @@ def chunks(config: Config) -> tuple[int, int]:
 
 # --------------------------------------------------------------------------------------- training
 class Fitted(NamedTuple):
+    """The result of one objective: numbers of all seeds, and pictures of the first."""
+
     row: dict  # of results.json
     x: np.ndarray  # samples of the first seed
     frames: dict  # {"20 %": (samples, values of the critic [r, r])} of the first seed

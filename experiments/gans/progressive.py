@@ -45,6 +45,7 @@ class Config(growing.Growing, runs.RunOptions):
 
 
 def players(config: Config, shape: tuple[int, int, int]) -> Callable:
+    """grown(size, α), as `gans.progressive` returns it, for images of this shape."""
     return gans.progressive(
         shape,
         num_latents=config.num_latents,
@@ -60,6 +61,7 @@ def build(config: Config, shape: tuple[int, int, int]) -> protocol.Adversarial:
 
 
 def fit(config: Config, name: str, rows: dict[str, np.ndarray]) -> fitting.Fitted:
+    """The game through all stages if `name` is grown, else at full size from the start."""
     shape = rows["train"].shape[1:]
     sizes = growing.stages(config, shape[0]) if name == "grown" else [shape[0]]
     recipe = learning.Recipe(build, {"config": config, "shape": shape})
@@ -67,6 +69,7 @@ def fit(config: Config, name: str, rows: dict[str, np.ndarray]) -> fitting.Fitte
 
 
 def draw(config: Config, rows: dict[str, np.ndarray], fitted: dict) -> None:
+    """Saves samples.png, with the training images nearest to the samples, and curves.png."""
     shape, num = rows["train"].shape[1:], 2 * COLUMNS
     sample = jax.jit(growing.sampled(build(config, shape), num))
     some = np.random.default_rng(config.seed).permutation(len(rows["test"]))[:num]

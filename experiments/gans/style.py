@@ -64,6 +64,7 @@ class Config(growing.Growing, runs.RunOptions):
 
 
 def styled(config: Config, shape: tuple[int, int, int]) -> gans.StyleGAN:
+    """The StyleGAN of images of this shape, whose z and w have num_latents entries each."""
     return gans.stylegan(
         shape,
         num_latents=config.num_latents,
@@ -76,6 +77,7 @@ def styled(config: Config, shape: tuple[int, int, int]) -> gans.StyleGAN:
 
 
 def crossover_of(config: Config, num_layers: int) -> int:
+    """The first layer with the column's style in mixing.png; by default num_layers // 2."""
     return num_layers // 2 if config.crossover is None else config.crossover
 
 
@@ -86,6 +88,7 @@ def build(config: Config, shape: tuple[int, int, int]) -> protocol.Adversarial:
 
 
 def fit(config: Config, rows: dict[str, np.ndarray]) -> fitting.Fitted:
+    """The game at full size, or through the stages from config.first_size on if that is given."""
     shape = rows["train"].shape[1:]
     sizes = [shape[0]] if config.first_size is None else growing.stages(config, shape[0])
     recipe = learning.Recipe(build, {"config": config, "shape": shape})
@@ -127,6 +130,7 @@ def pictures(
 
 
 def draw(config: Config, rows: dict[str, np.ndarray], found: fitting.Fitted) -> dict[str, float]:
+    """Saves all pictures; returns {"noise_deviation"}, the mean deviation of a pixel by noise."""
     shape, num = rows["train"].shape[1:], 2 * COLUMNS
     style = styled(config, shape)
     crossover = crossover_of(config, style.num_layers)

@@ -71,6 +71,7 @@ Q_VARIANCE = 2 / 3
 
 
 def normal(mean: protocol.Array, scale: float | protocol.Array) -> distrax.Distribution:
+    """N(mean, scale² I) of vectors."""
     import distrax
 
     return distrax.MultivariateNormalDiag(mean, scale * jnp.ones_like(mean))
@@ -86,10 +87,12 @@ def gradients(
 
 # --------------------------------------------------------------------------------- the variance
 def square(z: protocol.Array) -> protocol.Array:
+    """‖z‖², for z [..., d]."""
     return jnp.square(z).sum(-1)
 
 
 def log_target(z: protocol.Array) -> protocol.Array:
+    """log N(z; 0, I), for z [..., d]."""
     return normal(jnp.zeros(z.shape[-1]), 1.0).log_prob(z)
 
 
@@ -264,6 +267,7 @@ def power(counts: Any, ratios: Any) -> float:
 
 # ------------------------------------------------------------------------------------- pictures
 def panels(titles: list[tuple]) -> tuple[Figure, np.ndarray]:
+    """A figure with two panels; titles: (title, label of x, label of y) of each."""
     figure = plots.new_figure((11.0, 4.2), layout="constrained")
     axes = figure.subplots(1, 2)
     for one, (title, xlabel, ylabel) in zip(axes, titles):
@@ -274,6 +278,7 @@ def panels(titles: list[tuple]) -> tuple[Figure, np.ndarray]:
 
 
 def draw_variance(variance: dict[str, dict], landing: dict[str, dict]) -> Figure:
+    """variance.png: the variances of `measured` by dimension, and of `landing` by σ."""
     figure, (left, right) = panels(
         [
             ("∇ E ‖z‖², one sample", "coordinates of z", "variance of the gradient by μ₁"),
@@ -292,6 +297,7 @@ def draw_variance(variance: dict[str, dict], landing: dict[str, dict]) -> Figure
 
 
 def draw_ratios(counts: tuple, found: dict[str, dict]) -> Figure:
+    """snr.png: the ratio against K for μ and for b; the legend has the power of K of each bound."""
     figure, axes = panels(
         [
             ("of the decoder: by μ of the prior", "samples K of the bound", "|E g| / deviation"),

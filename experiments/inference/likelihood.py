@@ -73,6 +73,7 @@ QUICK = {
 
 @runs.builder
 def build(dim: int, hidden: tuple[int, ...], num_latents: int) -> protocol.LatentVariable:
+    """A VAE of rows of `dim` bits; both nets have the tanh layers `hidden`."""
     options: dict[str, Any] = {"hidden": hidden, "activation": jnp.tanh}
     return vae.vae(
         nets.mlp(dim, 2 * num_latents, **options),
@@ -128,11 +129,16 @@ def annealing(config: Config) -> dict[str, dict]:
 
 
 def timed(estimate: Callable, *args: Any, **options: Any) -> dict:
+    """`told` of estimate(*args, **options), with the seconds that it took."""
     start = time.perf_counter()
     return told(estimate(*args, **options), time.perf_counter() - start)
 
 
 def told(estimate: metrics.Estimate, seconds: float) -> dict:
+    """The mean of an estimate in nats, with two standard errors: over rows, and due to sampling.
+
+    Also the median number of effective samples, and what the estimate says of itself.
+    """
     mean, stderr = objectives.mean_and_stderr(estimate.log_prob)
     return {
         "nats": float(mean),
@@ -147,6 +153,7 @@ def told(estimate: metrics.Estimate, seconds: float) -> dict:
 def of_test_rows(
     config: Config, model: LatentVariable, params: Params, x: np.ndarray, key: Key
 ) -> dict[str, dict]:
+    """All estimates on test rows x: those of `by_samples`, and AIS from prior and encoder."""
     sample_key, *keys = jax.random.split(key, 3)
     found = by_samples(config, model, params, x, sample_key)
     for chain_key, (name, options) in zip(keys, annealing(config).items()):

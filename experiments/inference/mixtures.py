@@ -168,9 +168,11 @@ class Judge:
         self.scores = fitting.scorer(log_prob)
 
     def valid(self, params: Params) -> float:
+        """The mean log-likelihood of the validation split in nats, by one draw of the noise."""
         return float(self.scores(params, self.key, self.rows["valid"]).mean())
 
     def report(self, params: Params, draws: int) -> dict[str, float]:
+        """The summary of the test split, by so many draws of the noise of each row."""
         dim = self.rows["test"].shape[1]
         return fitting.summary(self.scores(params, self.key, self.rows["test"], draws), dim)
 
@@ -197,10 +199,12 @@ class Problem:
         self.x, self.dim = jnp.asarray(train), train.shape[1]
 
     def recipe(self, name: str, num_components: int) -> learning.Recipe:
+        """How to build `density` for this data, in its units."""
         arguments = {"config": self.config, "name": name, "dim": self.dim}
         return learning.Recipe(density, arguments | {"num_components": num_components} | self.given)
 
     def judge(self, name: str, num_components: Any) -> Judge:
+        """The `Judge` of a model, which adds the noise of levels itself."""
         model = self.recipe(name, num_components).model()
         if self.given.get("num_levels") is not None:  # the noise is drawn here, from a key
             mixture = self.mixture(name, num_components)
@@ -209,6 +213,7 @@ class Problem:
         return Judge(model, self.noise, self.rows)
 
     def mixture(self, name: str, num_components: int) -> protocol.Density:
+        """The mixture of Gaussians of the standardised rows alone."""
         covariance = name if name in THEIRS else "full"
         return inference.gaussian_mixture(self.dim, num_components, covariance=covariance)
 
@@ -352,7 +357,6 @@ def draw(
 
 
 def show(found: dict) -> None:
-    """Prints one table, from the contents of results.json."""
     rows = []
     groups = found["baselines"] | found["models"]
     groups |= {f"{name}, scikit-learn": row for name, row in found["scikit-learn"].items()}

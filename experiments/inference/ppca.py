@@ -98,6 +98,7 @@ def scaled(config: Config, data: datasets.Dataset) -> tuple:
 
 
 def moments(x: np.ndarray) -> tuple:
+    """Mean [d] and covariance [d, d] of rows x [n, d], summed in float64."""
     x = np.asarray(x, np.float64)
     return np.float32(x.mean(0)), np.float32(np.cov(x.T, bias=True))
 
@@ -110,12 +111,14 @@ class Scores:
         self.log_scale = self.dim * math.log(scale)
 
     def of(self, mean: np.ndarray, covariance: np.ndarray, split: str) -> np.ndarray:
+        """log p of each row of the split, [n] in nats, under N(mean, covariance)."""
         factor = np.linalg.cholesky(covariance)
         white = np.linalg.solve(factor, (self.rows[split] - np.float64(mean)).T)
         log_det = 2 * np.log(np.diag(factor)).sum() + self.dim * math.log(2 * math.pi)
         return -0.5 * ((white**2).sum(0) + log_det) - self.log_scale
 
     def row(self, params: Params, seconds: float) -> dict[str, float]:
+        """The row of results.json of parameters whose fit took so many seconds."""
         found = {split: self.of(params["mean"], covariance(params), split) for split in SPLITS}
         told = {f"{split}_nats": float(found[split].mean()) for split in ("train", "valid")}
         told |= {"num_params": protocol.num_params(params), "train_seconds": seconds}

@@ -188,6 +188,7 @@ def build(
 def fit_coder(
     config: Config, recipe: learning.Recipe, rows: dict[str, np.ndarray]
 ) -> tuple[LatentVariable, fitting.Fitted]:
+    """Stage one, and what was fitted: relaxed draws, whose temperature falls with the steps."""
     model = recipe.model()
     rate = -math.log(config.least_temperature) / (config.num_steps / 2)
     schedule = quantized.temperature_schedule(max(rate, 0.0), least=config.least_temperature)
@@ -342,6 +343,7 @@ def draw(
     codes: Any,
     made: dict[str, np.ndarray],
 ) -> None:
+    """Saves reconstructions, samples, codes, usage, curves and prior as .png files."""
     shown, x = config.num_shown, data.rows["test"][0]
     order = np.random.default_rng(config.seed).permutation(len(x))[:shown]
     x, c = x[order], codes["test"][order]

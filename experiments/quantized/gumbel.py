@@ -196,7 +196,6 @@ def fit(
 
 
 def show(found: dict) -> None:
-    """Prints one table, from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():
         figure = published.find(found["published"], "nats", name)

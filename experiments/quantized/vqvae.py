@@ -188,6 +188,7 @@ def build_pixels(config: Config, shape: tuple[int, int, int], num_levels: int) -
 
 # ------------------------------------------------------------------------------- stages
 def fit_pixels(config: Config, given: dict, rows: dict) -> fitting.Fitted:
+    """The Gated PixelCNN of pixels, trained for pixels_steps steps with pixels_decay."""
     recipe = learning.Recipe(build_pixels, {"config": config} | given)
     options = {"num_steps": config.pixels_steps, "weight_decay": config.pixels_decay}
     config = dataclasses.replace(config, **options)
@@ -265,6 +266,7 @@ def samples(config: Config, coder: quantized.Coder, found: dict, key: Key) -> di
 def draw(
     config: Config, data: Any, coder: quantized.Coder, found: dict, first: fitting.Fitted, made: Any
 ) -> None:
+    """Saves reconstructions, samples, codes, usage, curves and prior as .png files."""
     shown, x = config.num_shown, data.rows["test"][0]
     order = np.random.default_rng(config.seed).permutation(len(x))[: 2 * config.num_shown]
     x = x[np.resize(order, 2 * shown)]

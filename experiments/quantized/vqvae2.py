@@ -214,6 +214,7 @@ def draw(
     first: fitting.Fitted,
     made: Any,
 ) -> None:
+    """Saves reconstructions, levels, samples, curves and, by class, classes as .png files."""
     shown = config.num_shown
     order = np.random.default_rng(config.seed).permutation(len(data.rows["test"][0]))
     x, *cond = (part[np.resize(order, 2 * shown)] for part in data.rows["test"])

@@ -140,7 +140,10 @@ def from_coins(net: Net, mean: np.ndarray) -> Net:
 
 
 def centred(ladder: LatentVariable, mean: np.ndarray) -> LatentVariable:
-    """A ladder for which both are true, by the initial values of its biases."""
+    """A ladder whose encoder sees 2 (x - E[x]), and whose decoder starts at the bits' frequencies.
+
+    Both are initial values of weights and biases.
+    """
     mean = np.clip(np.asarray(mean, np.float32), 1e-3, 1 - 1e-3)
 
     def init(key):
@@ -221,6 +224,7 @@ def decayed(params: Params) -> dict:
 
 
 def loss(config: Config, name: str) -> Callable:
+    """The bound by which the model `name` is trained, as a loss; a ladder has free bits."""
     if name in ("iwae", "dreg"):
         bound = {"iwae": objectives.iwae, "dreg": objectives.dreg}[name]
         return functools.partial(bound, num_samples=config.iwae_samples)
@@ -266,6 +270,7 @@ def carried(new: dict | Array, old: Any) -> Any:
 
 
 def recipe_of(config: Config, name: str, rows: Any) -> learning.Recipe:
+    """How to build the model `name`, given the frequencies of bits in the training split."""
     given = {"mean": rows["train"].mean(0), "hidden": config.hidden}
     given |= {"num_latents": config.num_latents, "num_pseudo_inputs": config.num_pseudo_inputs}
     return learning.Recipe(build, given | {"name": name})
@@ -302,7 +307,6 @@ def fit(config: Config, name: str, rows: Any) -> tuple:
 
 
 def show(found: dict) -> None:
-    """Prints one table, from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():
         kl = [f"{value:.1f}" for what, value in r.items() if what.startswith("kl_")]
@@ -346,6 +350,7 @@ def draw(config: Config, data: Any, rows: Any, fitted: Any) -> None:
 
 
 def drawn(model: LatentVariable, params: Params, key: Key, x: Array) -> dict[str, Array]:
+    """E[x | z], {"means", "reconstructions"}: of z from the prior, and of codes z of the rows x."""
     found = pictures(model, params, key, x)
     return {name: found[name] for name in ("means", "reconstructions")}
 

@@ -123,6 +123,8 @@ def toy(config: Config) -> dict:
 
 
 def toy_gap(turns: protocol.Array, covariance: str) -> protocol.Array:
+    """KL(q ‖ p(z | x)) of the best q of this form in nats, for each angle of (w_1, w_2), [n]."""
+
     def one(turn):
         decoder = RADIUS * jnp.array([[jnp.cos(turn), jnp.sin(turn)]])
         return vae.best_posterior(decoder, variance=VARIANCE, covariance=covariance)[1]
@@ -150,6 +152,8 @@ def learn_toy(
 
 # ------------------------------------------------------------------------------ linear VAEs
 def linear_loss(variance: float) -> Callable:
+    """loss(params, key, rows): the negative bound of a linear VAE in closed form, and its KL."""
+
     def loss(params, key, rows):
         bound, kl = vae.linear_bound(params, rows, variance=variance)
         return -bound.mean(), {"kl": kl.sum(-1).mean()}
@@ -259,6 +263,7 @@ def strong(config: Config, name: str, data: Any, rows: dict, labels: Any) -> tup
 
 # ------------------------------------------------------------------------------- what is told
 def draw_toy(config: Config, found: dict) -> None:
+    """Saves toy.png: the best bound for each angle, and the path of (w_1, w_2) in training."""
     figure = plots.new_figure((9.0, 3.6), layout="constrained")
     bound, path = figure.subplots(1, 2)
     for shape, colour in COLOURS.items():
@@ -278,6 +283,7 @@ def draw_toy(config: Config, found: dict) -> None:
 
 
 def draw_linear(config: Config, found: dict) -> None:
+    """Saves linear.png, a panel for each σ²: each unit's KL in closed form and as trained."""
     figure = plots.new_figure((4.0 * len(found), 3.2), layout="constrained")
     for axes, (variance, of) in zip(
         figure.subplots(1, len(found), squeeze=False)[0], found.items()

@@ -174,6 +174,7 @@ def of_model(config: Config, name: str) -> Any:
 
 
 def head(config: Any, num_levels: int) -> likelihoods.Conditional:
+    """p(x_i | z) of levels: Bernoulli if there are two, else a mixture of logistics."""
     if num_levels == 2:
         return likelihoods.bernoulli()
     return likelihoods.discretized_logistic(num_levels, num_components=config.num_components)
@@ -272,6 +273,7 @@ def pixelvae(
 
 
 def loss(config: Config, name: str) -> Callable:
+    """The bound by which the model `name` is trained: of iwae_samples samples, or the ELBO."""
     if name == "iwae":
         return functools.partial(objectives.iwae, num_samples=config.iwae_samples)
     return objectives.elbo
@@ -334,7 +336,6 @@ def fit(
 
 
 def show(found: dict[str, dict]) -> None:
-    """Prints one table, from the contents of results.json."""
     rows = []
     for name, r in found["models"].items():
         kl = [f"{value:.2f}" for what, value in r.items() if what.startswith("kl_")]
@@ -432,6 +433,7 @@ def draw(config: Config, data: Dataset, fitted: dict) -> None:
 
 
 def with_channels(x: np.ndarray) -> np.ndarray:
+    """Images [n, H, W] as [n, H, W, 1]; anything else as it is."""
     return x if x.ndim != 3 else x[..., None]
 
 

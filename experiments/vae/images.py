@@ -210,6 +210,7 @@ def encoder_of(config: Any, shape: tuple[int, int, int], outputs: int) -> Net:
 
 
 def decoder_of(config: Any, shape: tuple[int, int, int], channels: int) -> Net:
+    """From z to maps [H, W, channels], by convolutions that mirror those of `encoder_of`."""
     return nets.conv_decoder(
         config.num_latents,
         shape,
@@ -254,6 +255,7 @@ def build(
 
 
 def fit(config: Any, name: str, data: Any, rows: dict) -> tuple:
+    """The model `name`, and what was fitted: by likelihood without z, else by the ELBO."""
     given = {"name": name, "shape": data.shape, "num_levels": data.num_levels}
     recipe = learning.Recipe(build, {"config": config} | given)
     model, config = recipe.model(), of_model(config, name)
