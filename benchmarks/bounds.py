@@ -40,10 +40,13 @@ class Config(runs.ReportOptions):
     samples: tuple[int, ...] = (1, 5, 50)
     """the numbers of samples K for each x"""
     batch: int = 100
+    """rows per step"""
     dim: int = 784
     """the number of bits of x"""
     hidden: tuple[int, ...] = (200, 200)
+    """widths of the hidden layers of encoder and decoder"""
     latents: int = 50
+    """the number of entries of z"""
     repeats: int = 20
     """rounds of timing; in each, all steps are called in turn"""
     min_seconds: float = 3.0

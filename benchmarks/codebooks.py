@@ -45,6 +45,7 @@ IN_A_ROW = {"look-up": 1, "step": 10}  # calls that are timed as one
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     parts: tuple[Part, ...] = ("look-up", "step")
+    """which parts to measure"""
     torch: bool = True
     """whether torch is timed too; left out if it is not installed"""
     num_vectors: int = 8192
@@ -52,6 +53,7 @@ class Config(runs.ReportOptions):
     dim: int = 64
     """the dimension of the vectors, and the channels of the nets"""
     num_codes: int = 512
+    """the number of vectors in the codebook"""
     batch: int = 32
     """pictures per step"""
     num_batches: int = 100

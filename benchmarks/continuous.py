@@ -45,7 +45,9 @@ class Config(runs.ReportOptions):
         "zuko",
         "zuko hutchinson",
     )
+    """the traces to compare; ratios are to the first, which must be one of ours"""
     dims: tuple[int, ...] = (2, 8, 64)
+    """the dimensions d"""
     batch: int = 256
     """examples per call"""
     hidden: tuple[int, ...] = (64, 64)

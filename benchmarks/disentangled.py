@@ -47,7 +47,9 @@ FOUR = ("mig", "modularity", "beta_vae_score", "factor_vae_score")
 @dataclasses.dataclass(frozen=True)
 class Config(latent.Config):
     parts: tuple[Literal["steps", "scores"], ...] = ("steps", "scores")
+    """which parts to measure"""
     objectives: tuple[Literal["tc-vae", "factor-vae"], ...] = ("tc-vae", "factor-vae")  # ty: ignore[incompatible-attribute-override]
+    """the models whose steps are timed"""
     libraries: tuple[Literal["pythae"], ...] = ("pythae",)
     """left out if it is not installed"""
     batch: int = 64
@@ -55,6 +57,7 @@ class Config(latent.Config):
     hidden: tuple[int, ...] = (400, 400)
     """widths of the hidden layers of encoder and decoder"""
     num_latents: int = 10
+    """the number of entries of z"""
     critic: tuple[int, ...] = (1000,) * 5
     """widths of the hidden layers of the critic"""
     num_codes: int = 46_080

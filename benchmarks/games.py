@@ -50,6 +50,7 @@ Turn = Literal["critic", "generator", "spectral", "seeds"]
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     turns: tuple[Turn, ...] = ("critic", "generator", "spectral", "seeds")
+    """which kinds of turns to measure"""
     torch: bool = True
     """whether torch is timed too; left out if it is not installed"""
     batch: int = 64
@@ -57,6 +58,7 @@ class Config(runs.ReportOptions):
     channels: tuple[int, ...] = (32, 64)
     """channels of the critic; the generator has the same in reverse"""
     num_latents: int = 64
+    """the number of entries of z"""
     seeds: tuple[int, ...] = (1, 2, 5, 10)
     """the numbers of games under one `vmap`"""
     clock: Literal["wall", "cpu"] = "wall"

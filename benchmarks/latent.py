@@ -55,6 +55,7 @@ Library = Literal["torch", "pythae", "numpyro"]
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     objectives: tuple[Objective, ...] = ("vae", "iwae", "dreg", "conv")
+    """the models whose steps are timed"""
     libraries: tuple[Library, ...] = ("torch", "pythae", "numpyro")
     """the libraries to compare; those that are not installed are left out"""
     batch: int = 100
@@ -64,6 +65,7 @@ class Config(runs.ReportOptions):
     hidden: tuple[int, ...] = (200, 200)
     """widths of the hidden layers of the dense nets"""
     num_latents: int = 50
+    """the number of entries of z"""
     num_steps: int = 20
     """steps in a row, or in one scan"""
     clock: Literal["wall", "cpu"] = "wall"

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     devices: tuple[int, ...] = (1, 2)
-    """the numbers of devices that share a batch; more than the first must divide it"""
+    """the numbers of devices that share a batch, each of which must divide it; ratios are to the
+    first"""
     only: tuple[str, ...] = ()
     """the kinds of work, such as sampling; by default all"""
     repeats: int = 10

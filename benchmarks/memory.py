@@ -36,9 +36,11 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     nets: tuple[Literal["revnet", "irevnet"], ...] = ("revnet", "irevnet")
+    """which nets to compile"""
     depths: tuple[int, ...] = (2, 8, 32)
     """the numbers of layers (for the i-RevNet, in each stage)"""
     batch: int = 1024
+    """examples per batch"""
     dim: int = 64
     """the dimension of an example of the RevNet; those of the i-RevNet are images of 8×8×1"""
     width: int = 64

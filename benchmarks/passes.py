@@ -39,14 +39,15 @@ if TYPE_CHECKING:
     from benchmarks.layouts import Call
     from dgm_jax.protocol import Density, Key
 
-# nsf_ar and nsf_c are MAF and RealNVP with rational-quadratic splines of 8 bins.
 Model = Literal["maf", "iaf", "realnvp", "nsf_ar", "nsf_c"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     models: tuple[Model, ...] = ("maf", "iaf", "realnvp")
+    """which flows to time; nsf_ar and nsf_c are MAF and RealNVP with splines of 8 bins"""
     dims: tuple[int, ...] = (8, 64, 256, 784)
+    """the dimensions d"""
     batch: int = 256
     """examples per call"""
     devices: int = 1

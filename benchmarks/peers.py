@@ -43,6 +43,7 @@ Library = Literal["flowjax", "numpyro", "bijx", "distrax", "zuko", "nflows", "no
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     models: tuple[Model, ...] = ("maf", "iaf", "realnvp")
+    """which flows to time; nsf_ar and nsf_c are MAF and RealNVP with splines of 8 bins"""
     libraries: tuple[Library, ...] = (
         "flowjax",
         "numpyro",
@@ -54,6 +55,7 @@ class Config(runs.ReportOptions):
     )
     """the libraries to compare; those that are not installed are left out"""
     dims: tuple[int, ...] = (64, 256, 784)
+    """the dimensions d"""
     batch: int = 256
     """examples per call"""
     inverse: tuple[str, ...] = ()

@@ -36,6 +36,7 @@ K = 3  # of precision and recall
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     metrics: tuple[Metric, ...] = ("frechet", "neighbours", "kernel")
+    """which metrics to time"""
     frechet_dim: int = 2048
     """the number of features for the Fréchet distance"""
     dim: int = 512
@@ -45,6 +46,7 @@ class Config(runs.ReportOptions):
     num_subsets: int = 20
     """subsets of the kernel distance"""
     subset_size: int = 500
+    """rows in each subset"""
     clock: Literal["wall", "cpu"] = "wall"
     """what is measured: elapsed time, or the processor time of this process, which should then be
     pinned to one core"""

@@ -73,7 +73,9 @@ class Config(runs.ReportOptions):
         "pixelcnn_pp",
         "pixelsnail",
     )
+    """which models to time, each at those of --dims that it fits"""
     dims: tuple[int, ...] = (64, 784, 3072, 16000)
+    """the numbers of values d"""
     batch: int = 8
     """examples per call"""
     devices: int = 1

@@ -31,21 +31,29 @@ Size = Literal["dim", "width", "depth", "batch", "num_layers", "devices"]
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     model: Literal["maf", "iaf", "realnvp"] = "maf"
+    """the flow"""
     sizes: tuple[Size, ...] = ("dim", "width", "depth", "batch", "num_layers", "devices")
     """which sizes to vary, one at a time"""
     dim: int = 64
+    """the dimension d of the base"""
     width: int = 512
+    """the width of the hidden layers of the base"""
     depth: int = 2
-    """hidden layers of each conditioner"""
+    """hidden layers of each conditioner of the base"""
     batch: int = 256
+    """examples per call of the base"""
     num_layers: int = 5
-    """autoregressive layers, or pairs of couplings"""
+    """autoregressive layers of the base, or pairs of couplings"""
     inverse: str = "unit_once"
     """how the autoregression is inverted, by its name in nets.INVERSES"""
     dims: tuple[int, ...] = (16, 64, 256)
+    """the values of d"""
     widths: tuple[int, ...] = (128, 512, 1024)
+    """the widths"""
     depths: tuple[int, ...] = (1, 2, 4)
+    """the numbers of hidden layers"""
     batches: tuple[int, ...] = (16, 256, 1024)
+    """the numbers of examples per call"""
     layers: tuple[int, ...] = (2, 5, 10)
     """the numbers of layers, each scanned and unrolled"""
     devices: tuple[int, ...] = (1, 2, 4, 8)

@@ -64,10 +64,11 @@ RATE, STEP_SIZE = 1e-3, 0.05
 @dataclasses.dataclass(frozen=True)
 class Config(runs.ReportOptions):
     parts: tuple[Part, ...] = ("forward", "sampling", "step", "matching", "langevin")
+    """which parts to measure"""
     peers: bool = True
     """whether other libraries are timed too; left out if they are not installed"""
     batch: int = 32
-    """pictures"""
+    """pictures per call"""
     hidden: int = 32
     """channels at the size of the pictures; smaller sizes have twice as many"""
     passes: int = 5
@@ -79,7 +80,9 @@ class Config(runs.ReportOptions):
     width: int = 256
     """the width of the nets for score matching, and the number of rows in their batches"""
     chains: int = 256
+    """the number of chains"""
     chain_steps: int = 200
+    """the number of their steps"""
     clock: Literal["wall", "cpu"] = "wall"
     """what is measured: elapsed time, or the processor time of this process, which should then be
     pinned to one core"""

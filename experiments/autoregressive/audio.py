@@ -182,8 +182,9 @@ def fit(config: Config, name: str, rows: dict[str, tuple], num_classes: int) -> 
     """Maximum likelihood of levels, or of (levels, classes); the loss is in nats per sample."""
     given = {"length": config.length, "num_classes": num_classes}
     recipe = learning.Recipe(build, {"config": config, "name": name} | given)
-    if name == "gru" and config.devices is None and jax.default_backend() == "cpu":
-        config = dataclasses.replace(config, devices=1)  # several wait for one another at each time
+    recurrent = name in ("gru", "lstm")  # several devices wait for one another at each time
+    if recurrent and config.devices is None and jax.default_backend() == "cpu":
+        config = dataclasses.replace(config, devices=1)
     return fitting.maximum_likelihood(
         config,
         name,

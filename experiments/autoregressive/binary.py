@@ -1,4 +1,4 @@
-"""MADE on bits: binarized MNIST and tables of bits, in nats, beside the published figures.
+r"""MADE on bits: binarized MNIST and tables of bits, in nats, beside the published figures.
 
     python -m experiments.autoregressive.binary                   # the digits in one bit
     python -m experiments.autoregressive.binary --data mushrooms --data-dir FOLDER

@@ -1,4 +1,4 @@
-"""PixelCNN, Gated PixelCNN, PixelCNN++ and PixelSNAIL: images pixel by pixel, in exact nats.
+r"""PixelCNN, Gated PixelCNN, PixelCNN++ and PixelSNAIL: images pixel by pixel, in exact nats.
 
     python -m experiments.autoregressive.images
 

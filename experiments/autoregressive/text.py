@@ -1,4 +1,4 @@
-"""A transformer on text, character by character, in bits per character.
+r"""A transformer on text, character by character, in bits per character.
 
     python -m experiments.autoregressive.text
 
@@ -56,7 +56,9 @@ class Config(Training, Data, runs.RunOptions):
     hidden: int = 128
     """width of the transformer"""
     num_layers: int = 4
+    """layers of the transformer"""
     num_heads: int = 4
+    """attention heads; must divide --hidden"""
     window: int = 64
     """the number of preceding characters that each layer sees"""
     length: int = 256

@@ -79,6 +79,7 @@ class Config(Optimisation, Data, runs.RunOptions):
     num_blocks: int = 1
     """residual blocks at each size on the way down"""
     dropout: float = 0.1
+    """the dropout rate of the U-Net in training"""
     num_steps: int | None = None
     """gradient steps of each model; by default 2200, and 1000 for classes"""
     learning_rate: float = 2e-3
@@ -102,6 +103,7 @@ class Config(Optimisation, Data, runs.RunOptions):
     num_features: int = 64
     """features of the classifier that judges samples"""
     classifier_steps: int = 400
+    """gradient steps of this classifier"""
 
 
 QUICK = {"num_steps": 4, "eval_every": 2, "hidden": 4, "multipliers": (1,), "num_blocks": 1}

@@ -1,6 +1,6 @@
 """Guidance by a classifier and classifier-free guidance, at several scales, by three samplers.
 
-    python -m experiments.diffusion.guidance --run runs/experiments.diffusion.digits
+    python -m experiments.diffusion.guidance --run runs/diffusion/digits
 
 loads the models ddpm and classes of a run of `experiments.diffusion.digits`. It trains a classifier
 of noisy images (a perceptron that gets x_t and its log-SNR λ_t) on the training rows, which guides
@@ -46,6 +46,7 @@ class Config(Data, runs.RunOptions):
     run: Path | None = None
     """the directory of a run of `experiments.diffusion.digits` with the models ddpm and classes"""
     scales: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0)
+    """the scales of guidance to compare"""
     chain_steps: int = 50
     """steps of the chain, each one pass of the net"""
     few_steps: int = 20
@@ -61,7 +62,9 @@ class Config(Data, runs.RunOptions):
     classifier_steps: int = 400
     """gradient steps of the classifier that judges"""
     num_features: int = 64
+    """features of the classifier that judges"""
     batch_size: int = 128
+    """examples per step, of both classifiers"""
     held_out: int | None = None
     """the number of test rows that samples are compared with; all by default"""
 

@@ -1,4 +1,4 @@
-"""Diffusion models of larger pictures by class: MNIST, Fashion-MNIST, CIFAR-10.
+r"""Diffusion models of larger pictures by class: MNIST, Fashion-MNIST, CIFAR-10.
 
     python -m experiments.diffusion.images --data-dir FOLDER
     python -m experiments.diffusion.images --data-dir FOLDER --data fashion_mnist

@@ -38,6 +38,7 @@ class Config(runs.RunOptions):
     step_sizes: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2)
     """the step sizes η of the chains that sample N(0, 1)"""
     num_chains: int = 20_000
+    """chains that sample N(0, 1); a tenth as many sample the mixture"""
     num_steps: int = 200
     """steps of each chain that samples N(0, 1)"""
     plain_steps: int = 1000
@@ -45,6 +46,7 @@ class Config(runs.RunOptions):
     levels: int = 10
     """the number of noise levels of the annealed chains, with deviations from 20 to 1"""
     steps_a_level: int = 100
+    """steps of the annealed chains at each level"""
 
 
 QUICK = {"step_sizes": (0.1, 0.4), "num_chains": 200, "num_steps": 20, "plain_steps": 20}
@@ -119,7 +121,7 @@ def main(config: Config) -> dict:
             for label, name in (
                 ("measured", "plain"),
                 ("closed form", "exact"),
-                ("accepted or refused", "corrected"),
+                ("accepted or rejected", "corrected"),
             )
         }
         figure = plots.curves(series, xlabel="step size", ylabel="variance", logx=True)

@@ -62,6 +62,7 @@ class Config(runs.RunOptions):
         "gaussians",
         "moons",
     )
+    """which densities to learn"""
     models: tuple[ModelName, ...] = (
         "bound",
         "noise",
@@ -70,14 +71,19 @@ class Config(runs.RunOptions):
         "implicit",
         "sliced",
     )
+    """which models to train on each"""
     hidden: tuple[int, ...] = (128, 128, 128)
+    """widths of the hidden layers of each net"""
     num_steps: int = 5000
     """gradient steps of each model"""
     batch_size: int = 256
     """draws of the toy per step"""
     learning_rate: float = 2e-3
+    """the initial learning rate of Adam; it decays to 0 by a cosine"""
     ema_decay: float = 0.999
+    """the decay of the moving average of the parameters, which is what is evaluated"""
     eval_every: int = 1000
+    """steps between evaluations on the validation draws"""
     blur: float = 0.2
     """the deviation of the noise that is added to the data for implicit and sliced"""
     passes: int = 40
@@ -85,6 +91,7 @@ class Config(runs.RunOptions):
     langevin_steps: int = 1000
     """steps of the Langevin dynamics that samples the last two models"""
     num_test: int = 2000
+    """draws of the toy, and samples of each sampler, that are compared"""
     max_params: int = 100_000_000
     """the largest number of parameters; a larger model is refused before memory is allocated"""
 

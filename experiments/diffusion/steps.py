@@ -1,6 +1,6 @@
 """Quality of samples against the number of passes of the net, for each sampler of one model.
 
-    python -m experiments.diffusion.steps --run runs/experiments.diffusion.digits/ddpm
+    python -m experiments.diffusion.steps --run runs/diffusion/digits/ddpm
 
 loads a model that `experiments.diffusion.digits` trained and draws samples by each sampler with
 each number of passes. For each it prints the sliced Wasserstein distance to the test split, the

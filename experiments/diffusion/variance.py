@@ -1,6 +1,6 @@
 """How much the bound and the gradient of a step vary with the times that are drawn for it.
 
-    python -m experiments.diffusion.variance --run runs/experiments.diffusion.digits/ddpm
+    python -m experiments.diffusion.variance --run runs/diffusion/digits/ddpm
 
 loads a model of `experiments.diffusion.digits` and estimates its bound and the gradient on batches
 of training rows, with times that are
@@ -44,6 +44,7 @@ class Config(Data, runs.RunOptions):
     run: Path | None = None
     """the directory of a model that `experiments.diffusion.digits` trained by the bound"""
     batch_size: int = 128
+    """rows per batch"""
     num_bins: int = 100
     """the number of parts of the time for which the history keeps losses"""
     warm_up: int = 200

@@ -1,4 +1,4 @@
-"""dSprites with the published architecture: six methods of disentanglement, by six metrics.
+r"""dSprites with the published architecture: six methods of disentanglement, by six metrics.
 
     python -m experiments.disentangled.dsprites --data-dir FOLDER
 

@@ -321,4 +321,4 @@ def latents(config: Config, noise: Array, category: int, numbers: Array) -> Arra
 
 
 if __name__ == "__main__":
-    runs.experiment(Config, main, quick=QUICK, show=show, minutes=5)
+    runs.experiment(Config, main, quick=QUICK, show=show, minutes=10)

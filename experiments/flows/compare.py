@@ -100,7 +100,7 @@ def build(
 
 @runs.builder
 def density(
-    config: Config, name: str, dim: int, num_levels: int, mean: None, std: None
+    config: Config, name: str, dim: int, num_levels: int | None, mean: Any, std: Any
 ) -> protocol.Density:
     """p(x) of the data. Of levels it is a lower bound of log P(x), by uniform noise."""
     model = build(config, name, preprocessing(config, num_levels, mean, std), dim)
@@ -241,8 +241,11 @@ def draw(
     plots.save(figure, config.directory / "passes.png")
 
 
-def preprocessing(config: Config, num_levels: int, mean: None, std: None) -> distrax.Bijector:
-    """The fixed bijector from rows (of levels with noise) to what the flow learns."""
+def preprocessing(config: Config, num_levels: int | None, mean: Any, std: Any) -> distrax.Bijector:
+    """The fixed bijector from rows (of levels with noise) to what the flow learns.
+
+    mean, std: those of each column, of real numbers; for levels they are not used, and None.
+    """
     if num_levels is None:
         return datasets.standardize(mean, std)
     return datasets.logit_map(num_levels, alpha=config.alpha)
@@ -258,10 +261,8 @@ def learn(
         given |= {"mean": rows["train"].mean(0), "std": rows["train"].std(0)}
     to_flow = preprocessing(config, **given)
     for name in config.models:
-        models[name, "unit_once"] = build(config, name, to_flow, dim)
-        fitting.check_size(
-            config, name, models[name, "unit_once"].init
-        )  # of all, before any learns
+        model = models[name, "unit_once"] = build(config, name, to_flow, dim)
+        fitting.check_size(config, name, model.init)  # of all, before any learns
         if name in SEQUENTIAL and dim <= config.naive_limit:
             models[name, "naive"] = build(config, name, to_flow, dim, inverse="naive")
     for name in config.models:

@@ -52,6 +52,7 @@ class Config(Data, runs.RunOptions):
     student_steps: int = 2000
     """gradient steps of the student, on its own samples"""
     batch_size: int = 128
+    """examples per step of the teacher, and samples per step of the student"""
     learning_rate: float = 1e-3
     """the initial learning rate of AdamW (teacher) and Adam (student); decays to 0 by a cosine"""
     weight_decay: float = 2.0
@@ -63,6 +64,7 @@ class Config(Data, runs.RunOptions):
     timing_batch: int = 256
     """samples per call when sampling is timed"""
     timing_repeats: int = 10
+    """calls over which the median time is taken"""
     naive_limit: int = 256
     """the largest d for which the lecture's d passes are timed; above, a call takes minutes"""
 

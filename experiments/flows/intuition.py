@@ -43,7 +43,9 @@ class Config(runs.RunOptions):
     num_layers: int = 6
     """coupling layers of the RealNVP"""
     hidden: tuple[int, ...] = (32, 32)
+    """widths of the hidden layers of each conditioner"""
     num_steps: int = 600
+    """training steps of the RealNVP"""
     num_noise: int = 20000
     """samples in the histogram of line.png"""
     num_cells: int = 24

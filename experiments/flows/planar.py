@@ -5,7 +5,7 @@
 trains x = T_K ∘ ... ∘ T_1(s ⊙ z + m), K planar layers on a diagonal Gaussian, to four unnormalised
 densities p̃ by minimising the reverse KL, for K = 2, 8, 32. It prints KL(flow ‖ target) in nats
 with its standard error over new samples; log Z of the target is found by quadrature.
-densities-<target>-<flow>.png shows target and flows on one colour scale. It takes one minute on two
+densities-TARGET-FLOW.png shows target and flows on one colour scale. It takes one minute on two
 CPU cores. Expect 0.2 to 0.5 nats with 2 layers, 0.02 to 0.3 with 8 (u2 may come out worse than with
 2: a local optimum) and 0.005 to 0.05 with 32.
 
@@ -57,6 +57,7 @@ class Config(runs.RunOptions):
     depths: tuple[int, ...] = (2, 8, 32)
     """the numbers of layers K to compare"""
     num_steps: int = 8000
+    """training steps of each flow"""
     batch_size: int = 256
     """samples of the flow per step"""
     learning_rate: float = 5e-3

@@ -4,7 +4,7 @@
 
 trains MAF, IAF and RealNVP on six toy densities. It prints KL(truth ‖ flow) in nats with its
 standard error over new samples, and the entropy of the truth, which is the negative log-likelihood
-of a perfect flow: log 32 = 3.466 nats for the checkerboard. densities-<toy>.png shows truth and
+of a perfect flow: log 32 = 3.466 nats for the checkerboard. densities-TOY.png shows truth and
 flows on one colour scale. It takes five to eight minutes on two CPU cores. Expect about 0.01 nats
 for the moons, 0.1 for gaussians and pinwheel, 0.1 to 0.3 for the spirals, 0.5 for the checkerboard
 and 0.6 for the rings, to which affine maps fit poorly.
@@ -68,8 +68,11 @@ class Config(runs.RunOptions):
     num_layers: int = 12
     """autoregressive layers of MAF and IAF, couplings of RealNVP and NICE; linear flows have one"""
     hidden: tuple[int, ...] = (64, 64)
+    """widths of the hidden layers of each conditioner"""
     num_steps: int = 3000
+    """training steps of each flow on each density"""
     batch_size: int = 256
+    """new draws of the density per step"""
     learning_rate: float = 3e-3
     """the initial learning rate of Adam; it decays to 0 by a cosine"""
     num_test: int = 20000

@@ -1,4 +1,4 @@
-"""Adversarial variational Bayes (AVB) beside a VAE with the same decoder, in nats.
+r"""Adversarial variational Bayes (AVB) beside a VAE with the same decoder, in nats.
 
     python -m experiments.gans.avb                   # the digits in one bit
     python -m experiments.gans.avb --data binarized_mnist --data-dir FOLDER --num-steps 20000 \
@@ -299,7 +299,7 @@ def fit(
     return model, fitted.params["model"], fitted
 
 
-# --------------------------------------------------------------------------------- four data
+# -------------------------------------------------------------------------------- four data points
 POINTS = np.eye(4, dtype=np.int32)
 AXIS = np.linspace(-4, 4, 81, dtype=np.float32)
 

@@ -78,7 +78,7 @@ class Config(runs.RunOptions):
     transport_steps: int = 3000
     """training steps of the critic between two rings"""
     penalty: float = 10.0
-    """the weight of its gradient penalty"""
+    """the weight of the gradient penalty on the critic between two rings"""
 
 
 QUICK = {"divergences": ("kl", "alpha"), "num_steps": 20, "batch_size": 16, "transport_steps": 20}

@@ -1,6 +1,6 @@
 """Metrics of samples for real against real data (their floor), and for Gaussians of a wrong width.
 
-    python -m experiments.gans.floor --data-dir ...
+    python -m experiments.gans.floor --data-dir FOLDER
 
 compares `num` pictures of the training split with as many of the test split by all metrics, on the
 features of a published network. This is the floor with which the figures of a generator must be

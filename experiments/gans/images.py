@@ -1,4 +1,4 @@
-"""GANs of images side by side: DCGAN, WGAN-GP, SNGAN, SAGAN and BigGAN.
+r"""GANs of images side by side: DCGAN, WGAN-GP, SNGAN, SAGAN and BigGAN.
 
     python -m experiments.gans.images
 
@@ -31,7 +31,7 @@ fashion_mnist and cifar10.
 The length of Miyato et al. (2018) on CIFAR-10, for an accelerator (not run; their nets are plain
 convolutions of 64 to 512 channels, these are residual):
 
-    python -m experiments.gans.images --data cifar10 --data-dir FOLDER --models sngan \\
+    python -m experiments.gans.images --data cifar10 --data-dir FOLDER --models sngan \
         --hidden 128 --batch-size 64 --num-steps 100000 --eval-every 5000 --inception 5000
 
 They report an FID (10,000 and 5,000 images) of 29.3 with spectral norms, 25.5 with the hinge loss

@@ -170,7 +170,6 @@ GAMES = {  # functions, since the objectives take a second to load
     "clusters": lambda: Play(objectives.relativistic(), both, 0.1, octaves=5, clusters=100),
 }
 
-
 IN_STRIP = ("minimax", "wasserstein, penalty", "non-saturating, R1", "clusters")
 
 
@@ -355,7 +354,7 @@ def looked_at(
 
 
 # --------------------------------------------------------------------------------------- pictures
-def draw(config: Config, toys: Any) -> Any:
+def draw(config: Config, toys: Any) -> None:
     """Saves samples.png, by toy and objective, and strip.png, both players during training."""
     samples, bound = {}, max(TARGETS[toy]().bound for toy in toys)
     for toy, found in toys.items():
@@ -366,7 +365,8 @@ def draw(config: Config, toys: Any) -> Any:
     toy = "grid" if "grid" in toys else list(toys)[0]
     games = {name: toys[toy][name].frames for name in IN_STRIP if name in toys[toy]}
     if not games or not all(games.values()):
-        return print("no strip.png: it shows none of these games, or a run was resumed")
+        print("no strip.png: it shows none of these games, or a run was resumed")
+        return
     points, values = (
         {game: {when: both[i] for when, both in frames.items()} for game, frames in games.items()}
         for i in (0, 1)

@@ -1,4 +1,4 @@
-"""Progressive growing: images of 4x4 pixels first, then of 8x8, ... by further layers.
+r"""Progressive growing: images of 4x4 pixels first, then of 8x8, ... by further layers.
 
     python -m experiments.gans.progressive
 

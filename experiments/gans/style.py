@@ -1,4 +1,4 @@
-"""StyleGAN: styles that control what each layer does, mixed, truncated and interpolated.
+r"""StyleGAN: styles that control what each layer does, mixed, truncated and interpolated.
 
     python -m experiments.gans.style
 

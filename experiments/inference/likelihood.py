@@ -49,6 +49,7 @@ class Config(Training, Data, runs.RunOptions):
     """the folder of a trained model of bits, such as runs/vae/bits/vae, whose data are taken too;
     by default a small model is trained first"""
     num_latents: int = 12
+    """the number of entries of z of the small model"""
     hidden: tuple[int, ...] = (100,)
     """widths of the hidden layers (tanh) of encoder and decoder of the small model"""
     num_steps: int = 2000
@@ -63,6 +64,7 @@ class Config(Training, Data, runs.RunOptions):
     encoder_steps: int = 200
     """temperatures of AIS from the encoder"""
     num_chains: int = 8
+    """chains of AIS for each row"""
 
 
 QUICK = {

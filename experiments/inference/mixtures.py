@@ -104,7 +104,7 @@ def density(
     name: str,
     dim: int,
     num_components: int,
-    num_levels: None = None,
+    num_levels: int | None = None,
     mean: np.ndarray | None = None,
     std: np.ndarray | None = None,
 ) -> protocol.Density:

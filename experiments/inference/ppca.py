@@ -59,6 +59,7 @@ class Config(Training, Data, runs.RunOptions):
     num_latents: int = 16
     """the number of latents of all models"""
     em_steps: int = 500
+    """steps of EM, for PPCA and for factor analysis"""
     num_steps: int = 6000
     """gradient steps of the linear variational autoencoder"""
     learning_rate: float = 1e-2
@@ -71,6 +72,7 @@ class Config(Training, Data, runs.RunOptions):
     num_samples: tuple[int, ...] = (100, 10_000)
     """the numbers of samples of naive Monte Carlo and importance sampling"""
     annealing_steps: int = 300
+    """temperatures of AIS and of its reverse"""
     num_chains: int = 8
     """chains of AIS for each row"""
     shift: float = 0.3

@@ -1,4 +1,4 @@
-"""DALL-E at the size of a lecture: names of classes become pictures, in two stages.
+r"""DALL-E at the size of a lecture: names of classes become pictures, in two stages.
 
     python -m experiments.quantized.dalle
 
@@ -6,9 +6,10 @@ trains both stages on the 8x8 digits, on one CPU core in about five minutes; the
 download. Expect 1.94 bits per dimension (bits/dim), and nine of ten pictures near their name.
 
 1. A discrete VAE turns each picture into 4x4 codes of 32 categories. It is trained with relaxed
-draws of the codes, at a falling temperature, and with the authors' logit-Laplace likelihood. 2. The
-pictures are encoded once, by their most likely codes. A transformer learns sequences of the letters
-of a name ("seven  ") and then the codes.
+draws of the codes, at a falling temperature, and with the authors' logit-Laplace likelihood.
+
+2. The pictures are encoded once, by their most likely codes. A transformer learns sequences of the
+letters of a name ("seven  ") and then the codes.
 
 A name is then continued to a picture, by one pass of the transformer and one of the decoder. A
 bound of log p(x | name) with hard codes is reported in bits/dim, with its two parts: the rate
@@ -52,7 +53,7 @@ from experiments.quantized import stages
 
 if TYPE_CHECKING:
     from dgm_jax.data import Dataset
-    from dgm_jax.protocol import Density, LatentVariable, Params
+    from dgm_jax.protocol import Array, Density, Key, LatentVariable, Params
 
 NAMES = {
     "digits": ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
@@ -93,8 +94,11 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     prior_hidden: int = 64
     """the width of the transformer"""
     prior_layers: int = 2
+    """layers of the transformer"""
     prior_heads: int = 4
+    """its attention heads; must divide --prior-hidden"""
     prior_dropout: float = 0.1
+    """the dropout rate in stage two"""
     prior_steps: int = 800
     """gradient steps of stage two"""
     prior_rate: float = 2e-3
@@ -185,6 +189,20 @@ def build(
 
 
 # ------------------------------------------------------------------------------------ stages
+def coder_loss(
+    config: Config,
+    model: LatentVariable,
+    params: Params,
+    key: Key,
+    x: Array,
+    *,
+    beta: float | Array = 1.0,
+    **options: Any,
+) -> tuple[Array, dict]:
+    """`quantized.relaxed_loss`, whose KL has the weight config.beta times `beta`."""
+    return quantized.relaxed_loss(model, params, key, x, beta=config.beta * beta, **options)
+
+
 def fit_coder(
     config: Config, recipe: learning.Recipe, rows: dict[str, np.ndarray]
 ) -> tuple[LatentVariable, fitting.Fitted]:
@@ -200,7 +218,7 @@ def fit_coder(
         model,
         rows,
         fitting.bound_task(model, rows, eval_batch=100, **options),
-        loss=quantized.relaxed_loss,
+        loss=functools.partial(coder_loss, config),
         weights={"temperature": schedule},
         beta_steps=config.beta_steps,
         clip=200.0,

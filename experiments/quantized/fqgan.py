@@ -1,4 +1,4 @@
-"""FQ-GAN: an SNGAN whose critic quantises its features by a codebook, beside the same GAN without.
+r"""FQ-GAN: an SNGAN whose critic quantises its features by a codebook, beside the same GAN without.
 
     python -m experiments.quantized.fqgan
 

@@ -1,4 +1,4 @@
-"""VAEs with categorical codes: nine gradient estimators of one bound, compared with hard codes.
+r"""VAEs with categorical codes: nine gradient estimators of one bound, compared with hard codes.
 
     python -m experiments.quantized.gumbel                  # the digits in one bit
     python -m experiments.quantized.gumbel --data binarized_mnist --data-dir FOLDER \
@@ -89,6 +89,7 @@ class Config(Training, Data, runs.RunOptions):
     temperature_rate: float | None = None
     """the rate r of the temperature; by default τ is at its lowest after half of the steps"""
     least_temperature: float = 0.5
+    """the temperature τ at which it stops to fall"""
     temperature_every: int = 500
     """steps between two changes of τ"""
     beta_steps: int = 500

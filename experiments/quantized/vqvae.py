@@ -1,4 +1,4 @@
-"""A VQ-VAE in two stages: pictures become a few codes, and a Gated PixelCNN learns the codes.
+r"""A VQ-VAE in two stages: pictures become a few codes, and a Gated PixelCNN learns the codes.
 
     python -m experiments.quantized.vqvae
 
@@ -99,6 +99,7 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     prior_hidden: int = 32
     """channels of each prior"""
     prior_layers: int = 2
+    """layers of each prior"""
     prior_heads: int = 4
     """attention heads of pixelsnail and transformer; must divide --prior-hidden"""
     prior_steps: int = 400
@@ -113,6 +114,7 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     """channels of the Gated PixelCNN of pixels; with 64 and 4 layers it has as many parameters as
     both stages on the digits"""
     pixels_layers: int = 4
+    """layers of the Gated PixelCNN of pixels"""
     pixels_decay: float = 1.0
     """the weight decay of the Gated PixelCNN of pixels"""
     num_shown: int = 16
@@ -176,7 +178,7 @@ def build(
 
 
 @runs.builder
-def build_pixels(config: Config, shape: tuple[int, int, int], num_levels: int) -> Any:
+def build_pixels(config: Config, shape: tuple[int, int, int], num_levels: int) -> protocol.Density:
     """A Gated PixelCNN of pixels, without codes."""
     return ar.gated_pixelcnn(
         shape,

@@ -1,4 +1,4 @@
-"""VQ-VAE-2: maps of codes at two or three resolutions, with a prior of each given those above.
+r"""VQ-VAE-2: maps of codes at two or three resolutions, with a prior of each given those above.
 
     python -m experiments.quantized.vqvae2
 
@@ -83,6 +83,7 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     prior_hidden: int = 32
     """channels of each prior"""
     prior_layers: int = 3
+    """layers of each prior"""
     prior_heads: int = 4
     """attention heads of pixelsnail and transformer; must divide --prior-hidden"""
     prior_steps: int = 600

@@ -1,4 +1,4 @@
-"""Latent variable models of bits, in nats by 5000 importance samples, beside published figures.
+r"""Latent variable models of bits, in nats by 5000 importance samples, beside published figures.
 
     python -m experiments.vae.bits                   # the digits in one bit
     python -m experiments.vae.bits --data binarized_mnist --data-dir FOLDER --models ladder \

@@ -73,6 +73,7 @@ class Config(Training, Data, runs.RunOptions):
     """the share of the steps in which the weight of the KL term rises from 0 to 1, for
     `annealed`"""
     dropout: float = 0.2
+    """the dropout rate of the dense nets of the VAEs of images"""
     test_samples: int = 50
     """samples K of the bound on the test split"""
     num_steps: int = 600
@@ -84,6 +85,7 @@ class Config(Training, Data, runs.RunOptions):
     variances: tuple[float, ...] = (5.0, 20.0, 80.0)
     """the noise variances σ² of the linear VAEs, in squared grey levels"""
     linear_latents: int = 32
+    """units of the linear VAEs, at most as many as pixels"""
     linear_steps: int = 3000
     """training steps of the linear VAEs and of the toy, each on all rows"""
 

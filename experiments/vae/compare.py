@@ -1,4 +1,4 @@
-"""Latent variable models side by side: a VAE, and other bounds, priors, posteriors and decoders.
+r"""Latent variable models side by side: a VAE, and other bounds, priors, posteriors and decoders.
 
     python -m experiments.vae.compare
 

@@ -1,4 +1,4 @@
-"""PixelVAE, VLAE, a very deep ladder and a convolutional VAE: what is left to the code z.
+r"""PixelVAE, VLAE, a very deep ladder and a convolutional VAE: what is left to the code z.
 
     python -m experiments.vae.images
 

@@ -36,6 +36,32 @@ def test_the_share_of_pictures_near_their_name_counts_neighbours():
     assert dalle.nearest(train, labels, x, np.array([0, 2, 1, 1])) == 0.75
 
 
+def test_the_weight_of_the_kl_is_that_of_the_options_times_that_of_the_step():
+    config = dalle.Config(**dalle.QUICK)
+    model = dalle.build_coder(config, (4, 4, 1), 17)
+    x = np.random.default_rng(0).integers(0, 17, (5, 4, 4, 1))
+
+    @jax.jit
+    def losses(init_key, key):
+        params, given = model.init(init_key), {"temperature": 1.0, "beta": 0.5}
+        told = {
+            beta: dalle.coder_loss(
+                dataclasses.replace(config, beta=beta),
+                model,
+                params,
+                jax.random.clone(key),
+                x,
+                **given,
+            )
+            for beta in (1.0, 5.0)
+        }
+        return told[1.0][0], told[5.0][0], told[1.0][1]["kl"]
+
+    light, heavy, kl = losses(jax.random.key(0), jax.random.key(1))
+    assert kl > 1e-3
+    np.testing.assert_allclose(heavy - light, 0.5 * 4.0 * kl, rtol=1e-3)
+
+
 def test_a_run_makes_pictures_of_names_and_both_stages_load_in_one_line(tmp_path, capsys):
     options = dalle.QUICK | {"num_steps": 2, "prior_steps": 2, "eval_every": 1}
     config = dalle.Config(workdir=tmp_path, progress=False, **options)
