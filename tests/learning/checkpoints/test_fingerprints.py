@@ -1,10 +1,13 @@
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax.learning.checkpoints.fingerprints import fingerprints
+from dgm_jax.learning.checkpoints.fingerprints import fingerprints, inspected
 
+MODULE = sys.modules[fingerprints.__module__]  # in the package the name is the function's
 DTYPES = ("float32", "bfloat16", "float16", "int32", "int8", "uint8", "bool", "complex64", "uint32")
 
 
@@ -45,3 +48,19 @@ def test_the_fingerprint_is_that_of_any_layout():
     for spec in ((), ("a",), ("b", "a"), (None, ("a", "b"))):
         sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
         assert fingerprints({"x": jax.device_put(x, sharding)}) == fingerprints({"x": x})
+
+
+@pytest.mark.parametrize("dtype", (*DTYPES, "int64", "float64", "key"))
+def test_numpy_reads_what_the_program_computes(dtype, monkeypatch):
+    with jax.enable_x64(dtype in ("int64", "float64")):
+        draws = jax.random.normal(jax.random.key(0), (3, 4, 5))
+        x = jax.random.split(jax.random.key(1), (2, 3)) if dtype == "key" else draws.astype(dtype)
+        tree = {"x": x, "scalar": x.ravel()[0]}
+        if jnp.issubdtype(x.dtype, jnp.inexact):
+            tree["nan"] = x.at[1, 2, 3].set(jnp.nan)
+        monkeypatch.setattr(MODULE, "_inspect", None)
+        read = inspected(tree)
+        monkeypatch.undo()
+        monkeypatch.setattr(MODULE, "SMALL", 0)
+        assert read == inspected(tree)
+        assert {name for name, (_, finite) in read.items() if not finite} == {"nan"} & set(tree)
