@@ -137,7 +137,7 @@ def of_flows(config: Config, key: Key) -> tuple:
     def draw(axes):
         from matplotlib.collections import PolyCollection
 
-        cells = PolyCollection(after, array=np.exp(log_prob), cmap=few("magma", 40), lw=0.35)  # ty: ignore[invalid-argument-type]
+        cells = PolyCollection(list(after), array=np.exp(log_prob), cmap=few("magma", 40), lw=0.35)
         cells.set_edgecolor((1.0, 1.0, 1.0, 0.45))
         axes.add_collection(cells)
         axes.set(xlim=(-4, 4), ylim=(-4, 4), facecolor="black")

@@ -245,7 +245,7 @@ def grid(data: datasets.Dataset, groups: dict, columns: int) -> Figure:
     first = next(iter(groups.values()))
     low, high = (0, data.num_levels - 1) if data.num_levels else (first.min(), first.max())
     return plots.sample_grid(
-        images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images,  # ty: ignore[index-out-of-bounds]
+        images[..., 0] if images.shape[3:] == (1,) else images,
         columns=columns,
         row_names=list(groups),
         vmin=low,

@@ -27,14 +27,14 @@ from jax.scipy.special import i0e, logsumexp
 
 from .. import checks
 from ..arrays import same_rank, within_cell
-from ..protocol import Array, Key, described
+from ..protocol import Array, Key, Rows, described
 
 
 class Toy(NamedTuple):
     """p(x) on the plane: a sampler, its log-density in nats, and the entropy -E log p(x)."""
 
     sample: Callable[[Key, int], Array]  # sample(key, num) -> x [num, 2]
-    log_prob: Callable[[Array], Array]  # x [..., 2] -> [...]; -inf outside the support
+    log_prob: Callable[[Rows], Array]  # x [..., 2] -> [...]; -inf outside the support
     entropy: float
 
     __repr__ = described

@@ -18,7 +18,7 @@ from ..distributions import Autoregressive, OneHot
 from ..distributions.divergence import exact, level_logits
 from ..distributions.drawn import Drawn
 from ..likelihoods import Conditional
-from ..protocol import Array, Density, LatentVariable, Shape
+from ..protocol import Array, Density, LatentVariable, Rows, Shape
 from .gumbel import categorical_vae
 
 
@@ -121,7 +121,7 @@ def captioned(
     return LatentVariable(init, prior, likelihood, posterior, cond_shape=(length,))
 
 
-def sequences(text: Array, codes: Array, *, num_symbols: int) -> Array:
+def sequences(text: Rows, codes: Rows, *, num_symbols: int) -> Array:
     """(t_1, ..., t_m, S + c_1, ..., S + c_k): texts and their codes as sequences for `captioned`.
 
     text: letters t [..., m], integers in 0..S - 1, S = num_symbols. codes: c [..., *code_shape],

@@ -242,8 +242,9 @@ def write_wav(path: Path, levels: np.ndarray) -> None:
 
 def spectrogram(sound: np.ndarray, *, size: int = 256, hop: int = 32) -> np.ndarray:
     """Loudness in dB relative to the loudest, [frequencies, frames], by a Hann window of 32 ms."""
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, size // 2), size)[::hop]
-    power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=-1)).T ** 2  # ty: ignore[unsupported-operator]
+    padded = np.pad(np.asarray(sound, np.float64), size // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
+    power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=-1)).T ** 2
     return 10 * np.log10(power / max(power.max(), 1e-12) + 1e-12)
 
 

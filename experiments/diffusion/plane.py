@@ -179,7 +179,7 @@ def task_of(config: Config, toy: data.Toy, name: str, model: Any) -> fitting.Tas
     def report(params, key):
         row = {"floor": distance(valid, test)}
         if name in DENOISERS:
-            gap = toy.log_prob(test) - ode(params, test)  # ty: ignore[invalid-argument-type]
+            gap = toy.log_prob(test) - ode(params, test)
             row["kl"], row["kl_stderr"] = map(float, objectives.mean_and_stderr(np.asarray(gap)))
         for label, draw in draws.items():
             x = np.asarray(draw(params, jax.random.clone(key)))

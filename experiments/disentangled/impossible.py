@@ -179,10 +179,10 @@ def judge(
     codes: protocol.Array,
 ) -> dict:
     """The likelihoods of the model on images, and the scores of its codes [n, d] by the factors."""
-    x = found.x.reshape(len(found.x), -1)
+    x = jnp.asarray(found.x.reshape(len(found.x), -1))
     of_images, of_draws, of_scores = jax.random.split(jax.random.key(config.seed + 1), 3)
     bound = functools.partial(objectives.elbo, model, num_samples=config.num_samples)
-    told = jax.jit(lambda params, key: bound(params, key, x)[1])(params, of_draws)  # ty: ignore[invalid-argument-type]
+    told = jax.jit(lambda params, key: bound(params, key, x)[1])(params, of_draws)
     estimate = metrics.importance_log_prob(
         model, params, of_images, x, num_samples=config.num_samples
     )

@@ -181,11 +181,11 @@ def draw_plane(before: np.ndarray, after: np.ndarray, log_det: Any, truth: datas
     panels = figure.subplots(1, 3)
     edge = 1.05 * np.abs(after).max()
     axis = np.linspace(-edge, edge, 200, dtype=np.float32)
-    p = np.exp(truth.log_prob(np.stack(np.meshgrid(axis, axis), -1)))  # ty: ignore[invalid-argument-type]
+    p = np.exp(truth.log_prob(np.stack(np.meshgrid(axis, axis), -1)))
     panels[0].imshow(p, origin="lower", extent=(-edge, edge) * 2, cmap="magma")
     top = np.quantile(np.abs(log_det), 0.99)
     for axes, shapes in zip(panels[1:], (before, after)):
-        drawn = PolyCollection(shapes, array=log_det, cmap="RdBu", edgecolors="white", lw=0.2)  # ty: ignore[invalid-argument-type]
+        drawn = PolyCollection(list(shapes), array=log_det, cmap="RdBu", edgecolors="white", lw=0.2)
         drawn.set_clim(-top, top)
         axes.add_collection(drawn)
     bar = figure.colorbar(drawn, ax=panels[2], label="log |det J|", extend="both", pad=0.04)

@@ -213,7 +213,7 @@ def fit(
     }
     with jax.enable_x64(True):
         log_ratio = log_data(X) - log_normal(X, mean, scale)
-        critics = divergence.critic(log_ratio), divergence.activation(values)  # ty: ignore[invalid-argument-type]
+        critics = divergence.critic(log_ratio), divergence.activation(jnp.asarray(values))
     return row, tuple(map(np.asarray, critics))
 
 

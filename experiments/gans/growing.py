@@ -24,8 +24,8 @@ class Growing(Data):
     size: int | None = None
     """pixels per side, a power of two; larger images are reduced by averaging pixels. By default
     the size of the data, made square and a power of two by repeating their borders"""
-    first_size: int = 4
-    """pixels per side in the first stage; each further stage doubles them"""
+    first_size: int | None = 4
+    """pixels per side in the first stage; each further stage doubles them. None: a single stage"""
     num_steps: int = 3000
     """steps of all stages together, which are equally long; a step is one update of each player"""
     batch_size: int = 64
@@ -85,8 +85,8 @@ def squared(x: np.ndarray, size: int | None) -> np.ndarray:
 
 
 def stages(config: Any, size: int) -> list[int]:
-    """The sizes of all stages, in pixels per side."""
-    first = config.first_size
+    """The sizes of all stages, in pixels per side; `size` alone if config.first_size is None."""
+    first = size if config.first_size is None else config.first_size
     if first < 4 or first & (first - 1) or first > size:
         raise checks.InputError(f"first_size must be a power of two from 4 to {size}; got {first}.")
     return [first << i for i in range((size // first).bit_length())]

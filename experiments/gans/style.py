@@ -49,11 +49,9 @@ PSIS = np.linspace(-1, 1, 9)
 NUM_MEAN = 4096  # styles over which the mean style w̄ is taken
 
 
-# `first_size` is a number in `Growing`; None here means that the model does not grow, and
-# `growing.stages`, which reads it, is not called then.
 @dataclasses.dataclass(frozen=True)
 class Config(growing.Growing, runs.RunOptions):
-    first_size: int | None = None  # ty: ignore[incompatible-attribute-override]
+    first_size: int | None = None
     """pixels per side of the first stage, if the model grows; by default it does not"""
     mapping_layers: int = 8
     """dense layers between z and w"""
@@ -90,8 +88,8 @@ def build(config: Config, shape: tuple[int, int, int]) -> protocol.Adversarial:
 def fit(config: Config, rows: dict[str, np.ndarray]) -> fitting.Fitted:
     """The game at full size, or through the stages from config.first_size on if that is given."""
     shape = rows["train"].shape[1:]
-    sizes = [shape[0]] if config.first_size is None else growing.stages(config, shape[0])
     recipe = learning.Recipe(build, {"config": config, "shape": shape})
+    sizes = growing.stages(config, shape[0])
     return growing.train(config, "style", styled(config, shape).grown, recipe, rows, sizes)
 
 

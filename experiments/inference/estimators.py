@@ -236,7 +236,7 @@ def signal_to_noise(config: Any) -> dict[str, dict]:
     model = linear_gaussian(config)
     start_key, x_key, key = jax.random.split(jax.random.key(config.seed), 3)
     x = math.sqrt(2) * jax.random.normal(x_key, (1, config.latents))
-    params = model.init(None)  # ty: ignore[invalid-argument-type]
+    params = model.init(jax.random.key(0))  # which draws nothing
     offsets = jax.random.normal(start_key, (3, config.latents))
     params = {name: params[name] + config.offset * o for name, o in zip(params, offsets)}
     found = {name: {"mu": [], "b": []} for name in ("iwae", "dreg")}

@@ -247,7 +247,7 @@ def fit_prior(
     model = recipe.model()
     lines = {
         split: np.asarray(
-            quantized.sequences(rows[split][1], c, num_symbols=reading["num_symbols"])  # ty: ignore[invalid-argument-type]
+            quantized.sequences(rows[split][1], c, num_symbols=reading["num_symbols"])
         )
         for split, c in codes.items()
     }

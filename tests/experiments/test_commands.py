@@ -1,5 +1,6 @@
 """Every command that the texts of the project tell can be given."""
 
+import dataclasses
 import importlib
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import tyro
 
+from dgm_jax.runs import command_line
 from dgm_jax.runs.catalogue import catalogue
 from dgm_jax.runs.directory import program
 
@@ -68,12 +70,27 @@ def test_help_takes_a_second():
     assert os.times().children_user - before < 1.5
 
 
+NAMES = [
+    row["command"].removeprefix("python -m ")
+    for folder in ("experiments", "benchmarks")
+    for row in catalogue(ROOT / folder)
+]
+
+
+def test_every_option_has_a_help():
+    """Of its own, or that of the class from which the options of the command derive."""
+    silent = []
+    for name in NAMES:
+        config = importlib.import_module(name).Config
+        told = command_line._told_in_one_line(config).__annotations__
+        silent += [f"{name}: {f.name}" for f in dataclasses.fields(config) if f.name not in told]
+    assert silent == []
+
+
 def test_every_command_calls_itself_by_its_name():
     """In its usage, and in the config.json of its runs: also where `main` is that of another."""
-    names = [row["command"].removeprefix("python -m ") for row in catalogue(ROOT / "experiments")]
-    names += [row["command"].removeprefix("python -m ") for row in catalogue(ROOT / "benchmarks")]
-    assert len(names) > 60
-    for name in names:
+    assert len(NAMES) > 60
+    for name in NAMES:
         module = importlib.import_module(name)
         (options,) = re.findall(
             r"^    runs\.(?:experiment|benchmark)\(\s*(\w+)",
