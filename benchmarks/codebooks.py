@@ -153,7 +153,7 @@ def our_step(config: Config) -> Peer:
 
 # ----------------------------------------------------------------------------------------- theirs
 def their_look_up(config: Config) -> Peer:
-    """The same by VectorQuantize, whose averages are set to ours before the first batch."""
+    """`our_look_up` by VectorQuantize, whose averages are set to ours before the first batch."""
     import torch
     from vector_quantize_pytorch import VectorQuantize
 
@@ -184,7 +184,7 @@ def their_look_up(config: Config) -> Peer:
 
 
 def their_step(config: Config) -> Peer:
-    """The same step in torch, with our weights."""
+    """`our_step` in torch, with our weights."""
     import torch
 
     _, _, params = model_of(config)

@@ -94,7 +94,7 @@ def ratios(benchmark: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Ratio
 
 
 def within(cells: Cells, rows: list) -> Iterator:
-    """Ratios of the columns of each row."""
+    """(name, ratio) of each time of a row to that in its column `cells.unit`."""
     for row in rows:
         for column in row:
             if column.endswith("_ms") and not column.endswith(("_low_ms", "_high_ms")):
@@ -105,7 +105,7 @@ def within(cells: Cells, rows: list) -> Iterator:
 
 
 def between(cells: Cells, rows: list) -> Iterator:
-    """Ratios of rows that belong together."""
+    """(name, ratio) of ours to each other row of its group; if all are ours, each to the first."""
     for row in rows:
         cell = [r for r in rows if called(cells, r) == called(cells, row) and r["ms"]]
         unit = next((r for r in cell if cells.ours in ("", r[cells.who])), None)

@@ -146,7 +146,7 @@ def flax(case: Norm) -> Contestant:
 
 
 def torch(case: Up | Norm) -> Contestant:
-    """The same in torch, with channels first; its gradients are turned to our layout."""
+    """The operation in torch, with channels first; its gradients are turned to our layout."""
     import torch
     from torch.nn import functional
 

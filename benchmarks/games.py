@@ -85,7 +85,7 @@ class Step(NamedTuple):
 
 # ----------------------------------------------------------------------------------------- ours
 def relu(x: protocol.Array) -> protocol.Array:
-    """Leaky, with slope 0.2 below 0."""
+    """The leaky ReLU, with slope 0.2 below 0."""
     return jax.nn.leaky_relu(x, 0.2)
 
 
@@ -239,7 +239,7 @@ def torch_nets(config: Config) -> tuple:
 
 
 def torch_peer(config: Config, turn: str) -> Step:
-    """The same turn in torch, with our weights; the critic's are frozen for the generator."""
+    """One turn in torch, with our weights; the critic's are frozen for the generator."""
     import torch
 
     generator, critic = torch_nets(config)
@@ -276,7 +276,7 @@ def torch_peer(config: Config, turn: str) -> Step:
 
 # -------------------------------------------------------------------------------------- the run
 def contestants(config: Config) -> dict:
-    """{(turn, who): Step}."""
+    """{(turn, who): Step} of all turns; ratios are to the first `who` of each."""
     found = {}
     for turn in config.turns:
         if turn == "seeds":

@@ -72,18 +72,18 @@ def bits(*shape: int) -> np.ndarray:
 
 
 def likelihood(model: Density, x: np.ndarray) -> Step:
-    """Of a density, by maximum likelihood."""
+    """A step of a density, by maximum likelihood of x."""
     return Step(model.init, lambda params, key, x: objectives.nll(model, params, None, x), x)
 
 
 def through(net: Net, x: np.ndarray) -> Step:
-    """Of any net, by some loss."""
+    """A step of any net, by a simple loss of its outputs at x."""
     loss = lambda params, key, x: (jnp.logaddexp(0.0, net.apply(params, x)).mean(), {})
     return Step(net.init, loss, x)
 
 
 def denoised(net: Net, x: np.ndarray) -> Step:
-    """Of a net of images and times, by its squared outputs."""
+    """A step of a net of images and times, by its squared outputs at x and time 1."""
     loss = lambda params, key, x: ((net.apply(params, x, jnp.ones(len(x))) ** 2).mean(), {})
     return Step(net.init, loss, x)
 

@@ -137,7 +137,7 @@ def ours(name: str, config: Config, x: Array, key: Key, inverse: str) -> Peer:
 
 
 def flowjax(name: str, config: Config, x: Array, key: Key) -> Peer:
-    """Its masked autoregressive and coupling flows, also with splines."""
+    """flowjax's masked autoregressive and coupling flows, affine or with splines."""
     import equinox as eqx
     from flowjax import bijections, distributions, flows
 
@@ -175,7 +175,7 @@ def flowjax(name: str, config: Config, x: Array, key: Key) -> Peer:
 
 
 def numpyro(name: str, config: Config, x: Array, key: Key) -> Peer:
-    """Its inverse autoregressive transforms, affine only, between which entries are reversed."""
+    """numpyro's affine inverse autoregressive layers, between which the entries are reversed."""
     from numpyro import distributions
     from numpyro.distributions import transforms
     from numpyro.distributions.flows import InverseAutoregressiveTransform
@@ -217,7 +217,7 @@ def numpyro(name: str, config: Config, x: Array, key: Key) -> Peer:
 
 
 def bijx(name: str, config: Config, x: Array, key: Key) -> Peer:
-    """General coupling layers by a checkerboard; it has no autoregressive flow."""
+    """bijx's coupling layers by a checkerboard, affine or with splines."""
     import bijx
     from flax import nnx
 
@@ -326,7 +326,7 @@ def torch_peer(
 
 
 def zuko(name: str, config: Config, x: Array, key: Key) -> Peer:
-    """Its MAF, NSF and RealNVP; IAF is its MAF with the transform inverted."""
+    """zuko's MAF, NSF and RealNVP; for IAF its MAF, inverted."""
     import zuko
 
     dim = x.shape[1]
@@ -352,7 +352,7 @@ def zuko(name: str, config: Config, x: Array, key: Key) -> Peer:
 
 
 def nflows(name: str, config: Config, x: Array, key: Key) -> Peer:
-    """Its flows without residual blocks; IAF is its MAF with the transform inverted."""
+    """nflows's autoregressive and coupling flows, affine or with splines; for IAF MAF inverted."""
     import torch
     from nflows import transforms
     from nflows.distributions import StandardNormal
@@ -412,7 +412,7 @@ def nflows(name: str, config: Config, x: Array, key: Key) -> Peer:
 
 
 def normflows(name: str, config: Config, x: Array, key: Key) -> Peer:
-    """Its affine couplings and masked autoregressions, without residual blocks."""
+    """normflows's affine autoregressive and coupling layers."""
     import normflows as nf
 
     dim, layers = x.shape[1], []

@@ -99,22 +99,22 @@ WINDOW = 64  # of Markov models, and of transformers from d = 3072 on
 
 
 def made(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
-    """One hidden layer of 4 · hidden units."""
+    """A MADE with one hidden layer of 4 · hidden units."""
     return nets.made(math.prod(shape), hidden=(4 * hidden,), **outputs)
 
 
 def markov(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
-    """An MLP of the last WINDOW values, one hidden layer of 4 · hidden units."""
+    """An MLP of the last WINDOW values, with one hidden layer of 4 · hidden units."""
     return nets.markov(math.prod(shape), window=WINDOW, hidden=(4 * hidden,), **outputs)
 
 
 def gru(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
-    """One GRU with a state of `hidden` units."""
+    """A GRU with a state of `hidden` units."""
     return nets.rnn(math.prod(shape), cell="gru", hidden=hidden, **outputs)
 
 
 def wavenet(shape: tuple[int, int, int], hidden: int, outputs: dict) -> CausalNet:
-    """Two cycles of dilations 1, 2, ..., 128."""
+    """A WaveNet with two cycles of the dilations 1, 2, ..., 128."""
     return nets.wavenet(math.prod(shape), hidden=hidden, dilations=DILATIONS, **outputs)
 
 

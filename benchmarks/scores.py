@@ -93,7 +93,7 @@ class Config(runs.ReportOptions):
 
 
 class Contestant(NamedTuple):
-    """A call to time."""
+    """A call to time, and what is told of it."""
 
     call: Callable[[], Any]
     num_params: int | None = None
@@ -321,7 +321,7 @@ def our_chains(config: Config) -> dict[str, dict[str, Contestant]]:
 
 
 def their_chains(config: Config) -> dict[str, dict[str, Contestant]]:
-    """The same by sgld (without minibatches) and mala of blackjax, each in one scan."""
+    """`our_chains` by sgld (without minibatches) and mala of blackjax, each in one scan."""
     import blackjax
 
     x, key = starts(config), jax.random.key(1)

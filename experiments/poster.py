@@ -415,7 +415,7 @@ def few(name: str, num: int) -> Any:
 
 
 def in_few_colours(path: Path) -> None:
-    """The same picture with a palette of 256 colours, which takes a quarter of the bytes."""
+    """Saves the picture at `path` with a palette of 256 colours, in a quarter of the bytes."""
     from PIL import Image
 
     with Image.open(path) as picture:

@@ -79,7 +79,7 @@ QUICK |= {"capacities": (3.0,), "gammas": (2.0,)}
 
 
 def build(config: Config, dim: int) -> protocol.LatentVariable:
-    """A VAE of rows of `dim` bits."""
+    """A VAE of rows of `dim` bits by dense nets with ReLU; the decoder mirrors the encoder."""
     n = config.num_latents
     options: dict[str, Any] = {"activation": jax.nn.relu}
     encoder = nets.mlp(dim, 2 * n, hidden=config.hidden, **options)

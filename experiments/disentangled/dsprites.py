@@ -75,7 +75,7 @@ QUICK |= {"data": "shapes"}
 
 @runs.builder
 def build(config: Config, shape: tuple[int, int, int]) -> protocol.LatentVariable:
-    """A VAE of images [H, W, C] of bits."""
+    """A VAE of images [H, W, C] of bits by the convolutions of Locatello et al. (2019)."""
     n = config.num_latents
     options: dict[str, Any] = {"activation": jax.nn.relu}
     into = nets.conv_encoder(shape, config.width, hidden=config.channels, **options)

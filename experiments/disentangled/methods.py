@@ -120,7 +120,7 @@ def _with_critic(config, model, adam, num_data):
 
 
 def num_rows(config: Any, name: str) -> int:
-    """The number of rows of a step."""
+    """Rows in a step: batch_size, and twice as many for the factor-vae with its critic."""
     return config.batch_size * (2 if name == "factor-vae" else 1)
 
 

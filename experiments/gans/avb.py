@@ -261,7 +261,7 @@ def adversarial_task(
 def plain_task(
     config: Config, model: protocol.LatentVariable, rows: dict[str, np.ndarray]
 ) -> fitting.Task:
-    """The same of a VAE, whose claim is its ELBO."""
+    """What `adversarial_task` reports, of a VAE, whose claim is its ELBO."""
     some = rows | {"test": rows["test"][: config.ais_rows]}
     task = fitting.bound_task(
         model,

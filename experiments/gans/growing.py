@@ -18,7 +18,7 @@ from experiments.options import Data
 
 @dataclasses.dataclass(frozen=True)
 class Growing(Data):
-    """Options of both experiments."""
+    """Options of `progressive` and `style`."""
 
     class_conditional: ClassVar[bool] = False
     size: int | None = None

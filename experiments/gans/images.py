@@ -178,7 +178,7 @@ def pictures(config: Any) -> tuple:
 def build(
     config: Config, name: str, shape: tuple[int, int, int], num_classes: int
 ) -> protocol.Adversarial:
-    """The model `name` of images [H, W, C]."""
+    """The model `name` of images [H, W, C], with its own sizes where the config has None."""
     config = of_model(config, name)
     sizes: dict[str, Any] = {"num_latents": config.num_latents, "hidden": config.hidden}
     if name in ("dcgan", "wgan-gp"):
@@ -299,7 +299,7 @@ def many(config: Config, data: Any, found: dict, num: int) -> Any:
 def along(
     model: protocol.Adversarial, params: protocol.Params, z: protocol.Array, cond: Any = None
 ) -> protocol.Array:
-    """G(z) in evaluation mode."""
+    """The images G(z) of z [n, num_latents], not in training; params: (params, state)."""
     params, state = params
     seen = () if cond is None else (cond,)
     return model.generator.apply(params["generator"], state["generator"], z, *seen, train=False)[0]

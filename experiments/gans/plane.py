@@ -143,7 +143,7 @@ class Play(NamedTuple):
 def both(
     critic: Callable, key: protocol.Key, real: protocol.Array, fake: protocol.Array
 ) -> protocol.Array:
-    """The sum of the penalties R1 and R2."""
+    """R1 + R2: the penalties on the critic's gradient at data and at samples."""
     return objectives.r1(critic, key, real, fake) + objectives.r2(critic, key, real, fake)
 
 

@@ -50,7 +50,7 @@ PRIOR = {"mean": 0.0, "strength": 1.0, "concentration": 1.0, "rate": 1.0}  # a N
 def ascended(
     algorithm: Algorithm, state: State, batch: Array | None, num_steps: int
 ) -> tuple[dict[str, Array], Array]:
-    """(states, ELBO) after each step."""
+    """The states and the ELBO after each of num_steps steps, stacked."""
 
     def step(state, t):
         state, metrics = algorithm.step(state, jax.random.key(0), batch)
@@ -78,7 +78,7 @@ def correlated(config: Config, correlation: float) -> dict:
 
 
 def unknown(config: Config, num: int) -> dict:
-    """q(μ) q(τ) for n rows of N(1, 4)."""
+    """Ascent of q(μ) q(τ) for n = num rows of N(1, 4), beside the exact posterior and evidence."""
     rng = np.random.default_rng(config.seed)
     x = jnp.asarray(1 + 2 * rng.normal(size=num), jnp.float32)
     prior = inference.NormalGamma(**PRIOR)

@@ -294,7 +294,7 @@ def of_scikit_learn(
 
 
 def references(problem: Problem, data: Dataset) -> dict[str, dict]:
-    """The baselines of a mixture."""
+    """Rows of the baselines: tables of bits; a Gaussian and, of levels, a histogram."""
     rows, dim = problem.rows, problem.dim
     if problem.bits:
         tables = {"a coin for each bit": 0, "each bit given the last": 1}

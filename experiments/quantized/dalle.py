@@ -148,7 +148,7 @@ def names_of(config: Config, data: Dataset | sets.Images) -> tuple[str, ...]:
 def build_coder(
     config: Config, shape: tuple[int, int, int], num_levels: int
 ) -> protocol.LatentVariable:
-    """Stage one, for pictures [H, W, C]."""
+    """Stage one: a discrete VAE of pictures [H, W, C]."""
     head = (
         likelihoods.discretized_logistic if config.head == "logistic" else likelihoods.logit_laplace
     )

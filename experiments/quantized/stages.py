@@ -284,7 +284,7 @@ def judged(config: Any, data: sets.Images, made: dict) -> dict:
 
 
 def show_judged(found: dict) -> None:
-    """Prints the table of these metrics."""
+    """Prints the metrics of `judged`, with a row for each kind of samples."""
     rows = []
     for name, told in found["samples"].items():
         numbers = {what: f"{value:.3f}" for what, value in told.items()}

@@ -149,7 +149,7 @@ def quantiser_of(config: Config) -> quantized.Quantiser:
 
 @runs.builder
 def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int) -> quantized.Coder:
-    """Stage one, for pictures [H, W, C]."""
+    """Stage one: encoder, quantiser and decoder of pictures [H, W, C]."""
     likelihood, quantiser = head(config, num_levels), quantiser_of(config)
     options: dict[str, Any] = {"num_blocks": config.num_blocks, "dropout": config.dropout}
     encoder = nets.map_encoder(shape, quantiser.dim, hidden=config.hidden, **options)
@@ -164,7 +164,7 @@ def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int) ->
 
 
 def prior_of(config: Config, name: str, coder: quantized.Coder) -> Density:
-    """The prior `name` of maps of codes."""
+    """The prior `name` of the maps of codes that `coder` makes."""
     return stages.density_of_codes(config, name, coder.code_shape, coder.num_codes)
 
 

@@ -103,7 +103,7 @@ QUICK |= {"num_components": 2, "num_samples": 64, "classifier_steps": 20}
 
 @runs.builder
 def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int) -> quantized.Coder:
-    """Stage one, for pictures [H, W, C]."""
+    """Stage one, of pictures [H, W, C]; `InputError` unless each level has its options."""
     if len(config.num_codes) != len(config.halvings):
         raise checks.InputError(
             f"num_codes must be as many as halvings, one a level; got {config.num_codes} and "

@@ -225,7 +225,7 @@ def decoder_of(config: Any, shape: tuple[int, int, int], channels: int) -> Net:
 def build(
     config: Config, name: str, shape: tuple[int, int, int], num_levels: int
 ) -> protocol.LatentVariable | protocol.Density:
-    """The model `name` of images [H, W, C]."""
+    """The model `name` of images [H, W, C]; without-z is a density, the others have latents."""
     config, n, levels = of_model(config, name), config.num_latents, head(config, num_levels)
     if name == "without-z":
         return causal_net(config, shape, levels)
