@@ -30,7 +30,6 @@ from dgm_jax import data as datasets
 from dgm_jax.runs import processes
 from dgm_jax.runs.directory import defining
 from experiments import baselines
-from experiments.packing import packed
 
 if TYPE_CHECKING:
     from dgm_jax.protocol import (
@@ -487,7 +486,7 @@ def adamw(
         rate = optax.cosine_decay_schedule(learning_rate, num_steps)
     adam = learning.adam(rate, weight_decay=weight_decay, decayed=decayed)
     optimizer = optax.chain(optax.clip_by_global_norm(clip), adam)
-    return packed(optimizer) if decayed is None else optimizer
+    return learning.packed(optimizer) if decayed is None else optimizer
 
 
 def fit_by_adamw(

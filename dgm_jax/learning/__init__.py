@@ -25,6 +25,7 @@ from .loading import load as load
 from .loading import save as save
 from .loop import fit as fit
 from .loop import train as train
+from .packing import packed as packed
 from .players import Player as Player
 from .players import PlayersState as PlayersState
 from .players import alternate as alternate

@@ -23,6 +23,7 @@ from .devices import over_devices
 from .gradient import gradient_descent
 from .identity import fingerprint
 from .loop import train
+from .packing import packed
 from .rows import mostly_clipped
 
 SPLITS = ("train", "valid", "test")
@@ -180,7 +181,7 @@ def _check_plan(ema_decay, eval_every, patience, workdir, progress):
 def _optimizer(learning_rate, num_steps, weight_decay):
     rate = optax.cosine_decay_schedule(learning_rate, num_steps)
     descent = adam(rate, weight_decay=weight_decay)
-    return optax.chain(optax.clip_by_global_norm(CLIP), descent)
+    return packed(optax.chain(optax.clip_by_global_norm(CLIP), descent))
 
 
 def _reported(model, trained, scores, test, rows) -> FittedDensity:

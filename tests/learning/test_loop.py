@@ -418,7 +418,7 @@ def test_the_step_is_traced_once_and_the_host_does_not_wait_between_rows(monkeyp
     fetched, real = [], jax.device_get
     monkeypatch.setattr(jax, "device_get", lambda tree: fetched.append(len(tree)) or real(tree))
     train(Algorithm(algorithm.init, step), jax.random.key(0), batch, **quiet())
-    rows = [8, 1] * 8 + [6, 1]  # the metrics of the steps, and whether the state is finite
+    rows = [8, 3] * 8 + [6, 3]  # the metrics of the steps, and the arrays that must be finite
     assert fetched == [2, *rows]  # after the words of the key
 
 

@@ -2731,6 +2731,9 @@ TABLE = {
         weight_decay=NOT_NEGATIVE,
         decayed=optional(FUNCTION),
     ),
+    "learning.packed": of(
+        learning.packed, {"optimizer": optax.sgd(0.1)}, optimizer=noun(optax.sgd)
+    ),
     "learning.clip_weights": of(learning.clip_weights, {"limit": 0.1}, limit=POSITIVE),
     "learning.historical_averaging": of(
         learning.historical_averaging, {"weight": 0.1}, weight=NOT_NEGATIVE

@@ -36,7 +36,7 @@ def on_host(leaf: Array) -> bool:
     return leaf.is_fully_addressable and all(d.platform == "cpu" for d in leaf.devices())
 
 
-def _read(x: Array) -> tuple[np.ndarray, np.ndarray]:
+def _read(x: Array) -> tuple[Array, np.ndarray]:
     """`_inspect` by NumPy."""
     content = jax.device_get(_plain(x))
     finite = np.isfinite(content).all() if _is_inexact(x) else np.asarray(True)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import packing
+from dgm_jax.learning import packing
 
 
 def after(optimizer, params, num_steps=3):

@@ -1,16 +1,13 @@
 """An optimiser that sees all small arrays of parameters as one vector."""
 
-from __future__ import annotations  # types are not looked up: distrax takes a second
-
 import itertools
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import optax
 
-if TYPE_CHECKING:
-    from dgm_jax.protocol import Params
+from .. import checks
+from ..protocol import Array, Params
 
 SMALL = 2**17  # entries; copying half a megabyte takes less than a kernel of its own would
 
@@ -25,26 +22,21 @@ def packed(optimizer: optax.GradientTransformation) -> optax.GradientTransformat
     one copy of the gradients and parameters that are joined.
     """
 
+    checks.noun(optimizer, optax.GradientTransformation, "optimizer")
+
     def init(params):
-        return optimizer.init(_joined(params))
+        return optimizer.init(joined(params))
 
     def update(updates, state, params=None):
-        given = None if params is None else _joined(params)
-        moved, state = optimizer.update(_joined(updates), state, given)
+        given = None if params is None else joined(params)
+        moved, state = optimizer.update(joined(updates), state, given)
         return _parted(moved, updates), state
 
     return optax.GradientTransformation(init, update)
 
 
-def _groups(tree: Params) -> list[list[int]]:
-    """The places of the leaves that are joined: all small ones of a dtype, each large one alone."""
-    groups = {}
-    for i, leaf in enumerate(jax.tree.leaves(tree)):
-        groups.setdefault(leaf.dtype if leaf.size <= SMALL else i, []).append(i)
-    return list(groups.values())
-
-
-def _joined(tree):
+def joined(tree: Params) -> list[Array]:
+    """The arrays of a tree, those of at most SMALL entries joined as one vector for each dtype."""
     leaves = jax.tree.leaves(tree)
     return [
         jnp.concatenate([leaves[i].ravel() for i in group]) if len(group) > 1 else leaves[group[0]]
@@ -62,3 +54,11 @@ def _parted(joined, like):
         for i, part in zip(group, jnp.split(array, ends[:-1]), strict=True):
             leaves[i] = part.reshape(leaves[i].shape)
     return jax.tree.unflatten(structure, leaves)
+
+
+def _groups(tree: Params) -> list[list[int]]:
+    """The places of the leaves that are joined: all small ones of a dtype, each large one alone."""
+    groups = {}
+    for i, leaf in enumerate(jax.tree.leaves(tree)):
+        groups.setdefault(leaf.dtype if leaf.size <= SMALL else i, []).append(i)
+    return list(groups.values())
