@@ -570,7 +570,7 @@ def main(config: Config) -> dict:
 
 
 def versions(libraries: tuple[str, ...]) -> dict[str, str]:
-    """{library: version} of those that are installed, and of torch."""
+    """{library: version} of these libraries and of torch, where they are installed."""
     found = {}
     for library in (*libraries, "torch"):
         try:

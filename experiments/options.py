@@ -11,7 +11,7 @@ from dgm_jax import checks, runs
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Which data are learned, and the largest model that they may have."""
+    """Which data are learned, and how large a model of them may be."""
 
     data: str = "digits"
     """a file or folder of your own (.npy, .npz, .csv, .tsv, .gz; see Data in the README), or the
