@@ -182,10 +182,29 @@ def test_scores_and_samples_over_devices_are_those_of_one_whatever_their_number(
 
 def test_rows_that_divide_are_placed_where_they_are_used_and_not_copied_to_every_device():
     mesh = data_mesh(3)
-    x, odd, key = devices._in_rows((np.ones((6, 2)), np.ones((7, 2)), jax.random.key(0)), mesh)
-    assert [shard.data.shape for shard in x.addressable_shards] == [(2, 2)] * 3
-    assert [shard.data.shape for shard in odd.addressable_shards] == [(7, 2)] * 3
-    assert len(key.devices()) == 3
+    tree = np.ones((6, 2)), np.ones((7, 2)), jax.random.key(0), 2.0
+    places = devices._places(tree, mesh, True)
+    assert [place.spec for place in places] == [PartitionSpec("data")] + [PartitionSpec()] * 3
+    (params,) = devices._places((np.ones((6, 2)),), mesh, False)
+    assert params.spec == PartitionSpec()
+
+
+@pytest.mark.parametrize("where", ["numpy", "loose", "put on another device", "in place"])
+def test_arrays_are_moved_from_wherever_they_are(where, three_cores):
+    """What was put on a device stays there in JAX, and a program of others refuses it."""
+    x, w = np.arange(12.0, dtype=np.float32).reshape(6, 2), np.float32([1, 2])
+    mesh = data_mesh(3)
+    at = {
+        "numpy": lambda a: a,
+        "loose": jnp.asarray,
+        "put on another device": lambda a: jax.device_put(a, jax.devices()[5]),
+        "in place": lambda a: shard_batch(a, mesh) if a is x else replicate(a, mesh),
+    }[where]
+    call = over_devices(lambda w, x, scale: scale * x @ w)
+    for _ in range(2):
+        np.testing.assert_array_equal(call(at(w), at(x), 2.0), 2 * x @ w)
+    result = call(at(w), at(x), 1.0)[:2]  # which is on the first device
+    np.testing.assert_array_equal(call(result, at(x), 1.0), x @ (x @ w)[:2])
 
 
 def test_inside_of_another_transformation_rows_stay_where_they_are(three_cores):
