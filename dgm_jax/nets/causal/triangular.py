@@ -156,14 +156,13 @@ def _backwards(matrix, groups_out=None, groups_in=None):
 
 def _product(weight, values, own, below, bounds):
     """weight @ values by blocks of rows, each times the columns it may read."""
-    blocks = list(pairwise((-1, *bounds[1:])))
-    rows, columns = ([span(steps, lo, hi) for lo, hi in blocks] for steps in (own, below))
+    ends = [[span(steps, -1, hi).stop for hi in bounds[1:]] for steps in (own, below)]
     # Split: the gradient is joined. That of slices adds up padded ones as large as the matrix.
-    split, parts = _split(weight, 0, [r.stop for r in rows]), []
-    for row, here, block in zip(rows, columns, split):
-        left, corner, _ = _split(block, 1, [here.start, here.stop, len(below)])
-        a = legal(corner, own[row], below[here], EVERYTHING, EVERYTHING) @ values[here]
-        parts.append(a + left @ values[: here.start] if here.start else a)
+    blocks, parts = _split(weight, 0, ends[0]), []
+    for block, rows, end in zip(blocks, pairwise((0, *ends[0])), ends[1]):
+        readable, _ = _split(block, 1, [end, len(below)])
+        lower = legal(readable, own[slice(*rows)], below[:end], EVERYTHING, EVERYTHING)
+        parts.append(lower @ values[:end])
     return jnp.concatenate(parts)
 
 
