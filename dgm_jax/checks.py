@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -441,6 +441,10 @@ def parameters(params: Any, init: Callable) -> None:
     leaves, got_tree = jax.tree.flatten(params)
     if got_tree == tree and [_shape_of(a) for a in leaves] == list(wanted.values()):
         return
+    if hasattr(params, "dtype") and jnp.issubdtype(params.dtype, jax.dtypes.prng_key):
+        raise InputError(
+            "params must be those of model.init(key); got a key. The order is params, key, data."
+        )
     got = _shapes(params)
     for path in wanted | got:
         if got.get(path) != wanted.get(path):
@@ -517,13 +521,28 @@ def divisible(batch: Any, parts: int, among: str) -> None:
         )
 
 
-def function(value: Any, name: str) -> None:
-    """Checks for a callable; the usual mistake is to pass the result of a call."""
+def function(value: Any, name: str, takes: Sequence[str] = (), *, more: bool = False) -> None:
+    """Checks for a callable; the usual mistake is to pass the result of a call.
+
+    takes: what it will be given by position, where its signature can be read; with `more` it may
+    require other arguments too, which it is given by their names.
+    """
     if not callable(value):
         raise InputError(
             f"{name} must be a function; got {_kind(value)}. "
             "Pass the function itself, not its result."
         )
+    try:
+        signature = inspect.signature(value) if takes else None
+    except (TypeError, ValueError):  # of a builtin
+        return
+    try:
+        if signature is not None:
+            (signature.bind_partial if more else signature.bind)(*takes)
+    except TypeError:
+        raise InputError(
+            f"{name} must take ({', '.join(takes)}); its arguments are {signature}."
+        ) from None
 
 
 def noun(value: Any, kind: type[NamedTuple], name: str) -> None:
@@ -532,7 +551,12 @@ def noun(value: Any, kind: type[NamedTuple], name: str) -> None:
         hint = f" Call it first: {value.__name__}(...)." if hasattr(value, "__name__") else ""
         if hasattr(value, "bijector") and kind.__name__ == "Density":
             hint = " Give it a base: combinators.pushforward(flow, base)."
-        raise InputError(f"{name} must be a {kind.__name__}; got {_kind(value)}.{hint}")
+        if hasattr(value, "posterior") and kind.__name__ == "Density":
+            hint = " A model with latent variables learns by objectives.elbo and learning.fit."
+        if hasattr(value, "init") and kind.__name__ == "Algorithm":
+            hint = " Make one: learning.gradient_descent(model.init, loss, optax.adam(1e-3))."
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise InputError(f"{name} must be {article} {kind.__name__}; got {_kind(value)}.{hint}")
 
 
 def image_shape(value: Any, name: str = "shape") -> tuple[int, int, int]:

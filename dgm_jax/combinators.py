@@ -37,6 +37,8 @@ def compose(*flows: Flow) -> Flow:
     """
     if not flows:
         raise checks.InputError("compose needs at least one flow; got none.")
+    if type(flows[0]) in (list, tuple):
+        raise checks.InputError("compose takes flows one by one; of a list: compose(*flows).")
     for i, flow in enumerate(flows):
         checks.noun(flow, Flow, f"flow {i} of compose")
     cond_shape = _common_cond_shape(flows)

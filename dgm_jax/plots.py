@@ -10,6 +10,7 @@ import io
 import itertools
 import math
 import os
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +169,7 @@ def densities(
     log_probs: {name: function from points [r², 2] to log-densities [r²]}, r = resolution; each is
     called once, so `jit` it. The first sets the colour scale (put the true density first); larger
     values elsewhere get the top colour. bounds: (low, high). `samples` draws points [n, 2] over the
-    panel of the same name.
+    panel of the same name, in white.
     """
     log_probs = checks.mapping(log_probs, "log_probs")
     for name, log_prob in log_probs.items():
@@ -241,7 +242,7 @@ def planes(
     and column, such as those of a critic, each on its own colour scale with 0 in white. With a
     `scale` all share one, from -scale to scale, and a bar beside them tells it, with a `label` of
     what the values are; values beyond it have its last colours. All rows must have the columns of
-    the first, whose names are written above.
+    the first, whose names are written above. The fewer columns, the larger the panels.
     """
     rows, title = checks.mapping(rows, "rows"), checks.text(title, "title")
     label = checks.text(label, "label")
@@ -253,9 +254,9 @@ def planes(
     for name, field in fields.items():
         checks.mapping(field, f"fields[{name!r}]")
     columns = list(next(iter(rows.values())))
-    bar = fields and scale is not None
-    size = (1.3 * len(columns) + (1.2 if bar else 0.4), 1.3 * len(rows) + (0.6 if title else 0.3))
-    figure = new_figure(size, dpi=100, layout="constrained")
+    bar, side = fields and scale is not None, max(1.3, min(2.6, 7.0 / len(columns)))  # of a panel
+    size = (side * len(columns) + (1.2 if bar else 0.4), side * len(rows) + (0.6 if title else 0.3))
+    figure = new_figure(size, layout="constrained")
     panels = figure.subplots(len(rows), len(columns), squeeze=False)
     shown = None
     for name, of_row in zip(rows, panels, strict=True):
@@ -263,13 +264,14 @@ def planes(
             raise checks.InputError(
                 f"rows[{name!r}] must have the columns {columns}; got {list(rows[name])}."
             )
-        of_row[0].set_ylabel(name, fontsize=9, color=INK)
+        wide = textwrap.fill(name, round(11 * side))  # or it would meet the name of the next row
+        of_row[0].set_ylabel(wide, fontsize=9, color=INK)
         for column, axes in zip(columns, of_row, strict=True):
             if name in fields:
                 values = np.asarray(fields[name][column])
                 shown = _field(axes, values, (low, high, low, high), scale)
             points = plane_points(column, rows[name][column])
-            axes.scatter(*points.T, s=1, c="black", alpha=0.5, linewidths=0)
+            axes.scatter(*points.T, s=(side / 1.3) ** 2, c="black", alpha=0.5, linewidths=0)
             axes.set(xlim=(low, high), ylim=(low, high), xticks=[], yticks=[], aspect="equal")
             plain(axes, frame=False)
     for column, axes in zip(columns, panels[0], strict=True):
@@ -329,8 +331,9 @@ def curves(
     """One line for each {name: (steps [n], values [n])}, with its name written at its end.
 
     xlabel, ylabel: the axes, with units; logx, logy: logarithmic axes. Values that are not finite
-    leave a gap. `baselines` are dashed horizontal lines. Colours follow the order of `series`; give
-    `colours` to keep the colour of a model across pictures.
+    leave a gap. `baselines` are dashed horizontal lines; dots lead from the end of a shorter line
+    to its name. Colours follow the order of `series`; give `colours` to keep the colour of a model
+    across pictures. Where colours come a second time, lines are dashed, and named so.
     """
     series = checks.mapping(series, "series")
     xlabel, ylabel = checks.text(xlabel, "xlabel"), checks.text(ylabel, "ylabel")
@@ -346,8 +349,10 @@ def curves(
             raise checks.InputError(
                 f"baselines[{name!r}]={level} cannot be drawn; drop it, or logy."
             )
-    order = dict(zip(lines, [c for _ in range(len(lines)) for c in COLOURS], strict=False))
-    order |= {} if colours is None else _colours(colours)
+    order = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(lines)}
+    colours = {} if colours is None else _colours(colours)
+    dashed = {name for name in list(lines)[len(COLOURS) :] if name not in colours}
+    order |= colours
 
     figure = new_figure((7.2, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -356,14 +361,16 @@ def curves(
     for level in levels.values():
         axes.axhline(level, color=QUIET, lw=1.2, ls=(0, (5, 3)), zorder=1)
     for name, (steps, values) in lines.items():
-        axes.plot(steps, values, color=order[name], lw=1.8, marker="o" if len(steps) == 1 else None)
+        dashes, marker = "--" if name in dashed else "-", "o" if len(steps) == 1 else None
+        axes.plot(steps, values, dashes, color=order[name], lw=1.8, marker=marker)
     last = max(steps.max() for steps, _ in lines.values())
     ends = [((last, level), f"{name} {level:.4g}", QUIET) for name, level in levels.items()]
     for name, (steps, values) in lines.items():
         end = np.flatnonzero(np.isfinite(values))[-1]
         if steps[end] < last:  # it stopped early: dots lead to its name
             axes.plot([steps[end], last], [values[end]] * 2, color=order[name], lw=1, ls=":")
-        ends.append(((last, values[end]), name, order[name]))
+        told = f"{name} (dashed)" if name in dashed else name
+        ends.append(((last, values[end]), told, order[name]))
     label_ends(axes, ends)
     axes.set_xlabel(xlabel, fontsize=12, color=INK)
     axes.set_ylabel(ylabel, fontsize=12, color=INK)

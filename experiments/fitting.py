@@ -144,6 +144,11 @@ def tell_clipped(name: str, history: list[dict[str, float]], clip: float) -> Non
         print(f"{name}: {said}")
 
 
+def rows_of_norms(norms: Any) -> list[dict[str, float]]:
+    """A history for `tell_clipped` of the norms [T] of the gradients of a compiled run."""
+    return [{"grad_norm": norm} for norm in np.asarray(norms).tolist()]
+
+
 def _mesh(config, algorithm, draw, fixed):
     """The devices that share each batch; None is one, or all of a run of several processes."""
     count = getattr(config, "devices", 1)

@@ -65,6 +65,9 @@ def filled(config: Any, settings: dict) -> Any:
 LEAST = {  # the least value of a whole number, where it is not 1
     "seed": 0,
     "split_seed": 0,
+    "categories": 2,  # one tells nothing
+    "num_continuous": 0,  # categories alone
+    "passes": 2,  # of a sampler
     "orders": 0,  # of Markov chains: 0 is a histogram
     "num_blocks": 0,
     "beta_steps": 0,

@@ -26,6 +26,18 @@ if TYPE_CHECKING:
 SPLITS = ("train", "valid", "test")
 MOST_LEVELS = 1024  # more are refused: histograms and likelihoods of levels would be too large
 TEXTS = ("python_topics", "tiny_shakespeare")
+CLASSES = {
+    "digits": ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    "fashion_mnist": (
+        *("t-shirt", "trousers", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "boot"),
+    ),
+    "cifar10": (
+        *("plane", "car", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    ),
+}
+CLASSES |= {name: CLASSES["digits"] for name in ("mnist", "digits_bits")}
 
 
 # ----------------------------------------------------------------------------------- what is read
@@ -227,6 +239,14 @@ def images(config: Any) -> Images:
         data.labels,
         published.known(data),
     )
+
+
+def class_names(data: str, num_classes: int) -> tuple[str, ...]:
+    """The names of the classes of a set; numbers of one width if there are no words for them."""
+    known = CLASSES.get(data, ())
+    if len(known) == num_classes:
+        return known
+    return tuple(f"{i:0{len(str(num_classes - 1))}}" for i in range(num_classes))
 
 
 def grid(data: datasets.Dataset, groups: dict, columns: int) -> Figure:

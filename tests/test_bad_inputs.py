@@ -175,9 +175,37 @@ BAD = {
     "a number for a directory": (lambda: train(workdir=3), "workdir must be a path; got 3"),
     "nothing for a run": (lambda: learning.load(None), "workdir must be a path; got None"),
     "no checkpoints to keep": (lambda: learning.Checkpoints("never", keep=0), "keep must"),
-    "a directory without a run": (lambda: learning.load("never"), "no checkpoints in never"),
+    "a directory without a run": (lambda: learning.load("never"), "in never, which does not exist"),
     "steps of fit": (lambda: learning.fit(ALGORITHM, KEY, lambda *_: X, num_steps=0), "num_steps"),
     "data for the draw of fit": (lambda: learning.fit(ALGORITHM, KEY, X, num_steps=1), "draw must"),
+    "draws of t alone for fit": (
+        lambda: learning.fit(ALGORITHM, KEY, lambda t: X, num_steps=1),
+        r"draw must take \(key, t\); its arguments are \(t\)",
+    ),
+    "draws of a key for train": (
+        lambda: learning.train(ALGORITHM, KEY, lambda key, t: X, num_steps=1),
+        r"batch must take \(t\); its arguments are \(key, t\)",
+    ),
+    "a loss that takes no key": (
+        lambda: descent(loss=lambda params, x: (0.0, {})),
+        r"loss must take \(params, key, batch\); its arguments are \(params, x\)",
+    ),
+    "a model for an algorithm": (
+        lambda: learning.fit(MODEL, KEY, num_steps=1),
+        "algorithm must be an Algorithm; got Density. Make one: learning.gradient_descent",
+    ),
+    "a run in a file": (
+        lambda: train(workdir=__file__),
+        "workdir .*test_bad_inputs.py cannot be written to .*; name another",
+    ),
+    "parameters in a file": (
+        lambda: learning.save(__file__, PARAMS),
+        "workdir .*test_bad_inputs.py cannot be written to .*; name another",
+    ),
+    "numbers for levels to fit": (
+        lambda: learning.fit_to_data(SIX_OUTPUTS, np.tile(X, (4, 1)), KEY),
+        "x must be levels, integers from 0 on, for a model of levels; got float32",
+    ),
     # data
     "a batch larger than the data": (
         lambda: data.batches(X, 6, seed=0),
@@ -224,6 +252,12 @@ BAD = {
     "data of one column for three": (lambda: log_prob(X[:, :1]), r"\[\.\.\., 3\]; got \(5, 1\)"),
     "data of four columns": (lambda: log_prob(np.zeros((5, 4))), r"\[\.\.\., 3\]; got \(5, 4\)"),
     "integers for a continuous density": (lambda: log_prob(np.zeros((5, 3), int)), "[Dd]equantize"),
+    "a key for parameters": (lambda: MODEL.dist(KEY), "got a key. The order is params, key, data"),
+    "a key without its name": (
+        lambda: jax.eval_shape(lambda: MODEL.dist(PARAMS).sample(KEY)),
+        r"sample takes arguments by name: sample\(seed=key, sample_shape=n\)",
+    ),
+    "a list of flows": (lambda: combinators.compose([FLOW, FLOW]), r"compose\(\*flows\)"),
     "a condition for a model without": (lambda: log_prob(X, cond=X), "unconditional"),
     "no condition for a model with": (
         lambda: jax.jit(lambda x: CONDITIONAL.bijector(PARAMS["flow"]).forward(x))(X),

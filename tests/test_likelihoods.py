@@ -401,7 +401,7 @@ def test_bad_options_are_refused_by_name():
         categorical(1)
     with pytest.raises(ValueError, match="encoding must be of num_levels=3 levels; got one of 4"):
         categorical(3, encoding=nets.scaled(4))
-    with pytest.raises(ValueError, match="encoding must be a Encoding; got function"):
+    with pytest.raises(ValueError, match="encoding must be an Encoding; got function"):
         categorical(3, encoding=nets.scaled)
     with pytest.raises(ValueError, match="law must be affine.* or additive.* for a Gaussian; got"):
         gaussian(mixture_logistic_cdf()).dist(jnp.zeros(26))

@@ -143,6 +143,14 @@ def test_planes_have_points_over_the_field_of_their_panel():
     *panels, bar = figure.axes
     assert [a.images[0].get_clim() for a in panels] == [(-2, 2)] * 2
     assert bar.get_ylabel() == "score" and bar.get_ylim() == (-2, 2)
+    two, four = (plots.planes({"a": dict.fromkeys("abcd"[:n], points["b"])}) for n in (2, 4))
+    widths = [figure.get_size_inches()[0] * figure.dpi for figure in (two, four)]
+    assert all(800 < width < 1300 for width in widths)  # as wide as the other pictures
+    long = "a name that is longer than a panel is high"
+    figure = plots.planes({long: dict.fromkeys("abcdefghi", points["b"])})
+    figure.draw_without_rendering()
+    label = figure.axes[0].yaxis.label
+    assert label.get_window_extent().height < figure.axes[0].get_window_extent().height
     with pytest.raises(ValueError, match="must have the columns"):
         plots.planes({"one": points, "two": {"a": points["a"]}})
     with pytest.raises(ValueError, match="with a panel at least"):
@@ -213,7 +221,10 @@ def test_colours_follow_the_order_or_the_choice():
 
 def test_more_curves_than_colours_can_be_drawn():
     n = len(plots.COLOURS) + 1
-    assert len(draw({str(i): (STEPS, STEPS) for i in range(n)}).axes[0].lines) == n
+    figure = draw({str(i): (STEPS, STEPS) for i in range(n)})
+    lines = figure.axes[0].lines
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == n
+    assert {"0", f"{n - 1} (dashed)"} <= set(texts(figure))
 
 
 def test_baselines_are_levels_with_their_value():

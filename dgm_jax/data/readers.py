@@ -283,8 +283,8 @@ def find(name: str, folder: str | os.PathLike | None, candidates: list[str], sou
             return Path(folder) / candidate
     where = f"in {Path(folder).absolute()}" if folder else "(no data folder is set)"
     raise FileNotFoundError(
-        f"{name}: found none of {', '.join(candidates)} {where}. Point --data-dir or the "
-        f"environment variable DGM_DATA at the folder that holds it. Published as {source}."
+        f"{name}: found none of {', '.join(candidates)} {where}. Point data_dir (--data-dir) or "
+        f"the environment variable DGM_DATA at the folder that holds it. Published as {source}."
     )
 
 

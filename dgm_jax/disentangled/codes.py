@@ -143,6 +143,11 @@ def checked_codes(codes: Codes) -> Codes:
     """The codes, with all sizes checked."""
     checks.noun(codes, Codes, "codes")
     noise = checks.positive_int(codes.num_noise, "num_noise", least=0)
+    if isinstance(codes.categories, int):
+        raise checks.InputError(
+            "categories must name the number of values of each category, such as (10,); got "
+            f"{codes.categories}."
+        )
     categories = tuple(
         checks.positive_int(num, "each of categories", least=2)
         for num in checks.widths(codes.categories, "categories")

@@ -1,11 +1,30 @@
 """Checks of the arguments of `sample`, for all distributions of this library."""
 
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import distrax
 import jax
 import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Array, Key, Shape, family
+
+P, R = ParamSpec("P"), TypeVar("R")
+
+
+def _by_name(method: Callable[P, R]) -> Callable[P, R]:
+    """A decorator: the error for a key that is given by position says how to give it."""
+
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if len(args) > 1:
+            told = f"{method.__name__}(seed=key, sample_shape=n)"
+            raise checks.InputTypeError(f"{method.__name__} takes arguments by name: {told}.")
+        return method(*args, **kwargs)
+
+    return call
 
 
 class Drawn(distrax.Distribution):
@@ -15,12 +34,14 @@ class Drawn(distrax.Distribution):
     types than in distrax are allowed here, which a type checker calls an incompatible override.
     """
 
+    @_by_name
     def sample(  # ty: ignore[incompatible-method-override]
         self, *, seed: Key, sample_shape: int | Shape = ()
     ) -> Array:
         checks.key(seed, "seed")
         return super().sample(seed=seed, sample_shape=checks.sample_shape(sample_shape))
 
+    @_by_name
     def sample_and_log_prob(  # ty: ignore[incompatible-method-override]
         self, *, seed: Key, sample_shape: int | Shape = ()
     ) -> tuple[Array, Array]:

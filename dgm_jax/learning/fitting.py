@@ -275,7 +275,11 @@ def _of_the_data(model, x, num_levels, preprocessing, seed):
         )
     integers = x.dtype == np.int32
     if jnp.issubdtype(drawn.dtype, jnp.integer):
-        checks.levels(x, x.shape[-1], num_levels or int(x.max()) + 1)
+        if not integers:
+            raise checks.InputError(
+                f"x must be levels, integers from 0 on, for a model of levels; got {x.dtype}. "
+                "Whole numbers: x.astype(int). Others need a model of numbers, such as a flow."
+            )
         for name, value in (("num_levels", num_levels), ("preprocessing", preprocessing)):
             if value is not None:
                 raise checks.InputError(f"{name} is for a model of numbers; this one is of levels.")

@@ -74,7 +74,7 @@ def gradient_descent(
     Raises `ValueError` for a wrong argument.
     """
     checks.function(init, "init")
-    checks.function(loss, "loss")
+    checks.function(loss, "loss", ("params", "key", "batch"), more=True)
     ema_decay = checked_decay(optimizer, ema_decay)
     check_carried(init_state, weights)
     check_axis_name(axis_name)

@@ -12,6 +12,7 @@ from orbax.checkpoint import v1 as ocp
 
 from .. import checks
 from ..protocol import Params, State, num_params
+from ..runs.directory import writable
 from ..runs.values import read_json
 from .checkpoints import Checkpoints, NotFinite, newest, reading
 from .checkpoints.leaves import name, parts, within
@@ -95,6 +96,7 @@ def save(workdir: Path | str, params: Params, *, recipe: Recipe | None = None) -
         checks.array(part, "each part of params")
     params = jax.tree.map(jnp.asarray, params)
     record = None if recipe is None else checked(recipe, params)
+    writable(workdir)
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         step = 0 if checkpoints.latest is None else checkpoints.latest + 1
         try:
@@ -180,7 +182,8 @@ def _directory(workdir):
         raise checks.InputError(
             f"{workdir} holds several runs ({runs}); name one: {inside[0].parent}."
         )
-    raise FileNotFoundError(f"no checkpoints in {workdir}; name the workdir of a run.")
+    gone = "" if workdir.exists() else ", which does not exist"
+    raise FileNotFoundError(f"no checkpoints in {workdir}{gone}; name the workdir of a run.")
 
 
 def _config(workdir):

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from .. import checks
 from ..protocol import Algorithm, Array, Batch, Key, Metrics, Params, State
 from ..runs import processes
+from ..runs.directory import writable
 from ..runs.locks import locked
 from ..runs.logs import progress_bar
 from ..runs.preemption import termination
@@ -41,7 +42,7 @@ def fit(
     checks.noun(algorithm, Algorithm, "algorithm")
     checks.key(key)
     if draw is not None:
-        checks.function(draw, "draw")
+        checks.function(draw, "draw", ("key", "t"))
     num_steps = checks.positive_int(num_steps, "num_steps")
     init_key, loop_key = jax.random.split(key)
 
@@ -143,7 +144,7 @@ def train(
     if recipe is not None:
         checks.noun(recipe, Recipe, "recipe")
     if batch is not None:
-        checks.function(batch, "batch")
+        checks.function(batch, "batch", ("t",))
     plan = Plan(
         num_steps, log_every, evaluate, monitor, minimise, eval_every, patience, checkpoint_every
     )
@@ -204,7 +205,7 @@ def _claimed(stack, workdir):
     """
     if workdir is None:
         return lambda: None, None
-    workdir.mkdir(parents=True, exist_ok=True)
+    writable(workdir)
     told_to_end = stack.enter_context(termination())
     processes.from_first(lambda: stack.enter_context(locked(workdir)))
     return told_to_end, stack.enter_context(Checkpoints(workdir / "checkpoints"))

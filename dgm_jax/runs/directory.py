@@ -142,7 +142,8 @@ def _follow(config, main):
 
 def _opened(config, options, stack):
     """Takes the directory until `stack` is closed; whether its run is done."""
-    _make(config.workdir)
+    _may_open_files()
+    writable(config.workdir)
     stack.enter_context(locked(config.workdir))
     path = config.workdir / "config.json"
     _refuse_another(path, options)
@@ -213,17 +214,17 @@ def _checksum(options):
     return zlib.crc32(json.dumps(options, sort_keys=True).encode())
 
 
-def _make(workdir):
-    _may_open_files()
+def writable(workdir: Path) -> None:
+    """Makes the directory, if it is not there; `InputError` if nothing can be written to it."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        probe = workdir / "probe.tmp"
+        probe = workdir / f"probe-{os.getpid()}.tmp"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # of several processes, another may have been first
     except OSError as error:
         raise checks.InputError(
             f"workdir {workdir} cannot be written to ({error.strerror}); "
-            "name another with --workdir."
+            "name another (on the command line with --workdir)."
         ) from error
 
 

@@ -405,7 +405,8 @@ def main(config: Config) -> dict:
             results[name] |= {"guidance": told, "classifier_error": missed}
             pictures = {label: x[: 3 * num_classes] for label, x in pictures.items()}
             if processes.first():
-                growing.grid(config, "guidance", pictures, num_classes)
+                names = sets.class_names(config.data, num_classes)
+                growing.grid(config, "guidance", pictures, num_classes, column_names=names)
             continue
         told, samples = judged(config, model, fitted.params, real)
         results[name] |= {"samplers": told}

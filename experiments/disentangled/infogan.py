@@ -67,7 +67,7 @@ class Config(Data, runs.RunOptions):
     categories: int = 10
     """the number of categories of the code"""
     num_continuous: int = 2
-    """real numbers in the code"""
+    """real numbers in the code; 0: categories alone"""
     num_noise: int = 62
     """entries of the noise z beside the code"""
     hidden: int = 32
@@ -255,8 +255,7 @@ def fit(
 
 def main(config: Config) -> dict:
     check(config, "models")
-    if config.categories < 2:
-        raise checks.InputError(f"categories must be at least 2; got {config.categories}.")
+    checks.positive_int(config.num_samples, "num_samples", least=2)  # a distance needs two
     raw, pictures = images.pictures(config)
     model = build(config, pictures.shape)
     fitting.check_size(config, "infogan", lambda key: model.init(key)[0])

@@ -39,6 +39,7 @@ from dgm_jax import (
 )
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
+from experiments import fitting
 from experiments.options import check
 
 if TYPE_CHECKING:
@@ -92,27 +93,29 @@ def build(name: str, depth: int) -> protocol.Density:
     return combinators.pushforward(flow, distributions.standard_normal(2))
 
 
-def learn(config: Config, model: Density, log_density: Callable, key: Key) -> dict:
-    """The parameters after training, which is one compiled function of a key."""
+def learn(config: Config, model: Density, log_density: Callable, key: Key) -> tuple[Params, Array]:
+    """(parameters, norms [num_steps] of the gradients) of training, one compiled function."""
 
     def loss(params, key, beta):
         target = lambda x: beta * log_density(x)
         return objectives.reverse_kl(model, params, key, target, num_samples=config.batch_size)
 
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
-    optimizer = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(rate))
+    optimizer = optax.chain(optax.clip_by_global_norm(fitting.CLIP), optax.adam(rate))
     descent = learning.gradient_descent(model.init, loss, optimizer)
     warm_up = max(1, round(config.anneal * config.num_steps))
     betas = np.minimum(1.0, 0.01 + np.arange(config.num_steps) / warm_up).astype(np.float32)
 
     def step(state, key_and_beta):
-        return descent.step(state, *key_and_beta)[0], None
+        state, told = descent.step(state, *key_and_beta)
+        return state, told["grad_norm"]
 
     @jax.jit
     def run(key):
         init_key, loop_key = jax.random.split(key)
         keys = jax.random.split(loop_key, config.num_steps)
-        return jax.lax.scan(step, descent.init(init_key), (keys, betas))[0].params
+        state, norms = jax.lax.scan(step, descent.init(init_key), (keys, betas))
+        return state.params, norms
 
     return run(key)
 
@@ -145,8 +148,9 @@ def fit(
     model = recipe.model()
     train_key, test_key = jax.random.split(jax.random.key(config.seed))
     start = time.perf_counter()
-    params = jax.block_until_ready(learn(config, model, log_density, train_key))
+    params, norms = jax.block_until_ready(learn(config, model, log_density, train_key))
     seconds = time.perf_counter() - start
+    fitting.tell_clipped(folder, fitting.rows_of_norms(norms), fitting.CLIP)
     learning.save(config.directory / folder, params, recipe=recipe)
     value, stderr = kl(config, model, params, log_density, log_z, test_key)
     row = {"kl": value, "kl_stderr": stderr, "train_seconds": seconds}

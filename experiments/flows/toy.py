@@ -39,10 +39,11 @@ from dgm_jax import (
 )
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
+from experiments import fitting
 from experiments.options import check
 
 if TYPE_CHECKING:
-    from dgm_jax.protocol import Density, Flow, Key
+    from dgm_jax.protocol import Array, Density, Flow, Key
 
 ToyName = Literal["checkerboard", "gaussians", "moons", "pinwheel", "rings", "spirals"]
 ModelName = Literal[
@@ -101,14 +102,15 @@ def build(config: Config, name: str) -> protocol.Density:
     return combinators.pushforward(flow_of(config, name), distributions.standard_normal(2))
 
 
-def learn(config: Config, model: Density, toy: datasets.Toy, key: Key) -> dict:
-    """The parameters after training, which is one compiled function of a key."""
+def learn(config: Config, model: Density, toy: datasets.Toy, key: Key) -> tuple[dict, Array]:
+    """(parameters, norms [num_steps] of the gradients) of training, one compiled function."""
     rate = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
-    optimizer = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(rate))
+    optimizer = optax.chain(optax.clip_by_global_norm(fitting.CLIP), optax.adam(rate))
     algorithm = learning.gradient_descent(model.init, partial(objectives.nll, model), optimizer)
     draw = lambda key, t: toy.sample(key, config.batch_size)
-    state, _ = jax.jit(partial(learning.fit, algorithm, draw=draw, num_steps=config.num_steps))(key)
-    return state.params
+    run = jax.jit(partial(learning.fit, algorithm, draw=draw, num_steps=config.num_steps))
+    state, told = run(key)
+    return state.params, told["grad_norm"]
 
 
 def show(found: dict[str, dict]) -> None:
@@ -135,9 +137,11 @@ def main(config: Config) -> dict:
             recipe = learning.Recipe(build, {"config": config, "name": name})
             model = recipe.model()
             start = time.perf_counter()
-            params = jax.block_until_ready(learn(config, model, toy, train_key))
+            params, norms = jax.block_until_ready(learn(config, model, toy, train_key))
             log_prob = jax.jit(lambda x, model=model, params=params: model.dist(params).log_prob(x))
             seconds = time.perf_counter() - start
+            history = fitting.rows_of_norms(norms)
+            fitting.tell_clipped(f"{toy_name}, {name}", history, fitting.CLIP)
             learning.save(config.directory / f"{toy_name}-{name}", params, recipe=recipe)
             kl, stderr = objectives.mean_and_stderr(truth - log_prob(x))
             learned[name] = {"kl": kl, "kl_stderr": stderr, "train_seconds": seconds}

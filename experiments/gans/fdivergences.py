@@ -317,20 +317,21 @@ def panel(
 
 def draw_fits(rows: dict[str, dict], critics: dict[str, tuple]) -> Figure:
     """Left the mixture and its fits, right T* and the learned critic of three divergences."""
-    figure = plots.new_figure((10.5, 4.0), dpi=110)
+    figure = plots.new_figure((10.5, 4.0), dpi=110, layout="constrained")
     left = panel(figure, (1, 2, 1), "the mixture, and its fits", "x", "density")
     right = panel(figure, (1, 2, 2), "critics: T* (dotted), learned", "x", "T(x)")
-    left.plot(X, np.exp(log_data(X)), color=plots.INK, lw=2.4)
+    left.fill_between(X, np.exp(log_data(X)), color="0.85", lw=0, label="the mixture")
     for i, (name, row) in enumerate(rows.items()):
-        colour = plots.COLOURS[i % len(plots.COLOURS)]
+        rounds, colour = divmod(i, len(plots.COLOURS))
+        colour, dashes = plots.COLOURS[colour], "--" if rounds else "-"
         density = np.exp(log_normal(X, row["mean"], row["scale"]))
-        left.plot(X, density, color=colour, lw=1.4, label=name)
+        left.plot(X, density, dashes, color=colour, lw=1.4, label=name)
         if name in ("kl", "jensen_shannon", "hellinger"):
             right.plot(X, critics[name][0], ":", color=colour, lw=2.2)
             right.plot(X, critics[name][1], color=colour, lw=1.4, label=name)
     left.set(xlim=(-5, 7))
     right.set(xlim=(-3.5, 5.5), ylim=(-5, 3))
-    left.legend(frameon=False, fontsize=8, loc="upper left")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside left", frameon=False)
     if right.lines:
         right.legend(frameon=False, fontsize=9)
     return figure
@@ -338,13 +339,13 @@ def draw_fits(rows: dict[str, dict], critics: dict[str, tuple]) -> Figure:
 
 def draw_distances(thetas: np.ndarray, smooth: dict[str, list]) -> Figure:
     """W_1, JSD and KL against θ: left of point masses, right of narrow Gaussians."""
-    figure = plots.new_figure((10.5, 3.6), dpi=110)
+    figure = plots.new_figure((10.5, 3.6), dpi=110, layout="constrained")
     points = {"W_1": np.abs(thetas), "JSD": np.where(thetas == 0, np.nan, math.log(2))}
     left = panel(figure, (1, 2, 1), "point masses at 0 and θ", "θ", "distance")
     right = panel(figure, (1, 2, 2), "Gaussians of deviation 0.1 there", "θ", "distance")
     for axes, lines in ((left, points), (right, smooth)):
         for colour, (name, values) in zip(plots.COLOURS, lines.items()):
-            axes.plot(thetas, values, color=colour, lw=1.8, label=name)
+            axes.plot(thetas, values, color=colour, lw=1.8, label=name.replace("_1", "₁"))
         axes.set(ylim=(-0.05, 1.5))
     left.plot(0, 0, "o", color=plots.COLOURS[1], ms=5)
     left.plot([], [], " ", label="KL = ∞ but at θ = 0")
@@ -355,11 +356,11 @@ def draw_distances(thetas: np.ndarray, smooth: dict[str, list]) -> Figure:
 
 def draw_transport(axis: np.ndarray, values: Any) -> Figure:
     """The critic's values [y, x] on the plane, with its gradient as arrows, and both rings."""
-    figure = plots.new_figure((4.6, 4.4), dpi=110)
-    axes = panel(figure, (1, 1, 1), "a critic between two rings, ∇D in grey", "", "")
+    figure = plots.new_figure((4.6, 4.0), dpi=110, layout="constrained")
+    axes = panel(figure, (1, 1, 1), "a critic D between two rings, arrows ∇D", "", "")
     values = np.asarray(values)
     levels = axes.contourf(axis, axis, values, levels=20, cmap="viridis")
-    figure.colorbar(levels, ax=axes)
+    figure.colorbar(levels, ax=axes, label="D(x)")
     down, across = np.gradient(values, axis, axis)
     some = slice(5, None, 6)
     axes.quiver(

@@ -347,7 +347,8 @@ def draw(
     for name, found in fits.items():
         shown = means(problem, name, found.params)
         num = len(shown)
-        groups[f"{name}: means"] = np.resize(shown[:COLUMNS], (COLUMNS, problem.dim))
+        blank = np.full((COLUMNS, problem.dim), np.min(data.test))
+        groups[f"{name}: means"] = np.concatenate([shown[:COLUMNS], blank])[:COLUMNS]
         model = problem.recipe(name, num).model()
         sample = jax.jit(lambda p, key, m=model: m.dist(p).sample(seed=key, sample_shape=COLUMNS))
         groups["samples" if len(fits) == 1 else f"{name}: samples"] = np.asarray(

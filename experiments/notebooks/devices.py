@@ -15,11 +15,12 @@ import jax
 import optax
 
 from dgm_jax import combinators, data, distributions, flows, learning, objectives, plots
-from dgm_jax.measure import timing
+from dgm_jax.measure import machine, timing
 
 if jax.config.jax_num_cpu_devices < 4:
     jax.config.update("jax_num_cpu_devices", 4)  # before anything is computed
-print(jax.devices()[:4])
+print(jax.devices()[:4], "on", machine()["cores"], "core(s)")
+devices = lambda count: "1 device" if count == 1 else f"{count} devices"
 
 # %% [markdown]
 # ## An oracle
@@ -42,7 +43,7 @@ for count in (1, 2, 4):
     there = learning.replicate(params, mesh), learning.shard_batch(x, mesh)
     found[count] = gradient(*there)
     print(
-        f"{count} devices: each has {there[1].addressable_shards[0].data.shape[0]} rows,", end=" "
+        f"{devices(count)}: each has {there[1].addressable_shards[0].data.shape[0]} rows,", end=" "
     )
     print(f"loss {found[count][0]:.6f}")
 largest = lambda a, b: max(
@@ -56,7 +57,8 @@ print("largest difference of the gradients:", largest(found[1][1], found[4][1]))
 # ## A run
 #
 # `train(mesh=...)` does this for any algorithm. Random bits do not depend on the layout, so a run
-# that was begun on one may go on on another.
+# that was begun on one may go on on another. Two runs differ by rounding at first, and training
+# amplifies that, as it does any small change of the parameters; both learn the same.
 
 # %%
 num_steps = 400  # quick: 5
@@ -76,15 +78,15 @@ for count in (1, 4):
         log_every=max(num_steps // 40, 1),
         progress=False,
     )
-    curves[f"{count} devices"] = (
+    curves[devices(count)] = (
         [row["step"] for row in trained.history],
         [row["loss"] for row in trained.history],
     )
-apart = max(abs(a - b) for a, b in zip(curves["1 devices"][1], curves["4 devices"][1]))
+apart = max(abs(a - b) for a, b in zip(curves["1 device"][1], curves["4 devices"][1]))
 print(f"largest difference of the logged losses: {apart:.1e} nats")
 
 # %%
-plots.curves(curves, xlabel="step", ylabel="nats", baselines={"entropy": toy.entropy})
+plots.curves(curves, xlabel="step", ylabel="loss, nats", baselines={"entropy": toy.entropy})
 
 # %% [markdown]
 # ## Sampling and scoring
@@ -110,6 +112,8 @@ print(*(f"{abs(a - b).max():.0e}" for a, b in zip(spread[1], spread[4])))
 # rows. What comes in small steps, such as sampling by substitution, gains, and so does training
 # with convolutions or attention, which use each parameter many times in a step. Gradients of dense
 # layers lose. `learning.training_mesh(algorithm, batch)` counts, and chooses for `train(mesh=...)`.
+# All of that needs a core for each device: on one core, as the first cell may have told, the
+# picture shows what cutting a batch costs.
 
 # %%
 sample = jax.jit(lambda p, z: model.dist(p).bijector.forward(z))
@@ -122,7 +126,7 @@ for count in (1, 2, 4):
 timed = timing.compare(thunks, repeats=5)
 plots.bars(
     {
-        what: {f"{count}": timed[what, count].median_ms for count in (1, 2, 4)}
+        what: {devices(count): timed[what, count].median_ms for count in (1, 2, 4)}
         for what in ("sampling", "gradient")
     },
     ylabel="milliseconds",

@@ -22,7 +22,8 @@ from dgm_jax import data, diffusion, learning, nets, plots
 # ## An oracle
 #
 # If the data are $N(\mu, s^2 I)$, everything is known: $p_t = N(\alpha_t \mu, (\alpha_t^2 s^2 +
-# \sigma_t^2) I)$. A denoiser that guesses as Bayes would must have this score at every time.
+# \sigma_t^2) I)$. A denoiser that guesses as Bayes would must have this score at every time, up to
+# the rounding of its guess, which is divided by a small $\sigma_t$ at $t = 0.1$.
 
 # %%
 process = diffusion.linear_log_snr()
@@ -38,8 +39,9 @@ def best_noise(x_t, t):
 t = jnp.array([0.1, 0.5, 0.9])
 x_t = jax.random.normal(jax.random.key(0), (3, 2))
 alpha, sigma = process.alpha(t)[:, None], process.sigma(t)[:, None]
-print("from the noise:", (-best_noise(x_t, t) / sigma).round(4).tolist())
-print("of the Gaussian:", (-(x_t - alpha * mu) / (alpha**2 * s**2 + sigma**2)).round(4).tolist())
+jnp.set_printoptions(precision=3, suppress=True)
+print("from the noise:", *-best_noise(x_t, t) / sigma)
+print("of the Gaussian:", *-(x_t - alpha * mu) / (alpha**2 * s**2 + sigma**2))
 
 # %% [markdown]
 # ## Learning the plane
@@ -89,7 +91,9 @@ plots.planes(
 density = jax.jit(diffusion.ode_density(model).dist(params).log_prob)
 test = toy.sample(jax.random.key(3), num)
 print(f"KL(truth, model) = {(toy.log_prob(test) - density(test)).mean():.3f} nats")
-plots.densities({"truth": jax.jit(toy.log_prob), "ODE": density}, resolution=60, bounds=(-4.0, 4.0))
+plots.densities(
+    {"truth": jax.jit(toy.log_prob), "ODE": density}, resolution=100, bounds=(-4.0, 4.0)
+)
 
 # %% [markdown]
 # ## Exercises

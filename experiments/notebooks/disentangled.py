@@ -70,7 +70,6 @@ params = {"VAE": trained(1.0), "β-TCVAE, β = 6": trained(6.0)}
 known = {}
 for name, p in params.items():
     codes = model.posterior(p, x).mean()
-    found = metrics.mutual_information(codes, factors)
     known[name] = metrics.mig(codes, factors)
     surgery = metrics.elbo_surgery(model, p, jax.random.key(4), x)
     print(

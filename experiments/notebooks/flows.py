@@ -97,8 +97,8 @@ plots.curves(
 )
 
 # %% [markdown]
-# The density is a picture of the whole plane, and samples are one pass away. A flow is
-# continuous: it cannot tear the one Gaussian in two, so a thin bridge of density is left between
+# The density is a picture of the whole plane; the white dots are 300 samples of each flow. A flow
+# is continuous: it cannot tear the one Gaussian in two, so a thin bridge of density is left between
 # the moons.
 
 # %%

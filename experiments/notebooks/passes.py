@@ -78,8 +78,9 @@ series = {
 plots.curves(series, xlabel="d", ylabel="time / a density pass", logx=True, logy=True)
 
 # %% [markdown]
-# Read the picture from the right: $d$ passes cost $d$ times as much. The density of the IAF and
-# the samples of the MAF, which the lecture gives $d$ passes too, lie beside one pass. A hidden
+# Read the picture from the right: $d$ passes cost about $d$ times as much. The density of the IAF
+# and the samples of the MAF, which the lecture gives $d$ passes too, cost a few passes at any $d$,
+# as do the samples of the IAF, which are one pass and the noise. A hidden
 # unit of a MADE that sees $x_{\le k}$ only is known once $x_{\le k}$ is, so the sequential
 # direction is a forward substitution that computes each unit once. The arithmetic tells the same
 # without a clock:

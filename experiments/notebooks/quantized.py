@@ -41,6 +41,7 @@ for _ in range(4):
 # ## Stage one: digits become sixteen integers
 #
 # The encoder halves the picture once, to a map of 4x4 vectors, and each becomes one of 64 codes.
+# In the picture each code has a grey of its own, which has no order.
 
 # %%
 num_steps = 700  # quick: 5

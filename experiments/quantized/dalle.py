@@ -55,15 +55,6 @@ if TYPE_CHECKING:
     from dgm_jax.data import Dataset
     from dgm_jax.protocol import Array, Density, Key, LatentVariable, Params
 
-NAMES = {
-    "digits": ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
-    "fashion_mnist": (
-        *("t-shirt", "trousers", "pullover", "dress", "coat"),
-        *("sandal", "shirt", "sneaker", "bag", "boot"),
-    ),
-}
-NAMES |= {name: NAMES["digits"] for name in ("mnist", "digits_bits")}
-
 
 @dataclasses.dataclass(frozen=True)
 class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
@@ -139,8 +130,7 @@ def labels_of(config: Config, data: Dataset | sets.Images) -> dict[str, np.ndarr
 def names_of(config: Config, data: Dataset | sets.Images) -> tuple[str, ...]:
     """The names of the classes of a set; numbers if there are no words for them."""
     num = 1 + max(int(y.max()) for y in labels_of(config, data).values())
-    known = NAMES.get(config.data, ())
-    return known if len(known) == num else tuple(f"{i:0{len(str(num - 1))}}" for i in range(num))
+    return sets.class_names(config.data, num)
 
 
 # ------------------------------------------------------------------------------------ models

@@ -293,7 +293,7 @@ def draw_linear(config: Config, found: dict) -> None:
         units = np.arange(1, len(of["kl"]) + 1)
         axes.bar(units, of["kl"], color="0.8", label="½ log(λ / σ²)")
         axes.plot(units, of["kl_trained"], ".", color=COLOURS["full"], label="trained")
-        axes.set(title=f"σ² = {variance}: {of['num_active']} active", xlabel="unit")
+        axes.set(title=f"σ² = {float(variance):g}: λ > σ² for {of['num_active']}", xlabel="unit")
         axes.set_ylabel("KL, nats")
         axes.legend(frameon=False, fontsize=9)
         plots.plain(axes, frame=True)
@@ -301,9 +301,11 @@ def draw_linear(config: Config, found: dict) -> None:
 
 
 def draw_strong(config: Config, results: Any, curves: Any, codes: Any, labels: Any) -> None:
-    """Saves kl.png and strong.png."""
+    """Saves kl.png and, if z has two entries or more, strong.png."""
     figure = plots.curves(curves, xlabel="step", ylabel="KL(q ‖ p) of a batch, nats")
     plots.save(figure, config.directory / "kl.png")
+    if config.num_latents < 2:
+        return
     panels = {
         f"{name}: KL {results[name]['kl_z']:.1f}": z[:, np.argsort(z.var(0))[-2:]]
         for name, z in codes.items()

@@ -428,7 +428,7 @@ def draw(config: Config, data: Dataset, fitted: dict) -> None:
     }
     save(sets.grid(data, rows, columns=len(STEPS)), "traversals")
     curves = {name: found.curves["valid_bits_per_dim"] for name, (_, found) in fitted.items()}
-    ylabel = "bound of the validation split, bits per dimension"
+    ylabel = "validation bound, bits per dimension"
     save(plots.curves(curves, xlabel="step", ylabel=ylabel, logx=True), "curves")
 
 

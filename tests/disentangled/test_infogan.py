@@ -197,6 +197,8 @@ def test_what_does_not_fit_is_refused():
         checks.InputError, match="each of categories must be an integer of at least 2"
     ):
         disentangled.code_prior(Codes(3, (1,), 0))
+    with pytest.raises(checks.InputError, match=r"categories must name .* such as \(10,\); got 10"):
+        disentangled.code_prior(Codes(3, 10, 0))
     model = disentangled.infogan(
         mlp(5, 2, hidden=()), READER, num_features=3, num_noise=2, categories=(3,), num_continuous=0
     )

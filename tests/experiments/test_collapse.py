@@ -37,6 +37,14 @@ def test_a_short_run_writes_results_and_pictures(tmp_path, capsys):
     assert "class from z" in capsys.readouterr().out
 
 
+def test_one_unit_is_no_plane_to_draw(tmp_path):
+    """Pictures are the last of a run: it ends without one."""
+    config = collapse.Config(workdir=tmp_path, num_latents=1)
+    curves, codes = {"plain": ((1, 2), (3.0, 2.0))}, {"plain": np.ones((5, 1))}
+    collapse.draw_strong(config, {"plain": {"kl_z": 2.0}}, curves, codes, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["kl.png"]
+
+
 def test_the_toy_ends_with_one_unit_under_a_diagonal_posterior_and_with_two_under_a_full_one():
     found = collapse.toy(collapse.Config(linear_steps=3000))
     carried = np.log((collapse.RADIUS**2 + collapse.VARIANCE) / collapse.VARIANCE) / 2

@@ -8,6 +8,7 @@ import pytest
 
 from dgm_jax import learning
 from dgm_jax.data import Dataset
+from experiments import sets
 from experiments.quantized import dalle
 from tests.experiments.stopping import check_goes_on
 
@@ -76,7 +77,7 @@ def test_a_run_makes_pictures_of_names_and_both_stages_load_in_one_line(tmp_path
     for picture in ("reconstructions", "samples", "codes", "usage", "curves", "prior"):
         assert (tmp_path / f"{picture}.png").exists()
     loaded = learning.load(tmp_path / "dalle")
-    text = dalle.texts(dalle.NAMES["digits"])[0][7]
+    text = dalle.texts(sets.CLASSES["digits"])[0][7]
     z = loaded.model.prior(loaded.params, text).sample(seed=jax.random.key(0))
     assert z.shape == (4, 4, 5) and (np.asarray(z).sum(-1) == 1).all()
     x = loaded.model.likelihood(loaded.params, z).mean()

@@ -82,6 +82,12 @@ def test_passes_of_samplers_are_those_that_are_told(tmp_path, key):
         assert len(count) == 5, name
 
 
+def test_one_pass_of_a_sampler_is_refused_before_a_model_learns(tmp_path):
+    for module, passes in ((plane, 1), (steps, (5, 1))):
+        with pytest.raises(InputError, match="passes must be an integer of at least 2; got 1"):
+            module.main(module.Config(workdir=tmp_path, passes=passes, **KEPT))
+
+
 def test_steps_need_a_run(tmp_path):
     with pytest.raises(InputError, match="run must name the directory"):
         steps.main(steps.Config(workdir=tmp_path, **KEPT))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dgm_jax import checks, runs
+from experiments import options
 from experiments.disentangled import infogan
 
 TINY = {"hidden": 2, "num_features": 3, "num_noise": 2, "batch_size": 4, "num_samples": 70}
@@ -49,9 +50,18 @@ def test_a_game_keeps_the_shapes_of_its_state_and_only_one_reads_the_codes(name)
     assert {"generator/categorical", "critic/continuous"} <= told.keys()
 
 
-def test_one_category_is_none():
-    with pytest.raises(checks.InputError, match="categories must be at least 2; got 1"):
-        infogan.main(infogan.Config(categories=1))
+@pytest.mark.parametrize(("name", "value"), [("categories", 1), ("num_samples", 1)])
+def test_what_would_be_missed_after_training_is_told_before(name, value):
+    with pytest.raises(checks.InputError, match=f"{name} must be an integer of at least 2; got 1"):
+        infogan.main(infogan.Config(**{name: value}))
+
+
+def test_a_code_may_have_no_numbers(tmp_path):
+    """Its options are taken, and rows of samples drawn for each category alone."""
+    config = infogan.Config(**TINY, num_continuous=0, workdir=tmp_path)
+    options.check(config, "models")
+    z = infogan.latents(config, jnp.zeros((3, 2)), 1, jnp.zeros(0))
+    assert z.shape == (3, infogan.build(config, (8, 8, 1)).codes.size) and z[0, 3] == 1
 
 
 @pytest.mark.slow

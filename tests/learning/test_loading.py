@@ -151,7 +151,9 @@ def test_a_leaf_that_left_the_table_of_contents_is_missed(tmp_path):
 
 
 def test_what_is_not_there_is_said_with_what_is(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoints in .*no; name the workdir"):
+    with pytest.raises(
+        FileNotFoundError, match="no checkpoints in .*no, which does not exist; name"
+    ):
         load(tmp_path / "no")
     assert not (tmp_path / "no").exists()
     for name in ("maf", "iaf"):
