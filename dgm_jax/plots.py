@@ -264,7 +264,9 @@ def planes(
             raise checks.InputError(
                 f"rows[{name!r}] must have the columns {columns}; got {list(rows[name])}."
             )
-        wide = textwrap.fill(name, round(11 * side))  # or it would meet the name of the next row
+        wide = textwrap.fill(
+            name, round(11 * side), break_on_hyphens=False
+        )  # or it would meet the name of the next row
         of_row[0].set_ylabel(wide, fontsize=9, color=INK)
         for column, axes in zip(columns, of_row, strict=True):
             if name in fields:

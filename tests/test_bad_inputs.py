@@ -45,6 +45,7 @@ SIX_PARAMS = drawn(SIX)
 SIX_LEVELS = nets.made(3, hidden=(4,), num_outputs=6, encoding=nets.one_hot(4))
 SIX_LEVELS_PARAMS = drawn(SIX_LEVELS)
 SIX_OUTPUTS = autoregressive.density(SIX_LEVELS, likelihoods.categorical(4), 3)
+LEVELS = autoregressive.made(3, likelihoods.categorical(4), hidden=(4,))
 HALVES = np.array([True, False, True])
 
 
@@ -203,7 +204,7 @@ BAD = {
         "workdir .*test_bad_inputs.py cannot be written to .*; name another",
     ),
     "numbers for levels to fit": (
-        lambda: learning.fit_to_data(SIX_OUTPUTS, np.tile(X, (4, 1)), KEY),
+        lambda: learning.fit_to_data(LEVELS, np.tile(X, (4, 1)), KEY),
         "x must be levels, integers from 0 on, for a model of levels; got float32",
     ),
     # data

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from .. import checks
 from ..protocol import Array, Key, Shape, family
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _by_name(method: Callable[P, R]) -> Callable[P, R]:
@@ -20,8 +21,10 @@ def _by_name(method: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         if len(args) > 1:
-            told = f"{method.__name__}(seed=key, sample_shape=n)"
-            raise checks.InputTypeError(f"{method.__name__} takes arguments by name: {told}.")
+            name = call.__name__
+            raise checks.InputTypeError(
+                f"{name} takes arguments by name: {name}(seed=key, sample_shape=n)."
+            )
         return method(*args, **kwargs)
 
     return call
@@ -31,18 +34,16 @@ class Drawn(distrax.Distribution):
     """Mixin that samples only with a typed key and a valid sample_shape.
 
     distrax itself takes a sample_shape of 2.5 as 2, and turns an integer into a legacy key. Fewer
-    types than in distrax are allowed here, which a type checker calls an incompatible override.
+    types than in distrax are allowed here.
     """
 
     @_by_name
-    def sample(  # ty: ignore[incompatible-method-override]
-        self, *, seed: Key, sample_shape: int | Shape = ()
-    ) -> Array:
+    def sample(self, *, seed: Key, sample_shape: int | Shape = ()) -> Array:
         checks.key(seed, "seed")
         return super().sample(seed=seed, sample_shape=checks.sample_shape(sample_shape))
 
     @_by_name
-    def sample_and_log_prob(  # ty: ignore[incompatible-method-override]
+    def sample_and_log_prob(
         self, *, seed: Key, sample_shape: int | Shape = ()
     ) -> tuple[Array, Array]:
         checks.key(seed, "seed")

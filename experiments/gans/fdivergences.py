@@ -331,7 +331,7 @@ def draw_fits(rows: dict[str, dict], critics: dict[str, tuple]) -> Figure:
             right.plot(X, critics[name][1], color=colour, lw=1.4, label=name)
     left.set(xlim=(-5, 7))
     right.set(xlim=(-3.5, 5.5), ylim=(-5, 3))
-    figure.legend(*left.get_legend_handles_labels(), loc="outside left", frameon=False)
+    left.legend(frameon=False, fontsize=9, loc="upper right", bbox_to_anchor=(-0.15, 1.0))
     if right.lines:
         right.legend(frameon=False, fontsize=9)
     return figure
