@@ -38,6 +38,7 @@ PLACES = (  # options that may differ when a run is resumed
     "checksum",
     "results",
     "files",
+    "source",
     "distributed",
     "coordinator",
     "num_processes",
@@ -91,9 +92,16 @@ def program(defined: Callable | type) -> str:
     return defined.__module__ if file is None else Path(file).stem
 
 
+def _source(defined):
+    """The check sum of the file of the module that defines a class; None of a notebook."""
+    file = Path(getattr(sys.modules[defined.__module__], "__file__", None) or "")
+    return zlib.crc32(file.read_bytes()) if file.is_file() else None
+
+
 def _kept(config, main, show, minutes):
     options = {"experiment": program(type(config)), **plain(dataclasses.asdict(config), "config")}
     options |= {"data_dir": _data_dir(config), "files": _files(config)}
+    options |= {"source": _source(type(config))}
     if config.joins:  # from here on this process and its peers are one run
         processes.start(
             config.coordinator, num_processes=config.num_processes, process_id=config.process_id
@@ -124,6 +132,12 @@ def _kept(config, main, show, minutes):
         why = f"{type(error).__name__}: {error}"
         raise checks.InputError(f"{results} is not of this experiment ({why}). {AGAIN}") from error
     print(f"This run was done already: {config.workdir}")
+    then = read_json(config.directory / "config.json").get("source")
+    if then not in (None, options["source"]):
+        print(
+            f"The file of {options['experiment']} has changed since. To run it as it is now, name "
+            "another directory with --workdir, or delete this one."
+        )
     return found
 
 

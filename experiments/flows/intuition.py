@@ -27,6 +27,7 @@ import numpy as np
 from dgm_jax import combinators, distributions, flows, plots, runs
 from dgm_jax import data as datasets
 from dgm_jax.runs import processes
+from experiments import fitting
 from experiments.flows import toy
 from experiments.options import check
 
@@ -155,7 +156,8 @@ def on_the_plane(
     learning = toy.Config(num_steps=config.num_steps, **options)
     model = toy.build(learning, "realnvp")
     truth = datasets.TOYS[config.toy]()
-    params = toy.learn(learning, model, truth, jax.random.key(config.seed))
+    params, norms = toy.learn(learning, model, truth, jax.random.key(config.seed))
+    fitting.tell_clipped(config.toy, fitting.rows_of_norms(norms), fitting.CLIP)
     bend = jax.jit(lambda p, z: model.dist(p).bijector.forward_and_log_det(z))  # ty: ignore[missing-attribute]
     n, found = config.num_cells, {}
     for parts in config.parts:

@@ -191,7 +191,8 @@ def test_each_flow_of_the_plane_is_built_and_learned(case):
     else:
         model = planar.build(name, 2)
         learn = lambda key: planar.learn(config, model, ENERGIES["u2"], key)
-    params = jax.eval_shape(learn, jax.random.key(0))
+    params, norms = jax.eval_shape(learn, jax.random.key(0))
+    assert norms.shape == (3,)  # of the gradient of each step
     assert shapes(params) == shapes(jax.eval_shape(model.init, jax.random.key(0)))
     score = jax.eval_shape(lambda p, x: model.dist(p).log_prob(x), params, jnp.zeros((3, 2)))
     assert score.shape == (3,)

@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 
 from dgm_jax import learning, runs
+from dgm_jax.data import ENERGIES
+from experiments import fitting
 from experiments.flows import planar
 from tests.contracts.compiled import jit
 from tests.helpers import perturb
@@ -26,6 +28,20 @@ def test_a_short_run_comes_nearer_with_depth_and_draws_what_it_learned(tmp_path,
     draw = jax.jit(lambda params, key: loaded.model.dist(params).sample(seed=key, sample_shape=9))
     assert np.abs(draw(loaded.params, jax.random.key(0))[:, 0]).max() < 6
     assert "KL" in capsys.readouterr().out
+
+
+def test_a_run_tells_where_most_gradients_are_clipped(tmp_path, capsys, monkeypatch):
+    """The norms of all steps come out of the compiled run."""
+    config = planar.Config(workdir=tmp_path, num_steps=3, num_test=4, batch_size=2)
+    recipe = learning.Recipe(planar.build, {"name": "planar", "depth": 1})
+    for clip, told in (
+        (1e9, ""),
+        (1e-9, "u1: the gradient was clipped to a norm of 1e-09 in most"),
+    ):
+        monkeypatch.setattr(fitting, "CLIP", clip)
+        planar.fit(config, recipe, ENERGIES["u1"], 0.0, "u1")
+        out = capsys.readouterr().out
+        assert out.startswith(told) and bool(out) == bool(told)
 
 
 @pytest.mark.parametrize("name", ["planar", "triangular"])

@@ -93,6 +93,19 @@ def test_a_run_leaves_its_options_and_results_and_is_not_run_again(tmp_path, cap
     assert names == {".lock", "config.json", "results.json"}
 
 
+def test_a_program_that_has_changed_since_is_told_beside_the_results_of_then(
+    tmp_path, capsys, monkeypatch
+):
+    program, config = tmp_path / "mine.py", Config(workdir=tmp_path / "run")
+    monkeypatch.setattr(sys.modules[__name__], "__file__", str(program))
+    for text, changed in (("net = 1", False), ("net = 1", False), ("net = 2", True)):
+        program.write_text(text)
+        assert runs.keep(config, lambda config: {"loss": 1}) == {"loss": 1}
+        assert (
+            "has changed since. To run it as it is now, name" in capsys.readouterr().out
+        ) == changed
+
+
 def test_other_options_are_refused_and_other_places_are_not(tmp_path, capsys):
     def stopped(config):
         (config.workdir / "maf").mkdir()
