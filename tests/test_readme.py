@@ -32,7 +32,7 @@ QUICK_START = block("quick start", "python")
 def numbers(said):
     """The loss that the quick start tells, and the entropies of the truth and of one Gaussian."""
     said, shape, gaussian = said.splitlines()
-    loss, _, entropy = said.split()
+    loss, *_, entropy = said.split()
     assert shape == "(1000, 2)"
     return float(loss), float(entropy), float(gaussian)
 
