@@ -262,9 +262,12 @@ def _refuse_another(path, new):
     if not path.exists() or {file.name for file in path.parent.iterdir()} <= {".lock", path.name}:
         return
     old = read_json(path, "Delete it: the same command goes on from checkpoints of its options.")
+    names = sorted((old.keys() | new.keys()) - set(PLACES))
+    if old.get("experiment") != new.get("experiment"):
+        names = ["experiment"]  # all options of another one would say less
     differing = [
         f"{name} was {json.dumps(old.get(name))}, is {json.dumps(new.get(name))}"
-        for name in sorted((old.keys() | new.keys()) - set(PLACES))
+        for name in names
         if old.get(name) != new.get(name)
     ]
     if differing:
