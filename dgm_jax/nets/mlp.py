@@ -61,6 +61,11 @@ def mlp(
     net = from_linen(module, *((dim,) for dim in dims))
 
     def apply(params, *inputs, key=None):
+        if len(inputs) != len(dims):
+            raise checks.InputError(
+                f"the net takes {len(dims)} input(s), of widths {dims}; got {len(inputs)}. "
+                "That of a denoiser takes a noise level too, as nets.time_mlp does."
+            )
         for x in inputs:
             checks.array(x, "each input")
         widths = tuple(x.shape[-1] if jnp.ndim(x) else None for x in inputs)
