@@ -136,8 +136,6 @@ def logit_cdf_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
 
         d log F = Σ_j p_j (ẇ_j + σ(-u_j) u̇_j)      d log(1 - F) = Σ_j q_j (ẇ_j - σ(u_j) u̇_j)
         d log slope = Σ_j r_j (ẇ_j - ṡ_j + (σ(-u_j) - σ(u_j)) u̇_j) - d log F - d log(1 - F).
-
-    A gradient takes 0.8 of the time, and compiles in 0.7.
     """
     mixture, x = primals
     (weights, means, scales), along = tangents
