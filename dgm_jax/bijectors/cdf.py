@@ -114,11 +114,18 @@ def posterior(mixture: Mixture, x: Array) -> Posterior:
     """
     weights, means, log_scales = mixture
     u = (x[..., None] - means) * jnp.exp(-log_scales)
-    below, above = weights + log_sigmoid(u), weights + log_sigmoid(-u)
-    log_cdf, log_rest = logsumexp(below, -1), logsumexp(above, -1)
-    below, above = below - log_cdf[..., None], above - log_rest[..., None]
+    log_cdf, below = _sum_and_shares(weights + log_sigmoid(u))
+    log_rest, above = _sum_and_shares(weights + log_sigmoid(-u))
     terms = below + above - weights - log_scales
     return Posterior(u, log_cdf, log_rest, below, above, terms, logsumexp(terms, -1))
+
+
+def _sum_and_shares(a):
+    """log Σ_j e^{a_j}, and log(e^{a_j} / Σ). Far out a_j may be -1e30, and must lose that first."""
+    top = a.max(-1, keepdims=True)
+    top = jnp.where(jnp.isfinite(top), top, 0)
+    log_sum = jnp.log(jnp.exp(a - top).sum(-1, keepdims=True))
+    return (top + log_sum)[..., 0], a - top - log_sum
 
 
 @jax.custom_jvp

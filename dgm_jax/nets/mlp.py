@@ -61,14 +61,14 @@ def mlp(
     net = from_linen(module, *((dim,) for dim in dims))
 
     def apply(params, *inputs, key=None):
-        if len(inputs) != len(dims):
-            raise checks.InputError(
-                f"the net takes {len(dims)} input(s), of widths {dims}; got {len(inputs)}. "
-                "That of a denoiser takes a noise level too, as nets.time_mlp does."
-            )
         for x in inputs:
             checks.array(x, "each input")
         widths = tuple(x.shape[-1] if jnp.ndim(x) else None for x in inputs)
+        if len(inputs) != len(dims):
+            raise checks.InputError(
+                f"the net has {len(dims)} inputs, of widths {dims}; got {len(inputs)}, of widths "
+                f"{widths}. That of a denoiser takes a noise level too, as nets.time_mlp does."
+            )
         if widths != dims:
             raise checks.InputError(
                 f"the inputs must have widths {dims} (last axis); got {widths}."
