@@ -100,10 +100,10 @@ class Posterior(NamedTuple):
     u: Array  # (x - μ_j) / s_j
     log_cdf: Array  # log F = log Σ_j π_j σ(u_j)
     log_rest: Array  # log(1 - F) = log Σ_j π_j σ(-u_j)
-    log_below: Array  # log p_j, with p_j = π_j σ(u_j) / F
-    log_above: Array  # log q_j, with q_j = π_j σ(-u_j) / (1 - F)
-    log_terms: Array  # log(p_j q_j / (π_j s_j))
     log_slope: Array  # log Σ_j p_j q_j / (π_j s_j)
+    log_below: Array  # log p_j, the share of component j in F
+    log_above: Array  # log q_j, its share in 1 - F
+    log_share: Array  # log r_j, its share in the slope
 
 
 def posterior(mixture: Mixture, x: Array) -> Posterior:
@@ -112,12 +112,17 @@ def posterior(mixture: Mixture, x: Array) -> Posterior:
     All are logarithms, so that no tail rounds to 0 or 1. As softmaxes, p and q have moderate ones
     in the tails, where the terms of the slope F' / (F (1 - F)) are large and cancel.
     """
-    weights, means, log_scales = mixture
-    u = (x[..., None] - means) * jnp.exp(-log_scales)
-    log_cdf, below = _sum_and_shares(weights + log_sigmoid(u))
-    log_rest, above = _sum_and_shares(weights + log_sigmoid(-u))
-    terms = below + above - weights - log_scales
-    return Posterior(u, log_cdf, log_rest, below, above, terms, logsumexp(terms, -1))
+    u = standardised(mixture, x)
+    log_cdf, below = _sum_and_shares(mixture.log_weights + log_sigmoid(u))
+    log_rest, above = _sum_and_shares(mixture.log_weights + log_sigmoid(-u))
+    terms = below + above - mixture.log_weights - mixture.log_scales
+    log_slope, share = _sum_and_shares(terms)
+    return Posterior(u, log_cdf, log_rest, log_slope, below, above, share)
+
+
+def standardised(mixture: Mixture, x: Array) -> Array:
+    """u_j = (x - μ_j) / s_j for every component, [..., K]."""
+    return (x[..., None] - mixture.means) * jnp.exp(-mixture.log_scales)
 
 
 def _sum_and_shares(a):
@@ -147,8 +152,7 @@ def logit_cdf_jvp(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     mixture, x = primals
     (weights, means, scales), along = tangents
     found = posterior(mixture, x)
-    p, q = jnp.exp(found.log_below), jnp.exp(found.log_above)
-    r = jnp.exp(found.log_terms - found.log_slope[..., None])
+    p, q, r = (jnp.exp(log) for log in (found.log_below, found.log_above, found.log_share))
     left, right = jax.nn.sigmoid(found.u), jax.nn.sigmoid(-found.u)
     moved = (along[..., None] - means) * jnp.exp(-mixture.log_scales) - found.u * scales
     cdf = (p * (weights + right * moved)).sum(-1)
@@ -169,7 +173,7 @@ def quantile(mixture: Mixture, logit: Array) -> Array:
     target = log_sigmoid(sign * logit)
 
     def excess(x):
-        u = sign[..., None] * (x[..., None] - mixture.means) * jnp.exp(-mixture.log_scales)
+        u = sign[..., None] * standardised(mixture, x)
         return sign * (logsumexp(mixture.log_weights + log_sigmoid(u), -1) - target)
 
     def step(x):

@@ -21,7 +21,6 @@ def packed(optimizer: optax.GradientTransformation) -> optax.GradientTransformat
     clipped norm do, and a mask or a rate for each layer does not. Its state is of the list. Cost:
     one copy of the gradients and parameters that are joined.
     """
-
     checks.noun(optimizer, optax.GradientTransformation, "optimizer")
 
     def init(params):

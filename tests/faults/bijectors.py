@@ -181,8 +181,8 @@ FAULTS = (
         "mixture-slope-without-weights",
         "T24: the derivative of the logit of the mixture forgets the weights",
         CDF,
-        "below + above - weights - log_scales",
-        "below + above - log_scales",
+        "below + above - mixture.log_weights - mixture.log_scales",
+        "below + above - mixture.log_scales",
         "bijectors/test_cdf.py::test_log_dets_are_the_derivatives_of_both_directions",
     ),
     Fault(
