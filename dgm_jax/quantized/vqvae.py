@@ -238,8 +238,10 @@ def uniform(code_shape: Shape, num_codes: int) -> Density:
 
     def dist(params, cond=None, *, key=None):
         checks.condition(cond, None)
+        # Not a constant for the compiler, which would take seconds to work out its log-softmax.
+        zero = jax.lax.optimization_barrier(jnp.zeros(()))
         each = [
-            distrax.Independent(Levels(jnp.zeros((*shape, num))), len(shape))
+            distrax.Independent(Levels(jnp.full((*shape, num), zero)), len(shape))
             for shape, num in pairs
         ]
 
