@@ -217,7 +217,7 @@ def parse(
 
     args: the command line, by default that of the program. With --quick, options that are not given
     have the values of `quick`. Exits with code 0 after --help, which begins with the docstring of
-    the module of config_type, and with 2 for a wrong option.
+    the module of config_type, and with 2 for a wrong option. `InputError` for NaN and infinity.
     """
     import tyro
 
@@ -230,7 +230,17 @@ def parse(
     config = tyro.cli(config_type, **described)
     if quick and config.quick:
         config = tyro.cli(config_type, default=config_type(**quick), **described)
+    _check_finite(config)
     return config
+
+
+def _check_finite(config):
+    """Refuses NaN and infinity, which `float` reads as numbers and no option can mean."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        for entry in value if isinstance(value, tuple) else (value,):
+            if isinstance(entry, float):
+                checks.number(entry, f"--{field.name.replace('_', '-')}")
 
 
 def _told_in_one_line(config_type):

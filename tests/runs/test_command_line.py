@@ -33,6 +33,7 @@ class Config(runs.RunOptions):
     """of learning, which is said in two
     lines here, and in one by --help"""
     hidden: tuple[int, ...] = (64, 64)  # widths of the layers
+    shares: tuple[float, ...] = (0.5,)
 
 
 QUICK = {"num_steps": 20, "hidden": (8,)}
@@ -75,6 +76,19 @@ def test_a_slip_is_refused_with_a_hint(capsys):
     with pytest.raises(SystemExit) as stop:
         parsed("--num-stpes", "3")
     assert stop.value.code == 2 and "--num-steps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_nan_and_infinity_are_refused_before_the_run_has_a_directory(
+    tmp_path, monkeypatch, capsys, value
+):
+    monkeypatch.chdir(tmp_path)
+    for words in (["--rate", value], ["--shares", "0.5", value], ["--rate", value, "--quick"]):
+        with pytest.raises(SystemExit) as stop:
+            runs.experiment(Config, steps, quick=QUICK, args=words)
+        said = f"error: {words[0]} must be a finite number; got {value}.\n"
+        assert stop.value.code == 2 and capsys.readouterr().err == said
+    assert not list(tmp_path.iterdir())
 
 
 def test_quick_changes_defaults_and_keeps_what_is_given():
