@@ -17,11 +17,11 @@ reasons:
 - Evaluations are at most one epoch apart, so that a net that overfits is caught in time.
 """
 
-import dataclasses
 import math
 from typing import TypeVar
 
 from dgm_jax import checks, runs
+from experiments import options
 
 Config = TypeVar("Config", bound=runs.RunOptions)
 
@@ -35,7 +35,7 @@ def completed(config: Config, settings: dict) -> tuple[Config, dict]:
     if taken:
         told = ", ".join(f"{_flag(name)} {_words(value)}" for name, value in taken.items())
         print(f"from rows and dimensions: {told}")
-    return dataclasses.replace(config, **taken), taken
+    return options.filled(config, settings), taken
 
 
 def of_bits(

@@ -6,7 +6,10 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
+
 from dgm_jax import checks, runs
+from dgm_jax.runs import processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +62,9 @@ class Training(Optimisation):
 def filled(config: Any, settings: dict) -> Any:
     """The config, with its value in `settings`, {option: value}, for each option that is None."""
     unsaid = {name: value for name, value in settings.items() if getattr(config, name) is None}
-    return dataclasses.replace(config, **unsaid)
+    config = dataclasses.replace(config, **unsaid)
+    check_devices(config)
+    return config
 
 
 LEAST = {  # the least value of a whole number, where it is not 1
@@ -114,6 +119,30 @@ def check(config: Any, *lists: str) -> None:
         if not getattr(config, name):
             option = name.replace("_", "-")
             raise checks.InputError(f"{name} is empty; name at least one with --{option}.")
+    check_devices(config)
+
+
+def check_devices(config: Any, num_rows: int | None = None) -> None:
+    """`InputError` if config.devices are more than there are, or cannot share a batch equally.
+
+    num_rows: the number of training rows, where it is known: a batch has at most so many. In a run
+    of several processes the option is not used, and is not checked.
+    """
+    devices = getattr(config, "devices", None)
+    if devices is None or processes.several():
+        return
+    if devices > (count := jax.device_count()):
+        raise checks.InputError(
+            f"devices is {devices}, but JAX has {count}; give --devices at most {count}."
+        )
+    if config.batch_size is None:  # it is chosen by the rows, and `filled` looks again
+        return
+    rows = config.batch_size if num_rows is None else min(config.batch_size, num_rows)
+    if rows % devices:
+        raise checks.InputError(
+            f"devices is {devices}, which does not divide the {rows} rows of a batch; give "
+            f"--devices a divisor of {rows}, or another --batch-size."
+        )
 
 
 def _check_number(value, name):

@@ -17,7 +17,7 @@ import numpy as np
 
 from dgm_jax import checks, plots
 from dgm_jax import data as datasets
-from experiments import published
+from experiments import options, published
 
 if TYPE_CHECKING:
     import distrax
@@ -56,6 +56,7 @@ def load(config: Any) -> datasets.Dataset:
         raise checks.InputError(
             f"data={config.data!r} has {len(data.test)} row for testing; a standard error needs 2."
         )
+    options.check_devices(config, len(data.train))
     _tell(data)
     return data
 
