@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dgm_jax import nets
+from dgm_jax import autoregressive, nets
 from dgm_jax.bijectors import additive, mixture_logistic_cdf
 from dgm_jax.distributions import DiscretizedLogisticMixture
 from dgm_jax.likelihoods import (
@@ -220,7 +220,7 @@ LEVELS = {
 
 
 def decoder(conditional, shape=SHAPE, **options):
-    size = int(np.prod(shape)) * conditional.num_params
+    size = conditional.outputs(int(np.prod(shape)))
     return factorised(nets.mlp(LATENT, size, hidden=(5,)), conditional, shape, **options)
 
 
@@ -259,6 +259,55 @@ def test_a_decoder_of_levels_sums_to_one_and_has_the_moments_of_its_distribution
     np.testing.assert_allclose(found["mean"], mean, rtol=1e-4)
     np.testing.assert_allclose(found["x"].mean(0), mean, atol=4.5 / np.sqrt(4000))
     np.testing.assert_allclose(found["mode"], found["all"].max(0), rtol=1e-5)
+
+
+def test_a_decoder_of_pixels_sums_to_one_and_couples_channels_as_a_causal_net_does():
+    """Pixels are independent; channels of one are those of `head`, and are drawn like that."""
+    together = discretized_logistic(3, num_components=2, channels=2)
+    model, alone = decoder(together, cond_shape=(LATENT,)), LEVELS["logistics"][0]
+    head = alone.head(2)
+    states = np.array(list(product(range(3), repeat=4))).reshape(-1, 1, *SHAPE)
+
+    @jit
+    def run(key, states):
+        init_key, sample_key = jax.random.split(key)
+        params = jax.tree.map(lambda a: 1.5 * a, model.init(init_key))
+        dist = model.dist(params, Z)
+        x, told = dist.sample_and_log_prob(seed=sample_key, sample_shape=20_000)
+        h = dist._f
+        f = head.apply(jnp.broadcast_to(h, (len(states), *h.shape)), jnp.repeat(states, 2, 1))
+        coupled = alone.dist(f).log_prob(states).sum((-1, -2, -3))
+        return dist.log_prob(states), coupled, x, told, dist.log_prob(x)
+
+    all_of_them, coupled, x, told, scored = map(np.asarray, run(jax.random.key(0), states))
+    p = np.exp(np.float64(all_of_them))
+    np.testing.assert_allclose(p.sum(0), 1, atol=1e-5)
+    np.testing.assert_allclose(all_of_them, coupled, rtol=1e-5)
+    np.testing.assert_allclose(told, scored, rtol=1e-5)
+    where = (x.reshape(-1, 2, 4) * 3 ** np.arange(3, -1, -1)).sum(-1)
+    seen = np.stack([np.bincount(each, minlength=81) for each in where.T], 1) / len(x)
+    assert (np.abs(seen - p) <= 4.5 * np.sqrt(p / len(x)) + 4 / len(x)).all()
+    marginals = [p.reshape(3, 3, 3, 3, 2).sum(axes) for axes in ((2, 3), (1, 3))]
+    apart = marginals[0].sum(1)[:, None] * marginals[0].sum(0)[None]
+    assert np.abs(marginals[0] - apart).max() > 0.01  # the channels of a pixel depend on each other
+    first, second = p.reshape(9, 9, 2).sum(1), p.reshape(9, 9, 2).sum(0)
+    np.testing.assert_allclose(p.reshape(9, 9, 2), first[:, None] * second[None], atol=1e-6)
+
+
+def test_the_mean_of_a_pixel_is_linear_in_the_means_of_its_components_away_from_the_ends():
+    conditional = discretized_logistic(256, num_components=2, channels=3)
+    rng = np.random.default_rng(0)
+    h = np.float32(rng.normal(size=(10, 2)))
+    h[1:4], h[4:7] = 0.2 * h[1:4], -2 + 0.1 * h[4:7]  # narrow, and near the middle
+    dist = conditional.dist(jnp.asarray(h.ravel()))
+    weights, alphas = np.exp(h[0]) / np.exp(h[0]).sum(), np.tanh(h[7:])
+    means = h[1:4] + [-0.5, 0.5]
+    means[1] += alphas[0] * means[0]
+    means[2] += alphas[1] * means[0] + alphas[2] * means[1]
+    found = jit(dist.mean)()
+    np.testing.assert_allclose(found, 127.5 * (1 + means @ weights), rtol=1e-4)
+    x = np.asarray(dist.sample(seed=jax.random.key(1), sample_shape=10_000), float)
+    assert (np.abs(x.mean(0) - found) < 4.5 * x.std(0) / 100).all()
 
 
 def test_bits_are_scored_to_the_last_digit_with_all_derivatives_for_logits_of_any_size():
@@ -405,5 +454,12 @@ def test_bad_options_are_refused_by_name():
         categorical(3, encoding=nets.scaled)
     with pytest.raises(ValueError, match="law must be affine.* or additive.* for a Gaussian; got"):
         gaussian(mixture_logistic_cdf()).dist(jnp.zeros(26))
+    pixels = discretized_logistic(4, channels=3)
+    with pytest.raises(ValueError, match=r"shape must end with 3; got \(2, 2\)"):
+        factorised(nets.mlp(2, 4, hidden=()), pixels, (2, 2))
+    with pytest.raises(ValueError, match="of 3 channels together, and x has 4 entries"):
+        pixels.outputs(4)
+    with pytest.raises(ValueError, match="must be that of one entry, not of 3 channels; build it"):
+        autoregressive.made(6, pixels, hidden=(6,))
     with pytest.raises(ValueError, match="conditional must be a Conditional.*Call it first"):
         factorised(nets.mlp(2, 4, hidden=()), bernoulli, 4)

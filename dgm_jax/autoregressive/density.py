@@ -69,6 +69,11 @@ def outputs_of(conditional: Conditional, *, channels: int = 1) -> dict:
     channels: the number of channels of a pixel, which a conditional with a `head` models jointly.
     """
     checks.noun(conditional, Conditional, "conditional")
+    if conditional.channels > 1:
+        raise checks.InputError(
+            f"conditional must be that of one entry, not of {conditional.channels} channels; build "
+            "it without channels: a causal net of images shares components among them by itself."
+        )
     options = {"num_outputs": conditional.num_params, "encoding": conditional.encoding}
     if conditional.head is not None and channels > 1:
         options["head"] = conditional.head(channels)

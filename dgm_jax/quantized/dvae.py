@@ -52,7 +52,7 @@ def dvae(
     height, width, channels = shape
     for _ in hidden:
         height, width = -(-height // 2), -(-width // 2)
-    out_channels = channels * likelihood.num_params
+    out_channels = likelihood.outputs(channels)
     return categorical_vae(
         nets.map_encoder(shape, num_categories, hidden=hidden, **options),
         nets.map_decoder(num_categories, shape, out_channels, hidden=hidden[::-1], **options),

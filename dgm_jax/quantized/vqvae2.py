@@ -61,7 +61,7 @@ def vqvae2(
         conv_resnet((*size, hidden + wide(i)), q.dim, hidden=hidden, num_blocks=0, zero_last=False)
         for i, (size, q) in enumerate(zip(sizes, quantisers))
     ]
-    makes = [hidden] * (num - 1) + [shape[2] * likelihood.num_params]
+    makes = [hidden] * (num - 1) + [likelihood.outputs(shape[2])]
     down = [
         map_decoder(q.dim + wide(i), s, n, hidden=h, **options)
         for i, (q, s, n, h) in enumerate(zip(quantisers, seen, makes, stages))

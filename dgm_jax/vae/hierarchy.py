@@ -120,7 +120,7 @@ def stochastic_layers(
         *(gaussian(below, above, widths) for below, above, widths in between[1:]),
     ]
     priors = [gaussian(above, below, widths[::-1]) for below, above, widths in between[1:]]
-    decoder = net(sizes[1], sizes[0] * likelihood.num_params, hidden[0][::-1])
+    decoder = net(sizes[1], likelihood.outputs(sizes[0]), hidden[0][::-1])
     return hierarchy(
         posteriors,
         [*priors, standard_normal(sizes[-1])],

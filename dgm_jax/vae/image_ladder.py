@@ -81,7 +81,7 @@ def image_ladder(
         )
         for i, (r, factor) in enumerate(zip(resolutions, factors))
     ]
-    read = nets.bottleneck(width, shape[2] * likelihood.num_params, first_activated=False)
+    read = nets.bottleneck(width, likelihood.outputs(shape[2]), first_activated=False)
     to_image = _repeated(factors[0])
     decoder = factorised(
         Net(read.init, lambda params, h, *, key=None: to_image(read.apply(params, h))),

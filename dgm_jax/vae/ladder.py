@@ -71,7 +71,7 @@ def ladder(
                 unroll=True,
             )
         )
-    read = nets.bottleneck(hidden[0], sizes[0] * likelihood.num_params, **options)
+    read = nets.bottleneck(hidden[0], likelihood.outputs(sizes[0]), **options)
     decoder = factorised(read, likelihood, shape, cond_shape=(hidden[0],))
     return of_stages(
         stages, decoder, numbers(likelihood, shape, flat=True), shape, cond_shape=cond_shape

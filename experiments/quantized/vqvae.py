@@ -88,6 +88,9 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     """the dropout rate in the nets of stage one"""
     num_components: int = 5
     """components of the mixture of logistics of a pixel; bits are Bernoulli"""
+    joint_channels: bool = True
+    """whether the channels of a pixel depend on one another given the codes, by a shared mixture;
+    else they are independent"""
     num_steps: int = 2000
     """gradient steps of stage one; the step that is best on the validation split is kept"""
     learning_rate: float = 2e-3
@@ -150,13 +153,14 @@ def quantiser_of(config: Config) -> quantized.Quantiser:
 @runs.builder
 def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int) -> quantized.Coder:
     """Stage one: encoder, quantiser and decoder of pictures [H, W, C]."""
-    likelihood, quantiser = head(config, num_levels), quantiser_of(config)
+    quantiser = quantiser_of(config)
+    likelihood = head(config, num_levels, shape[2] if config.joint_channels else 1)
     options: dict[str, Any] = {"num_blocks": config.num_blocks, "dropout": config.dropout}
     encoder = nets.map_encoder(shape, quantiser.dim, hidden=config.hidden, **options)
     decoder = nets.map_decoder(
         quantiser.dim,
         shape,
-        shape[2] * likelihood.num_params,
+        likelihood.outputs(shape[2]),
         hidden=config.hidden[::-1],
         **options,
     )

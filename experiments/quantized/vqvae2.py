@@ -72,6 +72,9 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     """the dropout rate in the nets of stage one"""
     num_components: int = 5
     """components of the mixture of logistics of a pixel; bits are Bernoulli"""
+    joint_channels: bool = True
+    """whether the channels of a pixel depend on one another given the codes, by a shared mixture;
+    else they are independent"""
     num_steps: int = 1500
     """gradient steps of stage one; the step that is best on the validation split is kept"""
     learning_rate: float = 2e-3
@@ -112,7 +115,7 @@ def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int) ->
     options = {"decay": config.decay, "revive": config.revive}
     return quantized.vqvae2(
         shape,
-        head(config, num_levels),
+        head(config, num_levels, shape[2] if config.joint_channels else 1),
         [quantized.averaged_codebook(num, config.dim, **options) for num in config.num_codes],
         halvings=config.halvings,
         hidden=config.hidden,

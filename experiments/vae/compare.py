@@ -173,11 +173,15 @@ def of_model(config: Config, name: str) -> Any:
     return filled(config, SETTINGS[name])
 
 
-def head(config: Any, num_levels: int) -> likelihoods.Conditional:
-    """p(x_i | z) of levels: Bernoulli if there are two, else a mixture of logistics."""
+def head(config: Any, num_levels: int, channels: int = 1) -> likelihoods.Conditional:
+    """p(x_i | z) of levels: Bernoulli if there are two, else a mixture of logistics.
+
+    channels: how many channels of a pixel are drawn together.
+    """
     if num_levels == 2:
         return likelihoods.bernoulli()
-    return likelihoods.discretized_logistic(num_levels, num_components=config.num_components)
+    options = {"num_components": config.num_components, "channels": channels}
+    return likelihoods.discretized_logistic(num_levels, **options)
 
 
 def flat(net: Net, shape: tuple) -> Net:
@@ -211,7 +215,7 @@ def build(
     }
     if name == "pixelvae":
         return pixelvae(config, encoder, likelihood, shape, given)
-    decoder = nets.mlp(n, dim * likelihood.num_params, **options)
+    decoder = nets.mlp(n, likelihood.outputs(dim), **options)
     model = vae.vae(encoder, decoder, likelihood, shape, **given)
     if name == "vamp":
         num, most = config.num_pseudo_inputs, float(num_levels - 1)

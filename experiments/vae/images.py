@@ -103,6 +103,9 @@ class Config(Optimisation, Data, runs.RunOptions):
     """channels of the map of z that the autoregressive nets read"""
     num_components: int = 5
     """components of the mixture of logistics of a pixel; bits are Bernoulli"""
+    joint_channels: bool = True
+    """whether the channels of a pixel depend on one another given z in conv and ladder, by a shared
+    mixture as in the others; else they are independent"""
     dropout: float | None = None
     """the dropout rate of the nets. By default this, the three options below and --beta-steps
     depend on the model (SETTINGS in the source)"""
@@ -227,13 +230,14 @@ def build(
 ) -> protocol.LatentVariable | protocol.Density:
     """The model `name` of images [H, W, C]; without-z is a density, the others have latents."""
     config, n, levels = of_model(config, name), config.num_latents, head(config, num_levels)
+    pixels = head(config, num_levels, shape[2]) if config.joint_channels else levels
     if name == "without-z":
         return causal_net(config, shape, levels)
     if name == "ladder":
         halves = [shape[0] // 2**i for i in range(len(config.groups) - 1)]
         return vae.image_ladder(
             shape,
-            levels,
+            pixels,
             resolutions=[*halves, 1],
             num_layers=config.groups,
             width=config.width,
@@ -243,8 +247,8 @@ def build(
         )
     encoder = encoder_of(config, shape, 2 * n)
     if name == "conv":
-        decoder = decoder_of(config, shape, shape[2] * levels.num_params)
-        return vae.vae(encoder, decoder, levels, shape, num_latents=n)
+        decoder = decoder_of(config, shape, pixels.outputs(shape[2]))
+        return vae.vae(encoder, decoder, pixels, shape, num_latents=n)
     to_map = decoder_of(config, shape, config.map_channels)
     if name == "pixelvae":
         causal = causal_net(config, shape, levels, (*shape[:2], config.map_channels))

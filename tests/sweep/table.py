@@ -1637,7 +1637,9 @@ TABLE = {
     "likelihoods.logit_laplace": of(
         likelihoods.logit_laplace, {"num_levels": 3}, num_levels=optional(whole(2))
     ),
-    "likelihoods.discretized_logistic": of(likelihoods.discretized_logistic, {"num_levels": 3}),
+    "likelihoods.discretized_logistic": of(
+        likelihoods.discretized_logistic, {"num_levels": 3}, channels=whole(1)
+    ),
     "likelihoods.gaussian": of(likelihoods.gaussian),
     "likelihoods.mixture": of(likelihoods.mixture, kind=choice("gaussian", "logistic")),
     "likelihoods.factorised": of(
