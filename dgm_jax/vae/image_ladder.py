@@ -32,7 +32,8 @@ def image_ladder(
 ) -> LatentVariable:
     """p(x, z) = ∏_l p(z_l | z_>l) p(x | z), q(z | x) = ∏_l q(z_l | z_>l, x): a very deep VAE.
 
-    shape: (H, H, C); likelihood: of its entries, such as `likelihoods.discretized_logistic(256)`
+    shape: (H, H, C); likelihood: of its entries, or as in the paper of its pixels,
+        `likelihoods.discretized_logistic(256, num_components=10, channels=3)`
     resolutions: of the maps, the bottom first, H or a divisor of it; each divides the one before
     num_layers: the number of groups z_l at each, maps [r, r, num_latents]; z_1 is at resolutions[0]
     num_blocks: residual blocks at each resolution bottom-up; by default half as many as layers
@@ -51,7 +52,7 @@ def image_ladder(
 
     Deep hierarchies have rare gradients of enormous norm. The paper skips such steps. Clip the norm
     instead, as `experiments.fitting.adamw` does: a fixed threshold for skipping may stop training
-    for good. The channels of a pixel are independent given h; the paper's mixture joins them.
+    for good.
     Child (2021), "Very deep VAEs generalize autoregressive models", section 4.
     """
     shape = checks.image_shape(shape)
