@@ -43,7 +43,8 @@ def image_gpt(
     cond_shape: of a condition c [..., *cond_shape], (n,) for one vector per image, such as a
         one-hot class, (H, W, n) for one vector per pixel; None for p(x)
 
-    Starts as the conditional at f = 0. Costs: those of `transformer` with H·W·C steps.
+    The net starts with the output f = 0, so that every x_i has the same distribution p(x_i; 0).
+    Costs: those of `transformer` with H·W·C steps.
     """
     shape = checks.image_shape(shape)
     cond_shape = checks.cond_shape(cond_shape)

@@ -53,10 +53,11 @@ def made(
     dropout: the fraction of hidden units set to 0 in training, when `dist` gets a key
     inverse, num_blocks, density_blocks, tolerance: how samples and passes are computed
 
-    Starts as the conditional at f = 0. For bits and categorical levels,
-    `combinators.adapt(model, params, x)` sets fresh parameters to the histogram of each coordinate
-    of x [n, dim], with half a count added to each level. This start helps if some levels are rare:
-    their log-odds are far from 0, and Adam moves a parameter by about its learning rate per step.
+    The net starts with the output f = 0, so that every x_i has the same distribution p(x_i; 0). For
+    bits and categorical levels, `combinators.adapt(model, params, x)` sets fresh parameters to the
+    histogram of each coordinate of x [n, dim], with half a count added to each level. This start
+    helps if some levels are rare: their log-odds are far from 0, and Adam moves a parameter by
+    about its learning rate per step.
 
     To impute missing values, build the model with order=`observed_first(given)` and one mask, and
     use the trained parameters with it: `complete` then samples from p(x_missing | x_given).

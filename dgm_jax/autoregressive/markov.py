@@ -28,8 +28,8 @@ def markov(
     hidden: widths of the layers of the MLP
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence, (dim, n) with a
         vector for each step; None for p(x)
-    Starts as the conditional at f = 0. Costs: `log_prob` one pass of the net, `sample` the
-    arithmetic of one pass in dim steps.
+    The net starts with the output f = 0, so that every x_i has the same distribution p(x_i; 0).
+    Costs: `log_prob` one pass of the net, `sample` the arithmetic of one pass in dim steps.
     """
     net = nets.markov(
         dim, window=window, hidden=hidden, cond_shape=cond_shape, **outputs_of(conditional)

@@ -32,8 +32,8 @@ def pixelcnn(
     cond_shape: of a condition c [..., *cond_shape], (n,) for one vector per image, such as a
         one-hot class, (H, W, n) for one vector per pixel; None for p(x)
 
-    Starts as the conditional at f = 0. Costs: `log_prob` one pass of the net; `sample` the
-    arithmetic of one pass in H·W steps.
+    The net starts with the output f = 0, so that every x_i has the same distribution p(x_i; 0).
+    Costs: `log_prob` one pass of the net; `sample` the arithmetic of one pass in H·W steps.
     """
     shape = checks.image_shape(shape)
     net = nets.pixelcnn(

@@ -27,8 +27,8 @@ def rnn(
     cell: "gru", Cho et al. (2014), or "lstm", Hochreiter and Schmidhuber (1997)
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence, (dim, n) with a
         vector for each step; None for p(x)
-    Starts as the conditional at f = 0. Costs: `log_prob` and `sample` one pass of the net each,
-    both in dim sequential steps.
+    The net starts with the output f = 0, so that every x_i has the same distribution p(x_i; 0).
+    Costs: `log_prob` and `sample` one pass of the net each, both in dim sequential steps.
     """
     net = nets.rnn(
         dim,

@@ -48,8 +48,9 @@ def transformer(
         long = transformer(10_000, categorical(65), **options)
         text = long.dist(params).sample(seed=key)  # params of `short`
 
-    Starts as the conditional at f = 0. Costs: `log_prob` one pass of the net; `sample` one unroll,
-    which caches keys and values, the arithmetic of one pass in dim steps.
+    The net starts with the output f = 0, so that every x_i has the same distribution p(x_i; 0).
+    Costs: `log_prob` one pass of the net; `sample` one unroll, which caches keys and values, the
+    arithmetic of one pass in dim steps.
     """
     net = nets.transformer(
         dim,

@@ -39,8 +39,9 @@ def wavenet(
         model = wavenet(16_000, discretized_logistic(256), hidden=32, dilations=(1, 2, 4, 8) * 2)
         sound = mu_law_decode(model.dist(params).sample(seed=key))
 
-    Starts as the conditional at f = 0. Costs: `log_prob` one pass of the net; `sample` the
-    arithmetic of one pass in dim small steps, each layer with a queue of its last inputs.
+    The net starts with the output f = 0, so that every x_i has the same distribution p(x_i; 0).
+    Costs: `log_prob` one pass of the net; `sample` the arithmetic of one pass in dim small steps,
+    each layer with a queue of its last inputs.
     """
     net = nets.wavenet(
         dim,

@@ -31,12 +31,19 @@ def unadjusted_langevin(
 def metropolis_langevin(
     log_prob: Callable[[Array], Array], key: Key, x: Array, *, step_size: float, num_steps: int
 ) -> tuple[Array, Array]:
-    """Langevin steps that are accepted or refused, so that their law is p exactly: (x, share).
+    """y = x + η ∇ log p(x) + √(2η) ξ, accepted with min(1, p(y) q(x | y) / p(x) q(y | x)): MALA.
 
-    log_prob: x [num, *event] -> [num], up to a constant; step_size: η. A step y from x is taken
-    with probability min(1, p(y) q(x | y) / p(x) q(y | x)), q the density of the step. share: of
-    steps accepted, each chain's, [num]; near 0.57 is best. Cost: num_steps gradients. Roberts and
-    Tweedie (1996), MALA.
+    q(y | x) is the density of this proposal, N(y; x + η ∇ log p(x), 2η I); a chain whose step is
+    rejected stays at x. The stationary distribution is p exactly, without the error of
+    `unadjusted_langevin`.
+
+    log_prob: log p, x [num, *event] -> [num], up to a constant; it must be differentiable
+    x: the starts of the chains, [num, *event]; step_size: η
+
+    Returns (x after num_steps steps, the share of accepted steps of each chain [num]). In many
+    dimensions a share near 0.57 is best; a smaller step_size raises it. Cost: num_steps + 1
+    gradients, one compiled loop. Roberts and Tweedie (1996), "Exponential convergence of Langevin
+    distributions and their discrete approximations"; Roberts and Rosenthal (1998) for 0.57.
     """
     eta, num_steps = _checked(log_prob, key, x, step_size, num_steps, "log_prob")
 

@@ -54,11 +54,18 @@ def simple_loss(
     dress: str | None = None,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """E ‖target - target_θ(x_t)‖² / d with t uniform: L_simple, flow matching, denoising scores.
+    """E_{t, ε} ‖target - target_θ(x_t)‖² / d, x_t = α_t x + σ_t ε, t uniform: L_simple of DDPM.
 
-    x: [n, *shape]. dress: in which the error is measured, that of the net by default. "noise" is
-    L_simple of Ho et al. (2020), equation 14; "velocity" on `straight` paths is flow matching;
-    "score" times σ² is "noise" again. parts_key: for the dropout of the net. Cost: one pass.
+    x: [n, *shape], of d entries each; cond: [n, *cond_shape]
+    dress: the target, a combination of x and ε: "noise" (ε), "data" (x), "v", "score" or "velocity"
+        (the table is in `diffusion.denoiser`). By default that which the net predicts; its
+        prediction of any target follows from x_t and that one. "noise" is L_simple of Ho et al.
+        (2020), equation 14; "velocity" with the process `straight` is flow matching; "score" is
+        denoising score matching, the loss of "noise" with each time weighted by 1 / σ_t²
+    parts_key: for the dropout of the net, which is off without it
+
+    Each row has one t and one ε; the times of a batch are spread evenly. Returns (loss, {"loss"}).
+    Cost: one pass of the net.
     """
     x = _data(model, params, key, x, parts_key)
     dress = model.dress if dress is None else dress
@@ -140,12 +147,21 @@ def chain_bound(
 ) -> Terms:
     """-log p(x) ≤ KL(q(x_T | x) ‖ p(x_T)) + Σ_i E KL(q(x_{i-1} | x_i, x) ‖ p) - E log p(x | x_1).
 
-    x: [n, *shape]. T = num_steps times of the process. kind: the variance of p (`chain.variance`).
-    num_levels: as in `continuous_bound`, but p(x | x_1) is the normal of the last step, cut into
-    the levels, of which the outer ones take the tails.
-    parts_key: for the dropout of the net. every: sum over all steps with one draw each, for T
-    passes; else T - 1 times one step drawn for each row, for two passes, unbiased. Ho et al.
-    (2020), equation 5.
+    The bound of a chain of T = num_steps times of the process, x_1 nearly clean and x_T noise,
+    whose reverse steps are p(x_{i-1} | x_i) = N(m_θ, v I). Returns its three terms, each [n], in
+    nats.
+
+    x: [n, *shape]; cond: [n, *cond_shape]
+    num_levels: if given, x are integer levels 0..K-1, which the net sees in [-1, 1], and p(x | x_1)
+        is the normal of the last step, integrated over the interval of each level; the two outer
+        levels take the tails. Otherwise x are real numbers with that normal as their density
+    kind: the variance v: "posterior", that of q(x_{i-1} | x_i, x); "upper", that of q(x_i |
+        x_{i-1}); "learned"; or a function (`chain.variance`)
+    every: True sums over all steps with one draw of x_i each, for T passes of the net; False takes
+        T - 1 times one step, drawn for each row, for two passes. Both are unbiased
+    parts_key: for the dropout of the net, which is off without it
+
+    Ho et al. (2020), "Denoising diffusion probabilistic models", equation 5.
     """
     given = as_given(model, params, key, x, cond, num_levels, parts_key)
     every = checks.flag(every, "every")

@@ -16,11 +16,18 @@ from .process import slopes
 def ode_density(model: Denoiser, *, solver: Solver | None = None) -> Density:
     """p(x) of dx/dt = α'_t E[x | x_t] + σ'_t E[ε | x_t], from N(0, scale² I) at t_1 to data at t_0.
 
-    Its marginals at every t are those of the reverse SDE where the score is exact. log p(x) is
-    log N(z) - ∫ tr ∂u/∂x dt, by the trace itself (d derivatives of the net a time) or, with a key,
-    by Hutchinson's unbiased estimate (one). Events are vectors, images flattened; parameters are
-    those of the denoiser. x stands for x_{t_0}: its noise σ_{t_0} is small, and not added here.
-    solver: `bijectors.ode_solver`; its time is set to that of the process.
+    The probability-flow ODE as a continuous flow. If the score of the model is exact, its marginals
+    at every t are those of the reverse SDE. With u the right-hand side, log p(x) is log N(z) minus
+    the integral of tr ∂u/∂x along the path from noise to data, in nats. The trace is exact (d
+    derivatives of the net at each evaluation) or, if `dist` gets a key, Hutchinson's unbiased
+    estimate (one derivative). Events are vectors [d], so flatten images; parameters are those of
+    the denoiser. The density is that of x_{t_0}, whose noise σ_{t_0} is small; it is not added to x
+    here.
+
+    solver: made by `bijectors.ode_solver`; its time is set to that of the process
+
+    Cost: a sample is one solution of the ODE, some dozens of passes of the net; errors are those of
+    `bijectors.Continuous`.
     Song et al. (2021), "Score-based generative modeling ...", section 4.3.
     """
     checks.noun(model, Denoiser, "model")

@@ -29,10 +29,11 @@ def dip_vae_loss(
     kind: "I", C = Cov_x(μ(x)) of the means of q(z | x); "II", C = Cov_x(μ(x)) + E_x diag σ(x)²,
         the covariance of q(z) itself (`dip_penalty`)
     off_diagonal, diagonal: λ_od and λ_d, or weights of the step. By default λ_d is 10 λ_od for "I"
-        and λ_od for "II", as in the paper x [batch, *shape], num_data, parts_key and metrics are
-        those of `beta_vae_loss`; "penalty" is what is added to -ELBO. Kumar, Sattigeri and
-        Balakrishnan (2018), "Variational inference of disentangled latent concepts from unlabeled
-        observations", equations 6 and 7.
+        and λ_od for "II", as in the paper
+
+    x [batch, *shape], num_data, parts_key and metrics are those of `beta_vae_loss`; "penalty" is
+    what is added to -ELBO. Kumar, Sattigeri and Balakrishnan (2018), "Variational inference of
+    disentangled latent concepts from unlabeled observations", equations 6 and 7.
     """
     checks.choice(kind, KINDS, "kind")
     off_diagonal = checks.weight(off_diagonal, "off_diagonal")
@@ -48,9 +49,10 @@ def dip_vae_loss(
 def dip_penalty(mean: Array, scale: Array | None = None) -> tuple[Array, Array]:
     """(Σ_{i≠j} C_ij², Σ_i (C_ii - 1)²) for codes with means μ and standard deviations σ [batch, n].
 
-    mean: μ; scale: σ. C = Cov(μ) without scale, for DIP-VAE-I; Cov(μ) + mean of diag σ² with it,
-    for DIP-VAE-II. Both sums are 0 for C = I. Cov divides by the number B of rows. The squares of
-    estimates are biased upwards, by about (1 + [i=j]) C_ii C_jj / B for each entry of C.
+    mean: μ(x) of each row x of a batch; scale: σ(x). Without scale C = Cov_x μ(x), for DIP-VAE-I;
+    with it C = Cov_x μ(x) + E_x diag σ(x)², for DIP-VAE-II. Both sums are 0 if C = I. Cov divides
+    by the number B of rows. The squares of these estimates are biased upwards, by about
+    C_ii C_jj / B for i ≠ j and twice that for i = j. Cost: O(B n²).
     """
     checks.floating(mean, "mean", (None, None))
     checks.rows_of(mean, "mean")

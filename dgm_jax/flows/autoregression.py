@@ -28,13 +28,21 @@ def autoregression(
     density_blocks: int | None = None,
     tolerance: float = 0.0,
 ) -> Flow:
-    """One layer x_i = τ(z_i; f_i(z_<i, c)) on vectors [..., dim], with a MADE for f.
+    """x_i = τ(z_i; f_i(z_<i, c)) for i = 1..d, log|det ∂x/∂z| = Σ_i log ∂τ/∂z_i; f is a MADE.
 
-    Starts as the identity. law: τ, by default `bijectors.affine()`. order, residual, direct,
-    num_blocks, density_blocks, tolerance and `inverse`, which selects how the inverse is computed,
-    are those of the net (`nets.made`); all inverses are exact and differ in cost. dropout acts if
-    the bijector gets a key, with the same units in both directions. Kingma et al. (2016),
-    "Improving variational inference with inverse autoregressive flow", eq. 10.
+    One layer of an IAF on vectors [..., dim]; its inverse is one of a MAF (`combinators.invert`).
+    It starts as the identity.
+
+    law: τ, an increasing function of z_i, by default `bijectors.affine()`, e^s_i z_i + m_i
+    hidden, activation, order, residual, direct, dropout, density_blocks: those of the net,
+        `nets.made`. dropout acts if the bijector gets a key, with the same units in both directions
+    cond_shape: of a condition c [..., *cond_shape]; None for none
+    inverse, num_blocks, tolerance: how z is found from x, coordinate by coordinate (`nets.made`)
+
+    Cost: `forward` is one pass of the net. The inverse with "unit_once" has the arithmetic of one
+    pass too, in d small steps; "naive" makes d passes. Parameters are those of the net.
+    Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow",
+    eq. 10.
     """
     dim, cond_shape = checks.positive_int(dim, "dim"), checks.cond_shape(cond_shape)
     law = affine() if law is None else law

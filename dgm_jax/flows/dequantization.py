@@ -29,13 +29,19 @@ def variational_noise(
     dropout: float = 0.0,
     unroll: bool = False,
 ) -> Density:
-    """q(u | x) on [0, 1)^{H×W×C}: u = σ(logit Φ(T(z; x))) with normal z, T conditioned on x.
+    """q(u | x) on [0, 1)^{H×W×C}: u = Φ(T(z; x)), z ~ N(0, I), Φ the CDF of N(0, 1).
 
-    T consists of num_couplings checkerboard couplings. It starts as the identity, with uniform u:
-    the bound starts at that of uniform dequantisation. dist(params, x) takes integers x
-    [..., H, W, C] in 0..num_levels-1 as its condition, as in `objectives.dequantized_nll`; sampling
-    with its log-density is one pass. shape: (H, W, C). law, net, hidden, num_blocks and dropout
-    are those of `channel_coupling`, unroll that of `combinators.repeat`.
+    The noise u that is added to levels x, so that x + u is real; `objectives.dequantized_nll` takes
+    it as its q. T is a flow conditioned on x, which starts as the identity: u is uniform then, and
+    the bound that of uniform dequantisation. dist(params, x) takes integers x [..., H, W, C] in
+    0..num_levels-1 as its condition.
+
+    shape: (H, W, C). num_levels: K
+    num_couplings: coupling layers of T, each of which moves one half of a checkerboard
+    law, net, hidden, num_blocks, dropout: those of `channel_coupling`
+    unroll: that of `combinators.repeat`
+
+    Cost: a sample with its log-density, in nats, is one pass of every net.
     Ho et al. (2019), "Flow++", section 3.1.
     """
     shape = checks.image_shape(shape)

@@ -22,11 +22,19 @@ def ffjord(
     cond_shape: Shape | None = None,
     solver: Solver = DEFAULT_SOLVER,
 ) -> Flow:
-    """A `cnf` whose log-det is Hutchinson's estimate if a key is given, and exact without one.
+    """x = z + ∫ f(x_t, t, c) dt, log-det ∫ tr ∂f/∂x dt, the trace estimated by εᵀ (∂f/∂x) ε.
 
-    So `nll(model, params, key, x)` trains with the estimate, for O(1) derivatives of a field of any
-    depth, and `model.dist(params).log_prob(x)` is the exact density. noise: that of the estimate,
-    "rademacher" or "gaussian". The other options are those of `cnf`.
+    Hutchinson's estimate is used if the bijector gets a key, and the exact trace without one. So
+    `nll(model, params, key, x)` trains with the estimate, for one derivative of f instead of d at
+    each evaluation, and `model.dist(params).log_prob(x)` is the exact density. Starts as the
+    identity.
+
+    noise: the distribution of ε, "rademacher" (±1) or "gaussian"; each example has one ε, the same
+        along the path
+    hidden, activation: of the MLP f, an `mlp_field`
+    cond_shape: of a condition c [..., *cond_shape]; None for none
+    solver: made by `bijectors.ode_solver`. Errors and costs: `bijectors.Continuous`
+
     Grathwohl et al. (2019), "FFJORD: free-form continuous dynamics".
     """
     checks.choice(noise, NOISES, "noise")

@@ -95,10 +95,12 @@ def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
 def qr(dim: int, *, num_reflections: int | None = None, event_ndims: int = 1) -> Flow:
     """x = Q R z, Q = H_1 ... H_k a product of Householder reflections, R upper triangular.
 
-    log|det| = Σ_i log r_ii, with r_ii = e^s > 0. Starts with R = I and a random orthogonal Q.
-    num_reflections: k; the default d reaches every Q with det (-1)^d.
-    Cost: O(d²k) for Q, once per call, and O(d²) per example. Tomczak and Welling (2016);
-    Hoogeboom et al. (2019), "Emerging convolutions", section 4.
+    H_j = I - 2 v_j v_jᵀ / ‖v_j‖², so that Q is orthogonal for any v_j, and log|det| = Σ_i log r_ii,
+    with r_ii = e^s_i > 0. Starts with R = I and a random Q.
+    num_reflections: k; with k = d, the default, every orthogonal Q of determinant (-1)^d can be
+    reached. event_ndims: 1 for vectors [..., dim], 3 for the channels of images [..., H, W, dim].
+    Cost: O(d²k) for Q, once per call, and O(d²) per example, in both directions. Tomczak and
+    Welling (2016); Hoogeboom et al. (2019), "Emerging convolutions", section 4.
     """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")

@@ -142,11 +142,20 @@ def multiscale(
     *,
     cond_shape: Shape | None = None,
 ) -> Flow:
-    """num_scales scales; after each but the last, half of the channels leaves as noise.
+    """x = T_1([h_1, z_1]), h_1 = T_2([h_2, z_2]), ..., h_{S-1} = T_S(z_S), with S = num_scales.
 
-    scale(shape, cond_shape): a flow from images [H/2, W/2, 4C] to shape = [H, W, C]; final(shape,
-    cond_shape): one from vectors to images of the last shape, [H/2ᵏ, W/2ᵏ, 2ᵏC] after k scales.
-    Both get the shape of the condition there. Dinh et al. (2017), section 3.6.
+    At each scale but the last, half of the channels is noise z_k, and the other half, h_k, is made
+    by the smaller scales below. Maps vectors of noise [H·W·C] to images [H, W, C].
+
+    shape: (H, W, C) of x. Raises `ValueError` if a side is odd and there are more scales to come
+    scale: scale(shape, cond_shape) is the flow T_k for k < S, from images [H/2, W/2, 4C] to images
+        of this shape [H, W, C]
+    final: final(shape, cond_shape) is T_S, from vectors to images of the last shape,
+        [H/2ᵏ, W/2ᵏ, 2ᵏC] with k = S - 1
+    cond_shape: of a condition, (n,) or (H, W, n); `scale` and `final` are given its shape at their
+        scale
+
+    Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
     """
     shape, cond_shape = checks.image_shape(shape), checks.cond_shape(cond_shape)
     checks.function(scale, "scale")

@@ -55,15 +55,21 @@ def standing_statistics(
     *,
     batch_size: int = 64,
 ) -> State:
-    """The state with batch-norm statistics of the generator averaged over batches of its samples.
+    """1/B Σ_b (mean, variance) of each batch norm over B = num / batch_size batches of samples.
 
-    Averaged weights need statistics of their own, because those in the state belong to the last
-    weights. So the generator makes `num` samples in batches of batch_size, whose means and
-    variances are averaged.
-    params, state: those of both players, as in `objectives.generated`. cond: [num, *cond_shape] for
-    a conditional model, in an order in which all batches are alike. num: a multiple of batch_size,
-    for at most a hundred batches. Only the generator's state changes, including its singular
-    vectors of spectral normalisation. Brock et al. (2019), section 3.
+    Averaged weights need statistics of their own, because the running means in the state belong to
+    the last weights. So the generator makes `num` samples in batches of batch_size, and the means
+    and variances of these batches are averaged. Returns the state of both players with the new
+    statistics of the generator.
+
+    params, state: those of both players, as in `objectives.generated`
+    num: a multiple of batch_size, for at most a hundred batches
+    cond: [num, *cond_shape] for a conditional model. Shuffle it, so that every batch has all
+        classes: the statistics of a batch of one class are not those of the data
+
+    Only the generator's state changes, including its singular vectors of spectral normalisation.
+    Cost: num samples. Brock et al. (2019), "Large scale GAN training for high fidelity natural
+    image synthesis", section 3.
     """
     checks.noun(model, Adversarial, "model")
     checks.key(key)

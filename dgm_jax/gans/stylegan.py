@@ -163,7 +163,10 @@ def truncated_styles(
 
 
 def in_all_layers(w: Array, num_layers: int) -> Array:
-    """One style for all layers: w [..., n] -> [..., L, n]."""
+    """w_1 = ... = w_L = w: one style w [..., n] for all L = num_layers layers, [..., L, n].
+
+    As `StyleGAN.synthesis` reads it; `mixed_styles` makes layers differ.
+    """
     checks.floating(w, "w")
     num_layers = checks.positive_int(num_layers, "num_layers")
     if not jnp.ndim(w):

@@ -11,10 +11,11 @@ from .moments import moments
 
 
 def kmeans_plus_plus(key: Key, x: Array, num_components: int) -> Array:
-    """K rows of x [n, d] as centres [K, d], each drawn with p ∝ D(x)², the squared distance so far.
+    """K rows of x [n, d] as centres [K, d], each drawn with p(x_n) ∝ D(x_n)².
 
-    D(x) is the distance to the nearest centre drawn before; num_components: K. Cost: K passes over
-    the rows. If all rows are equal, so are the centres. Arthur and Vassilvitskii (2007),
+    D(x) is the distance to the nearest centre drawn before; the first centre is any row.
+    num_components: K, at most n. The centres are far apart, a good start for `kmeans` and EM. If
+    all rows are equal, so are the centres. Cost: O(n K d). Arthur and Vassilvitskii (2007),
     "k-means++: the advantages of careful seeding".
     """
     x, num_components = _checked(key, x, num_components)
@@ -33,11 +34,12 @@ def kmeans_plus_plus(key: Key, x: Array, num_components: int) -> Array:
 
 
 def kmeans(key: Key, x: Array, num_components: int, *, num_steps: int = 10) -> Array:
-    """argmin Σ_n min_k ‖x_n - m_k‖² by Lloyd's algorithm from `kmeans_plus_plus`: centres [K, d].
+    """min Σ_n min_k ‖x_n - m_k‖² over centres m [K, d], by Lloyd's algorithm: a local minimum.
 
-    Each of num_steps steps sets each of the K = num_components centres to the mean of the rows
-    nearest to it; a centre without rows stays. Cost: one pass per step, in chunks. Lloyd (1982),
-    "Least squares quantization in PCM".
+    x: rows [n, d], n ≥ K = num_components. The centres start at those of `kmeans_plus_plus`. Each
+    of num_steps steps sets each centre to the mean of the rows nearest to it, which never increases
+    the sum; a centre without rows stays. Returns the centres. Cost: O(n K d) per step, in chunks of
+    rows. Lloyd (1982), "Least squares quantization in PCM".
     """
     x, num_components = _checked(key, x, num_components)
     num_steps = checks.positive_int(num_steps, "num_steps", least=0)

@@ -90,9 +90,13 @@ def normal_gamma_posterior(prior: NormalGamma, x: Array) -> NormalGamma:
 
 
 def normal_gamma_evidence(prior: NormalGamma, x: Array) -> Array:
-    """log p(x) for x [n], with μ and τ integrated out, in nats: the ratio of two normalisers.
+    """log p(x) = log ∫∫ p(x | μ, τ) p(μ, τ) dμ dτ in nats, for x_n ~ N(μ, 1/τ) and rows x [n].
 
-    log Γ(a_n) - log Γ(a_0) + a_0 log b_0 - a_n log b_n + ½ log(λ_0 / λ_n) - n/2 log 2π.
+    = log Γ(a_n) - log Γ(a_0) + a_0 log b_0 - a_n log b_n + ½ log(λ_0 / λ_n) - n/2 log 2π
+
+    with λ the `strength`, a the `concentration` and b the `rate` of the prior (index 0) and of
+    `normal_gamma_posterior` (index n). Every ELBO of a q(μ, τ) is at most this number. Murphy
+    (2007), "Conjugate Bayesian analysis of the Gaussian distribution", section 3.
     """
     prior, after = _checked(prior), normal_gamma_posterior(prior, x)
     log_gamma = jax.scipy.special.gammaln

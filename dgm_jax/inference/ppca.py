@@ -22,11 +22,16 @@ from ..protocol import Algorithm, Array, Density, LatentVariable, Params, Shape
 
 
 def ppca(dim: int, *, num_latents: int) -> LatentVariable:
-    """p(z) p(x | z) with the exact q(z | x) = N(M⁻¹ Wᵀ (x - μ), σ² M⁻¹), for vectors x [..., dim].
+    """z ~ N(0, I_q), x | z ~ N(W z + μ, σ² I), and the exact z | x ~ N(M⁻¹ Wᵀ (x - μ), σ² M⁻¹).
 
-    num_latents: q. Its ELBO equals log p(x), for every sample. Starts with random unit columns of
-    W, μ = 0, σ = 1. Cost: O(d q) per row, and O(d q² + q³) once per call. Tipping and Bishop
-    (1999), "Probabilistic principal component analysis".
+    M = Wᵀ W + σ² I, for vectors x [..., dim] and z [..., num_latents], with q = num_latents < d.
+    The posterior is exact, so that log p(x, z) - log q(z | x) = log p(x) for every sample z: the
+    ELBO has no gap and no variance. `ppca_density` is p(x) itself, with the same parameters.
+
+    Parameters {"weights": W [d, q], "mean": μ [d], "log_scale": log σ []}, which start with random
+    W whose columns have a length of about 1, μ = 0 and σ = 1. Train them by gradients, by `ppca_em`
+    or at once by `ppca_optimum`. Cost: O(d q) per row, and O(d q² + q³) once per call. Tipping and
+    Bishop (1999), "Probabilistic principal component analysis".
     """
     return linear_gaussian(dim, num_latents, ())
 
@@ -44,9 +49,9 @@ def ppca_optimum(mean: Array, covariance: Array, *, num_latents: int) -> Params:
 
     mean [d] and covariance [d, d] are the moments of the data, np.cov(x.T, bias=True) for maximum
     likelihood (scikit-learn divides by n - 1). Λ are the q = num_latents largest eigenvalues and U
-    their eigenvectors. The columns of W are orthogonal, so that z | x has independent entries;
-    columns with λ_i = σ² are zero, and their latents unused. Cost: O(d³). Raises `ValueError`
-    unless num_latents < d. Tipping and Bishop (1999), equations 7 and 8.
+    their eigenvectors. Returns the parameters of `ppca`. The columns of W are orthogonal, so that
+    z | x has independent entries; columns with λ_i = σ² are zero, and their latents unused. Cost:
+    O(d³). Raises `ValueError` unless num_latents < d. Tipping and Bishop (1999), equations 7 and 8.
     """
     dim = checks.moments(mean, covariance, "covariance")
     num_latents = _latents(num_latents, dim)

@@ -160,17 +160,27 @@ def fit_variational_mixture(
     form: str | None = None,
     chunk: int | None = None,
 ) -> FittedMixture:
-    """max ELBO of rows x [n, d] by `variational_mixture`, with restarts: the best is kept.
+    """max over q(z) q(π, m, Λ) of the ELBO of a Bayesian mixture of Gaussians, for rows x [n, d].
 
         fitted = inference.fit_variational_mixture(x, jax.random.key(0), num_components=10)
         fitted.history[-1] * len(x)                        # a lower bound of log p(X), in nats
         fitted.model.dist(fitted.params).log_prob(x)       # the mixture with expected parameters
 
-    `fitted.posterior` is q(π, m, Λ). prior: `prior_of(x, num_components)` by default. Components
-    that the data do not need keep their prior, with weights near 0. num_restarts: runs from
-    different initialisations, side by side. A run ends when a step gains less than `tolerance` nats
-    per row, or after num_steps. start_steps, form, chunk: as in `gaussian_mixture_em`. The dtype is
-    that of x.
+    Updates q(z) and q(π, m, Λ) in turn, as `variational_mixture` does. `fitted.posterior` is
+    q(π, m, Λ), and `fitted.history` the ELBO in nats per row. The dtype is that of x.
+
+    num_components: K, the largest number of components. Those that the data do not need keep their
+        prior, with weights near 0
+    num_restarts: runs from different initialisations, in parallel; the one with the highest ELBO is
+        kept
+    prior: of (π, m, Λ), made by `normal_inverse_wishart`; `prior_of(x, num_components)` by default
+    num_steps, tolerance: a run ends when a step gains less than `tolerance` nats per row, or after
+        num_steps steps
+    start_steps: of k-means, which makes the first assignment of rows to components
+    form, chunk: how the second moments of the rows are computed; those of `moments.moments`
+
+    Cost: num_restarts · num_steps steps of `gaussian_mixture_em` at most. Bishop (2006), "Pattern
+    recognition and machine learning", section 10.2.
     """
     x = rows(x, num_components)
     checks.key(key)

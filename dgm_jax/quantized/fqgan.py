@@ -26,8 +26,12 @@ def quantised_critic(
         critic = quantised_critic(nets.residual_features(...), codebook, nets.residual_head(...))
         model = combinators.adversarial(prior, generator, critic)
 
-    beta: β. trunk: x -> f. head: e -> values [batch], and after e it is given the class, where
-    there are classes. quantiser: of vectors of d numbers; None leaves f as it is, the twin without.
+    trunk: f, from x to features [batch, ..., d]
+    quantiser: from features to vectors e of d numbers; None is the same critic without a codebook,
+        g(f(x)), for comparison
+    head: g, from e to values [batch]; in a conditional model it is called with (e, class)
+    beta: the weight β of the commitment loss
+
     Parameters {"trunk", "quantiser", "head"}; the state is that of the three, and "quantisation",
     codebook loss + β commitment loss of the last batch, which `fq_critic_loss` adds to a game. Zhao
     et al. (2020), "Feature quantization improves GAN training": decay 0.8, β = 1, 2^8 codes.

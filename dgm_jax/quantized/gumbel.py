@@ -64,19 +64,25 @@ def categorical_vae(
     num_categories: int,
     prior: Density | None = None,
 ) -> LatentVariable:
-    """p(x, z) = p(z) ∏_i p(x_i; f_i(z)), q(z | x) = ∏_j softmax(g_j(x)) of one-hot z [*codes, K].
+    """p(x, z) = p(z) ∏_i p(x_i; f_i(z)), q(z_j = k | x) = softmax(g_j(x))_k, of one-hot z.
 
-    codes: how many codes, n or the shape of a grid (h, w). encoder: x [..., *shape] as numbers, as
-    in `vae.vae`, -> logits [..., *codes, K], with the last axes as one if you like. decoder: z ->
-    the numbers of the likelihood for each entry of x. It reads n codes as one vector [..., n K], a
-    grid as an image [..., h, w, K]. prior: a density of z, `uniform_codes` by default.
+    A VAE whose latents are codes z_j, each one of K = num_categories, written as one-hot vectors: z
+    is [..., *codes, K].
+
+    encoder: g, from x [..., *shape] as real numbers (as in `vae.vae`) to logits [..., *codes, K],
+        or the same with the last axes joined
+    decoder: f, from z to the parameters of the likelihood for each entry of x, in a layout of
+        `likelihoods.factorised`. It reads n codes as one vector [..., n K], and a grid as an image
+        [..., h, w, K]. It must also take what lies between one-hot vectors, since relaxed draws do
+    codes: the number of codes n, or the shape of a grid (h, w)
+    prior: a density of z, `uniform_codes(codes, num_categories)` by default
 
         model = categorical_vae(                                # the 20 x 10 of Jang et al. (2017)
             nets.mlp(784, 200, hidden=()), nets.mlp(200, 784, hidden=()),
             likelihoods.bernoulli(), 784, codes=20, num_categories=10)
 
-    Bernoulli latents are those of num_categories=2. The decoder also reads what lies between codes,
-    which relaxed draws are. Parameters {"prior", "likelihood", "posterior"}.
+    With num_categories=2 the latents are Bernoulli. Train it by a loss of this module, such as
+    `relaxed_loss`; samples of q have no gradient. Parameters {"prior", "likelihood", "posterior"}.
     Jang et al. (2017), "Categorical reparameterization with Gumbel-softmax".
     """
     for name, net in (("encoder", encoder), ("decoder", decoder)):
@@ -173,12 +179,18 @@ def score_function_loss(
     beta: float | Array = 1.0,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-ELBO of hard codes, ∇ by (f(z) - b) ∇ log q(z): `objectives.score_function`. In nats.
+    """-E_q f(z) + β KL(q ‖ p) in nats, f(z) = log p(x | z); ∇ E_q f = E_q (f - b) ∇ log q + E_q ∇f.
 
-    num_samples, beta, parts_key: as in `objectives.elbo`.
-    baseline: b, a number or [*batch], that knows nothing of these samples (`running_mean_loss`,
-        `linear_baseline_loss`).
-    The metrics neg_elbo, distortion and kl are those of `objectives.elbo`, of hard codes.
+    The negative ELBO of a `categorical_vae` for β = 1, with the score-function estimate of its
+    gradient (REINFORCE) from one-hot samples z of q(z | x); the KL has a closed form. The estimate
+    is unbiased for every b. Without a baseline its variance is large.
+
+    x: [n, *shape]. num_samples: samples of z for each row. beta: β. parts_key: for dropout in the
+        nets, which is off without it
+    baseline: b, a number or [n], that must not depend on these samples; `running_mean_loss` and
+        `linear_baseline_loss` learn one
+
+    Returns (loss, metrics) with neg_elbo, distortion and kl as in `objectives.elbo`, for one-hot z.
     Mnih and Gregor (2014), "Neural variational inference and learning in belief networks".
     """
 

@@ -72,7 +72,10 @@ def nearest(codebook: Array, features: Array) -> Array:
 
 
 def look_up(codebook: Array, codes: Array) -> Array:
-    """e_k [..., d] of codes k [...]; NaN for what is no code of 0..K-1."""
+    """e_k [..., d], the vectors of codes k [...], of a codebook e [K, d].
+
+    NaN for a number that is no code of 0..K-1. The gradient reaches the codebook.
+    """
     checks.floating(codebook, "codebook", (None, None))
     check_codes(codes)
     return (
@@ -108,7 +111,11 @@ def tied(codes: Array, vectors: Array, features: Array) -> Quantised:
 
 
 def counts(codes: Array, num_codes: int) -> Array:
-    """How often each code was used, [K]. Those of an epoch are the sum over its batches."""
+    """n_k = Σ [code = k] for k = 0..K-1: how often each code is used, integers [K].
+
+    codes: integers of any shape; those that are none of 0..K-1, K = num_codes, are not counted. The
+    counts of an epoch are the sum of those of its batches. See `perplexity`.
+    """
     num_codes = checks.positive_int(num_codes, "num_codes")
     check_codes(codes)
     ones = jnp.ones(codes.size, jnp.int32)

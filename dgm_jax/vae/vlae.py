@@ -122,12 +122,18 @@ class Window(NamedTuple):
 def window_of(
     local: Density, params: Params, key: Key, shape: Shape, *, num_levels: int, cond: Array
 ) -> Window:
-    """The window of an autoregressive density of levels [H, W, C], found by perturbation.
+    """{j: p(x_i | x_<i, c) changes with x_j}, the window of pixel i, as the farthest offsets j - i.
 
-    local, params: the density; shape: (H, W, C); num_levels: of x. Pixel j is in the window of i if
-    p(x_i | x_<i, c) changes with x_j, at a random x and the condition `cond` [*cond_shape]. At
-    fresh parameters f = 0 and the window is empty: pass perturbed or trained ones. Cost: a batch of
-    1 + H·W images.
+    Found by changing one pixel after the other of a random x, and returned as `Window`: so many
+    rows up, columns to the left and columns to the right.
+
+    local, params: an autoregressive density of levels [H, W, C] and its parameters. Initial
+        parameters give the same distribution whatever x_<i is, so that the window is empty: pass
+        perturbed or trained ones
+    shape, num_levels: (H, W, C), and the number of levels of an entry of x
+    cond: the condition c [*cond_shape]
+
+    Cost: log_prob of a batch of 1 + H·W images.
     """
     checks.noun(local, Density, "local")
     checks.parameters(params, local.init)

@@ -1,4 +1,4 @@
-"""Metrics of samples for real against real data (their floor), and for Gaussians of a wrong width.
+"""Metrics of samples where the truth is known: real against real data, and Gaussians too wide.
 
     python -m experiments.gans.floor --data-dir FOLDER
 

@@ -1,4 +1,4 @@
-r"""Mixtures of Gaussians and of Bernoullis, by EM and by variational inference, and scikit-learn's.
+r"""Mixtures of Gaussians and Bernoullis by EM and variational inference, beside scikit-learn's.
 
     python -m experiments.inference.mixtures
 
