@@ -303,6 +303,7 @@ def fit(config: Config, toy: str, name: str) -> Fitted:
     folder = config.directory / toy / name.replace(", ", "-").replace(" ", "-")
     look = jax.jit(jax.vmap(functools.partial(looked_at, model, target, play.packed)))
     frames, every = [], max(num // (FRAMES - 1), 1)
+    print(f"{toy}, {name}: {num * length:,} steps of {config.num_seeds} seeds")
 
     def evaluate(params_and_state, key):
         found = look(params_and_state, jax.random.split(key, config.num_seeds))
@@ -364,8 +365,14 @@ def draw(config: Config, toys: Any) -> None:
     plots.save(plots.planes(samples, bounds=bounds), config.directory / "samples.png")
     toy = "grid" if "grid" in toys else list(toys)[0]
     games = {name: toys[toy][name].frames for name in IN_STRIP if name in toys[toy]}
-    if not games or not all(games.values()):
-        print("no strip.png: it shows none of these games, or a run was resumed")
+    if not games:
+        print(f"no strip.png: it shows the games {'; '.join(IN_STRIP)}")
+        return
+    if resumed := [name for name, frames in games.items() if not frames]:
+        print(
+            f"no strip.png: {'; '.join(resumed)} was resumed, and samples of earlier steps are not "
+            "kept; to draw it, run again with another --workdir"
+        )
         return
     points, values = (
         {game: {when: both[i] for when, both in frames.items()} for game, frames in games.items()}

@@ -3,7 +3,7 @@
 import pytest
 
 from dgm_jax import runs
-from experiments.inference import likelihood
+from experiments.inference import likelihood, ppca
 
 TINY = {**likelihood.QUICK, "num_samples": (3,)}
 
@@ -16,7 +16,7 @@ def test_a_small_model_is_trained_and_asked_and_can_be_asked_again(tmp_path):
     for rows in ("test", "made"):
         assert found[rows]["importance"].keys() == {"3"}
         assert "K = 3)" in found[rows]["naive"]["3"]["says"]
-        assert (tmp_path / "one" / f"likelihood-{rows}.png").stat().st_size > 5000
+        assert (tmp_path / "one" / f"{rows}.png").stat().st_size > 5000
     assert found["made"]["reverse"]["says"].split("; ")[1].startswith("reverse annealed")
     model, params, rows = likelihood.given(
         likelihood.Config(run=tmp_path / "one" / "vae", **likelihood.QUICK)
@@ -28,3 +28,9 @@ def test_a_small_model_is_trained_and_asked_and_can_be_asked_again(tmp_path):
 def test_without_samples_nothing_is_asked():
     with pytest.raises(ValueError, match="num_samples is empty"):
         likelihood.main(likelihood.Config(num_samples=()))
+
+
+@pytest.mark.parametrize("module", [likelihood, ppca], ids=["likelihood", "ppca"])
+def test_one_row_has_no_standard_error_and_is_refused_before_training(module):
+    with pytest.raises(ValueError, match="num_rows must be an integer of at least 2; got 1"):
+        module.main(module.Config(num_rows=1))
