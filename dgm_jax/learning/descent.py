@@ -262,12 +262,15 @@ def _raised_in(error, package):
     return [name for name in packages if name not in ("jax", "numpy")][-1] == package
 
 
+def floating(tree: Any) -> list[Array]:
+    """The arrays of a tree that may hold NaN or infinity: no whole numbers and no keys."""
+    return [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+
+
 def all_finite(tree: Any) -> Array:
     """Whether no floating-point number of the tree is NaN or infinite."""
-    floating = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
-    if not floating:
-        return jnp.asarray(True)
-    return jnp.all(jnp.stack([jnp.isfinite(x).all() for x in floating]))
+    finite = [jnp.isfinite(x).all() for x in floating(tree)]
+    return jnp.stack(finite).all() if finite else jnp.asarray(True)
 
 
 def _norm(tree):

@@ -157,14 +157,13 @@ def over_devices(
         except ValueError:  # JAX is tracing another function, and refuses
             return alone(*args)
         with with_mesh:
-            places = {i: _places(a, mesh, i > 0) for i, a in enumerate(args) if i not in still}
-            shardings, structure = jax.tree.flatten(list(places.values()))
-            program = spread(tuple(shardings), structure)
-            moved = (
-                jax.tree.map(_movable, a, places[i]) if i in places else a
-                for i, a in enumerate(args)
-            )
-            return first_copy(program(*moved))
+            moved, places = list(args), []
+            for i, arg in enumerate(args):
+                if i not in still:
+                    places.append(_places(arg, mesh, i > 0))
+                    moved[i] = jax.tree.map(_movable, arg, places[-1])
+            shardings, structure = jax.tree.flatten(places)
+            return first_copy(spread(tuple(shardings), structure)(*moved))
 
     return call
 

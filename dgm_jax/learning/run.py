@@ -24,7 +24,7 @@ from . import identity, rows
 from .checkpoints import Checkpoints, NotFinite
 from .checkpoints.fingerprints import inspected, on_host
 from .checkpoints.leaves import describe
-from .descent import all_finite, check_metrics, given
+from .descent import all_finite, check_metrics, floating, given
 from .devices import first_copy, placed, replicate, shard_batch
 from .loading import places
 
@@ -354,12 +354,16 @@ class Run:
                 self.say(self.told[name])
 
     def _check_state(self):
-        """One pass over the state: where NumPy cannot read it, a program on the device."""
-        leaves = [x for x in jax.tree.leaves(self.state) if jnp.issubdtype(x.dtype, jnp.inexact)]
+        """`NotFinite` with the name of an array of the state that holds NaN or infinity.
+
+        NumPy looks where it can read the state, since nothing must be compiled for it; else a
+        program on the device.
+        """
+        leaves = floating(self.state)
         if all(map(on_host, leaves)):
             finite = all(np.isfinite(leaf).all() for leaf in jax.device_get(leaves))
         else:
-            (finite,) = jax.device_get([self.copy(_all_finite(leaves))])
+            finite = jax.device_get(self.copy(_all_finite(leaves)))
         if not finite:
             found = inspected({"state": self.state}).items()
             raise NotFinite(f"{min(name for name, (_, ok) in found if not ok)} is not finite")
