@@ -288,7 +288,7 @@ BAD = {
     "a key for the parameters that is none": (lambda: MODEL.init(0), "key must be a typed key"),
     "a noise level for a net without": (
         lambda: nets.mlp(3, 3, hidden=(8,)).apply({}, X, X[:, 0]),
-        r"1 inputs, of widths \(3,\); got 2, of widths .*\. That of a denoiser .* nets.time_mlp",
+        r"1 inputs, of widths \(3,\); got 2, of widths \(3, 5\)\. .* denoiser .* nets.time_mlp",
     ),
     "no outputs of a net": (lambda: nets.mlp((3,), 0, hidden=(8,)), "must be an integer"),
     "no coordinates of a MADE": (

@@ -3,6 +3,7 @@
 import json
 import wave
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -55,6 +56,21 @@ def test_a_short_run_writes_results_sound_and_a_picture(folder, capsys):
             assert file.getnframes() == 2 * (length + 800)
     assert (folder / "run" / "samples.png").stat().st_size > 5000
     assert "4 (0.001 s)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "num_gates"), [("gru", 3), ("lstm", 4)])
+def test_a_recurrent_net_has_the_gates_of_its_cell_and_learns_on_one_device(
+    name, num_gates, monkeypatch
+):
+    """U [n, gates n] for a GRU of three gates and an LSTM of four. Devices asked for are used."""
+    learned = []
+    monkeypatch.setattr(audio.fitting, "maximum_likelihood", lambda *a, **_: learned.append(a))
+    for devices in (None, 2):
+        audio.fit(audio.Config(**TINY | {"units": 5, "devices": devices}), name, {}, 0)
+    (one, _, model, _), (two, *_) = learned
+    made = jax.eval_shape(model.init, jax.random.key(0))
+    assert (5, 5 * num_gates) in [leaf.shape for leaf in jax.tree.leaves(made)]
+    assert (one.devices, two.devices) == (1, 2)
 
 
 def test_sound_survives_the_file(tmp_path):
