@@ -48,7 +48,7 @@ from dgm_jax import autoregressive as ar
 from dgm_jax import checks, learning, likelihoods, objectives, plots, protocol, quantized, runs
 from dgm_jax.runs import processes
 from experiments import fitting, sets
-from experiments.options import Data, Optimisation, check
+from experiments.options import Data, check
 from experiments.quantized import stages
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
+class Config(stages.Judged, stages.TwoStages, Data, runs.RunOptions):
     class_conditional: ClassVar[bool] = False
     num_categories: int = 32
     """categories of each code"""
@@ -77,11 +77,7 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     least_temperature: float = 0.3
     """the temperature of relaxed draws falls from 1 to this in the first half of the steps"""
     num_steps: int = 1500
-    """gradient steps of stage one; the step that is best on the validation split is kept"""
     learning_rate: float = 3e-3
-    weight_decay: float = 0.1
-    batch_size: int = 64
-    ema_decay: float = 0.99
     prior_hidden: int = 64
     """the width of the transformer"""
     prior_layers: int = 2
@@ -91,11 +87,7 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     prior_dropout: float = 0.1
     """the dropout rate in stage two"""
     prior_steps: int = 800
-    """gradient steps of stage two"""
-    prior_rate: float = 2e-3
-    """the learning rate of stage two"""
     prior_decay: float = 0.1
-    """the weight decay of stage two"""
     test_samples: int = 100
     """samples K of the bound on the test split"""
     test_rows: int = 300

@@ -25,6 +25,7 @@ from dgm_jax import autoregressive as ar
 from dgm_jax import learning, likelihoods, objectives, plots, protocol, quantized, runs
 from experiments import baselines, fitting, sets
 from experiments.gans import judge
+from experiments.options import Optimisation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +50,33 @@ class Judged:
     """the number of these features"""
 
 
-def two(config: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+@dataclasses.dataclass(frozen=True)
+class TwoStages(Optimisation):
+    """How the two stages are trained, one after the other."""
+
+    learning_rate: float = 2e-3
+    """the highest learning rate of stage one; it rises in the first twentieth of the steps, then
+    decays to 0 by a cosine schedule"""
+    weight_decay: float = 0.1
+    """the weight decay of AdamW in stage one: the fraction of each weight subtracted per step, in
+    units of the learning rate"""
+    batch_size: int = 64
+    ema_decay: float = 0.99
+    eval_every: int = 100
+    """steps between evaluations on the validation split, in each stage"""
+    patience: int | None = 20
+    """end a stage after this many evaluations in a row without improvement; None: never"""
+    num_steps: int = 2000
+    """gradient steps of stage one; the step that is best on the validation split is kept"""
+    prior_steps: int = 400
+    """gradient steps of stage two; of these too the best is kept"""
+    prior_rate: float = 2e-3
+    """the highest learning rate of stage two, which rises and decays as that of stage one"""
+    prior_decay: float = 0.3
+    """the weight decay of stage two"""
+
+
+def two(config: TwoStages) -> tuple[dict[str, Any], dict[str, Any]]:
     """How the stages are trained, from the options of a config: those of `fitting.fit_by_adamw`."""
     shared = {name: getattr(config, name) for name in ("ema_decay", "eval_every", "patience")}
 

@@ -49,7 +49,7 @@ from dgm_jax import autoregressive as ar
 from dgm_jax import learning, nets, plots, protocol, quantized, runs
 from dgm_jax.runs import processes
 from experiments import fitting
-from experiments.options import Data, Optimisation, check
+from experiments.options import Data, check
 from experiments.quantized import stages
 from experiments.vae.compare import head
 
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
+class Config(stages.Judged, stages.TwoStages, Data, runs.RunOptions):
     class_conditional: ClassVar[bool] = False
     quantiser: Literal["averaged", "gradient", "finite-scalar"] = "averaged"
     """the quantiser: a codebook of moving averages of features, a codebook that is trained by
@@ -91,12 +91,6 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     joint_channels: bool = True
     """whether the channels of a pixel depend on one another given the codes, by a shared mixture;
     else they are independent"""
-    num_steps: int = 2000
-    """gradient steps of stage one; the step that is best on the validation split is kept"""
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.1
-    batch_size: int = 64
-    ema_decay: float = 0.99
     priors: tuple[stages.PriorName, ...] = ("gated-pixelcnn",)
     """the priors to train, all on the same codes; the first is the one of the model vqvae"""
     prior_hidden: int = 32
@@ -105,14 +99,9 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     """layers of each prior"""
     prior_heads: int = 4
     """attention heads of pixelsnail and transformer; must divide --prior-hidden"""
-    prior_steps: int = 400
-    """gradient steps of stage two"""
-    prior_rate: float = 2e-3
-    """the learning rate of stage two"""
-    prior_decay: float = 0.3
-    """the weight decay of stage two"""
     pixels_steps: int = 500
-    """gradient steps of the Gated PixelCNN of pixels; 0 leaves it out"""
+    """gradient steps of the Gated PixelCNN of pixels, which learns at the rate of stage one; 0
+    leaves it out"""
     pixels_hidden: int = 64
     """channels of the Gated PixelCNN of pixels; with 64 and 4 layers it has as many parameters as
     both stages on the digits"""

@@ -38,7 +38,7 @@ import numpy as np
 from dgm_jax import checks, learning, plots, protocol, quantized, runs
 from dgm_jax.runs import processes
 from experiments import fitting, sets
-from experiments.options import Data, Optimisation, check
+from experiments.options import Data, check
 from experiments.quantized import stages
 from experiments.vae.compare import head
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
+class Config(stages.Judged, stages.TwoStages, Data, runs.RunOptions):
     class_conditional: bool = False
     """learn p(x | class): the prior of the top level gets the class of the picture"""
     num_codes: tuple[int, ...] = (32, 4)
@@ -76,11 +76,6 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     """whether the channels of a pixel depend on one another given the codes, by a shared mixture;
     else they are independent"""
     num_steps: int = 1500
-    """gradient steps of stage one; the step that is best on the validation split is kept"""
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.1
-    batch_size: int = 64
-    ema_decay: float = 0.99
     prior: stages.PriorName = "gated-pixelcnn"
     """the prior of the top level; the levels below have a Gated PixelCNN"""
     prior_hidden: int = 32
@@ -90,11 +85,7 @@ class Config(stages.Judged, Optimisation, Data, runs.RunOptions):
     prior_heads: int = 4
     """attention heads of pixelsnail and transformer; must divide --prior-hidden"""
     prior_steps: int = 600
-    """gradient steps of stage two"""
-    prior_rate: float = 2e-3
-    """the learning rate of stage two"""
     prior_decay: float = 0.5
-    """the weight decay of stage two"""
     num_shown: int = 16
     """pictures in a row"""
 
