@@ -107,10 +107,10 @@ class Posterior(NamedTuple):
 
 
 def posterior(mixture: Mixture, x: Array) -> Posterior:
-    """Which component x is from, if it is above or below.
+    """p_j = P(j | X ≤ x) and q_j = P(j | X > x) of the components j of X ~ F, and their sums.
 
-    All are logarithms, so that no tail rounds to 0 or 1. As softmaxes, p and q have moderate ones
-    in the tails, where the terms of the slope F' / (F (1 - F)) are large and cancel.
+    All are logarithms, so that no tail rounds to 0 or 1. In a tail F' and F (1 - F) both vanish;
+    the slope F' / (F (1 - F)) = Σ_j p_j q_j / (π_j s_j) has terms of moderate size there.
     """
     u = standardised(mixture, x)
     log_cdf, below = _sum_and_shares(mixture.log_weights + log_sigmoid(u))
@@ -126,7 +126,11 @@ def standardised(mixture: Mixture, x: Array) -> Array:
 
 
 def _sum_and_shares(a):
-    """log Σ_j e^{a_j}, and log(e^{a_j} / Σ). Far out a_j may be -1e30, and must lose that first."""
+    """log Σ_j e^{a_j} and the log-shares log(e^{a_j} / Σ).
+
+    The largest a_j is subtracted first: far out all may be near -1e30, where floating-point numbers
+    are too coarse for the differences to log Σ.
+    """
     top = a.max(-1, keepdims=True)
     top = jnp.where(jnp.isfinite(top), top, 0)
     log_sum = jnp.log(jnp.exp(a - top).sum(-1, keepdims=True))

@@ -15,7 +15,7 @@ from ..protocol import Array, Key, Params, Shape, again, described
 
 ADJOINTS = ("recursive", "backsolve", "direct")
 NOISES = {"rademacher": jax.random.rademacher, "gaussian": jax.random.normal}
-STAGES = 6  # evaluations of f a step of Tsit5: seven stages, of which the first is the last before
+STAGES = 6  # evaluations of f in a step of Tsit5: the first of seven is the last of the step before
 
 
 class Field(NamedTuple):
@@ -35,7 +35,6 @@ class Field(NamedTuple):
 
 def divergence_by_autodiff(velocity: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:
     """tr ∂f/∂x = Σ_i e_iᵀ (∂f/∂x) e_i of any velocity, exact; costs d derivatives of f."""
-
     checks.function(velocity, "velocity")
 
     def divergence(params, x, t, cond=None):

@@ -6,8 +6,7 @@ tangent. When y, the parameters θ and the condition c move by ẏ, θ̇ and ċ,
 and u̇. Differentiating the equations that define x and u gives
 
     τ_x ẋ + τ_f · ḟ      = ẏ                    with τ_x = ∂τ/∂x, τ_f = ∂τ/∂f
-    u̇ - spread(ẋ, u̇)     = added(θ̇, ċ)          u moves with the inputs of the units and the
-    weights
+    u̇ - spread(ẋ, u̇)     = added(θ̇, ċ)          units move with their inputs and their weights
 
 These equations are linear in the unknowns (ẋ, u̇) and triangular in the order of the coordinates,
 so an unroll solves them, and an unroll from the last coordinate to the first solves their

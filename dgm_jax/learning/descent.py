@@ -13,9 +13,7 @@ from .. import checks
 from ..protocol import Array, Key, Metrics, Params, State, num_params
 from .packing import joined
 
-Schedule = Callable[
-    [Array], ArrayLike
-]  # step ↦ a number, such as optax.linear_schedule(0, 1, 1000)
+Schedule = Callable[[Array], ArrayLike]  # of the step, as optax.linear_schedule(0, 1, 1000)
 
 
 class TrainState(NamedTuple):
@@ -281,8 +279,8 @@ def _norm(tree):
 
 
 def _sum_of_squares(x):
-    """Of x where True, which is x. XLA's CPU backend takes the gradient of a matrix for transposed
-    and sums it three times as slowly as any other array; what a choice gives is of the latter."""
+    """Σ x² of all entries. XLA's CPU backend sums the gradient of a matrix, which it stores
+    transposed, three times as slowly as other arrays; the result of a `where` is no such array."""
     chosen = jnp.where(jnp.ones(x.shape, bool), jnp.abs(x), 0)
     return jnp.square(chosen).sum()
 

@@ -128,13 +128,7 @@ def fit_to_data(
         for split in SPLITS
     }
     model = _of_the_data(model, *parts["train"][:1], num_levels, preprocessing, split_seed)
-    log_prob = over_devices(lambda params, x, *cond: model.dist(params, *cond).log_prob(x))
-
-    size = min(EVAL_BATCH, *(len(rows[split]) for split in ("valid", "test")))
-
-    def scores(params, part):
-        score = lambda _, row: log_prob(params, *row)
-        return expected_log_prob(score, jax.random.key(0), part, batch_size=size)
+    scores = _scores(model, min(EVAL_BATCH, len(rows["valid"]), len(rows["test"])))
 
     def init(key):
         return adapt(model, model.init(key), *(part[:ADAPT_BATCH] for part in parts["train"]))
@@ -176,6 +170,17 @@ def _check_plan(ema_decay, eval_every, patience, workdir, progress):
             checks.positive_int(value, name)
     if workdir is not None:
         checks.path(workdir, "workdir")
+
+
+def _scores(model, batch_size):
+    """scores(params, rows) -> log p [n] in nats of rows (x,) or (x, cond), on all devices."""
+    log_prob = over_devices(lambda params, x, *cond: model.dist(params, *cond).log_prob(x))
+
+    def scores(params, rows):
+        score = lambda _, row: log_prob(params, *row)
+        return expected_log_prob(score, jax.random.key(0), rows, batch_size=batch_size)
+
+    return scores
 
 
 def _optimizer(learning_rate, num_steps, weight_decay):

@@ -173,16 +173,22 @@ def train(
         shown = progress and processes.first()
         bar = progress_bar(description, run.step, num_steps, show=shown)
         run.start(stack.enter_context(bar))
-        while True:
-            run.advance(first if batch is None or run.step == 0 else batch(run.step))
-            leaving = told_to_end()
-            saving = run.write_row() if run.row_is_due else False
-            if checkpoints is not None and (saving or leaving):
-                run.save()
-            if leaving:
-                run.leave(leaving)
-            if run.over:
-                return run.trained()
+        _make_steps(run, lambda t: first if batch is None or t == 0 else batch(t), told_to_end)
+        return run.trained()
+
+
+def _make_steps(run, batch, told_to_end):
+    """Steps until the run is over, with rows and checkpoints where they are due."""
+    while True:
+        run.advance(batch(run.step))
+        leaving = told_to_end()
+        saving = run.write_row() if run.row_is_due else False
+        if run.checkpoints is not None and (saving or leaving):
+            run.save()
+        if leaving:
+            run.leave(leaving)
+        if run.over:
+            return
 
 
 def _stages(algorithm, later):

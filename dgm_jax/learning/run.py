@@ -417,9 +417,10 @@ _all_finite = jax.jit(all_finite)
 
 
 def _quickly():
-    """Options for a program that runs once: compiled with few optimisations, it is done earlier.
+    """Options of the compiler for a program that runs only once: few optimisations, so that
+    compiling and running together take less time.
 
-    On CPUs, where the random numbers of a net compile in half the time or less; the numbers stay.
+    On CPUs the random numbers of a net then compile in half the time or less; they are the same.
     """
     return {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
 

@@ -101,7 +101,7 @@ def verified(
 
 
 def _attempt(read: Callable[[], Any]) -> Any:
-    """read(), or one line on what is wrong with the files; not on what is with the machine."""
+    """read(); raises `Damaged` if the files are at fault, `OSError` if the machine is (no room)."""
     try:
         with quiet(), contextlib.redirect_stderr(io.StringIO()):
             return read()
