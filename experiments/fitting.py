@@ -44,9 +44,9 @@ if TYPE_CHECKING:
         State,
     )
 
-MEAN_DRAWS = 64  # of a posterior mean that has no closed form, twice
+MEAN_DRAWS = 64  # for each of two estimates of a posterior mean that has no closed form
 CLIP = 5.0  # the largest norm of a gradient
-NO_MEAN = (checks.InputError, NotImplementedError, AttributeError)  # what says that it has none
+NO_MEAN = (checks.InputError, NotImplementedError, AttributeError)  # what `mean` then raises
 
 
 class Task(NamedTuple):
@@ -338,8 +338,10 @@ def _elbo_parts(model, params, key, rows, dim, eval_batch):
             kl[f"kl_{name}"] = each.mean(0)
         return {"reconstruction_nats": found.log_likelihood.mean(0), **kl}
 
-    means = {name: float(x.mean()) for name, x in _each(parts, params, key, rows, eval_batch)}
-    elbo = means["reconstruction_nats"] - sum(kl for name, kl in means.items() if "kl_" in name)
+    found = _each(parts, params, key, rows, eval_batch)
+    means = {name: float(x.mean()) for name, x in found.items()}
+    kl = sum(nats for name, nats in means.items() if name.startswith("kl_"))
+    elbo = means["reconstruction_nats"] - kl
     bits = float(objectives.bits_per_dim(elbo, dim))
     return {"elbo_nats": elbo, "elbo_bits_per_dim": bits, **means}
 
@@ -359,7 +361,8 @@ def _units_in_use(model, params, key, rows, threshold, *, num_rows, eval_batch, 
         first, second = posterior_means(model, params, key, *row)
         return {"first": first, "second": second}
 
-    first, second = (x for _, x in _each(codes, params, key, rows, eval_batch))
+    found = _each(codes, params, key, rows, eval_batch)
+    first, second = found["first"], found["second"]
     varies = ((first - first.mean(0)) * (second - second.mean(0))).mean(0) > threshold
     return {"active_units": int(varies.sum()), "num_units": varies.size}
 
@@ -398,10 +401,10 @@ def _joined(z, batch_ndims):
 
 
 def _each(function, params, key, rows, eval_batch):
-    """(name, values [n, ...]) of the dictionary that function(params, key, *rows) returns."""
+    """{name: values [n, ...]} that function(params, key, *rows) returns, for all rows."""
     function = learning.over_devices(function)
     of_batch = lambda key, *batch: function(params, key, *batch)
-    return metrics.likelihood.in_batches(of_batch, key, _parts(rows), eval_batch).items()
+    return metrics.likelihood.in_batches(of_batch, key, _parts(rows), eval_batch)
 
 
 def _with_surgery(task, model, valid):
@@ -469,29 +472,33 @@ def _dim(rows):
 
 
 # -------------------------------------------------------------------------------- gradient descent
-def adamw(
-    learning_rate: float,
-    num_steps: int,
-    *,
-    weight_decay: float = 0.0,
-    decayed: Callable[[Params], Params] | None = None,
-    clip: float = CLIP,
-    warm_up: int = 0,
-) -> optax.GradientTransformation:
-    """AdamW, whose rate rises in warm_up steps to learning_rate, then falls to 0 as a cosine.
+class AdamW(NamedTuple):
+    """AdamW, whose rate rises in warm_up steps to learning_rate, then falls to 0 as a cosine."""
 
-    decayed: decayed(params) says of each leaf whether it decays; by default all do. clip: the norm
-    to which longer gradients are cut.
-    """
-    checks.positive_int(num_steps, "num_steps")
-    checks.positive(learning_rate, "learning_rate")
-    if warm_up:
-        rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warm_up, num_steps)
-    else:
-        rate = optax.cosine_decay_schedule(learning_rate, num_steps)
-    adam = learning.adam(rate, weight_decay=weight_decay, decayed=decayed)
-    optimizer = optax.chain(optax.clip_by_global_norm(clip), adam)
-    return learning.packed(optimizer) if decayed is None else optimizer
+    learning_rate: float  # the highest
+    num_steps: int  # of the run
+    weight_decay: float = 0.0
+    decayed: Callable[[Params], Params] | None = None  # says of each leaf whether it decays; or all
+    clip: float = CLIP  # the norm to which longer gradients are cut
+    warm_up: int = 0
+
+    def optimizer(self) -> optax.GradientTransformation:
+        """The transformation of gradients that these options describe."""
+        steps = checks.positive_int(self.num_steps, "num_steps")
+        peak = checks.positive(self.learning_rate, "learning_rate")
+        if self.warm_up:
+            rate = optax.warmup_cosine_decay_schedule(0.0, peak, self.warm_up, steps)
+        else:
+            rate = optax.cosine_decay_schedule(peak, steps)
+        adam = learning.adam(rate, weight_decay=self.weight_decay, decayed=self.decayed)
+        optimizer = optax.chain(optax.clip_by_global_norm(self.clip), adam)
+        return learning.packed(optimizer) if self.decayed is None else optimizer
+
+
+def adamw_of(config: Any, **changes: Any) -> AdamW:
+    """The options of AdamW that a config has; changes: other values, and what no config has."""
+    described = AdamW(config.learning_rate, config.num_steps, config.weight_decay)
+    return described._replace(**changes)
 
 
 def fit_by_adamw(
@@ -501,41 +508,29 @@ def fit_by_adamw(
     loss: Callable,
     task: Task,
     rows: Rows | tuple[Rows, ...] | Callable[[int], Batch],
+    adamw: AdamW,
     *,
-    num_steps: int,
-    learning_rate: float,
     ema_decay: float,
-    weight_decay: float = 0.0,
-    decayed: Callable[[Params], Params] | None = None,
-    clip: float = CLIP,
-    warm_up: int = 0,
     weights: dict | None = None,
     init_state: Callable | None = None,
     select: Callable[[State], Params] | None = None,
     **options: Any,
 ) -> Fitted:
-    """`fit` of init(key) by gradients of a loss, with `adamw` and a moving average of parameters.
+    """`fit` of init(key) by gradients of a loss, with AdamW and a moving average of parameters.
 
-    learning_rate, num_steps, weight_decay, decayed, clip, warm_up: as in `adamw`. A line says so if
-    most gradients are clipped.
+    A line says so if most gradients are clipped.
+
     ema_decay, weights, init_state: as in `learning.gradient_descent`.
     select: what of a training state is evaluated and kept, by default as in `gradient_descent`.
     options: those of `fit`.
     """
-    optimizer = adamw(
-        learning_rate,
-        num_steps,
-        weight_decay=weight_decay,
-        decayed=decayed,
-        clip=clip,
-        warm_up=warm_up,
-    )
     algorithm = learning.gradient_descent(
-        init, loss, optimizer, init_state=init_state, weights=weights, ema_decay=ema_decay
+        init, loss, adamw.optimizer(), init_state=init_state, weights=weights, ema_decay=ema_decay
     )
     if select is not None:
         algorithm = algorithm._replace(params=select)
-    return fit(config, name, algorithm, task, rows, num_steps=num_steps, clip=clip, **options)
+    options |= {"num_steps": adamw.num_steps, "clip": adamw.clip}
+    return fit(config, name, algorithm, task, rows, **options)
 
 
 # ----------------------------------------------------------------------------- maximum likelihood
@@ -548,9 +543,7 @@ def maximum_likelihood(
     noisy: Callable | None = None,
     scored: Density | None = None,
     per: int = 1,
-    decayed: Callable[[Params], Params] | None = None,
-    clip: float = CLIP,
-    warm_up: int = 0,
+    adamw: AdamW | None = None,
     num_draws: int = 1,
     eval_batch: int = 1000,
     **options: Any,
@@ -566,7 +559,7 @@ def maximum_likelihood(
     one of longer texts, for instance.
     per: the loss is divided by this, for instance by the number of entries of x; it scales the
     gradients.
-    decayed, clip, warm_up: as in `adamw`.
+    adamw: how gradients are followed, by default `adamw_of(config)`.
     num_draws, eval_batch: as in `likelihood_task`.
     options: those of `fit`.
     """
@@ -587,8 +580,7 @@ def maximum_likelihood(
         return scored.dist(params, *cond).log_prob(x)
 
     task = likelihood_task(log_prob, rows, num_draws=num_draws, eval_batch=eval_batch)
-    options |= {"decayed": decayed, "clip": clip, "warm_up": warm_up}
-    return _descended(config, name, model.init, loss, task, rows["train"], **options)
+    return _descended(config, name, model.init, loss, task, rows["train"], adamw, **options)
 
 
 def maximum_bound(
@@ -603,9 +595,7 @@ def maximum_bound(
     weights: dict | None = None,
     init_state: Callable | None = None,
     start: Params | None = None,
-    decayed: Callable[[Params], Params] | None = None,
-    clip: float = CLIP,
-    warm_up: int = 0,
+    adamw: AdamW | None = None,
     **options: Any,
 ) -> Fitted:
     """`fit` of a latent variable model to rows x, or (x, cond), with the options of a config.
@@ -617,7 +607,7 @@ def maximum_bound(
     init_state: the initial state of a loss that carries one, such as a running mean
     (`gradient_descent`).
     start: parameters from which training starts, in place of those of `model.init`.
-    decayed, clip, warm_up: as in `adamw`.
+    adamw: how gradients are followed, by default `adamw_of(config)`.
     options: those of `fit`.
     """
 
@@ -629,9 +619,8 @@ def maximum_bound(
     init = model.init if start is None else lambda key: start
     beta = {"beta": optax.linear_schedule(0.0, 1.0, beta_steps)} if beta_steps else {}
     weights = {**(weights or {}), **beta} or None
-    options |= {"decayed": decayed, "clip": clip, "warm_up": warm_up, "start": start}
-    options |= {"weights": weights, "init_state": init_state}
-    return _descended(config, name, init, objective, task, rows["train"], **options)
+    options |= {"weights": weights, "init_state": init_state, "start": start}
+    return _descended(config, name, init, objective, task, rows["train"], adamw, **options)
 
 
 def _descended(
@@ -641,13 +630,14 @@ def _descended(
     loss: Callable,
     task: Task,
     rows: Rows | tuple[Rows, ...],
+    adamw: AdamW | None,
     **options,
 ) -> Fitted:
     """`fit_by_adamw` as the config says; what a loss carries is not kept."""
-    names = ("num_steps", "learning_rate", "weight_decay", "ema_decay", "eval_every", "patience")
-    options |= {name: getattr(config, name) for name in names}
-    select = learning.averaged
-    return fit_by_adamw(config, name, init, loss, task, rows, select=select, **options)
+    adamw = adamw_of(config) if adamw is None else adamw
+    options |= {name: getattr(config, name) for name in ("ema_decay", "eval_every", "patience")}
+    options |= {"select": learning.averaged}
+    return fit_by_adamw(config, name, init, loss, task, rows, adamw, **options)
 
 
 def scorer(log_prob: Callable, *, eval_batch: int = 1000) -> Callable:

@@ -98,7 +98,7 @@ def of_autoregressive(config: Config, key: Key) -> tuple:
     levels = likelihoods.discretized_logistic(17)
     model = autoregressive.gated_pixelcnn((8, 8, 1), levels, num_layers=4, cond_shape=(10,))
     num_steps = steps(config, 450)
-    adam = fitting.adamw(3e-3, num_steps, weight_decay=1.0, warm_up=num_steps // 20)
+    adamw = fitting.AdamW(3e-3, num_steps, weight_decay=1.0, warm_up=num_steps // 20)
     x = {split: jnp.asarray(part.reshape(-1, 8, 8, 1)) for split, part in rows.items()}
     classes = {split: sets.one_hot(found.labels[split], 10) for split in rows}
 
@@ -107,7 +107,9 @@ def of_autoregressive(config: Config, key: Key) -> tuple:
         return x["train"][which], jnp.asarray(classes["train"])[which]
 
     descent = learning.gradient_descent(
-        model.init, lambda params, key, batch: objectives.nll(model, params, key, *batch), adam
+        model.init,
+        lambda params, key, batch: objectives.nll(model, params, key, *batch),
+        adamw.optimizer(),
     )
     train_key, draw_key = jax.random.split(key)
     params = learned(descent, train_key, draw, num_steps)
@@ -189,7 +191,7 @@ def of_vae(config: Config, key: Key) -> tuple:
     descent = learning.gradient_descent(
         model.init,
         lambda params, key, x: objectives.elbo(model, params, key, x),
-        fitting.adamw(1e-3, steps(config, 3000), weight_decay=0.1),
+        fitting.AdamW(1e-3, steps(config, 3000), weight_decay=0.1).optimizer(),
     )
     train_key, test_key = jax.random.split(key)
     params = learned(
@@ -325,7 +327,7 @@ def of_diffusion(config: Config, key: Key) -> tuple:
     descent = learning.gradient_descent(
         model.init,
         lambda params, key, x: diffusion.simple_loss(model, params, key, x),
-        fitting.adamw(2e-3, steps(config, 6000)),
+        fitting.AdamW(2e-3, steps(config, 6000)).optimizer(),
         ema_decay=0.998,
     )
     params = learned(descent, train_key, draw, steps(config, 6000))

@@ -51,7 +51,7 @@ def image_ladder(
     Otherwise as `ladder`: z is a tuple, `infer` is one bottom-up and one top-down pass.
 
     Deep hierarchies have rare gradients of enormous norm. The paper skips such steps. Clip the norm
-    instead, as `experiments.fitting.adamw` does: a fixed threshold for skipping may stop training
+    instead, as `experiments.fitting.AdamW` does: a fixed threshold for skipping may stop training
     for good.
     Child (2021), "Very deep VAEs generalize autoregressive models", section 4.
     """

@@ -194,7 +194,12 @@ def main(config: Config) -> dict:
     models = fit_tables(rows, dim)
     masks = f", {config.num_masks} masks" if config.num_masks > 1 else ""
     params, models[f"MADE{masks}"], *_ = fitting.maximum_likelihood(
-        config, "made", from_coins(model, rows["train"]), rows, decayed=decayed, recipe=recipe
+        config,
+        "made",
+        from_coins(model, rows["train"]),
+        rows,
+        adamw=fitting.adamw_of(config, decayed=decayed),
+        recipe=recipe,
     )
     if data.test.ndim > 2 and processes.first():
         draw(config, model, params, data)

@@ -306,12 +306,8 @@ def fit(
         loss,
         task_of(config, name, model, images, rows),
         rows["train"],
-        num_steps=config.num_steps,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
+        fitting.adamw_of(config, clip=CLIP, warm_up=config.num_steps // 20),
         ema_decay=config.ema_decay,
-        clip=CLIP,
-        warm_up=config.num_steps // 20,
         init_state=init_state,
         select=learning.averaged,  # without the state
         eval_every=config.eval_every,

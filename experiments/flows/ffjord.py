@@ -111,8 +111,8 @@ def learn_toy(config: Config, name: str, toy: datasets.Toy, key: Key) -> dict:
     model = on_the_plane(config, name, 1e-4)
     num_steps = config.toy_steps * (3 if name == "realnvp" else 1)
     loss = lambda params, key, x: objectives.nll(model, params, None, x)
-    optimizer = fitting.adamw(3e-3 if name == "realnvp" else 1e-2, num_steps)
-    algorithm = learning.gradient_descent(model.init, loss, optimizer, ema_decay=EMA_DECAY)
+    adamw = fitting.AdamW(3e-3 if name == "realnvp" else 1e-2, num_steps)
+    algorithm = learning.gradient_descent(model.init, loss, adamw.optimizer(), ema_decay=EMA_DECAY)
     draw = lambda key, t: toy.sample(key, 256)
     state, _ = jax.jit(functools.partial(learning.fit, algorithm, draw=draw, num_steps=num_steps))(
         key
@@ -193,9 +193,7 @@ def learn_digits(
         loss,
         fitting.likelihood_task(log_prob, rows, num_draws=2),
         rows["train"],
-        num_steps=num_steps,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
+        fitting.AdamW(config.learning_rate, num_steps, config.weight_decay),
         ema_decay=EMA_DECAY,
         eval_every=max(1, num_steps // 5),
         recipe=learning.Recipe(density, {"config": config} | scaling),

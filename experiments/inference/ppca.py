@@ -199,10 +199,10 @@ def learn(config: Config, model: LatentVariable, rows: dict[str, np.ndarray]) ->
 
     # the step that is best on the training rows is kept, since the optimum is that of these rows
     task = fitting.bound_task(model, {"valid": rows["train"], "test": rows["test"]})
-    names = ("num_steps", "learning_rate", "weight_decay", "ema_decay", "eval_every", "patience")
-    options = {name: getattr(config, name) for name in names}
+    options = {name: getattr(config, name) for name in ("ema_decay", "eval_every", "patience")}
+    adamw = fitting.adamw_of(config)
     return fitting.fit_by_adamw(
-        config, "linear-vae", model.init, loss, task, rows["train"], **options
+        config, "linear-vae", model.init, loss, task, rows["train"], adamw, **options
     )
 
 

@@ -203,8 +203,7 @@ def fit_coder(
         loss=functools.partial(coder_loss, config),
         weights={"temperature": schedule},
         beta_steps=config.beta_steps,
-        clip=200.0,
-        warm_up=config.num_steps // 20,
+        adamw=fitting.adamw_of(config, clip=200.0, warm_up=config.num_steps // 20),
         recipe=recipe,
     )
 

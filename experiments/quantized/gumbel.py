@@ -191,7 +191,7 @@ def fit(
         weights={"temperature": temperature(config, name)} if name in COOLED else None,
         init_state=init_state,
         beta_steps=config.beta_steps,
-        clip=200.0,
+        adamw=fitting.adamw_of(config, clip=200.0),
         recipe=recipe,
     )
 

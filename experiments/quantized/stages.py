@@ -77,15 +77,15 @@ class TwoStages(Optimisation):
 
 
 def two(config: TwoStages) -> tuple[dict[str, Any], dict[str, Any]]:
-    """How the stages are trained, from the options of a config: those of `fitting.fit_by_adamw`."""
+    """How the stages are trained: of each the options of `fitting.fit_by_adamw`."""
     shared = {name: getattr(config, name) for name in ("ema_decay", "eval_every", "patience")}
 
-    def stage(num_steps, learning_rate, weight_decay):
-        own = {"num_steps": num_steps, "learning_rate": learning_rate, "weight_decay": weight_decay}
-        return shared | own | {"warm_up": num_steps // 20}
+    def stage(learning_rate, num_steps, weight_decay):
+        adamw = fitting.AdamW(learning_rate, num_steps, weight_decay, warm_up=num_steps // 20)
+        return shared | {"adamw": adamw}
 
-    first = stage(config.num_steps, config.learning_rate, config.weight_decay)
-    return first, stage(config.prior_steps, config.prior_rate, config.prior_decay)
+    first = stage(config.learning_rate, config.num_steps, config.weight_decay)
+    return first, stage(config.prior_rate, config.prior_steps, config.prior_decay)
 
 
 def pictures(config: Any) -> sets.Images:

@@ -192,7 +192,7 @@ def fit_pixels(config: Config, given: dict, rows: dict) -> fitting.Fitted:
         "pixelcnn",
         recipe.model(),
         rows,
-        warm_up=config.num_steps // 20,
+        adamw=fitting.adamw_of(config, warm_up=config.num_steps // 20),
         eval_batch=100,
         recipe=recipe,
     )

@@ -332,9 +332,8 @@ def fit(
         loss=loss(config, name),
         start=started(config, name, model, rows),
         beta_steps=0 if name == "iwae" else int(config.anneal * config.num_steps),
-        decayed=decayed,
+        adamw=fitting.adamw_of(config, decayed=decayed, warm_up=config.num_steps // 20),
         recipe=recipe,
-        warm_up=config.num_steps // 20,
     )
     return model, fitted
 

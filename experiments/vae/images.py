@@ -263,7 +263,8 @@ def fit(config: Any, name: str, data: Any, rows: dict) -> tuple:
     given = {"name": name, "shape": data.shape, "num_levels": data.num_levels}
     recipe = learning.Recipe(build, {"config": config} | given)
     model, config = recipe.model(), of_model(config, name)
-    options: dict[str, Any] = {"warm_up": config.num_steps // 20, "recipe": recipe}
+    adamw = fitting.adamw_of(config, warm_up=config.num_steps // 20)
+    options: dict[str, Any] = {"adamw": adamw, "recipe": recipe}
     if name == "without-z":
         options |= {"eval_batch": 100}
         return model, fitting.maximum_likelihood(config, name, model, rows, **options)

@@ -38,7 +38,7 @@ def test_training_starts_from_coins_and_keeps_what_a_constant_bit_needs():
     params = model.init(jax.random.key(1))
     probs = jax.nn.sigmoid(params["offset"][:, 0])
     np.testing.assert_allclose(probs, (x.sum(0) + 0.5) / 1001, rtol=1e-5)
-    optimizer = fitting.adamw(0.1, 10, weight_decay=1.0, decayed=binary.decayed)
+    optimizer = fitting.AdamW(0.1, 10, 1.0, decayed=binary.decayed).optimizer()
     still = jax.tree.map(jnp.zeros_like, params)
     moved, _ = optimizer.update(still, optimizer.init(params), params)
     moves = {name: any(jnp.any(leaf) for leaf in jax.tree.leaves(m)) for name, m in moved.items()}

@@ -164,7 +164,7 @@ def test_a_latent_variable_model_is_told_by_its_bound_and_the_units_that_it_uses
     fitted = fitting.fit(
         config,
         "linear",
-        gradient_descent(model.init, loss, fitting.adamw(0.05, 600)),
+        gradient_descent(model.init, loss, fitting.AdamW(0.05, 600).optimizer()),
         fitting.bound_task(model, rows, test_samples=20, eval_batch=300),
         rows["train"],
         num_steps=600,
@@ -288,7 +288,7 @@ def test_a_number_that_nobody_gives_cannot_be_monitored():
 @pytest.mark.parametrize("name", ["num_steps", "learning_rate"])
 def test_no_steps_and_no_rate_are_refused_by_name(name):
     with pytest.raises(ValueError, match=f"{name} must be .*; got 0"):
-        fitting.adamw(**{"num_steps": 10, "learning_rate": 0.1} | {name: 0})
+        fitting.AdamW(**{"num_steps": 10, "learning_rate": 0.1} | {name: 0}).optimizer()
 
 
 @pytest.mark.parametrize("warm_up", [0, 2])
@@ -298,7 +298,7 @@ def test_the_rate_rises_then_falls_as_a_cosine_and_long_gradients_are_clipped(wa
 
     @jax.jit
     def updates(start):
-        optimizer = fitting.adamw(0.1, 6, warm_up=warm_up)
+        optimizer = fitting.AdamW(0.1, 6, warm_up=warm_up).optimizer()
 
         def step(state, gradient):
             update, state = optimizer.update(gradient, state, start)
@@ -322,8 +322,7 @@ def test_it_is_told_where_gradients_are_clipped_in_most_steps(slope, tmp_path, c
         lambda params, key, x: (slope * params, {}),
         task,
         np.zeros((100, 1), np.float32),
-        num_steps=4,
-        learning_rate=0.1,
+        fitting.AdamW(0.1, 4),
         ema_decay=0.9,
         eval_every=2,
     )
