@@ -115,8 +115,8 @@ def discretized_logistic(
 
     channels: C > 1 makes this p(x_1, ..., x_C) the likelihood of a decoder of images [H, W, C],
         where it has 1 + 2 C + C (C - 1) / 2 parameters per component for each pixel. What z leaves
-        open about a colour is mostly its brightness, so that independent channels cost about a bit
-        per dimension on photographs. As in the decoder of Child (2021), "Very deep VAEs".
+        open about the colours of a photograph is mostly their common brightness, which independent
+        channels encode C times. As in the decoder of Child (2021), "Very deep VAEs".
     Salimans et al. (2017), "PixelCNN++", equations 1-3.
     """
     num_components = checks.positive_int(num_components, "num_components")
