@@ -39,6 +39,8 @@ class Pushforward(Drawn, distrax.Transformed):
             distribution = _Copies(distribution, batch_shape[: max(missing, 0)])
         super().__init__(distribution, bijector)
 
+    dtype = distrax.Transformed.dtype  # is found with the shapes; that of `Drawn` traces a sample
+
     def log_prob(self, value: Array) -> Array:
         value_batch = jnp.shape(value)[: max(jnp.ndim(value) - self.bijector.event_ndims_out, 0)]
         checks.common_batch({"x": value_batch, "cond": tuple(self.distribution.batch_shape)})
