@@ -69,7 +69,11 @@ def _opened(path) -> Generator[tuple[io.BufferedReader | gzip.GzipFile, int]]:
 
 
 def allow(size: int) -> None:
-    """`InputError` for more than MOST_BYTES bytes."""
+    """Raises `InputError` if size > MOST_BYTES = 4 GiB: called before memory for an array is taken.
+
+    size: the bytes that the arrays of a file would take. So a small file that promises huge arrays
+    costs no memory. To read larger ones, set MOST_BYTES of this module to more.
+    """
     if size > MOST_BYTES:
         raise checks.InputError(
             f"it holds {size / 2**30:.3g} GiB of numbers, above the limit of "
@@ -182,7 +186,17 @@ def _member(archive, info, size, row) -> np.ndarray:
 
 
 def read_npz(path: str | os.PathLike, **rows: Row) -> list[np.ndarray]:
-    """Arrays of an .npz file in the order of `rows`, name=shape of a row: x=(28, 28), y=()."""
+    """[x, y, ...]: some arrays of an .npz file, in the order in which the arguments name them.
+
+        x, y = read_npz(path, x=(28, 28), y=())      # x [n, 28, 28] and y [n]
+
+    path: the file. rows: for each array its name and the shape of one row, without the axis of the
+    rows; None takes any shape. Other arrays of the file are not decompressed.
+
+    Raises `InputError`, with the path, if an array is missing or has rows of another shape, if it
+    holds anything but numbers, if all together are larger than MOST_BYTES = 4 GiB, or if the file
+    is damaged; `OSError` if it cannot be opened.
+    """
     return list(read_arrays(path, rows).values())
 
 

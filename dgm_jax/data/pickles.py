@@ -52,11 +52,17 @@ class Made:
 
 
 def read(content: bytes, *, pandas: bool = False) -> object:
-    """The content of a pickle: containers, numbers, text, bytes, and `Made` for all else.
+    """The object in a pickle, without running it: containers, numbers, text and bytes as they are.
 
-    Text of Python 2 stays bytes. pandas: whether names of pandas are allowed, besides those of
-    numpy. Raises UnpicklingError with the position in the file, and InputError for what is not
-    allowed.
+    Any other object, such as an array of numpy, becomes a `Made`: a note of what would have been
+    called with which arguments. `array`, `names` and `frame` read those. Text written by Python 2
+    is returned as bytes, because its encoding is not known.
+
+    content: the bytes of the pickle; pandas: whether it may name classes and functions of pandas,
+    for data frames, besides those that numpy uses for arrays.
+
+    Raises `InputError` if it names anything else or has more than `MOST_STEPS` opcodes, and
+    `pickle.UnpicklingError`, with the position in bytes, if it is damaged.
     """
     machine = _Machine(content, pandas)
     try:

@@ -129,7 +129,12 @@ def undressed(
 
 
 def dressed(dress: str, process: Process, data: Array, noise: Array, t: Array) -> Array:
-    """target = a data + b noise."""
+    """a_t x + b_t ε [batch, *shape]: what a net of a certain `dress` should predict, from x and ε.
+
+    dress: one of `DRESSES`, which gives a and b by the table at the head of this module ("noise": a
+    = 0, b = 1); process: α and σ, on which they depend; data, noise: x and ε, [batch, *shape]; t:
+    the times [batch]. `undressed` is its inverse, given x_t. Raises `InputError` for another dress.
+    """
     a, b = (beside(c, data) for c in coefficients(dress, process, t))
     return a * data + b * noise
 

@@ -79,7 +79,12 @@ def importance_bound(
 
 
 def nothing_seen(num_parts: int) -> State:
-    """The history of no loss."""
+    """The state of `importance_bound` before any loss: three arrays of zeros, [num_parts] each.
+
+    "squares" is the running mean of the squared losses of each part of the times, "weight" the sum
+    of its weights (1 after many losses), by which it is divided, and "seen" the number of losses.
+    num_parts: the number of bins, or of steps of a chain.
+    """
     return {name: jnp.zeros(num_parts) for name in ("squares", "weight", "seen")}
 
 

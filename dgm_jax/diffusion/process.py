@@ -162,11 +162,15 @@ def sub_vp(least: float = 0.1, most: float = 20.0) -> Process:
 
 
 def variance_exploding(least: float = 0.01, most: float = 50.0) -> Process:
-    """x_t = x + σ_t ε, σ_t = least (most / least)^t, t in [0, 1]: "VE". The noise is N(0, most² I).
+    """x_t = x + σ_t ε, σ_t = least (most / least)^t, ε ~ N(0, I), t in [0, 1]: the "VE" process.
 
-    least, most: the deviations of the noise at t = 0 and t = 1; `most` should be as large as the
-    largest distance between two data, so that x_1 tells nothing about x. Song and Ermon (2020),
-    "Improved techniques for training score-based generative models".
+    The data are not scaled down (α = 1), and the noise grows geometrically until it hides them.
+    Sampling starts at t = 1 from N(0, most² I), in place of x_1.
+
+    least, most: the standard deviations σ_0 and σ_1, in the units of x, 0 < least < most. `most`
+    should be as large as the largest distance between two data points, so that x_1 tells almost
+    nothing about x. Raises `InputError` for others. Song and Ermon (2020), "Improved techniques for
+    training score-based generative models".
     """
     least, most = _ordered(least, most)
     return Process(

@@ -63,7 +63,8 @@ def standing_statistics(
     statistics of the generator.
 
     params, state: those of both players, as in `objectives.generated`
-    num: a multiple of batch_size, for at most a hundred batches
+    num: a multiple of batch_size, and at most 100 batch_size. Of more batches the later ones would
+        weigh more, as in the running means of training
     cond: [num, *cond_shape] for a conditional model. Shuffle it, so that every batch has all
         classes: the statistics of a batch of one class are not those of the data
 

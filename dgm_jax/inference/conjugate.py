@@ -103,7 +103,12 @@ def log_det_of(factor: Array) -> Array:
 
 
 def multidigamma(a: Array, dim: int) -> Array:
-    """ψ_d(a) = Σ_i ψ(a - i/2) for i = 0..d-1, the derivative of log Γ_d."""
+    """ψ_d(a) = d log Γ_d(a) / da = Σ_{i=0}^{d-1} ψ(a - i/2), with d = dim.
+
+    The multivariate digamma function. Γ_d(a) = π^{d(d-1)/4} Π_{i=0}^{d-1} Γ(a - i/2) is the gamma
+    function in the normaliser of the Wishart distribution, and ψ the derivative of log Γ. a: [...],
+    floating, above (d - 1) / 2. Returns [...]. Cost: d digammas per entry.
+    """
     return digamma(jnp.asarray(a)[..., None] - jnp.arange(dim, dtype=a.dtype) / 2).sum(-1)
 
 

@@ -133,10 +133,19 @@ def moments_of_nearest(
     form: str | None,
     chunk: int | None,
 ) -> tuple[Array, Moments]:
-    """The centres of `kmeans`, and the moments about them of the rows nearest to each.
+    """(m, moments about m): K centres m_k of `kmeans`; r_nk = 1 for the one nearest to x_n, else 0.
 
-    num_components: K; matrices: whether second moments are matrices; num_steps: of k-means; form,
-    chunk: those of `moments.moments`.
+    The start of EM. Returns the centres m [K, d], and `Moments` of the rows relative to the centre
+    nearest to each: the mean over the rows of r_nk [K], of r_nk (x_n - m_k) [K, d], and of the
+    second moments.
+
+    key: for the random start of k-means; x: rows [n, d]; num_components: K
+    matrices: if True, the second moments are of r_nk (x_n - m_k)(x_n - m_k)ᵀ, [K, d, d]; if False,
+        of its diagonals, [K, d]
+    num_steps: the number of steps of k-means
+    form, chunk: how they are computed, and from how many rows at a time; see `moments.moments`
+
+    Cost: that of `kmeans` and of one call of `moments.moments`.
     """
     centres = kmeans(key, x, num_components, num_steps=num_steps)
     unit = jnp.tile(eye(x), (num_components, 1, 1)) if matrices else jnp.ones_like(centres)

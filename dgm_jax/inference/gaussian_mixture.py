@@ -70,7 +70,13 @@ def _shapes(dim, num_components, covariance):
 
 
 def scales(params: Params, covariance: str) -> Array:
-    """L_k of every component: [K, d, d], or the diagonals [K, d] of diagonal and spherical ones."""
+    """L_k with Σ_k = L_k L_kᵀ, the covariance of component k: [K, d, d], or the diagonals [K, d].
+
+    params: those of `gaussian_mixture`, with the same `covariance`. For "full" and "tied" L_k is
+    lower triangular, with the diagonal exp(log_scales); for "tied" the K matrices are equal. For
+    "diagonal" and "spherical" the standard deviations [K, d] are returned; for "spherical" those of
+    one component are equal. The shapes are not checked.
+    """
     num_components, dim = jnp.shape(params["means"])
     diagonal = jnp.exp(params["log_scales"])
     if covariance == "spherical":

@@ -84,7 +84,15 @@ def default_chunk(dim: int, num_components: int, dtype: DTypeLike, diagonal: boo
 
 
 def sum_over_chunks(function: Callable[[Array], Any], x: Array, chunk: int) -> Any:
-    """Σ function(rows) over consecutive chunks of `chunk` rows of x [n, ...], and the rest."""
+    """Σ_c function(x_c), where the x_c are consecutive parts of `chunk` rows of x [n, ...].
+
+    The last part is shorter if chunk does not divide n. So function is called for at most `chunk`
+    rows at a time, and the memory for its intermediate values does not grow with n.
+
+    function: rows [m, ...] -> an array, or a tree of arrays, whose shapes do not depend on m. The
+        sum over all rows is then the same as function(x), up to rounding, if it is itself a sum
+        over rows
+    """
     num = len(x) // chunk
 
     def add(i, total):

@@ -129,7 +129,28 @@ def linear_gaussian_density(dim: int, num_latents: int, scales: Shape) -> Densit
 def linear_gaussian_em(
     dim: int, num_latents: int, scales: Shape, floor: float, axis_name: str | None
 ) -> Algorithm:
-    """EM for `linear_gaussian(dim, num_latents, scales)`; floor, axis_name: as in `ppca_em`."""
+    """EM for p(x) = N(x; μ, W Wᵀ + diag σ²): that of `ppca_em` and of `factor_analysis_em`.
+
+    With means over the rows x [n, d], and the posterior of z under the present parameters:
+
+        E-step: E[z | x] and E[z zᵀ | x]
+        M-step: W ← C_xz C_zz⁻¹, σ_i² ← (C_xx - W C_xzᵀ)_ii, μ ← the mean of x
+
+    where C are second moments about the mean, such as C_zz = mean E[z zᵀ | x] - z̄ z̄ᵀ, with z̄ the
+    mean of E[z | x].
+
+    dim, num_latents: d and q, the sizes of x and z
+    scales: the shape of log σ: () for one σ (PPCA; σ² is then the mean of the σ_i²), (d,) for a σ_i
+        of each entry (factor analysis)
+    floor: the smallest σ² that is allowed, in squared units of x
+    axis_name: the name of the axis of devices over which means are taken, or None; see
+        `learning.expectation_maximization`
+
+    The metric "log_likelihood" is that of the parameters before the step, in nats per row. Cost:
+    O(n d q) per step, for q below d. Raises `InputError` if batches are not floating [n, d]. Rubin
+    and Thayer (1982), "EM algorithms for ML factor analysis"; Tipping and Bishop (1999), appendix
+    B.
+    """
     dim = checks.positive_int(dim, "dim")
     floor = checks.positive(floor, "floor")
     init = _start(dim, _latents(num_latents, dim), scales)

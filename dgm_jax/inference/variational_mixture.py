@@ -124,10 +124,16 @@ def _checked(dim, prior, start_steps, form, chunk):
 
 
 def prior_of(x: Array, num_components: int) -> Conjugate:
-    """A weak prior in the units of x [n, d]: α = 1/K, m_0 the mean, κ = 1, ν = d, Ψ = Cov x.
+    """π ~ Dirichlet(1/K), Σ_k ~ inverse Wishart(Ψ, ν = d), m_k | Σ_k ~ N(m_0, Σ_k / κ) with κ = 1.
 
-    These are scikit-learn's defaults, with K = num_components. The variance of a constant column is
-    replaced by a small fraction of that of the others.
+    A weak prior for the weights π, means m_k and covariances Σ_k of a mixture of Gaussians. Its
+    place and scale are those of the rows x [n, d]: m_0 is their mean, and Ψ their covariance (with
+    n - 1), with 10⁻⁶ of the mean variance added to its diagonal, so that a constant column does not
+    make it singular. Without this addition these are the defaults of scikit-learn's
+    `BayesianGaussianMixture`.
+
+    num_components: K. Returns the prior as `normal_inverse_wishart` does, for
+    `variational_mixture`. Cost: O(n d²).
     """
     x = rows(x, num_components)
     dim = x.shape[1]
@@ -160,15 +166,18 @@ def fit_variational_mixture(
     form: str | None = None,
     chunk: int | None = None,
 ) -> FittedMixture:
-    """max over q(z) q(π, m, Λ) of the ELBO of a Bayesian mixture of Gaussians, for rows x [n, d].
+    """max over q(z) q(π, m, Λ) of ELBO = E_q log p(X, z, π, m, Λ) - E_q log q, for rows x [n, d].
 
         fitted = inference.fit_variational_mixture(x, jax.random.key(0), num_components=10)
         fitted.history[-1] * len(x)                        # a lower bound of log p(X), in nats
         fitted.model.dist(fitted.params).log_prob(x)       # the mixture with expected parameters
 
-    Updates q(z) and q(π, m, Λ) in turn, as `variational_mixture` does. `fitted.posterior` is
-    q(π, m, Λ), and `fitted.history` the ELBO in nats per row. The dtype is that of x.
+    The model is a mixture of K Gaussians, p(x_n | z_n = k) = N(x_n; m_k, Λ_k⁻¹) and p(z_n = k) =
+    π_k, with a prior on its weights π, means m and precisions Λ. q(z) and q(π, m, Λ) are updated in
+    turn, as in `variational_mixture`. `fitted.posterior` is q(π, m, Λ), and `fitted.history` the
+    ELBO in nats per row. The dtype is that of x.
 
+    key: for the initialisations by k-means
     num_components: K, the largest number of components. Those that the data do not need keep their
         prior, with weights near 0
     num_restarts: runs from different initialisations, in parallel; the one with the highest ELBO is
@@ -179,7 +188,8 @@ def fit_variational_mixture(
     start_steps: of k-means, which makes the first assignment of rows to components
     form, chunk: how the second moments of the rows are computed; those of `moments.moments`
 
-    Cost: num_restarts · num_steps steps of `gaussian_mixture_em` at most. Bishop (2006), "Pattern
+    Cost: at most num_restarts · num_steps steps, each of 2nKd² operations in float64 and 4nKd² in
+    float32. Raises `InputError` for an improper prior or one of another d. Bishop (2006), "Pattern
     recognition and machine learning", section 10.2.
     """
     x = rows(x, num_components)

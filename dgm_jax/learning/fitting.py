@@ -93,8 +93,9 @@ def fit_to_data(
     - Levels (integers 0, 1, ...) with a model of levels, such as `autoregressive.made(64,
       likelihoods.categorical(17))`: x itself. log_prob is exact.
     - Levels with a model of real numbers, such as a flow, and `num_levels`: x + u with uniform
-      noise u, by default followed by a logit with margin ALPHA and standardisation. log_prob is a
-      lower bound estimated with one draw of u, and samples are levels.
+      noise u in [0, 1), by default followed by the logit of α + (1 - 2α) (x + u) / num_levels, α =
+      ALPHA = 0.01, and standardisation. log_prob is a lower bound estimated with one draw of u, and
+      samples are levels.
 
     cond: conditions [n, *cond_shape] of a conditional model; or classes, integers [n], for
         cond_shape=(num_classes,). Classes become one-hot vectors, also in `log_prob` and `sample`

@@ -27,14 +27,21 @@ class Diverged(RuntimeError):
 
 
 def summary(step: int, window: Sequence[Metrics], in_a_row: int) -> tuple[dict[str, float], int]:
-    """(row, in_a_row) of the steps up to `step`, whose metrics are `window`.
+    """(row, in_a_row): the means of the metrics over the steps that end at `step`, and a counter.
 
-    The row holds the mean of each metric over the steps. "skipped" marks a skipped step, and
-    "name/skipped" a skipped update of one player. Their row is the sum, and the metrics of skipped
-    steps (for a player those named "name/...") are left out of the means, NaN if none remain.
+    step: the number of the last of these steps
+    window: the metrics {name: scalar} of each of these steps, in order; all have the same names
+    in_a_row: how many steps in a row, up to the one before the window, had a skipped update; the
+        second result is this number after the window
 
-    in_a_row: the number of consecutive steps, up to the last, with something skipped. Raises
-    `Diverged` when it reaches `MAX_SKIPPED`, and for any other metric that is not finite.
+    The row is {"step": step, name: mean}. A metric "skipped" that is not 0 marks a step that was
+    skipped because its gradient was not finite, and "name/skipped" marks a skipped update of one
+    player, such as "critic". For these the row holds the sum, which is the number of skipped
+    updates. The means leave out the metrics of a skipped step, or those called "name/..." of a
+    skipped player; a mean of no step is NaN.
+
+    Raises `Diverged` when in_a_row reaches `MAX_SKIPPED` = 10, or if a metric that is not left out
+    is not finite, and `InputError` if it is not a scalar.
     """
     kept = {name: [] for name in window[0]}
     steps = range(step - len(window) + 1, step + 1)

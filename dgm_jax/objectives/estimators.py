@@ -43,7 +43,12 @@ def score_function(
 
 
 def check_baseline(baseline: float | Array, batch_shape: Shape) -> None:
-    """`InputError` for what is neither one number nor one for each of a batch."""
+    """Checks that the baseline b in f(z) - b has a shape that broadcasts to f(z) of one sample.
+
+    baseline: one number, or an array such as [*batch]; batch_shape: the shape of f(z), (*batch,).
+    Returns nothing. Raises `InputError` if it has another shape, since f - b would then have too
+    many entries, or if it is not numeric.
+    """
     checks.numbers(baseline, "baseline")
     shapes = {"baseline": jnp.shape(baseline), "function(z)": batch_shape}
     if checks.common_batch(shapes) != batch_shape:

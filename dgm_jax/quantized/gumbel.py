@@ -128,9 +128,14 @@ def uniform_codes(codes: int | Shape, num_categories: int) -> Density:
 
 
 def learned_codes(codes: int | Shape, num_categories: int) -> Density:
-    """p(z) = ∏_j softmax(a_j), a learned distribution for each code; starts as the uniform one.
+    """p(z) = ∏_j softmax(a_j)_{k_j}, where k_j is the category of code j: a learned prior of codes.
 
-    As in the categorical VAE of Jang et al. (2017).
+    The codes are independent, and each has its own K logits a_j; they start at 0, the uniform
+    distribution. Parameters a [*codes, K]; events z [*codes, K], one-hot.
+
+    codes: the number of codes n, or the shape of a grid (h, w); num_categories: K, at least 2. No
+    conditions. The prior of a `categorical_vae`, as of Jang et al. (2017), "Categorical
+    reparameterization with Gumbel-softmax".
     """
     event = _event(codes, num_categories)
 
@@ -407,7 +412,11 @@ def temperature_schedule(
 
 # -------------------------------------------------------------------------------- what is exact
 def all_codes(codes: int | Shape, num_categories: int) -> np.ndarray:
-    """Every one-hot z, [K^n, *codes, K]; refused where there are more than 65,536."""
+    """All K^n values of n one-hot codes, [K^n, *codes, K] in float32, for exact sums over z.
+
+    codes: the number of codes n, or the shape of a grid, n = h w; num_categories: K, at least 2.
+    The last code changes fastest. Raises `InputError` if K^n is above 65,536 (`MOST_CODES`).
+    """
     event = _event(codes, num_categories)
     num = math.prod(event[:-1])
     if num * math.log(num_categories) > math.log(MOST_CODES) + 1e-9:

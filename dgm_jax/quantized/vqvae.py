@@ -169,22 +169,24 @@ def vqvae_loss(
 
 
 def with_prior(coder: Coder, prior: Density | None = None) -> LatentVariable:
-    """p(x) ≥ p(x, c) = p(c) p(x | c) at the codes c of x: rate -log p(c) and distortion, in nats.
+    """log p(x) = log Σ_c p(c) p(x | c) ≥ log p(c(x)) + log p(x | c(x)), the ELBO of a VQ-VAE.
 
-    The posterior is certain of c (`distributions.Dirac`), so that the ELBO is log p(c) +
-    log p(x | c), one number without noise, and a bound of log p(x) that `objectives` and `metrics`
-    tell as they do of any latent variable model.
+    c(x) are the codes that the encoder gives x. The posterior has all its probability at them
+    (`distributions.Dirac`). So the ELBO is the right-hand side, in nats and without sampling noise:
+    the negative sum of the rate -log p(c(x)) and the distortion -log p(x | c(x)). The bound leaves
+    out the probability that other codes give x. `objectives` and `metrics` take the result like any
+    latent variable model.
 
-    prior: a density of codes, such as
-        `autoregressive.gated_pixelcnn(coder.code_shape, categorical(coder.num_codes))`, or a
-        `level_prior` where there are levels; None is the uniform one, under which each number of a
-        code costs log num_codes, whatever it is
+    coder: a VQ-VAE, such as `vqvae` makes
+    prior: a density of codes, such as `autoregressive.gated_pixelcnn(coder.code_shape,
+        categorical(coder.num_codes))`, or a `level_prior` if the coder has several levels. None is
+        the uniform density, under which each number of a code has the rate log num_codes
 
-    A condition is that of the prior, such as a class, and reaches the picture by its codes alone.
-    Parameters {"coder", "prior"}, the first a pair (params, state). What the
-    bound leaves out is that other codes too may have made x; a training of c by this bound has no
-    gradient.
-    van den Oord et al. (2017), section 4.1, report it with the uniform prior.
+    A condition, such as a class, is that of the prior: the decoder and the encoder do not see it.
+    Parameters {"coder", "prior"}; the first is the pair (params, state) of the coder. The bound has
+    a gradient for the prior, the decoder and a `gradient_codebook`, but none for the encoder, since
+    codes are integers; train the coder first, by `vqvae_loss`. van den Oord et al. (2017), "Neural
+    discrete representation learning", section 4.1, report it with the uniform prior.
     """
     checks.noun(coder, Coder, "coder")
     prior = uniform(coder.code_shape, coder.num_codes) if prior is None else prior

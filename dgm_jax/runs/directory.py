@@ -55,11 +55,21 @@ def keep(
     show: Callable[[dict], None] = tables.listing,
     minutes: float | None = None,
 ) -> dict:
-    """main(config), or the results of an earlier run of it; shows and returns them.
+    """main(config), computed once for each directory: a later call returns the results kept there.
 
-    `config` has the fields of `RunOptions`; `show` prints the results. minutes: what the run takes
-    by its defaults, told at its start unless it is quick. An error ends the program as described in
-    `dgm_jax.runs.errors`.
+    Runs main, writes its results as results.json in config.workdir, and shows them. If the
+    directory holds a finished run with the same options and data, main is not called. If a run was
+    stopped, main is called again, and `learning.train` continues from its checkpoints.
+
+    config: a dataclass with the fields of `RunOptions`; main: a function of config that returns a
+        dict of results that JSON can hold
+    show: prints the results; by default as a list of names and values
+    minutes: how long a run with default options takes, in minutes. It is printed at the start,
+        except with config.quick; None prints nothing
+
+    In several processes only the first writes and prints. Raises `InputError` if the directory
+    belongs to a run with other options, or its files are damaged. The errors of a run are turned
+    into messages and exit codes by `dgm_jax.runs.errors`.
     """
     with leaving_at_once(signal.SIGTERM):
         return processes.together(lambda: _kept(config, main, show, minutes))

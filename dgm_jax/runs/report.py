@@ -19,11 +19,20 @@ def report(
     draw: Callable,
     save: Callable,
 ) -> None:
-    """Measures main(config), prints to_tables(found), and writes the files that `config` names.
+    """Runs a benchmark, main(config), prints its tables, and writes the files that `config` names.
 
-    `config` has the fields of `ReportOptions`; `name` is the program and `words` its options on the
-    command line. save(figure, path) writes what draw(config, found) returns. A file that cannot be
-    written is refused before the measurement.
+    config: a dataclass with the fields of `ReportOptions`: `figure` is a PNG file for the picture,
+        `out` a JSON file for the rows and the machine, and `record` a Markdown file to which the
+        tables are added as a dated section with `note`. The last two are not written if they are
+        None
+    name, words: the module of the benchmark and the words of its command line, for the record
+    main: a function of config that returns a dict with "rows", the measurements, and "machine",
+        that of `measure.machine`
+    to_tables: a function of this dict that returns the tables to print, each a list of rows
+    draw, save: draw(config, found) returns a figure, which save(figure, path) writes
+
+    Raises `InputError` before the measurement if a file cannot be written, or if the name of the
+    figure does not end in .png.
     """
     refuse_files(config)
     found = main(config)

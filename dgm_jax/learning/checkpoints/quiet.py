@@ -18,7 +18,12 @@ TROUBLES = (  # as the system says it, and orbax of it
 
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
-    """Silences logs and warnings of orbax for the calls in the block."""
+    """Within `with quiet():`, no warning of Python and no log of orbax, absl or asyncio is shown.
+
+    The root logger is silent too, and all threads of the process are concerned. The levels of the
+    loggers and the filters of warnings are restored at the end, also after an error, which is
+    raised as usual.
+    """
     with _muted("", "absl", "asyncio"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -37,9 +37,18 @@ def restore(
     template: State,
     check: Callable[[int, dict], None] | None = None,
 ) -> Saved:
-    """One checkpoint with the structure of `template`, matched by the names of the leaves.
+    """Reads one checkpoint into the tree structure of `template`: (step, state, note), a `Saved`.
 
-    check(step, note) may refuse it before any array is read; checkpointer, step: where it is.
+    Leaves are matched by their names, and must have the shapes and dtypes of those of `template`;
+    its values are not used. Each leaf is placed on the devices of its counterpart, or on the first
+    device of this process if that is no array of JAX.
+
+    checkpointer, step: the orbax checkpointer of the directory, and the number of the step to read
+    check: a function of (step, note) that is called before any array is read; it refuses the
+        checkpoint by raising an error
+
+    Raises `InputError` if the checkpoint is of another model, `Damaged` if its files are not as
+    they were saved, and `OSError` if the machine is at fault, such as for a missing permission.
     """
     about = description(checkpointer, step)
     if check is not None:
@@ -83,10 +92,16 @@ def verified(
     about: dict[str, Any],
     parts: Sequence[str] = ("",),
 ) -> State:
-    """The `parts` of one checkpoint (by name; "" is all of it), if their fingerprints are right.
+    """Reads some leaves of one checkpoint and compares their fingerprints with those saved.
 
-    abstract: the tree of `structure`, with a `jax.ShapeDtypeStruct` for each leaf of the parts and
-    orbax's placeholder for the others; about: its `description`; checkpointer, step: where it is.
+    checkpointer, step: the orbax checkpointer of the directory, and the number of the step to read
+    abstract: the tree that `structure` returns, with a `jax.ShapeDtypeStruct` in place of each leaf
+        to be read, and orbax's placeholder in place of every other
+    about: the dict that `description` returns, which has the names and fingerprints of all leaves
+    parts: the names of the subtrees or leaves that must be there; "" is the whole tree
+
+    Returns the tree on disk with the arrays. Raises `Damaged` if a leaf is missing or is not what
+    was saved, and `OSError` if the machine is at fault.
     """
     state = _attempt(lambda: checkpointer.load(step, abstract))
     types = describe(state)
