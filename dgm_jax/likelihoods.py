@@ -102,21 +102,28 @@ def discretized_logistic(
 ) -> Conditional:
     """p(x_i = v) = Σ_j π_j [σ((v⁺ - μ_j) / s_j) - σ((v⁻ - μ_j) / s_j)], for many ordered levels.
 
-    v⁻ and v⁺ are the edges of the bin of level v, where 0..K-1 are spread over [-1, 1]
-    (`distributions.DiscretizedLogisticMixture`). 3 parameters per component, for any K =
-    num_levels. Causal nets see the levels as numbers in [-1, 1]. f = 0 places num_components
-    components side by side over [-1, 1], which is nearly uniform. Log-scales are clipped to ±7.
+    A mixture of logistic distributions, of which level v receives the probability of its bin. The
+    levels 0..K-1 are spread over [-1, 1]; v⁻ and v⁺ lie half a level below and above v, except that
+    v⁻ = -∞ for level 0 and v⁺ = ∞ for level K-1. σ is the logistic function, the distribution
+    function of a logistic variable.
 
-    In a causal net of images, the channels of a pixel share their mixture component j:
+    num_levels: K, at least 2
+    num_components: the number M of components j. For C = 1, f_i [..., 3 M] are the logits of π,
+        then shifts of μ and of log s from where f = 0 has them: M components side by side over
+        [-1, 1], which is nearly uniform. Log-scales are clipped to ±7
+    channels: C > 1 makes this p(x_1, ..., x_C), the likelihood of a decoder of images [H, W, C],
+        with M (1 + 2 C + C (C - 1) / 2) parameters per pixel. What z leaves open about the colours
+        of a photograph is mostly their common brightness, which independent channels encode C
+        times. As in the decoder of Child (2021), "Very deep VAEs". For a
+        causal net of images leave it at 1
+
+    In a causal net of images, and for C > 1, the channels of a pixel share their component j:
         p(x_1, x_2, x_3) = Σ_j π_j Π_c p_j(x_c; μ_cj + Σ_{b<c} tanh(α_cbj) x_b, s_cj)    (eq. 3)
     As a product of conditionals this is one mixture per channel, with logits
     log π_j + Σ_{b<c} log p_j(x_b) and with means that depend linearly on the preceding channels.
     `Conditional.head` computes these. The tanh is not in the paper but in the authors' program.
 
-    channels: C > 1 makes this p(x_1, ..., x_C) the likelihood of a decoder of images [H, W, C],
-        where it has 1 + 2 C + C (C - 1) / 2 parameters per component for each pixel. What z leaves
-        open about the colours of a photograph is mostly their common brightness, which independent
-        channels encode C times. As in the decoder of Child (2021), "Very deep VAEs".
+    Causal nets see the levels as numbers in [-1, 1]. Cost: 4 logarithms per component and entry.
     Salimans et al. (2017), "PixelCNN++", equations 1-3.
     """
     num_components = checks.positive_int(num_components, "num_components")

@@ -64,9 +64,19 @@ class _OfItsOutputs(NamedTuple):
 
 
 def outputs_of(conditional: Conditional, *, channels: int = 1) -> dict:
-    """The options of a net that follow from its conditional: outputs, encoding, and head.
+    """The options of a causal net for p(x_i; f_i): {"num_outputs", "encoding"[, "head"]}.
 
-    channels: the number of channels of a pixel, which a conditional with a `head` models jointly.
+    - "num_outputs": how many parameters f_i one entry x_i has, `conditional.num_params`
+    - "encoding": how the net sees the preceding levels; None for real numbers
+    - "head": how f_i depends on the preceding channels of its pixel. It is there only if channels
+      > 1 and the conditional has a `head`; the default of the nets is a linear one
+
+    A causal net takes them as keyword arguments, as in `nets.pixelcnn(shape, **outputs_of(...))`.
+    Only nets of images take a "head".
+
+    conditional: the family of one entry, such as `bernoulli()`. One of several channels together,
+        such as `discretized_logistic(256, channels=3)`, raises InputError
+    channels: the number of channels of a pixel of x, 1 for vectors
     """
     checks.noun(conditional, Conditional, "conditional")
     if conditional.channels > 1:

@@ -102,10 +102,13 @@ class Ancestral(Drawn):
 
 # ---------------------------------------------------------------------------------- the views
 def draw(batch_shape: Shape) -> Callable:
-    """choose(dist, key) -> (z, log p(z)), with a sample z [*batch_shape, *event].
+    """choose(dist, key) -> (z, log p(z)), z ~ dist: the `choose` of `Ancestral` that samples.
 
-    The first group is sampled for the whole batch; the distributions of the later groups depend on
-    it and have its batch shape.
+    z is [*batch_shape, *event] and log p(z), in nats, [*batch_shape]. The first group may have a
+    distribution without batch axes; then one z is drawn for each place in batch_shape. Later groups
+    depend on it, so that their distributions have these axes already.
+
+    batch_shape: the batch shape of the samples, which ends with that of each dist
     """
 
     def choose(dist: distrax.Distribution, key):
@@ -140,7 +143,10 @@ def _narrowed(dist, temperature):
 
 
 def total(log_probs: tuple[Array, ...]) -> Array:
-    """The sum of the log-probabilities of all groups, which broadcast."""
+    """log p(z) = Σ_l log p(z_l | the groups before it), in nats.
+
+    log_probs: the terms, one for each group; their shapes broadcast to that of the sum.
+    """
     return sum(log_probs[1:], start=log_probs[0])
 
 

@@ -109,12 +109,17 @@ def by_entries(p: distrax.Distribution, q: distrax.Distribution) -> Array | None
 
 
 def divergence_at(p: distrax.Distribution, q: distrax.Distribution, log_ratio: Array) -> Array:
-    """KL(p ‖ q), in nats, or an estimate of it at samples x ~ p.
+    """KL(p ‖ q) in closed form if there is one, else its estimate log p(x) - log q(x).
 
-    log_ratio = log p(x) - log q(x), [...], is used only where there is no closed form. Returns, in
-    this order of preference, `by_entries`, [..., *event]; the closed form of `kl_divergence`,
-    [...]; or log_ratio itself, whose mean over samples is unbiased. Closed forms are equal for all
-    samples.
+    Returns, in nats, the first of these that exists:
+
+    - KL(p_i ‖ q_i) of each entry, [*samples, *event], for independent entries (`by_entries`)
+    - KL(p ‖ q), [*samples], where `kl_divergence` has a closed form
+    - log_ratio itself, [*samples], an unbiased estimate at each sample
+
+    log_ratio: log p(x) - log q(x) at samples x ~ p, [*samples], where the last axes of `samples`
+        are the batch of p and q. Closed forms use its shape only, and repeat the same value for all
+        samples
     """
     checks.floating(log_ratio, "log_ratio")
     found, event = by_entries(p, q), tuple(p.event_shape)

@@ -10,12 +10,20 @@ from ..protocol import Array, Flow
 
 
 def actnorm(dim: int, *, event_ndims: int = 1) -> Flow:
-    """x = e^s ⊙ z + b; `adapt` sets s, b so that z of a batch has mean 0 and standard deviation 1.
+    """x = e^s ⊙ z + b, with log|det ∂x/∂z| = Σ_i s_i; s and b are initialised from data.
 
-    With event_ndims=3 the statistics of a channel are over all pixels of the batch. Before `adapt`
-    it is the identity, afterwards an ordinary layer: unlike with batch normalisation, p(x_i) never
-    depends on other examples. A coordinate that is constant in the batch is shifted and not scaled.
-    Kingma and Dhariwal (2018), "Glow", section 3.1.
+    Parameters s and b, both [dim], start at 0, so that the layer is the identity. Then
+    `adapt(params, x)` -> (params, z) sets them to the logarithm of the standard deviation of a
+    batch x and to its mean: each coordinate of z has mean 0 and standard deviation 1 over the
+    batch. A coordinate that is constant in the batch is shifted and not scaled. A batch of one
+    vector raises InputError.
+    From then on both are trained like other parameters: unlike with batch normalisation, the
+    density of an example never depends on other examples.
+
+    dim: the number of coordinates of x [..., dim], or of channels
+    event_ndims: the axes of one event, 1 for vectors and 3 for images [..., H, W, dim]. For images
+        the statistics of a channel are over all pixels of the batch, and log|det| is H W Σ_i s_i
+    Cost: O(1) per entry of x. Kingma and Dhariwal (2018), "Glow", section 3.1.
     """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")

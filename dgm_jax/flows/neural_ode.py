@@ -103,11 +103,20 @@ def neural_ode(
     noise: str | None = None,
     solver: Solver = DEFAULT_SOLVER,
 ) -> Flow:
-    """x = x(T) of dx/dt = f(x, t, c), x(0) = z; invertible for any field f.
+    """x = x(T), x(0) = z, dx/dt = f(x, t, c), with log|det ∂x/∂z| = ∫_0^T tr ∂f/∂x dt.
 
-    The log-det is exact, unless `noise` is given ("rademacher" or "gaussian") and the bijector gets
-    a key; then it is Hutchinson's estimate. solver: made by `bijectors.ode_solver`. Errors and
-    costs: see `bijectors.Continuous`. Chen et al. (2018), "Neural ordinary differential equations".
+    The inverse solves the ODE from T to 0. It exists for any f that is Lipschitz continuous in x,
+    as a net with activations of bounded slope is. Apart from this, f may have any form.
+
+    field: f, with its trace, such as `mlp_field(dim, hidden=(64, 64))`
+    dim: the number of coordinates of x [..., dim]
+    cond_shape: the shape of one condition c [..., *cond_shape] of f; None for none
+    noise: None for the exact trace, of up to dim derivatives of f; "rademacher" or "gaussian" for
+        Hutchinson's unbiased estimate εᵀ (∂f/∂x) ε, of one derivative, with ε of this distribution
+        if the bijector gets a key. Without a key the trace is exact
+    solver: T, tolerances and gradients, made by `bijectors.ode_solver`
+    Errors and costs: see `bijectors.Continuous`. Chen et al. (2018), "Neural ordinary differential
+    equations"; Grathwohl et al. (2019), "FFJORD", for the estimate.
     """
     checks.noun(field, Field, "field")
     dim = checks.positive_int(dim, "dim")

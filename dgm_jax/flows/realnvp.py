@@ -26,12 +26,23 @@ def realnvp(
     dropout: float = 0.0,
     unroll: bool = False,
 ) -> Flow:
-    """num_layers couplings that keep and move the even and the odd coordinates in turn.
+    """x = T_1 ∘ ... ∘ T_K (z), couplings T_k: x_a = z_a, x_b = τ(z_b; f_k(z_a, c)), z, x ∈ R^dim.
 
-    Density and sampling are both one pass of every layer. shuffle: the seed of a fixed permutation
-    after each pair of layers, so that every coordinate interacts with every other; None for no
-    permutation. hidden, law, cond_shape, activation and dropout: as in `coupling`; unroll: see
-    `combinators.repeat`. Dinh et al. (2017), "Density estimation using Real NVP".
+    Layers come in pairs: one keeps the odd coordinates and moves the even ones, the next keeps the
+    even ones and moves the odd ones. dim must be at least 2.
+
+    num_layers: K, even
+    hidden: the widths of the hidden layers of each net f_k, an `mlp`
+    shuffle: the seed of one fixed permutation after each pair, in the direction of sampling, so
+        that every coordinate interacts with every other; None for no permutation
+    law: τ, by default `bijectors.affine()`, x_b = z_b e^s + t
+    cond_shape: the shape of one condition c [..., *cond_shape]; None for p(x)
+    activation: that of the nets
+    dropout: the fraction of their hidden units set to 0 if the bijector gets a key
+    unroll: whether the pairs are written out instead of run in a scan (`combinators.repeat`)
+
+    Starts as the identity, or as a permutation if shuffled. Cost: density and sampling are both one
+    pass of every f_k. Dinh et al. (2017), "Density estimation using Real NVP".
     """
     dim = checks.positive_int(dim, "dim")
     num_layers = checks.positive_int(num_layers, "num_layers", least=2)

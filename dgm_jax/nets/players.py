@@ -31,7 +31,14 @@ def on_images(net: StatefulNet, shape: Shape, num_classes: int | None = None) ->
 
 
 def classes(cond: Array | None, num_classes: int | None, batch: Shape) -> None:
-    """Checks for one integer in 0..num_classes - 1 per example; None without classes."""
+    """Raises InputError unless cond holds one integer in 0..num_classes - 1 for each example.
+
+    In traced code (`jit`) only shape and dtype are checked, because values are not known there.
+
+    cond: classes y, integers of shape `batch`; it must be None if num_classes is None
+    num_classes: the number of classes, None for an unconditional net
+    batch: the batch shape of x or z, (n,) or ()
+    """
     checks.condition(cond, None if num_classes is None else ())
     if num_classes is None or cond is None:
         return

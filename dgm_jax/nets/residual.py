@@ -326,10 +326,18 @@ def residual_head(
     num_classes: int | None = None,
     orthogonal: bool = False,
 ) -> StatefulNet:
-    """g(h[, y]) = w · φ + b + ⟨v_y, φ⟩, with φ the sum of relu(h) over pixels.
+    """g(h[, y]) = w · φ + b + ⟨v_y, φ⟩, with φ = Σ relu(h) over the pixels, [batch, C].
 
-    h [batch, *shape] -> [batch]: the head of a `residual_critic`, with its options spectral,
-    num_classes and orthogonal.
+    The head of a `residual_critic`, on top of `residual_features`: h [batch, *shape], and classes y
+    [batch] as integers -> [batch]. w [C], the number b and one vector v_y [C] per class are
+    trained.
+
+    shape: (H, W, C) of h
+    spectral: spectrally normalises w and the table of all v_y
+    num_classes: the number of classes y; None for no y, and no term ⟨v_y, φ⟩
+    orthogonal: orthogonal initial weights w and v, else Glorot's uniform ones
+    Another shape of h, or classes out of range, raise InputError. Miyato and Koyama (2018), "cGANs
+    with projection discriminator".
     """
     shape, num_classes = checks.image_shape(shape), num_of_classes(num_classes)
     module = ResidualHead(checks.flag(spectral, "spectral"), num_classes, _init(orthogonal))
@@ -338,7 +346,11 @@ def residual_head(
 
 
 def default_widths(hidden: int, num: int) -> tuple[int, ...]:
-    """Channels of `num` images, from the smallest to the largest: at most 16 h, ..., 2 h, h."""
+    """(m_{n-1} h, ..., m_1 h, m_0 h) with m_i = min(2^i, 16): the channels of n = num images.
+
+    They begin with the smallest image, which has the most channels, at most 16 h, and end with the
+    largest, which has h = hidden. For example (16, 8) for hidden = 8 and num = 2.
+    """
     return tuple(hidden * min(2**i, WIDEST) for i in reversed(range(num)))
 
 

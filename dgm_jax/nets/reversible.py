@@ -52,13 +52,20 @@ def irevnet(
     num_layers: int = 4,
     block: Callable[[tuple[int, int, int], int], Net] | None = None,
 ) -> Reversible:
-    """[..., H, W, C] -> [..., H/2^S, W/2^S, 4^S C], invertible: no information of an image is lost.
+    """y = R_S ∘ squeeze ∘ ... ∘ R_1 ∘ squeeze (x), [..., H, W, C] -> [..., H/2^S, W/2^S, 4^S C].
 
-    S = num_stages. Each stage is a squeeze (2×2 pixels become channels, in place of pooling) and
-    num_layers of `revnet`. shape: (H, W, C). block: (shape, channels) -> the F of a stage, from
-    `shape` to `channels`; by default two 3×3 convolutions in a residual block. A gradient stores
-    one activation per stage. Jacobsen et al. (2018), "i-RevNet: deep invertible networks", section
-    3.
+    Each squeeze turns 2×2 pixels into channels, in place of pooling, and each R_s is a `revnet`.
+    All of them are invertible, so no information of an image is lost: `inverse(params, y)` is x, up
+    to rounding (see `revnet`).
+
+    shape: (H, W, C) of x; H and W must be divisible by 2^S, else InputError
+    num_stages: S
+    num_layers: the number of layers of each `revnet`, two blocks F and G in each
+    block: block(shape, channels) -> the net F of a stage, from (h, w, c) = shape to c = channels,
+        half the channels of the stage. By default a `conv_resnet` with one residual block of 32
+        channels
+    Cost: a gradient stores one activation per stage, whatever num_layers is, for about a third more
+    arithmetic. Jacobsen et al. (2018), "i-RevNet: deep invertible networks", section 3.
     """
     shape = checks.image_shape(shape)
     num_stages = checks.positive_int(num_stages, "num_stages")

@@ -169,7 +169,14 @@ def strided_features(
 
 
 def stages(shape: Shape, hidden: int) -> tuple[tuple, tuple[int, ...]]:
-    """((H, W), (H/2, W/2), ..., the smallest), and the channels of each but the first."""
+    """Sizes ((H, W), (H/2, W/2), ..., the smallest), and the channels (h, 2 h, 4 h, 8 h, 8 h, ...).
+
+    A size is halved, rounding up, as long as its smaller side is at least 8; the second time also
+    from 4 on. For example, (28, 28) gives (28, 28), (14, 14), (7, 7).
+
+    shape: (H, W, C) of the images; a side below 8 raises InputError
+    hidden: h. There are channels for each size but the first, whose images are the data
+    """
     shape, hidden = checks.image_shape(shape), checks.positive_int(hidden, "hidden")
     sizes = [shape[:2]]
     while min(sizes[-1]) >= 2 * SMALLEST or (len(sizes) == FEWEST and min(sizes[-1]) >= SMALLEST):

@@ -89,11 +89,19 @@ def descend(
     key: Key | None,
     top: Array | None = None,
 ) -> tuple[Array, tuple, tuple]:
-    """(h at the end, z, told), with z, told and seen in the order z_1, ..., z_L; z_L comes first.
+    """For l = L, ..., 1: z_l from a view of p and q, h ← h + Δ(h) + W z_l, h ← h + f(h).
 
-    stages, view, seen: the path, what z_l is, and the arguments of the view
-    features: those of `ascend`, or None without x
-    top: what a condition adds to h at the start of the path
+    Returns (h, z, told): the state at the end, and the z_l and told_l of all L groups as tuples in
+    the order z_1, ..., z_L. The path visits z_L first.
+    The h of a stage starts as a trained array, to which `grow` adds the h of the stage above.
+
+    stages, params: the stages, the bottom first, and the parameters of each
+    view: view(p, q, seen_l) -> (z_l, told_l) decides what z_l is, from the distributions p(z_l | h)
+        and q(z_l | h, a). told_l is what to report about it, such as log q
+    seen: L values for `view`, such as a key for each group, or the given z_l
+    features: a of each stage, made by `ascend`; None if there is no x, and then q is None
+    key: for the dropout of the nets; None for none
+    top: what a condition adds to h at the start of the path; None for none
     Cost: one pass of each layer, without the nets of its posterior if there are no features.
     """
     of_x = [None] * len(stages) if features is None else features

@@ -23,12 +23,20 @@ def of_stages(
     *,
     cond_shape: Shape | None = None,
 ) -> LatentVariable:
-    """The model whose top-down path goes through `stages` (the bottom first) and ends in p(x | h).
+    """p(x, z) = p(x | h(z)) Π_l p(z_l | z_>l), with q(z | x) = Π_l q(z_l | z_>l, x).
 
-    decoder: a density with condition h; see: x [..., *shape] as the first stage sees it.
+    The latent variable model of a ladder: h(z) is the end of its top-down path (`descend`), and z
+    is the tuple (z_1, ..., z_L). z_l is [..., n] or [..., h, w, n], by its stage.
+
+    stages: those of the path, the bottom first; each of their layers has one group z_l
+    decoder: the density p(x | h), with condition h
+    see: see(x), what the first stage gets of x: levels as numbers, for example
+    shape: of one x
     cond_shape: (n,) of a condition c, of which a linear map is added at the start of the path, so
-    that prior, posterior and likelihood depend on it. Parameters {"stages": list,
-    "decoder"[, "condition"]}.
+        that prior, posterior and likelihood depend on it; None for none
+
+    Parameters {"stages": list, "decoder"[, "condition"]}. Costs: the prior and the likelihood are
+    one pass of the path, the posterior is one of the features and one of the path.
     """
     cond_shape = vector_cond(cond_shape)
     z_shapes = [_z_shape(stage) for stage in stages for _ in range(stage.num_layers)]

@@ -29,9 +29,13 @@ def near(t: Array, s: Array, size: int) -> Array:
 
 
 def attention_to_near(q: Array, k: Array, v: Array, size: int) -> Array:
-    """`attention` of each step to `size` steps, the last being its own; q, k, v [..., steps, c].
+    """y_t = Σ_s softmax_s(q_t·k_s / √c) v_s over s = t - size + 1, ..., t, from step 0 on.
 
-    Cost: products with all keys for each step, or with 2 size of them if that is less.
+    `attention` of each step to itself and to the size - 1 steps before it.
+    q, k, v: [..., steps, c], like y
+    size: how many steps each sees
+    Cost: steps · min(steps, 2 size) products q_t·k_s. With 2 size < steps, each block of `size`
+    steps is compared with itself and with the block before it only.
     """
     steps = q.shape[-2]
     if 2 * size < steps:

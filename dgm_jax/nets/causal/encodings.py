@@ -21,10 +21,13 @@ class Encoding(NamedTuple):
 
 
 def one_hot(num_levels: int) -> Encoding:
-    """A one-hot vector without its first entry: level 0 is the vector 0, of K-1 entries.
+    """v ↦ (1[v = 1], ..., 1[v = K-1]): levels [...] -> [..., K-1], and level 0 is the vector 0.
 
-    A unit then has one weight for each level, where a single number would make it monotone in the
-    level. The bias serves as the weight of level 0. Two levels have one entry, the bit itself.
+    A unit has one weight for each level, where a single number would make it monotone in the level.
+    Level 0 needs no entry, because the bias of the unit serves as its weight. For K = 2 the code is
+    the bit itself.
+
+    num_levels: K, at least 2
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     size = num_levels - 1

@@ -157,5 +157,9 @@ def derivative(
 
 
 def rows_from(array: Array, start: Array | int, like: Array) -> Array:
-    """Rows of `array` from row `start` on, as many as `like` has."""
+    """array[start : start + len(like)] along the first axis, also for a traced `start`.
+
+    like: only its number of rows counts. `start` must be at most len(array) - len(like): a larger
+        one is reduced to that, without an error.
+    """
     return jax.lax.dynamic_slice_in_dim(array, start, len(like))

@@ -77,9 +77,19 @@ def orthogonal(key: Key, shape: Shape) -> Array:
 
 
 def gru(recurrent: Array, inner: Array, h: Array, a: Array) -> tuple[Array, Array]:
-    """(h', h') with h' = (1 - z) ∘ n + z ∘ h; a = W x + b of the gates r, z and of n, [B, 3 n].
+    """h' = (1 - z) ∘ n + z ∘ h, with the gates r, z of a GRU and its proposal n.
 
-    recurrent: U [n, 3 n]; inner: the bias b of U h + b inside of n.
+        r = σ(a_r + U_r h),  z = σ(a_z + U_z h),  n = tanh(a_n + r ∘ (U_n h + b))
+
+    One step of a batch of B sequences. Returns (h', h'), because the new state is also the output.
+
+    recurrent: (U_r, U_z, U_n) side by side, [n, 3 n] for n units: they act as h @ recurrent
+    inner: b [n], inside of the reset gate r
+    h: the state, [B, n]
+    a: (a_r, a_z, a_n) side by side, [B, 3 n]: what the input contributes, W x + a bias,
+        and what a condition adds
+    Cost: 3 n² multiplications per example. Cho et al. (2014), with the reset gate after the product
+    with U_n.
     """
     a_r, a_z, a_n = jnp.split(a, 3, -1)
     u_r, u_z, u_n = jnp.split(h @ recurrent, 3, -1)
