@@ -172,24 +172,24 @@ class _Logistics(NamedTuple):
     def head(self, channels):
         """Of a pixel: logits, and for each channel means, log-scales and an α for each before."""
         rows = 1 + 2 * channels + channels * (channels - 1) // 2
-        return Head(rows * self.num_components, partial(self.channel_by_channel, channels, rows))
+        return Head(rows * self.num_components, partial(self.channel_by_channel, channels))
 
-    def channel_by_channel(self, channels, rows, h, x):
+    def channel_by_channel(self, channels, h, x):
         """h [..., rows · components] and x [..., C] -> f [..., C, 3 components], f_c of x_<c."""
         numbers = nets.scaled(self.num_levels).encode(x).astype(h.dtype)  # [..., C, 1]
         told, f = jnp.zeros((), h.dtype), []  # Σ_{b<c} log p_j(x_b)
-        for c, (logits, mean, log_scale) in enumerate(self.in_turn(channels, rows, h)):
+        for c, (logits, mean, log_scale) in enumerate(self.in_turn(channels, h)):
             before = [numbers[..., b, :] for b in range(c)]
             f.append(self.joined(logits + told, mean(before), log_scale))
             told = told + self.of_each(f[-1], x[..., c])
         return jnp.stack(f, -2)
 
-    def in_turn(self, channels, rows, h):
+    def in_turn(self, channels, h):
         """For each channel c: log π_j, the function x_<c ↦ μ_j, and log s_j, [..., components].
 
         x_<c: a list of numbers in [-1, 1], which may depend on the component j.
         """
-        h = h.reshape(*h.shape[:-1], rows, self.num_components)
+        h = h.reshape(*h.shape[:-1], -1, self.num_components)
         logits, means, log_scales, alphas = jnp.split(h, [1, 1 + channels, 1 + 2 * channels], -2)
         alphas = iter(jnp.moveaxis(jnp.tanh(alphas), -2, 0))
         for c in range(channels):
@@ -208,7 +208,6 @@ class _Pixel(drawn.Drawn):
     def __init__(self, logistics: _Logistics, channels: int, h: Array):
         super().__init__()
         self._logistics, self._channels, self._h = logistics, channels, h
-        self._rows = h.shape[-1] // logistics.num_components
 
     @property
     def event_shape(self) -> Shape:
@@ -229,7 +228,7 @@ class _Pixel(drawn.Drawn):
             self._h,
             (*jnp.broadcast_shapes(self.batch_shape, value.shape[:-1]), self._h.shape[-1]),
         )
-        f = self._logistics.channel_by_channel(self._channels, self._rows, h, value)
+        f = self._logistics.channel_by_channel(self._channels, h, value)
         return self._logistics.dist(f).log_prob(value).sum(-1)
 
     def mean(self) -> Array:
@@ -271,7 +270,7 @@ class _Pixel(drawn.Drawn):
         return nets.scaled(self._logistics.num_levels).encode(level).astype(self._h.dtype)
 
     def _in_turn(self):
-        return self._logistics.in_turn(self._channels, self._rows, self._h)
+        return self._logistics.in_turn(self._channels, self._h)
 
 
 def logit_laplace(num_levels: int | None = None) -> Conditional:

@@ -85,6 +85,7 @@ LEAST = {  # the least value of a whole number, where it is not 1
     "classifier_steps": 0,  # pixels judge
     "num_test": 2,  # a standard error needs two
     "num_written": 2,
+    "num_rows": 2,
 }
 SHARES = ("roaming", "anneal")  # from 0 to 1
 BELOW = {  # numbers that may be 0, and must be below this; all other real numbers are above 0

@@ -32,18 +32,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dgm_jax import (
-    checks,
-    learning,
-    likelihoods,
-    metrics,
-    nets,
-    objectives,
-    plots,
-    protocol,
-    runs,
-    vae,
-)
+from dgm_jax import learning, likelihoods, metrics, nets, objectives, plots, protocol, runs, vae
 from dgm_jax.runs import processes
 from experiments import fitting, sets
 from experiments.options import Data, Training, check
@@ -252,7 +241,6 @@ def show(found: dict[str, dict]) -> None:
 
 def main(config: Config) -> dict:
     check(config, "num_samples")
-    checks.positive_int(config.num_rows, "num_rows", least=2)  # a standard error needs two
     if config.run is None:
         rows = sets.bits(config)[1]
         model, params = trained(config, rows)

@@ -388,7 +388,6 @@ def show(found: dict) -> None:
 
 def main(config: Config) -> dict:
     check(config, "dims", "num_samples")
-    checks.positive_int(config.num_rows, "num_rows", least=2)  # a standard error needs two
     data = sets.load(config)
     rows, scale = scaled(config, data)
     scores = Scores(rows, scale)

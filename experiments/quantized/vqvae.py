@@ -142,8 +142,7 @@ def quantiser_of(config: Config) -> quantized.Quantiser:
 @runs.builder
 def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int) -> quantized.Coder:
     """Stage one: encoder, quantiser and decoder of pictures [H, W, C]."""
-    quantiser = quantiser_of(config)
-    likelihood = head(config, num_levels, shape[2] if config.joint_channels else 1)
+    likelihood, quantiser = head(config, num_levels, shape[2]), quantiser_of(config)
     options: dict[str, Any] = {"num_blocks": config.num_blocks, "dropout": config.dropout}
     encoder = nets.map_encoder(shape, quantiser.dim, hidden=config.hidden, **options)
     decoder = nets.map_decoder(

@@ -106,7 +106,7 @@ def build_coder(config: Config, shape: tuple[int, int, int], num_levels: int) ->
     options = {"decay": config.decay, "revive": config.revive}
     return quantized.vqvae2(
         shape,
-        head(config, num_levels, shape[2] if config.joint_channels else 1),
+        head(config, num_levels, shape[2]),
         [quantized.averaged_codebook(num, config.dim, **options) for num in config.num_codes],
         halvings=config.halvings,
         hidden=config.hidden,

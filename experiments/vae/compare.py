@@ -176,10 +176,12 @@ def of_model(config: Config, name: str) -> Any:
 def head(config: Any, num_levels: int, channels: int = 1) -> likelihoods.Conditional:
     """p(x_i | z) of levels: Bernoulli if there are two, else a mixture of logistics.
 
-    channels: how many channels of a pixel are drawn together.
+    channels: those of a pixel, which depend on one another if the config has joint_channels.
     """
     if num_levels == 2:
         return likelihoods.bernoulli()
+    if channels > 1 and not config.joint_channels:
+        channels = 1
     options = {"num_components": config.num_components, "channels": channels}
     return likelihoods.discretized_logistic(num_levels, **options)
 

@@ -230,7 +230,7 @@ def build(
 ) -> protocol.LatentVariable | protocol.Density:
     """The model `name` of images [H, W, C]; without-z is a density, the others have latents."""
     config, n, levels = of_model(config, name), config.num_latents, head(config, num_levels)
-    pixels = head(config, num_levels, shape[2]) if config.joint_channels else levels
+    pixels = head(config, num_levels, shape[2])
     if name == "without-z":
         return causal_net(config, shape, levels)
     if name == "ladder":
