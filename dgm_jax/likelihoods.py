@@ -189,7 +189,8 @@ class _Logistics(NamedTuple):
 
         x_<c: a list of numbers in [-1, 1], which may depend on the component j.
         """
-        h = h.reshape(*h.shape[:-1], -1, self.num_components)
+        rows = h.shape[-1] // self.num_components  # no -1: the batch may be empty
+        h = h.reshape(*h.shape[:-1], rows, self.num_components)
         logits, means, log_scales, alphas = jnp.split(h, [1, 1 + channels, 1 + 2 * channels], -2)
         alphas = iter(jnp.moveaxis(jnp.tanh(alphas), -2, 0))
         for c in range(channels):
