@@ -30,7 +30,15 @@ MOST_LOG_SNR = 20.0  # what nets are told is cut there: at the ends of some proc
 
 
 class Prediction(NamedTuple):
-    """What a denoiser says of x_t: x and ε with α x + σ ε = x_t."""
+    """What a denoiser predicts from x_t = α_t x + σ_t ε; all arrays are [batch, *shape].
+
+    data: E[x | x_t]
+    noise: E[ε | x_t]. Together they satisfy α_t data + σ_t noise = x_t
+    target: the output of the net, in the parametrisation that it was built with (`DRESSES`)
+    fraction: with learned variances (`denoiser(..., learned_variance=True)`) the second half of the
+        outputs, the weight f in log variance = f log β + (1 - f) log β̃ of a reverse step, with β =
+        Var(x_t | x_s) and β̃ = Var(x_s | x_t, x); else None
+    """
 
     data: Array  # E[x | x_t], [batch, *shape]
     noise: Array  # E[ε | x_t]
@@ -39,11 +47,17 @@ class Prediction(NamedTuple):
 
 
 class Denoiser(NamedTuple):
-    """θ ↦ (α, σ), E_θ[x | x_t, c]: a process, and what undoes it.
+    """θ ↦ (α, σ), E_θ[x | x_t, c]: a noising process x_t = α_t x + σ_t ε, and a net to invert it.
 
-    - `process(params)` -> Process, which may have parameters (`learned_log_snr`)
-    - `predict(params, x_t, t, cond=None, *, key=None)` -> Prediction, for x_t [batch, *shape] and
-      times t [batch]
+    - `init(key)` -> params
+    - `process(params)` -> Process, which has parameters if it is learned (`learned_log_snr`)
+    - `predict(params, x_t, t, cond=None, *, key=None)` -> Prediction of x and ε, for x_t [batch,
+      *shape] and times t [batch], or one time for all. key: for the dropout of the net
+    - `shape`: the shape of one x
+    - `dress`: which quantity the net predicts, one of `DRESSES`
+    - `cond_shape`: the shape of one condition c; None for an unconditional model
+
+    Made by `denoiser`; losses, bounds, samplers and `ode_density` take it.
     """
 
     init: Callable[[Key], Params]
@@ -66,14 +80,27 @@ def denoiser(
     learned_variance: bool = False,
     cond_shape: Shape | None = None,
 ) -> Denoiser:
-    """A net that sees x_t / r and the log-SNR, and says what it is asked for in its `dress`.
+    """E_θ[x | x_t, c] and E_θ[ε | x_t, c] of x_t = α_t x + σ_t ε, from a net of (x_t / r, λ_t).
+
+    r = √(α_t² + σ_t²) normalises the input. λ_t = log(α_t² / σ_t²), the log-SNR, clipped to [-20,
+    20], stands for the time, so that a net that was trained with one schedule may be used with
+    another.
 
     net: apply(params, x [batch, *shape], λ [batch][, cond], key=None) -> [batch, *shape], such as
-    `nets.unet` or `nets.time_mlp`; with learned_variance it has twice as many outputs along the
-    last axis, of which the second half is the `fraction` of `chain.variance`. The net is told λ and
-    no time, since that is what it needs to know of a schedule: a net that was trained with one may
-    be sampled with another. With a `LearnedProcess` the parameters are {"net", "process"}, else
-    those of the net.
+        `nets.unet` or `nets.time_mlp`
+    shape: the shape of one x
+    process: α and σ, fixed (such as `cosine()`) or learned. Parameters are those of the net, or
+        with a `LearnedProcess` the dict {"net", "process"}
+    dress: the quantity a x + b ε that the net predicts: "noise" (ε), "data" (x), "v" ((α ε - σ x) /
+        r), "score" (-ε / σ) or "velocity" (α' x + σ' ε, the derivative of x_t by t). With x_t each
+        determines x and ε
+    learned_variance: whether the net has twice as many outputs in the last axis; the second half is
+        `Prediction.fraction`, which interpolates the variance of a reverse step
+    cond_shape: the shape of one condition c of the net; None for none
+
+    Costs one pass of the net per prediction. Outputs of another shape raise `InputError`. Ho et al.
+    (2020), "Denoising diffusion probabilistic models"; Salimans and Ho (2022), "Progressive
+    distillation", for "v".
     """
     checks.noun(net, Net, "net")
     learns = isinstance(process, LearnedProcess)
@@ -158,7 +185,15 @@ def coefficients(dress: str, process: Process, t: Array) -> tuple[Array, Array]:
 
 
 def score(model: Denoiser, params: Params, x: Array, t: Array, cond: Array | None = None) -> Array:
-    """∇ log q(x_t | c) = -E[ε | x_t, c] / σ_t, as the model has it; [batch, *shape]."""
+    """∇ log q(x_t | c) = -E[ε | x_t, c] / σ_t, by the denoiser's prediction of ε; [batch, *shape].
+
+    x: x_t, noisy data [batch, *shape]
+    t: the times, [batch], or one number for all. Between the ends of the process, so that σ_t > 0
+    cond: c, [batch, *cond_shape], or None
+
+    Cost: one pass of the net. Vincent (2011), "A connection between score matching and denoising
+    autoencoders".
+    """
     checks.noun(model, Denoiser, "model")
     checks.parameters(params, model.init)
     checks.event_of(x, model.shape)
@@ -167,7 +202,14 @@ def score(model: Denoiser, params: Params, x: Array, t: Array, cond: Array | Non
 
 
 def noised(key: Key, process: Process, x: Array, t: Array) -> tuple[Array, Array]:
-    """(x_t, ε): a draw of q(x_t | x) at times t [batch], with the noise in it."""
+    """(x_t, ε) with x_t = α_t x + σ_t ε, ε ~ N(0, I): a sample of q(x_t | x), and its noise.
+
+    process: α and σ
+    x: data [batch, *shape], floating-point
+    t: the times, [batch], or one number for all
+
+    Both results are [batch, *shape].
+    """
     checks.key(key)
     checks.noun(process, Process, "process")
     checks.rows_of(x, "x")

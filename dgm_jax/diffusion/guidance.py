@@ -20,12 +20,19 @@ from .process import Process, beside
 def classifier_guided(
     model: Denoiser, log_prob: Callable[[Array, Array, Array], Array], scale: float
 ) -> Denoiser:
-    """ε ← ε_θ(x_t) - w σ_t ∇ log p(y | x_t), y the condition of the denoiser that is returned.
+    """ε ← ε_θ(x_t) - w σ_t ∇ log p(y | x_t): a denoiser guided towards a class y by a classifier.
 
-    model: without a condition. log_prob: (x_t [batch, *shape], t [batch], y [batch]) -> log p(y |
-    x_t) [batch], of a classifier of *noisy* data, which has learned all t; the gradient is taken
-    at x_t. One more gradient a step. Dhariwal and Nichol (2021), "Diffusion models beat GANs on
-    image synthesis", algorithm 2 (here for the chain and the ODE alike).
+    The score of p(x_t) p(y | x_t)^w, up to a constant: w = 1 is the class-conditional model by
+    Bayes' rule, and a larger w gives more typical and less varied samples. Returns a `Denoiser`
+    whose condition is y, integers [batch].
+
+    model: a denoiser without a condition; one with a condition raises `InputError`
+    log_prob: (x_t [batch, *shape], t [batch], y [batch]) -> log p(y | x_t) [batch], of a classifier
+        that was trained on noisy data at all t, as `class_log_prob` makes
+    scale: w; 0 is the unguided model
+
+    Cost: a prediction takes one pass of the net, and the gradient of log_prob in x_t. Dhariwal and
+    Nichol (2021), "Diffusion models beat GANs on image synthesis", algorithm 2.
     """
     checks.noun(model, Denoiser, "model")
     checks.function(log_prob, "log_prob")
@@ -48,10 +55,16 @@ def classifier_guided(
 def class_log_prob(
     net: Net, params: Params, process: Process
 ) -> Callable[[Array, Array, Array], Array]:
-    """(x_t [batch, *shape], t [batch], y [batch]) -> log p(y | x_t) [batch], of logits.
+    """log p(y | x_t) = log softmax(net(x_t / r, λ_t))_y of a trained classifier, as a function.
 
-    What `classifier_guided` takes. net: apply(params, x_t / r, λ_t) -> logits [batch, K], told as
-    the net of a `denoiser` is, and trained by `classifier_loss`.
+    The function takes x_t [batch, *shape], times t [batch] and classes y, integers [batch], and
+    returns [batch] in nats: the `log_prob` of `classifier_guided`.
+
+    net: apply(params, x [batch, *shape], λ [batch]) -> logits [batch, K] of K classes. As the net
+        of a `denoiser` it is given x_t / r, r = √(α_t² + σ_t²), and the log-SNR λ_t = log(α_t² /
+        σ_t²) clipped to [-20, 20]
+    params: its parameters, trained by `classifier_loss`
+    process: α and σ of x_t = α_t x + σ_t ε, those of the denoiser to be guided
     """
     checks.noun(net, Net, "net")
     checks.parameters(params, net.init)
@@ -62,11 +75,20 @@ def class_log_prob(
 def classifier_loss(
     net: Net, params: Params, key: Key, process: Process, x: Array, y: Array
 ) -> tuple[Array, Metrics]:
-    """-E log p(y | x_t), t uniform between the ends of the process: of rows x and classes y.
+    """-E log p(y | x_t), x_t = α_t x + σ_t ε: cross-entropy of a classifier of noisy data, in nats.
 
-    x: data [batch, *shape], to which noise is added here; y: integers [batch]. "error" is the share
-    of rows of which another class is likelier: it falls short of that of clean data, since nothing
-    is left of the class at t_1. Cost: one pass of the net.
+    t is uniform between the ends of the process; each row has one t and one ε.
+
+    net: apply(params, x [batch, *shape], λ [batch]) -> logits [batch, K], given x_t / r and λ_t as
+        in `class_log_prob`
+    process: α and σ, those of the denoiser to be guided
+    x: clean data [batch, *shape]; noise is added here
+    y: their classes, integers [batch]
+
+    Returns (loss, {"loss", "error"}). "error" is the fraction of rows where another class has a
+    larger logit; it is larger than for clean data, since nothing is left of the class near t_1.
+    Cost: one pass of the net. Dhariwal and Nichol (2021), "Diffusion models beat GANs on image
+    synthesis", section 4.
     """
     checks.noun(net, Net, "net")
     checks.key(key)
@@ -89,12 +111,19 @@ def classifier_loss(
 
 
 def classifier_free(model: Denoiser, scale: float, nothing: Array) -> Denoiser:
-    """ε ← ε_θ(x_t) + w (ε_θ(x_t, y) - ε_θ(x_t)): the classifier is the model's, by Bayes' rule.
+    """ε ← ε_θ(x_t) + w (ε_θ(x_t, y) - ε_θ(x_t)): guidance by the model's own two predictions.
 
-    model: with a condition y that is `nothing` [*cond_shape] where nothing is told, as it was for
-    some of the rows in training (`dropped`). scale: w; 0 is the model without a condition, and 1
-    the one with it. Cost: one pass of twice the rows a step. Ho and Salimans (2022),
-    "Classifier-free diffusion guidance" (whose w is one less).
+    By Bayes' rule the difference is -σ_t ∇ log p(y | x_t) of an implicit classifier. Returns a
+    `Denoiser` with the same condition, to be given to any sampler.
+
+    model: a denoiser with a condition y; one without raises `InputError`
+    scale: w. 0 is the unconditional and 1 the conditional model; above 1 samples are more typical
+        of y and less varied. Ho and Salimans call w - 1 the strength
+    nothing: the condition [*cond_shape] that stands for "no condition", such as zeros; in training
+        it replaces the condition of some rows (`dropped`)
+
+    Cost: a prediction is one pass of the net on twice as many rows. Ho and Salimans (2022),
+    "Classifier-free diffusion guidance".
     """
     checks.noun(model, Denoiser, "model")
     scale = checks.number(scale, "scale")
@@ -119,7 +148,18 @@ def classifier_free(model: Denoiser, scale: float, nothing: Array) -> Denoiser:
 
 
 def dropped(key: Key, cond: Array, nothing: Array, share: float = 0.1) -> Array:
-    """The conditions [batch, *cond_shape] with a share of them replaced by `nothing`."""
+    """c_i ← `nothing` with probability `share`, for each row i by itself; else c_i is kept.
+
+    In training it teaches a conditional denoiser the unconditional model too, for
+    `classifier_free`.
+
+    cond: the conditions c [batch, *cond_shape]; the result has the same shape
+    nothing: the condition [*cond_shape] that stands for "no condition"; another shape raises
+        `InputError`
+    share: a probability in [0, 1)
+
+    Ho and Salimans (2022), "Classifier-free diffusion guidance", algorithm 1.
+    """
     checks.key(key)
     share = checks.rate(share, "share")
     checks.rows_of(cond, "cond")

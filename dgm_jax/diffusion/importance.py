@@ -32,18 +32,29 @@ def importance_bound(
     kind: str | Callable = "posterior",
     decay: float = 0.9,
 ) -> tuple[Callable[[Key, Params], State], Callable[..., tuple[Array, tuple[Metrics, State]]]]:
-    """(init_state, loss) of the mean bound in nats, with t drawn from p_t ∝ √E[L_t²].
+    """E_t [L_t / (T p_t)], t ~ p_t ∝ √E[L_t²]: the bound of -log p(x), by importance sampling of t.
+
+    The bound is (1/T) Σ_t L_t. One t per row estimates it without bias for any p > 0, and the
+    variance is least for this p. As E[L_t²] changes in training, it is estimated by a running mean,
+    which is a state beside the parameters. Returns (init_state, loss):
 
         init_state, loss = importance_bound(model)
         learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
 
-    loss(params, key, x, cond=None, *, state, parts_key=None). Without num_steps it is that of
-    `continuous_bound`, t uniform within each of num_bins equal parts of its range; with num_steps
-    that of `chain_bound` with its `kind` of variance, t one of the num_steps - 1 steps. num_levels
-    as there. decay: of the running mean of squares, 0.9 for about the last ten losses of each t
-    (the paper keeps ten). Until every t has been drawn ten times, p is even.
-    The state is three numbers for each t. Its mean over devices is a state of them all, so that
-    `gradient_descent` may be given an `axis_name`. Cost: that of the bound.
+    `loss(params, key, x, cond=None, *, state, parts_key=None)` -> (loss, (metrics, state)), in nats
+    per row; metrics are the means of the three terms of `Terms`, and the loss.
+
+    num_steps: None for the bound in continuous time (`continuous_bound`), else the steps T of a
+        chain (`chain_bound`), at least 3, of which T - 1 have an L_t
+    num_bins: in continuous time, how many equal parts of the range of t have an L_t of their own; t
+        is uniform within a part
+    num_levels: K if x are integer levels 0..K-1; None for real numbers
+    kind: the variance of the reverse steps of a chain, as in `chain_bound`
+    decay: of the running mean; 0.9 averages about the last ten losses of each t
+
+    Until each t has been drawn ten times, p is uniform; later 0.1 % of p stays uniform. The state
+    is three numbers per t. Cost: that of the bound. Nichol and Dhariwal (2021), "Improved denoising
+    diffusion probabilistic models", equation 18.
     """
     checks.noun(model, Denoiser, "model")
     decay = checks.rate(decay, "decay")

@@ -17,12 +17,17 @@ from ..protocol import Array, Key, Rows
 def unadjusted_langevin(
     score: Callable[[Array], Array], key: Key, x: Array, *, step_size: float, num_steps: int
 ) -> Array:
-    """x ← x + η s(x) + √(2η) ξ, num_steps times, of chains x [num, *event].
+    """x ← x + η s(x) + √(2η) ξ, ξ ~ N(0, I), num_steps times: Langevin dynamics with s = ∇ log p.
 
-    score: s, x -> an array like x; step_size: η.
-    Its law is p up to an error of order η: of N(0, s²) the variance is s² / (1 - η / 2s²). A chain
-    that starts between two far modes ends in either as its start says, whatever their weights.
-    Cost: num_steps scores, one compiled loop. Roberts and Tweedie (1996).
+    score: s, [num, *event] -> [num, *event]
+    x: the starts of the chains, [num, *event]; returns their ends, of the same shape
+    step_size: η
+
+    The samples have the law p up to an error of order η; for p = N(0, s²) the variance is s² / (1 -
+    η / 2s²). Between modes that are far apart chains do not move in practicable time: how many end
+    in each depends on the starts, not on the weights of the modes. Cost: num_steps scores, one
+    compiled loop. Roberts and Tweedie (1996), "Exponential convergence of Langevin distributions
+    and their discrete approximations".
     """
     eta, num_steps = _checked(score, key, x, step_size, num_steps)
     return jax.lax.fori_loop(0, num_steps, _step(score, key, eta), x)
@@ -86,15 +91,24 @@ def annealed_langevin(
     num_steps: int,
     denoise: bool = True,
 ) -> Array:
-    """num_steps Langevin steps at each of the noise levels σ_1 > ... > σ_L, with η_i ∝ σ_i².
+    """x ← x + η_i s(x, σ_i) + √(2η_i) ξ, with η_i = η σ_i² / σ_L², at noise levels σ_1 > ... > σ_L.
 
-    score: (x [num, *event], σ) -> the score of the data with noise of σ. sigmas: σ_1, ..., σ_L, the
-    largest first. step_size: η at σ_L, so that η_i = step_size σ_i² / σ_L²: the ratio of a step to
-    its noise is the same at all levels. At σ_1, as wide as the data are apart, chains forget where
-    they started, and modes get their weights. denoise: end with x + σ_L² s(x), the mean of the data
-    given x, without which noise of σ_L stays on it. Cost: L num_steps scores, one compiled loop.
-    Song and Ermon (2019), "Generative modeling by estimating gradients of the data distribution",
-    algorithm 1; Jolicoeur-Martineau et al. (2021) on the last step.
+    num_steps steps of Langevin dynamics at each level, each level started from the samples of the
+    one before. At σ_1, as wide as the data are apart, chains move between the modes and forget
+    their start, so that modes get their weights.
+
+    score: (x [num, *event], σ) -> s(x, σ) = ∇ log p_σ(x) [num, *event], p_σ the law of the data
+        with noise N(0, σ² I) added
+    x: the starts of the chains, [num, *event], such as draws of N(0, σ_1² I); returns their ends
+    sigmas: σ_1, ..., σ_L, decreasing, else `InputError`
+    step_size: η, the step at σ_L. The ratio of a step to its noise is the same at all levels
+    num_steps: the steps at each level
+    denoise: whether to end with x + σ_L² s(x, σ_L), the mean of the data given x (Tweedie's
+        formula). Without it noise of σ_L remains
+
+    Cost: L num_steps scores, one compiled loop. Song and Ermon (2019), "Generative modeling by
+    estimating gradients of the data distribution", algorithm 1; Jolicoeur-Martineau et al. (2021),
+    "Adversarial score matching and improved sampling", for the last step.
     """
     eta, num_steps = _checked(score, key, x, step_size, num_steps)
     if not isinstance(sigmas, (list, tuple)):

@@ -22,7 +22,13 @@ from .process import Process, beside, log_snr, times
 
 
 class Terms(NamedTuple):
-    """-log p(x) ≤ prior + steps + reconstruction, in nats, each [batch]."""
+    """-log p(x) ≤ prior + steps + reconstruction: the terms of a bound, in nats, each [batch].
+
+    prior: KL(q(x_{t_1} | x) ‖ N(0, scale² I)), at the end of the process where x is noise
+    steps: Σ E KL(q(x_s | x_t, x) ‖ p(x_s | x_t)) over the steps of a chain, or its integral
+    reconstruction: -E log p(x | x_{t_0}), at the end where x is nearly clean
+    total: their sum, the bound
+    """
 
     prior: Array  # KL(q(x_1 | x) ‖ N(0, scale² I))
     steps: Array  # Σ E KL(q(x_s | x_t, x) ‖ p(x_s | x_t)), or its integral
@@ -122,7 +128,18 @@ def bound_loss(
     num_levels: int | None = None,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """The mean of `continuous_bound` over x [n, *shape], in nats, with its terms as metrics."""
+    """E_x [prior + steps + reconstruction] of `continuous_bound`, in nats per example, as a loss.
+
+    The variational bound of -log p(x) in continuous time, averaged over x, with one time t per row:
+    the loss of a variational diffusion model.
+
+    x: [n, *shape]; cond: [n, *cond_shape]
+    num_levels: K if x are integer levels 0..K-1; None for real numbers
+    parts_key: for the dropout of the net, which is off without it
+
+    Returns (loss, metrics) with the loss and the means of the three terms (`Terms`). Cost: one pass
+    of the net. Kingma et al. (2021), "Variational diffusion models".
+    """
     terms = continuous_bound(
         model, params, key, x, cond, num_levels=num_levels, parts_key=parts_key
     )
@@ -197,11 +214,21 @@ def hybrid_loss(
     weight: float = 0.001,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """L_simple + weight · (bound in nats per entry), the bound for the learned variances alone.
+    """L_simple + weight · L_vlb: a denoiser learns the variances of its reverse steps, too.
 
-    x: [n, *shape]. num_steps: T of the chain whose bound it is. parts_key: for the dropout of the
-    net. The gradient of the bound does not reach the mean of p(x_s | x_t): it is what L_simple
-    trains. Nichol and Dhariwal (2021), equation 16 and section 3.1.
+    L_simple is that of `simple_loss`, and L_vlb that of `chain_bound` with kind="learned", of one
+    step drawn per row, in nats per entry of x. The gradient of L_vlb reaches the variances only:
+    the means are trained by L_simple.
+
+    model: made with `denoiser(..., learned_variance=True)`, else `InputError`
+    x: [n, *shape]; cond: [n, *cond_shape]
+    num_steps: T, the number of times of the chain
+    num_levels: K if x are integer levels 0..K-1; None for real numbers
+    weight: of L_vlb
+    parts_key: for the dropout of the net, which is off without it
+
+    Returns (loss, {"loss", "simple", "bound"}). Cost: three passes of the net. Nichol and Dhariwal
+    (2021), "Improved denoising diffusion probabilistic models", equation 16 and section 3.1.
     """
     weight = checks.not_negative(weight, "weight")
     given = as_given(model, params, key, x, cond, num_levels, parts_key)
@@ -268,7 +295,12 @@ def as_given(
 
 
 def scaled(levels: Array, num_levels: int) -> Array:
-    """Levels 0..K-1 spread evenly over [-1, 1]."""
+    """x = 2 k / (K - 1) - 1: integer levels k in 0..K-1, spread evenly over [-1, 1].
+
+    levels: k, integers of any shape; others raise `InputError`. The result is float, of the same
+        shape
+    num_levels: K, at least 2
+    """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     checks.array(levels, "levels")
     if not jnp.issubdtype(jnp.result_type(levels), jnp.integer):

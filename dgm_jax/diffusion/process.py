@@ -22,9 +22,15 @@ from ..protocol import Array, Key, Params, described
 
 
 class Process(NamedTuple):
-    """α and σ, functions of times t [...], with the range of t in which they are used.
+    """x_t = α_t x + σ_t ε, ε ~ N(0, I), so that q(x_t | x) = N(α_t x, σ_t² I): data become noise.
 
-    ends: (t_0, t_1). At t_0 the data are all but clean, and at t_1 x_t is noise, N(0, scale² I).
+    alpha, sigma: functions of times t [...] -> [...], with α_t / σ_t falling in t
+    ends: (t_0, t_1), the range of t that is used. At t_0 x_t is nearly the datum x, and at t_1
+        nearly noise, N(0, scale² I), from which samplers start
+    scale: the standard deviation of this noise
+
+    Made by `linear_log_snr`, `cosine`, `straight`, `from_betas` and others of this package. Song et
+    al. (2021), "Score-based generative modeling through stochastic differential equations".
     """
 
     alpha: Callable[[Array], Array]
@@ -36,7 +42,13 @@ class Process(NamedTuple):
 
 
 class LearnedProcess(NamedTuple):
-    """θ ↦ (α, σ): a process that is trained with the net."""
+    """θ ↦ (α, σ): a `Process` whose functions have parameters, which are trained with the net.
+
+    init: key -> params
+    process: params -> Process
+
+    `learned_log_snr` makes one. In a `denoiser` its parameters are params["process"].
+    """
 
     init: Callable[[Key], Params]
     process: Callable[[Params], Process]
@@ -76,9 +88,12 @@ def beside(a: Array | float, x: Array) -> Array:
 
 # ---------------------------------------------------------------------------------- the processes
 def from_log_snr(log_snr: Callable[[Array], Array]) -> Process:
-    """α² = sigmoid(λ_t), σ² = sigmoid(-λ_t) for any falling λ: variance preserving, α² + σ² = 1.
+    """α_t² = sigmoid(λ_t), σ_t² = sigmoid(-λ_t): the process x_t = α_t x + σ_t ε of a log-SNR λ.
 
-    The process x_t = α_t x + σ_t ε with the log-SNR λ_t = log(α_t² / σ_t²). log_snr: t [...] ↦ λ_t.
+    λ_t = log(α_t² / σ_t²) is the logarithm of the signal-to-noise ratio, and α_t² + σ_t² = 1
+    ("variance preserving").
+
+    log_snr: t [...] -> λ_t [...], a decreasing function of t in [0, 1], made of jax functions
     """
     checks.function(log_snr, "log_snr")
 
@@ -92,8 +107,12 @@ def linear_log_snr(most: float = 9.0, least: float = -5.0) -> Process:
     """λ_t = most + (least - most) t: the log-SNR λ_t = log(α_t² / σ_t²) falls linearly in t.
 
     The process is x_t = α_t x + σ_t ε, ε ~ N(0, I), with α_t² + σ_t² = 1 and t from 0 (data) to 1
-    (noise); most is λ_0 and least λ_1. Kingma et al. (2021), "Variational diffusion models", the
-    fixed schedule of section 6.
+    (noise).
+
+    most, least: λ_0 and λ_1, least < most, else `InputError`. By default σ_0 = 0.011 and α_1 =
+        0.082
+
+    Kingma et al. (2021), "Variational diffusion models", the fixed schedule of section 6.
     """
     least, most = _ordered(least, most, checks.number)
     return from_log_snr(lambda t: most + (least - most) * t)
@@ -101,12 +120,18 @@ def linear_log_snr(most: float = 9.0, least: float = -5.0) -> Process:
 
 @checks.spelled
 def learned_log_snr(*, hidden: int = 64, most: float = 9.0, least: float = -5.0) -> LearnedProcess:
-    """The log-SNR λ_t falls from `most` to `least` along a learned curve, at first nearly a line.
+    """λ_t = most - (most - least) (g(t) - g(0)) / (g(1) - g(0)): a learned, decreasing log-SNR.
 
-    λ_t = most - (most - least) (g(t) - g(0)) / (g(1) - g(0)), with g(t) = w t + Σ_j a_j σ(b_j t +
-    c_j) whose weights w, a and b are positive; hidden: the number of terms j. The ends do not
-    change: the bound in continuous time depends on them alone, and the curve between them
-    determines only the variance of its estimates. Kingma et al. (2021), appendix H.
+    The process is x_t = α_t x + σ_t ε with λ_t = log(α_t² / σ_t²), α_t² + σ_t² = 1 and t in [0, 1].
+    g(t) = w t + Σ_j a_j sigmoid(b_j t + c_j) increases, since its learned weights w, a_j and b_j
+    are positive; c_j are learned, too. At first λ is nearly a line.
+
+    hidden: the number of terms j
+    most, least: λ_0 and λ_1, which are not learned; least < most, else `InputError`
+
+    The bound in continuous time (`continuous_bound`) depends on the ends alone; the curve between
+    them determines the variance of its estimates. Kingma et al. (2021), "Variational diffusion
+    models", appendix H.
     """
     hidden = checks.positive_int(hidden, "hidden")
     least, most = _ordered(least, most, checks.number)
@@ -141,9 +166,15 @@ def learned_log_snr(*, hidden: int = 64, most: float = 9.0, least: float = -5.0)
 def linear_beta(least: float = 0.1, most: float = 20.0) -> Process:
     """α_t = e^{-B_t / 2}, σ_t² = 1 - e^{-B_t}, B_t = least t + (most - least) t² / 2: "VP".
 
-    The process x_t = α_t x + σ_t ε, whose noise rate β_t = dB_t/dt rises linearly from `least` to
-    `most`. It is the limit of the chain of Ho et al. (2020) for many steps. t is in [10⁻³, 1]. Song
-    et al. (2021), appendix B.
+    The process x_t = α_t x + σ_t ε, variance preserving (α_t² + σ_t² = 1), whose noise rate β_t =
+    dB_t/dt rises linearly in t. It is the limit of the chain of Ho et al. (2020) for many steps. t
+    is in [10⁻³, 1].
+
+    least, most: β_0 and β_1, 0 < least < most, else `InputError`. By default σ_t = 0.01 at t = 10⁻³
+        and α_1 = 0.0066
+
+    Song et al. (2021), "Score-based generative modeling through stochastic differential equations",
+    appendix B.
     """
     rate = _rate(least, most)
     return Process(
@@ -152,10 +183,15 @@ def linear_beta(least: float = 0.1, most: float = 20.0) -> Process:
 
 
 def sub_vp(least: float = 0.1, most: float = 20.0) -> Process:
-    """α_t = e^{-B_t / 2}, σ_t = 1 - e^{-B_t}: less noise than `linear_beta` at every t, "sub-VP".
+    """α_t = e^{-B_t / 2}, σ_t = 1 - e^{-B_t}, B_t = least t + (most - least) t² / 2: "sub-VP".
 
-    The process x_t = α_t x + σ_t ε with B_t, least and most as in `linear_beta`. t is in [10⁻³, 1].
-    Song et al. (2021), section 3.4.
+    The process x_t = α_t x + σ_t ε. Its α is that of `linear_beta`, and its variance σ_t² is the
+    square of that one's, so that it has less noise at every t. t is in [10⁻³, 1].
+
+    least, most: dB_t/dt at t = 0 and t = 1, 0 < least < most, else `InputError`
+
+    Song et al. (2021), "Score-based generative modeling through stochastic differential equations",
+    section 3.4.
     """
     rate = _rate(least, most)
     return Process(lambda t: jnp.exp(-rate(t) / 2), lambda t: -jnp.expm1(-rate(t)), (1e-3, 1.0))
@@ -183,8 +219,12 @@ def variance_exploding(least: float = 0.01, most: float = 50.0) -> Process:
 def cosine(offset: float = 0.008) -> Process:
     """x_t = α_t x + σ_t ε with α_t = cos(u_t) / cos(u_0), u_t = π/2 (t + s) / (1 + s), α² + σ² = 1.
 
-    s = offset. t is in [10⁻³, 0.999], since α_1 = 0. Nichol and Dhariwal (2021), "Improved
-    denoising diffusion probabilistic models", equation 17.
+    ε ~ N(0, I). α_t falls slowly near both ends and nearly linearly between them. t is in [10⁻³,
+    0.999], since α_1 = 0.
+
+    offset: s > 0, which keeps the noise of the first steps from being too small
+
+    Nichol and Dhariwal (2021), "Improved denoising diffusion probabilistic models", equation 17.
     """
     offset = checks.positive(offset, "offset")
 
@@ -200,10 +240,12 @@ def cosine(offset: float = 0.008) -> Process:
 
 
 def straight() -> Process:
-    """x_t = (1 - t) x + t ε: a straight line from each datum to its noise, as in flow matching.
+    """x_t = (1 - t) x + t ε: a straight line from each datum x to its noise ε, as in flow matching.
 
-    t is in [10⁻³, 0.999], since σ_t = t is 0 at t = 0 and α_t = 1 - t is 0 at t = 1. Lipman et al.
-    (2023), "Flow matching for generative modeling"; Liu et al. (2023), "Flow straight and fast".
+    α_t = 1 - t and σ_t = t; the velocity along the line is ε - x. t is in [10⁻³, 0.999], since σ is
+    0 at t = 0 and α is 0 at t = 1. Flow matching is `simple_loss` of a denoiser with this process
+    and dress="velocity". Lipman et al. (2023), "Flow matching for generative modeling"; Liu et al.
+    (2023), "Flow straight and fast".
     """
     return Process(
         lambda t: 1 - jnp.asarray(t, float), lambda t: jnp.asarray(t, float), (1e-3, 0.999)
@@ -211,12 +253,18 @@ def straight() -> Process:
 
 
 def from_betas(betas: Sequence[float]) -> Process:
-    """The chain x_i = √(1 - β_i) x_{i-1} + √β_i ε, i = 1..T, with the time t = i / T.
+    """The chain x_i = √(1 - β_i) x_{i-1} + √β_i ε, i = 1..T, as a process with the time t = i / T.
 
-    At these times α² = ∏ (1 - β_j), and between two of them λ is linear. ends: (1 / T, 1), so that
-    `times(process, T)` are the T steps. The betas must leave next to nothing of the data, α_T² <
-    0.01: those of Ho et al. (2020), numpy.linspace(1e-4, 0.02, 1000), leave 4e-5; they are for
-    T = 1000, and fewer steps need larger ones.
+    At these times α_t² = ∏_{j≤i} (1 - β_j) and σ_t² = 1 - α_t²; between two of them the log-SNR
+    log(α_t² / σ_t²) is linear in t. The process runs from t = 1 / T to 1, so that a sampler or a
+    bound with num_steps=T takes exactly the T steps of the chain.
+
+    betas: β_1, ..., β_T, 2 or more numbers between 0 and 1, as a list or a numpy array. They must
+        leave less than 1 % of the variance of the data, α_1² < 0.01. Those of Ho et al.,
+        numpy.linspace(1e-4, 0.02, 1000), leave 4e-5; a chain of fewer steps needs larger ones
+
+    Raises `InputError` for other betas. Ho et al. (2020), "Denoising diffusion probabilistic
+    models", section 2.
     """
     if not isinstance(betas, np.ndarray):
         betas = [checks.number(beta, "each of betas") for beta in _listed(betas, "betas")]

@@ -34,13 +34,26 @@ def sample(
     kind: str | Callable = "posterior",
     clip: float | None = None,
 ) -> Array:
-    """x_s = α_s x_θ + √(σ_s² - v) ε_θ + √v ξ down T times of the process: [num, *shape].
+    """x_s = α_s x_θ + √(σ_s² - η² β̃) ε_θ + η √v ξ, ξ ~ N(0, I): samples by DDPM, DDIM and between.
 
-    eta = 1 draws from the reverse chain, "ancestral sampling", with v as `chain.variance` has it
-    for `kind`; eta = 0 is the deterministic DDIM, with v = eta² β̃ between them. The last step
-    has no noise: x = x_θ. cond: [num, *cond_shape]. clip: of images in [-1, 1], 1.0 keeps x_θ
-    there. num_steps: T. Cost: T passes, one compiled loop. Song et al. (2021), "Denoising diffusion
-    implicit models", equation 12; Ho et al. (2020), algorithm 2.
+    One step from time t down to s: x_θ and ε_θ are the predictions of E[x | x_t] and E[ε | x_t],
+    and β̃ = Var(x_s | x_t, x). It starts from N(0, scale² I) at the end of the process. The last
+    step has no noise: the sample is x_θ at the first time. Returns [num, *shape], in the units that
+    the model was trained in.
+
+    num: the number of samples. Each has a key of its own and does not depend on num
+    cond: [num, *cond_shape], or None
+    num_steps: T ≥ 2, the number of times, evenly spaced between the ends of the process
+    eta: η in [0, 1]. 1 is ancestral sampling of DDPM, 0 the deterministic DDIM
+    kind: v, the variance of the reverse step: "posterior" (β̃), "upper" (β = Var(x_t | x_s)),
+        "learned" (between them, by the net), or a function of both levels (`chain.variance`). If η
+        < 1 only "posterior" is allowed
+    clip: x_θ is clipped to [-clip, clip], and ε_θ follows from it; 1.0 for images in [-1, 1]; None
+        for no clipping
+
+    Cost: T passes of the net, one compiled loop. Ho et al. (2020), "Denoising diffusion
+    probabilistic models", algorithm 2; Song et al. (2021), "Denoising diffusion implicit models",
+    equation 12.
     """
     process, grid, clip = _start(model, params, key, num, num_steps, cond, clip)
     eta = checks.not_negative(eta, "eta")
@@ -77,12 +90,20 @@ def heun(
     num_steps: int,
     clip: float | None = None,
 ) -> Array:
-    """x_s = x + (s - t) (u(x_t, t) + u(x_s', s)) / 2, Heun's steps of dx/dt = u: [num, *shape].
+    """x_s = x_t + (s - t) (u(x_t, t) + u(x̃_s, s)) / 2: samples, by Heun's method for dx/dt = u.
 
-    u = α' E[x | x_t] + σ' E[ε | x_t], and x_s' is Euler's step. On `straight` paths u changes
-    little, and few steps do. num_steps: T; clip: as in `sample`. Cost: 2 T - 1 passes. Karras et
-    al. (2022), "Elucidating the design space of diffusion-based generative models", algorithm 1
-    without noise.
+    u = α'_t E[x | x_t] + σ'_t E[ε | x_t] is the probability-flow ODE of the process x_t = α_t x +
+    σ_t ε, and x̃_s = x_t + (s - t) u(x_t, t) is Euler's step. It starts from N(0, scale² I) at the
+    end of the process and returns E[x | x_{t_0}], [num, *shape]. The error is of second order in
+    the step. On `straight` paths u changes little, and few steps suffice.
+
+    num: the number of samples. Each has a key of its own and does not depend on num
+    cond: [num, *cond_shape], or None
+    num_steps: T ≥ 2, the number of times, evenly spaced between the ends of the process
+    clip: predictions of x are clipped to [-clip, clip]; None for no clipping
+
+    Cost: 2 T - 1 passes of the net. Karras et al. (2022), "Elucidating the design space of
+    diffusion-based generative models", algorithm 1.
     """
     process, grid, clip = _start(model, params, key, num, num_steps, cond, clip)
 
@@ -110,13 +131,24 @@ def dpm_solver(
     num_steps: int,
     clip: float | None = None,
 ) -> Array:
-    """DPM-Solver-2: exact for ε linear in λ, by a point between the ends of a step: [num, *shape].
+    """DPM-Solver-2: the probability-flow ODE, solved to second order in λ = log(α_t / σ_t).
 
-    With h = (λ_s - λ_t) / 2, and the point at the share r of h,
-    x_m = (α_m / α_t) x - σ_m (e^{r h} - 1) ε_t, and
-    x_s = (α_s / α_t) x - σ_s (e^h - 1) (ε_t + (ε_m - ε_t) / 2r).
-    num_steps: T; clip: as in `sample`. Cost: 2 T - 1 passes. Lu et al. (2022), "DPM-Solver",
-    algorithm 4.
+    With h = λ_s - λ_t of a step from t to s, an intermediate time m = (s + t) / 2, its fraction r =
+    (λ_m - λ_t) / h, and the prediction ε_t of E[ε | x_t],
+
+        x_m = (α_m / α_t) x_t - σ_m (e^{r h} - 1) ε_t
+        x_s = (α_s / α_t) x_t - σ_s (e^h - 1) (ε_t + (ε_m - ε_t) / 2r)
+
+    It starts from N(0, scale² I) at the end of the process and returns E[x | x_{t_0}], [num,
+    *shape].
+
+    num: the number of samples. Each has a key of its own and does not depend on num
+    cond: [num, *cond_shape], or None
+    num_steps: T ≥ 2, the number of times, evenly spaced between the ends of the process
+    clip: predictions of x are clipped to [-clip, clip]; None for no clipping
+
+    Cost: 2 T - 1 passes of the net. Lu et al. (2022), "DPM-Solver: a fast ODE solver for diffusion
+    probabilistic model sampling", algorithm 4.
     """
     process, grid, clip = _start(model, params, key, num, num_steps, cond, clip)
 

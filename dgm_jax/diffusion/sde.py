@@ -3,7 +3,7 @@
 import diffrax
 import jax
 import jax.numpy as jnp
-import lineax  # the library of linear maps that diffrax is told them by
+import lineax  # linear maps, as diffrax takes them
 
 from .. import checks
 from ..arrays import in_a_row
@@ -21,13 +21,22 @@ def reverse_sde(
     *,
     num_steps: int,
 ) -> Array:
-    """dx = (f x - g² s(x, t)) dt + g dW from t_1 down to t_0, by Euler's steps: [num, *shape].
+    """dx = (f x - g² ∇ log q(x_t)) dt + g dW, from t_1 down to t_0: samples by the reverse SDE.
 
-    With the exact score x_t has the law of the process at every t, as along the ODE; the noise
-    that is added and taken away again corrects errors of the score on the way. The last x is
-    replaced by E[x | x_{t_0}]. Each sample has a Brownian motion from its own key, so that it is
-    the same in any batch and, but for the error of the steps, for any num_steps.
-    Cost: num_steps + 1 passes. Anderson (1982); Song et al. (2021), equation 6.
+    Noising is dx = f_t x dt + g_t dW, with f = d log α / dt and g² = dσ²/dt - 2 f σ² of the
+    process. The score is -E[ε | x_t] / σ_t by the model. It starts from N(0, scale² I), takes
+    Euler-Maruyama steps of equal size, and returns E[x | x_{t_0}], [num, *shape]. With the exact
+    score x_t has the law of the process at every t, as along the ODE; the noise corrects errors of
+    the score on the way.
+
+    num: the number of samples. Each has a Brownian path from a key of its own, which depends
+        neither on num nor on num_steps: more steps approximate the same sample better
+    cond: [num, *cond_shape], or None
+    num_steps: the number of Euler steps, at least 1
+
+    Cost: num_steps + 1 passes of the net. Anderson (1982), "Reverse-time diffusion equation
+    models"; Song et al. (2021), "Score-based generative modeling through stochastic differential
+    equations", equation 6.
     """
     checks.noun(model, Denoiser, "model")
     checks.key(key)
