@@ -28,7 +28,15 @@ from .penalties import check_rows
 
 
 class Game(NamedTuple):
-    """Two losses, means over the critic's values at data and at samples, each [batch]."""
+    """(critic, generator): the losses of both players, from the values of a critic D.
+
+    critic: critic(real, fake) -> the scalar that the critic minimises, from v = D(x) [batch] at
+        data and w = D(G(z)) [batch] at samples
+    generator: generator(fake, real) -> the scalar that the generator minimises; samples come first
+
+    Both are means over the batch. `minimax`, `non_saturating`, `least_squares`, `hinge`,
+    `wasserstein`, `relativistic` and `f_gan` make a game.
+    """
 
     critic: Callable[[Array, Array], Array]  # (values at data, values at samples) -> scalar
     generator: Callable[[Array, Array], Array]  # (values at samples, values at data) -> scalar
@@ -38,11 +46,13 @@ class Game(NamedTuple):
 
 # ---------------------------------------------------------------------------------------- games
 def minimax() -> Game:
-    """min_G max_D V, V = E log D(x) + E log(1 - D(G(z))), D = σ(logit).
+    """min_G max_V E log σ(V(x)) + E log(1 - σ(V(G(z)))), with D = σ(V): the original game of a GAN.
 
-    At the optimal critic D* = π / (π + p), V = 2 JSD(π ‖ p) - log 4, in nats; the critic's loss is
-    -V. If the critic is certain, the generator's gradient vanishes. Goodfellow et al. (2014),
-    "Generative adversarial nets", equation 1.
+    x is data with density π, G(z) a sample with density p, and V the critic's value, a logit. The
+    critic minimises the negative of this, the generator E log(1 - D(G(z))). At the optimal critic,
+    D* = π / (π + p), it is 2 JSD(π ‖ p) - log 4, in nats. If the critic is certain, the generator's
+    gradient vanishes. Returns a `Game`. Goodfellow et al. (2014), "Generative adversarial nets",
+    equation 1.
     """
     return Game(_cross_entropy(1.0), lambda fake, real: -jax.nn.softplus(fake).mean())
 
@@ -50,10 +60,15 @@ def minimax() -> Game:
 def non_saturating(*, smoothing: float = 1.0) -> Game:
     """-E log D(G(z)) for the generator; the critic is that of `minimax`.
 
-    The generator's gradient does not vanish if the critic is certain that samples are not data.
-    smoothing: a, the label of data in the critic's loss, -E [a log D + (1 - a) log(1 - D)]; then
-        D* = a π / (π + p). One-sided: the label of samples stays 0
-    Goodfellow et al. (2014), section 3; Salimans et al. (2016), section 3.4.
+    The critic minimises -E [a log D(x) + (1 - a) log(1 - D(x))] - E log(1 - D(G(z))), where D =
+    σ(V) for the critic's value V, a logit. The generator's gradient does not vanish if the critic
+    is certain that samples are not data. Returns a `Game`.
+
+    smoothing: a in (0, 1], the label of data. With it D* = a π / (π + p), for densities π of data
+        and p of samples. Label smoothing is one-sided: the label of samples stays 0
+
+    Goodfellow et al. (2014), "Generative adversarial nets", section 3; Salimans et al. (2016),
+    "Improved techniques for training GANs", section 3.4.
     """
     smoothing = checks.number(smoothing, "smoothing")
     if not 0 < smoothing <= 1:
@@ -67,9 +82,13 @@ def non_saturating(*, smoothing: float = 1.0) -> Game:
 def least_squares(*, fake: float = 0.0, real: float = 1.0, wanted: float = 1.0) -> Game:
     """½ E (D(x) - b)² + ½ E (D(G(z)) - a)² for the critic, ½ E (D(G(z)) - c)² for the generator.
 
-    fake, real, wanted: the labels a, b and c. With b - c = 1 and b - a = 2 the generator minimises
-    half of Pearson's χ²(π + p ‖ 2 p). Mao et al. (2017), "Least squares GANs", equations 2, 8 and
-    9.
+    fake: a, the critic's target for samples
+    real: b, the critic's target for data
+    wanted: c, the generator's target for the critic's value at its samples
+
+    With b - c = 1 and b - a = 2 the generator minimises, at the optimal critic, half of Pearson's
+    χ²(π + p ‖ 2 p), for densities π of data and p of samples. The default is 0, 1 and 1. Returns a
+    `Game`. Mao et al. (2017), "Least squares GANs", equations 2, 8 and 9.
     """
     a, b, c = (
         checks.number(label, name)
@@ -84,8 +103,9 @@ def least_squares(*, fake: float = 0.0, real: float = 1.0, wanted: float = 1.0) 
 def hinge() -> Game:
     """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) for the critic, -E D(G(z)) for the generator.
 
-    At the optimal critic, sign(π - p), the critic's loss is 2 - 2 TV(π, p).
-    Lim and Ye (2017), "Geometric GAN"; Miyato et al. (2018), equations 16 and 17.
+    For densities π of data and p of samples, the optimal critic is sign(π - p), with the loss 2 - 2
+    TV(π, p), TV = ½ ∫ |π - p|. Returns a `Game`. Lim and Ye (2017), "Geometric GAN"; Miyato et al.
+    (2018), "Spectral normalization for GANs", equations 16 and 17.
     """
     return Game(
         lambda real, fake: jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean(),
@@ -94,10 +114,11 @@ def hinge() -> Game:
 
 
 def wasserstein() -> Game:
-    """W_1(π, p) = max over D with Lipschitz constant 1 of E D(x) - E D(G(z)).
+    """E D(G(z)) - E D(x) for the critic, -E D(G(z)) for the generator.
 
-    The critic minimises the negative of it, the generator -E D(G(z)). The Lipschitz constant of the
-    critic must be bounded by `gradient_penalty`, `learning.clip_weights` or spectral normalisation.
+    Over critics with Lipschitz constant 1 the least loss of the critic is -W_1(π, p), the negative
+    Wasserstein-1 distance of data π and samples p. The constant must be bounded by other means:
+    `gradient_penalty`, `learning.clip_weights` or spectral normalisation. Returns a `Game`.
     Arjovsky et al. (2017), "Wasserstein GAN", equation 2.
     """
     return Game(
@@ -109,8 +130,9 @@ def wasserstein() -> Game:
 def relativistic() -> Game:
     """-E log σ(D(x) - D(G(z))) for the critic, -E log σ(D(G(z)) - D(x)) for the generator.
 
-    Each data point is paired with a sample, and only differences of values matter. With `r1` and
-    `r2` together it converges locally. Jolicoeur-Martineau (2018); Huang et al. (2024), "The GAN is
+    Row i of the data is paired with sample i, and only the difference of their values matters. With
+    the penalties `r1` and `r2` together, training converges locally. Returns a `Game`.
+    Jolicoeur-Martineau (2018), "The relativistic discriminator"; Huang et al. (2024), "The GAN is
     dead; long live the GAN!".
     """
     return Game(
@@ -146,10 +168,16 @@ def generated(
 ) -> Array:
     """x_i = G_θ(z_i), z_i ~ p(z), i = 1..num: samples [num, *shape].
 
-    cond: [num, *cond_shape] for a conditional model, one per sample. The key draws z and what is
-    random in the generator, such as the noise of a StyleGAN. params and state are those of both
-    players, {"generator", "critic"}, as `learning.load` returns them. With train=False, the
-    default, a sample does not depend on the others.
+    params, state: of both players, {"generator": ..., "critic": ...}, as `model.init` or
+        `learning.load` returns them
+    key: draws z and what is random in the generator, such as the noise of a StyleGAN
+    num: the number of samples
+    cond: [num, *cond_shape] for a conditional model, one per sample; None otherwise
+    train: whether batch normalisation uses the statistics of these samples. With False, the
+        default, it uses the running ones in `state`, and a sample does not depend on the others
+
+    Raises `ValueError` if params or state lacks a player, or if cond has another number of rows.
+    Cost: one pass of the generator.
     """
     checks.noun(model, Adversarial, "model")
     check_both(params, state)
@@ -172,17 +200,23 @@ def critic_loss(
     penalty: Callable[..., Array] | None = None,
     penalty_weight: float | Array = 1.0,
 ) -> tuple[Array, tuple[Metrics, State]]:
-    """game.critic(D_φ(x), D_φ(G_θ(z))) + λ penalty, with as many samples as rows of x.
+    """L(D_φ(x), D_φ(G_θ(z))) + λ R for L = game.critic and a penalty R: the loss of the critic.
 
-    x: [batch, *shape]
-    penalty: (critic: x -> values, key, real, fake) -> scalar, such as `gradient_penalty` (with λ =
-        10 that of WGAN-GP) and `r1`; to add several, write a function
-    penalty_weight: λ, a number or a weight of the step
+    There are as many samples G_θ(z), z ~ p(z), as rows of x.
 
-    Returns (loss, (metrics, state)), with the critic's part of the state updated. Real and fake
-    rows are two batches for the same critic; batch statistics of both are averaged, and states that
+    params, state: of both players, {"generator": ..., "critic": ...}. θ gets no gradient
+    key: draws z, the noise of both nets and that of the penalty
+    x: data [batch, *shape]. cond: one condition per row, given to both nets
+    penalty: R, penalty(critic, key, real, fake) -> scalar with a function critic: x -> values
+        [batch], such as `gradient_penalty` (with λ = 10 that of WGAN-GP) and `r1`. To add several,
+        write a function. It is refused for a critic with batch normalisation
+    penalty_weight: λ ≥ 0, a number or a weight of the step
+
+    Returns (loss, (metrics, state)) with the critic's part of the state updated. Data and samples
+    are two batches for the critic; the batch statistics of both are averaged, and states that
     depend on the weights only, such as singular vectors of spectral normalisation, are updated
-    once. Metrics: real and fake, the mean values, and the penalty.
+    once. Metrics: "real" and "fake", the mean values of the critic, and "penalty", R, if there is
+    one. Cost: one pass of the generator and two of the critic, without the penalty.
     """
     check_game(model, game, params, key, x, cond, state)
     penalty_weight = _weight(penalty_weight)
@@ -214,10 +248,17 @@ def generator_loss(
     *,
     state: State,
 ) -> tuple[Array, tuple[Metrics, State]]:
-    """game.generator(D_φ(G_θ(z)), D_φ(x)), with as many samples as rows of x.
+    """L(D_φ(G_θ(z)), D_φ(x)) for L = game.generator: the loss of the generator.
 
-    x: [batch, *shape]. Returns (loss, (metrics, state)), with the generator's part of the state
-    updated. Most games do not use D_φ(x), which is then not computed under `jit`.
+    There are as many samples G_θ(z), z ~ p(z), as rows of x.
+
+    params, state: of both players, {"generator": ..., "critic": ...}. φ gets no gradient
+    key: draws z and the noise of both nets
+    x: data [batch, *shape]. cond: one condition per row, given to both nets
+
+    Returns (loss, (metrics, state)) with the generator's part of the state updated; "fake" is the
+    mean of D_φ(G_θ(z)). Cost: one pass of both nets; most games do not use D_φ(x), which is then
+    not computed under `jit`.
     """
     check_game(model, game, params, key, x, cond, state)
     z_key, fake_key, real_key = jax.random.split(key, 3)
@@ -232,9 +273,12 @@ def generator_loss(
 def feature_matching(features: Callable[[Array], Array], real: Array, fake: Array) -> Array:
     """‖E f(x) - E f(G(z))‖²: a loss of the generator, by features f of the critic.
 
-    features: f, x [batch, ...] -> [batch, ...], such as a layer of the critic; real, fake: batches
-    of data and of samples. Salimans et al. (2016), "Improved techniques for training GANs", section
-    3.1.
+    features: f, x [batch, ...] -> [batch, ...], such as a layer of the critic
+    real, fake: batches of data and of samples, [batch, ...] of one event shape; they may differ in
+        size
+
+    Returns a scalar, the squared norm over all features. Salimans et al. (2016), "Improved
+    techniques for training GANs", section 3.1.
     """
     checks.function(features, "features")
     check_rows(real, fake)

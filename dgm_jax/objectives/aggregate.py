@@ -38,8 +38,15 @@ ESTIMATES = ("stratified", "plain", "weighted")
 class ElboTerms(NamedTuple):
     """ELBO = -distortion - kl, and kl = mutual_information + total_correlation + dimension_kl.
 
-    The first five are means over the batch, in nats. z is one sample per row from
-    q(z | x) = ∏_j N(mean_j, scale_j²); all three are [batch, n].
+    The first five are scalars, means over the batch in nats; q(z) = 1/N Σ_m q(z | x_m) is the
+    aggregate posterior of the N rows of the data, and n the index of a row.
+
+    distortion: -E log p(x | z)
+    kl: E KL(q(z | x) ‖ p(z)), in closed form where there is one
+    mutual_information: I(n; z) = E log q(z | x_n) - log q(z), of a row and its code
+    total_correlation: KL(q(z) ‖ ∏_j q(z_j)), the dependence among the entries of the code
+    dimension_kl: Σ_j KL(q(z_j) ‖ p(z_j)), computed as what is left of kl
+    z, mean, scale: [batch, num_latents], one sample per row from q(z | x) = ∏_j N(mean_j, scale_j²)
     """
 
     distortion: Array  # -E log p(x | z)
@@ -64,14 +71,24 @@ def elbo_terms(
     estimate: str = "stratified",
     parts_key: Key | None = None,
 ) -> ElboTerms:
-    """The ELBO with its KL in three parts, from one z_n ~ q(z | x_n) for each row of a batch.
+    """ELBO = E log p(x | z) - I(n; z) - KL(q(z) ‖ ∏_j q(z_j)) - Σ_j KL(q(z_j) ‖ p(z_j)), estimated.
 
-    num_data: N, the rows of the whole data set, of which x [B, ...] are B >= 2 different ones.
-    estimate: of q(z) and of each q(z_j), "stratified", "plain" or "weighted". Their logarithms are
-        biased; `metrics.kl_terms` sums over the whole data set
-    cond, parts_key: those of `elbo`. The posterior must be a Gaussian with independent entries.
-    With conditions a row is (x_n, c_n). Differentiable in params; under `jax.pmap` the batch is
-    that of one device. Cost: one pass of the model, and B² n scalar Gaussians.
+    The ELBO with its KL in three parts, as `ElboTerms`, from one z_n ~ q(z | x_n) for each row n of
+    a batch. q(z) = 1/N Σ_m q(z | x_m) is the average over the data set, of which the batch is a
+    part.
+
+    x: B ≥ 2 different rows of the data, [B, *shape]. With conditions a row is (x_n, c_n)
+    key: draws z. parts_key: for dropout in the distributions; None for none
+    num_data: N, the number of rows of the whole data set, at least B
+    estimate: how q(z) and each q(z_j) are estimated from the B rows: "stratified", which is
+        unbiased, "plain", as if the batch were the data set, or "weighted", q of "plain" divided by
+        N; formulas in `log_aggregate`. Their logarithms are biased; `metrics.kl_terms` sums over
+        the whole data set
+
+    The posterior must be a Gaussian with independent entries; another raises `ValueError`, and so
+    does B < 2. Differentiable in params; under `jax.pmap` the batch is that of one device. Cost:
+    one pass of the model, and B² Gaussians of num_latents entries. Chen et al. (2018), "Isolating
+    sources of disentanglement in VAEs", equation 2.
     """
     checked(model, params, key, x, 1, parts_key)
     checks.choice(estimate, ESTIMATES, "estimate")
@@ -95,13 +112,17 @@ def elbo_terms(
 
 
 def log_aggregate(log_q: Array, num_data: int, *, estimate: str = "stratified") -> Array:
-    """log q(z_n) for a batch, [B, ...], from log_q = log q(z_n | x_m) of all pairs, [n, m, ...].
+    """log q(z_n), q(z) = 1/N Σ_m q(z | x_m), for the B rows n of a batch, in nats, [B, ...].
 
-    Axes after the first two are entries of z, each estimated separately. num_data: N, the number of
-    rows of the data set, N >= B >= 2.
-    estimate: how q(z) = 1/N Σ_m q(z | x_m) is estimated from the B rows: "stratified", 1/N q(z_n |
-    x_n) + (N - 1)/N · mean over m ≠ n of q(z_n | x_m), without bias; "plain", the mean over all m,
-    as if the batch were the data set; "weighted", the plain one divided by N.
+    log_q: log q(z_n | x_m) of all pairs [n, m, ...], [B, B, ...] with B ≥ 2. Axes after the first
+        two are entries of z, each of which is estimated separately
+    num_data: N, the number of rows of the data set, N ≥ B
+    estimate: how the sum over N rows is estimated from B: "stratified", 1/N q(z_n | x_n) + (N -
+        1)/N · mean over m ≠ n of q(z_n | x_m), which is unbiased for q(z_n); "plain", the mean over
+        all m, as if the batch were the data set; "weighted", the plain one divided by N
+
+    Raises `ValueError` for a log_q of another shape or for N < B. Chen et al. (2018), "Isolating
+    sources of disentanglement in VAEs", equation 5 and appendix C.1.
     """
     checks.floating(log_q, "log_q")
     checks.choice(estimate, ESTIMATES, "estimate")

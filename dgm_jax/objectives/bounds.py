@@ -27,17 +27,24 @@ def infer(
     num_samples: int = 1,
     parts_key: Key | None = None,
 ) -> Inferred:
-    """z_k ~ q(z | x), k = 1..K, with log p(x | z), log p(z), log q(z | x) and KL(q ‖ p), in nats.
+    """z_k ~ q(z | x), k = 1..K, with log p(x | z_k), log p(z_k), log q(z_k | x) and KL(q ‖ p).
 
-    num_samples: K. Reparametrised if the posterior's samples are. `key` draws z; `parts_key` is
-    passed to the distributions, for dropout in training. cond: one condition per x, or one for all;
-    the likelihood gets it with z [K, *batch, ...], and its batch axes broadcast. KL(q ‖ p) follows
-    `distributions.divergence_at`: one number for each entry of z, [K, *batch, *entries], if the
-    entries are independent under q and p and have a closed form, such as for two diagonal
-    Gaussians; else the closed form of `kl_divergence`, [K, *batch]; else log q - log p at the
-    samples, [K, *batch].
-    Cost: one pass of the posterior, K of the likelihood. Raises `ValueError` for num_samples below
-    1. Kingma and Welling (2014), "Auto-encoding variational Bayes".
+    x: [*batch, *shape]
+    num_samples: K, at least 1; otherwise `ValueError`
+    key: draws z. Gradients pass through z if samples of the posterior are reparametrised
+    parts_key: the key that prior, likelihood and posterior get, for dropout in training; None for
+        none
+    cond: one condition per x, or one for all. The likelihood gets it together with z
+        [K, *batch, ...], and the batch axes broadcast
+
+    Returns `Inferred`, in nats: z [K, *batch, ...], the three log-densities [K, *batch], and the
+    dictionary `kl`, {"z": KL(q ‖ p)} for a model with one group of latents. That KL is, as in
+    `distributions.divergence_at`, the first that exists of: a closed form for each entry of z,
+    [K, *batch, *entries], if entries are independent under q and p, such as for two diagonal
+    Gaussians; a closed form for all of z, [K, *batch]; log q - log p at the samples, [K, *batch].
+
+    Cost: one pass of the posterior and of the prior, K of the likelihood. Kingma and Welling
+    (2014), "Auto-encoding variational Bayes".
     """
     return _inferred(model, params, key, x, cond, num_samples, parts_key)
 
@@ -54,9 +61,15 @@ def log_weights(
 ) -> Array:
     """log w_k = log p(x | z_k) + log p(z_k) - log q(z_k | x) with z_k ~ q(z | x), [K, *batch].
 
-    num_samples: K. The mean over k is the ELBO (Kingma & Welling, 2014), log 1/K Σ_k w_k the
-    tighter bound of Burda et al. (2016, equation 8); E w_k = p(x). cond, parts_key and cost are
-    those of `infer`.
+    In nats. The mean over k estimates the ELBO (Kingma and Welling, 2014), and log 1/K Σ_k w_k the
+    tighter bound of Burda et al. (2016, equation 8), since E w_k = p(x).
+
+    x: [*batch, *shape]
+    num_samples: K, at least 1
+    cond: one condition per x, or one for all
+    parts_key: for dropout in the three distributions; None for none
+
+    Cost: one pass of the posterior, K of the likelihood.
     """
     found = infer(model, params, key, x, cond, num_samples=num_samples, parts_key=parts_key)
     return _weights(found)
@@ -78,12 +91,16 @@ def elbo(
 ) -> tuple[Array, Metrics]:
     """-E_data [E_q log p(x | z) - β KL(q ‖ p)], in nats per example, from num_samples samples of z.
 
+    x: [batch, *shape]. key: draws z
+    num_samples: of z for each x; their mean is taken
     beta: β. With β = 1 and no free bits it is the negative ELBO of Kingma and Welling (2014); for
-        other β see Higgins et al. (2017). KL(q ‖ p) is in closed form or sampled, as in `infer`
+        other β see Higgins et al. (2017). KL(q ‖ p) is in closed form where there is one, or else
+        sampled
     free_bits: λ in nats. KL = Σ_j max(λ, mean over the batch of KL_j), so that a part j with less
-        than λ has gradient 0. Kingma et al. (2016), eq. 15
+        than λ has gradient 0. Kingma et al. (2016), eq. 15. Under `jax.pmap` the mean is that of
+        one device
     per: what a part is: an "entry" of z, or a "group", which is a layer of a hierarchy, or all of z
-        in other models. "entry" needs a closed form of the KL of each entry
+        in other models. "entry" with λ > 0 needs a closed form of the KL of each entry
     parts_key: for dropout in the distributions, which is off without it
 
     β and λ may be traced numbers, such as weights of the step:
@@ -94,9 +111,10 @@ def elbo(
         schedules = {"beta": optax.linear_schedule(0.0, 1.0, 1000)}
         learning.gradient_descent(model.init, loss, optimizer, weights=schedules)
 
-    The metrics neg_elbo, distortion (-E log p(x | z)) and kl, also by group if there are several,
-    do not depend on β and λ. Refuses a posterior whose samples are not reparametrised; for these
-    use `objectives.leave_one_out`. Under `jax.pmap` λ applies to the mean of one device.
+    Returns (loss, metrics). The metrics are means over the batch in nats, which do not depend on β
+    and λ: neg_elbo, distortion (-E log p(x | z)), kl, and kl/name for each group if there are
+    several. Raises `ValueError` for a posterior whose samples are not reparametrised; for these use
+    `objectives.leave_one_out`.
     """
     checks.choice(per, PER, "per")
     beta, free_bits = checks.weight(beta, "beta"), checks.weight(free_bits, "free_bits")
@@ -118,13 +136,19 @@ def iwae(
     num_samples: int,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E_data L_K, L_K = E log 1/K Σ_k w_k with the weights w_k of `log_weights`, in nats.
+    """-E_data L_K, L_K = E log 1/K Σ_k w_k with w_k = p(x, z_k) / q(z_k | x), z_k ~ q(z | x).
 
-    x: [batch, *shape]. num_samples: K. L_1 is the ELBO; L_K rises with K to log p(x), from which it
-    differs by about relvar(w) / 2K. The signal-to-noise ratio of the posterior's gradient falls as
-    1/√K (Rainforth et al., 2018); `dreg` avoids this for the same bound. parts_key, cost and errors
-    are those of `infer` and `elbo`. Burda et al. (2016), "Importance weighted autoencoders",
-    equation 8.
+    The importance weighted bound, in nats per example.
+
+    x: [batch, *shape]. key: draws z
+    num_samples: K. L_1 is the ELBO; L_K rises with K to log p(x), from which it differs by about
+        Var(w) / (2 K p(x)²). The signal-to-noise ratio of the gradient of q falls as 1/√K
+        (Rainforth et al., 2018); `dreg` avoids this for the same bound
+    parts_key: for dropout in the three distributions; None for none
+
+    Returns (loss, {"neg_iwae": loss}). Cost: one pass of the posterior, K of the likelihood. Raises
+    `ValueError` for a posterior whose samples are not reparametrised. Burda et al. (2016),
+    "Importance weighted autoencoders", equation 8.
     """
     found = _inferred(model, params, key, x, cond, num_samples, parts_key, pathwise=True)
     loss = -log_mean_weight(_weights(found)).mean()

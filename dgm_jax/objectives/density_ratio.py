@@ -15,11 +15,16 @@ from ..protocol import Array, Metrics
 def density_ratio_loss(logits_p: Array, logits_q: Array) -> tuple[Array, Metrics]:
     """-E_P log σ(T(x)) - E_Q log σ(-T(x)), with the optimum T* = log p(x) / q(x); in nats.
 
-    Its minimum is log 4 - 2 JSD(P, Q); T = 0 has log 4. logits_p, logits_q: T at samples of P and
-    of Q, any shapes. Each side is a separate mean, so unequal numbers of samples do not change T*.
-    Metrics: "accuracy", the fraction of samples on the right side of T = 0 (ties count ½), and
-    "ratio_kl", the estimate of KL(P ‖ Q). Sugiyama, Suzuki and Kanamori (2012), "Density ratio
-    estimation in machine learning".
+    The loss of a classifier with logits T that tells samples of P, with density p, from samples of
+    Q, with density q. Its minimum is log 4 - 2 JSD(P, Q); T = 0 has log 4.
+
+    logits_p, logits_q: T at samples of P and of Q, any shapes. Each side is a separate mean, so
+        unequal numbers of samples do not change T*
+
+    Returns (loss, metrics): "accuracy", the fraction of samples on the right side of T = 0, where T
+    > 0 is right for P, ties count ½ and both sides have equal weight; "ratio_kl", E_P T, the
+    estimate of KL(P ‖ Q) in nats. Sugiyama, Suzuki and Kanamori (2012), "Density ratio estimation
+    in machine learning".
     """
     logits_p, logits_q = _checked(logits_p, "logits_p"), _checked(logits_q, "logits_q")
     loss = softplus(-logits_p).mean() + softplus(logits_q).mean()
@@ -28,10 +33,11 @@ def density_ratio_loss(logits_p: Array, logits_q: Array) -> tuple[Array, Metrics
 
 
 def ratio_kl(logits_p: Array) -> Array:
-    """E_P T(x), which is KL(P ‖ Q) in nats for T = log p/q, the optimum of `density_ratio_loss`.
+    """E_P T(x), which is KL(P ‖ Q) in nats if T = log p/q, the optimum of `density_ratio_loss`.
 
-    logits_p: T at samples of P, any shape. For any other T it is not a bound: T = 0 gives 0, and 2
-    T* twice the KL. For a lower bound with any T see `f_bound` with "kl".
+    logits_p: T at samples of P, any shape but not empty. Returns a scalar. For any other T it is
+        not a bound: T = 0 gives 0, and T = 2 log p/q twice the KL. For a lower bound with any T see
+        `f_bound` with "kl".
     """
     return _checked(logits_p, "logits_p").mean()
 

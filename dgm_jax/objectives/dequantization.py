@@ -20,11 +20,19 @@ def dequantized_log_prob(
 ) -> Array:
     """log p(x + u | c) - log q(u | x) for one u ~ q(· | x): at most log P(x | c) in expectation.
 
-    P(x) = ∫ p(x + u) du over [0, 1)^D. In nats, one value for each integer x [n, ...]. noise is
-    q(u | x), params {"model", "noise"}. The gap is KL(q(u | x) ‖ p(x + u) / P(x)), 0 for the true
-    posterior. Use it in evaluation too: without noise p(x) is no bound. model_key: for dropout in
-    the model and the noise; None, as in evaluation, for none.
-    Ho et al. (2019), "Flow++", eq. 12; with uniform q Theis et al. (2016), section 3.1.
+    P(x | c) = ∫ p(x + u | c) du over u in [0, 1)^D is the probability of the levels x under the
+    density p. The gap is KL(q(u | x) ‖ p(x + u | c) / P(x | c)), 0 if q is the true posterior of u.
+
+    model: p, a density of real numbers. noise: q, a density on [0, 1)^D with condition x,
+        such as `distributions.uniform_noise` or `flows.variational_noise`
+    params: {"model": ..., "noise": ...}. key: draws u
+    x: integers [n, *shape]; others raise `ValueError`. cond: c, for the model only
+    model_key: for dropout in the model and the noise; None, as in evaluation, for none
+
+    Returns one value per row, [n], in nats. In evaluation too the noise is needed: log p(x) itself
+    bounds nothing. Cost: a sample of q with its density, and a density of p. Ho et al. (2019),
+    "Flow++", eq. 12; with uniform q Theis et al. (2016), "A note on the evaluation of generative
+    models", section 3.1.
     """
     checks.noun(model, Density, "model")
     checks.noun(noise, Density, "noise")
@@ -51,10 +59,17 @@ def dequantized_nll(
     x: Array,
     cond: Array | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E_data of `dequantized_log_prob`, in nats per example: trains the model and its noise.
+    """-E_data [log p(x + u | c) - log q(u | x)], u ~ q(· | x), in nats per example.
 
-    x: integers [batch, *shape]. The key draws u, and dropout in the model and the noise. params:
-    {"model", "noise"}.
+    The loss that trains a density p of real numbers and its dequantisation noise q on levels x
+    together: an upper bound of -E log P(x | c) in expectation, as in `dequantized_log_prob`.
+
+    model: p. noise: q, a density on [0, 1)^D with condition x
+    params: {"model": ..., "noise": ...}. key: draws u, and dropout in both
+    x: integers [batch, *shape]. cond: c, for the model only
+
+    Returns (loss, {"dequantized_nll": loss}). Raises `ValueError` if x has no integers. Ho et al.
+    (2019), "Flow++", eq. 12.
     """
     checks.key(key)
     model_key = jax.random.fold_in(again(key), 1)

@@ -18,10 +18,18 @@ def reverse_kl(
 ) -> tuple[Array, Metrics]:
     """KL(p_θ ‖ p) = E_{x ~ p_θ} [log p_θ(x) - log p(x)], in nats, for a reparametrised p_θ.
 
-    log_density: x [num, d] -> log p(x) [num]; if it is not normalised, the value is the KL minus
-    the log of the normaliser. num_samples: samples of the model. The key draws them, and dropout in
-    the model.
-    Cost: one `sample_and_log_prob`, which is cheap for an IAF.
+    It fits a model to a density that can be evaluated but not sampled, such as an energy. The
+    gradient passes through the samples.
+
+    model: p_θ, a density without condition, whose samples must be reparametrised, as those of a
+        flow
+    key: draws the samples, and dropout in the model
+    log_density: x [num_samples, *shape] -> log p(x) [num_samples]; if p is not normalised, the
+        value is the KL minus log ∫ p(x) dx
+    num_samples: the number of samples, of which the mean is taken
+
+    Returns (loss, {"reverse_kl": loss}). Cost: one `sample_and_log_prob` of the model, which for an
+    IAF is one pass. Raises `ValueError` if log_density returns another shape.
     """
     checks.noun(model, Density, "model")
     checks.parameters(params, model.init)
@@ -35,9 +43,10 @@ def reverse_kl(
 
 
 def mean_log_ratio(log_p: Array, log_q: Array) -> Array:
-    """The mean of log p(x) - log q(x), for samples x from p an estimate of KL(p ‖ q) in nats.
+    """1/n Σ_i [log p(x_i) - log q(x_i)], for samples x_i ~ p an estimate of KL(p ‖ q) in nats.
 
-    log_p, log_q: one number per sample, any shape. It is 0 on every sample if p = q.
+    log_p, log_q: one number per sample, of one shape. Returns a scalar: unbiased, 0 on every sample
+        if p = q, and possibly negative. Raises `ValueError` if the shapes differ or are empty.
     """
     checks.floating(log_p, "log_p")
     checks.floating(log_q, "log_q")

@@ -29,13 +29,21 @@ def score_function(
     num_samples: int,
     baseline: float | Array = 0.0,
 ) -> Array:
-    """∇ = 1/K Σ_k (f(z_k) - b) ∇ log q_φ(z_k | c), for any f and any q, also of levels. [*batch].
+    """∇_φ E f(z) ≈ 1/K Σ_k (f(z_k) - b) ∇_φ log q_φ(z_k | c), z_k ~ q_φ.
 
-    model: q; function: f, z [K, *batch, *event] -> [K, *batch]; num_samples: K. baseline: b, a
-    number or [*batch], such as a running mean of f. Since E ∇ log q = 0 it does not change the
-    expectation, if it does not depend on these samples. It is not differentiated.
-    Cost: K samples with their density. Williams (1992), "Simple statistical gradient-following
-    algorithms" (REINFORCE).
+    The score-function gradient, for any f and any q, also of levels. The value is 1/K Σ_k f(z_k),
+    [*batch], and `jax.grad` of it is this estimate.
+
+    model: q. key: draws the z_k
+    function: f, z [K, *batch, *event] -> [K, *batch]. If f depends on the parameters, its own
+        gradient is added
+    num_samples: K
+    baseline: b, one number or [*batch], such as a running mean of f, which no gradient passes.
+        Since E ∇ log q = 0 it leaves the expectation as it is if it does not depend on these z_k,
+        and it can reduce the variance
+
+    Raises `ValueError` if f or b has another shape. Cost: K samples with their density. Williams
+    (1992), "Simple statistical gradient-following algorithms" (REINFORCE).
     """
     f, log_q = _scored(model, params, key, function, cond, num_samples)
     check_baseline(baseline, f.shape[1:])
@@ -67,11 +75,18 @@ def leave_one_out(
     *,
     num_samples: int,
 ) -> Array:
-    """∇ = 1/K Σ_k (f(z_k) - 1/(K-1) Σ_{j≠k} f(z_j)) ∇ log q_φ(z_k | c), for K ≥ 2. [*batch].
+    """∇_φ E f(z) ≈ 1/K Σ_k (f(z_k) - 1/(K-1) Σ_{j≠k} f(z_j)) ∇_φ log q_φ(z_k | c), z_k ~ q_φ.
 
-    `score_function` with the mean over the other samples as baseline, which causes no bias because
-    it is independent of the sample itself. function, num_samples and cost are those of
-    `score_function`. Kool et al. (2019), "Buy 4 REINFORCE samples, get a baseline for free!".
+    The score-function gradient, for any f and q, where the baseline of each sample is the mean of f
+    over the others. It causes no bias, because it is independent of the sample itself. The value is
+    1/K Σ_k f(z_k), [*batch], and `jax.grad` of it is this estimate.
+
+    model: q. key: draws the z_k
+    function: f, z [K, *batch, *event] -> [K, *batch]
+    num_samples: K
+
+    Raises `ValueError` for K < 2. Cost: K samples with their density. Kool et al. (2019), "Buy 4
+    REINFORCE samples, get a baseline for free!".
     """
     num_samples = checks.positive_int(num_samples, "num_samples", least=2)
     f, log_q = _scored(model, params, key, function, cond, num_samples)
@@ -88,10 +103,18 @@ def pathwise(
     *,
     num_samples: int,
 ) -> Array:
-    """∇ = 1/K Σ_k ∇_φ f(z_φ(ε_k)): the reparametrisation gradient, through the samples. [*batch].
+    """∇_φ E f(z) ≈ 1/K Σ_k ∇_φ f(z_φ(ε_k)), with z_φ(ε) ~ q_φ for noise ε.
 
-    For a differentiable f and a q_φ with reparametrised samples; any other is refused. function,
-    num_samples: as in `score_function`. Kingma and Welling (2014); Rezende et al. (2014).
+    The reparametrisation gradient. The value is 1/K Σ_k f(z_k), [*batch], and `jax.grad` of it is
+    this estimate.
+
+    model: q_φ, whose samples must be reparametrised, as those of a Gaussian or a flow are; a model
+        of levels raises `ValueError`
+    function: a differentiable f, z [K, *batch, *event] -> [K, *batch]
+    num_samples: K
+
+    Cost: K samples. Kingma and Welling (2014), "Auto-encoding variational Bayes"; Rezende et al.
+    (2014), "Stochastic backpropagation".
     """
     dist, num_samples = _dist(model, params, key, function, cond, num_samples)
     _check_pathwise(dist)
@@ -107,13 +130,18 @@ def sticking_the_landing(
     *,
     num_samples: int,
 ) -> Array:
-    """1/K Σ_k f(z_k) - log q_φ(z_k | c), with the gradient through the samples only. [*batch].
+    """1/K Σ_k [f(z_k) - log q_φ(z_k | c)], z_k ~ q_φ, with the gradient through the z_k only.
 
-    For E [f(z) - log q_φ(z)], such as an ELBO with f = log p(x, ·). Compared with `pathwise` it
-    omits the score ∇ log q, which is 0 in expectation. If q_φ ∝ e^f, the gradient of every sample
-    is 0. function, num_samples: as in `score_function`. Cost: K samples, and their density as that
-    of given z. Roeder et al. (2017), "Sticking the landing"; for a latent variable model see
-    `objectives.stl`.
+    The result, [*batch], estimates E [f(z) - log q_φ(z | c)], such as an ELBO with f = log p(x, ·).
+    Compared with `pathwise` its gradient omits the score ∂/∂φ log q_φ(z) at constant z, which is 0
+    in expectation. If q_φ ∝ e^f, the gradient of every sample is 0.
+
+    model: q_φ, whose samples must be reparametrised; other models raise `ValueError`
+    function: a differentiable f, z [K, *batch, *event] -> [K, *batch]
+    num_samples: K
+
+    Cost: K samples, and their density as that of given z, for which an IAF inverts its map. Roeder
+    et al. (2017), "Sticking the landing"; for a latent variable model see `objectives.stl`.
     """
     dist, num_samples = _dist(model, params, key, function, cond, num_samples)
     _check_pathwise(dist)

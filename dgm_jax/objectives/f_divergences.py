@@ -41,7 +41,22 @@ LOG_2 = math.log(2)
 
 
 class FDivergence(NamedTuple):
-    """D_f(P ‖ Q) = E_Q f(p / q), and what a critic needs to bound it from below."""
+    """D_f(P ‖ Q) = E_Q f(p / q) for a convex f, and what a critic needs to bound it from below.
+
+    The bound is E_P T - E_Q f*(T) for any T with values in the domain of the conjugate f*(t) =
+    sup_u [u t - f(u)]. Functions are element-wise.
+
+    name: of the divergence, such as "kl"
+    f: u ↦ f(u) for u = p / q ≥ 0
+    critic: r ↦ T* = f'(e^r) for r = log p / q, the best T
+    conjugate: t ↦ f*(t), for t in the domain
+    domain: (low, high), the interval of t where f* is finite, open at an end where it is infinite
+    activation: v ↦ g_f(v), from any real number into the domain, increasing: the last layer of a
+        net T
+    conjugate_of_activation: v ↦ f*(g_f(v)), computed without overflow
+
+    Made by `f_divergence`.
+    """
 
     name: str
     f: Callable[[Array], Array]  # of u = p / q ≥ 0
@@ -57,16 +72,21 @@ class FDivergence(NamedTuple):
 def f_divergence(name: str, *, alpha: float | None = None) -> FDivergence:
     """The functions f, f* and T* of an f-divergence D_f(P ‖ Q) = E_Q f(p / q), by its name.
 
-    name: "kl", "reverse_kl", "jeffreys", "pearson", "hellinger", "jensen_shannon", "gan",
-    "total_variation" or "alpha"; the module's docstring has their formulas.
-    alpha: α, for "alpha" only, any number except 0 and 1. With β = α - 1, T* = (e^{β r} - 1) / β
-    and f*(t) = ((1 + β t)^(α/β) - 1) / α where 1 + β t > 0. α → 1 is KL(P ‖ Q), α → 0 KL(Q ‖ P); 2
-    is half of "pearson" and ½ twice "hellinger".
+    Here f*(t) = sup_u [u t - f(u)] is the conjugate of f, and T* = f'(p / q) the critic for which
+    the bound E_P T - E_Q f*(T) is tight.
 
-    The activations, which map the value v of a net into the domain of f*, are those of Nowozin et
-    al. (2016), table 6, except for jeffreys, where v is r = log p/q itself, so that a net need not
-    reach -e^-r, and alpha, where v is divided by max(1, |α|, |β|), so that nothing overflows for
-    |v| ≤ 80.
+    name: with u = p / q, "kl" for f = u log u, "reverse_kl" for -log u, "jeffreys" for (u - 1) log
+        u, "pearson" for (u - 1)², "hellinger" for (√u - 1)², "jensen_shannon" for u log u - (1 + u)
+        log((1 + u) / 2), "gan" for u log u - (1 + u) log(1 + u), "total_variation" for |u - 1| / 2,
+        "alpha" for (u^α - 1 - α (u - 1)) / (α² - α)
+    alpha: α, for "alpha" only, any number except 0 and 1. With β = α - 1 and r = log p / q, T* =
+        (e^{β r} - 1) / β and f*(t) = ((1 + β t)^(α/β) - 1) / α where 1 + β t > 0. α → 1 is KL(P ‖
+        Q), α → 0 KL(Q ‖ P); α = 2 is half of "pearson", α = ½ twice "hellinger"
+
+    Returns an `FDivergence`. Its activation, which maps the value v of a net into the domain of f*,
+    is that of Nowozin et al. (2016), "f-GAN", table 6, except for "jeffreys", where v is r itself,
+    so that a net need not reach -e^-r, and for "alpha", where v is divided by max(1, |α|, |β|), so
+    that nothing overflows for |v| ≤ 80.
     """
     checks.choice(name, NAMES, "name")
     if name == "alpha":
@@ -77,11 +97,16 @@ def f_divergence(name: str, *, alpha: float | None = None) -> FDivergence:
 
 
 def f_bound(divergence: FDivergence, values_p: Array, values_q: Array) -> Array:
-    """E_P g_f(V) - E_Q f*(g_f(V)) ≤ D_f(P ‖ Q), from samples of both.
+    """E_P g_f(V(x)) - E_Q f*(g_f(V(x))) ≤ D_f(P ‖ Q), in expectation, from samples of both.
 
-    divergence: f; values_p, values_q: outputs of a net V at samples of P and of Q, any shapes,
-    before the activation g_f. The bound holds in expectation. Nowozin, Cseke and Tomioka (2016),
-    "f-GAN", equation 6.
+    f* is the conjugate of f, and g_f maps any real number into its domain. The bound is tight if
+    g_f(V) = f'(p / q).
+
+    divergence: f, made by `f_divergence`
+    values_p, values_q: outputs V of a net at samples of P and of Q, any shapes, before g_f
+
+    Returns a scalar, in nats for the divergences that are a KL. Raises `ValueError` for empty or
+    integer values. Nowozin, Cseke and Tomioka (2016), "f-GAN", equation 6.
     """
     checks.noun(divergence, FDivergence, "divergence")
     checks.floating(values_p, "values_p")
@@ -96,11 +121,18 @@ def f_bound(divergence: FDivergence, values_p: Array, values_q: Array) -> Array:
 def f_gan(divergence: FDivergence, *, saturating: bool = True) -> Game:
     """min_G max_V E_data g_f(V(x)) - E_z f*(g_f(V(G(z)))): the game that minimises a divergence.
 
-    The critic maximises `f_bound` of the data P and the samples Q, and the generator minimises its
-    part of it, -E f*(g_f(V)). saturating=False: the generator maximises E g_f(V) instead, as in
-    `non_saturating` (section 3.2 of the paper); it has the same fixed point P = Q, and its gradient
-    does not vanish if V separates samples from data. For "gan" the two are `minimax` and
-    `non_saturating`. Nowozin, Cseke and Tomioka (2016), "f-GAN".
+    The critic V maximises the bound `f_bound` of D_f(data ‖ samples), where f* is the conjugate of
+    f and g_f maps V into its domain.
+
+    divergence: f, made by `f_divergence`
+    saturating: with True the generator minimises the second term, -E f*(g_f(V(G(z)))). With False
+        it maximises E g_f(V(G(z))) instead, as in `non_saturating` (section 3.2 of the paper); the
+        fixed point, where samples are distributed as data, is the same, and the gradient does not
+        vanish if V separates samples from data
+
+    Returns a `Game`. For "gan" the two are `minimax` and `non_saturating`. Nowozin, Cseke and
+    Tomioka (2016), "f-GAN: training generative neural samplers using variational divergence
+    minimization".
     """
     checks.noun(divergence, FDivergence, "divergence")
     saturating = checks.flag(saturating, "saturating")

@@ -13,8 +13,11 @@ def nll(
 ) -> tuple[Array, Metrics]:
     """-E_data log p_θ(x | c), in nats per example: the forward KL(data ‖ p_θ) up to a constant.
 
-    x: [batch, *shape]. key: for dropout, or the stochastic log-determinant of `flows.ffjord`; with
-    None the density is exact, as in evaluation.
+    x: [batch, *shape]. cond: one condition per row, or one for all
+    key: for dropout, or the stochastic log-determinant of `flows.ffjord`; with None the density is
+        exact, as in evaluation
+
+    Returns (loss, {"nll": loss}), the mean over the batch.
 
         loss = functools.partial(objectives.nll, model)
         algorithm = learning.gradient_descent(model.init, loss, optax.adam(1e-3))
@@ -29,12 +32,15 @@ def nll(
 
 
 def bits_per_dim(log_prob: Rows | float, dim: int, log_det: Array | float = 0.0) -> Rows | float:
-    """-(log p(x) + log_det) / (d log 2) from log p in nats: the code length of one level, in bits.
+    """-(log p(x) + log_det) / (d log 2): log p in nats as the code length of one level, in bits.
 
-    log_prob: log p, any shape; dim: d. x must be dequantised levels in [0, K)^d, so that the bin of
-    a level has volume 1 and a uniform density costs log₂ K. If the model is one of y = g(x)
-    instead, give log_det = log|det ∂g/∂x|, or push the model through g⁻¹
-    (`combinators.pushforward`) and give none.
+    log_prob: log p, any shape; the result has this shape, or that of a broadcast with log_det
+    dim: d, the number of entries of x
+    log_det: log|det ∂g/∂x| in nats, if log_prob is that of y = g(x); 0 for a model of x. A model
+        pushed through g⁻¹ by `combinators.pushforward` is one of x
+
+    x must be dequantised levels in [0, K)^d, so that the bin of a level has volume 1 and a uniform
+    density costs log₂ K; or levels themselves, with log P(x).
     """
     dim = checks.positive_int(dim, "dim")
     checks.numbers(log_prob, "log_prob")
@@ -44,7 +50,11 @@ def bits_per_dim(log_prob: Rows | float, dim: int, log_det: Array | float = 0.0)
 
 
 def mean_and_stderr(values: Rows) -> tuple[Array, Array]:
-    """The mean over examples [n] and its standard error, s / √n."""
+    """(x̄, s / √n), x̄ = 1/n Σ_i x_i, s² = Σ_i (x_i - x̄)² / (n - 1): a mean, its standard error.
+
+    values: x, independent numbers [n] with n ≥ 2, such as log_prob of test examples. Returns two
+        scalars. Raises `ValueError` for another shape.
+    """
     checks.array(values, "values")
     if values.ndim != 1 or len(values) < 2:
         raise checks.InputError(

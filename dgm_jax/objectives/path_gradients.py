@@ -28,13 +28,22 @@ def stl(
     num_samples: int = 1,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E_data E_q [log p(x, z) - log q(z | x)] with the "sticking the landing" gradient; in nats.
+    """-E_data E_q [log p(x, z) - log q(z | x)], with the gradient of q through its samples only.
 
-    The value is the sampled negative ELBO, and the gradient that of the ELBO in expectation. If q
-    is the exact posterior, the gradient with respect to it is 0 for every sample. num_samples,
-    parts_key: as in `iwae`. log q is evaluated at given z, which costs d passes for an IAF
-    posterior. A hierarchy does not use its `infer` here. Roeder et al. (2017), "Sticking the
-    landing".
+    The "sticking the landing" gradient. The value is the sampled negative ELBO in nats per example,
+    and the gradient that of the ELBO in expectation: it omits the derivative of log q(z | x) at
+    constant z, which is 0 in expectation. If q is the exact posterior, the gradient with respect to
+    q is 0 for every sample.
+
+    x: [batch, *shape]. cond: one condition per row, or one for all
+    key: draws z. parts_key: for dropout in the three distributions; None for none
+    num_samples: the number of z for each x, of which the mean is taken
+
+    Returns (loss, metrics): neg_elbo, distortion (-E log p(x | z)) and kl, the sampled KL(q ‖ p),
+    in nats. Cost: as `elbo`, and log q at given z, for which an IAF posterior inverts its map, one
+    latent after the other. A hierarchy is evaluated by its separate distributions, not by its
+    `infer`. Raises `ValueError` for a posterior whose samples are not reparametrised. Roeder et al.
+    (2017), "Sticking the landing".
     """
     num_samples = checked(model, params, key, x, num_samples, parts_key)
     of_q, *of_p = split(parts_key, 3)
@@ -53,20 +62,26 @@ def dreg(
     num_samples: int,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E_data L_K, the bound of `iwae`, with a doubly reparametrised gradient; in nats.
+    """-E_data L_K, L_K = E log 1/K Σ_k w_k, by a doubly reparametrised gradient; in nats.
 
-    L_K = E log 1/K Σ_k w_k with K = num_samples and z_k ~ q(z | x). Let F = log w = log p(x, z) -
-    log q(z | x) be a function of params and z in which the parameters of q are held constant, and
-    v_k = w_k / Σ_j w_j the normalised weights. Then
+    Here w_k = p(x, z_k) / q(z_k | x) with z_k ~ q(z | x), as in `iwae`. Let F = log w be a function
+    of params and z in which the parameters of q are held constant, and v_k = w_k / Σ_j w_j the
+    normalised weights. Then
 
         ∇ L_K = E Σ_k [v_k ∂F/∂params + v_k² ∂F/∂z_k ∂z_k/∂params],
 
     which equals the gradient of `iwae` in expectation. Its signal-to-noise ratio for the posterior
-    rises as √K, where that of `iwae` falls. K = 1 is `stl`. The value is that of `iwae` for the
-    same key, num_samples and parts_key.
-    Cost: the decoder forward once and backward once, as for `iwae`; log q is evaluated at given z
-    (see `stl`). Reverse mode only. Tucker et al. (2019), "Doubly reparameterized gradient
-    estimators", equation 8.
+    rises as √K, where that of `iwae` falls. K = 1 is `stl`.
+
+    x: [batch, *shape]. cond: one condition per row, or one for all
+    key: draws z. parts_key: for dropout in the three distributions; None for none
+    num_samples: K
+
+    Returns (loss, {"neg_iwae": loss}), the value of `iwae` for the same keys and K. Cost: the
+    decoder forward once and backward once, as for `iwae`, and log q at given z, for which an IAF
+    posterior inverts its map. Reverse mode only. Raises `ValueError` for a posterior whose samples
+    are not reparametrised. Tucker et al. (2019), "Doubly reparameterized gradient estimators",
+    equation 8.
     """
     num_samples = checked(model, params, key, x, num_samples, parts_key)
     of_q, *of_p = split(parts_key, 3)

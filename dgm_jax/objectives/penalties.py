@@ -26,9 +26,15 @@ def gradient_penalty(
 ) -> Array:
     """E (‖∇_x D(x)‖₂ - 1)² at x = u x_real + (1 - u) x_fake, with one u ~ U(0, 1) per sample.
 
-    critic: D; real, fake: batches [batch, ...]. target: the norm in place of 1; 0 is the
-    zero-centred penalty of Thanh-Tung et al. (2019). one_sided: only norms above the target are
-    penalised. Gulrajani et al. (2017), "Improved training of Wasserstein GANs", equation 3, with
+    critic: D, x [batch, ...] -> values [batch], each of which depends on its own row only
+    key: draws u
+    real, fake: data and samples, both [batch, ...]; another shape of one raises `ValueError`
+    target: the norm in place of 1; 0 is the zero-centred penalty of Thanh-Tung et al. (2019)
+    one_sided: if True, only norms above the target are penalised
+
+    Returns a scalar, the mean over the batch. The norm is over all axes of one x, and smoothed at 0
+    by 10⁻¹² under the root. Cost: one pass of the critic and its gradient, and the gradient of both
+    in training. Gulrajani et al. (2017), "Improved training of Wasserstein GANs", equation 3, with
     weight 10.
     """
     checks.function(critic, "critic")
@@ -46,11 +52,17 @@ def gradient_penalty(
 
 
 def r1(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> Array:
-    """½ E ‖∇_x D(x)‖² at the data: R_1 of Mescheder et al. (2018), equation 9, with weight γ.
+    """½ E ‖∇_x D(x)‖² at the data x, the penalty R_1 with weight γ = 1.
 
-    critic: D; real: the data [batch, ...]. At equilibrium, where samples are data, the critic is
-    flat and the penalty 0. γ is of the order of 10 for images and lower on the plane. key and fake
-    are not used.
+    critic: D, x [batch, ...] -> values [batch], each of which depends on its own row only
+    real: the data [batch, ...]
+    key, fake: not used; every penalty of `critic_loss` has the same arguments
+
+    Returns a scalar, the mean over the batch. At equilibrium, where samples are distributed as
+    data, the critic is flat and the penalty 0. The weight γ is of the order of 10 for images and
+    lower on the plane. Cost: one pass of the critic and its gradient, and the gradient of both in
+    training. Mescheder et al. (2018), "Which training methods for GANs do actually converge?",
+    equation 9.
     """
     checks.function(critic, "critic")
     checks.key(key)
@@ -59,9 +71,14 @@ def r1(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> 
 
 
 def r2(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> Array:
-    """½ E ‖∇_x D(x)‖² at the samples: R_2 of Mescheder et al. (2018).
+    """½ E ‖∇_x D(x)‖² at the samples x = G(z), the penalty R_2 with weight γ = 1.
 
-    critic: D; fake: the samples [batch, ...]. key and real are not used. See `r1`.
+    critic: D, x [batch, ...] -> values [batch], each of which depends on its own row only
+    fake: the samples [batch, ...]
+    key, real: not used; every penalty of `critic_loss` has the same arguments
+
+    Returns a scalar, the mean over the batch. It is `r1` at samples in place of data, with the same
+    cost. Mescheder et al. (2018), "Which training methods for GANs do actually converge?".
     """
     checks.function(critic, "critic")
     checks.key(key)

@@ -18,13 +18,22 @@ def importance_resampled(
     num_draws: int = 100,
     key: Key | None = None,
 ) -> distrax.Distribution:
-    """q*(z | x) for K = num_samples: one of z_1, ..., z_K ~ q(z | x), chosen with w_k / Σ_j w_j.
+    """q*(z | x): one of z_1, ..., z_K ~ q(z | x), chosen with probability w_k / Σ_j w_j.
 
-    x: [batch, *shape]. The weights are those of `log_weights`. L_K of `iwae` is at most the ELBO
-    with q*, which is at most log p(x): samples of q* represent an importance weighted autoencoder
-    better than those of q. Returns a distribution of z with the batch shape of x,
-    `distributions.ImportanceResampled`, for use inside one traced function. Its log_prob is an
-    estimate by num_draws draws with `key`. Cremer, Morris and Duvenaud (2017), "Reinterpreting
+    w_k = p(x, z_k) / q(z_k | x). It is the posterior that the importance weighted bound L_K of
+    `iwae` implies: L_K is at most the ELBO with q*, which is at most log p(x). So samples of q*
+    represent an importance weighted autoencoder better than those of q.
+
+    x: [batch, *shape]. cond: one condition per row, or one for all
+    num_samples: K
+    num_draws: how many draws of K - 1 other z its log_prob averages, since the density of q* is an
+        expectation over them
+    key: of these draws, for log_prob only; None for a fixed key
+
+    Returns a distribution of z with the batch shape of x, `distributions.ImportanceResampled`, for
+    use inside one traced function. Its samples are not reparametrised, and its log_prob is below
+    log q* in expectation. Cost: a sample is K samples of q and K likelihoods; log_prob takes
+    num_draws (K - 1) of each. Cremer, Morris and Duvenaud (2017), "Reinterpreting
     importance-weighted autoencoders".
     """
     checks.noun(model, LatentVariable, "model")

@@ -27,11 +27,19 @@ def implicit_score_matching(
     *,
     with_trace: Callable[[Array], tuple[Array, Array]] | None = None,
 ) -> Array:
-    """E[tr ∂s/∂x + ½ ‖s‖²], exact, for vectors x [batch, d].
+    """E[tr ∂s/∂x + ½ ‖s(x)‖²], exact, for vectors x [batch, d].
 
-    with_trace: x -> (s, tr ∂s/∂x [batch]), if it has a closed form, such as for the field of an MLP
-    (`flows.mlp_field(...).divergence`); otherwise the trace costs d forward derivatives of s.
-    Hyvärinen (2005), "Estimation of non-normalized statistical models by score matching", eq. 4.
+    Under the density p of the data it equals ½ E ‖s - ∇ log p‖² up to a constant, so that it fits s
+    to the score ∇ log p without p or its normaliser.
+
+    score: s, x [batch, d] -> [batch, d], each row of its own x only: a net, or the gradient of an
+        energy model
+    with_trace: x -> (s [batch, d], tr ∂s/∂x [batch]), used in place of `score` if the trace has a
+        closed form, such as for the field of an MLP (`flows.mlp_field(...).divergence`)
+
+    Returns a scalar, the mean over the batch. Cost: without with_trace, d forward derivatives of s.
+    Raises `ValueError` if x is not [batch, d]. Hyvärinen (2005), "Estimation of non-normalized
+    statistical models by score matching", eq. 4.
     """
     _check(score, x)
     if with_trace is not None:
@@ -50,11 +58,19 @@ def sliced_score_matching(
     projections: str = "rademacher",
     num: int = 1,
 ) -> Array:
-    """E[vᵀ (∂s/∂x) v + ½ ‖s‖²] for random directions v: an unbiased estimate of the exact loss.
+    """E[vᵀ (∂s/∂x) v + ½ ‖s(x)‖²] for random directions v: an unbiased estimate of the exact loss.
 
-    projections: v with covariance I, drawn for each x and each call, "rademacher" (lower variance)
-    or "gaussian". num: of them for each x. ½ ‖s‖² is exact, the paper's variant with reduced
-    variance. Cost: num forward derivatives of s in one direction. Song et al. (2019), "Sliced score
+    The exact loss is that of `implicit_score_matching`, with the trace of ∂s/∂x in place of its
+    projections.
+
+    score: s, x [batch, *event] -> [batch, *event], each row of its own x only
+    x: data [batch, *event]. key: draws v
+    projections: the distribution of v, with covariance I: "rademacher", ±1, with lower variance, or
+        "gaussian"
+    num: how many v are drawn for each x and call, of which the mean is taken
+
+    ½ ‖s‖² is exact, the paper's variant with reduced variance. Returns a scalar, the mean over the
+    batch. Cost: num forward derivatives of s in one direction. Song et al. (2019), "Sliced score
     matching", equation 8.
     """
     _check(score, x)
@@ -75,12 +91,18 @@ def sliced_score_matching(
 def denoising_score_matching(
     score: Callable[..., Array], key: Key, x: Array, sigma: float | Array
 ) -> Array:
-    """E σ² ‖s(x + σ ε) + ε / σ‖² / d: the optimal s is the score of the data with noise N(0, σ²).
+    """E σ² ‖s(x + σ ε) + ε / σ‖² / d, ε ~ N(0, I): the optimal s is the score of x + σ ε.
 
-    sigma: one number, with score(x); or one per row, [batch], with score(x, sigma), a net of many
-    scales. The weight σ² gives all scales a similar magnitude. Cost: one pass, and no derivative of
-    s. Vincent (2011), "A connection between score matching and denoising autoencoders"; Song and
-    Ermon (2019), equation 6.
+    score: s, x [batch, *event] -> [batch, *event], or score(x, sigma) if sigma has one entry per
+        row
+    x: data [batch, *event], with d the number of entries of an event. key: draws ε
+    sigma: σ > 0, the standard deviation of the noise: one number, or one per row, [batch], for a
+        net of many scales
+
+    Returns a scalar, the mean over the batch. The weight σ² gives all scales a similar magnitude.
+    Cost: one pass of s, and no derivative with respect to x. Vincent (2011), "A connection between
+    score matching and denoising autoencoders"; Song and Ermon (2019), "Generative modeling by
+    estimating gradients of the data distribution", equation 6.
     """
     _check(score, x)
     checks.key(key)
