@@ -104,7 +104,7 @@ def _runs_on(lines, at, context):
     """Whether a line 'name: ...' begins a paragraph, whose next lines are not indented."""
     following = lines[at + 1] if at + 1 < len(lines) else ""
     flush = following.strip() and not following.startswith(" ")
-    return flush and not _broken(lines[at], following, context)
+    return flush and not (_terms(following, context) or _broken(lines[at], following, context))
 
 
 def _broken(before, line, context):

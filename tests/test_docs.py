@@ -94,6 +94,12 @@ def test_arguments_bullets_programs_formulas_and_tables_of_a_docstring():
     )
 
 
+def test_an_argument_below_a_full_line_is_an_entry_of_its_own():
+    full = "cond: ".ljust(95, "c") + "."
+    found = marked(f"One line.\n\n{full}\nlaw: the law", "law", "cond")
+    assert found == f"One line.\n``cond``\n  {full[6:]}\n``law``\n  the law"
+
+
 def test_every_name_in_a_docstring_that_looks_like_one_of_the_library_is(tmp_path):
     files = pages.write(ROOT, tmp_path)
     assert "tests/flows/test_maf.py" in files and all((ROOT / file).exists() for file in files)

@@ -9,6 +9,7 @@ from ..nets.batch_norm import forgotten
 from ..protocol import Adversarial, Array, Density, Key, Params, Shape, State
 
 BOUND = 2.0  # deviations
+MOST_BATCHES = 100  # that a batch norm averages evenly: 1 / (1 - its momentum)
 
 
 def truncated(model: Adversarial, truncation: float) -> Adversarial:
@@ -63,8 +64,8 @@ def standing_statistics(
     statistics of the generator.
 
     params, state: those of both players, as in `objectives.generated`
-    num: a multiple of batch_size, and at most 100 batch_size. Of more batches the later ones would
-        weigh more, as in the running means of training
+    num: a multiple of batch_size, and at most 100 batch_size: of more batches the later ones would
+        weigh more, as in the running means of training (`InputError`)
     cond: [num, *cond_shape] for a conditional model. Shuffle it, so that every batch has all
         classes: the statistics of a batch of one class are not those of the data
 
@@ -79,8 +80,13 @@ def standing_statistics(
     num, batch_size = checks.positive_int(num, "num"), checks.positive_int(batch_size, "batch_size")
     if num % batch_size:
         raise checks.InputError(f"num must be a multiple of batch_size={batch_size}; got {num}.")
-    checks.condition(cond, model.cond_shape)
     batches = num // batch_size
+    if batches > MOST_BATCHES:
+        raise checks.InputError(
+            f"num must be at most {MOST_BATCHES} times batch_size={batch_size}, or later batches "
+            f"weigh more than earlier ones; got {num}. Use larger batches, or fewer samples."
+        )
+    checks.condition(cond, model.cond_shape)
     parts = () if cond is None else (cond.reshape(batches, batch_size, *cond.shape[1:]),)
 
     def step(settled, keys_and_cond):

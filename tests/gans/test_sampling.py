@@ -68,3 +68,11 @@ def test_batches_that_do_not_divide_are_refused():
     params, state = jax.eval_shape(MODEL.init, jax.random.key(0))
     with pytest.raises(checks.InputError, match="num must be a multiple of batch_size=64; got 65"):
         gans.standing_statistics(MODEL, params, state, jax.random.key(0), 65)
+
+
+def test_more_batches_than_are_averaged_evenly_are_refused():
+    params, state = jax.eval_shape(MODEL.init, jax.random.key(0))
+    with pytest.raises(
+        checks.InputError, match="num must be at most 100 times batch_size=2, .* got 202"
+    ):
+        gans.standing_statistics(MODEL, params, state, jax.random.key(0), 202, batch_size=2)
