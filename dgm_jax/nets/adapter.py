@@ -63,10 +63,16 @@ Attention, BatchNorm, Conv, Dense, LayerNorm = (
 
 
 def from_linen(module: linen.Module, *shapes: Shape) -> Net:
-    """A linen module as a `Net`, for inputs of these shapes (one event each, without batch axes).
+    """f_θ(x, ...) = module.apply({"params": θ}, x, ...): a flax linen module as a `Net`.
 
-    A module with dropout declares `deterministic` in `__call__`, which is True if `apply` gets no
-    key. A module with a state (batch normalisation) is refused; use `stateful`.
+        net = from_linen(linen.Dense(3), (5,))
+        y = net.apply(net.init(key), x)                # x [..., 5] -> [..., 3]
+
+    module: without other variables than parameters. One with a state (batch normalisation) raises
+        InputError in `init`; use `stateful`. A module with dropout declares `deterministic` in
+        `__call__`, which is True if `apply` gets no key; its layers draw from the stream "dropout"
+    shapes: of each input, of one event without batch axes; `init` calls the module with zeros of
+        these shapes
     """
     _check_module(module)
     shapes = _checked(shapes)

@@ -83,10 +83,17 @@ def virtual_batch_norm(
 ) -> Array:
     """(x - m) / √(v + ε) · scale + bias, by statistics of an example and a fixed reference batch.
 
-    x [n + batch, ..., C], of which the first n = num_reference examples are the reference batch,
-    normalised by their own mean m and variance v. Any other example is normalised by the statistics
-    of the n + 1 examples together, so that it does not depend on the rest of its batch. epsilon: ε.
-    Salimans et al. (2016), "Improved techniques for training GANs", section 3.4.
+    m and v are mean and variance of a channel over pixels and examples. The reference batch is
+    normalised by its own statistics, any other example by those of the n + 1 examples that are the
+    reference batch and itself: so it does not depend on the rest of its batch.
+
+    x: [n + batch, ..., C], floating, whose first n examples are the reference batch, in the same
+        features; y has the same shape
+    scale, bias: [C]
+    num_reference: n; x of fewer examples raises InputError
+    epsilon: ε
+    Cost: that of batch normalisation, and of carrying the reference batch through the net each
+    time. Salimans et al. (2016), "Improved techniques for training GANs", section 3.4.
     """
     n = checks.positive_int(num_reference, "num_reference")
     epsilon = checks.positive(epsilon, "epsilon")

@@ -53,16 +53,25 @@ def bottleneck(
     last_scale: float = 1.0,
     dropout: float = 0.0,
 ) -> Net:
-    """f(x, c, ...) = A_n s(... s(A_1 s([x, c, ...]))), each A_i a convolution.
+    """f(x, c, ...) = A_n s(... s(A_1 s([x, c, ...]))): affine layers or convolutions A_i.
 
-    in_dims: the channels of each input, vectors [..., in_dim] or images [..., H, W, in_dim] of any
-        size; the output has out_dim channels
-    hidden: the channels between; kernels: the side of each kernel, all 1 by default
-    activation: s; first_activated: whether s comes before A_1 too, as in residual blocks h + f(h)
+        block = bottleneck(64, 64, hidden=(16, 16, 16), kernels=(1, 3, 3, 1))   # Child (2021)
+
+    in_dims: the channels of each input, or of the only one, which are concatenated: vectors [...,
+        in_dim], or images [..., H, W, in_dim] of any size. A vector beside images has axes of
+        length 1 in place of H and W
+    out_dim: the channels of the output
+    hidden: the channels after each A_i but the last
+    kernels: the side of each kernel, one more than `hidden`; all 1 by default, which is a product
+        of matrices at each pixel
+    activation: s
+    first_activated: whether s comes before A_1 too, as in residual blocks h + f(h)
     last_scale: factor of the initial weights of A_n. With 1/√n in each of n residual blocks their
         sum keeps its scale; 0 starts as f = 0
     dropout: the fraction of the inputs of A_n set to 0 if `apply` gets a key
-    Child (2021), "Very deep VAEs", sections 4.1 and 4.2, with kernels (1, 3, 3, 1).
+
+    Raises InputError for inputs of other widths. Child (2021), "Very deep VAEs generalize
+    autoregressive models", sections 4.1 and 4.2.
     """
     dims = checks.sample_shape(in_dims, "in_dims")
     if not dims:

@@ -72,15 +72,24 @@ def conv_resnet(
     zero_last: bool = True,
     dropout: float = 0.0,
 ) -> Net:
-    """f(x, c): x [..., H, W, C] -> [..., H, W, out]: residual blocks of two 3×3 convolutions.
+    """f(x, c): x [..., H, W, C] -> [..., H, W, out] by residual blocks h + conv(s(conv(s(h)))).
 
-    shape: (H, W, C). out_channels: out. hidden: channels of a block. cond_shape: (n,) for a
-    condition that is the same at every pixel, such as a one-hot class, or (H, W, n) for one vector
-    per pixel; (1, 1, n) is (n,) with pixel axes. A linear map of it is added to the first layer.
-    zero_last: start as f = 0. dropout: the fraction of the inner activations of a block set to 0 if
-    `apply` gets a key. The receptive field of a pixel has the radius 2 + 2 num_blocks. Cost: about
-    18 hidden² H W multiplications per block. He et al. (2016), "Identity mappings in deep residual
-    networks".
+    All convolutions are 3×3 with zero padding; one more makes h from x, and one the output from
+    s(h).
+
+    shape: (H, W, C)
+    out_channels: out
+    hidden, num_blocks: the channels of h, and the number of blocks
+    cond_shape: (n,) for a condition c that is the same at every pixel, such as a one-hot class, or
+        (H, W, n) for one vector per pixel; (1, 1, n) is (n,) with pixel axes. A linear map of it is
+        added to the first h
+    activation: s, by default SiLU
+    zero_last: start as f = 0
+    dropout: the fraction of the inner activations of a block set to 0 if `apply` gets a key
+
+    The receptive field of a pixel has the radius 2 + 2 num_blocks.
+    Cost: about 18 hidden² H W multiplications per block. He et al. (2016), "Identity mappings in
+    deep residual networks".
     """
     shape, cond_shape, *sizes = _checked(shape, cond_shape, hidden, num_blocks, out_channels)
     module = ConvResNet(*sizes, *_switches(activation, zero_last, dropout))
@@ -100,11 +109,23 @@ def gated_attention(
     zero_last: bool = True,
     dropout: float = 0.0,
 ) -> Net:
-    """f(x, c) as `conv_resnet`, where each block is a gated convolution and gated self-attention.
+    """f(x, c): x [..., H, W, C] -> [..., H, W, out] by gated convolutions and gated self-attention.
 
-    h ← norm(h + a ⊙ σ(b)) with (a, b) from a convolution, then again with (a, b) from attention
-    over all pixels, with learned positions: each pixel sees the whole image.
-    Cost: (H W)² hidden more per block than `conv_resnet`. Ho et al. (2019), "Flow++", section 3.3.
+    A block is h ← norm(h + a ⊙ σ(b)) twice: with (a, b) made by two convolutions of h (3×3, 1×1),
+    then by attention over all pixels of h plus a learned vector for each position. So each pixel
+    sees the whole image.
+
+    shape: (H, W, C)
+    out_channels: out
+    hidden, num_blocks: the channels of h, and the number of blocks
+    num_heads: attention heads, a divisor of `hidden`
+    cond_shape: (n,) for a condition c that is the same at every pixel, (H, W, n) for one vector per
+        pixel. A linear map of it is added to the first h
+    activation: the non-linearity before each convolution, by default SiLU
+    zero_last: start as f = 0
+    dropout: the fraction of the inner activations of a block set to 0 if `apply` gets a key
+    Cost: about 17 hidden² H W + 2 (H W)² hidden multiplications per block. Ho et al. (2019),
+    "Flow++", section 3.3.
     """
     shape, cond_shape, *sizes = _checked(shape, cond_shape, hidden, num_blocks, out_channels)
     num_heads = checks.positive_int(num_heads, "num_heads")

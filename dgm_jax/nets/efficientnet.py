@@ -78,10 +78,15 @@ def efficientnet_lite0(*, output: str = "features") -> Net:
 
 
 def efficientnet_params(arrays: dict[str, np.ndarray]) -> Params:
-    """The params of `efficientnet_lite0` from the published arrays {name: array}.
+    """The params of `efficientnet_lite0`, {layer: {"kernel", "bias"}}, from the published weights.
 
-    NAME.weight [out, in, h, w] of each convolution, and four arrays [out] of each batch
-    normalisation γ (y - mean)/√(var + 10⁻³) + β, which is folded into the convolution before it.
+    arrays: {name: array} of numpy, with for each convolution NAME.weight [out, in, h, w]; for each
+        batch normalisation γ (y - mean) / √(var + 10⁻³) + β its weight (γ), bias (β), running_mean
+        and running_var, [out] each, which are folded into the convolution before it; and _fc.weight
+        [1000, 1280], _fc.bias [1000]. A missing or misshapen array raises InputError with its name;
+        others are ignored
+
+    The names are those of the PyTorch conversion, such as _blocks.0._depthwise_conv.weight.
     """
     arrays = checks.mapping(arrays, "arrays")
     made = {}

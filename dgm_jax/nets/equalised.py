@@ -30,13 +30,20 @@ def equalised_dense(
     use_bias: bool = True,
     start_bias: float = 0.0,
 ) -> Net:
-    """y = c W x + m b with c = m gain / √in: x [..., in] -> y [..., out].
+    """y = c W x + m b with c = m gain / √in and W_ij ~ N(0, 1 / m²): x [..., in] -> y [..., out].
 
-    in_dim, out_dim: in, out. W_ij starts as N(0, 1 / m²), m = lr_multiplier. With m = 0.01 the
-    initial function is that of m = 1, and an Adam step changes it a hundredth as much (the mapping
-    net of StyleGAN). gain: √2 before a ReLU, 1 at the end. start_bias: the initial m b; use_bias:
-    whether there is one. Karras et al. (2018), "Progressive growing of GANs for improved quality,
-    stability, and variation", section 4.1.
+    The scale of He's initialisation is multiplied in use instead of being drawn ("equalised
+    learning rate"): an Adam step, whose size does not depend on that of a weight, then changes all
+    layers at the same pace.
+
+    in_dim, out_dim: in, out
+    gain: √2 before a ReLU or leaky ReLU, 1 at the end of a net
+    lr_multiplier: m. The initial function does not depend on it, and a step of Adam changes the
+        function m times as much; StyleGAN's mapping net has m = 0.01
+    use_bias: whether there is a b
+    start_bias: the initial m b, one number for all outputs
+    Karras et al. (2018), "Progressive growing of GANs for improved quality, stability, and
+    variation", section 4.1.
     """
     in_dim, out_dim = checks.positive_int(in_dim, "in_dim"), checks.positive_int(out_dim, "out_dim")
     init, factor, multiplier = _weights(
@@ -63,12 +70,20 @@ def equalised_conv(
 ) -> Net:
     """y = c w * x + b with c = gain / √(in k²): x [..., H, W, in] -> [..., H, W, out], w ~ N(0, 1).
 
-    in_channels, out_channels: in, out. use_bias: whether there is b. resizing: "up" convolves x
-    with each pixel repeated 2×2 times, "down" averages the convolution over 2×2 pixels. Both are
-    computed as one convolution of stride 2 whose kernel, of side k + 1, is the sum of four shifted
-    copies of w: the same values, for k = 3 with 16 instead of 36 products per pixel of the small
-    image and pair of channels. kernel_size: k, odd.
-    Cost: in · out · k² multiplications per pixel, or (k + 1)² per pixel of the small image.
+    A convolution with zero padding whose initial scale c is multiplied in use, so that a step of
+    Adam changes all layers at the same pace ("equalised learning rate", see `equalised_dense`).
+
+    in_channels, out_channels: in, out
+    kernel_size: k, odd
+    resizing: "same"; "up" convolves x with each pixel repeated 2×2 times, [..., 2H, 2W, out];
+        "down" averages the convolution over 2×2 pixels, [..., H/2, W/2, out]. Both are computed as
+        one convolution of stride 2 whose kernel, of side k + 1, is the sum of four shifted copies
+        of w
+    gain: √2 before a ReLU or leaky ReLU, 1 at the end of a net
+    use_bias: whether there is a b, which starts at 0
+    Cost: in · out · k² multiplications per pixel; with "up" or "down", in · out · (k + 1)² per
+    pixel of the small image instead of 4 in · out · k². Karras et al. (2018), "Progressive growing
+    of GANs", section 4.1.
     """
     in_channels = checks.positive_int(in_channels, "in_channels")
     out_channels = checks.positive_int(out_channels, "out_channels")
@@ -97,7 +112,11 @@ def equalised_conv(
 
 
 def doubled(x: Array) -> Array:
-    """Each pixel repeated 2×2 times: [..., H, W, C] -> [..., 2H, 2W, C]."""
+    """y[2i + a, 2j + b] = x[i, j] for a, b in {0, 1}: [..., H, W, C] -> [..., 2H, 2W, C].
+
+    Nearest-neighbour upsampling: each pixel is repeated 2×2 times. x: images; anything of fewer
+    than three axes raises InputError.
+    """
     checks.images(x)
     *batch, h, w, c = x.shape
     wide = jnp.broadcast_to(x[..., :, None, :, None, :], (*batch, h, 2, w, 2, c))
@@ -105,7 +124,10 @@ def doubled(x: Array) -> Array:
 
 
 def halved(x: Array) -> Array:
-    """The mean over 2×2 pixels: [..., H, W, C] -> [..., H/2, W/2, C], for even H and W."""
+    """y[i, j] = mean of x[2i + a, 2j + b], a, b in {0, 1}: [..., H, W, C] -> [..., H/2, W/2, C].
+
+    Downsampling by the mean over 2×2 pixels. x: images; an odd height or width raises InputError.
+    """
     checks.images(x)
     *batch, h, w, c = x.shape
     if h % 2 or w % 2:
@@ -114,11 +136,12 @@ def halved(x: Array) -> Array:
 
 
 def smoothed(x: Array) -> Array:
-    """x * [1, 2, 1] / 4 along height and width, with zero padding: [..., H, W, C].
+    """y = x * [1, 2, 1] / 4 along height, then along width: [..., H, W, C] -> [..., H, W, C].
 
-    StyleGAN's low-pass filter after each upsampling and before each downsampling. It turns repeated
-    pixels into their linear interpolation. Zhang (2019), "Making convolutional networks
-    shift-invariant again".
+    * is the convolution, with zero padding: y_i = (x_{i-1} + 2 x_i + x_{i+1}) / 4 on each axis,
+    which darkens the edge of the image. x: images. This is StyleGAN's low-pass filter after each
+    upsampling and before each downsampling; it turns repeated pixels into their linear
+    interpolation. Zhang (2019), "Making convolutional networks shift-invariant again".
     """
     checks.images(x)
     for axis in (x.ndim - 3, x.ndim - 2):

@@ -164,13 +164,20 @@ def conv_encoder(
 ) -> Net:
     """f(x): x [..., H, W, C] -> [..., out]: strided convolutions, then a linear map of all pixels.
 
-    shape: (H, W, C). out_dim: out. hidden: channels of each stage, a convolution of stride 2 with
-    kernels of side kernel_size, which halves height and width, rounded up: 28 -> 14 -> 7 -> 4.
-    num_blocks: residual blocks of two 3×3 convolutions after each. num_groups: of a `group_norm`
-    before each activation; None for no norm. zero_last: start as f = 0. dropout: the fraction of
-    the activations set to 0 if `apply` gets a key.
-    Cost: about H W C k² hidden_0 / 4 multiplications in the first stage. Stages cost the same if
-    their channels double.
+    shape: (H, W, C) of the images
+    out_dim: out
+    hidden: channels of each stage, a convolution of stride 2, which halves height and width,
+        rounded up: 28 -> 14 -> 7 -> 4 with three. It is followed by norm, activation, dropout and
+        residual blocks
+    kernel_size: k, the side of the kernels of stride 2, at least 2
+    num_blocks: residual blocks of two 3×3 convolutions in each stage
+    num_groups: of a `group_norm` before each activation, a divisor of each of `hidden`; None for
+        none
+    activation: the non-linearity, by default SiLU
+    zero_last: start as f = 0
+    dropout: the fraction of the activations set to 0 if `apply` gets a key
+    Cost: about H W C k² hidden_0 / 4 multiplications in the first stage. Later stages cost the same
+    as each other if their channels double.
     """
     shape = checks.image_shape(shape)
     out_dim = checks.positive_int(out_dim, "out_dim")
@@ -202,13 +209,21 @@ def conv_decoder(
 ) -> Net:
     """f(z): z [..., in] -> [..., H, W, out]: a linear map to a small image, then `up_conv` by two.
 
-    in_dim: in. shape: (H, W, C) of the images x; f has their height and width. out_channels: out,
-    such as C · num_params of a likelihood. hidden: channels of the image before each stage; the
-    stages are those of `conv_encoder` in reverse, such as 4 -> 7 -> 14 -> 28. The other options
-    (kernel_size, num_blocks, num_groups, activation, zero_last, dropout) are those of
-    `conv_encoder`.
-
         decoder = factorised(conv_decoder(8, (28, 28, 1), 1), bernoulli(), (28, 28, 1))
+
+    in_dim: in, the size of z
+    shape: (H, W, C) of the images x; f has their height and width, and C is not used
+    out_channels: out, such as C · num_params of a likelihood
+    hidden: channels of the image before each doubling; the sizes are those of `conv_encoder` in
+        reverse, such as 7 -> 14 -> 28 for two. Each image is followed by norm, activation, dropout
+        and residual blocks
+    kernel_size: the side of the kernels of the doublings, at least 2
+    num_blocks: residual blocks of two 3×3 convolutions at each size but the last
+    num_groups: of a `group_norm` before each activation, a divisor of each of `hidden`; None for
+        none
+    activation: the non-linearity, by default SiLU
+    zero_last: start as f = 0
+    dropout: the fraction of the activations set to 0 if `apply` gets a key
     """
     in_dim = checks.positive_int(in_dim, "in_dim")
     shape = checks.image_shape(shape)
@@ -240,12 +255,19 @@ def map_encoder(
     zero_last: bool = False,
     dropout: float = 0.0,
 ) -> Net:
-    """f(x): x [..., H, W, C] -> a feature map [..., h, w, out]: `conv_encoder` without dense layer.
+    """f(x): x [..., H, W, C] -> a feature map [..., h, w, out] by strided convolutions.
 
-    It ends with a 1×1 convolution to out = out_channels. Each stage of `hidden` halves height and
-    width, rounded up: 32 -> 16 -> 8 with two stages. The options (shape, kernel_size, num_blocks,
-    num_groups, activation, zero_last, dropout) are those of `conv_encoder`. Used where each
-    position of the map is encoded separately, as in a VQ-VAE.
+    A `conv_encoder` that ends with a 1×1 convolution in place of the dense layer, for models that
+    encode each position of the map separately, such as a VQ-VAE.
+
+    shape: (H, W, C) of the images
+    out_channels: out
+    hidden: channels of each stage, a convolution of stride 2, which halves height and width,
+        rounded up: 32 -> 16 -> 8 with two stages
+    kernel_size, num_blocks, num_groups: the side of its kernels, its number of residual blocks, and
+        the groups of its normalisation (None for none)
+    activation, zero_last, dropout: the non-linearity, whether f starts as 0, and the fraction of
+        activations set to 0 if `apply` gets a key; all as in `conv_encoder`
     """
     shape = checks.image_shape(shape)
     out_channels = checks.positive_int(out_channels, "out_channels")
@@ -269,12 +291,21 @@ def map_decoder(
     zero_last: bool = False,
     dropout: float = 0.0,
 ) -> Net:
-    """f(z): a feature map z [..., h, w, in] -> [..., H, W, out], by the stages of `conv_decoder`.
+    """f(z): a feature map z [..., h, w, in] -> [..., H, W, out], by `up_conv` by two.
 
-    It begins with a 3×3 convolution. in_channels: in. shape: (H, W, C) of the images x; h and w are
-    those of the `map_encoder` with as many stages. out_channels: out. The options (hidden,
-    kernel_size, num_blocks, num_groups, activation, zero_last, dropout) are those of
-    `conv_decoder`.
+    The reverse of `map_encoder`: a `conv_decoder` with a 3×3 convolution in place of its first
+    linear map.
+
+    in_channels: in
+    shape: (H, W, C) of the images x; f has their height and width. h and w are H and W halved once
+        for each of `hidden`, rounded up, as by the `map_encoder` with as many stages; z of another
+        size raises InputError
+    out_channels: out, such as C · num_params of a likelihood
+    hidden: channels of the image before each doubling
+    kernel_size, num_blocks, num_groups: the side of the kernels of a doubling, the residual blocks
+        at each size, and the groups of the normalisation (None for none)
+    activation, zero_last, dropout: the non-linearity, whether f starts as 0, and the fraction of
+        activations set to 0 if `apply` gets a key; all as in `conv_decoder`
     """
     in_channels = checks.positive_int(in_channels, "in_channels")
     shape = checks.image_shape(shape)

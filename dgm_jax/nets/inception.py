@@ -17,15 +17,19 @@ DIM = 2048
 def inception() -> Net:
     """f(x): images [n, H, W, 3] in 0..255 -> features [n, 2048], all non-negative.
 
-    Images of any size are resized to 299×299 as in TensorFlow 1, which is part of the definition of
-    the
-    FID: bilinearly, row i from row i·H/299, which does not align the centres of pixels. Grey images
-    [n, H, W, 1] are repeated over the channels. params = {layer: {"kernel", "bias"}}, with batch
-    normalisation folded in, so there is no state. `init` draws them at random; `inception_params`
-    converts the published weights.
+    The Inception net by which the Fréchet Inception distance (FID) is defined. Images of any size
+    are resized to 299×299 as in TensorFlow 1, which is part of the definition of the FID:
+    bilinearly, row i from row i·H/299, which does not align the centres of pixels. Grey images [n,
+    H, W, 1] are repeated over the channels; other shapes raise InputError. The features are the
+    mean over pixels of the last layer before the classifier.
+
+    params = {layer: {"kernel", "bias"}}, with batch normalisation folded in, so there is no state.
+    `init` draws them at random; `inception_params` converts the published weights. Computed in
+    float32.
 
     Cost: 5.7 · 10⁹ multiplications per image. Szegedy et al. (2016), "Rethinking the Inception
-    architecture"; Heusel et al. (2017) for the distance.
+    architecture"; Heusel et al. (2017), "GANs trained by a two time-scale update rule", for the
+    distance.
     """
 
     def init(key: Key) -> Params:
@@ -42,11 +46,15 @@ def inception() -> Net:
 
 
 def inception_params(arrays: dict[str, np.ndarray]) -> Params:
-    """The params of `inception` from the published arrays {name: array}.
+    """The params of `inception`, {layer: {"kernel", "bias"}}, from the published weights.
 
-    NAME.weight [out, in, h, w], .beta, .mean and .var [out] for each layer; other names are
-    ignored. Batch normalisation (y - mean)/√(var + 10⁻³) + beta of y = W * x is a convolution by
-    W/√(...) with a bias.
+    arrays: {name: array} of numpy, with for each layer NAME.weight [out, in, h, w] and NAME.beta,
+        .mean and .var [out]; other names are ignored. A missing or misshapen array raises
+        InputError with its name
+
+    Batch normalisation (y - mean) / √(var + 10⁻³) + beta of y = W * x is a convolution by W /
+    √(...) with a bias, so its arrays become part of kernel [h, w, in, out] and bias [out], in
+    float32.
     """
     arrays = checks.mapping(arrays, "arrays")
     made = {}

@@ -41,13 +41,21 @@ def mlp(
 ) -> Net:
     """f(x, c, ...) = W_L s(... s(W_1 [x, c, ...] + b_1) ...) + b_L.
 
-    [..., in_dim] for each input -> [..., out_dim]. in_dims: the size of each input, or one size.
-    hidden: widths of the hidden layers; activation: s. zero_last: start as f = 0, so that what the
-    net parametrises starts as the identity. dropout: the fraction of hidden units set to 0 if
-    `apply` gets a key.
-
         net = mlp(8, 784, hidden=(200, 200))
-        y = net.apply(net.init(key), x)  # x [..., 8] -> [..., 784]
+        y = net.apply(net.init(key), x)                # x [..., 8] -> [..., 784]
+        net = mlp((8, 10), 784, hidden=(200,))         # net.apply(params, x, c), c [..., 10]
+
+    in_dims: the size of each input, or of the only one; the inputs [..., in_dim] are concatenated,
+        and their batch axes broadcast
+    out_dim: the size of the output [..., out_dim]
+    hidden: widths of the hidden layers; () is a linear map
+    activation: s, by default SiLU, s(a) = a σ(a)
+    zero_last: start as f = 0, so that what the net parametrises starts as the identity
+    dropout: the fraction of hidden units set to 0 if `apply` gets a key; the others are divided by
+        1 - dropout
+
+    Raises InputError for inputs of another number or of other widths. Cost: Σ in · out
+    multiplications per example, over the layers.
     """
     dims = checks.sample_shape(in_dims, "in_dims")
     if not dims:

@@ -15,12 +15,19 @@ from .adapter import linen
 def group_norm(
     x: Array, scale: Array, bias: Array, *, num_groups: int, epsilon: float = 1e-6
 ) -> Array:
-    """y_c = scale_c (x_c - m_g) / √(v_g + ε) + bias_c, for channel c in group g: [..., H, W, C].
+    """y_c = scale_c (x_c - m_g) / √(v_g + ε) + bias_c, for channel c in group g.
 
-    scale, bias: [C]. m_g and v_g are mean and variance over all pixels and the C / num_groups
-    channels of the group, for one image. epsilon: ε. float16 and bfloat16 are summed in float32,
-    and the variance is computed from x - m_g, so that a large mean does not reduce its precision.
-    Cost: three passes over x and C² multiplications. Wu and He (2018), "Group normalization".
+    A group is C / num_groups consecutive channels. m_g and v_g are mean and variance over its
+    channels and all pixels of one image: no example depends on another, and there is no state.
+
+    x: [..., H, W, C], floating; y has the same shape and dtype
+    scale, bias: [C]
+    num_groups: a divisor of C, else InputError; 1 is layer normalisation over an image, C instance
+        normalisation
+    epsilon: ε
+    float16 and bfloat16 are summed in float32, and the variance is computed from x - m_g, so that a
+    large mean does not reduce its precision. Cost: three passes over x and C² multiplications per
+    image. Wu and He (2018), "Group normalization".
     """
     num_groups = checks.positive_int(num_groups, "num_groups")
     epsilon = checks.positive(epsilon, "epsilon")

@@ -194,22 +194,27 @@ def residual_generator(
 ) -> StatefulNet:
     """G(z[, y]) = tanh(...): z [batch, n], classes y [batch] -> x [batch, H, W, C] in (-1, 1).
 
-    A linear map to the first image, then blocks that double it: two 3×3 convolutions with batch
-    norms, and a 1×1 convolution as a short cut.
+    A linear map to the first image, then blocks that double height and width: two 3×3 convolutions
+    with batch norms, and a 1×1 convolution as a short cut. apply(params, state, z[, y], train=...,
+    key=None) -> (x, state); y are integers.
+
     num_latents, shape: n and (H, W, C)
     widths: channels of the first image and of the output of each block. There is one block for each
-        doubling from (H, W) / 2^k, with the largest k that leaves sides of at least 4. By default
-        `hidden` for the last block, twice as many for each one before, at most 16 hidden; the first
-        image has as many as the first block
+        of the k doublings from (H, W) / 2^k, with the largest k that leaves integers of at least 4.
+        By default `hidden` for the last block, twice as many for each one before, at most 16
+        hidden; the first image has as many as the first block
+    hidden: the width from which `widths` are computed if they are None
     attention: the height of the images with self-attention after their block; None: no attention
     spectral: spectrally normalises all weights, except tables of classes
-    num_classes: makes batch norms conditional, by one table each or, with `embedding`, by linear
-        maps of a shared class embedding of that size
-    hierarchical: z is split into k + 1 equal parts; the first makes the first image, and the norms
-        of each block see one of the others beside the class
+    num_classes: makes batch norms conditional on y: their scale and shift are rows of a table, one
+        table for each norm, or, with `embedding`, linear maps of a shared class embedding of that
+        size
+    hierarchical: z is split into k + 1 equal parts; the first makes the first image, and scale and
+        shift of the norms of each block depend on one of the others, as well as on the class
     orthogonal: orthogonal initial weights, else Glorot's uniform ones
-    axis_name: of `jax.pmap`, for the batch norms
-    Miyato et al. (2018), tables 3 and 4; Brock et al. (2019), appendix B.
+    axis_name: of `jax.pmap`, for the statistics of batch norms, which are those of the whole batch
+    Miyato et al. (2018), "Spectral normalization for GANs", tables 3 and 4; Brock et al. (2019),
+    "Large scale GAN training" (BigGAN), appendix B.
     """
     num_latents = checks.positive_int(num_latents, "num_latents")
     shape, num_doublings, hidden = _stages(shape, hidden)
@@ -259,15 +264,22 @@ def residual_critic(
 ) -> StatefulNet:
     """D(x[, y]) = w · φ(x) + b + ⟨v_y, φ(x)⟩: x [batch, H, W, C], classes y [batch] -> [batch].
 
-    φ(x) is a sum over the pixels of the last block. The first blocks, one for each halving down to
-    sides of at least 4, end with a mean over 2×2 pixels; later ones keep the size. shape: (H, W,
-    C).
-    widths: channels of each block; by default hidden, 2 hidden, ..., at most 16 hidden, and one
-        more block that does not halve
-    spectral: spectrally normalises all weights
-    attention, orthogonal: as in `residual_generator`
-    num_classes: for a conditional critic; without it there is no ⟨v_y, φ⟩
-    Miyato and Koyama (2018), "cGANs with projection discriminator", for the last term.
+    φ(x) is the sum over the pixels of relu(h), with h the output of residual blocks of two 3×3
+    convolutions. w, b and a vector v_y for each class are trained. The values are logits or the
+    values of a Wasserstein critic, as the loss has it. apply(params, state, x[, y], train=...,
+    key=None) -> (values, state); y are integers.
+
+    shape: (H, W, C)
+    widths: channels of each block. The first blocks, one for each halving down to sides of at least
+        4, end with a mean over 2×2 pixels; later ones keep the size. By default hidden, 2 hidden,
+        ..., at most 16 hidden, and one more block that does not halve
+    hidden: the width from which `widths` are computed if they are None
+    attention: the height of the images with self-attention after their block; None: no attention
+    spectral: spectrally normalises all weights; the state is their singular vectors
+    num_classes: for a conditional critic; None for no y, and no term ⟨v_y, φ⟩
+    orthogonal: orthogonal initial weights, else Glorot's uniform ones
+    Miyato and Koyama (2018), "cGANs with projection discriminator", for the last term; Miyato et
+    al. (2018), "Spectral normalization for GANs", for the blocks.
     """
     shape, num_halvings, hidden = _stages(shape, hidden)
     if widths is None:
@@ -304,9 +316,16 @@ def residual_features(
 ) -> StatefulNet:
     """φ(x): x [batch, H, W, C] -> [batch, h, w, widths[-1]], the blocks of a `residual_critic`.
 
-    For a critic with another head, or with something between body and head. The options (shape,
-    hidden, spectral, orthogonal) are those of `residual_critic`; fewer widths give its first
-    blocks.
+    For a critic with another head, such as `residual_head`, or with something between blocks and
+    head. apply(params, state, x, train=..., key=None) -> (features, state).
+
+    shape: (H, W, C)
+    widths: channels of each block. The first ones, one for each halving of (H, W) down to sides of
+        at least 4, halve the image; fewer widths halve it less often. By default hidden, 2 hidden,
+        ..., at most 16 hidden, and one more block that does not halve
+    hidden: the width from which `widths` are computed if they are None
+    spectral: spectrally normalises all weights
+    orthogonal: orthogonal initial weights, else Glorot's uniform ones
     """
     shape, num_halvings, hidden = _stages(shape, hidden)
     if widths is None:

@@ -14,7 +14,14 @@ from .conv import conv_resnet
 
 
 class Reversible(NamedTuple):
-    """A `Net` that is a bijection: inverse(params, apply(params, x)) = x."""
+    """A `Net` that is a bijection: inverse(params, apply(params, x)) = x, up to rounding.
+
+    init: init(key) -> params
+    apply: apply(params, x, key=None) -> y
+    inverse: inverse(params, y, key=None) -> x, with the same key (for dropout), if there was one
+
+    Made by `revnet` and `irevnet`. It has no log-determinant: for that see the flows.
+    """
 
     init: Callable[[Key], Params]
     apply: Callable[..., Array]  # apply(params, x, key=None)
@@ -26,18 +33,22 @@ class Reversible(NamedTuple):
 def revnet(block: Net, *, num_layers: int) -> Reversible:
     """num_layers of y_1 = x_1 + F(x_2), y_2 = x_2 + G(y_1), with halves x_1, x_2 of the last axis.
 
-    block: the form of F and G, from a half [..., c/2] to a half; each has its own parameters. The
-    backward pass recomputes the activations of a layer from its outputs, x_2 = y_2 - G(y_1) and
-    x_1 = y_1 - F(x_2), and stores none: the memory of a gradient does not depend on the depth. This
-    costs one more evaluation of F and G, about a third more arithmetic.
+    x [..., c] -> y [..., c] for even c. The backward pass recomputes the activations of a layer
+    from its outputs, x_2 = y_2 - G(y_1) and x_1 = y_1 - F(x_2), and stores none: the memory of a
+    gradient does not depend on the depth. This costs one more evaluation of F and G, about a third
+    more arithmetic.
+
+    block: the net of which F and G are copies, from a half [..., c/2] to a half; each has its own
+        parameters, in every layer
+    num_layers: the number of layers, each of one F and one G
 
     Rounding errors grow with the slopes of all layers on the way back, so F and G must be small in
-    deep nets: start them at 0 with zero_last=True. Otherwise 32 layers cannot be inverted in
-    float32 (figures in benchmarks/RESULTS.md).
+    deep
+    nets: start them at 0 with zero_last=True. Otherwise 32 layers cannot be inverted in float32.
 
-    Forward mode (`jax.jvp`, `jax.jacfwd`) is not supported, because the backward pass is a custom
-    rule. With a key, each block has its own dropout, the same on the way back. Gomez et al. (2017),
-    "The reversible residual network", section 3.
+    Raises InputError for an odd last axis. Forward mode (`jax.jvp`, `jax.jacfwd`) is not supported,
+    because the backward pass is a custom rule. With a key, each block has its own dropout, the same
+    on the way back. Gomez et al. (2017), "The reversible residual network", section 3.
     """
     checks.noun(block, Net, "block")
     num_layers = checks.positive_int(num_layers, "num_layers")

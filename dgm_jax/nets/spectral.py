@@ -15,11 +15,15 @@ AT_START = 20  # iterations on the first weights, so that the first step is norm
 def power_iteration(matrix: Array, u: Array, *, num_steps: int = 1) -> tuple[Array, Array]:
     """v ← W u / ‖W u‖, u ← Wᵀ v / ‖Wᵀ v‖, num_steps times; then σ̂ = vᵀ W u ≤ σ(W).
 
-    matrix: W [m, n]; u [n], which converges to the first right singular vector by a factor (σ_2 /
-    σ_1)² per step. Returns (σ̂, u). u and v are constants in the gradient: ∂σ̂/∂W = v uᵀ, which for
-    singular vectors is the gradient of σ. With num_steps=0 σ̂ = ‖W u‖.
-    Cost: 2 m n multiplications per step.
-    Miyato et al. (2018), "Spectral normalization for generative adversarial networks", algorithm 1.
+    An estimate of the spectral norm σ(W), the largest singular value; its v is that of the last u.
+
+    matrix: W [m, n]
+    u: [n], the start, such as a random vector or the u of the step before. It converges to the
+        first right singular vector by a factor (σ_2 / σ_1)² per step, if it is not orthogonal to it
+    num_steps: with 0, u stays as it is, and σ̂ = ‖W u‖ ≤ σ(W) if it has length 1
+    Returns (σ̂, u). u and v are constants in the gradient: ∂σ̂/∂W = v uᵀ, which for singular
+    vectors is the gradient of σ. Cost: 2 m n multiplications per step, and as many for σ̂. Miyato
+    et al. (2018), "Spectral normalization for generative adversarial networks", algorithm 1.
     """
     num_steps = checks.positive_int(num_steps, "num_steps", least=0)
     checks.floating(matrix, "matrix", (None, None))
@@ -39,16 +43,19 @@ def power_iteration(matrix: Array, u: Array, *, num_steps: int = 1) -> tuple[Arr
 
 
 def operator_norm(kernel: Array, size: tuple[int, int]) -> Array:
-    """max_ω σ(Σ_k w[k] e^{-i ω·k}): the norm of the circular convolution of images of this size.
+    """max_ω σ(Σ_k w[k] e^{-i ω·k}): the spectral norm of a convolution with circular padding.
 
-    kernel: w [kh, kw, in, out], no larger than size = (H, W). A circular convolution is one matrix
-    [in, out] for each frequency ω, and its singular values are theirs. With zero padding the norm
-    is at most that at size (H + kh - 1, W + kw - 1).
+    The largest factor by which it stretches an image, in the Euclidean norm. A circular convolution
+    is one matrix [in, out] for each frequency ω of the discrete Fourier transform, and its singular
+    values are theirs; k runs over the positions in the kernel, and σ is the largest singular value.
 
-    Spectral normalisation uses σ of the kernel as a matrix [kh kw in, out] instead. The norm of the
-    convolution is at most √(kh kw) times that, and can be smaller.
-    Cost: H W singular value decompositions of in × out matrices.
-    Sedghi, Gupta and Long (2019), "The singular values of convolutional layers".
+    kernel: w [kh, kw, in, out]
+    size: (H, W) of the images, at least (kh, kw), else InputError
+    Returns one number. With zero padding instead the norm is at most that at size (H + kh - 1, W +
+    kw - 1). Spectral normalisation uses σ of the kernel as a matrix [kh kw in, out]: the norm of
+    the convolution is at most √(kh kw) times that, and can be smaller. Cost: H W singular value
+    decompositions of in × out matrices. Sedghi, Gupta and Long (2019), "The singular values of
+    convolutional layers".
     """
     checks.floating(kernel, "kernel", (None,) * 4)
     sizes = checks.shape(size, "size", "a height and a width such as (28, 28)")

@@ -105,16 +105,23 @@ def strided_generator(
     num_reference: int = 64,
     axis_name: str | None = None,
 ) -> StatefulNet:
-    """G(z) = tanh(...): z [batch, n] -> x [batch, H, W, C] in (-1, 1), by 4×4 `up_conv`s.
+    """G(z) = tanh(...): z [batch, n] -> x [batch, H, W, C] in (-1, 1), the generator of DCGAN.
 
-    num_latents, shape: n and (H, W, C). The first image has sides from 4 to 7 (2 to 4 if x has
-    sides below 16); each next one has twice the sides and half the channels. hidden: channels of
-    the last image before x.
-    norm: "batch"; "virtual", with num_reference fixed inputs (`virtual_batch_norm`), whose images
-        are computed together with those of z; "none"
-    axis_name: of `jax.pmap`, for the batch norm. Weights start as N(0, 0.02²).
-    Cost: about 4 H W hidden² multiplications per stage. Radford, Metz and Chintala (2016), figure
-    1.
+    A linear map to the first image, then transposed 4×4 convolutions of stride 2 (`up_conv`), with
+    ReLU between. The first image has sides from 4 to 7 (2 to 4 if x has sides below 16); each next
+    one has twice the sides and half the channels. apply(params, state, z, train=..., key=None) ->
+    (x, state).
+
+    num_latents, shape: n and (H, W, C)
+    hidden: channels of the last image before x; the smaller ones have 2, 4, at most 8 times as many
+    norm: the normalisation of all images but x: "batch"; "virtual", by the statistics of
+        num_reference fixed z, drawn by `init` and kept in the state (`virtual_batch_norm`), whose
+        images are computed together with those of z; "none"
+    num_reference: for "virtual" only
+    axis_name: of `jax.pmap`, for the batch norm
+    Weights start as N(0, 0.02²). Sides below 8 raise InputError. Cost: about 4 H W hidden²
+    multiplications per stage. Radford, Metz and Chintala (2016), "Unsupervised representation
+    learning with DCGANs", figure 1.
     """
     num_latents = checks.positive_int(num_latents, "num_latents")
     sizes, widths = stages(shape, hidden)
@@ -132,12 +139,19 @@ def strided_critic(
 ) -> StatefulNet:
     """D(x): x [batch, H, W, C] -> [batch], by 4×4 convolutions of stride 2, then a dense layer.
 
-    shape: (H, W, C). The images are those of `strided_generator` in reverse, with hidden, 2 hidden,
-    ..., at most 8 hidden channels. norm: of all but the first convolution, "batch", "layer" (over
-    all entries of an image), "spectral" (of all weights) or "none". With a gradient penalty do not
-    use "batch", because a critic must then not mix examples. axis_name: of `jax.pmap`, for the
-    batch norm. Leaky ReLU with slope 0.2; weights start as N(0, 0.02²), or random directions for
-    "spectral". Radford, Metz and Chintala (2016), "DCGAN".
+    The values are logits or the values of a Wasserstein critic, as the loss has it. apply(params,
+    state, x, train=..., key=None) -> (values, state).
+
+    shape: (H, W, C)
+    hidden: channels after the first convolution, then 2 hidden, 4 hidden, at most 8 hidden. The
+        sides are those of `strided_generator` in reverse, such as 28, 14, 7
+    norm: the normalisation after all but the first convolution: "batch"; "layer", over all entries
+        of an image; "none"; or "spectral", which divides each weight by its largest singular value
+        instead. With a gradient penalty do not use "batch", because a critic must then not mix
+        examples
+    axis_name: of `jax.pmap`, for the batch norm
+    Leaky ReLU with slope 0.2. Weights start as N(0, 0.02²). Radford, Metz and Chintala (2016),
+    "Unsupervised representation learning with DCGANs".
     """
     widths = stages(shape, hidden)[1]
     checks.choice(norm, CRITIC_NORMS, "norm")
@@ -154,12 +168,18 @@ def strided_features(
     norm: str = "batch",
     axis_name: str | None = None,
 ) -> StatefulNet:
-    """f(x): x [batch, H, W, C] -> [batch, num_features], a `strided_critic` without its last layer.
+    """f(x): x [batch, H, W, C] -> [batch, num_features], a `strided_critic` of another last layer.
 
-    It ends with a dense layer with the same norm and leaky ReLU: a trunk shared by several heads,
-    such as critic and recognition net of an InfoGAN. The options (shape, hidden, norm, axis_name)
-    are those of `strided_critic`. Chen et al. (2016), "InfoGAN", appendix C.1, with 1024 features
-    for MNIST.
+    The last layer is dense, with the same norm and leaky ReLU: a trunk shared by several heads,
+    such as critic and recognition net of an InfoGAN. apply(params, state, x, train=..., key=None)
+    -> (features, state).
+
+    shape: (H, W, C)
+    num_features: the size of the result
+    hidden: channels after the first convolution, then 2 hidden, 4 hidden, at most 8 hidden
+    norm: "batch", "layer", "spectral" or "none", as in `strided_critic`
+    axis_name: of `jax.pmap`, for the batch norm
+    Chen et al. (2016), "InfoGAN", appendix C.1, with 1024 features for MNIST.
     """
     widths = stages(shape, hidden)[1]
     num_features = checks.positive_int(num_features, "num_features")

@@ -15,9 +15,12 @@ from ..protocol import Array, Key
 
 
 def pixel_norm(x: Array, *, epsilon: float = 1e-8) -> Array:
-    """y = x / √(mean_c x_c² + ε), for the channels of each pixel or vector: [..., C] -> [..., C].
+    """y = x / √(mean_c x_c² + ε), for the channels c of each pixel or vector: [..., C] -> [..., C].
 
-    It prevents the magnitudes of generator and critic from growing in competition. epsilon: ε.
+    Each pixel gets a mean square of 1 (slightly less, by ε), with no trained parameters. It
+    prevents the magnitudes of generator and critic from growing in competition.
+
+    x: floating, of any number of axes but none; epsilon: ε
     Karras et al. (2018), "Progressive growing of GANs", section 4.2.
     """
     checks.floating(x, "x")
@@ -30,12 +33,17 @@ def pixel_norm(x: Array, *, epsilon: float = 1e-8) -> Array:
 
 
 def adain(x: Array, scale: Array, shift: Array, *, epsilon: float = 1e-8) -> Array:
-    """AdaIN(x, s) = s_c (x_c - μ_c) / √(σ_c² + ε) + b_c, μ_c, σ_c² over the pixels of an image.
+    """AdaIN(x, s)_c = s_c (x_c - μ_c) / √(σ_c² + ε) + b_c: adaptive instance normalisation.
 
-    The result has mean b_c and standard deviation |s_c| in channel c. x [..., H, W, C]; scale (s)
-    and shift (b) [..., C], one style per image. epsilon: ε. A constant channel becomes b_c. Huang
-    and Belongie (2017), "Arbitrary style transfer in real-time with AdaIN", equation 8; Karras et
-    al. (2019), "A style-based generator architecture", equation 1.
+    μ_c and σ_c² are mean and variance of channel c over the pixels of one image. The result has
+    mean b_c and standard deviation |s_c| in channel c, up to ε; a constant channel becomes b_c.
+
+    x: images [..., H, W, C]; the result has the same shape and dtype
+    scale, shift: s and b, [..., C], one style per image, in StyleGAN linear maps of w
+    epsilon: ε
+    Raises InputError if scale or shift have another number of channels. Huang and Belongie (2017),
+    "Arbitrary style transfer in real-time with AdaIN", equation 8; Karras et al. (2019), "A
+    style-based generator architecture", equation 1.
     """
     checks.images(x)
     epsilon = checks.positive(epsilon, "epsilon")
@@ -53,10 +61,14 @@ def adain(x: Array, scale: Array, shift: Array, *, epsilon: float = 1e-8) -> Arr
 
 
 def add_noise(x: Array, strength: Array, key: Key | None) -> Array:
-    """x + strength_c n with n ~ N(0, 1), one number for each pixel of each image: [..., H, W, C].
+    """y_hwc = x_hwc + strength_c n_hw, with n_hw ~ N(0, 1), a number for each pixel of each image.
 
-    strength: [C]. key: None for no noise. The noise of each layer is the source of stochastic
-    detail. Karras et al. (2019), "A style-based generator architecture", section 2.
+    The noise of each layer is the source of stochastic detail, such as the place of single hairs.
+
+    x: images [..., H, W, C]; the result has the same shape
+    strength: [C], trained in StyleGAN
+    key: of the noise; None for no noise, y = x
+    Karras et al. (2019), "A style-based generator architecture", section 2.
     """
     checks.images(x)
     checks.floating(strength, "strength", (x.shape[-1],))
@@ -79,16 +91,18 @@ def minibatch_deviation(
 
         d = mean over pixels and channels of √(v + ε) - √ε,   v the variance over the group
 
-    is one number per group, repeated at all pixels of its images. With it a critic can detect a
-    generator that has collapsed to one image. It is 0 for equal images, with derivatives of all
-    orders.
-    epsilon: ε.
+    is one number per group, repeated at all pixels of its images: [..., H, W, C + 1]. With it a
+    critic can detect a generator that has collapsed to one image. It is 0 for equal images, with
+    derivatives of all orders.
 
-    All axes before the last three are one batch of n images. Image i belongs to group i mod g with
-    g = ⌊n / group_size⌋, at least 1: groups have group_size images, or more if n does not divide.
-    group_size None is the whole batch. A batch of one has d = 0. Groups are formed over the whole
-    batch: under `jit` with any sharding; under `jax.pmap` with axis_name, in the order of the
-    devices. Karras et al. (2018), "Progressive growing of GANs", section 3.
+    x: images; all axes before the last three are one batch of n images
+    group_size: image i belongs to group i mod g with g = ⌊n / group_size⌋, at least 1: groups have
+        group_size images, or more if it does not divide n. None is the whole batch. A batch of one
+        has d = 0
+    epsilon: ε
+    axis_name: of `jax.pmap`. Groups are formed over the whole batch: under `jit` with any sharding;
+        under `jax.pmap` with axis_name, in the order of the devices
+    Karras et al. (2018), "Progressive growing of GANs", section 3.
     """
     checks.images(x)
     epsilon = checks.positive(epsilon, "epsilon")

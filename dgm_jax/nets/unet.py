@@ -118,24 +118,30 @@ def unet(
     cond_shape: Shape | None = None,
     dropout: float = 0.0,
 ) -> Net:
-    """f(x, λ, c): images [batch, H, W, C] at log-SNRs λ [batch] -> [batch, H, W, out]; starts as 0.
+    """f(x, λ, c): images x [batch, H, W, C] at noise levels λ [batch] -> [batch, H, W, out].
 
-    Residual blocks down to smaller images and up again; each block on the way up also gets the
-    output of its counterpart on the way down.
-    shape, out_channels: (H, W, C), and out, by default C
-    hidden, multipliers: the channels at each size are hidden · multipliers; the size is halved from
+    It starts as f = 0. λ is a number per example, such as a log-SNR. Residual blocks down to
+    smaller images and up again; each block on the way up also gets the output of its counterpart on
+    the way down. Each block scales and shifts its features by linear maps of an embedding of λ
+    (sines and cosines, then an MLP) and c. apply(params, x, λ, c, key=None).
+
+    shape, out_channels: (H, W, C), and out, by default C. H and W must be divisible by two once for
+        each multiplier but the first, else InputError
+    hidden, multipliers: the channels at each size are hidden · multiplier; the size is halved from
         one to the next. (1,) is a residual net at one size
     num_blocks: blocks at each size on the way down; there is one more on the way up
-    attention, num_heads: the sides of images whose blocks end with self-attention, and its heads
+    attention: the heights of the images whose blocks end with self-attention over all pixels; other
+        numbers have no effect
     middle: whether the smallest image has self-attention, between two more blocks
+    num_heads: attention heads; hidden must be a multiple of 2 num_heads
     num_groups: of the group norms, reduced until it divides the channels
     fourier: exponents n; the net also sees sin and cos of 2ⁿ π x, which improves bits per dimension
         (Kingma et al., 2021, appendix C)
-    cond_shape: (n,), a vector such as a one-hot class, whose linear map is added to that of λ;
-        zeros are no condition
-    dropout: within blocks, if `apply` gets a key
+    cond_shape: (n,), a vector such as a one-hot class, whose linear map is added to the embedding
+        of λ; zeros are no condition
+    dropout: the fraction of inner activations of a block set to 0 if `apply` gets a key
     Cost: about 18 H W channels² multiplications per block. Ho et al. (2020), "Denoising diffusion
-    probabilistic models", appendix B; scale and shift by the embedding: Nichol and Dhariwal (2021).
+    probabilistic models", appendix B; scale and shift: Nichol and Dhariwal (2021).
     """
     shape = checks.image_shape(shape)
     multipliers = checks.widths(multipliers, "multipliers", fewest=1)
@@ -179,12 +185,19 @@ def time_mlp(
     cond_shape: Shape | None = None,
     out_dim: int | None = None,
 ) -> Net:
-    """f(x, λ, c) = mlp([x, waves of λ, c]): vectors [batch, d] -> [batch, out_dim]; starts as 0.
+    """f(x, λ, c) = mlp([x, waves(λ), c]): vectors x [batch, d] -> [batch, out_dim]; starts as 0.
 
-    λ: a noise level per example, [batch], such as a log-SNR, embedded by num_waves sines and
-    cosines.
-    dim: d; out_dim: d by default. hidden, activation, cond_shape: as in `mlp` and `conv_resnet`.
-    Vaswani et al. (2017), section 3.5, for the embedding.
+    waves(λ) are num_waves / 2 sines and as many cosines of λ, of frequencies 0.1 to 5 radians per
+    unit of λ, spaced geometrically. apply(params, x, λ, c, key=None), with a noise level λ, such as
+    a log-SNR, as one number or one per example, [batch]. There is no dropout.
+
+    dim: d
+    hidden: the widths of the hidden layers
+    num_waves: an even number
+    activation: the non-linearity, by default SiLU
+    cond_shape: (n,) for a condition c [batch, n], which is concatenated to the input; None for none
+    out_dim: by default d
+    Vaswani et al. (2017), "Attention is all you need", section 3.5, for the embedding.
     """
     dim = checks.positive_int(dim, "dim")
     hidden = checks.widths(hidden)

@@ -48,11 +48,19 @@ def down_conv(
     stride: int = 2,
     padding: str | Sequence[Sequence[int]] = "SAME",
 ) -> Array:
-    """y[i] = Σ_k x[stride · i + k - low] w[k]: x [..., H, W, in] -> y [..., h, w, out].
+    """y[i] = Σ_k x[stride · i + k - low] w[k]: a strided convolution.
 
-    kernel: w [kh, kw, in, out]. padding: "SAME", with h = ⌈H / stride⌉, or the numbers of zeros
-    ((top, bottom), (left, right)), with h = ⌊(H + top + bottom - kh) / stride⌋ + 1.
-    Cost: h w kh kw in out multiplications.
+    x [..., H, W, in] -> y [..., h, w, out]. i and k are pairs (row, column), low = (top, left) is
+    the padding before the image, and x is 0 outside of it. The gradient of the kernel is as fast
+    inside of a loop (`scan`) as outside, which that of `lax.conv_general_dilated` is not on a CPU.
+
+    kernel: w [kh, kw, in, out]
+    stride: one for both axes
+    padding: "SAME", with h = ⌈H / stride⌉ and as many zeros before as after (one more after if
+        their number is odd), or the numbers of zeros ((top, bottom), (left, right)), with h = ⌊(H +
+        top + bottom - kh) / stride⌋ + 1, and w likewise
+    Raises InputError if the kernel does not fit into the padded image. Cost: h w kh kw in out
+    multiplications per image.
     """
     _check(x, kernel, "x", 2)
     stride = checks.positive_int(stride, "stride")
@@ -75,18 +83,23 @@ def up_conv(
 ) -> Array:
     """x[j] = Σ_{i, k: stride · i + k - low = j} y[i] w[k], the transpose of `down_conv`.
 
-    y [..., h, w, in] -> x [..., H, W, out]. kernel: w [kh, kw, out, in], that of the `down_conv`
-    from images x to images y; stride, padding: those of the `down_conv`. size: (H, W), any size
-    that the `down_conv` maps to (h, w); by default stride · (h, w) with "SAME", else the smallest.
+    y [..., h, w, in] -> x [..., H, W, out]. i, j, k are pairs (row, column); low = (top, left) is
+    the padding of the `down_conv` from images x to images y, of which this is the transposed linear
+    map.
 
+    kernel: w [kh, kw, out, in], that of the `down_conv`
+    stride, padding: those of the `down_conv`
+    size: (H, W), any size that the `down_conv` maps to (h, w), else InputError; by default stride ·
+        (h, w) with "SAME", else the smallest such size
     form: the convolution that computes the kernel gradient, "adjoint", that of `down_conv`, or
-    "plain", JAX's for `lax.conv_transpose`. None is "adjoint" on CPUs, where it is faster, and
-    "plain" elsewhere. Values and derivatives, forward and reverse, are the same.
+        "plain", JAX's for `lax.conv_transpose`. None is "adjoint" on CPUs, where it is faster, and
+        "plain" elsewhere. Values and derivatives, forward and reverse, are the same
 
-    Kernels of other libraries: for `torch.nn.ConvTranspose2d(in, out, ...)` w is
-    weight.permute(2, 3, 1, 0), with padding ((p, p), (p, p)) and its output size. For
-    `lax.conv_transpose` it is the kernel's w[::-1, ::-1] with the last two axes exchanged, or the
-    kernel itself with transpose_kernel=True. Cost: h w kh kw in out multiplications.
+    Kernels of other libraries: for `torch.nn.ConvTranspose2d(in, out, ...)` w is weight.permute(2,
+    3, 1, 0), with padding ((p, p), (p, p)) and its output size. For `lax.conv_transpose` it is the
+    kernel's w[::-1, ::-1] with the last two axes exchanged, or the kernel itself with
+    transpose_kernel=True.
+    Cost: h w kh kw in out multiplications per image.
     """
     _check(y, kernel, "y", 3)
     stride = checks.positive_int(stride, "stride")

@@ -13,7 +13,15 @@ from .encodings import Encoding, check_encoding, encoded
 
 
 class Head(NamedTuple):
-    """f_c(h, x_<c): the outputs for the channels of one pixel, from the body's output h."""
+    """f_c = head(h, x_<c): the outputs for channel c of a pixel, given the channels before it.
+
+    A causal net of images computes a vector h for each pixel from the pixels before it. The head
+    makes the outputs of the pixel's C channels from h and from the channels already known, so that
+    p(pixel) = Π_c p(x_c | x_<c, earlier pixels).
+
+    size: how many numbers h has
+    apply: h [..., size], x [..., C] -> f [..., C, num_outputs], where f_c may depend on x_<c only
+    """
 
     size: int  # how many numbers h has
     apply: Callable[[Array, Array], Array]  # h [..., size], x [..., C] -> f [..., C, num_outputs]

@@ -27,16 +27,23 @@ def naive(
     levels: bool = False,
     cond_shape: Shape | None = None,
 ) -> CausalNet:
-    """x_i = emit(i, f_i(x_<i)) by d full passes: any causal `apply` as a `CausalNet`.
+    """f_i(x_<i) for all i by one pass, x_i = emit(i, f_i(x_<i)) by d passes: any causal `apply`.
 
-    Every faster unroll must equal this one. init(key) -> params; apply(params, x, cond, key=key) ->
-    f [..., d, k], with d = dim. With a key, all passes use the same dropout.
+    Makes a `CausalNet` of a pair (init, apply). Its `unroll` computes x one coordinate after the
+    other, as in the lecture: d times a pass over all of x, of which only output i is used. `emit`
+    is given by the caller; a sampler draws x_i from p(x_i; f_i) there. Every faster unroll must
+    equal this one.
 
-    order: order[t] is the coordinate computed at step t; default 0..d-1.
+    init: init(key) -> params
+    apply: apply(params, x, cond, key=key) -> f [..., d, k] for x [..., d], where f_i must depend
+        only on the coordinates before i in the order; this is not checked. With a key, all passes
+        use the same one, so the same dropout
+    dim: d
+    order: order[t] is the coordinate computed at step t; default 0..d-1
     levels: whether x holds integers. Such a net has no derivative with respect to x, and no
-    `linearize`.
-    cond_shape: the shape of one condition, or None.
-    Cost: `unroll` d + 1 passes.
+        `linearize`
+    cond_shape: the shape of one condition c [..., *cond_shape], or None
+    Cost: `unroll` d + 1 passes; the last one computes f at the finished x.
     """
     checks.function(init, "init")
     checks.function(apply, "apply")

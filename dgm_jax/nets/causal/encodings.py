@@ -11,7 +11,14 @@ from ...protocol import Array, Shape, described
 
 
 class Encoding(NamedTuple):
-    """Levels as vectors of `size` entries."""
+    """e: {0, ..., K-1} → R^p: how a net sees a level, as a vector of p numbers.
+
+    num_levels: K, the number of levels
+    size: p
+    encode: e, levels [...] of integers -> [..., p]
+
+    Made by `nets.one_hot` and `nets.scaled`; given to a causal net as `encoding`.
+    """
 
     num_levels: int
     size: int
@@ -23,11 +30,11 @@ class Encoding(NamedTuple):
 def one_hot(num_levels: int) -> Encoding:
     """v ↦ (1[v = 1], ..., 1[v = K-1]): levels [...] -> [..., K-1], and level 0 is the vector 0.
 
-    A unit has one weight for each level, where a single number would make it monotone in the level.
-    Level 0 needs no entry, because the bias of the unit serves as its weight. For K = 2 the code is
-    the bit itself.
+    A unit has one weight for each level, where a single number (`nets.scaled`) would make it
+    monotone in the level. Level 0 needs no entry, because the bias of the unit serves as its
+    weight. For K = 2 the code is the bit itself.
 
-    num_levels: K, at least 2
+    num_levels: K, at least 2, else InputError. Returns an `Encoding` of size K - 1.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     size = num_levels - 1
@@ -39,7 +46,13 @@ def one_hot(num_levels: int) -> Encoding:
 
 
 def scaled(num_levels: int) -> Encoding:
-    """One number, with the K levels evenly over [-1, 1]: for many, ordered levels."""
+    """v ↦ 2 v / (K - 1) - 1: levels [...] -> [..., 1], evenly spaced over [-1, 1].
+
+    For many levels whose order has a meaning, such as 256 grey levels: a unit has a single weight
+    for a value, where `nets.one_hot` has K - 1, but what it computes is then monotone in the level.
+
+    num_levels: K, at least 2, else InputError. Returns an `Encoding` of size 1.
+    """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     half = (num_levels - 1) / 2
     return Encoding(

@@ -26,15 +26,27 @@ def gated_pixelcnn(
     cond_shape: Shape | None = None,
     head: Head | None = None,
 ) -> CausalNet:
-    """h ← h + W (tanh(a) σ(b)), (a, b) = conv_{1×k}(h) + V conv_{k/2×k}(v) + U c: two stacks.
+    """f_i(x_<i, c) by two stacks of gated convolutions, of which one sees all the rows above.
 
-    The vertical stack v sees all columns of the rows above; the horizontal stack h adds the pixels
-    to the left in the same row. Together they have no blind spot: each layer sees k // 2 further up
-    and to the sides, so that a deep enough net sees all preceding pixels. Both stacks see a
-    condition that is a map. Options (shape, num_outputs, encoding, cond_shape, head): see
-    `nets.pixelcnn`. hidden, num_layers, kernel_size (k), first_kernel_size: of both stacks.
-    Cost: ((k + 1)² + 5) hidden² multiplications per layer and pixel.
-    van den Oord et al. (2016), "Conditional image generation with PixelCNN decoders", figure 2.
+    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]. With v the features of the
+    rows above (vertical stack) and h those of the same row to the left (horizontal stack), a layer
+    is
+
+        u = conv(v),  v ← gate(u + U' c),                 conv over (k // 2 + 1) rows × k columns
+        h ← h + W gate(conv(h) + V u + U c),              conv over the pixel and k // 2 before it
+
+    with gate(a, b) = tanh(a) σ(b) of two halves of the channels. There is no blind spot: each layer
+    sees k // 2 further up and to the sides, so that a deep enough net sees all preceding pixels. It
+    starts with outputs 0.
+
+    shape: (H, W, C)
+    hidden, num_layers: the channels of each stack, and the number of layers
+    kernel_size, first_kernel_size: k of the layers and of the first layer, both odd
+    num_outputs: the numbers f_i for each x_i
+    encoding, cond_shape, head: how levels are seen, the shape (n,) or (H, W, n) of c, and how f of
+        a channel depends on the preceding channels of its pixel; as in `nets.pixelcnn`
+    Cost: ((k + 1)² + 5) hidden² multiplications per layer and pixel. van den Oord et al. (2016),
+    "Conditional image generation with PixelCNN decoders", figure 2.
     """
     shape = checks.image_shape(shape)
     hidden = checks.positive_int(hidden, "hidden")

@@ -25,10 +25,20 @@ def markov(
 ) -> CausalNet:
     """f_i = MLP(x_{i-w}, ..., x_{i-1}, c), the same for all i: a Markov chain of order w = window.
 
-    Positions before the start have a special value. Starts as f = 0. num_outputs: k numbers for
-    each x_i; encoding, cond_shape: as in `nets.made`. With encoding size e, `apply` and `unroll`
-    cost dim · (w e + c) · hidden[0] and so on; a step stores w values.
-    Lecture: the Markov property, with a net in place of a table of K^w rows.
+    x [..., dim] -> f [..., dim, num_outputs]. The weights are shared by all positions. Each value
+    has an extra entry that is 1, and 0 for positions before the start, so that the net can tell
+    these from values that are 0. It starts as f = 0.
+
+    dim: the length of x
+    window: w, how many of the last values are seen
+    hidden: the widths of the hidden layers, at least one; the activation is SiLU
+    num_outputs: k, the numbers f_i for each x_i, such as the logits of p(x_i | ...)
+    encoding: how levels are seen (`nets.one_hot`, `nets.scaled`); None if x holds real numbers
+    cond_shape: (n,) for one condition c for all positions, or (dim, n) for one per position; None
+        for no condition
+    Cost: `apply` and `unroll` each dim · ((w (e + 1) + n) hidden[0] + ...) multiplications, for
+    values of e numbers; a step of `unroll` stores w values. Lecture: the Markov property, with a
+    net in place of a table of K^w rows.
     """
     dim = checks.positive_int(dim, "dim")
     window = checks.positive_int(window, "window")

@@ -27,21 +27,28 @@ def pixelcnn(
     cond_shape: Shape | None = None,
     head: Head | None = None,
 ) -> CausalNet:
-    """Convolutions masked to the pixels above and to the left, in num_layers residual blocks.
+    """f_i(x_<i, c) by convolutions masked to the pixels above and to the left, in residual blocks.
 
-    The first mask (A) excludes the pixel itself, later ones (B) do not. A block is a 1×1
-    convolution to `hidden` channels, one of kernel_size k, and a 1×1 back to 2 · hidden.
+    x [..., H·W·C], pixels row by row and the channels of a pixel in turn -> f [..., H·W·C,
+    num_outputs]. The first mask (A) excludes the pixel itself, later ones (B) do not. A block is a
+    1×1 convolution to `hidden` channels, one of size k×k, and a 1×1 back to 2 · hidden. It starts
+    as f = 0.
 
-    Options of all nets of images: shape is (H, W, C), for x [..., H·W·C]; num_outputs, the outputs
-    for each x_i; encoding, how levels are seen; cond_shape, (n,) for one condition of an image,
-    such as a one-hot class, or (H, W, n) for one vector per pixel; head, how the outputs of a
-    channel depend on the preceding channels of the pixel, by default linearly.
+    shape: (H, W, C)
+    hidden, num_layers: the channels, and the number of blocks
+    kernel_size, first_kernel_size: k of the blocks and the size of the first convolution, both odd
+    num_outputs: the numbers f_i for each x_i, such as the parameters of p(x_i | x_<i)
+    encoding: how levels are seen (`nets.one_hot`, `nets.scaled`); None if x holds real numbers
+    cond_shape: (n,) for one condition c of an image, such as a one-hot class, or (H, W, n) for one
+        vector per pixel. A linear map of it is added in every block
+    head: how f of a channel depends on the preceding channels of the pixel (`nets.Head`); by
+        default linearly
 
     It has a blind spot: to the right, a pixel sees first_kernel_size // 2 columns of the row above
     it, and k // 2 more of each further row (3, 4, 5, ... at the default sizes), but none beyond
     these, at any depth.
-    Cost: (4 + (k² + 1) / 2) hidden² multiplications per block and pixel, in the parallel pass
-    (4 + k (k + 1) / 2) hidden². van den Oord et al. (2016), "Pixel recurrent neural networks", 3.4.
+    Cost: (4 + (k² + 1) / 2) hidden² multiplications per block and pixel, in the parallel pass (4 +
+    k (k + 1) / 2) hidden². van den Oord et al. (2016), "Pixel recurrent neural networks", 3.4.
     """
     shape = checks.image_shape(shape)
     hidden = checks.positive_int(hidden, "hidden")

@@ -29,21 +29,27 @@ def pixelcnn_pp(
     cond_shape: Shape | None = None,
     head: Head | None = None,
 ) -> CausalNet:
-    """Two streams of gated residual blocks h + a σ(b), with short cuts from one half to the other.
+    """f_i(x_<i, c) by two streams of gated residual blocks h + a σ(b), with short cuts.
 
-    num_layers blocks per half. One stream sees the rows above (convolutions shifted down), the
-    other also the pixels to the left (shifted down and right) and the first stream at every block;
-    a block of the second half also gets its mirror image in the first. The activation is the
-    concat-ELU.
+    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]. In a block (a, b) is made by
+    two convolutions, each after a concat-ELU (elu(h), elu(-h)). One stream sees the rows above
+    (convolutions shifted down). The other sees also the pixels to the left (shifted down and right)
+    and reads the first stream in every block. A block of the second half also reads the output of
+    its mirror image in the first half, as in a U-Net. It starts as f = 0.
+
+    shape: (H, W, C)
+    hidden, num_layers: the channels, and the blocks in each half of a stream
+    kernel_size: k, odd
     dropout: the fraction of activations between the two convolutions of a block that are set to 0
-    if a key is given; 0.5 in the paper. hidden, kernel_size (k): of all blocks. Options (shape,
-    num_outputs, encoding, cond_shape, head): see `nets.pixelcnn`.
+        if a key is given; 0.5 in the paper
+    num_outputs: the numbers f_i for each x_i
+    encoding, cond_shape, head: how levels are seen, the shape (n,) or (H, W, n) of c, and how f of
+        a channel depends on the preceding channels of its pixel; as in `nets.pixelcnn`
 
-    All blocks have full resolution, where the paper halves it twice: then the net can be run one
-    pixel at a time by the same code. So its receptive field grows with depth alone, by 2 (k // 2)
-    per block.
-    Cost: about (3 k (k + 1) + 6 (k // 2 + 1)²) hidden² multiplications per block and pixel.
-    Salimans et al. (2017), "PixelCNN++", 2.3-2.5; its mixture of logistics for colours is
+    All blocks have full resolution, where the paper halves it twice: so the net can be run one
+    pixel at a time, but its receptive field grows with depth alone, by 2 (k // 2) per block. Cost:
+    about (3 k (k + 1) + 6 (k // 2 + 1)²) hidden² multiplications per block and pixel. Salimans et
+    al. (2017), "PixelCNN++", 2.3-2.5; its mixture for colours is
     `likelihoods.discretized_logistic`.
     """
     shape = checks.image_shape(shape)

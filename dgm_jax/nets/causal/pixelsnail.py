@@ -32,16 +32,28 @@ def pixelsnail(
     cond_shape: Shape | None = None,
     head: Head | None = None,
 ) -> CausalNet:
-    """Blocks of num_convs gated residual convolutions, then causal attention softmax(q·k) v.
+    """f_i(x_<i, c) by blocks of gated causal convolutions and attention to all preceding pixels.
 
-    Queries are computed from features, keys and values from features and input, all with positions.
-    One block already sees all preceding pixels. num_layers blocks of `hidden` channels; num_heads:
-    of an attention; kernel_size: k.
-    dropout: the fraction of activations between the two convolutions of a residual block that are
-    set to 0 if a key is given. Options (shape, num_outputs, encoding, cond_shape, head): see
-    `nets.pixelcnn`.
-    Cost: 6 (k // 2 + 1)² hidden² multiplications per pixel for each of the num_convs, and
-    2 (H W)² hidden for each attention. Chen et al. (2018), "PixelSNAIL", figure 2.
+    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]. A block has num_convs residual
+    layers h + a σ(b), with (a, b) made by causal convolutions of h, then attention Σ_{s≤t}
+    softmax_s(q_t·k_s / √c) v_s over the pixels s up to t, with c channels per head, whose output
+    enters one more gated residual layer. Queries q are computed from features, keys k and values v
+    from features and the input (which is shifted by a pixel, so that t itself is not seen), all
+    with row and column of the pixel. One block already sees all preceding pixels. It starts as f =
+    0.
+
+    shape: (H, W, C)
+    hidden, num_layers, num_convs: the channels, the blocks, and the convolution layers of a block
+    num_heads: attention heads, a divisor of `hidden`
+    kernel_size: the side of the convolutions, odd
+    dropout: the fraction of activations between the two convolutions of a residual layer that are
+        set to 0 if a key is given
+    num_outputs: the numbers f_i for each x_i
+    encoding, cond_shape, head: how levels are seen, the shape (n,) or (H, W, n) of c, and how f of
+        a channel depends on the preceding channels of its pixel; as in `nets.pixelcnn`
+    Cost: with k = kernel_size, 6 (k // 2 + 1)² hidden² multiplications per pixel for each
+    convolution layer, and 2 (H W)² hidden for each attention. Chen et al. (2018), "PixelSNAIL",
+    figure 2.
     """
     shape = checks.image_shape(shape)
     hidden = checks.positive_int(hidden, "hidden")

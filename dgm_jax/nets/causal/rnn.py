@@ -26,14 +26,29 @@ def rnn(
     encoding: Encoding | None = None,
     cond_shape: Shape | None = None,
 ) -> CausalNet:
-    """f_i = V h_i + b with h_i = cell(h_{i-1}, x_{i-1}, c) ∈ R^hidden.
+    """f_i = V h_i + b with h_i = cell(h_{i-1}, x_{i-1}, c) ∈ R^hidden, h_0 = 0.
 
-    cell: "gru", n = tanh(W x + r ∘ (U h + b)), h ← (1 - z) ∘ n + z ∘ h, with gates r and z; or
-        "lstm", s ← σ(f) ∘ s + σ(i) ∘ tanh(g), h = σ(o) ∘ tanh(s)
-    num_layers: the number of recurrent layers; num_outputs, encoding, cond_shape: as in `nets.made`
-    Starts as f = 0. `apply` computes W x for all steps at once, then U h sequentially: one pass in
-    arithmetic, dim small steps in time. `unroll` costs the same and stores only the state. Cho et
-    al. (2014); Hochreiter & Schmidhuber (1997), with forget gates open at the start (bias 1).
+    x [..., dim] -> f [..., dim, num_outputs]. The state h_i summarises all values before x_i. With
+    W, U weights, b, b' biases, σ the logistic function, ∘ the product of entries:
+
+        "gru"   r, z = σ(W x + U h + b), n = tanh(W x + b + r ∘ (U h + b')),
+                h ← (1 - z) ∘ n + z ∘ h
+        "lstm"  i, f, o = σ(W x + U h + b), g = tanh(W x + U h + b),
+                s ← f ∘ s + i ∘ g, h = o ∘ tanh(s)
+
+    dim: the length of x
+    hidden: the size of h (and of s)
+    num_outputs: k, the numbers f_i for each x_i
+    cell: "gru" or "lstm", with a W, U and b of its own for each gate and proposal above
+    num_layers: the number of recurrent layers; each reads the states of the one below
+    encoding: how levels are seen (`nets.one_hot`, `nets.scaled`); None if x holds real numbers
+    cond_shape: (n,) or (dim, n), for one condition for all steps or one per step: a linear map of
+        it is added to W x + b in every layer
+    It starts as f = 0, and LSTMs with forget gates f open (bias 1). Cost: `apply` computes W x for
+    all steps at once, then U h sequentially: one pass in arithmetic, dim small steps in time.
+    `unroll` costs the same and stores only the state. Cho et al. (2014), "Learning phrase
+    representations using RNN encoder-decoder"; Hochreiter and Schmidhuber (1997), "Long short-term
+    memory".
     """
     dim = checks.positive_int(dim, "dim")
     checks.choice(cell, CELLS, "cell")

@@ -41,28 +41,34 @@ def transformer(
     encoding: Encoding | None = None,
     cond_shape: Shape | None = None,
 ) -> CausalNet:
-    """f_i of x_<i by L layers h ← h + attention(norm h), h ← h + MLP(norm h), an MLP of 4 hidden.
+    """f_i(x_<i, c) by L layers h ← h + attention(norm h), h ← h + MLP(norm h), and a linear map.
 
-    hidden, num_layers, num_heads: width, L, and the attention heads of a layer
+    x [..., dim] -> f [..., dim, num_outputs]. h of a step starts as an embedding of the last input,
+    plus that of its position; attention is causal, the MLP has a layer of 4 · hidden units, with
+    GELU. The last layer starts at zero; embeddings start as N(0, 1), and all branches together add
+    the variance 1.
+
+    hidden, num_layers, num_heads: the size of h, L, and the attention heads, a divisor of `hidden`
     window: how many of the last inputs a layer sees, so that L layers see L (window - 1) + 1; None:
-    all
-    positions: "learned", a vector for each place; "rotary", keys and queries rotated by their
-        place, so that their products depend on distances only (Su et al., 2021): then no parameter
-        depends on dim, and the same parameters serve a net of another dim
-    grid: the shape of the grid of the steps in raster order, such as (H, W, C), with dim places;
-        None: a line. Rotary positions then have an equal part of each head for each axis longer
-        than 1 (so hidden / num_heads must be a multiple of 2 · axes), and the pixel above is as
-        near as the pixel to the left (Heo et al., 2024)
-    order: order[t] is the coordinate computed at step t. There are then two position embeddings, of
-        the place of the input and of the place to compute; the same parameters serve every order
+        all
+    positions: "learned", a vector for each position; "rotary", keys and queries rotated by an angle
+        proportional to it, so that their products depend on distances only (Su et al., 2021): then
+        no parameter depends on dim, and the same parameters serve a net of another dim
+    grid: the shape of the grid of the steps in raster order, such as (H, W, C), dim in all; None: a
+        line. It matters for rotary positions: each axis longer than 1 has an equal part of each
+        head (so hidden / num_heads must be a multiple of 2 · axes), and the pixel above is as near
+        as the pixel to the left (Heo et al., 2024)
+    order: order[t] is the coordinate computed at step t, for "learned" only. There are then two
+        position vectors, of the last input and of the coordinate to compute; the same parameters
+        serve every order
     dropout: the fraction of entries set to 0 if a key is given, in the input of the first layer and
         in the output of each branch; attention weights have no dropout
+    num_outputs, encoding: the numbers f_i for each x_i; how levels are seen (`nets.one_hot`)
     cond_shape: (n,), one condition for all steps, or (dim, n), one per step
-    num_outputs, encoding: as in `nets.made` The last layer starts at zero; embeddings start as N(0,
-    1), and all branches together add the variance 1. 12 hidden² parameters per layer. Costs per
-    step and layer, in multiplications: 12 hidden², and for attention 2 hidden · dim, or with a
-    window at most 4 hidden · window. `unroll` stores keys and values, 2 hidden · min(window, dim)
-    numbers per layer, and costs no more than the pass: linear in dim with a window.
+    Cost: 12 hidden² parameters per layer; multiplications per step and layer: 12 hidden², and for
+    attention 2 hidden · dim, or with a window at most 4 hidden · window. `unroll` costs no more and
+    stores 2 hidden · min(window, dim) numbers per layer. Vaswani et al. (2017), "Attention is all
+    you need"; Radford et al. (2019), "GPT-2".
     """
     dim = checks.positive_int(dim, "dim")
     num_outputs = checks.positive_int(num_outputs, "num_outputs")

@@ -25,14 +25,28 @@ def wavenet(
     encoding: Encoding | None = None,
     cond_shape: Shape | None = None,
 ) -> CausalNet:
-    """f_i of the R values before it, R = 1 + (kernel_size - 1) Σ dilations: `receptive_field`.
+    """f_i of the R values before x_i, by dilated causal convolutions; R is `receptive_field`.
 
-    A layer of dilation d: z = tanh(a) ∘ σ(b), (a, b) = Σ_j W_j h_{t-jd} + V c, h ← h + W z, with
-    `hidden` channels; f = MLP(Σ_layers S z) with `skip` channels, by default twice `hidden`.
-    dilations: one per layer, such as (1, 2, 4, ..., 512) * 3. num_outputs, encoding, cond_shape: as
-    in `nets.made`. Starts as f = 0.
-    Costs: `apply` 2 dim · layers · hidden (2 k hidden + hidden + skip) and the MLP; `unroll` the
-    same, and for each layer a queue of (k - 1) d + 1 steps. van den Oord et al. (2016), eqs. 2-3.
+    x [..., dim] -> f [..., dim, num_outputs]. h_t starts as a linear map of x_{t-1}; then for each
+    layer
+
+        (a, b) = Σ_{j<k} W_j h_{t - j·dilation} + V c,   z = tanh(a) ∘ σ(b),   h ← h + W z
+        f = W'' relu(W' relu(Σ_layers S z))              # weights differ from layer to layer
+
+    Before the start h is 0. The net starts as f = 0.
+
+    dim: the length of x
+    hidden: the channels of h and z
+    dilations: one per layer, such as (1, 2, 4, ..., 512) * 3
+    num_outputs: the numbers f_i for each x_i
+    kernel_size: k, the values that a layer combines
+    skip: the channels of Σ S z and of the layer after it, by default twice `hidden`
+    encoding: how levels are seen (`nets.one_hot`, `nets.scaled`); None if x holds real numbers
+    cond_shape: of c, (n,) for one condition for all steps or (dim, n) for one per step; None for
+        none
+    Cost in multiplications: `apply` dim · layers · hidden (2 k hidden + hidden + skip), and the
+    last layers; `unroll` the same, with (k - 1) · dilation + 1 stored steps of h for each layer.
+    van den Oord et al. (2016), "WaveNet: a generative model for raw audio", equations 2 and 3.
     """
     dim = checks.positive_int(dim, "dim")
     hidden = checks.positive_int(hidden, "hidden")
@@ -47,7 +61,11 @@ def wavenet(
 
 
 def receptive_field(dilations: Sequence[int], kernel_size: int = 2) -> int:
-    """R = 1 + (kernel_size - 1) Σ dilations: how many values an output of `wavenet` sees."""
+    """R = 1 + (kernel_size - 1) Σ dilations: how many values an output of `wavenet` sees.
+
+    f_i depends on x_{i-R}, ..., x_{i-1}. dilations, kernel_size: those of the net, one dilation per
+    layer, for example R = 1024 for (1, 2, 4, ..., 512) and kernel_size=2. Returns an int.
+    """
     dilations, kernel_size = _checked(dilations, kernel_size)
     return 1 + (kernel_size - 1) * sum(dilations)
 
