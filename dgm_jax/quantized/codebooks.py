@@ -14,9 +14,18 @@ MOST_CODES = 2**24  # up to which float32 counts
 
 
 def gradient_codebook(num_codes: int, dim: int) -> Quantiser:
-    """A codebook e [K, d] that is a parameter, moved by the codebook loss.
+    """e_k ← e_k - η ∇ E ‖sg(z) - e‖²: a codebook e [K, d] that is a parameter, moved by its loss.
 
-    Parameters {"codebook"}, N(0, 1 / d) until `adapt` makes it of features. No state.
+    A `Quantiser`. Features z [..., d] get the nearest vector e; `Quantised.codebook_loss`, E ‖sg(z)
+    - e‖² with sg stopping the gradient, moves the vectors towards the features they were chosen
+    for, with the optimiser's learning rate η.
+
+    num_codes: K, 2..2²⁴
+    dim: d
+
+    Parameters {"codebook"}, drawn from N(0, I / d); `adapt` replaces them by the `k_means` of a
+    batch of features. No state. Cost: K d multiplications per vector. van den Oord et al. (2017),
+    "Neural discrete representation learning", equation 3.
     """
     num_codes, dim = _sizes(num_codes, dim)
 
@@ -45,24 +54,26 @@ def averaged_codebook(
     smoothing: float = 0.0,
     revive: float = 0.0,
 ) -> Quantiser:
-    """e_k is the mean of the features that were nearest to it, the last batches counting most.
+    """e_k = m_k / N_k: each vector is a moving average of the features that were nearest to it.
 
-    N_k ← γ N_k + (1 - γ) n_k / n and m_k ← γ m_k + (1 - γ) Σ_{i: k} z_i / n, over the n features of
-    a batch, both from 0, and e_k = m_k / N_k. So the start has no weight in e_k, and a code that
-    was not hit stays where it is. Vectors are those of the codebook that chose the codes; what it
-    learns from a batch shows in the next.
+    After each batch of n features z_i, of which n_k have the code k, N_k ← γ N_k + (1 - γ) n_k / n
+    and m_k ← γ m_k + (1 - γ) Σ_{i: k} z_i / n, both from 0. The vector of a code that no feature
+    has does not change; the first ones are drawn from N(0, I / d), or by `adapt` from `k_means` of
+    a batch. A batch is quantised before it changes the averages.
 
-    num_codes: K; dim: d of a vector. decay: γ. With 0 a step is one of Lloyd's algorithm, k-means.
-    smoothing: ε of Laplace, m_k / N̂_k with N̂_k = (N_k + ε) N / (N + K ε), N = Σ_k N_k. It is
-        added where e_k is read and is no part of the averages. It draws rare codes to 0.
-    revive: a code with less than this part of an average share, N_k < revive · N / K, is first put
-        onto a feature of the batch, drawn by the key of `apply`, with the share N / K; 0 is never.
+    num_codes, dim: K, 2..2²⁴, and d, the number of entries of a vector
+    decay: γ. With 0 a step is one of Lloyd's algorithm, k-means
+    smoothing: ε of Laplace smoothing: e_k = m_k / N̂_k with N̂_k = (N_k + ε) N / (N + K ε), N = Σ_k
+        N_k. It draws rare codes towards 0
+    revive: codes with N_k < revive · N / K, of which nearly no feature is nearest, are moved to
+        features drawn from the batch, with N_k = N / K, before it is quantised. 0 never does;
+        otherwise `apply` with train=True needs a key, else `InputError`
 
-    No parameters; state {"codebook", "shares", "means"}: e as it was last, N and m. Means over the
-    batch, they are those of the whole batch also where devices have equal parts of it and average
-    their states (`gradient_descent(axis_name=...)`); there a revived code starts at the mean of one
-    feature of each device.
-    van den Oord et al. (2017), appendix A.1.
+    A `Quantiser` without parameters; state {"codebook", "shares", "means"}, the last e, N and m.
+    Its codebook_loss is 0. As N and m are means over a batch, several devices with equal parts of a
+    batch may average their states (`gradient_descent(axis_name=...)`); there a revived code starts
+    at the mean of one feature per device. van den Oord et al. (2017), "Neural discrete
+    representation learning", appendix A.1.
     """
     num_codes, dim = _sizes(num_codes, dim)
     decay, revive = checks.rate(decay, "decay"), checks.rate(revive, "revive")
@@ -106,10 +117,17 @@ def averaged_codebook(
 
 
 def k_means(key: Key, features: Array, num_codes: int, *, num_steps: int = 10) -> Array:
-    """A codebook [K, d] for features [..., d]: K of them at random, then steps of Lloyd's.
+    """e_k ← mean of the features z_i to which e_k is nearest: Lloyd's algorithm for a codebook.
 
-    num_codes: K; num_steps: how many steps. Where there are fewer features than codes, some are
-    taken twice.
+    It starts at K features drawn at random, without repetition if there are at least K. A vector
+    that is nearest to no feature stays where it is. Returns the codebook [K, d].
+
+    features: z [..., d], at least one, else `InputError`
+    num_codes: K
+    num_steps: the number of steps; 0 returns the start
+
+    Cost: K d multiplications per feature and step. Lloyd (1982), "Least squares quantization in
+    PCM".
     """
     checks.key(key)
     num_codes = checks.positive_int(num_codes, "num_codes")

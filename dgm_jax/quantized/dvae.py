@@ -34,14 +34,24 @@ def dvae(
     num_groups: int | None = None,
     dropout: float = 0.0,
 ) -> LatentVariable:
-    """p(x | z) and q(z | x) of pictures x [..., H, W, C], z one-hot [..., h, w, K]; p(z) = K^-hw.
+    """p(x, z) = K^-hw p(x | z), q(z | x): images x [..., H, W, C], one-hot codes z [..., h, w, K].
 
-    A `categorical_vae` of `nets.map_encoder` and `nets.map_decoder`, which halve and double a
-    picture once for each width in `hidden`: of two, 28x28 becomes 7x7 codes.
-    likelihood: such as `logit_laplace(256)`, the authors' head for levels. num_categories: K. The
-    others, num_groups of the group norms among them, are options of the nets.
-    Ramesh et al. (2021), "Zero-shot text-to-image generation", section 2.1, who give KL(q ‖ p) the
-    weight 6.6, by which more of the codes are used, and τ from 1 to 1/16.
+    The discrete VAE of DALL-E: a `categorical_vae` with convolutions. Its encoder halves height and
+    width once for each width in `hidden`, rounded up (28×28 becomes 7×7 codes for two), and its
+    decoder doubles them. Train it by `relaxed_loss`.
+
+    shape: (H, W, C)
+    likelihood: p(x_i; f_i), such as `likelihoods.logit_laplace(256)`, that of DALL-E, for grey
+        levels
+    num_categories: K, at least 2
+    hidden: the channels of each stage of the encoder; the decoder has them in reverse order
+    num_blocks: residual blocks of each stage
+    kernel_size: of the convolutions that halve and double
+    num_groups: groups of channels of the group normalisation; None for no normalisation
+    dropout: the fraction of hidden units that is set to 0 if a key is given
+
+    The prior p(z) is uniform. Ramesh et al. (2021), "Zero-shot text-to-image generation", section
+    2.1; they weight KL(q ‖ p) by 6.6, so that more codes are used, and lower τ from 1 to 1/16.
     """
     shape = checks.image_shape(shape)
     checks.noun(likelihood, Conditional, "likelihood")
@@ -64,7 +74,11 @@ def dvae(
 
 
 def as_integers(z: Array) -> Array:
-    """The category of each one-hot code, [..., *codes, K] -> integers [..., *codes]; of NaN -1."""
+    """argmax_k z_k: one-hot codes as integers, [..., K] -> int32 [...].
+
+    z: one-hot, or any floating-point numbers, of which the largest counts, the first of equals. A
+        vector with a NaN becomes -1
+    """
     checks.floating(z, "z")
     if not jnp.ndim(z) or not z.shape[-1]:
         raise checks.InputError(f"z must have shape [..., K]; got {z.shape}.")
@@ -129,11 +143,15 @@ def captioned(
 
 
 def sequences(text: Rows, codes: Rows, *, num_symbols: int) -> Array:
-    """(t_1, ..., t_m, S + c_1, ..., S + c_k): texts and their codes as sequences for `captioned`.
+    """(t_1, ..., t_m, S + c_1, ..., S + c_k): a text and its codes as a sequence, for `captioned`.
 
-    text: letters t [..., m], integers in 0..S - 1, S = num_symbols. codes: c [..., *code_shape],
-    integers from 0, k of them for each text, which follow in raster order. Returns int32
-    [..., m + k]. Ramesh et al. (2021), "Zero-shot text-to-image generation", section 2.2.
+    text: t, symbols [..., m], integers in 0..S - 1
+    codes: c, integers from 0, [..., *code_shape] with the batch axes of the text; k in raster order
+        for each text
+    num_symbols: S, the number of different symbols, by which codes are shifted
+
+    Returns int32 [..., m + k]. Ramesh et al. (2021), "Zero-shot text-to-image generation", section
+    2.2.
     """
     num_symbols = checks.positive_int(num_symbols, "num_symbols")
     for value, name in ((text, "text"), (codes, "codes")):

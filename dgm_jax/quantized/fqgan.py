@@ -17,24 +17,25 @@ def quantised_critic(
     *,
     beta: float = 1.0,
 ) -> StatefulNet:
-    """D(x) = g(e(f(x))): features f [batch, ..., d] become the nearest vectors e of a codebook.
+    """D(x) = g(e(f(x))): a critic that sees, for each feature vector, the nearest of a codebook.
 
-    Data and samples share one codebook, so the critic compares them by few and common features,
-    whose averages follow the generator as it moves. It is a critic for any game:
+    Data and samples share one codebook, so that the critic compares them by a few common features.
+    It is a critic for any game:
 
         codebook = averaged_codebook(256, 64, decay=0.8)
         critic = quantised_critic(nets.residual_features(...), codebook, nets.residual_head(...))
         model = combinators.adversarial(prior, generator, critic)
 
-    trunk: f, from x to features [batch, ..., d]
-    quantiser: from features to vectors e of d numbers; None is the same critic without a codebook,
-        g(f(x)), for comparison
+    trunk: f, from x [batch, *shape] to features [batch, ..., d]
+    quantiser: from features to vectors e [batch, ..., d]; None is the critic g(f(x)) without a
+        codebook, for comparison
     head: g, from e to values [batch]; in a conditional model it is called with (e, class)
-    beta: the weight β of the commitment loss
+    beta: the weight β of the commitment loss E ‖f - sg(e)‖²
 
-    Parameters {"trunk", "quantiser", "head"}; the state is that of the three, and "quantisation",
-    codebook loss + β commitment loss of the last batch, which `fq_critic_loss` adds to a game. Zhao
-    et al. (2020), "Feature quantization improves GAN training": decay 0.8, β = 1, 2^8 codes.
+    Parameters {"trunk", "quantiser", "head"}. The state has these three, too, and "quantisation",
+    the codebook loss + β commitment loss of the last batch, which `fq_critic_loss` adds to the
+    loss. Zhao et al. (2020), "Feature quantization improves GAN training": decay 0.8, β = 1, 2^8
+    codes.
     """
     trunk, head = (_with_state(net, name) for net, name in ((trunk, "trunk"), (head, "head")))
     if quantiser is not None:
@@ -80,11 +81,22 @@ def fq_critic_loss(
     state: State,
     weight: float | Array = 1.0,
 ) -> tuple[Array, tuple[Metrics, State]]:
-    """The loss of the critic in a game, and λ times that of its codebook, of data and samples.
+    """L_D + λ (E ‖sg(f) - e‖² + β E ‖f - sg(e)‖²): the critic's loss in a game, and its codebook's.
 
-    x: [n, *shape]. As `objectives.critic_loss`, for a model whose critic is a `quantised_critic`.
-    weight: λ. The averages of the codebook are those of both batches together. The generator's loss
-    is that of the game: `objectives.generator_loss`. Zhao et al. (2020), equation 5.
+    L_D is `objectives.critic_loss` of the game, f are the features of data and samples together,
+    and e the vectors of the codebook nearest to them.
+
+    model: its critic is a `quantised_critic`, which fixes β
+    game: gives L_D, such as `objectives.non_saturating()`
+    params, state: dicts {"generator", "critic"}
+    x: data [n, *shape]; as many samples are drawn with `key`
+    cond: one condition per row, or None
+    weight: λ
+
+    Returns (loss, (metrics, state)); metrics are those of `critic_loss`, and "quantisation", the
+    bracket. The generator's loss is `objectives.generator_loss`, as without a codebook. State of
+    another critic raises `InputError`. Zhao et al. (2020), "Feature quantization improves GAN
+    training", equation 5.
     """
     weight = checks.weight(weight, "weight")
     if not isinstance(state, dict) or "quantisation" not in state.get("critic", {}):

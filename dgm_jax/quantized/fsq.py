@@ -12,12 +12,17 @@ from .vq import Quantised, Quantiser, check_codes
 
 
 def finite_scalar(levels: tuple[int, ...] = (8, 5, 5, 5)) -> Quantiser:
-    """Each number of z rounded by itself: tanh(z_i) to the middle of one of L_i equal parts.
+    """e_i = (2 v_i + 1) / L_i - 1, v_i = ⌊L_i (1 + tanh z_i) / 2⌋: each entry of z is rounded.
 
-    e_i = (2 v_i + 1) / L_i - 1 with v_i = ⌊L_i (1 + tanh z_i) / 2⌋, straight through to tanh. The
-    code is v_1 + L_1 (v_2 + L_2 (...)), one of Π L_i. There is no codebook to learn or to collapse,
-    and no loss: parameters and state are empty. z has as many numbers as `levels`.
-    Mentzer et al. (2023), "Finite scalar quantization: VQ-VAE made simple".
+    [-1, 1] is divided into L_i equal intervals, and tanh(z_i) is replaced by the midpoint of its
+    interval. Gradients pass straight through the rounding to tanh z. The code is the integer v_1 +
+    L_1 (v_2 + L_2 (...)), one of K = Π L_i.
+
+    levels: L_1, ..., L_d for z [..., d], positive integers. The default has d = 4 and K = 1000
+
+    A `Quantiser` without parameters and state: there is no codebook that could be left unused, and
+    both losses are 0. A vector with a NaN has the code -1. Mentzer et al. (2023), "Finite scalar
+    quantization: VQ-VAE made simple".
     """
     levels = checks.widths(levels, "levels", fewest=1)
     num_codes = checks.positive_int(math.prod(levels), "the product of levels")

@@ -117,7 +117,14 @@ def categorical_vae(
 
 
 def uniform_codes(codes: int | Shape, num_categories: int) -> Density:
-    """p(z) = K^-n of one-hot z [*codes, K]. No parameters. Ramesh et al. (2021), section 2.1."""
+    """p(z) = K^-n of n one-hot codes z [*codes, K]: the uniform prior of a `categorical_vae`.
+
+    codes: the number of codes n, or the shape of a grid (h, w), n = h w
+    num_categories: K, at least 2
+
+    No parameters and no condition. Ramesh et al. (2021), "Zero-shot text-to-image generation",
+    section 2.1.
+    """
     event = _event(codes, num_categories)
 
     def dist(params, cond=None, *, key=None):
@@ -152,11 +159,17 @@ def learned_codes(codes: int | Shape, num_categories: int) -> Density:
 
 
 def relaxed(model: LatentVariable, temperature: float | Array) -> LatentVariable:
-    """The model of `categorical_vae` with prior and posterior relaxed: a continuous z, same nets.
+    """p(z) and q(z | x) of a `categorical_vae` as Concrete distributions: z = softmax((a + g) / τ).
 
-    `objectives.elbo(relaxed(model, 0.5), ...)`, with KL between relaxed densities by samples, is a
-    bound of its own p(x), as are `iwae` and `dreg`; but not of the p(x) of hard codes.
-    Maddison et al. (2017), equation 7; prior and posterior have one temperature here.
+    a are the logits of a code, and g independent Gumbel noise; z is continuous, on the simplex, and
+    its samples have a gradient. The nets, the parameters and p(x | z) are those of the model.
+
+    model: made by `categorical_vae`; one with other latents raises `InputError` when it is used
+    temperature: τ > 0, of prior and posterior; z becomes one-hot for τ → 0
+
+    Returns a `LatentVariable`, for `objectives.elbo`, `iwae` or `dreg`; KL(q ‖ p) is estimated by
+    samples. The bound is one of the relaxed model's own p(x), not of that of one-hot codes.
+    Maddison et al. (2017), "The concrete distribution", equation 7.
     """
     checks.noun(model, LatentVariable, "model")
     temperature = checked_temperature(temperature)
@@ -213,11 +226,20 @@ def leave_one_out_loss(
     beta: float | Array = 1.0,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-ELBO of hard codes by `objectives.leave_one_out`, in nats.
+    """-E_q f(z) + β KL(q ‖ p), f(z) = log p(x | z); ∇ by (f(z_k) - mean_{j≠k} f(z_j)) ∇ log q(z_k).
 
-    The baseline of a draw is the mean of the others. x: [n, *shape]; num_samples: 2 or more; beta,
-    parts_key: as in `objectives.elbo`. Kool et al. (2019), "Buy 4 REINFORCE samples, get a baseline
-    for free!".
+    The negative ELBO of a `categorical_vae` for β = 1, in nats, with the score-function estimate
+    from K one-hot samples per row, where the mean of the other samples is the baseline: it is
+    unbiased. The KL has a closed form.
+
+    x: [n, *shape]
+    num_samples: K, at least 2
+    beta: β, at least 0
+    parts_key: for dropout in the nets, which is off without it
+
+    Returns (loss, metrics): neg_elbo, distortion (-E log p(x | z)) and kl, whatever β. Cost: one
+    pass of the encoder, K of the decoder. Kool et al. (2019), "Buy 4 REINFORCE samples, get a
+    baseline for free!".
     """
 
     def estimate(q, function):
@@ -229,13 +251,23 @@ def leave_one_out_loss(
 def running_mean_loss(
     model: LatentVariable, *, decay: float = 0.99
 ) -> tuple[Callable[[Key, Params], State], Callable[..., tuple[Array, tuple[Metrics, State]]]]:
-    """(init_state, loss) of `score_function_loss` with the running mean of f(z) as its baseline.
+    """`score_function_loss` with the baseline b = E f(z), a running mean over training steps.
+
+    f(z) = log p(x | z). m ← d m + (1 - d) f̄, with f̄ the mean of f over the batch, starts at 0,
+    and b = m / (1 - d^t) at step t corrects for that. It uses earlier steps only, so the gradient
+    stays unbiased. Returns (init_state, loss):
 
         init_state, loss = running_mean_loss(model)
         learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
 
-    The mean of all earlier steps, m ← d m + (1 - d) f, is divided by 1 - d^t at step t, so that it
-    does not begin at 0.
+    `loss(params, key, x, *, state, **options)` -> (loss, (metrics, state)), with the options and
+    the metrics of `score_function_loss`, in nats; state {"mean", "weight"}, two numbers.
+
+    model: made by `categorical_vae`
+    decay: d in [0, 1)
+
+    Mnih and Gregor (2014), "Neural variational inference and learning in belief networks", section
+    2.3.
     """
     checks.noun(model, LatentVariable, "model")
     decay = checks.rate(decay, "decay")
@@ -259,19 +291,27 @@ def linear_baseline_loss(
     decay: float = 0.99,
     rate: float = 1.0,
 ) -> tuple[Callable[[Key, Params], State], Callable[..., tuple[Array, tuple[Metrics, State]]]]:
-    """(init_state, loss) of `score_function_loss` with a learned baseline b(x) = m + w · (x - c).
+    """`score_function_loss` with a learned baseline that depends on x: b(x) = m + w · (x - c).
+
+    A part of f(z) = log p(x | z) depends on x alone, such as on how many pixels are black, and b
+    removes it; the gradient stays unbiased. m and c are running means of f and x over earlier
+    steps, as in `running_mean_loss`. w descends on the squared error (f - b)²: w ← w + rate · E[(f
+    - b) (x - c)] / E ‖x - c‖², with means over the batch. Returns (init_state, loss):
 
         init_state, loss = linear_baseline_loss(model, 784)
         learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
 
-    A part of f(z) depends on x alone, for instance on how much ink a picture has, and says nothing
-    about z; b removes it. m and c are running means of f and of x as in `running_mean_loss`, and w
-    descends on the squared error: a step is w + rate · E[(f - b) (x - c)] / E ‖x - c‖², with means
-    over the batch; it is stable for a rate below 2.
+    `loss(params, key, x, *, state, num_samples=1, beta=1.0, parts_key=None)` -> (loss, (metrics,
+    state)), in nats; state {"mean", "weight", "centre", "slope"}.
 
-    shape: of x. decay: of the running means. muprop: use `muprop_loss` in place of
-    `score_function_loss`, whose signal is f(z) - h(z). Mnih and Gregor (2014), section 2.3, and Gu
-    et al. (2016), section 4, have a net for b.
+    model: made by `categorical_vae`
+    shape: that of one x
+    muprop: use `muprop_loss`, and b for f(z) - h(z), in place of `score_function_loss`
+    decay: of the running means, in [0, 1)
+    rate: of w; stable below 2
+
+    Mnih and Gregor (2014), "Neural variational inference and learning in belief networks", section
+    2.3, and Gu et al. (2016), "MuProp", section 4, have a net for b.
     """
     checks.noun(model, LatentVariable, "model")
     shape, muprop = checks.one_or_more(shape, "shape"), checks.flag(muprop, "muprop")
@@ -321,13 +361,23 @@ def muprop_loss(
     beta: float | Array = 1.0,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-ELBO of hard codes, ∇ by (f(z) - h(z) - b) ∇ log q(z) + f'(q) ∇ q, without bias. In nats.
+    """-E_q f(z) + β KL(q ‖ p), f = log p(x | z); ∇ by (f(z) - h(z) - b) ∇ log q(z) + f'(q̄) ∇ q̄.
 
-    x: [n, *shape]; num_samples, beta, parts_key: as in `objectives.elbo`.
-    h(z) = f(q) + f'(q) (z - q), linear in z, has the mean f(q) and the gradient f'(q) ∇ q: what it
-    takes from the noisy term is put back exactly. One more pass of the decoder, at q. baseline: b,
-    as that of `score_function_loss`; f bends, so that f - h is not 0 in the mean.
-    Gu et al. (2016), "MuProp: unbiased backpropagation for stochastic neural networks".
+    q̄ are the probabilities of q(z | x), the mean of z, and h(z) = f(q̄) + f'(q̄) (z - q̄) is the
+    linear approximation of f there. The mean of h(z) ∇ log q(z) is f'(q̄) ∇ q̄: what h takes from
+    the noisy term the second one adds exactly, so the estimate is unbiased. For β = 1 it is the
+    negative ELBO of a `categorical_vae` with one-hot samples, in nats.
+
+    x: [n, *shape]
+    num_samples: samples of z for each row
+    baseline: b, a number or [n], which must not depend on these samples. It is useful because f - h
+        has a mean that is not 0 if f is curved
+    beta: β, at least 0
+    parts_key: for dropout in the nets, which is off without it
+
+    Returns (loss, metrics): neg_elbo, distortion (-E log p(x | z)) and kl, whatever β. Cost: that
+    of `score_function_loss`, and a pass of the decoder at q̄ with its gradient. Gu et al. (2016),
+    "MuProp: unbiased backpropagation for stochastic neural networks".
     """
     return _muprop(model, params, key, x, num_samples, baseline, beta, parts_key)[0]
 
@@ -344,14 +394,22 @@ def straight_through_loss(
     beta: float | Array = 1.0,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-ELBO of hard codes z ~ softmax(a / τ), ∇ by f'(z) ∇ softmax(a / τ). Biased.
+    """-E_q f(z) + β KL(q ‖ p), f = log p(x | z), q = softmax(a / τ); ∇ by f'(z) ∇ q. Biased.
 
-    A draw counts as its mean. x: [n, *shape]; num_samples, beta, parts_key: as in
-    `objectives.elbo`.
-    temperature: τ; 1 is q(z | x) as it is. One that falls to 1 anneals the slope 1 / τ: broad codes
-        at first, and those of the model in the end. Draws, gradient and KL are of one τ.
-    Bengio et al. (2013); Chung et al. (2017), "Hierarchical multiscale recurrent neural networks",
-    who anneal the slope.
+    z is a one-hot sample of q, and a are the logits of the encoder. The gradient treats z as if it
+    were its mean, the probabilities q. For β = 1 and τ = 1 it is the negative ELBO of a
+    `categorical_vae`, in nats.
+
+    x: [n, *shape]
+    temperature: τ > 0, of samples, gradient and KL; 1 is q(z | x) itself. A schedule that falls to
+        1 ("slope annealing") starts with broad distributions
+    num_samples: samples of z for each row
+    beta: β, at least 0
+    parts_key: for dropout in the nets, which is off without it
+
+    Returns (loss, metrics): neg_elbo, distortion (-E log p(x | z)) and kl, at τ and whatever β.
+    Bengio et al. (2013), "Estimating or propagating gradients through stochastic neurons"; Chung et
+    al. (2017), "Hierarchical multiscale recurrent neural networks", for the annealed slope.
     """
 
     temperature = checked_temperature(temperature)
@@ -375,13 +433,23 @@ def relaxed_loss(
     beta: float | Array = 1.0,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E f(z) + β KL(q ‖ p), z = softmax((a + g) / τ) and KL that of the categories. Biased.
+    """-E_g f(z) + β KL(q ‖ p), z = softmax((a + g) / τ), f = log p(x | z): Gumbel-softmax. Biased.
 
-    x: [n, *shape]; num_samples, beta, parts_key: as in `objectives.elbo`.
-    The loss of Jang et al. (2017). At a relaxed z it is no bound: the metrics are therefore called
-    relaxed_neg_elbo and relaxed_distortion. hard: f is taken at e_argmax(a + g), a code, and the
-    gradient still through the relaxed z; then the metrics are those of hard codes.
-    temperature: τ, a number or a weight of the step (`temperature_schedule`).
+    a are the logits of the encoder and g Gumbel noise, so that the gradient passes through z. The
+    KL is that of the categorical q and p, in closed form, in nats. As z is not one-hot, the loss is
+    no bound of log p(x); small τ lowers the bias and increases the variance of the gradient.
+
+    x: [n, *shape]
+    temperature: τ > 0, a number or a weight that depends on the step (`temperature_schedule`)
+    hard: f at the one-hot code argmax(a + g), with the gradient of z (straight-through
+        Gumbel-softmax)
+    num_samples: samples of z for each row
+    beta: β, at least 0
+    parts_key: for dropout in the nets, which is off without it
+
+    Returns (loss, metrics): relaxed_neg_elbo, relaxed_distortion and kl, whatever β; with `hard`
+    they are of one-hot codes and are called neg_elbo and distortion. Jang et al. (2017),
+    "Categorical reparameterization with Gumbel-softmax".
     """
     hard, temperature = checks.flag(hard, "hard"), checked_temperature(temperature)
 
@@ -399,11 +467,18 @@ def relaxed_loss(
 def temperature_schedule(
     rate: float, *, least: float = 0.5, every: int = 1
 ) -> Callable[[Array], Array]:
-    """τ_t = max(least, e^(-rate t)), held for `every` steps: a weight of `gradient_descent`.
+    """τ_t = max(least, e^(-rate s)), s = t rounded down to a multiple of `every`: a schedule.
+
+    A weight for `learning.gradient_descent(..., weights=schedules)`, whose loss passes it on as
+    `temperature=weights["temperature"]`:
 
         schedules = {"temperature": temperature_schedule(1e-4)}
 
-    Jang et al. (2017), section 4: rates 1e-5 and 1e-4, every 500 or 1000 steps.
+    rate: at least 0, per step; least: the final τ, above 0; every: for how many steps τ stays
+        constant
+
+    Jang et al. (2017), "Categorical reparameterization with Gumbel-softmax", section 4: rates 1e-5
+    and 1e-4, every 500 or 1000 steps.
     """
     rate, least = checks.not_negative(rate, "rate"), checks.positive(least, "least")
     every = checks.positive_int(every, "every")
@@ -431,9 +506,13 @@ def all_codes(codes: int | Shape, num_categories: int) -> np.ndarray:
 def enumerated_elbo(model: LatentVariable, params: Params, x: Array) -> Array:
     """Σ_z q(z | x) [log p(x | z) + log p(z) - log q(z | x)] over all codes, [*batch], in nats.
 
-    The exact ELBO of x [*batch, ...], and its exact gradient, where z is n variables with K values
-    each: K^n codes, each of which costs a pass of the decoder. `InputError` where there are too
-    many (`all_codes`), and for a z that is not of categories.
+    The exact ELBO of a `categorical_vae`, with its exact gradient, where z is n codes of K values
+    each.
+
+    x: data [*batch, *shape]
+
+    Cost: K^n passes of the decoder for each x. More than 65,536 codes (see `all_codes`), and
+    latents that are not one-hot, raise `InputError`.
     """
     q, log_joint = _enumerated(model, params, x)
     log_q = q.log_prob(_column(all_codes_of(q), x, q))
@@ -443,7 +522,14 @@ def enumerated_elbo(model: LatentVariable, params: Params, x: Array) -> Array:
 
 
 def enumerated_log_prob(model: LatentVariable, params: Params, x: Array) -> Array:
-    """log p(x) = log Σ_z p(z) p(x | z) over all codes, [*batch], in nats."""
+    """log p(x) = log Σ_z p(z) p(x | z) over all K^n codes, [*batch], in nats: the exact likelihood.
+
+    model: a `categorical_vae` of n codes with K values each
+    x: data [*batch, *shape]
+
+    Cost: K^n passes of the decoder for each x. More than 65,536 codes (see `all_codes`), and
+    latents that are not one-hot, raise `InputError`.
+    """
     return jax.nn.logsumexp(_enumerated(model, params, x)[1], 0)
 
 

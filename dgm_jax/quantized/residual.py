@@ -11,11 +11,18 @@ from .vq import Quantised, Quantiser, check_codes
 
 
 def residual(quantiser: Quantiser, num_stages: int) -> Quantiser:
-    """e = e_1 + ... + e_S: each stage quantises what those before it left over, z - e_1 - ... .
+    """e = e_1 + ... + e_S, with e_s the quantised remainder z - e_1 - ... - e_{s-1}: residual VQ.
 
-    A code is S numbers, one of each stage, of K^S vectors in all; every stage has a codebook of
-    its own. The losses are the sums of those of the stages. Parameters and state are lists.
-    Zeghidour et al. (2021), "SoundStream", section III-C.
+    Each stage has a codebook of its own. A code is S integers, [..., S], so that S codebooks of K
+    vectors have K^S sums. Returns a `Quantiser`. Both losses are the sums of those of the stages;
+    the gradient of e passes straight through to z.
+
+    quantiser: that of one stage, such as `averaged_codebook(256, 16)`
+    num_stages: S
+
+    Parameters and state are lists with an entry for each stage; `adapt` initialises each stage from
+    the remainders of those before. Cost: S times that of one stage. Zeghidour et al. (2021),
+    "SoundStream: an end-to-end neural audio codec", section III-C.
     """
     num_stages = _parts(quantiser, num_stages, "num_stages")
 

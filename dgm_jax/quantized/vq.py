@@ -19,9 +19,16 @@ from ..protocol import Array, Key, Params, Rows, Shape, State, described
 
 
 class Quantised(NamedTuple):
-    """What became of features z [..., d].
+    """What a `Quantiser` makes of features z [..., d]: codes, their vectors e, and two losses.
 
-    Both losses are sums over the d numbers of a vector, and means over all vectors.
+    codes: integers [..., *code_shape]; -1 where z is NaN or infinite, or the codebook has a NaN
+    vectors: e [..., d]. A gradient passes straight through to z: dL/dz = dL/de
+    codebook_loss: E ‖sg(z) - e‖², which moves the codebook to the features; sg stops the gradient.
+        It is 0 for a codebook that no gradient moves
+    commitment_loss: E ‖z - sg(e)‖², which moves the encoder to the codebook
+
+    Both losses are scalars: sums over the d entries of a vector, means over all vectors. van den
+    Oord et al. (2017), "Neural discrete representation learning".
     """
 
     codes: Array  # integers [..., *code_shape]; -1 where z or the codebook is NaN
@@ -31,12 +38,19 @@ class Quantised(NamedTuple):
 
 
 class Quantiser(NamedTuple):
-    """θ, s ↦ (z ↦ e): features to the vectors of codes, with a state s that no gradient moves.
+    """θ, s ↦ (z ↦ e): features z to vectors e of discrete codes, with a state s without gradients.
 
-    `apply(params, state, features, *, train, key=None)` -> (Quantised, state). With train=False
-    the state comes back as it was. `vectors(params, state, codes)` -> [..., dim] looks codes up.
-    `adapt(params, state, key, features)` -> (params, state) starts the codebook from a first batch
-    of features; None where there is nothing to start.
+    - `init(key)` -> (params, state)
+    - `apply(params, state, features, *, train, key=None)` -> (Quantised, state), for features [...,
+      dim]. With train=True the state may change, such as the averages of `averaged_codebook`; with
+      train=False it is returned unchanged. key is for codes that are drawn anew (`revive`)
+    - `vectors(params, state, codes)` -> e [..., dim] of codes, integers [..., *code_shape]
+    - `adapt(params, state, key, features)` -> (params, state) initialises the codebook from a first
+      batch of features; None if there is nothing to initialise
+    - `dim`: the number of entries of a vector
+    - `num_codes`: K, the number of values of each entry of a code
+    - `code_shape`: the shape of the code of one vector: () for one integer, (S,) for S of them
+      (`residual`, `grouped`)
     """
 
     init: Callable[[Key], tuple[Params, State]]
@@ -52,11 +66,14 @@ class Quantiser(NamedTuple):
 
 # ---------------------------------------------------------------- (codebook, features) ↦ codes
 def nearest(codebook: Array, features: Array) -> Array:
-    """argmin_k ‖z - e_k‖², integers [...], of a codebook e [K, d] and features z [..., d].
+    """argmin_k ‖z - e_k‖²: the number of the nearest vector of a codebook, integers [...].
 
-    Of equally near codes the lowest. Distances are float32 at least, and without ‖z‖², which is
-    the same for all. A NaN or infinite feature has the code -1, and so has every one where the
-    codebook has a NaN. No gradient. Cost: K d multiplications a vector.
+    codebook: e [K, d]
+    features: z [..., d], floating-point
+
+    Ties go to the lowest number. A feature with NaN or infinity has the code -1, and so have all
+    features if the codebook has a NaN. Distances are computed in float32 or more. No gradient.
+    Cost: K d multiplications per vector. Other shapes raise `InputError`.
     """
     _check(codebook, features)
     codebook, z = stop_gradient((codebook, features))
@@ -72,9 +89,11 @@ def nearest(codebook: Array, features: Array) -> Array:
 
 
 def look_up(codebook: Array, codes: Array) -> Array:
-    """e_k [..., d], the vectors of codes k [...], of a codebook e [K, d].
+    """e_k [..., d]: the vectors of codes k, from a codebook e [K, d].
 
-    NaN for a number that is no code of 0..K-1. The gradient reaches the codebook.
+    codebook: e [K, d]; the gradient reaches it
+    codes: k, integers [...]. The vector of one outside 0..K-1 is NaN; codes that are not integers
+        raise `InputError`
     """
     checks.floating(codebook, "codebook", (None, None))
     check_codes(codes)
@@ -86,14 +105,17 @@ def look_up(codebook: Array, codes: Array) -> Array:
 
 
 def quantise(codebook: Array, features: Array) -> Quantised:
-    """The nearest vector of the codebook e [K, d] for each of the features z [..., d].
+    """e_k with k = argmin_j ‖z - e_j‖²: the nearest vector of a codebook, and a VQ-VAE's losses.
 
-    Two losses are returned separately; the loss of a VQ-VAE is codebook_loss + β commitment_loss =
-    E ‖sg(z) - e‖² + β E ‖z - sg(e)‖², where sg stops the gradient. The first moves the codebook to
-    the features, the second the encoder to the codebook. The returned vectors are those of the
-    codebook, but a gradient of a reconstruction passes straight through them to z, and does not
-    reach the codebook. van den Oord et al. (2017), "Neural discrete representation learning",
-    equation 3.
+    codebook: e [K, d]
+    features: z [..., d]
+
+    Returns `Quantised` with the codes k [...], the vectors [..., d] and two losses. The loss of a
+    VQ-VAE adds codebook_loss + β commitment_loss = E ‖sg(z) - e‖² + β E ‖z - sg(e)‖², where sg
+    stops the gradient. The first moves the codebook to the features, the second the encoder to the
+    codebook. The returned vectors equal those of the codebook, but the gradient of a reconstruction
+    passes straight through them to z, and does not reach the codebook. Cost: K d multiplications
+    per vector. van den Oord et al. (2017), "Neural discrete representation learning", equation 3.
     """
     codes = nearest(codebook, features)
     return tied(codes, look_up(codebook, codes), features)
@@ -123,10 +145,13 @@ def counts(codes: Array, num_codes: int) -> Array:
 
 
 def perplexity(counts: Rows) -> Array:
-    """exp(-Σ_k p_k log p_k) of shares p_k = n_k / n: how many codes are in use, 1..K.
+    """exp(-Σ_k p_k log p_k), p_k = n_k / Σ_j n_j: the effective number of codes in use, 1..K.
 
-    counts: n_k, [K]. A batch of n vectors has min(n, K) at most: count over a whole epoch. NaN of
-    no counts.
+    counts: n_k, how often each code was used, [..., K], as `counts` gives; the sum is over the last
+        axis. All codes used equally often have the perplexity K, a single one 1. n vectors have at
+        most min(n, K), so add up the counts of a whole epoch. Counts that are all 0 have NaN
+
+    Returns [...].
     """
     checks.rows_of(counts, "counts")
     if not jnp.ndim(counts):

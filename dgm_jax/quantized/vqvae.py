@@ -28,10 +28,17 @@ from .vq import Quantised, Quantiser, check_codes
 
 
 class Coded(NamedTuple):
-    """x by its codes.
+    """What a `Coder` makes of a batch x [*batch, *shape]: its codes c, p(x | c), and two losses.
 
-    Both losses are sums over the vectors of one x, as log p(x | c) is over its
-    entries, and means over the batch."""
+    likelihood: p(x | c), a distrax distribution, whose gradient passes straight through the codes
+        to the encoder
+    codes: c, integers [*batch, *code_shape]; a tuple of them for several levels (`vqvae2`)
+    codebook_loss: E ‖sg(z) - e‖², which moves the codebook; sg stops the gradient
+    commitment_loss: E ‖z - sg(e)‖², which moves the encoder
+
+    Both losses are sums over the vectors of one x, as log p(x | c) is over its entries, and means
+    over the batch.
+    """
 
     likelihood: distrax.Distribution  # p(x | c), straight through to the encoder
     codes: Any  # c [*batch, *code_shape]; a tuple of such where there are levels
@@ -40,17 +47,20 @@ class Coded(NamedTuple):
 
 
 class Coder(NamedTuple):
-    """x ↦ codes c and c ↦ p(x | c), learned as one: stage one of a model with quantised latents.
+    """x ↦ codes c, and c ↦ p(x | c): encoder, codebook and decoder of a VQ-VAE.
 
-    `init(key)` = (params, state), the state being that of the quantiser. `apply(params, state, x,
-    *, train, key=None)` -> (Coded, state). `encode(params, state, x)` -> c and `decode(params,
-    state, c)` -> p(x | c) are what stage two needs. `adapt(params, state, key, x)` -> (params,
-    state) starts the codebook from a batch; None where there is nothing to start.
+    - `init(key)` -> (params, state); the state is that of the codebook
+    - `apply(params, state, x, *, train, key=None)` -> (Coded, state), for training
+    - `encode(params, state, x)` -> c, and `decode(params, state, c)` -> p(x | c), for a prior of
+      codes
+    - `adapt(params, state, key, x)` -> (params, state) initialises the codebook from a batch; None
+      if there is nothing to initialise
+    - `code_shape`, `num_codes`: codes are integers [..., *code_shape] in 0..num_codes - 1
 
-    Codes are integers in 0..num_codes - 1, [..., *code_shape]: the places of a map in raster order,
-    and last an axis of the numbers of one code, of 1 where it is one. So a density of images of
-    that shape is a prior. Where there are levels, c, code_shape and num_codes are tuples, that
-    first which is drawn first.
+    code_shape is that of the encoder's map, followed by an axis of the integers of one code, of
+    size 1 for a plain codebook: a density of images of this shape, such as a PixelCNN, is a prior
+    of codes. With several levels (`vqvae2`) c, code_shape and num_codes are tuples, the top level
+    first.
     """
 
     init: Callable[[Key], tuple[Params, State]]
@@ -67,21 +77,25 @@ class Coder(NamedTuple):
 def vqvae(
     encoder: Net, decoder: Net, likelihood: Conditional, shape: int | Shape, quantiser: Quantiser
 ) -> Coder:
-    """c = the codes of the vectors e nearest to z = g(x), and p(x | c) = ∏_i p(x_i; f_i(e)).
+    """c = codes of the vectors e nearest to z = g(x), and p(x | c) = ∏_i p(x_i; f_i(e)).
 
-    encoder: x [..., *shape] -> z [..., *places, dim] for a quantiser of vectors of dim numbers,
-        as `nets.map_encoder` makes it. It sees bits as 0 and 1, and levels spread over [-1, 1].
-    decoder: e [..., *places, dim] -> the numbers of the likelihood for each entry of x, in one of
-        the layouts of `likelihoods.factorised`
-    quantiser: `gradient_codebook`, `averaged_codebook`, `finite_scalar`, or `residual` or
-        `grouped` of one
+    encoder: g, from x [..., *shape] to z [..., *map, dim], a map of vectors of the quantiser's
+        size, such as `nets.map_encoder`. It sees bits as 0 and 1, and grey levels scaled to [-1, 1]
+    decoder: f, from e [..., *map, dim] to the parameters of the likelihood for each entry of x, in
+        a layout of `likelihoods.factorised`, such as `nets.map_decoder`
+    likelihood: p(x_i; f_i), the family of one entry
+    shape: the shape of one x
+    quantiser: `gradient_codebook`, `averaged_codebook`, `finite_scalar`, or `residual` or `grouped`
+        of one
 
         coder = vqvae(
             nets.map_encoder(shape, 16), nets.map_decoder(16, shape, 5 * 3),
             likelihoods.discretized_logistic(17), shape, averaged_codebook(64, 16))
 
-    Parameters {"encoder", "quantiser", "decoder"}; the state is that of the quantiser.
-    van den Oord, Vinyals and Kavukcuoglu (2017), "Neural discrete representation learning".
+    Train it by `vqvae_loss`; `with_prior` makes it a density. Parameters {"encoder", "quantiser",
+    "decoder"}; the state is that of the quantiser. An encoder whose vectors do not have `dim`
+    entries raises `InputError`. van den Oord, Vinyals and Kavukcuoglu (2017), "Neural discrete
+    representation learning".
     """
     for name, net in (("encoder", encoder), ("decoder", decoder)):
         checks.noun(net, Net, name)
@@ -141,11 +155,18 @@ def vqvae_loss(
     state: State,
     beta: float | Array = 0.25,
 ) -> tuple[Array, tuple[Metrics, State]]:
-    """-E log p(x | c) + codebook loss + β commitment loss, in nats and squares, an example.
+    """-E log p(x | c) + E Σ ‖sg(z) - e‖² + β E Σ ‖z - sg(e)‖², the sums over the vectors of one x.
 
-    All three are sums over an example: of its entries, and of the vectors of its code. `key` is
-    for dropout, and for codes that are revived. Returns (loss, (metrics, state)), which
-    `learning.gradient_descent(..., init_state=...)` takes:
+    The loss of a VQ-VAE: distortion in nats per example, codebook loss and commitment loss; sg
+    stops the gradient, which otherwise passes straight through e to the encoder.
+
+    coder: made by `vqvae` or `vqvae2`
+    key: for dropout, and for codes that are revived
+    x: data [n, *shape]
+    state: that of the coder
+    beta: β
+
+    Returns (loss, (metrics, state)), as `learning.gradient_descent(..., init_state=...)` wants:
 
         def loss(params, key, x, *, state):
             return vqvae_loss(coder, params, key, x, state=state)
@@ -154,8 +175,8 @@ def vqvae_loss(
             lambda key: coder.init(key)[0], loss, optimizer,
             init_state=lambda key, params: coder.init(key)[1])
 
-    The metrics distortion, -E log p(x | c), and quantisation, E ‖z - e‖² a vector's sum, know no β.
-    van den Oord et al. (2017), equation 3.
+    The metrics are distortion, -E log p(x | c), and quantisation, E Σ ‖z - e‖² without β. van den
+    Oord et al. (2017), "Neural discrete representation learning", equation 3.
     """
     checks.noun(coder, Coder, "coder")
     checks.key(key)
@@ -220,10 +241,15 @@ def with_prior(coder: Coder, prior: Density | None = None) -> LatentVariable:
 
 
 def uniform(code_shape: Shape, num_codes: int) -> Density:
-    """p(c) = num_codes^-n for codes of n numbers [*code_shape], without parameters.
+    """p(c) = K^-n for codes c of n integers in 0..K-1: the uniform prior, without parameters.
 
-    Of tuples of both, as the levels of a `vqvae2` have them, a density of tuples. The prior of
-    van den Oord et al. (2017), section 3.2, while the codes are learned.
+    code_shape: the shape of c, with n entries
+    num_codes: K, at least 2
+
+    For several levels (`vqvae2`) both are tuples with an entry for each level, and events are
+    tuples of codes; lengths that differ raise `InputError`. No condition. -log p(c) = n log K is
+    the rate, in nats, that a VQ-VAE has while its codes are learned. van den Oord et al. (2017),
+    "Neural discrete representation learning", section 3.2.
     """
     several = isinstance(num_codes, tuple)
     if several and not (isinstance(code_shape, tuple) and len(code_shape) == len(num_codes)):

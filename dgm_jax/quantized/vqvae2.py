@@ -27,24 +27,28 @@ def vqvae2(
     num_blocks: int = 1,
     dropout: float = 0.0,
 ) -> Coder:
-    """Codes c_1 (top), ..., c_L (bottom) of one picture, each level given what those above say.
+    """c_l = codes of z_l = f_l(h_l, u_l), l = 1 (top), ..., L (bottom): codes at several scales.
 
-    Going up, h_L, ..., h_1 are maps of the picture, each smaller than the one before. Going down,
-    level l quantises z_l = f_l(h_l, u_l), with u_l what is decoded of the levels above: u_{l+1} =
-    d_l(e_l, u_l), at the size of the next level. The last, d_L(e_L, u_L), are the numbers of
-    p(x | c). So the top holds what is global, and the bottom what the top leaves open.
+    The encoder goes up: h_L, ..., h_1 are maps of the image, each smaller than the one before. The
+    decoder goes down: level l quantises z_l to vectors e_l, and u_{l+1} = d_l(e_l, u_l) enlarges
+    what is known so far to the size of the next level; the top has no u_1. The last, d_L(e_L, u_L),
+    are the parameters of p(x | c). So the top describes what is global, and the bottom the details.
 
-    shape: (H, W, C) of x. quantisers, halvings: of each level, top first: how often its map is
-        halved from the one below, that of the bottom from x. (1, 2) of 256×256 are the maps 32×32
-        and 64×64 of the paper.
-    likelihood: p of levels given numbers. hidden: channels of all maps h and u; num_blocks:
-    residual blocks of each halving or doubling
+    shape: (H, W, C) of x
+    likelihood: p(x_i; f_i), the family of one entry, such as
+        `likelihoods.discretized_logistic(256)`
+    quantisers: of each level, top first; two or more
+    halvings: of each level, top first: how often its map is halved from that below, and that of the
+        bottom from x. With (1, 2) an image of 256×256 has maps of 32×32 and 64×64, as in the paper
+    hidden: the channels of all maps h and u
+    num_blocks: residual blocks of each halving or doubling
+    dropout: the fraction of hidden units that is set to 0 if a key is given
 
-    Codes are a tuple, top first, of integers [..., *code_shape[l]] in 0..num_codes[l] - 1; their
-    prior is a `level_prior`. It is learned by `vqvae_loss`. Parameters {"up", "features", "down",
-    "quantisers"}, and the state, lists of the levels.
-    Razavi, van den Oord and Vinyals (2019), "Generating diverse high-fidelity images with
-    VQ-VAE-2".
+    Returns a `Coder`; codes are a tuple, top first, of integers [..., *code_shape[l]] in
+    0..num_codes[l] - 1. Train it by `vqvae_loss`; a prior is a `level_prior`. Parameters {"up",
+    "features", "down", "quantisers"} and the state are lists over levels. Other numbers of
+    quantisers and halvings raise `InputError`. Razavi, van den Oord and Vinyals (2019), "Generating
+    diverse high-fidelity images with VQ-VAE-2".
     """
     shape = checks.image_shape(shape)
     checks.noun(likelihood, Conditional, "likelihood")
@@ -183,18 +187,23 @@ def level_prior(
     hidden: int = 32,
     num_blocks: int = 1,
 ) -> Density:
-    """p(c) = p(c_1) p(c_2 | c_1) ... p(c_L | c_<L), codes of a `vqvae2`, the top drawn first.
+    """p(c) = p(c_1) p(c_2 | c_1) ... p(c_L | c_1, ..., c_{L-1}): a prior of codes, top level first.
 
-    priors: a density of each level, top first, of codes [*coder.code_shape[l]]: the first without
-        a condition, or under one of the whole picture, cond_shape=(m,), such as a one-hot class;
-        the others under a map, cond_shape=(H_l, W_l, n), such as
-        `autoregressive.gated_pixelcnn(coder.code_shape[1], categorical(...), cond_shape=...)`.
-        A condition of the first is one of all: each map holds it at every place.
-    embedding, hidden, num_blocks: of the nets that make the maps: a vector of so many numbers for
-        each code above, at every place it covers, then residual blocks of so many channels.
+    The condition of level l is a feature map of its size: each code above is replaced by a learned
+    vector, repeated at all positions it covers, and residual convolutions follow.
 
-    log p of all levels is one pass of each prior; so to sample costs the arithmetic of one pass of
-    each. Parameters {"priors", "maps"}, lists. Razavi et al. (2019), section 3.2.
+    coder: a `vqvae2`
+    priors: a density of each level, top first, of codes [*coder.code_shape[l]] below
+        coder.num_codes[l]. The first has no condition, or one of the whole image, cond_shape=(m,),
+        such as a one-hot class; the others have a map, cond_shape=(H_l, W_l, n_l), such as
+        `autoregressive.gated_pixelcnn(coder.code_shape[1], categorical(...), cond_shape=...)`
+    embedding: the size of the vector of a code
+    hidden, num_blocks: channels and residual blocks of the convolutions
+
+    The condition of the first prior is that of the result; all maps get it, too. Parameters
+    {"priors", "maps"}, lists. log p is one pass of each prior, and a sample one unroll of each.
+    Priors whose conditions do not fit raise `InputError`. Razavi et al. (2019), "Generating diverse
+    high-fidelity images with VQ-VAE-2", section 3.2.
     """
     checks.noun(coder, Coder, "coder")
     num, cond_shape = _check_priors(coder, priors)
