@@ -495,10 +495,13 @@ class AdamW(NamedTuple):
         return learning.packed(optimizer) if self.decayed is None else optimizer
 
 
-def adamw_of(config: Any, **changes: Any) -> AdamW:
-    """The options of AdamW that a config has; changes: other values, and what no config has."""
+def adamw_of(config: Any, *, warmed: bool = False, **changes: Any) -> AdamW:
+    """The options of AdamW that a config has; changes: other values, and what no config has.
+
+    warmed: whether the rate rises in the first twentieth of the steps.
+    """
     described = AdamW(config.learning_rate, config.num_steps, config.weight_decay)
-    return described._replace(**changes)
+    return described._replace(warm_up=config.num_steps // 20 if warmed else 0, **changes)
 
 
 def fit_by_adamw(

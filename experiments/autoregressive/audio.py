@@ -192,7 +192,7 @@ def fit(config: Config, name: str, rows: dict[str, tuple], num_classes: int) -> 
         rows,
         recipe=recipe,
         per=config.length,
-        adamw=fitting.adamw_of(config, clip=1.0, warm_up=config.num_steps // 20),
+        adamw=fitting.adamw_of(config, clip=1.0, warmed=True),
         eval_batch=20,
     )
 

@@ -323,7 +323,7 @@ def main(config: Config) -> dict:
     keys = jax.random.split(jax.random.key(config.seed + 1), len(models))
     for (name, model), key in zip(models.items(), keys):
         options: dict[str, Any] = {
-            "adamw": fitting.adamw_of(config, warm_up=config.num_steps // 20),
+            "adamw": fitting.adamw_of(config, warmed=True),
             "eval_batch": 200,
             "recipe": recipes[name],
         }

@@ -135,7 +135,7 @@ def fit(
         rows,
         scored=recipe.model(),
         recipe=recipe,
-        adamw=fitting.adamw_of(config, warm_up=config.num_steps // 20),
+        adamw=fitting.adamw_of(config, warmed=True),
         eval_batch=10,
     )
 

@@ -306,7 +306,7 @@ def fit(
         loss,
         task_of(config, name, model, images, rows),
         rows["train"],
-        fitting.adamw_of(config, clip=CLIP, warm_up=config.num_steps // 20),
+        fitting.adamw_of(config, clip=CLIP, warmed=True),
         ema_decay=config.ema_decay,
         init_state=init_state,
         select=learning.averaged,  # without the state

@@ -203,7 +203,7 @@ def fit_coder(
         loss=functools.partial(coder_loss, config),
         weights={"temperature": schedule},
         beta_steps=config.beta_steps,
-        adamw=fitting.adamw_of(config, clip=200.0, warm_up=config.num_steps // 20),
+        adamw=fitting.adamw_of(config, clip=200.0, warmed=True),
         recipe=recipe,
     )
 

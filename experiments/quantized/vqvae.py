@@ -191,7 +191,7 @@ def fit_pixels(config: Config, given: dict, rows: dict) -> fitting.Fitted:
         "pixelcnn",
         recipe.model(),
         rows,
-        adamw=fitting.adamw_of(config, warm_up=config.num_steps // 20),
+        adamw=fitting.adamw_of(config, warmed=True),
         eval_batch=100,
         recipe=recipe,
     )

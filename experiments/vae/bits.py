@@ -299,7 +299,7 @@ def fit(config: Config, name: str, rows: Any) -> tuple:
         loss=loss(config, name),
         start=started(config, name, model, rows),
         beta_steps=config.beta_steps if anneals else 0,
-        adamw=fitting.adamw_of(config, decayed=decayed, clip=200.0, warm_up=config.num_steps // 20),
+        adamw=fitting.adamw_of(config, decayed=decayed, clip=200.0, warmed=True),
         recipe=recipe,
     )
 

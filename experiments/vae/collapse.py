@@ -250,7 +250,7 @@ def strong(config: Config, name: str, data: Any, rows: dict, labels: Any) -> tup
         task,
         loss=loss,
         beta_steps=steps,
-        adamw=fitting.adamw_of(config, warm_up=config.num_steps // 20),
+        adamw=fitting.adamw_of(config, warmed=True),
         recipe=recipe,
     )
     mean = jax.jit(lambda params, x: model.posterior(params, x).mean())

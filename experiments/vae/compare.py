@@ -334,7 +334,7 @@ def fit(
         loss=loss(config, name),
         start=started(config, name, model, rows),
         beta_steps=0 if name == "iwae" else int(config.anneal * config.num_steps),
-        adamw=fitting.adamw_of(config, decayed=decayed, warm_up=config.num_steps // 20),
+        adamw=fitting.adamw_of(config, decayed=decayed, warmed=True),
         recipe=recipe,
     )
     return model, fitted

@@ -263,7 +263,7 @@ def fit(config: Any, name: str, data: Any, rows: dict) -> tuple:
     given = {"name": name, "shape": data.shape, "num_levels": data.num_levels}
     recipe = learning.Recipe(build, {"config": config} | given)
     model, config = recipe.model(), of_model(config, name)
-    adamw = fitting.adamw_of(config, warm_up=config.num_steps // 20)
+    adamw = fitting.adamw_of(config, warmed=True)
     options: dict[str, Any] = {"adamw": adamw, "recipe": recipe}
     if name == "without-z":
         options |= {"eval_batch": 100}

@@ -312,6 +312,15 @@ def test_the_rate_rises_then_falls_as_a_cosine_and_long_gradients_are_clipped(wa
     np.testing.assert_allclose(updates(jnp.zeros(2)), -np.stack([rate] * 2, 1), rtol=1e-4)
 
 
+def test_options_of_adamw_are_those_of_a_config_with_changes(tmp_path):
+    config = dataclasses.replace(
+        Config(tmp_path), learning_rate=0.3, num_steps=60, weight_decay=0.2
+    )
+    assert fitting.adamw_of(config) == fitting.AdamW(0.3, 60, 0.2)
+    warmed = fitting.adamw_of(config, warmed=True, clip=1.0)
+    assert warmed == fitting.AdamW(0.3, 60, 0.2, clip=1.0, warm_up=3)
+
+
 @pytest.mark.parametrize("slope", [100.0, 1.0])
 def test_it_is_told_where_gradients_are_clipped_in_most_steps(slope, tmp_path, capsys):
     task = fitting.Task(lambda params, _: {"valid": float(params)}, lambda *_: {}, monitor="valid")
