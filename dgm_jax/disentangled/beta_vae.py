@@ -20,15 +20,23 @@ def beta_vae_loss(
     num_data: int,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E log p(x | z) + β E KL(q(z | x) ‖ p(z)), in nats per example: `objectives.elbo` with a β.
+    """-E log p(x | z) + β E KL(q(z | x) ‖ p(z)), in nats per example: the loss of a β-VAE.
 
-    x: [batch, *shape]. beta: β, or a weight of the step. β = 1 is the negative ELBO. β > 1 reduces
-    all three parts of the KL: the total correlation, but also the information that codes have about
-    the data.
-    num_data: N, the rows of the data set, used only by the metrics, those of `elbo_terms`:
-    neg_elbo, distortion, kl, mutual_information, total_correlation, dimension_kl.
-    parts_key: the key of the distributions (dropout).
-    Higgins et al. (2017), "beta-VAE: learning basic visual concepts", equation 4.
+    β = 1 is the negative ELBO. β > 1 reduces all three parts of the KL: the total correlation, but
+    also the information that codes have about the data, and the divergence of each entry from its
+    prior.
+
+    model: with one z per row, and a Gaussian posterior with independent entries, such as `vae.vae`
+    x: [batch, *shape], at least two rows; cond: one condition per row, or None
+    beta: β, a number, or a weight that depends on the step
+    num_data: N, the number of rows of the data set, used by the metrics only
+    parts_key: for dropout in the distributions, which is off without it
+
+    Returns (loss, metrics), in nats per example: neg_elbo; distortion, -E log p(x | z); kl; and its
+    estimated parts mutual_information, total_correlation and dimension_kl
+    (`objectives.elbo_terms`). Another posterior raises `InputError`. Cost: one pass of the model,
+    one z per row. Higgins et al. (2017), "beta-VAE: learning basic visual concepts with a
+    constrained variational framework", equation 4.
     """
     beta = checks.weight(beta, "beta")
     terms = elbo_terms(model, params, key, x, cond, num_data=num_data, parts_key=parts_key)
@@ -50,6 +58,8 @@ def capacity_loss(
 ) -> tuple[Array, Metrics]:
     """-E log p(x | z) + γ |E KL(q(z | x) ‖ p(z)) - C|: codes with C nats of information.
 
+    model, cond, num_data, parts_key: those of `beta_vae_loss`, and so are the metrics
+    x: [batch, *shape], at least two rows
     capacity: C in nats. It grows in training, so that the factors that gain most likelihood per nat
         enter the code first, one after the other:
 
@@ -57,8 +67,10 @@ def capacity_loss(
                 model, params, key, x, capacity=weights["capacity"], num_data=N)
             weights = {"capacity": optax.linear_schedule(0.0, 25.0, 100_000)}
 
-    gamma: γ. num_data, parts_key and metrics as in `beta_vae_loss`.
-    Burgess et al. (2018), "Understanding disentangling in β-VAE", equation 8.
+    gamma: γ, large, so that the KL follows C
+
+    Returns (loss, metrics), in nats per example. Burgess et al. (2018), "Understanding
+    disentangling in β-VAE", equation 8.
     """
     capacity, gamma = checks.weight(capacity, "capacity"), checks.weight(gamma, "gamma")
     terms = elbo_terms(model, params, key, x, cond, num_data=num_data, parts_key=parts_key)

@@ -17,10 +17,13 @@ LARGEST_LOG_SCALE = 3.0  # of Q for a number in (-1, 1): e^-3 = 0.05 is as good 
 
 
 class Codes(NamedTuple):
-    """z = (noise, c): n Gaussian numbers, one one-hot vector per category, then uniform numbers.
+    """z = (ε, c), c = (one-hot categories, numbers in (-1, 1)): how InfoGAN's latents are laid out.
 
-    c has one categorical variable with K_i equally likely values for every K_i in `categories`, and
-    num_continuous numbers uniform on (-1, 1). All are independent.
+    num_noise: how many entries ε ~ N(0, I) has; noise, which is not to be recognised
+    categories: (K_1, K_2, ...): for each one a one-hot vector of K_i equally likely values
+    num_continuous: how many numbers, uniform on (-1, 1), c has
+
+    All parts are independent, and joined in this order to a vector z of `size` entries.
     """
 
     num_noise: int
@@ -29,12 +32,12 @@ class Codes(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The size of z."""
+        """The number of entries of z: num_noise + Σ K_i + num_continuous."""
         return self.num_noise + sum(self.categories) + self.num_continuous
 
     @property
     def num_outputs(self) -> int:
-        """The number of parameters of Q(c | x): logits, and mean and log-scale of each number."""
+        """The number of parameters of Q(c | x): Σ K_i logits, a mean and a log-scale per number."""
         return sum(self.categories) + 2 * self.num_continuous
 
     @property
@@ -44,7 +47,11 @@ class Codes(NamedTuple):
 
 
 class Recognised(NamedTuple):
-    """Q(c | x): log-probabilities [batch, K_i] of each category, N(mean, scale²) of the numbers."""
+    """Q(c | x) = ∏_i Q_i(k_i | x) ∏_j N(u_j; mean_j, scale_j²), c = (k, u): a code inferred from x.
+
+    log_probs: a tuple of log Q_i, [batch, K_i] in nats, one for each category
+    mean, scale: mean and standard deviation of each number, [batch, num_continuous]
+    """
 
     log_probs: tuple[Array, ...]
     mean: Array  # [batch, num_continuous]
@@ -52,9 +59,16 @@ class Recognised(NamedTuple):
 
 
 def code_prior(codes: Codes) -> Density:
-    """p(z) = N(noise; 0, I) ∏_i 1/K_i ∏_j 1/2, a density without parameters of z [codes.size].
+    """p(z) = N(ε; 0, I) ∏_i 1/K_i ∏_j 1/2, the prior of the latents z = (ε, c) of an InfoGAN.
 
-    Chen et al. (2016), "InfoGAN", section 7.
+    A density of z [codes.size] without parameters: Gaussian noise ε, one-hot categories with K_i
+    equally likely values, and numbers uniform on (-1, 1). log p(z) is -∞ if a category is not
+    one-hot or a number is outside.
+
+    codes: the layout of z; without any category or number it raises `InputError`
+
+    Chen et al. (2016), "InfoGAN: interpretable representation learning by information maximizing
+    generative adversarial nets", section 7.
     """
     codes = checked_codes(codes)
 
@@ -74,7 +88,14 @@ def parts(codes: Codes, z: Array) -> tuple[Array, list[Array], Array]:
 
 
 def recognised(codes: Codes, outputs: Array) -> Recognised:
-    """Q(c | x) from the outputs of a net, [batch, codes.num_outputs]."""
+    """Q(c | x) from outputs of a net: log softmax for each category, N(mean, scale²) for numbers.
+
+    codes: the layout of c
+    outputs: [batch, codes.num_outputs]: the logits of all categories, then the means, then the
+        log-scales, which are bounded smoothly to (-3, 3)
+
+    Another shape raises `InputError`.
+    """
     codes = checked_codes(codes)
     checks.floating(outputs, "outputs", (None, codes.num_outputs))
     *logits, rest = jnp.split(outputs, list(itertools.accumulate(codes.categories)), -1)
@@ -84,12 +105,19 @@ def recognised(codes: Codes, outputs: Array) -> Recognised:
 
 
 def information(codes: Codes, q: Recognised, z: Array) -> tuple[Array, Array]:
-    """E log Q(c | x) + H(c) <= I(c; x) in nats, for the categories and for the numbers.
+    """E log Q(k | x) + H(k) and E log Q(u | x) + H(u), in nats, for c = (categories k, numbers u).
 
-    A mean over a batch z [batch, n], with q = Q(c | G(z)). If Q(c | x) = p(c | x) it is I(c; x) in
-    expectation. For categories that x determines it is Σ log K_i, the maximum. For continuous
-    numbers it has no maximum: a Q = N(c, σ²) with the true c gives log 2 - log σ - ½ log 2πe. Chen
-    et al. (2016), "InfoGAN", equation 5.
+    Means over a batch. Their sum is a lower bound of the mutual information I(c; x) of the code c
+    and the sample x = G(z); for Q(c | x) = p(c | x) it is attained. The first is at most Σ log K_i,
+    if x determines the categories. The second has no maximum: N(u, σ²) around the true u gives log
+    2 - log σ - ½ log 2πe for each number.
+
+    codes: the layout of z
+    q: Q(c | x) for the samples x = G(z)
+    z: the latents, [batch, codes.size]
+
+    Returns two scalars. Chen et al. (2016), "InfoGAN: interpretable representation learning by
+    information maximizing generative adversarial nets", equation 5.
     """
     codes = checked_codes(codes)
     checks.noun(q, Recognised, "q")

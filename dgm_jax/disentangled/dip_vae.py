@@ -26,14 +26,18 @@ def dip_vae_loss(
 ) -> tuple[Array, Metrics]:
     """-ELBO + λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii - 1)², C a covariance of codes over the batch.
 
-    kind: "I", C = Cov_x(μ(x)) of the means of q(z | x); "II", C = Cov_x(μ(x)) + E_x diag σ(x)²,
-        the covariance of q(z) itself (`dip_penalty`)
-    off_diagonal, diagonal: λ_od and λ_d, or weights of the step. By default λ_d is 10 λ_od for "I"
-        and λ_od for "II", as in the paper
+    The penalty draws the covariance of the aggregate posterior towards I, that of the prior.
 
-    x [batch, *shape], num_data, parts_key and metrics are those of `beta_vae_loss`; "penalty" is
-    what is added to -ELBO. Kumar, Sattigeri and Balakrishnan (2018), "Variational inference of
-    disentangled latent concepts from unlabeled observations", equations 6 and 7.
+    model, cond, num_data, parts_key: those of `beta_vae_loss`, and so are the metrics
+    x: [batch, *shape], at least two rows
+    kind: "I", C = Cov_x(μ(x)) of the means of q(z | x); "II", C = Cov_x(μ(x)) + E_x diag σ(x)², the
+        covariance of q(z) itself, with the standard deviations σ(x)
+    off_diagonal, diagonal: λ_od and λ_d, numbers, or weights that depend on the step. By default
+        λ_d is 10 λ_od for "I" and λ_od for "II", as in the paper
+
+    Returns (loss, metrics), in nats per example; "penalty" is what is added to -ELBO. Kumar,
+    Sattigeri and Balakrishnan (2018), "Variational inference of disentangled latent concepts from
+    unlabeled observations", equations 6 and 7.
     """
     checks.choice(kind, KINDS, "kind")
     off_diagonal = checks.weight(off_diagonal, "off_diagonal")

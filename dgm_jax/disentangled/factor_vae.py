@@ -40,11 +40,21 @@ def factor_vae_loss(
     gamma: float | Array,
     num_data: int,
 ) -> tuple[Array, Metrics]:
-    """-ELBO + γ E_q(z) T(z), for params {"model", "critic"}; with optimal T, -ELBO + γ TC, in nats.
+    """-ELBO + γ E_q(z) T(z), with a critic T that estimates log q(z) / ∏_j q(z_j): a FactorVAE.
 
-    critic: T, z [batch, n] -> logits [batch, 1]. Its parameters get no gradient here. gamma: γ, or
-    a weight of the step. num_data and metrics as in `beta_vae_loss`, and "ratio_kl", the critic's
-    estimate of the total correlation, which is not a bound. Kim and Mnih (2018), equation 2.
+    With optimal T the second term is γ TC, the total correlation KL(q(z) ‖ ∏_j q(z_j)) of the
+    aggregate posterior q(z), in nats. T is trained by `factor_critic_loss` (`learning.alternate`).
+
+    model: with one z per row, and a Gaussian posterior with independent entries, such as `vae.vae`
+    x: [batch, *shape], at least two rows
+    critic: T, apply(params, z [batch, n]) -> logits [batch, 1], such as an MLP
+    params: {"model", "critic"}; the critic gets no gradient here
+    gamma: γ, a number, or a weight that depends on the step
+    num_data: N, the number of rows of the data set, used by the metrics only
+
+    Returns (loss, metrics), in nats per example: those of `beta_vae_loss`, and "ratio_kl", E T(z),
+    the critic's estimate of TC, which is not a bound. Cost: a pass of the model and of the critic.
+    Kim and Mnih (2018), "Disentangling by factorising", equation 2.
     """
     _check(model, critic, params, key, x)
     gamma = checks.weight(gamma, "gamma")
@@ -64,10 +74,21 @@ def factor_critic_loss(
 ) -> tuple[Array, Metrics]:
     """-E_q(z) log σ(T(z)) - E_q̄ log σ(-T(z)), q̄ = ∏_j q(z_j): the loss of the critic, in nats.
 
-    Codes of x [batch, *shape] are samples of q(z), and `permuted` codes of the rows `other` samples
-    of q̄; without `other` x is split into halves for the two. The model gets no gradient. Metrics
-    are those of
-    `density_ratio_loss`: accuracy, 1/2 if entries are independent, and ratio_kl.
+    σ is the logistic function; the optimum is T* = log q(z) / q̄(z). Codes of x are samples of
+    q(z), and codes of other rows with each entry permuted over the batch (`permuted`) samples of
+    q̄.
+
+    model: with a Gaussian posterior with independent entries, such as `vae.vae`; it gets no
+        gradient
+    critic: T, apply(params, z [batch, n]) -> logits [batch, 1]
+    params: {"model", "critic"}
+    x: [batch, *shape]
+    other: the rows [m, *shape] for q̄. None splits x into two halves, one for each; an odd batch
+        raises `InputError`
+
+    Returns (loss, {"accuracy", "ratio_kl"}): the fraction of codes on the right side of T = 0, 1/2
+    if entries are independent, and E_q T, the estimate of the total correlation. Kim and Mnih
+    (2018), "Disentangling by factorising", algorithm 2.
     """
     _check(model, critic, params, key, x)
     if other is None:

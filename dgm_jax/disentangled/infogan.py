@@ -26,11 +26,17 @@ from .codes import Codes, Recognised, checked_codes, code_prior, information, re
 
 
 class InfoGAN(NamedTuple):
-    """x = G(z) with z = (noise, c), a critic D(x), and Q(c | x) on the trunk of the critic.
+    """x = G(z) with z = (ε, c), a critic D(x), and Q(c | x), a second head of the critic's net.
 
-    `adversarial` is the model for any game, and for `objectives.generated`. The critic's parameters
-    are {"trunk", "value", "codes"}; `judge.apply(params["critic"], state["critic"], x, train=...)`
-    -> ((values [batch], parameters of Q [batch, codes.num_outputs]), state).
+    init: key -> (params, state), both {"generator", "critic"}; the critic has {"trunk", "value",
+        "codes"}
+    adversarial: G and D as an `Adversarial`, such as for `objectives.generated`
+    judge: D and Q in one pass: judge.apply(params["critic"], state["critic"], x, train=...) ->
+        ((values [batch], parameters of Q [batch, codes.num_outputs]), state)
+    codes: the layout of z
+
+    Made by `infogan`; trained by `infogan_critic_loss` and `infogan_generator_loss`; `infer_codes`
+    gives Q(c | x).
     """
 
     init: Callable[[Key], tuple[Params, State]]  # that of `adversarial`
@@ -52,11 +58,16 @@ def infogan(
     num_continuous: int = 2,
     hidden: tuple[int, ...] = (128,),
 ) -> InfoGAN:
-    """min_{G, Q} max_D V(D, G) - λ [E log Q(c | G(z, c)) + H(c)].
+    """min_{G, Q} max_D V(D, G) - λ [E log Q(c | G(z)) + H(c)], z = (ε, c): c is inferred from x.
 
-    generator: z [batch, n] -> x, n = num_noise + Σ categories + num_continuous (`Codes`).
-    trunk: x -> features [batch, num_features], from which a linear map computes the critic's value,
-        and a net with `hidden` layers the parameters of Q(c | x).
+    V is the value of a game, such as `objectives.non_saturating()`; the bracket is a lower bound of
+    the mutual information of c and G(z).
+
+    generator: z [batch, n] -> x, n = num_noise + Σ categories + num_continuous
+    trunk: x -> features [batch, num_features], from which a linear map computes D(x), and an MLP
+        with layers `hidden` the parameters of Q(c | x)
+    num_noise, categories, num_continuous: the parts of z: Gaussian noise ε, one-hot categories with
+        so many values each, and numbers uniform on (-1, 1) (`Codes`)
 
         generator = nets.strided_generator(62 + 10 + 2, (28, 28, 1))
         trunk = nets.strided_features((28, 28, 1), 1024)
@@ -121,11 +132,21 @@ def infogan_critic_loss(
     weight: float | Array = 1.0,
     continuous_weight: float | Array = 0.1,
 ) -> tuple[Array, tuple[Metrics, State]]:
-    """game.critic(D(x), D(G(z))) - λ [E log Q(c | G(z)) + H(c)], for trunk, D and Q.
+    """L_D - λ [E log Q(c | G(z)) + H(c)]: the loss of the critic D and of Q, in a game.
 
-    weight, continuous_weight: λ of categories and of numbers, or weights of the step. Returns
-    (loss, (metrics, state)) as `objectives.critic_loss`, with the metrics real and fake, the mean
-    values, and categorical and continuous, the bounds of information in nats.
+    L_D is the critic's loss of the game at data x and samples G(z); the bracket, in nats, bounds
+    the mutual information of c and G(z) from below (`information`).
+
+    model: an `infogan`; game: such as `objectives.non_saturating()`
+    params, state: dicts {"generator", "critic"}; the generator gets no gradient
+    x: data [batch, *shape]; as many samples are drawn with `key`
+    weight, continuous_weight: λ of categories and of numbers; numbers, or weights that depend on
+        the step
+
+    Returns (loss, (metrics, state)) with the metrics real and fake, the means of D at data and
+    samples, and categorical and continuous, the bounds in nats. Chen et al. (2016), "InfoGAN:
+    interpretable representation learning by information maximizing generative adversarial nets",
+    equation 6.
     """
     weights = _checked(model, game, params, key, x, state, weight, continuous_weight)
     z_key, real_key, fake_key = jax.random.split(key, 3)
@@ -152,10 +173,17 @@ def infogan_generator_loss(
     weight: float | Array = 1.0,
     continuous_weight: float | Array = 0.1,
 ) -> tuple[Array, tuple[Metrics, State]]:
-    """game.generator(D(G(z)), D(x)) - λ [E log Q(c | G(z)) + H(c)], for the generator.
+    """L_G - λ [E log Q(c | G(z)) + H(c)]: the loss of the generator, in a game.
 
-    weight, continuous_weight, metrics and results are those of `infogan_critic_loss`; the critic
-    gets no gradient.
+    L_G is the generator's loss of the game at samples G(z) and data x; the bracket, in nats, bounds
+    the mutual information of c and G(z) from below (`information`). Critic and Q get no gradient.
+
+    model, game, params, state, weight, continuous_weight: those of `infogan_critic_loss`
+    x: data [batch, *shape], which gives the number of samples; some games also use D(x)
+
+    Returns (loss, (metrics, state)) with the metrics fake, the mean of D at samples, and
+    categorical and continuous, the bounds in nats. Chen et al. (2016), "InfoGAN: interpretable
+    representation learning by information maximizing generative adversarial nets", equation 6.
     """
     weights = _checked(model, game, params, key, x, state, weight, continuous_weight)
     z_key, real_key, fake_key = jax.random.split(key, 3)
@@ -170,9 +198,13 @@ def infogan_generator_loss(
 
 
 def infer_codes(model: InfoGAN, params: Params, state: State, x: Array) -> Recognised:
-    """Q(c | x) for images x [batch, ...], in evaluation: log_probs[0].argmax(-1) is the category.
+    """Q(c | x) for images x [batch, *shape], as `Recognised`, with the nets as in evaluation.
 
-    params, state: those of both players, as `learning.load` returns them.
+    `infer_codes(...).log_probs[0].argmax(-1)` is the most probable value of the first category, and
+    `.mean` the estimate of the numbers, both for each image.
+
+    model: an `infogan`
+    params, state: dicts {"generator", "critic"}, as `learning.load` returns them
     """
     checks.noun(model, InfoGAN, "model")
     check_both(params, state)

@@ -53,13 +53,23 @@ def avb(
     num_noise: int,
     prior: Density | None = None,
 ) -> LatentVariable:
-    """p(x, z) = p(z) ∏_i p(x_i; f_i(z)), and z = g(x, ε) with ε ~ N(0, I) for z ~ q(z | x).
+    """p(x, z) = p(z) ∏_i p(x_i; f_i(z)), q(z | x) the law of z = g(x, ε), ε ~ N(0, I): implicit q.
 
-    inference: g, maps x [..., *shape] as real numbers and ε [..., num_noise] to z
-    [..., num_latents], with broadcasting batch axes (`implicit_net`, or a `nets.mlp` with two
-    inputs). decoder, likelihood and shape as in `vae.vae`; prior: `standard_normal` by default.
-    Parameters {"prior", "likelihood", "posterior"}. The posterior is `Implicit`: it can be sampled
-    but not scored. Mescheder, Nowozin and Geiger (2017), "Adversarial variational Bayes".
+    Adversarial variational Bayes: a VAE whose posterior may have any form, since g may be any net.
+    It can be sampled but not scored: its `log_prob` raises `InputError`. Train it by `avb_loss` and
+    `avb_critic_loss`; evaluate it with `gaussian_proposal` or `metrics.annealed_log_prob`.
+
+    inference: g, from x [..., *shape] as real numbers and ε [..., num_noise], whose batch axes
+        broadcast, to z [..., num_latents]: `implicit_net`, or a `nets.mlp` with two inputs
+    decoder: f, from z to the parameters of the likelihood for each entry of x, in a layout of
+        `likelihoods.factorised`
+    likelihood: p(x_i; f_i), the family of one entry, such as `likelihoods.bernoulli()`
+    shape: the shape of one x, or its size if it is a vector
+    num_latents, num_noise: the sizes of z and ε
+    prior: p(z), `standard_normal(num_latents)` by default
+
+    Parameters {"prior", "likelihood", "posterior"}. A net whose output has another shape raises
+    `InputError`. Mescheder, Nowozin and Geiger (2017), "Adversarial variational Bayes".
     """
     checks.noun(inference, Net, "inference")
     checks.noun(decoder, Net, "decoder")
@@ -178,13 +188,24 @@ def avb_loss(
     *,
     num_moments: int = 0,
 ) -> tuple[Array, Metrics]:
-    """E_data E_q [T(x, z) + log r(z | x) - log p(z) - log p(x | z)], the negative ELBO in nats.
+    """E_x E_q [T(x, z) + log r(z | x) - log p(z) - log p(x | z)], in nats: the loss of an `avb`.
 
-    It is the ELBO if T is optimal. params: {"model", "critic"}; critic: T; x [batch, *shape]. The
-    gradient with respect to φ passes through z only, since E ∇_φ T* = 0 (proposition 2).
-    num_moments: the number of samples for the moments of r(z | x), more than z has numbers, and
-    better ten times as many; 0 is no adaptive contrast, r = p. The moments are constants in the
-    gradient. Metrics: "distortion", -E log p(x | z), and "ratio_kl", the estimate of the KL.
+    T is a critic that estimates log q(z | x) - log r(z | x); if it is optimal, this is the negative
+    ELBO, and otherwise no bound. r is a Gaussian with the mean and the covariance of q(z | x)
+    ("adaptive contrast"), or with num_moments=0 the prior, so that the terms in r and p cancel. The
+    gradient for the parameters of q passes through z only, since E ∇T* = 0 (proposition 2).
+
+    model: an `avb`
+    critic: T, apply(params, x, z) -> [batch, 1]; with num_moments it is given L⁻¹(z - μ), with the
+        mean μ and the covariance L Lᵀ of r, instead of z
+    params: {"model", "critic"}; it is the loss of "model" alone, as a player of
+        `learning.alternate`
+    x: [batch, *shape]
+    num_moments: the number of samples from which r is computed, without gradient; more than
+        num_latents, else `InputError`, and better ten times as many. 0 is r = p
+
+    Returns (loss, {"distortion": -E log p(x | z), "ratio_kl": the estimate of E KL(q ‖ p)}).
+    Mescheder, Nowozin and Geiger (2017), "Adversarial variational Bayes", section 4.
     """
     num_moments = _checked(model, critic, params, key, x, num_moments)
     posterior = model.posterior(params["model"], x)
@@ -206,11 +227,18 @@ def avb_critic_loss(
     *,
     num_moments: int = 0,
 ) -> tuple[Array, Metrics]:
-    """-E log σ(T(x, z)) - E log σ(-T(x, z')), z ~ q(z | x) and z' ~ p(z), for the critic.
+    """-E log σ(T(x, z)) - E log σ(-T(x, z')), z ~ q(z | x), z' ~ p(z): the critic's loss in `avb`.
 
-    critic: T, maps x as real numbers and z to [..., 1]. With num_moments it sees the standardised
-    z̃ = L(x)^-1 (z - μ(x)) in place of z, of the covariance L L^T, and z' ~ N(0, I). Arguments are
-    those of `avb_loss`, metrics those of `objectives.density_ratio_loss`.
+    σ is the logistic function. The optimum is T* = log q(z | x) - log p(z), which `avb_loss` needs.
+    With num_moments T sees L⁻¹(z - μ) instead of z, with the mean μ and the covariance L Lᵀ of q(z
+    | x), and z' ~ N(0, I) ("adaptive contrast"); then T* = log q(z | x) - log N(z; μ, L Lᵀ).
+
+    model, params, num_moments: those of `avb_loss`. The model gets no gradient here
+    critic: T, apply(params, x, z) -> logits [batch, 1]
+    x: [batch, *shape]
+
+    Returns (loss, {"accuracy", "ratio_kl"}): the fraction of pairs on the right side of T = 0, and
+    E_q T. Mescheder, Nowozin and Geiger (2017), "Adversarial variational Bayes", equation 3.
     """
     num_moments = _checked(model, critic, params, key, x, num_moments)
     q_key, p_key = jax.random.split(key)
@@ -227,12 +255,19 @@ def avb_critic_loss(
 def gaussian_proposal(
     model: LatentVariable, *, num_moments: int = 200, widen: float = 1.2
 ) -> LatentVariable:
-    """The model with q(z | x) = N(μ(x), widen² Σ(x)), from moments of its implicit posterior.
+    """q(z | x) = N(μ(x), w² Σ(x)), with mean μ and covariance Σ of the posterior of an `avb`.
 
-    A posterior with a density, for `metrics.importance_log_prob` and as the start of
-    `metrics.annealed_log_prob`. widen > 1 keeps importance weights bounded. The moments are those
-    of num_moments samples with a fixed key, more than z has numbers. Mescheder, Nowozin and Geiger
-    (2017), section 4, with variances alone.
+    The model with a posterior that has a density, for `metrics.importance_log_prob`, and as the
+    start of `metrics.annealed_log_prob`. Prior and likelihood stay the same.
+
+    model: an `avb`
+    num_moments: the number of samples, drawn with a fixed key, from which μ and Σ are estimated;
+        more than num_latents, else `InputError`
+    widen: w. Above 1 the tails are wider than those of the posterior, so that importance weights
+        p(x, z) / q(z | x) vary less
+
+    Mescheder, Nowozin and Geiger (2017), "Adversarial variational Bayes", section 4, with variances
+    alone.
     """
     checks.noun(model, LatentVariable, "model")
     num_moments = checks.positive_int(num_moments, "num_moments", least=2)

@@ -24,23 +24,29 @@ def biggan(
     attention: int | None = None,
     axis_name: str | None = None,
 ) -> Adversarial:
-    """x = G(z, y), z ~ N(0, I), for a class y, an integer (cond_shape = ()).
+    """x = G(z, y), z ~ N(0, I), for a class y, an integer (cond_shape = ()): the nets of BigGAN.
 
-    - Each class has a vector of `embedding` numbers, from which every batch norm computes its scale
-      and shift by its own linear map.
-    - z is split into equal parts: one makes the first image, and the batch norms of each block see
-      another one beside the class. By default a part has 20 numbers.
-    - The critic adds ⟨v_y, φ(x)⟩; weights of both nets are spectrally normalised and start
+    - Each class has a vector of `embedding` entries, from which every batch norm of the generator
+      computes its scale and shift by its own linear map.
+    - z is split into equal parts: one makes the first image, and each block gets another one, which
+      its batch norms see beside the class. By default a part has 20 entries.
+    - The critic is D(x, y) = w · φ(x) + b + ⟨v_y, φ(x)⟩, with a vector v_y for each class. Weights
+      of convolutions and dense layers are divided by their largest singular value, and start
       orthogonal.
-    - attention: as in `sagan`; hidden, num_latents, num_classes, axis_name: as in `sngan`.
 
-    Train it with `objectives.hinge()`, `orthogonal_penalty` of the generator's parameters, Adam
-    with b1 = 0 and learning rates 5e-5 and 2e-4, two updates of the critic, large batches, and
-    averaged weights (ema_decay 0.9999), whose batch norms then need `standing_statistics`. A
-    `truncated` prior trades variety for quality. At 128×128 with 1000 classes: 70,433,988 and
-    87,982,370 parameters, 158.4 million as published. Here the linear maps of the batch norms start
-    at zero and are not spectrally normalised. Brock, Donahue and Simonyan (2019), "Large scale GAN
-    training for high fidelity natural image synthesis".
+    shape: (H, W, C), even sides of at least 8; x lies in (-1, 1)
+    num_classes: the number of classes
+    num_latents: the size of z, divisible by the number of blocks + 1; None for 20 entries a part
+    hidden: the channels at full resolution, twice as many at each halving, at most 16 hidden
+    attention: the height of the images that get a self-attention layer; None for H / 2
+    axis_name: of `jax.pmap`, for batch norms
+
+    Train it with `objectives.hinge()`, 1e-4 `orthogonal_penalty` of the generator, Adam with b1 = 0
+    and learning rates 5e-5 (generator) and 2e-4, two updates of the critic, and averaged weights
+    (ema_decay 0.9999) with `standing_statistics`. At 128×128 with 1000 classes it has 158.4 million
+    parameters, as published. Unlike there, the linear maps of the batch norms start at 0 and are
+    not normalised. Brock, Donahue and Simonyan (2019), "Large scale GAN training for high fidelity
+    natural image synthesis".
     """
     shape = checks.image_shape(shape)
     embedding = checks.positive_int(embedding, "embedding")

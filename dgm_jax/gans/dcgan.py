@@ -20,13 +20,16 @@ def dcgan(
 ) -> Adversarial:
     """x = G(z), z ~ N(0, I), by convolutions that double the image; D by those that halve it.
 
-    shape: (H, W, C) with sides of at least 8; x lies in (-1, 1). num_latents: the size of z.
+    shape: (H, W, C) with sides of at least 8; x lies in (-1, 1), by tanh
+    num_latents: the size of z
     hidden: channels of both nets at half the image; they double with each halving, to at most 8
-    hidden.
-    generator_norm: "batch", "virtual" or "none" (`nets.strided_generator`). critic_norm: "batch",
-    "layer", "spectral" or "none" (`nets.strided_critic`). For a WGAN-GP, use "layer" or "none" in
-    the critic with `objectives.wasserstein()` and `objectives.gradient_penalty`.
-    num_reference: inputs of the virtual batch norm. axis_name: of `jax.pmap`, for batch norms.
+        hidden
+    generator_norm: how layers of the generator are normalised: "batch", by statistics of the batch;
+        "virtual", by those of num_reference fixed z; or "none"
+    critic_norm: "batch", "layer" (over one image), "spectral" (W / σ(W)), or "none". For a WGAN-GP
+        use "layer" or "none", with `objectives.wasserstein()` and `objectives.gradient_penalty`
+    num_reference: the number of fixed z of "virtual"
+    axis_name: of `jax.pmap`, for batch norms
 
         model = gans.dcgan((28, 28, 1))
         adam = optax.adam(2e-4, b1=0.5)
@@ -34,9 +37,9 @@ def dcgan(
             model, objectives.non_saturating(), critic=adam, generator=adam
         )
 
-    At 64×64×3 it is the net of the authors' program: 3.6 and 2.8 million parameters.
-    Radford, Metz and Chintala (2016), "Unsupervised representation learning with deep convolutional
-    generative adversarial networks".
+    At 64×64×3 it is the net of the authors' program: 3.6 and 2.8 million parameters. Radford, Metz
+    and Chintala (2016), "Unsupervised representation learning with deep convolutional generative
+    adversarial networks".
     """
     generator = strided_generator(
         num_latents,

@@ -81,9 +81,16 @@ def progressive(
 
 
 def shrunk(x: Array, size: int, alpha: float | Array = 1.0) -> Array:
-    """Data for the game of one size: x [..., H, W, C] -> [..., size, size, C], averaged.
+    """Images x averaged over blocks of pixels, to size×size: the data of a `progressive` GAN.
 
-    For α < 1 they are (1 - α) doubled(halved(x)) + α x, as sharp as the images of the generator.
+    For α < 1 they are (1 - α) u(d(x)) + α x, where d averages 2×2 pixels and u repeats each one 2×2
+    times, since the images of a generator that is growing are such mixtures.
+
+    x: square images [..., H, H, C], H a power of two; the result is [..., size, size, C]
+    size: a power of two, from 4 to H, else `InputError`
+    alpha: α in [0, 1]; without effect at size 4, the first
+
+    Karras et al. (2018), "Progressive growing of GANs".
     """
     checks.images(x)
     share(alpha, "alpha")

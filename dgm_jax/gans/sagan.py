@@ -19,14 +19,23 @@ def sagan(
     num_classes: int | None = None,
     axis_name: str | None = None,
 ) -> Adversarial:
-    """`sngan` with self-attention in both nets, and spectral normalisation in the generator too.
+    """x = G(z), z ~ N(0, I), and a critic D: residual nets with self-attention, layers W / σ(W).
 
-    attention: the height of the images with self-attention, by default half of that of x; the layer
-    starts as the identity. The other options (shape, num_latents, hidden, num_classes, axis_name)
-    are those of `sngan`. Train it with `objectives.hinge()`, one update of each player, and Adam
-    with b1 = 0 and learning rates 1e-4 for the generator and 4e-4 for the critic. At 128×128 with
-    1000 classes both nets together have 81.5 million parameters, as the baseline in table 1 of
-    Brock et al. (2019). Zhang et al. (2019), "Self-attention generative adversarial networks".
+    As `sngan`, with spectral normalisation (each weight divided by its largest singular value σ(W))
+    in the generator, too, and one layer of self-attention in both nets, which starts as the
+    identity.
+
+    shape: (H, W, C), even sides of at least 8; x lies in (-1, 1)
+    num_latents: the size of z
+    hidden: the channels at full resolution, twice as many at each halving, at most 16 hidden
+    attention: the height of the images that get the self-attention; None for H / 2
+    num_classes: None, or for a conditional model, whose condition is a class, an integer
+    axis_name: of `jax.pmap`, for batch norms
+
+    Train it with `objectives.hinge()`, one update of each player, and Adam with b1 = 0 and learning
+    rates 1e-4 for the generator and 4e-4 for the critic. At 128×128 with 1000 classes both nets
+    together have 81.5 million parameters, as the baseline in table 1 of Brock et al. (2019). Zhang
+    et al. (2019), "Self-attention generative adversarial networks".
     """
     shape = checks.image_shape(shape)
     both: dict[str, Any] = {

@@ -13,12 +13,17 @@ MOST_BATCHES = 100  # that a batch norm averages evenly: 1 / (1 - its momentum)
 
 
 def truncated(model: Adversarial, truncation: float) -> Adversarial:
-    """The model with z = ψ ε, ε ~ N(0, I) truncated to [-2, 2]: samples closer to the typical one.
+    """x = G(ψ ε), ε ~ N(0, I) truncated to [-2, 2]: the model with a narrower prior, for sampling.
 
-    truncation: ψ in [0, 1]. At 1 only the tails are cut off; at 0 z = 0, one image (per class).
-    Values in between trade variety for quality: plot Fréchet distances, or precision and recall,
-    over ψ. The model's prior must be `standard_normal`. Brock et al. (2019), section 3.1, as in
-    their published models.
+    A smaller ψ gives samples closer to the typical one, of higher quality and less variety: plot
+    Fréchet distances, or precision and recall, over ψ.
+
+    model: an `Adversarial` whose prior is `standard_normal`, trained with it; not changed
+    truncation: ψ in [0, 1], else `InputError`. 1 cuts off the tails only; at 0 z = 0, one image
+        (per class), and log p(z) does not exist
+
+    Brock, Donahue and Simonyan (2019), "Large scale GAN training for high fidelity natural image
+    synthesis", section 3.1.
     """
     checks.noun(model, Adversarial, "model")
     if not 0 <= checks.not_negative(truncation, "truncation") <= 1:

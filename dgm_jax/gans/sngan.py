@@ -20,17 +20,25 @@ def sngan(
     num_classes: int | None = None,
     axis_name: str | None = None,
 ) -> Adversarial:
-    """x = G(z), z ~ N(0, I), and a critic with spectrally normalised layers W / σ(W).
+    """x = G(z), z ~ N(0, I), and a critic D with spectrally normalised layers W / σ(W).
 
-    This bounds the critic's Lipschitz constant without a penalty: by 2 per residual block, a sum of
-    two paths, times the norm of each convolution, which may exceed that of its kernel
-    (`nets.operator_norm`). Train it with `objectives.hinge()` and Adam with b1 = 0. shape: (H, W,
-    C), even sides of at least 8; x lies in (-1, 1). num_latents: the size of z. hidden: channels at
-    full resolution. generator_widths, critic_widths: of the blocks (`nets.residual_generator` and
-    `nets.residual_critic`); the paper's nets for CIFAR-10 have (256, 256, 256, 256) and (128, 128,
-    128, 128). num_classes: batch norms conditional on the class and a projection in the critic; the
-    condition is then the class, an integer (cond_shape = ()). axis_name: of `jax.pmap`, for batch
-    norms. Miyato et al. (2018), "Spectral normalization for generative adversarial networks".
+    σ(W) is the largest singular value of a layer's weights as a matrix. The normalisation bounds
+    the critic's Lipschitz constant without a penalty: by 2 per residual block, a sum of two paths,
+    times the norm of each convolution, which may exceed that of its kernel (`nets.operator_norm`).
+
+    shape: (H, W, C), even sides of at least 8; x lies in (-1, 1)
+    num_latents: the size of z
+    hidden: the channels at full resolution, twice as many at each halving, at most 16 hidden
+    generator_widths, critic_widths: the channels of each block instead, as in
+        `nets.residual_generator` and `nets.residual_critic`; the paper's nets for CIFAR-10 have
+        (256, 256, 256, 256) and (128, 128, 128, 128)
+    num_classes: None, or for a conditional model, whose condition is a class, an integer
+        (cond_shape = ()): batch norms with scale and shift of the class, and a critic with a term
+        ⟨v_y, φ(x)⟩
+    axis_name: of `jax.pmap`, for batch norms
+
+    Train it with `objectives.hinge()` and Adam with b1 = 0. Miyato et al. (2018), "Spectral
+    normalization for generative adversarial networks".
     """
     generator = residual_generator(
         num_latents,

@@ -26,16 +26,19 @@ from .growing import (
 
 
 class StyleGAN(NamedTuple):
-    """x = g(w_1, ..., w_L; noise) with w = f(z), its adversarial model, and its two nets.
+    """x = g(w_1, ..., w_L; noise), w = f(z): the two nets of a StyleGAN, and its adversarial model.
 
-    The nets use params["generator"]["mapping"] and params["generator"]["synthesis"]:
+    - `mapping.apply(params, z)` -> w [..., num_styles]: f, with params["generator"]["mapping"]
+    - `synthesis.apply(params, styles, key=None)` -> x at full size: g, with
+      params["generator"]["synthesis"], from `styles` [..., L, num_styles], one w for each layer.
+      The key is for the noise; with None there is none
+    - `grown(size=None, alpha=1.0, truncation=1.0, cutoff=None)` -> `Adversarial`, of images of a
+      size. size and alpha: None is the full size; smaller ones and α < 1 are for growing, as in
+      `progressive`. truncation, cutoff: ψ of `truncated_styles`, and in how many layers; outside of
+      training only. The generator's state is {"mean_style"}, the moving average of w
+    - `num_layers`: L, two for each size 4, 8, ...
 
-    - `mapping.apply(params, z)` -> w [..., num_styles]
-    - `synthesis.apply(params, styles, key=None)` -> x at full size, from `styles`
-      [..., L, num_styles], one w for each layer. The key is for the noise; with None there is none.
-
-    `grown(size=None, alpha=1.0, truncation=1.0, cutoff=None)` is the `Adversarial` model of images
-    of a size, as in `progressive`. Its generator's state is {"mean_style"}, the average of w.
+    Made by `stylegan`.
     """
 
     mapping: Net
