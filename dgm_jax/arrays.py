@@ -11,7 +11,11 @@ from jax.typing import ArrayLike, DTypeLike
 
 
 def wide(*arrays_or_dtypes: ArrayLike | DTypeLike) -> jnp.dtype:
-    """The common dtype of arrays of any shape, but at least float32: 16 bits are too coarse."""
+    """The common dtype of the arguments, but at least float32.
+
+    arrays_or_dtypes: arrays of any shapes, or dtypes. bfloat16 and float16, which are too coarse
+        for a log-density, give float32; float64 stays.
+    """
     return jnp.promote_types(jnp.result_type(*arrays_or_dtypes), jnp.float32)
 
 
@@ -19,7 +23,7 @@ def same_rank(*arrays: ArrayLike) -> tuple[Array, ...]:
     """The arrays, of any shapes, with axes of size 1 in front: all get the same number of axes.
 
     They broadcast as before, and also under `jax_numpy_rank_promotion="raise"`, which forbids
-    operations between arrays of different rank.
+    operations between arrays of different rank. Returns a tuple in the order of the arguments.
     """
     ndim = max(map(jnp.ndim, arrays))
     return tuple(jnp.expand_dims(a, range(ndim - jnp.ndim(a))) for a in arrays)
@@ -31,47 +35,63 @@ def row_sums(a: Array) -> Array:
 
 
 def soft_bound(x: Array, bound: float) -> Array:
-    """b tanh(x / b), in (-b, b) and close to x for small x: a smooth bound for x of any shape."""
+    """b tanh(x / b), in [-b, b] and close to x for small x: a smooth bound for x of any shape.
+
+    bound: b > 0. The slope is 1 at 0 and falls gradually, where that of a clip is 0 beyond b.
+    """
     return bound * jnp.tanh(x / bound)
 
 
 def straight_through(value: Array, soft: Array) -> Array:
     """`value` in the forward pass, with the gradient of `soft`: the straight-through estimator.
 
-    The result equals `value` exactly. The usual form, soft + stop_gradient(value - soft), can
-    differ from it by rounding. Bengio et al. (2013), "Estimating or propagating gradients through
-    stochastic neurons".
+    value, soft: arrays of one shape, such as a rounded number and the number itself, or a one-hot
+        sample and its probabilities. value gets no gradient. The result equals `value` exactly; the
+        usual form, soft + stop_gradient(value - soft), can differ from it by rounding. Bengio et
+        al. (2013), "Estimating or propagating gradients through stochastic neurons".
     """
     return jax.lax.stop_gradient(value) + (soft - jax.lax.stop_gradient(soft))
 
 
 def mid_quantiles(num: int) -> np.ndarray:
-    """(j + ½) / K for j = 0..K-1: the midpoints of K intervals of equal probability."""
+    """(j + ½) / K for j = 0..K-1: the midpoints of K intervals of equal probability, [K].
+
+    num: K. A quantile function at these levels gives K points that represent a distribution.
+    """
     return (np.arange(num) + 0.5) / num
 
 
 def parted(shifts: Array, scales: Array, points: Array, bound: float) -> tuple[Array, Array]:
-    """Means μ_j = m_j + z_j (1 - s_j) and log-scales log s_j of K components, each [..., K].
+    """μ_j = m_j + z_j (1 - s_j), log s_j = b tanh(r_j / b): K components that separate in training.
 
-    Here m = `shifts`, log s = soft_bound(`scales`, `bound`) and z = `points`, the `mid_quantiles`
-    of the standard component. Components that start equal would receive equal gradients and stay
-    equal. In this parametrisation all components are still the standard one at m = 0, log s = 0,
-    but their gradients with respect to s_j differ: component j shrinks onto its own point z_j.
-    Every (μ, s) within the bound can be reached.
+    Components that start equal would receive equal gradients and stay equal. In this
+    parametrisation all of them are the standard one at m = 0, r = 0, but their gradients with
+    respect to s_j differ: component j shrinks onto its own point z_j. Every (μ, s) within the bound
+    can be reached.
+
+    shifts: m [..., K]. scales: r [..., K]. bound: b
+    points: z [K], the `mid_quantiles` of the standard component, such as Φ⁻¹((j + ½) / K)
+
+    Returns (means μ, log-scales log s), each [..., K].
     """
     log_scales, points = same_rank(soft_bound(scales, bound), points)
     return shifts - points * jnp.expm1(log_scales), log_scales
 
 
 def places(order: np.ndarray) -> np.ndarray:
-    """The inverse of a permutation, in the same dtype: x[order][places(order)] is x."""
+    """The inverse of a permutation: places[order[i]] = i, so that x[order][places(order)] is x.
+
+    order: integers [d], each of 0..d-1 once, on the host. The result has its shape and dtype.
+    """
     return np.argsort(order).astype(order.dtype)
 
 
 def rearranged(array: Array, *orders: Array | np.ndarray | None) -> Array:
     """a[i[j], k[l], ...]: each axis in an order of its own, with a derivative as fast as the value.
 
-    array: of floats; orders: for each axis a permutation, which may be traced, or None if it stays.
+    array: of floats
+    orders: for each axis a permutation, which may be traced, or None for an axis that stays
+
     The result solves the equation that takes it back, and so its derivative is the gather by the
     inverse permutations. That of a gather is a scatter, which takes ten times as long on a CPU.
     Cost: one pass over the array, in each direction; least if only one axis moves.
@@ -99,10 +119,10 @@ def rearranged(array: Array, *orders: Array | np.ndarray | None) -> Array:
 
 
 def within_cell(corner: Array, u: Array) -> Array:
-    """corner + u for u in [0, 1), rounded down where it would round to corner + 1.
+    """min(corner + u, the largest float below corner + 1): a dequantised level in its own cell.
 
-    Any shapes. In float32, 255 + 0.99999999 is 256. A dequantised value must stay in the cell of
-    its level.
+    corner: levels as floats. u: noise in [0, 1); any shapes that broadcast. In float32, 255 +
+        0.99999999 would be 256, the next level.
     """
     return jnp.minimum(corner + u, jnp.nextafter(corner + 1, corner))
 
@@ -123,7 +143,7 @@ def no_log_det(x: Array, event_ndims: int = 1) -> Array:
 
 
 def as_vectors(x: Array, event_ndims: int) -> Array:
-    """[..., *event] -> [..., n]: flattens each event, which is the last event_ndims axes."""
+    """[..., *event] -> [..., n]: each event, which is the last event_ndims axes, as one vector."""
     batch_shape = x.shape[: x.ndim - event_ndims]
     return x.reshape(*batch_shape, math.prod(x.shape[len(batch_shape) :]))
 
@@ -131,7 +151,8 @@ def as_vectors(x: Array, event_ndims: int) -> Array:
 def squeezed(x: Array) -> Array:
     """[..., H, W, C] -> [..., H/2, W/2, 4C]: each 2×2 square of pixels becomes one pixel.
 
-    The channels are ordered: top left pixel, top right, bottom left, bottom right.
+    H and W are even. The channels are ordered: the C of the top left pixel, top right, bottom left,
+    bottom right.
     """
     *batch, h, w, c = x.shape
     x = jnp.swapaxes(x.reshape(*batch, h // 2, 2, w // 2, 2, c), -4, -3)
@@ -148,26 +169,36 @@ def unsqueezed(y: Array) -> Array:
 def in_a_row(
     draw: Callable[..., Array], key: Array, shape: tuple[int, ...], *options: DTypeLike | float
 ) -> Array:
-    """draw(key, shape, *options), of `jax.random`, drawn as one vector: the same numbers.
+    """draw(key, shape, *options) with a `draw` of `jax.random`, drawn as one vector.
 
-    For weights, and for noise whose first axis is the batch. XLA's CPU backend compiles the random
-    bits of an array with three or four axes up to ten times as long as those of a vector. Where a
-    batch is the second axis, as in [samples, batch, ...], several devices could not share them.
+    The numbers are the same. For weights, and for noise whose first axis is the batch. XLA's CPU
+    backend compiles the random bits of an array with three or four axes up to ten times as long as
+    those of a vector. Where a batch is the second axis, as in [samples, batch, ...], several
+    devices could not share the drawing.
+
+    draw: such as `jax.random.normal`, draw(key, shape, *options). shape: of the result
+    options: the further arguments of `draw`, such as a dtype
     """
     return draw(key, (math.prod(shape),), *options).reshape(shape)
 
 
 def compiled_once(function: Callable, *, static_argnums: tuple[int, ...] = ()) -> Callable:
-    """The function, compiled once when called outside of `jit`, and inlined inside of `jit`.
+    """The function under `jit`: compiled once if called outside of `jit`, and inlined inside.
 
     JAX caches a compiled program under the Python function it was traced from. A `lax.scan` outside
     of `jit` gets a new body function at every call and is therefore compiled at every call. Wrap
     the function that contains such a loop in `compiled_once`, once, and pass all that changes as
-    arguments. `static_argnums` are those of `jax.jit`.
+    arguments.
+
+    function: of arrays. static_argnums: the positions of arguments that are no arrays, as in
+        `jax.jit`; each value compiles anew
     """
     return jax.jit(function, static_argnums=static_argnums, inline=True)
 
 
 def on_host_generator(key: Array) -> np.random.Generator:
-    """A NumPy generator seeded by a JAX key; equal keys give equal draws."""
+    """A NumPy generator seeded by the data of a JAX key; equal keys give equal draws.
+
+    key: made by `jax.random.key`, not traced.
+    """
     return np.random.default_rng(np.asarray(jax.random.key_data(key)))

@@ -36,11 +36,20 @@ from .protocol import Array, Density, Net, Shape
 
 
 class Conditional(NamedTuple):
-    """f ↦ p(x_i; f), the conditional distribution of one entry of x, with f ∈ R^num_params.
+    """f ↦ p(x_i; f): a family of distributions of one entry of x, by parameters f ∈ R^num_params.
 
-    If `encoding` is given, x_i is a level, an integer in 0..K-1, which causal nets see through the
-    encoding. If it is None, x_i is a real number.
-    With channels > 1, x_i [channels] are the entries of one pixel, which depend on one another.
+    It is given to a causal net (`autoregressive.made`) or a decoder (`factorised`), which computes
+    f.
+
+    num_params: how many numbers f has
+    dist: f [..., num_params] -> a distribution of x_i with batch shape [...]
+    encoding: how a causal net gets x_i as input, for levels 0..K-1; None if x_i is a real number
+    head: C -> `nets.Head`, the last layer of a causal net of images for the C channels of a pixel,
+        in families whose channels share parameters; None for the usual one
+    marginal: x [n, d] -> f [d, num_params], the best f of each coordinate without other inputs;
+        None where it has no closed form
+    channels: with channels > 1, x_i [channels] are the entries of one pixel, which depend on one
+        another, and f is that of the pixel
     """
 
     num_params: int
@@ -51,7 +60,11 @@ class Conditional(NamedTuple):
     channels: int = 1
 
     def outputs(self, num_entries: int) -> int:
-        """How many numbers f a decoder computes for so many entries of x, such as all channels."""
+        """num_params · num_entries / channels: how many numbers f a decoder computes for x.
+
+        num_entries: entries of x, such as H·W·C, or C for the last layer of a convolutional net.
+            Raises `ValueError` if `channels` does not divide it.
+        """
         if num_entries % self.channels:
             raise checks.InputError(
                 f"the likelihood is that of {self.channels} channels together, and x has "
@@ -66,7 +79,12 @@ class Conditional(NamedTuple):
 
 
 def bernoulli() -> Conditional:
-    """p(x_i = 1) = σ(f), for integers x_i in {0, 1}. 1 parameter; f = 0 is a fair coin."""
+    """p(x_i = 1) = σ(f), p(x_i = 0) = 1 - σ(f), for integers x_i in {0, 1}.
+
+    σ is the logistic function. One parameter, f [..., 1], the logit; f = 0 is a fair coin. log_prob
+    is in nats, and -inf for other values of x_i. Returns a `Conditional` for a causal net or a
+    decoder.
+    """
 
     def marginal(x):
         log_probs = _log_frequencies(x, 2)
@@ -80,10 +98,13 @@ def bernoulli() -> Conditional:
 def categorical(num_levels: int, *, encoding: Encoding | None = None) -> Conditional:
     """p(x_i = v) = softmax(f)_v for levels v = 0..K-1. K parameters; f = 0 is uniform.
 
-    num_levels: K. encoding: how a causal net sees the preceding levels. `nets.one_hot(K)`, the
-    default, has one weight per level. It suits symbols without an order, and makes the first weight
-    matrix K - 1 times as large. `nets.scaled(K)` has one weight for all levels. It suits grey
-    levels, above all with few training examples.
+    num_levels: K, at least 2
+    encoding: how a causal net gets the preceding levels; a decoder does not use it.
+        `nets.one_hot(K)`, the default, has one weight per level. It suits symbols without an order,
+        and makes the first weight matrix K - 1 times as large. `nets.scaled(K)` has one weight for
+        all levels. It suits grey levels, above all with few training examples
+
+    Returns a `Conditional`. Raises `ValueError` if the encoding has another number of levels.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     encoding = nets.one_hot(num_levels) if encoding is None else encoding
@@ -277,10 +298,14 @@ class _Pixel(drawn.Drawn):
 def logit_laplace(num_levels: int | None = None) -> Conditional:
     """p(x_i) = exp(-|logit x_i - μ| / b) / (2 b x_i (1 - x_i)), f = (μ, log b). 2 parameters.
 
-    For x_i in (0, 1). With num_levels=K for levels: level v has the probability of the interval
-    [v / K, (v + 1) / K]. f = 0 is close to the uniform distribution. log b is bounded smoothly to
-    ±7. This is the likelihood of DALL-E's decoder. Ramesh et al. (2021), "Zero-shot text-to-image
-    generation", appendix A.3.
+    x_i is a number in (0, 1), and its logit, log x_i / (1 - x_i), has a Laplace distribution with
+    mean μ and scale b. log b is bounded smoothly to ±7; f = 0 is close to the uniform distribution.
+
+    num_levels: K for levels 0..K-1, where level v has the probability of the interval
+        [v / K, (v + 1) / K]; None for numbers
+
+    Returns a `Conditional`. It is the likelihood of DALL-E's decoder. Ramesh et al. (2021),
+    "Zero-shot text-to-image generation", appendix A.3.
     """
     bounded = lambda f: (f[..., 0], jnp.exp(soft_bound(f[..., 1], 7.0)))
     if num_levels is None:
@@ -291,12 +316,16 @@ def logit_laplace(num_levels: int | None = None) -> Conditional:
 
 
 def gaussian(law: Law | None = None) -> Conditional:
-    """N(x_i; μ, σ²) with σ = e^-s and μ = -m e^-s, for real x_i. 2 parameters; f = 0 is N(0, 1).
+    """N(x_i; μ, σ²) with σ = e^-s and μ = -m e^-s, f = (m, s), for real x_i; f = 0 is N(0, 1).
 
     m and s are the shift and the log-scale of the whitening map ε = x_i e^s + m, so that a `made`
-    with this likelihood equals a one-layer `flows.maf` with the same weights. law: the element-wise
-    map that f parametrises, affine() by default, with s in ±3, or additive(), with σ = 1.
-    Papamakarios et al. (2017), "Masked autoregressive flow", section 3.1.
+    with this likelihood equals a one-layer `flows.maf` with the same weights.
+
+    law: the element-wise map ε of x_i that f parametrises: `bijectors.affine()` by default, with 2
+        parameters and s bounded smoothly to ±3, or `bijectors.additive()`, with the one parameter m
+        and σ = 1. Other laws raise `ValueError` when used
+
+    Returns a `Conditional`. Papamakarios et al. (2017), "Masked autoregressive flow", section 3.1.
     """
     law = affine() if law is None else law
     checks.noun(law, Law, "law")
@@ -327,12 +356,17 @@ KINDS = {"gaussian": (ndtri, distrax.Normal), "logistic": (logit, _Logistic)}
 
 
 def mixture(num_components: int = 10, *, kind: str = "gaussian", bound: float = 3.0) -> Conditional:
-    """Σ_j π_j N(x_i; μ_j, s_j²), or of logistics, for real x_i. 3 parameters per component.
+    """p(x_i) = Σ_j π_j N(x_i; μ_j, s_j²), or of logistic distributions, for real x_i.
 
-    num_components: how many. kind: "gaussian" or "logistic". bound: log-scales stay in ±bound.
-    f = 0 is the standard normal (or logistic): all components are equal there, but each receives a
-    gradient of its own, so that they separate in training (`arrays.parted`).
-    Bishop (1994), "Mixture density networks"; Papamakarios et al. (2017), where a MADE with this
+    num_components: K, the number of components j; f has 3 K entries, K logits of π, K shifts m and
+        K log-scales log s
+    kind: of a component, "gaussian" or "logistic"
+    bound: log s stays in ±bound, smoothly
+
+    The means are μ_j = m_j + z_j (1 - s_j) with z_j the (j + ½) / K quantile of the standard
+    component. So at f = 0 all components are the standard normal (or logistic), but their gradients
+    differ, and they separate in training. Returns a `Conditional`. Bishop (1994), "Mixture density
+    networks"; Papamakarios et al. (2017), "Masked autoregressive flow", where a MADE with this
     likelihood is called MADE MoG.
     """
     num_components = checks.positive_int(num_components, "num_components")
@@ -350,10 +384,15 @@ def mixture(num_components: int = 10, *, kind: str = "gaussian", bound: float = 
 
 
 def as_numbers(x: Array, shape: Shape, likelihood: Conditional, dtype: jnp.dtype) -> Array:
-    """x [..., *shape] for an encoder: bits as 0 and 1, levels scaled to [-1, 1], numbers as is.
+    """x ↦ 2 x / (K - 1) - 1 for levels x in 0..K-1; bits (K = 2) and real numbers stay as they are.
 
-    likelihood: the family of x. dtype: that of the result for bits and levels. Values between two
-    levels are accepted, because the pseudo-inputs of a VampPrior are such.
+    The form in which encoders get x.
+
+    x: [..., *shape]; the shape is checked. Values between two levels are accepted, because the
+        pseudo-inputs of a VampPrior are such; levels out of range raise `ValueError`
+    likelihood: the family of x, which says what K is. dtype: of the result for bits and levels
+
+    Returns [..., *shape].
     """
     checks.noun(likelihood, Conditional, "likelihood")
     shape, dtype = checks.one_or_more(shape, "shape"), checks.dtype(dtype, "dtype")
@@ -373,21 +412,24 @@ def factorised(
 ) -> Density:
     """log p_θ(x | z) = Σ_i log p(x_i; f_i), f = f_θ(z), in nats: independent entries given z.
 
-    The likelihood of a decoder `net`, for events x of the given shape; `conditional` is the family
-    of each entry, such as bernoulli(). `dist(params, z)` has the batch shape of z. `mean()` is
-    E[x | z], also for levels; `mode()` exists for bits, levels and Gaussians. cond_shape: the shape
-    of one z, which is checked if given.
+    The likelihood of a decoder, as a density of x with condition z. `dist(params, z)` has the batch
+    shape of z; its `mean()` is E[x | z], also for levels; `mode()` exists for bits, levels and
+    Gaussians.
 
-    The net returns f as [..., *shape, num_params], or with the last two axes joined (the channels
-    of a convolutional net), or with all axes joined (an MLP):
+    net: the decoder, z -> f as [..., *shape, num_params], or with the last two axes joined (the
+        channels of a convolutional net), or with all axes joined (an MLP); another shape raises
+        `ValueError`
+    conditional: the family p(x_i; f_i), such as `bernoulli()`. One of several `channels` makes the
+        pixels of x [..., C] independent, and not the channels of one: then f is [..., *shape[:-1],
+        num_params], or with axes joined
+    shape: of one x
+    cond_shape: of one z, which is checked if given
 
         decoder = factorised(mlp(8, 784, hidden=(200,)), bernoulli(), (28, 28, 1))
         log_prob = decoder.dist(params, z).log_prob(x)  # z [..., 8], x [..., 28, 28, 1] integers
 
     Cost: one pass of the net. Kingma and Welling (2014), "Auto-encoding variational Bayes",
     appendix C.
-    A conditional of several `channels` makes the pixels of x [..., C] independent, and not the
-    channels of one: then f is [..., *shape[:-1], num_params], or with axes joined.
     """
     checks.noun(net, Net, "net")
     checks.noun(conditional, Conditional, "conditional")

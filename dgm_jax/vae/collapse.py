@@ -27,7 +27,13 @@ SHAPES = ("diagonal", "full")  # of the covariance of a posterior
 
 
 class LinearOptimum(NamedTuple):
-    """The optimal linear VAE of a Gaussian, and the information in each unit."""
+    """The optimal linear VAE of a Gaussian, and the information in each unit of its code.
+
+    params: of `linear_vae`
+    kl: E_x KL(q(z_i | x) ‖ p(z_i)) of each unit in nats, [num_latents], the largest first
+    num_active: the number of units with a KL above 0
+    bound: E_x ELBO in nats, which at the optimum is E_x log p(x)
+    """
 
     params: Params  # those of `linear_vae`
     kl: np.ndarray  # E_x KL(q(z_i | x) ‖ p(z_i)) in nats, the largest first, [num_latents]
@@ -38,12 +44,17 @@ class LinearOptimum(NamedTuple):
 def linear_vae(
     dim: int, num_latents: int, *, variance: float, covariance: str = "diagonal"
 ) -> LatentVariable:
-    """p(z) = N(0, I), p(x | z) = N(W z + μ, σ² I), q(z | x) = N(V (x - μ), L Lᵀ), for x in R^dim.
+    """p(z) = N(0, I), p(x | z) = N(W z + μ, σ² I), q(z | x) = N(V (x - μ), L Lᵀ): a linear VAE.
 
-    Parameters {"mean": μ [d], "decoder": W [d, n], "encoder": V [n, d], "scale": L}, with n =
-    num_latents. L is the logarithm of its diagonal, [n], or for covariance="full" a triangle [n, n]
-    with that logarithm on its diagonal. variance: σ², which is fixed. Starts with random W and V
-    and L = I. Its ELBO needs no samples: `linear_bound`. Lucas et al. (2019), section 4.
+    dim: d, the size of x. num_latents: n, the size of z
+    variance: σ², which is fixed and not trained
+    covariance: of q: "diagonal", or "full" for any lower triangular L
+
+    Parameters {"mean": μ [d], "decoder": W [d, n], "encoder": V [n, d], "scale": L}. L is stored as
+    the logarithm of its diagonal, [n], or if it is full as a matrix [n, n] with that logarithm on
+    its diagonal, of which the lower triangle counts. Starts with random W and V, μ = 0 and L = I.
+    Its ELBO needs no samples: `linear_bound`. Lucas et al. (2019), "Don't blame the ELBO! A linear
+    VAE perspective on posterior collapse", section 4.
     """
     dim = checks.positive_int(dim, "dim")
     num_latents = checks.positive_int(num_latents, "num_latents")
@@ -104,12 +115,17 @@ def _scale(params):
 
 
 def linear_bound(params: Params, x: Array, *, variance: float) -> tuple[Array, Array]:
-    """The ELBO of a `linear_vae` in closed form, [...], and its KL_i [..., n], both in nats.
+    """ELBO(x) = E_q log p(x | z) - KL(q ‖ p) of a `linear_vae` in closed form, and its KL_i.
 
-    E_q log p(x | z) = -½ (‖x - μ - W m‖² + tr(Wᵀ W S)) / σ² - d/2 log 2πσ², m = V (x - μ).
-    variance: σ². KL_i is that of the marginal of unit i, N(m_i, S_ii) against N(0, 1). With a full
-    S the ELBO contains the joint KL, Σ_i KL_i + ½ (Σ_i log S_ii - log |S|). Cost: two products with
-    W and V.
+    With q(z | x) = N(m, S), m = V (x - μ), the first term is -½ (‖x - μ - W m‖² + tr(Wᵀ W S)) / σ²
+    - d/2 log 2πσ², where W is the decoder, V the encoder and μ the mean.
+
+    params: of `linear_vae`; others raise `ValueError`. x: [..., d]
+    variance: σ², that of the model
+
+    Returns (ELBO [...], KL [..., n]) in nats, where KL_i is that of the marginal of unit i, N(m_i,
+    S_ii) against N(0, 1). With a full S the ELBO contains the KL of all units together, Σ_i KL_i +
+    ½ (Σ_i log S_ii - log |S|). Cost: two products with W and V.
     """
     variance = checks.positive(variance, "variance")
     _check(params)
@@ -129,14 +145,22 @@ def linear_bound(params: Params, x: Array, *, variance: float) -> tuple[Array, A
 def linear_optimum(
     mean: Array, covariance: Array, num_latents: int, *, variance: float
 ) -> LinearOptimum:
-    """The largest E_x ELBO of a `linear_vae` over x with mean [d] and covariance C = U Λ Uᵀ [d, d].
+    """max E_x ELBO of a `linear_vae`, over x with mean μ and covariance C = U Λ Uᵀ, in closed form.
 
-    W = U (Λ - σ²)₊^½ over the num_latents largest λ, V = Wᵀ / max(λ, σ²), S = σ² / max(λ, σ²), with
-    σ² = `variance`. Unit i is active if λ_i > σ², with KL_i = ½ log(λ_i / σ²) on average over x;
-    for any other unit q(z_i | x) is the prior. The bound is tight: it equals E_x log p(x) of
-    probabilistic PCA with this σ², so no other posterior is better. W R with any orthogonal R has
-    the same likelihood, but a diagonal S allows only permutations and reflections R (for distinct
-    λ). Lucas et al. (2019), section 4; Tipping and Bishop (1999).
+    W = U (Λ - σ²)₊^½ over the n largest λ, V = Wᵀ / max(λ, σ²) and S = σ² / max(λ, σ²), for the
+    decoder W, the encoder V and the covariance S of q(z | x); Λ = diag(λ), and a₊ = max(a, 0).
+
+    mean: μ [d]. covariance: C [d, d]; one that is not symmetric or has a negative eigenvalue raises
+        `ValueError`
+    num_latents: n ≤ d. variance: σ², fixed
+
+    Returns a `LinearOptimum` with `params`, `kl`, `num_active` and `bound`, computed in float64.
+    Unit i is active if λ_i > σ², with KL_i = ½ log(λ_i / σ²) on average over x; for any other unit
+    q(z_i | x) is the prior. The bound is tight: it equals E_x log p(x) of probabilistic PCA with
+    this σ², so no other posterior is better. W R with any orthogonal R has the same likelihood, but
+    a diagonal S allows only permutations and reflections R (for distinct λ). Lucas et al. (2019),
+    "Don't blame the ELBO!", section 4; Tipping and Bishop (1999), "Probabilistic principal
+    component analysis".
     """
     mean, values, vectors = _spectrum(mean, covariance)
     dim = len(mean)
@@ -181,14 +205,19 @@ def _spectrum(mean, covariance):
 def best_posterior(
     decoder: Array, *, variance: float, covariance: str = "diagonal"
 ) -> tuple[Array, Array]:
-    """S of the best q(z | x) = N(m, S) given W [d, n], and its gap KL(q ‖ p(z | x)) in nats.
+    """min KL(q ‖ p(z | x)) over q(z | x) = N(m, S) for a `linear_vae`: the best S, and its KL.
 
-    decoder: W; variance: σ²; covariance: "diagonal" or "full". p(z | x) has precision P = I + Wᵀ W
-    / σ² for every x, and the best m is its mean. A full S = P⁻¹ has no gap. The best diagonal one
-    is S_ii = 1 / P_ii, narrower than the marginals (P⁻¹)_ii, with the gap ½ (Σ_i log P_ii - log
-    |P|), which is 0 only if the columns of W are orthogonal. So for x = w_1 z_1 + w_2 z_2 + ε,
-    whose likelihood depends on w_1² + w_2² alone, training with a diagonal posterior leads to w_1 =
-    0 or w_2 = 0: a unit collapses. Returns (S [n, n], gap). Lucas et al. (2019), section 4.
+    The exact posterior p(z | x) has the precision P = I + Wᵀ W / σ² for every x, and the best m is
+    its mean.
+
+    decoder: W [d, n]. variance: σ² of p(x | z)
+    covariance: the form of S. "full" gives S = P⁻¹ and a KL of 0. "diagonal" gives S_ii = 1 / P_ii,
+        narrower than the marginals (P⁻¹)_ii, and a KL of ½ (Σ_i log P_ii - log |P|), which is 0
+        only if the columns of W are orthogonal
+
+    Returns (S [n, n], the KL, a scalar in nats). For x = w_1 z_1 + w_2 z_2 + ε, whose likelihood
+    depends on w_1² + w_2² alone, training with a diagonal S therefore leads to w_1 = 0 or w_2 = 0:
+    a unit collapses. Lucas et al. (2019), "Don't blame the ELBO!", section 4.
     """
     checks.floating(decoder, "decoder", (None, None))
     variance = checks.positive(variance, "variance")
@@ -204,12 +233,19 @@ def best_posterior(
 def linear_probe(
     codes: Rows, labels: Rows, new_codes: Rows, new_labels: Rows, *, ridge: float = 1.0
 ) -> float:
-    """The accuracy with which a linear classifier predicts the class of new rows from their code.
+    """1/m Σ_i 1[argmax_k (Bᵀ z_i + b)_k = y_i]: the accuracy of a linear classifier of codes.
 
-    Least squares from standardised codes [n, k] to the one-hot labels [n], with penalty ridge ‖B‖²,
-    in closed form; the prediction is the largest output. It is trained on (codes, labels) and
-    scored on (new_codes, new_labels). codes: posterior means, not samples. Uninformative codes
-    score the frequency of the most frequent class.
+    It lies in 0..1 and says how much of a class can be read from a code linearly. B and b minimise
+    Σ ‖Bᵀ z + b - e_y‖² + ridge ‖B‖² over the training rows, in closed form, with codes standardised
+    by the training rows and e_y the one-hot class.
+
+    codes, labels: training rows, [n, k] and integers [n] from 0; as codes give posterior means, not
+        samples
+    new_codes, new_labels: the rows that are scored, [m, k] and [m]
+    ridge: the weight of the penalty, above 0
+
+    Codes without information score about the frequency of the most frequent class. Raises
+    `ValueError` for other shapes or codes that are not finite.
     """
     codes, labels = _labelled(codes, labels, "codes", "labels")
     new_codes, new_labels = _labelled(new_codes, new_labels, "new_codes", "new_labels")

@@ -24,17 +24,18 @@ def hierarchy(
     """p(x, z) = p(z_L) ... p(z_1 | z_2) p(x | z_1) and q(z | x) = q(z_1 | x) ... q(z_L | z_{L-1}).
 
     posteriors: q(z_1 | x), q(z_2 | z_1), ..., densities whose condition is x, z_1, ..., made by
-        `conditional` or `encoded`
-    priors: p(z_1 | z_2), ..., p(z_{L-1} | z_L) and p(z_L), the last without a condition
+        `combinators.conditional` or `combinators.encoded`
+    priors: as many, p(z_1 | z_2), ..., p(z_{L-1} | z_L) and p(z_L), the last without a condition
     likelihood: p(x | z_1), a density with condition z_1, such as `likelihoods.factorised`
 
     z = (z_1, ..., z_L) is a tuple of arrays. Prior and posterior are distributions of such tuples
     (`distributions.Ancestral`). Parameters {"posteriors": list, "priors": list, "likelihood"}.
+    Raises `ValueError` if the densities are not as many or lack their conditions.
 
-    `infer` makes one pass of each density. kl["z_l"] is log q(z_l | z_{l-1}) - log p(z_l | z_{l+1})
-    at the sample, also for Gaussians: z_{l+1} depends on z_l, so the KL of the two is not its mean.
-    For the last group, on which nothing depends, it is KL(q(z_L | z_{L-1}) ‖ p(z_L)), in closed
-    form if there is one. Burda, Grosse and Salakhutdinov (2016), "Importance weighted
+    `infer` makes one pass of each density. Its kl["z_l"] is log q(z_l | z_{l-1}) - log p(z_l |
+    z_{l+1}) at the sample, also for Gaussians: z_{l+1} depends on z_l, so the KL of the two is not
+    its mean. For the last group, on which nothing depends, it is KL(q(z_L | z_{L-1}) ‖ p(z_L)), in
+    closed form if there is one. Burda, Grosse and Salakhutdinov (2016), "Importance weighted
     autoencoders", equation 2.
     """
     posteriors, priors = _checked(posteriors, priors, likelihood)
@@ -88,16 +89,21 @@ def stochastic_layers(
     activation: Callable = jnp.tanh,
     dropout: float = 0.0,
 ) -> LatentVariable:
-    """x ↔ z_1 ↔ z_2 ↔ ...: a `hierarchy` of Gaussians by MLPs, one layer for each of num_latents.
+    """p(z_L) ∏_l p(z_l | z_{l+1}) p(x | z_1), q(z_1 | x) ∏_l q(z_{l+1} | z_l): Gaussians by MLPs.
 
-    shape: that of x; likelihood: of its entries, such as `likelihoods.bernoulli()`
-    num_latents: the sizes of z_1, z_2, ...
-    hidden: the hidden layers between x and z_1, between z_1 and z_2, ...; reversed in the decoder
+    A `hierarchy` with L stochastic layers. Every conditional of z is a Gaussian with independent
+    entries, whose means and log-scales are the output of an MLP, and p(z_L) is N(0, I).
 
-    Every conditional of z is a Gaussian with independent entries; p(z_L) is N(0, I). The defaults
-    are the two stochastic layers of the paper: x-200-200-100 and 100-100-100-50, activation tanh.
-    The encoder sees bits as 0 and 1, and levels scaled to [-1, 1]. dropout acts in training. Burda
-    et al. (2016), "Importance weighted autoencoders", section 5.
+    shape: of one x. likelihood: of its entries, such as `likelihoods.bernoulli()`
+    num_latents: the sizes of z_1, ..., z_L
+    hidden: the hidden widths of the MLPs between x and z_1, between z_1 and z_2, ..., L sequences;
+        from z to x they are reversed
+    activation, dropout: of the MLPs; dropout acts if the distributions get a key
+
+    The defaults are the two stochastic layers of the paper: x-200-200-100 and 100-100-100-50,
+    activation tanh. The encoder gets bits as 0 and 1, levels scaled to [-1, 1], and numbers as they
+    are. z is a tuple of [..., num_latents[l]]. Burda et al. (2016), "Importance weighted
+    autoencoders", section 5.
     """
     shape = checks.one_or_more(shape, "shape")
     checks.noun(likelihood, Conditional, "likelihood")

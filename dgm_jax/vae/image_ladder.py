@@ -32,28 +32,29 @@ def image_ladder(
 ) -> LatentVariable:
     """p(x, z) = ∏_l p(z_l | z_>l) p(x | z), q(z | x) = ∏_l q(z_l | z_>l, x): a very deep VAE.
 
-    shape: (H, H, C); likelihood: of its entries, or as in the paper of its pixels,
+    A `ladder` on images: each group z_l is a map [r, r, num_latents], and prior and posterior share
+    a top-down path from the lowest resolution to the highest.
+
+    shape: (H, H, C). likelihood: of its entries, or as in the paper of its pixels,
         `likelihoods.discretized_logistic(256, num_components=10, channels=3)`
-    resolutions: of the maps, the bottom first, H or a divisor of it; each divides the one before
-    num_layers: the number of groups z_l at each, maps [r, r, num_latents]; z_1 is at resolutions[0]
+    resolutions: r of the maps, the highest first, H or a divisor of it; each divides the one before
+    num_layers: the number of groups z_l at each resolution; z_1 is at resolutions[0], z_L is
+        sampled first
     num_blocks: residual blocks at each resolution bottom-up; by default half as many as layers
     width: channels of both paths; hidden: channels within a block, by default a quarter of them
-    unroll: whether equal layers are written out. In a scan, the default, they compile once
-        (`bijectors.Scan` compares the two). The parameters are the same
-    cond_shape: (n,) of a condition, as in `ladder`
+    num_latents: channels of each z_l. activation, dropout: of the blocks
+    unroll: True writes equal layers out one by one; False, the default, scans over them, so that
+        they compile once. The parameters are the same
+    cond_shape: (n,) of a condition, which enters at the start of the top-down path; None for none
 
-    The defaults are the 43 groups of the paper for CIFAR-10; with num_blocks=(12, 7, 7, 4, 3) and
-    10 logistics it has the paper's 39 million parameters. The bottom-up path average-pools to the
-    next resolution; the top-down path repeats pixels and adds a trained bias. A block is
-    convolutions 1×1, 3×3, 3×3, 1×1 with `activation`, up to 2×2 pixels all 1×1. The initial weights
-    of the last convolution of a block, and of the projection of z, are scaled by √(1/n) for n
-    blocks; those of the prior are 0, so that every p(z_l | z_>l) starts as the standard normal.
-    Otherwise as `ladder`: z is a tuple, `infer` is one bottom-up and one top-down pass.
-
-    Deep hierarchies have rare gradients of enormous norm. The paper skips such steps. Clip the norm
-    instead, as `experiments.fitting.AdamW` does: a fixed threshold for skipping may stop training
-    for good.
-    Child (2021), "Very deep VAEs generalize autoregressive models", section 4.
+    A block is convolutions 1×1, 3×3, 3×3, 1×1, up to 2×2 pixels all 1×1. Bottom-up average-pools to
+    the next resolution; top-down repeats pixels and adds a trained bias. The last convolutions of n
+    blocks and the projections of z start scaled by √(1/n), and those of the prior as 0, so that
+    every p(z_l | z_>l) starts as the standard normal. z is a tuple, and `infer` one pass of each
+    path. The defaults are the 43 groups of the paper for CIFAR-10; with num_blocks=(12, 7, 7, 4, 3)
+    and 10 logistics it has the paper's 39 million parameters. Rare gradients have an enormous norm:
+    clip the norm in training. Child (2021), "Very deep VAEs generalize autoregressive models",
+    section 4.
     """
     shape = checks.image_shape(shape)
     checks.noun(likelihood, Conditional, "likelihood")

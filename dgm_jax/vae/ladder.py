@@ -31,22 +31,26 @@ def ladder(
 ) -> LatentVariable:
     """p(x, z) = p(z_L) ∏_l p(z_l | z_>l) p(x | z), q(z | x) = ∏_l q(z_l | z_>l, x): a ladder VAE.
 
-    shape: that of x; likelihood: of its entries, such as `likelihoods.bernoulli()`
-    num_latents: the sizes of z_1, ..., z_L; z_L is sampled first, in prior and posterior
-    hidden: the width of both paths at each layer
-    num_blocks: residual blocks of each layer bottom-up
-    posterior: "free" is a Gaussian by a net of the top-down state and of the features of x. For
-        "precision_weighted" a net of the features alone gives N(μ, σ²), and the posterior is the
-        normalised product of it and the prior (Sønderby et al., 2016, equations 17 to 19)
-    cond_shape: (n,) of a condition c, such as a one-hot class. c enters at the start of the
-        top-down path, and so conditions prior, posterior and likelihood
+    A bottom-up path computes features of x; a top-down path, shared by prior and posterior, samples
+    z_L first and carries a state h of the groups sampled so far. All conditionals of z are
+    Gaussians with independent entries. Layers are residual blocks on vectors.
 
-    Prior and posterior share the top-down path except for the net that computes the Gaussian, and
-    the path depends on x only through z (`vae.topdown`). z is a tuple. `infer` costs one bottom-up
-    pass, and one top-down pass for each of K samples; kl["z_l"] = KL(q(z_l | z_>l, x) ‖ p(z_l |
-    z_>l)) is in closed form, one number for each entry of z_l. Every p(z_l | z_>l) starts as the
-    standard normal. Sønderby et al. (2016), "Ladder variational autoencoders"; Kingma et al.
-    (2016), section 4 and appendix C; residual layers as in Child (2021), "Very deep VAEs".
+    shape: of one x. likelihood: of its entries, such as `likelihoods.bernoulli()`
+    num_latents: the sizes of z_1, ..., z_L
+    hidden: the width of both paths at each layer, L numbers
+    num_blocks: residual blocks of each layer bottom-up
+    posterior: "free" is a Gaussian by a net of h and of the features of x. For "precision_weighted"
+        a net of the features alone gives N(μ, σ²), and the posterior is the normalised product of
+        it and the prior (Sønderby et al., 2016, equations 17 to 19)
+    activation, dropout: of the blocks; dropout acts if the distributions get a key
+    cond_shape: (n,) of a condition c, such as a one-hot class. c enters at the start of the
+        top-down path, and so conditions prior, posterior and likelihood; None for none
+
+    z is a tuple. `infer` costs one bottom-up pass, and one top-down pass for each of K samples;
+    kl["z_l"] = KL(q(z_l | z_>l, x) ‖ p(z_l | z_>l)) is in closed form, one number for each entry of
+    z_l. Every p(z_l | z_>l) starts as the standard normal. Sønderby et al. (2016), "Ladder
+    variational autoencoders"; Kingma et al. (2016), section 4 and appendix C; residual layers as in
+    Child (2021), "Very deep VAEs".
     """
     shape = checks.one_or_more(shape, "shape")
     checks.noun(likelihood, Conditional, "likelihood")

@@ -22,19 +22,25 @@ def pixelvae(
     posterior: Density | None = None,
     cond_shape: Shape | None = None,
 ) -> LatentVariable:
-    """p(x | z) = ∏_i p(x_i | x_<i, h_i(z)): z holds global structure, a causal net the details.
+    """p(x, z) = p(z) ∏_i p(x_i | x_<i, h_i(z)): z holds global structure, a causal net the details.
 
-    decoder: z -> the map h [..., H, W, n], or with all its axes joined, as from an MLP
+    encoder: from x [..., *shape] to the parameters of the posterior q(z | x), as in `vae`
+    decoder: h, from z [..., num_latents] to the map [..., H, W, n], or with all its axes joined, as
+        from an MLP
     causal: a density of x [..., *shape] with condition h, which every layer reads at its own pixel:
         `autoregressive.gated_pixelcnn(shape, likelihood, cond_shape=(H, W, n))`, or any other of
         that chapter; (n,) is one vector for all pixels
-    likelihood: the family used in `causal`; it says how the encoder sees x
-    encoder, num_latents, prior, posterior, cond_shape: as in `vae`
+    likelihood: the family used in `causal`. Here it only says how the encoder gets x: bits as 0 and
+        1, levels scaled to [-1, 1], and numbers as they are
+    shape: (H, W, C) of x. num_latents: the size of z
+    prior: a density of z, by default `standard_normal`
+    posterior: a density of z with the encoder's output as condition, by default `diagonal`
+    cond_shape: (m,) of a condition c, concatenated to x and to z on the last axis; None for none
 
     Costs: the likelihood of one z is one pass of the causal net; a sample has the arithmetic of one
     pass, pixel by pixel. Parameters {"prior", "likelihood": {"net", "density"}, "posterior"}. The
-    more expressive the causal net, the less information is in z: see `vae.vlae`, and
-    `experiments.vae.collapse` for the effect of each remedy. Gulrajani et al. (2017), "PixelVAE: a
+    more expressive the causal net, the less information is in z: see `vae.vlae`. Raises
+    `ValueError` if the decoder's output is not the map. Gulrajani et al. (2017), "PixelVAE: a
     latent variable model for natural images".
     """
     checks.noun(decoder, Net, "decoder")

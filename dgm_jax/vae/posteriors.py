@@ -24,9 +24,10 @@ LARGEST_LOG_SCALE = 7.0  # e^±7: beyond it a Gaussian of codes says nothing mor
 def diagonal(num_latents: int) -> Density:
     """q(z | f) = ∏_i N(z_i; μ_i, σ_i²) for f = (μ, log σ), [..., 2 n], such as an encoder's output.
 
-    n = num_latents. The density has no parameters of its own: f is its condition. Log-scales are
-    bounded by b tanh(f / b) with b = 7, so that no step overflows. Kingma and Welling (2014),
-    "Auto-encoding variational Bayes", equation 9.
+    num_latents: n. Returns a density whose condition is f, with cond_shape (2 n,), and which has no
+        parameters of its own. Log-scales s are replaced by b tanh(s / b) with b = 7, so that no
+        step of training makes σ overflow; near 0 they are unchanged, and f = 0 is N(0, I). Kingma
+        and Welling (2014), "Auto-encoding variational Bayes", equation 9.
     """
     num = checks.positive_int(num_latents, "num_latents")
 
@@ -42,9 +43,11 @@ def diagonal(num_latents: int) -> Density:
 def full_rank(num_latents: int) -> Density:
     """q(z | f) = N(μ, L Lᵀ), L lower triangular; f = (μ, log diag L, the rest of L row by row).
 
-    f is [..., 2 n + n (n - 1) / 2], n = num_latents. The logarithms are bounded as in `diagonal`,
-    which is the special case of a diagonal L. Cost: O(n²) for a sample and for its density. Kingma
-    and Welling (2019), "An introduction to variational autoencoders", section 2.5.1.
+    num_latents: n. Returns a density whose condition is f, with cond_shape (2 n + n (n - 1) / 2,),
+        and which has no parameters of its own. The logarithms s are replaced by 7 tanh(s / 7), as
+        in `diagonal`, which is the special case of a diagonal L. Cost: O(n²) for a sample and for
+        its density. Kingma and Welling (2019), "An introduction to variational autoencoders",
+        section 2.5.1.
     """
     num = checks.positive_int(num_latents, "num_latents")
     rows, columns = np.tril_indices(num, -1)
@@ -66,15 +69,20 @@ def full_rank(num_latents: int) -> Density:
 def flow_posterior(flow: Flow, base: Density) -> Density:
     """q(z | f), the distribution of z = T(ε; h) with ε ~ q_0(ε | f_0), f = (f_0, h).
 
-    base: q_0, such as `diagonal`, whose parameters f_0 are the first outputs of the encoder. flow:
-    T, with a vector h, the other outputs, as its condition; without cond_shape T is the same for
-    all x. log q(z | f) = log q_0(ε | f_0) - log|det ∂T/∂ε|. Parameters {"base", "flow"}.
+    log q(z | f) = log q_0(ε | f_0) - log|det ∂T/∂ε|, in nats. Returns a density with condition f,
+    the output of an encoder, a vector of the sizes of f_0 and h together, and parameters {"base",
+    "flow"}.
 
-    With `flows.iaf(n, cond_shape=(m,))` it is the posterior of Kingma et al. (2016), algorithm 1,
-    whose encoder gives μ, σ and h; with repeated conditional `flows.planar` or `flows.sylvester`,
-    whose parameters are affine in h, those of Rezende and Mohamed (2015) and of van den Berg et al.
-    (2018).
-    Cost: a sample with its density is one pass of T; only the density of a given z inverts T.
+    flow: T, with a vector h as its condition, of shape flow.cond_shape; without one T is the same
+        for all x, and f = f_0
+    base: q_0, a density whose condition is the vector f_0, such as `diagonal`; without one it
+        raises `ValueError`
+
+    With `flows.iaf(n, cond_shape=(m,))` it is the posterior of Kingma et al. (2016), "Improving
+    variational inference with inverse autoregressive flow", algorithm 1, whose encoder gives μ, σ
+    and h; with repeated conditional `flows.planar` or `flows.sylvester`, whose parameters are
+    affine in h, those of Rezende and Mohamed (2015) and of van den Berg et al. (2018). Cost: a
+    sample with its density is one pass of T; only the density of a given z inverts T.
     """
     checks.noun(flow, Flow, "flow")
     checks.noun(base, Density, "base")

@@ -12,13 +12,18 @@ BOUND = 3.0  # of log σ, that of the law of likelihoods.gaussian()
 
 
 def shared_scale(net: Net, *, scale: float = 1.0) -> Net:
-    """f(z) of N(x_i; μ_i(z), σ²): means from the net, and one σ for all entries and all z.
+    """z ↦ parameters of N(x_i; μ_i(z), σ²): means from a net, one trained σ for all x_i and z.
 
-    For `likelihoods.gaussian()`, with which a plain decoder gives a σ_i(z) for each entry. The net
-    returns one number per entry; the result has two, on the last axis. σ starts at `scale`, is
-    trained, and stays in e^±3, so standardise the data. Parameters {"net", "log_scale"}. At the
-    optimum σ² is the mean squared reconstruction error, so that the weight of the KL needs no
-    tuning: Rybkin et al. (2021), "Simple and effective VAE training with calibrated decoders",
+    A decoder for `likelihoods.gaussian()`, with which a plain decoder gives a σ_i(z) for each
+    entry.
+
+    net: z -> μ [..., m], one number per entry of x
+    scale: σ at the start, between e^-3 and e^3; it is trained and stays in that range, so
+        standardise the data. Others raise `ValueError`
+
+    Returns a net z -> [..., 2 m], two numbers per entry, with parameters {"net", "log_scale"}. At
+    the optimum σ² is the mean squared reconstruction error, so that the weight of the KL needs no
+    tuning. Rybkin et al. (2021), "Simple and effective VAE training with calibrated decoders",
     section 3.
     """
     checks.noun(net, Net, "net")

@@ -24,22 +24,28 @@ def vae(
     posterior: Density | None = None,
     cond_shape: Shape | None = None,
 ) -> LatentVariable:
-    """p(x, z) = p(z) ∏_i p(x_i; f_i(z)) and q(z | x) = q(z; g(x)), f the decoder, g the encoder.
+    """p(x, z) = p(z) ∏_i p(x_i; f_i(z)), q(z | x) = q(z; g(x)): f is the decoder, g the encoder.
 
-    shape: that of one x. num_latents: n, with z [..., n]. decoder: maps z to the parameters of
-    `likelihood` for each entry of x, in a layout of `likelihoods.factorised`. encoder: maps x
-    [..., *shape], as real numbers, to the parameters of the posterior, its `cond_shape`. It sees
-    bits as 0 and 1, levels scaled to [-1, 1], and numbers as they are.
-    prior: a density of z, by default `standard_normal`. posterior: a density of z given the output
-    of the encoder, by default `diagonal(num_latents)`, which takes 2 num_latents numbers.
+    encoder: g, from x [..., *shape] as real numbers to the parameters of the posterior, an array of
+        shape `posterior.cond_shape`. It gets bits as 0 and 1, levels scaled to [-1, 1], and numbers
+        as they are
+    decoder: f, from z [..., num_latents] to the parameters of `likelihood` for each entry of x, as
+        [..., *shape, num_params] or with its axes joined (`likelihoods.factorised`)
+    likelihood: the family of one entry x_i, such as `likelihoods.bernoulli()`
+    shape: of one x, a number d or a tuple. num_latents: n, the size of z
+    prior: a density of z, by default `standard_normal(n)`
+    posterior: a density of z whose condition is the output of the encoder, by default
+        `diagonal(n)`, a Gaussian whose means and log-scales are 2 n numbers
+    cond_shape: (n_c,) of a condition c, which encoder and decoder get concatenated to x and to z on
+        the last axis, and so does a prior that takes a condition; None for none
 
         model = vae(
             mlp(784, 2 * 50, hidden=(200, 200)), mlp(50, 784, hidden=(200, 200)),
             likelihoods.bernoulli(), 784, num_latents=50)
 
-    With cond_shape=(n,) encoder and decoder see a condition c, concatenated to x and to z on the
-    last axis, and so does a prior that takes one. Parameters {"prior", "likelihood", "posterior"}.
-    Kingma and Welling (2014), "Auto-encoding variational Bayes"; Rezende et al. (2014).
+    Parameters {"prior", "likelihood", "posterior"}; train them with `objectives.elbo`. Raises
+    `ValueError` if a net has another output shape. Kingma and Welling (2014), "Auto-encoding
+    variational Bayes"; Rezende et al. (2014), "Stochastic backpropagation".
     """
     for name, net in (("encoder", encoder), ("decoder", decoder)):
         checks.noun(net, Net, name)

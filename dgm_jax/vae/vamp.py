@@ -21,18 +21,24 @@ def vamp(
     high: float,
     start: Rows | None = None,
 ) -> LatentVariable:
-    """The model with the prior p(z) = 1/K Σ_k q(z | u_k), of its own posterior at K pseudo-inputs.
+    """p(z) = 1/K Σ_k q(z | u_k): the model with its own posterior at K pseudo-inputs as prior.
 
     With all data as pseudo-inputs it would be the aggregate posterior, the optimal prior for the
-    ELBO. The u_k [K, *shape] are trained, in the units of the data, and stay in low..high: 0..1 for
-    bits, 0..K-1 for levels, where they take real values. They start uniform over the range, or at
-    `start` [K, *shape], such as rows of the training data. num_pseudo_inputs: K.
+    ELBO. The u_k are trained.
 
-    Parameters {"model", "pseudo_inputs"}; the model's own prior is not used. In a conditional model
-    the pseudo-inputs are shared by all conditions. Cost: K passes of the encoder, and K densities q
-    of each z. If q is a flow (`flow_posterior`), each of the K inverts it, which for `flows.iaf`
-    with n latents is n passes of its net; `flows.realnvp` inverts in one. Tomczak and Welling
-    (2018), "VAE with a VampPrior", equation 9.
+    model: with an encoder that sees x alone, such as a `vae`; one with `infer`, such as a `ladder`,
+        raises `ValueError`. Its own prior is not used
+    shape: of one x. num_pseudo_inputs: K
+    low, high: the range of an entry of x, such as 0 and 1 for bits, 0 and 255 for levels; each u_k
+        stays within it, with real values also for levels
+    start: u at the start, [K, *shape], such as rows of the training data; by default uniform in the
+        range
+
+    Parameters {"model", "pseudo_inputs"}. In a conditional model the pseudo-inputs are shared by
+    all conditions. Cost of log p(z): K passes of the encoder, and K densities q of each z. If q is
+    a flow (`flow_posterior`), each of the K inverts it, which `flows.iaf` does one latent after the
+    other, and `flows.realnvp` in one pass. Tomczak and Welling (2018), "VAE with a VampPrior",
+    equation 9.
     """
     checks.noun(model, LatentVariable, "model")
     shape = checks.one_or_more(shape, "shape")

@@ -30,27 +30,29 @@ def vlae(
     flow_in: str = "prior",
     posterior: Density | None = None,
 ) -> LatentVariable:
-    """p(x | z) = ∏_i p(x_i | x_{window of i}, z), z = T(ε), ε ~ N(0, I): a global code.
+    """p(x | z) = ∏_i p(x_i | x_{window of i}, z), z = T(ε), ε ~ N(0, I): a lossy global code.
 
     A decoder that sees all preceding pixels explains everything by itself, and z is not used. One
-    with a small window explains texture; dependence over longer distances must go through z. The
+    with a small window explains texture; dependence over longer distances must go through z. So the
     window decides which information the code loses.
 
-    encoder, likelihood, shape, num_latents, posterior: as in `vae`
-    decoder: z -> a map of features, the condition of `local`
+    encoder, shape, num_latents, posterior: as in `vae`. likelihood: the family used in `local`
+    decoder: z -> a map of features [..., H, W, n], the condition of `local`
     local: an autoregressive density of x with a small window: with few layers and small kernels,
         `autoregressive.pixelcnn(shape, likelihood, num_layers=1, first_kernel_size=3,
-        cond_shape=(H, W, n))` sees 2 rows up and 2 columns aside; or `autoregressive.markov`.
-        `window_of` measures the window
-    flow: T. With an autoregressive T⁻¹, `flows.maf(num_latents)`, p(z) = ∏_i p(z_i | z_<i)
-    flow_in: "prior": the latent is z, with prior T_# N(0, I) and posterior q(z | x). "posterior":
-        the latent is ε, with prior N(0, I), posterior T⁻¹_# q(z | x), which for this T is an
-        inverse autoregressive flow, and decoder p(x | T(ε)). Both have the same parameters and, for
-        the same key, the same z and weights: an autoregressive prior is an IAF posterior whose flow
-        the decoder shares. Only costs differ: in the second, T is evaluated to decode, in the first
-        only to sample
+        cond_shape=(H, W,
+        n))` sees 2 rows up and 2 columns aside; or `autoregressive.markov`. `window_of` measures
+        the window
+    flow: T, without a condition. With an autoregressive T⁻¹, `flows.maf(num_latents)`, p(z) = ∏_i
+        p(z_i | z_<i)
+    flow_in: "prior": the latent is z, with the distribution of T(ε) as prior and posterior q(z |
+        x). "posterior": the latent is ε, with prior N(0, I), the distribution of T⁻¹(z), z ~ q(z |
+        x), as posterior, which for this T is an inverse autoregressive flow, and decoder p(x |
+        T(ε)). Both have the same parameters and, for the same key, the same z and weights: an
+        autoregressive prior is an IAF posterior whose flow the decoder shares. Only costs differ:
+        in the second, T is evaluated to decode, in the first only to sample
 
-    Chen et al. (2017), "Variational lossy autoencoder", 3.1, 3.2.
+    Chen et al. (2017), "Variational lossy autoencoder", sections 3.1 and 3.2.
     """
     checks.noun(flow, Flow, "flow")
     if flow.cond_shape is not None:
@@ -112,7 +114,11 @@ def _of_noise(model, flow, num_latents):
 
 
 class Window(NamedTuple):
-    """The farthest that a pixel sees: rows above it, columns to its left and to its right."""
+    """The pixels that a pixel's distribution depends on, as the farthest offsets from it.
+
+    up: rows above it
+    left, right: columns to its left and to its right, in its own row or above
+    """
 
     up: int
     left: int
@@ -124,16 +130,17 @@ def window_of(
 ) -> Window:
     """{j: p(x_i | x_<i, c) changes with x_j}, the window of pixel i, as the farthest offsets j - i.
 
-    Found by changing one pixel after the other of a random x, and returned as `Window`: so many
-    rows up, columns to the left and columns to the right.
+    Found by changing one pixel after the other of a random image x, and returned as a `Window` (up,
+    left, right): rows above i, columns to its left and to its right, over all pixels i.
 
-    local, params: an autoregressive density of levels [H, W, C] and its parameters. Initial
-        parameters give the same distribution whatever x_<i is, so that the window is empty: pass
-        perturbed or trained ones
+    local, params: an autoregressive density of levels [H, W, C], such as `autoregressive.pixelcnn`,
+        and its parameters. Initial parameters give the same distribution whatever x_<i is, so that
+        the window is empty: pass perturbed or trained ones
+    key: draws x
     shape, num_levels: (H, W, C), and the number of levels of an entry of x
     cond: the condition c [*cond_shape]
 
-    Cost: log_prob of a batch of 1 + H·W images.
+    Cost: log_prob of a batch of 1 + H·W images. It is compiled here: call it outside of `jit`.
     """
     checks.noun(local, Density, "local")
     checks.parameters(params, local.init)
