@@ -25,16 +25,20 @@ def adversaries(
     ema_decay: float | None = None,
     axis_name: str | None = None,
 ) -> Algorithm:
-    """φ ← φ - η ∇_φ L_D, k times, then θ ← θ - η ∇_θ L_G: one step of a game.
+    """φ ← φ - η ∇_φ L_D, k times, then θ ← θ - η ∇_θ L_G: one step of a game, as an `Algorithm`.
 
-    model, game: the two nets and their losses, such as objectives.wasserstein().
-    critic, generator: one optimiser each. Adam with b1 = 0 or 0.5 is usual, with a learning rate of
-        the critic two to five times that of the generator (Heusel et al., 2017).
-    num_critic_updates: k. A batch holds the rows of k + 1 updates, x [(k + 1) n, ...] or (x, cond).
-    penalty, penalty_weight: those of `objectives.critic_loss`.
+    L_D is the loss of the critic D_φ and L_G that of the generator G_θ.
+
+    model: both nets, made by `combinators.adversarial`
+    game: both losses, such as `objectives.wasserstein()`
+    critic, generator: one optimiser of optax each. Adam with b1 = 0 or 0.5 is usual, with a
+        learning rate of the critic two to five times that of the generator (Heusel et al., 2017)
+    num_critic_updates: k. A batch holds the rows of k + 1 updates, x [(k + 1) n, ...] or (x, cond);
+        other numbers of rows raise `ValueError`
+    penalty, penalty_weight: R and λ of L_D + λ R, such as `objectives.gradient_penalty` with 10
     ema_decay: decay of an exponential moving average of the generator's parameters, which is then
-        the one to sample with and improves samples much (Yazıcı et al., 2019). None: no average.
-    axis_name: as in `gradient_descent`.
+        the one to sample with and improves samples much (Yazıcı et al., 2019). None: no average
+    axis_name: of `jax.pmap`, over which gradients and statistics are averaged; None under `jit`
 
     `algorithm.params` selects (params, state), which `objectives.generated` takes. The algorithm is
     `alternate` with two players; write games with other losses in the same way:
@@ -43,8 +47,9 @@ def adversaries(
         alternate(players, lambda key: model.init(key)[0],
                   init_state=lambda key, params: model.init(key)[1])
 
-    Metrics: critic/loss, critic/real, critic/fake, critic/penalty, generator/loss, generator/fake.
-    Goodfellow et al. (2014), "Generative adversarial nets", algorithm 1.
+    Metrics, means over the updates of a step: critic/loss, critic/real and critic/fake (its values
+    at data and at samples), critic/penalty, generator/loss, generator/fake. Goodfellow et al.
+    (2014), "Generative adversarial nets", algorithm 1.
     """
     checks.noun(model, Adversarial, "model")
     checks.noun(game, Game, "game")

@@ -11,12 +11,15 @@ from ..protocol import Array, Params
 
 
 def clip_weights(limit: float) -> optax.GradientTransformation:
-    """θ ← clip(θ + update, -c, c), entry by entry: the last transformation of a chain.
+    """θ ← clip(θ + u, -c, c), entry by entry, for an update u: the last transformation of a chain.
 
         optax.chain(optax.rmsprop(5e-5), clip_weights(0.01))
 
-    limit: c. It bounds the Lipschitz constant of a critic, by a value that depends on its widths
-    and depth. Arjovsky et al. (2017), "Wasserstein GAN", algorithm 1.
+    limit: c > 0. It bounds the Lipschitz constant of a critic, by a value that depends on its
+        widths and depth.
+
+    Returns an optax transformation without state, whose `update` needs the parameters. Arjovsky et
+    al. (2017), "Wasserstein GAN", algorithm 1.
     """
     limit = checks.positive(limit, "limit")
 
@@ -35,13 +38,17 @@ class HistoryState(NamedTuple):
 
 
 def historical_averaging(weight: float) -> optax.GradientTransformation:
-    """Adds ∇_θ λ ‖θ - θ̄_t‖², θ̄_t = 1/t Σ_{s≤t} θ_s, to the gradient: the first of a chain.
+    """g ← g + ∇_θ λ ‖θ - θ̄_t‖² = g + 2 λ (θ - θ̄_t), with θ̄_t = 1/t Σ_{s≤t} θ_s.
 
         optax.chain(historical_averaging(0.1), optax.adam(1e-3))
 
-    Players that orbit an equilibrium, as in min_x max_y x y, are pulled towards its centre. θ̄ is
-    constant in the gradient. weight: λ.
-    Salimans et al. (2016), "Improved techniques for training GANs", section 3.3.
+    It comes first in a chain, where g is the gradient. Players that orbit an equilibrium, as in
+    min_x max_y x y, are pulled towards its centre.
+
+    weight: λ ≥ 0
+
+    Returns an optax transformation. Its state is θ̄ and the number of its terms, and θ̄ is constant
+    in the gradient. Salimans et al. (2016), "Improved techniques for training GANs", section 3.3.
     """
     weight = checks.not_negative(weight, "weight")
 

@@ -17,7 +17,14 @@ Schedule = Callable[[Array], ArrayLike]  # of the step, as optax.linear_schedule
 
 
 class TrainState(NamedTuple):
-    """The state of gradient descent: parameters, optimiser, moving average, and what else moves."""
+    """The state of `gradient_descent`: all that a step changes.
+
+    step: the number of steps made, skipped ones included, an int32 scalar
+    params: the parameters θ after the last step
+    opt_state: the state of the optimiser
+    ema: the moving average of θ, None without `ema_decay`
+    state: what no gradient moves, such as running statistics; None without `init_state`
+    """
 
     step: Array  # number of steps made, skipped ones included; int32
     params: Params
@@ -31,7 +38,10 @@ class TrainState(NamedTuple):
 
 
 def averaged(state: TrainState) -> Params:
-    """The parameters to evaluate and to sample with: the moving average if there is one, else θ."""
+    """The moving average of θ if there is one, else θ: what to evaluate and to sample with.
+
+    state: a `TrainState`; another type raises `ValueError`. Nothing is computed.
+    """
     checks.noun(state, TrainState, "state")
     return state.params if state.ema is None else state.ema
 

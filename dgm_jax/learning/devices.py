@@ -56,7 +56,10 @@ FEWEST_ROWS = 8  # of a device in training: fewer were not measured
 
 
 def data_mesh(num_devices: int | None = None) -> Mesh:
-    """A mesh with one axis, "data", over the first `num_devices` devices (by default all).
+    """A mesh of devices with one axis, "data", over which the rows of a batch are spread.
+
+    num_devices: the first so many of all devices; None for all. More than there are raise
+        `ValueError`
 
     The axis is of type `Auto`: the compiler decides the sharding of every array. (With `Explicit`,
     JAX's default, shardings are part of array types, and a scanned flow does not type-check.)
@@ -70,14 +73,19 @@ def _mesh(devices):
 
 
 def training_mesh(algorithm: Algorithm, batch: Batch, *, fixed: Any = None) -> Mesh | None:
-    """The devices that share batches like this one, for `train(..., mesh=mesh)`; None is one.
+    """The mesh of devices that share batches like this one, for `train(..., mesh=mesh)`; or None.
 
-    On accelerators as many as divide the rows. On a CPU as many of one per core as divide them into
-    parts of at least FEWEST_ROWS, where a step has at least WORTH FLOPs per parameter; else one.
-    None too if there is nothing with rows to share, and in a run of several processes, where
-    `train` takes all devices.
+    None stands for one device: if there is only one, if no number of devices divides the rows, if
+    there is nothing with rows to share, and in a run of several processes, where `train` takes all
+    devices. On accelerators it has as many devices as divide the rows. On a CPU, whose devices are
+    its cores if JAX was told so, as many as divide them into parts of at least 8 rows, and only if
+    a step has at least 5000 FLOPs per parameter: with fewer, one device that uses all cores is
+    faster.
 
-    fixed: that of `train`. Cost: on a CPU with several devices the step is traced once.
+    algorithm: that of `train`. batch: one batch, of arrays [rows, ...]
+    fixed: that of `train`; None for none
+
+    Cost: on a CPU with several devices the step is traced once, to count its FLOPs.
     """
     checks.noun(algorithm, Algorithm, "algorithm")
     shapes = [np.shape(leaf) for leaf in jax.tree.leaves(batch)]
@@ -115,16 +123,19 @@ def over_devices(
         sample = over_devices(draw)
         score(params, x), sample(params, key)
 
+    function: of params, a tree that is copied to every device, and of further trees of arrays,
+        numbers and keys. Arrays [n, ...] in `rest` and results [n, ...] are spread by their first
+        axis, and numbers and keys are everywhere
+    num_devices: the first so many; by default all, but of CPU devices no more than the process has
+        cores. With one, and where it is called inside of `jit` or another transformation, this is
+        `jax.jit(function)`
+    static_argnums: those of `jax.jit`
+
     The results are those of `jax.jit(function)`, random numbers included, whatever the number of
     devices and of rows: rows that do not divide are padded by the compiler. They are on the first
-    device. params is copied to every device, at each call if it is not there yet
-    (`replicate(params, data_mesh())`); arrays [n, ...] in `rest` and results [n, ...] are spread by
-    their first axis, and numbers and keys are everywhere. (Rows made part by part in a loop are
-    made by every device: nothing is gained.) static_argnums: those of `jax.jit`.
-
-    num_devices: the first so many; by default all, but of CPU devices no more than the process has
-    cores. With one, and where it is called inside of `jit` or another transformation, this is
-    `jax.jit(function)`.
+    device. params is copied at each call if it is not on all devices yet
+    (`replicate(params, data_mesh())`). Rows made part by part in a loop are made by every device:
+    nothing is gained.
     """
     checks.function(function, "function")
     if num_devices is not None:
@@ -224,15 +235,19 @@ def _has_rows(leaf):
 
 
 def replicate(tree: Params, mesh: Mesh) -> Params:
-    """A copy of all of `tree` on every device."""
+    """A copy of all of `tree` on every device of the mesh, such as the state of training.
+
+    tree: arrays, numbers and keys; other leaves raise `ValueError`. mesh: made by `data_mesh`
+    """
     checks.instance(mesh, Mesh, "mesh")
     return _put(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
-    """An equal part of the rows of every leaf [batch, ...] on each device.
+    """An equal part of the rows of every leaf [batch, ...] on each device of the mesh.
 
-    Every process passes the whole batch. `ValueError` if the rows do not divide among the devices.
+    mesh: made by `data_mesh`. In a run of several processes every one passes the whole batch.
+        Raises `ValueError` if the rows do not divide among the devices.
     """
     checks.instance(mesh, Mesh, "mesh")
     check_rows(batch, mesh)

@@ -17,16 +17,19 @@ def expectation_maximization(
     *,
     axis_name: str | None = None,
 ) -> Algorithm:
-    """θ ← m_step(θ, s) with (s, metrics) = e_step(θ, batch), from θ_0 = init(key).
+    """θ ← m_step(θ, s) with (s, metrics) = e_step(θ, batch): EM as an `Algorithm`.
 
-    e_step computes the expected sufficient statistics s of the batch under the posterior p_θ(z |
-    x). m_step returns the parameters that maximise E log p_θ(x, z) given s. If the batch is the
-    whole data set, the log-likelihood never decreases (Dempster, Laird & Rubin, 1977, theorem 1);
-    let the E-step return it as a metric to see this in every row. The state is θ itself.
+    init: init(key) = θ_0
+    e_step: e_step(params, batch) = (s, metrics): the expected sufficient statistics s of the batch
+        under the posterior p_θ(z | x), a tree of means over the rows, and a dict of scalars. With
+        `train(..., fixed=tree)` it is e_step(params, batch, fixed=tree)
+    m_step: m_step(params, s) = the parameters that maximise E log p_θ(x, z) given s
+    axis_name: of `jax.pmap`, over which s and the metrics are averaged; None under `jit`, where
+        means over a sharded batch are already those of the whole batch
 
-    s is any tree. It should hold means over the rows of the batch: under `jit` with a sharded batch
-    they are means over the whole batch, and under `jax.pmap` they are averaged over `axis_name`,
-    as the metrics are. With `train(..., fixed=tree)` the E-step is e_step(θ, batch, fixed=tree).
+    If the batch is the whole data set, the log-likelihood never decreases (Dempster, Laird and
+    Rubin, 1977, "Maximum likelihood from incomplete data via the EM algorithm", theorem 1); let the
+    E-step return it as a metric to see this. The state is θ itself.
 
     Nothing is random and no step is skipped: NaN in a metric or in the parameters ends `train`.
     Raises `ValueError` for an argument that is not a function.

@@ -35,7 +35,20 @@ EVALUATIONS = 50  # of a run that is not stopped early
 
 
 class FittedDensity(NamedTuple):
-    """The result of `fit_to_data`."""
+    """The result of `fit_to_data`: a density of x in the units in which x was given.
+
+    model: the density, with the preprocessing: model.dist(params, cond)
+    params: the averaged parameters of the step that was best on the validation rows
+    log_prob: log_prob(x, cond=None) -> nats [n], a NumPy array, computed on all devices
+    sample: sample(key, sample_shape=(), cond=None) -> [*sample_shape, *event], or with conditions
+        [*sample_shape, m, *event], on all devices
+    valid_nats: the mean log p of the validation rows at that step
+    test_nats, test_nats_stderr: the mean log p of the test rows, which no choice depends on, and
+        its standard error
+    best_step: the step of `params`
+    history: the rows of `train`, dicts of "step", "loss", "valid_nats", ...
+    rows: {"train", "valid", "test"}: the indices of the rows of x in each part
+    """
 
     model: Density  # of x as it was given: model.dist(params, cond)
     params: Params  # the averaged ones, of the step that was best on the validation rows
@@ -90,29 +103,31 @@ def fit_to_data(
     - Real numbers: g(x) = (x - mean) / standard deviation, per entry, from the training rows; or g
       = `preprocessing` (`data.standardize(0, 1)` for the identity). log_prob includes log|det
       ∂g/∂x|.
-    - Levels (integers 0, 1, ...) with a model of levels, such as `autoregressive.made(64,
-      likelihoods.categorical(17))`: x itself. log_prob is exact.
+    - Levels (integers 0, 1, ...) with a model of levels, such as
+      `autoregressive.made(64, likelihoods.categorical(17))`: x itself. log_prob is exact.
     - Levels with a model of real numbers, such as a flow, and `num_levels`: x + u with uniform
       noise u in [0, 1), by default followed by the logit of α + (1 - 2α) (x + u) / num_levels, α =
-      ALPHA = 0.01, and standardisation. log_prob is a lower bound estimated with one draw of u, and
-      samples are levels.
+      0.01, and standardisation. log_prob is a lower bound estimated with one draw of u, and samples
+      are levels.
 
     cond: conditions [n, *cond_shape] of a conditional model; or classes, integers [n], for
         cond_shape=(num_classes,). Classes become one-hot vectors, also in `log_prob` and `sample`
-        (there [m], with samples [*sample_shape, m, *event]).
+        (there [m], with samples [*sample_shape, m, *event])
     valid_share, test_share: the fractions of the rows held out for validation and test, drawn with
-        `split_seed`. Validation decides when to stop and which step is best; test only reports.
-    num_steps: the maximal number of steps of AdamW with `weight_decay`, on batches of `batch_size`
-        rows. The learning rate decays from `learning_rate` to 0 by a cosine, and the norm of the
-        gradient is clipped to 5. ema_decay: as in `gradient_descent`.
+        `split_seed`. Validation decides when to stop and which step is best; test only reports
+    num_steps, batch_size, learning_rate, weight_decay, ema_decay: at most num_steps steps of AdamW
+        on batches of batch_size rows. The learning rate decays to 0 by a cosine, the norm of the
+        gradient is clipped to 5, and the parameters that are evaluated are a moving average with
+        this decay
     eval_every, patience: training stops after `patience` evaluations in a row without improvement
-        on the validation rows; with None at num_steps. eval_every defaults to one epoch or a
-        fiftieth of num_steps.
-    workdir, progress: as in `train`. With `workdir` the same call resumes a stopped run, and
-        returns the result of a finished one.
+        on the validation rows; with None at num_steps. eval_every is a number of steps, by default
+        one epoch or a fiftieth of num_steps, whichever is more
+    workdir: a directory for checkpoints, with which the same call resumes a stopped run, and
+        returns the result of a finished one; None for none
+    progress: whether to show a progress bar
 
-    All randomness comes from `key` and `split_seed`. To write the loop yourself, use
-    `learning.train`. Raises `InputError` before training if the data do not fit the model.
+    Returns a `FittedDensity`. All randomness comes from `key` and `split_seed`. Raises `ValueError`
+    before training if the data do not fit the model, and `Diverged` if training meets NaN.
     """
     checks.key(key)
     checks.noun(model, Density, "model")

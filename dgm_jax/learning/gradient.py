@@ -36,42 +36,34 @@ def gradient_descent(
     axis_name: str | None = None,
     compute_dtype: Any = None,
 ) -> Algorithm:
-    """θ ← θ - η ∇ loss(θ, key, batch), with init(key) = θ_0 and loss(...) = (scalar, metrics).
+    """θ ← θ - η ∇_θ loss(θ, key, batch), the step of any optax optimiser, as an `Algorithm`.
 
-    optimizer: one of optax. The metrics are those of the loss, and "loss" (unless it has its own),
-    "grad_norm" (‖∇‖₂ before the optimiser) and "skipped". The loss gets further keyword arguments,
-    each only if it is asked for here:
+    init: init(key) = θ_0, such as `model.init`
+    loss: loss(params, key, batch) = (scalar, metrics), metrics a dict {name: scalar}
+    optimizer: one of optax, with the learning rate η
+    init_state: s_0 = init_state(key, θ_0) is a state that no gradient moves, such as the running
+        statistics of batch normalisation. Then loss(..., state=s) = (scalar, (metrics, new state))
+    weights: {"beta": schedule, ...} gives loss(..., weights={"beta": value, ...}). A schedule is a
+        function of the number of steps made (skipped ones included), as in optax, or a constant
+    ema_decay: d of ema ← d_t ema + (1 - d_t) θ with d_t = min(d, (1 + t) / (10 + t)) at step t;
+        None for no average. The small d_t at the beginning takes the place of a bias correction. It
+        costs one copy of the parameters
+    axis_name: for `jax.pmap(algorithm.step, axis_name)`. Every device draws its own random numbers,
+        and gradients, metrics and the floating-point part of the state are averaged over the axis;
+        other statistics than means the loss must average itself. Under `jit` with a sharded batch
+        leave it out: every statistic is that of the whole batch (`dgm_jax.learning.devices`)
+    compute_dtype: with jnp.bfloat16 the loss gets floating-point parameters, batches, weights and
+        fixed arrays in that dtype; all else keeps its own. It is faster on hardware with bfloat16
+        arithmetic, which has 8 significant bits: evaluate the final loss in float32
 
-    - init_state: s_0 = init_state(key, θ_0) is a state that no gradient moves, such as the running
-      statistics of batch normalisation. Then loss(..., state=s) = (scalar, (metrics, s')).
-    - weights: {"beta": schedule, ...} gives loss(..., weights={"beta": value, ...}). A schedule is
-      a function of the number of steps made (skipped ones included), as in optax, or a constant.
-    - `train(..., fixed=tree)` gives loss(..., fixed=tree), for arrays that training does not
-      change, such as the parameters of a teacher.
-
-    A step with a NaN or infinite gradient or new state is skipped: parameters, optimiser state,
-    average and state stay unchanged, and the metric "skipped" is 1. (`optax.apply_if_finite`
-    accepts such a step after several in a row; this never does, and `train` stops instead.)
-
-    ema_decay: d of ema ← d_t ema + (1 - d_t) θ with d_t = min(d, (1 + t) / (10 + t)) at step t. The
-    small d_t at the beginning takes the place of a bias correction. It costs one copy of the
-    parameters.
+    `train(..., fixed=tree)` gives loss(..., fixed=tree), for arrays that training does not change,
+    such as the parameters of a teacher. The state is a `TrainState`. The metrics are those of the
+    loss, "loss" (unless it has its own), "grad_norm" (‖∇‖₂ before the optimiser) and "skipped": a
+    step with a NaN or infinite gradient or new state is skipped, everything but the count of steps
+    stays, and the metric is 1.
 
     `algorithm.params` selects the average if there is one, else the last parameters (`averaged`);
-    with `init_state` the pair (parameters, state), in the form of `StatefulNet.init`.
-
-    axis_name: for `jax.pmap(algorithm.step, axis_name)`. Every device draws its own random numbers,
-    and gradients, metrics and the floating-point part of the state are averaged over the axis. A
-    mean over the batch is then that of the whole batch; any other statistic, such as a variance,
-    the loss must average itself. Under `jit` with a sharded batch leave it out: every statistic is
-    that of the whole batch (`dgm_jax.learning.devices`).
-
-    compute_dtype: with jnp.bfloat16 the loss sees floating-point parameters, batches, weights and
-    fixed arrays in that dtype. Parameters, gradients, optimiser, average, state and metrics keep
-    their dtype. It is faster on hardware with bfloat16 arithmetic. bfloat16 has 8 significant bits,
-    so evaluate the final loss in float32.
-
-    Raises `ValueError` for a wrong argument.
+    with `init_state` the pair (parameters, state). Raises `ValueError` for a wrong argument.
     """
     checks.function(init, "init")
     checks.function(loss, "loss", ("params", "key", "batch"), more=True)

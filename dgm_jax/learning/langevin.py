@@ -14,7 +14,11 @@ from .descent import Schedule, check_carried, extras
 
 
 class LangevinState(NamedTuple):
-    """The state of `langevin`: the samples and the number of steps."""
+    """The state of `langevin`.
+
+    step: the number of steps made, an int32 scalar
+    x: the samples, a tree of arrays such as [num_chains, ...]
+    """
 
     step: Array  # number of steps made; int32
     x: Any  # the samples
@@ -32,23 +36,27 @@ def langevin(
     temperature: float = 1.0,
     weights: Mapping[str, Schedule | float] | None = None,
 ) -> Algorithm:
-    """x ← x + η_t score(x) + √(2 η_t T) ξ, with ξ ~ N(0, I) and x_0 = init(key).
+    """x ← x + η_t score(x) + √(2 η_t T) ξ, with ξ ~ N(0, I) and x_0 = init(key), as an `Algorithm`.
 
-    The unadjusted Langevin algorithm (Roberts & Tweedie, 1996). With score(x) = ∇ log p(x) and
-    small η, the samples converge to the density p^{1/T} up to an error of order η. For N(μ, s²) the
-    stationary variance is T s² / (1 - η / 2s²).
+    The unadjusted Langevin algorithm. With score(x) = ∇ log p(x) and small η, the samples converge
+    to the density p^{1/T} up to an error of order η. For N(μ, s²) the stationary variance is T s² /
+    (1 - η / 2s²).
 
-    x is any tree of arrays, such as many chains [num_chains, ...], and score(x) has the same
-    structure.
-    step_size: η, a number or a schedule of the number of steps made. temperature: T. The score gets
-    further keyword arguments if they are given: batch=..., the batch of `train` or `fit`
-    (stochastic gradient Langevin dynamics); weights={"sigma": value, ...}, which depend on the step
-    (the noise levels of annealed dynamics); fixed=..., such as the parameters of a learned score.
-    `weights` and `fixed` are those of `gradient_descent`.
+    init: init(key) = x_0, a tree of floating-point arrays, such as many chains [num_chains, ...]
+    score: score(x), a tree of the same structure and shapes
+    step_size: η, a number or a schedule of the number of steps made
+    temperature: T ≥ 0; with 0 it is gradient ascent
+    weights: {"sigma": schedule or number, ...}, such as the noise levels of annealed dynamics,
+        which the score gets as weights={"sigma": value, ...}; None for none
 
-    The metrics are "score_norm" (‖score(x)‖₂) and "step_size". `algorithm.params` selects x.
-    No step is skipped: a score that is not finite ends `train`. Raises `ValueError` for a wrong
-    argument.
+    The score gets further keyword arguments if they are given: batch=..., the batch of `train` or
+    `fit` (stochastic gradient Langevin dynamics), and fixed=..., that of `train` or `fit`, such as
+    the parameters of a learned score.
+
+    The metrics are "score_norm" (‖score(x)‖₂) and "step_size". The state is a `LangevinState`, of
+    which `algorithm.params` selects x. No step is skipped: a score that is not finite ends `train`.
+    Raises `ValueError` for a wrong argument. Roberts and Tweedie (1996), "Exponential convergence
+    of Langevin distributions and their discrete approximations".
     """
     checks.function(init, "init")
     checks.function(score, "score")

@@ -21,7 +21,15 @@ from .recipes import Recipe, checked, rebuilt
 
 
 class Loaded(NamedTuple):
-    """The result of `load`."""
+    """The result of `load`.
+
+    config: the options of the experiment, from its config.json; None if it has none
+    params: the parameters to evaluate and to sample with
+    step: the step of the checkpoint they come from
+    recipe: the record of how the model is built (`learning.Recipe`), a dict; None if the run has
+        none
+    model: the model, rebuilt from `recipe` at every access
+    """
 
     config: dict[str, Any] | None  # config.json of the experiment; None where there is none
     params: Params  # what to evaluate and to sample with
@@ -47,24 +55,25 @@ class Loaded(NamedTuple):
 
 
 def load(workdir: Path | str) -> Loaded:
-    """The result of the run in `workdir`, or of the only run below it.
+    """The result of the run in `workdir`, or of the only run below it, as `Loaded`.
 
         loaded = load("runs/flows/compare/maf")
         log_prob = jax.jit(lambda params, x: loaded.model.dist(params).log_prob(x))
         log_prob(loaded.params, x)
 
-    `model` is there if `train` or `save` was given a recipe, as in all experiments. It scores and
-    samples in the units of the data.
+    workdir: the directory that was given to `train`, `fit_to_data` or `save`
 
-    `params` is what algorithm.params selects from the best state, or from the last checkpoint if
-    nothing was monitored. Tuples come back as lists, named tuples as dicts. The arrays are verified
-    bit by bit and placed on the first device. The rest of the state, such as that of an optimiser,
-    is not read.
+    The result has params, step, config and model. `params` is what algorithm.params selects from
+    the best state, or from the last checkpoint if nothing was monitored. Tuples come back as lists,
+    named tuples as dicts. The arrays are verified bit by bit and placed on the first device. The
+    rest of the state, such as that of an optimiser, is not read. `model` is there if `train` or
+    `save` was given a recipe, as in all experiments; it scores and samples in the units of the
+    data. `config` is read from config.json in `workdir` or in the folder above.
 
-    `config` is read from config.json in `workdir` or in the folder above. If the newest checkpoint
-    is damaged, the one before it is loaded and a line on stderr says so. Nothing is changed on
-    disk, so that a run in progress can be loaded. `FileNotFoundError` if there is no run,
-    `InputError` if there are several, `NoUsableCheckpoint` if all checkpoints are damaged.
+    If the newest checkpoint is damaged, the one before it is loaded and a line on stderr says so.
+    Nothing is changed on disk, so that a run in progress can be loaded. Raises `FileNotFoundError`
+    if there is no run, `ValueError` if there are several, `NoUsableCheckpoint` if all checkpoints
+    are damaged.
     """
     directory = _directory(checks.path(workdir, "workdir"))
     with quiet():
@@ -87,9 +96,13 @@ def save(workdir: Path | str, params: Params, *, recipe: Recipe | None = None) -
         learning.save("runs/moons", params)
         params = learning.load("runs/moons").params
 
-    recipe: how to build their model, for `load(workdir).model`. `workdir` must be a directory of
-    its own. Saving again adds a version: the newest is loaded, the three newest are kept.
-    `InputError` for parameters that are not finite or do not fit the model of the recipe.
+    workdir: a directory of its own, which is made if it does not exist. Saving again adds a
+        version: the newest is loaded, the three newest are kept
+    params: a tree of arrays
+    recipe: how to build their model, for `load(workdir).model`; None for none
+
+    Raises `ValueError` for parameters that are not finite or do not fit the model of the recipe,
+    and `OSError` if the disk is full.
     """
     workdir = checks.path(workdir, "workdir")
     for part in jax.tree.leaves(params) or [None]:

@@ -32,12 +32,20 @@ def fit(
     num_steps: int,
     fixed: Any = None,
 ) -> tuple[State, Metrics]:
-    """(s_T, metrics [T, ...]) with s_{t+1} = step(s_t, key_t, draw(key'_t, t)): pure in `key`.
+    """(s_T, metrics) of s_{t+1} = step(s_t, key_t, draw(key'_t, t)), t = 0..T-1: pure in `key`.
 
-    All num_steps = T steps of the algorithm are one `lax.scan`: `jit` it, or `vmap` it over keys
-    for an ensemble. Use it for short runs on data that a function draws from a key: draw(key, t) is
-    the batch of step t = 0, 1, ...; without `draw` it is None. `fixed` is that of `train`; make it
-    an argument of the jitted function. For everything else there is `train`.
+    All T steps of the algorithm are one `lax.scan`: `jit` it, or `vmap` it over keys for an
+    ensemble. For data on disk, evaluation, early stopping and checkpoints there is `train`.
+
+    key: all randomness comes from it: the start, the batches and the steps
+    draw: draw(key, t) is the batch of step t, such as samples of a toy density or random rows of an
+        array; without it the batch is None
+    num_steps: T
+    fixed: arrays that training does not change, such as the parameters of a teacher, passed to the
+        loss as fixed=...; make it an argument of the jitted function. None for none
+
+    Returns the last state and the metrics of all steps, a dict of arrays [T, ...]. Of the state of
+    `gradient_descent` take `.params`, or `algorithm.params(state)`.
     """
     checks.noun(algorithm, Algorithm, "algorithm")
     checks.key(key)

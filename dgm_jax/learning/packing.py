@@ -13,13 +13,17 @@ SMALL = 2**17  # entries; copying half a megabyte takes less than a kernel of it
 
 
 def packed(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """`optimizer` on a list of few arrays: leaves of at most SMALL entries are joined, by dtype.
+    """`optimizer` on a list of few arrays: leaves of at most 2^17 entries are joined, by dtype.
 
-    XLA compiles a kernel for every array that an update computes, in about eight milliseconds, and
-    a net of a million parameters has a hundred arrays or more. The numbers stay, up to the order of
-    a sum over all of them, if the optimiser treats each entry alone or all together: as Adam and a
-    clipped norm do, and a mask or a rate for each layer does not. Its state is of the list. Cost:
-    one copy of the gradients and parameters that are joined.
+    It saves time of compilation: XLA compiles a kernel for every array that an update computes, in
+    about eight milliseconds, and a net of a million parameters has a hundred arrays or more.
+
+    optimizer: one of optax, that treats each entry alone or all together, as Adam and a clipped
+        norm do; then the results are the same up to the order of a sum over all entries. A mask or
+        a rate for each layer needs the tree, and does not fit
+
+    Returns an optax transformation whose state is that of the list. Cost: one copy of the gradients
+    and parameters that are joined.
     """
     checks.noun(optimizer, optax.GradientTransformation, "optimizer")
 

@@ -27,11 +27,13 @@ from .descent import (
 
 
 class Player(NamedTuple):
-    """One player of `alternate`.
+    """One player of `alternate`: a loss, and how its own parameters are moved.
 
-    `loss(params, key, batch)` = (scalar, metrics) sees the parameters of all players, {name:
-    params}, and moves only those of its own. `num_updates` is the number of its updates per step;
-    `ema_decay` averages its parameters as in `gradient_descent`.
+    loss: loss(params, key, batch) = (scalar, metrics), with the parameters of all players, {name:
+        params}; its gradient is taken for those of this player only
+    optimizer: one of optax
+    num_updates: the number of its updates in each step
+    ema_decay: of a moving average of its parameters, as in `gradient_descent`; None for none
     """
 
     loss: Callable[..., tuple[Array, Any]]
@@ -43,7 +45,12 @@ class Player(NamedTuple):
 
 
 class PlayersState(NamedTuple):
-    """The state of `alternate`: a `TrainState` for each player, and the state they share."""
+    """The state of `alternate`.
+
+    step: the number of steps made, each with a turn of every player, an int32 scalar
+    players: {name: `TrainState`}; the `step` of a player counts its own updates
+    state: what no gradient moves, shared by all players; None without `init_state`
+    """
 
     step: Array  # number of steps made, each with a turn of every player; int32
     players: dict[str, TrainState]  # the `step` of a player counts its own updates
@@ -63,30 +70,31 @@ def alternate(
     weights: Mapping[str, Schedule | float] | None = None,
     axis_name: str | None = None,
 ) -> Algorithm:
-    """θ_i ← θ_i - η_i ∇_{θ_i} L_i(θ_1, ..., θ_n), for i = 1, ..., n in turn.
+    """θ_i ← θ_i - η_i ∇_{θ_i} L_i(θ_1, ..., θ_n), for i = 1, ..., n in turn, as an `Algorithm`.
 
     For two-player games (Goodfellow et al., 2014, algorithm 1: first the critic, with
-    num_updates=k), and for any model that is trained beside another. init(key) = {name: params} has
-    one entry for each player. In a step the players move in the order of `players`, each
-    num_updates times, and see the latest parameters of the others.
+    num_updates=k), and for any model that is trained beside another. In a step the players move in
+    the order of `players`, each num_updates times, and see the latest parameters of the others.
 
-    - The gradient of a loss is taken with respect to the player's own parameters only.
-    - Each of the k = Σ num_updates updates of a step gets its own key and its own rows of the
-      batch: update j gets rows j, j + k, j + 2k, ... In this order the rows of a sharded batch stay
-      on their device if the rows of each device divide by k. `ValueError`, before anything is
-      compiled, if the rows of the batch do not divide by k.
-    - `init_state`, `weights` and `fixed` are those of `gradient_descent` and are passed to every
-      loss; init_state(key, params) sees the parameters of all. Each update passes its new state on.
-    - An update with a NaN or infinite gradient is skipped, as in `gradient_descent`.
+    players: {name: Player(loss, optimizer, ...)}, in the order of their turns
+    init: init(key) = {name: params}, with one entry for each player
+    init_state: init_state(key, params) = s, a state that no gradient moves, such as running
+        statistics, shared by all. Then a loss is loss(..., state=s) = (scalar, (metrics, new
+        state)), and each update passes its new state on; None for none
+    weights: {name: schedule of the step, or number}, which every loss gets as weights={name: value}
+    axis_name: of `jax.pmap`, over which gradients and metrics are averaged; None under `jit`
+
+    Each of the k = Σ num_updates updates of a step gets its own key and its own rows of the batch:
+    update j gets rows j, j + k, j + 2k, ... In this order the rows of a sharded batch stay on their
+    device if the rows of each device divide by k. Raises `ValueError`, before anything is compiled,
+    if the rows of the batch do not divide by k. An update with a NaN or infinite gradient is
+    skipped.
 
     The metrics are "player/loss", "player/grad_norm" and those of its loss, averaged over the
-    updates of the step, and "player/skipped", the number of skipped updates.
-
-    `algorithm.params` selects {name: averaged parameters, or the last ones without an average},
-    with `init_state` the pair of these and the state. axis_name: as in `gradient_descent`.
-
-    On accelerators the updates of a player are a `lax.scan`. On CPUs they are unrolled, which makes
-    a step a few percent faster and compiles about as long.
+    updates of the step, and "player/skipped", the number of skipped updates. `algorithm.params`
+    selects {name: averaged parameters, or the last ones without an average}, with `init_state` the
+    pair of these and the state. On accelerators the updates of a player are a `lax.scan`; on CPUs
+    they are unrolled, which makes a step a few percent faster and compiles about as long.
     """
     _check_players(players)
     checks.function(init, "init")

@@ -34,13 +34,16 @@ from ..runs.values import plain
 
 
 class Recipe(NamedTuple):
-    """model = builder(**arguments).
+    """model = builder(**arguments): how a model is built, a record for `load`.
 
-    builder: a function of a module, marked by `runs.builder`, that returns a model with an `init`.
+    builder: a function of a module, marked by `runs.builder`, that returns a model with an `init`
     arguments: {name: value}. A value is a JSON value (no NaN or infinity), an array (kept bit by
         bit), a dataclass, or a dict, list or tuple of these. Lists come back as tuples. For a
         dataclass, the parameter of the builder must be annotated with its type. Its fields that are
-        paths come back with their default values.
+        paths come back with their default values
+
+    Give it to `train` or `save`. A checkpoint then holds the name of the builder and the arguments
+    as JSON, and no code: the module must be importable where the run is loaded.
     """
 
     builder: Callable[..., Any]
@@ -51,7 +54,7 @@ class Recipe(NamedTuple):
         return f"Recipe: {getattr(self.builder, '__qualname__', self.builder)}({', '.join(given)})"
 
     def model(self) -> Any:
-        """The model, built from the arguments as they would be recorded."""
+        """builder(**arguments), with the arguments as they would come back from a checkpoint."""
         return _built(self.builder, self.record()["arguments"])
 
     def record(self) -> dict[str, Any]:

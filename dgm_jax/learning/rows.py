@@ -14,7 +14,13 @@ MAX_SKIPPED = 10  # steps in a row with a gradient that is not finite, and a run
 
 
 class Diverged(RuntimeError):
-    """Training met NaN or infinity; the message says where and what to do."""
+    """Training met NaN or infinity, or 10 skipped steps in a row: the error of `train`.
+
+    step: the number of the step
+    what: what is not finite, such as "loss is nan"
+
+    The message says both and what to do. A command that ends with it has the exit code 4.
+    """
 
     exit_code = 4
 

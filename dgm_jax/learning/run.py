@@ -34,7 +34,14 @@ SAVE_SHARE = 0.01  # of the time at most that saving may take
 
 
 class Trained(NamedTuple):
-    """The result of `train`."""
+    """The result of `train`.
+
+    state: the last state of the algorithm
+    best: the state with the best value of `monitor`; the last one if nothing was monitored
+    params: algorithm.params(best), the parameters to evaluate and to sample with
+    history: the rows of metrics.jsonl, dicts {"step": ..., name: number}
+    seconds: of training, with compilation and without evaluation; of a resumed run the whole
+    """
 
     state: State  # the last one
     best: State  # the one with the best `monitor`; the last one where nothing is monitored

@@ -21,7 +21,11 @@ ASIDE = "corrupt-"  # a damaged checkpoint is kept under this name
 
 
 class NoUsableCheckpoint(RuntimeError):
-    """There are checkpoints, but all are damaged; the message lists each step and its damage."""
+    """There are checkpoints, but all are damaged; the message lists each step and its damage.
+
+    Raised by `load`, `train` and `Checkpoints.restore`. A command that ends with it has the exit
+    code 3.
+    """
 
     exit_code = 3
 

@@ -30,16 +30,18 @@ class NotFinite(ValueError):
 
 
 class Checkpoints:
-    """The newest `keep` checkpoints of one run.
+    """The newest checkpoints of one run: saved in the background, restored bit by bit.
 
         with Checkpoints(workdir / "checkpoints") as checkpoints:
             saved = checkpoints.restore(template)  # None, or (step, state, note)
             checkpoints.save(100, state)
 
+    directory: where they are, a folder for each step. keep: how many are kept, the newest
+
     `save` blocks while the arrays are copied to the host and writes in the background. An error in
     writing, such as a full disk, is an `OSError` of the next `save` or at the end of the block.
-
-    In runs of several processes all of them make all calls here, and all see one directory.
+    `train` uses it; to save parameters alone use `learning.save`. In runs of several processes all
+    of them make all calls here, and all see one directory.
     """
 
     def __init__(self, directory: Path | str, *, keep: int = 3):
@@ -78,9 +80,13 @@ class Checkpoints:
         return processes.from_first(lambda: max(newest.steps(self.directory), default=None))
 
     def save(self, step: int, state: State, *, note: dict[str, Any] | None = None) -> None:
-        """Starts to write `state`, and with it `note`, a dict of JSON values.
+        """Starts to write `state`, a tree of arrays, as the checkpoint of this step.
 
-        `NotFinite`, a `ValueError`, names an array with NaN or infinity; then nothing is written.
+        step: after the newest checkpoint; otherwise `ValueError`
+        note: a dict of JSON values that is kept with it
+
+        Raises `NotFinite`, a `ValueError`, that names an array with NaN or infinity; then nothing
+        is written.
         """
         step = checks.positive_int(step, "step", least=0)
         processes.from_first(lambda: confirm(self.directory.parent))
@@ -98,13 +104,15 @@ class Checkpoints:
     def restore(
         self, template: State, *, check: Callable[[int, dict], None] | None = None
     ) -> reading.Saved | None:
-        """The newest intact checkpoint, with the shapes, dtypes and devices of `template`.
+        """(step, state, note) of the newest intact checkpoint, or None if nothing was saved.
 
-        `template` has arrays or `jax.ShapeDtypeStruct` as leaves. Newer, damaged checkpoints are
-        renamed corrupt-<step>, each with a line on stderr. Returns None if nothing was saved.
-        `NoUsableCheckpoint` if all are damaged; then none is renamed. `ValueError` names the leaves
-        that differ from the template: nothing is cast or reshaped. check(step, note) may raise
-        before that, to refuse a checkpoint.
+        template: a tree like the state, with arrays or `jax.ShapeDtypeStruct` as leaves, which says
+            the shapes, dtypes and devices. Nothing is cast or reshaped: a `ValueError` names the
+            leaves that differ
+        check: check(step, note) may raise before that, to refuse a checkpoint
+
+        Newer, damaged checkpoints are renamed corrupt-<step>, each with a line on stderr. Raises
+        `NoUsableCheckpoint` if all are damaged; then none is renamed.
         """
         self._wait()
         if processes.several():
