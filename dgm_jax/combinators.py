@@ -31,9 +31,13 @@ from .protocol import (
 
 
 def compose(*flows: Flow) -> Flow:
-    """compose(f, g) = f ∘ g: the last flow is nearest to the noise.
+    """compose(f, g, ...) = f ∘ g ∘ ...: z ↦ f(g(z)), where the last flow is nearest to the noise.
 
-    Parameters: a list of trees, one for each flow.
+    flows: one or more, each with as input the events of the next one's output. The log-determinant
+        is the sum of theirs. They may take a condition of one common cond_shape, or none; flows
+        that differ in it raise InputError
+    Parameters: a list of trees, one for each flow. Each flow gets a key of its own. Cost: that of
+    all flows, in both directions. To stack layers of one form, `repeat` compiles faster.
     """
     if not flows:
         raise checks.InputError("compose needs at least one flow; got none.")
@@ -71,10 +75,16 @@ def compose(*flows: Flow) -> Flow:
 def repeat(flow: Flow, num_layers: int, *, unroll: bool = False, recompute: bool = False) -> Flow:
     """T_K ∘ ... ∘ T_1: K = num_layers copies of `flow`, each with its own parameters.
 
-    The parameters are stacked along a new first axis, and the layers run in one `jax.lax.scan`, so
-    that compile time does not depend on K. unroll=True writes the layers out instead, with the same
-    parameters and results (`bijectors.Scan` compares the two). With recompute=True a gradient
-    computes what is inside of the layers of a scan once more, and keeps only their inputs.
+        flow = repeat(compose(flows.actnorm(2), flows.coupling(2, hidden=(64,))), 8)
+
+    flow: any flow; its condition, if it takes one, is the same for all layers
+    num_layers: K
+    unroll: if False, the layers run in one `jax.lax.scan`, so that compile time does not depend on
+        K. If True they are written out, which compiles K times the code, and makes gradients faster
+        where a layer does little; parameters and results are the same
+    recompute: a gradient keeps only the inputs of the layers and computes what is inside of them
+        once more: less memory. It has no effect with unroll=True
+    Parameters: those of `flow`, stacked along a new first axis [K, ...].
     """
     checks.noun(flow, Flow, "flow")
     num_layers = checks.positive_int(num_layers, "num_layers")
@@ -109,8 +119,11 @@ def repeat(flow: Flow, num_layers: int, *, unroll: bool = False, recompute: bool
 def invert(flow: Flow) -> Flow:
     """T⁻¹ with the parameters of T: forward and inverse change places, and so do their costs.
 
-    `adapt` is refused for T⁻¹ if T has parameters that are initialised from data (`flows.actnorm`),
-    because the forward side of T would receive data. Compose such a layer outside of `invert`.
+    flow: T. For example, `flows.maf` is `invert` of `flows.iaf`.
+
+    `adapt` is refused (InputError) for T⁻¹ if T has parameters that are initialised from data
+    (`flows.actnorm`), because the forward side of T would receive data. Compose such a layer
+    outside of `invert`.
     """
     checks.noun(flow, Flow, "flow")
 
@@ -129,10 +142,14 @@ def invert(flow: Flow) -> Flow:
 def factor_out(rest: Flow, shape: tuple[int, int, int]) -> Flow:
     """x [H, W, C] = [T(z_rest), z_out]: half of the channels is noise, T makes the other half.
 
-    rest: the flow T from vectors [H·W·C/2] to images [H, W, C/2]. z = [z_rest, z_out] is a vector
-    [H·W·C]. shape: that of x. For a prior of z_out that depends on the other half, as in Glow, add
-    a coupling: compose(flows.channel_coupling(shape, ...), factor_out(rest, shape)). Dinh et al.
-    (2017), "Density estimation using Real NVP", section 3.6.
+    rest: the flow T from vectors [H·W·C/2] to images [H, W, C/2]
+    shape: (H, W, C) of x; an odd C raises InputError
+
+    Returns a flow from vectors z = [z_rest, z_out] [H·W·C] to images x, with the parameters, the
+    condition and the log-determinant of T. z_out is independent of the rest; for a prior of z_out
+    that depends on the other half, as in Glow, add a coupling:
+    compose(flows.channel_coupling(shape, ...), factor_out(rest, shape)). Dinh et al. (2017),
+    "Density estimation using Real NVP", section 3.6.
     """
     checks.noun(rest, Flow, "rest")
     shape = checks.image_shape(shape)
@@ -152,7 +169,11 @@ def factor_out(rest: Flow, shape: tuple[int, int, int]) -> Flow:
 
 
 def fixed(bijector: distrax.Bijector) -> Flow:
-    """A bijector without parameters, such as a preprocessing of the data, as a flow."""
+    """T_θ = T: a distrax bijector without parameters as a `Flow`, with params {}.
+
+    bijector: T, z ↦ x, such as `bijectors.Permutation(order)` or a preprocessing of the data.
+        Anything else raises InputError. The flow takes no condition
+    """
     if not isinstance(bijector, distrax.Bijector):
         raise checks.InputError(
             f"bijector must be a distrax bijector; got {type(bijector).__name__}. "
@@ -167,11 +188,23 @@ def fixed(bijector: distrax.Bijector) -> Flow:
 
 
 def pushforward(flow: Flow, base: Density) -> Density:
-    """p_θ(x | c), the distribution of x = T_θ(z; c) with z ~ base. Parameters {"base", "flow"}.
+    """p_θ(x | c), the distribution of x = T_θ(z; c) with z ~ base: a flow as a density.
 
-    log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats. The flow, the base, or both may be
-    conditional. A batch of conditions [*batch, *cond_shape] gives a batch of distributions with
-    independent noise.
+        model = pushforward(flows.maf(5), distributions.standard_normal(5))
+        params = model.init(key)
+        model.dist(params).log_prob(x)                         # x [..., 5] -> [...], in nats
+        model.dist(params).sample(seed=key, sample_shape=10)   # [10, 5]
+
+    log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats, with one inverse of T; a sample is
+    one forward of it.
+
+    flow: T_θ
+    base: the density of z, such as `distributions.standard_normal(dim)`
+
+    The flow, the base, or both may be conditional, on conditions of one shape. A batch of
+    conditions [*batch, *cond_shape] gives a batch of distributions with independent noise.
+
+    Parameters {"base", "flow"}. Lecture: change of variables.
     """
     checks.noun(flow, Flow, "flow")
     checks.noun(base, Density, "base")
@@ -203,8 +236,12 @@ def pushforward(flow: Flow, base: Density) -> Density:
 def preprocessed(model: Density, preprocessing: distrax.Bijector) -> Density:
     """p(x | c) = p_θ(g(x) | c) |det ∂g/∂x|: a model of y = g(x) as a density of x itself.
 
-    The parameters are those of the model: after training on y, it scores and samples x. g is fixed,
-    such as `data.standardize` with the mean and standard deviation of the training set.
+    The parameters are those of the model: after training on y, it scores and samples x, with
+    log-densities in the units of x.
+
+    model: p_θ(y | c)
+    preprocessing: g, a fixed bijector, such as `data.standardize` with the mean and standard
+        deviation of the training set
     """
     checks.noun(model, Density, "model")
     checks.instance(preprocessing, distrax.Bijector, "preprocessing")
@@ -222,11 +259,19 @@ def preprocessed(model: Density, preprocessing: distrax.Bijector) -> Density:
 def quantized(model: Density, num_levels: int, noise: Density | None = None) -> Density:
     """P(x | c) = ∫ p_θ(x + u | c) du over u ∈ [0, 1)^D, for levels x in 0..num_levels-1.
 
-    `log_prob(x)` is a lower bound, estimated with one draw of u (`distributions.Quantized`) from
-    the key of `dist`, or from a fixed key without one. Samples are levels. Without `noise` u is
-    uniform, and the parameters are those of the model. With a density q(u | x), such as
-    `flows.variational_noise`, they are {"model", "noise"}, as in `objectives.dequantized_log_prob`.
-    Theis et al. (2016), "A note on the evaluation of generative models", section 3.1.
+    A density of real numbers as a distribution of levels, such as grey levels. `log_prob(x)` is a
+    lower bound in nats, E_u[log p(x + u) - log q(u | x)], estimated with one draw of u from the key
+    of `dist`, or from a fixed key without one. Samples are those of p_θ, rounded down.
+
+    model: p_θ, a density of real numbers whose unit is one level; samples outside of [0,
+        num_levels) are clipped
+    num_levels: the number of levels, at least 2
+    noise: q(u | x), such as `flows.variational_noise`. None, the default, is uniform noise, for
+        which the second term is 0
+
+    Parameters: those of the model, or with `noise` {"model", "noise"}, as in
+    `objectives.dequantized_log_prob`. Theis et al. (2016), "A note on the evaluation of generative
+    models", section 3.1.
     """
     checks.noun(model, Density, "model")
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
@@ -268,11 +313,17 @@ def quantized(model: Density, num_levels: int, noise: Density | None = None) -> 
 def conditional(
     net: Net, to_dist: Callable[[Array], distrax.Distribution], *, cond_shape: Shape
 ) -> Density:
-    """p_θ(x | c) = to_dist(f_θ(c)), for conditions c [..., *cond_shape].
+    """p_θ(x | c) = to_dist(f_θ(c)): the output of a net, read as a distribution.
 
-    The parameters are those of the net. Encoders and decoders of a variational autoencoder have
-    this form. For example, the output of a net is read as mean and log-scale of a Gaussian by
-    to_dist = lambda f: distrax.MultivariateNormalDiag(f[..., :2], jnp.exp(f[..., 2:])).
+        to_dist = lambda f: distrax.MultivariateNormalDiag(f[..., :2], jnp.exp(f[..., 2:]))
+        encoder = conditional(nets.mlp(784, 4, hidden=(200,)), to_dist, cond_shape=(784,))
+
+    Encoders and decoders of a variational autoencoder have this form; here the output of the net is
+    read as mean and log-scale of a Gaussian in two dimensions.
+
+    net: f_θ, c -> any output; to_dist: maps it, with batch axes in front, to a distrax distribution
+    cond_shape: the shape of one condition c [..., *cond_shape], required
+    Returns a `Density` whose parameters are those of the net; the key of `dist` is for its dropout.
     """
     checks.noun(net, Net, "net")
     checks.function(to_dist, "to_dist")
@@ -288,10 +339,14 @@ def conditional(
 def encoded(net: Net, density: Density, *, cond_shape: Shape) -> Density:
     """p_θ(x | f_θ(c)): a density conditioned on features of c. Parameters {"net", "density"}.
 
-    net: maps c [..., *cond_shape] to the condition [..., *density.cond_shape] of `density`. Net and
-    density are trained together. An inverse autoregressive flow as an approximate posterior, whose
-    layers see the features of one encoder (Kingma et al., 2016), is
-    encoded(encoder, pushforward(iaf(..., cond_shape=(n,)), head)).
+    For example, an inverse autoregressive flow as an approximate posterior, whose layers see the
+    features of one encoder (Kingma et al., 2016), is encoded(encoder, pushforward(iaf(...,
+    cond_shape=(n,)), head), cond_shape=shape).
+
+    net: f_θ, maps c [..., *cond_shape] to the condition [..., *density.cond_shape] of `density`.
+        Net and density are trained together
+    density: conditional, else InputError
+    cond_shape: the shape of one c, required
     Cost: one pass of the net and that of the density.
     """
     checks.noun(net, Net, "net")
@@ -378,14 +433,16 @@ def adversarial(
 ) -> Adversarial:
     """x = G_θ(z), z ~ p(z), and a critic D_φ(x): the two players of a GAN.
 
-    Parameters and state are {"generator", "critic"}. A plain `Net` counts as one with the state {}.
-    prior: a density of z without parameters, such as `distributions.standard_normal(n)`; no
-        player would train any.
-    generator: z [batch, ...] -> x [batch, ...]; critic: x -> values [batch], without a last axis of
-    1.
-    cond_shape: if given, both nets receive one condition per sample after z and x: (n,) for
-        vectors [batch, n], () for classes as integers [batch].
-    Goodfellow et al. (2014), "Generative adversarial nets"; Mirza and Osindero (2014) with c.
+    prior: p(z), a density without parameters, such as `distributions.standard_normal(n)`, since no
+        player would train any; else InputError
+    generator: a net z [batch, ...] -> x [batch, ...]
+    critic: a net x -> values [batch], without a last axis of 1. Both may be a `Net`, or a
+        `StatefulNet` such as one with batch norm; a plain `Net` counts as one with the state {}
+    cond_shape: if given, both nets receive one condition per sample after z and x: (n,) for vectors
+        [batch, n], () for classes as integers [batch]
+    Parameters and state: {"generator", "critic"} each, from init(key) = (params, state). The loss
+    is chosen later, by a game of `objectives`. Goodfellow et al. (2014), "Generative adversarial
+    nets"; Mirza and Osindero (2014), "Conditional generative adversarial nets".
     """
     checks.noun(prior, Density, "prior")
     if jax.tree.leaves(jax.eval_shape(prior.init, jax.random.key(0))):

@@ -12,16 +12,23 @@ from .laws import Law
 
 
 class Autoregressive(distrax.Bijector):
-    """y_i = τ(x_i; f_i(x_<i, c)), log|det ∂y/∂x| = Σ_i log τ'(x_i; f_i).
+    """y_i = τ(x_i; f_i(x_<i, c)), log|det ∂y/∂x| = Σ_i log τ'(x_i; f_i), on vectors x [..., d].
 
-    `forward` is one pass of the causal net (this direction is IAF). `inverse` computes x_i from
-    x_<i and is an unroll: d passes for `nets.naive`, the arithmetic of one pass for a net such as
-    `nets.made` (`distrax.Inverse` of this bijector is MAF).
+    `forward` is one pass of the causal net f (this direction is IAF). `inverse` computes x_i from
+    x_<i: d passes for `nets.naive`, the arithmetic of one pass for a net such as `nets.made`
+    (`distrax.Inverse` of this bijector is MAF). It is differentiated by the implicit function
+    theorem, in forward and reverse mode and to any order. The linear equations for the derivative
+    are triangular as well, so that the cost of a gradient does not depend on how the inverse was
+    computed.
 
-    The inverse is differentiated by the implicit function theorem, in forward and reverse mode and
-    to any order (`bijectors.implicit`). The linear equations for the derivative are triangular, so
-    that an unroll solves them too, and the cost of a gradient does not depend on how the inverse
-    was computed. Kingma et al. (2016), eq. 10; Papamakarios et al. (2017), eqs. 3-6.
+    net, params: f, with law.num_params outputs for each coordinate, and its parameters. A net of
+        levels (`encoding`) raises InputError, since it has no derivative
+    law: τ, such as `bijectors.affine()`
+    dim: d
+    cond: the condition c [..., *net.cond_shape], or None
+    key: for dropout in the net, the same units in both directions; None for none
+    Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow", eq.
+    10; Papamakarios et al. (2017), "Masked autoregressive flow", eqs. 3-6.
     """
 
     same_as = checks.same_bijector

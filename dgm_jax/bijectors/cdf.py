@@ -17,7 +17,14 @@ from .roots import bisect, newton_within
 
 
 class Mixture(NamedTuple):
-    """F(x) = Σ_j π_j σ((x - μ_j) / s_j), a mixture of K logistics; each field [..., K]."""
+    """F(x) = Σ_j π_j σ((x - μ_j) / s_j), the CDF of a mixture of K logistics.
+
+    σ(u) = 1 / (1 + e^-u) is the logistic function.
+
+    log_weights: log π_j, normalised, [..., K]
+    means: μ_j, [..., K]
+    log_scales: log s_j, [..., K]
+    """
 
     log_weights: Array
     means: Array
@@ -25,22 +32,25 @@ class Mixture(NamedTuple):
 
 
 def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
-    """τ(x; c) = e^a logit(Σ_j π_j σ((x - μ_j) / s_j)) + b.
+    """τ(x; c) = e^a logit(Σ_j π_j σ((x - μ_j) / s_j)) + b, with logit(u) = log u - log(1 - u).
 
-    c holds the logits of K = num_components weights, K shifts m_j, K log-scales, a and b:
-    num_params = 3K + 2. The log-scales and a are bounded to (-bound, bound) by tanh, as in
-    `affine`.
+    A law for coupling layers: the CDF of a mixture of logistics, brought back from (0, 1) to R; σ
+    is the inverse of logit. c holds the logits of K = num_components weights, K shifts m_j, K
+    log-scales, a and b: num_params = 3K + 2.
 
-    c = 0 is the identity, logit(σ(x)). There all components are equal, but their gradients
-    ∂τ/∂s_j ∝ z_j - x differ, because component j shrinks onto its own point z_j: μ_j = m_j +
-    z_j (1 - s_j), with z_j the mid-quantiles of the standard logistic (`arrays.parted`). So they
-    separate in training.
+    num_components: K
+    bound: the log-scales and a are bounded to (-bound, bound) by tanh, as in `affine`
 
+    c = 0 is the identity, logit(σ(x)). There all components are equal, but their gradients with
+    respect to s_j differ, because component j shrinks onto its own point z_j: μ_j = m_j + z_j (1 -
+    s_j), with z_j the quantiles (j - ½) / K of the standard logistic. So they separate in training.
     If components are narrow and far apart, τ is nearly flat between them: there log τ' may be -100,
     and the inverse and its gradient are as ill-conditioned as that.
-    Cost: `inverse` is a bisection, with one evaluation of τ per bit of the mantissa; its gradient,
-    by the implicit function theorem, does not differentiate the bisection. Arithmetic in float32 at
-    least. Ho et al. (2019), "Flow++".
+
+    Returns a `Law`. Cost: `inverse` is a bisection, with one evaluation of τ per bit of the
+    mantissa; its gradient, by the implicit function theorem, does not differentiate the bisection.
+    Arithmetic in float32 at least. Ho et al. (2019), "Flow++: improving flow-based generative
+    models".
     """
     num_components = checks.positive_int(num_components, "num_components")
     bound = checks.positive(bound, "bound")
@@ -58,7 +68,16 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
 
 
 class MixtureLogisticCDF(distrax.Bijector):
-    """y = e^a logit(F(x)) + b; results have the common dtype of x and c."""
+    """y = e^a logit(F(x)) + b, F the CDF of a mixture of logistics, logit(u) = log u - log(1 - u).
+
+    A bijection of scalars x [...], R onto R, with log dy/dx = a + log F'(x) - log F(x) - log(1 -
+    F(x)), precise in both tails. The inverse is found by bisection and differentiated by the
+    implicit function theorem.
+
+    mixture: F, a `Mixture` of K components, each field [..., K]
+    log_scale, shift: a and b, [...]
+    dtype: results have the common dtype of this and of x
+    """
 
     same_as = checks.same_bijector
 

@@ -19,11 +19,12 @@ STAGES = 6  # evaluations of f in a step of Tsit5: the first of seven is the las
 
 
 class Field(NamedTuple):
-    """θ ↦ f_θ: the velocity dx/dt = f_θ(x, t, c), with the trace of its Jacobian.
+    """θ ↦ f_θ: the velocity dx/dt = f_θ(x, t, c) of an ODE, with the trace of its Jacobian.
 
-    - `velocity(params, x, t, cond=None)` -> f [..., d], for x [..., d] and a number t
-    - `divergence(params, x, t, cond=None)` -> (f [..., d], tr ∂f/∂x [...]), exact; use
-      `divergence_by_autodiff(velocity)` if there is no cheaper formula
+    init: init(key) -> params, θ
+    velocity: velocity(params, x, t, cond=None) -> f [..., d], for x [..., d] and a number t
+    divergence: divergence(params, x, t, cond=None) -> (f [..., d], tr ∂f/∂x [...]), exact; use
+        `divergence_by_autodiff(velocity)` if there is no cheaper formula
     """
 
     init: Callable[[Key], Params]
@@ -34,7 +35,15 @@ class Field(NamedTuple):
 
 
 def divergence_by_autodiff(velocity: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:
-    """tr ∂f/∂x = Σ_i e_iᵀ (∂f/∂x) e_i of any velocity, exact; costs d derivatives of f."""
+    """(f, tr ∂f/∂x) with tr ∂f/∂x = Σ_i e_iᵀ (∂f/∂x) e_i, for any velocity f; exact.
+
+        field = Field(init, velocity, divergence_by_autodiff(velocity))
+
+    velocity: velocity(params, x, t, cond) -> f [..., d], for x [..., d]; the f of one x must not
+        depend on the other rows of its batch
+    Returns divergence(params, x, t, cond=None) -> (f [..., d], trace [...]). Cost: d derivatives of
+    f, in forward mode, and memory for the whole Jacobian [d, ..., d].
+    """
     checks.function(velocity, "velocity")
 
     def divergence(params, x, t, cond=None):
@@ -45,7 +54,13 @@ def divergence_by_autodiff(velocity: Callable[..., Array]) -> Callable[..., tupl
 
 
 class Solver(NamedTuple):
-    """The options of an ODE solver: made by `ode_solver`."""
+    """The options of an ODE solver, made and explained by `bijectors.ode_solver`.
+
+    time: the end T of the interval [0, T]
+    rtol, atol: relative and absolute tolerance of a step
+    max_steps: the largest number of steps
+    adjoint: "recursive", "backsolve" or "direct", how gradients are computed
+    """
 
     time: float
     rtol: float
@@ -107,18 +122,24 @@ class Path(NamedTuple):
 class Continuous(distrax.Bijector):
     """x = z + ∫_0^T f(x_t, t) dt, log|det ∂x/∂z| = ∫_0^T tr ∂f/∂x dt; the inverse goes T to 0.
 
-    With a key the trace is Hutchinson's unbiased estimate εᵀ (∂f/∂x) ε, which costs one derivative
-    of f instead of d. ε, from `noise` "rademacher" or "gaussian", is drawn once per example and
-    kept along the path and in all methods, so that two calls give the same number.
+    field, params: f with its trace, a `Field`, and its parameters
+    dim: the size of the vectors x [..., dim]
+    solver: T, tolerances and how gradients are computed, by `ode_solver`
+    cond, cond_shape: the condition c [..., *cond_shape] of f, and its shape; None for none
+    key: with a key, the trace is Hutchinson's unbiased estimate εᵀ (∂f/∂x) ε, which costs one
+        derivative of f instead of d. ε is drawn once per example and kept along the path and in all
+        methods, so that two calls give the same number. None for the exact trace
+    noise: the distribution of ε, "rademacher" or "gaussian"
 
     The batch is one ODE with common steps, so that each evaluation of f is a matrix product. The
     result for an example thus depends on its batch, within the tolerance. Half precision is solved
-    in float32. If the solver fails (`max_steps`, NaN in f) it raises a ValueError with the reason.
+    in float32. If the solver fails (`max_steps`, NaN in f) it raises InputError with the reason.
     Traced code (`jit`, `vmap`) cannot raise: there all results and gradients are NaN, training
-    skips the step and reports it, and `Path.failure` is the reason.
+    skips the step and reports it, and `forward_path(x).failure` is the reason.
 
-    Cost: `Path.num_evals` evaluations of f; `forward` and `inverse` alone need no trace.
-    Chen et al. (2018), theorem 1; Grathwohl et al. (2019), "FFJORD", section 3.
+    Cost: six evaluations of f per step of the solver; `forward` and `inverse` alone need no trace.
+    Chen et al. (2018), "Neural ordinary differential equations", theorem 1; Grathwohl et al.
+    (2019), "FFJORD", section 3.
     """
 
     same_as = checks.same_bijector
@@ -160,14 +181,25 @@ class Continuous(distrax.Bijector):
         return self._solve(y, self._with_trace, 1, backward=True)[0]
 
     def forward_path(self, x: Array) -> Path:
-        """`forward_and_log_det`, with the regularisers of the path and the cost of the solution."""
+        """x and its log-determinant, with the regularisers of the path and its cost.
+
+        x: [..., dim], here the noise z at t = 0
+        Returns a tuple (end, log_det, kinetic, frobenius, num_evals, failure): end [..., dim] and
+        log_det [...] as `forward_and_log_det`; the rest as `inverse_path`.
+        """
         return self._path(x, backward=False)
 
     def inverse_path(self, y: Array) -> Path:
-        """`inverse_and_log_det`, with the regularisers of the path and the cost of the solution.
+        """z and its log-determinant, with ∫ ‖f‖² dt, ∫ ‖∂f/∂x‖² dt and the cost of the solution.
 
-        Without a key the whole Jacobian ∂f/∂x is computed, for d derivatives of f.
-        Finlay et al. (2020), "How to train your neural ODE", section 4.
+        y: [..., dim], the data at t = T
+        Returns a tuple with the fields end [..., dim] and log_det [...], as `inverse_and_log_det`;
+        kinetic [...], ∫ ‖f‖² dt along the path; frobenius [...], ∫ ‖∂f/∂x‖² dt, or with a key its
+        estimate ∫ ‖εᵀ ∂f/∂x‖² dt; num_evals, how often f was evaluated; and failure, 0 if the ODE
+        was solved, 1 if it takes more than max_steps, 2 if steps vanish.
+
+        Without a key the whole Jacobian ∂f/∂x is computed, for d derivatives of f. Finlay et al.
+        (2020), "How to train your neural ODE", section 4.
         """
         return self._path(y, backward=True)
 

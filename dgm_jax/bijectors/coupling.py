@@ -15,13 +15,18 @@ from .laws import Law
 class Coupling(distrax.Bijector):
     """y_a = x_a, y_b = τ(x_b; f(x_a)), log|det ∂y/∂x| = Σ_b log τ'; a is where `mask` is True.
 
-    Both directions cost one pass of the conditioner f, which sees only the kept part: x_a
-    [..., |a|] -> [..., law.num_params · |b|], with the first parameter of all of b, then the second
-    of all, and so on. It is the `Autoregressive` bijection whose order begins with a, which is the
-    identity on a, and whose outputs for b depend only on a. With event_ndims=3 the events are
-    images [..., H, W, C], the mask is one of channels, and the conditioner maps images to images;
-    for a checkerboard see `squeeze.checkerboard`. Dinh et al. (2017), "Density estimation using
-    Real NVP", eqs. 4-8.
+    Both directions cost one pass of f, which sees only the kept part a. It is an `Autoregressive`
+    bijection whose order begins with a, which is the identity on a, and whose outputs for b depend
+    only on a.
+
+    mask: [d] of booleans, with at least one True and one False
+    conditioner: f, x_a [..., |a|] -> [..., law.num_params · |b|], with the first parameter of all
+        of b, then the second of all, and so on; another size raises InputError
+    law: τ, such as `bijectors.affine()`
+    event_ndims: 1 for vectors [..., d]; 3 for images [..., H, W, C], whose channels the mask
+        divides (d = C), and whose conditioner maps images to images. For a checkerboard see
+        `bijectors.checkerboard`
+    Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.
     """
 
     same_as = checks.same_bijector

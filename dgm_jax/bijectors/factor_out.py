@@ -11,11 +11,15 @@ from .squeeze import flatten
 
 
 class FactorOut(distrax.Bijector):
-    """[z_rest, z_out] -> x [H, W, C]: half of the channels is T(z_rest), the other half z_out.
+    """z = [z_rest, z_out] -> x [H, W, C]: half of the channels is T(z_rest), the other half z_out.
 
     In the inverse direction half of the channels leaves as noise, and T⁻¹ maps the other half on.
-    rest: T, a bijector from vectors [H·W·C/2] to images [H, W, C/2]. Its half comes first.
-    Dinh et al. (2017), section 3.6.
+    The log-determinant is that of T.
+
+    rest: T, a bijector from vectors [H·W·C/2] to images [H, W, C/2]; its half of the channels and
+        of z [..., H·W·C] comes first
+    shape: (H, W, C); an odd C raises InputError
+    Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
     """
 
     same_as = checks.same_bijector

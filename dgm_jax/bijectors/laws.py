@@ -13,7 +13,15 @@ from ..protocol import Array, described
 
 
 class Law(NamedTuple):
-    """τ(·; c), an increasing map of R for each c ∈ R^num_params; c = 0 is the identity."""
+    """τ(·; c): R → R, an increasing function for each c ∈ R^num_params; c = 0 is the identity.
+
+    The scalar bijection inside of a coupling or autoregressive layer, x_i ↦ τ(x_i; c_i), where a
+    net computes c_i from other coordinates. Made by `affine`, `rational_quadratic_spline`, ...
+
+    num_params: how many numbers c has for each entry of x
+    bijector: bijector(c [..., num_params]) -> a distrax bijector of scalars x [...]
+    constant_log_det: whether log τ' is one number, whatever x and c are
+    """
 
     num_params: int
     bijector: Callable[[Array], distrax.Bijector]  # c [..., num_params] -> scalar bijector [...]
@@ -26,8 +34,9 @@ def affine(*, bound: float = 3.0) -> Law:
     """τ(x; c) = x e^s + c_0, with log-scale s = b tanh(c_1 / b) in (-b, b), b = `bound`.
 
     A law for coupling and autoregressive layers, whose net computes the two parameters c = (c_0,
-    c_1) of each entry x. The bound limits the scale of one layer to e^±b, which prevents overflow;
-    stacked layers reach further. Dinh et al. (2017), "Density estimation using Real NVP", eq. 7.
+    c_1) of each entry x: log τ' = s. The bound limits the scale of one layer to e^±b, which
+    prevents overflow; stacked layers reach further. Returns a `Law`. Dinh et al. (2017), "Density
+    estimation using Real NVP", eq. 7.
     """
     bound = checks.positive(bound, "bound")
     return Law(
@@ -39,11 +48,15 @@ def affine(*, bound: float = 3.0) -> Law:
 def contraction(*, least: float = 1e-3) -> Law:
     """τ(x; c) = x / s + c_0, s = (σ(c_1 + 2) + ε) / (σ(2) + ε) with ε = `least`: affine, s < 1.14.
 
-    The density direction, (y - c_0) s, stretches by at most 1.14 per layer, whatever the net
-    outputs. So values and gradients stay bounded through the many layers of a flow of images, where
-    `affine` allows e^3 per layer. Sampling may stretch by (σ(2) + ε) / ε per layer, 882 for ε =
-    1e-3. From the authors' program of Glow, Kingma and Dhariwal (2018), with ε from that of neural
-    spline flows, Durkan et al. (2019).
+    A law for coupling layers, whose net computes c = (c_0, c_1) for each entry x; σ is the logistic
+    function. The density direction, (y - c_0) s, stretches by at most 1.14 per layer, whatever the
+    net outputs. So values and gradients stay bounded through the many layers of a flow of images,
+    where `affine` allows e^3 per layer. Sampling may stretch by (σ(2) + ε) / ε per layer, 882 for ε
+    = 1e-3.
+
+    least: ε, above 0 and below 1, else InputError
+    Returns a `Law`. From the authors' program of Glow, Kingma and Dhariwal (2018), with ε from that
+    of neural spline flows, Durkan et al. (2019).
     """
     least = checks.positive(least, "least")
     if least >= 1:
@@ -61,5 +74,9 @@ def contraction(*, least: float = 1e-3) -> Law:
 
 
 def additive() -> Law:
-    """τ(x; c) = x + c_0, with log-determinant 0. Dinh et al. (2015), "NICE", eq. 3."""
+    """τ(x; c) = x + c_0, with log τ' = 0: a law of one parameter for each entry x.
+
+    A coupling by it preserves volume. Returns a `Law`. Dinh et al. (2015), "NICE: non-linear
+    independent components estimation", eq. 3.
+    """
     return Law(1, lambda c: distrax.ScalarAffine(shift=c[..., 0]), constant_log_det=True)

@@ -19,7 +19,13 @@ from ..protocol import Array, Rows
 
 
 class Diagonal(distrax.Bijector):
-    """y = e^s ⊙ x + b, log-determinant Σ_i s_i; s and b are [d]."""
+    """y = e^s ⊙ x + b, on vectors x [..., d], with log|det ∂y/∂x| = Σ_i s_i.
+
+    log_scale: s [d]
+    shift: b [d]; None for 0
+    event_ndims: 1 for vectors; 3 for the channels of images [..., H, W, d], where the
+        log-determinant is H·W times as large
+    """
 
     same_as = checks.same_bijector
 
@@ -46,10 +52,16 @@ class Diagonal(distrax.Bijector):
 
 
 class Triangular(distrax.Bijector):
-    """y = M x, with the off-diagonal triangle of `matrix` [d, d] and the diagonal e^s, s [d].
+    """y = M x, M triangular [d, d] with the diagonal e^s, and log|det M| = Σ_i s_i.
 
-    The log-determinant Σ_i s_i costs O(d), where that of a full matrix costs O(d³). The inverse is
-    a substitution, O(d²) as is the product. Arithmetic in float32 at least.
+    On vectors x [..., d]. The log-determinant costs O(d), where that of a full matrix costs O(d³).
+    The inverse is a substitution, O(d²) as is the product. Arithmetic in float32 at least.
+
+    matrix: [d, d], of which only the entries below (or above) the diagonal are read
+    log_diagonal: s [d]
+    lower: whether M is lower or upper triangular
+    event_ndims: 1 for vectors; 3 for the channels of images [..., H, W, d], where the
+        log-determinant is H·W times as large
     """
 
     same_as = checks.same_bijector
@@ -83,9 +95,12 @@ class Triangular(distrax.Bijector):
 
 
 class Orthogonal(distrax.Bijector):
-    """y = Q x for a matrix [d, d] with QᵀQ = I: the inverse is Qᵀ, log|det Q| = 0.
+    """y = Q x for a matrix Q [d, d] with QᵀQ = I: the inverse is Qᵀ, log|det Q| = 0.
 
-    Any other matrix is refused, except in traced code, where its values are not known.
+    matrix: Q; any other matrix raises InputError, except in traced code (`jit`), where its values
+        are not known. Make one by `bijectors.householder`
+    event_ndims: 1 for vectors x [..., d]; 3 for the channels of images [..., H, W, d]
+    Cost: O(d²) per vector, in both directions.
     """
 
     same_as = checks.same_bijector
@@ -112,9 +127,13 @@ class Orthogonal(distrax.Bijector):
 def householder(vectors: Array) -> Array:
     """Q = H_1 H_2 ... H_k with H_i = I - 2 v_i v_iᵀ / ‖v_i‖²; vectors [..., k, d] -> Q [..., d, d].
 
+    A product of k reflections, which is orthogonal for any vectors v_i; a zero vector gives H_i =
+    I.
+
     Computed without a loop: with unit v_i as the columns of V, Q = I - V (½I + striu(VᵀV))⁻¹ Vᵀ,
-    two products and a substitution. A zero vector gives H = I. Arithmetic in float32 at least.
-    Joffrain et al. (2006), "Accumulating Householder transformations, revisited".
+    two products and a substitution, where striu is the triangle above the diagonal. Cost: O(d²k).
+    Arithmetic in float32 at least. Joffrain et al. (2006), "Accumulating Householder
+    transformations, revisited".
     """
     checks.floating(vectors, "vectors")
     if jnp.ndim(vectors) < 2:

@@ -19,8 +19,9 @@ FRACTIONS = 16  # of it: the rounding of float64 at TAIL, less farther out
 class NormalLogitCDF(distrax.Bijector):
     """y = logit Φ(x) = log Φ(x) - log Φ(-x): maps N(0, 1) to the standard logistic distribution.
 
-    dy/dx = φ(x) / (Φ(x) Φ(-x)), in the tails by the hazard rate φ(x) / Φ(-x), without cancellation.
-    The inverse, Φ⁻¹(σ(y)), has no formula that is precise in the tails; it is found by bisection to
+    A bijection of scalars x [...], R onto R; Φ and φ are the CDF and the density of N(0, 1). dy/dx
+    = φ(x) / (Φ(x) Φ(-x)), in the tails by the hazard rate φ(x) / Φ(-x), without cancellation. The
+    inverse, Φ⁻¹(σ(y)), has no formula that is precise in the tails; it is found by bisection to
     rounding and differentiated by the implicit function theorem. Arithmetic in float32 at least.
     """
 

@@ -11,7 +11,8 @@ from ..protocol import Array
 class Permutation(distrax.Bijector):
     """y_i = x_{order[i]} over the last axis; log-determinant 0. One gather with a constant index.
 
-    event_ndims: 1 for vectors, 3 for the channels of images [..., H, W, C].
+    order: [d], a permutation of 0..d-1, known when the program is traced; else InputError
+    event_ndims: 1 for vectors [..., d]; 3 for the channels of images [..., H, W, d]
     """
 
     same_as = checks.same_bijector

@@ -13,19 +13,22 @@ from ..protocol import Array, Params
 
 
 class Scan(distrax.Bijector):
-    """T = T_K ∘ ... ∘ T_1, with the sum of log-determinants; T_k has slice k of stacked parameters.
+    """T = T_K ∘ ... ∘ T_1, with the sum of log-determinants: one loop over the layers.
 
-    layer(params_k, *context) is the bijector T_k; `context`, such as a condition, is the same for
-    all layers. `forward` runs layer 1 first, `inverse` layer K first.
+    layer: layer(params_k, *context) is the bijector T_k. Outside of `jit` each method is compiled
+        once per function `layer` and shape of its arguments: keep the function object
+    params: a tree of arrays [K, ...], whose slices k are the parameters of T_k
+    num_layers: K
+    context: further arguments, such as a condition, the same for all layers
+    unroll: if False, one `jax.lax.scan`, whose compile time does not depend on K. If True, the K
+        layers are written out, which compiles K times the code, and makes gradients faster where
+        slicing the weights dominates
+    recompute: keeps of each layer its input only, and a gradient computes the rest once more: it
+        takes less memory and compiles less, and is no slower where a layer has many small
+        operations. It has no effect with unroll=True
 
-    In one `jax.lax.scan` the compile time does not depend on K. unroll=True writes the K layers
-    out, which compiles K times the code, and makes gradients faster where slicing the weights
-    dominates. recompute=True keeps of each layer its input only, and a gradient computes the rest
-    once more: it takes less memory and compiles less, and is no slower where a layer has many small
-    operations. It acts in a scan only.
-
-    Outside of `jit` each method is compiled once per function `layer` and shape of its arguments
-    (`arrays.compiled_once`): keep the function object.
+    `forward` runs layer 1 first, `inverse` layer K first. Raises InputError if params do not have
+    num_layers slices.
     """
 
     same_as = checks.same_bijector

@@ -55,14 +55,21 @@ def rational_quadratic_spline(
 ) -> Law:
     """τ(x; c) = y_k + h ξ(s ξ + δ_k(1-ξ)) / (s + (δ_k + δ_{k+1} - 2s) ξ(1-ξ)) in [-bound, bound].
 
-    ξ = (x - x_k) / w in the bin k of x, with width w, height h, s = h / w, and slopes δ at its
-    knots; τ(x) = x outside. c holds the logits of K = num_bins widths, of K heights, and K-1
-    slopes, so num_params = 3K - 1; the slope at ±bound is 1. τ is once continuously differentiable.
+    A law for coupling and autoregressive layers. (x_k, y_k) are K + 1 knots from (-bound, -bound)
+    to (bound, bound), with slopes δ_k; between two of them lies a bin of width w, height h and mean
+    slope s = h / w, in which ξ = (x - x_k) / w. Outside τ(x) = x. τ is once continuously
+    differentiable.
 
-    min_width, min_height: the smallest fraction of the interval that a bin takes; min_slope: the
-    smallest slope at a knot. They bound how steep, and so how ill-conditioned, a spline can be.
-    Both directions are closed forms of equal cost. Arithmetic in float32 at least.
-    Durkan et al. (2019), "Neural spline flows".
+    c holds the logits of K widths and of K heights, which a softmax makes shares of the interval,
+    and the K-1 inner slopes before a softplus: num_params = 3K - 1. The slope at ±bound is 1.
+
+    num_bins: K
+    bound: the interval is [-bound, bound]
+    min_width, min_height: the smallest share of the interval that a bin takes, below 1 / K
+    min_slope: the smallest slope at a knot, below 1. These three bound how steep, and so how
+        ill-conditioned, a spline can be
+    Returns a `Law`. Cost: both directions are closed forms of equal cost. Arithmetic in float32 at
+    least. Durkan et al. (2019), "Neural spline flows".
     """
     num_bins = checks.positive_int(num_bins, "num_bins")
     bound = checks.positive(bound, "bound")

@@ -20,7 +20,13 @@ from ..protocol import Array, Shape
 
 
 class Rearrangement(distrax.Bijector):
-    """y holds the entries of x in other places, in events of another shape."""
+    """y holds the entries of x in other positions, in events of another shape; log-determinant 0.
+
+    Made by `flatten`, `squeeze` and `checkerboard`.
+
+    shape_in, shape_out: the shapes of one x and of one y, with as many entries
+    to, back: the functions x [..., *shape_in] -> y [..., *shape_out] and y -> x
+    """
 
     same_as = checks.same_bijector
 
@@ -59,7 +65,10 @@ class Rearrangement(distrax.Bijector):
 
 
 def flatten(shape: tuple[int, int, int]) -> Rearrangement:
-    """[H, W, C] -> [H·W·C]: an image as a vector."""
+    """x [..., H, W, C] -> y [..., H·W·C]: an image as a vector, row by row, channels last.
+
+    shape: (H, W, C). Its inverse makes images of vectors; the log-determinant is 0.
+    """
     shape = checks.image_shape(shape)
     size = math.prod(shape)
     return Rearrangement(
@@ -68,10 +77,13 @@ def flatten(shape: tuple[int, int, int]) -> Rearrangement:
 
 
 def squeeze(shape: tuple[int, int, int]) -> Rearrangement:
-    """[H, W, C] -> [H/2, W/2, 4C]: each 2×2 square of pixels becomes one pixel of 4C channels.
+    """x [..., H, W, C] -> y [..., H/2, W/2, 4C]: 2×2 pixels become one pixel of 4C channels.
 
-    The channels are ordered: top left pixel, top right, bottom left, bottom right. shape: (H, W,
-    C). Dinh et al. (2017), section 3.6.
+    The channels are ordered: the C channels of the top left pixel, then of the top right, bottom
+    left and bottom right one. The log-determinant is 0.
+
+    shape: (H, W, C); odd H or W raise InputError
+    Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
     """
     shape = checks.image_shape(shape)
     h, w, c = shape
@@ -81,10 +93,14 @@ def squeeze(shape: tuple[int, int, int]) -> Rearrangement:
 
 
 def checkerboard(shape: tuple[int, int, int]) -> Rearrangement:
-    """[H, W, C] -> [H, W/2, 2C]: C channels of the black pixels (i + j even), then C of the white.
+    """x [..., H, W, C] -> y [..., H, W/2, 2C]: the black pixels as C channels, then the white ones.
 
-    Pixel (i, k) of the result holds the black and the white pixel of columns 2k and 2k + 1.
-    Dinh et al. (2017), section 3.4; as a split into two images, Ho et al. (2019).
+    Pixel (i, j) is black if i + j is even. Pixel (i, k) of y holds the black and the white pixel of
+    columns 2k and 2k + 1. So a coupling of channels after it is one on a checkerboard.
+
+    shape: (H, W, C); an odd W raises InputError
+    Dinh et al. (2017), "Density estimation using Real NVP", section 3.4; as a split into two
+    images, Ho et al. (2019), "Flow++".
     """
     shape = checks.image_shape(shape)
     h, w, c = shape

@@ -12,11 +12,15 @@ from .roots import find_root
 
 
 class Sylvester(distrax.Bijector):
-    """y = x + A tanh(B x + b), with T = B A upper triangular [m, m] and t_ii > -1.
+    """y = x + A tanh(B x + b), with T = B A upper triangular [m, m] and t_ii > -1, on x [..., d].
 
-    A [..., d, m], B [..., m, d], b [..., m]; with m = 1 it is the planar flow, A = u and B = wᵀ.
-    By Sylvester's identity det(I_d + A diag(h') B) = det(I_m + diag(h') T), so
-    log|det ∂y/∂x| = Σ_i log(1 + h'_i t_ii), h' = tanh'(B x + b): O(m).
+    By Sylvester's identity det(I_d + A diag(h') B) = det(I_m + diag(h') T), so log|det ∂y/∂x| = Σ_i
+    log(1 + h'_i t_ii), h' = tanh'(B x + b): O(m). With m = 1 it is the planar flow, A = u, B = wᵀ.
+
+    a, b: A [..., d, m] and B [..., m, d]
+    shift: the vector b [..., m]
+    t: T = B A [..., m, m], which the maker of A and B knows as a triangle; it is not checked
+    dtype: of the results, together with that of x; by default that of the parameters
 
     The inverse solves v + T tanh(v) = B y + b for v, last entry first, each by bisection of an
     increasing scalar function to the precision of the dtype; then x = y - A tanh(v). Its gradient,
@@ -24,8 +28,8 @@ class Sylvester(distrax.Bijector):
     in v by ‖(I + T diag(h'))⁻¹‖: 1 / (1 + h' t) for m = 1; for larger m products of such factors
     with the off-diagonal entries of T, which are not bounded.
     Cost: `forward` O(dm); `inverse` O(dm) and m sequential root searches. Arithmetic in float32 at
-    least, results in the common dtype of x and the parameters (or of `dtype`).
-    Rezende and Mohamed (2015), eq. 10; van den Berg et al. (2018), eqs. 8-15.
+    least. Rezende and Mohamed (2015), "Variational inference with normalizing flows", eq. 10; van
+    den Berg et al. (2018), "Sylvester normalizing flows", eqs. 8-15.
     """
 
     same_as = checks.same_bijector

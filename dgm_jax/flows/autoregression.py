@@ -31,18 +31,26 @@ def autoregression(
     """x_i = τ(z_i; f_i(z_<i, c)) for i = 1..d, log|det ∂x/∂z| = Σ_i log ∂τ/∂z_i; f is a MADE.
 
     One layer of an IAF on vectors [..., dim]; its inverse is one of a MAF (`combinators.invert`).
-    It starts as the identity.
+    It starts as the identity. Parameters are those of the net f, `nets.made`.
 
+    hidden, activation: widths of the hidden layers of f, and their non-linearity, by default SiLU
     law: τ, an increasing function of z_i, by default `bijectors.affine()`, e^s_i z_i + m_i
-    hidden, activation, order, residual, direct, dropout, density_blocks: those of the net,
-        `nets.made`. dropout acts if the bijector gets a key, with the same units in both directions
+    order: order[t] is the coordinate computed at step t; by default 0..d-1
     cond_shape: of a condition c [..., *cond_shape]; None for none
-    inverse, num_blocks, tolerance: how z is found from x, coordinate by coordinate (`nets.made`)
-
+    residual: whether every two hidden layers are a residual block (of equal widths)
+    direct: whether f_i also reads z_<i directly; by default if a hidden layer is too narrow to see
+        all
+    dropout: the fraction of hidden units set to 0 if the bijector gets a key, with the same units
+        in both directions
+    inverse: how z is computed from x, exactly, one coordinate after the other: "unit_once" computes
+        each hidden unit once; "block_fixed_point" and "fixed_point" repeat passes until nothing
+        changes; "naive" makes d passes
+    num_blocks, density_blocks: the number of blocks of coordinates in which the inverse and the
+        pass are computed, by default chosen by dim and hidden
+    tolerance: the largest change at which a fixed point has been reached; by default 0, exact
     Cost: `forward` is one pass of the net. The inverse with "unit_once" has the arithmetic of one
-    pass too, in d small steps; "naive" makes d passes. Parameters are those of the net.
-    Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow",
-    eq. 10.
+    pass too, in d small steps. Kingma et al. (2016), "Improving variational inference with inverse
+    autoregressive flow", eq. 10.
     """
     dim, cond_shape = checks.positive_int(dim, "dim"), checks.cond_shape(cond_shape)
     law = affine() if law is None else law

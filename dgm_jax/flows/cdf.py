@@ -19,11 +19,16 @@ from .elementwise import Each
 def cdf(dim: int = 1, *, num_components: int = 8) -> Flow:
     """x_i = F_i⁻¹(Φ(z_i)) and z_i = Φ⁻¹(F_i(x_i)), F_i a mixture of K logistics: exact in 1-D.
 
-    With z ~ N(0, 1), x has the density F_i' = Σ_j π_j logistic(x; μ_j, s_j) for any parameters: in
-    one dimension a flow is a change from one cumulative distribution function to another. K =
-    num_components. Starts near the standard normal, with mean 0 and variance 1.
-    Lecture: one-dimensional flows. Cost: both directions are bisections, and their gradients do not
-    differentiate the bisection.
+    With z_i ~ N(0, 1), whose CDF is Φ, x_i has the density F_i' = Σ_j π_j logistic(x; μ_j, s_j) for
+    any parameters: in one dimension a flow is a change from one cumulative distribution function to
+    another. z, x: vectors [..., dim], whose coordinates are mapped independently; the
+    log-determinant is the sum over them. It starts near the identity: x_i has mean 0 and variance
+    1.
+
+    dim: the number of coordinates
+    num_components: K. Parameters "logits" of π, "means" μ and "log_scales" log s, each [dim, K]
+    Lecture: one-dimensional flows. Cost: both directions are bisections, about as many evaluations
+    as the mantissa has bits; their gradients do not differentiate the bisection.
     """
     dim = checks.positive_int(dim, "dim")
     num_components = checks.positive_int(num_components, "num_components")

@@ -20,12 +20,19 @@ def cnf(
     cond_shape: Shape | None = None,
     solver: Solver = DEFAULT_SOLVER,
 ) -> Flow:
-    """x = z + ∫ f(x_t, t, c) dt, log-det ∫ tr ∂f/∂x dt, exact. Starts as the identity.
+    """x = z + ∫_0^T f(x_t, t, c) dt, x_0 = z, with log|det ∂x/∂z| = ∫_0^T tr ∂f/∂x dt, exact.
 
-    f is an `mlp_field` with layers of `hidden` units, whose trace has a closed form for one or two
-    layers. solver: made by `bijectors.ode_solver`. Both directions solve one ODE (errors and costs:
-    `bijectors.Continuous`).
-    Chen et al. (2018), "Neural ordinary differential equations", section 4.
+    A continuous normalising flow on vectors [..., dim], which starts as the identity. The inverse
+    solves the same ODE from T to 0.
+
+    hidden: the widths of the hidden layers of the MLP f (`flows.mlp_field`). With one or two layers
+        the trace has a closed form that costs less than f; with more it costs dim derivatives of f
+    activation: of f, by default tanh; it should be smooth
+    cond_shape: of a condition c [..., *cond_shape]; None for none
+    solver: T (by default 1), tolerances and how gradients are computed: `bijectors.ode_solver`
+    Cost: six evaluations of f per step of the solver. If the solver fails, it raises InputError, or
+    under `jit` returns NaN (`bijectors.Continuous`). Chen et al. (2018), "Neural ordinary
+    differential equations", section 4.
     """
     field = mlp_field(dim, hidden=hidden, activation=activation, cond_shape=cond_shape)
     return neural_ode(field, dim, cond_shape=cond_shape, solver=solver)

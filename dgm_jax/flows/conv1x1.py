@@ -11,11 +11,19 @@ FORMS = ("plu", "qr")
 def conv1x1(
     num_channels: int, *, form: str = "plu", seed: int = 0, num_reflections: int | None = None
 ) -> Flow:
-    """x_hw = W z_hw at every pixel; log-det H·W log|det W|. Starts as a random rotation.
+    """x_hw = W z_hw at every pixel, with log|det ∂x/∂z| = H·W log|det W|.
 
-    num_channels: the size of W. form: "plu", W = P L U with the permutation P drawn with `seed`; or
-    "qr", W = Q R with num_reflections Householder reflections in Q, by default as many as channels
-    (`flows.plu`, `flows.qr`). Kingma and Dhariwal (2018), "Glow", section 3.2.
+    A learned mixing of channels, on images [..., H, W, num_channels] of any size. W starts as a
+    random orthogonal matrix.
+
+    num_channels: the size of W
+    form: "plu", W = P L U with a fixed permutation P and triangular L and U, or "qr", W = Q R with
+        Q a product of Householder reflections; in both the log-determinant costs O(channels) and
+        the inverse as much as the product (`flows.plu`, `flows.qr`)
+    seed: of the permutation P, for "plu"
+    num_reflections: in Q, for "qr"; by default as many as channels
+    Kingma and Dhariwal (2018), "Glow", section 3.2; "qr": Hoogeboom et al. (2019), "Emerging
+    convolutions".
     """
     num_channels = checks.positive_int(num_channels, "num_channels")
     checks.choice(form, FORMS, "form")

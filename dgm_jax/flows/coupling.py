@@ -25,13 +25,20 @@ def coupling(
     activation: Callable = jax.nn.silu,
     dropout: float = 0.0,
 ) -> Flow:
-    """x_a = z_a, x_b = τ(z_b; f(z_a, c)), one pass each way. Starts as the identity.
+    """x_a = z_a, x_b = τ(z_b; f(z_a, c)), with log|det ∂x/∂z| = Σ_b log τ'.
 
-    mask: True where a coordinate is kept (part a); by default every other one, beginning with the
-    first. Neither part may be empty; dim may be odd. law: τ, by default `bijectors.affine()`.
-    f is an `mlp` with layers of `hidden` units; a condition of any shape is flattened to a vector.
+    A layer of RealNVP on vectors [..., dim], dim at least 2, with one pass of f in each direction.
+    It starts as the identity.
+
+    hidden, activation: the widths of the hidden layers of f, an `mlp`, and their non-linearity,
+        SiLU
+    mask: [dim], True where a coordinate is kept (part a); by default every other one, beginning
+        with the first. Neither part may be empty; dim may be odd
+    law: τ, an increasing function of each z_b, by default `bijectors.affine()`, z_b e^s + t
+    cond_shape: of a condition c [..., *cond_shape], flattened to a vector; None for none
     dropout: the fraction of hidden units set to 0 if the bijector gets a key, the same ones in both
-    directions. Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.
+        directions
+    Dinh et al. (2017), "Density estimation using Real NVP", eqs. 4-8.
     """
     dim = checks.positive_int(dim, "dim")
     cond_shape = checks.cond_shape(cond_shape)

@@ -29,20 +29,25 @@ def variational_noise(
     dropout: float = 0.0,
     unroll: bool = False,
 ) -> Density:
-    """q(u | x) on [0, 1)^{H×W×C}: u = Φ(T(z; x)), z ~ N(0, I), Φ the CDF of N(0, 1).
+    """q(u | x) on [0, 1)^{H×W×C}: u = Φ(T(v; x)), v ~ N(0, I), Φ the CDF of N(0, 1) on each entry.
 
     The noise u that is added to levels x, so that x + u is real; `objectives.dequantized_nll` takes
     it as its q. T is a flow conditioned on x, which starts as the identity: u is uniform then, and
     the bound that of uniform dequantisation. dist(params, x) takes integers x [..., H, W, C] in
-    0..num_levels-1 as its condition.
+    0..num_levels-1 as its condition; its log_prob is in nats.
 
-    shape: (H, W, C). num_levels: K
+    shape: (H, W, C), with even W
+    num_levels: the number of levels, at least 2
     num_couplings: coupling layers of T, each of which moves one half of a checkerboard
-    law, net, hidden, num_blocks, dropout: those of `channel_coupling`
-    unroll: that of `combinators.repeat`
+    law: of the couplings, by default `bijectors.affine()`
+    net: makes the net of each coupling, by default `nets.conv_resnet` (see
+        `flows.channel_coupling`)
+    hidden, num_blocks: the channels and the number of residual blocks of these nets
+    dropout: the fraction of their activations set to 0 if `dist` gets a key
+    unroll: whether the layers are written out instead of run in one scan (`combinators.repeat`)
 
-    Cost: a sample with its log-density, in nats, is one pass of every net.
-    Ho et al. (2019), "Flow++", section 3.1.
+    Cost: a sample with its log-density is one pass of every net. Ho et al. (2019), "Flow++",
+    section 3.1.
     """
     shape = checks.image_shape(shape)
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)

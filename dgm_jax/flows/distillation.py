@@ -20,18 +20,24 @@ def distillation(
 ) -> tuple[Array, Metrics]:
     """KL(P_S ‖ P_T) = H(P_S, P_T) - H(P_S), in nats, over num_samples samples of the student.
 
-    It is `objectives.reverse_kl` with the density of the teacher, `teacher` with `teacher_params`.
+    The loss is the mean of log p_S(x) - log p_T(x) over x ~ p_S, which is 0 on every sample if both
+    are equal: `objectives.reverse_kl` with the density of the teacher. A student that is an IAF
+    samples in one pass, and a MAF or autoregressive teacher scores the samples in one pass: neither
+    takes d passes. No data are needed.
 
-    The student, `pushforward(iaf, base)` or any reparametrised density, samples in one pass, and
-    the teacher, a MAF or an autoregressive model, scores the samples in one pass: neither takes d
-    passes. No data are needed, and the teacher gets no gradient.
-
-    The loss is the mean of log p_S(x) - log p_T(x), which is 0 on every sample if both are equal.
-    Its metrics report the two terms, with H(P_S) = H(base) + E log|det ∂x/∂z| exact in the base.
-    (For a logistic base of scale s, H(base) is log s + 2 per coordinate.) The gradient is the same,
-    because log p(z) does not depend on θ.
-    Cost: one `forward_and_log_det` of the student, one `log_prob` of the teacher.
-    van den Oord et al. (2018), "Parallel WaveNet", section 4.
+    student, params: `pushforward(flow, base)`, else InputError, and its parameters, which are
+        trained
+    key: of the samples, and of dropout in the student
+    teacher, teacher_params: any density of the same events; it gets no gradient and no dropout
+    cond: conditions of both, [*batch, *cond_shape], with num_samples samples for each; None for
+        none
+    num_samples: how many samples the means are over
+    Returns (loss, metrics), with "kl" (the loss), "entropy" H(P_S) = H(base) + E log|det ∂x/∂z|,
+    exact in the base, and "cross_entropy" H(P_S, P_T) = -E log p_T(x), all in nats per event. The
+    gradient of the loss is that of the difference of the two, because log p(z) does not depend on
+    θ.
+    Cost: one `forward_and_log_det` of the student, one `log_prob` of the teacher. van den Oord et
+    al. (2018), "Parallel WaveNet", section 4.
     """
     checks.noun(student, Density, "student")
     checks.parameters(params, student.init)

@@ -10,9 +10,14 @@ from ..protocol import Array, Flow
 
 
 def elementwise(dim: int, *, law: Law) -> Flow:
-    """x_i = τ(z_i; c_i) with trained c_i: a law without a conditioner. Starts as the identity.
+    """x_i = τ(z_i; c_i) with trained c_i, log|det ∂x/∂z| = Σ_i log τ'(z_i; c_i).
 
-    law: τ, such as `bijectors.rational_quadratic_spline()`. Log-det Σ_i log τ'(z_i; c_i).
+    It starts as the identity. Each coordinate of vectors [..., dim] has an increasing function of
+    its own, which depends on no other coordinate.
+
+    dim: the number of coordinates
+    law: τ, such as `bijectors.rational_quadratic_spline()`. The parameters are {"c": [dim, k]},
+        with k = law.num_params
     Lecture: element-wise flows.
     """
     dim = checks.positive_int(dim, "dim")

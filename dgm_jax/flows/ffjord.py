@@ -22,20 +22,23 @@ def ffjord(
     cond_shape: Shape | None = None,
     solver: Solver = DEFAULT_SOLVER,
 ) -> Flow:
-    """x = z + ∫ f(x_t, t, c) dt, log-det ∫ tr ∂f/∂x dt, the trace estimated by εᵀ (∂f/∂x) ε.
+    """x = z + ∫_0^T f(x_t, t, c) dt, log-det ∫_0^T tr ∂f/∂x dt, the trace estimated: εᵀ (∂f/∂x) ε.
 
     Hutchinson's estimate is used if the bijector gets a key, and the exact trace without one. So
     `nll(model, params, key, x)` trains with the estimate, for one derivative of f instead of d at
-    each evaluation, and `model.dist(params).log_prob(x)` is the exact density. Starts as the
+    each evaluation, and `model.dist(params).log_prob(x)` is the exact density. It starts as the
     identity.
 
+    dim: d, the size of the vectors x [..., d]
+    hidden, activation: widths of the hidden layers of the MLP f (`flows.mlp_field`), and their
+        non-linearity, by default tanh
     noise: the distribution of ε, "rademacher" (±1) or "gaussian"; each example has one ε, the same
         along the path
-    hidden, activation: of the MLP f, an `mlp_field`
     cond_shape: of a condition c [..., *cond_shape]; None for none
-    solver: made by `bijectors.ode_solver`. Errors and costs: `bijectors.Continuous`
-
-    Grathwohl et al. (2019), "FFJORD: free-form continuous dynamics".
+    solver: T (by default 1), tolerances and how gradients are computed: `bijectors.ode_solver`
+    Cost: six evaluations of f per step of the solver. If the solver fails, it raises InputError, or
+    under `jit` returns NaN (`bijectors.Continuous`). Grathwohl et al. (2019), "FFJORD: free-form
+    continuous dynamics".
     """
     checks.choice(noise, NOISES, "noise")
     field = mlp_field(dim, hidden=hidden, activation=activation, cond_shape=cond_shape)
@@ -52,12 +55,21 @@ def regularized_nll(
     kinetic: float = 0.01,
     frobenius: float = 0.01,
 ) -> tuple[Array, Metrics]:
-    """E [-log p(x) + λ_K ∫ ‖f‖² dt + λ_J ∫ ‖∂f/∂x‖² dt]: prefers short and straight paths.
+    """E[-log p(x) + λ_K ∫ ‖f‖² dt + λ_J ∫ ‖∂f/∂x‖² dt]: prefers short and straight paths.
 
-    For a model `pushforward(flow, base)` with a continuous flow. kinetic, frobenius: λ_K, λ_J. The
-    metrics report each term, the evaluations of f, and the `failure` of the path: if it is not 0,
-    the loss and its gradient are NaN (outside of `jit` an error). Finlay et al. (2020), "How to
-    train your neural ODE", section 4.
+    A loss for the training of a continuous flow dx/dt = f(x, t), whose ODE then takes fewer steps.
+    The integrals are over the path from x to the noise; ‖∂f/∂x‖ is the Frobenius norm.
+
+    model: `pushforward(flow, base)` of one continuous flow, such as `ffjord`; else InputError
+    params, key: with a key, trace and norm are estimated by one ε per example, tr by εᵀ (∂f/∂x) ε
+        and the norm by ‖εᵀ ∂f/∂x‖²; with None they are exact, for d derivatives of f
+    x, cond: a batch [n, d], and its conditions, if the model has any
+    kinetic, frobenius: λ_K, λ_J
+    Returns (loss, metrics), the loss in nats per example, averaged over the batch. The metrics are
+    "nll", "kinetic", "frobenius" (the means of the three terms, without λ), "num_evals"
+    (evaluations of f) and "failure": 0 if the ODE was solved, 1 if it takes more than `max_steps`,
+    2 if a step vanishes. If it is not 0, loss and gradient are NaN (outside of `jit` an error).
+    Finlay et al. (2020), "How to train your neural ODE", section 4.
     """
     checks.noun(model, Density, "model")
     checks.parameters(params, model.init)

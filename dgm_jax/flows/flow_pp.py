@@ -37,18 +37,23 @@ def flow_pp(
 ) -> Flow:
     """z [H·W·C] -> x [H, W, C] by checkerboard, channel and again checkerboard couplings.
 
-    Between the data side's checkerboards and the channels is a squeeze. Each layer is actnorm, 1×1
-    convolution and a coupling by the CDF of num_components logistics (`mixture_logistic_cdf`);
-    num_couplings has the three numbers of layers. Call `combinators.adapt` on a batch before
-    training.
-    shape: (H, W, C). net, hidden, num_blocks, cond_shape, dropout: as in `channel_coupling`; a
-    condition is a vector (n,), the same at every pixel, or a map (H, W, n).
+    From the data on: couplings on a checkerboard, a squeeze of 2×2 pixels into channels, couplings
+    on channels, couplings on a checkerboard. Each layer is actnorm, a 1×1 convolution and a
+    coupling z_b = τ(x_b; f(x_a, c)) with τ the CDF of a mixture of logistics
+    (`bijectors.mixture_logistic_cdf`). Call `combinators.adapt` on a batch before training.
 
-    Density costs one pass of every net and law; sampling also inverts the law by bisection. Layers
-    of the same form are one scan, so they compile once, and a gradient computes each once more from
-    its input; unroll=True writes them out (`bijectors.Scan` compares the two). Variational
-    dequantisation: `flows.variational_noise`.
-    Ho et al. (2019), "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
+    shape: (H, W, C), H a multiple of 2 and W of 4
+    num_components: logistics in a mixture
+    num_couplings: the layers of the three groups, from the data on
+    net: makes each f, by default `nets.gated_attention` (see `flows.channel_coupling`)
+    hidden, num_blocks: the channels and the number of blocks of each f
+    cond_shape: (n,) for a vector c, the same at every pixel, or (H, W, n); None for p(x)
+    dropout: the fraction of activations of f set to 0 if the bijector gets a key
+    unroll: whether the layers of a group are written out instead of run in one scan, in which they
+        compile once, and a gradient computes each once more from its input
+    Cost: density is one pass of every net and τ; sampling also inverts τ by bisection. For
+    variational dequantisation see `flows.variational_noise`. Ho et al. (2019), "Flow++", with (4,
+    2, 3), 96 channels, 10 blocks and 32 components there.
     """
     counts = checks.widths(num_couplings, "num_couplings")
     if len(counts) != 3:

@@ -37,20 +37,24 @@ def glow(
 ) -> Flow:
     """z [H·W·C] -> x [H, W, C]: num_scales times a squeeze and num_steps steps of Glow.
 
-    A step is actnorm, an invertible 1×1 convolution and a channel coupling. After each scale half
-    of the channels leaves as noise with prior N(m(h), s(h)²) given the other half h, by one more
-    coupling. The 1×1 convolutions (`form`: see `conv1x1`) are inverted, so that density is a
-    product with their factors and sampling a substitution. Call `combinators.adapt` on a batch
-    before training.
-    shape: (H, W, C). law, net, hidden, num_blocks, cond_shape, dropout: as in `channel_coupling`; a
-    condition is a vector (n,), the same at every pixel, or a map (H, W, n).
-    law=bijectors.contraction(), as in the authors' program, keeps 32 steps invertible in float32,
-    where `affine` may overflow; `affine` trains faster.
+    A step is actnorm, an invertible 1×1 convolution and a channel coupling x_b = τ(z_b; f(z_a, c)).
+    At each scale but the last, half of the channels leaves as noise with prior N(m(h), s(h)²) given
+    the other half h, by one more coupling. Call `combinators.adapt` on a batch before training.
 
-    Both directions cost one pass of every net. The steps of a scale are one scan, so 32 compile in
-    the time of one; unroll=True writes them out (`bijectors.Scan` compares the two).
-    The paper has num_scales=3, num_steps=32, 512 hidden channels.
-    Kingma and Dhariwal (2018), "Glow", figure 2.
+    shape: (H, W, C), H and W multiples of 2^num_scales
+    num_scales, num_steps: 3 and 32 in the paper
+    form: "plu" or "qr", how the 1×1 convolutions are factorised (`flows.conv1x1`). Density is a
+        product with their factors, and sampling a substitution
+    law: τ, by default `bijectors.affine()`. `bijectors.contraction()`, as in the authors' program,
+        keeps 32 steps invertible in float32, where `affine` may overflow; `affine` trains faster
+    net: makes each f, by default `nets.conv_resnet` (see `flows.channel_coupling`)
+    hidden, num_blocks: the channels and the number of residual blocks of each f; the paper has 512
+        channels
+    cond_shape: (n,) for a vector c, the same at every pixel, or (H, W, n); None for p(x)
+    dropout: the fraction of activations of f set to 0 if the bijector gets a key
+    unroll: whether the steps of a scale are written out instead of run in one scan, in which 32
+        compile in the time of one
+    Cost: both directions are one pass of every net. Kingma and Dhariwal (2018), "Glow", figure 2.
     """
     num_scales = checks.positive_int(num_scales, "num_scales")
     num_steps = checks.positive_int(num_steps, "num_steps")

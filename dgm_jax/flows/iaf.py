@@ -31,14 +31,27 @@ def iaf(
     tolerance: float = 0.0,
     unroll: bool = False,
 ) -> Flow:
-    """x = T_K ∘ ... ∘ T_1(z), each T_k an autoregression of z [..., dim], then a reversal of it.
+    """x = T_K ∘ ... ∘ T_1(z), z, x ∈ R^dim; T_k: x_i = τ(z_i; f_i(z_<i, c)), then a reversal of x.
 
-    Sampling (`forward`) is one pass. Density (`inverse`) computes the noise one coordinate at a
-    time: d passes in the lecture, the arithmetic of one with the default inverse="unit_once".
-    num_layers: K. law: τ, by default `bijectors.affine()`. order, residual, direct, inverse,
-    num_blocks, density_blocks and tolerance are those of the net of each layer (`nets.made`);
-    unroll: see `combinators.repeat`. dropout acts if the bijector gets a key. Kingma et al. (2016),
-    "Improving variational inference with inverse autoregressive flow".
+    f is a MADE, whose output i depends on the coordinates before i only; each layer has its own
+    (`flows.autoregression`). Sampling (`forward`) is one pass of every f. Density (`inverse`)
+    computes the noise one coordinate at a time: d passes in the lecture, the arithmetic of one with
+    the default inverse="unit_once". It starts as K reversals.
+
+    num_layers: K
+    hidden, activation: widths of the hidden layers of f, and their non-linearity, by default SiLU
+    law: τ, an increasing function of z_i, by default `bijectors.affine()`, e^s_i z_i + m_i
+    order: order[t] is the coordinate computed at step t of a layer; by default 0..d-1
+    cond_shape: of a condition c [..., *cond_shape]; None for p(x)
+    residual, direct: whether hidden layers are residual blocks, and whether f_i reads z_<i directly
+        too
+    dropout: the fraction of hidden units set to 0 if the bijector gets a key
+    inverse: how the inverse is computed: "unit_once", "block_fixed_point", "fixed_point" or "naive"
+    num_blocks, density_blocks, tolerance: of the inverse, of the pass, and of fixed points. These
+        options of the net are explained at `nets.made`
+    unroll: whether the layers are written out instead of run in a scan, which compiles longer
+        (`combinators.repeat`)
+    Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow".
     """
     layer = autoregression(
         dim,

@@ -15,7 +15,13 @@ from ..protocol import Flow
 
 
 def diagonal(dim: int, *, event_ndims: int = 1) -> Flow:
-    """x = e^s ⊙ z, log-det Σ_i s_i. Starts as the identity. Lecture: linear flows."""
+    """x = e^s ⊙ z, with log|det ∂x/∂z| = Σ_i s_i, s trained [dim]. Starts as the identity.
+
+    dim: the size of vectors [..., dim]
+    event_ndims: 1 for vectors, 3 for the channels of images [..., H, W, dim], where log|det| is H·W
+        times as large
+    Lecture: linear flows.
+    """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")
 
@@ -31,9 +37,14 @@ def diagonal(dim: int, *, event_ndims: int = 1) -> Flow:
 
 
 def triangular(dim: int, *, lower: bool = True, event_ndims: int = 1) -> Flow:
-    """x = M z, M triangular with the diagonal e^s; log-det Σ_i s_i. Starts as the identity.
+    """x = M z, M triangular with diagonal e^s, and log|det M| = Σ_i s_i. Starts as the identity.
 
-    lower: whether M is lower or upper triangular. Lecture: linear flows.
+    dim: the size of M, for vectors [..., dim]
+    lower: whether M is lower or upper triangular
+    event_ndims: 1 for vectors, 3 for the channels of images [..., H, W, dim], where log|det| is H·W
+        times as large
+    Cost: O(dim²) per example in both directions; the inverse is a substitution. Lecture: linear
+    flows.
     """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")
@@ -55,9 +66,14 @@ def triangular(dim: int, *, lower: bool = True, event_ndims: int = 1) -> Flow:
 def plu(dim: int, *, seed: int = 0, event_ndims: int = 1) -> Flow:
     """x = P L U z, with L unit lower and U upper triangular; log|det| = Σ_i log u_ii.
 
-    P is a fixed permutation drawn with `seed`; L and U are trained. Starts as an orthogonal matrix:
-    for a random rotation R = P_R L U, the product P L U = P P_Rᵀ R is orthogonal. The signs of its
-    columns are chosen such that u_ii > 0, which the parametrisation u_ii = e^s preserves.
+    P is a fixed permutation; L and U are trained, with u_ii = e^s_i > 0. It starts as an orthogonal
+    matrix: for a random rotation R = P_R L U, the product P L U = P P_Rᵀ R is orthogonal, and the
+    signs of its columns are chosen such that u_ii > 0.
+
+    dim: the size of P, L and U, for vectors [..., dim]
+    seed: of the permutation P, which is part of the flow and not of its parameters
+    event_ndims: 1 for vectors, 3 for the channels of images [..., H, W, dim], where log|det| is H·W
+        times as large
     Cost: O(d²) both ways, O(d) for the log-det. Kingma and Dhariwal (2018), "Glow", eq. 10.
     """
     dim = checks.positive_int(dim, "dim")
@@ -97,10 +113,15 @@ def qr(dim: int, *, num_reflections: int | None = None, event_ndims: int = 1) ->
 
     H_j = I - 2 v_j v_jᵀ / ‖v_j‖², so that Q is orthogonal for any v_j, and log|det| = Σ_i log r_ii,
     with r_ii = e^s_i > 0. Starts with R = I and a random Q.
+
+    dim: d, the size of Q and R
     num_reflections: k; with k = d, the default, every orthogonal Q of determinant (-1)^d can be
-    reached. event_ndims: 1 for vectors [..., dim], 3 for the channels of images [..., H, W, dim].
+        reached
+    event_ndims: 1 for vectors [..., dim], 3 for the channels of images [..., H, W, dim], where
+        log|det| is H·W times as large
     Cost: O(d²k) for Q, once per call, and O(d²) per example, in both directions. Tomczak and
-    Welling (2016); Hoogeboom et al. (2019), "Emerging convolutions", section 4.
+    Welling (2016), "Improving variational auto-encoders using Householder flow"; Hoogeboom et al.
+    (2019), "Emerging convolutions", section 4.
     """
     dim = checks.positive_int(dim, "dim")
     event_ndims = checks.positive_int(event_ndims, "event_ndims")

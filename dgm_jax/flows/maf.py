@@ -31,18 +31,30 @@ def maf(
     tolerance: float = 0.0,
     unroll: bool = False,
 ) -> Flow:
-    """T_MAF = T_IAF⁻¹: u_i = τ(x_i; f_i(x_<i, c)), with the same parameters as `iaf`.
-
-    Density (`inverse`) is one pass. Sampling (`forward`) computes x one coordinate at a time: d
-    passes in the lecture, the arithmetic of one with the default inverse="unit_once".
-    law: τ, by default `bijectors.affine()`. order, residual, direct, inverse, num_blocks,
-    density_blocks and tolerance are those of the net of each layer (`nets.made`); unroll: see
-    `combinators.repeat`. dropout acts if the bijector gets a key.
+    """T_MAF = T_IAF⁻¹: in each layer u_i = τ(x_i; f_i(x_<i, c)), with the same parameters as `iaf`.
 
         flow = maf(5, hidden=(64, 64))
         model = combinators.pushforward(flow, distributions.standard_normal(5))
         log_prob = jax.jit(lambda params, x: model.dist(params).log_prob(x))  # x [..., 5] -> [...]
 
+    f is a MADE, whose output i depends on the coordinates before i only. A layer maps data x to u,
+    reversed, and the next one u on to the noise. Density (`inverse`) is one pass of every f.
+    Sampling (`forward`) computes x one coordinate at a time: d passes in the lecture, the
+    arithmetic of one with the default inverse="unit_once".
+
+    num_layers: the number of layers, each with its own f
+    hidden, activation: widths of the hidden layers of f, and their non-linearity, by default SiLU
+    law: τ, an increasing function of x_i, by default `bijectors.affine()`, e^s_i x_i + m_i
+    order: order[t] is the coordinate computed at step t of a layer; by default 0..d-1
+    cond_shape: of a condition c [..., *cond_shape]; None for p(x)
+    residual, direct: whether hidden layers are residual blocks, and whether f_i reads x_<i directly
+        too
+    dropout: the fraction of hidden units set to 0 if the bijector gets a key
+    inverse: how sampling is computed: "unit_once", "block_fixed_point", "fixed_point" or "naive"
+    num_blocks, density_blocks, tolerance: of sampling, of the pass, and of fixed points. These
+        options of the net are explained at `nets.made`
+    unroll: whether the layers are written out instead of run in a scan, which compiles longer
+        (`combinators.repeat`)
     Papamakarios et al. (2017), "Masked autoregressive flow for density estimation".
     """
     flow = iaf(

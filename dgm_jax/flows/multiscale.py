@@ -36,11 +36,20 @@ def channel_coupling(
 ) -> Flow:
     """x_a = z_a, x_b = τ(z_b; f(z_a, c)) with a the first half of the channels, b the others.
 
-    f is net(shape of a, channels of its output, hidden=hidden, num_blocks=num_blocks,
-    cond_shape=cond_shape, dropout=dropout), such as `nets.conv_resnet` or `nets.gated_attention`;
-    set further options of it by `functools.partial`. law: τ, by default `bijectors.affine()`.
-    dropout acts if the bijector gets a key, with the same units in both directions. Starts as the
-    identity. Dinh et al. (2017), "Density estimation using Real NVP", section 3.4.
+    A coupling of images [..., H, W, C], with log|det ∂x/∂z| = Σ log τ' over the entries of x_b, and
+    one pass of f in each direction. It starts as the identity.
+
+    shape: (H, W, C), with C at least 2; of an odd C, a has one channel more
+    law: τ, an increasing function of each entry of z_b, by default `bijectors.affine()`, z_b e^s +
+        t
+    net: makes f = net(shape of a, channels of its output, hidden=hidden, num_blocks=num_blocks,
+        cond_shape=cond_shape, dropout=dropout), such as `nets.conv_resnet` (the default) or
+        `nets.gated_attention`; set further options of it by `functools.partial`
+    hidden, num_blocks: the channels and the number of residual blocks of f
+    cond_shape: of c: (n,) for a vector, the same at every pixel, or (H, W, n); None for none
+    dropout: the fraction of activations of f set to 0 if the bijector gets a key, the same ones in
+        both directions
+    Dinh et al. (2017), "Density estimation using Real NVP", section 3.4.
     """
     shape = checks.image_shape(shape)
     h, w, c = shape
@@ -145,15 +154,18 @@ def multiscale(
     """x = T_1([h_1, z_1]), h_1 = T_2([h_2, z_2]), ..., h_{S-1} = T_S(z_S), with S = num_scales.
 
     At each scale but the last, half of the channels is noise z_k, and the other half, h_k, is made
-    by the smaller scales below. Maps vectors of noise [H·W·C] to images [H, W, C].
+    by the smaller scales below. Maps vectors of noise [H·W·C] to images [H, W, C]; in the inverse
+    direction half of the channels leaves as noise after each scale, so that later scales are
+    cheaper.
 
-    shape: (H, W, C) of x. Raises `ValueError` if a side is odd and there are more scales to come
+    shape: (H, W, C) of x. Raises InputError if a side is odd and there are more scales to come
     scale: scale(shape, cond_shape) is the flow T_k for k < S, from images [H/2, W/2, 4C] to images
         of this shape [H, W, C]
-    final: final(shape, cond_shape) is T_S, from vectors to images of the last shape,
-        [H/2ᵏ, W/2ᵏ, 2ᵏC] with k = S - 1
+    final: final(shape, cond_shape) is T_S, from vectors to images of the last shape, [H/2ᵏ, W/2ᵏ,
+        2ᵏC] with k = S - 1
+    num_scales: S
     cond_shape: of a condition, (n,) or (H, W, n); `scale` and `final` are given its shape at their
-        scale
+        scale, to which a map is squeezed as the image is
 
     Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
     """

@@ -24,13 +24,19 @@ def mlp_field(
 ) -> Field:
     """f(x, t, c) = W_L s(... s(W_1 x + u_1) ...) + u_L, u_l = b_l + V_l [t, c]; starts as 0.
 
-    The trace of ∂f/∂x is exact. With one hidden layer of H units it costs O(H), with two one
-    product of H×H, less than f itself. With the diagonal matrices S_l of activation slopes:
+    The velocity of a neural ODE, x [..., dim] -> [..., dim], and the trace of ∂f/∂x, exact. With
+    one hidden layer of H units the trace costs O(H), with two one product of H×H, less than f
+    itself; with more layers d derivatives of f. With S_l = diag(s_l), the slopes of the activation
+    in layer l:
 
         tr W_2 S_1 W_1     = Σ_i s_1i (W_1 W_2)_ii
         tr W_3 S_2 W_2 S_1 W_1 = s_2ᵀ (W_2 ∘ (W_1 W_3)ᵀ) s_1
 
-    With more layers it costs d derivatives of f. activation: should be smooth, for the ODE solver.
+    dim: the size of x
+    hidden: the widths of the hidden layers, at least one
+    activation: s, by default tanh; it should be smooth, for the ODE solver
+    cond_shape: of a condition c [..., *cond_shape], flattened to a vector; None for none
+    Returns a `bijectors.Field`, for `flows.neural_ode`. Lecture: neural ODEs.
     """
     dim = checks.positive_int(dim, "dim")
     cond_shape = checks.cond_shape(cond_shape)
@@ -114,9 +120,10 @@ def neural_ode(
     noise: None for the exact trace, of up to dim derivatives of f; "rademacher" or "gaussian" for
         Hutchinson's unbiased estimate εᵀ (∂f/∂x) ε, of one derivative, with ε of this distribution
         if the bijector gets a key. Without a key the trace is exact
-    solver: T, tolerances and gradients, made by `bijectors.ode_solver`
-    Errors and costs: see `bijectors.Continuous`. Chen et al. (2018), "Neural ordinary differential
-    equations"; Grathwohl et al. (2019), "FFJORD", for the estimate.
+    solver: T (by default 1), tolerances and how gradients are computed: `bijectors.ode_solver`
+    Cost: six evaluations of f per step of the solver. If the solver fails, it raises InputError, or
+    under `jit` returns NaN (`bijectors.Continuous`). Chen et al. (2018), "Neural ordinary
+    differential equations"; Grathwohl et al. (2019), "FFJORD", for the estimate.
     """
     checks.noun(field, Field, "field")
     dim = checks.positive_int(dim, "dim")

@@ -38,17 +38,23 @@ def realnvp_image(
 ) -> Flow:
     """z [H·W·C] -> x [H, W, C]: couplings on checkerboards and on channels, at num_scales scales.
 
-    Each scale has num_couplings on checkerboards, a squeeze, and num_couplings on channels; then
-    half of the channels leaves as noise with a standard normal prior. The last scale has
-    num_couplings + 1 on checkerboards, or on channels if its width is odd, such as 28 -> 14 -> 7.
-    Before each coupling is an `actnorm`, where the paper has batch normalisation: call
-    `combinators.adapt` on a batch before training. shape: (H, W, C). law, net, hidden, num_blocks,
-    cond_shape, dropout: as in `channel_coupling`; a condition is a vector (n,), the same at every
-    pixel, or a map (H, W, n).
+    From the data on, each scale has num_couplings on checkerboards, a squeeze of 2×2 pixels into
+    channels, and num_couplings on channels; then half of the channels leaves as noise. The last
+    scale has num_couplings + 1 on checkerboards, or on channels if its width is odd, such as 28 ->
+    14 -> 7. Before each coupling is an `actnorm`, where the paper has batch normalisation: call
+    `combinators.adapt` on a batch before training.
 
-    Both directions cost one pass of every net. Layers of the same form are one scan, so they
-    compile once; unroll=True writes them out (`bijectors.Scan` compares the two).
-    Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
+    shape: (H, W, C), H and W multiples of 2^(num_scales - 1)
+    num_scales, num_couplings: see above
+    law: τ of the couplings x_b = τ(z_b; f(z_a, c)), by default `bijectors.affine()`
+    net: makes each f, by default `nets.conv_resnet` (see `flows.channel_coupling`)
+    hidden, num_blocks: the channels and the number of residual blocks of each f
+    cond_shape: (n,) for a vector c, the same at every pixel, or (H, W, n); None for p(x)
+    dropout: the fraction of activations of f set to 0 if the bijector gets a key
+    unroll: whether layers of the same form are written out instead of run in one scan, which
+        compiles once for all of them
+    Cost: both directions are one pass of every net. Dinh et al. (2017), "Density estimation using
+    Real NVP", section 3.6.
     """
     num_scales = checks.positive_int(num_scales, "num_scales")
     num_couplings = checks.positive_int(num_couplings, "num_couplings")

@@ -30,20 +30,27 @@ def sylvester(
     num_reflections: int | None = None,
     cond_shape: Shape | None = None,
 ) -> Flow:
-    """x = z + Q R tanh(R̃ Qᵀz + b), log|det| = Σ log(1 + h'_i r_ii r̃_ii). Starts as the identity.
+    """x = z + Q R tanh(R̃ Qᵀz + b), log|det ∂x/∂z| = Σ_i log(1 + h'_i r_ii r̃_ii).
 
-    Q [d, m] has orthonormal columns, R and R̃ are upper triangular [m, m]. Their diagonals are
-    0.999 tanh(·), so that r_ii r̃_ii > -1 and each slope is at least 0.001. form:
+    A planar flow with m hidden units, h' = tanh'(R̃ Qᵀz + b) and r_ii, r̃_ii the diagonals of R,
+    R̃: Q [d, m] has orthonormal columns, R and R̃ are upper triangular [m, m], b [m]. The diagonals
+    of R and R̃ are √0.999 tanh(·), so that r_ii r̃_ii > -0.999. It starts as the identity (R = 0).
 
-    - "orthogonal": Q is the orthonormal factor of a free matrix [d, num_units] (by QR, where the
-      paper iterates); num_units is m, at most d, by default ⌈d/2⌉.
-    - "householder": Q is a product of num_reflections reflections (by default d), m = d.
+    dim: d
+    form: how Q is parametrised:
+
+    - "orthogonal": Q is the orthonormal factor of a free matrix [d, m] (by QR, where the paper
+      iterates).
+    - "householder": Q is a product of num_reflections reflections, m = d.
     - "triangular": Q = I, m = d; reverse the coordinates between layers.
 
-    With cond_shape all parameters are affine functions of the condition. The off-diagonal entries
-    of R and R̃ are not bounded, and neither is the condition number of the inverse
-    (`bijectors.Sylvester`). van den Berg et al. (2018), "Sylvester normalizing flows", eqs. 12-15
-    and section 3.
+    num_units: m for "orthogonal", at most d, by default ⌈d/2⌉; refused for other forms
+    num_reflections: for "householder" only, by default d
+    cond_shape: of a condition c [..., *cond_shape], of which all parameters are then affine
+        functions; None for none
+    Cost: `forward` O(dm), and Q once; the inverse m root searches in turn (`bijectors.Sylvester`).
+    Its condition number is not bounded, as the off-diagonal entries of R and R̃ are not. van den
+    Berg et al. (2018), "Sylvester normalizing flows", eqs. 12-15 and section 3.
     """
     dim, num_units, num_reflections = _checked(dim, form, num_units, num_reflections)
     m = dim if form != "orthogonal" else (dim + 1) // 2 if num_units is None else num_units

@@ -43,8 +43,8 @@ def revnet(block: Net, *, num_layers: int) -> Reversible:
     num_layers: the number of layers, each of one F and one G
 
     Rounding errors grow with the slopes of all layers on the way back, so F and G must be small in
-    deep
-    nets: start them at 0 with zero_last=True. Otherwise 32 layers cannot be inverted in float32.
+    deep nets: start them at 0 with zero_last=True. Otherwise 32 layers cannot be inverted in
+    float32.
 
     Raises InputError for an odd last axis. Forward mode (`jax.jvp`, `jax.jacfwd`) is not supported,
     because the backward pass is a custom rule. With a key, each block has its own dropout, the same

@@ -7,9 +7,11 @@ from ..protocol import Net, StatefulNet
 def stateless(net: Net) -> StatefulNet:
     """θ, s ↦ f_θ with the state s = {}: a `Net` where a `StatefulNet` is expected, as in a GAN.
 
-    net: the net. The result has init(key) = (net.init(key), {}), and apply(params, state, *inputs,
-    train=..., key=None) returns (net.apply(params, *inputs, key=key), state). `train` has no
-    effect; dropout is on if there is a key.
+    net: any `Net`
+
+    The result has init(key) = (net.init(key), {}), and apply(params, state, *inputs, train=...,
+    key=None) returns (net.apply(params, *inputs, key=key), state). `train` has no effect; dropout
+    is on if there is a key.
     """
     checks.noun(net, Net, "net")
 

@@ -34,7 +34,8 @@ def one_hot(num_levels: int) -> Encoding:
     monotone in the level. Level 0 needs no entry, because the bias of the unit serves as its
     weight. For K = 2 the code is the bit itself.
 
-    num_levels: K, at least 2, else InputError. Returns an `Encoding` of size K - 1.
+    num_levels: K, at least 2, else InputError
+    Returns an `Encoding` of size K - 1.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     size = num_levels - 1
@@ -51,7 +52,8 @@ def scaled(num_levels: int) -> Encoding:
     For many levels whose order has a meaning, such as 256 grey levels: a unit has a single weight
     for a value, where `nets.one_hot` has K - 1, but what it computes is then monotone in the level.
 
-    num_levels: K, at least 2, else InputError. Returns an `Encoding` of size 1.
+    num_levels: K, at least 2, else InputError
+    Returns an `Encoding` of size 1.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     half = (num_levels - 1) / 2
