@@ -15,7 +15,12 @@ from ..protocol import Array, Key
 class KLTerms(NamedTuple):
     """E KL(q(z | x) ‖ N(0, I)) = mutual_information + total_correlation + dimension_kl, in nats.
 
-    Means over one sample of z per row, so the sum holds up to the noise of the samples.
+    mutual_information: I(n; z) ≤ log N, of the number n of a row and its code z
+    total_correlation: KL(q(z) ‖ ∏_j q(z_j)), the dependence among the entries of z
+    dimension_kl: Σ_j KL(q(z_j) ‖ N(0, 1))
+
+    Scalars. q(z) = 1/N Σ_n q(z | x_n) is the aggregate posterior. They are means over one sample of
+    z per row, so the sum equals the KL up to the noise of the samples.
     """
 
     mutual_information: Array  # I(n; z) <= log N, of the index n of a row and its code
@@ -34,17 +39,22 @@ def kl_terms(
     estimate: str = "stratified",
     chunk: int = 512,
 ) -> KLTerms:
-    """I(n; z), KL(q(z) ‖ ∏_j q(z_j)) and Σ_j KL(q(z_j) ‖ p(z_j)) of q(z | x_n) = N(μ_n, diag σ_n²).
+    """I(n; z), KL(q(z) ‖ ∏_j q(z_j)), Σ_j KL(q(z_j) ‖ N(0, 1)) of q(z | x_n) = N(μ_n, diag σ_n²).
 
-    mean, scale: μ_n and σ_n of all rows, [N, d], as `objectives.elbo_terms` returns them for a
-    batch. q(z) = 1/N Σ_n q(z | x_n) is summed over all rows, at one z for each of num_codes rows
-    drawn without replacement, by default all. Only the mean over z is estimated.
+    The three parts of the KL in the ELBO, for N rows of data. q(z) = 1/N Σ_n q(z | x_n), the
+    aggregate posterior, is summed over all rows and evaluated at one z per row; only the mean over
+    z is an estimate. Returns `KLTerms`, in nats.
 
-    With a batch_size it is instead the estimate used in training, from batches of rows in random
-    order (incomplete batches are dropped): `objectives.log_aggregate`, with estimate "stratified",
-    "plain" or "weighted". chunk: how many rows and codes are compared at once, [chunk, chunk, d].
-    Jit it. Cost: N num_codes d Gaussians, or N batch_size d. Chen et al. (2018), "Isolating sources
-    of disentanglement in VAEs", equation 2.
+    mean, scale: μ_n and σ_n of all rows, [N, d], N ≥ 2
+    num_codes: for how many rows, drawn without replacement, a z is sampled; None for all
+    batch_size: instead estimate q(z) from batches of rows in random order, as in training
+        (`objectives.log_aggregate`); incomplete batches are dropped
+    estimate: how, with a batch_size: "stratified" (unbiased for q(z)), "plain" or "weighted"
+    chunk: how many rows and codes are compared at once; memory is [chunk, chunk, d]
+
+    Both num_codes and batch_size, or more than N, raise `InputError`. Jit it. Cost: N num_codes d
+    Gaussians, or N batch_size d. Chen et al. (2018), "Isolating sources of disentanglement in
+    VAEs", equation 2.
     """
     checks.key(key)
     checks.floating(mean, "mean", (None, None))

@@ -19,7 +19,15 @@ RATE = 0.1  # of the adaptation: log ε moves by this times what acceptance is a
 
 
 class Bidirectional(NamedTuple):
-    """E lower.log_prob ≤ E log p(x) ≤ E upper.log_prob, for x simulated by the model itself."""
+    """E lower.log_prob ≤ E log p(x) ≤ E upper.log_prob, for x simulated by the model itself.
+
+    x: the simulated data, [n, ...]
+    z: the latents from which each x was simulated, samples of p(z | x): [n, ...], or a tree of
+        these
+    lower, upper: an `Estimate` of log p(x) for each row, in nats, from below and from above
+
+    Returned by `bidirectional_log_prob`.
+    """
 
     x: np.ndarray  # [n, ...]
     z: Array  # the z that made each x, a sample of p(z | x)
@@ -56,21 +64,26 @@ def annealed_log_prob(
 ) -> Estimate:
     """log 1/K Σ_k w_k, log w = Σ_t (β_t - β_{t-1}) [log p(x, z_{t-1}) - log p_0(z_{t-1})], in nats.
 
-    K = num_chains chains for each row of x [n, ...], each from z_0 ~ p_0 through z_t ~ T_t(· |
-    z_{t-1}), where T_t is a step of Hamiltonian Monte Carlo (blackjax) with num_leapfrogs leapfrog
-    steps, which leaves p_0^{1-β_t} p(x, ·)^{β_t} invariant. E w = p(x), so the estimate is a lower
-    bound in expectation, and the variance of w decreases with the number of steps. start: p_0,
-    "prior" for p(z) or "posterior" for the encoder's q(z | x), which needs far fewer steps if it is
-    good. β_t rises from 0 to 1 in num_steps steps, slowly at both ends (a sigmoid over ±4).
+    Annealed importance sampling of log p(x), by K chains for each row of x, each from z_0 ~ p_0
+    through z_t ~ T_t(· | z_{t-1}). T_t is a step of Hamiltonian Monte Carlo, which leaves the
+    density p_0^{1-β_t} p(x, ·)^{β_t} invariant; β_t rises from 0 to 1, slowly at both ends (a
+    sigmoid over ±4). E w = p(x), so the estimate is a lower bound in expectation, and the variance
+    of w decreases with the number of steps. Returns an `Estimate`.
 
-    The step size starts at `step_size` and is adapted to the target rate `acceptance`, for each
-    row, in a preliminary chain that is discarded; adaptation in the chain itself would violate E w
-    = p(x). z must be continuous and may be a tree.
+    x, cond: rows [n, ...]; one condition per row, or one for all
+    num_steps, num_chains: the number of steps t of a chain, and K
+    start: p_0, "prior" for p(z) or "posterior" for the encoder's q(z | x), which needs far fewer
+        steps if it is good
+    num_leapfrogs: leapfrog steps of size ε in each T_t
+    step_size, acceptance: ε starts at step_size and is adapted for each row to the target rate of
+        acceptance, in a preliminary chain that is discarded; adaptation in the chain itself would
+        violate E w = p(x)
+    batch_size: rows at a time; memory is that of batch_size · K gradients
 
-    Cost: n (K + 1) num_steps (num_leapfrogs + 2) gradients of log p(x, z) with respect to z.
-    Memory: that of batch_size · K of them. Raises `ValueError` for wrong numbers, or rows as in
-    `importance_log_prob`. Neal (2001); Wu et al. (2017), "On the quantitative analysis of
-    decoder-based generative models", section 3 and appendix.
+    Cost: n (K + 1) num_steps (num_leapfrogs + 2) gradients of log p(x, z) with respect to z, which
+    must be continuous and may be a tree; integers raise `InputError`, and so do wrong shapes. Neal
+    (2001), "Annealed importance sampling"; Wu et al. (2017), "On the quantitative analysis of
+    decoder-based generative models", section 3.
     """
     options = (start, num_steps, num_chains, num_leapfrogs, step_size, acceptance)
     settings, batch_size = _settings(*options), checks.positive_int(batch_size, "batch_size")
@@ -98,17 +111,22 @@ def bidirectional_log_prob(
     acceptance: float = 0.65,
     batch_size: int = 100,
 ) -> Bidirectional:
-    """log p(x) between two bounds, for num_rows rows x ~ p(x | z), z ~ p(z) sampled from the model.
+    """-log 1/K Σ_k 1/w_k ≥ log p(x) ≥ log 1/K Σ_k w_k in expectation: two bounds, for simulated x.
 
-    The z of such an x is a sample of its true posterior. Chains that start there, annealed back
-    from β = 1 to 0, have E 1/w = 1/p(x), so that -log 1/K Σ_k 1/w_k is an upper bound in
-    expectation, as `annealed_log_prob` of the same x is a lower one. Their difference bounds the
-    error of either on these data, and shows whether num_steps are enough for similar data.
+    num_rows rows z ~ p(z), x ~ p(x | z) are sampled from the model. The z of such an x is a sample
+    of its true posterior. Chains that start there, annealed back from β = 1 to 0, have E 1/w =
+    1/p(x), so that they give the upper bound; `annealed_log_prob` of the same x gives the lower
+    one. Their difference bounds the error of either on these data, and shows whether num_steps are
+    enough for similar data. Returns `Bidirectional`.
 
-    cond: one per row, or one for all. num_chains, start, num_leapfrogs, step_size, acceptance,
-    batch_size, cost (twice) and errors are those of `annealed_log_prob`; both directions use the
-    step sizes of one chain. Grosse, Ghahramani and Adams (2015), "Sandwiching the marginal
-    likelihood using bidirectional Monte Carlo".
+    cond: one condition per row [num_rows, *cond_shape], or one for all
+    num_rows: how many x are simulated
+    num_steps, num_chains, start, num_leapfrogs, step_size, acceptance, batch_size: those of
+        `annealed_log_prob`: steps and number of chains, their start, and the options of Hamiltonian
+        Monte Carlo. Both directions use the step sizes of one chain
+
+    Cost: twice that of `annealed_log_prob`; errors are the same. Grosse, Ghahramani and Adams
+    (2015), "Sandwiching the marginal likelihood using bidirectional Monte Carlo".
     """
     options = (start, num_steps, num_chains, num_leapfrogs, step_size, acceptance)
     settings, batch_size = _settings(*options), checks.positive_int(batch_size, "batch_size")

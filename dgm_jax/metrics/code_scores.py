@@ -20,14 +20,20 @@ SHUFFLES = 20
 def code_scores(
     key: Key, codes: Rows, factors: Rows, *, predictor: Predictor | None = None
 ) -> dict[str, float]:
-    """Each metric of `metrics.codes` for codes [n, d] and factors [n, k], as published.
+    """{name: score} of all metrics of disentanglement that need factors, for codes z and factors v.
 
-    betavae_score, factorvae_score, mig, modularity, explicitness, sap, and those of DCI: dci (its
-    disentanglement), completeness and informativeness. mig_adjusted and modularity_adjusted are
-    corrected for the bias of finite samples, with quantile bins, as many as the factor with most
-    states has, at least 20. sap standardises codes first. mig and modularity use all rows, the
-    others up to 15,000.
-    predictor: that of `dci`. Cost: seconds for tens of thousands of rows.
+    codes: [n, d], usually means of q(z | x); factors: [n, k], integers that number the states of
+        each factor of the same rows
+    predictor: that of `dci`, which is also its default
+
+    The names are those of the functions: betavae_score, factorvae_score, mig, dci (the
+    disentanglement of DCI), completeness, informativeness, modularity, explicitness, sap. Each is
+    computed as published, but sap standardises codes first; mig_adjusted and modularity_adjusted
+    are also corrected for the bias of finite samples, with 20 shuffles and quantile bins, as many
+    as the factor with most states has, at least 20. All are in 0..1, higher is better; noise does
+    not score 0 in all (see the table in `metrics.codes`). mig and modularity use all rows, the
+    others up to 15,000. Cost: seconds for tens of thousands of rows. Locatello et al. (2019),
+    "Challenging common assumptions in the unsupervised learning of disentangled representations".
     """
     checks.key(key)
     _, states = codes_and_factors(codes, factors)

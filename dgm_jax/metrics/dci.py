@@ -15,7 +15,15 @@ Predictor = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.
 
 
 class Dci(NamedTuple):
-    """Disentanglement, completeness and informativeness, from R_ij, the importance of i for j."""
+    """Disentanglement, completeness and informativeness of codes, as `dci` computes them.
+
+    disentanglement: the weighted mean of `units`, 1 if each unit is important for one factor only
+    completeness: the weighted mean of `factors`, 1 if each factor is predicted from one unit only
+    informativeness: the mean of `accuracy`, on rows for testing
+    importance: R [d, k], the importance of unit i for the prediction of factor j
+    units: the disentanglement of each unit, [d]; factors: the completeness of each factor, [k]
+    accuracy: of the prediction of each factor, [k]
+    """
 
     disentanglement: float
     completeness: float
@@ -27,9 +35,15 @@ class Dci(NamedTuple):
 
 
 def random_forest(*, num_trees: int = 10, min_rows: int = 5) -> Predictor:
-    """A random forest that considers all units at each split, with the importance by impurity.
+    """A predictor for `dci`: a random forest, with importances by the decrease of impurity.
 
-    num_trees trees; no leaf has fewer than min_rows rows, which prevents overfitting to noise.
+    A function (z [m, d], v [m], z_test) -> (importance [d], v of z_test). Each split considers all
+    units.
+
+    num_trees: the number of trees
+    min_rows: no leaf has fewer rows, which prevents overfitting to noise
+
+    scikit-learn's RandomForestClassifier. Breiman (2001), "Random forests".
     """
     num_trees = checks.positive_int(num_trees, "num_trees")
     min_rows = checks.positive_int(min_rows, "min_rows")
@@ -44,10 +58,16 @@ def random_forest(*, num_trees: int = 10, min_rows: int = 5) -> Predictor:
 
 
 def gradient_boosting(*, num_trees: int = 100) -> Predictor:
-    """Gradient boosted trees for each state, the predictor of the paper.
+    """A predictor for `dci`: gradient boosted trees for each state of a factor, as in the paper.
 
-    scikit-learn's GradientBoostingClassifier with num_trees trees. Slow: minutes for 10,000 rows
-    and factors with tens of states.
+    A function (z [m, d], v [m], z_test) -> (importance [d], v of z_test), with the importance of a
+    unit by the decrease of impurity.
+
+    num_trees: the number of boosting steps
+
+    Cost: minutes for 10,000 rows and factors with tens of states. scikit-learn's
+    GradientBoostingClassifier. Friedman (2001), "Greedy function approximation: a gradient boosting
+    machine".
     """
     num_trees = checks.positive_int(num_trees, "num_trees")
 
@@ -71,16 +91,23 @@ def dci(
 ) -> Dci:
     """D = Σ_i ρ_i [1 - H_k(P_i)], C = Σ_j γ_j [1 - H_d(P'_j)], from importances R [d, k].
 
-    For each factor a predictor is fitted on num_train rows, which gives the importance R_ij of each
-    unit, and tested on num_test other rows: its accuracy is the informativeness. P_i is row i of R,
-    divided by its sum, P'_j column j; H_k is the entropy to base k; ρ_i and γ_j are the fractions
-    of row i and column j in the sum of R. So a unit that is important for one factor only has
-    disentanglement 1, and an unused unit does not count. All three are 1 for codes equal to their
-    factors; for noise D and C are near 0, and informativeness is that of guessing.
+    For each factor a predictor is fitted to the codes of some rows, which gives the importance R_ij
+    of unit i for factor j, and tested on others: its accuracy is the informativeness. P_i is row i
+    of R, divided by its sum, P'_j column j; H_k is the entropy to base k; ρ_i and γ_j are the
+    fractions of row i and column j in the sum of R. So a unit that is important for one factor only
+    has disentanglement 1, and an unused unit does not count. All three are 1 for codes equal to
+    their factors; for noise D and C are near 0, and informativeness is that of guessing. Returns
+    `Dci`.
+
+    codes: [n, d]; factors: [n, k], integers that number the states of each factor
     predictor: `random_forest()` by default, `gradient_boosting()` as published, or your own
-    function predict(z, v, z_test) -> (importance [d], v of z_test). Scores with different
-    predictors are not comparable. Eastwood and Williams (2018), "A framework for the quantitative
-    evaluation of disentangled representations", section 2.
+        function predict(z [m, d], v [m], z_test) -> (importance of each unit [d] ≥ 0, v of z_test).
+        Scores with different predictors are not comparable
+    num_train, num_test: rows for fitting and for testing, drawn with `key`; of fewer rows 2/3 and
+        1/3
+
+    Eastwood and Williams (2018), "A framework for the quantitative evaluation of disentangled
+    representations", section 2.
     """
     checks.key(key)
     codes, states = codes_and_factors(codes, factors)

@@ -13,7 +13,12 @@ CHUNK = 500  # batches at once
 
 
 class FixedFactor(NamedTuple):
-    """The accuracy with which the fixed factor is recognised from the codes of a batch."""
+    """How often the factor that a batch has in common is recognised: by `beta_vae_score`.
+
+    accuracy: the fraction of new batches whose factor is recognised: the score
+    train_accuracy: the same for the batches that the classifier was trained on
+    chance: 1/k, the accuracy of guessing among k factors
+    """
 
     accuracy: float  # on new batches
     train_accuracy: float
@@ -24,7 +29,14 @@ class FixedFactor(NamedTuple):
 
 
 class FactorVotes(NamedTuple):
-    """`FixedFactor`, and the votes of the training batches."""
+    """How often the factor that a batch has in common is recognised: by `factor_vae_score`.
+
+    accuracy, train_accuracy: the fractions of new batches and of the num_train voting ones whose
+        factor is recognised; the first is the score
+    chance: 1/k, the accuracy of guessing among k factors
+    votes: [d, k], in how many batches with equal v_j unit i had the smallest variance
+    active: [d], booleans: which units varied enough to take part
+    """
 
     accuracy: float
     train_accuracy: float
@@ -47,13 +59,19 @@ def beta_vae_score(
 ) -> FixedFactor:
     """P(a linear classifier predicts j from 1/L Σ_l |z_l - z_l'|), where pairs agree in factor j.
 
-    codes [n, d], factors [n, k]. For each point a factor j is drawn, and L = batch_size pairs of
-    rows that agree in v_j and are random otherwise: the first from all rows, the second from those
-    with its v_j. The classifier is multinomial logistic regression with penalty ½ ‖w‖² on the sum
-    of losses (scikit-learn's C = 1), on unscaled differences: codes with much smaller variance than
-    1 score less. Uninformative units do no harm. 1 for codes equal to their factors, and for linear
-    maps of them in which each unit has few factors; 1/k for noise. num_train, num_test: the numbers
-    of points. Cost: (num_train + num_test) L d. Higgins et al. (2017), "beta-VAE", section 3.
+    For each point a factor j is drawn, and L pairs of rows that agree in v_j and are random
+    otherwise: the first from all rows, the second from those with its v_j. The classifier is
+    multinomial logistic regression with penalty ½ ‖w‖² on the sum of losses (scikit-learn's C = 1),
+    on unscaled differences: codes with much smaller variance than 1 score less. Uninformative units
+    do no harm. 1 for codes equal to their factors, and for linear maps of them in which each unit
+    has few factors; 1/k for noise. Returns `FixedFactor`.
+
+    codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
+    num_train, num_test: the numbers of points for training, at least 100, and for testing
+    batch_size: L
+
+    Cost: (num_train + num_test) L d. Higgins et al. (2017), "beta-VAE: learning basic visual
+    concepts with a constrained variational framework", section 3.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 
@@ -76,14 +94,20 @@ def factor_vae_score(
 ) -> FactorVotes:
     """P(the unit with the smallest variance predicts j), where v_j is equal in all rows of a batch.
 
-    codes [n, d], factors [n, k]. For each vote a factor j and a value of it (that of a random row)
-    are drawn, and batch_size rows with that value. The unit with the smallest variance in the
-    batch, relative to that over all rows (both with n - 1), votes for j. A unit predicts the factor
-    with most of its num_train votes; the accuracy is that of num_test other votes. Units whose
-    standard deviation over all rows is below `threshold` are left out, because an unused unit would
-    vary least of all; 0 if none is left. 1 for codes equal to their factors; 1/k for noise, and
-    usually if factors are mixed. Kim and Mnih (2018), "Disentangling by factorising", section 4.
-    Cost: as `beta_vae_score`.
+    For each vote a factor j and a value of it (that of a random row) are drawn, and batch_size rows
+    with that value. The unit with the smallest variance in the batch, relative to that over all
+    rows (both with n - 1), votes for j. A unit predicts the factor with most of its num_train
+    votes; the accuracy is that of num_test other votes. 1 for codes equal to their factors; 1/k for
+    noise, and usually if factors are mixed. Returns `FactorVotes`.
+
+    codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
+    num_train, num_test: the numbers of votes for training, at least 100, and for testing
+    batch_size: the rows of a vote, at least 2
+    threshold: units whose standard deviation over all rows is smaller are left out, because an
+        unused unit would vary least of all; the score is 0 if none is left
+
+    Cost: (num_train + num_test) batch_size d. Kim and Mnih (2018), "Disentangling by factorising",
+    section 4.
     """
     threshold = checks.not_negative(threshold, "threshold")
     draws = _Draws(key, codes, factors, num_train, num_test, batch_size)

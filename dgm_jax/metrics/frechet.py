@@ -11,7 +11,12 @@ from .samples import feature_rows
 
 
 class Moments(NamedTuple):
-    """Mean and (unbiased) covariance of n rows of features, in float64."""
+    """Mean and covariance of n rows of features, in float64, as `moments` computes them.
+
+    mean: μ [d]
+    covariance: S [d, d], the unbiased one, with 1 / (n - 1)
+    num: n
+    """
 
     mean: np.ndarray  # [d]
     covariance: np.ndarray  # [d, d]
@@ -19,7 +24,13 @@ class Moments(NamedTuple):
 
 
 class Frechet(NamedTuple):
-    """d² = ‖μ - μ'‖² + tr(S + S' - 2 (S S')^½). Comparable only for the same two sample sizes."""
+    """d² = ‖μ - μ'‖² + tr(S + S' - 2 (S S')^½), as `frechet_distance` computes it.
+
+    distance: d², the squared distance, as published tables have it; 0 for equal moments
+    means: the part ‖μ - μ'‖²
+    covariances: the rest
+    num_real, num_fake: the numbers of rows; distances are comparable only for the same two
+    """
 
     distance: float  # d², as every table has it
     means: float  # ‖μ - μ'‖²

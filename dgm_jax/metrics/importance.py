@@ -17,11 +17,18 @@ from .likelihood import in_batches
 
 
 class Estimate(NamedTuple):
-    """log p(x_n) of each row as log 1/K Σ_k w_k with E w_k = p(x_n), and how it was computed.
+    """log p(x_n) ≈ log 1/K Σ_k w_k for each row, with weights w_k of mean E w_k = p(x_n).
 
-    By Jensen's inequality it is too low in expectation, for large K by about the relative variance
-    of w over 2K (a reverse chain is too high instead). Compare estimates only at equal K, which
-    `str` shows.
+    log_prob: the estimates, [n], in nats
+    stderr: their standard errors, √(1/ESS - 1/K), [n], from the spread of the weights; 0 for K = 1,
+        which shows none
+    effective_samples: ESS = (Σ w)² / Σ w², in 1..K, [n]; if it is near 1, stderr is unreliable
+    num_samples: K
+    method: how the weights were computed, in words
+
+    By Jensen's inequality the estimate is too low in expectation, for large K by about the relative
+    variance of w over 2K (that of a reverse chain is too high instead). Compare estimates only at
+    equal K. `str` shows the mean over rows, its standard error, the method and K.
     """
 
     log_prob: np.ndarray  # [n], in nats
@@ -59,15 +66,20 @@ def importance_log_prob(
     chunk_size: int = 50,
     batch_size: int = 100,
 ) -> Estimate:
-    """log 1/K Σ_k p(x, z_k) / q(z_k | x), z_k ~ q(z | x), for each row of x [n, ...], in nats.
+    """log 1/K Σ_k p(x, z_k) / q(z_k | x), z_k ~ q(z | x), for each row of x, in nats.
 
-    The bound L_K of Burda et al. (2016, equation 8), a lower bound in expectation that rises with K
-    to log p(x); K = 1 is the ELBO. num_samples: K. cond: one condition per row, or one for all. It
-    works for any model, hierarchies included. Other parameters need no recompilation.
+    The bound L_K, a lower bound of log p(x) in expectation that rises with K to log p(x); K = 1 is
+    the ELBO. It works for any model, hierarchies included. Returns an `Estimate`.
 
-    Memory: chunk_size · batch_size samples at a time, for any K and n. Cost: n passes of the
-    encoder for each chunk and n · K of the decoder (an incomplete last batch costs as much as a
-    full one). Raises `ValueError` for counts below 1, and for x that is empty or not finite.
+    x: rows [n, ...]
+    cond: one condition per row, or one for all
+    num_samples: K
+    chunk_size, batch_size: how many samples and rows are computed at once; memory is their product
+
+    Cost: n passes of the encoder for each chunk and n · K of the decoder (an incomplete last batch
+    costs as much as a full one); compiled once for all params. Raises `InputError` for counts below
+    1, and for x that is empty or not finite. Burda et al. (2016), "Importance weighted
+    autoencoders", equation 8.
     """
     return _estimate(
         _by_posterior, "importance sampling", model, params, key, x, cond,
@@ -87,12 +99,19 @@ def naive_log_prob(
     chunk_size: int = 50,
     batch_size: int = 100,
 ) -> Estimate:
-    """log 1/K Σ_k p(x | z_k), z_k ~ p(z), for each row of x [n, ...], in nats.
+    """log 1/K Σ_k p(x | z_k), z_k ~ p(z), for each row of x, in nats: an `Estimate`.
 
     Naive Monte Carlo: unbiased for p(x), but useless for log p(x) if few samples of the prior
     explain x, since K must grow as e^KL(p(z | x) ‖ p(z)). It uses no encoder, and so shows what an
-    encoder contributes. num_samples (K), chunk_size, batch_size, memory and errors are those of
-    `importance_log_prob`; the cost is that of the decoder.
+    encoder contributes.
+
+    x: rows [n, ...]
+    cond: one condition per row, or one for all
+    num_samples: K
+    chunk_size, batch_size: how many samples and rows are computed at once; memory is their product
+
+    Cost: n · K passes of the decoder. Raises `InputError` for counts below 1, and for x that is
+    empty or not finite.
     """
     return _estimate(
         _by_prior, "naive Monte Carlo", model, params, key, x, cond,

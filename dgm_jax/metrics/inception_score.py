@@ -10,7 +10,13 @@ from .samples import feature_rows
 
 
 class InceptionScore(NamedTuple):
-    """A score in 1..C for C classes; comparable only for equal numbers of samples and splits."""
+    """exp(E_x KL(p(y | x) ‖ p(y))) as `inception_score` computes it: 1..C for C classes.
+
+    score: the mean over splits; higher is better
+    spread: the standard deviation over splits, 0 for one split
+    num_splits, num_fake: the numbers of splits and of samples; scores are comparable only for equal
+        ones
+    """
 
     score: float  # the mean of all splits
     spread: float  # their standard deviation, 0 of one split

@@ -14,7 +14,17 @@ DEVIATIONS = 5  # above the mean of shuffled rows, from which on a unit is said 
 
 
 class Information(NamedTuple):
-    """I(z_i; v_j) in nats, and the values for shuffled rows, whose true information is 0."""
+    """I(z_i; v_j) of each unit and factor, in nats, and what shuffled rows have by chance.
+
+    mutual: I [d, k]
+    entropy: H(v_j) [k], the largest possible I
+    chance: the mean of I over random shuffles of the rows, [d, k]: what finite samples show for
+        independent z and v; 0 without shuffles
+    spread: the standard deviation over shuffles, [d, k]
+    num_shuffles: how many
+
+    Returned by `mutual_information`.
+    """
 
     mutual: np.ndarray  # [d, k]
     entropy: np.ndarray  # H(v_j) [k]
@@ -38,7 +48,14 @@ class Information(NamedTuple):
 
 
 class InformationGap(NamedTuple):
-    """MIG, the mean of `gaps` over factors."""
+    """The mutual information gap (MIG), as `mig` computes it.
+
+    score: the mean of `gaps`
+    gaps: for each factor, the difference of its two largest `shares`, [k]
+    best: the most informative unit of each factor, integers [k]
+    shares: I(z_i; v_j) / H(v_j), [d, k], both minus the information of shuffled rows, if there are
+        any
+    """
 
     score: float
     gaps: np.ndarray  # of each factor, [k], as fractions of its entropy
@@ -55,19 +72,20 @@ def mutual_information(
     binning: str = "width",
     num_shuffles: int = 0,
 ) -> Information:
-    """I(z_i; v_j) = Σ p(z, v) log p(z, v) / (p(z) p(v)) over bins of z_i and states of v_j, nats.
+    """I(z_i; v_j) = Σ p(z, v) log p(z, v) / (p(z) p(v)), z bins of z_i, v states of v_j, in nats.
 
-    codes [n, d], factors [n, k]. Binning loses information: with fewer bins than a factor has
-    states, even a code equal to the factor has less than H(v_j).
-    binning: "width", num_bins bins of equal width between the minimum and the maximum, as
-        published; a far outlier puts all other rows into one bin. "quantile", bins with equally
-        many rows, where equal values share a bin, and one bin per value if there are no more values
-        than bins
+    codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
+    num_bins: into how many bins each unit is divided. With fewer bins than a factor has states,
+        even a code equal to the factor has less than H(v_j)
+    binning: "width", bins of equal width between the minimum and the maximum, as published; a far
+        outlier puts all other rows into one bin. "quantile", bins with equally many rows, where
+        equal values share a bin, and one bin per value if there are no more values than bins
     num_shuffles: with n rows even noise has about (b - 1)(s - 1) / 2n nats, for b bins and s
-        states. This bias is estimated from so many random shuffles of the rows of the factors (by
-        default_rng(0))
-    Cost: (1 + num_shuffles) n d k additions. Chen et al. (2018), "Isolating sources of
-    disentanglement in VAEs", section 4.
+        states. This bias is estimated from so many random shuffles of the rows of the factors; 0,
+        or at least 2
+
+    Returns `Information`. Cost: (1 + num_shuffles) n d k additions. Chen et al. (2018), "Isolating
+    sources of disentanglement in VAEs", section 4.
     """
     codes, states = codes_and_factors(codes, factors)
     num_bins = checks.positive_int(num_bins, "num_bins", least=2)

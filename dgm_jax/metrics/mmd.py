@@ -17,7 +17,13 @@ Kernel = Callable[[Array, Array], Array]  # x [n, d], y [m, d] -> k(x_i, y_j) [n
 
 
 class Discrepancy(NamedTuple):
-    """An unbiased estimate of MMD², which may be negative for similar samples."""
+    """An unbiased estimate of MMD², by `mmd` or `kernel_distance`; it may be negative.
+
+    squared: MMD², the mean over subsets if there are several
+    spread: the standard deviation over subsets, 0 for one
+    num_real, num_fake: the numbers of rows
+    num_subsets, subset_size: how many random subsets of how many rows; None for all rows
+    """
 
     squared: float
     spread: float  # standard deviation over subsets, 0 of one
@@ -34,10 +40,12 @@ class Discrepancy(NamedTuple):
 
 
 def rbf_kernel(bandwidth: float) -> Kernel:
-    """k(x, y) = exp(-‖x - y‖² / 2h²) with bandwidth h: [n, d], [m, d] -> [n, m].
+    """k(x, y) = exp(-‖x - y‖² / 2h²): a function of rows x [n, d], y [m, d] -> [n, m], for `mmd`.
 
-    Its mean for two Gaussians on the line is √(h² / v) exp(-(μ - μ')² / 2v) with v = h² + s² + s'².
-    Gretton et al. (2012), "A kernel two-sample test".
+    bandwidth: h, the distance over which k decreases, in the units of x; above 0
+
+    The mean of k for Gaussians N(μ, s²) and N(μ', s'²) on the line is √(h² / v) exp(-(μ - μ')² /
+    2v) with v = h² + s² + s'². Gretton et al. (2012), "A kernel two-sample test".
     """
     bandwidth = checks.positive(bandwidth, "bandwidth")
 
@@ -53,10 +61,14 @@ def rbf_kernel(bandwidth: float) -> Kernel:
 def polynomial_kernel(
     *, degree: int = 3, scale: float | None = None, offset: float = 1.0
 ) -> Kernel:
-    """k(x, y) = (s x·y + c)^p: it compares the moments up to degree p.
+    """k(x, y) = (s x·y + c)^p, a function of rows x [n, d] and y [m, d] -> [n, m], for `mmd`.
 
-    degree: p; scale: s, by default 1/d; offset: c. The default is that of the kernel distance
-    (KID). Bińkowski et al. (2018), "Demystifying MMD GANs".
+    With it MMD compares the moments up to degree p.
+
+    degree: p; scale: s, None for 1/d; offset: c, at least 0. The defaults are those of the kernel
+        inception distance (KID)
+
+    Bińkowski et al. (2018), "Demystifying MMD GANs".
     """
     degree = checks.positive_int(degree, "degree")
     scale = None if scale is None else checks.positive(scale, "scale")
@@ -72,10 +84,16 @@ def polynomial_kernel(
 def mmd(real: Rows, fake: Rows, kernel: Kernel) -> Discrepancy:
     """MMD² = E k(x, x') + E k(y, y') - 2 E k(x, y), each over pairs of different rows.
 
-    real [n, d] is x and fake [m, d] is y. Leaving out the pairs of a row with itself makes the
-    estimate unbiased; for equal distributions it is negative about half of the time. Cost: (n + m)²
-    kernels, in float32. Raises `ValueError` for fewer than two rows. Gretton et al. (2012), "A
-    kernel two-sample test", equation 3.
+    The squared maximum mean discrepancy: the distance of two distributions in the space of the
+    kernel, 0 only if they are equal, for a kernel such as `rbf_kernel`. Leaving out the pairs of a
+    row with itself makes the estimate unbiased; for equal distributions it is negative about half
+    of the time. Returns a `Discrepancy`.
+
+    real, fake: x [n, d] and y [m, d], at least two rows each, else `InputError`
+    kernel: k, from rows [n, d] and [m, d] to [n, m]: `rbf_kernel`, `polynomial_kernel`, or your own
+
+    Cost: (n + m)² kernels, in float32. Gretton et al. (2012), "A kernel two-sample test", equation
+    3.
     """
     real, fake = real_and_fake(real, fake)
     checks.function(kernel, "kernel")
@@ -93,13 +111,19 @@ def kernel_distance(
     num_subsets: int = 100,
     subset_size: int = 1000,
 ) -> Discrepancy:
-    """The mean of `mmd` over num_subsets random subsets of both samples, with a cubic kernel.
+    """1/S Σ_s MMD² of S random subsets of both samples, with k(x, y) = (x·y / d + 1)³: the KID.
 
-    real [n, d], fake [m, d]; kernel: another one. With the features of FID's Inception, and only
-    then, it is the KID. Unlike a Fréchet distance it is unbiased for any number of rows. `spread`
-    is the standard deviation over subsets of subset_size rows, larger than the error of the mean.
-    Cost: num_subsets · 4 subset_size² kernels. Raises `ValueError` for subsets larger than a
-    sample. Bińkowski et al. (2018), "Demystifying MMD GANs", section 4.
+    With the features of FID's Inception, and only then, it is the KID. Unlike a Fréchet distance it
+    is unbiased for any number of rows. Returns a `Discrepancy`, whose `spread` is the standard
+    deviation over subsets, larger than the error of the mean.
+
+    key: draws the subsets
+    real, fake: rows of features, [n, d] and [m, d]
+    kernel: another one, from rows [n, d] and [m, d] to [n, m]
+    num_subsets, subset_size: S, and the rows of a subset, without repetition; larger than a sample
+        raises `InputError`
+
+    Cost: 4 S subset_size² kernels. Bińkowski et al. (2018), "Demystifying MMD GANs", section 4.
     """
     checks.key(key)
     real, fake = real_and_fake(real, fake)

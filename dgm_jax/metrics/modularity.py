@@ -12,7 +12,12 @@ from .information import mutual_information
 
 
 class Modularity(NamedTuple):
-    """The mean of `units` over the units that count."""
+    """How few factors each unit of a code encodes, as `modularity` computes it, from 0 to 1.
+
+    score: the mean of `units` over the units that count
+    units: the modularity of each unit, [d]: 1 if it encodes one factor, 0 if it is uninformative
+    counted: booleans [d], which units are more informative than shuffled rows; all without shuffles
+    """
 
     score: float
     units: np.ndarray  # [d], 0 for uninformative ones
@@ -20,7 +25,13 @@ class Modularity(NamedTuple):
 
 
 class Explicitness(NamedTuple):
-    """Areas under the ROC curve: 1 if a linear classifier recognises a state, ½ for guessing."""
+    """Areas under the ROC curve: 1 if a linear classifier recognises each state, ½ for guessing.
+
+    score: the mean over factors
+    areas: of each factor, the mean over its states, [k]
+
+    Returned by `explicitness`.
+    """
 
     score: float  # the mean over factors
     areas: np.ndarray  # of each factor, the mean over its states, [k]
@@ -37,12 +48,20 @@ def modularity(
 ) -> Modularity:
     """1/d Σ_i [1 - Σ_{j≠j*} I(z_i; v_j)² / (k - 1) I(z_i; v_j*)²], j* the main factor of z_i.
 
-    codes [n, d], factors [n, k]. 1 if each unit encodes one factor only, even if several units
-    encode the same; 0 for a unit that is equally informative of all factors, or of none. The
-    published protocol (the defaults) gives 0.67 for noise, because it compares what finite samples
-    show by chance. With about 20 num_shuffles this is subtracted, and units no more informative
-    than chance are left out; 0 if none is left. num_bins, binning: see `mutual_information`.
-    Ridgeway and Mozer (2018), "Learning deep disentangled embeddings", section 3.
+    I is the mutual information and j* the factor with the largest one. 1 if each unit encodes one
+    factor only, even if several units encode the same; 0 for a unit that is equally informative of
+    all factors, or of none. The published protocol (the defaults) gives 0.67 for noise, because it
+    compares what finite samples show by chance. Returns `Modularity`.
+
+    codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
+    num_bins, binning: how units are divided into bins, "width" or "quantile" (see
+        `mutual_information`)
+    num_shuffles: 0, or about 20: the information of so many random shuffles of the rows is
+        subtracted, and units no more informative than that are left out; the score is 0 if none is
+        left
+
+    Ridgeway and Mozer (2018), "Learning deep disentangled embeddings with the f-statistic loss",
+    section 3.
     """
     options = {"num_bins": num_bins, "binning": binning, "num_shuffles": num_shuffles}
     found = mutual_information(codes, factors, **options)
@@ -60,13 +79,19 @@ def explicitness(
 ) -> Explicitness:
     """1/k Σ_j 1/s_j Σ_v AUC of "v_j = v", by logistic regression of each factor on all of z.
 
-    codes [n, d], factors [n, k]. The classifier is multinomial, with penalty ½ ‖w‖² on the sum of
-    losses (scikit-learn's C = 1), on standardised codes of num_train rows; the areas are computed
-    on num_test other rows, without states that are in all or none of them. It does not depend on
-    where a factor is encoded: a rotation of the code has the same score. ½ is chance. Codes equal
-    to their factors score less than 1 if a state lies between others, because a linear function of
-    one unit cannot separate it from both sides. Ridgeway and Mozer (2018), section 4. Cost:
-    seconds, most for factors with many states.
+    AUC is the area under the ROC curve and s_j the number of states of factor j. The classifier is
+    multinomial, with penalty ½ ‖w‖² on the sum of losses (scikit-learn's C = 1), on standardised
+    codes. It does not matter where a factor is encoded: a rotation of the code has the same score.
+    ½ is chance. Codes equal to their factors score less than 1 if a state lies between others,
+    because a linear function of one unit cannot separate it from both sides. Returns
+    `Explicitness`.
+
+    codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
+    num_train, num_test: rows for fitting and for the areas, drawn with `key`; of fewer rows 2/3 and
+        1/3. States of all or none of the test rows are left out
+
+    Cost: seconds, most for factors with many states. Ridgeway and Mozer (2018), "Learning deep
+    disentangled embeddings with the f-statistic loss", section 4.
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 

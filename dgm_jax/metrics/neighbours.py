@@ -25,7 +25,15 @@ ROUNDING = 1e-6  # of the sum of two squared norms: below it, a squared distance
 
 
 class PrecisionRecall(NamedTuple):
-    """The result of `precision_recall`."""
+    """How much of the samples is like the data, and how much of the data like samples; in 0..1.
+
+    precision: the fraction of fake rows within the balls of the real ones: quality
+    recall: the fraction of real rows within the balls of the fake ones: variety
+    k: the balls reach to the k-th nearest neighbour
+    num_real, num_fake: the numbers of rows
+
+    Returned by `precision_recall`.
+    """
 
     precision: float  # fraction of fake rows within the balls of the real ones: quality
     recall: float  # fraction of real rows within the balls of the fake ones: variety
@@ -39,7 +47,16 @@ class PrecisionRecall(NamedTuple):
 
 
 class DensityCoverage(NamedTuple):
-    """The result of `density_coverage`."""
+    """How densely samples lie among the data, and how much of the data they cover.
+
+    density: in how many balls of real rows a fake row is, divided by k: 1 on average for equal
+        distributions, with no upper bound
+    coverage: the fraction of balls of real rows that contain a fake row, in 0..1
+    k: the balls reach to the k-th nearest neighbour
+    num_real, num_fake: the numbers of rows
+
+    Returned by `density_coverage`.
+    """
 
     density: float  # real balls around a fake row, over k: 1 on average of equal distributions
     coverage: float  # fraction of real balls that contain a fake row
@@ -55,11 +72,17 @@ class DensityCoverage(NamedTuple):
 def precision_recall(real: Rows, fake: Rows, *, k: int = 3, chunk: int = 512) -> PrecisionRecall:
     """precision = 1/m Σ_j 1[y_j ∈ ∪_i B(x_i)], recall = 1/n Σ_i 1[x_i ∈ ∪_j B(y_j)].
 
-    B(x) is the ball from x to its k-th nearest neighbour in its own set. real [n, d] is x, fake
-    [m, d] is y. Both saturate: in many dimensions, samples that are slightly narrower than the data
-    have precision 1 and recall 0. Cost: (n + m)² d / 2 multiplications; chunk: memory is chunk²
-    distances at a time. Raises `ValueError` for no more than k rows. Kynkäänniemi et al. (2019),
-    "Improved precision and recall metric", equations 1 and 2.
+    B(x) is the ball around x to its k-th nearest neighbour in its own set, with its surface; the
+    union of the balls approximates the support of a distribution. Both saturate: in many
+    dimensions, samples that are slightly narrower than the data have precision 1 and recall 0.
+    Returns `PrecisionRecall`.
+
+    real, fake: rows of features, x [n, d] and y [m, d]
+    k: the number of the neighbour, not counting x itself; no more than k rows raise `InputError`
+    chunk: memory is chunk² distances at a time
+
+    Cost: (n + m)² d / 2 multiplications, in float32. Kynkäänniemi et al. (2019), "Improved
+    precision and recall metric for assessing generative models", equations 1 and 2.
     """
     x, y, k, chunk = _checked(real, fake, k, chunk, of_fake=True)
     found = _in_balls(x, y, _radii(x, k, chunk), _radii(y, k, chunk), chunk)
@@ -70,11 +93,18 @@ def precision_recall(real: Rows, fake: Rows, *, k: int = 3, chunk: int = 512) ->
 def density_coverage(real: Rows, fake: Rows, *, k: int = 5, chunk: int = 512) -> DensityCoverage:
     """density = 1/(k m) Σ_j Σ_i 1[y_j ∈ B(x_i)], coverage = 1/n Σ_i 1[B(x_i) contains a y_j].
 
-    B(x_i) is the ball from a real row to its k-th nearest neighbour among the real rows. Unlike
-    recall, coverage is robust to fake outliers. For equal distributions the density is 1 and the
-    coverage 1 - Π_{j=1..k} (n - j)/(n + m - j) in expectation: 0.97 for k = 5 and n = m. Density
-    has no upper bound. real, fake, chunk, cost and errors: as in `precision_recall`. Naeem et al.
-    (2020), "Reliable fidelity and diversity metrics", equations 3 and 4.
+    B(x_i) is the ball around a real row to its k-th nearest neighbour among the real rows, with its
+    surface. Unlike recall, coverage is robust to fake outliers. For equal distributions the density
+    is 1 and the coverage 1 - Π_{j=1..k} (n - j)/(n + m - j) in expectation: 0.97 for k = 5 and n =
+    m. Density has no upper bound. Returns `DensityCoverage`.
+
+    real, fake: rows of features, x [n, d] and y [m, d]
+    k: the number of the neighbour, not counting x itself; no more than k real rows raise
+        `InputError`
+    chunk: memory is chunk² distances at a time
+
+    Cost: n (n / 2 + m) d multiplications, in float32. Naeem et al. (2020), "Reliable fidelity and
+    diversity metrics for generative models", equations 3 and 4.
     """
     x, y, k, chunk = _checked(real, fake, k, chunk, of_fake=False)
     found = _in_balls(x, y, _radii(x, k, chunk), np.zeros(len(y), np.float32), chunk)

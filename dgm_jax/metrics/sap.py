@@ -11,7 +11,12 @@ from .codes import codes_and_factors, standardised, train_and_test
 
 
 class Sap(NamedTuple):
-    """SAP, the mean of `gaps` over factors."""
+    """The separated attribute predictability (SAP), as `sap` computes it.
+
+    score: the mean of `gaps`
+    gaps: for each factor, the difference of its two largest accuracies, [k]
+    accuracy: of the prediction of factor j from unit i alone, on rows for testing, [d, k]
+    """
 
     score: float
     gaps: np.ndarray  # of each factor, [k]
@@ -30,15 +35,20 @@ def sap(
 ) -> Sap:
     """SAP = 1/k Σ_j (A_(1)j - A_(2)j), A_ij the accuracy of predicting v_j from z_i alone.
 
-    codes [n, d], factors [n, k]. The two best units of each factor are compared. The predictor is a
-    linear support vector machine on one number, one state against the others, with states weighted
-    by their inverse frequency (scikit-learn's LinearSVC with C = 0.01), trained on num_train rows;
-    accuracies are those of num_test others. A linear classifier of one number cannot separate more
-    than three states, so codes equal to their factors do not reach 1; a factor with two states has
-    at most ½.
-    standardise: at this C the score depends on the scale of codes. True standardises them first;
-        the published protocol does not 0 for noise. Kumar et al. (2018), "Variational inference of
-        disentangled latent concepts", section 3.
+    (1) and (2) are the two best units of each factor. The predictor is a linear support vector
+    machine on one number, one state against the others, with states weighted by their inverse
+    frequency (scikit-learn's LinearSVC with C = 0.01). A linear classifier of one number cannot
+    separate more than three states, so codes equal to their factors do not reach 1; a factor with
+    two states has at most ½. 0 for noise. Returns `Sap`.
+
+    codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
+    num_train, num_test: rows for fitting and for testing, drawn with `key`; of fewer rows 2/3 and
+        1/3
+    standardise: whether each unit is divided by its standard deviation first, since at this C the
+        score depends on the scale of codes; the published protocol does not
+
+    Kumar, Sattigeri and Balakrishnan (2018), "Variational inference of disentangled latent concepts
+    from unlabeled observations", section 3.
     """
     from sklearn.svm import LinearSVC  # slow to import
 

@@ -13,7 +13,12 @@ from .samples import centred, real_and_fake
 
 
 class SlicedWasserstein(NamedTuple):
-    """The result of `sliced_wasserstein`."""
+    """The sliced Wasserstein distance of two samples, as `sliced_wasserstein` computes it.
+
+    distance: in the units of the features
+    order: p of the distance W_p
+    num_directions, num_real, num_fake: the numbers of directions and of rows
+    """
 
     distance: float
     order: int
@@ -31,13 +36,19 @@ def sliced_wasserstein(
 ) -> SlicedWasserstein:
     """(E_θ W_p(θ·x, θ·y)^p)^(1/p), over directions θ drawn uniformly from the unit sphere.
 
-    In one dimension W_p^p = ∫_0^1 |F⁻¹(u) - G⁻¹(u)|^p du: for samples of equal size the mean of
-    |sorted difference|^p; for other sizes the integral of the step functions, exactly. For d = 1 it
-    is W_p itself. A shift by μ has (E_θ |θ·μ|²)^½ = ‖μ‖/√d for p = 2.
+    In one dimension W_p^p = ∫_0^1 |F⁻¹(u) - G⁻¹(u)|^p du, with the quantile functions of both
+    samples: for samples of equal size the mean of |sorted difference|^p; for other sizes the
+    integral of the step functions, exactly. For d = 1 it is W_p itself. A shift by μ has (E_θ
+    |θ·μ|²)^½ = ‖μ‖/√d for p = 2. Returns `SlicedWasserstein`.
 
-    real [n, d], fake [m, d]; order: p. For equal distributions it is of the order n^-½, not 0.
-    Cost: num_directions sorts of n + m numbers.
-    Rabin et al. (2012), "Wasserstein barycenter and its application to texture mixing".
+    key: draws the directions
+    real, fake: rows of features, x [n, d] and y [m, d]
+    num_directions: over how many θ the mean is taken
+    order: p, a positive integer
+
+    For equal distributions the distance is of the order n^-½, not 0. Cost: num_directions sorts of
+    n + m numbers. Rabin et al. (2012), "Wasserstein barycenter and its application to texture
+    mixing".
     """
     checks.key(key)
     real, fake = real_and_fake(real, fake)

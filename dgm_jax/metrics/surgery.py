@@ -12,10 +12,17 @@ from ..protocol import Array, Key, LatentVariable, Params, Rows
 
 
 class Surgery(NamedTuple):
-    """ELBO = reconstruction - mutual_information - marginal_kl, means over rows in nats.
+    """ELBO = reconstruction - mutual_information - marginal_kl, means over rows, scalars in nats.
 
-    kl = mutual_information + marginal_kl, and mutual_information is at most `most`. All are
-    computed from the same samples, so the sums hold up to rounding.
+    elbo: E log p(x | z) - E KL(q(z | x) ‖ p(z))
+    reconstruction: E log p(x | z)
+    kl: E KL(q(z | x) ‖ p(z)) = mutual_information + marginal_kl
+    mutual_information: I(n; z), of the number n of a row and its code z
+    marginal_kl: KL(q(z) ‖ p(z)) of the aggregate posterior q(z) = 1/N Σ_n q(z | x_n)
+    most: log N, or log B of batches, an upper bound of mutual_information
+
+    All are computed from the same samples, so the sums hold up to rounding. Returned by
+    `elbo_surgery`.
     """
 
     elbo: Array
@@ -40,24 +47,24 @@ def elbo_surgery(
 ) -> Surgery:
     """E KL(q(z | x_n) ‖ p) = I(n; z) + KL(q(z) ‖ p), with one z_n ~ q(z | x_n) per row, in nats.
 
-    With batch_size=None q(z) is the sum over all rows x [N, ...] of the data set, exact up to the
-    samples z_n. I(n; z) <= log N, with equality if codes identify all rows: then more data would
-    have more.
+    The information that codes have about the rows n, and the distance of the aggregate posterior
+    q(z) = 1/N Σ_n q(z | x_n) from the prior. I(n; z) ≤ log N, with equality if codes identify all
+    rows: then more data would have more. Returns `Surgery`.
 
-    With a batch_size B, q(z) is estimated within batches of rows in random order (incomplete
-    batches are dropped), and the mutual information has a bias, which the marginal KL has with the
-    opposite sign:
+    x: rows [N, ...], at least two; cond: one condition per row, or one for all. With conditions a
+        row is (x_n, c_n), and p is p(z | c_n)
+    batch_size: None sums q(z) over all rows, exact up to the samples z_n. B estimates it within
+        batches of B rows in random order (incomplete batches are dropped), which has a bias:
+    - stratified=False: q(z) by 1/B Σ_m q(z | x_m). The mutual information is I(n; z | batch) ≤ log
+      B in expectation, too low by I(batch; z), which is between 0 and log N/B
+    - stratified=True: q(z) by 1/N q(z | x_n) + (N - 1)/N · 1/(B - 1) Σ_{m≠n} q(z | x_m), which is
+      unbiased, so that the mutual information is too high by Jensen's inequality, and ≤ log N
+    chunk: how many rows are scored at once; memory is [chunk, chunk, *z]
 
-    - stratified=False: 1/B Σ_m q(z | x_m). Its expectation is I(n; z | batch) <= log B, too low by
-      I(batch; z), which is between 0 and log N/B.
-    - stratified=True: 1/N q(z | x_n) + (N - 1)/N · 1/(B - 1) Σ_{m≠n} q(z | x_m), which is unbiased,
-      so that the mutual information is too high by Jensen's inequality, and <= log N.
-
-    z may be a tree if `model.posterior(...)` scores it. With conditions a row is (x_n, c_n), and p
-    is p(z | c_n). chunk: how many rows are scored at once, [chunk, chunk, *z].
-    Cost: N² densities q(z_n | x_m), or N B; N²/chunk, or N B/chunk, encoders; N decoders. Jit it.
-    Raises `ValueError` for fewer than two rows or a batch_size below 2 or above N.
-    Hoffman and Johnson (2016), "ELBO surgery", equation 9; Chen et al. (2018), appendix C.1.
+    Cost: N² densities q(z_n | x_m), or N B; N²/chunk, or N B/chunk, encoders; N decoders. Jit it. z
+    may be a tree if `model.posterior(...)` scores it. Fewer than two rows, or a batch_size below 2
+    or above N, raise `InputError`. Hoffman and Johnson (2016), "ELBO surgery", equation 9; Chen et
+    al. (2018), appendix C.1.
     """
     checks.noun(model, LatentVariable, "model")
     checks.parameters(params, model.init)

@@ -16,7 +16,12 @@ Classifier = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 class TwoSample(NamedTuple):
-    """The accuracy of the classifier; near 1/2 it cannot separate the sets."""
+    """The test accuracy of a classifier of real against fake rows, by `two_sample_test`.
+
+    accuracy: on held-out rows, half of them real; near ½ the classifier cannot separate the sets
+    p_value: the probability of this accuracy or a higher one for equal distributions
+    num_test, num_real, num_fake: the numbers of held-out rows, and of all real and fake ones
+    """
 
     accuracy: float  # on held-out rows, half of them real
     p_value: float  # P(this accuracy or a higher one) of equal distributions
@@ -30,7 +35,17 @@ class TwoSample(NamedTuple):
 
 
 def nearest_neighbours(*, k: int | None = None) -> Classifier:
-    """The fraction of real rows among the k nearest, minus 1/2; k is √n by default, and odd."""
+    """The fraction of real rows among the k nearest neighbours, minus ½: a classifier.
+
+    A function (x [n, d], is_real [n], x_test [m, d]) -> scores [m], above 0 for real, as
+    `two_sample_test` takes it.
+
+    k: the number of neighbours, in Euclidean distance; None for about √n, an odd number. At most n
+        are used
+
+    Cost: n m d multiplications. Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample
+    tests".
+    """
     k = None if k is None else checks.positive_int(k, "k")
 
     def classify(x, is_real, x_test):
@@ -47,10 +62,16 @@ def nearest_neighbours(*, k: int | None = None) -> Classifier:
 
 
 def logistic_regression(*, penalty: float = 1.0, num_steps: int = 20) -> Classifier:
-    """w·x + b that maximises Σ log σ(±(w·x + b)) - penalty ‖w‖²/2, by Newton's method.
+    """w·x + b that maximises Σ log σ(±(w·x + b)) - penalty ‖w‖²/2, + for real rows: a classifier.
 
-    Features are standardised first; num_steps steps. It compares means only: sets that differ in
-    their variance alone are alike to it.
+    A function (x [n, d], is_real [n], x_test [m, d]) -> scores [m], above 0 for real, as
+    `two_sample_test` takes it. Features are standardised first. It compares means only: it cannot
+    separate sets that differ in their variance alone.
+
+    penalty: above 0
+    num_steps: steps of Newton's method
+
+    Cost: n d² + d³ per step. Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample tests".
     """
     penalty = checks.positive(penalty, "penalty")
     num_steps = checks.positive_int(num_steps, "num_steps")
@@ -76,16 +97,20 @@ def logistic_regression(*, penalty: float = 1.0, num_steps: int = 20) -> Classif
 def two_sample_test(
     key: Key, real: Rows, fake: Rows, *, classifier: Classifier | None = None
 ) -> TwoSample:
-    """Test accuracy of a classifier, trained on half of the rows to separate real from fake.
+    """1/m Σ_i 1[the classifier is right about test row i], for test rows that are real or fake.
 
-    For equal distributions the number of correct answers among m is binomial with probability ½, so
-    an accuracy above ½ + 1.64 √(1/4m) has a p-value below 0.05. real [n, d], fake [m, d]: the
-    larger set is subsampled to the size of the smaller, and `key` splits both.
+    The classifier is trained on half of the rows and tested on the m others, with as many real as
+    fake ones. For equal distributions the number of right answers is binomial with probability ½,
+    so that an accuracy above ½ + 1.64 √(1/4m) has a p-value below 0.05 (in the normal
+    approximation). Returns `TwoSample`.
 
-    classifier(x, is_real, x_test) -> scores, above 0 for real: `nearest_neighbours()` by default,
-    `logistic_regression()`, or your own function, such as one that trains a net. Raises
-    `ValueError` for fewer than four rows of either set. Lopez-Paz and Oquab (2017), "Revisiting
-    classifier two-sample tests".
+    key: draws which rows are for testing, and subsamples the larger set to the size of the smaller
+    real, fake: rows, [n, d] and [m, d], at least four each, else `InputError`
+    classifier: a function (x, is_real, x_test) -> scores, above 0 for real; a score of 0 counts as
+        half right. `nearest_neighbours()` by default, `logistic_regression()`, or your own, such as
+        one that trains a net
+
+    Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample tests".
     """
     checks.key(key)
     real, fake = real_and_fake(real, fake, least=4)

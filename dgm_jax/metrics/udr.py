@@ -12,20 +12,23 @@ from .codes import average_ranks, code_rows
 def udr(
     codes: Sequence[Rows], kl: Sequence[Rows] | None = None, *, threshold: float = 0.01
 ) -> np.ndarray:
-    """The median over models m' ≠ m of how well the units of m and of m' match, for each m.
+    """The median over models m' ≠ m of how well the units of m and of m' match, for each model m.
 
-    1/(a + b) [Σ_j max_i R_ij² / Σ_i R_ij + Σ_i max_j R_ij² / Σ_j R_ij] for the a and b informative
-    units of two models, R_ij the absolute (Spearman) rank correlation of unit i of one and unit j
-    of the other. 1 if each unit is a monotone function of one unit of the other model; low if it is
-    a mixture. It rests on the observation that disentangled models are alike, while others differ
-    in different ways.
+    The match of two models with a and b informative units is 1/(a + b) [Σ_j max_i R_ij² / Σ_i R_ij
+    + Σ_i max_j R_ij² / Σ_j R_ij], R_ij the absolute (Spearman) rank correlation of unit i of one
+    and unit j of the other. It is 1 if each unit is a monotone function of one unit of the other
+    model, and low if it is a mixture. Disentangled models are expected to be alike, others to
+    differ in different ways; no factors are needed.
 
-    codes: at least two arrays [n, d_m], for the same rows of data. kl: the mean KL(q ‖ p) of each
-    unit of each model, [d_m]; units below `threshold` nats are left out as uninformative. Without
-    kl, constant units are. A model without informative units scores 0. Returns [models]. Duan et
-    al. (2020), "Unsupervised model selection for variational disentangled representation learning",
-    equation 2; the authors' program has the mean of the two means, which is equal for a = b.
-    Cost: d² n per pair.
+    codes: a list of two or more arrays [n, d_m], the codes of the same n rows by each model
+    kl: a list with the mean KL(q ‖ p) of each unit of each model in nats, [d_m]. Units of less than
+        `threshold` are left out as uninformative; without kl, constant units are
+    threshold: in nats
+
+    Returns [models], each in 0..1; a model without informative units has 0. Cost: d² n per pair.
+    Duan et al. (2020), "Unsupervised model selection for variational disentangled representation
+    learning", equation 2; the authors' program has the mean of the two means, which is equal for a
+    = b.
     """
     threshold = checks.not_negative(threshold, "threshold")
     if not isinstance(codes, (list, tuple)) or len(codes) < 2:
