@@ -23,14 +23,22 @@ def density(
 ) -> Density:
     """log p(x | c) = Σ_i log p(x_i; f_i(x_<i, c)), in nats, for events x of one shape.
 
-    Lecture: the chain rule of probability. x_i is entry i of x.ravel(), and `conditional` its
-    family. The condition c is [..., *net.cond_shape]; its batch shape is that of the density.
+        net = nets.made(784, hidden=(500,), num_outputs=1, encoding=nets.one_hot(2))
+        model = density(net, likelihoods.bernoulli(), (28, 28))     # x [..., 28, 28]
 
-    `dist(params, cond)` is a `distributions.Autoregressive`: besides `log_prob` and `sample` it has
+    A causal net and a likelihood make a density. Lecture: the chain rule of probability.
+
+    net: f, with conditional.num_params outputs for each x_i; its parameters are those of the
+        density
+    conditional: the family p(x_i; f_i), such as `likelihoods.bernoulli()`
+    shape: that of one x; x_i is entry i of x.ravel(), which the net has as [..., d]
+    family: a subclass of `distributions.Autoregressive` to use instead
+
+    The condition c is [..., *net.cond_shape]; its batch shape is that of the density. `dist(params,
+    cond)` is a `distributions.Autoregressive`: besides `log_prob` and `sample` it has
     `conditionals(x)`, all p(x_i | x_<i) in one pass, and `complete(x, given, seed=key)`; for
-    discrete x also `sharpened(temperature=..., top_k=...)`. family: a subclass of it to use
-    instead.
-    Costs: `log_prob` one pass of the net; `sample` one unroll of it, the arithmetic of one pass.
+    discrete x also `sharpened(temperature=..., top_k=...)`.
+    Cost: `log_prob` one pass of the net; `sample` one unroll of it, the arithmetic of one pass.
     """
     checks.noun(net, CausalNet, "net")
     checks.noun(conditional, Conditional, "conditional")

@@ -40,6 +40,7 @@ def made(
         params = model.init(jax.random.key(0))
         log_prob = jax.jit(lambda params, x: model.dist(params).log_prob(x))  # x [..., 784] bits
 
+    dim: the size of the vectors x [..., dim]
     conditional: `bernoulli()`, `categorical(K)`, `discretized_logistic(K)`, `gaussian()` or
         `mixture()`
     hidden, activation: widths of the hidden layers, and the non-linearity between them
@@ -51,7 +52,10 @@ def made(
     direct: connections from inputs to outputs beside the hidden layers, a linear model of each
         coordinate; None has them only if a hidden layer is too narrow
     dropout: the fraction of hidden units set to 0 in training, when `dist` gets a key
-    inverse, num_blocks, density_blocks, tolerance: how samples and passes are computed
+    inverse: how samples are computed: "unit_once" computes each hidden unit once; "fixed_point",
+        "block_fixed_point" and "naive" repeat passes, with the same result
+    num_blocks, density_blocks, tolerance: blocks of coordinates of a sample and of a pass, and the
+        largest change at which fixed points stop; by default fast, and exact
 
     The net starts with the output f = 0, so that every x_i has the same distribution p(x_i; 0). For
     bits and categorical levels, `combinators.adapt(model, params, x)` sets fresh parameters to the
@@ -113,7 +117,12 @@ def _from_histograms(net, conditional, dim):
 
 
 def observed_first(given: np.ndarray) -> np.ndarray:
-    """An order in which the given coordinates come first: given [d] booleans -> order [d]."""
+    """order [d] with order[t] the t-th coordinate: first those that are given, then the others.
+
+    given: booleans [d], on the host; else InputError. Both parts are ascending: (True, False, True)
+        -> [0, 2, 1]
+    With it as the `order` of a `made`, `complete` samples from p(x_missing | x_given).
+    """
     given = checks.on_host(given, "given")
     if given.dtype != bool or given.ndim != 1:
         raise checks.InputError(

@@ -25,11 +25,12 @@ def markov(
     dim: the length of a sequence x [..., dim]. No parameter depends on it, so that parameters
         trained on short sequences can be used for long ones
     conditional: any likelihood of one entry, such as `categorical(K)` or `mixture()`
+    window: w, how many of the last values x_i depends on; values before the start have a mark
     hidden: widths of the layers of the MLP
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence, (dim, n) with a
         vector for each step; None for p(x)
     The net starts with the output f = 0, so that every x_i has the same distribution p(x_i; 0).
-    Costs: `log_prob` one pass of the net, `sample` the arithmetic of one pass in dim steps.
+    Cost: `log_prob` one pass of the net, `sample` the arithmetic of one pass in dim steps.
     """
     net = nets.markov(
         dim, window=window, hidden=hidden, cond_shape=cond_shape, **outputs_of(conditional)

@@ -26,7 +26,8 @@ def pixelcnn(
     shape: (H, W, C) of an image x [..., H, W, C]; the channels of a pixel are generated in turn.
         The lower part of an image can be completed by exact samples (`complete`)
     conditional: any likelihood of one entry, such as `bernoulli()` or `discretized_logistic(256)`
-    hidden: channels inside a residual block; there are twice as many between blocks
+    hidden, num_layers: channels inside a residual block (there are twice as many between blocks),
+        and the number of blocks
     kernel_size, first_kernel_size: sides of the kernels of the blocks and of the first
         convolution, odd
     cond_shape: of a condition c [..., *cond_shape], (n,) for one vector per image, such as a

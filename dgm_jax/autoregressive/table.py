@@ -22,15 +22,21 @@ LARGEST = 2**28  # entries of a table
 
 
 def num_parameters(dim: int, num_levels: int, *, window: int, shared: bool = False) -> int:
-    """Free parameters of p(x) = ∏_i p(x_i | x_{i-k}, ..., x_{i-1}), k the window; exact integers.
+    """Σ_i K^min(i,k) (K-1): the free parameters of p(x) = ∏_i p(x_i | x_{i-k}, ..., x_{i-1}).
 
-    With d = dim and K = num_levels, each context of coordinate i has K-1, in total Σ_i K^min(i,k)
-    (K-1):
+    A context, the values of the min(i, k) coordinates before x_i, has K-1 free probabilities. So,
+    with d coordinates of K levels, there are
+
         the full joint, k = d-1:  K^d - 1
         independence, k = 0:      d (K-1)
         Markov of order k:        K^k - 1 + (d-k) K^k (K-1)
         shared:                   K^min(k+1,d) - 1, with the same p for all i ≥ k
-    Lecture: how many parameters does a joint distribution have?
+
+    dim, num_levels: d and K
+    window: k, at most d-1
+    shared: whether all i ≥ k have the same p(x_i | ...)
+    Returns a Python integer of any size. Lecture: how many parameters does a joint distribution
+    have?
     """
     dim, num_levels, window, shared = _checked(dim, num_levels, window, shared)
     rows = min(dim, window + 1) if shared else dim
@@ -41,18 +47,21 @@ def num_parameters(dim: int, num_levels: int, *, window: int, shared: bool = Fal
 def table(dim: int, *, num_levels: int, window: int, shared: bool = False) -> Density:
     """p(x) = ∏_i p(x_i | x_{i-k}, ..., x_{i-1}), each a row of a table; x integers [..., d].
 
-    num_levels: K, with x_i in 0..K-1; dim: d
-    window: k; 0 is a histogram for each coordinate, d-1 the full joint
-    shared: one table for all i ≥ k, a homogeneous Markov chain; with k = 0 one histogram for all
-    Parameters {"logits": [d, K^k, K]}, if shared [min(k+1, d), K^k, K]. They start uniform;
-    `fit_table` computes those of maximum likelihood, without gradients:
-
         model = table(64, num_levels=17, window=1)
         params = fit_table(x, num_levels=17, window=1, smoothing=0.1)  # x [n, 64] integers
 
-    `entropy`, `mean`, `variance` and the KL of two tables are exact (`Table`).
-    Lecture: how many parameters does a joint distribution have? Costs: d look-ups for `log_prob`
-    and for `sample`.
+    dim: d
+    num_levels: K, with x_i in 0..K-1
+    window: k; 0 is a histogram for each coordinate, d-1 the full joint
+    shared: one table for all i ≥ k, a homogeneous Markov chain; with k = 0 one histogram for all
+
+    Parameters {"logits": [d, K^k, K]}, if shared [min(k+1, d), K^k, K]; a row holds the logits of
+    p(x_i | context), and the context is the number Σ_j x_{i-j} K^{j-1}. They start uniform;
+    `fit_table` computes those of maximum likelihood, without gradients. More than 2^28 entries
+    raise InputError.
+
+    `entropy`, `mean`, `variance` and the KL of two tables are exact. Lecture: how many parameters
+    does a joint distribution have? Cost: d look-ups for `log_prob` and for `sample`.
     """
     dim, num_levels, window, shared = _checked(dim, num_levels, window, shared)
     rows, contexts = _shape(dim, num_levels, window, shared)
@@ -162,13 +171,18 @@ def _mean_log(p, log_q):
 def fit_table(
     x: np.ndarray, *, num_levels: int, window: int, shared: bool = False, smoothing: float = 0.0
 ) -> Params:
-    """p(v | context) = (n(context, v) + λ) / (n(context) + λ K): counts, smoothed by λ.
+    """p(v | context) = (n(context, v) + λ) / (n(context) + λ K): counts n, smoothed by λ.
 
-    The parameters of a `table` with the same num_levels (K), window and `shared`. smoothing: λ; 0
-    is maximum likelihood, and for a full table the mean negative log-likelihood of x is then the
-    empirical entropy. With λ = 0 a level never seen in a context has probability 0, and a context
-    never seen has the uniform distribution. x: integers [n, d] in 0..K-1, on the host; others raise
-    a ValueError.
+    The context of x_i are the `window` values before it, and the counts are over the rows of x
+    (and, if shared, over i).
+
+    x: integers [n, d] in 0..K-1, on the host; others raise InputError
+    num_levels, window, shared: those of the `table` whose parameters these are; K = num_levels
+    smoothing: λ; 0 is maximum likelihood, and for a full table the mean negative log-likelihood of
+        x is then the empirical entropy. With λ = 0 a level never seen in a context has probability
+        0, and a context never seen has the uniform distribution
+
+    Returns {"logits": log p}, in the shape of the parameters of `table`. Cost: one pass over x.
     """
     x = checks.finite_rows(x, "x")
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)

@@ -30,11 +30,12 @@ def transformer(
     Vaswani et al. (2017), "Attention is all you need"; Radford et al. (2019), "GPT-2". The net is
     `nets.transformer`, which describes its options in more detail.
 
+    dim: the length of a sequence x [..., dim]
     conditional: any likelihood of one entry, such as `categorical(K)` for text with K characters
     hidden, num_layers, num_heads: width, depth, and attention heads, whose number divides `hidden`
     window: how many of the last inputs a layer sees; None sees all
     positions: "learned", a vector for each place, or "rotary", which depends on distances only
-    grid: the shape of the grid of the steps, such as (H, W, C), with dim places; None is a line
+    grid: the shape of the grid of the steps, such as (H, W, C), dim in all; None is a line
     order: order[t] is the coordinate generated t-th; None is 0..dim-1
     dropout: the fraction of units set to 0 in training, when `dist` gets a key
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence, (dim, n) with a

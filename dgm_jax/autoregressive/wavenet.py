@@ -31,6 +31,7 @@ def wavenet(
         `data.mu_law_encode` with `categorical(256)`; later work uses `discretized_logistic(256)`
     hidden: channels of a layer
     dilations: one for each layer, such as (1, 2, 4, ..., 512) * 3
+    kernel_size: how many values a layer combines, each `dilation` steps apart
     skip: channels of the sum of all layers; None is 2 · hidden
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence (global
         conditioning, such as on a speaker), (dim, n) with a vector for each step (local

@@ -53,6 +53,7 @@ class Rearrangement(distrax.Bijector):
 
     @property
     def shape_out(self) -> Shape:
+        """The shape of one y."""
         return self._shape_out
 
     def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:

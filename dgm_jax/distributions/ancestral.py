@@ -17,14 +17,18 @@ from .drawn import Drawn
 class Ancestral(Drawn):
     """log p(z_1, ..., z_L) = Σ_l log p(z_l | the groups before it), in nats, for tuples z.
 
-    walk: walk(choose, seen) -> (z, told) visits the groups in the order of sampling. For each group
-        it computes the distribution dist_l given the groups before it, and calls z_l, told_l =
-        choose(dist_l, seen[l]). seen, z and told have L entries, in the order of z.
+    The joint distribution of the groups of latent variables of a hierarchy, such as the prior of a
+    ladder, given by a function that visits the groups in the order of sampling.
+
+    walk: walk(choose, seen) -> (z, results). For each group l it computes the distribution dist_l
+        of z_l given the groups before it, and calls z_l, result_l = choose(dist_l, seen[l]). seen,
+        z and results have L entries, in the order of z
     num_groups: L
     batch_shape: the batch shape of the arrays that the walk depends on, such as x
 
-    `choose` decides what z_l is: a sample in `sample`, the given z in `log_prob`, the mean in
-    `means`. told_l is log p(z_l | ...) in the first two. Each costs one walk.
+    `choose` decides what z_l is: a sample in `sample` (seen[l] is its key), the given z_l in
+    `log_prob` (seen[l] is z_l), the mean in `means`. result_l is log p(z_l | ...) in the first two.
+    Cost: one walk each.
     """
 
     def __init__(
@@ -42,9 +46,10 @@ class Ancestral(Drawn):
 
     @property
     def walk(self) -> Callable:
-        """walk(choose, seen) -> (z, told), for a `choose` of your own.
+        """walk(choose, seen) -> (z, results), as given to the constructor.
 
-        For example, one that samples some groups and is given the others.
+        For a `choose` of your own, such as one that samples some groups and is given the others:
+        choose(dist_l, seen[l]) returns z_l and anything else, which is collected in `results`.
         """
         return self._walk
 
@@ -63,6 +68,11 @@ class Ancestral(Drawn):
         return tuple(z.dtype for z in self._one_draw())
 
     def log_prob(self, value: Any) -> Array:
+        """log p(z_1, ..., z_L) in nats, [..., *batch_shape], by one walk.
+
+        value: a tuple (z_1, ..., z_L) of arrays [..., *batch_shape, *event_shape_l]; another number
+            of groups raises InputError
+        """
         return total(self._walk(score, groups_of(value, self._num_groups))[1])
 
     def means(self) -> tuple[Array, ...]:
@@ -76,9 +86,10 @@ class Ancestral(Drawn):
     def tempered(self, temperature: float) -> "Ancestral":
         """N(μ, σ²) replaced by N(μ, t² σ²) for every p(z_l | ...): less varied samples of a prior.
 
-        temperature: t, a number above 0 or a traced one, which multiplies standard deviations. Only
-        for groups of Gaussians with independent entries; others raise InputError. `log_prob` of the
-        result is that of its own samples. Child (2021), "Very deep VAEs", section 4.3.
+        temperature: t, a number above 0 or a traced one, which multiplies standard deviations
+        Returns an `Ancestral`, whose `log_prob` is that of its own samples. Only for groups of
+        Gaussians with independent entries; others raise InputError. Child (2021), "Very deep VAEs",
+        section 4.3.
         """
         if not isinstance(temperature, jax.Array):  # one that is may be traced
             temperature = checks.positive(temperature, "temperature")

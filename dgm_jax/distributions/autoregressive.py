@@ -23,10 +23,17 @@ from .levels import Levels
 class Autoregressive(Drawn):
     """log p(x | c) = Σ_i log p(x_i | x_<i, c), in nats, with p(x_i | x_<i, c) = to_dist(f_i).
 
-    f_i = f_i(x_<i, c) ∈ R^num_outputs is computed by a causal net. The batch shape is that of the
-    condition c [..., *net.cond_shape], () without one. With a key, dropout depends only on that key
-    and the shape of the batch, so that `log_prob` of a sample uses the same dropout as `sample`.
-    Costs: `log_prob` and `conditionals` one pass of the net; `sample`, `sample_and_log_prob` and
+    f_i = f_i(x_<i, c) ∈ R^num_outputs is computed by a causal net.
+
+    net, params: the net, such as `nets.made`, and its parameters
+    to_dist: f [..., num_outputs] -> a distrax distribution of scalars with batch shape [...]
+    shape: that of one x, whose entries the net knows in the order of x.ravel()
+    cond: the condition c [..., *net.cond_shape], whose batch shape is that of the distribution;
+        None for none
+    num_outputs: the outputs of the net for each x_i; another number raises InputError
+    key: for dropout in the net, which depends only on that key and the shape of the batch, so that
+        `log_prob` of a sample uses the same dropout as `sample`; None for no dropout
+    Cost: `log_prob` and `conditionals` one pass of the net; `sample`, `sample_and_log_prob` and
     `complete` one unroll of it, the arithmetic of one pass in d steps.
     """
 
@@ -63,12 +70,21 @@ class Autoregressive(Drawn):
         return self._batch_shape
 
     def conditionals(self, x: Array) -> distrax.Distribution:
-        """All p(x_i | x_<i), as one distribution with batch shape [..., *event_shape]."""
+        """All p(x_i | x_<i, c) at x, as one distribution with batch shape [..., *event_shape].
+
+        x: [..., *event_shape]
+        For example, conditionals(x).mean() predicts each entry from those before it, and
+        conditionals(x).log_prob(x) has the terms of log p(x), in nats. Cost: one pass of the net.
+        """
         f = self._net.apply(self._params, self._flat(x), self._cond, key=again(self._key))
         check_outputs(f, self._num_outputs)
         return self._to_dist(self._shaped(f, f.shape[-1]))
 
     def log_prob(self, value: Array) -> Array:
+        """log p(x | c) in nats, [...], of x [..., *event_shape], by one pass of the net.
+
+        The axes [...] broadcast with the batch shape, that of the conditions.
+        """
         each = self.conditionals(value)
         axes_of_cond = range(len(each.batch_shape) - jnp.ndim(value))
         return self._total(each.log_prob(jnp.expand_dims(value, axes_of_cond)))
@@ -76,13 +92,16 @@ class Autoregressive(Drawn):
     def complete(self, x: Array, given: Rows, *, seed: Key) -> Array:
         """x where `given` is True, and samples of p(x_i | x_<i) elsewhere: inpainting, imputation.
 
-        given: booleans of the shape of one event, or [..., *event_shape] with one mask per row.
-        seed: the key. Values of x where `given` is False are not used. Given values must be finite,
-        and levels in range; under `jit` this cannot be checked, and a completion of an invalid x
-        has probability 0. The result is an exact sample of p(x_missing | x_given) if all given
-        coordinates come first in the order of the net. A missing coordinate that comes before a
-        given one is sampled without knowledge of it: the result then follows ∏_missing p(x_i |
-        x_<i), which is not the conditional distribution.
+        x: [..., *event_shape]; values where `given` is False are not used. Given values must be
+            finite, and levels in range, else InputError; under `jit` this cannot be checked, and a
+            completion of an invalid x has probability 0
+        given: booleans of the shape of one event, or [..., *event_shape] with one mask per row
+        seed: the key of the samples
+
+        Returns an array like x, of the dtype of a sample. It is an exact sample of p(x_missing |
+        x_given) if all given coordinates come first in the order of the net. A missing coordinate
+        that comes before a given one is sampled without knowledge of it: the result then follows
+        ∏_missing p(x_i | x_<i), which is not the conditional distribution. Cost: that of `sample`.
         """
         checks.key(seed, "seed")
         given = jnp.asarray(given)
@@ -126,12 +145,17 @@ class Autoregressive(Drawn):
     ) -> "Autoregressive":
         """∏_i p(x_i | x_<i)^{1/T} / Z_i over the top_k most likely levels, for discrete x.
 
+        Z_i(x_<i) normalises each conditional. For samples that are more typical, at the cost of
+        variety.
+
         temperature: T, a number or an array, possibly traced; T < 1 prefers likely levels, 1
             changes nothing
         top_k: keeps all levels at least as likely as the k-th; None keeps all
         allowed: booleans [K], the levels that may be sampled; None allows all
-        The result is again a distribution, with `sample`, `complete` and `log_prob`. Costs: the
-        same passes, and the logits of all K levels of each x_i. ValueError for real-valued x_i.
+
+        Returns a distribution of the same x, with `sample`, `complete` and `log_prob`. Raises
+        InputError for real-valued x_i. Cost: the same passes, and the logits of all K levels of
+        each x_i.
         """
         if not isinstance(temperature, jax.Array):  # one that is may be traced
             temperature = checks.positive(temperature, "temperature")

@@ -14,9 +14,14 @@ from .drawn import Drawn
 
 
 def uniform_noise(shape: Shape) -> Density:
-    """q(u | x) = 1 on [0, 1)^D for levels x [..., *shape] with D entries. No parameters.
+    """q(u | x) = 1 on [0, 1)^D for levels x [..., *shape] with D entries.
 
-    `dist(params, x)` takes the levels as its condition. It is the baseline of a learned q
+    Uniform dequantisation noise.
+
+    shape: that of one x, and of u
+
+    Returns a `Density` without parameters (params = {}): dist({}, x) takes the levels as its
+    condition, and samples u of the shape of x with log-density 0. It is the baseline of a learned q
     (`flows.variational_noise`). `data.preprocessing.dequantize` computes x + u directly.
     """
     shape = checks.shape(shape)
@@ -40,12 +45,17 @@ class _Uniform(Drawn, distrax.Independent):
 
 @exact
 class Quantized(Drawn):
-    """P(x) = ∫ p(x + u) du over [0, 1)^D: levels x = ⌊y⌋ in 0..num_levels-1 of real y ~ p.
+    """P(x) = ∫ p(x + u) du over u ∈ [0, 1)^D: levels x = ⌊y⌋ in 0..num_levels-1 of real y ~ p.
 
     log_prob(x) = log p(x + u) - log q(u | x) for one u ~ q(· | x), in nats: a lower bound of log
-    P(x) in expectation. q is uniform, or `noise(x)`. u is drawn from the key of the distribution,
-    or from a fixed key without one, so that scores repeat. A sample y outside of the levels is
-    clipped. Theis et al. (2016), section 3.1; Ho et al. (2019), "Flow++", eq. 12.
+    P(x) in expectation; -∞ outside of the levels. A sample y outside of them is clipped.
+
+    distribution: p, of real y, whose unit is one level
+    num_levels: the number of levels, at least 2
+    noise: noise(x) -> q(· | x); None is uniform noise, with log q = 0
+    key: of u; without one a fixed key, so that scores repeat
+    Theis et al. (2016), "A note on the evaluation of generative models", section 3.1; Ho et al.
+    (2019), "Flow++", eq. 12.
     """
 
     def __init__(
@@ -80,6 +90,10 @@ class Quantized(Drawn):
         return jnp.int32
 
     def log_prob(self, value: Array) -> Array:
+        """log p(x + u) - log q(u | x) in nats, [...], with one draw of u; -∞ outside of the levels.
+
+        value: x [..., *event_shape], integers. The same x has the same u at each call.
+        """
         checks.levels_of(value, tuple(self.event_shape), self.num_levels)
         key = jax.random.clone(self._key)
         if self._noise is None:

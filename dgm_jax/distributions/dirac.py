@@ -16,8 +16,13 @@ from .drawn import Drawn
 class Dirac(Drawn):
     """P(z) = 1 for one z of integers, and 0 for any other; log P is 0 or -∞, in nats.
 
-    value: z, an array [*batch_shape, *event] of integers, or a tuple of such, as in `Ancestral`.
-    KL(δ_z ‖ p) = -log p(z), the code length of z under p.
+    The posterior of a deterministic encoder of discrete codes, as in a VQ-VAE.
+
+    value: z, an array [*batch_shape, *event] of integers, or a tuple of such, as in `Ancestral`
+    batch_shape: the number of points, one for each example; the rest of the axes is the event
+
+    KL(δ_z ‖ p) = -log p(z), the code length of z under p, in nats. Floating values raise
+    InputError.
     """
 
     def __init__(self, value: Array | tuple[Array, ...], *, batch_shape: Shape = ()):
@@ -44,12 +49,18 @@ class Dirac(Drawn):
         return self._batch
 
     def mode(self) -> Array | tuple[Array, ...]:
+        """z itself, as it was given."""
         return self._value
 
     def entropy(self) -> Array:
+        """0 nats, [*batch_shape]."""
         return jnp.zeros(self._batch)
 
     def log_prob(self, value: Array | tuple[Array, ...]) -> Array:
+        """0 where `value` equals z in all entries, else -∞: [..., *batch_shape].
+
+        value: [..., *batch_shape, *event], or a tuple of as many arrays as z; else InputError
+        """
         if jax.tree.structure(value) != jax.tree.structure(self._value):
             raise checks.InputError("value must be an array, or a tuple of as many as z.")
         same = [
@@ -59,6 +70,7 @@ class Dirac(Drawn):
         return jnp.where(jnp.stack(jnp.broadcast_arrays(*same)).all(0), 0.0, -jnp.inf)
 
     def kl_to(self, other: distrax.Distribution) -> Array:
+        """KL(δ_z ‖ p) = -log p(z), in nats, for any distribution p = other of the same events."""
         return -other.log_prob(self._value)
 
     def _sample_n(self, key, n):

@@ -29,6 +29,7 @@ class OnLevels(Drawn):
 
     @property
     def num_levels(self) -> int:
+        """K, the number of levels."""
         return self._num_levels
 
     @property
@@ -71,16 +72,20 @@ class OnLevels(Drawn):
 class DiscretizedLogisticMixture(OnLevels):
     """P(v) = Σ_j π_j [σ((v⁺ - μ_j) / s_j) - σ((v⁻ - μ_j) / s_j)] for levels v = 0..K-1, in nats.
 
-    The K = num_levels levels are spread evenly over [-1, 1], and v⁻, v⁺ lie half a level below and
-    above v, except that v⁻ = -∞ for v = 0 and v⁺ = ∞ for v = K-1. The outer levels contain the
-    tails, so that Σ_v P(v) = 1 for all parameters.
+    The K levels are spread evenly over [-1, 1], and v⁻, v⁺ lie half a level below and above v,
+    except that v⁻ = -∞ for v = 0 and v⁺ = ∞ for v = K-1. The outer levels contain the tails, so
+    that Σ_v P(v) = 1 for all parameters. σ(u) = 1 / (1 + e^-u) is the CDF of a logistic.
 
-    logits, means, log_scales: [..., components], on the scale of [-1, 1]. Arithmetic in float32 at
-    least. With a = (v⁺ - μ) / s and b = (v⁻ - μ) / s,
-        σ(a) - σ(b) = σ(a) σ(-b) (1 - e^{b-a}),    where b - a does not depend on μ,
-    so the logarithm is a sum of three terms. Each is finite, and so is its gradient, even if both σ
-    round to 0 or to 1. Salimans et al. (2017), "PixelCNN++", equation 2.
-    Costs: `log_prob` 4 logarithms per component; `logits`, all K of them, K times that.
+    logits: of the weights π, [..., components]
+    means, log_scales: μ and log s, [..., components], on the scale of [-1, 1]
+    num_levels: K, such as 256 grey levels
+
+    With a = (v⁺ - μ) / s and b = (v⁻ - μ) / s, σ(a) - σ(b) = σ(a) σ(-b) (1 - e^{b-a}), where b - a
+    does not depend on μ, so the logarithm is a sum of three terms. Each is finite, and so is its
+    gradient, even if both σ round to 0 or to 1. Arithmetic in float32 at least.
+
+    Cost: `log_prob` 4 logarithms per component; `logits`, `mean`, `variance`, `entropy` and `mode`
+    K times that. Salimans et al. (2017), "PixelCNN++", equation 2.
     """
 
     def __init__(self, logits: Array, means: Array, log_scales: Array, *, num_levels: int = 256):

@@ -16,11 +16,15 @@ from .drawn import Drawn
 class DiscretizedNormal(Drawn):
     """P(v) = Φ((v⁺ - μ) / s) - Φ((v⁻ - μ) / s) for levels v = 0..K-1, in nats.
 
-    The levels are spread evenly over [-1, 1] and have the edges v⁻, v⁺ of
-    `DiscretizedLogisticMixture`, so that Σ_v P(v) = 1. mean (μ), log_scale (log s): [...], on the
-    scale of [-1, 1]. Arithmetic in float32 at least. Above the mean the difference is taken of
-    Φ(-·), so that it keeps its precision in both tails. Ho et al. (2020), "Denoising diffusion
-    probabilistic models", equation 13.
+    Φ is the CDF of N(0, 1). The K levels are spread evenly over [-1, 1], and v⁻, v⁺ lie half a
+    level below and above v, except that v⁻ = -∞ for v = 0 and v⁺ = ∞ for v = K-1: so Σ_v P(v) = 1.
+
+    mean, log_scale: μ and log s, [...], on the scale of [-1, 1]
+    num_levels: K, such as 256 grey levels
+
+    Above the mean the difference is taken of Φ(-·), so that it keeps its precision in both tails.
+    Arithmetic in float32 at least. `mean`, `variance`, `mode` and `entropy` raise InputError. Ho et
+    al. (2020), "Denoising diffusion probabilistic models", equation 13.
     """
 
     def __init__(self, mean: Array, log_scale: Array, *, num_levels: int = 256):
@@ -50,6 +54,7 @@ class DiscretizedNormal(Drawn):
 
     @property
     def num_levels(self) -> int:
+        """K, the number of levels."""
         return self._num_levels
 
     def log_prob(self, value: Array) -> Array:

@@ -49,6 +49,7 @@ def exact(cls: Class) -> Class:
 
 def _refused(name, estimate):
     def method(self):
+        """Raises InputError: there is no closed form here. The message names an estimate."""
         raise checks.InputError(
             f"{name} of {_name(self)} has no closed form here. Estimate it: {estimate}."
         )
@@ -92,9 +93,11 @@ def kl_divergence(p: distrax.Distribution, q: distrax.Distribution, **unused: An
 def by_entries(p: distrax.Distribution, q: distrax.Distribution) -> Array | None:
     """KL(p_i ‖ q_i) of each entry i, in nats, [*batch, *event]; their sum is KL(p ‖ q).
 
-    For two distributions with independent entries and closed forms: Gaussians with diagonal
-    covariance (`distrax.MultivariateNormalDiag`, a Gaussian decoder, `standard_normal`), and
-    `distrax.Independent`. Returns None for any other pair.
+    p, q: two distributions with independent entries and closed forms: Gaussians with diagonal
+        covariance (`distrax.MultivariateNormalDiag`, a Gaussian decoder, `standard_normal`), or
+        `distrax.Independent`. Events of two shapes raise InputError
+
+    Returns None for any other pair.
     """
     _check_events(p, q)
     p, q = getattr(p, "one", p), getattr(q, "one", q)
@@ -117,6 +120,7 @@ def divergence_at(p: distrax.Distribution, q: distrax.Distribution, log_ratio: A
     - KL(p ‖ q), [*samples], where `kl_divergence` has a closed form
     - log_ratio itself, [*samples], an unbiased estimate at each sample
 
+    p, q: two distributions of the same events
     log_ratio: log p(x) - log q(x) at samples x ~ p, [*samples], where the last axes of `samples`
         are the batch of p and q. Closed forms use its shape only, and repeat the same value for all
         samples

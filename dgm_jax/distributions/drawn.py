@@ -39,6 +39,11 @@ class Drawn(distrax.Distribution):
 
     @_by_name
     def sample(self, *, seed: Key, sample_shape: int | Shape = ()) -> Array:
+        """Independent samples x, [*sample_shape, *batch_shape, *event_shape].
+
+        seed: a key, made by `jax.random.key`; integers raise InputTypeError
+        sample_shape: an integer or a shape; () is one sample for each entry of the batch
+        """
         checks.key(seed, "seed")
         return super().sample(seed=seed, sample_shape=checks.sample_shape(sample_shape))
 
@@ -46,6 +51,11 @@ class Drawn(distrax.Distribution):
     def sample_and_log_prob(
         self, *, seed: Key, sample_shape: int | Shape = ()
     ) -> tuple[Array, Array]:
+        """(x, log p(x)): samples and their log-densities, in nats, [*sample_shape, *batch_shape].
+
+        It costs less than `sample` and `log_prob` in turn, where the way to the sample gives its
+        density, as in a flow. seed, sample_shape: as in `sample`.
+        """
         checks.key(seed, "seed")
         shape = checks.sample_shape(sample_shape)
         return super().sample_and_log_prob(seed=seed, sample_shape=shape)

@@ -16,11 +16,13 @@ from .drawn import Drawn
 
 @exact
 class Levels(Drawn, distrax.Categorical):
-    """p(v) = softmax(logits)_v of levels v = 0..K-1, sampled by inverting its CDF.
+    """p(v) = softmax(logits)_v of levels v = 0..K-1, in nats: a categorical distribution.
 
-    logits: [..., K]. A sample takes one uniform random number, where distrax takes K, which matters
-    in the small steps of a sampler. If the logits are invalid (NaN, +∞, or all -∞) it is -1, no
-    level.
+    logits: [..., K]; the batch shape is [...]
+
+    A sample inverts the CDF with one uniform random number, where distrax takes K, which matters in
+    the small steps of a sampler. If the logits are invalid (NaN, +∞, or all -∞) it is -1, no level.
+    `log_prob` of values that are not integers raises InputError.
     """
 
     def __init__(self, logits: Array):

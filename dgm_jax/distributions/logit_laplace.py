@@ -25,6 +25,7 @@ class _Located:
 
     @property
     def batch_shape(self) -> Shape:
+        """The common shape of μ and b."""
         return jnp.broadcast_shapes(self._loc.shape, self._scale.shape)
 
     def _noisy(self, key, n):
@@ -40,9 +41,12 @@ class _Located:
 class LogitLaplace(_Located, Drawn):
     """p(x) = exp(-|logit x - μ| / b) / (2 b x (1 - x)) for x in (0, 1): logit x is Laplace(μ, b).
 
+    loc, scale: μ and b, [...]; logit x = log x - log(1 - x)
+
     The density is infinite at 0 and 1 if b > 1, and so the paper maps pixels into [0.1, 0.9].
-    `DiscretizedLogitLaplace` scores levels without such a map.
-    Ramesh et al. (2021), "Zero-shot text-to-image generation", appendix A.3.
+    `DiscretizedLogitLaplace` scores levels without such a map. `mean`, `variance`, `mode` and
+    `entropy` raise InputError. Ramesh et al. (2021), "Zero-shot text-to-image generation", appendix
+    A.3.
     """
 
     def __init__(self, loc: Array, scale: Array):
@@ -75,8 +79,13 @@ class DiscretizedLogitLaplace(_Located, OnLevels):
     """P(v) = ∫ p(x) dx over [v / K, (v + 1) / K], p logit-Laplace, for levels v = 0..K-1.
 
     It is `LogitLaplace` with uniform dequantisation noise integrated out, so that -log P is the
-    code length of a level. Every logarithm and its gradient is finite, however far μ is from v.
-    Cost: `log_prob` two logarithms; `logits` K times that.
+    code length of a level, in nats. Every logarithm and its gradient is finite, however far μ is
+    from v.
+
+    loc, scale: μ and b of p(x) = exp(-|logit x - μ| / b) / (2 b x (1 - x)), [...]
+    num_levels: K, such as 256 grey levels
+    Cost: `log_prob` two logarithms; `logits`, `mean`, `variance`, `entropy` and `mode` K times
+    that. Ramesh et al. (2021), "Zero-shot text-to-image generation", appendix A.3, for p.
     """
 
     def __init__(self, loc: Array, scale: Array, *, num_levels: int = 256):

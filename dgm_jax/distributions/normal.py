@@ -14,7 +14,14 @@ from .drawn import Drawn
 
 
 def standard_normal(dim: int) -> Density:
-    """N(0, I_d): log p(z) = -½ ‖z‖² - d/2 log 2π, in nats. No parameters and no condition."""
+    """N(0, I_d): log p(z) = -½ ‖z‖² - d/2 log 2π, in nats, for vectors z [..., d].
+
+    The base of most flows and the prior of most latent variables. It has no parameters (params =
+    {}) and no condition.
+
+    dim: d
+    Returns a `Density`; standard_normal(2).dist({}).sample(seed=key, sample_shape=10) is [10, 2].
+    """
     dim = checks.positive_int(dim, "dim")
 
     def dist(params, cond=None, *, key=None):

@@ -17,11 +17,16 @@ NOT_PATHWISE = (  # draws that choose; those of levels are known by their dtype
 
 
 def reparametrised(dist: distrax.Distribution) -> bool:
-    """Whether ∇ E_q f(z) = E ∇ f(z), with the gradient through the sample z = z(ε; q).
+    """Whether ∇ E_q f(z) = E_ε ∇ f(z(ε; q)): whether a sample has a gradient that may be averaged.
 
-    This is False for levels, and for a mixture that samples its component, because the choice has
-    no gradient. A distribution may declare it by an attribute `reparametrised`; one that is built
-    on another, such as a pushforward, inherits it from that; any other counts as reparametrised.
+    The gradient is with respect to the parameters of q, through the sample z = z(ε; q) as a
+    function of noise ε. This is False for levels, and for a mixture that samples its component,
+    because the choice has no gradient; the score-function estimator is for those.
+
+    dist: q. It may declare the answer by an attribute `reparametrised`; one that is built on
+        another, such as a pushforward, inherits it from that; any other distribution of real
+        numbers counts as reparametrised
+    Returns a bool.
     """
     checks.instance(dist, distrax.Distribution, "dist")
     says = getattr(dist, "reparametrised", None)

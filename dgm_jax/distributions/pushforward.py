@@ -13,11 +13,16 @@ from .drawn import Drawn
 class Pushforward(Drawn, distrax.Transformed):
     """log p(x) = log p_z(T⁻¹(x)) + log|det J_{T⁻¹}(x)|, in nats.
 
+    The distribution of x = T(z), z ~ p_z.
+
+    distribution: p_z
+    bijector: T, such as flow.bijector(params)
     batch_shape: the shape of the conditions on which T depends, () if there are none. Each
-    condition has its own z, also if the base is a single distribution. distrax maps its bijectors
-    over samples one by one; the bijectors here broadcast over batches, so that all samples go
-    through T in the same matrix products.
-    Costs: `log_prob` one inverse of T; `sample` and `sample_and_log_prob` one forward.
+        condition has its own z, also if p_z is a single distribution
+
+    distrax's own `Transformed` maps its bijectors over samples one by one; here they broadcast over
+    batches, so that all samples go through T in the same matrix products. Cost: `log_prob` one
+    inverse of T; `sample` and `sample_and_log_prob` one forward.
 
     In closed form there are `mean` for affine T, `variance` for affine T and a Gaussian base,
     `mode` and `entropy` for a T with constant log-determinant, such as additive couplings.
@@ -42,6 +47,10 @@ class Pushforward(Drawn, distrax.Transformed):
     dtype = distrax.Transformed.dtype  # is found with the shapes; that of `Drawn` traces a sample
 
     def log_prob(self, value: Array) -> Array:
+        """log p(x) in nats, [...], of x [..., *event_shape], by one inverse of T.
+
+        The axes [...] broadcast with the batch shape. Events of another shape raise InputError.
+        """
         value_batch = jnp.shape(value)[: max(jnp.ndim(value) - self.bijector.event_ndims_out, 0)]
         checks.common_batch({"x": value_batch, "cond": tuple(self.distribution.batch_shape)})
         z, log_det = self.bijector.inverse_and_log_det(value)
@@ -54,23 +63,30 @@ class Pushforward(Drawn, distrax.Transformed):
         return self.distribution.log_prob(z) + log_det
 
     def mean(self) -> Array:
-        """T(E[z]), for affine T."""
+        """E[x] = T(E[z]), [*batch, *event], for affine T; any other raises InputError."""
         self._check(self.bijector.is_constant_jacobian, "mean", "T is not affine")
         return super().mean()
 
     def mode(self) -> Array:
-        """T(mode of z), for T with a constant log-determinant."""
+        """The most likely x, T(mode of z), for T with constant log-determinant; else InputError."""
         self._check(self.bijector.is_constant_log_det, "mode", "the log-det of T varies")
         return super().mode()
 
     def entropy(self, input_hint: Array | None = None) -> Array:
-        """H(z) + log|det J_T|, in nats, for T with a constant log-determinant."""
+        """H(z) + log|det J_T|, in nats, [*batch], for T with a constant log-determinant.
+
+        Any other T raises InputError. `input_hint`, an example of z, is not needed.
+        """
         constant = self.bijector.is_constant_log_det
         self._check(constant, "entropy", "the log-det of T varies")
         return super().entropy(input_hint)
 
     def variance(self) -> Array:
-        """Σ_k (∂x_i/∂ε_k)² for each entry of x, ε ~ N(0, I), for affine T and a Gaussian base."""
+        """Var x_i = Σ_k (∂x_i/∂ε_k)², [*batch, *event], for affine T and a Gaussian z.
+
+        Here z is itself an affine function of ε ~ N(0, I). The diagonal of the covariance. Anything
+        else raises InputError.
+        """
         found = affine_map(self)
         self._check(found is not None, "variance", "T is not affine, or z not Gaussian")
         assert found is not None

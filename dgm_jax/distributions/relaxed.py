@@ -60,9 +60,12 @@ class _Categories(Drawn):
 class OneHot(_Categories):
     """P(z = e_k) = softmax(logits)_k, for one-hot z [..., K]; independent codes are a product.
 
-    event_ndims: the axes of one event, 1 for one code, 2 for a vector of codes [n, K], 3 for a
-    grid. A sample takes one uniform random number per code (`Levels`). If the logits are invalid it
-    is all zeros, which is no code and has probability 0.
+    logits: [..., K], or [..., *codes, K] for several codes
+    event_ndims: the axes of one event, 1 for one code, 2 for a vector of codes [n, K], 3 for a grid
+
+    Log-probabilities are in nats, summed over the codes of an event. A sample takes one uniform
+    random number per code (`Levels`). If the logits are invalid it is all zeros, which is no code
+    and has probability 0. Samples have no gradient with respect to the logits.
     """
 
     reparametrised = False
@@ -81,6 +84,7 @@ class OneHot(_Categories):
         return self._total(jnp.where(possible, chosen, -jnp.inf))
 
     def mean(self) -> Array:
+        """E[z] = softmax(logits), [..., *codes, K]."""
         return self.probs
 
     def variance(self) -> Array:
@@ -88,6 +92,7 @@ class OneHot(_Categories):
         return self.probs * (1 - self.probs)
 
     def mode(self) -> Array:
+        """The most likely one-hot z, [..., *codes, K]; of equal ones the first."""
         return one_hot(jnp.argmax(self._logits, -1), self.event_shape[-1], dtype=self.dtype)
 
     def entropy(self) -> Array:
@@ -121,16 +126,20 @@ class Relaxed(_Categories):
 
         p(z) = (K - 1)! τ^{K-1} ∏_k e^{a_k} z_k^{-τ-1} / (Σ_k e^{a_k} z_k^{-τ})^K
 
-    is its density with respect to the first K - 1 coordinates. logits: a [..., K]. temperature: τ,
-    a number or a traced scalar. event_ndims: as in `OneHot`; independent codes are a product.
+    is its density with respect to the first K - 1 coordinates; g_k = -log(-log u_k) is Gumbel
+    noise, u_k uniform.
 
-    For any τ > 0 the argmax of z is category k with probability softmax(a)_k. KL between two of
-    these has no closed form. If both have the same τ it does not depend on τ, since z ↦ z^τ / Σ z^τ
-    maps one to the other, and it is larger than the KL of their categories. Samples are
-    reparametrised. They are scored by log z and bounded below by about the smallest number of their
-    dtype, so that each has a finite density. Maddison et al. (2017), "The Concrete distribution",
-    definition 1; Jang et al. (2017), "Categorical reparameterization with Gumbel-softmax", equation
-    8 in the appendix.
+    logits: a [..., K], or [..., *codes, K] for several independent codes
+    temperature: τ, a number above 0 or a traced scalar; for small τ samples are nearly one-hot
+    event_ndims: the axes of one event, 1 for one code, 2 for a vector of codes [n, K], 3 for a grid
+
+    For any τ the argmax of z is category k with probability softmax(a)_k. KL between two of these
+    has no closed form. If both have the same τ it does not depend on τ, since z ↦ z^τ / Σ z^τ maps
+    one to the other, and it is larger than the KL of their categories. Samples are reparametrised.
+    They are scored by log z and bounded below by about the smallest number of their dtype, so that
+    each has a finite density. Maddison et al. (2017), "The Concrete distribution", definition 1;
+    Jang et al. (2017), "Categorical reparameterization with Gumbel-softmax", equation 8 in the
+    appendix.
     """
 
     reparametrised = True
@@ -141,6 +150,7 @@ class Relaxed(_Categories):
 
     @property
     def temperature(self) -> float | Array:
+        """τ, as it was given."""
         return self._temperature
 
     @property
@@ -181,9 +191,14 @@ class Relaxed(_Categories):
 class StraightThroughOneHot(OneHot):
     """`OneHot`, whose samples e_argmax(a + g) have the gradient of softmax((a + g) / τ).
 
-    Its probabilities are those of `OneHot`. The gradient is that of a relaxed sample with the same
-    noise; it is biased, so the distribution is not `reparametrised`. Jang et al. (2017), section
-    2.2.
+    Its samples are one-hot, and its probabilities are those of `OneHot`. The gradient is that of a
+    relaxed sample (`Relaxed`) with the same Gumbel noise g; it is biased, so the distribution is
+    not `reparametrised`.
+
+    logits: a [..., K], or [..., *codes, K] for several codes
+    temperature: τ, a number above 0 or a traced scalar
+    event_ndims: the axes of one event, 1 for one code, 2 for a vector of codes [n, K], 3 for a grid
+    Jang et al. (2017), "Categorical reparameterization with Gumbel-softmax", section 2.2.
     """
 
     def __init__(self, logits: Array, temperature: float | Array, *, event_ndims: int = 1):

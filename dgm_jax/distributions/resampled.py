@@ -19,16 +19,21 @@ class ImportanceResampled(Drawn):
     """q*(z) = E q(z) w(z) K / (w(z) + w(z_2) + ... + w(z_K)), w = p̃ / q and z_2, ..., z_K ~ q.
 
     A sample is one of z_1, ..., z_K ~ q, chosen with probabilities w_k / Σ_j w_j. For K = 1 it is
-    the proposal q; for K → ∞ the target p̃ / ∫ p̃. log_target maps z [n, *batch, *event] to log
-    p̃(z) [n, *batch], which need not be normalised.
+    the proposal q; for K → ∞ the target p̃ / ∫ p̃. For example, the distribution that an IWAE with
+    K samples uses as its posterior.
 
-    log_prob(z) is the logarithm of a mean over num_draws draws of z_2, ..., z_K, from `key` or a
-    fixed one, the same for all z. The mean is unbiased, so its logarithm is below log q*(z) in
-    expectation, by about its relative variance / (2 num_draws). It is exact for K = 1.
-    Costs: a sample takes K draws of q and K evaluations of log_target; `log_prob` takes
-    num_draws (K - 1) of each and one more for each z. Samples are not reparametrised.
-    Cremer, Morris and Duvenaud (2017), "Reinterpreting importance-weighted autoencoders", section
-    3; Bachman and Precup (2015).
+    proposal: q
+    log_target: z [n, *batch, *event] -> log p̃(z) [n, *batch], which need not be normalised
+    num_samples: K
+    num_draws: the draws of z_2, ..., z_K over which `log_prob` averages
+    key: of these draws, the same for all z; None is a fixed one
+
+    log_prob(z), in nats, is the logarithm of an unbiased mean, so it is below log q*(z) in
+    expectation, by about the relative variance of a draw / (2 num_draws). It is exact for K = 1.
+    Cost: a sample takes K draws of q and K evaluations of log_target; `log_prob` takes num_draws (K
+    - 1) of each and one more for each z. Samples are not reparametrised. Cremer, Morris and
+    Duvenaud (2017), "Reinterpreting importance-weighted autoencoders", section 3; Bachman and
+    Precup (2015), "Training deep generative models: variations on a theme".
     """
 
     reparametrised = False  # the choice among the proposals has no gradient
@@ -62,6 +67,10 @@ class ImportanceResampled(Drawn):
         return self.proposal.batch_shape
 
     def log_prob(self, value: Array) -> Array:
+        """log q*(z) in nats, [..., *batch_shape], estimated by num_draws draws; exact for K = 1.
+
+        value: z [..., *batch_shape, *event_shape]
+        """
         if self.num_samples == 1:
             return self.proposal.log_prob(value)
         draws, others = self._num_draws, self.num_samples - 1
