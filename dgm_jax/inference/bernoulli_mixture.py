@@ -21,14 +21,14 @@ from .restarts import FittedMixture, best_of, direction, fitted, reseeded, until
 
 
 def bernoulli_mixture(dim: int, num_components: int) -> Density:
-    """log p(x) = log Σ_k π_k Π_i Bernoulli(x_i; p_ki), in nats, for bits x [..., d], integers.
+    """log p(x) = log Σ_k π_k Π_i p_ki^x_i (1 - p_ki)^(1 - x_i), in nats, for bits x [..., d].
 
-    dim, num_components: d and K. Parameters {"logits": [K], "bits": [K, d]}: π = softmax(logits)
-    and p_ki = σ(bits_ki), without constraints. The bits start as samples of N(0, 1), so that
-    gradients separate the components; for EM see `bernoulli_mixture_em`. The distribution has
-    `responsibilities(x)`, p(k | x) [..., K], and exact `mean`, `variance` and `covariance`.
-    Cost: K d per row, one matrix product. Bishop (2006), "Pattern recognition and machine
-    learning", section 9.3.3.
+    x are integers 0 and 1. dim, num_components: d and K. Parameters {"logits": [K], "bits":
+    [K, d]}: π = softmax(logits) and p_ki = σ(bits_ki), σ the logistic function, without
+    constraints. The bits start as samples of N(0, 1), so that gradients separate the components;
+    for EM see `bernoulli_mixture_em`. The distribution has `responsibilities(x)`, p(k | x)
+    [..., K], and exact `mean`, `variance` and `covariance`. Cost: K d per row, one matrix product.
+    Bishop (2006), "Pattern recognition and machine learning", section 9.3.3.
     """
     dim = checks.positive_int(dim, "dim")
     num_components = checks.positive_int(num_components, "num_components")
@@ -125,20 +125,26 @@ def bernoulli_mixture_em(
 ) -> Algorithm:
     """θ ← argmax_θ' E_{p_θ(k | x)} log p_θ'(x, k): EM for the parameters of `bernoulli_mixture`.
 
-    step(params, key, x) takes all rows x [n, d] of bits; the key is not used. Its metrics, in nats
-    per row, are those of θ before the step: "log_likelihood"; "log_posterior", which adds the log
-    prior / N and never decreases unless a component is reseeded (equal to the former for
-    smoothing=0); and "reseeded", the number of components that died.
-
+    start: rows [m, d] of bits that init(key) clusters by `kmeans` with start_steps steps, followed
+        by one M-step with each row in the component of its nearest centre
     num_components: K
     smoothing: λ rows of the mean of the data, p̄, are added to each component. This is the mode
         under the prior p_ki ~ Beta(1 + λ p̄_i, 1 + λ (1 - p̄_i)), with p̄ that of the step's rows:
-        p_ki = (Σ_n r_nk x_ni + λ p̄_i) / (n_k + λ). With few rows it prevents overfitting
+        p_ki = (Σ_n r_nk x_ni + λ p̄_i) / (n_k + λ), r_nk = p(k | x_n) and n_k = Σ_n r_nk. With few
+        rows it prevents overfitting
     floor: p_ki stays in [floor, 1 - floor], so that no bit is impossible
-    start, start_steps, min_rows, chunk, axis_name: as in `gaussian_mixture_em`
+    min_rows: a component with n_k < min_rows is dead and replaced by a half of the heaviest one;
+        the likelihood may decrease in such a step
+    start_steps: steps of k-means. chunk: rows that are treated at a time; by default what fits a
+        cache
+    axis_name: of `jax.pmap`; None under `jit`
 
-    Cost per step: 4nKd operations, two matrix products; memory of one chunk.
-    McLachlan and Peel (2000), "Finite mixture models"; Bishop (2006), section 9.3.3.
+    Returns an `Algorithm` for `learning.train`. step(params, key, x) takes all rows x [n, d] of
+    bits; the key is not used. Its metrics, in nats per row, are those of θ before the step:
+    "log_likelihood"; "log_posterior", which adds the log prior / n and never decreases unless a
+    component dies (equal to the former for smoothing=0); and "reseeded", the number of components
+    that died. Cost per step: 4nKd operations, two matrix products; memory of one chunk. McLachlan
+    and Peel (2000), "Finite mixture models"; Bishop (2006), section 9.3.3.
     """
     num_components = checks.positive_int(num_components, "num_components")
     start = rows(start, num_components, bits=True)
@@ -271,15 +277,25 @@ def fit_bernoulli_mixture(
     min_rows: float = 0.5,
     chunk: int | None = None,
 ) -> FittedMixture:
-    """argmax_θ Σ_n log p_θ(x_n) for bits x [n, d] by `bernoulli_mixture_em`, in nats.
+    """argmax_θ Σ_n log p_θ(x_n) for a `bernoulli_mixture` and bits x [n, d], by EM.
 
         fitted = inference.fit_bernoulli_mixture(x, jax.random.key(0), num_components=50)
         fitted.model.dist(fitted.params).log_prob(x)
 
-    num_restarts: restarts from different k-means initialisations run side by side under `vmap`, and
-    the best is kept. A run ends when a step gains less than `tolerance` nats per row, or after
-    num_steps.
-    smoothing, floor, start_steps, min_rows, chunk: as in `bernoulli_mixture_em`.
+    key: for the initialisations by k-means. num_components: K
+    num_restarts: runs from different initialisations, in parallel under `vmap`; the best is kept
+    smoothing: so many rows of the mean of the data are added to each component, which prevents
+        overfitting with few rows; then the posterior density is maximised
+    floor: probabilities stay in [floor, 1 - floor]
+    num_steps, tolerance: a run ends when a step gains less than `tolerance` nats per row, or after
+        num_steps steps
+    start_steps: of k-means
+    min_rows: a component with fewer rows is replaced by a half of the heaviest one
+    chunk: rows that are treated at a time; by default what fits into a cache
+
+    Returns a `FittedMixture`, of a local maximum. Raises `ValueError` for other numbers than 0 and
+    1, and for fewer rows than components. Cost: at most num_restarts · num_steps steps of 4nKd
+    operations. McLachlan and Peel (2000), "Finite mixture models".
     """
     x = rows(x, num_components, bits=True)
     checks.key(key)

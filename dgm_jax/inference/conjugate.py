@@ -17,7 +17,19 @@ from .gaussian_mixture import whitening
 
 
 class Conjugate(NamedTuple):
-    """Dirichlet(α) and Normal-inverse-Wishart(m_0, κ, Ψ, ν), as a prior or for each component."""
+    """π ~ Dirichlet(α), Σ ~ inverse-Wishart(Ψ, ν), m | Σ ~ N(m_0, Σ / κ): a prior, or a posterior.
+
+    For the weights π, means m and covariances Σ of a mixture of K Gaussians. A prior is the same
+    for all components; a posterior has an axis of K in front.
+
+    concentration: α, a number, or [K] of a posterior
+    mean: m_0 [d] or [K, d]
+    mean_precision: κ, how many rows the prior mean is worth; a number or [K]
+    degrees: ν, how many rows the prior covariance is worth; a number or [K]
+    scale: Ψ [d, d] or [K, d, d], about ν times a covariance
+
+    A prior is made by `normal_inverse_wishart` or `prior_of`.
+    """
 
     concentration: float | Array  # α, [K] of a posterior
     mean: Array  # m_0, [..., d]
@@ -35,12 +47,21 @@ def normal_inverse_wishart(
     mean_precision: float = 1.0,
     degrees: float | None = None,
 ) -> Conjugate:
-    """Dirichlet(α) for weights, Normal-inverse-Wishart(m_0, κ, Ψ, ν) for means and covariances.
+    """π ~ Dirichlet(α, ..., α), Σ_k ~ inverse-Wishart(Ψ, ν), m_k | Σ_k ~ N(m_0, Σ_k / κ): a prior.
 
-    mean: m_0 [d]; scale: Ψ [d, d]; concentration: α; mean_precision: κ; degrees: ν, by default d.
-    For ν > d - 1 it is a proper distribution, which variational inference needs. As the prior of a
-    posterior mode it may be improper: α = 1, κ = 0, Ψ = 0 and ν = -d - 2 is flat, and the mode is
-    then the maximum of the likelihood. Bishop (2006), section 10.2.
+    The conjugate prior of the weights π, means m_k and covariances Σ_k of a mixture of Gaussians,
+    for `gaussian_mixture_em` and `variational_mixture`.
+
+    mean: m_0 [d]. scale: Ψ [d, d], about ν times the expected covariance
+    concentration: α > 0. Below 1 it favours mixtures with few components
+    mean_precision: κ ≥ 0, how many rows the prior mean is worth
+    degrees: ν, how many rows Ψ is worth; by default d, and at least -d - 2; less raises
+        `ValueError`
+
+    Returns a `Conjugate`. For ν > d - 1 it is a proper distribution, which variational inference
+    needs. As the prior of a posterior mode it may be improper: α = 1, κ = 0, Ψ = 0 and ν = -d - 2
+    is flat, and the mode is then the maximum of the likelihood. Bishop (2006), "Pattern recognition
+    and machine learning", section 10.2.
     """
     checks.floating(mean, "mean", (None,))
     dim = jnp.shape(mean)[0]

@@ -14,18 +14,27 @@ from .ppca import linear_gaussian, linear_gaussian_density, linear_gaussian_em
 
 
 def factor_analysis(dim: int, *, num_latents: int) -> LatentVariable:
-    """p(z) p(x | z) with the exact q(z | x) = N(G⁻¹ Wᵀ Ψ⁻¹ (x - μ), G⁻¹), G = I + Wᵀ Ψ⁻¹ W.
+    """z ~ N(0, I_q), x | z ~ N(W z + μ, Ψ), Ψ = diag(σ_1², ..., σ_d²), with the exact q(z | x).
 
-    For vectors x [..., dim]; num_latents: q. Its ELBO equals log p(x), for every sample. Costs: as
-    for `ppca`. Rubin and Thayer (1982), "EM algorithms for ML factor analysis".
+    z | x ~ N(G⁻¹ Wᵀ Ψ⁻¹ (x - μ), G⁻¹), G = I + Wᵀ Ψ⁻¹ W, so that the ELBO equals log p(x) for every
+    sample. It is `ppca` with a separate noise variance for each entry of x: rescaling x_i rescales
+    σ_i and row i of W, and leaves z unchanged.
+
+    dim: d, of vectors x [..., d]. num_latents: q < d, of z [..., q]; more raise `ValueError`
+
+    Parameters {"weights": W [d, q], "mean": μ [d], "log_scale": log σ [d]}, which start with random
+    W, μ = 0 and σ = 1. Train them by gradients or by `factor_analysis_em`. Cost: O(d q) per row,
+    and O(d q² + q³) once per call. Rubin and Thayer (1982), "EM algorithms for ML factor analysis".
     """
     return linear_gaussian(dim, num_latents, (dim,))
 
 
 def factor_analysis_density(dim: int, *, num_latents: int) -> Density:
-    """p(x) = N(x; μ, W Wᵀ + Ψ), with the parameters of `factor_analysis`. Cost: O(d³) per call.
+    """p(x) = N(x; μ, W Wᵀ + Ψ), Ψ = diag(σ²), with the parameters of `factor_analysis`.
 
-    Rubin and Thayer (1982), "EM algorithms for ML factor analysis".
+    The marginal density of that model, in nats, for vectors x [..., d]. dim, num_latents: d and the
+    number of columns of W. Cost: O(d³) once per call, and O(d²) per row. Rubin and Thayer (1982),
+    "EM algorithms for ML factor analysis".
     """
     return linear_gaussian_density(dim, num_latents, (dim,))
 
@@ -34,10 +43,19 @@ def factor_analysis_density(dim: int, *, num_latents: int) -> Density:
 def factor_analysis_em(
     dim: int, *, num_latents: int, floor: float = 1e-6, axis_name: str | None = None
 ) -> Algorithm:
-    """EM for `factor_analysis`. Metrics, cost and axis_name are those of `ppca_em`.
+    """μ ← x̄, W ← C_xz C_zz⁻¹, σ_i² ← (C_xx - W C_xzᵀ)_ii: EM for `factor_analysis`.
 
-    dim, num_latents: d and q. floor: lower bound of each σ_i². Without one, the likelihood grows
-    without bound if an entry is constant, or fully explained by a latent (a Heywood case). It is in
-    the squared units of x. Rubin and Thayer (1982), "EM algorithms for ML factor analysis".
+    C are second moments about the mean, averaged over the rows x and over z ~ p(z | x) under the
+    parameters before the step. The maximum has no closed form; EM converges to a local one.
+
+    dim, num_latents: d and q, the sizes of x and z
+    floor: lower bound of each σ_i², in the squared units of x. Without one, the likelihood grows
+        without bound if an entry is constant, or fully explained by a latent (a Heywood case)
+    axis_name: of `jax.pmap`; None under `jit`
+
+    Returns an `Algorithm` for `learning.train`, whose batch is all rows [n, d]. The metric
+    "log_likelihood" is that of the parameters before the step, in nats per row, and never
+    decreases. Cost: O(n d q) per step. Rubin and Thayer (1982), "EM algorithms for ML factor
+    analysis".
     """
     return linear_gaussian_em(dim, num_latents, (dim,), floor, axis_name)

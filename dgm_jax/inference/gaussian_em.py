@@ -42,28 +42,27 @@ def gaussian_mixture_em(
 ) -> Algorithm:
     """θ ← argmax_θ' E_{p_θ(k | x)} log p_θ'(x, k): EM for the parameters of `gaussian_mixture`.
 
-    step(params, key, x) takes all rows x [n, d] of the data; the key is not used. Its metrics, in
-    nats per row, are those of θ before the step:
-
-    - "log_likelihood". With floor=0 it never decreases, unless a component is reseeded.
-    - "log_posterior", with a prior: (log p(X | θ) + log p(θ)) / N up to a constant, which then
-      never decreases.
-    - "reseeded": the number of components that died.
-
     start: rows [m, d] that init(key) clusters by `kmeans` with start_steps steps, followed by one
         M-step with each row in the component of its nearest centre. In `learning.train` they are
         constants of a compiled program: a few thousand are enough
-    num_components, covariance: as in `gaussian_mixture`
-    floor: added to the variances, as reg_covar in scikit-learn, so that no Σ is singular
-    prior: `normal_inverse_wishart`, for full covariances. θ is then the mode of p(θ | X), with Σ_k
-        = (Ψ + ...) / (ν + n_k + d + 2); a flat prior is the same as none. With a prior no component
-        dies
-    min_rows: a component with fewer rows, Σ_n r_nk, is dead and replaced by a half of the heaviest
-        one (`restarts.reseeded`); the likelihood may decrease in such a step
-    form, chunk: those of `moments.moments`. axis_name: that of `expectation_maximization`
+    num_components: K. covariance: "full", "tied", "diagonal" or "spherical"
+    floor: added to the variances, as reg_covar in scikit-learn, so that no Σ_k is singular
+    prior: `normal_inverse_wishart`, for full covariances; θ is then the mode of p(θ | X), and no
+        component dies. None: maximum likelihood, the same as a flat prior
+    min_rows: a component with fewer rows, Σ_n r_nk < min_rows with r_nk = p(k | x_n), is dead and
+        replaced by a half of the heaviest one; the likelihood may decrease in such a step
+    start_steps: steps of k-means
+    form: "features", faster, or "centred", without cancellation; by default by the dtype of x
+    chunk: rows that are treated at a time; by default what fits into a cache
+    axis_name: of `jax.pmap`; None under `jit`
 
-    Dempster, Laird and Rubin (1977). Cost per step: 2nKd² operations in float64, 4nKd² in float32,
-    for diagonal covariances 4nKd; memory of one chunk.
+    Returns an `Algorithm` for `learning.train`. step(params, key, x) takes all rows x [n, d] of the
+    data; the key is not used. Its metrics are those of θ before the step, in nats per row:
+    "log_likelihood", which with floor=0 never decreases unless a component dies; with a prior
+    "log_posterior", (log p(X | θ) + log p(θ)) / n up to a constant, which then never decreases;
+    "reseeded", the number of components that died. Cost per step: 2nKd² operations in float64,
+    4nKd² in float32, for diagonal covariances 4nKd; memory of one chunk. Dempster, Laird and Rubin
+    (1977), "Maximum likelihood from incomplete data via the EM algorithm".
     """
     num_components = checks.positive_int(num_components, "num_components")
     start = rows(start, num_components)
@@ -253,15 +252,28 @@ def fit_gaussian_mixture(
     form: str | None = None,
     chunk: int | None = None,
 ) -> FittedMixture:
-    """argmax_θ Σ_n log p_θ(x_n) for rows x [n, d] by `gaussian_mixture_em`, in nats.
+    """argmax_θ Σ_n log p_θ(x_n) for a `gaussian_mixture` and rows x [n, d], by EM.
 
         fitted = inference.fit_gaussian_mixture(x, jax.random.key(0), num_components=10)
         fitted.model.dist(fitted.params).log_prob(x)
 
-    num_restarts: restarts from different k-means initialisations run side by side under `vmap`, and
-    the one with the highest likelihood (with a prior: posterior density) is kept. A run ends when a
-    step gains less than `tolerance` nats per row, or after num_steps. covariance, floor, prior,
-    start_steps, min_rows, form, chunk: as in `gaussian_mixture_em`. The dtype is that of x.
+    key: for the initialisations by k-means. num_components: K
+    num_restarts: runs from different initialisations, in parallel under `vmap`; the one with the
+        highest likelihood (with a prior: posterior density) is kept
+    covariance: "full"; "tied", one for all components; "diagonal"; "spherical"
+    floor: added to the variances, so that no covariance is singular
+    prior: made by `normal_inverse_wishart`, for the mode of p(θ | X); None for maximum likelihood
+    num_steps, tolerance: a run ends when a step gains less than `tolerance` nats per row, or after
+        num_steps steps
+    start_steps: of k-means
+    min_rows: a component with fewer rows is replaced by a half of the heaviest one
+    form, chunk: "features" (faster) or "centred" (without cancellation), and the rows treated at a
+        time; by default chosen by dtype and size
+
+    Returns a `FittedMixture`, of a local maximum. The dtype is that of x. Raises `ValueError` for
+    fewer rows than components and, with floor=0 and no prior, for data that make a covariance
+    singular. Cost: at most num_restarts · num_steps steps of `gaussian_mixture_em`. Dempster, Laird
+    and Rubin (1977), "Maximum likelihood from incomplete data via the EM algorithm".
     """
     x = rows(x, num_components)
     checks.key(key)

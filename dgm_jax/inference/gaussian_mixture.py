@@ -21,9 +21,11 @@ COVARIANCES = ("full", "tied", "diagonal", "spherical")
 def gaussian_mixture(dim: int, num_components: int, *, covariance: str = "full") -> Density:
     """log p(x) = log Σ_k π_k N(x; m_k, Σ_k), in nats, for vectors x [..., d].
 
-    dim, num_components: d and K. π = softmax(logits) and Σ_k = L_k L_kᵀ, L_k lower triangular with
-    diagonal exp(log_scales). covariance: "full"; "tied", one Σ for all k; "diagonal"; "spherical",
-    Σ_k = σ_k² I. Parameters
+    dim, num_components: d and K
+    covariance: "full"; "tied", one Σ for all k; "diagonal"; "spherical", Σ_k = σ_k² I
+
+    π = softmax(logits) and Σ_k = L_k L_kᵀ, with L_k lower triangular with diagonal exp(log_scales).
+    Parameters
 
         logits [K], means [K, d]
         log_scales [K, d], tied [d], spherical [K]
@@ -34,9 +36,9 @@ def gaussian_mixture(dim: int, num_components: int, *, covariance: str = "full")
     `gaussian_parameters` converts weights, means and covariances.
 
     The distribution has `responsibilities(x)`, p(k | x) [..., K], and exact `mean`, `variance` and
-    `covariance`. Cost: K d² per row (diagonal K d), one component after the other.
-    Dempster, Laird and Rubin (1977); Bishop (2006), "Pattern recognition and machine learning",
-    section 9.2.
+    `covariance`. Samples are not reparametrised. Cost: K d² per row (diagonal K d), one component
+    after the other. Dempster, Laird and Rubin (1977), "Maximum likelihood from incomplete data via
+    the EM algorithm"; Bishop (2006), "Pattern recognition and machine learning", section 9.2.
     """
     dim = checks.positive_int(dim, "dim")
     num_components = checks.positive_int(num_components, "num_components")
@@ -189,11 +191,15 @@ def log_normalisers(logits: Array, scale: Array) -> Array:
 def gaussian_parameters(
     weights: Array, means: Array, covariances: Array, *, covariance: str = "full"
 ) -> Params:
-    """The parameters of `gaussian_mixture` with these weights [K], means [K, d] and covariances.
+    """(π, m, Σ) ↦ the parameters of `gaussian_mixture` with these weights, means and covariances.
 
+    weights: π [K], at least 0; they are normalised. means: m [K, d]
     covariances: [K, d, d] if covariance="full", [d, d] if "tied", variances [K, d] if "diagonal",
-    [K] if "spherical", as in scikit-learn. `InputError` if one is known not to be positive
-    definite.
+        [K] if "spherical", as in scikit-learn
+    covariance: the form of the covariances, that of the model
+
+    Returns {"logits", "means", "log_scales"[, "lower"]}. Raises `ValueError` for other shapes, and
+    for a covariance that is not positive definite, unless it is traced.
     """
     checks.choice(covariance, COVARIANCES, "covariance")
     checks.floating(means, "means", (None, None))

@@ -18,18 +18,21 @@ from ..protocol import Algorithm, Array
 
 # --------------------------------------------------------------------------- a correlated Gaussian
 def gaussian_mean_field(mean: Array, precision: Array) -> Algorithm:
-    """q(z) = ∏_i N(m_i, 1 / Λ_ii) for p(z) = N(μ, Λ⁻¹).
+    """m_i ← μ_i - Σ_{j≠i} Λ_ij (m_j - μ_j) / Λ_ii, for each i in turn: a mean field.
 
-    m_i ← μ_i - Σ_{j≠i} Λ_ij (m_j - μ_j) / Λ_ii, for every coordinate in turn. mean: μ [d];
-    precision: Λ [d, d]. The state is {"mean": m [d], "variance": [d]}. The variances are optimal
-    from the start and too small: 1 / Λ_ii = Var(z_i | the others), not Var(z_i). m converges to μ
-    (the Gauss-Seidel iteration for Λ m = Λ μ); for two coordinates with correlation ρ by a factor
-    ρ² per step.
+    Coordinate ascent on the ELBO of q(z) = ∏_i N(m_i, 1 / Λ_ii), for the target p(z) = N(μ, Λ⁻¹).
 
-    The metric "elbo" is -KL(q ‖ p) of the new q; it converges to ½ log(|Λ| / ∏ Λ_ii), ½ log(1 - ρ²)
-    for two coordinates. `init(key)` draws m from N(0, I). The batch of a step is ignored. Raises
-    `ValueError` for a precision that is known not to be symmetric and positive definite. Bishop
-    (2006), section 10.1.2.
+    mean: μ [d]. precision: Λ [d, d], symmetric and positive definite; others raise `ValueError`,
+        unless traced
+
+    Returns an `Algorithm` with the state {"mean": m [d], "variance": [d]}. `init(key)` draws m from
+    N(0, I); a step updates every coordinate once and ignores its batch. The metric "elbo" is -KL(q
+    ‖ p) of the new q, in nats; it converges to ½ log(|Λ| / ∏ Λ_ii), ½ log(1 - ρ²) for two
+    coordinates with correlation ρ.
+
+    The variances are optimal from the start and too small: 1 / Λ_ii = Var(z_i | the others), not
+    Var(z_i). m converges to μ (the Gauss-Seidel iteration for Λ m = Λ μ); for two coordinates by a
+    factor ρ² per step. Bishop (2006), "Pattern recognition and machine learning", section 10.1.2.
     """
     dim = checks.moments(mean, precision, "precision")
     checks.positive_definite(precision, "precision")
@@ -63,10 +66,13 @@ def _kl_to_gaussian(state, mean, precision):
 
 # ------------------------------------------- a Gaussian whose mean and precision are not known
 class NormalGamma(NamedTuple):
-    """p(μ, τ) = N(μ; mean, 1 / (strength τ)) Gamma(τ; concentration, rate).
+    """p(μ, τ) = N(μ; m, 1 / (λ τ)) Gamma(τ; a, b): of the mean μ and precision τ of a Gaussian.
 
-    Conjugate to x_n ~ N(μ, 1/τ). As a prior it is worth `strength` rows with this mean and
-    2 concentration rows with variance rate / concentration.
+    Conjugate to x_n ~ N(μ, 1/τ). As a prior it is worth λ rows with mean m, and 2 a rows with
+    variance b / a. All four are numbers, positive but for the mean.
+
+    mean: m. strength: λ
+    concentration: a, the shape of the gamma distribution. rate: b, with E τ = a / b
     """
 
     mean: Array | float
@@ -76,7 +82,15 @@ class NormalGamma(NamedTuple):
 
 
 def normal_gamma_posterior(prior: NormalGamma, x: Array) -> NormalGamma:
-    """p(μ, τ | x) for x [n], again a `NormalGamma`: the exact answer, for comparison."""
+    """p(μ, τ | x) = NormalGamma(m_n, λ_n, a_n, b_n) for x_i ~ N(μ, 1/τ): the exact posterior.
+
+    λ_n = λ + n, m_n = (λ m + n x̄) / λ_n, a_n = a + n / 2, b_n = b + ½ (Σ_i (x_i - x̄)² + λ n (x̄ -
+    m)² / λ_n), where the prior is `NormalGamma`(m, λ, a, b).
+
+    prior: with positive strength, concentration and rate. x: numbers [n], n ≥ 1. Others raise
+        `ValueError`. Returns a `NormalGamma` of arrays. Murphy (2007), "Conjugate Bayesian analysis
+        of the Gaussian distribution", section 3.
+    """
     prior = _checked(prior)
     num, centre, squares = _moments(prior, x)
     strength = prior.strength + num
@@ -111,16 +125,19 @@ def normal_gamma_evidence(prior: NormalGamma, x: Array) -> Array:
 
 
 def normal_gamma_mean_field(prior: NormalGamma) -> Algorithm:
-    """q(μ) q(τ) = N(m, 1/l) Gamma(a, b) for x_n ~ N(μ, 1/τ) under a `NormalGamma` prior.
+    """q(μ) q(τ) = N(m, 1/l) Gamma(a, b) for x_i ~ N(μ, 1/τ) under a `NormalGamma` prior, in turn.
 
-    m = (λ_0 μ_0 + n x̄) / (λ_0 + n),  l ← (λ_0 + n) a / b,  a = a_0 + (n + 1) / 2,
-    b ← b_0 + ½ (Σ (x_n - m)² + λ_0 (m - μ_0)² + (n + λ_0) / l)
+    m = (λ_0 μ_0 + n x̄) / (λ_0 + n), l ← (λ_0 + n) a / b, a = a_0 + (n + 1) / 2, b ← b_0 + ½ (Σ
+    (x_i - m)² + λ_0 (m - μ_0)² + (n + λ_0) / l)
 
-    A step makes these updates once for the rows x [n] of its batch, which must be all rows. The
-    state is {"mean": m, "precision": l, "concentration": a, "rate": b}. The metric "elbo" is that
-    of the new q, exact with all constants, in nats: it never decreases, and stays below
-    `normal_gamma_evidence`, since μ and τ are dependent in the exact posterior. The fixed point is
-    known: E τ = a / b = (2 a - 1) / (2 b_0 + Σ (x_n - m)² + λ_0 (m - μ_0)²). Bishop (2006), section
+    prior: NormalGamma(μ_0, λ_0, a_0, b_0), with numbers
+
+    Returns an `Algorithm`. A step makes these updates once for the rows x [n] of its batch, which
+    must be all rows. The state is {"mean": m, "precision": l, "concentration": a, "rate": b} and
+    starts as that of the prior. The metric "elbo" is that of the new q, exact with all constants,
+    in nats: it never decreases, and stays below `normal_gamma_evidence`, since μ and τ are
+    dependent in the exact posterior. The fixed point is known: E τ = a / b = (2 a - 1) / (2 b_0 + Σ
+    (x_i - m)² + λ_0 (m - μ_0)²). Bishop (2006), "Pattern recognition and machine learning", section
     10.1.3.
     """
     prior = _checked(prior)

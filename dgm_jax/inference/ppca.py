@@ -24,22 +24,27 @@ from ..protocol import Algorithm, Array, Density, LatentVariable, Params, Shape
 def ppca(dim: int, *, num_latents: int) -> LatentVariable:
     """z ~ N(0, I_q), x | z ~ N(W z + μ, σ² I), and the exact z | x ~ N(M⁻¹ Wᵀ (x - μ), σ² M⁻¹).
 
-    M = Wᵀ W + σ² I, for vectors x [..., dim] and z [..., num_latents], with q = num_latents < d.
-    The posterior is exact, so that log p(x, z) - log q(z | x) = log p(x) for every sample z: the
-    ELBO has no gap and no variance. `ppca_density` is p(x) itself, with the same parameters.
+    M = Wᵀ W + σ² I. The posterior is exact, so that log p(x, z) - log q(z | x) = log p(x) for every
+    sample z: the ELBO has no gap and no variance. `ppca_density` is p(x) itself, with the same
+    parameters.
+
+    dim: d, of vectors x [..., d]. num_latents: q < d, of z [..., q]; more raise `ValueError`
 
     Parameters {"weights": W [d, q], "mean": μ [d], "log_scale": log σ []}, which start with random
-    W whose columns have a length of about 1, μ = 0 and σ = 1. Train them by gradients, by `ppca_em`
-    or at once by `ppca_optimum`. Cost: O(d q) per row, and O(d q² + q³) once per call. Tipping and
-    Bishop (1999), "Probabilistic principal component analysis".
+    W whose columns have a length of about 1, μ = 0 and σ = 1. W is determined up to a rotation of
+    z. Train them by gradients, by `ppca_em` or at once by `ppca_optimum`. Cost: O(d q) per row, and
+    O(d q² + q³) once per call. Tipping and Bishop (1999), "Probabilistic principal component
+    analysis".
     """
     return linear_gaussian(dim, num_latents, ())
 
 
 def ppca_density(dim: int, *, num_latents: int) -> Density:
-    """p(x) = N(x; μ, W Wᵀ + σ² I), with the parameters of `ppca`. Cost: O(d³) once per call.
+    """p(x) = N(x; μ, W Wᵀ + σ² I), with the parameters of `ppca`.
 
-    Tipping and Bishop (1999), "Probabilistic principal component analysis".
+    The marginal density of that model, in nats, for vectors x [..., d]. dim, num_latents: d and the
+    number of columns of W. Cost: O(d³) once per call, and O(d²) per row. Tipping and Bishop (1999),
+    "Probabilistic principal component analysis".
     """
     return linear_gaussian_density(dim, num_latents, ())
 
@@ -47,11 +52,16 @@ def ppca_density(dim: int, *, num_latents: int) -> Density:
 def ppca_optimum(mean: Array, covariance: Array, *, num_latents: int) -> Params:
     """W = U (Λ - σ² I)^½, σ² the mean of the d - q smallest eigenvalues: maximum likelihood.
 
-    mean [d] and covariance [d, d] are the moments of the data, np.cov(x.T, bias=True) for maximum
-    likelihood (scikit-learn divides by n - 1). Λ are the q = num_latents largest eigenvalues and U
-    their eigenvectors. Returns the parameters of `ppca`. The columns of W are orthogonal, so that
-    z | x has independent entries; columns with λ_i = σ² are zero, and their latents unused. Cost:
-    O(d³). Raises `ValueError` unless num_latents < d. Tipping and Bishop (1999), equations 7 and 8.
+    Λ are the q largest eigenvalues of the covariance and U [d, q] their eigenvectors.
+
+    mean, covariance: [d] and [d, d], of the data; np.cov(x.T, bias=True) for maximum likelihood, as
+        it divides by n, where scikit-learn divides by n - 1
+    num_latents: q < d
+
+    Returns the parameters of `ppca`, {"weights": W [d, q], "mean", "log_scale": log σ}. The columns
+    of W are orthogonal, so that z | x has independent entries; columns with λ_i = σ² are zero, and
+    their latents unused. Cost: O(d³). Raises `ValueError` unless q < d. Tipping and Bishop (1999),
+    "Probabilistic principal component analysis", equations 7 and 8.
     """
     dim = checks.moments(mean, covariance, "covariance")
     num_latents = _latents(num_latents, dim)
@@ -68,14 +78,22 @@ def ppca_optimum(mean: Array, covariance: Array, *, num_latents: int) -> Params:
 def ppca_em(
     dim: int, *, num_latents: int, floor: float = 1e-6, axis_name: str | None = None
 ) -> Algorithm:
-    """EM for `ppca`: μ ← x̄; E[z | x] and E[z zᵀ | x]; then the regression of x on z.
+    """μ ← x̄, W ← C_xz C_zz⁻¹, σ² ← tr(C_xx - W C_xzᵀ) / d: EM for `ppca`.
 
-    The state is θ. The metric "log_likelihood" is that of θ before the step, in nats per row. If
-    all rows are the batch, it never decreases and converges to `ppca_optimum`, with an error that
-    falls by a factor of about σ² / λ_q per step. The covariance is never formed: O(n d q) per step.
-    dim, num_latents: d and q. floor: lower bound of σ², which would go to zero if q latents explain
-    all. axis_name: that of `learning.expectation_maximization`. Tipping and Bishop (1999), appendix
-    B.
+    C are second moments about the mean, averaged over the rows x and over z ~ p(z | x) under the
+    parameters before the step.
+
+    dim, num_latents: d and q, the sizes of x and z
+    floor: lower bound of σ², in the squared units of x, which would go to zero if q latents explain
+        all
+    axis_name: of `jax.pmap`; None under `jit`
+
+    Returns an `Algorithm` for `learning.train`, whose state is the parameters and whose batch is
+    rows [n, d]. The metric "log_likelihood" is that of the parameters before the step, in nats per
+    row. If all rows are the batch, it never decreases and converges to that of `ppca_optimum`, with
+    an error that falls by a factor of about σ² / λ_q per step, λ_q the q-th eigenvalue of the
+    covariance. The covariance is never formed: O(n d q) per step. Tipping and Bishop (1999),
+    "Probabilistic principal component analysis", appendix B.
     """
     return linear_gaussian_em(dim, num_latents, (), floor, axis_name)
 

@@ -11,7 +11,17 @@ from ..protocol import Algorithm, Array, Density, Key, Params
 
 
 class FittedMixture(NamedTuple):
-    """The result of `fit_gaussian_mixture` and its siblings."""
+    """The result of `fit_gaussian_mixture`, `fit_bernoulli_mixture` and `fit_variational_mixture`.
+
+    model: the density, with model.dist(params)
+    params: of the best restart, after its last step
+    history: the objective (log-likelihood, log-posterior or ELBO) in nats per row, before each step
+        of the best restart, [num_steps]
+    restarts: the last value of the objective in each restart, [num_restarts]
+    num_steps: steps of the best restart
+    num_reseeded: how often a component died in it and was replaced
+    posterior: q of the parameters, a `Conjugate`, in variational inference; else None
+    """
 
     model: Density
     params: Params  # of the best restart, after its last step

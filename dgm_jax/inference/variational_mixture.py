@@ -40,21 +40,28 @@ def variational_mixture(
 ) -> Algorithm:
     """max over q(z) q(π, m, Λ) of the ELBO = E_q log p(X, z, π, m, Λ) - E_q log q, in turn.
 
-    The state is q(π, m, Λ), a `Conjugate` of K components: concentration [K], mean [K, d],
-    mean_precision [K], degrees [K], scale [K, d, d]. step(q, key, x) takes all rows x [n, d]: it
-    sets q(z_n = k) = r_nk ∝ exp E_q log p(x_n, z_n = k), then q(π, m, Λ) to the posterior given
-    these. Its metric "elbo" is ELBO / N of q before the step with its best q(z), in nats per row:
+    The model is p(x_n | z_n = k) = N(x_n; m_k, Λ_k⁻¹), p(z_n = k) = π_k, with a prior of its
+    parameters. A step sets q(z_n = k) = r_nk ∝ exp E_q log p(x_n, z_n = k), then q(π, m, Λ) to the
+    posterior given these.
 
-        N elbo = Σ_n log Σ_k exp E_q log p(x_n, z_n = k) - KL(q(π, m, Λ) ‖ p(π, m, Λ))
-
-    with all constants, which scikit-learn omits. It is a lower bound of log p(X) and never
-    decreases; for K = 1 it is log p(X) after one step. It can be used to choose K (up to the K!
-    orderings of a mixture).
-
+    start: rows [m, d] that init(key) clusters by `kmeans`, with one update from each row in the
+        component of its nearest centre
     num_components: K
-    prior: `normal_inverse_wishart` with ν > d - 1, κ > 0 and a positive definite Ψ
-    start, start_steps, form, chunk, axis_name: as in `gaussian_mixture_em`
-    Bishop (2006), section 10.2. Cost: that of `gaussian_mixture_em`.
+    prior: `normal_inverse_wishart` with ν > d - 1, κ > 0 and a positive definite Ψ, or
+        `prior_of(x, K)`; others raise `ValueError`
+    start_steps: steps of k-means
+    form, chunk: "features" (faster) or "centred" (without cancellation), and the rows treated at a
+        time; by default chosen by dtype and size
+    axis_name: of `jax.pmap`; None under `jit`
+
+    Returns an `Algorithm` for `learning.train`. Its state is q(π, m, Λ), a `Conjugate` of K
+    components, and its batch all rows x [n, d]; the key of a step is not used. Its metric "elbo" is
+    ELBO / n of q before the step with its best q(z), in nats per row, with all constants, which
+    scikit-learn omits: Σ_n log Σ_k exp E_q log p(x_n, z_n = k) - KL(q(π, m, Λ) ‖ p(π, m, Λ)),
+    divided by n. It is a lower bound of log p(X) / n and never decreases; for K = 1 it is equal
+    after one step. It can be used to choose K (up to the K! orderings of a mixture). Cost: 2nKd²
+    operations per step in float64, 4nKd² in float32. Bishop (2006), "Pattern recognition and
+    machine learning", section 10.2.
     """
     num_components = checks.positive_int(num_components, "num_components")
     start = rows(start, num_components)
@@ -144,7 +151,11 @@ def prior_of(x: Array, num_components: int) -> Conjugate:
 
 
 def expected_parameters(q: Conjugate) -> Params:
-    """The parameters of `gaussian_mixture` with E π, E m and (E Λ)⁻¹ under q."""
+    """The parameters of `gaussian_mixture` with π = E π, m = E m and Σ = (E Λ)⁻¹ under q(π, m, Λ).
+
+    q: a `Conjugate` of K components, such as `fitted.posterior`. E π = α / Σ α, E m = its means,
+        and (E Λ_k)⁻¹ = Ψ_k / ν_k. Returns parameters for covariance="full".
+    """
     checks.noun(q, Conjugate, "q")
     weights = q.concentration / jnp.sum(q.concentration)
     covariances = q.scale / jnp.asarray(q.degrees)[:, None, None]
