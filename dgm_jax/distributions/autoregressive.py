@@ -17,6 +17,7 @@ from ..protocol import Array, CausalNet, Key, Params, Rows, Shape, again
 from .divergence import exact, level_logits
 from .drawn import Drawn
 from .levels import Levels
+from .pathwise import reparametrised
 
 
 @exact
@@ -68,6 +69,11 @@ class Autoregressive(Drawn):
     @property
     def batch_shape(self) -> Shape:
         return self._batch_shape
+
+    @property
+    def reparametrised(self) -> bool:
+        """Whether samples of all p(x_i | x_<i) are, and so those of x."""
+        return reparametrised(self._to_dist(jnp.zeros(self._num_outputs)))
 
     def conditionals(self, x: Array) -> distrax.Distribution:
         """All p(x_i | x_<i, c) at x, as one distribution with batch shape [..., *event_shape].

@@ -108,6 +108,8 @@ def eye(matrix: Array) -> Array:
 class GaussianMixture(Drawn, distrax.Distribution):
     """Σ_k π_k N(x; m_k, L_k L_kᵀ) as a distribution."""
 
+    reparametrised = False  # the choice of a component has no gradient
+
     def __init__(self, logits: Array, means: Array, scale: Array):
         """logits [K], means [K, d], scale L [K, d, d], or its diagonals [K, d]."""
         super().__init__()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 
 from .. import checks
+from ..distributions import reparametrised
 from ..protocol import Array, Density, Key, Metrics, Params, again
 
 
@@ -29,7 +30,8 @@ def reverse_kl(
     num_samples: the number of samples, of which the mean is taken
 
     Returns (loss, {"reverse_kl": loss}). Cost: one `sample_and_log_prob` of the model, which for an
-    IAF is one pass. Raises `ValueError` if log_density returns another shape.
+    IAF is one pass. Raises `ValueError` if log_density returns another shape, and for a model
+    whose samples are not reparametrised, such as one of levels or a mixture.
     """
     checks.noun(model, Density, "model")
     checks.parameters(params, model.init)
@@ -37,6 +39,12 @@ def reverse_kl(
     checks.function(log_density, "log_density")
     num_samples = checks.positive_int(num_samples, "num_samples")
     dist = model.dist(params, key=jax.random.fold_in(again(key), 1))
+    if not reparametrised(dist):
+        raise checks.InputError(
+            "model must have samples that are reparametrised, for a gradient through them; those "
+            f"of {dist.name.lstrip('_')} are not. objectives.mean_log_ratio has the value alone, "
+            "objectives.leave_one_out a gradient."
+        )
     x, log_prob = dist.sample_and_log_prob(seed=key, sample_shape=(num_samples,))
     loss = mean_log_ratio(log_prob, log_density(x))
     return loss, {"reverse_kl": loss}

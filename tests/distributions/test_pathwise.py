@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dgm_jax.autoregressive import made
 from dgm_jax.combinators import pushforward
 from dgm_jax.distributions import Ancestral, reparametrised, standard_normal, uniform_noise
 from dgm_jax.flows import coupling
@@ -26,6 +27,11 @@ def ancestral():
     return Ancestral(walk, 1)
 
 
+def one_by_one(likelihood):
+    model = made(2, likelihood, hidden=(3,))
+    return model.dist(drawn(model))
+
+
 def test_gaussians_and_flows_of_them_are_and_what_chooses_by_a_draw_is_not():
     flow = pushforward(coupling(2, hidden=(3,)), standard_normal(2))
     of_mixture = distrax.Transformed(
@@ -38,10 +44,13 @@ def test_gaussians_and_flows_of_them_are_and_what_chooses_by_a_draw_is_not():
         "gamma": (distrax.Gamma(2.0, 1.0), True),
         "uniform": (uniform_noise((2,)).dist({}, jnp.zeros(2)), True),
         "groups": (ancestral(), True),
+        "one by one": (one_by_one(gaussian()), True),
         "bits": (decoder(bernoulli()), False),
         "bits as numbers": (distrax.Bernoulli(logits=0.0, dtype=jnp.float32), False),
         "mixture": (decoder(mixture(2)), False),
         "of a mixture": (of_mixture, False),
+        "one by one, mixtures": (one_by_one(mixture(2)), False),
+        "one by one, bits": (one_by_one(bernoulli()), False),
     }
     assert {name: reparametrised(dist) for name, (dist, _) in every.items()} == {
         name: wanted for name, (_, wanted) in every.items()

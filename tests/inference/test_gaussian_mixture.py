@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from dgm_jax import checks
+from dgm_jax.distributions import reparametrised
 from dgm_jax.inference import gaussian_mixture, gaussian_parameters
 from dgm_jax.inference.gaussian_mixture import COVARIANCES
 from tests.contracts.compiled import jit
@@ -31,6 +32,16 @@ def matrices(covariance):
     if covariance == "tied":
         return np.stack([given] * K)
     return np.stack([np.diag(np.broadcast_to(each, D)) for each in given])
+
+
+def test_no_gradient_passes_through_its_samples_alone():
+    """E x = Σ_k π_k m_k has a gradient in the weights, which its samples have not."""
+    model = gaussian_mixture(D, K)
+    params = gaussian_parameters(*map(jnp.asarray, (WEIGHTS, MEANS, FULL)))
+    mean = lambda params, key: model.dist(params).sample(seed=key).sum()
+    of_sample = jit(jax.grad(mean))(params, jax.random.key(0))
+    np.testing.assert_array_equal(of_sample["logits"], 0)
+    assert not reparametrised(model.dist(params))
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dgm_jax.autoregressive import made
 from dgm_jax.combinators import pushforward
 from dgm_jax.data import moons
 from dgm_jax.distributions import standard_normal
 from dgm_jax.flows import autoregression, coupling, realnvp
+from dgm_jax.likelihoods import bernoulli, mixture
 from dgm_jax.objectives import mean_and_stderr, reverse_kl
 from dgm_jax.protocol import Density, again
 from tests.contracts.compiled import jit
@@ -172,6 +174,14 @@ def test_a_flow_is_a_vae_whose_encoder_is_deterministic(float64):
     wide, narrow = (float(gap(params, sigma)) for sigma in (1e-2, 1e-3))
     assert 0 < wide < 1e-2
     np.testing.assert_allclose(wide / narrow, 100, rtol=0.05)
+
+
+@pytest.mark.parametrize("likelihood", [bernoulli(), mixture(2)], ids=["bits", "mixture"])
+def test_reverse_kl_refuses_samples_without_a_gradient(likelihood):
+    model = made(2, likelihood, hidden=(3,))
+    log_density = lambda x: jnp.zeros(len(x))
+    with pytest.raises(ValueError, match="reparametrised.*mean_log_ratio"):
+        reverse_kl(model, drawn(model), jax.random.key(0), log_density, num_samples=5)
 
 
 def test_dropout_acts_where_a_model_is_trained():
