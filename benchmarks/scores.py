@@ -119,7 +119,7 @@ def model_of(config: Config) -> tuple[diffusion.Denoiser, dict[str, dict]]:
         attention=(SIZE // 2,),
         num_groups=GROUPS,
     )
-    model = diffusion.denoiser(net, shape, diffusion.cosine(), dress="noise")
+    model = diffusion.denoiser(net, shape, diffusion.cosine(), target="noise")
     rng = np.random.default_rng(1)
     # unoptimised: draws of so many kernels take longer to compile than to make
     init = jax.jit(model.init, compiler_options={"xla_backend_optimization_level": 0})

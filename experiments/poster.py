@@ -316,7 +316,7 @@ WEIGHTS, MEANS, SCALE = np.array([0.5, 0.2, 0.3]), np.array([-1.6, 0.3, 1.7]), 0
 def of_diffusion(config: Config, key: Key) -> tuple:
     """p_t of a mixture on the line, exact, from noise at the left to data at the right."""
     process = diffusion.linear_log_snr(most=7.0, least=-5.0)
-    model = diffusion.denoiser(nets.time_mlp(1), (1,), process, dress="v")
+    model = diffusion.denoiser(nets.time_mlp(1), (1,), process, target="v")
     train_key, start_key = jax.random.split(key)
 
     def draw(key, t):

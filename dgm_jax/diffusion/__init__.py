@@ -1,6 +1,6 @@
 """Diffusion: data become noise by a known process, and a net that denoises turns it round."""
 
-from .denoiser import DRESSES as DRESSES
+from .denoiser import TARGETS as TARGETS
 from .denoiser import Denoiser as Denoiser
 from .denoiser import Prediction as Prediction
 from .denoiser import denoiser as denoiser

@@ -1,9 +1,9 @@
-"""One idea in five dresses: who tells the noise in x_t tells the datum, v, score and velocity.
+"""Five targets of one net: who tells the noise in x_t tells the datum, v, score and velocity.
 
-Every dress is a combination of the two unknowns, target = a x + b ε, and x_t = α x + σ ε is
+Every target is a combination of the two unknowns, target = a x + b ε, and x_t = α x + σ ε is
 another; so any target, with x_t, gives both of them (Cramer's rule):
 
-    dress       a       b         x = (b x_t - σ target) / (b α - a σ)
+    target      a       b         x = (b x_t - σ target) / (b α - a σ)
     "noise"     0       1         ε = (α target - a x_t) / (b α - a σ)
     "data"      1       0
     "v"       -σ/r     α/r        r = √(α² + σ²); v is x_t / r turned by a right angle
@@ -11,7 +11,7 @@ another; so any target, with x_t, gives both of them (Cramer's rule):
     "velocity"  α'      σ'        dx_t/dt, the direction of the ODE; of straight paths ε - x
 
 The best value of each under a squared error is its conditional expectation given x_t, so that best
-nets in all dresses are one function; how errors at different t are weighted differs.
+nets of all targets are one function; how errors at different t are weighted differs.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from ..arrays import in_a_row
 from ..protocol import Array, Key, Net, Params, Shape, described
 from .process import LearnedProcess, Process, beside, log_snr, slopes
 
-DRESSES = ("noise", "data", "v", "score", "velocity")
+TARGETS = ("noise", "data", "v", "score", "velocity")
 MOST_LOG_SNR = 20.0  # what nets are told is cut there: at the ends of some processes λ is infinite
 
 
@@ -34,7 +34,7 @@ class Prediction(NamedTuple):
 
     data: E[x | x_t]
     noise: E[ε | x_t]. Together they satisfy α_t data + σ_t noise = x_t
-    target: the output of the net, in the parametrisation that it was built with (`DRESSES`)
+    target: the output of the net, an estimate of the target that it was built with (`TARGETS`)
     fraction: with learned variances (`denoiser(..., learned_variance=True)`) the second half of the
         outputs, the weight f in log variance = f log β + (1 - f) log β̃ of a reverse step, with β =
         Var(x_t | x_s) and β̃ = Var(x_s | x_t, x); else None
@@ -42,7 +42,7 @@ class Prediction(NamedTuple):
 
     data: Array  # E[x | x_t], [batch, *shape]
     noise: Array  # E[ε | x_t]
-    target: Array  # in the dress of the net
+    target: Array  # E[a x + b ε | x_t]
     fraction: Array | None = None  # of a net that has learned variances: see `chain.variance`
 
 
@@ -54,7 +54,7 @@ class Denoiser(NamedTuple):
     - `predict(params, x_t, t, cond=None, *, key=None)` -> Prediction of x and ε, for x_t [batch,
       *shape] and times t [batch], or one time for all. key: for the dropout of the net
     - `shape`: the shape of one x
-    - `dress`: which quantity the net predicts, one of `DRESSES`
+    - `target`: which quantity the net predicts, one of `TARGETS`
     - `cond_shape`: the shape of one condition c; None for an unconditional model
 
     Made by `denoiser`; losses, bounds, samplers and `ode_density` take it.
@@ -64,7 +64,7 @@ class Denoiser(NamedTuple):
     process: Callable[[Params], Process]
     predict: Callable[..., Prediction]
     shape: Shape
-    dress: str
+    target: str
     cond_shape: Shape | None = None
 
     __repr__ = described
@@ -76,7 +76,7 @@ def denoiser(
     shape: Shape,
     process: Process | LearnedProcess,
     *,
-    dress: str = "noise",
+    target: str = "noise",
     learned_variance: bool = False,
     cond_shape: Shape | None = None,
 ) -> Denoiser:
@@ -91,9 +91,9 @@ def denoiser(
     shape: the shape of one x
     process: α and σ, fixed (such as `cosine()`) or learned. Parameters are those of the net, or
         with a `LearnedProcess` the dict {"net", "process"}
-    dress: the quantity a x + b ε that the net predicts: "noise" (ε), "data" (x), "v" ((α ε - σ x) /
-        r), "score" (-ε / σ) or "velocity" (α' x + σ' ε, the derivative of x_t by t). With x_t each
-        determines x and ε
+    target: the quantity a x + b ε that the net predicts: "noise" (ε), "data" (x), "v" ((α ε - σ x)
+        / r), "score" (-ε / σ) or "velocity" (α' x + σ' ε, the derivative of x_t by t). With x_t
+        each determines x and ε
     learned_variance: whether the net has twice as many outputs in the last axis; the second half is
         `Prediction.fraction`, which interpolates the variance of a reverse step
     cond_shape: the shape of one condition c of the net; None for none
@@ -106,7 +106,7 @@ def denoiser(
     learns = isinstance(process, LearnedProcess)
     if not learns:
         checks.noun(process, Process, "process")
-    checks.choice(dress, DRESSES, "dress")
+    checks.choice(target, TARGETS, "target")
     shape = checks.shape(shape)
     learned_variance = checks.flag(learned_variance, "learned_variance")
     cond_shape = checks.cond_shape(cond_shape)
@@ -132,10 +132,10 @@ def denoiser(
         of_net = params["net"] if learns else params
         out = net.apply(of_net, *seen(of_now, x, t), *conds, key=key)
         _check_out(out, x, learned_variance)
-        target, fraction = jnp.split(out, 2, -1) if learned_variance else (out, None)
-        return Prediction(*undressed(dress, of_now, x, t, target), target, fraction)
+        value, fraction = jnp.split(out, 2, -1) if learned_variance else (out, None)
+        return Prediction(*from_target(target, of_now, x, t, value), value, fraction)
 
-    return Denoiser(init, process_of, predict, shape, dress, cond_shape)
+    return Denoiser(init, process_of, predict, shape, target, cond_shape)
 
 
 def seen(process: Process, x: Array, t: Array) -> tuple[Array, Array]:
@@ -145,39 +145,43 @@ def seen(process: Process, x: Array, t: Array) -> tuple[Array, Array]:
     return x / jnp.sqrt(alpha**2 + sigma**2), told
 
 
-def undressed(
-    dress: str, process: Process, x: Array, t: Array, target: Array
+def from_target(
+    target: str, process: Process, x: Array, t: Array, value: Array
 ) -> tuple[Array, Array]:
-    """(data, noise) with α data + σ noise = x_t, of a target in a dress. t: [batch]."""
-    a, b = (beside(c, x) for c in coefficients(dress, process, t))
+    """(data, noise) with a data + b noise = value, that of a target, and α data + σ noise = x_t.
+
+    target: which one (`TARGETS`); x: x_t, and value, [batch, *shape]; t: [batch]. The inverse of
+    `target_of`.
+    """
+    a, b = (beside(c, x) for c in coefficients(target, process, t))
     alpha, sigma = beside(process.alpha(t), x), beside(process.sigma(t), x)
     det = b * alpha - a * sigma
-    return (b * x - sigma * target) / det, (alpha * target - a * x) / det
+    return (b * x - sigma * value) / det, (alpha * value - a * x) / det
 
 
-def dressed(dress: str, process: Process, data: Array, noise: Array, t: Array) -> Array:
-    """a_t x + b_t ε [batch, *shape]: what a net of a certain `dress` should predict, from x and ε.
+def target_of(target: str, process: Process, data: Array, noise: Array, t: Array) -> Array:
+    """a_t x + b_t ε [batch, *shape]: what a net of this target should predict, from x and ε.
 
-    dress: one of `DRESSES`, which gives a and b by the table at the head of this module ("noise": a
-    = 0, b = 1); process: α and σ, on which they depend; data, noise: x and ε, [batch, *shape]; t:
-    the times [batch]. `undressed` is its inverse, given x_t. Raises `InputError` for another dress.
+    target: one of `TARGETS`, which gives a and b by the table at the head of this module ("noise":
+    a = 0, b = 1); process: α and σ, on which they depend; data, noise: x and ε, [batch, *shape]; t:
+    the times [batch]. `from_target` is its inverse, given x_t. `InputError` for another target.
     """
-    a, b = (beside(c, data) for c in coefficients(dress, process, t))
+    a, b = (beside(c, data) for c in coefficients(target, process, t))
     return a * data + b * noise
 
 
-def coefficients(dress: str, process: Process, t: Array) -> tuple[Array, Array]:
-    """(a, b) of a dress at times t, each like t."""
-    checks.choice(dress, DRESSES, "dress")
+def coefficients(target: str, process: Process, t: Array) -> tuple[Array, Array]:
+    """(a, b) of a target at times t, each like t."""
+    checks.choice(target, TARGETS, "target")
     t = jnp.asarray(t, float)
     zero, one = jnp.zeros_like(t), jnp.ones_like(t)
-    if dress == "noise":
+    if target == "noise":
         return zero, one
-    if dress == "data":
+    if target == "data":
         return one, zero
-    if dress == "score":
+    if target == "score":
         return zero, -1 / process.sigma(t)
-    if dress == "velocity":
+    if target == "velocity":
         return slopes(process, t)
     alpha, sigma = process.alpha(t), process.sigma(t)
     r = jnp.sqrt(alpha**2 + sigma**2)

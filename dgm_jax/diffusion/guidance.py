@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from .. import checks
 from ..protocol import Array, Key, Metrics, Net, Params
-from .denoiser import Denoiser, Prediction, dressed, noised, seen, times_of
+from .denoiser import Denoiser, Prediction, noised, seen, target_of, times_of
 from .losses import drawn_times
 from .process import Process, beside
 
@@ -187,4 +187,4 @@ def _with_noise(model, params, x, t, found, noise) -> Prediction:
     process = model.process(params)
     t = times_of(t, x, model.shape)
     data = (x - beside(process.sigma(t), x) * noise) / beside(process.alpha(t), x)
-    return Prediction(data, noise, dressed(model.dress, process, data, noise, t), found.fraction)
+    return Prediction(data, noise, target_of(model.target, process, data, noise, t), found.fraction)

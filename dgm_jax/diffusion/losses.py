@@ -1,4 +1,4 @@
-"""What a denoiser is trained by: squared errors in a dress, and bounds of log p(x) in nats.
+"""What a denoiser is trained by: squared errors of a target, and bounds of log p(x) in nats.
 
 The times of a batch are t_i = t_0 + (t_1 - t_0) ((u + i / B) mod 1): one uniform number u for all
 of them. Each is uniform, and together they cover the range evenly, which takes most of the variance
@@ -17,7 +17,7 @@ from ..arrays import row_sums, wide
 from ..distributions import DiscretizedNormal
 from ..protocol import Array, Key, Metrics, Params
 from .chain import CLEAN, Level, level, step, variance
-from .denoiser import DRESSES, Denoiser, Prediction, dressed, noised, times_of
+from .denoiser import TARGETS, Denoiser, Prediction, noised, target_of, times_of
 from .process import Process, beside, log_snr, times
 
 
@@ -57,34 +57,34 @@ def simple_loss(
     x: Array,
     cond: Array | None = None,
     *,
-    dress: str | None = None,
+    target: str | None = None,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
     """E_{t, ε} ‖target - target_θ(x_t)‖² / d, x_t = α_t x + σ_t ε, t uniform: L_simple of DDPM.
 
     x: [n, *shape], of d entries each; cond: [n, *cond_shape]
-    dress: the target, a combination of x and ε: "noise" (ε), "data" (x), "v", "score" or "velocity"
-        (the table is in `diffusion.denoiser`). By default that which the net predicts; its
-        prediction of any target follows from x_t and that one. "noise" is L_simple of Ho et al.
-        (2020), equation 14; "velocity" with the process `straight` is flow matching; "score" is
-        denoising score matching, the loss of "noise" with each time weighted by 1 / σ_t²
+    target: a combination of x and ε: "noise" (ε), "data" (x), "v", "score" or "velocity" (the table
+        is in `diffusion.denoiser`). By default that which the net predicts; its prediction of any
+        target follows from x_t and that one. "noise" is L_simple of Ho et al. (2020), equation 14;
+        "velocity" with the process `straight` is flow matching; "score" is denoising score
+        matching, the loss of "noise" with each time weighted by 1 / σ_t²
     parts_key: for the dropout of the net, which is off without it
 
     Each row has one t and one ε; the times of a batch are spread evenly. Returns (loss, {"loss"}).
     Cost: one pass of the net.
     """
     x = _data(model, params, key, x, parts_key)
-    dress = model.dress if dress is None else dress
-    checks.choice(dress, DRESSES, "dress")
+    target = model.target if target is None else target
+    checks.choice(target, TARGETS, "target")
     process = model.process(params)
     time_key, noise_key = jax.random.split(key)
     t = drawn_times(time_key, process, len(x), x.dtype)
     noisy, noise = noised(noise_key, process, x, t)
     found = model.predict(params, noisy, t, cond, key=parts_key)
-    if dress == model.dress:
-        error = found.target - dressed(dress, process, x, noise, t)
+    if target == model.target:
+        error = found.target - target_of(target, process, x, noise, t)
     else:
-        error = dressed(dress, process, found.data - x, found.noise - noise, t)
+        error = target_of(target, process, found.data - x, found.noise - noise, t)
     loss = jnp.square(error).mean()
     return loss, {"loss": loss}
 

@@ -244,7 +244,7 @@ def straight() -> Process:
 
     α_t = 1 - t and σ_t = t; the velocity along the line is ε - x. t is in [10⁻³, 0.999], since σ is
     0 at t = 0 and α is 0 at t = 1. Flow matching is `simple_loss` of a denoiser with this process
-    and dress="velocity". Lipman et al. (2023), "Flow matching for generative modeling"; Liu et al.
+    and target="velocity". Lipman et al. (2023), "Flow matching for generative modeling"; Liu et al.
     (2023), "Flow straight and fast".
     """
     return Process(

@@ -149,7 +149,7 @@ def build(
         net,
         shape,
         process_of(name, num_levels),
-        dress="noise" if name in OF_NOISE else "v",
+        target="noise" if name in OF_NOISE else "v",
         learned_variance=name in OF_CHAINS,
         cond_shape=cond_shape,
     )

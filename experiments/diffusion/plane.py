@@ -106,8 +106,8 @@ def build(config: Config, name: str) -> protocol.Net | diffusion.Denoiser:
     net = nets.time_mlp(2, hidden=config.hidden)
     if name not in DENOISERS:
         return net
-    process, options, dress = DENOISERS[name]
-    return diffusion.denoiser(net, (2,), getattr(diffusion, process)(**options), dress=dress)
+    process, options, target = DENOISERS[name]
+    return diffusion.denoiser(net, (2,), getattr(diffusion, process)(**options), target=target)
 
 
 def score_of(model: Any, params: Params) -> Callable:

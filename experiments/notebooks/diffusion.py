@@ -54,7 +54,7 @@ num_steps = 3000  # quick: 30
 num = 2000  # quick: 50
 toy = data.gaussians()
 net = nets.time_mlp(2, hidden=(128, 128))
-model = diffusion.denoiser(net, (2,), process, dress="noise")
+model = diffusion.denoiser(net, (2,), process, target="noise")
 loss = lambda params, key, x: diffusion.simple_loss(model, params, key, x)
 adam = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(2e-3, b2=0.99))
 descent = learning.gradient_descent(model.init, loss, adam, ema_decay=0.999)
@@ -98,7 +98,7 @@ plots.densities(
 # %% [markdown]
 # ## Exercises
 #
-# 1. Train in another dress, `dress="velocity"` with `diffusion.straight()`: flow matching. Which
+# 1. Train with `target="velocity"` and `diffusion.straight()`: flow matching. Which
 #    lines of this notebook change, and which figures?
 # 2. Sample with `diffusion.sample(..., eta=0.0)`, which is DDIM, with the number of passes of the
 #    chain. From how many passes on does noise on the way pay?

@@ -21,7 +21,7 @@ def net():
 
 
 def denoiser(process):
-    return diffusion.denoiser(net(), (2,), process, dress="data")
+    return diffusion.denoiser(net(), (2,), process, target="data")
 
 
 def exact_variance(s, t):

@@ -1,4 +1,4 @@
-"""Dresses: every prediction tells all the others, and x_t."""
+"""Targets: every prediction tells all the others, and x_t."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 
 from dgm_jax import diffusion, nets
 from dgm_jax.checks import InputError
-from dgm_jax.diffusion.denoiser import dressed, undressed
+from dgm_jax.diffusion.denoiser import from_target, target_of
 from tests.contracts.compiled import jit
 from tests.diffusion.test_process import PROCESSES
 from tests.helpers import drawn, points
@@ -23,8 +23,8 @@ def test_a_target_in_any_dress_gives_data_and_noise_back(name):
     @jit
     def back(noisy):
         return [
-            undressed(dress, process, noisy, t, dressed(dress, process, x, noise, t))
-            for dress in diffusion.DRESSES
+            from_target(target, process, noisy, t, target_of(target, process, x, noise, t))
+            for target in diffusion.TARGETS
         ]
 
     for data, found in back(noisy):
@@ -37,19 +37,19 @@ def test_v_is_x_t_turned_by_a_right_angle_and_velocity_is_its_derivative():
     t = jnp.full(5, 0.4)
     noisy = lambda t: process.alpha(t)[:, None] * x + process.sigma(t)[:, None] * noise
     moved = jax.jvp(noisy, (t,), (jnp.ones(5),))[1]
-    np.testing.assert_allclose(dressed("velocity", process, x, noise, t), moved, rtol=1e-4)
-    v = dressed("v", process, x, noise, t)
+    np.testing.assert_allclose(target_of("velocity", process, x, noise, t), moved, rtol=1e-4)
+    v = target_of("v", process, x, noise, t)
     lengths = (x**2 + noise**2).sum(-1)
     np.testing.assert_allclose((v**2 + noisy(t) ** 2).sum(-1), lengths, rtol=1e-5)
     np.testing.assert_allclose(
-        dressed("velocity", diffusion.straight(), x, noise, t), noise - x, rtol=1e-5
+        target_of("velocity", diffusion.straight(), x, noise, t), noise - x, rtol=1e-5
     )
 
 
-@pytest.mark.parametrize("dress", diffusion.DRESSES)
-def test_a_prediction_adds_up_to_what_was_seen(dress):
+@pytest.mark.parametrize("target", diffusion.TARGETS)
+def test_a_prediction_adds_up_to_what_was_seen(target):
     net = nets.time_mlp(2, hidden=(8,), num_waves=4)
-    model = diffusion.denoiser(net, (2,), diffusion.sub_vp(), dress=dress)
+    model = diffusion.denoiser(net, (2,), diffusion.sub_vp(), target=target)
     params, x, t = drawn(model), points(6, 2), jnp.linspace(0.1, 0.9, 6)
     found = jit(model.predict)(params, x, t)
     process = model.process(params)
@@ -61,8 +61,8 @@ def test_a_prediction_adds_up_to_what_was_seen(dress):
 
 def test_wrong_nets_and_inputs_are_refused():
     net = nets.time_mlp(2, hidden=(4,), num_waves=2)
-    with pytest.raises(InputError, match="dress must be"):
-        diffusion.denoiser(net, (2,), diffusion.cosine(), dress="epsilon")
+    with pytest.raises(InputError, match="target must be"):
+        diffusion.denoiser(net, (2,), diffusion.cosine(), target="epsilon")
     with pytest.raises(InputError, match="process"):
         diffusion.denoiser(net, (2,), lambda t: t)
     model = diffusion.denoiser(net, (2,), diffusion.cosine(), learned_variance=True)

@@ -43,7 +43,7 @@ def of_scores(score, cond_shape=None):
         return -PROCESS.sigma(t)[:, None] * score(x[:, 0], t, *cond)[:, None]
 
     net = Net(lambda key: {}, apply)
-    return diffusion.denoiser(net, (1,), PROCESS, dress="noise", cond_shape=cond_shape)
+    return diffusion.denoiser(net, (1,), PROCESS, target="noise", cond_shape=cond_shape)
 
 
 def class_score(x, t, y):

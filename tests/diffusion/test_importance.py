@@ -20,7 +20,7 @@ SHARES = np.array([1, 2, 10, 3, 16, 32]) / 64  # p of six parts, each a whole nu
 def constant():
     """A net that always says 0.3: no loss depends on the noise, and each is known."""
     net = Net(lambda key: {}, lambda params, x, level, key=None: jnp.full_like(x, 0.3))
-    return diffusion.denoiser(net, (2,), PROCESS, dress="data")
+    return diffusion.denoiser(net, (2,), PROCESS, target="data")
 
 
 def state_of(shares):

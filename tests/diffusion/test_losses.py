@@ -1,4 +1,4 @@
-"""Bounds: the entropy where it must be, above it elsewhere; losses of every dress."""
+"""Bounds: the entropy where it must be, above it elsewhere; losses of every target."""
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +76,7 @@ def test_one_step_for_each_row_estimates_the_sum_over_all(key):
 def test_the_chain_tends_to_the_continuous_bound_on_levels(key):
     """Of one net, with parameters off their start, on 5 levels: many steps, the same number."""
     net = nets.time_mlp(2, hidden=(8,), num_waves=4)
-    model = diffusion.denoiser(net, (2,), diffusion.linear_log_snr(6.0, -4.0), dress="v")
+    model = diffusion.denoiser(net, (2,), diffusion.linear_log_snr(6.0, -4.0), target="v")
     params = drawn(model)
     x = jnp.asarray(np.random.default_rng(0).integers(0, 5, (20_000, 2)))
     chain = jit(
@@ -92,7 +92,7 @@ def test_the_chain_tends_to_the_continuous_bound_on_levels(key):
 def test_the_last_step_of_a_chain_is_a_distribution_of_levels(key):
     """Of a net that does not look at x_t, so that one p(x | x_1) serves all levels: Σ_v p = 1."""
     net = Net(lambda key: {}, lambda params, x, level, key=None: jnp.full_like(x, 0.3))
-    model = diffusion.denoiser(net, (1,), diffusion.linear_log_snr(1.0, -5.0), dress="data")
+    model = diffusion.denoiser(net, (1,), diffusion.linear_log_snr(1.0, -5.0), target="data")
     levels = jnp.arange(5)[:, None]
     terms = diffusion.chain_bound(model, {}, key, levels, num_steps=3, num_levels=5)
     np.testing.assert_allclose(jnp.exp(-terms.reconstruction).sum(), 1, rtol=1e-5)
@@ -103,7 +103,7 @@ def test_the_least_error_of_the_noise_is_the_known_one(key):
     process, x = diffusion.linear_log_snr(3.0, -3.0), gaussian.draws(jax.random.key(7), NUM)
     model = gaussian.denoiser(process)
     noise_key, key = jax.random.split(key)
-    loss, _ = jit(lambda key: diffusion.simple_loss(model, {}, key, x, dress="noise"))(key)
+    loss, _ = jit(lambda key: diffusion.simple_loss(model, {}, key, x, target="noise"))(key)
     t = (jnp.arange(1000)[:, None] + 0.5) / 1000
     signal = process.alpha(t) ** 2 * gaussian.VARIANCES
     least = signal / (signal + process.sigma(t) ** 2)
@@ -120,17 +120,17 @@ def test_the_decoder_of_levels_is_a_distribution():
     np.testing.assert_allclose(total, 1, rtol=1e-5)
 
 
-@pytest.mark.parametrize("dress", diffusion.DRESSES)
-def test_the_best_denoiser_is_the_minimum_of_the_error_in_each_dress(key, dress):
+@pytest.mark.parametrize("target", diffusion.TARGETS)
+def test_the_best_denoiser_is_the_minimum_of_the_error_of_each_target(key, target):
     """A factor on E[x | x_t] of 1 has the gradient 0, within its error; others are worse."""
     x, best = gaussian.draws(jax.random.key(7), NUM), gaussian.net()
     net = Net(lambda key: jnp.ones(()), lambda w, *a, key=None: w * best.apply({}, *a))
-    model = diffusion.denoiser(net, (2,), diffusion.linear_log_snr(3.0, -3.0), dress="data")
+    model = diffusion.denoiser(net, (2,), diffusion.linear_log_snr(3.0, -3.0), target="data")
 
     @jit
     def slope(w, key):
         again = jax.random.clone
-        loss = lambda w: diffusion.simple_loss(model, w, again(key), x, dress=dress)[0]
+        loss = lambda w: diffusion.simple_loss(model, w, again(key), x, target=target)[0]
         return jax.grad(loss)(w), jax.grad(jax.grad(loss))(w)
 
     first, second = slope(jnp.ones(()), key)
@@ -140,7 +140,7 @@ def test_the_best_denoiser_is_the_minimum_of_the_error_in_each_dress(key, dress)
 
 def test_the_bound_of_a_hybrid_trains_the_variances_alone(key):
     net = nets.time_mlp(2, hidden=(8,), num_waves=4, out_dim=4)
-    model = diffusion.denoiser(net, (2,), LINEAR, dress="noise", learned_variance=True)
+    model = diffusion.denoiser(net, (2,), LINEAR, target="noise", learned_variance=True)
     params, x = drawn(model), points(16, 2)
 
     @jit

@@ -35,7 +35,7 @@ def test_of_gaussian_data_it_is_the_gaussian(key, name):
 
 def test_of_any_net_it_integrates_to_one():
     net = nets.time_mlp(1, hidden=(8,), num_waves=4)
-    model = diffusion.denoiser(net, (1,), diffusion.linear_log_snr(6.0, -6.0), dress="v")
+    model = diffusion.denoiser(net, (1,), diffusion.linear_log_snr(6.0, -6.0), target="v")
     density = diffusion.ode_density(model, solver=ode_solver(rtol=1e-6, atol=1e-6))
     params, grid = drawn(model), jnp.linspace(-12, 12, 4001)[:, None]
     log_p = jit(lambda params, x: density.dist(params).log_prob(x))(params, grid)

@@ -81,7 +81,7 @@ def test_clipping_keeps_the_prediction_and_with_it_the_sample(key):
 def test_the_last_step_of_a_chain_has_no_noise(key):
     """Of a net that is sure of its datum, at every eta and with either variance."""
     net = Net(lambda key: {}, lambda params, x, level, key=None: jnp.full_like(x, 0.3))
-    model = diffusion.denoiser(net, (2,), diffusion.cosine(), dress="data")
+    model = diffusion.denoiser(net, (2,), diffusion.cosine(), target="data")
     for options in ({"eta": 0.0}, {"eta": 0.5}, {"kind": "upper"}, {"kind": "posterior"}):
         x = diffusion.sample(model, {}, jax.random.clone(key), 3, num_steps=4, **options)
         np.testing.assert_allclose(x, 0.3, rtol=1e-6)

@@ -22,7 +22,7 @@ def test_the_code_length_of_the_ode_is_that_of_levels(key):
     def apply(params, x, level, key=None):
         return jnp.full_like(x, 0.5)
 
-    model = diffusion.denoiser(Net(lambda key: {}, apply), (2, 1, 1), most, dress="data")
+    model = diffusion.denoiser(Net(lambda key: {}, apply), (2, 1, 1), most, target="data")
     log_prob = digits.ode_log_prob(model, 5)
     x = jnp.full((200, 2, 1, 1), 3)  # at 0.5 of [-1, 1]
     nats = jax.jit(lambda key, x: log_prob({}, key, x))(key, x)

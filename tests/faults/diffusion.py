@@ -1,4 +1,4 @@
-"""Faults of diffusion: variances, bounds, dresses, guidance, samplers, scores."""
+"""Faults of diffusion: variances, bounds, targets, guidance, samplers, scores."""
 
 from tests.faults.planting import Fault
 

@@ -259,7 +259,7 @@ WITH_VARIANCES = diffusion.denoiser(
 )
 NOISY_NET = nets.time_mlp(3, hidden=(3,), num_waves=2, out_dim=2)
 DENOISED = {"model": DENOISER, "params": drawn(DENOISER), "key": RAW_KEY, "x": X}
-OF_DRESSES = choice("noise", "data", "v", "score", "velocity")
+OF_TARGETS = choice("noise", "data", "v", "score", "velocity")
 
 LINEAR = vae.linear_vae(3, 2, variance=1.0)
 PIXELS = autoregressive.pixelcnn(
@@ -1164,7 +1164,7 @@ TABLE = {
         net=noun(nets.time_mlp),
         shape=or_one(SHAPE),
         process=noun(diffusion.cosine),
-        dress=OF_DRESSES,
+        target=OF_TARGETS,
         learned_variance=FLAG,
     ),
     "diffusion.score": of(
@@ -1191,7 +1191,7 @@ TABLE = {
         DENOISED,
         model=noun(diffusion.denoiser),
         x=arrays("f", event=1, nan=EITHER),
-        dress=optional(OF_DRESSES),
+        target=optional(OF_TARGETS),
         parts_key=optional(KEY),
     ),
     **{
