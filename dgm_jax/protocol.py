@@ -66,7 +66,15 @@ Shape = tuple[int, ...]
 
 
 class Net(NamedTuple):
-    """θ ↦ f_θ: a parametrised function."""
+    """θ ↦ f_θ: a parametrised function.
+
+    init: init(key) = θ, a tree of arrays
+    apply: apply(params, *inputs, key=None) = f_θ(inputs), with any batch axes in front; a key turns
+        dropout on
+
+    Made by the constructors of `dgm_jax.nets`, such as `nets.mlp`, or from a flax module by
+    `nets.from_linen`.
+    """
 
     init: Callable[[Key], Params]
     apply: Callable[..., Array]  # apply(params, *inputs, key=None)
@@ -76,9 +84,12 @@ class StatefulNet(NamedTuple):
     """θ, s ↦ f_θ,s: a function with a state s that no gradient moves.
 
     Examples of such a state are the running statistics of batch normalisation and the singular
-    vectors of spectral normalisation. With train=True `apply` uses the statistics of the batch that
-    it is given and returns the new state. With train=False it uses the state and returns it
-    unchanged.
+    vectors of spectral normalisation.
+
+    init: init(key) = (θ, s)
+    apply: apply(params, state, *inputs, train=..., key=None) = (result, state). With train=True it
+        uses the statistics of the batch that it is given and returns the new state. With
+        train=False it uses the state and returns it unchanged
     """
 
     init: Callable[[Key], tuple[Params, State]]
@@ -88,22 +99,22 @@ class StatefulNet(NamedTuple):
 class CausalNet(NamedTuple):
     """θ ↦ f_θ: R^d → R^{d×k}, where output i depends only on the inputs before i.
 
-    One net, run in two ways:
+    One net, run in two ways, so that a density is scored in one pass and sampled step by step.
 
-    - `apply(params, x, cond=None, *, key=None)` -> f [..., d, k]: all outputs at a given x, in one
-      parallel pass.
-    - `unroll(params, emit, batch_shape, cond=None, *, key=None)` -> (x [..., d], f [..., d, k],
-      units): computes x one coordinate after the other, x_i = emit(i, f_i(x_<i)), with a traced
-      integer i and f_i [*batch_shape, k]. A sampler passes an `emit` that draws x_i from p(x_i;
-      f_i). The inverse of a flow passes one that solves τ(x_i; f_i) = y_i.
+    init: init(key) = θ
+    apply: apply(params, x, cond=None, *, key=None) = f [..., d, k], all outputs at a given x
+        [..., d], in one parallel pass
+    unroll: unroll(params, emit, batch_shape, cond=None, *, key=None) = (x [..., d], f [..., d, k],
+        units): computes x one coordinate after the other, x_i = emit(i, f_i(x_<i)), with a traced
+        integer i and f_i [*batch_shape, k]. A sampler passes an `emit` that draws x_i from p(x_i;
+        f_i), the inverse of a flow one that solves τ(x_i; f_i) = y_i for its element-wise map τ
+    linearize: linearize(params, x, units, cond, key=None), the derivative of the net at x
+        (`nets.causal.linearized.LinearCausalNet`), for the derivatives of flows; `units`, the third
+        result of `unroll`, are the pre-activations of all units at x. None where a net has none
+    cond_shape: of one condition; None for an unconditional net
 
     The lecture unrolls by d passes of `apply`, which is the definition (`nets.naive`). The nets
     here compute each hidden unit once, so that unrolling costs the arithmetic of one pass.
-
-    The rest is for the derivatives of flows. `linearize(params, x, units, cond, key=None)` is the
-    derivative of the net at x (`nets.causal.linearized.LinearCausalNet`), or None where a net has
-    none. `units`, the third result of `unroll`, holds the pre-activations of all units at x, which
-    `linearize` reuses.
     """
 
     init: Callable[[Key], Params]
@@ -116,9 +127,13 @@ class CausalNet(NamedTuple):
 class Flow(NamedTuple):
     """θ ↦ T_θ: a parametrised bijection; `forward` maps noise z to data x.
 
-    Some flows initialise parameters from a batch of data (`actnorm`). `adapt(params, x, cond=None)`
-    -> (params, z) sets them from the batch x and returns z = T⁻¹(x) for the next flow. It is None
-    for a flow without such parameters. Call it through `combinators.adapt`.
+    init: init(key) = θ
+    bijector: bijector(params, cond=None, *, key=None), a distrax bijector with forward, inverse and
+        their log-determinants
+    adapt: adapt(params, x, cond=None) = (params, z), for a flow that initialises parameters from a
+        batch x of data (`flows.actnorm`): it sets them and returns z = T⁻¹(x) for the next flow.
+        None for other flows. Call it through `combinators.adapt`
+    cond_shape: of one condition; None for an unconditional flow
     """
 
     init: Callable[[Key], Params]
@@ -128,7 +143,15 @@ class Flow(NamedTuple):
 
 
 class Density(NamedTuple):
-    """θ ↦ p_θ(x | c): a parametrised, possibly conditional, distribution."""
+    """θ ↦ p_θ(x | c): a parametrised, possibly conditional, distribution.
+
+    init: init(key) = θ
+    dist: dist(params, cond=None, *, key=None), a distrax distribution with log_prob(x) in nats and
+        sample(seed=key, sample_shape=n). With a key dropout is on
+    adapt: adapt(params, x, cond=None) = (params, z), for parameters that start from a batch of
+        data, as those of a `Flow`; None without such
+    cond_shape: of one condition; None for an unconditional density
+    """
 
     init: Callable[[Key], Params]
     dist: Callable[..., distrax.Distribution]  # dist(params, cond=None, *, key=None)
@@ -139,10 +162,15 @@ class Density(NamedTuple):
 class Inferred(NamedTuple):
     """Samples z ~ q(z | x) and their log-densities, in nats; the first axis is that of K samples.
 
-    If z has several groups, such as the layers of a hierarchy, `z` is a tree of them, and `kl` has
-    one entry for each: its KL(q ‖ p), given the groups it depends on. In closed form it has one
-    number for each independent entry, [K, *batch, *entries]; otherwise it is log q - log p at the
-    sample, [K, *batch]. The ELBO is E[log_likelihood - Σ kl].
+    z: [K, *batch, ...]; a tree of groups if z has several, such as the layers of a hierarchy
+    log_likelihood: log p(x | z), [K, *batch]
+    log_prior: log p(z), [K, *batch]
+    log_posterior: log q(z | x), [K, *batch]
+    kl: {group: its KL(q ‖ p), given the groups it depends on}. In closed form it has one number for
+        each independent entry, [K, *batch, *entries]; otherwise it is log q - log p at the sample,
+        [K, *batch]
+
+    The ELBO is E[log_likelihood - Σ kl]. Made by `objectives.infer`.
     """
 
     z: Any  # [K, *batch, ...]
@@ -156,12 +184,17 @@ class LatentVariable(NamedTuple):
     """θ ↦ p_θ(x, z) = p_θ(z) p_θ(x | z), with an approximate posterior q_θ(z | x).
 
     The three distributions have one tree of parameters, because some models share weights among
-    them. `combinators.latent_variable` makes a `LatentVariable` from three separate densities.
+    them. `combinators.latent_variable` makes a model from three separate densities.
 
-    `infer(params, key, x, cond=None, *, num_samples=1, parts_key=None)` -> `Inferred` draws z with
-    `key` and scores it in one pass; `parts_key` is the `key` of the distributions. Only models
-    whose distributions share computation, such as hierarchies, have it. `objectives.infer` works
-    for all.
+    init: init(key) = θ
+    prior: prior(params, cond=None, *, key=None) = p(z)
+    likelihood: likelihood(params, z, cond=None, *, key=None) = p(x | z), with the batch shape of z
+    posterior: posterior(params, x, cond=None, *, key=None) = q(z | x), with the batch shape of x
+    infer: infer(params, key, x, cond=None, *, num_samples=1, parts_key=None) = `Inferred`, which
+        draws z with `key` and scores it in one pass; `parts_key` is the `key` of the distributions.
+        Only models whose distributions share computation, such as hierarchies, have it; else None.
+        `objectives.infer` works for all
+    cond_shape: of one condition; None for an unconditional model
     """
 
     init: Callable[[Key], Params]
@@ -175,12 +208,17 @@ class LatentVariable(NamedTuple):
 class Adversarial(NamedTuple):
     """θ, φ ↦ G_θ, D_φ: samples x = G_θ(z) with z ~ p(z), and a critic D_φ(x) that judges them.
 
-    `init(key)` = (params, state), both {"generator": ..., "critic": ...}. The generator maps z
-    [batch, ...] to x [batch, ...], the critic x to values [batch]. A game (`objectives.Game`) says
-    whether these are logits of "x is data" or the values of a Wasserstein critic. A conditional
-    model passes one condition per sample to both nets, after z and x; its cond_shape is (n,) for a
-    vector and () for a class as an integer. There is no density p(x). Made by
-    `combinators.adversarial`.
+    init: init(key) = (params, state), both {"generator": ..., "critic": ...}
+    prior: the density p(z), without parameters
+    generator: a `StatefulNet`, apply(params, state, z[, cond], train=..., key=None) = (x, state),
+        from z [batch, ...] to x [batch, ...]
+    critic: a `StatefulNet`, apply(params, state, x[, cond], train=..., key=None) = (values [batch],
+        state). A game (`objectives.Game`) says whether values are logits of "x is data" or those of
+        a Wasserstein critic
+    cond_shape: of one condition, (n,) for a vector and () for a class as an integer, which both
+        nets get for each sample; None for an unconditional model
+
+    There is no density p(x). Made by `combinators.adversarial`.
     """
 
     init: Callable[[Key], tuple[dict[str, Params], dict[str, State]]]
@@ -193,10 +231,14 @@ class Adversarial(NamedTuple):
 class Algorithm(NamedTuple):
     """s ← step(s, key, batch): how a state moves, from s = init(key).
 
-    `step` returns (state, metrics), as the body of `jax.lax.scan` does. `params(state)` selects the
-    parts of the state to evaluate, to sample with and to load, such as the averaged parameters of
-    `gradient_descent`; by default it is the whole state. It only selects and computes nothing, so
-    that a checkpoint can record where these parts are.
+    init: init(key) = the first state, a tree of arrays
+    step: step(state, key, batch) = (state, metrics), as the body of `jax.lax.scan`, with metrics a
+        dict {name: scalar}; or step(..., fixed=tree) with arrays that training does not change
+    params: params(state) selects the parts of the state to evaluate, to sample with and to load,
+        such as the averaged parameters of `gradient_descent`; by default it is the whole state. It
+        only selects and computes nothing, so that a checkpoint can record where these parts are
+
+    Run it by `learning.fit` or `learning.train`.
     """
 
     init: Callable[[Key], State]
@@ -205,7 +247,10 @@ class Algorithm(NamedTuple):
 
 
 def num_params(params: Params) -> int:
-    """How many numbers a tree of arrays holds; 0 for an empty one."""
+    """Σ of the sizes of all arrays in a tree: the number of parameters; 0 for an empty tree.
+
+    params: any tree of arrays; a Python number counts as one.
+    """
     return sum(getattr(leaf, "size", 1) for leaf in jax.tree.leaves(params))
 
 
@@ -214,7 +259,10 @@ def split(key: Key, num: int) -> list[Key]: ...
 @overload
 def split(key: None, num: int) -> list[None]: ...
 def split(key: Key | None, num: int) -> list[Key] | list[None]:
-    """One key for each of `num` parts, or None for each if `key` is None."""
+    """One key for each of `num` parts of a model, or None for each if `key` is None.
+
+    key: made by `jax.random.key`, or None for no randomness. Returns a list of length num.
+    """
     return [None] * num if key is None else list(jax.random.split(key, num))
 
 
@@ -234,9 +282,12 @@ def again(key: Key | None) -> Key | None:
 def described(noun: Any) -> str:
     """'Density: Pushforward, event shape (5,), 1,234 parameters': a type of functions, in one line.
 
-    The `__repr__` of such types, since the addresses of functions say nothing. What has parameters
-    is described by tracing alone. The rest, such as a `Game` or an `Algorithm`, is described by the
-    constructors that made it and by its numbers: 'Law: affine, num_params 2'.
+    The `__repr__` of the types of this module, since the addresses of functions say nothing. What
+    has parameters is described by tracing alone, without computing them. The rest, such as a `Game`
+    or an `Algorithm`, is described by the constructors that made it and by its numbers: 'Law:
+    affine, num_params 2'.
+
+    noun: an object of such a type. Returns a string; if `init` fails, that says so.
     """
     if isinstance(noun, Algorithm):
         facts = _origins(noun.step)

@@ -10,7 +10,14 @@ Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
 def builder(function: Builder) -> Builder:
-    """Marks a module-level function that builds a model, so that `learning.load` may call it."""
+    """Marks a function that builds a model, so that `learning.load` may call it: a decorator.
+
+        @runs.builder
+        def build(config: Config, dim: int) -> Density: ...
+
+    function: one of a module, not a lambda or a notebook's, since it is found again by its name.
+        Returns the same function; other values raise `ValueError`. See `learning.Recipe`.
+    """
     if not inspect.isfunction(function):
         raise checks.InputError(f"function must be one of a module; got {checks.shown(function)}.")
     function.__dict__["builds_a_model"] = True

@@ -83,7 +83,18 @@ FORCED = "--xla_force_host_platform_device_count"  # the other way to say how ma
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """The options of every experiment."""
+    """The options of every experiment, a frozen dataclass that each extends by its own.
+
+    workdir: the directory of the run, from which it is also resumed; by default runs/<experiment>
+    data_dir: the folder of the data sets; by default the environment variable DGM_DATA
+    cache_dir: the folder of compiled programs; by default ~/.cache/dgm_jax
+    seed: of all random numbers
+    quick: a run of seconds that shows that everything works; its results are meaningless
+    progress: whether to show a progress bar
+    distributed: this process is one of several on a cluster that JAX detects
+    coordinator, num_processes, process_id: of several processes elsewhere: HOST:PORT of process 0,
+        how many there are, and the number of this one, from 0
+    """
 
     workdir: Path | None = None
     """the directory of the run, from which it is also resumed; runs/<experiment> by default"""
@@ -108,7 +119,7 @@ class RunOptions:
 
     @property
     def directory(self) -> Path:
-        """`workdir`, which `experiment` fills in where it is not given."""
+        """`workdir`, which `experiment` sets if it is not given; without it `ValueError`."""
         if self.workdir is None:
             raise checks.InputError("workdir is missing; give the directory that keeps the run.")
         return self.workdir
@@ -122,7 +133,13 @@ class RunOptions:
 
 @dataclasses.dataclass(frozen=True)
 class ReportOptions:
-    """The options of every benchmark."""
+    """The options of every benchmark, a frozen dataclass that each extends by its own.
+
+    out: a JSON file for the rows, with the machine; None for none
+    figure: a PNG file for the picture; by default runs/benchmarks/<name>.png
+    record: a Markdown file to which the tables are added, such as benchmarks/RESULTS.md
+    note: a text for the record, such as who else used the machine
+    """
 
     out: Path | None = None
     """a JSON file for the rows, with the machine"""
@@ -143,11 +160,19 @@ def experiment(
     minutes: float | None = None,
     args: Sequence[str] | None = None,
 ) -> dict:
-    """Reads the options, then keeps the run of main(config): see `dgm_jax.runs.keep`.
+    """main(config), with config read from the command line and the results kept in config.workdir.
 
-    config_type: the dataclass of the options; quick: their defaults under --quick; show: prints the
-    results; minutes: what a default run takes on two CPU cores; args: the command line, by default
-    that of the program.
+    config_type: the dataclass of the options, which extends `RunOptions`
+    main: a function of the options that returns a dict of results that JSON can hold
+    quick: {option: value} that replace the defaults under --quick
+    show: prints the results; by default as a list of names and values
+    minutes: what a default run takes on two CPU cores; it is printed at the start
+    args: the command line, a list of words; by default that of the program
+
+    Returns the results. A finished run is not computed again, and a stopped one is resumed
+    (`runs.keep`). On a CPU JAX gets a device for each core, if it has not started yet. Ends the
+    program with a message and an exit code for a wrong option (2) and for an error of the run
+    (`dgm_jax.runs.errors`).
     """
     with leaving_at_once(signal.SIGTERM, signal.SIGINT):
         name = program(config_type)
@@ -187,11 +212,18 @@ def benchmark(
     minutes: float | None = None,
     args: Sequence[str] | None = None,
 ) -> None:
-    """Reads the options, measures main(config), prints to_tables(found) and writes the files.
+    """main(config), with config read from the command line; prints its tables, writes files.
 
-    config_type: the dataclass of the options; save(figure, path) writes what draw(config, found)
-    returns; minutes: what it takes by default on two CPU cores; args: the command line, by default
-    that of the program.
+    config_type: the dataclass of the options, which extends `ReportOptions`
+    main: a function of the options that returns a dict with "rows", the measurements, and
+        "machine", that of `measure.machine`; --out writes both
+    to_tables: to_tables(found) -> the tables for the terminal and for --record, lists of dicts
+    draw: draw(config, found) -> a figure
+    save: save(figure, path) writes it, such as `plots.save`
+    minutes: what it takes by default on two CPU cores; it is printed at the start
+    args: the command line, a list of words; by default that of the program
+
+    Returns nothing. Ends the program with a message and an exit code if something fails.
     """
     name = program(config_type)
     config = errors.told(lambda: parse(config_type, name, args=args))
@@ -215,9 +247,13 @@ def parse(
 ) -> Options:
     """The options of `python -m <name>`, an object of config_type.
 
-    args: the command line, by default that of the program. With --quick, options that are not given
-    have the values of `quick`. Exits with code 0 after --help, which begins with the docstring of
-    the module of config_type, and with 2 for a wrong option. `InputError` for NaN and infinity.
+    config_type: a frozen dataclass, whose fields are the options and their defaults
+    name: of the module, for the help
+    quick: values of the options that are not given, if --quick is given
+    args: the command line, a list of words; by default that of the program
+
+    Exits with code 0 after --help, which begins with the docstring of the module of config_type,
+    and with 2 for a wrong option. Raises `ValueError` for NaN and infinity.
     """
     import tyro
 

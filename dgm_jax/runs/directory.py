@@ -61,15 +61,15 @@ def keep(
     directory holds a finished run with the same options and data, main is not called. If a run was
     stopped, main is called again, and `learning.train` continues from its checkpoints.
 
-    config: a dataclass with the fields of `RunOptions`; main: a function of config that returns a
-        dict of results that JSON can hold
+    config: a dataclass with the fields of `RunOptions`
+    main: a function of config that returns a dict of results that JSON can hold
     show: prints the results; by default as a list of names and values
     minutes: how long a run with default options takes, in minutes. It is printed at the start,
         except with config.quick; None prints nothing
 
-    In several processes only the first writes and prints. Raises `InputError` if the directory
-    belongs to a run with other options, or its files are damaged. The errors of a run are turned
-    into messages and exit codes by `dgm_jax.runs.errors`.
+    Returns the results as a dict. In several processes only the first writes and prints. A
+    directory of a run with other options, or with damaged files, is refused. Errors end the program
+    with a message and an exit code (`dgm_jax.runs.errors`).
     """
     with leaving_at_once(signal.SIGTERM):
         return processes.together(lambda: _kept(config, main, show, minutes))

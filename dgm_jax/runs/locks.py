@@ -27,11 +27,15 @@ _held: dict[Path, Held] = {}  # by directory
 
 @contextlib.contextmanager
 def locked(directory: Path | str) -> Generator[None]:
-    """Holds `<directory>/.lock`, a file with the process and the machine that hold it.
+    """`with locked(directory): ...` runs the block only if no other process runs one there.
 
-    `InputError` names both if another process, or another thread of this one, holds the lock; a
-    thread may lock a directory twice. On a file system without locks a line on stderr says so and
-    the run goes on; `confirm` then stops the first of two processes that write to one directory.
+    directory: an existing one, in which the file .lock names the process and the machine that hold
+        it
+
+    Raises `ValueError`, which names both, if another process, or another thread of this one, holds
+    the lock; a thread may lock a directory twice. It is released at the end of the block, and also
+    if the process dies. On a file system without locks a line on stderr says so and the run goes
+    on; `train` then stops the first of two processes that write to one directory.
     """
     where = checks.path(directory, "directory").resolve()
     if where in _held and _held[where].thread == threading.get_ident():

@@ -154,9 +154,12 @@ def _text(row):
 
 
 def tensorboard(folder: Path | str) -> Callable[[int, dict], None]:
-    """on_log=tensorboard("runs/board") in `train` writes each number of a row for TensorBoard.
+    """on_log for `train`, which writes each number of a row for TensorBoard: on_log(step, row).
 
-    Needs tensorboardX (pip install 'dgm_jax[log]'). Other loggers take as few lines.
+        learning.train(..., on_log=runs.tensorboard("runs/board"))
+
+    folder: where the files are written, which `tensorboard --logdir` shows. Raises `ValueError` if
+        tensorboardX is not installed (pip install 'dgm_jax[log]').
     """
     folder = checks.path(folder, "folder")
     try:

@@ -16,9 +16,8 @@ def keep_memory() -> bool:
 
     A compiled function of JAX takes the memory for its intermediate values at each call and frees
     it afterwards. On a CPU the GNU C library gives large blocks back to the system, which clears
-    every page of them at the next call. That is a third of the gradient of a MAF of 64 dimensions,
-    a quarter of one of 784, and a tenth of a step of a small U-Net (benchmarks/RESULTS.md). The
-    price is that the process stays as large as it ever was.
+    every page of them at the next call: a tenth to a third of the time of small nets. The price is
+    that the process stays as large as it ever was.
 
     Call it before the first computation. Experiments and benchmarks do; in a notebook it is
 

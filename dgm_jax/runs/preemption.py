@@ -17,7 +17,11 @@ _asked = itertools.count(1)  # over all trainings: jax waits for one number afte
 
 
 class Preempted(SystemExit):
-    """The run was told to end and has saved; uncaught, it ends the process with exit code 85."""
+    """The run was told to end by SIGTERM, and has saved: an exit of `learning.train`.
+
+    It is raised in a run with a `workdir`, and is a `SystemExit`: uncaught, it ends the process
+    with the exit code 85, and the same command resumes the run.
+    """
 
     def __init__(self):
         super().__init__(85)

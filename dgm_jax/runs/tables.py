@@ -10,7 +10,14 @@ from .values import leaves
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
-    """Prints `rows` under `columns` (by default all), numbers right-aligned; None is left blank."""
+    """Prints rows of results as a table on the terminal.
+
+    rows: dicts {column: value}. Floats are shown with four digits, numbers right-aligned, and None
+        and missing values are left blank
+    columns: which columns, in this order; by default all, in the order of their first appearance
+
+    Raises `ValueError` if rows is not a list of dicts.
+    """
     if not isinstance(rows, (list, tuple)):
         raise checks.InputError(f"rows must be a list of dicts; got {checks.shown(rows)}.")
     rows = [checks.mapping(row, "each of rows") for row in rows]
@@ -52,7 +59,7 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def short(value: float) -> float:
-    """A number rounded to four digits, for a table."""
+    """A finite number rounded to four significant digits, for a table: 3.142 for π."""
     return float(f"{checks.number(value, 'value'):.4g}")
 
 

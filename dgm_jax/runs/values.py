@@ -11,7 +11,10 @@ from .. import checks
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Writes `value` atomically; arrays and array scalars become lists and numbers.
+    """Writes `value` to a file as JSON, all or nothing: a reader never finds half of it.
+
+    path: of the file, which is replaced if it exists
+    value: dicts, lists, strings, numbers, None; arrays and array scalars become lists and numbers
 
     Raises `ValueError` for NaN and infinity and `TypeError` for what JSON cannot hold; both name
     the place within `value`.
