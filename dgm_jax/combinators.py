@@ -321,8 +321,9 @@ def conditional(
     Encoders and decoders of a variational autoencoder have this form; here the output of the net is
     read as mean and log-scale of a Gaussian in two dimensions.
 
-    net: f_θ, c -> any output; to_dist: maps it, with batch axes in front, to a distrax distribution
-    cond_shape: the shape of one condition c [..., *cond_shape], required
+    net: f_θ, c [..., *cond_shape] -> any output, with the batch axes [...] in front
+    to_dist: output -> a distrax distribution with batch shape [...]
+    cond_shape: the shape of one condition c, required
     Returns a `Density` whose parameters are those of the net; the key of `dist` is for its dropout.
     """
     checks.noun(net, Net, "net")
@@ -384,15 +385,23 @@ def latent_variable(
 ) -> LatentVariable:
     """p_θ(x, z) = p(z) p(x | z) and q(z | x), from three densities with separate parameters.
 
-    Parameters {"prior", "likelihood", "posterior"}. `likelihood` is a density of x with condition
-    z, `posterior` a density of z with condition x: their cond_shape are the shapes of z and of x.
-    Make them by `conditional` or `encoded`.
+        prior = distributions.standard_normal(8)
+        likelihood = conditional(decoder, to_x, cond_shape=(8,))      # p(x | z), z [..., 8]
+        posterior = conditional(encoder, to_z, cond_shape=(784,))     # q(z | x), x [..., 784]
+        model = latent_variable(prior, likelihood, posterior)
 
-    With cond_shape=(n,) the model is conditional, p(z | c) p(x | z, c) and q(z | x, c), c [..., n].
-    Likelihood and posterior then receive c concatenated to z and to x along the last axis (at every
-    position), so that the last size of their cond_shape is n larger. A prior without cond_shape
-    does not depend on c. Kingma and Welling (2014), "Auto-encoding variational Bayes"; Sohn et al.
-    (2015) with c.
+    prior: p(z)
+    likelihood: p(x | z), a density of x whose condition is z: its cond_shape is the shape of z
+    posterior: q(z | x), a density of z whose condition is x: its cond_shape is the shape of x. Both
+        are made by `conditional` or `encoded`
+    cond_shape: None, or (n,) for a conditional model p(z | c) p(x | z, c), q(z | x, c), c [..., n].
+        Likelihood and posterior then receive c concatenated to z and to x along the last axis (at
+        every position), so that the last size of their cond_shape is n larger. A prior without
+        cond_shape does not depend on c
+
+    Parameters {"prior", "likelihood", "posterior"}. Densities whose conditions do not fit raise
+    InputError. Kingma and Welling (2014), "Auto-encoding variational Bayes"; Sohn et al. (2015),
+    "Learning structured output representation", with c.
     """
     parts = {"prior": prior, "likelihood": likelihood, "posterior": posterior}
     for name, part in parts.items():
@@ -483,11 +492,15 @@ def adapt(model: Flow | Density, params: Params, x: Array, cond: Array | None = 
 
         params = jax.jit(functools.partial(adapt, model))(model.init(key), x)
 
-    A batch sharded over devices gives the statistics of the whole batch. NaN in x is refused; under
-    `jit`, where it cannot be seen, the parameters become NaN. A second call with the same batch
-    changes nothing beyond rounding. A model without such parameters is returned unchanged. Dropout
-    is off. Cost: about one inverse pass. Salimans and Kingma (2016), "Weight normalization",
-    section 3.
+    model, params: a flow or a density, and its parameters
+    x: a batch of data, [n, *event]. A batch sharded over devices gives the statistics of the whole
+        batch. NaN raises InputError; under `jit`, where it cannot be seen, the parameters become
+        NaN
+    cond: its conditions [n, *cond_shape], or None
+
+    Returns parameters like params. A second call with the same batch changes nothing beyond
+    rounding. A model without such parameters is returned unchanged. Dropout is off. Cost: about one
+    inverse pass. Salimans and Kingma (2016), "Weight normalization", section 3.
     """
     checks.noun(model, Density if hasattr(model, "dist") else Flow, "model")
     checks.parameters(params, model.init)

@@ -34,7 +34,7 @@ def transformer(
     conditional: any likelihood of one entry, such as `categorical(K)` for text with K characters
     hidden, num_layers, num_heads: width, depth, and attention heads, whose number divides `hidden`
     window: how many of the last inputs a layer sees; None sees all
-    positions: "learned", a vector for each place, or "rotary", which depends on distances only
+    positions: "learned", a vector for each position, or "rotary", which depends on distances only
     grid: the shape of the grid of the steps, such as (H, W, C), dim in all; None is a line
     order: order[t] is the coordinate generated t-th; None is 0..dim-1
     dropout: the fraction of units set to 0 in training, when `dist` gets a key

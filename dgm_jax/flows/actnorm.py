@@ -13,12 +13,12 @@ def actnorm(dim: int, *, event_ndims: int = 1) -> Flow:
     """x = e^s ⊙ z + b, with log|det ∂x/∂z| = Σ_i s_i; s and b are initialised from data.
 
     Parameters s and b, both [dim], start at 0, so that the layer is the identity. Then
-    `adapt(params, x)` -> (params, z) sets them to the logarithm of the standard deviation of a
-    batch x and to its mean: each coordinate of z has mean 0 and standard deviation 1 over the
-    batch. A coordinate that is constant in the batch is shifted and not scaled. A batch of one
-    vector raises InputError.
-    From then on both are trained like other parameters: unlike with batch normalisation, the
-    density of an example never depends on other examples.
+    `combinators.adapt(model, params, x)` sets those of all such layers of a model, from a batch x
+    of data. It sets b to the mean of what enters the layer, and s to the logarithm of its standard
+    deviation, so that each coordinate of z has mean 0 and standard deviation 1 over the batch. A
+    coordinate that is constant in the batch is shifted and not scaled. A batch of one vector raises
+    InputError. From then on both are trained like other parameters: unlike with batch
+    normalisation, the density of an example never depends on other examples.
 
     dim: the number of coordinates of x [..., dim], or of channels
     event_ndims: the axes of one event, 1 for vectors and 3 for images [..., H, W, dim]. For images

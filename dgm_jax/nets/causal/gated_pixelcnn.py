@@ -28,9 +28,9 @@ def gated_pixelcnn(
 ) -> CausalNet:
     """f_i(x_<i, c) by two stacks of gated convolutions, of which one sees all the rows above.
 
-    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]. With v the features of the
-    rows above (vertical stack) and h those of the same row to the left (horizontal stack), a layer
-    is
+    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]: with `apply` for a known x,
+    with `unroll` while x is made entry by entry, as in sampling. With v the features of the rows
+    above (vertical stack) and h those of the same row to the left (horizontal stack), a layer is
 
         u = conv(v),  v ← gate(u + U' c),                 conv over (k // 2 + 1) rows × k columns
         h ← h + W gate(conv(h) + V u + U c),              conv over the pixel and k // 2 before it

@@ -44,7 +44,10 @@ def made(
     density_blocks: int | None = None,
     tolerance: float = 0.0,
 ) -> CausalNet:
-    """f_i(x_<i, c) ∈ R^k for all i from one masked pass: [..., d] -> [..., d, k].
+    """f_i(x_<i, c) ∈ R^k for all i from one pass of a masked multilayer perceptron.
+
+    x [..., d] -> f [..., d, k]: with `apply` for a known x, with `unroll` while x is made
+    coordinate by coordinate, as in sampling or in the inverse of a flow.
 
     Every hidden unit has a degree, the number of inputs that it may depend on: the first ones in
     the order. It reads units of the layer below with at most its own degree. Output t, the t-th in
@@ -60,9 +63,9 @@ def made(
         layer, whose biases become b_1 + C c
     encoding: how the net sees levels; x then holds integers (`nets.one_hot`, `nets.scaled`). Such a
         net has no derivative with respect to x, and no `linearize`
-    residual: after the first layer, every two layers are a residual block h + W' s(W s(h)). The
-        number of layers must be odd and their widths equal.
-        Durkan & Nash (2019), "Autoregressive energy machines", ResMADE
+    residual: after the first layer, every two layers are a residual block h + W' s(W s(h)), with s
+        the activation. The number of layers must be odd and their widths equal. Durkan & Nash
+        (2019), "Autoregressive energy machines", ResMADE
     direct: whether each output also reads the inputs before it directly. By default it does if a
         hidden layer has fewer units than there are degrees, since an output might otherwise miss an
         input

@@ -25,9 +25,10 @@ def markov(
 ) -> CausalNet:
     """f_i = MLP(x_{i-w}, ..., x_{i-1}, c), the same for all i: a Markov chain of order w = window.
 
-    x [..., dim] -> f [..., dim, num_outputs]. The weights are shared by all positions. Each value
-    has an extra entry that is 1, and 0 for positions before the start, so that the net can tell
-    these from values that are 0. It starts as f = 0.
+    x [..., dim] -> f [..., dim, num_outputs]: with `apply` for a known x, with `unroll` while x is
+    made entry by entry, as in sampling. The weights are shared by all positions. Each value has an
+    extra entry that is 1, and 0 for positions before the start, so that the net can tell these from
+    values that are 0. It starts as f = 0.
 
     dim: the length of x
     window: w, how many of the last values are seen

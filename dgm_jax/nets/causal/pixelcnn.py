@@ -30,9 +30,10 @@ def pixelcnn(
     """f_i(x_<i, c) by convolutions masked to the pixels above and to the left, in residual blocks.
 
     x [..., H·W·C], pixels row by row and the channels of a pixel in turn -> f [..., H·W·C,
-    num_outputs]. The first mask (A) excludes the pixel itself, later ones (B) do not. A block is a
-    1×1 convolution to `hidden` channels, one of size k×k, and a 1×1 back to 2 · hidden. It starts
-    as f = 0.
+    num_outputs]: with `apply` for a known x, with `unroll` while x is made entry by entry, as in
+    sampling. The first mask (A) excludes the pixel itself, later ones (B) do not. A block is a 1×1
+    convolution to `hidden` channels, one of size k×k, and a 1×1 back to 2 · hidden. It starts as f
+    = 0.
 
     shape: (H, W, C)
     hidden, num_layers: the channels, and the number of blocks

@@ -31,8 +31,9 @@ def pixelcnn_pp(
 ) -> CausalNet:
     """f_i(x_<i, c) by two streams of gated residual blocks h + a σ(b), with short cuts.
 
-    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]. In a block (a, b) is made by
-    two convolutions, each after a concat-ELU (elu(h), elu(-h)). One stream sees the rows above
+    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]: with `apply` for a known x,
+    with `unroll` while x is made entry by entry, as in sampling. In a block (a, b) is made by two
+    convolutions, each after a concat-ELU (elu(h), elu(-h)). One stream sees the rows above
     (convolutions shifted down). The other sees also the pixels to the left (shifted down and right)
     and reads the first stream in every block. A block of the second half also reads the output of
     its mirror image in the first half, as in a U-Net. It starts as f = 0.

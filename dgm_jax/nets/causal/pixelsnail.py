@@ -34,7 +34,8 @@ def pixelsnail(
 ) -> CausalNet:
     """f_i(x_<i, c) by blocks of gated causal convolutions and attention to all preceding pixels.
 
-    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]. A block has num_convs residual
+    x [..., H·W·C], pixels row by row -> f [..., H·W·C, num_outputs]: with `apply` for a known x,
+    with `unroll` while x is made entry by entry, as in sampling. A block has num_convs residual
     layers h + a σ(b), with (a, b) made by causal convolutions of h, then attention Σ_{s≤t}
     softmax_s(q_t·k_s / √c) v_s over the pixels s up to t, with c channels per head, whose output
     enters one more gated residual layer. Queries q are computed from features, keys k and values v

@@ -43,10 +43,11 @@ def transformer(
 ) -> CausalNet:
     """f_i(x_<i, c) by L layers h ← h + attention(norm h), h ← h + MLP(norm h), and a linear map.
 
-    x [..., dim] -> f [..., dim, num_outputs]. h of a step starts as an embedding of the last input,
-    plus that of its position; attention is causal, the MLP has a layer of 4 · hidden units, with
-    GELU. The last layer starts at zero; embeddings start as N(0, 1), and all branches together add
-    the variance 1.
+    x [..., dim] -> f [..., dim, num_outputs]: with `apply` for a known x, with `unroll` while x is
+    made entry by entry, as in sampling. h of a step starts as an embedding of the last input, plus
+    that of its position; attention is causal, the MLP has a layer of 4 · hidden units, with GELU.
+    The last layer starts at zero; embeddings start as N(0, 1), and all branches together add the
+    variance 1.
 
     hidden, num_layers, num_heads: the size of h, L, and the attention heads, a divisor of `hidden`
     window: how many of the last inputs a layer sees, so that L layers see L (window - 1) + 1; None:
