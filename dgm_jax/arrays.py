@@ -130,15 +130,19 @@ def within_cell(corner: Array, u: Array) -> Array:
 def total(log_det: Array, event_ndims: int = 1) -> Array:
     """Σ over the last event_ndims axes, [..., *event] -> [...], written as a product with ones.
 
-    On a CPU, XLA would fuse a plain sum with the function before it and evaluate that function one
-    number at a time, which is much slower.
+    log_det: the logarithms of the derivatives of an element-wise map, whose sum is its
+        log-determinant. On a CPU, XLA would fuse a plain sum with the function before it and
+        evaluate that function one number at a time, which is much slower.
     """
     log_det = jax.lax.collapse(log_det, log_det.ndim - event_ndims)
     return jnp.dot(log_det, jnp.ones(log_det.shape[-1], log_det.dtype), precision="highest")
 
 
 def no_log_det(x: Array, event_ndims: int = 1) -> Array:
-    """The log-determinant of a map that only moves entries: one zero for each event of x."""
+    """0 for each event of x, [*batch]: the log-determinant of a map that only moves entries.
+
+    x: [*batch, *event]. event_ndims: the number of axes of an event.
+    """
     return jnp.zeros(x.shape[: x.ndim - event_ndims], x.dtype)
 
 

@@ -123,29 +123,31 @@ def discretized_logistic(
 ) -> Conditional:
     """p(x_i = v) = Σ_j π_j [σ((v⁺ - μ_j) / s_j) - σ((v⁻ - μ_j) / s_j)], for many ordered levels.
 
-    A mixture of logistic distributions, of which level v receives the probability of its bin. The
-    levels 0..K-1 are spread over [-1, 1]; v⁻ and v⁺ lie half a level below and above v, except that
-    v⁻ = -∞ for level 0 and v⁺ = ∞ for level K-1. σ is the logistic function, the distribution
-    function of a logistic variable.
+    A mixture of M logistic distributions with means μ_j and scales s_j, of which level v receives
+    the probability of its bin. The levels 0..K-1 are spread over [-1, 1]; v⁻ and v⁺ lie half a
+    level below and above v, except that v⁻ = -∞ for level 0 and v⁺ = ∞ for level K-1. σ is the
+    logistic function, the distribution function of a logistic variable.
 
     num_levels: K, at least 2
-    num_components: the number M of components j. For C = 1, f_i [..., 3 M] are the logits of π,
-        then shifts of μ and of log s from where f = 0 has them: M components side by side over
-        [-1, 1], which is nearly uniform. Log-scales are clipped to ±7
-    channels: C > 1 makes this p(x_1, ..., x_C), the likelihood of a decoder of images [H, W, C],
-        with M (1 + 2 C + C (C - 1) / 2) parameters per pixel. What z leaves open about the colours
-        of a photograph is mostly their common brightness, which independent channels encode C
-        times. As in the decoder of Child (2021), "Very deep VAEs". For a
-        causal net of images leave it at 1
+    num_components: M. For one channel f has 3 M entries: the logits of π, then a_j and b_j with μ_j
+        = (2j + 1) / M - 1 + a_j and log s_j = b_j - log 2M, clipped to ±7, for j = 0..M-1. So f = 0
+        is M components side by side, which is nearly uniform
+    channels: with C > 1 it is p(x_1, ..., x_C) of a pixel, the likelihood of a decoder of images
+        [H, W, C], with M (1 + 2 C + C (C - 1) / 2) parameters per pixel. What z leaves open about
+        the colours of a photograph is mostly their common brightness, which independent channels
+        encode C times. As in the decoder of Child (2021), "Very deep VAEs". For a causal net of
+        images leave it at 1
 
     In a causal net of images, and for C > 1, the channels of a pixel share their component j:
-        p(x_1, x_2, x_3) = Σ_j π_j Π_c p_j(x_c; μ_cj + Σ_{b<c} tanh(α_cbj) x_b, s_cj)    (eq. 3)
-    As a product of conditionals this is one mixture per channel, with logits
-    log π_j + Σ_{b<c} log p_j(x_b) and with means that depend linearly on the preceding channels.
-    `Conditional.head` computes these. The tanh is not in the paper but in the authors' program.
 
-    Causal nets see the levels as numbers in [-1, 1]. Cost: 4 logarithms per component and entry.
-    Salimans et al. (2017), "PixelCNN++", equations 1-3.
+        p(x_1, x_2, x_3) = Σ_j π_j Π_c p_j(x_c; μ_cj + Σ_{b<c} tanh(α_cbj) x_b, s_cj)    (eq. 3)
+
+    As a product of conditionals this is one mixture per channel, with logits log π_j + Σ_{b<c} log
+    p_j(x_b) and with means that depend linearly on the preceding channels by trained α. The tanh is
+    not in the paper but in the authors' program.
+
+    Returns a `Conditional`. Causal nets get the levels as numbers in [-1, 1]. Cost: 4 logarithms
+    per component and entry. Salimans et al. (2017), "PixelCNN++", equations 1-3.
     """
     num_components = checks.positive_int(num_components, "num_components")
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)

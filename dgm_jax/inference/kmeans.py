@@ -11,12 +11,16 @@ from .moments import moments
 
 
 def kmeans_plus_plus(key: Key, x: Array, num_components: int) -> Array:
-    """K rows of x [n, d] as centres [K, d], each drawn with p(x_n) ∝ D(x_n)².
+    """K rows of x as centres, the first at random, each further one drawn with p(x_n) ∝ D(x_n)².
 
-    D(x) is the distance to the nearest centre drawn before; the first centre is any row.
-    num_components: K, at most n. The centres are far apart, a good start for `kmeans` and EM. If
-    all rows are equal, so are the centres. Cost: O(n K d). Arthur and Vassilvitskii (2007),
-    "k-means++: the advantages of careful seeding".
+    D(x) is the distance from x to the nearest centre drawn before. So the centres are far apart, a
+    good start for `kmeans` and EM. If all rows are equal, so are the centres.
+
+    key: for the draws
+    x: rows [n, d]. num_components: K, at most n; more raise `ValueError`
+
+    Returns the centres [K, d]. Cost: O(n K d). Arthur and Vassilvitskii (2007), "k-means++: the
+    advantages of careful seeding".
     """
     x, num_components = _checked(key, x, num_components)
     first_key, key = jax.random.split(key)
@@ -36,10 +40,15 @@ def kmeans_plus_plus(key: Key, x: Array, num_components: int) -> Array:
 def kmeans(key: Key, x: Array, num_components: int, *, num_steps: int = 10) -> Array:
     """min Σ_n min_k ‖x_n - m_k‖² over centres m [K, d], by Lloyd's algorithm: a local minimum.
 
-    x: rows [n, d], n ≥ K = num_components. The centres start at those of `kmeans_plus_plus`. Each
-    of num_steps steps sets each centre to the mean of the rows nearest to it, which never increases
-    the sum; a centre without rows stays. Returns the centres. Cost: O(n K d) per step, in chunks of
-    rows. Lloyd (1982), "Least squares quantization in PCM".
+    The centres start at those of `kmeans_plus_plus`. Each step sets each centre to the mean of the
+    rows nearest to it, which never increases the sum; a centre without rows stays.
+
+    key: for the random start
+    x: rows [n, d]. num_components: K, at most n; more raise `ValueError`
+    num_steps: the number of steps
+
+    Returns the centres [K, d]. Cost: O(n K d) per step, in chunks of rows. Lloyd (1982), "Least
+    squares quantization in PCM".
     """
     x, num_components = _checked(key, x, num_components)
     num_steps = checks.positive_int(num_steps, "num_steps", least=0)

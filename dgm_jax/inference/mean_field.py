@@ -127,8 +127,8 @@ def normal_gamma_evidence(prior: NormalGamma, x: Array) -> Array:
 def normal_gamma_mean_field(prior: NormalGamma) -> Algorithm:
     """q(μ) q(τ) = N(m, 1/l) Gamma(a, b) for x_i ~ N(μ, 1/τ) under a `NormalGamma` prior, in turn.
 
-    m = (λ_0 μ_0 + n x̄) / (λ_0 + n), l ← (λ_0 + n) a / b, a = a_0 + (n + 1) / 2, b ← b_0 + ½ (Σ
-    (x_i - m)² + λ_0 (m - μ_0)² + (n + λ_0) / l)
+        m = (λ_0 μ_0 + n x̄) / (λ_0 + n),  l ← (λ_0 + n) a / b,  a = a_0 + (n + 1) / 2,
+        b ← b_0 + ½ (Σ (x_i - m)² + λ_0 (m - μ_0)² + (n + λ_0) / l)
 
     prior: NormalGamma(μ_0, λ_0, a_0, b_0), with numbers
 

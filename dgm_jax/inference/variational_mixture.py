@@ -185,8 +185,7 @@ def fit_variational_mixture(
 
     The model is a mixture of K Gaussians, p(x_n | z_n = k) = N(x_n; m_k, Λ_k⁻¹) and p(z_n = k) =
     π_k, with a prior on its weights π, means m and precisions Λ. q(z) and q(π, m, Λ) are updated in
-    turn, as in `variational_mixture`. `fitted.posterior` is q(π, m, Λ), and `fitted.history` the
-    ELBO in nats per row. The dtype is that of x.
+    turn, as in `variational_mixture`.
 
     key: for the initialisations by k-means
     num_components: K, the largest number of components. Those that the data do not need keep their
@@ -197,11 +196,13 @@ def fit_variational_mixture(
     num_steps, tolerance: a run ends when a step gains less than `tolerance` nats per row, or after
         num_steps steps
     start_steps: of k-means, which makes the first assignment of rows to components
-    form, chunk: how the second moments of the rows are computed; those of `moments.moments`
+    form, chunk: "features" (faster) or "centred" (without cancellation), and the rows treated at a
+        time; by default chosen by dtype and size
 
-    Cost: at most num_restarts · num_steps steps, each of 2nKd² operations in float64 and 4nKd² in
-    float32. Raises `InputError` for an improper prior or one of another d. Bishop (2006), "Pattern
-    recognition and machine learning", section 10.2.
+    Returns a `FittedMixture`: `posterior` is q(π, m, Λ), and `history` the ELBO in nats per row.
+    The dtype is that of x. Cost: at most num_restarts · num_steps steps, each of 2nKd² operations
+    in float64 and 4nKd² in float32. Raises `ValueError` for an improper prior or one of another d.
+    Bishop (2006), "Pattern recognition and machine learning", section 10.2.
     """
     x = rows(x, num_components)
     checks.key(key)

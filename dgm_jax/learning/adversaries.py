@@ -48,8 +48,8 @@ def adversaries(
                   init_state=lambda key, params: model.init(key)[1])
 
     Metrics, means over the updates of a step: critic/loss, critic/real and critic/fake (its values
-    at data and at samples), critic/penalty, generator/loss, generator/fake. Goodfellow et al.
-    (2014), "Generative adversarial nets", algorithm 1.
+    at data and at samples), critic/penalty, generator/loss, generator/fake, and for both grad_norm
+    and skipped. Goodfellow et al. (2014), "Generative adversarial nets", algorithm 1.
     """
     checks.noun(model, Adversarial, "model")
     checks.noun(game, Game, "game")

@@ -44,7 +44,7 @@ class Loaded(NamedTuple):
     def model(self) -> Any:
         """The model of `params`, rebuilt at every access.
 
-        `InputError` if the run has no recipe, or if its builder cannot be imported here.
+        Raises `ValueError` if the run has no recipe, or if its builder cannot be imported here.
         """
         if self.recipe is None:
             raise checks.InputError(

@@ -88,52 +88,45 @@ def train(
 ) -> Trained:
     """s_{t+1} = step(s_t, fold_in(key, t), batch(t)), logged, evaluated, checkpointed, resumed.
 
-    num_steps, batch: batch(t) is the batch of step t = 0..num_steps-1; without it the batch is
-    None. Batches and keys are functions of t alone. So a run that was killed and is started again
-    with the same arguments and `workdir` ends with exactly the same numbers. A finished run is
-    returned without a step. `workdir` belongs to one run: a call with another key, data or
-    algorithm is refused with a list of the differences. A longer run continues a shorter one,
-    unless the shorter one has made an evaluation that the longer one would not make. `identity`
-    adds JSON values to what defines the run, such as the options of an experiment
-    (`dgm_jax.learning.identity`).
+    algorithm: init and step of the state s, such as `gradient_descent(...)`
+    key: all randomness of the start and of the steps
+    batch: batch(t) is the batch of step t = 0..num_steps-1, a function of t alone, such as
+        `data.batches(...)`; without it the batch is None
+    num_steps: the number of steps in all, those before a resume included
+    evaluate: evaluate(params, key) = {name: number}, added to a row of `history`, with params =
+        algorithm.params(state), which it must not keep, and the same key at every evaluation
+    monitor, minimise: a name of these numbers. `best` is the state with its lowest value, or with
+        minimise=False the highest; one that is not finite is never better, and is reported on
+        stderr
+    eval_every: evaluate before the first step, after every so many and after the last; by default
+        only after the last
+    patience: stop after so many evaluations in a row without improvement of `monitor`; None for
+        never
+    stages: {t: algorithm}, such as for growing images: from step t on, the state moves by the step
+        of that algorithm. The structure of the state and the names of metrics stay
+    fixed: arrays that training does not change, such as the parameters of a teacher, passed as
+        step(..., fixed=fixed); in a closure they would become constants of the compiled program
+    identity: {name: JSON value} that also defines the run, such as the options of an experiment
+    recipe: a `learning.Recipe` that says how the model is built, for `learning.load(workdir).model`
+    log_every: after so many steps, and with every evaluation and checkpoint, a row with the mean of
+        each metric since the last row (without skipped steps) and the number of skipped steps is
+        added to `history` and <workdir>/metrics.jsonl, and passed to on_log(step, row)
+    workdir: a directory for checkpoints, of one run; None for none. The same call there resumes a
+        run that was killed and ends with the same numbers, and returns a finished one without a
+        step; a larger num_steps continues it, if it would have evaluated at the same steps. Another
+        key, data or algorithm is refused
+    checkpoint_every: save after so many steps; by default once a minute, less often if saving would
+        take more than 1 % of the time. The newest three are kept
+    on_log: called with each row, such as `runs.tensorboard(folder)`
+    progress, description: whether to show a progress bar, and the text in front of it
+    mesh: devices over which the rows of a batch are spread, among which they must divide
+        (`data_mesh`, `training_mesh`); None for one. With several processes, which all make the
+        same call, it defaults to all devices, and only the first evaluates for all, writes and
+        shows (`dgm_jax.runs.processes`)
 
-    - log_every: after so many steps, and with every evaluation, every checkpoint and the last step,
-      a row is added to `history` and `<workdir>/metrics.jsonl` and passed to `on_log(step, row)`.
-      It holds the mean of each metric over the steps since the last row, skipped steps excluded,
-      and the number of skipped steps.
-    - eval_every: after so many steps, before the first and after the last, the numbers of
-      `evaluate(params, key)` are added to the row (without eval_every only after the last). params
-      is algorithm.params(state); the key is the same at every evaluation. `monitor` names one of
-      these numbers: `best` is the state with its lowest value (highest with minimise=False), and
-      training stops after `patience` evaluations in a row without improvement. A number that is not
-      finite is never better, and is reported on stderr.
-    - stages: {t: algorithm} for training in stages, such as growing images: from step t on, the
-      state moves by the step of that algorithm, compiled separately. The structure of the state and
-      the names of the metrics stay those of `algorithm`. (A branch for each stage within one step
-      would be slow on CPUs.)
-    - fixed: a tree of arrays that training does not change, such as the parameters of a teacher.
-      The step is called as step(..., fixed=fixed), and the arrays are arguments of the compiled
-      program. An array in a closure would become a constant of it instead.
-    - checkpoint_every: after so many steps, and after the last, the run is saved to
-      `<workdir>/checkpoints` in the background. By default it is saved once a minute, less often if
-      saving would take more than 1 % of the time. The newest three checkpoints are kept. Each
-      holds all rows, from which metrics.jsonl is repaired if it was changed, with a line on stderr.
-      `learning.load(workdir)` returns algorithm.params(best), and the model if `recipe`, a
-      `learning.Recipe`, says how it is built.
-    - SIGTERM, with a `workdir`, saves at the current step and raises `Preempted`, a `SystemExit`
-      with code 85. A control-C, or the stop button of a notebook, saves and raises
-      `KeyboardInterrupt`; a second one raises at once.
-    - A damaged checkpoint is renamed, and the run resumes from the one before it.
-    - mesh: the batch is sharded over its devices, among which its rows must divide. State and
-      `fixed` are replicated; `evaluate` and `Trained` get the copy of the first device
-      (`dgm_jax.learning.devices`).
-    - In several processes (`dgm_jax.runs.processes`) all call `train` with the same arguments; the
-      mesh defaults to all devices. All evaluate, but only the numbers of the first process count.
-      Only it writes rows, calls `on_log` and shows a progress bar.
-    - progress, description: whether to show a progress bar, and the text in front of it.
-
-    The host waits for the device only to write a row; then it also checks that the state is finite.
-    `evaluate` must not keep its parameters, because the next step reuses their memory.
+    Returns `Trained`. A damaged checkpoint is renamed, and the run resumes from the one before it.
+    With a `workdir`, SIGTERM saves at the current step and raises `Preempted`, a `SystemExit` with
+    code 85; a control-C, or the stop button of a notebook, saves and raises `KeyboardInterrupt`.
 
     Raises `ValueError` for wrong arguments and for a first batch that is empty or not finite,
     before anything is compiled, and for a `workdir` in use by another process; `Diverged`, a

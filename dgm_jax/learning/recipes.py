@@ -58,9 +58,10 @@ class Recipe(NamedTuple):
         return _built(self.builder, self.record()["arguments"])
 
     def record(self) -> dict[str, Any]:
-        """{"builder": "module:function", "arguments": {...}} as JSON, which `rebuilt` reads.
+        """{"builder": "module:function", "arguments": {...}} as JSON: what a checkpoint holds.
 
-        `InputError` for a builder that cannot be imported by name, and for unsupported arguments.
+        Raises `ValueError` for a builder that cannot be imported by name, and for an argument that
+        cannot be recorded.
         """
         checks.function(self.builder, "builder of the recipe")
         name = getattr(self.builder, "__qualname__", "")
@@ -80,7 +81,10 @@ class Recipe(NamedTuple):
         return {"builder": f"{module}:{name}", "arguments": arguments}
 
     def check(self, params: Params) -> None:
-        """`InputError` unless the shapes of `params` are those of the model of this recipe."""
+        """Compares params with the parameters of the model of this recipe.
+
+        Returns nothing. Raises `ValueError` if their structure or a shape differs.
+        """
         try:
             checks.parameters(params, self.model().init)
         except checks.InputError as error:

@@ -91,7 +91,7 @@ def elbo(
 ) -> tuple[Array, Metrics]:
     """-E_data [E_q log p(x | z) - β KL(q ‖ p)], in nats per example, from num_samples samples of z.
 
-    x: [batch, *shape]. key: draws z
+    x: [batch, *shape]. key: draws z. cond: one condition per row, or one for all
     num_samples: of z for each x; their mean is taken
     beta: β. With β = 1 and no free bits it is the negative ELBO of Kingma and Welling (2014); for
         other β see Higgins et al. (2017). KL(q ‖ p) is in closed form where there is one, or else
@@ -140,7 +140,7 @@ def iwae(
 
     The importance weighted bound, in nats per example.
 
-    x: [batch, *shape]. key: draws z
+    x: [batch, *shape]. key: draws z. cond: one condition per row, or one for all
     num_samples: K. L_1 is the ELBO; L_K rises with K to log p(x), from which it differs by about
         Var(w) / (2 K p(x)²). The signal-to-noise ratio of the gradient of q falls as 1/√K
         (Rainforth et al., 2018); `dreg` avoids this for the same bound

@@ -68,8 +68,8 @@ def dequantized_nll(
     params: {"model": ..., "noise": ...}. key: draws u, and dropout in both
     x: integers [batch, *shape]. cond: c, for the model only
 
-    Returns (loss, {"dequantized_nll": loss}). Raises `ValueError` if x has no integers. Ho et al.
-    (2019), "Flow++", eq. 12.
+    Returns (loss, {"dequantized_nll": loss}). Raises `ValueError` if x is not of integers. Ho
+    et al. (2019), "Flow++", eq. 12.
     """
     checks.key(key)
     model_key = jax.random.fold_in(again(key), 1)

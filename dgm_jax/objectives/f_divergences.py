@@ -73,20 +73,28 @@ def f_divergence(name: str, *, alpha: float | None = None) -> FDivergence:
     """The functions f, f* and T* of an f-divergence D_f(P ‖ Q) = E_Q f(p / q), by its name.
 
     Here f*(t) = sup_u [u t - f(u)] is the conjugate of f, and T* = f'(p / q) the critic for which
-    the bound E_P T - E_Q f*(T) is tight.
+    the bound E_P T - E_Q f*(T) of D_f is tight. With u = p / q:
 
-    name: with u = p / q, "kl" for f = u log u, "reverse_kl" for -log u, "jeffreys" for (u - 1) log
-        u, "pearson" for (u - 1)², "hellinger" for (√u - 1)², "jensen_shannon" for u log u - (1 + u)
-        log((1 + u) / 2), "gan" for u log u - (1 + u) log(1 + u), "total_variation" for |u - 1| / 2,
-        "alpha" for (u^α - 1 - α (u - 1)) / (α² - α)
-    alpha: α, for "alpha" only, any number except 0 and 1. With β = α - 1 and r = log p / q, T* =
-        (e^{β r} - 1) / β and f*(t) = ((1 + β t)^(α/β) - 1) / α where 1 + β t > 0. α → 1 is KL(P ‖
-        Q), α → 0 KL(Q ‖ P); α = 2 is half of "pearson", α = ½ twice "hellinger"
+        name             f(u)                               D_f
+        kl               u log u                            KL(P ‖ Q)
+        reverse_kl       -log u                             KL(Q ‖ P)
+        jeffreys         (u - 1) log u                      KL(P ‖ Q) + KL(Q ‖ P)
+        pearson          (u - 1)²                           ∫ (p - q)² / q
+        hellinger        (√u - 1)²                          ∫ (√p - √q)²
+        jensen_shannon   u log u - (1 + u) log((1 + u)/2)   2 JSD
+        gan              u log u - (1 + u) log(1 + u)       2 JSD - log 4
+        total_variation  |u - 1| / 2                        ½ ∫ |p - q|
+        alpha            (u^α - 1 - α (u-1)) / (α² - α)     KL(P ‖ Q) at α → 1, KL(Q ‖ P) at 0
+
+    name: one of these
+    alpha: α, for "alpha" only, any number except 0 and 1; 2 is half of "pearson", ½ twice
+        "hellinger". With β = α - 1 and r = log p / q, T* = (e^{β r} - 1) / β and f*(t) = ((1 + β
+        t)^(α/β) - 1) / α where 1 + β t > 0
 
     Returns an `FDivergence`. Its activation, which maps the value v of a net into the domain of f*,
     is that of Nowozin et al. (2016), "f-GAN", table 6, except for "jeffreys", where v is r itself,
     so that a net need not reach -e^-r, and for "alpha", where v is divided by max(1, |α|, |β|), so
-    that nothing overflows for |v| ≤ 80.
+    that nothing overflows for |v| ≤ 80. Raises `ValueError` for another name or α.
     """
     checks.choice(name, NAMES, "name")
     if name == "alpha":
