@@ -101,16 +101,21 @@ def continuous_bound(
 ) -> Terms:
     """-log p(x) ≤ KL at t_1 + ½ ∫ -λ'_t E‖ε - ε_θ(x_t)‖² dt - E log p(x | x_{t_0}), by one t a row.
 
-    Here x_t = α_t x + σ_t ε, t runs from t_0 (nearly clean) to t_1 (noise), λ_t = log(α_t² / σ_t²),
-    and KL at t_1 is that of q(x_{t_1} | x) from the noise. It is the limit of `chain_bound` for T →
-    ∞ steps. As an integral over λ it depends only on the ends of the schedule; the curve between
-    them changes the variance of this estimate. The integral is estimated by one time t for each
-    row. Returns the three terms, each [batch], in nats.
+    The bound in continuous time, the limit of `chain_bound` for T → ∞ steps. Here x_t = α_t x + σ_t
+    ε, t runs from t_0 (nearly clean) to t_1 (noise), λ_t = log(α_t² / σ_t²), ε_θ is the prediction
+    of E[ε | x_t], and the KL at t_1 is that of q(x_{t_1} | x) from N(0, scale² I). As an integral
+    over λ it depends only on the ends of the schedule; the curve between them changes the variance
+    of this estimate. The integral is estimated by one time t for each row. Returns `Terms`, the
+    three terms, each [n], in nats.
 
+    x: [n, *shape]; cond: [n, *cond_shape], or None
     num_levels: if given, x are integer levels 0..K-1, which the net sees in [-1, 1], and p(x |
-    x_{t_0}) is proportional to N(x_{t_0}; α x, σ²) over the levels of each entry; otherwise x are
-    real numbers, with p(x | x_{t_0}) = N(x_{t_0} / α, σ² / α²). parts_key: for the dropout of the
-    net. Cost: one pass. Kingma et al. (2021), equations 11 to 18.
+        x_{t_0}) is proportional to N(x_{t_0}; α x, σ²) over the levels of each entry; otherwise x
+        are real numbers, with p(x | x_{t_0}) = N(x_{t_0} / α, σ² / α²)
+    parts_key: for the dropout of the net, which is off without it
+
+    Cost: one pass of the net. Kingma et al. (2021), "Variational diffusion models", equations 11 to
+    18.
     """
     given = as_given(model, params, key, x, cond, num_levels, parts_key)
     time_key, noise_key, first_key = jax.random.split(key, 3)
@@ -164,11 +169,11 @@ def chain_bound(
 ) -> Terms:
     """-log p(x) ≤ KL(q(x_T | x) ‖ p(x_T)) + Σ_i E KL(q(x_{i-1} | x_i, x) ‖ p) - E log p(x | x_1).
 
-    The bound of a chain of T = num_steps times of the process, x_1 nearly clean and x_T noise,
-    whose reverse steps are p(x_{i-1} | x_i) = N(m_θ, v I). Returns its three terms, each [n], in
-    nats.
+    The bound of a chain of T = num_steps times of the process, x_1 nearly clean and x_T noise. Its
+    reverse steps are p(x_{i-1} | x_i) = N(m_θ, v I), with m_θ the mean of q(x_{i-1} | x_i, x) at
+    the x that the model predicts. Returns `Terms`, the three terms, each [n], in nats.
 
-    x: [n, *shape]; cond: [n, *cond_shape]
+    x: [n, *shape]; cond: [n, *cond_shape], or None
     num_levels: if given, x are integer levels 0..K-1, which the net sees in [-1, 1], and p(x | x_1)
         is the normal of the last step, integrated over the interval of each level; the two outer
         levels take the tails. Otherwise x are real numbers with that normal as their density
@@ -314,13 +319,14 @@ def decoded(process: Process, noisy: Array, levels: Array, num_levels: int) -> A
     """log p(x | x_t) = Σ log softmax_v(-(x_t - α v)² / 2σ²) at the first time t; [batch], nats.
 
     Of each entry by itself, v over all levels in [-1, 1]: by Bayes' rule from q(x_t | x) where
-    every level is as likely as any other.
+    every level is as likely as any other. -∞ if a level is outside 0..num_levels - 1.
     """
     first = jnp.asarray(process.ends[0], noisy.dtype)
     points = scaled(jnp.arange(num_levels), num_levels)
     gaps = (noisy[..., None] - process.alpha(first) * points) / process.sigma(first)
     logits = -jnp.square(gaps) / 2
     at = jnp.take_along_axis(logits, levels[..., None].astype(int), -1)[..., 0]
+    at = jnp.where((levels >= 0) & (levels < num_levels), at, -jnp.inf)  # else -1 is the last level
     return row_sums(at - jax.nn.logsumexp(logits, -1))
 
 

@@ -118,6 +118,8 @@ def test_the_decoder_of_levels_is_a_distribution():
     levels = jnp.arange(4)
     total = sum(jnp.exp(decoded(process, noisy, jnp.full((3, 1), v), 4)) for v in levels)
     np.testing.assert_allclose(total, 1, rtol=1e-5)
+    for outside in (-1, 4):
+        assert (decoded(process, noisy, jnp.full((3, 1), outside), 4) == -jnp.inf).all()
 
 
 @pytest.mark.parametrize("target", diffusion.TARGETS)
