@@ -31,29 +31,40 @@ LARGEST = 2**31 - 1  # of what is counted: sizes and steps are int32 on the devi
 class InputError(ValueError):
     """A wrong input that the caller can correct: the message names argument, value and remedy.
 
-    A command prints the message as one line and exits with `exit_code` (see `dgm_jax.runs.errors`).
+    Also a `ValueError`. A command prints the message as one line and exits with `exit_code` 2.
     """
 
     exit_code = 2
 
 
 class InputTypeError(InputError, TypeError):
-    """An input of the wrong type, such as an integer in place of a key."""
+    """An `InputError` for an input of the wrong type, such as an integer in place of a key.
+
+    Also a `TypeError`.
+    """
 
 
 class NoClosedForm(InputError):
-    """There is no closed form for this; the message names the Monte Carlo estimate to use."""
+    """An `InputError`: there is no closed form for this; the message names the estimate to use."""
 
 
 def sample_shape(value: Any, name: str = "sample_shape") -> tuple[int, ...]:
-    """A number of samples or a shape of samples, as a tuple; sizes of 0 are allowed."""
+    """(n,) of an integer n, or a shape as a tuple of Python integers; sizes of 0 are allowed.
+
+    value: a number of samples or a shape of samples; name: that of the argument, for the error.
+        Raises `InputError` for others, such as negative sizes.
+    """
     one = isinstance(value, (int, np.integer))
     sizes = (value,) if one else _integers(value, name, "a number or a shape")
     return tuple(positive_int(n, name, least=0) for n in sizes)
 
 
 def key(value: Any, name: str = "key") -> None:
-    """Checks for one typed key; integers and legacy uint32 keys raise `InputTypeError`."""
+    """Checks for one typed key, as jax.random.key(seed) makes it; returns nothing.
+
+    value: the argument; name: its name in the error. Integers, legacy uint32 keys and arrays of
+        several keys raise `InputTypeError`.
+    """
     if not (hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)):
         got = type(value).__name__ if not hasattr(value, "dtype") else f"{value.dtype} array"
         if got == "uint32 array":
@@ -69,7 +80,11 @@ def key(value: Any, name: str = "key") -> None:
 
 
 def shown(value: Any) -> str:
-    """Any value in one short line for a message; an array by its type and shape."""
+    """A value in one short line, for a message of an error; it never fails.
+
+    An array is shown by its type and shape, a function, a class or a type of `protocol` by its
+    name, anything else by its repr, cut at 100 characters.
+    """
     if getattr(value, "shape", ()) != ():
         return f"{type(value).__name__} of shape {value.shape}"
     if hasattr(value, "_fields"):  # a noun
@@ -90,9 +105,13 @@ def _kind(value):
 
 
 def integer(value: Any, name: str, *, least: int = 0, most: int | None = None) -> int:
-    """An integer in least..most, returned as a Python int; True and 2.0 are refused.
+    """The value as a Python integer, if it is an integer in least..most.
 
-    NumPy integers overflow where Python's do not: np.uint8(100) * 3 is 44.
+    value: of Python or NumPy (whose integers overflow: np.uint8(100) * 3 is 44); name: that of the
+        argument, for the error
+    least, most: the bounds, both included; None for no upper bound
+
+    True, 2.0 and others raise `InputError`.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise InputError(f"{name} must be an integer of at least {least}; got {shown(value)}.")
@@ -102,7 +121,10 @@ def integer(value: Any, name: str, *, least: int = 0, most: int | None = None) -
 
 
 def positive_int(value: Any, name: str, *, least: int = 1) -> int:
-    """A count: an `integer` of at least `least` that fits into an int32."""
+    """The value as a Python integer, if it is a count: an integer from `least` to 2³¹ - 1.
+
+    value: of Python or NumPy; name: that of the argument, for the error. Others raise `InputError`.
+    """
     return integer(value, name, least=least, most=LARGEST)
 
 
@@ -118,28 +140,47 @@ def _real(value):
 
 
 def number(value: Any, name: str) -> float:
-    """A finite Python or NumPy number, returned as a Python float, which promotes no dtype."""
+    """The value as a Python float, if it is a finite number of Python or NumPy, else `InputError`.
+
+    A Python float does not promote the dtype of the arrays that it is combined with.
+
+    value: the argument; name: its name in the error
+    """
     if not math.isfinite(_real(value)):
         raise InputError(f"{name} must be a finite number; got {shown(value)}.")
     return _real(value)
 
 
 def positive(value: Any, name: str) -> float:
-    """A finite `number` above zero, such as a rate, a scale or a tolerance."""
+    """The value as a Python float, if it is a finite number above 0, else `InputError`.
+
+    value: a number of Python or NumPy, such as a rate, a scale or a tolerance; name: that of the
+        argument, for the error
+    """
     if not 0 < _real(value) < math.inf:
         raise InputError(f"{name} must be a finite number above 0; got {shown(value)}.")
     return _real(value)
 
 
 def not_negative(value: Any, name: str) -> float:
-    """A finite `number` of at least zero, such as the weight of a penalty."""
+    """The value as a Python float, if it is a finite number of at least 0, else `InputError`.
+
+    value: a number of Python or NumPy, such as the weight of a penalty; name: that of the argument,
+        for the error
+    """
     if not 0 <= _real(value) < math.inf:
         raise InputError(f"{name} must be a finite number of at least 0; got {shown(value)}.")
     return _real(value)
 
 
 def weight(value: Any, name: str) -> Any:
-    """A number of at least 0, or a jax array of shape () that was computed in the training step."""
+    """The weight of a term of a loss, if it is a number of at least 0, or a jax array of shape ().
+
+    An array is what a schedule computes in the training step; it is returned as it is, and its
+    value is checked only where it is known. Others raise `InputError`.
+
+    value: the argument; name: its name in the error
+    """
     if not isinstance(value, jax.Array):
         return not_negative(value, name)
     array(value, name)
@@ -151,21 +192,30 @@ def weight(value: Any, name: str) -> Any:
 
 
 def rate(value: Any, name: str) -> float:
-    """A fraction in [0, 1), such as a dropout rate."""
+    """The value as a Python float, if it is a fraction in [0, 1), such as a dropout rate.
+
+    value: the argument; name: its name in the error. Others raise `InputError`.
+    """
     if not 0 <= _real(value) < 1:
         raise InputError(f"{name} must be in [0, 1); got {shown(value)}.")
     return _real(value)
 
 
 def flag(value: Any, name: str) -> bool:
-    """True or False; 1, "no" and None are refused."""
+    """The value as a Python bool, if it is True or False; 1, "no" and None raise `InputError`.
+
+    value: the argument; name: its name in the error
+    """
     if not isinstance(value, (bool, np.bool_)):
         raise InputError(f"{name} must be True or False; got {shown(value)}.")
     return bool(value)
 
 
 def dtype(value: Any, name: str) -> np.dtype:
-    """A floating-point dtype, such as jnp.bfloat16."""
+    """The value as a NumPy dtype, if it is a floating-point one, such as jnp.bfloat16 or "float32".
+
+    value: the argument; name: its name in the error. Others raise `InputError`.
+    """
     try:
         found = jnp.dtype(value) if isinstance(value, (str, type, np.dtype)) else None
     except TypeError:
@@ -176,7 +226,11 @@ def dtype(value: Any, name: str) -> np.dtype:
 
 
 def instance(value: Any, kind: type[Kind], name: str) -> Kind:
-    """The value, if it is an object of the class `kind`, such as a distrax bijector."""
+    """The value, if it is an object of a class, else `InputError`.
+
+    value: the argument; kind: the class, such as distrax.Bijector; name: that of the argument, for
+        the error
+    """
     if not isinstance(value, kind):
         what = f"{kind.__module__.partition('.')[0]} {kind.__name__}"
         hint = " Call it first." if isinstance(value, type) or callable(value) else ""
@@ -185,21 +239,30 @@ def instance(value: Any, kind: type[Kind], name: str) -> Kind:
 
 
 def text(value: Any, name: str) -> str:
-    """A string, such as a title."""
+    """The value, if it is a string, such as a title, else `InputError`.
+
+    value: the argument; name: its name in the error
+    """
     if not isinstance(value, str):
         raise InputError(f"{name} must be a string; got {shown(value)}.")
     return str(value)
 
 
 def texts(value: Any, name: str) -> tuple[str, ...]:
-    """A sequence of strings, returned as a tuple."""
+    """The value as a tuple, if it is a list or a tuple of strings, else `InputError`.
+
+    value: the argument; name: its name in the error
+    """
     if not isinstance(value, (list, tuple)):
         raise InputError(f"{name} must be a sequence of strings; got {shown(value)}.")
     return tuple(text(one, f"each of {name}") for one in value)
 
 
 def mapping(value: Any, name: str) -> dict[str, Any]:
-    """A dict whose keys are strings."""
+    """The value as a dict, if it is a mapping whose keys are strings, else `InputError`.
+
+    value: the argument; name: its name in the error
+    """
     if not isinstance(value, Mapping):
         raise InputError(f"{name} must be a dict {{name: ...}}; got {shown(value)}.")
     for key in value:
@@ -208,7 +271,10 @@ def mapping(value: Any, name: str) -> dict[str, Any]:
 
 
 def path(value: Any, name: str) -> Path:
-    """The path of a file or folder, given as a string or a path."""
+    """The value as a `pathlib.Path`, if it is a string or a path; it need not exist.
+
+    value: the argument; name: its name in the error. An empty string and others raise `InputError`.
+    """
     if not isinstance(value, (str, os.PathLike)) or not str(value) or "\0" in str(value):
         raise InputError(f"{name} must be a path; got {shown(value)}.")
     return Path(value)
@@ -223,7 +289,14 @@ def _integers(value, name, such_as):
 
 
 def widths(value: Any, name: str = "hidden", *, fewest: int = 0) -> tuple[int, ...]:
-    """The widths of layers, such as (512, 512), as a tuple with at least `fewest` entries."""
+    """The widths of layers, such as (512, 512), as a tuple of Python integers.
+
+    value: a list, a tuple or a NumPy vector of positive integers; name: that of the argument, for
+        the error
+    fewest: the smallest number of layers
+
+    Others raise `InputError`.
+    """
     sizes = _integers(value, name, "a sequence of widths such as (64, 64)")
     if len(sizes) < fewest:
         raise InputError(f"{name} must name at least one layer, such as (64, 64); got ().")
@@ -231,7 +304,12 @@ def widths(value: Any, name: str = "hidden", *, fewest: int = 0) -> tuple[int, .
 
 
 def choice(value: Any, options: Iterable[str], name: str) -> None:
-    """Checks that value is one of the options; the error suggests the nearest option."""
+    """Checks that a value is one of some strings; returns nothing.
+
+    value: the argument; options: the strings; name: that of the argument, for the error. Others
+        raise `InputError`, which lists the options and suggests the one that is spelled most like
+        the value.
+    """
     options = tuple(options)
     if not isinstance(value, str) or value not in options:
         near = difflib.get_close_matches(str(value), options, 1) if isinstance(value, str) else ()
@@ -240,9 +318,11 @@ def choice(value: Any, options: Iterable[str], name: str) -> None:
 
 
 def spelled(function: Callable[P, R]) -> Callable[P, R]:
-    """A decorator: the error for an unknown argument suggests the nearest one.
+    """A decorator: an unknown keyword argument raises an error that suggests the nearest one.
 
-    From version 3.13 on Python does so itself, and the function is returned as it is.
+    function: any function; what is returned behaves like it otherwise. The error is an
+        `InputTypeError`. From Python 3.13 on Python itself makes the suggestion, and the function
+        is returned as it is.
     """
     if sys.version_info >= (3, 13):
         return function
@@ -260,7 +340,11 @@ def spelled(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def array(value: Any, name: str) -> None:
-    """Checks for a jax or numpy array of real numbers; lists are refused."""
+    """Checks for a jax or NumPy array of real numbers or bits; returns nothing.
+
+    value: the argument, which may be traced; name: its name in the error. Lists, Python numbers and
+        other dtypes raise `InputError`.
+    """
     if not isinstance(value, (jax.Array, np.ndarray, np.generic)):
         raise InputError(
             f"{name} must be an array; got {type(value).__name__}. Make one with jnp.asarray."
@@ -276,7 +360,11 @@ def _is_real(dtype):
 
 
 def numbers(value: Any, name: str) -> None:
-    """Checks for an array of real numbers, or one Python number."""
+    """Checks for an array of real numbers, or one Python number; returns nothing.
+
+    value: the argument, which may be traced; name: its name in the error. True, lists, and integers
+        beyond int32 raise `InputError`.
+    """
     if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
         raise InputError(f"{name} must be numbers that int32 or a float holds; got {shown(value)}.")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -284,14 +372,24 @@ def numbers(value: Any, name: str) -> None:
 
 
 def rows_of(value: Any, name: str) -> None:
-    """Checks for an array with at least one entry: the mean of none would be NaN."""
+    """Checks for an array of real numbers with at least one entry; returns nothing.
+
+    value: the argument, which may be traced; name: its name in the error. An empty array, whose
+        mean would be NaN, raises `InputError`.
+    """
     array(value, name)
     if not np.size(value):
         raise InputError(f"{name} is empty (shape {np.shape(value)}); it needs at least one row.")
 
 
 def floating(value: Any, name: str, shape: tuple[int | None, ...] | None = None) -> None:
-    """Checks for a floating-point array, of the given shape if any; None stands for any size."""
+    """Checks for a floating-point array; returns nothing.
+
+    value: the argument, which may be traced; name: its name in the error
+    shape: the shape that it must have, where None stands for any size; by default any shape
+
+    Others raise `InputError`.
+    """
     array(value, name)
     if not jnp.issubdtype(value.dtype, jnp.floating):
         raise InputError(f"{name} must be floating; got {value.dtype}. Try {name}.astype(float).")
@@ -312,7 +410,11 @@ def _read(value):
 
 
 def on_host(value: Any, name: str) -> np.ndarray:
-    """An array or nested lists of real numbers, as a numpy array; refuses traced values."""
+    """The value as a NumPy array of real numbers, if it is an array or nested lists.
+
+    value: the argument; name: its name in the error. A traced array, whose numbers are not known,
+        and others raise `InputError`.
+    """
     if isinstance(value, Tracer):
         raise InputError(f"{name} must be known on the host; got a traced array. Leave jit first.")
     found = _read(value)
@@ -323,9 +425,12 @@ def on_host(value: Any, name: str) -> np.ndarray:
 
 
 def permutation(value: Any, dim: int | None = None, name: str = "order") -> np.ndarray:
-    """A permutation of 0..dim-1, returned as int32; by default dim is its length.
+    """The value as a NumPy array [dim] of int32, if it is a permutation of 0..dim-1.
 
-    NumPy's default integers have 64 bits. A program traced with them under `jax.enable_x64` would
+    value: an array or a list of integers; dim: its length, None for any; name: that of the
+        argument, for the error. Others raise `InputError`.
+
+    NumPy's default integers have 64 bits; a program traced with them under `jax.enable_x64` would
     differ from the one traced without.
     """
     order = _read(value)
@@ -338,7 +443,11 @@ def permutation(value: Any, dim: int | None = None, name: str = "order") -> np.n
 
 
 def mask(value: Any, dim: int | None = None, name: str = "mask") -> np.ndarray:
-    """Booleans [dim], some True and some False, as a numpy array; dim=None allows any length."""
+    """The value as a NumPy array of booleans, if some of them are True and some False.
+
+    value: booleans [dim]; dim: its length, None for any; name: that of the argument, for the error.
+        Others raise `InputError`.
+    """
     found = _read(value)
     if found.dtype != bool or found.ndim != 1 or dim not in (None, len(found)):
         many = "" if dim is None else f"{dim} "
@@ -352,7 +461,11 @@ def mask(value: Any, dim: int | None = None, name: str = "mask") -> np.ndarray:
 
 
 def events(x: Any, dim: int, name: str = "x") -> None:
-    """Checks for floating-point vectors [..., dim]."""
+    """Checks for floating-point vectors x [..., dim]; returns nothing.
+
+    x: the argument, which may be traced; dim: the size of a vector; name: that of the argument, for
+        the error. Others raise `InputError`.
+    """
     array(x, name)
     shape = jnp.shape(x)
     if not shape or shape[-1] != dim:
@@ -365,7 +478,11 @@ def events(x: Any, dim: int, name: str = "x") -> None:
 
 
 def shape(value: Any, name: str = "shape", what: str = "a shape such as (10,)") -> tuple[int, ...]:
-    """The shape of one event, as a tuple of positive integers; `what` describes it in the error."""
+    """The shape of one event as a tuple of positive Python integers, of at least one axis.
+
+    value: a tuple, a list or a NumPy vector; name: that of the argument, for the error; what:
+        describes the shape in the error. Others raise `InputError`.
+    """
     sizes = _integers(value, name, what)
     if not sizes:
         raise InputError(f"{name} must be {what}, not empty; got {shown(value)}.")
@@ -373,13 +490,21 @@ def shape(value: Any, name: str = "shape", what: str = "a shape such as (10,)") 
 
 
 def one_or_more(value: Any, name: str) -> tuple[int, ...]:
-    """A `shape`, or the size of a single axis, as a tuple."""
+    """A shape as a tuple, given as a tuple, or as an integer n for (n,).
+
+    value: the argument, of positive integers; name: its name in the error. Others raise
+        `InputError`.
+    """
     one = isinstance(value, (int, np.integer))
     return (positive_int(value, name),) if one else shape(value, name)
 
 
 def cond_shape(value: Any, name: str = "cond_shape") -> tuple[int, ...] | None:
-    """The shape of one condition, a tuple of positive integers, or None for no condition."""
+    """The shape of one condition as a tuple of positive Python integers, or None for no condition.
+
+    value: a tuple, a list or None; name: that of the argument, for the error. Others, such as the
+        integer 10 in place of (10,), raise `InputError`.
+    """
     if value is None:
         return None
     if not isinstance(value, (tuple, list)) or not value:
@@ -391,9 +516,13 @@ def cond_shape(value: Any, name: str = "cond_shape") -> tuple[int, ...] | None:
 
 
 def condition(cond: Any, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Checks cond [..., *cond_shape]; it must be None where cond_shape is None.
+    """The batch shape of a condition cond [*batch, *cond_shape], after checking it; () without one.
 
-    Returns the batch shape of the condition, () without a condition.
+    cond: an array, which may be traced, or None
+    cond_shape: the shape of one condition; None for a model without, for which cond must be None
+
+    A condition that is missing, of another shape, or given to an unconditional model raises
+    `InputError`.
     """
     if cond is None and cond_shape is not None:
         raise InputError(f"cond is missing: the model was built with cond_shape={cond_shape}.")
@@ -415,7 +544,10 @@ def condition(cond: Any, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
 
 
 def common_batch(batch_shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """The broadcast of all shapes in {name: shape}; the error lists each name with its shape."""
+    """The broadcast of several batch shapes; if they do not broadcast, an error lists them by name.
+
+    batch_shapes: {name: shape}, at least one. The error is an `InputError`
+    """
     try:
         return jnp.broadcast_shapes(*batch_shapes.values())
     except ValueError:
@@ -430,9 +562,14 @@ _SHAPES = weakref.WeakKeyDictionary()  # init -> (tree, {path: shape}), traced o
 
 
 def parameters(params: Any, init: Callable) -> None:
-    """Checks that params has the tree structure and the shapes of init(key); dtypes may differ.
+    """Checks that params has the tree structure and the shapes of init(key); returns nothing.
 
-    A tuple may stand for a list.
+    params: a tree of arrays, which may be traced; dtypes may differ from those of init, and a tuple
+        may stand for a list
+    init: key -> params, traced once for each function and not run
+
+    Others raise `InputError`, which names the first entry that differs, such as
+    params['hidden'][0].
     """
     if init not in _SHAPES:
         made = jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
@@ -456,7 +593,11 @@ def parameters(params: Any, init: Callable) -> None:
 
 
 def joint_parameters(params: Any, inits: dict[str, Callable]) -> None:
-    """Checks a dict of `parameters`, one entry for each name in inits and no others."""
+    """Checks a dict of parameters, one entry for each name and no others; returns nothing.
+
+    params: {name: parameters}; inits: {name: init}, functions key -> parameters. Each entry must
+        have the tree structure and the shapes of its init, else `InputError`.
+    """
     if not isinstance(params, dict) or params.keys() != inits.keys():
         raise InputError(
             f"params must be a dict of {' and '.join(map(repr, inits))}; got {shown(params)}."
@@ -475,12 +616,21 @@ def _shape_of(leaf):
 
 
 def readable(value: Any) -> bool:
-    """Whether the numbers are available on this host: not traced, not sharded over hosts."""
+    """Whether the numbers of a value are available on this host, as a boolean.
+
+    value: anything. False for what is traced by jit, grad or vmap, and for an array that is sharded
+        over several hosts.
+    """
     return not isinstance(value, Tracer) and getattr(value, "is_fully_addressable", True)
 
 
 def within(value: Any, least: float, most: float, name: str) -> None:
-    """Checks that all entries are in least..most, unless `value` is traced and cannot be read."""
+    """Checks that all entries of a value lie in least..most; returns nothing.
+
+    value: an array or a number; what is traced, or lies on other hosts, is not checked
+    least, most: the bounds, both included; name: that of the argument, for the `InputError`. NaN is
+        refused.
+    """
     if readable(value) and np.size(value):
         host = np.asarray(value)  # in traced code even np.min of a known array is traced
         low, high = host.min(), host.max()
@@ -489,7 +639,13 @@ def within(value: Any, least: float, most: float, name: str) -> None:
 
 
 def finite_rows(x: Any, name: str = "data") -> np.ndarray:
-    """A data set as a numpy array: real, not empty, no NaN or infinity. Reads all of it once."""
+    """A data set as a NumPy array [n, ...], if it is real, not empty, and has no NaN or infinity.
+
+    x: an array or nested lists, which is read once; name: that of the argument, for the
+        `InputError`, which tells how many rows are not finite and the first of them. Numbers that
+        become infinite in the dtype of the devices, such as 1e300 in float32, count as infinite.
+        The dtype is that of x.
+    """
     x = on_host(x, name)
     if x.ndim == 0:
         raise InputError(f"{name} must be rows, [n, ...]; got one number, {shown(x.item())}.")
@@ -508,9 +664,11 @@ def finite_rows(x: Any, name: str = "data") -> np.ndarray:
 
 
 def divisible(batch: Any, parts: int, among: str) -> None:
-    """Checks that the rows of a batch divide evenly; the error suggests the nearest batch sizes.
+    """Checks that the rows of a batch divide into equal parts, at least one each; returns nothing.
 
-    parts: the number of equal parts; among: what they are, such as "devices".
+    batch: an array [n, ...]
+    parts: the number of parts; among: what they are, such as "devices", for the `InputError`, which
+        suggests the nearest batch sizes
     """
     rows = np.shape(batch)[0] if np.shape(batch) else 0
     if rows == 0 or rows % parts:
@@ -522,10 +680,14 @@ def divisible(batch: Any, parts: int, among: str) -> None:
 
 
 def function(value: Any, name: str, takes: Sequence[str] = (), *, more: bool = False) -> None:
-    """Checks for a callable; the usual mistake is to pass the result of a call.
+    """Checks for a function; the usual mistake is to pass the result of a call. Returns nothing.
 
-    takes: what it will be given by position, where its signature can be read; with `more` it may
-    require other arguments too, which it is given by their names.
+    value: the argument; name: its name in the error
+    takes: names for the arguments that it will be given by position: it must accept as many, if its
+        signature can be read
+    more: whether it may require other arguments too, which it is given by their names
+
+    Others raise `InputError`.
     """
     if not callable(value):
         raise InputError(
@@ -546,7 +708,12 @@ def function(value: Any, name: str, takes: Sequence[str] = (), *, more: bool = F
 
 
 def noun(value: Any, kind: type[NamedTuple], name: str) -> None:
-    """Checks for a type of `protocol` by its fields; a common mistake: an uncalled constructor."""
+    """Checks for a type of `protocol`, such as a Density, by its fields; returns nothing.
+
+    value: the argument; kind: the type; name: that of the argument, for the error. Others raise
+        `InputError`, with a hint for usual mistakes, such as a constructor that was not called, or
+        a flow without a base in place of a density.
+    """
     if isinstance(value, type) or not all(hasattr(value, field) for field in kind._fields):
         hint = f" Call it first: {value.__name__}(...)." if hasattr(value, "__name__") else ""
         if hasattr(value, "bijector") and kind.__name__ == "Density":
@@ -560,7 +727,11 @@ def noun(value: Any, kind: type[NamedTuple], name: str) -> None:
 
 
 def image_shape(value: Any, name: str = "shape") -> tuple[int, int, int]:
-    """The shape (H, W, C) of an image, three positive integers, as a tuple."""
+    """(height, width, channels) of an image, as a tuple of three positive Python integers.
+
+    value: a tuple, a list or a NumPy vector; name: that of the argument, for the error. Others
+        raise `InputError`.
+    """
     sizes = _integers(value, name, "(height, width, channels)")
     if len(sizes) != 3:
         raise InputError(f"{name} must be (height, width, channels); got {shown(value)}.")
@@ -569,7 +740,11 @@ def image_shape(value: Any, name: str = "shape") -> tuple[int, int, int]:
 
 
 def image_cond_shape(value: Any, shape: tuple[int, int, int]) -> tuple[int, ...] | None:
-    """The shape of the condition of an image: (n,), the same at all pixels, (H, W, n), or None."""
+    """The shape of the condition of an image: (n,), shared by all pixels, a map (H, W, n), or None.
+
+    value: the argument cond_shape; shape: (H, W, C) of the image. (1, 1, n) is allowed, too.
+        Returns a tuple or None; others raise `InputError`.
+    """
     value = cond_shape(value)
     if value is not None and value[:-1] not in ((), (1, 1), tuple(shape[:2])):
         raise InputError(
@@ -580,7 +755,11 @@ def image_cond_shape(value: Any, shape: tuple[int, int, int]) -> tuple[int, ...]
 
 
 def event_shape(x: Any, shape: tuple[int, ...], name: str = "x") -> None:
-    """Checks for an array of events [..., *shape], of any real dtype."""
+    """Checks for an array x [..., *shape] of real numbers or bits; returns nothing.
+
+    x: the argument, which may be traced; shape: that of one event; name: that of the argument, for
+        the error. Others raise `InputError`.
+    """
     array(x, name)
     if jnp.shape(x)[max(jnp.ndim(x) - len(shape), 0) :] != tuple(shape):
         wanted = ", ".join(map(str, shape))
@@ -588,13 +767,21 @@ def event_shape(x: Any, shape: tuple[int, ...], name: str = "x") -> None:
 
 
 def event_of(x: Any, shape: tuple[int, ...], name: str = "x") -> None:
-    """Checks for floating-point events [..., *shape]."""
+    """Checks for a floating-point array x [..., *shape]; returns nothing.
+
+    x: the argument, which may be traced; shape: that of one event; name: that of the argument, for
+        the error. Others, such as integers, raise `InputError`.
+    """
     event_shape(x, shape, name)
     events(x, shape[-1], name)
 
 
 def images(x: Any, name: str = "x") -> None:
-    """Checks for floating-point images [..., H, W, C] of any size."""
+    """Checks for floating-point images x [..., H, W, C] of any size; returns nothing.
+
+    x: the argument, which may be traced; name: its name in the error. Fewer than three axes, or
+        integers, raise `InputError`.
+    """
     floating(x, name)
     if jnp.ndim(x) < 3:
         raise InputError(
@@ -603,7 +790,14 @@ def images(x: Any, name: str = "x") -> None:
 
 
 def levels(x: Any, dim: int, num_levels: int, name: str = "x") -> None:
-    """Checks for integers [..., dim] in 0..num_levels-1; their values only where `readable`."""
+    """Checks for levels x [..., dim] by their shape and dtype; returns nothing.
+
+    x: integers, which may be traced. Their values are not checked: a distribution gives those
+        outside 0..num_levels-1 the log-probability -inf
+    dim: the size of the last axis; num_levels: K, for the error; name: that of the argument
+
+    Others raise `InputError`.
+    """
     array(x, name)
     if not jnp.shape(x) or jnp.shape(x)[-1] != dim:
         raise InputError(f"{name} must have shape [..., {dim}]; got {jnp.shape(x)}.")
@@ -615,17 +809,25 @@ def levels(x: Any, dim: int, num_levels: int, name: str = "x") -> None:
 
 
 def levels_of(x: Any, shape: tuple[int, ...], num_levels: int, name: str = "x") -> None:
-    """Checks for integer events [..., *shape] in 0..num_levels-1; values only where `readable`."""
+    """Checks for levels x [..., *shape] by their shape and dtype; returns nothing.
+
+    x: integers, which may be traced. Their values are not checked: a distribution gives those
+        outside 0..num_levels-1 the log-probability -inf
+    shape: that of one event; num_levels: K, for the error; name: that of the argument
+
+    Others raise `InputError`.
+    """
     event_shape(x, shape, name)
     levels(x, shape[-1], num_levels, name)
 
 
 def same_bijector(one: Any, other: Any) -> bool:
-    """Bijector.same_as: True for the same object; for any other, the comparison is refused.
+    """Whether two bijectors are the same object; if they are not, `NoClosedForm` is raised.
 
-    distrax calls it before it replaces a divergence of two distributions by that of their bases.
-    Its own rule compares the traced programs, which do not contain the parameters, so it would
-    declare two flows of one architecture equal.
+    one, other: bijectors. distrax calls it, as `Bijector.same_as`, before it replaces the
+        divergence of two distributions by that of their bases. Its own rule compares the traced
+        programs, which do not contain the parameters, so it would declare two flows of one
+        architecture equal. The error says how to estimate the divergence.
     """
     if one is other:
         return True
@@ -638,7 +840,11 @@ def same_bijector(one: Any, other: Any) -> bool:
 
 
 def moments(mean: Any, matrix: Any, name: str) -> int:
-    """Checks a mean [d] and a matrix [d, d], finite where `readable`; returns d."""
+    """d of a mean [d] and a matrix [d, d], after checking them.
+
+    mean, matrix: floating-point arrays, whose numbers must be finite where they are known; name:
+        that of the matrix, for the error. Others raise `InputError`.
+    """
     for value, what in ((mean, "mean"), (matrix, name)):
         floating(value, what)
         if readable(value) and not np.isfinite(np.asarray(value, np.float64)).all():
@@ -652,7 +858,11 @@ def moments(mean: Any, matrix: Any, name: str) -> int:
 
 
 def positive_definite(value: Any, name: str) -> None:
-    """Checks for a symmetric matrix with positive eigenvalues, where its numbers are `readable`."""
+    """Checks for a symmetric matrix with positive eigenvalues; returns nothing.
+
+    value: [d, d]; what is traced, or lies on other hosts, is not checked
+    name: that of the argument, for the `InputError`, which tells the smallest eigenvalue
+    """
     if readable(value):
         matrix = np.asarray(value, np.float64)
         if not np.allclose(matrix, matrix.T, rtol=1e-5):

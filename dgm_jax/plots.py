@@ -43,10 +43,16 @@ def sample_grid(
 ) -> "Figure":
     """Images [n, h, w] or [n, h, w, 3] in a grid, row by row, with sharp square pixels.
 
-    `vmin` is black and `vmax` white; values outside are clipped. By default they are the minimum
-    and maximum of `images`. Give both to compare two grids. columns: ⌈√n⌉ by default. `row_names`
-    label equal groups of rows at the left, `column_names` label each column above. `title` is above
-    all.
+    images: numbers; black is vmin, and white vmax
+    columns: how many images are side by side; None for ⌈√n⌉
+    row_names: written at the left, each for an equal number of rows of the grid
+    column_names: written above, one for each column
+    vmin, vmax: values outside are clipped. None for the minimum and maximum of `images`; give both
+        to compare two grids
+    title: above all
+
+    Returns a matplotlib figure. Names that do not fit the grid, and vmin ≥ vmax, raise
+    `InputError`.
     """
     images = _in_colour(checks.finite_rows(images, "images"), vmin, vmax)
     row_names = checks.texts(row_names, "row_names")
@@ -96,11 +102,14 @@ def image_rows(
     vmax: float | None = None,
     title: str = "",
 ) -> "Figure":
-    """{name: images [n, h, w] or [n, h, w, 3]}: one row of n images per name, labelled at its left.
+    """Images as rows, each with its name at its left, such as originals above reconstructions.
 
-    For reconstructions below their originals, or latent traversals (decoder outputs while one
-    latent changes). All rows share one grey scale; `column_names`, `vmin` and `vmax` are as in
-    `sample_grid`.
+    rows: {name: images [n, h, w] or [n, h, w, 3]}, all of one shape, which share one grey scale
+    column_names: written above, one for each of the n columns
+    vmin, vmax: what is black and what white; None for the minimum and maximum of all images
+    title: above all
+
+    Returns a matplotlib figure. No rows, or rows of several shapes, raise `InputError`.
     """
     rows = checks.mapping(rows, "rows")
     if not rows:
@@ -145,7 +154,11 @@ def _check_names(rows, across, row_names, column_names):
 
 
 def tile(images: np.ndarray, columns: int) -> np.ndarray:
-    """[n, h, w, 3] -> [rows (h + gap) + gap, columns (w + gap) + gap, 3], with white gaps."""
+    """[n, h, w, 3] -> [rows (h + gap) + gap, columns (w + gap) + gap, 3]: images as one, with gaps.
+
+    images: [n, h, w, 3] in [0, 1], placed row by row; empty places and gaps are white (1)
+    columns: images per row, at most n are used; gap is 1/16 of the shorter side, at least one pixel
+    """
     n, h, w, _ = images.shape
     gap = max(1, round(min(h, w) / 16))
     rows, columns = math.ceil(n / columns), min(n, columns)
@@ -167,9 +180,15 @@ def densities(
     """p(x) = exp log_prob(x) on the square [low, high]², one panel per density, one colour scale.
 
     log_probs: {name: function from points [r², 2] to log-densities [r²]}, r = resolution; each is
-    called once, so `jit` it. The first sets the colour scale (put the true density first); larger
-    values elsewhere get the top colour. bounds: (low, high). `samples` draws points [n, 2] over the
-    panel of the same name, in white.
+        called once, so `jit` it. The first sets the colour scale (put the true density first);
+        larger values elsewhere get the top colour
+    bounds: (low, high)
+    resolution: r, the points on a side
+    samples: {name: points [n, 2]}, drawn in white over the panel of the same name
+    title: above all
+
+    Returns a matplotlib figure. A log-density that is NaN or +inf raises `InputError`; -inf is p =
+    0.
     """
     log_probs = checks.mapping(log_probs, "log_probs")
     for name, log_prob in log_probs.items():
@@ -236,13 +255,18 @@ def planes(
     label: str = "",
     title: str = "",
 ) -> "Figure":
-    """Points [n, 2] on the square [low, high]², one panel each, given as {row: {column: points}}.
+    """Points [n, 2] on the square [low, high]², one panel each, in rows and columns with names.
 
-    bounds: (low, high). `fields` draws values [r, r] (y first) behind the points of the same row
-    and column, such as those of a critic, each on its own colour scale with 0 in white. With a
-    `scale` all share one, from -scale to scale, and a bar beside them tells it, with a `label` of
-    what the values are; values beyond it have its last colours. All rows must have the columns of
-    the first, whose names are written above. The fewer columns, the larger the panels.
+    rows: {row: {column: points [n, 2]}}; all rows have the columns of the first, whose names are
+        written above, else `InputError`. The fewer columns, the larger the panels
+    bounds: (low, high)
+    fields: {row: {column: values [r, r], y first}}, such as those of a critic on the square, drawn
+        as colours behind the points, with 0 in white; a row without fields may be left out
+    scale: with it all fields share one scale of colours from -scale to scale, shown by a bar;
+        larger values have its last colours. None for a scale of its own for each panel
+    label: what the values are, beside the bar; title: above all
+
+    Returns a matplotlib figure.
     """
     rows, title = checks.mapping(rows, "rows"), checks.text(title, "title")
     label = checks.text(label, "label")
@@ -294,7 +318,10 @@ def _field(axes, values, extent, scale):
 
 
 def plane_points(name: str, x: Rows) -> np.ndarray:
-    """Checks that the samples of that name are points [n, 2] and returns them as a numpy array."""
+    """Points [n, 2] as a numpy array, after checking their shape.
+
+    name: used in the error; x: an array or nested lists. Another shape raises `InputError`
+    """
     x = checks.on_host(x, f"samples[{name!r}]")
     if x.ndim != 2 or x.shape[1] != 2:
         raise checks.InputError(f"samples[{name!r}] must have shape [n, 2]; got {x.shape}.")
@@ -302,9 +329,14 @@ def plane_points(name: str, x: Rows) -> np.ndarray:
 
 
 def on_grid(name: str, log_prob: Callable, grid: np.ndarray, resolution: int) -> np.ndarray:
-    """exp log_prob at the points of a grid, [resolution, resolution] (y first), from one call.
+    """exp log_prob at the points of a grid, [resolution, resolution] (y first), in float64.
 
-    grid: points [resolution², 2]; name: that of the density, for errors.
+    name: that of the density, for errors
+    log_prob: a function from points [n, 2] to log-densities [n]
+    grid: points [resolution², 2], row by row, y slowest
+    resolution: the points on a side
+
+    Another shape, NaN or +inf raise `InputError`; -inf becomes 0.
     """
     log_p = checks.on_host(log_prob(grid), f"log_probs[{name!r}](x)")
     if log_p.shape != (len(grid),):
@@ -330,12 +362,18 @@ def curves(
     colours: Mapping[str, str] | None = None,
     title: str = "",
 ) -> "Figure":
-    """One line for each {name: (steps [n], values [n])}, with its name written at its end.
+    """Lines of values against steps, each with its name written at its end.
 
-    xlabel, ylabel: the axes, with units; logx, logy: logarithmic axes. Values that are not finite
-    leave a gap. `baselines` are dashed horizontal lines; dots lead from the end of a shorter line
-    to its name. Colours follow the order of `series`; give `colours` to keep the colour of a model
-    across pictures. Where colours come a second time, lines are dashed, and named so.
+    series: {name: (steps [n], values [n])}; values that are not finite leave a gap
+    xlabel, ylabel: names of the axes, with units; logx, logy: whether the axes are logarithmic
+    baselines: {name: value}, dashed horizontal lines
+    colours: {name: matplotlib colour}, to keep the colour of a model across pictures. By default
+        colours follow the order of `series`; where they come a second time, lines are dashed, and
+        named so
+    title: above all
+
+    Dots lead from the end of a shorter line to its name. Returns a matplotlib figure. No series, no
+    finite value, or values of 0 or less on a logarithmic axis raise `InputError`.
     """
     series = checks.mapping(series, "series")
     xlabel, ylabel = checks.text(xlabel, "xlabel"), checks.text(ylabel, "ylabel")
@@ -390,10 +428,17 @@ def bars(
     logy: bool = False,
     title: str = "",
 ) -> "Figure":
-    """{group: {bar: value}} as groups of bars, with the values written on top.
+    """Groups of bars, with the value of each written on top.
 
-    `outlines` {(group, bar): (value, text)} draws a second value as an empty bar behind the first,
-    with its text on top. ylabel: the axis, with units; logy: a logarithmic axis.
+    values: {group: {bar: value}}; a bar has the same colour in all groups
+    ylabel: the name of the axis, with units
+    outlines: {(group, bar): (value, text)}, second values, drawn as empty dashed bars behind the
+        first ones, with their texts on top
+    logy: whether the axis is logarithmic
+    title: above all
+
+    Returns a matplotlib figure. Values that are not finite, or not above 0 with logy, raise
+    `InputError`.
     """
     ylabel, title = checks.text(ylabel, "ylabel"), checks.text(title, "title")
     logy = checks.flag(logy, "logy")
@@ -456,11 +501,15 @@ def latent_space(
     *,
     title: str = "",
 ) -> "Figure":
-    """Latents [n, k] of each name as a panel of points, coloured by class; labels: integers [n].
+    """Latents z of a data set as points on a plane, one panel for each model, coloured by class.
 
-    For k > 2 the first two principal components are shown, and the title says which fraction of the
-    variance they explain. Classes have the same colours in all panels; the number of a class is
-    written at its mean.
+    codes: {name: z [n, k]}, k ≥ 2. For k > 2 the first two principal components are shown, and the
+        title of the panel says which fraction of the variance they explain
+    labels: the class of each row, integers [n]; the number of a class is written at its median.
+        None for one colour
+    title: above all
+
+    Returns a matplotlib figure. Classes have the same colours in all panels.
     """
     codes, title = checks.mapping(codes, "codes"), checks.text(title, "title")
     if not codes:
@@ -483,7 +532,15 @@ def latent_space(
 
 
 def principal_plane(name: str, codes: Rows) -> tuple[np.ndarray, float | None]:
-    """Latents [n, k] in their first two principal components [n, 2], and the explained variance."""
+    """(x V_2, (s_1² + s_2²) / Σ_i s_i²): the first two principal components of centred codes x.
+
+    s and V are singular values and right singular vectors of x, the codes minus their mean.
+
+    name: used in the error; codes: [n, k], k ≥ 2, else `InputError`
+
+    Returns points [n, 2] and the fraction of the variance that they explain. For k = 2 the codes
+    themselves and None.
+    """
     codes = checks.finite_rows(codes, f"codes[{name!r}]").astype(np.float64)
     if codes.ndim != 2 or codes.shape[1] < 2:
         raise checks.InputError(
@@ -546,9 +603,13 @@ def _outline(place, behind):
 
 
 def line(name: str, pair: Any, logx: bool, logy: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Checks a pair (steps [n], values [n]) of a series and returns it as float64.
+    """(steps, values) of a series for `curves`, as float64 arrays [n], after checking them.
 
-    name: that of the series, for errors. On a logarithmic axis (logx, logy) all must be positive.
+    name: that of the series, for errors
+    pair: (steps [n], values [n])
+    logx, logy: whether an axis is logarithmic, so that all its numbers must be above 0
+
+    Raises `InputError` for unequal shapes, no finite value, or a step that is not finite.
     """
     if not isinstance(pair, (list, tuple)) or len(pair) != 2:
         raise checks.InputError(
@@ -573,7 +634,14 @@ def line(name: str, pair: Any, logx: bool, logy: bool) -> tuple[np.ndarray, np.n
 
 
 def label_ends(axes: "Axes", ends: list[tuple]) -> None:
-    """Writes each ((x, y), text, colour) right of the axes near height y, without overlap."""
+    """Writes texts at the right of the axes, as near as possible to given heights, without overlap.
+
+    axes: of matplotlib, with all lines drawn
+    ends: [((x, y), text, colour), ...]: a thin line leads from the point (x, y) to its text
+
+    The heights are the nearest in the least-squares sense that are one line of text apart (isotonic
+    regression).
+    """
     from sklearn.isotonic import isotonic_regression
 
     axes.autoscale_view()
@@ -598,7 +666,11 @@ def label_ends(axes: "Axes", ends: list[tuple]) -> None:
 
 
 def save(figure: "Figure", path: str | os.PathLike) -> None:
-    """Writes a PNG atomically: a reader sees the old file or the new one, never part of one."""
+    """Writes a figure as a PNG file, atomically: a reader sees the old file or the new one.
+
+    figure: of matplotlib
+    path: ends in .png, in a folder that exists, else `InputError`
+    """
     path = checks.path(path, "path")
     if not hasattr(figure, "savefig"):
         raise checks.InputError(f"figure must be one of matplotlib; got {checks.shown(figure)}.")
@@ -617,9 +689,12 @@ def save(figure: "Figure", path: str | os.PathLike) -> None:
 
 
 def new_figure(size: tuple[float, float], *, dpi: int = 160, **options: Any) -> "Figure":
-    """A figure that a notebook shows once, as the last value of a cell.
+    """An empty matplotlib figure that a notebook shows once, as the last value of a cell.
 
     It is not registered with pyplot, which would open a window or show it a second time.
+
+    size: width and height in inches; dpi: dots per inch
+    options: those of `matplotlib.figure.Figure`, such as layout="constrained"
     """
     from matplotlib.figure import Figure
 
@@ -641,7 +716,10 @@ def _write(figure, file):
 
 
 def plain(axes: "Axes", *, frame: bool) -> None:
-    """Readable ticks; `frame` keeps the two axis lines that carry a scale, else there are none.
+    """Axes with readable ticks and few lines, in the style of this module.
+
+    axes: of matplotlib, changed in place
+    frame: True keeps the left and the bottom line, which carry the scales; False keeps none
 
     The ticks of a logarithmic axis depend on its current limits: call this last.
     """

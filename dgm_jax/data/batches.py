@@ -13,12 +13,16 @@ def batches(
 ) -> Callable[[int], object]:
     """step ↦ the rows π_epoch[i·B : (i+1)·B] of data, with epoch, i = divmod(step, ⌊n/B⌋).
 
-    data: an array [n, ...] or a tuple of arrays; a batch has the same structure, in numpy.
-    batch_size: B. Each epoch has its own permutation π by np.random.default_rng([seed, epoch]). The
-    n mod B rows left at its end are dropped: all batches have one shape, so that the step is
-    compiled once, and over many epochs every row is seen equally often.
+    A function of the step alone, so that a resumed run sees the same batches. Each epoch has its
+    own permutation π, by np.random.default_rng([seed, epoch]). The n mod B rows left at its end are
+    dropped: all batches have one shape, so that the training step is compiled once, and over many
+    epochs every row is seen equally often.
 
-    Raises ValueError for empty data, parts of unequal length, a batch larger than the data, and a
+    data: an array [n, ...] or a tuple of arrays with as many rows; a batch has the same structure,
+        in numpy, [B, ...]
+    batch_size: B; seed: an integer of at least 0
+
+    Raises `InputError` for empty data, parts of unequal length, a batch larger than the data, and a
     negative step. The first step of an epoch costs O(n), any other O(B).
     """
     parts = data if isinstance(data, tuple) else (data,)

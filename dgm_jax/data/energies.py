@@ -23,7 +23,12 @@ from ..protocol import Array
 
 
 def u1(x: Array) -> Array:
-    """Two arcs of a ring, left and right. x [..., 2] -> [...]."""
+    """-½ ((‖x‖ - 2)/0.4)² + log(e^{-½((x_1 - 2)/0.6)²} + e^{-½((x_1 + 2)/0.6)²}): two arcs.
+
+    log p(x) up to a constant, in nats: x [..., 2] -> [...]. The arcs are those of a ring of radius
+    2, left and right. Rezende and Mohamed (2015), "Variational inference with normalizing flows",
+    table 1.
+    """
     checks.events(x, 2)
     norm = jnp.sqrt(jnp.maximum((x**2).sum(-1), 1e-20))  # gradient safe at 0
     sides = jnp.logaddexp(_bump(x[..., 0] - 2, 0.6), _bump(x[..., 0] + 2, 0.6))
@@ -31,13 +36,22 @@ def u1(x: Array) -> Array:
 
 
 def u2(x: Array) -> Array:
-    """A wave. x [..., 2] -> [...]."""
+    """-½ ((x_2 - w_1)/0.4)², w_1 = sin(2πx_1/4): a wave; for |x_1| > 4 minus ½ ((|x_1| - 4)/0.2)².
+
+    log p(x) up to a constant, in nats: x [..., 2] -> [...]. The last term makes it integrable.
+    Rezende and Mohamed (2015), "Variational inference with normalizing flows", table 1.
+    """
     checks.events(x, 2)
     return _bump(x[..., 1] - _wave(x), 0.4) + _window(x)
 
 
 def u3(x: Array) -> Array:
-    """A wave with a loop: two branches around x_1 = 1. x [..., 2] -> [...]."""
+    """log(e^{-½((x_2 - w_1)/0.35)²} + e^{-½((x_2 - w_1 + w_2)/0.35)²}): a wave of two branches.
+
+    log p(x) up to a constant, in nats: x [..., 2] -> [...]; w_1 = sin(2πx_1/4), w_2 = 3 exp(-½
+    ((x_1 - 1)/0.6)²). For |x_1| > 4 it is lowered by ½ ((|x_1| - 4)/0.2)², which makes it
+    integrable. Rezende and Mohamed (2015), "Variational inference with normalizing flows", table 1.
+    """
     checks.events(x, 2)
     height = x[..., 1] - _wave(x)
     branch = 3 * jnp.exp(_bump(x[..., 0] - 1, 0.6))
@@ -45,7 +59,13 @@ def u3(x: Array) -> Array:
 
 
 def u4(x: Array) -> Array:
-    """A wave that forks at x_1 = 1. x [..., 2] -> [...]."""
+    """log(e^{-½((x_2 - w_1)/0.4)²} + e^{-½((x_2 - w_1 + w_3)/0.35)²}): a wave that forks.
+
+    log p(x) up to a constant, in nats: x [..., 2] -> [...]; w_1 = sin(2πx_1/4), w_3 = 3 σ((x_1 -
+    1)/0.3) with the logistic function σ. For |x_1| > 4 it is lowered by ½ ((|x_1| - 4)/0.2)², which
+    makes it integrable. Rezende and Mohamed (2015), "Variational inference with normalizing flows",
+    table 1.
+    """
     checks.events(x, 2)
     height = x[..., 1] - _wave(x)
     branch = 3 * jax.nn.sigmoid((x[..., 0] - 1) / 0.3)

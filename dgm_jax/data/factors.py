@@ -34,7 +34,17 @@ STEPS = (1, 1, 4, 2, 2)  # of its grid, in each factor
 
 
 class Factored(NamedTuple):
-    """Images and their factors; x.reshape(*sizes, height, width) of a grid has an axis for each."""
+    """Images x_n with known factors of variation v_n, as `load_factored` returns them.
+
+    name, description: of the data set
+    x: int32 bits [n, height, width]
+    factors: int32 states v_n, [n, k], column j in 0..sizes[j] - 1
+    names: the name of each factor, such as "shape"
+    sizes: how many states each factor has
+
+    If the rows are a grid, all combinations of the factors once, x.reshape(*sizes, height, width)
+    has an axis for each factor.
+    """
 
     name: str
     x: np.ndarray  # int32 bits [n, height, width]
@@ -50,7 +60,10 @@ class Factored(NamedTuple):
 
 
 def load_factored(name: str, data_dir: str | os.PathLike | None = None) -> Factored:
-    """The data set called `name`, one of `FACTORED`; for `data_dir` see `data.load`.
+    """Images with their factors of variation: `Factored`, by the name of the data set.
+
+    name: "shapes", "dsprites" or "dsprites_random" (`FACTORED`; the table is in `data.factors`)
+    data_dir: the data folder, by default the environment variable DGM_DATA; "shapes" needs none
 
     Raises ValueError for an unknown name or a damaged file, FileNotFoundError for a missing one.
     """

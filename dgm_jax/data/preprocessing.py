@@ -24,9 +24,15 @@ from ..protocol import Array, Key
 def dequantize(key: Key, x: ArrayLike) -> Array:
     """x + u, u ~ U[0, 1)^d, float32, for integers x of any shape; ⌊x + u⌋ = x always.
 
-    ValueError for fractions, and, if the values of x are known, for integers beyond ±2^24, which
-    float32 does not represent exactly. Uria et al. (2013), "RNADE"; Theis et al. (2016), section
-    3.1.
+    A density of x + u is a lower bound of the probability of the levels x: E_u log p(x + u) ≤ log
+    P(x), by Jensen's inequality.
+
+    key: draws u; x: integers, such as grey levels, of any shape
+
+    Raises `InputError` for numbers that are not integers, and, if the values of x are known, for
+    integers beyond ±2^24, which float32 does not represent exactly. Uria et al. (2013), "RNADE: the
+    real-valued neural autoregressive density-estimator"; Theis et al. (2016), "A note on the
+    evaluation of generative models", section 3.1.
     """
     checks.key(key)
     checks.numbers(x, "x")
@@ -40,9 +46,10 @@ def dequantize(key: Key, x: ArrayLike) -> Array:
 
 
 def quantize(x: ArrayLike, num_levels: int) -> Array:
-    """⌊x⌋ clipped to {0, ..., num_levels - 1}, int32: the inverse of `dequantize`, any shape.
+    """⌊x⌋ clipped to {0, ..., num_levels - 1}, int32: the inverse of `dequantize`.
 
-    NaN becomes -1, which is no level.
+    x: real numbers of any shape; the result has the same. NaN becomes -1, which is no level
+    num_levels: K, at least 2
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     checks.numbers(x, "x")
@@ -53,11 +60,16 @@ def quantize(x: ArrayLike, num_levels: int) -> Array:
 def logit_map(num_levels: int, *, alpha: float = 0.05, event_ndims: int = 1) -> distrax.Bijector:
     """y = logit(α + (1 - 2α) x / K) from [0, K)^d to R^d, K = `num_levels`, α in (0, 1/2).
 
-    log |det ∂y/∂x| = Σ_i log((1 - 2α) / K) - log s_i - log(1 - s_i), where s is the argument of the
-    logit. alpha: α. event_ndims: the number of last axes that the sum is over. `inverse` of any y
-    lies in [-αK/(1-2α), K + αK/(1-2α)], beyond [0, K) by the margin α at most. `forward` of an x
-    beyond that margin is NaN; raw integers raise a ValueError. Dinh et al. (2017), section 4.1;
-    Papamakarios et al. (2017) take α = 1e-6 for MNIST and 0.05 for CIFAR-10.
+    A distrax bijector: `forward` is x -> y, and log |det ∂y/∂x| = Σ_i log((1 - 2α) / K) - log s_i -
+    log(1 - s_i), with s the argument of the logit. For dequantised levels, x in units of one level.
+
+    alpha: α, the margin that keeps s away from 0 and 1, where the logit is infinite
+    event_ndims: the number of last axes that the sum is over
+
+    `inverse` of any y lies in [-αK/(1-2α), K + αK/(1-2α)], beyond [0, K) by this margin at most.
+    `forward` of an x beyond the margin is NaN; integers raise `InputError`. Dinh et al. (2017),
+    "Density estimation using Real NVP", section 4.1; Papamakarios et al. (2017) take α = 1e-6 for
+    MNIST and 0.05 for CIFAR-10.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     event_ndims = checks.positive_int(event_ndims, "event_ndims", least=0)
@@ -99,7 +111,13 @@ class _LogitMap(distrax.Bijector):
 def standardize(mean: ArrayLike, std: ArrayLike, event_ndims: int = 1) -> distrax.Bijector:
     """z = (x - mean) / std, log |det ∂z/∂x| = -Σ_i log std_i over the last `event_ndims` axes.
 
-    mean and std are constants, such as those of the training set: scalars, or [*event].
+    A distrax bijector: `forward` is x -> z.
+
+    mean, std: constants, such as those of the training set: numbers, or arrays [*event], which
+        broadcast to the last axes of x
+    event_ndims: the number of last axes of x that make one event
+
+    Raises `InputError` for a std that is not above 0, or a mean that is not finite.
     """
     event_ndims = checks.positive_int(event_ndims, "event_ndims", least=0)
     mean = checks.on_host(mean, "mean").astype(np.float32)
@@ -166,12 +184,17 @@ def _sum_event(bijector, log_det) -> Array:
 
 
 def mu_law_encode(x: ArrayLike, num_levels: int = 256) -> Array:
-    """Levels of f(x) = sign(x) log(1 + μ|x|) / log(1 + μ), μ = K - 1, for x in [-1, 1]; int32.
+    """⌊(f(x) + 1) μ/2 + ½⌋, f(x) = sign(x) log(1 + μ|x|) / log(1 + μ), μ = K - 1: sound as levels.
 
-    f in [-1, 1] is rounded to the nearest of K = num_levels equally spaced values. The steps in x
-    are fine near 0 (2e-4 for K = 256) and coarse near ±1. x beyond ±1 is clipped; NaN becomes -1,
-    which is no level. ITU-T G.711 (in a piecewise linear form); van den Oord et al. (2016),
-    "WaveNet", section 2.2.
+    f maps [-1, 1] to itself and is rounded to the nearest of K equally spaced values. The steps in
+    x are fine near 0 (2e-4 for K = 256) and coarse near ±1.
+
+    x: floating-point samples of any shape, in [-1, 1]; beyond they are clipped; NaN becomes -1,
+        which is no level
+    num_levels: K
+
+    Returns int32 levels 0..K-1 of the shape of x. ITU-T G.711 (in a piecewise linear form); van den
+    Oord et al. (2016), "WaveNet: a generative model for raw audio", section 2.2.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     checks.numbers(x, "x")
@@ -187,9 +210,15 @@ def mu_law_encode(x: ArrayLike, num_levels: int = 256) -> Array:
 
 
 def mu_law_decode(levels: ArrayLike, num_levels: int = 256) -> Array:
-    """x in [-1, 1], float32, from levels 0..K-1; mu_law_encode(mu_law_decode(l)) = l.
+    """x = sign(f) ((1 + μ)^|f| - 1) / μ, f = 2 l / μ - 1, μ = K - 1: sound from levels l.
 
-    Other levels raise an error; in traced code, where they cannot be seen, they become NaN.
+    The inverse of `mu_law_encode` up to rounding: mu_law_encode(mu_law_decode(l)) = l.
+
+    levels: l, integers in 0..K-1 of any shape. Others raise `InputError`; in traced code, where
+        they cannot be read, they become NaN
+    num_levels: K
+
+    Returns float32 in [-1, 1], of the same shape.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     checks.numbers(levels, "levels")

@@ -123,7 +123,15 @@ CLASSES = {  # how many a label tells apart
 
 
 class Dataset(NamedTuple):
-    """Three splits of a data set: int32 in 0..num_levels-1, or float32 if num_levels is None."""
+    """A data set in three splits, as `load` and `load_file` return it.
+
+    name, description: of the data set
+    train, valid, test: arrays [n, ...]: int32 in 0..num_levels - 1, or float32 if num_levels is
+        None
+    labels: {"train", "valid", "test"} -> int32 [n], or [n, factors]; None without labels
+    num_levels: the number of levels, such as 2 for bits and 256 for grey images; None for real
+        numbers
+    """
 
     name: str
     train: np.ndarray  # [n, ...]
@@ -144,11 +152,15 @@ class Dataset(NamedTuple):
 
 
 def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
-    """The data set called `name`, with its fixed split; `data.LOADERS` lists the names.
+    """The data set called `name`, with its fixed split, as a `Dataset` of numpy arrays.
 
+    name: such as "digits" or "mnist"; `data.LOADERS` lists all names, and `data.readers` describes
+        them
     data_dir: the data folder, by default the environment variable DGM_DATA; the sets that come with
-    Python and scikit-learn, such as "digits", need none. Raises ValueError for an unknown name or a
-    damaged file, FileNotFoundError for a missing one.
+        Python and scikit-learn, such as "digits", need none. Nothing is downloaded
+
+    Raises ValueError for an unknown name or a damaged file; FileNotFoundError for a missing one,
+    which says which files were looked for and where they are published.
     """
     checks.choice(name, LOADERS, "name")
     if data_dir is not None:
@@ -157,16 +169,18 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
 
 
 def load_file(path: str | os.PathLike, *, seed: int = 0) -> Dataset:
-    """A table or array of your own, one row per example, from a file or a folder of files.
+    """A table or array of your own, one row per example, from a file or a folder, as a `Dataset`.
 
-    Files: .npy, .npz, .csv, .tsv, .txt, .data, .amat and idx, each also gzipped (.gz). `data.own`
-    says which names mean train, valid, test and labels. Data without splits are shuffled by
-    default_rng(seed) and split 80/10/10 %; without a validation split it is a tenth of train.
+    path: .npy, .npz, .csv, .tsv, .txt, .data, .amat or idx, each also gzipped (.gz), or a folder of
+        such files. Their names, or those of arrays in an .npz, say what they are, such as x_train
+        and y_train; `data.own` lists the words for train, valid, test and labels
+    seed: data without splits are shuffled by default_rng(seed) and split 80/10/10 %; without a
+        validation split it is a tenth of train
 
     Bits, of any dtype, get num_levels 2; other bytes 256; other non-negative integers the largest
-    value + 1; all are int32. Data with a fraction or a negative number become float32. Refused are
-    integers beyond 2^24, which float32 does not represent exactly; complex numbers; an array of one
-    dimension, whose rows are unknown; labels that are not integers.
+    value + 1; all are int32. Data with a fraction or a negative number become float32. Refused with
+    `InputError` are integers beyond 2^24, which float32 does not represent exactly; complex
+    numbers; an array of one dimension, whose rows are unknown; labels that are not integers.
     """
     seed, path = checks.integer(seed, "seed"), checks.path(path, "path")
     return _own(path, *own.read(path, seed))
@@ -180,7 +194,13 @@ def vocabulary(name: str) -> str:
 
 
 def subset(x: np.ndarray, num: int, seed: int = 0) -> np.ndarray:
-    """`num` rows of x [n, ...], without replacement, by default_rng(seed); some sets are sorted."""
+    """x[π_1], ..., x[π_num]: rows of x drawn without replacement, by default_rng(seed).
+
+    Some data sets are sorted by class, so that the first rows would not be a fair sample.
+
+    x: [n, ...]; num: how many rows, at most n, else `InputError`; the result is [num, ...]
+    seed: of the permutation π; equal seeds give equal rows
+    """
     x = checks.on_host(x, "x")
     num, seed = checks.positive_int(num, "num"), checks.integer(seed, "seed")
     if not x.ndim:

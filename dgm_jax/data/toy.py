@@ -31,7 +31,14 @@ from ..protocol import Array, Key, Rows, described
 
 
 class Toy(NamedTuple):
-    """p(x) on the plane: a sampler, its log-density in nats, and the entropy -E log p(x)."""
+    """p(x) on the plane, whose log-density and entropy are known: a density to learn, in nats.
+
+    sample: (key, num) -> x [num, 2]
+    log_prob: x [..., 2] -> log p(x) [...]; -inf outside the support
+    entropy: -E log p(x), which no model's E[-log p_θ(x)] can be below
+
+    Made by `moons`, `rings` and others; `TOYS` lists them by name.
+    """
 
     sample: Callable[[Key, int], Array]  # sample(key, num) -> x [num, 2]
     log_prob: Callable[[Rows], Array]  # x [..., 2] -> [...]; -inf outside the support
@@ -41,7 +48,11 @@ class Toy(NamedTuple):
 
 
 def checkerboard() -> Toy:
-    """p(x) = 1/32 where ⌊x_0⌋ + ⌊x_1⌋ is even, on [-4, 4)². Entropy log 32."""
+    """p(x) = 1/32 where ⌊x_0⌋ + ⌊x_1⌋ is even, on [-4, 4)², else 0: a `Toy`.
+
+    Uniform on the 32 like-coloured unit squares of an 8×8 board; the entropy is log 32 = 3.466
+    nats.
+    """
 
     def sample(key, num):
         cell_key, u_key = jax.random.split(key)
@@ -58,9 +69,13 @@ def checkerboard() -> Toy:
 
 
 def gaussians(num: int = 8, *, radius: float = 3.0, scale: float = 0.3) -> Toy:
-    """p(x) = 1/K Σ_k N(x; μ_k, σ² I), with K = `num` means evenly on a circle.
+    """p(x) = 1/K Σ_k N(x; μ_k, σ² I), with the means μ_k evenly on a circle around 0: a `Toy`.
 
-    radius: that of the circle; scale: σ.
+    num: K, the number of Gaussians
+    radius: that of the circle
+    scale: σ, the standard deviation of each
+
+    Its entropy is integrated numerically when it is made.
     """
     num = checks.positive_int(num, "num")
     radius = checks.positive(radius, "radius")
@@ -69,18 +84,23 @@ def gaussians(num: int = 8, *, radius: float = 3.0, scale: float = 0.3) -> Toy:
 
 
 def moons() -> Toy:
-    """Two interlocking half circles of radius 2.2, blurred with σ = 0.2."""
+    """p(x) = 1/128 Σ_k N(x; μ_k, σ² I), σ = 0.2, μ_k on two interlocking half circles: a `Toy`.
+
+    64 means lie on each half circle of radius 2.2, closer than σ, so that the density is that of
+    two smooth arcs. Entropy 2.485 nats.
+    """
     angle = np.pi * (np.arange(64) + 0.5) / 64
     upper = np.stack([np.cos(angle) - 0.5, np.sin(angle) - 0.25], -1)
     return _beads(2.2 * np.concatenate([upper, -upper]), 0.2, entropy=2.48480)
 
 
 def rings() -> Toy:
-    """p(x) = 1/4 Σ_k N(|x|; r_k, σ²) i0e(|x| r_k / σ²) / √(2πσ²): four circles, σ = 0.1.
+    """p(x) = 1/4 Σ_k N(|x|; r_k, σ²) i0e(|x| r_k / σ²) / √(2πσ²): four noisy circles, a `Toy`.
 
-    A point uniform on a circle of radius r plus noise N(0, σ² I) has the density
-    exp(-(|x|² + r²) / 2σ²) I_0(|x| r / σ²) / 2πσ² (the Rice distribution of |x|, over 2π|x|), where
-    i0e(t) = e^-t I_0(t).
+    The radii r_k are 0.85, 1.7, 2.55 and 3.4, and σ = 0.1. A point uniform on a circle of radius r
+    plus noise N(0, σ² I) has the density exp(-(|x|² + r²) / 2σ²) I_0(|x| r / σ²) / 2πσ² (the Rice
+    distribution of |x|, over 2π|x|), with the Bessel function I_0 and i0e(t) = e^-t I_0(t). Entropy
+    2.971 nats.
     """
     radii, scale = np.array([0.85, 1.7, 2.55, 3.4], np.float32), 0.1
 
@@ -101,17 +121,22 @@ def rings() -> Toy:
 
 
 def spirals() -> Toy:
-    """Two arms r = 0.37 θ, 0 < θ < 3π, evenly filled along their length, blurred with σ = 0.1."""
+    """p(x) = 1/512 Σ_k N(x; μ_k, σ² I), σ = 0.1, μ_k on two arms r = 0.37 θ, θ in (0, 3π): a `Toy`.
+
+    256 means fill each arm about evenly along its length; the second arm is the first one turned by
+    180°. Entropy 2.644 nats.
+    """
     angle = 3 * np.pi * np.sqrt((np.arange(256) + 0.5) / 256)
     arm = 0.37 * angle[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
     return _beads(np.concatenate([arm, -arm]), 0.1, entropy=2.64443)
 
 
 def pinwheel() -> Toy:
-    """Five petals N((2.2, 0), diag(0.6², 0.2²)), turned by 2πk/5 + 0.12 |x|²: |det| = 1.
+    """p(x) = 1/5 Σ_k N(R_k(x)⁻¹ x; (2.2, 0), diag(0.6², 0.2²)): five curved petals, a `Toy`.
 
-    A rotation whose angle depends on the radius alone keeps areas, so the density of the twisted
-    point is that of the straight one.
+    R_k(x) is the rotation by 2πk/5 + 0.12 |x|². A rotation by an angle that depends on the radius
+    alone keeps areas, so no determinant enters the density. Its entropy is integrated numerically
+    when it is made.
     """
     return _petals(5, 2.2, (0.6, 0.2), twist=0.12)
 

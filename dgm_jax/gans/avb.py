@@ -103,14 +103,21 @@ def implicit_net(
     hidden: tuple[int, ...] = (300, 300),
     noise_hidden: tuple[int, ...] = (64,),
 ) -> Net:
-    """z = b(x) + Σ_k a_k(x) ⊙ v_k(ε) / √K: K = num_basis random functions, weighted by x.
+    """z = b(x) + Σ_k a_k(x) ⊙ v_k(ε) / √K: K random functions v_k of noise ε, weighted by x.
 
-    apply(params, x, ε) -> z [..., num_latents], a sample of an implicit posterior q(z | x) for
-    random ε. One MLP with layers `hidden` computes b and a_k from x [..., in_dim], another with
-    layers `noise_hidden` v_k from ε [..., num_noise]; all have num_latents entries. So many samples
-    for one x cost one pass of the first net, and moments of q(z | x) for a whole batch need few
-    passes of the second, whose ε can be the same for all x. Mescheder et al. (2017), "Adversarial
-    variational Bayes", supplement, with v_k that may depend on one another.
+    A net for `avb`: apply(params, x, ε) -> z [..., num_latents] is a sample of an implicit
+    posterior q(z | x) for ε ~ N(0, I). One MLP computes b and a_k from x [..., in_dim], another v_k
+    from ε [..., num_noise]; all have num_latents entries. So many samples for one x cost one pass
+    of the first net, and moments of q(z | x) for a whole batch need few passes of the second, whose
+    ε can be the same for all x.
+
+    in_dim: the size of x, a vector
+    num_latents, num_noise: the sizes of z and ε
+    num_basis: K
+    hidden, noise_hidden: the widths of the hidden layers of the first and of the second MLP
+
+    Mescheder, Nowozin and Geiger (2017), "Adversarial variational Bayes", supplement, with v_k that
+    may depend on one another.
     """
     dim = checks.positive_int(in_dim, "in_dim")
     num = checks.positive_int(num_latents, "num_latents")

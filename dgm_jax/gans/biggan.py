@@ -69,9 +69,13 @@ def biggan(
 def orthogonal_penalty(params: Params) -> Array:
     """Σ_W ‖Wᵀ W ⊙ (1 - I)‖²: penalises columns of each W that are not orthogonal, at any length.
 
-    For every weight with two axes or more, [..., out] as a matrix; biases, scales and the class
-    embedding ("embedding") are left out. Added to the generator's loss with weight 1e-4, it makes
-    more models work with a truncated z. Brock et al. (2019), equation 3.
+    params: those of a net, such as params["generator"]. Every weight with two axes or more counts,
+        [..., out] as a matrix with `out` columns; biases, scales and the class embedding
+        ("embedding") are left out. None at all raises `InputError`
+
+    Returns a scalar. Added to the generator's loss with weight 1e-4, it makes more models work with
+    a truncated z. Brock, Donahue and Simonyan (2019), "Large scale GAN training for high fidelity
+    natural image synthesis", equation 3.
     """
     found = []
 

@@ -39,12 +39,12 @@ def progressive(
 ) -> Callable[..., Adversarial]:
     """grown(size, α): x = (1 - α) up(G_{size/2}(z)) + α G_size(z), and the critic likewise.
 
-    Returns a function grown(size=None, alpha=1.0) -> `Adversarial` for images [size, size, C], size
-    = 4, 8, ... up to that of `shape`, the default. All sizes share one tree of parameters, of which
-    each uses the layers up to its own size. To grow, continue with the same parameters and twice
-    the size while α rises from 0 to 1: at α = 0 the game is exactly that of half the size with
-    pixels repeated; at α = 1 the old path is unused. Unused layers have gradient 0. α may be
-    traced, such as a weight that depends on the step:
+    A GAN that starts with small images and grows; up repeats each pixel 2×2 times. Returns a
+    function grown(size=None, alpha=1.0) -> `Adversarial` for images [size, size, C], size = 4, 8,
+    ... up to that of `shape`, the default. All sizes share one tree of parameters, of which each
+    uses the layers up to its own size. To grow, continue with the same parameters and twice the
+    size while α rises from 0 to 1: at α = 0 the game is exactly that of half the size; at α = 1 the
+    old path is unused. Unused layers have gradient 0. α may be a weight that depends on the step:
 
         grown = gans.progressive((32, 32, 1))
 
@@ -53,14 +53,16 @@ def progressive(
             model, x = grown(16, alpha), gans.shrunk(x, 16, alpha)
             return objectives.critic_loss(model, game, params, key, x, state=state)
 
-    z ~ N(0, I) with num_latents entries is scaled to length √num_latents. Images of side s have
-    channel_base / s channels, at most channel_max. Both nets have an equalised learning rate, the
-    generator normalises each pixel, and the critic sees the standard deviation within groups of
-    group_size images (`nets.minibatch_deviation`, which uses `axis_name`).
+    shape: (n, n, C), n a power of two of at least 4, else `InputError`
+    num_latents: the size of z ~ N(0, I), which is scaled to length √num_latents
+    channel_base, channel_max: images of side s have channel_base / s channels, at most channel_max
+    group_size: the critic sees the standard deviation within groups of so many images
+        (`nets.minibatch_deviation`); None for the whole batch
+    axis_name: of `jax.pmap`, over which these groups are formed
 
-    Cost: each size has about as much arithmetic as all smaller ones together. At 1024×1024 both
-    nets have 23.1 million parameters. Raises `ValueError` unless height and width are the same
-    power of two, at least 4. Karras et al. (2018), "Progressive growing of GANs".
+    Both nets have an equalised learning rate, and the generator normalises each pixel. Cost: each
+    size has about as much arithmetic as all smaller ones together. At 1024×1024 both nets have 23.1
+    million parameters. Karras et al. (2018), "Progressive growing of GANs".
     """
     sizes, width = grown_sizes(shape, channel_base, channel_max)
     num_latents = checks.positive_int(num_latents, "num_latents")

@@ -66,27 +66,28 @@ def stylegan(
 ) -> StyleGAN:
     """h ← AdaIN(lrelu(conv(h) + b_l n_l), A_l w) in layer l, from a trained constant [4, 4, C].
 
-    w = f(z), z ~ N(0, I) with num_latents entries, by mapping_layers dense layers of width
-    num_styles, with the learning rate multiplied by lr_multiplier. n_l is noise, one number per
-    pixel, with a strength b_l per channel that starts at 0. A_l w are the scale and shift of each
-    channel (`nets.adain`), which start at 1 and 0.
+    w = f(z), z ~ N(0, I), is the style. h are the feature maps, n_l is noise, one number per pixel,
+    with a strength b_l per channel that starts at 0. A_l w are the scale and shift of each channel
+    (`nets.adain`), which start at 1 and 0.
 
-    - *Style mixing*, in training and if there is a key: with probability `mixing` the layers after
-      a random crossover get the style of a second z (`mixed_styles`).
-    - *Truncation*, outside of training: w ← w̄ + ψ (w - w̄) in the first `cutoff` layers, by
-      default in all (`truncated_styles`). w̄ is the moving average of w in training, with decay
-      style_decay. ψ = truncation = 0 is one image, up to noise.
+    num_latents, num_styles: the sizes of z and w
+    mapping_layers, lr_multiplier: f has so many dense layers, with the learning rate multiplied
+    mixing: in training and if there is a key, with this probability the layers after a random
+        crossover get the style of a second z (`mixed_styles`)
+    style_decay: of w̄, the moving average of w in training, towards which styles are truncated
+    shape, channel_base, channel_max, group_size, axis_name: (n, n, C), channels of each size, and
+        the groups of the critic, as in `progressive`
 
         style = gans.stylegan((32, 32, 1), channel_base=1024, channel_max=64)
         model = style.grown()                                    # to train
         typical = style.grown(truncation=0.7)                    # to sample
         x = objectives.generated(typical, params, state, key, 16)
 
-    It can be grown like `progressive`, whose critic it has, with a low-pass filter before each
-    halving and after each doubling; shape, channel_base, channel_max, group_size and axis_name are
-    those of `progressive`. At 1024×1024 the generator has 26.2 million parameters. As in its
-    successor, the constant starts as N(0, 1), because AdaIN maps a constant image to one without
-    content. Karras et al. (2019), "A style-based generator architecture for GANs".
+    Returns a `StyleGAN`. It can be grown like `progressive`, whose critic it has, with a low-pass
+    filter before each halving and after each doubling. At 1024×1024 the generator has 26.2 million
+    parameters. As in its successor, the constant starts as N(0, 1), because AdaIN maps a constant
+    image to one without content. Karras et al. (2019), "A style-based generator architecture for
+    generative adversarial networks".
     """
     sizes, width = grown_sizes(shape, channel_base, channel_max)
     num_latents = checks.positive_int(num_latents, "num_latents")
@@ -120,11 +121,14 @@ def stylegan(
 
 
 def mixed_styles(first: Array, second: Array, crossover: int | Array) -> Array:
-    """Styles [..., L, n]: those of `first` [..., L, n] before the layer `crossover`, then `second`.
+    """w_l of `first` for layers l < crossover, w_l of `second` from there on: styles [..., L, n].
 
-    crossover: an integer in 0..L, or one per image, [...]; at 0 all styles are those of `second`.
-    The first layers determine pose and shape, the last ones colours. Karras et al. (2019), section
-    3.1.
+    first, second: styles of all L layers, [..., L, n]
+    crossover: an integer in 0..L, or one per image, [...]; at 0 all styles are those of `second`
+
+    Others raise `InputError`. The first layers determine pose and shape, the last ones colours.
+    Karras et al. (2019), "A style-based generator architecture for generative adversarial
+    networks", section 3.1.
     """
     for styles, name in ((first, "first"), (second, "second")):
         checks.floating(styles, name)
@@ -148,10 +152,16 @@ def mixed_styles(first: Array, second: Array, crossover: int | Array) -> Array:
 def truncated_styles(
     styles: Array, mean: Array, truncation: float | Array, *, cutoff: int | None = None
 ) -> Array:
-    """w̄ + ψ (w - w̄) in the first `cutoff` layers, by default in all: styles [..., L, n] likewise.
+    """w ← w̄ + ψ (w - w̄), for the styles w of the first layers: closer to their mean.
 
-    mean: w̄ [n]; truncation: ψ in [0, 1]. Styles near the mean give images with less variety and
-    higher quality, since those far from it were rare in training. Karras et al. (2019), appendix B.
+    styles: w of all L layers, [..., L, n]; the result has the same shape
+    mean: w̄ [n], the generator's state "mean_style"
+    truncation: ψ in [0, 1]; 1 changes nothing, and 0 gives w̄
+    cutoff: how many layers, 0..L; None for all
+
+    Styles near the mean give images with less variety and higher quality, since those far from it
+    were rare in training. Karras et al. (2019), "A style-based generator architecture for
+    generative adversarial networks", appendix B.
     """
     checks.floating(styles, "styles")
     checks.floating(mean, "mean", (jnp.shape(styles)[-1] if jnp.ndim(styles) else None,))

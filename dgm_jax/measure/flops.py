@@ -28,9 +28,16 @@ def made_pass(
 ) -> int:
     """2 · batch · layers · (d h_1 + h_1 h_2 + ... + h_n d k [+ d d k]): one dense masked pass.
 
-    d, h, layers, k: dim, hidden, num_layers, num_outputs. In floating-point operations: every entry
-    of every matrix costs one multiplication and one addition per example, masked or not. The last
-    term is that of the `direct` connections of `nets.made`. Biases and activations are not counted.
+    The floating-point operations of a forward pass of `layers` MADEs: every entry of every matrix
+    costs one multiplication and one addition per example, masked or not. Biases and activations are
+    not counted.
+
+    dim: d, the number of coordinates of x
+    hidden: h_1, ..., h_n, the widths of the hidden layers, at least one
+    num_layers, batch: the number of MADEs, as in a MAF, and of examples
+    num_outputs: k, the outputs for each coordinate
+    direct: whether there are direct connections from inputs to outputs, which are the last term;
+        None for the default of `nets.made`, which has them if a hidden layer is narrower than d - 1
     """
     dim, hidden = checks.positive_int(dim, "dim"), checks.widths(hidden, fewest=1)
     num_layers = checks.positive_int(num_layers, "num_layers")
@@ -46,9 +53,15 @@ def made_pass(
 def products(function: Callable, *args: Any) -> int | None:
     """Multiplications and additions in the matrix products and convolutions of function(*args).
 
-    The function is traced, not run. Zero padding of a convolution is counted. A `scan` counts all
-    its iterations, `cond` its most expensive branch; unused results are not counted. Returns None
-    if a `while` loop multiplies matrices, because its number of iterations depends on the data.
+    The function is traced, not run. Unlike XLA's own count, a `scan` counts all its iterations. A
+    `cond` counts its most expensive branch; zero padding of a convolution is counted; unused
+    results are not.
+
+    function: of arrays, made of jax functions; args: its arguments, or jax.ShapeDtypeStruct for
+        them
+
+    Returns an integer, or None if a `while` loop multiplies matrices, because its number of
+    iterations depends on the data.
     """
     checks.function(function, "function")
     jaxpr = jax.make_jaxpr(function)(*args).jaxpr

@@ -11,7 +11,12 @@ import jaxlib
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, devices and versions: what every table of times must state."""
+    """{name: value} of this machine: what every table of times must state.
+
+    date (of today, UTC), cpu (the model of the processor), cores (that this process may use),
+    device (number and kind, as JAX sees them), load (average of the last minute; None where it is
+    not known), and the versions of python, jax and jaxlib.
+    """
     device = jax.devices()[0]
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -26,7 +31,7 @@ def machine() -> dict[str, Any]:
 
 
 def num_cores() -> int:
-    """How many cores this process may use."""
+    """The number of processor cores that this process may use: its affinity, or else all."""
     return len(getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count() or 1))(0))
 
 

@@ -18,7 +18,11 @@ A_DAY = 86_400  # seconds
 
 
 class Timing(NamedTuple):
-    """Milliseconds per call (median and quartiles over rounds), and the first call in seconds."""
+    """How long a call takes, as `compare` measures it.
+
+    median_ms, low_ms, high_ms: median, first and third quartile over rounds, in milliseconds
+    first_call_s: the first call, which traces, compiles and runs, in seconds, by the same clock
+    """
 
     median_ms: float
     low_ms: float  # first quartile
@@ -34,19 +38,23 @@ def compare(
     warm_up: bool = True,
     clock: str = "wall",
 ) -> dict[Name, Timing]:
-    """Times each function of no arguments in the same interleaved rounds.
+    """{name: median and quartiles of the time of function()}, measured in interleaved rounds.
 
-    thunks: {name: function}. The first call, which compiles, is timed separately, and a second one
-    warms up (not with warm_up=False, for calls of many seconds). Then every round calls each
-    function once, in random order because a call finds the caches as the one before left them, and
-    waits for its result. There are at least `repeats` rounds, and more until they have taken
-    `min_seconds`.
-
-    clock: "wall", or "cpu" for the processor time of this process, summed over cores. On a machine
-    shared with others "cpu" is steadier; pin the process to one core (`taskset -c 0`), so that
-    waiting threads do not count.
+    Each round calls every function once, in random order, and waits for its result. On a shared
+    machine absolute times drift, so only ratios within one call of `compare` are meaningful.
 
         timings = compare({"maf": lambda: sample(params, key), "iaf": ...}, min_seconds=1.0)
+
+    thunks: {name: function without arguments}
+    repeats, min_seconds: there are at least `repeats` rounds, and more until they have taken
+        min_seconds
+    warm_up: whether each function is called once more after the first call, which compiles and is
+        timed separately; False for calls of many seconds
+    clock: "wall", or "cpu" for the processor time of this process, summed over cores. On a machine
+        shared with others "cpu" is steadier; pin the process to one core (`taskset -c 0`), so that
+        waiting threads do not count
+
+    Returns {name: Timing}. Raises `InputError` for no function.
     """
     warm_up = checks.flag(warm_up, "warm_up")
     checks.choice(clock, ("wall", "cpu"), "clock")
@@ -88,7 +96,13 @@ def timing(rounds: list[float], first_call: float) -> Timing:
 
 
 class Program(NamedTuple):
-    """A compiled function with its arguments: call `run`."""
+    """A function compiled for its arguments, as `program` makes it.
+
+    run: calls it, without arguments, and returns its result
+    compile_s: the time to trace and compile it, in seconds
+    peak_mb: the memory of arguments, results and intermediate values, in 10^6 bytes; None where the
+        device does not tell
+    """
 
     run: Callable[[], Any]
     compile_s: float  # trace and compile
@@ -96,7 +110,14 @@ class Program(NamedTuple):
 
 
 def program(function: Callable, *args: Any) -> Program:
-    """Compiles `function` for `args` ahead of time, so that compile time is measured separately."""
+    """jax.jit(function).lower(*args).compile(), timed, as a `Program` that runs without compiling.
+
+    function: of arrays, made of jax functions; args: the arguments it is compiled for and called
+        with
+
+    Returns `Program`: `.run()` calls it, `.compile_s` is the time of compilation in seconds, and
+    `.peak_mb` its memory in 10^6 bytes.
+    """
     checks.function(function, "function")
     start = perf_counter()
     compiled = jax.jit(function).lower(*args).compile()

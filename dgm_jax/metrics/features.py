@@ -57,16 +57,19 @@ def features(
 ) -> Callable[[Rows], np.ndarray]:
     """images ↦ f(images): a function of integers [n, H, W(, 1 or 3)] in 0..255 to rows [n, d].
 
-    name: "inception", that of FID and KID (d = 2048); "efficientnet", EfficientNet-Lite0 at a tenth
-    of the cost (d = 1280); "efficientnet_logits", its class logits (d = 1000). State it beside
-    every result: a Fréchet distance is an FID on "inception" only. Images may have any size. They
-    pass through the network batch_size at a time, in batches of one shape, so that it is compiled
-    once per image size. Floats are refused, because their range is not known: use (255 *
-    x).round().astype(int) for x in [0, 1].
+    The features of a published network, for `frechet_distance`, `kernel_distance` and others.
 
-    Cost: about 0.15 s per image and CPU core for "inception", 0.02 for "efficientnet". Raises
-    FileNotFoundError if the weights are missing in the data folder `data_dir`, `ValueError` if
-    damaged.
+    name: "inception", that of FID and KID (d = 2048); "efficientnet", EfficientNet-Lite0 at a tenth
+        of the cost (d = 1280); "efficientnet_logits", its class logits (d = 1000). State it beside
+        every result: a Fréchet distance is an FID on "inception" only
+    data_dir: the data folder with the weights, by default the environment variable DGM_DATA
+    batch_size: images at a time, in batches of one shape, so that the network is compiled once per
+        image size
+
+    Images may have any size. Floats raise `InputError`, because their range is not known: use (255
+    * x).round().astype(int) for x in [0, 1]. Cost: about 0.15 s per image and CPU core for
+    "inception", 0.02 for "efficientnet". Missing weights raise FileNotFoundError, damaged ones
+    `ValueError`.
     """
     checks.choice(name, NETWORKS, "name")
     batch_size = checks.positive_int(batch_size, "batch_size")

@@ -57,17 +57,20 @@ def moments(features: Rows) -> Moments:
 def frechet_distance(real: Rows | Moments, fake: Rows | Moments) -> Frechet:
     """d² = ‖μ - μ'‖² + tr S + tr S' - 2 tr (S S')^½, of the two Gaussians with the sets' moments.
 
-    real [n, d] and fake [m, d]: rows of features, or their `Moments`. With the features of FID's
-    Inception, and only then, it is the FID (Heusel et al., 2017, equation 6). It is the squared
-    2-Wasserstein distance of the Gaussians (Dowson and Landau, 1982).
+    The squared 2-Wasserstein distance of N(μ, S) and N(μ', S') (Dowson and Landau, 1982). With the
+    features of FID's Inception, and only then, it is the FID (Heusel et al., 2017, "GANs trained by
+    a two time-scale update rule converge to a local Nash equilibrium", equation 6). Returns
+    `Frechet`; lower is better.
+
+    real, fake: rows of features, [n, d] and [m, d], at least two each, or their `Moments`. Others
+        raise `InputError`
+
+    Two finite samples of one distribution have a distance of about b/n + b'/m (`frechet_floor`).
+    With fewer rows than features this dominates, and a warning says so.
 
     S S' is not symmetric, and its numerical square root may be complex. With S = A Aᵀ the trace is
     that of (Aᵀ S' A)^½, a sum of roots of real eigenvalues: A is the Cholesky factor, or for a
-    singular S its eigenvectors with positive eigenvalues.
-
-    Two finite samples of one distribution have a distance of about b/n + b'/m (`frechet_floor`).
-    With fewer rows than features this dominates, and a warning says so. Cost: (n + m) d² + O(d³),
-    in float64. Raises `ValueError` for fewer than two rows.
+    singular S its eigenvectors with positive eigenvalues. Cost: (n + m) d² + O(d³), in float64.
     """
     real, fake = _moments(real, "real"), _moments(fake, "fake")
     dim = len(real.mean)

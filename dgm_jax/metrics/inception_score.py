@@ -31,13 +31,17 @@ class InceptionScore(NamedTuple):
 def inception_score(logits: Rows, *, num_splits: int = 1) -> InceptionScore:
     """exp(E_x KL(p(y | x) ‖ p(y))), with p(y) = E_x p(y | x) over all samples x.
 
-    logits: [n, C], of a classifier at the samples. The score is 1 if all samples have the same
-    class probabilities, and C if each is classified with certainty and all classes are equally
-    frequent. Real data do not enter, so one perfect sample of each class has the score C.
+    The score is 1 if all samples have the same class probabilities, and C if each is classified
+    with certainty and all classes are equally frequent. Real data do not enter, so one perfect
+    sample of each class has the score C. Returns `InceptionScore`.
 
-    num_splits: the published protocol has 10 splits of 5000 samples, each with its own p(y); with
-    fewer samples the score is biased downwards. Shuffle samples that are sorted by class. Scores of
-    different classifiers are not comparable. Raises `ValueError` for fewer rows than splits.
+    logits: [n, C], those of a classifier of C classes at the samples. Scores of different
+        classifiers are not comparable
+    num_splits: into how many parts the rows are divided, each with its own p(y); the score is the
+        mean over parts. The published protocol has 10 splits of 5000 samples; with fewer samples
+        the score is biased downwards. Shuffle samples that are sorted by class. More splits than
+        rows raise `InputError`
+
     Salimans et al. (2016), "Improved techniques for training GANs", section 4.
     """
     num_splits = checks.positive_int(num_splits, "num_splits")

@@ -116,13 +116,19 @@ def mig(
 ) -> InformationGap:
     """1/k Σ_j [I(z_(1); v_j) - I(z_(2); v_j)] / H(v_j), (1), (2) the most informative units of v_j.
 
-    codes [n, d], factors [n, k]. 1 if one unit determines each factor and no other unit is
+    The mutual information gap: 1 if one unit determines each factor and no other unit is
     informative of it; 0 for noise, and if a factor is spread over two units equally. Uninformative
-    units do no harm. The defaults are the published protocol, which cannot reach 1 if there are
-    fewer bins than states. To reach it, use at least as many num_bins as the largest number of
-    states, binning="quantile" and about 20 num_shuffles: then terms are (I - c) / (H - c), with c
-    the information of shuffled rows. For the options see `mutual_information`. Chen et al. (2018),
-    "Isolating sources of disentanglement in VAEs", equation 6.
+    units do no harm. Returns `InformationGap`.
+
+    codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
+    num_bins, binning, num_shuffles: how I is estimated (`mutual_information`): the number of bins
+        of a unit, "width" or "quantile" bins, and the number of shuffles of the rows. The defaults
+        are the published protocol, which cannot reach 1 if there are fewer bins than states. To
+        reach it, use at least as many num_bins as the largest number of states, binning="quantile"
+        and about 20 num_shuffles: then terms are (I - c) / (H - c), with c the information of
+        shuffled rows
+
+    Chen et al. (2018), "Isolating sources of disentanglement in VAEs", equation 6.
     """
     options = {"num_bins": num_bins, "binning": binning, "num_shuffles": num_shuffles}
     found = mutual_information(codes, factors, **options)

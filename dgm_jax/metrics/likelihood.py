@@ -18,12 +18,18 @@ def expected_log_prob(
     num_draws: int = 1,
     batch_size: int = 1000,
 ) -> np.ndarray:
-    """E log p(x_n) for each row of x [n, ...], in nats: the mean of num_draws evaluations.
+    """E log p(x_n) for each row x_n of a data set, in nats, [n]: the mean of num_draws evaluations.
 
-    log_prob(key, batch) -> [b], jitted by the caller, may be random, such as log p(x + u) with
-    fresh dequantisation noise u. A tuple such as (x, cond) gives batches that are tuples. The rows
-    pass in batches of batch_size, all of one shape, so log_prob is compiled once. Cost: num_draws
-    evaluations of the data set.
+    log_prob: (key, batch) -> [b], jitted by the caller. It may be random, such as log p(x + u) with
+        fresh dequantisation noise u
+    x: rows [n, ...], or a tuple such as (x, cond) of arrays with as many rows, whose batches are
+        tuples
+    num_draws: how many evaluations of each row, with different keys, are averaged; 1 if log_prob is
+        not random
+    batch_size: rows at a time. All batches have one shape, so log_prob is compiled once
+
+    Cost: num_draws evaluations of the data set. Empty or infinite rows, and a log_prob of another
+    shape, raise `InputError`.
     """
     checks.function(log_prob, "log_prob")
     checks.key(key)

@@ -88,17 +88,17 @@ def as_integers(z: Array) -> Array:
 def captioned(
     model: LatentVariable, sequence: Density, *, length: int, num_symbols: int
 ) -> LatentVariable:
-    """p(x, z | c) = p(z | c) p(x | z): a picture x by way of codes z that continue a text c.
+    """p(x, z | c) = p(z | c) p(x | z): an image x by way of codes z that continue a text c.
 
     p(z | c) = ∏_i p(z_i | c, z_1, ..., z_{i-1}) is autoregressive: `sequence` is read as one
-    sequence, first the text and then the codes. At the places of codes its K levels for codes are
-    renormalised to sum to 1, so that no code is a symbol of text.
+    sequence, first the text and then the codes. At the positions of codes its probabilities of the
+    K codes are renormalised to sum to 1, so that no code is a symbol of text.
 
         gpt = autoregressive.transformer(5 + 49, categorical(20 + 64), ...)
         model = captioned(coder, gpt, length=5, num_symbols=20)
         x = model.likelihood(params, model.prior(params, text).sample(seed=key)).sample(seed=key_x)
 
-    model: the codes of a picture, p(x | z) and q(z | x), with z one-hot [*codes, K], such as a
+    model: p(x | z) and q(z | x) of the codes of an image, with z one-hot [*codes, K], such as a
         `dvae`. Its own prior is replaced
     sequence: an autoregressive density of integers [length + n] in 0..num_symbols + K - 1, for the
         n codes in raster order; category k is num_symbols + k. Train it on what `sequences` makes
@@ -106,8 +106,8 @@ def captioned(
 
     The condition is text as integers [..., length] in 0..num_symbols - 1. q(z | x) does not see it.
     Parameters {"model", "prior"}. Cost of p(z | c): one pass of `sequence` for log_prob, and one
-    unroll of it, place by place, for a sample. Raises `InputError` if model or sequence has a
-    condition of its own, or if their sizes do not fit. Ramesh et al. (2021), "Zero-shot
+    unroll of it, one code after the other, for a sample. Raises `InputError` if model or sequence
+    has a condition of its own, or if their sizes do not fit. Ramesh et al. (2021), "Zero-shot
     text-to-image generation", section 2.2.
     """
     checks.noun(model, LatentVariable, "model")

@@ -60,10 +60,14 @@ def residual(quantiser: Quantiser, num_stages: int) -> Quantiser:
 def grouped(quantiser: Quantiser, num_groups: int) -> Quantiser:
     """e = [e_1, ..., e_G]: each of G equal parts of z [..., G d] has a codebook of its own.
 
-    A code is G numbers, [..., G], so that G codebooks of K vectors have K^G combinations.
-    quantiser: that of one part, of vectors of d numbers; num_groups: G. The losses are the sums of
-    those of the groups. Parameters and state are lists with an entry for each group. Jégou, Douze
-    and Schmid (2011), "Product quantization for nearest neighbor search".
+    A code is G integers, [..., G], so that G codebooks of K vectors have K^G combinations. Returns
+    a `Quantiser`, whose losses are the sums of those of the groups.
+
+    quantiser: that of one part, of vectors of d entries, such as `averaged_codebook(256, 16)`
+    num_groups: G
+
+    Parameters and state are lists with an entry for each group. Jégou, Douze and Schmid (2011),
+    "Product quantization for nearest neighbor search".
     """
     num_groups = _parts(quantiser, num_groups, "num_groups")
 
