@@ -14,6 +14,7 @@ from ..arrays import in_a_row, row_sums
 from ..protocol import Array, Key, Rows
 
 
+@checks.spelled
 def unadjusted_langevin(
     score: Callable[[Array], Array], key: Key, x: Array, *, step_size: float, num_steps: int
 ) -> Array:
@@ -33,6 +34,7 @@ def unadjusted_langevin(
     return jax.lax.fori_loop(0, num_steps, _step(score, key, eta), x)
 
 
+@checks.spelled
 def metropolis_langevin(
     log_prob: Callable[[Array], Array], key: Key, x: Array, *, step_size: float, num_steps: int
 ) -> tuple[Array, Array]:
@@ -104,7 +106,9 @@ def annealed_langevin(
     step_size: η, the step at σ_L. The ratio of a step to its noise is the same at all levels
     num_steps: the steps at each level
     denoise: whether to end with x + σ_L² s(x, σ_L), the mean of the data given x (Tweedie's
-        formula). Without it noise of σ_L remains
+        formula). Without it noise of σ_L remains; with it samples have the spread of that mean,
+        which is too small unless σ_L is far below every scale of the data: of N(0, 1) the variance
+        is 1 / (1 + σ_L²)
 
     Cost: L num_steps scores, one compiled loop. Song and Ermon (2019), "Generative modeling by
     estimating gradients of the data distribution", algorithm 1; Jolicoeur-Martineau et al. (2021),

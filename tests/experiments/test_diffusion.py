@@ -56,8 +56,8 @@ def test_a_run_of_the_plane_tells_kl_and_distances(tmp_path):
 
 
 def test_langevin_tells_biases_and_weights(tmp_path):
-    options = langevin.QUICK | {"num_chains": 4000, "num_steps": 40, "levels": 8}
-    options |= {"steps_a_level": 40}
+    options = langevin.QUICK | {"num_chains": 4000, "num_steps": 40, "plain_steps": 100}
+    options |= {"levels": 12, "steps_a_level": 60}
     config = langevin.Config(workdir=tmp_path, **KEPT, **options)
     found = runs.keep(config, langevin.main, show=langevin.show)
     biased = found["bias"]["0.4"]
@@ -65,6 +65,8 @@ def test_langevin_tells_biases_and_weights(tmp_path):
     np.testing.assert_allclose(biased["corrected"], 1, rtol=0.1)
     shares = found["share_of_larger_mode"]
     assert abs(shares["plain"] - 0.5) < 0.1 and abs(shares["annealed"] - 0.8) < 0.1
+    spreads = found["variance_of_larger_mode"]  # 1, but for the bias of the chains without correction
+    np.testing.assert_allclose([spreads["corrected"], spreads["annealed"]], 1, atol=0.2)
 
 
 def test_passes_of_samplers_are_those_that_are_told(tmp_path, key):
