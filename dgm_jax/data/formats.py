@@ -147,7 +147,12 @@ def _npy(file, size, row) -> np.ndarray:
 
 
 def read_npy(path: str | os.PathLike, row: Row = None) -> np.ndarray:
-    """The array of an .npy file, [n, *row]; pickled objects, records and text are refused."""
+    """The array of an .npy file, [n, *row], which holds numbers; it is not executed.
+
+    path: the file; row: the shape of one row, without the axis of the rows; None for any shape.
+        Pickled objects, records and text, a damaged file, and rows of another shape raise
+        `InputError`.
+    """
     with _opened(path) as (file, size):
         return _npy(file, size, row)
 

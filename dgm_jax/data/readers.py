@@ -187,7 +187,10 @@ def load_file(path: str | os.PathLike, *, seed: int = 0) -> Dataset:
 
 
 def vocabulary(name: str) -> str:
-    """The characters of a text data set: id i stands for the i-th."""
+    """The characters of a text data set, as one string: id i stands for the i-th, counted from 0.
+
+    name: "tiny_shakespeare" or "python_topics"; another one raises `InputError`
+    """
     found = {"tiny_shakespeare": lambda: SHAKESPEARE, "python_topics": bundled.python_vocabulary}
     checks.choice(name, found, "name")
     return found[name]()
@@ -294,9 +297,13 @@ def _as_float32(x, path) -> np.ndarray:
 
 
 def find(name: str, folder: str | os.PathLike | None, candidates: list[str], source: str) -> Path:
-    """The first of the `candidates` that exists in the data folder of the set `name`.
+    """The path of the first of some files that exists in the data folder.
 
-    The error names all candidates and `source`, where the set is published.
+    name: that of the data set, for the error; folder: the data folder, or None for none
+    candidates: paths within the folder, in order of preference
+    source: where the set is published
+
+    If there is none, FileNotFoundError lists all candidates and the source.
     """
     for candidate in candidates:
         if folder and (Path(folder) / candidate).is_file():

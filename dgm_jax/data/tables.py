@@ -13,14 +13,20 @@ Parts = list[np.ndarray]
 
 
 def tenths(x: np.ndarray) -> Parts:
-    """The last tenth of the rows for testing, the last tenth of the others for validation."""
+    """[train, valid, test] of x [n, d]: the last tenth is test, the last tenth of the rest valid.
+
+    x: a table, whose rows keep their order
+    """
     test = len(x) - len(x) // 10
     valid = test - test // 10
     return [x[:valid], x[valid:test], x[test:]]
 
 
 def scaled(parts: Parts) -> Parts:
-    """Standardised by the mean and standard deviation of train and valid together."""
+    """(x - μ) / s for all of [train, valid, test], with mean μ and deviation s of train and valid.
+
+    parts: arrays [n, d]. A column that is constant, or fewer than two rows, raise `InputError`.
+    """
     seen = np.concatenate(parts[:2])
     mean, std = _moments(seen)
     return [(x - mean) / std for x in parts]

@@ -1,4 +1,4 @@
-"""Five targets of one net: who tells the noise in x_t tells the datum, v, score and velocity.
+"""What a net predicts from x_t: the noise, the datum, v, the score or the velocity.
 
 Every target is a combination of the two unknowns, target = a x + b ε, and x_t = α x + σ ε is
 another; so any target, with x_t, gives both of them (Cramer's rule):
@@ -139,7 +139,11 @@ def denoiser(
 
 
 def seen(process: Process, x: Array, t: Array) -> tuple[Array, Array]:
-    """(x_t / r, λ_t): what a net is told of x_t [batch, *shape] at times t [batch]."""
+    """(x_t / r, λ_t), r = √(α_t² + σ_t²), λ_t = log(α_t² / σ_t²) in [-20, 20]: the inputs of a net.
+
+    process: α and σ; x: x_t [batch, *shape]; t: the times [batch]. The log-SNR λ_t is clipped,
+        since it is infinite at the ends of some processes.
+    """
     alpha, sigma = (beside(a, x) for a in (process.alpha(t), process.sigma(t)))
     told = jnp.clip(log_snr(process, t), -MOST_LOG_SNR, MOST_LOG_SNR)
     return x / jnp.sqrt(alpha**2 + sigma**2), told
@@ -148,10 +152,14 @@ def seen(process: Process, x: Array, t: Array) -> tuple[Array, Array]:
 def from_target(
     target: str, process: Process, x: Array, t: Array, value: Array
 ) -> tuple[Array, Array]:
-    """(data, noise) with a data + b noise = value, that of a target, and α data + σ noise = x_t.
+    """(x, ε) of value = a_t x + b_t ε and x_t = α_t x + σ_t ε: both [batch, *shape].
 
-    target: which one (`TARGETS`); x: x_t, and value, [batch, *shape]; t: [batch]. The inverse of
-    `target_of`.
+    x = (b x_t - σ value) / (b α - a σ) and ε = (α value - a x_t) / (b α - a σ), by Cramer's rule.
+    The inverse of `target_of`.
+
+    target: which one, of `TARGETS`; it says what a and b are (`coefficients`)
+    process: α and σ
+    x, value: x_t and the value of the target, [batch, *shape]; t: the times [batch]
     """
     a, b = (beside(c, x) for c in coefficients(target, process, t))
     alpha, sigma = beside(process.alpha(t), x), beside(process.sigma(t), x)
@@ -160,18 +168,27 @@ def from_target(
 
 
 def target_of(target: str, process: Process, data: Array, noise: Array, t: Array) -> Array:
-    """a_t x + b_t ε [batch, *shape]: what a net of this target should predict, from x and ε.
+    """a_t x + b_t ε [batch, *shape]: what a net with a certain target should predict, from x and ε.
 
-    target: one of `TARGETS`, which gives a and b by the table at the head of this module ("noise":
-    a = 0, b = 1); process: α and σ, on which they depend; data, noise: x and ε, [batch, *shape]; t:
-    the times [batch]. `from_target` is its inverse, given x_t. `InputError` for another target.
+    target: which one, of `TARGETS`; it says what a and b are ("noise": a = 0, b = 1; see
+        `coefficients`)
+    process: α and σ, on which they depend
+    data, noise: x and ε, [batch, *shape]; t: the times [batch]
+
+    `from_target` is its inverse, given x_t. Raises `InputError` for another target.
     """
     a, b = (beside(c, data) for c in coefficients(target, process, t))
     return a * data + b * noise
 
 
 def coefficients(target: str, process: Process, t: Array) -> tuple[Array, Array]:
-    """(a, b) of a target at times t, each like t."""
+    """(a, b) of the target a_t x + b_t ε that a net predicts, at times t, each like t.
+
+    "noise": (0, 1). "data": (1, 0). "v": (-σ/r, α/r), r = √(α² + σ²). "score": (0, -1/σ).
+    "velocity": (α', σ'), the derivatives by t. Raises `InputError` for another target.
+
+    target: one of `TARGETS`; process: α and σ; t: times, of any shape
+    """
     checks.choice(target, TARGETS, "target")
     t = jnp.asarray(t, float)
     zero, one = jnp.zeros_like(t), jnp.ones_like(t)
@@ -224,7 +241,11 @@ def noised(key: Key, process: Process, x: Array, t: Array) -> tuple[Array, Array
 
 
 def times_of(t: Array | float, x: Array, shape: Shape) -> Array:
-    """The time of each row of x [batch, *shape]; [batch], also where t is one number for all."""
+    """The time of each row of x [batch, *shape], as [batch] in the dtype of x.
+
+    t: [batch], or one number for all rows; shape: that of one event. Other shapes of t or x raise
+        `InputError`.
+    """
     if jnp.ndim(x) != len(shape) + 1:
         wanted = ", ".join(map(str, shape))
         raise checks.InputError(f"x must have shape [batch, {wanted}]; got {jnp.shape(x)}.")

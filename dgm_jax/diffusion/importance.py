@@ -92,15 +92,20 @@ def importance_bound(
 def nothing_seen(num_parts: int) -> State:
     """The state of `importance_bound` before any loss: three arrays of zeros, [num_parts] each.
 
-    "squares" is the running mean of the squared losses of each part of the times, "weight" the sum
-    of its weights (1 after many losses), by which it is divided, and "seen" the number of losses.
-    num_parts: the number of bins, or of steps of a chain.
+    num_parts: the number of bins of the time, or of steps of a chain
+
+    "squares" is the running mean of the squared losses of each part, times the sum of its weights,
+    "weight", by which it is divided (1 after many losses); "seen" is the number of losses.
     """
     return {name: jnp.zeros(num_parts) for name in ("squares", "weight", "seen")}
 
 
 def chances(state: State) -> Array:
-    """p_t ∝ √E[L_t²] and a little more, [T]; even until all have been seen ten times."""
+    """p_t = 0.999 √E[L_t²] / Σ_s √E[L_s²] + 0.001 / T: with which probability each t is drawn, [T].
+
+    state: that of `importance_bound`, whose running means estimate E[L_t²]. Until each t has been
+        drawn ten times, and if all losses are 0, p is uniform.
+    """
     mean = state["squares"] / jnp.maximum(state["weight"], 1e-6)
     root = jnp.sqrt(jnp.maximum(mean, 0))
     total = root.sum()
@@ -111,9 +116,11 @@ def chances(state: State) -> Array:
 
 
 def parts_at(p: Array, u: Array) -> tuple[Array, Array, Array]:
-    """(part, place within it, 1 / (T p)) of u uniform in [0, 1), each [batch].
+    """(t, place in t, 1 / (T p_t)), t drawn by inverting the distribution function: each [batch].
 
-    The inverse of the distribution function: place is uniform in [0, 1) given the part.
+    p: the probabilities of the T parts, [T]; u: uniform numbers in [0, 1), [batch]. The place is
+        uniform in [0, 1) given t, an integer in 0..T-1. The last result is the weight of importance
+        sampling.
     """
     edges = jnp.cumsum(p)
     edges = edges / edges[-1]
@@ -125,7 +132,14 @@ def parts_at(p: Array, u: Array) -> tuple[Array, Array, Array]:
 
 
 def told(state: State, part: Array, losses: Array, decay: float) -> State:
-    """The history with the losses of a batch: those of one part count alike."""
+    """m_t ← d^n m_t + (1 - d^n) mean L²: the state of `importance_bound` after a batch.
+
+    For each t, n is the number of rows of the batch with this t, and the mean is over their losses,
+    which count alike.
+
+    state: as in `nothing_seen`; part: t of each row, integers [batch]
+    losses: L of each row, [batch]; decay: d
+    """
     num_parts = len(state["seen"])
 
     def sums(values):

@@ -36,16 +36,29 @@ class Terms(NamedTuple):
 
     @property
     def total(self) -> Array:
+        """prior + steps + reconstruction, the bound of -log p(x), [batch], in nats."""
         return self.prior + self.steps + self.reconstruction
 
 
 def spread(key: Key, num: int, dtype: DTypeLike = float) -> Array:
-    """u_i = (u + i / num) mod 1: each uniform in [0, 1), and spread evenly among themselves."""
+    """u_i = (u + i / num) mod 1, i = 0..num-1, for one u ~ U[0, 1): [num].
+
+    Each u_i is uniform in [0, 1), and together they cover the range evenly. Kingma et al. (2021),
+    "Variational diffusion models", appendix I.1.
+
+    num: how many; dtype: of the result, floating-point
+    """
     return (jax.random.uniform(key, (), dtype) + jnp.arange(num, dtype=dtype) / num) % 1
 
 
 def drawn_times(key: Key, process: Process, num: int, dtype: DTypeLike = float) -> Array:
-    """B times, each uniform between the ends of the process, spread evenly among themselves."""
+    """t_i = t_0 + (t_1 - t_0) ((u + i / num) mod 1), for one u ~ U[0, 1): times of a batch, [num].
+
+    Each t_i is uniform between the ends t_0, t_1 of the process, and together they cover the range
+    evenly.
+
+    process: gives the ends; num: the rows of the batch; dtype: of the result, floating-point
+    """
     first, last = process.ends
     return first + (last - first) * spread(key, num, dtype)
 
@@ -264,7 +277,12 @@ def hybrid_loss(
 
 # --------------------------------------------------------------------------------------- the parts
 class Given(NamedTuple):
-    """What a bound is of."""
+    """The arguments of a bound, checked: what `continuous_bound` and `chain_bound` compute with.
+
+    x: real numbers [batch, *shape]; levels: the integers that x stands for, or None
+    process: α and σ of the model with these parameters
+    model, params, cond, num_levels, parts_key: as given to the bound
+    """
 
     model: Denoiser
     params: Params
@@ -288,7 +306,11 @@ def as_given(
     num_levels: int | None,
     parts_key: Key | None,
 ) -> Given:
-    """All of it checked, and levels as numbers."""
+    """`Given`: the arguments of a bound after checking them; levels become numbers in [-1, 1].
+
+    model, params, key, x, cond, num_levels, parts_key: those of `continuous_bound`; x is [batch,
+        *shape]. Wrong ones raise `InputError`.
+    """
     levels = None
     if num_levels is not None:
         num_levels = checks.positive_int(num_levels, "num_levels", least=2)
@@ -316,10 +338,15 @@ def scaled(levels: Array, num_levels: int) -> Array:
 
 
 def decoded(process: Process, noisy: Array, levels: Array, num_levels: int) -> Array:
-    """log p(x | x_t) = Σ log softmax_v(-(x_t - α v)² / 2σ²) at the first time t; [batch], nats.
+    """log p(x | x_t) = Σ log softmax_v(-(x_t - α v)² / 2σ²) at the first time t; [batch], in nats.
 
-    Of each entry by itself, v over all levels in [-1, 1]: by Bayes' rule from q(x_t | x) where
-    every level is as likely as any other. -∞ if a level is outside 0..num_levels - 1.
+    The sum is over the entries of x, each of which has the posterior of its level given x_t = α x +
+    σ ε, by Bayes' rule with all levels equally likely. v runs over the K levels, scaled to [-1, 1].
+
+    process: gives t_0, α and σ
+    noisy: x_t [batch, *shape]
+    levels: x as integers [batch, *shape]; -∞ if one is outside 0..K - 1
+    num_levels: K
     """
     first = jnp.asarray(process.ends[0], noisy.dtype)
     points = scaled(jnp.arange(num_levels), num_levels)
@@ -331,7 +358,12 @@ def decoded(process: Process, noisy: Array, levels: Array, num_levels: int) -> A
 
 
 def slope(given: Given, key: Key, t: Array) -> Array:
-    """(t_1 - t_0) (-λ'_t) ½ ‖ε - ε_θ(x_t)‖², whose mean over t is the integral; [batch]."""
+    """(t_1 - t_0) (-λ'_t) ½ ‖ε - ε_θ(x_t)‖², whose mean over t is the integral; [batch], in nats.
+
+    One pass of the net. λ is the log-SNR, and t_0, t_1 are the ends of the process.
+
+    given: the arguments of the bound; key: draws ε; t: the times [batch]
+    """
     process, x = given.process, given.x
     noisy, noise = noised(key, process, x, t)
     found = given.predict(noisy, t)
@@ -341,7 +373,10 @@ def slope(given: Given, key: Key, t: Array) -> Array:
 
 
 def continuous_ends(given: Given, key: Key) -> Terms:
-    """The bound without its steps: the prior, and p(x | x_t) at the first time."""
+    """`Terms` with steps 0: KL(q(x_{t_1} | x) ‖ N(0, scale² I)), -log p(x | x_{t_0}), each [batch].
+
+    given: the arguments of `continuous_bound`; key: draws x_{t_0}. No pass of the net; in nats.
+    """
     process, x = given.process, given.x
     first = jnp.full(len(x), process.ends[0], x.dtype)
     noisy, _ = noised(key, process, x, first)
@@ -354,9 +389,14 @@ def continuous_ends(given: Given, key: Key) -> Terms:
 
 
 def step_kl(given: Given, key: Key, grid: Array, i: Array, kind: str | Callable) -> Array:
-    """KL(N(m, β̃) ‖ N(m_θ, v)) of the step from i to i - 1, at i [batch]; [batch].
+    """KL(N(m, β̃ I) ‖ N(m_θ, v I)) of the reverse step from time t_i to t_{i-1}, in nats, [batch].
 
-    ½ Σ [β̃ / v - 1 - log(β̃ / v) + c² (x - x_θ)² / v]
+    ½ Σ [β̃ / v - 1 - log(β̃ / v) + c² (x - x_θ)² / v], the sum over the entries of x, with c =
+    ∂m/∂x, the variance β̃ of q(x_{i-1} | x_i, x), and the prediction x_θ. One pass of the net.
+
+    given: the arguments of `chain_bound`; key: draws x_i
+    grid: t_1, ..., t_T, [T]; i: which step, by its index in the grid, integers in 1..T-1, [batch]
+    kind: the variance v, as in `chain_bound`
     """
     process, x = given.process, given.x
     noisy, _ = noised(key, process, x, grid[i])
@@ -370,7 +410,13 @@ def step_kl(given: Given, key: Key, grid: Array, i: Array, kind: str | Callable)
 
 
 def chain_ends(given: Given, key: Key, grid: Array, kind: str | Callable) -> Terms:
-    """The bound without its steps: the prior, and p(x | x_1) of the last step."""
+    """`Terms` with steps 0: KL(q(x_T | x) ‖ N(0, scale² I)), -log p(x | x_1), each [batch], nats.
+
+    given: the arguments of `chain_bound`; key: draws x_1
+    grid: the times t_1, ..., t_T, [T]; kind: the variance of the last step, as in `chain_bound`
+
+    One pass of the net.
+    """
     process, x = given.process, given.x
     t = jnp.full(len(x), grid[0])
     noisy, _ = noised(key, process, x, t)

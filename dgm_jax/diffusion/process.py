@@ -58,30 +58,47 @@ class LearnedProcess(NamedTuple):
 
 # ------------------------------------------------------------------------- what follows from them
 def log_snr(process: Process, t: Array) -> Array:
-    """λ_t = log(α_t² / σ_t²) [...]: -∞ where nothing is left of the data."""
+    """λ_t = log(α_t² / σ_t²), the log-SNR, like t; -∞ where α_t = 0, and ∞ where σ_t = 0.
+
+    process: α and σ of x_t = α_t x + σ_t ε
+    """
     return 2 * (jnp.log(process.alpha(t)) - jnp.log(process.sigma(t)))
 
 
 def slopes(process: Process, t: Array) -> tuple[Array, Array]:
-    """(α'_t, σ'_t), each [...]."""
+    """(α'_t, σ'_t), the derivatives of α and σ by t at times t, each like t.
+
+    process: α and σ of x_t = α_t x + σ_t ε, differentiated by jax
+    """
     t = jnp.asarray(t, float)
     return tuple(jax.jvp(a, (t,), (jnp.ones_like(t),))[1] for a in (process.alpha, process.sigma))
 
 
 def drift_and_diffusion(process: Process, t: Array) -> tuple[Array, Array]:
-    """(f_t, g_t²) of the SDE dx = f_t x dt + g_t dW whose marginals are those of the process."""
+    """(f_t, g_t²) of the SDE dx = f_t x dt + g_t dW whose marginals are those of the process.
+
+    f = α' / α and g² = dσ²/dt - 2 f σ². process: α and σ of x_t = α_t x + σ_t ε; t: times; both
+    results are like t. Song et al. (2021), "Score-based generative modeling through stochastic
+    differential equations", section 3.
+    """
     d_alpha, d_sigma = slopes(process, t)
     f, sigma = d_alpha / process.alpha(t), process.sigma(t)
     return f, 2 * sigma * (d_sigma - f * sigma)
 
 
 def times(process: Process, num_steps: int) -> Array:
-    """t_1 < ... < t_T, evenly from one end of the process to the other; [T]."""
+    """t_1 < ... < t_T, evenly spaced from one end of the process to the other: [T].
+
+    process: gives the ends; num_steps: T, at least 2, else `InputError`
+    """
     return jnp.linspace(*process.ends, checks.positive_int(num_steps, "num_steps", least=2))
 
 
 def beside(a: Array | float, x: Array) -> Array:
-    """[batch] -> [batch, 1, ...], beside x [batch, *shape]; a number stays as it is."""
+    """a [batch] as [batch, 1, ...], in the dtype of x, to broadcast with x [batch, *shape].
+
+    a: [batch], or one number, which stays one
+    """
     a = jnp.asarray(a, x.dtype)
     return a.reshape(*a.shape, *[1] * (x.ndim - a.ndim)) if a.ndim else a
 

@@ -80,7 +80,11 @@ def code_prior(codes: Codes) -> Density:
 
 
 def parts(codes: Codes, z: Array) -> tuple[Array, list[Array], Array]:
-    """(noise, [one-hot vectors of each category], continuous numbers) of z [..., codes.size]."""
+    """(ε, [one-hot vectors of each category], numbers), the parts of z [..., codes.size].
+
+    codes: the layout of z. ε is [..., num_noise], each one-hot vector [..., K_i], and the numbers
+        are [..., num_continuous]. Another size of z raises `InputError`.
+    """
     checks.events(z, codes.size, "z")
     ends = itertools.accumulate((codes.num_noise, *codes.categories))
     noise, *one_hots, numbers = jnp.split(z, list(ends), -1)
@@ -168,7 +172,11 @@ class _Latents(Drawn):
 
 
 def checked_codes(codes: Codes) -> Codes:
-    """The codes, with all sizes checked."""
+    """The codes with integers of Python as sizes, if they are valid, else `InputError`.
+
+    codes: the layout of z: sizes of at least 0, categories of at least 2 values, and at least one
+        category or number
+    """
     checks.noun(codes, Codes, "codes")
     noise = checks.positive_int(codes.num_noise, "num_noise", least=0)
     if isinstance(codes.categories, int):

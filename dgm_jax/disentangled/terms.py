@@ -5,7 +5,11 @@ from ..protocol import Metrics
 
 
 def told(terms: ElboTerms) -> Metrics:
-    """The metrics of `objectives.elbo`, and the three parts of the KL, in nats per example."""
+    """The metrics of the losses of this package: scalars in nats per example, by name.
+
+    terms: of `objectives.elbo_terms`. neg_elbo, distortion (-E log p(x | z)), kl, and its parts
+        mutual_information, total_correlation and dimension_kl.
+    """
     return {
         "neg_elbo": terms.distortion + terms.kl,
         "distortion": terms.distortion,

@@ -143,7 +143,15 @@ def implicit_net(
 
 @exact
 class Implicit(Drawn):
-    """z = g(x, ε), ε ~ N(0, I): samples and estimated moments; log q(z | x) is not known."""
+    """The law of z = g(x, ε), ε ~ N(0, I), for each x: the posterior of an `avb`.
+
+    net, params: g(x, ε), and its parameters
+    x: [*batch, *shape], with event_ndims axes of one x
+    num_noise: the size of ε
+
+    It has samples, with a gradient, and moments that are estimated from samples. Its `log_prob` is
+    not known and raises `InputError`.
+    """
 
     def __init__(self, net: Net, params: Params, x: Array, event_ndims: int, num_noise: int):
         super().__init__()

@@ -30,10 +30,20 @@ def growing_critic(
     group_size: int | None = 4,
     axis_name: str | None = None,
 ) -> Callable[..., Net]:
-    """The critic of `progressive`, a function (size=None, alpha=1.0) -> Net, x -> values [...].
+    """The critic of `progressive` and `stylegan`: a function (size=None, alpha=1.0) -> Net.
 
-    shape, channel_base, channel_max, group_size, axis_name: as in `progressive`. smooth: a low-pass
-    filter before each halving, as in StyleGAN.
+    The net maps x [..., size, size, C] to values [...]. Blocks of two convolutions halve the image
+    down to 4×4; then come the standard deviation within groups of images as one more channel, a
+    convolution and two dense layers. With alpha < 1 the first block is faded in over a path that
+    reads the halved image.
+
+    shape: (n, n, C) of the largest images, n a power of two
+    channel_base, channel_max: images of side s have channel_base / s channels, at most channel_max
+    smooth: a low-pass filter before each halving, as in StyleGAN
+    group_size: how many images a group has; None for the whole batch
+    axis_name: of `jax.pmap`, over which groups are formed
+
+    Karras et al. (2018), "Progressive growing of GANs".
     """
     sizes, width = grown_sizes(shape, channel_base, channel_max)
     smooth = checks.flag(smooth, "smooth")
@@ -97,9 +107,11 @@ def growing_critic(
 def grown_sizes(
     shape: tuple[int, int, int], channel_base: int, channel_max: int
 ) -> tuple[list[int], dict[int, int]]:
-    """(4, 8, ..., the size of `shape`), and the channels at each (see `progressive`).
+    """([4, 8, ..., n], {size: channels}) for images of shape (n, n, C), n a power of two.
 
-    channel_base, channel_max: size s has channel_base / s channels, at most channel_max.
+    shape: of the largest images, else `InputError`
+    channel_base, channel_max: size s has channel_base / s channels, at most channel_max and at
+        least 1
     """
     shape = checks.image_shape(shape)
     channel_base = checks.positive_int(channel_base, "channel_base")
@@ -114,7 +126,14 @@ def grown_sizes(
 
 
 def stage(size: int | None, alpha: float | Array, largest: int) -> tuple[int, float | Array]:
-    """A valid size, at most `largest`, and alpha in [0, 1] if its value is known."""
+    """(size, alpha), checked: the size of the images of a growing GAN, and how far it is faded in.
+
+    size: a power of two from 4 to `largest`; None for the largest
+    alpha: in [0, 1]; a traced value is not checked
+    largest: the full size
+
+    Others raise `InputError`.
+    """
     size = largest if size is None else power_of_two(size, "size")
     if size > largest:
         raise checks.InputError(f"size must be at most {largest}, that of shape; got {size}.")
@@ -123,7 +142,10 @@ def stage(size: int | None, alpha: float | Array, largest: int) -> tuple[int, fl
 
 
 def share(value: float | Array, name: str) -> None:
-    """Checks for one number in [0, 1], which may be traced."""
+    """Checks for one number in [0, 1], which may be traced; returns nothing.
+
+    value: the argument; name: its name in the `InputError` for others
+    """
     checks.numbers(value, name)
     if jnp.ndim(value):
         raise checks.InputError(f"{name} must be one number; got shape {jnp.shape(value)}.")
@@ -131,9 +153,11 @@ def share(value: float | Array, name: str) -> None:
 
 
 def faded(small: Array | Callable[[], Array], large: Array, alpha: float | Array) -> Array:
-    """(1 - α) small + α large, exact at both ends.
+    """(1 - α) small + α large, exactly one of the two at α = 0 and 1.
 
-    alpha: α. For the Python number 1 small is not computed.
+    small: an array like `large`, or a function that computes it, which is not called if α is the
+        Python number 1
+    large: an array; alpha: α, a number in [0, 1], or traced
     """
     if isinstance(alpha, (int, float)) and alpha == 1:
         return large
@@ -142,9 +166,10 @@ def faded(small: Array | Callable[[], Array], large: Array, alpha: float | Array
 
 
 def to_images(sizes: list[int], width: dict[int, int], colours: int) -> dict[str, Net]:
-    """The 1×1 convolutions from features to images, {size: net}.
+    """{name: net}: for each size of a growing generator a 1×1 convolution to an image.
 
-    sizes, width: those of `grown_sizes`; colours: channels of an image.
+    sizes, width: the sizes, and the channels of the features at each (`grown_sizes`)
+    colours: the channels of an image
     """
     return {name_of(s): equalised_conv(width[s], colours, kernel_size=1, gain=1.0) for s in sizes}
 
@@ -156,9 +181,13 @@ def drawn(
     size: int,
     alpha: float | Array,
 ) -> Array:
-    """The image of a size, faded in over that of half the size by alpha.
+    """(1 - α) up(image of half the size) + α (image of the size): a growing generator's output.
 
-    nets: those of `to_images`; features: {size: array}.
+    up repeats each pixel 2×2 times; at the smallest size there is one image only.
+
+    nets, params: those of `to_images`, by name
+    features: {size: [..., size, size, channels]}, the output of each block
+    size: that of the image; alpha: α, a number in [0, 1], or traced
     """
 
     def image(s):
@@ -170,7 +199,10 @@ def drawn(
 
 
 def joint_init(parts: Any) -> Callable[[Key], Params]:
-    """init(key) of a tree of nets, which returns the tree of their parameters."""
+    """init(key) -> the tree of the parameters of a tree of nets, each with a key of its own.
+
+    parts: dicts and lists of `Net`
+    """
 
     def init(key: Key) -> Params:
         checks.key(key)
@@ -182,17 +214,20 @@ def joint_init(parts: Any) -> Callable[[Key], Params]:
 
 
 def leaky(x: Array) -> Array:
-    """max(x, x / 5), the leaky ReLU."""
+    """max(x, x / 5), the leaky ReLU with slope 0.2, for x of any shape."""
     return jax.nn.leaky_relu(x, 0.2)
 
 
 def name_of(size: int) -> str:
-    """The name of a size among the parameters."""
+    """The name of a size among the parameters of a growing GAN, such as "8x8"."""
     return f"{size}x{size}"
 
 
 def power_of_two(size: int, name: str) -> int:
-    """The side of square images: a power of two, at least the smallest size."""
+    """The size as a Python integer, if it is a power of two of at least 4, else `InputError`.
+
+    size: the side of a square image; name: that of the argument, for the error
+    """
     size = checks.positive_int(size, name, least=FIRST)
     if size & (size - 1):
         raise checks.InputError(

@@ -34,7 +34,10 @@ def truncated(model: Adversarial, truncation: float) -> Adversarial:
 
 
 class TruncatedNormal(distrax.Distribution):
-    """ψ ε with independent entries ε ~ N(0, 1) truncated to [-2, 2]."""
+    """z = ψ ε with independent entries ε_i ~ N(0, 1), truncated to [-2, 2].
+
+    shape: that of z; scale: ψ in [0, 1]
+    """
 
     def __init__(self, shape: Shape, scale: float):
         super().__init__()

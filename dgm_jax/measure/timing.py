@@ -82,7 +82,10 @@ def compare(
 
 
 def seconds(thunk: Callable[[], Any], now: Callable[[], float] | None = None) -> float:
-    """The time of one call until its result is ready; JAX itself returns earlier."""
+    """The seconds that one call takes until its result is ready; JAX itself returns earlier.
+
+    thunk: a function without arguments; now: a clock in seconds, `time.perf_counter` by default
+    """
     now = now or perf_counter
     start = now()
     jax.block_until_ready(thunk())
@@ -90,7 +93,10 @@ def seconds(thunk: Callable[[], Any], now: Callable[[], float] | None = None) ->
 
 
 def timing(rounds: list[float], first_call: float) -> Timing:
-    """Quartiles of rounds in seconds, as milliseconds."""
+    """Median and quartiles of the times of several rounds, as `Timing` in milliseconds.
+
+    rounds, first_call: in seconds
+    """
     low, median, high = np.percentile(np.array(rounds) * 1e3, [25, 50, 75])
     return Timing(float(median), float(low), float(high), first_call)
 
@@ -129,16 +135,22 @@ def program(function: Callable, *args: Any) -> Program:
 
 
 def matmul(size: int = 1024) -> Callable[[], Any]:
-    """A square matrix product of 2 size³ operations, as a reference for peak speed."""
+    """A function that multiplies two matrices, 2 size³ operations: a reference of speed.
+
+    size: the matrices are [size, size], float32. The function takes no arguments and is compiled
+        here.
+    """
     ones = jax.numpy.ones((size, size))
     return program(jax.numpy.matmul, ones, ones).run
 
 
 def flops(jitted: Any, *args: Any, **kwargs: Any) -> float | None:
-    """Floating-point operations of `jitted(*args)` by XLA's own count, or None without one.
+    """Floating-point operations of jitted(*args) by XLA's own count, or None where there is none.
 
-    Compiles but does not run. XLA counts the body of a loop once, whatever its number of
-    iterations: a `scan` over n layers shows the operations of one.
+    jitted: made by jax.jit, else `InputError`; args, kwargs: its arguments
+
+    It is compiled and not run. XLA counts the body of a loop once, whatever its number of
+    iterations: a `scan` over n layers shows the operations of one. `products` counts all.
     """
     if not hasattr(jitted, "lower"):
         raise checks.InputError(f"jitted must be a function made by jax.jit; got {jitted!r}.")

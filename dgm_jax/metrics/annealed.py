@@ -169,7 +169,10 @@ def _estimate(found, settings, direction=""):
 
 
 def temperatures(num_steps: int) -> np.ndarray:
-    """β_0 = 0, ..., β_T = 1: the sigmoid from -4 to 4, rescaled to reach both ends, [T + 1]."""
+    """β_t = (s_t - s_0) / (s_T - s_0), s_t = σ(8 t / T - 4), t = 0, ..., T: from 0 to 1, [T + 1].
+
+    σ is the logistic function, so that β rises slowly at both ends. num_steps: T.
+    """
     s = 1 / (1 + np.exp(-np.linspace(-4, 4, num_steps + 1)))
     return (s - s[0]) / (s[-1] - s[0])
 

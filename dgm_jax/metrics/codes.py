@@ -43,7 +43,10 @@ def active_units(means: Rows, *, threshold: float = 0.01) -> np.ndarray:
 
 # ------------------------------------------------------------- what metrics of factors need too
 def code_rows(codes: Rows, name: str = "codes") -> np.ndarray:
-    """Codes [n, d] on the host in float64, finite, with at least two units."""
+    """Codes as a NumPy array [n, d] in float64, if they are finite and d is at least 2.
+
+    codes: rows; name: that of the argument, for the `InputError` for others
+    """
     codes = checks.finite_rows(codes, name)
     if codes.ndim != 2 or codes.shape[1] < 2:
         raise checks.InputError(
@@ -53,7 +56,13 @@ def code_rows(codes: Rows, name: str = "codes") -> np.ndarray:
 
 
 def codes_and_factors(codes: Rows, factors: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Codes [n, d], and the states of each factor [n, k] as 0, 1, ... in the order of values."""
+    """(codes [n, d] in float64, states [n, k]): factors as integers 0, 1, ... in order of values.
+
+    codes: finite rows, d ≥ 2
+    factors: whole numbers [n, k], k ≥ 2, each with at least two different values
+
+    Others raise `InputError`.
+    """
     codes, factors = code_rows(codes), checks.finite_rows(factors, "factors")
     if factors.ndim != 2 or factors.shape[1] < 2 or len(factors) != len(codes):
         raise checks.InputError(
@@ -75,21 +84,28 @@ def codes_and_factors(codes: Rows, factors: Rows) -> tuple[np.ndarray, np.ndarra
 
 
 def standardised(codes: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """Codes minus the mean of the rows `of`, divided by their standard deviation.
+    """(z - μ) / s, with mean μ and standard deviation s of each unit over the rows `of`.
 
-    Constant units are not scaled: the computed deviation of a constant 0.1 is not 0, by rounding.
+    codes: z [n, d]; of: rows [m, d], such as those for training. Units that are constant there are
+        only shifted.
     """
     scale = np.where(np.ptp(of, axis=0) > 0, of.std(0), 1)
     return (codes - of.mean(0)) / scale
 
 
 def entropy(p: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    """-Σ p log p in nats, with 0 log 0 = 0."""
+    """-Σ p log p over the given axes, in nats, with 0 log 0 = 0.
+
+    p: probabilities, of any shape; axis: one axis or several, which are summed over
+    """
     return -(p * np.log(np.where(p > 0, p, 1))).sum(axis)
 
 
 def average_ranks(x: np.ndarray) -> np.ndarray:
-    """Ranks 1..n in each column of [n, d]; equal numbers share their mean rank."""
+    """The rank 1..n of each number within its column, [n, d]; equal numbers share a mean rank.
+
+    x: [n, d]
+    """
 
     ranks = np.empty(x.shape)
     for i, column in enumerate(x.T):

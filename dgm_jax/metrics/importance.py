@@ -47,7 +47,10 @@ class Estimate(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Σ w and Σ w² of the weights seen so far, relative to the largest: a running logsumexp."""
+    """Sums of weights w relative to the largest one, for each row, [b]: a running logsumexp.
+
+    peak: max log w; total: Σ exp(log w - peak); squares: Σ exp(2 (log w - peak))
+    """
 
     peak: Array  # max log w, [b]
     total: Array  # Σ exp(log w - peak)
@@ -199,7 +202,10 @@ def _by_prior(model, params, key, num, x, cond=None):
 def from_prior(
     model: LatentVariable, params: Params, key: Key, num: int, rows: int, cond: Array | None
 ) -> Any:
-    """z ~ p(z | c) for each row, [num, rows, ...], whether or not the prior depends on c."""
+    """z ~ p(z | c): `num` samples for each of `rows` rows, [num, rows, ...], or a tree of these.
+
+    model: with a prior, which may depend on c; cond: c, one per row [rows, *cond_shape], or None
+    """
     if cond is None:
         return model.prior(params).sample(seed=key, sample_shape=(num, rows))
 
@@ -232,7 +238,10 @@ _scored = compiled_once(_all_samples, static_argnums=(0, 1, 2, 3))
 
 
 def gathered(log_w: Array) -> Weights:
-    """The `Weights` of log-weights [K, b]; a row whose weights are all zero has the peak -inf."""
+    """(max log w, Σ w, Σ w²) over K weights of each row, relative to the largest one: `Weights`.
+
+    log_w: [K, b]. A row whose weights are all 0 has the peak -inf and the sums 0.
+    """
     peak = log_w.max(0)
     w = jnp.exp(log_w - jnp.where(peak == -jnp.inf, 0, peak)[None])
     return Weights(peak, w.sum(0), (w**2).sum(0))
@@ -245,7 +254,10 @@ def _no_weights(like: Weights) -> Weights:
 
 
 def merged(a: Weights, b: Weights) -> Weights:
-    """The `Weights` of two sets together."""
+    """The `Weights` of two sets of weights together: sums relative to the larger peak.
+
+    a, b: of the same rows, [b] each
+    """
     peak = jnp.maximum(a.peak, b.peak)
     safe = jnp.where(peak == -jnp.inf, 0, peak)
     a_scale, b_scale = jnp.exp(a.peak - safe), jnp.exp(b.peak - safe)
@@ -257,7 +269,12 @@ def merged(a: Weights, b: Weights) -> Weights:
 
 
 def told(weights: Weights, num_samples: int) -> tuple[Array, Array, Array]:
-    """log 1/K Σ w, its standard error by the delta method, and the effective sample size, [b]."""
+    """(log 1/K Σ w, √(1/ESS - 1/K), ESS), ESS = (Σ w)² / Σ w²: estimates from `Weights`, each [b].
+
+    The logarithm in nats, its standard error by the delta method, and the effective sample size.
+
+    weights: sums of K weights for each row; num_samples: K
+    """
     some = jnp.where(weights.total > 0, weights.total, 1)
     effective = jnp.where(
         weights.total > 0, some**2 / jnp.where(weights.total > 0, weights.squares, 1), 0

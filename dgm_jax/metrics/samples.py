@@ -22,7 +22,10 @@ from ..protocol import Rows
 
 
 def feature_rows(x: Rows, name: str, *, least: int = 2) -> np.ndarray:
-    """Checks rows [n, d], finite and at least `least` of them, and returns them on the host."""
+    """Rows of features as a NumPy array [n, d], if they are finite and enough, else `InputError`.
+
+    x: the argument; name: its name in the error; least: the smallest n
+    """
     x = checks.finite_rows(x, name)
     if x.ndim != 2:
         raise checks.InputError(
@@ -35,7 +38,11 @@ def feature_rows(x: Rows, name: str, *, least: int = 2) -> np.ndarray:
 
 
 def real_and_fake(real: Rows, fake: Rows, *, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """Checks rows of real data [n, d] and of samples [m, d], at least `least` of each."""
+    """Rows of real data [n, d] and of samples [m, d] as NumPy arrays, after checking them.
+
+    real, fake: finite rows with equally many features; least: the smallest n and m. Others raise
+        `InputError`.
+    """
     real = feature_rows(real, "real", least=least)
     fake = feature_rows(fake, "fake", least=least)
     if real.shape[1] != fake.shape[1]:
@@ -46,7 +53,10 @@ def real_and_fake(real: Rows, fake: Rows, *, least: int = 2) -> tuple[np.ndarray
 
 
 def centred(real: np.ndarray, fake: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both minus the mean of all rows, in float32: distances stay, with less rounding error."""
+    """(x - μ, y - μ), μ the mean of all rows: in float32, with less rounding error of distances.
+
+    real, fake: x [n, d] and y [m, d]
+    """
     real, fake = (x.astype(np.float64) for x in (real, fake))
     mean = (real.sum(0) + fake.sum(0)) / (len(real) + len(fake))
     return (real - mean).astype(np.float32), (fake - mean).astype(np.float32)

@@ -534,7 +534,11 @@ def enumerated_log_prob(model: LatentVariable, params: Params, x: Array) -> Arra
 
 
 def all_codes_of(q: OneHot) -> np.ndarray:
-    """`all_codes` of the events of q."""
+    """All values of one-hot z, [K^n, *codes, K], for the shape of events of q: `all_codes`.
+
+    q: a distribution of one-hot codes, such as a posterior of `categorical_vae`. More than 65,536
+        raise `InputError`.
+    """
     *codes, num_categories = q.event_shape
     return all_codes(tuple(codes), num_categories)
 

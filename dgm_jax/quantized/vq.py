@@ -122,7 +122,14 @@ def quantise(codebook: Array, features: Array) -> Quantised:
 
 
 def tied(codes: Array, vectors: Array, features: Array) -> Quantised:
-    """`quantise` where the codes and their vectors e are known."""
+    """`quantise` for codes and vectors that are known: straight-through vectors, and both losses.
+
+    codes: k, integers [...]; vectors: e_k [..., d]; features: z [..., d]
+
+    Returns `Quantised`: vectors with the value e and the gradient of z, the codebook loss E ‖sg(z)
+    - e‖² and the commitment loss E ‖z - sg(e)‖², sums over d and means over all vectors, where sg
+    stops the gradient.
+    """
     mean_square = lambda a, b: jnp.square(a - b).sum(-1).mean()
     return Quantised(
         codes,
@@ -171,7 +178,7 @@ def _check(codebook, features):
 
 
 def check_codes(codes: Array) -> None:
-    """`InputError` unless they are integers, of any shape."""
+    """Checks for an array of integers of any shape, else `InputError`; returns nothing."""
     checks.array(codes, "codes")
     if not jnp.issubdtype(jnp.result_type(codes), jnp.integer):
         raise checks.InputError(f"codes must be integers; got {jnp.result_type(codes)}.")

@@ -293,18 +293,31 @@ def coded(
     places: Shape,
     quantiser: Quantiser,
 ) -> Coded:
-    """`Coded` of what a quantiser says of a map."""
+    """`Coded`, from what a quantiser makes of a map of features: losses as sums over one example.
+
+    likelihood: p(x | c), or None; found: the result of the quantiser, whose losses are means over
+        vectors
+    places: the shape of the map, whose size multiplies the losses; quantiser: gives the shape of a
+        code
+    """
     losses = (math.prod(places) * loss for loss in (found.codebook_loss, found.commitment_loss))
     return Coded(likelihood, with_axis(found.codes, quantiser), *losses)
 
 
 def with_axis(codes: Array, quantiser: Quantiser) -> Array:
-    """Codes whose last axis is that of the numbers of one code."""
+    """Codes [..., *places, parts]: the last axis holds the integers of one code, or its only one.
+
+    codes: as the quantiser gives them; quantiser: gives the shape of a code
+    """
     return codes if quantiser.code_shape else codes[..., None]
 
 
 def without_axis(codes: Array, places: Shape, quantiser: Quantiser) -> Array:
-    """Codes [..., *places, 1] without their last axis; where a code has parts, as they are."""
+    """Codes as the quantiser takes them: without their last axis if a code is a single integer.
+
+    codes: integers [..., *places, parts], else `InputError`
+    places: the shape of the map; quantiser: gives the shape of a code
+    """
     check_codes(codes)
     checks.event_shape(codes, (*places, *(quantiser.code_shape or (1,))), "codes")
     return codes if quantiser.code_shape else codes[..., 0]
