@@ -195,6 +195,9 @@ class LatentVariable(NamedTuple):
         Only models whose distributions share computation, such as hierarchies, have it; else None.
         `objectives.infer` works for all
     cond_shape: of one condition; None for an unconditional model
+
+        z = model.prior(params).sample(seed=z_key, sample_shape=20)
+        x = model.likelihood(params, z).sample(seed=x_key)  # 20 samples of p(x)
     """
 
     init: Callable[[Key], Params]
@@ -203,6 +206,12 @@ class LatentVariable(NamedTuple):
     posterior: Callable[..., distrax.Distribution]  # posterior(params, x, cond=None, *, key=None)
     infer: Callable[..., Inferred] | None = None
     cond_shape: Shape | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        known = "It has prior(params), likelihood(params, z) and posterior(params, x)"
+        if name == "dist":
+            known = f"p(x) is an integral over z, without a closed form. {known}"
+        raise AttributeError(f"A LatentVariable has no {name}. {known}.", name=name, obj=self)
 
 
 class Adversarial(NamedTuple):

@@ -26,6 +26,7 @@ from dgm_jax import (
     objectives,
     protocol,
     quantized,
+    vae,
 )
 
 PUBLIC = (
@@ -331,6 +332,17 @@ def test_models_and_distributions_print_what_they_are():
     )
     assert repr(likelihoods.categorical(4)) == "Conditional: levels 0..3, num_params 4"
     assert repr(likelihoods.gaussian()) == "Conditional: numbers, num_params 2"
+
+
+def test_a_model_of_latent_variables_says_which_distributions_it_has():
+    model = vae.linear_vae(3, 2, variance=1.0)
+    for name, told in (
+        ("dist", "no dist. p\\(x\\) is an integral over z"),
+        ("decoder", "no decoder"),
+    ):
+        with pytest.raises(AttributeError, match=f"{told}.* It has prior"):
+            getattr(model, name)
+    assert not hasattr(model, "dist")
 
 
 def test_a_model_of_integer_conditions_and_one_that_fails_print_too():

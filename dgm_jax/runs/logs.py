@@ -100,13 +100,17 @@ class _Clock(TimeRemainingColumn):
         return super().render(task)
 
 
+EVERY = 60.0  # seconds from line to line where there is neither terminal nor notebook
+
+
 @contextlib.contextmanager
 def progress_bar(
     description: str, step: int, num_steps: int, *, show: bool
 ) -> Generator[Callable[..., None]]:
     """update(step, row=None) moves a progress bar, on a terminal and in a notebook.
 
-    Until the first update it says that the step is being compiled, and for how long.
+    Until the first update it says that the step is being compiled, and for how long. Elsewhere, as
+    in a file, there is a line a minute.
 
     description: the text in front; step: where it starts; num_steps: where it ends; show: False for
     no bar.
@@ -128,15 +132,23 @@ def progress_bar(
     own["redirect_stderr"] = not notebook  # a cell shows what else is printed by itself
     with Progress(*columns, console=console, disable=quiet, **own) as bar:
         fields: dict[str, Any] = {"begun": step, "rate": 0.0, "latest": ""}
+        begun, began = step, time.perf_counter()
         task = bar.add_task(description, total=num_steps, completed=step, **fields)
         bar.refresh()
         drawn = time.perf_counter()
 
         def update(step, row=None):
             nonlocal drawn
-            if quiet or (row is None and time.perf_counter() - drawn < 0.2):
+            now = time.perf_counter()
+            if not show or now - drawn < (EVERY if quiet else 0.2 if row is None else 0.0):
                 return
-            drawn = time.perf_counter()
+            drawn = now
+            if quiet:
+                rate = (step - begun) / (now - began)
+                text = "" if row is None else f", {_text(row)}"
+                line = f"{description}: step {step:,} of {num_steps:,}, {rate:.3g}/s{text}"
+                print(line, file=sys.stderr, flush=True)
+                return
             latest = {} if row is None else {"latest": _text(row)}
             latest["rate"] = bar.tasks[0].speed or 0.0
             bar.update(task, completed=step, refresh=notebook, **latest)

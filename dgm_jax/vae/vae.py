@@ -43,7 +43,8 @@ def vae(
             mlp(784, 2 * 50, hidden=(200, 200)), mlp(50, 784, hidden=(200, 200)),
             likelihoods.bernoulli(), 784, num_latents=50)
 
-    Parameters {"prior", "likelihood", "posterior"}; train them with `objectives.elbo`. Raises
+    Parameters {"prior", "likelihood", "posterior"}, of which those of the likelihood are the
+    decoder's and those of the posterior the encoder's; train them with `objectives.elbo`. Raises
     `ValueError` if a net has another output shape. Kingma and Welling (2014), "Auto-encoding
     variational Bayes"; Rezende et al. (2014), "Stochastic backpropagation".
     """

@@ -2,6 +2,7 @@ import builtins
 import json
 import math
 import sys
+import time
 import types
 
 import pytest
@@ -30,8 +31,25 @@ def test_a_notebook_shows_one_line_that_moves_and_needs_no_widgets(monkeypatch, 
     assert said.err.count("\n") == 1  # after the last
 
 
-def test_what_is_no_terminal_and_no_notebook_shows_nothing(capsys):
+def test_what_is_no_terminal_and_no_notebook_gets_a_line_a_minute(monkeypatch, capsys):
     with progress_bar("maf", 0, 40, show=True) as update:
+        update(10, {"step": 10, "loss": 0.7})
+        assert capsys.readouterr() == ("", "")
+        began = time.perf_counter()
+        monkeypatch.setattr(time, "perf_counter", lambda: began + 61)
+        update(20, {"step": 20, "loss": 0.5})
+        update(30, {"step": 30, "loss": 0.4})
+        monkeypatch.setattr(time, "perf_counter", lambda: began + 122)
+        update(40)
+    out, err = capsys.readouterr()
+    first, second = err.splitlines()
+    assert out == "" and "maf: step 20 of 40, 0.3" in first and first.endswith(", loss 0.5")
+    assert "maf: step 40 of 40, 0.3" in second and "loss" not in second
+
+
+def test_where_no_bar_is_asked_for_nothing_is_shown(monkeypatch, capsys):
+    with progress_bar("maf", 0, 40, show=False) as update:
+        monkeypatch.setattr(time, "perf_counter", lambda: 1e9)
         update(40, {"step": 40, "loss": 0.5})
     assert capsys.readouterr() == ("", "")
 
