@@ -469,7 +469,9 @@ def events(x: Any, dim: int, name: str = "x") -> None:
     array(x, name)
     shape = jnp.shape(x)
     if not shape or shape[-1] != dim:
-        raise InputError(f"{name} must have shape [..., {dim}]; got {shape}.")
+        raise InputError(
+            f"{name} must have shape [..., {dim}]; got {shape}.{_reshaped(x, (dim,), name)}"
+        )
     if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
         raise InputError(
             f"{name} must be floating for a continuous density; got {jnp.result_type(x)}. "
@@ -525,7 +527,10 @@ def condition(cond: Any, cond_shape: tuple[int, ...] | None) -> tuple[int, ...]:
     `InputError`.
     """
     if cond is None and cond_shape is not None:
-        raise InputError(f"cond is missing: the model was built with cond_shape={cond_shape}.")
+        raise InputError(
+            f"cond is missing: the model was built with cond_shape={tuple(cond_shape)}. Give an "
+            f"array [{_sizes('...', *cond_shape)}], a condition for each x."
+        )
     if cond is not None and cond_shape is None:
         what = f"of shape {cond.shape}" if hasattr(cond, "shape") else f"= {shown(cond)}"
         raise InputError(
@@ -762,8 +767,19 @@ def event_shape(x: Any, shape: tuple[int, ...], name: str = "x") -> None:
     """
     array(x, name)
     if jnp.shape(x)[max(jnp.ndim(x) - len(shape), 0) :] != tuple(shape):
-        wanted = ", ".join(map(str, shape))
-        raise InputError(f"{name} must have shape [..., {wanted}]; got {jnp.shape(x)}.")
+        wanted, remedy = _sizes("...", *shape), _reshaped(x, shape, name)
+        raise InputError(f"{name} must have shape [{wanted}]; got {jnp.shape(x)}.{remedy}")
+
+
+def _sizes(*sizes):
+    return ", ".join(map(str, sizes))
+
+
+def _reshaped(x, shape, name):
+    """How x becomes [..., *shape], if its last axes hold as many numbers as one event."""
+    sizes, size = jnp.shape(x), math.prod(shape)
+    fits = any(math.prod(sizes[at:]) == size for at in range(len(sizes))) and size > 1
+    return f" Try {name}.reshape({_sizes(-1, *shape)})." if fits else ""
 
 
 def event_of(x: Any, shape: tuple[int, ...], name: str = "x") -> None:
@@ -800,11 +816,14 @@ def levels(x: Any, dim: int, num_levels: int, name: str = "x") -> None:
     """
     array(x, name)
     if not jnp.shape(x) or jnp.shape(x)[-1] != dim:
-        raise InputError(f"{name} must have shape [..., {dim}]; got {jnp.shape(x)}.")
+        shape, remedy = jnp.shape(x), _reshaped(x, (dim,), name)
+        raise InputError(f"{name} must have shape [..., {dim}]; got {shape}.{remedy}")
     if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
+        most = num_levels - 1
         raise InputError(
-            f"{name} must be levels, integers in 0..{num_levels - 1}; got {jnp.result_type(x)}. "
-            "Whole numbers: x.astype(int). Others need a continuous density."
+            f"{name} must be levels, integers in 0..{most}; got {jnp.result_type(x)}. "
+            f"Whole numbers: {name}.astype(int). Numbers in [0, 1]: ({most} * {name}).round()"
+            ".astype(int). Others need a continuous density."
         )
 
 

@@ -205,7 +205,23 @@ BAD = {
     ),
     "numbers for levels to fit": (
         lambda: learning.fit_to_data(LEVELS, np.tile(X, (4, 1)), KEY),
-        "x must be levels, integers from 0 on, for a model of levels; got float32",
+        r"x must be levels, .*; got float32.* in \[0, 1\], .*\(\(K - 1\) \* x\).round\(\)",
+    ),
+    "pictures for a model of vectors to fit": (
+        lambda: learning.fit_to_data(MODEL, np.zeros((40, 1, 3)), KEY),
+        r"x must have rows of the shape of the model, \(3,\); got \(1, 3\). Try x.reshape\(-1, 3\)",
+    ),
+    "pictures for a model of vectors": (
+        lambda: log_prob(np.zeros((5, 3, 1))),
+        r"must have shape \[..., 3\]; got \(5, 3, 1\). Try \w+.reshape\(-1, 3\)",
+    ),
+    "vectors for a model of pictures": (
+        lambda: checks.event_shape(np.zeros((5, 8)), (2, 2, 2)),
+        r"x must have shape \[..., 2, 2, 2\]; got \(5, 8\). Try x.reshape\(-1, 2, 2, 2\)",
+    ),
+    "numbers for levels": (
+        lambda: checks.levels(np.zeros((5, 3)), 3, 17),
+        r"integers in 0..16; got float32. .* Numbers in \[0, 1\]: \(16 \* x\).round\(\)",
     ),
     # data
     "a batch larger than the data": (
@@ -262,7 +278,7 @@ BAD = {
     "a condition for a model without": (lambda: log_prob(X, cond=X), "unconditional"),
     "no condition for a model with": (
         lambda: jax.jit(lambda x: CONDITIONAL.bijector(PARAMS["flow"]).forward(x))(X),
-        r"cond is missing: .* cond_shape=\(2,\)",
+        r"cond is missing: .* cond_shape=\(2,\). Give an array \[..., 2\]",
     ),
     "a layer of no coordinates": (lambda: maf(dim=0), "dim must be"),
     "a coupling of one coordinate": (lambda: coupling(dim=1), "dim >= 2"),

@@ -1,5 +1,6 @@
 """From an array to a density in the units of the data in one call, for notebooks: `fit_to_data`."""
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -257,7 +258,7 @@ def _condition(cond, cond_shape):
         return cond.astype(np.float32)
     (num_classes,) = cond_shape
     if cond.ndim == 1 and cond.dtype == np.int32:
-        checks.within(cond, 0, num_classes - 1, "classes")
+        checks.within(cond, 0, num_classes - 1, "cond, as classes,")
         return np.eye(num_classes, dtype=np.float32)[cond]
     if cond.shape[-1] != num_classes:
         raise checks.InputError(
@@ -291,15 +292,18 @@ def _of_the_data(model, x, num_levels, preprocessing, seed):
         checks.instance(preprocessing, distrax.Bijector, "preprocessing")
     drawn = _drawn(model)
     if x.shape[1:] != drawn.shape:
+        same_size = math.prod(x.shape[1:]) == math.prod(drawn.shape)
+        remedy = f" Try x.reshape{(-1, *drawn.shape)}." if same_size else ""
         raise checks.InputError(
-            f"x must have rows of the shape of the model, {drawn.shape}; got {x.shape[1:]}."
+            f"x must have rows of the shape of the model, {drawn.shape}; got {x.shape[1:]}.{remedy}"
         )
     integers = x.dtype == np.int32
     if jnp.issubdtype(drawn.dtype, jnp.integer):
         if not integers:
             raise checks.InputError(
                 f"x must be levels, integers from 0 on, for a model of levels; got {x.dtype}. "
-                "Whole numbers: x.astype(int). Others need a model of numbers, such as a flow."
+                "Whole numbers: x.astype(int). Numbers in [0, 1], K levels apart: ((K - 1) * x)"
+                ".round().astype(int). Others need a model of numbers, such as a flow."
             )
         for name, value in (("num_levels", num_levels), ("preprocessing", preprocessing)):
             if value is not None:

@@ -107,7 +107,7 @@ class RunOptions:
     quick: bool = False
     """a run of seconds that shows that everything works; its results are meaningless"""
     progress: bool = True
-    """show a progress bar, on a terminal and in notebooks"""
+    """show a progress bar, on a terminal and in notebooks; elsewhere a line a minute"""
     distributed: bool = False
     """this process is one of several on a cluster that JAX detects; elsewhere use the next three"""
     coordinator: str | None = None

@@ -103,8 +103,11 @@ def modes(config: Config) -> dict[str, np.ndarray]:
         corrected, _ = diffusion.metropolis_langevin(
             lambda x: log_mixture(x, 0.0), keys[2], start, **options
         )
-        step = {"step_size": STEP * LEAST**2, "num_steps": config.steps_a_level}
-        annealed = diffusion.annealed_langevin(score, keys[3], start, sigmas, **step)
+        annealed = diffusion.annealed_langevin(
+            *(score, keys[3], start, sigmas),
+            step_size=STEP * LEAST**2,
+            num_steps=config.steps_a_level,
+        )
         return {"start": start, "plain": plain, "corrected": corrected, "annealed": annealed}
 
     chains = found(keys)

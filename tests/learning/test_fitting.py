@@ -140,7 +140,12 @@ WRONG = {
     "levels beyond those": (bits(), BITS + 4 * (CLASSES == 2)[:, None], {}, "rows have no prob"),
     "no conditions": (bits(3), BITS, {}, "cond is missing"),
     "a condition too much": (bits(), BITS, {"cond": CLASSES}, "unconditional model"),
-    "a class too much": (bits(2), BITS, {"cond": CLASSES}, r"classes must lie in 0..1; got"),
+    "a class too much": (
+        bits(2),
+        BITS,
+        {"cond": CLASSES},
+        r"cond, as classes, must lie in 0..1; got",
+    ),
     "few conditions": (
         bits(3),
         BITS,
