@@ -11,6 +11,7 @@ from .. import checks
 from ..protocol import Array, Shape
 from .divergence import exact
 from .drawn import Drawn
+from .pathwise import reparametrised
 
 
 @exact
@@ -67,6 +68,18 @@ class Ancestral(Drawn):
         """The dtype of each group."""
         return tuple(z.dtype for z in self._one_draw())
 
+    @property
+    def reparametrised(self) -> bool:
+        """Whether the samples of every group are, given the groups before it."""
+        found = []
+
+        def choose(dist, key):
+            found.append(reparametrised(dist))
+            return draw((1, *self._batch))(dist, key)
+
+        jax.eval_shape(lambda: self._walk(choose, self._keys(jax.random.key(0))))
+        return all(found)
+
     def log_prob(self, value: Any) -> Array:
         """log p(z_1, ..., z_L) in nats, [..., *batch_shape], by one walk.
 
@@ -103,9 +116,11 @@ class Ancestral(Drawn):
         return self._sample_n_and_log_prob(key, n)[0]
 
     def _sample_n_and_log_prob(self, key, n):
-        keys = tuple(jax.random.split(key, self._num_groups))
-        z, log_probs = self._walk(draw((n, *self._batch)), keys)
+        z, log_probs = self._walk(draw((n, *self._batch)), self._keys(key))
         return z, total(log_probs)
+
+    def _keys(self, key):
+        return tuple(jax.random.split(key, self._num_groups))
 
     def _one_draw(self):
         return jax.eval_shape(lambda: self._sample_n(jax.random.key(0), 1))

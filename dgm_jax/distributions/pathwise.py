@@ -32,7 +32,9 @@ def reparametrised(dist: distrax.Distribution) -> bool:
     says = getattr(dist, "reparametrised", None)
     if says is not None:
         return bool(says)
-    levels = any(jnp.issubdtype(dtype, jnp.integer) for dtype in jax.tree.leaves(dist.dtype))
+    # not dist.dtype, for which distrax draws with a key of the old kind
+    drawn = jax.tree.leaves(jax.eval_shape(lambda: dist.sample(seed=jax.random.key(0))))
+    levels = any(jnp.issubdtype(z.dtype, jnp.integer) for z in drawn)
     if levels or isinstance(dist, NOT_PATHWISE):
         return False
     inner = getattr(dist, "one", None) or getattr(dist, "distribution", None)

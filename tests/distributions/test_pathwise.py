@@ -19,12 +19,14 @@ def decoder(conditional):
     return model.dist(drawn(model), points(4, 1))
 
 
-def ancestral():
+def ancestral(conditional):
     def walk(choose, seen):
         u, of_u = choose(standard_normal(2).dist({}), seen[0])
-        return (u,), (of_u,)
+        f = jnp.zeros((*u.shape, conditional.num_params))
+        z, of_z = choose(distrax.Independent(conditional.dist(f), 1), seen[1])
+        return (u, z), (of_u, of_z)
 
-    return Ancestral(walk, 1)
+    return Ancestral(walk, 2)
 
 
 def one_by_one(likelihood):
@@ -43,12 +45,14 @@ def test_gaussians_and_flows_of_them_are_and_what_chooses_by_a_draw_is_not():
         "flow": (flow.dist(drawn(flow)), True),
         "gamma": (distrax.Gamma(2.0, 1.0), True),
         "uniform": (uniform_noise((2,)).dist({}, jnp.zeros(2)), True),
-        "groups": (ancestral(), True),
+        "groups": (ancestral(gaussian()), True),
         "one by one": (one_by_one(gaussian()), True),
         "bits": (decoder(bernoulli()), False),
         "bits as numbers": (distrax.Bernoulli(logits=0.0, dtype=jnp.float32), False),
         "mixture": (decoder(mixture(2)), False),
         "of a mixture": (of_mixture, False),
+        "groups, of which one is of mixtures": (ancestral(mixture(2)), False),
+        "groups, of which one is of bits": (ancestral(bernoulli()), False),
         "one by one, mixtures": (one_by_one(mixture(2)), False),
         "one by one, bits": (one_by_one(bernoulli()), False),
     }
