@@ -51,7 +51,8 @@ print("of the Gaussian:", *-(x_t - alpha * mu) / (alpha**2 * s**2 + sigma**2))
 
 # %%
 num_steps = 3000  # quick: 30
-num = 2000  # quick: 50
+num = 2000  # quick: 49
+resolution = 100  # quick: 7
 toy = data.gaussians()
 net = nets.time_mlp(2, hidden=(128, 128))
 model = diffusion.denoiser(net, (2,), process, target="noise")
@@ -67,7 +68,7 @@ params = descent.params(fit(jax.random.key(1)))
 # ODE has the same marginals and none. Watch noise become data.
 
 # %%
-times = (4, 8, 16, 40)
+times = (4, 8, 16, 40)  # quick: (4, 8)
 samples = {}
 for steps in times:
     chain = jax.jit(lambda p, k: diffusion.sample(model, p, k, num, num_steps=steps))
@@ -92,7 +93,7 @@ density = jax.jit(diffusion.ode_density(model).dist(params).log_prob)
 test = toy.sample(jax.random.key(3), num)
 print(f"KL(truth, model) = {(toy.log_prob(test) - density(test)).mean():.3f} nats")
 plots.densities(
-    {"truth": jax.jit(toy.log_prob), "ODE": density}, resolution=100, bounds=(-4.0, 4.0)
+    {"truth": jax.jit(toy.log_prob), "ODE": density}, resolution=resolution, bounds=(-4.0, 4.0)
 )
 
 # %% [markdown]

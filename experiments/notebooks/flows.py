@@ -54,6 +54,7 @@ print("from the Jacobian:", jnp.linalg.slogdet(jacobian)[1])
 
 # %%
 num_steps = 1500  # quick: 30
+resolution = 120  # quick: 10
 toy = data.moons()
 
 
@@ -105,7 +106,7 @@ plots.curves(
 plots.densities(
     {"truth": jax.jit(toy.log_prob), **log_prob},
     bounds=(-4.0, 4.0),
-    resolution=120,
+    resolution=resolution,
     samples={name: draw(jax.random.key(7), 300) for name, draw in sample.items()},
 )
 

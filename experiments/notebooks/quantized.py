@@ -28,7 +28,8 @@ from dgm_jax import autoregressive, data, learning, likelihoods, nets, objective
 features = jax.random.normal(jax.random.key(0), (500, 2))
 averaged = quantized.averaged_codebook(6, 2, decay=0.0)
 params, state = averaged.init(jax.random.key(1))
-for _ in range(4):
+num_turns = 4  # quick: 1
+for _ in range(num_turns):
     found, new = averaged.apply(params, state, features, train=True)
     lloyd = jnp.stack([features[found.codes == k].mean(0) for k in range(6)])
     code_vectors = averaged.vectors(params, new, jnp.arange(6))
