@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from dgm_jax.protocol import Density, Flow, LatentVariable, Shape
-from tests.contracts.compiled import QUICK
+from tests.contracts.compiled import DEFAULTS, QUICK
 
 COND = 2  # numbers in a condition
 
@@ -101,11 +101,10 @@ class Way(NamedTuple):
         return jax.enable_x64(self.x64)
 
 
-AS_USERS_HAVE_IT = {name: True if value is False else 3 for name, value in QUICK.items()}
 WAYS = {
     "quick": Way(),
     "float64": Way(x64=True),
-    "as compiled for users": Way(options=AS_USERS_HAVE_IT),
+    "as compiled for users": Way(options=DEFAULTS),
 }
 
 

@@ -8,10 +8,12 @@ from functools import partial
 
 import jax
 
-QUICK = {"xla_backend_optimization_level": 0}
+# Parts of a program can be compiled side by side, of which each costs: one takes a fifth less.
+QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_parallel_codegen_split_count": 1}
+DEFAULTS = {"xla_backend_optimization_level": 3, "xla_cpu_parallel_codegen_split_count": 32}
 if jax.__version_info__ < (0, 11):  # later ones have no such option
-    QUICK["xla_cpu_use_fusion_emitters"] = False
+    QUICK["xla_cpu_use_fusion_emitters"], DEFAULTS["xla_cpu_use_fusion_emitters"] = False, True
 if os.environ.get("XLA_FLAGS") == "":
-    QUICK = {}
+    QUICK = DEFAULTS = {}
 
 jit = partial(jax.jit, compiler_options=QUICK)

@@ -53,7 +53,8 @@ def test_samples_of_a_conditional_flow_have_a_class_a_column():
     model, _ = images.build(
         config, "glow", (8, 8, 1), logit_map(17, event_ndims=3), 17, num_classes=2
     )
-    params = perturb(model.init(jax.random.key(0)), jax.random.key(1), 0.1)
+    made = jax.jit(lambda *keys: perturb(model.init(keys[0]), keys[1], 0.1))
+    params = made(jax.random.key(0), jax.random.key(1))
     y = images.sampled(config, model, params, jax.random.key(2), 2)
     z = jax.jit(lambda p, y, c: model.dist(p, c).bijector.inverse(y))
     labels = np.array([0, 1, 0, 0, 1, 0])

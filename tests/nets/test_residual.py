@@ -16,8 +16,12 @@ IMAGENET = {"num_classes": 1000, "spectral": True, "attention": 64}
 
 
 def started(net):
-    params, state = net.init(jax.random.key(0))
-    return perturb(params, jax.random.key(1), 0.1), state
+    @jit
+    def make(init_key, move_key):
+        params, state = net.init(init_key)
+        return perturb(params, move_key, 0.1), state
+
+    return make(jax.random.key(0), jax.random.key(1))
 
 
 def num_params(net):

@@ -14,8 +14,12 @@ from tests.helpers import perturb, points
 
 
 def started(net, seed=0):
-    params, state = net.init(jax.random.key(seed))
-    return perturb(params, jax.random.key(seed + 1), 0.1), state
+    @jit
+    def make(init_key, move_key):
+        params, state = net.init(init_key)
+        return perturb(params, move_key, 0.1), state
+
+    return make(jax.random.key(seed), jax.random.key(seed + 1))
 
 
 def num_params(net):
