@@ -15,8 +15,11 @@ def builder(function: Builder) -> Builder:
         @runs.builder
         def build(config: Config, dim: int) -> Density: ...
 
-    function: one of a module, not a lambda or a notebook's, since it is found again by its name.
-        Returns the same function; other values raise `ValueError`. See `learning.Recipe`.
+    function: one of a module, since it is found again by its name. What is no function raises
+        `ValueError` here, and a lambda or a function of a notebook where a `learning.Recipe`
+        records it
+
+    Returns the same function.
     """
     if not inspect.isfunction(function):
         raise checks.InputError(f"function must be one of a module; got {checks.shown(function)}.")

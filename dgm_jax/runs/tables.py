@@ -12,8 +12,8 @@ from .values import leaves
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     """Prints rows of results as a table on the terminal.
 
-    rows: dicts {column: value}. Floats are shown with four digits, numbers right-aligned, and None
-        and missing values are left blank
+    rows: dicts {column: value}. Floats below 1000 are shown with four digits, numbers
+        right-aligned, and None and missing values are left blank
     columns: which columns, in this order; by default all, in the order of their first appearance
 
     Raises `ValueError` if rows is not a list of dicts.
