@@ -14,7 +14,7 @@ from tests.helpers import drawn, points
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_a_target_in_any_dress_gives_data_and_noise_back(name):
+def test_a_target_in_any_target_gives_data_and_noise_back(name):
     process, x, noise = PROCESSES[name], points(7, 3), points(7, 3, seed=2)
     t = jnp.linspace(process.ends[0] + 0.05, process.ends[1] - 0.05, 7)
     alpha, sigma = process.alpha(t)[:, None], process.sigma(t)[:, None]
