@@ -14,6 +14,7 @@ false alarm: a key handed to a diffrax solver in `args` counts as used once a st
 first and hand that over, which also keeps it fixed along the path, as Hutchinson's trace needs.
 """
 
+import functools
 import gc
 import os
 import signal
@@ -63,6 +64,16 @@ def memory_is_given_back():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command_line, "keep_memory", lambda: False)
         patch.setattr(command_line, "collect_rarely", lambda: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def compiled_once():
+    """Runs of one algorithm share its compiled step, where each would compile it for itself."""
+    from dgm_jax.learning import run
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "_compiled", functools.cache(run._compiled))
         yield
 
 

@@ -25,7 +25,7 @@ from dgm_jax.measure import flops, timing
 # log-determinant.
 
 # %%
-dims = (8, 32, 128, 256)  # quick: (4, 8)
+dims = (8, 32, 128, 256)  # quick: (4,)
 batch, hidden = 64, (256, 256)
 
 

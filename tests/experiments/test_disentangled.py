@@ -48,13 +48,14 @@ def test_each_method_takes_a_step_of_its_strength(module, name):
     assert all(metric.shape == () for metric in told.values())
 
 
-def trained(config, name, num_steps, folder):
-    model = compare.build(config, 6)
-    one = methods.learner(config, name, model, len(ROWS), 4)
+def run_of(config, name):
+    """train(num_steps, folder): all seeds of all strengths of a method at once."""
+    one = methods.learner(config, name, compare.build(config, 6), len(ROWS), 4)
     strength = np.repeat(np.float32(methods.strengths(config, name)), config.num_seeds)
     options = {"num_seeds": config.num_seeds, "num_rows": methods.num_rows(config, name)}
-    return learning.train(
-        compare.stacked(one, num_runs=len(strength), chunk=2, **options),
+    algorithm = compare.stacked(one, num_runs=len(strength), chunk=2, **options)
+    return lambda num_steps, folder: learning.train(
+        algorithm,
         jax.random.key(0),
         num_steps=num_steps,
         fixed={"strength": strength, "rows": ROWS},
@@ -66,12 +67,14 @@ def trained(config, name, num_steps, folder):
 @pytest.mark.parametrize(
     "name", ["annealed-vae", pytest.param("factor-vae", marks=pytest.mark.slow)]
 )
-def test_runs_differ_by_seed_and_by_strength_and_a_resumed_run_is_the_run(name, tmp_path):
-    config = compare.Config(**TINY)
+def test_runs_differ_by_seed_and_by_strength_and_a_resumed_run_is_the_run(
+    name, tmp_path, compiled_once
+):
+    train = run_of(compare.Config(**TINY), name)
     with jax.debug_key_reuse(False):  # within a map it takes parts of one split for the whole
-        whole = trained(config, name, 3, tmp_path / "whole")
-        trained(config, name, 1, tmp_path / "parts")
-        resumed = trained(config, name, 3, tmp_path / "parts")
+        whole = train(3, tmp_path / "whole")
+        train(1, tmp_path / "parts")
+        resumed = train(3, tmp_path / "parts")
     jax.tree.map(np.testing.assert_array_equal, whole.params, resumed.params)
     for leaf in jax.tree.leaves(whole.params):  # [strengths × seeds]
         assert leaf.shape[0] == 4

@@ -32,13 +32,16 @@ def test_one_point_is_one_mode_and_points_between_are_none():
 
 
 @pytest.mark.parametrize("name", ["wasserstein, clipped", "packed"])
-def test_each_seed_plays_a_game_of_its_own_and_a_resumed_run_is_the_run(name, tmp_path):
+def test_each_seed_plays_a_game_of_its_own_and_a_resumed_run_is_the_run(
+    name, tmp_path, compiled_once
+):
     config = plane.Config(workdir=tmp_path, progress=False, **TINY)
-    play, target = plane.GAMES[name](), plane.ring()
+    play = plane.GAMES[name]()
+    game = plane.played(config, play, plane.ring(), 2)
 
     def train(folder, num_steps):
         return learning.train(
-            plane.played(config, play, target, 2),
+            game,
             jax.random.key(0),
             num_steps=num_steps,
             workdir=folder,

@@ -27,6 +27,8 @@ from dgm_jax.runs import preemption
 from dgm_jax.runs.preemption import Preempted, termination
 from tests.learning import algorithms
 
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
 
 def init(key):
     return {"w": jax.random.normal(key, (4,))}
@@ -44,6 +46,7 @@ def batch(step):
     return {"x": x, "y": x.sum(1)}
 
 
+@functools.cache
 def make(**options):
     algorithm = gradient_descent(init, noisy_loss, optax.adam(0.05), **options)
     return algorithm._replace(params=lambda state: {"step": state.step, **averaged(state)})
@@ -454,6 +457,7 @@ def test_other_kinds_of_algorithms_are_resumed_bit_by_bit_on_one_device_and_on_e
     kind, tmp_path
 ):
     """And learns the same on both: statistics of a batch are those of all its rows."""
+    algorithm = algorithms.KINDS[kind](4)
 
     def killed(step):
         if step == 13:
@@ -462,8 +466,8 @@ def test_other_kinds_of_algorithms_are_resumed_bit_by_bit_on_one_device_and_on_e
 
     def run(name, draw, mesh):
         options = {"num_steps": 18, "log_every": 4, "checkpoint_every": 6, "progress": False}
-        algorithm, workdir = algorithms.KINDS[kind](4), tmp_path / name
-        return train(algorithm, jax.random.key(0), draw, workdir=workdir, mesh=mesh, **options)
+        options |= {"workdir": tmp_path / name, "mesh": mesh}
+        return train(algorithm, jax.random.key(0), draw, **options)
 
     whole = {}
     for num_devices, mesh in ((1, None), (8, data_mesh(8))):
