@@ -87,14 +87,16 @@ def places(order: np.ndarray) -> np.ndarray:
 
 
 def rearranged(array: Array, *orders: Array | np.ndarray | None) -> Array:
-    """a[i[j], k[l], ...]: each axis in an order of its own, with a derivative as fast as the value.
+    """b[m, n, ...] = a[i[m], k[n], ...]: permutes each axis, with a gradient as fast as the value.
 
-    array: of floats
-    orders: for each axis a permutation, which may be traced, or None for an axis that stays
+    array: a, floats [d_1, d_2, ...]; b has the same shape
+    orders: i, k, ...: one for each axis, else `ValueError`; a permutation of 0..d-1 as integers
+        [d], which may be traced, or None for an axis that stays. It is not checked: the gradient
+        is wrong if an index is repeated, and b is undefined if one is out of range
 
-    The result solves the equation that takes it back, and so its derivative is the gather by the
-    inverse permutations. That of a gather is a scatter, which takes ten times as long on a CPU.
-    Cost: one pass over the array, in each direction; least if only one axis moves.
+    The gradient of an indexed array is by default a scatter, an addition at each index, which is
+    slow on a CPU. For permutations it equals indexing by the inverse permutations, as is done here.
+    Cost: one pass over the array, and one for the gradient; least if only one axis moves.
     """
 
     def stays(own, same):

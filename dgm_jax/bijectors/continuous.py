@@ -81,10 +81,14 @@ def ode_solver(
     """How dx/dt = f(x, t) is solved on [0, T]: by Tsit5, a Runge-Kutta method of order 5.
 
     time: T
-    rtol, atol: tolerances, which set the size of a step. A step is accepted if the estimated error
-        of each example is below atol + rtol·|x|, for x (the root mean square over its coordinates)
-        and for its log-determinant; else it is repeated with a smaller step
-    max_steps: accepted and rejected steps; an ODE that needs more fails (see `Continuous`)
+    rtol, atol: relative and absolute tolerance, which set the size of a step. The estimated error
+        e_i of each coordinate x_i is divided by atol + rtol |x_i|, and so is that of the
+        log-determinant by atol + rtol |log det|. A step is accepted if for all examples the root
+        mean square over i of the former, and the latter, are below 1; else it is repeated with a
+        smaller step
+    max_steps: the largest number of steps, accepted and rejected ones. An ODE that needs more
+        raises InputError, as does one whose steps fall below 10⁻⁶ T (f is not finite, or too
+        steep); in traced code, such as `jit`, results and gradients are NaN instead
     adjoint: how gradients are computed
 
     - "recursive", the default: reverse mode through the steps of the solver, with checkpoints
@@ -95,8 +99,10 @@ def ode_solver(
     - "direct": supports forward mode too (`jax.jvp`, `jax.jacfwd`); reverse mode is several times
       more expensive.
 
-    Cost: six evaluations of f per step. Tsitouras (2011), "Runge-Kutta pairs of order 5(4)
-    satisfying only the first column simplifying assumption".
+    Returns a `Solver`, these options for a `Continuous` bijector or a flow. Numbers that are not
+    positive, and another adjoint, raise InputError. Cost: six evaluations of f per step. Tsitouras
+    (2011), "Runge-Kutta pairs of order 5(4) satisfying only the first column simplifying
+    assumption".
     """
     time = checks.positive(time, "time")
     rtol, atol = checks.positive(rtol, "rtol"), checks.positive(atol, "atol")

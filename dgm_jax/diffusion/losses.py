@@ -115,17 +115,21 @@ def continuous_bound(
     """-log p(x) ≤ KL at t_1 + ½ ∫ -λ'_t E‖ε - ε_θ(x_t)‖² dt - E log p(x | x_{t_0}), by one t a row.
 
     The bound in continuous time, the limit of `chain_bound` for T → ∞ steps. Here x_t = α_t x + σ_t
-    ε, t runs from t_0 (nearly clean) to t_1 (noise), λ_t = log(α_t² / σ_t²), ε_θ is the prediction
-    of E[ε | x_t], and the KL at t_1 is that of q(x_{t_1} | x) from N(0, scale² I). As an integral
-    over λ it depends only on the ends of the schedule; the curve between them changes the variance
-    of this estimate. The integral is estimated by one time t for each row. Returns `Terms`, the
-    three terms, each [n], in nats.
+    ε, t runs from t_0 (nearly clean) to t_1 (noise), λ_t = log(α_t² / σ_t²), λ'_t its derivative
+    and ε_θ the prediction of E[ε | x_t]. The KL at t_1 is that of q(x_{t_1} | x) from N(0, s² I),
+    with s the `scale` of the process, the standard deviation of its noise at t_1. The integral is
+    one over λ, and so depends only on the ends of the schedule; the curve between them changes the
+    variance of this estimate, which takes one time t for each row.
 
+    key: draws times and noise
     x: [n, *shape]; cond: [n, *cond_shape], or None
     num_levels: if given, x are integer levels 0..K-1, which the net sees in [-1, 1], and p(x |
-        x_{t_0}) is proportional to N(x_{t_0}; α x, σ²) over the levels of each entry; otherwise x
-        are real numbers, with p(x | x_{t_0}) = N(x_{t_0} / α, σ² / α²)
+        x_{t_0}) is proportional to N(x_{t_0}; α x, σ² I) over the levels of each entry, with α and
+        σ at t_0; otherwise x are real numbers, with p(x | x_{t_0}) = N(x; x_{t_0} / α, σ² / α² I)
     parts_key: for the dropout of the net, which is off without it
+
+    Returns `Terms`: `prior` (the KL), `steps` (the integral), `reconstruction` (the last term, with
+    its sign) and `total`, their sum, each [n], in nats.
 
     Cost: one pass of the net. Kingma et al. (2021), "Variational diffusion models", equations 11 to
     18.
@@ -232,20 +236,30 @@ def hybrid_loss(
     weight: float = 0.001,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """L_simple + weight · L_vlb: a denoiser learns the variances of its reverse steps, too.
+    """E ‖target - target_θ(x_t)‖² / d + weight · L / d: a denoiser learns its variances, too.
 
-    L_simple is that of `simple_loss`, and L_vlb that of `chain_bound` with kind="learned", of one
-    step drawn per row, in nats per entry of x. The gradient of L_vlb reaches the variances only:
-    the means are trained by L_simple.
+    The first term is `simple_loss`, the mean squared error of what the net predicts, such as the
+    noise ε of x_t = α_t x + σ_t ε, over the d entries of x. L is the bound of -log p(x) in nats,
+
+        L = KL(q(x_T | x) ‖ p(x_T)) + Σ_i KL(q(x_{i-1} | x_i, x) ‖ N(m_θ, v)) - log p(x | x_1)
+
+    of a chain of T times, as in `chain_bound`, with learned variances v for each entry: log v = f
+    log β + (1 - f) log β̃, f from the net, β the variance of q(x_i | x_{i-1}) and β̃ that of
+    q(x_{i-1} | x_i, x); for p(x | x_1), where β̃ is 0, v = e^f β. The sum is estimated by T - 1
+    times one step, drawn for each row. The gradient of L reaches the net through f only: the means
+    m_θ are trained by the first term.
 
     model: made with `denoiser(..., learned_variance=True)`, else `InputError`
-    x: [n, *shape]; cond: [n, *cond_shape]
-    num_steps: T, the number of times of the chain
-    num_levels: K if x are integer levels 0..K-1; None for real numbers
-    weight: of L_vlb
+    key: draws times, steps and noise
+    x: [n, *shape]; cond: [n, *cond_shape], or None
+    num_steps: T, at least 2
+    num_levels: K if x are integer levels 0..K-1, which the net sees in [-1, 1]; None for real
+        numbers
+    weight: at least 0; small, so that the noisy gradient of L does not disturb the first term
     parts_key: for the dropout of the net, which is off without it
 
-    Returns (loss, {"loss", "simple", "bound"}). Cost: three passes of the net. Nichol and Dhariwal
+    Returns (loss, {"loss", "simple", "bound"}), means over the rows: "simple" is the first term and
+    "bound" is L / d, before it is weighted. Cost: three passes of the net. Nichol and Dhariwal
     (2021), "Improved denoising diffusion probabilistic models", equation 16 and section 3.1.
     """
     weight = checks.not_negative(weight, "weight")

@@ -132,21 +132,23 @@ def infogan_critic_loss(
     weight: float | Array = 1.0,
     continuous_weight: float | Array = 0.1,
 ) -> tuple[Array, tuple[Metrics, State]]:
-    """L_D - λ [E log Q(c | G(z)) + H(c)]: the loss of the critic D and of Q, in a game.
+    """L_D - λ [E log Q(k | G(z)) + H(k)] - λ' [E log Q(u | G(z)) + H(u)]: loss of critic and Q.
 
-    L_D is the critic's loss of the game at data x and samples G(z); the bracket, in nats, bounds
-    the mutual information of c and G(z) from below (`information`).
+    z = (ε, k, u) are noise ε, categories k and numbers u; Q is the estimate of k and u from a
+    sample, and H(k), H(u) are the entropies of their priors, constants. L_D is the loss of the
+    critic D of the game at data x and samples G(z). The brackets, in nats, bound the mutual
+    information of G(z) with k and with u from below (`information`).
 
     model: an `infogan`; game: such as `objectives.non_saturating()`
-    params, state: dicts {"generator", "critic"}; the generator gets no gradient
+    params, state: dicts {"generator", "critic"}, with Q a part of the critic; the generator gets no
+        gradient
     x: data [batch, *shape]; as many samples are drawn with `key`
-    weight, continuous_weight: λ of categories and of numbers; numbers, or weights that depend on
-        the step
+    weight, continuous_weight: λ and λ'; numbers, or weights that depend on the step
 
-    Returns (loss, (metrics, state)) with the metrics real and fake, the means of D at data and
-    samples, and categorical and continuous, the bounds in nats. Chen et al. (2016), "InfoGAN:
-    interpretable representation learning by information maximizing generative adversarial nets",
-    equation 6.
+    Returns (loss, (metrics, state)), where state["critic"] is updated, with the metrics "real" and
+    "fake", the means of D at data and samples, and "categorical" and "continuous", the two brackets
+    in nats. Chen et al. (2016), "InfoGAN: interpretable representation learning by information
+    maximizing generative adversarial nets", equation 6.
     """
     weights = _checked(model, game, params, key, x, state, weight, continuous_weight)
     z_key, real_key, fake_key = jax.random.split(key, 3)
@@ -173,17 +175,23 @@ def infogan_generator_loss(
     weight: float | Array = 1.0,
     continuous_weight: float | Array = 0.1,
 ) -> tuple[Array, tuple[Metrics, State]]:
-    """L_G - λ [E log Q(c | G(z)) + H(c)]: the loss of the generator, in a game.
+    """L_G - λ [E log Q(k | G(z)) + H(k)] - λ' [E log Q(u | G(z)) + H(u)]: the generator's loss.
 
-    L_G is the generator's loss of the game at samples G(z) and data x; the bracket, in nats, bounds
-    the mutual information of c and G(z) from below (`information`). Critic and Q get no gradient.
+    z = (ε, k, u) are noise ε, categories k and numbers u; Q is the estimate of k and u from a
+    sample, and H(k), H(u) are the entropies of their priors, constants. L_G is the generator's loss
+    of the game at samples G(z) and data x. The brackets, in nats, bound the mutual information of
+    G(z) with k and with u from below (`information`). The gradient reaches the generator only.
 
-    model, game, params, state, weight, continuous_weight: those of `infogan_critic_loss`
-    x: data [batch, *shape], which gives the number of samples; some games also use D(x)
+    model: an `infogan`; game: such as `objectives.non_saturating()`
+    params, state: dicts {"generator", "critic"}; Q is a part of the critic
+    key: draws z
+    x: data [batch, *shape]; as many samples are drawn, and some games also use D(x)
+    weight, continuous_weight: λ and λ'; numbers, or weights that depend on the step
 
-    Returns (loss, (metrics, state)) with the metrics fake, the mean of D at samples, and
-    categorical and continuous, the bounds in nats. Chen et al. (2016), "InfoGAN: interpretable
-    representation learning by information maximizing generative adversarial nets", equation 6.
+    Returns (loss, (metrics, state)), where state["generator"] is updated, with the metrics "fake",
+    the mean of D at samples, and "categorical" and "continuous", the two brackets in nats. Chen et
+    al. (2016), "InfoGAN: interpretable representation learning by information maximizing generative
+    adversarial nets", equation 6.
     """
     weights = _checked(model, game, params, key, x, state, weight, continuous_weight)
     z_key, real_key, fake_key = jax.random.split(key, 3)

@@ -26,20 +26,27 @@ def biggan(
 ) -> Adversarial:
     """x = G(z, y), z ~ N(0, I), for a class y, an integer (cond_shape = ()): the nets of BigGAN.
 
-    - Each class has a vector of `embedding` entries, from which every batch norm of the generator
-      computes its scale and shift by its own linear map.
-    - z is split into equal parts: one makes the first image, and each block gets another one, which
-      its batch norms see beside the class. By default a part has 20 entries.
-    - The critic is D(x, y) = w · φ(x) + b + ⟨v_y, φ(x)⟩, with a vector v_y for each class. Weights
-      of convolutions and dense layers are divided by their largest singular value, and start
-      orthogonal.
+    - The generator has k residual blocks, each of which doubles height and width: k is the largest
+      number for which the first image, H / 2^k × W / 2^k, has integer sides of at least 4.
+    - Each class has a trained vector, from which the batch norms of these blocks compute their
+      scale and shift, each by its own linear map.
+    - z is split into k + 1 equal parts: one makes the first image, and each block gets another one,
+      which its batch norms see beside the class.
+    - The critic is D(x, y) = w · φ(x) + b + ⟨v_y, φ(x)⟩, where φ(x) is the sum over the pixels of
+      relu(h), h the output of its residual blocks; w, b and a vector v_y per class are trained.
+    - Weights of convolutions and dense layers of both, and the matrix of all v_y, are divided by
+      their largest singular value, and start orthogonal.
 
     shape: (H, W, C), even sides of at least 8; x lies in (-1, 1)
     num_classes: the number of classes
-    num_latents: the size of z, divisible by the number of blocks + 1; None for 20 entries a part
+    num_latents: the size of z, divisible by k + 1; None for 20 (k + 1)
     hidden: the channels at full resolution, twice as many at each halving, at most 16 hidden
-    attention: the height of the images that get a self-attention layer; None for H / 2
+    embedding: the size of the vector of a class
+    attention: the height of the images that get a self-attention layer, one of H / 2, ..., H / 2^k;
+        None for H / 2
     axis_name: of `jax.pmap`, for batch norms
+
+    Another shape, num_latents or attention raise `InputError`.
 
     Train it with `objectives.hinge()`, 1e-4 `orthogonal_penalty` of the generator, Adam with b1 = 0
     and learning rates 5e-5 (generator) and 2e-4, two updates of the critic, and averaged weights

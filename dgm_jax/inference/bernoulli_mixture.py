@@ -123,28 +123,32 @@ def bernoulli_mixture_em(
     chunk: int | None = None,
     axis_name: str | None = None,
 ) -> Algorithm:
-    """θ ← argmax_θ' E_{p_θ(k | x)} log p_θ'(x, k): EM for the parameters of `bernoulli_mixture`.
+    """π_k ← n_k / n, p_ki ← Σ_n r_nk x_ni / n_k, r_nk = p(k | x_n), n_k = Σ_n r_nk: EM for bits.
+
+    The model is `bernoulli_mixture`, p(x) = Σ_k π_k Π_i p_ki^x_i (1 - p_ki)^(1 - x_i): p_ki is the
+    probability of x_i = 1 in component k, and π_k the weight of that component.
 
     start: rows [m, d] of bits that init(key) clusters by `kmeans` with start_steps steps, followed
-        by one M-step with each row in the component of its nearest centre
+        by one M-step with each row in the component of its nearest centre, and λ at least 1
     num_components: K
-    smoothing: λ rows of the mean of the data, p̄, are added to each component. This is the mode
-        under the prior p_ki ~ Beta(1 + λ p̄_i, 1 + λ (1 - p̄_i)), with p̄ that of the step's rows:
-        p_ki = (Σ_n r_nk x_ni + λ p̄_i) / (n_k + λ), r_nk = p(k | x_n) and n_k = Σ_n r_nk. With few
-        rows it prevents overfitting
-    floor: p_ki stays in [floor, 1 - floor], so that no bit is impossible
-    min_rows: a component with n_k < min_rows is dead and replaced by a half of the heaviest one;
-        the likelihood may decrease in such a step
+    smoothing: λ rows of the mean of the data, p̄, are added to each component: p_ki = (Σ_n r_nk
+        x_ni + λ p̄_i) / (n_k + λ), the mode under the prior p_ki ~ Beta(1 + λ p̄_i, 1 + λ (1 -
+        p̄_i)), with p̄ that of the step's rows. With few rows it prevents overfitting
+    floor: p_ki stays in [floor, 1 - floor], floor below ½, so that no bit is impossible
+    min_rows: a component with n_k < min_rows is dead. The heaviest one is split in its place: each
+        gets half of its π, and p moved by ±p (1 - p) / 2 in each bit, in opposite directions. The
+        likelihood may decrease in such a step
     start_steps: steps of k-means. chunk: rows that are treated at a time; by default what fits a
         cache
     axis_name: of `jax.pmap`; None under `jit`
 
     Returns an `Algorithm` for `learning.train`. step(params, key, x) takes all rows x [n, d] of
-    bits; the key is not used. Its metrics, in nats per row, are those of θ before the step:
-    "log_likelihood"; "log_posterior", which adds the log prior / n and never decreases unless a
-    component dies (equal to the former for smoothing=0); and "reseeded", the number of components
-    that died. Cost per step: 4nKd operations, two matrix products; memory of one chunk. McLachlan
-    and Peel (2000), "Finite mixture models"; Bishop (2006), section 9.3.3.
+    bits; the key is not used. Its metrics are those of the parameters before the step:
+    "log_likelihood", in nats per row; "log_posterior", which adds λ / n Σ_ki [p̄_i log p_ki + (1 -
+    p̄_i) log(1 - p_ki)], the log prior up to a constant, and never decreases unless a component
+    dies; and "reseeded", the number of components that died. Cost per step: 4nKd operations, two
+    matrix products; memory of one chunk. McLachlan and Peel (2000), "Finite mixture models"; Bishop
+    (2006), "Pattern recognition and machine learning", section 9.3.3.
     """
     num_components = checks.positive_int(num_components, "num_components")
     start = rows(start, num_components, bits=True)

@@ -78,22 +78,26 @@ def ppca_optimum(mean: Array, covariance: Array, *, num_latents: int) -> Params:
 def ppca_em(
     dim: int, *, num_latents: int, floor: float = 1e-6, axis_name: str | None = None
 ) -> Algorithm:
-    """μ ← x̄, W ← C_xz C_zz⁻¹, σ² ← tr(C_xx - W C_xzᵀ) / d: EM for `ppca`.
+    """μ ← x̄, W ← C_xz C_zz⁻¹, σ² ← tr(C_xx - W C_xzᵀ) / d: EM for x = W z + μ + σ ε.
 
-    C are second moments about the mean, averaged over the rows x and over z ~ p(z | x) under the
-    parameters before the step.
+    The model is `ppca`: z ~ N(0, I_q), ε ~ N(0, I_d), W [d, q]. C are covariances over the rows x
+    and z ~ p(z | x) under the parameters before the step, for means over the rows: C_xx = mean of
+    x xᵀ - x̄ x̄ᵀ, C_xz = mean of x E[z | x]ᵀ - x̄ z̄ᵀ and C_zz = mean of E[z zᵀ | x] - z̄ z̄ᵀ, with x̄
+    the mean of x and z̄ that of E[z | x].
 
-    dim, num_latents: d and q, the sizes of x and z
+    dim, num_latents: d and q, the sizes of x and z; q < d, else `InputError`
     floor: lower bound of σ², in the squared units of x, which would go to zero if q latents explain
         all
     axis_name: of `jax.pmap`; None under `jit`
 
-    Returns an `Algorithm` for `learning.train`, whose state is the parameters and whose batch is
-    rows [n, d]. The metric "log_likelihood" is that of the parameters before the step, in nats per
-    row. If all rows are the batch, it never decreases and converges to that of `ppca_optimum`, with
-    an error that falls by a factor of about σ² / λ_q per step, λ_q the q-th eigenvalue of the
-    covariance. The covariance is never formed: O(n d q) per step. Tipping and Bishop (1999),
-    "Probabilistic principal component analysis", appendix B.
+    Returns an `Algorithm` for `learning.train`, whose state is the parameters of `ppca` and whose
+    batch is rows [n, d]. It starts with random columns of W of length about 1, μ = 0 and σ = 1. The
+    metric "log_likelihood" is that of the parameters before the step, in nats per row. If all rows
+    are the batch, it never decreases and converges to that of `ppca_optimum`. Near it the error of
+    W Wᵀ falls per step by a factor of about the largest of λ_{q+1} / λ_q and 1 - 2 ρ_j (1 - ρ_j),
+    ρ_j = σ² / λ_j for j ≤ q, with λ_1 ≥ λ_2 ≥ ... the eigenvalues of C_xx: EM is slow if σ² is
+    small. C_xx is never formed: O(n d q) per step. Tipping and Bishop (1999), "Probabilistic
+    principal component analysis", appendix B.
     """
     return linear_gaussian_em(dim, num_latents, (), floor, axis_name)
 

@@ -76,12 +76,16 @@ def alternate(
     num_updates=k), and for any model that is trained beside another. In a step the players move in
     the order of `players`, each num_updates times, and see the latest parameters of the others.
 
-    players: {name: Player(loss, optimizer, ...)}, in the order of their turns
+    players: {name: Player(loss, optimizer, num_updates, ema_decay)}, in the order of their turns:
+        L_i is loss(params, key, batch) = (scalar, metrics) with params the dict {name: params} of
+        all players and metrics a dict of scalars; the optimizer, one of optax, makes its step, and
+        ema_decay is the decay of an average of its parameters, or None
     init: init(key) = {name: params}, with one entry for each player
     init_state: init_state(key, params) = s, a state that no gradient moves, such as running
-        statistics, shared by all. Then a loss is loss(..., state=s) = (scalar, (metrics, new
-        state)), and each update passes its new state on; None for none
-    weights: {name: schedule of the step, or number}, which every loss gets as weights={name: value}
+        statistics, shared by all. Then L_i is loss(params, key, batch, state=s) = (scalar,
+        (metrics, new s)), and each update passes its new s on; None for none
+    weights: {name: a number, or a function of the step}, such as the weight of a penalty that
+        rises; each loss gets their values at this step as another argument, weights={name: value}
     axis_name: of `jax.pmap`, over which gradients and metrics are averaged; None under `jit`
 
     Each of the k = Σ num_updates updates of a step gets its own key and its own rows of the batch:

@@ -18,11 +18,13 @@ def shared_scale(net: Net, *, scale: float = 1.0) -> Net:
     entry.
 
     net: z -> μ [..., m], one number per entry of x
-    scale: σ at the start, between e^-3 and e^3; it is trained and stays in that range, so
-        standardise the data. Others raise `ValueError`
+    scale: σ at the start, in the units of x, above e^-3 and below e^3; others raise `ValueError`.
+        It is trained as log σ = 3 tanh(r / 3), r any number, which keeps it in that range; so
+        standardise the data
 
-    Returns a net z -> [..., 2 m], two numbers per entry, with parameters {"net", "log_scale"}. At
-    the optimum σ² is the mean squared reconstruction error, so that the weight of the KL needs no
+    Returns a net z -> f [..., 2 m], the parameters of that likelihood: for each entry i in turn the
+    pair (-μ_i / σ, -r). Its own parameters are {"net": those of `net`, "log_scale": r []}. At the
+    optimum σ² is the mean squared reconstruction error, so that the weight of the KL needs no
     tuning. Rybkin et al. (2021), "Simple and effective VAE training with calibrated decoders",
     section 3.
     """

@@ -35,16 +35,21 @@ def gated_pixelcnn(
         u = conv(v),  v ← gate(u + U' c),                 conv over (k // 2 + 1) rows × k columns
         h ← h + W gate(conv(h) + V u + U c),              conv over the pixel and k // 2 before it
 
-    with gate(a, b) = tanh(a) σ(b) of two halves of the channels. There is no blind spot: each layer
-    sees k // 2 further up and to the sides, so that a deep enough net sees all preceding pixels. It
-    starts with outputs 0.
+    with gate(a, b) = tanh(a) σ(b) for the two halves a, b of 2 · hidden channels, and matrices U,
+    U', V and W that act on each pixel. The first layer reads x itself, and excludes the row and the
+    pixel that are predicted. There is no blind spot: each layer sees k // 2 further up and to the
+    sides, so that a deep enough net sees all preceding pixels. It starts with outputs 0.
 
     shape: (H, W, C)
     hidden, num_layers: the channels of each stack, and the number of layers
-    kernel_size, first_kernel_size: k of the layers and of the first layer, both odd
-    num_outputs: the numbers f_i for each x_i
-    encoding, cond_shape, head: how levels are seen, the shape (n,) or (H, W, n) of c, and how f of
-        a channel depends on the preceding channels of its pixel; as in `nets.pixelcnn`
+    kernel_size, first_kernel_size: k of the layers and of the first layer, both odd, at least 3,
+        else `InputError`
+    num_outputs: the numbers f_i for each x_i, such as the parameters of p(x_i | x_<i)
+    encoding: how levels are seen (`nets.one_hot`, `nets.scaled`); None if x holds real numbers
+    cond_shape: (n,) for one condition c of an image, such as a one-hot class, or (H, W, n) for one
+        vector per pixel; None for no c
+    head: how f of a channel depends on the preceding channels of its pixel (`nets.Head`); None for
+        a linear map of them
     Cost: ((k + 1)² + 5) hidden² multiplications per layer and pixel. van den Oord et al. (2016),
     "Conditional image generation with PixelCNN decoders", figure 2.
     """
