@@ -1,4 +1,13 @@
-"""Autoregressive densities: p(x) = ∏_i p(x_i | x_<i)."""
+"""Autoregressive densities: p(x) = ∏_i p(x_i | x_<i).
+
+    density         p(x) of any causal net, with any family of conditionals
+    small           table and fit_table (counts), markov, rnn
+    masked          made; Masks for many orders, observed_first for a random one
+    images          pixelcnn, gated_pixelcnn, pixelcnn_pp, pixelsnail, image_gpt
+    sequences       transformer, wavenet
+
+Each returns a Density: train it by objectives.nll, and sample by model.dist(params).sample.
+"""
 
 from .density import density as density
 from .gated_pixelcnn import gated_pixelcnn as gated_pixelcnn

@@ -1,4 +1,15 @@
-"""Bijections with their log-determinants, as distrax objects: the parts of flows."""
+"""Bijections with their log-determinants, as distrax objects: the parts of flows.
+
+    laws            τ of one number: affine, additive, rational_quadratic_spline,
+                    mixture_logistic_cdf
+    triangular      Autoregressive, Coupling
+    linear          Diagonal, Triangular, Orthogonal, Permutation
+    shapes          squeeze, checkerboard, flatten, FactorOut
+    continuous      Continuous, the solution of an ODE with options from ode_solver
+    chains          Scan, of layers that have one program
+
+Each has forward and inverse with their log-determinants; `combinators.compose` chains flows.
+"""
 
 from .autoregressive import Autoregressive as Autoregressive
 from .cdf import Mixture as Mixture

@@ -1,4 +1,13 @@
-"""Data: toy densities, readers of real data sets, batches, and preprocessing."""
+"""Data: toy densities, readers of real data sets, batches, and preprocessing.
+
+    toys            moons, rings, spirals, pinwheel, checkerboard, gaussians; ENERGIES
+    real            load a set by its name (LOADERS), load_file or subset of your own
+    factors         load_factored, with the factors of variation that made each picture
+    preprocessing   standardize, dequantize, quantize, logit_map, mu_law_encode
+    batches         of an array, in an order that a seed fixes
+
+Nothing is downloaded: sets are read from a folder that you name, or ship with a dependency.
+"""
 
 from .batches import batches as batches
 from .energies import ENERGIES as ENERGIES

@@ -1,4 +1,16 @@
-"""Diffusion: data become noise by a known process, and a net that denoises turns it round."""
+"""Diffusion: data become noise by a known process, and a net that denoises turns it round.
+
+    processes       x_t = α_t x + σ_t ε: cosine, linear_beta, linear_log_snr, straight, sub_vp,
+                    variance_exploding, from_betas, from_log_snr, learned_log_snr
+    model           denoiser of a net, which predicts ε, x, v, a score or a velocity (TARGETS)
+    losses          simple_loss, hybrid_loss, bound_loss
+    log p(x)        chain_bound, continuous_bound, importance_bound, and ode_density
+    samplers        sample (DDPM, DDIM), heun, dpm_solver, reverse_sde
+    guidance        classifier_free with dropped classes, classifier_guided
+    of a score      unadjusted_langevin, metropolis_langevin, annealed_langevin
+
+`score` turns the prediction of a denoiser into ∇ log q(x_t), for the samplers of a score.
+"""
 
 from .denoiser import TARGETS as TARGETS
 from .denoiser import Denoiser as Denoiser

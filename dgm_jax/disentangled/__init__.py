@@ -1,7 +1,11 @@
 """Disentanglement: codes whose entries each encode one factor, and why data alone cannot decide it.
 
-The variants of the VAE are losses for any `LatentVariable` with one z per row, such as `vae.vae`:
-`beta_vae_loss`, `capacity_loss`, `tc_vae_loss`, `factor_vae_loss` and `dip_vae_loss`.
+    VAEs            beta_vae_loss, capacity_loss, tc_vae_loss, factor_vae_loss, dip_vae_loss: losses
+                    for any LatentVariable with one z per row, such as vae.vae
+    InfoGAN         infogan, with infogan_generator_loss and infogan_critic_loss; infer_codes
+    why not         entangling, entangled: other codes of the same density
+
+How far codes are disentangled is measured in dgm_jax.metrics: mig, dci, sap, modularity and others.
 """
 
 from .beta_vae import beta_vae_loss as beta_vae_loss

@@ -1,4 +1,8 @@
-"""Distributions: base distributions, pushforwards, autoregressive ones, and those of levels."""
+"""Distributions: base distributions, pushforwards, autoregressive ones, and those of levels.
+
+All are distrax distributions: dist.sample(seed=key, sample_shape=n), dist.log_prob(x) in nats.
+Models make them (model.dist(params)); standard_normal and uniform_noise are Densities themselves.
+"""
 
 from .ancestral import Ancestral as Ancestral
 from .autoregressive import Autoregressive as Autoregressive

@@ -1,4 +1,16 @@
-"""Normalising flows: θ ↦ T_θ, bijections from noise z to data x = T_θ(z)."""
+"""Normalising flows: θ ↦ T_θ, bijections from noise z to data x = T_θ(z).
+
+    linear          diagonal, triangular, plu, qr, conv1x1, actnorm
+    elementwise     elementwise, cdf
+    planar          planar, sylvester
+    autoregressive  autoregression; maf (fast density), iaf (fast samples); amortised for posteriors
+    couplings       coupling, channel_coupling, realnvp
+    of images       multiscale, realnvp_image, glow, flow_pp; variational_noise for levels
+    continuous      neural_ode and cnf, ffjord, regularized_nll
+    distillation    of a MAF into an IAF
+
+combinators.compose joins them, and combinators.pushforward(flow, noise) is the density of x.
+"""
 
 from .actnorm import actnorm as actnorm
 from .autoregression import autoregression as autoregression

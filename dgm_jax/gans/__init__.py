@@ -1,5 +1,10 @@
 """Generative adversarial networks: generators of samples, each trained against a critic.
 
+    models          dcgan, sngan, sagan, biggan, progressive, stylegan
+    from samples    truncated, standing_statistics; truncated_styles, mixed_styles, in_all_layers
+    growing         progressive with shrunk data
+    variational     avb, whose critic estimates a KL: implicit_net, avb_loss, avb_critic_loss
+
 Losses are `objectives.non_saturating` and its siblings, for all models; `learning.adversaries`
 trains both nets.
 """

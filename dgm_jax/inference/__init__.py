@@ -1,4 +1,14 @@
-"""Inference: EM, variational inference, and linear models with latent variables."""
+"""Inference: EM, variational inference, and linear models with latent variables.
+
+    mixtures        gaussian_mixture, bernoulli_mixture, fitted by fit_gaussian_mixture,
+                    fit_bernoulli_mixture; kmeans and kmeans_plus_plus to start from
+    one step of EM  gaussian_mixture_em, bernoulli_mixture_em, ppca_em, factor_analysis_em
+    linear          ppca, factor_analysis; their densities, and ppca_optimum in closed form
+    variational     fit_variational_mixture; gaussian_mean_field, normal_gamma_mean_field
+    conjugate       normal_inverse_wishart, normal_gamma_posterior, normal_gamma_evidence
+
+Each `fit_` function returns the best of several starts, a `FittedMixture`.
+"""
 
 from .bernoulli_mixture import bernoulli_mixture as bernoulli_mixture
 from .bernoulli_mixture import bernoulli_mixture_em as bernoulli_mixture_em

@@ -1,4 +1,15 @@
-"""How parameters move: gradient descent, the training loop, checkpoints, devices."""
+"""How parameters move: gradient descent, the training loop, checkpoints, devices.
+
+    in one call     fit_to_data, from an array to a density with its parameters
+    algorithms      gradient_descent, alternate and adversaries (players in turn),
+                    expectation_maximization, langevin
+    loops           fit, inside of jit; train, which can be stopped and resumed
+    on disk         save, load, Checkpoints, Recipe
+    devices         over_devices to sample and score; training_mesh, data_mesh, shard_batch
+    optimisers      adam, packed, averaged, clip_weights
+
+An algorithm is a pair of pure functions (init, step), so that each runs in both loops.
+"""
 
 from .adam import adam as adam
 from .adversaries import adversaries as adversaries

@@ -1,4 +1,13 @@
-"""Metrics: numbers that say how good a model is."""
+"""Metrics: numbers that say how good a model is.
+
+    log p(x)        importance_log_prob, naive_log_prob, annealed_log_prob, bidirectional_log_prob
+    codes           kl_terms, elbo_surgery, active_units
+    samples         frechet_distance, inception_score, precision_recall, density_coverage,
+                    kernel_distance, mmd, sliced_wasserstein, two_sample_test
+    disentangled    mig, dci, sap, modularity, explicitness, beta_vae_score, factor_vae_score, udr
+
+Those of samples compare features: arrays [n, d], of `features` or of any other map.
+"""
 
 from .aggregate import KLTerms as KLTerms
 from .aggregate import kl_terms as kl_terms

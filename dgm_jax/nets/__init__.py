@@ -1,4 +1,16 @@
-"""Nets: pairs of pure functions (init, apply)."""
+"""Nets: pairs of pure functions (init, apply).
+
+    vectors         mlp, time_mlp; conv_resnet, group_norm, gated_attention
+    images          conv_encoder, conv_decoder, map_encoder, map_decoder, unet
+    causal          made, pixelcnn, gated_pixelcnn, pixelcnn_pp, pixelsnail, transformer, wavenet,
+                    rnn, markov; naive unrolls any of them by its definition
+    of GANs         strided_generator, residual_generator, their critics and features
+    invertible      irevnet, revnet
+    features        inception, efficientnet_lite
+    own             from_linen for a flax module, stateful and stateless
+
+A causal net becomes a density in `dgm_jax.autoregressive` and a flow in `dgm_jax.flows`.
+"""
 
 from .adapter import from_linen as from_linen
 from .adapter import stateful as stateful

@@ -1,4 +1,15 @@
-"""Objectives: the losses of training, as functions of a model and its parameters."""
+"""Objectives: the losses of training, as functions of a model and its parameters.
+
+    log p(x)        nll, bits_per_dim; dequantized_nll of a flow on levels
+    bounds          elbo, iwae, log_weights; stl and dreg by path gradients
+    E f(z)          score_function, leave_one_out, pathwise, sticking_the_landing
+    divergences     reverse_kl, f_divergence, f_bound, ratio_kl
+    of GANs         minimax, non_saturating, wasserstein, hinge, least_squares, relativistic, f_gan;
+                    gradient_penalty, r1, r2, feature_matching
+    scores          denoising_score_matching, implicit_score_matching, sliced_score_matching
+
+Most return (loss, metrics), for learning.gradient_descent.
+"""
 
 from .adversarial import Game as Game
 from .adversarial import critic_loss as critic_loss

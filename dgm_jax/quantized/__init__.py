@@ -1,4 +1,16 @@
-"""Quantised latents: codes of a codebook, and the models that are made of them."""
+"""Quantised latents: codes of a codebook, and the models that are made of them.
+
+    codebooks       averaged_codebook, gradient_codebook, started by k_means; finite_scalar has
+                    none; grouped and residual make several of one. Each is a Quantiser
+    look-up         nearest, look_up, quantise; counts and perplexity of the codes in use
+    models          vqvae, vqvae2, trained by vqvae_loss
+    priors          with_prior and level_prior of codes; uniform
+    relaxed codes   categorical_vae with relaxed_loss, straight_through_loss, score_function_loss
+                    and others; enumerated_elbo is exact; dvae and captioned pictures
+    in a critic     quantised_critic, fq_critic_loss
+
+The second stage of a VQ-VAE is any autoregressive density of its codes.
+"""
 
 from .codebooks import averaged_codebook as averaged_codebook
 from .codebooks import gradient_codebook as gradient_codebook

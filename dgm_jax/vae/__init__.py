@@ -1,4 +1,13 @@
-"""Variational autoencoders: p(z) p(x | z) by neural nets, and a net q(z | x) that infers z."""
+"""Variational autoencoders: p(z) p(x | z) by neural nets, and a net q(z | x) that infers z.
+
+    models          vae; hierarchy, ladder, image_ladder with several groups of z; pixelvae, vlae
+    posteriors      diagonal, full_rank, flow_posterior
+    priors          mixture_prior, vamp; any Density, such as a flow or a MADE
+    likelihoods     any of dgm_jax.likelihoods; shared_scale
+    collapse        linear_vae with linear_optimum and linear_bound in closed form, linear_probe
+
+Train them by objectives.elbo, and evaluate them by metrics.importance_log_prob.
+"""
 
 from .collapse import best_posterior as best_posterior
 from .collapse import linear_bound as linear_bound
