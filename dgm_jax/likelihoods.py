@@ -300,8 +300,9 @@ class _Pixel(drawn.Drawn):
 def logit_laplace(num_levels: int | None = None) -> Conditional:
     """p(x_i) = exp(-|logit x_i - μ| / b) / (2 b x_i (1 - x_i)), f = (μ, log b). 2 parameters.
 
-    x_i is a number in (0, 1), and its logit, log x_i / (1 - x_i), has a Laplace distribution with
-    mean μ and scale b. log b is bounded smoothly to ±7; f = 0 is close to the uniform distribution.
+    x_i is a number in (0, 1), and its logit, log [x_i / (1 - x_i)], has a Laplace distribution with
+    mean μ and scale b. log b is bounded smoothly to ±7. At f = 0 the density is symmetric, 2 at
+    x_i = ½ and ½ at 0 and 1.
 
     num_levels: K for levels 0..K-1, where level v has the probability of the interval
         [v / K, (v + 1) / K]; None for numbers

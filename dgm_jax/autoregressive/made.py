@@ -34,7 +34,7 @@ def made(
     """log p(x | c) = Σ_i log p(x_i; f_i(x_<i, c)), in nats, with f one masked net.
 
     Germain et al. (2015), "MADE: masked autoencoder for distribution estimation", equations 2-7.
-    The net is `nets.made`, which describes its options in more detail.
+    The net is `nets.made`.
 
         model = made(784, bernoulli(), hidden=(500,))
         params = model.init(jax.random.key(0))
@@ -47,15 +47,20 @@ def made(
     order: order[t] is the coordinate generated t-th; None is 0..dim-1
     cond_shape: of a condition c [..., *cond_shape], for all coordinates; None for p(x)
     masks: one mask by default; `Masks(num=32)` trains with one of 32 random masks each step, and
-        evaluates the ensemble of all
+        evaluates the ensemble of all, 1/M Σ_m p_m(x) with M = 32
     residual: hidden layers in residual blocks; they must be an odd number of equal widths
     direct: connections from inputs to outputs beside the hidden layers, a linear model of each
         coordinate; None has them only if a hidden layer is too narrow
     dropout: the fraction of hidden units set to 0 in training, when `dist` gets a key
-    inverse: how samples are computed: "unit_once" computes each hidden unit once; "fixed_point",
-        "block_fixed_point" and "naive" repeat passes, with the same result
-    num_blocks, density_blocks, tolerance: blocks of coordinates of a sample and of a pass, and the
-        largest change at which fixed points stop; by default fast, and exact
+    inverse: how samples are computed, with the same result: "unit_once" computes each hidden unit
+        once, in dim small steps; "block_fixed_point" repeats a pass over a block of coordinates
+        until nothing changes, then goes on to the next block; "fixed_point" does so with all
+        coordinates as one block; "naive" makes one whole pass for each coordinate
+    num_blocks: the number of blocks of coordinates in sampling, at most dim; None is about √dim / 4
+    density_blocks: the number of row blocks of each weight matrix in `log_prob`, at most dim; with
+        more than 1, products with masked zeros are left out. None is 1 for narrow layers, else 2
+        or 4
+    tolerance: the largest change at which a fixed-point iteration stops; 0 is exact
 
     The net starts with the output f = 0, so that every x_i has the same distribution p(x_i; 0). For
     bits and categorical levels, `combinators.adapt(model, params, x)` sets fresh parameters to the
@@ -69,7 +74,8 @@ def made(
     that order.
 
     Costs: `log_prob` one pass, `sample` the arithmetic of one pass in dim small steps; an ensemble
-    of M masks M times that. ValueError for options that exclude each other.
+    of M masks M times that. InputError for hidden widths that `residual` does not allow, and for
+    `masks` with roaming < 1 under which no unit would move.
     """
     dim = checks.positive_int(dim, "dim")
     net = nets.made(

@@ -173,16 +173,20 @@ def fit_table(
 ) -> Params:
     """p(v | context) = (n(context, v) + λ) / (n(context) + λ K): counts n, smoothed by λ.
 
-    The context of x_i are the `window` values before it, and the counts are over the rows of x
-    (and, if shared, over i).
+    The context of x_i is the `window` = k values before it, or as many as there are. n(context, v)
+    counts the rows of x in which v follows the context at place i, and n(context) is its sum over
+    v. If shared, all places i ≥ k are counted together.
 
     x: integers [n, d] in 0..K-1, on the host; others raise InputError
-    num_levels, window, shared: those of the `table` whose parameters these are; K = num_levels
-    smoothing: λ; 0 is maximum likelihood, and for a full table the mean negative log-likelihood of
-        x is then the empirical entropy. With λ = 0 a level never seen in a context has probability
-        0, and a context never seen has the uniform distribution
+    num_levels: K, at least 2
+    window: k, from 0 (a histogram for each coordinate) to d - 1 (the full joint)
+    shared: one table for all i ≥ k, a homogeneous Markov chain
+    smoothing: λ ≥ 0; 0 is maximum likelihood, and for window = d - 1 the mean negative
+        log-likelihood of x is then its empirical entropy. With λ = 0 a level never seen in a
+        context has probability 0, and a context never seen has the uniform distribution
 
-    Returns {"logits": log p}, in the shape of the parameters of `table`. Cost: one pass over x.
+    Returns {"logits": log p [d, K^k, K]}, or [min(k+1, d), K^k, K] if shared: the parameters of a
+    `table` with the same options. Cost: one pass over x.
     """
     x = checks.finite_rows(x, "x")
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)

@@ -82,9 +82,9 @@ def denoiser(
 ) -> Denoiser:
     """E_θ[x | x_t, c] and E_θ[ε | x_t, c] of x_t = α_t x + σ_t ε, from a net of (x_t / r, λ_t).
 
-    r = √(α_t² + σ_t²) normalises the input. λ_t = log(α_t² / σ_t²), the log-SNR, clipped to [-20,
-    20], stands for the time, so that a net that was trained with one schedule may be used with
-    another.
+    ε ~ N(0, I) is the noise, and r = √(α_t² + σ_t²) normalises the input. λ_t = log(α_t² / σ_t²),
+    the log-SNR, clipped to [-20, 20], stands for the time, so that a net that was trained with one
+    schedule may be used with another.
 
     net: apply(params, x [batch, *shape], λ [batch][, cond], key=None) -> [batch, *shape], such as
         `nets.unet` or `nets.time_mlp`
@@ -94,13 +94,16 @@ def denoiser(
     target: the quantity a x + b ε that the net predicts: "noise" (ε), "data" (x), "v" ((α ε - σ x)
         / r), "score" (-ε / σ) or "velocity" (α' x + σ' ε, the derivative of x_t by t). With x_t
         each determines x and ε
-    learned_variance: whether the net has twice as many outputs in the last axis; the second half is
-        `Prediction.fraction`, which interpolates the variance of a reverse step
+    learned_variance: whether the net has twice as many outputs in the last axis; the second half
+        is f in log v = f log β + (1 - f) log β̃, the variance of a reverse step from t to s < t,
+        between β = Var(x_t | x_s) and β̃ = Var(x_s | x_t, x)
     cond_shape: the shape of one condition c of the net; None for none
 
-    Costs one pass of the net per prediction. Outputs of another shape raise `InputError`. Ho et al.
-    (2020), "Denoising diffusion probabilistic models"; Salimans and Ho (2022), "Progressive
-    distillation", for "v".
+    Returns a `Denoiser` with init(key) -> params, and predict(params, x_t, t, cond=None, key=None)
+    -> `Prediction`, whose data (E[x | x_t]), noise (E[ε | x_t]), target and fraction (f, or None)
+    are like x_t [batch, *shape]. Cost: one pass of the net per prediction. Outputs of another shape
+    raise `InputError`. Ho et al. (2020), "Denoising diffusion probabilistic models"; Salimans and
+    Ho (2022), "Progressive distillation", for "v".
     """
     checks.noun(net, Net, "net")
     learns = isinstance(process, LearnedProcess)

@@ -77,13 +77,15 @@ def classifier_loss(
 ) -> tuple[Array, Metrics]:
     """-E log p(y | x_t), x_t = α_t x + σ_t ε: cross-entropy of a classifier of noisy data, in nats.
 
-    t is uniform between the ends of the process; each row has one t and one ε.
+    t is uniform between the ends t_0 (nearly clean) and t_1 (noise) of the process; each row has
+    one t and one ε ~ N(0, I). The loss is the mean over the rows.
 
-    net: apply(params, x [batch, *shape], λ [batch]) -> logits [batch, K], given x_t / r and λ_t as
-        in `class_log_prob`
+    net: apply(params, x [batch, *shape], λ [batch]) -> logits [batch, K] of K classes. Its inputs
+        are x_t / r, with r = √(α_t² + σ_t²), and the log-SNR λ_t = log(α_t² / σ_t²), clipped to
+        [-20, 20], as for the net of a `denoiser`
     process: α and σ, those of the denoiser to be guided
-    x: clean data [batch, *shape]; noise is added here
-    y: their classes, integers [batch]
+    x: clean data, real numbers [batch, *shape]; noise is added here
+    y: their classes, integers [batch] in 0..K-1
 
     Returns (loss, {"loss", "error"}). "error" is the fraction of rows where another class has a
     larger logit; it is larger than for clean data, since nothing is left of the class near t_1.

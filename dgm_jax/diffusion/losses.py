@@ -75,16 +75,18 @@ def simple_loss(
 ) -> tuple[Array, Metrics]:
     """E_{t, ε} ‖target - target_θ(x_t)‖² / d, x_t = α_t x + σ_t ε, t uniform: L_simple of DDPM.
 
-    x: [n, *shape], of d entries each; cond: [n, *cond_shape]
-    target: a combination of x and ε: "noise" (ε), "data" (x), "v", "score" or "velocity" (the table
-        is in `diffusion.denoiser`). By default that which the net predicts; its prediction of any
-        target follows from x_t and that one. "noise" is L_simple of Ho et al. (2020), equation 14;
-        "velocity" with the process `straight` is flow matching; "score" is denoising score
-        matching, the loss of "noise" with each time weighted by 1 / σ_t²
+    α and σ are those of the model's process, ε ~ N(0, I), and t lies between the ends t_0 and t_1
+    of the process. Each row has one t and one ε; the times of a batch are spread evenly.
+
+    x: real numbers [n, *shape], of d entries each; cond: [n, *cond_shape], or None
+    target: "noise" (ε), "data" (x), "v" ((α ε - σ x) / √(α² + σ²)), "score" (-ε / σ) or "velocity"
+        (α' x + σ' ε, the derivative of x_t by t). By default that which the net predicts; its
+        prediction of any target follows from x_t and that one. "noise" is L_simple of Ho et al.
+        (2020), equation 14; "velocity" with the process `straight` is flow matching; "score" is
+        denoising score matching, the loss of "noise" with each time weighted by 1 / σ_t²
     parts_key: for the dropout of the net, which is off without it
 
-    Each row has one t and one ε; the times of a batch are spread evenly. Returns (loss, {"loss"}).
-    Cost: one pass of the net.
+    Returns (loss, {"loss"}), the mean over the n rows. Cost: one pass of the net.
     """
     x = _data(model, params, key, x, parts_key)
     target = model.target if target is None else target

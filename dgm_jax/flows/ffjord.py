@@ -24,9 +24,11 @@ def ffjord(
 ) -> Flow:
     """x = z + ∫_0^T f(x_t, t, c) dt, log-det ∫_0^T tr ∂f/∂x dt, the trace estimated: εᵀ (∂f/∂x) ε.
 
+    The path x_t, dx_t/dt = f(x_t, t, c), leads from x_0 = z to x = x_T, and the log-det is that of
+    ∂x/∂z. With `pushforward(ffjord(d), standard_normal(d))` it is the density of x for z ~ N(0, I).
     Hutchinson's estimate is used if the bijector gets a key, and the exact trace without one. So
     `nll(model, params, key, x)` trains with the estimate, for one derivative of f instead of d at
-    each evaluation, and `model.dist(params).log_prob(x)` is the exact density. It starts as the
+    each evaluation, and `model.dist(params).log_prob(x)` has the exact trace. It starts as the
     identity.
 
     dim: d, the size of the vectors x [..., d]

@@ -35,25 +35,31 @@ def flow_pp(
     dropout: float = 0.0,
     unroll: bool = False,
 ) -> Flow:
-    """z [H·W·C] -> x [H, W, C] by checkerboard, channel and again checkerboard couplings.
+    """z [H·W·C] -> x [H, W, C], of couplings z_a = x_a, z_b = τ(x_b; f(x_a, c)), τ a mixture's CDF.
 
-    From the data on: couplings on a checkerboard, a squeeze of 2×2 pixels into channels, couplings
-    on channels, couplings on a checkerboard. Each layer is actnorm, a 1×1 convolution and a
-    coupling z_b = τ(x_b; f(x_a, c)) with τ the CDF of a mixture of logistics
-    (`bijectors.mixture_logistic_cdf`). Call `combinators.adapt` on a batch before training.
+    From the data on: couplings in which a and b are the colours of a checkerboard, a squeeze of 2×2
+    pixels into channels, couplings in which they are halves of the channels, and again couplings on
+    a checkerboard; the halves swap roles from layer to layer. A layer is actnorm, a 1×1 convolution
+    and a coupling with τ(u) = e^s logit(F(u)) + t, where F is the CDF of a mixture of logistics; f
+    computes s, t and the mixture for each entry of x_b (`bijectors.mixture_logistic_cdf`). With
+    `pushforward(flow, standard_normal(H * W * C))` it is a density. Call `combinators.adapt` on a
+    batch before training.
 
     shape: (H, W, C), H a multiple of 2 and W of 4
     num_components: logistics in a mixture
     num_couplings: the layers of the three groups, from the data on
-    net: makes each f, by default `nets.gated_attention` (see `flows.channel_coupling`)
+    net: makes each f = net((h, w, k), channels of its output, hidden=..., num_blocks=...,
+        cond_shape=..., dropout=...), a `Net`, for x_a of shape (h, w, k); by default
+        `nets.gated_attention`
     hidden, num_blocks: the channels and the number of blocks of each f
     cond_shape: (n,) for a vector c, the same at every pixel, or (H, W, n); None for p(x)
     dropout: the fraction of activations of f set to 0 if the bijector gets a key
-    unroll: whether the layers of a group are written out instead of run in one scan, in which they
-        compile once, and a gradient computes each once more from its input
-    Cost: density is one pass of every net and τ; sampling also inverts τ by bisection. For
-    variational dequantisation see `flows.variational_noise`. Ho et al. (2019), "Flow++", with (4,
-    2, 3), 96 channels, 10 blocks and 32 components there.
+    unroll: False: the layers of a group are one scan, of which one layer is compiled, and whose
+        gradient keeps only the inputs of the layers and computes each layer once more. True: they
+        are written out; results are the same
+    Other sides raise `InputError`. Cost: density is one pass of every net and τ; sampling also
+    inverts τ by bisection. For variational dequantisation see `flows.variational_noise`. Ho et al.
+    (2019), "Flow++", with (4, 2, 3), 96 channels, 10 blocks and 32 components there.
     """
     counts = checks.widths(num_couplings, "num_couplings")
     if len(counts) != 3:

@@ -68,18 +68,22 @@ def standing_statistics(
 
     Averaged weights need statistics of their own, because the running means in the state belong to
     the last weights. So the generator makes `num` samples in batches of batch_size, and the means
-    and variances of these batches are averaged. Returns the state of both players with the new
-    statistics of the generator.
+    and variances of each channel in these batches are averaged.
 
-    params, state: those of both players, as in `objectives.generated`
-    num: a multiple of batch_size, and at most 100 batch_size: of more batches the later ones would
-        weigh more, as in the running means of training (`InputError`)
+    model: with batch norms in its generator, such as an `sngan`
+    params: {"generator": ..., "critic": ...}, with the weights of the generator from which samples
+        will be drawn, such as averaged ones
+    state: {"generator": ..., "critic": ...}, as training left it
+    key: draws z, and what else is random in the generator
+    num: a multiple of batch_size, and at most 100 batch_size, because of more batches the later
+        ones would weigh more, as in the running means of training; others raise `InputError`
     cond: [num, *cond_shape] for a conditional model. Shuffle it, so that every batch has all
         classes: the statistics of a batch of one class are not those of the data
 
-    Only the generator's state changes, including its singular vectors of spectral normalisation.
-    Cost: num samples. Brock et al. (2019), "Large scale GAN training for high fidelity natural
-    image synthesis", section 3.
+    Returns a state like `state` with the new statistics of the generator, whose singular vectors of
+    spectral normalisation, if it has any, move on, too. The critic's state is unchanged. Cost: num
+    samples. Brock et al. (2019), "Large scale GAN training for high fidelity natural image
+    synthesis", section 3.
     """
     checks.noun(model, Adversarial, "model")
     checks.key(key)

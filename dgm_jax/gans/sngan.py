@@ -28,17 +28,22 @@ def sngan(
 
     shape: (H, W, C), even sides of at least 8; x lies in (-1, 1)
     num_latents: the size of z
-    hidden: the channels at full resolution, twice as many at each halving, at most 16 hidden
-    generator_widths, critic_widths: the channels of each block instead, as in
-        `nets.residual_generator` and `nets.residual_critic`; the paper's nets for CIFAR-10 have
-        (256, 256, 256, 256) and (128, 128, 128, 128)
-    num_classes: None, or for a conditional model, whose condition is a class, an integer
-        (cond_shape = ()): batch norms with scale and shift of the class, and a critic with a term
-        ⟨v_y, φ(x)⟩
+    hidden: the channels of the generator's last block and of the critic's first one. With each
+        halving of the sides the number doubles, up to 16 hidden
+    generator_widths: instead, the channels of the smallest image and then of the output of each of
+        the k blocks, which double the sides from (H, W) / 2^k; k is the largest number for which
+        these are integers of at least 4
+    critic_widths: instead, the channels of each block from x on. The first k halve the sides, any
+        others keep them. The paper's nets for CIFAR-10 have 256 four times and 128 four times
+    num_classes: None, or the number K of classes of a conditional model, whose condition y is an
+        integer in 0..K-1 (cond_shape = ()). The batch norms then have a scale and shift for each
+        class, and the critic has an additional term ⟨v_y, φ(x)⟩, with φ(x) the features before its
+        last layer and v_y a trained vector for each class
     axis_name: of `jax.pmap`, for batch norms
 
-    Train it with `objectives.hinge()` and Adam with b1 = 0. Miyato et al. (2018), "Spectral
-    normalization for generative adversarial networks".
+    Other sides, other than k + 1 generator_widths, or fewer than k critic_widths raise
+    `InputError`. Train it with `objectives.hinge()` and Adam with b1 = 0. Miyato et al. (2018),
+    "Spectral normalization for generative adversarial networks".
     """
     generator = residual_generator(
         num_latents,

@@ -52,7 +52,7 @@ def normal_inverse_wishart(
     The conjugate prior of the weights π, means m_k and covariances Σ_k of a mixture of Gaussians,
     for `gaussian_mixture_em` and `variational_mixture`.
 
-    mean: m_0 [d]. scale: Ψ [d, d], about ν times the expected covariance
+    mean: m_0 [d]. scale: Ψ [d, d]; E[Σ_k] = Ψ / (ν - d - 1), which exists for ν > d + 1
     concentration: α > 0. Below 1 it favours mixtures with few components
     mean_precision: κ ≥ 0, how many rows the prior mean is worth
     degrees: ν, how many rows Ψ is worth; by default d, and at least -d - 2; less raises

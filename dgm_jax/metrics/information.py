@@ -72,20 +72,24 @@ def mutual_information(
     binning: str = "width",
     num_shuffles: int = 0,
 ) -> Information:
-    """I(z_i; v_j) = Σ p(z, v) log p(z, v) / (p(z) p(v)), z bins of z_i, v states of v_j, in nats.
+    """I(z_i; v_j) = Σ_b Σ_s p(b, s) log [p(b, s) / (p(b) p(s))], b bins of z_i, s states of v_j.
 
-    codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
+    p(b, s) is the fraction of the rows whose z_i is in bin b and whose v_j is s.
+
+    codes: z [n, d], d ≥ 2; factors: v [n, k], k ≥ 2, whole numbers that name the states of a factor
     num_bins: into how many bins each unit is divided. With fewer bins than a factor has states,
         even a code equal to the factor has less than H(v_j)
     binning: "width", bins of equal width between the minimum and the maximum, as published; a far
         outlier puts all other rows into one bin. "quantile", bins with equally many rows, where
         equal values share a bin, and one bin per value if there are no more values than bins
-    num_shuffles: with n rows even noise has about (b - 1)(s - 1) / 2n nats, for b bins and s
+    num_shuffles: with n rows even noise has about (B - 1)(S - 1) / 2n nats, for B bins and S
         states. This bias is estimated from so many random shuffles of the rows of the factors; 0,
         or at least 2
 
-    Returns `Information`. Cost: (1 + num_shuffles) n d k additions. Chen et al. (2018), "Isolating
-    sources of disentanglement in VAEs", section 4.
+    Returns `Information`, all in nats: mutual, I [d, k]; entropy, H(v_j) [k], the largest possible
+    I; chance and spread, mean and standard deviation of I over the shuffles, [d, k], or 0. A factor
+    with one value only raises `InputError`. Cost: (1 + num_shuffles) n d k additions. Chen et al.
+    (2018), "Isolating sources of disentanglement in VAEs", section 4.
     """
     codes, states = codes_and_factors(codes, factors)
     num_bins = checks.positive_int(num_bins, "num_bins", least=2)

@@ -46,22 +46,23 @@ def modularity(
     binning: str = "width",
     num_shuffles: int = 0,
 ) -> Modularity:
-    """1/d Σ_i [1 - Σ_{j≠j*} I(z_i; v_j)² / (k - 1) I(z_i; v_j*)²], j* the main factor of z_i.
+    """1/d Σ_i m_i, m_i = 1 - Σ_{j≠j*} I_ij² / [(k - 1) I_ij*²], with I_ij = I(z_i; v_j).
 
-    I is the mutual information and j* the factor with the largest one. 1 if each unit encodes one
-    factor only, even if several units encode the same; 0 for a unit that is equally informative of
-    all factors, or of none. The published protocol (the defaults) gives 0.67 for noise, because it
-    compares what finite samples show by chance. Returns `Modularity`.
+    I is the mutual information of unit i and factor j, and j* the factor with the largest one for
+    the unit. 1 if each unit encodes one factor only, even if several units encode the same; 0 for a
+    unit that is equally informative of all factors, or of none. The published protocol (the
+    defaults) gives 0.67 for noise, because it compares what finite samples show by chance.
 
-    codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
-    num_bins, binning: how units are divided into bins, "width" or "quantile" (see
-        `mutual_information`)
-    num_shuffles: 0, or about 20: the information of so many random shuffles of the rows is
-        subtracted, and units no more informative than that are left out; the score is 0 if none is
-        left
+    codes: z [n, d], d ≥ 2; factors: v [n, k], k ≥ 2, whole numbers that name the states of a factor
+    num_bins: into how many bins each unit is divided, to estimate I (`mutual_information`)
+    binning: "width", bins of equal width, or "quantile", bins with equally many rows
+    num_shuffles: 0, or at least 2, such as 20: the mean information of so many random shuffles of
+        the rows is subtracted from I, and units whose I exceeds it by five standard deviations for
+        no factor are left out; the score is 0 if none is left
 
-    Ridgeway and Mozer (2018), "Learning deep disentangled embeddings with the f-statistic loss",
-    section 3.
+    Returns `Modularity`: score, from 0 to 1; units, m_i [d]; counted, booleans [d], the units over
+    which the score is the mean. Cost: that of `mutual_information`. Ridgeway and Mozer (2018),
+    "Learning deep disentangled embeddings with the f-statistic loss", section 3.
     """
     options = {"num_bins": num_bins, "binning": binning, "num_shuffles": num_shuffles}
     found = mutual_information(codes, factors, **options)

@@ -97,18 +97,22 @@ def logistic_regression(*, penalty: float = 1.0, num_steps: int = 20) -> Classif
 def two_sample_test(
     key: Key, real: Rows, fake: Rows, *, classifier: Classifier | None = None
 ) -> TwoSample:
-    """1/m Σ_i 1[the classifier is right about test row i], for test rows that are real or fake.
+    """1/t Σ_i 1[the classifier is right about test row i], for t test rows that are real or fake.
 
-    The classifier is trained on half of the rows and tested on the m others, with as many real as
-    fake ones. For equal distributions the number of right answers is binomial with probability ½,
-    so that an accuracy above ½ + 1.64 √(1/4m) has a p-value below 0.05 (in the normal
-    approximation). Returns `TwoSample`.
+    The classifier is trained on half of the rows and tested on the t others, with as many real as
+    fake ones; t is min(n, m), or one less if it is odd. For equal distributions the number of right
+    answers is about binomial with probability ½, so that an accuracy above ½ + 1.64 √(1/4t) has a
+    p-value below 0.05 (in the normal approximation).
 
     key: draws which rows are for testing, and subsamples the larger set to the size of the smaller
     real, fake: rows, [n, d] and [m, d], at least four each, else `InputError`
-    classifier: a function (x, is_real, x_test) -> scores, above 0 for real; a score of 0 counts as
-        half right. `nearest_neighbours()` by default, `logistic_regression()`, or your own, such as
-        one that trains a net
+    classifier: a function (x [t, d], is_real [t], x_test [t, d]) -> scores [t], above 0 for real; a
+        score of 0 counts as half right. `nearest_neighbours()` by default, `logistic_regression()`,
+        or your own, such as one that trains a net
+
+    Returns `TwoSample`: accuracy; p_value, the probability of this accuracy or a higher one for
+    equal distributions, in the normal approximation; and the numbers num_test = t, num_real = n and
+    num_fake = m. Cost: that of the classifier.
 
     Lopez-Paz and Oquab (2017), "Revisiting classifier two-sample tests".
     """

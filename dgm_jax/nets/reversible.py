@@ -43,12 +43,14 @@ def revnet(block: Net, *, num_layers: int) -> Reversible:
     num_layers: the number of layers, each of one F and one G
 
     Rounding errors grow with the slopes of all layers on the way back, so F and G must be small in
-    deep nets: start them at 0 with zero_last=True. Otherwise 32 layers cannot be inverted in
-    float32.
+    deep nets. Take a block that starts as 0, such as `nets.conv_resnet(..., zero_last=True)`:
+    otherwise 32 layers cannot be inverted in float32.
 
-    Raises InputError for an odd last axis. Forward mode (`jax.jvp`, `jax.jacfwd`) is not supported,
-    because the backward pass is a custom rule. With a key, each block has its own dropout, the same
-    on the way back. Gomez et al. (2017), "The reversible residual network", section 3.
+    Returns a `Reversible`: a net with init(key), apply(params, x, key=None) -> y, and also
+    inverse(params, y, key=None) -> x. Raises InputError for an odd last axis. Forward mode
+    (`jax.jvp`, `jax.jacfwd`) is not supported, because the backward pass is a custom rule. With a
+    key, each block has its own dropout, the same in the inverse with that key. Gomez et al. (2017),
+    "The reversible residual network", section 3.
     """
     checks.noun(block, Net, "block")
     num_layers = checks.positive_int(num_layers, "num_layers")

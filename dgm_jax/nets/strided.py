@@ -108,18 +108,18 @@ def strided_generator(
     """G(z) = tanh(...): z [batch, n] -> x [batch, H, W, C] in (-1, 1), the generator of DCGAN.
 
     A linear map to the first image, then transposed 4×4 convolutions of stride 2 (`up_conv`), with
-    ReLU between. The first image has sides from 4 to 7 (2 to 4 if x has sides below 16); each next
-    one has twice the sides and half the channels. apply(params, state, z, train=..., key=None) ->
-    (x, state).
+    ReLU between. Sides are halved from x on, rounding up, until the smaller one is below 8, and at
+    least twice: 28, 14, 7 or 30, 15, 8, 4 or 8, 4, 2. apply(params, state, z, train=..., key=None)
+    -> (x, state).
 
     num_latents, shape: n and (H, W, C)
-    hidden: channels of the last image before x; the smaller ones have 2, 4, at most 8 times as many
+    hidden: channels of the last image before x; the smaller ones have 2, 4, then 8 times as many
     norm: the normalisation of all images but x: "batch"; "virtual", by the statistics of
         num_reference fixed z, drawn by `init` and kept in the state (`virtual_batch_norm`), whose
         images are computed together with those of z; "none"
-    num_reference: for "virtual" only
+    num_reference: at least 2; for "virtual" only
     axis_name: of `jax.pmap`, for the batch norm
-    Weights start as N(0, 0.02²). Sides below 8 raise InputError. Cost: about 4 H W hidden²
+    Weights start as N(0, 0.02²). A side of x below 8 raises InputError. Cost: about 4 H W hidden²
     multiplications per stage. Radford, Metz and Chintala (2016), "Unsupervised representation
     learning with DCGANs", figure 1.
     """

@@ -35,8 +35,9 @@ def score_function(
     [*batch], and `jax.grad` of it is this estimate.
 
     model: q. key: draws the z_k
-    function: f, z [K, *batch, *event] -> [K, *batch]. If f depends on the parameters, its own
-        gradient is added
+    function: f, z [K, *batch, *event] -> [K, *batch], with *event the shape of one z. If f depends
+        on the parameters, its own gradient is added
+    cond: conditions c [*batch, *cond_shape]; None, and no batch axes, for a q without condition
     num_samples: K
     baseline: b, one number or [*batch], such as a running mean of f, which no gradient passes.
         Since E ∇ log q = 0 it leaves the expectation as it is if it does not depend on these z_k,
@@ -82,7 +83,8 @@ def leave_one_out(
     1/K Σ_k f(z_k), [*batch], and `jax.grad` of it is this estimate.
 
     model: q. key: draws the z_k
-    function: f, z [K, *batch, *event] -> [K, *batch]
+    function: f, z [K, *batch, *event] -> [K, *batch], with *event the shape of one z
+    cond: conditions c [*batch, *cond_shape]; None, and no batch axes, for a q without condition
     num_samples: K
 
     Raises `ValueError` for K < 2. Cost: K samples with their density. Kool et al. (2019), "Buy 4
@@ -105,16 +107,19 @@ def pathwise(
 ) -> Array:
     """∇_φ E f(z) ≈ 1/K Σ_k ∇_φ f(z_φ(ε_k)), with z_φ(ε) ~ q_φ for noise ε.
 
-    The reparametrisation gradient. The value is 1/K Σ_k f(z_k), [*batch], and `jax.grad` of it is
-    this estimate.
+    The reparametrisation gradient. The value is 1/K Σ_k f(z_k), [*batch], and `jax.grad` of it (of
+    its sum, for a batch) is this estimate.
 
     model: q_φ, whose samples must be reparametrised, as those of a Gaussian or a flow are; a model
         of levels raises `ValueError`
-    function: a differentiable f, z [K, *batch, *event] -> [K, *batch]
+    params, key: φ; the key draws the ε_k
+    function: a differentiable f, z [K, *batch, *event] -> [K, *batch], with *event the shape of one
+        z. If f depends on φ itself, its own gradient is added
+    cond: conditions c [*batch, *cond_shape] of q_φ(z | c); None, and no batch axes, without
     num_samples: K
 
-    Cost: K samples. Kingma and Welling (2014), "Auto-encoding variational Bayes"; Rezende et al.
-    (2014), "Stochastic backpropagation".
+    Another shape of f raises `InputError`. Cost: K samples. Kingma and Welling (2014),
+    "Auto-encoding variational Bayes"; Rezende et al. (2014), "Stochastic backpropagation".
     """
     dist, num_samples = _dist(model, params, key, function, cond, num_samples)
     _check_pathwise(dist)
@@ -137,7 +142,9 @@ def sticking_the_landing(
     in expectation. If q_φ ∝ e^f, the gradient of every sample is 0.
 
     model: q_φ, whose samples must be reparametrised; other models raise `ValueError`
-    function: a differentiable f, z [K, *batch, *event] -> [K, *batch]
+    function: a differentiable f, z [K, *batch, *event] -> [K, *batch], with *event the shape of one
+        z
+    cond: conditions c [*batch, *cond_shape]; None, and no batch axes, for a q without condition
     num_samples: K
 
     Cost: K samples, and their density as that of given z, for which an IAF inverts its map. Roeder

@@ -397,9 +397,12 @@ def straight_through_loss(
     """-E_q f(z) + β KL(q ‖ p), f = log p(x | z), q = softmax(a / τ); ∇ by f'(z) ∇ q. Biased.
 
     z is a one-hot sample of q, and a are the logits of the encoder. The gradient treats z as if it
-    were its mean, the probabilities q. For β = 1 and τ = 1 it is the negative ELBO of a
-    `categorical_vae`, in nats.
+    were its mean, the probabilities q. The loss is a mean over the rows of x, in nats per example;
+    for β = 1 and τ = 1 it is the negative ELBO.
 
+    model: with one-hot codes z and independent categorical q(z | x), such as a `categorical_vae`;
+        others raise `InputError`
+    key: draws z
     x: [n, *shape]
     temperature: τ > 0, of samples, gradient and KL; 1 is q(z | x) itself. A schedule that falls to
         1 ("slope annealing") starts with broad distributions
@@ -469,7 +472,8 @@ def temperature_schedule(
 ) -> Callable[[Array], Array]:
     """τ_t = max(least, e^(-rate s)), s = t rounded down to a multiple of `every`: a schedule.
 
-    A weight for `learning.gradient_descent(..., weights=schedules)`, whose loss passes it on as
+    Returns the function that maps t, the number of training steps so far, to τ_t. It is a weight
+    for `learning.gradient_descent(..., weights=schedules)`, whose loss passes it on as
     `temperature=weights["temperature"]`:
 
         schedules = {"temperature": temperature_schedule(1e-4)}
