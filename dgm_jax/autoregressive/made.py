@@ -56,7 +56,8 @@ def made(
         once, in dim small steps; "block_fixed_point" repeats a pass over a block of coordinates
         until nothing changes, then goes on to the next block; "fixed_point" does so with all
         coordinates as one block; "naive" makes one whole pass for each coordinate
-    num_blocks: the number of blocks of coordinates in sampling, at most dim; None is about √dim / 4
+    num_blocks: the number of blocks of coordinates in sampling, at most dim; None is 2 or 3 up to
+        dim = 16, √dim / 2 up to 64, 4 up to 256 and √dim / 4 above
     density_blocks: the number of row blocks of each weight matrix in `log_prob`, at most dim; with
         more than 1, products with masked zeros are left out. None is 1 for narrow layers, else 2
         or 4

@@ -77,8 +77,8 @@ def made(
         block of coordinates until nothing changes, then goes on to the next block: fewer and larger
         steps, for devices on which small steps are slow. "fixed_point" does so with all of x as one
         block, in at most d passes. "naive" makes the lecture's d passes
-    num_blocks: blocks of coordinates in the unroll, by default about √d / 4, and 2 or 3 up to
-        d = 16. More blocks take longer to compile
+    num_blocks: blocks of coordinates in the unroll, by default 2 or 3 up to d = 16, √d / 2 up to
+        64, 4 up to 256 and √d / 4 above. More blocks take longer to compile
     density_blocks: row blocks of the parallel pass, which leave out products with zeros
         (`nets.causal.triangular`); 1 is the dense pass. The default is 1 if a layer has fewer than
         256 units, where small products cost more than they save; else 2 from d = 8, and 4 from
