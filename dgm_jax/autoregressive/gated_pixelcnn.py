@@ -21,7 +21,8 @@ def gated_pixelcnn(
 
     van den Oord et al. (2016), "Conditional image generation with PixelCNN decoders". The net is
     `nets.gated_pixelcnn`: a vertical stack reads the rows above, a horizontal one the row to the
-    left. If it is deep enough, each output depends on all preceding pixels.
+    left. In each layer a and b are the two halves of the channels that a convolution computes, and
+    σ is the logistic function. If it is deep enough, each output depends on all preceding pixels.
 
     shape: (H, W, C) of an image x [..., H, W, C]; the channels of a pixel are generated in turn.
         The lower part of an image can be completed by exact samples (`complete`)

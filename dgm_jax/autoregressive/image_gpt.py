@@ -34,7 +34,8 @@ def image_gpt(
 
     shape: (H, W, C)
     conditional: any likelihood of one entry, such as `bernoulli()` or `categorical(256)`
-    hidden, num_layers, num_heads: width, depth, and attention heads, whose number divides `hidden`
+    hidden, num_layers, num_heads: the size of the vector that represents a step, the layers (each
+        of causal attention and an MLP), and the attention heads, whose number divides `hidden`
     window: how many of the last steps a layer sees, of which a row has W·C; None sees all
     positions: "learned", a vector for each step, or "rotary", which depends on the distances
         between two steps in rows, columns and channels

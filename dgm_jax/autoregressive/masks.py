@@ -29,7 +29,9 @@ class Masks(NamedTuple):
 
     num: 1 is the one mask of `order`. With more, `dist(params, key=key)` is the density of one
         random mask, which is how `objectives.nll` trains, and `dist(params)` is the ensemble of all
-    agnostic_to: in what the masks differ, "order" and "connectivity" (the degrees of the units)
+    agnostic_to: in what the masks differ: "order", that of the coordinates, and "connectivity", the
+        degrees of the hidden units. The degree of a unit is the number of coordinates, from the
+        first in the order, that it may depend on
     roaming: the fraction of the hidden units whose degree differs between masks. The paper has 1,
         but units that must work at every degree train slowly; with 0.1 training is nearly as fast
         as with one mask

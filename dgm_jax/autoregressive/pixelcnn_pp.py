@@ -20,14 +20,16 @@ def pixelcnn_pp(
     """p(x | c) = ∏_i p(x_i | x_<i, c) over pixels in raster order, by two streams with short cuts.
 
     Salimans et al. (2017), "PixelCNN++", whose model has the conditional
-    `discretized_logistic(256, num_components=10)` and 3 channels. The net is `nets.pixelcnn_pp`, in
-    which all blocks have full resolution.
+    `discretized_logistic(256, num_components=10)` and 3 channels. The net is `nets.pixelcnn_pp`:
+    one stream of residual blocks reads the rows above, the other one also the pixels to the left.
+    The blocks of each stream come in two halves, as in a U-Net: a block of the second half also
+    reads the output of its mirror image in the first. All blocks have full resolution.
 
     shape: (H, W, C) of an image x [..., H, W, C]; the channels of a pixel are generated in turn.
         The lower part of an image can be completed by exact samples (`complete`)
     conditional: any likelihood of one entry
     hidden, kernel_size: channels of a block, and the side of its kernels, odd
-    num_layers: residual blocks of each half
+    num_layers: residual blocks in each half of a stream
     dropout: the fraction of units set to 0 in training, when `dist` gets a key
     cond_shape: of a condition c [..., *cond_shape], (n,) for one vector per image, such as a
         one-hot class, (H, W, n) for one vector per pixel; None for p(x)

@@ -22,7 +22,8 @@ def pixelsnail(
     """p(x | c) = ∏_i p(x_i | x_<i, c) over pixels in raster order, with causal attention.
 
     Chen et al. (2018), "PixelSNAIL: an improved autoregressive generative model". The net is
-    `nets.pixelsnail`. One block already sees all preceding pixels.
+    `nets.pixelsnail`: a block consists of causal convolutions in gated residual layers, and of
+    attention to all preceding pixels, so that one block already sees all of them.
 
     shape: (H, W, C) of an image x [..., H, W, C]; the channels of a pixel are generated in turn.
         The lower part of an image can be completed by exact samples (`complete`)

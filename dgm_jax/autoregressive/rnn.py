@@ -18,7 +18,8 @@ def rnn(
 ) -> Density:
     """p(x | c) = ∏_i p(x_i; f(h_i)) with the state h_i = cell(h_{i-1}, x_{i-1}, c).
 
-    Lecture: recurrent networks as autoregressive models. The net is `nets.rnn`.
+    f is an affine map of the state. Lecture: recurrent networks as autoregressive models. The net
+    is `nets.rnn`, which has the equations of the cells.
 
     dim: the length of a sequence x [..., dim]. No parameter depends on it, so that parameters
         trained on short sequences can be used for long ones

@@ -32,7 +32,8 @@ def transformer(
 
     dim: the length of a sequence x [..., dim]
     conditional: any likelihood of one entry, such as `categorical(K)` for text with K characters
-    hidden, num_layers, num_heads: width, depth, and attention heads, whose number divides `hidden`
+    hidden, num_layers, num_heads: the size of the vector that represents a step, the layers (each
+        of causal attention and an MLP), and the attention heads, whose number divides `hidden`
     window: how many of the last inputs a layer sees; None sees all
     positions: "learned", a vector for each position, or "rotary", which depends on distances only
     grid: the shape of the grid of the steps, such as (H, W, C), dim in all; None is a line

@@ -39,7 +39,7 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
     log-scales, a and b: num_params = 3K + 2.
 
     num_components: K
-    bound: the log-scales and a are bounded to (-bound, bound) by tanh, as in `affine`
+    bound: B; the log-scales and a are B tanh(r / B) of the entries r of c, in (-B, B)
 
     c = 0 is the identity, logit(σ(x)). There all components are equal, but their gradients with
     respect to s_j differ, because component j shrinks onto its own point z_j: μ_j = m_j + z_j (1 -

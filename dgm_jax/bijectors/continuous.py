@@ -191,7 +191,9 @@ class Continuous(distrax.Bijector):
 
         x: [..., dim], here the noise z at t = 0
         Returns a tuple (end, log_det, kinetic, frobenius, num_evals, failure): end [..., dim] and
-        log_det [...] as `forward_and_log_det`; the rest as `inverse_path`.
+        log_det [...] as `forward_and_log_det`; kinetic [...], ∫ ‖f‖² dt along the path; frobenius
+        [...], ∫ ‖∂f/∂x‖² dt, or with a key its estimate; num_evals, how often f was evaluated; and
+        failure, 0 if the ODE was solved, 1 if it takes more than max_steps, 2 if steps vanish.
         """
         return self._path(x, backward=False)
 

@@ -19,7 +19,8 @@ class Sylvester(distrax.Bijector):
 
     a, b: A [..., d, m] and B [..., m, d]
     shift: the vector b [..., m]
-    t: T = B A [..., m, m], which the maker of A and B knows as a triangle; it is not checked
+    t: T = B A [..., m, m], given because its triangular form is known where A and B are made; that
+        it is B A is not checked
     dtype: of the results, together with that of x; by default that of the parameters
 
     The inverse solves v + T tanh(v) = B y + b for v, last entry first, each by bisection of an

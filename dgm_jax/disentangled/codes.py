@@ -96,9 +96,10 @@ def recognised(codes: Codes, outputs: Array) -> Recognised:
 
     codes: the layout of c
     outputs: [batch, codes.num_outputs]: the logits of all categories, then the means, then the
-        log-scales, which are bounded smoothly to (-3, 3)
+        log-scales r, one for each number, which become scale = exp(3 tanh(r / 3))
 
-    Another shape raises `InputError`.
+    Returns a `Recognised` with log_probs, the log softmax [batch, K_i] of each category, and mean
+    and scale [batch, num_continuous]. Another shape of outputs raises `InputError`.
     """
     codes = checked_codes(codes)
     checks.floating(outputs, "outputs", (None, codes.num_outputs))

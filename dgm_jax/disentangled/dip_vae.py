@@ -28,16 +28,23 @@ def dip_vae_loss(
 
     The penalty draws the covariance of the aggregate posterior towards I, that of the prior.
 
-    model, cond, num_data, parts_key: those of `beta_vae_loss`, and so are the metrics
-    x: [batch, *shape], at least two rows
+    model: with one z per row, and a Gaussian posterior with independent entries, such as `vae.vae`;
+        another raises `InputError`
+    params: those of the model; key: draws z
+    x: [batch, *shape], at least two rows; cond: one condition per row, or None
     kind: "I", C = Cov_x(μ(x)) of the means of q(z | x); "II", C = Cov_x(μ(x)) + E_x diag σ(x)², the
         covariance of q(z) itself, with the standard deviations σ(x)
     off_diagonal, diagonal: λ_od and λ_d, numbers, or weights that depend on the step. By default
         λ_d is 10 λ_od for "I" and λ_od for "II", as in the paper
+    num_data: N, the number of rows of the data set, used by the metrics only
+    parts_key: key of dropout in the distributions; None for no dropout
 
-    Returns (loss, metrics), in nats per example; "penalty" is what is added to -ELBO. Kumar,
-    Sattigeri and Balakrishnan (2018), "Variational inference of disentangled latent concepts from
-    unlabeled observations", equations 6 and 7.
+    The ELBO is a mean over rows, the penalty one number for the batch. Returns (loss, metrics), a
+    scalar and a dict of scalars, in nats per example: "penalty", the two weighted sums together;
+    "neg_elbo", its terms "distortion", -E log p(x | z), and "kl", and the estimates of the three
+    parts of the KL, "mutual_information", "total_correlation" and "dimension_kl". Kumar, Sattigeri
+    and Balakrishnan (2018), "Variational inference of disentangled latent concepts from unlabeled
+    observations", equations 6 and 7.
     """
     checks.choice(kind, KINDS, "kind")
     off_diagonal = checks.weight(off_diagonal, "off_diagonal")
@@ -53,10 +60,13 @@ def dip_vae_loss(
 def dip_penalty(mean: Array, scale: Array | None = None) -> tuple[Array, Array]:
     """(Σ_{i≠j} C_ij², Σ_i (C_ii - 1)²) for codes with means μ and standard deviations σ [batch, n].
 
-    mean: μ(x) of each row x of a batch; scale: σ(x). Without scale C = Cov_x μ(x), for DIP-VAE-I;
-    with it C = Cov_x μ(x) + E_x diag σ(x)², for DIP-VAE-II. Both sums are 0 if C = I. Cov divides
-    by the number B of rows. The squares of these estimates are biased upwards, by about
-    C_ii C_jj / B for i ≠ j and twice that for i = j. Cost: O(B n²).
+    mean: μ(x) of each row x of a batch, [B, n]
+    scale: σ(x), [B, n]. Without it C = Cov_x μ(x), for DIP-VAE-I; with it C = Cov_x μ(x) +
+        E_x diag σ(x)², for DIP-VAE-II
+
+    Cov divides by B, and E is the mean over rows. Returns two scalars without weights, both 0 if
+    C = I. The squares of these estimates are biased upwards, by about C_ii C_jj / B for i ≠ j and
+    twice that for i = j. Cost: O(B n²).
     """
     checks.floating(mean, "mean", (None, None))
     checks.rows_of(mean, "mean")

@@ -48,13 +48,17 @@ def factor_vae_loss(
     model: with one z per row, and a Gaussian posterior with independent entries, such as `vae.vae`
     x: [batch, *shape], at least two rows
     critic: T, apply(params, z [batch, n]) -> logits [batch, 1], such as an MLP
-    params: {"model", "critic"}; the critic gets no gradient here
+    params: {"model", "critic"}, the parameters of both; the critic gets no gradient here
+    key: draws z, of which the mean of T is taken
     gamma: γ, a number, or a weight that depends on the step
     num_data: N, the number of rows of the data set, used by the metrics only
 
-    Returns (loss, metrics), in nats per example: those of `beta_vae_loss`, and "ratio_kl", E T(z),
-    the critic's estimate of TC, which is not a bound. Cost: a pass of the model and of the critic.
-    Kim and Mnih (2018), "Disentangling by factorising", equation 2.
+    Returns (loss, metrics), a scalar and a dict of scalars, in nats per example: "ratio_kl",
+    E T(z), the critic's estimate of TC, which is not a bound; "neg_elbo", its terms "distortion",
+    -E log p(x | z), and "kl", and the estimates of the three parts of the KL from the batch alone,
+    "mutual_information", "total_correlation" (not used in the loss) and "dimension_kl". Cost: a
+    pass of the model and of the critic. Kim and Mnih (2018), "Disentangling by factorising",
+    equation 2.
     """
     _check(model, critic, params, key, x)
     gamma = checks.weight(gamma, "gamma")
@@ -78,10 +82,10 @@ def factor_critic_loss(
     q(z), and codes of other rows with each entry permuted over the batch (`permuted`) samples of
     q̄.
 
-    model: with a Gaussian posterior with independent entries, such as `vae.vae`; it gets no
-        gradient
+    model: with a Gaussian posterior with independent entries, such as `vae.vae`
     critic: T, apply(params, z [batch, n]) -> logits [batch, 1]
-    params: {"model", "critic"}
+    params: {"model", "critic"}, the parameters of both; the model gets no gradient here
+    key: draws the codes and the permutations
     x: [batch, *shape]
     other: the rows [m, *shape] for q̄. None splits x into two halves, one for each; an odd batch
         raises `InputError`

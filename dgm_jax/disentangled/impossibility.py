@@ -20,10 +20,12 @@ from ..protocol import Array, LatentVariable
 def entangling(matrix: Array, to_logistic: distrax.Bijector | None = None) -> distrax.Bijector:
     """f = g⁻¹ ∘ h⁻¹ ∘ A ∘ h ∘ g: f(z) ~ p(z) = ∏_i p(z_i), with ∂f_i/∂z_j ≠ 0 for all i and j.
 
-    g_i(v) = P(z_i <= v) makes each entry uniform, and h = Φ⁻¹ Gaussian; a rotation A mixes all
-    entries and leaves N(0, I) invariant; h⁻¹ and g⁻¹ go back.
-    matrix: A [d, d], orthogonal without zeros, such as `bijectors.householder` of random vectors.
-        In two dimensions [[1, -1], [1, 1]] / √2 mixes both entries equally
+    g_i(v) = P(z_i <= v) makes each entry uniform, and h = Φ⁻¹, the quantile function of N(0, 1),
+    makes it Gaussian; a rotation A mixes all entries and leaves N(0, I) invariant; h⁻¹ and g⁻¹
+    invert the first two maps.
+
+    matrix: A [d, d], orthogonal without zeros, else `InputError`, such as `bijectors.householder`
+        of random vectors. In two dimensions [[1, -1], [1, 1]] / √2 mixes both entries equally
     to_logistic: logit g, each entry's distribution function on the logit scale, which is precise in
         the tails: z_i becomes a standard logistic variable. None for p(z) = N(0, I), where f = A;
         `bijectors.MixtureLogisticCDF` for mixtures, `distrax.Inverse(distrax.Sigmoid())` for z
@@ -51,10 +53,14 @@ def entangling(matrix: Array, to_logistic: distrax.Bijector | None = None) -> di
 def entangled(model: LatentVariable, bijector: distrax.Bijector) -> LatentVariable:
     """The model with codes f(z): p(z) p(x | f⁻¹(z)) and q(f⁻¹(z) | x) |det ∂f⁻¹/∂z|.
 
-    bijector: f, such as `entangling`, which must leave the prior invariant. The parameters are
-    those of the model, and for the same key so is the ELBO of every x, up to rounding; p(x) is the
-    same. If f is affine, as for a Gaussian prior, q is a Gaussian with correlated entries.
-    Locatello et al. (2019), "Challenging common assumptions", theorem 1.
+    model: with one z per row, such as `vae.vae`; one with `infer`, such as a hierarchy, raises
+        `InputError`
+    bijector: f, such as `entangling`, which must leave the prior invariant; this is not checked
+
+    Returns a model with the same parameters and the same p(x); for the same key its ELBO of every x
+    is the same up to rounding. If f is affine, as for a Gaussian prior, q is a Gaussian with
+    correlated entries. Locatello et al. (2019), "Challenging common assumptions in the unsupervised
+    learning of disentangled representations", theorem 1.
     """
     checks.noun(model, LatentVariable, "model")
     checks.instance(bijector, distrax.Bijector, "bijector")

@@ -28,16 +28,22 @@ def tc_vae_loss(
     prior. q(z) = 1/N Σ_n q(z | x_n) is the aggregate posterior. With β > 1 = α = γ only the
     dependence of the entries is penalised, not the information that codes have about the data.
 
-    model, cond, parts_key: those of `beta_vae_loss`, and so are the metrics
-    x: [batch, *shape], at least two rows
-    alpha, beta, gamma: the weights, numbers, or weights that depend on the step. With 1 for all it
+    model: with one z per row, and a Gaussian posterior with independent entries, such as `vae.vae`;
+        another raises `InputError`
+    params: those of the model; key: draws z
+    x: [batch, *shape], at least two rows; cond: one condition per row, or None
+    alpha, beta, gamma: α, β and γ, numbers, or weights that depend on the step. With 1 for all it
         is exactly the negative ELBO; other weights add the noise of the estimates
     num_data: N, the number of rows of the data set
-    estimate: how q(z) is estimated from a batch: "stratified" (unbiased for q(z)), "plain" or
-        "weighted" (`objectives.elbo_terms`)
+    estimate: how q(z_n) is estimated from a batch of B rows: "stratified", 1/N q(z_n | x_n) +
+        (N - 1)/N · mean over m ≠ n of q(z_n | x_m), which is unbiased; "plain", the mean over all
+        m; "weighted", the plain one divided by N
+    parts_key: key of dropout in the distributions; None for no dropout
 
-    Returns (loss, metrics), in nats per example. Cost: one pass of the model, and batch² Gaussians.
-    Chen et al. (2018), "Isolating sources of disentanglement in VAEs", equation 4.
+    Returns (loss, metrics), a scalar and a dict of scalars, in nats per example: "neg_elbo";
+    "distortion", the first term; "kl"; and its parts without weights, "mutual_information",
+    "total_correlation" and "dimension_kl". Cost: one pass of the model, and batch² Gaussians. Chen
+    et al. (2018), "Isolating sources of disentanglement in VAEs", equation 4.
     """
     alpha, beta = checks.weight(alpha, "alpha"), checks.weight(beta, "beta")
     gamma = checks.weight(gamma, "gamma")

@@ -18,7 +18,8 @@ class Dirac(Drawn):
 
     The posterior of a deterministic encoder of discrete codes, as in a VQ-VAE.
 
-    value: z, an array [*batch_shape, *event] of integers, or a tuple of such, as in `Ancestral`
+    value: z, an array [*batch_shape, *event] of integers, or a tuple of such, one for each group of
+        latent variables of a hierarchy
     batch_shape: the number of points, one for each example; the rest of the axes is the event
 
     KL(δ_z ‖ p) = -log p(z), the code length of z under p, in nats. Floating values raise

@@ -102,7 +102,11 @@ class OneHot(_Categories):
         return self._total(-(jnp.exp(log_p) * held).sum(-1))
 
     def kl_to(self, other: distrax.Distribution) -> Array | None:
-        """KL in nats, summed over codes; log K - H of each against the uniform distribution."""
+        """Σ over codes of Σ_k p_k (log p_k - log q_k), in nats: KL(p ‖ q) for q = other.
+
+        other: a `OneHot` with codes of the same K; None is returned for any other distribution.
+        Against the uniform q it is log K - H(p) for each code.
+        """
         if not isinstance(other, OneHot):
             return None
         return self._total(kl_of_logits(*same_rank(self._logits, other.logits)))

@@ -40,8 +40,9 @@ def variational_noise(
     num_levels: the number of levels, at least 2
     num_couplings: coupling layers of T, each of which moves one half of a checkerboard
     law: of the couplings, by default `bijectors.affine()`
-    net: makes the net of each coupling, by default `nets.conv_resnet` (see
-        `flows.channel_coupling`)
+    net: makes the net of each coupling, net(shape of its input, channels of its output,
+        hidden=hidden, num_blocks=num_blocks, cond_shape=..., dropout=dropout), where the condition
+        is x as a map; by default `nets.conv_resnet`
     hidden, num_blocks: the channels and the number of residual blocks of these nets
     dropout: the fraction of their activations set to 0 if `dist` gets a key
     unroll: whether the layers are written out instead of run in one scan (`combinators.repeat`)

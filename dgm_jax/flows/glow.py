@@ -42,12 +42,13 @@ def glow(
     the other half h, by one more coupling. Call `combinators.adapt` on a batch before training.
 
     shape: (H, W, C), H and W multiples of 2^num_scales
-    num_scales, num_steps: 3 and 32 in the paper
+    num_scales, num_steps: the number of scales, and of steps at each of them; 3 and 32 in the paper
     form: "plu" or "qr", how the 1×1 convolutions are factorised (`flows.conv1x1`). Density is a
         product with their factors, and sampling a substitution
     law: τ, by default `bijectors.affine()`. `bijectors.contraction()`, as in the authors' program,
         keeps 32 steps invertible in float32, where `affine` may overflow; `affine` trains faster
-    net: makes each f, by default `nets.conv_resnet` (see `flows.channel_coupling`)
+    net: makes f = net(shape of z_a, channels of its output, hidden=hidden, num_blocks=num_blocks,
+        cond_shape=cond_shape, dropout=dropout) of each coupling, by default `nets.conv_resnet`
     hidden, num_blocks: the channels and the number of residual blocks of each f; the paper has 512
         channels
     cond_shape: (n,) for a vector c, the same at every pixel, or (H, W, n); None for p(x)

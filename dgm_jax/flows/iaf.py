@@ -43,12 +43,16 @@ def iaf(
     law: τ, an increasing function of z_i, by default `bijectors.affine()`, e^s_i z_i + m_i
     order: order[t] is the coordinate computed at step t of a layer; by default 0..d-1
     cond_shape: of a condition c [..., *cond_shape]; None for p(x)
-    residual, direct: whether hidden layers are residual blocks, and whether f_i reads z_<i directly
-        too
+    residual: whether every two hidden layers are a residual block (of equal widths)
+    direct: whether f_i also reads z_<i directly; by default if a hidden layer is too narrow to see
+        all
     dropout: the fraction of hidden units set to 0 if the bijector gets a key
-    inverse: how the inverse is computed: "unit_once", "block_fixed_point", "fixed_point" or "naive"
-    num_blocks, density_blocks, tolerance: of the inverse, of the pass, and of fixed points. These
-        options of the net are explained at `nets.made`
+    inverse: how the inverse is computed, exactly: "unit_once" computes each hidden unit once;
+        "block_fixed_point" and "fixed_point" repeat passes until nothing changes; "naive" makes d
+        passes per layer
+    num_blocks, density_blocks, tolerance: the numbers of blocks of coordinates in which the inverse
+        and the pass are computed, by default chosen by dim and hidden; and the largest change at
+        which a fixed point has been reached, by default 0, exact
     unroll: whether the layers are written out instead of run in a scan, which compiles longer
         (`combinators.repeat`)
     Kingma et al. (2016), "Improving variational inference with inverse autoregressive flow".

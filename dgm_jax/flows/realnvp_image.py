@@ -45,9 +45,11 @@ def realnvp_image(
     `combinators.adapt` on a batch before training.
 
     shape: (H, W, C), H and W multiples of 2^(num_scales - 1)
-    num_scales, num_couplings: see above
+    num_scales: the number of scales; 1 is one group of num_couplings + 1 couplings
+    num_couplings: the couplings of each group
     law: τ of the couplings x_b = τ(z_b; f(z_a, c)), by default `bijectors.affine()`
-    net: makes each f, by default `nets.conv_resnet` (see `flows.channel_coupling`)
+    net: makes f = net(shape of z_a, channels of its output, hidden=hidden, num_blocks=num_blocks,
+        cond_shape=cond_shape, dropout=dropout) of each coupling, by default `nets.conv_resnet`
     hidden, num_blocks: the channels and the number of residual blocks of each f
     cond_shape: (n,) for a vector c, the same at every pixel, or (H, W, n); None for p(x)
     dropout: the fraction of activations of f set to 0 if the bijector gets a key

@@ -123,10 +123,11 @@ def bernoulli_mixture_em(
     chunk: int | None = None,
     axis_name: str | None = None,
 ) -> Algorithm:
-    """π_k ← n_k / n, p_ki ← Σ_n r_nk x_ni / n_k, r_nk = p(k | x_n), n_k = Σ_n r_nk: EM for bits.
+    """π_k ← n_k / N, p_ki ← Σ_n r_nk x_ni / n_k, r_nk = p(k | x_n), n_k = Σ_n r_nk: EM for bits.
 
     The model is `bernoulli_mixture`, p(x) = Σ_k π_k Π_i p_ki^x_i (1 - p_ki)^(1 - x_i): p_ki is the
-    probability of x_i = 1 in component k, and π_k the weight of that component.
+    probability of x_i = 1 in component k, and π_k the weight of that component. The E-step sets
+    r_nk = π_k p(x_n | k) / Σ_j π_j p(x_n | j), the M-step is the two updates above.
 
     start: rows [m, d] of bits that init(key) clusters by `kmeans` with start_steps steps, followed
         by one M-step with each row in the component of its nearest centre, and λ at least 1
@@ -142,11 +143,11 @@ def bernoulli_mixture_em(
         cache
     axis_name: of `jax.pmap`; None under `jit`
 
-    Returns an `Algorithm` for `learning.train`. step(params, key, x) takes all rows x [n, d] of
+    Returns an `Algorithm` for `learning.train`. step(params, key, x) takes all rows x [N, d] of
     bits; the key is not used. Its metrics are those of the parameters before the step:
-    "log_likelihood", in nats per row; "log_posterior", which adds λ / n Σ_ki [p̄_i log p_ki + (1 -
+    "log_likelihood", in nats per row; "log_posterior", which adds λ / N Σ_ki [p̄_i log p_ki + (1 -
     p̄_i) log(1 - p_ki)], the log prior up to a constant, and never decreases unless a component
-    dies; and "reseeded", the number of components that died. Cost per step: 4nKd operations, two
+    dies; and "reseeded", the number of components that died. Cost per step: 4NKd operations, two
     matrix products; memory of one chunk. McLachlan and Peel (2000), "Finite mixture models"; Bishop
     (2006), "Pattern recognition and machine learning", section 9.3.3.
     """

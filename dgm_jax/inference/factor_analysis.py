@@ -32,9 +32,9 @@ def factor_analysis(dim: int, *, num_latents: int) -> LatentVariable:
 def factor_analysis_density(dim: int, *, num_latents: int) -> Density:
     """p(x) = N(x; μ, W Wᵀ + Ψ), Ψ = diag(σ²), with the parameters of `factor_analysis`.
 
-    The marginal density of that model, in nats, for vectors x [..., d]. dim, num_latents: d and the
-    number of columns of W. Cost: O(d³) once per call, and O(d²) per row. Rubin and Thayer (1982),
-    "EM algorithms for ML factor analysis".
+    The marginal density of that model, in nats, for vectors x [..., d]: parameters {"weights": W
+    [d, q], "mean": μ [d], "log_scale": log σ [d]}. dim, num_latents: d and q. Cost: O(d³) once per
+    call, and O(d²) per row. Rubin and Thayer (1982), "EM algorithms for ML factor analysis".
     """
     return linear_gaussian_density(dim, num_latents, (dim,))
 
@@ -45,15 +45,19 @@ def factor_analysis_em(
 ) -> Algorithm:
     """μ ← x̄, W ← C_xz C_zz⁻¹, σ_i² ← (C_xx - W C_xzᵀ)_ii: EM for `factor_analysis`.
 
-    C are second moments about the mean, averaged over the rows x and over z ~ p(z | x) under the
-    parameters before the step. The maximum has no closed form; EM converges to a local one.
+    The model is `factor_analysis`: z ~ N(0, I_q), x | z ~ N(W z + μ, diag(σ²)). C are covariances
+    over the rows x and z ~ p(z | x) under the parameters before the step, for means over the rows:
+    C_xx = mean of x xᵀ - x̄ x̄ᵀ, C_xz = mean of x E[z | x]ᵀ - x̄ z̄ᵀ and C_zz = mean of
+    E[z zᵀ | x] - z̄ z̄ᵀ, with x̄ the mean of x and z̄ that of E[z | x]. The maximum has no closed
+    form; EM converges to a local one.
 
-    dim, num_latents: d and q, the sizes of x and z
+    dim, num_latents: d and q, the sizes of x and z; q < d, else `InputError`
     floor: lower bound of each σ_i², in the squared units of x. Without one, the likelihood grows
         without bound if an entry is constant, or fully explained by a latent (a Heywood case)
     axis_name: of `jax.pmap`; None under `jit`
 
-    Returns an `Algorithm` for `learning.train`, whose batch is all rows [n, d]. The metric
+    Returns an `Algorithm` for `learning.train`, whose state is the parameters of `factor_analysis`
+    and whose batch is all rows [n, d]. The metric
     "log_likelihood" is that of the parameters before the step, in nats per row, and never
     decreases. Cost: O(n d q) per step. Rubin and Thayer (1982), "EM algorithms for ML factor
     analysis".

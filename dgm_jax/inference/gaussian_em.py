@@ -42,15 +42,26 @@ def gaussian_mixture_em(
 ) -> Algorithm:
     """θ ← argmax_θ' E_{p_θ(k | x)} log p_θ'(x, k): EM for the parameters of `gaussian_mixture`.
 
+    The model is p(x) = Σ_k π_k N(x; m_k, Σ_k), θ = (π, m, Σ). A step is, for rows x_1, ..., x_n,
+
+        E:  r_ik = π_k N(x_i; m_k, Σ_k) / Σ_j π_j N(x_i; m_j, Σ_j),   n_k = Σ_i r_ik
+        M:  π_k ← n_k / n,   m_k ← Σ_i r_ik x_i / n_k,   Σ_k ← S_k + floor · I,
+            S_k = Σ_i r_ik (x_i - m_k)(x_i - m_k)ᵀ / n_k with the new m_k
+
+    where "tied" has Σ_k π_k S_k in place of S_k, "diagonal" its diagonal, and "spherical" the mean
+    of that.
+
     start: rows [m, d] that init(key) clusters by `kmeans` with start_steps steps, followed by one
         M-step with each row in the component of its nearest centre. In `learning.train` they are
         constants of a compiled program: a few thousand are enough
     num_components: K. covariance: "full", "tied", "diagonal" or "spherical"
     floor: added to the variances, as reg_covar in scikit-learn, so that no Σ_k is singular
-    prior: `normal_inverse_wishart`, for full covariances; θ is then the mode of p(θ | X), and no
-        component dies. None: maximum likelihood, the same as a flat prior
-    min_rows: a component with fewer rows, Σ_n r_nk < min_rows with r_nk = p(k | x_n), is dead and
-        replaced by a half of the heaviest one; the likelihood may decrease in such a step
+    prior: made by `normal_inverse_wishart`, for full covariances and with α ≥ 1, else `InputError`.
+        No component dies then, and the M-step is that of the mode of p(θ | X): π_k ∝ n_k + α - 1,
+        m_k ← (κ m_0 + n_k x̄_k) / (κ + n_k) and Ψ_k / (ν + n_k + d + 2) in place of S_k, with x̄_k
+        the weighted mean and Ψ_k as in `variational_mixture`. None: maximum likelihood
+    min_rows: a component with n_k < min_rows is dead and replaced by a half of the heaviest one;
+        the likelihood may decrease in such a step
     start_steps: steps of k-means
     form: "features", faster, or "centred", without cancellation; by default by the dtype of x
     chunk: rows that are treated at a time; by default what fits into a cache
@@ -262,7 +273,8 @@ def fit_gaussian_mixture(
         highest likelihood (with a prior: posterior density) is kept
     covariance: "full"; "tied", one for all components; "diagonal"; "spherical"
     floor: added to the variances, so that no covariance is singular
-    prior: made by `normal_inverse_wishart`, for the mode of p(θ | X); None for maximum likelihood
+    prior: made by `normal_inverse_wishart`, for the mode of p(θ | X), with covariance="full" and
+        a concentration of at least 1, else `InputError`; None for maximum likelihood
     num_steps, tolerance: a run ends when a step gains less than `tolerance` nats per row, or after
         num_steps steps
     start_steps: of k-means

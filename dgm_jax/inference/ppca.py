@@ -42,9 +42,10 @@ def ppca(dim: int, *, num_latents: int) -> LatentVariable:
 def ppca_density(dim: int, *, num_latents: int) -> Density:
     """p(x) = N(x; μ, W Wᵀ + σ² I), with the parameters of `ppca`.
 
-    The marginal density of that model, in nats, for vectors x [..., d]. dim, num_latents: d and the
-    number of columns of W. Cost: O(d³) once per call, and O(d²) per row. Tipping and Bishop (1999),
-    "Probabilistic principal component analysis".
+    The marginal density of that model, in nats, for vectors x [..., d]: parameters {"weights": W
+    [d, q], "mean": μ [d], "log_scale": log σ []}. dim, num_latents: d and q. Cost: O(d³) once per
+    call, and O(d²) per row. Tipping and Bishop (1999), "Probabilistic principal component
+    analysis".
     """
     return linear_gaussian_density(dim, num_latents, ())
 

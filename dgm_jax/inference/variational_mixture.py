@@ -40,9 +40,13 @@ def variational_mixture(
 ) -> Algorithm:
     """max over q(z) q(π, m, Λ) of the ELBO = E_q log p(X, z, π, m, Λ) - E_q log q, in turn.
 
-    The model is p(x_n | z_n = k) = N(x_n; m_k, Λ_k⁻¹), p(z_n = k) = π_k, with a prior of its
-    parameters. A step sets q(z_n = k) = r_nk ∝ exp E_q log p(x_n, z_n = k), then q(π, m, Λ) to the
-    posterior given these.
+    The model is p(x_n | z_n = k) = N(x_n; m_k, Λ_k⁻¹), p(z_n = k) = π_k, with the prior
+    (α, m_0, κ, Ψ, ν) of a `Conjugate`. A step sets q(z_n = k) = r_nk ∝ exp E_q log p(x_n, z_n = k),
+    then q(π, m, Λ) to the posterior given these: with n_k = Σ_n r_nk, and x̄_k and S_k the mean and
+    covariance of the rows with weights r_nk,
+
+        α_k ← α + n_k,   κ_k ← κ + n_k,   ν_k ← ν + n_k,   m_k ← (κ m_0 + n_k x̄_k) / κ_k,
+        Ψ_k ← Ψ + n_k S_k + κ n_k / κ_k (x̄_k - m_0)(x̄_k - m_0)ᵀ
 
     start: rows [m, d] that init(key) clusters by `kmeans`, with one update from each row in the
         component of its nearest centre
@@ -55,12 +59,12 @@ def variational_mixture(
     axis_name: of `jax.pmap`; None under `jit`
 
     Returns an `Algorithm` for `learning.train`. Its state is q(π, m, Λ), a `Conjugate` of K
-    components, and its batch all rows x [n, d]; the key of a step is not used. Its metric "elbo" is
-    ELBO / n of q before the step with its best q(z), in nats per row, with all constants, which
+    components, and its batch all rows x [N, d]; the key of a step is not used. Its metric "elbo" is
+    ELBO / N of q before the step with its best q(z), in nats per row, with all constants, which
     scikit-learn omits: Σ_n log Σ_k exp E_q log p(x_n, z_n = k) - KL(q(π, m, Λ) ‖ p(π, m, Λ)),
-    divided by n. It is a lower bound of log p(X) / n and never decreases; for K = 1 it is equal
-    after one step. It can be used to choose K (up to the K! orderings of a mixture). Cost: 2nKd²
-    operations per step in float64, 4nKd² in float32. Bishop (2006), "Pattern recognition and
+    divided by N. It is a lower bound of log p(X) / N and never decreases; for K = 1 it is equal
+    after one step. It can be used to choose K (up to the K! orderings of a mixture). Cost: 2NKd²
+    operations per step in float64, 4NKd² in float32. Bishop (2006), "Pattern recognition and
     machine learning", section 10.2.
     """
     num_components = checks.positive_int(num_components, "num_components")
@@ -184,8 +188,9 @@ def fit_variational_mixture(
         fitted.model.dist(fitted.params).log_prob(x)       # the mixture with expected parameters
 
     The model is a mixture of K Gaussians, p(x_n | z_n = k) = N(x_n; m_k, Λ_k⁻¹) and p(z_n = k) =
-    π_k, with a prior on its weights π, means m and precisions Λ. q(z) and q(π, m, Λ) are updated in
-    turn, as in `variational_mixture`.
+    π_k, with a prior on its weights π, means m and precisions Λ. q(z) ∝ exp E log p(X, z, π, m, Λ)
+    under q(π, m, Λ), and q(π, m, Λ) ∝ exp E log p(X, z, π, m, Λ) under q(z), are updated in turn;
+    `variational_mixture` has the formulas.
 
     key: for the initialisations by k-means
     num_components: K, the largest number of components. Those that the data do not need keep their

@@ -267,7 +267,7 @@ def map_encoder(
     kernel_size, num_blocks, num_groups: the side of its kernels, its number of residual blocks, and
         the groups of its normalisation (None for none)
     activation, zero_last, dropout: the non-linearity, whether f starts as 0, and the fraction of
-        activations set to 0 if `apply` gets a key; all as in `conv_encoder`
+        activations set to 0 if `apply` gets a key
     """
     shape = checks.image_shape(shape)
     out_channels = checks.positive_int(out_channels, "out_channels")
@@ -305,7 +305,7 @@ def map_decoder(
     kernel_size, num_blocks, num_groups: the side of the kernels of a doubling, the residual blocks
         at each size, and the groups of the normalisation (None for none)
     activation, zero_last, dropout: the non-linearity, whether f starts as 0, and the fraction of
-        activations set to 0 if `apply` gets a key; all as in `conv_decoder`
+        activations set to 0 if `apply` gets a key
     """
     in_channels = checks.positive_int(in_channels, "in_channels")
     shape = checks.image_shape(shape)

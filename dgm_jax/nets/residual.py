@@ -205,7 +205,8 @@ def residual_generator(
         hidden; the first image has as many as the first block
     hidden: the width from which `widths` are computed if they are None
     attention: the height of the images with self-attention after their block; None: no attention
-    spectral: spectrally normalises all weights, except tables of classes
+    spectral: whether each weight, except tables of classes, is divided by its largest singular
+        value (spectral normalisation), whose singular vectors are then in the state
     num_classes: makes batch norms conditional on y: their scale and shift are rows of a table, one
         table for each norm, or, with `embedding`, linear maps of a shared class embedding of that
         size
@@ -275,7 +276,8 @@ def residual_critic(
         ..., at most 16 hidden, and one more block that does not halve
     hidden: the width from which `widths` are computed if they are None
     attention: the height of the images with self-attention after their block; None: no attention
-    spectral: spectrally normalises all weights; the state is their singular vectors
+    spectral: whether each weight is divided by its largest singular value (spectral normalisation),
+        whose singular vectors are the state
     num_classes: for a conditional critic; None for no y, and no term ⟨v_y, φ⟩
     orthogonal: orthogonal initial weights, else Glorot's uniform ones
     Miyato and Koyama (2018), "cGANs with projection discriminator", for the last term; Miyato et
@@ -324,7 +326,8 @@ def residual_features(
         at least 4, halve the image; fewer widths halve it less often. By default hidden, 2 hidden,
         ..., at most 16 hidden, and one more block that does not halve
     hidden: the width from which `widths` are computed if they are None
-    spectral: spectrally normalises all weights
+    spectral: whether each weight is divided by its largest singular value (spectral normalisation),
+        whose singular vectors are the state
     orthogonal: orthogonal initial weights, else Glorot's uniform ones
     """
     shape, num_halvings, hidden = _stages(shape, hidden)
@@ -352,7 +355,8 @@ def residual_head(
     trained.
 
     shape: (H, W, C) of h
-    spectral: spectrally normalises w and the table of all v_y
+    spectral: whether w and the table of all v_y are divided by their largest singular values
+        (spectral normalisation), whose singular vectors are the state
     num_classes: the number of classes y; None for no y, and no term ⟨v_y, φ⟩
     orthogonal: orthogonal initial weights w and v, else Glorot's uniform ones
     Another shape of h, or classes out of range, raise InputError. Miyato and Koyama (2018), "cGANs

@@ -69,7 +69,7 @@ def irevnet(
 
     Each squeeze turns 2×2 pixels into channels, in place of pooling, and each R_s is a `revnet`.
     All of them are invertible, so no information of an image is lost: `inverse(params, y)` is x, up
-    to rounding (see `revnet`).
+    to rounding, which deep nets amplify unless F and G are small.
 
     shape: (H, W, C) of x; H and W must be divisible by 2^S, else InputError
     num_stages: S

@@ -177,7 +177,9 @@ def strided_features(
     shape: (H, W, C)
     num_features: the size of the result
     hidden: channels after the first convolution, then 2 hidden, 4 hidden, at most 8 hidden
-    norm: "batch", "layer", "spectral" or "none", as in `strided_critic`
+    norm: the normalisation after all but the first convolution: "batch"; "layer", over all entries
+        of an image; "none"; or "spectral", which divides each weight by its largest singular value
+        instead
     axis_name: of `jax.pmap`, for the batch norm
     Chen et al. (2016), "InfoGAN", appendix C.1, with 1024 features for MNIST.
     """

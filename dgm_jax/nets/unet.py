@@ -193,7 +193,7 @@ def time_mlp(
 
     dim: d
     hidden: the widths of the hidden layers
-    num_waves: an even number
+    num_waves: how many sines and cosines of λ the net gets, an even number
     activation: the non-linearity, by default SiLU
     cond_shape: (n,) for a condition c [batch, n], which is concatenated to the input; None for none
     out_dim: by default d

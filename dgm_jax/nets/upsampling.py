@@ -88,7 +88,9 @@ def up_conv(
     map.
 
     kernel: w [kh, kw, out, in], that of the `down_conv`
-    stride, padding: those of the `down_conv`
+    stride: of the `down_conv`, one for both axes
+    padding: of the `down_conv`: "SAME", with h = ⌈H / stride⌉, or the numbers of zeros ((top,
+        bottom), (left, right)) around the images x
     size: (H, W), any size that the `down_conv` maps to (h, w), else InputError; by default stride ·
         (h, w) with "SAME", else the smallest such size
     form: the convolution that computes the kernel gradient, "adjoint", that of `down_conv`, or

@@ -29,7 +29,7 @@ SHAPES = ("diagonal", "full")  # of the covariance of a posterior
 class LinearOptimum(NamedTuple):
     """The optimal linear VAE of a Gaussian, and the information in each unit of its code.
 
-    params: of `linear_vae`
+    params: those of a `linear_vae`, {"mean": [d], "decoder": [d, n], "encoder": [n, d], "scale"}
     kl: E_x KL(q(z_i | x) ‖ p(z_i)) of each unit in nats, [num_latents], the largest first
     num_active: the number of units with a KL above 0
     bound: E_x ELBO in nats, which at the optimum is E_x log p(x)
@@ -120,7 +120,9 @@ def linear_bound(params: Params, x: Array, *, variance: float) -> tuple[Array, A
     With q(z | x) = N(m, S), m = V (x - μ), the first term is -½ (‖x - μ - W m‖² + tr(Wᵀ W S)) / σ²
     - d/2 log 2πσ², where W is the decoder, V the encoder and μ the mean.
 
-    params: of `linear_vae`; others raise `ValueError`. x: [..., d]
+    params: those of a `linear_vae`, {"mean": μ [d], "decoder": W [d, n], "encoder": V [n, d],
+        "scale": L}; others raise `ValueError`
+    x: [..., d]
     variance: σ², that of the model
 
     Returns (ELBO [...], KL [..., n]) in nats, where KL_i is that of the marginal of unit i, N(m_i,
@@ -154,13 +156,14 @@ def linear_optimum(
         `ValueError`
     num_latents: n ≤ d. variance: σ², fixed
 
-    Returns a `LinearOptimum` with `params`, `kl`, `num_active` and `bound`, computed in float64.
-    Unit i is active if λ_i > σ², with KL_i = ½ log(λ_i / σ²) on average over x; for any other unit
-    q(z_i | x) is the prior. The bound is tight: it equals E_x log p(x) of probabilistic PCA with
-    this σ², so no other posterior is better. W R with any orthogonal R has the same likelihood, but
-    a diagonal S allows only permutations and reflections R (for distinct λ). Lucas et al. (2019),
-    "Don't blame the ELBO!", section 4; Tipping and Bishop (1999), "Probabilistic principal
-    component analysis".
+    Returns a `LinearOptimum`, computed in float64: `params`, those of the `linear_vae`; `kl` [n],
+    the mean KL_i of each unit, the largest first; `num_active`, the number of units with a KL above
+    0; and `bound`, the maximum; KL and bound in nats. Unit i is active if λ_i > σ², with KL_i =
+    ½ log(λ_i / σ²) on average over x; for any other unit q(z_i | x) is the prior. The bound is
+    tight: it equals E_x log p(x) of probabilistic PCA with this σ², so no other posterior is
+    better. W R with any orthogonal R has the same likelihood, but a diagonal S allows only
+    permutations and reflections R (for distinct λ). Lucas et al. (2019), "Don't blame the ELBO!",
+    section 4; Tipping and Bishop (1999), "Probabilistic principal component analysis".
     """
     mean, values, vectors = _spectrum(mean, covariance)
     dim = len(mean)

@@ -102,7 +102,8 @@ def stochastic_layers(
 
     The defaults are the two stochastic layers of the paper: x-200-200-100 and 100-100-100-50,
     activation tanh. The encoder gets bits as 0 and 1, levels scaled to [-1, 1], and numbers as they
-    are. z is a tuple of [..., num_latents[l]]. Burda et al. (2016), "Importance weighted
+    are. z is a tuple of [..., num_latents[l]]. Parameters {"posteriors": L trees, "priors": L
+    trees, "likelihood"}. Burda et al. (2016), "Importance weighted
     autoencoders", section 5.
     """
     shape = checks.one_or_more(shape, "shape")

@@ -40,7 +40,8 @@ def image_ladder(
     resolutions: r of the maps, the highest first, H or a divisor of it; each divides the one before
     num_layers: the number of groups z_l at each resolution; z_1 is at resolutions[0], z_L is
         sampled first
-    num_blocks: residual blocks at each resolution bottom-up; by default half as many as layers
+    num_blocks: residual blocks at each resolution bottom-up; by default half as many as layers,
+        rounded up
     width: channels of both paths; hidden: channels within a block, by default a quarter of them
     num_latents: channels of each z_l. activation, dropout: of the blocks
     unroll: True writes equal layers out one by one; False, the default, scans over them, so that

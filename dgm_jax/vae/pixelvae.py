@@ -24,7 +24,9 @@ def pixelvae(
 ) -> LatentVariable:
     """p(x, z) = p(z) ∏_i p(x_i | x_<i, h_i(z)): z holds global structure, a causal net the details.
 
-    encoder: from x [..., *shape] to the parameters of the posterior q(z | x), as in `vae`
+    encoder: from x [..., *shape] as real numbers to the parameters of the posterior q(z | x), an
+        array of shape `posterior.cond_shape`: means and log-scales, 2 · num_latents numbers, for
+        the default
     decoder: h, from z [..., num_latents] to the map [..., H, W, n], or with all its axes joined, as
         from an MLP
     causal: a density of x [..., *shape] with condition h, which every layer reads at its own pixel:

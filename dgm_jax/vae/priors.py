@@ -27,10 +27,10 @@ def mixture_prior(num_latents: int, *, num_components: int) -> Density:
     num_latents: n, the size of z. num_components: K
 
     Returns a density without condition, for `vae(..., prior=...)`, with parameters {"logits" [K],
-    "means" [K, n], "log_scales" [K, n]}: π = softmax(logits), and σ = e^s with log_scales bounded
-    smoothly to ±7. It starts near N(0, I): means drawn from N(0, ½ I), variances ½, equal weights.
-    Samples are not reparametrised. Cost: K n for each z. Tomczak and Welling (2018), "VAE with a
-    VampPrior", section 5, has it as a baseline.
+    "means" [K, n], "log_scales" [K, n]}: π = softmax(logits), and σ = e^s with s =
+    7 tanh(log_scales / 7). It starts near N(0, I): means drawn from N(0, ½ I), variances ½, equal
+    weights. Samples are not reparametrised. Cost: K n for each z. Tomczak and Welling (2018), "VAE
+    with a VampPrior", section 5, has it as a baseline.
     """
     num_latents = checks.positive_int(num_latents, "num_latents")
     num = checks.positive_int(num_components, "num_components")

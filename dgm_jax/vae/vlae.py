@@ -36,13 +36,17 @@ def vlae(
     with a small window explains texture; dependence over longer distances must go through z. So the
     window decides which information the code loses.
 
-    encoder, shape, num_latents, posterior: as in `vae`. likelihood: the family used in `local`
-    decoder: z -> a map of features [..., H, W, n], the condition of `local`
+    encoder: from x [..., *shape] as real numbers to the parameters of q(z | x), an array of shape
+        `posterior.cond_shape`
+    decoder: z [..., num_latents] -> features [..., H, W, n], or [..., d, n], the condition of
+        `local`; its axes may be joined, as from an MLP
     local: an autoregressive density of x with a small window: with few layers and small kernels,
         `autoregressive.pixelcnn(shape, likelihood, num_layers=1, first_kernel_size=3,
-        cond_shape=(H, W,
-        n))` sees 2 rows up and 2 columns aside; or `autoregressive.markov`. `window_of` measures
-        the window
+        cond_shape=(H, W, n))` sees 2 rows up and 2 columns aside, which `window_of` measures; or,
+        for x of shape (d,), `autoregressive.markov(d, likelihood, window=..., cond_shape=(d, n))`
+    likelihood: the family used in `local`. Here it only says how the encoder gets x: bits as 0 and
+        1, levels scaled to [-1, 1], and numbers as they are
+    shape: (H, W, C) of images x, or (d,). num_latents: the size of z
     flow: T, without a condition. With an autoregressive T⁻¹, `flows.maf(num_latents)`, p(z) = ∏_i
         p(z_i | z_<i)
     flow_in: "prior": the latent is z, with the distribution of T(ε) as prior and posterior q(z |
@@ -51,8 +55,11 @@ def vlae(
         T(ε)). Both have the same parameters and, for the same key, the same z and weights: an
         autoregressive prior is an IAF posterior whose flow the decoder shares. Only costs differ:
         in the second, T is evaluated to decode, in the first only to sample
+    posterior: a density of z with the encoder's output as condition, by default `diagonal`
 
-    Chen et al. (2017), "Variational lossy autoencoder", sections 3.1 and 3.2.
+    Parameters {"prior": {"flow", "base"}, "likelihood": {"net", "density"}, "posterior"}. Raises
+    `ValueError` for a flow with a condition or of vectors of another size. Chen et al. (2017),
+    "Variational lossy autoencoder", sections 3.1 and 3.2.
     """
     checks.noun(flow, Flow, "flow")
     if flow.cond_shape is not None:

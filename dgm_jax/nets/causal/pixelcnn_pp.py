@@ -43,9 +43,12 @@ def pixelcnn_pp(
     kernel_size: k, odd
     dropout: the fraction of activations between the two convolutions of a block that are set to 0
         if a key is given; 0.5 in the paper
-    num_outputs: the numbers f_i for each x_i
-    encoding, cond_shape, head: how levels are seen, the shape (n,) or (H, W, n) of c, and how f of
-        a channel depends on the preceding channels of its pixel; as in `nets.pixelcnn`
+    num_outputs: the numbers f_i for each x_i, such as the parameters of p(x_i | x_<i)
+    encoding: how levels are seen (`nets.one_hot`, `nets.scaled`); None if x holds real numbers
+    cond_shape: (n,) for one condition c of an image, such as a one-hot class, or (H, W, n) for one
+        vector per pixel; None for no c
+    head: how f of a channel depends on the preceding channels of its pixel (`nets.Head`); None for
+        a linear map of them
 
     All blocks have full resolution, where the paper halves it twice: so the net can be run one
     pixel at a time, but its receptive field grows with depth alone, by 2 (k // 2) per block. Cost:

@@ -49,9 +49,12 @@ def pixelsnail(
     kernel_size: the side of the convolutions, odd
     dropout: the fraction of activations between the two convolutions of a residual layer that are
         set to 0 if a key is given
-    num_outputs: the numbers f_i for each x_i
-    encoding, cond_shape, head: how levels are seen, the shape (n,) or (H, W, n) of c, and how f of
-        a channel depends on the preceding channels of its pixel; as in `nets.pixelcnn`
+    num_outputs: the numbers f_i for each x_i, such as the parameters of p(x_i | x_<i)
+    encoding: how levels are seen (`nets.one_hot`, `nets.scaled`); None if x holds real numbers
+    cond_shape: (n,) for one condition c of an image, such as a one-hot class, or (H, W, n) for one
+        vector per pixel; None for no c
+    head: how f of a channel depends on the preceding channels of its pixel (`nets.Head`); None for
+        a linear map of them
     Cost: with k = kernel_size, 6 (k // 2 + 1)² hidden² multiplications per pixel for each
     convolution layer, and 2 (H W)² hidden for each attention. Chen et al. (2018), "PixelSNAIL",
     figure 2.

@@ -64,8 +64,9 @@ def transformer(
         serve every order
     dropout: the fraction of entries set to 0 if a key is given, in the input of the first layer and
         in the output of each branch; attention weights have no dropout
-    num_outputs, encoding: the numbers f_i for each x_i; how levels are seen (`nets.one_hot`)
-    cond_shape: (n,), one condition for all steps, or (dim, n), one per step
+    num_outputs: the numbers f_i for each x_i, such as the logits of p(x_i | x_<i)
+    encoding: how levels are seen (`nets.one_hot`, `nets.scaled`); None if x holds real numbers
+    cond_shape: (n,), one condition for all steps, or (dim, n), one per step; None for none
     Cost: 12 hidden² parameters per layer; multiplications per step and layer: 12 hidden², and for
     attention 2 hidden · dim, or with a window at most 4 hidden · window. `unroll` costs no more and
     stores 2 hidden · min(window, dim) numbers per layer. Vaswani et al. (2017), "Attention is all

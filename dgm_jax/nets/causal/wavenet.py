@@ -63,8 +63,12 @@ def wavenet(
 def receptive_field(dilations: Sequence[int], kernel_size: int = 2) -> int:
     """R = 1 + (kernel_size - 1) Σ dilations: how many values an output of `wavenet` sees.
 
-    f_i depends on x_{i-R}, ..., x_{i-1}. dilations, kernel_size: those of the net, one dilation per
-    layer, for example R = 1024 for (1, 2, 4, ..., 512) and kernel_size=2. Returns an int.
+    f_i depends on x_{i-R}, ..., x_{i-1}.
+
+    dilations: for each layer, the distance between two values that it combines
+    kernel_size: how many values a layer combines
+
+    Returns R, an int: 1024 for (1, 2, 4, ..., 512) and kernel_size=2.
     """
     dilations, kernel_size = _checked(dilations, kernel_size)
     return 1 + (kernel_size - 1) * sum(dilations)
