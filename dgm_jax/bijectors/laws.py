@@ -16,7 +16,8 @@ class Law(NamedTuple):
     """τ(·; c): R → R, an increasing function for each c ∈ R^num_params; c = 0 is the identity.
 
     The scalar bijection inside of a coupling or autoregressive layer, x_i ↦ τ(x_i; c_i), where a
-    net computes c_i from other coordinates. Made by `affine`, `rational_quadratic_spline`, ...
+    net computes c_i from other coordinates (also called the transformer of such a layer). Made by
+    `affine`, `rational_quadratic_spline`, ...
 
     num_params: how many numbers c has for each entry of x
     bijector: bijector(c [..., num_params]) -> a distrax bijector of scalars x [...]

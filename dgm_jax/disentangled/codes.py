@@ -121,8 +121,8 @@ def information(codes: Codes, q: Recognised, z: Array) -> tuple[Array, Array]:
     q: Q(c | x) for the samples x = G(z)
     z: the latents, [batch, codes.size]
 
-    Returns two scalars. Chen et al. (2016), "InfoGAN: interpretable representation learning by
-    information maximizing generative adversarial nets", equation 5.
+    Returns the two sums, scalars. Chen et al. (2016), "InfoGAN: interpretable representation
+    learning by information maximizing generative adversarial nets", equation 5.
     """
     codes = checked_codes(codes)
     checks.noun(q, Recognised, "q")

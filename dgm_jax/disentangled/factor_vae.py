@@ -117,7 +117,8 @@ def factor_critic_loss(
 def permuted(key: Key, z: Array) -> Array:
     """z [batch, n] with each entry permuted separately over the batch: samples of ∏_j q(z_j).
 
-    The entries of a row then come from different rows, so that their dependence is lost.
+    The entries of a row then come from different rows, so that their dependence is lost. key: draws
+    one permutation of the rows for each entry.
     """
     checks.floating(z, "z", (None, None))
     checks.key(key)

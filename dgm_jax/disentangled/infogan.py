@@ -65,7 +65,9 @@ def infogan(
 
     generator: z [batch, n] -> x, n = num_noise + Σ categories + num_continuous
     trunk: x -> features [batch, num_features], from which a linear map computes D(x), and an MLP
-        with layers `hidden` the parameters of Q(c | x)
+        the parameters of Q(c | x)
+    num_features: the size of the features
+    hidden: the widths of the hidden layers of that MLP
     num_noise, categories, num_continuous: the parts of z: Gaussian noise ε, one-hot categories with
         so many values each, and numbers uniform on (-1, 1) (`Codes`)
 
@@ -142,7 +144,8 @@ def infogan_critic_loss(
     model: an `infogan`; game: such as `objectives.non_saturating()`
     params, state: dicts {"generator", "critic"}, with Q a part of the critic; the generator gets no
         gradient
-    x: data [batch, *shape]; as many samples are drawn with `key`
+    key: draws z
+    x: data [batch, *shape]; as many samples are drawn
     weight, continuous_weight: λ and λ'; numbers, or weights that depend on the step
 
     Returns (loss, (metrics, state)), where state["critic"] is updated, with the metrics "real" and
@@ -213,6 +216,7 @@ def infer_codes(model: InfoGAN, params: Params, state: State, x: Array) -> Recog
 
     model: an `infogan`
     params, state: dicts {"generator", "critic"}, as `learning.load` returns them
+    x: [batch, *shape]
     """
     checks.noun(model, InfoGAN, "model")
     check_both(params, state)

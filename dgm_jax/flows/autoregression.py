@@ -33,6 +33,7 @@ def autoregression(
     One layer of an IAF on vectors [..., dim]; its inverse is one of a MAF (`combinators.invert`).
     It starts as the identity. Parameters are those of the net f, `nets.made`.
 
+    dim: d, the size of the vectors
     hidden, activation: widths of the hidden layers of f, and their non-linearity, by default SiLU
     law: τ, an increasing function of z_i, by default `bijectors.affine()`, e^s_i z_i + m_i
     order: order[t] is the coordinate computed at step t; by default 0..d-1

@@ -25,6 +25,7 @@ def cnf(
     A continuous normalising flow on vectors [..., dim], which starts as the identity. The inverse
     solves the same ODE from T to 0.
 
+    dim: the size of the vectors x
     hidden: the widths of the hidden layers of the MLP f (`flows.mlp_field`). With one or two layers
         the trace has a closed form that costs less than f; with more it costs dim derivatives of f
     activation: of f, by default tanh; it should be smooth

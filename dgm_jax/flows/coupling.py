@@ -27,9 +27,10 @@ def coupling(
 ) -> Flow:
     """x_a = z_a, x_b = τ(z_b; f(z_a, c)), with log|det ∂x/∂z| = Σ_b log τ'.
 
-    A layer of RealNVP on vectors [..., dim], dim at least 2, with one pass of f in each direction.
-    It starts as the identity.
+    A layer of RealNVP on vectors [..., dim], with one pass of f in each direction. It starts as the
+    identity. Here τ' is ∂τ/∂z_b, and the sum is over the coordinates of part b.
 
+    dim: the size of the vectors, at least 2
     hidden, activation: the widths of the hidden layers of f, an `mlp`, and their non-linearity,
         SiLU
     mask: [dim], True where a coordinate is kept (part a); by default every other one, beginning

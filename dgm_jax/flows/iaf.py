@@ -38,6 +38,7 @@ def iaf(
     computes the noise one coordinate at a time: d passes in the lecture, the arithmetic of one with
     the default inverse="unit_once". It starts as K reversals.
 
+    dim: d, the size of the vectors
     num_layers: K
     hidden, activation: widths of the hidden layers of f, and their non-linearity, by default SiLU
     law: τ, an increasing function of z_i, by default `bijectors.affine()`, e^s_i z_i + m_i

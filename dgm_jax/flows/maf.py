@@ -42,6 +42,7 @@ def maf(
     Sampling (`forward`) computes x one coordinate at a time: d passes in the lecture, the
     arithmetic of one with the default inverse="unit_once".
 
+    dim: d, the size of the vectors x
     num_layers: the number of layers, each with its own f
     hidden, activation: widths of the hidden layers of f, and their non-linearity, by default SiLU
     law: τ, an increasing function of x_i, by default `bijectors.affine()`, e^s_i x_i + m_i

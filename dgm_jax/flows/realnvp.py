@@ -29,8 +29,9 @@ def realnvp(
     """x = T_1 ∘ ... ∘ T_K (z), couplings T_k: x_a = z_a, x_b = τ(z_b; f_k(z_a, c)), z, x ∈ R^dim.
 
     Layers come in pairs: one keeps the odd coordinates and moves the even ones, the next keeps the
-    even ones and moves the odd ones. dim must be at least 2.
+    even ones and moves the odd ones.
 
+    dim: the size of the vectors, at least 2
     num_layers: K, even
     hidden: the widths of the hidden layers of each net f_k, an `mlp`
     shuffle: the seed of one fixed permutation after each pair, in the direction of sampling, so

@@ -284,9 +284,13 @@ def fit_bernoulli_mixture(
 ) -> FittedMixture:
     """argmax_θ Σ_n log p_θ(x_n) for a `bernoulli_mixture` and bits x [n, d], by EM.
 
+    p_θ(x) = Σ_k π_k Π_i p_ki^x_i (1 - p_ki)^(1 - x_i) with θ = (π, p). `bernoulli_mixture_em` has
+    the updates of a step.
+
         fitted = inference.fit_bernoulli_mixture(x, jax.random.key(0), num_components=50)
         fitted.model.dist(fitted.params).log_prob(x)
 
+    x: bits 0 and 1, [n, d]
     key: for the initialisations by k-means. num_components: K
     num_restarts: runs from different initialisations, in parallel under `vmap`; the best is kept
     smoothing: so many rows of the mean of the data are added to each component, which prevents

@@ -265,9 +265,13 @@ def fit_gaussian_mixture(
 ) -> FittedMixture:
     """argmax_θ Σ_n log p_θ(x_n) for a `gaussian_mixture` and rows x [n, d], by EM.
 
+    p_θ(x) = Σ_k π_k N(x; m_k, Σ_k) with θ = (π, m, Σ). `gaussian_mixture_em` has the updates of a
+    step.
+
         fitted = inference.fit_gaussian_mixture(x, jax.random.key(0), num_components=10)
         fitted.model.dist(fitted.params).log_prob(x)
 
+    x: real numbers [n, d]
     key: for the initialisations by k-means. num_components: K
     num_restarts: runs from different initialisations, in parallel under `vmap`; the one with the
         highest likelihood (with a prior: posterior density) is kept

@@ -19,7 +19,8 @@ class FittedMixture(NamedTuple):
         of the best restart, [num_steps]
     restarts: the last value of the objective in each restart, [num_restarts]
     num_steps: steps of the best restart
-    num_reseeded: how often a component died in it and was replaced
+    num_reseeded: how often in it a component had fewer than min_rows rows and was replaced by a
+        half of the heaviest one
     posterior: q of the parameters, a `Conjugate`, in variational inference; else None
     """
 

@@ -192,6 +192,7 @@ def fit_variational_mixture(
     under q(π, m, Λ), and q(π, m, Λ) ∝ exp E log p(X, z, π, m, Λ) under q(z), are updated in turn;
     `variational_mixture` has the formulas.
 
+    x: real numbers [n, d]
     key: for the initialisations by k-means
     num_components: K, the largest number of components. Those that the data do not need keep their
         prior, with weights near 0

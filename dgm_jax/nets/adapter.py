@@ -101,7 +101,10 @@ def from_linen(module: linen.Module, *shapes: Shape) -> Net:
 def stateful(module: linen.Module, *shapes: Shape) -> StatefulNet:
     """A linen module with a state as a `StatefulNet`: θ, s ↦ f_θ,s, for inputs of these shapes.
 
-    The module declares `train` in `__call__` and passes it on to its layers:
+    module: a flax linen module, which declares `train` in `__call__` and passes it on to its layers
+    shapes: of each input, of one event without batch axes; `init` calls the module with zeros of
+        these shapes
+
 
         class Critic(linen.Module):
             @linen.compact

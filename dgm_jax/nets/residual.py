@@ -207,9 +207,10 @@ def residual_generator(
     attention: the height of the images with self-attention after their block; None: no attention
     spectral: whether each weight, except tables of classes, is divided by its largest singular
         value (spectral normalisation), whose singular vectors are then in the state
-    num_classes: makes batch norms conditional on y: their scale and shift are rows of a table, one
-        table for each norm, or, with `embedding`, linear maps of a shared class embedding of that
-        size
+    num_classes: the number of classes y, on which scale and shift of the batch norms then depend;
+        None for no y
+    embedding: the size of a trained class embedding, shared by all norms, of which scale and shift
+        are linear maps; None for a table of them for each norm, with a row for each class
     hierarchical: z is split into k + 1 equal parts; the first makes the first image, and scale and
         shift of the norms of each block depend on one of the others, as well as on the class
     orthogonal: orthogonal initial weights, else Glorot's uniform ones

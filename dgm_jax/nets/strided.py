@@ -143,8 +143,9 @@ def strided_critic(
     state, x, train=..., key=None) -> (values, state).
 
     shape: (H, W, C)
-    hidden: channels after the first convolution, then 2 hidden, 4 hidden, at most 8 hidden. The
-        sides are those of `strided_generator` in reverse, such as 28, 14, 7
+    hidden: channels after the first convolution, then 2 hidden, 4 hidden, at most 8 hidden. Each
+        convolution halves the sides, rounded up, until the smaller one is below 8, and at least
+        twice: 28, 14, 7; sides below 8 raise InputError
     norm: the normalisation after all but the first convolution: "batch"; "layer", over all entries
         of an image; "none"; or "spectral", which divides each weight by its largest singular value
         instead. With a gradient penalty do not use "batch", because a critic must then not mix

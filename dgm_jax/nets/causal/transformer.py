@@ -49,6 +49,7 @@ def transformer(
     The last layer starts at zero; embeddings start as N(0, 1), and all branches together add the
     variance 1.
 
+    dim: the number of steps, the length of x
     hidden, num_layers, num_heads: the size of h, L, and the attention heads, a divisor of `hidden`
     window: how many of the last inputs a layer sees, so that L layers see L (window - 1) + 1; None:
         all
