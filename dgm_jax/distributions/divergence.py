@@ -86,7 +86,7 @@ def kl_divergence(p: distrax.Distribution, q: distrax.Distribution, **unused: An
     raise checks.NoClosedForm(
         f"kl_divergence of {_name(p)} and {_name(q)} has no closed form here. Estimate it from "
         "samples of the first: x, log_p = p.sample_and_log_prob(seed=key, sample_shape=(n,)), and "
-        "then objectives.mean_log_ratio(log_p, q.log_prob(x)); of a model: objectives.reverse_kl."
+        "then objectives.mean_log_ratio(log_p, q.log_prob(x))."
     )
 
 

@@ -130,8 +130,8 @@ def unet(
     hidden, multipliers: the channels at each size are hidden · multiplier; the size is halved from
         one to the next. (1,) is a residual net at one size
     num_blocks: blocks at each size on the way down; there is one more on the way up
-    attention: the heights of the images whose blocks end with self-attention over all pixels; other
-        numbers have no effect
+    attention: the heights of the images whose blocks end with self-attention over all pixels, from
+        H, H / 2 and so on; others raise InputError
     middle: whether the smallest image has self-attention, between two more blocks
     num_heads: attention heads; hidden must be a multiple of 2 num_heads
     num_groups: of the group norms, reduced until it divides the channels
@@ -152,6 +152,9 @@ def unet(
             f"shape must have sides that {len(multipliers)} multipliers can halve, multiples of "
             f"{parts}; got {shape}."
         )
+    heights = tuple(shape[0] // 2**i for i in range(len(multipliers)))
+    if not set(attention) <= set(heights):
+        raise checks.InputError(f"attention must be heights out of {heights}; got {attention}.")
     hidden = checks.positive_int(hidden, "hidden")
     num_heads = checks.positive_int(num_heads, "num_heads")
     if hidden % (2 * num_heads):

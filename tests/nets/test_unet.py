@@ -58,6 +58,7 @@ def test_the_perceptron_sees_level_and_condition():
         ({"hidden": 3}, "hidden must be a multiple of 2"),
         ({"multipliers": ()}, "multipliers"),
         ({"dropout": 1.0}, "dropout must be in"),
+        ({"attention": (4, 8)}, r"attention must be heights out of \(4, 2\); got \(4, 8\)"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(options, message):
