@@ -45,7 +45,8 @@ def image_gpt(
         one-hot class, (H, W, n) for one vector per pixel; None for p(x)
 
     The net starts with the output f = 0, so that every x_i has the same distribution p(x_i; 0).
-    Costs: those of `transformer` with H·W·C steps.
+    Costs: `log_prob` one pass of the net; `sample` one unroll, which caches keys and values, the
+    arithmetic of one pass in H·W·C steps.
     """
     shape = checks.image_shape(shape)
     cond_shape = checks.cond_shape(cond_shape)

@@ -25,7 +25,8 @@ def markov(
     dim: the length of a sequence x [..., dim]. No parameter depends on it, so that parameters
         trained on short sequences can be used for long ones
     conditional: any likelihood of one entry, such as `categorical(K)` or `mixture()`
-    window: w, how many of the last values x_i depends on; values before the start have a mark
+    window: w, how many of the last values x_i depends on. For each of them an additional input is 0
+        if it would lie before the start, else 1
     hidden: widths of the layers of the MLP
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence, (dim, n) with a
         vector for each step; None for p(x)

@@ -36,8 +36,10 @@ def transformer(
         of causal attention and an MLP), and the attention heads, whose number divides `hidden`
     window: how many of the last inputs a layer sees; None sees all
     positions: "learned", a vector for each position, or "rotary", which depends on distances only
-    grid: the shape of the grid of the steps, such as (H, W, C), dim in all; None is a line
-    order: order[t] is the coordinate generated t-th; None is 0..dim-1
+    grid: the shape of the grid of the steps, such as (H, W, C), dim in all, in which "rotary"
+        measures distances; None is a line
+    order: order[t] is the coordinate generated t-th, for "learned" positions only; None is
+        0..dim-1
     dropout: the fraction of units set to 0 in training, when `dist` gets a key
     cond_shape: of a condition c [..., *cond_shape], (n,) for the whole sequence, (dim, n) with a
         vector for each step; None for p(x)

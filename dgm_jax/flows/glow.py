@@ -37,11 +37,13 @@ def glow(
 ) -> Flow:
     """z [H·W·C] -> x [H, W, C]: num_scales times a squeeze and num_steps steps of Glow.
 
-    A step is actnorm, an invertible 1×1 convolution and a channel coupling x_b = τ(z_b; f(z_a, c)).
-    At each scale but the last, half of the channels leaves as noise with prior N(m(h), s(h)²) given
-    the other half h, by one more coupling. Call `combinators.adapt` on a batch before training.
+    A step is actnorm, an invertible 1×1 convolution and a channel coupling x_b = τ(z_b; f(z_a, c))
+    of two halves a, b of the channels, in which x_a = z_a. At each scale but the last, half of the
+    channels leaves as noise with prior N(m(h), s(h)²) given the other half h, by one more coupling
+    whose net computes m and s. log|det ∂x/∂z| is the sum over all layers. Call `combinators.adapt`
+    on a batch before training.
 
-    shape: (H, W, C), H and W multiples of 2^num_scales
+    shape: (H, W, C), H and W multiples of 2^num_scales, else `InputError`
     num_scales, num_steps: the number of scales, and of steps at each of them; 3 and 32 in the paper
     form: "plu" or "qr", how the 1×1 convolutions are factorised (`flows.conv1x1`). Density is a
         product with their factors, and sampling a substitution

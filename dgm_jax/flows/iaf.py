@@ -36,7 +36,8 @@ def iaf(
     f is a MADE, whose output i depends on the coordinates before i only; each layer has its own
     (`flows.autoregression`). Sampling (`forward`) is one pass of every f. Density (`inverse`)
     computes the noise one coordinate at a time: d passes in the lecture, the arithmetic of one with
-    the default inverse="unit_once". It starts as K reversals.
+    the default inverse="unit_once". log|det ∂x/∂z| is the sum over layers and coordinates of
+    log ∂τ/∂z_i. It starts as K reversals.
 
     dim: d, the size of the vectors
     num_layers: K

@@ -40,7 +40,8 @@ def maf(
     f is a MADE, whose output i depends on the coordinates before i only. A layer maps data x to u,
     reversed, and the next one u on to the noise. Density (`inverse`) is one pass of every f.
     Sampling (`forward`) computes x one coordinate at a time: d passes in the lecture, the
-    arithmetic of one with the default inverse="unit_once".
+    arithmetic of one with the default inverse="unit_once". With z the noise, log|det ∂z/∂x| is the
+    sum over layers and coordinates of log ∂τ/∂x_i. It starts as one reversal per layer.
 
     dim: d, the size of the vectors x
     num_layers: the number of layers, each with its own f

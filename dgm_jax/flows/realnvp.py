@@ -29,7 +29,8 @@ def realnvp(
     """x = T_1 ∘ ... ∘ T_K (z), couplings T_k: x_a = z_a, x_b = τ(z_b; f_k(z_a, c)), z, x ∈ R^dim.
 
     Layers come in pairs: one keeps the odd coordinates and moves the even ones, the next keeps the
-    even ones and moves the odd ones.
+    even ones and moves the odd ones. log|det ∂x/∂z| is the sum over layers and moved coordinates b
+    of log ∂τ/∂z_b.
 
     dim: the size of the vectors, at least 2
     num_layers: K, even

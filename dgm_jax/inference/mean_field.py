@@ -109,9 +109,12 @@ def normal_gamma_evidence(prior: NormalGamma, x: Array) -> Array:
     = log Γ(a_n) - log Γ(a_0) + a_0 log b_0 - a_n log b_n + ½ log(λ_0 / λ_n) - n/2 log 2π
 
     with λ the `strength`, a the `concentration` and b the `rate` of the prior (index 0) and of
-    `normal_gamma_posterior` (index n), λ_n = λ_0 + n and a_n = a_0 + n / 2. Returns a scalar. Every
-    ELBO of a q(μ, τ) is at most this number. Murphy (2007), "Conjugate Bayesian analysis of the
-    Gaussian distribution", section 3.
+    `normal_gamma_posterior` (index n), λ_n = λ_0 + n and a_n = a_0 + n / 2.
+
+    prior: a `NormalGamma` of positive numbers. x: numbers [n], n ≥ 1
+
+    Returns a scalar. Every ELBO of a q(μ, τ) is at most this number. Murphy (2007), "Conjugate
+    Bayesian analysis of the Gaussian distribution", section 3.
     """
     prior, after = _checked(prior), normal_gamma_posterior(prior, x)
     log_gamma = jax.scipy.special.gammaln

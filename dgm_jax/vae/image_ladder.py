@@ -32,8 +32,9 @@ def image_ladder(
 ) -> LatentVariable:
     """p(x, z) = ∏_l p(z_l | z_>l) p(x | z), q(z | x) = ∏_l q(z_l | z_>l, x): a very deep VAE.
 
-    A `ladder` on images: each group z_l is a map [r, r, num_latents], and prior and posterior share
-    a top-down path from the lowest resolution to the highest.
+    A `ladder` on images, with z_>l = (z_{l+1}, ..., z_L): each group z_l is a map [r, r,
+    num_latents], and prior and posterior share a top-down path from the lowest resolution to the
+    highest.
 
     shape: (H, H, C). likelihood: of its entries, or as in the paper of its pixels,
         `likelihoods.discretized_logistic(256, num_components=10, channels=3)`

@@ -31,17 +31,18 @@ def ladder(
 ) -> LatentVariable:
     """p(x, z) = p(z_L) ∏_l p(z_l | z_>l) p(x | z), q(z | x) = ∏_l q(z_l | z_>l, x): a ladder VAE.
 
-    A bottom-up path computes features of x; a top-down path, shared by prior and posterior, samples
-    z_L first and carries a state h of the groups sampled so far. All conditionals of z are
-    Gaussians with independent entries. Layers are residual blocks on vectors.
+    z_>l is (z_{l+1}, ..., z_L). A bottom-up path computes features of x; a top-down path, shared by
+    prior and posterior, samples z_L first and carries a state h of the groups sampled so far. All
+    conditionals of z are Gaussians with independent entries. Layers are residual blocks on vectors.
 
     shape: of one x. likelihood: of its entries, such as `likelihoods.bernoulli()`
     num_latents: the sizes of z_1, ..., z_L
     hidden: the width of both paths at each layer, L numbers
-    num_blocks: residual blocks of each layer bottom-up
+    num_blocks: residual blocks of each layer bottom-up; top-down has one per layer
     posterior: "free" is a Gaussian by a net of h and of the features of x. For "precision_weighted"
         a net of the features alone gives N(μ, σ²), and the posterior is the normalised product of
-        it and the prior (Sønderby et al., 2016, equations 17 to 19)
+        it and the prior N(μ_p, σ_p²): precision 1/σ² + 1/σ_p², mean (μ/σ² + μ_p/σ_p²) divided by it
+        (Sønderby et al., 2016, equations 17 to 19)
     activation, dropout: of the blocks; dropout acts if the distributions get a key
     cond_shape: (n,) of a condition c, such as a one-hot class. c enters at the start of the
         top-down path, and so conditions prior, posterior and likelihood; None for none
