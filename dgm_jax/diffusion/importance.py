@@ -32,29 +32,36 @@ def importance_bound(
     kind: str | Callable = "posterior",
     decay: float = 0.9,
 ) -> tuple[Callable[[Key, Params], State], Callable[..., tuple[Array, tuple[Metrics, State]]]]:
-    """E_t [L_t / (T p_t)], t ~ p_t ∝ √E[L_t²]: the bound of -log p(x), by importance sampling of t.
+    """E_t [L_t / (n p_t)], t ~ p_t ∝ √E[L_t²]: the bound of -log p(x), by importance sampling of t.
 
-    The bound is (1/T) Σ_t L_t. One t per row estimates it without bias for any p > 0, and the
-    variance is least for this p. As E[L_t²] changes in training, it is estimated by a running mean,
-    which is a state beside the parameters. Returns (init_state, loss):
+    Its sum over steps is (1/n) Σ_t L_t, where t is one of the n = T - 1 steps of a chain, or of n =
+    num_bins equal parts of continuous time; the two terms at the ends are added without weights.
+    One t per row estimates it without bias for any p > 0, and the variance is least for this p. As
+    E[L_t²] changes in training, it is estimated by a running mean, which is a state beside the
+    parameters. Returns (init_state, loss):
 
         init_state, loss = importance_bound(model)
         learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
 
     `loss(params, key, x, cond=None, *, state, parts_key=None)` -> (loss, (metrics, state)), in nats
-    per row; metrics are the means of the three terms of `Terms`, and the loss.
+    per row; x [n, *shape], cond [n, *cond_shape] or None, and a key for dropout. The metrics are
+    "loss", the mean over rows, and the means of its three terms, "prior", "steps" and
+    "reconstruction" (`Terms`).
 
-    num_steps: None for the bound in continuous time (`continuous_bound`), else the steps T of a
-        chain (`chain_bound`), at least 3, of which T - 1 have an L_t
-    num_bins: in continuous time, how many equal parts of the range of t have an L_t of their own; t
-        is uniform within a part
+    model: made by `denoiser`
+    num_steps: None for the bound in continuous time (`continuous_bound`), else T, the number of
+        times of a chain (`chain_bound`), at least 3
+    num_bins: the number of parts of continuous time; the time is uniform within a part
     num_levels: K if x are integer levels 0..K-1; None for real numbers
-    kind: the variance of the reverse steps of a chain, as in `chain_bound`
+    kind: the variance of the reverse steps of a chain, "posterior" (Var(x_s | x_t, x) of a step
+        from t to s), "upper" (Var(x_t | x_s)), "learned" (between them, by the net), or a function
+        of both levels, ((α_s, σ_s), (α_t, σ_t)) -> variance
     decay: of the running mean; 0.9 averages about the last ten losses of each t
 
     Until each t has been drawn ten times, p is uniform; later 0.1 % of p stays uniform. The state
-    is three numbers per t. Cost: that of the bound. Nichol and Dhariwal (2021), "Improved denoising
-    diffusion probabilistic models", equation 18.
+    is {"squares", "weight", "seen"}, arrays with a number per t: the running mean of L_t², the sum
+    of its weights, by which it is divided, and how often t was drawn. Cost: that of the bound.
+    Nichol and Dhariwal (2021), "Improved denoising diffusion probabilistic models", equation 18.
     """
     checks.noun(model, Denoiser, "model")
     decay = checks.rate(decay, "decay")

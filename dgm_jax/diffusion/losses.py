@@ -24,8 +24,10 @@ from .process import Process, beside, log_snr, times
 class Terms(NamedTuple):
     """-log p(x) ≤ prior + steps + reconstruction: the terms of a bound, in nats, each [batch].
 
-    prior: KL(q(x_{t_1} | x) ‖ N(0, scale² I)), at the end of the process where x is noise
-    steps: Σ E KL(q(x_s | x_t, x) ‖ p(x_s | x_t)) over the steps of a chain, or its integral
+    prior: KL(q(x_{t_1} | x) ‖ N(0, s² I)), s the `scale` of the process, at the end of the process
+        where x is noise
+    steps: Σ E KL(q(x_s | x_t, x) ‖ p(x_s | x_t)) over the steps of a chain from t to s, or in
+        continuous time ½ ∫ -λ'_t E‖ε - ε_θ(x_t)‖² dt, λ_t = log(α_t² / σ_t²)
     reconstruction: -E log p(x | x_{t_0}), at the end where x is nearly clean
     total: their sum, the bound
     """
@@ -152,17 +154,21 @@ def bound_loss(
     num_levels: int | None = None,
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """E_x [prior + steps + reconstruction] of `continuous_bound`, in nats per example, as a loss.
+    """KL at t_1 + ½ ∫ -λ'_t E‖ε - ε_θ(x_t)‖² dt - E log p(x | x_{t_0}), in nats: a loss.
 
-    The variational bound of -log p(x) in continuous time, averaged over x, with one time t per row:
-    the loss of a variational diffusion model.
+    The loss of a variational diffusion model: the mean over rows of the bound of -log p(x) in
+    continuous time (`continuous_bound`), with one time t per row. x_t = α_t x + σ_t ε, t from t_0
+    (nearly clean) to t_1 (noise), λ_t = log(α_t² / σ_t²) with derivative λ'_t, ε_θ the prediction
+    of E[ε | x_t], and the KL that of q(x_{t_1} | x) from the normal from which sampling starts.
 
-    x: [n, *shape]; cond: [n, *cond_shape]
+    key: draws times and noise
+    x: [n, *shape]; cond: [n, *cond_shape], or None
     num_levels: K if x are integer levels 0..K-1; None for real numbers
     parts_key: for the dropout of the net, which is off without it
 
-    Returns (loss, metrics) with the loss and the means of the three terms (`Terms`). Cost: one pass
-    of the net. Kingma et al. (2021), "Variational diffusion models".
+    Returns (loss, {"loss", "prior", "steps", "reconstruction"}): the loss is the sum of the three
+    terms of the formula, in this order, each a mean over rows. Cost: one pass of the net. Kingma et
+    al. (2021), "Variational diffusion models".
     """
     terms = continuous_bound(
         model, params, key, x, cond, num_levels=num_levels, parts_key=parts_key
@@ -190,14 +196,18 @@ def chain_bound(
 
     The bound of a chain of T = num_steps times of the process, x_1 nearly clean and x_T noise. Its
     reverse steps are p(x_{i-1} | x_i) = N(m_θ, v I), with m_θ the mean of q(x_{i-1} | x_i, x) at
-    the x that the model predicts. Returns `Terms`, the three terms, each [n], in nats.
+    the x that the model predicts, and p(x_T) the normal from which sampling starts. Returns
+    `Terms`: `prior` (the KL at T), `steps` (the sum), `reconstruction` (the last term, with its
+    sign) and `total`, their sum, each [n], in nats.
 
+    key: draws x_i
     x: [n, *shape]; cond: [n, *cond_shape], or None
     num_levels: if given, x are integer levels 0..K-1, which the net sees in [-1, 1], and p(x | x_1)
         is the normal of the last step, integrated over the interval of each level; the two outer
         levels take the tails. Otherwise x are real numbers with that normal as their density
     kind: the variance v: "posterior", that of q(x_{i-1} | x_i, x); "upper", that of q(x_i |
-        x_{i-1}); "learned"; or a function (`chain.variance`)
+        x_{i-1}); "learned", between the two in log v by the net's own weight for each entry; or a
+        function (s, t) -> v of ((α_s, σ_s), (α_t, σ_t)) at the times s < t of a step
     every: True sums over all steps with one draw of x_i each, for T passes of the net; False takes
         T - 1 times one step, drawn for each row, for two passes. Both are unbiased
     parts_key: for the dropout of the net, which is off without it

@@ -14,24 +14,25 @@ from .process import slopes
 
 
 def ode_density(model: Denoiser, *, solver: Solver | None = None) -> Density:
-    """p(x) of dx/dt = α'_t E[x | x_t] + σ'_t E[ε | x_t], from N(0, scale² I) at t_1 to data at t_0.
+    """p(x) of dx/dt = α'_t E[x | x_t] + σ'_t E[ε | x_t], from z ~ N(0, s² I) at t_1 to data at t_0.
 
     The probability-flow ODE as a continuous flow. If the score of the model is exact, its marginals
-    at every t are those of the noising process. With u the right-hand side, log p(x) = log N(z; 0,
-    scale² I) + ∫ tr ∂u/∂x dt from t_0 to t_1 along the path that ends in z, in nats. The trace is
-    exact (d derivatives of the net at each evaluation) or, if `dist` gets a key, Hutchinson's
-    unbiased estimate (one derivative). Events are vectors [d], so flatten images; parameters are
-    those of the denoiser. The density is that of x_{t_0}, whose noise σ_{t_0} is small; no noise is
-    added to x here.
+    at every t are those of the noising process. α_t and σ_t are those of x_t = α_t x + σ_t ε, α'
+    and σ' their derivatives by t, s the `scale` of the process, and the means the predictions of
+    the model. With u the right-hand side, log p(x) = log N(z; 0, s² I) + ∫ tr ∂u/∂x dt from t_0 to
+    t_1 along the path that ends in z, in nats. The trace is exact (d derivatives of the net at each
+    evaluation) or, if `dist` gets a key, Hutchinson's unbiased estimate (one derivative). Events
+    are vectors [d], so flatten images; parameters are those of the denoiser. The density is that of
+    x_{t_0}, whose noise σ_{t_0} is small; no noise is added to x here.
 
     model: a `Denoiser`; its condition, if any, is that of the density
     solver: made by `bijectors.ode_solver`; its time is set to that of the process. By default Tsit5
         with the tolerances of `ode_solver()`
 
     Cost: a sample is one solution of the ODE, some dozens of passes of the net. A solution that
-    needs more than max_steps steps fails as that of `bijectors.Continuous` does. Song et al.
-    (2021), "Score-based generative modeling through stochastic differential equations", section
-    4.3.
+    needs more than max_steps steps of the solver raises `InputError`; in traced code, such as
+    `jit`, its results are NaN. Song et al. (2021), "Score-based generative modeling through
+    stochastic differential equations", section 4.3.
     """
     checks.noun(model, Denoiser, "model")
     solver = ode_solver() if solver is None else solver

@@ -42,7 +42,7 @@ class Process(NamedTuple):
 
 
 class LearnedProcess(NamedTuple):
-    """θ ↦ (α, σ): a `Process` whose functions have parameters, which are trained with the net.
+    """θ ↦ (α, σ): a `Process` x_t = α_t x + σ_t ε with parameters θ, trained with the net.
 
     init: key -> params
     process: params -> Process

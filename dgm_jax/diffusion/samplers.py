@@ -37,17 +37,19 @@ def sample(
     """x_s = α_s x_θ + √(σ_s² - η² β̃) ε_θ + η √v ξ, ξ ~ N(0, I): samples by DDPM, DDIM and between.
 
     One step from time t down to s: x_θ and ε_θ are the predictions of E[x | x_t] and E[ε | x_t],
-    and β̃ = Var(x_s | x_t, x). It starts from N(0, scale² I) at the end of the process. The last
-    step has no noise: the sample is x_θ at the first time. Returns [num, *shape], in the units that
-    the model was trained in.
+    and β̃ = Var(x_s | x_t, x). α_t and σ_t are those of x_t = α_t x + σ_t ε. It starts from N(0,
+    scale² I), with the `scale` of the process, at the end where x is noise. The last step has no
+    noise: the sample is x_θ at the first time. Returns [num, *shape], in the units that the model
+    was trained in.
 
+    key: draws all noise
     num: the number of samples. Each has a key of its own and does not depend on num
     cond: [num, *cond_shape], or None
     num_steps: T ≥ 2, the number of times, evenly spaced between the ends of the process
     eta: η in [0, 1]. 1 is ancestral sampling of DDPM, 0 the deterministic DDIM
     kind: v, the variance of the reverse step: "posterior" (β̃), "upper" (β = Var(x_t | x_s)),
-        "learned" (between them, by the net), or a function of both levels (`chain.variance`). If η
-        < 1 only "posterior" is allowed
+        "learned" (between them, by the net), or a function of both levels, ((α_s, σ_s), (α_t, σ_t))
+        -> v. If η < 1 only "posterior" is allowed
     clip: x_θ is clipped to [-clip, clip], and ε_θ follows from it; 1.0 for images in [-1, 1]; None
         for no clipping
 
@@ -93,10 +95,13 @@ def heun(
     """x_s = x_t + (s - t) (u(x_t, t) + u(x̃_s, s)) / 2: samples, by Heun's method for dx/dt = u.
 
     u = α'_t E[x | x_t] + σ'_t E[ε | x_t] is the probability-flow ODE of the process x_t = α_t x +
-    σ_t ε, and x̃_s = x_t + (s - t) u(x_t, t) is Euler's step. It starts from N(0, scale² I) at the
-    end of the process and returns E[x | x_{t_0}], [num, *shape]. The error is of second order in
-    the step. On `straight` paths u changes little, and few steps suffice.
+    σ_t ε, and x̃_s = x_t + (s - t) u(x_t, t) is Euler's step. α' and σ' are derivatives by t, and
+    the means predictions of the model. It starts from N(0, scale² I), with the `scale` of the
+    process, at its noisy end t_1, and returns the prediction of E[x | x_{t_0}] at the clean end
+    t_0, [num, *shape]. The error is of second order in the step. On `straight` paths u changes
+    little, and few steps suffice.
 
+    key: draws the start
     num: the number of samples. Each has a key of its own and does not depend on num
     cond: [num, *cond_shape], or None
     num_steps: T ≥ 2, the number of times, evenly spaced between the ends of the process
@@ -134,14 +139,15 @@ def dpm_solver(
     """DPM-Solver-2: the probability-flow ODE, solved to second order in λ = log(α_t / σ_t).
 
     With h = λ_s - λ_t of a step from t to s, an intermediate time m = (s + t) / 2, its fraction r =
-    (λ_m - λ_t) / h, and the prediction ε_t of E[ε | x_t],
+    (λ_m - λ_t) / h, and the prediction ε_t of E[ε | x_t] for x_t = α_t x + σ_t ε,
 
         x_m = (α_m / α_t) x_t - σ_m (e^{r h} - 1) ε_t
         x_s = (α_s / α_t) x_t - σ_s (e^h - 1) (ε_t + (ε_m - ε_t) / 2r)
 
-    It starts from N(0, scale² I) at the end of the process and returns E[x | x_{t_0}], [num,
-    *shape].
+    It starts from N(0, scale² I), with the `scale` of the process, at its noisy end t_1, and
+    returns the prediction of E[x | x_{t_0}] at the clean end t_0, [num, *shape].
 
+    key: draws the start
     num: the number of samples. Each has a key of its own and does not depend on num
     cond: [num, *cond_shape], or None
     num_steps: T ≥ 2, the number of times, evenly spaced between the ends of the process

@@ -23,12 +23,14 @@ def reverse_sde(
 ) -> Array:
     """dx = (f x - g² ∇ log q(x_t)) dt + g dW, from t_1 down to t_0: samples by the reverse SDE.
 
-    Noising is dx = f_t x dt + g_t dW, with f = d log α / dt and g² = dσ²/dt - 2 f σ² of the
-    process. The score is -E[ε | x_t] / σ_t by the model. It starts from N(0, scale² I), takes
+    The process is x_t = α_t x + σ_t ε for t in [t_0, t_1]. As an SDE it is dx = f_t x dt + g_t dW,
+    W Brownian motion, with f = d log α / dt and g² = dσ²/dt - 2 f σ². The score is -E[ε | x_t] /
+    σ_t by the model. It starts from N(0, scale² I), with the `scale` of the process, takes
     Euler-Maruyama steps of equal size, and returns E[x | x_{t_0}], [num, *shape]. With the exact
     score x_t has the law of the process at every t, as along the ODE; the noise corrects errors of
     the score on the way.
 
+    key: draws the start and the Brownian paths
     num: the number of samples. Each has a Brownian path from a key of its own, which depends
         neither on num nor on num_steps: more steps approximate the same sample better
     cond: [num, *cond_shape], or None

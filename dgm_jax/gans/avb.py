@@ -215,12 +215,14 @@ def avb_loss(
         mean μ and the covariance L Lᵀ of r, instead of z
     params: {"model", "critic"}; it is the loss of "model" alone, as a player of
         `learning.alternate`
-    x: [batch, *shape]
+    key: draws z, and the samples for r
+    x: data [batch, *shape]
     num_moments: the number of samples from which r is computed, without gradient; more than
         num_latents, else `InputError`, and better ten times as many. 0 is r = p
 
-    Returns (loss, {"distortion": -E log p(x | z), "ratio_kl": the estimate of E KL(q ‖ p)}).
-    Mescheder, Nowozin and Geiger (2017), "Adversarial variational Bayes", section 4.
+    Returns (loss, {"distortion", "ratio_kl"}), means over the batch in nats: -E log p(x | z), and
+    the estimate of E KL(q(z | x) ‖ p(z)), whose sum is the loss. Mescheder, Nowozin and Geiger
+    (2017), "Adversarial variational Bayes", section 4.
     """
     num_moments = _checked(model, critic, params, key, x, num_moments)
     posterior = model.posterior(params["model"], x)
@@ -248,12 +250,19 @@ def avb_critic_loss(
     With num_moments T sees L⁻¹(z - μ) instead of z, with the mean μ and the covariance L Lᵀ of q(z
     | x), and z' ~ N(0, I) ("adaptive contrast"); then T* = log q(z | x) - log N(z; μ, L Lᵀ).
 
-    model, params, num_moments: those of `avb_loss`. The model gets no gradient here
+    model: an `avb`, which gets no gradient here
     critic: T, apply(params, x, z) -> logits [batch, 1]
-    x: [batch, *shape]
+    params: {"model", "critic"}; it is the loss of "critic" alone, as a player of
+        `learning.alternate`
+    key: draws z and z'
+    x: data [batch, *shape]
+    num_moments: the number of samples of q(z | x) from which μ and L are computed; more than
+        num_latents, else `InputError`. 0 for T of z itself. The same as in `avb_loss`
 
-    Returns (loss, {"accuracy", "ratio_kl"}): the fraction of pairs on the right side of T = 0, and
-    E_q T. Mescheder, Nowozin and Geiger (2017), "Adversarial variational Bayes", equation 3.
+    Returns (loss, {"accuracy", "ratio_kl"}), means over the batch: "accuracy" is the fraction of z
+    and z' on the right side of T = 0, and "ratio_kl" E_q T, the estimate of KL(q ‖ p), or of KL(q ‖
+    N(μ, L Lᵀ)) with num_moments, in nats. Mescheder, Nowozin and Geiger (2017), "Adversarial
+    variational Bayes", equation 3.
     """
     num_moments = _checked(model, critic, params, key, x, num_moments)
     q_key, p_key = jax.random.split(key)

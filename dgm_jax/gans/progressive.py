@@ -37,9 +37,11 @@ def progressive(
     group_size: int | None = 4,
     axis_name: str | None = None,
 ) -> Callable[..., Adversarial]:
-    """grown(size, α): x = (1 - α) up(G_{size/2}(z)) + α G_size(z), and the critic likewise.
+    """grown(size, α): x = (1 - α) up(G_{size/2}(z)) + α G_size(z), z ~ N(0, I), and a critic.
 
-    A GAN that starts with small images and grows; up repeats each pixel 2×2 times. Returns a
+    A GAN that starts with small images and grows; G_s makes images of s×s pixels, and up repeats
+    each pixel 2×2 times. The critic's features at size/2 are likewise (1 - α) times those of the
+    image averaged over 2×2 pixels, and α times those that its layers at full size make. Returns a
     function grown(size=None, alpha=1.0) -> `Adversarial` for images [size, size, C], size = 4, 8,
     ... up to that of `shape`, the default. All sizes share one tree of parameters, of which each
     uses the layers up to its own size. To grow, continue with the same parameters and twice the

@@ -21,15 +21,17 @@ def sagan(
 ) -> Adversarial:
     """x = G(z), z ~ N(0, I), and a critic D: residual nets with self-attention, layers W / σ(W).
 
-    As `sngan`, with spectral normalisation (each weight divided by its largest singular value σ(W))
-    in the generator, too, and one layer of self-attention in both nets, which starts as the
-    identity.
+    The nets of `sngan`: residual blocks that double the image in G and halve it in D. Each weight W
+    of both is divided by its largest singular value σ(W) (spectral normalisation), and both have
+    one layer of self-attention, which starts as the identity.
 
     shape: (H, W, C), even sides of at least 8; x lies in (-1, 1)
     num_latents: the size of z
     hidden: the channels at full resolution, twice as many at each halving, at most 16 hidden
     attention: the height of the images that get the self-attention; None for H / 2
-    num_classes: None, or for a conditional model, whose condition is a class, an integer
+    num_classes: K, for a conditional model whose condition y is a class 0..K-1, an integer: batch
+        norms get scale and shift of the class, and D a term ⟨v_y, φ(x)⟩, with a trained vector v_y
+        per class and φ(x) its features, summed over the pixels. None for no classes
     axis_name: of `jax.pmap`, for batch norms
 
     Train it with `objectives.hinge()`, one update of each player, and Adam with b1 = 0 and learning

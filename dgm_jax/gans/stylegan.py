@@ -33,9 +33,11 @@ class StyleGAN(NamedTuple):
       params["generator"]["synthesis"], from `styles` [..., L, num_styles], one w for each layer.
       The key is for the noise; with None there is none
     - `grown(size=None, alpha=1.0, truncation=1.0, cutoff=None)` -> `Adversarial`, of images of a
-      size. size and alpha: None is the full size; smaller ones and α < 1 are for growing, as in
-      `progressive`. truncation, cutoff: ψ of `truncated_styles`, and in how many layers; outside of
-      training only. The generator's state is {"mean_style"}, the moving average of w
+      size. size: the side of its images, 4, 8, ...; None is the full one. alpha: α in [0, 1], of (1
+      - α) times the image of half the size, doubled, plus α times that of this size, for growing as
+      in `progressive`. truncation, cutoff: ψ in w ← w̄ + ψ (w - w̄), and in how many of the first
+      layers (None: all), outside of training only. The generator's state is {"mean_style"}, the
+      moving average of w
     - `num_layers`: L, two for each size 4, 8, ...
 
     Made by `stylegan`.
@@ -75,8 +77,11 @@ def stylegan(
     mixing: in training and if there is a key, with this probability the layers after a random
         crossover get the style of a second z (`mixed_styles`)
     style_decay: of w̄, the moving average of w in training, towards which styles are truncated
-    shape, channel_base, channel_max, group_size, axis_name: (n, n, C), channels of each size, and
-        the groups of the critic, as in `progressive`
+    shape: (n, n, C), n a power of two of at least 4, else `InputError`
+    channel_base, channel_max: images of side s have channel_base / s channels, at most channel_max
+    group_size: the critic sees the standard deviation within groups of so many images; None for the
+        whole batch
+    axis_name: of `jax.pmap`, over which these groups are formed, and w̄ is averaged
 
         style = gans.stylegan((32, 32, 1), channel_base=1024, channel_max=64)
         model = style.grown()                                    # to train

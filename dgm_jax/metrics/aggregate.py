@@ -43,13 +43,16 @@ def kl_terms(
 
     The three parts of the KL in the ELBO, for N rows of data. q(z) = 1/N Σ_n q(z | x_n), the
     aggregate posterior, is summed over all rows and evaluated at one z per row; only the mean over
-    z is an estimate. Returns `KLTerms`, in nats.
+    z is an estimate. Returns `KLTerms`, scalars in nats: `mutual_information`, `total_correlation`
+    and `dimension_kl`, in this order.
 
     mean, scale: μ_n and σ_n of all rows, [N, d], N ≥ 2
     num_codes: for how many rows, drawn without replacement, a z is sampled; None for all
     batch_size: instead estimate q(z) from batches of rows in random order, as in training
         (`objectives.log_aggregate`); incomplete batches are dropped
-    estimate: how, with a batch_size: "stratified" (unbiased for q(z)), "plain" or "weighted"
+    estimate: how, from the B = batch_size rows of a batch: "stratified", 1/N q(z_n | x_n) + (N -
+        1)/N · mean over m ≠ n of q(z_n | x_m), unbiased for q(z_n); "plain", the mean over all m;
+        "weighted", that divided by N
     chunk: how many rows and codes are compared at once; memory is [chunk, chunk, d]
 
     Both num_codes and batch_size, or more than N, raise `InputError`. Jit it. Cost: N num_codes d

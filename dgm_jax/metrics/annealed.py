@@ -68,9 +68,11 @@ def annealed_log_prob(
     through z_t ~ T_t(· | z_{t-1}). T_t is a step of Hamiltonian Monte Carlo, which leaves the
     density p_0^{1-β_t} p(x, ·)^{β_t} invariant; β_t rises from 0 to 1, slowly at both ends (a
     sigmoid over ±4). E w = p(x), so the estimate is a lower bound in expectation, and the variance
-    of w decreases with the number of steps. Returns an `Estimate`.
+    of w decreases with the number of steps. Returns an `Estimate` with `log_prob` [n], `stderr`
+    [n], `effective_samples` [n] = (Σ w)² / Σ w², `num_samples` K and `method`, in words.
 
-    x, cond: rows [n, ...]; one condition per row, or one for all
+    key: draws all chains
+    x: rows [n, ...]; cond: one condition per row, or one for all
     num_steps, num_chains: the number of steps t of a chain, and K
     start: p_0, "prior" for p(z) or "posterior" for the encoder's q(z | x), which needs far fewer
         steps if it is good
@@ -117,13 +119,17 @@ def bidirectional_log_prob(
     of its true posterior. Chains that start there, annealed back from β = 1 to 0, have E 1/w =
     1/p(x), so that they give the upper bound; `annealed_log_prob` of the same x gives the lower
     one. Their difference bounds the error of either on these data, and shows whether num_steps are
-    enough for similar data. Returns `Bidirectional`.
+    enough for similar data. Returns `Bidirectional`: `x` [num_rows, ...], `z`, from which they were
+    simulated, and `lower` and `upper`, each an `Estimate` with `log_prob` [num_rows] in nats.
 
+    key: draws z, x and all chains
     cond: one condition per row [num_rows, *cond_shape], or one for all
     num_rows: how many x are simulated
-    num_steps, num_chains, start, num_leapfrogs, step_size, acceptance, batch_size: those of
-        `annealed_log_prob`: steps and number of chains, their start, and the options of Hamiltonian
-        Monte Carlo. Both directions use the step sizes of one chain
+    num_steps, num_chains: steps of a chain, and K, the number of chains per row
+    start: the density at β = 0, "prior" for p(z) or "posterior" for the encoder's q(z | x)
+    num_leapfrogs, step_size, acceptance: leapfrog steps of each transition, their first size, and
+        the rate of acceptance to which a preliminary chain adapts it, for both directions
+    batch_size: rows at a time
 
     Cost: twice that of `annealed_log_prob`; errors are the same. Grosse, Ghahramani and Adams
     (2015), "Sandwiching the marginal likelihood using bidirectional Monte Carlo".

@@ -24,7 +24,9 @@ def code_scores(
 
     codes: [n, d], usually means of q(z | x); factors: [n, k], integers that number the states of
         each factor of the same rows
-    predictor: that of `dci`, which is also its default
+    key: draws rows, batches and shuffles
+    predictor: for dci, completeness and informativeness, a function (z [m, d], v [m], z_test) ->
+        (importance of each unit [d], v of z_test); by default `random_forest()`
 
     The names are those of the functions: betavae_score, factorvae_score, mig, dci (the
     disentanglement of DCI), completeness, informativeness, modularity, explicitness, sap. Each is

@@ -97,7 +97,9 @@ def dci(
     fractions of row i and column j in the sum of R. So a unit that is important for one factor only
     has disentanglement 1, and an unused unit does not count. All three are 1 for codes equal to
     their factors; for noise D and C are near 0, and informativeness is that of guessing. Returns
-    `Dci`.
+    `Dci` with `disentanglement` D, `completeness` C, `informativeness`, the mean accuracy,
+    `importance` R, `units` [d] and `factors` [k], the brackets of the two sums, and `accuracy` [k]
+    for each factor.
 
     codes: [n, d]; factors: [n, k], integers that number the states of each factor
     predictor: `random_forest()` by default, `gradient_boosting()` as published, or your own

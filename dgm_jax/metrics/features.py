@@ -57,7 +57,7 @@ def features(
 ) -> Callable[[Rows], np.ndarray]:
     """images ↦ f(images): a function of integers [n, H, W(, 1 or 3)] in 0..255 to rows [n, d].
 
-    The features of a published network, for `frechet_distance`, `kernel_distance` and others.
+    The features f of a published network, for `frechet_distance`, `kernel_distance` and others.
 
     name: "inception", that of FID and KID (d = 2048); "efficientnet", EfficientNet-Lite0 at a tenth
         of the cost (d = 1280); "efficientnet_logits", its class logits (d = 1000). State it beside

@@ -64,8 +64,10 @@ def beta_vae_score(
     multinomial logistic regression with penalty ½ ‖w‖² on the sum of losses (scikit-learn's C = 1),
     on unscaled differences: codes with much smaller variance than 1 score less. Uninformative units
     do no harm. 1 for codes equal to their factors, and for linear maps of them in which each unit
-    has few factors; 1/k for noise. Returns `FixedFactor`.
+    has few factors; 1/k for noise. Returns `FixedFactor`: `accuracy` on the test points (the
+    score), `train_accuracy`, and `chance`, 1/k.
 
+    key: draws points and rows
     codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
     num_train, num_test: the numbers of points for training, at least 100, and for testing
     batch_size: L
@@ -98,8 +100,11 @@ def factor_vae_score(
     with that value. The unit with the smallest variance in the batch, relative to that over all
     rows (both with n - 1), votes for j. A unit predicts the factor with most of its num_train
     votes; the accuracy is that of num_test other votes. 1 for codes equal to their factors; 1/k for
-    noise, and usually if factors are mixed. Returns `FactorVotes`.
+    noise, and usually if factors are mixed. Returns `FactorVotes`: `accuracy` (the score),
+    `train_accuracy`, `chance` (1/k), `votes` [d, k], how often unit i voted for factor j, and
+    `active` [d], booleans, which units took part.
 
+    key: draws votes and rows
     codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
     num_train, num_test: the numbers of votes for training, at least 100, and for testing
     batch_size: the rows of a vote, at least 2

@@ -45,8 +45,11 @@ class Frechet(NamedTuple):
 def moments(features: Rows) -> Moments:
     """μ = 1/n Σ x, S = 1/(n - 1) Σ (x - μ)(x - μ)ᵀ of rows [n, d], in float64.
 
-    Compute it once for the real data: `frechet_distance` takes moments in place of rows. Cost: n
-    d². Raises `ValueError` for fewer than two rows or numbers that are not finite.
+    features: x, rows [n, d]
+
+    Returns `Moments`: `mean` μ [d], `covariance` S [d, d] and `num` n. Compute it once for the real
+    data: `frechet_distance` takes moments in place of rows. Cost: n d². Raises `ValueError` for
+    fewer than two rows or numbers that are not finite.
     """
     features = feature_rows(features, "features").astype(np.float64)
     mean = features.mean(0)
@@ -60,7 +63,8 @@ def frechet_distance(real: Rows | Moments, fake: Rows | Moments) -> Frechet:
     The squared 2-Wasserstein distance of N(μ, S) and N(μ', S') (Dowson and Landau, 1982). With the
     features of FID's Inception, and only then, it is the FID (Heusel et al., 2017, "GANs trained by
     a two time-scale update rule converge to a local Nash equilibrium", equation 6). Returns
-    `Frechet`; lower is better.
+    `Frechet`, lower is better: `distance` d², its parts `means` (the first term) and `covariances`
+    (the rest), and `num_real` n and `num_fake` m.
 
     real, fake: rows of features, [n, d] and [m, d], at least two each, or their `Moments`. Others
         raise `InputError`
@@ -89,11 +93,11 @@ def frechet_distance(real: Rows | Moments, fake: Rows | Moments) -> Frechet:
 def frechet_floor(covariance: Rows, num_real: int, num_fake: int) -> float:
     """E d² for two samples of one Gaussian N(μ, S), to first order in 1/n and 1/m.
 
-    (1/n + 1/m) (5/4 tr S + ½ Σ_ij λ_i λ_j / (λ_i + λ_j)), with λ the eigenvalues of the covariance
-    S [d, d] and n, m = num_real, num_fake; for S = I it is (1/n + 1/m) (d + d (d + 1)/4). The means
-    contribute tr S, the Wishart errors E of the covariances the rest, since d² ≈ ½ Σ_ij E_ij² /
-    (λ_i + λ_j) near 0. It holds for n and m well above d, and is too large for fewer rows. Cost:
-    O(d³).
+    The formula is (1/n + 1/m) (5/4 tr S + ½ Σ_ij λ_i λ_j / (λ_i + λ_j)), with λ the eigenvalues of
+    the covariance S [d, d] and n, m = num_real, num_fake; for S = I it is (1/n + 1/m) (d + d (d +
+    1)/4). The means contribute tr S, the Wishart errors E of the covariances the rest, since d² ≈ ½
+    Σ_ij E_ij² / (λ_i + λ_j) near 0. It holds for n and m well above d, and is too large for fewer
+    rows. Cost: O(d³).
     """
     checks.floating(covariance, "covariance", (None, None))
     covariance = checks.finite_rows(covariance, "covariance").astype(np.float64)

@@ -72,8 +72,11 @@ def importance_log_prob(
     """log 1/K Σ_k p(x, z_k) / q(z_k | x), z_k ~ q(z | x), for each row of x, in nats.
 
     The bound L_K, a lower bound of log p(x) in expectation that rises with K to log p(x); K = 1 is
-    the ELBO. It works for any model, hierarchies included. Returns an `Estimate`.
+    the ELBO. It works for any model, hierarchies included. Returns an `Estimate` with `log_prob`
+    [n], `stderr` [n], `effective_samples` [n] = (Σ w)² / Σ w² of the weights w_k = p(x, z_k) /
+    q(z_k | x), `num_samples` K and `method`, in words.
 
+    key: draws z_k
     x: rows [n, ...]
     cond: one condition per row, or one for all
     num_samples: K
@@ -102,12 +105,14 @@ def naive_log_prob(
     chunk_size: int = 50,
     batch_size: int = 100,
 ) -> Estimate:
-    """log 1/K Σ_k p(x | z_k), z_k ~ p(z), for each row of x, in nats: an `Estimate`.
+    """log 1/K Σ_k p(x | z_k), z_k ~ p(z), for each row of x, in nats.
 
-    Naive Monte Carlo: unbiased for p(x), but useless for log p(x) if few samples of the prior
-    explain x, since K must grow as e^KL(p(z | x) ‖ p(z)). It uses no encoder, and so shows what an
-    encoder contributes.
+    Returns an `Estimate` with `log_prob` [n], `stderr` [n], `effective_samples` [n] = (Σ w)² / Σ w²
+    of the weights w_k = p(x | z_k), `num_samples` K and `method`, in words. Naive Monte Carlo is
+    unbiased for p(x), but useless for log p(x) if few samples of the prior explain x, since K must
+    grow as e^KL(p(z | x) ‖ p(z)). It uses no encoder, and so shows what an encoder contributes.
 
+    key: draws z_k
     x: rows [n, ...]
     cond: one condition per row, or one for all
     num_samples: K

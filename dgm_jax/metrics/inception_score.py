@@ -33,7 +33,8 @@ def inception_score(logits: Rows, *, num_splits: int = 1) -> InceptionScore:
 
     The score is 1 if all samples have the same class probabilities, and C if each is classified
     with certainty and all classes are equally frequent. Real data do not enter, so one perfect
-    sample of each class has the score C. Returns `InceptionScore`.
+    sample of each class has the score C. Returns `InceptionScore`: `score`; `spread`, the standard
+    deviation over parts; `num_splits`, and `num_fake` n.
 
     logits: [n, C], those of a classifier of C classes at the samples. Scores of different
         classifiers are not comparable

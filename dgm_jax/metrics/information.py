@@ -122,15 +122,16 @@ def mig(
 
     The mutual information gap: 1 if one unit determines each factor and no other unit is
     informative of it; 0 for noise, and if a factor is spread over two units equally. Uninformative
-    units do no harm. Returns `InformationGap`.
+    units do no harm. Returns `InformationGap`: `score`, `gaps` [k], the term of each factor, `best`
+    [k], the unit (1) of each factor, and `shares` [d, k], I(z_i; v_j) / H(v_j).
 
     codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
-    num_bins, binning, num_shuffles: how I is estimated (`mutual_information`): the number of bins
-        of a unit, "width" or "quantile" bins, and the number of shuffles of the rows. The defaults
-        are the published protocol, which cannot reach 1 if there are fewer bins than states. To
-        reach it, use at least as many num_bins as the largest number of states, binning="quantile"
-        and about 20 num_shuffles: then terms are (I - c) / (H - c), with c the information of
-        shuffled rows
+    num_bins, binning, num_shuffles: how I is estimated: the number of bins of a unit; "width", bins
+        of equal width, or "quantile", bins with equally many rows; and the number of random
+        shuffles of the rows that estimate its bias, 0 for no correction. The defaults are the
+        published protocol, which cannot reach 1 if there are fewer bins than states. To reach it,
+        use at least as many num_bins as the largest number of states, binning="quantile" and about
+        20 num_shuffles: then terms are (I - c) / (H - c), with c the information of shuffled rows
 
     Chen et al. (2018), "Isolating sources of disentanglement in VAEs", equation 6.
     """

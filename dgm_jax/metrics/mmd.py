@@ -87,7 +87,8 @@ def mmd(real: Rows, fake: Rows, kernel: Kernel) -> Discrepancy:
     The squared maximum mean discrepancy: the distance of two distributions in the space of the
     kernel, 0 only if they are equal, for a kernel such as `rbf_kernel`. Leaving out the pairs of a
     row with itself makes the estimate unbiased; for equal distributions it is negative about half
-    of the time. Returns a `Discrepancy`.
+    of the time. Returns a `Discrepancy`: `squared` MMD², `spread` 0, `num_real` n, `num_fake` m,
+    `num_subsets` 1 and `subset_size` None.
 
     real, fake: x [n, d] and y [m, d], at least two rows each, else `InputError`
     kernel: k, from rows [n, d] and [m, d] to [n, m]: `rbf_kernel`, `polynomial_kernel`, or your own
@@ -114,8 +115,9 @@ def kernel_distance(
     """1/S Σ_s MMD² of S random subsets of both samples, with k(x, y) = (x·y / d + 1)³: the KID.
 
     With the features of FID's Inception, and only then, it is the KID. Unlike a Fréchet distance it
-    is unbiased for any number of rows. Returns a `Discrepancy`, whose `spread` is the standard
-    deviation over subsets, larger than the error of the mean.
+    is unbiased for any number of rows. Returns a `Discrepancy`: `squared`, the mean of MMD²;
+    `spread`, the standard deviation over subsets, larger than the error of the mean; `num_real` n,
+    `num_fake` m, `num_subsets`, `subset_size`.
 
     key: draws the subsets
     real, fake: rows of features, [n, d] and [m, d]

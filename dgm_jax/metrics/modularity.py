@@ -85,7 +85,7 @@ def explicitness(
     codes. It does not matter where a factor is encoded: a rotation of the code has the same score.
     ½ is chance. Codes equal to their factors score less than 1 if a state lies between others,
     because a linear function of one unit cannot separate it from both sides. Returns
-    `Explicitness`.
+    `Explicitness`: `score`, the mean over factors, and `areas` [k], that of each factor.
 
     codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
     num_train, num_test: rows for fitting and for the areas, drawn with `key`; of fewer rows 2/3 and

@@ -75,7 +75,7 @@ def precision_recall(real: Rows, fake: Rows, *, k: int = 3, chunk: int = 512) ->
     B(x) is the ball around x to its k-th nearest neighbour in its own set, with its surface; the
     union of the balls approximates the support of a distribution. Both saturate: in many
     dimensions, samples that are slightly narrower than the data have precision 1 and recall 0.
-    Returns `PrecisionRecall`.
+    Returns `PrecisionRecall`: `precision`, `recall`, `k`, `num_real` n and `num_fake` m.
 
     real, fake: rows of features, x [n, d] and y [m, d]
     k: the number of the neighbour, not counting x itself; no more than k rows raise `InputError`
@@ -96,7 +96,8 @@ def density_coverage(real: Rows, fake: Rows, *, k: int = 5, chunk: int = 512) ->
     B(x_i) is the ball around a real row to its k-th nearest neighbour among the real rows, with its
     surface. Unlike recall, coverage is robust to fake outliers. For equal distributions the density
     is 1 and the coverage 1 - Π_{j=1..k} (n - j)/(n + m - j) in expectation: 0.97 for k = 5 and n =
-    m. Density has no upper bound. Returns `DensityCoverage`.
+    m. Density has no upper bound. Returns `DensityCoverage`: `density`, `coverage`, `k`, `num_real`
+    n and `num_fake` m.
 
     real, fake: rows of features, x [n, d] and y [m, d]
     k: the number of the neighbour, not counting x itself; no more than k real rows raise

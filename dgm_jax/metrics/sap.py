@@ -39,7 +39,8 @@ def sap(
     machine on one number, one state against the others, with states weighted by their inverse
     frequency (scikit-learn's LinearSVC with C = 0.01). A linear classifier of one number cannot
     separate more than three states, so codes equal to their factors do not reach 1; a factor with
-    two states has at most ½. 0 for noise. Returns `Sap`.
+    two states has at most ½. 0 for noise. Returns `Sap`: `score`, `gaps` [k], the term of each
+    factor, and `accuracy`, A [d, k].
 
     codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
     num_train, num_test: rows for fitting and for testing, drawn with `key`; of fewer rows 2/3 and

@@ -39,7 +39,8 @@ def sliced_wasserstein(
     In one dimension W_p^p = ∫_0^1 |F⁻¹(u) - G⁻¹(u)|^p du, with the quantile functions of both
     samples: for samples of equal size the mean of |sorted difference|^p; for other sizes the
     integral of the step functions, exactly. For d = 1 it is W_p itself. A shift by μ has (E_θ
-    |θ·μ|²)^½ = ‖μ‖/√d for p = 2. Returns `SlicedWasserstein`.
+    |θ·μ|²)^½ = ‖μ‖/√d for p = 2. Returns `SlicedWasserstein`: `distance`, `order` p,
+    `num_directions`, `num_real` n and `num_fake` m.
 
     key: draws the directions
     real, fake: rows of features, x [n, d] and y [m, d]

@@ -49,8 +49,11 @@ def elbo_surgery(
 
     The information that codes have about the rows n, and the distance of the aggregate posterior
     q(z) = 1/N Σ_n q(z | x_n) from the prior. I(n; z) ≤ log N, with equality if codes identify all
-    rows: then more data would have more. Returns `Surgery`.
+    rows: then more data would have more. Returns `Surgery`, scalars in nats: `elbo`,
+    `reconstruction` E log p(x | z), `kl`, its parts `mutual_information` and `marginal_kl`, and
+    `most`, the bound log N of the information (log B of batches with stratified=False).
 
+    key: draws z_n and the order of rows
     x: rows [N, ...], at least two; cond: one condition per row, or one for all. With conditions a
         row is (x_n, c_n), and p is p(z | c_n)
     batch_size: None sums q(z) over all rows, exact up to the samples z_n. B estimates it within

@@ -83,20 +83,21 @@ def fq_critic_loss(
 ) -> tuple[Array, tuple[Metrics, State]]:
     """L_D + λ (E ‖sg(f) - e‖² + β E ‖f - sg(e)‖²): the critic's loss in a game, and its codebook's.
 
-    L_D is `objectives.critic_loss` of the game, f are the features of data and samples together,
-    and e the vectors of the codebook nearest to them.
+    L_D is the game's loss of the critic D at data x and samples G(z), f are the features of data
+    and samples together, e the vectors of the codebook nearest to them, and sg stops the gradient.
+    ‖·‖² is the sum over the entries of a vector, and E the mean over all vectors.
 
-    model: its critic is a `quantised_critic`, which fixes β
+    model: its critic is a `quantised_critic`, made with β
     game: gives L_D, such as `objectives.non_saturating()`
-    params, state: dicts {"generator", "critic"}
+    params, state: dicts {"generator", "critic"}; the generator gets no gradient
     x: data [n, *shape]; as many samples are drawn with `key`
     cond: one condition per row, or None
     weight: λ
 
-    Returns (loss, (metrics, state)); metrics are those of `critic_loss`, and "quantisation", the
-    bracket. The generator's loss is `objectives.generator_loss`, as without a codebook. State of
-    another critic raises `InputError`. Zhao et al. (2020), "Feature quantization improves GAN
-    training", equation 5.
+    Returns (loss, (metrics, state)), with state["critic"] updated; the metrics are "real" and
+    "fake", the means of D at data and samples, and "quantisation", the bracket. The generator's
+    loss is `objectives.generator_loss`, as without a codebook. State of another critic raises
+    `InputError`. Zhao et al. (2020), "Feature quantization improves GAN training", equation 5.
     """
     weight = checks.weight(weight, "weight")
     if not isinstance(state, dict) or "quantisation" not in state.get("critic", {}):

@@ -71,6 +71,8 @@ def categorical_vae(
 
     encoder: g, from x [..., *shape] as real numbers (as in `vae.vae`) to logits [..., *codes, K],
         or the same with the last axes joined
+    likelihood: p(x_i; f_i), the family of one entry, such as `likelihoods.bernoulli()`
+    shape: the shape of one x, or its size if it is a vector
     decoder: f, from z to the parameters of the likelihood for each entry of x, in a layout of
         `likelihoods.factorised`. It reads n codes as one vector [..., n K], and a grid as an image
         [..., h, w, K]. It must also take what lies between one-hot vectors, since relaxed draws do
@@ -201,14 +203,20 @@ def score_function_loss(
 
     The negative ELBO of a `categorical_vae` for β = 1, with the score-function estimate of its
     gradient (REINFORCE) from one-hot samples z of q(z | x); the KL has a closed form. The estimate
-    is unbiased for every b. Without a baseline its variance is large.
+    is unbiased for every b. Without a baseline its variance is large. The loss is the mean over
+    rows.
 
-    x: [n, *shape]. num_samples: samples of z for each row. beta: β. parts_key: for dropout in the
-        nets, which is off without it
+    model: made by `categorical_vae`
+    key: draws z
+    x: [n, *shape]
+    num_samples: samples of z for each row
+    beta: β, at least 0
+    parts_key: for dropout in the nets, which is off without it
     baseline: b, a number or [n], that must not depend on these samples; `running_mean_loss` and
         `linear_baseline_loss` learn one
 
-    Returns (loss, metrics) with neg_elbo, distortion and kl as in `objectives.elbo`, for one-hot z.
+    Returns (loss, metrics): neg_elbo, distortion (-E log p(x | z)) and kl, the terms without the
+    weight β, means over rows in nats. Cost: one pass of the encoder, num_samples of the decoder.
     Mnih and Gregor (2014), "Neural variational inference and learning in belief networks".
     """
 
@@ -230,16 +238,19 @@ def leave_one_out_loss(
 
     The negative ELBO of a `categorical_vae` for β = 1, in nats, with the score-function estimate
     from K one-hot samples per row, where the mean of the other samples is the baseline: it is
-    unbiased. The KL has a closed form.
+    unbiased. The KL has a closed form; f and KL are sums over the entries of a row, and the loss is
+    the mean over rows.
 
+    model: made by `categorical_vae`
+    key: draws z
     x: [n, *shape]
     num_samples: K, at least 2
     beta: β, at least 0
     parts_key: for dropout in the nets, which is off without it
 
-    Returns (loss, metrics): neg_elbo, distortion (-E log p(x | z)) and kl, whatever β. Cost: one
-    pass of the encoder, K of the decoder. Kool et al. (2019), "Buy 4 REINFORCE samples, get a
-    baseline for free!".
+    Returns (loss, metrics): neg_elbo, distortion (-E log p(x | z)) and kl, the terms without the
+    weight β, means over rows in nats. Cost: one pass of the encoder, K of the decoder. Kool et al.
+    (2019), "Buy 4 REINFORCE samples, get a baseline for free!".
     """
 
     def estimate(q, function):
@@ -251,17 +262,20 @@ def leave_one_out_loss(
 def running_mean_loss(
     model: LatentVariable, *, decay: float = 0.99
 ) -> tuple[Callable[[Key, Params], State], Callable[..., tuple[Array, tuple[Metrics, State]]]]:
-    """`score_function_loss` with the baseline b = E f(z), a running mean over training steps.
+    """∇ by (f(z) - b) ∇ log q(z | x), f(z) = log p(x | z), b a running mean of f over steps.
 
-    f(z) = log p(x | z). m ← d m + (1 - d) f̄, with f̄ the mean of f over the batch, starts at 0,
-    and b = m / (1 - d^t) at step t corrects for that. It uses earlier steps only, so the gradient
-    stays unbiased. Returns (init_state, loss):
+    The loss is that of `score_function_loss`, -E_q f(z) + β KL(q ‖ p) in nats, averaged over rows.
+    m ← d m + (1 - d) f̄, with f̄ the mean of f over the batch, starts at 0, and b = m / (1 - d^t)
+    at step t corrects for that. It uses earlier steps only, so the gradient stays unbiased. Returns
+    (init_state, loss):
 
         init_state, loss = running_mean_loss(model)
         learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
 
-    `loss(params, key, x, *, state, **options)` -> (loss, (metrics, state)), with the options and
-    the metrics of `score_function_loss`, in nats; state {"mean", "weight"}, two numbers.
+    `loss(params, key, x, *, state, num_samples=1, beta=1.0, parts_key=None)` -> (loss, (metrics,
+    state)): x [n, *shape], num_samples of z for each row, β, and a key for dropout. The metrics are
+    neg_elbo, distortion (-E f(z)) and kl, the terms without the weight β; the state {"mean",
+    "weight"} is m and 1 - d^t.
 
     model: made by `categorical_vae`
     decay: d in [0, 1)
@@ -291,22 +305,27 @@ def linear_baseline_loss(
     decay: float = 0.99,
     rate: float = 1.0,
 ) -> tuple[Callable[[Key, Params], State], Callable[..., tuple[Array, tuple[Metrics, State]]]]:
-    """`score_function_loss` with a learned baseline that depends on x: b(x) = m + w · (x - c).
+    """∇ by (f(z) - b(x)) ∇ log q(z | x), f(z) = log p(x | z), b(x) = m + w · (x - c), learned.
 
-    A part of f(z) = log p(x | z) depends on x alone, such as on how many pixels are black, and b
-    removes it; the gradient stays unbiased. m and c are running means of f and x over earlier
-    steps, as in `running_mean_loss`. w descends on the squared error (f - b)²: w ← w + rate · E[(f
+    The loss is that of `score_function_loss`, -E_q f(z) + β KL(q ‖ p) in nats, averaged over rows.
+    A part of f(z) depends on x alone, such as on how many pixels are black, and b removes it; the
+    gradient stays unbiased. m and c are running means of f and x over earlier steps, corrected for
+    their start at 0. w descends on the squared error (f - b)²: w ← w + rate · E[(f
     - b) (x - c)] / E ‖x - c‖², with means over the batch. Returns (init_state, loss):
 
         init_state, loss = linear_baseline_loss(model, 784)
         learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
 
     `loss(params, key, x, *, state, num_samples=1, beta=1.0, parts_key=None)` -> (loss, (metrics,
-    state)), in nats; state {"mean", "weight", "centre", "slope"}.
+    state)): x [n, *shape], num_samples of z for each row, β, and a key for dropout. The metrics are
+    neg_elbo, distortion (-E f(z)) and kl, the terms without the weight β. The state is {"mean",
+    "weight", "centre", "slope"}: at step t the running means of f and of x before division by the
+    second, 1 - decay^t, and w.
 
     model: made by `categorical_vae`
     shape: that of one x
-    muprop: use `muprop_loss`, and b for f(z) - h(z), in place of `score_function_loss`
+    muprop: True for the gradient of `muprop_loss`, where b is for f(z) - h(z), h the linear
+        approximation of f at the mean of z
     decay: of the running means, in [0, 1)
     rate: of w; stable below 2
 
@@ -366,8 +385,10 @@ def muprop_loss(
     q̄ are the probabilities of q(z | x), the mean of z, and h(z) = f(q̄) + f'(q̄) (z - q̄) is the
     linear approximation of f there. The mean of h(z) ∇ log q(z) is f'(q̄) ∇ q̄: what h takes from
     the noisy term the second one adds exactly, so the estimate is unbiased. For β = 1 it is the
-    negative ELBO of a `categorical_vae` with one-hot samples, in nats.
+    negative ELBO of a `categorical_vae` with one-hot samples, in nats per row, averaged over rows.
 
+    model: made by `categorical_vae`
+    key: draws z
     x: [n, *shape]
     num_samples: samples of z for each row
     baseline: b, a number or [n], which must not depend on these samples. It is useful because f - h
@@ -375,9 +396,10 @@ def muprop_loss(
     beta: β, at least 0
     parts_key: for dropout in the nets, which is off without it
 
-    Returns (loss, metrics): neg_elbo, distortion (-E log p(x | z)) and kl, whatever β. Cost: that
-    of `score_function_loss`, and a pass of the decoder at q̄ with its gradient. Gu et al. (2016),
-    "MuProp: unbiased backpropagation for stochastic neural networks".
+    Returns (loss, metrics): neg_elbo, distortion (-E log p(x | z)) and kl, the terms without the
+    weight β, means over rows in nats. Cost: one pass of the encoder, num_samples of the decoder,
+    and one more of it at q̄ with its gradient. Gu et al. (2016), "MuProp: unbiased backpropagation
+    for stochastic neural networks".
     """
     return _muprop(model, params, key, x, num_samples, baseline, beta, parts_key)[0]
 
@@ -440,8 +462,11 @@ def relaxed_loss(
 
     a are the logits of the encoder and g Gumbel noise, so that the gradient passes through z. The
     KL is that of the categorical q and p, in closed form, in nats. As z is not one-hot, the loss is
-    no bound of log p(x); small τ lowers the bias and increases the variance of the gradient.
+    no bound of log p(x); small τ lowers the bias and increases the variance of the gradient. The
+    loss is the mean over rows.
 
+    model: made by `categorical_vae`
+    key: draws g
     x: [n, *shape]
     temperature: τ > 0, a number or a weight that depends on the step (`temperature_schedule`)
     hard: f at the one-hot code argmax(a + g), with the gradient of z (straight-through
@@ -450,9 +475,10 @@ def relaxed_loss(
     beta: β, at least 0
     parts_key: for dropout in the nets, which is off without it
 
-    Returns (loss, metrics): relaxed_neg_elbo, relaxed_distortion and kl, whatever β; with `hard`
-    they are of one-hot codes and are called neg_elbo and distortion. Jang et al. (2017),
-    "Categorical reparameterization with Gumbel-softmax".
+    Returns (loss, metrics): relaxed_distortion (-E f(z)), kl, and relaxed_neg_elbo, their sum
+    without the weight β, means over rows in nats; with `hard` they are of one-hot codes and are
+    called neg_elbo and distortion. Jang et al. (2017), "Categorical reparameterization with
+    Gumbel-softmax".
     """
     hard, temperature = checks.flag(hard, "hard"), checked_temperature(temperature)
 
@@ -513,6 +539,7 @@ def enumerated_elbo(model: LatentVariable, params: Params, x: Array) -> Array:
     The exact ELBO of a `categorical_vae`, with its exact gradient, where z is n codes of K values
     each.
 
+    params: {"prior", "likelihood", "posterior"}
     x: data [*batch, *shape]
 
     Cost: K^n passes of the decoder for each x. More than 65,536 codes (see `all_codes`), and
@@ -529,6 +556,7 @@ def enumerated_log_prob(model: LatentVariable, params: Params, x: Array) -> Arra
     """log p(x) = log Σ_z p(z) p(x | z) over all K^n codes, [*batch], in nats: the exact likelihood.
 
     model: a `categorical_vae` of n codes with K values each
+    params: {"prior", "likelihood", "posterior"}
     x: data [*batch, *shape]
 
     Cost: K^n passes of the decoder for each x. More than 65,536 codes (see `all_codes`), and

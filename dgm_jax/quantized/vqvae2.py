@@ -192,7 +192,7 @@ def level_prior(
     The condition of level l is a feature map of its size: each code above is replaced by a learned
     vector, repeated at all positions it covers, and residual convolutions follow.
 
-    coder: a `vqvae2`
+    coder: a `vqvae2` of L levels
     priors: a density of each level, top first, of codes [*coder.code_shape[l]] below
         coder.num_codes[l]. The first has no condition, or one of the whole image, cond_shape=(m,),
         such as a one-hot class; the others have a map, cond_shape=(H_l, W_l, n_l), such as
