@@ -6,6 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -241,6 +243,25 @@ def test_every_public_name_of_experiments_and_benchmarks_says_what_it_is():
     assert {path: names for path, names in found.items() if names} == {}
     of_packages = ast.get_docstring(trees["experiments/__init__.py"])
     assert all(f"\n    {name} " in of_packages for name in EXPLAINED_ONCE)
+
+
+LAZY = """
+import sys
+import dgm_jax
+from dgm_jax import diffusion, flows, vae
+assert "jax" not in sys.modules
+from dgm_jax.flows.maf import maf
+from dgm_jax.diffusion.denoiser import Denoiser
+import dgm_jax.vae as again
+assert flows.maf is maf and flows is dgm_jax.flows is sys.modules["dgm_jax.flows"]
+assert callable(diffusion.denoiser) and diffusion.Denoiser is Denoiser
+assert again is vae and vae.vae.__module__ == "dgm_jax.vae.vae"
+"""
+
+
+def test_packages_are_loaded_when_used_and_keep_functions_named_as_their_files():
+    """maf.py has maf: to import the file must not put the module in the place of the function."""
+    subprocess.run([sys.executable, "-c", LAZY], check=True, timeout=100)
 
 
 def test_a_name_that_says_nothing_is_found():
