@@ -30,9 +30,10 @@ from .penalties import check_rows
 class Game(NamedTuple):
     """(critic, generator): the losses of both players, from the values of a critic D.
 
-    critic: critic(real, fake) -> the scalar that the critic minimises, from v = D(x) [batch] at
-        data and w = D(G(z)) [batch] at samples
-    generator: generator(fake, real) -> the scalar that the generator minimises; samples come first
+    critic: critic(real, fake) -> the scalar that the critic minimises, from its values D(x) [batch]
+        at data and D(G(z)) [batch] at samples
+    generator: generator(fake, real) -> the scalar that the generator minimises, from the same
+        values; those at samples come first
 
     Both are means over the batch. `minimax`, `non_saturating`, `least_squares`, `hinge`,
     `wasserstein`, `relativistic` and `f_gan` make a game.
@@ -46,7 +47,7 @@ class Game(NamedTuple):
 
 # ---------------------------------------------------------------------------------------- games
 def minimax() -> Game:
-    """min_G max_V E log σ(V(x)) + E log(1 - σ(V(G(z)))), with D = σ(V): the original game of a GAN.
+    """min_G max_V E log σ(V(x)) + E log(1 - σ(V(G(z)))), D = σ(V), σ logistic: the original GAN.
 
     x is data with density π, G(z) a sample with density p, and V the critic's value, a logit. The
     critic minimises the negative of this, the generator E log(1 - D(G(z))). At the optimal critic,
@@ -58,14 +59,14 @@ def minimax() -> Game:
 
 
 def non_saturating(*, smoothing: float = 1.0) -> Game:
-    """-E log D(G(z)) for the generator; the critic is that of `minimax`.
+    """-E log D(G(z)) for the generator, -E log D(x) - E log(1 - D(G(z))) for the critic, D = σ(V).
 
-    The critic minimises -E [a log D(x) + (1 - a) log(1 - D(x))] - E log(1 - D(G(z))), where D =
-    σ(V) for the critic's value V, a logit. The generator's gradient does not vanish if the critic
-    is certain that samples are not data. Returns a `Game`.
+    σ is the logistic function and V the critic's value, a logit. The generator's gradient does not
+    vanish if the critic is certain that samples are not data. Returns a `Game`.
 
-    smoothing: a in (0, 1], the label of data. With it D* = a π / (π + p), for densities π of data
-        and p of samples. Label smoothing is one-sided: the label of samples stays 0
+    smoothing: a in (0, 1], the label of data: the first term of the critic becomes -E
+        [a log D(x) + (1 - a) log(1 - D(x))]. The optimum is D* = a π / (π + p), for densities π of
+        data and p of samples. Label smoothing is one-sided: the label of samples stays 0
 
     Goodfellow et al. (2014), "Generative adversarial nets", section 3; Salimans et al. (2016),
     "Improved techniques for training GANs", section 3.4.
@@ -103,9 +104,10 @@ def least_squares(*, fake: float = 0.0, real: float = 1.0, wanted: float = 1.0) 
 def hinge() -> Game:
     """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) for the critic, -E D(G(z)) for the generator.
 
-    For densities π of data and p of samples, the optimal critic is sign(π - p), with the loss 2 - 2
-    TV(π, p), TV = ½ ∫ |π - p|. Returns a `Game`. Lim and Ye (2017), "Geometric GAN"; Miyato et al.
-    (2018), "Spectral normalization for GANs", equations 16 and 17.
+    D(x) is the critic's value, x data and G(z) a sample. For densities π of data and p of samples,
+    the optimal critic is sign(π - p), with the loss 2 - 2 TV(π, p), TV = ½ ∫ |π - p|. Returns a
+    `Game`. Lim and Ye (2017), "Geometric GAN"; Miyato et al. (2018), "Spectral normalization for
+    GANs", equations 16 and 17.
     """
     return Game(
         lambda real, fake: jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean(),
@@ -116,10 +118,11 @@ def hinge() -> Game:
 def wasserstein() -> Game:
     """E D(G(z)) - E D(x) for the critic, -E D(G(z)) for the generator.
 
-    Over critics with Lipschitz constant 1 the least loss of the critic is -W_1(π, p), the negative
-    Wasserstein-1 distance of data π and samples p. The constant must be bounded by other means:
-    `gradient_penalty`, `learning.clip_weights` or spectral normalisation. Returns a `Game`.
-    Arjovsky et al. (2017), "Wasserstein GAN", equation 2.
+    D(x) is the critic's value, x data and G(z) a sample. Over critics with Lipschitz constant 1 the
+    least loss of the critic is -W_1(π, p), the negative Wasserstein-1 distance of data π and
+    samples p. The constant must be bounded by other means: `gradient_penalty`,
+    `learning.clip_weights` or spectral normalisation. Returns a `Game`. Arjovsky et al. (2017),
+    "Wasserstein GAN", equation 2.
     """
     return Game(
         lambda real, fake: fake.mean() - real.mean(),
@@ -130,10 +133,10 @@ def wasserstein() -> Game:
 def relativistic() -> Game:
     """-E log σ(D(x) - D(G(z))) for the critic, -E log σ(D(G(z)) - D(x)) for the generator.
 
-    Row i of the data is paired with sample i, and only the difference of their values matters. With
-    the penalties `r1` and `r2` together, training converges locally. Returns a `Game`.
-    Jolicoeur-Martineau (2018), "The relativistic discriminator"; Huang et al. (2024), "The GAN is
-    dead; long live the GAN!".
+    σ is the logistic function and D(x) the critic's value. Row i of the data is paired with sample
+    i, and only the difference of their values matters. With the penalties `r1` and `r2` together,
+    training converges locally. Returns a `Game`. Jolicoeur-Martineau (2018), "The relativistic
+    discriminator"; Huang et al. (2024), "The GAN is dead; long live the GAN!".
     """
     return Game(
         lambda real, fake: jax.nn.softplus(fake - real).mean(),
@@ -168,6 +171,7 @@ def generated(
 ) -> Array:
     """x_i = G_θ(z_i), z_i ~ p(z), i = 1..num: samples [num, *shape].
 
+    model: made by `combinators.adversarial`
     params, state: of both players, {"generator": ..., "critic": ...}, as `model.init` or
         `learning.load` returns them
     key: draws z and what is random in the generator, such as the noise of a StyleGAN
@@ -202,7 +206,10 @@ def critic_loss(
 ) -> tuple[Array, tuple[Metrics, State]]:
     """L(D_φ(x), D_φ(G_θ(z))) + λ R for L = game.critic and a penalty R: the loss of the critic.
 
-    There are as many samples G_θ(z), z ~ p(z), as rows of x.
+    D_φ is the critic, G_θ the generator; L is a mean over the batch. There are as many samples
+    G_θ(z), z ~ p(z), as rows of x.
+
+    model: made by `combinators.adversarial`; game: such as `hinge()`
 
     params, state: of both players, {"generator": ..., "critic": ...}. θ gets no gradient
     key: draws z, the noise of both nets and that of the penalty
@@ -212,11 +219,11 @@ def critic_loss(
         write a function. It is refused for a critic with batch normalisation
     penalty_weight: λ ≥ 0, a number or a weight of the step
 
-    Returns (loss, (metrics, state)) with the critic's part of the state updated. Data and samples
-    are two batches for the critic; the batch statistics of both are averaged, and states that
-    depend on the weights only, such as singular vectors of spectral normalisation, are updated
-    once. Metrics: "real" and "fake", the mean values of the critic, and "penalty", R, if there is
-    one. Cost: one pass of the generator and two of the critic, without the penalty.
+    Returns (loss, (metrics, state)) with state["critic"] updated. Data and samples are two batches
+    for the critic; the batch statistics of both are averaged, and states that depend on the weights
+    only, such as singular vectors of spectral normalisation, are updated once. Metrics: "real" and
+    "fake", the mean values of the critic, and "penalty", R, if there is one. Cost: one pass of the
+    generator and two of the critic, without the penalty.
     """
     check_game(model, game, params, key, x, cond, state)
     penalty_weight = _weight(penalty_weight)
@@ -250,15 +257,18 @@ def generator_loss(
 ) -> tuple[Array, tuple[Metrics, State]]:
     """L(D_φ(G_θ(z)), D_φ(x)) for L = game.generator: the loss of the generator.
 
-    There are as many samples G_θ(z), z ~ p(z), as rows of x.
+    D_φ is the critic, G_θ the generator; L is a mean over the batch. There are as many samples
+    G_θ(z), z ~ p(z), as rows of x.
+
+    model: made by `combinators.adversarial`; game: such as `hinge()`
 
     params, state: of both players, {"generator": ..., "critic": ...}. φ gets no gradient
     key: draws z and the noise of both nets
     x: data [batch, *shape]. cond: one condition per row, given to both nets
 
-    Returns (loss, (metrics, state)) with the generator's part of the state updated; "fake" is the
-    mean of D_φ(G_θ(z)). Cost: one pass of both nets; most games do not use D_φ(x), which is then
-    not computed under `jit`.
+    Returns (loss, (metrics, state)) with state["generator"] updated; the metric "fake" is the mean
+    of D_φ(G_θ(z)). Cost: one pass of both nets; most games do not use D_φ(x), which is then not
+    computed under `jit`.
     """
     check_game(model, game, params, key, x, cond, state)
     z_key, fake_key, real_key = jax.random.split(key, 3)

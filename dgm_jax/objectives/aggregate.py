@@ -73,17 +73,19 @@ def elbo_terms(
 ) -> ElboTerms:
     """ELBO = E log p(x | z) - I(n; z) - KL(q(z) ‖ ∏_j q(z_j)) - Σ_j KL(q(z_j) ‖ p(z_j)), estimated.
 
-    The ELBO with its KL in three parts, as `ElboTerms`, from one z_n ~ q(z | x_n) for each row n of
-    a batch. q(z) = 1/N Σ_m q(z | x_m) is the average over the data set, of which the batch is a
-    part.
+    The ELBO with its KL in three parts, from one z_n ~ q(z | x_n) for each row n of a batch. q(z) =
+    1/N Σ_m q(z | x_m) is the average over the data set, of which the batch is a part.
 
     x: B ≥ 2 different rows of the data, [B, *shape]. With conditions a row is (x_n, c_n)
     key: draws z. parts_key: for dropout in the distributions; None for none
     num_data: N, the number of rows of the whole data set, at least B
     estimate: how q(z) and each q(z_j) are estimated from the B rows: "stratified", which is
         unbiased, "plain", as if the batch were the data set, or "weighted", q of "plain" divided by
-        N; formulas in `log_aggregate`. Their logarithms are biased; `metrics.kl_terms` sums over
-        the whole data set
+        N; formulas in `log_aggregate`. Their logarithms are biased
+
+    Returns `ElboTerms`, means over the batch in nats: `distortion` -E log p(x | z), `kl`, and its
+    parts `mutual_information`, `total_correlation` and `dimension_kl`, the last three terms of the
+    formula; and `z`, `mean` and `scale` of the posterior, [B, num_latents].
 
     The posterior must be a Gaussian with independent entries; another raises `ValueError`, and so
     does B < 2. Differentiable in params; under `jax.pmap` the batch is that of one device. Cost:

@@ -64,6 +64,7 @@ def log_weights(
     In nats. The mean over k estimates the ELBO (Kingma and Welling, 2014), and log 1/K Σ_k w_k the
     tighter bound of Burda et al. (2016, equation 8), since E w_k = p(x).
 
+    key: draws z
     x: [*batch, *shape]
     num_samples: K, at least 1
     cond: one condition per x, or one for all
@@ -89,7 +90,10 @@ def elbo(
     per: str = "entry",
     parts_key: Key | None = None,
 ) -> tuple[Array, Metrics]:
-    """-E_data [E_q log p(x | z) - β KL(q ‖ p)], in nats per example, from num_samples samples of z.
+    """-E_data [E_q log p(x | z) - β KL(q ‖ p)], in nats per example, q = q(z | x), p = p(z).
+
+    The loss is the mean over the batch; log p(x | z) is a sum over the entries of x, and the KL
+    over those of z.
 
     x: [batch, *shape]. key: draws z. cond: one condition per row, or one for all
     num_samples: of z for each x; their mean is taken
@@ -113,8 +117,8 @@ def elbo(
 
     Returns (loss, metrics). The metrics are means over the batch in nats, which do not depend on β
     and λ: neg_elbo, distortion (-E log p(x | z)), kl, and kl/name for each group if there are
-    several. Raises `ValueError` for a posterior whose samples are not reparametrised; for these use
-    `objectives.leave_one_out`.
+    several; neg_elbo is distortion + kl. Raises `ValueError` for a posterior whose samples are not
+    reparametrised; for these use `objectives.leave_one_out`.
     """
     checks.choice(per, PER, "per")
     beta, free_bits = checks.weight(beta, "beta"), checks.weight(free_bits, "free_bits")
@@ -146,9 +150,9 @@ def iwae(
         (Rainforth et al., 2018); `dreg` avoids this for the same bound
     parts_key: for dropout in the three distributions; None for none
 
-    Returns (loss, {"neg_iwae": loss}). Cost: one pass of the posterior, K of the likelihood. Raises
-    `ValueError` for a posterior whose samples are not reparametrised. Burda et al. (2016),
-    "Importance weighted autoencoders", equation 8.
+    Returns (loss, {"neg_iwae": loss}), the mean over the batch. Cost: one pass of the posterior, K
+    of the likelihood. Raises `ValueError` for a posterior whose samples are not reparametrised.
+    Burda et al. (2016), "Importance weighted autoencoders", equation 8.
     """
     found = _inferred(model, params, key, x, cond, num_samples, parts_key, pathwise=True)
     loss = -log_mean_weight(_weights(found)).mean()

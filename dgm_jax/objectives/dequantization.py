@@ -23,10 +23,11 @@ def dequantized_log_prob(
     P(x | c) = ∫ p(x + u | c) du over u in [0, 1)^D is the probability of the levels x under the
     density p. The gap is KL(q(u | x) ‖ p(x + u | c) / P(x | c)), 0 if q is the true posterior of u.
 
-    model: p, a density of real numbers. noise: q, a density on [0, 1)^D with condition x,
-        such as `distributions.uniform_noise` or `flows.variational_noise`
+    model: p, a density of real numbers. noise: q, a density on [0, 1)^D with condition x, such as
+        `distributions.uniform_noise` or `flows.variational_noise`
     params: {"model": ..., "noise": ...}. key: draws u
-    x: integers [n, *shape]; others raise `ValueError`. cond: c, for the model only
+    x: integers [n, *shape]; others raise `ValueError`. cond: c, one per row or one for all, for the
+        model only
     model_key: for dropout in the model and the noise; None, as in evaluation, for none
 
     Returns one value per row, [n], in nats. In evaluation too the noise is needed: log p(x) itself
@@ -62,14 +63,16 @@ def dequantized_nll(
     """-E_data [log p(x + u | c) - log q(u | x)], u ~ q(· | x), in nats per example.
 
     The loss that trains a density p of real numbers and its dequantisation noise q on levels x
-    together: an upper bound of -E log P(x | c) in expectation, as in `dequantized_log_prob`.
+    together: in expectation an upper bound of -E log P(x | c), where P(x | c) = ∫ p(x + u | c) du
+    over u in [0, 1)^D is the probability of x under p.
 
-    model: p. noise: q, a density on [0, 1)^D with condition x
+    model: p, a density of real numbers
+    noise: q, a density on [0, 1)^D with condition x, such as `distributions.uniform_noise`
     params: {"model": ..., "noise": ...}. key: draws u, and dropout in both
-    x: integers [batch, *shape]. cond: c, for the model only
+    x: integers [batch, *shape]. cond: c, one per row or one for all, for the model only
 
-    Returns (loss, {"dequantized_nll": loss}). Raises `ValueError` if x is not of integers. Ho
-    et al. (2019), "Flow++", eq. 12.
+    Returns (loss, {"dequantized_nll": loss}), the mean over the batch. Raises `ValueError` if x is
+    not of integers. Ho et al. (2019), "Flow++", eq. 12.
     """
     checks.key(key)
     model_key = jax.random.fold_in(again(key), 1)

@@ -91,10 +91,12 @@ def f_divergence(name: str, *, alpha: float | None = None) -> FDivergence:
         "hellinger". With β = α - 1 and r = log p / q, T* = (e^{β r} - 1) / β and f*(t) = ((1 + β
         t)^(α/β) - 1) / α where 1 + β t > 0
 
-    Returns an `FDivergence`. Its activation, which maps the value v of a net into the domain of f*,
-    is that of Nowozin et al. (2016), "f-GAN", table 6, except for "jeffreys", where v is r itself,
-    so that a net need not reach -e^-r, and for "alpha", where v is divided by max(1, |α|, |β|), so
-    that nothing overflows for |v| ≤ 80. Raises `ValueError` for another name or α.
+    Returns an `FDivergence` with the functions `f`, `critic` (log p/q ↦ T*), `conjugate` f* and its
+    `domain`, `activation` and `conjugate_of_activation`. The activation, which maps the value v of
+    a net into the domain of f*, is that of Nowozin et al. (2016), "f-GAN", table 6, except for
+    "jeffreys", where v is r itself, so that a net need not reach -e^-r, and for "alpha", where v is
+    divided by max(1, |α|, |β|), so that nothing overflows for |v| ≤ 80. Raises `ValueError` for
+    another name or α.
     """
     checks.choice(name, NAMES, "name")
     if name == "alpha":
@@ -134,9 +136,9 @@ def f_gan(divergence: FDivergence, *, saturating: bool = True) -> Game:
 
     divergence: f, made by `f_divergence`
     saturating: with True the generator minimises the second term, -E f*(g_f(V(G(z)))). With False
-        it maximises E g_f(V(G(z))) instead, as in `non_saturating` (section 3.2 of the paper); the
-        fixed point, where samples are distributed as data, is the same, and the gradient does not
-        vanish if V separates samples from data
+        it maximises E g_f(V(G(z))) instead, as the generator of `non_saturating` does (section 3.2
+        of the paper); the fixed point, where samples are distributed as data, is the same, and the
+        gradient does not vanish if V separates samples from data
 
     Returns a `Game`. For "gan" the two are `minimax` and `non_saturating`. Nowozin, Cseke and
     Tomioka (2016), "f-GAN: training generative neural samplers using variational divergence

@@ -64,24 +64,25 @@ def dreg(
 ) -> tuple[Array, Metrics]:
     """-E_data L_K, L_K = E log 1/K Σ_k w_k, by a doubly reparametrised gradient; in nats.
 
-    Here w_k = p(x, z_k) / q(z_k | x) with z_k ~ q(z | x), as in `iwae`. Let F = log w be a function
-    of params and z in which the parameters of q are held constant, and v_k = w_k / Σ_j w_j the
-    normalised weights. Then
+    Here w_k = p(x, z_k) / q(z_k | x) with z_k ~ q(z | x), so that L_K is the bound of `iwae`. Let F
+    = log w be a function of params and z in which the parameters of q are held constant, and v_k =
+    w_k / Σ_j w_j the normalised weights. Then
 
         ∇ L_K = E Σ_k [v_k ∂F/∂params + v_k² ∂F/∂z_k ∂z_k/∂params],
 
     which equals the gradient of `iwae` in expectation. Its signal-to-noise ratio for the posterior
-    rises as √K, where that of `iwae` falls. K = 1 is `stl`.
+    rises as √K, where that of `iwae` falls. For K = 1 it is the gradient of `stl`.
 
+    model: such as `vae.vae`, with parameters params
     x: [batch, *shape]. cond: one condition per row, or one for all
     key: draws z. parts_key: for dropout in the three distributions; None for none
     num_samples: K
 
-    Returns (loss, {"neg_iwae": loss}), the value of `iwae` for the same keys and K. Cost: the
-    decoder forward once and backward once, as for `iwae`, and log q at given z, for which an IAF
-    posterior inverts its map. Reverse mode only. Raises `ValueError` for a posterior whose samples
-    are not reparametrised. Tucker et al. (2019), "Doubly reparameterized gradient estimators",
-    equation 8.
+    Returns (loss, {"neg_iwae": loss}), the mean over the batch; it is the value of `iwae` for the
+    same keys and K. Cost: the decoder forward once and backward once, as for `iwae`, and log q at
+    given z, for which an IAF posterior inverts its map. Reverse mode only. Raises `ValueError` for
+    a posterior whose samples are not reparametrised. Tucker et al. (2019), "Doubly reparameterized
+    gradient estimators", equation 8.
     """
     num_samples = checked(model, params, key, x, num_samples, parts_key)
     of_q, *of_p = split(parts_key, 3)

@@ -52,7 +52,7 @@ def gradient_penalty(
 
 
 def r1(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> Array:
-    """½ E ‖∇_x D(x)‖² at the data x, the penalty R_1 with weight γ = 1.
+    """½ E ‖∇_x D(x)‖² at the data x: the penalty R_1 of γ R_1, for a critic D.
 
     critic: D, x [batch, ...] -> values [batch], each of which depends on its own row only
     real: the data [batch, ...]
@@ -71,14 +71,15 @@ def r1(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> 
 
 
 def r2(critic: Callable[[Array], Array], key: Key, real: Array, fake: Array) -> Array:
-    """½ E ‖∇_x D(x)‖² at the samples x = G(z), the penalty R_2 with weight γ = 1.
+    """½ E ‖∇_x D(x)‖² at the samples x = G(z): the penalty R_2 of γ R_2, for a critic D.
 
     critic: D, x [batch, ...] -> values [batch], each of which depends on its own row only
     fake: the samples [batch, ...]
     key, real: not used; every penalty of `critic_loss` has the same arguments
 
-    Returns a scalar, the mean over the batch. It is `r1` at samples in place of data, with the same
-    cost. Mescheder et al. (2018), "Which training methods for GANs do actually converge?".
+    Returns a scalar, the mean over the batch. Cost: one pass of the critic and its gradient, and
+    the gradient of both in training. Mescheder et al. (2018), "Which training methods for GANs do
+    actually converge?".
     """
     checks.function(critic, "critic")
     checks.key(key)

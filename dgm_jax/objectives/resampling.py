@@ -20,9 +20,9 @@ def importance_resampled(
 ) -> distrax.Distribution:
     """q*(z | x): one of z_1, ..., z_K ~ q(z | x), chosen with probability w_k / Σ_j w_j.
 
-    w_k = p(x, z_k) / q(z_k | x). It is the posterior that the importance weighted bound L_K of
-    `iwae` implies: L_K is at most the ELBO with q*, which is at most log p(x). So samples of q*
-    represent an importance weighted autoencoder better than those of q.
+    w_k = p(x, z_k) / q(z_k | x). It is the posterior that the importance weighted bound L_K = E log
+    1/K Σ_k w_k (`iwae`) implies: L_K is at most the ELBO with q*, which is at most log p(x). So
+    samples of q* represent an importance weighted autoencoder better than those of q.
 
     x: [batch, *shape]. cond: one condition per row, or one for all
     num_samples: K

@@ -60,8 +60,8 @@ def sliced_score_matching(
 ) -> Array:
     """E[vᵀ (∂s/∂x) v + ½ ‖s(x)‖²] for random directions v: an unbiased estimate of the exact loss.
 
-    The exact loss is that of `implicit_score_matching`, with the trace of ∂s/∂x in place of its
-    projections.
+    The exact loss, `implicit_score_matching`, is E[tr ∂s/∂x + ½ ‖s(x)‖²]; it equals ½ E ‖s - ∇ log
+    p‖² up to a constant for data with the density p, and E vᵀ (∂s/∂x) v is the trace.
 
     score: s, x [batch, *event] -> [batch, *event], each row of its own x only
     x: data [batch, *event]. key: draws v
