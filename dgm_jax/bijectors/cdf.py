@@ -35,7 +35,7 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
     """τ(x; c) = e^a logit(Σ_j π_j σ((x - μ_j) / s_j)) + b, with logit(u) = log u - log(1 - u).
 
     A law for coupling layers: the CDF of a mixture of logistics, brought back from (0, 1) to R; σ
-    is the inverse of logit. c holds the logits of K = num_components weights, K shifts m_j, K
+    is the inverse of logit. c holds K logits, whose softmax are the weights π_j, K shifts m_j, K
     log-scales, a and b: num_params = 3K + 2.
 
     num_components: K

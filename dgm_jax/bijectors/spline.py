@@ -60,8 +60,10 @@ def rational_quadratic_spline(
     slope s = h / w, in which ξ = (x - x_k) / w. Outside τ(x) = x. τ is once continuously
     differentiable.
 
-    c holds the logits of K widths and of K heights, which a softmax makes shares of the interval,
-    and the K-1 inner slopes before a softplus: num_params = 3K - 1. The slope at ±bound is 1.
+    c holds K logits of widths, K of heights, and K-1 numbers r_k of the inner slopes, num_params =
+    3K - 1: a bin takes the share min_width + (1 - K min_width) softmax(logits) of the width of the
+    interval, likewise of its height, and δ_k = min_slope + softplus(r_k + a), with a such that
+    r_k = 0 gives 1. The slope at ±bound is 1.
 
     num_bins: K
     bound: the interval is [-bound, bound]

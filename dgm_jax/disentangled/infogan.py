@@ -60,8 +60,9 @@ def infogan(
 ) -> InfoGAN:
     """min_{G, Q} max_D V(D, G) - λ [E log Q(c | G(z)) + H(c)], z = (ε, c): c is inferred from x.
 
-    V is the value of a game, such as `objectives.non_saturating()`; the bracket is a lower bound of
-    the mutual information of c and G(z).
+    V is the value of a game, such as E log σ(D(x)) + E log σ(-D(G(z))) with σ the logistic function
+    (`objectives.minimax()`, or `non_saturating()` with another loss of G); the bracket is a lower
+    bound of the mutual information of c and G(z), whose weight λ the losses get.
 
     generator: z [batch, n] -> x, n = num_noise + Σ categories + num_continuous
     trunk: x -> features [batch, num_features], from which a linear map computes D(x), and an MLP

@@ -156,7 +156,7 @@ def multiscale(
     At each scale but the last, half of the channels is noise z_k, and the other half, h_k, is made
     by the smaller scales below. Maps vectors of noise [H·W·C] to images [H, W, C]; in the inverse
     direction half of the channels leaves as noise after each scale, so that later scales are
-    cheaper.
+    cheaper. log|det ∂x/∂z| is the sum of those of all T_k.
 
     shape: (H, W, C) of x. Raises InputError if a side is odd and there are more scales to come
     scale: scale(shape, cond_shape) is the flow T_k for k < S, from images [H/2, W/2, 4C] to images

@@ -282,7 +282,7 @@ def fit_bernoulli_mixture(
     min_rows: float = 0.5,
     chunk: int | None = None,
 ) -> FittedMixture:
-    """argmax_θ Σ_n log p_θ(x_n) for a `bernoulli_mixture` and bits x [n, d], by EM.
+    """argmax_θ Σ_n log p_θ(x_n) for a `bernoulli_mixture` and bits x [N, d], by EM.
 
     p_θ(x) = Σ_k π_k Π_i p_ki^x_i (1 - p_ki)^(1 - x_i) with θ = (π, p). `bernoulli_mixture_em` has
     the updates of a step.
@@ -290,7 +290,7 @@ def fit_bernoulli_mixture(
         fitted = inference.fit_bernoulli_mixture(x, jax.random.key(0), num_components=50)
         fitted.model.dist(fitted.params).log_prob(x)
 
-    x: bits 0 and 1, [n, d]
+    x: bits 0 and 1, [N, d]
     key: for the initialisations by k-means. num_components: K
     num_restarts: runs from different initialisations, in parallel under `vmap`; the best is kept
     smoothing: so many rows of the mean of the data are added to each component, which prevents
@@ -303,7 +303,7 @@ def fit_bernoulli_mixture(
     chunk: rows that are treated at a time; by default what fits into a cache
 
     Returns a `FittedMixture`, of a local maximum. Raises `ValueError` for other numbers than 0 and
-    1, and for fewer rows than components. Cost: at most num_restarts · num_steps steps of 4nKd
+    1, and for fewer rows than components. Cost: at most num_restarts · num_steps steps of 4NKd
     operations. McLachlan and Peel (2000), "Finite mixture models".
     """
     x = rows(x, num_components, bits=True)

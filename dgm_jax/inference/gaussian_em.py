@@ -58,8 +58,9 @@ def gaussian_mixture_em(
     floor: added to the variances, as reg_covar in scikit-learn, so that no Σ_k is singular
     prior: made by `normal_inverse_wishart`, for full covariances and with α ≥ 1, else `InputError`.
         No component dies then, and the M-step is that of the mode of p(θ | X): π_k ∝ n_k + α - 1,
-        m_k ← (κ m_0 + n_k x̄_k) / (κ + n_k) and Ψ_k / (ν + n_k + d + 2) in place of S_k, with x̄_k
-        the weighted mean and Ψ_k as in `variational_mixture`. None: maximum likelihood
+        m_k ← (κ m_0 + n_k x̄_k) / (κ + n_k) and, in place of S_k, (Ψ + n_k S_k + κ n_k / (κ + n_k)
+        (x̄_k - m_0)(x̄_k - m_0)ᵀ) / (ν + n_k + d + 2), with x̄_k and S_k the mean and covariance of
+        the rows with weights r_ik. None: maximum likelihood
     min_rows: a component with n_k < min_rows is dead and replaced by a half of the heaviest one;
         the likelihood may decrease in such a step
     start_steps: steps of k-means
@@ -263,7 +264,7 @@ def fit_gaussian_mixture(
     form: str | None = None,
     chunk: int | None = None,
 ) -> FittedMixture:
-    """argmax_θ Σ_n log p_θ(x_n) for a `gaussian_mixture` and rows x [n, d], by EM.
+    """argmax_θ Σ_n log p_θ(x_n) for a `gaussian_mixture` and rows x [N, d], by EM.
 
     p_θ(x) = Σ_k π_k N(x; m_k, Σ_k) with θ = (π, m, Σ). `gaussian_mixture_em` has the updates of a
     step.
@@ -271,7 +272,7 @@ def fit_gaussian_mixture(
         fitted = inference.fit_gaussian_mixture(x, jax.random.key(0), num_components=10)
         fitted.model.dist(fitted.params).log_prob(x)
 
-    x: real numbers [n, d]
+    x: real numbers [N, d]
     key: for the initialisations by k-means. num_components: K
     num_restarts: runs from different initialisations, in parallel under `vmap`; the one with the
         highest likelihood (with a prior: posterior density) is kept

@@ -17,9 +17,9 @@ def kmeans_plus_plus(key: Key, x: Array, num_components: int) -> Array:
     good start for `kmeans` and EM. If all rows are equal, so are the centres.
 
     key: for the draws
-    x: rows [n, d]. num_components: K, at most n; more raise `ValueError`
+    x: rows [N, d]. num_components: K, at most N; more raise `ValueError`
 
-    Returns the centres [K, d]. Cost: O(n K d). Arthur and Vassilvitskii (2007), "k-means++: the
+    Returns the centres [K, d]. Cost: O(N K d). Arthur and Vassilvitskii (2007), "k-means++: the
     advantages of careful seeding".
     """
     x, num_components = _checked(key, x, num_components)
@@ -44,10 +44,10 @@ def kmeans(key: Key, x: Array, num_components: int, *, num_steps: int = 10) -> A
     rows nearest to it, which never increases the sum; a centre without rows stays.
 
     key: for the random start
-    x: rows [n, d]. num_components: K, at most n; more raise `ValueError`
+    x: rows [N, d]. num_components: K, at most N; more raise `ValueError`
     num_steps: the number of steps
 
-    Returns the centres [K, d]. Cost: O(n K d) per step, in chunks of rows. Lloyd (1982), "Least
+    Returns the centres [K, d]. Cost: O(N K d) per step, in chunks of rows. Lloyd (1982), "Least
     squares quantization in PCM".
     """
     x, num_components = _checked(key, x, num_components)

@@ -104,7 +104,7 @@ def normal_gamma_posterior(prior: NormalGamma, x: Array) -> NormalGamma:
 
 
 def normal_gamma_evidence(prior: NormalGamma, x: Array) -> Array:
-    """log p(x) = log ∫∫ p(x | μ, τ) p(μ, τ) dμ dτ in nats, for x_n ~ N(μ, 1/τ) and rows x [n].
+    """log p(x) = log ∫∫ p(x | μ, τ) p(μ, τ) dμ dτ in nats, for x_i ~ N(μ, 1/τ), x [n].
 
     = log Γ(a_n) - log Γ(a_0) + a_0 log b_0 - a_n log b_n + ½ log(λ_0 / λ_n) - n/2 log 2π
 

@@ -181,7 +181,7 @@ def fit_variational_mixture(
     form: str | None = None,
     chunk: int | None = None,
 ) -> FittedMixture:
-    """max over q(z) q(π, m, Λ) of ELBO = E_q log p(X, z, π, m, Λ) - E_q log q, for rows x [n, d].
+    """max over q(z) q(π, m, Λ) of ELBO = E_q log p(X, z, π, m, Λ) - E_q log q, for rows x [N, d].
 
         fitted = inference.fit_variational_mixture(x, jax.random.key(0), num_components=10)
         fitted.history[-1] * len(x)                        # a lower bound of log p(X), in nats
@@ -192,7 +192,7 @@ def fit_variational_mixture(
     under q(π, m, Λ), and q(π, m, Λ) ∝ exp E log p(X, z, π, m, Λ) under q(z), are updated in turn;
     `variational_mixture` has the formulas.
 
-    x: real numbers [n, d]
+    x: real numbers [N, d]
     key: for the initialisations by k-means
     num_components: K, the largest number of components. Those that the data do not need keep their
         prior, with weights near 0
@@ -206,8 +206,8 @@ def fit_variational_mixture(
         time; by default chosen by dtype and size
 
     Returns a `FittedMixture`: `posterior` is q(π, m, Λ), and `history` the ELBO in nats per row.
-    The dtype is that of x. Cost: at most num_restarts · num_steps steps, each of 2nKd² operations
-    in float64 and 4nKd² in float32. Raises `ValueError` for an improper prior or one of another d.
+    The dtype is that of x. Cost: at most num_restarts · num_steps steps, each of 2NKd² operations
+    in float64 and 4NKd² in float32. Raises `ValueError` for an improper prior or one of another d.
     Bishop (2006), "Pattern recognition and machine learning", section 10.2.
     """
     x = rows(x, num_components)
