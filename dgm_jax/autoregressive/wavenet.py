@@ -29,7 +29,8 @@ def wavenet(
         short sequences and sample long ones
     conditional: any likelihood of one entry. In the paper x are the µ-law levels of
         `data.mu_law_encode` with `categorical(256)`; later work uses `discretized_logistic(256)`
-    hidden: channels of a layer
+    hidden: channels of a layer z = tanh(a) ∘ σ(b), with a and b causal convolutions of the layer
+        below
     dilations: one for each layer, such as (1, 2, 4, ..., 512) * 3
     kernel_size: how many values a layer combines, each `dilation` steps apart
     skip: channels of the sum of all layers; None is 2 · hidden

@@ -22,8 +22,8 @@ def cdf(dim: int = 1, *, num_components: int = 8) -> Flow:
     With z_i ~ N(0, 1), whose CDF is Φ, x_i has the density F_i' = Σ_j π_j logistic(x; μ_j, s_j) for
     any parameters: in one dimension a flow is a change from one cumulative distribution function to
     another. z, x: vectors [..., dim], whose coordinates are mapped independently; the
-    log-determinant is the sum over them. It starts near the identity: x_i has mean 0 and variance
-    1.
+    log-determinant log|det ∂x/∂z| is Σ_i log (φ(z_i) / F_i'(x_i)), φ the density of N(0, 1). It
+    starts near the identity: x_i has mean 0 and variance 1.
 
     dim: the number of coordinates
     num_components: K. Parameters "logits" of π, "means" μ and "log_scales" log s, each [dim, K]

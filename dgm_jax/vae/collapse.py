@@ -247,8 +247,8 @@ def linear_probe(
     new_codes, new_labels: the rows that are scored, [m, k] and [m]
     ridge: the weight of the penalty, above 0
 
-    Codes without information score about the frequency of the most frequent class. Raises
-    `ValueError` for other shapes or codes that are not finite.
+    Returns a float. Codes without information score about the frequency of the most frequent class.
+    Raises `ValueError` for other shapes or codes that are not finite.
     """
     codes, labels = _labelled(codes, labels, "codes", "labels")
     new_codes, new_labels = _labelled(new_codes, new_labels, "new_codes", "new_labels")
