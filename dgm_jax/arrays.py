@@ -30,7 +30,7 @@ def same_rank(*arrays: ArrayLike) -> tuple[Array, ...]:
 
 
 def row_sums(a: Array) -> Array:
-    """Σ over all axes but the first: [n, ...] -> [n]."""
+    """Σ over all axes but the first, a [n, ...] -> [n]: the sum of the entries of each row."""
     return a.reshape(len(a), -1).sum(-1)
 
 
@@ -149,7 +149,10 @@ def no_log_det(x: Array, event_ndims: int = 1) -> Array:
 
 
 def as_vectors(x: Array, event_ndims: int) -> Array:
-    """[..., *event] -> [..., n]: each event, which is the last event_ndims axes, as one vector."""
+    """[..., *event] -> [..., n]: each event as one vector, of n = its number of entries.
+
+    x: an array; event_ndims: how many of its last axes are those of an event
+    """
     batch_shape = x.shape[: x.ndim - event_ndims]
     return x.reshape(*batch_shape, math.prod(x.shape[len(batch_shape) :]))
 
@@ -157,8 +160,8 @@ def as_vectors(x: Array, event_ndims: int) -> Array:
 def squeezed(x: Array) -> Array:
     """[..., H, W, C] -> [..., H/2, W/2, 4C]: each 2×2 square of pixels becomes one pixel.
 
-    H and W are even. The channels are ordered: the C of the top left pixel, top right, bottom left,
-    bottom right.
+    x: images [..., H, W, C] with even H and W. The channels are ordered: the C of the top left
+        pixel, top right, bottom left, bottom right.
     """
     *batch, h, w, c = x.shape
     x = jnp.swapaxes(x.reshape(*batch, h // 2, 2, w // 2, 2, c), -4, -3)
@@ -166,7 +169,11 @@ def squeezed(x: Array) -> Array:
 
 
 def unsqueezed(y: Array) -> Array:
-    """[..., H, W, 4C] -> [..., 2H, 2W, C]: the inverse of `squeezed`."""
+    """[..., H, W, 4C] -> [..., 2H, 2W, C]: each pixel becomes 2×2, the inverse of `squeezed`.
+
+    y: images whose channels are four groups of C: those of the top left pixel, top right, bottom
+        left, bottom right.
+    """
     *batch, h, w, c = y.shape
     y = jnp.swapaxes(y.reshape(*batch, h, w, 2, 2, c // 4), -4, -3)
     return y.reshape(*batch, 2 * h, 2 * w, c // 4)
@@ -196,8 +203,8 @@ def compiled_once(function: Callable, *, static_argnums: tuple[int, ...] = ()) -
     the function that contains such a loop in `compiled_once`, once, and pass all that changes as
     arguments.
 
-    function: of arrays. static_argnums: the positions of arguments that are no arrays, as in
-        `jax.jit`; each value compiles anew
+    function: of arrays, made of jax functions. static_argnums: the positions of arguments that are
+        no arrays, as in `jax.jit`; each value compiles anew
     """
     return jax.jit(function, static_argnums=static_argnums, inline=True)
 
@@ -205,6 +212,6 @@ def compiled_once(function: Callable, *, static_argnums: tuple[int, ...] = ()) -
 def on_host_generator(key: Array) -> np.random.Generator:
     """A NumPy generator seeded by the data of a JAX key; equal keys give equal draws.
 
-    key: made by `jax.random.key`, not traced.
+    key: made by `jax.random.key`, not traced. Returns `numpy.random.Generator`.
     """
     return np.random.default_rng(np.asarray(jax.random.key_data(key)))

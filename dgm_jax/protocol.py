@@ -148,8 +148,9 @@ class Density(NamedTuple):
     init: init(key) = θ
     dist: dist(params, cond=None, *, key=None), a distrax distribution with log_prob(x) in nats and
         sample(seed=key, sample_shape=n). With a key dropout is on
-    adapt: adapt(params, x, cond=None) = (params, z), for parameters that start from a batch of
-        data, as those of a `Flow`; None without such
+    adapt: adapt(params, x, cond=None) = (params, z), for parameters that start from a batch x of
+        data, such as those of `flows.actnorm`: it sets them and returns z, of a flow model the
+        noise z of x. None without such
     cond_shape: of one condition; None for an unconditional density
     """
 
@@ -356,7 +357,10 @@ def _families(noun, params):
 
 
 def family(dist: distrax.Distribution) -> str:
-    """'Pushforward, event shape (5,)': the class of a distribution and the shape of its events."""
+    """'Pushforward, event shape (5,)': a distribution in words.
+
+    dist: of distrax. Returns the name of its class and the shape of its events as a string.
+    """
     return f"{type(dist).__name__.lstrip('_')}, event shape {dist.event_shape}"
 
 

@@ -173,7 +173,8 @@ def load_file(path: str | os.PathLike, *, seed: int = 0) -> Dataset:
 
     path: .npy, .npz, .csv, .tsv, .txt, .data, .amat or idx, each also gzipped (.gz), or a folder of
         such files. Their names, or those of arrays in an .npz, say what they are, such as x_train
-        and y_train; `data.own` lists the words for train, valid, test and labels
+        and y_train: train, training; valid, validation, val, dev; test, testing; y, label, class or
+        target, also in the plural, for labels
     seed: data without splits are shuffled by default_rng(seed) and split 80/10/10 %; without a
         validation split it is a tenth of train
 

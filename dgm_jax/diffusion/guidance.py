@@ -155,6 +155,7 @@ def dropped(key: Key, cond: Array, nothing: Array, share: float = 0.1) -> Array:
     In training it teaches a conditional denoiser the unconditional model too, for
     `classifier_free`.
 
+    key: draws which rows
     cond: the conditions c [batch, *cond_shape]; the result has the same shape
     nothing: the condition [*cond_shape] that stands for "no condition"; another shape raises
         `InputError`

@@ -21,6 +21,7 @@ def unadjusted_langevin(
     """x ← x + η s(x) + √(2η) ξ, ξ ~ N(0, I), num_steps times: Langevin dynamics with s = ∇ log p.
 
     score: s, [num, *event] -> [num, *event]
+    key: draws ξ
     x: the starts of the chains, [num, *event]; returns their ends, of the same shape
     step_size: η
 
@@ -40,12 +41,15 @@ def metropolis_langevin(
 ) -> tuple[Array, Array]:
     """y = x + η ∇ log p(x) + √(2η) ξ, accepted with min(1, p(y) q(x | y) / p(x) q(y | x)): MALA.
 
-    q(y | x) is the density of this proposal, N(y; x + η ∇ log p(x), 2η I); a chain whose step is
-    rejected stays at x. The stationary distribution is p exactly, without the error of
-    `unadjusted_langevin`.
+    ξ ~ N(0, I), and q(y | x) is the density of this proposal, N(y; x + η ∇ log p(x), 2η I); a chain
+    whose step is rejected stays at x. The stationary distribution is p exactly, without the error
+    of `unadjusted_langevin`.
 
     log_prob: log p, x [num, *event] -> [num], up to a constant; it must be differentiable
-    x: the starts of the chains, [num, *event]; step_size: η
+    key: draws ξ and the acceptances
+    x: the starts of the chains, [num, *event]
+    step_size: η, above 0
+    num_steps: the number of proposals
 
     Returns (x after num_steps steps, the share of accepted steps of each chain [num]). In many
     dimensions a share near 0.57 is best; a smaller step_size raises it. Cost: num_steps + 1
@@ -95,12 +99,13 @@ def annealed_langevin(
 ) -> Array:
     """x ← x + η_i s(x, σ_i) + √(2η_i) ξ, with η_i = η σ_i² / σ_L², at noise levels σ_1 > ... > σ_L.
 
-    num_steps steps of Langevin dynamics at each level, each level started from the samples of the
-    one before. At σ_1, as wide as the data are apart, chains move between the modes and forget
-    their start, so that modes get their weights.
+    ξ ~ N(0, I). num_steps steps of Langevin dynamics at each level, each level started from the
+    samples of the one before. At σ_1, as wide as the data are apart, chains move between the modes
+    and forget their start, so that modes get their weights.
 
     score: (x [num, *event], σ) -> s(x, σ) = ∇ log p_σ(x) [num, *event], p_σ the law of the data
         with noise N(0, σ² I) added
+    key: draws ξ
     x: the starts of the chains, [num, *event], such as draws of N(0, σ_1² I); returns their ends
     sigmas: σ_1, ..., σ_L, decreasing, else `InputError`
     step_size: η, the step at σ_L. The ratio of a step to its noise is the same at all levels

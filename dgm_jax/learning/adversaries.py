@@ -35,7 +35,8 @@ def adversaries(
         learning rate of the critic two to five times that of the generator (Heusel et al., 2017)
     num_critic_updates: k. A batch holds the rows of k + 1 updates, x [(k + 1) n, ...] or (x, cond);
         other numbers of rows raise `ValueError`
-    penalty, penalty_weight: R and λ of L_D + λ R, such as `objectives.gradient_penalty` with 10
+    penalty, penalty_weight: R and λ of L_D + λ R, with R a function (critic, key, real, fake) ->
+        scalar, such as `objectives.gradient_penalty` with λ = 10
     ema_decay: decay of an exponential moving average of the generator's parameters, which is then
         the one to sample with and improves samples much (Yazıcı et al., 2019). None: no average
     axis_name: of `jax.pmap`, over which gradients and statistics are averaged; None under `jit`

@@ -38,12 +38,12 @@ class HistoryState(NamedTuple):
 
 
 def historical_averaging(weight: float) -> optax.GradientTransformation:
-    """g ← g + ∇_θ λ ‖θ - θ̄_t‖² = g + 2 λ (θ - θ̄_t), with θ̄_t = 1/t Σ_{s≤t} θ_s.
+    """g ← g + ∇_θ λ ‖θ - θ̄_t‖² = g + 2 λ (θ - θ̄_t), θ̄_t = 1/t Σ_{s≤t} θ_s.
 
         optax.chain(historical_averaging(0.1), optax.adam(1e-3))
 
-    It comes first in a chain, where g is the gradient. Players that orbit an equilibrium, as in
-    min_x max_y x y, are pulled towards its centre.
+    θ_s are the parameters before update s, and g is the gradient: it comes first in a chain.
+    Players that orbit an equilibrium, as in min_x max_y x y, are pulled towards its centre.
 
     weight: λ ≥ 0
 

@@ -82,8 +82,9 @@ def training_mesh(algorithm: Algorithm, batch: Batch, *, fixed: Any = None) -> M
     a step has at least 5000 FLOPs per parameter: with fewer, one device that uses all cores is
     faster.
 
-    algorithm: that of `train`. batch: one batch, of arrays [rows, ...]
-    fixed: that of `train`; None for none
+    algorithm: init and step of a state, such as `gradient_descent(...)`. batch: one batch, of
+        arrays [rows, ...]
+    fixed: arrays that training does not change, which the step gets as fixed=...; None for none
 
     Cost: on a CPU with several devices the step is traced once, to count its FLOPs.
     """
@@ -129,7 +130,8 @@ def over_devices(
     num_devices: the first so many; by default all, but of CPU devices no more than the process has
         cores. With one, and where it is called inside of `jit` or another transformation, this is
         `jax.jit(function)`
-    static_argnums: those of `jax.jit`
+    static_argnums: the positions of arguments that are no arrays, as in `jax.jit`; each value
+        compiles anew
 
     The results are those of `jax.jit(function)`, random numbers included, whatever the number of
     devices and of rows: rows that do not divide are padded by the compiler. They are on the first

@@ -33,7 +33,8 @@ class Player(NamedTuple):
         params}; its gradient is taken for those of this player only
     optimizer: one of optax
     num_updates: the number of its updates in each step
-    ema_decay: of a moving average of its parameters, as in `gradient_descent`; None for none
+    ema_decay: d of a moving average of its parameters, ema ← d_t ema + (1 - d_t) θ with d_t =
+        min(d, (1 + t) / (10 + t)) at its update t; None for none
     """
 
     loss: Callable[..., tuple[Array, Any]]

@@ -131,8 +131,9 @@ def bidirectional_log_prob(
         the rate of acceptance to which a preliminary chain adapts it, for both directions
     batch_size: rows at a time
 
-    Cost: twice that of `annealed_log_prob`; errors are the same. Grosse, Ghahramani and Adams
-    (2015), "Sandwiching the marginal likelihood using bidirectional Monte Carlo".
+    Cost: twice that of `annealed_log_prob`. Latents of integers, which have no gradient, raise
+    `InputError`. Grosse, Ghahramani and Adams (2015), "Sandwiching the marginal likelihood using
+    bidirectional Monte Carlo".
     """
     options = (start, num_steps, num_chains, num_leapfrogs, step_size, acceptance)
     settings, batch_size = _settings(*options), checks.positive_int(batch_size, "batch_size")

@@ -87,6 +87,7 @@ def explicitness(
     because a linear function of one unit cannot separate it from both sides. Returns
     `Explicitness`: `score`, the mean over factors, and `areas` [k], that of each factor.
 
+    key: draws the rows for fitting
     codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
     num_train, num_test: rows for fitting and for the areas, drawn with `key`; of fewer rows 2/3 and
         1/3. States of all or none of the test rows are left out

@@ -79,9 +79,10 @@ def elbo_terms(
     x: B ≥ 2 different rows of the data, [B, *shape]. With conditions a row is (x_n, c_n)
     key: draws z. parts_key: for dropout in the distributions; None for none
     num_data: N, the number of rows of the whole data set, at least B
-    estimate: how q(z) and each q(z_j) are estimated from the B rows: "stratified", which is
-        unbiased, "plain", as if the batch were the data set, or "weighted", q of "plain" divided by
-        N; formulas in `log_aggregate`. Their logarithms are biased
+    estimate: how q(z) and each q(z_j) are estimated from the B rows: "stratified", 1/N q(z_n | x_n)
+        + (N - 1)/N · mean over m ≠ n of q(z_n | x_m), which is unbiased; "plain", the mean over all
+        m of the batch, as if it were the data set; or "weighted", that divided by N. Their
+        logarithms are biased
 
     Returns `ElboTerms`, means over the batch in nats: `distortion` -E log p(x | z), `kl`, and its
     parts `mutual_information`, `total_correlation` and `dimension_kl`, the last three terms of the

@@ -38,10 +38,10 @@ def infer(
         [K, *batch, ...], and the batch axes broadcast
 
     Returns `Inferred`, in nats: z [K, *batch, ...], the three log-densities [K, *batch], and the
-    dictionary `kl`, {"z": KL(q ‖ p)} for a model with one group of latents. That KL is, as in
-    `distributions.divergence_at`, the first that exists of: a closed form for each entry of z,
-    [K, *batch, *entries], if entries are independent under q and p, such as for two diagonal
-    Gaussians; a closed form for all of z, [K, *batch]; log q - log p at the samples, [K, *batch].
+    dictionary `kl`, {"z": KL(q ‖ p)} for a model with one group of latents. That KL is the first
+    that exists of: a closed form for each entry of z, [K, *batch, *entries], if entries are
+    independent under q and p, such as for two diagonal Gaussians; a closed form for all of z,
+    [K, *batch]; log q - log p at the samples, [K, *batch].
 
     Cost: one pass of the posterior and of the prior, K of the likelihood. Kingma and Welling
     (2014), "Auto-encoding variational Bayes".

@@ -40,10 +40,10 @@ def stl(
     num_samples: the number of z for each x, of which the mean is taken
 
     Returns (loss, metrics): neg_elbo, distortion (-E log p(x | z)) and kl, the sampled KL(q ‖ p),
-    in nats. Cost: as `elbo`, and log q at given z, for which an IAF posterior inverts its map, one
-    latent after the other. A hierarchy is evaluated by its separate distributions, not by its
-    `infer`. Raises `ValueError` for a posterior whose samples are not reparametrised. Roeder et al.
-    (2017), "Sticking the landing".
+    in nats. Cost: one pass of the posterior and the prior, num_samples of the likelihood, and log q
+    at given z, for which an IAF posterior inverts its map, one latent after the other. A hierarchy
+    is evaluated by its separate distributions, not by its `infer`. Raises `ValueError` for a
+    posterior whose samples are not reparametrised. Roeder et al. (2017), "Sticking the landing".
     """
     num_samples = checked(model, params, key, x, num_samples, parts_key)
     of_q, *of_p = split(parts_key, 3)

@@ -122,6 +122,7 @@ def k_means(key: Key, features: Array, num_codes: int, *, num_steps: int = 10) -
     It starts at K features drawn at random, without repetition if there are at least K. A vector
     that is nearest to no feature stays where it is. Returns the codebook [K, d].
 
+    key: draws the start
     features: z [..., d], at least one, else `InputError`
     num_codes: K
     num_steps: the number of steps; 0 returns the start

@@ -69,8 +69,8 @@ def categorical_vae(
     A VAE whose latents are codes z_j, each one of K = num_categories, written as one-hot vectors: z
     is [..., *codes, K].
 
-    encoder: g, from x [..., *shape] as real numbers (as in `vae.vae`) to logits [..., *codes, K],
-        or the same with the last axes joined
+    encoder: g, from x [..., *shape] as real numbers (bits as 0 and 1, grey levels scaled to
+        [-1, 1]) to logits [..., *codes, K], or the same with the last axes joined
     likelihood: p(x_i; f_i), the family of one entry, such as `likelihoods.bernoulli()`
     shape: the shape of one x, or its size if it is a vector
     decoder: f, from z to the parameters of the likelihood for each entry of x, in a layout of
@@ -542,8 +542,8 @@ def enumerated_elbo(model: LatentVariable, params: Params, x: Array) -> Array:
     params: {"prior", "likelihood", "posterior"}
     x: data [*batch, *shape]
 
-    Cost: K^n passes of the decoder for each x. More than 65,536 codes (see `all_codes`), and
-    latents that are not one-hot, raise `InputError`.
+    Cost: K^n passes of the decoder for each x. K^n above 65,536, and latents that are not one-hot,
+    raise `InputError`.
     """
     q, log_joint = _enumerated(model, params, x)
     log_q = q.log_prob(_column(all_codes_of(q), x, q))
@@ -559,8 +559,8 @@ def enumerated_log_prob(model: LatentVariable, params: Params, x: Array) -> Arra
     params: {"prior", "likelihood", "posterior"}
     x: data [*batch, *shape]
 
-    Cost: K^n passes of the decoder for each x. More than 65,536 codes (see `all_codes`), and
-    latents that are not one-hot, raise `InputError`.
+    Cost: K^n passes of the decoder for each x. K^n above 65,536, and latents that are not one-hot,
+    raise `InputError`.
     """
     return jax.nn.logsumexp(_enumerated(model, params, x)[1], 0)
 

@@ -29,10 +29,11 @@ def vqvae2(
 ) -> Coder:
     """c_l = codes of z_l = f_l(h_l, u_l), l = 1 (top), ..., L (bottom): codes at several scales.
 
-    The encoder goes up: h_L, ..., h_1 are maps of the image, each smaller than the one before. The
-    decoder goes down: level l quantises z_l to vectors e_l, and u_{l+1} = d_l(e_l, u_l) enlarges
-    what is known so far to the size of the next level; the top has no u_1. The last, d_L(e_L, u_L),
-    are the parameters of p(x | c). So the top describes what is global, and the bottom the details.
+    f_l and d_l are convolutional nets. The encoder goes up: h_L, ..., h_1 are maps of the image,
+    each smaller than the one before. The decoder goes down: level l quantises z_l to vectors e_l,
+    and u_{l+1} = d_l(e_l, u_l) enlarges what is known so far to the size of the next level; the top
+    has no u_1. The last, d_L(e_L, u_L), are the parameters of p(x | c). So the top describes what
+    is global, and the bottom the details.
 
     shape: (H, W, C) of x
     likelihood: p(x_i; f_i), the family of one entry, such as

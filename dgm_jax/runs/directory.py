@@ -68,8 +68,8 @@ def keep(
         except with config.quick; None prints nothing
 
     Returns the results as a dict. In several processes only the first writes and prints. A
-    directory of a run with other options, or with damaged files, is refused. Errors end the program
-    with a message and an exit code (`dgm_jax.runs.errors`).
+    directory of a run with other options, or with damaged files, is refused. This and other errors
+    end the program with a message and an exit code, 2 for wrong input (`dgm_jax.runs.errors`).
     """
     with leaving_at_once(signal.SIGTERM):
         return processes.together(lambda: _kept(config, main, show, minutes))
