@@ -211,6 +211,7 @@ def coefficients(target: str, process: Process, t: Array) -> tuple[Array, Array]
 def score(model: Denoiser, params: Params, x: Array, t: Array, cond: Array | None = None) -> Array:
     """∇ log q(x_t | c) = -E[ε | x_t, c] / σ_t, by the denoiser's prediction of ε; [batch, *shape].
 
+    model: made by `denoiser`; params: its parameters
     x: x_t, noisy data [batch, *shape]
     t: the times, [batch], or one number for all. Between the ends of the process, so that σ_t > 0
     cond: c, [batch, *cond_shape], or None
@@ -228,6 +229,7 @@ def score(model: Denoiser, params: Params, x: Array, t: Array, cond: Array | Non
 def noised(key: Key, process: Process, x: Array, t: Array) -> tuple[Array, Array]:
     """(x_t, ε) with x_t = α_t x + σ_t ε, ε ~ N(0, I): a sample of q(x_t | x), and its noise.
 
+    key: draws ε
     process: α and σ
     x: data [batch, *shape], floating-point
     t: the times, [batch], or one number for all

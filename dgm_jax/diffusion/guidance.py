@@ -83,6 +83,8 @@ def classifier_loss(
     net: apply(params, x [batch, *shape], λ [batch]) -> logits [batch, K] of K classes. Its inputs
         are x_t / r, with r = √(α_t² + σ_t²), and the log-SNR λ_t = log(α_t² / σ_t²), clipped to
         [-20, 20], as for the net of a `denoiser`
+    params: those of the net
+    key: draws times and noise
     process: α and σ, those of the denoiser to be guided
     x: clean data, real numbers [batch, *shape]; noise is added here
     y: their classes, integers [batch] in 0..K-1

@@ -23,7 +23,7 @@ def unadjusted_langevin(
     score: s, [num, *event] -> [num, *event]
     key: draws ξ
     x: the starts of the chains, [num, *event]; returns their ends, of the same shape
-    step_size: η
+    step_size: η; num_steps: how often it is made
 
     The samples have the law p up to an error of order η; for p = N(0, s²) the variance is s² / (1 -
     η / 2s²). Between modes that are far apart chains do not move in practicable time: how many end

@@ -80,6 +80,8 @@ def simple_loss(
     α and σ are those of the model's process, ε ~ N(0, I), and t lies between the ends t_0 and t_1
     of the process. Each row has one t and one ε; the times of a batch are spread evenly.
 
+    model: made by `denoiser`; params: its parameters
+    key: draws times and noise
     x: real numbers [n, *shape], of d entries each; cond: [n, *cond_shape], or None
     target: "noise" (ε), "data" (x), "v" ((α ε - σ x) / √(α² + σ²)), "score" (-ε / σ) or "velocity"
         (α' x + σ' ε, the derivative of x_t by t). By default that which the net predicts; its
@@ -125,6 +127,7 @@ def continuous_bound(
     one over λ, and so depends only on the ends of the schedule; the curve between them changes the
     variance of this estimate, which takes one time t for each row.
 
+    model: made by `denoiser`; params: its parameters
     key: draws times and noise
     x: [n, *shape]; cond: [n, *cond_shape], or None
     num_levels: if given, x are integer levels 0..K-1, which the net sees in [-1, 1], and p(x |
@@ -161,6 +164,7 @@ def bound_loss(
     (nearly clean) to t_1 (noise), λ_t = log(α_t² / σ_t²) with derivative λ'_t, ε_θ the prediction
     of E[ε | x_t], and the KL that of q(x_{t_1} | x) from the normal from which sampling starts.
 
+    model: made by `denoiser`; params: its parameters
     key: draws times and noise
     x: [n, *shape]; cond: [n, *cond_shape], or None
     num_levels: K if x are integer levels 0..K-1; None for real numbers
@@ -200,8 +204,10 @@ def chain_bound(
     `Terms`: `prior` (the KL at T), `steps` (the sum), `reconstruction` (the last term, with its
     sign) and `total`, their sum, each [n], in nats.
 
+    model: made by `denoiser`; params: its parameters
     key: draws x_i
     x: [n, *shape]; cond: [n, *cond_shape], or None
+    num_steps: T, at least 2
     num_levels: if given, x are integer levels 0..K-1, which the net sees in [-1, 1], and p(x | x_1)
         is the normal of the last step, integrated over the interval of each level; the two outer
         levels take the tails. Otherwise x are real numbers with that normal as their density
@@ -262,6 +268,7 @@ def hybrid_loss(
     m_θ are trained by the first term.
 
     model: made with `denoiser(..., learned_variance=True)`, else `InputError`
+    params: those of the model
     key: draws times, steps and noise
     x: [n, *shape]; cond: [n, *cond_shape], or None
     num_steps: T, at least 2

@@ -42,6 +42,7 @@ def sample(
     noise: the sample is x_θ at the first time. Returns [num, *shape], in the units that the model
     was trained in.
 
+    model: made by `denoiser`; params: its parameters
     key: draws all noise
     num: the number of samples. Each has a key of its own and does not depend on num
     cond: [num, *cond_shape], or None
@@ -101,6 +102,7 @@ def heun(
     t_0, [num, *shape]. The error is of second order in the step. On `straight` paths u changes
     little, and few steps suffice.
 
+    model: made by `denoiser`; params: its parameters
     key: draws the start
     num: the number of samples. Each has a key of its own and does not depend on num
     cond: [num, *cond_shape], or None
@@ -147,6 +149,7 @@ def dpm_solver(
     It starts from N(0, scale² I), with the `scale` of the process, at its noisy end t_1, and
     returns the prediction of E[x | x_{t_0}] at the clean end t_0, [num, *shape].
 
+    model: made by `denoiser`; params: its parameters
     key: draws the start
     num: the number of samples. Each has a key of its own and does not depend on num
     cond: [num, *cond_shape], or None

@@ -30,6 +30,7 @@ def reverse_sde(
     score x_t has the law of the process at every t, as along the ODE; the noise corrects errors of
     the score on the way.
 
+    model: made by `denoiser`; params: its parameters
     key: draws the start and the Brownian paths
     num: the number of samples. Each has a Brownian path from a key of its own, which depends
         neither on num nor on num_steps: more steps approximate the same sample better

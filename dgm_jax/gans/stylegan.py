@@ -183,7 +183,8 @@ def truncated_styles(
 def in_all_layers(w: Array, num_layers: int) -> Array:
     """w_1 = ... = w_L = w: one style w [..., n] for all L = num_layers layers, [..., L, n].
 
-    As `StyleGAN.synthesis` reads it; `mixed_styles` makes layers differ.
+    w: a style, floats; num_layers: L. The result is what `StyleGAN.synthesis` reads; `mixed_styles`
+        makes layers differ.
     """
     checks.floating(w, "w")
     num_layers = checks.positive_int(num_layers, "num_layers")

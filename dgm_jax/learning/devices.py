@@ -248,8 +248,8 @@ def replicate(tree: Params, mesh: Mesh) -> Params:
 def shard_batch(batch: Batch, mesh: Mesh) -> Batch:
     """An equal part of the rows of every leaf [batch, ...] on each device of the mesh.
 
-    mesh: made by `data_mesh`. In a run of several processes every one passes the whole batch.
-        Raises `ValueError` if the rows do not divide among the devices.
+    batch: a tree of arrays; mesh: made by `data_mesh`. In a run of several processes every one
+        passes the whole batch. Raises `ValueError` if the rows do not divide among the devices.
     """
     checks.instance(mesh, Mesh, "mesh")
     check_rows(batch, mesh)

@@ -111,6 +111,7 @@ def fit_to_data(
       0.01, and standardisation. log_prob is a lower bound estimated with one draw of u, and samples
       are levels.
 
+    model: a `Density` of one row of x; key: makes all random numbers of training
     cond: conditions [n, *cond_shape] of a conditional model; or classes, integers [n], for
         cond_shape=(num_classes,). Classes become one-hot vectors, also in `log_prob` and `sample`
         (there [m], with samples [*sample_shape, m, *event])

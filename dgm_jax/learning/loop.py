@@ -37,6 +37,7 @@ def fit(
     All T steps of the algorithm are one `lax.scan`: `jit` it, or `vmap` it over keys for an
     ensemble. For data on disk, evaluation, early stopping and checkpoints there is `train`.
 
+    algorithm: init and step of the state s, such as `gradient_descent(...)`
     key: all randomness comes from it: the start, the batches and the steps
     draw: draw(key, t) is the batch of step t, such as samples of a toy density or random rows of an
         array; without it the batch is None

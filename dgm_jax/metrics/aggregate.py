@@ -46,6 +46,7 @@ def kl_terms(
     z is an estimate. Returns `KLTerms`, scalars in nats: `mutual_information`, `total_correlation`
     and `dimension_kl`, in this order.
 
+    key: draws z and the order of rows
     mean, scale: μ_n and σ_n of all rows, [N, d], N ≥ 2
     num_codes: for how many rows, drawn without replacement, a z is sampled; None for all
     batch_size: instead estimate q(z) from batches of rows in random order, as in training

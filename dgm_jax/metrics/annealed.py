@@ -71,6 +71,7 @@ def annealed_log_prob(
     of w decreases with the number of steps. Returns an `Estimate` with `log_prob` [n], `stderr`
     [n], `effective_samples` [n] = (Σ w)² / Σ w², `num_samples` K and `method`, in words.
 
+    model: a `LatentVariable`, such as `vae.vae` makes; params: its parameters
     key: draws all chains
     x: rows [n, ...]; cond: one condition per row, or one for all
     num_steps, num_chains: the number of steps t of a chain, and K
@@ -122,6 +123,7 @@ def bidirectional_log_prob(
     enough for similar data. Returns `Bidirectional`: `x` [num_rows, ...], `z`, from which they were
     simulated, and `lower` and `upper`, each an `Estimate` with `log_prob` [num_rows] in nats.
 
+    model: a `LatentVariable`, such as `vae.vae` makes; params: its parameters
     key: draws z, x and all chains
     cond: one condition per row [num_rows, *cond_shape], or one for all
     num_rows: how many x are simulated

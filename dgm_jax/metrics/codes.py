@@ -32,9 +32,10 @@ from ..protocol import Rows
 def active_units(means: Rows, *, threshold: float = 0.01) -> np.ndarray:
     """Var_x(E[z_i | x]) > threshold for each unit i of z: whether z_i depends on x.
 
-    means: E[z | x_n] of the posterior at many x, [n, ...]; returns booleans [...]. A unit that
-    ignores the data has the same posterior mean for all x. Raises `ValueError` for means that are
-    not finite. Burda et al. (2016), "Importance weighted autoencoders", section 5.2.
+    means: E[z | x_n] of the posterior at many x, [n, ...]; threshold: of the variance. Returns
+        booleans [...]. A unit that ignores the data has the same posterior mean for all x. Raises
+        `ValueError` for means that are not finite. Burda et al. (2016), "Importance weighted
+        autoencoders", section 5.2.
     """
     means = checks.finite_rows(means, "means").astype(np.float64)
     threshold = checks.not_negative(threshold, "threshold")

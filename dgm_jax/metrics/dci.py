@@ -101,6 +101,7 @@ def dci(
     `importance` R, `units` [d] and `factors` [k], the brackets of the two sums, and `accuracy` [k]
     for each factor.
 
+    key: draws the rows for fitting
     codes: [n, d]; factors: [n, k], integers that number the states of each factor
     predictor: `random_forest()` by default, `gradient_boosting()` as published, or your own
         function predict(z [m, d], v [m], z_test) -> (importance of each unit [d] ≥ 0, v of z_test).

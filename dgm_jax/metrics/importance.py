@@ -76,6 +76,7 @@ def importance_log_prob(
     [n], `stderr` [n], `effective_samples` [n] = (Σ w)² / Σ w² of the weights w_k = p(x, z_k) /
     q(z_k | x), `num_samples` K and `method`, in words.
 
+    model: a `LatentVariable`, such as `vae.vae` makes; params: its parameters
     key: draws z_k
     x: rows [n, ...]
     cond: one condition per row, or one for all
@@ -112,6 +113,7 @@ def naive_log_prob(
     unbiased for p(x), but useless for log p(x) if few samples of the prior explain x, since K must
     grow as e^KL(p(z | x) ‖ p(z)). It uses no encoder, and so shows what an encoder contributes.
 
+    model: a `LatentVariable`, such as `vae.vae` makes; params: its parameters
     key: draws z_k
     x: rows [n, ...]
     cond: one condition per row, or one for all

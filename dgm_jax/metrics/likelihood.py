@@ -22,6 +22,7 @@ def expected_log_prob(
 
     log_prob: (key, batch) -> [b], jitted by the caller. It may be random, such as log p(x + u) with
         fresh dequantisation noise u
+    key: from which each batch of each draw gets its own
     x: rows [n, ...], or a tuple such as (x, cond) of arrays with as many rows, whose batches are
         tuples
     num_draws: how many evaluations of each row, with different keys, are averaged; 1 if log_prob is

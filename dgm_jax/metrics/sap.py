@@ -42,6 +42,7 @@ def sap(
     two states has at most ½. 0 for noise. Returns `Sap`: `score`, `gaps` [k], the term of each
     factor, and `accuracy`, A [d, k].
 
+    key: draws the rows for fitting
     codes: z [n, d]; factors: v [n, k], integers that number the states of each factor
     num_train, num_test: rows for fitting and for testing, drawn with `key`; of fewer rows 2/3 and
         1/3

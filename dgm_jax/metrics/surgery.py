@@ -53,6 +53,7 @@ def elbo_surgery(
     `reconstruction` E log p(x | z), `kl`, its parts `mutual_information` and `marginal_kl`, and
     `most`, the bound log N of the information (log B of batches with stratified=False).
 
+    model: a `LatentVariable`, such as `vae.vae` makes; params: its parameters
     key: draws z_n and the order of rows
     x: rows [N, ...], at least two; cond: one condition per row, or one for all. With conditions a
         row is (x_n, c_n), and p is p(z | c_n)

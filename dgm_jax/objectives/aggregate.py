@@ -76,7 +76,9 @@ def elbo_terms(
     The ELBO with its KL in three parts, from one z_n ~ q(z | x_n) for each row n of a batch. q(z) =
     1/N Σ_m q(z | x_m) is the average over the data set, of which the batch is a part.
 
-    x: B ≥ 2 different rows of the data, [B, *shape]. With conditions a row is (x_n, c_n)
+    model: a `LatentVariable`, such as `vae.vae` makes; params: its parameters
+    x: B ≥ 2 different rows of the data, [B, *shape]. cond: one condition c_n per row, or one for
+        all; with conditions a row is (x_n, c_n)
     key: draws z. parts_key: for dropout in the distributions; None for none
     num_data: N, the number of rows of the whole data set, at least B
     estimate: how q(z) and each q(z_j) are estimated from the B rows: "stratified", 1/N q(z_n | x_n)

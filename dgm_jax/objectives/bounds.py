@@ -29,6 +29,7 @@ def infer(
 ) -> Inferred:
     """z_k ~ q(z | x), k = 1..K, with log p(x | z_k), log p(z_k), log q(z_k | x) and KL(q ‖ p).
 
+    model: a `LatentVariable`, such as `vae.vae` makes; params: its parameters
     x: [*batch, *shape]
     num_samples: K, at least 1; otherwise `ValueError`
     key: draws z. Gradients pass through z if samples of the posterior are reparametrised
@@ -64,6 +65,7 @@ def log_weights(
     In nats. The mean over k estimates the ELBO (Kingma and Welling, 2014), and log 1/K Σ_k w_k the
     tighter bound of Burda et al. (2016, equation 8), since E w_k = p(x).
 
+    model: a `LatentVariable`, such as `vae.vae` makes; params: its parameters
     key: draws z
     x: [*batch, *shape]
     num_samples: K, at least 1
@@ -95,6 +97,7 @@ def elbo(
     The loss is the mean over the batch; log p(x | z) is a sum over the entries of x, and the KL
     over those of z.
 
+    model: a `LatentVariable`, such as `vae.vae` makes; params: its parameters
     x: [batch, *shape]. key: draws z. cond: one condition per row, or one for all
     num_samples: of z for each x; their mean is taken
     beta: β. With β = 1 and no free bits it is the negative ELBO of Kingma and Welling (2014); for
@@ -144,6 +147,7 @@ def iwae(
 
     The importance weighted bound, in nats per example.
 
+    model: a `LatentVariable`, such as `vae.vae` makes; params: its parameters
     x: [batch, *shape]. key: draws z. cond: one condition per row, or one for all
     num_samples: K. L_1 is the ELBO; L_K rises with K to log p(x), from which it differs by about
         Var(w) / (2 K p(x)²). The signal-to-noise ratio of the gradient of q falls as 1/√K

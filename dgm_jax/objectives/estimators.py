@@ -34,7 +34,7 @@ def score_function(
     The score-function gradient, for any f and any q, also of levels. The value is 1/K Σ_k f(z_k),
     [*batch], and `jax.grad` of it is this estimate.
 
-    model: q. key: draws the z_k
+    model: q_φ; params: φ; key: draws the z_k
     function: f, z [K, *batch, *event] -> [K, *batch], with *event the shape of one z. If f depends
         on the parameters, its own gradient is added
     cond: conditions c [*batch, *cond_shape]; None, and no batch axes, for a q without condition
@@ -82,7 +82,7 @@ def leave_one_out(
     over the others. It causes no bias, because it is independent of the sample itself. The value is
     1/K Σ_k f(z_k), [*batch], and `jax.grad` of it is this estimate.
 
-    model: q. key: draws the z_k
+    model: q_φ; params: φ; key: draws the z_k
     function: f, z [K, *batch, *event] -> [K, *batch], with *event the shape of one z
     cond: conditions c [*batch, *cond_shape]; None, and no batch axes, for a q without condition
     num_samples: K
@@ -141,6 +141,7 @@ def sticking_the_landing(
     Compared with `pathwise` its gradient omits the score ∂/∂φ log q_φ(z) at constant z, which is 0
     in expectation. If q_φ ∝ e^f, the gradient of every sample is 0.
 
+    params, key: φ; the key draws the z_k
     model: q_φ, whose samples must be reparametrised; other models raise `ValueError`
     function: a differentiable f, z [K, *batch, *event] -> [K, *batch], with *event the shape of one
         z

@@ -13,6 +13,7 @@ def nll(
 ) -> tuple[Array, Metrics]:
     """-E_data log p_θ(x | c), in nats per example: the forward KL(data ‖ p_θ) up to a constant.
 
+    model: a `Density` p_θ; params: θ
     x: [batch, *shape]. cond: one condition per row, or one for all
     key: for dropout, or the stochastic log-determinant of `flows.ffjord`; with None the density is
         exact, as in evaluation

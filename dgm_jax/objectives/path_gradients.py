@@ -35,6 +35,7 @@ def stl(
     constant z, which is 0 in expectation. If q is the exact posterior, the gradient with respect to
     q is 0 for every sample.
 
+    model: a `LatentVariable`, such as `vae.vae` makes; params: its parameters
     x: [batch, *shape]. cond: one condition per row, or one for all
     key: draws z. parts_key: for dropout in the three distributions; None for none
     num_samples: the number of z for each x, of which the mean is taken

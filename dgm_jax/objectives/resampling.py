@@ -24,6 +24,7 @@ def importance_resampled(
     1/K Σ_k w_k (`iwae`) implies: L_K is at most the ELBO with q*, which is at most log p(x). So
     samples of q* represent an importance weighted autoencoder better than those of q.
 
+    model: a `LatentVariable`, such as `vae.vae` makes; params: its parameters
     x: [batch, *shape]. cond: one condition per row, or one for all
     num_samples: K
     num_draws: how many draws of K - 1 other z its log_prob averages, since the density of q* is an

@@ -77,6 +77,7 @@ def categorical_vae(
         `likelihoods.factorised`. It reads n codes as one vector [..., n K], and a grid as an image
         [..., h, w, K]. It must also take what lies between one-hot vectors, since relaxed draws do
     codes: the number of codes n, or the shape of a grid (h, w)
+    num_categories: K, at least 2
     prior: a density of z, `uniform_codes(codes, num_categories)` by default
 
         model = categorical_vae(                                # the 20 x 10 of Jang et al. (2017)
@@ -207,6 +208,7 @@ def score_function_loss(
     rows.
 
     model: made by `categorical_vae`
+    params: those of the model
     key: draws z
     x: [n, *shape]
     num_samples: samples of z for each row
@@ -242,6 +244,7 @@ def leave_one_out_loss(
     the mean over rows.
 
     model: made by `categorical_vae`
+    params: those of the model
     key: draws z
     x: [n, *shape]
     num_samples: K, at least 2
@@ -388,6 +391,7 @@ def muprop_loss(
     negative ELBO of a `categorical_vae` with one-hot samples, in nats per row, averaged over rows.
 
     model: made by `categorical_vae`
+    params: those of the model
     key: draws z
     x: [n, *shape]
     num_samples: samples of z for each row
@@ -424,6 +428,7 @@ def straight_through_loss(
 
     model: with one-hot codes z and independent categorical q(z | x), such as a `categorical_vae`;
         others raise `InputError`
+    params: those of the model
     key: draws z
     x: [n, *shape]
     temperature: τ > 0, of samples, gradient and KL; 1 is q(z | x) itself. A schedule that falls to
@@ -466,6 +471,7 @@ def relaxed_loss(
     loss is the mean over rows.
 
     model: made by `categorical_vae`
+    params: those of the model
     key: draws g
     x: [n, *shape]
     temperature: τ > 0, a number or a weight that depends on the step (`temperature_schedule`)
@@ -539,6 +545,7 @@ def enumerated_elbo(model: LatentVariable, params: Params, x: Array) -> Array:
     The exact ELBO of a `categorical_vae`, with its exact gradient, where z is n codes of K values
     each.
 
+    model: a `categorical_vae`
     params: {"prior", "likelihood", "posterior"}
     x: data [*batch, *shape]
 

@@ -142,8 +142,9 @@ def tied(codes: Array, vectors: Array, features: Array) -> Quantised:
 def counts(codes: Array, num_codes: int) -> Array:
     """n_k = Σ [code = k] for k = 0..K-1: how often each code is used, integers [K].
 
-    codes: integers of any shape; those that are none of 0..K-1, K = num_codes, are not counted. The
-    counts of an epoch are the sum of those of its batches. See `perplexity`.
+    num_codes: K
+    codes: integers of any shape; those that are none of 0..K-1 are not counted. The counts of an
+        epoch are the sum of those of its batches. See `perplexity`.
     """
     num_codes = checks.positive_int(num_codes, "num_codes")
     check_codes(codes)
