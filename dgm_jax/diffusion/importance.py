@@ -60,8 +60,9 @@ def importance_bound(
 
     Until each t has been drawn ten times, p is uniform; later 0.1 % of p stays uniform. The state
     is {"squares", "weight", "seen"}, arrays with a number per t: the running mean of L_t², the sum
-    of its weights, by which it is divided, and how often t was drawn. Cost: that of the bound.
-    Nichol and Dhariwal (2021), "Improved denoising diffusion probabilistic models", equation 18.
+    of its weights, by which it is divided, and how often t was drawn. Cost: one pass of the net in
+    continuous time, two for a chain. Nichol and Dhariwal (2021), "Improved denoising diffusion
+    probabilistic models", equation 18.
     """
     checks.noun(model, Denoiser, "model")
     decay = checks.rate(decay, "decay")

@@ -68,12 +68,14 @@ def stylegan(
 ) -> StyleGAN:
     """h ← AdaIN(lrelu(conv(h) + b_l n_l), A_l w) in layer l, from a trained constant [4, 4, C].
 
-    w = f(z), z ~ N(0, I), is the style. h are the feature maps, n_l is noise, one number per pixel,
-    with a strength b_l per channel that starts at 0. A_l w are the scale and shift of each channel
-    (`nets.adain`), which start at 1 and 0.
+    w = f(z), z ~ N(0, I), is the style. h are the feature maps, lrelu is the leaky ReLU, and AdaIN
+    normalises each channel of an image, then scales and shifts it; n_l is noise, one number per
+    pixel, with a strength b_l per channel that starts at 0. A_l w are the scale and shift of each
+    channel (`nets.adain`), which start at 1 and 0.
 
     num_latents, num_styles: the sizes of z and w
-    mapping_layers, lr_multiplier: f has so many dense layers, with the learning rate multiplied
+    mapping_layers, lr_multiplier: f has mapping_layers dense layers, whose learning rate is
+        multiplied by lr_multiplier
     mixing: in training and if there is a key, with this probability the layers after a random
         crossover get the style of a second z (`mixed_styles`)
     style_decay: of w̄, the moving average of w in training, towards which styles are truncated

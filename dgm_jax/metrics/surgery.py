@@ -57,8 +57,8 @@ def elbo_surgery(
     key: draws z_n and the order of rows
     x: rows [N, ...], at least two; cond: one condition per row, or one for all. With conditions a
         row is (x_n, c_n), and p is p(z | c_n)
-    batch_size: None sums q(z) over all rows, exact up to the samples z_n. B estimates it within
-        batches of B rows in random order (incomplete batches are dropped), which has a bias:
+    batch_size: None sums q(z) over all rows, exact up to the samples z_n. A number B estimates it
+        within batches of B rows in random order (incomplete batches are dropped), which has a bias:
     - stratified=False: q(z) by 1/B Σ_m q(z | x_m). The mutual information is I(n; z | batch) ≤ log
       B in expectation, too low by I(batch; z), which is between 0 and log N/B
     - stratified=True: q(z) by 1/N q(z | x_n) + (N - 1)/N · 1/(B - 1) Σ_{m≠n} q(z | x_m), which is

@@ -313,8 +313,8 @@ def linear_baseline_loss(
     The loss is that of `score_function_loss`, -E_q f(z) + β KL(q ‖ p) in nats, averaged over rows.
     A part of f(z) depends on x alone, such as on how many pixels are black, and b removes it; the
     gradient stays unbiased. m and c are running means of f and x over earlier steps, corrected for
-    their start at 0. w descends on the squared error (f - b)²: w ← w + rate · E[(f
-    - b) (x - c)] / E ‖x - c‖², with means over the batch. Returns (init_state, loss):
+    their start at 0. w descends on the squared error (f - b)²: w ← w + rate · E[(x - c) (f - b)] /
+    E ‖x - c‖², with means over the batch. Returns (init_state, loss):
 
         init_state, loss = linear_baseline_loss(model, 784)
         learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
