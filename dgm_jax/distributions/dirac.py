@@ -53,6 +53,10 @@ class Dirac(Drawn):
         """z itself, as it was given."""
         return self._value
 
+    def mean(self) -> Array:
+        """Refused: z are integers that stand for codes, and `mode` is z."""
+        raise checks.NoClosedForm("codes are integers, without a mean; z itself is .mode().")
+
     def entropy(self) -> Array:
         """0 nats, [*batch_shape]."""
         return jnp.zeros(self._batch)

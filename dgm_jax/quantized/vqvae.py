@@ -197,13 +197,22 @@ def with_prior(coder: Coder, prior: Density | None = None) -> LatentVariable:
     c(x) are the codes that the encoder gives x. The posterior has all its probability at them
     (`distributions.Dirac`). So the ELBO is the right-hand side, in nats and without sampling noise:
     the negative sum of the rate -log p(c(x)) and the distortion -log p(x | c(x)). The bound leaves
-    out the probability that other codes give x. `objectives` and `metrics` take the result like any
-    latent variable model.
+    out the probability that other codes give x.
+
+        model = with_prior(coder, prior)
+        params = {"coder": (coder_params, coder_state), "prior": prior_params}
+        nats = objectives.log_weights(model, params, key, x)[0]  # the ELBO of each row, [n]
+        bits = objectives.bits_per_dim(nats.mean(), 64)  # of rows of 64 levels
+
+    Samples: z from model.prior(params), then x from model.likelihood(params, z). `objectives.elbo`
+    refuses the model, because a point mass is not reparametrised and the encoder would get no
+    gradient.
 
     coder: a VQ-VAE, such as `vqvae` makes
     prior: a density of codes, such as `autoregressive.gated_pixelcnn(coder.code_shape,
         categorical(coder.num_codes))`, or a `level_prior` if the coder has several levels. None is
-        the uniform density, under which each number of a code has the rate log num_codes
+        the uniform density, under which each number of a code has the rate log num_codes; its
+        parameters are {}
 
     A condition, such as a class, is that of the prior: the decoder and the encoder do not see it.
     Parameters {"coder", "prior"}; the first is the pair (params, state) of the coder. The bound has

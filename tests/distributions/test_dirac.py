@@ -48,3 +48,10 @@ def test_of_a_tuple_all_parts_must_agree():
 def test_what_is_no_value_is_refused(value, batch_shape, message):
     with pytest.raises(checks.InputError, match=message):
         Dirac(value, batch_shape=batch_shape)
+
+
+def test_codes_have_a_mode_and_no_mean():
+    one = Dirac(Z, batch_shape=(2,))
+    np.testing.assert_array_equal(one.mode(), Z)
+    with pytest.raises(checks.NoClosedForm, match=r"codes are integers.*\.mode\(\)"):
+        one.mean()
