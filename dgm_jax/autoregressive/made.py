@@ -47,10 +47,14 @@ def made(
     order: order[t] is the coordinate generated t-th; None is 0..dim-1
     cond_shape: of a condition c [..., *cond_shape], for all coordinates; None for p(x)
     masks: one mask by default; `Masks(num=32)` trains with one of 32 random masks each step, and
-        evaluates the ensemble of all, 1/M Σ_m p_m(x) with M = 32
+        evaluates the ensemble of all, 1/M Σ_m p_m(x) with M = 32. They differ in what the tuple
+        agnostic_to names: "order", that of the coordinates, and "connectivity", how many of the
+        first coordinates in the order each hidden unit may depend on. The latter differs for a
+        fraction `roaming` of the units; `seed` makes the masks
     residual: hidden layers in residual blocks; they must be an odd number of equal widths
     direct: connections from inputs to outputs beside the hidden layers, a linear model of each
-        coordinate; None has them only if a hidden layer is too narrow
+        coordinate; None has them only if a hidden layer has fewer than dim - 1 units, or than dim
+        with a condition, since an output might otherwise miss an input
     dropout: the fraction of hidden units set to 0 in training, when `dist` gets a key
     inverse: how samples are computed, with the same result: "unit_once" computes each hidden unit
         once, in dim small steps; "block_fixed_point" repeats a pass over a block of coordinates
@@ -59,8 +63,8 @@ def made(
     num_blocks: the number of blocks of coordinates in sampling, at most dim; None is 2 or 3 up to
         dim = 16, √dim / 2 up to 64, 4 up to 256 and √dim / 4 above
     density_blocks: the number of row blocks of each weight matrix in `log_prob`, at most dim; with
-        more than 1, products with masked zeros are left out. None is 1 for narrow layers, else 2
-        or 4
+        more than 1, products with masked zeros are left out. None is 1 if dim < 8 or a layer has
+        fewer than 256 units, else 2 for dim < 512 and 4 above
     tolerance: the largest change at which a fixed-point iteration stops; 0 is exact
 
     The net starts with the output f = 0, so that every x_i has the same distribution p(x_i; 0). For
@@ -76,7 +80,8 @@ def made(
 
     Costs: `log_prob` one pass, `sample` the arithmetic of one pass in dim small steps; an ensemble
     of M masks M times that. InputError for hidden widths that `residual` does not allow, and for
-    `masks` with roaming < 1 under which no unit would move.
+    `masks` with roaming < 1 unless num > 1, agnostic_to has "connectivity", and roaming times the
+    largest width rounds to at least 2 units.
     """
     dim = checks.positive_int(dim, "dim")
     net = nets.made(

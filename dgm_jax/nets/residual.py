@@ -267,20 +267,29 @@ def residual_critic(
     """D(x[, y]) = w · φ(x) + b + ⟨v_y, φ(x)⟩: x [batch, H, W, C], classes y [batch] -> [batch].
 
     φ(x) is the sum over the pixels of relu(h), with h the output of residual blocks of two 3×3
-    convolutions. w, b and a vector v_y for each class are trained. The values are logits or the
-    values of a Wasserstein critic, as the loss has it. apply(params, state, x[, y], train=...,
-    key=None) -> (values, state); y are integers.
+    convolutions. w, b and a vector v_y for each class are trained. The values are any real numbers:
+    logits, or those of a Wasserstein critic, as the loss has it.
+
+    Returns a `StatefulNet`: init(key) = (params, state), and apply(params, state, x[, y],
+    train=..., key=None) -> (values, state), y integers. With train=True it moves the singular
+    vectors in the state by one step of power iteration, before it divides by the singular values,
+    and returns the new state; with train=False it leaves the state as it is. Nothing is random, so
+    key has no effect, and a value depends on its own x and y only.
 
     shape: (H, W, C)
     widths: channels of each block. The first blocks, one for each halving down to sides of at least
         4, end with a mean over 2×2 pixels; later ones keep the size. By default hidden, 2 hidden,
         ..., at most 16 hidden, and one more block that does not halve
     hidden: the width from which `widths` are computed if they are None
-    attention: the height of the images with self-attention after their block; None: no attention
+    attention: the height, after a halving, of the images with self-attention after their block;
+        None: no attention
     spectral: whether each weight is divided by its largest singular value (spectral normalisation),
-        whose singular vectors are the state
-    num_classes: for a conditional critic; None for no y, and no term ⟨v_y, φ⟩
+        whose singular vectors are the state; without it the state is empty
+    num_classes: the number of classes y of a conditional critic; None for no y, and no term
+        ⟨v_y, φ⟩
     orthogonal: orthogonal initial weights, else Glorot's uniform ones
+    InputError for an odd height or width or one below 8, fewer widths than halvings, another height
+    than those after a halving as `attention`, or, in `apply`, classes out of range.
     Miyato and Koyama (2018), "cGANs with projection discriminator", for the last term; Miyato et
     al. (2018), "Spectral normalization for GANs", for the blocks.
     """

@@ -131,16 +131,19 @@ def f_bound(divergence: FDivergence, values_p: Array, values_q: Array) -> Array:
 def f_gan(divergence: FDivergence, *, saturating: bool = True) -> Game:
     """min_G max_V E_data g_f(V(x)) - E_z f*(g_f(V(G(z)))): the game that minimises a divergence.
 
-    The critic V maximises the bound `f_bound` of D_f(data ‖ samples), where f* is the conjugate of
-    f and g_f maps V into its domain.
+    The critic's value V(x) is any real number. V maximises the bound `f_bound` of D_f(data ‖
+    samples), where f* is the conjugate of f and g_f, the activation, maps V into its domain.
 
     divergence: f, made by `f_divergence`
     saturating: with True the generator minimises the second term, -E f*(g_f(V(G(z)))). With False
-        it maximises E g_f(V(G(z))) instead, as the generator of `non_saturating` does (section 3.2
+        it minimises -E g_f(V(G(z))) instead, as the generator of `non_saturating` does (section 3.2
         of the paper); the fixed point, where samples are distributed as data, is the same, and the
         gradient does not vanish if V separates samples from data
 
-    Returns a `Game`. For "gan" the two are `minimax` and `non_saturating`. Nowozin, Cseke and
+    Returns a `Game`, for `critic_loss` and `generator_loss`: a pair of functions of the values V at
+    data, real [batch], and at samples, fake [batch]. critic(real, fake) is the negative bound and
+    generator(fake, real) the loss above, both scalars to be minimised, means over the batch. For
+    "gan" the game is `minimax`, and with saturating=False `non_saturating`. Nowozin, Cseke and
     Tomioka (2016), "f-GAN: training generative neural samplers using variational divergence
     minimization".
     """

@@ -265,26 +265,32 @@ def leave_one_out_loss(
 def running_mean_loss(
     model: LatentVariable, *, decay: float = 0.99
 ) -> tuple[Callable[[Key, Params], State], Callable[..., tuple[Array, tuple[Metrics, State]]]]:
-    """∇ by (f(z) - b) ∇ log q(z | x), f(z) = log p(x | z), b a running mean of f over steps.
+    """-E_q f(z) + β KL(q ‖ p), f(z) = log p(x | z); ∇ E_q f = E_q (f - b) ∇ log q + E_q ∇f.
 
-    The loss is that of `score_function_loss`, -E_q f(z) + β KL(q ‖ p) in nats, averaged over rows.
-    m ← d m + (1 - d) f̄, with f̄ the mean of f over the batch, starts at 0, and b = m / (1 - d^t)
-    at step t corrects for that. It uses earlier steps only, so the gradient stays unbiased. Returns
-    (init_state, loss):
-
-        init_state, loss = running_mean_loss(model)
-        learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
-
-    `loss(params, key, x, *, state, num_samples=1, beta=1.0, parts_key=None)` -> (loss, (metrics,
-    state)): x [n, *shape], num_samples of z for each row, β, and a key for dropout. The metrics are
-    neg_elbo, distortion (-E f(z)) and kl, the terms without the weight β; the state {"mean",
-    "weight"} is m and 1 - d^t.
+    The loss of `score_function_loss`, the negative ELBO for β = 1, in nats and averaged over rows,
+    with a running mean of f over the training steps as the baseline b. After s steps, b = m / (1 -
+    d^s), where each step sets m ← d m + (1 - d) f̄, f̄ the mean of f over its batch. m starts at 0,
+    for which the division corrects; in the first step b = 0. As b uses earlier steps only, the
+    gradient is unbiased.
 
     model: made by `categorical_vae`
     decay: d in [0, 1)
 
-    Mnih and Gregor (2014), "Neural variational inference and learning in belief networks", section
-    2.3.
+    Returns (init_state, loss), since m is a state that training carries from step to step:
+
+        init_state, loss = running_mean_loss(model)
+        learning.gradient_descent(model.init, loss, optimizer, init_state=init_state)
+
+    init_state: init_state(key, params) is the first state {"mean", "weight"}, the scalars m and 1 -
+        d^s, both 0; it depends on neither argument
+    loss: loss(params, key, x, *, state, num_samples=1, beta=1.0, parts_key=None) -> (loss,
+        (metrics, state)), with the state after the step. x is [n, *shape]; key draws num_samples of
+        z for each row; beta is β ≥ 0; parts_key is for dropout in the nets, off without it. The
+        metrics are neg_elbo, distortion (-E f) and kl, without the weight β: means over rows, in
+        nats
+
+    Cost of a step: one pass of the encoder, num_samples of the decoder. Mnih and Gregor (2014),
+    "Neural variational inference and learning in belief networks", section 2.3.
     """
     checks.noun(model, LatentVariable, "model")
     decay = checks.rate(decay, "decay")

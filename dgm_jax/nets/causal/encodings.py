@@ -49,11 +49,15 @@ def one_hot(num_levels: int) -> Encoding:
 def scaled(num_levels: int) -> Encoding:
     """v ↦ 2 v / (K - 1) - 1: levels [...] -> [..., 1], evenly spaced over [-1, 1].
 
-    For many levels whose order has a meaning, such as 256 grey levels: a unit has a single weight
-    for a value, where `nets.one_hot` has K - 1, but what it computes is then monotone in the level.
+    How a causal net sees levels whose order has a meaning, such as 256 grey levels: each level is
+    one number, so that a unit has one weight for it, where `nets.one_hot` gives K - 1 numbers and
+    weights. The sum that enters the unit is then linear in the level.
 
     num_levels: K, at least 2, else InputError
-    Returns an `Encoding` of size 1.
+    Returns an `Encoding` with the fields num_levels = K, size = 1 (numbers per level) and encode,
+    the map above, levels 0, ..., K - 1 as integers [...] -> [..., 1]. It is given to a causal net:
+
+        net = nets.made(784, hidden=(500,), num_outputs=2, encoding=nets.scaled(256))
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     half = (num_levels - 1) / 2
