@@ -47,10 +47,11 @@ def mixture_logistic_cdf(*, num_components: int = 8, bound: float = 3.0) -> Law:
     If components are narrow and far apart, τ is nearly flat between them: there log τ' may be -100,
     and the inverse and its gradient are as ill-conditioned as that.
 
-    Returns a `Law`. Cost: `inverse` is a bisection, with one evaluation of τ per bit of the
-    mantissa; its gradient, by the implicit function theorem, does not differentiate the bisection.
-    Arithmetic in float32 at least. Ho et al. (2019), "Flow++: improving flow-based generative
-    models".
+    Returns a `Law`: τ, and how many numbers of c it takes for each entry; the argument `law` of
+    flows such as `flows.coupling` and `flows.maf`. Cost: `inverse` is a bisection, with one
+    evaluation of τ per bit of the mantissa; its gradient, by the implicit function theorem, does
+    not differentiate the bisection. Arithmetic in float32 at least. Ho et al. (2019), "Flow++:
+    improving flow-based generative models".
     """
     num_components = checks.positive_int(num_components, "num_components")
     bound = checks.positive(bound, "bound")

@@ -99,7 +99,8 @@ def ode_solver(
     - "direct": supports forward mode too (`jax.jvp`, `jax.jacfwd`); reverse mode is several times
       more expensive.
 
-    Returns a `Solver`, these options for a `Continuous` bijector or a flow. Numbers that are not
+    Returns a `Solver`, which holds these options: the argument `solver` of `flows.cnf`,
+    `flows.ffjord`, `flows.neural_ode` and of the bijector `Continuous`. Numbers that are not
     positive, and another adjoint, raise InputError. Cost: six evaluations of f per step. Tsitouras
     (2011), "Runge-Kutta pairs of order 5(4) satisfying only the first column simplifying
     assumption".

@@ -36,8 +36,9 @@ def affine(*, bound: float = 3.0) -> Law:
 
     A law for coupling and autoregressive layers, whose net computes the two parameters c = (c_0,
     c_1) of each entry x: log τ' = s. The bound limits the scale of one layer to e^±b, which
-    prevents overflow; stacked layers reach further. Returns a `Law`. Dinh et al. (2017), "Density
-    estimation using Real NVP", eq. 7.
+    prevents overflow; stacked layers reach further. Returns a `Law`: τ, and how many numbers of c
+    it takes for each entry; the argument `law` of flows such as `flows.coupling` and `flows.maf`.
+    Dinh et al. (2017), "Density estimation using Real NVP", eq. 7.
     """
     bound = checks.positive(bound, "bound")
     return Law(
@@ -56,8 +57,9 @@ def contraction(*, least: float = 1e-3) -> Law:
     = 1e-3.
 
     least: ε, above 0 and below 1, else InputError
-    Returns a `Law`. From the authors' program of Glow, Kingma and Dhariwal (2018), with ε from that
-    of neural spline flows, Durkan et al. (2019).
+    Returns a `Law`: τ, and how many numbers of c it takes for each entry; the argument `law` of
+    flows such as `flows.coupling` and `flows.maf`. From the authors' program of Glow, Kingma and
+    Dhariwal (2018), with ε from that of neural spline flows, Durkan et al. (2019).
     """
     least = checks.positive(least, "least")
     if least >= 1:
@@ -77,7 +79,8 @@ def contraction(*, least: float = 1e-3) -> Law:
 def additive() -> Law:
     """τ(x; c) = x + c_0, with log τ' = 0: a law of one parameter for each entry x.
 
-    A coupling by it preserves volume. Returns a `Law`. Dinh et al. (2015), "NICE: non-linear
-    independent components estimation", eq. 3.
+    A coupling by it preserves volume. Returns a `Law`: τ, and how many numbers of c it takes for
+    each entry; the argument `law` of flows such as `flows.coupling` and `flows.maf`. Dinh et al.
+    (2015), "NICE: non-linear independent components estimation", eq. 3.
     """
     return Law(1, lambda c: distrax.ScalarAffine(shift=c[..., 0]), constant_log_det=True)

@@ -70,8 +70,9 @@ def rational_quadratic_spline(
     min_width, min_height: the smallest share of the interval that a bin takes, below 1 / K
     min_slope: the smallest slope at a knot, below 1. These three bound how steep, and so how
         ill-conditioned, a spline can be
-    Returns a `Law`. Cost: both directions are closed forms of equal cost. Arithmetic in float32 at
-    least. Durkan et al. (2019), "Neural spline flows".
+    Returns a `Law`: τ, and how many numbers of c it takes for each entry; the argument `law` of
+    flows such as `flows.coupling` and `flows.maf`. Cost: both directions are closed forms of equal
+    cost. Arithmetic in float32 at least. Durkan et al. (2019), "Neural spline flows".
     """
     num_bins = checks.positive_int(num_bins, "num_bins")
     bound = checks.positive(bound, "bound")

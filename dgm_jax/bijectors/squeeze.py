@@ -68,7 +68,8 @@ class Rearrangement(distrax.Bijector):
 def flatten(shape: tuple[int, int, int]) -> Rearrangement:
     """x [..., H, W, C] -> y [..., H·W·C]: an image as a vector, row by row, channels last.
 
-    shape: (H, W, C). Its inverse makes images of vectors; the log-determinant is 0.
+    shape: (H, W, C). Returns a `Rearrangement`, a distrax bijector with `forward` x -> y, `inverse`
+        y -> x and the log-determinant 0
     """
     shape = checks.image_shape(shape)
     size = math.prod(shape)
@@ -81,7 +82,8 @@ def squeeze(shape: tuple[int, int, int]) -> Rearrangement:
     """x [..., H, W, C] -> y [..., H/2, W/2, 4C]: 2×2 pixels become one pixel of 4C channels.
 
     The channels are ordered: the C channels of the top left pixel, then of the top right, bottom
-    left and bottom right one. The log-determinant is 0.
+    left and bottom right one. Returns a `Rearrangement`, a distrax bijector with `forward` x -> y,
+    `inverse` y -> x and the log-determinant 0.
 
     shape: (H, W, C); odd H or W raise InputError
     Dinh et al. (2017), "Density estimation using Real NVP", section 3.6.
@@ -97,7 +99,9 @@ def checkerboard(shape: tuple[int, int, int]) -> Rearrangement:
     """x [..., H, W, C] -> y [..., H, W/2, 2C]: the black pixels as C channels, then the white ones.
 
     Pixel (i, j) is black if i + j is even. Pixel (i, k) of y holds the black and the white pixel of
-    columns 2k and 2k + 1. So a coupling of channels after it is one on a checkerboard.
+    columns 2k and 2k + 1. So a coupling of channels after it is one on a checkerboard. Returns a
+    `Rearrangement`, a distrax bijector with `forward` x -> y, `inverse` y -> x and the
+    log-determinant 0.
 
     shape: (H, W, C); an odd W raises InputError
     Dinh et al. (2017), "Density estimation using Real NVP", section 3.4; as a split into two

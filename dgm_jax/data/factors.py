@@ -65,7 +65,10 @@ def load_factored(name: str, data_dir: str | os.PathLike | None = None) -> Facto
     name: "shapes", "dsprites" or "dsprites_random" (`FACTORED`; the table is in `data.factors`)
     data_dir: the data folder, by default the environment variable DGM_DATA; "shapes" needs none
 
-    Raises ValueError for an unknown name or a damaged file, FileNotFoundError for a missing one.
+    Returns a `Factored`: images `x`, int32 bits [n, height, width]; `factors`, their int32 states
+    [n, k]; `names` and `sizes`, the name and the number of states of each factor; `name` and
+    `description` of the set. Raises ValueError for an unknown name or a damaged file,
+    FileNotFoundError for a missing one.
     """
     checks.choice(name, FACTORED, "name")
     if data_dir is not None:

@@ -159,8 +159,10 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     data_dir: the data folder, by default the environment variable DGM_DATA; the sets that come with
         Python and scikit-learn, such as "digits", need none. Nothing is downloaded
 
-    Raises ValueError for an unknown name or a damaged file; FileNotFoundError for a missing one,
-    which says which files were looked for and where they are published.
+    Returns a `Dataset` with the arrays `train`, `valid` and `test` [n, ...], `labels` (a dict with
+    an array for each split, or None), `num_levels` (None for real numbers), `name` and
+    `description`. Raises ValueError for an unknown name or a damaged file; FileNotFoundError for a
+    missing one, which says which files were looked for and where they are published.
     """
     checks.choice(name, LOADERS, "name")
     if data_dir is not None:
@@ -178,10 +180,13 @@ def load_file(path: str | os.PathLike, *, seed: int = 0) -> Dataset:
     seed: data without splits are shuffled by default_rng(seed) and split 80/10/10 %; without a
         validation split it is a tenth of train
 
-    Bits, of any dtype, get num_levels 2; other bytes 256; other non-negative integers the largest
-    value + 1; all are int32. Data with a fraction or a negative number become float32. Refused with
-    `InputError` are integers beyond 2^24, which float32 does not represent exactly; complex
-    numbers; an array of one dimension, whose rows are unknown; labels that are not integers.
+    Returns a `Dataset` with the arrays `train`, `valid` and `test` [n, ...], `labels` (a dict with
+    an array for each split, or None), `num_levels` (None for real numbers), `name` and
+    `description`. Bits, of any dtype, get num_levels 2; other bytes 256; other non-negative
+    integers the largest value + 1; all are int32. Data with a fraction or a negative number become
+    float32. Refused with `InputError` are integers beyond 2^24, which float32 does not represent
+    exactly; complex numbers; an array of one dimension, whose rows are unknown; labels that are not
+    integers.
     """
     seed, path = checks.integer(seed, "seed"), checks.path(path, "path")
     return _own(path, *own.read(path, seed))

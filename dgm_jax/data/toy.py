@@ -51,7 +51,8 @@ def checkerboard() -> Toy:
     """p(x) = 1/32 where ⌊x_0⌋ + ⌊x_1⌋ is even, on [-4, 4)², else 0: a `Toy`.
 
     Uniform on the 32 like-coloured unit squares of an 8×8 board; the entropy is log 32 = 3.466
-    nats.
+    nats. Returns a `Toy`, which has `sample(key, num)` -> x [num, 2], `log_prob(x)` -> [...] in
+    nats and the number `entropy`.
     """
 
     def sample(key, num):
@@ -75,7 +76,8 @@ def gaussians(num: int = 8, *, radius: float = 3.0, scale: float = 0.3) -> Toy:
     radius: that of the circle
     scale: σ, the standard deviation of each
 
-    Its entropy is integrated numerically when it is made.
+    Its entropy is integrated numerically when it is made. Returns a `Toy`, which has `sample(key,
+    num)` -> x [num, 2], `log_prob(x)` -> [...] in nats and the number `entropy`.
     """
     num = checks.positive_int(num, "num")
     radius = checks.positive(radius, "radius")
@@ -87,7 +89,8 @@ def moons() -> Toy:
     """p(x) = 1/128 Σ_k N(x; μ_k, σ² I), σ = 0.2, μ_k on two interlocking half circles: a `Toy`.
 
     64 means lie on each half circle of radius 2.2, closer than σ, so that the density is that of
-    two smooth arcs. Entropy 2.485 nats.
+    two smooth arcs. Entropy 2.485 nats. Returns a `Toy`, which has `sample(key, num)` -> x [num,
+    2], `log_prob(x)` -> [...] in nats and the number `entropy`.
     """
     angle = np.pi * (np.arange(64) + 0.5) / 64
     upper = np.stack([np.cos(angle) - 0.5, np.sin(angle) - 0.25], -1)
@@ -100,7 +103,8 @@ def rings() -> Toy:
     The radii r_k are 0.85, 1.7, 2.55 and 3.4, and σ = 0.1. A point uniform on a circle of radius r
     plus noise N(0, σ² I) has the density exp(-(|x|² + r²) / 2σ²) I_0(|x| r / σ²) / 2πσ² (the Rice
     distribution of |x|, over 2π|x|), with the Bessel function I_0 and i0e(t) = e^-t I_0(t). Entropy
-    2.971 nats.
+    2.971 nats. Returns a `Toy`, which has `sample(key, num)` -> x [num, 2], `log_prob(x)` -> [...]
+    in nats and the number `entropy`.
     """
     radii, scale = np.array([0.85, 1.7, 2.55, 3.4], np.float32), 0.1
 
@@ -124,7 +128,8 @@ def spirals() -> Toy:
     """p(x) = 1/512 Σ_k N(x; μ_k, σ² I), σ = 0.1, μ_k on two arms r = 0.37 θ, θ in (0, 3π): a `Toy`.
 
     256 means fill each arm about evenly along its length; the second arm is the first one turned by
-    180°. Entropy 2.644 nats.
+    180°. Entropy 2.644 nats. Returns a `Toy`, which has `sample(key, num)` -> x [num, 2],
+    `log_prob(x)` -> [...] in nats and the number `entropy`.
     """
     angle = 3 * np.pi * np.sqrt((np.arange(256) + 0.5) / 256)
     arm = 0.37 * angle[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
@@ -136,7 +141,8 @@ def pinwheel() -> Toy:
 
     R_k(x) is the rotation by 2πk/5 + 0.12 |x|². A rotation by an angle that depends on the radius
     alone keeps areas, so no determinant enters the density. Its entropy is integrated numerically
-    when it is made.
+    when it is made. Returns a `Toy`, which has `sample(key, num)` -> x [num, 2], `log_prob(x)` ->
+    [...] in nats and the number `entropy`.
     """
     return _petals(5, 2.2, (0.6, 0.2), twist=0.12)
 

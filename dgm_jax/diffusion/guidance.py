@@ -23,8 +23,9 @@ def classifier_guided(
     """ε ← ε_θ(x_t) - w σ_t ∇ log p(y | x_t): a denoiser guided towards a class y by a classifier.
 
     The score of p(x_t) p(y | x_t)^w, up to a constant: w = 1 is the class-conditional model by
-    Bayes' rule, and a larger w gives more typical and less varied samples. Returns a `Denoiser`
-    whose condition is y, integers [batch].
+    Bayes' rule, and a larger w gives more typical and less varied samples. Returns a `Denoiser`, as
+    `denoiser` makes it, with these predictions: the argument `model` of any sampler. Its condition
+    is y, integers [batch].
 
     model: a denoiser without a condition; one with a condition raises `InputError`
     log_prob: (x_t [batch, *shape], t [batch], y [batch]) -> log p(y | x_t) [batch], of a classifier
@@ -118,7 +119,8 @@ def classifier_free(model: Denoiser, scale: float, nothing: Array) -> Denoiser:
     """ε ← ε_θ(x_t) + w (ε_θ(x_t, y) - ε_θ(x_t)): guidance by the model's own two predictions.
 
     By Bayes' rule the difference is -σ_t ∇ log p(y | x_t) of an implicit classifier. Returns a
-    `Denoiser` with the same condition, to be given to any sampler.
+    `Denoiser`, as `denoiser` makes it, with the same condition and these predictions: the argument
+    `model` of any sampler.
 
     model: a denoiser with a condition y; one without raises `InputError`
     scale: w. 0 is the unconditional and 1 the conditional model; above 1 samples are more typical

@@ -108,7 +108,8 @@ def from_log_snr(log_snr: Callable[[Array], Array]) -> Process:
     """α_t² = sigmoid(λ_t), σ_t² = sigmoid(-λ_t): the process x_t = α_t x + σ_t ε of a log-SNR λ.
 
     λ_t = log(α_t² / σ_t²) is the logarithm of the signal-to-noise ratio, and α_t² + σ_t² = 1
-    ("variance preserving").
+    ("variance preserving"). Returns a `Process`: the functions α and σ of t, the range of t that is
+    used and the standard deviation of the noise at its end; the argument `process` of `denoiser`.
 
     log_snr: t [...] -> λ_t [...], a decreasing function of t in [0, 1], made of jax functions
     """
@@ -124,7 +125,8 @@ def linear_log_snr(most: float = 9.0, least: float = -5.0) -> Process:
     """λ_t = most + (least - most) t: the log-SNR λ_t = log(α_t² / σ_t²) falls linearly in t.
 
     The process is x_t = α_t x + σ_t ε, ε ~ N(0, I), with α_t² + σ_t² = 1 and t from 0 (data) to 1
-    (noise).
+    (noise). Returns a `Process`: the functions α and σ of t, the range of t that is used and the
+    standard deviation of the noise at its end; the argument `process` of `denoiser`.
 
     most, least: λ_0 and λ_1, least < most, else `InputError`. By default σ_0 = 0.011 and α_1 =
         0.082
@@ -146,9 +148,11 @@ def learned_log_snr(*, hidden: int = 64, most: float = 9.0, least: float = -5.0)
     hidden: the number of terms j
     most, least: λ_0 and λ_1, which are not learned; least < most, else `InputError`
 
-    The bound in continuous time (`continuous_bound`) depends on the ends alone; the curve between
-    them determines the variance of its estimates. Kingma et al. (2021), "Variational diffusion
-    models", appendix H.
+    Returns a `LearnedProcess`: init(key) -> params, and process(params) -> α and σ; the argument
+    `process` of `denoiser`, which trains its parameters with those of the net. The bound in
+    continuous time (`continuous_bound`) depends on the ends alone; the curve between them
+    determines the variance of its estimates. Kingma et al. (2021), "Variational diffusion models",
+    appendix H.
     """
     hidden = checks.positive_int(hidden, "hidden")
     least, most = _ordered(least, most, checks.number)
@@ -185,7 +189,8 @@ def linear_beta(least: float = 0.1, most: float = 20.0) -> Process:
 
     The process x_t = α_t x + σ_t ε, variance preserving (α_t² + σ_t² = 1), whose noise rate β_t =
     dB_t/dt rises linearly in t. It is the limit of the chain of Ho et al. (2020) for many steps. t
-    is in [10⁻³, 1].
+    is in [10⁻³, 1]. Returns a `Process`: the functions α and σ of t, the range of t that is used
+    and the standard deviation of the noise at its end; the argument `process` of `denoiser`.
 
     least, most: β_0 and β_1, 0 < least < most, else `InputError`. By default σ_t = 0.01 at t = 10⁻³
         and α_1 = 0.0066
@@ -203,7 +208,9 @@ def sub_vp(least: float = 0.1, most: float = 20.0) -> Process:
     """α_t = e^{-B_t / 2}, σ_t = 1 - e^{-B_t}, B_t = least t + (most - least) t² / 2: "sub-VP".
 
     The process x_t = α_t x + σ_t ε. Its α is that of `linear_beta`, and its variance σ_t² is the
-    square of that one's, so that it has less noise at every t. t is in [10⁻³, 1].
+    square of that one's, so that it has less noise at every t. t is in [10⁻³, 1]. Returns a
+    `Process`: the functions α and σ of t, the range of t that is used and the standard deviation of
+    the noise at its end; the argument `process` of `denoiser`.
 
     least, most: dB_t/dt at t = 0 and t = 1, 0 < least < most, else `InputError`
 
@@ -218,7 +225,9 @@ def variance_exploding(least: float = 0.01, most: float = 50.0) -> Process:
     """x_t = x + σ_t ε, σ_t = least (most / least)^t, ε ~ N(0, I), t in [0, 1]: the "VE" process.
 
     The data are not scaled down (α = 1), and the noise grows geometrically until it hides them.
-    Sampling starts at t = 1 from N(0, most² I), in place of x_1.
+    Sampling starts at t = 1 from N(0, most² I), in place of x_1. Returns a `Process`: the functions
+    α and σ of t, the range of t that is used and the standard deviation of the noise at its end;
+    the argument `process` of `denoiser`.
 
     least, most: the standard deviations σ_0 and σ_1, in the units of x, 0 < least < most. `most`
     should be as large as the largest distance between two data points, so that x_1 tells almost
@@ -237,7 +246,8 @@ def cosine(offset: float = 0.008) -> Process:
     """x_t = α_t x + σ_t ε with α_t = cos(u_t) / cos(u_0), u_t = π/2 (t + s) / (1 + s), α² + σ² = 1.
 
     ε ~ N(0, I). α_t falls slowly near both ends and nearly linearly between them. t is in [10⁻³,
-    0.999], since α_1 = 0.
+    0.999], since α_1 = 0. Returns a `Process`: the functions α and σ of t, the range of t that is
+    used and the standard deviation of the noise at its end; the argument `process` of `denoiser`.
 
     offset: s > 0, which keeps the noise of the first steps from being too small
 
@@ -260,8 +270,10 @@ def straight() -> Process:
     """x_t = (1 - t) x + t ε: a straight line from each datum x to its noise ε, as in flow matching.
 
     α_t = 1 - t and σ_t = t; the velocity along the line is ε - x. t is in [10⁻³, 0.999], since σ is
-    0 at t = 0 and α is 0 at t = 1. Flow matching is `simple_loss` of a denoiser with this process
-    and target="velocity". Lipman et al. (2023), "Flow matching for generative modeling"; Liu et al.
+    0 at t = 0 and α is 0 at t = 1. Returns a `Process`: the functions α and σ of t, the range of t
+    that is used and the standard deviation of the noise at its end; the argument `process` of
+    `denoiser`. Flow matching is `simple_loss` of a denoiser with this process and
+    target="velocity". Lipman et al. (2023), "Flow matching for generative modeling"; Liu et al.
     (2023), "Flow straight and fast".
     """
     return Process(
@@ -280,8 +292,9 @@ def from_betas(betas: Sequence[float]) -> Process:
         leave less than 1 % of the variance of the data, α_1² < 0.01. Those of Ho et al.,
         numpy.linspace(1e-4, 0.02, 1000), leave 4e-5; a chain of fewer steps needs larger ones
 
-    Raises `InputError` for other betas. Ho et al. (2020), "Denoising diffusion probabilistic
-    models", section 2.
+    Raises `InputError` for other betas. Returns a `Process`: the functions α and σ of t, the range
+    of t that is used and the standard deviation of the noise at its end; the argument `process` of
+    `denoiser`. Ho et al. (2020), "Denoising diffusion probabilistic models", section 2.
     """
     if not isinstance(betas, np.ndarray):
         betas = [checks.number(beta, "each of betas") for beta in _listed(betas, "betas")]

@@ -94,7 +94,8 @@ def parts(codes: Codes, z: Array) -> tuple[Array, list[Array], Array]:
 def recognised(codes: Codes, outputs: Array) -> Recognised:
     """Q(c | x) from outputs of a net: log softmax for each category, N(mean, scale²) for numbers.
 
-    codes: the layout of c
+    codes: a `Codes`, the layout of c: how many categories with how many values, and how many
+        numbers
     outputs: [batch, codes.num_outputs]: the logits of all categories, then the means, then the
         log-scales r, one for each number, which become scale = exp(3 tanh(r / 3))
 

@@ -85,8 +85,11 @@ def infogan(
         learning.alternate(players, lambda key: model.init(key)[0],
                            init_state=lambda key, params: model.init(key)[1])
 
-    Chen et al. (2016), "InfoGAN: interpretable representation learning by information maximizing
-    generative adversarial nets", equation 6; Q is trained together with the critic, as there.
+    Returns an `InfoGAN`: `init`, the `adversarial` model of G and D, `judge` (D and Q in one pass)
+    and `codes` (the layout of z), for `infogan_critic_loss`, `infogan_generator_loss` and
+    `infer_codes`. Chen et al. (2016), "InfoGAN: interpretable representation learning by
+    information maximizing generative adversarial nets", equation 6; Q is trained together with the
+    critic, as there.
     """
     num_features = checks.positive_int(num_features, "num_features")
     codes = checked_codes(Codes(num_noise, categories, num_continuous))
@@ -212,8 +215,9 @@ def infogan_generator_loss(
 def infer_codes(model: InfoGAN, params: Params, state: State, x: Array) -> Recognised:
     """Q(c | x) for images x [batch, *shape], as `Recognised`, with the nets as in evaluation.
 
-    `infer_codes(...).log_probs[0].argmax(-1)` is the most probable value of the first category, and
-    `.mean` the estimate of the numbers, both for each image.
+    A `Recognised` holds the log_probs [batch, K_i] of each category, and mean and scale [batch,
+    num_continuous] of the numbers. `infer_codes(...).log_probs[0].argmax(-1)` is the most probable
+    value of the first category, and `.mean` the estimate of the numbers, both for each image.
 
     model: an `infogan`
     params, state: dicts {"generator", "critic"}, as `learning.load` returns them

@@ -36,7 +36,8 @@ def mlp_field(
     hidden: the widths of the hidden layers, at least one
     activation: s, by default tanh; it should be smooth, for the ODE solver
     cond_shape: of a condition c [..., *cond_shape], flattened to a vector; None for none
-    Returns a `bijectors.Field`, for `flows.neural_ode`. Lecture: neural ODEs.
+    Returns a `bijectors.Field`, which holds f and the trace of its derivative: the argument `field`
+    of `flows.neural_ode`. Lecture: neural ODEs.
     """
     dim = checks.positive_int(dim, "dim")
     cond_shape = checks.cond_shape(cond_shape)

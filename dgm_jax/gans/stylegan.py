@@ -90,11 +90,12 @@ def stylegan(
         typical = style.grown(truncation=0.7)                    # to sample
         x = objectives.generated(typical, params, state, key, 16)
 
-    Returns a `StyleGAN`. It can be grown like `progressive`, whose critic it has, with a low-pass
-    filter before each halving and after each doubling. At 1024×1024 the generator has 26.2 million
-    parameters. As in its successor, the constant starts as N(0, 1), because AdaIN maps a constant
-    image to one without content. Karras et al. (2019), "A style-based generator architecture for
-    generative adversarial networks".
+    Returns a `StyleGAN` with the nets `mapping` (f) and `synthesis` (w -> x), and `grown`, which
+    gives the `Adversarial` model. It can be grown like `progressive`, whose critic it has, with a
+    low-pass filter before each halving and after each doubling. At 1024×1024 the generator has 26.2
+    million parameters. As in its successor, the constant starts as N(0, 1), because AdaIN maps a
+    constant image to one without content. Karras et al. (2019), "A style-based generator
+    architecture for generative adversarial networks".
     """
     sizes, width = grown_sizes(shape, channel_base, channel_max)
     num_latents = checks.positive_int(num_latents, "num_latents")

@@ -302,9 +302,11 @@ def fit_bernoulli_mixture(
     min_rows: a component with fewer rows is replaced by a half of the heaviest one
     chunk: rows that are treated at a time; by default what fits into a cache
 
-    Returns a `FittedMixture`, of a local maximum. Raises `ValueError` for other numbers than 0 and
-    1, and for fewer rows than components. Cost: at most num_restarts · num_steps steps of 4NKd
-    operations. McLachlan and Peel (2000), "Finite mixture models".
+    Returns a `FittedMixture` of a local maximum: model, params, `history` (the objective in nats
+    per row before each step), `restarts` (its last value in each restart), `num_steps` and
+    `num_reseeded`. Raises `ValueError` for other numbers than 0 and 1, and for fewer rows than
+    components. Cost: at most num_restarts · num_steps steps of 4NKd operations. McLachlan and Peel
+    (2000), "Finite mixture models".
     """
     x = rows(x, num_components, bits=True)
     checks.key(key)

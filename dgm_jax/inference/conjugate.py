@@ -58,10 +58,11 @@ def normal_inverse_wishart(
     degrees: ν, how many rows Ψ is worth; by default d, and at least -d - 2; less raises
         `ValueError`
 
-    Returns a `Conjugate`. For ν > d - 1 it is a proper distribution, which variational inference
-    needs. As the prior of a posterior mode it may be improper: α = 1, κ = 0, Ψ = 0 and ν = -d - 2
-    is flat, and the mode is then the maximum of the likelihood. Bishop (2006), "Pattern recognition
-    and machine learning", section 10.2.
+    Returns a `Conjugate`, which holds α, m_0, κ, ν and Ψ: the argument `prior` of these two and of
+    `fit_gaussian_mixture` and `fit_variational_mixture`. For ν > d - 1 it is a proper distribution,
+    which variational inference needs. As the prior of a posterior mode it may be improper: α = 1, κ
+    = 0, Ψ = 0 and ν = -d - 2 is flat, and the mode is then the maximum of the likelihood. Bishop
+    (2006), "Pattern recognition and machine learning", section 10.2.
     """
     checks.floating(mean, "mean", (None,))
     dim = jnp.shape(mean)[0]

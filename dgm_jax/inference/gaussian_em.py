@@ -287,10 +287,12 @@ def fit_gaussian_mixture(
     form, chunk: "features" (faster) or "centred" (without cancellation), and the rows treated at a
         time; by default chosen by dtype and size
 
-    Returns a `FittedMixture`, of a local maximum. The dtype is that of x. Raises `ValueError` for
-    fewer rows than components and, with floor=0 and no prior, for data that make a covariance
-    singular. Cost: at most num_restarts · num_steps steps of `gaussian_mixture_em`. Dempster, Laird
-    and Rubin (1977), "Maximum likelihood from incomplete data via the EM algorithm".
+    Returns a `FittedMixture` of a local maximum: model, params, `history` (the objective in nats
+    per row before each step), `restarts` (its last value in each restart), `num_steps` and
+    `num_reseeded`. The dtype is that of x. Raises `ValueError` for fewer rows than components and,
+    with floor=0 and no prior, for data that make a covariance singular. Cost: at most num_restarts
+    · num_steps steps of `gaussian_mixture_em`. Dempster, Laird and Rubin (1977), "Maximum
+    likelihood from incomplete data via the EM algorithm".
     """
     x = rows(x, num_components)
     checks.key(key)

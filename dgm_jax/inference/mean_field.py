@@ -25,10 +25,10 @@ def gaussian_mean_field(mean: Array, precision: Array) -> Algorithm:
     mean: μ [d]. precision: Λ [d, d], symmetric and positive definite; others raise `ValueError`,
         unless traced
 
-    Returns an `Algorithm` with the state {"mean": m [d], "variance": [d]}. `init(key)` draws m from
-    N(0, I); a step updates every coordinate once and ignores its batch. The metric "elbo" is -KL(q
-    ‖ p) of the new q, in nats; it converges to ½ log(|Λ| / ∏ Λ_ii), ½ log(1 - ρ²) for two
-    coordinates with correlation ρ.
+    Returns an `Algorithm`, (init, step) for `learning.train` or `learning.fit`, with the state
+    {"mean": m [d], "variance": [d]}. `init(key)` draws m from N(0, I); a step updates every
+    coordinate once and ignores its batch. The metric "elbo" is -KL(q ‖ p) of the new q, in nats; it
+    converges to ½ log(|Λ| / ∏ Λ_ii), ½ log(1 - ρ²) for two coordinates with correlation ρ.
 
     The variances are optimal from the start and too small: 1 / Λ_ii = Var(z_i | the others), not
     Var(z_i). m converges to μ (the Gauss-Seidel iteration for Λ m = Λ μ); for two coordinates by a
@@ -85,11 +85,13 @@ def normal_gamma_posterior(prior: NormalGamma, x: Array) -> NormalGamma:
     """p(μ, τ | x) = NormalGamma(m_n, λ_n, a_n, b_n) for x_i ~ N(μ, 1/τ): the exact posterior.
 
     λ_n = λ + n, m_n = (λ m + n x̄) / λ_n, a_n = a + n / 2, b_n = b + ½ (Σ_i (x_i - x̄)² + λ n (x̄ -
-    m)² / λ_n), where the prior is `NormalGamma`(m, λ, a, b).
+    m)² / λ_n), where the prior is `NormalGamma`(m, λ, a, b): μ | τ ~ N(m, 1 / (λ τ)), τ ~ Gamma(a,
+    b), E τ = a / b.
 
     prior: with positive strength, concentration and rate. x: numbers [n], n ≥ 1. Others raise
-        `ValueError`. Returns a `NormalGamma` of arrays. Murphy (2007), "Conjugate Bayesian analysis
-        of the Gaussian distribution", section 3.
+        `ValueError`. Returns a `NormalGamma` of the scalars `mean` m_n, `strength` λ_n,
+        `concentration` a_n and `rate` b_n. Murphy (2007), "Conjugate Bayesian analysis of the
+        Gaussian distribution", section 3.
     """
     prior = _checked(prior)
     num, centre, squares = _moments(prior, x)
@@ -134,15 +136,16 @@ def normal_gamma_mean_field(prior: NormalGamma) -> Algorithm:
         m = (λ_0 μ_0 + n x̄) / (λ_0 + n),  l ← (λ_0 + n) a / b,  a = a_0 + (n + 1) / 2,
         b ← b_0 + ½ (Σ (x_i - m)² + λ_0 (m - μ_0)² + (n + λ_0) / l)
 
-    prior: NormalGamma(μ_0, λ_0, a_0, b_0), with numbers
+    prior: NormalGamma(μ_0, λ_0, a_0, b_0), with numbers: μ | τ ~ N(μ_0, 1 / (λ_0 τ)), τ ~
+        Gamma(a_0, rate b_0)
 
-    Returns an `Algorithm`. A step makes these updates once for the rows x [n] of its batch, which
-    must be all rows. The state is {"mean": m, "precision": l, "concentration": a, "rate": b} and
-    starts as that of the prior. The metric "elbo" is that of the new q, exact with all constants,
-    in nats: it never decreases, and stays below `normal_gamma_evidence`, since μ and τ are
-    dependent in the exact posterior. The fixed point is known: E τ = a / b = (2 a - 1) / (2 b_0 + Σ
-    (x_i - m)² + λ_0 (m - μ_0)²). Bishop (2006), "Pattern recognition and machine learning", section
-    10.1.3.
+    Returns an `Algorithm`, (init, step) for `learning.train` or `learning.fit`. A step makes these
+    updates once for the rows x [n] of its batch, which must be all rows. The state is {"mean": m,
+    "precision": l, "concentration": a, "rate": b} and starts as that of the prior. The metric
+    "elbo" is that of the new q, exact with all constants, in nats: it never decreases, and stays
+    below `normal_gamma_evidence`, since μ and τ are dependent in the exact posterior. The fixed
+    point is known: E τ = a / b = (2 a - 1) / (2 b_0 + Σ (x_i - m)² + λ_0 (m - μ_0)²). Bishop
+    (2006), "Pattern recognition and machine learning", section 10.1.3.
     """
     prior = _checked(prior)
 

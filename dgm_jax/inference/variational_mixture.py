@@ -205,7 +205,8 @@ def fit_variational_mixture(
     form, chunk: "features" (faster) or "centred" (without cancellation), and the rows treated at a
         time; by default chosen by dtype and size
 
-    Returns a `FittedMixture`: `posterior` is q(π, m, Λ), and `history` the ELBO in nats per row.
+    Returns a `FittedMixture`: `model` and `params`, `posterior` (q(π, m, Λ)), `history` (the ELBO
+    in nats per row before each step), `restarts` (its last value in each restart) and `num_steps`.
     The dtype is that of x. Cost: at most num_restarts · num_steps steps, each of 2NKd² operations
     in float64 and 4NKd² in float32. Raises `ValueError` for an improper prior or one of another d.
     Bishop (2006), "Pattern recognition and machine learning", section 10.2.

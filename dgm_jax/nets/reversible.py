@@ -77,8 +77,10 @@ def irevnet(
     block: block(shape, channels) -> the net F of a stage, from (h, w, c) = shape to c = channels,
         half the channels of the stage. By default a `conv_resnet` with one residual block of 32
         channels
-    Cost: a gradient stores one activation per stage, whatever num_layers is, for about a third more
-    arithmetic. Jacobsen et al. (2018), "i-RevNet: deep invertible networks", section 3.
+    Returns a `Reversible`: init(key) -> params, apply(params, x, key=None) -> y and inverse(params,
+    y, key=None) -> x. Cost: a gradient stores one activation per stage, whatever num_layers is, for
+    about a third more arithmetic. Jacobsen et al. (2018), "i-RevNet: deep invertible networks",
+    section 3.
     """
     shape = checks.image_shape(shape)
     num_stages = checks.positive_int(num_stages, "num_stages")

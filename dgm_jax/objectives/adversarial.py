@@ -52,8 +52,9 @@ def minimax() -> Game:
     x is data with density π, G(z) a sample with density p, and V the critic's value, a logit. The
     critic minimises the negative of this, the generator E log(1 - D(G(z))). At the optimal critic,
     D* = π / (π + p), it is 2 JSD(π ‖ p) - log 4, in nats. If the critic is certain, the generator's
-    gradient vanishes. Returns a `Game`. Goodfellow et al. (2014), "Generative adversarial nets",
-    equation 1.
+    gradient vanishes. Returns a `Game`: the losses of both players as functions of the critic's
+    values, the argument `game` of `critic_loss`, `generator_loss` and `learning.adversaries`.
+    Goodfellow et al. (2014), "Generative adversarial nets", equation 1.
     """
     return Game(_cross_entropy(1.0), lambda fake, real: -jax.nn.softplus(fake).mean())
 
@@ -62,7 +63,9 @@ def non_saturating(*, smoothing: float = 1.0) -> Game:
     """-E log D(G(z)) for the generator, -E log D(x) - E log(1 - D(G(z))) for the critic, D = σ(V).
 
     σ is the logistic function and V the critic's value, a logit. The generator's gradient does not
-    vanish if the critic is certain that samples are not data. Returns a `Game`.
+    vanish if the critic is certain that samples are not data. Returns a `Game`: the losses of both
+    players as functions of the critic's values, the argument `game` of `critic_loss`,
+    `generator_loss` and `learning.adversaries`.
 
     smoothing: a in (0, 1], the label of data: the first term of the critic becomes -E
         [a log D(x) + (1 - a) log(1 - D(x))]. The optimum is D* = a π / (π + p), for densities π of
@@ -89,7 +92,9 @@ def least_squares(*, fake: float = 0.0, real: float = 1.0, wanted: float = 1.0) 
 
     With b - c = 1 and b - a = 2 the generator minimises, at the optimal critic, half of Pearson's
     χ²(π + p ‖ 2 p), for densities π of data and p of samples. The default is 0, 1 and 1. Returns a
-    `Game`. Mao et al. (2017), "Least squares GANs", equations 2, 8 and 9.
+    `Game`: the losses of both players as functions of the critic's values, the argument `game` of
+    `critic_loss`, `generator_loss` and `learning.adversaries`. Mao et al. (2017), "Least squares
+    GANs", equations 2, 8 and 9.
     """
     a, b, c = (
         checks.number(label, name)
@@ -106,8 +111,9 @@ def hinge() -> Game:
 
     D(x) is the critic's value, x data and G(z) a sample. For densities π of data and p of samples,
     the optimal critic is sign(π - p), with the loss 2 - 2 TV(π, p), TV = ½ ∫ |π - p|. Returns a
-    `Game`. Lim and Ye (2017), "Geometric GAN"; Miyato et al. (2018), "Spectral normalization for
-    GANs", equations 16 and 17.
+    `Game`: the losses of both players as functions of the critic's values, the argument `game` of
+    `critic_loss`, `generator_loss` and `learning.adversaries`. Lim and Ye (2017), "Geometric GAN";
+    Miyato et al. (2018), "Spectral normalization for GANs", equations 16 and 17.
     """
     return Game(
         lambda real, fake: jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean(),
@@ -121,8 +127,9 @@ def wasserstein() -> Game:
     D(x) is the critic's value, x data and G(z) a sample. Over critics with Lipschitz constant 1 the
     least loss of the critic is -W_1(π, p), the negative Wasserstein-1 distance of data π and
     samples p. The constant must be bounded by other means: `gradient_penalty`,
-    `learning.clip_weights` or spectral normalisation. Returns a `Game`. Arjovsky et al. (2017),
-    "Wasserstein GAN", equation 2.
+    `learning.clip_weights` or spectral normalisation. Returns a `Game`: the losses of both players
+    as functions of the critic's values, the argument `game` of `critic_loss`, `generator_loss` and
+    `learning.adversaries`. Arjovsky et al. (2017), "Wasserstein GAN", equation 2.
     """
     return Game(
         lambda real, fake: fake.mean() - real.mean(),
@@ -135,8 +142,10 @@ def relativistic() -> Game:
 
     σ is the logistic function and D(x) the critic's value. Row i of the data is paired with sample
     i, and only the difference of their values matters. With the penalties `r1` and `r2` together,
-    training converges locally. Returns a `Game`. Jolicoeur-Martineau (2018), "The relativistic
-    discriminator"; Huang et al. (2024), "The GAN is dead; long live the GAN!".
+    training converges locally. Returns a `Game`: the losses of both players as functions of the
+    critic's values, the argument `game` of `critic_loss`, `generator_loss` and
+    `learning.adversaries`. Jolicoeur-Martineau (2018), "The relativistic discriminator"; Huang et
+    al. (2024), "The GAN is dead; long live the GAN!".
     """
     return Game(
         lambda real, fake: jax.nn.softplus(fake - real).mean(),

@@ -91,12 +91,12 @@ def f_divergence(name: str, *, alpha: float | None = None) -> FDivergence:
         "hellinger". With β = α - 1 and r = log p / q, T* = (e^{β r} - 1) / β and f*(t) = ((1 + β
         t)^(α/β) - 1) / α where 1 + β t > 0
 
-    Returns an `FDivergence` with the functions `f`, `critic` (log p/q ↦ T*), `conjugate` f* and its
-    `domain`, `activation` and `conjugate_of_activation`. The activation, which maps the value v of
-    a net into the domain of f*, is that of Nowozin et al. (2016), "f-GAN", table 6, except for
-    "jeffreys", where v is r itself, so that a net need not reach -e^-r, and for "alpha", where v is
-    divided by max(1, |α|, |β|), so that nothing overflows for |v| ≤ 80. Raises `ValueError` for
-    another name or α.
+    Returns an `FDivergence`, the argument `divergence` of `f_gan` and `f_bound`, with the functions
+    `f`, `critic` (log p/q ↦ T*), `conjugate` f* and its `domain`, `activation` and
+    `conjugate_of_activation`. The activation, which maps the value v of a net into the domain of
+    f*, is that of Nowozin et al. (2016), "f-GAN", table 6, except for "jeffreys", where v is r
+    itself, so that a net need not reach -e^-r, and for "alpha", where v is divided by max(1, |α|,
+    |β|), so that nothing overflows for |v| ≤ 80. Raises `ValueError` for another name or α.
     """
     checks.choice(name, NAMES, "name")
     if name == "alpha":

@@ -16,9 +16,10 @@ MOST_CODES = 2**24  # up to which float32 counts
 def gradient_codebook(num_codes: int, dim: int) -> Quantiser:
     """e_k ← e_k - η ∇ E ‖sg(z) - e‖²: a codebook e [K, d] that is a parameter, moved by its loss.
 
-    A `Quantiser`. Features z [..., d] get the nearest vector e; `Quantised.codebook_loss`, E ‖sg(z)
-    - e‖² with sg stopping the gradient, moves the vectors towards the features they were chosen
-    for, with the optimiser's learning rate η.
+    Returns a `Quantiser`, a codebook's `init`, `apply` and `vectors` (codes to vectors), the
+    argument `quantiser` of `vqvae`. Features z [..., d] get the nearest vector e;
+    `Quantised.codebook_loss`, E ‖sg(z) - e‖² with sg stopping the gradient, moves the vectors
+    towards the features they were chosen for, with the optimiser's learning rate η.
 
     num_codes: K, 2..2²⁴
     dim: d
@@ -69,8 +70,10 @@ def averaged_codebook(
         features drawn from the batch, with N_k = N / K, before it is quantised. 0 never does;
         otherwise `apply` with train=True needs a key, else `InputError`
 
-    A `Quantiser` without parameters; state {"codebook", "shares", "means"}, the last e, N and m.
-    Its codebook_loss is 0. As N and m are means over a batch, several devices with equal parts of a
+    Returns a `Quantiser`, a codebook's `init`, `apply` and `vectors` (codes to vectors), the
+    argument `quantiser` of `vqvae`. It has no parameters; state {"codebook", "shares", "means"},
+    the last e, N and m, which `apply` updates with train=True and leaves with train=False. Its
+    codebook_loss is 0. As N and m are means over a batch, several devices with equal parts of a
     batch may average their states (`gradient_descent(axis_name=...)`); there a revived code starts
     at the mean of one feature per device. van den Oord et al. (2017), "Neural discrete
     representation learning", appendix A.1.

@@ -20,8 +20,10 @@ def finite_scalar(levels: tuple[int, ...] = (8, 5, 5, 5)) -> Quantiser:
 
     levels: L_1, ..., L_d for z [..., d], positive integers. The default has d = 4 and K = 1000
 
-    A `Quantiser` without parameters and state: there is no codebook that could be left unused, and
-    both losses are 0. A vector with a NaN has the code -1. Mentzer et al. (2023), "Finite scalar
+    Returns a `Quantiser`, a codebook's `init`, `apply` and `vectors` (codes to vectors), the
+    argument `quantiser` of `vqvae`. It has no parameters and no state: there is no codebook that
+    could be left unused, and both losses are 0. A vector with a NaN has the code -1. Mentzer et al.
+    (2023), "Finite scalar
     quantization: VQ-VAE made simple".
     """
     levels = checks.widths(levels, "levels", fewest=1)

@@ -14,8 +14,9 @@ def residual(quantiser: Quantiser, num_stages: int) -> Quantiser:
     """e = e_1 + ... + e_S, with e_s the quantised remainder z - e_1 - ... - e_{s-1}: residual VQ.
 
     Each stage has a codebook of its own. A code is S integers, [..., S], so that S codebooks of K
-    vectors have K^S sums. Returns a `Quantiser`. Both losses are the sums of those of the stages;
-    the gradient of e passes straight through to z.
+    vectors have K^S sums. Returns a `Quantiser`, a codebook's `init`, `apply` and `vectors` (codes
+    to vectors), the argument `quantiser` of `vqvae`. Both losses are the sums of those of the
+    stages; the gradient of e passes straight through to z.
 
     quantiser: that of one stage, such as `averaged_codebook(256, 16)`
     num_stages: S
@@ -61,7 +62,8 @@ def grouped(quantiser: Quantiser, num_groups: int) -> Quantiser:
     """e = [e_1, ..., e_G]: each of G equal parts of z [..., G d] has a codebook of its own.
 
     A code is G integers, [..., G], so that G codebooks of K vectors have K^G combinations. Returns
-    a `Quantiser`, whose losses are the sums of those of the groups.
+    a `Quantiser`, a codebook's `init`, `apply` and `vectors` (codes to vectors), the argument
+    `quantiser` of `vqvae`. Its losses are the sums of those of the groups.
 
     quantiser: that of one part, of vectors of d entries, such as `averaged_codebook(256, 16)`
     num_groups: G

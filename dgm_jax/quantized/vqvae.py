@@ -92,12 +92,13 @@ def vqvae(
             nets.map_encoder(shape, 16), nets.map_decoder(16, shape, 5 * 3),
             likelihoods.discretized_logistic(17), shape, averaged_codebook(64, 16))
 
-    Returns a `Coder`. Its encode(params, state, x) is c, integers [..., *map, 1] (more than 1 for
-    `residual` and `grouped`), and decode(params, state, c) is p(x | c), a distrax distribution.
-    Train it by `vqvae_loss`; `with_prior` makes it a latent variable model. Parameters {"encoder",
-    "quantiser", "decoder"}; the state is that of the quantiser. An encoder whose vectors do not
-    have `dim` entries raises `InputError`. van den Oord, Vinyals and Kavukcuoglu (2017), "Neural
-    discrete representation learning".
+    Returns a `Coder`, which holds the functions of a VQ-VAE, for `vqvae_loss` and `with_prior`. Its
+    encode(params, state, x) is c, integers [..., *map, 1] (more than 1 for `residual` and
+    `grouped`), and decode(params, state, c) is p(x | c), a distrax distribution. Train it by
+    `vqvae_loss`; `with_prior` makes it a latent variable model. Parameters {"encoder", "quantiser",
+    "decoder"}; the state is that of the quantiser. An encoder whose vectors do not have `dim`
+    entries raises `InputError`. van den Oord, Vinyals and Kavukcuoglu (2017), "Neural discrete
+    representation learning".
     """
     for name, net in (("encoder", encoder), ("decoder", decoder)):
         checks.noun(net, Net, name)

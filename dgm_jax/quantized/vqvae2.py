@@ -45,11 +45,12 @@ def vqvae2(
     num_blocks: residual blocks of each halving or doubling
     dropout: the fraction of hidden units that is set to 0 if a key is given
 
-    Returns a `Coder`; codes are a tuple, top first, of integers [..., *code_shape[l]] in
-    0..num_codes[l] - 1. Train it by `vqvae_loss`; a prior is a `level_prior`. Parameters {"up",
-    "features", "down", "quantisers"} and the state are lists over levels. Other numbers of
-    quantisers and halvings raise `InputError`. Razavi, van den Oord and Vinyals (2019), "Generating
-    diverse high-fidelity images with VQ-VAE-2".
+    Returns a `Coder` with init(key) -> (params, state), encode(params, state, x) -> codes and
+    decode(params, state, codes) -> p(x | c); codes are a tuple, top first, of integers [...,
+    *code_shape[l]] in 0..num_codes[l] - 1. Train it by `vqvae_loss`; a prior is a `level_prior`.
+    Parameters {"up", "features", "down", "quantisers"} and the state are lists over levels. Other
+    numbers of quantisers and halvings raise `InputError`. Razavi, van den Oord and Vinyals (2019),
+    "Generating diverse high-fidelity images with VQ-VAE-2".
     """
     shape = checks.image_shape(shape)
     checks.noun(likelihood, Conditional, "likelihood")

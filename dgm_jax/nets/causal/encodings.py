@@ -35,7 +35,8 @@ def one_hot(num_levels: int) -> Encoding:
     weight. For K = 2 the code is the bit itself.
 
     num_levels: K, at least 2, else InputError
-    Returns an `Encoding` of size K - 1.
+    Returns an `Encoding`: this function, K and the size K - 1 of its result, which says how a net
+    sees levels; the argument `encoding` of causal nets such as `nets.made` and `nets.transformer`.
     """
     num_levels = checks.positive_int(num_levels, "num_levels", least=2)
     size = num_levels - 1
